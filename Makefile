@@ -1,0 +1,43 @@
+# Every target sets itself up in .venv from nothing: Python 3.11 or newer with pip and venv is all that it needs.
+PYTHON ?= python3.11
+VENV   := .venv
+BIN    := $(VENV)/bin
+READY  := $(VENV)/.ready
+ARGS   ?=
+
+.DEFAULT_GOAL := help
+.PHONY: help verify test lint types unit docs format clean
+
+help: ## Show the targets
+	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | awk 'BEGIN {FS = ":.*## "} {printf "  make %-8s %s\n", $$1, $$2}'
+
+$(READY): pyproject.toml constraints.txt
+	@$(PYTHON) --version >/dev/null 2>&1 || { echo "make: '$(PYTHON)' was not found; name another: make PYTHON=python3.12 $(MAKECMDGOALS)"; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev]'
+	@touch $@
+
+verify: $(READY) ## Judge the embedded simulator: the conformance suite, ending in the table of requirements
+	$(BIN)/python -m pytest conformance/ $(ARGS)
+
+test: $(READY) lint types unit ## Pass the project's tests: ruff, mypy (strict), then pytest
+
+lint: $(READY) ## Check style (ruff)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+types: $(READY) ## Check types (mypy, strict)
+	$(BIN)/mypy
+
+unit: $(READY) ## Run the project's tests alone
+	$(BIN)/python -m pytest tests/ $(ARGS)
+
+docs: $(READY) ## Generate the generated documents again
+	$(BIN)/python -m tests.repo.generate
+
+format: $(READY) ## Format the code
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+clean: ## Remove what the other targets made
+	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis dist build

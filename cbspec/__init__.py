@@ -1,0 +1,1 @@
+"""The CloudBridge Relay protocol v2.0, without I/O."""
