@@ -1,0 +1,83 @@
+"""One JSON text, read without the parser's leniencies.
+
+Python's parser takes NaN, Infinity, repeated members and lone surrogates for good, and meets deep nesting with a
+RecursionError. Source: Notes / valid UTF-8 JSON; RFC 8259.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from typing import Any
+
+MAX_DEPTH = 64
+"""Levels of nesting that are read; no message of the specification needs more than two."""
+
+_BYTE_ORDER_MARK = b"\xef\xbb\xbf"
+_STRING = re.compile(r'"(?:[^"\\]|\\.)*"', re.DOTALL)
+_SURROGATE = re.compile(r"[\ud800-\udfff]")
+
+
+class NotStrictJson(ValueError):
+    """The bytes are not one JSON text; the argument says why, in a few words.
+
+    `utf8` is True where already the encoding is at fault.
+    """
+
+    def __init__(self, reason: str, *, utf8: bool = False) -> None:
+        super().__init__(reason)
+        self.reason = reason
+        self.utf8 = utf8
+
+
+def _no_constant(name: str) -> object:
+    raise NotStrictJson(f"{name} is no JSON value")
+
+
+def _members(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    members = dict(pairs)
+    if len(members) != len(pairs):
+        names = [name for name, _ in pairs]
+        repeated = next(name for name in names if names.count(name) > 1)
+        raise NotStrictJson(f"the member {repeated[:40]!r} is there more than once")
+    return members
+
+
+_DECODER = json.JSONDecoder(object_pairs_hook=_members, parse_constant=_no_constant)
+
+
+def depth(text: str) -> int:
+    """Return how deep brackets nest in `text`, strings left out; it needn't be valid JSON."""
+    deepest = level = 0
+    for bracket in re.findall(r"[\[\]{}]", _STRING.sub("", text)):
+        level += 1 if bracket in "[{" else -1
+        deepest = max(deepest, level)
+    return deepest
+
+
+def loads(data: bytes, *, max_depth: int = MAX_DEPTH) -> Any:  # noqa: ANN401 - any JSON value
+    """Decode `data`, one JSON text in UTF-8 without a byte order mark.
+
+    Raises NotStrictJson where it isn't one, where a member is repeated, a string holds half a surrogate pair, or
+    brackets nest deeper than `max_depth`.
+    """
+    if data.startswith(_BYTE_ORDER_MARK):
+        raise NotStrictJson("it begins with a byte order mark", utf8=True)
+    try:
+        text = data.decode("utf-8")
+    except UnicodeDecodeError as error:
+        raise NotStrictJson(f"byte {error.start} is not valid UTF-8", utf8=True) from None
+    # Counting brackets is a cheap upper bound; only a text that could be too deep is measured exactly.
+    if text.count("[") + text.count("{") > max_depth and depth(text) > max_depth:
+        raise NotStrictJson(f"it nests deeper than {max_depth} levels")
+    try:
+        value = _DECODER.decode(text)
+    except json.JSONDecodeError as error:
+        raise NotStrictJson(f"{error.msg.lower()} at character {error.pos}") from None
+    except (RecursionError, ValueError) as error:
+        if isinstance(error, NotStrictJson):
+            raise
+        raise NotStrictJson("a number in it has too many digits") from None
+    if "\\u" in text and _SURROGATE.search(json.dumps(value, ensure_ascii=False)):
+        raise NotStrictJson("a string in it holds half a surrogate pair")
+    return value

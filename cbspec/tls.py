@@ -1,0 +1,163 @@
+"""TLS as a layer like the others: bytes in, plain text out, bytes to send; no socket.
+
+asyncio's own TLS closes without an alert when a handshake fails and keeps fifteen times the memory. Here an alert is in
+`data_to_send()` like any other byte. Source: Notes / TLS 1.3.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ssl
+from enum import StrEnum
+from pathlib import Path
+
+_CHUNK = 16 * 1024  # the most that one TLS record holds
+
+
+class TlsFailed(Exception):
+    """The handshake or the session failed; what is in `data_to_send()` (an alert) still wants to go out.
+
+    `reason` is OpenSSL's own, in words; `unverified` is True where the peer's certificate was not accepted here.
+    """
+
+    def __init__(self, error: ssl.SSLError) -> None:
+        self.unverified = isinstance(error, ssl.SSLCertVerificationError)
+        self.reason = str(getattr(error, "verify_message", "") or error.reason or error)
+        super().__init__(self.reason.lower().replace("_", " "))
+
+
+class Trust(StrEnum):
+    """Whose certificates a client accepts, where it isn't a CA file's."""
+
+    SYSTEM = "system"
+    NOBODY_CHECKS = "nobody checks"
+
+
+def server_context(chain: Path, key: Path | None = None) -> ssl.SSLContext:
+    """Return a context that serves TLS 1.3 only, with the PEM files `chain` and `key` (None: in the chain's file).
+
+    Raises OSError or ssl.SSLError where the files can't be read or don't fit each other.
+    """
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.minimum_version = ssl.TLSVersion.TLSv1_3
+    context.load_cert_chain(chain, key)
+    return context
+
+
+def client_context(trust: Path | Trust = Trust.SYSTEM) -> ssl.SSLContext:
+    """Return a context that offers TLS 1.3 only and accepts what `trust` vouches for.
+
+    Raises OSError or ssl.SSLError where a CA file can't be read or holds no certificate.
+    """
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.minimum_version = ssl.TLSVersion.TLSv1_3
+    if trust is Trust.NOBODY_CHECKS:
+        context.check_hostname = False
+        context.verify_mode = ssl.CERT_NONE
+    elif trust is Trust.SYSTEM:
+        context.load_default_certs()
+    else:
+        context.load_verify_locations(trust)
+    return context
+
+
+def legacy_client_context(version: ssl.TLSVersion) -> ssl.SSLContext:
+    """Return a context that offers exactly `version`, with every cipher: only the peer is to refuse it.
+
+    It verifies nothing, so it must carry no secret.
+    """
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname = False
+    context.verify_mode = ssl.CERT_NONE
+    context.set_ciphers("ALL:@SECLEVEL=0")
+    context.minimum_version = ssl.TLSVersion.MINIMUM_SUPPORTED
+    context.maximum_version = version
+    if version >= ssl.TLSVersion.TLSv1_2:
+        context.minimum_version = version
+    return context
+
+
+class TlsLayer:
+    """One end of a TLS connection over memory buffers.
+
+    Arguments: `context` says what is offered and trusted; a client names the server in `server_name`, a server gives
+    None. A client's ClientHello is in `data_to_send()` at once.
+    """
+
+    __slots__ = ("_incoming", "_outgoing", "_tls", "_unsent", "ended", "established")
+
+    def __init__(self, context: ssl.SSLContext, *, server_side: bool, server_name: str | None = None) -> None:
+        self._incoming = ssl.MemoryBIO()
+        self._outgoing = ssl.MemoryBIO()
+        self._tls = context.wrap_bio(self._incoming, self._outgoing, server_side, server_name)
+        self._unsent = bytearray()
+        self.established = False
+        self.ended = False  # the peer said close_notify: it will send nothing more
+        if not server_side:
+            self._advance()
+
+    @property
+    def version(self) -> str | None:
+        """The version that was agreed, for example "TLSv1.3"."""
+        return self._tls.version()
+
+    @property
+    def cipher(self) -> str | None:
+        """The cipher suite that was agreed."""
+        cipher = self._tls.cipher()
+        return cipher[0] if cipher else None
+
+    @property
+    def certificate(self) -> bytes | None:
+        """The peer's certificate, DER."""
+        return self._tls.getpeercert(binary_form=True)
+
+    def receive_data(self, data: bytes) -> bytes:
+        """Take bytes from the peer; return the plain text that they hold.
+
+        Raises TlsFailed where the peer, or what it offers, can't be accepted.
+        """
+        self._incoming.write(data)
+        return self._advance()
+
+    def receive_eof(self) -> None:
+        """Take note that the transport ended."""
+        self._incoming.write_eof()
+
+    def send(self, data: bytes) -> None:
+        """Encrypt `data`; before the handshake is done it waits."""
+        if self.established:
+            self._tls.write(data)
+        else:
+            self._unsent += data
+
+    def close(self) -> None:
+        """Say close_notify. Nothing can be sent after it; what the peer still sends can be read."""
+        if self.established:
+            # The peer hasn't answered with its own yet, and needn't.
+            with contextlib.suppress(ssl.SSLError):
+                self._tls.unwrap()
+
+    def data_to_send(self) -> bytes:
+        """Return the bytes that want to go to the peer."""
+        return self._outgoing.read()
+
+    def _advance(self) -> bytes:
+        plain = bytearray()
+        try:
+            if not self.established:
+                self._tls.do_handshake()
+                self.established = True
+                if self._unsent:
+                    self._tls.write(bytes(self._unsent))
+                    self._unsent.clear()
+            while chunk := self._tls.read(_CHUNK):
+                plain += chunk
+            self.ended = True
+        except (ssl.SSLWantReadError, ssl.SSLSyscallError):
+            pass
+        except ssl.SSLZeroReturnError:
+            self.ended = True
+        except ssl.SSLError as error:
+            raise TlsFailed(error) from None
+        return bytes(plain)

@@ -1,0 +1,100 @@
+"""Messages over WebSocket, one JSON object per message, on the `websockets` package's sans-I/O layer.
+
+No permessage-deflate: neither end offers or accepts it. Source: Notes / no compression; RFC 6455.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+
+from websockets.client import ClientProtocol
+from websockets.exceptions import WebSocketException
+from websockets.frames import DATA_OPCODES, Opcode
+from websockets.frames import Frame as WireFrame
+from websockets.http11 import Request, Response
+from websockets.protocol import State
+from websockets.server import ServerProtocol
+from websockets.uri import parse_uri
+
+from cbspec.framing import MAX_MESSAGE, Frame
+
+
+class WebSocketFramer:
+    """One end of a WebSocket: opening handshake, messages, pings and the closing handshake.
+
+    Made by `server()` or `client()`. What wants to go out unasked (handshake, pongs, close) is in `data_to_send()`.
+    """
+
+    __slots__ = ("_messages", "_parts", "_protocol", "opened")
+
+    def __init__(self, protocol: ServerProtocol | ClientProtocol) -> None:
+        self._protocol = protocol
+        self._messages: deque[Frame] = deque()
+        self._parts: list[bytes] = []
+        self.opened = False
+
+    @classmethod
+    def server(cls, *, max_message: int = MAX_MESSAGE) -> WebSocketFramer:
+        """Return a relay's end, waiting for the opening handshake."""
+        return cls(ServerProtocol(max_size=max_message))
+
+    @classmethod
+    def client(cls, host: str, path: str = "/", *, max_message: int = MAX_MESSAGE) -> WebSocketFramer:
+        """Return a client's end; its opening handshake is in `data_to_send()`. `host` may carry a port."""
+        protocol = ClientProtocol(parse_uri(f"wss://{host}{path}"), max_size=max_message)
+        protocol.send_request(protocol.connect())
+        return cls(protocol)
+
+    @property
+    def failure(self) -> WebSocketException | Exception | None:
+        """Why the opening handshake or a frame of the peer's was not accepted, if one wasn't."""
+        return self._protocol.handshake_exc or self._protocol.parser_exc
+
+    @property
+    def ended(self) -> bool:
+        """The closing handshake has begun, or the connection failed: no more messages will come or can be sent."""
+        return self._protocol.state is not State.CONNECTING and self._protocol.state is not State.OPEN
+
+    @property
+    def finished(self) -> bool:
+        """Everything is said: the transport may be closed as soon as `data_to_send()` is out."""
+        return self._protocol.close_expected()
+
+    def feed(self, data: bytes) -> None:
+        """Take bytes as they came."""
+        self._protocol.receive_data(data)
+        for event in self._protocol.events_received():
+            if isinstance(event, WireFrame):
+                self._frame(event)
+            elif isinstance(event, Request) and isinstance(self._protocol, ServerProtocol):
+                self._protocol.send_response(self._protocol.accept(event))
+                self.opened = self._protocol.state is State.OPEN
+            elif isinstance(event, Response):
+                self.opened = self._protocol.state is State.OPEN
+
+    def next_frame(self) -> Frame | None:
+        """Return the next message text, or None until more bytes come."""
+        return self._messages.popleft() if self._messages else None
+
+    def encode(self, text: bytes) -> bytes:
+        """Return `text` as a text frame."""
+        self._protocol.send_text(text)
+        return self.data_to_send()
+
+    def close(self, code: int = 1000) -> None:
+        """Begin the closing handshake, if it hasn't begun."""
+        if self._protocol.state is State.OPEN:
+            self._protocol.send_close(code)
+
+    def data_to_send(self) -> bytes:
+        """Return the bytes that want to go to the peer."""
+        return b"".join(self._protocol.data_to_send())
+
+    def _frame(self, frame: WireFrame) -> None:
+        if frame.opcode in DATA_OPCODES:
+            self._parts.append(bytes(frame.data))
+            if frame.fin:
+                self._messages.append(Frame(b"".join(self._parts)))
+                self._parts.clear()
+        elif frame.opcode is Opcode.CLOSE:
+            self._parts.clear()
