@@ -1,0 +1,48 @@
+"""The constraints of a schema, read from the schema itself."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from typing import Any
+
+from schemas import load
+from tests.schemas.engines import Breach
+
+_NOT_CONSTRAINTS = {"$schema", "$id", "$comment", "title", "description", "properties", "items", "allOf"}
+
+
+def constraints(name: str) -> dict[Breach, str]:
+    """Return each way to break the schema on its own, with the requirement that its `$comment` names.
+
+    A keyword that this walk doesn't know counts as a constraint; what hangs behind `allOf` is another schema's.
+    """
+    keywords, blamed = set(_keywords(load(name), "")), dict(_blamed(load(name), ""))
+    assert keywords == set(blamed), f"{name}: constraints and comments differ: {keywords ^ set(blamed)}"
+    return blamed
+
+
+def _places(schema: dict[str, Any], place: str) -> Iterator[tuple[dict[str, Any], str]]:
+    yield schema, place
+    for member, inner in schema.get("properties", {}).items():
+        yield from _places(inner, f"{place}/{member}")
+    if "items" in schema:
+        yield from _places(schema["items"], f"{place}/*")
+
+
+def _keywords(schema: dict[str, Any], root: str) -> Iterator[Breach]:
+    for inner, place in _places(schema, root):
+        for keyword in inner.keys() - _NOT_CONSTRAINTS - {"required"}:
+            yield Breach(place, keyword)
+        for member in inner.get("required", []):
+            yield Breach(f"{place}/{member}", "required")
+        if inner.get("type") == "integer":
+            yield Breach(place, "fraction")
+
+
+def _blamed(schema: dict[str, Any], root: str) -> Iterator[tuple[Breach, str]]:
+    for inner, place in _places(schema, root):
+        for part in inner["$comment"].split("; "):
+            match = re.fullmatch(r"(\w+(?:, \w+)*): (CB-[A-Z]{3}-\d{3})", part)
+            assert match, f"{part!r} is not of the form 'keyword, keyword: requirement'"
+            yield from ((Breach(place, keyword), match[2]) for keyword in match[1].split(", "))

@@ -1,0 +1,193 @@
+"""What a message breaks: one violation for a member, named by pointer, requirement and text."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from schemas import CLIENT_TYPES, RELAY_TYPES, Direction, examples, load, violations
+from tests.schemas.engines import python_engine, rust_engine
+
+SIDES: list[tuple[Direction, str]] = [("client", each) for each in CLIENT_TYPES]
+SIDES += [("relay", each) for each in RELAY_TYPES]
+PAGE: dict[str, dict[str, Any]] = {
+    each.schema: json.loads(each.text) for each in examples() if each.name.endswith("-page")
+}
+MEMBERS = [(side, name, member) for side, name in SIDES for member in PAGE[name]]
+
+scalars = st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text()
+values = st.recursive(
+    scalars, lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(), inner, max_size=3), max_leaves=6
+)
+ports = st.sampled_from([-1, 0, 1, 65535, 65536, 0.5, 3389.0, 65535.5]) | st.integers(-5, 70000)
+
+
+@st.composite
+def messages(draw: st.DrawFn) -> tuple[Direction, str, dict[str, Any]]:
+    """Draw a message of one of the nine types whose other members are right, wrong or missing, in any order."""
+    direction, name = draw(st.sampled_from(SIDES))
+    message: dict[str, Any] = {}
+    for member in draw(st.permutations(list(PAGE[name]))):
+        right = st.just(PAGE[name][member])
+        if member == "type":
+            message[member] = name
+        elif draw(st.integers(0, 9)):
+            message[member] = draw(right | right | values | (ports if member.endswith("port") else st.text()))
+    return direction, name, message
+
+
+@pytest.mark.parametrize(
+    ("direction", "message", "requirement", "path", "text"),
+    [
+        ("client", [], "CB-MSG-005", "", "the message is an array, not an object"),
+        ("relay", None, "CB-MSG-002", "", "the message is null, not an object"),
+        ("client", {}, "CB-UNK-002", "/type", "type is missing"),
+        ("client", {"type": True}, "CB-UNK-002", "/type", "type is a boolean, not a string"),
+        ("relay", {"type": {}}, "CB-MSG-003", "/type", "type is an object, not a string"),
+        (
+            "client",
+            {"type": "bye"},
+            "CB-UNK-001",
+            "/type",
+            'type is "bye", not one of hello, auth, tunnel_info, heartbeat',
+        ),
+        ("client", {"type": "error"}, "CB-UNK-003", "/type", 'type is "error", which only a relay sends'),
+        ("client", PAGE["hello"] | {"version": 1}, "CB-HEL-005", "/version", "version is a number, not a string"),
+        ("client", PAGE["auth"] | {"token": ""}, "CB-AUT-013", "/token", "token is empty"),
+        (
+            "relay",
+            PAGE["hello_response"] | {"features": ["tls", None]},
+            "CB-HEL-003",
+            "/features/1",
+            "features[1] is null, not a string",
+        ),
+        (
+            "client",
+            PAGE["tunnel_info"] | {"local_port": "80"},
+            "CB-TUN-006",
+            "/local_port",
+            "local_port is a string, not a whole number",
+        ),
+        (
+            "client",
+            PAGE["tunnel_info"] | {"local_port": 80.5},
+            "CB-TUN-007",
+            "/local_port",
+            "local_port is 80.5, not a whole number",
+        ),
+        (
+            "client",
+            PAGE["tunnel_info"] | {"remote_port": 0},
+            "CB-TUN-010",
+            "/remote_port",
+            "remote_port is 0, less than 1",
+        ),
+        (
+            "client",
+            PAGE["tunnel_info"] | {"remote_port": 65536},
+            "CB-TUN-010",
+            "/remote_port",
+            "remote_port is 65536, more than 65535",
+        ),
+    ],
+)
+def test_violation(direction: Direction, message: object, requirement: str, path: str, text: str) -> None:
+    (found,) = violations(direction, message)
+    assert (found.requirement, found.path, found.text) == (requirement, path, text)
+
+
+@pytest.mark.parametrize(("direction", "name", "member"), MEMBERS)
+def test_a_member_that_is_missing_or_null_is_refused(direction: Direction, name: str, member: str) -> None:
+    without = {key: value for key, value in PAGE[name].items() if key != member}
+    for message in (without, PAGE[name] | {member: None}):
+        (found,) = violations(direction, message)
+        assert found.path == f"/{member}"
+
+
+def test_each_wrong_member_is_a_violation_of_its_own() -> None:
+    found = violations("client", {"type": "tunnel_info", "tunnel_id": 1, "local_port": -0.5, "features": 1})
+    assert {each.path: each.requirement for each in found} == {
+        "/tunnel_id": "CB-TUN-005",
+        "/tenant_id": "CB-TEN-005",
+        "/local_port": "CB-TUN-007",
+        "/remote_host": "CB-TUN-008",
+        "/remote_port": "CB-TUN-009",
+    }
+
+
+@given(st.sampled_from(SIDES), st.dictionaries(st.text(), values))
+def test_unknown_members_are_tolerated(side: tuple[Direction, str], extra: dict[str, Any]) -> None:
+    direction, name = side
+    assert violations(direction, extra | PAGE[name]) == []
+
+
+@given(messages())
+def test_schema_union_engines_and_violations_agree(drawn: tuple[Direction, str, dict[str, Any]]) -> None:
+    direction, name, message = drawn
+    right = not violations(direction, message)
+    for schema in (name, f"{direction}_message"):
+        assert python_engine(schema).is_valid(message) == right
+        assert rust_engine(schema).is_valid(message) == right
+
+
+@given(messages())
+def test_violations_name_members_of_the_schema_once(drawn: tuple[Direction, str, dict[str, Any]]) -> None:
+    direction, name, message = drawn
+    found = violations(direction, message)
+    assert len({each.path for each in found}) == len(found)
+    assert all(each.path.split("/")[1] in load(name)["properties"] for each in found)
+
+
+@given(st.sampled_from(["client", "relay"]), values | st.fixed_dictionaries({"type": values}))
+def test_any_json_value_is_judged(direction: Direction, value: object) -> None:
+    (found,) = violations(direction, value)
+    assert found.path in ("", "/type")
+    assert not rust_engine(f"{direction}_message").is_valid(value)
+
+
+@given(messages(), st.text("0123456789", min_size=24, max_size=80), st.integers(0, 3))
+def test_a_token_is_never_repeated(drawn: tuple[Direction, str, dict[str, Any]], digits: str, wrapping: int) -> None:
+    direction, _, message = drawn
+    secret = f"token~{digits}"
+    token = [secret, [secret], {"token": secret}, {secret: None}][wrapping]
+    found = violations(direction, message | {"token": token}) + violations("client", {"type": "auth", "token": token})
+    assert all(secret[:20] not in each.text for each in found)
+
+
+@pytest.mark.parametrize(
+    "value", ["x" * 1_000_000, "\u202e" * 60, "\n" * 60, '"' * 60], ids=["long", "bidi", "lines", "quotes"]
+)
+def test_a_long_value_is_cut_and_escaped(value: str) -> None:
+    (found,) = violations("relay", {"type": value})
+    shown = found.text.removeprefix("type is ").split(", not one of")[0]
+    assert len(shown) == 60
+    assert shown.removesuffix("…").isascii()
+    assert shown.removesuffix("…").isprintable()
+
+
+@given(st.integers() | st.floats(allow_nan=False, allow_infinity=False))
+def test_a_port_passes_exactly_if_it_is_whole_and_in_range(port: float) -> None:
+    found = violations("client", PAGE["tunnel_info"] | {"local_port": port, "remote_port": port})
+    whole = port == int(port)
+    assert ("/local_port" in {each.path for each in found}) == (not whole or not 0 <= port <= 65535)
+    assert ("/remote_port" in {each.path for each in found}) == (not whole or not 1 <= port <= 65535)
+    assert {each.requirement for each in found} <= {"CB-TUN-007", "CB-TUN-010"}
+
+
+@pytest.mark.parametrize("text", ["1e400", "-1e400"])
+def test_a_number_beyond_all_bounds_is_no_port(text: str) -> None:
+    (found,) = violations("client", PAGE["tunnel_info"] | {"local_port": json.loads(text)})
+    assert found.requirement == "CB-TUN-007"
+
+
+def test_deep_values_of_unknown_members_and_wrong_ones_are_judged() -> None:
+    deep: Any = []
+    for _ in range(200):
+        deep = [deep]
+    assert violations("relay", PAGE["error"] | {"extra": deep}) == []
+    (found,) = violations("relay", PAGE["error"] | {"code": deep})
+    assert found.text == "code is an array, not a string"
