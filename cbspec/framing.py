@@ -36,10 +36,15 @@ class FrameTooLarge(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class Frame:
-    """One message text. `broken` says why it can't be JSON where that showed already while cutting it out."""
+    """One message text.
+
+    `broken` says why it can't be JSON where that showed already while cutting it out; `binary` that it came in a
+    WebSocket's binary message.
+    """
 
     text: bytes
     broken: str = ""
+    binary: bool = False
 
 
 class _Want(Enum):

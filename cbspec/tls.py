@@ -84,13 +84,14 @@ class TlsLayer:
     None. A client's ClientHello is in `data_to_send()` at once.
     """
 
-    __slots__ = ("_incoming", "_outgoing", "_tls", "_unsent", "ended", "established")
+    __slots__ = ("_failure", "_incoming", "_outgoing", "_tls", "_unsent", "ended", "established")
 
     def __init__(self, context: ssl.SSLContext, *, server_side: bool, server_name: str | None = None) -> None:
         self._incoming = ssl.MemoryBIO()
         self._outgoing = ssl.MemoryBIO()
         self._tls = context.wrap_bio(self._incoming, self._outgoing, server_side, server_name)
         self._unsent = bytearray()
+        self._failure: TlsFailed | None = None
         self.established = False
         self.ended = False  # the peer said close_notify: it will send nothing more
         if not server_side:
@@ -143,6 +144,8 @@ class TlsLayer:
         return self._outgoing.read()
 
     def _advance(self) -> bytes:
+        if self._failure is not None:
+            raise self._failure
         plain = bytearray()
         try:
             if not self.established:
@@ -159,5 +162,7 @@ class TlsLayer:
         except ssl.SSLZeroReturnError:
             self.ended = True
         except ssl.SSLError as error:
-            raise TlsFailed(error) from None
+            self._failure = TlsFailed(error)
+            if not plain:  # what came before the failure is given first
+                raise self._failure from None
         return bytes(plain)

@@ -22,16 +22,19 @@ from cbspec.framing import MAX_MESSAGE, Frame
 class WebSocketFramer:
     """One end of a WebSocket: opening handshake, messages, pings and the closing handshake.
 
-    Made by `server()` or `client()`. What wants to go out unasked (handshake, pongs, close) is in `data_to_send()`.
+    Made by `server()` or `client()`. What wants to go out unasked (handshake, pongs, close) is in `data_to_send()`;
+    `pongs` are the payloads of the peer's pongs.
     """
 
-    __slots__ = ("_messages", "_parts", "_protocol", "opened")
+    __slots__ = ("_binary", "_messages", "_parts", "_protocol", "opened", "pongs")
 
     def __init__(self, protocol: ServerProtocol | ClientProtocol) -> None:
         self._protocol = protocol
         self._messages: deque[Frame] = deque()
         self._parts: list[bytes] = []
+        self._binary = False
         self.opened = False
+        self.pongs: list[bytes] = []
 
     @classmethod
     def server(cls, *, max_message: int = MAX_MESSAGE) -> WebSocketFramer:
@@ -92,9 +95,13 @@ class WebSocketFramer:
 
     def _frame(self, frame: WireFrame) -> None:
         if frame.opcode in DATA_OPCODES:
+            if frame.opcode is not Opcode.CONT:
+                self._binary = frame.opcode is Opcode.BINARY
             self._parts.append(bytes(frame.data))
             if frame.fin:
-                self._messages.append(Frame(b"".join(self._parts)))
+                self._messages.append(Frame(b"".join(self._parts), binary=self._binary))
                 self._parts.clear()
+        elif frame.opcode is Opcode.PONG:
+            self.pongs.append(bytes(frame.data))
         elif frame.opcode is Opcode.CLOSE:
             self._parts.clear()

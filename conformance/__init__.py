@@ -1,1 +1,1 @@
-"""Placeholder for the package's docstring."""
+"""The conformance suite: judges a relay through its socket and says by which requirement it fails."""

@@ -1,0 +1,57 @@
+"""One request and all that came of it: the slice of a transcript that a judgement is made on."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+from conformance.transcript import Ended, Message
+
+
+class Silence(StrEnum):
+    """What is known where no answer came."""
+
+    NONE = ""
+    IGNORED = "the relay ignored it: it answered two later requests and not this one"
+    DEAF = "the relay answered nothing more on this connection"
+
+
+@dataclass(frozen=True, slots=True)
+class Exchange:
+    """A request, its answers and what is known of the connection behind it.
+
+    `request` is what was sent (None: nothing; what came, came unasked). `answers` are the messages that came for it,
+    `silence` says what is known where there is none, `ended` how the connection ended, if it did. `tenant` is the
+    tenant of the connection's token, `secrets` what no error text may hold, `waited` the seconds until the first answer
+    or until waiting ended, `relay_alive` whether a new connection was answered beside a silent one.
+    """
+
+    request: Message | None
+    answers: tuple[Message, ...] = ()
+    silence: Silence = Silence.NONE
+    ended: Ended | None = None
+    tenant: str = ""
+    secrets: tuple[str, ...] = field(default=(), repr=False)
+    waited: float = 0.0
+    relay_alive: bool = True
+
+    @property
+    def answer(self) -> Message | None:
+        """The answer that counts: the first of a type that fits the request, else the first."""
+        fitting = [message for message in self.answers if message.type in self.fitting_types]
+        return next(iter(fitting or self.answers), None)
+
+    @property
+    def fitting_types(self) -> tuple[str, ...]:
+        """The types that an answer to this request may have."""
+        asked = self.request.type if self.request else ""
+        return (*((SUCCESS[asked],) if asked in SUCCESS else ()), "error")
+
+
+SUCCESS = {
+    "hello": "hello_response",
+    "auth": "auth_response",
+    "tunnel_info": "tunnel_response",
+    "heartbeat": "heartbeat_response",
+}
+"""The type of the answer to each request. Source: Message Types."""

@@ -1,0 +1,43 @@
+"""What a case or an invariant found out, as plain data that travels between processes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from enum import StrEnum
+
+
+class Outcome(StrEnum):
+    """How a case ended for its requirement."""
+
+    PASSED = "passed"
+    FAILED = "failed"
+    WARNED = "warned"
+    INCONCLUSIVE = "inconclusive"
+    NOT_EXERCISED = "not exercised"
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One outcome for one requirement.
+
+    `case` is the case's node id; `reason` a sentence (for inconclusive and not exercised); `expected`, `seen` and
+    `exchange` are shown for a failure.
+    """
+
+    requirement: str
+    outcome: Outcome
+    case: str = ""
+    reason: str = ""
+    expected: str = ""
+    seen: str = ""
+    exchange: str = ""
+
+    def to_dict(self) -> dict[str, str]:
+        """Return the finding as a JSON object."""
+        return asdict(self)
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, str]) -> Finding:
+        """Return the finding that `to_dict` made."""
+        return cls(**{**data, "outcome": Outcome(data["outcome"])})  # type: ignore[arg-type]  # all others are strings

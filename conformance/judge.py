@@ -1,0 +1,115 @@
+"""Judgements: pure functions of an exchange. Each returns where the exchange is as asked, and raises otherwise.
+
+`Broken` says that the relay is at fault, `Inconclusive` that nothing can be said: the answer is so broken that another
+requirement is to blame (the invariants name it), or neither this connection nor a new one was answered in time.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from cbspec.codes import ErrorCode
+from conformance.errors import Broken, Inconclusive
+from conformance.exchange import SUCCESS, Exchange, Silence
+from conformance.transcript import Message
+
+
+def accepted(exchange: Exchange) -> Message:
+    """Return the success answer that the request's type asks for (with status "ok", where it has one)."""
+    wanted = SUCCESS[exchange.request.type if exchange.request else ""]
+    expected = f'a {wanted} with status "ok"' if wanted in _WITH_STATUS else f"a {wanted}"
+    answer = _answer(exchange, expected)
+    if answer.type != wanted or (wanted in _WITH_STATUS and answer.member("status") != "ok"):
+        raise Broken(expected, describe(answer), exchange)
+    return answer
+
+
+def refused_with(exchange: Exchange, *codes: ErrorCode | str) -> Message:
+    """Return the error that answers the request; its code must be one of `codes`."""
+    expected = f"an error with code {_either(codes)}"
+    answer = _answer(exchange, expected)
+    if answer.type == "error" and not isinstance(answer.member("code"), str):
+        raise Inconclusive("the error has no code to judge by (see CB-ERR-001)")
+    if answer.type != "error" or answer.member("code") not in codes:
+        raise Broken(expected, describe(answer), exchange)
+    return answer
+
+
+def refused(exchange: Exchange) -> None:
+    """See that the request draws an error, of whatever code, or the end of the connection."""
+    expected = "an error or a close"
+    if not exchange.answers and exchange.ended is not None:
+        return
+    answer = _answer(exchange, expected)
+    if answer.type != "error":
+        raise Broken(expected, describe(answer), exchange)
+
+
+def not_accepted(exchange: Exchange, expected: str = "no success answer") -> None:
+    """See that the request draws no success answer; anything else will do, silence too."""
+    for answer in exchange.answers:
+        if is_success(answer):
+            raise Broken(expected, describe(answer), exchange)
+
+
+def is_success(message: Message) -> bool:
+    """Whether a message says that a request was served."""
+    if message.type in _WITH_STATUS:
+        return bool(message.member("status") == "ok")
+    return message.type in SUCCESS.values()
+
+
+def error_code(exchange: Exchange) -> str:
+    """Return the code of the error among the answers, or ""."""
+    for answer in exchange.answers:
+        code = answer.member("code") if answer.type == "error" else None
+        if isinstance(code, str):
+            return code
+    return ""
+
+
+def describe(message: Message) -> str:
+    """Return in a few words what a message is; never a token."""
+    if message.decoded.fault:
+        return f"a message of {len(message.text)} bytes: {message.decoded.fault}"
+    if message.type == "error":
+        return f"an error with code {_short(message.member('code'))}"
+    if message.type in _WITH_STATUS:
+        return f"a {message.type} with status {_short(message.member('status'))}"
+    return f"a message of type {_short(message.member('type'))}"
+
+
+def silence(exchange: Exchange) -> str:
+    """Return in a few words what is known where no answer came."""
+    if exchange.ended is not None:
+        detail = f" ({exchange.ended.detail})" if exchange.ended.detail else ""
+        return f"no answer; the connection was {exchange.ended.how}{detail}"
+    return f"no answer within {exchange.waited:.1f} s; {exchange.silence or 'nothing more is known'}"
+
+
+_WITH_STATUS = ("auth_response", "tunnel_response")
+
+
+def _answer(exchange: Exchange, expected: str) -> Message:
+    answer = exchange.answer
+    if answer is None:
+        if exchange.silence is Silence.DEAF and not exchange.relay_alive:
+            raise Inconclusive(f"{silence(exchange)}, and no new connection was answered either")
+        raise Broken(expected, silence(exchange), exchange)
+    if answer.decoded.requirement:
+        raise Inconclusive(f"the answer can't be read (see {answer.decoded.requirement}): {answer.decoded.fault}")
+    if answer.type not in _KNOWN:
+        raise Inconclusive(f"the answer is of no known type (see CB-MSG-003): {describe(answer)}")
+    return answer
+
+
+_KNOWN = (*SUCCESS.values(), "error")
+
+
+def _either(codes: Iterable[str]) -> str:
+    return " or ".join(str(code) for code in codes)
+
+
+def _short(value: object) -> str:
+    text = repr(value)
+    return text if len(text) <= 60 else f"{text[:60]}…"

@@ -1,0 +1,120 @@
+"""What happened, as records: the only thing that verdicts are computed from.
+
+Records are plain data: time (seconds since the transcript began), connection, direction, raw bytes, decoded form, TLS
+facts. `conformance.judge` and `conformance.invariants` are pure functions of them.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any
+
+from conformance.decoding import Decoded
+
+
+class Direction(StrEnum):
+    """Who said it, seen from the suite."""
+
+    SENT = "sent"
+    RECEIVED = "received"
+
+
+class End(StrEnum):
+    """How a connection ended."""
+
+    CLOSE_NOTIFY = "closed with close_notify"
+    EOF = "closed without close_notify"
+    RESET = "reset"
+    TLS_ALERT = "broken off by a TLS alert"
+    WEBSOCKET_CLOSE = "closed by a WebSocket close frame"
+    OURS = "closed by the suite"
+
+
+@dataclass(frozen=True, slots=True)
+class Opened:
+    """A connection was made. `source` and `target` are addresses; `tls` and `cipher` what was agreed (or "")."""
+
+    at: float
+    connection: int
+    target: str
+    source: str
+    transport: str
+    tls: str = ""
+    cipher: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Bytes:
+    """Plain bytes as they left or arrived, however they were cut."""
+
+    at: float
+    connection: int
+    direction: Direction
+    data: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """One message, cut out of the bytes. `meant` is what the suite meant by one that it sent."""
+
+    at: float
+    connection: int
+    direction: Direction
+    text: bytes
+    decoded: Decoded
+    binary: bool = False
+    meant: str = ""
+
+    @property
+    def value(self) -> Any:  # noqa: ANN401 - any JSON value
+        """The decoded JSON value, or None where the text is not JSON."""
+        return self.decoded.value
+
+    @property
+    def type(self) -> str:
+        """The message's type, or "" where it has none."""
+        name = self.value.get("type") if isinstance(self.value, dict) else None
+        return name if isinstance(name, str) else ""
+
+    def member(self, name: str) -> Any:  # noqa: ANN401 - any JSON value
+        """Return a member's value, or None where there is none."""
+        return self.value.get(name) if isinstance(self.value, dict) else None
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """A connection ended. `detail` is the TLS alert, the close code or the system's error."""
+
+    at: float
+    connection: int
+    how: End
+    detail: str = ""
+
+
+Record = Opened | Bytes | Message | Ended
+
+
+@dataclass(slots=True)
+class Transcript:
+    """The records of one case, in the order in which they happened.
+
+    `clock` gives seconds and is read only here: the judges never see another time than the records'.
+    """
+
+    clock: Callable[[], float] = time.monotonic
+    records: list[Record] = field(default_factory=list)
+    _began: float = 0.0
+
+    def __post_init__(self) -> None:
+        self._began = self.clock()
+
+    def now(self) -> float:
+        """Return the seconds since the transcript began."""
+        return self.clock() - self._began
+
+    def add(self, record: Record) -> None:
+        """Take a record."""
+        self.records.append(record)

@@ -1,0 +1,281 @@
+"""A blocking TLS connection that records every byte.
+
+TLS runs over memory buffers (`cbspec.tls`), so alerts are seen as bytes, and what the local library would refuse by
+itself is told from what the relay refused. Everything that arrived is read before an end is reported.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import socket
+import ssl
+import time
+from dataclasses import dataclass
+
+from cbspec.profile import Endpoint
+
+from cbspec.tls import TlsFailed, TlsLayer
+from conformance.transcript import Bytes, Direction, End, Ended, Opened, Transcript
+
+_CHUNK = 64 * 1024
+_ALERTS = {
+    0: "close_notify",
+    10: "unexpected_message",
+    20: "bad_record_mac",
+    22: "record_overflow",
+    40: "handshake_failure",
+    42: "bad_certificate",
+    43: "unsupported_certificate",
+    44: "certificate_revoked",
+    45: "certificate_expired",
+    46: "certificate_unknown",
+    47: "illegal_parameter",
+    48: "unknown_ca",
+    50: "decode_error",
+    51: "decrypt_error",
+    70: "protocol_version",
+    71: "insufficient_security",
+    80: "internal_error",
+    86: "inappropriate_fallback",
+    109: "missing_extension",
+    112: "unrecognized_name",
+    116: "certificate_required",
+    120: "no_application_protocol",
+}
+
+
+class Unreachable(Exception):
+    """No TCP connection could be made."""
+
+
+@dataclass(frozen=True, slots=True)
+class HandshakeFailure(Exception):
+    """TCP works, TLS does not.
+
+    `reason` is in words; `alert` is the relay's alert, if it sent one; `received` its raw bytes (at most 4 KiB);
+    `unverified` is True where the relay's certificate was not accepted here; `hello_left` says that our ClientHello
+    really went out; `timed_out` that the relay kept silent.
+    """
+
+    reason: str
+    alert: str = ""
+    received: bytes = b""
+    unverified: bool = False
+    hello_left: bool = True
+    timed_out: bool = False
+
+    def __str__(self) -> str:
+        return self.reason
+
+
+def alert_name(data: bytes | bytearray) -> str:
+    """Return the name of the plain TLS alert that `data` ends with, or ""."""
+    at = 0
+    name = ""
+    while at + 5 <= len(data):
+        size = int.from_bytes(data[at + 3 : at + 5], "big")
+        if data[at] == 21 and size == 2 and at + 7 <= len(data):
+            name = _ALERTS.get(data[at + 6], f"alert {data[at + 6]}")
+        at += 5 + size
+    return name
+
+
+def tcp_connect(endpoint: Endpoint, source: str | None, timeout: float) -> socket.socket:
+    """Return a connected socket, Nagle's algorithm off.
+
+    Raises Unreachable with the system's reason.
+    """
+    try:
+        sock = socket.create_connection(
+            (endpoint.host, endpoint.port), timeout=timeout, source_address=(source, 0) if source else None
+        )
+    except OSError as error:
+        raise Unreachable(f"{endpoint}: {error.strerror or error}") from None
+    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    return sock
+
+
+class Wire:
+    """One connection.
+
+    Arguments: `number` names it in the transcript; `timeout` (seconds) bounds connecting, the handshake and each send.
+    """
+
+    def __init__(self, number: int, transcript: Transcript, timeout: float) -> None:
+        self.number = number
+        self.ended: Ended | None = None
+        self._transcript = transcript
+        self._timeout = timeout
+        self._sock: socket.socket | None = None
+        self._tls: TlsLayer | None = None
+        self._early = b""
+
+    def open(
+        self, endpoint: Endpoint, context: ssl.SSLContext, *, name: str, source: str | None, transport: str
+    ) -> None:
+        """Connect and complete the TLS handshake.
+
+        Raises Unreachable or HandshakeFailure.
+        """
+        self._sock = tcp_connect(endpoint, source, self._timeout)
+        tls = self._tls = TlsLayer(context, server_side=False, server_name=name)
+        try:
+            self._handshake(self._sock, tls)
+        except HandshakeFailure:
+            self.close()
+            raise
+        local = self._sock.getsockname()
+        self._transcript.add(
+            Opened(
+                self._transcript.now(),
+                self.number,
+                str(endpoint),
+                f"{local[0]}:{local[1]}",
+                transport,
+                tls.version or "",
+                tls.cipher or "",
+            )
+        )
+
+    def _handshake(self, sock: socket.socket, tls: TlsLayer) -> None:
+        deadline = time.monotonic() + self._timeout
+        hello = tls.data_to_send()
+        hello_left = hello[:1] == b"\x16"
+        received = bytearray()
+        try:
+            sock.sendall(hello)
+            while not tls.established:
+                sock.settimeout(max(deadline - time.monotonic(), 0.001))
+                data = sock.recv(_CHUNK)
+                if not data:
+                    raise HandshakeFailure(
+                        "the relay closed the connection during the TLS handshake",
+                        alert_name(received),
+                        bytes(received[:4096]),
+                        hello_left=hello_left,
+                    )
+                received += data[: max(0, 4096 - len(received))]
+                self._early += tls.receive_data(data)
+                sock.sendall(tls.data_to_send())
+        except TlsFailed as failed:
+            with contextlib.suppress(OSError):
+                sock.sendall(tls.data_to_send())
+            raise HandshakeFailure(
+                str(failed), alert_name(received), bytes(received), failed.unverified, hello_left
+            ) from None
+        except TimeoutError:
+            raise HandshakeFailure(
+                "the relay didn't answer the TLS handshake in time",
+                "",
+                bytes(received),
+                hello_left=hello_left,
+                timed_out=True,
+            ) from None
+        except OSError as error:
+            raise HandshakeFailure(
+                f"the TLS handshake was cut off: {error.strerror or error}",
+                alert_name(received),
+                bytes(received),
+                hello_left=hello_left,
+            ) from None
+
+    @property
+    def certificate(self) -> bytes | None:
+        """The relay's certificate, DER."""
+        return self._tls.certificate if self._tls else None
+
+    def send(self, data: bytes) -> None:
+        """Send plain bytes. A connection that the relay has ended takes them in silence: reading tells."""
+        if self._sock is None or self._tls is None or self.ended:
+            return
+        self._transcript.add(Bytes(self._transcript.now(), self.number, Direction.SENT, data))
+        self._tls.send(data)
+        self._flush()
+
+    def receive(self, wait: float) -> bytes:
+        """Return what arrives within `wait` seconds; b"" where nothing did or the connection ended (see `ended`)."""
+        if self._early:
+            data, self._early = self._early, b""
+            return self._took(data)
+        deadline = time.monotonic() + wait
+        while self.ended is None and self._sock is not None and self._tls is not None:
+            self._sock.settimeout(max(deadline - time.monotonic(), 1e-4))
+            try:
+                data = self._sock.recv(_CHUNK)
+            except TimeoutError:
+                return b""
+            except OSError as error:
+                self._end(End.RESET, error.strerror or str(error))
+                return b""
+            if plain := self._decrypt(self._tls, data):
+                return plain
+        return b""
+
+    def _decrypt(self, tls: TlsLayer, data: bytes) -> bytes:
+        if not data:
+            self._end(End.EOF)
+            return b""
+        try:
+            plain = tls.receive_data(data)
+        except TlsFailed as failed:
+            self._flush()
+            self._end(End.TLS_ALERT, str(failed))
+            return b""
+        self._flush()
+        if plain:
+            self._took(plain)
+        if tls.ended:
+            self._end(End.CLOSE_NOTIFY)
+        return plain
+
+    def _took(self, data: bytes) -> bytes:
+        self._transcript.add(Bytes(self._transcript.now(), self.number, Direction.RECEIVED, data))
+        return data
+
+    def _flush(self) -> None:
+        if self._sock is None or self._tls is None:
+            return
+        data = self._tls.data_to_send()
+        try:
+            self._sock.settimeout(self._timeout)
+            self._sock.sendall(data)
+        except OSError:
+            # The relay reads no more. What it sent before is still to be read, so the end is reported by reading.
+            return
+
+    def _end(self, how: End, detail: str = "") -> None:
+        if self.ended is None:
+            self.ended = Ended(self._transcript.now(), self.number, how, detail)
+            self._transcript.add(self.ended)
+
+    def reset(self) -> None:
+        """Break the connection off without a word (a TCP reset)."""
+        if self._sock is not None:
+            self._sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\x01\x00\x00\x00\x00\x00\x00\x00")
+        self._end(End.OURS, "reset")
+        self._close_socket()
+
+    def close(self, wait: float = 0.0) -> None:
+        """Say close_notify and close; give the relay `wait` seconds to end its side, so that it has noticed."""
+        if self._sock is not None and self._tls is not None and self.ended is None:
+            self._tls.close()
+            self._flush()
+            with contextlib.suppress(OSError):
+                self._sock.shutdown(socket.SHUT_WR)
+            self._await_eof(self._sock, wait)
+        self._end(End.OURS)
+        self._close_socket()
+
+    @staticmethod
+    def _await_eof(sock: socket.socket, wait: float) -> None:
+        deadline = time.monotonic() + wait
+        with contextlib.suppress(OSError):
+            while (remaining := deadline - time.monotonic()) > 0:
+                sock.settimeout(remaining)
+                if not sock.recv(_CHUNK):
+                    return
+
+    def _close_socket(self) -> None:
+        if self._sock is not None:
+            self._sock.close()
+            self._sock = None
