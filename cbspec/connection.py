@@ -36,7 +36,7 @@ from cbspec.messages import (
     parse,
 )
 from cbspec.state import TABLE, Refuse, Serve, State, Table
-from cbspec.strictjson import NotStrictJson, loads
+from cbspec.strictjson import NotStrictJson, loads, utf8_fault
 
 
 class Framer(Protocol):
@@ -47,6 +47,10 @@ class Framer(Protocol):
 
     def next_frame(self) -> Frame | None:
         """Return the next message text, or None."""
+
+    @property
+    def pending(self) -> bytes:
+        """The bytes of a message that isn't complete yet."""
 
     def encode(self, text: bytes) -> bytes:
         """Return `text` as it goes on the wire."""
@@ -139,7 +143,7 @@ class Connection:
 
     def receive_end(self) -> ConnectionEnded:
         """Take note that the other end will send nothing more, for whatever reason."""
-        clean = self._unanswered is None
+        clean = self._unanswered is None and not self._framer.pending.strip()
         self.state = State.CLOSED
         return ConnectionEnded(clean)
 
@@ -164,11 +168,11 @@ class Connection:
 
         Raises LocalProtocolError where this end may not send it now.
         """
-        self.note(message)
         try:
             text = encode(message)
         except UnicodeEncodeError:
             raise LocalProtocolError(f"the {message.type} holds half a surrogate pair", "CB-MSG-001") from None
+        self.note(message)
         return self._framer.encode(text)
 
     def note(self, message: Message) -> None:
@@ -248,7 +252,9 @@ def read_frame(frame: Frame, sender: Role) -> Message | Violation:
     """Return the message that came as `frame` from `sender`, or the first rule that it breaks."""
     ids = ("CB-MSG-001", "CB-MSG-002") if sender is Role.RELAY else ("CB-MSG-006", "CB-MSG-005")
     if frame.broken:
-        return Violation(ids[1], ErrorCode.UNKNOWN_MESSAGE_TYPE, f"not valid JSON: {frame.broken}")
+        fault = utf8_fault(frame.text)
+        reason = fault or frame.broken
+        return Violation(ids[0 if fault else 1], ErrorCode.UNKNOWN_MESSAGE_TYPE, f"not valid JSON: {reason}")
     try:
         value = loads(frame.text)
     except NotStrictJson as error:

@@ -203,7 +203,8 @@ class StreamFramer:
     def next_frame(self) -> Frame | None:
         """Return the next message text, or None until more bytes come.
 
-        Raises FrameTooLarge where a message doesn't end within its bound; nothing can be read after that.
+        Raises FrameTooLarge where a message doesn't end within its bound (where it ends at a line feed, that is not
+        counted); nothing can be read after that.
         """
         if not self._line_broken and not self._scanner.position:
             blank = _BLANK.match(self._buffer)
@@ -214,26 +215,26 @@ class StreamFramer:
             if self._buffer[0] != 0x7B:
                 self._line_broken = "it doesn't begin with a brace"
         frame = self._line() if self._line_broken else self._object()
-        if len(frame.text if frame else self._buffer) > self._max_message:
-            raise FrameTooLarge(f"a message is longer than {self._max_message} bytes")
+        if frame is None:
+            self._check_size(len(self._buffer))
         return frame
 
     def _object(self) -> Frame | None:
         if not self._scanner.position and len(self._buffer) < _SHORT:
             flat = _FLAT_OBJECT.match(self._buffer)
             if flat is not None:
-                return self._take(flat.end())
+                return self._take(flat.end(), flat.end())
         try:
             end = self._scanner.scan(self._buffer)
         except _Broken as broken:
             return self._broken(broken)
-        return None if end is None else self._take(end)
+        return None if end is None else self._take(end, end)
 
     def _broken(self, broken: _Broken) -> Frame | None:
         # An object that was left open shows only where the next one begins: the broken one ends before that line.
         start = self._buffer.rfind(b"\n", 0, broken.at) + 1
         if start and self._buffer[broken.at] == 0x7B and not self._buffer[start : broken.at].strip(_SPACE):
-            return self._take(start, broken.reason)
+            return self._take(start, broken.at, broken.reason)
         self._line_broken = broken.reason
         self._searched = broken.at
         return self._line()
@@ -243,9 +244,15 @@ class StreamFramer:
         if end < 0:
             self._searched = len(self._buffer)
             return None
-        return self._take(end + 1, self._line_broken)
+        return self._take(end + 1, end, self._line_broken)
 
-    def _take(self, end: int, broken: str = "") -> Frame:
+    def _check_size(self, size: int) -> None:
+        if size > self._max_message:
+            raise FrameTooLarge(f"a message is longer than {self._max_message} bytes")
+
+    def _take(self, end: int, size: int, broken: str = "") -> Frame:
+        # `size` is how many bytes had to be there before the end showed: the same, however they were split.
+        self._check_size(size)
         text = bytes(self._buffer[:end])
         del self._buffer[:end]
         self._scanner.reset()

@@ -127,7 +127,15 @@ Message = Request | Answer
 
 
 class _Wrong(ValueError):
-    """A member's value is wrong; the argument says how it should be."""
+    """A member's value is of the wrong type; the argument says how it should be."""
+
+
+class _Empty(_Wrong):
+    """A member's value is of the right type, but empty, blank or zero."""
+
+
+class _OutOfRange(_Wrong):
+    """A member's value is a number, but none that it may be."""
 
 
 def _text(value: object) -> str:
@@ -137,8 +145,14 @@ def _text(value: object) -> str:
 
 
 def _filled(value: object) -> str:
+    if not _text(value):
+        raise _Empty("must not be empty")
+    return str(value)
+
+
+def _not_blank(value: object) -> str:
     if not _text(value).strip():
-        raise _Wrong("must not be empty")
+        raise _Empty("must not be blank")
     return str(value)
 
 
@@ -152,61 +166,105 @@ def _port(value: object) -> int:
     # JSON has one kind of number: 3389.0 is the integer 3389.
     if isinstance(value, bool) or not isinstance(value, int | float):
         raise _Wrong("must be an integer")
-    if value != value or value in (float("inf"), float("-inf")) or value != int(value):
-        raise _Wrong("must be an integer")
-    if not 1 <= value <= 65535:
-        raise _Wrong("must be between 1 and 65535")
+    if value == 0:
+        raise _Empty("must be between 1 and 65535")
+    if not 1 <= value <= 65535:  # which an infinite or undefined number isn't either
+        raise _OutOfRange("must be between 1 and 65535")
+    if value != int(value):
+        raise _OutOfRange("must be an integer")
     return int(value)
 
 
-def _code(value: object) -> str:
-    # A client that meets a twelfth code still has an error in its hands, not a broken message.
-    return _text(value)
+@dataclass(frozen=True, slots=True)
+class _Member:
+    """How a member is read, and the requirement that it breaks by being missing or else wrong.
+
+    The other three are for demands that name the case apart: wrong type, empty or zero, out of range.
+    """
+
+    read: Callable[[object], Any]
+    requirement: str
+    typed: str = ""
+    empty: str = ""
+    ranged: str = ""
+
+    def blame(self, wrong: _Wrong) -> str:
+        """Return the requirement that a wrong value breaks."""
+        match wrong:
+            case _Empty():
+                return self.empty or self.ranged or self.requirement
+            case _OutOfRange():
+                return self.ranged or self.requirement
+            case _:
+                return self.typed or self.requirement
 
 
 @dataclass(frozen=True, slots=True)
 class _Rules:
-    """How a message of one type is read: its class, who sends it, and for each member a check and a requirement."""
+    """How a message of one type is read: its class, who sends it, what refuses it, and its members."""
 
     make: type[Message]
     sender: Role
     refusal: ErrorCode
-    members: Mapping[str, tuple[Callable[[object], Any], str]]
+    members: Mapping[str, _Member]
 
 
 _CLIENT, _RELAY = Role.CLIENT, Role.RELAY
 _NO_CODE = ErrorCode.UNKNOWN_MESSAGE_TYPE  # nothing is ever answered to a relay's message; also the fallback for hello
 
 RULES: Mapping[str, _Rules] = {
-    "hello": _Rules(Hello, _CLIENT, _NO_CODE, {"version": (_text, "CB-HEL-005"), "features": (_texts, "CB-HEL-006")}),
-    "hello_response": _Rules(
-        HelloResponse, _RELAY, _NO_CODE, {"version": (_text, "CB-HEL-002"), "features": (_texts, "CB-HEL-003")}
+    "hello": _Rules(
+        Hello,
+        _CLIENT,
+        _NO_CODE,
+        {"version": _Member(_text, "CB-HEL-005"), "features": _Member(_texts, "CB-HEL-006")},
     ),
-    "auth": _Rules(Auth, _CLIENT, ErrorCode.INVALID_TOKEN, {"token": (_filled, "CB-AUT-015")}),
+    "hello_response": _Rules(
+        HelloResponse,
+        _RELAY,
+        _NO_CODE,
+        {"version": _Member(_text, "CB-HEL-002"), "features": _Member(_texts, "CB-HEL-003")},
+    ),
+    "auth": _Rules(
+        Auth,
+        _CLIENT,
+        ErrorCode.INVALID_TOKEN,
+        {"token": _Member(_filled, "CB-AUT-014", typed="CB-AUT-015", empty="CB-AUT-013")},
+    ),
     "auth_response": _Rules(
         AuthResponse,
         _RELAY,
         _NO_CODE,
-        {"status": (_text, "CB-AUT-001"), "client_id": (_text, "CB-AUT-002"), "tenant_id": (_text, "CB-AUT-003")},
+        {
+            "status": _Member(_text, "CB-AUT-001"),
+            "client_id": _Member(_text, "CB-AUT-002"),
+            "tenant_id": _Member(_text, "CB-AUT-003"),
+        },
     ),
     "tunnel_info": _Rules(
         TunnelInfo,
         _CLIENT,
         ErrorCode.INVALID_TUNNEL_INFO,
         {
-            "tunnel_id": (_filled, "CB-TUN-005"),
-            "tenant_id": (_filled, "CB-TEN-005"),
-            "local_port": (_port, "CB-TUN-006"),
-            "remote_host": (_filled, "CB-TUN-008"),
-            "remote_port": (_port, "CB-TUN-009"),
+            "tunnel_id": _Member(_filled, "CB-TUN-005", empty="CB-TUN-012"),
+            "tenant_id": _Member(_filled, "CB-TEN-005"),
+            "local_port": _Member(_port, "CB-TUN-006", ranged="CB-TUN-007", empty="CB-TUN-011"),
+            "remote_host": _Member(_not_blank, "CB-TUN-008", empty="CB-TUN-013"),
+            "remote_port": _Member(_port, "CB-TUN-009", ranged="CB-TUN-010"),
         },
     ),
     "tunnel_response": _Rules(
-        TunnelResponse, _RELAY, _NO_CODE, {"status": (_text, "CB-TUN-001"), "tunnel_id": (_text, "CB-TUN-002")}
+        TunnelResponse,
+        _RELAY,
+        _NO_CODE,
+        {"status": _Member(_text, "CB-TUN-001"), "tunnel_id": _Member(_text, "CB-TUN-002")},
     ),
     "heartbeat": _Rules(Heartbeat, _CLIENT, _NO_CODE, {}),
     "heartbeat_response": _Rules(HeartbeatResponse, _RELAY, _NO_CODE, {}),
-    "error": _Rules(Error, _RELAY, _NO_CODE, {"code": (_code, "CB-ERR-001"), "message": (_text, "CB-ERR-002")}),
+    # A client that meets a twelfth code still has an error in its hands, not a broken message: any string passes.
+    "error": _Rules(
+        Error, _RELAY, _NO_CODE, {"code": _Member(_text, "CB-ERR-001"), "message": _Member(_text, "CB-ERR-002")}
+    ),
 }
 
 
@@ -233,13 +291,13 @@ def parse(value: object, sender: Role) -> Message | Violation:
         return name if isinstance(name, Violation) else Violation("CB-MSG-002", _NO_CODE, "not an object")
     rules = RULES[name]
     found: dict[str, Any] = {}
-    for member, (check, requirement) in rules.members.items():
+    for member, rule in rules.members.items():
         if member not in value:
-            return Violation(requirement, rules.refusal, f"{name}: the member '{member}' is missing")
+            return Violation(rule.requirement, rules.refusal, f"{name}: the member '{member}' is missing")
         try:
-            found[member] = check(value[member])
+            found[member] = rule.read(value[member])
         except _Wrong as wrong:
-            return Violation(requirement, rules.refusal, f"{name}: the member '{member}' {wrong}")
+            return Violation(rule.blame(wrong), rules.refusal, f"{name}: the member '{member}' {wrong}")
     return rules.make(**found)
 
 

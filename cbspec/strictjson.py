@@ -14,7 +14,8 @@ MAX_DEPTH = 64
 """Levels of nesting that are read; no message of the specification needs more than two."""
 
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
-_STRING = re.compile(r'"(?:[^"\\]|\\.)*"', re.DOTALL)
+# Possessive, and a string without end matches too: otherwise each of its quotes would be tried as a beginning.
+_STRING = re.compile(r'"(?:[^"\\]|\\.)*+"?', re.DOTALL)
 _SURROGATE = re.compile(r"[\ud800-\udfff]")
 
 
@@ -37,9 +38,7 @@ def _no_constant(name: str) -> object:
 def _members(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     members = dict(pairs)
     if len(members) != len(pairs):
-        names = [name for name, _ in pairs]
-        repeated = next(name for name in names if names.count(name) > 1)
-        raise NotStrictJson(f"the member {repeated[:40]!r} is there more than once")
+        raise NotStrictJson("a member is there more than once")
     return members
 
 
@@ -55,18 +54,26 @@ def depth(text: str) -> int:
     return deepest
 
 
+def utf8_fault(data: bytes) -> str:
+    """Return why `data` isn't UTF-8 without a byte order mark, or an empty text where it is."""
+    if data.startswith(_BYTE_ORDER_MARK):
+        return "it begins with a byte order mark"
+    try:
+        data.decode("utf-8")
+    except UnicodeDecodeError as error:
+        return f"byte {error.start} is not valid UTF-8"
+    return ""
+
+
 def loads(data: bytes, *, max_depth: int = MAX_DEPTH) -> Any:  # noqa: ANN401 - any JSON value
     """Decode `data`, one JSON text in UTF-8 without a byte order mark.
 
     Raises NotStrictJson where it isn't one, where a member is repeated, a string holds half a surrogate pair, or
     brackets nest deeper than `max_depth`.
     """
-    if data.startswith(_BYTE_ORDER_MARK):
-        raise NotStrictJson("it begins with a byte order mark", utf8=True)
-    try:
-        text = data.decode("utf-8")
-    except UnicodeDecodeError as error:
-        raise NotStrictJson(f"byte {error.start} is not valid UTF-8", utf8=True) from None
+    if fault := utf8_fault(data):
+        raise NotStrictJson(fault, utf8=True)
+    text = data.decode("utf-8")
     # Counting brackets is a cheap upper bound; only a text that could be too deep is measured exactly.
     if text.count("[") + text.count("{") > max_depth and depth(text) > max_depth:
         raise NotStrictJson(f"it nests deeper than {max_depth} levels")
@@ -74,9 +81,11 @@ def loads(data: bytes, *, max_depth: int = MAX_DEPTH) -> Any:  # noqa: ANN401 - 
         value = _DECODER.decode(text)
     except json.JSONDecodeError as error:
         raise NotStrictJson(f"{error.msg.lower()} at character {error.pos}") from None
-    except (RecursionError, ValueError) as error:
-        if isinstance(error, NotStrictJson):
-            raise
+    except RecursionError:
+        raise NotStrictJson("it nests deeper than the parser's stack") from None
+    except NotStrictJson:
+        raise
+    except ValueError:
         raise NotStrictJson("a number in it has too many digits") from None
     if "\\u" in text and _SURROGATE.search(json.dumps(value, ensure_ascii=False)):
         raise NotStrictJson("a string in it holds half a surrogate pair")

@@ -23,10 +23,10 @@ class WebSocketFramer:
     """One end of a WebSocket: opening handshake, messages, pings and the closing handshake.
 
     Made by `server()` or `client()`. What wants to go out unasked (handshake, pongs, close) is in `data_to_send()`;
-    `pongs` are the payloads of the peer's pongs.
+    `pongs` are the payloads of the peer's pongs, `status` the HTTP status with which a relay answered a client.
     """
 
-    __slots__ = ("_binary", "_messages", "_parts", "_protocol", "opened", "pongs")
+    __slots__ = ("_binary", "_messages", "_parts", "_protocol", "opened", "pongs", "status")
 
     def __init__(self, protocol: ServerProtocol | ClientProtocol) -> None:
         self._protocol = protocol
@@ -35,6 +35,7 @@ class WebSocketFramer:
         self._binary = False
         self.opened = False
         self.pongs: list[bytes] = []
+        self.status: int | None = None
 
     @classmethod
     def server(cls, *, max_message: int = MAX_MESSAGE) -> WebSocketFramer:
@@ -73,11 +74,17 @@ class WebSocketFramer:
                 self._protocol.send_response(self._protocol.accept(event))
                 self.opened = self._protocol.state is State.OPEN
             elif isinstance(event, Response):
+                self.status = event.status_code
                 self.opened = self._protocol.state is State.OPEN
 
     def next_frame(self) -> Frame | None:
         """Return the next message text, or None until more bytes come."""
         return self._messages.popleft() if self._messages else None
+
+    @property
+    def pending(self) -> bytes:
+        """The fragments of a message that isn't complete yet."""
+        return b"".join(self._parts)
 
     def encode(self, text: bytes) -> bytes:
         """Return `text` as a text frame."""
