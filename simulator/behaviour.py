@@ -1,0 +1,228 @@
+"""Every decision that the relay takes, as a small part that can be replaced; the defaults conform.
+
+A deviation or a variant is a function from a `Behaviour` to another one (see `simulator.compose`). The parts follow a
+message on its way: bytes are cut into texts, texts decoded, values understood, requests checked step by step, answers
+edited, spelt and written.
+"""
+
+from __future__ import annotations
+
+import json
+import ssl
+from collections.abc import Callable, Hashable, Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
+
+from cbspec.codes import ErrorCode
+from cbspec.connection import Framer, RequestRefused
+from cbspec.framing import Frame, StreamFramer
+from cbspec.messages import Auth, Heartbeat, Hello, Message, Request, Role, TunnelInfo, Violation, parse
+from cbspec.state import TABLE, Table
+from cbspec.strictjson import NotStrictJson, loads
+from cbspec.tls import TlsLayer, server_context
+from cbspec.tokens import Claims, SigningKey, Verifier
+from cbspec.websocket import WebSocketFramer
+from simulator.limits import Meter, TokenBucket
+from simulator.steps import AUTH_STEPS, HELLO_STEPS, RATE, TUNNEL_STEPS, Attempt, Identity, Refused, Step, rate_holder
+
+if TYPE_CHECKING:
+    from cbspec.target import Rate, Tenant
+    from simulator.config import Limits
+    from simulator.relay import Session
+
+Body = dict[str, Any]
+"""A message as a JSON object, on its way out."""
+
+
+class Layer(Protocol):
+    """What stands between the socket and the framer; see `cbspec.tls.TlsLayer`."""
+
+    established: bool
+    ended: bool
+
+    def receive_data(self, data: bytes) -> bytes:
+        """Take bytes from the peer; return the plain text that they hold."""
+
+    def receive_eof(self) -> None:
+        """Take note that the transport ended."""
+
+    def send(self, data: bytes) -> None:
+        """Encrypt `data`."""
+
+    def close(self) -> None:
+        """Say that nothing more will be sent."""
+
+    def data_to_send(self) -> bytes:
+        """Return the bytes that want to go to the peer."""
+
+
+class Closable(Protocol):
+    """A connection, as far as it can be closed."""
+
+    def abort(self) -> None:
+        """Close at once."""
+
+
+@dataclass(frozen=True, slots=True)
+class Authority:
+    """By what tokens are judged: the key, the verifier that is made of it, and the tenants that there are."""
+
+    key: SigningKey = field(repr=False)
+    verifier: Verifier = field(repr=False)
+    tenants: Mapping[str, Tenant]
+
+
+@dataclass(frozen=True, slots=True)
+class Exchange:
+    """To what an answer belongs.
+
+    `request` is None where it wasn't valid, `requirement` then the id that it broke; `nth` counts the answers of this
+    type on the connection, from 1.
+    """
+
+    session: Session
+    request: Request | None
+    requirement: str
+    nth: int
+
+
+@dataclass(frozen=True, slots=True)
+class Writing:
+    """How bytes go out: `pieces` cuts what is written at once, `delay` is in seconds.
+
+    With `merge` the answers to what arrived together go out as one.
+    """
+
+    pieces: Callable[[bytes], Iterable[bytes]] = lambda data: (data,)
+    delay: float = 0.0
+    merge: bool = False
+    close_notify: bool = True
+
+
+def stream(limits: Limits) -> Framer:
+    """Return what cuts a plain stream into message texts."""
+    return StreamFramer(max_message=limits.max_message, max_depth=limits.max_depth)
+
+
+def websocket(limits: Limits) -> WebSocketFramer:
+    """Return the relay's end of a WebSocket."""
+    return WebSocketFramer.server(max_message=limits.max_message)
+
+
+def is_websocket(start: bytes) -> bool | None:
+    """Tell the transports apart by the first bytes; None where more of them are needed."""
+    method = b"GET "
+    if len(start) < len(method) and method.startswith(start):
+        return None
+    return start.startswith(method)
+
+
+def decode(frame: Frame, max_depth: int) -> object:
+    """Return the JSON value of a message text; raises NotStrictJson."""
+    if frame.broken:
+        raise NotStrictJson(frame.broken)
+    return loads(frame.text, max_depth=max_depth)
+
+
+def understand(value: object) -> Message | Violation:
+    """Return the message that a JSON value is."""
+    return parse(value, Role.CLIENT)
+
+
+def verify(authority: Authority, token: str, now: float) -> Claims:
+    """Return what a token says; raises InvalidToken."""
+    return authority.verifier.verify(token, now)
+
+
+def stranger(attempt: Attempt) -> Identity:
+    """Return for whom a connection acts that has not authenticated: nobody."""
+    raise Refused(ErrorCode.INVALID_TOKEN, "authenticate first")
+
+
+def refuse(attempt: Attempt, event: RequestRefused) -> Refused:
+    """Return the refusal of a request that isn't valid or not in its place."""
+    return Refused(event.code, event.text)
+
+
+def unchanged(body: Body, exchange: Exchange) -> list[Body]:
+    """Return the messages that go out as an answer: the answer."""
+    return [body]
+
+
+def spell(body: Body, exchange: Exchange) -> list[bytes]:
+    """Return the texts that go out as a message: one JSON text."""
+    return [json.dumps(body, ensure_ascii=False, separators=(",", ":")).encode()]
+
+
+def nothing(attempt: Attempt, refused: Refused) -> None:
+    """Do nothing more about a refusal."""
+
+
+def stays_open(body: Body) -> bool:
+    """Say whether a connection ends behind a message: it doesn't."""
+    return False
+
+
+def leave_others_alone(others: Iterable[Closable]) -> None:
+    """Do nothing to the other connections when one of them failed."""
+
+
+def tls_layer(context: ssl.SSLContext) -> Layer:
+    """Return the layer of a new connection."""
+    return TlsLayer(context, server_side=True)
+
+
+def tls_context(chain: Path, key: Path | None) -> ssl.SSLContext:
+    """Return what TLS is served with."""
+    return server_context(chain, key)
+
+
+WsgiApp = Callable[..., Iterable[bytes]]
+
+
+def plain_app(app: WsgiApp) -> WsgiApp:
+    """Return the metrics' HTTP application as it is."""
+    return app
+
+
+STEPS: Mapping[type[Request], tuple[Step, ...]] = {
+    Hello: HELLO_STEPS,
+    Auth: AUTH_STEPS,
+    TunnelInfo: TUNNEL_STEPS,
+    Heartbeat: (),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Behaviour:
+    """What a relay does, part by part; `Behaviour()` conforms.
+
+    `every` holds the steps of each request, valid or not, on an authenticated connection; `steps` those of a request of
+    one type. `refused` is told of every refusal, `crashed` when the code of a connection fails.
+    """
+
+    tls: Callable[[Path, Path | None], ssl.SSLContext] = tls_context
+    layer: Callable[[ssl.SSLContext], Layer] = tls_layer
+    is_websocket: Callable[[bytes], bool | None] = is_websocket
+    stream: Callable[[Limits], Framer] = stream
+    websocket: Callable[[Limits], WebSocketFramer] = websocket
+    decode: Callable[[Frame, int], object] = decode
+    understand: Callable[[object], Message | Violation] = understand
+    table: Table = field(default_factory=lambda: TABLE)
+    verify: Callable[[Authority, str, float], Claims] = verify
+    leeway: float | None = None
+    every: tuple[Step, ...] = (RATE,)
+    steps: Mapping[type[Request], tuple[Step, ...]] = field(default_factory=lambda: STEPS)
+    stranger: Callable[[Attempt], Identity] = stranger
+    rate_holder: Callable[[Attempt], Hashable] = rate_holder
+    meter: Callable[[Rate], Meter] = TokenBucket
+    gives_back: bool = True
+    refuse: Callable[[Attempt, RequestRefused], Refused] = refuse
+    refused: Callable[[Attempt, Refused], None] = nothing
+    answers: Callable[[Body, Exchange], list[Body]] = unchanged
+    spell: Callable[[Body, Exchange], list[bytes]] = spell
+    ends: Callable[[Body], bool] = stays_open
+    writing: Writing = field(default_factory=Writing)
+    crashed: Callable[[Iterable[Closable]], None] = leave_others_alone
+    metrics: Callable[[WsgiApp], WsgiApp] = plain_app

@@ -1,0 +1,119 @@
+"""The relay's configuration: what it is told from a file, and what it is when it is told nothing."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from cbspec.framing import MAX_MESSAGE
+from cbspec.identity import DEVELOPMENT_SECRET, DEVELOPMENT_TENANTS, is_loopback
+from cbspec.messages import HelloResponse
+from cbspec.strictjson import MAX_DEPTH
+from cbspec.target import Tenant
+from cbspec.tokens import SigningKey
+
+
+class ConfigError(Exception):
+    """The configuration can't be used; each line of the text names one mistake and the way out."""
+
+
+@dataclass(frozen=True, slots=True)
+class Listen:
+    """Where the relay listens; port 0 takes a free one."""
+
+    host: str = "127.0.0.1"
+    port: int = 8080
+
+
+@dataclass(frozen=True, slots=True)
+class Certificate:
+    """The relay's certificate: PEM files (`key` None: in the chain's file)."""
+
+    chain: Path
+    key: Path | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class TokenRules:
+    """By what tokens are judged: one of secret and key file, or the development secret; `leeway` in seconds."""
+
+    secret: str | None = field(default=None, repr=False)
+    key_file: Path | None = None
+    leeway: float = 0.0
+    issuer: str | None = None
+    audience: str | None = None
+
+    @property
+    def development(self) -> bool:
+        """Whether anybody can mint tokens: the secret is the published one."""
+        return self.secret is None and self.key_file is None
+
+    def claims(self) -> dict[str, object]:
+        """Return the claims that a token must have besides subject and tenant."""
+        wanted = {"iss": self.issuer, "aud": self.audience}
+        return {name: value for name, value in wanted.items() if value is not None}
+
+    def key(self) -> SigningKey:
+        """Return the key that tokens are verified with; raises OSError or ValueError where there is none."""
+        if self.key_file is not None:
+            return SigningKey.from_pem(self.key_file)
+        return SigningKey.hmac(DEVELOPMENT_SECRET if self.secret is None else self.secret)
+
+
+@dataclass(frozen=True, slots=True)
+class RelayRules:
+    """Limits and habits of the whole relay; `probe_timeout` in seconds."""
+
+    connection_limit: int | None = None
+    buffer_pool: int | None = 100
+    features: tuple[str, ...] = HelloResponse().features
+    draining: bool = False
+    probe: bool = False
+    probe_timeout: float = 5.0
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What one connection may take: bytes of a message, levels of nesting, seconds of handshake and of silence."""
+
+    max_message: int = MAX_MESSAGE
+    max_depth: int = MAX_DEPTH
+    handshake_timeout: float = 10.0
+    idle_timeout: float = 300.0
+
+
+@dataclass(frozen=True, slots=True)
+class MetricsRules:
+    """Whether metrics are served, and on which port of 127.0.0.1 (0: a free one)."""
+
+    enabled: bool = False
+    port: int = 9090
+
+
+@dataclass(frozen=True, slots=True)
+class Config:
+    """The whole configuration. `development` lets the development identity serve an address that isn't loopback."""
+
+    listen: Listen = Listen()
+    certificate: Certificate | None = None
+    tokens: TokenRules = TokenRules()
+    tenants: tuple[Tenant, ...] = DEVELOPMENT_TENANTS
+    relay: RelayRules = RelayRules()
+    limits: Limits = Limits()
+    metrics: MetricsRules = MetricsRules()
+    development: bool = False
+
+    def check(self) -> None:
+        """Raise ConfigError where the development identity would serve an address that others can reach."""
+        if is_loopback(self.listen.host) or self.development:
+            return
+        missing = []
+        if self.certificate is None:
+            missing.append("[tls] chain")
+        if self.tokens.development:
+            missing.append("[tokens] secret_env, secret or key_file")
+        if missing:
+            raise ConfigError(
+                f"{self.listen.host} can be reached by others, and the development identity, which everybody knows, "
+                f"would serve it: name {' and '.join(missing)}, or say development = true (--development)"
+            )
