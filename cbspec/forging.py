@@ -50,6 +50,12 @@ class Materials:
         """The valid token taken apart."""
         return Compact.split(self.valid)
 
+    @property
+    def segments(self) -> list[str]:
+        """The valid token's three segments as they are written; ValueError where it hasn't three."""
+        _ = self.parts
+        return self.valid.split(".")
+
     def in_seconds(self, seconds: float) -> float:
         """Count from now in whole seconds, as most issuers do; negative: ago."""
         return int(self.now) + seconds
