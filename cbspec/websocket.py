@@ -110,5 +110,3 @@ class WebSocketFramer:
                 self._parts.clear()
         elif frame.opcode is Opcode.PONG:
             self.pongs.append(bytes(frame.data))
-        elif frame.opcode is Opcode.CLOSE:
-            self._parts.clear()

@@ -15,7 +15,9 @@ from tests.cbspec.spelling import cut, spelled
 
 BETWEEN = (b"", b"\n", b"\r\n", b" ", b"\t", b"\n\n", b" \r\n \n")
 JSON_LIKE = st.lists(
-    st.sampled_from([b"{", b"}", b"[", b"]", b'"', b":", b",", b"\\", b"\n", b"\r", b" ", b"1", b"a", b'"a":', b"\xff"]),
+    st.sampled_from(
+        [b"{", b"}", b"[", b"]", b'"', b":", b",", b"\\", b"\n", b"\r", b" ", b"1", b"a", b'"a":', b"\xff"]
+    ),
     max_size=25,
 ).map(b"".join)
 TOO_LARGE = Frame(b"", "too large")
@@ -47,7 +49,9 @@ def test_messages_are_found_in_any_spelling_separation_and_split(
         assert loads(frame.text).items() >= to_dict(message).items()
 
 
-@given(st.one_of(st.binary(max_size=40), JSON_LIKE), st.sampled_from([3, 10, 1000]), st.sampled_from([1, 3, 64]), st.data())
+@given(
+    st.one_of(st.binary(max_size=40), JSON_LIKE), st.sampled_from([3, 10, 1000]), st.sampled_from([1, 3, 64]), st.data()
+)
 def test_any_bytes_give_the_same_frames_however_they_were_split(
     stream: bytes, max_message: int, max_depth: int, data: st.DataObject
 ) -> None:
@@ -95,11 +99,11 @@ BY_HAND: dict[bytes, list[tuple[bytes, bool]]] = {
     b'{"a":1 "b":2}\n{}': [(b'{"a":1 "b":2}', True), (b"{}", False)],
     b'{"a":1 2}\n{}': [(b'{"a":1 2}', True), (b"{}", False)],
     b'{"a" 1}\n{}': [(b'{"a" 1}', True), (b"{}", False)],
-    b'{1:1}\n{}': [(b'{1:1}', True), (b"{}", False)],
+    b"{1:1}\n{}": [(b"{1:1}", True), (b"{}", False)],
     b'{"a":[1,]}\n{}': [(b'{"a":[1,]}', True), (b"{}", False)],
     b'{"a":[,]}\n{}': [(b'{"a":[,]}', True), (b"{}", False)],
     b'{"a":}\n{}': [(b'{"a":}', True), (b"{}", False)],
-    b'{,}\n{}': [(b'{,}', True), (b"{}", False)],
+    b"{,}\n{}": [(b"{,}", True), (b"{}", False)],
     b'{"a\nb":1}\n{}': [(b'{"a', True), (b'b":1}', True), (b"{}", False)],
     b'{"a":"b\n{}\n': [(b'{"a":"b', True), (b"{}", False)],
     b'{"a":"\\\n{}': [(b'{"a":"\\', True), (b"{}", False)],
@@ -144,11 +148,12 @@ def test_an_endless_message_is_given_up_at_its_bound(start: bytes) -> None:
     framer = StreamFramer(max_message=1000)
     framer.feed(start)
     assert framer.next_frame() is None
+    while len(framer.pending) + 10 <= 1000:
+        framer.feed(b"1" * 10)
+        assert framer.next_frame() is None
+    framer.feed(b"1" * 10)
     with pytest.raises(FrameTooLarge, match="1000 bytes"):
-        for _ in range(101):
-            framer.feed(b"1" * 10)
-            framer.next_frame()
-    assert len(framer.pending) <= 1010
+        framer.next_frame()
 
 
 @pytest.mark.parametrize(

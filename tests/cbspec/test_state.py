@@ -7,7 +7,7 @@ from itertools import product
 import pytest
 
 from cbspec.codes import ErrorCode
-from cbspec.messages import Auth, Heartbeat, Hello, TunnelInfo
+from cbspec.messages import Auth, Heartbeat, Hello, Request, TunnelInfo
 from cbspec.requirements import find
 from cbspec.state import REQUESTS, TABLE, Refuse, Serve, State, diagram
 
@@ -53,9 +53,9 @@ def test_every_state_but_the_end_and_every_request_can_be_reached() -> None:
 
 
 @pytest.mark.parametrize("pair", TABLE, ids=lambda pair: f"{pair[0].value}-{pair[1].type}")
-def test_every_rule_names_a_requirement_of_the_catalogue(pair: tuple[State, type]) -> None:
-    rule = TABLE[pair]  # type: ignore[index]  # parametrize knows no types
-    assert find(rule.requirement)
+def test_every_rule_names_a_requirement_of_the_catalogue(pair: tuple[State, type[Request]]) -> None:
+    rule = TABLE[pair]
+    assert find(rule.requirement).id == rule.requirement
     if isinstance(rule, Refuse):
         assert rule.code in ErrorCode
         assert rule.text
