@@ -3,7 +3,26 @@
 from __future__ import annotations
 
 from simulator.behaviour import Behaviour
+from simulator.clock import Clock
 from simulator.config import Config, ConfigError
+from simulator.config_read import load_config
+from simulator.deployment import Deployment
+from simulator.deviations import DEVIATIONS, Deviation, deviated
 from simulator.server import Simulator
+from simulator.variants import VARIANTS, Variant, varied
 
-__all__ = ["Behaviour", "Config", "ConfigError", "Simulator"]
+__all__ = [
+    "DEVIATIONS",
+    "VARIANTS",
+    "Behaviour",
+    "Clock",
+    "Config",
+    "ConfigError",
+    "Deployment",
+    "Deviation",
+    "Simulator",
+    "Variant",
+    "deviated",
+    "load_config",
+    "varied",
+]

@@ -209,7 +209,7 @@ class Session:
             if event is None:
                 break
             yield from self._handle(event, now)
-        if not self._closing and isinstance(self.framer, WebSocketFramer) and self.framer.ended:
+        if isinstance(self.framer, WebSocketFramer) and (self.framer.ended or self.framer.failure):
             yield from self._close()
 
     def _handle(self, event: Event, now: Moment) -> Iterator[Action]:

@@ -23,6 +23,7 @@ from simulator.relay import Relay
 _GRACE = 1.0  # seconds for open connections to take in the end
 _BACKLOG = 1024
 _NAMES = ("127.0.0.1", "localhost", "::1")
+_WILDCARDS = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 - looked up, not listened on
 
 
 class Simulator:
@@ -117,13 +118,19 @@ class Simulator:
         return str(host), int(port)
 
     @property
+    def endpoint(self) -> Endpoint:
+        """The address at which a client on this machine finds the relay."""
+        host, port = self.address
+        return Endpoint(_WILDCARDS.get(host, host), port)
+
+    @property
     def metrics_url(self) -> str | None:
         """Where the metrics are, if they are served."""
         return self._metrics.url if self._metrics else None
 
     def profile(self) -> target.Profile:
         """Return what the conformance suite may know of this relay."""
-        config, endpoint = self.config, Endpoint(*self.address)
+        config, endpoint = self.config, self.endpoint
         tokens = config.tokens
         return target.Profile(
             target=target.Target(address=endpoint, source_addresses=_source_addresses(endpoint.host)),

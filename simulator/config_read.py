@@ -1,0 +1,177 @@
+"""The configuration read from a TOML file, with every mistake named at once."""
+
+from __future__ import annotations
+
+import math
+import os
+import tomllib
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Any, Final
+
+from cbspec.profile import ProfileError, from_mapping
+from cbspec.profile_check import kind
+from simulator.config import Certificate, Config, ConfigError, Limits, Listen, MetricsRules, RelayRules, TokenRules
+
+_MAX_PORT: Final = 65_535
+
+
+@dataclass(frozen=True, slots=True)
+class _Value:
+    """What a key holds: in words, and as a test."""
+
+    wanted: str
+    good: Callable[[Any], bool]
+
+
+def _whole(value: object) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool)
+
+
+def _number(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+
+
+_TEXT: Final = _Value("a string that is not empty", lambda value: isinstance(value, str) and value != "")
+_FLAG: Final = _Value("true or false", lambda value: isinstance(value, bool))
+_PORT: Final = _Value(f"a port from 0 to {_MAX_PORT}", lambda value: _whole(value) and 0 <= value <= _MAX_PORT)
+_COUNT: Final = _Value("a whole number, 0 or more", lambda value: _whole(value) and value >= 0)
+_SIZE: Final = _Value("a whole number, 1 or more", lambda value: _whole(value) and value >= 1)
+_SECONDS: Final = _Value("a number of seconds, more than 0", lambda value: _number(value) and value > 0)
+_LEEWAY: Final = _Value("a number of seconds, 0 or more", lambda value: _number(value) and value >= 0)
+_TEXTS: Final = _Value(
+    "an array of strings", lambda value: isinstance(value, list) and all(isinstance(item, str) for item in value)
+)
+
+_TABLES: Final[Mapping[str, Mapping[str, _Value]]] = {
+    "listen": {"host": _TEXT, "port": _PORT},
+    "tls": {"chain": _TEXT, "key": _TEXT},
+    "tokens": {
+        "secret": _TEXT,
+        "secret_env": _TEXT,
+        "key_file": _TEXT,
+        "leeway": _LEEWAY,
+        "issuer": _TEXT,
+        "audience": _TEXT,
+    },
+    "relay": {
+        "connection_limit": _COUNT,
+        "buffer_pool": _COUNT,
+        "features": _TEXTS,
+        "draining": _FLAG,
+        "probe": _FLAG,
+        "probe_timeout": _SECONDS,
+    },
+    "limits": {"max_message": _SIZE, "max_depth": _SIZE, "handshake_timeout": _SECONDS, "idle_timeout": _SECONDS},
+    "metrics": {"enabled": _FLAG, "port": _PORT},
+}
+_TOP: Final = (*_TABLES, "tenants", "development")
+
+
+def load_config(path: str | Path) -> Config:
+    """Return the configuration in a TOML file; files that it names are relative to it.
+
+    Raises ConfigError with one line for each mistake, naming file, key and, for an unknown one, the nearest right one.
+    """
+    path = Path(path)
+    try:
+        data = tomllib.loads(path.read_bytes().decode())
+    except OSError as error:
+        raise ConfigError(f"{path}: can't be read: {error.strerror or error}") from None
+    except UnicodeDecodeError as error:
+        raise ConfigError(f"{path}: is not UTF-8, at byte {error.start}") from None
+    except (tomllib.TOMLDecodeError, RecursionError) as error:
+        raise ConfigError(f"{path}: is not TOML: {error}") from None
+    reader = _Reader(path.parent)
+    config = reader.read(data)
+    if reader.problems:
+        raise ConfigError("\n".join(f"{path}: {problem}" for problem in reader.problems))
+    return config
+
+
+class _Reader:
+    """Reads one configuration; what is wrong with it ends in `problems`."""
+
+    def __init__(self, base: Path) -> None:
+        self._base = base
+        self.problems: list[str] = []
+
+    def read(self, data: Mapping[str, Any]) -> Config:
+        self._unknown("", data, _TOP)
+        tables = {name: self._table(name, data.get(name, {})) for name in _TABLES}
+        parts: dict[str, Any] = {}
+        if "tenants" in data:
+            try:
+                parts["tenants"] = from_mapping({"tenants": data["tenants"]}, self._base).tenants
+            except ProfileError as error:
+                self.problems += error.problems
+        if not _FLAG.good(development := data.get("development", False)):
+            self.problems.append(f"development: must be {_FLAG.wanted}, not {kind(development)}")
+        features = tables["relay"].pop("features", None)
+        if features is not None:
+            tables["relay"]["features"] = tuple(features)
+        return Config(
+            listen=Listen(**tables["listen"]),
+            certificate=self._certificate(tables["tls"]),
+            tokens=self._tokens(tables["tokens"]),
+            relay=RelayRules(**tables["relay"]),
+            limits=Limits(**tables["limits"]),
+            metrics=MetricsRules(**tables["metrics"]),
+            development=development is True,
+            **parts,
+        )
+
+    def _table(self, name: str, table: object) -> dict[str, Any]:
+        """Return what is right in a table."""
+        if not isinstance(table, dict):
+            self.problems.append(f"{name}: must be a table, not {kind(table)}")
+            return {}
+        known = _TABLES[name]
+        self._unknown(f"{name}.", table, tuple(known))
+        right = {}
+        for key, value in table.items():
+            if key in known and known[key].good(value):
+                right[key] = value
+            elif key in known:
+                seen = f"{value}" if _number(value) else kind(value)
+                self.problems.append(f"{name}.{key}: must be {known[key].wanted}, not {seen}")
+        return right
+
+    def _unknown(self, prefix: str, table: Mapping[str, Any], known: tuple[str, ...]) -> None:
+        for key in table:
+            if key in known:
+                continue
+            near = get_close_matches(key, known, n=1)
+            home = next((f"[{name}] {key}" for name, keys in _TABLES.items() if key in keys), None)
+            hint = f"did you mean {near[0]}?" if near else f"known are {', '.join(known)}"
+            self.problems.append(f"{prefix}{key}: unknown key; {f'did you mean {home}?' if home else hint}")
+
+    def _certificate(self, table: Mapping[str, Any]) -> Certificate | None:
+        if not table:
+            return None
+        if "chain" not in table:
+            self.problems.append("tls: lacks the key chain, the certificate's PEM file")
+            return None
+        return Certificate(self._path(table["chain"]), self._path(table["key"]) if "key" in table else None)
+
+    def _tokens(self, table: dict[str, Any]) -> TokenRules:
+        sources = [key for key in ("secret", "secret_env", "key_file") if key in table]
+        if len(sources) > 1:
+            self.problems.append(f"tokens: {' and '.join(sources)} exclude each other; keep one")
+        if variable := table.pop("secret_env", None):
+            table["secret"] = os.environ.get(variable) or None
+            if table["secret"] is None:
+                self.problems.append(f"tokens.secret_env: the environment variable {variable} is not set or empty")
+        if "key_file" in table:
+            table["key_file"] = self._path(table["key_file"])
+        rules = TokenRules(**table)
+        try:
+            rules.key()
+        except (OSError, ValueError) as error:
+            self.problems.append(f"tokens.{sources[0]}: {getattr(error, 'strerror', None) or error}")
+        return rules
+
+    def _path(self, name: str) -> Path:
+        return (self._base / name).absolute()
