@@ -1,0 +1,73 @@
+"""`cbspec explain` says what a requirement asks, why, and how it is tried."""
+
+from __future__ import annotations
+
+import pytest
+
+from cbspec.cli import main
+from cbspec.cli.cases import Case
+from cbspec.cli.explain import explanation, listing
+from cbspec.requirements import REQUIREMENTS, Level, Requirement, find
+
+ROW = Requirement(
+    id="CB-LIM-001",
+    level=Level.MUST,
+    section="Error Codes / x",
+    demand="It does.",
+    why="Because.",
+    when="it rains",
+    needs=("a.b", "c"),
+)
+
+
+def test_everything_is_said() -> None:
+    cases = [
+        Case("relay/test_x.py", "test_one", ("CB-LIM-001",), "First,\nmore.\n\nSecond."),
+        Case("relay/test_x.py", "test_two", ("CB-LIM-002",), "Not this."),
+    ]
+    assert list(explanation(ROW, cases)) == [
+        "CB-LIM-001  MUST  Error Codes / x",
+        "  It does.",
+        "  Why: Because.",
+        "  When: it rains",
+        "  Needs in the profile: a.b; c",
+        "  How it is tried:",
+        "    conformance/relay/test_x.py: test_one",
+        "      First, more.",
+        "      Second.",
+    ]
+
+
+def test_what_is_not_tried_says_why() -> None:
+    text = "\n".join(explanation(find("CB-TLS-007"), []))
+    assert "Not tried: Python's TLS library" in text
+    assert "How it is tried" not in text
+
+
+@pytest.mark.parametrize("id_", REQUIREMENTS)
+def test_every_requirement_fits_the_screen(id_: str) -> None:
+    assert max(map(len, explanation(find(id_), []))) <= 100
+
+
+def test_the_list_has_a_line_for_each() -> None:
+    lines = list(listing())
+    for requirement in REQUIREMENTS.values():
+        (line,) = [line for line in lines if requirement.id in line]
+        assert requirement.demand in line
+        assert requirement.level in line
+
+
+def test_from_the_shell(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["explain"]) == 0
+    assert capsys.readouterr().out.splitlines() == list(listing())
+    assert main(["explain", "cb-tun-004", "CB-HEL-001"]) == 0
+    shown = capsys.readouterr().out
+    assert shown.index("CB-TUN-004  SHOULD") < shown.index("\n\nCB-HEL-001  MUST")
+
+
+def test_an_unknown_id_names_the_nearest(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["explain", "CB-HEL-001", "CB-TUN-04"]) == 2
+    assert capsys.readouterr() == (
+        "",
+        "cbspec: unknown requirement 'CB-TUN-04'; did you mean CB-TUN-004, CB-UNA-004, CB-TUN-013?\n",
+    )

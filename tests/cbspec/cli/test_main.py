@@ -1,0 +1,150 @@
+"""The command line's shell: what is imported when, exit codes, and errors in a line."""
+
+from __future__ import annotations
+
+import argparse
+import errno
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from importlib import metadata
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+
+from cbspec.cli import COMMANDS, main
+from cbspec.cli.errors import CommandError
+from cbspec.identity import IdentityError
+from cbspec.profile import ProfileError
+
+Run = Callable[[argparse.Namespace], int]
+
+
+@pytest.fixture
+def command(monkeypatch: pytest.MonkeyPatch) -> Callable[[Run], None]:
+    """Put a module of the test's own in the place of `cbspec verify`."""
+
+    def put(run: Run) -> None:
+        module = ModuleType("conformance.command")
+
+        def configure(parser: argparse.ArgumentParser) -> None:
+            parser.add_argument("arguments", nargs=argparse.REMAINDER)
+
+        vars(module).update(configure=configure, run=run)
+        monkeypatch.setitem(sys.modules, "conformance.command", module)
+
+    return put
+
+
+def test_without_a_command_the_help_is_shown(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main([]) == 2
+    shown = capsys.readouterr()
+    assert shown.out == ""
+    assert all(name in shown.err for name in COMMANDS)
+
+
+def test_help_and_version(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["--help"]) == 0
+    assert "usage: cbspec" in capsys.readouterr().out
+    assert main(["--version"]) == 0
+    assert capsys.readouterr().out == f"cbspec {metadata.version('cbspec')}\n"
+
+
+def test_a_wrong_command_names_the_right_ones(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["verfy"]) == 2
+    complaint = capsys.readouterr().err
+    assert "verfy" in complaint
+    assert all(name in complaint for name in COMMANDS)
+
+
+def test_help_imports_no_command() -> None:
+    code = (
+        "import sys; from cbspec.cli import main; code = main(['--help']);"
+        "sys.exit(code or any(name in sys.modules for name in ('simulator', 'reference_client', 'conformance')))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, timeout=60, check=False)
+    assert (done.returncode, done.stderr) == (0, b"")
+
+
+def test_the_module_and_the_script_are_the_same() -> None:
+    done = subprocess.run([sys.executable, "-m", "cbspec", "--version"], capture_output=True, timeout=60, check=False)
+    assert done.stdout.decode() == f"cbspec {metadata.version('cbspec')}\n"
+    (script,) = metadata.entry_points(group="console_scripts", name="cbspec")
+    assert script.load() is main
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [[], ["127.0.0.1:1"], ["--only", "CB-TUN-004", "127.0.0.1:1"], ["-h", "-x"], ["--", "-x"], ["a", "--", "b"]],
+)
+def test_arguments_are_passed_through(arguments: list[str], command: Callable[[Run], None]) -> None:
+    seen: list[list[str]] = []
+
+    def run(args: argparse.Namespace) -> int:
+        seen.append(args.arguments)
+        return 1
+
+    command(run)
+    assert main(["verify", *arguments]) == 1
+    assert seen == [arguments]
+
+
+def test_a_command_that_takes_everything_has_help_all_the_same(
+    command: Callable[[Run], None], capsys: pytest.CaptureFixture[str]
+) -> None:
+    command(lambda _: 1)
+    assert main(["verify", "--help"]) == 0
+    assert "usage: cbspec verify" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("error", "text"),
+    [
+        (CommandError("no"), "cbspec: no\n"),
+        (ProfileError(["a", "b"], "p.toml"), "cbspec: p.toml: a\ncbspec: p.toml: b\n"),
+        (IdentityError("ca.pem: broken"), "cbspec: ca.pem: broken\n"),
+        (OSError(errno.EACCES, "Permission denied", "f"), "cbspec: f: Permission denied\n"),
+        (OSError("odd"), "cbspec: odd\n"),
+    ],
+)
+def test_an_expected_error_is_a_line(
+    error: Exception, text: str, command: Callable[[Run], None], capsys: pytest.CaptureFixture[str]
+) -> None:
+    def run(_: argparse.Namespace) -> int:
+        raise error
+
+    command(run)
+    assert main(["verify"]) == 2
+    assert capsys.readouterr() == ("", text)
+
+
+def test_an_interrupt_ends_quietly(command: Callable[[Run], None], capsys: pytest.CaptureFixture[str]) -> None:
+    def run(_: argparse.Namespace) -> int:
+        raise KeyboardInterrupt
+
+    command(run)
+    assert main(["verify"]) == 130
+    assert capsys.readouterr() == ("", "")
+
+
+def test_an_unexpected_error_is_not_hidden(command: Callable[[Run], None]) -> None:
+    def run(_: argparse.Namespace) -> int:
+        raise ZeroDivisionError
+
+    command(run)
+    with pytest.raises(ZeroDivisionError):
+        main(["verify"])
+
+
+def test_a_reader_that_goes_away_is_no_error(tmp_path: Path) -> None:
+    read, write = os.pipe()
+    os.close(read)
+    with (tmp_path / "err").open("wb") as err:
+        done = subprocess.run(
+            [sys.executable, "-m", "cbspec", "explain"], stdout=write, stderr=err, timeout=60, check=False
+        )
+    os.close(write)
+    assert done.returncode == 141
+    assert (tmp_path / "err").read_bytes() == b""

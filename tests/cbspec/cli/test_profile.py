@@ -1,0 +1,53 @@
+"""`cbspec profile` writes a profile to start from, and checks one."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from cbspec.cli import main
+from cbspec.profile import Profile, load, template
+
+
+@pytest.mark.parametrize("arguments", [[], ["-"]])
+def test_init_to_standard_output(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["profile", "init", *arguments]) == 0
+    assert capsys.readouterr() == (template(), "")
+
+
+def test_init_to_a_file_that_is_never_overwritten_unasked(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = tmp_path / "p.toml"
+    assert main(["profile", "init", str(path)]) == 0
+    assert load(path) == Profile()
+    path.write_text("mine")
+    capsys.readouterr()
+    assert main(["profile", "init", str(path)]) == 2
+    assert capsys.readouterr() == ("", f"cbspec: {path} exists; --force overwrites it\n")
+    assert path.read_text() == "mine"
+    assert main(["profile", "init", "--force", str(path)]) == 0
+    assert path.read_text() == template()
+
+
+def test_init_where_nothing_can_be_written(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = tmp_path / "none" / "p.toml"
+    assert main(["profile", "init", str(path)]) == 2
+    assert capsys.readouterr().err == f"cbspec: {path}: No such file or directory\n"
+
+
+def test_check(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = tmp_path / "p.toml"
+    path.write_text(template())
+    assert main(["profile", "check", str(path)]) == 0
+    assert capsys.readouterr() == (f"{path}: can be used\n", "")
+    path.write_text("[relay]\nbufer_pool = 1\n[target]\ntimeout = 'x'")
+    assert main(["profile", "check", str(path)]) == 1
+    assert capsys.readouterr().out.splitlines() == [
+        f"{path}: relay.bufer_pool: unknown key; did you mean buffer_pool?",
+        f"{path}: target.timeout: must be a number, not a string",
+    ]
+
+
+def test_an_action_is_needed(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["profile"]) == 2
+    assert "required: action" in capsys.readouterr().err
