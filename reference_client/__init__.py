@@ -1,1 +1,64 @@
-"""Placeholder for the package's docstring."""
+"""The reference client: an asyncio library for the CloudBridge Relay protocol v2.0.
+
+`connect` gives a `Client`; what can go wrong is the tree in `reference_client.errors`.
+"""
+
+from __future__ import annotations
+
+from cbspec.tls import Trust
+from reference_client.client import Client, Timeouts, Tunnel, connect
+from reference_client.errors import (
+    AnswerTimeout,
+    BufferPoolExhausted,
+    CertificateNotTrusted,
+    ClientError,
+    ConnectFailed,
+    ConnectionLimitReached,
+    ConnectionLost,
+    DataTransferFailed,
+    InvalidToken,
+    InvalidTunnelInfo,
+    IpNotAllowed,
+    Misuse,
+    RateLimitExceeded,
+    RelayError,
+    RelayMisbehaved,
+    ServerUnavailable,
+    TenantLimitExceeded,
+    TenantNotFound,
+    TlsRefused,
+    UnknownMessageType,
+    UnknownRelayError,
+)
+from reference_client.session import Passed, Transport
+
+__all__ = [
+    "AnswerTimeout",
+    "BufferPoolExhausted",
+    "CertificateNotTrusted",
+    "Client",
+    "ClientError",
+    "ConnectFailed",
+    "ConnectionLimitReached",
+    "ConnectionLost",
+    "DataTransferFailed",
+    "InvalidToken",
+    "InvalidTunnelInfo",
+    "IpNotAllowed",
+    "Misuse",
+    "Passed",
+    "RateLimitExceeded",
+    "RelayError",
+    "RelayMisbehaved",
+    "ServerUnavailable",
+    "TenantLimitExceeded",
+    "TenantNotFound",
+    "Timeouts",
+    "TlsRefused",
+    "Transport",
+    "Trust",
+    "Tunnel",
+    "UnknownMessageType",
+    "UnknownRelayError",
+    "connect",
+]

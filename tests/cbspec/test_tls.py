@@ -267,3 +267,11 @@ def test_contexts_offer_tls_1_3_only(trusting: ssl.SSLContext, server: ssl.SSLCo
     opening = TlsLayer(trusting, server_side=False, server_name="localhost").data_to_send()
     at = opening.index(b"\x00\x2b\x00\x03\x02")  # supported_versions with one entry
     assert opening[at + 5 : at + 7] == b"\x03\x04"
+
+
+def test_what_came_before_a_failure_is_not_lost_with_it(trusting: ssl.SSLContext, server: ssl.SSLContext) -> None:
+    client, relay = handshake(trusting, server)
+    client.send(b"last words")
+    assert relay.receive_data(client.data_to_send() + b"what is no record") == b"last words"
+    with pytest.raises(TlsFailed):
+        relay.receive_data(b"")
