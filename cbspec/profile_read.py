@@ -217,6 +217,8 @@ def _condition(table: Table) -> Condition:
         known["target"] = Endpoint.parse(table["target"])
     if "limit" in table:
         known["limit"] = int(table["limit"])
+    if "dialled" in table:
+        known["dialled"] = table["dialled"]
     if "settle" in table:
         known["settle"] = float(table["settle"])
     for key in ("begin", "end"):

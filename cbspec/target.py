@@ -199,6 +199,7 @@ class Condition:
     """A condition that the wire can't bring about.
 
     It holds already at `target`, or `begin` brings it about and `end` takes it away, each within `settle` seconds.
+    `dialled` (transfer_failed only): the relay at `target` dials the remote end, so it fails for unreachable ones only.
     """
 
     target: Endpoint | None = None
@@ -206,6 +207,7 @@ class Condition:
     begin: Action | None = None
     end: Action | None = None
     settle: float = 5.0
+    dialled: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,7 +13,6 @@ import time
 from dataclasses import dataclass
 
 from cbspec.profile import Endpoint
-
 from cbspec.tls import TlsFailed, TlsLayer
 from conformance.transcript import Bytes, Direction, End, Ended, Opened, Transcript
 
@@ -180,6 +179,16 @@ class Wire:
             ) from None
 
     @property
+    def version(self) -> str:
+        """The TLS version that was agreed."""
+        return (self._tls.version if self._tls else None) or ""
+
+    @property
+    def local_address(self) -> str:
+        """The address that this end has, without its port."""
+        return str(self._sock.getsockname()[0]) if self._sock is not None else ""
+
+    @property
     def certificate(self) -> bytes | None:
         """The relay's certificate, DER."""
         return self._tls.certificate if self._tls else None
@@ -191,6 +200,23 @@ class Wire:
         self._transcript.add(Bytes(self._transcript.now(), self.number, Direction.SENT, data))
         self._tls.send(data)
         self._flush()
+
+    def send_quietly(self, data: bytes) -> None:
+        """Send bytes that belong to the transport, not to a message: pongs and closing frames."""
+        if data and self._tls is not None and self.ended is None:
+            self._tls.send(data)
+            self._flush()
+
+    def send_raw(self, data: bytes) -> None:
+        """Put bytes on the socket below TLS."""
+        if self._sock is not None:
+            with contextlib.suppress(OSError):
+                self._sock.sendall(data)
+
+    def finish(self, how: End, detail: str = "") -> None:
+        """Take note that the transport above ended the connection, and close it."""
+        self._end(how, detail)
+        self._close_socket()
 
     def receive(self, wait: float) -> bytes:
         """Return what arrives within `wait` seconds; b"" where nothing did or the connection ended (see `ended`)."""

@@ -1,0 +1,50 @@
+"""A ClientHello of an old version, byte by byte, for where the local library can't or won't send one.
+
+Source: RFC 5246, 7.4.1.2 (the same layout holds for 1.0 and 1.1).
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import os
+
+_VERSIONS = {"1.0": b"\x03\x01", "1.1": b"\x03\x02", "1.2": b"\x03\x03"}
+_SUITES = (
+    0xC02B, 0xC02F, 0xC02C, 0xC030, 0xCCA9, 0xCCA8, 0xC023, 0xC027, 0xC009, 0xC013, 0xC00A, 0xC014,
+    0x009C, 0x009D, 0x003C, 0x003D, 0x002F, 0x0035, 0x000A, 0x00FF,
+)  # fmt: skip
+_GROUPS = (0x001D, 0x0017, 0x0018, 0x0019)
+_SIGNATURES = (0x0403, 0x0503, 0x0603, 0x0804, 0x0805, 0x0806, 0x0401, 0x0501, 0x0601, 0x0807, 0x0203, 0x0201)
+
+
+def client_hello(version: str, server_name: str) -> bytes:
+    """Return the record of a ClientHello that offers at most `version` ("1.0", "1.1" or "1.2"), with usual ciphers."""
+    extensions = _extension(10, _list16(_GROUPS)) + _extension(11, b"\x01\x00")
+    if version == "1.2":
+        extensions += _extension(13, _list16(_SIGNATURES))
+    if not _is_address(server_name):
+        name = server_name.encode("idna")
+        extensions += _extension(0, _sized(b"\x00" + _sized(name)))
+    body = _VERSIONS[version] + os.urandom(32) + b"\x00" + _list16(_SUITES) + b"\x01\x00" + _sized(extensions)
+    handshake = b"\x01" + len(body).to_bytes(3, "big") + body
+    return b"\x16\x03\x01" + _sized(handshake)
+
+
+def _sized(data: bytes) -> bytes:
+    return len(data).to_bytes(2, "big") + data
+
+
+def _list16(values: tuple[int, ...]) -> bytes:
+    return _sized(b"".join(value.to_bytes(2, "big") for value in values))
+
+
+def _extension(number: int, data: bytes) -> bytes:
+    return number.to_bytes(2, "big") + _sized(data)
+
+
+def _is_address(name: str) -> bool:
+    try:
+        ipaddress.ip_address(name)
+    except ValueError:
+        return False
+    return True

@@ -1,0 +1,43 @@
+"""The embedded simulator: a process of its own, judged through its socket and a profile file like any other relay."""
+
+from __future__ import annotations
+
+import contextlib
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+from cbspec.profile import Profile, load
+
+
+class SimulatorFailed(Exception):
+    """The simulator didn't start; the text is its own."""
+
+
+@contextlib.contextmanager
+def embedded_simulator() -> Iterator[Profile]:
+    """Start a simulator on free ports, yield the profile that it wrote, and end it.
+
+    Raises SimulatorFailed.
+    """
+    with tempfile.TemporaryDirectory(prefix="cbspec-") as folder:
+        profile = Path(folder) / "profile.toml"
+        command = [sys.executable, "-m", "cbspec", "simulate", "--port", "0", "--json", "--profile-out", str(profile)]
+        with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:  # noqa: S603 - our own
+            try:
+                if not (process.stdout and process.stdout.readline()):
+                    raise SimulatorFailed(_last_words(process))
+                yield load(profile)
+            finally:
+                process.terminate()
+                try:
+                    process.communicate(timeout=10)
+                except subprocess.TimeoutExpired:
+                    process.kill()
+
+
+def _last_words(process: subprocess.Popen[bytes]) -> str:
+    _, errors = process.communicate(timeout=10)
+    return f"the embedded simulator didn't start: {errors.decode(errors='replace').strip() or 'it said nothing'}"

@@ -1,0 +1,71 @@
+"""Whether a text is a Prometheus exposition: the text format 0.0.4, or OpenMetrics, by their rules.
+
+prometheus-client's parsers are built to read what is right and pass over much that isn't, so the lines are held against
+the format's grammar first. Source: Prometheus' "Exposition formats".
+"""
+
+from __future__ import annotations
+
+import re
+
+from prometheus_client.openmetrics.parser import text_string_to_metric_families as parse_openmetrics
+from prometheus_client.parser import text_string_to_metric_families as parse_text
+
+_NAME = r"[a-zA-Z_:][a-zA-Z0-9_:]*"
+_LABEL = r'[a-zA-Z_][a-zA-Z0-9_]*="(?:[^"\\\n]|\\["\\n])*"'
+_VALUE = r"(?:[-+]?(?:\d+(?:\.\d*)?|\.\d+)(?:[eE][-+]?\d+)?|[-+]?(?:Inf|inf|Infinity|infinity)|[Nn]a[Nn])"
+_LABELS = rf"\{{(?:[ \t]*{_LABEL}[ \t]*(?:,[ \t]*{_LABEL}[ \t]*)*,?)?[ \t]*\}}"
+_SAMPLE = re.compile(rf"({_NAME})(?:[ \t]*{_LABELS}[ \t]*|[ \t]+)({_VALUE})(?:[ \t]+-?\d+)?[ \t]*")
+_TYPE = re.compile(rf"#[ \t]+TYPE[ \t]+({_NAME})[ \t]+(counter|gauge|histogram|summary|untyped)[ \t]*")
+_HELP = re.compile(rf"#[ \t]+HELP[ \t]+({_NAME})(?:[ \t].*)?")
+
+
+class NotAnExposition(ValueError):
+    """The text is no valid exposition; the argument names line and fault."""
+
+
+def samples(text: str, *, openmetrics: bool = False) -> dict[str, float]:
+    """Return each sample of an exposition by its name and labels. Raises NotAnExposition."""
+    if not openmetrics:
+        _check_lines(text)
+    parse = parse_openmetrics if openmetrics else parse_text
+    found: dict[str, float] = {}
+    twice = ""
+    try:
+        for family in parse(text):
+            for sample in family.samples:
+                key = f"{sample.name}{sorted(sample.labels.items())}"
+                twice = sample.name if key in found else twice
+                found[key] = float(sample.value)
+    except (ValueError, KeyError, IndexError, TypeError) as error:
+        raise NotAnExposition(f"it can't be read: {error}") from None
+    if twice:
+        raise NotAnExposition(f"the sample {twice} is there twice with the same labels")
+    return found
+
+
+def _check_lines(text: str) -> None:
+    if text and not text.endswith("\n"):
+        raise NotAnExposition("the last line doesn't end with a line feed")
+    typed: set[str] = set()
+    for number, line in enumerate(text.split("\n"), 1):
+        stripped = line.lstrip(" \t")
+        if not stripped:
+            continue
+        if stripped.startswith("#"):
+            _check_comment(stripped, number, typed)
+        elif _SAMPLE.fullmatch(stripped) is None:
+            raise NotAnExposition(f"line {number} is no sample: {line[:60]!r}")
+
+
+def _check_comment(line: str, number: int, typed: set[str]) -> None:
+    words = line[1:].split(None, 1)
+    if words[:1] == ["TYPE"]:
+        match = _TYPE.fullmatch(line)
+        if match is None:
+            raise NotAnExposition(f"line {number} is no TYPE line: {line[:60]!r}")
+        if match[1] in typed:
+            raise NotAnExposition(f"line {number}: a second TYPE line for {match[1]}")
+        typed.add(match[1])
+    elif words[:1] == ["HELP"] and _HELP.fullmatch(line) is None:
+        raise NotAnExposition(f"line {number} is no HELP line: {line[:60]!r}")

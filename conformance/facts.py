@@ -1,0 +1,35 @@
+"""What the preflight found out about the relay, before any case ran; plain data that travels between processes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """What works at all. For each of `tls`, `hello`, `auth`, `tunnel` and `heartbeat`: "" where it works, else why not.
+
+    `transport` is what the cases speak; `websocket` whether the relay answers an opening handshake with 101;
+    `features` what its hello_response listed; `rejected` that every token of the suite's was refused as invalid.
+    """
+
+    transport: str = "tcp"
+    websocket: bool = False
+    tls: str = ""
+    hello: str = ""
+    features: tuple[str, ...] = ()
+    auth: str = ""
+    rejected: bool = False
+    tunnel: str = ""
+    heartbeat: str = ""
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the facts as a JSON object."""
+        return asdict(self)
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any]) -> Facts:
+        """Return the facts that `to_dict` made."""
+        return cls(**{**data, "features": tuple(data["features"])})

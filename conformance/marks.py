@@ -1,0 +1,19 @@
+"""The marks that cases carry: which requirement, and what the case needs of the run."""
+
+from __future__ import annotations
+
+import pytest
+
+from cbspec.requirements import find
+
+
+def requirement(identifier: str) -> pytest.MarkDecorator:
+    """Say which requirement a case exercises. An id that the catalogue doesn't have is an error at once."""
+    return pytest.mark.requirement(find(identifier).id)
+
+
+alone = pytest.mark.alone
+"""The case needs the relay to itself: no other process of the run uses it meanwhile."""
+
+last = pytest.mark.last
+"""The case comes after all others: what it does to the relay lasts a while."""

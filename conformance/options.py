@@ -1,0 +1,107 @@
+"""The suite's options on pytest's command line, and what they come to."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from cbspec.profile import Endpoint, Profile, ProfileError, load, resolve
+from cbspec.requirements import UnknownRequirement, find
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """What was asked for. `target` None: judge the embedded simulator. Times in seconds."""
+
+    target: Endpoint | None
+    profile_file: Path | None
+    transport: str
+    only: tuple[str, ...]
+    wait: float
+    max_time: float | None
+    fail_on_should: bool
+    require_all: bool
+    examples: int
+
+
+def add_options(parser: pytest.Parser) -> None:
+    """Register the options with pytest."""
+    group = parser.getgroup("cbspec", "CloudBridge Relay conformance")
+    group.addoption("--target", metavar="HOST:PORT", help="the relay to judge (default: an embedded simulator)")
+    group.addoption("--target-profile", metavar="FILE", help="what the suite may know of the relay (TOML)")
+    group.addoption(
+        "--transport", choices=("auto", "tcp", "websocket"), help="what the cases speak (default: the profile's)"
+    )
+    group.addoption("--only", action="append", default=[], metavar="ID", help="exercise this requirement (repeatable)")
+    group.addoption("--wait", type=_seconds, default=0.0, metavar="SECONDS", help="wait for the relay to be there")
+    group.addoption("--max-time", type=_seconds, metavar="SECONDS", help="end the run in time with what it has")
+    group.addoption(
+        "--fail-on", choices=("must", "should"), default="must", help="which level fails the run (default: must)"
+    )
+    group.addoption("--require-all", action="store_true", help="fail where a MUST was not exercised")
+    group.addoption(
+        "--examples", type=int, default=20, metavar="N", help="Hypothesis examples for each property (default: 20)"
+    )
+
+
+def read_options(config: pytest.Config) -> Options:
+    """Return the options. Raises pytest.UsageError where one can't be used."""
+    target = config.getoption("--target")
+    profile_file = config.getoption("--target-profile")
+    return Options(
+        target=_endpoint(target) if target else None,
+        profile_file=Path(profile_file) if profile_file else None,
+        transport=config.getoption("--transport") or "",
+        only=tuple(_only(config.getoption("--only"))),
+        wait=config.getoption("--wait"),
+        max_time=config.getoption("--max-time"),
+        fail_on_should=config.getoption("--fail-on") == "should",
+        require_all=config.getoption("--require-all"),
+        examples=config.getoption("--examples"),
+    )
+
+
+def read_profile(options: Options) -> Profile | None:
+    """Return the profile of the relay to judge, or None where none is named: then it is the embedded simulator.
+
+    Raises pytest.UsageError where the profile can't be used.
+    """
+    try:
+        profile = load(options.profile_file) if options.profile_file else None
+        if options.target is None and (profile is None or profile.target.address is None):
+            if profile is not None:
+                raise pytest.UsageError(f"{profile.path}: give target.address there, or --target host:port")
+            return None
+        return resolve(profile, options.target)
+    except ProfileError as error:
+        raise pytest.UsageError(str(error)) from None
+
+
+def _endpoint(text: str) -> Endpoint:
+    try:
+        return Endpoint.parse(text)
+    except ValueError as error:
+        raise pytest.UsageError(f"--target: {error}") from None
+
+
+def _only(wanted: list[str]) -> list[str]:
+    found = []
+    for text in wanted:
+        for name in text.split(","):
+            try:
+                row = find(name.strip())
+            except UnknownRequirement as error:
+                raise pytest.UsageError(f"--only: {error}") from None
+            if row.untestable:
+                raise pytest.UsageError(f"--only: {row.id} has no case: {row.untestable}")
+            found.append(row.id)
+    return found
+
+
+def _seconds(text: str) -> float:
+    value = float(text)
+    if not 0 <= value < float("inf"):
+        raise ValueError(f"must be seconds, not {text}")
+    return value

@@ -1,0 +1,199 @@
+"""Before any case: is there a relay, and what works on it at all.
+
+A dead target, a port that isn't TLS, a certificate that the CA doesn't vouch for is one message (`NoTarget`). A relay
+that speaks, but wrongly, is no such thing: it gets findings, and the cases that need what doesn't work say so.
+"""
+
+from __future__ import annotations
+
+import ssl
+import time
+from dataclasses import replace
+
+from cbspec.tls import legacy_client_context
+from conformance import judge
+from conformance.errors import Broken, Inconclusive, NotExercised, RateLimited
+from conformance.exchange import Exchange
+from conformance.facts import Facts
+from conformance.invariants import Breach
+from conformance.target import Target, WebSocketRefused
+from conformance.wire import HandshakeFailure, Unreachable, Wire, tcp_connect
+
+_CONFIGURATION = ("invalid_token", "tenant_not_found", "ip_not_allowed")
+
+
+class NoTarget(Exception):
+    """There is no relay to judge; the text says why, and what to do."""
+
+
+def wait_for(target: Target, seconds: float) -> None:
+    """Wait until something accepts connections at the target's address, at most `seconds`. Raises NoTarget."""
+    deadline = time.monotonic() + seconds
+    while True:
+        try:
+            tcp_connect(target.endpoint, target.source, target.profile.target.timeout).close()
+        except Unreachable as error:
+            if time.monotonic() >= deadline:
+                waited = f" (waited {seconds:g} s)" if seconds else "; --wait SECONDS waits for it"
+                raise NoTarget(f"nothing to judge: no connection to {error}{waited}") from None
+            time.sleep(0.1)
+        else:
+            return
+
+
+def examine(target: Target) -> Facts:
+    """Find out what works on the relay. What is broken is in `target.findings`. Raises NoTarget."""
+    facts = Facts(tls=_tls(target))
+    if facts.tls:
+        return replace(facts, hello=facts.tls, auth=facts.tls, tunnel=facts.tls, heartbeat=facts.tls)
+    facts = _transport(target, facts)
+    target.facts = facts
+    if facts.hello:
+        return replace(facts, auth=facts.hello, tunnel=facts.hello, heartbeat=facts.hello)
+    try:
+        return _exchanges(target, facts)
+    except RateLimited:
+        reason = "the relay answered rate_limit_exceeded to the first requests; declare tenants.rate or wait a while"
+        return replace(facts, auth=reason, tunnel=reason, heartbeat=reason)
+
+
+def _tls(target: Target) -> str:
+    """Return "" where a TLS 1.3 handshake works, else why not; a finding is made then. Raises NoTarget."""
+    where = target.endpoint
+    try:
+        target.connect(transport="tcp")
+    except Unreachable as error:
+        raise NoTarget(f"nothing to judge: no connection to {error}") from None
+    except ssl.SSLError as error:
+        raise NoTarget(f"tls.ca: no usable certificates in {target.profile.tls.ca}: {error.reason or error}") from None
+    except OSError as error:
+        raise NoTarget(f"tls.ca: {target.profile.tls.ca}: {error.strerror or error}") from None
+    except HandshakeFailure as failure:
+        if failure.unverified:
+            raise NoTarget(
+                f"the certificate of {where} is not accepted: {failure.reason} (as {target.server_name}, CA: "
+                f"{target.profile.tls.ca}). No token was sent. Give tls.ca or target.server_name in a profile, or set "
+                f"tls.verify = false"
+            ) from None
+        if not _speaks_tls(target, failure):
+            raise NoTarget(_not_tls(target, failure)) from None
+        reason = f"no TLS 1.3 connection: {failure.reason}{f' (alert {failure.alert})' if failure.alert else ''}"
+        target.breach(Breach("CB-TLS-001", "a TLS 1.3 handshake that works", reason))
+        return reason
+    return ""
+
+
+def _speaks_tls(target: Target, failure: HandshakeFailure) -> bool:
+    if failure.alert or failure.received[:1] == b"\x16":
+        return True
+    if failure.received:
+        return False
+    wire = Wire(0, target.transcript, target.profile.target.timeout)
+    context = legacy_client_context(ssl.TLSVersion.TLSv1_2)
+    try:
+        wire.open(target.endpoint, context, name=target.server_name, source=target.source, transport="tcp")
+    except (Unreachable, HandshakeFailure):
+        return False
+    wire.close()
+    return True
+
+
+def _not_tls(target: Target, failure: HandshakeFailure) -> str:
+    where = target.endpoint
+    if failure.received:
+        return f"{where} doesn't speak TLS: it answered the handshake with {failure.received[:40]!r}"
+    return f"{where} accepts connections, but there is no TLS behind it: {failure.reason}"
+
+
+def _transport(target: Target, facts: Facts) -> Facts:
+    """Find out which transport the relay speaks and whether hello works on it. Raises NoTarget."""
+    wanted = target.profile.target.transport
+    websocket, refused = (False, "not tried") if wanted == "tcp" else _opens_websocket(target)
+    plain = None if wanted == "websocket" else _hello(target, "tcp")
+    if plain is not None and (not websocket or _is_hello_response(plain)):
+        if wanted == "auto" and _is_http(plain):
+            raise NoTarget(
+                f"{target.endpoint} speaks HTTP, but no WebSocket was opened at {target.profile.target.websocket_path}"
+                f" ({refused}): give target.websocket_path, or this is not a CloudBridge relay"
+            )
+        return _greeted(target, replace(facts, transport="tcp", websocket=websocket), plain)
+    if not websocket:
+        raise NoTarget(
+            f"{target.endpoint} opens no WebSocket at {target.profile.target.websocket_path}: {refused}; give "
+            'target.websocket_path, or target.transport = "tcp"'
+        )
+    facts = replace(facts, transport="websocket", websocket=True)
+    try:
+        spoken = _hello(target, "websocket")
+    except WebSocketRefused as error:
+        return replace(facts, hello=str(error))
+    return _greeted(target, facts, spoken)
+
+
+def _opens_websocket(target: Target) -> tuple[bool, str]:
+    """Whether an opening handshake is answered with 101, also one that is wrong; else why not."""
+    try:
+        target.connect(transport="websocket").close()
+    except WebSocketRefused as refused:
+        return refused.status == 101, str(refused)
+    except (Unreachable, HandshakeFailure) as error:
+        return False, str(error)
+    return True, ""
+
+
+def _hello(target: Target, transport: str) -> Exchange:
+    session = target.connect(transport=transport)
+    session.observe = lambda exchange: None  # which transport the relay speaks isn't known yet: nothing is blamed
+    exchange = session.hello()
+    session.close()
+    return exchange
+
+
+def _greeted(target: Target, facts: Facts, exchange: Exchange) -> Facts:
+    target.observe(exchange)
+    try:
+        answer = judge.accepted(exchange)
+    except Inconclusive as error:
+        return replace(facts, hello=str(error))
+    except Broken as broken:
+        code = judge.error_code(exchange)
+        if code not in ("connection_limit_reached", "server_unavailable"):
+            target.breach(Breach("CB-HEL-001", broken.expected, broken.seen), exchange)
+        return replace(facts, hello=f"expected {broken.expected}; seen: {broken.seen}")
+    features = answer.member("features")
+    listed = features if isinstance(features, list) else []
+    return replace(facts, features=tuple(feature for feature in listed if isinstance(feature, str)))
+
+
+def _is_hello_response(exchange: Exchange) -> bool:
+    return any(answer.type == "hello_response" for answer in exchange.answers)
+
+
+def _is_http(exchange: Exchange) -> bool:
+    return any(answer.text.startswith(b"HTTP/") for answer in exchange.answers)
+
+
+def _exchanges(target: Target, facts: Facts) -> Facts:
+    """Try one of each exchange after hello."""
+    try:
+        session = target.greeted()
+        exchange = target.authenticate(session, target.tenant)
+    except (Inconclusive, NotExercised) as error:
+        return replace(facts, auth=str(error), tunnel=str(error), heartbeat=str(error))
+    if reason := _reason(exchange):
+        code = judge.error_code(exchange)
+        if rejected := code in _CONFIGURATION:
+            reason = f"the suite's tokens are not accepted ({code}): check tokens and tenants in the profile"
+        return replace(facts, auth=reason, rejected=rejected, tunnel=reason, heartbeat=reason)
+    heartbeat = next((reason for _ in range(3) if (reason := _reason(session.heartbeat()))), "")
+    return replace(facts, heartbeat=heartbeat, tunnel=_reason(session.ask(target.tunnel_info(), fence=not heartbeat)))
+
+
+def _reason(exchange: Exchange) -> str:
+    try:
+        judge.accepted(exchange)
+    except Broken as broken:
+        return f"expected {broken.expected}; seen: {broken.seen}"
+    except Inconclusive as error:
+        return str(error)
+    return ""

@@ -1,0 +1,68 @@
+"""Conditions that the wire can't bring about: a second address where one holds, a command, or an HTTP call."""
+
+from __future__ import annotations
+
+import contextlib
+import subprocess
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Iterator
+
+from cbspec.profile import Action, Condition, Endpoint, Profile
+from conformance.errors import Inconclusive, NotExercised
+
+_COMMAND_TIMEOUT = 60.0
+
+
+@contextlib.contextmanager
+def provoked(profile: Profile, name: str) -> Iterator[tuple[Condition, Endpoint | None]]:
+    """Yield the condition `name` while it holds, and the address where (None: the target's own).
+
+    Raises NotExercised where the profile doesn't say how, Inconclusive where the way that it gives doesn't work.
+    """
+    condition = profile.conditions.get(name)
+    if condition is None:
+        raise NotExercised(f"give conditions.{name}: a target where it holds, or begin and end")
+    if condition.target is not None:
+        yield condition, condition.target
+        return
+    if condition.begin is None:
+        raise NotExercised(f"give conditions.{name}.target, or conditions.{name}.begin and end")
+    _perform(condition.begin, f"conditions.{name}.begin")
+    try:
+        yield condition, None
+    finally:
+        if condition.end is not None:
+            _perform(condition.end, f"conditions.{name}.end")
+
+
+def until(condition: Condition, attempt: Callable[[], None], errors: tuple[type[Exception], ...]) -> None:
+    """Call `attempt` until it raises none of `errors`, as long as the condition may take; then let it raise."""
+    deadline = time.monotonic() + condition.settle
+    while True:
+        try:
+            return attempt()
+        except errors:
+            if time.monotonic() >= deadline:
+                raise
+            time.sleep(0.1)
+
+
+def _perform(action: Action, key: str) -> None:
+    try:
+        if action.http is not None:
+            call = action.http
+            request = urllib.request.Request(  # noqa: S310 - the user's own address; only http and https are accepted
+                call.url, call.body.encode() or None, dict(call.headers), method=call.method
+            )
+            with urllib.request.urlopen(request, timeout=_COMMAND_TIMEOUT):  # noqa: S310 - as above
+                return
+        subprocess.run(  # noqa: S603 - the user's own command, without a shell
+            action.command, check=True, capture_output=True, timeout=_COMMAND_TIMEOUT
+        )
+    except subprocess.CalledProcessError as error:
+        words = error.stderr.decode(errors="replace").strip()[-300:]
+        raise Inconclusive(f"{key}: the command ended with {error.returncode}: {words}") from None
+    except (OSError, subprocess.TimeoutExpired, urllib.error.URLError, ValueError) as error:
+        raise Inconclusive(f"{key}: {error}") from None

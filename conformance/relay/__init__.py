@@ -1,0 +1,1 @@
+"""Cases that judge a relay. Folder and file name the place in the specification."""

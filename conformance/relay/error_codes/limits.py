@@ -1,0 +1,49 @@
+"""What the cases about limits share: filling them up, and trying again for a while."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+
+from cbspec.profile import Tenant
+from conformance import judge
+from conformance.errors import Broken, Inconclusive
+from conformance.session import Session
+from conformance.target import Target
+
+SOON = 5.0
+"""Seconds within which a relay should notice that a connection has closed."""
+
+
+def fill_tunnels(relay: Target, session: Session, count: int) -> None:
+    """Open `count` tunnels on one connection. Raises Broken at the first that isn't opened.
+
+    The first one waits for what the case before left behind; from then on the suite knows what is held.
+    """
+    for number in range(count):
+        if number == 0:
+            relay.open_tunnel(session)
+        else:
+            judge.accepted(session.ask(relay.tunnel_info(session.tenant)))
+
+
+def fill_connections(relay: Target, tenant: Tenant, count: int) -> list[Session]:
+    """Authenticate `count` connections of a tenant side by side. Raises Broken at the first that isn't accepted."""
+    sessions = [relay.authenticated(tenant)]
+    for _ in range(count - 1):
+        session = relay.greeted()
+        judge.accepted(relay.authenticate(session, tenant))
+        sessions.append(session)
+    return sessions
+
+
+def soon(attempt: Callable[[], None]) -> None:
+    """Call `attempt` until it raises nothing, for a few seconds; then let it raise."""
+    deadline = time.monotonic() + SOON
+    while True:
+        try:
+            return attempt()
+        except (Broken, Inconclusive):
+            if time.monotonic() >= deadline:
+                raise
+            time.sleep(0.1)

@@ -1,0 +1,76 @@
+"""Source: Error Codes / buffer_pool_exhausted: one buffer for each open tunnel, from a pool of the relay's."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+
+from cbspec.profile import Endpoint
+from conformance import judge
+from conformance.errors import NotExercised
+from conformance.marks import alone, requirement
+from conformance.provoke import provoked
+from conformance.relay.error_codes.limits import soon
+from conformance.session import Session
+from conformance.target import Target
+
+
+@alone
+@requirement("CB-BUF-001")
+def test_all_buffers_of_the_pool(relay: Target) -> None:
+    """As many tunnels are opened as the pool has room for."""
+    with _pool(relay) as (at, size):
+        soon(lambda: _fill(relay, at, size).close())
+
+
+@alone
+@requirement("CB-BUF-002")
+def test_one_tunnel_more(relay: Target) -> None:
+    """With the pool used up, another tunnel is asked for."""
+    with _pool(relay) as (at, size):
+        with relay.control(f"{size} tunnels"):
+            session = _filled(relay, at, size)
+        judge.refused_with(session.ask(relay.tunnel_info(session.tenant)), "buffer_pool_exhausted")
+
+
+@alone
+@requirement("CB-BUF-003")
+def test_buffers_come_back(relay: Target) -> None:
+    """The pool is used up, the connection closed, and the whole pool asked for again within a few seconds."""
+    with _pool(relay) as (at, size):
+        with relay.control(f"{size} tunnels"):
+            session = _filled(relay, at, size)
+        session.close()
+        soon(lambda: _fill(relay, at, size).close())
+
+
+@contextlib.contextmanager
+def _pool(relay: Target) -> Iterator[tuple[Endpoint | None, int]]:
+    if relay.profile.relay.buffer_pool is not None and relay.profile.target.exclusive:
+        yield None, relay.profile.relay.buffer_pool
+        return
+    with provoked(relay.profile, "buffer_pool") as (condition, at):
+        if condition.limit is None:
+            raise NotExercised("give conditions.buffer_pool.limit")
+        yield at, condition.limit
+
+
+def _fill(relay: Target, at: Endpoint | None, size: int) -> Session:
+    tenant = relay.tenant
+    if tenant.tunnel_limit is not None and tenant.tunnel_limit <= size:
+        raise NotExercised(f"tenants.tunnel_limit of {tenant.id} is not above the pool's {size}")
+    session = relay.authenticated(at=at)
+    try:
+        for _ in range(size):
+            judge.accepted(session.ask(relay.tunnel_info(tenant.id)))
+    except Exception:
+        session.close()
+        raise
+    return session
+
+
+def _filled(relay: Target, at: Endpoint | None, size: int) -> Session:
+    """Fill the pool; what the case before left behind may still be counted for a moment."""
+    sessions: list[Session] = []
+    soon(lambda: sessions.append(_fill(relay, at, size)))
+    return sessions[-1]

@@ -1,0 +1,141 @@
+"""Source: Error Codes / connection_limit_reached: the relay's own limit of connections."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+
+from cbspec.profile import Endpoint
+from conformance import judge
+from conformance.errors import Broken, Inconclusive, NotExercised
+from conformance.exchange import Exchange
+from conformance.marks import alone, requirement
+from conformance.provoke import provoked
+from conformance.relay.error_codes.limits import soon
+from conformance.session import Session
+from conformance.target import Target
+from conformance.wire import HandshakeFailure, Unreachable
+
+
+@alone
+@requirement("CB-CON-001")
+def test_all_connections_of_the_limit(relay: Target) -> None:
+    """As many connections as the relay's limit say hello, and each is then served."""
+    with _limited(relay) as (at, limit):
+        for session in _fill(relay, at, limit):
+            judge.accepted(relay.authenticate(session, relay.tenant))
+
+
+@alone
+@requirement("CB-CON-002")
+def test_one_connection_more(relay: Target) -> None:
+    """With the limit used up, another connection is made: it is refused by an error or a close, at any step."""
+    with _limited(relay) as (at, limit):
+        with relay.control(f"{limit} connections"):
+            _fill(relay, at, limit)
+        served = _try_one_more(relay, at)
+        if served is not None:
+            raise Broken("no service beyond the limit", f"a tunnel on connection {limit + 1}", served)
+
+
+@alone
+@requirement("CB-CON-003")
+def test_code_if_any(relay: Target) -> None:
+    """With the limit used up, another connection is made; if an error is sent, its code is read."""
+    with _limited(relay) as (at, limit):
+        with relay.control(f"{limit} connections"):
+            _fill(relay, at, limit)
+        for exchange in _steps(relay, at):
+            code = judge.error_code(exchange)
+            if code and code != "connection_limit_reached":
+                raise Broken("connection_limit_reached, if any code", f"an error with code {code!r}", exchange)
+
+
+@alone
+@requirement("CB-CON-004")
+def test_code_is_sent(relay: Target) -> None:
+    """With the limit used up, another connection is made; it is told connection_limit_reached."""
+    with _limited(relay) as (at, limit):
+        with relay.control(f"{limit} connections"):
+            _fill(relay, at, limit)
+        exchanges = list(_steps(relay, at))
+        if not any(judge.error_code(exchange) == "connection_limit_reached" for exchange in exchanges):
+            seen = "; ".join(_seen(exchange) for exchange in exchanges) or "no TLS connection"
+            raise Broken("an error with code connection_limit_reached", seen, *exchanges)
+
+
+@alone
+@requirement("CB-CON-005")
+def test_room_after_a_close(relay: Target) -> None:
+    """With the limit used up, one connection closes; within a few seconds another is served."""
+    with _limited(relay) as (at, limit):
+        with relay.control(f"{limit} connections"):
+            sessions = _fill(relay, at, limit)
+        sessions[0].close()
+        soon(lambda: _greet(relay, at).close())
+
+
+@contextlib.contextmanager
+def _limited(relay: Target) -> Iterator[tuple[Endpoint | None, int]]:
+    if relay.profile.relay.connection_limit is not None and relay.profile.target.exclusive:
+        yield None, relay.profile.relay.connection_limit
+        return
+    with provoked(relay.profile, "connection_limit") as (condition, at):
+        if condition.limit is None:
+            raise NotExercised("give conditions.connection_limit.limit")
+        yield at, condition.limit
+
+
+def _fill(relay: Target, at: Endpoint | None, limit: int) -> list[Session]:
+    """Say hello on as many connections as the limit has. The first may wait for what the case before left behind."""
+    soon(lambda: _room(relay, at, limit))
+    return [_greet(relay, at) for _ in range(limit)]
+
+
+def _room(relay: Target, at: Endpoint | None, limit: int) -> None:
+    """See that the whole limit is free: a connection closed a moment ago may still be counted."""
+    sessions = []
+    try:
+        for _ in range(limit):
+            sessions.append(_greet(relay, at))  # noqa: PERF401 - what is open must be closed where one fails
+    finally:
+        for session in sessions:
+            session.close()
+
+
+def _greet(relay: Target, at: Endpoint | None) -> Session:
+    session = _connect(relay, at)
+    judge.accepted(session.hello())
+    return session
+
+
+def _connect(relay: Target, at: Endpoint | None) -> Session:
+    try:
+        return relay.connect(at=at)
+    except (Unreachable, HandshakeFailure, Inconclusive) as error:
+        raise Broken("a connection that is served", str(error)) from None
+
+
+def _steps(relay: Target, at: Endpoint | None) -> Iterator[Exchange]:
+    """Try to use one more connection; yield each exchange until it is refused."""
+    try:
+        session = relay.connect(at=at)
+    except (Unreachable, HandshakeFailure, Inconclusive):
+        return
+    yield session.hello()
+    if not session.ended:
+        yield relay.authenticate(session, relay.tenant)
+    if session.authenticated and not session.ended:
+        yield session.ask(relay.tunnel_info(session.tenant))
+
+
+def _try_one_more(relay: Target, at: Endpoint | None) -> Exchange | None:
+    """Return the exchange in which a tunnel was opened on one more connection, or None."""
+    for exchange in _steps(relay, at):
+        if exchange.request is not None and exchange.request.type == "tunnel_info":
+            return exchange if any(judge.is_success(answer) for answer in exchange.answers) else None
+    return None
+
+
+def _seen(exchange: Exchange) -> str:
+    return judge.describe(exchange.answers[0]) if exchange.answers else judge.silence(exchange)

@@ -1,0 +1,59 @@
+"""Source: Error Codes / data_transfer_failed."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+from typing import Any
+
+from cbspec.profile import Endpoint
+from conformance import judge
+from conformance.errors import NotExercised
+from conformance.marks import alone, requirement
+from conformance.provoke import provoked
+from conformance.target import Target
+
+
+@alone
+@requirement("CB-TRF-001")
+def test_failed_transfer(relay: Target) -> None:
+    """A tunnel is asked for whose data can't be transferred."""
+    relay.authenticated()
+    with _failing(relay) as (at, request):
+        session = relay.authenticated(at=at)
+        judge.refused_with(session.ask(request), "data_transfer_failed")
+
+
+@alone
+@requirement("CB-TRF-002")
+def test_works_again(relay: Target) -> None:
+    """After a failed transfer a tunnel to a reachable end is asked for, on the same connection where it is open."""
+    condition = relay.profile.conditions.get("transfer_failed")
+    with _failing(relay) as (at, request):
+        session = relay.authenticated(at=at)
+        with relay.control("a failed transfer"):
+            judge.refused_with(session.ask(request), "data_transfer_failed")
+        dials = relay.profile.remote.dialled if at is None else bool(condition and condition.dialled)
+        if dials:
+            session = relay.authenticated(at=at) if session.ended else session
+            judge.accepted(session.ask(relay.tunnel_info(session.tenant)))
+            return
+    if condition is None or condition.end is None:
+        raise NotExercised("give remote.unreachable with remote.dialled, or conditions.transfer_failed.begin and end")
+    relay.close()
+    judge.accepted(relay.authenticated().ask(relay.tunnel_info()))
+
+
+@contextlib.contextmanager
+def _failing(relay: Target) -> Iterator[tuple[Endpoint | None, dict[str, Any]]]:
+    """Yield where to ask, and a tunnel_info that fails there."""
+    remote = relay.profile.remote
+    end = remote.unreachable or remote.reachable
+    request = relay.tunnel_info(remote_host=end.host, remote_port=end.port)
+    if remote.dialled and remote.unreachable is not None:
+        yield None, request
+        return
+    if "transfer_failed" not in relay.profile.conditions:
+        raise NotExercised("give remote.unreachable with remote.dialled = true, or conditions.transfer_failed")
+    with provoked(relay.profile, "transfer_failed") as (_, at):
+        yield at, request

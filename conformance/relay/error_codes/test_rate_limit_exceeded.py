@@ -1,0 +1,118 @@
+"""Source: Error Codes / rate_limit_exceeded. These come last: what they draw may last a while."""
+
+from __future__ import annotations
+
+import time
+
+from cbspec.profile import Rate, Tenant
+from conformance import judge
+from conformance.errors import Broken, Inconclusive, NotExercised
+from conformance.marks import alone, last, requirement
+from conformance.session import Session
+from conformance.target import Target
+
+_MARGIN = 3
+"""How far above the declared rate "well above" is: limits may be counted in windows as well as in buckets."""
+
+
+@last
+@alone
+@requirement("CB-RAT-002")
+def test_well_below_the_rate(relay: Target) -> None:
+    """From a fresh start, heartbeats go out at half the declared rate for a while: none is refused."""
+    tenant, rate = _rated(relay)
+    session = _fresh(relay, tenant, rate)
+    count = max(3, min(20, int(rate.per_second)))
+    for _ in range(count):
+        time.sleep(2 / rate.per_second)
+        exchange = session.heartbeat()
+        if judge.error_code(exchange) == "rate_limit_exceeded":
+            raise Broken("service well below the declared rate", "rate_limit_exceeded at half of it", exchange)
+
+
+@last
+@alone
+@requirement("CB-RAT-001")
+def test_well_above_the_rate(relay: Target) -> None:
+    """Heartbeats go out as fast as they can, three times as many as burst and rate allow in a second."""
+    tenant, rate = _rated(relay)
+    _draw(relay, _fresh(relay, tenant, rate), rate)
+
+
+@last
+@alone
+@requirement("CB-RAT-003")
+def test_recovers(relay: Target) -> None:
+    """After the limit struck, the client waits for as long as its bucket takes to fill, and is served again."""
+    tenant, rate = _rated(relay)
+    session = _fresh(relay, tenant, rate)
+    with relay.control("rate_limit_exceeded above the rate"):
+        _draw(relay, session, rate)
+    time.sleep(_pause(rate))
+    session = _fresh(relay, tenant, rate) if session.ended else session
+    judge.accepted(session.heartbeat())
+
+
+@last
+@alone
+@requirement("CB-RAT-004")
+def test_limit_is_the_tenants_own(relay: Target) -> None:
+    """After one tenant drew the limit, another one's heartbeats are answered, at a rate below its own."""
+    tenant, rate = _rated(relay)
+    if rate.scope not in ("tenant", "subject"):
+        raise NotExercised('give tenants.rate.scope = "tenant" or "subject"')
+    other = next((one for one in (relay.tenant, relay.profile.second_tenant) if one and one.id != tenant.id), None)
+    if other is None:
+        raise NotExercised("give tenants (a second active one)")
+    theirs = relay.authenticated(other, subject="cbspec-other")
+    theirs.expects_rate_limit = True
+    with relay.control("rate_limit_exceeded above the rate"):
+        _draw(relay, _fresh(relay, tenant, rate), rate)
+    for _ in range(3):
+        judge.accepted(theirs.heartbeat())
+
+
+def _rated(relay: Target) -> tuple[Tenant, Rate]:
+    tenants = relay.profile.tenants_with("rate")
+    if not tenants or tenants[0].rate is None:
+        raise NotExercised("give tenants.rate (for a tenant of its own)")
+    return tenants[0], tenants[0].rate
+
+
+def _pause(rate: Rate) -> float:
+    """Return the seconds after which a limit of any kind has forgotten what was: its bucket or window, at least one."""
+    return min(max(rate.burst / rate.per_second, 1.0) * 1.2, 30.0)
+
+
+def _fresh(relay: Target, tenant: Tenant, rate: Rate) -> Session:
+    """Return a session of the tenant with nothing used up."""
+    time.sleep(_pause(rate))
+    session = relay.authenticated(tenant)
+    session.expects_rate_limit = True
+    session.pace = lambda tenant_id: None
+    return session
+
+
+def _draw(relay: Target, session: Session, rate: Rate) -> None:
+    """Send heartbeats in batches until the limit strikes. Raises Broken where it doesn't."""
+    wanted = int(_MARGIN * (rate.burst + rate.per_second)) + 10
+    sent = answered = 0
+    began = time.monotonic()
+    while sent < wanted:
+        batch = b"".join(session.note({"type": "heartbeat"})[1] for _ in range(20))
+        session.send_unanswered(batch)
+        sent += 20
+        answers = session.answers(20)
+        answered += len(answers)
+        if any(answer.member("code") == "rate_limit_exceeded" for answer in answers):
+            return
+        if session.ended:
+            raise Broken("rate_limit_exceeded", f"the connection ended after {answered} answers, without the code")
+        if not answers:
+            raise Inconclusive("the relay stopped answering")
+    seconds = time.monotonic() - began
+    speed = sent / seconds
+    if speed < rate.per_second * 1.5:
+        raise Inconclusive(f"only {speed:.0f} requests/s went through: not well above {rate.per_second:g}/s")
+    seen = f"{answered} of {sent} heartbeats answered at {speed:.0f}/s, none refused"
+    raise Broken(f"rate_limit_exceeded well above {rate.per_second:g}/s with a burst of {rate.burst}", seen)

@@ -1,0 +1,174 @@
+"""Source: Error Codes / tenant_limit_exceeded: a tenant's limits of tunnels and of connections."""
+
+from __future__ import annotations
+
+from cbspec.profile import Tenant
+from conformance import judge
+from conformance.errors import NotExercised
+from conformance.marks import requirement
+from conformance.relay.error_codes.limits import fill_connections, fill_tunnels, soon
+from conformance.target import Target
+
+
+@requirement("CB-LIM-001")
+def test_all_tunnels_of_the_limit(relay: Target) -> None:
+    """As many tunnels as the profile declares are opened on one connection of the tenant."""
+    tenant, limit = _tunnel_tenant(relay)
+    fill_tunnels(relay, relay.authenticated(tenant), limit)
+
+
+@requirement("CB-LIM-002")
+def test_one_tunnel_more(relay: Target) -> None:
+    """With the tenant at its limit, another tunnel is asked for, twice."""
+    tenant, limit = _tunnel_tenant(relay)
+    session = relay.authenticated(tenant)
+    with relay.control(f"{limit} tunnels"):
+        fill_tunnels(relay, session, limit)
+    for _ in range(2):
+        if not session.ended:
+            judge.refused_with(session.ask(relay.tunnel_info(tenant.id)), "tenant_limit_exceeded")
+
+
+@requirement("CB-LIM-003")
+def test_refused_tunnels_do_not_count(relay: Target) -> None:
+    """As many tunnels as the limit has are refused for an invalid port; then the whole limit is still there."""
+    tenant, limit = _tunnel_tenant(relay)
+    session = relay.authenticated(tenant)
+    with relay.control("refusing a tunnel without a port to reach"):
+        for _ in range(limit):
+            if session.ended:
+                session = relay.authenticated(tenant)
+            judge.refused(session.ask(relay.tunnel_info(tenant.id, remote_port=0), invalid="remote_port is 0"))
+    if session.ended:
+        session = relay.authenticated(tenant)
+    fill_tunnels(relay, session, limit)
+
+
+@requirement("CB-LIM-004")
+def test_tunnel_limit_is_the_tenants_own(relay: Target) -> None:
+    """With one tenant at its limit, another opens as many tunnels and one more, as far as its own limit lets it."""
+    tenant, limit = _tunnel_tenant(relay)
+    other = _other(relay, tenant)
+    mine, theirs = relay.authenticated(tenant), relay.authenticated(other)
+    with relay.control(f"{limit} tunnels"):
+        fill_tunnels(relay, mine, limit)
+    fill_tunnels(relay, theirs, min(limit + 1, other.tunnel_limit or limit + 1))
+
+
+@requirement("CB-LIM-005")
+def test_tunnel_limit_counts_over_connections(relay: Target) -> None:
+    """The limit is used up on one connection, and another tunnel is asked for on a second one of the same tenant."""
+    tenant, limit = _tunnel_tenant(relay)
+    _room_for(tenant, 2)
+    first, second = relay.authenticated(tenant), relay.authenticated(tenant, subject="cbspec-second")
+    with relay.control(f"{limit} tunnels"):
+        fill_tunnels(relay, first, limit)
+    judge.refused_with(second.ask(relay.tunnel_info(tenant.id)), "tenant_limit_exceeded")
+
+
+@requirement("CB-LIM-005")
+def test_tunnels_of_two_connections_add_up(relay: Target) -> None:
+    """The limit is used up by two connections of one tenant together; then neither opens another."""
+    tenant, limit = _tunnel_tenant(relay)
+    _room_for(tenant, 2)
+    if limit < 2:
+        raise NotExercised("tenants.tunnel_limit of 2 or more is needed to share it between two connections")
+    first, second = relay.authenticated(tenant), relay.authenticated(tenant)
+    with relay.control(f"{limit} tunnels on two connections"):
+        fill_tunnels(relay, first, limit - limit // 2)
+        fill_tunnels(relay, second, limit // 2)
+    judge.refused_with(first.ask(relay.tunnel_info(tenant.id)), "tenant_limit_exceeded")
+    judge.refused_with(second.ask(relay.tunnel_info(tenant.id)), "tenant_limit_exceeded")
+
+
+@requirement("CB-LIM-006")
+def test_tunnels_end_with_their_connection(relay: Target) -> None:
+    """The limit is used up, the connection closed, and all of it asked for again within a few seconds."""
+    tenant, limit = _tunnel_tenant(relay)
+    session = relay.authenticated(tenant)
+    with relay.control(f"{limit} tunnels"):
+        fill_tunnels(relay, session, limit)
+    relay.close_session(session)
+
+    def again() -> None:
+        session = relay.authenticated(tenant)
+        try:
+            fill_tunnels(relay, session, limit)
+        finally:
+            relay.close_session(session)
+
+    soon(again)
+
+
+@requirement("CB-LIM-011")
+def test_all_connections_of_the_limit(relay: Target) -> None:
+    """As many connections as the profile declares authenticate for the tenant and are served side by side."""
+    tenant, limit = _connection_tenant(relay)
+    for session in fill_connections(relay, tenant, limit):
+        judge.accepted(session.heartbeat())
+
+
+@requirement("CB-LIM-012")
+def test_one_connection_more(relay: Target) -> None:
+    """With the tenant at its limit, another connection authenticates, or asks for a tunnel where auth still passed."""
+    tenant, limit = _connection_tenant(relay)
+    with relay.control(f"{limit} connections"):
+        fill_connections(relay, tenant, limit)
+    session = relay.greeted()
+    exchange = relay.authenticate(session, tenant)
+    if session.authenticated:  # the page doesn't say at which step the limit strikes
+        exchange = session.ask(relay.tunnel_info(tenant.id))
+    judge.refused_with(exchange, "tenant_limit_exceeded")
+
+
+@requirement("CB-LIM-013")
+def test_connection_limit_is_the_tenants_own(relay: Target) -> None:
+    """With one tenant at its limit, another tenant's connection authenticates and opens a tunnel."""
+    tenant, limit = _connection_tenant(relay)
+    other = _other(relay, tenant)
+    with relay.control(f"{limit} connections"):
+        fill_connections(relay, tenant, limit)
+    session = relay.greeted()
+    judge.accepted(relay.authenticate(session, other))
+    judge.accepted(session.ask(relay.tunnel_info(other.id)))
+
+
+@requirement("CB-LIM-014")
+def test_room_after_a_close(relay: Target) -> None:
+    """With the tenant at its limit, one connection closes; within a few seconds another authenticates."""
+    tenant, limit = _connection_tenant(relay)
+    with relay.control(f"{limit} connections"):
+        sessions = fill_connections(relay, tenant, limit)
+    relay.close_session(sessions[0])
+
+    def again() -> None:
+        session = relay.greeted()
+        judge.accepted(relay.authenticate(session, tenant))
+
+    soon(again)
+
+
+def _tunnel_tenant(relay: Target) -> tuple[Tenant, int]:
+    tenants = relay.profile.tenants_with("tunnel_limit")
+    if not tenants or tenants[0].tunnel_limit is None:
+        raise NotExercised("give tenants.tunnel_limit (for a tenant of its own)")
+    return tenants[0], tenants[0].tunnel_limit
+
+
+def _connection_tenant(relay: Target) -> tuple[Tenant, int]:
+    tenants = relay.profile.tenants_with("connection_limit")
+    if not tenants or tenants[0].connection_limit is None:
+        raise NotExercised("give tenants.connection_limit (for a tenant of its own)")
+    return tenants[0], tenants[0].connection_limit
+
+
+def _other(relay: Target, tenant: Tenant) -> Tenant:
+    for other in (relay.tenant, relay.profile.second_tenant):
+        if other is not None and other.id != tenant.id:
+            return other
+    raise NotExercised("give tenants (a second active one)")
+
+
+def _room_for(tenant: Tenant, connections: int) -> None:
+    if tenant.connection_limit is not None and tenant.connection_limit < connections:
+        raise NotExercised(f"a tenant with tenants.tunnel_limit and room for {connections} connections is needed")

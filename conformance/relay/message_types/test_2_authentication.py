@@ -1,0 +1,181 @@
+"""Source: Message Types / 2. Authentication; Error Codes / invalid_token."""
+
+from __future__ import annotations
+
+import pytest
+
+from cbspec.forgery import FORGERIES, MISSING, Forgery
+from conformance import judge
+from conformance.errors import Broken, Inconclusive
+from conformance.invariants import Breach
+from conformance.marks import requirement
+from conformance.target import Target
+
+_CONFIGURATION = ("invalid_token", "tenant_not_found", "ip_not_allowed", "server_unavailable")
+
+
+def _forgeries(identifier: str) -> pytest.MarkDecorator:
+    chosen = [forgery for forgery in FORGERIES if forgery.requirement == identifier]
+    return pytest.mark.parametrize("forgery", chosen, ids=[forgery.name for forgery in chosen])
+
+
+@requirement("CB-AUT-001")
+def test_valid_token_is_accepted(relay: Target) -> None:
+    """A token made as the profile says is shown after hello. Where no token is accepted at all, nothing can be said."""
+    session = relay.greeted()
+    exchange = relay.authenticate(session, relay.tenant)
+    try:
+        judge.accepted(exchange)
+    except Broken:
+        if relay.facts.rejected and judge.error_code(exchange) in _CONFIGURATION:
+            raise Inconclusive(relay.facts.auth) from None
+        raise
+
+
+@requirement("CB-AUT-002")
+def test_client_id_is_a_string(relay: Target) -> None:
+    """The answer to a valid auth is held against the schema of auth_response."""
+    relay.authenticated()
+    relay.judge_invariant("CB-AUT-002")
+
+
+@requirement("CB-AUT-003")
+def test_tenant_is_the_tokens(relay: Target) -> None:
+    """The tenant_id of the auth_response is compared with the token's, for two tenants where the profile has two."""
+    relay.authenticated()
+    if relay.profile.second_tenant is not None:
+        relay.authenticated(relay.second_tenant)
+    relay.judge_invariant("CB-AUT-003")
+
+
+@requirement("CB-AUT-004")
+def test_client_id_is_not_empty(relay: Target) -> None:
+    """The client_id in the answer to a valid auth has at least one character."""
+    relay.authenticated()
+    relay.judge_invariant("CB-AUT-004")
+
+
+@requirement("CB-AUT-005")
+@_forgeries("CB-AUT-005")
+def test_expired_token(relay: Target, forgery: Forgery) -> None:
+    """Tokens that expired eleven minutes ago or earlier are shown, each valid but for that."""
+    _refused(relay, forgery)
+
+
+@requirement("CB-AUT-006")
+@_forgeries("CB-AUT-006")
+def test_token_not_yet_valid(relay: Target, forgery: Forgery) -> None:
+    """Tokens that become valid in eleven minutes or later are shown, each valid but for that."""
+    _refused(relay, forgery)
+
+
+@requirement("CB-AUT-007")
+@_forgeries("CB-AUT-007")
+def test_payload_changed(relay: Target, forgery: Forgery) -> None:
+    """Tokens whose payload was changed under the old signature are shown; the decoded bytes differ."""
+    _refused(relay, forgery)
+
+
+@requirement("CB-AUT-008")
+@_forgeries("CB-AUT-008")
+def test_signature_changed(relay: Target, forgery: Forgery) -> None:
+    """Tokens with a changed, cut or missing signature are shown; the decoded bytes differ, not only the padding."""
+    _refused(relay, forgery)
+
+
+@requirement("CB-AUT-009")
+@_forgeries("CB-AUT-009")
+def test_wrong_key(relay: Target, forgery: Forgery) -> None:
+    """A token is shown that is valid but for the key that signed it."""
+    _refused(relay, forgery)
+
+
+@requirement("CB-AUT-010")
+@_forgeries("CB-AUT-010")
+def test_algorithm_none(relay: Target, forgery: Forgery) -> None:
+    """Tokens that call themselves unsigned are shown, in four spellings, with and without the old signature."""
+    _refused(relay, forgery)
+
+
+@requirement("CB-AUT-011")
+@_forgeries("CB-AUT-011")
+def test_algorithm_confusion(relay: Target, forgery: Forgery) -> None:
+    """Tokens are shown whose header names another kind of algorithm, or brings the key to verify them with."""
+    _refused(relay, forgery)
+
+
+@requirement("CB-AUT-012")
+@_forgeries("CB-AUT-012")
+def test_not_a_jwt(relay: Target, forgery: Forgery) -> None:
+    """Texts are shown that are no JWT, or are one cut short."""
+    _refused(relay, forgery)
+
+
+@requirement("CB-AUT-013")
+@_forgeries("CB-AUT-013")
+def test_empty_token(relay: Target, forgery: Forgery) -> None:
+    """An auth with an empty token is sent."""
+    _refused(relay, forgery)
+
+
+@requirement("CB-AUT-014")
+@_forgeries("CB-AUT-014")
+def test_token_missing(relay: Target, forgery: Forgery) -> None:
+    """An auth without a token is sent."""
+    _refused(relay, forgery)
+
+
+@requirement("CB-AUT-015")
+@_forgeries("CB-AUT-015")
+def test_token_is_not_a_string(relay: Target, forgery: Forgery) -> None:
+    """Auths are sent whose token is a number, null, true, an array or an object, also such as hold a valid token."""
+    _refused(relay, forgery)
+
+
+@requirement("CB-AUT-016")
+def test_refused_is_not_authenticated(relay: Target) -> None:
+    """A tunnel_info that was accepted elsewhere follows a refused auth; so it does in every case of a bad token."""
+    relay.open_tunnel(relay.authenticated())
+    session = relay.greeted()
+    with relay.control("an auth that is refused"):
+        judge.refused(session.ask({"type": "auth", "token": "not-a-token"}))
+    if session.ended:
+        return
+    judge.not_accepted(session.ask(relay.tunnel_info()), "no tunnel after a refused auth")
+
+
+@requirement("CB-AUT-017")
+@pytest.mark.parametrize("when", ["before", "after", "closed"])
+def test_auth_counts_for_its_own_connection(relay: Target, when: str) -> None:
+    """One connection authenticates and opens a tunnel; another, opened before, after or when it closed, tries to."""
+    other = relay.greeted() if when == "before" else None
+    authenticated = relay.authenticated()
+    relay.open_tunnel(authenticated)
+    if when == "closed":
+        relay.close_session(authenticated)
+    other = other or relay.greeted()
+    judge.not_accepted(other.ask(relay.tunnel_info()), "no tunnel without an auth of its own")
+
+
+@requirement("CB-AUT-017")
+def test_tenants_stay_apart(relay: Target) -> None:
+    """Two connections authenticate as two tenants; each opens tunnels of its own tenant, in turn."""
+    first, second = relay.authenticated(), relay.authenticated(relay.second_tenant)
+    for session in (first, second, first, second):
+        exchange = session.ask(relay.tunnel_info(session.tenant))
+        relay.count_tunnel(session.tenant)
+        judge.accepted(exchange)
+
+
+def _refused(relay: Target, forgery: Forgery) -> None:
+    relay.open_tunnel(relay.authenticated())
+    token = relay.forged(forgery)
+    session = relay.greeted()
+    request = {"type": "auth"} if token is MISSING else {"type": "auth", "token": token}
+    judge.refused_with(session.ask(request, invalid=forgery.sentence), "invalid_token")
+    if session.ended:
+        return
+    after = session.ask(relay.tunnel_info())
+    if any(judge.is_success(answer) for answer in after.answers):
+        seen = f"{judge.describe(after.answers[0])}, after the token was refused"
+        relay.breach(Breach("CB-AUT-016", "no tunnel after a refused auth", seen), after)

@@ -1,0 +1,222 @@
+"""Source: Message Types / 3. Tunnel Management; Error Codes / invalid_tunnel_info."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from conformance import judge
+from conformance.errors import Broken, Inconclusive
+from conformance.explore import explore
+from conformance.marks import requirement
+from conformance.session import Session
+from conformance.strategies import MISSING, TUNNEL_IDS, near_misses, without
+from conformance.target import Target
+
+_NOT_STRINGS = {"missing": MISSING, "null": None, "number": 42, "true": True, "array": ["a"], "object": {"a": 1}}
+_NOT_NUMBERS = {
+    "missing": MISSING,
+    "null": None,
+    "string": "3389",
+    "true": True,
+    "array": [3389],
+    "object": {"port": 1},
+}
+_OUT_OF_RANGE = {"negative": -1, "fraction": 3389.5, "65536": 65536, "huge": 2**40, "very-negative": -(2**31)}
+
+
+def _table(values: dict[str, Any]) -> pytest.MarkDecorator:
+    return pytest.mark.parametrize("value", list(values.values()), ids=list(values))
+
+
+@requirement("CB-TUN-001")
+def test_valid_tunnel_is_opened(relay: Target) -> None:
+    """A tunnel_info as the page shows it, for the token's own tenant, is sent after auth."""
+    session = relay.authenticated()
+    relay.count_tunnel(session.tenant)
+    exchange = session.ask(relay.tunnel_info(session.tenant))
+    try:
+        judge.accepted(exchange)
+    except Broken:
+        if judge.error_code(exchange) in ("server_unavailable", "buffer_pool_exhausted", "tenant_limit_exceeded"):
+            raise Inconclusive(f"the relay answers {judge.error_code(exchange)}") from None
+        raise
+
+
+@requirement("CB-TUN-001")
+@pytest.mark.parametrize("local_port", [1, 65535])
+def test_any_local_port_will_do(relay: Target, local_port: int) -> None:
+    """The lowest and the highest local port are asked for, after a usual one was accepted."""
+    session = relay.authenticated()
+    relay.open_tunnel(session)
+    relay.count_tunnel(session.tenant)
+    judge.accepted(session.ask(relay.tunnel_info(session.tenant, local_port=local_port)))
+
+
+@requirement("CB-TUN-002")
+@pytest.mark.parametrize(
+    "tunnel_id",
+    [
+        "t",
+        "UPPER-lower_09.~",
+        " spaces inside ",
+        'quote " and \\ backslash',
+        "snow ☃, smile 😀, é",
+        "0",
+        "x" * 256,
+        "a/b?c#d%20",
+    ],
+    ids=["short", "mixed-case", "spaces", "quotes", "unicode", "zero", "long", "address-like"],
+)
+def test_tunnel_id_comes_back(relay: Target, tunnel_id: str) -> None:
+    """Identifiers of many kinds are asked for; the answer's is compared character by character."""
+    session = relay.authenticated()
+    relay.open_tunnel(session)
+    asked = f"{tunnel_id}{relay.tunnel_info()['tunnel_id']}"
+    relay.count_tunnel(session.tenant)
+    exchange = session.ask(relay.tunnel_info(session.tenant, tunnel_id=asked))
+    if any(answer.type == "tunnel_response" for answer in exchange.answers):
+        relay.judge_invariant("CB-TUN-002")
+    else:
+        raise Inconclusive(f"the tunnel was not opened: {judge.error_code(exchange) or judge.silence(exchange)}")
+
+
+@requirement("CB-TUN-002")
+def test_any_tunnel_id_comes_back(relay: Target, examples: int) -> None:
+    """Hypothesis draws identifiers from all of Unicode; the answer's is compared character by character."""
+    sessions = Sessions(relay)
+
+    def check(tunnel_id: str) -> None:
+        session = sessions.next()
+        asked = f"{tunnel_id}{relay.tunnel_info()['tunnel_id']}"
+        session.ask(relay.tunnel_info(session.tenant, tunnel_id=asked))
+        relay.judge_invariant("CB-TUN-002")
+
+    explore(check, TUNNEL_IDS, examples)
+
+
+@requirement("CB-TUN-003")
+def test_no_tunnel_before_auth(relay: Target) -> None:
+    """A tunnel_info that is accepted after auth is sent on a connection that only said hello."""
+    relay.open_tunnel(relay.authenticated())
+    judge.not_accepted(relay.greeted().ask(relay.tunnel_info()), "no tunnel before auth")
+
+
+@requirement("CB-TUN-004")
+def test_tunnel_before_auth_draws_invalid_token(relay: Target) -> None:
+    """A tunnel_info that is accepted after auth is sent on a connection that only said hello."""
+    relay.open_tunnel(relay.authenticated())
+    judge.refused_with(relay.greeted().ask(relay.tunnel_info()), "invalid_token")
+
+
+@requirement("CB-TUN-005")
+@_table(_NOT_STRINGS)
+def test_tunnel_id_must_be_a_string(relay: Target, value: object) -> None:
+    """A tunnel_info that differs from an accepted one in its tunnel_id only."""
+    _refused(relay, "tunnel_id", value)
+
+
+@requirement("CB-TUN-006")
+@_table(_NOT_NUMBERS)
+def test_local_port_must_be_a_number(relay: Target, value: object) -> None:
+    """A tunnel_info that differs from an accepted one in its local_port only."""
+    _refused(relay, "local_port", value)
+
+
+@requirement("CB-TUN-007")
+@_table(_OUT_OF_RANGE)
+def test_local_port_must_exist(relay: Target, value: object) -> None:
+    """A tunnel_info that differs from an accepted one in its local_port only."""
+    _refused(relay, "local_port", value)
+
+
+@requirement("CB-TUN-008")
+@_table(_NOT_STRINGS)
+def test_remote_host_must_be_a_string(relay: Target, value: object) -> None:
+    """A tunnel_info that differs from an accepted one in its remote_host only."""
+    _refused(relay, "remote_host", value)
+
+
+@requirement("CB-TUN-009")
+@_table(_NOT_NUMBERS)
+def test_remote_port_must_be_a_number(relay: Target, value: object) -> None:
+    """A tunnel_info that differs from an accepted one in its remote_port only."""
+    _refused(relay, "remote_port", value)
+
+
+@requirement("CB-TUN-010")
+@_table({"zero": 0, **_OUT_OF_RANGE})
+def test_remote_port_must_exist(relay: Target, value: object) -> None:
+    """A tunnel_info that differs from an accepted one in its remote_port only."""
+    _refused(relay, "remote_port", value)
+
+
+@requirement("CB-TUN-011")
+def test_local_port_zero(relay: Target) -> None:
+    """A tunnel_info that differs from an accepted one in its local_port only."""
+    _refused(relay, "local_port", 0)
+
+
+@requirement("CB-TUN-012")
+def test_empty_tunnel_id(relay: Target) -> None:
+    """A tunnel_info that differs from an accepted one in its tunnel_id only."""
+    _refused(relay, "tunnel_id", "")
+
+
+@requirement("CB-TUN-013")
+@_table({"empty": "", "blank": "   "})
+def test_blank_remote_host(relay: Target, value: object) -> None:
+    """A tunnel_info that differs from an accepted one in its remote_host only."""
+    _refused(relay, "remote_host", value)
+
+
+@pytest.mark.parametrize(
+    "member",
+    [
+        pytest.param("tunnel_id", marks=pytest.mark.requirement("CB-TUN-005")),
+        pytest.param("local_port", marks=pytest.mark.requirement("CB-TUN-006")),
+        pytest.param("remote_host", marks=pytest.mark.requirement("CB-TUN-008")),
+        pytest.param("remote_port", marks=pytest.mark.requirement("CB-TUN-009")),
+    ],
+)
+def test_near_misses_are_refused(relay: Target, member: str, examples: int) -> None:
+    """Hypothesis draws values that one member must not have; each differs from an accepted tunnel_info in that only."""
+    sessions = Sessions(relay)
+
+    def check(value: object) -> None:
+        session = sessions.next()
+        request = without(relay.tunnel_info(session.tenant), member, value)
+        exchange = session.ask(request, invalid=f"{member} is not as it must be")
+        try:
+            judge.refused_with(exchange, "invalid_tunnel_info")
+        except Broken as broken:
+            number = isinstance(value, int | float) and not isinstance(value, bool)
+            ranges = {"local_port": "CB-TUN-007", "remote_port": "CB-TUN-010"}
+            broken.requirement = ranges.get(member, "") if number else ""
+            raise
+
+    explore(check, near_misses(member), examples)
+
+
+class Sessions:
+    """Authenticated sessions on which a tunnel was accepted; a new one when the relay closed the last."""
+
+    def __init__(self, relay: Target) -> None:
+        self._relay = relay
+        self._session: Session | None = None
+
+    def next(self) -> Session:
+        """Return a session that can be asked."""
+        if self._session is None or self._session.ended:
+            self._relay.close()
+            self._session = self._relay.authenticated()
+            self._relay.open_tunnel(self._session)
+        return self._session
+
+
+def _refused(relay: Target, member: str, value: object) -> None:
+    session = relay.authenticated()
+    relay.open_tunnel(session)
+    request = without(relay.tunnel_info(session.tenant), member, value)
+    judge.refused_with(session.ask(request, invalid=f"{member} is not as it must be"), "invalid_tunnel_info")

@@ -1,0 +1,36 @@
+"""Source: Message Types / 4. Heartbeat."""
+
+from __future__ import annotations
+
+from conformance import judge
+from conformance.errors import Broken
+from conformance.marks import requirement
+from conformance.target import Target
+
+_MANY = 20
+
+
+@requirement("CB-HBT-001")
+def test_heartbeat_is_answered(relay: Target) -> None:
+    """Twenty heartbeats, one after the other, draw a heartbeat_response each; what comes behind counts as surplus."""
+    session = relay.authenticated()
+    exchanges = [session.heartbeat() for _ in range(_MANY)]
+    for exchange in exchanges:
+        judge.accepted(exchange)
+    behind = session.ask({"type": "cbspec_behind_heartbeats"}, invalid="of unknown type", fence=False)
+    surplus = [answer for answer in behind.answers if answer.type == "heartbeat_response"]
+    if surplus:
+        seen = f"{_MANY + len(surplus)} heartbeat_responses or more"
+        raise Broken(f"{_MANY} heartbeat_responses to {_MANY} heartbeats", seen, exchanges[-1], behind)
+
+
+@requirement("CB-HBT-001")
+def test_heartbeat_between_others(relay: Target) -> None:
+    """Heartbeats are answered before, between and after tunnels, and after a refusal."""
+    session = relay.authenticated()
+    judge.accepted(session.heartbeat())
+    relay.open_tunnel(session)
+    judge.accepted(session.heartbeat())
+    session.ask({"type": "cbspec_unknown"}, invalid="of unknown type", fence=False)
+    if not session.ended:
+        judge.accepted(session.heartbeat())

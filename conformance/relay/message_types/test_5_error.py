@@ -1,0 +1,48 @@
+"""Source: Message Types / 5. Error. Every error of the run is held against these, whatever it answers."""
+
+from __future__ import annotations
+
+from conformance.errors import Inconclusive
+from conformance.marks import requirement
+from conformance.target import Target
+
+
+@requirement("CB-ERR-001")
+def test_code_is_listed(relay: Target) -> None:
+    """Errors of five causes are drawn: bad token, no auth, bad tunnel, another tenant's, unknown type."""
+    _well_formed(relay, "CB-ERR-001")
+
+
+@requirement("CB-ERR-002")
+def test_message_is_a_string(relay: Target) -> None:
+    """Errors of five causes are drawn: bad token, no auth, bad tunnel, another tenant's, unknown type."""
+    _well_formed(relay, "CB-ERR-002")
+
+
+@requirement("CB-ERR-003")
+def test_message_is_not_empty(relay: Target) -> None:
+    """Errors of five causes are drawn: bad token, no auth, bad tunnel, another tenant's, unknown type."""
+    _well_formed(relay, "CB-ERR-003")
+
+
+@requirement("CB-ERR-004")
+def test_message_tells_no_secret(relay: Target) -> None:
+    """Errors of five causes are drawn; no text may hold a token that was sent, the secret or another tenant's name."""
+    _well_formed(relay, "CB-ERR-004")
+
+
+def _well_formed(relay: Target, identifier: str) -> None:
+    tenant = relay.tenant
+    control = relay.authenticated()
+    requests = [
+        (relay.authenticated(), relay.tunnel_info(tenant.id, remote_port=0), "remote_port is 0"),
+        (relay.greeted(), relay.tunnel_info(tenant.id), "before auth"),
+        (relay.greeted(), {"type": "auth", "token": relay.spoiled_token(tenant)}, "a spoiled token"),
+        (control, {"type": "cbspec_unknown"}, "of unknown type"),
+    ]
+    if relay.profile.second_tenant is not None:
+        requests.append((relay.authenticated(), relay.tunnel_info(relay.second_tenant.id), "another tenant's"))
+    exchanges = [session.ask(request, invalid=why) for session, request, why in requests]
+    relay.judge_invariant(identifier)
+    if not any(answer.type == "error" for exchange in exchanges for answer in exchange.answers):
+        raise Inconclusive("the relay answered nothing with an error")

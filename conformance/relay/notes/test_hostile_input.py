@@ -1,0 +1,101 @@
+"""Source: Message Types: every demand of the page holds for every client, whatever another one sends."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+
+import pytest
+
+from conformance import judge
+from conformance.errors import Broken
+from conformance.marks import requirement
+from conformance.session import Session
+from conformance.target import Target
+from conformance.wire import HandshakeFailure, Unreachable
+
+_MIB = 1024 * 1024
+_BOUND = 30.0  # seconds; a relay may wait for the rest of a message, but not for ever
+
+
+def _send(data: bytes) -> Callable[[Session], None]:
+    return lambda session: session.send_unanswered(data)
+
+
+def _huge(session: Session) -> None:
+    session.send_unanswered(b'{"type":"')
+    for _ in range(8):
+        session.send_unanswered(b"x" * _MIB)
+        if session.ended:
+            return
+    session.send_unanswered(b'"}\n')
+
+
+def _slow(session: Session) -> None:
+    for byte in b'{"type":"hea':
+        session.send_unanswered(bytes([byte]))
+
+
+_HOSTILE: dict[str, Callable[[Session], None]] = {
+    "huge": _huge,
+    "deep": _send(b'{"type":' + b"[" * 100_000 + b"]" * 100_000 + b"}\n"),
+    "deep-open": _send(b'{"a":' * 100_000 + b"\n"),
+    "half-a-message": _send(b'{"type":"tunnel_info","tunnel_id":"'),
+    "not-an-object": _send(b'[]\n1\nnull\n""\n'),
+    "random": _send(bytes((i * 167 + 13) % 256 for i in range(4096)) + b"\n"),
+    "nul-bytes": _send(b"\0" * 4096 + b"\n"),
+    "many-lines": _send(b"\n" * 100_000),
+    "long-number": _send(b'{"type":"heartbeat","x":' + b"9" * 10_000 + b"}\n"),
+    "many-members": _send(b'{"type":"heartbeat"' + b',"a":1' * 20_000 + b"}\n"),
+    "reset": lambda session: session.wire.reset(),
+    "slow": _slow,
+    "wrong-tls-record": lambda session: session.wire.send_raw(b"\x17\x03\x03\x00\x10" + b"\0" * 16),
+}
+
+
+@requirement("CB-ROB-001")
+@pytest.mark.parametrize("kind", list(_HOSTILE))
+def test_open_connections_go_on(relay: Target, kind: str) -> None:
+    """One connection sends hostile input; another, open and authenticated before, gets its answers during and after."""
+    beside = relay.authenticated()
+    with relay.control("a heartbeat"):
+        judge.accepted(beside.heartbeat())
+    _attack(relay, kind)
+    for _ in range(3):
+        judge.accepted(beside.heartbeat())
+    judge.accepted(beside.ask(relay.tunnel_info(beside.tenant)))
+
+
+@requirement("CB-ROB-002")
+@pytest.mark.parametrize("kind", list(_HOSTILE))
+def test_new_connections_are_served(relay: Target, kind: str) -> None:
+    """One connection sends hostile input; right after that a new one gets hello, auth and a tunnel."""
+    relay.open_tunnel(relay.authenticated())
+    _attack(relay, kind)
+    try:
+        session = relay.connect()
+    except (Unreachable, HandshakeFailure) as error:
+        raise Broken("a new connection", str(error)) from None
+    judge.accepted(session.hello())
+    judge.accepted(relay.authenticate(session, relay.tenant))
+    judge.accepted(session.ask(relay.tunnel_info(session.tenant)))
+
+
+@requirement("CB-ROB-003")
+@pytest.mark.parametrize("kind", ["huge", "deep", "deep-open", "not-an-object", "random", "nul-bytes"])
+def test_hostile_input_is_refused(relay: Target, kind: str) -> None:
+    """Hostile input that is complete draws an error or a close within half a minute."""
+    session = _attack(relay, kind)
+    deadline = time.monotonic() + min(_BOUND, 2 * session.timeout)
+    while time.monotonic() < deadline and not session.ended:
+        answers = session.answers(1, max(deadline - time.monotonic(), 0.0))
+        if any(answer.type == "error" or answer.decoded.fault for answer in answers):
+            return
+    if not session.ended:
+        raise Broken("an error or a close", f"neither within {2 * session.timeout:.0f} s")
+
+
+def _attack(relay: Target, kind: str) -> Session:
+    session = relay.authenticated()
+    _HOSTILE[kind](session)
+    return session

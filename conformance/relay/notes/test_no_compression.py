@@ -1,0 +1,64 @@
+"""Source: Notes / no message compression is used."""
+
+from __future__ import annotations
+
+import gzip
+import json
+import zlib
+from collections.abc import Callable
+
+import pytest
+
+from conformance import judge
+from conformance.errors import Broken, Inconclusive
+from conformance.marks import requirement
+from conformance.relay.notes.upgrade import upgrade
+from conformance.target import Target
+
+
+def _raw_deflate(data: bytes) -> bytes:
+    compressor = zlib.compressobj(wbits=-15)
+    return compressor.compress(data) + compressor.flush()
+
+
+_KINDS: dict[str, Callable[[bytes], bytes]] = {"gzip": gzip.compress, "zlib": zlib.compress, "deflate": _raw_deflate}
+
+
+@requirement("CB-CMP-001")
+def test_output_is_not_compressed(relay: Target) -> None:
+    """A session is held; none of its answers may be compressed. Every other one in the run is looked at, too."""
+    session = relay.authenticated()
+    session.ask(relay.tunnel_info(session.tenant))
+    if not session.ended:
+        session.heartbeat()
+    relay.judge_invariant("CB-CMP-001")
+
+
+@requirement("CB-CMP-002")
+@pytest.mark.parametrize("kind", list(_KINDS))
+@pytest.mark.parametrize("request_type", ["tunnel_info", "heartbeat"])
+def test_compressed_input(relay: Target, request_type: str, kind: str) -> None:
+    """A request that was accepted as it is arrives compressed."""
+    session = relay.authenticated()
+    relay.open_tunnel(session)
+    with relay.control("a heartbeat"):
+        judge.accepted(session.heartbeat())
+    request = relay.tunnel_info(session.tenant) if request_type == "tunnel_info" else {"type": "heartbeat"}
+    data = _KINDS[kind](json.dumps(request).encode())
+    exchange = session.ask_text(data, meant=f"a {request_type}, compressed with {kind}", like=request_type)
+    judge.not_accepted(exchange, "no success answer to compressed input")
+
+
+@requirement("CB-CMP-003")
+@pytest.mark.parametrize(
+    "offer", ["permessage-deflate", "permessage-deflate; client_max_window_bits", "x-webkit-deflate-frame"]
+)
+def test_deflate_is_not_agreed(relay: Target, offer: str) -> None:
+    """An opening handshake offers to compress; the 101 response must not take the offer."""
+    relay.needs_websocket()
+    response = upgrade(relay, extensions=offer)
+    if response.status != 101:
+        raise Inconclusive(f"the relay answered the opening handshake with {response.status}")
+    agreed = response.headers.get("sec-websocket-extensions", "")
+    if "deflate" in agreed.lower():
+        raise Broken("a 101 response without an extension that compresses", f"Sec-WebSocket-Extensions: {agreed}")

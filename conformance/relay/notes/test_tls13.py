@@ -1,0 +1,143 @@
+"""Source: Notes / all connections must use TLS 1.3.
+
+The local side must not do the refusing: it offers every cipher at the lowest security level, and a refusal counts only
+when the ClientHello really left.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ssl
+import time
+
+import pytest
+
+from cbspec.tls import legacy_client_context
+from conformance import judge
+from conformance.client_hello import client_hello
+from conformance.errors import Broken, Inconclusive
+from conformance.exchange import Exchange
+from conformance.marks import requirement
+from conformance.session import HELLO
+from conformance.target import Target
+from conformance.wire import HandshakeFailure, Unreachable, alert_name, tcp_connect
+
+_VERSIONS = {"1.2": ssl.TLSVersion.TLSv1_2, "1.1": ssl.TLSVersion.TLSv1_1, "1.0": ssl.TLSVersion.TLSv1}
+
+
+@requirement("CB-TLS-001")
+def test_tls_1_3_works(relay: Target) -> None:
+    """A client that offers TLS 1.3 only connects."""
+    if relay.facts.tls:
+        raise Broken("a TLS 1.3 handshake that works", relay.facts.tls)
+    try:
+        session = relay.connect(transport="tcp")
+    except Unreachable as error:
+        raise Inconclusive(str(error)) from None
+    except HandshakeFailure as failure:
+        raise Broken("a TLS 1.3 handshake that works", f"{failure.reason} {failure.alert}") from None
+    if session.wire.version != "TLSv1.3":
+        raise Broken("TLSv1.3", session.wire.version)
+
+
+@requirement("CB-TLS-002")
+def test_tls_1_2_is_refused(relay: Target) -> None:
+    """A ClientHello of TLS 1.2 with every cipher goes out; the handshake must not end in a session that is served."""
+    _refused(relay, "1.2")
+
+
+@requirement("CB-TLS-003")
+def test_tls_1_1_is_refused(relay: Target) -> None:
+    """A ClientHello of TLS 1.1 with every cipher goes out; the handshake must not end in a session that is served."""
+    _refused(relay, "1.1")
+
+
+@requirement("CB-TLS-004")
+def test_tls_1_0_is_refused(relay: Target) -> None:
+    """A ClientHello of TLS 1.0 with every cipher goes out; the handshake must not end in a session that is served."""
+    _refused(relay, "1.0")
+
+
+@requirement("CB-TLS-005")
+def test_plain_text_is_not_served(relay: Target) -> None:
+    """A hello is sent without TLS, over both ways of framing: no hello_response may come back."""
+    _works(relay)
+    hello = b'{"type":"hello","version":"1.0","features":["tls"]}\n'
+    upgrade = (
+        f"GET {relay.profile.target.websocket_path} HTTP/1.1\r\nHost: {relay.endpoint}\r\nUpgrade: websocket\r\n"
+        "Connection: Upgrade\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n"
+    ).encode()
+    for data, served in ((hello, b"hello_response"), (upgrade, b"101")):
+        answer, _ = _raw(relay, data)
+        if served in answer[:200] and not answer.startswith((b"\x15", b"\x16")):
+            raise Broken("no service without TLS", f"an answer in plain text: {answer[:60]!r}")
+
+
+@requirement("CB-TLS-006")
+@pytest.mark.parametrize("name", list(_VERSIONS))
+def test_an_alert_says_so(relay: Target, name: str) -> None:
+    """A ClientHello of an older version goes out, byte for byte; the refusal is read as a TLS alert."""
+    _works(relay)
+    answer, _ = _raw(relay, client_hello(name, relay.server_name))
+    if answer.startswith(b"\x16"):
+        raise Inconclusive(f"the relay doesn't refuse TLS {name} (see its own requirement)")
+    if not alert_name(answer):
+        raise Broken("a TLS alert, such as protocol_version", f"{len(answer)} bytes: {answer[:20]!r}")
+
+
+def _refused(relay: Target, name: str) -> None:
+    _works(relay)
+    try:
+        session = relay.connect(transport="tcp", context=legacy_client_context(_VERSIONS[name]))
+    except Unreachable as error:
+        raise Inconclusive(str(error)) from None
+    except HandshakeFailure as failure:
+        _judge_refusal(relay, name, failure)
+        return
+    # The handshake was completed. A relay may still refuse late, by closing: what counts is whether it serves.
+    session.send_unanswered(session.note(HELLO)[1])
+    answers = session.answers(1)
+    if any(judge.is_success(answer) for answer in answers):
+        exchange = Exchange(None, answers, ended=session.ended)
+        raise Broken(f"no service over TLS {name}", f"{session.wire.version} and a hello_response", exchange)
+    if not session.ended:
+        raise Broken(f"TLS {name} refused", f"a session of {session.wire.version} that stays open")
+
+
+def _judge_refusal(relay: Target, name: str, failure: HandshakeFailure) -> None:
+    if failure.received[:1] == b"\x15" or (not failure.received and failure.hello_left and not failure.timed_out):
+        return
+    # The local library gave up, or the relay kept silent: ask again with bytes that no library filters.
+    answer, ended = _raw(relay, client_hello(name, relay.server_name))
+    if answer.startswith(b"\x16"):
+        raise Broken(f"TLS {name} refused by the relay", f"a ServerHello in answer to a ClientHello of TLS {name}")
+    if not answer and not ended:
+        raise Broken(f"TLS {name} refused by the relay", "silence: neither an alert nor a close")
+
+
+def _works(relay: Target) -> None:
+    """See that TLS 1.3 works, beside which a refusal means something."""
+    with relay.control("a TLS 1.3 handshake"):
+        relay.connect(transport="tcp").close()
+
+
+def _raw(relay: Target, data: bytes) -> tuple[bytes, bool]:
+    """Send bytes without TLS; return what comes back within the time-out, and whether the relay closed."""
+    timeout = relay.profile.target.timeout
+    sock = tcp_connect(relay.endpoint, relay.source, timeout)
+    received = b""
+    with contextlib.closing(sock):
+        deadline = time.monotonic() + timeout
+        try:
+            sock.sendall(data)
+            while len(received) < 4096:
+                sock.settimeout(max(deadline - time.monotonic(), 0.001))
+                part = sock.recv(4096)
+                if not part:
+                    return received, True
+                received += part
+        except TimeoutError:
+            return received, False
+        except OSError:
+            return received, True
+    return received, False

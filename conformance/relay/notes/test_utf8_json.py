@@ -1,0 +1,310 @@
+"""Source: Notes / all messages must be valid UTF-8 JSON; Message Types (one answer to one request)."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+from conformance import judge
+from conformance.errors import Broken, Inconclusive
+from conformance.exchange import Exchange
+from conformance.explore import explore
+from conformance.marks import requirement
+from conformance.relay.message_types.test_3_tunnel_management import Sessions
+from conformance.session import HELLO, Session
+from conformance.strategies import cuts, pieces, spelled
+from conformance.target import Target
+
+_TUNNEL = "cbspec-tunnel"
+
+
+@requirement("CB-MSG-001")
+def test_output_is_utf8(relay: Target) -> None:
+    """One of each exchange is made, with identifiers beyond ASCII; the bytes of each answer are decoded strictly."""
+    _one_of_each(relay)
+    relay.judge_invariant("CB-MSG-001")
+
+
+@requirement("CB-MSG-002")
+def test_output_is_one_object(relay: Target) -> None:
+    """One of each exchange is made; each answer is read strictly and must be one object, nothing beside it."""
+    _one_of_each(relay)
+    relay.judge_invariant("CB-MSG-002")
+
+
+@requirement("CB-MSG-003")
+def test_output_is_of_a_known_type(relay: Target) -> None:
+    """One of each exchange is made; the type of each answer is one that relays send."""
+    _one_of_each(relay)
+    relay.judge_invariant("CB-MSG-003")
+
+
+@requirement("CB-MSG-004")
+def test_one_answer_to_a_request(relay: Target) -> None:
+    """One of each exchange is made, each followed by a fence: nothing but the fence's answer may come behind."""
+    _one_of_each(relay)
+    relay.judge_invariant("CB-MSG-004")
+
+
+def _nearly_json(text: str) -> dict[str, bytes]:
+    """Return texts that are nearly `text`, a JSON object on one line that begins with its type."""
+    body = text[1:-1]
+    first, _, rest = body.partition(",")
+    name, _, value = first.partition(":")
+    tail = f",{rest}" if rest else ""
+    return {
+        "trailing comma": f"{{{body},}}".encode(),
+        "leading comma": f"{{,{body}}}".encode(),
+        "single quotes": text.replace('"', "'").encode(),
+        "unquoted name": f"{{{name.strip(chr(34))}:{value}{tail}}}".encode(),
+        "block comment": f"{{/* */{body}}}".encode(),
+        "line comment": f"{{{body}}} // comment".encode(),
+        "hash comment": f"{{{body}}} # comment".encode(),
+        "equals sign": f"{{{name}={value}{tail}}}".encode(),
+        "missing brace": f"{{{body}".encode(),
+        "missing colon": f"{{{name} {value}{tail}}}".encode(),
+        "NaN member": f'{{{body},"x":NaN}}'.encode(),
+        "Infinity member": f'{{{body},"x":-Infinity}}'.encode(),
+        "hexadecimal number": f'{{{body},"x":0x10}}'.encode(),
+        "leading zero": f'{{{body},"x":01}}'.encode(),
+        "plus sign": f'{{{body},"x":+1}}'.encode(),
+        "bare point": f'{{{body},"x":1.}}'.encode(),
+        "True in capitals": f'{{{body},"x":True}}'.encode(),
+        "undefined": f'{{{body},"x":undefined}}'.encode(),
+        "unknown escape": f'{{{body},"x":"\\x41"}}'.encode(),
+        "raw tab in a string": f'{{{body},"x":"a\tb"}}'.encode(),
+        "form feed as space": f"{{\f{body}}}".encode(),
+        "no-break space as space": f"{{\u00a0{body}}}".encode(),
+    }
+
+
+_NEAR = list(_nearly_json('{"type":"heartbeat"}'))
+
+
+@requirement("CB-MSG-005")
+@pytest.mark.parametrize("kind", _NEAR)
+@pytest.mark.parametrize("request_type", ["tunnel_info", "heartbeat"])
+def test_nearly_json(relay: Target, request_type: str, kind: str) -> None:
+    """A tunnel_info or heartbeat is spelled in a way that is nearly JSON; the same one in JSON was accepted."""
+    _not_accepted(relay, request_type, lambda text: _nearly_json(text)[kind], kind)
+
+
+_BAD_UTF8 = {
+    "lone continuation byte": b"\x80",
+    "overlong slash": b"\xc0\xaf",
+    "surrogate": b"\xed\xa0\x80",
+    "cut sequence": b"\xe2\x82",
+    "beyond Unicode": b"\xf4\x90\x80\x80",
+    "Latin-1 letter": b"\xe9",
+    "byte 0xff": b"\xff",
+}
+
+
+@requirement("CB-MSG-006")
+@pytest.mark.parametrize("kind", list(_BAD_UTF8))
+@pytest.mark.parametrize("where", ["value", "extra"])
+def test_not_utf8(relay: Target, kind: str, where: str) -> None:
+    """A tunnel_info holds bytes that are not UTF-8: in its tunnel_id, or in a member beside, else valid."""
+
+    def spoil(text: str) -> bytes:
+        if where == "value":
+            return text.encode().replace(b'"cbspec-', b'"' + _BAD_UTF8[kind] + b"cbspec-", 1)
+        return text[:-1].encode() + b',"x":"' + _BAD_UTF8[kind] + b'"}'
+
+    _not_accepted(relay, "tunnel_info", spoil, kind)
+
+
+@requirement("CB-MSG-006")
+@pytest.mark.parametrize("encoding", ["utf-16-le", "utf-16-be", "utf-32-le"])
+def test_other_encodings(relay: Target, encoding: str) -> None:
+    """A tunnel_info is encoded in UTF-16 or UTF-32."""
+    _not_accepted(relay, "tunnel_info", lambda text: text.encode(encoding), encoding)
+
+
+_NOT_MESSAGES = {
+    "plain words": b"hello relay",
+    "an array": b"[1,2,3]",
+    "a string": b'"heartbeat"',
+    "a number": b"42",
+    "null": b"null",
+    "an array of a heartbeat": b'[{"type":"heartbeat"}]',
+    "unbalanced": b'{"type":"heartbeat"}}',
+    "single quotes": b"{'type':'heartbeat'}",
+}
+
+
+@requirement("CB-MSG-007")
+@pytest.mark.parametrize("kind", list(_NOT_MESSAGES))
+def test_bad_input_is_not_met_by_silence(relay: Target, kind: str) -> None:
+    """A line that is no message is sent after auth: an error or a close follows, in time."""
+    session = _controlled(relay)
+    exchange = session.ask_text(_NOT_MESSAGES[kind], meant=kind)
+    if exchange.answers or exchange.ended:
+        return
+    raise Broken("an error or a close", judge.silence(exchange), exchange)
+
+
+@requirement("CB-MSG-008")
+@pytest.mark.parametrize("request_type", ["hello", "auth", "tunnel_info", "heartbeat"])
+def test_legal_spellings(relay: Target, request_type: str, examples: int) -> None:
+    """Hypothesis spells each request in legal ways: member order, white space, escapes in names and values."""
+
+    def check(drawn: Any) -> None:  # noqa: ANN401 - Hypothesis' data object
+        session, request = _ready_for(relay, request_type)
+        text = drawn.draw(spelled(request))
+        exchange = session.ask(request, encode=lambda _: text.encode())
+        judge.accepted(exchange)
+        relay.close()
+
+    from hypothesis import strategies as st
+
+    explore(check, st.data(), examples)
+
+
+@requirement("CB-MSG-008")
+@pytest.mark.parametrize("ending", [b"\r\n", b"\n\n", b" \n", b"\t\r\n"], ids=["CRLF", "blank line", "space", "tab"])
+def test_white_space_between_messages(relay: Target, ending: bytes) -> None:
+    """On a plain stream a heartbeat ends with other white space than a single line feed; the next one follows."""
+    relay.needs_stream()
+    session = relay.authenticated()
+    request, data = session.note({"type": "heartbeat"})
+    judge.accepted(session.exchange(request, data.rstrip(b"\n") + ending))
+    judge.accepted(session.heartbeat())
+
+
+@requirement("CB-MSG-009")
+@pytest.mark.parametrize("request_type", ["hello", "auth", "tunnel_info", "heartbeat"])
+def test_byte_by_byte(relay: Target, request_type: str) -> None:
+    """Each byte of a request travels in a TLS record of its own."""
+    session, request = _ready_for(relay, request_type)
+    message, data = session.note(request)
+    for byte in data[:-1]:
+        session.send_unanswered(bytes([byte]))
+    judge.accepted(session.exchange(message, data[-1:]))
+
+
+@requirement("CB-MSG-009")
+def test_cut_anywhere(relay: Target, examples: int) -> None:
+    """Hypothesis cuts a tunnel_info with characters of several bytes at any places; it arrives in as many records."""
+    from hypothesis import strategies as st
+
+    sessions = Sessions(relay)
+
+    def check(drawn: Any) -> None:  # noqa: ANN401 - Hypothesis' data object
+        session = sessions.next()
+        request = relay.tunnel_info(session.tenant)
+        request["tunnel_id"] += "-é☃😀"
+        message, data = session.note(request)
+        parts = pieces(data, drawn.draw(cuts(len(data))))
+        for part in parts[:-1]:
+            session.send_unanswered(part)
+        judge.accepted(session.exchange(message, parts[-1]))
+
+    explore(check, st.data(), examples)
+
+
+@requirement("CB-MSG-010")
+@pytest.mark.parametrize("count", [2, 10])
+def test_pipelined_heartbeats(relay: Target, count: int) -> None:
+    """Several heartbeats arrive in one TLS record; as many heartbeat_responses come back."""
+    session = _controlled(relay)
+    request, exchange = _together(session, [{"type": "heartbeat"}] * count)
+    answered = [answer for answer in exchange.answers if answer.type == "heartbeat_response"]
+    del request
+    if len(answered) != count:
+        raise Broken(f"{count} heartbeat_responses", f"{len(answered)} ({judge.silence(exchange)})", exchange)
+
+
+@requirement("CB-MSG-010")
+def test_pipelined_requests(relay: Target) -> None:
+    """A tunnel, a heartbeat and another tunnel arrive in one TLS record; all three are answered."""
+    session = _controlled(relay)
+    requests = [relay.tunnel_info(session.tenant), {"type": "heartbeat"}, relay.tunnel_info(session.tenant)]
+    _, exchange = _together(session, requests)
+    ids = {answer.member("tunnel_id") for answer in exchange.answers if answer.type == "tunnel_response"}
+    beats = [answer for answer in exchange.answers if answer.type == "heartbeat_response"]
+    if not {requests[0]["tunnel_id"], requests[2]["tunnel_id"]} <= ids or len(beats) != 1:
+        seen = ", ".join(judge.describe(answer) for answer in exchange.answers) or judge.silence(exchange)
+        raise Broken("two tunnel_responses and a heartbeat_response", seen, exchange)
+
+
+@requirement("CB-MSG-010")
+def test_whole_session_at_once(relay: Target) -> None:
+    """hello, auth and a tunnel_info arrive in one TLS record; all three are answered."""
+    _controlled(relay)
+    session = relay.connect()
+    session.tenant = relay.tenant.id
+    requests = [dict(HELLO), {"type": "auth", "token": relay.token(relay.tenant)}, relay.tunnel_info()]
+    _, exchange = _together(session, requests)
+    types = [answer.type for answer in exchange.answers]
+    if sorted(types) != ["auth_response", "hello_response", "tunnel_response"]:
+        seen = ", ".join(judge.describe(answer) for answer in exchange.answers) or judge.silence(exchange)
+        raise Broken("a hello_response, an auth_response and a tunnel_response", seen, exchange)
+
+
+@requirement("CB-MSG-011")
+def test_pipelined_answers_keep_order(relay: Target) -> None:
+    """Tunnels and heartbeats arrive together; the answers come in the order of the requests."""
+    session = _controlled(relay)
+    requests = [relay.tunnel_info(session.tenant), {"type": "heartbeat"}] * 2
+    requests[2] = relay.tunnel_info(session.tenant)
+    _, exchange = _together(session, requests)
+    seen = [answer.member("tunnel_id") or answer.type for answer in exchange.answers]
+    wanted = [request.get("tunnel_id") or "heartbeat_response" for request in requests]
+    if sorted(map(str, seen)) != sorted(wanted):
+        raise Inconclusive("not all were answered (see CB-MSG-010)")
+    if seen != wanted:
+        raise Broken("answers in the order of the requests", ", ".join(map(str, seen)), exchange)
+
+
+def _one_of_each(relay: Target) -> None:
+    relay.connect().hello()
+    session = relay.authenticated()
+    session.ask(relay.tunnel_info(session.tenant, tunnel_id=f"é☃😀-{relay.tunnel_info()['tunnel_id']}"))
+    session.heartbeat()
+    for request, why in (
+        (relay.tunnel_info(session.tenant, local_port=-1), "local_port is negative"),
+        ({"type": "cbspec_unknown"}, "of unknown type"),
+    ):
+        if not session.ended:
+            session.ask(request, invalid=why)
+    relay.greeted().ask({"type": "auth", "token": relay.spoiled_token(relay.tenant)})
+
+
+def _controlled(relay: Target) -> Session:
+    session = relay.authenticated()
+    relay.open_tunnel(session)
+    with relay.control("a heartbeat"):
+        judge.accepted(session.heartbeat())
+    return session
+
+
+def _ready_for(relay: Target, request_type: str) -> tuple[Session, dict[str, Any]]:
+    """Return a session on which a request of a type is in order, and the request."""
+    if request_type == "hello":
+        return relay.connect(), dict(HELLO)
+    if request_type == "auth":
+        session = relay.greeted()
+        session.tenant = relay.tenant.id
+        return session, {"type": "auth", "token": relay.token(relay.tenant)}
+    session = relay.authenticated()
+    return session, relay.tunnel_info(session.tenant) if request_type == "tunnel_info" else {"type": "heartbeat"}
+
+
+def _not_accepted(relay: Target, request_type: str, spoil: Any, meant: str) -> None:  # noqa: ANN401 - str -> bytes
+    session = _controlled(relay)
+    request = relay.tunnel_info(session.tenant) if request_type == "tunnel_info" else {"type": "heartbeat"}
+    text = spoil(json.dumps(request, separators=(",", ":")))
+    exchange = session.ask_text(text, meant=meant, like=request_type)
+    judge.not_accepted(exchange, "no success answer to what isn't valid")
+
+
+def _together(session: Session, requests: list[dict[str, Any]]) -> tuple[list[object], Exchange]:
+    """Send requests in one piece and return all their answers as one exchange."""
+    noted = [session.note(request) for request in requests]
+    session.send_unanswered(b"".join(data for _, data in noted))
+    answers = session.answers(len(requests))
+    exchange = Exchange(noted[0][0], answers, ended=session.ended, tenant=session.tenant, waited=session.timeout)
+    return [message for message, _ in noted], exchange

@@ -1,0 +1,184 @@
+"""Source: Notes / all connections, over WebSocket (RFC 6455). Applies where the relay answers 101."""
+
+from __future__ import annotations
+
+import json
+import time
+from typing import Any
+
+import pytest
+from websockets.frames import Frame, Opcode
+
+from cbspec.websocket import WebSocketFramer
+from conformance import judge
+from conformance.errors import Broken, Inconclusive
+from conformance.explore import explore
+from conformance.marks import requirement
+from conformance.relay.notes.upgrade import upgrade
+from conformance.session import Session
+from conformance.strategies import cuts, pieces
+from conformance.target import Target, WebSocketRefused
+
+
+@requirement("CB-WSK-001")
+def test_accept_key(relay: Target) -> None:
+    """An opening handshake with a random key is sent; the 101 response must carry the value that belongs to it."""
+    relay.needs_websocket()
+    response = upgrade(relay)
+    if response.status != 101:
+        raise Inconclusive(f"the relay answered the opening handshake with {response.status}")
+    accept = response.headers.get("sec-websocket-accept", "")
+    if accept != response.expected_accept:
+        raise Broken(f"Sec-WebSocket-Accept: {response.expected_accept}", f"Sec-WebSocket-Accept: {accept}")
+
+
+@requirement("CB-WSK-002")
+def test_frames_are_well_formed(relay: Target) -> None:
+    """A session with a tunnel is held; every frame of the relay is parsed strictly and must be unmasked."""
+    session = _authenticated(relay)
+    session.ask(relay.tunnel_info(session.tenant))
+    if not session.ended:
+        session.heartbeat()
+    relay.judge_invariant("CB-WSK-002")
+
+
+@requirement("CB-WSK-003")
+def test_two_fragments(relay: Target) -> None:
+    """A tunnel_info comes as two frames of one message."""
+    session = _authenticated(relay)
+    text = _spell(relay.tunnel_info(session.tenant))
+    judge.accepted(_fragments(session, [text[:20], text[20:]]))
+
+
+@requirement("CB-WSK-003")
+def test_any_fragments(relay: Target, examples: int) -> None:
+    """Hypothesis cuts heartbeats into frames at any places, empty frames among them."""
+    from hypothesis import strategies as st
+
+    session = _authenticated(relay)
+    text = b'{"type":"heartbeat"}'
+
+    def check(drawn: Any) -> None:  # noqa: ANN401 - Hypothesis' data object
+        nonlocal session
+        if session.ended:
+            session = _authenticated(relay)
+        parts = pieces(text, drawn.draw(cuts(len(text))))
+        if drawn.draw(st.booleans()):
+            parts.insert(drawn.draw(st.integers(0, len(parts))), b"")
+        judge.accepted(_fragments(session, parts))
+
+    explore(check, st.data(), examples)
+
+
+@requirement("CB-WSK-004")
+@pytest.mark.parametrize("payload", [b"", b"cbspec", bytes(range(125))], ids=["empty", "text", "longest"])
+def test_ping(relay: Target, payload: bytes) -> None:
+    """A ping is sent; a pong with the same payload comes back."""
+    session = _authenticated(relay)
+    session.send_unanswered(_frame(Opcode.PING, payload))
+    _await_pong(session, payload)
+
+
+@requirement("CB-WSK-004")
+def test_ping_between_fragments(relay: Target) -> None:
+    """A ping is sent between two fragments of a heartbeat; both are answered."""
+    session = _authenticated(relay)
+    text = b'{"type":"heartbeat"}'
+    session.send_unanswered(_frame(Opcode.TEXT, text[:8], fin=False))
+    session.send_unanswered(_frame(Opcode.PING, b"between"))
+    _await_pong(session, b"between")
+    request = session.record({"type": "heartbeat"}, meant="in fragments")
+    judge.accepted(session.exchange(request, _frame(Opcode.CONT, text[8:])))
+
+
+@requirement("CB-WSK-005")
+def test_text_frames(relay: Target) -> None:
+    """A session with a tunnel is held; every message of the relay comes in text frames."""
+    session = _authenticated(relay)
+    session.ask(relay.tunnel_info(session.tenant))
+    relay.judge_invariant("CB-WSK-005")
+
+
+@requirement("CB-WSK-006")
+@pytest.mark.parametrize("step", ["hello", "auth", "tunnel_info", "heartbeat", "refusals"])
+def test_every_exchange(relay: Target, step: str) -> None:
+    """hello, auth, tunnel, heartbeat, a bad tunnel, a bad token and an unknown type go over WebSocket."""
+    relay.needs_websocket()
+    if step == "hello":
+        judge.accepted(_open(relay).hello())
+        return
+    session = relay.greeted(transport="websocket")
+    exchange = relay.authenticate(session, relay.tenant)
+    if step == "auth":
+        _accepted_unless_rejected(relay, exchange)
+        return
+    with relay.control("auth"):
+        judge.accepted(exchange)
+    if step == "tunnel_info":
+        judge.accepted(session.ask(relay.tunnel_info(session.tenant)))
+    elif step == "heartbeat":
+        for _ in range(3):
+            judge.accepted(session.heartbeat())
+    else:
+        _refusals(relay, session)
+
+
+def _refusals(relay: Target, session: Session) -> None:
+    bad_port = relay.tunnel_info(session.tenant, remote_port=70000)
+    judge.refused_with(session.ask(bad_port, invalid="no such port"), "invalid_tunnel_info")
+    session = relay.authenticated(transport="websocket")
+    judge.refused_with(session.ask({"type": "cbspec_unknown"}, invalid="of unknown type"), "unknown_message_type")
+    session = relay.greeted(transport="websocket")
+    judge.refused_with(session.ask({"type": "auth", "token": relay.spoiled_token(relay.tenant)}), "invalid_token")
+
+
+def _accepted_unless_rejected(relay: Target, exchange: Any) -> None:  # noqa: ANN401 - an Exchange
+    if relay.facts.rejected:
+        raise Inconclusive(relay.facts.auth)
+    judge.accepted(exchange)
+
+
+def _open(relay: Target) -> Session:
+    try:
+        return relay.connect(transport="websocket")
+    except WebSocketRefused as refused:
+        raise Inconclusive(f"{refused} (see CB-WSK-001)") from None
+
+
+def _authenticated(relay: Target) -> Session:
+    relay.needs_websocket()
+    session = relay.authenticated(transport="websocket")
+    with relay.control("a heartbeat over WebSocket"):
+        judge.accepted(session.heartbeat())
+    return session
+
+
+def _frame(opcode: Opcode, data: bytes, *, fin: bool = True) -> bytes:
+    return Frame(opcode, data, fin).serialize(mask=True)
+
+
+def _spell(request: dict[str, Any]) -> bytes:
+    return json.dumps(request).encode()
+
+
+def _fragments(session: Session, parts: list[bytes]) -> Any:  # noqa: ANN401 - an Exchange
+    request = session.record(json.loads(b"".join(parts)), meant="in fragments")
+    frames = [
+        _frame(Opcode.TEXT if index == 0 else Opcode.CONT, part, fin=index == len(parts) - 1)
+        for index, part in enumerate(parts)
+    ]
+    for frame in frames[:-1]:
+        session.send_unanswered(frame)
+    return session.exchange(request, frames[-1])
+
+
+def _await_pong(session: Session, payload: bytes) -> None:
+    framer = session.framer
+    if not isinstance(framer, WebSocketFramer):
+        raise Inconclusive("not a WebSocket")
+    deadline = time.monotonic() + session.timeout
+    while payload not in framer.pongs and not session.ended and time.monotonic() < deadline:
+        session.look(min(0.1, deadline - time.monotonic()))
+    if payload not in framer.pongs:
+        pongs = ", ".join(repr(pong[:20]) for pong in framer.pongs) or "no pong"
+        raise Broken(f"a pong with the ping's {len(payload)} bytes", pongs)

@@ -1,0 +1,61 @@
+"""A WebSocket opening handshake by hand, so that every header of it can be chosen and looked at."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import os
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from conformance.errors import Inconclusive
+from conformance.session import Session
+from conformance.target import Target
+
+_MAGIC = "258EAFA5-E914-47DA-95CA-C5AB0DC85B11"  # RFC 6455, 1.3
+
+
+@dataclass(frozen=True, slots=True)
+class Response:
+    """What came back. `headers` have lower-case names; `expected_accept` is what belongs to the key that was sent."""
+
+    status: int
+    headers: Mapping[str, str] = field(default_factory=dict)
+    expected_accept: str = ""
+
+
+def upgrade(relay: Target, *, extensions: str = "") -> Response:
+    """Send an opening handshake on a new connection and return the response. Raises Inconclusive where none came."""
+    session = relay.connect(transport="tcp")
+    key = base64.b64encode(os.urandom(16)).decode()
+    lines = [
+        f"GET {relay.profile.target.websocket_path} HTTP/1.1",
+        f"Host: {relay.endpoint}",
+        "Upgrade: websocket",
+        "Connection: Upgrade",
+        f"Sec-WebSocket-Key: {key}",
+        "Sec-WebSocket-Version: 13",
+        *([f"Sec-WebSocket-Extensions: {extensions}"] if extensions else []),
+    ]
+    session.send_unanswered(("\r\n".join(lines) + "\r\n\r\n").encode())
+    head = _head(session).decode("latin-1")
+    accept = base64.b64encode(hashlib.sha1((key + _MAGIC).encode(), usedforsecurity=False).digest()).decode()
+    status, _, rest = head.partition("\r\n")
+    words = status.split(" ", 2)
+    if len(words) < 2 or not words[0].startswith("HTTP/1.") or not words[1].isdigit():
+        raise Inconclusive(f"no HTTP response to the opening handshake, but {head[:60]!r}")
+    headers: dict[str, str] = {}
+    for line in rest.split("\r\n"):
+        name, _, value = line.partition(":")
+        key_name = name.strip().lower()
+        headers[key_name] = f"{headers[key_name]}, {value.strip()}" if key_name in headers else value.strip()
+    return Response(int(words[1]), headers, accept)
+
+
+def _head(session: Session) -> bytes:
+    data = b""
+    deadline = time.monotonic() + session.timeout
+    while b"\r\n\r\n" not in data and not session.ended and time.monotonic() < deadline and len(data) < 64 * 1024:
+        data += session.wire.receive(deadline - time.monotonic())
+    return data.partition(b"\r\n\r\n")[0]

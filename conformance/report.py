@@ -1,0 +1,157 @@
+"""The report for people: failures as expected, seen and exchange; then the table of requirements by chapter."""
+
+from __future__ import annotations
+
+import textwrap
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from cbspec.profile import Profile
+from cbspec.requirements import CHAPTERS
+from conformance.facts import Facts
+from conformance.findings import Finding, Outcome
+from conformance.verdicts import Verdict, is_green, spoils
+
+_COLUMNS = (Outcome.PASSED, Outcome.FAILED, Outcome.WARNED, Outcome.INCONCLUSIVE, Outcome.NOT_EXERCISED)
+_COLOURS: dict[Outcome, dict[str, bool]] = {
+    Outcome.PASSED: {"green": True},
+    Outcome.FAILED: {"red": True, "bold": True},
+    Outcome.WARNED: {"yellow": True},
+    Outcome.INCONCLUSIVE: {"yellow": True, "bold": True},
+    Outcome.NOT_EXERCISED: {},
+}
+Write = Callable[..., None]
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """What a report is about. `kit_errors` are failures of the kit itself, with their tracebacks."""
+
+    verdicts: Sequence[Verdict]
+    profile: Profile
+    facts: Facts
+    fail_on_should: bool = False
+    require_all: bool = False
+    kit_errors: Sequence[str] = ()
+
+    @property
+    def green(self) -> bool:
+        """Whether the relay conforms, as far as the run could tell."""
+        judged = any(verdict.outcome is not None for verdict in self.verdicts)
+        return (
+            judged
+            and not self.kit_errors
+            and is_green(self.verdicts, fail_on_should=self.fail_on_should, require_all=self.require_all)
+        )
+
+
+def write_report(run: Run, line: Write) -> None:
+    """Write the report, a line at a time, with `line(text, **markup)`."""
+    for outcome, title in ((Outcome.FAILED, "Failed"), (Outcome.WARNED, "Warned (SHOULD)")):
+        _failures(run, outcome, title, line)
+    for outcome, title in ((Outcome.INCONCLUSIVE, "Inconclusive"), (Outcome.NOT_EXERCISED, "Not exercised")):
+        _reasons(run, outcome, title, line)
+    _kit_errors(run, line)
+    _table(run, line)
+    _conclusion(run, line)
+
+
+def _of(run: Run, outcome: Outcome) -> list[Verdict]:
+    return [verdict for verdict in run.verdicts if verdict.outcome is outcome]
+
+
+def _failures(run: Run, outcome: Outcome, title: str, line: Write) -> None:
+    verdicts = _of(run, outcome)
+    if not verdicts:
+        return
+    line("")
+    line(title, bold=True)
+    for verdict in verdicts:
+        row = verdict.requirement
+        line("")
+        line(f"  {row.id}  {row.level}  {row.section}", **_COLOURS[outcome])
+        _wrapped(row.demand, "    ", line)
+        findings = [finding for finding in verdict.findings if finding.outcome is outcome]
+        shown = list({(finding.expected, finding.seen): finding for finding in findings[::-1]}.values())[::-1]
+        for finding in shown[:3]:
+            _failure(finding, line)
+        if len(shown) > 3:
+            line(f"    … and {len(shown) - 3} more; cbspec explain {row.id} says how it is tried")
+
+
+def _failure(finding: Finding, line: Write) -> None:
+    line("")
+    line(f"    case      {finding.case}")
+    line(f"    expected  {finding.expected}")
+    line(f"    seen      {finding.seen}", bold=True)
+    for text in finding.exchange.splitlines():
+        line(f"      {text}")
+
+
+def _reasons(run: Run, outcome: Outcome, title: str, line: Write) -> None:
+    by_reason: dict[str, list[str]] = {}
+    for verdict in _of(run, outcome):
+        for reason in verdict.reasons or [""]:
+            by_reason.setdefault(reason, []).append(verdict.requirement.id)
+    if not by_reason:
+        return
+    line("")
+    line(title, bold=True)
+    for reason, ids in by_reason.items():
+        _wrapped(f"{', '.join(ids)}: {reason}", "  ", line)
+
+
+def _kit_errors(run: Run, line: Write) -> None:
+    if run.kit_errors:
+        line("")
+        line("Mistakes of the kit (no verdict on the relay; please report them)", bold=True, red=True)
+        for error in run.kit_errors:
+            line(textwrap.indent(error, "  "))
+
+
+def _table(run: Run, line: Write) -> None:
+    line("")
+    heads = ("passed", "failed", "warned", "inconcl.", "not ex.")
+    line(f"{'Requirements by chapter':<44}" + "".join(f"{head:>9}" for head in heads), bold=True)
+    totals = dict.fromkeys(_COLUMNS, 0)
+    for chapter, title in CHAPTERS.items():
+        outcomes = [verdict.outcome for verdict in run.verdicts if verdict.requirement.chapter == chapter]
+        counts = {column: outcomes.count(column) for column in _COLUMNS}
+        if not any(counts.values()):
+            continue
+        for column in _COLUMNS:
+            totals[column] += counts[column]
+        worst = next((c for c in (Outcome.FAILED, Outcome.INCONCLUSIVE, Outcome.WARNED) if counts[c]), Outcome.PASSED)
+        markup = _COLOURS[worst] if worst is not Outcome.PASSED else {}
+        line(f"  {f'CB-{chapter}  {title}'[:42]:<42}" + _cells(counts), **markup)
+    line(f"  {'all':<42}" + _cells(totals), bold=True)
+    untestable = [verdict.requirement.id for verdict in run.verdicts if verdict.requirement.untestable]
+    if untestable:
+        line(f"  no case can be written for {', '.join(untestable)} (cbspec explain says why)")
+
+
+def _cells(counts: dict[Outcome, int]) -> str:
+    return "".join(f"{counts[column] or '·':>9}" for column in _COLUMNS)
+
+
+def _conclusion(run: Run, line: Write) -> None:
+    line("")
+    transports = run.facts.transport + (
+        ", WebSocket too" if run.facts.websocket and run.facts.transport == "tcp" else ""
+    )
+    where = f"{run.profile.target.address} ({transports})"
+    spoiled = [v for v in run.verdicts if spoils(v, fail_on_should=run.fail_on_should, require_all=run.require_all)]
+    unselected = [v for v in run.verdicts if v.outcome is None and not v.requirement.untestable]
+    if run.green:
+        line(f"{where} passed: no MUST failed, and none was left without a verdict for want of an answer.", green=True)
+    else:
+        ids = ", ".join(verdict.requirement.id for verdict in spoiled) or "nothing was judged"
+        line(f"{where} did not pass: {ids}", red=True, bold=True)
+    if unselected:
+        line(f"A partial run: {len(unselected)} requirements were not selected, so this is no verdict on the whole.")
+
+
+def _wrapped(text: str, indent: str, line: Write) -> None:
+    for part in textwrap.wrap(text, 116 - len(indent), break_long_words=False, break_on_hyphens=False) or [""]:
+        line(indent + part)
+        indent = " " * len(indent)

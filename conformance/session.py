@@ -1,0 +1,316 @@
+"""One connection to the relay as cases use it: ask, and learn all that came of it.
+
+`ask` sends one request, waits for its answer, and sends a fence behind it: a request whose answer is known, so that a
+second answer or none at all shows without waiting. "Ignored" is believed only after a second fence was answered alone.
+Source of the rules: the project's rules for every case.
+"""
+
+from __future__ import annotations
+
+import itertools
+import json
+import time
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import schemas
+from cbspec.framing import Frame, FrameTooLarge, StreamFramer
+from cbspec.websocket import WebSocketFramer
+from conformance.decoding import Decoded, decode
+from conformance.errors import KitError, RateLimited
+from conformance.exchange import Exchange, Silence
+from conformance.transcript import Direction, End, Ended, Message, Transcript
+from conformance.wire import Wire
+
+PATIENCE = 0.5
+"""Seconds without an answer after which a fence is sent; with it, a lost request needn't cost the whole time-out."""
+
+_HUGE = 64 * 1024 * 1024
+_fences = itertools.count(1)
+
+
+class Session:
+    """One connection, TLS up and transport open.
+
+    Arguments: `wire` is open; `framer` cuts its bytes; `timeout` (seconds) bounds each answer; `observe` is given every
+    exchange; `alive` says whether a new connection is answered; `pace` is called before each request; `fence` is the
+    request that is sent as a fence after auth ("heartbeat", "unknown" or "" for none).
+    """
+
+    def __init__(
+        self,
+        wire: Wire,
+        framer: StreamFramer | WebSocketFramer,
+        transcript: Transcript,
+        *,
+        timeout: float,
+        observe: Callable[[Exchange], None],
+        alive: Callable[[], bool],
+        pace: Callable[[str], None] = lambda tenant: None,
+        fence: str = "heartbeat",
+        secrets: tuple[str, ...] = (),
+    ) -> None:
+        self.wire = wire
+        self.framer = framer
+        self.timeout = timeout
+        self.tenant = ""
+        self.authenticated = False
+        self.expects_rate_limit = False
+        self._transcript = transcript
+        self.observe = observe
+        self._alive = alive
+        self.pace = pace
+        self._fence = fence
+        self._secrets = secrets
+        self._inbox: list[Message] = []
+        self._deaf = False
+
+    @property
+    def ended(self) -> Ended | None:
+        """How the connection ended, if it did."""
+        return self.wire.ended
+
+    def ask(
+        self,
+        request: Mapping[str, Any],
+        *,
+        invalid: str = "",
+        fence: bool = True,
+        encode: Callable[[object], bytes] | None = None,
+    ) -> Exchange:
+        """Send one request and return all that came of it.
+
+        `invalid` says in words what is wrong with it on purpose: without it, a request that is not valid is a mistake
+        of the kit. `encode` spells it in another legal way. `fence=False` leaves out the fence behind an answer.
+        """
+        text = (encode or _spell)(dict(request))
+        _check_own(request, text, invalid)
+        return self.exchange(self._note(text, invalid), self.framer.encode(text), fence=fence)
+
+    def ask_text(self, text: bytes, *, meant: str, like: str = "", fence: bool = True) -> Exchange:
+        """Send a text that is no valid message, and return all that came of it.
+
+        `meant` says in words what it is; `like` is the type of request that it resembles, if any.
+        """
+        message = Message(
+            self._transcript.now(),
+            self.wire.number,
+            Direction.SENT,
+            text,
+            Decoded({"type": like} if like else None),
+            meant=meant,
+        )
+        self._transcript.add(message)
+        return self.exchange(message, self.framer.encode(text), fence=fence)
+
+    def exchange(self, request: Message, data: bytes, *, fence: bool = True) -> Exchange:
+        """Put `data` on the wire, which carries `request`, and return all that came of it."""
+        self._early()
+        self.pace(self.tenant)
+        began = time.monotonic()
+        self.wire.send(data)
+        self._await_messages(1, PATIENCE)
+        waited = time.monotonic() - began
+        silence = Silence.NONE
+        if not self._inbox and not self.ended:
+            silence = self._listen_for_late(request)
+            waited = time.monotonic() - began
+        elif fence and self.authenticated and request.type != "heartbeat" and not self.ended:
+            self._fence_off(request)
+        return self._conclude(request, silence, waited)
+
+    def send_unanswered(self, data: bytes) -> None:
+        """Put plain bytes on the wire and wait for nothing."""
+        self.wire.send(data)
+
+    def note(self, request: Mapping[str, Any], *, meant: str = "") -> tuple[Message, bytes]:
+        """Record `request` as sent and return it with its bytes on the wire, for who cuts or merges them."""
+        text = _spell(dict(request))
+        return self._note(text, meant), self.framer.encode(text)
+
+    def record(self, request: Mapping[str, Any], *, meant: str = "") -> Message:
+        """Record `request` as sent, for who puts it on the wire in another way."""
+        return self._note(_spell(dict(request)), meant)
+
+    def look(self, wait: float) -> None:
+        """Take what arrives within `wait` seconds, without waiting for a message."""
+        self._pump(wait)
+
+    def answers(self, count: int, wait: float | None = None) -> tuple[Message, ...]:
+        """Return the next `count` messages, or as many as come within `wait` seconds (None: the time-out)."""
+        self._await_messages(count, self.timeout if wait is None else wait)
+        return self._take()
+
+    def hello(self, **changes: object) -> Exchange:
+        """Say hello, with all five features."""
+        return self.ask({**HELLO, **changes})
+
+    def heartbeat(self) -> Exchange:
+        """Ask for a heartbeat_response."""
+        return self.ask({"type": "heartbeat"})
+
+    def close(self, wait: float = 1.0) -> None:
+        """Close, and give the relay up to `wait` seconds to notice."""
+        if isinstance(self.framer, WebSocketFramer) and not self.ended:
+            self.framer.close()
+            self.wire.send(self.framer.data_to_send())
+        self.wire.close(wait)
+
+    # ------------------------------------------------------------------ what follows is the mechanics
+
+    def _note(self, text: bytes, meant: str) -> Message:
+        now, number = self._transcript.now(), self.wire.number
+        message = Message(now, number, Direction.SENT, text, Decoded(json.loads(text)), meant=meant)
+        self._transcript.add(message)
+        return message
+
+    def _early(self) -> None:
+        """Judge what lies there before a request is sent: it came unasked, or as a second answer."""
+        self._pump(0.0)
+        if self._inbox:
+            self._conclude(None, Silence.NONE, 0.0)
+
+    def _conclude(self, request: Message | None, silence: Silence, waited: float) -> Exchange:
+        answers = self._take()
+        alive = silence is not Silence.DEAF or self._alive()
+        exchange = Exchange(request, answers, silence, self.ended, self.tenant, self._secrets, waited, alive)
+        self.observe(exchange)
+        if not self.expects_rate_limit and any(answer.member("code") == "rate_limit_exceeded" for answer in answers):
+            raise RateLimited("the relay answered rate_limit_exceeded")
+        return exchange
+
+    def _take(self) -> tuple[Message, ...]:
+        taken, self._inbox = tuple(self._inbox), []
+        return taken
+
+    def _fence_request(self) -> tuple[dict[str, str], str] | None:
+        if self.authenticated and self._fence == "heartbeat":
+            return {"type": "heartbeat"}, "heartbeat_response"
+        if self._fence:
+            return {"type": f"cbspec_fence_{next(_fences)}"}, "error"
+        return None
+
+    def _fence_off(self, request: Message) -> None:
+        """Leave in the inbox what belongs to `request`: all that came before the fence's own answer."""
+        fence = self._fence_request()
+        if fence is None or self._deaf:
+            return
+        kept = len(self._inbox)
+        self._send_fence(fence[0])
+        self._await(lambda: any(message.type == fence[1] for message in self._inbox[kept:]), self.timeout)
+        if not self._remove_last(fence[1], kept) and not self.ended:
+            self._deaf = True  # the fence itself is not answered: its requirement's own case says so
+
+    def _listen_for_late(self, request: Message) -> Silence:
+        """Nothing came in time: learn by two fences whether the request was ignored or is only late."""
+        fence = self._fence_request()
+        if fence is None:
+            self._await_messages(1, self.timeout)
+            return Silence.NONE if self._inbox or self.ended else Silence.DEAF
+        answered = 0
+        for number in (1, 2):
+            self._send_fence(fence[0])
+            self._await_messages(number, self.timeout)
+            if self.ended:
+                break
+            if len(self._inbox) < number:
+                return Silence.DEAF if not self._inbox else Silence.NONE
+            answered = number
+        else:
+            self._await_messages(3, PATIENCE)
+        for _ in range(answered):
+            self._remove_last(fence[1], 0)
+        return Silence.NONE if self._inbox or self.ended else Silence.IGNORED
+
+    def _send_fence(self, fence: Mapping[str, str]) -> None:
+        self.pace(self.tenant)
+        text = _spell(dict(fence))
+        self._note(text, "fence")
+        self.wire.send(self.framer.encode(text))
+
+    def _remove_last(self, kind: str, start: int) -> bool:
+        for index in range(len(self._inbox) - 1, start - 1, -1):
+            if self._inbox[index].type == kind:
+                del self._inbox[index]
+                return True
+        return False
+
+    def _await_messages(self, count: int, wait: float) -> None:
+        self._await(lambda: len(self._inbox) >= count, wait)
+
+    def _await(self, enough: Callable[[], bool], wait: float) -> None:
+        deadline = time.monotonic() + wait
+        while not enough() and not self.ended:
+            remaining = deadline - time.monotonic()
+            if remaining <= 0:
+                break
+            self._pump(remaining)
+        if not enough():
+            self._unfinished()
+
+    def _pump(self, wait: float) -> None:
+        data = self.wire.receive(wait)
+        if data:
+            self.framer.feed(data)
+            self.wire.send_quietly(self.framer.data_to_send())
+        try:
+            while frame := self.framer.next_frame():
+                self._received(frame)
+        except FrameTooLarge as error:
+            self._received(Frame(b"", str(error)))
+            self.wire.close()
+        if isinstance(self.framer, WebSocketFramer) and self.framer.ended:
+            self._websocket_ended(self.framer)
+
+    def _websocket_ended(self, framer: WebSocketFramer) -> None:
+        if framer.failure is not None and not self.ended:
+            fault = Decoded(None, "CB-WSK-002", f"a broken WebSocket frame: {framer.failure}")
+            now, number = self._transcript.now(), self.wire.number
+            self._add(Message(now, number, Direction.RECEIVED, b"", fault))
+        self.wire.finish(End.WEBSOCKET_CLOSE)
+
+    def _received(self, frame: Frame) -> None:
+        decoded = decode(frame.text)
+        if frame.broken and not decoded.requirement:
+            decoded = Decoded(decoded.value, "CB-MSG-002", frame.broken)
+        now, number = self._transcript.now(), self.wire.number
+        self._add(Message(now, number, Direction.RECEIVED, frame.text, decoded, frame.binary))
+
+    def _unfinished(self) -> None:
+        """Bytes that never become a message are one that is broken: judged as such, once."""
+        rest = self.framer.pending if isinstance(self.framer, StreamFramer) else b""
+        if rest and (self.ended or not rest.startswith(b"{")):
+            self.framer = StreamFramer(max_message=_HUGE)
+            self._received(Frame(rest, "it was cut off"))
+
+    def _add(self, message: Message) -> None:
+        self._transcript.add(message)
+        self._inbox.append(message)
+
+
+HELLO: Mapping[str, Any] = {
+    "type": "hello",
+    "version": "1.0",
+    "features": ["tls", "heartbeat", "tunnel_info", "multi_tenancy", "metrics"],
+}
+"""A hello as the page shows it. Source: Message Types / 1. Hello."""
+
+
+def stream_framer() -> StreamFramer:
+    """Return a framer that bounds a relay's messages only by what the suite can hold."""
+    return StreamFramer(max_message=_HUGE)
+
+
+def _spell(message: object) -> bytes:
+    return json.dumps(message, separators=(",", ":"), ensure_ascii=False).encode()
+
+
+def _check_own(request: Mapping[str, Any], text: bytes, invalid: str) -> None:
+    """Raise KitError where the kit is about to send what it did not mean to."""
+    if json.loads(text) != request:
+        raise KitError(f"the spelling of a {request.get('type')!r} changed its meaning")
+    wrong = schemas.violations("client", dict(request))
+    if wrong and not invalid:
+        raise KitError(f"a request that was meant to be valid is not: {wrong[0].text}")
+    if b"\n" in text and not invalid:
+        raise KitError("a request that was meant to be one line is not")

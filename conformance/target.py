@@ -1,0 +1,397 @@
+"""The relay under test, as a case sees it: sessions in the state that the case needs, and valid requests.
+
+Whatever brings a session into that state is a control: where it doesn't work, the case is inconclusive, since a relay
+that refuses everything must not pass a single refusal. A limit that is hit while the suite holds less than the profile
+declares is no broken control but a breach of that limit's own requirement.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+import ssl
+import time
+import uuid
+from collections import Counter
+from collections.abc import Iterator
+from typing import Any
+
+from cbspec.forgery import Forgery
+from cbspec.issuer import Issuer, ProfileLacks
+from cbspec.profile import Endpoint, Profile, Tenant
+from cbspec.requirements import Level, find
+from cbspec.websocket import WebSocketFramer
+from conformance import judge
+from conformance.contexts import context_for
+from conformance.errors import Broken, Inconclusive, NotExercised
+from conformance.exchange import Exchange
+from conformance.facts import Facts
+from conformance.findings import Finding, Outcome
+from conformance.invariants import Breach, check
+from conformance.locks import Locks
+from conformance.pace import Pacer
+from conformance.render import render
+from conformance.session import HELLO, Session, stream_framer
+from conformance.transcript import Transcript
+from conformance.wire import HandshakeFailure, Unreachable, Wire
+
+_RUN = uuid.uuid4().hex[:8]
+_numbers = itertools.count(1)
+_ROOM_WAIT = 3.0  # seconds for a relay to notice that a connection of the case before has closed
+
+_LIMITS = {
+    "tenant_limit_exceeded": ("CB-LIM-001", "tenants.tunnel_limit or tenants.connection_limit"),
+    "connection_limit_reached": ("CB-CON-001", "relay.connection_limit"),
+    "buffer_pool_exhausted": ("CB-BUF-001", "relay.buffer_pool"),
+}
+
+
+class WebSocketRefused(Inconclusive):
+    """No WebSocket was opened; `status` is the HTTP status of the answer, if there was one."""
+
+    def __init__(self, reason: str, status: int | None) -> None:
+        super().__init__(f"no WebSocket was opened: {reason}")
+        self.status = status
+
+
+class Target:
+    """The relay under test for the length of one case.
+
+    Arguments: `profile` and `facts` are what is known of the relay; `case` is the case's node id; `locks` keep other
+    processes from what this one counts on; `pace` keeps below declared rates.
+    """
+
+    def __init__(self, profile: Profile, facts: Facts, case: str, *, locks: Locks, pace: Pacer, issuer: Issuer) -> None:
+        self.profile = profile
+        self.facts = facts
+        self.transcript = Transcript()
+        self.findings: list[Finding] = []
+        self.issuer = issuer
+        self._case = case
+        self._locks = locks
+        self._pace = pace
+        self._sessions: list[Session] = []
+        self._held: Counter[str] = Counter()
+        self._tunnels: Counter[str] = Counter()
+        self._stack = contextlib.ExitStack()
+        self._breaches: set[tuple[str, str]] = set()
+        self._exchanges: list[Exchange] = []
+
+    # ------------------------------------------------------------------ sessions
+
+    def connect(
+        self,
+        *,
+        at: Endpoint | None = None,
+        source: str | None = None,
+        transport: str = "",
+        context: ssl.SSLContext | None = None,
+    ) -> Session:
+        """Return a session with nothing said yet: TLS is up, and the WebSocket open where that is the transport.
+
+        `at` is another address than the target's, `source` a local address to connect from. Raises Unreachable,
+        HandshakeFailure or Inconclusive (no WebSocket).
+        """
+        transport = transport or self.facts.transport
+        endpoint = at or self.endpoint
+        wire = Wire(next(_numbers), self.transcript, self.profile.target.timeout)
+        wire.open(
+            endpoint,
+            context or context_for(self.profile.tls, endpoint),
+            name=self.server_name,
+            source=source or self.source,
+            transport=transport,
+        )
+        framer = self._websocket(wire, endpoint) if transport == "websocket" else stream_framer()
+        session = Session(
+            wire,
+            framer,
+            self.transcript,
+            timeout=self.profile.target.timeout,
+            observe=self.observe,
+            alive=self.alive,
+            pace=self._pace,
+            fence="unknown" if self.facts.heartbeat else "heartbeat",
+            secrets=self._secrets(),
+        )
+        self._sessions.append(session)
+        return session
+
+    def greeted(self, *, at: Endpoint | None = None, source: str | None = None, transport: str = "") -> Session:
+        """Return a session after hello. A control: Inconclusive where that doesn't work."""
+        if self.facts.hello:
+            raise Inconclusive(f"hello doesn't work on this relay: {self.facts.hello}")
+        with self.control("hello"):
+            for attempt in self._attempts():
+                session = self._open(at, source, transport)
+                exchange = session.hello()
+                if not self._full(exchange, "", attempt):
+                    judge.accepted(exchange)
+                    return session
+                session.close()
+        raise AssertionError("unreachable")  # pragma: no cover
+
+    def authenticated(
+        self,
+        tenant: Tenant | None = None,
+        *,
+        subject: str | None = None,
+        at: Endpoint | None = None,
+        source: str | None = None,
+        transport: str = "",
+    ) -> Session:
+        """Return a session after hello and auth for `tenant` (None: the main one). A control."""
+        tenant = tenant or self.tenant
+        self.token(tenant)
+        if self.facts.auth and at is None:
+            raise Inconclusive(f"auth doesn't work on this relay: {self.facts.auth}")
+        self.use(tenant, connections=1)
+        with self.control(f"auth of {tenant.id}"):
+            for attempt in self._attempts():
+                session = self.greeted(at=at, source=source, transport=transport)
+                exchange = self.authenticate(session, tenant, subject=subject)
+                if not self._full(exchange, tenant.id, attempt):
+                    judge.accepted(exchange)
+                    return session
+                session.close()
+        raise AssertionError("unreachable")  # pragma: no cover
+
+    def authenticate(self, session: Session, tenant: Tenant, *, subject: str | None = None) -> Exchange:
+        """Send a valid auth of `tenant` on `session` and return the exchange; no control."""
+        session.tenant = tenant.id
+        exchange = session.ask({"type": "auth", "token": self.token(tenant, subject)})
+        session.authenticated = any(judge.is_success(answer) for answer in exchange.answers)
+        return exchange
+
+    def open_tunnel(self, session: Session) -> Exchange:
+        """Open a valid tunnel on an authenticated session. A control."""
+        if self.facts.tunnel and session.tenant == self.tenant.id:
+            raise Inconclusive(f"tunnels don't work on this relay: {self.facts.tunnel}")
+        self.count_tunnel(session.tenant)
+        with self.control("a valid tunnel_info"):
+            for attempt in self._attempts():
+                exchange = session.ask(self.tunnel_info(session.tenant))
+                if not self._full(exchange, session.tenant, attempt):
+                    judge.accepted(exchange)
+                    return exchange
+        raise AssertionError("unreachable")  # pragma: no cover
+
+    @contextlib.contextmanager
+    def control(self, what: str) -> Iterator[None]:
+        """Turn a failure inside into Inconclusive: what is to be judged can't be, without `what`."""
+        try:
+            yield
+        except Broken as broken:
+            raise Inconclusive(f"the control failed: {what}: expected {broken.expected}; seen: {broken.seen}") from None
+        except (Unreachable, HandshakeFailure) as error:
+            raise Inconclusive(f"the control failed: {what}: {error}") from None
+
+    # ------------------------------------------------------------------ requests
+
+    def tunnel_info(self, tenant: str = "", **changes: object) -> dict[str, Any]:
+        """Return a valid tunnel_info with a tunnel_id that is new in this run; `changes` replace members."""
+        remote = self.profile.remote.reachable
+        message: dict[str, Any] = {
+            "type": "tunnel_info",
+            "tunnel_id": f"cbspec-{_RUN}-{next(_numbers)}",
+            "tenant_id": tenant or self.tenant.id,
+            "local_port": 3389,
+            "remote_host": remote.host,
+            "remote_port": remote.port,
+        }
+        return {**message, **changes}
+
+    def token(self, tenant: Tenant, subject: str | None = None) -> str:
+        """Return a valid token for `tenant`.
+
+        Raises NotExercised where the profile gives neither a key nor a ready-made one.
+        """
+        try:
+            return self.issuer.valid(tenant.id, subject)
+        except ProfileLacks as lacks:
+            raise NotExercised(str(lacks)) from None
+
+    def forged(self, forgery: Forgery) -> object:
+        """Return a bad token of one kind, for the main tenant.
+
+        Raises NotExercised where the profile gives neither the key that it takes nor a ready-made one.
+        """
+        try:
+            second = self.profile.second_tenant
+            return self.issuer.forged(forgery, self.tenant.id, second.id if second else "")
+        except ProfileLacks as lacks:
+            raise NotExercised(str(lacks)) from None
+
+    def spoiled_token(self, tenant: Tenant) -> str:
+        """Return a token whose signature is not right."""
+        valid = self.token(tenant)
+        return valid[:-4] + ("AAAA" if not valid.endswith("AAAA") else "BBBB")
+
+    # ------------------------------------------------------------------ what the profile gives
+
+    @property
+    def endpoint(self) -> Endpoint:
+        """The relay's address."""
+        address = self.profile.target.address
+        if address is None:
+            raise NotExercised("give target.address")
+        return address
+
+    @property
+    def server_name(self) -> str:
+        """The name in SNI and certificate."""
+        return self.profile.target.server_name or self.endpoint.host
+
+    @property
+    def source(self) -> str | None:
+        """The local address to connect from, or None for the system's choice."""
+        return next(iter(self.profile.target.source_addresses), None)
+
+    @property
+    def tenant(self) -> Tenant:
+        """The tenant that cases use when it doesn't matter which."""
+        if self.profile.main_tenant is None:
+            raise NotExercised("give tenants (an active one)")
+        return self.profile.main_tenant
+
+    @property
+    def second_tenant(self) -> Tenant:
+        """Another active tenant."""
+        if self.profile.second_tenant is None:
+            raise NotExercised("give tenants (a second active one)")
+        return self.profile.second_tenant
+
+    def needs_tenancy(self) -> None:
+        """Say that the case applies only where the relay offers multi_tenancy."""
+        declared = self.profile.target.multi_tenancy
+        if declared is False or (declared is None and "multi_tenancy" not in self.facts.features):
+            raise NotExercised("the relay doesn't offer multi_tenancy (set target.multi_tenancy = true if it does)")
+
+    def needs_websocket(self) -> None:
+        """Say that the case applies only where the relay opens WebSockets."""
+        if not self.facts.websocket:
+            raise NotExercised("the relay opens no WebSocket (target.transport, target.websocket_path)")
+
+    def needs_stream(self) -> None:
+        """Say that the case applies only to messages in a plain stream."""
+        if self.facts.transport != "tcp":
+            raise NotExercised("the cases speak WebSocket (target.transport)")
+
+    def use(self, tenant: Tenant, *, connections: int = 0) -> None:
+        """Count on `tenant`: its limits are this case's alone, and there must be room in them."""
+        if (tenant.tunnel_limit or tenant.connection_limit) and tenant.id not in self._held:
+            self._stack.enter_context(self._locks.limits())
+        self._held[tenant.id] += connections
+        if tenant.connection_limit is not None and self._held[tenant.id] > tenant.connection_limit:
+            raise NotExercised(f"tenants.connection_limit of {tenant.id} leaves no room for {self._held[tenant.id]}")
+
+    def count_tunnel(self, tenant_id: str) -> None:
+        """Count a tunnel that the case is about to open, so that no limit is met by accident."""
+        self._tunnels[tenant_id] += 1
+        limit = next((tenant.tunnel_limit for tenant in self.profile.tenants if tenant.id == tenant_id), None)
+        if limit is not None and self._tunnels[tenant_id] > limit:
+            raise NotExercised(f"tenants.tunnel_limit of {tenant_id} leaves no room for {self._tunnels[tenant_id]}")
+
+    # ------------------------------------------------------------------ judging on the way
+
+    def observe(self, exchange: Exchange) -> None:
+        """Hold an exchange against the invariants; what they find is blamed where it belongs."""
+        self._exchanges.append(exchange)
+        for breach in check(exchange):
+            self.breach(breach, exchange)
+
+    def breach(self, breach: Breach, *exchanges: Exchange) -> None:
+        """Take a breach of another requirement than the case's own."""
+        if (breach.requirement, breach.seen) in self._breaches:
+            return
+        self._breaches.add((breach.requirement, breach.seen))
+        outcome = Outcome.FAILED if find(breach.requirement).level is Level.MUST else Outcome.WARNED
+        self.findings.append(
+            Finding(
+                breach.requirement,
+                outcome,
+                self._case,
+                expected=breach.expected,
+                seen=breach.seen,
+                exchange=render(self.transcript, exchanges),
+            )
+        )
+
+    def judge_invariant(self, requirement: str) -> None:
+        """Make an invariant the case's own judgement. Raises Broken where it was broken in this case."""
+        for finding in [finding for finding in self.findings if finding.requirement == requirement]:
+            self.findings.remove(finding)
+            raise Broken(finding.expected, finding.seen, *self._exchanges[-1:], requirement=requirement)
+
+    def alive(self) -> bool:
+        """Whether a new connection is answered now: the control beside a silent one."""
+        try:
+            session = self.connect()
+            session.send_unanswered(session.note(HELLO)[1])
+            return bool(session.answers(1))
+        except (Unreachable, HandshakeFailure, Inconclusive):
+            return False
+
+    def close(self) -> None:
+        """Close every session of the case and give the relay time to notice; release what is held."""
+        for session in self._sessions:
+            session.close()
+        self._sessions.clear()
+        self._held.clear()
+        self._tunnels.clear()
+        self._stack.close()
+
+    def close_session(self, session: Session) -> None:
+        """Close one session before the case ends."""
+        session.close()
+        self._held[session.tenant] -= 1
+
+    # ------------------------------------------------------------------ mechanics
+
+    def _open(self, at: Endpoint | None, source: str | None, transport: str) -> Session:
+        return self.connect(at=at, source=source, transport=transport)
+
+    def _websocket(self, wire: Wire, endpoint: Endpoint) -> WebSocketFramer:
+        framer = WebSocketFramer.client(str(endpoint), self.profile.target.websocket_path)
+        wire.send(framer.data_to_send())
+        deadline = time.monotonic() + self.profile.target.timeout
+        while not framer.opened and framer.failure is None and not wire.ended and time.monotonic() < deadline:
+            framer.feed(wire.receive(deadline - time.monotonic()))
+        if not framer.opened:
+            wire.close()
+            raise WebSocketRefused(str(framer.failure or "no answer to the opening handshake"), framer.status)
+        return framer
+
+    def _attempts(self) -> Iterator[bool]:
+        """Yield whether this is the last attempt: a connection closed a moment ago may still be counted."""
+        deadline = time.monotonic() + _ROOM_WAIT
+        while time.monotonic() < deadline:
+            yield False
+            time.sleep(0.1)
+        yield True
+
+    def _full(self, exchange: Exchange, tenant: str, last: bool) -> bool:
+        """Whether a limit was hit that should have room. At the last attempt it is judged."""
+        code = judge.error_code(exchange)
+        if code not in _LIMITS:
+            return False
+        if not last:
+            return True
+        requirement, key = _LIMITS[code]
+        if self._declared(code, tenant):
+            seen = f"{code} while the suite holds fewer, {_ROOM_WAIT:.0f} s after the last connection closed"
+            self.breach(Breach(requirement, "room up to the limit that the profile declares", seen), exchange)
+        raise Inconclusive(f"the relay answers {code}: it is full. Where the relay has such a limit, declare {key}")
+
+    def _declared(self, code: str, tenant_id: str) -> bool:
+        tenant = next((tenant for tenant in self.profile.tenants if tenant.id == tenant_id), None)
+        if code == "tenant_limit_exceeded":
+            return tenant is not None and (tenant.tunnel_limit or tenant.connection_limit) is not None
+        relay = self.profile.relay
+        return (relay.connection_limit if code == "connection_limit_reached" else relay.buffer_pool) is not None
+
+    def _secrets(self) -> tuple[str, ...]:
+        others = [
+            tenant.id for tenant in self.profile.tenants if tenant.id != getattr(self.profile.main_tenant, "id", "")
+        ]
+        return (*([self.profile.tokens.secret] if self.profile.tokens.secret else []), *others)

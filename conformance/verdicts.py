@@ -1,0 +1,77 @@
+"""From findings to verdicts: pure functions.
+
+A run is green only where no MUST failed or is inconclusive, and every MUST that needs nothing from the profile passed.
+What was not exercised or is inconclusive never looks like a pass. A requirement that was left out for what the profile
+lacks or the relay doesn't offer spoils nothing; one that was left out for want of time does.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+from cbspec.requirements import Level, Requirement
+from conformance.findings import Finding, Outcome
+
+TIME_UP = "the time given by --max-time was up"
+CUT_SHORT = "the run ended before its cases did"
+
+_WORST_FIRST = (Outcome.FAILED, Outcome.WARNED, Outcome.INCONCLUSIVE, Outcome.PASSED, Outcome.NOT_EXERCISED)
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What the run says of one requirement. `outcome` is None where no case of it was selected."""
+
+    requirement: Requirement
+    outcome: Outcome | None
+    findings: tuple[Finding, ...] = ()
+
+    @property
+    def reasons(self) -> list[str]:
+        """Return why, for what was not exercised or is inconclusive; each sentence once."""
+        return list(dict.fromkeys(f.reason for f in self.findings if f.outcome is self.outcome and f.reason))
+
+
+def judge_run(
+    requirements: Mapping[str, Requirement], findings: Iterable[Finding], selected: Iterable[str]
+) -> list[Verdict]:
+    """Return the verdict on every requirement, in the catalogue's order.
+
+    `selected` are the ids that some case of the run carries.
+    """
+    by_id: dict[str, list[Finding]] = {}
+    for finding in findings:
+        by_id.setdefault(finding.requirement, []).append(finding)
+    chosen = set(selected)
+    return [_verdict(row, tuple(by_id.get(row.id, ())), row.id in chosen) for row in requirements.values()]
+
+
+def _verdict(requirement: Requirement, findings: tuple[Finding, ...], selected: bool) -> Verdict:
+    outcomes = {finding.outcome for finding in findings}
+    outcome = next((outcome for outcome in _WORST_FIRST if outcome in outcomes), None)
+    if outcome is None and selected:
+        outcome = Outcome.NOT_EXERCISED
+        findings = (Finding(requirement.id, outcome, reason=CUT_SHORT),)
+    return Verdict(requirement, outcome, findings)
+
+
+def spoils(verdict: Verdict, *, fail_on_should: bool = False, require_all: bool = False) -> bool:
+    """Whether the verdict keeps the run from being green."""
+    level, outcome = verdict.requirement.level, verdict.outcome
+    if outcome is Outcome.FAILED:
+        return True
+    if outcome is Outcome.WARNED:
+        return fail_on_should
+    if level is not Level.MUST:
+        return False
+    if outcome is Outcome.INCONCLUSIVE:
+        return True
+    if outcome is Outcome.NOT_EXERCISED:
+        return require_all or any(finding.reason in (TIME_UP, CUT_SHORT) for finding in verdict.findings)
+    return False
+
+
+def is_green(verdicts: Iterable[Verdict], *, fail_on_should: bool = False, require_all: bool = False) -> bool:
+    """Whether the relay conforms, as far as the run could tell."""
+    return not any(spoils(verdict, fail_on_should=fail_on_should, require_all=require_all) for verdict in verdicts)
