@@ -43,13 +43,16 @@ class Link(asyncio.Protocol):
             async with asyncio.timeout(limit):
                 await asyncio.get_running_loop().create_connection(lambda: link, host, port)
                 await link.until(lambda: session.ready)
+        except ConnectionLost as error:
+            await link.close()
+            raise ConnectFailed(str(error)) from None
         except ClientError:
             await link.close()
             raise
         except TimeoutError:
             link.abort()
             raise ConnectFailed(f"no connection within {limit:g} s") from None
-        except (OSError, UnicodeError, OverflowError) as error:
+        except (OSError, ValueError, OverflowError) as error:  # the last two: what can be no host or port
             raise ConnectFailed(_reason(error)) from None
         except BaseException:
             link.abort()

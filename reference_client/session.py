@@ -182,6 +182,7 @@ class Session:
 
     def goodbye(self) -> None:
         """End the session; nothing can be sent after it."""
+        self.close()
         self._pump()
         self._said_goodbye = True
         self._tls.close()
