@@ -19,11 +19,11 @@ from cbspec.connection import Framer, RequestRefused
 from cbspec.framing import Frame, StreamFramer
 from cbspec.messages import Auth, Heartbeat, Hello, Message, Request, Role, TunnelInfo, Violation, parse
 from cbspec.state import TABLE, Table
-from cbspec.strictjson import NotStrictJson, loads
+from cbspec.strictjson import NotStrictJson, loads, utf8_fault
 from cbspec.tls import TlsLayer, server_context
 from cbspec.tokens import Claims, SigningKey, Verifier
 from cbspec.websocket import WebSocketFramer
-from simulator.limits import Meter, TokenBucket
+from simulator.limits import Account, Meter, TokenBucket
 from simulator.steps import AUTH_STEPS, HELLO_STEPS, RATE, TUNNEL_STEPS, Attempt, Identity, Refused, Step, rate_holder
 
 if TYPE_CHECKING:
@@ -121,7 +121,8 @@ def is_websocket(start: bytes) -> bool | None:
 def decode(frame: Frame, max_depth: int) -> object:
     """Return the JSON value of a message text; raises NotStrictJson."""
     if frame.broken:
-        raise NotStrictJson(frame.broken)
+        fault = utf8_fault(frame.text)
+        raise NotStrictJson(fault or frame.broken, utf8=bool(fault))
     return loads(frame.text, max_depth=max_depth)
 
 
@@ -157,6 +158,11 @@ def spell(body: Body, exchange: Exchange) -> list[bytes]:
 
 def nothing(attempt: Attempt, refused: Refused) -> None:
     """Do nothing more about a refusal."""
+
+
+def everything(account: Account) -> bool:
+    """Say whether what was taken from an account is given back when the connection ends: it is."""
+    return True
 
 
 def stays_open(body: Body) -> bool:
@@ -217,7 +223,7 @@ class Behaviour:
     stranger: Callable[[Attempt], Identity] = stranger
     rate_holder: Callable[[Attempt], Hashable] = rate_holder
     meter: Callable[[Rate], Meter] = TokenBucket
-    gives_back: bool = True
+    gives_back: Callable[[Account], bool] = everything
     refuse: Callable[[Attempt, RequestRefused], Refused] = refuse
     refused: Callable[[Attempt, Refused], None] = nothing
     answers: Callable[[Body, Exchange], list[Body]] = unchanged

@@ -180,6 +180,20 @@ def accepts(kind: str, member: str, when: Test, by: object) -> Change:
     return change
 
 
+def refuses(kind: str, member: str, when: Test, code: ErrorCode) -> Change:
+    """Refuse a request, where `when` holds of a member's value, with a code that isn't the right one."""
+
+    def change(behaviour: Behaviour) -> Behaviour:
+        def understand(value: object) -> Message | Violation:
+            found = behaviour.understand(value)
+            hit = isinstance(value, dict) and value.get("type") == kind and when(value.get(member, MISSING))
+            return replace(found, code=code) if hit and isinstance(found, Violation) else found
+
+        return replace(behaviour, understand=understand)
+
+    return change
+
+
 # Order.
 
 

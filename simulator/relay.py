@@ -109,7 +109,6 @@ class Relay:
         self.ledger = Ledger()
         self.meters = Meters(self.behaviour.meter)
         self.sessions: set[Session] = set()
-        self.last_identity: Identity | None = None
         self._numbers = 0
 
     def connect(self, address: str, *, websocket: bool = False) -> Session:
@@ -161,6 +160,8 @@ class Session:
         if self.ended or self._closing:
             return []
         self.connection.receive_data(data)
+        if isinstance(self.framer, WebSocketFramer):
+            self.framer.pongs.clear()  # nobody here asked for any
         return [*self._unasked(), *self._go_on(now)]
 
     def dialled(self, reached: bool, now: Moment) -> list[Action]:
@@ -183,6 +184,10 @@ class Session:
         self._give_back(self._held)
         self.tunnels.clear()
         self.relay.sessions.discard(self)
+
+    def hold(self, account: Account) -> None:
+        """Keep what was taken from an account until the connection ends."""
+        self._held.append(account)
 
     @property
     def ended(self) -> bool:
@@ -253,7 +258,7 @@ class Session:
             self.admitted = True
             return HelloResponse(features=self.relay.config.relay.features)
         if isinstance(request, Auth):
-            self.identity = self.relay.last_identity = attempt.known
+            self.identity = attempt.known
             return AuthResponse(attempt.known.subject, attempt.known.tenant.id)
         if isinstance(request, TunnelInfo):
             self.tunnels.add(request.tunnel_id)
@@ -297,9 +302,8 @@ class Session:
             yield Send(data)
 
     def _give_back(self, held: list[Account]) -> None:
-        if self.relay.behaviour.gives_back:
-            for account in held:
-                self.relay.ledger.give(account)
+        for account in filter(self.relay.behaviour.gives_back, held):
+            self.relay.ledger.give(account)
         held.clear()
 
     def _read(self, frame: Frame, sender: Role) -> Message | Violation:

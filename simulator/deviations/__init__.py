@@ -1,13 +1,43 @@
-"""Named ways to be wrong: each breaks exactly one requirement, and nothing else."""
+"""Named ways to be wrong: each breaks one requirement, and as far as can be nothing else."""
 
 from __future__ import annotations
 
 from simulator.behaviour import Behaviour
 from simulator.compose import both
-from simulator.deviations import hello
+from simulator.deviations import (
+    auth,
+    conditions,
+    errors,
+    hello,
+    limits,
+    metrics,
+    output,
+    reading,
+    robustness,
+    tenants,
+    tls,
+    tokens,
+    tunnel,
+    websocket,
+)
 from simulator.deviations.kind import Deviation as Deviation
 
-_MODULES = (hello,)
+_MODULES = (
+    hello,
+    auth,
+    tokens,
+    tunnel,
+    tenants,
+    errors,
+    limits,
+    conditions,
+    output,
+    reading,
+    tls,
+    websocket,
+    metrics,
+    robustness,
+)
 
 DEVIATIONS = {deviation.id: deviation for module in _MODULES for deviation in module.DEVIATIONS}
 """Every deviation by its id."""
