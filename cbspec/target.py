@@ -207,7 +207,7 @@ class Condition:
     begin: Action | None = None
     end: Action | None = None
     settle: float = 5.0
-    dialled: bool = False
+    dialled: bool | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -26,7 +26,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _with_target(arguments: list[str]) -> list[str]:
-    """An address in the first place is the target."""
+    """Return the arguments with an address in the first place named as the target."""
     if arguments and not arguments[0].startswith("-"):
         return ["--target", *arguments]
     return arguments

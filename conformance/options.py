@@ -9,6 +9,7 @@ import pytest
 
 from cbspec.profile import Endpoint, Profile, ProfileError, load, resolve
 from cbspec.requirements import UnknownRequirement, find
+from cbspec.target import Transport
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,7 +18,7 @@ class Options:
 
     target: Endpoint | None
     profile_file: Path | None
-    transport: str
+    transport: Transport | None
     only: tuple[str, ...]
     wait: float
     max_time: float | None
@@ -53,7 +54,7 @@ def read_options(config: pytest.Config) -> Options:
     return Options(
         target=_endpoint(target) if target else None,
         profile_file=Path(profile_file) if profile_file else None,
-        transport=config.getoption("--transport") or "",
+        transport=config.getoption("--transport"),
         only=tuple(_only(config.getoption("--only"))),
         wait=config.getoption("--wait"),
         max_time=config.getoption("--max-time"),

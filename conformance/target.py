@@ -75,6 +75,7 @@ class Target:
         self._tunnels: Counter[str] = Counter()
         self._stack = contextlib.ExitStack()
         self._breaches: set[tuple[str, str]] = set()
+        self._connections = 0
         self._exchanges: list[Exchange] = []
 
     # ------------------------------------------------------------------ sessions
@@ -94,7 +95,8 @@ class Target:
         """
         transport = transport or self.facts.transport
         endpoint = at or self.endpoint
-        wire = Wire(next(_numbers), self.transcript, self.profile.target.timeout)
+        self._connections += 1
+        wire = Wire(self._connections, self.transcript, self.profile.target.timeout)
         wire.open(
             endpoint,
             context or context_for(self.profile.tls, endpoint),

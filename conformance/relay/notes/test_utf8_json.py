@@ -49,7 +49,11 @@ def test_one_answer_to_a_request(relay: Target) -> None:
 
 
 def _nearly_json(text: str) -> dict[str, bytes]:
-    """Return texts that are nearly `text`, a JSON object on one line that begins with its type."""
+    """Return texts that are nearly `text`, a JSON object on one line that begins with its type.
+
+    None of them begins with a whole object: a relay that reads a stream of objects may answer such a one at once, and
+    take only what follows for broken.
+    """
     body = text[1:-1]
     first, _, rest = body.partition(",")
     name, _, value = first.partition(":")
@@ -60,8 +64,6 @@ def _nearly_json(text: str) -> dict[str, bytes]:
         "single quotes": text.replace('"', "'").encode(),
         "unquoted name": f"{{{name.strip(chr(34))}:{value}{tail}}}".encode(),
         "block comment": f"{{/* */{body}}}".encode(),
-        "line comment": f"{{{body}}} // comment".encode(),
-        "hash comment": f"{{{body}}} # comment".encode(),
         "equals sign": f"{{{name}={value}{tail}}}".encode(),
         "missing brace": f"{{{body}".encode(),
         "missing colon": f"{{{name} {value}{tail}}}".encode(),
@@ -130,7 +132,6 @@ _NOT_MESSAGES = {
     "a number": b"42",
     "null": b"null",
     "an array of a heartbeat": b'[{"type":"heartbeat"}]',
-    "unbalanced": b'{"type":"heartbeat"}}',
     "single quotes": b"{'type':'heartbeat'}",
 }
 
@@ -180,9 +181,10 @@ def test_byte_by_byte(relay: Target, request_type: str) -> None:
     """Each byte of a request travels in a TLS record of its own."""
     session, request = _ready_for(relay, request_type)
     message, data = session.note(request)
-    for byte in data[:-1]:
+    # The closing brace goes out with what ends the message: a relay may answer as soon as it has seen the brace.
+    for byte in data[:-2]:
         session.send_unanswered(bytes([byte]))
-    judge.accepted(session.exchange(message, data[-1:]))
+    judge.accepted(session.exchange(message, data[-2:]))
 
 
 @requirement("CB-MSG-009")
@@ -197,7 +199,7 @@ def test_cut_anywhere(relay: Target, examples: int) -> None:
         request = relay.tunnel_info(session.tenant)
         request["tunnel_id"] += "-é☃😀"
         message, data = session.note(request)
-        parts = pieces(data, drawn.draw(cuts(len(data))))
+        parts = pieces(data, drawn.draw(cuts(len(data) - 1)))
         for part in parts[:-1]:
             session.send_unanswered(part)
         judge.accepted(session.exchange(message, parts[-1]))

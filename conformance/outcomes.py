@@ -1,0 +1,134 @@
+"""From how a case ended to a finding, and from the finding to pytest's outcome."""
+
+from __future__ import annotations
+
+import traceback
+from collections.abc import Mapping
+
+import pytest
+
+from cbspec.requirements import Level, find
+from conformance.errors import Broken, Inconclusive, NotExercised
+from conformance.findings import Finding, Outcome
+from conformance.render import render
+from conformance.target import Target
+from conformance.verdicts import TIME_UP
+from conformance.wire import HandshakeFailure, Unreachable
+
+FINDINGS = "cbspec"
+"""The user property of an item that carries its findings, from worker to controller."""
+
+_KIT_ERROR = "cbspec: mistake of the kit"
+_LETTERS = {Outcome.WARNED: "w", Outcome.INCONCLUSIVE: "?", Outcome.NOT_EXERCISED: "-"}
+
+
+class TimeUp(BaseException):
+    """--max-time struck; not an Exception, so that nothing on the way takes it for the relay's doing."""
+
+
+def requirement_of(item: pytest.Item) -> str:
+    """Return the requirement that a case carries, or "" where it carries none."""
+    mark = item.get_closest_marker("requirement")
+    return str(mark.args[0]) if mark else ""
+
+
+def case_name(item: pytest.Item) -> str:
+    """Return the case's name as reports show it."""
+    return item.nodeid.removeprefix("conformance/")
+
+
+class Outcomes:
+    """Makes findings of what pytest reports. It remembers which requirements were already seen broken."""
+
+    def __init__(self) -> None:
+        self._blamed: set[str] = set()
+
+    def settle(self, item: pytest.Item, call: pytest.CallInfo[None], report: pytest.TestReport) -> None:
+        """Give `report` the outcome that the case has, and attach its findings."""
+        error = call.excinfo.value if call.excinfo else None
+        if call.when == "setup":
+            item.user_properties.append(("requirement", requirement_of(item)))
+        if call.when == "call" or (call.when == "setup" and error is not None):
+            self._settle_case(item, error, report)
+        report.user_properties = list(item.user_properties)
+
+    def _settle_case(self, item: pytest.Item, error: BaseException | None, report: pytest.TestReport) -> None:
+        relay = getattr(item, "funcargs", {}).get("relay")
+        target = relay if isinstance(relay, Target) else None
+        finding = _finding(item, error, target)
+        findings = [*([finding] if finding else []), *(target.findings if target else [])]
+        item.user_properties += [(FINDINGS, found.to_dict()) for found in findings]
+        if finding is None:
+            if error is not None and not isinstance(error, KeyboardInterrupt):
+                report.sections.append((_KIT_ERROR, f"{case_name(item)}\n{''.join(traceback.format_exception(error))}"))
+            return
+        _show(report, finding)
+        self._blame(report, findings, requirement_of(item))
+
+    def _blame(self, report: pytest.TestReport, findings: list[Finding], own: str) -> None:
+        """Make the first case that saw a MUST broken fail, so that every report of pytest's shows it."""
+        for finding in findings:
+            if finding.outcome is not Outcome.FAILED:
+                continue
+            new = finding.requirement not in self._blamed
+            self._blamed.add(finding.requirement)
+            if new and finding.requirement != own and report.outcome != "failed":
+                report.outcome, report.longrepr = "failed", _sentence(finding)
+
+
+def findings_of(report: pytest.TestReport) -> list[Finding]:
+    """Return the findings that a report carries."""
+    found = (value for name, value in report.user_properties if name == FINDINGS)
+    return [Finding.from_dict(value) for value in found if isinstance(value, Mapping)]
+
+
+def kit_errors_of(report: pytest.TestReport) -> list[str]:
+    """Return the mistakes of the kit that a report carries, each with its traceback."""
+    return [text for name, text in report.sections if name == _KIT_ERROR]
+
+
+def status_of(report: pytest.TestReport) -> tuple[str, str, str] | None:
+    """Return how pytest is to count and print an outcome that it doesn't know by itself."""
+    if report.when != "call" or report.outcome == "failed":
+        return None
+    requirement = next((value for name, value in report.user_properties if name == "requirement"), "")
+    for finding in findings_of(report):
+        if finding.requirement == requirement and finding.outcome in _LETTERS:
+            return str(finding.outcome), _LETTERS[finding.outcome], str(finding.outcome).upper()
+    return None
+
+
+def _finding(item: pytest.Item, error: BaseException | None, target: Target | None) -> Finding | None:
+    """Return the case's own finding, or None where the kit is at fault."""
+    identifier, case = requirement_of(item), case_name(item)
+    if error is None:
+        return Finding(identifier, Outcome.PASSED, case)
+    if isinstance(error, Broken):
+        blamed = error.requirement or identifier
+        outcome = Outcome.FAILED if find(blamed).level is Level.MUST else Outcome.WARNED
+        exchange = render(target.transcript, error.exchanges) if target else ""
+        return Finding(blamed, outcome, case, expected=error.expected, seen=error.seen, exchange=exchange)
+    if isinstance(error, TimeUp):
+        return Finding(identifier, Outcome.NOT_EXERCISED, case, TIME_UP)
+    if isinstance(error, NotExercised):
+        return Finding(identifier, Outcome.NOT_EXERCISED, case, str(error))
+    if isinstance(error, Inconclusive | Unreachable | HandshakeFailure):
+        return Finding(identifier, Outcome.INCONCLUSIVE, case, str(error))
+    return None
+
+
+def _show(report: pytest.TestReport, finding: Finding) -> None:
+    if finding.outcome is Outcome.FAILED:
+        report.outcome, report.longrepr = "failed", _sentence(finding)
+    elif finding.outcome in (Outcome.INCONCLUSIVE, Outcome.NOT_EXERCISED):
+        report.outcome = "skipped"
+        report.longrepr = (report.location[0], report.location[1] or 0, f"{finding.outcome}: {finding.reason}")
+    else:
+        report.outcome, report.longrepr = "passed", None
+
+
+def _sentence(finding: Finding) -> str:
+    return (
+        f"{finding.requirement}: {find(finding.requirement).demand}\n"
+        f"expected {finding.expected}\nseen     {finding.seen}\n{finding.exchange}"
+    )
