@@ -35,7 +35,7 @@ from cbspec.tls import Trust, client_context
 from reference_client.errors import AnswerTimeout, ConnectionLost, Misuse, refusal
 from reference_client.keepalive import kept_alive
 from reference_client.link import Link
-from reference_client.session import Passed, Session, Transport
+from reference_client.session import Passed, Session, Transport, authority
 
 A = TypeVar("A", bound=Answer)
 
@@ -184,7 +184,7 @@ async def connect(
         _context(ca),
         name,
         transport=_transport(transport),
-        authority=f"{f'[{name}]' if ':' in name else name}:{port}",
+        authority=authority(name, port),
         path=path,
         exchange=exchange,
     )

@@ -12,7 +12,7 @@ from collections.abc import Callable
 from typing import Self
 
 from reference_client.errors import ClientError, ConnectFailed, ConnectionLost, refusal
-from reference_client.session import Session
+from reference_client.session import Session, authority
 
 
 class Link(asyncio.Protocol):
@@ -51,9 +51,9 @@ class Link(asyncio.Protocol):
             raise
         except TimeoutError:
             link.abort()
-            raise ConnectFailed(f"no connection within {limit:g} s") from None
+            raise ConnectFailed(f"{authority(host, port)}: no connection within {limit:g} s") from None
         except (OSError, ValueError, OverflowError) as error:  # the last two: what can be no host or port
-            raise ConnectFailed(_reason(error)) from None
+            raise ConnectFailed(f"{authority(host, port)}: {_reason(error)}") from None
         except BaseException:
             link.abort()
             raise

@@ -261,6 +261,11 @@ class Session:
                 return RelayMisbehaved(f"a wrong WebSocket frame: {error}", "CB-WSK-002")
 
 
+def authority(host: str, port: int) -> str:
+    """Return host and port as one text, an IPv6 address in brackets."""
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
+
 def claimed_tenant(token: str) -> str | None:
     """Return the tenant_id that a token claims, unverified; None where it claims none that can be read."""
     try:
