@@ -19,11 +19,14 @@ from websockets.uri import parse_uri
 from cbspec.framing import MAX_MESSAGE, Frame
 
 
+_PONGS = 16  # a peer may send any number unasked
+
+
 class WebSocketFramer:
     """One end of a WebSocket: opening handshake, messages, pings and the closing handshake.
 
     Made by `server()` or `client()`. What wants to go out unasked (handshake, pongs, close) is in `data_to_send()`;
-    `pongs` are the payloads of the peer's pongs, `status` the HTTP status with which a relay answered a client.
+    `pongs` are the payloads of the peer's last pongs, `status` the HTTP status with which a relay answered a client.
     """
 
     __slots__ = ("_binary", "_messages", "_parts", "_protocol", "opened", "pongs", "status")
@@ -34,7 +37,7 @@ class WebSocketFramer:
         self._parts: list[bytes] = []
         self._binary = False
         self.opened = False
-        self.pongs: list[bytes] = []
+        self.pongs: deque[bytes] = deque(maxlen=_PONGS)
         self.status: int | None = None
 
     @classmethod

@@ -212,6 +212,13 @@ def test_a_close_in_the_middle_of_a_message_leaves_it_unfinished() -> None:
     assert relay.next_frame() is None
 
 
+def test_pongs_that_nobody_asked_for_take_no_room() -> None:
+    relay = opened_relay()
+    relay.feed(b"".join(frame(PONG, b"%d" % number, masked=True) for number in range(1000)))
+    assert relay.pongs[-1] == b"999"
+    assert len(relay.pongs) < 100
+
+
 def test_a_whole_message_is_a_frame() -> None:
     relay = opened_relay()
     relay.feed(frame(TEXT, b'{"a":\n1}', masked=True))
