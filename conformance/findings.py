@@ -35,7 +35,7 @@ class Finding:
 
     def to_dict(self) -> dict[str, str]:
         """Return the finding as a JSON object."""
-        return asdict(self)
+        return {**asdict(self), "outcome": self.outcome.value}
 
     @classmethod
     def from_dict(cls, data: Mapping[str, str]) -> Finding:

@@ -88,6 +88,9 @@ def _count(exchange: Exchange) -> Iterator[Breach]:
     readable = [message for message in exchange.answers if not message.decoded.requirement]
     surplus = [message for message in readable if message is not exchange.answer or exchange.request is None]
     surplus = [message for message in surplus if message.member("code") not in _UNASKED]
+    if exchange.request is not None and exchange.request.decoded.fault:
+        # What is no message may be taken for several: each may draw an error, none a success.
+        surplus = [message for message in surplus if message.type != "error"]
     if not surplus or any(message.decoded.requirement for message in exchange.answers):
         return
     if exchange.request is None:

@@ -38,7 +38,8 @@ def _line(record: Record) -> str:
         return ""
     arrow = "->" if record.direction is Direction.SENT else "<-"
     note = f"   [{record.meant}]" if record.meant else ""
-    fault = f"   [{record.decoded.fault}]" if record.decoded.fault else ""
+    received = record.direction is Direction.RECEIVED
+    fault = f"   [{record.decoded.fault}]" if record.decoded.fault and received else ""
     return f"{head} {arrow} {_text(record)}{note}{fault}"
 
 

@@ -97,7 +97,7 @@ class Session:
             self.wire.number,
             Direction.SENT,
             text,
-            Decoded({"type": like} if like else None),
+            Decoded({"type": like} if like else None, fault="not a message"),
             meant=meant,
         )
         self._transcript.add(message)
