@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import schemas
 from conformance.exchange import SUCCESS, Exchange
-from conformance.judge import describe, is_success
+from conformance.judge import describe, is_success, named
 from conformance.transcript import Message
 
 _UNASKED = {"server_unavailable", "rate_limit_exceeded", "connection_limit_reached"}
@@ -97,10 +97,10 @@ def _count(exchange: Exchange) -> Iterator[Breach]:
         yield Breach("CB-MSG-004", "nothing unasked but an error", f"unasked: {describe(surplus[0])}")
     elif len(readable) > 1:
         asked = exchange.request.type or "request"
-        kind = f" (a {SUCCESS[asked]} or an error)" if asked in SUCCESS else ""
+        kind = f" ({named(SUCCESS[asked])} or an error)" if asked in SUCCESS else ""
         yield Breach(
             "CB-MSG-004",
-            f"at most one answer to a {asked}{kind}",
+            f"at most one answer to {named(asked)}{kind}",
             "; then ".join(describe(message) for message in exchange.answers[:4]),
         )
 

@@ -17,7 +17,7 @@ from conformance.transcript import Message
 def accepted(exchange: Exchange) -> Message:
     """Return the success answer that the request's type asks for (with status "ok", where it has one)."""
     wanted = SUCCESS[exchange.request.type if exchange.request else ""]
-    expected = f'a {wanted} with status "ok"' if wanted in _WITH_STATUS else f"a {wanted}"
+    expected = f'{named(wanted)} with status "ok"' if wanted in _WITH_STATUS else named(wanted)
     answer = _answer(exchange, expected)
     if answer.type != wanted or (wanted in _WITH_STATUS and answer.member("status") != "ok"):
         raise Broken(expected, describe(answer), exchange)
@@ -75,8 +75,13 @@ def describe(message: Message) -> str:
     if message.type == "error":
         return f"an error with code {_short(message.member('code'))}"
     if message.type in _WITH_STATUS:
-        return f"a {message.type} with status {_short(message.member('status'))}"
+        return f"{named(message.type)} with status {_short(message.member('status'))}"
     return f"a message of type {_short(message.member('type'))}"
+
+
+def named(kind: str) -> str:
+    """Return a message's type with its article."""
+    return f"{'an' if kind.startswith('a') else 'a'} {kind}"
 
 
 def silence(exchange: Exchange) -> str:

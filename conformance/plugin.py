@@ -53,16 +53,19 @@ def pytest_configure(config: pytest.Config) -> None:
     set_hypothesis_home_dir(user_cache_path("cbspec") / "hypothesis")
     options = read_options(config)
     told = getattr(config, "workerinput", {}).get("cbspec")
-    config.pluginmanager.register(Suite.worker(options, told) if told else Suite(options, read_profile(options)))
+    config.pluginmanager.register(
+        Suite.worker(config, options, told) if told else Suite(config, options, read_profile(options))
+    )
 
 
 class Suite:
     """One run of the suite, in the controller or in a worker.
 
-    Arguments: `options` and `profile` are what the user gave (no profile: the embedded simulator's is still to come).
+    Arguments: `config` is pytest's; `options` and `profile` are what the user gave (no profile: the embedded simulator's is still to come).
     """
 
-    def __init__(self, options: Options, profile: Profile | None) -> None:
+    def __init__(self, config: pytest.Config, options: Options, profile: Profile | None) -> None:
+        self._config = config
         self.options = options
         self.facts = Facts()
         self.locks = Locks(None)
@@ -81,10 +84,10 @@ class Suite:
     # ------------------------------------------------------------------ controller and workers
 
     @classmethod
-    def worker(cls, options: Options, told: str) -> Suite:
+    def worker(cls, config: pytest.Config, options: Options, told: str) -> Suite:
         """Return the suite of a worker, which knows what the controller told it."""
         known = json.loads(told)
-        suite = cls(options, None)
+        suite = cls(config, options, None)
         suite._is_worker = True
         suite.facts = Facts.from_dict(known["facts"])
         suite.locks = Locks.for_run(known["run"])
@@ -149,6 +152,13 @@ class Suite:
     def pytest_collection_finish(self, session: pytest.Session) -> None:
         """Take note of what will run, after -k and every other selector had their say."""
         self._selected |= {requirement_of(item) for item in session.items}
+
+    @pytest.hookimpl(trylast=True)
+    def pytest_keyboard_interrupt(self, excinfo: pytest.ExceptionInfo[BaseException]) -> None:
+        """Say once why there was nothing to judge: pytest has said it already, and would again in a banner."""
+        reporter = self._config.pluginmanager.get_plugin("terminalreporter")
+        if isinstance(excinfo.value, pytest.exit.Exception) and hasattr(reporter, "_keyboardinterrupt_memo"):
+            reporter._keyboardinterrupt_memo = None
 
     def pytest_sessionfinish(self, session: pytest.Session, exitstatus: int) -> None:
         """End the embedded simulator and say by the exit code what came out."""
