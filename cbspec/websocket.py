@@ -18,7 +18,6 @@ from websockets.uri import parse_uri
 
 from cbspec.framing import MAX_MESSAGE, Frame
 
-
 _PONGS = 16  # a peer may send any number unasked
 
 

@@ -53,15 +53,15 @@ def pytest_configure(config: pytest.Config) -> None:
     set_hypothesis_home_dir(user_cache_path("cbspec") / "hypothesis")
     options = read_options(config)
     told = getattr(config, "workerinput", {}).get("cbspec")
-    config.pluginmanager.register(
-        Suite.worker(config, options, told) if told else Suite(config, options, read_profile(options))
-    )
+    suite = Suite.worker(config, options, told) if told else Suite(config, options, read_profile(options))
+    config.pluginmanager.register(suite)
 
 
 class Suite:
     """One run of the suite, in the controller or in a worker.
 
-    Arguments: `config` is pytest's; `options` and `profile` are what the user gave (no profile: the embedded simulator's is still to come).
+    Arguments: `config` is pytest's; `options` and `profile` are what the user gave (no profile: the embedded
+    simulator's is still to come).
     """
 
     def __init__(self, config: pytest.Config, options: Options, profile: Profile | None) -> None:
@@ -156,7 +156,7 @@ class Suite:
     @pytest.hookimpl(trylast=True)
     def pytest_keyboard_interrupt(self, excinfo: pytest.ExceptionInfo[BaseException]) -> None:
         """Say once why there was nothing to judge: pytest has said it already, and would again in a banner."""
-        reporter = self._config.pluginmanager.get_plugin("terminalreporter")
+        reporter: Any = self._config.pluginmanager.get_plugin("terminalreporter")
         if isinstance(excinfo.value, pytest.exit.Exception) and hasattr(reporter, "_keyboardinterrupt_memo"):
             reporter._keyboardinterrupt_memo = None
 
