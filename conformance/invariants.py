@@ -13,7 +13,9 @@ from conformance.exchange import SUCCESS, Exchange
 from conformance.judge import describe, is_success, named
 from conformance.transcript import Message
 
-_UNASKED = {"server_unavailable", "rate_limit_exceeded", "connection_limit_reached"}
+# Errors about the relay, or about a tunnel that was opened a while ago: no request need have caused them.
+_UNASKED = ("server_unavailable", "rate_limit_exceeded", "connection_limit_reached", "data_transfer_failed")
+_SHORTEST_TOKEN = 16  # what is shorter may be in a text by chance
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,12 +60,18 @@ def _error(message: Message, exchange: Exchange) -> Iterator[Breach]:
         return
     if not text.strip():
         yield Breach("CB-ERR-003", "a message that is not empty", "an empty one")
-    if any(secret in text for secret in exchange.secrets):
+    if any(secret in text.replace(exchange.tenant, "") for secret in _secrets(exchange)):
         yield Breach(
             "CB-ERR-004",
             "a message without token, secret or another tenant's identifier",
             f"one of {len(text)} characters that holds one",
         )
+
+
+def _secrets(exchange: Exchange) -> list[str]:
+    token = exchange.request.member("token") if exchange.request is not None else None
+    sent = [token] if isinstance(token, str) and len(token) >= _SHORTEST_TOKEN else []
+    return [*sent, *(secret for secret in exchange.secrets if secret != exchange.tenant)]
 
 
 def _success(message: Message, exchange: Exchange) -> Iterator[Breach]:
@@ -85,24 +93,30 @@ def _success(message: Message, exchange: Exchange) -> Iterator[Breach]:
 
 def _count(exchange: Exchange) -> Iterator[Breach]:
     """More than one answer, or one that nobody asked for. A broken-up message counts once, as what it is."""
-    readable = [message for message in exchange.answers if not message.decoded.requirement]
-    surplus = [message for message in readable if message is not exchange.answer or exchange.request is None]
-    surplus = [message for message in surplus if message.member("code") not in _UNASKED]
-    if exchange.request is not None and exchange.request.decoded.fault:
-        # What is no message may be taken for several: each may draw an error, none a success.
-        surplus = [message for message in surplus if message.type != "error"]
-    if not surplus or any(message.decoded.requirement for message in exchange.answers):
+    if any(message.decoded.requirement for message in exchange.answers):
         return
-    if exchange.request is None:
-        yield Breach("CB-MSG-004", "nothing unasked but an error", f"unasked: {describe(surplus[0])}")
-    elif len(readable) > 1:
-        asked = exchange.request.type or "request"
+    answers = [message for message in exchange.answers if not _may_be_unasked(message)]
+    request = exchange.request
+    if request is None:
+        if answers:
+            expected = f"nothing unasked but an error with code {' or '.join(_UNASKED)}"
+            yield Breach("CB-MSG-004", expected, f"unasked: {describe(answers[0])}")
+        return
+    if request.decoded.fault:
+        # What is no message may be taken for several: each may draw an error, none a success.
+        answers = [message for message in answers if message is exchange.answer or message.type != "error"]
+    if len(answers) > 1:
+        asked = request.type or "request"
         kind = f" ({named(SUCCESS[asked])} or an error)" if asked in SUCCESS else ""
         yield Breach(
             "CB-MSG-004",
             f"at most one answer to {named(asked)}{kind}",
             "; then ".join(describe(message) for message in exchange.answers[:4]),
         )
+
+
+def _may_be_unasked(message: Message) -> bool:
+    return message.type == "error" and message.member("code") in _UNASKED
 
 
 def _preview(message: Message) -> str:

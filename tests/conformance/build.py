@@ -1,0 +1,68 @@
+"""Messages and exchanges made by hand, for the functions that are pure in them."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from conformance.decoding import Decoded, decode
+from conformance.exchange import Exchange
+from conformance.transcript import Direction, End, Ended, Message
+
+HELLO: dict[str, Any] = {"type": "hello", "version": "1.0", "features": ["tls"]}
+AUTH: dict[str, Any] = {"type": "auth", "token": "a.b.c"}
+TUNNEL: dict[str, Any] = {
+    "type": "tunnel_info",
+    "tunnel_id": "tunnel_001",
+    "tenant_id": "tenant-001",
+    "local_port": 3389,
+    "remote_host": "192.168.1.100",
+    "remote_port": 3389,
+}
+HEARTBEAT: dict[str, Any] = {"type": "heartbeat"}
+
+HELLO_RESPONSE: dict[str, Any] = {"type": "hello_response", "version": "1.0", "features": ["tls"]}
+AUTH_RESPONSE: dict[str, Any] = {
+    "type": "auth_response",
+    "status": "ok",
+    "client_id": "user123",
+    "tenant_id": "tenant-001",
+}
+TUNNEL_RESPONSE: dict[str, Any] = {"type": "tunnel_response", "status": "ok", "tunnel_id": "tunnel_001"}
+HEARTBEAT_RESPONSE: dict[str, Any] = {"type": "heartbeat_response"}
+
+REQUESTS = {"hello": HELLO, "auth": AUTH, "tunnel_info": TUNNEL, "heartbeat": HEARTBEAT}
+SUCCESSES = {
+    "hello": HELLO_RESPONSE,
+    "auth": AUTH_RESPONSE,
+    "tunnel_info": TUNNEL_RESPONSE,
+    "heartbeat": HEARTBEAT_RESPONSE,
+}
+
+
+def error(code: object = "invalid_tunnel_info", message: object = "no") -> dict[str, object]:
+    """Return an error as a relay sends it."""
+    return {"type": "error", "code": code, "message": message}
+
+
+def sent(value: object, connection: int = 1) -> Message:
+    """Return a message that the suite sent."""
+    text = value if isinstance(value, bytes) else json.dumps(value).encode()
+    return Message(0.0, connection, Direction.SENT, text, Decoded(value if isinstance(value, dict) else None))
+
+
+def received(value: object, *, binary: bool = False, connection: int = 1) -> Message:
+    """Return a message that came from the relay: bytes as they are, anything else as JSON."""
+    text = value if isinstance(value, bytes) else json.dumps(value).encode()
+    return Message(0.1, connection, Direction.RECEIVED, text, decode(text), binary)
+
+
+def exchange(request: object, *answers: object, **facts: Any) -> Exchange:  # noqa: ANN401 - Exchange's own members
+    """Return the exchange of one request (None: none) and its answers."""
+    asked = None if request is None else sent(request)
+    return Exchange(asked, tuple(a if isinstance(a, Message) else received(a) for a in answers), **facts)
+
+
+def ended(how: End, detail: str = "") -> Ended:
+    """Return the end of the connection that `exchange` speaks of."""
+    return Ended(0.2, 1, how, detail)
