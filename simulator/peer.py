@@ -67,7 +67,7 @@ class Peer(asyncio.Protocol):
         self._session: Session | None = None
         self._head = b""
         self._last = edge.clock.monotonic()
-        self._timer: asyncio.TimerHandle
+        self._timer: asyncio.TimerHandle | None = None
         self._dialling: asyncio.Task[None] | None = None
         self._waiting = 0
         self._write_full = False
@@ -98,7 +98,8 @@ class Peer(asyncio.Protocol):
         """Give everything back."""
         self._finished = True
         self._end_session()
-        self._timer.cancel()
+        if self._timer is not None:
+            self._timer.cancel()
         self._later.clear()
         self._edge.lost(self)
 
@@ -125,8 +126,7 @@ class Peer(asyncio.Protocol):
         if self._edge.relay.behaviour.writing.close_notify:
             self._layer.close()
         self._flush()
-        self._timer.cancel()
-        self._timer = asyncio.get_running_loop().call_later(LINGER, self._transport.abort)
+        self._arm(LINGER, self._transport.abort)
         if self._client_done:
             self._transport.close()
         elif not self._transport.is_closing():
@@ -156,6 +156,7 @@ class Peer(asyncio.Protocol):
             self._flush()
         if shaking_hands and self._layer.established:
             self._last = self._edge.clock.monotonic()
+            self._arm(self._edge.relay.config.limits.idle_timeout)
         if plain:
             self._read(plain)
         if self._layer.ended and not self._finished:
@@ -171,6 +172,8 @@ class Peer(asyncio.Protocol):
             name = self._transport.get_extra_info("peername")
             session = self._session = self._edge.relay.connect(name[0], websocket=websocket)
             plain, self._head = self._head, b""
+            if websocket:
+                self._arm(self._edge.relay.config.limits.handshake_timeout)
         if self._dialling is not None:
             self._waiting += len(plain)
             self._throttle()
@@ -254,11 +257,13 @@ class Peer(asyncio.Protocol):
         if data and not self._transport.is_closing():
             self._transport.write(data)
 
-    def _arm(self, seconds: float) -> None:
-        self._timer = asyncio.get_running_loop().call_later(seconds, self._look_at_clock)
+    def _arm(self, seconds: float, then: Callable[[], None] | None = None) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+        self._timer = asyncio.get_running_loop().call_later(seconds, then or self._look_at_clock)
 
     def _look_at_clock(self) -> None:
-        """Close what has been silent for too long; the timer isn't touched in between."""
+        """Close what has been silent for too long; what is said in between doesn't touch the timer."""
         limits = self._edge.relay.config.limits
         talking = self._layer.established and (self._session is None or self._session.opened)
         allowed = limits.idle_timeout if talking else limits.handshake_timeout

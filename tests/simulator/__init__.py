@@ -1,0 +1,1 @@
+"""Tests of the simulator: in memory where that is enough, over loopback with clients of their own where it isn't."""
