@@ -76,7 +76,7 @@ class Target:
         self._stack = contextlib.ExitStack()
         self._breaches: set[tuple[str, str]] = set()
         self._connections = 0
-        self._exchanges: list[Exchange] = []
+        self._breached: dict[str, tuple[Exchange, ...]] = {}
 
     # ------------------------------------------------------------------ sessions
 
@@ -159,7 +159,12 @@ class Target:
         raise AssertionError("unreachable")  # pragma: no cover
 
     def authenticate(self, session: Session, tenant: Tenant, *, subject: str | None = None) -> Exchange:
-        """Send a valid auth of `tenant` on `session` and return the exchange; no control."""
+        """Send a valid auth of `tenant` on `session` and return the exchange; no control.
+
+        Raises Inconclusive where the relay takes none of the suite's tokens.
+        """
+        if self.facts.rejected:
+            raise Inconclusive(self.facts.auth)
         session.tenant = tenant.id
         exchange = session.ask({"type": "auth", "token": self.token(tenant, subject)})
         session.authenticated = any(judge.is_success(answer) for answer in exchange.answers)
@@ -298,7 +303,6 @@ class Target:
 
     def observe(self, exchange: Exchange) -> None:
         """Hold an exchange against the invariants; what they find is blamed where it belongs."""
-        self._exchanges.append(exchange)
         for breach in check(exchange):
             self.breach(breach, exchange)
 
@@ -307,6 +311,7 @@ class Target:
         if (breach.requirement, breach.seen) in self._breaches:
             return
         self._breaches.add((breach.requirement, breach.seen))
+        self._breached.setdefault(breach.requirement, exchanges)
         outcome = Outcome.FAILED if find(breach.requirement).level is Level.MUST else Outcome.WARNED
         self.findings.append(
             Finding(
@@ -323,7 +328,8 @@ class Target:
         """Make an invariant the case's own judgement. Raises Broken where it was broken in this case."""
         for finding in [finding for finding in self.findings if finding.requirement == requirement]:
             self.findings.remove(finding)
-            raise Broken(finding.expected, finding.seen, *self._exchanges[-1:], requirement=requirement)
+            exchanges = self._breached[requirement]
+            raise Broken(finding.expected, finding.seen, *exchanges, requirement=requirement)
 
     def alive(self) -> bool:
         """Whether a new connection is answered now: the control beside a silent one."""
