@@ -52,13 +52,14 @@ def _kind(value: object) -> str:
 def _compression(text: bytes) -> str:
     if text[:1] in (b"{", b"[", b'"', b""):
         return ""
-    if text.startswith(b"\x28\xb5\x2f\xfd"):
-        return "zstd"
-    for name, window in (("gzip", 31), ("zlib", 15), ("deflate", -15)):
+    for name, magic in (("zstd", b"\x28\xb5\x2f\xfd"), ("gzip", b"\x1f\x8b")):
+        if text.startswith(magic):
+            return name
+    for name, window in (("zlib", 15), ("deflate", -15)):
         try:
             plain = zlib.decompressobj(window).decompress(text, 64)
         except zlib.error:
             continue
-        if name == "gzip" or plain.lstrip()[:1] == b"{":
+        if plain.lstrip()[:1] == b"{":
             return name
     return ""

@@ -183,7 +183,7 @@ def _exchanges(target: Target, facts: Facts) -> Facts:
     if reason := _reason(exchange):
         code = judge.error_code(exchange)
         if rejected := code in _CONFIGURATION:
-            reason = f"the suite's tokens are not accepted ({code}): check tokens and tenants in the profile"
+            reason = f"the suite's tokens are not accepted ({code}); check tokens and tenants in the profile"
         return replace(facts, auth=reason, rejected=rejected, tunnel=reason, heartbeat=reason)
     heartbeat = next((reason for _ in range(3) if (reason := _reason(session.heartbeat()))), "")
     return replace(facts, heartbeat=heartbeat, tunnel=_reason(session.ask(target.tunnel_info(), fence=not heartbeat)))

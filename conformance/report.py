@@ -147,6 +147,8 @@ def _conclusion(run: Run, line: Write) -> None:
     else:
         ids = ", ".join(verdict.requirement.id for verdict in spoiled) or "nothing was judged"
         line(f"{where} did not pass: {ids}", red=True, bold=True)
+    for reason in dict.fromkeys(filter(None, (run.facts.tls, run.facts.hello, run.facts.auth, run.facts.tunnel))):
+        _wrapped(f"What kept cases from a verdict: {reason}.", "", line)
     if unselected:
         line(f"A partial run: {len(unselected)} requirements were not selected, so this is no verdict on the whole.")
 

@@ -8,68 +8,85 @@ from __future__ import annotations
 
 import itertools
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from hypothesis import strategies as st
 from hypothesis.strategies import SearchStrategy
 
-_SPACES = st.text(" \t", max_size=3)
 _SHORT_ESCAPES = {'"': '\\"', "\\": "\\\\", "/": "\\/", "\b": "\\b", "\f": "\\f", "\n": "\\n", "\r": "\\r", "\t": "\\t"}
 
 
-def _escaped(character: str) -> str:
-    units = character.encode("utf-16-be")
-    return "".join(f"\\u{units[i]:02x}{units[i + 1]:02x}" for i in range(0, len(units), 2))
+@dataclass(frozen=True, slots=True)
+class Spelling:
+    """A way to write any message, drawn before the message is known.
+
+    `order` sorts members, `spaces` stand wherever white space may, `styles` say how each character of a string is
+    written; the last two are used in turn, again and again.
+    """
+
+    order: tuple[int, ...]
+    spaces: tuple[str, ...]
+    styles: tuple[str, ...]
+
+    def write(self, message: Mapping[str, Any]) -> str:
+        """Return `message` in this spelling."""
+        return _Writer(itertools.cycle(self.spaces), itertools.cycle(self.styles), self.order).value(message)
 
 
-@st.composite
-def _string(draw: st.DrawFn, text: str) -> str:
-    parts = []
-    for character in text:
-        must = character in '"\\' or character < " "
-        choices = [_escaped(character), _escaped(character).upper().replace("\\U", "\\u")]
-        if character in _SHORT_ESCAPES:
-            choices.insert(0, _SHORT_ESCAPES[character])
-        if not must:
-            choices.insert(0, character)
-        # Most characters stay as they are: a text that is escaped throughout says no more and costs much more to draw.
-        parts.append(draw(st.sampled_from(choices)) if must or draw(st.integers(0, 9)) == 0 else character)
-    return '"' + "".join(parts) + '"'
+SPELLINGS: SearchStrategy[Spelling] = st.builds(
+    Spelling,
+    order=st.lists(st.integers(0, 9), min_size=8, max_size=8).map(tuple),
+    spaces=st.lists(st.sampled_from(["", " ", "\t", " \t "]), min_size=1, max_size=9).map(tuple),
+    styles=st.lists(st.sampled_from(["plain", "short", "lower", "upper"]), min_size=1, max_size=12).map(tuple),
+)
+"""Every legal spelling: member order, white space, escapes."""
 
 
-@st.composite
-def _value(draw: st.DrawFn, value: Any) -> str:  # noqa: ANN401 - any JSON value
-    if isinstance(value, str):
-        return draw(_string(value))
-    if isinstance(value, list):
-        items = [draw(_SPACES) + draw(_value(item)) + draw(_SPACES) for item in value]
-        return "[" + (",".join(items) or draw(_SPACES)) + "]"
-    if isinstance(value, Mapping):
-        return draw(spelled(value))
-    return json.dumps(value)
+@dataclass(frozen=True, slots=True)
+class _Writer:
+    """Writes one message, taking spaces and styles in turn."""
+
+    spaces: Iterator[str]
+    styles: Iterator[str]
+    order: tuple[int, ...]
+
+    def value(self, value: Any) -> str:  # noqa: ANN401 - any JSON value
+        """Return a value's text."""
+        if isinstance(value, str):
+            return '"' + "".join(self._character(character) for character in value) + '"'
+        if isinstance(value, list):
+            return "[" + (",".join(self._spaced(self.value(item)) for item in value) or next(self.spaces)) + "]"
+        if isinstance(value, Mapping):
+            names = [name for _, name in sorted(zip(itertools.cycle(self.order), value, strict=False))]
+            members = [self._spaced(self.value(name)) + ":" + self._spaced(self.value(value[name])) for name in names]
+            return "{" + (",".join(members) or next(self.spaces)) + "}"
+        return json.dumps(value)
+
+    def _spaced(self, text: str) -> str:
+        return next(self.spaces) + text + next(self.spaces)
+
+    def _character(self, character: str) -> str:
+        style = next(self.styles)
+        if style == "short" and character in _SHORT_ESCAPES:
+            return _SHORT_ESCAPES[character]
+        if style in ("plain", "short") and character not in '"\\' and character >= " ":
+            return character
+        units = character.encode("utf-16-be")
+        digits = (units[i : i + 2].hex() for i in range(0, len(units), 2))
+        return "".join(f"\\u{digit.upper() if style == 'upper' else digit}" for digit in digits)
 
 
-@st.composite
-def spelled(draw: st.DrawFn, message: Mapping[str, Any]) -> str:
-    """Draw a legal spelling of `message`: member order, white space, escapes."""
-    names = draw(st.permutations(list(message)))
-    members = [
-        f"{draw(_SPACES)}{draw(_string(name))}{draw(_SPACES)}:{draw(_SPACES)}{draw(_value(message[name]))}{draw(_SPACES)}"
-        for name in names
-    ]
-    return "{" + (",".join(members) or draw(_SPACES)) + "}"
+CUTS: SearchStrategy[list[float]] = st.lists(st.floats(0, 1), max_size=6)
+"""Places at which to cut bytes, as shares of their length."""
 
 
-def cuts(data_size: int, most: int = 6) -> SearchStrategy[list[int]]:
-    """Draw places at which to cut so many bytes."""
-    return st.lists(st.integers(1, max(data_size - 1, 1)), max_size=most, unique=True).map(sorted)
-
-
-def pieces(data: bytes, places: list[int]) -> list[bytes]:
-    """Cut `data` at `places`."""
-    ends = [0, *[place for place in places if place < len(data)], len(data)]
-    return [data[start:end] for start, end in itertools.pairwise(ends) if end > start]
+def pieces(data: bytes, places: list[float], tail: int = 1) -> list[bytes]:
+    """Cut `data` at `places`; the last `tail` bytes stay together."""
+    last = len(data) - tail
+    ends = sorted({0, len(data), *(min(int(place * len(data)), last) for place in places)})
+    return [data[start:end] for start, end in itertools.pairwise(ends)]
 
 
 TUNNEL_IDS: SearchStrategy[str] = st.text(

@@ -15,6 +15,7 @@ from conformance.target import Target
 def test_address_on_the_list(relay: Target) -> None:
     """A client whose address is on its tenant's list authenticates and opens a tunnel."""
     tenant, source = _tenant_and_source(relay, allowed=True)
+    relay.authenticated()
     session = relay.greeted(source=source)
     judge.accepted(relay.authenticate(session, tenant))
     judge.accepted(session.ask(relay.tunnel_info(tenant.id)))
@@ -36,6 +37,7 @@ def test_address_outside_the_list(relay: Target) -> None:
 def test_list_is_the_tenants_own(relay: Target) -> None:
     """From an address that one tenant's list leaves out, a tenant without a list authenticates and opens a tunnel."""
     tenant, source = _tenant_and_source(relay, allowed=False)
+    relay.authenticated()
     session = relay.greeted(source=source)
     with relay.control(f"{tenant.id} refused from this address"):
         exchange = relay.authenticate(session, tenant)
