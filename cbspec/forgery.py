@@ -27,6 +27,7 @@ from cbspec.forging import Missing as Missing
 
 _ELEVEN_MINUTES: Final = 11 * 60
 _DAY: Final = 24 * 60 * 60
+_GUESSES: Final = ("secret", "changeme", "your-256-bit-secret")  # what examples and forgotten configurations hold
 
 _Row = tuple[str, str, Make]
 
@@ -111,6 +112,14 @@ def _key() -> Iterator[Forgery]:
         lambda m: outsiders.sign_alike(m.parts, m.fresh),
         purpose="wrong_key",
     )
+    for guess in _GUESSES:
+        yield Forgery(
+            "CB-AUT-009",
+            f"guessed-{guess}",
+            f'The token is signed by the right algorithm with the secret "{guess}" (a key pair: with a key of our own).',
+            lambda m, guess=guess: outsiders.sign_by_guess(m.held, m.parts, guess),  # type: ignore[misc]
+            needs_key=True,
+        )
 
 
 def _none() -> Iterator[Forgery]:

@@ -60,18 +60,18 @@ class Issuer:
             raise ProfileLacks("tokens.secret", f"for a token of another subject {_HOLD_THE_KEY} is needed")
         return token
 
-    def forged(self, forgery: Forgery, tenant_id: str, other_tenant: str = "") -> object:
+    def forged(self, forgery: Forgery, tenant_id: str, other_tenant: str = "", valid: str = "") -> object:
         """Give a bad token: what the member `token` is to be, or `MISSING`.
 
-        It is made of a valid token of `tenant_id`; `other_tenant` is a second tenant that the relay knows. Where the
-        key isn't held, the profile's ready-made token for the forgery's purpose stands in. `ProfileLacks` where that
-        is missing too.
+        It is made of `valid`, a valid token of `tenant_id` (empty: a new one); `other_tenant` is a second tenant that
+        the relay knows. Where the key isn't held, the profile's ready-made token for the forgery's purpose stands in.
+        `ProfileLacks` where that is missing too.
         """
         if forgery.needs_key and self.key is None:
             return self._standing_in(forgery)
         if forgery.needs_other_tenant and not other_tenant:
             raise ProfileLacks("tenants", "a second active tenant (tenants) is needed")
-        valid = self.valid(tenant_id)
+        valid = valid or self.valid(tenant_id)
         materials = Materials(
             valid=valid,
             key=self.key,

@@ -141,24 +141,25 @@ class Target:
         at: Endpoint | None = None,
         source: str | None = None,
         transport: str = "",
+        token: str = "",
     ) -> Session:
-        """Return a session after hello and auth for `tenant` (None: the main one). A control."""
+        """Return a session after hello and auth for `tenant` (None: the main one), with `token` if given. A control."""
         tenant = tenant or self.tenant
-        self.token(tenant)
+        token = token or self.token(tenant, subject)
         if self.facts.auth and at is None:
             raise Inconclusive(f"auth doesn't work on this relay: {self.facts.auth}")
         self.use(tenant, connections=1)
         with self.control(f"auth of {tenant.id}"):
             for attempt in self._attempts():
                 session = self.greeted(at=at, source=source, transport=transport)
-                exchange = self.authenticate(session, tenant, subject=subject)
+                exchange = self.authenticate(session, tenant, token=token)
                 if not self._full(exchange, tenant.id, attempt):
                     judge.accepted(exchange)
                     return session
                 session.close()
         raise AssertionError("unreachable")  # pragma: no cover
 
-    def authenticate(self, session: Session, tenant: Tenant, *, subject: str | None = None) -> Exchange:
+    def authenticate(self, session: Session, tenant: Tenant, *, token: str = "") -> Exchange:
         """Send a valid auth of `tenant` on `session` and return the exchange; no control.
 
         Raises Inconclusive where the relay takes none of the suite's tokens.
@@ -166,7 +167,7 @@ class Target:
         if self.facts.rejected:
             raise Inconclusive(self.facts.auth)
         session.tenant = tenant.id
-        exchange = session.ask({"type": "auth", "token": self.token(tenant, subject)})
+        exchange = session.ask({"type": "auth", "token": token or self.token(tenant)})
         session.authenticated = any(judge.is_success(answer) for answer in exchange.answers)
         return exchange
 
@@ -218,14 +219,14 @@ class Target:
         except ProfileLacks as lacks:
             raise NotExercised(str(lacks)) from None
 
-    def forged(self, forgery: Forgery) -> object:
-        """Return a bad token of one kind, for the main tenant.
+    def forged(self, forgery: Forgery, valid: str) -> object:
+        """Return a bad token of one kind, made of the main tenant's `valid` one.
 
         Raises NotExercised where the profile gives neither the key that it takes nor a ready-made one.
         """
         try:
             second = self.profile.second_tenant
-            return self.issuer.forged(forgery, self.tenant.id, second.id if second else "")
+            return self.issuer.forged(forgery, self.tenant.id, second.id if second else "", valid)
         except ProfileLacks as lacks:
             raise NotExercised(str(lacks)) from None
 

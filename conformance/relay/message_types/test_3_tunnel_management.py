@@ -103,6 +103,13 @@ def test_no_tunnel_before_auth(relay: Target) -> None:
     judge.not_accepted(relay.greeted().ask(relay.tunnel_info()), "no tunnel before auth")
 
 
+@requirement("CB-TUN-003")
+def test_no_tunnel_before_hello(relay: Target) -> None:
+    """A tunnel_info that is accepted after auth is the first message of its connection."""
+    relay.open_tunnel(relay.authenticated())
+    judge.not_accepted(relay.connect().ask(relay.tunnel_info()), "no tunnel before hello and auth")
+
+
 @requirement("CB-TUN-004")
 def test_tunnel_before_auth_draws_invalid_token(relay: Target) -> None:
     """A tunnel_info that is accepted after auth is sent on a connection that only said hello."""

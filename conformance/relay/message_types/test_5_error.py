@@ -9,25 +9,25 @@ from conformance.target import Target
 
 @requirement("CB-ERR-001")
 def test_code_is_listed(relay: Target) -> None:
-    """Errors of five causes are drawn: bad token, no auth, bad tunnel, another tenant's, unknown type."""
+    """Errors of six causes are drawn: bad token, no auth, bad tunnel, another tenant's, unknown type, not JSON."""
     _well_formed(relay, "CB-ERR-001")
 
 
 @requirement("CB-ERR-002")
 def test_message_is_a_string(relay: Target) -> None:
-    """Errors of five causes are drawn: bad token, no auth, bad tunnel, another tenant's, unknown type."""
+    """Errors of six causes are drawn: bad token, no auth, bad tunnel, another tenant's, unknown type, not JSON."""
     _well_formed(relay, "CB-ERR-002")
 
 
 @requirement("CB-ERR-003")
 def test_message_is_not_empty(relay: Target) -> None:
-    """Errors of five causes are drawn: bad token, no auth, bad tunnel, another tenant's, unknown type."""
+    """Errors of six causes are drawn: bad token, no auth, bad tunnel, another tenant's, unknown type, not JSON."""
     _well_formed(relay, "CB-ERR-003")
 
 
 @requirement("CB-ERR-004")
 def test_message_tells_no_secret(relay: Target) -> None:
-    """Errors of five causes are drawn; no text may hold a token that was sent, the secret or another tenant's name."""
+    """Errors of six causes are drawn; no text may hold a token that was sent, the secret or another tenant's name."""
     _well_formed(relay, "CB-ERR-004")
 
 
@@ -43,6 +43,8 @@ def _well_formed(relay: Target, identifier: str) -> None:
     if relay.profile.second_tenant is not None:
         requests.append((relay.authenticated(), relay.tunnel_info(relay.second_tenant.id), "another tenant's"))
     exchanges = [session.ask(request, invalid=why) for session, request, why in requests]
+    session = relay.authenticated()
+    exchanges.append(session.ask_text(b"this is no JSON", meant="not JSON"))
     relay.judge_invariant(identifier)
     if not any(answer.type == "error" for exchange in exchanges for answer in exchange.answers):
         raise Inconclusive("the relay answered nothing with an error")

@@ -71,9 +71,9 @@ def test_tunnel_without_tenant(relay: Target, value: Any) -> None:  # noqa: ANN4
 
 
 @requirement("CB-TEN-006")
-@pytest.mark.parametrize("kind", ["second", "unknown", "inactive"])
+@pytest.mark.parametrize("kind", ["second", "unknown", "inactive", "shorter", "space", "nul", "full-width"])
 def test_tunnel_of_another_tenant(relay: Target, kind: str) -> None:
-    """A tunnel_info that differs from an accepted one in its tenant_id only: a second, unknown or inactive one's."""
+    """A tunnel_info that differs from an accepted one in its tenant_id only: another's, or one that looks alike."""
     judge.not_accepted(_of_another(relay, kind), "no tunnel for another tenant")
 
 
@@ -87,8 +87,9 @@ def test_code_for_tunnel_of_another_tenant(relay: Target) -> None:
 def _shown(relay: Target, forgery: Forgery) -> Exchange:
     """Show a bad token beside a good one that is accepted; a tunnel behind it must not be opened."""
     relay.needs_tenancy()
-    relay.open_tunnel(relay.authenticated())
-    token = relay.forged(forgery)
+    valid = relay.token(relay.tenant)
+    relay.open_tunnel(relay.authenticated(token=valid))
+    token = relay.forged(forgery, valid)
     return _behind(relay, {"type": "auth", "token": token}, forgery.sentence)
 
 
@@ -118,6 +119,10 @@ def _of_another(relay: Target, kind: str) -> Exchange:
     tenants = {
         "second": relay.profile.second_tenant.id if relay.profile.second_tenant else "",
         "unknown": f"{relay.tenant.id}-unknown",
+        "shorter": relay.tenant.id[:-1],
+        "space": f"{relay.tenant.id} ",
+        "nul": f"{relay.tenant.id}\0",
+        "full-width": chr(ord(relay.tenant.id[0]) + 0xFEE0) + relay.tenant.id[1:],
         "inactive": relay.profile.inactive_tenant.id if relay.profile.inactive_tenant else "",
     }
     if not tenants[kind]:
