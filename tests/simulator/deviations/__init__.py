@@ -1,0 +1,1 @@
+"""Each deviation is really there, and absent from the clean relay."""

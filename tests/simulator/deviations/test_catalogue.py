@@ -1,0 +1,58 @@
+"""The catalogue of deviations as a whole."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+
+from cbspec.requirements import REQUIREMENTS
+from simulator import DEVIATIONS, Behaviour, Config, Simulator, deviated, deviations
+from simulator.config import Listen
+from tests.simulator.client import BEAT, HELLO, Wire, auth, until
+from tests.simulator.deviations import (
+    test_answers,
+    test_edge,
+    test_limits,
+    test_output,
+    test_reading,
+    test_tenants,
+    test_tokens,
+    test_tunnels,
+)
+
+PROBED = (test_answers, test_limits, test_output, test_reading, test_tenants, test_tokens, test_tunnels)
+
+
+@pytest.mark.parametrize("id_", DEVIATIONS)
+def test_each_names_a_requirement_and_says_a_sentence(id_: str) -> None:
+    deviation = DEVIATIONS[id_]
+    assert deviation.id == id_
+    assert re.fullmatch(r"[a-z0-9]+([.-][a-z0-9]+)*", id_)
+    assert deviation.requirement in REQUIREMENTS
+    assert deviation.sentence.endswith(".")
+
+
+def test_no_id_is_there_twice() -> None:
+    assert sum(len(module.DEVIATIONS) for module in deviations._MODULES) == len(DEVIATIONS)
+
+
+def test_each_has_a_probe_that_shows_it() -> None:
+    probed = {id_ for module in PROBED for id_ in module.PROBES} | set(test_edge.PROBED)
+    assert set(DEVIATIONS) == probed
+
+
+def test_several_can_be_laid_over_each_other() -> None:
+    behaviour = deviated(Behaviour(), "hello-version-missing", "rate-ignored", "tls-1.2-accepted")
+    assert behaviour != Behaviour()
+    with pytest.raises(KeyError):
+        deviated(Behaviour(), "no-such-deviation")
+
+
+@pytest.mark.parametrize("id_", [id_ for id_ in DEVIATIONS if not id_.startswith("tls-")])
+async def test_each_serves_without_a_fault_of_its_own(id_: str, caplog: pytest.LogCaptureFixture) -> None:
+    simulator = Simulator(Config(listen=Listen(port=0)), behaviour=deviated(Behaviour(), id_))
+    async with simulator, Wire(simulator.address) as wire:
+        wire.write(HELLO + auth() + BEAT + b'{"type":"end"}\n')
+        await until(lambda: any(session.sent["error"] for session in simulator.relay.sessions))
+    assert not caplog.records

@@ -1,0 +1,170 @@
+"""Limits, rates, addresses, unavailability and failed transfers."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.simulator.deviations.probe import Look, Probe, authenticating, enter, met, opening, show
+from tests.simulator.memory import BEAT, HELLO, Memory, auth, tunnel
+
+_open, _in, _full = "tunnel_response", "auth_response", "tenant_limit_exceeded"
+
+
+def _entering(*tenants: str) -> Look:
+    """Say what each auth meets, each on a new connection that stays."""
+
+    def look(memory: Memory) -> list[str]:
+        return [one for tenant in tenants for one in authenticating(auth(tenant))(memory)]  # type: ignore[attr-defined]
+
+    return look
+
+
+def _two_connections(memory: Memory) -> list[str]:
+    one, two = enter(memory, "tunnels"), enter(memory, "tunnels")
+    clients = (one, two, one, two)
+    return [answer for at, client in enumerate(clients) for answer in met(client, tunnel(f"t{at}", "tunnels"))]
+
+
+def _other_tenant(memory: Memory) -> list[str]:
+    opening("x", "y", tenant="tunnels")(memory)
+    return met(enter(memory, "a"), tunnel("z"))
+
+
+def _refused_first(memory: Memory) -> list[str]:
+    client = enter(memory, "tunnels")
+    client.send(tunnel("x", "tunnels", remote_port=0))
+    client.send(tunnel("x", "a"))
+    return [one for name in "xy" for one in met(client, tunnel(name, "tunnels"))]
+
+
+def _after_end(look: Look, tenant: str = "a") -> Look:
+    """End every connection that a look left, and look again."""
+
+    def again(memory: Memory) -> object:
+        look(memory)
+        for session in tuple(memory.relay.sessions):
+            session.end()
+        return look(memory)
+
+    return again
+
+
+def _greeting(number: int) -> Look:
+    return lambda memory: [one for _ in range(number) for one in met(memory.client(), HELLO)]
+
+
+def _beats(memory: Memory, number: int = 30) -> list[str]:
+    client = enter(memory, "rate")
+    return sorted({one for _ in range(number) for one in met(client, BEAT)})
+
+
+def _few_beats(memory: Memory) -> list[str]:
+    return _beats(memory, 10)
+
+
+def _after_a_rest(memory: Memory) -> list[str]:
+    client = enter(memory, "rate")
+    for _ in range(30):
+        client.send(BEAT)
+    memory.time += 60
+    return met(client, BEAT)
+
+
+def _beside(memory: Memory) -> list[str]:
+    _beats(memory)
+    return met(enter(memory, "a"), BEAT)
+
+
+def _served_after(memory: Memory) -> list[str]:
+    return _entering("elsewhere", "a")(memory)  # type: ignore[return-value]
+
+
+def _dialling(reached: bool) -> Look:
+    def look(memory: Memory) -> list[str]:
+        client = enter(memory)
+        client.send(tunnel())
+        return [str(body.get("code", body["type"])) for body in client.dialled(reached)]
+
+    return look
+
+
+def _after_failure(memory: Memory) -> list[str]:
+    _dialling(False)(memory)
+    return _dialling(True)(memory)  # type: ignore[return-value]
+
+
+_SMALL = {"connection_limit": 2}
+_POOL = {"buffer_pool": 2}
+_PROBING = {"probe": True}
+_beat, _fast = "heartbeat_response", "rate_limit_exceeded"
+
+PROBES = {
+    "tunnel-limit-ignored": Probe(opening(*"xyzw", tenant="tunnels"), [_open] * 2 + [_full] * 2, [_open] * 4),
+    "tunnel-limit-late": Probe(opening(*"xyzw", tenant="tunnels"), [_open] * 2 + [_full] * 2, [_open] * 3 + [_full]),
+    "tunnel-limit-early": Probe(opening(*"xy", tenant="tunnels"), [_open] * 2, [_open, _full]),
+    "tunnel-limit-wrong-code": Probe(
+        opening(*"xyz", tenant="tunnels"), [_open, _open, _full], [_open, _open, "buffer_pool_exhausted"]
+    ),
+    "tunnel-limit-per-connection": Probe(_two_connections, [_open] * 2 + [_full] * 2, [_open] * 4),
+    "tunnel-limit-shared": Probe(_other_tenant, [_open], [_full]),
+    "tunnel-limit-counts-refused": Probe(_refused_first, [_open] * 2, [_full] * 2),
+    "tunnels-never-given-back": Probe(_after_end(opening(*"xy", tenant="tunnels")), [_open] * 2, [_full] * 2),
+    "tenant-connections-ignored": Probe(_entering(*["connections"] * 3), [_in, _in, _full], [_in] * 3),
+    "tenant-connections-late": Probe(_entering(*["connections"] * 4), [_in] * 2 + [_full] * 2, [_in] * 3 + [_full]),
+    "tenant-connections-early": Probe(_entering(*["connections"] * 2), [_in] * 2, [_in, _full]),
+    "tenant-connections-wrong-code": Probe(
+        _entering(*["connections"] * 3), [_in, _in, _full], [_in, _in, "connection_limit_reached"]
+    ),
+    "tenant-connections-shared": Probe(_entering("connections", "connections", "a"), [_in] * 3, [_in, _in, _full]),
+    "tenant-connections-never-given-back": Probe(
+        _after_end(_entering("connections", "connections")), [_in] * 2, [_full] * 2
+    ),
+    "relay-connections-ignored": Probe(
+        _greeting(3), ["hello_response"] * 2 + ["connection_limit_reached"], ["hello_response"] * 3, _SMALL
+    ),
+    "relay-connections-late": Probe(
+        _greeting(3), ["hello_response"] * 2 + ["connection_limit_reached"], ["hello_response"] * 3, _SMALL
+    ),
+    "relay-connections-early": Probe(
+        _greeting(2), ["hello_response"] * 2, ["hello_response", "connection_limit_reached"], _SMALL
+    ),
+    "relay-connections-wrong-code": Probe(
+        _greeting(3), ["hello_response"] * 2 + ["connection_limit_reached"], ["hello_response"] * 2 + [_full], _SMALL
+    ),
+    "relay-connections-silent": Probe(
+        _greeting(3), ["hello_response"] * 2 + ["connection_limit_reached"], ["hello_response"] * 2, _SMALL
+    ),
+    "relay-connections-never-given-back": Probe(
+        _after_end(_greeting(2)), ["hello_response"] * 2, ["connection_limit_reached"] * 2, _SMALL
+    ),
+    "buffer-pool-ignored": Probe(opening(*"xyz"), [_open, _open, "buffer_pool_exhausted"], [_open] * 3, _POOL),
+    "buffer-pool-late": Probe(opening(*"xyz"), [_open, _open, "buffer_pool_exhausted"], [_open] * 3, _POOL),
+    "buffer-pool-early": Probe(opening(*"xy"), [_open] * 2, [_open, "buffer_pool_exhausted"], _POOL),
+    "buffer-pool-wrong-code": Probe(
+        opening(*"xyz"), [_open, _open, "buffer_pool_exhausted"], [_open, _open, _full], _POOL
+    ),
+    "buffers-never-given-back": Probe(_after_end(opening(*"xy")), [_open] * 2, ["buffer_pool_exhausted"] * 2, _POOL),
+    "rate-ignored": Probe(_beats, [_beat, _fast], [_beat]),
+    "rate-wrong-code": Probe(_beats, [_beat, _fast], [_beat, "server_unavailable"]),
+    "rate-silent": Probe(_beats, [_beat, _fast], [_beat]),
+    "rate-early": Probe(_few_beats, [_beat], [_beat, _fast]),
+    "rate-never-forgives": Probe(_after_a_rest, [_beat], [_fast]),
+    "rate-shared": Probe(_beside, [_beat], [_fast]),
+    "address-list-refuses-all": Probe(_entering("here", "a"), [_in] * 2, ["ip_not_allowed", _in]),
+    "address-list-ignored": Probe(_entering("elsewhere"), ["ip_not_allowed"], [_in]),
+    "address-wrong-code": Probe(_entering("elsewhere"), ["ip_not_allowed"], ["tenant_not_found"]),
+    "address-list-of-another": Probe(_served_after, ["ip_not_allowed", _in], ["ip_not_allowed"] * 2),
+    "unavailable-serves": Probe(_greeting(1), ["server_unavailable"], ["hello_response"], {"draining": True}),
+    "unavailable-wrong-code": Probe(
+        _greeting(1), ["server_unavailable"], ["connection_limit_reached"], {"draining": True}
+    ),
+    "unavailable-silent": Probe(_greeting(1), ["server_unavailable"], [], {"draining": True}),
+    "transfer-failure-ignored": Probe(_dialling(False), ["data_transfer_failed"], [_open], _PROBING),
+    "transfer-wrong-code": Probe(_dialling(False), ["data_transfer_failed"], ["invalid_tunnel_info"], _PROBING),
+    "transfer-failure-stays": Probe(_after_failure, [_open], ["data_transfer_failed"], _PROBING),
+}
+
+
+@pytest.mark.parametrize("id_", PROBES)
+def test_the_deviation_shows(id_: str) -> None:
+    show(PROBES, id_)
