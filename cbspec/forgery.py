@@ -116,7 +116,7 @@ def _key() -> Iterator[Forgery]:
         yield Forgery(
             "CB-AUT-009",
             f"guessed-{guess}",
-            f'The token is signed by the right algorithm with the secret "{guess}" (a key pair: with a key of our own).',
+            f'The token is signed alike with the secret "{guess}" (instead of a key pair: with another).',
             lambda m, guess=guess: outsiders.sign_by_guess(m.held, m.parts, guess),  # type: ignore[misc]
             needs_key=True,
         )

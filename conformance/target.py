@@ -1,8 +1,8 @@
 """The relay under test, as a case sees it: sessions in the state that the case needs, and valid requests.
 
 Whatever brings a session into that state is a control: where it doesn't work, the case is inconclusive, since a relay
-that refuses everything must not pass a single refusal. A limit that is hit while the suite holds less than the profile
-declares is no broken control but a breach of that limit's own requirement.
+that refuses everything must not pass a single refusal. A limit that stays hit after the connections that used it up
+have closed is besides a breach of that limit's own requirement, wherever it is seen.
 """
 
 from __future__ import annotations
@@ -40,10 +40,13 @@ _numbers = itertools.count(1)
 _ROOM_WAIT = 3.0  # seconds for a relay to notice that a connection of the case before has closed
 
 _LIMITS = {
-    "tenant_limit_exceeded": ("CB-LIM-001", "tenants.tunnel_limit or tenants.connection_limit"),
-    "connection_limit_reached": ("CB-CON-001", "relay.connection_limit"),
-    "buffer_pool_exhausted": ("CB-BUF-001", "relay.buffer_pool"),
+    ("tenant_limit_exceeded", "auth"): ("CB-LIM-014", "tenants.connection_limit"),
+    ("tenant_limit_exceeded", "tunnel_info"): ("CB-LIM-006", "tenants.tunnel_limit"),
+    ("connection_limit_reached", "hello"): ("CB-CON-005", "relay.connection_limit"),
+    ("connection_limit_reached", "auth"): ("CB-CON-005", "relay.connection_limit"),
+    ("buffer_pool_exhausted", "tunnel_info"): ("CB-BUF-003", "relay.buffer_pool"),
 }
+"""Which requirement a limit breaks that stays hit after connections closed, and the key that declares the limit."""
 
 
 class WebSocketRefused(Inconclusive):
@@ -382,22 +385,21 @@ class Target:
     def _full(self, exchange: Exchange, tenant: str, last: bool) -> bool:
         """Whether a limit was hit that should have room. At the last attempt it is judged."""
         code = judge.error_code(exchange)
-        if code not in _LIMITS:
+        found = _LIMITS.get((code, exchange.request.type if exchange.request else ""))
+        if found is None:
             return False
         if not last:
             return True
-        requirement, key = _LIMITS[code]
-        if self._declared(code, tenant):
+        requirement, key = found
+        if self._declared(key, tenant):
             seen = f"{code} while the suite holds fewer, {_ROOM_WAIT:.0f} s after the last connection closed"
             self.breach(Breach(requirement, "room up to the limit that the profile declares", seen), exchange)
         raise Inconclusive(f"the relay answers {code}: it is full. Where the relay has such a limit, declare {key}")
 
-    def _declared(self, code: str, tenant_id: str) -> bool:
-        tenant = next((tenant for tenant in self.profile.tenants if tenant.id == tenant_id), None)
-        if code == "tenant_limit_exceeded":
-            return tenant is not None and (tenant.tunnel_limit or tenant.connection_limit) is not None
-        relay = self.profile.relay
-        return (relay.connection_limit if code == "connection_limit_reached" else relay.buffer_pool) is not None
+    def _declared(self, key: str, tenant_id: str) -> bool:
+        table, _, name = key.partition(".")
+        holder = self.profile.tenant(tenant_id) if table == "tenants" else self.profile.relay
+        return getattr(holder, name, None) is not None
 
     def _secrets(self) -> tuple[str, ...]:
         others = [

@@ -27,6 +27,30 @@ def fill_tunnels(relay: Target, session: Session, count: int) -> None:
             judge.accepted(session.ask(relay.tunnel_info(session.tenant)))
 
 
+def served_tunnels(relay: Target, tenant: Tenant, count: int) -> None:
+    """See that a new connection of a tenant opens `count` tunnels, and close it. Raises Broken where it doesn't."""
+    session = relay.authenticated(tenant)
+    try:
+        for _ in range(count):
+            judge.accepted(session.ask(relay.tunnel_info(tenant.id)))
+    finally:
+        relay.close_session(session)
+
+
+def served_connections(relay: Target, tenant: Tenant, count: int) -> None:
+    """See that `count` connections of a tenant are served side by side, and close them. Raises Broken if not."""
+    sessions = []
+    try:
+        for _ in range(count):
+            sessions.append(relay.greeted())
+            judge.accepted(relay.authenticate(sessions[-1], tenant))
+        for session in sessions:
+            judge.accepted(session.heartbeat())
+    finally:
+        for session in sessions:
+            session.close()
+
+
 def fill_connections(relay: Target, tenant: Tenant, count: int) -> list[Session]:
     """Authenticate `count` connections of a tenant side by side. Raises Broken at the first that isn't accepted."""
     sessions = [relay.authenticated(tenant)]

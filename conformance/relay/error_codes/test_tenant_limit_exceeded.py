@@ -6,7 +6,13 @@ from cbspec.profile import Tenant
 from conformance import judge
 from conformance.errors import NotExercised
 from conformance.marks import requirement
-from conformance.relay.error_codes.limits import fill_connections, fill_tunnels, soon
+from conformance.relay.error_codes.limits import (
+    fill_connections,
+    fill_tunnels,
+    served_connections,
+    served_tunnels,
+    soon,
+)
 from conformance.target import Target
 
 
@@ -14,7 +20,7 @@ from conformance.target import Target
 def test_all_tunnels_of_the_limit(relay: Target) -> None:
     """As many tunnels as the profile declares are opened on one connection of the tenant."""
     tenant, limit = _tunnel_tenant(relay)
-    fill_tunnels(relay, relay.authenticated(tenant), limit)
+    soon(lambda: served_tunnels(relay, tenant, limit))
 
 
 @requirement("CB-LIM-002")
@@ -41,7 +47,8 @@ def test_refused_tunnels_do_not_count(relay: Target) -> None:
             judge.refused(session.ask(relay.tunnel_info(tenant.id, remote_port=0), invalid="remote_port is 0"))
     if session.ended:
         session = relay.authenticated(tenant)
-    fill_tunnels(relay, session, limit)
+    for _ in range(limit):
+        judge.accepted(session.ask(relay.tunnel_info(tenant.id)))
 
 
 @requirement("CB-LIM-004")
@@ -90,22 +97,15 @@ def test_tunnels_end_with_their_connection(relay: Target) -> None:
         fill_tunnels(relay, session, limit)
     relay.close_session(session)
 
-    def again() -> None:
-        session = relay.authenticated(tenant)
-        try:
-            fill_tunnels(relay, session, limit)
-        finally:
-            relay.close_session(session)
-
-    soon(again)
+    soon(lambda: served_tunnels(relay, tenant, limit))
 
 
 @requirement("CB-LIM-011")
 def test_all_connections_of_the_limit(relay: Target) -> None:
     """As many connections as the profile declares authenticate for the tenant and are served side by side."""
     tenant, limit = _connection_tenant(relay)
-    for session in fill_connections(relay, tenant, limit):
-        judge.accepted(session.heartbeat())
+    relay.use(tenant)
+    soon(lambda: served_connections(relay, tenant, limit))
 
 
 @requirement("CB-LIM-012")
