@@ -49,7 +49,7 @@ def judge_run(
 
 def _verdict(requirement: Requirement, findings: tuple[Finding, ...], selected: bool) -> Verdict:
     outcomes = {finding.outcome for finding in findings}
-    if any(finding.reason == TIME_UP for finding in findings):
+    if any(finding.outcome is Outcome.NOT_EXERCISED and finding.reason == TIME_UP for finding in findings):
         outcomes.discard(Outcome.PASSED)  # a case that had no time might have failed
     outcome = next((outcome for outcome in _WORST_FIRST if outcome in outcomes), None)
     if outcome is None and selected:
