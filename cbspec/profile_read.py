@@ -80,17 +80,24 @@ class Reader:
         return Target(**known)
 
     def _tls(self, table: Table) -> Tls:
-        ca = table.get("ca")
-        if ca in {None, DEVELOPMENT, SYSTEM}:
-            return Tls(**table)
-        path = self._path(ca)
-        with self._blaming("tls.ca", path):
+        known: dict[str, Any] = dict(table)
+        if table.get("ca") not in {None, DEVELOPMENT, SYSTEM}:
+            known["ca"] = self._certificates("tls.ca", table["ca"])
+        if "client_certificate" in table:
+            known["client_certificate"] = self._certificates("tls.client_certificate", table["client_certificate"])
+        if "client_key" in table:
+            known["client_key"] = self._path(table["client_key"])
+        return Tls(**known)
+
+    def _certificates(self, key: str, name: str) -> Path:
+        path = self._path(name)
+        with self._blaming(key, path):
             data = path.read_bytes()
             try:
                 x509.load_pem_x509_certificates(data)
             except ValueError:
                 raise ValueError("holds no certificate in PEM form") from None
-        return Tls(ca=path, verify=table.get("verify", True))
+        return path
 
     def _tokens(self, table: Table) -> Tokens:
         named = [key for key in _KEY_SOURCES if table.get(key)]

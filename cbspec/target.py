@@ -65,10 +65,15 @@ class Target:
 
 @dataclass(frozen=True, slots=True)
 class Tls:
-    """Whom to trust: `ca` is a file, "development", "system", or None where nobody has decided yet."""
+    """Whom to trust: `ca` is a file, "development", "system", or None where nobody has decided yet.
+
+    `client_certificate` is a PEM file that the suite shows, its key in it or in `client_key`.
+    """
 
     ca: Path | str | None = None
     verify: bool = True
+    client_certificate: Path | None = None
+    client_key: Path | None = None
 
 
 @dataclass(frozen=True, slots=True)

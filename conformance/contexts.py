@@ -7,20 +7,26 @@ from functools import lru_cache
 from pathlib import Path
 
 from cbspec.identity import development_ca
-from cbspec.profile import Endpoint, Tls
+from cbspec.profile import Tls
 from cbspec.tls import Trust, client_context
 
 
+def context_for(tls: Tls) -> ssl.SSLContext:
+    """Return the context for connections to the relay. Raises OSError or ssl.SSLError for an unusable file."""
+    return _context(_trust(tls), tls.client_certificate, tls.client_key)
+
+
 @lru_cache
-def _context(trust: Path | Trust) -> ssl.SSLContext:
-    return client_context(trust)
+def _context(trust: Path | Trust, certificate: Path | None, key: Path | None) -> ssl.SSLContext:
+    context = client_context(trust)
+    if certificate is not None:
+        context.load_cert_chain(certificate, key)
+    return context
 
 
-def context_for(tls: Tls, endpoint: Endpoint) -> ssl.SSLContext:
-    """Return the context for connections to `endpoint`. Raises OSError or ssl.SSLError for an unusable CA file."""
-    del endpoint  # which CA applies was decided when the profile was resolved
+def _trust(tls: Tls) -> Path | Trust:
     if not tls.verify:
-        return _context(Trust.NOBODY_CHECKS)
+        return Trust.NOBODY_CHECKS
     if tls.ca == "development":
-        return _context(development_ca().ca_file)
-    return _context(Trust.SYSTEM if tls.ca in (None, "system") else Path(tls.ca))
+        return development_ca().ca_file
+    return Trust.SYSTEM if tls.ca in (None, "system") else Path(tls.ca)

@@ -65,9 +65,9 @@ def _tls(target: Target) -> str:
     except Unreachable as error:
         raise NoTarget(f"nothing to judge: no connection to {error}") from None
     except ssl.SSLError as error:
-        raise NoTarget(f"tls.ca: no usable certificates in {target.profile.tls.ca}: {error.reason or error}") from None
+        raise NoTarget(f"tls: a certificate or key of the profile can't be used: {error.reason or error}") from None
     except OSError as error:
-        raise NoTarget(f"tls.ca: {target.profile.tls.ca}: {error.strerror or error}") from None
+        raise NoTarget(f"tls: {error.filename or 'a file of the profile'}: {error.strerror or error}") from None
     except HandshakeFailure as failure:
         if failure.unverified:
             raise NoTarget(
@@ -150,6 +150,8 @@ def _hello(target: Target, transport: str) -> Exchange:
 
 
 def _greeted(target: Target, facts: Facts, exchange: Exchange) -> Facts:
+    if exchange.ended is not None and "certificate required" in exchange.ended.detail:
+        raise NoTarget(f"{target.endpoint} asks for a client's certificate: give tls.client_certificate in the profile")
     target.observe(exchange)
     try:
         answer = judge.accepted(exchange)

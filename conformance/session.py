@@ -97,7 +97,7 @@ class Session:
             self.wire.number,
             Direction.SENT,
             text,
-            Decoded({"type": like} if like else None, fault="not a message"),
+            _intended(text, like),
             meant=meant,
         )
         self._transcript.add(message)
@@ -299,6 +299,17 @@ HELLO: Mapping[str, Any] = {
 def stream_framer() -> StreamFramer:
     """Return a framer that bounds a relay's messages only by what the suite can hold."""
     return StreamFramer(max_message=_HUGE)
+
+
+def _intended(text: bytes, like: str) -> Decoded:
+    """Return what a text put together by hand is: the message that it is after all, or none that resembles one."""
+    try:
+        value = json.loads(text)
+    except ValueError:
+        value = None
+    if isinstance(value, dict) and value.get("type") == like:
+        return Decoded(value)
+    return Decoded({"type": like} if like else None, fault="not a message")
 
 
 def _spell(message: object) -> bytes:

@@ -102,7 +102,7 @@ class Target:
         wire = Wire(self._connections, self.transcript, self.profile.target.timeout)
         wire.open(
             endpoint,
-            context or context_for(self.profile.tls, endpoint),
+            context or context_for(self.profile.tls),
             name=self.server_name,
             source=source or self.source,
             transport=transport,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 from collections.abc import Callable
 
@@ -59,6 +60,35 @@ def fill_connections(relay: Target, tenant: Tenant, count: int) -> list[Session]
         judge.accepted(relay.authenticate(session, tenant))
         sessions.append(session)
     return sessions
+
+
+def come_back(use: Callable[[], int], what: str) -> None:
+    """See that what `use` could have once, it can have again soon after it was closed.
+
+    `use` takes as much as it gets, closes it, and returns how much that was.
+    """
+    found: list[int] = []
+
+    def at_least(wanted: int, since: str) -> None:
+        got = use()
+        if got < wanted:
+            raise Broken(f"room for {wanted} {what} {since}", f"room for {got}, {SOON:.0f} s later")
+        found.append(got)
+
+    soon(lambda: at_least(1, "while the suite holds none"))
+    soon(lambda: at_least(found[0], "after their connection closed"))
+
+
+def tunnels_had(relay: Target, session: Session, most: int) -> int:
+    """Open up to `most` tunnels on a session, until one is refused; close it and return how many there were."""
+    had = 0
+    with contextlib.closing(session):
+        while had < most and not session.ended:
+            exchange = session.ask(relay.tunnel_info(session.tenant))
+            if not any(judge.is_success(answer) for answer in exchange.answers):
+                break
+            had += 1
+    return had
 
 
 def soon(attempt: Callable[[], None]) -> None:

@@ -10,7 +10,7 @@ from conformance import judge
 from conformance.errors import NotExercised
 from conformance.marks import alone, requirement
 from conformance.provoke import provoked
-from conformance.relay.error_codes.limits import soon
+from conformance.relay.error_codes.limits import come_back, soon, tunnels_had
 from conformance.session import Session
 from conformance.target import Target
 
@@ -38,16 +38,14 @@ def test_one_tunnel_more(relay: Target) -> None:
 def test_buffers_come_back(relay: Target) -> None:
     """The pool is used up, the connection closed, and the whole pool asked for again within a few seconds."""
     with _pool(relay) as (at, size):
-        with relay.control(f"{size} tunnels"):
-            session = _filled(relay, at, size)
-        session.close()
-        soon(lambda: _fill(relay, at, size).close())
+        come_back(lambda: tunnels_had(relay, relay.authenticated(at=at), size), "tunnels")
 
 
 @contextlib.contextmanager
 def _pool(relay: Target) -> Iterator[tuple[Endpoint | None, int]]:
-    if relay.profile.relay.buffer_pool is not None and relay.profile.target.exclusive:
-        yield None, relay.profile.relay.buffer_pool
+    declared = relay.profile.relay.buffer_pool
+    if "buffer_pool" not in relay.profile.conditions and declared is not None and relay.profile.target.exclusive:
+        yield None, declared
         return
     with provoked(relay.profile, "buffer_pool") as (condition, at):
         if condition.limit is None:

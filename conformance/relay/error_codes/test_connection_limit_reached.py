@@ -11,7 +11,7 @@ from conformance.errors import Broken, Inconclusive, NotExercised
 from conformance.exchange import Exchange
 from conformance.marks import alone, requirement
 from conformance.provoke import provoked
-from conformance.relay.error_codes.limits import soon
+from conformance.relay.error_codes.limits import come_back, soon
 from conformance.session import Session
 from conformance.target import Target
 from conformance.wire import HandshakeFailure, Unreachable
@@ -67,18 +67,16 @@ def test_code_is_sent(relay: Target) -> None:
 @alone
 @requirement("CB-CON-005")
 def test_room_after_a_close(relay: Target) -> None:
-    """With the limit used up, one connection closes; within a few seconds another is served."""
+    """The limit is used up, the connections closed, and as many asked for again within a few seconds."""
     with _limited(relay) as (at, limit):
-        with relay.control(f"{limit} connections"):
-            sessions = _fill(relay, at, limit)
-        sessions[0].close()
-        soon(lambda: _greet(relay, at).close())
+        come_back(lambda: _served(relay, at, limit), "connections")
 
 
 @contextlib.contextmanager
 def _limited(relay: Target) -> Iterator[tuple[Endpoint | None, int]]:
-    if relay.profile.relay.connection_limit is not None and relay.profile.target.exclusive:
-        yield None, relay.profile.relay.connection_limit
+    declared = relay.profile.relay.connection_limit
+    if "connection_limit" not in relay.profile.conditions and declared is not None and relay.profile.target.exclusive:
+        yield None, declared
         return
     with provoked(relay.profile, "connection_limit") as (condition, at):
         if condition.limit is None:
@@ -90,6 +88,17 @@ def _fill(relay: Target, at: Endpoint | None, limit: int) -> list[Session]:
     """Say hello on as many connections as the limit has. The first may wait for what the case before left behind."""
     soon(lambda: _room(relay, at, limit))
     return [_greet(relay, at) for _ in range(limit)]
+
+
+def _served(relay: Target, at: Endpoint | None, most: int) -> int:
+    """Return how many connections say hello side by side, up to `most`, and close them."""
+    with contextlib.ExitStack() as stack:
+        for number in range(most):
+            try:
+                stack.enter_context(contextlib.closing(_greet(relay, at)))
+            except Broken:
+                return number
+    return most
 
 
 def _room(relay: Target, at: Endpoint | None, limit: int) -> None:

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import contextlib
+
 from cbspec.profile import Tenant
 from conformance import judge
 from conformance.errors import NotExercised
 from conformance.marks import requirement
 from conformance.relay.error_codes.limits import (
+    come_back,
     fill_connections,
     fill_tunnels,
     served_connections,
     served_tunnels,
     soon,
+    tunnels_had,
 )
 from conformance.target import Target
 
@@ -92,12 +96,14 @@ def test_tunnels_of_two_connections_add_up(relay: Target) -> None:
 def test_tunnels_end_with_their_connection(relay: Target) -> None:
     """The limit is used up, the connection closed, and all of it asked for again within a few seconds."""
     tenant, limit = _tunnel_tenant(relay)
-    session = relay.authenticated(tenant)
-    with relay.control(f"{limit} tunnels"):
-        fill_tunnels(relay, session, limit)
-    relay.close_session(session)
 
-    soon(lambda: served_tunnels(relay, tenant, limit))
+    def use() -> int:
+        session = relay.greeted()
+        judge.accepted(relay.authenticate(session, tenant))
+        return tunnels_had(relay, session, limit)
+
+    relay.use(tenant)
+    come_back(use, "tunnels")
 
 
 @requirement("CB-LIM-011")
@@ -135,17 +141,22 @@ def test_connection_limit_is_the_tenants_own(relay: Target) -> None:
 
 @requirement("CB-LIM-014")
 def test_room_after_a_close(relay: Target) -> None:
-    """With the tenant at its limit, one connection closes; within a few seconds another authenticates."""
+    """The tenant's limit is used up, the connections closed, and all asked for again within a few seconds."""
     tenant, limit = _connection_tenant(relay)
-    with relay.control(f"{limit} connections"):
-        sessions = fill_connections(relay, tenant, limit)
-    relay.close_session(sessions[0])
 
-    def again() -> None:
-        session = relay.greeted()
-        judge.accepted(relay.authenticate(session, tenant))
+    def use() -> int:
+        with contextlib.ExitStack() as stack:
+            for number in range(limit):
+                session = stack.enter_context(contextlib.closing(relay.greeted()))
+                exchange = relay.authenticate(session, tenant)
+                if session.authenticated:
+                    exchange = session.ask(relay.tunnel_info(tenant.id))
+                if not any(judge.is_success(answer) for answer in exchange.answers):
+                    return number
+        return limit
 
-    soon(again)
+    relay.use(tenant)
+    come_back(use, "connections")
 
 
 def _tunnel_tenant(relay: Target) -> tuple[Tenant, int]:

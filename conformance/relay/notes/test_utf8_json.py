@@ -66,6 +66,7 @@ def _nearly_json(text: str) -> dict[str, bytes]:
         "block comment": f"{{/* */{body}}}".encode(),
         "equals sign": f"{{{name}={value}{tail}}}".encode(),
         "missing brace": f"{{{body}".encode(),
+        "missing comma": f'{{{body} "x":1}}'.encode(),
         "missing colon": f"{{{name} {value}{tail}}}".encode(),
         "NaN member": f'{{{body},"x":NaN}}'.encode(),
         "Infinity member": f'{{{body},"x":-Infinity}}'.encode(),
@@ -169,6 +170,16 @@ def test_white_space_between_messages(relay: Target, ending: bytes) -> None:
     request, data = session.note({"type": "heartbeat"})
     judge.accepted(session.exchange(request, data.rstrip(b"\n") + ending))
     judge.accepted(session.heartbeat())
+
+
+@requirement("CB-MSG-008")
+def test_line_feeds_inside(relay: Target) -> None:
+    """Over WebSocket, where a message has its own bounds, a heartbeat goes over several lines."""
+    relay.needs_websocket()
+    session = relay.authenticated(transport="websocket")
+    with relay.control("a heartbeat"):
+        judge.accepted(session.heartbeat())
+    judge.accepted(session.ask_text(b'{\n  "type":\r\n "heartbeat"\n}\n', meant="over several lines", like="heartbeat"))
 
 
 @requirement("CB-MSG-009")
@@ -287,7 +298,11 @@ def _ready_for(relay: Target, request_type: str) -> tuple[Session, dict[str, Any
         session.tenant = relay.tenant.id
         return session, {"type": "auth", "token": relay.token(relay.tenant)}
     session = relay.authenticated()
-    return session, relay.tunnel_info(session.tenant) if request_type == "tunnel_info" else {"type": "heartbeat"}
+    if request_type == "heartbeat":
+        return session, {"type": "heartbeat"}
+    request = relay.tunnel_info(session.tenant)
+    request["tunnel_id"] += '/é"\\☃😀'
+    return session, request
 
 
 def _not_accepted(relay: Target, request_type: str, spoil: Any, meant: str) -> None:  # noqa: ANN401 - str -> bytes
