@@ -93,7 +93,7 @@ class Unobserved:
 class Relay:
     """What all connections share: configuration, behaviour, tenants, and what is in use.
 
-    Set `draining` to have new work refused while what is open goes on.
+    Set `draining` to have new work refused while what is open goes on; `connected` counts the connections so far.
     """
 
     def __init__(self, config: Config, behaviour: Behaviour | None = None, observer: Observer | None = None) -> None:
@@ -109,14 +109,14 @@ class Relay:
         self.ledger = Ledger()
         self.meters = Meters(self.behaviour.meter)
         self.sessions: set[Session] = set()
-        self._numbers = 0
+        self.connected = 0
 
     def connect(self, address: str, *, websocket: bool = False) -> Session:
         """Return the session of a new connection from an address."""
-        self._numbers += 1
+        self.connected += 1
         behaviour, limits = self.behaviour, self.config.limits
         framer = behaviour.websocket(limits) if websocket else behaviour.stream(limits)
-        session = Session(self, plain_address(address), self._numbers, framer)
+        session = Session(self, plain_address(address), self.connected, framer)
         self.sessions.add(session)
         self.observer.connected()
         return session

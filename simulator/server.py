@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
 import ssl
 import tempfile
 from pathlib import Path
@@ -73,7 +74,9 @@ class Simulator:
                 lambda: Peer(edge), listen.host, listen.port, backlog=_BACKLOG
             )
         except (OSError, OverflowError) as error:
-            raise ConfigError(f"can't listen on {Endpoint(listen.host, listen.port)}: {_reason(error)}") from None
+            raise ConfigError(
+                f"can't listen on {Endpoint(listen.host, listen.port)}: {_reason(error)} (port 0 takes a free one)"
+            ) from None
         self._relay, self._edge = relay, edge
         if self.config.metrics.enabled:
             metrics.watch(relay)
@@ -168,8 +171,10 @@ class Simulator:
 
 
 def _reason(error: Exception) -> str:
-    strerror = getattr(error, "strerror", None)
-    return str(strerror or error).lower()
+    number = getattr(error, "errno", None)
+    if isinstance(number, int) and number > 0 and not isinstance(error, ssl.SSLError):
+        return os.strerror(number).lower()  # asyncio's own text repeats the address
+    return str(getattr(error, "strerror", None) or error).lower()
 
 
 def _source_addresses(host: str) -> tuple[str, ...]:

@@ -134,11 +134,15 @@ def signature_cache() -> Change:
         seen: set[str] = set()
 
         def verify(authority: Authority, token: str, now: float) -> Claims:
-            segments = token.split(".")
-            if len(segments) == 3 and segments[2] in seen:
-                return behaviour.verify(authority, str(_signed(authority, Compact.split(token))), now)
+            signature = token.rpartition(".")[2]
+            if signature in seen:
+                try:
+                    parts = Compact.split(token)
+                    token = str(_signed(authority, parts, parts.headers))
+                except ValueError:
+                    raise InvalidToken("it isn't a JWT") from None
             claims = behaviour.verify(authority, token, now)
-            seen.add(segments[-1])
+            seen.add(signature)
             return claims
 
         return replace(behaviour, verify=verify)

@@ -201,8 +201,8 @@ UNDERSTANDING = (
     Deviation(
         "input-solidus-not-understood",
         "CB-MSG-008",
-        "The escape \\/ is taken as it is written.",
-        _misreads(lambda text: b"\\/" in text, lambda text: text.replace(b"\\/", b"\\\\/")),
+        "The escape \\/ is not understood.",
+        _unreadable(lambda text: b"\\/" in text),
     ),
     Deviation(
         "input-type-must-be-first",

@@ -23,7 +23,7 @@ class _WrongKey(ServerProtocol):
         response = super().accept(request)
         if response.status_code == 101:
             del response.headers["Sec-WebSocket-Accept"]
-            response.headers["Sec-WebSocket-Accept"] = "s3pPLMBiTxaQ9kYGzzhZRbK+xOo="
+            response.headers["Sec-WebSocket-Accept"] = "AAAAAAAAAAAAAAAAAAAAAAAAAAA="
         return response
 
 
@@ -48,8 +48,8 @@ class _Reserved(ServerProtocol):
     """Sets a reserved bit that nothing was agreed about."""
 
     def send_frame(self, frame: Frame) -> None:
-        frame.rsv2 = True
-        super().send_frame(frame)
+        data = frame.serialize(mask=False, extensions=self.extensions)
+        self.writes.append(bytes([data[0] | 0x20]) + data[1:])
 
 
 class _NoPong(ServerProtocol):

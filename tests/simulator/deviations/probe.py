@@ -11,6 +11,8 @@ from simulator.compose import Change
 from tests.simulator.memory import HELLO, Body, Client, Memory, auth, tunnel
 
 Look = Callable[[Memory], object]
+Answers = Callable[[Memory], list[Body]]
+Met = Callable[[Memory], list[str]]
 TENANTS = (
     Tenant("a"),
     Tenant("b"),
@@ -63,7 +65,7 @@ def hello(memory: Memory) -> list[Body]:
     return memory.client().send(HELLO)
 
 
-def authenticating(what: bytes | Body) -> Look:
+def authenticating(what: bytes | Body) -> Met:
     """Say what an auth meets."""
 
     def look(memory: Memory) -> list[str]:
@@ -74,12 +76,12 @@ def authenticating(what: bytes | Body) -> Look:
     return look
 
 
-def asking(what: bytes | Body, tenant: str = "a") -> Look:
+def asking(what: bytes | Body, tenant: str = "a") -> Met:
     """Say what a message meets on an authenticated connection."""
     return lambda memory: met(enter(memory, tenant), what)
 
 
-def opening(*names: str, tenant: str = "a") -> Look:
+def opening(*names: str, tenant: str = "a") -> Met:
     """Say what tunnel_infos meet on one connection, one after another."""
 
     def look(memory: Memory) -> list[str]:
@@ -89,6 +91,6 @@ def opening(*names: str, tenant: str = "a") -> Look:
     return look
 
 
-def member(look: Callable[[Memory], list[Body]], name: str) -> Look:
+def member(look: Answers, name: str) -> Look:
     """Say what an answer's member is; `...` where it lacks it."""
     return lambda memory: [body.get(name, ...) for body in look(memory)]

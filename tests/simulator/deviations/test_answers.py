@@ -6,7 +6,18 @@ import json
 
 import pytest
 
-from tests.simulator.deviations.probe import Probe, asking, authenticating, enter, hello, member, met, show
+from tests.simulator.deviations.probe import (
+    Answers,
+    Look,
+    Probe,
+    asking,
+    authenticating,
+    enter,
+    hello,
+    member,
+    met,
+    show,
+)
 from tests.simulator.memory import BEAT, HELLO, NOW, Body, Memory, auth, token, tunnel
 
 FIVE = ["tls", "heartbeat", "tunnel_info", "multi_tenancy", "metrics"]
@@ -21,7 +32,7 @@ def _auth(memory: Memory) -> list[Body]:
     return client.send(auth())
 
 
-def _error(data: bytes | Body = UNKNOWN) -> object:
+def _error(data: bytes | Body = UNKNOWN) -> Answers:
     return lambda memory: enter(memory).send(data)
 
 
@@ -66,7 +77,7 @@ def _direct_auth(memory: Memory) -> list[str]:
     return met(memory.client(), auth())
 
 
-def _of_hello(**members: object) -> object:
+def _of_hello(**members: object) -> Look:
     body = {key: value for key, value in {**HELLO, **members}.items() if value is not ...}
     return lambda memory: met(memory.client(), body)
 

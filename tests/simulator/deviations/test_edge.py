@@ -45,7 +45,9 @@ OLD = {
 async def test_one_old_version_is_spoken_and_no_other(id_: str) -> None:
     async with _deviating(id_) as simulator:
         spoken = {version: await _old(simulator, version) for version in OLD.values()}
-        assert spoken == {version: version is OLD[id_] for version in OLD.values()}
+        # Whoever offers at most TLS 1.1 offers TLS 1.0 as well.
+        expected = {OLD[id_], ssl.TLSVersion.TLSv1_1} if id_ == "tls-1.0-accepted" else {OLD[id_]}
+        assert {version for version, works in spoken.items() if works} == expected
         async with Wire(simulator.address) as wire:
             await wire.greet()
 
@@ -111,7 +113,7 @@ async def test_the_frames_header() -> None:
 
 async def _frames(id_: str) -> list[bytes]:
     """Send a ping, a heartbeat in two fragments with a ping between them, and an end; return the answers."""
-    found = []
+    found: list[bytes] = []
     async with _deviating(id_) as simulator, WebSocket(simulator.address) as wire:
         await wire.open()
         await wire.say(HELLO)

@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import pytest
 
-from tests.simulator.deviations.probe import Look, Probe, authenticating, enter, met, opening, show
+from tests.simulator.deviations.probe import Look, Met, Probe, authenticating, enter, met, opening, show
 from tests.simulator.memory import BEAT, HELLO, Memory, auth, tunnel
 
 _open, _in, _full = "tunnel_response", "auth_response", "tenant_limit_exceeded"
 
 
-def _entering(*tenants: str) -> Look:
+def _entering(*tenants: str) -> Met:
     """Say what each auth meets, each on a new connection that stays."""
 
     def look(memory: Memory) -> list[str]:
-        return [one for tenant in tenants for one in authenticating(auth(tenant))(memory)]  # type: ignore[attr-defined]
+        return [one for tenant in tenants for one in authenticating(auth(tenant))(memory)]
 
     return look
 
@@ -37,7 +37,7 @@ def _refused_first(memory: Memory) -> list[str]:
     return [one for name in "xy" for one in met(client, tunnel(name, "tunnels"))]
 
 
-def _after_end(look: Look, tenant: str = "a") -> Look:
+def _after_end(look: Look) -> Look:
     """End every connection that a look left, and look again."""
 
     def again(memory: Memory) -> object:
@@ -49,7 +49,7 @@ def _after_end(look: Look, tenant: str = "a") -> Look:
     return again
 
 
-def _greeting(number: int) -> Look:
+def _greeting(number: int) -> Met:
     return lambda memory: [one for _ in range(number) for one in met(memory.client(), HELLO)]
 
 
@@ -71,15 +71,16 @@ def _after_a_rest(memory: Memory) -> list[str]:
 
 
 def _beside(memory: Memory) -> list[str]:
+    other = enter(memory, "a")
     _beats(memory)
-    return met(enter(memory, "a"), BEAT)
+    return met(other, BEAT)
 
 
 def _served_after(memory: Memory) -> list[str]:
-    return _entering("elsewhere", "a")(memory)  # type: ignore[return-value]
+    return _entering("elsewhere", "a")(memory)
 
 
-def _dialling(reached: bool) -> Look:
+def _dialling(reached: bool) -> Met:
     def look(memory: Memory) -> list[str]:
         client = enter(memory)
         client.send(tunnel())
@@ -90,7 +91,7 @@ def _dialling(reached: bool) -> Look:
 
 def _after_failure(memory: Memory) -> list[str]:
     _dialling(False)(memory)
-    return _dialling(True)(memory)  # type: ignore[return-value]
+    return _dialling(True)(memory)
 
 
 _SMALL = {"connection_limit": 2}

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import pytest
 
-from tests.simulator.deviations.probe import Probe, asking, authenticating, show
+from tests.simulator.deviations.probe import Look, Probe, asking, authenticating, show
 from tests.simulator.memory import auth, tunnel
 
 
-def _of(tenant: object) -> object:
+def _of(tenant: object) -> Look:
     return authenticating(auth(tenant))
 
 
-def _tunnel(tenant: object) -> object:
+def _tunnel(tenant: object) -> Look:
     return asking(tunnel(tenant_id=tenant))
 
 

@@ -4,18 +4,18 @@ from __future__ import annotations
 
 import pytest
 
-from tests.simulator.deviations.probe import Probe, asking, enter, member, met, show
+from tests.simulator.deviations.probe import Answers, Look, Probe, asking, enter, member, met, show
 from tests.simulator.memory import HELLO, Memory, tunnel
 
 ODD = " Ångström\u212b_ﬁ "
 _served, _refused = ["tunnel_response"], ["invalid_tunnel_info"]
 
 
-def _opened(name: str) -> object:
+def _opened(name: str) -> Answers:
     return lambda memory: enter(memory).send(tunnel(name))
 
 
-def _names(*names: str) -> object:
+def _names(*names: str) -> Look:
     def look(memory: Memory) -> list[object]:
         client = enter(memory)
         return [body.get("tunnel_id", ...) for name in names for body in client.send(tunnel(name))]
@@ -33,7 +33,7 @@ def _before_hello(memory: Memory) -> list[str]:
     return met(memory.client(), tunnel())
 
 
-def _with(**members: object) -> object:
+def _with(**members: object) -> Look:
     return asking(tunnel(**members))  # type: ignore[arg-type]
 
 

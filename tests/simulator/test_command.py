@@ -1,0 +1,151 @@
+"""`cbspec simulate` as a process."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from cbspec.profile import load
+from simulator.deviations import DEVIATIONS
+from simulator.variants import VARIANTS
+from tests.simulator.client import HELLO, PATIENCE, Wire
+
+COMMAND = (sys.executable, "-W", "error", "-m", "cbspec", "simulate")
+
+
+def _run(*options: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    """Run the command to its end."""
+    return subprocess.run(
+        [*COMMAND, *options],
+        capture_output=True,
+        text=True,
+        timeout=PATIENCE * 3,
+        check=False,
+        env={**os.environ, **environment},
+    )
+
+
+@contextmanager
+def _serving(*options: str, **environment: str) -> Iterator[subprocess.Popen[str]]:
+    """Run the command beside the test."""
+    process = subprocess.Popen(
+        [*COMMAND, "--port", "0", *options],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env={**os.environ, **environment},
+    )
+    try:
+        yield process
+    finally:
+        process.kill()
+        process.communicate()
+
+
+def _end(process: subprocess.Popen[str], number: int = signal.SIGTERM) -> tuple[str, str]:
+    """End the process by a signal; return what it still wrote."""
+    process.send_signal(number)
+    rest = process.communicate(timeout=PATIENCE)
+    assert process.returncode == 0
+    return rest
+
+
+def _first_line(process: subprocess.Popen[str]) -> str:
+    assert process.stdout
+    return process.stdout.readline()
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_one_line_of_json_and_a_clean_end(number: int, tmp_path: Path) -> None:
+    path = tmp_path / "profile.toml"
+    with _serving("--json", "--profile-out", str(path)) as process:
+        facts = json.loads(_first_line(process))
+        profile = load(path)
+        assert facts["address"] == str(profile.target.address) == f"{facts['host']}:{facts['port']}"
+        assert facts["profile"] == str(path)
+        assert facts["metrics"] == profile.metrics.url
+        assert facts["conditions"] == {name: str(found.target) for name, found in profile.conditions.items()}
+        assert [tenant["id"] for tenant in facts["tenants"]] == [tenant.id for tenant in profile.tenants]
+        assert Path(facts["ca_file"]).is_file()
+        asyncio.run(_greet(facts["host"], facts["port"]))
+        assert _end(process, number) == ("", "")
+
+
+async def _greet(host: str, port: int) -> None:
+    async with Wire((host, port)) as wire:
+        assert (await wire.ask(HELLO))["type"] == "hello_response"
+
+
+def test_the_text_for_people() -> None:
+    with _serving() as process:
+        assert process.stdout
+        lines: list[str] = []
+        while not lines or not lines[-1].startswith("Ctrl-C"):
+            lines.append(process.stdout.readline())
+            assert lines[-1], lines
+        text = "".join(lines)
+        _end(process)
+    address = re.search(r"127\.0\.0\.1:\d+", text)
+    assert address
+    for said in ("CA file:", "tenant-001: no limits", "tenant-tunnels: 5 tunnels", "openssl s_client -connect"):
+        assert said in text
+    assert f"pytest conformance/ --target={address[0]}" in text
+    assert f"cbspec verify {address[0]}" in text
+    assert re.search(r"valid for a day:\n  eyJ[\w-]+\.[\w-]+\.[\w-]+\n", text)
+
+
+def test_no_token_is_shown_for_a_secret_of_ones_own() -> None:
+    with _serving("--secret-env", "MINE", MINE="a secret that nobody knows") as process:
+        text = "".join(_first_line(process) for _ in range(12))
+        rest = "".join(_end(process))
+    assert "eyJ" not in text + rest
+    assert "a secret that nobody knows" not in text + rest
+
+
+def test_deviations_and_variants_can_be_chosen_and_listed() -> None:
+    listed = _run("--list-deviations").stdout.splitlines()
+    assert [line.split()[0] for line in listed] == list(DEVIATIONS)
+    assert all(DEVIATIONS[line.split()[0]].requirement == line.split()[1] for line in listed)
+    assert [line.split()[0] for line in _run("--list-variants").stdout.splitlines()] == list(VARIANTS)
+    with _serving("--deviation", "hello-version-number", "--variant", "slow", "--json") as process:
+        json.loads(_first_line(process))
+        _end(process)
+
+
+def _config(folder: Path, text: str) -> str:
+    path = folder / "relay.toml"
+    path.write_text(text, encoding="utf-8")
+    return str(path)
+
+
+def test_what_is_wrong_is_one_clear_line_each(tmp_path: Path) -> None:
+    with socket.socket() as held:
+        held.bind(("127.0.0.1", 0))
+        held.listen()
+        port = str(held.getsockname()[1])
+        rows = {
+            ("--port", port): f"can't listen on 127.0.0.1:{port}: address already in use (port 0 takes a free one)",
+            ("--deviation", "hello-versoin-missing"): "did you mean hello-version-missing",
+            ("--variant", "zzz"): "no such variant; --list-variants lists them",
+            ("--secret-env", "NOT_THERE"): "the environment variable NOT_THERE is not set or empty",
+            ("--host", "0.0.0.0"): "or say development = true (--development)",  # noqa: S104 - refused
+            ("--config", str(tmp_path / "none.toml")): "can't be read: No such file or directory",
+            ("--config", _config(tmp_path, "[tls]\nchain = 'none.pem'")): "none.pem: no such file or directory",
+        }
+        for options, said in rows.items():
+            found = _run("--port", "0", *options)
+            assert (found.returncode, found.stdout) == (2, "")
+            assert found.stderr.startswith("cbspec simulate: ")
+            assert said in found.stderr
+            assert len(found.stderr.splitlines()) == 1

@@ -1,0 +1,136 @@
+"""The configuration file: what it gives, and what is said of each mistake."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from cbspec.target import Rate, Tenant
+from simulator import Config, ConfigError, load_config
+from simulator.config import Certificate, Limits, Listen, MetricsRules, RelayRules, TokenRules
+
+WHOLE = """
+development = true
+
+[listen]
+host = "0.0.0.0"
+port = 0
+
+[tls]
+chain = "chain.pem"
+key = "/etc/key.pem"
+
+[tokens]
+secret_env = "RELAY_SECRET"
+leeway = 5
+issuer = "me"
+audience = "you"
+
+[[tenants]]
+id = "one"
+tunnel_limit = 2
+rate = { per_second = 10, burst = 5, scope = "subject" }
+allowed_addresses = ["192.0.2.0/24", "::1"]
+
+[[tenants]]
+id = "two"
+active = false
+
+[relay]
+connection_limit = 7
+buffer_pool = 8
+features = ["tls"]
+draining = true
+probe = true
+probe_timeout = 0.5
+
+[limits]
+max_message = 1000
+max_depth = 4
+handshake_timeout = 1
+idle_timeout = 2.5
+
+[metrics]
+enabled = true
+port = 0
+"""
+
+
+def _file(folder: Path, text: str) -> Path:
+    path = folder / "relay.toml"
+    path.write_text(text, encoding="utf-8")
+    return path
+
+
+def test_every_key(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("RELAY_SECRET", "a secret that is long enough")
+    assert load_config(_file(tmp_path, WHOLE)) == Config(
+        listen=Listen("0.0.0.0", 0),  # noqa: S104 - nobody listens
+        certificate=Certificate(tmp_path / "chain.pem", Path("/etc/key.pem")),
+        tokens=TokenRules("a secret that is long enough", None, 5, "me", "you"),
+        tenants=(
+            Tenant("one", True, 2, None, Rate(10.0, 5, "subject"), ("192.0.2.0/24", "::1")),
+            Tenant("two", active=False),
+        ),
+        relay=RelayRules(7, 8, ("tls",), True, True, 0.5),
+        limits=Limits(1000, 4, 1, 2.5),
+        metrics=MetricsRules(True, 0),
+        development=True,
+    )
+
+
+def test_an_empty_file_is_the_default(tmp_path: Path) -> None:
+    assert load_config(_file(tmp_path, "")) == Config()
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("[listn]\nport = 1", "listn: unknown key; did you mean listen?"),
+        ("prot = 1", "prot: unknown key; known are listen, tls, tokens, relay, limits, metrics, tenants, development"),
+        ("port = 1", "port: unknown key; did you mean [listen] port?"),
+        ("[listen]\nprot = 1", "listen.prot: unknown key; did you mean port?"),
+        ("[relay]\nmax_depth = 1", "relay.max_depth: unknown key; did you mean [limits] max_depth?"),
+        ("[listen]\nport = 65536", "listen.port: must be a port from 0 to 65535, not 65536"),
+        ("[listen]\nport = true", "listen.port: must be a port from 0 to 65535, not a boolean"),
+        ('[listen]\nhost = ""', "listen.host: must be a string that is not empty, not a string"),
+        ("listen = 1", "listen: must be a table, not a number"),
+        ('development = "yes"', "development: must be true or false, not a string"),
+        ('[tls]\nkey = "x"', "tls: lacks the key chain, the certificate's PEM file"),
+        ('[tokens]\nsecret_env = "NO_SUCH"', "tokens.secret_env: the environment variable NO_SUCH is not set or empty"),
+        ('[tokens]\nkey_file = "none.pem"', "tokens.key_file: No such file or directory"),
+        ('[tokens]\nsecret = "x"\nkey_file = "y"', "tokens: secret and key_file exclude each other; keep one"),
+        ("[tokens]\nleeway = -1", "tokens.leeway: must be a number of seconds, 0 or more, not -1"),
+        ("[limits]\nidle_timeout = inf", "limits.idle_timeout: must be a number of seconds, more than 0, not a number"),
+        ("[limits]\nmax_message = 0", "limits.max_message: must be a whole number, 1 or more, not 0"),
+        ("[relay]\nfeatures = [1]", "relay.features: must be an array of strings, not an array"),
+        ("[[tenants]]\nactive = true", "tenants[0]: lacks id"),
+        ('[[tenants]]\nid = "x"\ntunel_limit = 1', "tenants[0].tunel_limit: unknown key; did you mean tunnel_limit?"),
+        ("x = ", "is not TOML"),
+    ],
+)
+def test_a_mistake_is_named_with_the_way_out(tmp_path: Path, text: str, said: str) -> None:
+    path = _file(tmp_path, text)
+    with pytest.raises(ConfigError) as caught:
+        load_config(path)
+    assert f"{path}: {said}" in str(caught.value)
+
+
+def test_every_mistake_is_named_at_once(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError) as caught:
+        load_config(_file(tmp_path, "[listen]\nport = -1\n[metrics]\nport = -1\nenabled = 1"))
+    assert len(str(caught.value).splitlines()) == 3
+
+
+def test_files_that_cannot_be_read(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"can't be read: No such file"):
+        load_config(tmp_path / "none.toml")
+    (tmp_path / "bytes.toml").write_bytes(b"\xff")
+    with pytest.raises(ConfigError, match="is not UTF-8, at byte 0"):
+        load_config(tmp_path / "bytes.toml")
+
+
+def test_a_secret_is_in_no_repr(tmp_path: Path) -> None:
+    config = load_config(_file(tmp_path, '[tokens]\nsecret = "very-secret-indeed"'))
+    assert "very-secret-indeed" not in repr(config)
