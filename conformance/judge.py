@@ -13,9 +13,26 @@ from conformance.errors import Broken, Inconclusive
 from conformance.exchange import SUCCESS, Exchange, Silence
 from conformance.transcript import Message
 
+OUT_OF_ROOM = frozenset(
+    {
+        ErrorCode.RATE_LIMIT_EXCEEDED,
+        ErrorCode.CONNECTION_LIMIT_REACHED,
+        ErrorCode.SERVER_UNAVAILABLE,
+        ErrorCode.TENANT_LIMIT_EXCEEDED,
+        ErrorCode.BUFFER_POOL_EXHAUSTED,
+    }
+)
+"""Codes by which a relay says that it could serve the request at another time: no answer to what a case asks."""
 
-def accepted(exchange: Exchange) -> Message:
-    """Return the success answer that the request's type asks for (with status "ok", where it has one)."""
+
+def accepted(exchange: Exchange, *against: ErrorCode | str) -> Message:
+    """Return the success answer that the request's type asks for (with status "ok", where it has one).
+
+    A refusal for want of room says nothing about the case, so that it is inconclusive, unless the code is one of
+    `against`: then the case is about just that, and the refusal counts against the relay.
+    """
+    if (code := error_code(exchange)) in OUT_OF_ROOM and code not in against:
+        raise Inconclusive(f"the relay answers {code} to a valid request: it has no room (see the case of that code)")
     wanted = SUCCESS[exchange.request.type if exchange.request else ""]
     expected = f'{named(wanted)} with status "ok"' if wanted in _WITH_STATUS else named(wanted)
     answer = _answer(exchange, expected)

@@ -158,9 +158,7 @@ def _greeted(target: Target, facts: Facts, exchange: Exchange) -> Facts:
     except Inconclusive as error:
         return replace(facts, hello=str(error))
     except Broken as broken:
-        code = judge.error_code(exchange)
-        if code not in ("connection_limit_reached", "server_unavailable"):
-            target.breach(Breach("CB-HEL-001", broken.expected, broken.seen), exchange)
+        target.breach(Breach("CB-HEL-001", broken.expected, broken.seen), exchange)
         return replace(facts, hello=f"expected {broken.expected}; seen: {broken.seen}")
     features = answer.member("features")
     listed = features if isinstance(features, list) else []

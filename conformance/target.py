@@ -299,9 +299,15 @@ class Target:
     def count_tunnel(self, tenant_id: str) -> None:
         """Count a tunnel that the case is about to open, so that no limit is met by accident."""
         self._tunnels[tenant_id] += 1
-        limit = next((tenant.tunnel_limit for tenant in self.profile.tenants if tenant.id == tenant_id), None)
+        tenant = self.profile.tenant(tenant_id)
+        limit = tenant.tunnel_limit if tenant else None
         if limit is not None and self._tunnels[tenant_id] > limit:
             raise NotExercised(f"tenants.tunnel_limit of {tenant_id} leaves no room for {self._tunnels[tenant_id]}")
+
+    def tunnel_room(self, most: int) -> int:
+        """Return how many tunnels a session of the main tenant may hold, up to `most`, within what is declared."""
+        limits = [limit for limit in (self.tenant.tunnel_limit, self.profile.relay.buffer_pool) if limit is not None]
+        return max(1, min([most, *limits]))
 
     # ------------------------------------------------------------------ judging on the way
 

@@ -25,7 +25,7 @@ def fill_tunnels(relay: Target, session: Session, count: int) -> None:
         if number == 0:
             relay.open_tunnel(session)
         else:
-            judge.accepted(session.ask(relay.tunnel_info(session.tenant)))
+            judge.accepted(session.ask(relay.tunnel_info(session.tenant)), "tenant_limit_exceeded")
 
 
 def served_tunnels(relay: Target, tenant: Tenant, count: int) -> None:
@@ -33,7 +33,7 @@ def served_tunnels(relay: Target, tenant: Tenant, count: int) -> None:
     session = relay.authenticated(tenant)
     try:
         for _ in range(count):
-            judge.accepted(session.ask(relay.tunnel_info(tenant.id)))
+            judge.accepted(session.ask(relay.tunnel_info(tenant.id)), "tenant_limit_exceeded")
     finally:
         relay.close_session(session)
 
@@ -44,9 +44,9 @@ def served_connections(relay: Target, tenant: Tenant, count: int) -> None:
     try:
         for _ in range(count):
             sessions.append(relay.greeted())
-            judge.accepted(relay.authenticate(sessions[-1], tenant))
+            judge.accepted(relay.authenticate(sessions[-1], tenant), "tenant_limit_exceeded")
         for session in sessions:
-            judge.accepted(session.heartbeat())
+            judge.accepted(session.heartbeat(), "tenant_limit_exceeded")
     finally:
         for session in sessions:
             session.close()
@@ -57,7 +57,7 @@ def fill_connections(relay: Target, tenant: Tenant, count: int) -> list[Session]
     sessions = [relay.authenticated(tenant)]
     for _ in range(count - 1):
         session = relay.greeted()
-        judge.accepted(relay.authenticate(session, tenant))
+        judge.accepted(relay.authenticate(session, tenant), "tenant_limit_exceeded")
         sessions.append(session)
     return sessions
 

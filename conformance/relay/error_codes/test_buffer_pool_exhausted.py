@@ -60,7 +60,7 @@ def _fill(relay: Target, at: Endpoint | None, size: int) -> Session:
     session = relay.authenticated(at=at)
     try:
         for _ in range(size):
-            judge.accepted(session.ask(relay.tunnel_info(tenant.id)))
+            judge.accepted(session.ask(relay.tunnel_info(tenant.id)), "buffer_pool_exhausted")
     except Exception:
         session.close()
         raise

@@ -23,7 +23,7 @@ def test_all_connections_of_the_limit(relay: Target) -> None:
     """As many connections as the relay's limit say hello, and each is then served."""
     with _limited(relay) as (at, limit):
         for session in _fill(relay, at, limit):
-            judge.accepted(relay.authenticate(session, relay.tenant))
+            judge.accepted(relay.authenticate(session, relay.tenant), "connection_limit_reached")
 
 
 @alone
@@ -114,7 +114,7 @@ def _room(relay: Target, at: Endpoint | None, limit: int) -> None:
 
 def _greet(relay: Target, at: Endpoint | None) -> Session:
     session = _connect(relay, at)
-    judge.accepted(session.hello())
+    judge.accepted(session.hello(), "connection_limit_reached")
     return session
 
 

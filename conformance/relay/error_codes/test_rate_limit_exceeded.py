@@ -50,7 +50,7 @@ def test_recovers(relay: Target) -> None:
         _draw(relay, session, rate)
     time.sleep(_pause(rate))
     session = _fresh(relay, tenant, rate) if session.ended else session
-    judge.accepted(session.heartbeat())
+    judge.accepted(session.heartbeat(), "rate_limit_exceeded")
 
 
 @last
@@ -69,7 +69,7 @@ def test_limit_is_the_tenants_own(relay: Target) -> None:
     with relay.control("rate_limit_exceeded above the rate"):
         _draw(relay, _fresh(relay, tenant, rate), rate)
     for _ in range(3):
-        judge.accepted(theirs.heartbeat())
+        judge.accepted(theirs.heartbeat(), "rate_limit_exceeded")
 
 
 def _rated(relay: Target) -> tuple[Tenant, Rate]:

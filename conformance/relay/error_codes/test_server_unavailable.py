@@ -79,7 +79,7 @@ def _served(relay: Target) -> None:
     exchanges = list(_steps(relay, None))
     if not exchanges:
         raise Broken("a relay that serves again", "no TLS connection")
-    judge.accepted(exchanges[-1])
+    judge.accepted(exchanges[-1], "server_unavailable")
 
 
 def _steps(relay: Target, at: Endpoint | None) -> Iterator[Exchange]:

@@ -52,7 +52,7 @@ def test_refused_tunnels_do_not_count(relay: Target) -> None:
     if session.ended:
         session = relay.authenticated(tenant)
     for _ in range(limit):
-        judge.accepted(session.ask(relay.tunnel_info(tenant.id)))
+        judge.accepted(session.ask(relay.tunnel_info(tenant.id)), "tenant_limit_exceeded")
 
 
 @requirement("CB-LIM-004")
@@ -99,7 +99,7 @@ def test_tunnels_end_with_their_connection(relay: Target) -> None:
 
     def use() -> int:
         session = relay.greeted()
-        judge.accepted(relay.authenticate(session, tenant))
+        judge.accepted(relay.authenticate(session, tenant), "tenant_limit_exceeded")
         return tunnels_had(relay, session, limit)
 
     relay.use(tenant)
@@ -135,8 +135,8 @@ def test_connection_limit_is_the_tenants_own(relay: Target) -> None:
     with relay.control(f"{limit} connections"):
         fill_connections(relay, tenant, limit)
     session = relay.greeted()
-    judge.accepted(relay.authenticate(session, other))
-    judge.accepted(session.ask(relay.tunnel_info(other.id)))
+    judge.accepted(relay.authenticate(session, other), "tenant_limit_exceeded")
+    judge.accepted(session.ask(relay.tunnel_info(other.id)), "tenant_limit_exceeded")
 
 
 @requirement("CB-LIM-014")
