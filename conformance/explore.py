@@ -13,38 +13,32 @@ from typing import Any
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis.strategies import SearchStrategy
 
-from conformance.errors import Broken
+from conformance.errors import Broken, Inconclusive, NotExercised, RateLimited
 
 SHRINKING = 10.0
 """Seconds that a failing case may spend on finding a smaller example."""
 
+ENOUGH = 10.0
+"""Seconds after which a property on a slow relay has been tried enough, once FEWEST examples were."""
+
+FEWEST = 5
+
+Check = Callable[[Any], None]
+Clock = Callable[[], float]
+
 
 def explore(
-    check: Callable[[Any], None],
-    values: SearchStrategy[Any],
-    examples: int,
-    clock: Callable[[], float] = time.monotonic,
+    check: Check, values: SearchStrategy[Any], examples: int, clock: Clock = time.monotonic, enough: float = ENOUGH
 ) -> None:
     """Call `check` with `examples` values; raise what it raised for the smallest one that failed.
 
-    The same values come in every run: a verdict must not depend on chance.
+    The same values come in every run: a verdict must not depend on chance. What isn't a failure (nothing can be said,
+    the relay's rate limit struck) ends the exploration at once. `clock` gives seconds.
     """
-    failures: dict[str, Exception] = {}
-    stopped: float | None = None
+    attempts = _Attempts(check, clock, enough)
 
     def attempt(value: Any) -> None:  # noqa: ANN401 - whatever the strategy gives
-        nonlocal stopped
-        known = failures.get(repr(value))
-        if known is not None:
-            raise known
-        if stopped is not None and clock() > stopped:
-            return
-        try:
-            check(value)
-        except Exception as error:
-            stopped = stopped or clock() + SHRINKING
-            failures[repr(value)] = error
-            raise
+        attempts.make(value)
 
     run = settings(
         max_examples=examples,
@@ -60,3 +54,40 @@ def explore(
         run()
     except Broken as broken:
         raise broken from None
+    if attempts.interrupted is not None:
+        raise attempts.interrupted
+
+
+class _Attempts:
+    """The attempts of one exploration: what failed, and whether to go on."""
+
+    def __init__(self, check: Check, clock: Clock, enough: float) -> None:
+        self.interrupted: Exception | None = None
+        self._check = check
+        self._clock = clock
+        self._failures: dict[str, Broken] = {}
+        self._made = 0
+        self._enough = clock() + enough
+        self._stop: float | None = None
+
+    def make(self, value: Any) -> None:  # noqa: ANN401 - whatever the strategy gives
+        """Try one value, unless time is up; a value that failed once fails again without being tried."""
+        known = self._failures.get(repr(value))
+        if known is not None:
+            raise known
+        if self.interrupted is not None or self._is_over():
+            return
+        self._made += 1
+        try:
+            self._check(value)
+        except Broken as broken:
+            self._stop = self._stop or self._clock() + SHRINKING
+            self._failures[repr(value)] = broken
+            raise
+        except (Inconclusive, NotExercised, RateLimited) as error:
+            self.interrupted = error
+
+    def _is_over(self) -> bool:
+        if self._stop is not None:
+            return self._clock() > self._stop
+        return self._made >= FEWEST and self._clock() > self._enough
