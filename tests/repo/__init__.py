@@ -1,0 +1,1 @@
+"""Rules about the repository, and the documents that are generated from it."""

@@ -1,0 +1,50 @@
+"""What is generated in docs/ is what the packages say now."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+from cbspec.requirements import REQUIREMENTS
+from simulator import DEVIATIONS, VARIANTS
+from tests.repo.documents import DOCUMENTS, table
+from tests.repo.tree import ROOT, text, tracked
+
+DOCS = ROOT / "docs"
+PROSE = [path for path in tracked() if path.suffix == ".md" and DOCS not in path.parents]
+
+
+@pytest.mark.parametrize("file", DOCUMENTS)
+def test_a_document_says_what_its_source_says(file: str) -> None:
+    path = DOCS / file
+    assert path.exists(), f"docs/{file} is missing: run make docs"
+    assert text(path) == DOCUMENTS[file](), f"docs/{file} is out of date: run make docs"
+
+
+def test_docs_holds_nothing_else() -> None:
+    assert {path.name for path in DOCS.iterdir()} == set(DOCUMENTS)
+
+
+def test_every_requirement_deviation_and_variant_is_in_its_document() -> None:
+    headings = re.findall(r"^### (CB-\S+)", text(DOCS / "requirements.md"), re.MULTILINE)
+    assert headings == list(REQUIREMENTS)
+    rows = re.findall(r"^\| `(\S+)` \|", text(DOCS / "deviations.md"), re.MULTILINE)
+    assert sorted(rows) == sorted([*DEVIATIONS, *VARIANTS])
+
+
+@pytest.mark.parametrize("path", [*PROSE, *sorted(DOCS.glob("*.md"))], ids=lambda path: path.name)
+def test_every_id_that_is_named_exists(path: Path) -> None:
+    named = re.findall(r"CB-[A-Z]{3}-\d+", text(path))
+    assert [id_ for id_ in named if id_ not in REQUIREMENTS] == []
+
+
+@pytest.mark.parametrize("path", [*PROSE, *sorted(DOCS.glob("*.md"))], ids=lambda path: path.name)
+def test_every_link_leads_to_a_file(path: Path) -> None:
+    links = re.findall(r"\]\(([^)#]+)", text(path))
+    assert [link for link in links if "://" not in link and not (path.parent / link).exists()] == []
+
+
+def test_a_table_s_cells_stay_cells() -> None:
+    assert table(("a", "b"), [("x|y", "1\n2")]) == "| a | b |\n| --- | --- |\n| x\\|y | 1 2 |"
