@@ -13,10 +13,10 @@ import ssl
 import time
 import uuid
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
-from cbspec.forgery import Forgery
+from cbspec.forgery import MISSING, Forgery, by_requirement
 from cbspec.issuer import Issuer, ProfileLacks
 from cbspec.profile import Endpoint, Profile, Tenant
 from cbspec.requirements import Level, find
@@ -28,6 +28,7 @@ from conformance.exchange import Exchange
 from conformance.facts import Facts
 from conformance.findings import Finding, Outcome
 from conformance.invariants import Breach, check
+from conformance.kinds import each
 from conformance.locks import Locks
 from conformance.pace import Pacer
 from conformance.render import render
@@ -232,6 +233,38 @@ class Target:
             return self.issuer.forged(forgery, self.tenant.id, second.id if second else "", valid)
         except ProfileLacks as lacks:
             raise NotExercised(str(lacks)) from None
+
+    def show_forged(self, forgery: Forgery, valid: str) -> Exchange:
+        """Show a bad token made of `valid` after hello, and a tunnel_info behind it where the connection is open."""
+        return self.show(self.forged(forgery, valid), forgery.sentence)
+
+    def show(self, token: object, why: str) -> Exchange:
+        """Show a token that is to be refused, on a new connection; a tunnel that is opened behind it is a breach."""
+        session = self.greeted()
+        request = {"type": "auth"} if token is MISSING else {"type": "auth", "token": token}
+        exchange = session.ask(request, invalid=why)
+        if any(answer.type == "error" for answer in exchange.answers) and not session.ended:
+            after = session.ask(self.tunnel_info())
+            if any(judge.is_success(answer) for answer in after.answers):
+                seen = f"{judge.describe(after.answers[0])}, after the token was refused"
+                self.breach(Breach("CB-AUT-016", "no tunnel after a refused auth", seen), after)
+        session.close()
+        return exchange
+
+    def each_forgery(self, identifier: str, check: Callable[[Forgery], None]) -> None:
+        """Call `check` with every forgery of a requirement that can be made; what can't be is named where none can."""
+        lacks: NotExercised | None = None
+        possible: dict[str, Forgery] = {}
+        for forgery in by_requirement(identifier):
+            try:
+                self.forged(forgery, self.token(self.tenant))
+            except NotExercised as error:
+                lacks = lacks or error
+            else:
+                possible[forgery.name] = forgery
+        if not possible and lacks is not None:
+            raise lacks
+        each(possible, check)
 
     def spoiled_token(self, tenant: Tenant) -> str:
         """Return a token whose signature is not right."""

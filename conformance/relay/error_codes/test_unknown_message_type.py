@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-import pytest
-
 from conformance import judge
+from conformance.kinds import each
 from conformance.marks import requirement
+from conformance.sessions import Sessions
 from conformance.target import Target
 
 _UNKNOWN = ["cbspec_unknown", "tunnel", "tunnel_infos", "ping", "", "hello_request", "x" * 300, "héartbeat"]
@@ -28,10 +28,9 @@ _RELAYS_OWN: dict[str, dict[str, Any]] = {
 
 
 @requirement("CB-UNK-001")
-@pytest.mark.parametrize("name", _UNKNOWN, ids=[name[:20] or "empty" for name in _UNKNOWN])
-def test_unknown_type(relay: Target, name: str) -> None:
-    """After auth, where a heartbeat was answered, an object of a type that the page doesn't know is sent."""
-    _refused(relay, {"type": name})
+def test_unknown_type(relay: Target) -> None:
+    """After auth, where a tunnel was accepted, an object of a type that the page doesn't know is sent."""
+    _refused(relay, {name[:20] or "empty": {"type": name} for name in _UNKNOWN})
 
 
 @requirement("CB-UNK-001")
@@ -41,21 +40,22 @@ def test_unknown_type_before_auth(relay: Target) -> None:
 
 
 @requirement("CB-UNK-002")
-@pytest.mark.parametrize("members", list(_NO_TYPE.values()), ids=list(_NO_TYPE))
-def test_no_type(relay: Target, members: dict[str, Any]) -> None:
-    """After auth, where a heartbeat was answered, an object without a type, or with one that is no string, is sent."""
-    _refused(relay, members)
+def test_no_type(relay: Target) -> None:
+    """After auth, where a tunnel was accepted, an object without a type, or with one that is no string, is sent."""
+    _refused(relay, _NO_TYPE)
 
 
 @requirement("CB-UNK-003")
-@pytest.mark.parametrize("name", list(_RELAYS_OWN))
-def test_relays_own_types(relay: Target, name: str) -> None:
-    """After auth, where a heartbeat was answered, a message is sent that only relays send."""
-    _refused(relay, {"type": name, **_RELAYS_OWN[name]})
+def test_relays_own_types(relay: Target) -> None:
+    """After auth, where a tunnel was accepted, a message is sent that only relays send."""
+    _refused(relay, {name: {"type": name, **members} for name, members in _RELAYS_OWN.items()})
 
 
-def _refused(relay: Target, message: dict[str, Any]) -> None:
-    session = relay.authenticated()
-    with relay.control("a heartbeat"):
-        judge.accepted(session.heartbeat())
-    judge.refused_with(session.ask(message, invalid="of no type that a client may send"), "unknown_message_type")
+def _refused(relay: Target, messages: dict[str, dict[str, Any]]) -> None:
+    sessions = Sessions(relay)
+
+    def check(message: dict[str, Any]) -> None:
+        exchange = sessions.next().ask(message, invalid="of no type that a client may send")
+        judge.refused_with(exchange, "unknown_message_type")
+
+    each(messages, check)
