@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import socket
-from dataclasses import fields, replace
+from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -84,7 +84,7 @@ def _condition(name: str, simulator: Simulator) -> Condition:
     known: dict[str, Any] = {"target": simulator.endpoint}
     if name in ("buffer_pool", "connection_limit"):
         known["limit"] = _LIMIT
-    if name == "transfer_failed" and any(item.name == "dialled" for item in fields(Condition)):
+    if name == "transfer_failed":
         known["dialled"] = True
     return Condition(**known)
 
