@@ -77,7 +77,7 @@ class Suite:
         self._deadline = time.monotonic() + options.max_time if options.max_time is not None else None
         self._findings: list[Finding] = []
         self._kit_errors: list[str] = []
-        self._selected: set[str] = set()
+        self._selected: list[str] = []
         self._outcomes = Outcomes()
         self._stack = ExitStack()
 
@@ -151,7 +151,7 @@ class Suite:
 
     def pytest_collection_finish(self, session: pytest.Session) -> None:
         """Take note of what will run, after -k and every other selector had their say."""
-        self._selected |= {requirement_of(item) for item in session.items}
+        self._selected = [requirement_of(item) for item in session.items]
 
     @pytest.hookimpl(trylast=True)
     def pytest_keyboard_interrupt(self, excinfo: pytest.ExceptionInfo[BaseException]) -> None:
@@ -237,7 +237,6 @@ class Suite:
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         """Gather the findings of a finished case, in the controller, from whichever process ran it."""
-        self._selected |= {str(value) for name, value in report.user_properties if name == "requirement"}
         if report.when == "teardown":
             self._findings += findings_of(report)
         self._kit_errors += kit_errors_of(report) if report.when != "teardown" else []

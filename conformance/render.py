@@ -15,9 +15,10 @@ _JWT = re.compile(r"eyJ[\w-]{5,}\.[\w-]*\.?[\w-]*")
 
 
 def render(transcript: Transcript, exchanges: Iterable[Exchange]) -> str:
-    """Return the connections of `exchanges` as they went, up to the last of them; all of them where none is named."""
+    """Return the connections of `exchanges` as they went; the last connection where none is named."""
     numbers = {message.connection for exchange in exchanges for message in _messages(exchange)}
-    records = [record for record in transcript.records if not numbers or record.connection in numbers]
+    numbers = numbers or {max((record.connection for record in transcript.records), default=0)}
+    records = [record for record in transcript.records if record.connection in numbers]
     lines = [line for record in records if (line := _line(record))]
     if len(lines) > _MOST:
         lines = [*lines[:4], f"      … {len(lines) - _MOST} lines left out", *lines[4 - _MOST :]]

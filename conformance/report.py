@@ -140,17 +140,27 @@ def _conclusion(run: Run, line: Write) -> None:
         ", WebSocket too" if run.facts.websocket and run.facts.transport == "tcp" else ""
     )
     where = f"{run.profile.target.address} ({transports})"
-    spoiled = [v for v in run.verdicts if spoils(v, fail_on_should=run.fail_on_should, require_all=run.require_all)]
     unselected = [v for v in run.verdicts if v.outcome is None and not v.requirement.untestable]
     if run.green:
         line(f"{where} passed: no MUST failed, and none was left without a verdict for want of an answer.", green=True)
     else:
-        ids = ", ".join(verdict.requirement.id for verdict in spoiled) or "nothing was judged"
-        line(f"{where} did not pass: {ids}", red=True, bold=True)
+        line(f"{where} did not pass: {_why_not(run)}", red=True, bold=True)
     for reason in dict.fromkeys(filter(None, (run.facts.tls, run.facts.hello, run.facts.auth, run.facts.tunnel))):
         _wrapped(f"What kept cases from a verdict: {reason}.", "", line)
     if unselected:
         line(f"A partial run: {len(unselected)} requirements were not selected, so this is no verdict on the whole.")
+
+
+def _why_not(run: Run) -> str:
+    spoiled = [v for v in run.verdicts if spoils(v, fail_on_should=run.fail_on_should, require_all=run.require_all)]
+    broken = [v.requirement.id for v in spoiled if v.outcome in (Outcome.FAILED, Outcome.WARNED)]
+    unclear = [v.requirement.id for v in spoiled if v.requirement.id not in broken]
+    parts = [", ".join(broken)] if broken else []
+    if unclear:
+        parts.append(
+            f"without a verdict: {', '.join(unclear[:6])}{f' and {len(unclear) - 6} more' if unclear[6:] else ''}"
+        )
+    return "; ".join(parts) or "nothing was judged"
 
 
 def _wrapped(text: str, indent: str, line: Write) -> None:

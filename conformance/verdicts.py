@@ -7,6 +7,7 @@ lacks or the relay doesn't offer spoils nothing; one that was left out for want 
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
@@ -15,6 +16,7 @@ from conformance.findings import Finding, Outcome
 
 TIME_UP = "the time given by --max-time was up"
 CUT_SHORT = "the run ended before its cases did"
+_UNFINISHED = (TIME_UP, CUT_SHORT)
 
 _WORST_FIRST = (Outcome.FAILED, Outcome.WARNED, Outcome.INCONCLUSIVE, Outcome.PASSED, Outcome.NOT_EXERCISED)
 
@@ -38,24 +40,23 @@ def judge_run(
 ) -> list[Verdict]:
     """Return the verdict on every requirement, in the catalogue's order.
 
-    `selected` are the ids that some case of the run carries.
+    `selected` holds the id of each case of the run, as often as there are cases.
     """
     by_id: dict[str, list[Finding]] = {}
     for finding in findings:
         by_id.setdefault(finding.requirement, []).append(finding)
-    chosen = set(selected)
-    return [_verdict(row, tuple(by_id.get(row.id, ())), row.id in chosen) for row in requirements.values()]
+    cases = Counter(selected)
+    return [_verdict(row, by_id.get(row.id, []), cases[row.id]) for row in requirements.values()]
 
 
-def _verdict(requirement: Requirement, findings: tuple[Finding, ...], selected: bool) -> Verdict:
+def _verdict(requirement: Requirement, findings: list[Finding], cases: int) -> Verdict:
+    if len(findings) < cases:
+        findings = [*findings, Finding(requirement.id, Outcome.NOT_EXERCISED, reason=CUT_SHORT)]
     outcomes = {finding.outcome for finding in findings}
-    if any(finding.outcome is Outcome.NOT_EXERCISED and finding.reason == TIME_UP for finding in findings):
+    if any(finding.reason in _UNFINISHED for finding in findings):
         outcomes.discard(Outcome.PASSED)  # a case that had no time might have failed
     outcome = next((outcome for outcome in _WORST_FIRST if outcome in outcomes), None)
-    if outcome is None and selected:
-        outcome = Outcome.NOT_EXERCISED
-        findings = (Finding(requirement.id, outcome, reason=CUT_SHORT),)
-    return Verdict(requirement, outcome, findings)
+    return Verdict(requirement, outcome, tuple(findings))
 
 
 def spoils(verdict: Verdict, *, fail_on_should: bool = False, require_all: bool = False) -> bool:
@@ -70,7 +71,7 @@ def spoils(verdict: Verdict, *, fail_on_should: bool = False, require_all: bool 
     if outcome is Outcome.INCONCLUSIVE:
         return True
     if outcome is Outcome.NOT_EXERCISED:
-        return require_all or any(finding.reason in (TIME_UP, CUT_SHORT) for finding in verdict.findings)
+        return require_all or any(finding.reason in _UNFINISHED for finding in verdict.findings)
     return False
 
 

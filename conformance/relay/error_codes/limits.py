@@ -40,11 +40,11 @@ def served_tunnels(relay: Target, tenant: Tenant, count: int) -> None:
 
 def served_connections(relay: Target, tenant: Tenant, count: int) -> None:
     """See that `count` connections of a tenant are served side by side, and close them. Raises Broken if not."""
-    sessions = []
+    sessions: list[Session] = []
     try:
         for _ in range(count):
             sessions.append(relay.greeted())
-            judge.accepted(relay.authenticate(sessions[-1], tenant), "tenant_limit_exceeded")
+            _occupy(relay, sessions[-1], tenant)
         for session in sessions:
             judge.accepted(session.heartbeat(), "tenant_limit_exceeded")
     finally:
@@ -53,13 +53,22 @@ def served_connections(relay: Target, tenant: Tenant, count: int) -> None:
 
 
 def fill_connections(relay: Target, tenant: Tenant, count: int) -> list[Session]:
-    """Authenticate `count` connections of a tenant side by side. Raises Broken at the first that isn't accepted."""
+    """Have `count` connections of a tenant served side by side. Raises Broken at the first that isn't.
+
+    Each opens a tunnel: the page doesn't say at which step a connection counts.
+    """
     sessions = [relay.authenticated(tenant)]
+    relay.open_tunnel(sessions[0])
     for _ in range(count - 1):
-        session = relay.greeted()
-        judge.accepted(relay.authenticate(session, tenant), "tenant_limit_exceeded")
-        sessions.append(session)
+        sessions.append(relay.greeted())
+        _occupy(relay, sessions[-1], tenant)
     return sessions
+
+
+def _occupy(relay: Target, session: Session, tenant: Tenant) -> None:
+    judge.accepted(relay.authenticate(session, tenant), "tenant_limit_exceeded")
+    if tenant.tunnel_limit is None:
+        judge.accepted(session.ask(relay.tunnel_info(tenant.id)), "tenant_limit_exceeded")
 
 
 def come_back(use: Callable[[], int], what: str) -> None:

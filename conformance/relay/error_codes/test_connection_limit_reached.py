@@ -22,7 +22,8 @@ from conformance.wire import HandshakeFailure, Unreachable
 def test_all_connections_of_the_limit(relay: Target) -> None:
     """As many connections as the relay's limit say hello, and each is then served."""
     with _limited(relay) as (at, limit):
-        for session in _fill(relay, at, limit):
+        soon(lambda: _room(relay, at, limit))
+        for session in [_greet(relay, at) for _ in range(limit)]:
             judge.accepted(relay.authenticate(session, relay.tenant), "connection_limit_reached")
 
 
@@ -85,9 +86,17 @@ def _limited(relay: Target) -> Iterator[tuple[Endpoint | None, int]]:
 
 
 def _fill(relay: Target, at: Endpoint | None, limit: int) -> list[Session]:
-    """Say hello on as many connections as the limit has. The first may wait for what the case before left behind."""
+    """Have as many connections as the limit served side by side, once what the case before left behind is gone.
+
+    Each says hello, authenticates and opens a tunnel where it can: the page doesn't say at which step it counts.
+    """
     soon(lambda: _room(relay, at, limit))
-    return [_greet(relay, at) for _ in range(limit)]
+    sessions = [_greet(relay, at) for _ in range(limit)]
+    for session in sessions:
+        relay.authenticate(session, relay.tenant)
+        if session.authenticated:
+            session.ask(relay.tunnel_info(session.tenant))
+    return sessions
 
 
 def _served(relay: Target, at: Endpoint | None, most: int) -> int:
