@@ -72,10 +72,11 @@ def over_tls(context: ssl.SSLContext, script: Callable[[ssl.SSLSocket], None]) -
 
 
 def below_tls(context: ssl.SSLContext, script: Script) -> Script:
-    """Return a script that does `script` on the plain socket after the handshake."""
+    """Return a script that says "ready" over TLS and then does `script` on the plain socket."""
 
     def run(sock: socket.socket) -> None:
         tls = context.wrap_socket(sock, server_side=True)
+        tls.sendall(b"ready")
         with socket.socket(fileno=tls.detach()) as plain:
             plain.settimeout(PATIENCE)
             script(plain)

@@ -193,7 +193,7 @@ def test_a_broken_record_is_a_tls_failure(context: ssl.SSLContext, trusting: ssl
         read_to_end(sock)
 
     with connection(below_tls(context, spoil), trusting) as wire:
-        assert read_all(wire) == b""
+        assert read_all(wire) == b"ready"
         assert wire.ended is not None
         assert wire.ended.how is End.TLS_ALERT
         assert wire.ended.detail
@@ -227,6 +227,7 @@ def test_our_own_reset_reaches_the_other_end(context: ssl.SSLContext, trusting: 
             ends.append("reset")
 
     with connection(below_tls(context, watch), trusting) as wire:
+        assert wire.receive(TIMEOUT) == b"ready"
         wire.reset()
         assert wire.ended is not None
         assert wire.ended.how is End.OURS
