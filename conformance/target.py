@@ -12,28 +12,26 @@ import itertools
 import ssl
 import time
 import uuid
-from collections import Counter
 from collections.abc import Callable, Iterator
 from typing import Any
 
 from cbspec.forgery import MISSING, Forgery, by_requirement
 from cbspec.issuer import Issuer, ProfileLacks
 from cbspec.profile import Endpoint, Profile, Tenant
-from cbspec.requirements import Level, find
 from cbspec.websocket import WebSocketFramer
 from conformance import judge
 from conformance.contexts import context_for
 from conformance.errors import Broken, Inconclusive, NotExercised
 from conformance.exchange import Exchange
 from conformance.facts import Facts
-from conformance.findings import Finding, Outcome
-from conformance.invariants import Breach, check
+from conformance.given import Given
+from conformance.invariants import Breach
 from conformance.kinds import each
 from conformance.locks import Locks
 from conformance.pace import Pacer
-from conformance.render import render
 from conformance.session import HELLO, Session, stream_framer
 from conformance.transcript import Transcript
+from conformance.watch import Watch
 from conformance.wire import HandshakeFailure, Unreachable, Wire
 
 _RUN = uuid.uuid4().hex[:8]
@@ -58,29 +56,20 @@ class WebSocketRefused(Inconclusive):
         self.status = status
 
 
-class Target:
+class Target(Given, Watch):
     """The relay under test for the length of one case.
 
     Arguments: `profile` and `facts` are what is known of the relay; `case` is the case's node id; `locks` keep other
-    processes from what this one counts on; `pace` keeps below declared rates.
+    processes from what this one counts on; `pace` keeps below declared rates; `issuer` makes tokens.
     """
 
     def __init__(self, profile: Profile, facts: Facts, case: str, *, locks: Locks, pace: Pacer, issuer: Issuer) -> None:
-        self.profile = profile
-        self.facts = facts
-        self.transcript = Transcript()
-        self.findings: list[Finding] = []
+        Given.__init__(self, profile, facts, locks)
+        Watch.__init__(self, Transcript(), case)
         self.issuer = issuer
-        self._case = case
-        self._locks = locks
         self._pace = pace
         self._sessions: list[Session] = []
-        self._held: Counter[str] = Counter()
-        self._tunnels: Counter[str] = Counter()
-        self._stack = contextlib.ExitStack()
-        self._breaches: set[tuple[str, str]] = set()
         self._connections = 0
-        self._breached: dict[str, tuple[Exchange, ...]] = {}
 
     # ------------------------------------------------------------------ sessions
 
@@ -129,7 +118,7 @@ class Target:
             raise Inconclusive(f"hello doesn't work on this relay: {self.facts.hello}")
         with self.control("hello"):
             for attempt in self._attempts():
-                session = self._open(at, source, transport)
+                session = self.connect(at=at, source=source, transport=transport)
                 exchange = session.hello()
                 if not self._full(exchange, "", attempt):
                     judge.accepted(exchange)
@@ -271,109 +260,6 @@ class Target:
         valid = self.token(tenant)
         return valid[:-4] + ("AAAA" if not valid.endswith("AAAA") else "BBBB")
 
-    # ------------------------------------------------------------------ what the profile gives
-
-    @property
-    def endpoint(self) -> Endpoint:
-        """The relay's address."""
-        address = self.profile.target.address
-        if address is None:
-            raise NotExercised("give target.address")
-        return address
-
-    @property
-    def server_name(self) -> str:
-        """The name in SNI and certificate."""
-        return self.profile.target.server_name or self.endpoint.host
-
-    @property
-    def source(self) -> str | None:
-        """The local address to connect from, or None for the system's choice."""
-        return next(iter(self.profile.target.source_addresses), None)
-
-    @property
-    def tenant(self) -> Tenant:
-        """The tenant that cases use when it doesn't matter which."""
-        if self.profile.main_tenant is None:
-            raise NotExercised("give tenants (an active one)")
-        return self.profile.main_tenant
-
-    @property
-    def second_tenant(self) -> Tenant:
-        """Another active tenant."""
-        if self.profile.second_tenant is None:
-            raise NotExercised("give tenants (a second active one)")
-        return self.profile.second_tenant
-
-    def needs_tenancy(self) -> None:
-        """Say that the case applies only where the relay offers multi_tenancy."""
-        declared = self.profile.target.multi_tenancy
-        if declared is False or (declared is None and "multi_tenancy" not in self.facts.features):
-            raise NotExercised("the relay doesn't offer multi_tenancy (set target.multi_tenancy = true if it does)")
-
-    def needs_websocket(self) -> None:
-        """Say that the case applies only where the relay opens WebSockets."""
-        if not self.facts.websocket:
-            raise NotExercised("the relay opens no WebSocket (target.transport, target.websocket_path)")
-
-    def needs_stream(self) -> None:
-        """Say that the case applies only to messages in a plain stream."""
-        if self.facts.transport != "tcp":
-            raise NotExercised("the cases speak WebSocket (target.transport)")
-
-    def use(self, tenant: Tenant, *, connections: int = 0) -> None:
-        """Count on `tenant`: its limits are this case's alone, and there must be room in them."""
-        if (tenant.tunnel_limit or tenant.connection_limit) and tenant.id not in self._held:
-            self._stack.enter_context(self._locks.limits())
-        self._held[tenant.id] += connections
-        if tenant.connection_limit is not None and self._held[tenant.id] > tenant.connection_limit:
-            raise NotExercised(f"tenants.connection_limit of {tenant.id} leaves no room for {self._held[tenant.id]}")
-
-    def count_tunnel(self, tenant_id: str) -> None:
-        """Count a tunnel that the case is about to open, so that no limit is met by accident."""
-        self._tunnels[tenant_id] += 1
-        tenant = self.profile.tenant(tenant_id)
-        limit = tenant.tunnel_limit if tenant else None
-        if limit is not None and self._tunnels[tenant_id] > limit:
-            raise NotExercised(f"tenants.tunnel_limit of {tenant_id} leaves no room for {self._tunnels[tenant_id]}")
-
-    def tunnel_room(self, most: int) -> int:
-        """Return how many tunnels a session of the main tenant may hold, up to `most`, within what is declared."""
-        limits = [limit for limit in (self.tenant.tunnel_limit, self.profile.relay.buffer_pool) if limit is not None]
-        return max(1, min([most, *limits]))
-
-    # ------------------------------------------------------------------ judging on the way
-
-    def observe(self, exchange: Exchange) -> None:
-        """Hold an exchange against the invariants; what they find is blamed where it belongs."""
-        for breach in check(exchange):
-            self.breach(breach, exchange)
-
-    def breach(self, breach: Breach, *exchanges: Exchange) -> None:
-        """Take a breach of another requirement than the case's own."""
-        if (breach.requirement, breach.seen) in self._breaches:
-            return
-        self._breaches.add((breach.requirement, breach.seen))
-        self._breached.setdefault(breach.requirement, exchanges)
-        outcome = Outcome.FAILED if find(breach.requirement).level is Level.MUST else Outcome.WARNED
-        self.findings.append(
-            Finding(
-                breach.requirement,
-                outcome,
-                self._case,
-                expected=breach.expected,
-                seen=breach.seen,
-                exchange=render(self.transcript, exchanges),
-            )
-        )
-
-    def judge_invariant(self, requirement: str) -> None:
-        """Make an invariant the case's own judgement. Raises Broken where it was broken in this case."""
-        for finding in [finding for finding in self.findings if finding.requirement == requirement]:
-            self.findings.remove(finding)
-            exchanges = self._breached[requirement]
-            raise Broken(finding.expected, finding.seen, *exchanges, requirement=requirement)
-
     def alive(self) -> bool:
         """Whether a new connection is answered now: the control beside a silent one."""
         try:
@@ -388,9 +274,7 @@ class Target:
         for session in self._sessions:
             session.close()
         self._sessions.clear()
-        self._held.clear()
-        self._tunnels.clear()
-        self._stack.close()
+        self.give_back()
 
     def close_session(self, session: Session) -> None:
         """Close one session before the case ends."""
@@ -398,9 +282,6 @@ class Target:
         self._held[session.tenant] -= 1
 
     # ------------------------------------------------------------------ mechanics
-
-    def _open(self, at: Endpoint | None, source: str | None, transport: str) -> Session:
-        return self.connect(at=at, source=source, transport=transport)
 
     def _websocket(self, wire: Wire, endpoint: Endpoint) -> WebSocketFramer:
         framer = WebSocketFramer.client(str(endpoint), self.profile.target.websocket_path)

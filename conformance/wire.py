@@ -241,15 +241,17 @@ class Wire:
         if not data:
             self._end(End.EOF)
             return b""
+        plain = b""
         try:
             plain = tls.receive_data(data)
+            if plain:
+                self._took(plain)
+                tls.receive_data(b"")  # a failure that came right behind the text shows only now
         except TlsFailed as failed:
             self._flush()
             self._end(End.TLS_ALERT, str(failed))
-            return b""
+            return plain
         self._flush()
-        if plain:
-            self._took(plain)
         if tls.ended:
             self._end(End.CLOSE_NOTIFY)
         return plain

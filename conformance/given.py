@@ -1,0 +1,102 @@
+"""What the profile and the preflight give a case: tenants, addresses, room. What is missing makes it not exercised."""
+
+from __future__ import annotations
+
+import contextlib
+from collections import Counter
+
+from cbspec.profile import Endpoint, Profile, Tenant
+from conformance.errors import NotExercised
+from conformance.facts import Facts
+from conformance.locks import Locks
+
+
+class Given:
+    """What a case has to work with.
+
+    Arguments: `profile` and `facts` are what is known of the relay; `locks` keep other processes from what this one
+    counts on.
+    """
+
+    def __init__(self, profile: Profile, facts: Facts, locks: Locks) -> None:
+        self.profile = profile
+        self.facts = facts
+        self._locks = locks
+        self._held: Counter[str] = Counter()
+        self._tunnels: Counter[str] = Counter()
+        self._stack = contextlib.ExitStack()
+
+    @property
+    def endpoint(self) -> Endpoint:
+        """The relay's address."""
+        address = self.profile.target.address
+        if address is None:
+            raise NotExercised("give target.address")
+        return address
+
+    @property
+    def server_name(self) -> str:
+        """The name in SNI and certificate."""
+        return self.profile.target.server_name or self.endpoint.host
+
+    @property
+    def source(self) -> str | None:
+        """The local address to connect from, or None for the system's choice."""
+        return next(iter(self.profile.target.source_addresses), None)
+
+    @property
+    def tenant(self) -> Tenant:
+        """The tenant that cases use when it doesn't matter which."""
+        if self.profile.main_tenant is None:
+            raise NotExercised("give tenants (an active one)")
+        return self.profile.main_tenant
+
+    @property
+    def second_tenant(self) -> Tenant:
+        """Another active tenant."""
+        if self.profile.second_tenant is None:
+            raise NotExercised("give tenants (a second active one)")
+        return self.profile.second_tenant
+
+    def needs_tenancy(self) -> None:
+        """Say that the case applies only where the relay offers multi_tenancy."""
+        declared = self.profile.target.multi_tenancy
+        if declared is False or (declared is None and "multi_tenancy" not in self.facts.features):
+            raise NotExercised("the relay doesn't offer multi_tenancy (set target.multi_tenancy = true if it does)")
+
+    def needs_websocket(self) -> None:
+        """Say that the case applies only where the relay opens WebSockets."""
+        if not self.facts.websocket:
+            raise NotExercised("the relay opens no WebSocket (target.transport, target.websocket_path)")
+
+    def needs_stream(self) -> None:
+        """Say that the case applies only to messages in a plain stream."""
+        if self.facts.transport != "tcp":
+            raise NotExercised("the cases speak WebSocket (target.transport)")
+
+    def use(self, tenant: Tenant, *, connections: int = 0) -> None:
+        """Count on `tenant`: its limits are this case's alone, and there must be room in them."""
+        if (tenant.tunnel_limit or tenant.connection_limit) and tenant.id not in self._held:
+            self._stack.enter_context(self._locks.limits())
+        self._held[tenant.id] += connections
+        if tenant.connection_limit is not None and self._held[tenant.id] > tenant.connection_limit:
+            raise NotExercised(f"tenants.connection_limit of {tenant.id} leaves no room for {self._held[tenant.id]}")
+
+    def count_tunnel(self, tenant_id: str) -> None:
+        """Count a tunnel that the case is about to open, so that no limit is met by accident."""
+        self._tunnels[tenant_id] += 1
+        tenant = self.profile.tenant(tenant_id)
+        limit = tenant.tunnel_limit if tenant else None
+        if limit is not None and self._tunnels[tenant_id] > limit:
+            raise NotExercised(f"tenants.tunnel_limit of {tenant_id} leaves no room for {self._tunnels[tenant_id]}")
+
+    def tunnel_room(self, most: int) -> int:
+        """Return how many tunnels a session of the main tenant may hold, up to `most`, within what is declared."""
+        limits = [limit for limit in (self.tenant.tunnel_limit, self.profile.relay.buffer_pool) if limit is not None]
+        return max(1, min([most, *limits]))
+
+    def give_back(self) -> None:
+        """Count on nothing any more."""
+        self._held.clear()
+        self._tunnels.clear()
+        self._stack.close()
