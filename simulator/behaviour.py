@@ -29,7 +29,7 @@ from simulator.steps import AUTH_STEPS, HELLO_STEPS, RATE, TUNNEL_STEPS, Attempt
 if TYPE_CHECKING:
     from cbspec.target import Rate, Tenant
     from simulator.config import Limits
-    from simulator.relay import Session
+    from simulator.session import Session
 
 Body = dict[str, Any]
 """A message as a JSON object, on its way out."""

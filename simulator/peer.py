@@ -12,7 +12,8 @@ from typing import cast
 
 from cbspec.tls import TlsFailed
 from simulator.clock import Clock
-from simulator.relay import Action, Close, Relay, Send, Session
+from simulator.relay import Relay
+from simulator.session import Action, Close, Send, Session
 from simulator.steps import Dial
 
 log = logging.getLogger("simulator")
@@ -130,7 +131,10 @@ class Peer(asyncio.Protocol):
         if self._client_done:
             self._transport.close()
         elif not self._transport.is_closing():
-            self._transport.write_eof()
+            try:
+                self._transport.write_eof()
+            except OSError:  # the client reset the connection, and asyncio hasn't noticed yet
+                self._transport.abort()
 
     def abort(self) -> None:
         """Close at once, whatever is left to be said."""

@@ -18,7 +18,8 @@ from cbspec.tokens import Claims, InvalidToken
 from simulator.limits import Account
 
 if TYPE_CHECKING:
-    from simulator.relay import Relay, Session
+    from simulator.relay import Relay
+    from simulator.session import Session
 
 Address = IPv4Address | IPv6Address
 

@@ -12,7 +12,8 @@ from cbspec.target import Tenant
 from cbspec.tokens import SigningKey, mint
 from simulator.behaviour import Behaviour
 from simulator.config import Config, RelayRules
-from simulator.relay import Action, Close, Relay, Send
+from simulator.relay import Relay
+from simulator.session import Action, Close, Send
 from simulator.steps import Dial, Moment
 
 NOW = 1_800_000_000

@@ -1,11 +1,11 @@
-"""Limits, rates, addresses, unavailability and failed transfers."""
+"""Limits of tunnels, connections and buffers."""
 
 from __future__ import annotations
 
 import pytest
 
 from tests.simulator.deviations.probe import Look, Met, Probe, authenticating, enter, met, opening, show
-from tests.simulator.memory import BEAT, HELLO, Memory, auth, tunnel
+from tests.simulator.memory import HELLO, Memory, auth, tunnel
 
 _open, _in, _full = "tunnel_response", "auth_response", "tenant_limit_exceeded"
 
@@ -53,51 +53,8 @@ def _greeting(number: int) -> Met:
     return lambda memory: [one for _ in range(number) for one in met(memory.client(), HELLO)]
 
 
-def _beats(memory: Memory, number: int = 30) -> list[str]:
-    client = enter(memory, "rate")
-    return sorted({one for _ in range(number) for one in met(client, BEAT)})
-
-
-def _few_beats(memory: Memory) -> list[str]:
-    return _beats(memory, 10)
-
-
-def _after_a_rest(memory: Memory) -> list[str]:
-    client = enter(memory, "rate")
-    for _ in range(30):
-        client.send(BEAT)
-    memory.time += 60
-    return met(client, BEAT)
-
-
-def _beside(memory: Memory) -> list[str]:
-    other = enter(memory, "a")
-    _beats(memory)
-    return met(other, BEAT)
-
-
-def _served_after(memory: Memory) -> list[str]:
-    return _entering("elsewhere", "a")(memory)
-
-
-def _dialling(reached: bool) -> Met:
-    def look(memory: Memory) -> list[str]:
-        client = enter(memory)
-        client.send(tunnel())
-        return [str(body.get("code", body["type"])) for body in client.dialled(reached)]
-
-    return look
-
-
-def _after_failure(memory: Memory) -> list[str]:
-    _dialling(False)(memory)
-    return _dialling(True)(memory)
-
-
 _SMALL = {"connection_limit": 2}
 _POOL = {"buffer_pool": 2}
-_PROBING = {"probe": True}
-_beat, _fast = "heartbeat_response", "rate_limit_exceeded"
 
 PROBES = {
     "tunnel-limit-ignored": Probe(opening(*"xyzw", tenant="tunnels"), [_open] * 2 + [_full] * 2, [_open] * 4),
@@ -145,24 +102,6 @@ PROBES = {
         opening(*"xyz"), [_open, _open, "buffer_pool_exhausted"], [_open, _open, _full], _POOL
     ),
     "buffers-never-given-back": Probe(_after_end(opening(*"xy")), [_open] * 2, ["buffer_pool_exhausted"] * 2, _POOL),
-    "rate-ignored": Probe(_beats, [_beat, _fast], [_beat]),
-    "rate-wrong-code": Probe(_beats, [_beat, _fast], [_beat, "server_unavailable"]),
-    "rate-silent": Probe(_beats, [_beat, _fast], [_beat]),
-    "rate-early": Probe(_few_beats, [_beat], [_beat, _fast]),
-    "rate-never-forgives": Probe(_after_a_rest, [_beat], [_fast]),
-    "rate-shared": Probe(_beside, [_beat], [_fast]),
-    "address-list-refuses-all": Probe(_entering("here", "a"), [_in] * 2, ["ip_not_allowed", _in]),
-    "address-list-ignored": Probe(_entering("elsewhere"), ["ip_not_allowed"], [_in]),
-    "address-wrong-code": Probe(_entering("elsewhere"), ["ip_not_allowed"], ["tenant_not_found"]),
-    "address-list-of-another": Probe(_served_after, ["ip_not_allowed", _in], ["ip_not_allowed"] * 2),
-    "unavailable-serves": Probe(_greeting(1), ["server_unavailable"], ["hello_response"], {"draining": True}),
-    "unavailable-wrong-code": Probe(
-        _greeting(1), ["server_unavailable"], ["connection_limit_reached"], {"draining": True}
-    ),
-    "unavailable-silent": Probe(_greeting(1), ["server_unavailable"], [], {"draining": True}),
-    "transfer-failure-ignored": Probe(_dialling(False), ["data_transfer_failed"], [_open], _PROBING),
-    "transfer-wrong-code": Probe(_dialling(False), ["data_transfer_failed"], ["invalid_tunnel_info"], _PROBING),
-    "transfer-failure-stays": Probe(_after_failure, [_open], ["data_transfer_failed"], _PROBING),
 }
 
 
