@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import ssl
 from collections import deque
@@ -119,8 +120,9 @@ class Peer(asyncio.Protocol):
         if self._finished:
             return
         if self._session is not None:
-            for action in self._session.close():
-                self._perform(action)
+            with contextlib.suppress(ssl.SSLError):  # it is TLS itself that may have failed
+                for action in self._session.close():
+                    self._perform(action)
         self._finished = True
         self._end_session()
         self._later.clear()
@@ -196,7 +198,7 @@ class Peer(asyncio.Protocol):
             return
         loop = asyncio.get_running_loop()
         if todo and not self._later:
-            loop.call_later(writing.delay, self._release)
+            loop.call_later(writing.delay, self._guarded, self._release)
         self._later.extend((loop.time() + writing.delay, action) for action in todo)
 
     def _release(self) -> None:
@@ -204,7 +206,7 @@ class Peer(asyncio.Protocol):
         while self._later and self._later[0][0] <= loop.time():
             self._perform(self._later.popleft()[1])
         if self._later:
-            loop.call_at(self._later[0][0], self._release)
+            loop.call_at(self._later[0][0], self._guarded, self._release)
         elif self._client_done:
             self.finish()
 

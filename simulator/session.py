@@ -70,6 +70,21 @@ class Session:
     `receive_data`, `dialled` and `end` are told what happened; the first two return what is to be done.
     """
 
+    __slots__ = (
+        "_closing",
+        "_held",
+        "_waiting",
+        "address",
+        "admitted",
+        "connection",
+        "framer",
+        "identity",
+        "number",
+        "relay",
+        "sent",
+        "tunnels",
+    )
+
     def __init__(self, relay: Relay, address: Address, number: int, framer: Framer) -> None:
         self.relay = relay
         self.address = address
