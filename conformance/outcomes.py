@@ -102,7 +102,7 @@ def _finding(item: pytest.Item, error: BaseException | None, target: Target | No
     """Return the case's own finding, or None where the kit is at fault."""
     identifier, case = requirement_of(item), case_name(item)
     if error is None:
-        return Finding(identifier, Outcome.PASSED, case)
+        return Finding(identifier, Outcome.PASSED, case, "; ".join(target.remarks) if target else "")
     if isinstance(error, Broken):
         blamed = error.requirement or identifier
         outcome = Outcome.FAILED if find(blamed).level is Level.MUST else Outcome.WARNED

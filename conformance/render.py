@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterable
 
 from conformance.exchange import Exchange
-from conformance.transcript import Bytes, Direction, Ended, Message, Opened, Record, Transcript
+from conformance.transcript import Bytes, Direction, Ended, Failed, Message, Opened, Record, Transcript
 
 _LONGEST = 200
 _MOST = 24
@@ -35,6 +35,9 @@ def _line(record: Record) -> str:
         return f"{head} -- connected to {record.target} ({record.transport}, {record.tls})"
     if isinstance(record, Ended):
         return f"{head} -- {record.how}{f' ({record.detail})' if record.detail else ''}"
+    if isinstance(record, Failed):
+        alert = f"; alert {record.alert}" if record.alert else ""
+        return f"{head} -- no TLS session with {record.target}: {record.reason}{alert}"
     if isinstance(record, Bytes):
         return ""
     arrow = "->" if record.direction is Direction.SENT else "<-"

@@ -49,7 +49,12 @@ def write_report(run: Run, line: Write) -> None:
     """Write the report, a line at a time, with `line(text, **markup)`."""
     for outcome, title in ((Outcome.FAILED, "Failed"), (Outcome.WARNED, "Warned (SHOULD)")):
         _failures(run, outcome, title, line)
-    for outcome, title in ((Outcome.INCONCLUSIVE, "Inconclusive"), (Outcome.NOT_EXERCISED, "Not exercised")):
+    reasons = (
+        (Outcome.PASSED, "Remarks"),
+        (Outcome.INCONCLUSIVE, "Inconclusive"),
+        (Outcome.NOT_EXERCISED, "Not exercised"),
+    )
+    for outcome, title in reasons:
         _reasons(run, outcome, title, line)
     _kit_errors(run, line)
     _table(run, line)
@@ -91,7 +96,7 @@ def _failure(finding: Finding, line: Write) -> None:
 def _reasons(run: Run, outcome: Outcome, title: str, line: Write) -> None:
     by_reason: dict[str, list[str]] = {}
     for verdict in _of(run, outcome):
-        for reason in verdict.reasons or [""]:
+        for reason in verdict.reasons:
             by_reason.setdefault(reason, []).append(verdict.requirement.id)
     if not by_reason:
         return

@@ -94,7 +94,19 @@ class Ended:
     detail: str = ""
 
 
-Record = Opened | Bytes | Message | Ended
+@dataclass(frozen=True, slots=True)
+class Failed:
+    """A TLS handshake didn't work. `hello_left` says that our ClientHello went out, `alert` names the relay's alert."""
+
+    at: float
+    connection: int
+    target: str
+    reason: str
+    alert: str = ""
+    hello_left: bool = True
+
+
+Record = Opened | Failed | Bytes | Message | Ended
 
 
 @dataclass(slots=True)

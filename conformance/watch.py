@@ -20,9 +20,14 @@ class Watch:
     def __init__(self, transcript: Transcript, case: str) -> None:
         self.transcript = transcript
         self.findings: list[Finding] = []
+        self.remarks: list[str] = []
         self._case = case
         self._breaches: set[tuple[str, str]] = set()
         self._breached: dict[str, tuple[Exchange, ...]] = {}
+
+    def remark(self, sentence: str) -> None:
+        """Say with the verdict what a pass rests on, for example who refused."""
+        self.remarks.append(sentence)
 
     def observe(self, exchange: Exchange) -> None:
         """Hold an exchange against the invariants; what they find is blamed where it belongs."""

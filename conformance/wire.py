@@ -14,7 +14,7 @@ from dataclasses import dataclass
 
 from cbspec.profile import Endpoint
 from cbspec.tls import TlsFailed, TlsLayer
-from conformance.transcript import Bytes, Direction, End, Ended, Opened, Transcript
+from conformance.transcript import Bytes, Direction, End, Ended, Failed, Opened, Transcript
 
 _CHUNK = 64 * 1024
 _ALERTS = {
@@ -120,7 +120,10 @@ class Wire:
         tls = self._tls = TlsLayer(context, server_side=False, server_name=name)
         try:
             self._handshake(self._sock, tls)
-        except HandshakeFailure:
+        except HandshakeFailure as failure:
+            now, where = self._transcript.now(), str(endpoint)
+            record = Failed(now, self.number, where, failure.reason, failure.alert, failure.hello_left)
+            self._transcript.add(record)
             self.close()
             raise
         local = self._sock.getsockname()

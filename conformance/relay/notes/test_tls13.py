@@ -102,10 +102,12 @@ def _refused(relay: Target, name: str) -> None:
         raise Broken(f"no service over TLS {name}", f"{session.wire.version} and a hello_response", exchange)
     if not session.ended:
         raise Broken(f"TLS {name} refused", f"a session of {session.wire.version} that stays open")
+    relay.remark(f"the relay completed a handshake of TLS {name} and then closed")
 
 
 def _judge_refusal(relay: Target, name: str, failure: HandshakeFailure) -> None:
     if failure.received[:1] == b"\x15" or (not failure.received and failure.hello_left and not failure.timed_out):
+        relay.remark(f"the relay refused TLS {name} by {_refusal(failure.received)}")
         return
     # The local library gave up, or the relay kept silent: ask again with bytes that no library filters.
     answer, ended = _raw(relay, client_hello(name, relay.server_name))
@@ -113,6 +115,12 @@ def _judge_refusal(relay: Target, name: str, failure: HandshakeFailure) -> None:
         raise Broken(f"TLS {name} refused by the relay", f"a ServerHello in answer to a ClientHello of TLS {name}")
     if not answer and not ended:
         raise Broken(f"TLS {name} refused by the relay", "silence: neither an alert nor a close")
+    relay.remark(f"the relay refused a ClientHello of TLS {name} made by hand by {_refusal(answer)}")
+
+
+def _refusal(received: bytes) -> str:
+    alert = alert_name(received)
+    return f"the alert {alert}" if alert else "closing, without an alert"
 
 
 def _works(relay: Target) -> None:
