@@ -207,17 +207,20 @@ class Session:
         if fence is None:
             self._await_messages(1, self.timeout)
             return Silence.NONE if self._inbox or self.ended else Silence.DEAF
-        answered = 0
+        answered, slowest = 0, 0.0
         for number in (1, 2):
+            began = time.monotonic()
             self._send_fence(fence[0])
             self._await_messages(number, self.timeout)
+            slowest = max(slowest, time.monotonic() - began)
             if self.ended:
                 break
             if len(self._inbox) < number:
                 return Silence.DEAF if not self._inbox else Silence.NONE
             answered = number
         else:
-            self._await_messages(3, PATIENCE)
+            # Of a slow relay these may be the request's own answer and one fence's: the other's takes as long again.
+            self._await_messages(3, max(PATIENCE, 2 * slowest))
         for _ in range(answered):
             self._remove_last(fence[1], 0)
         return Silence.NONE if self._inbox or self.ended else Silence.IGNORED
