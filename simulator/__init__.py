@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from simulator.behaviour import Behaviour
 from simulator.clock import Clock
-from simulator.config import Config, ConfigError
+from simulator.config import Config, ConfigError, Listen
 from simulator.config_read import load_config
 from simulator.deployment import Deployment
 from simulator.deviations import DEVIATIONS, Deviation, deviated
@@ -20,6 +20,7 @@ __all__ = [
     "ConfigError",
     "Deployment",
     "Deviation",
+    "Listen",
     "Simulator",
     "Variant",
     "deviated",
