@@ -12,7 +12,8 @@ class Facts:
     """What works at all. For each of `tls`, `hello`, `auth`, `tunnel` and `heartbeat`: "" where it works, else why not.
 
     `transport` is what the cases speak; `websocket` whether the relay answers an opening handshake with 101;
-    `features` what its hello_response listed; `rejected` that every token of the suite's was refused as invalid.
+    `features` what its hello_response listed; `rejected` that every token of the suite's was refused as invalid;
+    `odd_identifiers` whether a tunnel_id may hold quotes and letters beyond ASCII.
     """
 
     transport: str = "tcp"
@@ -24,6 +25,7 @@ class Facts:
     rejected: bool = False
     tunnel: str = ""
     heartbeat: str = ""
+    odd_identifiers: bool = True
 
     def to_dict(self) -> dict[str, Any]:
         """Return the facts as a JSON object."""

@@ -10,6 +10,8 @@ from conformance.errors import NotExercised
 from conformance.facts import Facts
 from conformance.locks import Locks
 
+ODD_LETTERS = '/é"\\☃😀'
+
 
 class Given:
     """What a case has to work with.
@@ -57,6 +59,11 @@ class Given:
         if self.profile.second_tenant is None:
             raise NotExercised("give tenants (a second active one)")
         return self.profile.second_tenant
+
+    @property
+    def odd_letters(self) -> str:
+        """Letters that are hard to spell, for a tunnel_id; none where the relay takes no such identifiers."""
+        return ODD_LETTERS if self.facts.odd_identifiers else ""
 
     def needs_tenancy(self) -> None:
         """Say that the case applies only where the relay offers multi_tenancy."""

@@ -5,6 +5,8 @@
 
 from __future__ import annotations
 
+import base64
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -60,7 +62,7 @@ def _error(message: Message, exchange: Exchange) -> Iterator[Breach]:
         return
     if not text.strip():
         yield Breach("CB-ERR-003", "a message that is not empty", "an empty one")
-    if any(secret in text.replace(exchange.tenant, "") for secret in _secrets(exchange)):
+    if any(_holds(text, secret) for secret in _secrets(exchange)):
         yield Breach(
             "CB-ERR-004",
             "a message without token, secret or another tenant's identifier",
@@ -69,9 +71,28 @@ def _error(message: Message, exchange: Exchange) -> Iterator[Breach]:
 
 
 def _secrets(exchange: Exchange) -> list[str]:
-    token = exchange.request.member("token") if exchange.request is not None else None
-    sent = [token] if isinstance(token, str) and len(token) >= _SHORTEST_TOKEN else []
-    return [*sent, *(secret for secret in exchange.secrets if secret != exchange.tenant)]
+    """Return what the error's text must not hold: the token itself, and what the client didn't say or know."""
+    request = exchange.request
+    token = request.member("token") if request is not None else None
+    known = [exchange.tenant, request.text.decode(errors="replace") if request is not None else ""]
+    if isinstance(token, str):
+        known.append(_claims(token))
+    tokens = [token] if isinstance(token, str) and len(token) >= _SHORTEST_TOKEN else []
+    return [*tokens, *(secret for secret in exchange.secrets if not any(secret in text for text in known))]
+
+
+def _claims(token: str) -> str:
+    """Return the text of a token's claims, whatever it is signed with; "" where it has none."""
+    segments = token.split(".")
+    try:
+        return base64.urlsafe_b64decode(segments[1] + "===").decode(errors="replace")
+    except (IndexError, ValueError):
+        return ""
+
+
+def _holds(text: str, secret: str) -> bool:
+    """Whether `secret` stands in `text` as a word of its own."""
+    return re.search(rf"(?<![\w-]){re.escape(secret)}(?![\w-])", text) is not None
 
 
 def _success(message: Message, exchange: Exchange) -> Iterator[Breach]:

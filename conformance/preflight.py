@@ -15,6 +15,7 @@ from conformance import judge
 from conformance.errors import Broken, Inconclusive, NotExercised, RateLimited
 from conformance.exchange import Exchange
 from conformance.facts import Facts
+from conformance.given import ODD_LETTERS
 from conformance.invariants import Breach
 from conformance.target import Target, WebSocketRefused
 from conformance.wire import HandshakeFailure, Unreachable, Wire, tcp_connect
@@ -186,7 +187,10 @@ def _exchanges(target: Target, facts: Facts) -> Facts:
             reason = f"the suite's tokens are not accepted ({code}); check tokens and tenants in the profile"
         return replace(facts, auth=reason, rejected=rejected, tunnel=reason, heartbeat=reason)
     heartbeat = next((reason for _ in range(3) if (reason := _reason(session.heartbeat()))), "")
-    return replace(facts, heartbeat=heartbeat, tunnel=_reason(session.ask(target.tunnel_info(), fence=not heartbeat)))
+    tunnel = _reason(session.ask(target.tunnel_info(), fence=not heartbeat))
+    odd = target.tunnel_info()["tunnel_id"] + ODD_LETTERS
+    takes_odd = not tunnel and not _reason(session.ask(target.tunnel_info(tunnel_id=odd), fence=False))
+    return replace(facts, heartbeat=heartbeat, tunnel=tunnel, odd_identifiers=takes_odd)
 
 
 def _reason(exchange: Exchange) -> str:

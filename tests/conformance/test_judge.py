@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Final
 
 import pytest
@@ -108,10 +109,16 @@ def test_silence_is_never_accepted(request_type: str, kind: str) -> None:
     assert outcome(judge.accepted, same) in (BROKEN, UNCLEAR)
 
 
+def _accepted_against(code: ErrorCode, seen: Exchange) -> object:
+    return judge.accepted(seen, code)
+
+
 def test_a_relay_that_refuses_every_request_is_never_accepted() -> None:
     for code in ErrorCode:
         for request in REQUESTS.values():
-            assert outcome(judge.accepted, exchange(request, error(code))) == BROKEN
+            refused = exchange(request, error(code))
+            assert outcome(judge.accepted, refused) == (UNCLEAR if code in judge.OUT_OF_ROOM else BROKEN)
+            assert outcome(partial(_accepted_against, code), refused) == BROKEN
 
 
 @pytest.mark.parametrize("code", ErrorCode)

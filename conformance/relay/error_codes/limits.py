@@ -8,12 +8,22 @@ from collections.abc import Callable
 
 from cbspec.profile import Tenant
 from conformance import judge
-from conformance.errors import Broken, Inconclusive
+from conformance.errors import Broken, Inconclusive, NotExercised
 from conformance.session import Session
 from conformance.target import Target
 
+MOST = 256
+"""The largest limit that is filled."""
+
 SOON = 5.0
 """Seconds within which a relay should notice that a connection has closed."""
+
+
+def fillable(limit: int, key: str) -> int:
+    """Return the limit. Raises NotExercised where filling it would take more than a suite should ask of a relay."""
+    if limit > MOST:
+        raise NotExercised(f"{key} is {limit}: more than the {MOST} that the suite fills; give a smaller one")
+    return limit
 
 
 def fill_tunnels(relay: Target, session: Session, count: int) -> None:

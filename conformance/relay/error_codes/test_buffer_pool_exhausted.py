@@ -10,7 +10,7 @@ from conformance import judge
 from conformance.errors import NotExercised
 from conformance.marks import alone, requirement
 from conformance.provoke import provoked
-from conformance.relay.error_codes.limits import come_back, soon, tunnels_had
+from conformance.relay.error_codes.limits import come_back, fillable, soon, tunnels_had
 from conformance.session import Session
 from conformance.target import Target
 
@@ -45,7 +45,7 @@ def test_buffers_come_back(relay: Target) -> None:
 def _pool(relay: Target) -> Iterator[tuple[Endpoint | None, int]]:
     declared = relay.profile.relay.buffer_pool
     if "buffer_pool" not in relay.profile.conditions and declared is not None and relay.profile.target.exclusive:
-        yield None, declared
+        yield None, fillable(declared, "relay.buffer_pool")
         return
     with provoked(relay.profile, "buffer_pool") as (condition, at):
         if condition.limit is None:

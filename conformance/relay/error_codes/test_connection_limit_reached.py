@@ -11,7 +11,7 @@ from conformance.errors import Broken, Inconclusive, NotExercised
 from conformance.exchange import Exchange
 from conformance.marks import alone, requirement
 from conformance.provoke import provoked
-from conformance.relay.error_codes.limits import come_back, soon
+from conformance.relay.error_codes.limits import come_back, fillable, soon
 from conformance.session import Session
 from conformance.target import Target
 from conformance.wire import HandshakeFailure, Unreachable
@@ -77,7 +77,7 @@ def test_room_after_a_close(relay: Target) -> None:
 def _limited(relay: Target) -> Iterator[tuple[Endpoint | None, int]]:
     declared = relay.profile.relay.connection_limit
     if "connection_limit" not in relay.profile.conditions and declared is not None and relay.profile.target.exclusive:
-        yield None, declared
+        yield None, fillable(declared, "relay.connection_limit")
         return
     with provoked(relay.profile, "connection_limit") as (condition, at):
         if condition.limit is None:

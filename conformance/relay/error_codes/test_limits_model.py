@@ -18,7 +18,7 @@ from conformance import judge
 from conformance.errors import Broken, Inconclusive, NotExercised, RateLimited
 from conformance.exchange import Exchange
 from conformance.marks import requirement
-from conformance.relay.error_codes.limits import served_connections, served_tunnels, soon
+from conformance.relay.error_codes.limits import fillable, served_connections, served_tunnels, soon
 from conformance.session import Session
 from conformance.target import Target
 
@@ -66,6 +66,8 @@ def test_limits_follow_the_model(relay: Target, examples: int) -> None:
     limited = [*relay.profile.tenants_with("tunnel_limit")[:1], *relay.profile.tenants_with("connection_limit")[:1]]
     if not limited:
         raise NotExercised("give tenants.tunnel_limit or tenants.connection_limit (for a tenant of its own)")
+    for tenant in limited:
+        fillable(max(tenant.tunnel_limit or 0, tenant.connection_limit or 0), f"a limit of {tenant.id}")
     free = [tenant for tenant in (relay.tenant, relay.profile.second_tenant) if tenant is not None]
     tenants = list({tenant.id: tenant for tenant in [*limited, *free]}.values())
     relay.authenticated()

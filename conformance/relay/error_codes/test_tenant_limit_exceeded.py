@@ -12,6 +12,7 @@ from conformance.relay.error_codes.limits import (
     come_back,
     fill_connections,
     fill_tunnels,
+    fillable,
     served_connections,
     served_tunnels,
     soon,
@@ -163,14 +164,14 @@ def _tunnel_tenant(relay: Target) -> tuple[Tenant, int]:
     tenants = relay.profile.tenants_with("tunnel_limit")
     if not tenants or tenants[0].tunnel_limit is None:
         raise NotExercised("give tenants.tunnel_limit (for a tenant of its own)")
-    return tenants[0], tenants[0].tunnel_limit
+    return tenants[0], fillable(tenants[0].tunnel_limit, "tenants.tunnel_limit")
 
 
 def _connection_tenant(relay: Target) -> tuple[Tenant, int]:
     tenants = relay.profile.tenants_with("connection_limit")
     if not tenants or tenants[0].connection_limit is None:
         raise NotExercised("give tenants.connection_limit (for a tenant of its own)")
-    return tenants[0], tenants[0].connection_limit
+    return tenants[0], fillable(tenants[0].connection_limit, "tenants.connection_limit")
 
 
 def _other(relay: Target, tenant: Tenant) -> Tenant:

@@ -32,5 +32,6 @@ def test_heartbeat_between_others(relay: Target) -> None:
     relay.open_tunnel(session)
     judge.accepted(session.heartbeat())
     session.ask({"type": "cbspec_unknown"}, invalid="of unknown type", fence=False)
-    if not session.ended:
-        judge.accepted(session.heartbeat())
+    after = session.heartbeat()
+    if after.answers or not after.ended:  # a relay may close after an error, and its close may come late
+        judge.accepted(after)

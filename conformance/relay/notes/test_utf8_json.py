@@ -162,9 +162,9 @@ def test_legal_spellings(relay: Target, request_type: str, examples: int) -> Non
 
 
 @requirement("CB-MSG-008")
-@pytest.mark.parametrize("ending", [b"\r\n", b"\n\n", b" \n", b"\t\r\n"], ids=["CRLF", "blank line", "space", "tab"])
+@pytest.mark.parametrize("ending", [b"\r\n", b" \n", b"\t\r\n"], ids=["CRLF", "space", "tab"])
 def test_white_space_between_messages(relay: Target, ending: bytes) -> None:
-    """On a plain stream a heartbeat ends with other white space than a single line feed; the next one follows."""
+    """On a plain stream a heartbeat ends with more white space than a line feed; the next one follows."""
     relay.needs_stream()
     session = relay.authenticated()
     request, data = session.note({"type": "heartbeat"})
@@ -202,7 +202,7 @@ def test_cut_anywhere(relay: Target, examples: int) -> None:
     def check(places: list[float]) -> None:
         session = sessions.next()
         request = relay.tunnel_info(session.tenant)
-        request["tunnel_id"] += "-é☃😀"
+        request["tunnel_id"] += relay.odd_letters
         message, data = session.note(request)
         *first, rest = pieces(data, places, tail=2)
         for part in first:
@@ -268,7 +268,7 @@ def test_pipelined_answers_keep_order(relay: Target) -> None:
 def _one_of_each(relay: Target) -> None:
     relay.connect().hello()
     session = relay.authenticated()
-    session.ask(relay.tunnel_info(session.tenant, tunnel_id=f"é☃😀-{relay.tunnel_info()['tunnel_id']}"))
+    session.ask(relay.tunnel_info(session.tenant, tunnel_id=relay.tunnel_info()["tunnel_id"] + relay.odd_letters))
     session.heartbeat()
     for request, why in (
         (relay.tunnel_info(session.tenant, local_port=-1), "local_port is negative"),
@@ -300,7 +300,7 @@ def _ready_for(relay: Target, request_type: str) -> tuple[Session, dict[str, Any
     if request_type == "heartbeat":
         return session, {"type": "heartbeat"}
     request = relay.tunnel_info(session.tenant)
-    request["tunnel_id"] += '/é"\\☃😀'
+    request["tunnel_id"] += relay.odd_letters
     return session, request
 
 
