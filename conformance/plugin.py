@@ -30,12 +30,12 @@ from conformance.facts import Facts
 from conformance.findings import Finding
 from conformance.locks import Locks
 from conformance.options import Options, add_options, read_options, read_profile
-from conformance.outcomes import Outcomes, case_name, findings_of, kit_errors_of, requirement_of, status_of
+from conformance.outcomes import Outcomes, TimeUp, case_name, findings_of, kit_errors_of, requirement_of, status_of
 from conformance.pace import Pacer
 from conformance.preflight import NoTarget, examine, wait_for
 from conformance.report import Run, write_report
 from conformance.target import Target
-from conformance.verdicts import judge_run
+from conformance.verdicts import TIME_UP, judge_run
 
 NO_TARGET = 3
 """Exit code where there was nothing to judge."""
@@ -130,15 +130,24 @@ class Suite:
         if self._is_worker or session.config.option.collectonly:
             return
         try:
-            self._use(self._profile or self._stack.enter_context(embedded_simulator()), workers=1)
-            target = self.target("preflight")
-            wait_for(target, self.options.wait)
-            self.facts = examine(target)
-            target.close()
-            self._findings += target.findings
+            with time_limit(self._deadline):
+                self._look()
         except (NoTarget, NotExercised, SimulatorFailed, ProfileError, IdentityError, OSError) as error:
-            self._stack.close()
-            pytest.exit(str(error), returncode=NO_TARGET)
+            self._give_up(str(error))
+        except TimeUp:
+            self._give_up(f"nothing to judge: {TIME_UP} before the relay had been looked at")
+
+    def _look(self) -> None:
+        self._use(self._profile or self._stack.enter_context(embedded_simulator()), workers=1)
+        target = self.target("preflight")
+        wait_for(target, self.options.wait)
+        self.facts = examine(target)
+        target.close()
+        self._findings += target.findings
+
+    def _give_up(self, reason: str) -> None:
+        self._stack.close()
+        pytest.exit(reason, returncode=NO_TARGET)
 
     @pytest.hookimpl(trylast=True)
     def pytest_collection_modifyitems(self, config: pytest.Config, items: list[pytest.Item]) -> None:
