@@ -8,15 +8,20 @@ from conformance.exchange import Exchange
 class Broken(Exception):
     """The relay did not do what is asked; `expected` and `seen` in words, `exchange` what it is read from.
 
-    `requirement` is another requirement than the case's own, where the blame belongs there.
+    `requirement` is another requirement than the case's own, where the blame belongs there. `unserved` is the type of
+    a valid request that was not served, where that is all that is wrong: if it never is on this relay, the case says
+    nothing about its own requirement.
     """
 
-    def __init__(self, expected: str, seen: str, *exchanges: Exchange, requirement: str = "") -> None:
+    def __init__(
+        self, expected: str, seen: str, *exchanges: Exchange, requirement: str = "", unserved: str = ""
+    ) -> None:
         super().__init__(f"expected {expected}; seen: {seen}")
         self.expected = expected
         self.seen = seen
         self.exchanges = exchanges
         self.requirement = requirement
+        self.unserved = unserved
 
 
 class Inconclusive(Exception):

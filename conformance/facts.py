@@ -27,6 +27,11 @@ class Facts:
     heartbeat: str = ""
     odd_identifiers: bool = True
 
+    def why_not(self, request: str) -> str:
+        """Return why a type of request is never served on this relay, or "" where it is."""
+        reasons = {"hello": self.hello, "auth": self.auth, "tunnel_info": self.tunnel, "heartbeat": self.heartbeat}
+        return reasons.get(request, "")
+
     def to_dict(self) -> dict[str, Any]:
         """Return the facts as a JSON object."""
         return asdict(self)

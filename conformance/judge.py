@@ -33,11 +33,16 @@ def accepted(exchange: Exchange, *against: ErrorCode | str) -> Message:
     """
     if (code := error_code(exchange)) in OUT_OF_ROOM and code not in against:
         raise Inconclusive(f"the relay answers {code} to a valid request: it has no room (see the case of that code)")
-    wanted = SUCCESS[exchange.request.type if exchange.request else ""]
+    asked = exchange.request.type if exchange.request else ""
+    wanted = SUCCESS[asked]
     expected = f'{named(wanted)} with status "ok"' if wanted in _WITH_STATUS else named(wanted)
-    answer = _answer(exchange, expected)
+    try:
+        answer = _answer(exchange, expected)
+    except Broken as broken:
+        broken.unserved = asked
+        raise
     if answer.type != wanted or (wanted in _WITH_STATUS and answer.member("status") != "ok"):
-        raise Broken(expected, describe(answer), exchange)
+        raise Broken(expected, describe(answer), exchange, unserved=asked)
     return answer
 
 

@@ -18,6 +18,14 @@ from conformance.wire import HandshakeFailure, Unreachable
 FINDINGS = "cbspec"
 """The user property of an item that carries its findings, from worker to controller."""
 
+_OWN_REQUIREMENT = {
+    "hello": "CB-HEL-001",
+    "auth": "CB-AUT-001",
+    "tunnel_info": "CB-TUN-001",
+    "heartbeat": "CB-HBT-001",
+}
+"""The requirement that says that a type of request is served: where it never is, no other one is to blame."""
+
 _KIT_ERROR = "cbspec: mistake of the kit"
 _LETTERS = {Outcome.WARNED: "w", Outcome.INCONCLUSIVE: "?", Outcome.NOT_EXERCISED: "-"}
 
@@ -105,6 +113,10 @@ def _finding(item: pytest.Item, error: BaseException | None, target: Target | No
         return Finding(identifier, Outcome.PASSED, case, "; ".join(target.remarks) if target else "")
     if isinstance(error, Broken):
         blamed = error.requirement or identifier
+        never = target.facts.why_not(error.unserved) if target else ""
+        if never and blamed != _OWN_REQUIREMENT[error.unserved]:
+            reason = f"{error.unserved} is never served on this relay: {never}"
+            return Finding(identifier, Outcome.INCONCLUSIVE, case, reason)
         outcome = Outcome.FAILED if find(blamed).level is Level.MUST else Outcome.WARNED
         exchange = render(target.transcript, error.exchanges) if target else ""
         return Finding(blamed, outcome, case, expected=error.expected, seen=error.seen, exchange=exchange)

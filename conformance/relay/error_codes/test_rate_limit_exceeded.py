@@ -113,6 +113,6 @@ def _draw(relay: Target, session: Session, rate: Rate) -> None:
     seconds = time.monotonic() - began
     speed = sent / seconds
     if speed < rate.per_second * 1.5:
-        raise Inconclusive(f"only {speed:.0f} requests/s went through: not well above {rate.per_second:g}/s")
+        raise NotExercised(f"the relay answers {speed:.0f} requests/s, which is not well above {rate.per_second:g}/s")
     seen = f"{answered} of {sent} heartbeats answered at {speed:.0f}/s, none refused"
     raise Broken(f"rate_limit_exceeded well above {rate.per_second:g}/s with a burst of {rate.burst}", seen)

@@ -24,7 +24,16 @@ _NOT_NUMBERS = {
     "array": [3389],
     "object": {"port": 1},
 }
-_OUT_OF_RANGE = {"negative": -1, "fraction": 3389.5, "65536": 65536, "huge": 2**40, "very-negative": -(2**31)}
+_OUT_OF_RANGE = {
+    "negative": -1,
+    "fraction": 3389.5,
+    "65536": 65536,
+    "16 bits over": 65536 + 3389,
+    "16 bits under": 3389 - 65536,
+    "32 bits over": 2**32 + 3389,
+    "32 bits under": 3389 - 2**32,
+    "64 bits over": 2**64 + 3389,
+}
 
 
 @requirement("CB-TUN-001")
@@ -33,6 +42,15 @@ def test_valid_tunnel_is_opened(relay: Target) -> None:
     session = relay.authenticated()
     relay.count_tunnel(session.tenant)
     judge.accepted(session.ask(relay.tunnel_info(session.tenant)))
+
+
+@requirement("CB-TUN-001")
+def test_more_tunnels_on_a_connection(relay: Target) -> None:
+    """Three tunnels are opened one after the other on one connection, as far as the declared limits let them."""
+    session = relay.authenticated()
+    relay.open_tunnel(session)
+    for _ in range(relay.tunnel_room(3) - 1):
+        judge.accepted(session.ask(relay.tunnel_info(session.tenant)))
 
 
 @requirement("CB-TUN-001")
@@ -57,8 +75,23 @@ def test_any_local_port_will_do(relay: Target, local_port: int) -> None:
         "0",
         "x" * 256,
         "a/b?c#d%20",
+        "&<>'&amp;&#65;",
+        "e\u0301 \ufb01 \u212b",
+        "${x} {{x}} %s \\u0041",
     ],
-    ids=["short", "mixed-case", "spaces", "quotes", "unicode", "zero", "long", "address-like"],
+    ids=[
+        "short",
+        "mixed-case",
+        "spaces",
+        "quotes",
+        "unicode",
+        "zero",
+        "long",
+        "address-like",
+        "html",
+        "not-normalised",
+        "templates",
+    ],
 )
 def test_tunnel_id_comes_back(relay: Target, tunnel_id: str) -> None:
     """Identifiers of many kinds are asked for; the answer's is compared character by character."""
