@@ -87,12 +87,6 @@ DEVIATIONS = (
         _tunnel(lambda text: [b"opening a tunnel", text]),
     ),
     Deviation(
-        "output-split-object",
-        "CB-MSG-002",
-        "A tunnel_response comes as two objects, each with some of its members.",
-        _tunnel(lambda text: [b'{"type":"tunnel_response"}', b"{" + text.partition(b",")[2]]),
-    ),
-    Deviation(
         "output-gzip",
         "CB-CMP-001",
         "A tunnel_response is compressed with gzip.",

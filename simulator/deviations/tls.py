@@ -31,12 +31,6 @@ def _versions(lowest: ssl.TLSVersion, highest: ssl.TLSVersion, *without: ssl.Opt
     return part(tls=context)
 
 
-def _asks_for_certificate(chain: Path, key: Path | None) -> ssl.SSLContext:
-    context = server_context(chain, key)
-    context.verify_mode = ssl.CERT_REQUIRED
-    return context
-
-
 class _NoAlert(TlsLayer):
     """Says nothing when a handshake fails."""
 
@@ -125,12 +119,6 @@ DEVIATIONS = (
         "CB-TLS-001",
         "TLS 1.2 is spoken, and nothing newer.",
         _versions(ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_2),
-    ),
-    Deviation(
-        "tls-client-certificate-demanded",
-        "CB-TLS-001",
-        "The handshake fails for want of a client's certificate.",
-        part(tls=_asks_for_certificate),
     ),
     Deviation(
         "tls-1.2-accepted",

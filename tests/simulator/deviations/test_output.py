@@ -63,7 +63,6 @@ PROBES = {
     "output-array": _opened(b"[" + _OPENED + b"]"),
     "output-string": _opened(b'"' + _OPENED.replace(b'"', b'\\"') + b'"'),
     "output-log-line": _opened(b"opening a tunnel\n" + _OPENED),
-    "output-split-object": _opened(b'{"type":"tunnel_response"}\n{"status":"ok","tunnel_id":"t"}'),
     "output-gzip": Probe(_unpacked(gzip.decompress), b"not packed", _OPENED),
     "output-deflate": Probe(_unpacked(zlib.decompress), b"not packed", _OPENED),
 }
