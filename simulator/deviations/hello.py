@@ -21,7 +21,7 @@ DEVIATIONS = (
         "hello-refused",
         "CB-HEL-001",
         "Every hello is refused.",
-        answers(_ANSWER, instead(type="error", code="server_unavailable", message="not now")),
+        answers(_ANSWER, instead(type="error", code="unknown_message_type", message="not now")),
     ),
     Deviation(
         "hello-version-missing", "CB-HEL-002", "The hello_response has no version.", answers(_ANSWER, drop("version"))
@@ -102,7 +102,7 @@ DEVIATIONS = (
         "hello-with-three-features-refused",
         "CB-HEL-008",
         "A hello must list all five features.",
-        answers(_ANSWER, instead(type="error", code="server_unavailable", message="not enough"), _lists_few),
+        answers(_ANSWER, instead(type="error", code="unknown_message_type", message="not enough"), _lists_few),
     ),
     Deviation("hello-answered-twice", "CB-MSG-004", "A hello is answered twice.", answers(_ANSWER, twice)),
 )

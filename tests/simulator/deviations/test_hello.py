@@ -30,7 +30,7 @@ _greeting, _granted, _bad = ["hello_response"], ["auth_response"], ["unknown_mes
 
 PROBES = {
     "hello-unanswered": Probe(_of_hello(), _greeting, []),
-    "hello-refused": Probe(_of_hello(), _greeting, ["server_unavailable"]),
+    "hello-refused": Probe(_of_hello(), _greeting, _bad),
     "hello-version-missing": Probe(member(hello, "version"), ["1.0"], [...]),
     "hello-version-number": Probe(member(hello, "version"), ["1.0"], [1.0]),
     "hello-version-null": Probe(member(hello, "version"), ["1.0"], [None]),
@@ -44,7 +44,7 @@ PROBES = {
     "hello-with-number-version-accepted": Probe(_of_hello(version=1.0), _bad, _greeting),
     "hello-without-features-accepted": Probe(_of_hello(features=...), _bad, _greeting),
     "hello-with-text-features-accepted": Probe(_of_hello(features="tls"), _bad, _greeting),
-    "hello-with-three-features-refused": Probe(_of_hello(features=FIVE[:3]), _greeting, ["server_unavailable"]),
+    "hello-with-three-features-refused": Probe(_of_hello(features=FIVE[:3]), _greeting, _bad),
     "auth-before-hello-accepted": Probe(_direct_auth, _bad, _granted),
 }
 
