@@ -6,8 +6,11 @@ back is its own affair. Between the two, either answer is right.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import ClassVar
+import functools
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import ClassVar, TypeVar, cast
 
 from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
@@ -17,6 +20,7 @@ from cbspec.profile import Tenant
 from conformance import judge
 from conformance.errors import Broken, Inconclusive, NotExercised, RateLimited
 from conformance.exchange import Exchange
+from conformance.explore import ENOUGH
 from conformance.marks import requirement
 from conformance.relay.error_codes.limits import fillable, served_connections, served_tunnels, soon
 from conformance.session import Session
@@ -52,12 +56,13 @@ class _Held:
 
 @dataclass(slots=True)
 class _Run:
-    """What outlives one example: the relay, its tenants, and how the run ended."""
+    """What outlives one example: the relay, its tenants, how the run ended, and when it was long enough."""
 
     relay: Target
     tenants: list[Tenant]
     broken: Broken | None = None
     interrupted: Exception | None = None
+    enough: float = field(default_factory=lambda: time.monotonic() + ENOUGH)
 
 
 @requirement("CB-LIM-005")
@@ -94,6 +99,30 @@ def test_limits_follow_the_model(relay: Target, examples: int) -> None:
             raise outcome
 
 
+_Step = TypeVar("_Step", bound=Callable[..., None])
+
+
+def _step(method: _Step) -> _Step:
+    """Let nothing more happen once the run has its outcome or was long enough, and remember how a step ended."""
+
+    @functools.wraps(method)
+    def guarded(machine: _Machine, **drawn: int) -> None:
+        run = machine.run
+        if run.broken is not None:
+            raise run.broken
+        if run.interrupted is not None or time.monotonic() > run.enough:
+            return
+        try:
+            method(machine, **drawn)
+        except Broken as broken:
+            run.broken = broken
+            raise
+        except (Inconclusive, NotExercised, RateLimited) as error:
+            run.interrupted = error
+
+    return cast(_Step, guarded)
+
+
 class _Machine(RuleBasedStateMachine):
     """Up to six connections of several tenants. A subclass holds the run."""
 
@@ -107,70 +136,70 @@ class _Machine(RuleBasedStateMachine):
         self._connections = {tenant.id: _Counts(tenant.connection_limit) for tenant in self.run.tenants}
 
     @initialize()
+    @_step
     def start_with_all_room(self) -> None:
         """Wait until what the example before held is given back."""
-        with _Guard(self.run):
-            for tenant in self.run.tenants:
-                if tenant.tunnel_limit is not None:
-                    soon(lambda tenant=tenant: served_tunnels(self._relay, tenant, tenant.tunnel_limit))  # type: ignore[misc]
-                if tenant.connection_limit is not None:
-                    soon(lambda tenant=tenant: served_connections(self._relay, tenant, tenant.connection_limit))  # type: ignore[misc]
+        for tenant in self.run.tenants:
+            if tenant.tunnel_limit is not None:
+                soon(lambda tenant=tenant: served_tunnels(self._relay, tenant, tenant.tunnel_limit))  # type: ignore[misc]
+            if tenant.connection_limit is not None:
+                soon(lambda tenant=tenant: served_connections(self._relay, tenant, tenant.connection_limit))  # type: ignore[misc]
 
     @precondition(lambda self: len(self._open) < 6)
     @rule(choice=st.integers(0, 3))
+    @_step
     def connect(self, choice: int) -> None:
         """Authenticate a connection of some tenant."""
-        with _Guard(self.run):
-            tenant = self.run.tenants[choice % len(self.run.tenants)]
-            session = self._relay.greeted()
-            exchange = self._relay.authenticate(session, tenant)
-            if session.authenticated and tenant.tunnel_limit is None:
-                # The page doesn't say at which step a connection counts: the tunnel makes sure that it does.
-                exchange = session.ask(self._relay.tunnel_info(tenant.id))
-            accepted = any(judge.is_success(answer) for answer in exchange.answers)
-            self._judge(self._connections[tenant.id], exchange, accepted, "CB-LIM-012", "CB-LIM-011")
-            if accepted:
-                tunnels = int(tenant.tunnel_limit is None)
-                self._connections[tenant.id].held += 1
-                self._tunnels[tenant.id].held += tunnels
-                self._open.append(_Held(tenant, session, tunnels))
-            else:
-                session.close()
+        tenant = self.run.tenants[choice % len(self.run.tenants)]
+        session = self._relay.greeted()
+        exchange = self._relay.authenticate(session, tenant)
+        if session.authenticated and tenant.tunnel_limit is None:
+            # The page doesn't say at which step a connection counts: the tunnel makes sure that it does.
+            exchange = session.ask(self._relay.tunnel_info(tenant.id))
+        accepted = any(judge.is_success(answer) for answer in exchange.answers)
+        self._judge(self._connections[tenant.id], exchange, accepted, "CB-LIM-012", "CB-LIM-011")
+        if accepted:
+            tunnels = int(tenant.tunnel_limit is None)
+            self._connections[tenant.id].held += 1
+            self._tunnels[tenant.id].held += tunnels
+            self._open.append(_Held(tenant, session, tunnels))
+        else:
+            session.close()
 
     @precondition(lambda self: bool(self._open))
     @rule(choice=st.integers(0, 5))
+    @_step
     def open_tunnel(self, choice: int) -> None:
         """Ask for a tunnel on some connection."""
-        with _Guard(self.run):
-            held = self._open[choice % len(self._open)]
-            counts = self._tunnels[held.tenant.id]
-            if counts.limit is None and held.tunnels >= 3:
-                return
-            exchange = held.session.ask(self._relay.tunnel_info(held.tenant.id))
-            accepted = any(judge.is_success(answer) for answer in exchange.answers)
-            several = len({id(other) for other in self._open if other.tenant == held.tenant and other.tunnels}) > 1
-            self._judge(counts, exchange, accepted, "CB-LIM-005" if several else "CB-LIM-002", "CB-LIM-001")
-            held.tunnels += accepted
-            counts.held += accepted
-            self._forget_if_ended(held)
+        held = self._open[choice % len(self._open)]
+        counts = self._tunnels[held.tenant.id]
+        if counts.limit is None and held.tunnels >= 3:
+            return
+        exchange = held.session.ask(self._relay.tunnel_info(held.tenant.id))
+        accepted = any(judge.is_success(answer) for answer in exchange.answers)
+        several = len({id(other) for other in self._open if other.tenant == held.tenant and other.tunnels}) > 1
+        self._judge(counts, exchange, accepted, "CB-LIM-005" if several else "CB-LIM-002", "CB-LIM-001")
+        held.tunnels += accepted
+        counts.held += accepted
+        self._forget_if_ended(held)
 
     @precondition(lambda self: bool(self._open))
     @rule(choice=st.integers(0, 5))
+    @_step
     def ask_for_a_bad_tunnel(self, choice: int) -> None:
         """Ask for a tunnel to port 0: it is refused and counts for nothing."""
-        with _Guard(self.run):
-            held = self._open[choice % len(self._open)]
-            held.session.ask(self._relay.tunnel_info(held.tenant.id, remote_port=0), invalid="remote_port is 0")
-            self._forget_if_ended(held)
+        held = self._open[choice % len(self._open)]
+        held.session.ask(self._relay.tunnel_info(held.tenant.id, remote_port=0), invalid="remote_port is 0")
+        self._forget_if_ended(held)
 
     @precondition(lambda self: bool(self._open))
     @rule(choice=st.integers(0, 5))
+    @_step
     def close(self, choice: int) -> None:
         """Close some connection, with all its tunnels."""
-        with _Guard(self.run):
-            held = self._open[choice % len(self._open)]
-            held.session.close()
-            self._forget_if_ended(held)
+        held = self._open[choice % len(self._open)]
+        held.session.close()
+        self._forget_if_ended(held)
 
     def teardown(self) -> None:
         """Close what is open."""
@@ -201,23 +230,3 @@ class _Machine(RuleBasedStateMachine):
             raise Broken(f"an error with code {_OVER} ({state})", seen, exchange, requirement=over)
         if code != _OVER:
             raise Inconclusive(f"the relay answers {code or 'nothing'} to a valid request")
-
-
-class _Guard:
-    """Remembers how a step ended, and lets nothing more happen once the run has its outcome."""
-
-    def __init__(self, run: _Run) -> None:
-        self._run = run
-
-    def __enter__(self) -> None:
-        if self._run.broken is not None:
-            raise self._run.broken
-
-    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> bool:
-        if isinstance(error, Broken):
-            self._run.broken = self._run.broken or error
-            return False
-        if isinstance(error, Inconclusive | NotExercised | RateLimited):
-            self._run.interrupted = self._run.interrupted or error
-            return True
-        return False
