@@ -62,7 +62,7 @@ def _tls(target: Target) -> str:
     """Return "" where a TLS 1.3 handshake works, else why not; a finding is made then. Raises NoTarget."""
     where = target.endpoint
     try:
-        target.connect(transport="tcp")
+        target.connect(transport="tcp").close()
     except Unreachable as error:
         raise NoTarget(f"nothing to judge: no connection to {error}") from None
     except ssl.SSLError as error:

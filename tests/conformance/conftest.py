@@ -1,13 +1,23 @@
-"""Makes the suite's marks known here, where its own configuration doesn't apply."""
+"""The suite's marks, which its own configuration makes known only to itself, and targets to try it on."""
 
 from __future__ import annotations
 
 import configparser
+import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 import conformance
+from cbspec.issuer import Issuer
+from cbspec.profile import Profile
+from conformance.embedded import embedded_simulator
+from conformance.facts import Facts
+from conformance.locks import Locks
+from conformance.pace import Pacer
+from conformance.target import Target
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -16,3 +26,35 @@ def pytest_configure(config: pytest.Config) -> None:
     suite.read(Path(conformance.__path__[0]) / "pytest.ini")
     for line in suite["pytest"]["markers"].strip().splitlines():
         config.addinivalue_line("markers", line)
+
+
+@pytest.fixture(scope="session")
+def simulated() -> Iterator[Profile]:
+    """Give the profile of an embedded simulator that the tests of a run share."""
+    with embedded_simulator() as profile:
+        yield profile
+
+
+MakeTarget = Callable[..., Target]
+
+
+@pytest.fixture
+def make_target() -> Iterator[MakeTarget]:
+    """Give a way to a target of some profile; what it opened is closed in the end."""
+    made: list[Target] = []
+
+    def make(profile: Profile, **facts: Any) -> Target:  # noqa: ANN401 - Facts' own members
+        target = Target(
+            profile,
+            Facts(**{"features": ("multi_tenancy",), **facts}),
+            "a case",
+            locks=Locks(None),
+            pace=Pacer(profile),
+            issuer=Issuer(profile.tokens, time.time),
+        )
+        made.append(target)
+        return target
+
+    yield make
+    for target in made:
+        target.close()

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import socket
 import ssl
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
+from typing import Any
 
 from cbspec.profile import Endpoint
 
@@ -112,3 +114,19 @@ def read_to_end(sock: socket.socket) -> bytes:
         while chunk := sock.recv(65536):
             data += chunk
     return data
+
+
+def answering(relay: Callable[[dict[str, Any]], Iterable[bytes]]) -> Callable[[ssl.SSLSocket], None]:
+    """Return a script that gives every line to `relay`, as JSON, and sends what that returns."""
+
+    def run(tls: ssl.SSLSocket) -> None:
+        with tls.makefile("rb") as lines, contextlib.suppress(OSError):
+            for line in lines:
+                try:
+                    request = json.loads(line)
+                except ValueError:
+                    request = {}
+                for answer in relay(request):
+                    tls.sendall(answer)
+
+    return run

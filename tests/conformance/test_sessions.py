@@ -1,0 +1,31 @@
+"""Sessions for cases that ask many times."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from cbspec.profile import Profile
+from conformance import judge
+from conformance.sessions import Sessions
+from tests.conformance.conftest import MakeTarget
+
+
+def test_one_session_is_used_until_it_has_no_room(simulated: Profile, make_target: MakeTarget) -> None:
+    target = make_target(replace(simulated, relay=replace(simulated.relay, buffer_pool=3)))
+    sessions = Sessions(target)
+    used = []
+    for _ in range(6):
+        session = sessions.next()
+        judge.accepted(session.ask(target.tunnel_info()))
+        used.append(session)
+    assert len({id(session) for session in used}) < len(used)
+    assert len([session for session in {id(s): s for s in used}.values() if not session.ended]) == 1
+
+
+def test_one_that_was_closed_is_replaced(simulated: Profile, make_target: MakeTarget) -> None:
+    sessions = Sessions(make_target(simulated))
+    first = sessions.next()
+    first.close()
+    second = sessions.next()
+    assert second is not first
+    judge.accepted(second.heartbeat())
