@@ -106,7 +106,8 @@ class WebSocketFramer:
         if frame.opcode in DATA_OPCODES:
             if frame.opcode is not Opcode.CONT:
                 self._binary = frame.opcode is Opcode.BINARY
-            self._parts.append(bytes(frame.data))
+            if frame.data:  # empty fragments may come without end
+                self._parts.append(bytes(frame.data))
             if frame.fin:
                 self._messages.append(Frame(b"".join(self._parts), binary=self._binary))
                 self._parts.clear()
