@@ -17,6 +17,10 @@ LONGEST_FUNCTION = 60
 TESTED_ELSEWHERE = {
     "cbspec/__main__.py": "tests/cbspec/cli/test_main.py",
     "cbspec/cli/errors.py": "tests/cbspec/cli/test_main.py",
+    # The exchange as `cbspec connect` prints it.
+    "reference_client/display.py": "tests/reference_client/test_command.py",
+    # The parts of a behaviour and their defaults: what they do is what the relay does.
+    "simulator/behaviour.py": "tests/simulator/test_relay.py",
     # pytest loads it wherever the suite runs.
     "conformance/conftest.py": "tests/conformance/test_plugin.py",
 }
@@ -97,5 +101,5 @@ def test_no_file_is_a_giant(path: Path) -> None:
 @pytest.mark.parametrize("path", sources(*PACKAGES, "tests"), ids=name)
 def test_every_module_says_what_it_is(path: Path) -> None:
     assert ast.get_docstring(tree(path)), f"{name(path)} has no docstring"
-    if tree(path).body[1:]:
+    if tree(path).body[1:] and path.name != "__init__.py":
         assert "from __future__ import annotations" in text(path)

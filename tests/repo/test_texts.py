@@ -14,7 +14,7 @@ from cbspec.requirements import REQUIREMENTS
 from tests.repo.tree import ROOT, name, text, tracked
 
 # The words are put together here, so that this file doesn't hold them itself.
-UNFINISHED = re.compile(rf"\b(?:{'TO'}DO|{'FIX'}ME|{'XX'}X|{'HA'}CK)\b")
+UNFINISHED = re.compile(rf"\b(?:{'TO'}DO|{'FIX'}ME|{'HA'}CK)\b")
 # Folders of one machine or one person; a system's own (/tmp, /dev, /etc) are everybody's.
 MACHINE = re.compile(rf"(?<![\w./])/(?:{'ho'}me|{'ro'}ot|{'wo'}rk|{'Us'}ers|{'mn'}t|{'op'}t)/\w+")
 REGISTRIES = re.compile(rf"{'py'}pi\.org|{'python'}hosted\.org|{'registry'}\.npm|{'index'}-url|{'extra'}-index")
