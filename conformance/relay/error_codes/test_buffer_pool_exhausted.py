@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import Iterator
+from contextlib import AbstractContextManager
 
 from cbspec.profile import Endpoint
 from conformance import judge
 from conformance.errors import NotExercised
 from conformance.marks import alone, requirement
-from conformance.provoke import provoked
-from conformance.relay.error_codes.limits import come_back, fillable, soon, tunnels_had
+from conformance.relay.error_codes.limits import come_back, soon, tunnels_had
+from conformance.relay.error_codes.refusals import limited
 from conformance.session import Session
 from conformance.target import Target
 
@@ -41,16 +40,8 @@ def test_buffers_come_back(relay: Target) -> None:
         come_back(lambda: tunnels_had(relay, relay.authenticated(at=at), size), "tunnels")
 
 
-@contextlib.contextmanager
-def _pool(relay: Target) -> Iterator[tuple[Endpoint | None, int]]:
-    declared = relay.profile.relay.buffer_pool
-    if "buffer_pool" not in relay.profile.conditions and declared is not None and relay.profile.target.exclusive:
-        yield None, fillable(declared, "relay.buffer_pool")
-        return
-    with provoked(relay.profile, "buffer_pool") as (condition, at):
-        if condition.limit is None:
-            raise NotExercised("give conditions.buffer_pool.limit")
-        yield at, condition.limit
+def _pool(relay: Target) -> AbstractContextManager[tuple[Endpoint | None, int]]:
+    return limited(relay, "buffer_pool", relay.profile.relay.buffer_pool)
 
 
 def _fill(relay: Target, at: Endpoint | None, size: int) -> Session:

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator
+from contextlib import AbstractContextManager
 
 from cbspec.profile import Endpoint
 from conformance import judge
-from conformance.errors import Broken, Inconclusive, NotExercised
-from conformance.exchange import Exchange
+from conformance.errors import Broken, Inconclusive
 from conformance.marks import alone, requirement
-from conformance.provoke import provoked
-from conformance.relay.error_codes.limits import come_back, fillable, soon
+from conformance.relay.error_codes.limits import come_back, soon
+from conformance.relay.error_codes.refusals import attempt, code_if_any, code_is_sent, limited, not_served
 from conformance.session import Session
 from conformance.target import Target
 from conformance.wire import HandshakeFailure, Unreachable
@@ -31,38 +31,24 @@ def test_all_connections_of_the_limit(relay: Target) -> None:
 @requirement("CB-CON-002")
 def test_one_connection_more(relay: Target) -> None:
     """With the limit used up, another connection is made: it is refused by an error or a close, at any step."""
-    with _limited(relay) as (at, limit):
-        with relay.control(f"{limit} connections"):
-            _fill(relay, at, limit)
-        served = _try_one_more(relay, at)
-        if served is not None:
-            raise Broken("no service beyond the limit", f"a tunnel on connection {limit + 1}", served)
+    with _full(relay) as (at, limit):
+        not_served(attempt(relay, at, insist=True), f"no tunnel on connection {limit + 1}")
 
 
 @alone
 @requirement("CB-CON-003")
 def test_code_if_any(relay: Target) -> None:
     """With the limit used up, another connection is made; if an error is sent, its code is read."""
-    with _limited(relay) as (at, limit):
-        with relay.control(f"{limit} connections"):
-            _fill(relay, at, limit)
-        for exchange in _steps(relay, at):
-            code = judge.error_code(exchange)
-            if code and code != "connection_limit_reached":
-                raise Broken("connection_limit_reached, if any code", f"an error with code {code!r}", exchange)
+    with _full(relay) as (at, _):
+        code_if_any(attempt(relay, at), "connection_limit_reached")
 
 
 @alone
 @requirement("CB-CON-004")
 def test_code_is_sent(relay: Target) -> None:
     """With the limit used up, another connection is made; it is told connection_limit_reached."""
-    with _limited(relay) as (at, limit):
-        with relay.control(f"{limit} connections"):
-            _fill(relay, at, limit)
-        exchanges = list(_steps(relay, at))
-        if not any(judge.error_code(exchange) == "connection_limit_reached" for exchange in exchanges):
-            seen = "; ".join(_seen(exchange) for exchange in exchanges) or "no TLS connection"
-            raise Broken("an error with code connection_limit_reached", seen, *exchanges)
+    with _full(relay) as (at, _):
+        code_is_sent(attempt(relay, at), "connection_limit_reached")
 
 
 @alone
@@ -73,19 +59,20 @@ def test_room_after_a_close(relay: Target) -> None:
         come_back(lambda: _served(relay, at, limit), "connections")
 
 
+def _limited(relay: Target) -> AbstractContextManager[tuple[Endpoint | None, int]]:
+    return limited(relay, "connection_limit", relay.profile.relay.connection_limit)
+
+
 @contextlib.contextmanager
-def _limited(relay: Target) -> Iterator[tuple[Endpoint | None, int]]:
-    declared = relay.profile.relay.connection_limit
-    if "connection_limit" not in relay.profile.conditions and declared is not None and relay.profile.target.exclusive:
-        yield None, fillable(declared, "relay.connection_limit")
-        return
-    with provoked(relay.profile, "connection_limit") as (condition, at):
-        if condition.limit is None:
-            raise NotExercised("give conditions.connection_limit.limit")
-        yield at, condition.limit
+def _full(relay: Target) -> Iterator[tuple[Endpoint | None, int]]:
+    """Yield where the limit is used up, and the limit. A control: Inconclusive where it can't be used up."""
+    with _limited(relay) as (at, limit):
+        with relay.control(f"{limit} connections"):
+            _fill(relay, at, limit)
+        yield at, limit
 
 
-def _fill(relay: Target, at: Endpoint | None, limit: int) -> list[Session]:
+def _fill(relay: Target, at: Endpoint | None, limit: int) -> None:
     """Have as many connections as the limit served side by side, once what the case before left behind is gone.
 
     Each says hello, authenticates and opens a tunnel where it can: the page doesn't say at which step it counts.
@@ -96,7 +83,6 @@ def _fill(relay: Target, at: Endpoint | None, limit: int) -> list[Session]:
         relay.authenticate(session, relay.tenant)
         if session.authenticated:
             session.ask(relay.tunnel_info(session.tenant))
-    return sessions
 
 
 def _served(relay: Target, at: Endpoint | None, most: int) -> int:
@@ -132,28 +118,3 @@ def _connect(relay: Target, at: Endpoint | None) -> Session:
         return relay.connect(at=at)
     except (Unreachable, HandshakeFailure, Inconclusive) as error:
         raise Broken("a connection that is served", str(error)) from None
-
-
-def _steps(relay: Target, at: Endpoint | None) -> Iterator[Exchange]:
-    """Try to use one more connection; yield each exchange until it is refused."""
-    try:
-        session = relay.connect(at=at)
-    except (Unreachable, HandshakeFailure, Inconclusive):
-        return
-    yield session.hello()
-    if not session.ended:
-        yield relay.authenticate(session, relay.tenant)
-    if session.authenticated and not session.ended:
-        yield session.ask(relay.tunnel_info(session.tenant))
-
-
-def _try_one_more(relay: Target, at: Endpoint | None) -> Exchange | None:
-    """Return the exchange in which a tunnel was opened on one more connection, or None."""
-    for exchange in _steps(relay, at):
-        if exchange.request is not None and exchange.request.type == "tunnel_info":
-            return exchange if any(judge.is_success(answer) for answer in exchange.answers) else None
-    return None
-
-
-def _seen(exchange: Exchange) -> str:
-    return judge.describe(exchange.answers[0]) if exchange.answers else judge.silence(exchange)

@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 from cbspec.profile import Condition, Endpoint
 from conformance import judge
 from conformance.errors import Broken, Inconclusive, NotExercised
-from conformance.exchange import Exchange
 from conformance.marks import alone, requirement
 from conformance.provoke import provoked, until
+from conformance.relay.error_codes.refusals import attempt, code_if_any, code_is_sent, not_served
 from conformance.target import Target
-from conformance.wire import HandshakeFailure, Unreachable
 
 
 @alone
@@ -29,10 +26,7 @@ def test_code_if_any(relay: Target) -> None:
     """While the relay is unavailable a client tries hello, auth and a tunnel; if an error is sent, its code is read."""
     with provoked(relay.profile, "unavailable") as (condition, at):
         _settle(relay, condition, at)
-        for exchange in _steps(relay, at):
-            code = judge.error_code(exchange)
-            if code and code != "server_unavailable":
-                raise Broken("server_unavailable, if any code", f"an error with code {code!r}", exchange)
+        code_if_any(attempt(relay, at), "server_unavailable")
 
 
 @alone
@@ -41,10 +35,7 @@ def test_code_is_sent(relay: Target) -> None:
     """While the relay is unavailable a client tries hello, auth and a tunnel; it is told server_unavailable."""
     with provoked(relay.profile, "unavailable") as (condition, at):
         _settle(relay, condition, at)
-        exchanges = list(_steps(relay, at))
-        if not any(judge.error_code(exchange) == "server_unavailable" for exchange in exchanges):
-            seen = "; ".join(_seen(exchange) for exchange in exchanges) or "no TLS connection"
-            raise Broken("an error with code server_unavailable", seen, *exchanges)
+        code_is_sent(attempt(relay, at), "server_unavailable")
 
 
 @alone
@@ -70,29 +61,11 @@ def _settle(relay: Target, condition: Condition, at: Endpoint | None) -> None:
 
 
 def _not_served(relay: Target, at: Endpoint | None) -> None:
-    for exchange in _steps(relay, at):
-        if exchange.request is not None and exchange.request.type == "tunnel_info":
-            judge.not_accepted(exchange, "no tunnel while the relay is unavailable")
+    not_served(attempt(relay, at, insist=True), "no tunnel while the relay is unavailable")
 
 
 def _served(relay: Target) -> None:
-    exchanges = list(_steps(relay, None))
+    exchanges = attempt(relay, None)
     if not exchanges:
-        raise Broken("a relay that serves again", "no TLS connection")
+        raise Broken("a relay that serves again", "no connection, or none with TLS")
     judge.accepted(exchanges[-1], "server_unavailable")
-
-
-def _steps(relay: Target, at: Endpoint | None) -> Iterator[Exchange]:
-    try:
-        session = relay.connect(at=at)
-    except (Unreachable, HandshakeFailure, Inconclusive):
-        return
-    yield session.hello()
-    if not session.ended:
-        yield relay.authenticate(session, relay.tenant)
-    if not session.ended:
-        yield session.ask(relay.tunnel_info(relay.tenant.id))
-
-
-def _seen(exchange: Exchange) -> str:
-    return judge.describe(exchange.answers[0]) if exchange.answers else judge.silence(exchange)

@@ -1,0 +1,79 @@
+"""What the cases about a relay that serves nobody more share: trying to be served, and reading the refusal."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Iterator
+
+from cbspec.profile import Endpoint
+from conformance import judge
+from conformance.errors import Broken, Inconclusive, NotExercised
+from conformance.exchange import Exchange
+from conformance.provoke import provoked
+from conformance.relay.error_codes.limits import fillable
+from conformance.target import Target
+from conformance.wire import HandshakeFailure, Unreachable
+
+
+@contextlib.contextmanager
+def limited(relay: Target, condition: str, declared: int | None) -> Iterator[tuple[Endpoint | None, int]]:
+    """Yield where the relay's own limit can be filled, and the limit: at the condition's address, else the target's."""
+    if condition not in relay.profile.conditions and declared is not None and relay.profile.target.exclusive:
+        yield None, fillable(declared, f"relay.{condition}")
+        return
+    with provoked(relay.profile, condition) as (found, at):
+        if found.limit is None:
+            raise NotExercised(f"give conditions.{condition}.limit")
+        yield at, found.limit
+
+
+def attempt(relay: Target, at: Endpoint | None, *, insist: bool = False) -> list[Exchange]:
+    """Try hello, auth and a tunnel on a new connection; return the exchanges, none where there is no connection.
+
+    The first that isn't served is the last, unless the suite is to `insist`: what is asked after a refusal may be
+    refused for another reason.
+    """
+    try:
+        session = relay.connect(at=at)
+    except (Unreachable, HandshakeFailure, Inconclusive):
+        return []
+    exchanges = [session.hello()]
+    steps: tuple[Callable[[], Exchange], ...] = (
+        lambda: relay.authenticate(session, relay.tenant),
+        lambda: session.ask(relay.tunnel_info(relay.tenant.id)),
+    )
+    for step in steps:
+        if session.ended or not (insist or _served(exchanges[-1])):
+            break
+        exchanges.append(step())
+    return exchanges
+
+
+def not_served(exchanges: list[Exchange], expected: str) -> None:
+    """See that no tunnel was opened. Raises Broken where one was."""
+    for exchange in exchanges:
+        if exchange.request is not None and exchange.request.type == "tunnel_info":
+            judge.not_accepted(exchange, expected)
+
+
+def code_if_any(exchanges: list[Exchange], expected: str) -> None:
+    """See that an error, if one was sent, has the code `expected`. Raises Broken where it has another."""
+    for exchange in exchanges:
+        code = judge.error_code(exchange)
+        if code and code != expected:
+            raise Broken(f"{expected}, if any code", f"an error with code {code!r}", exchange)
+
+
+def code_is_sent(exchanges: list[Exchange], expected: str) -> None:
+    """See that the refusal was an error with the code `expected`. Raises Broken where it wasn't."""
+    if not any(judge.error_code(exchange) == expected for exchange in exchanges):
+        seen = "; ".join(_seen(exchange) for exchange in exchanges) or "no connection, or none with TLS"
+        raise Broken(f"an error with code {expected}", seen, *exchanges)
+
+
+def _served(exchange: Exchange) -> bool:
+    return any(judge.is_success(answer) for answer in exchange.answers)
+
+
+def _seen(exchange: Exchange) -> str:
+    return judge.describe(exchange.answers[0]) if exchange.answers else judge.silence(exchange)
