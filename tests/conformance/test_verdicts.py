@@ -28,13 +28,17 @@ CATALOGUE: Final[Mapping[str, Requirement]] = {
 }
 IDS = st.sampled_from(list(CATALOGUE))
 REASONS = st.sampled_from(["give tenants.rate", TIME_UP, CUT_SHORT, ""])
-FINDINGS = st.lists(st.builds(Finding, IDS, st.sampled_from(Outcome), st.text(max_size=3), REASONS), max_size=8)
+FINDING = st.one_of(
+    st.builds(Finding, IDS, st.sampled_from([each for each in Outcome if each is not UNTRIED]), st.text(max_size=3)),
+    st.builds(Finding, IDS, st.just(UNTRIED), st.text(max_size=3), REASONS),
+)
+FINDINGS = st.lists(FINDING, max_size=8)
 SWITCHES = st.fixed_dictionaries({"fail_on_should": st.booleans(), "require_all": st.booleans()})
 
 
 def verdicts(findings: list[Finding]) -> dict[str, Verdict]:
     """Return the verdicts on the small catalogue, all of it selected."""
-    return {verdict.requirement.id: verdict for verdict in judge_run(CATALOGUE, findings, CATALOGUE)}
+    return {verdict.requirement.id: verdict for verdict in judge_run(CATALOGUE, findings, list(CATALOGUE))}
 
 
 @pytest.mark.parametrize(
@@ -142,6 +146,14 @@ def test_every_requirement_has_one_verdict_in_the_catalogue_s_order(findings: li
         own = [finding for finding in findings if finding.requirement == verdict.requirement.id]
         assert list(verdict.findings) == own
         assert (verdict.outcome is None) == (not own)
+
+
+@given(outcomes=st.lists(st.sampled_from([PASSED, UNTRIED]), max_size=4), missing=st.integers(1, 3))
+def test_a_requirement_some_of_whose_cases_never_ran_is_no_pass(outcomes: list[Outcome], missing: int) -> None:
+    findings = [Finding("CB-HEL-001", outcome) for outcome in outcomes]
+    (verdict, *_) = judge_run(CATALOGUE, findings, ["CB-HEL-001"] * (len(findings) + missing))
+    assert verdict.outcome is UNTRIED
+    assert spoils(verdict)
 
 
 def test_what_nobody_selected_says_nothing() -> None:
