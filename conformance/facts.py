@@ -13,7 +13,8 @@ class Facts:
 
     `transport` is what the cases speak; `websocket` whether the relay answers an opening handshake with 101;
     `features` what its hello_response listed; `rejected` that every token of the suite's was refused as invalid;
-    `odd_identifiers` whether a tunnel_id may hold quotes and letters beyond ASCII.
+    `odd_identifiers` whether a tunnel_id may hold quotes and letters beyond ASCII; `fence` the request that is good for
+    a fence after auth: "heartbeat", or "unknown" where heartbeats draw no answer or more than one.
     """
 
     transport: str = "tcp"
@@ -26,6 +27,7 @@ class Facts:
     tunnel: str = ""
     heartbeat: str = ""
     odd_identifiers: bool = True
+    fence: str = "heartbeat"
 
     def why_not(self, request: str) -> str:
         """Return why a type of request is never served on this relay, or "" where it is."""

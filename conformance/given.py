@@ -6,7 +6,7 @@ import contextlib
 from collections import Counter
 
 from cbspec.profile import Endpoint, Profile, Tenant
-from conformance.errors import NotExercised
+from conformance.errors import Inconclusive, NotExercised
 from conformance.facts import Facts
 from conformance.locks import Locks
 
@@ -64,6 +64,11 @@ class Given:
     def odd_letters(self) -> str:
         """Letters that are hard to spell, for a tunnel_id; none where the relay takes no such identifiers."""
         return ODD_LETTERS if self.facts.odd_identifiers else ""
+
+    def needs(self, request: str) -> None:
+        """Say that the case means something only where requests of a type are served at all."""
+        if reason := self.facts.why_not(request):
+            raise Inconclusive(f"{request} is never served on this relay: {reason}")
 
     def needs_tenancy(self) -> None:
         """Say that the case applies only where the relay offers multi_tenancy."""

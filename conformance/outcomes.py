@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import traceback
-from collections.abc import Mapping
 
 import pytest
 
@@ -15,8 +14,7 @@ from conformance.target import Target
 from conformance.verdicts import TIME_UP
 from conformance.wire import HandshakeFailure, Unreachable
 
-FINDINGS = "cbspec"
-"""The user property of an item that carries its findings, from worker to controller."""
+_FINDINGS = "cbspec_findings"  # the report's attribute that carries findings from worker to controller
 
 _OWN_REQUIREMENT = {
     "hello": "CB-HEL-001",
@@ -63,15 +61,20 @@ class Outcomes:
     def _settle_case(self, item: pytest.Item, error: BaseException | None, report: pytest.TestReport) -> None:
         relay = getattr(item, "funcargs", {}).get("relay")
         target = relay if isinstance(relay, Target) else None
-        finding = _finding(item, error, target)
+        finding, own = _finding(item, error, target), requirement_of(item)
         findings = [*([finding] if finding else []), *(target.findings if target else [])]
-        item.user_properties += [(FINDINGS, found.to_dict()) for found in findings]
+        if isinstance(error, KeyboardInterrupt):
+            return
+        if finding is None or finding.requirement != own:
+            what = f"a breach of {finding.requirement}" if finding else "a mistake of the kit"
+            findings.append(Finding(own, Outcome.INCONCLUSIVE, case_name(item), f"{what} ended its case"))
+        vars(report)[_FINDINGS] = [found.to_dict() for found in findings]
         if finding is None:
-            if error is not None and not isinstance(error, KeyboardInterrupt):
+            if error is not None:
                 report.sections.append((_KIT_ERROR, f"{case_name(item)}\n{''.join(traceback.format_exception(error))}"))
             return
         _show(report, finding)
-        self._blame(report, findings, requirement_of(item))
+        self._blame(report, findings, own)
 
     def _blame(self, report: pytest.TestReport, findings: list[Finding], own: str) -> None:
         """Make the first case that saw a MUST broken fail, so that every report of pytest's shows it."""
@@ -86,8 +89,7 @@ class Outcomes:
 
 def findings_of(report: pytest.TestReport) -> list[Finding]:
     """Return the findings that a report carries."""
-    found = (value for name, value in report.user_properties if name == FINDINGS)
-    return [Finding.from_dict(value) for value in found if isinstance(value, Mapping)]
+    return [Finding.from_dict(found) for found in vars(report).get(_FINDINGS, [])]
 
 
 def kit_errors_of(report: pytest.TestReport) -> list[str]:

@@ -246,8 +246,7 @@ class Suite:
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         """Gather the findings of a finished case, in the controller, from whichever process ran it."""
-        if report.when == "teardown":
-            self._findings += findings_of(report)
+        self._findings += findings_of(report)
         self._kit_errors += kit_errors_of(report) if report.when != "teardown" else []
 
     @pytest.hookimpl(tryfirst=True)

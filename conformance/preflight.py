@@ -17,6 +17,7 @@ from conformance.exchange import Exchange
 from conformance.facts import Facts
 from conformance.given import ODD_LETTERS
 from conformance.invariants import Breach
+from conformance.session import Session
 from conformance.target import Target, WebSocketRefused
 from conformance.wire import HandshakeFailure, Unreachable, Wire, tcp_connect
 
@@ -187,10 +188,23 @@ def _exchanges(target: Target, facts: Facts) -> Facts:
             reason = f"the suite's tokens are not accepted ({code}); check tokens and tenants in the profile"
         return replace(facts, auth=reason, rejected=rejected, tunnel=reason, heartbeat=reason)
     heartbeat = next((reason for _ in range(3) if (reason := _reason(session.heartbeat()))), "")
-    tunnel = _reason(session.ask(target.tunnel_info(), fence=not heartbeat))
+    if heartbeat or _answers_twice(session):
+        facts = target.facts = replace(facts, fence="unknown")
+    session.close()
+    try:
+        session = target.authenticated()
+    except Inconclusive as error:
+        return replace(facts, heartbeat=heartbeat, tunnel=str(error))
+    tunnel = _reason(session.ask(target.tunnel_info()))
     odd = target.tunnel_info()["tunnel_id"] + ODD_LETTERS
     takes_odd = not tunnel and not _reason(session.ask(target.tunnel_info(tunnel_id=odd), fence=False))
     return replace(facts, heartbeat=heartbeat, tunnel=tunnel, odd_identifiers=takes_odd)
+
+
+def _answers_twice(session: Session) -> bool:
+    """Whether a heartbeat draws more than one answer: the second shows before that of a message of unknown type."""
+    behind = session.ask({"type": "cbspec_behind_heartbeats"}, invalid="of unknown type", fence=False)
+    return any(answer.type == "heartbeat_response" for answer in behind.answers)
 
 
 def _reason(exchange: Exchange) -> str:

@@ -25,6 +25,8 @@ from conformance.wire import Wire
 PATIENCE = 0.5
 """Seconds without an answer after which a fence is sent; with it, a lost request needn't cost the whole time-out."""
 
+_IN_PIECES = "it went out in pieces"  # what a relay that reads piece by piece may take for several messages
+
 _HUGE = 64 * 1024 * 1024
 _fences = itertools.count(1)
 
@@ -60,10 +62,11 @@ class Session:
         self.observe = observe
         self._alive = alive
         self.pace = pace
-        self._fence = fence
+        self.fence = fence
         self._secrets = secrets
         self._inbox: list[Message] = []
         self._deaf = False
+        self._garbled = False
 
     @property
     def ended(self) -> Ended | None:
@@ -103,12 +106,22 @@ class Session:
         self._transcript.add(message)
         return self.exchange(message, self.framer.encode(text), fence=fence)
 
-    def exchange(self, request: Message, data: bytes, *, fence: bool = True) -> Exchange:
-        """Put `data` on the wire, which carries `request`, and return all that came of it."""
+    def ask_in_pieces(self, request: Mapping[str, Any], cut: Callable[[bytes], list[bytes]]) -> Exchange:
+        """Send a valid request cut into pieces, each in a TLS record of its own, and return all that came of it.
+
+        What comes before the last piece belongs to the request, too: a relay may take each piece for a message.
+        """
+        text = _spell(dict(request))
+        _check_own(request, text, "")
+        return self.exchange(self._note(text, "in pieces", _IN_PIECES), *cut(self.framer.encode(text)))
+
+    def exchange(self, request: Message, *data: bytes, fence: bool = True) -> Exchange:
+        """Put `data` on the wire, which carries `request`, piece by piece, and return all that came of it."""
         self._early()
         self.pace(self.tenant)
         began = time.monotonic()
-        self.wire.send(data)
+        for piece in data:
+            self.wire.send(piece)
         self._await_messages(1, PATIENCE)
         waited = time.monotonic() - began
         silence = Silence.NONE
@@ -128,9 +141,9 @@ class Session:
         text = _spell(dict(request))
         return self._note(text, meant), self.framer.encode(text)
 
-    def record(self, request: Mapping[str, Any], *, meant: str = "") -> Message:
-        """Record `request` as sent, for who puts it on the wire in another way."""
-        return self._note(_spell(dict(request)), meant)
+    def record(self, request: Mapping[str, Any], *, meant: str) -> Message:
+        """Record `request` as sent, for who puts it on the wire in another way, in pieces."""
+        return self._note(_spell(dict(request)), meant, _IN_PIECES)
 
     def look(self, wait: float) -> None:
         """Take what arrives within `wait` seconds, without waiting for a message."""
@@ -158,9 +171,9 @@ class Session:
 
     # ------------------------------------------------------------------ what follows is the mechanics
 
-    def _note(self, text: bytes, meant: str) -> Message:
+    def _note(self, text: bytes, meant: str, fault: str = "") -> Message:
         now, number = self._transcript.now(), self.wire.number
-        message = Message(now, number, Direction.SENT, text, Decoded(json.loads(text)), meant=meant)
+        message = Message(now, number, Direction.SENT, text, Decoded(json.loads(text), fault=fault), meant=meant)
         self._transcript.add(message)
         return message
 
@@ -184,9 +197,9 @@ class Session:
         return taken
 
     def _fence_request(self) -> tuple[dict[str, str], str] | None:
-        if self.authenticated and self._fence == "heartbeat":
+        if self.authenticated and self.fence == "heartbeat":
             return {"type": "heartbeat"}, "heartbeat_response"
-        if self._fence:
+        if self.fence:
             return {"type": f"cbspec_fence_{next(_fences)}"}, "error"
         return None
 
@@ -274,6 +287,9 @@ class Session:
 
     def _received(self, frame: Frame) -> None:
         decoded = decode(frame.text)
+        if self._garbled and (decoded.requirement or frame.broken):
+            return  # what follows compressed bytes in a stream is more of them
+        self._garbled = decoded.requirement == "CB-CMP-001"
         if frame.broken and not decoded.requirement:
             decoded = Decoded(decoded.value, "CB-MSG-002", frame.broken)
         now, number = self._transcript.now(), self.wire.number

@@ -110,12 +110,15 @@ MISSING = object()
 """Stands for a member that is left out."""
 
 
-def near_misses(member: str) -> SearchStrategy[Any]:
-    """Draw a value that makes a tunnel_info's `member` invalid at MUST level; MISSING leaves it out."""
-    if member in ("tunnel_id", "remote_host"):
-        return st.one_of(st.just(MISSING), NOT_STRINGS)
-    wrong = st.one_of(st.just(MISSING), _NOT_PORTS, _OUT_OF_RANGE)
-    return st.one_of(wrong, st.just(0)) if member == "remote_port" else wrong
+NEAR_MISSES: Mapping[str, tuple[str, SearchStrategy[Any]]] = {
+    "CB-TUN-005": ("tunnel_id", st.one_of(st.just(MISSING), NOT_STRINGS)),
+    "CB-TUN-006": ("local_port", st.one_of(st.just(MISSING), _NOT_PORTS)),
+    "CB-TUN-007": ("local_port", _OUT_OF_RANGE),
+    "CB-TUN-008": ("remote_host", st.one_of(st.just(MISSING), NOT_STRINGS)),
+    "CB-TUN-009": ("remote_port", st.one_of(st.just(MISSING), _NOT_PORTS)),
+    "CB-TUN-010": ("remote_port", st.one_of(st.just(0), _OUT_OF_RANGE)),
+}
+"""For each requirement a member of a tunnel_info and the values that make it invalid; MISSING leaves it out."""
 
 
 def without(message: Mapping[str, Any], member: str, value: object = MISSING) -> dict[str, Any]:

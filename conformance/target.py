@@ -106,7 +106,7 @@ class Target(Given, Watch):
             observe=self.observe,
             alive=self.alive,
             pace=self._pace,
-            fence="unknown" if self.facts.heartbeat else "heartbeat",
+            fence=self.facts.fence,
             secrets=self._secrets(),
         )
         self._sessions.append(session)

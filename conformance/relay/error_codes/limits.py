@@ -48,6 +48,15 @@ def served_tunnels(relay: Target, tenant: Tenant, count: int) -> None:
         relay.close_session(session)
 
 
+def limit_holds(relay: Target, tenant: Tenant, limit: int) -> None:
+    """See that a tenant's limit of tunnels holds on one connection, and close it. A control for what it does on two."""
+    session = relay.authenticated(tenant)
+    with relay.control(f"a limit of {limit} tunnels on one connection"):
+        fill_tunnels(relay, session, limit)
+        judge.refused_with(session.ask(relay.tunnel_info(tenant.id)), "tenant_limit_exceeded")
+    relay.close_session(session)
+
+
 def served_connections(relay: Target, tenant: Tenant, count: int) -> None:
     """See that `count` connections of a tenant are served side by side, and close them. Raises Broken if not."""
     sessions: list[Session] = []

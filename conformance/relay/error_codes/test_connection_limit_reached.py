@@ -56,6 +56,7 @@ def test_code_is_sent(relay: Target) -> None:
 def test_room_after_a_close(relay: Target) -> None:
     """The limit is used up, the connections closed, and as many asked for again within a few seconds."""
     with _limited(relay) as (at, limit):
+        relay.needs("hello")
         come_back(lambda: _served(relay, at, limit), "connections")
 
 

@@ -6,10 +6,10 @@ back is its own affair. Between the two, either answer is right.
 
 from __future__ import annotations
 
-import functools
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial, wraps
 from typing import ClassVar, TypeVar, cast
 
 from hypothesis import HealthCheck, Phase, settings
@@ -22,7 +22,7 @@ from conformance.errors import Broken, Inconclusive, NotExercised, RateLimited
 from conformance.exchange import Exchange
 from conformance.explore import ENOUGH
 from conformance.marks import requirement
-from conformance.relay.error_codes.limits import fillable, served_connections, served_tunnels, soon
+from conformance.relay.error_codes.limits import fillable, limit_holds, served_connections, served_tunnels, soon
 from conformance.session import Session
 from conformance.target import Target
 
@@ -78,6 +78,8 @@ def test_limits_follow_the_model(relay: Target, examples: int) -> None:
     relay.authenticated()
     for tenant in tenants:
         relay.use(tenant)
+        if tenant.tunnel_limit is not None:
+            limit_holds(relay, tenant, tenant.tunnel_limit)
     run = _Run(relay, tenants)
     options = settings(
         max_examples=max(1, examples // 4),
@@ -105,7 +107,7 @@ _Step = TypeVar("_Step", bound=Callable[..., None])
 def _step(method: _Step) -> _Step:
     """Let nothing more happen once the run has its outcome or was long enough, and remember how a step ended."""
 
-    @functools.wraps(method)
+    @wraps(method)
     def guarded(machine: _Machine, **drawn: int) -> None:
         run = machine.run
         if run.broken is not None:
@@ -139,11 +141,12 @@ class _Machine(RuleBasedStateMachine):
     @_step
     def start_with_all_room(self) -> None:
         """Wait until what the example before held is given back."""
-        for tenant in self.run.tenants:
-            if tenant.tunnel_limit is not None:
-                soon(lambda tenant=tenant: served_tunnels(self._relay, tenant, tenant.tunnel_limit))  # type: ignore[misc]
-            if tenant.connection_limit is not None:
-                soon(lambda tenant=tenant: served_connections(self._relay, tenant, tenant.connection_limit))  # type: ignore[misc]
+        with self._relay.control("all room of every limit"):
+            for tenant in self.run.tenants:
+                if tenant.tunnel_limit is not None:
+                    soon(partial(served_tunnels, self._relay, tenant, tenant.tunnel_limit))
+                if tenant.connection_limit is not None:
+                    soon(partial(served_connections, self._relay, tenant, tenant.connection_limit))
 
     @precondition(lambda self: len(self._open) < 6)
     @rule(choice=st.integers(0, 3))

@@ -13,6 +13,7 @@ from conformance.relay.error_codes.limits import (
     fill_connections,
     fill_tunnels,
     fillable,
+    limit_holds,
     served_connections,
     served_tunnels,
     soon,
@@ -72,6 +73,7 @@ def test_tunnel_limit_counts_over_connections(relay: Target) -> None:
     """The limit is used up on one connection, and another tunnel is asked for on a second one of the same tenant."""
     tenant, limit = _tunnel_tenant(relay)
     _room_for(tenant, 2)
+    limit_holds(relay, tenant, limit)
     first, second = relay.authenticated(tenant), relay.authenticated(tenant, subject="cbspec-second")
     with relay.control(f"{limit} tunnels"):
         fill_tunnels(relay, first, limit)
@@ -85,6 +87,7 @@ def test_tunnels_of_two_connections_add_up(relay: Target) -> None:
     _room_for(tenant, 2)
     if limit < 2:
         raise NotExercised("tenants.tunnel_limit of 2 or more is needed to share it between two connections")
+    limit_holds(relay, tenant, limit)
     first, second = relay.authenticated(tenant), relay.authenticated(tenant)
     with relay.control(f"{limit} tunnels on two connections"):
         fill_tunnels(relay, first, limit - limit // 2)
@@ -103,6 +106,7 @@ def test_tunnels_end_with_their_connection(relay: Target) -> None:
         judge.accepted(relay.authenticate(session, tenant), "tenant_limit_exceeded")
         return tunnels_had(relay, session, limit)
 
+    relay.needs("tunnel_info")
     relay.use(tenant)
     come_back(use, "tunnels")
 
@@ -156,6 +160,7 @@ def test_room_after_a_close(relay: Target) -> None:
                     return number
         return limit
 
+    relay.needs("tunnel_info")
     relay.use(tenant)
     come_back(use, "connections")
 
