@@ -18,7 +18,7 @@ from conformance.errors import Broken, Inconclusive, NotExercised, RateLimited
 SHRINKING = 10.0
 """Seconds that a failing case may spend on finding a smaller example."""
 
-ENOUGH = 10.0
+ENOUGH = 5.0
 """Seconds after which a property on a slow relay has been tried enough, once FEWEST examples were."""
 
 FEWEST = 5

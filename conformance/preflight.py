@@ -188,7 +188,7 @@ def _exchanges(target: Target, facts: Facts) -> Facts:
             reason = f"the suite's tokens are not accepted ({code}); check tokens and tenants in the profile"
         return replace(facts, auth=reason, rejected=rejected, tunnel=reason, heartbeat=reason)
     heartbeat = next((reason for _ in range(3) if (reason := _reason(session.heartbeat()))), "")
-    if heartbeat or _answers_twice(session):
+    if heartbeat or _answers_twice(session, target):
         facts = target.facts = replace(facts, fence="unknown")
     session.close()
     try:
@@ -201,10 +201,10 @@ def _exchanges(target: Target, facts: Facts) -> Facts:
     return replace(facts, heartbeat=heartbeat, tunnel=tunnel, odd_identifiers=takes_odd)
 
 
-def _answers_twice(session: Session) -> bool:
-    """Whether a heartbeat draws more than one answer: the second shows before that of a message of unknown type."""
-    behind = session.ask({"type": "cbspec_behind_heartbeats"}, invalid="of unknown type", fence=False)
-    return any(answer.type == "heartbeat_response" for answer in behind.answers)
+def _answers_twice(session: Session, target: Target) -> bool:
+    """Whether heartbeats drew more than one answer: the last one's second shows beside the next request's."""
+    session.ask({"type": "cbspec_behind_heartbeats"}, invalid="of unknown type", fence=False)
+    return any(finding.requirement == "CB-MSG-004" for finding in target.findings)
 
 
 def _reason(exchange: Exchange) -> str:

@@ -126,7 +126,7 @@ def test_no_two_connections_are_open_at_once(relay: Callable[..., Any], make_tar
         target.connect = counting  # type: ignore[method-assign] # watched
         examine(target)
         target.close()
-    assert held == [0, 0, 0]
+    assert set(held) == {0}
 
 
 @pytest.mark.parametrize("kind", WRONG)
