@@ -11,8 +11,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 import schemas
-from conformance.exchange import SUCCESS, Exchange
-from conformance.judge import describe, is_success, named
+from conformance.exchange import SUCCESS, Exchange, Silence
+from conformance.judge import describe, is_success, named, silence
 from conformance.transcript import Message
 
 # Errors about the relay, or about a tunnel that was opened a while ago: no request need have caused them.
@@ -35,7 +35,17 @@ def check(exchange: Exchange) -> list[Breach]:
     for message in exchange.answers:
         breaches += _message(message, exchange)
     breaches += _count(exchange)
+    breaches += _fence(exchange)
     return breaches
+
+
+def _fence(exchange: Exchange) -> Iterator[Breach]:
+    """See that a heartbeat which was only to fence another request off has its answer, too."""
+    request = exchange.request
+    if request is None or request.meant != "fence" or request.type != "heartbeat":
+        return
+    if exchange.silence is Silence.DEAF and exchange.relay_alive and not exchange.answers:
+        yield Breach("CB-HBT-001", "a heartbeat_response", silence(exchange))
 
 
 def _message(message: Message, exchange: Exchange) -> Iterator[Breach]:

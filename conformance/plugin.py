@@ -209,6 +209,8 @@ class Suite:
                 yield target
             finally:
                 target.close()
+                if any(finding.requirement == "CB-HBT-001" for finding in target.findings):
+                    self.facts = replace(self.facts, fence="unknown")  # what isn't always answered is no fence
 
     @pytest.fixture
     def examples(self) -> int:
@@ -221,6 +223,7 @@ class Suite:
         relay = pyfuncitem.funcargs.get("relay")
         if not isinstance(relay, Target):
             return None
+        self._needs_hello(requirement_of(pyfuncitem))
         arguments = {name: pyfuncitem.funcargs[name] for name in pyfuncitem._fixtureinfo.argnames}
         with time_limit(self._deadline):
             for pause in (*_RETRIES, None):
@@ -234,6 +237,12 @@ class Suite:
                 else:
                     break
         return True
+
+    def _needs_hello(self, identifier: str) -> None:
+        """Say at once what would cost a time-out or several: nothing works on a relay where hello doesn't."""
+        reason = self.facts.tls or self.facts.hello
+        if reason and identifier != "CB-HEL-001" and identifier.split("-")[1] not in ("TLS", "MET", "WSK"):
+            raise Inconclusive(f"hello is never served on this relay: {reason}")
 
     @pytest.hookimpl(wrapper=True)
     def pytest_runtest_makereport(

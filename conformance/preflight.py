@@ -86,7 +86,8 @@ def _tls(target: Target) -> str:
 
 
 def _speaks_tls(target: Target, failure: HandshakeFailure) -> bool:
-    if failure.alert or failure.received[:1] == b"\x16":
+    # A record that holds a ServerHello; an echo of our own ClientHello is none.
+    if failure.alert or (failure.received[:1] == b"\x16" and failure.received[5:6] == b"\x02"):
         return True
     if failure.received:
         return False

@@ -209,10 +209,12 @@ class Session:
         if fence is None or self._deaf:
             return
         kept = len(self._inbox)
-        self._send_fence(fence[0])
+        sent = self._send_fence(fence[0])
         self._await(lambda: any(message.type == fence[1] for message in self._inbox[kept:]), self.timeout)
         if not self._remove_last(fence[1], kept) and not self.ended:
-            self._deaf = True  # the fence itself is not answered: its requirement's own case says so
+            self._deaf = True
+            if sent.type == "heartbeat" and not request.decoded.fault:
+                self.observe(Exchange(sent, silence=Silence.DEAF, waited=self.timeout, relay_alive=self._alive()))
 
     def _listen_for_late(self, request: Message) -> Silence:
         """Nothing came in time: learn by two fences whether the request was ignored or is only late."""
@@ -238,11 +240,12 @@ class Session:
             self._remove_last(fence[1], 0)
         return Silence.NONE if self._inbox or self.ended else Silence.IGNORED
 
-    def _send_fence(self, fence: Mapping[str, str]) -> None:
+    def _send_fence(self, fence: Mapping[str, str]) -> Message:
         self.pace(self.tenant)
         text = _spell(dict(fence))
-        self._note(text, "fence")
+        message = self._note(text, "fence")
         self.wire.send(self.framer.encode(text))
+        return message
 
     def _remove_last(self, kind: str, start: int) -> bool:
         for index in range(len(self._inbox) - 1, start - 1, -1):

@@ -177,6 +177,12 @@ class Target(Given, Watch):
                     return exchange
         raise AssertionError("unreachable")  # pragma: no cover
 
+    def beat(self, session: Session) -> None:
+        """See that a heartbeat is answered on an authenticated session. A control."""
+        self.needs("heartbeat")
+        with self.control("a heartbeat"):
+            judge.accepted(session.heartbeat())
+
     @contextlib.contextmanager
     def control(self, what: str) -> Iterator[None]:
         """Turn a failure inside into Inconclusive: what is to be judged can't be, without `what`."""

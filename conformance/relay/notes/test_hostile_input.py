@@ -58,8 +58,7 @@ _HOSTILE: dict[str, Callable[[Session], None]] = {
 def test_open_connections_go_on(relay: Target, kind: str) -> None:
     """One connection sends hostile input; another, open and authenticated before, gets its answers during and after."""
     beside = relay.authenticated()
-    with relay.control("a heartbeat"):
-        judge.accepted(beside.heartbeat())
+    relay.beat(beside)
     _attack(relay, kind)
     for _ in range(3):
         judge.accepted(beside.heartbeat())

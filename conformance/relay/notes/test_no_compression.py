@@ -45,8 +45,7 @@ def test_compressed_input(relay: Target, request_type: str, kind: str) -> None:
     """A request that was accepted as it is arrives compressed."""
     session = relay.authenticated()
     relay.open_tunnel(session)
-    with relay.control("a heartbeat"):
-        judge.accepted(session.heartbeat())
+    relay.beat(session)
     data = _in_one_line(relay, request_type, _KINDS[kind])
     exchange = session.ask_text(data, meant=f"a {request_type}, compressed with {kind}", like=request_type)
     judge.not_accepted(exchange, "no success answer to compressed input")

@@ -178,8 +178,7 @@ def test_line_feeds_inside(relay: Target) -> None:
     """Over WebSocket, where a message has its own bounds, a heartbeat goes over several lines."""
     relay.needs_websocket()
     session = relay.authenticated(transport="websocket")
-    with relay.control("a heartbeat"):
-        judge.accepted(session.heartbeat())
+    relay.beat(session)
     judge.accepted(session.ask_text(b'{\n  "type":\r\n "heartbeat"\n}\n', meant="over several lines", like="heartbeat"))
 
 
@@ -261,8 +260,7 @@ def _one_of_each(relay: Target) -> None:
 def _controlled(relay: Target) -> Session:
     session = relay.authenticated()
     relay.open_tunnel(session)
-    with relay.control("a heartbeat"):
-        judge.accepted(session.heartbeat())
+    relay.beat(session)
     return session
 
 

@@ -142,8 +142,7 @@ def _open(relay: Target) -> Session:
 def _authenticated(relay: Target) -> Session:
     relay.needs_websocket()
     session = relay.authenticated(transport="websocket")
-    with relay.control("a heartbeat over WebSocket"):
-        judge.accepted(session.heartbeat())
+    relay.beat(session)
     return session
 
 
