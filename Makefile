@@ -30,7 +30,7 @@ types: $(READY) ## Check types (mypy, strict)
 	$(BIN)/mypy
 
 unit: $(READY) ## Run the project's tests alone
-	$(BIN)/python -m pytest tests/ $(ARGS)
+	$(BIN)/python -m pytest tests/ -n auto $(ARGS)
 
 docs: $(READY) ## Generate the generated documents again
 	$(BIN)/python -m tests.repo.generate
