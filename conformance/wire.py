@@ -47,7 +47,7 @@ class Unreachable(Exception):
     """No TCP connection could be made."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(eq=False)  # neither frozen nor with slots: an exception is written to while it travels
 class HandshakeFailure(Exception):
     """TCP works, TLS does not.
 

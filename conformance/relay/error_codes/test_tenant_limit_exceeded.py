@@ -68,6 +68,17 @@ def test_tunnel_limit_is_the_tenants_own(relay: Target) -> None:
     fill_tunnels(relay, theirs, min(limit + 1, other.tunnel_limit or limit + 1))
 
 
+@requirement("CB-LIM-004")
+def test_others_tunnels_do_not_count(relay: Target) -> None:
+    """Another tenant opens as many tunnels as the limit has, or as its own lets it; then the whole limit is there."""
+    tenant, limit = _tunnel_tenant(relay)
+    other = _other(relay, tenant)
+    with relay.control(f"{limit} tunnels"):
+        served_tunnels(relay, tenant, limit)
+        fill_tunnels(relay, relay.authenticated(other), relay.tunnel_room(limit))
+    soon(lambda: served_tunnels(relay, tenant, limit))
+
+
 @requirement("CB-LIM-005")
 def test_tunnel_limit_counts_over_connections(relay: Target) -> None:
     """The limit is used up on one connection, and another tunnel is asked for on a second one of the same tenant."""
@@ -142,6 +153,18 @@ def test_connection_limit_is_the_tenants_own(relay: Target) -> None:
     session = relay.greeted()
     judge.accepted(relay.authenticate(session, other), "tenant_limit_exceeded")
     judge.accepted(session.ask(relay.tunnel_info(other.id)), "tenant_limit_exceeded")
+
+
+@requirement("CB-LIM-013")
+def test_others_connections_do_not_count(relay: Target) -> None:
+    """Another tenant has as many connections as the limit; then the whole limit is there."""
+    tenant, limit = _connection_tenant(relay)
+    other = _other(relay, tenant)
+    relay.use(tenant)
+    with relay.control(f"{limit} connections"):
+        soon(lambda: served_connections(relay, tenant, limit))
+        fill_connections(relay, other, min(limit, other.connection_limit or limit))
+    soon(lambda: served_connections(relay, tenant, limit))
 
 
 @requirement("CB-LIM-014")

@@ -155,9 +155,9 @@ def test_legal_spellings(relay: Target, request_type: str, examples: int) -> Non
     """Hypothesis spells each request in legal ways: member order, white space, escapes in names and values."""
 
     def check(spelling: Spelling) -> None:
+        relay.close()
         session, request = _ready_for(relay, request_type)
         judge.accepted(session.ask(request, encode=lambda _: spelling.write(request).encode()))
-        relay.close()
 
     explore(check, SPELLINGS, examples)
 
