@@ -119,8 +119,10 @@ def _tenants_of(tokens: Tokens) -> tuple[Tenant, ...]:
     ready = tokens.ready
     active = dict.fromkeys([*_tenant_ids(ready.valid, ready.second_tenant), *ready.tenants])
     inactive = [id_ for id_ in _tenant_ids(ready.inactive_tenant) if id_ not in active]
-    if ready and not active:
-        raise ProfileError(["tokens.ready: no tenant can be told from these tokens; list [[tenants]] with their id"])
+    if ready.valid is not None and not active:
+        raise ProfileError(
+            ["tokens.ready.valid: no tenant can be told from it; give it by tenant, in tokens.ready.tenants"]
+        )
     return (*(Tenant(id_) for id_ in active), *(Tenant(id_, active=False) for id_ in inactive))
 
 

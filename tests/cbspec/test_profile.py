@@ -112,7 +112,10 @@ def test_tenants_follow_from_the_tokens_where_none_are_listed() -> None:
         Tenant("three", active=False),
     )
     assert resolve(Profile(tokens=Tokens(secret="hush")), THERE).tenants == (Tenant("tenant-001"),)
-    assert resolve(Profile(tokens=Tokens(ready=Ready(valid="opaque"))), THERE).tenants == ()
+    by_name = Ready(valid="opaque", tenants={"one": "opaque"})
+    assert resolve(Profile(tokens=Tokens(ready=by_name)), THERE).tenants == (Tenant("one"),)
+    with pytest.raises(ProfileError, match=r"tokens\.ready\.valid: no tenant can be told"):
+        resolve(Profile(tokens=Tokens(ready=Ready(valid="opaque"))), THERE)
     assert resolve(Profile(tokens=Tokens(ready=ready), tenants=(Tenant("a"),)), THERE).tenants == (Tenant("a"),)
 
 
