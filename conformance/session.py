@@ -213,7 +213,8 @@ class Session:
         self._await(lambda: any(message.type == fence[1] for message in self._inbox[kept:]), self.timeout)
         if not self._remove_last(fence[1], kept) and not self.ended:
             self._deaf = True
-            if sent.type == "heartbeat" and not request.decoded.fault:
+            unanswered = len(self._inbox) == kept
+            if unanswered and sent.type == "heartbeat" and not request.decoded.fault:
                 self.observe(Exchange(sent, silence=Silence.DEAF, waited=self.timeout, relay_alive=self._alive()))
 
     def _listen_for_late(self, request: Message) -> Silence:
