@@ -6,7 +6,7 @@ import math
 import os
 import tomllib
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, Final
@@ -19,11 +19,16 @@ _MAX_PORT: Final = 65_535
 
 
 @dataclass(frozen=True, slots=True)
-class _Value:
-    """What a key holds: in words, and as a test."""
+class Value:
+    """What a key holds, in words and as a test, and what it is for."""
 
     wanted: str
     good: Callable[[Any], bool]
+    meaning: str = ""
+
+    def says(self, meaning: str) -> Value:
+        """Return the same for a key that means `meaning`."""
+        return replace(self, meaning=meaning)
 
 
 def _whole(value: object) -> bool:
@@ -34,40 +39,56 @@ def _number(value: object) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
 
 
-_TEXT: Final = _Value("a string that is not empty", lambda value: isinstance(value, str) and value != "")
-_FLAG: Final = _Value("true or false", lambda value: isinstance(value, bool))
-_PORT: Final = _Value(f"a port from 0 to {_MAX_PORT}", lambda value: _whole(value) and 0 <= value <= _MAX_PORT)
-_COUNT: Final = _Value("a whole number, 0 or more", lambda value: _whole(value) and value >= 0)
-_SIZE: Final = _Value("a whole number, 1 or more", lambda value: _whole(value) and value >= 1)
-_SECONDS: Final = _Value("a number of seconds, more than 0", lambda value: _number(value) and value > 0)
-_LEEWAY: Final = _Value("a number of seconds, 0 or more", lambda value: _number(value) and value >= 0)
-_TEXTS: Final = _Value(
+_TEXT: Final = Value("a string that is not empty", lambda value: isinstance(value, str) and value != "")
+_FLAG: Final = Value("true or false", lambda value: isinstance(value, bool))
+_PORT: Final = Value(f"a port from 0 to {_MAX_PORT}", lambda value: _whole(value) and 0 <= value <= _MAX_PORT)
+_COUNT: Final = Value("a whole number, 0 or more", lambda value: _whole(value) and value >= 0)
+_SIZE: Final = Value("a whole number, 1 or more", lambda value: _whole(value) and value >= 1)
+_SECONDS: Final = Value("a number of seconds, more than 0", lambda value: _number(value) and value > 0)
+_LEEWAY: Final = Value("a number of seconds, 0 or more", lambda value: _number(value) and value >= 0)
+_TEXTS: Final = Value(
     "an array of strings", lambda value: isinstance(value, list) and all(isinstance(item, str) for item in value)
 )
 
-_TABLES: Final[Mapping[str, Mapping[str, _Value]]] = {
-    "listen": {"host": _TEXT, "port": _PORT},
-    "tls": {"chain": _TEXT, "key": _TEXT},
+TABLES: Final[Mapping[str, Mapping[str, Value]]] = {
+    "listen": {
+        "host": _TEXT.says("the address to listen on"),
+        "port": _PORT.says("the port to listen on; 0 takes a free one"),
+    },
+    "tls": {
+        "chain": _TEXT.says("a PEM file with the relay's certificate (left out: one of the development CA's)"),
+        "key": _TEXT.says("a PEM file with its key, where it isn't in the same file"),
+    },
     "tokens": {
-        "secret": _TEXT,
-        "secret_env": _TEXT,
-        "key_file": _TEXT,
-        "leeway": _LEEWAY,
-        "issuer": _TEXT,
-        "audience": _TEXT,
+        "secret": _TEXT.says("the secret of tokens (HS256); without a secret or key file it is the development secret"),
+        "secret_env": _TEXT.says("the environment variable that holds the secret"),
+        "key_file": _TEXT.says("a PEM file with the public or private key of tokens (RS256, ES256, EdDSA)"),
+        "leeway": _LEEWAY.says("how long a token is good after its expiry and before its time"),
+        "issuer": _TEXT.says("the iss claim that a token must have"),
+        "audience": _TEXT.says("the aud claim that a token must have"),
     },
     "relay": {
-        "connection_limit": _COUNT,
-        "buffer_pool": _COUNT,
-        "features": _TEXTS,
-        "draining": _FLAG,
-        "probe": _FLAG,
-        "probe_timeout": _SECONDS,
+        "connection_limit": _COUNT.says("how many connections the whole relay serves (left out: any number)"),
+        "buffer_pool": _COUNT.says("how many tunnels the whole relay has buffers for"),
+        "features": _TEXTS.says("what the hello_response lists"),
+        "draining": _FLAG.says("whether the relay takes no new work"),
+        "probe": _FLAG.says("whether the remote end is dialled before a tunnel is opened"),
+        "probe_timeout": _SECONDS.says("how long dialling may take"),
     },
-    "limits": {"max_message": _SIZE, "max_depth": _SIZE, "handshake_timeout": _SECONDS, "idle_timeout": _SECONDS},
-    "metrics": {"enabled": _FLAG, "port": _PORT},
+    "limits": {
+        "max_message": _SIZE.says("bytes of one message"),
+        "max_depth": _SIZE.says("levels of nesting in one message"),
+        "handshake_timeout": _SECONDS.says("how long the TLS handshake may take"),
+        "idle_timeout": _SECONDS.says("how long a connection may be silent"),
+    },
+    "metrics": {
+        "enabled": _FLAG.says("whether metrics are served, at /metrics"),
+        "port": _PORT.says("the port of 127.0.0.1 that they are served on; 0 takes a free one"),
+    },
 }
-_TOP: Final = (*_TABLES, "tenants", "development")
+"""Every key of the configuration but `tenants` and `development`, by table."""
+
+_TOP: Final = (*TABLES, "tenants", "development")
 
 
 def load_config(path: str | Path) -> Config:
@@ -100,7 +121,7 @@ class _Reader:
 
     def read(self, data: Mapping[str, Any]) -> Config:
         self._unknown("", data, _TOP)
-        tables = {name: self._table(name, data.get(name, {})) for name in _TABLES}
+        tables = {name: self._table(name, data.get(name, {})) for name in TABLES}
         parts: dict[str, Any] = {}
         if "tenants" in data:
             try:
@@ -128,7 +149,7 @@ class _Reader:
         if not isinstance(table, dict):
             self.problems.append(f"{name}: must be a table, not {kind(table)}")
             return {}
-        known = _TABLES[name]
+        known = TABLES[name]
         self._unknown(f"{name}.", table, tuple(known))
         right = {}
         for key, value in table.items():
@@ -144,7 +165,7 @@ class _Reader:
             if key in known:
                 continue
             near = get_close_matches(key, known, n=1)
-            home = next((f"[{name}] {key}" for name, keys in _TABLES.items() if key in keys), None)
+            home = next((f"[{name}] {key}" for name, keys in TABLES.items() if key in keys), None)
             hint = f"did you mean {near[0]}?" if near else f"known are {', '.join(known)}"
             self.problems.append(f"{prefix}{key}: unknown key; {f'did you mean {home}?' if home else hint}")
 

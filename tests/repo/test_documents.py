@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from cbspec.requirements import REQUIREMENTS
-from simulator import DEVIATIONS, VARIANTS
-from tests.repo.documents import DOCUMENTS, table
+from simulator import DEVIATIONS, VARIANTS, load_config
+from tests.repo.documents import DOCUMENTS, EXAMPLE, table
 from tests.repo.tree import ROOT, text, tracked
 
 DOCS = ROOT / "docs"
@@ -44,6 +44,12 @@ def test_every_id_that_is_named_exists(path: Path) -> None:
 def test_every_link_leads_to_a_file(path: Path) -> None:
     links = re.findall(r"\]\(([^)#]+)", text(path))
     assert [link for link in links if "://" not in link and not (path.parent / link).exists()] == []
+
+
+def test_the_configuration_to_start_from_can_be_used(tmp_path: Path) -> None:
+    file = tmp_path / "relay.toml"
+    file.write_text(EXAMPLE)
+    assert load_config(file).relay.buffer_pool == 20
 
 
 def test_a_table_s_cells_stay_cells() -> None:
