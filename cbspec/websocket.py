@@ -77,7 +77,7 @@ class WebSocketFramer:
                 self.opened = self._protocol.state is State.OPEN
             elif isinstance(event, Response):
                 self.status = event.status_code
-                self.opened = self._protocol.state is State.OPEN
+                self.opened = self._protocol.handshake_exc is None
 
     def next_frame(self) -> Frame | None:
         """Return the next message text, or None until more bytes come."""

@@ -11,6 +11,8 @@ import zlib
 from dataclasses import dataclass
 from typing import Any, NoReturn
 
+_MANY_DIGITS = 1000
+
 
 @dataclass(frozen=True, slots=True)
 class Decoded:
@@ -32,12 +34,17 @@ def decode(text: bytes) -> Decoded:
     except UnicodeDecodeError as error:
         return Decoded(None, "CB-MSG-001", f"byte {error.start} (0x{text[error.start]:02x}) is not valid UTF-8")
     try:
-        value = json.loads(string, parse_constant=_refuse)
+        value = json.loads(string, parse_constant=_refuse, parse_int=_integer)
     except (ValueError, RecursionError) as error:
         return Decoded(None, "CB-MSG-002", f"it is not JSON: {error}")
     if not isinstance(value, dict):
         return Decoded(value, "CB-MSG-002", f"it is not a JSON object but {_kind(value)}")
     return Decoded(value)
+
+
+def _integer(digits: str) -> int | float:
+    # Python refuses to read integers of many digits; JSON has no such bound.
+    return int(digits) if len(digits) < _MANY_DIGITS else float(digits)
 
 
 def _refuse(constant: str) -> NoReturn:

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import contextlib
-from collections import Counter
 
 from cbspec.profile import Endpoint, Profile, Tenant
 from conformance.errors import Inconclusive, NotExercised
 from conformance.facts import Facts
 from conformance.locks import Locks
+from conformance.session import Session
 
 ODD_LETTERS = '/é"\\☃😀'
 
@@ -24,8 +24,8 @@ class Given:
         self.profile = profile
         self.facts = facts
         self._locks = locks
-        self._held: Counter[str] = Counter()
-        self._tunnels: Counter[str] = Counter()
+        self._used: set[str] = set()
+        self._sessions: list[Session] = []
         self._stack = contextlib.ExitStack()
 
     @property
@@ -87,20 +87,35 @@ class Given:
             raise NotExercised("the cases speak WebSocket (target.transport)")
 
     def use(self, tenant: Tenant, *, connections: int = 0) -> None:
-        """Count on `tenant`: its limits are this case's alone, and there must be room in them."""
-        if (tenant.tunnel_limit or tenant.connection_limit) and tenant.id not in self._held:
+        """Count on `tenant`: its limits are this case's alone, and there must be room for so many connections more."""
+        if (tenant.tunnel_limit or tenant.connection_limit) and tenant.id not in self._used:
             self._stack.enter_context(self._locks.limits())
-        self._held[tenant.id] += connections
-        if tenant.connection_limit is not None and self._held[tenant.id] > tenant.connection_limit:
-            raise NotExercised(f"tenants.connection_limit of {tenant.id} leaves no room for {self._held[tenant.id]}")
+            self._used.add(tenant.id)
+        wanted = connections + sum(session.tenant == tenant.id for session in self.open_sessions)
+        if connections and tenant.connection_limit is not None and wanted > tenant.connection_limit:
+            raise NotExercised(f"tenants.connection_limit of {tenant.id} leaves no room for {wanted}")
+
+    def count_connection(self) -> None:
+        """See that the relay's own limit has room for a connection more, so that it isn't met by accident."""
+        limit, wanted = self.profile.relay.connection_limit, len(self.open_sessions) + 1
+        if limit is not None and wanted > limit:
+            raise NotExercised(f"relay.connection_limit leaves no room for {wanted}")
 
     def count_tunnel(self, tenant_id: str) -> None:
-        """Count a tunnel that the case is about to open, so that no limit is met by accident."""
-        self._tunnels[tenant_id] += 1
+        """See that there is room for a tunnel more, so that no limit is met by accident."""
         tenant = self.profile.tenant(tenant_id)
         limit = tenant.tunnel_limit if tenant else None
-        if limit is not None and self._tunnels[tenant_id] > limit:
-            raise NotExercised(f"tenants.tunnel_limit of {tenant_id} leaves no room for {self._tunnels[tenant_id]}")
+        wanted = 1 + sum(session.tunnels for session in self.open_sessions if session.tenant == tenant_id)
+        if limit is not None and wanted > limit:
+            raise NotExercised(f"tenants.tunnel_limit of {tenant_id} leaves no room for {wanted}")
+        pool, in_use = self.profile.relay.buffer_pool, sum(session.tunnels for session in self.open_sessions)
+        if pool is not None and in_use + 1 > pool:
+            raise NotExercised(f"relay.buffer_pool leaves no room for {in_use + 1}")
+
+    @property
+    def open_sessions(self) -> list[Session]:
+        """The case's sessions that haven't ended."""
+        return [session for session in self._sessions if session.ended is None]
 
     def tunnel_room(self, most: int) -> int:
         """Return how many tunnels a session of the main tenant may hold, up to `most`, within what is declared."""
@@ -109,6 +124,5 @@ class Given:
 
     def give_back(self) -> None:
         """Count on nothing any more."""
-        self._held.clear()
-        self._tunnels.clear()
+        self._used.clear()
         self._stack.close()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import http.client
 import subprocess
 import time
 import urllib.error
@@ -64,5 +65,5 @@ def _perform(action: Action, key: str) -> None:
     except subprocess.CalledProcessError as error:
         words = error.stderr.decode(errors="replace").strip()[-300:]
         raise Inconclusive(f"{key}: the command ended with {error.returncode}: {words}") from None
-    except (OSError, subprocess.TimeoutExpired, urllib.error.URLError, ValueError) as error:
+    except (OSError, subprocess.TimeoutExpired, http.client.HTTPException, ValueError) as error:
         raise Inconclusive(f"{key}: {error}") from None

@@ -19,6 +19,7 @@ from cbspec.websocket import WebSocketFramer
 from conformance.decoding import Decoded, decode
 from conformance.errors import KitError, RateLimited
 from conformance.exchange import Exchange, Silence
+from conformance.judge import is_success
 from conformance.transcript import Direction, End, Ended, Message, Transcript
 from conformance.wire import Wire
 
@@ -27,7 +28,9 @@ PATIENCE = 0.5
 
 _IN_PIECES = "it went out in pieces"  # what a relay that reads piece by piece may take for several messages
 
-_HUGE = 64 * 1024 * 1024
+LARGEST = 64 * 1024 * 1024
+"""Bytes of one message that the suite takes from a relay."""
+
 _fences = itertools.count(1)
 
 
@@ -57,6 +60,7 @@ class Session:
         self.timeout = timeout
         self.tenant = ""
         self.authenticated = False
+        self.tunnels = 0
         self.expects_rate_limit = False
         self._transcript = transcript
         self.observe = observe
@@ -88,7 +92,7 @@ class Session:
         """
         text = (encode or _spell)(dict(request))
         _check_own(request, text, invalid)
-        return self.exchange(self._note(text, invalid), self.framer.encode(text), fence=fence)
+        return self.exchange(self._note(text, invalid), self._encode(text), fence=fence)
 
     def ask_text(self, text: bytes, *, meant: str, like: str = "", fence: bool = True) -> Exchange:
         """Send a text that is no valid message, and return all that came of it.
@@ -104,7 +108,7 @@ class Session:
             meant=meant,
         )
         self._transcript.add(message)
-        return self.exchange(message, self.framer.encode(text), fence=fence)
+        return self.exchange(message, self._encode(text), fence=fence)
 
     def ask_in_pieces(self, request: Mapping[str, Any], cut: Callable[[bytes], list[bytes]]) -> Exchange:
         """Send a valid request cut into pieces, each in a TLS record of its own, and return all that came of it.
@@ -113,7 +117,7 @@ class Session:
         """
         text = _spell(dict(request))
         _check_own(request, text, "")
-        return self.exchange(self._note(text, "in pieces", _IN_PIECES), *cut(self.framer.encode(text)))
+        return self.exchange(self._note(text, "in pieces", _IN_PIECES), *cut(self._encode(text)))
 
     def exchange(self, request: Message, *data: bytes, fence: bool = True) -> Exchange:
         """Put `data` on the wire, which carries `request`, piece by piece, and return all that came of it."""
@@ -139,7 +143,7 @@ class Session:
     def note(self, request: Mapping[str, Any], *, meant: str = "") -> tuple[Message, bytes]:
         """Record `request` as sent and return it with its bytes on the wire, for who cuts or merges them."""
         text = _spell(dict(request))
-        return self._note(text, meant), self.framer.encode(text)
+        return self._note(text, meant), self._encode(text)
 
     def record(self, request: Mapping[str, Any], *, meant: str) -> Message:
         """Record `request` as sent, for who puts it on the wire in another way, in pieces."""
@@ -150,8 +154,12 @@ class Session:
         self._pump(wait)
 
     def answers(self, count: int, wait: float | None = None) -> tuple[Message, ...]:
-        """Return the next `count` messages, or as many as come within `wait` seconds (None: the time-out)."""
-        self._await_messages(count, self.timeout if wait is None else wait)
+        """Return the next `count` messages, or as many as come, each within `wait` seconds (None: the time-out)."""
+        wait = self.timeout if wait is None else wait
+        had = -1
+        while had < len(self._inbox) < count and not self.ended:
+            had = len(self._inbox)
+            self._await_messages(had + 1, wait)
         return self._take()
 
     def hello(self, **changes: object) -> Exchange:
@@ -171,6 +179,12 @@ class Session:
 
     # ------------------------------------------------------------------ what follows is the mechanics
 
+    def _encode(self, text: bytes) -> bytes:
+        """Return a text's bytes on the wire; none on a WebSocket that has been closed."""
+        if isinstance(self.framer, WebSocketFramer) and self.framer.ended:
+            return b""
+        return self.framer.encode(text)
+
     def _note(self, text: bytes, meant: str, fault: str = "") -> Message:
         now, number = self._transcript.now(), self.wire.number
         message = Message(now, number, Direction.SENT, text, Decoded(json.loads(text), fault=fault), meant=meant)
@@ -188,6 +202,8 @@ class Session:
         alive = silence is not Silence.DEAF or self._alive()
         exchange = Exchange(request, answers, silence, self.ended, self.tenant, self._secrets, waited, alive)
         self.observe(exchange)
+        if request is not None and request.type == "tunnel_info":
+            self.tunnels += any(is_success(answer) for answer in answers)
         if not self.expects_rate_limit and any(answer.member("code") == "rate_limit_exceeded" for answer in answers):
             raise RateLimited("the relay answered rate_limit_exceeded")
         return exchange
@@ -220,9 +236,16 @@ class Session:
     def _listen_for_late(self, request: Message) -> Silence:
         """Nothing came in time: learn by two fences whether the request was ignored or is only late."""
         fence = self._fence_request()
-        if fence is None:
+        if fence is None or _is_valid_opening(request):
+            # Behind a hello or auth that is only slow, a fence that draws an error could cost the connection.
             self._await_messages(1, self.timeout)
+            if not self._inbox and not self.ended and fence is not None:
+                return self._ignored(fence)
             return Silence.NONE if self._inbox or self.ended else Silence.DEAF
+        return self._ignored(fence)
+
+    def _ignored(self, fence: tuple[dict[str, str], str]) -> Silence:
+        """Send two fences, and say what is known of the request before them."""
         answered, slowest = 0, 0.0
         for number in (1, 2):
             began = time.monotonic()
@@ -237,7 +260,8 @@ class Session:
         else:
             # Of a slow relay these may be the request's own answer and one fence's: the other's takes as long again.
             self._await_messages(3, max(PATIENCE, 2 * slowest))
-        for _ in range(answered):
+        # The request's own answer comes first: where the connection ended behind it, no fence was answered.
+        for _ in range(min(answered, len(self._inbox) - 1) if self.ended else answered):
             self._remove_last(fence[1], 0)
         return Silence.NONE if self._inbox or self.ended else Silence.IGNORED
 
@@ -245,7 +269,7 @@ class Session:
         self.pace(self.tenant)
         text = _spell(dict(fence))
         message = self._note(text, "fence")
-        self.wire.send(self.framer.encode(text))
+        self.wire.send(self._encode(text))
         return message
 
     def _remove_last(self, kind: str, start: int) -> bool:
@@ -303,7 +327,7 @@ class Session:
         """Bytes that never become a message are one that is broken: judged as such, once."""
         rest = self.framer.pending if isinstance(self.framer, StreamFramer) else b""
         if rest and (self.ended or not rest.startswith(b"{")):
-            self.framer = StreamFramer(max_message=_HUGE)
+            self.framer = StreamFramer(max_message=LARGEST)
             self._received(Frame(rest, "it was cut off"))
 
     def _add(self, message: Message) -> None:
@@ -321,18 +345,19 @@ HELLO: Mapping[str, Any] = {
 
 def stream_framer() -> StreamFramer:
     """Return a framer that bounds a relay's messages only by what the suite can hold."""
-    return StreamFramer(max_message=_HUGE)
+    return StreamFramer(max_message=LARGEST)
 
 
 def _intended(text: bytes, like: str) -> Decoded:
     """Return what a text put together by hand is: the message that it is after all, or none that resembles one."""
-    try:
-        value = json.loads(text)
-    except ValueError:
-        value = None
+    value = decode(text).value
     if isinstance(value, dict) and value.get("type") == like:
         return Decoded(value)
     return Decoded({"type": like} if like else None, fault="not a message")
+
+
+def _is_valid_opening(request: Message) -> bool:
+    return request.type in ("hello", "auth") and not request.meant
 
 
 def _spell(message: object) -> bytes:

@@ -19,10 +19,12 @@ class Sessions:
 
     def next(self) -> Session:
         """Return a session that has room for one more tunnel."""
-        self._left -= 1
-        if self._session is None or self._session.ended or self._left <= 0:
+        if self._session is None or self._session.ended or self._left == 0:
             self._relay.close()
             self._session = self._relay.authenticated()
-            self._relay.open_tunnel(self._session)
             self._left = self._relay.tunnel_room(_MOST)
+            if self._left > 1:  # where there is room for one only, that is the caller's
+                self._relay.open_tunnel(self._session)
+                self._left -= 1
+        self._left -= 1
         return self._session

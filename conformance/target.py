@@ -29,7 +29,7 @@ from conformance.invariants import Breach
 from conformance.kinds import each
 from conformance.locks import Locks
 from conformance.pace import Pacer
-from conformance.session import HELLO, Session, stream_framer
+from conformance.session import HELLO, LARGEST, Session, stream_framer
 from conformance.transcript import Transcript
 from conformance.watch import Watch
 from conformance.wire import HandshakeFailure, Unreachable, Wire
@@ -68,7 +68,6 @@ class Target(Given, Watch):
         Watch.__init__(self, Transcript(), case)
         self.issuer = issuer
         self._pace = pace
-        self._sessions: list[Session] = []
         self._connections = 0
 
     # ------------------------------------------------------------------ sessions
@@ -116,6 +115,8 @@ class Target(Given, Watch):
         """Return a session after hello. A control: Inconclusive where that doesn't work."""
         if self.facts.hello:
             raise Inconclusive(f"hello doesn't work on this relay: {self.facts.hello}")
+        if at is None:
+            self.count_connection()
         with self.control("hello"):
             for attempt in self._attempts():
                 session = self.connect(at=at, source=source, transport=transport)
@@ -285,12 +286,11 @@ class Target(Given, Watch):
     def close_session(self, session: Session) -> None:
         """Close one session before the case ends."""
         session.close()
-        self._held[session.tenant] -= 1
 
     # ------------------------------------------------------------------ mechanics
 
     def _websocket(self, wire: Wire, endpoint: Endpoint) -> WebSocketFramer:
-        framer = WebSocketFramer.client(str(endpoint), self.profile.target.websocket_path)
+        framer = WebSocketFramer.client(str(endpoint), self.profile.target.websocket_path, max_message=LARGEST)
         wire.send(framer.data_to_send())
         deadline = time.monotonic() + self.profile.target.timeout
         while not framer.opened and framer.failure is None and not wire.ended and time.monotonic() < deadline:

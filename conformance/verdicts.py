@@ -16,6 +16,9 @@ from conformance.findings import Finding, Outcome
 
 TIME_UP = "the time given by --max-time was up"
 CUT_SHORT = "the run ended before its cases did"
+_CORE = ("CB-HEL-001", "CB-AUT-001", "CB-TUN-001", "CB-HBT-001")
+"""Requirements without which nothing was judged: a run that couldn't try them, for want of tokens, is not green."""
+
 _UNFINISHED = (TIME_UP, CUT_SHORT)
 
 _WORST_FIRST = (Outcome.FAILED, Outcome.WARNED, Outcome.INCONCLUSIVE, Outcome.PASSED, Outcome.NOT_EXERCISED)
@@ -71,7 +74,8 @@ def spoils(verdict: Verdict, *, fail_on_should: bool = False, require_all: bool 
     if outcome is Outcome.INCONCLUSIVE:
         return True
     if outcome is Outcome.NOT_EXERCISED:
-        return require_all or any(finding.reason in _UNFINISHED for finding in verdict.findings)
+        unfinished = any(finding.reason in _UNFINISHED for finding in verdict.findings)
+        return require_all or unfinished or verdict.requirement.id in _CORE
     return False
 
 

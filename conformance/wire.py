@@ -88,8 +88,8 @@ def tcp_connect(endpoint: Endpoint, source: str | None, timeout: float) -> socke
         sock = socket.create_connection(
             (endpoint.host, endpoint.port), timeout=timeout, source_address=(source, 0) if source else None
         )
-    except OSError as error:
-        raise Unreachable(f"{endpoint}: {error.strerror or error}") from None
+    except (OSError, UnicodeError) as error:  # UnicodeError: a name that is none
+        raise Unreachable(f"{endpoint}: {getattr(error, 'strerror', None) or error}") from None
     sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     return sock
 
@@ -227,7 +227,11 @@ class Wire:
             data, self._early = self._early, b""
             return self._took(data)
         deadline = time.monotonic() + wait
+        looked = False
         while self.ended is None and self._sock is not None and self._tls is not None:
+            if looked and time.monotonic() > deadline:
+                return b""  # records without plain text could come for ever
+            looked = True
             self._sock.settimeout(max(deadline - time.monotonic(), 1e-4))
             try:
                 data = self._sock.recv(_CHUNK)

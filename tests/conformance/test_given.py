@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
+from types import SimpleNamespace
+from typing import cast
 
 import pytest
 
@@ -12,6 +14,7 @@ from conformance.errors import NotExercised
 from conformance.facts import Facts
 from conformance.given import Given
 from conformance.locks import Locks
+from conformance.session import Session
 
 FULL = Profile(
     target=Target(address=Endpoint("127.0.0.1", 8080), server_name="relay.example", source_addresses=("127.0.0.1",)),
@@ -88,32 +91,52 @@ def test_transports_that_cases_need() -> None:
         given(transport="websocket").needs_stream()
 
 
+def session(tenant: str, *, tunnels: int = 0, ended: bool = False) -> Session:
+    """Stand in for a session: what is counted of one."""
+    return cast(Session, SimpleNamespace(tenant=tenant, tunnels=tunnels, ended=ended or None))
+
+
 def test_a_limited_tenant_is_held_alone_and_once() -> None:
     locks = Counting()
     case = given(locks=locks)
     case.use(FULL.tenants[0], connections=1)
     assert locks.held == 0
-    case.use(FULL.tenants[2], connections=1)
-    case.use(FULL.tenants[2], connections=1)
+    for _ in range(2):
+        case.use(FULL.tenants[2], connections=1)
+        case._sessions.append(session("limited"))
     assert locks.held == 1
     with pytest.raises(NotExercised, match=r"tenants\.connection_limit of limited leaves no room for 3"):
         case.use(FULL.tenants[2], connections=1)
+    case._sessions[0] = session("limited", ended=True)
+    case.use(FULL.tenants[2], connections=1)
     case.give_back()
     assert locks.held == 0
-    case.use(FULL.tenants[2], connections=2)
 
 
-def test_tunnels_are_counted_before_they_are_opened() -> None:
+def test_tunnels_are_counted_as_long_as_their_session_is_open() -> None:
     case = given()
-    for _ in range(3):
-        case.count_tunnel("limited")
-    for _ in range(50):
-        case.count_tunnel("one")
-        case.count_tunnel("unknown")
+    case._sessions += [
+        session("limited", tunnels=2),
+        session("one", tunnels=50),
+        session("limited", tunnels=1, ended=True),
+    ]
+    case.count_tunnel("limited")
+    case.count_tunnel("one")
+    case.count_tunnel("unknown")
+    case._sessions.append(session("limited", tunnels=1))
     with pytest.raises(NotExercised, match=r"tenants\.tunnel_limit of limited leaves no room for 4"):
         case.count_tunnel("limited")
-    case.give_back()
-    case.count_tunnel("limited")
+
+
+def test_the_relays_own_limits_are_counted_over_all_tenants() -> None:
+    case = given(Profile(relay=Relay(connection_limit=2, buffer_pool=3)))
+    case._sessions += [session("one", tunnels=1), session("two", tunnels=1)]
+    case.count_tunnel("two")
+    with pytest.raises(NotExercised, match=r"relay\.connection_limit leaves no room for 3"):
+        case.count_connection()
+    case._sessions.append(session("three", tunnels=1))
+    with pytest.raises(NotExercised, match=r"relay\.buffer_pool leaves no room for 4"):
+        case.count_tunnel("two")
 
 
 @pytest.mark.parametrize(

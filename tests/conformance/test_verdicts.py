@@ -86,7 +86,7 @@ SPOILS: Final[dict[tuple[Level, Outcome | None, str], tuple[bool, bool, bool]]] 
 
 @pytest.mark.parametrize(("level", "outcome", "reason"), SPOILS, ids=lambda value: str(value) or "-")
 def test_what_spoils_a_run(level: Level, outcome: Outcome | None, reason: str) -> None:
-    each = row(level)
+    each = row(level, 2)  # none of the core: see below
     findings = () if outcome is None else (Finding(each.id, outcome, reason=reason),)
     verdict = Verdict(each, outcome, findings)
     plain, fail_on_should, require_all = SPOILS[level, outcome, reason]
@@ -178,3 +178,9 @@ def test_a_requirement_that_ran_out_of_time_is_not_passed(findings: list[Finding
     verdict = verdicts([*findings, Finding("CB-HEL-001", UNTRIED, reason=TIME_UP)])["CB-HEL-001"]
     assert verdict.outcome is not PASSED
     assert spoils(verdict) or verdict.outcome is WARNED
+
+
+@pytest.mark.parametrize("identifier", ["CB-HEL-001", "CB-AUT-001", "CB-TUN-001", "CB-HBT-001"])
+def test_a_run_that_could_try_no_exchange_is_not_green(identifier: str) -> None:
+    found = (Finding(identifier, UNTRIED, reason="give tokens.secret"),)
+    assert spoils(Verdict(REQUIREMENTS[identifier], UNTRIED, found))

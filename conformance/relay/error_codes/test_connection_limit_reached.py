@@ -8,7 +8,7 @@ from contextlib import AbstractContextManager
 
 from cbspec.profile import Endpoint
 from conformance import judge
-from conformance.errors import Broken, Inconclusive
+from conformance.errors import Broken, Inconclusive, NotExercised
 from conformance.marks import alone, requirement
 from conformance.relay.error_codes.limits import come_back, soon
 from conformance.relay.error_codes.refusals import attempt, code_if_any, code_is_sent, limited, not_served
@@ -61,6 +61,8 @@ def test_room_after_a_close(relay: Target) -> None:
 
 
 def _limited(relay: Target) -> AbstractContextManager[tuple[Endpoint | None, int]]:
+    if relay.tenant.connection_limit is not None:
+        raise NotExercised("give tenants (an active one without tenants.connection_limit)")
     return limited(relay, "connection_limit", relay.profile.relay.connection_limit)
 
 
@@ -81,9 +83,8 @@ def _fill(relay: Target, at: Endpoint | None, limit: int) -> None:
     soon(lambda: _room(relay, at, limit))
     sessions = [_greet(relay, at) for _ in range(limit)]
     for session in sessions:
-        relay.authenticate(session, relay.tenant)
-        if session.authenticated:
-            session.ask(relay.tunnel_info(session.tenant))
+        judge.accepted(relay.authenticate(session, relay.tenant), "connection_limit_reached")
+        session.ask(relay.tunnel_info(session.tenant))
 
 
 def _served(relay: Target, at: Endpoint | None, most: int) -> int:

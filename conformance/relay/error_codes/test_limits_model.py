@@ -75,7 +75,7 @@ def test_limits_follow_the_model(relay: Target, examples: int) -> None:
         fillable(max(tenant.tunnel_limit or 0, tenant.connection_limit or 0), f"a limit of {tenant.id}")
     free = [tenant for tenant in (relay.tenant, relay.profile.second_tenant) if tenant is not None]
     tenants = list({tenant.id: tenant for tenant in [*limited, *free]}.values())
-    relay.authenticated()
+    relay.close_session(relay.authenticated())
     for tenant in tenants:
         relay.use(tenant)
         if tenant.tunnel_limit is not None:

@@ -45,6 +45,9 @@ def test_one_tunnel_more(relay: Target) -> None:
 def test_refused_tunnels_do_not_count(relay: Target) -> None:
     """As many tunnels as the limit has are refused for an invalid port; then the whole limit is still there."""
     tenant, limit = _tunnel_tenant(relay)
+    with relay.control(f"{limit} tunnels"):
+        soon(lambda: served_tunnels(relay, tenant, limit))
+        soon(lambda: served_tunnels(relay, tenant, limit))  # and all of them given back
     session = relay.authenticated(tenant)
     with relay.control("refusing a tunnel without a port to reach"):
         for _ in range(limit):

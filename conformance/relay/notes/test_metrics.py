@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import http.client
 import urllib.error
 import urllib.request
 from dataclasses import dataclass
@@ -80,7 +81,7 @@ def _scrape(relay: Target, accept: str = _PROMETHEUS) -> _Scrape:
             body, status, kind = response.read(64 << 20), response.status, response.headers.get("Content-Type", "")
     except urllib.error.HTTPError as error:
         return _Scrape(error.code, "", "")
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, http.client.HTTPException) as error:
         raise Broken("HTTP status 200", f"no answer from {url}: {error}", requirement="CB-MET-001") from None
     try:
         return _Scrape(status, body.decode("utf-8"), kind)
