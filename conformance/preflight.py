@@ -24,6 +24,9 @@ from conformance.wire import HandshakeFailure, Unreachable, Wire, tcp_connect
 _CONFIGURATION = ("invalid_token", "tenant_not_found", "ip_not_allowed")
 
 
+_RATE_LIMITED = "the relay answered rate_limit_exceeded to the first requests; declare tenants.rate or wait a while"
+
+
 class NoTarget(Exception):
     """There is no relay to judge; the text says why, and what to do."""
 
@@ -48,15 +51,20 @@ def examine(target: Target) -> Facts:
     facts = Facts(tls=_tls(target))
     if facts.tls:
         return replace(facts, hello=facts.tls, auth=facts.tls, tunnel=facts.tls, heartbeat=facts.tls)
-    facts = _transport(target, facts)
+    try:
+        facts = _transport(target, facts)
+    except RateLimited:
+        return replace(facts, hello=_RATE_LIMITED, auth=_RATE_LIMITED, tunnel=_RATE_LIMITED, heartbeat=_RATE_LIMITED)
+    except (Unreachable, HandshakeFailure) as error:
+        reason = f"the relay takes no second connection: {error}"
+        return replace(facts, hello=reason, auth=reason, tunnel=reason, heartbeat=reason)
     target.facts = facts
     if facts.hello:
         return replace(facts, auth=facts.hello, tunnel=facts.hello, heartbeat=facts.hello)
     try:
         return _exchanges(target, facts)
     except RateLimited:
-        reason = "the relay answered rate_limit_exceeded to the first requests; declare tenants.rate or wait a while"
-        return replace(facts, auth=reason, tunnel=reason, heartbeat=reason)
+        return replace(facts, auth=_RATE_LIMITED, tunnel=_RATE_LIMITED, heartbeat=_RATE_LIMITED)
 
 
 def _tls(target: Target) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import http.client
 import subprocess
+import tempfile
 import time
 import urllib.error
 import urllib.request
@@ -12,6 +13,7 @@ from collections.abc import Callable, Iterator
 
 from cbspec.profile import Action, Condition, Endpoint, Profile
 from conformance.errors import Inconclusive, NotExercised
+from conformance.wire import Unreachable, tcp_connect
 
 _COMMAND_TIMEOUT = 60.0
 
@@ -31,11 +33,14 @@ def provoked(profile: Profile, name: str) -> Iterator[tuple[Condition, Endpoint 
     if condition.begin is None:
         raise NotExercised(f"give conditions.{name}.target, or conditions.{name}.begin and end")
     _perform(condition.begin, f"conditions.{name}.begin")
+    if name != "unavailable":
+        _await_listening(profile, condition)
     try:
         yield condition, None
     finally:
         if condition.end is not None:
             _perform(condition.end, f"conditions.{name}.end")
+            _await_listening(profile, condition)
 
 
 def until(condition: Condition, attempt: Callable[[], None], errors: tuple[type[Exception], ...]) -> None:
@@ -50,6 +55,14 @@ def until(condition: Condition, attempt: Callable[[], None], errors: tuple[type[
             time.sleep(0.1)
 
 
+def _await_listening(profile: Profile, condition: Condition) -> None:
+    """Wait until the relay accepts connections, which it doesn't while it is being started again."""
+    address = profile.target.address
+    if address is not None:
+        with contextlib.suppress(Unreachable):
+            until(condition, lambda: tcp_connect(address, None, condition.settle).close(), (Unreachable,))
+
+
 def _perform(action: Action, key: str) -> None:
     try:
         if action.http is not None:
@@ -59,11 +72,13 @@ def _perform(action: Action, key: str) -> None:
             )
             with urllib.request.urlopen(request, timeout=_COMMAND_TIMEOUT):  # noqa: S310 - as above
                 return
-        subprocess.run(  # noqa: S603 - the user's own command, without a shell
-            action.command, check=True, capture_output=True, timeout=_COMMAND_TIMEOUT
-        )
-    except subprocess.CalledProcessError as error:
-        words = error.stderr.decode(errors="replace").strip()[-300:]
-        raise Inconclusive(f"{key}: the command ended with {error.returncode}: {words}") from None
+        with tempfile.TemporaryFile() as words:  # a pipe would keep the suite waiting for whatever stays running
+            done = subprocess.run(  # noqa: S603 - the user's own command, without a shell
+                action.command, stdin=subprocess.DEVNULL, stdout=words, stderr=words, timeout=_COMMAND_TIMEOUT
+            )
+            if done.returncode:
+                words.seek(0)
+                said = words.read().decode(errors="replace").strip()[-300:]
+                raise Inconclusive(f"{key}: the command ended with {done.returncode}: {said}")
     except (OSError, subprocess.TimeoutExpired, http.client.HTTPException, ValueError) as error:
         raise Inconclusive(f"{key}: {error}") from None

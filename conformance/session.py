@@ -192,10 +192,16 @@ class Session:
         return message
 
     def _early(self) -> None:
-        """Judge what lies there before a request is sent: it came unasked, or as a second answer."""
+        """Judge what lies there before a request is sent: it came unasked, or as a second answer.
+
+        A refusal behind which the connection ended stays: it is all that the request will draw.
+        """
         self._pump(0.0)
+        refusal = [message for message in self._inbox if self.ended and message.type == "error"]
+        self._inbox = [message for message in self._inbox if message not in refusal]
         if self._inbox:
             self._conclude(None, Silence.NONE, 0.0)
+        self._inbox = refusal[-1:]
 
     def _conclude(self, request: Message | None, silence: Silence, waited: float) -> Exchange:
         answers = self._take()

@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Callable
+from typing import Any
+
 from conformance.errors import Inconclusive
 from conformance.marks import requirement
+from conformance.session import Session
 from conformance.target import Target
 
 
@@ -33,18 +38,20 @@ def test_message_tells_no_secret(relay: Target) -> None:
 
 def _well_formed(relay: Target, identifier: str) -> None:
     tenant = relay.tenant
-    control = relay.authenticated()
-    requests = [
-        (relay.authenticated(), relay.tunnel_info(tenant.id, remote_port=0), "remote_port is 0"),
-        (relay.greeted(), relay.tunnel_info(tenant.id), "before auth"),
-        (relay.greeted(), {"type": "auth", "token": relay.spoiled_token(tenant)}, "a spoiled token"),
-        (control, {"type": "cbspec_unknown"}, "of unknown type"),
+    draws: list[tuple[Callable[[], Session], dict[str, Any], str]] = [
+        (relay.authenticated, relay.tunnel_info(tenant.id, remote_port=0), "remote_port is 0"),
+        (relay.greeted, relay.tunnel_info(tenant.id), "before auth"),
+        (relay.greeted, {"type": "auth", "token": relay.spoiled_token(tenant)}, "a spoiled token"),
+        (relay.authenticated, {"type": "cbspec_unknown"}, "of unknown type"),
     ]
     if relay.profile.second_tenant is not None:
-        requests.append((relay.authenticated(), relay.tunnel_info(relay.second_tenant.id), "another tenant's"))
-    exchanges = [session.ask(request, invalid=why) for session, request, why in requests]
-    session = relay.authenticated()
-    exchanges.append(session.ask_text(b"this is no JSON", meant="not JSON"))
+        draws.append((relay.authenticated, relay.tunnel_info(relay.second_tenant.id), "another tenant's"))
+    exchanges = []
+    for connect, request, why in draws:
+        with contextlib.closing(connect()) as session:
+            exchanges.append(session.ask(request, invalid=why))
+    with contextlib.closing(relay.authenticated()) as session:
+        exchanges.append(session.ask_text(b"this is no JSON", meant="not JSON"))
     relay.judge_invariant(identifier)
     if not any(answer.type == "error" for exchange in exchanges for answer in exchange.answers):
         raise Inconclusive("the relay answered nothing with an error")

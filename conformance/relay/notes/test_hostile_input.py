@@ -69,8 +69,12 @@ def test_open_connections_go_on(relay: Target, kind: str) -> None:
 @pytest.mark.parametrize("kind", list(_HOSTILE))
 def test_new_connections_are_served(relay: Target, kind: str) -> None:
     """One connection sends hostile input; right after that a new one gets hello, auth and a tunnel."""
-    relay.open_tunnel(relay.authenticated())
-    _attack(relay, kind)
+    control = relay.authenticated()
+    relay.open_tunnel(control)
+    control.close()
+    attacker = _attack(relay, kind)
+    if relay.profile.relay.connection_limit == 1 or relay.tenant.connection_limit == 1:
+        attacker.close()
     try:
         session = relay.connect()
     except (Unreachable, HandshakeFailure) as error:

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from conformance import judge
-from conformance.errors import Broken, Inconclusive
+from conformance.errors import Broken, Inconclusive, RateLimited
 from conformance.exchange import SUCCESS, Exchange
 from conformance.explore import explore
 from conformance.marks import requirement
@@ -244,7 +244,9 @@ def test_pipelined_answers_keep_order(relay: Target) -> None:
 
 
 def _one_of_each(relay: Target) -> None:
-    relay.connect().hello()
+    opening = relay.connect()
+    opening.hello()
+    opening.close()
     session = relay.authenticated()
     session.ask(relay.tunnel_info(session.tenant, tunnel_id=relay.tunnel_info()["tunnel_id"] + relay.odd_letters))
     session.heartbeat()
@@ -254,6 +256,7 @@ def _one_of_each(relay: Target) -> None:
     ):
         if not session.ended:
             session.ask(request, invalid=why)
+    session.close()
     relay.greeted().ask({"type": "auth", "token": relay.spoiled_token(relay.tenant)})
 
 
@@ -301,10 +304,14 @@ def _all_answered(session: Session, requests: list[dict[str, Any]]) -> None:
 
 def _together(session: Session, requests: list[dict[str, Any]]) -> Exchange:
     """Send requests in one piece and return all their answers as one exchange."""
+    for _ in requests:
+        session.pace(session.tenant)
     noted = [session.note(request) for request in requests]
     session.send_unanswered(b"".join(data for _, data in noted))
     answers = session.answers(len(requests))
     exchange = Exchange(noted[0][0], answers, ended=session.ended, tenant=session.tenant, waited=session.timeout)
+    if judge.error_code(exchange) == "rate_limit_exceeded":
+        raise RateLimited("the relay answered rate_limit_exceeded")
     if judge.error_code(exchange) in judge.OUT_OF_ROOM:
         raise Inconclusive(f"the relay answers {judge.error_code(exchange)}: it has no room")
     return exchange

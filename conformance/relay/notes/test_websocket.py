@@ -126,8 +126,10 @@ def test_every_exchange(relay: Target, step: str) -> None:
 def _refusals(relay: Target, session: Session) -> None:
     bad_port = relay.tunnel_info(session.tenant, remote_port=70000)
     judge.refused(session.ask(bad_port, invalid="no such port"))
+    session.close()
     session = relay.authenticated(transport="websocket")
     judge.refused(session.ask({"type": "cbspec_unknown"}, invalid="of unknown type"))
+    session.close()
     session = relay.greeted(transport="websocket")
     judge.refused(session.ask({"type": "auth", "token": relay.spoiled_token(relay.tenant)}))
 
