@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import argparse
+import re
 from pathlib import Path
 
 import pytest
+
+_ADDRESS = re.compile(r"[^-/][^/]*:\d+")
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -22,11 +25,14 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Run the suite; return its exit code."""
-    return int(pytest.main([str(Path(__file__).parent), *_with_target(args.arguments)]))
+    suite = Path(__file__).parent
+    return int(pytest.main(["-c", str(suite / "pytest.ini"), str(suite), *_with_target(args.arguments)]))
 
 
 def _with_target(arguments: list[str]) -> list[str]:
-    """Return the arguments with an address in the first place named as the target."""
-    if arguments and not arguments[0].startswith("-"):
-        return ["--target", *arguments]
+    """Return the arguments with the address among them, host:port, named as the target."""
+    for place, argument in enumerate(arguments):
+        free = place == 0 or not arguments[place - 1].startswith("-") or "=" in arguments[place - 1]
+        if free and _ADDRESS.fullmatch(argument):
+            return ["--target", argument, *arguments[:place], *arguments[place + 1 :]]
     return arguments

@@ -24,7 +24,18 @@ def embedded_simulator() -> Iterator[Profile]:
     """
     with tempfile.TemporaryDirectory(prefix="cbspec-") as folder:
         profile = Path(folder) / "profile.toml"
-        command = [sys.executable, "-m", "cbspec", "simulate", "--port", "0", "--json", "--profile-out", str(profile)]
+        command = [
+            sys.executable,
+            "-P",
+            "-m",
+            "cbspec",
+            "simulate",
+            "--port",
+            "0",
+            "--json",
+            "--profile-out",
+            str(profile),
+        ]
         with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:  # noqa: S603 - our own
             try:
                 if not (process.stdout and process.stdout.readline()):

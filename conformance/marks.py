@@ -17,3 +17,10 @@ alone = pytest.mark.alone
 
 last = pytest.mark.last
 """The case comes after all others: what it does to the relay lasts a while."""
+
+MARKERS = (
+    "requirement(id): the requirement that a case exercises",
+    "alone: the case needs the relay to itself",
+    "last: the case comes after all others",
+)
+"""The marks as pytest is told of them."""

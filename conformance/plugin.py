@@ -29,6 +29,7 @@ from conformance.errors import Inconclusive, NotExercised, RateLimited
 from conformance.facts import Facts
 from conformance.findings import Finding
 from conformance.locks import Locks
+from conformance.marks import MARKERS
 from conformance.options import Options, add_options, read_options, read_profile
 from conformance.outcomes import Outcomes, TimeUp, case_name, findings_of, kit_errors_of, requirement_of, status_of
 from conformance.pace import Pacer
@@ -49,7 +50,15 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Read options and profile before anything is done with them."""
+    """Read options and profile before anything is done with them.
+
+    What conformance/pytest.ini says is said here again for runs that took another configuration file: pytest takes the
+    value of an option, such as an existing profile.toml, for a path when it looks for one.
+    """
+    for line in MARKERS:
+        config.addinivalue_line("markers", line)
+    config.addinivalue_line("filterwarnings", "default")
+    config.option.tbstyle, config.option.reportchars = "no", "N"
     set_hypothesis_home_dir(user_cache_path("cbspec") / "hypothesis")
     options = read_options(config)
     told = getattr(config, "workerinput", {}).get("cbspec")
@@ -78,6 +87,7 @@ class Suite:
         self._findings: list[Finding] = []
         self._kit_errors: list[str] = []
         self._selected: list[str] = []
+        self._interrupted = False
         self._outcomes = Outcomes()
         self._stack = ExitStack()
 
@@ -129,6 +139,7 @@ class Suite:
         """Look at the relay: start the embedded one where none is named, and find out what works."""
         if self._is_worker or session.config.option.collectonly:
             return
+        signal.signal(signal.SIGTERM, signal.default_int_handler)  # a run that is told to end says what it has, too
         try:
             with time_limit(self._deadline):
                 self._look()
@@ -177,8 +188,9 @@ class Suite:
         if exitstatus in (pytest.ExitCode.OK, pytest.ExitCode.TESTS_FAILED):
             session.exitstatus = pytest.ExitCode.OK if self._result().green else pytest.ExitCode.TESTS_FAILED
 
-    def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
+    def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter, exitstatus: int) -> None:
         """Write the report; also after an interruption, with what there is."""
+        self._interrupted = exitstatus == pytest.ExitCode.INTERRUPTED
         if not self._is_worker and self._pace is not None:
             write_report(self._result(), terminalreporter.write_line)
 
@@ -190,6 +202,7 @@ class Suite:
             self.options.fail_on_should,
             self.options.require_all,
             self._kit_errors,
+            self._interrupted,
         )
 
     # ------------------------------------------------------------------ one case

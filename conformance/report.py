@@ -33,13 +33,15 @@ class Run:
     fail_on_should: bool = False
     require_all: bool = False
     kit_errors: Sequence[str] = ()
+    interrupted: bool = False
 
     @property
     def green(self) -> bool:
         """Whether the relay conforms, as far as the run could tell."""
-        judged = any(verdict.outcome is not None for verdict in self.verdicts)
+        judged = any(verdict.outcome not in (None, Outcome.NOT_EXERCISED) for verdict in self.verdicts)
         return (
             judged
+            and not self.interrupted
             and not self.kit_errors
             and is_green(self.verdicts, fail_on_should=self.fail_on_should, require_all=self.require_all)
         )
@@ -147,7 +149,8 @@ def _conclusion(run: Run, line: Write) -> None:
     where = f"{run.profile.target.address} ({transports})"
     unselected = [v for v in run.verdicts if v.outcome is None and not v.requirement.untestable]
     if run.green:
-        line(f"{where} passed: no MUST failed, and none was left without a verdict for want of an answer.", green=True)
+        passed, left = (sum(v.outcome is o for v in run.verdicts) for o in (Outcome.PASSED, Outcome.NOT_EXERCISED))
+        line(f"{where} passed: {passed} requirements passed, none failed, {left} not exercised.", green=True)
     else:
         line(f"{where} did not pass: {_why_not(run)}", red=True, bold=True)
     for reason in dict.fromkeys(filter(None, (run.facts.tls, run.facts.hello, run.facts.auth, run.facts.tunnel))):
@@ -165,6 +168,8 @@ def _why_not(run: Run) -> str:
         parts.append(
             f"without a verdict: {', '.join(unclear[:6])}{f' and {len(unclear) - 6} more' if unclear[6:] else ''}"
         )
+    if run.interrupted:
+        parts.append("the run was interrupted")
     return "; ".join(parts) or "nothing was judged"
 
 

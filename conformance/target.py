@@ -192,6 +192,9 @@ class Target(Given, Watch):
         except Broken as broken:
             raise Inconclusive(f"the control failed: {what}: expected {broken.expected}; seen: {broken.seen}") from None
         except (Unreachable, HandshakeFailure) as error:
+            restarts = any(condition.begin is not None for condition in self.profile.conditions.values())
+            if isinstance(error, Unreachable) and not self.facts.hello and not restarts:
+                self.breach(Breach("CB-ROB-002", "new connections, as before the cases ran", str(error)))
             raise Inconclusive(f"the control failed: {what}: {error}") from None
 
     # ------------------------------------------------------------------ requests

@@ -15,7 +15,7 @@ PACKAGES = ("cbspec", "schemas", "simulator", "reference_client", "conformance")
 def tracked() -> tuple[Path, ...]:
     """Return the files that are part of the repository, or about to be; where git isn't, all but what is made here."""
     listing = subprocess.run(
-        ["git", "ls-files", "--cached", "--others", "--exclude-standard", "-z"],
+        ["git", "ls-files", "--cached", "-z"],
         cwd=ROOT,
         capture_output=True,
         check=False,

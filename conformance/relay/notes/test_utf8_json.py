@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from conformance import judge
-from conformance.errors import Broken, Inconclusive, RateLimited
+from conformance.errors import Broken, Inconclusive, NotExercised, RateLimited
 from conformance.exchange import SUCCESS, Exchange
 from conformance.explore import explore
 from conformance.marks import requirement
@@ -208,12 +208,16 @@ def test_cut_anywhere(relay: Target, examples: int) -> None:
 @pytest.mark.parametrize("count", [2, 10])
 def test_pipelined_heartbeats(relay: Target, count: int) -> None:
     """Several heartbeats arrive in one TLS record; as many heartbeat_responses come back."""
+    rate = relay.tenant.rate
+    if rate is not None and rate.burst < 2 * count:
+        raise NotExercised(f"tenants.rate of {relay.tenant.id} leaves no room for {count} requests at once")
     _all_answered(_controlled(relay), [{"type": "heartbeat"}] * count)
 
 
 @requirement("CB-MSG-010")
 def test_pipelined_requests(relay: Target) -> None:
     """A tunnel, a heartbeat and another tunnel arrive in one TLS record; all three are answered."""
+    _room_for_three(relay)
     session = _controlled(relay)
     requests = [relay.tunnel_info(session.tenant), {"type": "heartbeat"}, relay.tunnel_info(session.tenant)]
     _all_answered(session, requests)
@@ -222,7 +226,7 @@ def test_pipelined_requests(relay: Target) -> None:
 @requirement("CB-MSG-010")
 def test_whole_session_at_once(relay: Target) -> None:
     """hello, auth and a tunnel_info arrive in one TLS record; all three are answered."""
-    _controlled(relay)
+    _controlled(relay).close()
     session = relay.connect()
     session.tenant = relay.tenant.id
     _all_answered(session, [dict(HELLO), {"type": "auth", "token": relay.token(relay.tenant)}, relay.tunnel_info()])
@@ -231,6 +235,7 @@ def test_whole_session_at_once(relay: Target) -> None:
 @requirement("CB-MSG-011")
 def test_pipelined_answers_keep_order(relay: Target) -> None:
     """Tunnels and heartbeats arrive together; the answers come in the order of the requests."""
+    _room_for_three(relay)
     session = _controlled(relay)
     requests = [relay.tunnel_info(session.tenant), {"type": "heartbeat"}] * 2
     requests[2] = relay.tunnel_info(session.tenant)
@@ -290,6 +295,11 @@ def _not_accepted(relay: Target, request_type: str, spoil: Any, meant: str) -> N
     text = spoil(json.dumps(request, separators=(",", ":")))
     exchange = session.ask_text(text, meant=meant, like=request_type)
     judge.not_accepted(exchange, "no success answer to what isn't valid")
+
+
+def _room_for_three(relay: Target) -> None:
+    if relay.tunnel_room(3) < 3:
+        raise NotExercised(f"no room for three tunnels of {relay.tenant.id} on one connection")
 
 
 def _all_answered(session: Session, requests: list[dict[str, Any]]) -> None:
