@@ -35,4 +35,5 @@ def _with_target(arguments: list[str]) -> list[str]:
         free = place == 0 or not arguments[place - 1].startswith("-") or "=" in arguments[place - 1]
         if free and _ADDRESS.fullmatch(argument):
             return ["--target", argument, *arguments[:place], *arguments[place + 1 :]]
-    return arguments
+    # What stands first and is no address was meant for one: reading it as the target says what is wrong with it.
+    return ["--target", *arguments] if arguments and not arguments[0].startswith("-") else arguments

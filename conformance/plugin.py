@@ -6,6 +6,7 @@ The controller of a run looks at the relay once, before any case, and tells the 
 from __future__ import annotations
 
 import json
+import signal
 import time
 import tomllib
 import uuid

@@ -2,29 +2,25 @@
 
 from __future__ import annotations
 
-import configparser
 import time
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
 
-import conformance
 from cbspec.issuer import Issuer
 from cbspec.profile import Profile
 from conformance.embedded import embedded_simulator
 from conformance.facts import Facts
 from conformance.locks import Locks
+from conformance.marks import MARKERS
 from conformance.pace import Pacer
 from conformance.target import Target
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Register the marks that the suite's configuration registers."""
-    suite = configparser.ConfigParser()
-    suite.read(Path(conformance.__path__[0]) / "pytest.ini")
-    for line in suite["pytest"]["markers"].strip().splitlines():
+    """Register the marks that the suite's plugin registers."""
+    for line in MARKERS:
         config.addinivalue_line("markers", line)
 
 

@@ -18,9 +18,12 @@ from conformance import command
         (["127.0.0.1:8080"], ["--target", "127.0.0.1:8080"]),
         (["127.0.0.1:8080", "-n", "2"], ["--target", "127.0.0.1:8080", "-n", "2"]),
         (["--only", "CB-TUN-004"], ["--only", "CB-TUN-004"]),
+        (["--only", "CB-TUN-004", "[::1]:80"], ["--target", "[::1]:80", "--only", "CB-TUN-004"]),
+        (["--target", "127.0.0.1:80"], ["--target", "127.0.0.1:80"]),
+        (["no-address"], ["--target", "no-address"]),
     ],
 )
-def test_an_address_in_the_first_place_is_the_target(
+def test_the_address_among_the_arguments_is_the_target(
     given: list[str], handed: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     calls: list[list[str]] = []
@@ -32,8 +35,8 @@ def test_an_address_in_the_first_place_is_the_target(
     monkeypatch.setattr(pytest, "main", main)
     assert command.run(argparse.Namespace(arguments=given)) == 1
     (arguments,) = calls
-    assert Path(arguments[0]) == Path(conformance.__path__[0])
-    assert [word for word in arguments[1:] if word in handed] == handed
+    suite = Path(conformance.__path__[0])
+    assert arguments == ["-c", str(suite / "pytest.ini"), str(suite), *handed]
 
 
 def test_its_help_names_the_usual_options() -> None:
