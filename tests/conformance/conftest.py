@@ -1,4 +1,4 @@
-"""The suite's marks, which its own configuration makes known only to itself, and targets to try it on."""
+"""Targets to try the suite on."""
 
 from __future__ import annotations
 
@@ -13,15 +13,8 @@ from cbspec.profile import Profile
 from conformance.embedded import embedded_simulator
 from conformance.facts import Facts
 from conformance.locks import Locks
-from conformance.marks import MARKERS
 from conformance.pace import Pacer
 from conformance.target import Target
-
-
-def pytest_configure(config: pytest.Config) -> None:
-    """Register the marks that the suite's plugin registers."""
-    for line in MARKERS:
-        config.addinivalue_line("markers", line)
 
 
 @pytest.fixture(scope="session")

@@ -5,7 +5,11 @@ from __future__ import annotations
 import pytest
 
 from cbspec.requirements import UnknownRequirement
-from conformance.marks import requirement
+from conformance.marks import MARKERS, requirement
+
+
+def test_the_marks_are_known_here_as_in_the_suite(pytestconfig: pytest.Config) -> None:
+    assert set(MARKERS) <= set(pytestconfig.getini("markers"))
 
 
 def test_a_mark_carries_the_catalogue_s_spelling_of_an_id() -> None:

@@ -231,5 +231,7 @@ class _Machine(RuleBasedStateMachine):
         if counts.must_refuse() and code != _OVER:
             seen = judge.describe(exchange.answers[0]) if exchange.answers else judge.silence(exchange)
             raise Broken(f"an error with code {_OVER} ({state})", seen, exchange, requirement=over)
+        if code in judge.OUT_OF_ROOM and code != _OVER:
+            raise NotExercised(f"the relay answers {code} before the tenants' limits are reached")
         if code != _OVER:
             raise Inconclusive(f"the relay answers {code or 'nothing'} to a valid request")
