@@ -215,6 +215,11 @@ def _tenant() -> Iterator[Forgery]:
         ("percent", "a per cent sign", with_tenant(lambda _: "%")),
         ("quote", "a condition in SQL", with_tenant(lambda _: "' OR '1'='1")),
         ("long", "512 characters long", with_tenant(lambda m: m.fresh.ljust(512, "x"))),
+        (
+            "full-width",
+            "a known one whose first letter is full-width",
+            with_tenant(lambda m: chr(ord(m.tenant_id[0]) + 0xFEE0) + m.tenant_id[1:]),
+        ),
         ("look-alike", "a known one in look-alike letters", with_tenant(lambda m: look_alike(m.tenant_id))),
     )
     standing_in = {"missing": "no_tenant", "new": "unknown_tenant"}
