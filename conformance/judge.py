@@ -81,6 +81,11 @@ def is_success(message: Message) -> bool:
     return message.type in SUCCESS.values()
 
 
+def served(exchange: Exchange) -> bool:
+    """Whether any answer says that the request was served."""
+    return any(is_success(answer) for answer in exchange.answers)
+
+
 def error_code(exchange: Exchange) -> str:
     """Return the code of the error among the answers, or ""."""
     for answer in exchange.answers:

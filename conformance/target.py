@@ -162,7 +162,7 @@ class Target(Given, Watch):
             raise Inconclusive(self.facts.auth)
         session.tenant = tenant.id
         exchange = session.ask({"type": "auth", "token": token or self.token(tenant)})
-        session.authenticated = any(judge.is_success(answer) for answer in exchange.answers)
+        session.authenticated = judge.served(exchange)
         return exchange
 
     def open_tunnel(self, session: Session) -> Exchange:
@@ -244,7 +244,7 @@ class Target(Given, Watch):
         exchange = session.ask(request, invalid=why)
         if any(answer.type == "error" for answer in exchange.answers) and not session.ended:
             after = session.ask(self.tunnel_info())
-            if any(judge.is_success(answer) for answer in after.answers):
+            if judge.served(after):
                 seen = f"{judge.describe(after.answers[0])}, after the token was refused"
                 self.breach(Breach("CB-AUT-016", "no tunnel after a refused auth", seen), after)
         session.close()

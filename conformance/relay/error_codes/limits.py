@@ -110,7 +110,7 @@ def tunnels_had(relay: Target, session: Session, most: int) -> int:
     with contextlib.closing(session):
         while had < most and not session.ended:
             exchange = session.ask(relay.tunnel_info(session.tenant))
-            if not any(judge.is_success(answer) for answer in exchange.answers):
+            if not judge.served(exchange):
                 break
             had += 1
     return had

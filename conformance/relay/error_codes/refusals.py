@@ -43,7 +43,7 @@ def attempt(relay: Target, at: Endpoint | None, *, insist: bool = False) -> list
         lambda: session.ask(relay.tunnel_info(relay.tenant.id)),
     )
     for step in steps:
-        if session.ended or not (insist or _served(exchanges[-1])):
+        if session.ended or not (insist or judge.served(exchanges[-1])):
             break
         exchanges.append(step())
     return exchanges
@@ -69,10 +69,6 @@ def code_is_sent(exchanges: list[Exchange], expected: str) -> None:
     if not any(judge.error_code(exchange) == expected for exchange in exchanges):
         seen = "; ".join(_seen(exchange) for exchange in exchanges) or "no connection, or none with TLS"
         raise Broken(f"an error with code {expected}", seen, *exchanges)
-
-
-def _served(exchange: Exchange) -> bool:
-    return any(judge.is_success(answer) for answer in exchange.answers)
 
 
 def _seen(exchange: Exchange) -> str:

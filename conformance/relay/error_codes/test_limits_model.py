@@ -159,7 +159,7 @@ class _Machine(RuleBasedStateMachine):
         if session.authenticated and tenant.tunnel_limit is None:
             # The page doesn't say at which step a connection counts: the tunnel makes sure that it does.
             exchange = session.ask(self._relay.tunnel_info(tenant.id))
-        accepted = any(judge.is_success(answer) for answer in exchange.answers)
+        accepted = judge.served(exchange)
         self._judge(self._connections[tenant.id], exchange, accepted, "CB-LIM-012", "CB-LIM-011")
         if accepted:
             tunnels = int(tenant.tunnel_limit is None)
@@ -179,7 +179,7 @@ class _Machine(RuleBasedStateMachine):
         if counts.limit is None and held.tunnels >= 3:
             return
         exchange = held.session.ask(self._relay.tunnel_info(held.tenant.id))
-        accepted = any(judge.is_success(answer) for answer in exchange.answers)
+        accepted = judge.served(exchange)
         several = len({id(other) for other in self._open if other.tenant == held.tenant and other.tunnels}) > 1
         self._judge(counts, exchange, accepted, "CB-LIM-005" if several else "CB-LIM-002", "CB-LIM-001")
         held.tunnels += accepted
