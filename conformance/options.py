@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -25,6 +26,7 @@ class Options:
     fail_on_should: bool
     require_all: bool
     examples: int
+    results: Path | None
 
 
 def add_options(parser: pytest.Parser) -> None:
@@ -45,6 +47,7 @@ def add_options(parser: pytest.Parser) -> None:
     group.addoption(
         "--examples", type=int, default=20, metavar="N", help="Hypothesis examples for each property (default: 20)"
     )
+    group.addoption("--results", metavar="FILE", help="write the verdict on every requirement as JSON")
 
 
 def read_options(config: pytest.Config) -> Options:
@@ -61,6 +64,7 @@ def read_options(config: pytest.Config) -> Options:
         fail_on_should=config.getoption("--fail-on") == "should",
         require_all=config.getoption("--require-all"),
         examples=config.getoption("--examples"),
+        results=_writable("--results", config.getoption("--results")),
     )
 
 
@@ -85,6 +89,16 @@ def _endpoint(text: str) -> Endpoint:
         return Endpoint.parse(text)
     except ValueError as error:
         raise pytest.UsageError(f"--target: {error}") from None
+
+
+def _writable(option: str, file: str | None) -> Path | None:
+    """Return the file's path; said before the run, not after it, where it can't be written."""
+    if file is None:
+        return None
+    path = Path(file)
+    if path.is_dir() or not os.access(path if path.exists() else path.parent, os.W_OK):
+        raise pytest.UsageError(f"{option}: {file} can't be written; name a file in a folder that exists")
+    return path
 
 
 def _only(wanted: list[str]) -> list[str]:

@@ -36,6 +36,7 @@ from conformance.outcomes import Outcomes, TimeUp, case_name, findings_of, kit_e
 from conformance.pace import Pacer
 from conformance.preflight import NoTarget, examine, wait_for
 from conformance.report import Run, write_report
+from conformance.results import write_results
 from conformance.target import Target
 from conformance.verdicts import TIME_UP, judge_run
 
@@ -194,6 +195,15 @@ class Suite:
         self._interrupted = exitstatus == pytest.ExitCode.INTERRUPTED
         if not self._is_worker and self._pace is not None:
             write_report(self._result(), terminalreporter.write_line)
+            self._write_results(terminalreporter)
+
+    def _write_results(self, reporter: pytest.TerminalReporter) -> None:
+        if self.options.results is None:
+            return
+        try:
+            write_results(self._result(), self.options.results)
+        except OSError as error:
+            reporter.write_line(f"--results: {error.filename}: {error.strerror}; nothing was written", red=True)
 
     def _result(self) -> Run:
         return Run(

@@ -50,7 +50,9 @@ def options(**given: object) -> Options:
 
 def test_nothing_asked_for_is_the_embedded_simulator() -> None:
     asked = options()
-    assert asked == Options(None, None, None, (), 0.0, None, fail_on_should=False, require_all=False, examples=20)
+    assert asked == Options(
+        None, None, None, (), 0.0, None, fail_on_should=False, require_all=False, examples=20, results=None
+    )
     assert read_profile(asked) is None
 
 
@@ -139,3 +141,10 @@ def test_another_machine_is_never_judged_by_the_development_identity() -> None:
     read = read_profile(options(target="relay.example:443"))
     assert isinstance(read, Profile)
     assert (read.tls.ca, read.tokens.development) == ("system", False)
+
+
+@pytest.mark.parametrize("file", [".", "no/such/folder/results.json"])
+def test_results_that_can_t_be_written_are_said_before_the_run(tmp_path: Path, file: str) -> None:
+    with pytest.raises(pytest.UsageError, match="--results: .* can't be written"):
+        options(results=str(tmp_path / file))
+    assert options(results=str(tmp_path / "new.json")).results == tmp_path / "new.json"
