@@ -34,6 +34,7 @@ from cbspec.tokens import SigningKey
 Table = Mapping[str, Any]
 
 _KEY_SOURCES: Final = ("secret", "secret_env", "secret_file", "key_file", "development")
+_FLOATS: Final = ("timeout", "timeout_least", "requests_per_second")
 _OWN_CLAIMS: Final = ("sub", "tenant_id", "iat", "exp", "jti")
 
 
@@ -74,8 +75,9 @@ class Reader:
         known: dict[str, Any] = dict(table)
         if "address" in table:
             known["address"] = Endpoint.parse(table["address"])
-        if "timeout" in table:
-            known["timeout"] = float(table["timeout"])
+        known |= {key: float(table[key]) for key in _FLOATS if key in table}
+        if "connections_at_once" in table:
+            known["connections_at_once"] = int(table["connections_at_once"])
         known["source_addresses"] = tuple(table.get("source_addresses", ()))
         return Target(**known)
 

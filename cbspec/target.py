@@ -51,13 +51,20 @@ class Endpoint:
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """Where the relay is and how it is reached; times in seconds."""
+    """Where the relay is and how it is reached; times in seconds.
+
+    `timeout` and `timeout_least` bound the calibrated time-out of an answer; `connections_at_once` and
+    `requests_per_second` what the suite may ask of the relay (None: no bound).
+    """
 
     address: Endpoint | None = None
     transport: Transport = "auto"
     server_name: str | None = None
     websocket_path: str = "/"
     timeout: float = 5.0
+    timeout_least: float = 2.0
+    connections_at_once: int | None = None
+    requests_per_second: float | None = None
     source_addresses: tuple[str, ...] = ()
     exclusive: bool = True
     multi_tenancy: bool | None = None

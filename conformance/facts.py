@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Any
+
+from conformance.tempo import Latency
 
 
 @dataclass(frozen=True, slots=True)
@@ -14,7 +16,8 @@ class Facts:
     `transport` is what the cases speak; `websocket` whether the relay answers an opening handshake with 101;
     `features` what its hello_response listed; `rejected` that every token of the suite's was refused as invalid;
     `odd_identifiers` whether a tunnel_id may hold quotes and letters beyond ASCII; `fence` the request that is good for
-    a fence after auth: "heartbeat", or "unknown" where heartbeats draw no answer or more than one.
+    a fence after auth: "heartbeat", or "unknown" where heartbeats draw no answer or more than one; `latency` what the
+    relay was measured to need.
     """
 
     transport: str = "tcp"
@@ -28,6 +31,7 @@ class Facts:
     heartbeat: str = ""
     odd_identifiers: bool = True
     fence: str = "heartbeat"
+    latency: Latency = field(default_factory=Latency)
 
     def why_not(self, request: str) -> str:
         """Return why a type of request is never served on this relay, or "" where it is."""
@@ -41,4 +45,4 @@ class Facts:
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> Facts:
         """Return the facts that `to_dict` made."""
-        return cls(**{**data, "features": tuple(data["features"])})
+        return cls(**{**data, "features": tuple(data["features"]), "latency": Latency(**data["latency"])})

@@ -38,6 +38,7 @@ from conformance.preflight import NoTarget, examine, wait_for
 from conformance.report import Run, write_report
 from conformance.results import write_results
 from conformance.target import Target
+from conformance.tempo import Tempo
 from conformance.verdicts import TIME_UP, judge_run
 
 NO_TARGET = 3
@@ -84,6 +85,7 @@ class Suite:
         self._profile = profile
         self._pace: Pacer | None = None
         self._issuer: Issuer | None = None
+        self._tempo: Tempo | None = None
         self._run_name = uuid.uuid4().hex
         self._deadline = time.monotonic() + options.max_time if options.max_time is not None else None
         self._findings: list[Finding] = []
@@ -133,6 +135,7 @@ class Suite:
         self._profile = profile
         self._issuer = Issuer(profile.tokens, time.time)
         self._pace = Pacer(profile, workers)
+        self._tempo = Tempo.of(profile.target, self.facts.latency)
 
     # ------------------------------------------------------------------ before and after all cases
 
@@ -155,6 +158,7 @@ class Suite:
         target = self.target("preflight")
         wait_for(target, self.options.wait)
         self.facts = examine(target)
+        self._tempo = Tempo.of(self.profile.target, self.facts.latency)
         target.close()
         self._findings += target.findings
 
@@ -220,9 +224,17 @@ class Suite:
 
     def target(self, case: str) -> Target:
         """Return the relay as a case sees it."""
-        if self._pace is None or self._issuer is None:
+        if self._pace is None or self._issuer is None or self._tempo is None:
             raise RuntimeError("a case ran before the relay was looked at")
-        return Target(self.profile, self.facts, case, locks=self.locks, pace=self._pace, issuer=self._issuer)
+        return Target(
+            self.profile,
+            self.facts,
+            case,
+            locks=self.locks,
+            pace=self._pace,
+            issuer=self._issuer,
+            tempo=self._tempo,
+        )
 
     @pytest.fixture
     def relay(self, request: pytest.FixtureRequest) -> Iterator[Target]:

@@ -19,6 +19,7 @@ from conformance.given import ODD_LETTERS
 from conformance.invariants import Breach
 from conformance.session import Session
 from conformance.target import Target, WebSocketRefused
+from conformance.tempo import Latency, retry
 from conformance.wire import HandshakeFailure, Unreachable, Wire, tcp_connect
 
 _CONFIGURATION = ("invalid_token", "tenant_not_found", "ip_not_allowed")
@@ -33,22 +34,21 @@ class NoTarget(Exception):
 
 def wait_for(target: Target, seconds: float) -> None:
     """Wait until something accepts connections at the target's address, at most `seconds`. Raises NoTarget."""
-    deadline = time.monotonic() + seconds
-    while True:
-        try:
-            tcp_connect(target.endpoint, target.source, target.profile.target.timeout).close()
-        except Unreachable as error:
-            if time.monotonic() >= deadline:
-                waited = f" (waited {seconds:g} s)" if seconds else "; --wait SECONDS waits for it"
-                raise NoTarget(f"nothing to judge: no connection to {error}{waited}") from None
-            time.sleep(0.1)
-        else:
-            return
+    try:
+        retry(
+            lambda: tcp_connect(target.endpoint, target.source, target.profile.target.timeout).close(),
+            (Unreachable,),
+            seconds,
+        )
+    except Unreachable as error:
+        waited = f" (waited {seconds:g} s)" if seconds else "; --wait SECONDS waits for it"
+        raise NoTarget(f"nothing to judge: no connection to {error}{waited}") from None
 
 
 def examine(target: Target) -> Facts:
     """Find out what works on the relay. What is broken is in `target.findings`. Raises NoTarget."""
-    facts = Facts(tls=_tls(target))
+    began = time.monotonic()
+    facts = Facts(tls=_tls(target), latency=Latency(handshake=time.monotonic() - began))
     if facts.tls:
         return replace(facts, hello=facts.tls, auth=facts.tls, tunnel=facts.tls, heartbeat=facts.tls)
     try:
@@ -171,6 +171,7 @@ def _greeted(target: Target, facts: Facts, exchange: Exchange) -> Facts:
     except Broken as broken:
         target.breach(Breach("CB-HEL-001", broken.expected, broken.seen), exchange)
         return replace(facts, hello=f"expected {broken.expected}; seen: {broken.seen}")
+    facts = replace(facts, latency=replace(facts.latency, hello=exchange.waited))
     features = answer.member("features")
     listed = features if isinstance(features, list) else []
     return replace(facts, features=tuple(feature for feature in listed if isinstance(feature, str)))
@@ -196,7 +197,10 @@ def _exchanges(target: Target, facts: Facts) -> Facts:
         if rejected := code in _CONFIGURATION:
             reason = f"the suite's tokens are not accepted ({code}); check tokens and tenants in the profile"
         return replace(facts, auth=reason, rejected=rejected, tunnel=reason, heartbeat=reason)
-    heartbeat = next((reason for _ in range(3) if (reason := _reason(session.heartbeat()))), "")
+    beats = [session.heartbeat() for _ in range(3)]
+    heartbeat = next(filter(None, map(_reason, beats)), "")
+    if not heartbeat:
+        facts = replace(facts, latency=replace(facts.latency, heartbeat=max(beat.waited for beat in beats)))
     if heartbeat or _answers_twice(session, target):
         facts = target.facts = replace(facts, fence="unknown")
     session.close()

@@ -6,13 +6,13 @@ import contextlib
 import http.client
 import subprocess
 import tempfile
-import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator
 
 from cbspec.profile import Action, Condition, Endpoint, Profile
 from conformance.errors import Inconclusive, NotExercised
+from conformance.tempo import retry
 from conformance.wire import Unreachable, tcp_connect
 
 _COMMAND_TIMEOUT = 60.0
@@ -45,14 +45,7 @@ def provoked(profile: Profile, name: str) -> Iterator[tuple[Condition, Endpoint 
 
 def until(condition: Condition, attempt: Callable[[], None], errors: tuple[type[Exception], ...]) -> None:
     """Call `attempt` until it raises none of `errors`, as long as the condition may take; then let it raise."""
-    deadline = time.monotonic() + condition.settle
-    while True:
-        try:
-            return attempt()
-        except errors:
-            if time.monotonic() >= deadline:
-                raise
-            time.sleep(0.1)
+    retry(attempt, errors, condition.settle)
 
 
 def _await_listening(profile: Profile, condition: Condition) -> None:

@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterable
 
 from conformance.exchange import Exchange
-from conformance.transcript import Bytes, Direction, Ended, Failed, Message, Opened, Record, Transcript
+from conformance.transcript import Bytes, Direction, Ended, Failed, Message, Opened, Record, Transcript, Waited
 
 _LONGEST = 200
 _MOST = 24
@@ -38,6 +38,8 @@ def _line(record: Record) -> str:
     if isinstance(record, Failed):
         alert = f"; alert {record.alert}" if record.alert else ""
         return f"{head} -- no TLS session with {record.target}: {record.reason}{alert}"
+    if isinstance(record, Waited):
+        return f"{head} -- waited {record.seconds:.1f} s for nothing ({record.what})"
     if isinstance(record, Bytes):
         return ""
     arrow = "->" if record.direction is Direction.SENT else "<-"

@@ -11,6 +11,7 @@ import itertools
 import json
 import time
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any
 
 import schemas
@@ -20,11 +21,9 @@ from conformance.decoding import Decoded, decode
 from conformance.errors import KitError, RateLimited
 from conformance.exchange import Exchange, Silence
 from conformance.judge import is_success
-from conformance.transcript import Direction, End, Ended, Message, Transcript
+from conformance.tempo import Tempo
+from conformance.transcript import Direction, End, Ended, Message, Transcript, Waited
 from conformance.wire import Wire
-
-PATIENCE = 0.5
-"""Seconds without an answer after which a fence is sent; with it, a lost request needn't cost the whole time-out."""
 
 _IN_PIECES = "it went out in pieces"  # what a relay that reads piece by piece may take for several messages
 
@@ -37,7 +36,7 @@ _fences = itertools.count(1)
 class Session:
     """One connection, TLS up and transport open.
 
-    Arguments: `wire` is open; `framer` cuts its bytes; `timeout` (seconds) bounds each answer; `observe` is given every
+    Arguments: `wire` is open; `framer` cuts its bytes; `tempo` says how long to wait; `observe` is given every
     exchange; `alive` says whether a new connection is answered; `pace` is called before each request; `fence` is the
     request that is sent as a fence after auth ("heartbeat", "unknown" or "" for none).
     """
@@ -48,7 +47,7 @@ class Session:
         framer: StreamFramer | WebSocketFramer,
         transcript: Transcript,
         *,
-        timeout: float,
+        tempo: Tempo,
         observe: Callable[[Exchange], None],
         alive: Callable[[], bool],
         pace: Callable[[str], None] = lambda tenant: None,
@@ -57,7 +56,7 @@ class Session:
     ) -> None:
         self.wire = wire
         self.framer = framer
-        self.timeout = timeout
+        self.tempo = tempo
         self.tenant = ""
         self.authenticated = False
         self.tunnels = 0
@@ -69,8 +68,13 @@ class Session:
         self.fence = fence
         self._secrets = secrets
         self._inbox: list[Message] = []
-        self._deaf = False
+        self.deaf = False
         self._garbled = False
+
+    @property
+    def timeout(self) -> float:
+        """The seconds that the relay has for one answer, by the profile."""
+        return self.tempo.most
 
     @property
     def ended(self) -> Ended | None:
@@ -126,13 +130,13 @@ class Session:
         began = time.monotonic()
         for piece in data:
             self.wire.send(piece)
-        self._await_messages(1, PATIENCE)
+        self._await_messages(1, self.tempo.patience)
         waited = time.monotonic() - began
         silence = Silence.NONE
         if not self._inbox and not self.ended:
             silence = self._listen_for_late(request)
             waited = time.monotonic() - began
-        elif fence and self.authenticated and request.type != "heartbeat" and not self.ended:
+        elif fence and self._wants_fence(request):
             self._fence_off(request)
         return self._conclude(request, silence, waited)
 
@@ -159,7 +163,7 @@ class Session:
         had = -1
         while had < len(self._inbox) < count and not self.ended:
             had = len(self._inbox)
-            self._await_messages(had + 1, wait)
+            self._await_messages(had + 1, wait, "an answer")
         return self._take()
 
     def hello(self, **changes: object) -> Exchange:
@@ -170,12 +174,15 @@ class Session:
         """Ask for a heartbeat_response."""
         return self.ask({"type": "heartbeat"})
 
-    def close(self, wait: float = 1.0) -> None:
-        """Close, and give the relay up to `wait` seconds to notice."""
+    def close(self) -> None:
+        """Close, and give the relay a while to notice."""
         if isinstance(self.framer, WebSocketFramer) and not self.ended:
             self.framer.close()
             self.wire.send(self.framer.data_to_send())
-        self.wire.close(wait)
+        if not self.ended:
+            self.tempo.closed(self.wire.close(self.tempo.closing))
+        else:
+            self.wire.close()
 
     # ------------------------------------------------------------------ what follows is the mechanics
 
@@ -205,6 +212,9 @@ class Session:
 
     def _conclude(self, request: Message | None, silence: Silence, waited: float) -> Exchange:
         answers = self._take()
+        self.deaf = self.deaf or silence is Silence.DEAF
+        if answers:
+            self.tempo.came(waited)
         alive = silence is not Silence.DEAF or self._alive()
         exchange = Exchange(request, answers, silence, self.ended, self.tenant, self._secrets, waited, alive)
         self.observe(exchange)
@@ -225,39 +235,45 @@ class Session:
             return {"type": f"cbspec_fence_{next(_fences)}"}, "error"
         return None
 
+    def _wants_fence(self, request: Message) -> bool:
+        if not self.authenticated or request.type == "heartbeat" or self.ended:
+            return False
+        return self.tempo.wants_fence(f"{request.type} {self._inbox[0].type}")
+
     def _fence_off(self, request: Message) -> None:
         """Leave in the inbox what belongs to `request`: all that came before the fence's own answer."""
         fence = self._fence_request()
-        if fence is None or self._deaf:
+        if fence is None or self.deaf:
             return
         kept = len(self._inbox)
         sent = self._send_fence(fence[0])
-        self._await(lambda: any(message.type == fence[1] for message in self._inbox[kept:]), self.timeout)
+        waited = self._wait_out(lambda: any(each.type == fence[1] for each in self._inbox[kept:]), "the fence's answer")
         if not self._remove_last(fence[1], kept) and not self.ended:
-            self._deaf = True
+            self.deaf = True
             unanswered = len(self._inbox) == kept
             if unanswered and sent.type == "heartbeat" and not request.decoded.fault:
-                self.observe(Exchange(sent, silence=Silence.DEAF, waited=self.timeout, relay_alive=self._alive()))
+                self.observe(Exchange(sent, silence=Silence.DEAF, waited=waited, relay_alive=self._alive()))
 
     def _listen_for_late(self, request: Message) -> Silence:
         """Nothing came in time: learn by two fences whether the request was ignored or is only late."""
+        if self.deaf:
+            return Silence.DEAF
         fence = self._fence_request()
         if fence is None or _is_valid_opening(request):
             # Behind a hello or auth that is only slow, a fence that draws an error could cost the connection.
-            self._await_messages(1, self.timeout)
+            self._wait_out(lambda: bool(self._inbox), f"the answer to {request.type or 'it'}")
             if not self._inbox and not self.ended and fence is not None:
-                return self._ignored(fence)
+                return self._ignored(fence, request.type)
             return Silence.NONE if self._inbox or self.ended else Silence.DEAF
-        return self._ignored(fence)
+        return self._ignored(fence, request.type)
 
-    def _ignored(self, fence: tuple[dict[str, str], str]) -> Silence:
+    def _ignored(self, fence: tuple[dict[str, str], str], asked: str) -> Silence:
         """Send two fences, and say what is known of the request before them."""
         answered, slowest = 0, 0.0
         for number in (1, 2):
-            began = time.monotonic()
             self._send_fence(fence[0])
-            self._await_messages(number, self.timeout)
-            slowest = max(slowest, time.monotonic() - began)
+            waited = self._wait_out(partial(self._has, number), f"an answer to {asked or 'it'} or a fence behind it")
+            slowest = max(slowest, waited)
             if self.ended:
                 break
             if len(self._inbox) < number:
@@ -265,7 +281,7 @@ class Session:
             answered = number
         else:
             # Of a slow relay these may be the request's own answer and one fence's: the other's takes as long again.
-            self._await_messages(3, max(PATIENCE, 2 * slowest))
+            self._await_messages(3, max(self.tempo.patience, 2 * slowest), f"the answer to {asked or 'it'}")
         # The request's own answer comes first: where the connection ended behind it, no fence was answered.
         for _ in range(min(answered, len(self._inbox) - 1) if self.ended else answered):
             self._remove_last(fence[1], 0)
@@ -285,18 +301,33 @@ class Session:
                 return True
         return False
 
-    def _await_messages(self, count: int, wait: float) -> None:
-        self._await(lambda: len(self._inbox) >= count, wait)
+    def _has(self, count: int) -> bool:
+        return len(self._inbox) >= count
 
-    def _await(self, enough: Callable[[], bool], wait: float) -> None:
+    def _await_messages(self, count: int, wait: float, what: str = "") -> None:
+        self._await(partial(self._has, count), wait, what)
+
+    def _wait_out(self, enough: Callable[[], bool], what: str) -> float:
+        """Wait for as long as `what` may take; return how long that was, and remember where it was for nothing."""
+        began = time.monotonic()
+        if not self._await(enough, self.tempo.timeout(what), what) and not self.ended:
+            self.tempo.waited_for_nothing(what)
+        return time.monotonic() - began
+
+    def _await(self, enough: Callable[[], bool], wait: float, what: str = "") -> bool:
+        """Wait until there is enough; a wait for `what` that ran out is recorded."""
         deadline = time.monotonic() + wait
         while not enough() and not self.ended:
             remaining = deadline - time.monotonic()
             if remaining <= 0:
                 break
             self._pump(remaining)
-        if not enough():
-            self._unfinished()
+        if enough():
+            return True
+        if what and wait > 0 and not self.ended:
+            self._transcript.add(Waited(self._transcript.now(), self.wire.number, wait, what))
+        self._unfinished()
+        return enough()
 
     def _pump(self, wait: float) -> None:
         data = self.wire.receive(wait)

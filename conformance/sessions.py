@@ -19,7 +19,7 @@ class Sessions:
 
     def next(self) -> Session:
         """Return a session that has room for one more tunnel."""
-        if self._session is None or self._session.ended or self._left == 0:
+        if self._session is None or self._session.ended or self._session.deaf or self._left == 0:
             self._relay.close()
             self._session = self._relay.authenticated()
             self._left = self._relay.tunnel_room(_MOST)

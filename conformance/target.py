@@ -30,13 +30,13 @@ from conformance.kinds import each
 from conformance.locks import Locks
 from conformance.pace import Pacer
 from conformance.session import HELLO, LARGEST, Session, stream_framer
+from conformance.tempo import Tempo, retry
 from conformance.transcript import Transcript
 from conformance.watch import Watch
 from conformance.wire import HandshakeFailure, Unreachable, Wire
 
 _RUN = uuid.uuid4().hex[:8]
 _numbers = itertools.count(1)
-_ROOM_WAIT = 3.0  # seconds for a relay to notice that a connection of the case before has closed
 
 _LIMITS = {
     ("tenant_limit_exceeded", "auth"): ("CB-LIM-014", "tenants.connection_limit"),
@@ -60,13 +60,17 @@ class Target(Given, Watch):
     """The relay under test for the length of one case.
 
     Arguments: `profile` and `facts` are what is known of the relay; `case` is the case's node id; `locks` keep other
-    processes from what this one counts on; `pace` keeps below declared rates; `issuer` makes tokens.
+    processes from what this one counts on; `pace` keeps below declared rates; `issuer` makes tokens; `tempo` says
+    how long to wait.
     """
 
-    def __init__(self, profile: Profile, facts: Facts, case: str, *, locks: Locks, pace: Pacer, issuer: Issuer) -> None:
+    def __init__(
+        self, profile: Profile, facts: Facts, case: str, *, locks: Locks, pace: Pacer, issuer: Issuer, tempo: Tempo
+    ) -> None:
         Given.__init__(self, profile, facts, locks)
         Watch.__init__(self, Transcript(), case)
         self.issuer = issuer
+        self.tempo = tempo
         self._pace = pace
         self._connections = 0
 
@@ -101,7 +105,7 @@ class Target(Given, Watch):
             wire,
             framer,
             self.transcript,
-            timeout=self.profile.target.timeout,
+            tempo=self.tempo,
             observe=self.observe,
             alive=self.alive,
             pace=self._pace,
@@ -290,6 +294,15 @@ class Target(Given, Watch):
         """Close one session before the case ends."""
         session.close()
 
+    def soon(self, attempt: Callable[[], object]) -> None:
+        """Call `attempt` until it raises nothing, as long as a relay has to give back room; then let it raise."""
+        there = False
+        try:
+            retry(attempt, (Broken, Inconclusive), self.tempo.soon)
+            there = True
+        finally:
+            self.tempo.room("soon", there)
+
     # ------------------------------------------------------------------ mechanics
 
     def _websocket(self, wire: Wire, endpoint: Endpoint) -> WebSocketFramer:
@@ -305,7 +318,7 @@ class Target(Given, Watch):
 
     def _attempts(self) -> Iterator[bool]:
         """Yield whether this is the last attempt: a connection closed a moment ago may still be counted."""
-        deadline = time.monotonic() + _ROOM_WAIT
+        deadline = time.monotonic() + self.tempo.most
         while time.monotonic() < deadline:
             yield False
             time.sleep(0.1)
@@ -316,14 +329,19 @@ class Target(Given, Watch):
         code = judge.error_code(exchange)
         found = _LIMITS.get((code, exchange.request.type if exchange.request else ""))
         if found is None:
+            for limit, kind in _LIMITS:
+                if exchange.request is not None and kind == exchange.request.type and judge.served(exchange):
+                    self.tempo.room(f"{limit} {tenant}", there=True)
             return False
-        if not last:
+        if not last and not self.tempo.is_stuck(f"{code} {tenant}"):
             return True
+        self.tempo.room(f"{code} {tenant}", there=False)
         requirement, key = found
-        if self._declared(key, tenant):
-            seen = f"{code} while the suite holds fewer, {_ROOM_WAIT:.0f} s after the last connection closed"
-            self.breach(Breach(requirement, "room up to the limit that the profile declares", seen), exchange)
-        raise Inconclusive(f"the relay answers {code}: it is full. Where the relay has such a limit, declare {key}")
+        if not self._declared(key, tenant):
+            raise Inconclusive(f"the relay answers {code}: it is full. Where the relay has such a limit, declare {key}")
+        seen = f"{code} while the suite holds fewer, {self.tempo.most:.0f} s after the last connection closed"
+        self.breach(Breach(requirement, "room up to the limit that the profile declares", seen), exchange)
+        raise Inconclusive(f"the relay answers {code} while the suite holds fewer than {key} (see {requirement})")
 
     def _declared(self, key: str, tenant_id: str) -> bool:
         table, _, name = key.partition(".")

@@ -106,7 +106,17 @@ class Failed:
     hello_left: bool = True
 
 
-Record = Opened | Failed | Bytes | Message | Ended
+@dataclass(frozen=True, slots=True)
+class Waited:
+    """Nothing came for so many seconds: the wait for `what` ran out. Waiting for nothing is the last resort."""
+
+    at: float
+    connection: int
+    seconds: float
+    what: str
+
+
+Record = Opened | Failed | Bytes | Message | Ended | Waited
 
 
 @dataclass(slots=True)

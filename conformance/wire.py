@@ -290,25 +290,28 @@ class Wire:
         self._end(End.OURS, "reset")
         self._close_socket()
 
-    def close(self, wait: float = 0.0) -> None:
-        """Say close_notify and close; give the relay `wait` seconds to end its side, so that it has noticed."""
+    def close(self, wait: float = 0.0) -> bool:
+        """Say close_notify and close; give the relay `wait` seconds to end its side; return whether it did."""
+        noticed = True
         if self._sock is not None and self._tls is not None and self.ended is None:
             self._tls.close()
             self._flush()
             with contextlib.suppress(OSError):
                 self._sock.shutdown(socket.SHUT_WR)
-            self._await_eof(self._sock, wait)
+            noticed = self._await_eof(self._sock, wait)
         self._end(End.OURS)
         self._close_socket()
+        return noticed
 
     @staticmethod
-    def _await_eof(sock: socket.socket, wait: float) -> None:
+    def _await_eof(sock: socket.socket, wait: float) -> bool:
         deadline = time.monotonic() + wait
         with contextlib.suppress(OSError):
             while (remaining := deadline - time.monotonic()) > 0:
                 sock.settimeout(remaining)
                 if not sock.recv(_CHUNK):
-                    return
+                    return True
+        return False
 
     def _close_socket(self) -> None:
         if self._sock is not None:

@@ -15,6 +15,7 @@ from conformance.facts import Facts
 from conformance.locks import Locks
 from conformance.pace import Pacer
 from conformance.target import Target
+from conformance.tempo import Latency, Tempo
 
 
 @pytest.fixture(scope="session")
@@ -40,6 +41,7 @@ def make_target() -> Iterator[MakeTarget]:
             locks=Locks(None),
             pace=Pacer(profile),
             issuer=Issuer(profile.tokens, time.time),
+            tempo=Tempo.of(profile.target, Latency()),
         )
         made.append(target)
         return target

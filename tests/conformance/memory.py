@@ -10,6 +10,7 @@ from typing import Any
 
 from conformance.exchange import Exchange
 from conformance.session import Session, stream_framer
+from conformance.tempo import Tempo
 from conformance.transcript import Bytes, Direction, End, Transcript
 from conformance.wire import Wire
 from tests.conformance.build import SUCCESSES, error
@@ -76,9 +77,10 @@ class MemoryWire(Wire):
         self._transcript.add(Bytes(self._transcript.now(), 1, Direction.RECEIVED, what))
         return what
 
-    def close(self, wait: float = 0.0) -> None:
+    def close(self, wait: float = 0.0) -> bool:
         """End it from our side."""
         self.finish(End.OURS)
+        return True
 
 
 def line(message: object) -> bytes:
@@ -102,7 +104,15 @@ def conforming(delay: float = 0.001) -> Relay:
 class Probe:
     """A session with a relay in memory, and every exchange that it observed."""
 
-    def __init__(self, relay: Relay, clock: Clock, *, authenticated: bool = True, **options: Any) -> None:  # noqa: ANN401 - Session's own options
+    def __init__(
+        self,
+        relay: Relay,
+        clock: Clock,
+        *,
+        authenticated: bool = True,
+        tempo: Tempo | None = None,
+        **options: Any,  # noqa: ANN401 - Session's own options
+    ) -> None:
         self.observed: list[Exchange] = []
         self.transcript = Transcript(clock.monotonic)
         self.wire = MemoryWire(relay, clock, self.transcript)
@@ -112,7 +122,7 @@ class Probe:
             self.wire,
             stream_framer(),
             self.transcript,
-            timeout=5.0,
+            tempo=tempo or Tempo(5.0),
             observe=self.observed.append,
             alive=self._is_alive,
             **options,

@@ -15,7 +15,7 @@ from conformance import session as session_module
 from conformance.errors import KitError, RateLimited
 from conformance.exchange import Exchange, Silence
 from conformance.invariants import check
-from conformance.session import PATIENCE
+from conformance.tempo import PATIENCE
 from conformance.transcript import End, Message
 from tests.conformance.build import HEARTBEAT, HELLO, TUNNEL, TUNNEL_RESPONSE, error
 from tests.conformance.memory import Clock, Probe, Relay, Reply, answer, conforming, line

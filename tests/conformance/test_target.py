@@ -120,7 +120,7 @@ def test_a_limit_that_stays_hit_breaks_its_own_requirement(
     full = made({"type": request_type}, error(code))
     assert target._full(full, "one", last=False)  # a connection may have closed a moment ago
     assert target.findings == []
-    with pytest.raises(Inconclusive, match="it is full"):
+    with pytest.raises(Inconclusive, match=r"it is full|holds fewer than"):
         target._full(full, "one", last=True)
     assert [finding.requirement for finding in target.findings] == ([requirement] if declared else [])
 

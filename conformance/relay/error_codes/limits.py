@@ -3,20 +3,16 @@
 from __future__ import annotations
 
 import contextlib
-import time
 from collections.abc import Callable
 
 from cbspec.profile import Tenant
 from conformance import judge
-from conformance.errors import Broken, Inconclusive, NotExercised
+from conformance.errors import Broken, NotExercised
 from conformance.session import Session
 from conformance.target import Target
 
 MOST = 256
 """The largest limit that is filled."""
-
-SOON = 5.0
-"""Seconds within which a relay should notice that a connection has closed."""
 
 
 def fillable(limit: int, key: str) -> int:
@@ -87,7 +83,7 @@ def _occupy(relay: Target, session: Session, tenant: Tenant) -> None:
         judge.accepted(session.ask(relay.tunnel_info(tenant.id)), "tenant_limit_exceeded")
 
 
-def come_back(use: Callable[[], int], what: str) -> None:
+def come_back(relay: Target, use: Callable[[], int], what: str) -> None:
     """See that what `use` could have once, it can have again soon after it was closed.
 
     `use` takes as much as it gets, closes it, and returns how much that was.
@@ -97,11 +93,11 @@ def come_back(use: Callable[[], int], what: str) -> None:
     def at_least(wanted: int, since: str) -> None:
         got = use()
         if got < wanted:
-            raise Broken(f"room for {wanted} {what} {since}", f"room for {got}, {SOON:.0f} s later")
+            raise Broken(f"room for {wanted} {what} {since}", f"room for {got}, {relay.tempo.soon:.0f} s later")
         found.append(got)
 
-    soon(lambda: at_least(1, "while the suite holds none"))
-    soon(lambda: at_least(found[0], "after their connection closed"))
+    relay.soon(lambda: at_least(1, "while the suite holds none"))
+    relay.soon(lambda: at_least(found[0], "after their connection closed"))
 
 
 def tunnels_had(relay: Target, session: Session, most: int) -> int:
@@ -114,15 +110,3 @@ def tunnels_had(relay: Target, session: Session, most: int) -> int:
                 break
             had += 1
     return had
-
-
-def soon(attempt: Callable[[], None]) -> None:
-    """Call `attempt` until it raises nothing, for a few seconds; then let it raise."""
-    deadline = time.monotonic() + SOON
-    while True:
-        try:
-            return attempt()
-        except (Broken, Inconclusive):
-            if time.monotonic() >= deadline:
-                raise
-            time.sleep(0.1)

@@ -8,7 +8,7 @@ from cbspec.profile import Endpoint
 from conformance import judge
 from conformance.errors import NotExercised
 from conformance.marks import alone, requirement
-from conformance.relay.error_codes.limits import come_back, soon, tunnels_had
+from conformance.relay.error_codes.limits import come_back, tunnels_had
 from conformance.relay.error_codes.refusals import limited
 from conformance.session import Session
 from conformance.target import Target
@@ -19,7 +19,7 @@ from conformance.target import Target
 def test_all_buffers_of_the_pool(relay: Target) -> None:
     """As many tunnels are opened as the pool has room for."""
     with _pool(relay) as (at, size):
-        soon(lambda: _fill(relay, at, size).close())
+        relay.soon(lambda: _fill(relay, at, size).close())
 
 
 @alone
@@ -38,7 +38,7 @@ def test_buffers_come_back(relay: Target) -> None:
     """The pool is used up, the connection closed, and the whole pool asked for again within a few seconds."""
     with _pool(relay) as (at, size):
         relay.needs("tunnel_info")
-        come_back(lambda: tunnels_had(relay, relay.authenticated(at=at), size), "tunnels")
+        come_back(relay, lambda: tunnels_had(relay, relay.authenticated(at=at), size), "tunnels")
 
 
 def _pool(relay: Target) -> AbstractContextManager[tuple[Endpoint | None, int]]:
@@ -62,5 +62,5 @@ def _fill(relay: Target, at: Endpoint | None, size: int) -> Session:
 def _filled(relay: Target, at: Endpoint | None, size: int) -> Session:
     """Fill the pool; what the case before left behind may still be counted for a moment."""
     sessions: list[Session] = []
-    soon(lambda: sessions.append(_fill(relay, at, size)))
+    relay.soon(lambda: sessions.append(_fill(relay, at, size)))
     return sessions[-1]

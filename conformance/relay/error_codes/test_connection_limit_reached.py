@@ -10,7 +10,7 @@ from cbspec.profile import Endpoint
 from conformance import judge
 from conformance.errors import Broken, Inconclusive, NotExercised
 from conformance.marks import alone, requirement
-from conformance.relay.error_codes.limits import come_back, soon
+from conformance.relay.error_codes.limits import come_back
 from conformance.relay.error_codes.refusals import attempt, code_if_any, code_is_sent, limited, not_served
 from conformance.session import Session
 from conformance.target import Target
@@ -22,7 +22,7 @@ from conformance.wire import HandshakeFailure, Unreachable
 def test_all_connections_of_the_limit(relay: Target) -> None:
     """As many connections as the relay's limit say hello, and each is then served."""
     with _limited(relay) as (at, limit):
-        soon(lambda: _room(relay, at, limit))
+        relay.soon(lambda: _room(relay, at, limit))
         for session in [_greet(relay, at) for _ in range(limit)]:
             judge.accepted(relay.authenticate(session, relay.tenant), "connection_limit_reached")
 
@@ -57,7 +57,7 @@ def test_room_after_a_close(relay: Target) -> None:
     """The limit is used up, the connections closed, and as many asked for again within a few seconds."""
     with _limited(relay) as (at, limit):
         relay.needs("hello")
-        come_back(lambda: _served(relay, at, limit), "connections")
+        come_back(relay, lambda: _served(relay, at, limit), "connections")
 
 
 def _limited(relay: Target) -> AbstractContextManager[tuple[Endpoint | None, int]]:
@@ -80,7 +80,7 @@ def _fill(relay: Target, at: Endpoint | None, limit: int) -> None:
 
     Each says hello, authenticates and opens a tunnel where it can: the page doesn't say at which step it counts.
     """
-    soon(lambda: _room(relay, at, limit))
+    relay.soon(lambda: _room(relay, at, limit))
     sessions = [_greet(relay, at) for _ in range(limit)]
     for session in sessions:
         judge.accepted(relay.authenticate(session, relay.tenant), "connection_limit_reached")

@@ -22,7 +22,7 @@ from conformance.errors import Broken, Inconclusive, NotExercised, RateLimited
 from conformance.exchange import Exchange
 from conformance.explore import ENOUGH
 from conformance.marks import requirement
-from conformance.relay.error_codes.limits import fillable, limit_holds, served_connections, served_tunnels, soon
+from conformance.relay.error_codes.limits import fillable, limit_holds, served_connections, served_tunnels
 from conformance.session import Session
 from conformance.target import Target
 
@@ -144,9 +144,9 @@ class _Machine(RuleBasedStateMachine):
         with self._relay.control("all room of every limit"):
             for tenant in self.run.tenants:
                 if tenant.tunnel_limit is not None:
-                    soon(partial(served_tunnels, self._relay, tenant, tenant.tunnel_limit))
+                    self._relay.soon(partial(served_tunnels, self._relay, tenant, tenant.tunnel_limit))
                 if tenant.connection_limit is not None:
-                    soon(partial(served_connections, self._relay, tenant, tenant.connection_limit))
+                    self._relay.soon(partial(served_connections, self._relay, tenant, tenant.connection_limit))
 
     @precondition(lambda self: len(self._open) < 6)
     @rule(choice=st.integers(0, 3))

@@ -16,7 +16,6 @@ from conformance.relay.error_codes.limits import (
     limit_holds,
     served_connections,
     served_tunnels,
-    soon,
     tunnels_had,
 )
 from conformance.target import Target
@@ -26,7 +25,7 @@ from conformance.target import Target
 def test_all_tunnels_of_the_limit(relay: Target) -> None:
     """As many tunnels as the profile declares are opened on one connection of the tenant."""
     tenant, limit = _tunnel_tenant(relay)
-    soon(lambda: served_tunnels(relay, tenant, limit))
+    relay.soon(lambda: served_tunnels(relay, tenant, limit))
 
 
 @requirement("CB-LIM-002")
@@ -46,8 +45,8 @@ def test_refused_tunnels_do_not_count(relay: Target) -> None:
     """As many tunnels as the limit has are refused for an invalid port; then the whole limit is still there."""
     tenant, limit = _tunnel_tenant(relay)
     with relay.control(f"{limit} tunnels"):
-        soon(lambda: served_tunnels(relay, tenant, limit))
-        soon(lambda: served_tunnels(relay, tenant, limit))  # and all of them given back
+        relay.soon(lambda: served_tunnels(relay, tenant, limit))
+        relay.soon(lambda: served_tunnels(relay, tenant, limit))  # and all of them given back
     session = relay.authenticated(tenant)
     with relay.control("refusing a tunnel without a port to reach"):
         for _ in range(limit):
@@ -79,7 +78,7 @@ def test_others_tunnels_do_not_count(relay: Target) -> None:
     with relay.control(f"{limit} tunnels"):
         served_tunnels(relay, tenant, limit)
         fill_tunnels(relay, relay.authenticated(other), relay.tunnel_room(limit))
-    soon(lambda: served_tunnels(relay, tenant, limit))
+    relay.soon(lambda: served_tunnels(relay, tenant, limit))
 
 
 @requirement("CB-LIM-005")
@@ -122,7 +121,7 @@ def test_tunnels_end_with_their_connection(relay: Target) -> None:
 
     relay.needs("tunnel_info")
     relay.use(tenant)
-    come_back(use, "tunnels")
+    come_back(relay, use, "tunnels")
 
 
 @requirement("CB-LIM-011")
@@ -130,7 +129,7 @@ def test_all_connections_of_the_limit(relay: Target) -> None:
     """As many connections as the profile declares authenticate for the tenant and are served side by side."""
     tenant, limit = _connection_tenant(relay)
     relay.use(tenant)
-    soon(lambda: served_connections(relay, tenant, limit))
+    relay.soon(lambda: served_connections(relay, tenant, limit))
 
 
 @requirement("CB-LIM-012")
@@ -165,9 +164,9 @@ def test_others_connections_do_not_count(relay: Target) -> None:
     other = _other(relay, tenant)
     relay.use(tenant)
     with relay.control(f"{limit} connections"):
-        soon(lambda: served_connections(relay, tenant, limit))
+        relay.soon(lambda: served_connections(relay, tenant, limit))
         fill_connections(relay, other, min(limit, other.connection_limit or limit))
-    soon(lambda: served_connections(relay, tenant, limit))
+    relay.soon(lambda: served_connections(relay, tenant, limit))
 
 
 @requirement("CB-LIM-014")
@@ -188,7 +187,7 @@ def test_room_after_a_close(relay: Target) -> None:
 
     relay.needs("tunnel_info")
     relay.use(tenant)
-    come_back(use, "connections")
+    come_back(relay, use, "connections")
 
 
 def _tunnel_tenant(relay: Target) -> tuple[Tenant, int]:

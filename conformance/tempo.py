@@ -1,0 +1,138 @@
+"""How long the suite waits: calibrated by what the relay was measured to need, within the bounds that the profile sets.
+
+The rule: what is waited for can come. A fence tells "ignored" from "late" without waiting, and only where no fence can
+tell is a whole time-out spent. Waiting for nothing is the last resort: every wait that ran out is a record in the
+transcript (`conformance.transcript.Waited`), which is shown with the exchange, and what it taught is remembered, so
+that no later case pays for it again.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Final
+
+from cbspec.profile import Target
+
+_TIMES: Final = 20
+"""How many times the slowest measured answer a time-out is: another request may take longer than those measured."""
+
+_BEFORE_A_FENCE: Final = 3
+"""How many times the slowest measured answer may pass before a fence is sent. Sending one accuses nobody."""
+
+PATIENCE: Final = 0.5
+"""Seconds without an answer before a fence is sent, at the least: shorter hiccups are a busy machine's."""
+
+_SLOW: Final = 0.1
+"""Seconds for an answer from which on a relay is slow: fences then cost more than the requests that they follow."""
+
+_FENCES_OF_A_KIND: Final = 5
+
+_NOTICED: Final = 1.0
+"""Seconds that a relay is given to end its side of a closed connection; nothing is judged by it."""
+
+_UNNOTICED: Final = 3
+"""Closed connections that a relay left open after which no more is waited for it, but for a moment."""
+
+_MOMENT: Final = 0.02
+
+_STUCK: Final = 1.0
+"""Seconds to wait for room on a relay that has been seen not to give it back in time."""
+
+_RETRY: Final = 0.1
+
+
+@dataclass(frozen=True, slots=True)
+class Latency:
+    """Seconds that the relay needed when it was first looked at, the slowest of each; 0.0 where none was measured."""
+
+    handshake: float = 0.0
+    hello: float = 0.0
+    heartbeat: float = 0.0
+
+    @property
+    def slowest(self) -> float:
+        """The slowest of all."""
+        return max(self.handshake, self.hello, self.heartbeat)
+
+
+class Tempo:
+    """The waits of one process of a run, and what they taught.
+
+    Arguments, all in seconds: `most` and `least` bound the time-out of an answer, `latency` is what was measured.
+    """
+
+    def __init__(self, most: float, least: float = 0.0, latency: Latency | None = None) -> None:
+        slowest = latency.slowest if latency else 0.0
+        self.most = most
+        self.slow = slowest > _SLOW
+        self.patience = min(max(PATIENCE, _BEFORE_A_FENCE * slowest), most)
+        self._calibrated = min(most, max(least, _TIMES * slowest)) if slowest else most
+        self._silent: set[str] = set()
+        self._fenced: dict[str, int] = {}
+        self._unnoticed = 0
+        self._stuck: set[str] = set()
+
+    @classmethod
+    def of(cls, target: Target, latency: Latency) -> Tempo:
+        """Return the tempo within a profile's bounds."""
+        return cls(target.timeout, target.timeout_least, latency)
+
+    def timeout(self, kind: str) -> float:
+        """Return the seconds for an answer to a request of a kind.
+
+        The first silence of a kind is waited for as long as the profile's bound says, so that a relay which takes its
+        time for one kind of request is not accused; when nothing came then, the calibrated time-out will do.
+        """
+        return self._calibrated if kind in self._silent else self.most
+
+    def waited_for_nothing(self, kind: str) -> None:
+        """Remember that a time-out ran out."""
+        self._silent.add(kind)
+
+    def came(self, seconds: float) -> None:
+        """Learn from an answer: one that took longer than the calibrated time-out ends the calibration."""
+        if seconds > self._calibrated / 2:
+            self._calibrated = self.most
+
+    def wants_fence(self, kind: str) -> bool:
+        """Whether to send a fence behind an answer of a kind: of a slow relay, behind the first few only."""
+        self._fenced[kind] = self._fenced.get(kind, 0) + 1
+        return not self.slow or self._fenced[kind] <= _FENCES_OF_A_KIND
+
+    @property
+    def closing(self) -> float:
+        """Seconds to give a relay to end its side of a connection that was closed."""
+        return _NOTICED if self._unnoticed < _UNNOTICED else _MOMENT
+
+    def closed(self, noticed: bool) -> None:
+        """Learn whether the relay ended its side in time."""
+        self._unnoticed = 0 if noticed else self._unnoticed + 1
+
+    @property
+    def soon(self) -> float:
+        """Seconds within which a relay should notice that a connection has closed; less once it didn't."""
+        return min(_STUCK, self.most) if self._stuck else self.most
+
+    def is_stuck(self, what: str) -> bool:
+        """Whether room of a kind was waited for in vain, and hasn't been seen since."""
+        return what in self._stuck
+
+    def room(self, what: str, there: bool) -> None:
+        """Learn whether room of a kind came back in time."""
+        (self._stuck.discard if there else self._stuck.add)(what)
+
+
+def retry(attempt: Callable[[], object], errors: tuple[type[Exception], ...], seconds: float) -> None:
+    """Call `attempt` until it raises none of `errors`, for at most `seconds`; then let it raise."""
+    deadline = time.monotonic() + seconds
+    while True:
+        try:
+            attempt()
+        except errors:
+            if time.monotonic() >= deadline:
+                raise
+            time.sleep(_RETRY)
+        else:
+            return
