@@ -31,6 +31,10 @@ class Clock:
         """Return the time."""
         return self.now
 
+    def sleep(self, seconds: float) -> None:
+        """Let time pass."""
+        self.now += seconds
+
 
 class MemoryWire(Wire):
     """A wire without a socket: requests go to a function, and its replies arrive when they are due."""

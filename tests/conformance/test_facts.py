@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from conformance.facts import Facts
+from conformance.tempo import Latency
 
 FACTS = st.builds(
     Facts,
@@ -16,6 +17,7 @@ FACTS = st.builds(
     tls=st.text(max_size=5),
     features=st.lists(st.text(max_size=5), max_size=3).map(tuple),
     rejected=st.booleans(),
+    latency=st.builds(Latency, st.floats(0, 9), st.floats(0, 9), st.floats(0, 9)),
 )
 
 

@@ -132,7 +132,7 @@ def _works(relay: Target) -> None:
 
 def _raw(relay: Target, data: bytes) -> tuple[bytes, bool]:
     """Send bytes without TLS; return what comes back within the time-out, and whether the relay closed."""
-    timeout = relay.profile.target.timeout
+    timeout = relay.tempo.timeout("an answer to bytes without TLS")
     sock = tcp_connect(relay.endpoint, relay.source, timeout)
     received = b""
     with contextlib.closing(sock):
@@ -146,6 +146,7 @@ def _raw(relay: Target, data: bytes) -> tuple[bytes, bool]:
                     return received, True
                 received += part
         except TimeoutError:
+            relay.tempo.waited_for_nothing("an answer to bytes without TLS")
             return received, False
         except OSError:
             return received, True
