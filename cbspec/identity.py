@@ -24,17 +24,22 @@ from cbspec.target import Rate, Tenant
 DEVELOPMENT_SECRET: Final = "cbspec-development-secret-known-to-everyone"  # noqa: S105 - public on purpose
 """The HS256 secret of the development tokens."""
 
+_RATE: Final = Rate(per_second=100.0, burst=20, scope="tenant")
+
 DEVELOPMENT_TENANTS: Final[tuple[Tenant, ...]] = (
     Tenant("tenant-001"),
     Tenant("tenant-002"),
     Tenant("tenant-tunnels", tunnel_limit=5),
     Tenant("tenant-connections", connection_limit=4),
-    Tenant("tenant-rate", rate=Rate(per_second=50.0, burst=20, scope="tenant")),
+    *(Tenant(f"tenant-rate{suffix}", rate=_RATE) for suffix in ("", "-2", "-3", "-4")),
     Tenant("tenant-addresses", allowed_addresses=("127.0.0.1/32", "::1/128")),
     Tenant("tenant-elsewhere", allowed_addresses=("192.0.2.0/24", "2001:db8::/32")),
     Tenant("tenant-inactive", active=False),
 )
-"""The tenants of a simulator that was told nothing: the first for ordinary work, one for each kind of limit."""
+"""The tenants of a simulator that was told nothing: the first for ordinary work, one for each kind of limit.
+
+Several have the same rate: a case that needs a fresh one needn't wait until what another case used is forgotten.
+"""
 
 _OTHERS: Final = stat.S_IRWXG | stat.S_IRWXO
 _LOCK_SECONDS: Final = 30.0

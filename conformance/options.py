@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import secrets
+from argparse import ArgumentTypeError
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,6 +13,8 @@ import pytest
 from cbspec.profile import Endpoint, Profile, ProfileError, load, resolve
 from cbspec.requirements import UnknownRequirement, find
 from cbspec.target import Transport
+from conformance.effort import DEFAULT, EFFORTS
+from conformance.explore import Plan
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,7 +29,7 @@ class Options:
     max_time: float | None
     fail_on_should: bool
     require_all: bool
-    examples: int
+    plan: Plan
     results: Path | None
 
 
@@ -45,8 +49,10 @@ def add_options(parser: pytest.Parser) -> None:
     )
     group.addoption("--require-all", action="store_true", help="fail where a MUST was not exercised")
     group.addoption(
-        "--examples", type=int, default=20, metavar="N", help="Hypothesis examples for each property (default: 20)"
+        "--effort", choices=tuple(EFFORTS), default=DEFAULT.name, help="how hard properties try (default: default)"
     )
+    group.addoption("--examples", type=_count, metavar="N", help="examples of each property, instead of the effort's")
+    group.addoption("--seed", type=_seed, default=0, metavar="N|random", help="where values come from (default: 0)")
     group.addoption("--results", metavar="FILE", help="write the verdict on every requirement as JSON")
 
 
@@ -63,7 +69,7 @@ def read_options(config: pytest.Config) -> Options:
         max_time=config.getoption("--max-time"),
         fail_on_should=config.getoption("--fail-on") == "should",
         require_all=config.getoption("--require-all"),
-        examples=config.getoption("--examples"),
+        plan=_plan(config),
         results=_writable("--results", config.getoption("--results")),
     )
 
@@ -82,6 +88,11 @@ def read_profile(options: Options) -> Profile | None:
         return resolve(profile, options.target)
     except ProfileError as error:
         raise pytest.UsageError(str(error)) from None
+
+
+def _plan(config: pytest.Config) -> Plan:
+    effort = EFFORTS[config.getoption("--effort")]
+    return Plan(effort, config.getoption("--examples") or effort.examples, config.getoption("--seed"))
 
 
 def _endpoint(text: str) -> Endpoint:
@@ -113,6 +124,20 @@ def _only(wanted: list[str]) -> list[str]:
                 raise pytest.UsageError(f"--only: {row.id} has no case: {row.untestable}")
             found.append(row.id)
     return found
+
+
+def _count(text: str) -> int:
+    if not text.isascii() or not text.isdigit() or int(text) < 1:
+        raise ArgumentTypeError(f"must be a number of 1 or more, not {text!r}")
+    return int(text)
+
+
+def _seed(text: str) -> int:
+    if text == "random":
+        return secrets.randbelow(2**32)
+    if not text.isascii() or not text.isdigit():
+        raise ArgumentTypeError(f"must be a whole number or random, not {text!r}")
+    return int(text)
 
 
 def _seconds(text: str) -> float:

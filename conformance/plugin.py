@@ -27,14 +27,17 @@ from cbspec.requirements import REQUIREMENTS
 from conformance.alarm import time_limit
 from conformance.embedded import SimulatorFailed, embedded_simulator
 from conformance.errors import Inconclusive, NotExercised, RateLimited
+from conformance.explore import Explorer
 from conformance.facts import Facts
 from conformance.findings import Finding
+from conformance.kept import kept_for
 from conformance.locks import Locks
 from conformance.marks import MARKERS
 from conformance.options import Options, add_options, read_options, read_profile
 from conformance.outcomes import Outcomes, TimeUp, case_name, findings_of, kit_errors_of, requirement_of, status_of
 from conformance.pace import Pacer
 from conformance.preflight import NoTarget, examine, wait_for
+from conformance.progress import IN_A_LOG, ON_A_TERMINAL, Progress, Teller, silent
 from conformance.report import Run, write_report
 from conformance.results import write_results
 from conformance.target import Target
@@ -87,6 +90,7 @@ class Suite:
         self._issuer: Issuer | None = None
         self._tempo: Tempo | None = None
         self._run_name = uuid.uuid4().hex
+        self._judged = str(profile.target.address) if profile is not None else "embedded"
         self._deadline = time.monotonic() + options.max_time if options.max_time is not None else None
         self._findings: list[Finding] = []
         self._kit_errors: list[str] = []
@@ -101,8 +105,10 @@ class Suite:
     def worker(cls, config: pytest.Config, options: Options, told: str) -> Suite:
         """Return the suite of a worker, which knows what the controller told it."""
         known = json.loads(told)
+        options = replace(options, plan=replace(options.plan, seed=known["seed"]))
         suite = cls(config, options, None)
         suite._is_worker = True
+        suite._judged = known["judged"]
         suite.facts = Facts.from_dict(known["facts"])
         suite.locks = Locks.for_run(known["run"])
         suite._deadline = None if known["seconds"] is None else time.monotonic() + known["seconds"]
@@ -116,6 +122,8 @@ class Suite:
             {
                 "profile": dump(self.profile),
                 "facts": self.facts.to_dict(),
+                "seed": self.options.plan.seed,
+                "judged": self._judged,
                 "run": self._run_name,
                 "seconds": None if self._deadline is None else self._deadline - time.monotonic(),
                 "workers": node.workerinput["workercount"],
@@ -218,6 +226,7 @@ class Suite:
             self.options.require_all,
             self._kit_errors,
             self._interrupted,
+            str(self.options.plan),
         )
 
     # ------------------------------------------------------------------ one case
@@ -249,9 +258,17 @@ class Suite:
                     self.facts = replace(self.facts, fence="unknown")  # what isn't always answered is no fence
 
     @pytest.fixture
-    def examples(self) -> int:
-        """Give a case the number of examples that each property is to be tried with."""
-        return self.options.examples
+    def explorer(self, request: pytest.FixtureRequest, relay: Target) -> Explorer:
+        """Give a case what tries its properties."""
+        case, kept = case_name(request.node), kept_for(self._judged)
+        return Explorer(self.options.plan, case, kept=kept, remark=relay.remark, progress=self._progress())
+
+    def _progress(self) -> Progress:
+        """Return what says how far a property is; workers have no terminal to say it on."""
+        reporter = self._config.pluginmanager.get_plugin("terminalreporter")
+        if self._is_worker or not isinstance(reporter, pytest.TerminalReporter):
+            return silent()
+        return Progress(Teller(self._config, reporter), ON_A_TERMINAL if reporter.isatty else IN_A_LOG)
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_pyfunc_call(self, pyfuncitem: pytest.Function) -> bool | None:

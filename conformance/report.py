@@ -25,7 +25,10 @@ Write = Callable[..., None]
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """What a report is about. `kit_errors` are failures of the kit itself, with their tracebacks."""
+    """What a report is about.
+
+    `kit_errors` are failures of the kit itself, with their tracebacks; `plan` says how hard its properties tried.
+    """
 
     verdicts: Sequence[Verdict]
     profile: Profile
@@ -34,6 +37,7 @@ class Run:
     require_all: bool = False
     kit_errors: Sequence[str] = ()
     interrupted: bool = False
+    plan: str = ""
 
     @property
     def green(self) -> bool:
@@ -155,6 +159,8 @@ def _conclusion(run: Run, line: Write) -> None:
         line(f"{where} did not pass: {_why_not(run)}", red=True, bold=True)
     for reason in dict.fromkeys(filter(None, (run.facts.tls, run.facts.hello, run.facts.auth, run.facts.tunnel))):
         _wrapped(f"What kept cases from a verdict: {reason}.", "", line)
+    if run.plan:
+        line(f"Properties: {run.plan}.")
     if unselected:
         line(f"A partial run: {len(unselected)} requirements were not selected, so this is no verdict on the whole.")
 

@@ -16,6 +16,7 @@ def results_of(run: Run) -> dict[str, Any]:
         "target": str(run.profile.target.address),
         "transport": run.facts.transport,
         "green": run.green,
+        "properties": run.plan,
         "interrupted": run.interrupted,
         "requirements": {verdict.requirement.id: _verdict(verdict) for verdict in run.verdicts},
         "kit_errors": list(run.kit_errors),

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from argparse import ArgumentTypeError
 from pathlib import Path
 from typing import Any, cast
 
 import pytest
 
 from cbspec.profile import Endpoint, Profile
+from conformance.effort import DEFAULT, EFFORTS, Effort
+from conformance.explore import Plan
 from conformance.options import Options, add_options, read_options, read_profile
 
 
@@ -30,6 +33,7 @@ class Config:
     def __init__(self, **given: object) -> None:
         parser = Parser()
         add_options(cast(pytest.Parser, parser))
+        self.types = {name: facts.get("type", str) for name, facts in parser.options.items()}
         self._values = {
             name: facts.get("default", False if facts.get("action") == "store_true" else None)
             for name, facts in parser.options.items()
@@ -51,7 +55,16 @@ def options(**given: object) -> Options:
 def test_nothing_asked_for_is_the_embedded_simulator() -> None:
     asked = options()
     assert asked == Options(
-        None, None, None, (), 0.0, None, fail_on_should=False, require_all=False, examples=20, results=None
+        None,
+        None,
+        None,
+        (),
+        0.0,
+        None,
+        fail_on_should=False,
+        require_all=False,
+        plan=Plan(DEFAULT, 20, 0),
+        results=None,
     )
     assert read_profile(asked) is None
 
@@ -145,6 +158,26 @@ def test_another_machine_is_never_judged_by_the_development_identity() -> None:
 
 @pytest.mark.parametrize("file", [".", "no/such/folder/results.json"])
 def test_results_that_can_t_be_written_are_said_before_the_run(tmp_path: Path, file: str) -> None:
-    with pytest.raises(pytest.UsageError, match="--results: .* can't be written"):
+    with pytest.raises(pytest.UsageError, match=r"--results: .* can't be written"):
         options(results=str(tmp_path / file))
     assert options(results=str(tmp_path / "new.json")).results == tmp_path / "new.json"
+
+
+@pytest.mark.parametrize("effort", EFFORTS.values(), ids=EFFORTS)
+def test_an_effort_says_how_many_examples_and_an_option_overrides_it(effort: Effort) -> None:
+    assert options(effort=effort.name).plan == Plan(effort, effort.examples, 0)
+    assert options(effort=effort.name, examples=7, seed=3).plan == Plan(effort, 7, 3)
+
+
+@pytest.mark.parametrize(
+    ("option", "text"), [("--examples", text) for text in ("0", "-1", "x", "")] + [("--seed", "-1"), ("--seed", "rand")]
+)
+def test_counts_and_seeds_that_are_none(option: str, text: str) -> None:
+    with pytest.raises(ArgumentTypeError, match="must be a"):
+        Config().types[option](text)
+
+
+def test_a_seed_may_be_drawn() -> None:
+    read = Config().types["--seed"]
+    assert read("17") == 17
+    assert len({read("random") for _ in range(5)}) > 1

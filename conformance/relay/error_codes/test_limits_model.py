@@ -20,7 +20,7 @@ from cbspec.profile import Tenant
 from conformance import judge
 from conformance.errors import Broken, Inconclusive, NotExercised, RateLimited
 from conformance.exchange import Exchange
-from conformance.explore import ENOUGH
+from conformance.explore import Explorer
 from conformance.marks import requirement
 from conformance.relay.error_codes.limits import fillable, limit_holds, served_connections, served_tunnels
 from conformance.session import Session
@@ -62,11 +62,11 @@ class _Run:
     tenants: list[Tenant]
     broken: Broken | None = None
     interrupted: Exception | None = None
-    enough: float = field(default_factory=lambda: time.monotonic() + ENOUGH)
+    enough: float = field(default_factory=lambda: time.monotonic() + 5.0)
 
 
 @requirement("CB-LIM-005")
-def test_limits_follow_the_model(relay: Target, examples: int) -> None:
+def test_limits_follow_the_model(relay: Target, explorer: Explorer) -> None:
     """Hypothesis connects, opens tunnels, asks for bad ones and closes, for four tenants; a model tells who may."""
     limited = [*relay.profile.tenants_with("tunnel_limit")[:1], *relay.profile.tenants_with("connection_limit")[:1]]
     if not limited:
@@ -82,7 +82,7 @@ def test_limits_follow_the_model(relay: Target, examples: int) -> None:
             limit_holds(relay, tenant, tenant.tunnel_limit)
     run = _Run(relay, tenants)
     options = settings(
-        max_examples=max(1, examples // 4),
+        max_examples=max(1, explorer.plan.examples // 4),
         stateful_step_count=_STEPS,
         deadline=None,
         database=None,

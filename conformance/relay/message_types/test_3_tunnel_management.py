@@ -8,7 +8,7 @@ import pytest
 
 from conformance import judge
 from conformance.errors import NotExercised
-from conformance.explore import explore
+from conformance.explore import Explorer
 from conformance.kinds import each
 from conformance.marks import requirement
 from conformance.sessions import Sessions
@@ -107,7 +107,7 @@ def test_tunnel_id_comes_back(relay: Target, tunnel_id: str) -> None:
 
 
 @requirement("CB-TUN-002")
-def test_any_tunnel_id_comes_back(relay: Target, examples: int) -> None:
+def test_any_tunnel_id_comes_back(relay: Target, explorer: Explorer) -> None:
     """Hypothesis draws identifiers from all of Unicode; the answer's is compared character by character."""
     sessions = Sessions(relay)
 
@@ -119,7 +119,7 @@ def test_any_tunnel_id_comes_back(relay: Target, examples: int) -> None:
             judge.accepted(exchange)
             relay.judge_invariant("CB-TUN-002")
 
-    explore(check, TUNNEL_IDS, examples)
+    explorer.explore(TUNNEL_IDS, check)
 
 
 @requirement("CB-TUN-003")
@@ -208,7 +208,7 @@ def test_blank_remote_host(relay: Target) -> None:
         pytest.param("CB-TUN-010", marks=requirement("CB-TUN-010")),
     ],
 )
-def test_near_misses_are_refused(relay: Target, identifier: str, examples: int) -> None:
+def test_near_misses_are_refused(relay: Target, identifier: str, explorer: Explorer) -> None:
     """Hypothesis draws values that one member must not have; each differs from an accepted tunnel_info in that only."""
     member, values = NEAR_MISSES[identifier]
     sessions = Sessions(relay)
@@ -218,7 +218,7 @@ def test_near_misses_are_refused(relay: Target, identifier: str, examples: int) 
         request = without(relay.tunnel_info(session.tenant), member, value)
         judge.refused_with(session.ask(request, invalid=f"{member} is not as it must be"), "invalid_tunnel_info")
 
-    explore(check, values, examples)
+    explorer.explore(values, check)
 
 
 def _refused(relay: Target, member: str, values: dict[str, Any]) -> None:

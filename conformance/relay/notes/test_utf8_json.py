@@ -11,7 +11,7 @@ import pytest
 from conformance import judge
 from conformance.errors import Broken, Inconclusive, NotExercised, RateLimited
 from conformance.exchange import SUCCESS, Exchange
-from conformance.explore import explore
+from conformance.explore import Explorer
 from conformance.marks import requirement
 from conformance.session import HELLO, Session
 from conformance.sessions import Sessions
@@ -151,7 +151,7 @@ def test_bad_input_is_not_met_by_silence(relay: Target, kind: str) -> None:
 
 @requirement("CB-MSG-008")
 @pytest.mark.parametrize("request_type", ["hello", "auth", "tunnel_info", "heartbeat"])
-def test_legal_spellings(relay: Target, request_type: str, examples: int) -> None:
+def test_legal_spellings(relay: Target, request_type: str, explorer: Explorer) -> None:
     """Hypothesis spells each request in legal ways: member order, white space, escapes in names and values."""
 
     def check(spelling: Spelling) -> None:
@@ -159,7 +159,7 @@ def test_legal_spellings(relay: Target, request_type: str, examples: int) -> Non
         session, request = _ready_for(relay, request_type)
         judge.accepted(session.ask(request, encode=lambda _: spelling.write(request).encode()))
 
-    explore(check, SPELLINGS, examples)
+    explorer.explore(SPELLINGS, check)
 
 
 @requirement("CB-MSG-008")
@@ -191,7 +191,7 @@ def test_byte_by_byte(relay: Target, request_type: str) -> None:
 
 
 @requirement("CB-MSG-009")
-def test_cut_anywhere(relay: Target, examples: int) -> None:
+def test_cut_anywhere(relay: Target, explorer: Explorer) -> None:
     """Hypothesis cuts a tunnel_info with characters of several bytes at any places; it arrives in as many records."""
     sessions = Sessions(relay)
 
@@ -201,7 +201,7 @@ def test_cut_anywhere(relay: Target, examples: int) -> None:
         request["tunnel_id"] += relay.odd_letters
         judge.accepted(session.ask_in_pieces(request, lambda data: pieces(data, places)))
 
-    explore(check, CUTS, examples)
+    explorer.explore(CUTS, check)
 
 
 @requirement("CB-MSG-010")

@@ -13,7 +13,7 @@ from websockets.frames import Frame, Opcode
 from cbspec.websocket import WebSocketFramer
 from conformance import judge
 from conformance.errors import Broken, Inconclusive
-from conformance.explore import explore
+from conformance.explore import Explorer
 from conformance.marks import requirement
 from conformance.relay.notes.upgrade import upgrade
 from conformance.session import Session
@@ -52,7 +52,7 @@ def test_two_fragments(relay: Target) -> None:
 
 
 @requirement("CB-WSK-003")
-def test_any_fragments(relay: Target, examples: int) -> None:
+def test_any_fragments(relay: Target, explorer: Explorer) -> None:
     """Hypothesis cuts heartbeats into frames at any places, empty frames among them."""
     session = _authenticated(relay)
     text = b'{"type":"heartbeat"}'
@@ -67,7 +67,7 @@ def test_any_fragments(relay: Target, examples: int) -> None:
             parts.insert(min(empty, len(parts)), b"")
         judge.accepted(_fragments(session, parts))
 
-    explore(check, st.tuples(CUTS, st.none() | st.integers(0, 7)), examples)
+    explorer.explore(st.tuples(CUTS, st.none() | st.integers(0, 7)), check)
 
 
 @requirement("CB-WSK-004")
