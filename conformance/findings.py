@@ -15,6 +15,7 @@ class Outcome(StrEnum):
     WARNED = "warned"
     INCONCLUSIVE = "inconclusive"
     NOT_EXERCISED = "not exercised"
+    OBSERVED = "observed"
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,7 +23,8 @@ class Finding:
     """One outcome for one requirement.
 
     `case` is the case's node id; `reason` a sentence (for inconclusive and not exercised); `expected`, `seen` and
-    `exchange` are shown for a failure.
+    `exchange` are shown for a failure. For an observation `seen` is what the relay does, in few words, and `aspect` in
+    which of several situations.
     """
 
     requirement: str
@@ -32,6 +34,7 @@ class Finding:
     expected: str = ""
     seen: str = ""
     exchange: str = ""
+    aspect: str = ""
 
     def to_dict(self) -> dict[str, str]:
         """Return the finding as a JSON object."""

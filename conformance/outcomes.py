@@ -25,7 +25,7 @@ _OWN_REQUIREMENT = {
 """The requirement that says that a type of request is served: where it never is, no other one is to blame."""
 
 _KIT_ERROR = "cbspec: mistake of the kit"
-_LETTERS = {Outcome.WARNED: "w", Outcome.INCONCLUSIVE: "?", Outcome.NOT_EXERCISED: "-"}
+_LETTERS = {Outcome.WARNED: "w", Outcome.INCONCLUSIVE: "?", Outcome.NOT_EXERCISED: "-", Outcome.OBSERVED: "o"}
 
 
 class TimeUp(BaseException):
@@ -63,6 +63,7 @@ class Outcomes:
         target = relay if isinstance(relay, Target) else None
         finding, own = _finding(item, error, target), requirement_of(item)
         findings = [*([finding] if finding else []), *(target.findings if target else [])]
+        findings += [observed for observed in _observed(item, target) if observed != finding]
         if isinstance(error, KeyboardInterrupt):
             return
         if finding is None or finding.requirement != own:
@@ -111,10 +112,14 @@ def status_of(report: pytest.TestReport) -> tuple[str, str, str] | None:
 def _finding(item: pytest.Item, error: BaseException | None, target: Target | None) -> Finding | None:
     """Return the case's own finding, or None where the kit is at fault."""
     identifier, case = requirement_of(item), case_name(item)
+    if error is None and find(identifier).level is Level.INFO:
+        return next(iter(_observed(item, target)), None)
     if error is None:
         return Finding(identifier, Outcome.PASSED, case, "; ".join(target.remarks) if target else "")
     if isinstance(error, Broken):
         blamed = error.requirement or identifier
+        if find(blamed).level is Level.INFO:
+            return Finding(identifier, Outcome.INCONCLUSIVE, case, str(error))
         never = target.facts.why_not(error.unserved) if target else ""
         if never and blamed != _OWN_REQUIREMENT[error.unserved]:
             reason = f"{error.unserved} is never served on this relay: {never}"
@@ -129,6 +134,13 @@ def _finding(item: pytest.Item, error: BaseException | None, target: Target | No
     if isinstance(error, Inconclusive | Unreachable | HandshakeFailure):
         return Finding(identifier, Outcome.INCONCLUSIVE, case, str(error))
     return None
+
+
+def _observed(item: pytest.Item, target: Target | None) -> list[Finding]:
+    """Return what the case saw where the page is silent, a finding for each situation."""
+    seen = target.observations.items() if target else ()
+    own, case = requirement_of(item), case_name(item)
+    return [Finding(own, Outcome.OBSERVED, case, seen=value, aspect=aspect) for aspect, value in seen]
 
 
 def _show(report: pytest.TestReport, finding: Finding) -> None:

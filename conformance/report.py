@@ -12,14 +12,23 @@ from conformance.facts import Facts
 from conformance.findings import Finding, Outcome
 from conformance.verdicts import Verdict, is_green, spoils
 
-_COLUMNS = (Outcome.PASSED, Outcome.FAILED, Outcome.WARNED, Outcome.INCONCLUSIVE, Outcome.NOT_EXERCISED)
+_COLUMNS = (
+    Outcome.PASSED,
+    Outcome.FAILED,
+    Outcome.WARNED,
+    Outcome.INCONCLUSIVE,
+    Outcome.NOT_EXERCISED,
+    Outcome.OBSERVED,
+)
 _COLOURS: dict[Outcome, dict[str, bool]] = {
     Outcome.PASSED: {"green": True},
     Outcome.FAILED: {"red": True, "bold": True},
     Outcome.WARNED: {"yellow": True},
     Outcome.INCONCLUSIVE: {"yellow": True, "bold": True},
     Outcome.NOT_EXERCISED: {},
+    Outcome.OBSERVED: {},
 }
+_MOST_OBSERVED = 12
 Write = Callable[..., None]
 
 
@@ -62,6 +71,7 @@ def write_report(run: Run, line: Write) -> None:
     )
     for outcome, title in reasons:
         _reasons(run, outcome, title, line)
+    _observations(run, line)
     _kit_errors(run, line)
     _table(run, line)
     _conclusion(run, line)
@@ -112,6 +122,21 @@ def _reasons(run: Run, outcome: Outcome, title: str, line: Write) -> None:
         _wrapped(f"{', '.join(ids)}: {reason}", "  ", line)
 
 
+def _observations(run: Run, line: Write) -> None:
+    """Say what the relay does where the page is silent: in full where little was looked at."""
+    observed = _of(run, Outcome.OBSERVED)
+    if not observed:
+        return
+    line("")
+    if len(observed) > _MOST_OBSERVED:
+        line(f"{len(observed)} behaviours observed where the page is silent (INFO): --fingerprint FILE writes them")
+        return
+    line("Observed (INFO)", bold=True)
+    for verdict in observed:
+        seen = "; ".join(f"{aspect}: {value}" if aspect else value for aspect, value in verdict.observed.items())
+        _wrapped(f"{verdict.requirement.id}: {verdict.requirement.demand} {seen}", "  ", line)
+
+
 def _kit_errors(run: Run, line: Write) -> None:
     if run.kit_errors:
         line("")
@@ -122,7 +147,7 @@ def _kit_errors(run: Run, line: Write) -> None:
 
 def _table(run: Run, line: Write) -> None:
     line("")
-    heads = ("passed", "failed", "warned", "inconcl.", "not ex.")
+    heads = ("passed", "failed", "warned", "inconcl.", "not ex.", "observed")
     line(f"{'Requirements by chapter':<44}" + "".join(f"{head:>9}" for head in heads), bold=True)
     totals = dict.fromkeys(_COLUMNS, 0)
     for chapter, title in CHAPTERS.items():

@@ -2,7 +2,8 @@
 
 A run is green only where no MUST failed or is inconclusive, and every MUST that needs nothing from the profile passed.
 What was not exercised or is inconclusive never looks like a pass. A requirement that was left out for what the profile
-lacks or the relay doesn't offer spoils nothing; one that was left out for want of time does.
+lacks or the relay doesn't offer spoils nothing; one that was left out for want of time does. What is only observed
+(INFO) spoils nothing, however it went.
 """
 
 from __future__ import annotations
@@ -21,7 +22,14 @@ _CORE = ("CB-HEL-001", "CB-AUT-001", "CB-TUN-001", "CB-HBT-001")
 
 _UNFINISHED = (TIME_UP, CUT_SHORT)
 
-_WORST_FIRST = (Outcome.FAILED, Outcome.WARNED, Outcome.INCONCLUSIVE, Outcome.PASSED, Outcome.NOT_EXERCISED)
+_WORST_FIRST = (
+    Outcome.FAILED,
+    Outcome.WARNED,
+    Outcome.INCONCLUSIVE,
+    Outcome.PASSED,
+    Outcome.OBSERVED,
+    Outcome.NOT_EXERCISED,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +44,12 @@ class Verdict:
     def reasons(self) -> list[str]:
         """Return why, for what was not exercised or is inconclusive; each sentence once."""
         return list(dict.fromkeys(f.reason for f in self.findings if f.outcome is self.outcome and f.reason))
+
+    @property
+    def observed(self) -> dict[str, str]:
+        """Return what the relay was seen to do, by situation."""
+        seen = {f.aspect: f.seen for f in self.findings if f.outcome is Outcome.OBSERVED}
+        return dict(sorted(seen.items()))
 
 
 def judge_run(

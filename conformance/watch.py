@@ -21,6 +21,7 @@ class Watch:
         self.transcript = transcript
         self.findings: list[Finding] = []
         self.remarks: list[str] = []
+        self.observations: dict[str, str] = {}
         self._case = case
         self._breaches: set[tuple[str, str]] = set()
         self._breached: dict[str, tuple[Exchange, ...]] = {}
@@ -28,6 +29,13 @@ class Watch:
     def remark(self, sentence: str) -> None:
         """Say with the verdict what a pass rests on, for example who refused."""
         self.remarks.append(sentence)
+
+    def saw(self, value: str, of: str = "") -> None:
+        """Record what the relay does where the page is silent: a few words of a small vocabulary, always the same.
+
+        `of` names the situation, where the case looks at several.
+        """
+        self.observations[of] = value
 
     def observe(self, exchange: Exchange) -> None:
         """Hold an exchange against the invariants; what they find is blamed where it belongs."""
