@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 from cbspec.compact import Compact
-from cbspec.forgery import Forgery, Materials
+from cbspec.forgery import MISSING, Forgery, Materials
 from cbspec.identity import DEVELOPMENT_SECRET
 from cbspec.target import Tokens
 from cbspec.tokens import SigningKey, mint
@@ -59,6 +59,27 @@ class Issuer:
         if subject is not None and _claim(token, "sub") != subject:
             raise ProfileLacks("tokens.secret", f"for a token of another subject {_HOLD_THE_KEY} is needed")
         return token
+
+    def minted(
+        self,
+        tenant_id: str,
+        changes: Mapping[str, object],
+        headers: Mapping[str, object] | None = None,
+        algorithm: str = "",
+    ) -> str:
+        """Give a token signed with the right key, for what the specification doesn't decide.
+
+        It is a valid one of a tenant with some claims changed (`MISSING`: left out), `headers` in its header, and
+        signed by another `algorithm` of the same secret where one is named. `ProfileLacks` where the key isn't held.
+        """
+        key = self.key
+        if key is None:
+            raise ProfileLacks("tokens.secret", f"for such a token {_HOLD_THE_KEY} is needed")
+        if algorithm and not key.symmetric:
+            raise ProfileLacks("tokens.secret", f"for a token signed by {algorithm} a secret (tokens.secret) is needed")
+        claims = {**_claims(self.valid(tenant_id)), **changes}
+        used = SigningKey.hmac(key.private, algorithm) if algorithm else key
+        return mint(used, {name: value for name, value in claims.items() if value is not MISSING}, headers)
 
     def forged(self, forgery: Forgery, tenant_id: str, other_tenant: str = "", valid: str = "") -> object:
         """Give a bad token: what the member `token` is to be, or `MISSING`.

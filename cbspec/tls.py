@@ -117,6 +117,16 @@ class TlsLayer:
         """The peer's certificate, DER."""
         return self._tls.getpeercert(binary_form=True)
 
+    @property
+    def alpn(self) -> str | None:
+        """The protocol that was agreed by ALPN, if one was."""
+        return self._tls.selected_alpn_protocol()
+
+    @property
+    def has_ticket(self) -> bool:
+        """Whether a ticket to resume the session with has come, among what was read so far."""
+        return self._tls.session is not None and self._tls.session.has_ticket
+
     def receive_data(self, data: bytes) -> bytes:
         """Take bytes from the peer; return the plain text that they hold.
 

@@ -88,6 +88,12 @@ class WebSocketFramer:
         """The fragments of a message that isn't complete yet."""
         return b"".join(self._parts)
 
+    @property
+    def close_code(self) -> int | None:
+        """The code with which the peer closed, if it did."""
+        closed = self._protocol.close_rcvd
+        return closed.code if closed is not None else None
+
     def encode(self, text: bytes) -> bytes:
         """Return `text` as a text frame."""
         self._protocol.send_text(text)

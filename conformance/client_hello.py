@@ -1,6 +1,6 @@
-"""A ClientHello of an old version, byte by byte, for where the local library can't or won't send one.
+"""A ClientHello, byte by byte, for where the local library can't or won't send one.
 
-Source: RFC 5246, 7.4.1.2 (the same layout holds for 1.0 and 1.1).
+Source: RFC 5246, 7.4.1.2 (the same layout holds for 1.0 and 1.1); RFC 8446, 4.1.2.
 """
 
 from __future__ import annotations
@@ -14,6 +14,26 @@ _SUITES = (
     0x009C, 0x009D, 0x003C, 0x003D, 0x002F, 0x0035, 0x000A, 0x00FF,
 )  # fmt: skip
 _GROUPS = (0x001D, 0x0017, 0x0018, 0x0019)
+SUITES = {
+    "TLS_AES_128_GCM_SHA256": 0x1301,
+    "TLS_AES_256_GCM_SHA384": 0x1302,
+    "TLS_CHACHA20_POLY1305_SHA256": 0x1303,
+    "TLS_AES_128_CCM_SHA256": 0x1304,
+    "TLS_AES_128_CCM_8_SHA256": 0x1305,
+}
+"""The cipher suites of TLS 1.3. Source: RFC 8446, B.4."""
+
+GROUPS = {
+    "x25519": 0x001D,
+    "secp256r1": 0x0017,
+    "secp384r1": 0x0018,
+    "secp521r1": 0x0019,
+    "x448": 0x001E,
+    "ffdhe2048": 0x0100,
+    "X25519MLKEM768": 0x11EC,
+}
+"""Groups for TLS 1.3's key exchange. Source: IANA's registry of TLS supported groups."""
+
 _SIGNATURES = (0x0403, 0x0503, 0x0603, 0x0804, 0x0805, 0x0806, 0x0401, 0x0501, 0x0601, 0x0807, 0x0203, 0x0201)
 
 
@@ -26,6 +46,21 @@ def client_hello(version: str, server_name: str) -> bytes:
         name = server_name.encode("idna")
         extensions += _extension(0, _sized(b"\x00" + _sized(name)))
     body = _VERSIONS[version] + os.urandom(32) + b"\x00" + _list16(_SUITES) + b"\x01\x00" + _sized(extensions)
+    handshake = b"\x01" + len(body).to_bytes(3, "big") + body
+    return b"\x16\x03\x01" + _sized(handshake)
+
+
+def modern_client_hello(server_name: str, suites: tuple[int, ...], groups: tuple[int, ...]) -> bytes:
+    """Return the record of a ClientHello of TLS 1.3 that offers some suites and groups, without a share of a key.
+
+    A server that takes one of each asks for the share (HelloRetryRequest), which is a ServerHello, too.
+    """
+    extensions = _extension(10, _list16(groups)) + _extension(13, _list16(_SIGNATURES))
+    extensions += _extension(43, b"\x02\x03\x04") + _extension(51, _sized(b""))
+    if not _is_address(server_name):
+        extensions += _extension(0, _sized(b"\x00" + _sized(server_name.encode("idna"))))
+    session = b"\x20" + os.urandom(32)
+    body = _VERSIONS["1.2"] + os.urandom(32) + session + _list16(suites) + b"\x01\x00" + _sized(extensions)
     handshake = b"\x01" + len(body).to_bytes(3, "big") + body
     return b"\x16\x03\x01" + _sized(handshake)
 

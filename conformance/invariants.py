@@ -108,7 +108,9 @@ def _holds(text: str, secret: str) -> bool:
 def _success(message: Message, exchange: Exchange) -> Iterator[Breach]:
     request = exchange.request
     if message.type == "hello_response" and isinstance(message.member("version"), str):
-        if message.member("version") != "1.0":
+        # What a hello with another version draws, nobody says.
+        asked_for = request.member("version") if request is not None else "1.0"
+        if asked_for == "1.0" and message.member("version") != "1.0":
             yield Breach("CB-HEL-004", 'version "1.0"', f"version {message.member('version')[:40]!r}")
     elif message.type == "auth_response":
         if message.member("client_id") == "":

@@ -42,7 +42,7 @@ def answered(answer: Message, *about: ErrorCode | str) -> str:
         return ACCEPTED
     if answer.type != "error":
         return "answered otherwise"
-    code = answer.member("code")
+    code = str(answer.member("code"))
     if code in OUT_OF_ROOM and code not in about:
         raise Inconclusive(f"the relay answers {code}: it has no room (see the case of that code)")
     return f"refused: {code}" if code in list(ErrorCode) else "refused: an unlisted code"

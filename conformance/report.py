@@ -133,8 +133,9 @@ def _observations(run: Run, line: Write) -> None:
         return
     line("Observed (INFO)", bold=True)
     for verdict in observed:
-        seen = "; ".join(f"{aspect}: {value}" if aspect else value for aspect, value in verdict.observed.items())
-        _wrapped(f"{verdict.requirement.id}: {verdict.requirement.demand} {seen}", "  ", line)
+        _wrapped(f"{verdict.requirement.id}: {verdict.requirement.demand}", "  ", line)
+        for aspect, value in verdict.observed.items():
+            _wrapped(f"{aspect}: {value}" if aspect else value, "    ", line)
 
 
 def _kit_errors(run: Run, line: Write) -> None:

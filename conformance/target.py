@@ -12,7 +12,7 @@ import itertools
 import ssl
 import time
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from cbspec.forgery import MISSING, Forgery, by_requirement
@@ -223,6 +223,22 @@ class Target(Given, Watch):
         """
         try:
             return self.issuer.valid(tenant.id, subject)
+        except ProfileLacks as lacks:
+            raise NotExercised(str(lacks)) from None
+
+    def minted(
+        self,
+        tenant: Tenant,
+        changes: Mapping[str, object],
+        headers: Mapping[str, object] | None = None,
+        algorithm: str = "",
+    ) -> str:
+        """Return a token with other claims, headers or algorithm, signed with the right key; see `Issuer.minted`.
+
+        Raises NotExercised where the profile doesn't give the key.
+        """
+        try:
+            return self.issuer.minted(tenant.id, changes, headers, algorithm)
         except ProfileLacks as lacks:
             raise NotExercised(str(lacks)) from None
 

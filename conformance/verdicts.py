@@ -71,7 +71,7 @@ def _verdict(requirement: Requirement, findings: list[Finding], cases: int) -> V
         findings = [*findings, Finding(requirement.id, Outcome.NOT_EXERCISED, reason=CUT_SHORT)]
     outcomes = {finding.outcome for finding in findings}
     if any(finding.reason in _UNFINISHED for finding in findings):
-        outcomes.discard(Outcome.PASSED)  # a case that had no time might have failed
+        outcomes -= {Outcome.PASSED, Outcome.OBSERVED}  # a case that had no time might have failed
     outcome = next((outcome for outcome in _WORST_FIRST if outcome in outcomes), None)
     return Verdict(requirement, outcome, tuple(findings))
 

@@ -196,6 +196,22 @@ class Wire:
         """The relay's certificate, DER."""
         return self._tls.certificate if self._tls else None
 
+    @property
+    def alpn(self) -> str:
+        """The protocol that was agreed by ALPN, or ""."""
+        return (self._tls.alpn if self._tls else None) or ""
+
+    @property
+    def has_ticket(self) -> bool:
+        """Whether the relay has given a ticket to resume the session with."""
+        return self._tls is not None and self._tls.has_ticket
+
+    def finish_sending(self) -> None:
+        """Say close_notify; what the relay still sends can be read."""
+        if self._tls is not None and self.ended is None:
+            self._tls.close()
+            self._flush()
+
     def send(self, data: bytes) -> None:
         """Send plain bytes. A connection that the relay has ended takes them in silence: reading tells."""
         if self._sock is None or self._tls is None or self.ended:

@@ -8,6 +8,7 @@ from cbspec.profile import Endpoint
 from conformance import judge
 from conformance.errors import NotExercised
 from conformance.marks import alone, requirement
+from conformance.observing import reaction
 from conformance.relay.error_codes.limits import come_back, tunnels_had
 from conformance.relay.error_codes.refusals import limited
 from conformance.session import Session
@@ -39,6 +40,17 @@ def test_buffers_come_back(relay: Target) -> None:
     with _pool(relay) as (at, size):
         relay.needs("tunnel_info")
         come_back(relay, lambda: tunnels_had(relay, relay.authenticated(at=at), size), "tunnels")
+
+
+@alone
+@requirement("CB-BUF-101")
+def test_pool_or_validation_first(relay: Target) -> None:
+    """With the pool used up, a tunnel_info with a negative port is sent."""
+    with _pool(relay) as (at, size):
+        with relay.control(f"{size} tunnels"):
+            session = _filled(relay, at, size)
+        request = relay.tunnel_info(session.tenant, local_port=-1)
+        relay.saw(reaction(session.ask(request, invalid="local_port is negative"), "buffer_pool_exhausted"))
 
 
 def _pool(relay: Target) -> AbstractContextManager[tuple[Endpoint | None, int]]:

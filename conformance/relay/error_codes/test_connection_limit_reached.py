@@ -10,6 +10,7 @@ from cbspec.profile import Endpoint
 from conformance import judge
 from conformance.errors import Broken, Inconclusive, NotExercised
 from conformance.marks import alone, requirement
+from conformance.observing import reaction
 from conformance.relay.error_codes.limits import come_back
 from conformance.relay.error_codes.refusals import attempt, code_if_any, code_is_sent, limited, not_served
 from conformance.session import Session
@@ -58,6 +59,16 @@ def test_room_after_a_close(relay: Target) -> None:
     with _limited(relay) as (at, limit):
         relay.needs("hello")
         come_back(relay, lambda: _served(relay, at, limit), "connections")
+
+
+@alone
+@requirement("CB-CON-101")
+def test_step_of_the_limit(relay: Target) -> None:
+    """With the limit used up, another connection says hello, authenticates, asks for a tunnel, until it is refused."""
+    with _full(relay) as (at, _):
+        exchanges = attempt(relay, at)
+        seen = [(e.request.type if e.request else "", reaction(e, "connection_limit_reached")) for e in exchanges]
+        relay.saw(": ".join(seen[-1]) if seen else "no connection, or none with TLS")
 
 
 def _limited(relay: Target) -> AbstractContextManager[tuple[Endpoint | None, int]]:

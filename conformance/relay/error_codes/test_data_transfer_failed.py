@@ -8,8 +8,9 @@ from typing import Any
 
 from cbspec.profile import Endpoint
 from conformance import judge
-from conformance.errors import NotExercised
+from conformance.errors import Inconclusive, NotExercised
 from conformance.marks import alone, requirement
+from conformance.observing import CLOSED, OPEN
 from conformance.provoke import provoked
 from conformance.target import Target
 
@@ -42,6 +43,21 @@ def test_works_again(relay: Target) -> None:
         raise NotExercised("give remote.unreachable with remote.dialled, or conditions.transfer_failed.begin and end")
     relay.close()
     judge.accepted(relay.authenticated().ask(relay.tunnel_info()))
+
+
+@alone
+@requirement("CB-TRF-101")
+def test_behind_a_failed_transfer(relay: Target) -> None:
+    """A tunnel is asked for whose data can't be transferred; a message of unknown type follows."""
+    relay.authenticated()
+    with _failing(relay) as (at, request):
+        session = relay.authenticated(at=at)
+        with relay.control("a failed transfer"):
+            judge.refused_with(session.ask(request), "data_transfer_failed")
+        exchange = session.ask({"type": "cbspec_behind_an_error"}, invalid="of unknown type", fence=False)
+        if not exchange.answers and exchange.ended is None:
+            raise Inconclusive("neither an answer nor an end behind the error")
+        relay.saw(OPEN if exchange.answers else CLOSED)
 
 
 @contextlib.contextmanager

@@ -9,6 +9,7 @@ from cbspec.profile import Tenant
 from conformance import judge
 from conformance.errors import NotExercised
 from conformance.marks import requirement
+from conformance.observing import reaction
 from conformance.target import Target
 
 
@@ -51,6 +52,18 @@ def test_list_is_the_tenants_own(relay: Target) -> None:
     session = relay.greeted(source=source)
     judge.accepted(relay.authenticate(session, free))
     judge.accepted(session.ask(relay.tunnel_info(free.id)))
+
+
+@requirement("CB-ADR-101")
+def test_step_of_the_refusal(relay: Target) -> None:
+    """A client whose address is not on its tenant's list authenticates, and asks for a tunnel where auth passed."""
+    tenant, source = _tenant_and_source(relay, allowed=False)
+    relay.authenticated()
+    session = relay.greeted(source=source)
+    seen = f"auth: {reaction(relay.authenticate(session, tenant))}"
+    if session.authenticated:
+        seen = f"tunnel_info: {reaction(session.ask(relay.tunnel_info(tenant.id)))}"
+    relay.saw(seen)
 
 
 def _serves(tenant: Tenant | None, source: str) -> bool:

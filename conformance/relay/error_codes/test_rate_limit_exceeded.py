@@ -9,6 +9,7 @@ from cbspec.profile import Rate, Tenant
 from conformance import judge
 from conformance.errors import Broken, Inconclusive, NotExercised
 from conformance.marks import alone, last, requirement
+from conformance.observing import CLOSED, OPEN
 from conformance.session import Session
 from conformance.target import Target
 
@@ -77,6 +78,66 @@ def test_limit_is_the_tenants_own(relay: Target) -> None:
         judge.accepted(theirs.heartbeat(), "rate_limit_exceeded")
 
 
+@last
+@alone
+@requirement("CB-RAT-101")
+def test_scope(relay: Target) -> None:
+    """While one connection draws the limit, others beside it send a few heartbeats, ever more unlike it."""
+    tenant, rate = _rated_again(relay)
+    beside = {
+        "a connection's": _unpaced(relay.authenticated(tenant)),
+        "a subject's": _unpaced(relay.authenticated(tenant, subject="cbspec-other")),
+    }
+    other = next((one for one in (relay.tenant, relay.profile.second_tenant) if one and one.id != tenant.id), None)
+    if other is not None:
+        beside["a tenant's"] = _unpaced(relay.authenticated(other))
+    flooding = [_unpaced(relay.authenticated(tenant)) for _ in beside]
+    for (scope, session), flood in zip(beside.items(), flooding, strict=True):
+        if not _strikes(relay, flood, session, rate):
+            relay.saw(scope)
+            return
+    relay.saw("more than a tenant's" if other is not None else "a tenant's, or more than that")
+
+
+@last
+@alone
+@requirement("CB-RAT-102")
+def test_behind_the_limit(relay: Target) -> None:
+    """After the limit struck a connection, it is asked for one more heartbeat."""
+    tenant, rate = _rated_again(relay)
+    session = _unpaced(relay.authenticated(tenant))
+    with relay.control("rate_limit_exceeded above the rate"):
+        _draw(relay, session, rate)
+    session.answers(1, 0.0)
+    exchange = session.heartbeat()
+    if not exchange.answers and exchange.ended is None:
+        raise Inconclusive("neither an answer nor an end behind the limit")
+    relay.saw(OPEN if exchange.answers else CLOSED)
+
+
+def _strikes(relay: Target, flooding: Session, beside: Session, rate: Rate) -> bool:
+    """Whether a session that sends little is refused while another draws the limit: in any of three rounds."""
+    few = max(3, min(int(rate.burst) // 4, 10))
+    for _ in range(3):
+        with relay.control("rate_limit_exceeded above the rate"):
+            _draw(relay, flooding, rate)
+        beside.send_unanswered(b"".join(beside.note({"type": "heartbeat"})[1] for _ in range(few)))
+        if any(answer.member("code") == "rate_limit_exceeded" for answer in beside.answers(few)):
+            return True
+        if beside.ended:
+            raise Inconclusive("the relay closed a connection beside its limit")
+        if flooding.ended:
+            break
+    return False
+
+
+def _rated_again(relay: Target) -> tuple[Tenant, Rate]:
+    """Return a tenant for a case that needs no fresh start, and take note that it has none from now on."""
+    tenant, rate = _rated(relay, 0)
+    _used.add(_account(tenant, rate))
+    return tenant, rate
+
+
 def _rated(relay: Target, number: int) -> tuple[Tenant, Rate]:
     """Return the tenant with a rate that the case of this number uses: one of its own, where the profile has several.
 
@@ -91,6 +152,10 @@ def _rated(relay: Target, number: int) -> tuple[Tenant, Rate]:
     return tenant, tenant.rate
 
 
+def _account(tenant: Tenant, rate: Rate) -> str:
+    return tenant.id if rate.scope in ("tenant", "subject") else ""
+
+
 def _pause(rate: Rate) -> float:
     """Return the seconds after which a limit of any kind has forgotten what was: its bucket or window, at least one."""
     return min(max(rate.burst / rate.per_second, 1.0) * 1.2, 30.0)
@@ -98,11 +163,15 @@ def _pause(rate: Rate) -> float:
 
 def _fresh(relay: Target, tenant: Tenant, rate: Rate) -> Session:
     """Return a session of the tenant with nothing used up."""
-    account = tenant.id if rate.scope in ("tenant", "subject") else ""
+    account = _account(tenant, rate)
     used = account in _used or "PYTEST_XDIST_WORKER" in os.environ  # another worker may have used it a moment ago
     time.sleep(max(0.0, _pause(rate) - (0.0 if used else time.monotonic() - _BEGAN)))
     _used.add(account)
-    session = relay.authenticated(tenant)
+    return _unpaced(relay.authenticated(tenant))
+
+
+def _unpaced(session: Session) -> Session:
+    """Let a session draw the limit."""
     session.expects_rate_limit = True
     session.pace = lambda tenant_id: None
     return session

@@ -6,9 +6,12 @@ from cbspec.profile import Condition, Endpoint
 from conformance import judge
 from conformance.errors import Broken, Inconclusive, NotExercised
 from conformance.marks import alone, requirement
+from conformance.observing import reaction
 from conformance.provoke import provoked, until
 from conformance.relay.error_codes.refusals import attempt, code_if_any, code_is_sent, not_served
+from conformance.relay.notes.upgrade import upgrade
 from conformance.target import Target
+from conformance.wire import HandshakeFailure, Unreachable
 
 
 @alone
@@ -50,6 +53,30 @@ def test_serves_again(relay: Target) -> None:
     with provoked(relay.profile, "unavailable"):
         _settle(relay, condition, None)
     until(condition, lambda: _served(relay), (Broken,))
+
+
+@alone
+@requirement("CB-UNA-101")
+def test_step_of_the_refusal(relay: Target) -> None:
+    """While the relay is unavailable a client tries hello, auth and a tunnel, until it is refused."""
+    with provoked(relay.profile, "unavailable") as (condition, at):
+        _settle(relay, condition, at)
+        exchanges = attempt(relay, at)
+        seen = [(e.request.type if e.request else "", reaction(e, "server_unavailable")) for e in exchanges]
+        relay.saw(": ".join(seen[-1]) if seen else "no connection, or none with TLS")
+
+
+@alone
+@requirement("CB-UNA-102")
+def test_websocket_handshake(relay: Target) -> None:
+    """While the relay is unavailable a client sends an opening handshake; the HTTP status is read."""
+    relay.needs_websocket()
+    with provoked(relay.profile, "unavailable") as (condition, at):
+        _settle(relay, condition, at)
+        try:
+            relay.saw(f"status {upgrade(relay, at=at).status}")
+        except (Unreachable, HandshakeFailure):
+            relay.saw("no connection, or none with TLS")
 
 
 def _settle(relay: Target, condition: Condition, at: Endpoint | None) -> None:

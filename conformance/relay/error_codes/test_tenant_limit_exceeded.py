@@ -8,6 +8,7 @@ from cbspec.profile import Tenant
 from conformance import judge
 from conformance.errors import NotExercised
 from conformance.marks import requirement
+from conformance.observing import ACCEPTED, reaction
 from conformance.relay.error_codes.limits import (
     come_back,
     fill_connections,
@@ -188,6 +189,69 @@ def test_room_after_a_close(relay: Target) -> None:
     relay.needs("tunnel_info")
     relay.use(tenant)
     come_back(relay, use, "connections")
+
+
+@requirement("CB-LIM-101")
+def test_step_of_the_connection_limit(relay: Target) -> None:
+    """With the tenant at its limit, another connection says hello, authenticates and asks for a tunnel."""
+    tenant, limit = _connection_tenant(relay)
+    relay.use(tenant)
+    soon(lambda: served_connections(relay, tenant, limit))
+    with relay.control(f"{limit} connections"):
+        fill_connections(relay, tenant, limit)
+    session = relay.greeted()
+    seen = f"auth: {reaction(relay.authenticate(session, tenant), 'tenant_limit_exceeded')}"
+    if session.authenticated:
+        seen = f"tunnel_info: {reaction(session.ask(relay.tunnel_info(tenant.id)), 'tenant_limit_exceeded')}"
+    relay.saw(seen)
+
+
+@requirement("CB-LIM-102")
+def test_refused_auths_and_the_connection_limit(relay: Target) -> None:
+    """As many auths with a spoiled signature as the limit has are refused; then a good one follows on a new connection.
+
+    Those that stay open are kept.
+    """
+    tenant, limit = _connection_tenant(relay)
+    relay.use(tenant)
+    soon(lambda: served_connections(relay, tenant, limit))
+    sessions = [relay.greeted() for _ in range(limit)]
+    with relay.control("auths that are refused"):
+        for session in sessions:
+            judge.refused(session.ask({"type": "auth", "token": relay.spoiled_token(tenant)}))
+    if all(session.ended for session in sessions):
+        raise NotExercised("the relay closes a connection behind a refused auth, so that it counts nowhere")
+    seen = reaction(relay.authenticate(relay.greeted(), tenant), "tenant_limit_exceeded")
+    relay.saw("not counted" if seen == ACCEPTED else f"counted: {seen}")
+
+
+@requirement("CB-LIM-103")
+def test_limit_or_validation_first(relay: Target) -> None:
+    """With the tenant at its limit, a tunnel_info with a negative port is sent."""
+    tenant, limit = _tunnel_tenant(relay)
+    session = relay.authenticated(tenant)
+    with relay.control(f"{limit} tunnels"):
+        fill_tunnels(relay, session, limit)
+    exchange = session.ask(relay.tunnel_info(tenant.id, local_port=-1), invalid="local_port is negative")
+    relay.saw(reaction(exchange, "tenant_limit_exceeded"))
+
+
+@requirement("CB-LIM-104")
+def test_identifier_twice_and_the_tunnel_limit(relay: Target) -> None:
+    """A tunnel_id is asked for twice; then as many other tunnels as the limit leaves beside one."""
+    tenant, limit = _tunnel_tenant(relay)
+    soon(lambda: served_tunnels(relay, tenant, limit))
+    session = relay.authenticated(tenant)
+    with relay.control("a valid tunnel_info"):
+        fill_tunnels(relay, session, 1)
+        request = relay.tunnel_info(tenant.id)
+        judge.accepted(session.ask(request))
+    again = reaction(session.ask(request), "tenant_limit_exceeded")
+    if again != ACCEPTED:
+        relay.saw(f"the second is {again}")
+        return
+    left = [reaction(session.ask(relay.tunnel_info(tenant.id)), "tenant_limit_exceeded") for _ in range(limit - 2)]
+    relay.saw("counted once" if left == [ACCEPTED] * (limit - 2) else "counted twice")
 
 
 def _tunnel_tenant(relay: Target) -> tuple[Tenant, int]:

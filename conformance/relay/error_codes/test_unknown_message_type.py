@@ -7,6 +7,8 @@ from typing import Any
 from conformance import judge
 from conformance.kinds import each
 from conformance.marks import requirement
+from conformance.observing import reaction
+from conformance.session import HELLO
 from conformance.sessions import Sessions
 from conformance.target import Target
 
@@ -49,6 +51,23 @@ def test_no_type(relay: Target) -> None:
 def test_relays_own_types(relay: Target) -> None:
     """After auth, where a tunnel was accepted, a message is sent that only relays send."""
     _refused(relay, {name: {"type": name, **members} for name, members in _RELAYS_OWN.items()})
+
+
+@requirement("CB-UNK-101")
+def test_types_in_capitals(relay: Target) -> None:
+    """Requests are sent whose type is in capital letters, but else as those that were accepted."""
+    relay.beat(relay.authenticated())
+    for kind in ("HEARTBEAT", "Heartbeat"):
+        session = relay.authenticated()
+        relay.saw(reaction(session.ask({"type": kind}, invalid="its type is in capitals")), of=kind)
+    exchange = relay.connect().ask({**HELLO, "type": "HELLO"}, invalid="its type is in capitals")
+    relay.saw(reaction(exchange), of="HELLO")
+
+
+@requirement("CB-UNK-102")
+def test_how_an_unknown_type_before_auth_is_met(relay: Target) -> None:
+    """After hello an object of a type that the page doesn't know is sent."""
+    relay.saw(reaction(relay.greeted().ask({"type": "cbspec_unknown"}, invalid="of unknown type")))
 
 
 def _refused(relay: Target, messages: dict[str, dict[str, Any]]) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from conformance import judge
 from conformance.errors import Broken
 from conformance.marks import requirement
+from conformance.observing import reaction
 from conformance.target import Target
 
 _MANY = 64
@@ -35,3 +36,10 @@ def test_heartbeat_between_others(relay: Target) -> None:
     after = session.heartbeat()
     if after.answers or not after.ended:  # a relay may close after an error, and its close may come late
         judge.accepted(after)
+
+
+@requirement("CB-HBT-101")
+def test_before_auth(relay: Target) -> None:
+    """A heartbeat is sent on a connection that only said hello; after auth it is answered."""
+    relay.beat(relay.authenticated())
+    relay.saw(reaction(relay.greeted().heartbeat()))

@@ -8,6 +8,7 @@ from typing import Any
 
 from conformance.errors import Inconclusive
 from conformance.marks import requirement
+from conformance.observing import CLOSED, OPEN
 from conformance.session import Session
 from conformance.target import Target
 
@@ -34,6 +35,33 @@ def test_message_is_not_empty(relay: Target) -> None:
 def test_message_tells_no_secret(relay: Target) -> None:
     """Errors of six causes are drawn; no text may hold a token that was sent, the secret or another tenant's name."""
     _well_formed(relay, "CB-ERR-004")
+
+
+@requirement("CB-ERR-101")
+def test_behind_an_error(relay: Target) -> None:
+    """Errors are drawn, each on a connection of its own, and another request follows, answered or not."""
+    relay.open_tunnel(relay.authenticated())
+    draws: dict[str, tuple[Callable[[], Session], dict[str, Any]]] = {
+        "an invalid tunnel_info": (relay.authenticated, relay.tunnel_info(local_port=-1)),
+        "an unknown type": (relay.authenticated, {"type": "cbspec_unknown"}),
+        "a tunnel_info before auth": (relay.greeted, relay.tunnel_info()),
+        "another tenant's tenant_id": (relay.authenticated, relay.tunnel_info(f"{relay.tenant.id}-unknown")),
+    }
+    for name, (connect, request) in draws.items():
+        session = connect()
+        session.ask(request, invalid=name)
+        relay.saw(_afterwards(session), of=name)
+    session = relay.authenticated()
+    session.ask_text(b"this is no JSON", meant="not JSON")
+    relay.saw(_afterwards(session), of="not JSON")
+
+
+def _afterwards(session: Session) -> str:
+    """Return whether a connection answers one more request."""
+    exchange = session.ask({"type": "cbspec_behind_an_error"}, invalid="of unknown type", fence=False)
+    if not exchange.answers and exchange.ended is None:
+        raise Inconclusive("neither an answer nor an end behind the error")
+    return OPEN if exchange.answers else CLOSED
 
 
 def _well_formed(relay: Target, identifier: str) -> None:

@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 import pytest
 
 from conformance import judge
 from conformance.errors import Broken
-from conformance.marks import requirement
+from conformance.marks import last, requirement
 from conformance.session import Session
 from conformance.target import Target
 from conformance.wire import HandshakeFailure, Unreachable
 
 _MIB = 1024 * 1024
+_SIZES = {"4 KiB": 4096, "64 KiB": 65536, "512 KiB": 512 * 1024, "2 MiB": 2 * _MIB}
+_DEPTHS = {f"{depth} levels": depth for depth in (8, 32, 128, 512)}
 _BOUND = 30.0  # seconds; a relay may wait for the rest of a message, but not for ever
 
 
@@ -96,6 +98,33 @@ def test_hostile_input_is_refused(relay: Target, kind: str) -> None:
             return
     if not session.ended:
         raise Broken("an error or a close", f"neither within {2 * session.timeout:.0f} s")
+
+
+@last
+@requirement("CB-ROB-101")
+def test_largest_message(relay: Target) -> None:
+    """Heartbeats with more and more white space in them are sent, until one is not answered."""
+    _most(relay, _SIZES, lambda size: b'{"type":"heartbeat"' + b" " * size + b"}")
+
+
+@last
+@requirement("CB-ROB-102")
+def test_deepest_message(relay: Target) -> None:
+    """Heartbeats with a member that is nested deeper and deeper are sent, until one is not answered."""
+    _most(relay, _DEPTHS, lambda depth: b'{"type":"heartbeat","x":' + b"[" * depth + b"]" * depth + b"}")
+
+
+def _most(relay: Target, amounts: Mapping[str, int], spell: Callable[[int], bytes]) -> None:
+    """Record up to what amount a heartbeat is answered, each on a connection of its own."""
+    relay.beat(relay.authenticated())
+    taken = "less than"
+    for name, amount in amounts.items():
+        exchange = relay.authenticated().ask_text(spell(amount), meant=name, like="heartbeat", fence=False)
+        if not judge.served(exchange):
+            relay.saw(f"{taken} {name}" if taken == "less than" else f"{taken}, not {name}")
+            return
+        taken = name
+    relay.saw(f"{taken} at the least")
 
 
 def _attack(relay: Target, kind: str) -> Session:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import http.client
+import re
 import urllib.error
 import urllib.request
 from dataclasses import dataclass
@@ -11,7 +12,7 @@ import pytest
 
 from conformance.errors import Broken, Inconclusive, NotExercised
 from conformance.exposition import NotAnExposition, samples
-from conformance.marks import requirement
+from conformance.marks import last, requirement
 from conformance.target import Target
 
 _PROMETHEUS = "application/openmetrics-text;version=1.0.0;q=0.5,text/plain;version=0.0.4;q=0.9,*/*;q=0.1"
@@ -60,6 +61,25 @@ def test_samples_move(relay: Target) -> None:
         k: v for k, v in after.items() if not k.startswith(own)
     }:
         raise Broken("a sample that changes when the relay is used", f"{len(after)} samples, all as before")
+
+
+@last
+@requirement("CB-MET-101")
+def test_names(relay: Target) -> None:
+    """After a session with a tunnel and an error the names of all metrics are taken down."""
+    session = relay.authenticated()
+    relay.open_tunnel(session)
+    session.ask({"type": "cbspec_unknown"}, invalid="of unknown type")
+    named = re.findall(r"^# TYPE (\S+) ", _scrape(relay).text, re.MULTILINE)
+    relay.saw(", ".join(sorted({*named} or {key.partition("{")[0] for key in _read(relay)})))
+
+
+@requirement("CB-MET-102")
+def test_format(relay: Target) -> None:
+    """The content type of the answer is read, for a client that takes OpenMetrics and one that says nothing."""
+    for name, accept in (("Prometheus", _PROMETHEUS), ("anybody", "")):
+        scrape = _scrape(relay, accept)
+        relay.saw(scrape.content_type or "no content type", of=name)
 
 
 def _read(relay: Target) -> dict[str, float]:

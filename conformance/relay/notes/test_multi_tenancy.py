@@ -5,11 +5,13 @@ from __future__ import annotations
 import pytest
 
 from cbspec.forgery import FORGERIES, Forgery
+from cbspec.forgery import MISSING as LEFT_OUT
 from conformance import judge
 from conformance.errors import NotExercised
 from conformance.exchange import Exchange
 from conformance.kinds import each
 from conformance.marks import requirement
+from conformance.observing import reaction
 from conformance.sessions import Sessions
 from conformance.strategies import MISSING, without
 from conformance.target import Target
@@ -80,6 +82,41 @@ def test_code_for_tunnel_of_another_tenant(relay: Target) -> None:
     """A tunnel_info with another tenant's tenant_id is sent; the code is tenant_not_found."""
     kind = "second" if relay.profile.second_tenant is not None else "unknown"
     judge.refused_with(_of_another(relay, kind), "tenant_not_found")
+
+
+@requirement("CB-TEN-101")
+def test_how_a_token_without_tenant_is_refused(relay: Target) -> None:
+    """Tokens are shown that are valid but for the tenant_id, which is missing, null or empty."""
+    relay.needs_tenancy()
+    relay.authenticated()
+    for name, value in (("missing", LEFT_OUT), ("null", None), ("empty", "")):
+        token = relay.minted(relay.tenant, {"tenant_id": value})
+        relay.saw(reaction(relay.greeted().ask({"type": "auth", "token": token})), of=name)
+
+
+@requirement("CB-TEN-102")
+def test_names_in_the_other_case(relay: Target) -> None:
+    """A token and a tunnel_info name the tenant with small letters for capital ones, and the other way round."""
+    relay.needs_tenancy()
+    other = relay.tenant.id.swapcase()
+    if other == relay.tenant.id or relay.profile.tenant(other) is not None:
+        raise NotExercised("the main tenant's id has no letters, or is another tenant's with them in the other case")
+    session = relay.authenticated()
+    relay.open_tunnel(session)
+    relay.saw(reaction(session.ask(relay.tunnel_info(other))), of="in a tunnel_info")
+    token = relay.minted(relay.tenant, {"tenant_id": other})
+    relay.saw(reaction(relay.greeted().ask({"type": "auth", "token": token})), of="in a token")
+
+
+@requirement("CB-TEN-103")
+def test_how_a_tunnel_without_tenant_is_refused(relay: Target) -> None:
+    """A tunnel_info differs from an accepted one in its tenant_id only: missing, empty or no string."""
+    relay.needs_tenancy()
+    sessions = Sessions(relay)
+    for name in ("missing", "null", "empty", "number"):
+        session = sessions.next()
+        request = without(relay.tunnel_info(session.tenant), "tenant_id", _NO_TENANT[name])
+        relay.saw(reaction(session.ask(request, invalid="tenant_id is not as it must be")), of=name)
 
 
 def _refused(relay: Target, identifier: str) -> None:

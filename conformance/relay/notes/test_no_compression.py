@@ -68,7 +68,7 @@ def _in_one_line(relay: Target, request_type: str, compress: Callable[[bytes], b
 def test_deflate_is_not_agreed(relay: Target, offer: str) -> None:
     """An opening handshake offers to compress; the 101 response must not take the offer."""
     relay.needs_websocket()
-    response = upgrade(relay, extensions=offer)
+    response = upgrade(relay, headers={"Sec-WebSocket-Extensions": offer})
     if response.status != 101:
         raise Inconclusive(f"the relay answered the opening handshake with {response.status}")
     agreed = response.headers.get("sec-websocket-extensions", "")

@@ -9,6 +9,7 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from cbspec.profile import Endpoint
 from conformance.errors import Inconclusive
 from conformance.session import Session
 from conformance.target import Target
@@ -25,19 +26,25 @@ class Response:
     expected_accept: str = ""
 
 
-def upgrade(relay: Target, *, extensions: str = "") -> Response:
-    """Send an opening handshake on a new connection and return the response. Raises Inconclusive where none came."""
-    session = relay.connect(transport="tcp")
+def upgrade(
+    relay: Target, *, at: Endpoint | None = None, path: str = "", headers: Mapping[str, str] | None = None
+) -> Response:
+    """Send an opening handshake on a new connection and return the response. Raises Inconclusive where none came.
+
+    `headers` are sent besides, or in the place of the usual ones; one that is empty is left out.
+    """
+    session = relay.connect(at=at, transport="tcp")
     key = base64.b64encode(os.urandom(16)).decode()
-    lines = [
-        f"GET {relay.profile.target.websocket_path} HTTP/1.1",
-        f"Host: {relay.endpoint}",
-        "Upgrade: websocket",
-        "Connection: Upgrade",
-        f"Sec-WebSocket-Key: {key}",
-        "Sec-WebSocket-Version: 13",
-        *([f"Sec-WebSocket-Extensions: {extensions}"] if extensions else []),
-    ]
+    sent = {
+        "Host": str(relay.endpoint),
+        "Upgrade": "websocket",
+        "Connection": "Upgrade",
+        "Sec-WebSocket-Key": key,
+        "Sec-WebSocket-Version": "13",
+        **(headers or {}),
+    }
+    lines = [f"GET {path or relay.profile.target.websocket_path} HTTP/1.1"]
+    lines += [f"{name}: {value}" for name, value in sent.items() if value]
     session.send_unanswered(("\r\n".join(lines) + "\r\n\r\n").encode())
     head = _head(session).decode("latin-1")
     accept = base64.b64encode(hashlib.sha1((key + _MAGIC).encode(), usedforsecurity=False).digest()).decode()
@@ -45,12 +52,12 @@ def upgrade(relay: Target, *, extensions: str = "") -> Response:
     words = status.split(" ", 2)
     if len(words) < 2 or not words[0].startswith("HTTP/1.") or not words[1].isdigit():
         raise Inconclusive(f"no HTTP response to the opening handshake, but {head[:60]!r}")
-    headers: dict[str, str] = {}
+    received: dict[str, str] = {}
     for line in rest.split("\r\n"):
         name, _, value = line.partition(":")
         key_name = name.strip().lower()
-        headers[key_name] = f"{headers[key_name]}, {value.strip()}" if key_name in headers else value.strip()
-    return Response(int(words[1]), headers, accept)
+        received[key_name] = f"{received[key_name]}, {value.strip()}" if key_name in received else value.strip()
+    return Response(int(words[1]), received, accept)
 
 
 def _head(session: Session) -> bytes:
