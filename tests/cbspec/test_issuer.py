@@ -8,6 +8,7 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric import ed25519
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
+from cbspec.compact import Compact
 from cbspec.forgery import FORGERIES, MISSING, Forgery
 from cbspec.identity import DEVELOPMENT_SECRET
 from cbspec.issuer import Issuer, ProfileLacks
@@ -144,3 +145,18 @@ def test_no_forgery_of_an_opaque_token_is_the_token_itself(forgery: Forgery) -> 
 
 def test_an_issuer_shows_no_token() -> None:
     assert "hush" not in str(vars(issuer(Tokens(secret="hush"))))
+
+
+def test_tokens_of_what_is_not_decided_are_signed_with_the_right_key() -> None:
+    made_by = Issuer(Tokens(secret="s" * 40), lambda: 1_800_000_000.0)
+    key = SigningKey.hmac("s" * 40)
+    claims = Verifier(key).verify(made_by.minted("a", {"sub": "", "exp": MISSING}), 1_900_000_000.0)
+    assert (claims.subject, claims.tenant_id) == ("", "a")
+    assert Compact.split(made_by.minted("a", {}, {"crit": ["x"]})).headers["crit"] == ["x"]
+    longer = Verifier(SigningKey.hmac("s" * 40, "HS512"))
+    assert longer.verify(made_by.minted("a", {}, algorithm="HS512"), 1_800_000_000.0).tenant_id == "a"
+
+
+def test_tokens_of_what_is_not_decided_need_the_key() -> None:
+    with pytest.raises(ProfileLacks, match="signing key"):
+        Issuer(Tokens(), lambda: 0.0).minted("a", {})

@@ -12,7 +12,7 @@ import pytest
 import trustme
 
 from cbspec.tls import TlsFailed, TlsLayer, server_context
-from conformance.client_hello import client_hello
+from conformance.client_hello import client_hello, modern_client_hello
 from conformance.wire import alert_name
 
 VERSIONS = {
@@ -112,3 +112,18 @@ def test_a_server_that_allows_the_version_answers_with_it(version: str, chain: P
     assert data[:1] == b"\x16"
     assert data[5:6] == b"\x02"  # a ServerHello
     assert data[9:11] == VERSIONS[version][0]
+
+
+@pytest.mark.parametrize(("suites", "groups", "taken"), [((0x1302,), (0x001D,), True), ((0x1305,), (0x001D,), False)])
+def test_a_modern_one_draws_a_server_hello_where_both_sides_have_a_suite(
+    tmp_path: Path, suites: tuple[int, ...], groups: tuple[int, ...], taken: bool
+) -> None:
+    leaf = trustme.CA().issue_cert("localhost")
+    chain = tmp_path / "chain.pem"
+    leaf.private_key_and_cert_chain_pem.write_to_path(chain)
+    layer = TlsLayer(server_context(chain), server_side=True)
+    with contextlib.suppress(TlsFailed):
+        layer.receive_data(modern_client_hello("localhost", suites, groups))
+    reply = layer.data_to_send()
+    assert (reply[:1] == b"\x16" and reply[5:6] == b"\x02") is taken
+    assert bool(alert_name(reply)) is not taken

@@ -145,3 +145,30 @@ def test_names_and_requirements_of_cases() -> None:
     assert case_name(item()) == "relay/test_x.py::test_y"
     assert requirement_of(item("cb-hel-001")) == "CB-HEL-001"
     assert requirement_of(cast(pytest.Item, Item(None))) == ""
+
+
+def test_what_is_only_observed_is_no_pass_and_no_failure(make_target: MakeTarget) -> None:
+    target = make_target(Profile())
+    target.saw("accepted", of="after hello")
+    target.saw("closed", of="after auth")
+    report = settled(item("CB-HEL-101", target))
+    found = [(finding.outcome, finding.aspect, finding.seen) for finding in findings_of(report)]
+    assert found == [(Outcome.OBSERVED, "after hello", "accepted"), (Outcome.OBSERVED, "after auth", "closed")]
+    assert report.outcome == "passed"
+    report.user_properties.append(("requirement", "CB-HEL-101"))
+    assert (status_of(report) or ("",))[0] == "observed"
+
+
+def test_an_observation_that_breaks_off_is_inconclusive_and_keeps_what_was_seen(make_target: MakeTarget) -> None:
+    target = make_target(Profile())
+    target.saw("accepted", of="after hello")
+    found = findings_of(settled(item("CB-HEL-101", target), Broken("a", "b")))
+    assert [(finding.outcome, finding.aspect) for finding in found] == [
+        (Outcome.INCONCLUSIVE, ""),
+        (Outcome.OBSERVED, "after hello"),
+    ]
+
+
+def test_a_case_that_saw_nothing_says_nothing() -> None:
+    (finding,) = findings_of(settled(item("CB-HEL-101")))
+    assert finding.outcome is Outcome.INCONCLUSIVE

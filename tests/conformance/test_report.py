@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from cbspec.profile import Endpoint, Profile, Target
-from cbspec.requirements import CHAPTERS, REQUIREMENTS
+from cbspec.requirements import CHAPTERS, REQUIREMENTS, Level
 from conformance.facts import Facts
 from conformance.findings import Finding, Outcome
 from conformance.report import Run, write_report
@@ -29,7 +29,11 @@ def written(of: Run) -> str:
 
 
 def everything_passed() -> list[Finding]:
-    return [Finding(row.id, Outcome.PASSED) for row in REQUIREMENTS.values() if not row.untestable]
+    return [
+        Finding(row.id, Outcome.OBSERVED if row.level is Level.INFO else Outcome.PASSED, seen="accepted")
+        for row in REQUIREMENTS.values()
+        if not row.untestable
+    ]
 
 
 FAILURE = Finding(
@@ -50,8 +54,11 @@ def test_a_green_run_says_so_and_counts_every_chapter() -> None:
     assert "partial" not in text
     for chapter, title in CHAPTERS.items():
         assert f"CB-{chapter}  {title}"[:42] in text
-    testable = sum(not row.untestable for row in REQUIREMENTS.values())
-    assert any(line.split() == ["all", str(testable), "·", "·", "·", "·"] for line in text.splitlines())
+    levels = [row.level for row in REQUIREMENTS.values() if not row.untestable]
+    observed = levels.count(Level.INFO)
+    totals = ["all", str(len(levels) - observed), "·", "·", "·", "·", str(observed)]
+    assert totals in [line.split() for line in text.splitlines()]
+    assert f"{observed} behaviours observed" in text
     for row in REQUIREMENTS.values():
         assert not row.untestable or row.id in text
 
@@ -140,3 +147,16 @@ def test_long_sentences_are_wrapped() -> None:
     reason = "a word " * 60
     text = written(run(Finding("CB-HEL-001", Outcome.INCONCLUSIVE, reason=reason.strip())))
     assert max(len(line) for line in text.splitlines()) <= 130
+
+
+def test_few_observations_are_told_in_full() -> None:
+    done = run(
+        Finding("CB-HEL-101", Outcome.OBSERVED, seen="accepted", aspect="after hello"),
+        Finding("CB-HEL-101", Outcome.OBSERVED, seen="closed", aspect="after auth"),
+        Finding("CB-HEL-105", Outcome.OBSERVED, seen="tls"),
+    )
+    text = written(done)
+    assert done.green
+    assert "after hello: accepted" in text
+    assert "after auth: closed" in text
+    assert "    tls" in text.splitlines()

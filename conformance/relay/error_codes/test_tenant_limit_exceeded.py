@@ -196,7 +196,7 @@ def test_step_of_the_connection_limit(relay: Target) -> None:
     """With the tenant at its limit, another connection says hello, authenticates and asks for a tunnel."""
     tenant, limit = _connection_tenant(relay)
     relay.use(tenant)
-    soon(lambda: served_connections(relay, tenant, limit))
+    relay.soon(lambda: served_connections(relay, tenant, limit))
     with relay.control(f"{limit} connections"):
         fill_connections(relay, tenant, limit)
     session = relay.greeted()
@@ -214,7 +214,7 @@ def test_refused_auths_and_the_connection_limit(relay: Target) -> None:
     """
     tenant, limit = _connection_tenant(relay)
     relay.use(tenant)
-    soon(lambda: served_connections(relay, tenant, limit))
+    relay.soon(lambda: served_connections(relay, tenant, limit))
     sessions = [relay.greeted() for _ in range(limit)]
     with relay.control("auths that are refused"):
         for session in sessions:
@@ -240,7 +240,7 @@ def test_limit_or_validation_first(relay: Target) -> None:
 def test_identifier_twice_and_the_tunnel_limit(relay: Target) -> None:
     """A tunnel_id is asked for twice; then as many other tunnels as the limit leaves beside one."""
     tenant, limit = _tunnel_tenant(relay)
-    soon(lambda: served_tunnels(relay, tenant, limit))
+    relay.soon(lambda: served_tunnels(relay, tenant, limit))
     session = relay.authenticated(tenant)
     with relay.control("a valid tunnel_info"):
         fill_tunnels(relay, session, 1)
