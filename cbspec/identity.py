@@ -11,12 +11,13 @@ import stat
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Final
+from typing import Final, cast
 
 import filelock
 import platformdirs
 import trustme
 from cryptography import x509
+from cryptography.hazmat.primitives.asymmetric.types import CertificateIssuerPrivateKeyTypes
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
 from cbspec.target import Rate, Tenant
@@ -61,6 +62,13 @@ class DevelopmentCA:
         leaf = self._authority.issue_cert(*names, key_type=trustme.KeyType.ECDSA)
         chain = b"".join(blob.bytes() for blob in leaf.cert_chain_pems)
         return chain, leaf.private_key_pem.bytes()
+
+    def signer(self) -> tuple[x509.Certificate, CertificateIssuerPrivateKeyTypes]:
+        """Give the CA's certificate and key, for who issues a certificate of another kind."""
+        key = load_pem_private_key(self._authority.private_key_pem.bytes(), password=None)
+        return x509.load_pem_x509_certificate(self._authority.cert_pem.bytes()), cast(
+            CertificateIssuerPrivateKeyTypes, key
+        )
 
 
 def state_directory() -> Path:

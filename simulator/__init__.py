@@ -9,7 +9,7 @@ from simulator.config_read import load_config
 from simulator.deployment import Deployment
 from simulator.deviations import DEVIATIONS, Deviation, deviated
 from simulator.server import Simulator
-from simulator.variants import VARIANTS, Variant, varied
+from simulator.variants import VARIANTS, Variant, arranged, varied
 
 __all__ = [
     "DEVIATIONS",
@@ -23,6 +23,7 @@ __all__ = [
     "Listen",
     "Simulator",
     "Variant",
+    "arranged",
     "deviated",
     "load_config",
     "varied",

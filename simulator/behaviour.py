@@ -17,7 +17,8 @@ from typing import TYPE_CHECKING, Any, Protocol
 from cbspec.codes import ErrorCode
 from cbspec.connection import Framer, RequestRefused
 from cbspec.framing import Frame, StreamFramer
-from cbspec.messages import Auth, Heartbeat, Hello, Message, Request, Role, TunnelInfo, Violation, parse
+from cbspec.identity import DevelopmentCA
+from cbspec.messages import Auth, Error, Heartbeat, Hello, Message, Request, Role, TunnelInfo, Violation, parse
 from cbspec.state import TABLE, Table
 from cbspec.strictjson import NotStrictJson, loads, utf8_fault
 from cbspec.tls import TlsLayer, server_context
@@ -89,15 +90,18 @@ class Exchange:
 
 @dataclass(frozen=True, slots=True)
 class Writing:
-    """How bytes go out: `pieces` cuts what is written at once, `delay` is in seconds.
+    """How bytes go out, and how a connection is closed.
 
-    With `merge` the answers to what arrived together go out as one.
+    `pieces` cuts what is written at once, and `gap` lies between pieces; `pause` says how late each answer is; both in
+    seconds. With `merge` the answers to what arrived together go out as one, with `reset` the relay closes by a reset.
     """
 
     pieces: Callable[[bytes], Iterable[bytes]] = lambda data: (data,)
-    delay: float = 0.0
+    gap: float = 0.0
+    pause: Callable[[], float] = lambda: 0.0
     merge: bool = False
     close_notify: bool = True
+    reset: bool = False
 
 
 def stream(limits: Limits) -> Framer:
@@ -165,9 +169,14 @@ def everything(account: Account) -> bool:
     return True
 
 
-def stays_open(body: Body) -> bool:
-    """Say whether a connection ends behind a message: it doesn't."""
+def stays_open(body: Body, exchange: Exchange) -> bool:
+    """Say whether a connection ends behind an answer: it doesn't."""
     return False
+
+
+def without_a_word(session: Session) -> Error | None:
+    """Return what is said to a client whose connection the relay ends of its own accord: nothing."""
+    return None
 
 
 def leave_others_alone(others: Iterable[Closable]) -> None:
@@ -182,6 +191,11 @@ def tls_layer(context: ssl.SSLContext) -> Layer:
 def tls_context(chain: Path, key: Path | None) -> ssl.SSLContext:
     """Return what TLS is served with."""
     return server_context(chain, key)
+
+
+def certificate(ca: DevelopmentCA, names: Iterable[str]) -> tuple[bytes, bytes]:
+    """Return the chain and the key, both PEM, of a relay that has no certificate of its own."""
+    return ca.issue(*names)
 
 
 WsgiApp = Callable[..., Iterable[bytes]]
@@ -205,9 +219,11 @@ class Behaviour:
     """What a relay does, part by part; `Behaviour()` conforms.
 
     `every` holds the steps of each request, valid or not, on an authenticated connection; `steps` those of a request of
-    one type. `refused` is told of every refusal, `crashed` when the code of a connection fails.
+    one type; `welcome` those of a connection that was opened, before anything is asked. `refused` is told of every
+    refusal, `crashed` when the code of a connection fails. The end of a connection is noticed `notices_after` seconds.
     """
 
+    certificate: Callable[[DevelopmentCA, Iterable[str]], tuple[bytes, bytes]] = certificate
     tls: Callable[[Path, Path | None], ssl.SSLContext] = tls_context
     layer: Callable[[ssl.SSLContext], Layer] = tls_layer
     is_websocket: Callable[[bytes], bool | None] = is_websocket
@@ -218,6 +234,7 @@ class Behaviour:
     table: Table = field(default_factory=lambda: TABLE)
     verify: Callable[[Authority, str, float], Claims] = verify
     leeway: float | None = None
+    welcome: tuple[Step, ...] = ()
     every: tuple[Step, ...] = (RATE,)
     steps: Mapping[type[Request], tuple[Step, ...]] = field(default_factory=lambda: STEPS)
     stranger: Callable[[Attempt], Identity] = stranger
@@ -228,7 +245,9 @@ class Behaviour:
     refused: Callable[[Attempt, Refused], None] = nothing
     answers: Callable[[Body, Exchange], list[Body]] = unchanged
     spell: Callable[[Body, Exchange], list[bytes]] = spell
-    ends: Callable[[Body], bool] = stays_open
+    ends: Callable[[Body, Exchange], bool] = stays_open
+    parting: Callable[[Session], Error | None] = without_a_word
+    notices_after: float = 0.0
     writing: Writing = field(default_factory=Writing)
     crashed: Callable[[Iterable[Closable]], None] = leave_others_alone
     metrics: Callable[[WsgiApp], WsgiApp] = plain_app

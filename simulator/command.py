@@ -24,7 +24,7 @@ from simulator.config_read import load_config
 from simulator.deployment import Deployment, write_profile
 from simulator.deviations import DEVIATIONS, Deviation, deviated
 from simulator.server import Simulator
-from simulator.variants import VARIANTS, Variant, varied
+from simulator.variants import VARIANTS, Variant, arranged, varied
 
 _DAY = 86_400
 _TRANSPORTS = {"both": (), "tcp": ("tcp-only",), "websocket": ("websocket-only",)}
@@ -68,12 +68,22 @@ def run(args: argparse.Namespace) -> int:
             _list((item.id, item.sentence) for item in VARIANTS.values())
         return 0
     try:
+        _configure_openssl(args)
         asyncio.run(_serve(_config(args), _behaviour(args), args))
     except (ConfigError, IdentityError) as error:
         for line in str(error).splitlines():
             print(f"cbspec simulate: {line}", file=sys.stderr)
         return 2
     return 0
+
+
+def _configure_openssl(args: argparse.Namespace) -> None:
+    """Begin anew with OpenSSL's configuration file where a variant needs one: it is read only when a process begins."""
+    _known("--variant", args.variant, VARIANTS)
+    files = {str(VARIANTS[id_].openssl) for id_ in args.variant if VARIANTS[id_].openssl}
+    if files and os.environ.get("OPENSSL_CONF") not in files:
+        environment = {**os.environ, "OPENSSL_CONF": files.pop()}
+        os.execve(sys.executable, sys.orig_argv, environment)  # noqa: S606 - itself, with the arguments it was given
 
 
 def _list(rows: Iterable[tuple[str, ...]]) -> None:
@@ -84,7 +94,7 @@ def _list(rows: Iterable[tuple[str, ...]]) -> None:
 
 
 def _config(args: argparse.Namespace) -> Config:
-    config = load_config(args.config) if args.config else Config()
+    config = arranged(load_config(args.config) if args.config else Config(), *args.variant)
     named = {name: getattr(args, name) for name in ("host", "port") if getattr(args, name) is not None}
     config = replace(
         config,
@@ -102,7 +112,6 @@ def _config(args: argparse.Namespace) -> Config:
 
 def _behaviour(args: argparse.Namespace) -> Behaviour:
     variants = (*_TRANSPORTS[args.transport], *args.variant)
-    _known("--variant", args.variant, VARIANTS)
     _known("--deviation", args.deviation, DEVIATIONS)
     return deviated(varied(Behaviour(), *variants), *args.deviation)
 

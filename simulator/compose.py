@@ -20,6 +20,7 @@ from cbspec.state import Rule, State
 from cbspec.strictjson import NotStrictJson
 from simulator.behaviour import Behaviour, Body, Exchange
 from simulator.steps import Attempt, Check, Quota, Refused, Step
+from simulator.steps import always as every_time
 
 Change = Callable[[Behaviour], Behaviour]
 Edit = Callable[[Body, Exchange], Body | list[Body]]
@@ -40,6 +41,11 @@ def both(*changes: Change) -> Change:
 def part(**parts: Any) -> Change:  # noqa: ANN401 - checked by the parts' own names
     """Replace parts by other ones."""
     return lambda behaviour: replace(behaviour, **parts)
+
+
+def writing(**parts: Any) -> Change:  # noqa: ANN401 - checked by the parts' own names
+    """Put bytes on the wire, or close, in another way."""
+    return lambda behaviour: replace(behaviour, writing=replace(behaviour.writing, **parts))
 
 
 # Answers.
@@ -224,6 +230,18 @@ def each_step(name: str, function: Callable[[Step], tuple[Step, ...]]) -> Change
 def without(name: str) -> Change:
     """Leave a step out."""
     return each_step(name, lambda _: ())
+
+
+def moved(name: str, to: type[Request], when: Callable[[Attempt], bool] = every_time, *, first: bool = False) -> Change:
+    """Take a step at another request, where `when` holds: behind the steps that are there, or before them."""
+
+    def change(behaviour: Behaviour) -> Behaviour:
+        step = next(step for steps in behaviour.steps.values() for step in steps if step.name == name)
+        left = without(name)(behaviour)
+        one, others = (replace(step, when=when),), left.steps[to]
+        return replace(left, steps={**left.steps, to: (*one, *others) if first else (*others, *one)})
+
+    return change
 
 
 def check(name: str, function: Check) -> Change:

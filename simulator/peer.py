@@ -5,7 +5,9 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import socket
 import ssl
+import struct
 from collections import deque
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
@@ -23,6 +25,7 @@ LINGER = 2.0
 """Seconds for which a closed connection's late bytes are still read: closing a socket that has unread ones resets it,
 and the client may lose what was sent to it last."""
 
+_BEFORE_RESET = 0.05  # seconds; a reset throws away what hasn't left yet
 _READ_AHEAD = 64 * 1024  # bytes that may wait while a remote end is dialled
 
 
@@ -126,7 +129,11 @@ class Peer(asyncio.Protocol):
         self._finished = True
         self._end_session()
         self._later.clear()
-        if self._edge.relay.behaviour.writing.close_notify:
+        writing = self._edge.relay.behaviour.writing
+        if writing.reset and not self._client_done:
+            self._arm(_BEFORE_RESET, self._reset)
+            return
+        if writing.close_notify:
             self._layer.close()
         self._flush()
         self._arm(LINGER, self._transport.abort)
@@ -140,6 +147,12 @@ class Peer(asyncio.Protocol):
 
     def abort(self) -> None:
         """Close at once, whatever is left to be said."""
+        self._transport.abort()
+
+    def _reset(self) -> None:
+        """Close by a TCP reset."""
+        sock = self._transport.get_extra_info("socket")
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         self._transport.abort()
 
     def _guarded(self, work: Callable[[], None]) -> None:
@@ -163,7 +176,7 @@ class Peer(asyncio.Protocol):
         if shaking_hands and self._layer.established:
             self._last = self._edge.clock.monotonic()
             self._arm(self._edge.relay.config.limits.idle_timeout)
-        if plain:
+        if plain or (shaking_hands and self._layer.established):
             self._read(plain)
         if self._layer.ended and not self._finished:
             self._client_ended()
@@ -191,15 +204,23 @@ class Peer(asyncio.Protocol):
 
     def _do(self, actions: list[Action]) -> None:
         writing = self._edge.relay.behaviour.writing
-        todo = _merged(actions) if writing.merge else actions
-        if not writing.delay:
-            for action in todo:
-                self._perform(action)
+        now = due = asyncio.get_running_loop().time()
+        if self._later:
+            due = self._later[-1][0]
+        for action in _merged(actions) if writing.merge else actions:
+            due = max(due, now + writing.pause())
+            for number, piece in enumerate(_cut(action, writing.pieces)):
+                due += writing.gap if number else 0.0
+                self._perform_at(due, piece, now)
+
+    def _perform_at(self, due: float, action: Action, now: float) -> None:
+        """Perform an action when it is due, behind all that is due before it."""
+        if due <= now and not self._later:
+            self._perform(action)
             return
-        loop = asyncio.get_running_loop()
-        if todo and not self._later:
-            loop.call_later(writing.delay, self._guarded, self._release)
-        self._later.extend((loop.time() + writing.delay, action) for action in todo)
+        if not self._later:
+            asyncio.get_running_loop().call_at(due, self._guarded, self._release)
+        self._later.append((due, action))
 
     def _release(self) -> None:
         loop = asyncio.get_running_loop()
@@ -214,9 +235,8 @@ class Peer(asyncio.Protocol):
         if self._finished:
             return
         if isinstance(action, Send):
-            for piece in self._edge.relay.behaviour.writing.pieces(action.data):
-                self._layer.send(piece)
-                self._flush()
+            self._layer.send(action.data)
+            self._flush()
         elif isinstance(action, Dial):
             self._dialling = asyncio.get_running_loop().create_task(self._dial(action))
         elif isinstance(action, Close):
@@ -249,7 +269,11 @@ class Peer(asyncio.Protocol):
         if self._dialling is not None:
             self._dialling.cancel()
             self._dialling = None
-        if self._session is not None:
+        if self._session is None:
+            return
+        if late := self._edge.relay.behaviour.notices_after:
+            asyncio.get_running_loop().call_later(late, self._session.end)
+        else:
             self._session.end()
 
     def _throttle(self) -> None:
@@ -278,6 +302,11 @@ class Peer(asyncio.Protocol):
             self._arm(left)
         else:
             self.finish()
+
+
+def _cut(action: Action, pieces: Callable[[bytes], Iterable[bytes]]) -> Iterable[Action]:
+    """Cut what is sent into pieces, each of which becomes a TLS record."""
+    return map(Send, pieces(action.data)) if isinstance(action, Send) else (action,)
 
 
 def _merged(actions: Iterable[Action]) -> list[Action]:

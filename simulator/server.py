@@ -161,7 +161,7 @@ class Simulator:
 
     def _development_context(self, ca: DevelopmentCA) -> ssl.SSLContext:
         names = dict.fromkeys((*_NAMES, self.config.listen.host))
-        chain, key = ca.issue(*names)
+        chain, key = self._behaviour.certificate(ca, names)
         # OpenSSL reads certificates from files only.
         with tempfile.TemporaryDirectory(prefix="cbspec-") as folder:
             file = Path(folder, "relay.pem")

@@ -74,6 +74,7 @@ class Session:
         "_closing",
         "_held",
         "_waiting",
+        "_welcomed",
         "address",
         "admitted",
         "connection",
@@ -98,6 +99,7 @@ class Session:
         self._held: list[Account] = []
         self._waiting: tuple[Attempt, Iterator[Step], RequestReceived] | None = None
         self._closing = False
+        self._welcomed = False
 
     def receive_data(self, data: bytes, now: Moment) -> list[Action]:
         """Take bytes from the client."""
@@ -106,7 +108,7 @@ class Session:
         self.connection.receive_data(data)
         if isinstance(self.framer, WebSocketFramer):
             self.framer.pongs.clear()  # nobody here asked for any
-        return [*self._unasked(), *self._go_on(now)]
+        return [*self._unasked(), *self._welcome(now), *self._go_on(now)]
 
     def dialled(self, reached: bool, now: Moment) -> list[Action]:
         """Take the outcome of a `Dial`."""
@@ -144,8 +146,25 @@ class Session:
         return not isinstance(self.framer, WebSocketFramer) or self.framer.opened
 
     def close(self) -> list[Action]:
-        """Say goodbye where the transport has words for it."""
-        return [] if self.ended else [action for action in self._close() if isinstance(action, Send)]
+        """Say goodbye where the relay or the transport has words for it."""
+        if self.ended:
+            return []
+        last = self.relay.behaviour.parting(self) if self.opened and not self._closing else None
+        said = self._answer(last, None, "CB-MSG-004") if last is not None else ()
+        return [action for action in (*said, *self._close()) if isinstance(action, Send)]
+
+    def _welcome(self, now: Moment) -> Iterator[Action]:
+        """Take the steps of a connection on which nothing was asked yet."""
+        if self._welcomed or not self.opened:
+            return
+        self._welcomed = True
+        attempt = Attempt(self, None, now)
+        try:
+            for step in self.relay.behaviour.welcome:
+                step.check(attempt)
+            self._held += attempt.held
+        except Refused as refused:
+            yield from self._refuse(attempt, refused, "CB-MSG-004")
 
     def _go_on(self, now: Moment) -> Iterator[Action]:
         while not self._closing:
@@ -229,7 +248,7 @@ class Session:
                 if isinstance(self.framer, WebSocketFramer) and self.framer.ended:
                     return
                 yield Send(self.framer.encode(text))
-        if behaviour.ends(body):
+        if behaviour.ends(body, exchange):
             yield from self._close()
 
     def _close(self) -> Iterator[Action]:

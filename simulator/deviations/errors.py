@@ -143,7 +143,7 @@ UNKNOWN = (
         "CB-UNK-001",
         "The connection is closed without a word when a message of unknown type comes.",
         both(
-            part(ends=lambda body: body.get("code") == "unknown_message_type"),
+            part(ends=lambda body, _: body.get("code") == "unknown_message_type"),
             answers(_UNKNOWN, silence, _OF_UNKNOWN_TYPE),
         ),
     ),

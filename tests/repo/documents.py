@@ -152,7 +152,7 @@ def deviations() -> str:
     broken = len({deviation.requirement for deviation in wrong})
     return _document(
         "Deviations and variants",
-        "`simulator/deviations/`, `simulator/variants.py`",
+        "`simulator/deviations/`, `simulator/variants/`",
         _prose(
             "`cbspec simulate --deviation ID` starts a relay that is wrong in one way, `--variant ID` one that is",
             "right and different. The suite fails the first by the requirement beside it, and accuses none of the",

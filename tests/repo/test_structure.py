@@ -28,6 +28,7 @@ TESTED_ELSEWHERE = {
 TESTED_TOGETHER = {
     "conformance/relay/": "tests/conformance/test_end_to_end.py",  # cases, tried on the simulator
     "simulator/deviations/": "tests/simulator/deviations",  # each deviation, tried on the wire
+    "simulator/variants/": "tests/simulator/variants",  # each variant, tried on the wire
 }
 
 MODULES = [path for path in sources(*PACKAGES) if path.name != "__init__.py"]

@@ -1,0 +1,1 @@
+"""Each variant, seen on the wire."""
