@@ -6,6 +6,7 @@ No permessage-deflate: neither end offers or accepts it. Source: Notes / no comp
 from __future__ import annotations
 
 from collections import deque
+from typing import Self
 
 from websockets.client import ClientProtocol
 from websockets.exceptions import WebSocketException
@@ -40,12 +41,12 @@ class WebSocketFramer:
         self.status: int | None = None
 
     @classmethod
-    def server(cls, *, max_message: int = MAX_MESSAGE) -> WebSocketFramer:
+    def server(cls, *, max_message: int = MAX_MESSAGE) -> Self:
         """Return a relay's end, waiting for the opening handshake."""
         return cls(ServerProtocol(max_size=max_message))
 
     @classmethod
-    def client(cls, host: str, path: str = "/", *, max_message: int = MAX_MESSAGE) -> WebSocketFramer:
+    def client(cls, host: str, path: str = "/", *, max_message: int = MAX_MESSAGE) -> Self:
         """Return a client's end; its opening handshake is in `data_to_send()`. `host` may carry a port."""
         protocol = ClientProtocol(parse_uri(f"wss://{host}{path}"), max_size=max_message)
         protocol.send_request(protocol.connect())

@@ -17,6 +17,7 @@ from conformance.transcript import Message
 
 # Errors about the relay, or about a tunnel that was opened a while ago: no request need have caused them.
 _UNASKED = ("server_unavailable", "rate_limit_exceeded", "connection_limit_reached", "data_transfer_failed")
+_WITH_STATUS = ("auth_response", "tunnel_response")
 _SHORTEST_TOKEN = 16  # what is shorter may be in a text by chance
 
 
@@ -56,8 +57,13 @@ def _message(message: Message, exchange: Exchange) -> Iterator[Breach]:
             f"{describe(message)}: {_preview(message)}",
         )
         return
+    refusal = message.type in _WITH_STATUS and message.member("status") not in ("ok", None)
     for violation in schemas.violations("relay", message.value):
+        if refusal and violation.path != "/status":
+            continue  # what says that nothing was served needn't say for whom
         yield Breach(violation.requirement, "a message as the schema of its type describes it", violation.text)
+    if message.padded:
+        yield Breach("CB-WSK-002", "a frame whose length takes as few bytes as it can", "one that takes more")
     if message.binary:
         yield Breach("CB-WSK-005", "a text frame", f"a binary frame that holds {describe(message)}")
     if message.type == "error":
@@ -119,6 +125,8 @@ def _success(message: Message, exchange: Exchange) -> Iterator[Breach]:
         if exchange.tenant and isinstance(told, str) and told != exchange.tenant:
             yield Breach("CB-AUT-003", f"tenant_id {exchange.tenant!r}, the token's", f"tenant_id {told[:80]!r}")
     elif message.type == "tunnel_response" and request is not None and request.type == "tunnel_info":
+        if request.decoded.fault:
+            return  # of what went out in pieces the case says itself whether it was understood
         asked, told = request.member("tunnel_id"), message.member("tunnel_id")
         if isinstance(asked, str) and isinstance(told, str) and asked != told:
             yield Breach("CB-TUN-002", f"tunnel_id {asked[:80]!r}, as asked", f"tunnel_id {told[:80]!r}")

@@ -50,11 +50,17 @@ def refused_with(exchange: Exchange, *codes: ErrorCode | str) -> Message:
     """Return the error that answers the request; its code must be one of `codes`."""
     expected = f"an error with code {_either(codes)}"
     answer = _answer(exchange, expected)
-    if answer.type == "error" and not isinstance(answer.member("code"), str):
-        raise Inconclusive("the error has no code to judge by (see CB-ERR-001)")
+    legible(answer)
     if answer.type != "error" or answer.member("code") not in codes:
         raise Broken(expected, describe(answer), exchange)
     return answer
+
+
+def legible(answer: Message) -> None:
+    """See that an answer can be judged. Raises Inconclusive where another requirement is to blame for what it is."""
+    _readable(answer)
+    if answer.type == "error" and answer.member("code") not in _CODES:
+        raise Inconclusive("the error has no code, or none of the eleven, to judge by (see CB-ERR-001)")
 
 
 def refused(exchange: Exchange) -> None:
@@ -68,10 +74,18 @@ def refused(exchange: Exchange) -> None:
 
 
 def not_accepted(exchange: Exchange, expected: str = "no success answer") -> None:
-    """See that the request draws no success answer; anything else will do, silence too."""
+    """See that the request draws no success answer of its own type; anything else will do, silence too."""
+    asked = exchange.request.type if exchange.request else ""
     for answer in exchange.answers:
-        if is_success(answer):
+        if is_success(answer) and answer.type == SUCCESS.get(asked, answer.type):
             raise Broken(expected, describe(answer), exchange)
+
+
+def all_of(exchange: Exchange, kind: str, count: int) -> None:
+    """See that so many answers of a type came to requests that arrived together."""
+    if sum(answer.type == kind for answer in exchange.answers) < count:
+        seen = ", ".join(describe(answer) for answer in exchange.answers) or silence(exchange)
+        raise Broken(f"{count} x {kind} to requests that arrive together", seen, exchange)
 
 
 def is_success(message: Message) -> bool:
@@ -128,14 +142,19 @@ def _answer(exchange: Exchange, expected: str) -> Message:
         if exchange.silence is Silence.DEAF and not exchange.relay_alive:
             raise Inconclusive(f"{silence(exchange)}, and no new connection was answered either")
         raise Broken(expected, silence(exchange), exchange)
+    _readable(answer)
+    return answer
+
+
+def _readable(answer: Message) -> None:
     if answer.decoded.requirement:
         raise Inconclusive(f"the answer can't be read (see {answer.decoded.requirement}): {answer.decoded.fault}")
     if answer.type not in _KNOWN:
         raise Inconclusive(f"the answer is of no known type (see CB-MSG-003): {describe(answer)}")
-    return answer
 
 
 _KNOWN = (*SUCCESS.values(), "error")
+_CODES = tuple(str(code) for code in ErrorCode)
 
 
 def _either(codes: Iterable[str]) -> str:

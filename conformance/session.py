@@ -20,6 +20,7 @@ from cbspec.websocket import WebSocketFramer
 from conformance.decoding import Decoded, decode
 from conformance.errors import KitError, RateLimited
 from conformance.exchange import Exchange, Silence
+from conformance.frames import StrictWebSocket
 from conformance.judge import is_success
 from conformance.tempo import Tempo
 from conformance.transcript import Direction, End, Ended, Message, Transcript, Waited
@@ -70,6 +71,7 @@ class Session:
         self._inbox: list[Message] = []
         self.deaf = False
         self._garbled = False
+        self._belongs: Callable[[Message], bool] = lambda message: False
 
     @property
     def timeout(self) -> float:
@@ -204,6 +206,7 @@ class Session:
         A refusal behind which the connection ended stays: it is all that the request will draw.
         """
         self._pump(0.0)
+        self._inbox = [message for message in self._inbox if not self._belongs(message)]
         refusal = [message for message in self._inbox if self.ended and message.type == "error"]
         self._inbox = [message for message in self._inbox if message not in refusal]
         if self._inbox:
@@ -218,6 +221,7 @@ class Session:
         alive = silence is not Silence.DEAF or self._alive()
         exchange = Exchange(request, answers, silence, self.ended, self.tenant, self._secrets, waited, alive)
         self.observe(exchange)
+        self._belongs = _latecomers(exchange)
         if request is not None and request.type == "tunnel_info":
             self.tunnels += any(is_success(answer) for answer in answers)
         if not self.expects_rate_limit and any(answer.member("code") == "rate_limit_exceeded" for answer in answers):
@@ -358,7 +362,8 @@ class Session:
         if frame.broken and not decoded.requirement:
             decoded = Decoded(decoded.value, "CB-MSG-002", frame.broken)
         now, number = self._transcript.now(), self.wire.number
-        self._add(Message(now, number, Direction.RECEIVED, frame.text, decoded, frame.binary))
+        long_way = isinstance(self.framer, StrictWebSocket) and self.framer.take_fault()
+        self._add(Message(now, number, Direction.RECEIVED, frame.text, decoded, frame.binary, padded=bool(long_way)))
 
     def _unfinished(self) -> None:
         """Bytes that never become a message are one that is broken: judged as such, once."""
@@ -391,6 +396,16 @@ def _intended(text: bytes, like: str) -> Decoded:
     if isinstance(value, dict) and value.get("type") == like:
         return Decoded(value)
     return Decoded({"type": like} if like else None, fault="not a message")
+
+
+def _latecomers(exchange: Exchange) -> Callable[[Message], bool]:
+    """Return what tells of a message that comes before the next request whether it still belongs to this exchange.
+
+    An answer that was broken up counts once, whatever is left of it; what is no message may draw several errors.
+    """
+    broken = any(answer.decoded.requirement for answer in exchange.answers)
+    no_message = exchange.request is not None and bool(exchange.request.decoded.fault)
+    return lambda message: broken or (no_message and message.type == "error")
 
 
 def _is_valid_opening(request: Message) -> bool:

@@ -24,6 +24,7 @@ from conformance.contexts import context_for
 from conformance.errors import Broken, Inconclusive, NotExercised
 from conformance.exchange import Exchange
 from conformance.facts import Facts
+from conformance.frames import StrictWebSocket
 from conformance.given import Given
 from conformance.invariants import Breach
 from conformance.kinds import each
@@ -322,7 +323,7 @@ class Target(Given, Watch):
     # ------------------------------------------------------------------ mechanics
 
     def _websocket(self, wire: Wire, endpoint: Endpoint) -> WebSocketFramer:
-        framer = WebSocketFramer.client(str(endpoint), self.profile.target.websocket_path, max_message=LARGEST)
+        framer = StrictWebSocket.client(str(endpoint), self.profile.target.websocket_path, max_message=LARGEST)
         wire.send(framer.data_to_send())
         deadline = time.monotonic() + self.profile.target.timeout
         while not framer.opened and framer.failure is None and not wire.ended and time.monotonic() < deadline:

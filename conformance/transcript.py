@@ -58,7 +58,11 @@ class Bytes:
 
 @dataclass(frozen=True, slots=True)
 class Message:
-    """One message, cut out of the bytes. `meant` is what the suite meant by one that it sent."""
+    """One message, cut out of the bytes.
+
+    `meant` is what the suite meant by one that it sent; `padded` that a WebSocket frame's length took more bytes than
+    it needs.
+    """
 
     at: float
     connection: int
@@ -67,6 +71,7 @@ class Message:
     decoded: Decoded
     binary: bool = False
     meant: str = ""
+    padded: bool = False
 
     @property
     def value(self) -> Any:  # noqa: ANN401 - any JSON value

@@ -34,7 +34,7 @@ def _python(text: bytes) -> bytes | None:
 
 def _lenient(text: bytes) -> bytes | None:
     try:
-        return json.dumps(json.loads(text, strict=False)).encode()
+        return json.dumps(json.loads(text.decode(), strict=False)).encode()
     except (ValueError, RecursionError):
         return None
 
@@ -146,6 +146,7 @@ def _unreadable(when: Callable[[bytes], bool]) -> Change:
     return _misreads(when, lambda _: b'{"type":""}')
 
 
+_UNICODE_ESCAPE = re.compile(rb"(?<!\\)((?:\\\\)*)\\u")
 _TYPE_FIRST = re.compile(rb'\s*\{\s*"(?:t|\\u0074)(?:y|\\u0079)(?:p|\\u0070)(?:e|\\u0065)"')
 
 
@@ -196,7 +197,7 @@ UNDERSTANDING = (
         "input-escapes-not-understood",
         "CB-MSG-008",
         "Escapes with \\u are taken as they are written.",
-        _misreads(lambda text: b"\\u" in text, lambda text: text.replace(b"\\u", b"\\\\u")),
+        _misreads(lambda text: b"\\u" in text, lambda text: _UNICODE_ESCAPE.sub(rb"\1\\\\u", text)),
     ),
     Deviation(
         "input-solidus-not-understood",

@@ -60,6 +60,8 @@ def code_if_any(exchanges: list[Exchange], expected: str) -> None:
     """See that an error, if one was sent, has the code `expected`. Raises Broken where it has another."""
     for exchange in exchanges:
         code = judge.error_code(exchange)
+        for answer in exchange.answers:
+            judge.legible(answer)
         if code and code != expected:
             raise Broken(f"{expected}, if any code", f"an error with code {code!r}", exchange)
 
@@ -67,6 +69,9 @@ def code_if_any(exchanges: list[Exchange], expected: str) -> None:
 def code_is_sent(exchanges: list[Exchange], expected: str) -> None:
     """See that the refusal was an error with the code `expected`. Raises Broken where it wasn't."""
     if not any(judge.error_code(exchange) == expected for exchange in exchanges):
+        for exchange in exchanges:
+            if exchange.answer is not None:
+                judge.legible(exchange.answer)
         seen = "; ".join(_seen(exchange) for exchange in exchanges) or "no connection, or none with TLS"
         raise Broken(f"an error with code {expected}", seen, *exchanges)
 

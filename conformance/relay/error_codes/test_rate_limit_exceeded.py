@@ -190,6 +190,8 @@ def _draw(relay: Target, session: Session, rate: Rate) -> None:
         answered += len(answers)
         if any(answer.member("code") == "rate_limit_exceeded" for answer in answers):
             return
+        for answer in answers:
+            judge.legible(answer)
         if session.ended:
             raise Broken("rate_limit_exceeded", f"the connection ended after {answered} answers, without the code")
         if not answers:

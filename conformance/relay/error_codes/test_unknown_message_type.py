@@ -13,6 +13,7 @@ from conformance.sessions import Sessions
 from conformance.target import Target
 
 _UNKNOWN = ["cbspec_unknown", "tunnel", "tunnel_infos", "ping", "", "hello_request", "x" * 300, "héartbeat"]
+_UNKNOWN += ["heartbeat ", "heartbeat\0", "heartbeats", "heart", "tunnel-info"]
 _NO_TYPE: dict[str, dict[str, Any]] = {
     "missing": {},
     "null": {"type": None},

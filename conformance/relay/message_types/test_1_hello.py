@@ -19,6 +19,15 @@ def test_hello_is_answered(relay: Target) -> None:
     judge.accepted(relay.connect().hello())
 
 
+@requirement("CB-HEL-001")
+def test_every_hello_is_answered(relay: Target) -> None:
+    """Four connections, one after the other, say hello; each is answered."""
+    for _ in range(4):
+        session = relay.connect()
+        judge.accepted(session.hello())
+        relay.close_session(session)
+
+
 @requirement("CB-HEL-002")
 def test_version_is_a_string(relay: Target) -> None:
     """The answer to a hello is held against the schema of hello_response; every other one in the run is, too."""

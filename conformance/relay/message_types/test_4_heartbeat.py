@@ -26,6 +26,15 @@ def test_heartbeat_is_answered(relay: Target) -> None:
 
 
 @requirement("CB-HBT-001")
+def test_heartbeats_of_two_connections(relay: Target) -> None:
+    """Two connections of one tenant beat in turn; each gets its answers."""
+    first = relay.authenticated()
+    second = relay.authenticated()
+    for session in (first, second, first, second):
+        judge.accepted(session.heartbeat(), *judge.OUT_OF_ROOM)
+
+
+@requirement("CB-HBT-001")
 def test_heartbeat_between_others(relay: Target) -> None:
     """Heartbeats are answered before, between and after tunnels, and after a refusal."""
     session = relay.authenticated()

@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 import pytest
 
 from conformance import judge
-from conformance.errors import Broken
+from conformance.errors import Broken, Inconclusive
 from conformance.marks import last, requirement
 from conformance.session import Session
 from conformance.target import Target
@@ -61,7 +61,10 @@ def test_open_connections_go_on(relay: Target, kind: str) -> None:
     """One connection sends hostile input; another, open and authenticated before, gets its answers during and after."""
     beside = relay.authenticated()
     relay.beat(beside)
-    _attack(relay, kind)
+    attacker = relay.authenticated()
+    with relay.control("two connections side by side"):
+        relay.beat(beside)
+    _HOSTILE[kind](attacker)
     for _ in range(3):
         judge.accepted(beside.heartbeat())
     judge.accepted(beside.ask(relay.tunnel_info(beside.tenant)))
@@ -89,15 +92,29 @@ def test_new_connections_are_served(relay: Target, kind: str) -> None:
 @requirement("CB-ROB-003")
 @pytest.mark.parametrize("kind", ["huge", "deep", "deep-open", "not-an-object", "random", "nul-bytes"])
 def test_hostile_input_is_refused(relay: Target, kind: str) -> None:
-    """Hostile input that is complete draws an error or a close within half a minute."""
+    """Hostile input that is complete draws an error or a close within half a minute, as a line of words does."""
+    plain = relay.authenticated().ask_text(b"no message", meant="plain words")
+    if not plain.answers and not plain.ended:
+        raise Inconclusive("the relay doesn't answer what is no message (see CB-MSG-007)")
     session = _attack(relay, kind)
     deadline = time.monotonic() + min(_BOUND, 2 * session.timeout)
     while time.monotonic() < deadline and not session.ended:
         answers = session.answers(1, max(deadline - time.monotonic(), 0.0))
-        if any(answer.type == "error" or answer.decoded.fault for answer in answers):
-            return
+        for answer in answers:
+            judge.legible(answer)
+            if answer.type == "error":
+                return
     if not session.ended:
         raise Broken("an error or a close", f"neither within {2 * session.timeout:.0f} s")
+    _still_serves(relay)
+
+
+def _still_serves(relay: Target) -> None:
+    """See that a close was the connection's and not the relay's end."""
+    try:
+        relay.connect().close()
+    except (Unreachable, HandshakeFailure) as error:
+        raise Broken("a new connection behind the close", str(error), requirement="CB-ROB-002") from None
 
 
 @last

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -17,6 +18,7 @@ from conformance.session import HELLO, Session
 from conformance.sessions import Sessions
 from conformance.strategies import CUTS, SPELLINGS, Spelling, pieces
 from conformance.target import Target
+from conformance.transcript import Message
 
 _TUNNEL = "cbspec-tunnel"
 
@@ -60,6 +62,7 @@ def _nearly_json(text: str) -> dict[str, bytes]:
     name, _, value = first.partition(":")
     tail = f",{rest}" if rest else ""
     return {
+        "leading garbage": f"x{text}".encode(),
         "trailing comma": f"{{{body},}}".encode(),
         "leading comma": f"{{,{body}}}".encode(),
         "single quotes": text.replace('"', "'").encode(),
@@ -187,7 +190,7 @@ def test_line_feeds_inside(relay: Target) -> None:
 def test_byte_by_byte(relay: Target, request_type: str) -> None:
     """Each byte of a request travels in a TLS record of its own."""
     session, request = _ready_for(relay, request_type)
-    judge.accepted(session.ask_in_pieces(request, lambda data: [bytes([byte]) for byte in data]))
+    _understood_in_pieces(session, request, lambda data: [bytes([byte]) for byte in data])
 
 
 @requirement("CB-MSG-009")
@@ -199,9 +202,24 @@ def test_cut_anywhere(relay: Target, explorer: Explorer) -> None:
         session = sessions.next()
         request = relay.tunnel_info(session.tenant)
         request["tunnel_id"] += relay.odd_letters
-        judge.accepted(session.ask_in_pieces(request, lambda data: pieces(data, places)))
+        _understood_in_pieces(session, request, lambda data: pieces(data, places))
 
     explorer.explore(CUTS, check)
+
+
+@requirement("CB-MSG-009")
+def test_half_behind_a_whole(relay: Target) -> None:
+    """One heartbeat and the first half of another travel in one TLS record, the second half in the next."""
+    session = _controlled(relay)
+    first, second = session.note({"type": "heartbeat"}), session.note({"type": "heartbeat"})
+    half = len(second[1]) // 2
+    for _ in range(2):
+        session.pace(session.tenant)
+    session.send_unanswered(first[1] + second[1][:half])
+    answers = session.answers(1)
+    session.send_unanswered(second[1][half:])
+    answers += session.answers(1)
+    judge.all_of(_exchange(session, first[0], answers), "heartbeat_response", 2)
 
 
 @requirement("CB-MSG-010")
@@ -211,7 +229,10 @@ def test_pipelined_heartbeats(relay: Target, count: int) -> None:
     rate = relay.tenant.rate
     if rate is not None and rate.burst < 2 * count:
         raise NotExercised(f"tenants.rate of {relay.tenant.id} leaves no room for {count} requests at once")
-    _all_answered(_controlled(relay), [{"type": "heartbeat"}] * count)
+    session = _controlled(relay)
+    for _ in range(min(count, 3)):  # what isn't answered one by one isn't lost by coming together
+        relay.beat(session)
+    _all_answered(session, [{"type": "heartbeat"}] * count)
 
 
 @requirement("CB-MSG-010")
@@ -221,6 +242,22 @@ def test_pipelined_requests(relay: Target) -> None:
     session = _controlled(relay)
     requests = [relay.tunnel_info(session.tenant), {"type": "heartbeat"}, relay.tunnel_info(session.tenant)]
     _all_answered(session, requests)
+
+
+@requirement("CB-MSG-010")
+def test_request_behind_a_refused_one(relay: Target) -> None:
+    """A bad tunnel_info and a heartbeat arrive in one TLS record; a relay that doesn't close answers both."""
+    session = _controlled(relay)
+    bad, beat = relay.tunnel_info(session.tenant, remote_port=0), {"type": "heartbeat"}
+    with relay.control("a heartbeat behind a bad tunnel_info"):
+        judge.refused(session.ask(bad, invalid="remote_port is 0"))
+        if session.ended:
+            raise NotExercised("the relay closes the connection behind an error")
+        relay.beat(session)
+    exchange = _together(session, [bad, beat], invalid="remote_port is 0")
+    if not any(answer.type == "heartbeat_response" for answer in exchange.answers):
+        seen = ", ".join(judge.describe(answer) for answer in exchange.answers) or judge.silence(exchange)
+        raise Broken("a heartbeat_response behind the error", seen, exchange)
 
 
 @requirement("CB-MSG-010")
@@ -312,14 +349,30 @@ def _all_answered(session: Session, requests: list[dict[str, Any]]) -> None:
         raise Broken(f"{expected} to requests that arrive together", seen, exchange)
 
 
-def _together(session: Session, requests: list[dict[str, Any]]) -> Exchange:
-    """Send requests in one piece and return all their answers as one exchange."""
+def _together(session: Session, requests: list[dict[str, Any]], *, invalid: str = "") -> Exchange:
+    """Send requests in one piece and return all their answers as one exchange; `invalid` is what is wrong with one."""
     for _ in requests:
         session.pace(session.tenant)
-    noted = [session.note(request) for request in requests]
+    noted = [session.note(request, meant=invalid) for request in requests]
     session.send_unanswered(b"".join(data for _, data in noted))
-    answers = session.answers(len(requests))
-    exchange = Exchange(noted[0][0], answers, ended=session.ended, tenant=session.tenant, waited=session.timeout)
+    return _exchange(session, noted[0][0], session.answers(len(requests)))
+
+
+def _understood_in_pieces(session: Session, request: dict[str, Any], cut: Callable[[bytes], list[bytes]]) -> None:
+    """See that a request which arrives in pieces is served, and its tunnel named as when it arrives whole."""
+    exchange = session.ask_in_pieces(request, cut)
+    judge.accepted(exchange)
+    told, asked = exchange.answers[0].member("tunnel_id"), request.get("tunnel_id")
+    if asked is None or told == asked:
+        return
+    whole = session.ask(request) if not session.ended else exchange
+    if any(answer.member("tunnel_id") == asked for answer in whole.answers):
+        raise Broken(f"tunnel_id {asked[:80]!r}, as asked in pieces", f"tunnel_id {str(told)[:80]!r}", exchange)
+
+
+def _exchange(session: Session, request: Message, answers: tuple[Message, ...]) -> Exchange:
+    """Return what several requests drew as one exchange, where the relay had room for them."""
+    exchange = Exchange(request, answers, ended=session.ended, tenant=session.tenant, waited=session.timeout)
     if judge.error_code(exchange) == "rate_limit_exceeded":
         raise RateLimited("the relay answered rate_limit_exceeded")
     if judge.error_code(exchange) in judge.OUT_OF_ROOM:

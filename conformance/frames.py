@@ -1,0 +1,65 @@
+"""A WebSocket's frames held against what the library passes over: each length must take as few bytes as it can.
+
+Source: RFC 6455, 5.2.
+"""
+
+from __future__ import annotations
+
+from websockets.client import ClientProtocol
+from websockets.server import ServerProtocol
+
+from cbspec.websocket import WebSocketFramer
+
+_HEAD_END = b"\r\n\r\n"
+_EXTENDED = {126: 2, 127: 8}  # bytes of the length that follow the second one
+_LEAST = {126: 126, 127: 1 << 16}
+
+
+class StrictWebSocket(WebSocketFramer):
+    """A client's end of a WebSocket that also looks at the frames' headers itself."""
+
+    __slots__ = ("_fault", "_head", "_rest", "_skip")
+
+    def __init__(self, protocol: ServerProtocol | ClientProtocol) -> None:
+        super().__init__(protocol)
+        self._head = True
+        self._rest = b""
+        self._skip = 0
+        self._fault = False
+
+    def feed(self, data: bytes) -> None:
+        """Take bytes as they came."""
+        self._scan(data)
+        super().feed(data)
+
+    def take_fault(self) -> bool:
+        """Say whether a length was longer than it had to be since this was asked last."""
+        fault, self._fault = self._fault, False
+        return fault
+
+    def _scan(self, data: bytes) -> None:
+        self._rest += data
+        if self._head:
+            _, found, rest = self._rest.partition(_HEAD_END)
+            if not found:
+                return
+            self._head, self._rest = False, rest
+        while self._header():
+            pass
+
+    def _header(self) -> bool:
+        """Take note of the next frame's header, if all of it is there, and say so."""
+        passed = min(self._skip, len(self._rest))
+        self._skip -= passed
+        self._rest = self._rest[passed:]
+        if self._skip or len(self._rest) < 2:
+            return False
+        short = self._rest[1] & 0x7F
+        extended = _EXTENDED.get(short, 0)
+        if len(self._rest) < 2 + extended:
+            return False
+        length = int.from_bytes(self._rest[2 : 2 + extended], "big") if extended else short
+        self._fault = self._fault or length < _LEAST.get(short, 0)
+        masked = 4 if self._rest[1] & 0x80 else 0
+        self._skip = 2 + extended + masked + length
+        return True

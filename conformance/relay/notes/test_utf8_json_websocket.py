@@ -1,0 +1,64 @@
+"""Source: Notes / all messages must be valid UTF-8 JSON, over WebSocket, where a message has bounds of its own."""
+
+from __future__ import annotations
+
+import pytest
+
+from conformance import judge
+from conformance.exchange import Exchange
+from conformance.marks import requirement
+from conformance.session import Session
+from conformance.target import Target
+from conformance.transcript import Message
+
+_BEAT = b'{"type":"heartbeat"}'
+_NEAR = {
+    "garbage behind": _BEAT + b"x",
+    "brace behind": _BEAT + b"}",
+    "comma behind": _BEAT + b",",
+    "NUL behind": _BEAT + b"\0",
+    "comment behind": _BEAT + b" // x",
+    "garbage before": b"x" + _BEAT,
+    "comma before": b"," + _BEAT,
+    "comment before": b"// x\n" + _BEAT,
+    "line comment": b'{ // x\n"type":"heartbeat"}',
+    "hash comment": b'{ # x\n"type":"heartbeat"}',
+}
+
+
+@requirement("CB-MSG-005")
+@pytest.mark.parametrize("kind", list(_NEAR))
+def test_nearly_one_object(relay: Target, kind: str) -> None:
+    """A heartbeat with something before, behind or inside that is no JSON is the whole text of one message."""
+    session = _ready(relay)
+    exchange = session.ask_text(_NEAR[kind], meant=kind, like="heartbeat")
+    judge.not_accepted(exchange, "no success answer to what isn't JSON")
+
+
+@requirement("CB-MSG-009")
+def test_frames_byte_by_byte(relay: Target) -> None:
+    """Each byte of a heartbeat's frame travels in a TLS record of its own."""
+    session = _ready(relay)
+    judge.accepted(session.ask_in_pieces({"type": "heartbeat"}, lambda data: [bytes([byte]) for byte in data]))
+
+
+@requirement("CB-MSG-010")
+def test_frames_that_arrive_together(relay: Target) -> None:
+    """The frames of three heartbeats arrive in one TLS record; three heartbeat_responses come back."""
+    session = _ready(relay)
+    noted: list[tuple[Message, bytes]] = []
+    for _ in range(3):
+        session.pace(session.tenant)
+        noted.append(session.note({"type": "heartbeat"}))
+    session.send_unanswered(b"".join(data for _, data in noted))
+    answers = session.answers(3)
+    exchange = Exchange(noted[0][0], answers, ended=session.ended, tenant=session.tenant, waited=session.timeout)
+    judge.all_of(exchange, "heartbeat_response", 3)
+
+
+def _ready(relay: Target) -> Session:
+    relay.needs_websocket()
+    session = relay.authenticated(transport="websocket")
+    for _ in range(3):
+        relay.beat(session)
+    return session
