@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Callable, Iterator
 
-from cbspec.profile import Endpoint
+from cbspec.profile import Endpoint, Tenant
 from conformance import judge
 from conformance.errors import Broken, Inconclusive, NotExercised
 from conformance.exchange import Exchange
@@ -27,8 +27,12 @@ def limited(relay: Target, condition: str, declared: int | None) -> Iterator[tup
         yield at, found.limit
 
 
-def attempt(relay: Target, at: Endpoint | None, *, insist: bool = False) -> list[Exchange]:
-    """Try hello, auth and a tunnel on a new connection; return the exchanges, none where there is no connection.
+def attempt(
+    relay: Target, at: Endpoint | None, *, insist: bool = False, tenant: Tenant | None = None
+) -> list[Exchange]:
+    """Try hello, auth (of the main tenant, or `tenant`) and a tunnel on a new connection; return the exchanges.
+
+    There are none where there is no connection.
 
     The first that isn't served is the last, unless the suite is to `insist`: what is asked after a refusal may be
     refused for another reason.
@@ -39,8 +43,8 @@ def attempt(relay: Target, at: Endpoint | None, *, insist: bool = False) -> list
         return []
     exchanges = [session.hello()]
     steps: tuple[Callable[[], Exchange], ...] = (
-        lambda: relay.authenticate(session, relay.tenant),
-        lambda: session.ask(relay.tunnel_info(relay.tenant.id)),
+        lambda: relay.authenticate(session, tenant or relay.tenant),
+        lambda: session.ask(relay.tunnel_info((tenant or relay.tenant).id)),
     )
     for step in steps:
         if session.ended or not (insist or judge.served(exchanges[-1])):

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from contextlib import AbstractContextManager
 
+import pytest
+
 from cbspec.profile import Endpoint
 from conformance import judge
 from conformance.errors import NotExercised
@@ -30,7 +32,47 @@ def test_one_tunnel_more(relay: Target) -> None:
     with _pool(relay) as (at, size):
         with relay.control(f"{size} tunnels"):
             session = _filled(relay, at, size)
+        for _ in range(2):
+            if not session.ended:
+                judge.refused_with(session.ask(relay.tunnel_info(session.tenant)), "buffer_pool_exhausted")
+
+
+@alone
+@requirement("CB-BUF-002")
+@pytest.mark.parametrize("whose", ["same", "second"])
+def test_one_tunnel_more_elsewhere(relay: Target, whose: str) -> None:
+    """With the pool used up, another connection asks for a tunnel: of the same tenant, or of another."""
+    other = relay.tenant if whose == "same" else relay.second_tenant
+    with _pool(relay) as (at, size):
+        with relay.control(f"{size} tunnels"):
+            _filled(relay, at, size)
+        session = relay.authenticated(other, at=at)
+        judge.refused_with(session.ask(relay.tunnel_info(other.id)), "buffer_pool_exhausted")
+
+
+@alone
+@requirement("CB-BUF-002")
+def test_another_connections_end_gives_nothing_back(relay: Target) -> None:
+    """With the pool used up by one connection, another without a tunnel comes and goes; still there is no buffer."""
+    with _pool(relay) as (at, size):
+        with relay.control(f"{size} tunnels"):
+            session = _filled(relay, at, size)
+            relay.close_session(relay.authenticated(at=at))
         judge.refused_with(session.ask(relay.tunnel_info(session.tenant)), "buffer_pool_exhausted")
+
+
+@alone
+@requirement("CB-BUF-001")
+def test_refused_tunnels_take_no_buffer(relay: Target) -> None:
+    """As many tunnels as the pool has room for are refused for an invalid port; then the whole pool is still there."""
+    with _pool(relay) as (at, size):
+        with relay.control(f"{size} tunnels, and as many refused"):
+            soon(lambda: _fill(relay, at, size).close())
+            session = relay.authenticated(at=at)
+            for _ in range(size):
+                session = relay.authenticated(at=at) if session.ended else session
+                judge.refused(session.ask(relay.tunnel_info(remote_port=0), invalid="remote_port is 0"))
+        soon(lambda: _fill(relay, at, size).close())
 
 
 @alone

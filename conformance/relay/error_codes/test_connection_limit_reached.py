@@ -33,7 +33,9 @@ def test_all_connections_of_the_limit(relay: Target) -> None:
 def test_one_connection_more(relay: Target) -> None:
     """With the limit used up, another connection is made: it is refused by an error or a close, at any step."""
     with _full(relay) as (at, limit):
-        not_served(attempt(relay, at, insist=True), f"no tunnel on connection {limit + 1}")
+        for tenant in (relay.tenant, relay.profile.second_tenant, relay.tenant):
+            if tenant is not None:
+                not_served(attempt(relay, at, insist=True, tenant=tenant), f"no tunnel on connection {limit + 1}")
 
 
 @alone

@@ -7,7 +7,7 @@ import ipaddress
 from cbspec.identity import is_loopback
 from cbspec.profile import Tenant
 from conformance import judge
-from conformance.errors import NotExercised
+from conformance.errors import Broken, NotExercised
 from conformance.marks import requirement
 from conformance.observing import reaction
 from conformance.target import Target
@@ -28,11 +28,15 @@ def test_address_outside_the_list(relay: Target) -> None:
     """A client whose address is not on its tenant's list authenticates, and asks for a tunnel where auth passed."""
     tenant, source = _tenant_and_source(relay, allowed=False)
     relay.authenticated()
-    session = relay.greeted(source=source)
-    exchange = relay.authenticate(session, tenant)
-    if session.authenticated:  # the page doesn't say at which step the list is looked at
-        exchange = session.ask(relay.tunnel_info(tenant.id))
-    judge.refused_with(exchange, "ip_not_allowed")
+    for _ in range(3):  # it must go on being refused
+        session = relay.greeted(source=source)
+        exchange = relay.authenticate(session, tenant)
+        if session.authenticated:  # the page doesn't say at which step the list is looked at
+            exchange = session.ask(relay.tunnel_info(tenant.id))
+        judge.refused_with(exchange, "ip_not_allowed")
+        if not session.ended:
+            judge.not_accepted(session.ask(relay.tunnel_info(tenant.id)), "no tunnel after ip_not_allowed")
+        relay.close_session(session)
 
 
 @requirement("CB-ADR-003")
@@ -64,6 +68,22 @@ def test_step_of_the_refusal(relay: Target) -> None:
     if session.authenticated:
         seen = f"tunnel_info: {reaction(session.ask(relay.tunnel_info(tenant.id)))}"
     relay.saw(seen)
+
+
+@requirement("CB-ADR-003")
+def test_no_list_lets_everybody_in(relay: Target) -> None:
+    """A tenant without a list authenticates from an address from which a tenant with that address on its list does."""
+    _tenant_and_source(relay, allowed=False)
+    tenant, source = _tenant_and_source(relay, allowed=True)
+    free = [one for one in (relay.tenant, relay.profile.second_tenant) if one and not one.allowed_addresses]
+    if not free:
+        raise NotExercised("give tenants (an active one without tenants.allowed_addresses)")
+    with relay.control(f"{tenant.id} served from this address"):
+        judge.accepted(relay.greeted(source=source).ask({"type": "auth", "token": relay.token(tenant)}))
+    for other in free:
+        exchange = relay.greeted(source=source).ask({"type": "auth", "token": relay.token(other)})
+        if judge.error_code(exchange) == "ip_not_allowed":
+            raise Broken(f"no list for {other.id}, as the profile declares", "ip_not_allowed", exchange)
 
 
 def _serves(tenant: Tenant | None, source: str) -> bool:

@@ -13,6 +13,7 @@ from conformance.observing import CLOSED, OPEN
 from conformance.session import Session
 from conformance.target import Target
 
+_MOST = 32  # connections over which a rate is exceeded
 _MARGIN = 3
 """How far above the declared rate "well above" is: limits may be counted in windows as well as in buckets."""
 
@@ -43,6 +44,37 @@ def test_well_above_the_rate(relay: Target) -> None:
     """Heartbeats go out as fast as they can, three times as many as burst and rate allow in a second."""
     tenant, rate = _rated(relay, 1)
     _draw(relay, _fresh(relay, tenant, rate), rate)
+
+
+@last
+@alone
+@requirement("CB-RAT-001")
+def test_connections_of_a_tenant_add_up(relay: Target) -> None:
+    """Where the rate is declared for the tenant, several connections of several subjects exceed it together."""
+    tenant, rate = _rated(relay)
+    if rate.scope != "tenant":
+        raise NotExercised('give tenants.rate.scope = "tenant"')
+    wanted, each = int(_MARGIN * (rate.burst + rate.per_second)) + 10, max(1, rate.burst - 2)
+    count = -(-wanted // each)
+    limits = [limit for limit in (tenant.connection_limit, relay.profile.relay.connection_limit) if limit is not None]
+    if count > min([_MOST, *limits]):
+        raise NotExercised(f"it takes {count} connections of {tenant.id} to exceed its rate without a burst on any")
+    sessions = [relay.authenticated(tenant, subject=f"cbspec-{number}") for number in range(count)]
+    time.sleep(_pause(rate))
+    began = time.monotonic()
+    for session in sessions:
+        session.expects_rate_limit = True
+        session.send_unanswered(b"".join(session.note({"type": "heartbeat"})[1] for _ in range(each)))
+    answers = [answer for session in sessions for answer in session.answers(each)]
+    if any(answer.member("code") == "rate_limit_exceeded" for answer in answers):
+        return
+    for answer in answers:
+        judge.legible(answer)
+    speed = len(answers) / (time.monotonic() - began)
+    if speed < rate.per_second * 1.5:
+        raise NotExercised(f"the relay answers {speed:.0f} requests/s, which is not well above {rate.per_second:g}/s")
+    seen = f"{len(answers)} heartbeats of {count} connections answered at {speed:.0f}/s, none refused"
+    raise Broken(f"rate_limit_exceeded well above {rate.per_second:g}/s for the tenant", seen)
 
 
 @last

@@ -36,7 +36,7 @@ def test_one_tunnel_more(relay: Target) -> None:
     session = relay.authenticated(tenant)
     with relay.control(f"{limit} tunnels"):
         fill_tunnels(relay, session, limit)
-    for _ in range(2):
+    for _ in range(3):
         if not session.ended:
             judge.refused_with(session.ask(relay.tunnel_info(tenant.id)), "tenant_limit_exceeded")
 
@@ -95,6 +95,33 @@ def test_tunnel_limit_counts_over_connections(relay: Target) -> None:
 
 
 @requirement("CB-LIM-005")
+def test_tunnel_limit_counts_over_transports(relay: Target) -> None:
+    """The limit is used up on a plain stream, and another tunnel is asked for over WebSocket."""
+    relay.needs_stream()
+    relay.needs_websocket()
+    tenant, limit = _tunnel_tenant(relay)
+    _room_for(tenant, 2)
+    limit_holds(relay, tenant, limit)
+    first, second = relay.authenticated(tenant), relay.authenticated(tenant, transport="websocket")
+    with relay.control(f"{limit} tunnels"):
+        fill_tunnels(relay, first, limit)
+    judge.refused_with(second.ask(relay.tunnel_info(tenant.id)), "tenant_limit_exceeded")
+
+
+@requirement("CB-LIM-005")
+def test_another_connections_end_gives_nothing_back(relay: Target) -> None:
+    """The limit is used up on one connection; another of the same tenant, without a tunnel, comes and goes."""
+    tenant, limit = _tunnel_tenant(relay)
+    _room_for(tenant, 2)
+    limit_holds(relay, tenant, limit)
+    first, second = relay.authenticated(tenant), relay.authenticated(tenant)
+    with relay.control(f"{limit} tunnels"):
+        fill_tunnels(relay, first, limit)
+    relay.close_session(second)
+    judge.refused_with(first.ask(relay.tunnel_info(tenant.id)), "tenant_limit_exceeded")
+
+
+@requirement("CB-LIM-005")
 def test_tunnels_of_two_connections_add_up(relay: Target) -> None:
     """The limit is used up by two connections of one tenant together; then the second opens no more."""
     tenant, limit = _tunnel_tenant(relay)
@@ -139,11 +166,44 @@ def test_one_connection_more(relay: Target) -> None:
     tenant, limit = _connection_tenant(relay)
     with relay.control(f"{limit} connections"):
         fill_connections(relay, tenant, limit)
-    session = relay.greeted()
-    exchange = relay.authenticate(session, tenant)
-    if session.authenticated:  # the page doesn't say at which step the limit strikes
-        exchange = session.ask(relay.tunnel_info(tenant.id))
-    judge.refused_with(exchange, "tenant_limit_exceeded")
+    for subject in (None, "cbspec-second", None):
+        _one_too_many(relay, tenant, subject=subject)
+
+
+@requirement("CB-LIM-012")
+def test_one_connection_more_over_websocket(relay: Target) -> None:
+    """With the tenant at its limit on plain streams, another connection comes over WebSocket."""
+    relay.needs_stream()
+    relay.needs_websocket()
+    tenant, limit = _connection_tenant(relay)
+    with relay.control(f"{limit} connections"):
+        fill_connections(relay, tenant, limit)
+    _one_too_many(relay, tenant, transport="websocket")
+
+
+@requirement("CB-LIM-012")
+def test_one_connection_more_after_a_close(relay: Target) -> None:
+    """One of the tenant's connections closes and another takes its place; then one more is one too many again."""
+    tenant, limit = _connection_tenant(relay)
+    if limit < 2:
+        raise NotExercised("tenants.connection_limit of 2 or more is needed to close one beside another")
+    with relay.control(f"{limit} connections"):
+        sessions = fill_connections(relay, tenant, limit)
+        relay.close_session(sessions[0])
+        soon(lambda: relay.beat(fill_connections(relay, tenant, 1)[0]))
+    _one_too_many(relay, tenant)
+
+
+@requirement("CB-LIM-012")
+def test_a_refusal_frees_no_connection(relay: Target) -> None:
+    """With the tenant at its limit, one connection is refused a tunnel and stays; another is still one too many."""
+    tenant, limit = _connection_tenant(relay)
+    with relay.control(f"{limit} connections"):
+        sessions = fill_connections(relay, tenant, limit)
+        judge.refused(sessions[0].ask(relay.tunnel_info(tenant.id, remote_port=0), invalid="remote_port is 0"))
+    if sessions[0].ended:
+        raise NotExercised("the relay closes the connection behind an error")
+    _one_too_many(relay, tenant)
 
 
 @requirement("CB-LIM-013")
@@ -266,6 +326,16 @@ def _connection_tenant(relay: Target) -> tuple[Tenant, int]:
     if not tenants or tenants[0].connection_limit is None:
         raise NotExercised("give tenants.connection_limit (for a tenant of its own)")
     return tenants[0], fillable(tenants[0].connection_limit, "tenants.connection_limit")
+
+
+def _one_too_many(relay: Target, tenant: Tenant, *, subject: str | None = None, transport: str = "") -> None:
+    """See that a connection more is refused, at auth or at its tunnel: the page doesn't say where the limit strikes."""
+    session = relay.greeted(transport=transport)
+    exchange = relay.authenticate(session, tenant, token=relay.token(tenant, subject))
+    if session.authenticated:
+        exchange = session.ask(relay.tunnel_info(tenant.id))
+    judge.refused_with(exchange, "tenant_limit_exceeded")
+    relay.close_session(session)
 
 
 def _other(relay: Target, tenant: Tenant) -> Tenant:

@@ -20,6 +20,9 @@ from conformance.session import Session
 from conformance.strategies import CUTS, pieces
 from conformance.target import Target, WebSocketRefused
 
+_BEATS = 5
+"""Heartbeats after which a connection is given up: what a relay does to many is another requirement's."""
+
 
 @requirement("CB-WSK-001")
 def test_accept_key(relay: Target) -> None:
@@ -31,6 +34,15 @@ def test_accept_key(relay: Target) -> None:
     accept = response.headers.get("sec-websocket-accept", "")
     if accept != response.expected_accept:
         raise Broken(f"Sec-WebSocket-Accept: {response.expected_accept}", f"Sec-WebSocket-Accept: {accept}")
+
+
+@requirement("CB-WSK-001")
+def test_accept_key_of_each_client(relay: Target) -> None:
+    """Two opening handshakes with different keys are sent; each response carries its own value."""
+    relay.needs_websocket()
+    for response in (upgrade(relay), upgrade(relay)):
+        if response.status == 101 and response.headers.get("sec-websocket-accept", "") != response.expected_accept:
+            raise Broken("the value that belongs to the key", "another's")
 
 
 @requirement("CB-WSK-002")
@@ -52,14 +64,33 @@ def test_two_fragments(relay: Target) -> None:
 
 
 @requirement("CB-WSK-003")
+def test_fragments_inside_a_character(relay: Target) -> None:
+    """A tunnel_info comes in frames of one byte each, which part the characters of several bytes as well."""
+    session = _authenticated(relay)
+    request = relay.tunnel_info(session.tenant)
+    request["tunnel_id"] += relay.odd_letters
+    text = json.dumps(request, ensure_ascii=False).encode()
+    exchange = _fragments(session, [text[at : at + 1] for at in range(len(text))])
+    told = judge.accepted(exchange).member("tunnel_id")
+    if told != request["tunnel_id"] and not session.ended:
+        whole = session.ask(request)
+        if any(answer.member("tunnel_id") == request["tunnel_id"] for answer in whole.answers):
+            raise Broken("the tunnel_id as it came in frames", f"{str(told)[:80]!r}", exchange)
+
+
+@requirement("CB-WSK-003")
 def test_any_fragments(relay: Target, explorer: Explorer) -> None:
     """Hypothesis cuts heartbeats into frames at any places, empty frames among them."""
     session = _authenticated(relay)
     text = b'{"type":"heartbeat"}'
 
+    asked = 0
+
     def check(drawn: tuple[list[float], int | None]) -> None:
-        nonlocal session
-        if session.ended:
+        nonlocal session, asked
+        asked += 1
+        if session.ended or asked % _BEATS == 0:
+            relay.close()
             session = _authenticated(relay)
         places, empty = drawn
         parts = pieces(text, places)
@@ -100,12 +131,16 @@ def test_text_frames(relay: Target) -> None:
 
 
 @requirement("CB-WSK-006")
-@pytest.mark.parametrize("step", ["hello", "auth", "tunnel_info", "heartbeat", "refusals"])
+@pytest.mark.parametrize("step", ["hello", "auth", "tunnel_info", "heartbeat", "refusals", "stranger"])
 def test_every_exchange(relay: Target, step: str) -> None:
     """hello, auth, tunnel, heartbeat, a bad tunnel, a bad token and an unknown type go over WebSocket."""
     relay.needs_websocket()
     if step == "hello":
         judge.accepted(_open(relay).hello())
+        return
+    if step == "stranger":
+        relay.open_tunnel(relay.authenticated(transport="websocket"))
+        judge.not_accepted(relay.greeted(transport="websocket").ask(relay.tunnel_info()), "no tunnel before auth")
         return
     session = relay.greeted(transport="websocket")
     exchange = relay.authenticate(session, relay.tenant)
