@@ -67,12 +67,12 @@ def test_refused_tunnels_take_no_buffer(relay: Target) -> None:
     """As many tunnels as the pool has room for are refused for an invalid port; then the whole pool is still there."""
     with _pool(relay) as (at, size):
         with relay.control(f"{size} tunnels, and as many refused"):
-            soon(lambda: _fill(relay, at, size).close())
+            relay.soon(lambda: _fill(relay, at, size).close())
             session = relay.authenticated(at=at)
             for _ in range(size):
                 session = relay.authenticated(at=at) if session.ended else session
                 judge.refused(session.ask(relay.tunnel_info(remote_port=0), invalid="remote_port is 0"))
-        soon(lambda: _fill(relay, at, size).close())
+        relay.soon(lambda: _fill(relay, at, size).close())
 
 
 @alone

@@ -190,7 +190,7 @@ def test_one_connection_more_after_a_close(relay: Target) -> None:
     with relay.control(f"{limit} connections"):
         sessions = fill_connections(relay, tenant, limit)
         relay.close_session(sessions[0])
-        soon(lambda: relay.beat(fill_connections(relay, tenant, 1)[0]))
+        relay.soon(lambda: relay.beat(fill_connections(relay, tenant, 1)[0]))
     _one_too_many(relay, tenant)
 
 
