@@ -6,7 +6,7 @@ READY  := $(VENV)/.ready
 ARGS   ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help verify test lint types unit docs format clean
+.PHONY: help verify test lint types unit docs freeze format clean
 
 help: ## Show the targets
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | awk 'BEGIN {FS = ":.*## "} {printf "  make %-8s %s\n", $$1, $$2}'
@@ -34,6 +34,9 @@ unit: $(READY) ## Run the project's tests alone
 
 docs: $(READY) ## Generate the generated documents again
 	$(BIN)/python -m tests.repo.generate
+
+freeze: $(READY) ## Freeze the set of requirements, after the catalogue was changed on purpose
+	$(BIN)/python -m tests.repo.freeze
 
 format: $(READY) ## Format the code
 	$(BIN)/ruff check --fix .

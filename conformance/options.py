@@ -31,6 +31,7 @@ class Options:
     require_all: bool
     plan: Plan
     results: Path | None
+    fingerprint: Path | None
 
 
 def add_options(parser: pytest.Parser) -> None:
@@ -54,6 +55,7 @@ def add_options(parser: pytest.Parser) -> None:
     group.addoption("--examples", type=_count, metavar="N", help="examples of each property, instead of the effort's")
     group.addoption("--seed", type=_seed, default=0, metavar="N|random", help="where values come from (default: 0)")
     group.addoption("--results", metavar="FILE", help="write the verdict on every requirement as JSON")
+    group.addoption("--fingerprint", metavar="FILE", help="write what the relay does where the page is silent, as JSON")
 
 
 def read_options(config: pytest.Config) -> Options:
@@ -71,6 +73,7 @@ def read_options(config: pytest.Config) -> Options:
         require_all=config.getoption("--require-all"),
         plan=_plan(config),
         results=_writable("--results", config.getoption("--results")),
+        fingerprint=_writable("--fingerprint", config.getoption("--fingerprint")),
     )
 
 

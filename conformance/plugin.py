@@ -30,6 +30,7 @@ from conformance.errors import Inconclusive, NotExercised, RateLimited
 from conformance.explore import Explorer
 from conformance.facts import Facts
 from conformance.findings import Finding
+from conformance.fingerprint import write_fingerprint
 from conformance.kept import kept_for
 from conformance.locks import Locks
 from conformance.marks import MARKERS
@@ -207,15 +208,20 @@ class Suite:
         self._interrupted = exitstatus == pytest.ExitCode.INTERRUPTED
         if not self._is_worker and self._pace is not None:
             write_report(self._result(), terminalreporter.write_line)
-            self._write_results(terminalreporter)
+            self._write_files(terminalreporter)
 
-    def _write_results(self, reporter: pytest.TerminalReporter) -> None:
-        if self.options.results is None:
-            return
-        try:
-            write_results(self._result(), self.options.results)
-        except OSError as error:
-            reporter.write_line(f"--results: {error.filename}: {error.strerror}; nothing was written", red=True)
+    def _write_files(self, reporter: pytest.TerminalReporter) -> None:
+        wanted = (
+            ("--results", self.options.results, write_results),
+            ("--fingerprint", self.options.fingerprint, write_fingerprint),
+        )
+        for option, file, write in wanted:
+            if file is None:
+                continue
+            try:
+                write(self._result(), file)
+            except OSError as error:
+                reporter.write_line(f"{option}: {error.filename}: {error.strerror}; nothing was written", red=True)
 
     def _result(self) -> Run:
         return Run(

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from cbspec.profile import Profile
 from cbspec.requirements import CHAPTERS
+from cbspec.revision import REVISION, SET
 from conformance.facts import Facts
 from conformance.findings import Finding, Outcome
 from conformance.verdicts import Verdict, is_green, spoils
@@ -162,6 +163,7 @@ def _table(run: Run, line: Write) -> None:
         markup = _COLOURS[worst] if worst is not Outcome.PASSED else {}
         line(f"  {f'CB-{chapter}  {title}'[:42]:<42}" + _cells(counts), **markup)
     line(f"  {'all':<42}" + _cells(totals), bold=True)
+    line(f"  by the set {SET} of {len(run.verdicts)} requirements, for revision {REVISION} of the specification")
     untestable = [verdict.requirement.id for verdict in run.verdicts if verdict.requirement.untestable]
     if untestable:
         line(f"  no case can be written for {', '.join(untestable)} (cbspec explain says why)")

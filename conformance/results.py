@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+from cbspec.revision import REVISION, SET
 from conformance.report import Run
 from conformance.verdicts import Verdict
 
@@ -14,6 +15,8 @@ def results_of(run: Run) -> dict[str, Any]:
     """Return what the report says, as a JSON object; tokens are masked in it as they are there."""
     return {
         "target": str(run.profile.target.address),
+        "specification": REVISION,
+        "requirement_set": SET,
         "transport": run.facts.transport,
         "green": run.green,
         "properties": run.plan,

@@ -23,6 +23,10 @@ COMMANDS: Final = {
     "simulate": ("simulator.command", "start the simulator: a conforming relay, or one that is wrong on purpose"),
     "connect": ("reference_client.command", "connect to a relay with the reference client and show the exchange"),
     "verify": ("conformance.command", "judge a relay: run the suite against host:port"),
+    "fingerprint-diff": (
+        "cbspec.cli.fingerprint_diff",
+        "compare two releases of a relay where the page is silent",
+    ),
     "explain": ("cbspec.cli.explain", "say what a requirement asks, why, and how it is tried"),
     "profile": ("cbspec.cli.profile", "write a target profile to start from, or check one"),
 }

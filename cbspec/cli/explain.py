@@ -9,8 +9,10 @@ from typing import Final
 
 from cbspec.cli.cases import Case, find_cases, suite_folder
 from cbspec.requirements import CHAPTERS, REQUIREMENTS, Requirement, find
+from cbspec.revision import REVISION, SET
 
 _WIDTH: Final = 100
+_SET: Final = f"Revision {REVISION} of the specification, set {SET} of {len(REQUIREMENTS)} requirements."
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -28,6 +30,7 @@ def run(args: argparse.Namespace) -> int:
         return 0
     suite = suite_folder()
     cases = find_cases(suite) if suite else []
+    print(f"{_SET}\n")
     print("\n\n".join("\n".join(explanation(requirement, cases)) for requirement in wanted))
     return 0
 
@@ -42,6 +45,8 @@ def listing() -> Iterator[str]:
             chapter = requirement.chapter
             yield CHAPTERS[chapter]
         yield f"  {requirement.id}  {requirement.level:<6}  {requirement.demand}"
+    yield ""
+    yield _SET
 
 
 def explanation(requirement: Requirement, cases: Sequence[Case]) -> Iterator[str]:

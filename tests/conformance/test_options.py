@@ -65,6 +65,7 @@ def test_nothing_asked_for_is_the_embedded_simulator() -> None:
         require_all=False,
         plan=Plan(DEFAULT, 20, 0),
         results=None,
+        fingerprint=None,
     )
     assert read_profile(asked) is None
 

@@ -1,0 +1,67 @@
+"""`cbspec fingerprint-diff`."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from cbspec.cli import main
+
+PRINT: dict[str, Any] = {
+    "fingerprint": 1,
+    "kit": "0.1.0",
+    "specification": "2.0",
+    "requirements": "0123456789abcdef",
+    "transport": "tcp",
+    "websocket": True,
+    "features": ["tls"],
+    "rows": {
+        "CB-HEL-101": {
+            "level": "INFO",
+            "demand": "What a second hello draws.",
+            "outcome": "observed",
+            "seen": {"after hello": "accepted"},
+        }
+    },
+}
+
+
+def files(folder: Path, after: dict[str, Any]) -> list[str]:
+    found = []
+    for name, content in (("a.json", PRINT), ("b.json", after)):
+        (folder / name).write_text(json.dumps(content))
+        found.append(str(folder / name))
+    return found
+
+
+def test_the_same_is_0(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["fingerprint-diff", *files(tmp_path, PRINT)]) == 0
+    assert capsys.readouterr().out == "the same\n"
+
+
+def test_a_difference_is_1_and_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    row = {**PRINT["rows"]["CB-HEL-101"], "seen": {"after hello": "closed"}}
+    assert main(["fingerprint-diff", *files(tmp_path, {**PRINT, "kit": "0.2.0", "rows": {"CB-HEL-101": row}})]) == 1
+    assert capsys.readouterr().out == (
+        "Written by different kits, so a change need not be the relay's: kit: 0.1.0 -> 0.2.0\n"
+        "CB-HEL-101  What a second hello draws. (after hello)\n"
+        "    accepted -> closed\n"
+        "1 difference\n"
+    )
+
+
+@pytest.mark.parametrize("content", [None, "{", "[]"])
+def test_an_unusable_file_is_2_and_named(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], content: str | None
+) -> None:
+    first, second = files(tmp_path, PRINT)
+    Path(second).unlink()
+    if content is not None:
+        Path(second).write_text(content)
+    assert main(["fingerprint-diff", first, second]) == 2
+    told = capsys.readouterr()
+    assert told.out == ""
+    assert second in told.err

@@ -1,0 +1,33 @@
+"""Freezes the set of requirements of the catalogue's revision: `python -m tests.repo.freeze`, or `make freeze`."""
+
+from __future__ import annotations
+
+import sys
+
+from cbspec.requirements import REQUIREMENTS
+from cbspec.revision import REVISION, SET, frozen, frozen_text
+from tests.repo.tree import ROOT, name
+
+
+def lost() -> list[str]:
+    """Return the ids that are frozen and not in the catalogue any more."""
+    try:
+        lines = frozen(REVISION).splitlines()
+    except FileNotFoundError:
+        return []
+    return [line.split()[0] for line in lines if line.split()[0] not in REQUIREMENTS]
+
+
+def main() -> int:
+    """Write the set, unless an id would be lost: ids are permanent."""
+    if gone := lost():
+        print(f"not frozen: {', '.join(gone)} would be lost; ids are permanent, so put the rows back", file=sys.stderr)
+        return 1
+    path = ROOT / "cbspec" / "frozen" / f"{REVISION}.txt"
+    path.write_text(frozen_text(REQUIREMENTS), encoding="utf-8")
+    print(f"{name(path)}: {len(REQUIREMENTS)} requirements, {SET}")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
