@@ -57,7 +57,7 @@ def simulator(folder: Path, *arguments: str) -> Iterator[Path]:
 
 def verdict(text: str, column: str) -> int:
     """Return a number out of the last line of the report's table: how many requirements ended in some way."""
-    columns = ("passed", "failed", "warned", "inconclusive", "not exercised")
+    columns = ("passed", "failed", "warned", "inconclusive", "not exercised", "observed")
     (line,) = (line for line in text.splitlines() if line.split()[:1] == ["all"])
     number = line.split()[1 + columns.index(column)]
     return 0 if number == "·" else int(number)
