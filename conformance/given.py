@@ -70,10 +70,15 @@ class Given:
         if reason := self.facts.why_not(request):
             raise Inconclusive(f"{request} is never served on this relay: {reason}")
 
+    @property
+    def tenancy(self) -> bool:
+        """Whether the relay offers multi_tenancy."""
+        declared = self.profile.target.multi_tenancy
+        return "multi_tenancy" in self.facts.features if declared is None else declared
+
     def needs_tenancy(self) -> None:
         """Say that the case applies only where the relay offers multi_tenancy."""
-        declared = self.profile.target.multi_tenancy
-        if declared is False or (declared is None and "multi_tenancy" not in self.facts.features):
+        if not self.tenancy:
             raise NotExercised("the relay doesn't offer multi_tenancy (set target.multi_tenancy = true if it does)")
 
     def needs_websocket(self) -> None:

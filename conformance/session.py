@@ -14,6 +14,9 @@ from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any
 
+from websockets.frames import Frame as WebSocketFrame
+from websockets.frames import Opcode
+
 import schemas
 from cbspec.framing import Frame, FrameTooLarge, StreamFramer
 from cbspec.websocket import WebSocketFramer
@@ -30,6 +33,9 @@ _IN_PIECES = "it went out in pieces"  # what a relay that reads piece by piece m
 
 LARGEST = 64 * 1024 * 1024
 """Bytes of one message that the suite takes from a relay."""
+
+_APART = 0.0003
+"""Seconds between the pieces of a message, so that most relays read them one by one."""
 
 _fences = itertools.count(1)
 
@@ -116,14 +122,23 @@ class Session:
         self._transcript.add(message)
         return self.exchange(message, self._encode(text), fence=fence)
 
-    def ask_in_pieces(self, request: Mapping[str, Any], cut: Callable[[bytes], list[bytes]]) -> Exchange:
+    def ask_in_pieces(
+        self,
+        request: Mapping[str, Any],
+        cut: Callable[[bytes], list[bytes]],
+        *,
+        encode: Callable[[object], bytes] | None = None,
+        fragments: bool = False,
+    ) -> Exchange:
         """Send a valid request cut into pieces, each in a TLS record of its own, and return all that came of it.
 
-        What comes before the last piece belongs to the request, too: a relay may take each piece for a message.
+        With `fragments` each piece is a frame of a WebSocket's message. What comes before the last piece belongs to the
+        request, too: a relay may take each piece for a message.
         """
-        text = _spell(dict(request))
+        text = (encode or _spell)(dict(request))
         _check_own(request, text, "")
-        return self.exchange(self._note(text, "in pieces", _IN_PIECES), *cut(self._encode(text)))
+        data = _frames(cut(text)) if fragments else cut(self._encode(text))
+        return self.exchange(self._note(text, "in pieces", _IN_PIECES), *data)
 
     def exchange(self, request: Message, *data: bytes, fence: bool = True) -> Exchange:
         """Put `data` on the wire, which carries `request`, piece by piece, and return all that came of it."""
@@ -132,6 +147,8 @@ class Session:
         began = time.monotonic()
         for piece in data:
             self.wire.send(piece)
+            if len(data) > 1:
+                time.sleep(_APART)
         self._await_messages(1, self.tempo.patience)
         waited = time.monotonic() - began
         silence = Silence.NONE
@@ -410,6 +427,16 @@ def _latecomers(exchange: Exchange) -> Callable[[Message], bool]:
 
 def _is_valid_opening(request: Message) -> bool:
     return request.type in ("hello", "auth") and not request.meant
+
+
+def _frames(parts: list[bytes]) -> list[bytes]:
+    """Return the frames, as a client sends them, of a WebSocket's message that comes in these parts."""
+    opcodes = [Opcode.TEXT, *[Opcode.CONT] * (len(parts) - 1)]
+    last = len(parts) - 1
+    return [
+        WebSocketFrame(opcode, part, number == last).serialize(mask=True)
+        for number, (opcode, part) in enumerate(zip(opcodes, parts, strict=True))
+    ]
 
 
 def _spell(message: object) -> bytes:

@@ -94,33 +94,8 @@ TUNNEL_IDS: SearchStrategy[str] = st.text(
 ).filter(lambda text: bool(text.strip()))
 """Identifiers of a tunnel that any relay must give back as they came."""
 
-# What has to be escaped belongs to another requirement: a near miss is wrong in one respect only.
-_PLAIN = st.text(st.characters(codec="utf-8", exclude_categories=("Cs", "Cc"), exclude_characters='"\\'), max_size=5)
-NOT_STRINGS: SearchStrategy[Any] = st.one_of(
-    st.none(), st.booleans(), st.integers(-(2**31), 2**31), st.lists(_PLAIN, max_size=2), st.just({})
-)
-_NOT_PORTS: SearchStrategy[Any] = st.one_of(
-    st.none(), st.booleans(), _PLAIN, st.just("3389"), st.lists(st.just(3389), max_size=1), st.just({})
-)
-_OUT_OF_RANGE: SearchStrategy[Any] = st.one_of(
-    st.integers(-(2**63), -1),
-    st.integers(65536, 2**63),
-    st.floats(0.001, 65534.999, allow_nan=False).filter(lambda value: value != int(value)),
-)
-
 MISSING = object()
 """Stands for a member that is left out."""
-
-
-NEAR_MISSES: Mapping[str, tuple[str, SearchStrategy[Any]]] = {
-    "CB-TUN-005": ("tunnel_id", st.one_of(st.just(MISSING), NOT_STRINGS)),
-    "CB-TUN-006": ("local_port", st.one_of(st.just(MISSING), _NOT_PORTS)),
-    "CB-TUN-007": ("local_port", _OUT_OF_RANGE),
-    "CB-TUN-008": ("remote_host", st.one_of(st.just(MISSING), NOT_STRINGS)),
-    "CB-TUN-009": ("remote_port", st.one_of(st.just(MISSING), _NOT_PORTS)),
-    "CB-TUN-010": ("remote_port", st.one_of(st.just(0), _OUT_OF_RANGE)),
-}
-"""For each requirement a member of a tunnel_info and the values that make it invalid; MISSING leaves it out."""
 
 
 def without(message: Mapping[str, Any], member: str, value: object = MISSING) -> dict[str, Any]:

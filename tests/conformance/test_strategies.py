@@ -14,8 +14,6 @@ from cbspec.strictjson import loads
 from conformance.strategies import (
     CUTS,
     MISSING,
-    NEAR_MISSES,
-    NOT_STRINGS,
     SPELLINGS,
     TUNNEL_IDS,
     Spelling,
@@ -75,23 +73,6 @@ def test_pieces_are_the_same_bytes_in_order(data: bytes, places: list[float], ta
     assert b"".join(parts) == data
     assert all(parts)
     assert len(parts[-1]) >= min(tail, len(data))
-
-
-@pytest.mark.parametrize("requirement", NEAR_MISSES)
-def test_every_near_miss_is_refused_by_the_schema_for_its_own_requirement(requirement: str) -> None:
-    member, values = NEAR_MISSES[requirement]
-
-    @given(values)
-    def check(value: object) -> None:
-        found = schemas.violations("client", without(TUNNEL, member, value))
-        assert [(violation.path, violation.requirement) for violation in found] == [(f"/{member}", requirement)]
-
-    check()
-
-
-@given(NOT_STRINGS)
-def test_what_is_no_string_is_none(value: object) -> None:
-    assert not isinstance(value, str)
 
 
 @given(TUNNEL_IDS)

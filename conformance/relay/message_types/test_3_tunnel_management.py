@@ -13,7 +13,7 @@ from conformance.explore import Explorer
 from conformance.kinds import each
 from conformance.marks import requirement
 from conformance.sessions import Sessions
-from conformance.strategies import MISSING, NEAR_MISSES, TUNNEL_IDS, without
+from conformance.strategies import MISSING, TUNNEL_IDS, without
 from conformance.target import Target
 
 _TRIES = 8
@@ -137,9 +137,8 @@ def test_any_tunnel_id_comes_back(relay: Target, explorer: Explorer) -> None:
     sessions = Sessions(relay)
 
     def check(tunnel_id: str) -> None:
-        session = sessions.next()
-        asked = f"{tunnel_id}{relay.tunnel_info()['tunnel_id']}"
-        exchange = session.ask(relay.tunnel_info(session.tenant, tunnel_id=asked))
+        session = sessions.next(tunnel_id)
+        exchange = session.ask(relay.tunnel_info(session.tenant, tunnel_id=tunnel_id))
         if judge.error_code(exchange) != "invalid_tunnel_info":
             judge.accepted(exchange)
             relay.judge_invariant("CB-TUN-002")
@@ -233,30 +232,6 @@ def test_empty_tunnel_id(relay: Target) -> None:
 def test_blank_remote_host(relay: Target) -> None:
     """A tunnel_info that differs from an accepted one in its remote_host only."""
     _refused(relay, "remote_host", {"empty": "", "blank": "   "})
-
-
-@pytest.mark.parametrize(
-    "identifier",
-    [
-        pytest.param("CB-TUN-005", marks=requirement("CB-TUN-005")),
-        pytest.param("CB-TUN-006", marks=requirement("CB-TUN-006")),
-        pytest.param("CB-TUN-007", marks=requirement("CB-TUN-007")),
-        pytest.param("CB-TUN-008", marks=requirement("CB-TUN-008")),
-        pytest.param("CB-TUN-009", marks=requirement("CB-TUN-009")),
-        pytest.param("CB-TUN-010", marks=requirement("CB-TUN-010")),
-    ],
-)
-def test_near_misses_are_refused(relay: Target, identifier: str, explorer: Explorer) -> None:
-    """Hypothesis draws values that one member must not have; each differs from an accepted tunnel_info in that only."""
-    member, values = NEAR_MISSES[identifier]
-    sessions = Sessions(relay)
-
-    def check(value: object) -> None:
-        session = sessions.next()
-        request = without(relay.tunnel_info(session.tenant), member, value)
-        judge.refused_with(session.ask(request, invalid=f"{member} is not as it must be"), "invalid_tunnel_info")
-
-    explorer.explore(values, check)
 
 
 def _refused(relay: Target, member: str, values: dict[str, Any]) -> None:

@@ -12,11 +12,8 @@ import pytest
 from conformance import judge
 from conformance.errors import Broken, Inconclusive, NotExercised, RateLimited
 from conformance.exchange import SUCCESS, Exchange
-from conformance.explore import Explorer
 from conformance.marks import requirement
 from conformance.session import HELLO, Session
-from conformance.sessions import Sessions
-from conformance.strategies import CUTS, SPELLINGS, Spelling, pieces
 from conformance.target import Target
 from conformance.transcript import Message
 
@@ -153,19 +150,6 @@ def test_bad_input_is_not_met_by_silence(relay: Target, kind: str) -> None:
 
 
 @requirement("CB-MSG-008")
-@pytest.mark.parametrize("request_type", ["hello", "auth", "tunnel_info", "heartbeat"])
-def test_legal_spellings(relay: Target, request_type: str, explorer: Explorer) -> None:
-    """Hypothesis spells each request in legal ways: member order, white space, escapes in names and values."""
-
-    def check(spelling: Spelling) -> None:
-        relay.close()
-        session, request = _ready_for(relay, request_type)
-        judge.accepted(session.ask(request, encode=lambda _: spelling.write(request).encode()))
-
-    explorer.explore(SPELLINGS, check)
-
-
-@requirement("CB-MSG-008")
 @pytest.mark.parametrize("ending", [b"\r\n", b" \n", b"\t\r\n"], ids=["CRLF", "space", "tab"])
 def test_white_space_between_messages(relay: Target, ending: bytes) -> None:
     """On a plain stream a heartbeat ends with more white space than a line feed; the next one follows."""
@@ -191,20 +175,6 @@ def test_byte_by_byte(relay: Target, request_type: str) -> None:
     """Each byte of a request travels in a TLS record of its own."""
     session, request = _ready_for(relay, request_type)
     _understood_in_pieces(session, request, lambda data: [bytes([byte]) for byte in data])
-
-
-@requirement("CB-MSG-009")
-def test_cut_anywhere(relay: Target, explorer: Explorer) -> None:
-    """Hypothesis cuts a tunnel_info with characters of several bytes at any places; it arrives in as many records."""
-    sessions = Sessions(relay)
-
-    def check(places: list[float]) -> None:
-        session = sessions.next()
-        request = relay.tunnel_info(session.tenant)
-        request["tunnel_id"] += relay.odd_letters
-        _understood_in_pieces(session, request, lambda data: pieces(data, places))
-
-    explorer.explore(CUTS, check)
 
 
 @requirement("CB-MSG-009")

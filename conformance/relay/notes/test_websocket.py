@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import json
 import time
-from typing import Any
 
 import pytest
 from hypothesis import strategies as st
@@ -59,8 +57,8 @@ def test_frames_are_well_formed(relay: Target) -> None:
 def test_two_fragments(relay: Target) -> None:
     """A tunnel_info comes as two frames of one message."""
     session = _authenticated(relay)
-    text = _spell(relay.tunnel_info(session.tenant))
-    judge.accepted(_fragments(session, [text[:20], text[20:]]))
+    request = relay.tunnel_info(session.tenant)
+    judge.accepted(session.ask_in_pieces(request, lambda text: [text[:20], text[20:]], fragments=True))
 
 
 @requirement("CB-WSK-003")
@@ -69,8 +67,7 @@ def test_fragments_inside_a_character(relay: Target) -> None:
     session = _authenticated(relay)
     request = relay.tunnel_info(session.tenant)
     request["tunnel_id"] += relay.odd_letters
-    text = json.dumps(request, ensure_ascii=False).encode()
-    exchange = _fragments(session, [text[at : at + 1] for at in range(len(text))])
+    exchange = session.ask_in_pieces(request, lambda text: [bytes([byte]) for byte in text], fragments=True)
     told = judge.accepted(exchange).member("tunnel_id")
     if told != request["tunnel_id"] and not session.ended:
         whole = session.ask(request)
@@ -82,7 +79,6 @@ def test_fragments_inside_a_character(relay: Target) -> None:
 def test_any_fragments(relay: Target, explorer: Explorer) -> None:
     """Hypothesis cuts heartbeats into frames at any places, empty frames among them."""
     session = _authenticated(relay)
-    text = b'{"type":"heartbeat"}'
 
     asked = 0
 
@@ -93,10 +89,12 @@ def test_any_fragments(relay: Target, explorer: Explorer) -> None:
             relay.close()
             session = _authenticated(relay)
         places, empty = drawn
-        parts = pieces(text, places)
-        if empty is not None:
-            parts.insert(min(empty, len(parts)), b"")
-        judge.accepted(_fragments(session, parts))
+
+        def cut(text: bytes) -> list[bytes]:
+            parts = pieces(text, places)
+            return parts if empty is None else [*parts[:empty], b"", *parts[empty:]]
+
+        judge.accepted(session.ask_in_pieces({"type": "heartbeat"}, cut, fragments=True))
 
     explorer.explore(st.tuples(CUTS, st.none() | st.integers(0, 7)), check)
 
@@ -185,19 +183,6 @@ def _authenticated(relay: Target) -> Session:
 
 def _frame(opcode: Opcode, data: bytes, *, fin: bool = True) -> bytes:
     return Frame(opcode, data, fin).serialize(mask=True)
-
-
-def _spell(request: dict[str, Any]) -> bytes:
-    return json.dumps(request).encode()
-
-
-def _fragments(session: Session, parts: list[bytes]) -> Any:  # noqa: ANN401 - an Exchange
-    request = session.record(json.loads(b"".join(parts)), meant="in fragments")
-    frames = [
-        _frame(Opcode.TEXT if index == 0 else Opcode.CONT, part, fin=index == len(parts) - 1)
-        for index, part in enumerate(parts)
-    ]
-    return session.exchange(request, *frames)
 
 
 def _await_pong(session: Session, payload: bytes) -> None:

@@ -1,0 +1,127 @@
+"""Source: Notes / all messages must be valid UTF-8 JSON: any legal spelling, and however it was split."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+from hypothesis import strategies as st
+
+from conformance import judge
+from conformance.errors import Broken
+from conformance.exchange import Exchange
+from conformance.explore import Explorer
+from conformance.marks import requirement
+from conformance.session import HELLO, Session
+from conformance.sessions import Sessions
+from conformance.strategies import CUTS, SPELLINGS, TUNNEL_IDS, Spelling, pieces
+from conformance.target import Target
+
+_TYPES = ("hello", "auth", "tunnel_info", "heartbeat")
+
+
+@dataclass(frozen=True, slots=True)
+class _Message:
+    """How a valid message is to be sent: its spelling, where it is cut, and what a tunnel_info says."""
+
+    spelling: Spelling
+    cuts: list[float]
+    tunnel_id: str
+    local_port: int
+
+
+_MESSAGES = st.builds(_Message, SPELLINGS, CUTS, TUNNEL_IDS, st.integers(1, 65535))
+
+
+@requirement("CB-MSG-008")
+@pytest.mark.parametrize("transport", ["tcp", "websocket"])
+@pytest.mark.parametrize("kind", _TYPES)
+def test_any_spelling_split_anywhere(relay: Target, kind: str, transport: str, explorer: Explorer) -> None:
+    """Hypothesis spells and cuts valid requests; each is accepted, and a tunnel_id comes back as it was asked for."""
+    if transport == "websocket":
+        relay.needs_websocket()
+    else:
+        relay.needs_stream()
+    sending = _Sending(relay, kind, transport)
+
+    def check(message: _Message) -> None:
+        exchange = sending.send(message)
+        if _understood(exchange):
+            judge.accepted(exchange)
+        elif blamed := sending.to_blame(message):
+            raise Broken("an answer as to the same message in one piece", _seen(exchange), exchange, requirement=blamed)
+        else:
+            relay.judge_invariant("CB-TUN-002")
+
+    explorer.explore(_MESSAGES, check)
+
+
+class _Sending:
+    """Sends messages of one type over one transport, in the way that is drawn or in part of it."""
+
+    def __init__(self, relay: Target, kind: str, transport: str) -> None:
+        self._relay = relay
+        self._kind = kind
+        self._transport = transport
+        self._sessions = Sessions(relay, transport)
+
+    def send(self, message: _Message, *, spelled: bool = True, cut: bool = True, named: bool = True) -> Exchange:
+        """Send a message; without `spelled`, `cut` or `named` in the plain spelling, whole, or under a fresh name."""
+        tunnel_id = message.tunnel_id if named else str(self._relay.tunnel_info()["tunnel_id"])
+        session = self._session(tunnel_id)
+        request = self._request(session, tunnel_id, message.local_port)
+        encode = (lambda _: message.spelling.write(request).encode()) if spelled else None
+        if not cut:
+            return session.ask(request, encode=encode)
+        fragments = self._transport == "websocket"
+        return session.ask_in_pieces(
+            request, lambda data: pieces(data, message.cuts), encode=encode, fragments=fragments
+        )
+
+    def to_blame(self, message: _Message) -> str:
+        """Return the requirement that is broken: the spelling's, that of what was cut, or "" where it is neither.
+
+        The page doesn't say which identifiers a relay must take. Raises Broken where it refuses the message in one
+        plain piece under any name.
+        """
+        plain = self.send(message, spelled=False, cut=False)
+        if not _understood(plain):
+            if not judge.served(plain):
+                judge.accepted(self.send(message, spelled=False, cut=False, named=False))
+            return ""
+        if not _understood(self.send(message, cut=False)):
+            return "CB-MSG-008"
+        return "CB-WSK-003" if self._transport == "websocket" else "CB-MSG-009"
+
+    def _session(self, tunnel_id: str) -> Session:
+        if self._kind in ("tunnel_info", "heartbeat"):
+            return self._sessions.next(tunnel_id if self._kind == "tunnel_info" else "")
+        self._relay.close()
+        if self._kind == "hello":
+            return self._relay.connect(transport=self._transport)
+        session = self._relay.greeted(transport=self._transport)
+        session.tenant = self._relay.tenant.id
+        return session
+
+    def _request(self, session: Session, tunnel_id: str, local_port: int) -> dict[str, Any]:
+        requests: dict[str, Callable[[], dict[str, Any]]] = {
+            "hello": lambda: dict(HELLO),
+            "auth": lambda: {"type": "auth", "token": self._relay.token(self._relay.tenant)},
+            "tunnel_info": lambda: self._relay.tunnel_info(session.tenant, tunnel_id=tunnel_id, local_port=local_port),
+            "heartbeat": lambda: {"type": "heartbeat"},
+        }
+        return requests[self._kind]()
+
+
+def _understood(exchange: Exchange) -> bool:
+    """Whether a request was served, and a tunnel named as it was asked for."""
+    asked = exchange.request.member("tunnel_id") if exchange.request else None
+    return judge.served(exchange) and (asked is None or any(a.member("tunnel_id") == asked for a in exchange.answers))
+
+
+def _seen(exchange: Exchange) -> str:
+    if judge.served(exchange):
+        return f"tunnel_id {str(exchange.answers[0].member('tunnel_id'))[:80]!r}"
+    return judge.describe(exchange.answers[0]) if exchange.answers else judge.silence(exchange)
