@@ -106,6 +106,11 @@ class Given:
         if limit is not None and wanted > limit:
             raise NotExercised(f"relay.connection_limit leaves no room for {wanted}")
 
+    def has_room(self) -> bool:
+        """Whether the profile lets the suite hold one more connection open."""
+        most = self.profile.target.connections_at_once
+        return most is None or len(self.open_sessions) < most
+
     def count_tunnel(self, tenant_id: str) -> None:
         """See that there is room for a tunnel more, so that no limit is met by accident."""
         tenant = self.profile.tenant(tenant_id)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import shutil
 import tempfile
 from contextlib import AbstractContextManager
 from pathlib import Path
@@ -29,9 +30,14 @@ class Locks:
     @classmethod
     def for_run(cls, run: str) -> Locks:
         """Return the locks that the processes of the run named `run` share."""
-        folder = Path(tempfile.gettempdir()) / f"cbspec-{hashlib.sha256(run.encode()).hexdigest()[:16]}"
+        folder = _folder(run)
         folder.mkdir(mode=0o700, exist_ok=True)
         return cls(folder)
+
+    @staticmethod
+    def remove(run: str) -> None:
+        """Remove what the locks of the run named `run` left behind, once its processes have ended."""
+        shutil.rmtree(_folder(run), ignore_errors=True)
 
     def shared(self) -> AbstractContextManager[object]:
         """Hold the relay together with others."""
@@ -44,3 +50,7 @@ class Locks:
     def limits(self) -> AbstractContextManager[object]:
         """Hold every tenant that has a limit."""
         return self._limits or contextlib.nullcontext()
+
+
+def _folder(run: str) -> Path:
+    return Path(tempfile.gettempdir()) / f"cbspec-{hashlib.sha256(run.encode()).hexdigest()[:16]}"

@@ -1,11 +1,20 @@
-"""Keeps the suite below a tenant's declared rate, so that a case about something else never draws the limit."""
+"""Keeps the suite below a tenant's declared rate, so that a case about something else never draws the limit.
+
+It keeps it besides within what the profile lets the suite ask of the relay in a second, whatever the case is about.
+"""
 
 from __future__ import annotations
 
 import time
+from collections import deque
 from collections.abc import Callable
+from typing import Final
 
 from cbspec.profile import Profile
+from conformance.errors import NotExercised
+
+_MARGIN: Final = 1.1
+"""How much longer than a second its bound holds: on the way, what was sent in turn may come closer together."""
 
 
 class Pacer:
@@ -25,6 +34,9 @@ class Pacer:
             tenant.id: 2.0 * share / tenant.rate.per_second for tenant in profile.tenants if tenant.rate is not None
         }
         self._next: dict[str, float] = {}
+        bound = profile.target.requests_per_second
+        self._bound = None if bound is None else bound / share
+        self._taken: deque[float] = deque()
         self._clock = clock
         self._sleep = sleep
 
@@ -38,3 +50,28 @@ class Pacer:
         if due > now:
             self._sleep(due - now)
         self._next[tenant] = max(due, now) + interval
+
+    def take(self, count: int = 1) -> None:
+        """Wait until `count` messages or connections may go out at once within target.requests_per_second.
+
+        Raises NotExercised where they never may.
+        """
+        if self._bound is None:
+            return
+        most = max(1, int(self._bound))
+        if count > most:
+            raise NotExercised(f"target.requests_per_second leaves no room for {count} at once")
+        window = _MARGIN * most / self._bound
+        while True:
+            now = self._clock()
+            while self._taken and self._taken[0] <= now - window:
+                self._taken.popleft()
+            if len(self._taken) + count <= most:
+                break
+            self._sleep(self._taken[len(self._taken) + count - most - 1] + window - now)
+        self._taken.extend([now] * count)
+
+    def needs(self, per_second: float) -> None:
+        """Say that a case needs to ask so often. Raises NotExercised where the profile doesn't let it."""
+        if self._bound is not None and self._bound < per_second:
+            raise NotExercised(f"target.requests_per_second leaves no room for {per_second:g} in a second")

@@ -10,7 +10,7 @@ import signal
 import time
 import tomllib
 import uuid
-from collections.abc import Generator, Iterator
+from collections.abc import Callable, Generator, Iterator
 from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
@@ -26,12 +26,13 @@ from cbspec.profile import Profile, ProfileError, dump, from_mapping
 from cbspec.requirements import REQUIREMENTS
 from conformance.alarm import time_limit
 from conformance.embedded import SimulatorFailed, embedded_simulator
-from conformance.errors import Inconclusive, NotExercised, RateLimited
+from conformance.errors import Broken, Inconclusive, NotExercised, RateLimited
 from conformance.explore import Explorer
 from conformance.facts import Facts
 from conformance.findings import Finding
 from conformance.fingerprint import write_fingerprint
 from conformance.kept import kept_for
+from conformance.life import LIVES_ON, Life
 from conformance.locks import Locks
 from conformance.marks import MARKERS
 from conformance.options import Options, add_options, read_options, read_profile
@@ -44,11 +45,10 @@ from conformance.results import write_results
 from conformance.target import Target
 from conformance.tempo import Tempo
 from conformance.verdicts import TIME_UP, judge_run
+from conformance.wire import HandshakeFailure, Unreachable
 
 NO_TARGET = 3
 """Exit code where there was nothing to judge."""
-
-_RETRIES = (1.0, 2.0, 4.0)  # seconds to wait after an unexpected rate_limit_exceeded
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -90,6 +90,7 @@ class Suite:
         self._pace: Pacer | None = None
         self._issuer: Issuer | None = None
         self._tempo: Tempo | None = None
+        self._life = Life()
         self._run_name = uuid.uuid4().hex
         self._judged = str(profile.target.address) if profile is not None else "embedded"
         self._deadline = time.monotonic() + options.max_time if options.max_time is not None else None
@@ -144,6 +145,8 @@ class Suite:
         self._profile = profile
         self._issuer = Issuer(profile.tokens, time.time)
         self._pace = Pacer(profile, workers)
+        restarts = any(condition.begin is not None for condition in profile.conditions.values())
+        self._life = Life(workers, provoked=restarts)
         self._tempo = Tempo.of(profile.target, self.facts.latency)
 
     # ------------------------------------------------------------------ before and after all cases
@@ -168,6 +171,7 @@ class Suite:
         wait_for(target, self.options.wait)
         self.facts = examine(target)
         self._tempo = Tempo.of(self.profile.target, self.facts.latency)
+        self._life.look(target)
         target.close()
         self._findings += target.findings
 
@@ -198,6 +202,8 @@ class Suite:
     def pytest_sessionfinish(self, session: pytest.Session, exitstatus: int) -> None:
         """End the embedded simulator and say by the exit code what came out."""
         self._stack.close()
+        if not self._is_worker:
+            Locks.remove(self._run_name)
         if self._is_worker or self._pace is None:
             return
         if exitstatus in (pytest.ExitCode.OK, pytest.ExitCode.TESTS_FAILED):
@@ -255,7 +261,9 @@ class Suite:
     def relay(self, request: pytest.FixtureRequest) -> Iterator[Target]:
         """Give a case the relay, and close what it opened."""
         target = self.target(case_name(request.node))
-        with self.locks.alone() if request.node.get_closest_marker("alone") else self.locks.shared():
+        in_turn = self.profile.target.connections_at_once is not None
+        alone = in_turn or request.node.get_closest_marker("alone") is not None
+        with self.locks.alone() if alone else self.locks.shared():
             try:
                 yield target
             finally:
@@ -285,17 +293,30 @@ class Suite:
         self._needs_hello(requirement_of(pyfuncitem))
         arguments = {name: pyfuncitem.funcargs[name] for name in pyfuncitem._fixtureinfo.argnames}
         with time_limit(self._deadline):
-            for pause in (*_RETRIES, None):
-                try:
-                    pyfuncitem.obj(**arguments)
-                except RateLimited as limited:
-                    relay.close()
-                    if pause is None:
-                        raise Inconclusive(f"{limited}, again and again: declare tenants.rate in the profile") from None
-                    time.sleep(pause)
-                else:
-                    break
+            self._life.check_back(relay)
+            try:
+                self._try(relay, lambda: pyfuncitem.obj(**arguments))
+            except Exception as error:
+                if not self._life.look(relay) and _says_nothing(error, requirement_of(pyfuncitem)):
+                    raise Inconclusive(f"the relay died in this case (see {LIVES_ON})") from None
+                raise
+            self._life.look(relay)
         return True
+
+    def _try(self, relay: Target, case: Callable[[], object]) -> None:
+        if self._tempo is None:
+            raise RuntimeError("a case ran before the relay was looked at")
+        for pause in (*self._tempo.rate_pauses, None):
+            try:
+                case()
+            except RateLimited as limited:
+                relay.close()
+                if pause is None:
+                    self._tempo.rate_struck_on()
+                    raise Inconclusive(f"{limited}, again and again: declare tenants.rate in the profile") from None
+                time.sleep(pause)
+            else:
+                return
 
     def _needs_hello(self, identifier: str) -> None:
         """Say at once what would cost a time-out or several: nothing works on a relay where hello doesn't."""
@@ -321,3 +342,8 @@ class Suite:
     def pytest_report_teststatus(self, report: pytest.TestReport) -> tuple[str, str, str] | None:
         """Name the outcomes that pytest doesn't know."""
         return status_of(report)
+
+
+def _says_nothing(error: Exception, identifier: str) -> bool:
+    """Whether how a case ended says nothing of its own requirement, because the relay died in it."""
+    return isinstance(error, Broken | Inconclusive | Unreachable | HandshakeFailure) and "-ROB-" not in identifier

@@ -17,7 +17,15 @@ _JWT = re.compile(r"eyJ[\w-]{5,}\.[\w-]*\.?[\w-]*")
 def render(transcript: Transcript, exchanges: Iterable[Exchange]) -> str:
     """Return the connections of `exchanges` as they went; the last connection where none is named."""
     numbers = {message.connection for exchange in exchanges for message in _messages(exchange)}
-    numbers = numbers or {max((record.connection for record in transcript.records), default=0)}
+    return _connections(transcript, numbers or {max((record.connection for record in transcript.records), default=0)})
+
+
+def render_connection(transcript: Transcript, number: int) -> str:
+    """Return one connection as it went."""
+    return _connections(transcript, {number})
+
+
+def _connections(transcript: Transcript, numbers: set[int]) -> str:
     records = [record for record in transcript.records if record.connection in numbers]
     lines = [line for record in records if (line := _line(record))]
     if len(lines) > _MOST:

@@ -44,7 +44,8 @@ class Session:
     """One connection, TLS up and transport open.
 
     Arguments: `wire` is open; `framer` cuts its bytes; `tempo` says how long to wait; `observe` is given every
-    exchange; `alive` says whether a new connection is answered; `pace` is called before each request; `fence` is the
+    exchange; `alive` says whether a new connection is answered; `pace` is called before each request, and
+    `take` with how many messages are about to leave at once; `fence` is the
     request that is sent as a fence after auth ("heartbeat", "unknown" or "" for none).
     """
 
@@ -58,6 +59,7 @@ class Session:
         observe: Callable[[Exchange], None],
         alive: Callable[[], bool],
         pace: Callable[[str], None] = lambda tenant: None,
+        take: Callable[[int], None] = lambda count: None,
         fence: str = "heartbeat",
         secrets: tuple[str, ...] = (),
     ) -> None:
@@ -72,6 +74,7 @@ class Session:
         self.observe = observe
         self._alive = alive
         self.pace = pace
+        self._take_turn = take
         self.fence = fence
         self._secrets = secrets
         self._inbox: list[Message] = []
@@ -144,6 +147,7 @@ class Session:
         """Put `data` on the wire, which carries `request`, piece by piece, and return all that came of it."""
         self._early()
         self.pace(self.tenant)
+        self._take_turn(1)
         began = time.monotonic()
         for piece in data:
             self.wire.send(piece)
@@ -159,8 +163,9 @@ class Session:
             self._fence_off(request)
         return self._conclude(request, silence, waited)
 
-    def send_unanswered(self, data: bytes) -> None:
-        """Put plain bytes on the wire and wait for nothing."""
+    def send_unanswered(self, data: bytes, *, messages: int = 1) -> None:
+        """Put plain bytes on the wire, which hold so many messages, and wait for nothing."""
+        self._take_turn(messages)
         self.wire.send(data)
 
     def note(self, request: Mapping[str, Any], *, meant: str = "") -> tuple[Message, bytes]:
@@ -171,6 +176,11 @@ class Session:
     def record(self, request: Mapping[str, Any], *, meant: str) -> Message:
         """Record `request` as sent, for who puts it on the wire in another way, in pieces."""
         return self._note(_spell(dict(request)), meant, _IN_PIECES)
+
+    def announce(self, meant: str) -> None:
+        """Record what the bytes are that come next and are no message."""
+        now, number = self._transcript.now(), self.wire.number
+        self._transcript.add(Message(now, number, Direction.SENT, b"", Decoded(None, fault="no message"), meant=meant))
 
     def look(self, wait: float) -> None:
         """Take what arrives within `wait` seconds, without waiting for a message."""
@@ -310,6 +320,7 @@ class Session:
 
     def _send_fence(self, fence: Mapping[str, str]) -> Message:
         self.pace(self.tenant)
+        self._take_turn(1)
         text = _spell(dict(fence))
         message = self._note(text, "fence")
         self.wire.send(self._encode(text))

@@ -17,7 +17,7 @@ from typing import Any
 
 from cbspec.forgery import MISSING, Forgery, by_requirement
 from cbspec.issuer import Issuer, ProfileLacks
-from cbspec.profile import Endpoint, Profile, Tenant
+from cbspec.profile import Condition, Endpoint, Profile, Tenant
 from cbspec.websocket import WebSocketFramer
 from conformance import judge
 from conformance.contexts import context_for
@@ -30,11 +30,12 @@ from conformance.invariants import Breach
 from conformance.kinds import each
 from conformance.locks import Locks
 from conformance.pace import Pacer
+from conformance.provoke import provoked
 from conformance.session import HELLO, LARGEST, Session, stream_framer
 from conformance.tempo import Tempo, retry
-from conformance.transcript import Transcript
+from conformance.transcript import Message, Transcript
 from conformance.watch import Watch
-from conformance.wire import HandshakeFailure, Unreachable, Wire
+from conformance.wire import HandshakeFailure, Unreachable, Wire, tcp_connect
 
 _RUN = uuid.uuid4().hex[:8]
 _numbers = itertools.count(1)
@@ -72,7 +73,9 @@ class Target(Given, Watch):
         Watch.__init__(self, Transcript(), case)
         self.issuer = issuer
         self.tempo = tempo
-        self._pace = pace
+        self.pace = pace
+        self.trouble: Unreachable | HandshakeFailure | None = None
+        self.restless = False
         self._connections = 0
 
     # ------------------------------------------------------------------ sessions
@@ -92,15 +95,25 @@ class Target(Given, Watch):
         """
         transport = transport or self.facts.transport
         endpoint = at or self.endpoint
+        self.take_connection()
         self._connections += 1
         wire = Wire(self._connections, self.transcript, self.profile.target.timeout)
-        wire.open(
-            endpoint,
-            context or context_for(self.profile.tls),
-            name=self.server_name,
-            source=source or self.source,
-            transport=transport,
-        )
+        try:
+            wire.open(
+                endpoint,
+                context or context_for(self.profile.tls),
+                name=self.server_name,
+                source=source or self.source,
+                transport=transport,
+            )
+        except (Unreachable, HandshakeFailure) as error:
+            if (
+                at is None
+                and source is None
+                and (isinstance(error, Unreachable) or (context is None and error.timed_out))
+            ):
+                self.trouble = error
+            raise
         framer = self._websocket(wire, endpoint) if transport == "websocket" else stream_framer()
         session = Session(
             wire,
@@ -109,7 +122,8 @@ class Target(Given, Watch):
             tempo=self.tempo,
             observe=self.observe,
             alive=self.alive,
-            pace=self._pace,
+            pace=self.pace,
+            take=self.pace.take,
             fence=self.facts.fence,
             secrets=self._secrets(),
         )
@@ -197,9 +211,6 @@ class Target(Given, Watch):
         except Broken as broken:
             raise Inconclusive(f"the control failed: {what}: expected {broken.expected}; seen: {broken.seen}") from None
         except (Unreachable, HandshakeFailure) as error:
-            restarts = any(condition.begin is not None for condition in self.profile.conditions.values())
-            if isinstance(error, Unreachable) and not self.facts.hello and not restarts:
-                self.breach(Breach("CB-ROB-002", "new connections, as before the cases ran", str(error)))
             raise Inconclusive(f"the control failed: {what}: {error}") from None
 
     # ------------------------------------------------------------------ requests
@@ -293,11 +304,14 @@ class Target(Given, Watch):
 
     def alive(self) -> bool:
         """Whether a new connection is answered now: the control beside a silent one."""
+        if not self.has_room():
+            for deaf in [session for session in self.open_sessions if session.deaf]:
+                deaf.close()
         try:
             session = self.connect()
             session.send_unanswered(session.note(HELLO)[1])
             return bool(session.answers(1))
-        except (Unreachable, HandshakeFailure, Inconclusive):
+        except (Unreachable, HandshakeFailure, Inconclusive, NotExercised):
             return False
 
     def close(self) -> None:
@@ -319,6 +333,35 @@ class Target(Given, Watch):
             there = True
         finally:
             self.tempo.room("soon", there)
+
+    # ------------------------------------------------------------------ whether it lives
+
+    @contextlib.contextmanager
+    def provoked(self, name: str) -> Iterator[tuple[Condition, Endpoint | None]]:
+        """Yield a condition while it holds, and where (see `conformance.provoke`). It may take the relay away."""
+        condition = self.profile.conditions.get(name)
+        self.restless = self.restless or (condition is not None and condition.begin is not None)
+        with provoked(self.profile, name) as found:
+            yield found
+
+    def reach(self, *, tls: bool) -> None:
+        """Make one connection and close it. Raises Unreachable, or HandshakeFailure where `tls` is asked for."""
+        if tls:
+            self.connect(transport="tcp").close()
+            return
+        self.take_connection()
+        tcp_connect(self.endpoint, self.source, self.profile.target.timeout).close()
+
+    def take_connection(self) -> None:
+        """Wait for a connection's turn. Raises NotExercised where the profile's bounds leave no room for it."""
+        if not self.has_room():
+            raise NotExercised(f"target.connections_at_once leaves no room for {len(self.open_sessions) + 1}")
+        self.pace.take()
+
+    @property
+    def said_anything(self) -> bool:
+        """Whether anything was sent in this case."""
+        return any(isinstance(record, Message) for record in self.transcript.records)
 
     # ------------------------------------------------------------------ mechanics
 

@@ -40,6 +40,11 @@ _MOMENT: Final = 0.02
 _STUCK: Final = 1.0
 """Seconds to wait for room on a relay that has been seen not to give it back in time."""
 
+_RATE_PAUSES: Final = (1.0, 2.0, 4.0)
+
+_RATE_STRUCK: Final = 2
+"""Cases that a rate limit struck in spite of all pauses after which no more are made."""
+
 _RETRY: Final = 0.1
 
 
@@ -72,6 +77,7 @@ class Tempo:
         self._silent: set[str] = set()
         self._fenced: dict[str, int] = {}
         self._unnoticed = 0
+        self._rate_struck = 0
         self._stuck: set[str] = set()
 
     @classmethod
@@ -100,6 +106,15 @@ class Tempo:
         """Whether to send a fence behind an answer of a kind: of a slow relay, behind the first few only."""
         self._fenced[kind] = self._fenced.get(kind, 0) + 1
         return not self.slow or self._fenced[kind] <= _FENCES_OF_A_KIND
+
+    @property
+    def rate_pauses(self) -> tuple[float, ...]:
+        """Seconds to wait after an unexpected rate_limit_exceeded, in turn; none where that never helped."""
+        return () if self._rate_struck >= _RATE_STRUCK else _RATE_PAUSES
+
+    def rate_struck_on(self) -> None:
+        """Remember that the rate limit struck after all pauses, too."""
+        self._rate_struck += 1
 
     @property
     def closing(self) -> float:

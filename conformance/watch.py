@@ -22,7 +22,7 @@ class Watch:
         self.findings: list[Finding] = []
         self.remarks: list[str] = []
         self.observations: dict[str, str] = {}
-        self._case = case
+        self.case = case
         self._breaches: set[tuple[str, str]] = set()
         self._breached: dict[str, tuple[Exchange, ...]] = {}
 
@@ -53,7 +53,7 @@ class Watch:
             Finding(
                 breach.requirement,
                 outcome,
-                self._case,
+                self.case,
                 expected=breach.expected,
                 seen=breach.seen,
                 exchange=render(self.transcript, exchanges),

@@ -9,7 +9,6 @@ from cbspec.profile import Endpoint, Tenant
 from conformance import judge
 from conformance.errors import Broken, Inconclusive, NotExercised
 from conformance.exchange import Exchange
-from conformance.provoke import provoked
 from conformance.relay.error_codes.limits import fillable
 from conformance.target import Target
 from conformance.wire import HandshakeFailure, Unreachable
@@ -21,7 +20,7 @@ def limited(relay: Target, condition: str, declared: int | None) -> Iterator[tup
     if condition not in relay.profile.conditions and declared is not None and relay.profile.target.exclusive:
         yield None, fillable(declared, f"relay.{condition}")
         return
-    with provoked(relay.profile, condition) as (found, at):
+    with relay.provoked(condition) as (found, at):
         if found.limit is None:
             raise NotExercised(f"give conditions.{condition}.limit")
         yield at, found.limit

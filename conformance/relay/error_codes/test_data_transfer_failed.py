@@ -11,7 +11,6 @@ from conformance import judge
 from conformance.errors import Inconclusive, NotExercised
 from conformance.marks import alone, requirement
 from conformance.observing import CLOSED, OPEN
-from conformance.provoke import provoked
 from conformance.target import Target
 
 
@@ -71,5 +70,5 @@ def _failing(relay: Target) -> Iterator[tuple[Endpoint | None, dict[str, Any]]]:
         return
     if "transfer_failed" not in relay.profile.conditions:
         raise NotExercised("give remote.unreachable with remote.dialled = true, or conditions.transfer_failed")
-    with provoked(relay.profile, "transfer_failed") as (_, at):
+    with relay.provoked("transfer_failed") as (_, at):
         yield at, request

@@ -212,12 +212,13 @@ def _unpaced(session: Session) -> Session:
 
 def _draw(relay: Target, session: Session, rate: Rate) -> None:
     """Send heartbeats in batches until the limit strikes. Raises Broken where it doesn't."""
+    relay.pace.needs(rate.per_second * _MARGIN)
     wanted = int(_MARGIN * (rate.burst + rate.per_second)) + 10
     sent = answered = 0
     began = time.monotonic()
     while sent < wanted:
         batch = b"".join(session.note({"type": "heartbeat"})[1] for _ in range(20))
-        session.send_unanswered(batch)
+        session.send_unanswered(batch, messages=20)
         sent += 20
         answers = session.answers(20)
         answered += len(answers)

@@ -7,7 +7,7 @@ from conformance import judge
 from conformance.errors import Broken, Inconclusive, NotExercised
 from conformance.marks import alone, requirement
 from conformance.observing import reaction
-from conformance.provoke import provoked, until
+from conformance.provoke import until
 from conformance.relay.error_codes.refusals import attempt, code_if_any, code_is_sent, not_served
 from conformance.relay.notes.upgrade import upgrade
 from conformance.target import Target
@@ -19,7 +19,7 @@ from conformance.wire import HandshakeFailure, Unreachable
 def test_unavailable_relay_does_not_serve(relay: Target) -> None:
     """While the relay is unavailable a client tries hello, auth and a tunnel: no tunnel is opened."""
     relay.open_tunnel(relay.authenticated())
-    with provoked(relay.profile, "unavailable") as (condition, at):
+    with relay.provoked("unavailable") as (condition, at):
         until(condition, lambda: _not_served(relay, at), (Broken,))
         for _ in range(3):  # and it goes on so
             _not_served(relay, at)
@@ -29,7 +29,7 @@ def test_unavailable_relay_does_not_serve(relay: Target) -> None:
 @requirement("CB-UNA-002")
 def test_code_if_any(relay: Target) -> None:
     """While the relay is unavailable a client tries hello, auth and a tunnel; if an error is sent, its code is read."""
-    with provoked(relay.profile, "unavailable") as (condition, at):
+    with relay.provoked("unavailable") as (condition, at):
         _settle(relay, condition, at)
         code_if_any(attempt(relay, at), "server_unavailable")
 
@@ -38,7 +38,7 @@ def test_code_if_any(relay: Target) -> None:
 @requirement("CB-UNA-003")
 def test_code_is_sent(relay: Target) -> None:
     """While the relay is unavailable a client tries hello, auth and a tunnel; it is told server_unavailable."""
-    with provoked(relay.profile, "unavailable") as (condition, at):
+    with relay.provoked("unavailable") as (condition, at):
         _settle(relay, condition, at)
         code_is_sent(attempt(relay, at), "server_unavailable")
 
@@ -52,7 +52,7 @@ def test_serves_again(relay: Target) -> None:
         raise NotExercised("give conditions.unavailable: a target where it holds, or begin and end")
     if condition.target is not None or condition.end is None:
         raise NotExercised("give conditions.unavailable.begin and end, instead of a target where it always holds")
-    with provoked(relay.profile, "unavailable"):
+    with relay.provoked("unavailable"):
         _settle(relay, condition, None)
     until(condition, lambda: _served(relay), (Broken,))
 

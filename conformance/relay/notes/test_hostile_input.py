@@ -146,5 +146,6 @@ def _most(relay: Target, amounts: Mapping[str, int], spell: Callable[[int], byte
 
 def _attack(relay: Target, kind: str) -> Session:
     session = relay.authenticated()
+    session.announce(f"hostile input: {kind}")
     _HOSTILE[kind](session)
     return session

@@ -133,6 +133,7 @@ def _works(relay: Target) -> None:
 def _raw(relay: Target, data: bytes) -> tuple[bytes, bool]:
     """Send bytes without TLS; return what comes back within the time-out, and whether the relay closed."""
     timeout = relay.tempo.timeout("an answer to bytes without TLS")
+    relay.take_connection()
     sock = tcp_connect(relay.endpoint, relay.source, timeout)
     received = b""
     with contextlib.closing(sock):

@@ -324,7 +324,7 @@ def _together(session: Session, requests: list[dict[str, Any]], *, invalid: str 
     for _ in requests:
         session.pace(session.tenant)
     noted = [session.note(request, meant=invalid) for request in requests]
-    session.send_unanswered(b"".join(data for _, data in noted))
+    session.send_unanswered(b"".join(data for _, data in noted), messages=len(noted))
     return _exchange(session, noted[0][0], session.answers(len(requests)))
 
 

@@ -1,0 +1,127 @@
+"""Whether the relay is still there: a target that dies half-way is noticed at once, and costs no case a time-out.
+
+A relay is dead when it takes no connection, twice in a row, after it took some. What died is blamed on the last that
+was sent before (CB-ROB-002), whichever case sent it; a case in which the relay died says nothing of its own
+requirement. It may come back, when somebody starts it again: then the run goes on.
+"""
+
+from __future__ import annotations
+
+import time
+from typing import Final
+
+from conformance.errors import Inconclusive, NotExercised
+from conformance.findings import Finding, Outcome
+from conformance.render import render_connection
+from conformance.target import Target
+from conformance.tempo import retry
+from conformance.transcript import Bytes, Direction, End, Ended, Message
+from conformance.wire import HandshakeFailure, Unreachable
+
+_AGAIN: Final = 0.2
+"""Seconds between the two attempts: a listener's queue that is full for a moment is no death."""
+
+_LOOKS: Final = 2.0
+"""Seconds between two looks whether a relay that was silent has come to itself: each may cost a time-out."""
+
+LIVES_ON: Final = "CB-ROB-002"
+
+
+class Life:
+    """Knows whether the relay lives, for one process of a run.
+
+    Arguments: `processes` is how many share the relay; `provoked` whether the profile has conditions that may restart
+    it (only then may another process be the reason why it is gone).
+    """
+
+    def __init__(self, processes: int = 1, *, provoked: bool = False) -> None:
+        self.gone = ""
+        self._processes = processes
+        self._provoked = provoked
+        self._before: Target | None = None
+        self._look_again = 0.0
+
+    def check_back(self, relay: Target) -> None:
+        """Raise Inconclusive at once where the relay is gone, unless it has come back."""
+        if not self.gone:
+            return
+        if time.monotonic() >= self._look_again:
+            if self._attempt(relay) is None:
+                self.gone = ""
+                return
+            self._look_again = time.monotonic() + _LOOKS
+        raise Inconclusive(self.gone)
+
+    def look(self, relay: Target) -> bool:
+        """Look whether the relay outlived a case; return whether it did. A death becomes a finding of the case."""
+        if relay.trouble is None and not _ended_by_relay(relay):
+            self._before = relay
+            return True
+        relay.close()
+        error = self._attempt(relay)
+        if error is not None:
+            time.sleep(_AGAIN)
+            error = self._attempt(relay)
+        if error is None:
+            self._before = relay
+            return True
+        self._mourn(relay, error)
+        return False
+
+    @staticmethod
+    def _attempt(relay: Target) -> Unreachable | HandshakeFailure | None:
+        """Try one connection, with TLS where TLS was the trouble; return what went wrong."""
+        try:
+            relay.reach(tls=isinstance(relay.trouble, HandshakeFailure))
+        except (Unreachable, HandshakeFailure) as error:
+            return error
+        except NotExercised:  # no room for one more connection within the profile's bounds: nothing can be said
+            return None
+        return None
+
+    def _mourn(self, relay: Target, error: Unreachable | HandshakeFailure) -> None:
+        silent = isinstance(error, HandshakeFailure)
+        suspect = relay if relay.said_anything or self._before is None else self._before
+        what = "takes connections, but answers no TLS handshake any more" if silent else f"is gone: {error}"
+        self.gone = f"the relay died: after {suspect.case} it {what}"
+        finding = self._finding(suspect, str(error), uncertain=silent or suspect.restless or self._shared)
+        relay.findings.append(finding)
+        if not silent:
+            try:  # a supervisor may start it again
+                retry(lambda: relay.reach(tls=False), (Unreachable,), relay.tempo.most)
+            except Unreachable:
+                return
+            self.gone = ""
+
+    @property
+    def _shared(self) -> bool:
+        return self._processes > 1 and self._provoked
+
+    def _finding(self, suspect: Target, seen: str, *, uncertain: bool) -> Finding:
+        last = _last_sent(suspect)
+        sent = last.meant or last.type or "bytes" if last is not None else "a connection, and nothing on it"
+        seen = f"{seen}, twice; the last that was sent before: {sent}"
+        if self._processes > 1:
+            seen += f"; {self._processes} processes shared the relay: a run without -n is sure who killed it"
+        if uncertain:
+            return Finding(LIVES_ON, Outcome.INCONCLUSIVE, suspect.case, self.gone)
+        exchange = render_connection(suspect.transcript, last.connection) if last is not None else ""
+        expected = "a relay that lives on, and takes new connections"
+        return Finding(LIVES_ON, Outcome.FAILED, suspect.case, expected=expected, seen=seen, exchange=exchange)
+
+
+def _ended_by_relay(relay: Target) -> bool:
+    return any(isinstance(record, Ended) and record.how is not End.OURS for record in relay.transcript.records)
+
+
+def _last_sent(relay: Target) -> Message | None:
+    """Return the first message after which nothing came any more, or else the last one."""
+    waiting: Message | None = None
+    sent: Message | None = None
+    for record in relay.transcript.records:
+        if isinstance(record, Bytes) and record.direction is Direction.RECEIVED:
+            waiting = None
+        elif isinstance(record, Message) and record.direction is Direction.SENT:
+            waiting = waiting or record
+            sent = record
+    return waiting or sent
