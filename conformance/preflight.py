@@ -13,13 +13,13 @@ from dataclasses import replace
 from cbspec.tls import legacy_client_context
 from conformance import judge
 from conformance.errors import Broken, Inconclusive, NotExercised, RateLimited
-from conformance.exchange import Exchange
+from conformance.exchange import Exchange, Silence
 from conformance.facts import Facts
 from conformance.given import ODD_LETTERS
 from conformance.invariants import Breach
 from conformance.session import Session
-from conformance.target import Target, WebSocketRefused
-from conformance.tempo import Latency, retry
+from conformance.target import NO_ANSWER, Target, WebSocketRefused
+from conformance.tempo import Latency, Tempo, retry
 from conformance.wire import HandshakeFailure, Unreachable, Wire, tcp_connect
 
 _CONFIGURATION = ("invalid_token", "tenant_not_found", "ip_not_allowed")
@@ -49,6 +49,7 @@ def examine(target: Target) -> Facts:
     """Find out what works on the relay. What is broken is in `target.findings`. Raises NoTarget."""
     began = time.monotonic()
     facts = Facts(tls=_tls(target), latency=Latency(handshake=time.monotonic() - began))
+    target.tempo = Tempo.of(target.profile.target, facts.latency)
     if facts.tls:
         return replace(facts, hello=facts.tls, auth=facts.tls, tunnel=facts.tls, heartbeat=facts.tls)
     try:
@@ -121,6 +122,8 @@ def _transport(target: Target, facts: Facts) -> Facts:
     wanted = target.profile.target.transport
     websocket, refused = (False, "not tried") if wanted == "tcp" else _opens_websocket(target)
     plain = None if wanted == "websocket" else _hello(target, "tcp")
+    if not websocket and plain is not None and _is_silent(plain) and (wanted == "tcp" or refused == NO_ANSWER):
+        raise NoTarget(_silent(target, wanted))
     if plain is not None and (not websocket or _is_hello_response(plain)):
         if wanted == "auto" and _is_http(plain):
             raise NoTarget(
@@ -146,7 +149,7 @@ def _opens_websocket(target: Target) -> tuple[bool, str]:
     try:
         target.connect(transport="websocket").close()
     except WebSocketRefused as refused:
-        return refused.status == 101, str(refused)
+        return refused.status == 101, refused.reason
     except (Unreachable, HandshakeFailure) as error:
         return False, str(error)
     return True, ""
@@ -154,6 +157,7 @@ def _opens_websocket(target: Target) -> tuple[bool, str]:
 
 def _hello(target: Target, transport: str) -> Exchange:
     session = target.connect(transport=transport)
+    session.alive = lambda: False  # a relay that is silent now is silent on a new connection, too
     session.observe = lambda exchange: None  # which transport the relay speaks isn't known yet: nothing is blamed
     exchange = session.hello()
     session.close()
@@ -175,6 +179,18 @@ def _greeted(target: Target, facts: Facts, exchange: Exchange) -> Facts:
     features = answer.member("features")
     listed = features if isinstance(features, list) else []
     return replace(facts, features=tuple(feature for feature in listed if isinstance(feature, str)))
+
+
+def _silent(target: Target, wanted: str) -> str:
+    tried = "not even a hello" if wanted == "tcp" else "neither a hello nor a WebSocket's opening handshake"
+    return (
+        f"{target.endpoint} completes the TLS handshake, but answers nothing within "
+        f"{target.profile.target.timeout:g} s, {tried}: this is no CloudBridge relay, or one that hangs"
+    )
+
+
+def _is_silent(exchange: Exchange) -> bool:
+    return exchange.silence is Silence.DEAF and not exchange.answers
 
 
 def _is_hello_response(exchange: Exchange) -> bool:

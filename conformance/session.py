@@ -72,7 +72,7 @@ class Session:
         self.expects_rate_limit = False
         self._transcript = transcript
         self.observe = observe
-        self._alive = alive
+        self.alive = alive
         self.pace = pace
         self._take_turn = take
         self.fence = fence
@@ -245,7 +245,7 @@ class Session:
         self.deaf = self.deaf or silence is Silence.DEAF
         if answers:
             self.tempo.came(waited)
-        alive = silence is not Silence.DEAF or self._alive()
+        alive = silence is not Silence.DEAF or self.alive()
         exchange = Exchange(request, answers, silence, self.ended, self.tenant, self._secrets, waited, alive)
         self.observe(exchange)
         self._belongs = _latecomers(exchange)
@@ -283,7 +283,7 @@ class Session:
             self.deaf = True
             unanswered = len(self._inbox) == kept
             if unanswered and sent.type == "heartbeat" and not request.decoded.fault:
-                self.observe(Exchange(sent, silence=Silence.DEAF, waited=waited, relay_alive=self._alive()))
+                self.observe(Exchange(sent, silence=Silence.DEAF, waited=waited, relay_alive=self.alive()))
 
     def _listen_for_late(self, request: Message) -> Silence:
         """Nothing came in time: learn by two fences whether the request was ignored or is only late."""
@@ -294,6 +294,8 @@ class Session:
             # Behind a hello or auth that is only slow, a fence that draws an error could cost the connection.
             self._wait_out(lambda: bool(self._inbox), f"the answer to {request.type or 'it'}")
             if not self._inbox and not self.ended and fence is not None:
+                # Who was silent for so long answers a fence at once, or never.
+                self.tempo.waited_for_nothing(_behind(request.type))
                 return self._ignored(fence, request.type)
             return Silence.NONE if self._inbox or self.ended else Silence.DEAF
         return self._ignored(fence, request.type)
@@ -303,7 +305,7 @@ class Session:
         answered, slowest = 0, 0.0
         for number in (1, 2):
             self._send_fence(fence[0])
-            waited = self._wait_out(partial(self._has, number), f"an answer to {asked or 'it'} or a fence behind it")
+            waited = self._wait_out(partial(self._has, number), _behind(asked))
             slowest = max(slowest, waited)
             if self.ended:
                 break
@@ -434,6 +436,10 @@ def _latecomers(exchange: Exchange) -> Callable[[Message], bool]:
     broken = any(answer.decoded.requirement for answer in exchange.answers)
     no_message = exchange.request is not None and bool(exchange.request.decoded.fault)
     return lambda message: broken or (no_message and message.type == "error")
+
+
+def _behind(asked: str) -> str:
+    return f"an answer to {asked or 'it'} or a fence behind it"
 
 
 def _is_valid_opening(request: Message) -> bool:

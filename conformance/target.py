@@ -50,11 +50,16 @@ _LIMITS = {
 """Which requirement a limit breaks that stays hit after connections closed, and the key that declares the limit."""
 
 
+NO_ANSWER = "no answer to the opening handshake"
+"""Why no WebSocket was opened where the relay kept silent."""
+
+
 class WebSocketRefused(Inconclusive):
     """No WebSocket was opened; `status` is the HTTP status of the answer, if there was one."""
 
     def __init__(self, reason: str, status: int | None) -> None:
         super().__init__(f"no WebSocket was opened: {reason}")
+        self.reason = reason
         self.status = status
 
 
@@ -373,7 +378,7 @@ class Target(Given, Watch):
             framer.feed(wire.receive(deadline - time.monotonic()))
         if not framer.opened:
             wire.close()
-            raise WebSocketRefused(str(framer.failure or "no answer to the opening handshake"), framer.status)
+            raise WebSocketRefused(str(framer.failure or NO_ANSWER), framer.status)
         return framer
 
     def _attempts(self) -> Iterator[bool]:

@@ -61,7 +61,7 @@ def test_serves_again(relay: Target) -> None:
 @requirement("CB-UNA-101")
 def test_step_of_the_refusal(relay: Target) -> None:
     """While the relay is unavailable a client tries hello, auth and a tunnel, until it is refused."""
-    with provoked(relay.profile, "unavailable") as (condition, at):
+    with relay.provoked("unavailable") as (condition, at):
         _settle(relay, condition, at)
         exchanges = attempt(relay, at)
         seen = [(e.request.type if e.request else "", reaction(e, "server_unavailable")) for e in exchanges]
@@ -73,7 +73,7 @@ def test_step_of_the_refusal(relay: Target) -> None:
 def test_websocket_handshake(relay: Target) -> None:
     """While the relay is unavailable a client sends an opening handshake; the HTTP status is read."""
     relay.needs_websocket()
-    with provoked(relay.profile, "unavailable") as (condition, at):
+    with relay.provoked("unavailable") as (condition, at):
         _settle(relay, condition, at)
         try:
             relay.saw(f"status {upgrade(relay, at=at).status}")
