@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from conformance.exchange import Exchange
+from conformance.expectation import Expectation
 
 
 class Broken(Exception):
@@ -10,11 +11,18 @@ class Broken(Exception):
 
     `requirement` is another requirement than the case's own, where the blame belongs there. `unserved` is the type of
     a valid request that was not served, where that is all that is wrong: if it never is on this relay, the case says
-    nothing about its own requirement.
+    nothing about its own requirement. `expectation` is what was expected of the last exchange, as data, where it can be
+    said so.
     """
 
     def __init__(
-        self, expected: str, seen: str, *exchanges: Exchange, requirement: str = "", unserved: str = ""
+        self,
+        expected: str,
+        seen: str,
+        *exchanges: Exchange,
+        requirement: str = "",
+        unserved: str = "",
+        expectation: Expectation | None = None,
     ) -> None:
         super().__init__(f"expected {expected}; seen: {seen}")
         self.expected = expected
@@ -22,6 +30,7 @@ class Broken(Exception):
         self.exchanges = exchanges
         self.requirement = requirement
         self.unserved = unserved
+        self.expectation = expectation
 
 
 class Inconclusive(Exception):

@@ -24,7 +24,7 @@ class Finding:
 
     `case` is the case's node id; `reason` a sentence (for inconclusive and not exercised); `expected`, `seen` and
     `exchange` are shown for a failure. For an observation `seen` is what the relay does, in few words, and `aspect` in
-    which of several situations.
+    which of several situations. `steps` is what a failure file holds of a failure, as JSON.
     """
 
     requirement: str
@@ -35,6 +35,7 @@ class Finding:
     seen: str = ""
     exchange: str = ""
     aspect: str = ""
+    steps: str = ""
 
     def to_dict(self) -> dict[str, str]:
         """Return the finding as a JSON object."""

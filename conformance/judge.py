@@ -6,11 +6,13 @@ requirement is to blame (the invariants name it), or neither this connection nor
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections import Counter
+from collections.abc import Iterable, Sequence
 
 from cbspec.codes import ErrorCode
 from conformance.errors import Broken, Inconclusive
 from conformance.exchange import SUCCESS, Exchange, Silence
+from conformance.expectation import Expectation, Kind
 from conformance.transcript import Message
 
 OUT_OF_ROOM = frozenset(
@@ -36,23 +38,24 @@ def accepted(exchange: Exchange, *against: ErrorCode | str) -> Message:
     asked = exchange.request.type if exchange.request else ""
     wanted = SUCCESS[asked]
     expected = f'{named(wanted)} with status "ok"' if wanted in _WITH_STATUS else named(wanted)
+    expectation = Expectation(Kind.ACCEPTED, tuple(against))
     try:
-        answer = _answer(exchange, expected)
+        answer = _answer(exchange, expected, expectation)
     except Broken as broken:
         broken.unserved = asked
         raise
     if answer.type != wanted or (wanted in _WITH_STATUS and answer.member("status") != "ok"):
-        raise Broken(expected, describe(answer), exchange, unserved=asked)
+        raise Broken(expected, describe(answer), exchange, unserved=asked, expectation=expectation)
     return answer
 
 
 def refused_with(exchange: Exchange, *codes: ErrorCode | str) -> Message:
     """Return the error that answers the request; its code must be one of `codes`."""
-    expected = f"an error with code {_either(codes)}"
-    answer = _answer(exchange, expected)
+    expected, expectation = f"an error with code {_either(codes)}", Expectation(Kind.REFUSED_WITH, tuple(codes))
+    answer = _answer(exchange, expected, expectation)
     legible(answer)
     if answer.type != "error" or answer.member("code") not in codes:
-        raise Broken(expected, describe(answer), exchange)
+        raise Broken(expected, describe(answer), exchange, expectation=expectation)
     return answer
 
 
@@ -65,12 +68,12 @@ def legible(answer: Message) -> None:
 
 def refused(exchange: Exchange) -> None:
     """See that the request draws an error, of whatever code, or the end of the connection."""
-    expected = "an error or a close"
+    expected, expectation = "an error or a close", Expectation(Kind.REFUSED)
     if not exchange.answers and exchange.ended is not None:
         return
-    answer = _answer(exchange, expected)
+    answer = _answer(exchange, expected, expectation)
     if answer.type != "error":
-        raise Broken(expected, describe(answer), exchange)
+        raise Broken(expected, describe(answer), exchange, expectation=expectation)
 
 
 def not_accepted(exchange: Exchange, expected: str = "no success answer") -> None:
@@ -78,14 +81,23 @@ def not_accepted(exchange: Exchange, expected: str = "no success answer") -> Non
     asked = exchange.request.type if exchange.request else ""
     for answer in exchange.answers:
         if is_success(answer) and answer.type == SUCCESS.get(asked, answer.type):
-            raise Broken(expected, describe(answer), exchange)
+            raise Broken(expected, describe(answer), exchange, expectation=Expectation(Kind.NOT_ACCEPTED))
 
 
-def all_of(exchange: Exchange, kind: str, count: int) -> None:
-    """See that so many answers of a type came to requests that arrived together."""
-    if sum(answer.type == kind for answer in exchange.answers) < count:
+def noticed(exchange: Exchange) -> None:
+    """See that the request draws any answer, or the end of the connection."""
+    if not exchange.answers and exchange.ended is None:
+        raise Broken("an error or a close", silence(exchange), exchange, expectation=Expectation(Kind.NOTICED))
+
+
+def all_answered(exchange: Exchange, types: Sequence[str]) -> None:
+    """See that requests which arrived together drew an answer each: as many of each of `types` as it names."""
+    wanted = Counter(types)
+    if wanted - Counter(answer.type for answer in exchange.answers):
         seen = ", ".join(describe(answer) for answer in exchange.answers) or silence(exchange)
-        raise Broken(f"{count} x {kind} to requests that arrive together", seen, exchange)
+        expected = ", ".join(f"{count} x {name}" for name, count in wanted.items())
+        expectation = Expectation(Kind.ALL_ANSWERED, tuple(types))
+        raise Broken(f"{expected} to requests that arrive together", seen, exchange, expectation=expectation)
 
 
 def is_success(message: Message) -> bool:
@@ -136,12 +148,12 @@ def silence(exchange: Exchange) -> str:
 _WITH_STATUS = ("auth_response", "tunnel_response")
 
 
-def _answer(exchange: Exchange, expected: str) -> Message:
+def _answer(exchange: Exchange, expected: str, expectation: Expectation) -> Message:
     answer = exchange.answer
     if answer is None:
         if exchange.silence is Silence.DEAF and not exchange.relay_alive:
             raise Inconclusive(f"{silence(exchange)}, and no new connection was answered either")
-        raise Broken(expected, silence(exchange), exchange)
+        raise Broken(expected, silence(exchange), exchange, expectation=expectation)
     _readable(answer)
     return answer
 

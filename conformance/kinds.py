@@ -29,6 +29,12 @@ def each(kinds: Mapping[str, _Kind], check: Callable[[_Kind], None]) -> None:
     if broken:
         (name, first), *others = broken.items()
         also = f"; broken, too: {', '.join(other for other, _ in others)}" if others else ""
-        raise Broken(first.expected, f"{first.seen} ({name}{also})", *first.exchanges, requirement=first.requirement)
+        raise Broken(
+            first.expected,
+            f"{first.seen} ({name}{also})",
+            *first.exchanges,
+            requirement=first.requirement,
+            expectation=first.expectation,
+        )
     if unclear is not None:
         raise unclear

@@ -32,6 +32,7 @@ class Options:
     plan: Plan
     results: Path | None
     fingerprint: Path | None
+    failures: Path | None
 
 
 def add_options(parser: pytest.Parser) -> None:
@@ -54,6 +55,7 @@ def add_options(parser: pytest.Parser) -> None:
     )
     group.addoption("--examples", type=_count, metavar="N", help="examples of each property, instead of the effort's")
     group.addoption("--seed", type=_seed, default=0, metavar="N|random", help="where values come from (default: 0)")
+    group.addoption("--failures", metavar="FOLDER", help="write a file per failure, for cbspec replay")
     group.addoption("--results", metavar="FILE", help="write the verdict on every requirement as JSON")
     group.addoption("--fingerprint", metavar="FILE", help="write what the relay does where the page is silent, as JSON")
 
@@ -74,7 +76,15 @@ def read_options(config: pytest.Config) -> Options:
         plan=_plan(config),
         results=_writable("--results", config.getoption("--results")),
         fingerprint=_writable("--fingerprint", config.getoption("--fingerprint")),
+        failures=_folder("--failures", config.getoption("--failures")),
     )
+
+
+def case_options(options: Options) -> tuple[str, ...]:
+    """Return the options by which a case does the same again."""
+    transport = (f"--transport={options.transport}",) if options.transport else ()
+    plan = options.plan
+    return (f"--effort={plan.effort.name}", f"--examples={plan.examples}", f"--seed={plan.seed}", *transport)
 
 
 def read_profile(options: Options) -> Profile | None:
@@ -113,6 +123,22 @@ def _writable(option: str, file: str | None) -> Path | None:
     if path.is_dir() or not os.access(path if path.exists() else path.parent, os.W_OK):
         raise pytest.UsageError(f"{option}: {file} can't be written; name a file in a folder that exists")
     return path
+
+
+def _folder(option: str, name: str | None) -> Path | None:
+    """Return the folder's path, the folder made; said before the run, not after it, where it can't be."""
+    if name is None:
+        return None
+    folder = Path(name)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise pytest.UsageError(
+            f"{option}: {error.filename}: {error.strerror}; name a folder for failure files"
+        ) from None
+    if not os.access(folder, os.W_OK):
+        raise pytest.UsageError(f"{option}: {name} can't be written to; name another folder")
+    return folder
 
 
 def _only(wanted: list[str]) -> list[str]:

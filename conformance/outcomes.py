@@ -126,7 +126,8 @@ def _finding(item: pytest.Item, error: BaseException | None, target: Target | No
             return Finding(identifier, Outcome.INCONCLUSIVE, case, reason)
         outcome = Outcome.FAILED if find(blamed).level is Level.MUST else Outcome.WARNED
         exchange = render(target.transcript, error.exchanges) if target else ""
-        return Finding(blamed, outcome, case, expected=error.expected, seen=error.seen, exchange=exchange)
+        steps = target.steps(error.exchanges, error.expectation) if target else ""
+        return Finding(blamed, outcome, case, expected=error.expected, seen=error.seen, exchange=exchange, steps=steps)
     if isinstance(error, TimeUp):
         return Finding(identifier, Outcome.NOT_EXERCISED, case, TIME_UP)
     if isinstance(error, NotExercised):

@@ -29,13 +29,14 @@ from conformance.embedded import SimulatorFailed, embedded_simulator
 from conformance.errors import Broken, Inconclusive, NotExercised, RateLimited
 from conformance.explore import Explorer
 from conformance.facts import Facts
+from conformance.failures.failure import failures_of, write_all
 from conformance.findings import Finding
 from conformance.fingerprint import write_fingerprint
 from conformance.kept import kept_for
 from conformance.life import LIVES_ON, Life
 from conformance.locks import Locks
 from conformance.marks import MARKERS
-from conformance.options import Options, add_options, read_options, read_profile
+from conformance.options import Options, add_options, case_options, read_options, read_profile
 from conformance.outcomes import Outcomes, TimeUp, case_name, findings_of, kit_errors_of, requirement_of, status_of
 from conformance.pace import Pacer
 from conformance.preflight import NoTarget, examine, wait_for
@@ -215,6 +216,21 @@ class Suite:
         if not self._is_worker and self._pace is not None:
             write_report(self._result(), terminalreporter.write_line)
             self._write_files(terminalreporter)
+            self._write_failures(terminalreporter)
+
+    def _write_failures(self, reporter: pytest.TerminalReporter) -> None:
+        folder = self.options.failures
+        if folder is None:
+            return
+        address = str(self.profile.target.address)
+        failures = failures_of(self._findings, address, self.facts.transport, case_options(self.options))
+        try:
+            write_all(failures, folder)
+        except OSError as error:
+            reporter.write_line(f"--failures: {error.filename}: {error.strerror}", red=True)
+            return
+        if failures:
+            reporter.write_line(f"Run the {len(failures)} failures again: cbspec replay {folder} --target {address}")
 
     def _write_files(self, reporter: pytest.TerminalReporter) -> None:
         wanted = (

@@ -173,7 +173,7 @@ def _greeted(target: Target, facts: Facts, exchange: Exchange) -> Facts:
     except Inconclusive as error:
         return replace(facts, hello=str(error))
     except Broken as broken:
-        target.breach(Breach("CB-HEL-001", broken.expected, broken.seen), exchange)
+        target.breach(Breach("CB-HEL-001", broken.expected, broken.seen), exchange, expectation=broken.expectation)
         return replace(facts, hello=f"expected {broken.expected}; seen: {broken.seen}")
     facts = replace(facts, latency=replace(facts.latency, hello=exchange.waited))
     features = answer.member("features")

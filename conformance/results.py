@@ -33,7 +33,7 @@ def write_results(run: Run, file: Path) -> None:
 
 def _verdict(verdict: Verdict) -> dict[str, Any]:
     findings = [
-        {name: value for name, value in finding.to_dict().items() if value and name != "requirement"}
+        {name: value for name, value in finding.to_dict().items() if value and name not in ("requirement", "steps")}
         for finding in verdict.findings
     ]
     return {

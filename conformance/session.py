@@ -10,7 +10,7 @@ from __future__ import annotations
 import itertools
 import json
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any
 
@@ -24,7 +24,7 @@ from conformance.decoding import Decoded, decode
 from conformance.errors import KitError, RateLimited
 from conformance.exchange import Exchange, Silence
 from conformance.frames import StrictWebSocket
-from conformance.judge import is_success
+from conformance.judge import error_code, is_success
 from conformance.tempo import Tempo
 from conformance.transcript import Direction, End, Ended, Message, Transcript, Waited
 from conformance.wire import Wire
@@ -107,23 +107,15 @@ class Session:
         """
         text = (encode or _spell)(dict(request))
         _check_own(request, text, invalid)
-        return self.exchange(self._note(text, invalid), self._encode(text), fence=fence)
+        return self.exchange(self._note(text, invalid), self.encode(text), fence=fence)
 
     def ask_text(self, text: bytes, *, meant: str, like: str = "", fence: bool = True) -> Exchange:
         """Send a text that is no valid message, and return all that came of it.
 
         `meant` says in words what it is; `like` is the type of request that it resembles, if any.
         """
-        message = Message(
-            self._transcript.now(),
-            self.wire.number,
-            Direction.SENT,
-            text,
-            _intended(text, like),
-            meant=meant,
-        )
-        self._transcript.add(message)
-        return self.exchange(message, self._encode(text), fence=fence)
+        message = self.take_note(text, _intended(text, like), meant)
+        return self.exchange(message, self.encode(text), fence=fence)
 
     def ask_in_pieces(
         self,
@@ -140,12 +132,12 @@ class Session:
         """
         text = (encode or _spell)(dict(request))
         _check_own(request, text, "")
-        data = _frames(cut(text)) if fragments else cut(self._encode(text))
+        data = _frames(cut(text)) if fragments else cut(self.encode(text))
         return self.exchange(self._note(text, "in pieces", _IN_PIECES), *data)
 
     def exchange(self, request: Message, *data: bytes, fence: bool = True) -> Exchange:
         """Put `data` on the wire, which carries `request`, piece by piece, and return all that came of it."""
-        self._early()
+        self.unasked()
         self.pace(self.tenant)
         self._take_turn(1)
         began = time.monotonic()
@@ -171,7 +163,34 @@ class Session:
     def note(self, request: Mapping[str, Any], *, meant: str = "") -> tuple[Message, bytes]:
         """Record `request` as sent and return it with its bytes on the wire, for who cuts or merges them."""
         text = _spell(dict(request))
-        return self._note(text, meant), self._encode(text)
+        return self._note(text, meant), self.encode(text)
+
+    def encode(self, text: bytes) -> bytes:
+        """Return a text's bytes on the wire; none on a WebSocket that has been closed."""
+        if isinstance(self.framer, WebSocketFramer) and self.framer.ended:
+            return b""
+        return self.framer.encode(text)
+
+    def take_note(self, text: bytes, decoded: Decoded, meant: str) -> Message:
+        """Record a text as sent, whatever it is, and return it."""
+        now, number = self._transcript.now(), self.wire.number
+        message = Message(now, number, Direction.SENT, text, decoded, meant=meant)
+        self._transcript.add(message)
+        return message
+
+    def together(self, requests: Sequence[Message], data: bytes) -> Exchange:
+        """Put `data` on the wire, which carries all the requests, and return all their answers as one exchange."""
+        for _ in requests:
+            self.pace(self.tenant)
+        self.send_unanswered(data, messages=len(requests))
+        return self.gathered(requests[0], self.answers(len(requests)))
+
+    def gathered(self, request: Message, answers: tuple[Message, ...]) -> Exchange:
+        """Return as one exchange what several requests drew, of which `request` was the first."""
+        exchange = Exchange(request, answers, ended=self.ended, tenant=self.tenant, waited=self.timeout)
+        if error_code(exchange) == "rate_limit_exceeded":
+            raise RateLimited("the relay answered rate_limit_exceeded")
+        return exchange
 
     def record(self, request: Mapping[str, Any], *, meant: str) -> Message:
         """Record `request` as sent, for who puts it on the wire in another way, in pieces."""
@@ -181,6 +200,19 @@ class Session:
         """Record what the bytes are that come next and are no message."""
         now, number = self._transcript.now(), self.wire.number
         self._transcript.add(Message(now, number, Direction.SENT, b"", Decoded(None, fault="no message"), meant=meant))
+
+    def unasked(self) -> None:
+        """Judge what lies there while no request is under way: it came unasked, or as a second answer.
+
+        A refusal behind which the connection ended stays: it is all that the request will draw.
+        """
+        self._pump(0.0)
+        self._inbox = [message for message in self._inbox if not self._belongs(message)]
+        refusal = [message for message in self._inbox if self.ended and message.type == "error"]
+        self._inbox = [message for message in self._inbox if message not in refusal]
+        if self._inbox:
+            self._conclude(None, Silence.NONE, 0.0)
+        self._inbox = refusal[-1:]
 
     def look(self, wait: float) -> None:
         """Take what arrives within `wait` seconds, without waiting for a message."""
@@ -215,30 +247,8 @@ class Session:
 
     # ------------------------------------------------------------------ what follows is the mechanics
 
-    def _encode(self, text: bytes) -> bytes:
-        """Return a text's bytes on the wire; none on a WebSocket that has been closed."""
-        if isinstance(self.framer, WebSocketFramer) and self.framer.ended:
-            return b""
-        return self.framer.encode(text)
-
     def _note(self, text: bytes, meant: str, fault: str = "") -> Message:
-        now, number = self._transcript.now(), self.wire.number
-        message = Message(now, number, Direction.SENT, text, Decoded(json.loads(text), fault=fault), meant=meant)
-        self._transcript.add(message)
-        return message
-
-    def _early(self) -> None:
-        """Judge what lies there before a request is sent: it came unasked, or as a second answer.
-
-        A refusal behind which the connection ended stays: it is all that the request will draw.
-        """
-        self._pump(0.0)
-        self._inbox = [message for message in self._inbox if not self._belongs(message)]
-        refusal = [message for message in self._inbox if self.ended and message.type == "error"]
-        self._inbox = [message for message in self._inbox if message not in refusal]
-        if self._inbox:
-            self._conclude(None, Silence.NONE, 0.0)
-        self._inbox = refusal[-1:]
+        return self.take_note(text, Decoded(json.loads(text), fault=fault), meant)
 
     def _conclude(self, request: Message | None, silence: Silence, waited: float) -> Exchange:
         answers = self._take()
@@ -325,7 +335,7 @@ class Session:
         self._take_turn(1)
         text = _spell(dict(fence))
         message = self._note(text, "fence")
-        self.wire.send(self._encode(text))
+        self.wire.send(self.encode(text))
         return message
 
     def _remove_last(self, kind: str, start: int) -> bool:

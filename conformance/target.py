@@ -11,7 +11,6 @@ import contextlib
 import itertools
 import ssl
 import time
-import uuid
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
@@ -23,7 +22,9 @@ from conformance import judge
 from conformance.contexts import context_for
 from conformance.errors import Broken, Inconclusive, NotExercised
 from conformance.exchange import Exchange
+from conformance.expectation import Expectation, Kind
 from conformance.facts import Facts
+from conformance.failures.recipes import RUN, SPOILED
 from conformance.frames import StrictWebSocket
 from conformance.given import Given
 from conformance.invariants import Breach
@@ -37,7 +38,6 @@ from conformance.transcript import Message, Transcript
 from conformance.watch import Watch
 from conformance.wire import HandshakeFailure, Unreachable, Wire, tcp_connect
 
-_RUN = uuid.uuid4().hex[:8]
 _numbers = itertools.count(1)
 
 _LIMITS = {
@@ -75,7 +75,7 @@ class Target(Given, Watch):
         self, profile: Profile, facts: Facts, case: str, *, locks: Locks, pace: Pacer, issuer: Issuer, tempo: Tempo
     ) -> None:
         Given.__init__(self, profile, facts, locks)
-        Watch.__init__(self, Transcript(), case)
+        Watch.__init__(self, Transcript(), case, str(profile.target.address or ""))
         self.issuer = issuer
         self.tempo = tempo
         self.pace = pace
@@ -225,7 +225,7 @@ class Target(Given, Watch):
         remote = self.profile.remote.reachable
         message: dict[str, Any] = {
             "type": "tunnel_info",
-            "tunnel_id": f"cbspec-{_RUN}-{next(_numbers)}",
+            "tunnel_id": f"cbspec-{RUN}-{next(_numbers)}",
             "tenant_id": tenant or self.tenant.id,
             "local_port": 3389,
             "remote_host": remote.host,
@@ -239,9 +239,11 @@ class Target(Given, Watch):
         Raises NotExercised where the profile gives neither a key nor a ready-made one.
         """
         try:
-            return self.issuer.valid(tenant.id, subject)
+            token = self.issuer.valid(tenant.id, subject)
         except ProfileLacks as lacks:
             raise NotExercised(str(lacks)) from None
+        self.recipes.valid(token, tenant.id, subject)
+        return token
 
     def minted(
         self,
@@ -266,9 +268,11 @@ class Target(Given, Watch):
         """
         try:
             second = self.profile.second_tenant
-            return self.issuer.forged(forgery, self.tenant.id, second.id if second else "", valid)
+            token = self.issuer.forged(forgery, self.tenant.id, second.id if second else "", valid)
         except ProfileLacks as lacks:
             raise NotExercised(str(lacks)) from None
+        self.recipes.forged(token, forgery.name, valid)
+        return token
 
     def show_forged(self, forgery: Forgery, valid: str) -> Exchange:
         """Show a bad token made of `valid` after hello, and a tunnel_info behind it where the connection is open."""
@@ -283,7 +287,8 @@ class Target(Given, Watch):
             after = session.ask(self.tunnel_info())
             if judge.served(after):
                 seen = f"{judge.describe(after.answers[0])}, after the token was refused"
-                self.breach(Breach("CB-AUT-016", "no tunnel after a refused auth", seen), after)
+                breach = Breach("CB-AUT-016", "no tunnel after a refused auth", seen)
+                self.breach(breach, after, expectation=Expectation(Kind.NOT_ACCEPTED))
         session.close()
         return exchange
 
@@ -304,8 +309,13 @@ class Target(Given, Watch):
 
     def spoiled_token(self, tenant: Tenant) -> str:
         """Return a token whose signature is not right."""
-        valid = self.token(tenant)
-        return valid[:-4] + ("AAAA" if not valid.endswith("AAAA") else "BBBB")
+        return self.spoil(self.token(tenant))
+
+    def spoil(self, valid: str) -> str:
+        """Return a valid token with other letters at its end; unlike most forgeries it works for any kind of token."""
+        token = valid[:-4] + ("AAAA" if not valid.endswith("AAAA") else "BBBB")
+        self.recipes.forged(token, SPOILED, valid)
+        return token
 
     def alive(self) -> bool:
         """Whether a new connection is answered now: the control beside a silent one."""

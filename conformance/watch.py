@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Sequence
+
 from cbspec.requirements import Level, find
 from conformance.errors import Broken
 from conformance.exchange import Exchange
+from conformance.expectation import INVARIANT, Expectation
+from conformance.failures.recipes import Recipes
+from conformance.failures.recording import record
 from conformance.findings import Finding, Outcome
 from conformance.invariants import Breach, check
 from conformance.render import render
@@ -14,17 +20,19 @@ from conformance.transcript import Transcript
 class Watch:
     """Gathers the findings of a case beside its own.
 
-    Arguments: `transcript` is the case's, `case` its node id.
+    Arguments: `transcript` is the case's, `case` its node id, `address` the target's.
     """
 
-    def __init__(self, transcript: Transcript, case: str) -> None:
+    def __init__(self, transcript: Transcript, case: str, address: str = "") -> None:
         self.transcript = transcript
+        self.recipes = Recipes()
         self.findings: list[Finding] = []
         self.remarks: list[str] = []
         self.observations: dict[str, str] = {}
         self.case = case
         self._breaches: set[tuple[str, str]] = set()
         self._breached: dict[str, tuple[Exchange, ...]] = {}
+        self._address = address
 
     def remark(self, sentence: str) -> None:
         """Say with the verdict what a pass rests on, for example who refused."""
@@ -40,9 +48,9 @@ class Watch:
     def observe(self, exchange: Exchange) -> None:
         """Hold an exchange against the invariants; what they find is blamed where it belongs."""
         for breach in check(exchange):
-            self.breach(breach, exchange)
+            self.breach(breach, exchange, expectation=INVARIANT)
 
-    def breach(self, breach: Breach, *exchanges: Exchange) -> None:
+    def breach(self, breach: Breach, *exchanges: Exchange, expectation: Expectation | None = None) -> None:
         """Take a breach of another requirement than the case's own."""
         if (breach.requirement, breach.seen) in self._breaches:
             return
@@ -57,12 +65,18 @@ class Watch:
                 expected=breach.expected,
                 seen=breach.seen,
                 exchange=render(self.transcript, exchanges),
+                steps=self.steps(exchanges, expectation),
             )
         )
+
+    def steps(self, exchanges: Sequence[Exchange], expectation: Expectation | None) -> str:
+        """Return what a failure file is to hold of what happened, as JSON; "" where it can't be played again."""
+        recorded = record(self.transcript, exchanges, expectation, self.recipes, self._address)
+        return json.dumps(recorded) if recorded else ""
 
     def judge_invariant(self, requirement: str) -> None:
         """Make an invariant the case's own judgement. Raises Broken where it was broken in this case."""
         for finding in [finding for finding in self.findings if finding.requirement == requirement]:
             self.findings.remove(finding)
             exchanges = self._breached[requirement]
-            raise Broken(finding.expected, finding.seen, *exchanges, requirement=requirement)
+            raise Broken(finding.expected, finding.seen, *exchanges, requirement=requirement, expectation=INVARIANT)

@@ -23,6 +23,7 @@ COMMANDS: Final = {
     "simulate": ("simulator.command", "start the simulator: a conforming relay, or one that is wrong on purpose"),
     "connect": ("reference_client.command", "connect to a relay with the reference client and show the exchange"),
     "verify": ("conformance.command", "judge a relay: run the suite against host:port"),
+    "replay": ("conformance.failures.command", "run failures again: fixed, still failing, or can't tell"),
     "fingerprint-diff": (
         "cbspec.cli.fingerprint_diff",
         "compare two releases of a relay where the page is silent",

@@ -66,6 +66,7 @@ def test_nothing_asked_for_is_the_embedded_simulator() -> None:
         plan=Plan(DEFAULT, 20, 0),
         results=None,
         fingerprint=None,
+        failures=None,
     )
     assert read_profile(asked) is None
 

@@ -91,7 +91,7 @@ def test_a_token_that_was_sent_is_never_shown(token: str, nested: bool) -> None:
     shown = render(transcript(opened(), request), [Exchange(request)])
     assert token not in shown
     assert json.dumps(token)[1:-1] not in shown
-    assert '"token":"***"' in shown
+    assert ('"token":["***"]' if nested else '"token":"***"') in shown
 
 
 @given(

@@ -89,7 +89,7 @@ def test_a_slow_relay_is_not_accused(authenticated: bool, one_by_one: bool, monk
             exchange = made.session.ask(request)
             assert types(exchange) == types_of(request)
         made.session.look(10.0)
-        made.session._early()
+        made.session.unasked()
         assert [breach for exchange in made.observed for breach in check(exchange)] == []
 
     check_it()

@@ -21,6 +21,11 @@ TESTED_ELSEWHERE = {
     "reference_client/display.py": "tests/reference_client/test_command.py",
     # The parts of a behaviour and their defaults: what they do is what the relay does.
     "simulator/behaviour.py": "tests/simulator/test_relay.py",
+    # What was expected, as data: made by the judgements, and held against an exchange again.
+    "conformance/expectation.py": "tests/conformance/test_judge.py",
+    "conformance/failures/judging.py": "tests/conformance/failures/test_replay.py",
+    "conformance/failures/outcome.py": "tests/conformance/failures/test_replay.py",
+    "conformance/failures/player.py": "tests/conformance/failures/test_replay.py",
     # pytest loads it wherever the suite runs.
     "conformance/conftest.py": "tests/conformance/test_plugin.py",
 }

@@ -1,0 +1,110 @@
+"""Failures as files: what is written is what is read, and what can't be used is said in a line."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from conformance.expectation import Expectation, Kind
+from conformance.failures.failure import FORMAT, Failure, FailureFileError, failures_of, load, write_all
+from conformance.failures.recipes import Recipe
+from conformance.failures.steps import Connect
+from conformance.findings import Finding, Outcome
+from tests.conformance.failures.test_steps import STEPS
+
+CASE = "relay/notes/test_tls13.py::test_old[1.2]"
+TOKENS = {"token-1": Recipe("tenant-001", "user123"), "token-2": Recipe(forgery="spoiled", of="token-1")}
+FAILURES = st.builds(
+    Failure,
+    st.sampled_from(["CB-TUN-007", "CB-HEL-005"]),
+    st.sampled_from([CASE, "preflight"]),
+    st.text(),
+    st.sampled_from(["tcp", "websocket"]),
+    expected=st.text(),
+    seen=st.text(),
+    exchange=st.lists(st.text(), max_size=3).map(tuple),
+    options=st.sampled_from([(), ("--examples=20", "--seed=0")]),
+    expectation=st.builds(Expectation, st.sampled_from(Kind), st.lists(st.text(), max_size=2).map(tuple)),
+    tokens=st.just(TOKENS),
+    steps=st.lists(STEPS, max_size=4).map(tuple),
+)
+PLAIN = Failure("CB-TUN-007", CASE, "127.0.0.1:8080", "tcp", "an error", "a tunnel")
+
+
+@given(failure=FAILURES)
+def test_failures_go_round_through_a_file(failure: Failure, tmp_path_factory: pytest.TempPathFactory) -> None:
+    folder = tmp_path_factory.getbasetemp() / "failures"
+    write_all({"CB-TUN-007-1.json": failure}, folder)
+    assert load(folder / "CB-TUN-007-1.json") == failure
+
+
+def test_a_run_replaces_the_failures_of_the_one_before_and_nothing_else(tmp_path: Path) -> None:
+    write_all({"CB-TUN-007-1.json": PLAIN, "CB-TUN-007-2.json": PLAIN}, tmp_path)
+    (tmp_path / "CB-TUN-007-3.json").write_text("mine")
+    (tmp_path / "notes.txt").write_text("mine")
+    write_all({"CB-TUN-007-1.json": PLAIN}, tmp_path)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["CB-TUN-007-1.json", "CB-TUN-007-3.json", "notes.txt"]
+
+
+def test_distinct_failures_have_a_file_each_and_one_that_can_be_played_goes_first() -> None:
+    def finding(seen: str, outcome: Outcome = Outcome.FAILED, steps: str = "") -> Finding:
+        return Finding("CB-TUN-007", outcome, CASE, expected="an error", seen=seen, steps=steps)
+
+    steps = json.dumps({"expectation": {"kind": "refused", "values": []}, "tokens": {}, "steps": []})
+    played = json.dumps({**json.loads(steps), "steps": [{"connect": 1, "transport": "tcp"}]})
+    findings = [finding("a"), finding("b"), finding("a", steps=played), finding("c", Outcome.PASSED)]
+    found = failures_of(findings, "127.0.0.1:8080", "tcp", ())
+    assert [(name, failure.seen) for name, failure in found.items()] == [
+        ("CB-TUN-007-1.json", "a"),
+        ("CB-TUN-007-2.json", "b"),
+    ]
+    assert found["CB-TUN-007-1.json"].steps == (Connect(1, "tcp"),)
+
+
+def whole() -> dict[str, Any]:
+    return {**PLAIN.to_json(), "expectation": {"kind": "refused", "values": []}, "tokens": {}, "steps": []}
+
+
+SEND = {"send": [], "on": 1}
+BAD: dict[str, tuple[object, str]] = {
+    "an array": ([], "no format"),
+    "of another version": ({**whole(), "format": "cbspec-failure-0"}, "'cbspec-failure-0'"),
+    "of another kind": ({"requirement": "CB-TUN-007"}, "no format"),
+    "without a case": ({name: value for name, value in whole().items() if name != "case"}, "case"),
+    "with another member": ({**whole(), "more": 1}, "more"),
+    "with a case elsewhere": ({**whole(), "case": "../x.py::y"}, "case"),
+    "with an option of pytest's": ({**whole(), "options": ["-p=evil"]}, "options/0"),
+    "with an unknown step": ({**whole(), "steps": [{"wait": 1}]}, "steps/0"),
+    "with an unknown token": ({**whole(), "steps": [{**SEND, "wire": {"text": "<<token-1>>"}}]}, "token-1"),
+    "with a forgery of nothing": ({**whole(), "tokens": {"token-1": {"forgery": "x", "of": "token-2"}}}, "token-2"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("kind", list(BAD))
+def test_a_file_that_can_t_be_used_is_said_in_a_line(kind: str, tmp_path: Path) -> None:
+    data, named = BAD[kind]
+    file = tmp_path / "CB-TUN-007-1.json"
+    file.write_text(json.dumps(data))
+    with pytest.raises(FailureFileError) as error:
+        load(file)
+    assert str(file) in str(error.value)
+    assert named in str(error.value)
+    assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize("data", [b"", b"{", b"\xff", b"[" * 100_000])
+def test_what_is_no_json_is_no_failure_file(data: bytes, tmp_path: Path) -> None:
+    (tmp_path / "file").write_bytes(data)
+    with pytest.raises(FailureFileError, match="not JSON"):
+        load(tmp_path / "file")
+    with pytest.raises(FailureFileError, match="No such file"):
+        load(tmp_path / "none")
+
+
+def test_the_format_is_the_schema_s() -> None:
+    assert PLAIN.to_json()["format"] == FORMAT
