@@ -79,6 +79,8 @@ def _end(records: Sequence[Record], exchange: Exchange) -> int:
     """Return the index behind an exchange: where its connection's next request was sent."""
     of = messages(exchange)
     last = max((_index(records, message) for message in of), default=-1)
+    if last < 0:
+        return len(records)
     before: Record = of[-1]
     for index in range(last + 1, len(records)):
         record = records[index]

@@ -36,6 +36,7 @@ def record(
     if expectation is None or request is None:
         return {}
     records = excerpt(transcript, exchanges, beside=True)
+    request = _carrier(records, request)
     if any(isinstance(r, Failed) or (isinstance(r, Opened) and r.target != address) for r in records):
         return {}
     try:
@@ -66,6 +67,16 @@ def _steps(records: Sequence[Record], request: Message) -> Iterator[Step]:
             step = _send(_group(records, index), transports.get(found.connection, ""), request)
             if step.requests or any(frame.opcode != _CLOSE for frame in step.frames) or step.wire:
                 yield step
+
+
+def _carrier(records: Sequence[Record], request: Message) -> Message:
+    """Return the request itself; where it is a fence, the one that it was sent behind."""
+    if not is_fence(request):
+        return request
+    before = records[: next(index for index, record in enumerate(records) if record is request)]
+    sent = [found for found in before if isinstance(found, Message) and found.direction is Direction.SENT]
+    own = [found for found in sent if found.connection == request.connection and not is_fence(found)]
+    return own[-1] if own else request
 
 
 def _begins(records: Sequence[Record], index: int) -> bool:

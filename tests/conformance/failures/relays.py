@@ -67,7 +67,8 @@ def find(found: Found, profile: Profile) -> Failure:
     except Broken as broken:
         steps = target.steps(broken.exchanges, broken.expectation)
         shown = render(target.transcript, broken.exchanges)
-        about = Finding(found.requirement, Outcome.FAILED, found.name, "", broken.expected, broken.seen, shown, steps)
+        said = {"expected": broken.expected, "seen": broken.seen, "exchange": shown, "steps": steps}
+        about = Finding(found.requirement, Outcome.FAILED, found.name, **said)
         target.findings.insert(0, about)
     except Inconclusive:
         pass  # a control met what is wrong: then that is among the target's findings
