@@ -269,6 +269,18 @@ def test_a_rate_limit_that_nobody_asked_for_stops_the_case(probe: MakeProbe) -> 
     assert types(made.session.ask(TUNNEL)) == ["error"]
 
 
+def test_what_is_no_message_may_be_refused_with_any_code_where_the_next_heartbeat_is_served(probe: MakeProbe) -> None:
+    limited = (0.001, line(error("rate_limit_exceeded")))
+    served = conforming()
+    made = probe(lambda request: served(request) if request["type"] == "heartbeat" else [limited])
+    assert types(made.session.ask_text(b"no JSON", meant="no JSON")) == ["error"]
+    with pytest.raises(RateLimited):
+        made.session.ask(TUNNEL)  # a message may not
+    made = probe(lambda request: [limited])
+    with pytest.raises(RateLimited):
+        made.session.ask_text(b"no JSON", meant="no JSON")
+
+
 def test_every_request_and_every_fence_keeps_the_pace(probe: MakeProbe) -> None:
     paced: list[str] = []
     made = probe(conforming(), pace=paced.append)

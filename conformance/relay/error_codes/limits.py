@@ -70,6 +70,7 @@ def fill_connections(relay: Target, tenant: Tenant, count: int) -> list[Session]
     Each opens a tunnel: the page doesn't say at which step a connection counts.
     """
     sessions = [relay.authenticated(tenant)]
+    _open_one(relay, sessions[0], tenant)
     for _ in range(count - 1):
         sessions.append(relay.greeted())
         _occupy(relay, sessions[-1], tenant)
@@ -78,6 +79,11 @@ def fill_connections(relay: Target, tenant: Tenant, count: int) -> list[Session]
 
 def _occupy(relay: Target, session: Session, tenant: Tenant) -> None:
     judge.accepted(relay.authenticate(session, tenant), "tenant_limit_exceeded")
+    _open_one(relay, session, tenant)
+
+
+def _open_one(relay: Target, session: Session, tenant: Tenant) -> None:
+    """Open a tunnel where the limits of tunnels leave room for one on each connection."""
     pool = relay.profile.relay.buffer_pool
     if tenant.tunnel_limit is None and (pool is None or pool >= (tenant.connection_limit or 0)):
         judge.accepted(session.ask(relay.tunnel_info(tenant.id)), "tenant_limit_exceeded")
