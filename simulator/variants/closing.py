@@ -76,9 +76,9 @@ VARIANTS = (
         "early-message-closes", "A message before hello is met by a close without an error.", _wordless(*TOO_EARLY)
     ),
     Variant(
-        "idle-goodbye",
-        "A connection that is idle for three seconds is told server_unavailable, unasked, and closed.",
-        part(parting=lambda _: Error(ErrorCode.SERVER_UNAVAILABLE, "idle for too long")),
+        "goodbye",
+        "Whom the relay closes, idle for three seconds or at its own end, is told server_unavailable, unasked.",
+        part(parting=lambda _: Error(ErrorCode.SERVER_UNAVAILABLE, "the relay closes the connection")),
         _impatient,
     ),
 )

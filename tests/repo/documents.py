@@ -164,7 +164,7 @@ def deviations() -> str:
             ((f"`{each.id}`", f"{each.requirement} ({REQUIREMENTS[each.requirement].level})", each.sentence)
              for each in wrong),
         ),
-        "## Variants",
+        f"## Variants\n\n{len(VARIANTS)} variants: each takes a freedom that the specification leaves.",
         table(("variant", "what it does"), ((f"`{each.id}`", each.sentence) for each in VARIANTS.values())),
     )  # fmt: skip
 

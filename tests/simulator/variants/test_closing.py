@@ -9,7 +9,7 @@ import pytest
 
 from simulator.variants import closing
 from tests.simulator.client import HELLO as HELLO_LINE
-from tests.simulator.client import PATIENCE, WebSocket, Wire, auth
+from tests.simulator.client import WebSocket, Wire
 from tests.simulator.deviations.probe import Probe, enter, met
 from tests.simulator.memory import BEAT, Body, Client, Memory
 from tests.simulator.variants.probe import serving, show
@@ -57,7 +57,7 @@ PROBES = {
     "bad-hello-closes": _closed(0, silently=True),
     "early-message-closes": _closed(1, silently=True),
 }
-AT_THE_EDGE = {"no-close-notify", "idle-goodbye"}
+AT_THE_EDGE = {"no-close-notify", "goodbye"}
 
 
 @pytest.mark.parametrize("id_", PROBES)
@@ -135,7 +135,7 @@ async def test_close_notify() -> None:
 
 async def test_goodbye_when_idle() -> None:
     async with (
-        serving("idle-goodbye") as simulator,
+        serving("goodbye") as simulator,
         WebSocket(simulator.address) as websocket,
         Wire(simulator.address) as wire,
     ):
@@ -146,14 +146,12 @@ async def test_goodbye_when_idle() -> None:
         assert (await websocket.next())[0] == 0x88
 
 
-async def test_without_the_variant_nobody_says_goodbye() -> None:
-    async with serving() as simulator, Wire(simulator.address) as wire:
-        await wire.ask(HELLO_LINE)
-        wire.write(auth())
-        await wire.line()
+@pytest.mark.parametrize("ids", [(), ("goodbye",)])
+async def test_goodbye_at_the_relays_end(ids: tuple[str, ...]) -> None:
+    async with serving(*ids) as simulator, Wire(simulator.address) as wire:
+        await wire.greet()
         await simulator.close()
-        async with asyncio.timeout(PATIENCE):
-            assert await wire.rest() == b""
+        assert (b"server_unavailable" in await wire.rest()) is bool(ids)
 
 
 def test_each_is_shown() -> None:
