@@ -261,9 +261,21 @@ class Session:
         self._belongs = _latecomers(exchange)
         if request is not None and request.type == "tunnel_info":
             self.tunnels += any(is_success(answer) for answer in answers)
-        if not self.expects_rate_limit and any(answer.member("code") == "rate_limit_exceeded" for answer in answers):
+        if self._is_limited(exchange):
             raise RateLimited("the relay answered rate_limit_exceeded")
         return exchange
+
+    def _is_limited(self, exchange: Exchange) -> bool:
+        """Whether a rate limit struck that nobody expected.
+
+        What is no message may be refused with any code: where a heartbeat behind it is served, the code was for that.
+        """
+        limited = any(answer.member("code") == "rate_limit_exceeded" for answer in exchange.answers)
+        if not limited or self.expects_rate_limit:
+            return False
+        malformed = exchange.request is not None and bool(exchange.request.decoded.fault)
+        beats = malformed and self.authenticated and self.fence == "heartbeat" and not self.ended
+        return not beats or not any(is_success(answer) for answer in self.heartbeat().answers)
 
     def _take(self) -> tuple[Message, ...]:
         taken, self._inbox = tuple(self._inbox), []

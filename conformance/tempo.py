@@ -46,6 +46,7 @@ _RATE_STRUCK: Final = 2
 """Cases that a rate limit struck in spite of all pauses after which no more are made."""
 
 _RETRY: Final = 0.1
+_LONGEST_RETRY: Final = 2.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,14 +141,19 @@ class Tempo:
 
 
 def retry(attempt: Callable[[], object], errors: tuple[type[Exception], ...], seconds: float) -> None:
-    """Call `attempt` until it raises none of `errors`, for at most `seconds`; then let it raise."""
+    """Call `attempt` until it raises none of `errors`, for at most `seconds`; then let it raise.
+
+    The pauses grow: what an attempt used and closed, a relay may count for a while, and the next finds it used still.
+    """
     deadline = time.monotonic() + seconds
+    pause = _RETRY
     while True:
         try:
             attempt()
         except errors:
             if time.monotonic() >= deadline:
                 raise
-            time.sleep(_RETRY)
+            time.sleep(pause)
+            pause = min(2 * pause, _LONGEST_RETRY)
         else:
             return

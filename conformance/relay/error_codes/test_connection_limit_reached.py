@@ -21,11 +21,9 @@ from conformance.wire import HandshakeFailure, Unreachable
 @alone
 @requirement("CB-CON-001")
 def test_all_connections_of_the_limit(relay: Target) -> None:
-    """As many connections as the relay's limit say hello, and each is then served."""
+    """As many connections as the relay's limit say hello, authenticate and are served side by side."""
     with _limited(relay) as (at, limit):
-        relay.soon(lambda: _room(relay, at, limit))
-        for session in [_greet(relay, at) for _ in range(limit)]:
-            judge.accepted(relay.authenticate(session, relay.tenant), "connection_limit_reached")
+        relay.soon(lambda: _fill(relay, at, limit))
 
 
 @alone
@@ -84,47 +82,41 @@ def _full(relay: Target) -> Iterator[tuple[Endpoint | None, int]]:
     """Yield where the limit is used up, and the limit. A control: Inconclusive where it can't be used up."""
     with _limited(relay) as (at, limit):
         with relay.control(f"{limit} connections"):
-            _fill(relay, at, limit)
+            relay.soon(lambda: _fill(relay, at, limit))
         yield at, limit
 
 
 def _fill(relay: Target, at: Endpoint | None, limit: int) -> None:
-    """Have as many connections as the limit served side by side, once what the case before left behind is gone.
-
-    Each says hello, authenticates and opens a tunnel where it can: the page doesn't say at which step it counts.
-    """
-    relay.soon(lambda: _room(relay, at, limit))
-    sessions = [_greet(relay, at) for _ in range(limit)]
-    for session in sessions:
-        judge.accepted(relay.authenticate(session, relay.tenant), "connection_limit_reached")
-        session.ask(relay.tunnel_info(session.tenant))
+    """Have as many connections as the limit served side by side; where one isn't, close them all and raise Broken."""
+    with contextlib.ExitStack() as stack:
+        for _ in range(limit):
+            stack.enter_context(contextlib.closing(_join(relay, at)))
+        stack.pop_all()
 
 
 def _served(relay: Target, at: Endpoint | None, most: int) -> int:
-    """Return how many connections say hello side by side, up to `most`, and close them."""
+    """Return how many connections are served side by side, up to `most`, and close them."""
     with contextlib.ExitStack() as stack:
         for number in range(most):
             try:
-                stack.enter_context(contextlib.closing(_greet(relay, at)))
+                stack.enter_context(contextlib.closing(_join(relay, at)))
             except Broken:
                 return number
     return most
 
 
-def _room(relay: Target, at: Endpoint | None, limit: int) -> None:
-    """See that the whole limit is free: a connection closed a moment ago may still be counted."""
-    sessions = []
-    try:
-        for _ in range(limit):
-            sessions.append(_greet(relay, at))  # noqa: PERF401 - what is open must be closed where one fails
-    finally:
-        for session in sessions:
-            session.close()
-
-
-def _greet(relay: Target, at: Endpoint | None) -> Session:
+def _join(relay: Target, at: Endpoint | None) -> Session:
+    """Return a connection that counts: the page doesn't say at which step, so it opens a tunnel where it can."""
     session = _connect(relay, at)
-    judge.accepted(session.hello(), "connection_limit_reached")
+    try:
+        judge.accepted(session.hello(), "connection_limit_reached")
+        judge.accepted(relay.authenticate(session, relay.tenant), "connection_limit_reached")
+        exchange = session.ask(relay.tunnel_info(session.tenant))
+        if judge.error_code(exchange) == "connection_limit_reached":
+            judge.accepted(exchange, "connection_limit_reached")
+    except BaseException:
+        session.close()
+        raise
     return session
 
 
