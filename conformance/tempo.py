@@ -151,9 +151,10 @@ def retry(attempt: Callable[[], object], errors: tuple[type[Exception], ...], se
         try:
             attempt()
         except errors:
-            if time.monotonic() >= deadline:
+            left = deadline - time.monotonic()
+            if left <= 0:
                 raise
-            time.sleep(pause)
+            time.sleep(min(pause, left))
             pause = min(2 * pause, _LONGEST_RETRY)
         else:
             return

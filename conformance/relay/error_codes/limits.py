@@ -65,25 +65,27 @@ def served_connections(relay: Target, tenant: Tenant, count: int) -> None:
 
 
 def fill_connections(relay: Target, tenant: Tenant, count: int) -> list[Session]:
-    """Have `count` connections of a tenant served side by side. Raises Broken at the first that isn't.
+    """Have `count` connections of a tenant served side by side. Raises Broken where they aren't, before long.
 
     Each opens a tunnel: the page doesn't say at which step a connection counts.
     """
-    sessions = [relay.authenticated(tenant)]
-    _open_one(relay, sessions[0], tenant)
-    for _ in range(count - 1):
-        sessions.append(relay.greeted())
-        _occupy(relay, sessions[-1], tenant)
+    sessions: list[Session] = []
+
+    def fill() -> None:
+        sessions.clear()
+        with contextlib.ExitStack() as stack:
+            for _ in range(count):
+                sessions.append(stack.enter_context(contextlib.closing(relay.greeted())))
+                _occupy(relay, sessions[-1], tenant)
+            stack.pop_all()
+
+    relay.use(tenant)
+    relay.soon(fill)
     return sessions
 
 
 def _occupy(relay: Target, session: Session, tenant: Tenant) -> None:
     judge.accepted(relay.authenticate(session, tenant), "tenant_limit_exceeded")
-    _open_one(relay, session, tenant)
-
-
-def _open_one(relay: Target, session: Session, tenant: Tenant) -> None:
-    """Open a tunnel where the limits of tunnels leave room for one on each connection."""
     pool = relay.profile.relay.buffer_pool
     if tenant.tunnel_limit is None and (pool is None or pool >= (tenant.connection_limit or 0)):
         judge.accepted(session.ask(relay.tunnel_info(tenant.id)), "tenant_limit_exceeded")
