@@ -8,7 +8,7 @@ from enum import StrEnum
 
 
 class Outcome(StrEnum):
-    """How a case ended for its requirement."""
+    """How a case ended for its requirement. KNOWN is a verdict's only: broken, and in the run's baseline."""
 
     PASSED = "passed"
     FAILED = "failed"
@@ -16,6 +16,7 @@ class Outcome(StrEnum):
     INCONCLUSIVE = "inconclusive"
     NOT_EXERCISED = "not exercised"
     OBSERVED = "observed"
+    KNOWN = "known"
 
 
 @dataclass(frozen=True, slots=True)

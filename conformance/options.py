@@ -13,6 +13,7 @@ import pytest
 from cbspec.profile import Endpoint, Profile, ProfileError, load, resolve
 from cbspec.requirements import UnknownRequirement, find
 from cbspec.target import Transport
+from conformance.baseline import Baseline, BaselineError, load_baseline
 from conformance.effort import DEFAULT, EFFORTS
 from conformance.explore import Plan
 
@@ -33,6 +34,8 @@ class Options:
     results: Path | None
     fingerprint: Path | None
     failures: Path | None
+    baseline: Baseline
+    write_baseline: Path | None
 
 
 def add_options(parser: pytest.Parser) -> None:
@@ -57,6 +60,8 @@ def add_options(parser: pytest.Parser) -> None:
     group.addoption("--seed", type=_seed, default=0, metavar="N|random", help="where values come from (default: 0)")
     group.addoption("--failures", metavar="FOLDER", help="write a file per failure, for cbspec replay")
     group.addoption("--results", metavar="FILE", help="write the verdict on every requirement as JSON")
+    group.addoption("--baseline", metavar="FILE", help="failures that are known and don't fail the run (TOML)")
+    group.addoption("--write-baseline", metavar="FILE", help="write this run's failures as a baseline")
     group.addoption("--fingerprint", metavar="FILE", help="write what the relay does where the page is silent, as JSON")
 
 
@@ -77,6 +82,8 @@ def read_options(config: pytest.Config) -> Options:
         results=_writable("--results", config.getoption("--results")),
         fingerprint=_writable("--fingerprint", config.getoption("--fingerprint")),
         failures=_folder("--failures", config.getoption("--failures")),
+        baseline=_baseline(config.getoption("--baseline")),
+        write_baseline=_new_baseline(config.getoption("--write-baseline"), config.getoption("--baseline")),
     )
 
 
@@ -141,6 +148,22 @@ def _folder(option: str, name: str | None) -> Path | None:
     return folder
 
 
+def _baseline(file: str | None) -> Baseline:
+    try:
+        return load_baseline(Path(file)) if file else Baseline()
+    except BaselineError as error:
+        raise pytest.UsageError(f"--baseline: {error}") from None
+
+
+def _new_baseline(file: str | None, old: str | None) -> Path | None:
+    path = _writable("--write-baseline", file)
+    if path is not None and path.exists() and (old is None or not path.samefile(old)):
+        raise pytest.UsageError(
+            f"--write-baseline: {file} exists: give --baseline {file} besides to update it, which keeps its reasons"
+        )
+    return path
+
+
 def _only(wanted: list[str]) -> list[str]:
     found = []
     for text in wanted:
@@ -170,7 +193,10 @@ def _seed(text: str) -> int:
 
 
 def _seconds(text: str) -> float:
-    value = float(text)
+    try:
+        value = float(text)
+    except ValueError:
+        value = -1.0
     if not 0 <= value < float("inf"):
-        raise ValueError(f"must be seconds, not {text}")
+        raise ArgumentTypeError(f"must be a number of seconds, not {text!r}")
     return value

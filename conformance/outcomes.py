@@ -7,6 +7,7 @@ import traceback
 import pytest
 
 from cbspec.requirements import Level, find
+from conformance.baseline import Baseline
 from conformance.errors import Broken, Inconclusive, NotExercised
 from conformance.findings import Finding, Outcome
 from conformance.render import render
@@ -15,6 +16,8 @@ from conformance.verdicts import TIME_UP
 from conformance.wire import HandshakeFailure, Unreachable
 
 _FINDINGS = "cbspec_findings"  # the report's attribute that carries findings from worker to controller
+
+_KNOWN = "cbspec_known"  # the report's attribute that says that a failure is in the baseline
 
 _OWN_REQUIREMENT = {
     "hello": "CB-HEL-001",
@@ -44,10 +47,14 @@ def case_name(item: pytest.Item) -> str:
 
 
 class Outcomes:
-    """Makes findings of what pytest reports. It remembers which requirements were already seen broken."""
+    """Makes findings of what pytest reports. It remembers which requirements were already seen broken.
 
-    def __init__(self) -> None:
+    Arguments: `baseline` holds the failures that are known, which are none to pytest.
+    """
+
+    def __init__(self, baseline: Baseline) -> None:
         self._blamed: set[str] = set()
+        self._baseline = baseline
 
     def settle(self, item: pytest.Item, call: pytest.CallInfo[None], report: pytest.TestReport) -> None:
         """Give `report` the outcome that the case has, and attach its findings."""
@@ -75,12 +82,17 @@ class Outcomes:
                 report.sections.append((_KIT_ERROR, f"{case_name(item)}\n{''.join(traceback.format_exception(error))}"))
             return
         _show(report, finding)
+        entry = self._baseline.known(finding.requirement)
+        if entry is not None and report.outcome == "failed":
+            vars(report)[_KNOWN] = True
+            report.outcome = "skipped"
+            report.longrepr = (report.location[0], report.location[1] or 0, f"{Outcome.KNOWN}: {entry}")
         self._blame(report, findings, own)
 
     def _blame(self, report: pytest.TestReport, findings: list[Finding], own: str) -> None:
         """Make the first case that saw a MUST broken fail, so that every report of pytest's shows it."""
         for finding in findings:
-            if finding.outcome is not Outcome.FAILED:
+            if finding.outcome is not Outcome.FAILED or self._baseline.known(finding.requirement):
                 continue
             new = finding.requirement not in self._blamed
             self._blamed.add(finding.requirement)
@@ -102,6 +114,8 @@ def status_of(report: pytest.TestReport) -> tuple[str, str, str] | None:
     """Return how pytest is to count and print an outcome that it doesn't know by itself."""
     if report.when != "call" or report.outcome == "failed":
         return None
+    if vars(report).get(_KNOWN):
+        return str(Outcome.KNOWN), "k", str(Outcome.KNOWN).upper()
     requirement = next((value for name, value in report.user_properties if name == "requirement"), "")
     for finding in findings_of(report):
         if finding.requirement == requirement and finding.outcome in _LETTERS:

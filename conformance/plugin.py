@@ -99,7 +99,7 @@ class Suite:
         self._kit_errors: list[str] = []
         self._selected: list[str] = []
         self._interrupted = False
-        self._outcomes = Outcomes()
+        self._outcomes = Outcomes(options.baseline)
         self._stack = ExitStack()
 
     # ------------------------------------------------------------------ controller and workers
@@ -217,6 +217,7 @@ class Suite:
             write_report(self._result(), terminalreporter.write_line)
             self._write_files(terminalreporter)
             self._write_failures(terminalreporter)
+            self._write_baseline(terminalreporter)
 
     def _write_failures(self, reporter: pytest.TerminalReporter) -> None:
         folder = self.options.failures
@@ -245,9 +246,28 @@ class Suite:
             except OSError as error:
                 reporter.write_line(f"{option}: {error.filename}: {error.strerror}; nothing was written", red=True)
 
+    def _write_baseline(self, reporter: pytest.TerminalReporter) -> None:
+        file, run = self.options.write_baseline, self._result()
+        if file is None:
+            return
+        if run.interrupted or run.kit_errors:
+            why = "the run was interrupted" if run.interrupted else "the kit made mistakes, which no baseline excuses"
+            reporter.write_line(f"--write-baseline: nothing was written: {why}", red=True)
+            return
+        verdicts = judge_run(REQUIREMENTS, self._findings, self._selected)
+        new = self.options.baseline.updated(verdicts, run.stale, should=self.options.fail_on_should)
+        try:
+            new.write(file)
+        except OSError as error:
+            reporter.write_line(f"--write-baseline: {error.filename}: {error.strerror}; nothing was written", red=True)
+        else:
+            reporter.write_line(f"{file}: {len(new.entries)} known failures; say in each why it is tolerated")
+
     def _result(self) -> Run:
+        baseline = self.options.baseline
+        verdicts = baseline.applied(judge_run(REQUIREMENTS, self._findings, self._selected))
         return Run(
-            judge_run(REQUIREMENTS, self._findings, self._selected),
+            verdicts,
             self.profile,
             self.facts,
             self.options.fail_on_should,
@@ -255,7 +275,16 @@ class Suite:
             self._kit_errors,
             self._interrupted,
             str(self.options.plan),
+            baseline,
+            () if self._is_narrowed() else baseline.stale(verdicts),
         )
+
+    def _is_narrowed(self) -> bool:
+        """Whether not every case of a requirement need have run: that one passes is not the whole truth then."""
+        option = self._config.option
+        suite = Path(__file__).parent
+        elsewhere = any(Path(self._config.rootpath, argument).resolve() != suite for argument in self._config.args)
+        return bool(option.keyword or option.markexpr or option.deselect or elsewhere)
 
     # ------------------------------------------------------------------ one case
 

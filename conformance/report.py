@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import textwrap
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from cbspec.profile import Profile
 from cbspec.requirements import CHAPTERS
 from cbspec.revision import REVISION, SET
+from conformance.baseline import Baseline
 from conformance.facts import Facts
 from conformance.findings import Finding, Outcome
 from conformance.verdicts import Verdict, is_green, spoils
@@ -20,6 +21,7 @@ _COLUMNS = (
     Outcome.INCONCLUSIVE,
     Outcome.NOT_EXERCISED,
     Outcome.OBSERVED,
+    Outcome.KNOWN,
 )
 _COLOURS: dict[Outcome, dict[str, bool]] = {
     Outcome.PASSED: {"green": True},
@@ -28,6 +30,7 @@ _COLOURS: dict[Outcome, dict[str, bool]] = {
     Outcome.INCONCLUSIVE: {"yellow": True, "bold": True},
     Outcome.NOT_EXERCISED: {},
     Outcome.OBSERVED: {},
+    Outcome.KNOWN: {},
 }
 _MOST_OBSERVED = 12
 Write = Callable[..., None]
@@ -38,6 +41,7 @@ class Run:
     """What a report is about.
 
     `kit_errors` are failures of the kit itself, with their tracebacks; `plan` says how hard its properties tried.
+    `verdicts` are as the `baseline` leaves them; `stale` are its entries that pass now.
     """
 
     verdicts: Sequence[Verdict]
@@ -48,6 +52,8 @@ class Run:
     kit_errors: Sequence[str] = ()
     interrupted: bool = False
     plan: str = ""
+    baseline: Baseline = field(default_factory=Baseline)
+    stale: Sequence[str] = ()
 
     @property
     def green(self) -> bool:
@@ -57,6 +63,7 @@ class Run:
             judged
             and not self.interrupted
             and not self.kit_errors
+            and not self.stale
             and is_green(self.verdicts, fail_on_should=self.fail_on_should, require_all=self.require_all)
         )
 
@@ -72,6 +79,7 @@ def write_report(run: Run, line: Write) -> None:
     )
     for outcome, title in reasons:
         _reasons(run, outcome, title, line)
+    _known(run, line)
     _observations(run, line)
     _kit_errors(run, line)
     _table(run, line)
@@ -123,6 +131,26 @@ def _reasons(run: Run, outcome: Outcome, title: str, line: Write) -> None:
         _wrapped(f"{', '.join(ids)}: {reason}", "  ", line)
 
 
+def _known(run: Run, line: Write) -> None:
+    """Say what the baseline lets through, and what of it is to be removed or counts no more."""
+    entries = run.baseline.entries.values()
+    known = [verdict.requirement.id for verdict in _of(run, Outcome.KNOWN)]
+    sections = (
+        ("Known (baseline)", [entry for entry in entries if entry.requirement in known]),
+        (
+            f"Stale: these pass now; remove them from {run.baseline.path}",
+            [run.baseline.entries[id_] for id_ in run.stale],
+        ),
+        ("Over: these count no more", [entry for entry in entries if run.baseline.is_over(entry)]),
+    )
+    for title, found in sections:
+        if found:
+            line("")
+            line(title, bold=True)
+            for entry in found:
+                _wrapped(f"{entry.requirement}: {entry}", "  ", line)
+
+
 def _observations(run: Run, line: Write) -> None:
     """Say what the relay does where the page is silent: in full where little was looked at."""
     observed = _of(run, Outcome.OBSERVED)
@@ -149,15 +177,16 @@ def _kit_errors(run: Run, line: Write) -> None:
 
 def _table(run: Run, line: Write) -> None:
     line("")
-    heads = ("passed", "failed", "warned", "inconcl.", "not ex.", "observed")
-    line(f"{'Requirements by chapter':<44}" + "".join(f"{head:>9}" for head in heads), bold=True)
-    totals = dict.fromkeys(_COLUMNS, 0)
+    columns = _COLUMNS if _of(run, Outcome.KNOWN) else _COLUMNS[:-1]
+    heads = ("passed", "failed", "warned", "inconcl.", "not ex.", "observed", "known")
+    line(f"{'Requirements by chapter':<44}" + "".join(f"{head:>9}" for head in heads[: len(columns)]), bold=True)
+    totals = dict.fromkeys(columns, 0)
     for chapter, title in CHAPTERS.items():
         outcomes = [verdict.outcome for verdict in run.verdicts if verdict.requirement.chapter == chapter]
-        counts = {column: outcomes.count(column) for column in _COLUMNS}
+        counts = {column: outcomes.count(column) for column in columns}
         if not any(counts.values()):
             continue
-        for column in _COLUMNS:
+        for column in columns:
             totals[column] += counts[column]
         worst = next((c for c in (Outcome.FAILED, Outcome.INCONCLUSIVE, Outcome.WARNED) if counts[c]), Outcome.PASSED)
         markup = _COLOURS[worst] if worst is not Outcome.PASSED else {}
@@ -170,7 +199,7 @@ def _table(run: Run, line: Write) -> None:
 
 
 def _cells(counts: dict[Outcome, int]) -> str:
-    return "".join(f"{counts[column] or '·':>9}" for column in _COLUMNS)
+    return "".join(f"{count or '·':>9}" for count in counts.values())
 
 
 def _conclusion(run: Run, line: Write) -> None:
@@ -182,7 +211,9 @@ def _conclusion(run: Run, line: Write) -> None:
     unselected = [v for v in run.verdicts if v.outcome is None and not v.requirement.untestable]
     if run.green:
         passed, left = (sum(v.outcome is o for v in run.verdicts) for o in (Outcome.PASSED, Outcome.NOT_EXERCISED))
-        line(f"{where} passed: {passed} requirements passed, none failed, {left} not exercised.", green=True)
+        known = len(_of(run, Outcome.KNOWN))
+        failed = f"{known} failed as the baseline knows" if known else "none failed"
+        line(f"{where} passed: {passed} requirements passed, {failed}, {left} not exercised.", green=True)
     else:
         line(f"{where} did not pass: {_why_not(run)}", red=True, bold=True)
     for reason in dict.fromkeys(filter(None, (run.facts.tls, run.facts.hello, run.facts.auth, run.facts.tunnel))):
@@ -202,6 +233,8 @@ def _why_not(run: Run) -> str:
         parts.append(
             f"without a verdict: {', '.join(unclear[:6])}{f' and {len(unclear) - 6} more' if unclear[6:] else ''}"
         )
+    if run.stale:
+        parts.append(f"stale in the baseline: {', '.join(run.stale)}")
     if run.interrupted:
         parts.append("the run was interrupted")
     return "; ".join(parts) or "nothing was judged"

@@ -21,6 +21,7 @@ def results_of(run: Run) -> dict[str, Any]:
         "green": run.green,
         "properties": run.plan,
         "interrupted": run.interrupted,
+        "stale": list(run.stale),
         "requirements": {verdict.requirement.id: _verdict(verdict) for verdict in run.verdicts},
         "kit_errors": list(run.kit_errors),
     }

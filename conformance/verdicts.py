@@ -25,6 +25,7 @@ _UNFINISHED = (TIME_UP, CUT_SHORT)
 _WORST_FIRST = (
     Outcome.FAILED,
     Outcome.WARNED,
+    Outcome.KNOWN,
     Outcome.INCONCLUSIVE,
     Outcome.PASSED,
     Outcome.OBSERVED,

@@ -8,6 +8,7 @@ from typing import Any, cast
 import pytest
 
 from cbspec.profile import Profile
+from conformance.baseline import Baseline
 from conformance.errors import Broken, Inconclusive, KitError, NotExercised, RateLimited
 from conformance.findings import Outcome
 from conformance.invariants import Breach
@@ -53,7 +54,7 @@ def settled(
     call = pytest.CallInfo.from_call(run, when, reraise=None)
     raw = "passed" if error is None else "failed"
     report = pytest.TestReport(case.nodeid, ("test_x.py", 3, "test_y"), {}, raw, None, when)  # type: ignore[arg-type] # a literal
-    (outcomes or Outcomes()).settle(case, call, report)
+    (outcomes or Outcomes(Baseline())).settle(case, call, report)
     return report
 
 
@@ -125,7 +126,7 @@ def test_teardown_adds_nothing() -> None:
 
 
 def test_what_was_seen_on_the_way_fails_the_first_case_that_saw_it(simulated: Profile, make_target: MakeTarget) -> None:
-    outcomes = Outcomes()
+    outcomes = Outcomes(Baseline())
     shown = []
     for _ in range(3):
         target = make_target(simulated)

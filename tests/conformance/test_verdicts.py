@@ -29,7 +29,12 @@ CATALOGUE: Final[Mapping[str, Requirement]] = {
 IDS = st.sampled_from(list(CATALOGUE))
 REASONS = st.sampled_from(["give tenants.rate", TIME_UP, CUT_SHORT, ""])
 FINDING = st.one_of(
-    st.builds(Finding, IDS, st.sampled_from([each for each in Outcome if each is not UNTRIED]), st.text(max_size=3)),
+    st.builds(
+        Finding,
+        IDS,
+        st.sampled_from([each for each in Outcome if each not in (UNTRIED, Outcome.KNOWN)]),
+        st.text(max_size=3),
+    ),
     st.builds(Finding, IDS, st.just(UNTRIED), st.text(max_size=3), REASONS),
 )
 FINDINGS = st.lists(FINDING, max_size=8)

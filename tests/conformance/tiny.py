@@ -101,7 +101,8 @@ def _send(tls: ssl.SSLSocket, text: bytes | None, *, frame: bool) -> None:
 
 
 def _open(tls: ssl.SSLSocket, headers: list[bytes]) -> None:
-    key = next(line for line in headers if line.lower().startswith(b"sec-websocket-key:")).split(b":")[1].strip()
+    keys = [line.split(b":")[1].strip() for line in headers if line.lower().startswith(b"sec-websocket-key:")]
+    key = next(iter(keys), b"")
     accept_key = base64.b64encode(hashlib.sha1(key + _MAGIC, usedforsecurity=False).digest())
     tls.sendall(
         b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
