@@ -1,268 +1,280 @@
-"""Source: Error Codes / tenant_limit_exceeded, over several connections and tenants at once, against a model.
-
-The model knows what is held for certain, and what was held by connections that have closed: how soon a relay gives that
-back is its own affair. Between the two, either answer is right.
-"""
+"""Source: Error Codes / the limits: any order of messages on many connections of many tenants, against a model."""
 
 from __future__ import annotations
 
 import contextlib
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
-from functools import partial, wraps
-from typing import ClassVar, TypeVar, cast
+from dataclasses import dataclass
 
-from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule, run_state_machine_as_test
+from hypothesis.strategies import SearchStrategy
 
-from cbspec.profile import Tenant
+from cbspec.profile import Endpoint, Tenant
 from conformance import judge
-from conformance.errors import Broken, Inconclusive, NotExercised, RateLimited
-from conformance.exchange import Exchange
+from conformance.errors import Broken, Inconclusive, NotExercised
+from conformance.exchange import Exchange, Silence
 from conformance.explore import Explorer
-from conformance.marks import requirement
-from conformance.relay.error_codes.limits import fillable, limit_holds, served_connections, served_tunnels
+from conformance.marks import alone, requirement
+from conformance.model import NOTHING, Ask, Connection, Limits, Model, Step
+from conformance.relay.error_codes.limits import fillable, limit_holds, served_connections, served_tunnels, tunnels_had
+from conformance.relay.error_codes.refusals import limited
 from conformance.session import Session
 from conformance.target import Target
+from conformance.wire import HandshakeFailure, Unreachable
 
-_STEPS = 20
-_OVER = "tenant_limit_exceeded"
+_MOST_TUNNELS = 3
+"""Tunnels on one connection of a tenant without a limit: a relay may have limits that the profile doesn't tell of."""
 
-
-@dataclass(slots=True)
-class _Counts:
-    """What a tenant holds: for certain, and at the most."""
-
-    limit: int | None
-    held: int = 0
-    closed: int = 0
-
-    def must_accept(self) -> bool:
-        return self.limit is None or self.held + self.closed < self.limit
-
-    def must_refuse(self) -> bool:
-        return self.limit is not None and self.held >= self.limit
+_NO_ROOM = ("CB-LIM-001", "CB-LIM-003", "CB-LIM-011", "CB-CON-001", "CB-BUF-001")
+"""The requirements that a refusal breaks where there is room."""
 
 
-@dataclass(slots=True)
-class _Held:
-    """A connection of a tenant's, with how many tunnels it has."""
+@dataclass(frozen=True, slots=True)
+class _Op:
+    """One step of a run: what is done, on which connection and for which tenant, both counted round and round."""
 
-    tenant: Tenant
-    session: Session
-    tunnels: int = 0
+    what: Ask | str
+    which: int
+    tenant: int
+    websocket: bool
 
 
-@dataclass(slots=True)
-class _Run:
-    """What outlives one example: the relay, its tenants, how the run ended, and when it was long enough."""
+_WHATS = (
+    *("join", "join", "join", "connect", "close", "close", "reset"),
+    *(Ask.HELLO, Ask.AUTH, Ask.BAD_AUTH, Ask.HEARTBEAT, Ask.UNKNOWN),
+    *(Ask.TUNNEL, Ask.TUNNEL, Ask.TUNNEL, Ask.TUNNEL, Ask.BAD_TUNNEL, Ask.BAD_TUNNEL, Ask.FOREIGN_TUNNEL),
+)
+_OPS = st.builds(_Op, st.sampled_from(_WHATS), st.integers(0, 7), st.integers(0, 3), st.booleans())
 
-    relay: Target
+
+def _runs(steps: int) -> SearchStrategy[list[_Op]]:
+    return st.lists(_OPS, min_size=steps // 2, max_size=steps)
+
+
+@dataclass(frozen=True, slots=True)
+class _Place:
+    """Where a run takes place: an address (None: the target's), tenants, limits, and how to see that all has room."""
+
+    at: Endpoint | None
     tenants: list[Tenant]
-    broken: Broken | None = None
-    interrupted: Exception | None = None
-    enough: float = field(default_factory=lambda: time.monotonic() + 5.0)
+    limits: Limits
+    settle: Callable[[], None]
+    most: int = 6
 
 
 @requirement("CB-LIM-005")
-def test_limits_follow_the_model(relay: Target, explorer: Explorer) -> None:
-    """Hypothesis connects, opens tunnels, asks for bad ones and closes, for four tenants; a model tells who may."""
-    limited = [*relay.profile.tenants_with("tunnel_limit")[:1], *relay.profile.tenants_with("connection_limit")[:1]]
-    if not limited:
+def test_tenants_limits_in_any_order(relay: Target, explorer: Explorer) -> None:
+    """Hypothesis sends messages in any order on up to six connections of four tenants; a model knows what may come."""
+    limited_ones = [
+        *relay.profile.tenants_with("tunnel_limit")[:1],
+        *relay.profile.tenants_with("connection_limit")[:1],
+    ]
+    if not limited_ones:
         raise NotExercised("give tenants.tunnel_limit or tenants.connection_limit (for a tenant of its own)")
-    for tenant in limited:
+    tenants = list({tenant.id: tenant for tenant in [*limited_ones, *_free(relay)]}.values())
+    for tenant in limited_ones:
         fillable(max(tenant.tunnel_limit or 0, tenant.connection_limit or 0), f"a limit of {tenant.id}")
-    free = [tenant for tenant in (relay.tenant, relay.profile.second_tenant) if tenant is not None]
-    tenants = list({tenant.id: tenant for tenant in [*limited, *free]}.values())
-    relay.close_session(relay.authenticated())
     for tenant in tenants:
         relay.use(tenant)
         if tenant.tunnel_limit is not None:
             limit_holds(relay, tenant, tenant.tunnel_limit)
-    run = _Run(relay, tenants)
-    options = settings(
-        max_examples=max(1, explorer.plan.examples // 4),
-        stateful_step_count=_STEPS,
-        deadline=None,
-        database=None,
-        derandomize=True,
-        phases=[Phase.generate],
-        suppress_health_check=list(HealthCheck),
+    relay.close()
+
+    def settle() -> None:
+        for tenant in tenants:
+            relay.use(tenant)
+            if tenant.tunnel_limit is not None:
+                served_tunnels(relay, tenant, tenant.tunnel_limit)
+            if tenant.connection_limit is not None:
+                served_connections(relay, tenant, tenant.connection_limit)
+
+    rules = relay.profile.relay
+    _explore(
+        relay,
+        explorer,
+        _Place(None, tenants, _limits(relay, tenants, rules.connection_limit, rules.buffer_pool), settle),
     )
-    try:
-        run_state_machine_as_test(type("Machine", (_Machine,), {"run": run}), settings=options)
-    except Exception:
-        # Hypothesis tries a failure again before it reports it, and adds words of its own; the first is what counts.
-        if run.broken is None:
-            raise
-    for outcome in (run.broken, run.interrupted):
-        if outcome is not None:
-            raise outcome
 
 
-_Step = TypeVar("_Step", bound=Callable[..., None])
+@alone
+@requirement("CB-CON-002")
+def test_relays_connections_in_any_order(relay: Target, explorer: Explorer) -> None:
+    """Hypothesis sends any messages in any order on one connection more than the relay's limit, or two."""
+    with limited(relay, "connection_limit", relay.profile.relay.connection_limit) as (at, limit):
+
+        def settle() -> None:
+            with contextlib.ExitStack() as stack:
+                for _ in range(limit):
+                    session = stack.enter_context(contextlib.closing(relay.connect(at=at)))
+                    judge.accepted(session.hello(), "connection_limit_reached")
+
+        tenants = _free(relay)[:1]
+        _explore(relay, explorer, _Place(at, tenants, _limits(relay, tenants, limit, None), settle, limit + 2))
 
 
-def _step(method: _Step) -> _Step:
-    """Let nothing more happen once the run has its outcome or was long enough, and remember how a step ended."""
+@alone
+@requirement("CB-BUF-002")
+def test_buffers_in_any_order(relay: Target, explorer: Explorer) -> None:
+    """Hypothesis sends any messages in any order on several connections that share a pool of buffers."""
+    with limited(relay, "buffer_pool", relay.profile.relay.buffer_pool) as (at, size):
 
-    @wraps(method)
-    def guarded(machine: _Machine, **drawn: int) -> None:
-        run = machine.run
-        if run.broken is not None:
-            raise run.broken
-        if run.interrupted is not None or time.monotonic() > run.enough:
-            return
+        def settle() -> None:
+            if tunnels_had(relay, relay.authenticated(at=at), size) < size:
+                raise Inconclusive(f"the pool of {size} buffers has no room for as many tunnels (see CB-BUF-003)")
+
+        tenants = _free(relay)
+        _explore(relay, explorer, _Place(at, tenants, _limits(relay, tenants, None, size), settle))
+
+
+def _free(relay: Target) -> list[Tenant]:
+    return [tenant for tenant in (relay.tenant, relay.profile.second_tenant) if tenant is not None]
+
+
+def _limits(relay: Target, tenants: list[Tenant], connections: int | None, pool: int | None) -> Limits:
+    return Limits(
+        {tenant.id: tenant.tunnel_limit for tenant in tenants},
+        {tenant.id: tenant.connection_limit for tenant in tenants},
+        connections,
+        pool,
+        relay.tenancy,
+    )
+
+
+def _explore(relay: Target, explorer: Explorer, place: _Place) -> None:
+    late = False
+
+    def run(ops: list[_Op]) -> None:
+        relay.close()
+        steps = _Run(relay, place, late=late)
+        for op in ops:
+            steps.do(op)
+
+    def check(ops: list[_Op]) -> None:
+        nonlocal late
+        relay.close()
+        with relay.control("all room of every limit"):
+            relay.soon(place.settle)
         try:
-            method(machine, **drawn)
+            run(ops)
         except Broken as broken:
-            run.broken = broken
-            raise
-        except (Inconclusive, NotExercised, RateLimited) as error:
-            run.interrupted = error
+            if broken.requirement not in _NO_ROOM:
+                raise
+            # What was closed before these steps began may be counted still: in time it must not be.
+            relay.close()
+            time.sleep(relay.tempo.soon)
+            run(ops)
+            late = True
 
-    return cast(_Step, guarded)
+    explorer.explore(_runs(explorer.steps), check, share=4)
+    relay.close()
 
 
-class _Machine(RuleBasedStateMachine):
-    """Up to six connections of several tenants. A subclass holds the run."""
+class _Run:
+    """One run: the connections, and the model beside them; `late`: of a relay that gives back late."""
 
-    run: ClassVar[_Run]
+    def __init__(self, relay: Target, place: _Place, *, late: bool) -> None:
+        self._relay = relay
+        self._place = place
+        self._model = Model(place.limits, late=late)
+        self._sessions: dict[int, Session] = {}
 
-    def __init__(self) -> None:
-        super().__init__()
-        self._relay = self.run.relay
-        self._open: list[_Held] = []
-        self._tunnels = {tenant.id: _Counts(tenant.tunnel_limit) for tenant in self.run.tenants}
-        self._connections = {tenant.id: _Counts(tenant.connection_limit) for tenant in self.run.tenants}
-
-    @initialize()
-    @_step
-    def start_with_all_room(self) -> None:
-        """Wait until what the example before held is given back."""
-        with self._relay.control("all room of every limit"):
-            for tenant in self.run.tenants:
-                if tenant.tunnel_limit is not None:
-                    self._relay.soon(partial(served_tunnels, self._relay, tenant, tenant.tunnel_limit))
-                if tenant.connection_limit is not None:
-                    self._relay.soon(partial(served_connections, self._relay, tenant, tenant.connection_limit))
-
-    @precondition(lambda self: len(self._open) < 6)
-    @rule(choice=st.integers(0, 3))
-    @_step
-    def connect(self, choice: int) -> None:
-        """Authenticate a connection of some tenant."""
-        tenant = self.run.tenants[choice % len(self.run.tenants)]
-        session, exchange = self._patiently(self._connections[tenant.id], partial(self._join, tenant))
-        accepted = judge.served(exchange)
-        self._judge(self._connections[tenant.id], exchange, accepted, "CB-LIM-012", "CB-LIM-011")
-        if accepted:
-            tunnels = int(tenant.tunnel_limit is None)
-            self._connections[tenant.id].held += 1
-            self._tunnels[tenant.id].held += tunnels
-            self._open.append(_Held(tenant, session, tunnels))
+    def do(self, op: _Op) -> None:
+        """Take a step, where it can be taken now."""
+        tenant = self._place.tenants[op.tenant % len(self._place.tenants)]
+        if op.what in ("connect", "join"):
+            self._connect(op, tenant)
+            return
+        if not self._model.open:
+            return
+        connection = self._model.open[op.which % len(self._model.open)]
+        session = self._sessions[id(connection)]
+        if isinstance(op.what, Ask):
+            self._ask(connection, op.what, tenant)
         else:
-            session.close()
+            session.wire.reset() if op.what == "reset" else session.close()
+            self._model.ended(connection)
 
-    @precondition(lambda self: bool(self._open))
-    @rule(choice=st.integers(0, 5))
-    @_step
-    def open_tunnel(self, choice: int) -> None:
-        """Ask for a tunnel on some connection."""
-        held = self._open[choice % len(self._open)]
-        counts = self._tunnels[held.tenant.id]
-        if counts.limit is None and held.tunnels >= 3:
+    def _connect(self, op: _Op, tenant: Tenant) -> None:
+        if len(self._model.open) >= self._place.most:
             return
-        _, exchange = self._patiently(counts, partial(self._ask, held.session))
-        accepted = judge.served(exchange)
-        several = len({id(other) for other in self._open if other.tenant == held.tenant and other.tunnels}) > 1
-        self._judge(counts, exchange, accepted, "CB-LIM-005" if several else "CB-LIM-002", "CB-LIM-001")
-        held.tunnels += accepted
-        counts.held += accepted
-        self._forget_if_ended(held)
-
-    @precondition(lambda self: bool(self._open))
-    @rule(choice=st.integers(0, 5))
-    @_step
-    def ask_for_a_bad_tunnel(self, choice: int) -> None:
-        """Ask for a tunnel to port 0: it is refused and counts for nothing."""
-        held = self._open[choice % len(self._open)]
-        held.session.ask(self._relay.tunnel_info(held.tenant.id, remote_port=0), invalid="remote_port is 0")
-        self._forget_if_ended(held)
-
-    @precondition(lambda self: bool(self._open))
-    @rule(choice=st.integers(0, 5))
-    @_step
-    def close(self, choice: int) -> None:
-        """Close some connection, with all its tunnels."""
-        held = self._open[choice % len(self._open)]
-        held.session.close()
-        self._forget_if_ended(held)
-
-    def _join(self, tenant: Tenant) -> tuple[Session, Exchange]:
-        """Authenticate a new connection; the page doesn't say at which step it counts, so it opens a tunnel, too."""
-        session = self._relay.greeted()
-        exchange = self._relay.authenticate(session, tenant)
-        if session.authenticated and tenant.tunnel_limit is None:
-            exchange = session.ask(self._relay.tunnel_info(tenant.id))
-        return session, exchange
-
-    def _ask(self, session: Session) -> tuple[Session, Exchange]:
-        return session, session.ask(self._relay.tunnel_info(session.tenant))
-
-    def _patiently(self, counts: _Counts, ask: Callable[[], tuple[Session, Exchange]]) -> tuple[Session, Exchange]:
-        """Ask; where there must be room, ask again for as long as what was closed before the example may be counted."""
-        found: list[tuple[Session, Exchange]] = []
-
-        def attempt() -> None:
-            for session, _ in found[-1:]:
-                if session not in [held.session for held in self._open]:
-                    session.close()
-            found.append(ask())
-            self._notice_ends()
-            if counts.must_accept() and judge.error_code(found[-1][1]) == _OVER:
-                raise Broken("room", _OVER)
-
-        with contextlib.suppress(Broken):
-            self._relay.soon(attempt)
-        return found[-1]
-
-    def _notice_ends(self) -> None:
-        """Forget the connections that the relay closed in the meantime."""
-        for held in tuple(self._open):
-            held.session.look(0.0)
-            self._forget_if_ended(held)
-
-    def teardown(self) -> None:
-        """Close what is open."""
-        for held in self._open:
-            held.session.close()
-
-    def _forget_if_ended(self, held: _Held) -> None:
-        if not held.session.ended or held not in self._open:
+        both = self._relay.facts.websocket and self._relay.facts.transport == "tcp"
+        try:
+            session = self._relay.connect(at=self._place.at, transport="websocket" if op.websocket and both else "")
+        except (Unreachable, HandshakeFailure, Inconclusive) as error:
+            if self._place.limits.relay is None or len(self._model.connections) < self._place.limits.relay:
+                raise Inconclusive(f"no new connection: {error}") from None
             return
-        self._open.remove(held)
-        for counts, number in ((self._connections[held.tenant.id], 1), (self._tunnels[held.tenant.id], held.tunnels)):
-            counts.held -= number
-            counts.closed += number
+        connection = self._model.connect()
+        self._sessions[id(connection)] = session
+        for ask in (Ask.HELLO, Ask.AUTH, Ask.TUNNEL) if op.what == "join" else ():
+            if connection.step is not Step.ENDED and not connection.refused:
+                self._ask(connection, ask, tenant)
 
-    @staticmethod
-    def _judge(counts: _Counts, exchange: Exchange, accepted: bool, over: str, under: str) -> None:
-        """Raise Broken where the model knows better than the relay."""
-        state = f"{counts.held} held and {counts.closed} given back, of {counts.limit}"
-        if accepted and counts.must_refuse():
-            raise Broken(f"{_OVER} ({state})", "it was accepted", exchange, requirement=over)
-        if accepted:
+    def _ask(self, connection: Connection, ask: Ask, tenant: Tenant) -> None:
+        limits = self._place.limits
+        if ask is Ask.TUNNEL and connection.tunnels >= _MOST_TUNNELS and limits.tunnels.get(connection.tenant) is None:
             return
-        code = judge.error_code(exchange)
-        if counts.must_accept() and code == _OVER:
-            raise Broken(f"room ({state})", f"an error with code {_OVER}", exchange, requirement=under)
-        if counts.must_refuse() and code != _OVER:
-            seen = judge.describe(exchange.answers[0]) if exchange.answers else judge.silence(exchange)
-            raise Broken(f"an error with code {_OVER} ({state})", seen, exchange, requirement=over)
-        if code in judge.OUT_OF_ROOM and code != _OVER:
-            raise NotExercised(f"the relay answers {code} before the tenants' limits are reached")
-        if code != _OVER:
-            raise Inconclusive(f"the relay answers {code or 'nothing'} to a valid request")
+        session = self._sessions[id(connection)]
+        whom = connection.tenant or tenant.id
+        allowed = self._model.allowed(connection, ask, whom)
+        exchange = self._send(session, ask, whom)
+        answer, is_error = _answer(exchange)
+        if answer == NOTHING and exchange.ended and connection.refused:
+            self._model.ended(connection)  # a relay may close after an error, and its close may come late
+            return
+        if requirement_ := allowed.breach(answer, is_error=is_error):
+            self._undeclared(answer, whom)
+            wanted = " or ".join(sorted(allowed.answers - {NOTHING})) or "a refusal"
+            raise Broken(f"{wanted} to {ask.value}", _seen(exchange), exchange, requirement=requirement_)
+        self._model.happened(connection, ask, answer, is_error=is_error, tenant=whom)
+        session.authenticated = connection.step is Step.AUTHENTICATED
+        if exchange.ended:
+            self._model.ended(connection)
+
+    def _send(self, session: Session, ask: Ask, tenant: str) -> Exchange:
+        relay = self._relay
+        named = next((each for each in self._place.tenants if each.id == tenant), relay.tenant)
+        if ask is Ask.AUTH:
+            session.tenant = tenant
+        asks: dict[Ask, Callable[[], Exchange]] = {
+            Ask.HELLO: session.hello,
+            Ask.AUTH: lambda: session.ask({"type": "auth", "token": relay.token(named)}),
+            Ask.BAD_AUTH: lambda: session.ask({"type": "auth", "token": relay.spoiled_token(named)}),
+            Ask.TUNNEL: lambda: session.ask(relay.tunnel_info(tenant)),
+            Ask.BAD_TUNNEL: lambda: session.ask(relay.tunnel_info(tenant, remote_port=0), invalid="remote_port is 0"),
+            Ask.FOREIGN_TUNNEL: lambda: session.ask(relay.tunnel_info(f"{tenant}-foreign")),
+            Ask.HEARTBEAT: session.heartbeat,
+            Ask.UNKNOWN: lambda: session.ask({"type": "cbspec_unknown"}, invalid="of unknown type"),
+        }
+        return asks[ask]()
+
+    def _undeclared(self, code: str, tenant: str) -> None:
+        """Say that a refusal for want of room says nothing where the profile declares no such limit."""
+        limits = self._place.limits
+        declared = {
+            "tenant_limit_exceeded": limits.tunnels.get(tenant) is not None
+            or limits.connections.get(tenant) is not None,
+            "connection_limit_reached": limits.relay is not None,
+            "buffer_pool_exhausted": limits.pool is not None,
+        }
+        if code in judge.OUT_OF_ROOM and not declared.get(code, False):
+            raise Inconclusive(f"the relay answers {code}, and the profile declares no such limit for {tenant}")
+
+
+def _answer(exchange: Exchange) -> tuple[str, bool]:
+    """Return an exchange's answer as the model names it, and whether it is an error."""
+    answer = exchange.answer
+    if answer is None:
+        if exchange.silence is Silence.DEAF and not exchange.relay_alive:
+            raise Inconclusive(f"{judge.silence(exchange)}, and no new connection was answered either")
+        return NOTHING, False
+    if answer.decoded.requirement:
+        raise Inconclusive(f"the answer can't be read (see {answer.decoded.requirement}): {answer.decoded.fault}")
+    if answer.type == "error":
+        return judge.error_code(exchange), True
+    return (answer.type if judge.is_success(answer) else judge.describe(answer)), False
+
+
+def _seen(exchange: Exchange) -> str:
+    return judge.describe(exchange.answers[0]) if exchange.answers else judge.silence(exchange)
