@@ -7,12 +7,13 @@ from simulator.clock import Clock
 from simulator.config import Config, ConfigError, Listen
 from simulator.config_read import load_config
 from simulator.deployment import Deployment
-from simulator.deviations import DEVIATIONS, Deviation, deviated
+from simulator.deviations import DEVIATIONS, RARE, Deviation, deviated
 from simulator.server import Simulator
 from simulator.variants import VARIANTS, Variant, arranged, varied
 
 __all__ = [
     "DEVIATIONS",
+    "RARE",
     "VARIANTS",
     "Behaviour",
     "Clock",

@@ -22,7 +22,7 @@ from simulator.behaviour import Behaviour
 from simulator.config import Config, ConfigError
 from simulator.config_read import load_config
 from simulator.deployment import Deployment, write_profile
-from simulator.deviations import DEVIATIONS, Deviation, deviated
+from simulator.deviations import KNOWN, Deviation, deviated
 from simulator.server import Simulator
 from simulator.variants import VARIANTS, Variant, arranged, varied
 
@@ -63,7 +63,7 @@ def run(args: argparse.Namespace) -> int:
     """Serve until SIGINT or SIGTERM; return the exit code: 0, or 2 where it could not begin."""
     if args.list_deviations or args.list_variants:
         if args.list_deviations:
-            _list((item.id, item.requirement, item.sentence) for item in DEVIATIONS.values())
+            _list((item.id, item.requirement, item.sentence) for item in KNOWN.values())
         if args.list_variants:
             _list((item.id, item.sentence) for item in VARIANTS.values())
         return 0
@@ -112,7 +112,7 @@ def _config(args: argparse.Namespace) -> Config:
 
 def _behaviour(args: argparse.Namespace) -> Behaviour:
     variants = (*_TRANSPORTS[args.transport], *args.variant)
-    _known("--deviation", args.deviation, DEVIATIONS)
+    _known("--deviation", args.deviation, KNOWN)
     return deviated(varied(Behaviour(), *variants), *args.deviation)
 
 

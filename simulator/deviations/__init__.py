@@ -21,6 +21,7 @@ from simulator.deviations import (
     websocket,
 )
 from simulator.deviations.kind import Deviation as Deviation
+from simulator.deviations.rare import RARE as RARE
 
 _MODULES = (
     hello,
@@ -42,7 +43,10 @@ _MODULES = (
 DEVIATIONS = {deviation.id: deviation for module in _MODULES for deviation in module.DEVIATIONS}
 """Every deviation by its id."""
 
+KNOWN = {**DEVIATIONS, **RARE}
+"""Those that are only now and then wrong, too."""
+
 
 def deviated(behaviour: Behaviour, *ids: str) -> Behaviour:
     """Return the behaviour with deviations laid over it; KeyError where one isn't known."""
-    return both(*(DEVIATIONS[id_].change for id_ in ids))(behaviour)
+    return both(*(KNOWN[id_].change for id_ in ids))(behaviour)

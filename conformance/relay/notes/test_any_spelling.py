@@ -73,11 +73,12 @@ class _Sending:
         session = self._session(tunnel_id)
         request = self._request(session, tunnel_id, message.local_port)
         encode = (lambda _: message.spelling.write(request).encode()) if spelled else None
-        if not cut:
-            return session.ask(request, encode=encode)
+        if not spelled and not cut:
+            return session.ask(request)
+        # What is in pieces, though it is one, is judged here, and not by what every exchange must keep.
         fragments = self._transport == "websocket"
         return session.ask_in_pieces(
-            request, lambda data: pieces(data, message.cuts), encode=encode, fragments=fragments
+            request, lambda data: pieces(data, message.cuts) if cut else [data], encode=encode, fragments=fragments
         )
 
     def to_blame(self, message: _Message) -> str:

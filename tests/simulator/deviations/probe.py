@@ -6,8 +6,8 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 from cbspec.target import Rate, Tenant
-from simulator import DEVIATIONS
 from simulator.compose import Change
+from simulator.deviations import KNOWN
 from tests.simulator.memory import HELLO, Body, Client, Memory, auth, tunnel
 
 Look = Callable[[Memory], object]
@@ -38,7 +38,7 @@ def show(probes: dict[str, Probe], id_: str) -> None:
     """Assert that a deviation is there, and absent from the clean relay."""
     probe = probes[id_]
     assert probe.look(_relay(lambda behaviour: behaviour, probe)) == probe.clean
-    assert probe.look(_relay(DEVIATIONS[id_].change, probe)) == probe.wrong
+    assert probe.look(_relay(KNOWN[id_].change, probe)) == probe.wrong
 
 
 def _relay(change: Change, probe: Probe) -> Memory:
