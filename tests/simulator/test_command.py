@@ -17,7 +17,7 @@ from pathlib import Path
 import pytest
 
 from cbspec.profile import load
-from simulator.deviations import DEVIATIONS
+from simulator.deviations import KNOWN
 from simulator.variants import VARIANTS
 from tests.simulator.client import HELLO, PATIENCE, Wire
 
@@ -115,8 +115,8 @@ def test_no_token_is_shown_for_a_secret_of_ones_own() -> None:
 
 def test_deviations_and_variants_can_be_chosen_and_listed() -> None:
     listed = _run("--list-deviations").stdout.splitlines()
-    assert [line.split()[0] for line in listed] == list(DEVIATIONS)
-    assert all(DEVIATIONS[line.split()[0]].requirement == line.split()[1] for line in listed)
+    assert [line.split()[0] for line in listed] == list(KNOWN)
+    assert all(KNOWN[line.split()[0]].requirement == line.split()[1] for line in listed)
     assert [line.split()[0] for line in _run("--list-variants").stdout.splitlines()] == list(VARIANTS)
     with _serving("--deviation", "hello-version-number", "--variant", "slow", "--json") as process:
         json.loads(_first_line(process))
