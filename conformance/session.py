@@ -80,6 +80,7 @@ class Session:
         self._inbox: list[Message] = []
         self.deaf = False
         self._garbled = False
+        self._cut = False
         self._belongs: Callable[[Message], bool] = lambda message: False
 
     @property
@@ -155,10 +156,16 @@ class Session:
             self._fence_off(request)
         return self._conclude(request, silence, waited)
 
-    def send_unanswered(self, data: bytes, *, messages: int = 1) -> None:
-        """Put plain bytes on the wire, which hold so many messages, and wait for nothing."""
+    def send_unanswered(self, data: bytes, *, messages: int = 1, cut: bool = False) -> None:
+        """Put plain bytes on the wire, which hold so many messages, and wait for nothing.
+
+        Where a frame is `cut` by their end, no pong goes out before the next bytes: it would lie inside the frame.
+        """
         self._take_turn(messages)
         self.wire.send(data)
+        self._cut = cut
+        if not cut:
+            self.wire.send_quietly(self.framer.data_to_send())
 
     def note(self, request: Mapping[str, Any], *, meant: str = "") -> tuple[Message, bytes]:
         """Record `request` as sent and return it with its bytes on the wire, for who cuts or merges them."""
@@ -389,7 +396,8 @@ class Session:
         data = self.wire.receive(wait)
         if data:
             self.framer.feed(data)
-            self.wire.send_quietly(self.framer.data_to_send())
+            if not self._cut:
+                self.wire.send_quietly(self.framer.data_to_send())
         try:
             while frame := self.framer.next_frame():
                 self._received(frame)

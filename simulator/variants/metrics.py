@@ -11,11 +11,11 @@ from simulator.variants.kind import Variant
 
 
 def _edited(edit: Callable[[bytes], bytes]) -> Change:
-    """Serve the metrics' text as `edit` leaves it."""
+    """Serve the metrics' text as `edit` leaves it, in the plain text format whatever the client would rather have."""
 
     def around(app: WsgiApp) -> WsgiApp:
         def application(environ: dict[str, Any], start_response: Callable[..., object]) -> Iterable[bytes]:
-            plain = {name: value for name, value in environ.items() if name != "HTTP_ACCEPT_ENCODING"}
+            plain = {name: value for name, value in environ.items() if not name.startswith("HTTP_ACCEPT")}
             return [edit(b"".join(app(plain, start_response)))]
 
         return application

@@ -11,6 +11,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from cbspec.framing import StreamFramer
 from conformance import session as session_module
 from conformance.errors import KitError, RateLimited
 from conformance.exchange import Exchange, Silence
@@ -311,3 +312,34 @@ def test_a_transcript_holds_all_of_it_in_order(probe: MakeProbe) -> None:
         ("sent", "heartbeat"),
         ("received", "heartbeat_response"),
     ]
+
+
+class _Ponging(StreamFramer):
+    """Wants a pong sent for every line that comes."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.pongs = b""
+
+    def feed(self, data: bytes) -> None:
+        super().feed(data)
+        self.pongs += b"pong"
+
+    def data_to_send(self) -> bytes:  # type: ignore[override]  # a static one there
+        data, self.pongs = self.pongs, b""
+        return data
+
+
+def test_no_pong_goes_out_inside_a_frame(probe: MakeProbe, monkeypatch: pytest.MonkeyPatch) -> None:
+    made = probe(conforming())
+    quiet: list[bytes] = []
+    monkeypatch.setattr(made.session, "framer", _Ponging())
+    monkeypatch.setattr(made.wire, "send_quietly", lambda data: quiet.extend([data] if data else []))
+    _, data = made.session.note(HEARTBEAT)
+    made.session.send_unanswered(data + data[:5], cut=True)
+    assert len(made.session.answers(1)) == 1
+    assert quiet == []
+    made.session.send_unanswered(data[5:])
+    assert quiet == [b"pong"]
+    assert len(made.session.answers(1)) == 1
+    assert quiet == [b"pong"] * 2

@@ -180,7 +180,7 @@ def test_half_behind_a_whole(relay: Target) -> None:
     half = len(second[1]) // 2
     for _ in range(2):
         session.pace(session.tenant)
-    session.send_unanswered(first[1] + second[1][:half])
+    session.send_unanswered(first[1] + second[1][:half], cut=True)
     answers = session.answers(1)
     session.send_unanswered(second[1][half:])
     answers += session.answers(1)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gzip
 import urllib.request
 
 from prometheus_client.parser import text_string_to_metric_families
@@ -12,8 +13,11 @@ from tests.simulator.variants.probe import serving
 
 
 def _get(url: str) -> str:
-    with urllib.request.urlopen(url, timeout=PATIENCE) as response:  # noqa: S310 - http, and our own
-        return str(response.read().decode())
+    wish = {"Accept": "application/openmetrics-text; version=1.0.0", "Accept-Encoding": "gzip"}
+    request = urllib.request.Request(url, headers=wish)  # noqa: S310 - http, and our own
+    with urllib.request.urlopen(request, timeout=PATIENCE) as response:  # noqa: S310 - the same
+        data = response.read()
+        return str((gzip.decompress(data) if data.startswith(b"\x1f\x8b") else data).decode())
 
 
 async def _text(*ids: str) -> str:
