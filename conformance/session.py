@@ -298,7 +298,12 @@ class Session:
     def _wants_fence(self, request: Message) -> bool:
         if not self.authenticated or request.type == "heartbeat" or self.ended:
             return False
-        return self.tempo.wants_fence(f"{request.type} {self._inbox[0].type}")
+        return self.tempo.wants_fence(self._kind(request))
+
+    def _kind(self, request: Message) -> str:
+        """Return what was asked and what is answered, an error by its code."""
+        answer = self._inbox[0]
+        return f"{request.type} {answer.type} {answer.member('code')}"
 
     def _fence_off(self, request: Message) -> None:
         """Leave in the inbox what belongs to `request`: all that came before the fence's own answer."""
@@ -308,6 +313,8 @@ class Session:
         kept = len(self._inbox)
         sent = self._send_fence(fence[0])
         waited = self._wait_out(lambda: any(each.type == fence[1] for each in self._inbox[kept:]), "the fence's answer")
+        if self.ended:
+            self.tempo.closed_behind(self._kind(request))
         if not self._remove_last(fence[1], kept) and not self.ended:
             self.deaf = True
             unanswered = len(self._inbox) == kept

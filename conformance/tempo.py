@@ -77,6 +77,7 @@ class Tempo:
         self._calibrated = min(most, max(least, _TIMES * slowest)) if slowest else most
         self._silent: set[str] = set()
         self._fenced: dict[str, int] = {}
+        self._closing: set[str] = set()
         self._unnoticed = 0
         self._rate_struck = 0
         self._stuck: set[str] = set()
@@ -104,9 +105,16 @@ class Tempo:
             self._calibrated = self.most
 
     def wants_fence(self, kind: str) -> bool:
-        """Whether to send a fence behind an answer of a kind: of a slow relay, behind the first few only."""
+        """Whether to send a fence behind an answer of a kind: of a slow relay, behind the first few only.
+
+        Always where it closes behind answers of the kind: without a fence the next request would meet the close.
+        """
         self._fenced[kind] = self._fenced.get(kind, 0) + 1
-        return not self.slow or self._fenced[kind] <= _FENCES_OF_A_KIND
+        return not self.slow or kind in self._closing or self._fenced[kind] <= _FENCES_OF_A_KIND
+
+    def closed_behind(self, kind: str) -> None:
+        """Remember that the relay closed a connection behind an answer of a kind."""
+        self._closing.add(kind)
 
     @property
     def rate_pauses(self) -> tuple[float, ...]:

@@ -16,12 +16,13 @@ from conformance import session as session_module
 from conformance.errors import KitError, RateLimited
 from conformance.exchange import Exchange, Silence
 from conformance.invariants import check
-from conformance.tempo import PATIENCE
+from conformance.tempo import PATIENCE, Latency, Tempo
 from conformance.transcript import End, Message
 from tests.conformance.build import HEARTBEAT, HELLO, TUNNEL, TUNNEL_RESPONSE, error
 from tests.conformance.memory import Clock, Probe, Relay, Reply, answer, conforming, line
 
 MakeProbe = Callable[..., Probe]
+SLOW = Tempo(5.0, 2.0, Latency(0.3))
 
 
 @pytest.fixture
@@ -343,3 +344,11 @@ def test_no_pong_goes_out_inside_a_frame(probe: MakeProbe, monkeypatch: pytest.M
     assert quiet == [b"pong"]
     assert len(made.session.answers(1)) == 1
     assert quiet == [b"pong"] * 2
+
+
+def test_a_slow_relay_that_closes_behind_an_error_is_always_seen_to(probe: MakeProbe) -> None:
+    late, bad = 0.3, {**TUNNEL, "remote_port": 0}
+    for _ in range(20):
+        made = probe(lambda request: [(late, line(error("invalid_tunnel_info"))), (late, End.EOF)], tempo=SLOW)
+        assert types(made.session.ask(bad, invalid="port 0")) == ["error"]
+        assert made.session.ended

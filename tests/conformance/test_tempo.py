@@ -51,6 +51,8 @@ def test_a_fast_relay_is_fenced_always_and_a_slow_one_at_first() -> None:
     assert all(fast.wants_fence("tunnel_info error") for _ in range(20))
     assert sum(slow.wants_fence("tunnel_info error") for _ in range(20)) == 5
     assert slow.wants_fence("tunnel_info tunnel_response")
+    slow.closed_behind("tunnel_info error")
+    assert all(slow.wants_fence("tunnel_info error") for _ in range(20))
 
 
 def test_a_relay_that_leaves_closed_connections_open_is_not_waited_for_again() -> None:
