@@ -8,11 +8,13 @@ from simulator.config import Config, ConfigError, Listen
 from simulator.config_read import load_config
 from simulator.deployment import Deployment
 from simulator.deviations import DEVIATIONS, RARE, Deviation, deviated
+from simulator.open_points import OPEN_POINTS, OpenPoint, opened, opened_config
 from simulator.server import Simulator
 from simulator.variants import VARIANTS, Variant, arranged, varied
 
 __all__ = [
     "DEVIATIONS",
+    "OPEN_POINTS",
     "RARE",
     "VARIANTS",
     "Behaviour",
@@ -22,10 +24,13 @@ __all__ = [
     "Deployment",
     "Deviation",
     "Listen",
+    "OpenPoint",
     "Simulator",
     "Variant",
     "arranged",
     "deviated",
     "load_config",
+    "opened",
+    "opened_config",
     "varied",
 ]

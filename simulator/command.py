@@ -22,9 +22,10 @@ from simulator.behaviour import Behaviour
 from simulator.config import Config, ConfigError
 from simulator.config_read import load_config
 from simulator.deployment import Deployment, write_profile
-from simulator.deviations import KNOWN, Deviation, deviated
+from simulator.deviations import KNOWN, deviated
+from simulator.open_points import OPEN_POINTS, opened, opened_config
 from simulator.server import Simulator
-from simulator.variants import VARIANTS, Variant, arranged, varied
+from simulator.variants import VARIANTS, arranged, varied
 
 _DAY = 86_400
 _TRANSPORTS = {"both": (), "tcp": ("tcp-only",), "websocket": ("websocket-only",)}
@@ -53,19 +54,31 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--variant", action="append", default=[], metavar="ID", help="be right and different (may be repeated)"
     )
+    parser.add_argument(
+        "--open-point",
+        action="append",
+        default=[],
+        metavar="ID",
+        help="go this way where the specification doesn't say which (may be repeated)",
+    )
     parser.add_argument("--list-deviations", action="store_true", help="list the ways to be wrong, and exit")
     parser.add_argument(
         "--list-variants", action="store_true", help="list the ways to be right and different, and exit"
+    )
+    parser.add_argument(
+        "--list-open-points", action="store_true", help="list the ways that the specification leaves open, and exit"
     )
 
 
 def run(args: argparse.Namespace) -> int:
     """Serve until SIGINT or SIGTERM; return the exit code: 0, or 2 where it could not begin."""
-    if args.list_deviations or args.list_variants:
+    if args.list_deviations or args.list_variants or args.list_open_points:
         if args.list_deviations:
             _list((item.id, item.requirement, item.sentence) for item in KNOWN.values())
         if args.list_variants:
             _list((item.id, item.sentence) for item in VARIANTS.values())
+        if args.list_open_points:
+            _list((item.id, item.requirement, item.sentence) for item in OPEN_POINTS.values())
         return 0
     try:
         _configure_openssl(args)
@@ -94,7 +107,9 @@ def _list(rows: Iterable[tuple[str, ...]]) -> None:
 
 
 def _config(args: argparse.Namespace) -> Config:
+    _known("--open-point", args.open_point, OPEN_POINTS)
     config = arranged(load_config(args.config) if args.config else Config(), *args.variant)
+    config = opened_config(config, *args.open_point)
     named = {name: getattr(args, name) for name in ("host", "port") if getattr(args, name) is not None}
     config = replace(
         config,
@@ -113,15 +128,15 @@ def _config(args: argparse.Namespace) -> Config:
 def _behaviour(args: argparse.Namespace) -> Behaviour:
     variants = (*_TRANSPORTS[args.transport], *args.variant)
     _known("--deviation", args.deviation, KNOWN)
-    return deviated(varied(Behaviour(), *variants), *args.deviation)
+    return deviated(opened(varied(Behaviour(), *variants), *args.open_point), *args.deviation)
 
 
-def _known(option: str, ids: Iterable[str], known: Mapping[str, Deviation] | Mapping[str, Variant]) -> None:
+def _known(option: str, ids: Iterable[str], known: Mapping[str, object]) -> None:
     for id_ in ids:
         if id_ not in known:
             near = get_close_matches(id_, known, n=3, cutoff=0.5)
             hint = f"did you mean {' or '.join(near)}?" if near else f"--list-{option[2:]}s lists them"
-            raise ConfigError(f"{option} {id_}: no such {option[2:]}; {hint}")
+            raise ConfigError(f"{option} {id_}: no such {option[2:].replace('-', ' ')}; {hint}")
 
 
 async def _serve(config: Config, behaviour: Behaviour, args: argparse.Namespace) -> None:
@@ -180,8 +195,8 @@ def _announce(facts: dict[str, Any], args: argparse.Namespace) -> None:
 def _text(facts: dict[str, Any], args: argparse.Namespace) -> Iterable[str]:
     spoken = {"both": "TCP and WebSocket", "tcp": "TCP", "websocket": "WebSocket"}[args.transport]
     yield f"CloudBridge relay, for tests, on {facts['address']} (TLS 1.3; {spoken})"
-    for kind in ("deviation", "variant"):
-        yield from (f"  {kind}: {id_}" for id_ in getattr(args, kind))
+    for kind in ("deviation", "variant", "open_point"):
+        yield from (f"  {kind.replace('_', ' ')}: {id_}" for id_ in getattr(args, kind))
     yield f"CA file: {facts['ca_file']}"
     if facts["metrics"]:
         yield f"Metrics: {facts['metrics']}"

@@ -46,14 +46,4 @@ VARIANTS = (
         "A tunnel_info that names no tenant is refused with tenant_not_found.",
         _as(ErrorCode.TENANT_NOT_FOUND, "CB-TEN-005"),
     ),
-    Variant(
-        "tenant-error-as-invalid-token",
-        "A token of a tenant that isn't served is refused as invalid.",
-        recoded("known-tenant", ErrorCode.INVALID_TOKEN),
-    ),
-    Variant(
-        "foreign-tenant-as-invalid-tunnel-info",
-        "A tunnel for another tenant is refused as invalid.",
-        recoded("own-tenant", ErrorCode.INVALID_TUNNEL_INFO),
-    ),
 )

@@ -93,7 +93,7 @@ TOUCHED = (
 @pytest.mark.parametrize(
     "variant",
     ["dribble", "indented", "escapes", "extra-members", "no-close-notify", "close-after-error", "merged-answers",
-     "websocket-only", "tenant-error-as-invalid-token", "limits-before-validation"],
+     "websocket-only", "limits-before-validation"],
 )  # fmt: skip
 def test_a_variant_is_not_accused(variant: str, tmp_path: Path) -> None:
     only = [word for id_ in TOUCHED for word in ("--only", id_)]

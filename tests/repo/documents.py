@@ -13,7 +13,7 @@ from cbspec.identity import DEVELOPMENT_SECRET, DEVELOPMENT_TENANTS
 from cbspec.profile import Tenant, template
 from cbspec.requirements import CHAPTERS, REQUIREMENTS, Level, Requirement
 from cbspec.state import REQUESTS, TABLE, Rule, Serve, State, diagram
-from simulator import DEVIATIONS, VARIANTS, Config
+from simulator import DEVIATIONS, OPEN_POINTS, VARIANTS, Config
 from simulator.config_read import TABLES
 from tests.repo.tree import ROOT
 
@@ -146,17 +146,19 @@ def error_codes() -> str:
 
 
 def deviations() -> str:
-    """Write every way in which the simulator can be wrong, and every one in which it is right and different."""
+    """Write every way in which the simulator can be wrong, right and different, or left free by the specification."""
     order = list(REQUIREMENTS)
     wrong = sorted(DEVIATIONS.values(), key=lambda deviation: order.index(deviation.requirement))
     broken = len({deviation.requirement for deviation in wrong})
+    open_ = sorted(OPEN_POINTS.values(), key=lambda point: order.index(point.requirement))
     return _document(
-        "Deviations and variants",
-        "`simulator/deviations/`, `simulator/variants/`",
+        "Deviations, variants and open points",
+        "`simulator/deviations/`, `simulator/variants/`, `simulator/open_points/`",
         _prose(
             "`cbspec simulate --deviation ID` starts a relay that is wrong in one way, `--variant ID` one that is",
-            "right and different. The suite fails the first by the requirement beside it, and accuses none of the",
-            "second.",
+            "right and different, `--open-point ID` one that goes another way where the specification doesn't say which.",
+            "The suite fails the first by the requirement beside it, and accuses none of the others; the fingerprint",
+            "shows an open point in the row beside it.",
         ),
         f"## Deviations\n\n{len(wrong)} deviations break {broken} requirements.",
         table(
@@ -166,6 +168,12 @@ def deviations() -> str:
         ),
         f"## Variants\n\n{len(VARIANTS)} variants: each takes a freedom that the specification leaves.",
         table(("variant", "what it does"), ((f"`{each.id}`", each.sentence) for each in VARIANTS.values())),
+        "## Open points",
+        table(
+            ("open point", "requirement", "what it does"),
+            ((f"`{each.id}`", f"{each.requirement} ({REQUIREMENTS[each.requirement].level})", each.sentence)
+             for each in open_),
+        ),
     )  # fmt: skip
 
 

@@ -32,6 +32,7 @@ TESTED_ELSEWHERE = {
 # Folders whose modules are tested together: what they hold is data or parts of one thing.
 TESTED_TOGETHER = {
     "conformance/relay/": "tests/conformance/test_end_to_end.py",  # cases, tried on the simulator
+    "simulator/open_points/": "tests/simulator/open_points",  # each open point, tried on the wire
     "simulator/deviations/": "tests/simulator/deviations",  # each deviation, tried on the wire
     "simulator/variants/": "tests/simulator/variants",  # each variant, tried on the wire
 }

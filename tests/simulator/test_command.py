@@ -18,6 +18,7 @@ import pytest
 
 from cbspec.profile import load
 from simulator.deviations import KNOWN
+from simulator.open_points import OPEN_POINTS
 from simulator.variants import VARIANTS
 from tests.simulator.client import HELLO, PATIENCE, Wire
 
@@ -113,12 +114,15 @@ def test_no_token_is_shown_for_a_secret_of_ones_own() -> None:
     assert "a secret that nobody knows" not in text + rest
 
 
-def test_deviations_and_variants_can_be_chosen_and_listed() -> None:
+def test_deviations_variants_and_open_points_can_be_chosen_and_listed() -> None:
     listed = _run("--list-deviations").stdout.splitlines()
     assert [line.split()[0] for line in listed] == list(KNOWN)
     assert all(KNOWN[line.split()[0]].requirement == line.split()[1] for line in listed)
     assert [line.split()[0] for line in _run("--list-variants").stdout.splitlines()] == list(VARIANTS)
-    with _serving("--deviation", "hello-version-number", "--variant", "slow", "--json") as process:
+    points = [line.split()[:2] for line in _run("--list-open-points").stdout.splitlines()]
+    assert points == [[point.id, point.requirement] for point in OPEN_POINTS.values()]
+    chosen = ("--deviation", "hello-version-number", "--variant", "slow", "--open-point", "features-in-common")
+    with _serving(*chosen, "--json") as process:
         json.loads(_first_line(process))
         _end(process)
 
@@ -138,6 +142,8 @@ def test_what_is_wrong_is_one_clear_line_each(tmp_path: Path) -> None:
             ("--port", port): f"can't listen on 127.0.0.1:{port}: address already in use (port 0 takes a free one)",
             ("--deviation", "hello-versoin-missing"): "did you mean hello-version-missing",
             ("--variant", "zzz"): "no such variant; --list-variants lists them",
+            ("--open-point", "second-helo-refused"): "no such open point; did you mean second-hello-refused",
+            ("--open-point", "zzz"): "--list-open-points lists them",
             ("--secret-env", "NOT_THERE"): "the environment variable NOT_THERE is not set or empty",
             ("--host", "0.0.0.0"): "or say development = true (--development)",  # noqa: S104 - refused
             ("--config", str(tmp_path / "none.toml")): "can't be read: No such file or directory",

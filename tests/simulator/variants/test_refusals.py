@@ -33,10 +33,6 @@ def _first(body: Body) -> Probe:
     return Probe(lambda memory: met(memory.client(), body), [_UNKNOWN], [_UNKNOWN])
 
 
-def _tenants(memory: Memory) -> list[str]:
-    return [one for tenant in ("nobody", "asleep") for one in authenticating(auth(tenant))(memory)]
-
-
 PROBES = {
     **{
         f"malformed-as-{code.replace('_', '-')}": Probe(_malformed, [_UNKNOWN] * 3, [code, code, _UNKNOWN])
@@ -48,10 +44,6 @@ PROBES = {
     "no-tenant-as-tenant-not-found": Probe(authenticating(auth(None)), ["invalid_token"], ["tenant_not_found"]),
     "tunnel-without-tenant-as-tenant-not-found": Probe(
         asking(tunnel(tenant_id=...)), ["invalid_tunnel_info"], ["tenant_not_found"]
-    ),
-    "tenant-error-as-invalid-token": Probe(_tenants, ["tenant_not_found"] * 2, ["invalid_token"] * 2),
-    "foreign-tenant-as-invalid-tunnel-info": Probe(
-        asking(tunnel(tenant="b")), ["tenant_not_found"], ["invalid_tunnel_info"]
     ),
 }
 

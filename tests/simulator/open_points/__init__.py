@@ -1,0 +1,1 @@
+"""Each open point, seen on the wire."""
