@@ -156,7 +156,7 @@ def deviations() -> str:
         "`simulator/deviations/`, `simulator/variants/`, `simulator/open_points/`",
         _prose(
             "`cbspec simulate --deviation ID` starts a relay that is wrong in one way, `--variant ID` one that is",
-            "right and different, `--open-point ID` one that goes another way where the specification doesn't say which.",
+            "right and different, `--open-point ID` one that goes its own way where the specification is silent.",
             "The suite fails the first by the requirement beside it, and accuses none of the others; the fingerprint",
             "shows an open point in the row beside it.",
         ),
