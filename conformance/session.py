@@ -154,6 +154,8 @@ class Session:
             waited = time.monotonic() - began
         elif fence and self._wants_fence(request):
             self._fence_off(request)
+        if any(message.type == "error" for message in self._inbox):
+            self._pump(0.0)  # the end of the connection may have come right behind it
         return self._conclude(request, silence, waited)
 
     def send_unanswered(self, data: bytes, *, messages: int = 1, cut: bool = False) -> None:
