@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
+from dataclasses import replace
 
 from cbspec.codes import ErrorCode
+from cbspec.state import State
 from cbspec.target import Rate
 from simulator.behaviour import Behaviour
-from simulator.compose import Change, answers, check, each_step, part, recoded, silence, without, wrong_code
+from simulator.compose import Change, answers, both, check, each_step, part, recoded, silence, without, wrong_code
+from simulator.deviations.auth import named_tenant
 from simulator.deviations.kind import Deviation
 from simulator.limits import TokenBucket
-from simulator.steps import Attempt, Check, Dial, Refused, Step, allowed_address, within_rate
+from simulator.steps import Attempt, Check, Dial, Refused, Step, allowed_address, available, within_rate
 
 _SHADOW = 1.0  # seconds for which one tenant's excess is laid to all
 
@@ -96,7 +99,91 @@ def _failed_once() -> Check:
     return transferable
 
 
+def _known_once() -> Check:
+    told: set[tuple[int, str]] = set()
+
+    def allowed(attempt: Attempt) -> None:
+        key = id(attempt.relay), attempt.known.tenant.id
+        try:
+            allowed_address(attempt)
+        except Refused:
+            if key in told:
+                return
+            told.add(key)
+            raise
+
+    return allowed
+
+
+def _every_list(attempt: Attempt) -> None:
+    """Hold a tenant without a list to those of all others."""
+    allowed_address(attempt)
+    address, own = str(attempt.session.address), attempt.known.tenant
+    if not own.allowed_addresses and not all(tenant.allows(address) for tenant in attempt.relay.tenants.values()):
+        raise Refused(ErrorCode.IP_NOT_ALLOWED, "the address is not allowed")
+
+
+def _as_text(attempt: Attempt) -> None:
+    allowed = attempt.known.tenant.allowed_addresses
+    if allowed and str(attempt.session.address) not in allowed:
+        raise Refused(ErrorCode.IP_NOT_ALLOWED, "the address is not on the list")
+
+
+def _last_entry(attempt: Attempt) -> None:
+    own = attempt.known.tenant
+    if not replace(own, allowed_addresses=own.allowed_addresses[-1:]).allows(str(attempt.session.address)):
+        raise Refused(ErrorCode.IP_NOT_ALLOWED, "the address is not on the list")
+
+
+def _let_in(attempt: Attempt, refused: Refused) -> None:
+    if refused.code is ErrorCode.IP_NOT_ALLOWED:
+        attempt.session.connection.state = State.AUTHENTICATED
+
+
+def _every_second() -> Check:
+    def check(attempt: Attempt) -> None:
+        if attempt.session.number % 2:
+            available(attempt)
+
+    return check
+
+
+def _told_and_served(attempt: Attempt) -> None:
+    """Say once to a connection that nothing is served, and serve it then."""
+    if attempt.relay.draining and not attempt.session.sent["error"]:
+        raise Refused(ErrorCode.SERVER_UNAVAILABLE, "the relay takes no new work")
+
+
+def _for_subject(attempt: Attempt) -> Hashable:
+    return attempt.known.tenant.id, attempt.known.subject
+
+
+def _for_connection(attempt: Attempt) -> Hashable:
+    return attempt.known.tenant.id, attempt.session.number
+
+
 RATE = (
+    Deviation(
+        "rate-per-connection",
+        "CB-RAT-001",
+        "A tenant's rate counts for each of its connections anew.",
+        part(rate_holder=_for_connection),
+    ),
+    Deviation(
+        "rate-per-subject",
+        "CB-RAT-001",
+        "A tenant's rate counts for each of its subjects anew.",
+        part(rate_holder=_for_subject),
+    ),
+    Deviation(
+        "rate-closes",
+        "CB-RAT-001",
+        "A request above the rate ends the connection without a word.",
+        both(
+            part(ends=lambda body, _: body.get("code") == ErrorCode.RATE_LIMIT_EXCEEDED),
+            answers(f"error:{ErrorCode.RATE_LIMIT_EXCEEDED}", silence),
+        ),
+    ),
     Deviation("rate-ignored", "CB-RAT-001", "Requests may come as fast as they like.", without("rate")),
     Deviation(
         "rate-wrong-code",
@@ -122,6 +209,36 @@ RATE = (
 
 ADDRESS = (
     Deviation(
+        "address-list-as-text",
+        "CB-ADR-001",
+        "An address must stand on its tenant's list as it is; networks are not understood.",
+        check("allowed-address", _as_text),
+    ),
+    Deviation(
+        "address-list-last-entry",
+        "CB-ADR-001",
+        "Only the last entry of a tenant's list counts.",
+        check("allowed-address", _last_entry),
+    ),
+    Deviation(
+        "address-list-once",
+        "CB-ADR-002",
+        "Only the first client of a tenant from an address that isn't on its list is refused.",
+        _remembering("allowed-address", _known_once),
+    ),
+    Deviation(
+        "address-refused-but-served",
+        "CB-ADR-002",
+        "After ip_not_allowed the connection may open tunnels all the same.",
+        part(refused=_let_in, stranger=named_tenant),
+    ),
+    Deviation(
+        "address-list-of-all",
+        "CB-ADR-003",
+        "A tenant without a list is held to the lists of all others.",
+        check("allowed-address", _every_list),
+    ),
+    Deviation(
         "address-list-refuses-all",
         "CB-ADR-001",
         "A tenant with an address list is served from nowhere.",
@@ -143,6 +260,18 @@ ADDRESS = (
 )
 
 UNAVAILABLE = (
+    Deviation(
+        "unavailable-serves-every-second",
+        "CB-UNA-001",
+        "A draining relay serves every second connection.",
+        _remembering("available", _every_second),
+    ),
+    Deviation(
+        "unavailable-told-and-served",
+        "CB-UNA-001",
+        "A draining relay tells each connection so once, and serves it then.",
+        check("available", _told_and_served),
+    ),
     Deviation("unavailable-serves", "CB-UNA-001", "A draining relay serves all the same.", without("available")),
     Deviation(
         "unavailable-wrong-code",

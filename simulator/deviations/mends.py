@@ -72,13 +72,13 @@ def takes_token(when: Test, by: object = _ANYONE) -> Change:
     return both(anyone, accepts("auth", "token", when, by))
 
 
-def _signed(authority: Authority, token: Compact, headers: Mapping[str, object] | None = None) -> Compact:
+def signed(authority: Authority, token: Compact, headers: Mapping[str, object] | None = None) -> Compact:
     """Sign a token's payload as the issuer would."""
     right = {"alg": authority.key.algorithm, "typ": "JWT"} if headers is None else headers
     return Compact.signed(right, token.payload, authority.key.sign)
 
 
-def _genuine(authority: Authority, token: Compact) -> bool:
+def genuine(authority: Authority, token: Compact) -> bool:
     """Say whether a token was signed with the key; key pairs whose signatures vary are not looked into."""
     return hmac.compare_digest(authority.key.sign(token.signing_input), token.signature)
 
@@ -88,7 +88,7 @@ def _right_algorithm(authority: Authority, token: Compact) -> bool:
 
 
 def _with(authority: Authority, token: Compact, **claims: object) -> Compact:
-    return _signed(authority, replace(token, payload=dump({**token.claims, **claims})), token.headers)
+    return signed(authority, replace(token, payload=dump({**token.claims, **claims})), token.headers)
 
 
 def late_where(test: Callable[[float, float], bool]) -> Mend:
@@ -97,22 +97,28 @@ def late_where(test: Callable[[float, float], bool]) -> Mend:
     def mend(authority: Authority, token: Compact, now: float) -> Compact | None:
         expires = token.claims.get("exp")
         late = isinstance(expires, int | float) and expires <= now and test(expires, now)
-        return _with(authority, token, exp=int(now) + 60) if late and _genuine(authority, token) else None
+        return _with(authority, token, exp=int(now) + 60) if late and genuine(authority, token) else None
 
     return mend
 
 
-def early(authority: Authority, token: Compact, now: float) -> Compact | None:
-    """Begin the time of a genuine token now."""
-    return _with(authority, token, nbf=int(now)) if _genuine(authority, token) else None
+def early_where(test: Callable[[float, float], bool]) -> Mend:
+    """Begin the time of a genuine token now, where `test` holds of its beginning and the time."""
+
+    def mend(authority: Authority, token: Compact, now: float) -> Compact | None:
+        starts = token.claims.get("nbf")
+        soon = isinstance(starts, int | float) and starts > now and test(starts, now)
+        return _with(authority, token, nbf=int(now)) if soon and genuine(authority, token) else None
+
+    return mend
 
 
 def covered(cover: Callable[[Authority, Compact], list[bytes]]) -> Mend:
     """Take a signature for good that covers another payload, one that `cover` names."""
 
     def mend(authority: Authority, token: Compact, _: float) -> Compact | None:
-        good = any(_genuine(authority, replace(token, payload=payload)) for payload in cover(authority, token))
-        return _signed(authority, token, token.headers) if good else None
+        good = any(genuine(authority, replace(token, payload=payload)) for payload in cover(authority, token))
+        return signed(authority, token, token.headers) if good else None
 
     return mend
 
@@ -138,7 +144,7 @@ def signature_cache() -> Change:
             if signature in seen:
                 try:
                     parts = Compact.split(token)
-                    token = str(_signed(authority, parts, parts.headers))
+                    token = str(signed(authority, parts, parts.headers))
                 except ValueError:
                     raise InvalidToken("it isn't a JWT") from None
             claims = behaviour.verify(authority, token, now)
@@ -156,7 +162,7 @@ def signature_where(test: Callable[[bytes, bytes], bool]) -> Mend:
     def mend(authority: Authority, token: Compact, _: float) -> Compact | None:
         right = authority.key.sign(token.signing_input)
         good = _right_algorithm(authority, token) and test(right, token.signature)
-        return _signed(authority, token, token.headers) if good else None
+        return signed(authority, token, token.headers) if good else None
 
     return mend
 
@@ -165,10 +171,14 @@ def _hmac(token: Compact, secret: bytes) -> bool:
     return hmac.compare_digest(hmac.digest(secret, token.signing_input, "sha256"), token.signature)
 
 
-def weak_secret(authority: Authority, token: Compact, _: float) -> Compact | None:
-    """Take a weak secret's signature for the right one."""
-    weak = token.headers.get("alg") == "HS256" and _hmac(token, b"secret")
-    return _signed(authority, token) if weak else None
+def secret_is(secret: str) -> Mend:
+    """Take the signature by a secret that is easy to guess for the right one."""
+
+    def mend(authority: Authority, token: Compact, _: float) -> Compact | None:
+        weak = token.headers.get("alg") == "HS256" and _hmac(token, secret.encode())
+        return signed(authority, token) if weak else None
+
+    return mend
 
 
 def none_where(test: Callable[[str, bytes], bool]) -> Mend:
@@ -177,7 +187,7 @@ def none_where(test: Callable[[str, bytes], bool]) -> Mend:
     def mend(authority: Authority, token: Compact, _: float) -> Compact | None:
         name = token.headers.get("alg")
         meant = isinstance(name, str) and name.lower() == "none" and test(name, token.signature)
-        return _signed(authority, token) if meant else None
+        return signed(authority, token) if meant else None
 
     return mend
 
@@ -185,7 +195,7 @@ def none_where(test: Callable[[str, bytes], bool]) -> Mend:
 def any_algorithm(authority: Authority, token: Compact, _: float) -> Compact | None:
     """Take the right key's signature for good whatever algorithm the header names."""
     other = not _right_algorithm(authority, token) and token.headers.get("alg") != "none"
-    return _signed(authority, token) if other and _genuine(authority, token) else None
+    return signed(authority, token) if other and genuine(authority, token) else None
 
 
 def embedded_secret(authority: Authority, token: Compact, _: float) -> Compact | None:
@@ -197,13 +207,13 @@ def embedded_secret(authority: Authority, token: Compact, _: float) -> Compact |
         secret = base64.urlsafe_b64decode(str(jwk.get("k")) + "==")
     except binascii.Error:
         return None
-    return _signed(authority, token) if _hmac(token, secret) else None
+    return signed(authority, token) if _hmac(token, secret) else None
 
 
 def key_file(authority: Authority, token: Compact, _: float) -> Compact | None:
     """Use the content of an empty file that the token names as the secret."""
     path = str(token.headers.get("kid", ""))
-    return _signed(authority, token) if path.endswith("/dev/null") and _hmac(token, b"") else None
+    return signed(authority, token) if path.endswith("/dev/null") and _hmac(token, b"") else None
 
 
 def any_text(authority: Authority, token: str) -> Claims | None:

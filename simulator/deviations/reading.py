@@ -20,7 +20,8 @@ from simulator.deviations.kind import Deviation
 _MAGIC = (b"\x1f\x8b", b"\x78\x01", b"\x78\x5e", b"\x78\x9c", b"\x78\xda")
 
 
-def _substitute(pattern: bytes, by: bytes) -> Callable[[bytes], bytes | None]:
+def substitute(pattern: bytes, by: bytes) -> Callable[[bytes], bytes | None]:
+    """Return what replaces a pattern, or None where it isn't there."""
     expression = re.compile(pattern)
     return lambda text: expression.sub(by, text) if expression.search(text) else None
 
@@ -122,7 +123,9 @@ class _OneAtATime(StreamFramer):
         return frame if kept else self.next_frame()
 
 
-def _framed(kind: Callable[..., Framer]) -> Change:
+def framed(kind: Callable[..., Framer]) -> Change:
+    """Cut a plain stream by another framer."""
+
     def stream(limits: Limits) -> Framer:
         return kind(max_message=limits.max_message, max_depth=limits.max_depth)
 
@@ -142,7 +145,8 @@ def _misreads(when: Callable[[bytes], bool], what: Callable[[bytes], bytes]) -> 
     return change
 
 
-def _unreadable(when: Callable[[bytes], bool]) -> Change:
+def unreadable(when: Callable[[bytes], bool]) -> Change:
+    """Don't understand texts for which `when` holds."""
     return _misreads(when, lambda _: b'{"type":""}')
 
 
@@ -155,19 +159,19 @@ def _accepted(name: str, what: str, mend: Callable[[bytes], bytes | None]) -> De
 
 
 NEARLY_JSON = (
-    _accepted("trailing-comma", "An object with a comma behind its last member", _substitute(rb",\s*([}\]])", rb"\1")),
+    _accepted("trailing-comma", "An object with a comma behind its last member", substitute(rb",\s*([}\]])", rb"\1")),
     _accepted("single-quotes", "An object in single quotes", _python),
-    _accepted("comments", "An object with comments", _substitute(rb"/\*.*?\*/|//[^\n]*", b" ")),
-    _accepted("nan", "An object with NaN or Infinity", _substitute(rb"-?\b(NaN|Infinity)\b", b"1")),
+    _accepted("comments", "An object with comments", substitute(rb"/\*.*?\*/|//[^\n]*", b" ")),
+    _accepted("nan", "An object with NaN or Infinity", substitute(rb"-?\b(NaN|Infinity)\b", b"1")),
     _accepted(
-        "bare-names", "An object whose names lack quotes", _substitute(rb"([{,]\s*)([A-Za-z_]\w*)\s*:", rb'\1"\2":')
+        "bare-names", "An object whose names lack quotes", substitute(rb"([{,]\s*)([A-Za-z_]\w*)\s*:", rb'\1"\2":')
     ),
-    _accepted("leading-zero", "A number with a leading zero", _substitute(rb"(:\s*)0+([1-9])", rb"\1\2")),
-    _accepted("plus-sign", "A number with a plus sign", _substitute(rb"(:\s*)\+(\d)", rb"\1\2")),
-    _accepted("hexadecimal", "A hexadecimal number", _substitute(rb"(:\s*)0[xX][0-9a-fA-F]+", rb"\g<1>1")),
+    _accepted("leading-zero", "A number with a leading zero", substitute(rb"(:\s*)0+([1-9])", rb"\1\2")),
+    _accepted("plus-sign", "A number with a plus sign", substitute(rb"(:\s*)\+(\d)", rb"\1\2")),
+    _accepted("hexadecimal", "A hexadecimal number", substitute(rb"(:\s*)0[xX][0-9a-fA-F]+", rb"\g<1>1")),
     _accepted("control-character", "A string with a raw control character", _lenient),
     _accepted("missing-brace", "An object without its closing brace", lambda text: text.rstrip() + b"}"),
-    _accepted("missing-comma", "An object with a comma missing", _substitute(rb'(["\d])(\s+")', rb"\1,\2")),
+    _accepted("missing-comma", "An object with a comma missing", substitute(rb'(["\d])(\s+")', rb"\1,\2")),
 )
 
 ENCODING = (
@@ -182,7 +186,7 @@ ENCODING = (
         "input-compressed-accepted",
         "CB-CMP-002",
         "Compressed input is unpacked.",
-        both(_framed(_Unpacking), takes(_unpack)),
+        both(framed(_Unpacking), takes(_unpack)),
     ),
 )
 
@@ -203,37 +207,37 @@ UNDERSTANDING = (
         "input-solidus-not-understood",
         "CB-MSG-008",
         "The escape \\/ is not understood.",
-        _unreadable(lambda text: b"\\/" in text),
+        unreadable(lambda text: b"\\/" in text),
     ),
     Deviation(
         "input-type-must-be-first",
         "CB-MSG-008",
         "A message is known only if its type is its first member.",
-        _unreadable(lambda text: text.lstrip().startswith(b"{") and not _TYPE_FIRST.match(text)),
+        unreadable(lambda text: text.lstrip().startswith(b"{") and not _TYPE_FIRST.match(text)),
     ),
     Deviation(
         "input-space-not-understood",
         "CB-MSG-008",
         "White space before a colon is not understood.",
-        _unreadable(lambda text: re.search(rb'"[\s]+:', text) is not None),
+        unreadable(lambda text: re.search(rb'"[\s]+:', text) is not None),
     ),
     Deviation(
         "input-lines-not-understood",
         "CB-MSG-008",
         "An object over several lines is not understood.",
-        _unreadable(lambda text: b"\n" in text.strip()),
+        unreadable(lambda text: b"\n" in text.strip()),
     ),
     Deviation(
         "input-split-not-understood",
         "CB-MSG-009",
         "A message that doesn't arrive in one piece is not understood.",
-        _framed(_Impatient),
+        framed(_Impatient),
     ),
     Deviation(
         "input-pipelined-lost",
         "CB-MSG-010",
         "Of what arrives together only the first is answered.",
-        _framed(_OneAtATime),
+        framed(_OneAtATime),
     ),
 )
 

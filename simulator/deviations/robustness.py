@@ -44,7 +44,8 @@ def _hogged(behaviour: Behaviour) -> Behaviour:
     return replace(behaviour, stream=stream)
 
 
-def _close_all(others: Iterable[Closable]) -> None:
+def close_all(others: Iterable[Closable]) -> None:
+    """Bring every connection down."""
     for other in others:
         other.abort()
 
@@ -64,7 +65,7 @@ def _falls(behaviour: Behaviour) -> Behaviour:
                 raise RecursionError("too deep, and nobody looked") from None
             raise
 
-    return replace(behaviour, decode=decode, crashed=_close_all)
+    return replace(behaviour, decode=decode, crashed=close_all)
 
 
 def _sulks(behaviour: Behaviour) -> Behaviour:

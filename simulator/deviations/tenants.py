@@ -32,18 +32,18 @@ def _first_tenant_where(test: Test) -> Change:
     return check("complete-claims", completed)
 
 
-def _found(find: Callable[[Attempt, str], Tenant | None]) -> Change:
+def found(find: Callable[[Attempt, str], Tenant | None]) -> Change:
     """Look for a token's tenant in another way, where it isn't known as it stands."""
 
     def known(attempt: Attempt) -> None:
         claims = attempt.claims
         assert claims is not None  # noqa: S101 - set by a step before
         name = str(claims.tenant_id)
-        found = None if name in attempt.relay.tenants else find(attempt, name)
-        if found is None:
+        tenant = None if name in attempt.relay.tenants else find(attempt, name)
+        if tenant is None:
             known_tenant(attempt)
         else:
-            attempt.identity = Identity(claims.subject, found)
+            attempt.identity = Identity(claims.subject, tenant)
 
     return check("known-tenant", known)
 
@@ -75,7 +75,7 @@ def _unknown_is_elsewhere(attempt: Attempt) -> None:
     known_tenant(attempt)
 
 
-def _tolerant(test: Callable[[str, str], bool]) -> Change:
+def tolerant(test: Callable[[str, str], bool]) -> Change:
     """Let a tunnel_info through whose tenant isn't the token's, where `test` holds of the token's and its own."""
 
     def tolerate(step: Step) -> tuple[Step, ...]:
@@ -89,9 +89,9 @@ def _tolerant(test: Callable[[str, str], bool]) -> Change:
     return each_step("own-tenant", tolerate)
 
 
-def _tunnel_without(when: Test) -> Change:
+def tunnel_without(when: Test) -> Change:
     """Take the connection's own tenant for a tunnel_info's, where `when` holds of what it says."""
-    return both(accepts("tunnel_info", "tenant_id", when, _OWN), _tolerant(lambda _, named: named is _OWN))
+    return both(accepts("tunnel_info", "tenant_id", when, _OWN), tolerant(lambda _, named: named is _OWN))
 
 
 DEVIATIONS = (
@@ -111,37 +111,37 @@ DEVIATIONS = (
         "unknown-tenant-accepted",
         "CB-TEN-002",
         "A tenant that isn't known is made on the spot.",
-        _found(lambda _, name: Tenant(name)),
+        found(lambda _, name: Tenant(name)),
     ),
     Deviation(
         "tenant-prefix-accepted",
         "CB-TEN-002",
         "A tenant's name may go on with anything.",
-        _found(_with_prefix),
+        found(_with_prefix),
     ),
     Deviation(
         "tenant-trimmed",
         "CB-TEN-002",
         "White space around a tenant's name is ignored.",
-        _found(lambda attempt, name: attempt.relay.tenants.get(name.strip())),
+        found(lambda attempt, name: attempt.relay.tenants.get(name.strip())),
     ),
     Deviation(
         "tenant-ends-at-nul",
         "CB-TEN-002",
         "A tenant's name ends at a NUL character.",
-        _found(lambda attempt, name: attempt.relay.tenants.get(name.partition("\0")[0])),
+        found(lambda attempt, name: attempt.relay.tenants.get(name.partition("\0")[0])),
     ),
     Deviation(
         "tenant-pattern-accepted",
         "CB-TEN-002",
         "A tenant's name may be a pattern that stands for every name.",
-        _found(_pattern),
+        found(_pattern),
     ),
     Deviation(
         "tenant-path-accepted",
         "CB-TEN-002",
         "Only what follows the last slash of a tenant's name counts.",
-        _found(lambda attempt, name: attempt.relay.tenants.get(name.rpartition("/")[2])),
+        found(lambda attempt, name: attempt.relay.tenants.get(name.rpartition("/")[2])),
     ),
     Deviation(
         "inactive-tenant-accepted",
@@ -159,25 +159,25 @@ DEVIATIONS = (
         "tunnel-tenant-missing-accepted",
         "CB-TEN-005",
         "A tunnel_info needs no tenant_id.",
-        _tunnel_without(missing),
+        tunnel_without(missing),
     ),
     Deviation(
         "tunnel-tenant-null-accepted",
         "CB-TEN-005",
         "A tunnel_info's tenant_id may be null.",
-        _tunnel_without(lambda value: value is None),
+        tunnel_without(lambda value: value is None),
     ),
     Deviation(
         "tunnel-tenant-empty-accepted",
         "CB-TEN-005",
         "A tunnel_info's tenant_id may be empty.",
-        _tunnel_without(lambda value: value == ""),
+        tunnel_without(lambda value: value == ""),
     ),
     Deviation(
         "tunnel-tenant-number-accepted",
         "CB-TEN-005",
         "A tunnel_info's tenant_id may be a number.",
-        _tunnel_without(lambda value: isinstance(value, int | float) and not isinstance(value, bool)),
+        tunnel_without(lambda value: isinstance(value, int | float) and not isinstance(value, bool)),
     ),
     Deviation(
         "tunnel-tenant-missing-wrong-code",
@@ -190,13 +190,13 @@ DEVIATIONS = (
         "tunnel-for-tenant-prefix",
         "CB-TEN-006",
         "A tunnel_info may name a tenant whose name goes on behind the token's.",
-        _tolerant(lambda own, named: named.startswith(own)),
+        tolerant(lambda own, named: named.startswith(own)),
     ),
     Deviation(
         "tunnel-for-tenant-in-capitals",
         "CB-TEN-006",
         "A tunnel_info may name the token's tenant in another case or width.",
-        _tolerant(lambda own, named: unicodedata.normalize("NFKC", named).casefold() == own.casefold()),
+        tolerant(lambda own, named: unicodedata.normalize("NFKC", named).casefold() == own.casefold()),
     ),
     Deviation(
         "tunnel-for-another-tenant-wrong-code",

@@ -75,10 +75,11 @@ class _PlainText:
 class _EitherLayer:
     """TLS for whoever begins with a TLS record, plain text for anybody else."""
 
-    __slots__ = ("_context", "_layer")
+    __slots__ = ("_context", "_layer", "_plain")
 
-    def __init__(self, context: ssl.SSLContext) -> None:
+    def __init__(self, context: ssl.SSLContext, plain: bytes = b"") -> None:
         self._context = context
+        self._plain = plain
         self._layer: Layer | None = None
 
     @property
@@ -96,7 +97,7 @@ class _EitherLayer:
         return self._layer is not None and self._layer.ended
 
     def receive_data(self, data: bytes) -> bytes:
-        if self._layer is None and data[:1] != b"\x16":
+        if self._layer is None and data[:1] != b"\x16" and data.startswith(self._plain):
             self._layer = _PlainText()
         return self._chosen.receive_data(data)
 
@@ -149,5 +150,17 @@ DEVIATIONS = (
         "CB-TLS-005",
         "Whoever doesn't begin with TLS is served without it.",
         part(layer=_EitherLayer),
+    ),
+    Deviation(
+        "plain-websocket-served",
+        "CB-TLS-005",
+        "Whoever begins with an HTTP request is served without TLS.",
+        part(layer=lambda context: _EitherLayer(context, b"GET ")),
+    ),
+    Deviation(
+        "plain-object-served",
+        "CB-TLS-005",
+        "Whoever begins with a brace is served without TLS.",
+        part(layer=lambda context: _EitherLayer(context, b"{")),
     ),
 )

@@ -10,7 +10,7 @@ from simulator.deviations.mends import (
     any_text,
     covered,
     each_tenant,
-    early,
+    early_where,
     embedded_secret,
     fourth_segment,
     json_text,
@@ -19,11 +19,11 @@ from simulator.deviations.mends import (
     late_where,
     mends,
     none_where,
+    secret_is,
     signature_cache,
     signature_where,
     takes_text,
     takes_token,
-    weak_secret,
 )
 
 
@@ -55,7 +55,7 @@ DEVIATIONS = (
         "An expiry of 0 means never.",
         mends(late_where(lambda expires, _: expires == 0)),
     ),
-    Deviation("nbf-ignored", "CB-AUT-006", "A token is good before its time.", mends(early)),
+    Deviation("nbf-ignored", "CB-AUT-006", "A token is good before its time.", mends(early_where(lambda *_: True))),
     Deviation(
         "payload-spelling-unsigned",
         "CB-AUT-007",
@@ -94,7 +94,10 @@ DEVIATIONS = (
         mends(signature_where(lambda _, seen: not seen)),
     ),
     Deviation(
-        "weak-secret-accepted", "CB-AUT-009", 'The secret "secret" is good besides the right one.', mends(weak_secret)
+        "weak-secret-accepted",
+        "CB-AUT-009",
+        'The secret "secret" is good besides the right one.',
+        mends(secret_is("secret")),
     ),
     Deviation(
         "alg-none-accepted",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
 from websockets.exceptions import ProtocolError
 from websockets.extensions.permessage_deflate import ServerPerMessageDeflateFactory
@@ -10,10 +10,18 @@ from websockets.frames import Frame, Opcode
 from websockets.http11 import Request, Response
 from websockets.server import ServerProtocol
 
+from cbspec.compact import Compact
+from cbspec.framing import Frame as Message
+from cbspec.messages import Auth
+from cbspec.state import State
+from cbspec.tokens import Claims
 from cbspec.websocket import WebSocketFramer
-from simulator.compose import Change, answers, part, silence
+from simulator.behaviour import Behaviour, Exchange, stranger
+from simulator.compose import Change, answers, both, check, part, silence
 from simulator.config import Limits
+from simulator.deviations.auth import named_tenant, serve_stranger
 from simulator.deviations.kind import Deviation
+from simulator.steps import Attempt, Identity, Refused
 
 
 class _WrongKey(ServerProtocol):
@@ -88,6 +96,106 @@ class _EachFragment(ServerProtocol):
         super().recv_frame(frame)
 
 
+class _Padded(ServerProtocol):
+    """Writes every length in eight bytes."""
+
+    def send_frame(self, frame: Frame) -> None:
+        data = frame.serialize(mask=False, extensions=self.extensions)
+        start = {126: 4, 127: 10}.get(data[1], 2)
+        self.writes.append(bytes([data[0], 127]) + (len(data) - start).to_bytes(8, "big") + data[start:])
+
+
+class _UnknownOpcode(ServerProtocol):
+    """Sends frames of a kind that nobody knows."""
+
+    def send_frame(self, frame: Frame) -> None:
+        data = frame.serialize(mask=False, extensions=self.extensions)
+        self.writes.append(bytes([data[0] & 0xF0 | 0x03]) + data[1:])
+
+
+class _StrayContinuation(ServerProtocol):
+    """Begins its messages with a continuation frame."""
+
+    def send_frame(self, frame: Frame) -> None:
+        opcode = Opcode.CONT if frame.opcode is Opcode.TEXT else frame.opcode
+        super().send_frame(Frame(opcode, frame.data, frame.fin))
+
+
+class _OldKey(ServerProtocol):
+    """Answers every key with the first one's accept value."""
+
+    first: ClassVar[str] = ""
+
+    def accept(self, request: Request) -> Response:
+        response = super().accept(request)
+        if response.status_code == 101:
+            type(self).first = type(self).first or response.headers["Sec-WebSocket-Accept"]
+            del response.headers["Sec-WebSocket-Accept"]
+            response.headers["Sec-WebSocket-Accept"] = type(self).first
+        return response
+
+
+class _PingBack(ServerProtocol):
+    """Answers a ping by a ping."""
+
+    def recv_frame(self, frame: Frame) -> None:
+        if frame.opcode is Opcode.PING:
+            self.send_frame(Frame(Opcode.PING, frame.data))
+        else:
+            super().recv_frame(frame)
+
+
+class _ShortPong(ServerProtocol):
+    """Answers with no more than the first bytes of a ping."""
+
+    def recv_frame(self, frame: Frame) -> None:
+        if frame.opcode is Opcode.PING:
+            self.send_frame(Frame(Opcode.PONG, bytes(frame.data)[:64]))
+        else:
+            super().recv_frame(frame)
+
+
+class _NoEmptyPing(ServerProtocol):
+    """Doesn't answer a ping without payload."""
+
+    def recv_frame(self, frame: Frame) -> None:
+        if frame.opcode is not Opcode.PING or frame.data:
+            super().recv_frame(frame)
+
+
+class _NoEmptyFragment(ServerProtocol):
+    """Fails when a fragment is empty."""
+
+    def recv_frame(self, frame: Frame) -> None:
+        if frame.opcode in (Opcode.TEXT, Opcode.CONT) and not frame.data:
+            raise ProtocolError("an empty fragment")
+        super().recv_frame(frame)
+
+
+class _TwoFragmentsAtMost(ServerProtocol):
+    """Fails at a message's third fragment."""
+
+    fragments = 0
+
+    def recv_frame(self, frame: Frame) -> None:
+        if frame.opcode in (Opcode.TEXT, Opcode.CONT):
+            self.fragments += 1
+            if self.fragments > 2:
+                raise ProtocolError("too many fragments")
+            self.fragments = 0 if frame.fin else self.fragments
+        super().recv_frame(frame)
+
+
+class _LinesOnly(WebSocketFramer):
+    """Waits for a line feed at the end of every message."""
+
+    __slots__ = ()
+
+    def next_frame(self) -> Message | None:
+        frame = super().next_frame()
+        return frame if frame is None or frame.text.endswith(b"\n") else self.next_frame()
+
+
 class _Binary(WebSocketFramer):
     """Sends binary frames."""
 
@@ -107,7 +215,101 @@ def _spoken(protocol: type[ServerProtocol], framer: type[WebSocketFramer] = WebS
     return part(websocket=websocket)
 
 
+def _over_websocket(exchange: Exchange) -> bool:
+    return isinstance(exchange.session.framer, WebSocketFramer)
+
+
+def _unverified(behaviour: Behaviour) -> Behaviour:
+    """Look at no signature over WebSocket."""
+
+    def valid_token(attempt: Attempt) -> None:
+        step = next(step for step in behaviour.steps[Auth] if step.name == "valid-token")
+        try:
+            step.check(attempt)
+        except Refused:
+            token = attempt.request.token if isinstance(attempt.request, Auth) else ""
+            if not isinstance(attempt.session.framer, WebSocketFramer) or token.count(".") != 2:
+                raise
+            claims = Compact.split(token).claims
+            attempt.claims = Claims(str(claims.get("sub")), claims.get("tenant_id"), claims)
+
+    return check("valid-token", valid_token)(behaviour)
+
+
+def _stranger_over_websocket(attempt: Attempt) -> Identity:
+    return (named_tenant if isinstance(attempt.session.framer, WebSocketFramer) else stranger)(attempt)
+
+
+MORE = (
+    Deviation(
+        "websocket-length-padded", "CB-WSK-002", "The length of every frame takes eight bytes.", _spoken(_Padded)
+    ),
+    Deviation(
+        "websocket-unknown-opcode", "CB-WSK-002", "The relay's frames are of an unknown kind.", _spoken(_UnknownOpcode)
+    ),
+    Deviation(
+        "websocket-stray-continuation",
+        "CB-WSK-002",
+        "The relay's messages begin with a continuation frame.",
+        _spoken(_StrayContinuation),
+    ),
+    Deviation(
+        "websocket-accept-of-the-first",
+        "CB-WSK-001",
+        "The accept value is that of the first client's key.",
+        lambda behaviour: _spoken(type("_Old", (_OldKey,), {"first": ""}))(behaviour),
+    ),
+    Deviation("websocket-ping-echoed", "CB-WSK-004", "A ping is answered by a ping.", _spoken(_PingBack)),
+    Deviation("websocket-pong-cut", "CB-WSK-004", "A pong carries 64 bytes at the most.", _spoken(_ShortPong)),
+    Deviation(
+        "websocket-empty-ping-unanswered",
+        "CB-WSK-004",
+        "A ping without payload is not answered.",
+        _spoken(_NoEmptyPing),
+    ),
+    Deviation(
+        "websocket-empty-fragment-refused",
+        "CB-WSK-003",
+        "An empty fragment ends the connection.",
+        _spoken(_NoEmptyFragment),
+    ),
+    Deviation(
+        "websocket-third-fragment-refused",
+        "CB-WSK-003",
+        "A message's third fragment ends the connection.",
+        _spoken(_TwoFragmentsAtMost),
+    ),
+    Deviation(
+        "websocket-needs-line-feed",
+        "CB-WSK-006",
+        "Over WebSocket a message must end with a line feed.",
+        _spoken(ServerProtocol, _LinesOnly),
+    ),
+    Deviation(
+        "websocket-tunnel-unanswered",
+        "CB-WSK-006",
+        "Over WebSocket a tunnel_info is not answered.",
+        answers("tunnel_response", silence, _over_websocket),
+    ),
+    Deviation(
+        "websocket-refusal-unanswered",
+        "CB-WSK-006",
+        "Over WebSocket an invalid tunnel_info is not answered.",
+        answers("error:invalid_tunnel_info", silence, _over_websocket),
+    ),
+    Deviation(
+        "websocket-token-unverified", "CB-WSK-006", "Over WebSocket a token's signature is not looked at.", _unverified
+    ),
+    Deviation(
+        "websocket-needs-no-auth",
+        "CB-WSK-006",
+        "Over WebSocket a tunnel_info needs no auth.",
+        both(serve_stranger(State.GREETED), part(stranger=_stranger_over_websocket)),
+    ),
+)
+
 DEVIATIONS = (
+    *MORE,
     Deviation("websocket-wrong-accept", "CB-WSK-001", "The accept value belongs to another key.", _spoken(_WrongKey)),
     Deviation("websocket-no-accept", "CB-WSK-001", "The 101 response has no accept value.", _spoken(_NoKey)),
     Deviation("websocket-masked", "CB-WSK-002", "The relay masks its frames.", _spoken(_Masked)),

@@ -1,0 +1,78 @@
+"""More that goes out: ways in which a tunnel_response is not one JSON object in UTF-8."""
+
+from __future__ import annotations
+
+import base64
+import zlib
+from collections.abc import Callable
+
+from simulator.behaviour import Body, Exchange
+from simulator.compose import Change, texts
+from simulator.deviations.kind import Deviation
+
+
+def _opened(body: Body, _: Exchange) -> bool:
+    return body.get("type") == "tunnel_response"
+
+
+def _extra(member: bytes) -> Callable[[bytes], bytes]:
+    return lambda text: text[:-1] + b"," + member + b"}"
+
+
+def _raw_deflate(text: bytes) -> bytes:
+    compressor = zlib.compressobj(wbits=-15)
+    return compressor.compress(text) + compressor.flush()
+
+
+def _cesu_8(text: bytes) -> bytes:
+    """Write characters beyond U+FFFF as two halves in UTF-8, where there are any; else begin with such a pair."""
+    string = text.decode()[:-1] + ',"x":"\U0001f600"}'
+    halves = string.encode("utf-16-be", "surrogatepass")
+    units = (halves[at : at + 2] for at in range(0, len(halves), 2))
+    return b"".join(chr(int.from_bytes(unit, "big")).encode("utf-8", "surrogatepass") for unit in units)
+
+
+SPELT: tuple[tuple[str, str, str, Callable[[bytes], bytes | list[bytes]]], ...] = (
+    ("overlong", "CB-MSG-001", "holds an overlong slash", _extra(b'"x":"\xc0\xaf"')),
+    ("cesu-8", "CB-MSG-001", "has a smile in two halves", _cesu_8),
+    ("cut-character", "CB-MSG-001", "holds a character without its last byte", _extra(b'"x":"\xe2\x82"')),
+    ("bom-behind-hello", "CB-MSG-001", "begins with a byte order mark", lambda text: b"\xef\xbb\xbf" + text),
+    ("utf-32", "CB-MSG-001", "is written in UTF-32", lambda text: text.decode().encode("utf-32-le")),
+    ("nul-terminated", "CB-MSG-002", "ends with a NUL byte", lambda text: text + b"\0"),
+    ("garbage-behind", "CB-MSG-002", "ends with a semicolon", lambda text: text + b";"),
+    ("guarded", "CB-MSG-002", "begins with )]}'", lambda text: b")]}'" + text),
+    ("with-length", "CB-MSG-002", "begins with its length", lambda text: str(len(text)).encode() + b" " + text),
+    ("as-event", "CB-MSG-002", "begins with data:", lambda text: b"data: " + text),
+    ("control-character", "CB-MSG-002", "holds a tab in a string", _extra(b'"x":"a\tb"')),
+    ("infinity", "CB-MSG-002", "has a member that is Infinity", _extra(b'"x":Infinity')),
+    ("leading-zero", "CB-MSG-002", "has a number with a leading zero", _extra(b'"x":007')),
+    ("capital-true", "CB-MSG-002", "has a member that is True", _extra(b'"x":True')),
+    ("unknown-escape", "CB-MSG-002", "holds an escape that JSON lacks", _extra(b'"x":"\\x41"')),
+    ("comment", "CB-MSG-002", "holds a comment", lambda text: text[:-1] + b" /* opened */}"),
+    (
+        "bare-name",
+        "CB-MSG-002",
+        "has a member's name without quotes",
+        lambda text: text.replace(b'"status"', b"status"),
+    ),
+    ("missing-comma", "CB-MSG-002", "lacks a comma", lambda text: text.replace(b',"status"', b' "status"')),
+    ("empty-members", "CB-MSG-002", "has two commas in a row", lambda text: text.replace(b",", b",,", 1)),
+    ("number", "CB-MSG-002", "is a number", lambda text: str(len(text)).encode()),
+    ("null", "CB-MSG-002", "is null", lambda _: b"null"),
+    ("words", "CB-MSG-002", "is OK", lambda _: b"OK"),
+    ("xml", "CB-MSG-002", "is XML", lambda _: b"<tunnel_response><status>ok</status></tunnel_response>"),
+    ("yaml", "CB-MSG-002", "is YAML", lambda _: b"type: tunnel_response"),
+    ("base64", "CB-MSG-002", "is written in Base64", base64.b64encode),
+    ("raw-deflate", "CB-CMP-001", "is compressed with raw deflate", _raw_deflate),
+)
+"""End of the id, the requirement, how the tunnel_response is, and what makes it so."""
+
+
+def _change(function: Callable[[bytes], bytes | list[bytes]]) -> Change:
+    return texts(function, _opened)
+
+
+DEVIATIONS = tuple(
+    Deviation(f"output-{name}", requirement, f"A tunnel_response {how}.", _change(function))
+    for name, requirement, how, function in SPELT
+)
