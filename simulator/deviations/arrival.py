@@ -80,7 +80,6 @@ ENCODED: tuple[tuple[str, str, Mend], ...] = (
 SPELT: tuple[tuple[str, str, Callable[[bytes], bool]], ...] = (
     ("surrogate-pairs", "A character beyond U+FFFF in escapes", lambda text: b"\\ud8" in text.lower()),
     ("upper-case-escapes", "An escape in upper case", lambda text: re.search(rb"\\u\d*[A-F]", text) is not None),
-    ("escaped-quotes", "An escaped quotation mark", lambda text: b'\\"' in text),
     ("tabs", "A tab between tokens", lambda text: b"\t" in text),
     ("space-before", "White space before the object", lambda text: text[:1] in (b" ", b"\t")),
     ("escaped-names", "A member's name with an escape", lambda text: re.search(rb'[{,]\s*"[^"]*\\u', text) is not None),

@@ -151,7 +151,7 @@ def _every_second() -> Check:
 def _told_and_served(attempt: Attempt) -> None:
     """Say once to a connection that nothing is served, and serve it then."""
     if attempt.relay.draining and not attempt.session.sent["error"]:
-        raise Refused(ErrorCode.SERVER_UNAVAILABLE, "the relay takes no new work")
+        raise Refused(ErrorCode.SERVER_UNAVAILABLE, "the relay takes no new work")  # and the connection stays open
 
 
 def _for_subject(attempt: Attempt) -> Hashable:

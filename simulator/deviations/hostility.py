@@ -157,12 +157,19 @@ def _dropping(test: Test) -> Change:
 class _Swallowing(StreamFramer):
     """Passes over what is too large, however much of it comes."""
 
-    __slots__ = ()
+    __slots__ = ("_swallows",)
+
+    def feed(self, data: bytes) -> None:
+        if getattr(self, "_swallows", False):
+            _, end, data = data.partition(b"\n")
+            self._swallows = not end
+        super().feed(data)
 
     def next_frame(self) -> Frame | None:
         try:
             return super().next_frame()
         except FrameTooLarge:
+            self._swallows = True
             self._buffer.clear()
             self._scanner.reset()
             return None

@@ -56,7 +56,10 @@ def takes_text(read: Callable[[Authority, str], Claims | None]) -> Change:
             try:
                 return behaviour.verify(authority, token, now)
             except InvalidToken:
-                claims = read(authority, token)
+                try:
+                    claims = read(authority, token)
+                except ValueError:
+                    claims = None
                 if claims is None:
                     raise
                 return claims

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import os
 import time
+from collections.abc import Iterable
 
 from cbspec.profile import Rate, Tenant
 from conformance import judge
 from conformance.errors import Broken, Inconclusive, NotExercised
+from conformance.exchange import Exchange
 from conformance.marks import alone, last, requirement
 from conformance.observing import CLOSED, OPEN
 from conformance.session import Session
 from conformance.target import Target
+from conformance.transcript import Message
 
 _MOST = 32  # connections over which a rate is exceeded
 _MARGIN = 3
@@ -65,12 +68,12 @@ def test_connections_of_a_tenant_add_up(relay: Target) -> None:
     began = time.monotonic()
     for session in sessions:
         session.expects_rate_limit = True
-        session.send_unanswered(b"".join(session.note({"type": "heartbeat"})[1] for _ in range(each)))
+        noted = [session.note({"type": "heartbeat"}) for _ in range(each)]
+        session.send_unanswered(b"".join(data for _, data in noted))
     answers = [answer for session in sessions for answer in session.answers(each)]
     if any(answer.member("code") == "rate_limit_exceeded" for answer in answers):
         return
-    for answer in answers:
-        judge.legible(answer)
+    _legible(relay, noted[0][0], answers)
     speed = len(answers) / (time.monotonic() - began)
     if speed < rate.per_second * 1.5:
         raise NotExercised(f"the relay answers {speed:.0f} requests/s, which is not well above {rate.per_second:g}/s")
@@ -172,6 +175,14 @@ def _rated_again(relay: Target) -> tuple[Tenant, Rate]:
     return tenant, rate
 
 
+def _legible(relay: Target, asked: Message, answers: Iterable[Message]) -> None:
+    """See that answers can be judged; what they break besides is blamed where it belongs."""
+    for answer in answers:
+        if answer.type != "heartbeat_response":
+            relay.observe(Exchange(asked, (answer,)))
+        judge.legible(answer)
+
+
 def _rated(relay: Target, number: int) -> tuple[Tenant, Rate]:
     """Return the tenant with a rate that the case of this number uses: one of its own, where the profile has several.
 
@@ -218,15 +229,14 @@ def _draw(relay: Target, session: Session, rate: Rate) -> None:
     sent = answered = 0
     began = time.monotonic()
     while sent < wanted:
-        batch = b"".join(session.note({"type": "heartbeat"})[1] for _ in range(20))
-        session.send_unanswered(batch, messages=20)
+        noted = [session.note({"type": "heartbeat"}) for _ in range(20)]
+        session.send_unanswered(b"".join(data for _, data in noted), messages=20)
         sent += 20
         answers = session.answers(20)
         answered += len(answers)
         if any(answer.member("code") == "rate_limit_exceeded" for answer in answers):
             return
-        for answer in answers:
-            judge.legible(answer)
+        _legible(relay, noted[0][0], answers)
         if session.ended:
             raise Broken("rate_limit_exceeded", f"the connection ended after {answered} answers, without the code")
         if not answers:

@@ -145,7 +145,7 @@ def test_tunnels_end_with_their_connection(relay: Target) -> None:
     def use() -> int:
         session = relay.greeted()
         judge.accepted(relay.authenticate(session, tenant), "tenant_limit_exceeded")
-        return tunnels_had(relay, session, limit)
+        return tunnels_had(relay, session, limit + 1)
 
     relay.needs("tunnel_info")
     relay.use(tenant)
@@ -237,7 +237,7 @@ def test_room_after_a_close(relay: Target) -> None:
 
     def use() -> int:
         with contextlib.ExitStack() as stack:
-            for number in range(limit):
+            for number in range(limit + 1):
                 session = stack.enter_context(contextlib.closing(relay.greeted()))
                 exchange = relay.authenticate(session, tenant)
                 if session.authenticated:

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
+
 import pytest
 
-from cbspec.forgery import Forgery
+from cbspec.forgery import FORGERIES, Forgery
 from conformance import judge
+from conformance.errors import NotExercised
 from conformance.marks import requirement
 from conformance.target import Target
 
@@ -109,13 +112,25 @@ def test_token_is_not_a_string(relay: Target) -> None:
 @requirement("CB-AUT-016")
 def test_refused_is_not_authenticated(relay: Target) -> None:
     """A tunnel_info that was accepted elsewhere follows a refused auth; so it does in every case of a bad token."""
-    relay.open_tunnel(relay.authenticated())
+    _tunnel_and_close(relay)
     session = relay.greeted()
     with relay.control("an auth that is refused"):
         judge.refused(session.ask({"type": "auth", "token": "not-a-token"}))
     if session.ended:
         return
     judge.not_accepted(session.ask(relay.tunnel_info()), "no tunnel after a refused auth")
+
+
+@requirement("CB-AUT-016")
+def test_no_kind_of_refused_token_authenticates(relay: Target) -> None:
+    """One bad token of each kind is shown, each on a connection of its own; a tunnel_info behind it isn't accepted."""
+    valid = relay.token(relay.tenant)
+    relay.close_session(relay.authenticated(token=valid))
+    kinds = {forgery.requirement: forgery for forgery in FORGERIES if forgery.requirement.startswith("CB-AUT")}
+    for forgery in kinds.values():
+        with contextlib.suppress(NotExercised):  # without the key some can't be made
+            relay.show_forged(forgery, valid)
+    relay.judge_invariant("CB-AUT-016")
 
 
 @requirement("CB-AUT-017")
@@ -141,11 +156,18 @@ def test_tenants_stay_apart(relay: Target) -> None:
         judge.accepted(exchange)
 
 
+def _tunnel_and_close(relay: Target, token: str = "") -> None:
+    """Open a tunnel, as a control, and close its connection: what counts for others beside it is CB-AUT-017's."""
+    session = relay.authenticated(token=token)
+    relay.open_tunnel(session)
+    relay.close_session(session)
+
+
 def _refused(relay: Target, identifier: str) -> None:
     """Show every forgery of a requirement on a connection of its own, beside a good token that was accepted."""
     # What is forged is the very token that was accepted a moment ago: a relay may remember what it has seen.
     valid = relay.token(relay.tenant)
-    relay.open_tunnel(relay.authenticated(token=valid))
+    _tunnel_and_close(relay, valid)
 
     def check(forgery: Forgery) -> None:
         judge.refused_with(relay.show_forged(forgery, valid), "invalid_token")

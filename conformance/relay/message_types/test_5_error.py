@@ -6,9 +6,12 @@ import contextlib
 from collections.abc import Callable
 from typing import Any
 
+import pytest
+
 from conformance.errors import Inconclusive
-from conformance.marks import requirement
+from conformance.marks import alone, last, requirement
 from conformance.observing import CLOSED, OPEN
+from conformance.relay.error_codes.causes import CAUSES
 from conformance.session import Session
 from conformance.target import Target
 
@@ -62,6 +65,26 @@ def _afterwards(session: Session) -> str:
     if not exchange.answers and exchange.ended is None:
         raise Inconclusive("neither an answer nor an end behind the error")
     return OPEN if exchange.answers else CLOSED
+
+
+@last
+@alone
+@requirement("CB-ERR-001")
+@pytest.mark.parametrize("cause", list(CAUSES))
+def test_code_is_listed_whatever_the_cause(relay: Target, cause: str) -> None:
+    """What the profile declares is filled up, exceeded or provoked; the error that this draws has a listed code."""
+    CAUSES[cause](relay)
+    relay.judge_invariant("CB-ERR-001")
+
+
+@last
+@alone
+@requirement("CB-ERR-002")
+@pytest.mark.parametrize("cause", list(CAUSES))
+def test_message_is_a_string_whatever_the_cause(relay: Target, cause: str) -> None:
+    """What the profile declares is filled up, exceeded or provoked; the error that this draws has a message."""
+    CAUSES[cause](relay)
+    relay.judge_invariant("CB-ERR-002")
 
 
 def _well_formed(relay: Target, identifier: str) -> None:

@@ -66,9 +66,15 @@ def test_open_connections_go_on(relay: Target, kind: str) -> None:
     with relay.control("two connections side by side"):
         relay.beat(beside)
     _HOSTILE[kind](attacker)
-    for _ in range(3):
-        judge.accepted(beside.heartbeat())
-    judge.accepted(beside.ask(relay.tunnel_info(beside.tenant)))
+    try:
+        for _ in range(3):
+            judge.accepted(beside.heartbeat())
+        judge.accepted(beside.ask(relay.tunnel_info(beside.tenant)))
+    except Inconclusive as silent:
+        attacker.close()
+        if relay.alive():  # it was the hostile connection that kept the others from their answers
+            raise Broken("answers beside hostile input", f"none until it was closed: {silent}") from None
+        raise
 
 
 @requirement("CB-ROB-002")

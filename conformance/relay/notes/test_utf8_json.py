@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 from collections.abc import Callable
 from typing import Any
@@ -11,7 +12,8 @@ import pytest
 from conformance import judge
 from conformance.errors import Broken, Inconclusive, NotExercised
 from conformance.exchange import SUCCESS, Exchange
-from conformance.marks import requirement
+from conformance.marks import alone, last, requirement
+from conformance.relay.error_codes.causes import CAUSES
 from conformance.session import HELLO, Session
 from conformance.target import Target
 
@@ -36,6 +38,16 @@ def test_output_is_one_object(relay: Target) -> None:
 def test_output_is_of_a_known_type(relay: Target) -> None:
     """One of each exchange is made; the type of each answer is one that relays send."""
     _one_of_each(relay)
+    relay.judge_invariant("CB-MSG-003")
+
+
+@last
+@alone
+@requirement("CB-MSG-003")
+@pytest.mark.parametrize("cause", list(CAUSES))
+def test_output_is_of_a_known_type_whatever_the_cause(relay: Target, cause: str) -> None:
+    """What the profile declares is filled up, exceeded or provoked; what this draws is of a known type."""
+    CAUSES[cause](relay)
     relay.judge_invariant("CB-MSG-003")
 
 
@@ -133,6 +145,7 @@ _NOT_MESSAGES = {
     "null": b"null",
     "an array of a heartbeat": b'[{"type":"heartbeat"}]',
     "single quotes": b"{'type':'heartbeat'}",
+    "not UTF-8": b'{"type":"heartbeat","x":"\xff"}',
 }
 
 
@@ -170,6 +183,18 @@ def test_byte_by_byte(relay: Target, request_type: str) -> None:
     """Each byte of a request travels in a TLS record of its own."""
     session, request = _ready_for(relay, request_type)
     _understood_in_pieces(session, request, lambda data: [bytes([byte]) for byte in data])
+
+
+@requirement("CB-MSG-009")
+def test_pieces_that_are_read_apart(relay: Target) -> None:
+    """A tunnel_info is cut inside each character of several bytes, and behind its first byte."""
+    session, request = _ready_for(relay, "tunnel_info")
+
+    def cut(data: bytes) -> list[bytes]:
+        inside = [at for at in range(len(data)) if data[at] & 0xC0 == 0x80]
+        return [data[start:end] for start, end in itertools.pairwise([0, 1, *inside, len(data)])]
+
+    _understood_in_pieces(session, request, cut)
 
 
 @requirement("CB-MSG-009")

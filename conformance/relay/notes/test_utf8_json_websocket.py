@@ -42,6 +42,20 @@ def test_frames_byte_by_byte(relay: Target) -> None:
     judge.accepted(session.ask_in_pieces({"type": "heartbeat"}, lambda data: [bytes([byte]) for byte in data]))
 
 
+@requirement("CB-MSG-009")
+def test_first_byte_apart(relay: Target) -> None:
+    """The first byte of a heartbeat's frame arrives alone; behind a pause comes what is left."""
+    session = _ready(relay)
+    judge.accepted(session.ask_in_pieces({"type": "heartbeat"}, lambda data: [data[:1], data[1:]]))
+
+
+@requirement("CB-MSG-008")
+def test_white_space_around(relay: Target) -> None:
+    """White space stands before and behind the object of a heartbeat, inside its message."""
+    session = _ready(relay)
+    judge.accepted(session.ask_text(b" \t\r\n" + _BEAT + b" \r\n", meant="in white space", like="heartbeat"))
+
+
 @requirement("CB-MSG-010")
 def test_frames_that_arrive_together(relay: Target) -> None:
     """The frames of three heartbeats arrive in one TLS record; three heartbeat_responses come back."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from cbspec.target import Tenant
 from tests.simulator.deviations.probe import Met, Probe, authenticating, enter, met, show
 from tests.simulator.memory import BEAT, HELLO, Memory, auth, tunnel
 
@@ -64,6 +65,41 @@ def _after_failure(memory: Memory) -> list[str]:
     return _dialling(True)(memory)
 
 
+def _over_connections(*subjects: str) -> Met:
+    """Send fifteen heartbeats on each of several connections; say what they meet."""
+
+    def look(memory: Memory) -> list[str]:
+        clients = [memory.client() for _ in subjects]
+        for client, subject in zip(clients, subjects, strict=True):
+            client.send(HELLO)
+            client.send(auth("rate", sub=subject))
+        return sorted({one for client in clients for _ in range(15) for one in met(client, BEAT)})
+
+    return look
+
+
+def _until_closed(memory: Memory) -> tuple[list[str], bool]:
+    client = enter(memory, "rate")
+    return sorted({one for _ in range(30) for one in met(client, BEAT)}), client.closed
+
+
+def _tunnel_after_refusal(memory: Memory) -> list[str]:
+    client = memory.client()
+    client.send(HELLO)
+    return [*met(client, auth("elsewhere")), *met(client, tunnel("t", "elsewhere"))]
+
+
+def _last_of_two(memory: Memory) -> list[str]:
+    both = Tenant("two", allowed_addresses=("127.0.0.1/32", "::1/128"))
+    memory.relay.tenants["two"] = both
+    return _entering("two")(memory)
+
+
+def _one_after_another(memory: Memory) -> list[str]:
+    client = memory.client()
+    return [*met(client, HELLO), *met(client, HELLO)]
+
+
 _PROBING = {"probe": True}
 _beat, _fast = "heartbeat_response", "rate_limit_exceeded"
 
@@ -74,6 +110,25 @@ PROBES = {
     "rate-early": Probe(_few_beats, [_beat], [_beat, _fast]),
     "rate-never-forgives": Probe(_after_a_rest, [_beat], [_fast]),
     "rate-shared": Probe(_beside, [_beat], [_fast]),
+    "rate-per-connection": Probe(_over_connections("u", "u", "u"), [_beat, _fast], [_beat]),
+    "rate-per-subject": Probe(_over_connections("u", "v", "w"), [_beat, _fast], [_beat]),
+    "rate-closes": Probe(_until_closed, ([_beat, _fast], False), ([_beat], True)),
+    "address-list-as-text": Probe(_last_of_two, [_in], ["ip_not_allowed"]),
+    "address-list-last-entry": Probe(_last_of_two, [_in], ["ip_not_allowed"]),
+    "address-list-once": Probe(_entering("elsewhere", "elsewhere"), ["ip_not_allowed"] * 2, ["ip_not_allowed", _in]),
+    "address-refused-but-served": Probe(
+        _tunnel_after_refusal, ["ip_not_allowed", "invalid_token"], ["ip_not_allowed", _open]
+    ),
+    "address-list-of-all": Probe(_entering("here", "a"), [_in] * 2, [_in, "ip_not_allowed"]),
+    "unavailable-serves-every-second": Probe(
+        _greeting(3),
+        ["server_unavailable"] * 3,
+        ["server_unavailable", "hello_response", "server_unavailable"],
+        {"draining": True},
+    ),
+    "unavailable-told-and-served": Probe(
+        _one_after_another, ["server_unavailable"], ["server_unavailable", "hello_response"], {"draining": True}
+    ),
     "address-list-refuses-all": Probe(_entering("here", "a"), [_in] * 2, ["ip_not_allowed", _in]),
     "address-list-ignored": Probe(_entering("elsewhere"), ["ip_not_allowed"], [_in]),
     "address-wrong-code": Probe(_entering("elsewhere"), ["ip_not_allowed"], ["tenant_not_found"]),

@@ -6,6 +6,8 @@ import asyncio
 import urllib.error
 import urllib.request
 
+import pytest
+
 from simulator import Behaviour, Config, Simulator, deviated
 from simulator.config import Listen, MetricsRules
 from tests.simulator.client import PATIENCE, Wire
@@ -46,3 +48,50 @@ async def test_the_metrics() -> None:
     assert b"\ncloudbridge_state fine\n" in (await _metrics("metrics-value-not-a-number"))[1]
     frozen = await _metrics("metrics-frozen")
     assert frozen[1] == frozen[2]
+
+
+SHOWN: dict[str, bytes] = {
+    "empty": b"",
+    "json": b'{"connections": 1}\n',
+    "not-utf8": b'{tenant="\xff"} 1\n',
+    "name-with-dash": b"\ncloudbridge-open 1\n",
+    "name-begins-with-digit": b"\n2xx_total 1\n",
+    "label-without-quotes": b"{tenant=a} 1\n",
+    "label-not-closed": b'{tenant="a" 1\n',
+    "quote-in-label": b'{tenant="a"b"} 1\n',
+    "value-missing": b"\ncloudbridge_open\n",
+    "value-with-comma": b"\ncloudbridge_open 1,5\n",
+    "value-with-unit": b"\ncloudbridge_open 12ms\n",
+    "timestamp-as-text": b" 2024-01-01T00:00:00Z\n",
+    "unknown-type": b"# TYPE cloudbridge_open number\ncloudbridge_open 1\n",
+    "type-twice": b"\n# TYPE cloudbridge_open gauge\ncloudbridge_open 1\n# TYPE cloudbridge_open gauge\n",
+    "sample-twice": b"\ncloudbridge_open 1\ncloudbridge_open 2\n",
+}
+"""By id: how the body ends."""
+
+STATUS = {"no-content": 204, "unauthorized": 401, "broken": 500}
+
+
+@pytest.mark.parametrize("name", SHOWN)
+async def test_what_can_not_be_read(name: str) -> None:
+    status, body, _ = await _metrics(f"metrics-{name}")
+    assert status == 200
+    assert body.endswith(SHOWN[name])
+    assert len(body) == len(SHOWN[name]) or name not in ("empty", "json")
+
+
+async def test_a_line_that_is_cut_off() -> None:
+    assert not (await _metrics("metrics-cut-off"))[1].endswith(b"\n")
+
+
+@pytest.mark.parametrize("name", STATUS)
+async def test_another_status(name: str) -> None:
+    assert (await _metrics(f"metrics-{name}"))[0] == STATUS[name]
+
+
+PROBED = {f"metrics-{name}" for name in (*SHOWN, *STATUS, "cut-off")} | {
+    "metrics-not-found",
+    "metrics-html",
+    "metrics-value-not-a-number",
+    "metrics-frozen",
+}

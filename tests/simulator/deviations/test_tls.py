@@ -77,3 +77,30 @@ async def test_plain_text_is_served() -> None:
         assert found == ["hello_response", "auth_response", "heartbeat_response"]
         async with Wire(simulator.address) as wire:
             await wire.greet()
+
+
+async def _in_plain_text(id_: str, data: bytes) -> bytes:
+    """Return the first bytes that come back to bytes sent without TLS."""
+    async with _deviating(id_) as simulator:
+        reader, writer = await asyncio.open_connection(*simulator.address)
+        writer.write(data)
+        async with asyncio.timeout(PATIENCE):
+            found = await reader.read(12)
+        writer.transport.abort()
+        return found
+
+
+_SHAKE = (
+    b"GET / HTTP/1.1\r\nHost: localhost\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+    b"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n"
+)
+
+
+async def test_one_transport_is_served_in_plain_text() -> None:
+    assert await _in_plain_text("plain-websocket-served", _SHAKE) == b"HTTP/1.1 101"
+    assert await _in_plain_text("plain-object-served", HELLO) == b'{"type":"hel'
+    for id_, data in (("plain-websocket-served", HELLO), ("plain-object-served", _SHAKE)):
+        assert (await _in_plain_text(id_, data))[:1] not in (b"H", b"{")
+
+
+PROBED = {*OLD, "tls-1.3-refused", "tls-no-alert", "plain-text-served", "plain-websocket-served", "plain-object-served"}
