@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from enum import StrEnum
 
@@ -55,3 +56,13 @@ SUCCESS = {
     "heartbeat": "heartbeat_response",
 }
 """The type of the answer to each request. Source: Message Types."""
+
+
+def latecomers(exchange: Exchange) -> Callable[[Message], bool]:
+    """Return what tells of a message that comes before the next request whether it still belongs to this exchange.
+
+    An answer that was broken up counts once, whatever is left of it; what is no message may draw several errors.
+    """
+    broken = any(answer.decoded.requirement for answer in exchange.answers)
+    no_message = exchange.request is not None and bool(exchange.request.decoded.fault)
+    return lambda message: broken or (no_message and message.type == "error")

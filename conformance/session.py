@@ -22,7 +22,7 @@ from cbspec.framing import Frame, FrameTooLarge, StreamFramer
 from cbspec.websocket import WebSocketFramer
 from conformance.decoding import Decoded, decode
 from conformance.errors import KitError, RateLimited
-from conformance.exchange import Exchange, Silence
+from conformance.exchange import Exchange, Silence, latecomers
 from conformance.frames import StrictWebSocket
 from conformance.judge import error_code, is_success
 from conformance.tempo import Tempo
@@ -267,7 +267,7 @@ class Session:
         alive = silence is not Silence.DEAF or self.alive()
         exchange = Exchange(request, answers, silence, self.ended, self.tenant, self._secrets, waited, alive)
         self.observe(exchange)
-        self._belongs = _latecomers(exchange)
+        self._belongs = latecomers(exchange)
         if request is not None and request.type == "tunnel_info":
             self.tunnels += any(is_success(answer) for answer in answers)
         if self._is_limited(exchange):
@@ -465,16 +465,6 @@ def _intended(text: bytes, like: str) -> Decoded:
     if isinstance(value, dict) and value.get("type") == like:
         return Decoded(value)
     return Decoded({"type": like} if like else None, fault="not a message")
-
-
-def _latecomers(exchange: Exchange) -> Callable[[Message], bool]:
-    """Return what tells of a message that comes before the next request whether it still belongs to this exchange.
-
-    An answer that was broken up counts once, whatever is left of it; what is no message may draw several errors.
-    """
-    broken = any(answer.decoded.requirement for answer in exchange.answers)
-    no_message = exchange.request is not None and bool(exchange.request.decoded.fault)
-    return lambda message: broken or (no_message and message.type == "error")
 
 
 def _behind(asked: str) -> str:

@@ -86,73 +86,88 @@ def _is_object(value: object) -> bool:
     return isinstance(value, dict)
 
 
+MENDED: tuple[tuple[str, str, str, Mend], ...] = (
+    (
+        "nbf-within-an-hour-ignored",
+        "CB-AUT-006",
+        "A token is good from an hour before its time.",
+        early_where(lambda starts, now: starts - now < 3600),
+    ),
+    (
+        "nbf-far-off-ignored",
+        "CB-AUT-006",
+        "A time that is more than an hour off is not looked at.",
+        early_where(lambda starts, now: starts - now >= 3600),
+    ),
+    (
+        "signature-prefix-accepted",
+        "CB-AUT-008",
+        "The beginning of the right signature will do.",
+        signature_where(lambda right, seen: bool(seen) and len(seen) < len(right) and right.startswith(seen)),
+    ),
+    (
+        "signature-extended-accepted",
+        "CB-AUT-008",
+        "What follows the right signature is ignored.",
+        signature_where(lambda right, seen: len(seen) > len(right) and seen.startswith(right)),
+    ),
+    (
+        "signature-last-byte-ignored",
+        "CB-AUT-008",
+        "The signature's last byte is not compared.",
+        signature_where(lambda right, seen: len(seen) == len(right) and seen[:-1] == right[:-1]),
+    ),
+    (
+        "signature-first-byte-ignored",
+        "CB-AUT-008",
+        "The signature's first byte is not compared.",
+        signature_where(lambda right, seen: len(seen) == len(right) and seen[1:] == right[1:]),
+    ),
+    (
+        "signature-zero-accepted",
+        "CB-AUT-008",
+        "A signature of zero bytes is good.",
+        signature_where(lambda right, seen: bool(seen) and not any(seen)),
+    ),
+    (
+        "secret-changeme-accepted",
+        "CB-AUT-009",
+        'The secret "changeme" is good besides the right one.',
+        secret_is("changeme"),
+    ),
+    (
+        "secret-of-the-example-accepted",
+        "CB-AUT-009",
+        "The secret of a well-known example is good as well.",
+        secret_is("your-256-bit-secret"),
+    ),
+    ("algorithm-rs256-confused", "CB-AUT-011", "An HMAC under the name RS256 is good.", _algorithm("RS256")),
+    ("algorithm-es256-confused", "CB-AUT-011", "An HMAC under the name ES256 is good.", _algorithm("ES256")),
+    ("embedded-key-trusted", "CB-AUT-011", "A public key that the token brings is trusted.", _brings("jwk")),
+    ("embedded-certificate-trusted", "CB-AUT-011", "A certificate that the token brings is trusted.", _brings("x5c")),
+    ("key-address-trusted", "CB-AUT-011", "A key from where the token says is trusted.", _brings("jku")),
+)
+
+TEXTS: tuple[tuple[str, str, Callable[[Authority, str], Claims | None]], ...] = (
+    ("two-segments-accepted", "A token without its third segment is good.", _two_segments),
+    ("foreign-characters-skipped", "Characters foreign to base64url are passed over.", _foreign_characters),
+    ("payload-in-array-accepted", "A payload may be an array that holds the claims.", _in_an_array),
+    ("payload-alone-accepted", "A payload's segment alone will do for a token.", _payload_alone),
+)
+
+TYPES: tuple[tuple[str, str, Test], ...] = (
+    ("true", "A token that is true is good.", lambda value: value is True),
+    ("empty-array", "A token that is an empty array is good.", lambda value: value == []),
+    ("empty-object", "A token that is an empty object is good.", lambda value: value == {}),
+)
+
+
 def _tokens() -> Iterator[Deviation]:
-    rows: tuple[tuple[str, str, str, Mend], ...] = (
-        (
-            "nbf-within-an-hour-ignored",
-            "CB-AUT-006",
-            "A token is good from an hour before its time.",
-            early_where(lambda starts, now: starts - now < 3600),
-        ),
-        ("nbf-far-off-ignored", "CB-AUT-006", "A time that is more than an hour off is not looked at.",
-         early_where(lambda starts, now: starts - now >= 3600)),
-        (
-            "signature-prefix-accepted",
-            "CB-AUT-008",
-            "The beginning of the right signature will do.",
-            signature_where(lambda right, seen: bool(seen) and len(seen) < len(right) and right.startswith(seen)),
-        ),
-        (
-            "signature-extended-accepted",
-            "CB-AUT-008",
-            "What follows the right signature is ignored.",
-            signature_where(lambda right, seen: len(seen) > len(right) and seen.startswith(right)),
-        ),
-        (
-            "signature-last-byte-ignored",
-            "CB-AUT-008",
-            "The signature's last byte is not compared.",
-            signature_where(lambda right, seen: len(seen) == len(right) and seen[:-1] == right[:-1]),
-        ),
-        (
-            "signature-first-byte-ignored",
-            "CB-AUT-008",
-            "The signature's first byte is not compared.",
-            signature_where(lambda right, seen: len(seen) == len(right) and seen[1:] == right[1:]),
-        ),
-        (
-            "signature-zero-accepted",
-            "CB-AUT-008",
-            "A signature of zero bytes is good.",
-            signature_where(lambda right, seen: bool(seen) and not any(seen)),
-        ),
-        ("secret-changeme-accepted", "CB-AUT-009", 'The secret "changeme" is good besides the right one.',
-         secret_is("changeme")),
-        ("secret-of-the-example-accepted", "CB-AUT-009", "The secret of a well-known example is good as well.",
-         secret_is("your-256-bit-secret")),
-        ("algorithm-rs256-confused", "CB-AUT-011", "An HMAC under the name RS256 is good.", _algorithm("RS256")),
-        ("algorithm-es256-confused", "CB-AUT-011", "An HMAC under the name ES256 is good.", _algorithm("ES256")),
-        ("embedded-key-trusted", "CB-AUT-011", "A public key that the token brings is trusted.", _brings("jwk")),
-        ("embedded-certificate-trusted", "CB-AUT-011", "A certificate that the token brings is trusted.",
-         _brings("x5c")),
-        ("key-address-trusted", "CB-AUT-011", "A key from where the token says is trusted.", _brings("jku")),
-    )  # fmt: skip
-    for id_, requirement, sentence, mend in rows:
+    for id_, requirement, sentence, mend in MENDED:
         yield Deviation(id_, requirement, sentence, mends(mend))
-    texts: tuple[tuple[str, str, Callable[[Authority, str], Claims | None]], ...] = (
-        ("two-segments-accepted", "A token without its third segment is good.", _two_segments),
-        ("foreign-characters-skipped", "Characters foreign to base64url are passed over.", _foreign_characters),
-        ("payload-in-array-accepted", "A payload may be an array that holds the claims.", _in_an_array),
-        ("payload-alone-accepted", "A payload's segment alone will do for a token.", _payload_alone),
-    )
-    for id_, sentence, read in texts:
+    for id_, sentence, read in TEXTS:
         yield Deviation(id_, "CB-AUT-012", sentence, takes_text(read))
-    types: tuple[tuple[str, str, Test], ...] = (
-        ("true", "A token that is true is good.", lambda value: value is True),
-        ("empty-array", "A token that is an empty array is good.", lambda value: value == []),
-        ("empty-object", "A token that is an empty object is good.", lambda value: value == {}),
-    )
-    for name, sentence, test in types:
+    for name, sentence, test in TYPES:
         yield Deviation(f"{name}-token-accepted", "CB-AUT-015", sentence, takes_token(test))
     yield Deviation(
         "object-of-token-accepted",
