@@ -11,6 +11,7 @@ from simulator.compose import both, moved, part, refusals
 from simulator.config import Config
 from simulator.limits import Account
 from simulator.steps import BUFFERS, TENANT_TUNNELS, Attempt, Refused, new_tunnel
+from simulator.variants.closing import CLOSE_AFTER_ERROR
 from simulator.variants.kind import Variant
 
 
@@ -56,6 +57,11 @@ VARIANTS = (
         moved("tenant-tunnels", TunnelInfo, new_tunnel),
     ),
     Variant("late-return", "What a connection held is given back a second after its end.", part(notices_after=1.0)),
+    Variant(
+        "late-return-behind-errors",
+        "Connections are closed behind every error, and what they held is given back a second later.",
+        both(CLOSE_AFTER_ERROR, part(notices_after=1.0)),
+    ),
     Variant("leeway", "Tokens are good for five minutes more at either end.", part(leeway=300.0)),
     Variant("small-messages", "No message may be longer than 16 KiB or deeper than 8 levels.", arrange=_small),
     Variant("ipv6", "The relay listens on ::1.", arrange=_on_ipv6),

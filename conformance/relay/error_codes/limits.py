@@ -22,13 +22,23 @@ def fillable(limit: int, key: str) -> int:
     return limit
 
 
-def fill_tunnels(relay: Target, session: Session, count: int) -> None:
-    """Open `count` tunnels on one connection. Raises Broken at the first that isn't opened.
+def fill_tunnels(relay: Target, session: Session, count: int) -> Session:
+    """Have `count` tunnels on one connection, and return it. Raises Inconclusive at the first that isn't opened.
 
-    It waits at each for what the case before left behind: a relay may give room back late, and bit by bit.
+    It waits at each for what the case before left behind: a relay may give room back late, and bit by bit. Where it
+    closes the connection behind a refusal, a new one takes its place.
     """
-    for _ in range(count):
-        relay.open_tunnel(session)
+    tenant = relay.profile.tenant(session.tenant)
+
+    def fill() -> None:
+        nonlocal session
+        if session.ended:
+            session = relay.authenticated(tenant)
+        while session.tunnels < count:
+            relay.open_tunnel(session)
+
+    relay.soon(fill)
+    return session
 
 
 def served_tunnels(relay: Target, tenant: Tenant, count: int) -> None:
@@ -45,7 +55,7 @@ def limit_holds(relay: Target, tenant: Tenant, limit: int) -> None:
     """See that a tenant's limit of tunnels holds on one connection, and close it. A control for what it does on two."""
     session = relay.authenticated(tenant)
     with relay.control(f"a limit of {limit} tunnels on one connection"):
-        fill_tunnels(relay, session, limit)
+        session = fill_tunnels(relay, session, limit)
         judge.refused_with(session.ask(relay.tunnel_info(tenant.id)), "tenant_limit_exceeded")
     relay.close_session(session)
 

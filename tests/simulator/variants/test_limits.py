@@ -52,7 +52,7 @@ PROBES = {
     "leeway": Probe(_late(299), ["invalid_token"], ["auth_response"]),
     "small-messages": Probe(_sizes, ["heartbeat_response"] * 2, ["unknown_message_type"] * 2),
 }
-AT_THE_EDGE = {"late-return", "ipv6"}
+AT_THE_EDGE = {"late-return", "late-return-behind-errors", "ipv6"}
 
 
 @pytest.mark.parametrize("id_", PROBES)
@@ -77,6 +77,7 @@ async def _comes_back(id_: str) -> float:
 
 async def test_late_return() -> None:
     assert await _comes_back("late-return") >= 0.95
+    assert await _comes_back("late-return-behind-errors") >= 0.95
     assert await _comes_back("") < await _comes_back("late-return")
 
 
