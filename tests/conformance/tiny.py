@@ -12,6 +12,7 @@ import json
 import random
 import ssl
 from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,9 @@ from tests.conformance.sockets import over_tls, server, serving, tolerant
 
 Answer = Callable[[bytes], bytes | None]
 """What a relay answers to a message; None: nothing."""
+
+Watched = Callable[[], AbstractContextManager[object]]
+"""What is entered when a connection begins and left when it ends."""
 
 _MAGIC = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"  # RFC 6455, 1.3
 _SUCCESSES: dict[str, dict[str, Any]] = {
@@ -71,8 +75,10 @@ RELAYS: dict[str, Answer] = {
 
 
 @contextlib.contextmanager
-def tiny_relay(answer: Answer, folder: Path, *, websocket: bool = False) -> Iterator[Endpoint]:
-    """Run a relay; `websocket` says whether it answers opening handshakes, too."""
+def tiny_relay(
+    answer: Answer, folder: Path, *, websocket: bool = False, watched: Watched = contextlib.nullcontext
+) -> Iterator[Endpoint]:
+    """Run a relay; `websocket` says whether it answers opening handshakes, too, `watched` is around each connection."""
     chain, key = development_ca().issue("127.0.0.1")
     (folder / "server.pem").write_bytes(key + chain)
 
@@ -80,7 +86,7 @@ def tiny_relay(answer: Answer, folder: Path, *, websocket: bool = False) -> Iter
     context.minimum_version = ssl.TLSVersion.TLSv1_3
 
     def talk(tls: ssl.SSLSocket) -> None:
-        with tls.makefile("rb") as incoming:
+        with watched(), tls.makefile("rb") as incoming:
             first = incoming.readline()
             if websocket and first.startswith(b"GET "):
                 _open(tls, list(iter(incoming.readline, b"\r\n")))
