@@ -216,7 +216,8 @@ def _exchanges(target: Target, facts: Facts) -> Facts:
     beats = [session.heartbeat() for _ in range(3)]
     heartbeat = next(filter(None, map(_reason, beats)), "")
     if not heartbeat:
-        facts = replace(facts, latency=replace(facts.latency, heartbeat=max(beat.waited for beat in beats)))
+        waits = [beat.waited for beat in beats]
+        facts = replace(facts, latency=replace(facts.latency, heartbeat=max(waits), fastest=min(waits)))
     if heartbeat or _answers_twice(session, target):
         facts = target.facts = replace(facts, fence="unknown")
     session.close()

@@ -344,7 +344,8 @@ class Target(Given, Watch):
         """Call `attempt` until it raises nothing, as long as a relay has to give back room; then let it raise."""
         there = False
         try:
-            retry(attempt, (Broken, Inconclusive), self.tempo.soon)
+            # Where no auth works at all, no room will come of waiting.
+            retry(attempt, (Broken, Inconclusive), 0.0 if self.facts.auth else self.tempo.soon)
             there = True
         finally:
             self.tempo.room("soon", there)

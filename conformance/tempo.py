@@ -51,11 +51,15 @@ _LONGEST_RETRY: Final = 2.0
 
 @dataclass(frozen=True, slots=True)
 class Latency:
-    """Seconds that the relay needed when it was first looked at, the slowest of each; 0.0 where none was measured."""
+    """Seconds that the relay needed when it was first looked at, the slowest of each; 0.0 where none was measured.
+
+    `fastest` is the fastest heartbeat: a relay is slow by that, and a busy machine isn't.
+    """
 
     handshake: float = 0.0
     hello: float = 0.0
     heartbeat: float = 0.0
+    fastest: float = 0.0
 
     @property
     def slowest(self) -> float:
@@ -72,7 +76,7 @@ class Tempo:
     def __init__(self, most: float, least: float = 0.0, latency: Latency | None = None) -> None:
         slowest = latency.slowest if latency else 0.0
         self.most = most
-        self.slow = slowest > _SLOW
+        self.slow = latency is not None and latency.fastest > _SLOW
         self.patience = min(max(PATIENCE, _BEFORE_A_FENCE * slowest), most)
         self._calibrated = min(most, max(least, _TIMES * slowest)) if slowest else most
         self._silent: set[str] = set()
