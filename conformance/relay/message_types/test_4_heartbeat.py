@@ -14,7 +14,7 @@ _MANY_OF_A_SLOW_ONE = 16
 
 @requirement("CB-HBT-001")
 def test_heartbeat_is_answered(relay: Target) -> None:
-    """Sixty-four heartbeats (sixteen of a slow relay), one after the other, draw a heartbeat_response each; what comes behind is surplus."""
+    """Heartbeats, sixty-four of them (sixteen on a slow relay), draw a heartbeat_response each; more is surplus."""
     session = relay.authenticated()
     many = _MANY_OF_A_SLOW_ONE if relay.tempo.slow else _MANY
     for _ in range(many):
