@@ -14,17 +14,14 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any
 
-from websockets.frames import Frame as WebSocketFrame
-from websockets.frames import Opcode
-
-import schemas
 from cbspec.framing import Frame, FrameTooLarge, StreamFramer
 from cbspec.websocket import WebSocketFramer
 from conformance.decoding import Decoded, decode
-from conformance.errors import KitError, RateLimited
+from conformance.errors import RateLimited
 from conformance.exchange import Exchange, Silence, latecomers
 from conformance.frames import StrictWebSocket
 from conformance.judge import error_code, is_success
+from conformance.outgoing import check_own, frames, intended, spell
 from conformance.tempo import Tempo
 from conformance.transcript import Direction, End, Ended, Message, Transcript, Waited
 from conformance.wire import Wire
@@ -106,8 +103,8 @@ class Session:
         `invalid` says in words what is wrong with it on purpose: without it, a request that is not valid is a mistake
         of the kit. `encode` spells it in another legal way. `fence=False` leaves out the fence behind an answer.
         """
-        text = (encode or _spell)(dict(request))
-        _check_own(request, text, invalid)
+        text = (encode or spell)(dict(request))
+        check_own(request, text, invalid)
         return self.exchange(self._note(text, invalid), self.encode(text), fence=fence)
 
     def ask_text(self, text: bytes, *, meant: str, like: str = "", fence: bool = True) -> Exchange:
@@ -115,7 +112,7 @@ class Session:
 
         `meant` says in words what it is; `like` is the type of request that it resembles, if any.
         """
-        message = self.take_note(text, _intended(text, like), meant)
+        message = self.take_note(text, intended(text, like), meant)
         return self.exchange(message, self.encode(text), fence=fence)
 
     def ask_in_pieces(
@@ -131,9 +128,9 @@ class Session:
         With `fragments` each piece is a frame of a WebSocket's message. What comes before the last piece belongs to the
         request, too: a relay may take each piece for a message.
         """
-        text = (encode or _spell)(dict(request))
-        _check_own(request, text, "")
-        data = _frames(cut(text)) if fragments else cut(self.encode(text))
+        text = (encode or spell)(dict(request))
+        check_own(request, text, "")
+        data = frames(cut(text)) if fragments else cut(self.encode(text))
         return self.exchange(self._note(text, "in pieces", _IN_PIECES), *data)
 
     def exchange(self, request: Message, *data: bytes, fence: bool = True) -> Exchange:
@@ -171,7 +168,7 @@ class Session:
 
     def note(self, request: Mapping[str, Any], *, meant: str = "") -> tuple[Message, bytes]:
         """Record `request` as sent and return it with its bytes on the wire, for who cuts or merges them."""
-        text = _spell(dict(request))
+        text = spell(dict(request))
         return self._note(text, meant), self.encode(text)
 
     def encode(self, text: bytes) -> bytes:
@@ -203,7 +200,7 @@ class Session:
 
     def record(self, request: Mapping[str, Any], *, meant: str) -> Message:
         """Record `request` as sent, for who puts it on the wire in another way, in pieces."""
-        return self._note(_spell(dict(request)), meant, _IN_PIECES)
+        return self._note(spell(dict(request)), meant, _IN_PIECES)
 
     def announce(self, meant: str) -> None:
         """Record what the bytes are that come next and are no message."""
@@ -361,7 +358,7 @@ class Session:
     def _send_fence(self, fence: Mapping[str, str]) -> Message:
         self.pace(self.tenant)
         self._take_turn(1)
-        text = _spell(dict(fence))
+        text = spell(dict(fence))
         message = self._note(text, "fence")
         self.wire.send(self.encode(text))
         return message
@@ -459,42 +456,9 @@ def stream_framer() -> StreamFramer:
     return StreamFramer(max_message=LARGEST)
 
 
-def _intended(text: bytes, like: str) -> Decoded:
-    """Return what a text put together by hand is: the message that it is after all, or none that resembles one."""
-    value = decode(text).value
-    if isinstance(value, dict) and value.get("type") == like:
-        return Decoded(value)
-    return Decoded({"type": like} if like else None, fault="not a message")
-
-
 def _behind(asked: str) -> str:
     return f"an answer to {asked or 'it'} or a fence behind it"
 
 
 def _is_valid_opening(request: Message) -> bool:
     return request.type in ("hello", "auth") and not request.meant
-
-
-def _frames(parts: list[bytes]) -> list[bytes]:
-    """Return the frames, as a client sends them, of a WebSocket's message that comes in these parts."""
-    opcodes = [Opcode.TEXT, *[Opcode.CONT] * (len(parts) - 1)]
-    last = len(parts) - 1
-    return [
-        WebSocketFrame(opcode, part, number == last).serialize(mask=True)
-        for number, (opcode, part) in enumerate(zip(opcodes, parts, strict=True))
-    ]
-
-
-def _spell(message: object) -> bytes:
-    return json.dumps(message, separators=(",", ":"), ensure_ascii=False).encode()
-
-
-def _check_own(request: Mapping[str, Any], text: bytes, invalid: str) -> None:
-    """Raise KitError where the kit is about to send what it did not mean to."""
-    if json.loads(text) != request:
-        raise KitError(f"the spelling of a {request.get('type')!r} changed its meaning")
-    wrong = schemas.violations("client", dict(request))
-    if wrong and not invalid:
-        raise KitError(f"a request that was meant to be valid is not: {wrong[0].text}")
-    if b"\n" in text and not invalid:
-        raise KitError("a request that was meant to be one line is not")

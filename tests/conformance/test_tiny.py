@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from pathlib import Path
 
@@ -12,16 +13,19 @@ from tests.conformance.commands import Done, verdict, verify
 from tests.conformance.tiny import RELAYS, tiny_relay
 
 A_MINUTE = 60.0
+"""Seconds that a run may take, on a machine that has nothing else to do."""
+
 NOT_OF_MESSAGES = ("CB-TLS", "CB-CMP-003", "CB-WSK-001")
 """What can be judged of a relay whatever it answers to messages."""
 
 
 def judged(name: str, transport: str, folder: Path) -> Done:
-    """Return how the run against a tiny relay ended; it takes less than a minute."""
+    """Return how the run against a tiny relay ended; it takes less than a minute of an idle machine."""
     began = time.monotonic()
     with tiny_relay(RELAYS[name], folder, websocket=transport == "websocket") as endpoint:
         done = verify(str(endpoint), "--transport", transport, "-p", "no:randomly", "--examples", "5")
-    assert time.monotonic() - began < A_MINUTE
+    busy = max(1.0, os.getloadavg()[0] / (os.cpu_count() or 1))
+    assert time.monotonic() - began < A_MINUTE * busy
     assert "Mistakes of the kit" not in done.text
     assert "Traceback" not in done.text
     return done
