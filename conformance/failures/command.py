@@ -13,6 +13,7 @@ from pathlib import Path
 from cbspec.cli.errors import CommandError
 from cbspec.profile import Endpoint, Profile, load, resolve
 from cbspec.requirements import find
+from conformance.failures.export import NotExportable, environment, export
 from conformance.failures.failure import Failure, FailureFileError
 from conformance.failures.failure import load as load_failure
 from conformance.failures.outcome import Outcome, Verdict
@@ -25,6 +26,12 @@ _STILL_FAILING, _CAN_T_TELL = 1, 3
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of `cbspec replay`."""
     parser.add_argument("files", nargs="+", type=Path, metavar="FILE", help="a failure file, or a folder of them")
+    parser.add_argument(
+        "--export",
+        type=Path,
+        metavar="SCRIPT",
+        help="write a script of the standard library alone that shows the failure (of one file; it is tried first)",
+    )
     parser.add_argument("--target", metavar="HOST:PORT", help="the relay (default: the profile's address)")
     parser.add_argument("--target-profile", type=Path, metavar="FILE", help="what the kit may know of it (TOML)")
 
@@ -33,13 +40,19 @@ def run(args: argparse.Namespace) -> int:
     """Run failures again; 0 where all are fixed."""
     failures = dict(_failures(args.files))
     profile = _profile(args.target, args.target_profile)
+    if args.export is not None:
+        _check_export(args.export, len(failures))
     options = [f"--{name}={value}" for name, value in _named(args)]
+    relay: Relay | None = None
     try:
-        outcomes = replay(Relay(profile), list(failures.values()), options)
+        relay = Relay(profile)
+        outcomes = replay(relay, list(failures.values()), options)
     except NoTarget as error:
         outcomes = [Outcome(Verdict.UNCLEAR, str(error))] * len(failures)
     for (file, failure), outcome in zip(failures.items(), outcomes, strict=True):
         print("\n".join(report(file, failure, outcome)))
+        if args.export is not None:
+            print(_export(relay, failure, outcome, args.export))
     return exit_code(outcomes)
 
 
@@ -60,6 +73,30 @@ def report(file: Path, failure: Failure, outcome: Outcome) -> Iterator[str]:
         yield f"    {line}"
     yield f"  {outcome.verdict}: {outcome.reason}"
     yield ""
+
+
+def _check_export(script: Path, count: int) -> None:
+    """Raise CommandError where no script can be written."""
+    if count != 1:
+        raise CommandError(f"--export: a script shows one failure, and {count} are named; name one file")
+    if script.exists():
+        raise CommandError(f"--export: {script} exists; name another file")
+
+
+def _export(relay: Relay | None, failure: Failure, outcome: Outcome, script: Path) -> str:
+    """Write the script and say how to run it, or say why there is none."""
+    if relay is None or outcome.verdict is not Verdict.FAILING:
+        return f"{script}: not written, since the failure isn't seen on this relay"
+    target = relay.target()
+    try:
+        export(failure, target, script)
+    except NotExportable as error:
+        return f"{script}: not written: {error}"
+    finally:
+        target.close()
+    needs = ", ".join(name for name in environment(relay.profile) if name in ("CBSPEC_CA", "CBSPEC_SECRET"))
+    told = f" (set {needs}; its head says what else it takes)" if needs else ""
+    return f"{script}: shows the failure: python3 {script} {target.endpoint}{told}"
 
 
 def _named(args: argparse.Namespace) -> Iterator[tuple[str, object]]:

@@ -23,6 +23,7 @@ TESTED_ELSEWHERE = {
     "simulator/behaviour.py": "tests/simulator/test_relay.py",
     # What was expected, as data: made by the judgements, and held against an exchange again.
     "conformance/expectation.py": "tests/conformance/test_judge.py",
+    "conformance/failures/export.py": "tests/conformance/failures/test_replay.py",
     "conformance/failures/judging.py": "tests/conformance/failures/test_replay.py",
     "conformance/failures/outcome.py": "tests/conformance/failures/test_replay.py",
     "conformance/failures/player.py": "tests/conformance/failures/test_replay.py",

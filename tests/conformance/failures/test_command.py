@@ -27,9 +27,12 @@ def test_a_folder_of_failures_found_by_the_suite_is_run_again(tmp_path: Path) ->
         arguments = ("--target-profile", str(profile), "-k", TUNNEL.case, "--failures", str(found))
         assert run("-m", "cbspec", "verify", *arguments).code == 1
         assert [path.name for path in found.iterdir()] == ["CB-TUN-007-1.json"]
-        again = run("-m", "cbspec", "replay", str(found), "--target-profile", str(profile))
+        script = ("--export", str(tmp_path / "script.py"))
+        again = run("-m", "cbspec", "replay", str(found), "--target-profile", str(profile), *script)
     assert (again.code, "still failing: expected an error with code" in again.text) == (1, True), again.text
     assert '"local_port":3389.5' in again.text
+    assert "script.py: shows the failure: python3 " in again.text
+    assert "local_port is not as it must be" in (tmp_path / "script.py").read_text()
     write_all({"CB-TUN-007-2.json": GONE}, tmp_path / "gone")
     with simulator(tmp_path / "clean") as profile:
         now = run("-m", "cbspec", "replay", str(found), str(tmp_path / "gone"), "--target-profile", str(profile))
@@ -53,6 +56,8 @@ def test_nothing_can_be_said_where_there_is_no_relay(tmp_path: Path, capsys: pyt
         (("CB-1.json", "--target", "here"), "--target: "),
         (("CB-1.json", "--target-profile", "none.toml"), "none.toml"),
         (("CB-1.json",), "no relay is named"),
+        (("CB-1.json", "--target", "127.0.0.1:9", "--export", "CB-1.json"), "--export: CB-1.json exists"),
+        (("CB-1.json", "CB-2.json", "--target", "127.0.0.1:9", "--export", "x.py"), "name one file"),
     ],
 )
 def test_wrong_usage_is_said_in_a_line(
@@ -64,7 +69,7 @@ def test_wrong_usage_is_said_in_a_line(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     if text != "holds no failure file":
-        write_all({"CB-1.json": GONE}, tmp_path)
+        write_all({"CB-1.json": GONE, "CB-2.json": GONE}, tmp_path)
     assert main(["replay", *arguments]) == 2
     assert text in capsys.readouterr().err
 

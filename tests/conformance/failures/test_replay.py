@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -10,6 +12,7 @@ import pytest
 
 from cbspec.identity import DEVELOPMENT_SECRET
 from cbspec.profile import Profile, resolve
+from conformance.failures.export import NotExportable, environment, export
 from conformance.failures.failure import Failure, load, write_all
 from conformance.failures.outcome import Verdict
 from conformance.failures.recipes import PLACEHOLDER
@@ -67,6 +70,31 @@ FOUND = (
 )
 
 
+def exported(failure: Failure, profile: Profile, script: Path) -> bool:
+    """Export a script, and say whether it shows the failure."""
+    target = Relay(profile).target()
+    try:
+        export(failure, target, script)
+    except NotExportable as error:
+        print(error)
+        assert not script.exists()
+        return False
+    finally:
+        target.close()
+    return True
+
+
+def run_script(script: Path, profile: Profile) -> subprocess.CompletedProcess[bytes]:
+    """Run a script without anything of this project in its reach."""
+    return subprocess.run(
+        [sys.executable, "-I", "-S", str(script), str(profile.target.address)],
+        env=environment(profile),
+        capture_output=True,
+        timeout=60,
+        check=False,
+    )
+
+
 @pytest.fixture(scope="module")
 def clean() -> Iterator[Profile]:
     with relay() as profile:
@@ -91,8 +119,17 @@ def test_a_failure_is_seen_again_where_it_is_and_nowhere_else(
         assert failure.steps, failure.exchange
         again = Relay(wrong).play(failure)
         assert again.verdict is Verdict.FAILING, again.reason
+        shown = exported(failure, wrong, tmp_path / "script.py")
+    assert shown
     assert "eyJ" not in text
     assert DEVELOPMENT_SECRET not in text
+    # As with the replay below: a step before the last may be what is different. Some tokens no script can make.
+    gone_too = run_script(tmp_path / "script.py", clean)
+    script = (tmp_path / "script.py").read_text()
+    needs_more = found.requirement == "CB-LIM-012" or "'given': True" in script
+    assert gone_too.returncode == (2 if needs_more else 0), gone_too.stdout
+    assert b"eyJ" not in gone_too.stdout
+    assert DEVELOPMENT_SECRET not in script
     gone = Relay(clean).play(failure)
     # What went wrong may have been a step before the last: then it takes the case to say that all is well.
     assert gone.verdict is (Verdict.UNCLEAR if found.requirement == "CB-LIM-012" else Verdict.FIXED), gone.reason
