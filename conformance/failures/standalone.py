@@ -154,9 +154,10 @@ class Relay:
 def frame(opcode: int, last: bool, payload: bytes) -> bytes:
     """Return a client's WebSocket frame, masked."""
     mask, size = secrets.token_bytes(4), len(payload)
-    length = bytes([128 | size]) if size < 126 else b"\xfe" + size.to_bytes(2, "big")
-    if size > 65535:
-        length = b"\xff" + size.to_bytes(8, "big")
+    if size < 126:
+        length = bytes([128 | size])
+    else:
+        length = b"\xfe" + size.to_bytes(2, "big") if size < 65536 else b"\xff" + size.to_bytes(8, "big")
     masked = bytes(byte ^ mask[index % 4] for index, byte in enumerate(payload))
     return bytes([(128 if last else 0) | opcode]) + length + mask + masked
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from conformance.expectation import Expectation, Kind
@@ -36,6 +36,7 @@ FAILURES = st.builds(
 PLAIN = Failure("CB-TUN-007", CASE, "127.0.0.1:8080", "tcp", "an error", "a tunnel")
 
 
+@settings(deadline=None)  # a file is written and read each time, on a machine that may be busy
 @given(failure=FAILURES)
 def test_failures_go_round_through_a_file(failure: Failure, tmp_path_factory: pytest.TempPathFactory) -> None:
     folder = tmp_path_factory.getbasetemp() / "failures"
