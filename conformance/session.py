@@ -179,8 +179,7 @@ class Session:
 
     def take_note(self, text: bytes, decoded: Decoded, meant: str) -> Message:
         """Record a text as sent, whatever it is, and return it."""
-        now, number = self._transcript.now(), self.wire.number
-        message = Message(now, number, Direction.SENT, text, decoded, meant=meant)
+        message = Message(self._transcript.now(), self.wire.number, Direction.SENT, text, decoded, meant=meant)
         self._transcript.add(message)
         return message
 
@@ -204,8 +203,7 @@ class Session:
 
     def announce(self, meant: str) -> None:
         """Record what the bytes are that come next and are no message."""
-        now, number = self._transcript.now(), self.wire.number
-        self._transcript.add(Message(now, number, Direction.SENT, b"", Decoded(None, fault="no message"), meant=meant))
+        self.take_note(b"", Decoded(None, fault="no message"), meant)
 
     def unasked(self) -> None:
         """Judge what lies there while no request is under way: it came unasked, or as a second answer.
