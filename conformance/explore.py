@@ -27,7 +27,7 @@ SHRINKING = 10.0
 """Seconds that a failing case may spend on finding a smaller example."""
 
 FEWEST = 5
-"""Examples that are tried however slow the relay is."""
+"""Examples that are tried however slow the relay is; of those that cost much, fewer."""
 
 _Value = TypeVar("_Value")
 Clock = Callable[[], float]
@@ -78,7 +78,8 @@ class Explorer:
         a `share` of 4 takes a fourth of the examples.
         """
         most = max(1, self.plan.examples // share)
-        attempts = _Attempts(check, self._clock, self.plan.effort.enough, lambda made: self._tell(made, most))
+        bound = _Bound(self.plan.effort.enough, max(1, FEWEST // share), self._clock)
+        attempts = _Attempts(check, bound, lambda made: self._tell(made, most))
 
         def attempt(value: Any) -> None:  # noqa: ANN401 - whatever the strategy gives
             try:
@@ -122,28 +123,44 @@ def _number(text: str) -> int:
     return int.from_bytes(hashlib.sha256(text.encode()).digest()[:8], "big")
 
 
+class _Bound:
+    """When to stop: after `enough` seconds (None: never) and `fewest` examples, or when making small took too long."""
+
+    def __init__(self, enough: float | None, fewest: int, clock: Clock) -> None:
+        self._clock = clock
+        self._fewest = fewest
+        self._enough = None if enough is None else clock() + enough
+        self._stop: float | None = None
+
+    def failed(self) -> None:
+        """Take note of a failure: from the first one on there is so much time to make it small."""
+        self._stop = self._stop or self._clock() + SHRINKING
+
+    def is_over(self, made: int) -> bool:
+        """Whether no more is to be tried after `made` examples."""
+        if self._stop is not None:
+            return self._clock() > self._stop
+        return self._enough is not None and made >= self._fewest and self._clock() > self._enough
+
+
 class _Attempts:
     """The attempts of one exploration: what failed, and whether to go on."""
 
-    def __init__(
-        self, check: Callable[[Any], None], clock: Clock, enough: float | None, tell: Callable[[int], None]
-    ) -> None:
+    def __init__(self, check: Callable[[Any], None], bound: _Bound, tell: Callable[[int], None]) -> None:
         self.interrupted: Exception | None = None
         self.made = 0
         self.left_out = 0
         self._check = check
-        self._clock = clock
+        self._bound = bound
         self._tell = tell
         self._failures: dict[str, Broken] = {}
-        self._enough = None if enough is None else clock() + enough
-        self._stop: float | None = None
 
     def make(self, value: Any) -> None:  # noqa: ANN401 - whatever the strategy gives
         """Try one value, unless time is up; a value that failed once fails again without being tried."""
         known = self._failures.get(repr(value))
         if known is not None:
             raise known
-        if self.interrupted is not None or self._is_over():
+        if self.interrupted is not None or self._bound.is_over(self.made):
             self.left_out += 1
             return
         self.made += 1
@@ -151,13 +168,8 @@ class _Attempts:
         try:
             self._check(value)
         except Broken as broken:
-            self._stop = self._stop or self._clock() + SHRINKING
+            self._bound.failed()
             self._failures[repr(value)] = broken
             raise
         except (Inconclusive, NotExercised, RateLimited) as error:
             self.interrupted = error
-
-    def _is_over(self) -> bool:
-        if self._stop is not None:
-            return self._clock() > self._stop
-        return self._enough is not None and self.made >= FEWEST and self._clock() > self._enough
