@@ -19,8 +19,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
         metavar="HOST:PORT [OPTION ...]",
         help="the relay to judge (none: an embedded simulator), and the suite's and pytest's options, for example "
         "--target-profile FILE, --transport websocket, --only CB-TUN-004, --wait 10, --max-time 60, --fail-on should, "
-        "--effort thorough, --seed random, "
-        "--require-all, --junit-xml FILE, -n 2",
+        "--require-all, --junit-xml FILE, --effort thorough, -n 2",
     )
 
 
