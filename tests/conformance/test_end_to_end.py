@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from cbspec.requirements import REQUIREMENTS, Level
-from simulator import DEVIATIONS, VARIANTS
+from conformance.fingerprint import compare, read_fingerprint
+from simulator import DEVIATIONS, OPEN_POINTS, VARIANTS
 from tests.conformance.commands import Done, simulator, verdict, verify
 
 TESTABLE = sum(not row.untestable for row in REQUIREMENTS.values())
@@ -100,6 +101,43 @@ def test_a_variant_is_not_accused(variant: str, tmp_path: Path) -> None:
     with simulator(tmp_path, "--variant", variant) as profile:
         done = verify("--target-profile", str(profile), *only, "--fail-on", "should", *QUICK)
     assert_green(done)
+
+
+# One of each kind: order, tokens, tunnels, reading, and a natural reading's alternative.
+POINTS = (
+    "second-hello-forgets-auth",
+    "subject-not-required",
+    "tunnel-id-once-on-a-connection",
+    "unknown-members-refused",
+    "foreign-tenant-as-invalid-token",
+)
+SHOWING = [word for id_ in (*TOUCHED, *(OPEN_POINTS[id_].requirement for id_ in POINTS)) for word in ("--only", id_)]
+
+
+@pytest.fixture(scope="module")
+def clean_fingerprint(clean: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Give the fingerprint of the conforming relay, in the rows that the open points here touch."""
+    file = tmp_path_factory.mktemp("fingerprint") / "clean.json"
+    assert_green(verify("--target-profile", str(clean), *SHOWING, *QUICK, "--fingerprint", str(file)))
+    return file
+
+
+@pytest.mark.parametrize("point", POINTS)
+def test_an_open_point_is_not_accused_and_shows_in_its_row(point: str, clean_fingerprint: Path, tmp_path: Path) -> None:
+    file = tmp_path / "point.json"
+    with simulator(tmp_path, "--open-point", point) as profile:
+        done = verify("--target-profile", str(profile), *SHOWING, *QUICK, "--fingerprint", str(file))
+    assert done.code == 0, done.text
+    assert (verdict(done.text, "failed"), verdict(done.text, "inconclusive")) == (0, 0)
+    changes = compare(read_fingerprint(clean_fingerprint), read_fingerprint(file))
+    assert {change.what for change in changes} == {OPEN_POINTS[point].requirement}
+
+
+def test_the_same_relay_gives_the_same_bytes(clean: Path, clean_fingerprint: Path, tmp_path: Path) -> None:
+    file = tmp_path / "again.json"
+    done = verify("--target-profile", str(clean), *SHOWING, *QUICK, "--fingerprint", str(file), "-n", "2")
+    assert_green(done)
+    assert file.read_bytes() == clean_fingerprint.read_bytes()
 
 
 def test_the_samples_are_in_the_catalogues() -> None:

@@ -18,6 +18,7 @@ _BEAT = b'{"type":"heartbeat"}'
 _NOT_OBJECTS = {
     "plain words": b"hello relay",
     "an array": b"[1,2,3]",
+    "an array of a heartbeat": b'[{"type":"heartbeat"}]',
     "a string": b'"heartbeat"',
     "a number": b"42",
     "null": b"null",
