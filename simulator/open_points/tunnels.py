@@ -11,6 +11,7 @@ from cbspec.compact import Compact
 from cbspec.messages import Auth, Message, TunnelInfo, Violation
 from simulator.behaviour import Behaviour
 from simulator.compose import Change, both, check, each_step, part, recoded, refusals, refuses
+from simulator.config import Config
 from simulator.limits import Account
 from simulator.open_points.kind import OpenPoint
 from simulator.steps import BUFFERS, TENANT_CONNECTIONS, TENANT_TUNNELS, Attempt, Identity, Quota, Refused, Step, always
@@ -105,6 +106,12 @@ def _own_in_any_case(attempt: Attempt) -> None:
         raise Refused(ErrorCode.TENANT_NOT_FOUND, "the tenant_id is not that of the connection's token")
 
 
+def _scope_unsaid(config: Config) -> Config:
+    """Let nobody declare whose rate is limited."""
+    tenants = (replace(one, rate=replace(one.rate, scope=None)) if one.rate else one for one in config.tenants)
+    return replace(config, tenants=tuple(tenants))
+
+
 def _by_connection(attempt: Attempt) -> Hashable:
     return attempt.known.tenant.id, attempt.session.number
 
@@ -165,14 +172,16 @@ OPEN_POINTS = (
     OpenPoint(
         "rate-counted-by-connection",
         "CB-RAT-101",
-        "A tenant's rate is counted for each connection, whatever is declared.",
+        "A tenant's rate is counted for each connection, and nobody declares it.",
         part(rate_holder=_by_connection),
+        _scope_unsaid,
     ),
     OpenPoint(
         "rate-counted-by-subject",
         "CB-RAT-101",
-        "A tenant's rate is counted for each subject, whatever is declared.",
+        "A tenant's rate is counted for each subject, and nobody declares it.",
         part(rate_holder=_by_subject),
+        _scope_unsaid,
     ),
     OpenPoint(
         "tenant-names-in-any-case",

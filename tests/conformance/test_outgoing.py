@@ -53,6 +53,7 @@ def test_an_invalid_request_says_what_is_wrong_with_it() -> None:
 def test_a_text_by_hand_is_the_message_that_it_is_after_all() -> None:
     assert intended(b'{"type":"heartbeat"}', "heartbeat").fault == ""
     assert intended(b'{"type":"heartbeat"', "heartbeat").fault
+    assert intended(b'{"type":"heartbeat","type":"heartbeat"}', "heartbeat").fault
     assert intended(b"words", "").value is None
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from conformance import judge
 from conformance.errors import Inconclusive
 from conformance.exchange import Exchange
 from conformance.marks import requirement
@@ -129,11 +128,11 @@ def test_line_feeds(relay: Target) -> None:
     relay.saw(f"{answered(answers[0])}{'' if at_once else ', behind the line feed'}", of="no line feed")
     session = relay.authenticated()
     relay.count_tunnel(session.tenant)
-    tunnel = relay.tunnel_info(session.tenant)
-    request = session.record(tunnel, meant="behind an empty line")
-    exchange = session.exchange(request, b"\n" + session.framer.encode(json.dumps(tunnel).encode()))
-    errors = [answered(answer) for answer in exchange.answers if answer.type == "error"]
-    relay.saw(errors[0] if errors else IGNORED if judge.served(exchange) else CLOSED, of="an empty line")
+    last, behind = session.note(relay.tunnel_info(session.tenant))
+    session.send_unanswered(b"\n" + behind)
+    found = _until_tunnel(session, last, last)
+    errors = [answered(answer) for answer in found if answer.type == "error"]
+    relay.saw(errors[0] if errors else IGNORED if found else CLOSED, of="an empty line")
 
 
 def _until_tunnel(session: Session, beat: Message, last: Message) -> list[Message]:
