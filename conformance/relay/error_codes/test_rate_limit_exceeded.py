@@ -17,6 +17,7 @@ from conformance.target import Target
 from conformance.transcript import Message
 
 _MOST = 32  # connections over which a rate is exceeded
+_BATCH = 20
 _MARGIN = 3
 """How far above the declared rate "well above" is: limits may be counted in windows as well as in buckets."""
 
@@ -226,13 +227,15 @@ def _draw(relay: Target, session: Session, rate: Rate) -> None:
     """Send heartbeats in batches until the limit strikes. Raises Broken where it doesn't."""
     relay.pace.needs(rate.per_second * _MARGIN)
     wanted = int(_MARGIN * (rate.burst + rate.per_second)) + 10
+    # A slow relay is asked faster than it answers, or it would never be asked too often.
+    batch = min(max(_BATCH, int(_MARGIN * rate.per_second * relay.facts.latency.fastest)), wanted)
     sent = answered = 0
     began = time.monotonic()
     while sent < wanted:
-        noted = [session.note({"type": "heartbeat"}) for _ in range(20)]
-        session.send_unanswered(b"".join(data for _, data in noted), messages=20)
-        sent += 20
-        answers = session.answers(20)
+        noted = [session.note({"type": "heartbeat"}) for _ in range(batch)]
+        session.send_unanswered(b"".join(data for _, data in noted), messages=batch)
+        sent += batch
+        answers = session.answers(batch)
         answered += len(answers)
         if any(answer.member("code") == "rate_limit_exceeded" for answer in answers):
             return
