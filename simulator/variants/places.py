@@ -35,10 +35,15 @@ def _only_at(kind: type[Request], name: str) -> Change:
     return change
 
 
+def _welcome(step: Step) -> Change:
+    """Take a step before anything is asked."""
+    return lambda behaviour: replace(behaviour, welcome=(*behaviour.welcome, step))
+
+
 _CONNECTION_LIMIT_FIRST = both(
-    without(RELAY_CONNECTIONS.name), part(welcome=(Step(RELAY_CONNECTIONS.name, RELAY_CONNECTIONS),))
+    without(RELAY_CONNECTIONS.name), _welcome(Step(RELAY_CONNECTIONS.name, RELAY_CONNECTIONS))
 )
-_AVAILABLE_FIRST = part(welcome=(Step("available", available),))
+_AVAILABLE_FIRST = _welcome(Step("available", available))
 
 VARIANTS = (
     Variant(
