@@ -167,6 +167,12 @@ RELAY = (
     Deviation(
         "relay-connections-never-given-back", "CB-CON-005", "The relay's connections count for ever.", _kept(_RELAY)
     ),
+    Deviation(
+        "second-hello-counts",
+        "CB-CON-001",
+        "A second hello on a connection counts as another connection.",
+        each_step(_RELAY, lambda step: (Step(step.name, step.check),)),
+    ),
     Deviation("buffer-pool-ignored", "CB-BUF-002", "The pool has any number of buffers.", limit(_BUFFERS, _never)),
     Deviation("buffer-pool-late", "CB-BUF-002", "The pool has one buffer too many.", limit(_BUFFERS, _more)),
     Deviation("buffer-pool-early", "CB-BUF-001", "The pool has one buffer too few.", limit(_BUFFERS, _fewer)),

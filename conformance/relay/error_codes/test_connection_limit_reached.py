@@ -27,6 +27,21 @@ def test_all_connections_of_the_limit(relay: Target) -> None:
 
 
 @alone
+@requirement("CB-CON-001")
+def test_a_second_hello_is_no_second_connection(relay: Target) -> None:
+    """One connection says hello twice; beside it there is room for the rest of the relay's limit, on others."""
+    with _limited(relay) as (at, limit):
+        relay.soon(lambda: _room(relay, at, limit))
+        session = _greet(relay, at)
+        again = session.hello()
+        if not judge.served(again) and judge.error_code(again) != "connection_limit_reached":
+            raise NotExercised("the relay doesn't answer a second hello")
+        judge.accepted(again, "connection_limit_reached")
+        for _ in range(limit - 1):
+            _greet(relay, at)
+
+
+@alone
 @requirement("CB-CON-002")
 def test_one_connection_more(relay: Target) -> None:
     """With the limit used up, another connection is made: it is refused by an error or a close, at any step."""

@@ -138,6 +138,24 @@ def test_tunnels_of_two_connections_add_up(relay: Target) -> None:
     judge.refused_with(second.ask(relay.tunnel_info(tenant.id)), "tenant_limit_exceeded")
 
 
+@requirement("CB-LIM-005")
+def test_a_close_frees_no_others_tunnels(relay: Target) -> None:
+    """A connection with all tunnels of the limit but one closes, another opens as many; then one more is too many."""
+    tenant, limit = _tunnel_tenant(relay)
+    _room_for(tenant, 2)
+    if limit < 2:
+        raise NotExercised("tenants.tunnel_limit of 2 or more is needed to share it between two connections")
+    limit_holds(relay, tenant, limit)
+    staying, leaving = relay.authenticated(tenant), relay.authenticated(tenant)
+    with relay.control(f"{limit} tunnels on two connections, and again after one of them closed"):
+        fill_tunnels(relay, staying, 1)
+        fill_tunnels(relay, leaving, limit - 1)
+        relay.close_session(leaving)
+        another = relay.authenticated(tenant)
+        fill_tunnels(relay, another, limit - 1)
+    judge.refused_with(another.ask(relay.tunnel_info(tenant.id)), "tenant_limit_exceeded")
+
+
 @requirement("CB-LIM-006")
 def test_tunnels_end_with_their_connection(relay: Target) -> None:
     """The limit is used up, the connection closed, and all of it asked for again within a few seconds."""

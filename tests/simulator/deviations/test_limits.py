@@ -53,6 +53,11 @@ def _greeting(number: int) -> Met:
     return lambda memory: [one for _ in range(number) for one in met(memory.client(), HELLO)]
 
 
+def _greeting_again(memory: Memory) -> list[str]:
+    first, second = memory.client(), memory.client()
+    return [*met(first, HELLO), *met(first, HELLO), *met(second, HELLO)]
+
+
 _SMALL = {"connection_limit": 2}
 _POOL = {"buffer_pool": 2}
 
@@ -94,6 +99,9 @@ PROBES = {
     ),
     "relay-connections-never-given-back": Probe(
         _after_end(_greeting(2)), ["hello_response"] * 2, ["connection_limit_reached"] * 2, _SMALL
+    ),
+    "second-hello-counts": Probe(
+        _greeting_again, ["hello_response"] * 3, ["hello_response"] * 2 + ["connection_limit_reached"], _SMALL
     ),
     "buffer-pool-ignored": Probe(opening(*"xyz"), [_open, _open, "buffer_pool_exhausted"], [_open] * 3, _POOL),
     "buffer-pool-late": Probe(opening(*"xyz"), [_open, _open, "buffer_pool_exhausted"], [_open] * 3, _POOL),
