@@ -6,7 +6,8 @@ READY  := $(VENV)/.ready
 ARGS   ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help verify test lint types unit docs freeze format clean rare
+.PHONY: help verify test lint types unit rare mutants docs freeze format clean
+
 
 help: ## Show the targets
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | awk 'BEGIN {FS = ":.*## "} {printf "  make %-8s %s\n", $$1, $$2}'
@@ -35,6 +36,13 @@ unit: $(READY) ## Run the project's tests alone
 rare: $(READY) ## Measure how surely thorough properties find rare deviations (an hour; ARGS="--seeds 3 rare-ports")
 	$(BIN)/python -m tests.conformance.rare $(ARGS)
 
+mutants: $(VENV)/.mutation ## Judge the suite by mutants of the relay's source; writes docs/mutants.md
+	$(BIN)/python -m tests.adequacy.mutants $(ARGS)
+
+$(VENV)/.mutation: $(READY)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev,mutation]'
+	@touch $@
+
 docs: $(READY) ## Generate the generated documents again
 	$(BIN)/python -m tests.repo.generate
 
@@ -46,4 +54,4 @@ format: $(READY) ## Format the code
 	$(BIN)/ruff format .
 
 clean: ## Remove what the other targets made
-	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis dist build
+	rm -rf $(VENV) .mutants .pytest_cache .mypy_cache .ruff_cache .hypothesis dist build

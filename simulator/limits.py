@@ -30,10 +30,6 @@ class Ledger:
         """Return how much of an account is in use."""
         return self._used[account]
 
-    def total(self, name: str) -> int:
-        """Return how much is in use under a name, whoever holds it."""
-        return sum(used for account, used in self._used.items() if account.name == name)
-
     def take(self, account: Account, limit: int | None) -> bool:
         """Take one where fewer than `limit` are in use (None: no limit), and say whether there was one."""
         if limit is not None and self._used[account] >= limit:

@@ -296,3 +296,6 @@ DOCUMENTS: Final[Mapping[str, Callable[[], str]]] = {
     "configuration.md": configuration,
 }
 """Each file in docs/ and what makes its text."""
+
+MEASURED: Final = frozenset({"mutants.md"})
+"""Files in docs/ that come from measurements; each names the command that writes it."""
