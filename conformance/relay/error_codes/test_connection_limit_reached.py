@@ -31,14 +31,7 @@ def test_all_connections_of_the_limit(relay: Target) -> None:
 def test_a_second_hello_is_no_second_connection(relay: Target) -> None:
     """One connection says hello twice; beside it there is room for the rest of the relay's limit, on others."""
     with _limited(relay) as (at, limit):
-        relay.soon(lambda: _room(relay, at, limit))
-        session = _greet(relay, at)
-        again = session.hello()
-        if not judge.served(again) and judge.error_code(again) != "connection_limit_reached":
-            raise NotExercised("the relay doesn't answer a second hello")
-        judge.accepted(again, "connection_limit_reached")
-        for _ in range(limit - 1):
-            _greet(relay, at)
+        relay.soon(lambda: _fill(relay, at, limit, greet_again=True))
 
 
 @alone
@@ -101,12 +94,24 @@ def _full(relay: Target) -> Iterator[tuple[Endpoint | None, int]]:
         yield at, limit
 
 
-def _fill(relay: Target, at: Endpoint | None, limit: int) -> None:
-    """Have as many connections as the limit served side by side; where one isn't, close them all and raise Broken."""
+def _fill(relay: Target, at: Endpoint | None, limit: int, *, greet_again: bool = False) -> None:
+    """Have as many connections as the limit served side by side; where one isn't, close them all and raise Broken.
+
+    With `greet_again` the first says hello a second time before the others are made.
+    """
     with contextlib.ExitStack() as stack:
-        for _ in range(limit):
-            stack.enter_context(contextlib.closing(_join(relay, at)))
+        for number in range(limit):
+            session = stack.enter_context(contextlib.closing(_join(relay, at)))
+            if greet_again and number == 0:
+                _greet_again(session)
         stack.pop_all()
+
+
+def _greet_again(session: Session) -> None:
+    exchange = session.hello()
+    if not judge.served(exchange) and judge.error_code(exchange) != "connection_limit_reached":
+        raise NotExercised("the relay doesn't answer a second hello")
+    judge.accepted(exchange, "connection_limit_reached")
 
 
 def _served(relay: Target, at: Endpoint | None, most: int) -> int:
