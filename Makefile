@@ -8,7 +8,6 @@ ARGS   ?=
 .DEFAULT_GOAL := help
 .PHONY: help verify test lint types unit rare mutants docs freeze format clean
 
-
 help: ## Show the targets
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | awk 'BEGIN {FS = ":.*## "} {printf "  make %-8s %s\n", $$1, $$2}'
 
