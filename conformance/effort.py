@@ -19,8 +19,8 @@ class Effort:
     enough: float | None
 
 
-QUICK = Effort("quick", 5, 10, 3.0)
-DEFAULT = Effort("default", 20, 20, 5.0)
+QUICK = Effort("quick", 5, 10, 1.5)
+DEFAULT = Effort("default", 20, 20, 3.0)
 THOROUGH = Effort("thorough", 1500, 30, None)
 
 EFFORTS = {effort.name: effort for effort in (QUICK, DEFAULT, THOROUGH)}

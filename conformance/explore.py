@@ -26,7 +26,7 @@ from conformance.progress import Progress, silent
 SHRINKING = 10.0
 """Seconds that a failing case may spend on finding a smaller example."""
 
-FEWEST = 5
+FEWEST = 3
 """Examples that are tried however slow the relay is; of those that cost much, fewer."""
 
 _Value = TypeVar("_Value")

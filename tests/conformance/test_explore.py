@@ -198,7 +198,7 @@ def test_a_slow_relay_is_tried_less_and_that_is_said_unless_it_was_to_take_its_t
 
     explore(check, NUMBERS, 20, effort=effort, clock=lambda: now, remark=remarks.append)
     assert len(made) == (FEWEST if effort is DEFAULT else 20)
-    assert remarks == (["a slow relay: 5 of 20 examples were tried in a case"] if effort is DEFAULT else [])
+    assert remarks == ([f"a slow relay: {FEWEST} of 20 examples were tried in a case"] if effort is DEFAULT else [])
 
 
 def test_how_far_it_is_can_be_seen() -> None:
