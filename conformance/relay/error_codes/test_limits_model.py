@@ -15,6 +15,7 @@ from conformance import judge
 from conformance.errors import Broken, Inconclusive, NotExercised
 from conformance.exchange import Exchange, Silence
 from conformance.explore import Explorer
+from conformance.findings import Outcome
 from conformance.marks import alone, requirement
 from conformance.model import NOTHING, Ask, Connection, Limits, Model, Step
 from conformance.relay.error_codes.limits import fillable, limit_holds, served_connections, served_tunnels, tunnels_had
@@ -149,6 +150,9 @@ def _explore(relay: Target, explorer: Explorer, place: _Place) -> None:
         steps = _Run(relay, place, late=late)
         for op in ops:
             steps.do(op)
+        for finding in relay.findings:
+            if finding.outcome is Outcome.FAILED:  # what every exchange must keep is made small, too
+                relay.judge_invariant(finding.requirement)
 
     def check(ops: list[_Op]) -> None:
         nonlocal late
