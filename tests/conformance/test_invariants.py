@@ -63,6 +63,10 @@ BREACHES: Final[dict[str, tuple[Exchange, list[str]]]] = {
     "version 1.0 as a number": (exchange(HELLO, {**HELLO_RESPONSE, "version": 1.0}), ["CB-HEL-002"]),
     "version 2.0": (exchange(HELLO, {**HELLO_RESPONSE, "version": "2.0"}), ["CB-HEL-004"]),
     "version empty": (exchange(HELLO, {**HELLO_RESPONSE, "version": ""}), ["CB-HEL-004"]),
+    "version 2.0, as asked": (
+        exchange({**HELLO, "version": "2.0"}, {**HELLO_RESPONSE, "version": "2.0"}),
+        [],  # what a hello with another version draws, nobody says
+    ),
     "features missing": (exchange(HELLO, without(HELLO_RESPONSE, "features")), ["CB-HEL-003"]),
     "features a string": (exchange(HELLO, {**HELLO_RESPONSE, "features": "tls"}), ["CB-HEL-003"]),
     "a feature that is no string": (exchange(HELLO, {**HELLO_RESPONSE, "features": ["tls", 1]}), ["CB-HEL-003"]),
