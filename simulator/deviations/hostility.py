@@ -117,17 +117,20 @@ def _hurt_by_records(happened: Callable[[], None]) -> Change:
 class _Halves(StreamFramer):
     """Reads nothing on other connections for as long as one of them holds half a message."""
 
-    __slots__ = ("__weakref__", "_all")
+    __slots__ = ("__weakref__", "_all", "holding")
 
     def __init__(self, limits: Limits, everybody: WeakSet[_Halves]) -> None:
         super().__init__(max_message=limits.max_message, max_depth=limits.max_depth)
+        self.holding = False
         self._all = everybody
         everybody.add(self)
 
     def next_frame(self) -> Frame | None:
-        if any(other is not self and len(other.pending) > 0 for other in self._all):
+        if any(other is not self and other.holding for other in self._all):
             return None
-        return super().next_frame()
+        frame = super().next_frame()
+        self.holding = frame is None and bool(self.pending)
+        return frame
 
 
 def _one_at_a_time(behaviour: Behaviour) -> Behaviour:

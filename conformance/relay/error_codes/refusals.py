@@ -41,6 +41,8 @@ def attempt(
     except (Unreachable, HandshakeFailure, Inconclusive):
         return []
     exchanges = [session.hello()]
+    if insist and not session.ended and not judge.served(exchanges[-1]):
+        exchanges.append(session.hello())  # a relay may say once that it doesn't serve, and serve then
     steps: tuple[Callable[[], Exchange], ...] = (
         lambda: relay.authenticate(session, tenant or relay.tenant),
         lambda: session.ask(relay.tunnel_info((tenant or relay.tenant).id)),

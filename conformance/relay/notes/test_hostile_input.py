@@ -71,10 +71,13 @@ def test_open_connections_go_on(relay: Target, kind: str) -> None:
             judge.accepted(beside.heartbeat())
         judge.accepted(beside.ask(relay.tunnel_info(beside.tenant)))
     except Inconclusive as silent:
+        if not beside.deaf:
+            raise
+        # The relay answered in time right before: either the hostile connection kept it from that, or it hangs.
         attacker.close()
-        if relay.alive():  # it was the hostile connection that kept the others from their answers
-            raise Broken("answers beside hostile input", f"none until it was closed: {silent}") from None
-        raise
+        again = any(relay.alive() for _ in range(3))
+        seen = "none until it was closed" if again else "none, and no new connection is answered either"
+        raise Broken("answers beside hostile input", f"{seen}: {silent}") from None
 
 
 @requirement("CB-ROB-002")
