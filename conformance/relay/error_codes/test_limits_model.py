@@ -102,6 +102,7 @@ def test_tenants_limits_in_any_order(relay: Target, explorer: Explorer) -> None:
 @requirement("CB-CON-002")
 def test_relays_connections_in_any_order(relay: Target, explorer: Explorer) -> None:
     """Hypothesis sends any messages in any order on one connection more than the relay's limit, or two."""
+    relay.needs("auth")
     with limited(relay, "connection_limit", relay.profile.relay.connection_limit) as (at, limit):
 
         def settle() -> None:
