@@ -13,7 +13,6 @@ from websockets.datastructures import Headers
 from websockets.http11 import Request, Response
 from websockets.server import ServerProtocol
 
-from cbspec.strictjson import utf8_fault
 from cbspec.tls import server_context
 from cbspec.websocket import WebSocketFramer
 from simulator.behaviour import WsgiApp
@@ -88,7 +87,10 @@ class _Utf8Only(WebSocketFramer):
 
     def next_frame(self) -> Any:  # noqa: ANN401 - a Frame or None
         frame = super().next_frame()
-        if frame is not None and not frame.binary and utf8_fault(frame.text):
+        try:
+            if frame is not None and not frame.binary:
+                frame.text.decode()
+        except UnicodeDecodeError:
             self._protocol.fail(_INVALID_DATA, "a text that isn't UTF-8")
             return None
         return frame
