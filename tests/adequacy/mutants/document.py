@@ -19,8 +19,8 @@ judged by the conformance suite: not by the tests of the simulator. A mutant is 
 requirement at SHOULD level included. Measured by `make mutants`, which writes this file and fails where one survives
 without a reason in `tests/adequacy/mutants/survivors.toml`, or is killed in spite of one.
 
-Not mutated: types and imports, decorators, texts for people and the ids of requirements. Of a string's three mutants
-only the first is tried.
+Mutated are the modules in the table, and no others. In them not: types and imports, decorators, texts for people and the
+ids of requirements. Of a string's three mutants only the first is tried.
 """
 
 
@@ -71,7 +71,7 @@ def _left_out(known: Known) -> Iterator[str]:
     yield "\n## Left out\n"
     yield "| module | what | why |"
     yield "| --- | --- | --- |"
-    for entry in known.left_out:
+    for entry in (entry for entry in known.left_out if entry.file in known.modules):
         yield f"| `{entry.file}` | {', '.join(f'`{scope}`' for scope in entry.scopes)} | {entry.why} |"
 
 
