@@ -19,8 +19,8 @@ judged by the conformance suite: not by the tests of the simulator. A mutant is 
 requirement at SHOULD level included. Measured by `make mutants`, which writes this file and fails where one survives
 without a reason in `tests/adequacy/mutants/survivors.toml`, or is killed in spite of one.
 
-Mutated are the modules in the table, and no others. In them not: types and imports, decorators, texts for people and the
-ids of requirements. Of a string's three mutants only the first is tried.
+Mutated are the modules in the table, and no others. In them not: types and imports, decorators, texts for people and
+the ids of requirements. Of a string's three mutants only the first is tried.
 """
 
 
