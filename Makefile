@@ -6,7 +6,7 @@ READY  := $(VENV)/.ready
 ARGS   ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help verify test lint types unit rare mutants docs freeze format clean
+.PHONY: help verify test lint types unit adequacy rare mutants docs freeze format clean
 
 help: ## Show the targets
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | awk 'BEGIN {FS = ":.*## "} {printf "  make %-8s %s\n", $$1, $$2}'
@@ -31,6 +31,9 @@ types: $(READY) ## Check types (mypy, strict)
 
 unit: $(READY) ## Run the project's tests alone
 	$(BIN)/python -m pytest tests/ -n auto $(ARGS)
+
+adequacy: $(READY) ## Judge the suite: by every deviation, variant and open point; writes docs/kill-matrix.md
+	$(BIN)/python -m tests.adequacy $(ARGS)
 
 rare: $(READY) ## Measure how surely thorough properties find rare deviations (an hour; ARGS="--seeds 3 rare-ports")
 	$(BIN)/python -m tests.conformance.rare $(ARGS)

@@ -1,0 +1,82 @@
+"""`make adequacy`: the suite against every named relay, on both transports.
+
+Exit codes: 0 the suite did what it is for, 1 it did not, 2 wrong usage, 130 interrupted.
+"""
+
+from __future__ import annotations
+
+import argparse
+import fnmatch
+import itertools
+import sys
+import time
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from pathlib import Path
+
+from tests.adequacy.document import summary, write
+from tests.adequacy.matrix import Row
+from tests.adequacy.runs import fork_server, run
+from tests.adequacy.subjects import TRANSPORTS, Subject, subjects
+
+MATRIX = Path(__file__).parents[2] / "docs" / "kill-matrix.md"
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run everything that is asked for, and write the matrix where that is all there is."""
+    parser = argparse.ArgumentParser(prog="make adequacy", description=__doc__)
+    parser.add_argument("--jobs", type=int, default=4, metavar="N", help="runs at a time (default: 4; many only wait)")
+    parser.add_argument("--match", action="append", metavar="PATTERN", help="only relays of this name, * and ? allowed")
+    parser.add_argument("--transport", action="append", choices=TRANSPORTS, help="only on this transport")
+    args = parser.parse_args(arguments)
+    chosen = [subject for subject in subjects() if _matches(subject, args.match)]
+    if not chosen or args.jobs < 1:
+        parser.error(f"no relay is called {' or '.join(args.match)}" if args.jobs > 0 else "--jobs must be 1 or more")
+    rows = _run_all(chosen, args.transport or TRANSPORTS, args.jobs)
+    bad = [row for row in rows if not row.verdict.good]
+    print(f"\n{summary(rows)}")
+    if not args.match and not args.transport:
+        MATRIX.write_text(write(rows), encoding="utf-8")
+        print(f"written: {MATRIX.relative_to(MATRIX.parents[1])}")
+    for row in bad:
+        print(_line(row))
+    return 1 if bad else 0
+
+
+def _matches(subject: Subject, patterns: Sequence[str] | None) -> bool:
+    return patterns is None or any(fnmatch.fnmatch(subject.id, pattern) for pattern in patterns)
+
+
+def _run_all(chosen: Sequence[Subject], transports: Sequence[str], jobs: int) -> list[Row]:
+    context, began = fork_server(), time.monotonic()
+    wanted = [
+        (subject, transport)
+        for subject, transport in itertools.product(chosen, transports)
+        if transport in subject.transports
+    ]
+    rows: list[Row] = []
+    with ThreadPoolExecutor(jobs) as pool:
+        runs = [pool.submit(run, context, *each) for each in wanted]
+        try:
+            for done in as_completed(runs):
+                rows.append(done.result())
+                minutes = (time.monotonic() - began) / 60
+                print(f"{len(rows):4}/{len(wanted)} {minutes:5.1f} min  {_line(rows[-1])}", flush=True)
+        except KeyboardInterrupt:
+            pool.shutdown(cancel_futures=True)
+            raise
+    order = {each: place for place, each in enumerate(wanted)}
+    return sorted(rows, key=lambda row: order[row.subject, row.transport])
+
+
+def _line(row: Row) -> str:
+    about = f"{row.subject.kind} {row.subject.id} ({row.transport})"
+    others = f"blamed: {', '.join(row.others)}" if row.others else ""
+    return "  ".join(filter(None, (f"{row.verdict:<16}", about, row.subject.requirement, others, row.remark)))
+
+
+if __name__ == "__main__":
+    try:
+        sys.exit(main())
+    except KeyboardInterrupt:
+        sys.exit(130)
