@@ -25,8 +25,7 @@ from tests.adequacy.subjects import Kind, Subject
 PATIENCE = 300.0
 """Seconds after which a run counts as hanging."""
 
-_EXAMPLES = {Kind.DEVIATION: "20"}  # the others are judged by the quick run
-_QUICK = "5"
+_EFFORT = {Kind.DEVIATION: "default"}  # the others are judged by the quick run
 
 
 def fork_server() -> ForkServerContext:
@@ -76,10 +75,10 @@ def _judged(
     results = folder / "results.json"
     arguments = [
         *("--target-profile", str(profile), "--transport", transport, "--results", str(results)),
-        *("--examples", _EXAMPLES.get(subject.kind, _QUICK)),
+        *("--effort", _EFFORT.get(subject.kind, "quick")),
         *(("--only", subject.requirement) if subject.kind is Kind.DEVIATION else ()),
     ]
-    process = context.Process(target=_suite, args=(arguments, str(folder / "suite.log")))
+    process = context.Process(target=_suite, args=(arguments, folder))
     process.start()
     process.join(PATIENCE)
     if process.is_alive():
@@ -92,8 +91,9 @@ def _judged(
     return dict(json.loads(results.read_text(encoding="utf-8")))
 
 
-def _suite(arguments: list[str], log: str) -> None:
-    file = os.open(log, os.O_CREAT | os.O_WRONLY, 0o600)
+def _suite(arguments: list[str], folder: Path) -> None:
+    file = os.open(folder / "suite.log", os.O_CREAT | os.O_WRONLY, 0o600)
     os.dup2(file, 1)
     os.dup2(file, 2)
+    os.environ["XDG_CACHE_HOME"] = str(folder)  # no run learns from the failures of another
     sys.exit(cbspec(["verify", "-p", "no:cacheprovider", "-p", "no:randomly", *arguments]))
