@@ -22,8 +22,10 @@ from cbspec.cli import main as cbspec
 from tests.adequacy.matrix import Row, judge
 from tests.adequacy.subjects import Kind, Subject
 
-PATIENCE = 300.0
+PATIENCE = 600.0
 """Seconds after which a run counts as hanging."""
+
+_WORKERS = {"slow": ("-n", "6")}  # a relay that is waited for all the time is waited for by several
 
 _EFFORT = {Kind.DEVIATION: "default"}  # the others are judged by the quick run
 
@@ -76,6 +78,7 @@ def _judged(
     arguments = [
         *("--target-profile", str(profile), "--transport", transport, "--results", str(results)),
         *("--effort", _EFFORT.get(subject.kind, "quick")),
+        *_WORKERS.get(subject.id, ()),
         *(("--only", subject.requirement) if subject.kind is Kind.DEVIATION else ()),
     ]
     process = context.Process(target=_suite, args=(arguments, folder))
