@@ -9,9 +9,10 @@ import ipaddress
 import os
 import stat
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Final, cast
+from typing import Final, TypeVar, cast
 
 import filelock
 import platformdirs
@@ -21,6 +22,8 @@ from cryptography.hazmat.primitives.asymmetric.types import CertificateIssuerPri
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
 from cbspec.target import Rate, Tenant
+
+_Used = TypeVar("_Used")
 
 DEVELOPMENT_SECRET: Final = "cbspec-development-secret-known-to-everyone"  # noqa: S105 - public on purpose
 """The HS256 secret of the development tokens."""
@@ -79,13 +82,22 @@ def state_directory() -> Path:
 
 def development_ca() -> DevelopmentCA:
     """Give the development CA, made when it is first asked for; `IdentityError` where that fails."""
+    return _authority(lambda certificate, key: DevelopmentCA(certificate, _load(certificate, key)))
+
+
+def development_ca_file() -> Path:
+    """Give the file of the development CA's certificate, for who only trusts it; it is made as by `development_ca`."""
+    return _authority(lambda certificate, key: certificate)
+
+
+def _authority(use: Callable[[Path, Path], _Used]) -> _Used:
     folder = state_directory()
     certificate, key = folder / "ca.pem", folder / "private" / "ca.key"
     try:
         # The certificate is put in place last: where it is, the key is whole.
         if not certificate.exists():
             _make(certificate, key)
-        return DevelopmentCA(certificate, _load(certificate, key))
+        return use(certificate, key)
     except filelock.Timeout:
         raise IdentityError(f"{folder}: another process has held the lock for {_LOCK_SECONDS:.0f} seconds") from None
     except OSError as error:

@@ -6,7 +6,7 @@ import ssl
 from functools import lru_cache
 from pathlib import Path
 
-from cbspec.identity import development_ca
+from cbspec.identity import development_ca_file
 from cbspec.profile import Tls
 from cbspec.tls import Trust, client_context
 
@@ -28,5 +28,5 @@ def _trust(tls: Tls) -> Path | Trust:
     if not tls.verify:
         return Trust.NOBODY_CHECKS
     if tls.ca == "development":
-        return development_ca().ca_file
+        return development_ca_file()
     return Trust.SYSTEM if tls.ca in (None, "system") else Path(tls.ca)

@@ -23,6 +23,7 @@ class Given:
     def __init__(self, profile: Profile, facts: Facts, locks: Locks) -> None:
         self.profile = profile
         self.facts = facts
+        self._main, self._second = profile.main_tenant, profile.second_tenant
         self._locks = locks
         self._used: set[str] = set()
         self._sessions: list[Session] = []
@@ -49,16 +50,16 @@ class Given:
     @property
     def tenant(self) -> Tenant:
         """The tenant that cases use when it doesn't matter which."""
-        if self.profile.main_tenant is None:
+        if self._main is None:
             raise NotExercised("give tenants (an active one)")
-        return self.profile.main_tenant
+        return self._main
 
     @property
     def second_tenant(self) -> Tenant:
         """Another active tenant."""
-        if self.profile.second_tenant is None:
+        if self._second is None:
             raise NotExercised("give tenants (a second active one)")
-        return self.profile.second_tenant
+        return self._second
 
     @property
     def odd_letters(self) -> str:

@@ -425,7 +425,5 @@ class Target(Given, Watch):
         return getattr(holder, name, None) is not None
 
     def _secrets(self) -> tuple[str, ...]:
-        others = [
-            tenant.id for tenant in self.profile.tenants if tenant.id != getattr(self.profile.main_tenant, "id", "")
-        ]
+        others = [tenant.id for tenant in self.profile.tenants if tenant.id != getattr(self._main, "id", "")]
         return (*([self.profile.tokens.secret] if self.profile.tokens.secret else []), *others)

@@ -15,7 +15,7 @@ import time
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from cbspec.identity import DEVELOPMENT_SECRET, development_ca, is_loopback
+from cbspec.identity import DEVELOPMENT_SECRET, development_ca_file, is_loopback
 from cbspec.tls import Trust
 from cbspec.tokens import SigningKey, mint
 from reference_client.client import Client, Timeouts, connect
@@ -171,7 +171,7 @@ def _insecure_plan(args: argparse.Namespace, named: str) -> _Plan:
 def _trust(ca: str | None, *, development: bool) -> Path | Trust:
     match ca or ("development" if development else "system"):
         case "development":
-            return development_ca().ca_file
+            return development_ca_file()
         case "system":
             return Trust.SYSTEM
         case file:

@@ -23,6 +23,7 @@ from cbspec.identity import (
     DEVELOPMENT_SECRET,
     IdentityError,
     development_ca,
+    development_ca_file,
     is_loopback,
     state_directory,
 )
@@ -55,7 +56,7 @@ def test_it_is_made_once_and_its_key_is_the_owners(state: Path) -> None:
         os.umask(old)
     before = first.ca_file.read_bytes()
     assert development_ca().ca_file.read_bytes() == before
-    assert first.ca_file == state / "ca.pem"
+    assert first.ca_file == development_ca_file() == state / "ca.pem"
     assert mode(state / "ca.pem") == 0o644
     assert mode(state / "private") == 0o700
     assert mode(state / "private" / "ca.key") == 0o600
