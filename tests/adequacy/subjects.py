@@ -6,10 +6,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass, fields
 from enum import StrEnum
 
-from simulator import DEVIATIONS, VARIANTS
+from cbspec.target import Transport
+from simulator import DEVIATIONS, OPEN_POINTS, VARIANTS
 from simulator.behaviour import Behaviour
 from simulator.compose import Change
-from simulator.open_points import OPEN_POINTS
 
 AUTO, WEBSOCKET = TRANSPORTS = ("auto", "websocket")
 """What the cases are told to speak: auto is TCP, with the WebSocket's own cases beside it."""
@@ -48,9 +48,10 @@ def subjects() -> list[Subject]:
 
 def _lenient() -> Iterator[Subject]:
     for variant in sorted(VARIANTS.values(), key=lambda variant: variant.id != "slow"):
-        yield Subject(Kind.VARIANT, variant.id, transports=_spoken(variant.id) or _transports(variant.change))
+        yield Subject(Kind.VARIANT, variant.id, transports=_named(variant.transport) or _transports(variant.change))
     for point in OPEN_POINTS.values():
-        yield Subject(Kind.OPEN_POINT, point.id, point.requirement, _transports(point.change))
+        transports = _named(point.transport) or _transports(point.change)
+        yield Subject(Kind.OPEN_POINT, point.id, point.requirement, transports)
 
 
 def _deviations() -> Iterator[Subject]:
@@ -59,9 +60,8 @@ def _deviations() -> Iterator[Subject]:
         yield Subject(Kind.DEVIATION, deviation.id, deviation.requirement, transports)
 
 
-def _spoken(variant: str) -> tuple[str, ...]:
-    """Return the transport that a relay speaks which speaks no other."""
-    return {"tcp-only": (AUTO,), "websocket-only": (WEBSOCKET,)}.get(variant, ())
+def _named(transport: Transport | None) -> tuple[str, ...]:
+    return {"tcp": (AUTO,), "websocket": (WEBSOCKET,)}.get(transport or "", ())
 
 
 def _transports(change: Change) -> tuple[str, ...]:
