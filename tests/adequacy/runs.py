@@ -9,6 +9,7 @@ import contextlib
 import json
 import multiprocessing
 import os
+import pkgutil
 import subprocess
 import sys
 import tempfile
@@ -18,6 +19,7 @@ from multiprocessing.context import ForkServerContext
 from pathlib import Path
 from typing import Any
 
+import conformance.relay
 from cbspec.cli import main as cbspec
 from tests.adequacy.matrix import Row, judge
 from tests.adequacy.subjects import Kind, Subject
@@ -33,7 +35,8 @@ _EFFORT = {Kind.DEVIATION: "default"}  # the others are judged by the quick run
 def fork_server() -> ForkServerContext:
     """Return the means to start suites quickly."""
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["conformance.plugin", "conformance.relay", __name__])
+    cases = [module.name for module in pkgutil.walk_packages(conformance.relay.__path__, "conformance.relay.")]
+    context.set_forkserver_preload(["conformance.plugin", *cases, __name__])
     return context
 
 
