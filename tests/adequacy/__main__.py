@@ -16,8 +16,9 @@ from pathlib import Path
 
 from tests.adequacy.document import summary, write
 from tests.adequacy.matrix import Row
-from tests.adequacy.runs import fork_server, run
+from tests.adequacy.runs import run
 from tests.adequacy.subjects import TRANSPORTS, Subject, subjects
+from tests.adequacy.suites import fork_server
 
 MATRIX = Path(__file__).parents[2] / "docs" / "kill-matrix.md"
 

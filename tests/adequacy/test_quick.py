@@ -7,8 +7,9 @@ from multiprocessing.context import ForkServerContext
 import pytest
 
 from tests.adequacy.matrix import Verdict
-from tests.adequacy.runs import fork_server, run
+from tests.adequacy.runs import run
 from tests.adequacy.subjects import Kind, Subject, subjects
+from tests.adequacy.suites import fork_server
 
 _SUBJECTS = {(subject.kind, subject.id): subject for subject in subjects()}
 _BY_CHAPTER = {

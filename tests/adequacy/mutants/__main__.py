@@ -18,8 +18,9 @@ from pathlib import Path
 from tests.adequacy.mutants.document import write
 from tests.adequacy.mutants.known import Known, read
 from tests.adequacy.mutants.mutations import Mutant, mutants_of
-from tests.adequacy.mutants.runs import fork_server, run
+from tests.adequacy.mutants.runs import run
 from tests.adequacy.mutants.verdicts import Kept, Verdict, complaints
+from tests.adequacy.suites import fork_server
 
 ROOT = Path(__file__).parents[3]
 DOCUMENT = ROOT / "docs" / "mutants.md"

@@ -13,7 +13,8 @@ from tests.repo.tree import ROOT
 
 pytest.importorskip("mutmut", reason="the extra `mutation` isn't installed")
 from tests.adequacy.mutants.mutations import Mutant, mutants_of
-from tests.adequacy.mutants.runs import fork_server, plant, run
+from tests.adequacy.mutants.runs import plant, run
+from tests.adequacy.suites import fork_server
 
 
 def mutant(file: str, wanted: str) -> Mutant:

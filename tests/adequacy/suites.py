@@ -1,0 +1,86 @@
+"""The suite in a process of its own, forked from one that has imported it: that takes longer than most runs.
+
+A relay is started and ended here, too: as a process, from whatever source it is given.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import multiprocessing
+import os
+import pkgutil
+import subprocess
+import sys
+from collections.abc import Iterator, Sequence
+from multiprocessing.context import ForkServerContext
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import conformance.relay
+
+SUITE = Path(conformance.__file__).parent
+
+_GRACE = 10.0  # seconds for a relay to end
+
+
+class NoResults(Exception):
+    """A run came to no results; the text says why."""
+
+
+def fork_server() -> ForkServerContext:
+    """Return the means to start suites quickly."""
+    context = multiprocessing.get_context("forkserver")
+    cases = [module.name for module in pkgutil.walk_packages(conformance.relay.__path__, "conformance.relay.")]
+    context.set_forkserver_preload(["conformance.plugin", *cases, __name__])
+    return context
+
+
+@contextlib.contextmanager
+def relay(folder: Path, *options: str, **environment: str) -> Iterator[Path]:
+    """Start a simulator, yield the profile that it wrote into `folder`, and end it. Raises NoResults."""
+    profile = folder / "profile.toml"
+    command = [sys.executable, "-P", "-m", "cbspec", "simulate", "--port", "0", "--json", "--profile-out", str(profile)]
+    with (
+        (folder / "relay.log").open("w+b") as log,
+        subprocess.Popen(
+            [*command, *options], stdout=subprocess.PIPE, stderr=log, env={**os.environ, **environment}, cwd=folder
+        ) as process,
+    ):
+        try:
+            if not (process.stdout and process.stdout.readline()):
+                log.seek(0)
+                raise NoResults(f"the relay doesn't start: {log.read().decode(errors='replace').strip()[-300:]}")
+            yield profile
+        finally:
+            process.terminate()
+            try:
+                process.wait(_GRACE)
+            except subprocess.TimeoutExpired:
+                process.kill()
+
+
+def results(context: ForkServerContext, folder: Path, patience: float, *arguments: str) -> dict[str, Any]:
+    """Return the results of a run with some arguments, which may take `patience` seconds. Raises NoResults."""
+    file = folder / "results.json"
+    process = context.Process(target=_run, args=(("--results", str(file), *arguments), folder))
+    process.start()
+    process.join(patience)
+    if process.is_alive():
+        process.kill()
+        process.join()
+        raise NoResults(f"the run took more than {patience:.0f} s")
+    if not file.exists():
+        said = (folder / "suite.log").read_text(errors="replace").strip().splitlines()
+        raise NoResults(f"exit code {process.exitcode}: {said[-1] if said else 'nothing was said'}")
+    return dict(json.loads(file.read_text(encoding="utf-8")))
+
+
+def _run(arguments: Sequence[str], folder: Path) -> None:
+    file = os.open(folder / "suite.log", os.O_CREAT | os.O_WRONLY, 0o600)
+    os.dup2(file, 1)
+    os.dup2(file, 2)
+    os.environ["XDG_CACHE_HOME"] = str(folder)  # no run learns from the failures of another
+    sys.exit(pytest.main(["-c", str(SUITE / "pytest.ini"), "-p", "no:cacheprovider", "-p", "no:randomly", *arguments]))
