@@ -28,7 +28,7 @@ _Used = TypeVar("_Used")
 DEVELOPMENT_SECRET: Final = "cbspec-development-secret-known-to-everyone"  # noqa: S105 - public on purpose
 """The HS256 secret of the development tokens."""
 
-_RATE: Final = Rate(per_second=100.0, burst=20, scope="tenant")
+_RATE: Final = Rate(per_second=150.0, burst=20, scope="tenant")
 
 DEVELOPMENT_TENANTS: Final[tuple[Tenant, ...]] = (
     Tenant("tenant-001"),

@@ -17,7 +17,7 @@ from pathlib import Path
 from tests.adequacy.document import summary, write
 from tests.adequacy.matrix import Row
 from tests.adequacy.runs import run
-from tests.adequacy.subjects import TRANSPORTS, Subject, subjects
+from tests.adequacy.subjects import TRANSPORTS, Subject, groups, subjects
 from tests.adequacy.suites import fork_server
 
 MATRIX = Path(__file__).parents[2] / "docs" / "kill-matrix.md"
@@ -26,11 +26,12 @@ MATRIX = Path(__file__).parents[2] / "docs" / "kill-matrix.md"
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run everything that is asked for, and write the matrix where that is all there is."""
     parser = argparse.ArgumentParser(prog="make adequacy", description=__doc__)
-    parser.add_argument("--jobs", type=int, default=4, metavar="N", help="runs at a time (default: 4; many only wait)")
+    parser.add_argument("--jobs", type=int, default=6, metavar="N", help="runs at a time (default: 6; many only wait)")
     parser.add_argument("--match", action="append", metavar="PATTERN", help="only relays of this name, * and ? allowed")
     parser.add_argument("--transport", action="append", choices=TRANSPORTS, help="only on this transport")
+    parser.add_argument("--everywhere", action="store_true", help="deviations on both transports (twice the time)")
     args = parser.parse_args(arguments)
-    chosen = [subject for subject in subjects() if _matches(subject, args.match)]
+    chosen = [subject for subject in subjects(everywhere=args.everywhere) if _matches(subject, args.match)]
     if not chosen or args.jobs < 1:
         parser.error(f"no relay is called {' or '.join(args.match)}" if args.jobs > 0 else "--jobs must be 1 or more")
     rows = _run_all(chosen, args.transport or TRANSPORTS, args.jobs)
@@ -51,23 +52,26 @@ def _matches(subject: Subject, patterns: Sequence[str] | None) -> bool:
 def _run_all(chosen: Sequence[Subject], transports: Sequence[str], jobs: int) -> list[Row]:
     context, began = fork_server(), time.monotonic()
     wanted = [
-        (subject, transport)
-        for subject, transport in itertools.product(chosen, transports)
-        if transport in subject.transports
+        (group, transport)
+        for group, transport in itertools.product(groups(chosen), transports)
+        if transport in group[0].transports
     ]
     rows: list[Row] = []
+    finished = 0
     with ThreadPoolExecutor(jobs) as pool:
         runs = [pool.submit(run, context, *each) for each in wanted]
         try:
             for done in as_completed(runs):
-                rows.append(done.result())
+                finished += 1
                 minutes = (time.monotonic() - began) / 60
-                print(f"{len(rows):4}/{len(wanted)} {minutes:5.1f} min  {_line(rows[-1])}", flush=True)
+                for row in done.result():
+                    rows.append(row)
+                    print(f"{finished:4}/{len(wanted)} {minutes:5.1f} min  {_line(row)}", flush=True)
         except KeyboardInterrupt:
             pool.shutdown(cancel_futures=True)
             raise
-    order = {each: place for place, each in enumerate(wanted)}
-    return sorted(rows, key=lambda row: order[row.subject, row.transport])
+    order = {subject: place for place, subject in enumerate(chosen)}
+    return sorted(rows, key=lambda row: (order[row.subject], row.transport))
 
 
 def _line(row: Row) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import tempfile
 import time
+from collections.abc import Sequence
 from functools import cache
 from multiprocessing.context import ForkServerContext
 from pathlib import Path
@@ -11,34 +12,42 @@ from typing import Any
 
 from cbspec.cli.cases import find_cases
 from tests.adequacy.matrix import Row, judge
-from tests.adequacy.subjects import Kind, Subject
+from tests.adequacy.subjects import WAITED_FOR, Kind, Subject
 from tests.adequacy.suites import SUITE, NoResults, relay, results
 
 PATIENCE = 600.0
 """Seconds after which a run counts as hanging."""
 
-_WORKERS = {"slow": ("-n", "6")}  # a relay that is waited for all the time is waited for by several
+_WORKERS = ("-n", "6")  # a relay that is waited for all the time is waited for by several
 
 
-def run(context: ForkServerContext, subject: Subject, transport: str) -> Row:
-    """Judge one relay on one transport."""
+def run(context: ForkServerContext, group: Sequence[Subject], transport: str) -> list[Row]:
+    """Judge relays on one transport: as one relay where they are several, and each alone where that one is accused."""
+    rows = _together(context, group, transport)
+    if len(group) == 1 or all(row.verdict.good for row in rows):
+        return rows
+    return [row for subject in group for row in _together(context, [subject], transport)]
+
+
+def _together(context: ForkServerContext, group: Sequence[Subject], transport: str) -> list[Row]:
     began = time.monotonic()
     found: dict[str, Any] | str
     with tempfile.TemporaryDirectory(prefix="cbspec-adequacy-") as name:
         folder = Path(name)
         try:
-            with relay(folder, *subject.options) as profile:
-                chosen = ("--target-profile", str(profile), "--transport", transport, *_selection(subject))
+            with relay(folder, *(option for subject in group for option in subject.options)) as profile:
+                chosen = ("--target-profile", str(profile), "--transport", transport, *_selection(group[0]))
                 found = results(context, folder, PATIENCE, *chosen)
         except NoResults as reason:
             found = str(reason)
-    return judge(subject, transport, found, time.monotonic() - began)
+    seconds = time.monotonic() - began
+    return [judge(subject, transport, found, seconds) for subject in group]
 
 
 def _selection(subject: Subject) -> tuple[str, ...]:
     """Return which cases judge a relay, and how hard they try."""
     if subject.kind is not Kind.DEVIATION:
-        return ("--effort", "quick", *_WORKERS.get(subject.id, ()), str(SUITE))
+        return ("--effort", "quick", *(_WORKERS if subject.id in WAITED_FOR else ()), str(SUITE))
     return ("--only", subject.requirement, *_files_of(subject.requirement))
 
 

@@ -31,7 +31,7 @@ def context() -> ForkServerContext:
 
 @pytest.mark.parametrize("subject", _BY_CHAPTER.values(), ids=lambda subject: subject.id)
 def test_a_deviation_is_killed_by_its_own_requirement(context: ForkServerContext, subject: Subject) -> None:
-    row = run(context, subject, subject.transports[0])
+    (row,) = run(context, [subject], subject.transports[0])
     assert row.verdict is Verdict.KILLED, row
     assert row.cases
 
@@ -40,5 +40,5 @@ def test_a_deviation_is_killed_by_its_own_requirement(context: ForkServerContext
 def test_what_is_only_different_is_left_alone(
     context: ForkServerContext, kind: Kind, name: str, transport: str
 ) -> None:
-    row = run(context, _SUBJECTS[kind, name], transport)
+    (row,) = run(context, [_SUBJECTS[kind, name]], transport)
     assert row.verdict is Verdict.LEFT_ALONE, row
