@@ -23,7 +23,7 @@ CASES: dict[str, tuple[Exchange, str]] = {
     "ignored": (exchange(TUNNEL, silence=Silence.IGNORED), "ignored"),
 }
 UNCLEAR: dict[str, Exchange] = {
-    **{code: exchange(TUNNEL, error(code)) for code in OUT_OF_ROOM},
+    **{code: exchange(TUNNEL, error(code)) for code in sorted(OUT_OF_ROOM)},
     "deaf": exchange(TUNNEL, silence=Silence.DEAF),
     "late": exchange(TUNNEL),
     "not JSON": exchange(TUNNEL, b"oops"),
