@@ -15,11 +15,13 @@ from concurrent.futures import ThreadPoolExecutor, as_completed
 from pathlib import Path
 
 from tests.adequacy.document import summary, write
+from tests.adequacy.ledger import Ledger
 from tests.adequacy.matrix import Row
 from tests.adequacy.runs import run
 from tests.adequacy.subjects import TRANSPORTS, Subject, groups, subjects
 from tests.adequacy.suites import fork_server
 
+STATE = Path(__file__).parents[2] / ".adequacy" / "rows.json"
 MATRIX = Path(__file__).parents[2] / "docs" / "kill-matrix.md"
 
 
@@ -30,15 +32,23 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--match", action="append", metavar="PATTERN", help="only relays of this name, * and ? allowed")
     parser.add_argument("--transport", action="append", choices=TRANSPORTS, help="only on this transport")
     parser.add_argument("--everywhere", action="store_true", help="deviations on both transports (twice the time)")
+    parser.add_argument(
+        "--trust", action="store_true", help="take over what came out well before, though sources have changed since"
+    )
     args = parser.parse_args(arguments)
     chosen = [subject for subject in subjects(everywhere=args.everywhere) if _matches(subject, args.match)]
     if not chosen or args.jobs < 1:
         parser.error(f"no relay is called {' or '.join(args.match)}" if args.jobs > 0 else "--jobs must be 1 or more")
-    rows = _run_all(chosen, args.transport or TRANSPORTS, args.jobs)
+    ledger = Ledger(STATE, subjects(everywhere=True))
+    if not args.trust:
+        ledger.forget(chosen)
+    _run_all(ledger, chosen, args.transport or TRANSPORTS, args.jobs)
+    rows = ledger.rows(chosen)
     bad = [row for row in rows if not row.verdict.good]
     print(f"\n{summary(rows)}")
-    if not args.match and not args.transport:
-        MATRIX.write_text(write(rows), encoding="utf-8")
+    everything = subjects()
+    if all(ledger.has(subject) for subject in everything):
+        MATRIX.write_text(write(ledger.rows(everything)), encoding="utf-8")
         print(f"written: {MATRIX.relative_to(MATRIX.parents[1])}")
     for row in bad:
         print(_line(row))
@@ -49,14 +59,13 @@ def _matches(subject: Subject, patterns: Sequence[str] | None) -> bool:
     return patterns is None or any(fnmatch.fnmatch(subject.id, pattern) for pattern in patterns)
 
 
-def _run_all(chosen: Sequence[Subject], transports: Sequence[str], jobs: int) -> list[Row]:
+def _run_all(ledger: Ledger, chosen: Sequence[Subject], transports: Sequence[str], jobs: int) -> None:
     context, began = fork_server(), time.monotonic()
     wanted = [
         (group, transport)
         for group, transport in itertools.product(groups(chosen), transports)
-        if transport in group[0].transports
+        if transport in group[0].transports and not all(ledger.is_settled(one, transport) for one in group)
     ]
-    rows: list[Row] = []
     finished = 0
     with ThreadPoolExecutor(jobs) as pool:
         runs = [pool.submit(run, context, *each) for each in wanted]
@@ -65,13 +74,11 @@ def _run_all(chosen: Sequence[Subject], transports: Sequence[str], jobs: int) ->
                 finished += 1
                 minutes = (time.monotonic() - began) / 60
                 for row in done.result():
-                    rows.append(row)
+                    ledger.add(row)
                     print(f"{finished:4}/{len(wanted)} {minutes:5.1f} min  {_line(row)}", flush=True)
         except KeyboardInterrupt:
             pool.shutdown(cancel_futures=True)
             raise
-    order = {subject: place for place, subject in enumerate(chosen)}
-    return sorted(rows, key=lambda row: (order[row.subject], row.transport))
 
 
 def _line(row: Row) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import tempfile
 import time
 from collections.abc import Sequence
@@ -14,6 +15,9 @@ from cbspec.cli.cases import find_cases
 from tests.adequacy.matrix import Row, judge
 from tests.adequacy.subjects import WAITED_FOR, Kind, Subject
 from tests.adequacy.suites import SUITE, NoResults, relay, results
+
+LOGS = Path(__file__).parents[2] / ".adequacy"
+"""Where the reports are of runs that didn't come out as they should."""
 
 PATIENCE = 600.0
 """Seconds after which a run counts as hanging."""
@@ -40,8 +44,12 @@ def _together(context: ForkServerContext, group: Sequence[Subject], transport: s
                 found = results(context, folder, PATIENCE, *chosen)
         except NoResults as reason:
             found = str(reason)
-    seconds = time.monotonic() - began
-    return [judge(subject, transport, found, seconds) for subject in group]
+        rows = [judge(subject, transport, found, time.monotonic() - began) for subject in group]
+        for row in rows:
+            if not row.verdict.good and (folder / "suite.log").exists():
+                LOGS.mkdir(exist_ok=True)
+                shutil.copy(folder / "suite.log", LOGS / f"{row.subject.kind}-{row.subject.id}-{transport}.log")
+    return rows
 
 
 def _selection(subject: Subject) -> tuple[str, ...]:
