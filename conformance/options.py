@@ -70,7 +70,7 @@ def read_options(config: pytest.Config) -> Options:
     target = config.getoption("--target")
     profile_file = config.getoption("--target-profile")
     return Options(
-        target=_endpoint(target) if target else None,
+        target=_endpoint(target) if target is not None else None,  # an empty one is a mistake, and no relay of ours
         profile_file=Path(profile_file) if profile_file else None,
         transport=config.getoption("--transport"),
         only=tuple(_only(config.getoption("--only"))),

@@ -86,7 +86,9 @@ def test_a_target_is_an_address(text: str, endpoint: Endpoint) -> None:
     assert options(target=text).target == endpoint
 
 
-@pytest.mark.parametrize("text", ["127.0.0.1", "relay", "127.0.0.1:", "127.0.0.1:http", "127.0.0.1:0", "h:65536", ":1"])
+@pytest.mark.parametrize(
+    "text", ["", "127.0.0.1", "relay", "127.0.0.1:", "127.0.0.1:http", "127.0.0.1:0", "h:65536", ":1"]
+)
 def test_a_target_that_is_none_is_said_to_be_none(text: str) -> None:
     with pytest.raises(pytest.UsageError, match="--target: "):
         options(target=text)

@@ -26,7 +26,6 @@ FOUND = (
     Found("hello-answered-twice", "CB-MSG-004", JSON, "test_one_answer_to_a_request"),
     Found("auth-tenant-of-another", "CB-AUT-003", AUTH, "test_tenant_is_the_tokens"),
     Found("expired-accepted", "CB-AUT-005", AUTH, "test_expired_token"),
-    Found("signature-cached", "CB-AUT-007", AUTH, "test_payload_changed"),
     Found("alg-none-accepted", "CB-AUT-010", AUTH, "test_algorithm_none"),
     Found("embedded-secret-trusted", "CB-AUT-011", AUTH, "test_algorithm_confusion"),
     Found("json-claims-accepted", "CB-AUT-012", AUTH, "test_not_a_jwt"),
