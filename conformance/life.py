@@ -70,9 +70,12 @@ class Life:
 
     @staticmethod
     def _attempt(relay: Target) -> Unreachable | HandshakeFailure | None:
-        """Try one connection, with TLS where TLS was the trouble; return what went wrong."""
+        """Try one connection; return what went wrong.
+
+        With TLS where TLS was the trouble, or a connection ended: the queue of one who dies still takes connections.
+        """
         try:
-            relay.reach(tls=isinstance(relay.trouble, HandshakeFailure))
+            relay.reach(tls=isinstance(relay.trouble, HandshakeFailure) or _ended_by_relay(relay))
         except (Unreachable, HandshakeFailure) as error:
             return error
         except NotExercised:  # no room for one more connection within the profile's bounds: nothing can be said
