@@ -28,8 +28,8 @@ class Between:
     def session(self) -> Session:
         """Return a session in the state in which a valid request would be accepted now.
 
-        Where nobody saw that behind the last broken request, since that one failed, it is seen now, on a new connection:
-        the relay may have closed the old one, or have opened a tunnel on it.
+        Where nobody saw that behind the last broken request, since that one failed, it is seen now on a new one:
+        the relay may have closed the old connection, or have opened a tunnel on it.
         """
         if not self._controlled:
             self._relay.close()
