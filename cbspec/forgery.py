@@ -178,7 +178,8 @@ def _no_jwt() -> Iterator[Forgery]:
         ("claims-encoded", "The token is a payload's segment alone.", lambda m: encode(dump(m.claims))),
     )
     for name, sentence, make in rows:
-        yield Forgery("CB-AUT-012", name, sentence, make)
+        also = ("tenant_not_found",) if name == "payload-array" else ()  # what isn't an object names no tenant, either
+        yield Forgery("CB-AUT-012", name, sentence, make, also=also)
     yield Forgery("CB-AUT-013", "empty", "The token is empty.", lambda _: "")
     yield Forgery("CB-AUT-014", "missing", "The token is left out.", lambda _: MISSING)
 

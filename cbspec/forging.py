@@ -78,7 +78,8 @@ class Forgery:
     """One kind of bad token, which a requirement demands to be refused.
 
     With `needs_key` it can't be made from a valid token alone; `purpose` then names the profile's ready-made token
-    that can stand in for it. With `needs_other_tenant` it needs a second tenant that the relay knows.
+    that can stand in for it. With `needs_other_tenant` it needs a second tenant that the relay knows. `also` are the
+    codes that may refuse it beside invalid_token, for more than one thing is wrong with it.
     """
 
     requirement: str
@@ -88,6 +89,7 @@ class Forgery:
     needs_key: bool = False
     needs_other_tenant: bool = False
     purpose: str | None = None
+    also: tuple[str, ...] = ()
 
 
 def with_claims(changes: Changes) -> Make:

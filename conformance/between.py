@@ -22,10 +22,20 @@ class Between:
         self._kind = kind
         self._tunnels: Session | None = None
         self._left = 0
+        self._controlled = False
         self._control()
 
     def session(self) -> Session:
-        """Return a session in the state in which a valid request would be accepted now."""
+        """Return a session in the state in which a valid request would be accepted now.
+
+        Where nobody saw that behind the last broken request, since that one failed, it is seen now on a new one:
+        the relay may have closed the old connection, or have opened a tunnel on it.
+        """
+        if not self._controlled:
+            self._relay.close()
+            self._tunnels = None
+            self._control()
+        self._controlled = False
         if self._kind == "hello":
             return self._relay.connect()
         if self._kind == "auth":
@@ -49,9 +59,10 @@ class Between:
     def _control(self) -> None:
         if self._kind == "tunnel_info":
             self._open_tunnel()
-            return
-        self._relay.close()
-        self._relay.close_session(self._relay.greeted() if self._kind == "hello" else self._relay.authenticated())
+        else:
+            self._relay.close()
+            self._relay.close_session(self._relay.greeted() if self._kind == "hello" else self._relay.authenticated())
+        self._controlled = True
 
     def _open_tunnel(self) -> None:
         """Open a tunnel, on the same session where it has room for that and for another one behind it."""

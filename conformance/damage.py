@@ -22,8 +22,17 @@ class Literal:
     text: str
 
 
+EXACT = 2**53 - 1
+"""The largest integer of which every reader of JSON has the value; RFC 8259, section 6, lets it refuse larger ones."""
+
+
+def is_beyond_readers(value: object) -> bool:
+    """Whether a reader of JSON may refuse a value for the size of its number alone, so that the text is none to it."""
+    return isinstance(value, int) and abs(value) > EXACT
+
+
 _PLAIN = st.text(st.characters(codec="utf-8", exclude_categories=("Cs", "Cc"), exclude_characters='"\\'), max_size=8)
-_NUMBERS = st.integers(-(2**63), 2**63) | st.floats(-1e9, 1e9, allow_nan=False).map(lambda value: value + 0.0)
+_NUMBERS = st.integers(-EXACT, EXACT) | st.floats(-1e9, 1e9, allow_nan=False).map(lambda value: value + 0.0)
 _SCALARS = st.none() | st.booleans() | _NUMBERS
 _NESTED = st.recursive(
     _SCALARS | _PLAIN,

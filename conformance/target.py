@@ -50,6 +50,8 @@ _LIMITS = {
 """Which requirement a limit breaks that stays hit after connections closed, and the key that declares the limit."""
 
 
+_LONGER_THAN_WORDS = 16
+
 NO_ANSWER = "no answer to the opening handshake"
 """Why no WebSocket was opened where the relay kept silent."""
 
@@ -425,5 +427,11 @@ class Target(Given, Watch):
         return getattr(holder, name, None) is not None
 
     def _secrets(self) -> tuple[str, ...]:
-        others = [tenant.id for tenant in self.profile.tenants if tenant.id != getattr(self._main, "id", "")]
+        own = getattr(self._main, "id", "")
+        others = [tenant.id for tenant in self.profile.tenants if tenant.id != own and _is_no_word(tenant.id)]
         return (*([self.profile.tokens.secret] if self.profile.tokens.secret else []), *others)
+
+
+def _is_no_word(identifier: str) -> bool:
+    """Whether an identifier isn't one that may stand in any text by chance, as "slow" may."""
+    return not identifier.isalpha() or len(identifier) >= _LONGER_THAN_WORDS

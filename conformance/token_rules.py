@@ -18,6 +18,7 @@ from typing import Any
 _LEEWAY = 600  # seconds by which every relay must tell an expired token and one that isn't valid yet
 _HASHES = (hashlib.sha256, hashlib.sha384, hashlib.sha512)
 _INVALID, _NO_TENANT = "invalid_token", "tenant_not_found"
+_NOT_JSON = object()
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,9 +53,10 @@ class TokenRules:
         segments = token.strip().split(".")
         if len(segments) != 3:
             return MustRefuse("CB-AUT-012", (_INVALID,))
-        header, payload = (_object(_lenient(segment)) for segment in segments[:2])
-        if header is None or payload is None:
-            return MustRefuse("CB-AUT-012", (_INVALID,))
+        header, payload = (_value(_lenient(segment)) for segment in segments[:2])
+        if not isinstance(header, dict) or not isinstance(payload, dict):
+            nameless = self.tenancy and isinstance(header, dict) and payload is not _NOT_JSON
+            return MustRefuse("CB-AUT-012", (_INVALID, _NO_TENANT) if nameless else (_INVALID,))
         tenant = self._tenant(payload) if self.tenancy else ""
         codes = (_INVALID, _NO_TENANT) if tenant else (_INVALID,)
         if not (self._is_signed(segments) or (signed and self.secret is None)):
@@ -119,9 +121,9 @@ def _encode(data: bytes) -> str:
     return base64.urlsafe_b64encode(data).rstrip(b"=").decode()
 
 
-def _object(data: bytes) -> dict[str, Any] | None:
+def _value(data: bytes) -> object:
+    """Return what a JSON text says, _NOT_JSON where it isn't one."""
     try:
-        value = json.loads(data)
+        return json.loads(data)
     except (ValueError, RecursionError):
-        return None
-    return value if isinstance(value, dict) else None
+        return _NOT_JSON

@@ -7,7 +7,7 @@ import json
 import pytest
 from hypothesis import given
 
-from conformance.damage import CHANGES, NEAR_MISSES, Change, Literal, Slip, spell_with
+from conformance.damage import CHANGES, NEAR_MISSES, Change, Literal, Slip, is_beyond_readers, spell_with
 from conformance.strategies import MISSING
 from tests.conformance.build import TUNNEL
 
@@ -28,6 +28,28 @@ def test_near_misses_need_no_escapes(requirement: str) -> None:
         assert b"\\" not in spell_with({"a": 1}, "a", value)
 
     check()
+
+
+@pytest.mark.parametrize("requirement", NEAR_MISSES)
+def test_only_a_port_itself_is_a_number_that_a_reader_may_refuse(requirement: str) -> None:
+    """A relay whose reader of JSON refuses it can't say what is wrong with the member."""
+
+    @given(NEAR_MISSES[requirement].values)
+    def check(value: object) -> None:
+        text = spell_with({"a": 1}, "a", value).decode()
+        numbers: list[int] = []
+        json.loads(text, parse_int=lambda digits: numbers.append(int(digits)))
+        assert is_beyond_readers(value) == any(is_beyond_readers(number) for number in numbers)
+
+    check()
+
+
+@pytest.mark.parametrize(
+    ("value", "beyond"),
+    [(2**53 - 1, False), (1 - 2**53, False), (2**53, True), (-(2**63), True), (2**64 + 3389, True), ("9" * 30, False)],
+)
+def test_numbers_beyond_readers(value: object, beyond: bool) -> None:
+    assert is_beyond_readers(value) is beyond
 
 
 @pytest.mark.parametrize(

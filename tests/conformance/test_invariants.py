@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import base64
 import gzip
+import json
 from typing import Any, Final
 
 import pytest
@@ -36,6 +38,10 @@ TOKEN: Final = "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiJ1c2VyIn0.c2lnbmF0dXJl"
 def without(message: dict[str, Any], member: str) -> dict[str, Any]:
     """Return `message` with a member left out."""
     return {name: value for name, value in message.items() if name != member}
+
+
+def _token(claims: dict[str, Any]) -> str:
+    return f"eyJhbGciOiJIUzI1NiJ9.{base64.urlsafe_b64encode(json.dumps(claims).encode()).decode().rstrip('=')}.c2ln"
 
 
 # An exchange, and the requirements that it breaks.
@@ -73,6 +79,16 @@ BREACHES: Final[dict[str, tuple[Exchange, list[str]]]] = {
     "client_id missing": (exchange(AUTH, without(AUTH_RESPONSE, "client_id")), ["CB-AUT-002"]),
     "client_id a number": (exchange(AUTH, {**AUTH_RESPONSE, "client_id": 7}), ["CB-AUT-002"]),
     "client_id empty": (exchange(AUTH, {**AUTH_RESPONSE, "client_id": ""}), ["CB-AUT-004"]),
+    "client_id empty, as the subject": (
+        exchange({"type": "auth", "token": _token({"sub": ""})}, {**AUTH_RESPONSE, "client_id": ""}), [],
+    ),
+    "client_id empty, without a subject": (
+        exchange({"type": "auth", "token": _token({})}, {**AUTH_RESPONSE, "client_id": ""}), [],
+    ),
+    "client_id empty in spite of the subject": (
+        exchange({"type": "auth", "token": _token({"sub": "user"})}, {**AUTH_RESPONSE, "client_id": ""}),
+        ["CB-AUT-004"],
+    ),
     "tenant_id missing": (exchange(AUTH, without(AUTH_RESPONSE, "tenant_id")), ["CB-AUT-003"]),
     "tenant_id null": (exchange(AUTH, {**AUTH_RESPONSE, "tenant_id": None}), ["CB-AUT-003"]),
     "told another tenant": (exchange(AUTH, AUTH_RESPONSE, tenant="tenant-002"), ["CB-AUT-003"]),

@@ -145,3 +145,17 @@ def test_closing_ends_every_session(simulated: Profile, make_target: MakeTarget)
     target.close()
     assert all(session.ended for session in sessions)
     target.close()
+
+
+@pytest.mark.parametrize(
+    ("identifier", "told"),
+    [("slow", False), ("Home", False), ("tenant-2", True), ("a_b", True), ("t2", True), ("x" * 16, True)],
+)
+def test_another_tenant_s_name_that_is_a_word_may_stand_in_any_text(
+    identifier: str, told: bool, simulated: Profile, make_target: MakeTarget
+) -> None:
+    other = replace(simulated, tenants=(*simulated.tenants[:1], Tenant(identifier)))
+    target = make_target(other)
+    session = target.connect()
+    session.observe(made({"type": "hello"}, error(message=f"{identifier} down"), secrets=session.hello().secrets))
+    assert ["CB-ERR-004" in finding.requirement for finding in target.findings] == [True] * told

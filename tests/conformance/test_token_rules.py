@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from cbspec.compact import Compact
 from cbspec.tokens import InvalidToken, SigningKey, Verifier, mint
 from conformance.token_damage import CLAIMS, MEMBERS, TEXTS, Members, Text
 from conformance.token_rules import TokenRules
@@ -50,6 +51,22 @@ def _minted(key: SigningKey = KEY, headers: dict[str, Any] | None = None, **clai
 )
 def test_what_must_be_refused(token: str, requirement: str) -> None:
     assert _requirement(token) == requirement
+
+
+@pytest.mark.parametrize(
+    ("payload", "codes"),
+    [
+        (b"[]", {"invalid_token", "tenant_not_found"}),
+        (b'[{"tenant_id":"tenant-a"}]', {"invalid_token", "tenant_not_found"}),
+        (b"null", {"invalid_token", "tenant_not_found"}),
+        (b'{"tenant_id":', {"invalid_token"}),
+    ],
+)
+def test_a_payload_that_is_no_object_names_no_tenant_either(payload: bytes, codes: set[str]) -> None:
+    token = str(Compact.signed(Compact.split(VALID).headers, payload, KEY.sign))
+    found = RULES.judge(token)
+    assert found is not None
+    assert (found.requirement, set(found.codes)) == ("CB-AUT-012", codes)
 
 
 FREE = {

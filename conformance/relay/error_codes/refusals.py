@@ -9,9 +9,13 @@ from cbspec.profile import Endpoint, Tenant
 from conformance import judge
 from conformance.errors import Broken, Inconclusive, NotExercised
 from conformance.exchange import Exchange
+from conformance.observing import reaction
 from conformance.relay.error_codes.limits import fillable
-from conformance.target import Target
+from conformance.target import Target, WebSocketRefused
 from conformance.wire import HandshakeFailure, Unreachable
+
+_NOT_NOW = (429, 503)
+"""HTTP statuses by which a server says that it could serve the request at another time."""
 
 
 @contextlib.contextmanager
@@ -37,15 +41,46 @@ def attempt(
     refused for another reason.
     """
     try:
-        session = relay.connect(at=at)
+        return _tried(relay, at, tenant or relay.tenant, insist=insist)
     except (Unreachable, HandshakeFailure, Inconclusive):
         return []
+
+
+def attempt_or_say(relay: Target, at: Endpoint | None, code: str) -> list[Exchange]:
+    """Try as `attempt` does, where `code` is to be sent. Raises Broken where there is no connection, and says why.
+
+    Raises NotExercised where a WebSocket's opening handshake is refused with a status that says the same in HTTP.
+    """
+    try:
+        return _tried(relay, at, relay.tenant)
+    except WebSocketRefused as refused:
+        if refused.status in _NOT_NOW:
+            raise NotExercised(f"HTTP status {refused.status} tells it to a WebSocket, before any code can") from None
+        raise Broken(f"an error with code {code}", str(refused)) from None
+    except (Unreachable, HandshakeFailure) as error:
+        raise Broken(f"an error with code {code}", f"no connection, or none with TLS: {error}") from None
+
+
+def step_of_refusal(relay: Target, at: Endpoint | None, code: str) -> str:
+    """Return in a few words at which step a client is refused, and how, where `code` is to be expected."""
+    try:
+        exchanges = _tried(relay, at, relay.tenant)
+    except WebSocketRefused as refused:
+        return f"opening handshake: status {refused.status}" if refused.status else "opening handshake: none"
+    except (Unreachable, HandshakeFailure):
+        return "no connection, or none with TLS"
+    last = exchanges[-1]
+    return f"{last.request.type if last.request else ''}: {reaction(last, code)}"
+
+
+def _tried(relay: Target, at: Endpoint | None, tenant: Tenant, *, insist: bool = False) -> list[Exchange]:
+    session = relay.connect(at=at)
     exchanges = [session.hello()]
     if insist and not session.ended and not judge.served(exchanges[-1]):
         exchanges.append(session.hello())  # a relay may say once that it doesn't serve, and serve then
     steps: tuple[Callable[[], Exchange], ...] = (
-        lambda: relay.authenticate(session, tenant or relay.tenant),
-        lambda: session.ask(relay.tunnel_info((tenant or relay.tenant).id)),
+        lambda: relay.authenticate(session, tenant),
+        lambda: session.ask(relay.tunnel_info(tenant.id)),
     )
     for step in steps:
         if session.ended or not (insist or judge.served(exchanges[-1])):
@@ -59,6 +94,11 @@ def not_served(exchanges: list[Exchange], expected: str) -> None:
     for exchange in exchanges:
         if exchange.request is not None and exchange.request.type == "tunnel_info":
             judge.not_accepted(exchange, expected)
+
+
+def served_tunnel(exchange: Exchange) -> bool:
+    """Whether a tunnel was opened."""
+    return exchange.request is not None and exchange.request.type == "tunnel_info" and judge.served(exchange)
 
 
 def code_if_any(exchanges: list[Exchange], expected: str) -> None:
@@ -77,7 +117,7 @@ def code_is_sent(exchanges: list[Exchange], expected: str) -> None:
         for exchange in exchanges:
             if exchange.answer is not None:
                 judge.legible(exchange.answer)
-        seen = "; ".join(_seen(exchange) for exchange in exchanges) or "no connection, or none with TLS"
+        seen = "; ".join(_seen(exchange) for exchange in exchanges)
         raise Broken(f"an error with code {expected}", seen, *exchanges)
 
 

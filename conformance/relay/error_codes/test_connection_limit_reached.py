@@ -3,16 +3,26 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager
+from dataclasses import dataclass
 
 from cbspec.profile import Endpoint
 from conformance import judge
 from conformance.errors import Broken, Inconclusive, NotExercised
+from conformance.exchange import Exchange
 from conformance.marks import alone, requirement
-from conformance.observing import reaction
 from conformance.relay.error_codes.limits import come_back
-from conformance.relay.error_codes.refusals import attempt, code_if_any, code_is_sent, limited, not_served
+from conformance.relay.error_codes.refusals import (
+    attempt,
+    attempt_or_say,
+    code_if_any,
+    code_is_sent,
+    limited,
+    not_served,
+    served_tunnel,
+    step_of_refusal,
+)
 from conformance.session import Session
 from conformance.target import Target
 from conformance.wire import HandshakeFailure, Unreachable
@@ -38,26 +48,39 @@ def test_a_second_hello_is_no_second_connection(relay: Target) -> None:
 @requirement("CB-CON-002")
 def test_one_connection_more(relay: Target) -> None:
     """With the limit used up, another connection is made: it is refused by an error or a close, at any step."""
-    with _full(relay) as (at, limit):
+    with _full(relay) as full:
         for tenant in (relay.tenant, relay.profile.second_tenant, relay.tenant):
-            if tenant is not None:
-                not_served(attempt(relay, at, insist=True, tenant=tenant), f"no tunnel on connection {limit + 1}")
+            if tenant is None:
+                continue
+            exchanges = attempt(relay, full.at, insist=True, tenant=tenant)
+            try:
+                not_served(exchanges, f"no tunnel on connection {full.limit + 1}")
+            except Broken:
+                full.still_open()
+                raise
+            full.not_by_the_pool(exchanges)
 
 
 @alone
 @requirement("CB-CON-003")
 def test_code_if_any(relay: Target) -> None:
     """With the limit used up, another connection is made; if an error is sent, its code is read."""
-    with _full(relay) as (at, _):
-        code_if_any(attempt(relay, at), "connection_limit_reached")
+    with _full(relay) as full:
+        exchanges = attempt(relay, full.at)
+        full.not_by_the_pool(exchanges)
+        code_if_any(exchanges, "connection_limit_reached")
 
 
 @alone
 @requirement("CB-CON-004")
 def test_code_is_sent(relay: Target) -> None:
     """With the limit used up, another connection is made; it is told connection_limit_reached."""
-    with _full(relay) as (at, _):
-        code_is_sent(attempt(relay, at), "connection_limit_reached")
+    with _full(relay) as full:
+        exchanges = attempt_or_say(relay, full.at, "connection_limit_reached")
+        if any(served_tunnel(exchange) for exchange in exchanges):
+            raise Inconclusive(f"connection {full.limit + 1} was served (see CB-CON-002)")
+        full.not_by_the_pool(exchanges)
+        code_is_sent(exchanges, "connection_limit_reached")
 
 
 @alone
@@ -73,10 +96,32 @@ def test_room_after_a_close(relay: Target) -> None:
 @requirement("CB-CON-101")
 def test_step_of_the_limit(relay: Target) -> None:
     """With the limit used up, another connection says hello, authenticates, asks for a tunnel, until it is refused."""
-    with _full(relay) as (at, _):
-        exchanges = attempt(relay, at)
-        seen = [(e.request.type if e.request else "", reaction(e, "connection_limit_reached")) for e in exchanges]
-        relay.saw(": ".join(seen[-1]) if seen else "no connection, or none with TLS")
+    with _full(relay) as full:
+        relay.saw(step_of_refusal(relay, full.at, "connection_limit_reached"))
+
+
+@dataclass(frozen=True, slots=True)
+class _Full:
+    """The relay's limit used up: where, how many there may be, and the connections that use it up."""
+
+    at: Endpoint | None
+    limit: int
+    sessions: list[Session]
+    pool: int | None
+
+    def still_open(self) -> None:
+        """See by a fence that the limit is used up still. Raises Inconclusive where connections ended meanwhile."""
+        for session in self.sessions:
+            if session.ended or not session.heartbeat().answers or session.ended:
+                raise Inconclusive(f"one of the {self.limit} connections that used up the limit has ended by itself")
+
+    def not_by_the_pool(self, exchanges: Sequence[Exchange]) -> None:
+        """Raise Inconclusive where a tunnel was refused for want of a buffer, and the pool may well be used up."""
+        asked = [each for each in exchanges if each.request is not None and each.request.type == "tunnel_info"]
+        if self.pool is not None and self.pool > self.limit:
+            return
+        if any(judge.error_code(exchange) == "buffer_pool_exhausted" for exchange in asked):
+            raise Inconclusive("the pool of buffers is used up, too; give a relay.buffer_pool above the connections")
 
 
 def _limited(relay: Target) -> AbstractContextManager[tuple[Endpoint | None, int]]:
@@ -86,25 +131,28 @@ def _limited(relay: Target) -> AbstractContextManager[tuple[Endpoint | None, int
 
 
 @contextlib.contextmanager
-def _full(relay: Target) -> Iterator[tuple[Endpoint | None, int]]:
-    """Yield where the limit is used up, and the limit. A control: Inconclusive where it can't be used up."""
+def _full(relay: Target) -> Iterator[_Full]:
+    """Yield where the limit is used up. A control: Inconclusive where it can't be used up."""
     with _limited(relay) as (at, limit):
+        filled: list[list[Session]] = []
         with relay.control(f"{limit} connections"):
-            relay.soon(lambda: _fill(relay, at, limit))
-        yield at, limit
+            relay.soon(lambda: filled.append(_fill(relay, at, limit)))
+        yield _Full(at, limit, filled[-1], _pool(relay, at))
 
 
-def _fill(relay: Target, at: Endpoint | None, limit: int, *, greet_again: bool = False) -> None:
+def _fill(relay: Target, at: Endpoint | None, limit: int, *, greet_again: bool = False) -> list[Session]:
     """Have as many connections as the limit served side by side; where one isn't, close them all and raise Broken.
 
     With `greet_again` the first says hello a second time before the others are made.
     """
+    sessions: list[Session] = []
     with contextlib.ExitStack() as stack:
         for number in range(limit):
-            session = stack.enter_context(contextlib.closing(_join(relay, at)))
+            sessions.append(stack.enter_context(contextlib.closing(_join(relay, at, limit))))
             if greet_again and number == 0:
-                _greet_again(session)
+                _greet_again(sessions[0])
         stack.pop_all()
+    return sessions
 
 
 def _greet_again(session: Session) -> None:
@@ -119,25 +167,38 @@ def _served(relay: Target, at: Endpoint | None, most: int) -> int:
     with contextlib.ExitStack() as stack:
         for number in range(most):
             try:
-                stack.enter_context(contextlib.closing(_join(relay, at)))
+                stack.enter_context(contextlib.closing(_join(relay, at, most)))
             except Broken:
                 return number
     return most
 
 
-def _join(relay: Target, at: Endpoint | None) -> Session:
-    """Return a connection that counts: the page doesn't say at which step, so it opens a tunnel where it can."""
+def _join(relay: Target, at: Endpoint | None, limit: int) -> Session:
+    """Return a connection that counts: the page doesn't say at which step, so it opens a tunnel where all may."""
     session = _connect(relay, at)
     try:
         judge.accepted(session.hello(), "connection_limit_reached")
         judge.accepted(relay.authenticate(session, relay.tenant), "connection_limit_reached")
-        exchange = session.ask(relay.tunnel_info(session.tenant))
-        if judge.error_code(exchange) == "connection_limit_reached":
-            judge.accepted(exchange, "connection_limit_reached")
+        if all(room is None or room >= limit for room in (_pool(relay, at), relay.tenant.tunnel_limit)):
+            _take_tunnel(relay, session)
     except BaseException:
         session.close()
         raise
     return session
+
+
+def _take_tunnel(relay: Target, session: Session) -> None:
+    exchange = session.ask(relay.tunnel_info(session.tenant))
+    code = judge.error_code(exchange)
+    if code == "connection_limit_reached":
+        judge.accepted(exchange, "connection_limit_reached")
+    if code and session.ended:
+        raise Inconclusive(f"the relay answers {code} to a valid tunnel_info, and closes the connection")
+
+
+def _pool(relay: Target, at: Endpoint | None) -> int | None:
+    """Return the size of the relay's pool where it is declared; of a condition's own relay nobody knows."""
+    return relay.profile.relay.buffer_pool if at is None else None
 
 
 def _connect(relay: Target, at: Endpoint | None) -> Session:

@@ -11,11 +11,13 @@ from hypothesis import strategies as st
 from hypothesis.strategies import SearchStrategy
 
 from cbspec.profile import Endpoint, Tenant
+from cbspec.requirements import Level, find
 from conformance import judge
 from conformance.errors import Broken, Inconclusive, NotExercised
 from conformance.exchange import Exchange, Silence
 from conformance.explore import Explorer
 from conformance.findings import Outcome
+from conformance.invariants import Breach
 from conformance.marks import alone, requirement
 from conformance.model import NOTHING, Ask, Connection, Limits, Model, Step
 from conformance.relay.error_codes.limits import fillable, limit_holds, served_connections, served_tunnels, tunnels_had
@@ -29,6 +31,9 @@ _MOST_TUNNELS = 3
 
 _NO_ROOM = ("CB-LIM-001", "CB-LIM-003", "CB-LIM-011", "CB-CON-001", "CB-BUF-001")
 """The requirements that a refusal breaks where there is room."""
+
+_OVER = ("CB-LIM-002", "CB-LIM-005", "CB-LIM-012", "CB-CON-002", "CB-CON-003", "CB-BUF-002")
+"""The requirements that being served breaks where there is no room: as long as those are open that have it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,7 +117,8 @@ def test_relays_connections_in_any_order(relay: Target, explorer: Explorer) -> N
                     judge.accepted(session.hello(), "connection_limit_reached")
 
         tenants = _free(relay)[:1]
-        _explore(relay, explorer, _Place(at, tenants, _limits(relay, tenants, limit, None), settle, limit + 2))
+        pool = relay.profile.relay.buffer_pool if at is None else None
+        _explore(relay, explorer, _Place(at, tenants, _limits(relay, tenants, limit, pool), settle, limit + 2))
 
 
 @alone
@@ -229,13 +235,38 @@ class _Run:
             self._model.ended(connection)  # a relay may close after an error, and its close may come late
             return
         if requirement_ := allowed.breach(answer, is_error=is_error):
-            self._undeclared(answer, whom)
             wanted = " or ".join(sorted(allowed.answers - {NOTHING})) or "a refusal"
-            raise Broken(f"{wanted} to {ask.value}", _seen(exchange), exchange, requirement=requirement_)
+            self._blame(connection, whom, Breach(requirement_, f"{wanted} to {ask.value}", _seen(exchange)), exchange)
         self._model.happened(connection, ask, answer, is_error=is_error, tenant=whom)
         session.authenticated = connection.step is Step.AUTHENTICATED
-        if exchange.ended:
+        if session.ended:
             self._model.ended(connection)
+
+    def _blame(self, connection: Connection, whom: str, breach: Breach, exchange: Exchange) -> None:
+        """Raise Broken, or Inconclusive where a limit may be the cause that the profile doesn't tell of.
+
+        What draws a warning only is noted: it doesn't end the case of what the relay must do.
+        """
+        undeclared = self._undeclared(_answer(exchange)[0], whom)
+        if find(breach.requirement).level is Level.MUST:
+            if undeclared:
+                raise Inconclusive(undeclared)
+            self._still_open(connection, breach.requirement)
+            raise Broken(breach.expected, breach.seen, exchange, requirement=breach.requirement)
+        if not undeclared:
+            self._relay.breach(breach, exchange)
+        session = self._sessions[id(connection)]
+        if session.deaf:
+            session.close()
+
+    def _still_open(self, connection: Connection, blamed: str) -> None:
+        """Raise Inconclusive where a limit isn't used up any more, since others ended that the model holds open."""
+        if blamed not in _OVER:
+            return
+        for other in self._model.open:
+            session = self._sessions[id(other)]
+            if other is not connection and other.tunnels and not (session.heartbeat().answers and not session.ended):
+                raise Inconclusive("a connection that used up the limit has ended meanwhile, by itself")
 
     def _send(self, session: Session, ask: Ask, tenant: str) -> Exchange:
         relay = self._relay
@@ -254,8 +285,8 @@ class _Run:
         }
         return asks[ask]()
 
-    def _undeclared(self, code: str, tenant: str) -> None:
-        """Say that a refusal for want of room says nothing where the profile declares no such limit."""
+    def _undeclared(self, code: str, tenant: str) -> str:
+        """Say that a refusal for want of room says nothing where the profile declares no such limit; else ""."""
         limits = self._place.limits
         declared = {
             "tenant_limit_exceeded": limits.tunnels.get(tenant) is not None
@@ -264,7 +295,8 @@ class _Run:
             "buffer_pool_exhausted": limits.pool is not None,
         }
         if code in judge.OUT_OF_ROOM and not declared.get(code, False):
-            raise Inconclusive(f"the relay answers {code}, and the profile declares no such limit for {tenant}")
+            return f"the relay answers {code}, and the profile declares no such limit for {tenant}"
+        return ""
 
 
 def _answer(exchange: Exchange) -> tuple[str, bool]:

@@ -170,6 +170,6 @@ def _refused(relay: Target, identifier: str) -> None:
     _tunnel_and_close(relay, valid)
 
     def check(forgery: Forgery) -> None:
-        judge.refused_with(relay.show_forged(forgery, valid), "invalid_token")
+        judge.refused_with(relay.show_forged(forgery, valid), "invalid_token", *forgery.also)
 
     relay.each_forgery(identifier, check)

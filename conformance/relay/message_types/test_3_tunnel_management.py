@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from conformance import judge
+from conformance.damage import is_beyond_readers
 from conformance.errors import Broken, Inconclusive, NotExercised
 from conformance.exchange import Exchange
 from conformance.explore import Explorer
@@ -248,6 +249,10 @@ def _refused(relay: Target, member: str, values: dict[str, Any]) -> None:
     def check(value: object) -> None:
         session = sessions.next()
         request = without(relay.tunnel_info(session.tenant), member, value)
-        judge.refused_with(session.ask(request, invalid=f"{member} is not as it must be"), "invalid_tunnel_info")
+        exchange = session.ask(request, invalid=f"{member} is not as it must be")
+        if is_beyond_readers(value):
+            judge.refused(exchange)
+        else:
+            judge.refused_with(exchange, "invalid_tunnel_info")
 
     each(values, check)

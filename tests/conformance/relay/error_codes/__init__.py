@@ -1,0 +1,1 @@
+"""Tests of what the cases about error codes share."""
