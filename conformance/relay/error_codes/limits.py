@@ -22,6 +22,28 @@ def fillable(limit: int, key: str) -> int:
     return limit
 
 
+def tunnel_tenant(relay: Target) -> tuple[Tenant, int]:
+    """Return a tenant with a limit of tunnels, and the limit."""
+    tenants = relay.profile.tenants_with("tunnel_limit")
+    if not tenants or tenants[0].tunnel_limit is None:
+        raise NotExercised("give tenants.tunnel_limit (for a tenant of its own)")
+    return tenants[0], fillable(tenants[0].tunnel_limit, "tenants.tunnel_limit")
+
+
+def connection_tenant(relay: Target) -> tuple[Tenant, int]:
+    """Return a tenant with a limit of connections, and the limit."""
+    tenants = relay.profile.tenants_with("connection_limit")
+    if not tenants or tenants[0].connection_limit is None:
+        raise NotExercised("give tenants.connection_limit (for a tenant of its own)")
+    return tenants[0], fillable(tenants[0].connection_limit, "tenants.connection_limit")
+
+
+def room_for(tenant: Tenant, connections: int) -> None:
+    """Say that the case needs a tenant which may have so many connections."""
+    if tenant.connection_limit is not None and tenant.connection_limit < connections:
+        raise NotExercised(f"a tenant with tenants.tunnel_limit and room for {connections} connections is needed")
+
+
 def fill_tunnels(relay: Target, session: Session, count: int) -> Session:
     """Have `count` tunnels on one connection, and return it. Raises Inconclusive at the first that isn't opened.
 
