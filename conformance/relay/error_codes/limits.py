@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 from cbspec.profile import Tenant
 from conformance import judge
@@ -123,10 +123,10 @@ def _occupy(relay: Target, session: Session, tenant: Tenant) -> None:
         judge.accepted(session.ask(relay.tunnel_info(tenant.id)), "tenant_limit_exceeded")
 
 
-def come_back(relay: Target, use: Callable[[], int], what: str) -> None:
-    """See that what `use` could have once, it can have again soon after it was closed.
+def come_back(relay: Target, use: Callable[[], int], what: str, end: str = "closed") -> None:
+    """See that what `use` could have once, it can have again soon after it was closed, or as `end` says.
 
-    `use` takes as much as it gets, closes it, and returns how much that was.
+    `use` takes as much as it gets, ends its connections so, and returns how much that was.
     """
     found: list[int] = []
 
@@ -137,13 +137,24 @@ def come_back(relay: Target, use: Callable[[], int], what: str) -> None:
         found.append(got)
 
     relay.soon(lambda: at_least(1, "while the suite holds none"))
-    relay.soon(lambda: at_least(found[0], "after their connection closed"))
+    relay.soon(lambda: at_least(found[0], f"after their connection was {end}"))
 
 
-def tunnels_had(relay: Target, session: Session, most: int) -> int:
-    """Open up to `most` tunnels on a session, until one is refused; close it and return how many there were."""
+@contextlib.contextmanager
+def ending(session: Session, end: str) -> Iterator[Session]:
+    """Have a session for a while, and end it: "closed" or "reset", without a word."""
+    try:
+        yield session
+    finally:
+        if end == "reset":
+            session.wire.reset()
+        session.close()
+
+
+def tunnels_had(relay: Target, session: Session, most: int, end: str = "closed") -> int:
+    """Open up to `most` tunnels on a session, until one is refused; end it and return how many there were."""
     had = 0
-    with contextlib.closing(session):
+    with ending(session, end):
         while had < most and not session.ended:
             exchange = session.ask(relay.tunnel_info(session.tenant))
             if not judge.served(exchange):

@@ -7,11 +7,12 @@ import contextlib
 from cbspec.profile import Tenant
 from conformance import judge
 from conformance.errors import NotExercised
-from conformance.marks import requirement
+from conformance.marks import last, requirement
 from conformance.observing import ACCEPTED, reaction
 from conformance.relay.error_codes.limits import (
     come_back,
     connection_tenant,
+    ending,
     fill_connections,
     fill_tunnels,
     limit_holds,
@@ -160,16 +161,14 @@ def test_a_close_frees_no_others_tunnels(relay: Target) -> None:
 @requirement("CB-LIM-006")
 def test_tunnels_end_with_their_connection(relay: Target) -> None:
     """The limit is used up, the connection closed, and all of it asked for again within a few seconds."""
-    tenant, limit = tunnel_tenant(relay)
+    _tunnels_come_back(relay, "closed")
 
-    def use() -> int:
-        session = relay.greeted()
-        judge.accepted(relay.authenticate(session, tenant), "tenant_limit_exceeded")
-        return tunnels_had(relay, session, limit + 1)
 
-    relay.needs("tunnel_info")
-    relay.use(tenant)
-    come_back(relay, use, "tunnels")
+@last
+@requirement("CB-LIM-006")
+def test_tunnels_end_with_a_reset(relay: Target) -> None:
+    """The limit is used up, the connection reset, and all of it asked for again within a few seconds."""
+    _tunnels_come_back(relay, "reset")
 
 
 @requirement("CB-LIM-011")
@@ -253,22 +252,14 @@ def test_others_connections_do_not_count(relay: Target) -> None:
 @requirement("CB-LIM-014")
 def test_room_after_a_close(relay: Target) -> None:
     """The tenant's limit is used up, the connections closed, and all asked for again within a few seconds."""
-    tenant, limit = connection_tenant(relay)
+    _connections_come_back(relay, "closed")
 
-    def use() -> int:
-        with contextlib.ExitStack() as stack:
-            for number in range(limit + 1):
-                session = stack.enter_context(contextlib.closing(relay.greeted()))
-                exchange = relay.authenticate(session, tenant)
-                if session.authenticated:
-                    exchange = session.ask(relay.tunnel_info(tenant.id))
-                if not judge.served(exchange):
-                    return number
-        return limit
 
-    relay.needs("tunnel_info")
-    relay.use(tenant)
-    come_back(relay, use, "connections")
+@last
+@requirement("CB-LIM-014")
+def test_room_after_a_reset(relay: Target) -> None:
+    """The tenant's limit is used up, the connections reset, and all asked for again within a few seconds."""
+    _connections_come_back(relay, "reset")
 
 
 @requirement("CB-LIM-101")
@@ -340,6 +331,38 @@ def _one_more(relay: Target, session: Session, tenant: Tenant, limit: int) -> No
         served_tunnels(relay, tenant, limit)
     else:
         judge.accepted(session.ask(relay.tunnel_info(tenant.id)), "tenant_limit_exceeded")
+
+
+def _tunnels_come_back(relay: Target, end: str) -> None:
+    tenant, limit = tunnel_tenant(relay)
+
+    def use() -> int:
+        session = relay.greeted()
+        judge.accepted(relay.authenticate(session, tenant), "tenant_limit_exceeded")
+        return tunnels_had(relay, session, limit + 1, end)
+
+    relay.needs("tunnel_info")
+    relay.use(tenant)
+    come_back(relay, use, "tunnels", end)
+
+
+def _connections_come_back(relay: Target, end: str) -> None:
+    tenant, limit = connection_tenant(relay)
+
+    def use() -> int:
+        with contextlib.ExitStack() as stack:
+            for number in range(limit + 1):
+                session = stack.enter_context(ending(relay.greeted(), end))
+                exchange = relay.authenticate(session, tenant)
+                if session.authenticated:
+                    exchange = session.ask(relay.tunnel_info(tenant.id))
+                if not judge.served(exchange):
+                    return number
+        return limit
+
+    relay.needs("tunnel_info")
+    relay.use(tenant)
+    come_back(relay, use, "connections", end)
 
 
 def _one_too_many(relay: Target, tenant: Tenant, *, subject: str | None = None, transport: str = "") -> None:

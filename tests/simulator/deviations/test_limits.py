@@ -37,13 +37,13 @@ def _refused_first(memory: Memory) -> list[str]:
     return [one for name in "xy" for one in met(client, tunnel(name, "tunnels"))]
 
 
-def _after_end(look: Look) -> Look:
+def _after_end(look: Look, *, reset: bool = False) -> Look:
     """End every connection that a look left, and look again."""
 
     def again(memory: Memory) -> object:
         look(memory)
         for session in tuple(memory.relay.sessions):
-            session.end()
+            session.end(reset=reset)
         return look(memory)
 
     return again
@@ -110,6 +110,16 @@ PROBES = {
         opening(*"xyz"), [_open, _open, "buffer_pool_exhausted"], [_open, _open, _full], _POOL
     ),
     "buffers-never-given-back": Probe(_after_end(opening(*"xy")), [_open] * 2, ["buffer_pool_exhausted"] * 2, _POOL),
+    "tunnels-kept-at-reset": Probe(_after_end(opening(*"xy", tenant="tunnels"), reset=True), [_open] * 2, [_full] * 2),
+    "tenant-connections-kept-at-reset": Probe(
+        _after_end(_entering("connections", "connections"), reset=True), [_in] * 2, [_full] * 2
+    ),
+    "relay-connections-kept-at-reset": Probe(
+        _after_end(_greeting(2), reset=True), ["hello_response"] * 2, ["connection_limit_reached"] * 2, _SMALL
+    ),
+    "buffers-kept-at-reset": Probe(
+        _after_end(opening(*"xy"), reset=True), [_open] * 2, ["buffer_pool_exhausted"] * 2, _POOL
+    ),
 }
 
 
