@@ -69,6 +69,14 @@ def _refused_ones_count(attempt: Attempt, refused: Refused) -> None:
         attempt.session.hold(account)
 
 
+def _failed_ones_count(attempt: Attempt, refused: Refused) -> None:
+    """Count a tunnel although its data could not be transferred."""
+    if refused.code is ErrorCode.DATA_TRANSFER_FAILED and attempt.identity is not None:
+        account = Account(_TUNNELS, attempt.identity.tenant.id)
+        attempt.relay.ledger.take(account, None)
+        attempt.session.hold(account)
+
+
 def _silently(code: ErrorCode) -> Change:
     return answers(f"error:{code}", silence)
 
@@ -102,6 +110,12 @@ TENANT = (
         "CB-LIM-003",
         "A tunnel_info that is refused counts as a tunnel.",
         part(refused=_refused_ones_count),
+    ),
+    Deviation(
+        "tunnel-limit-counts-failed-transfers",
+        "CB-LIM-003",
+        "A tunnel whose data could not be transferred counts for as long as its connection is open.",
+        part(refused=_failed_ones_count),
     ),
     Deviation(
         "tunnels-never-given-back",

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Callable, Iterator
 
-from cbspec.profile import Tenant
+from cbspec.profile import Endpoint, Tenant
 from conformance import judge
 from conformance.errors import Broken, NotExercised
 from conformance.session import Session
@@ -63,9 +63,9 @@ def fill_tunnels(relay: Target, session: Session, count: int) -> Session:
     return session
 
 
-def served_tunnels(relay: Target, tenant: Tenant, count: int) -> None:
+def served_tunnels(relay: Target, tenant: Tenant, count: int, at: Endpoint | None = None) -> None:
     """See that a new connection of a tenant opens `count` tunnels, and close it. Raises Broken where it doesn't."""
-    session = relay.authenticated(tenant)
+    session = relay.authenticated(tenant, at=at)
     try:
         for _ in range(count):
             judge.accepted(session.ask(relay.tunnel_info(tenant.id)), "tenant_limit_exceeded")

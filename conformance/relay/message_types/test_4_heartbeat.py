@@ -44,9 +44,7 @@ def test_three_hundred_heartbeats(relay: Target) -> None:
         for _ in range(_TOGETHER, _VERY_MANY, _TOGETHER):
             _beat_together(session)
     except RateLimited:
-        raise NotExercised(
-            f"its rate has no room for {_VERY_MANY} heartbeats: give tenants.rate"
-        ) from None
+        raise NotExercised(f"its rate has no room for {_VERY_MANY} heartbeats: give tenants.rate") from None
 
 
 def _beat_together(session: Session) -> None:

@@ -37,6 +37,15 @@ def _refused_first(memory: Memory) -> list[str]:
     return [one for name in "xy" for one in met(client, tunnel(name, "tunnels"))]
 
 
+def _failed_first(memory: Memory) -> list[str]:
+    client = enter(memory, "tunnels")
+    for name in "xy":
+        client.send(tunnel(name, "tunnels"))
+        client.dialled(reached=False)
+    found = [*client.send(tunnel("z", "tunnels")), *client.dialled(reached=True)]
+    return [str(body.get("code", body["type"])) for body in found]
+
+
 def _after_end(look: Look, *, reset: bool = False) -> Look:
     """End every connection that a look left, and look again."""
 
@@ -71,6 +80,7 @@ PROBES = {
     "tunnel-limit-per-connection": Probe(_two_connections, [_open] * 2 + [_full] * 2, [_open] * 4),
     "tunnel-limit-shared": Probe(_other_tenant, [_open], [_full]),
     "tunnel-limit-counts-refused": Probe(_refused_first, [_open] * 2, [_full] * 2),
+    "tunnel-limit-counts-failed-transfers": Probe(_failed_first, [_open], [_full], {"probe": True}),
     "tunnels-never-given-back": Probe(_after_end(opening(*"xy", tenant="tunnels")), [_open] * 2, [_full] * 2),
     "tenant-connections-ignored": Probe(_entering(*["connections"] * 3), [_in, _in, _full], [_in] * 3),
     "tenant-connections-late": Probe(_entering(*["connections"] * 4), [_in] * 2 + [_full] * 2, [_in] * 3 + [_full]),
