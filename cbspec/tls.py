@@ -85,15 +85,23 @@ class TlsLayer:
     """One end of a TLS connection over memory buffers.
 
     Arguments: `context` says what is offered and trusted; a client names the server in `server_name`, a server gives
-    None. A client's ClientHello is in `data_to_send()` at once.
+    None. `resume` is an earlier connection's `session`, of the same context, that a client goes on with. A client's
+    ClientHello is in `data_to_send()` at once.
     """
 
     __slots__ = ("_failure", "_incoming", "_outgoing", "_tls", "_unsent", "ended", "established")
 
-    def __init__(self, context: ssl.SSLContext, *, server_side: bool, server_name: str | None = None) -> None:
+    def __init__(
+        self,
+        context: ssl.SSLContext,
+        *,
+        server_side: bool,
+        server_name: str | None = None,
+        resume: ssl.SSLSession | None = None,
+    ) -> None:
         self._incoming = ssl.MemoryBIO()
         self._outgoing = ssl.MemoryBIO()
-        self._tls = context.wrap_bio(self._incoming, self._outgoing, server_side, server_name)
+        self._tls = context.wrap_bio(self._incoming, self._outgoing, server_side, server_name, resume)
         self._unsent = bytearray()
         self._failure: TlsFailed | None = None
         self.established = False
@@ -121,6 +129,16 @@ class TlsLayer:
     def alpn(self) -> str | None:
         """The protocol that was agreed by ALPN, if one was."""
         return self._tls.selected_alpn_protocol()
+
+    @property
+    def session(self) -> ssl.SSLSession | None:
+        """What another connection can resume, once a ticket has come."""
+        return self._tls.session
+
+    @property
+    def resumed(self) -> bool:
+        """Whether the session of an earlier connection goes on."""
+        return bool(self._tls.session_reused)
 
     @property
     def has_ticket(self) -> bool:

@@ -100,6 +100,13 @@ def all_answered(exchange: Exchange, types: Sequence[str]) -> None:
         raise Broken(f"{expected} to requests that arrive together", seen, exchange, expectation=expectation)
 
 
+def with_room(exchange: Exchange) -> Exchange:
+    """Return what several requests drew, where the relay had room for them. Raises Inconclusive where it hadn't."""
+    if error_code(exchange) in OUT_OF_ROOM:
+        raise Inconclusive(f"the relay answers {error_code(exchange)}: it has no room")
+    return exchange
+
+
 def is_success(message: Message) -> bool:
     """Whether a message says that a request was served."""
     if message.type in _WITH_STATUS:

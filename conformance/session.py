@@ -166,9 +166,14 @@ class Session:
         if not cut:
             self.wire.send_quietly(self.framer.data_to_send())
 
-    def note(self, request: Mapping[str, Any], *, meant: str = "") -> tuple[Message, bytes]:
-        """Record `request` as sent and return it with its bytes on the wire, for who cuts or merges them."""
-        text = spell(dict(request))
+    def note(
+        self, request: Mapping[str, Any], *, meant: str = "", encode: Callable[[object], bytes] | None = None
+    ) -> tuple[Message, bytes]:
+        """Record `request` as sent and return it with its bytes on the wire, for who cuts or merges them.
+
+        `encode` spells it in another legal way.
+        """
+        text = (encode or spell)(dict(request))
         return self._note(text, meant), self.encode(text)
 
     def encode(self, text: bytes) -> bytes:

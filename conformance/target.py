@@ -94,11 +94,12 @@ class Target(Given, Watch):
         source: str | None = None,
         transport: str = "",
         context: ssl.SSLContext | None = None,
+        resume: ssl.SSLSession | None = None,
     ) -> Session:
         """Return a session with nothing said yet: TLS is up, and the WebSocket open where that is the transport.
 
-        `at` is another address than the target's, `source` a local address to connect from. Raises Unreachable,
-        HandshakeFailure or Inconclusive (no WebSocket).
+        `at` is another address than the target's, `source` a local address to connect from, `resume` the TLS session
+        of an earlier connection. Raises Unreachable, HandshakeFailure or Inconclusive (no WebSocket).
         """
         transport = transport or self.facts.transport
         endpoint = at or self.endpoint
@@ -112,6 +113,7 @@ class Target(Given, Watch):
                 name=self.server_name,
                 source=source or self.source,
                 transport=transport,
+                resume=resume,
             )
         except (Unreachable, HandshakeFailure) as error:
             if (

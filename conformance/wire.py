@@ -110,14 +110,21 @@ class Wire:
         self._early = b""
 
     def open(
-        self, endpoint: Endpoint, context: ssl.SSLContext, *, name: str, source: str | None, transport: str
+        self,
+        endpoint: Endpoint,
+        context: ssl.SSLContext,
+        *,
+        name: str,
+        source: str | None,
+        transport: str,
+        resume: ssl.SSLSession | None = None,
     ) -> None:
-        """Connect and complete the TLS handshake.
+        """Connect and complete the TLS handshake; `resume` is the TLS session of an earlier connection.
 
         Raises Unreachable or HandshakeFailure.
         """
         self._sock = tcp_connect(endpoint, source, self._timeout)
-        tls = self._tls = TlsLayer(context, server_side=False, server_name=name)
+        tls = self._tls = TlsLayer(context, server_side=False, server_name=name, resume=resume)
         try:
             self._handshake(self._sock, tls)
         except HandshakeFailure as failure:
@@ -200,6 +207,16 @@ class Wire:
     def alpn(self) -> str:
         """The protocol that was agreed by ALPN, or ""."""
         return (self._tls.alpn if self._tls else None) or ""
+
+    @property
+    def tls_session(self) -> ssl.SSLSession | None:
+        """What another connection can resume, where the relay has given a ticket."""
+        return self._tls.session if self._tls is not None and self._tls.has_ticket else None
+
+    @property
+    def resumed(self) -> bool:
+        """Whether the TLS session of an earlier connection goes on."""
+        return self._tls is not None and self._tls.resumed
 
     @property
     def has_ticket(self) -> bool:

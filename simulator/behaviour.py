@@ -241,6 +241,7 @@ class Behaviour:
     rate_holder: Callable[[Attempt], Hashable] = rate_holder
     meter: Callable[[Rate], Meter] = TokenBucket
     gives_back: Callable[[Account], bool] = everything
+    gives_back_at_reset: Callable[[Account], bool] = everything
     refuse: Callable[[Attempt, RequestRefused], Refused] = refuse
     refused: Callable[[Attempt, Refused], None] = nothing
     answers: Callable[[Body, Exchange], list[Body]] = unchanged

@@ -11,6 +11,7 @@ import struct
 from collections import deque
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
+from functools import partial
 from typing import cast
 
 from cbspec.tls import TlsFailed
@@ -102,7 +103,7 @@ class Peer(asyncio.Protocol):
     def connection_lost(self, exc: Exception | None) -> None:
         """Give everything back."""
         self._finished = True
-        self._end_session()
+        self._end_session(reset=exc is not None)
         if self._timer is not None:
             self._timer.cancel()
         self._later.clear()
@@ -265,16 +266,16 @@ class Peer(asyncio.Protocol):
         if not self._later:
             self.finish()
 
-    def _end_session(self) -> None:
+    def _end_session(self, *, reset: bool = False) -> None:
         if self._dialling is not None:
             self._dialling.cancel()
             self._dialling = None
         if self._session is None:
             return
         if late := self._edge.relay.behaviour.notices_after:
-            asyncio.get_running_loop().call_later(late, self._session.end)
+            asyncio.get_running_loop().call_later(late, partial(self._session.end, reset=reset))
         else:
-            self._session.end()
+            self._session.end(reset=reset)
 
     def _throttle(self) -> None:
         if self._write_full or self._waiting > _READ_AHEAD:

@@ -119,14 +119,16 @@ class Session:
         attempt.dialled, attempt.now = reached, now
         return [*self._pass(attempt, steps, event), *self._go_on(now)]
 
-    def end(self) -> None:
-        """Give back what the connection held."""
+    def end(self, *, reset: bool = False) -> None:
+        """Give back what the connection held; `reset` says that it was broken off without a word."""
         if self.ended:
             return
         self.connection.receive_end()
         if self._waiting is not None:
             self._give_back(self._waiting[0].held)
             self._waiting = None
+        if reset:
+            self._held = list(filter(self.relay.behaviour.gives_back_at_reset, self._held))
         self._give_back(self._held)
         self.tunnels.clear()
         self.relay.sessions.discard(self)

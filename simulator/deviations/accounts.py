@@ -16,6 +16,7 @@ from simulator.deviations.counting import (
     freed,
     half,
     holding,
+    looked_at_first,
     nobody,
     of_all,
     once,
@@ -33,6 +34,7 @@ from simulator.deviations.counting import (
 from simulator.deviations.kind import Deviation
 
 _OVER = ErrorCode.TENANT_LIMIT_EXCEEDED
+_AT_ONCE = 0.01  # seconds
 
 OF_TUNNELS = (
     Deviation(
@@ -58,6 +60,12 @@ OF_TUNNELS = (
         "CB-LIM-002",
         "On each connection only the first tunnel over the limit is refused.",
         once(TUNNELS, connection),
+    ),
+    Deviation(
+        "tunnel-limit-looked-at-first",
+        "CB-LIM-002",
+        "Tunnels that are asked for in one piece are all held against the count before the first of them.",
+        looked_at_first(TUNNELS, lambda earlier, now: earlier is now),
     ),
     Deviation(
         "tunnel-limit-closes",
@@ -106,6 +114,12 @@ OF_CONNECTIONS = (
         "CB-LIM-012",
         "Of each tenant only the first connection over the limit is refused.",
         once(CONNECTIONS, tenant),
+    ),
+    Deviation(
+        "tenant-connections-looked-at-first",
+        "CB-LIM-012",
+        "Auths that come within ten milliseconds are all held against the count before the first of them.",
+        looked_at_first(CONNECTIONS, lambda earlier, now: now.monotonic - earlier.monotonic < _AT_ONCE),
     ),
     Deviation(
         "tenant-connections-silent",

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import ssl
+from dataclasses import replace
+
 from cbspec.codes import ErrorCode
 from cbspec.messages import Auth, TunnelInfo, TunnelResponse
 from cbspec.state import Serve, State
-from simulator.behaviour import Exchange
+from cbspec.tls import TlsLayer
+from simulator.behaviour import Behaviour, Exchange
 from simulator.compose import Change, answers, both, check, drop, part, put, rule, silence, turn
 from simulator.deviations.kind import Deviation
 from simulator.steps import Attempt, Identity, Refused
@@ -53,6 +57,30 @@ def _tenant_of_newest(attempt: Attempt) -> None:
     assert isinstance(attempt.request, TunnelInfo)  # noqa: S101 - a step of tunnel_info only
     if newest.identity and attempt.request.tenant_id != newest.identity.tenant.id:
         raise Refused(ErrorCode.TENANT_NOT_FOUND, "the tenant_id is not that of the token")
+
+
+class _Remembering(TlsLayer):
+    """Tells whether what is read at the moment came on a TLS session that was resumed."""
+
+    __slots__ = ("_reading",)
+
+    def __init__(self, context: ssl.SSLContext, reading: list[bool]) -> None:
+        super().__init__(context, server_side=True)
+        self._reading = reading
+
+    def receive_data(self, data: bytes) -> bytes:
+        plain = super().receive_data(data)
+        self._reading[:] = [self.resumed]
+        return plain
+
+
+def _resumed_is_known(behaviour: Behaviour) -> Behaviour:
+    reading = [False]
+
+    def stranger(attempt: Attempt) -> Identity:
+        return named_tenant(attempt) if reading[0] else behaviour.stranger(attempt)
+
+    return replace(behaviour, stranger=stranger, layer=lambda context: _Remembering(context, reading))
 
 
 DEVIATIONS = (
@@ -134,5 +162,11 @@ DEVIATIONS = (
         "CB-AUT-017",
         "A connection acts for the tenant of whoever connected last and authenticated.",
         check("own-tenant", _tenant_of_newest),
+    ),
+    Deviation(
+        "resumed-session-authenticated",
+        "CB-AUT-017",
+        "Whoever resumes a TLS session needs no auth.",
+        both(serve_stranger(State.GREETED), _resumed_is_known),
     ),
 )

@@ -17,6 +17,7 @@ from simulator.steps import (
     TENANT_CONNECTIONS,
     TENANT_TUNNELS,
     Attempt,
+    Moment,
     Quota,
     Refused,
     Step,
@@ -55,6 +56,29 @@ def once(name: str, whose: Callable[[Attempt], Hashable]) -> Change:
                     return
                 told.add(key)
                 raise
+
+        return check
+
+    return watching(name, make)
+
+
+def looked_at_first(name: str, together: Callable[[Moment, Moment], bool]) -> Change:
+    """Hold what is asked for together against the count before the first of it: look first, count later."""
+
+    def make(step: Step) -> Callable[[Attempt], None]:
+        quota = step.check
+        assert isinstance(quota, Quota)  # noqa: S101 - the steps of that name are
+        looks: dict[Hashable, tuple[Moment, int]] = {}
+
+        def check(attempt: Attempt) -> None:
+            account = Account(name, quota.holder(attempt))
+            ledger, limit, key = attempt.relay.ledger, quota.limit(attempt), (id(attempt.relay), account)
+            if key not in looks or not together(looks[key][0], attempt.now):
+                looks[key] = attempt.now, ledger.used(account)
+            if limit is not None and looks[key][1] >= limit:
+                raise Refused(quota.code, quota.text, close=quota.close)
+            ledger.take(account, None)
+            attempt.held.append(account)
 
         return check
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
 import re
+import ssl
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from weakref import WeakSet
@@ -18,6 +20,7 @@ from simulator.deviations.reading import framed
 from simulator.deviations.robustness import close_all
 
 _MANY = 1000
+_numbers = itertools.count()
 _LONG_NUMBER = re.compile(rb"\d{5000}")
 
 Test = Callable[[Frame], bool]
@@ -142,6 +145,60 @@ def _one_at_a_time(behaviour: Behaviour) -> Behaviour:
     return replace(behaviour, stream=stream)
 
 
+class _InTurn(TlsLayer):
+    """Reads nothing on some other connections for as long as the handshake of one has begun and isn't done.
+
+    `begins` says how many bytes begin a handshake; `held` that it is the connections which were open before that are
+    not read, else those that are at their own handshake.
+    """
+
+    __slots__ = ("__weakref__", "_all", "_begins", "_heard", "_held", "_number", "_unread")
+
+    def __init__(self, context: ssl.SSLContext, everybody: WeakSet[_InTurn], *, begins: int, held: bool) -> None:
+        super().__init__(context, server_side=True)
+        self._begins, self._held = begins, held
+        self._heard = 0
+        self._number = next(_numbers)
+        self._unread = b""
+        self._all = everybody
+        everybody.add(self)
+
+    @property
+    def shaking_hands(self) -> bool:
+        return not self.established and self._heard >= self._begins
+
+    def receive_data(self, data: bytes) -> bytes:
+        self._unread += data
+        if self.established is self._held and any(self._waits_for(other) for other in self._all - {self}):
+            return b""
+        data, self._unread = self._unread, b""
+        self._heard += len(data)
+        try:
+            return super().receive_data(data)
+        except TlsFailed:
+            self._all.discard(self)
+            raise
+
+    def _waits_for(self, other: _InTurn) -> bool:
+        return other.shaking_hands and (not self._held or other._number > self._number)
+
+    def receive_eof(self) -> None:
+        self._all.discard(self)
+        super().receive_eof()
+
+
+def _shaking_hands_in_turn(*, begins: int, held: bool) -> Change:
+    def change(behaviour: Behaviour) -> Behaviour:
+        everybody: WeakSet[_InTurn] = WeakSet()
+
+        def layer(context: ssl.SSLContext) -> TlsLayer:
+            return _InTurn(context, everybody, begins=begins, held=held)
+
+        return replace(behaviour, layer=layer)
+
+    return change
+
+
 def _dropping(test: Test) -> Change:
     class Dropping(StreamFramer):
         """Passes over what is hostile."""
@@ -218,6 +275,30 @@ DEVIATIONS = (
         "CB-ROB-001",
         "While one connection holds half a message, nothing is read on the others.",
         _one_at_a_time,
+    ),
+    Deviation(
+        "silent-connection-blocks-new-ones",
+        "CB-ROB-002",
+        "While one connection says nothing at all, no other gets through its TLS handshake.",
+        _shaking_hands_in_turn(begins=0, held=False),
+    ),
+    Deviation(
+        "half-handshake-blocks-new-ones",
+        "CB-ROB-002",
+        "While one connection has sent half a ClientHello, no other gets through its TLS handshake.",
+        _shaking_hands_in_turn(begins=1, held=False),
+    ),
+    Deviation(
+        "silent-connection-blocks-open-ones",
+        "CB-ROB-001",
+        "While one connection says nothing at all, nothing is read on those that are open.",
+        _shaking_hands_in_turn(begins=0, held=True),
+    ),
+    Deviation(
+        "half-handshake-blocks-open-ones",
+        "CB-ROB-001",
+        "While one connection has sent half a ClientHello, nothing is read on those that are open.",
+        _shaking_hands_in_turn(begins=1, held=True),
     ),
     Deviation(
         "huge-message-unanswered", "CB-ROB-003", "Neither error nor close follows a huge message.", framed(_Swallowing)

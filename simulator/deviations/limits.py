@@ -39,6 +39,11 @@ def _kept(name: str) -> Change:
     return part(gives_back=lambda account: account.name != name)
 
 
+def _kept_at_reset(name: str) -> Change:
+    """Never give back what a connection that was reset held under a name."""
+    return part(gives_back_at_reset=lambda account: account.name != name)
+
+
 def _suffers_from_others(name: str, code: ErrorCode) -> Change:
     """Refuse everybody for as long as any tenant is at its limit."""
 
@@ -59,6 +64,14 @@ def _refused_ones_count(attempt: Attempt, refused: Refused) -> None:
     wanted = attempt.request is None or isinstance(attempt.request, TunnelInfo)
     wrong = refused.code in (ErrorCode.INVALID_TUNNEL_INFO, ErrorCode.TENANT_NOT_FOUND)
     if wanted and wrong and attempt.identity is not None:
+        account = Account(_TUNNELS, attempt.identity.tenant.id)
+        attempt.relay.ledger.take(account, None)
+        attempt.session.hold(account)
+
+
+def _failed_ones_count(attempt: Attempt, refused: Refused) -> None:
+    """Count a tunnel although its data could not be transferred."""
+    if refused.code is ErrorCode.DATA_TRANSFER_FAILED and attempt.identity is not None:
         account = Account(_TUNNELS, attempt.identity.tenant.id)
         attempt.relay.ledger.take(account, None)
         attempt.session.hold(account)
@@ -99,10 +112,22 @@ TENANT = (
         part(refused=_refused_ones_count),
     ),
     Deviation(
+        "tunnel-limit-counts-failed-transfers",
+        "CB-LIM-003",
+        "A tunnel whose data could not be transferred counts for as long as its connection is open.",
+        part(refused=_failed_ones_count),
+    ),
+    Deviation(
         "tunnels-never-given-back",
         "CB-LIM-006",
         "A tenant's tunnels count for ever.",
         _kept(_TUNNELS),
+    ),
+    Deviation(
+        "tunnels-kept-at-reset",
+        "CB-LIM-006",
+        "The tunnels of a connection that is reset count for ever.",
+        _kept_at_reset(_TUNNELS),
     ),
     Deviation(
         "tenant-connections-ignored",
@@ -140,6 +165,12 @@ TENANT = (
         "A tenant's connections count for ever.",
         _kept(_CONNECTIONS),
     ),
+    Deviation(
+        "tenant-connections-kept-at-reset",
+        "CB-LIM-014",
+        "A tenant's connection that is reset counts for ever.",
+        _kept_at_reset(_CONNECTIONS),
+    ),
 )
 
 RELAY = (
@@ -168,6 +199,12 @@ RELAY = (
         "relay-connections-never-given-back", "CB-CON-005", "The relay's connections count for ever.", _kept(_RELAY)
     ),
     Deviation(
+        "relay-connections-kept-at-reset",
+        "CB-CON-005",
+        "A connection that is reset counts for ever towards the relay's limit.",
+        _kept_at_reset(_RELAY),
+    ),
+    Deviation(
         "second-hello-counts",
         "CB-CON-001",
         "A second hello on a connection counts as another connection.",
@@ -183,6 +220,12 @@ RELAY = (
         recoded(_BUFFERS, ErrorCode.TENANT_LIMIT_EXCEEDED),
     ),
     Deviation("buffers-never-given-back", "CB-BUF-003", "A buffer once used is gone.", _kept(_BUFFERS)),
+    Deviation(
+        "buffers-kept-at-reset",
+        "CB-BUF-003",
+        "The buffers of a connection that is reset are gone.",
+        _kept_at_reset(_BUFFERS),
+    ),
 )
 
 DEVIATIONS = (*TENANT, *RELAY)

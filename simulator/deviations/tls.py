@@ -8,10 +8,11 @@ from pathlib import Path
 
 from cbspec.tls import TlsFailed, TlsLayer, server_context
 from simulator.behaviour import Layer
-from simulator.compose import Change, part
+from simulator.compose import Change, both, part
 from simulator.deviations.kind import Deviation
 
 _EVERYTHING = "ALL:@SECLEVEL=0"
+_METHOD = b"GET "
 
 
 def _versions(lowest: ssl.TLSVersion, highest: ssl.TLSVersion, *without: ssl.Options) -> Change:
@@ -42,6 +43,20 @@ class _NoAlert(TlsLayer):
         except TlsFailed:
             self.data_to_send()
             raise
+
+
+class _OldForHttp(TlsLayer):
+    """Goes on with an old version of TLS only where the client begins with an HTTP request."""
+
+    __slots__ = ("_heard",)
+
+    def receive_data(self, data: bytes) -> bytes:
+        plain = super().receive_data(data)
+        heard = self._heard = getattr(self, "_heard", b"") + plain[: len(_METHOD)]
+        if self.version != "TLSv1.3" and heard and not _METHOD.startswith(heard[: len(_METHOD)]):
+            self.ended = True
+            return b""
+        return plain
 
 
 class _PlainText:
@@ -126,6 +141,15 @@ DEVIATIONS = (
         "CB-TLS-002",
         "TLS 1.2 is spoken besides TLS 1.3.",
         _versions(ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3),
+    ),
+    Deviation(
+        "tls-1.2-for-websocket",
+        "CB-TLS-002",
+        "TLS 1.2 is spoken with whoever opens a WebSocket.",
+        both(
+            _versions(ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3),
+            part(layer=lambda context: _OldForHttp(context, server_side=True)),
+        ),
     ),
     Deviation(
         "tls-1.1-accepted",

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
-from cbspec.profile import Tenant
+from cbspec.profile import Endpoint, Tenant
 from conformance import judge
 from conformance.errors import Broken, NotExercised
 from conformance.session import Session
@@ -20,6 +20,28 @@ def fillable(limit: int, key: str) -> int:
     if limit > MOST:
         raise NotExercised(f"{key} is {limit}: more than the {MOST} that the suite fills; give a smaller one")
     return limit
+
+
+def tunnel_tenant(relay: Target) -> tuple[Tenant, int]:
+    """Return a tenant with a limit of tunnels, and the limit."""
+    tenants = relay.profile.tenants_with("tunnel_limit")
+    if not tenants or tenants[0].tunnel_limit is None:
+        raise NotExercised("give tenants.tunnel_limit (for a tenant of its own)")
+    return tenants[0], fillable(tenants[0].tunnel_limit, "tenants.tunnel_limit")
+
+
+def connection_tenant(relay: Target) -> tuple[Tenant, int]:
+    """Return a tenant with a limit of connections, and the limit."""
+    tenants = relay.profile.tenants_with("connection_limit")
+    if not tenants or tenants[0].connection_limit is None:
+        raise NotExercised("give tenants.connection_limit (for a tenant of its own)")
+    return tenants[0], fillable(tenants[0].connection_limit, "tenants.connection_limit")
+
+
+def room_for(tenant: Tenant, connections: int) -> None:
+    """Say that the case needs a tenant which may have so many connections."""
+    if tenant.connection_limit is not None and tenant.connection_limit < connections:
+        raise NotExercised(f"a tenant with tenants.tunnel_limit and room for {connections} connections is needed")
 
 
 def fill_tunnels(relay: Target, session: Session, count: int) -> Session:
@@ -41,9 +63,9 @@ def fill_tunnels(relay: Target, session: Session, count: int) -> Session:
     return session
 
 
-def served_tunnels(relay: Target, tenant: Tenant, count: int) -> None:
+def served_tunnels(relay: Target, tenant: Tenant, count: int, at: Endpoint | None = None) -> None:
     """See that a new connection of a tenant opens `count` tunnels, and close it. Raises Broken where it doesn't."""
-    session = relay.authenticated(tenant)
+    session = relay.authenticated(tenant, at=at)
     try:
         for _ in range(count):
             judge.accepted(session.ask(relay.tunnel_info(tenant.id)), "tenant_limit_exceeded")
@@ -101,10 +123,10 @@ def _occupy(relay: Target, session: Session, tenant: Tenant) -> None:
         judge.accepted(session.ask(relay.tunnel_info(tenant.id)), "tenant_limit_exceeded")
 
 
-def come_back(relay: Target, use: Callable[[], int], what: str) -> None:
-    """See that what `use` could have once, it can have again soon after it was closed.
+def come_back(relay: Target, use: Callable[[], int], what: str, end: str = "closed") -> None:
+    """See that what `use` could have once, it can have again soon after it was closed, or as `end` says.
 
-    `use` takes as much as it gets, closes it, and returns how much that was.
+    `use` takes as much as it gets, ends its connections so, and returns how much that was.
     """
     found: list[int] = []
 
@@ -115,13 +137,24 @@ def come_back(relay: Target, use: Callable[[], int], what: str) -> None:
         found.append(got)
 
     relay.soon(lambda: at_least(1, "while the suite holds none"))
-    relay.soon(lambda: at_least(found[0], "after their connection closed"))
+    relay.soon(lambda: at_least(found[0], f"after their connection was {end}"))
 
 
-def tunnels_had(relay: Target, session: Session, most: int) -> int:
-    """Open up to `most` tunnels on a session, until one is refused; close it and return how many there were."""
+@contextlib.contextmanager
+def ending(session: Session, end: str) -> Iterator[Session]:
+    """Have a session for a while, and end it: "closed" or "reset", without a word."""
+    try:
+        yield session
+    finally:
+        if end == "reset":
+            session.wire.reset()
+        session.close()
+
+
+def tunnels_had(relay: Target, session: Session, most: int, end: str = "closed") -> int:
+    """Open up to `most` tunnels on a session, until one is refused; end it and return how many there were."""
     had = 0
-    with contextlib.closing(session):
+    with ending(session, end):
         while had < most and not session.ended:
             exchange = session.ask(relay.tunnel_info(session.tenant))
             if not judge.served(exchange):

@@ -9,7 +9,7 @@ import pytest
 from cbspec.profile import Endpoint
 from conformance import judge
 from conformance.errors import NotExercised
-from conformance.marks import alone, requirement
+from conformance.marks import alone, last, requirement
 from conformance.observing import reaction
 from conformance.relay.error_codes.limits import come_back, tunnels_had
 from conformance.relay.error_codes.refusals import limited
@@ -82,6 +82,16 @@ def test_buffers_come_back(relay: Target) -> None:
     with _pool(relay) as (at, size):
         relay.needs("tunnel_info")
         come_back(relay, lambda: tunnels_had(relay, relay.authenticated(at=at), size + 1), "tunnels")
+
+
+@alone
+@last
+@requirement("CB-BUF-003")
+def test_buffers_come_back_after_a_reset(relay: Target) -> None:
+    """The pool is used up, the connection reset, and the whole pool asked for again within a few seconds."""
+    with _pool(relay) as (at, size):
+        relay.needs("tunnel_info")
+        come_back(relay, lambda: tunnels_had(relay, relay.authenticated(at=at), size + 1, "reset"), "tunnels", "reset")
 
 
 @alone

@@ -11,8 +11,8 @@ from cbspec.profile import Endpoint
 from conformance import judge
 from conformance.errors import Broken, Inconclusive, NotExercised
 from conformance.exchange import Exchange
-from conformance.marks import alone, requirement
-from conformance.relay.error_codes.limits import come_back
+from conformance.marks import alone, last, requirement
+from conformance.relay.error_codes.limits import come_back, ending
 from conformance.relay.error_codes.refusals import (
     attempt,
     attempt_or_say,
@@ -93,6 +93,16 @@ def test_room_after_a_close(relay: Target) -> None:
 
 
 @alone
+@last
+@requirement("CB-CON-005")
+def test_room_after_a_reset(relay: Target) -> None:
+    """The limit is used up, the connections reset, and as many asked for again within a few seconds."""
+    with _limited(relay) as (at, limit):
+        relay.needs("hello")
+        come_back(relay, lambda: _served(relay, at, limit + 1, "reset"), "connections", "reset")
+
+
+@alone
 @requirement("CB-CON-101")
 def test_step_of_the_limit(relay: Target) -> None:
     """With the limit used up, another connection says hello, authenticates, asks for a tunnel, until it is refused."""
@@ -162,12 +172,12 @@ def _greet_again(session: Session) -> None:
     judge.accepted(exchange, "connection_limit_reached")
 
 
-def _served(relay: Target, at: Endpoint | None, most: int) -> int:
-    """Return how many connections are served side by side, up to `most`, and close them."""
+def _served(relay: Target, at: Endpoint | None, most: int, end: str = "closed") -> int:
+    """Return how many connections are served side by side, up to `most`, and end them."""
     with contextlib.ExitStack() as stack:
         for number in range(most):
             try:
-                stack.enter_context(contextlib.closing(_join(relay, at, most)))
+                stack.enter_context(ending(_join(relay, at, most), end))
             except Broken:
                 return number
     return most

@@ -7,16 +7,19 @@ import contextlib
 from cbspec.profile import Tenant
 from conformance import judge
 from conformance.errors import NotExercised
-from conformance.marks import requirement
+from conformance.marks import last, requirement
 from conformance.observing import ACCEPTED, reaction
 from conformance.relay.error_codes.limits import (
     come_back,
+    connection_tenant,
+    ending,
     fill_connections,
     fill_tunnels,
-    fillable,
     limit_holds,
+    room_for,
     served_connections,
     served_tunnels,
+    tunnel_tenant,
     tunnels_had,
 )
 from conformance.session import Session
@@ -26,14 +29,14 @@ from conformance.target import Target
 @requirement("CB-LIM-001")
 def test_all_tunnels_of_the_limit(relay: Target) -> None:
     """As many tunnels as the profile declares are opened on one connection of the tenant."""
-    tenant, limit = _tunnel_tenant(relay)
+    tenant, limit = tunnel_tenant(relay)
     relay.soon(lambda: served_tunnels(relay, tenant, limit))
 
 
 @requirement("CB-LIM-002")
 def test_one_tunnel_more(relay: Target) -> None:
     """With the tenant at its limit, another tunnel is asked for, twice."""
-    tenant, limit = _tunnel_tenant(relay)
+    tenant, limit = tunnel_tenant(relay)
     session = relay.authenticated(tenant)
     with relay.control(f"{limit} tunnels"):
         session = fill_tunnels(relay, session, limit)
@@ -45,7 +48,7 @@ def test_one_tunnel_more(relay: Target) -> None:
 @requirement("CB-LIM-003")
 def test_refused_tunnels_do_not_count(relay: Target) -> None:
     """As many tunnels as the limit has are refused for an invalid port; then the whole limit is still there."""
-    tenant, limit = _tunnel_tenant(relay)
+    tenant, limit = tunnel_tenant(relay)
     with relay.control(f"{limit} tunnels"):
         relay.soon(lambda: served_tunnels(relay, tenant, limit))
         relay.soon(lambda: served_tunnels(relay, tenant, limit))  # and all of them given back
@@ -64,7 +67,7 @@ def test_refused_tunnels_do_not_count(relay: Target) -> None:
 @requirement("CB-LIM-004")
 def test_tunnel_limit_is_the_tenants_own(relay: Target) -> None:
     """With one tenant at its limit, another opens as many tunnels and one more, as far as its own limit lets it."""
-    tenant, limit = _tunnel_tenant(relay)
+    tenant, limit = tunnel_tenant(relay)
     other = _other(relay, tenant)
     mine, theirs = relay.authenticated(tenant), relay.authenticated(other)
     with relay.control(f"{limit} tunnels"):
@@ -75,7 +78,7 @@ def test_tunnel_limit_is_the_tenants_own(relay: Target) -> None:
 @requirement("CB-LIM-004")
 def test_others_tunnels_do_not_count(relay: Target) -> None:
     """Another tenant opens as many tunnels as the limit has, or as its own lets it; then the whole limit is there."""
-    tenant, limit = _tunnel_tenant(relay)
+    tenant, limit = tunnel_tenant(relay)
     other = _other(relay, tenant)
     with relay.control(f"{limit} tunnels"):
         relay.soon(lambda: served_tunnels(relay, tenant, limit))
@@ -86,8 +89,8 @@ def test_others_tunnels_do_not_count(relay: Target) -> None:
 @requirement("CB-LIM-005")
 def test_tunnel_limit_counts_over_connections(relay: Target) -> None:
     """The limit is used up on one connection, and another tunnel is asked for on a second one of the same tenant."""
-    tenant, limit = _tunnel_tenant(relay)
-    _room_for(tenant, 2)
+    tenant, limit = tunnel_tenant(relay)
+    room_for(tenant, 2)
     limit_holds(relay, tenant, limit)
     first, second = relay.authenticated(tenant), relay.authenticated(tenant, subject="cbspec-second")
     with relay.control(f"{limit} tunnels"):
@@ -100,8 +103,8 @@ def test_tunnel_limit_counts_over_transports(relay: Target) -> None:
     """The limit is used up on a plain stream, and another tunnel is asked for over WebSocket."""
     relay.needs_stream()
     relay.needs_websocket()
-    tenant, limit = _tunnel_tenant(relay)
-    _room_for(tenant, 2)
+    tenant, limit = tunnel_tenant(relay)
+    room_for(tenant, 2)
     limit_holds(relay, tenant, limit)
     first, second = relay.authenticated(tenant), relay.authenticated(tenant, transport="websocket")
     with relay.control(f"{limit} tunnels"):
@@ -112,8 +115,8 @@ def test_tunnel_limit_counts_over_transports(relay: Target) -> None:
 @requirement("CB-LIM-005")
 def test_another_connections_end_gives_nothing_back(relay: Target) -> None:
     """The limit is used up on one connection; another of the same tenant, without a tunnel, comes and goes."""
-    tenant, limit = _tunnel_tenant(relay)
-    _room_for(tenant, 2)
+    tenant, limit = tunnel_tenant(relay)
+    room_for(tenant, 2)
     limit_holds(relay, tenant, limit)
     first, second = relay.authenticated(tenant), relay.authenticated(tenant)
     with relay.control(f"{limit} tunnels"):
@@ -125,8 +128,8 @@ def test_another_connections_end_gives_nothing_back(relay: Target) -> None:
 @requirement("CB-LIM-005")
 def test_tunnels_of_two_connections_add_up(relay: Target) -> None:
     """The limit is used up by two connections of one tenant together; then the second opens no more."""
-    tenant, limit = _tunnel_tenant(relay)
-    _room_for(tenant, 2)
+    tenant, limit = tunnel_tenant(relay)
+    room_for(tenant, 2)
     if limit < 2:
         raise NotExercised("tenants.tunnel_limit of 2 or more is needed to share it between two connections")
     limit_holds(relay, tenant, limit)
@@ -141,40 +144,37 @@ def test_tunnels_of_two_connections_add_up(relay: Target) -> None:
 @requirement("CB-LIM-005")
 def test_a_close_frees_no_others_tunnels(relay: Target) -> None:
     """A connection with all tunnels of the limit but one closes, another opens as many; then one more is too many."""
-    tenant, limit = _tunnel_tenant(relay)
-    _room_for(tenant, 2)
+    tenant, limit = tunnel_tenant(relay)
+    room_for(tenant, 2)
     if limit < 2:
         raise NotExercised("tenants.tunnel_limit of 2 or more is needed to share it between two connections")
     limit_holds(relay, tenant, limit)
     staying, leaving = relay.authenticated(tenant), relay.authenticated(tenant)
     with relay.control(f"{limit} tunnels on two connections, and again after one of them closed"):
         fill_tunnels(relay, staying, 1)
-        fill_tunnels(relay, leaving, limit - 1)
+        leaving = fill_tunnels(relay, leaving, limit - 1)
         relay.close_session(leaving)
-        another = relay.authenticated(tenant)
-        fill_tunnels(relay, another, limit - 1)
+        another = fill_tunnels(relay, relay.authenticated(tenant), limit - 1)
     judge.refused_with(another.ask(relay.tunnel_info(tenant.id)), "tenant_limit_exceeded")
 
 
 @requirement("CB-LIM-006")
 def test_tunnels_end_with_their_connection(relay: Target) -> None:
     """The limit is used up, the connection closed, and all of it asked for again within a few seconds."""
-    tenant, limit = _tunnel_tenant(relay)
+    _tunnels_come_back(relay, "closed")
 
-    def use() -> int:
-        session = relay.greeted()
-        judge.accepted(relay.authenticate(session, tenant), "tenant_limit_exceeded")
-        return tunnels_had(relay, session, limit + 1)
 
-    relay.needs("tunnel_info")
-    relay.use(tenant)
-    come_back(relay, use, "tunnels")
+@last
+@requirement("CB-LIM-006")
+def test_tunnels_end_with_a_reset(relay: Target) -> None:
+    """The limit is used up, the connection reset, and all of it asked for again within a few seconds."""
+    _tunnels_come_back(relay, "reset")
 
 
 @requirement("CB-LIM-011")
 def test_all_connections_of_the_limit(relay: Target) -> None:
     """As many connections as the profile declares authenticate for the tenant and are served side by side."""
-    tenant, limit = _connection_tenant(relay)
+    tenant, limit = connection_tenant(relay)
     relay.use(tenant)
     relay.soon(lambda: served_connections(relay, tenant, limit))
 
@@ -182,7 +182,7 @@ def test_all_connections_of_the_limit(relay: Target) -> None:
 @requirement("CB-LIM-012")
 def test_one_connection_more(relay: Target) -> None:
     """With the tenant at its limit, another connection authenticates, or asks for a tunnel where auth still passed."""
-    tenant, limit = _connection_tenant(relay)
+    tenant, limit = connection_tenant(relay)
     with relay.control(f"{limit} connections"):
         fill_connections(relay, tenant, limit)
     for subject in (None, "cbspec-second", None):
@@ -194,7 +194,7 @@ def test_one_connection_more_over_websocket(relay: Target) -> None:
     """With the tenant at its limit on plain streams, another connection comes over WebSocket."""
     relay.needs_stream()
     relay.needs_websocket()
-    tenant, limit = _connection_tenant(relay)
+    tenant, limit = connection_tenant(relay)
     with relay.control(f"{limit} connections"):
         fill_connections(relay, tenant, limit)
     _one_too_many(relay, tenant, transport="websocket")
@@ -203,7 +203,7 @@ def test_one_connection_more_over_websocket(relay: Target) -> None:
 @requirement("CB-LIM-012")
 def test_one_connection_more_after_a_close(relay: Target) -> None:
     """One of the tenant's connections closes and another takes its place; then one more is one too many again."""
-    tenant, limit = _connection_tenant(relay)
+    tenant, limit = connection_tenant(relay)
     if limit < 2:
         raise NotExercised("tenants.connection_limit of 2 or more is needed to close one beside another")
     with relay.control(f"{limit} connections"):
@@ -216,7 +216,7 @@ def test_one_connection_more_after_a_close(relay: Target) -> None:
 @requirement("CB-LIM-012")
 def test_a_refusal_frees_no_connection(relay: Target) -> None:
     """With the tenant at its limit, one connection is refused a tunnel and stays; another is still one too many."""
-    tenant, limit = _connection_tenant(relay)
+    tenant, limit = connection_tenant(relay)
     with relay.control(f"{limit} connections"):
         sessions = fill_connections(relay, tenant, limit)
         judge.refused(sessions[0].ask(relay.tunnel_info(tenant.id, remote_port=0), invalid="remote_port is 0"))
@@ -228,7 +228,7 @@ def test_a_refusal_frees_no_connection(relay: Target) -> None:
 @requirement("CB-LIM-013")
 def test_connection_limit_is_the_tenants_own(relay: Target) -> None:
     """With one tenant at its limit, another tenant's connection authenticates and opens a tunnel."""
-    tenant, limit = _connection_tenant(relay)
+    tenant, limit = connection_tenant(relay)
     other = _other(relay, tenant)
     with relay.control(f"{limit} connections"):
         fill_connections(relay, tenant, limit)
@@ -240,7 +240,7 @@ def test_connection_limit_is_the_tenants_own(relay: Target) -> None:
 @requirement("CB-LIM-013")
 def test_others_connections_do_not_count(relay: Target) -> None:
     """Another tenant has as many connections as the limit; then the whole limit is there."""
-    tenant, limit = _connection_tenant(relay)
+    tenant, limit = connection_tenant(relay)
     other = _other(relay, tenant)
     relay.use(tenant)
     with relay.control(f"{limit} connections"):
@@ -252,28 +252,20 @@ def test_others_connections_do_not_count(relay: Target) -> None:
 @requirement("CB-LIM-014")
 def test_room_after_a_close(relay: Target) -> None:
     """The tenant's limit is used up, the connections closed, and all asked for again within a few seconds."""
-    tenant, limit = _connection_tenant(relay)
+    _connections_come_back(relay, "closed")
 
-    def use() -> int:
-        with contextlib.ExitStack() as stack:
-            for number in range(limit + 1):
-                session = stack.enter_context(contextlib.closing(relay.greeted()))
-                exchange = relay.authenticate(session, tenant)
-                if session.authenticated:
-                    exchange = session.ask(relay.tunnel_info(tenant.id))
-                if not judge.served(exchange):
-                    return number
-        return limit
 
-    relay.needs("tunnel_info")
-    relay.use(tenant)
-    come_back(relay, use, "connections")
+@last
+@requirement("CB-LIM-014")
+def test_room_after_a_reset(relay: Target) -> None:
+    """The tenant's limit is used up, the connections reset, and all asked for again within a few seconds."""
+    _connections_come_back(relay, "reset")
 
 
 @requirement("CB-LIM-101")
 def test_step_of_the_connection_limit(relay: Target) -> None:
     """With the tenant at its limit, another connection says hello, authenticates and asks for a tunnel."""
-    tenant, limit = _connection_tenant(relay)
+    tenant, limit = connection_tenant(relay)
     relay.use(tenant)
     relay.soon(lambda: served_connections(relay, tenant, limit))
     with relay.control(f"{limit} connections"):
@@ -291,7 +283,7 @@ def test_refused_auths_and_the_connection_limit(relay: Target) -> None:
 
     Those that stay open are kept.
     """
-    tenant, limit = _connection_tenant(relay)
+    tenant, limit = connection_tenant(relay)
     relay.use(tenant)
     relay.soon(lambda: served_connections(relay, tenant, limit))
     sessions = [relay.greeted() for _ in range(limit)]
@@ -307,7 +299,7 @@ def test_refused_auths_and_the_connection_limit(relay: Target) -> None:
 @requirement("CB-LIM-103")
 def test_limit_or_validation_first(relay: Target) -> None:
     """With the tenant at its limit, a tunnel_info with a negative port is sent."""
-    tenant, limit = _tunnel_tenant(relay)
+    tenant, limit = tunnel_tenant(relay)
     session = relay.authenticated(tenant)
     with relay.control(f"{limit} tunnels"):
         session = fill_tunnels(relay, session, limit)
@@ -318,7 +310,7 @@ def test_limit_or_validation_first(relay: Target) -> None:
 @requirement("CB-LIM-104")
 def test_identifier_twice_and_the_tunnel_limit(relay: Target) -> None:
     """A tunnel_id is asked for twice; then as many other tunnels as the limit leaves beside one."""
-    tenant, limit = _tunnel_tenant(relay)
+    tenant, limit = tunnel_tenant(relay)
     relay.soon(lambda: served_tunnels(relay, tenant, limit))
     session = relay.authenticated(tenant)
     with relay.control("a valid tunnel_info"):
@@ -341,18 +333,36 @@ def _one_more(relay: Target, session: Session, tenant: Tenant, limit: int) -> No
         judge.accepted(session.ask(relay.tunnel_info(tenant.id)), "tenant_limit_exceeded")
 
 
-def _tunnel_tenant(relay: Target) -> tuple[Tenant, int]:
-    tenants = relay.profile.tenants_with("tunnel_limit")
-    if not tenants or tenants[0].tunnel_limit is None:
-        raise NotExercised("give tenants.tunnel_limit (for a tenant of its own)")
-    return tenants[0], fillable(tenants[0].tunnel_limit, "tenants.tunnel_limit")
+def _tunnels_come_back(relay: Target, end: str) -> None:
+    tenant, limit = tunnel_tenant(relay)
+
+    def use() -> int:
+        session = relay.greeted()
+        judge.accepted(relay.authenticate(session, tenant), "tenant_limit_exceeded")
+        return tunnels_had(relay, session, limit + 1, end)
+
+    relay.needs("tunnel_info")
+    relay.use(tenant)
+    come_back(relay, use, "tunnels", end)
 
 
-def _connection_tenant(relay: Target) -> tuple[Tenant, int]:
-    tenants = relay.profile.tenants_with("connection_limit")
-    if not tenants or tenants[0].connection_limit is None:
-        raise NotExercised("give tenants.connection_limit (for a tenant of its own)")
-    return tenants[0], fillable(tenants[0].connection_limit, "tenants.connection_limit")
+def _connections_come_back(relay: Target, end: str) -> None:
+    tenant, limit = connection_tenant(relay)
+
+    def use() -> int:
+        with contextlib.ExitStack() as stack:
+            for number in range(limit + 1):
+                session = stack.enter_context(ending(relay.greeted(), end))
+                exchange = relay.authenticate(session, tenant)
+                if session.authenticated:
+                    exchange = session.ask(relay.tunnel_info(tenant.id))
+                if not judge.served(exchange):
+                    return number
+        return limit
+
+    relay.needs("tunnel_info")
+    relay.use(tenant)
+    come_back(relay, use, "connections", end)
 
 
 def _one_too_many(relay: Target, tenant: Tenant, *, subject: str | None = None, transport: str = "") -> None:
@@ -370,8 +380,3 @@ def _other(relay: Target, tenant: Tenant) -> Tenant:
         if other is not None and other.id != tenant.id:
             return other
     raise NotExercised("give tenants (a second active one)")
-
-
-def _room_for(tenant: Tenant, connections: int) -> None:
-    if tenant.connection_limit is not None and tenant.connection_limit < connections:
-        raise NotExercised(f"a tenant with tenants.tunnel_limit and room for {connections} connections is needed")

@@ -156,6 +156,23 @@ def test_tenants_stay_apart(relay: Target) -> None:
         judge.accepted(exchange)
 
 
+@requirement("CB-AUT-017")
+def test_a_resumed_tls_session_is_not_authenticated(relay: Target) -> None:
+    """A connection authenticates and closes; another resumes its TLS session, says hello and asks for a tunnel."""
+    authenticated = relay.authenticated()
+    relay.open_tunnel(authenticated)
+    ticket = authenticated.wire.tls_session
+    relay.close_session(authenticated)
+    if ticket is None:
+        raise NotExercised("the relay gives no ticket to resume a TLS session with")
+    with relay.control("hello on a resumed TLS session"):
+        other = relay.connect(resume=ticket)
+        judge.accepted(other.hello())
+    if not other.wire.resumed:
+        raise NotExercised("the relay resumes no TLS session")
+    judge.not_accepted(other.ask(relay.tunnel_info()), "no tunnel without an auth of its own")
+
+
 def _tunnel_and_close(relay: Target, token: str = "") -> None:
     """Open a tunnel, as a control, and close its connection: what counts for others beside it is CB-AUT-017's."""
     session = relay.authenticated(token=token)

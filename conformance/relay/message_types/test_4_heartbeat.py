@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from conformance import judge
-from conformance.errors import Broken
+from conformance.errors import Broken, NotExercised, RateLimited
 from conformance.marks import requirement
 from conformance.observing import reaction
+from conformance.session import Session
 from conformance.target import Target
 
 _MANY = 64
 _MANY_OF_A_SLOW_ONE = 16
+_VERY_MANY = 300
+_TOGETHER = 10
 
 
 @requirement("CB-HBT-001")
@@ -25,6 +28,30 @@ def test_heartbeat_is_answered(relay: Target) -> None:
     if surplus:
         seen = f"{many + len(surplus)} heartbeat_responses or more"
         raise Broken(f"{many} heartbeat_responses to {many} heartbeats", seen, exchange, behind)
+
+
+@requirement("CB-HBT-001")
+def test_three_hundred_heartbeats(relay: Target) -> None:
+    """One connection beats three hundred times, ten times in each TLS record; it gets as many heartbeat_responses."""
+    if relay.tempo.slow:
+        raise NotExercised("the relay is slow: sixteen heartbeats are asked for one by one instead")
+    if relay.tenant.rate is not None:
+        raise NotExercised(f"{relay.tenant.id} has tenants.rate: three hundred heartbeats would take long")
+    session = relay.authenticated()
+    with relay.control("heartbeats that arrive together"):
+        _beat_together(session)
+    try:
+        for _ in range(_TOGETHER, _VERY_MANY, _TOGETHER):
+            _beat_together(session)
+    except RateLimited:
+        raise NotExercised(f"its rate has no room for {_VERY_MANY} heartbeats: give tenants.rate") from None
+
+
+def _beat_together(session: Session) -> None:
+    noted = [session.note({"type": "heartbeat"}) for _ in range(_TOGETHER)]
+    exchange = session.together([message for message, _ in noted], b"".join(data for _, data in noted))
+    judge.with_room(exchange)
+    judge.all_answered(exchange, ["heartbeat_response"] * _TOGETHER)
 
 
 @requirement("CB-HBT-001")

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 
 import pytest
 
 from conformance import judge
-from conformance.errors import Broken, Inconclusive
+from conformance.client_hello import client_hello
+from conformance.errors import Broken, Inconclusive, NotExercised
 from conformance.marks import last, requirement
 from conformance.session import Session
 from conformance.target import Target
-from conformance.wire import HandshakeFailure, Unreachable
+from conformance.wire import HandshakeFailure, Unreachable, tcp_connect
 
 _MIB = 1024 * 1024
 _SIZES = {"4 KiB": 4096, "64 KiB": 65536, "512 KiB": 512 * 1024, "2 MiB": 2 * _MIB}
@@ -55,6 +57,9 @@ _HOSTILE: dict[str, Callable[[Session], None]] = {
     "wrong-tls-record": lambda session: session.wire.send_raw(b"\x17\x03\x03\x00\x10" + b"\0" * 16),
 }
 
+_BEFORE_TLS = {"says-nothing": 0, "half-a-client-hello": 40}
+"""Connections on which TLS gets no further: how many bytes of a ClientHello are sent."""
+
 
 @requirement("CB-ROB-001")
 @pytest.mark.parametrize("kind", list(_HOSTILE))
@@ -66,18 +71,18 @@ def test_open_connections_go_on(relay: Target, kind: str) -> None:
     with relay.control("two connections side by side"):
         relay.beat(beside)
     _HOSTILE[kind](attacker)
-    try:
-        for _ in range(3):
-            judge.accepted(beside.heartbeat())
-        judge.accepted(beside.ask(relay.tunnel_info(beside.tenant)))
-    except Inconclusive as silent:
-        if not beside.deaf:
-            raise
-        # The relay answered in time right before: either the hostile connection kept it from that, or it hangs.
-        attacker.close()
-        again = any(relay.alive() for _ in range(3))
-        seen = "none until it was closed" if again else "none, and no new connection is answered either"
-        raise Broken("answers beside hostile input", f"{seen}: {silent}") from None
+    _goes_on(relay, beside, attacker.close)
+
+
+@requirement("CB-ROB-001")
+@pytest.mark.parametrize("kind", list(_BEFORE_TLS))
+def test_open_connections_go_on_beside_a_handshake(relay: Target, kind: str) -> None:
+    """A connection is made whose TLS handshake gets no further; another, open before, gets its answers."""
+    _two_at_once(relay)
+    beside = relay.authenticated()
+    relay.beat(beside)
+    with _stuck_handshake(relay, kind) as end:
+        _goes_on(relay, beside, end)
 
 
 @requirement("CB-ROB-002")
@@ -90,13 +95,16 @@ def test_new_connections_are_served(relay: Target, kind: str) -> None:
     attacker = _attack(relay, kind)
     if relay.profile.relay.connection_limit == 1 or relay.tenant.connection_limit == 1:
         attacker.close()
-    try:
-        session = relay.connect()
-    except (Unreachable, HandshakeFailure) as error:
-        raise Broken("a new connection", str(error)) from None
-    judge.accepted(session.hello())
-    judge.accepted(relay.authenticate(session, relay.tenant))
-    judge.accepted(session.ask(relay.tunnel_info(session.tenant)))
+    _served(relay)
+
+
+@requirement("CB-ROB-002")
+@pytest.mark.parametrize("kind", list(_BEFORE_TLS))
+def test_new_connections_are_served_beside_a_handshake(relay: Target, kind: str) -> None:
+    """A connection is made whose TLS handshake gets no further; beside it a new one gets hello, auth and a tunnel."""
+    _two_at_once(relay)
+    with _stuck_handshake(relay, kind):
+        _served(relay)
 
 
 @requirement("CB-ROB-003")
@@ -119,6 +127,54 @@ def test_hostile_input_is_refused(relay: Target, kind: str) -> None:
         relay.tempo.waited_for_nothing(_END)
         raise Broken("an error or a close", f"neither within {bound:.0f} s")
     _still_serves(relay)
+
+
+def _goes_on(relay: Target, beside: Session, end: Callable[[], object]) -> None:
+    """See that a connection gets its answers beside a hostile one, which `end` closes."""
+    try:
+        for _ in range(3):
+            judge.accepted(beside.heartbeat())
+        judge.accepted(beside.ask(relay.tunnel_info(beside.tenant)))
+    except Inconclusive as silent:
+        if not beside.deaf:
+            raise
+        # The relay answered in time right before: either the hostile connection kept it from that, or it hangs.
+        end()
+        again = any(relay.alive() for _ in range(3))
+        seen = "none until it was closed" if again else "none, and no new connection is answered either"
+        raise Broken("answers beside hostile input", f"{seen}: {silent}") from None
+
+
+def _served(relay: Target) -> None:
+    """See that a new connection gets hello, auth and a tunnel."""
+    try:
+        session = relay.connect()
+    except (Unreachable, HandshakeFailure) as error:
+        raise Broken("a new connection", str(error)) from None
+    judge.accepted(session.hello())
+    judge.accepted(relay.authenticate(session, relay.tenant))
+    judge.accepted(session.ask(relay.tunnel_info(session.tenant)))
+
+
+def _two_at_once(relay: Target) -> None:
+    """See that the relay serves two connections side by side, and close them."""
+    for limit in (relay.profile.relay.connection_limit, relay.profile.target.connections_at_once):
+        if limit is not None and limit < 2:
+            raise NotExercised("room for two connections at a time is needed (relay, target.connections_at_once)")
+    sessions = relay.greeted(), relay.authenticated()
+    relay.open_tunnel(sessions[1])
+    for session in sessions:
+        session.close()
+
+
+@contextlib.contextmanager
+def _stuck_handshake(relay: Target, kind: str) -> Iterator[Callable[[], None]]:
+    """Hold a connection whose handshake gets no further; what is yielded closes it."""
+    relay.take_connection()
+    with contextlib.closing(tcp_connect(relay.endpoint, relay.source, relay.profile.target.timeout)) as sock:
+        with contextlib.suppress(OSError):
+            sock.sendall(client_hello("1.2", relay.server_name)[: _BEFORE_TLS[kind]])
+        yield sock.close
 
 
 def _still_serves(relay: Target) -> None:

@@ -17,10 +17,10 @@ from cbspec.tls import legacy_client_context
 from conformance import judge
 from conformance.client_hello import client_hello
 from conformance.errors import Broken, Inconclusive
-from conformance.exchange import Exchange
 from conformance.marks import requirement
 from conformance.session import HELLO
-from conformance.target import Target
+from conformance.target import Target, WebSocketRefused
+from conformance.transcript import Bytes, Direction, End, Ended
 from conformance.wire import HandshakeFailure, Unreachable, alert_name, tcp_connect
 
 _HEAD = 5  # bytes before a TLS record's content
@@ -44,19 +44,19 @@ def test_tls_1_3_works(relay: Target) -> None:
 
 @requirement("CB-TLS-002")
 def test_tls_1_2_is_refused(relay: Target) -> None:
-    """A ClientHello of TLS 1.2 with every cipher goes out; the handshake must not end in a session that is served."""
+    """A ClientHello of TLS 1.2 with every cipher goes out; where it is taken, nothing may be answered behind it."""
     _refused(relay, "1.2")
 
 
 @requirement("CB-TLS-003")
 def test_tls_1_1_is_refused(relay: Target) -> None:
-    """A ClientHello of TLS 1.1 with every cipher goes out; the handshake must not end in a session that is served."""
+    """A ClientHello of TLS 1.1 with every cipher goes out; where it is taken, nothing may be answered behind it."""
     _refused(relay, "1.1")
 
 
 @requirement("CB-TLS-004")
 def test_tls_1_0_is_refused(relay: Target) -> None:
-    """A ClientHello of TLS 1.0 with every cipher goes out; the handshake must not end in a session that is served."""
+    """A ClientHello of TLS 1.0 with every cipher goes out; where it is taken, nothing may be answered behind it."""
     _refused(relay, "1.0")
 
 
@@ -89,22 +89,41 @@ def test_an_alert_says_so(relay: Target, name: str) -> None:
 
 def _refused(relay: Target, name: str) -> None:
     _works(relay)
-    try:
-        session = relay.connect(transport="tcp", context=legacy_client_context(_VERSIONS[name]))
-    except Unreachable as error:
-        raise Inconclusive(str(error)) from None
-    except HandshakeFailure as failure:
-        _judge_refusal(relay, name, failure)
-        return
-    # The handshake was completed. A relay may still refuse late, by closing: what counts is whether it serves.
-    session.send_unanswered(session.note(HELLO)[1])
-    answers = session.answers(1)
-    if any(judge.is_success(answer) for answer in answers):
-        exchange = Exchange(None, answers, ended=session.ended)
-        raise Broken(f"no service over TLS {name}", f"{session.wire.version} and a hello_response", exchange)
-    if not session.ended:
-        raise Broken(f"TLS {name} refused", f"a session of {session.wire.version} that stays open")
+    for transport in dict.fromkeys((relay.facts.transport, "websocket" if relay.facts.websocket else "tcp")):
+        try:
+            answered, ended = _speak(relay, legacy_client_context(_VERSIONS[name]), transport)
+        except Unreachable as error:
+            raise Inconclusive(str(error)) from None
+        except HandshakeFailure as failure:
+            _judge_refusal(relay, name, failure)
+            return
+        # The handshake was completed. A relay may still refuse late, by closing: what counts is whether it answers.
+        if answered:
+            raise Broken(f"no service over TLS {name}", answered)
+        if not ended:
+            raise Broken(f"TLS {name} refused", "a session that stays open")
     relay.remark(f"the relay completed a handshake of TLS {name} and then closed")
+
+
+def _speak(relay: Target, context: ssl.SSLContext, transport: str) -> tuple[str, bool]:
+    """Open a connection as a client of that transport does; return what answers it, and whether the relay closed.
+
+    Raises Unreachable or HandshakeFailure where it doesn't come to that.
+    """
+    before = len(relay.transcript.records)
+    try:
+        session = relay.connect(transport=transport, context=context)
+    except WebSocketRefused as refused:
+        answer = f"HTTP status {refused.status}" if refused.status is not None else ""
+    else:
+        answer = f"{session.wire.version} and an opened WebSocket"
+        if transport == "tcp":
+            session.send_unanswered(session.note(HELLO)[1])
+            answer = ", ".join(judge.describe(each) for each in session.answers(1))
+    records = relay.transcript.records[before:]
+    data = b"".join(each.data for each in records if isinstance(each, Bytes) and each.direction is Direction.RECEIVED)
+    ended = any(isinstance(each, Ended) and each.how is not End.OURS for each in records)
+    return answer or (f"{len(data)} bytes" if data else ""), ended
 
 
 def _judge_refusal(relay: Target, name: str, failure: HandshakeFailure) -> None:

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from conformance import judge
-from conformance.errors import Broken, Inconclusive, NotExercised
+from conformance.errors import Broken, Inconclusive, NotExercised, RateLimited
 from conformance.exchange import SUCCESS, Exchange
 from conformance.marks import alone, last, requirement
 from conformance.relay.error_codes.causes import CAUSES
@@ -18,6 +18,8 @@ from conformance.session import HELLO, Session
 from conformance.target import Target
 
 _TUNNEL = "cbspec-tunnel"
+_MERGED = 64
+_PADDING = 64  # bytes of white space: sixty-four messages are more than 4 KiB then
 
 
 @requirement("CB-MSG-001")
@@ -209,7 +211,7 @@ def test_half_behind_a_whole(relay: Target) -> None:
     answers = session.answers(1)
     session.send_unanswered(second[1][half:])
     answers += session.answers(1)
-    judge.all_answered(_with_room(session.gathered(first[0], answers)), ["heartbeat_response"] * 2)
+    judge.all_answered(judge.with_room(session.gathered(first[0], answers)), ["heartbeat_response"] * 2)
 
 
 @requirement("CB-MSG-010")
@@ -232,6 +234,26 @@ def test_pipelined_requests(relay: Target) -> None:
     session = _controlled(relay)
     requests = [relay.tunnel_info(session.tenant), {"type": "heartbeat"}, relay.tunnel_info(session.tenant)]
     _all_answered(session, requests)
+
+
+@requirement("CB-MSG-010")
+def test_many_requests_over_4_kib(relay: Target) -> None:
+    """Sixty-four heartbeats and tunnels of more than 4 KiB together arrive in one TLS record; all are answered."""
+    _room_for_three(relay)
+    if relay.tenant.rate is not None:
+        raise NotExercised(f"{relay.tenant.id} has tenants.rate: no room for {_MERGED} requests at once")
+    session = _controlled(relay)
+    with relay.control("a heartbeat with white space in it"):
+        judge.accepted(session.ask({"type": "heartbeat"}, encode=_padded))
+    with relay.control("heartbeats that arrive together"):
+        _all_answered(session, [{"type": "heartbeat"}] * 3)
+    requests: list[dict[str, Any]] = [{"type": "heartbeat"} for _ in range(_MERGED)]
+    requests[_MERGED // 3] = relay.tunnel_info(session.tenant)
+    requests[-1] = relay.tunnel_info(session.tenant)
+    try:
+        _all_answered(session, requests, encode=_padded)
+    except RateLimited:
+        raise NotExercised(f"the relay has a rate without room for {_MERGED} requests: give tenants.rate") from None
 
 
 @requirement("CB-MSG-010")
@@ -329,15 +351,28 @@ def _room_for_three(relay: Target) -> None:
         raise NotExercised(f"no room for three tunnels of {relay.tenant.id} on one connection")
 
 
-def _all_answered(session: Session, requests: list[dict[str, Any]]) -> None:
+def _padded(request: object) -> bytes:
+    return json.dumps(request, separators=("," + " " * _PADDING, ": " + " " * _PADDING)).encode()
+
+
+def _all_answered(
+    session: Session, requests: list[dict[str, Any]], *, encode: Callable[[object], bytes] | None = None
+) -> None:
     """See that requests sent in one piece draw an answer each, by type; what comes besides is CB-MSG-004's."""
-    judge.all_answered(_together(session, requests), [SUCCESS[request["type"]] for request in requests])
+    exchange = _together(session, requests, encode=encode)
+    judge.all_answered(exchange, [SUCCESS[request["type"]] for request in requests])
 
 
-def _together(session: Session, requests: list[dict[str, Any]], *, invalid: str = "") -> Exchange:
+def _together(
+    session: Session,
+    requests: list[dict[str, Any]],
+    *,
+    invalid: str = "",
+    encode: Callable[[object], bytes] | None = None,
+) -> Exchange:
     """Send requests in one piece and return all their answers as one exchange; `invalid` is what is wrong with one."""
-    noted = [session.note(request, meant=invalid) for request in requests]
-    return _with_room(session.together([message for message, _ in noted], b"".join(data for _, data in noted)))
+    noted = [session.note(request, meant=invalid, encode=encode) for request in requests]
+    return judge.with_room(session.together([message for message, _ in noted], b"".join(data for _, data in noted)))
 
 
 def _understood_in_pieces(session: Session, request: dict[str, Any], cut: Callable[[bytes], list[bytes]]) -> None:
@@ -350,10 +385,3 @@ def _understood_in_pieces(session: Session, request: dict[str, Any], cut: Callab
     whole = session.ask(request) if not session.ended else exchange
     if any(answer.member("tunnel_id") == asked for answer in whole.answers):
         raise Broken(f"tunnel_id {asked[:80]!r}, as asked in pieces", f"tunnel_id {str(told)[:80]!r}", exchange)
-
-
-def _with_room(exchange: Exchange) -> Exchange:
-    """Return what several requests drew, where the relay had room for them."""
-    if judge.error_code(exchange) in judge.OUT_OF_ROOM:
-        raise Inconclusive(f"the relay answers {judge.error_code(exchange)}: it has no room")
-    return exchange

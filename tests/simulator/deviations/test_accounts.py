@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 
-from tests.simulator.deviations.probe import Look, Probe, authenticating, enter, met, opening, show
+from tests.simulator.deviations.probe import Look, Probe, asking, authenticating, enter, met, opening, show
 from tests.simulator.deviations.test_arrival import SHAKE, in_a_frame
 from tests.simulator.memory import HELLO, Body, Client, Memory, auth, tunnel
 
@@ -166,6 +168,16 @@ def _names(tenant: str, names: str) -> Look:
 
 _SMALL, _POOL = {"connection_limit": 2}, {"buffer_pool": 2}
 PROBES = {
+    "tunnel-limit-looked-at-first": Probe(
+        asking(b"".join(json.dumps(tunnel(name, "tunnels")).encode() + b"\n" for name in "xyzw"), "tunnels"),
+        [_open, _open, _full, _full],
+        [_open] * 4,
+    ),
+    "tenant-connections-looked-at-first": Probe(
+        lambda memory: [one for _ in range(3) for one in authenticating(auth("connections"))(memory)],
+        [_in, _in, _full],
+        [_in] * 3,
+    ),
     "tunnel-limit-per-subject": Probe(_third_of_another_subject, [_full], [_open]),
     "tunnel-limit-per-transport": Probe(_over_websocket(HELLO, auth("tunnels"), tunnel("z", "tunnels")), True, False),
     "tenant-connections-per-transport": Probe(_over_websocket(HELLO, auth("connections")), True, False),

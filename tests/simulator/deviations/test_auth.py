@@ -2,8 +2,18 @@
 
 from __future__ import annotations
 
+import asyncio
+import json
+import socket
+
 import pytest
 
+from simulator import Behaviour, Config, Simulator, deviated
+from simulator.config import Listen
+from tests.simulator.client import HELLO as HELLO_LINE
+from tests.simulator.client import PATIENCE, context
+from tests.simulator.client import auth as auth_line
+from tests.simulator.client import tunnel as tunnel_line
 from tests.simulator.deviations.probe import (
     Probe,
     authenticating,
@@ -66,3 +76,28 @@ PROBES = {
 @pytest.mark.parametrize("id_", PROBES)
 def test_the_deviation_shows(id_: str) -> None:
     show(PROBES, id_)
+
+
+ON_A_SOCKET = ("resumed-session-authenticated",)
+
+
+@pytest.mark.parametrize(("ids", "answer"), [((), "error"), (ON_A_SOCKET, "tunnel_response")])
+async def test_a_resumed_tls_session(ids: tuple[str, ...], answer: str) -> None:
+    async with Simulator(Config(listen=Listen(port=0)), behaviour=deviated(Behaviour(), *ids)) as simulator:
+        assert await asyncio.to_thread(_met_on_resuming, *simulator.address) == answer
+
+
+def _met_on_resuming(host: str, port: int) -> str:
+    """Authenticate, resume the TLS session on another connection, and say what a tunnel_info meets there."""
+    trusting, session = context(), None
+    for authenticates in (True, False):
+        with (
+            socket.create_connection((host, port), PATIENCE) as sock,
+            trusting.wrap_socket(sock, server_hostname="localhost", session=session) as tls,
+            tls.makefile("rb") as lines,
+        ):
+            assert tls.session_reused is not authenticates
+            tls.sendall(HELLO_LINE + (auth_line() if authenticates else b"") + tunnel_line())
+            met = [json.loads(lines.readline())["type"] for _ in range(2 + authenticates)]
+            session = tls.session
+    return str(met[-1])

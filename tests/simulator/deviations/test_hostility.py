@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import ssl
+from collections.abc import Coroutine
+from typing import Any
 
 import pytest
 
 from simulator import Behaviour, Config, Simulator, deviated
 from simulator.config import Limits, Listen
-from tests.simulator.client import Wire
+from tests.simulator.client import BEAT as BEAT_LINE
+from tests.simulator.client import PATIENCE, Wire, until
 from tests.simulator.deviations.probe import Look, Probe, enter, met, show
 from tests.simulator.memory import BEAT, HELLO, Memory
 
@@ -85,7 +89,15 @@ PROBES: dict[str, Probe] = {
     "half-message-blocks-all": Probe(_beside(INPUT["half-message"]), _beat, []),
     "huge-message-unanswered": Probe(_answered(b'{"type":"' + b"x" * (Limits().max_message + 10)), True, False),
 }
-ON_A_SOCKET = ("broken-record-ends-service",)
+BESIDE = {
+    "silent-connection-blocks-new-ones": (b"", True, False),
+    "half-handshake-blocks-new-ones": (b"\x16\x03\x01", True, False),
+    "silent-connection-blocks-open-ones": (b"", False, True),
+    "half-handshake-blocks-open-ones": (b"\x16\x03\x01", False, True),
+}
+"""Handshakes that get no further: what was sent, whether a new connection waits for them, and whether an open one."""
+
+ON_A_SOCKET = ("broken-record-ends-service", *BESIDE)
 
 
 @pytest.mark.parametrize("id_", PROBES)
@@ -93,7 +105,7 @@ def test_the_deviation_shows(id_: str) -> None:
     show(PROBES, id_)
 
 
-@pytest.mark.parametrize(("ids", "served"), [((), True), (ON_A_SOCKET, False)])
+@pytest.mark.parametrize(("ids", "served"), [((), True), (ON_A_SOCKET[:1], False)])
 async def test_a_broken_record(ids: tuple[str, ...], served: bool) -> None:
     async with Simulator(Config(listen=Listen(port=0)), behaviour=deviated(Behaviour(), *ids)) as simulator:
         async with Wire(simulator.address) as wire:
@@ -106,3 +118,39 @@ async def test_a_broken_record(ids: tuple[str, ...], served: bool) -> None:
         async with Wire(simulator.address) as wire:
             wire.write(b'{"type":"hello","version":"1.0","features":["tls"]}\n{"type":"end"}\n')
             assert (b"hello_response" in await wire.line()) is served
+
+
+@pytest.mark.parametrize("deviates", [False, True])
+@pytest.mark.parametrize("id_", BESIDE)
+async def test_a_handshake_that_gets_no_further(id_: str, deviates: bool) -> None:
+    start, new_waits, open_waits = BESIDE[id_]
+    behaviour = deviated(Behaviour(), id_) if deviates else Behaviour()
+    simulator = Simulator(Config(listen=Listen(port=0)), behaviour=behaviour)
+    async with simulator, Wire(simulator.address) as beside:
+        await beside.greet()
+        _, writer = await asyncio.open_connection(*simulator.address)
+        writer.write(start)
+        await until(lambda: not deviates or _is_shaking_hands(simulator))
+        await _see(_greet(simulator), waits=deviates and new_waits)
+        await _see(beside.ask(BEAT_LINE), waits=deviates and open_waits)
+        writer.transport.abort()
+
+
+def _is_shaking_hands(simulator: Simulator) -> bool:
+    assert simulator._edge is not None
+    return any(getattr(peer._layer, "shaking_hands", False) for peer in simulator._edge.peers)
+
+
+async def _greet(simulator: Simulator) -> None:
+    async with Wire(simulator.address) as wire:
+        await wire.greet()
+
+
+async def _see(answer: Coroutine[Any, Any, object], *, waits: bool) -> None:
+    """See that an answer comes, or that none does for a while."""
+    try:
+        await asyncio.wait_for(answer, 0.3 if waits else PATIENCE)
+    except TimeoutError:
+        assert waits
+    else:
+        assert not waits

@@ -37,13 +37,22 @@ def _refused_first(memory: Memory) -> list[str]:
     return [one for name in "xy" for one in met(client, tunnel(name, "tunnels"))]
 
 
-def _after_end(look: Look) -> Look:
+def _failed_first(memory: Memory) -> list[str]:
+    client = enter(memory, "tunnels")
+    for name in "xy":
+        client.send(tunnel(name, "tunnels"))
+        client.dialled(reached=False)
+    found = [*client.send(tunnel("z", "tunnels")), *client.dialled(reached=True)]
+    return [str(body.get("code", body["type"])) for body in found]
+
+
+def _after_end(look: Look, *, reset: bool = False) -> Look:
     """End every connection that a look left, and look again."""
 
     def again(memory: Memory) -> object:
         look(memory)
         for session in tuple(memory.relay.sessions):
-            session.end()
+            session.end(reset=reset)
         return look(memory)
 
     return again
@@ -71,6 +80,7 @@ PROBES = {
     "tunnel-limit-per-connection": Probe(_two_connections, [_open] * 2 + [_full] * 2, [_open] * 4),
     "tunnel-limit-shared": Probe(_other_tenant, [_open], [_full]),
     "tunnel-limit-counts-refused": Probe(_refused_first, [_open] * 2, [_full] * 2),
+    "tunnel-limit-counts-failed-transfers": Probe(_failed_first, [_open], [_full], {"probe": True}),
     "tunnels-never-given-back": Probe(_after_end(opening(*"xy", tenant="tunnels")), [_open] * 2, [_full] * 2),
     "tenant-connections-ignored": Probe(_entering(*["connections"] * 3), [_in, _in, _full], [_in] * 3),
     "tenant-connections-late": Probe(_entering(*["connections"] * 4), [_in] * 2 + [_full] * 2, [_in] * 3 + [_full]),
@@ -110,6 +120,16 @@ PROBES = {
         opening(*"xyz"), [_open, _open, "buffer_pool_exhausted"], [_open, _open, _full], _POOL
     ),
     "buffers-never-given-back": Probe(_after_end(opening(*"xy")), [_open] * 2, ["buffer_pool_exhausted"] * 2, _POOL),
+    "tunnels-kept-at-reset": Probe(_after_end(opening(*"xy", tenant="tunnels"), reset=True), [_open] * 2, [_full] * 2),
+    "tenant-connections-kept-at-reset": Probe(
+        _after_end(_entering("connections", "connections"), reset=True), [_in] * 2, [_full] * 2
+    ),
+    "relay-connections-kept-at-reset": Probe(
+        _after_end(_greeting(2), reset=True), ["hello_response"] * 2, ["connection_limit_reached"] * 2, _SMALL
+    ),
+    "buffers-kept-at-reset": Probe(
+        _after_end(opening(*"xy"), reset=True), [_open] * 2, ["buffer_pool_exhausted"] * 2, _POOL
+    ),
 }
 
 

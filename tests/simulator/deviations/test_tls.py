@@ -103,4 +103,25 @@ async def test_one_transport_is_served_in_plain_text() -> None:
         assert (await _in_plain_text(id_, data))[:1] not in (b"H", b"{")
 
 
-PROBED = {*OLD, "tls-1.3-refused", "tls-no-alert", "plain-text-served", "plain-websocket-served", "plain-object-served"}
+@pytest.mark.parametrize(("data", "answer"), [(_SHAKE, b"HTTP/1.1 101"), (HELLO, b"")])
+async def test_the_old_version_for_websocket_only(data: bytes, answer: bytes) -> None:
+    async with _deviating("tls-1.2-for-websocket") as simulator:
+        old = legacy_client_context(ssl.TLSVersion.TLSv1_2)
+        reader, writer = await asyncio.open_connection(*simulator.address, ssl=old)
+        writer.write(data)
+        async with asyncio.timeout(PATIENCE):
+            assert await reader.read(12) == answer
+        writer.transport.abort()
+        async with Wire(simulator.address) as wire:
+            await wire.greet()
+
+
+PROBED = {
+    *OLD,
+    "tls-1.2-for-websocket",
+    "tls-1.3-refused",
+    "tls-no-alert",
+    "plain-text-served",
+    "plain-websocket-served",
+    "plain-object-served",
+}
