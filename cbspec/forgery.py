@@ -202,6 +202,8 @@ def _tenant() -> Iterator[Forgery]:
         ("missing", "left out", with_tenant(lambda _: MISSING)),
         ("null", "null", with_tenant(lambda _: None)),
         ("empty", "empty", with_tenant(lambda _: "")),
+        ("in-array", "a known one in an array", with_tenant(lambda m: [m.tenant_id])),
+        ("in-object", "a known one in an object", with_tenant(lambda m: {"id": m.tenant_id})),
     )
     unknown: tuple[_Row, ...] = (
         ("new", "a name that nobody has used", with_tenant(lambda m: f"unknown-{m.fresh}")),

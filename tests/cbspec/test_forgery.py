@@ -57,7 +57,7 @@ def refused(token: object, key: SigningKey) -> bool:
         claims = Verifier(key).verify(token, NOW)
     except InvalidToken:
         return True
-    return claims.tenant_id not in {TENANT, "tenant-002"}
+    return claims.tenant_id not in (TENANT, "tenant-002")
 
 
 @pytest.mark.parametrize("key", KEYS, ids=lambda key: key.algorithm)
@@ -171,7 +171,8 @@ def test_time_leaves_room_for_any_leeway(forgery: Forgery) -> None:
 def test_only_one_claim_differs(forgery: Forgery) -> None:
     valid, made = compare(forgery, KEYS[0])
     assert made.header == valid.header
-    assert len(dict(made.claims.items() ^ valid.claims.items())) == 1
+    names = {*made.claims, *valid.claims}
+    assert sum(made.claims.get(name, ...) != valid.claims.get(name, ...) for name in names) == 1
 
 
 def test_the_tokens_that_are_no_text() -> None:

@@ -22,6 +22,7 @@ _nobody, _bad_token, _bad_tunnel = ["tenant_not_found"], ["invalid_token"], ["in
 PROBES = {
     "tenant-claim-missing-accepted": Probe(_of(None), _bad_token, _in),
     "tenant-claim-empty-accepted": Probe(_of(""), _bad_token, _in),
+    "tenant-claim-in-array-accepted": Probe(_of(["a"]), _bad_token, _in),
     "unknown-tenant-accepted": Probe(_of("c"), _nobody, _in),
     "tenant-prefix-accepted": Probe(_of("a-new"), _nobody, _in),
     "tenant-trimmed": Probe(_of("a \n"), _nobody, _in),
@@ -34,6 +35,7 @@ PROBES = {
     "tunnel-tenant-null-accepted": Probe(_tunnel(None), _bad_tunnel, _opened),
     "tunnel-tenant-empty-accepted": Probe(_tunnel(""), _bad_tunnel, _opened),
     "tunnel-tenant-number-accepted": Probe(_tunnel(7), _bad_tunnel, _opened),
+    "tunnel-tenant-in-array-accepted": Probe(_tunnel(["a"]), _bad_tunnel, _opened),
     "tunnel-tenant-missing-wrong-code": Probe(_tunnel(...), _bad_tunnel, ["unknown_message_type"]),
     "tunnel-for-any-tenant": Probe(_tunnel("b"), _nobody, _opened),
     "tunnel-for-tenant-prefix": Probe(_tunnel("a-new"), _nobody, _opened),
