@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import posixpath
 import unicodedata
 from collections.abc import Callable
 from dataclasses import replace
@@ -61,6 +62,11 @@ def found(find: Callable[[Attempt, str], Tenant | None]) -> Change:
 def _with_prefix(attempt: Attempt, name: str) -> Tenant | None:
     tenants = attempt.relay.tenants
     return next((tenant for id_, tenant in tenants.items() if name.startswith(id_) and tenant.active), None)
+
+
+def _that_begins_so(attempt: Attempt, name: str) -> Tenant | None:
+    tenants = attempt.relay.tenants
+    return next((tenant for id_, tenant in tenants.items() if id_.startswith(name) and tenant.active), None)
 
 
 def _pattern(attempt: Attempt, name: str) -> Tenant | None:
@@ -162,6 +168,24 @@ DEVIATIONS = (
         "CB-TEN-002",
         "Only what follows the last slash of a tenant's name counts.",
         found(lambda attempt, name: attempt.relay.tenants.get(name.rpartition("/")[2])),
+    ),
+    Deviation(
+        "tenant-path-resolved",
+        "CB-TEN-002",
+        "A tenant's name is resolved as a path.",
+        found(lambda attempt, name: attempt.relay.tenants.get(posixpath.normpath(name))),
+    ),
+    Deviation(
+        "tenant-beginning-accepted",
+        "CB-TEN-002",
+        "The beginning of a tenant's name will do.",
+        found(_that_begins_so),
+    ),
+    Deviation(
+        "tenant-inherited-accepted",
+        "CB-TEN-002",
+        "What every object in JavaScript has is a tenant, too.",
+        found(lambda _, name: Tenant(name) if name in ("constructor", "toString", "__proto__") else None),
     ),
     Deviation(
         "inactive-tenant-accepted",

@@ -204,6 +204,12 @@ def test_a_look_alike_of_a_name_without_such_letters_still_differs() -> None:
     assert Compact.split(str(forgery.make(made_of))).claims["tenant_id"] == "42\u200b"
 
 
+def test_a_name_of_one_letter_has_no_beginning() -> None:
+    forgery = next(forgery for forgery in FORGERIES if forgery.name == "tenant-beginning")
+    with pytest.raises(ValueError, match="one letter"):
+        forgery.make(Materials(mint(KEYS[0], CLAIMS), KEYS[0], CLAIMS, NOW, "4", "fresh"))
+
+
 def test_materials_show_no_token() -> None:
     made_of = materials(KEYS[0])
     assert made_of.valid not in repr(made_of)
