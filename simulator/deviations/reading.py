@@ -160,6 +160,9 @@ def _misreads(when: Callable[[bytes], bool], what: Callable[[bytes], bytes]) -> 
     return change
 
 
+_LINE_ENDS = tuple(end.encode() for end in "\u0085\u2028\u2029")
+
+
 def unreadable(when: Callable[[bytes], bool]) -> Change:
     """Don't understand texts for which `when` holds."""
     return _misreads(when, lambda _: b'{"type":""}')
@@ -243,6 +246,12 @@ UNDERSTANDING = (
         "CB-MSG-008",
         "White space before a colon is not understood.",
         unreadable(lambda text: re.search(rb'"[\s]+:', text) is not None),
+    ),
+    Deviation(
+        "input-cut-at-line-separator",
+        "CB-MSG-008",
+        "A message is cut at every character that ends a line in Unicode.",
+        unreadable(lambda text: any(end in text for end in _LINE_ENDS)),
     ),
     Deviation(
         "input-lines-not-understood",

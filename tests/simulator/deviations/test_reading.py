@@ -76,6 +76,7 @@ PROBES = {
     "input-solidus-not-understood": _legal(b'{"type":"heartbeat","x":"\\/"}'),
     "input-type-must-be-first": _legal(b'{"x":1,"type":"heartbeat"}'),
     "input-space-not-understood": _legal(b'{"type" : "heartbeat"}'),
+    "input-cut-at-line-separator": _legal('{"type":"heartbeat","x":"\u2028"}'.encode()),
     "input-lines-not-understood": _legal(b'{\n"type":"heartbeat"\n}'),
     "input-split-not-understood": Probe(_split, _beat, _bad * 2),
     "input-pipelined-lost": Probe(asking(_PLAIN * 2 + b"\n"), _beat * 2, _beat),
