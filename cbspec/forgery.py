@@ -28,6 +28,9 @@ from cbspec.forging import Missing as Missing
 _ELEVEN_MINUTES: Final = 11 * 60
 _DAY: Final = 24 * 60 * 60
 _GUESSES: Final = ("secret", "changeme", "your-256-bit-secret")  # what examples and forgotten configurations hold
+_INHERITED: Final = {  # end of the forgery's name, and the tenant's
+    "constructor": "constructor", "to-string": "toString", "has-own": "hasOwnProperty", "proto": "__proto__",
+}  # fmt: skip
 
 _Row = tuple[str, str, Make]
 
@@ -198,11 +201,25 @@ def _type() -> Iterator[Forgery]:
         yield Forgery("CB-AUT-015", f"type-{name}", f"The token is {what}.", make)
 
 
+def _beginning(materials: Materials) -> str:
+    """Return half of a known tenant's name: with less cut off it could be another one's, "site-1" of "site-10"."""
+    name = materials.tenant_id
+    if len(name) < 2:
+        raise ValueError("a name of one letter has no beginning")
+    return name[: len(name) // 2]
+
+
+def _named(name: str) -> Make:
+    return with_tenant(lambda _: name)
+
+
 def _tenant() -> Iterator[Forgery]:
     none: tuple[_Row, ...] = (
         ("missing", "left out", with_tenant(lambda _: MISSING)),
         ("null", "null", with_tenant(lambda _: None)),
         ("empty", "empty", with_tenant(lambda _: "")),
+        ("in-array", "a known one in an array", with_tenant(lambda m: [m.tenant_id])),
+        ("in-object", "a known one in an object", with_tenant(lambda m: {"id": m.tenant_id})),
     )
     unknown: tuple[_Row, ...] = (
         ("new", "a name that nobody has used", with_tenant(lambda m: f"unknown-{m.fresh}")),
@@ -212,6 +229,14 @@ def _tenant() -> Iterator[Forgery]:
         ("line-feed", "a known one and a line feed", with_tenant(lambda m: f"{m.tenant_id}\n")),
         ("nul", "a known one and a NUL character", with_tenant(lambda m: f"{m.tenant_id}\0")),
         ("path", "a path that ends in a known one", with_tenant(lambda m: f"../{m.tenant_id}")),
+        ("path-here", "a path to a known one that goes nowhere", with_tenant(lambda m: f"./{m.tenant_id}")),
+        ("path-about", "a path to a known one that goes out and in", with_tenant(lambda m: f"x/../{m.tenant_id}")),
+        ("path-beside", "a path that leads out, then to a known one", with_tenant(lambda m: f"../x/{m.tenant_id}")),
+        ("beginning", "the beginning of a known one", with_tenant(_beginning)),
+        *(
+            (f"inherited-{end}", "a name that every object in JavaScript has", _named(name))
+            for end, name in _INHERITED.items()
+        ),
         ("star", "an asterisk", with_tenant(lambda _: "*")),
         ("percent", "a per cent sign", with_tenant(lambda _: "%")),
         ("quote", "a condition in SQL", with_tenant(lambda _: "' OR '1'='1")),

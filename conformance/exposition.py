@@ -6,10 +6,14 @@ the format's grammar first. Source: Prometheus' "Exposition formats".
 
 from __future__ import annotations
 
+import itertools
+import math
 import re
+from collections.abc import Iterable
 
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as parse_openmetrics
 from prometheus_client.parser import text_string_to_metric_families as parse_text
+from prometheus_client.samples import Sample
 
 _NAME = r"[a-zA-Z_:][a-zA-Z0-9_:]*"
 _LABEL = r'[a-zA-Z_][a-zA-Z0-9_]*="(?:[^"\\\n]|\\["\\n])*"'
@@ -33,15 +37,48 @@ def samples(text: str, *, openmetrics: bool = False) -> dict[str, float]:
     twice = ""
     try:
         for family in parse(text):
+            if family.type == "histogram" and not openmetrics:  # OpenMetrics' own parser looks after these
+                _check_histogram(family.name, family.samples)
             for sample in family.samples:
                 key = f"{sample.name}{sorted(sample.labels.items())}"
                 twice = sample.name if key in found else twice
                 found[key] = float(sample.value)
+    except NotAnExposition:
+        raise
     except (ValueError, KeyError, IndexError, TypeError) as error:
         raise NotAnExposition(f"it can't be read: {error}") from None
     if twice:
         raise NotAnExposition(f"the sample {twice} is there twice with the same labels")
     return found
+
+
+def _check_histogram(name: str, every: Iterable[Sample]) -> None:
+    """See that each histogram has its buckets in order, up to +Inf, each counting what those before it count."""
+    buckets: dict[tuple[tuple[str, str], ...], list[tuple[float, float]]] = {}
+    counts: dict[tuple[tuple[str, str], ...], float] = {}
+    for sample in every:
+        labels = tuple(sorted((label, value) for label, value in sample.labels.items() if label != "le"))
+        if sample.name == f"{name}_bucket":
+            if "le" not in sample.labels:
+                raise NotAnExposition(f"a bucket of the histogram {name} has no le")
+            buckets.setdefault(labels, []).append((float(sample.labels["le"]), float(sample.value)))
+        elif sample.name in (f"{name}_count", f"{name}_sum"):
+            buckets.setdefault(labels, [])
+            if sample.name == f"{name}_count":
+                counts[labels] = float(sample.value)
+    for labels, rungs in buckets.items():
+        bounds, values = [bound for bound, _ in rungs], [value for _, value in rungs]
+        if not rungs or bounds[-1] != math.inf:
+            fault = "its buckets aren't in increasing order" if math.inf in bounds else "it has no bucket for +Inf"
+        elif any(one >= other for one, other in itertools.pairwise(bounds)):
+            fault = "its buckets aren't in increasing order"
+        elif any(one > other for one, other in itertools.pairwise(values)):
+            fault = "a bucket counts less than the one before it"
+        elif counts.get(labels, values[-1]) != values[-1]:
+            fault = "its count is not that of the bucket for +Inf"
+        else:
+            continue
+        raise NotAnExposition(f"the histogram {name}: {fault}")
 
 
 def _check_lines(text: str) -> None:

@@ -21,6 +21,8 @@ _UNASKED = ("server_unavailable", "rate_limit_exceeded", "connection_limit_reach
 _WITH_STATUS = ("auth_response", "tunnel_response")
 _SHORTEST_TOKEN = 16  # what is shorter may be in a text by chance
 
+_JWT = re.compile(r"eyJ[\w-]{5,}\.[\w-]{5,}\.[\w-]*")
+
 
 @dataclass(frozen=True, slots=True)
 class Breach:
@@ -95,6 +97,8 @@ def _secrets(exchange: Exchange) -> list[str]:
     if isinstance(token, str):
         known.append(_claims(token))
     tokens = [token] if isinstance(token, str) and len(token) >= _SHORTEST_TOKEN else []
+    if request is not None and not isinstance(token, str):
+        tokens = _JWT.findall(request.text.decode(errors="replace"))  # what can't be read may hold one all the same
     return [*tokens, *(secret for secret in exchange.secrets if not any(secret in text for text in known))]
 
 

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
+from cbspec.framing import Frame
 from cbspec.messages import Auth
-from simulator.behaviour import Exchange
+from cbspec.strictjson import NotStrictJson
+from simulator.behaviour import Behaviour, Exchange
 from simulator.compose import answers, both, broke, drop, instead, part, put, silence, twice, wrong_code
 from simulator.deviations.kind import Deviation
 
@@ -16,6 +20,18 @@ _OF_UNKNOWN_TYPE = broke("CB-UNK-001")
 def _with_token(exchange: Exchange) -> str:
     token = exchange.request.token if isinstance(exchange.request, Auth) else ""
     return f"the token {token} is not accepted"
+
+
+def _quoting(behaviour: Behaviour) -> Behaviour:
+    """Say of what isn't JSON what it was, whatever that is."""
+
+    def decode(frame: Frame, max_depth: int) -> object:
+        try:
+            return behaviour.decode(frame, max_depth)
+        except NotStrictJson as error:
+            raise NotStrictJson(frame.text.decode(errors="replace"), utf8=error.utf8) from None
+
+    return replace(behaviour, decode=decode)
 
 
 HEARTBEAT = (
@@ -100,6 +116,12 @@ ERRORS = (
         "CB-ERR-004",
         "The error for a token quotes it.",
         answers("error:invalid_token", put("message", _with_token)),
+    ),
+    Deviation(
+        "error-quotes-what-is-no-json",
+        "CB-ERR-004",
+        "The error for what isn't JSON quotes it, a token in it too.",
+        _quoting,
     ),
     Deviation(
         "error-lists-tenants",

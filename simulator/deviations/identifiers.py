@@ -33,6 +33,8 @@ TURNED: tuple[tuple[str, str, Callable[[str], object]], ...] = (
     ("mojibake", "with its bytes read as Latin-1", lambda name: name.encode().decode("latin-1")),
     ("placeholders-filled", "with ${x} and {{x}} filled in", lambda name: re.sub(r"\$\{\w+\}|\{\{\w+\}\}", "", name)),
     ("cut-at-64", "cut after 64 characters", lambda name: name[:64]),
+    ("cut-at-nul", "only up to a NUL", lambda name: name.partition("\0")[0]),
+    ("cut-at-65535", "cut after 65,535 characters", lambda name: name[:65535]),
     ("cut-at-255", "cut after 255 characters", lambda name: name[:255]),
     ("with-suffix", "with something behind it", lambda name: f"{name}#1"),
     ("with-prefix", "with something before it", lambda name: f"tunnel:{name}"),

@@ -45,6 +45,7 @@ def _added(lines: bytes) -> Edit:
     return lambda status, headers, body: (status, headers, body + lines)
 
 
+_HISTOGRAM = b'# TYPE h histogram\nh_bucket{le="1"} 1\n'
 _TYPED = b"# TYPE cloudbridge_open gauge\n"
 
 UNREADABLE: tuple[tuple[str, str, Edit], ...] = (
@@ -63,6 +64,12 @@ UNREADABLE: tuple[tuple[str, str, Edit], ...] = (
     ("timestamp-as-text", "A sample's time is a date.", _added(b"cloudbridge_open 1 2024-01-01T00:00:00Z\n")),
     ("unknown-type", "A TYPE line names no type.", _added(b"# TYPE cloudbridge_open number\ncloudbridge_open 1\n")),
     ("type-twice", "A metric has two TYPE lines.", _added(_TYPED + b"cloudbridge_open 1\n" + _TYPED)),
+    ("histogram-without-inf", "A histogram has no bucket for +Inf.", _added(_HISTOGRAM + b"h_count 1\n")),
+    (
+        "histogram-not-cumulative",
+        "A histogram's buckets each count for themselves.",
+        _added(_HISTOGRAM + b'h_bucket{le="2"} 0\nh_bucket{le="+Inf"} 2\nh_count 2\n'),
+    ),
     ("sample-twice", "A sample is there twice.", _added(b"cloudbridge_open 1\ncloudbridge_open 2\n")),
 )
 """End of the id, what is wrong, and what makes it so."""

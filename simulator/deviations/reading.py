@@ -40,6 +40,21 @@ def _lenient(text: bytes) -> bytes | None:
         return None
 
 
+def _stripped(text: bytes) -> bytes | None:
+    try:
+        return text.decode().strip().encode()
+    except UnicodeDecodeError:
+        return None
+
+
+def _line_in_utf_16(text: bytes) -> bytes | None:
+    """Read a line in UTF-16 whose own end, a line feed of two bytes, was cut off in the middle."""
+    try:
+        return (text + b"\n").decode("utf-16-be").encode() if text.endswith(b"\0") else None
+    except UnicodeDecodeError:
+        return None
+
+
 def _replaced(text: bytes) -> bytes:
     return text.decode("utf-8", "replace").encode()
 
@@ -145,6 +160,9 @@ def _misreads(when: Callable[[bytes], bool], what: Callable[[bytes], bytes]) -> 
     return change
 
 
+_LINE_ENDS = tuple(end.encode() for end in "\u0085\u2028\u2029")
+
+
 def unreadable(when: Callable[[bytes], bool]) -> Change:
     """Don't understand texts for which `when` holds."""
     return _misreads(when, lambda _: b'{"type":""}')
@@ -171,6 +189,8 @@ NEARLY_JSON = (
     _accepted("hexadecimal", "A hexadecimal number", substitute(rb"(:\s*)0[xX][0-9a-fA-F]+", rb"\g<1>1")),
     _accepted("control-character", "A string with a raw control character", _lenient),
     _accepted("missing-brace", "An object without its closing brace", lambda text: text.rstrip() + b"}"),
+    _accepted("foreign-space", "An object in white space that JSON doesn't have", _stripped),
+    _accepted("behind-nul", "An object with anything behind a NUL", lambda text: text.partition(b"\0")[0]),
     _accepted("missing-comma", "An object with a comma missing", substitute(rb'(["\d])(\s+")', rb"\1,\2")),
 )
 
@@ -181,6 +201,12 @@ ENCODING = (
         "CB-MSG-006",
         "What isn't UTF-8 is read as Latin-1.",
         takes(lambda text: text.decode("latin-1").encode()),
+    ),
+    Deviation(
+        "input-utf-16-line-accepted",
+        "CB-MSG-006",
+        "A line in UTF-16, with its line feed, is taken for JSON.",
+        takes(_line_in_utf_16),
     ),
     Deviation(
         "input-compressed-accepted",
@@ -220,6 +246,12 @@ UNDERSTANDING = (
         "CB-MSG-008",
         "White space before a colon is not understood.",
         unreadable(lambda text: re.search(rb'"[\s]+:', text) is not None),
+    ),
+    Deviation(
+        "input-cut-at-line-separator",
+        "CB-MSG-008",
+        "A message is cut at every character that ends a line in Unicode.",
+        unreadable(lambda text: any(end in text for end in _LINE_ENDS)),
     ),
     Deviation(
         "input-lines-not-understood",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import posixpath
 import unicodedata
 from collections.abc import Callable
 from dataclasses import replace
@@ -32,6 +33,16 @@ def _first_tenant_where(test: Test) -> Change:
     return check("complete-claims", completed)
 
 
+def _of_an_array(attempt: Attempt) -> None:
+    """Take the only item of an array for a token's tenant, as a comparison does that makes text of both sides."""
+    claims = attempt.claims
+    assert claims is not None  # noqa: S101 - set by the step before
+    match claims.all.get("tenant_id"):
+        case [str(only)]:
+            attempt.claims = replace(claims, tenant_id=only)
+    complete_claims(attempt)
+
+
 def found(find: Callable[[Attempt, str], Tenant | None]) -> Change:
     """Look for a token's tenant in another way, where it isn't known as it stands."""
 
@@ -51,6 +62,11 @@ def found(find: Callable[[Attempt, str], Tenant | None]) -> Change:
 def _with_prefix(attempt: Attempt, name: str) -> Tenant | None:
     tenants = attempt.relay.tenants
     return next((tenant for id_, tenant in tenants.items() if name.startswith(id_) and tenant.active), None)
+
+
+def _that_begins_so(attempt: Attempt, name: str) -> Tenant | None:
+    tenants = attempt.relay.tenants
+    return next((tenant for id_, tenant in tenants.items() if id_.startswith(name) and tenant.active), None)
 
 
 def _pattern(attempt: Attempt, name: str) -> Tenant | None:
@@ -89,6 +105,10 @@ def tolerant(test: Callable[[str, str], bool]) -> Change:
     return each_step("own-tenant", tolerate)
 
 
+def _holds_one(value: object) -> bool:
+    return isinstance(value, list) and len(value) == 1 and isinstance(value[0], str)
+
+
 def tunnel_without(when: Test) -> Change:
     """Take the connection's own tenant for a tunnel_info's, where `when` holds of what it says."""
     return both(accepts("tunnel_info", "tenant_id", when, _OWN), tolerant(lambda _, named: named is _OWN))
@@ -106,6 +126,12 @@ DEVIATIONS = (
         "CB-TEN-001",
         "A token whose tenant is empty is good for the first one.",
         _first_tenant_where(lambda value: value == ""),
+    ),
+    Deviation(
+        "tenant-claim-in-array-accepted",
+        "CB-TEN-001",
+        "A token's tenant may be an array that holds one tenant.",
+        check("complete-claims", _of_an_array),
     ),
     Deviation(
         "unknown-tenant-accepted",
@@ -144,6 +170,24 @@ DEVIATIONS = (
         found(lambda attempt, name: attempt.relay.tenants.get(name.rpartition("/")[2])),
     ),
     Deviation(
+        "tenant-path-resolved",
+        "CB-TEN-002",
+        "A tenant's name is resolved as a path.",
+        found(lambda attempt, name: attempt.relay.tenants.get(posixpath.normpath(name))),
+    ),
+    Deviation(
+        "tenant-beginning-accepted",
+        "CB-TEN-002",
+        "The beginning of a tenant's name will do.",
+        found(_that_begins_so),
+    ),
+    Deviation(
+        "tenant-inherited-accepted",
+        "CB-TEN-002",
+        "What every object in JavaScript has is a tenant, too.",
+        found(lambda _, name: Tenant(name) if name in ("constructor", "toString", "__proto__") else None),
+    ),
+    Deviation(
         "inactive-tenant-accepted",
         "CB-TEN-003",
         "A tenant that isn't active is served.",
@@ -178,6 +222,12 @@ DEVIATIONS = (
         "CB-TEN-005",
         "A tunnel_info's tenant_id may be a number.",
         tunnel_without(lambda value: isinstance(value, int | float) and not isinstance(value, bool)),
+    ),
+    Deviation(
+        "tunnel-tenant-in-array-accepted",
+        "CB-TEN-005",
+        "A tunnel_info's tenant_id may be an array that holds it.",
+        accepts("tunnel_info", "tenant_id", _holds_one, lambda value: value[0]),
     ),
     Deviation(
         "tunnel-tenant-missing-wrong-code",

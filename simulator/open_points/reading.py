@@ -78,6 +78,15 @@ def _capitals(behaviour: Behaviour) -> Behaviour:
     return replace(behaviour, understand=understand)
 
 
+def _names_in_any_case(behaviour: Behaviour) -> Behaviour:
+    def understand(value: object) -> Message | Violation:
+        if isinstance(value, dict):
+            value = {str(name).lower(): member for name, member in value.items()}
+        return behaviour.understand(value)
+
+    return replace(behaviour, understand=understand)
+
+
 def _known_members_only(behaviour: Behaviour) -> Behaviour:
     def understand(value: object) -> Message | Violation:
         found = behaviour.understand(value)
@@ -212,6 +221,12 @@ OPEN_POINTS = (
         "CB-MSG-105",
         "A message with a member that the specification doesn't name is refused.",
         _known_members_only,
+    ),
+    OpenPoint(
+        "member-names-in-any-case",
+        "CB-MSG-108",
+        "The names of members may be in any case.",
+        _names_in_any_case,
     ),
     OpenPoint(
         "types-in-capitals",

@@ -28,6 +28,12 @@ VALID = {
     "a histogram": (
         '# TYPE h histogram\nh_bucket{le="1"} 1\nh_bucket{le="+Inf"} 2\nh_sum 3\nh_count 2\n'
     ),
+    "a histogram with labels": (
+        '# TYPE h histogram\nh_bucket{le="1",a="x"} 9\nh_bucket{le="+Inf",a="x"} 9\nh_count{a="x"} 9\n'
+        'h_bucket{le="1",a="y"} 1\nh_bucket{le="+Inf",a="y"} 2\n'
+    ),
+    "a histogram without a child": "# TYPE h histogram\n",
+    "what is called like a histogram": 'h_bucket{le="1"} 1\nh_count 9\n',
     "the same name, other labels": 'x{a="1"} 1\nx{a="2"} 1\n',
 }  # fmt: skip
 
@@ -53,6 +59,29 @@ INVALID = {
     "two types": ("# TYPE x counter\n# TYPE x gauge\nx 1\n", "line 2: a second TYPE line"),
     "help without a name": ("# HELP\nx 1\n", "line 1 is no HELP line"),
     "a bad second line": ("x 1\ny\n", "line 2 is no sample"),
+    "a histogram without +Inf": (
+        '# TYPE h histogram\nh_bucket{le="1"} 1\nh_sum 3\nh_count 1\n',
+        r"no bucket for \+Inf",
+    ),
+    "a histogram without buckets": ("# TYPE h histogram\nh_sum 3\nh_count 1\n", r"no bucket for \+Inf"),
+    "a histogram that isn't cumulative": (
+        '# TYPE h histogram\nh_bucket{le="1"} 3\nh_bucket{le="2"} 1\nh_bucket{le="+Inf"} 4\n',
+        "counts less",
+    ),
+    "a histogram whose buckets are out of order": (
+        '# TYPE h histogram\nh_bucket{le="2"} 1\nh_bucket{le="1"} 1\nh_bucket{le="+Inf"} 4\n',
+        "increasing order",
+    ),
+    "a histogram that begins with +Inf": (
+        '# TYPE h histogram\nh_bucket{le="+Inf"} 1\nh_bucket{le="1"} 1\n',
+        "increasing order",
+    ),
+    "a histogram whose count is another": (
+        '# TYPE h histogram\nh_bucket{le="+Inf"} 4\nh_count 5\n',
+        "its count is not",
+    ),
+    "a bucket without le": ("# TYPE h histogram\nh_bucket 4\n", "no le"),
+    "a bucket up to a word": ('# TYPE h histogram\nh_bucket{le="much"} 4\n', "can't be read"),
     "the same sample twice": ('x{a="1"} 1\nx{a="1"} 2\n', "twice"),
 }
 

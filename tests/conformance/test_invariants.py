@@ -132,6 +132,13 @@ BREACHES: Final[dict[str, tuple[Exchange, list[str]]]] = {
     "the token that was sent": (
         exchange({"type": "auth", "token": TOKEN}, error(message=f"{TOKEN} has expired")), ["CB-ERR-004"],
     ),
+    "the token in what is no JSON": (
+        exchange(f"{{'token':'{TOKEN}'}}".encode(), error(message=f"no JSON: {TOKEN}")), ["CB-ERR-004"],
+    ),
+    "no token in what is no JSON": (exchange(b"{'token'}", error(message="no JSON: {'token'}")), []),
+    "the token in an array": (
+        exchange({"type": "auth", "token": [TOKEN]}, error(message=f"[{TOKEN}] is no text")), ["CB-ERR-004"],
+    ),
     "an empty token is in every text": (exchange({"type": "auth", "token": ""}, error(message="no")), []),
     "a short token may be there by chance": (exchange({"type": "auth", "token": "no"}, error(message="no")), []),
     "a token that is no string": (exchange({"type": "auth", "token": 7}, error(message="7")), []),

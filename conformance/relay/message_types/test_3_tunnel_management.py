@@ -133,6 +133,22 @@ def test_tunnel_id_comes_back(relay: Target, tunnel_id: str) -> None:
 
 
 @requirement("CB-TUN-002")
+@pytest.mark.parametrize("kind", ["nul-inside", "70,000-letters"])
+def test_tunnel_id_that_may_be_refused(relay: Target, kind: str) -> None:
+    """A tunnel_id has an escaped NUL inside, or 70,000 letters: it may be refused; if it isn't, it comes back whole."""
+    session = relay.authenticated()
+    relay.open_tunnel(session)
+    name = relay.tunnel_info()["tunnel_id"]
+    asked = f"{name}\0{name}" if kind == "nul-inside" else name + "".join(f"{n:07}" for n in range(10_000))
+    relay.count_tunnel(session.tenant)
+    # Who refuses a message for its size may pass over what follows: no fence.
+    exchange = session.ask(relay.tunnel_info(session.tenant, tunnel_id=asked), fence=False)
+    relay.judge_invariant("CB-TUN-002")
+    if not judge.served(exchange):
+        raise NotExercised("the relay takes no tunnel_id of this kind, and the page doesn't say which it must take")
+
+
+@requirement("CB-TUN-002")
 def test_any_tunnel_id_comes_back(relay: Target, explorer: Explorer) -> None:
     """Hypothesis draws identifiers from all of Unicode; the answer's is compared character by character."""
     sessions = Sessions(relay)

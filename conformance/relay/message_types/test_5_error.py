@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import contextlib
+import json
 from collections.abc import Callable
 from typing import Any
 
 import pytest
 
-from conformance.errors import Inconclusive
+from conformance.errors import Inconclusive, NotExercised
 from conformance.marks import alone, last, requirement
 from conformance.observing import CLOSED, OPEN
 from conformance.relay.error_codes.causes import CAUSES
@@ -38,6 +39,25 @@ def test_message_is_not_empty(relay: Target) -> None:
 def test_message_tells_no_secret(relay: Target) -> None:
     """Errors of six causes are drawn; no text may hold a token that was sent, the secret or another tenant's name."""
     _well_formed(relay, "CB-ERR-004")
+
+
+@requirement("CB-ERR-004")
+@pytest.mark.parametrize("kind", ["trailing comma", "garbage before", "single quotes", "colon missing", "not UTF-8"])
+def test_message_quotes_no_token(relay: Target, kind: str) -> None:
+    """An auth with a spoiled token is spelled so that it is nearly JSON; no error may quote the token."""
+    relay.close_session(relay.authenticated())
+    text = json.dumps({"type": "auth", "token": relay.spoiled_token(relay.tenant)}, separators=(",", ":"))
+    broken = {
+        "trailing comma": f"{text[:-1]},}}".encode(),
+        "garbage before": f"x{text}".encode(),
+        "single quotes": text.replace('"', "'").encode(),
+        "colon missing": text.replace('"token":', '"token" ').encode(),
+        "not UTF-8": text[:-1].encode() + b',"x":"\xff"}',
+    }
+    exchange = relay.greeted().ask_text(broken[kind], meant=kind, like="auth")
+    relay.judge_invariant("CB-ERR-004")
+    if not any(answer.type == "error" for answer in exchange.answers):
+        raise NotExercised("the relay answers what is no JSON with no error")
 
 
 @requirement("CB-ERR-101")

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import pytest
 from hypothesis import strategies as st
 
 from conformance import judge
-from conformance.errors import Broken
+from conformance.errors import Broken, Inconclusive, NotExercised
 from conformance.exchange import Exchange
 from conformance.explore import Explorer
 from conformance.marks import requirement
@@ -32,7 +33,10 @@ class _Message:
     local_port: int
 
 
-_MESSAGES = st.builds(_Message, SPELLINGS, CUTS, TUNNEL_IDS, st.integers(1, 65535))
+_LINE_ENDS = "\u0085\u2028\u2029"
+"""Characters that end a line for some readers, and are like any other inside a JSON string."""
+_NAMES = TUNNEL_IDS | st.tuples(TUNNEL_IDS, st.sampled_from(_LINE_ENDS), TUNNEL_IDS).map("".join)
+_MESSAGES = st.builds(_Message, SPELLINGS, CUTS, _NAMES, st.integers(1, 65535))
 
 
 @requirement("CB-MSG-008")
@@ -56,6 +60,33 @@ def test_any_spelling_split_anywhere(relay: Target, kind: str, transport: str, e
             relay.judge_invariant("CB-TUN-002")
 
     explorer.explore(_MESSAGES, check)
+
+
+_ESCAPED = Spelling((0,), ("",), ("lower",))
+
+
+@requirement("CB-MSG-008")
+@pytest.mark.parametrize("letter", ["\u0085", "\u2028", "\u2029"], ids=["U+0085", "U+2028", "U+2029"])
+def test_characters_that_end_no_line(relay: Target, letter: str) -> None:
+    """A tunnel_id holds a character that ends lines elsewhere: in escapes, then as it stands, which is the same."""
+    session = relay.authenticated()
+    request = relay.tunnel_info(session.tenant)
+    request["tunnel_id"] += f"{letter}end"
+    relay.count_tunnel(session.tenant)
+    control = session.ask(request, encode=lambda value: json.dumps(value).encode())
+    if not _understood(control):
+        if judge.error_code(control) == "invalid_tunnel_info":
+            raise NotExercised("the relay takes no tunnel_id of this kind, and the page doesn't say which it must take")
+        raise Inconclusive(f"the control failed: the same tunnel_id in escapes draws {_seen(control)}")
+    relay.close()
+    session = relay.authenticated()
+    relay.count_tunnel(session.tenant)
+    exchange = session.ask(request)
+    if judge.error_code(exchange) == "invalid_tunnel_info":
+        raise NotExercised("the relay takes no such letters in a tunnel_id as they stand")
+    answer = judge.accepted(exchange)
+    if answer.member("tunnel_id") != request["tunnel_id"]:
+        raise Broken("the tunnel_id as it came back in escapes", _seen(exchange), exchange)
 
 
 class _Sending:
@@ -84,12 +115,16 @@ class _Sending:
     def to_blame(self, message: _Message) -> str:
         """Return the requirement that is broken: the spelling's, that of what was cut, or "" where it is neither.
 
-        The page doesn't say which identifiers a relay must take. Raises Broken where it refuses the message in one
+        The page doesn't say which identifiers a relay must take: one that it takes in escapes, and says nothing
+        against as it stands, is its spelling's matter. Raises Broken where it refuses the message in one
         plain piece under any name.
         """
         plain = self.send(message, spelled=False, cut=False)
         if not _understood(plain):
             if not judge.served(plain):
+                escaped = replace(message, spelling=_ESCAPED)
+                if judge.error_code(plain) != "invalid_tunnel_info" and _understood(self.send(escaped, cut=False)):
+                    return "CB-MSG-008"
                 judge.accepted(self.send(message, spelled=False, cut=False, named=False))
             return ""
         if not _understood(self.send(message, cut=False)):

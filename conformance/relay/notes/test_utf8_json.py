@@ -93,6 +93,12 @@ def _nearly_json(text: str) -> dict[str, bytes]:
         "raw tab in a string": f'{{{body},"x":"a\tb"}}'.encode(),
         "form feed as space": f"{{\f{body}}}".encode(),
         "no-break space as space": f"{{\u00a0{body}}}".encode(),
+        "vertical tab before": f"\v{text}".encode(),
+        "form feed before": f"\f{text}".encode(),
+        "no-break space before": f"\u00a0{text}".encode(),
+        "em space before": f"\u2003{text}".encode(),
+        "NUL before": f"\0{text}".encode(),
+        "NUL as space": f"{{\0{body}}}".encode(),
     }
 
 
@@ -137,6 +143,15 @@ def test_not_utf8(relay: Target, kind: str, where: str) -> None:
 def test_other_encodings(relay: Target, encoding: str) -> None:
     """A tunnel_info is encoded in UTF-16 or UTF-32."""
     _not_accepted(relay, "tunnel_info", lambda text: text.encode(encoding), encoding)
+
+
+@requirement("CB-MSG-006")
+@pytest.mark.parametrize("request_type", ["tunnel_info", "heartbeat"])
+def test_line_in_utf16(relay: Target, request_type: str) -> None:
+    """On a plain stream a request comes in UTF-16, the line feed behind it too: a reader by lines has it whole."""
+    relay.needs_stream()
+    # The line feed's second byte is the one that ends every message on a stream.
+    _not_accepted(relay, request_type, lambda text: f"{text}\n".encode("utf-16-be")[:-1], "a line in UTF-16")
 
 
 _NOT_MESSAGES = {

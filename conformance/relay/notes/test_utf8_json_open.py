@@ -135,6 +135,21 @@ def test_line_feeds(relay: Target) -> None:
     relay.saw(errors[0] if errors else IGNORED if found else CLOSED, of="an empty line")
 
 
+@requirement("CB-MSG-108")
+def test_names_of_members_in_the_other_case(relay: Target) -> None:
+    """A tunnel_info spells tunnel_id, then remote_host, with capitals, a heartbeat its type; all else is right."""
+    relay.open_tunnel(relay.authenticated())
+    for name, spelt in (("tunnel_id", "Tunnel_ID"), ("remote_host", "Remote_Host")):
+        session = relay.authenticated()
+        relay.count_tunnel(session.tenant)
+        request = {spelt if old == name else old: value for old, value in relay.tunnel_info(session.tenant).items()}
+        relay.saw(reaction(session.ask(request, invalid=f"{spelt} for {name}")), of=name)
+        relay.close_session(session)
+    session = relay.authenticated()
+    relay.beat(session)
+    relay.saw(reaction(session.ask({"Type": "heartbeat"}, invalid="Type for type")), of="type")
+
+
 def _until_tunnel(session: Session, beat: Message, last: Message) -> list[Message]:
     """Return what came up to the tunnel_response, or up to the end; each answer is held against the invariants."""
     found: list[Message] = []

@@ -31,7 +31,7 @@ def _reads(*pieces: bytes) -> Look:
     return look
 
 
-def _in_frames(*messages: bytes, masked: bytes = b"\0\0\0\0") -> bytes:
+def in_frames(*messages: bytes, masked: bytes = b"\0\0\0\0") -> bytes:
     """Return text messages as masked frames; the mask of zeros leaves them as they are."""
     return b"".join(bytes([0x81, 0x80 | len(text)]) + masked + text for text in messages)
 
@@ -42,7 +42,7 @@ SHAKE = (
 )
 
 
-def _over_websocket(*reads: bytes) -> Look:
+def over_websocket(*reads: bytes) -> Look:
     """Say how many heartbeat_responses and errors come over a WebSocket."""
 
     def look(memory: Memory) -> tuple[int, int]:
@@ -66,7 +66,7 @@ def _text(body: Body) -> bytes:
 def in_a_frame(body: Body) -> bytes:
     """Return a message as a masked frame; the mask of zeros leaves it as it is."""
     text = _text(body)
-    return _in_frames(text) if len(text) < 126 else _long(text)
+    return in_frames(text) if len(text) < 126 else _long(text)
 
 
 def _long(text: bytes) -> bytes:
@@ -100,11 +100,11 @@ def _with_auth(memory: Memory) -> list[str]:
     return met(client, _text(auth()) + b"\n" + _PLAIN + b"\n")
 
 
-_FRAME = _in_frames(_PLAIN)
+_FRAME = in_frames(_PLAIN)
 PROBES: dict[str, Probe] = {
     "input-garbage-before-accepted": _near(b"x" + _PLAIN),
-    "input-garbage-behind-accepted": Probe(_over_websocket(_in_frames(_PLAIN + b"x")), (0, 1), (1, 0)),
-    "input-line-comments-accepted": Probe(_over_websocket(_in_frames(b'{ // x\n"type":"heartbeat"}')), (0, 1), (1, 0)),
+    "input-garbage-behind-accepted": Probe(over_websocket(in_frames(_PLAIN + b"x")), (0, 1), (1, 0)),
+    "input-line-comments-accepted": Probe(over_websocket(in_frames(b'{ // x\n"type":"heartbeat"}')), (0, 1), (1, 0)),
     "input-leading-comma-accepted": _near(b'{,"type":"heartbeat"}'),
     "input-equals-sign-accepted": _near(b'{"type"="heartbeat"}'),
     "input-missing-colon-accepted": _near(b'{"type" "heartbeat"}'),
@@ -122,7 +122,7 @@ PROBES: dict[str, Probe] = {
     "input-surrogate-pairs-not-understood": _near(b'{"type":"heartbeat","x":"\\ud83d\\ude00"}', _beat, _bad),
     "input-upper-case-escapes-not-understood": _near(b'{"type":"heartbeat","x":"\\u00E9"}', _beat, _bad),
     "input-tabs-not-understood": _near(b'{\t"type":"heartbeat"}', _beat, _bad),
-    "input-space-before-not-understood": Probe(_over_websocket(_in_frames(b" " + _PLAIN)), (1, 0), (0, 1)),
+    "input-space-before-not-understood": Probe(over_websocket(in_frames(b" " + _PLAIN)), (1, 0), (0, 1)),
     "input-escaped-names-not-understood": _near(b'{"t\\u0079pe":"heartbeat"}', _beat, _bad),
     "input-space-in-arrays-not-understood": _near(b'{"type":"heartbeat","x":[ 1]}', _beat, _bad),
     "input-other-member-order-not-understood": _near(
@@ -132,14 +132,14 @@ PROBES: dict[str, Probe] = {
     "input-single-bytes-lost": Probe(_reads(_PLAIN[:1], _PLAIN[1:] + b"\n"), _beat, _bad),
     "input-half-behind-whole-lost": Probe(_reads(_PLAIN + _PLAIN[:9], _PLAIN[9:] + b"\n"), _beat * 2, _beat + _bad),
     "input-split-websocket-frame-lost": Probe(
-        _over_websocket(*(_FRAME[at : at + 1] for at in range(len(_FRAME)))), (1, 0), (0, 0)
+        over_websocket(*(_FRAME[at : at + 1] for at in range(len(_FRAME)))), (1, 0), (0, 0)
     ),
     "input-pipelined-beyond-eight-lost": Probe(_reads(_PLAIN * 10), _beat * 10, _beat * 8),
     "input-pipelined-behind-auth-lost": Probe(_with_auth, ["auth_response", *_beat], ["auth_response"]),
     "input-pipelined-behind-refused-lost": Probe(
         _reads(_port(b"0") + b"\n" + _PLAIN), ["invalid_tunnel_info", *_beat], ["invalid_tunnel_info"]
     ),
-    "input-pipelined-websocket-lost": Probe(_over_websocket(_FRAME * 3), (3, 0), (1, 0)),
+    "input-pipelined-websocket-lost": Probe(over_websocket(_FRAME * 3), (3, 0), (1, 0)),
     "input-pipelined-heartbeats-first": Probe(
         _names, ["x", "y", "heartbeat_response"], ["heartbeat_response", "x", "y"]
     ),

@@ -37,6 +37,12 @@ def _quotes(memory: Memory) -> bool:
     return token(exp=NOW - 700) in json.dumps(client.send(EXPIRED))
 
 
+def _quotes_what_is_broken(memory: Memory) -> bool:
+    client = memory.client()
+    client.send(HELLO)
+    return token() in json.dumps(client.send(f"{{'token':{token()}}}\n".encode()))
+
+
 def _lists(memory: Memory) -> bool:
     return "elsewhere" in json.dumps(enter(memory).send(tunnel(tenant="b")))
 
@@ -68,6 +74,7 @@ PROBES = {
         member(_error(), "message"), ["the message is of no known type"], [{"text": "refused"}]
     ),
     "error-message-empty": Probe(member(_error(), "message"), ["the message is of no known type"], [""]),
+    "error-quotes-what-is-no-json": Probe(_quotes_what_is_broken, False, True),
     "error-quotes-token": Probe(_quotes, False, True),
     "error-lists-tenants": Probe(_lists, False, True),
     "error-of-another-type": Probe(member(_error(), "type"), ["error"], ["failure"]),

@@ -39,6 +39,8 @@ ODD: dict[str, tuple[str, str]] = {
     "placeholders-filled": ("a${x}b{{x}}c", "abc"),
     "cut-at-64": (_LONG, _LONG[:64]),
     "cut-at-255": (_LONG, _LONG[:255]),
+    "cut-at-nul": ("a\0b", "a"),
+    "cut-at-65535": ("x" * 70_000, "x" * 65_535),
     "with-suffix": ("t", "t#1"),
     "with-prefix": ("t", "tunnel:t"),
     "last-part-only": ("a/b", "b"),

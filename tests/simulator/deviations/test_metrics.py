@@ -65,6 +65,8 @@ SHOWN: dict[str, bytes] = {
     "timestamp-as-text": b" 2024-01-01T00:00:00Z\n",
     "unknown-type": b"# TYPE cloudbridge_open number\ncloudbridge_open 1\n",
     "type-twice": b"\n# TYPE cloudbridge_open gauge\ncloudbridge_open 1\n# TYPE cloudbridge_open gauge\n",
+    "histogram-without-inf": b'\n# TYPE h histogram\nh_bucket{le="1"} 1\nh_count 1\n',
+    "histogram-not-cumulative": b'h_bucket{le="1"} 1\nh_bucket{le="2"} 0\nh_bucket{le="+Inf"} 2\nh_count 2\n',
     "sample-twice": b"\ncloudbridge_open 1\ncloudbridge_open 2\n",
 }
 """By id: how the body ends."""

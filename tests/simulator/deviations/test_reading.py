@@ -9,6 +9,7 @@ import pytest
 
 from simulator import DEVIATIONS
 from tests.simulator.deviations.probe import Look, Probe, asking, enter, met, show
+from tests.simulator.deviations.test_arrival import in_frames, over_websocket
 from tests.simulator.memory import Memory, tunnel
 
 _bad, _beat, _opened = ["unknown_message_type"], ["heartbeat_response"], ["tunnel_response"]
@@ -64,6 +65,9 @@ PROBES = {
     "input-control-character-accepted": _near(b'{"type":"heartbeat","x":"\t"}'),
     "input-missing-brace-accepted": Probe(_unclosed, _bad + _beat, _beat * 2),
     "input-missing-comma-accepted": _near(b'{"type":"heartbeat" "x":1}'),
+    "input-foreign-space-accepted": _near("\v\u2003".encode() + _PLAIN),
+    "input-behind-nul-accepted": Probe(over_websocket(in_frames(_PLAIN + b"\0 and more")), (0, 1), (1, 0)),
+    "input-utf-16-line-accepted": Probe(asking('{"type":"heartbeat"}\n'.encode("utf-16-be")), _bad, _beat),
     "input-not-utf8-accepted": Probe(_REPLACED, _bad, _beat),
     "input-latin-1-accepted": Probe(_REPLACED, _bad, _beat),
     "input-compressed-accepted": Probe(_compressed, [_bad] * 2, [_beat] * 2),
@@ -72,6 +76,7 @@ PROBES = {
     "input-solidus-not-understood": _legal(b'{"type":"heartbeat","x":"\\/"}'),
     "input-type-must-be-first": _legal(b'{"x":1,"type":"heartbeat"}'),
     "input-space-not-understood": _legal(b'{"type" : "heartbeat"}'),
+    "input-cut-at-line-separator": _legal('{"type":"heartbeat","x":"\u2028"}'.encode()),
     "input-lines-not-understood": _legal(b'{\n"type":"heartbeat"\n}'),
     "input-split-not-understood": Probe(_split, _beat, _bad * 2),
     "input-pipelined-lost": Probe(asking(_PLAIN * 2 + b"\n"), _beat * 2, _beat),

@@ -49,6 +49,7 @@ PROBES = {
         clean=[[_BEAT], [_BEAT], [_BEAT], []], wrong=[[_UNKNOWN, _BEAT], [_BEAT], [_BEAT], []]
     ),
     "unknown-members-refused": Probe(asking({**BEAT, "x": 1}), [_BEAT], [_UNKNOWN]),
+    "member-names-in-any-case": Probe(asking({"Type": "heartbeat"}), [_UNKNOWN], [_BEAT]),
     "types-in-capitals": Probe(asking({"type": "HEARTBEAT"}), [_UNKNOWN], [_BEAT]),
     "tunnel-response-names-tenant": Probe(lambda memory: enter(memory).send(tunnel())[0].get("tenant_id"), None, "a"),
     "errors-carry-details": Probe(lambda memory: enter(memory).send({"type": "x"})[0].get("retryable"), None, False),
