@@ -29,6 +29,7 @@ CHAPTER_FILES = {"MSG": "notes/test_utf8_json.py", "ROB": "notes/test_hostile_in
 # A property that is tried on several sections at once stands beside the files of each; the chapters that it is about.
 PROPERTIES = {
     "relay/error_codes/test_limits_model.py": ("LIM", "CON", "BUF"),
+    "relay/error_codes/test_limits_at_once.py": ("LIM",),
     "relay/message_types/test_damaged_tokens.py": ("AUT",),
     "relay/message_types/test_near_misses.py": ("HEL", "AUT", "TUN", "TEN"),
     "relay/notes/test_utf8_json_websocket.py": ("MSG",),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Iterator
+from typing import Any
 
 from cbspec.profile import Endpoint, Tenant
 from conformance import judge
@@ -123,3 +124,24 @@ def code_is_sent(exchanges: list[Exchange], expected: str) -> None:
 
 def _seen(exchange: Exchange) -> str:
     return judge.describe(exchange.answers[0]) if exchange.answers else judge.silence(exchange)
+
+
+def dials(relay: Target, at: Endpoint | None) -> bool:
+    """Whether it is only for the remote end that transfers fail there."""
+    condition = relay.profile.conditions.get("transfer_failed")
+    return relay.profile.remote.dialled if at is None else bool(condition and condition.dialled)
+
+
+@contextlib.contextmanager
+def failing(relay: Target) -> Iterator[tuple[Endpoint | None, dict[str, Any]]]:
+    """Yield where to ask, and a tunnel_info that fails there."""
+    remote = relay.profile.remote
+    end = remote.unreachable or remote.reachable
+    request = relay.tunnel_info(remote_host=end.host, remote_port=end.port)
+    if remote.dialled and remote.unreachable is not None:
+        yield None, request
+        return
+    if "transfer_failed" not in relay.profile.conditions:
+        raise NotExercised("give remote.unreachable with remote.dialled = true, or conditions.transfer_failed")
+    with relay.provoked("transfer_failed") as (_, at):
+        yield at, request

@@ -7,7 +7,7 @@ import contextlib
 from cbspec.profile import Tenant
 from conformance import judge
 from conformance.errors import NotExercised
-from conformance.marks import last, requirement
+from conformance.marks import alone, last, requirement
 from conformance.observing import ACCEPTED, reaction
 from conformance.relay.error_codes.limits import (
     come_back,
@@ -22,6 +22,7 @@ from conformance.relay.error_codes.limits import (
     tunnel_tenant,
     tunnels_had,
 )
+from conformance.relay.error_codes.refusals import dials, failing
 from conformance.session import Session
 from conformance.target import Target
 
@@ -62,6 +63,30 @@ def test_refused_tunnels_do_not_count(relay: Target) -> None:
         relay.soon(lambda: _one_more(relay, session, tenant, limit))
         if session.ended:
             return
+
+
+@alone
+@requirement("CB-LIM-003")
+def test_failed_transfers_do_not_count(relay: Target) -> None:
+    """As many tunnels as a tenant's limit has fail for want of an end to reach; then the whole limit is still there."""
+    tenant, limit = tunnel_tenant(relay)
+    with failing(relay) as (at, request):
+        if not dials(relay, at):
+            raise NotExercised("give remote.unreachable with remote.dialled, or conditions.transfer_failed.dialled")
+        with relay.control(f"{limit} tunnels"):
+            relay.soon(lambda: served_tunnels(relay, tenant, limit, at))
+            relay.soon(lambda: served_tunnels(relay, tenant, limit, at))  # and all of them given back
+        session = relay.authenticated(tenant, at=at)
+        end = {name: request[name] for name in ("remote_host", "remote_port")}
+        with relay.control("failed transfers"):
+            for _ in range(limit):
+                session = relay.authenticated(tenant, at=at) if session.ended else session
+                judge.refused_with(session.ask(relay.tunnel_info(tenant.id, **end)), "data_transfer_failed")
+        if session.ended:
+            relay.soon(lambda: served_tunnels(relay, tenant, limit, at))
+            return
+        for _ in range(limit):  # what the control held may be counted for a while yet
+            relay.soon(lambda: judge.accepted(session.ask(relay.tunnel_info(tenant.id)), "tenant_limit_exceeded"))
 
 
 @requirement("CB-LIM-004")
