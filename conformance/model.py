@@ -224,7 +224,8 @@ class Model:
             return Allowed(frozenset({ANY_ERROR, NOTHING}), "CB-HEL-007")
         if connection.step is Step.UNGREETED_OPEN:
             return _FREE
-        return self._with_room("hello_response", [self._relay(connection)], "CB-HEL-001")
+        # A relay may count a connection from hello, from auth, or from its first tunnel on.
+        return self._with_room("hello_response", [self._relay(connection)], "CB-HEL-001", may_pass=True)
 
     def _greeted_asks(self, connection: Connection, ask: Ask, tenant: str) -> Allowed:
         if ask is Ask.AUTH:

@@ -52,7 +52,7 @@ HEARTBEAT = (
         "heartbeat-refused",
         "CB-HBT-001",
         "Every heartbeat is refused.",
-        answers(_BEAT, instead(type="error", code="rate_limit_exceeded", message="not so often")),
+        answers(_BEAT, instead(type="error", code="invalid_token", message="who is there?")),
     ),
     Deviation(
         "heartbeat-answered-by-tunnel-response",

@@ -245,7 +245,9 @@ def _draw(relay: Target, session: Session, rate: Rate) -> None:
         if session.ended:
             raise Broken("rate_limit_exceeded", f"the connection ended after {answered} answers, without the code")
         if not answers:
-            raise Inconclusive("the relay stopped answering")
+            if not relay.alive():
+                raise Inconclusive("the relay stopped answering")
+            raise Broken("rate_limit_exceeded", f"silence behind {answered} answers; a new connection is answered")
     seconds = time.monotonic() - began
     speed = sent / seconds
     if speed < rate.per_second * 1.5:

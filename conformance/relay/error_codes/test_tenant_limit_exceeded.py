@@ -78,10 +78,15 @@ def test_failed_transfers_do_not_count(relay: Target) -> None:
             relay.soon(lambda: served_tunnels(relay, tenant, limit, at))  # and all of them given back
         session = relay.authenticated(tenant, at=at)
         end = {name: request[name] for name in ("remote_host", "remote_port")}
+
+        def fail() -> None:
+            nonlocal session
+            session = relay.authenticated(tenant, at=at) if session.ended else session
+            judge.refused_with(session.ask(relay.tunnel_info(tenant.id, **end)), "data_transfer_failed")
+
         with relay.control("failed transfers"):
             for _ in range(limit):
-                session = relay.authenticated(tenant, at=at) if session.ended else session
-                judge.refused_with(session.ask(relay.tunnel_info(tenant.id, **end)), "data_transfer_failed")
+                relay.soon(fail)
         if session.ended:
             relay.soon(lambda: served_tunnels(relay, tenant, limit, at))
             return
