@@ -202,11 +202,12 @@ def _type() -> Iterator[Forgery]:
 
 
 def _beginning(materials: Materials) -> str:
-    """Return half of a known tenant's name: with less cut off it could be another one's, "site-1" of "site-10"."""
+    """Return half of a known tenant's name: with less cut off it could be another one's, "site-1" of "site-10".
+
+    What is too short to have a half is made longer instead.
+    """
     name = materials.tenant_id
-    if len(name) < 2:
-        raise ValueError("a name of one letter has no beginning")
-    return name[: len(name) // 2]
+    return name[: len(name) // 2] or f"{name}-cbspec"
 
 
 def _named(name: str) -> Make:

@@ -137,5 +137,10 @@ def _message(tls: ssl.SSLSocket, read: Callable[[int], bytes]) -> bytes | None:
 
 
 def _frame(head: int, data: bytes) -> bytes:
-    size = bytes([len(data)]) if len(data) < 126 else b"\x7e" + len(data).to_bytes(2, "big")
+    if len(data) < 126:
+        size = bytes([len(data)])
+    elif len(data) < 65_536:
+        size = b"\x7e" + len(data).to_bytes(2, "big")
+    else:
+        size = b"\x7f" + len(data).to_bytes(8, "big")
     return bytes([head]) + size + data

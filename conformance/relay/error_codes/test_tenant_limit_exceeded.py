@@ -102,7 +102,16 @@ def test_tunnel_limit_is_the_tenants_own(relay: Target) -> None:
     mine, theirs = relay.authenticated(tenant), relay.authenticated(other)
     with relay.control(f"{limit} tunnels"):
         mine = fill_tunnels(relay, mine, limit)
-    fill_tunnels(relay, theirs, min(limit + 1, other.tunnel_limit or limit + 1))
+    wanted = min(limit + 1, other.tunnel_limit or limit + 1)
+
+    def open_theirs() -> None:
+        nonlocal theirs
+        theirs = relay.authenticated(other) if theirs.ended else theirs
+        while theirs.tunnels < wanted:
+            relay.count_tunnel(other.id)
+            judge.accepted(theirs.ask(relay.tunnel_info(other.id)), "tenant_limit_exceeded")
+
+    relay.soon(open_theirs)
 
 
 @requirement("CB-LIM-004")

@@ -89,6 +89,41 @@ def test_characters_that_end_no_line(relay: Target, letter: str) -> None:
         raise Broken("the tunnel_id as it came back in escapes", _seen(exchange), exchange)
 
 
+@requirement("CB-MSG-008")
+@pytest.mark.parametrize(
+    ("letter", "escape"),
+    [
+        ("/", r"\/"),
+        ("a", r"\u0061"),
+        ("é", r"\u00E9"),
+        ("☃", r"\u2603"),
+        ("😀", r"\ud83d\ude00"),
+        ("😀", r"\uD83D\uDE00"),
+    ],
+    ids=["solidus", "letter", "accent", "snowman", "pair", "pair-in-capitals"],
+)
+def test_escapes_mean_their_characters(relay: Target, letter: str, escape: str) -> None:
+    """A tunnel_id holds a character as it stands, which is accepted; then another one holds it as an escape."""
+    session = relay.authenticated()
+    request = relay.tunnel_info(session.tenant)
+    request["tunnel_id"] += f"{letter}end"
+    relay.count_tunnel(session.tenant)
+    control = session.ask(request)
+    if judge.error_code(control) == "invalid_tunnel_info":
+        raise NotExercised("the relay takes no tunnel_id of this kind, and the page doesn't say which it must take")
+    with relay.control("the same character as it stands"):
+        judge.accepted(control)
+    relay.close()
+    session = relay.authenticated()
+    request["tunnel_id"] = f"{relay.tunnel_info()['tunnel_id']}{letter}end"
+    text = json.dumps(request, ensure_ascii=False).replace(f"{letter}end", f"{escape}end").encode()
+    relay.count_tunnel(session.tenant)
+    exchange = session.ask(request, encode=lambda _: text)
+    answer = judge.accepted(exchange)
+    if answer.member("tunnel_id") != request["tunnel_id"]:
+        raise Broken("the tunnel_id as it was asked for", _seen(exchange), exchange)
+
+
 class _Sending:
     """Sends messages of one type over one transport, in the way that is drawn or in part of it."""
 

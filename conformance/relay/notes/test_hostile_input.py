@@ -134,7 +134,7 @@ def _goes_on(relay: Target, beside: Session, end: Callable[[], object]) -> None:
     try:
         for _ in range(3):
             judge.accepted(beside.heartbeat())
-        judge.accepted(beside.ask(relay.tunnel_info(beside.tenant)))
+        relay.soon(lambda: judge.accepted(beside.ask(relay.tunnel_info(beside.tenant))))
     except Inconclusive as silent:
         if not beside.deaf:
             raise
@@ -153,7 +153,7 @@ def _served(relay: Target) -> None:
         raise Broken("a new connection", str(error)) from None
     judge.accepted(session.hello())
     judge.accepted(relay.authenticate(session, relay.tenant))
-    judge.accepted(session.ask(relay.tunnel_info(session.tenant)))
+    relay.soon(lambda: judge.accepted(session.ask(relay.tunnel_info(session.tenant))))
 
 
 def _two_at_once(relay: Target) -> None:

@@ -59,7 +59,7 @@ PROBES = {
     "heartbeat-first-only": Probe(_beats, [1] * 8, [1] + [0] * 7),
     "heartbeat-every-seventh-lost": Probe(_beats, [1] * 8, [1] * 6 + [0, 1]),
     "heartbeat-answered-twice": Probe(_beats, [1] * 8, [2] * 8),
-    "heartbeat-refused": Probe(asking(BEAT), ["heartbeat_response"], ["rate_limit_exceeded"]),
+    "heartbeat-refused": Probe(asking(BEAT), ["heartbeat_response"], ["invalid_token"]),
     "heartbeat-answered-by-tunnel-response": Probe(asking(BEAT), ["heartbeat_response"], ["tunnel_response"]),
     "heartbeat-echoed": Probe(asking(BEAT), ["heartbeat_response"], ["heartbeat"]),
     "heartbeat-answered-by-pong": Probe(asking(BEAT), ["heartbeat_response"], ["pong"]),
