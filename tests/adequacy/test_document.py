@@ -24,7 +24,7 @@ def test_every_relay_is_a_row_with_a_verdict_for_each_transport() -> None:
     written = write(ROWS)
     assert "| `port-ignored` | CB-TUN-007 | killed | survived | `test_port` | CB-MSG-004 |" in written
     assert "| `dribble` | accused |  | accused by CB-TUN-001; inconclusive: CB-TUN-002 |" in written
-    assert "| Deviations | tcp | 1 | 1 |" in written
+    assert "| Deviations | auto | 1 | 1 |" in written
     assert "| Deviations | websocket | 1 | 0 |" in written
 
 
