@@ -34,6 +34,9 @@ LARGEST = 64 * 1024 * 1024
 _APART = 0.0003
 """Seconds between the pieces of a message, so that most relays read them one by one."""
 
+_RIGHT_BEHIND = 0.001
+"""Seconds in which the end of the connection is looked for behind an error."""
+
 _fences = itertools.count(1)
 
 
@@ -152,7 +155,7 @@ class Session:
         elif fence and self._wants_fence(request):
             self._fence_off(request)
         if any(message.type == "error" for message in self._inbox):
-            self._pump(0.0)  # the end of the connection may have come right behind it
+            self._pump(_RIGHT_BEHIND)  # the end of the connection may come so
         return self._conclude(request, silence, waited)
 
     def send_unanswered(self, data: bytes, *, messages: int = 1, cut: bool = False) -> None:

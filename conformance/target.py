@@ -12,7 +12,7 @@ import itertools
 import ssl
 import time
 from collections.abc import Callable, Iterator, Mapping
-from typing import Any
+from typing import Any, TypeVar
 
 from cbspec.forgery import MISSING, Forgery, by_requirement
 from cbspec.issuer import Issuer, ProfileLacks
@@ -39,6 +39,8 @@ from conformance.watch import Watch
 from conformance.wire import HandshakeFailure, Unreachable, Wire, tcp_connect
 
 _numbers = itertools.count(1)
+
+_Made = TypeVar("_Made")
 
 _LIMITS = {
     ("tenant_limit_exceeded", "auth"): ("CB-LIM-014", "tenants.connection_limit"),
@@ -344,15 +346,16 @@ class Target(Given, Watch):
         """Close one session before the case ends."""
         session.close()
 
-    def soon(self, attempt: Callable[[], object]) -> None:
-        """Call `attempt` until it raises nothing, as long as a relay has to give back room; then let it raise."""
+    def soon(self, attempt: Callable[[], _Made]) -> _Made:
+        """Return what `attempt` does once it raises nothing, as long as a relay has to give back room; then let it."""
         there = False
         try:
             # Where no auth works at all, no room will come of waiting.
-            retry(attempt, (Broken, Inconclusive), 0.0 if self.facts.auth else self.tempo.soon)
+            made = retry(attempt, (Broken, Inconclusive), 0.0 if self.facts.auth else self.tempo.soon)
             there = True
         finally:
             self.tempo.room("soon", there)
+        return made
 
     # ------------------------------------------------------------------ whether it lives
 

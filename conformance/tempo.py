@@ -11,9 +11,11 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, TypeVar
 
 from cbspec.profile import Target
+
+_Made = TypeVar("_Made")
 
 _TIMES: Final = 20
 """How many times the slowest measured answer a time-out is: another request may take longer than those measured."""
@@ -152,8 +154,8 @@ class Tempo:
         (self._stuck.discard if there else self._stuck.add)(what)
 
 
-def retry(attempt: Callable[[], object], errors: tuple[type[Exception], ...], seconds: float) -> None:
-    """Call `attempt` until it raises none of `errors`, for at most `seconds`; then let it raise.
+def retry(attempt: Callable[[], _Made], errors: tuple[type[Exception], ...], seconds: float) -> _Made:
+    """Return what `attempt` does once it raises none of `errors`; after `seconds` let it raise.
 
     The pauses grow: what an attempt used and closed, a relay may count for a while, and the next finds it used still.
     """
@@ -161,12 +163,10 @@ def retry(attempt: Callable[[], object], errors: tuple[type[Exception], ...], se
     pause = _RETRY
     while True:
         try:
-            attempt()
+            return attempt()
         except errors:
             left = deadline - time.monotonic()
             if left <= 0:
                 raise
             time.sleep(min(pause, left))
             pause = min(2 * pause, _LONGEST_RETRY)
-        else:
-            return

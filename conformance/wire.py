@@ -255,7 +255,10 @@ class Wire:
         self._close_socket()
 
     def receive(self, wait: float) -> bytes:
-        """Return what arrives within `wait` seconds; b"" where nothing did or the connection ended (see `ended`)."""
+        """Return what arrives within `wait` seconds; b"" where nothing did or the connection ended (see `ended`).
+
+        With no wait at all only what lies there is taken: the shortest wait of a socket is a whole millisecond.
+        """
         if self._early:
             data, self._early = self._early, b""
             return self._took(data)
@@ -265,10 +268,10 @@ class Wire:
             if looked and time.monotonic() > deadline:
                 return b""  # records without plain text could come for ever
             looked = True
-            self._sock.settimeout(max(deadline - time.monotonic(), 1e-4))
+            self._sock.settimeout(max(deadline - time.monotonic(), 1e-4) if wait else 0.0)
             try:
                 data = self._sock.recv(_CHUNK)
-            except TimeoutError:
+            except (TimeoutError, BlockingIOError):
                 return b""
             except OSError as error:
                 self._end(End.RESET, error.strerror or str(error))

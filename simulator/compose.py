@@ -8,8 +8,10 @@ Each takes a behaviour and returns another, so that several can be laid over eac
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import ssl
+from collections.abc import Callable, Hashable
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 from cbspec.codes import ErrorCode
@@ -18,6 +20,7 @@ from cbspec.framing import Frame
 from cbspec.messages import Message, Request, Violation
 from cbspec.state import Rule, State
 from cbspec.strictjson import NotStrictJson
+from cbspec.tls import server_context
 from simulator.behaviour import Behaviour, Body, Exchange
 from simulator.steps import Attempt, Check, Quota, Refused, Step
 from simulator.steps import always as every_time
@@ -46,6 +49,17 @@ def part(**parts: Any) -> Change:  # noqa: ANN401 - checked by the parts' own na
 def writing(**parts: Any) -> Change:  # noqa: ANN401 - checked by the parts' own names
     """Put bytes on the wire, or close, in another way."""
     return lambda behaviour: replace(behaviour, writing=replace(behaviour.writing, **parts))
+
+
+def served_by(change: Callable[[ssl.SSLContext], None]) -> Change:
+    """Serve TLS as a function leaves its context."""
+
+    def context(chain: Path, key: Path | None) -> ssl.SSLContext:
+        made = server_context(chain, key)
+        change(made)
+        return made
+
+    return part(tls=context)
 
 
 # Answers.
@@ -198,6 +212,16 @@ def refuses(kind: str, member: str, when: Test, code: ErrorCode) -> Change:
         return replace(behaviour, understand=understand)
 
     return change
+
+
+def by_subject(attempt: Attempt) -> Hashable:
+    """Count for each subject of a tenant, whatever scope its rate has."""
+    return attempt.known.tenant.id, attempt.known.subject
+
+
+def by_connection(attempt: Attempt) -> Hashable:
+    """Count for each connection of a tenant, whatever scope its rate has."""
+    return attempt.known.tenant.id, attempt.session.number
 
 
 # Order.

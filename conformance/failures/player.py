@@ -15,7 +15,7 @@ from conformance import judge
 from conformance.decoding import Decoded, decode
 from conformance.errors import Inconclusive
 from conformance.exchange import Exchange
-from conformance.expectation import Expectation
+from conformance.expectation import Expectation, Kind
 from conformance.failures.frames import Frame
 from conformance.failures.judging import hold
 from conformance.failures.recipes import SPOILED, Recipe, reveal
@@ -26,7 +26,7 @@ from conformance.transcript import Direction, Message
 from conformance.wire import HandshakeFailure, Unreachable
 
 _SURPLUS_WAIT = 0.3
-"""Seconds in which an answer that nobody asked for is waited for at the end: coming is proof, not coming is none."""
+"""Seconds in which an answer that nobody asked for is waited for: coming is proof, not coming is none."""
 
 _NOT_ACCEPTED_HERE = ("invalid_token", "tenant_not_found", "ip_not_allowed")
 
@@ -56,8 +56,7 @@ class Player:
             else:
                 self._send(step, expectation)
         for session in self.target.open_sessions:
-            session.look(_SURPLUS_WAIT)
-            session.unasked()
+            _surplus(session)
 
     def token(self, name: str) -> str:
         """Return the token of a placeholder's name, made when it is first asked for."""
@@ -115,6 +114,8 @@ class Player:
         if step.decisive:
             _trusted(exchange, tenant, self.target.facts.rejected)
             hold(expectation, exchange)
+            if expectation.kind is Kind.INVARIANT:
+                _surplus(session)  # before a step closes the connection
         elif len(noted) == 1:
             _as_then(step, exchange)
 
@@ -142,6 +143,12 @@ class Player:
             return ""
         names = [name for name in self._recipes if f"<<{name}>>" in request.text.value]
         return self._recipes[names[0]].tenant if names else ""
+
+
+def _surplus(session: Session) -> None:
+    """Judge what comes unasked."""
+    session.look(_SURPLUS_WAIT)
+    session.unasked()
 
 
 def _trusted(exchange: Exchange, tenant: str, rejected: bool) -> None:

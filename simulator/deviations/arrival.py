@@ -148,38 +148,36 @@ class _AtMost(StreamFramer):
         return None
 
 
-class _NothingBehindAuth(StreamFramer):
+class _NothingBehind(StreamFramer):
+    """Drops what arrived together with a message that holds `mark`, behind it."""
+
+    __slots__ = ("_after",)
+    mark: re.Pattern[bytes]
+
+    def feed(self, data: bytes) -> None:
+        super().feed(data)
+        self._after = False
+
+    def next_frame(self) -> Frame | None:
+        frame = super().next_frame()
+        if frame is None or getattr(self, "_after", False):
+            return None if frame is None else self.next_frame()
+        self._after = self.mark.search(frame.text) is not None
+        return frame
+
+
+class _NothingBehindAuth(_NothingBehind):
     """Drops what arrived together with an auth, behind it."""
 
-    __slots__ = ("_after",)
-
-    def feed(self, data: bytes) -> None:
-        super().feed(data)
-        self._after = False
-
-    def next_frame(self) -> Frame | None:
-        frame = super().next_frame()
-        if frame is None or getattr(self, "_after", False):
-            return None if frame is None else self.next_frame()
-        self._after = b'"token"' in frame.text
-        return frame
+    __slots__ = ()
+    mark = re.compile(rb'"token"')
 
 
-class _NothingBehindBad(StreamFramer):
+class _NothingBehindBad(_NothingBehind):
     """Drops what arrived together with a tunnel_info for port 0, behind it."""
 
-    __slots__ = ("_after",)
-
-    def feed(self, data: bytes) -> None:
-        super().feed(data)
-        self._after = False
-
-    def next_frame(self) -> Frame | None:
-        frame = super().next_frame()
-        if frame is None or getattr(self, "_after", False):
-            return None if frame is None else self.next_frame()
-        self._after = re.search(rb'"remote_port":0[,}]', frame.text) is not None
-        return frame
+    __slots__ = ()
+    mark = re.compile(rb'"remote_port":0[,}]')
 
 
 class _Reordered(StreamFramer):

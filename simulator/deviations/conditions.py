@@ -2,14 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable
+from collections.abc import Callable
 from dataclasses import replace
 
 from cbspec.codes import ErrorCode
 from cbspec.state import State
 from cbspec.target import Rate
 from simulator.behaviour import Behaviour
-from simulator.compose import Change, answers, both, check, each_step, part, recoded, silence, without, wrong_code
+from simulator.compose import (
+    Change,
+    answers,
+    both,
+    by_connection,
+    by_subject,
+    check,
+    each_step,
+    part,
+    recoded,
+    silence,
+    without,
+    wrong_code,
+)
 from simulator.deviations.auth import named_tenant
 from simulator.deviations.kind import Deviation
 from simulator.limits import TokenBucket
@@ -154,26 +167,18 @@ def _told_and_served(attempt: Attempt) -> None:
         raise Refused(ErrorCode.SERVER_UNAVAILABLE, "the relay takes no new work")  # and the connection stays open
 
 
-def _for_subject(attempt: Attempt) -> Hashable:
-    return attempt.known.tenant.id, attempt.known.subject
-
-
-def _for_connection(attempt: Attempt) -> Hashable:
-    return attempt.known.tenant.id, attempt.session.number
-
-
 RATE = (
     Deviation(
         "rate-per-connection",
         "CB-RAT-001",
         "A tenant's rate counts for each of its connections anew.",
-        part(rate_holder=_for_connection),
+        part(rate_holder=by_connection),
     ),
     Deviation(
         "rate-per-subject",
         "CB-RAT-001",
         "A tenant's rate counts for each of its subjects anew.",
-        part(rate_holder=_for_subject),
+        part(rate_holder=by_subject),
     ),
     Deviation(
         "rate-closes",

@@ -6,32 +6,19 @@ import ssl
 from collections.abc import Callable, Iterable
 from dataclasses import replace
 from http import HTTPStatus
-from pathlib import Path
 from typing import Any
 
 from websockets.datastructures import Headers
 from websockets.http11 import Request, Response
 from websockets.server import ServerProtocol
 
-from cbspec.tls import server_context
 from cbspec.websocket import WebSocketFramer
 from simulator.behaviour import WsgiApp
-from simulator.compose import Change, part
+from simulator.compose import Change, part, served_by
 from simulator.config import Config, Limits
 from simulator.open_points.kind import OpenPoint
 
 _INVALID_DATA = 1007
-
-
-def _served(change: Callable[[ssl.SSLContext], None]) -> Change:
-    """Serve TLS as a function leaves its context."""
-
-    def context(chain: Path, key: Path | None) -> ssl.SSLContext:
-        made = server_context(chain, key)
-        change(made)
-        return made
-
-    return part(tls=context)
 
 
 def _own_names_only(context: ssl.SSLContext) -> None:
@@ -116,10 +103,10 @@ OPEN_POINTS = (
         "unknown-server-name-refused",
         "CB-TLS-108",
         "A ClientHello that names another server is refused with unrecognized_name.",
-        _served(_own_names_only),
+        served_by(_own_names_only),
     ),
-    OpenPoint("one-curve", "CB-TLS-102", "P-256 is the only group for the key exchange.", _served(_one_curve)),
-    OpenPoint("no-session-tickets", "CB-TLS-104", "No session tickets are given.", _served(_no_tickets)),
+    OpenPoint("one-curve", "CB-TLS-102", "P-256 is the only group for the key exchange.", served_by(_one_curve)),
+    OpenPoint("no-session-tickets", "CB-TLS-104", "No session tickets are given.", served_by(_no_tickets)),
     OpenPoint(
         "subprotocol-chosen",
         "CB-WSK-104",

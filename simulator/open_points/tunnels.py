@@ -10,7 +10,18 @@ from cbspec.codes import ErrorCode
 from cbspec.compact import Compact
 from cbspec.messages import Auth, Message, TunnelInfo, Violation
 from simulator.behaviour import Behaviour
-from simulator.compose import Change, both, check, each_step, part, recoded, refusals, refuses
+from simulator.compose import (
+    Change,
+    both,
+    by_connection,
+    by_subject,
+    check,
+    each_step,
+    part,
+    recoded,
+    refusals,
+    refuses,
+)
 from simulator.config import Config
 from simulator.limits import Account
 from simulator.open_points.kind import OpenPoint
@@ -112,14 +123,6 @@ def _scope_unsaid(config: Config) -> Config:
     return replace(config, tenants=tuple(tenants))
 
 
-def _by_connection(attempt: Attempt) -> Hashable:
-    return attempt.known.tenant.id, attempt.session.number
-
-
-def _by_subject(attempt: Attempt) -> Hashable:
-    return attempt.known.tenant.id, attempt.known.subject
-
-
 OPEN_POINTS = (
     OpenPoint(
         "ports-in-whole-digits",
@@ -173,14 +176,14 @@ OPEN_POINTS = (
         "rate-counted-by-connection",
         "CB-RAT-101",
         "A tenant's rate is counted for each connection, and nobody declares it.",
-        part(rate_holder=_by_connection),
+        part(rate_holder=by_connection),
         _scope_unsaid,
     ),
     OpenPoint(
         "rate-counted-by-subject",
         "CB-RAT-101",
         "A tenant's rate is counted for each subject, and nobody declares it.",
-        part(rate_holder=_by_subject),
+        part(rate_holder=by_subject),
         _scope_unsaid,
     ),
     OpenPoint(

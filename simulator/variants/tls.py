@@ -7,25 +7,14 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from cbspec.identity import DevelopmentCA
-from cbspec.tls import TlsFailed, TlsLayer, server_context
-from simulator.compose import Change, part
+from cbspec.tls import TlsFailed, TlsLayer
+from simulator.compose import Change, part, served_by
 from simulator.config import ConfigError
 from simulator.variants import certificates
 from simulator.variants.kind import Variant
 
 _ONE_SUITE = Path(__file__).with_name("one-cipher-suite.cnf")
 _HANDSHAKE_FAILURE = bytes.fromhex("15030300020228")  # a fatal alert (Source: RFC 8446, 6)
-
-
-def _served(change: Callable[[ssl.SSLContext], None]) -> Change:
-    """Serve TLS as a function leaves its context."""
-
-    def context(chain: Path, key: Path | None) -> ssl.SSLContext:
-        made = server_context(chain, key)
-        change(made)
-        return made
-
-    return part(tls=context)
 
 
 def _one_suite(context: ssl.SSLContext) -> None:
@@ -90,25 +79,25 @@ VARIANTS = (
     Variant(
         "one-cipher-suite",
         "TLS_CHACHA20_POLY1305_SHA256 is the only cipher suite.",
-        _served(_one_suite),
+        served_by(_one_suite),
         openssl=_ONE_SUITE,
     ),
     Variant(
         "one-group",
         "P-384 is the only group, so that most clients are asked for a second ClientHello.",
-        _served(lambda context: context.set_ecdh_curve("secp384r1")),
+        served_by(lambda context: context.set_ecdh_curve("secp384r1")),
     ),
-    Variant("no-tickets", "No session tickets are sent.", _served(_tickets(0))),
-    Variant("many-tickets", "Eight session tickets are sent.", _served(_tickets(8))),
+    Variant("no-tickets", "No session tickets are sent.", served_by(_tickets(0))),
+    Variant("many-tickets", "Eight session tickets are sent.", served_by(_tickets(8))),
     Variant(
         "alpn",
         "The application protocol cloudbridge/2 is chosen where the client offers it.",
-        _served(lambda context: context.set_alpn_protocols(["cloudbridge/2"])),
+        served_by(lambda context: context.set_alpn_protocols(["cloudbridge/2"])),
     ),
     Variant(
         "client-certificate-asked",
         "The client is asked for a certificate, and needs none.",
-        _served(_ask_for_certificate),
+        served_by(_ask_for_certificate),
     ),
     Variant("other-alert", "Old versions of TLS are refused with handshake_failure.", part(layer=_OtherAlert)),
 )

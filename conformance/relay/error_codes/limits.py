@@ -101,19 +101,18 @@ def fill_connections(relay: Target, tenant: Tenant, count: int) -> list[Session]
 
     Each opens a tunnel: the page doesn't say at which step a connection counts.
     """
-    sessions: list[Session] = []
 
-    def fill() -> None:
-        sessions.clear()
+    def fill() -> list[Session]:
+        sessions: list[Session] = []
         with contextlib.ExitStack() as stack:
             for _ in range(count):
                 sessions.append(stack.enter_context(contextlib.closing(relay.greeted())))
                 _occupy(relay, sessions[-1], tenant)
             stack.pop_all()
+        return sessions
 
     relay.use(tenant)
-    relay.soon(fill)
-    return sessions
+    return relay.soon(fill)
 
 
 def _occupy(relay: Target, session: Session, tenant: Tenant) -> None:

@@ -125,6 +125,4 @@ def _fill(relay: Target, at: Endpoint | None, size: int) -> Session:
 
 def _filled(relay: Target, at: Endpoint | None, size: int) -> Session:
     """Fill the pool; what the case before left behind may still be counted for a moment."""
-    sessions: list[Session] = []
-    relay.soon(lambda: sessions.append(_fill(relay, at, size)))
-    return sessions[-1]
+    return relay.soon(lambda: _fill(relay, at, size))

@@ -144,10 +144,9 @@ def _limited(relay: Target) -> AbstractContextManager[tuple[Endpoint | None, int
 def _full(relay: Target) -> Iterator[_Full]:
     """Yield where the limit is used up. A control: Inconclusive where it can't be used up."""
     with _limited(relay) as (at, limit):
-        filled: list[list[Session]] = []
         with relay.control(f"{limit} connections"):
-            relay.soon(lambda: filled.append(_fill(relay, at, limit)))
-        yield _Full(at, limit, filled[-1], _pool(relay, at))
+            filled = relay.soon(lambda: _fill(relay, at, limit))
+        yield _Full(at, limit, filled, _pool(relay, at))
 
 
 def _fill(relay: Target, at: Endpoint | None, limit: int, *, greet_again: bool = False) -> list[Session]:
