@@ -18,7 +18,7 @@ from tests.adequacy.document import summary, write
 from tests.adequacy.ledger import Ledger
 from tests.adequacy.matrix import Row
 from tests.adequacy.runs import run
-from tests.adequacy.subjects import TRANSPORTS, Subject, groups, subjects
+from tests.adequacy.subjects import TRANSPORTS, WAITED_FOR, Subject, groups, subjects
 from tests.adequacy.suites import fork_server
 
 STATE = Path(__file__).parents[2] / ".adequacy" / "rows.json"
@@ -67,8 +67,12 @@ def _run_all(ledger: Ledger, chosen: Sequence[Subject], transports: Sequence[str
         if transport in group[0].transports and not all(ledger.is_settled(one, transport) for one in group)
     ]
     finished = 0
-    with ThreadPoolExecutor(jobs) as pool:
-        runs = [pool.submit(run, context, *each) for each in wanted]
+    # Those that are waited for all the time wait beside the others, which have the processors to themselves.
+    with ThreadPoolExecutor(jobs) as pool, ThreadPoolExecutor(len(WAITED_FOR) * len(TRANSPORTS)) as waiting:
+        runs = [
+            (waiting if group[0].id in WAITED_FOR else pool).submit(run, context, group, transport)
+            for group, transport in wanted
+        ]
         try:
             for done in as_completed(runs):
                 finished += 1
@@ -77,6 +81,7 @@ def _run_all(ledger: Ledger, chosen: Sequence[Subject], transports: Sequence[str
                     ledger.add(row)
                     print(f"{finished:4}/{len(wanted)} {minutes:5.1f} min  {_line(row)}", flush=True)
         except KeyboardInterrupt:
+            waiting.shutdown(wait=False, cancel_futures=True)
             pool.shutdown(cancel_futures=True)
             raise
 
