@@ -185,8 +185,18 @@ class Connection:
         else:
             self._note_request(message)
 
+    def ignore(self) -> None:
+        """Relay: take the request at hand as if it had never come (only one that is wrong on purpose does)."""
+        self._pending = self._unanswered = None
+
+    def again(self, event: RequestReceived | RequestRefused) -> RequestReceived | RequestRefused:
+        """Relay: take a request that was answered once more, as if it came again (only one wrong on purpose does)."""
+        return self._under_way(self._judge_request(event.request) if isinstance(event, RequestReceived) else event)
+
     def _request(self, frame: Frame) -> RequestReceived | RequestRefused:
-        event = self._judge_request(self._read(frame, Role.CLIENT))
+        return self._under_way(self._judge_request(self._read(frame, Role.CLIENT)))
+
+    def _under_way(self, event: RequestReceived | RequestRefused) -> RequestReceived | RequestRefused:
         self._unanswered = event if isinstance(event, RequestRefused) else event.request
         self._pending = None if isinstance(event, RequestRefused) else event.rule
         return event

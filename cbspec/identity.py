@@ -5,6 +5,7 @@ None of it protects anything: the secret stands in this file. It applies by itse
 
 from __future__ import annotations
 
+import datetime
 import ipaddress
 import os
 import stat
@@ -60,9 +61,16 @@ class DevelopmentCA:
     ca_file: Path
     _authority: trustme.CA = field(repr=False)
 
-    def issue(self, *names: str) -> tuple[bytes, bytes]:
+    def issue(
+        self,
+        *names: str,
+        not_before: datetime.datetime | None = None,
+        not_after: datetime.datetime | None = None,
+    ) -> tuple[bytes, bytes]:
         """Issue a server certificate for host names and addresses: its chain and its P-256 key, both PEM."""
-        leaf = self._authority.issue_cert(*names, key_type=trustme.KeyType.ECDSA)
+        leaf = self._authority.issue_cert(
+            *names, key_type=trustme.KeyType.ECDSA, not_before=not_before, not_after=not_after
+        )
         chain = b"".join(blob.bytes() for blob in leaf.cert_chain_pems)
         return chain, leaf.private_key_pem.bytes()
 

@@ -11,6 +11,7 @@ from cbspec.messages import HelloResponse
 from cbspec.strictjson import MAX_DEPTH
 from cbspec.target import Tenant
 from cbspec.tokens import SigningKey
+from simulator.faults.fault import Fault
 
 
 class ConfigError(Exception):
@@ -92,7 +93,11 @@ class MetricsRules:
 
 @dataclass(frozen=True, slots=True)
 class Config:
-    """The whole configuration. `development` lets the development identity serve an address that isn't loopback."""
+    """The whole configuration.
+
+    `development` lets the development identity serve an address that isn't loopback; `faults` are there from the start,
+    and `seed` repeats what they leave to chance.
+    """
 
     listen: Listen = Listen()
     certificate: Certificate | None = None
@@ -102,6 +107,8 @@ class Config:
     limits: Limits = Limits()
     metrics: MetricsRules = MetricsRules()
     development: bool = False
+    faults: tuple[Fault, ...] = ()
+    seed: int = 0
 
     def check(self) -> None:
         """Raise ConfigError where the development identity would serve an address that others can reach."""

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import math
 import os
 import tomllib
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, Final
@@ -14,76 +12,42 @@ from typing import Any, Final
 from cbspec.profile import ProfileError, from_mapping
 from cbspec.profile_check import kind
 from simulator.config import Certificate, Config, ConfigError, Limits, Listen, MetricsRules, RelayRules, TokenRules
-
-_MAX_PORT: Final = 65_535
-
-
-@dataclass(frozen=True, slots=True)
-class Value:
-    """What a key holds, in words and as a test, and what it is for."""
-
-    wanted: str
-    good: Callable[[Any], bool]
-    meaning: str = ""
-
-    def says(self, meaning: str) -> Value:
-        """Return the same for a key that means `meaning`."""
-        return replace(self, meaning=meaning)
-
-
-def _whole(value: object) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool)
-
-
-def _number(value: object) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
-
-
-_TEXT: Final = Value("a string that is not empty", lambda value: isinstance(value, str) and value != "")
-_FLAG: Final = Value("true or false", lambda value: isinstance(value, bool))
-_PORT: Final = Value(f"a port from 0 to {_MAX_PORT}", lambda value: _whole(value) and 0 <= value <= _MAX_PORT)
-_COUNT: Final = Value("a whole number, 0 or more", lambda value: _whole(value) and value >= 0)
-_SIZE: Final = Value("a whole number, 1 or more", lambda value: _whole(value) and value >= 1)
-_SECONDS: Final = Value("a number of seconds, more than 0", lambda value: _number(value) and value > 0)
-_LEEWAY: Final = Value("a number of seconds, 0 or more", lambda value: _number(value) and value >= 0)
-_TEXTS: Final = Value(
-    "an array of strings", lambda value: isinstance(value, list) and all(isinstance(item, str) for item in value)
-)
+from simulator.values import COUNT, FLAG, LATER, PORT, SECONDS, SIZE, TEXT, TEXTS, Value, number
 
 TABLES: Final[Mapping[str, Mapping[str, Value]]] = {
     "listen": {
-        "host": _TEXT.says("the address to listen on"),
-        "port": _PORT.says("the port to listen on; 0 takes a free one"),
+        "host": TEXT.says("the address to listen on"),
+        "port": PORT.says("the port to listen on; 0 takes a free one"),
     },
     "tls": {
-        "chain": _TEXT.says("a PEM file with the relay's certificate (left out: one of the development CA's)"),
-        "key": _TEXT.says("a PEM file with its key, where it isn't in the same file"),
+        "chain": TEXT.says("a PEM file with the relay's certificate (left out: one of the development CA's)"),
+        "key": TEXT.says("a PEM file with its key, where it isn't in the same file"),
     },
     "tokens": {
-        "secret": _TEXT.says("the secret of tokens (HS256); without a secret or key file it is the development secret"),
-        "secret_env": _TEXT.says("the environment variable that holds the secret"),
-        "key_file": _TEXT.says("a PEM file with the public or private key of tokens (RS256, ES256, EdDSA)"),
-        "leeway": _LEEWAY.says("how long a token is good after its expiry and before its time"),
-        "issuer": _TEXT.says("the iss claim that a token must have"),
-        "audience": _TEXT.says("the aud claim that a token must have"),
+        "secret": TEXT.says("the secret of tokens (HS256); without a secret or key file it is the development secret"),
+        "secret_env": TEXT.says("the environment variable that holds the secret"),
+        "key_file": TEXT.says("a PEM file with the public or private key of tokens (RS256, ES256, EdDSA)"),
+        "leeway": LATER.says("how long a token is good after its expiry and before its time"),
+        "issuer": TEXT.says("the iss claim that a token must have"),
+        "audience": TEXT.says("the aud claim that a token must have"),
     },
     "relay": {
-        "connection_limit": _COUNT.says("how many connections the whole relay serves (left out: any number)"),
-        "buffer_pool": _COUNT.says("how many tunnels the whole relay has buffers for"),
-        "features": _TEXTS.says("what the hello_response lists"),
-        "draining": _FLAG.says("whether the relay takes no new work"),
-        "probe": _FLAG.says("whether the remote end is dialled before a tunnel is opened"),
-        "probe_timeout": _SECONDS.says("how long dialling may take"),
+        "connection_limit": COUNT.says("how many connections the whole relay serves (left out: any number)"),
+        "buffer_pool": COUNT.says("how many tunnels the whole relay has buffers for"),
+        "features": TEXTS.says("what the hello_response lists"),
+        "draining": FLAG.says("whether the relay takes no new work"),
+        "probe": FLAG.says("whether the remote end is dialled before a tunnel is opened"),
+        "probe_timeout": SECONDS.says("how long dialling may take"),
     },
     "limits": {
-        "max_message": _SIZE.says("bytes of one message"),
-        "max_depth": _SIZE.says("levels of nesting in one message"),
-        "handshake_timeout": _SECONDS.says("how long the TLS handshake may take"),
-        "idle_timeout": _SECONDS.says("how long a connection may be silent"),
+        "max_message": SIZE.says("bytes of one message"),
+        "max_depth": SIZE.says("levels of nesting in one message"),
+        "handshake_timeout": SECONDS.says("how long the TLS handshake may take"),
+        "idle_timeout": SECONDS.says("how long a connection may be silent"),
     },
     "metrics": {
-        "enabled": _FLAG.says("whether metrics are served, at /metrics"),
-        "port": _PORT.says("the port of 127.0.0.1 that they are served on; 0 takes a free one"),
+        "enabled": FLAG.says("whether metrics are served, at /metrics"),
+        "port": PORT.says("the port of 127.0.0.1 that they are served on; 0 takes a free one"),
     },
 }
 """Every key of the configuration but `tenants` and `development`, by table."""
@@ -128,8 +92,8 @@ class _Reader:
                 parts["tenants"] = from_mapping({"tenants": data["tenants"]}, self._base).tenants
             except ProfileError as error:
                 self.problems += error.problems
-        if not _FLAG.good(development := data.get("development", False)):
-            self.problems.append(f"development: must be {_FLAG.wanted}, not {kind(development)}")
+        if not FLAG.good(development := data.get("development", False)):
+            self.problems.append(f"development: must be {FLAG.wanted}, not {kind(development)}")
         features = tables["relay"].pop("features", None)
         if features is not None:
             tables["relay"]["features"] = tuple(features)
@@ -156,7 +120,7 @@ class _Reader:
             if key in known and known[key].good(value):
                 right[key] = value
             elif key in known:
-                seen = f"{value}" if _number(value) else kind(value)
+                seen = f"{value}" if number(value) else kind(value)
                 self.problems.append(f"{name}.{key}: must be {known[key].wanted}, not {seen}")
         return right
 

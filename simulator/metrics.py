@@ -14,6 +14,7 @@ from wsgiref.simple_server import WSGIRequestHandler, WSGIServer, make_server
 from prometheus_client import CollectorRegistry, Counter, Gauge, make_wsgi_app
 
 from cbspec.codes import ErrorCode
+from simulator.events import Answered, Connected, Event, Received
 
 if TYPE_CHECKING:
     from simulator.behaviour import Behaviour
@@ -21,6 +22,9 @@ if TYPE_CHECKING:
 
 TYPES = ("hello", "auth", "tunnel_info", "heartbeat", "unknown")
 """The labels of messages; whatever else a client sends is "unknown"."""
+
+_OTHER = "other"
+"""Stands for every code that isn't listed: only faults send such ones."""
 
 _HOST = "127.0.0.1"
 
@@ -35,14 +39,15 @@ class Metrics:
         messages = Counter("messages", "Messages from clients, by type.", ["type"], **new)
         errors = Counter("errors", "Errors sent to clients, by code.", ["error_type"], **new)
         self._messages = {name: messages.labels(name) for name in TYPES}
-        self._errors = {code: errors.labels(code) for code in ErrorCode}
+        self._errors = {code: errors.labels(code) for code in (*ErrorCode, _OTHER)}
         self._active = Gauge("active_connections", "Connections that are open.", **new)
         self._tunnels = Gauge("tunnels_open", "Tunnels that are open, by tenant.", ["tenant_id"], **new)
         self._pool = Gauge("buffer_pool_size", "Buffers that there are; -1 without a limit.", **new)
         self._used = Gauge("buffer_pool_usage", "Buffers in use.", **new)
 
     def watch(self, relay: Relay) -> None:
-        """Read what is in use from a relay whenever the metrics are asked for."""
+        """Count what a relay does, and read what is in use whenever the metrics are asked for."""
+        relay.tell.add(self)
         self._active.set_function(lambda: len(relay.sessions))
         self._used.set_function(lambda: relay.buffers)
         size = relay.config.relay.buffer_pool
@@ -50,17 +55,15 @@ class Metrics:
         for tenant_id in relay.tenants:
             self._tunnels.labels(tenant_id).set_function(partial(relay.tunnels, tenant_id))
 
-    def connected(self) -> None:
-        """Count a connection."""
-        self._connections.inc()
-
-    def received(self, message: str) -> None:
-        """Count a message."""
-        self._messages[message].inc()
-
-    def refused(self, code: ErrorCode) -> None:
-        """Count an error."""
-        self._errors[code].inc()
+    def __call__(self, event: Event) -> None:
+        """Count what happened."""
+        match event:
+            case Connected():
+                self._connections.inc()
+            case Received(type=name):
+                self._messages[name].inc()
+            case Answered(body={"type": "error", "code": code}):
+                self._errors[code if isinstance(code, str) and code in self._errors else _OTHER].inc()
 
 
 class MetricsServer:

@@ -8,7 +8,6 @@ import logging
 import socket
 import ssl
 import struct
-from collections import deque
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from functools import partial
@@ -16,8 +15,12 @@ from typing import cast
 
 from cbspec.tls import TlsFailed
 from simulator.clock import Clock
+from simulator.contexts import Contexts
+from simulator.faults.kind import End, Greeting
+from simulator.faults.when import Direction, Occasion
+from simulator.outbox import Outbox
 from simulator.relay import Relay
-from simulator.session import Action, Close, Send, Session
+from simulator.session import Action, Close, Send, Session, Wait
 from simulator.steps import Dial
 
 log = logging.getLogger("simulator")
@@ -35,10 +38,20 @@ class Edge:
     """What the connections of one listening socket share; `peers` are those that are open."""
 
     relay: Relay
-    context: ssl.SSLContext
+    contexts: Contexts
     clock: Clock
     peers: set[Peer] = field(default_factory=set)
     empty: asyncio.Event = field(default_factory=asyncio.Event)
+
+    def released(self, gate: str) -> None:
+        """Let go what a fault held back on any connection."""
+        for peer in tuple(self.peers):
+            peer.released(gate)
+
+    def clock_moved(self) -> None:
+        """Do what has become due since the clock was moved."""
+        for peer in tuple(self.peers):
+            peer.clock_moved()
 
     def lost(self, peer: Peer) -> None:
         """Take note that a connection is gone."""
@@ -55,20 +68,27 @@ class Peer(asyncio.Protocol):
         "_dialling",
         "_edge",
         "_finished",
+        "_greeting",
         "_head",
         "_last",
-        "_later",
         "_layer",
+        "_outbox",
         "_session",
+        "_shut",
         "_timer",
         "_transport",
         "_waiting",
+        "_wake",
         "_write_full",
+        "_written",
+        "number",
     )
 
     def __init__(self, edge: Edge) -> None:
         self._edge = edge
-        self._layer = edge.relay.behaviour.layer(edge.context)
+        self.number = edge.relay.accept()
+        self._greeting = self._met()
+        self._layer = edge.relay.behaviour.layer(self._context())
         self._transport: asyncio.Transport
         self._session: Session | None = None
         self._head = b""
@@ -77,9 +97,25 @@ class Peer(asyncio.Protocol):
         self._dialling: asyncio.Task[None] | None = None
         self._waiting = 0
         self._write_full = False
-        self._later: deque[tuple[float, Action]] = deque()
+        self._outbox = Outbox(edge.relay.behaviour.writing)
+        self._wake: asyncio.TimerHandle | None = None
+        self._written = 0
+        self._shut = False
         self._client_done = False
         self._finished = False
+
+    def _met(self) -> Greeting:
+        """Return how faults have the connection met."""
+        greeting, faults = Greeting(), self._edge.relay.faults
+        if faults:
+            for strike in faults.at(Occasion(Direction.CONNECT, self.number), self._edge.clock.monotonic()):
+                if strike.kind.connect is not None:
+                    strike.kind.connect(greeting, strike)
+        return greeting
+
+    def _context(self) -> ssl.SSLContext:
+        wanted = self._greeting.certificate
+        return self._edge.contexts(wanted, self._greeting.lifetime) if wanted else self._edge.contexts.own
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Begin; asyncio has set TCP_NODELAY."""
@@ -87,6 +123,8 @@ class Peer(asyncio.Protocol):
         self._edge.peers.add(self)
         self._edge.empty.clear()
         self._arm(self._edge.relay.config.limits.handshake_timeout)
+        if self._greeting.end is not None:
+            self.finish(self._greeting.end)
 
     def data_received(self, data: bytes) -> None:
         """Take bytes from the socket."""
@@ -104,9 +142,10 @@ class Peer(asyncio.Protocol):
         """Give everything back."""
         self._finished = True
         self._end_session(reset=exc is not None)
-        if self._timer is not None:
-            self._timer.cancel()
-        self._later.clear()
+        for timer in (self._timer, self._wake):
+            if timer is not None:
+                timer.cancel()
+        self._outbox.clear()
         self._edge.lost(self)
 
     def pause_writing(self) -> None:
@@ -119,25 +158,33 @@ class Peer(asyncio.Protocol):
         self._write_full = False
         self._throttle()
 
-    def finish(self) -> None:
-        """Say what is left to be said, and close."""
-        if self._finished:
+    def finish(self, how: End | None = None) -> None:
+        """Say what is left to be said, and close, in the relay's usual way or in another one."""
+        if self._finished or (how is End.HALF and self._shut):
             return
-        if self._session is not None:
+        if how is End.HALF:
+            self._shut = True
+            self._end_writing(notify=True)
+            return
+        if self._session is not None and how is None:
             with contextlib.suppress(ssl.SSLError):  # it is TLS itself that may have failed
                 for action in self._session.close():
                     self._perform(action)
         self._finished = True
         self._end_session()
-        self._later.clear()
+        self._outbox.clear()
         writing = self._edge.relay.behaviour.writing
-        if writing.reset and not self._client_done:
+        if how is End.RESET or (how is None and writing.reset and not self._client_done):
             self._arm(_BEFORE_RESET, self._reset)
             return
-        if writing.close_notify:
+        self._arm(LINGER, self._transport.abort)
+        self._end_writing(notify=how is End.CLOSE or (how is None and writing.close_notify))
+
+    def _end_writing(self, *, notify: bool) -> None:
+        """Send nothing more, with TLS's own word for it or without."""
+        if notify:
             self._layer.close()
         self._flush()
-        self._arm(LINGER, self._transport.abort)
         if self._client_done:
             self._transport.close()
         elif not self._transport.is_closing():
@@ -169,6 +216,10 @@ class Peer(asyncio.Protocol):
             self._edge.relay.behaviour.crashed(tuple(self._edge.peers))
 
     def _received(self, data: bytes) -> None:
+        if self._greeting.alert is not None:
+            self._transport.write(bytes((21, 3, 3, 0, 2, 2, self._greeting.alert)))  # a record with a fatal alert
+            self.finish(End.WITHOUT_NOTIFY)
+            return
         shaking_hands = not self._layer.established
         try:
             plain = self._layer.receive_data(data)
@@ -177,6 +228,8 @@ class Peer(asyncio.Protocol):
         if shaking_hands and self._layer.established:
             self._last = self._edge.clock.monotonic()
             self._arm(self._edge.relay.config.limits.idle_timeout)
+        if self._greeting.deaf:
+            plain, shaking_hands = b"", False
         if plain or (shaking_hands and self._layer.established):
             self._read(plain)
         if self._layer.ended and not self._finished:
@@ -190,7 +243,7 @@ class Peer(asyncio.Protocol):
             if websocket is None:
                 return
             name = self._transport.get_extra_info("peername")
-            session = self._session = self._edge.relay.connect(name[0], websocket=websocket)
+            session = self._session = self._edge.relay.connect(name[0], websocket=websocket, number=self.number)
             plain, self._head = self._head, b""
             if websocket:
                 self._arm(self._edge.relay.config.limits.handshake_timeout)
@@ -203,32 +256,33 @@ class Peer(asyncio.Protocol):
             self._last = self._edge.clock.monotonic()
         self._do(actions)
 
-    def _do(self, actions: list[Action]) -> None:
-        writing = self._edge.relay.behaviour.writing
-        now = due = asyncio.get_running_loop().time()
-        if self._later:
-            due = self._later[-1][0]
-        for action in _merged(actions) if writing.merge else actions:
-            due = max(due, now + writing.pause())
-            for number, piece in enumerate(_cut(action, writing.pieces)):
-                due += writing.gap if number else 0.0
-                self._perform_at(due, piece, now)
+    def released(self, gate: str) -> None:
+        """Let go what a fault held back, of what goes out and of what came in."""
+        self._outbox.release(gate, self._edge.clock.monotonic())
+        self._guarded(self._release)
 
-    def _perform_at(self, due: float, action: Action, now: float) -> None:
-        """Perform an action when it is due, behind all that is due before it."""
-        if due <= now and not self._later:
-            self._perform(action)
-            return
-        if not self._later:
-            asyncio.get_running_loop().call_at(due, self._guarded, self._release)
-        self._later.append((due, action))
+    def clock_moved(self) -> None:
+        """Do what has become due since the clock was moved."""
+        self._guarded(self._release)
+        if not self._finished and not self._greeting.end:
+            self._look_at_clock()
+
+    def _do(self, actions: Iterable[Action]) -> None:
+        self._outbox.put(actions, self._edge.clock.monotonic())
+        self._release()
 
     def _release(self) -> None:
-        loop = asyncio.get_running_loop()
-        while self._later and self._later[0][0] <= loop.time():
-            self._perform(self._later.popleft()[1])
-        if self._later:
-            loop.call_at(self._later[0][0], self._guarded, self._release)
+        """Perform what is due, and see to it that the rest is performed when it is."""
+        clock = self._edge.clock
+        for action in self._outbox.due(clock.monotonic()):
+            self._perform(action)
+        if self._wake is not None:
+            self._wake.cancel()
+            self._wake = None
+        due = self._outbox.next_due()
+        if due is not None and not self._finished:
+            left = max(0.0, due - clock.monotonic())
+            self._wake = asyncio.get_running_loop().call_later(left, self._guarded, self._release)
         elif self._client_done:
             self.finish()
 
@@ -236,12 +290,19 @@ class Peer(asyncio.Protocol):
         if self._finished:
             return
         if isinstance(action, Send):
-            self._layer.send(action.data)
-            self._flush()
+            if not self._shut:
+                self._layer.send(action.data)
+                self._flush()
         elif isinstance(action, Dial):
             self._dialling = asyncio.get_running_loop().create_task(self._dial(action))
+        elif isinstance(action, Wait):
+            self._resume()
         elif isinstance(action, Close):
-            self.finish()
+            self.finish(action.how)
+
+    def _resume(self) -> None:
+        if self._session is not None:
+            self._do(self._session.resume(self._edge.clock.now()))
 
     async def _dial(self, wanted: Dial) -> None:
         try:
@@ -263,7 +324,7 @@ class Peer(asyncio.Protocol):
     def _client_ended(self) -> None:
         self._client_done = True
         self._end_session()
-        if not self._later:
+        if not self._outbox:
             self.finish()
 
     def _end_session(self, *, reset: bool = False) -> None:
@@ -285,6 +346,9 @@ class Peer(asyncio.Protocol):
 
     def _flush(self) -> None:
         data = self._layer.data_to_send()
+        if self._greeting.stall_after is not None:
+            data = data[: max(0, self._greeting.stall_after - self._written)]
+            self._written += len(data)
         if data and not self._transport.is_closing():
             self._transport.write(data)
 
@@ -303,19 +367,3 @@ class Peer(asyncio.Protocol):
             self._arm(left)
         else:
             self.finish()
-
-
-def _cut(action: Action, pieces: Callable[[bytes], Iterable[bytes]]) -> Iterable[Action]:
-    """Cut what is sent into pieces, each of which becomes a TLS record."""
-    return map(Send, pieces(action.data)) if isinstance(action, Send) else (action,)
-
-
-def _merged(actions: Iterable[Action]) -> list[Action]:
-    """Join what is sent in a row."""
-    joined: list[Action] = []
-    for action in actions:
-        if isinstance(action, Send) and joined and isinstance(joined[-1], Send):
-            joined[-1] = Send(joined[-1].data + action.data)
-        else:
-            joined.append(action)
-    return joined

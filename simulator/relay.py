@@ -3,53 +3,29 @@
 from __future__ import annotations
 
 from ipaddress import IPv6Address, ip_address
-from typing import Protocol
 
-from cbspec.codes import ErrorCode
 from cbspec.tokens import Verifier
 from simulator.behaviour import Authority, Behaviour
 from simulator.config import Config
+from simulator.events import Connected, Decided, Listeners
+from simulator.faults.engine import Faults
 from simulator.limits import Account, Ledger, Meters
 from simulator.session import Session
 from simulator.steps import BUFFERS, TENANT_TUNNELS, Address
-
-
-class Observer(Protocol):
-    """What is told of the relay's work, for counting."""
-
-    def connected(self) -> None:
-        """Take note of a connection whose first bytes arrived."""
-
-    def received(self, message: str) -> None:
-        """Take note of a message from a client: its type, or "unknown"."""
-
-    def refused(self, code: ErrorCode) -> None:
-        """Take note of an error that went out."""
-
-
-class Unobserved:
-    """Counts nothing."""
-
-    def connected(self) -> None:
-        """Do nothing."""
-
-    def received(self, message: str) -> None:
-        """Do nothing."""
-
-    def refused(self, code: ErrorCode) -> None:
-        """Do nothing."""
 
 
 class Relay:
     """What all connections share: configuration, behaviour, tenants, and what is in use.
 
     Set `draining` to have new work refused while what is open goes on; `connected` counts the connections so far.
+    `tell` is told of everything that happens, `faults` say what goes wrong.
     """
 
-    def __init__(self, config: Config, behaviour: Behaviour | None = None, observer: Observer | None = None) -> None:
+    def __init__(self, config: Config, behaviour: Behaviour | None = None) -> None:
         self.config: Config = config
         self.behaviour: Behaviour = behaviour or Behaviour()
-        self.observer: Observer = observer or Unobserved()
+        self.tell = Listeners()
+        self.faults = Faults(config.seed, lambda decision: self.tell(Decided(decision)))
         self.tenants = {tenant.id: tenant for tenant in config.tenants}
         key, rules = config.tokens.key(), config.tokens
         leeway = rules.leeway if self.behaviour.leeway is None else self.behaviour.leeway
@@ -61,14 +37,18 @@ class Relay:
         self.sessions: set[Session] = set()
         self.connected = 0
 
-    def connect(self, address: str, *, websocket: bool = False) -> Session:
-        """Return the session of a new connection from an address."""
+    def accept(self) -> int:
+        """Return the number of a new connection, from 1 on."""
         self.connected += 1
+        return self.connected
+
+    def connect(self, address: str, *, websocket: bool = False, number: int | None = None) -> Session:
+        """Return the session of a new connection from an address; it has a number where it was accepted before."""
         behaviour, limits = self.behaviour, self.config.limits
         framer = behaviour.websocket(limits) if websocket else behaviour.stream(limits)
-        session = Session(self, plain_address(address), self.connected, framer)
+        session = Session(self, plain_address(address), number or self.accept(), framer)
         self.sessions.add(session)
-        self.observer.connected()
+        self.tell(Connected(session))
         return session
 
     def drain(self) -> None:

@@ -6,17 +6,16 @@ import asyncio
 import contextlib
 import os
 import ssl
-import tempfile
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
 from cbspec import target
-from cbspec.identity import DevelopmentCA, development_ca
 from cbspec.target import DEVELOPMENT, Endpoint
 from simulator.behaviour import Behaviour
 from simulator.clock import Clock
 from simulator.config import Config, ConfigError
+from simulator.contexts import Contexts
 from simulator.metrics import Metrics, MetricsServer
 from simulator.peer import Edge, Peer
 from simulator.relay import Relay
@@ -61,13 +60,17 @@ class Simulator:
 
     async def start(self) -> None:
         """Listen."""
-        context = self._context()
+        contexts = self._contexts()
+        self.ca_file = contexts.ca_file
         metrics = Metrics()
         try:
-            relay = Relay(self.config, self._behaviour, metrics)
+            relay = Relay(self.config, self._behaviour)
         except (OSError, ValueError) as error:
             raise ConfigError(f"[tokens]: {_reason(error)}") from None
-        edge = Edge(relay, context, self._clock)
+        edge = Edge(relay, contexts, self._clock)
+        for fault in self.config.faults:
+            relay.faults.add(fault, self._clock.monotonic())
+        relay.faults.watch(lambda: None, edge.released)
         listen = self.config.listen
         try:
             self._server = await asyncio.get_running_loop().create_server(
@@ -147,27 +150,15 @@ class Simulator:
             metrics=target.Metrics(self.metrics_url),
         )
 
-    def _context(self) -> ssl.SSLContext:
+    def _contexts(self) -> Contexts:
         certificate = self.config.certificate
-        if certificate is None:
-            ca = development_ca()
-            self.ca_file = ca.ca_file
-            return self._development_context(ca)
-        self.ca_file = certificate.chain
-        try:
-            return self._behaviour.tls(certificate.chain, certificate.key)
-        except (OSError, ssl.SSLError) as error:
-            raise ConfigError(f"[tls] {certificate.chain}: {_reason(error)}") from None
-
-    def _development_context(self, ca: DevelopmentCA) -> ssl.SSLContext:
         names = dict.fromkeys((*_NAMES, self.config.listen.host))
-        chain, key = self._behaviour.certificate(ca, names)
-        # OpenSSL reads certificates from files only.
-        with tempfile.TemporaryDirectory(prefix="cbspec-") as folder:
-            file = Path(folder, "relay.pem")
-            file.touch(mode=0o600)
-            file.write_bytes(key + chain)
-            return self._behaviour.tls(file, None)
+        try:
+            return Contexts(certificate, self._behaviour, names)
+        except (OSError, ssl.SSLError) as error:
+            if certificate is None:
+                raise
+            raise ConfigError(f"[tls] {certificate.chain}: {_reason(error)}") from None
 
 
 def _reason(error: Exception) -> str:

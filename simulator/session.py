@@ -7,11 +7,12 @@ Whatever it holds it gives back in `end`, which the edge calls however the conne
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from cbspec.codes import ErrorCode
+from cbspec.compact import Compact
 from cbspec.connection import (
     Connection,
     Event,
@@ -41,7 +42,10 @@ from cbspec.messages import (
 from cbspec.state import State
 from cbspec.strictjson import NotStrictJson
 from cbspec.websocket import WebSocketFramer
-from simulator.behaviour import Exchange
+from simulator.behaviour import Body, Exchange
+from simulator.events import Answered, Ended, Received
+from simulator.faults.kind import Delivery, End, Handling, Strike
+from simulator.faults.when import Direction, Occasion
 from simulator.limits import Account
 from simulator.steps import Address, Attempt, Dial, Identity, Moment, Refused, Step
 
@@ -51,28 +55,42 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Send:
-    """These bytes go to the client."""
+    """These bytes go to the client, at once or as `delivery` says."""
 
     data: bytes
+    delivery: Delivery | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Wait:
+    """Nothing more is taken from the client until `resume`: after so many seconds, and once every gate opens."""
+
+    seconds: float
+    gates: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class Close:
-    """The connection ends behind what was sent."""
+    """The connection ends behind what was sent, in the relay's usual way or in another one."""
+
+    how: End | None = None
 
 
-Action = Send | Dial | Close
+Action = Send | Dial | Wait | Close
 
 
 class Session:
     """One connection.
 
-    `receive_data`, `dialled` and `end` are told what happened; the first two return what is to be done.
+    `receive_data`, `dialled`, `resume` and `end` are told what happened; all but the last return what is to be done.
     """
 
     __slots__ = (
+        "_asked",
+        "_claimed",
         "_closing",
         "_held",
+        "_paused",
         "_waiting",
         "_welcomed",
         "address",
@@ -80,6 +98,7 @@ class Session:
         "connection",
         "framer",
         "identity",
+        "now",
         "number",
         "relay",
         "sent",
@@ -90,6 +109,7 @@ class Session:
         self.relay = relay
         self.address = address
         self.number = number
+        self.now = Moment(0.0, 0.0)
         self.admitted = False
         self.identity: Identity | None = None
         self.tunnels: set[str] = set()
@@ -98,6 +118,9 @@ class Session:
         self.connection = Connection(Role.RELAY, framer, read=self._read, table=relay.behaviour.table)
         self._held: list[Account] = []
         self._waiting: tuple[Attempt, Iterator[Step], RequestReceived] | None = None
+        self._paused: tuple[RequestReceived | RequestRefused, Handling] | None = None
+        self._asked = ""
+        self._claimed = ("", "")
         self._closing = False
         self._welcomed = False
 
@@ -108,7 +131,8 @@ class Session:
         self.connection.receive_data(data)
         if isinstance(self.framer, WebSocketFramer):
             self.framer.pongs.clear()  # nobody here asked for any
-        return [*self._unasked(), *self._welcome(now), *self._go_on(now)]
+        self.now = now
+        return [*self._unasked(), *self._welcome(), *self._go_on()]
 
     def dialled(self, reached: bool, now: Moment) -> list[Action]:
         """Take the outcome of a `Dial`."""
@@ -116,8 +140,18 @@ class Session:
             return []
         attempt, steps, event = self._waiting
         self._waiting = None
+        self.now = now
         attempt.dialled, attempt.now = reached, now
-        return [*self._pass(attempt, steps, event), *self._go_on(now)]
+        return [*self._pass(attempt, steps, event), *self._go_on()]
+
+    def resume(self, now: Moment) -> list[Action]:
+        """Take the request that was put off by a `Wait`."""
+        if self._paused is None or self.ended or self._closing:
+            return []
+        event, handling = self._paused
+        self._paused = None
+        self.now = now
+        return [*self._take(event, handling), *self._go_on()]
 
     def end(self, *, reset: bool = False) -> None:
         """Give back what the connection held; `reset` says that it was broken off without a word."""
@@ -130,12 +164,25 @@ class Session:
         if reset:
             self._held = list(filter(self.relay.behaviour.gives_back_at_reset, self._held))
         self._give_back(self._held)
+        self._paused = None
         self.tunnels.clear()
         self.relay.sessions.discard(self)
+        self.relay.faults.forget(self.number)
+        self.relay.tell(Ended(self, reset))
 
     def hold(self, account: Account) -> None:
         """Keep what was taken from an account until the connection ends."""
         self._held.append(account)
+
+    @property
+    def transport(self) -> str:
+        """The transport's name: tcp or websocket."""
+        return "websocket" if isinstance(self.framer, WebSocketFramer) else "tcp"
+
+    @property
+    def acts_for(self) -> tuple[str, str]:
+        """Tenant and subject: those of the connection, or else those that an auth claimed last."""
+        return (self.identity.tenant.id, self.identity.subject) if self.identity is not None else self._claimed
 
     @property
     def ended(self) -> bool:
@@ -155,12 +202,12 @@ class Session:
         said = self._answer(last, None, "CB-MSG-004") if last is not None else ()
         return [action for action in (*said, *self._close()) if isinstance(action, Send)]
 
-    def _welcome(self, now: Moment) -> Iterator[Action]:
+    def _welcome(self) -> Iterator[Action]:
         """Take the steps of a connection on which nothing was asked yet."""
         if self._welcomed or not self.opened:
             return
         self._welcomed = True
-        attempt = Attempt(self, None, now)
+        attempt = Attempt(self, None, self.now)
         try:
             for step in self.relay.behaviour.welcome:
                 step.check(attempt)
@@ -168,7 +215,7 @@ class Session:
         except Refused as refused:
             yield from self._refuse(attempt, refused, "CB-MSG-004")
 
-    def _go_on(self, now: Moment) -> Iterator[Action]:
+    def _go_on(self) -> Iterator[Action]:
         while not self._closing:
             try:
                 event = self.connection.next_event()
@@ -178,18 +225,55 @@ class Session:
                 return
             if event is None:
                 break
-            yield from self._handle(event, now)
+            yield from self._handle(event)
         if isinstance(self.framer, WebSocketFramer) and (self.framer.ended or self.framer.failure):
             yield from self._close()
 
-    def _handle(self, event: Event, now: Moment) -> Iterator[Action]:
+    def _handle(self, event: Event) -> Iterator[Action]:
+        assert isinstance(event, RequestReceived | RequestRefused)  # noqa: S101 - a relay's connection gives no others
+        if not self.relay.faults:
+            yield from self._serve_or_refuse(event, ())
+            return
+        handling = Handling()
+        for strike in self._strikes(Direction.REQUEST, self._asked):
+            if strike.kind.request is not None:
+                strike.kind.request(handling, strike)
+        if handling.pause or handling.gates:
+            self._paused = event, handling
+            yield Wait(handling.pause, tuple(handling.gates))
+        else:
+            yield from self._take(event, handling)
+
+    def _take(self, event: RequestReceived | RequestRefused, handling: Handling) -> Iterator[Action]:
+        """Take a request as often as faults say."""
+        for body in handling.extra:
+            yield from self._written([body], Exchange(self, None, "CB-MSG-004", 0), ())
+        if handling.end is not None:
+            yield from self._close(handling.end)
+            return
+        if not handling.copies:
+            self.connection.ignore()
+        for number in range(handling.copies):
+            if number and (self.connection.busy or self._closing):
+                return  # the first one is still tried, or was the last
+            yield from self._serve_or_refuse(self.connection.again(event) if number else event, handling.steps)
+
+    def _strikes(self, direction: Direction, message: str) -> tuple[Strike, ...]:
+        tenant, subject = self.acts_for
+        about = (self.number, self.transport, tenant, subject, message)
+        return self.relay.faults.at(
+            Occasion(direction, *about, self._asked if direction is Direction.ANSWER else ""), self.now.monotonic
+        )
+
+    def _serve_or_refuse(self, event: RequestReceived | RequestRefused, more: Sequence[Step]) -> Iterator[Action]:
         behaviour = self.relay.behaviour
         request = event.request if isinstance(event, RequestReceived) else None
-        attempt = Attempt(self, request, now, self.identity)
+        attempt = Attempt(self, request, self.now, self.identity)
         every = behaviour.every if self.identity is not None and not isinstance(request, Auth) else ()
+        every = (*more, *every)
         if isinstance(event, RequestReceived):
             yield from self._pass(attempt, iter((*every, *behaviour.steps[type(event.request)])), event)
-        elif isinstance(event, RequestRefused):
+        else:
             try:
                 for step in every:
                     step.check(attempt)
@@ -241,26 +325,47 @@ class Session:
         behaviour = self.relay.behaviour
         self.connection.note(answer)
         self.sent[answer.type] += 1
-        if isinstance(answer, Error):
-            self.relay.observer.refused(ErrorCode(answer.code))
         exchange = Exchange(self, request, requirement, self.sent[answer.type])
         body = to_dict(answer)
-        for message in behaviour.answers(body, exchange):
-            for text in behaviour.spell(message, exchange):
-                if isinstance(self.framer, WebSocketFramer) and self.framer.ended:
-                    return
-                yield Send(self.framer.encode(text))
+        bodies = behaviour.answers(body, exchange)
+        strikes: tuple[Strike, ...] = ()
+        if self.relay.faults:
+            strikes = self._strikes(Direction.ANSWER, answer.type)
+            for strike in strikes:
+                if strike.kind.edit is not None:
+                    bodies = [made for each in bodies for made in strike.kind.edit(each, strike)]
+        yield from self._written(bodies, exchange, strikes)
         if behaviour.ends(body, exchange):
             yield from self._close()
 
-    def _close(self) -> Iterator[Action]:
+    def _written(self, bodies: Sequence[Body], exchange: Exchange, strikes: Sequence[Strike]) -> Iterator[Action]:
+        """Give the bytes of messages, each told as it goes out."""
+        for body in bodies:
+            texts = self.relay.behaviour.spell(body, exchange)
+            for strike in strikes:
+                if strike.kind.text is not None:
+                    texts = [strike.kind.text(text, strike) for text in texts]
+            if isinstance(self.framer, WebSocketFramer) and self.framer.ended:
+                return
+            self.relay.tell(Answered(self, body, tuple(texts)))
+            for text in texts:
+                yield Send(self._encoded(text, strikes), _delivery(strikes))
+
+    def _encoded(self, text: bytes, strikes: Sequence[Strike]) -> bytes:
+        if isinstance(self.framer, WebSocketFramer):
+            for strike in strikes:
+                if strike.kind.frame is not None:
+                    return strike.kind.frame(self.framer, text, strike)  # one at most: a frame is either or
+        return self.framer.encode(text)
+
+    def _close(self, how: End | None = None) -> Iterator[Action]:
         if self._closing:
             return
         self._closing = True
-        if isinstance(self.framer, WebSocketFramer):
+        if isinstance(self.framer, WebSocketFramer) and how in (None, End.CLOSE):
             self.framer.close()
             yield from self._unasked()
-        yield Close()
+        yield Close(how)
 
     def _unasked(self) -> Iterator[Action]:
         if data := self.framer.data_to_send():
@@ -280,8 +385,32 @@ class Session:
         except NotStrictJson as error:
             requirement = "CB-MSG-006" if error.utf8 else "CB-MSG-005"
             found = Violation(requirement, ErrorCode.UNKNOWN_MESSAGE_TYPE, f"not valid JSON: {error.reason}")
-        self.relay.observer.received(_type_of(value))
+        self._asked = _type_of(value)
+        if self.relay.faults and isinstance(found, Auth):
+            self._claimed = _claims(found.token)
+        self.relay.tell(Received(self, self._asked, frame.text))
         return found
+
+
+def _delivery(strikes: Sequence[Strike]) -> Delivery | None:
+    """Return how bytes go out where any strike says so."""
+    changing = [strike for strike in strikes if strike.kind.deliver is not None]
+    if not changing:
+        return None
+    delivery = Delivery()
+    for strike in changing:
+        if strike.kind.deliver is not None:
+            strike.kind.deliver(delivery, strike)
+    return delivery
+
+
+def _claims(token: str) -> tuple[str, str]:
+    """Return whom a token names, tenant and subject, whether it is good or not."""
+    try:
+        claims = Compact.split(token).claims
+    except ValueError:
+        return "", ""
+    return str(claims.get("tenant_id", "")), str(claims.get("sub", ""))
 
 
 def _type_of(value: object) -> str:

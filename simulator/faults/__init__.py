@@ -1,0 +1,1 @@
+"""Faults on demand: what goes wrong, when it strikes, and the decisions, which a seed repeats."""

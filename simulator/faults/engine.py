@@ -1,0 +1,177 @@
+"""The faults that are there, and what they decide: for each thing that is about to happen, which of them strike."""
+
+from __future__ import annotations
+
+import hashlib
+import random
+from collections import Counter
+from collections.abc import Callable, Hashable
+from dataclasses import dataclass, field, replace
+from typing import Any, Final
+
+from simulator.faults.fault import Fault, FaultError
+from simulator.faults.kind import Strike
+from simulator.faults.when import Occasion
+
+_NONE: Final[tuple[Strike, ...]] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """What one fault decided on one occasion: the `number`-th that matched; `chance` is what was drawn, if anything."""
+
+    fault: str
+    kind: str
+    occasion: Occasion
+    number: int
+    struck: bool
+    seed: int
+    chance: float | None = None
+
+
+@dataclass(slots=True)
+class Active:
+    """A fault that is there, since when, and what it has done so far."""
+
+    fault: Fault
+    since: float
+    matched: Counter[Hashable] = field(default_factory=Counter)
+    drawn: Counter[int] = field(default_factory=Counter)
+    strikes: int = 0
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the fault with what it has done."""
+        return {
+            **self.fault.to_json(),
+            "direction": str(self.fault.direction),
+            "matched": self.matched.total(),
+            "strikes": self.strikes,
+        }
+
+
+class Faults:
+    """The faults of a relay.
+
+    Arguments: `seed` repeats what is left to chance; `tell` is told every decision. All times are in seconds of the
+    simulator's clock that never goes back.
+    """
+
+    def __init__(self, seed: int = 0, tell: Callable[[Decision], None] = lambda _: None) -> None:
+        self.seed = seed
+        self._tell = tell
+        self._active: dict[str, Active] = {}
+        self._added = 0
+        self._watchers: list[Callable[[], None]] = []
+        self._openers: list[Callable[[str], None]] = []
+
+    def __bool__(self) -> bool:
+        return bool(self._active)
+
+    def add(self, fault: Fault, now: float) -> str:
+        """Let a fault strike from now on; return its name. Raises FaultError where the name is taken."""
+        self._added += 1
+        name = fault.name or f"fault-{self._added}"
+        if name in self._active:
+            raise FaultError([f"name: there is a fault {name} already; remove it, or give this one another name"])
+        self._active[name] = Active(replace(fault, name=name), now)
+        self._changed()
+        return name
+
+    def remove(self, name: str) -> Active:
+        """Take a fault away, and let go what it holds back; raises KeyError where there is none of the name."""
+        gone = self._active.pop(name)
+        self.release(name)
+        self._changed()
+        return gone
+
+    def reset(self) -> None:
+        """Take all faults away, and let go what they hold back."""
+        for name in tuple(self._active):
+            self.remove(name)
+
+    def release(self, name: str) -> None:
+        """Let go what a fault holds back; it goes on holding back what comes."""
+        for opener in tuple(self._openers):
+            opener(name)
+
+    def all(self) -> tuple[Active, ...]:
+        """Return the faults in the order in which they were added."""
+        return tuple(self._active.values())
+
+    def watch(self, changed: Callable[[], None], released: Callable[[str], None]) -> None:
+        """Have the edge told when faults come and go, and when what one holds back is let go."""
+        self._watchers.append(changed)
+        self._openers.append(released)
+
+    def standing(self, kind: str, now: float) -> bool:
+        """Say whether a fault of a kind that holds all the time is there now."""
+        return any(
+            part.kind is not None and part.kind.name == kind and _lasts(active, now)
+            for active in self._active.values()
+            for part in active.fault.parts
+        )
+
+    def turns(self, now: float) -> float | None:
+        """Return in how many seconds the next fault's time begins or ends, if one does."""
+        times = [
+            active.since + moment - now
+            for active in self._active.values()
+            for moment in (active.fault.when.begin, active.fault.when.end)
+            if moment is not None
+        ]
+        return min((time for time in times if time > 0), default=None)
+
+    def at(self, occasion: Occasion, now: float) -> tuple[Strike, ...]:
+        """Return the strikes at an occasion, in the order in which their faults were added."""
+        if not self._active:
+            return _NONE
+        found = []
+        for active in tuple(self._active.values()):
+            strike = self._strike(active, occasion, now)
+            if strike is not None:
+                found.append(strike)
+        return tuple(found)
+
+    def forget(self, connection: int) -> None:
+        """Forget what was counted for a connection that is gone."""
+        for active in self._active.values():
+            active.drawn.pop(connection, None)
+            if active.fault.when.per == "connection":
+                active.matched.pop(connection, None)
+
+    def _strike(self, active: Active, occasion: Occasion, now: float) -> Strike | None:
+        fault, when = active.fault, active.fault.when
+        if fault.direction is not occasion.direction or not when.matches(occasion, now - active.since):
+            return None
+        holder = when.holder(occasion)
+        active.matched[holder] += 1
+        number = active.matched[holder]
+        active.drawn[occasion.connection] += 1
+        if not when.chosen(number) or (when.times is not None and active.strikes >= when.times):
+            return None
+        # By connection and place in it, so that connections which run beside each other don't change each other's luck.
+        chance = _chance(self.seed, fault.name, occasion.connection, active.drawn[occasion.connection])
+        drawn = chance.random()
+        struck = when.probability is None or drawn < when.probability
+        active.strikes += struck
+        part = fault.part(active.strikes)
+        told = drawn if when.probability is not None else None
+        kind = part.kind.name if part.kind is not None else "pass"
+        self._tell(Decision(fault.name, kind, occasion, number, struck, self.seed, told))
+        if not struck or part.kind is None or occasion.transport not in ("", *part.kind.transports):
+            return None
+        return Strike(fault.name, part.kind, part.params, occasion, chance)
+
+    def _changed(self) -> None:
+        for watcher in tuple(self._watchers):
+            watcher()
+
+
+def _lasts(active: Active, now: float) -> bool:
+    age, when = now - active.since, active.fault.when
+    return when.begin <= age and (when.end is None or age < when.end)
+
+
+def _chance(seed: int, *place: object) -> random.Random:
+    digest = hashlib.sha256(repr((seed, *place)).encode()).digest()
+    return random.Random(digest)  # noqa: S311 - chance that can be repeated, no secret

@@ -1,0 +1,201 @@
+"""A fault: what goes wrong and when, read from a scenario or a request, with every mistake named at once."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, fields
+from difflib import get_close_matches
+from typing import Any, Final, Self
+
+from cbspec.profile_check import kind as json_kind
+from simulator.faults.catalogue import KINDS
+from simulator.faults.kind import Kind
+from simulator.faults.when import ANSWERS, CONDITIONS, REQUESTS, Direction, Per, When
+from simulator.values import FLAG, TEXT, number
+
+THROUGH: Final = "pass"
+"""Stands in a sequence for a message that is let through."""
+
+_KEYS: Final = ("name", "kind", "sequence", "repeat", "when")
+
+
+class FaultError(Exception):
+    """A fault can't be used; each of `problems` names one mistake and the way out."""
+
+    def __init__(self, problems: Sequence[str]) -> None:
+        super().__init__("\n".join(problems))
+        self.problems = tuple(problems)
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """One kind with its parameters; without a kind it lets a message through."""
+
+    kind: Kind | None
+    params: Mapping[str, Any]
+
+    def to_json(self) -> dict[str, Any]:
+        """Return it as it is written in a scenario."""
+        return {"kind": self.kind.name if self.kind else THROUGH, **self.params}
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """What goes wrong (`parts`, one strike after the other) and when; `repeat` begins anew behind the last part."""
+
+    name: str
+    parts: tuple[Part, ...]
+    when: When = field(default_factory=When)
+    repeat: bool = True
+    direction: Direction = Direction.ANSWER
+
+    @classmethod
+    def read(cls, data: object) -> Self:
+        """Return the fault that a JSON object or a TOML table describes.
+
+        Raises FaultError, with every mistake that it holds.
+        """
+        reader = _Reader()
+        read = reader.fault(data)
+        if reader.problems:
+            raise FaultError(reader.problems)
+        return cls(**read)
+
+    def part(self, strike: int) -> Part:
+        """Return what the so-manieth strike, from 1, does; behind the last one nothing, unless they repeat."""
+        if strike > len(self.parts) and not self.repeat:
+            return Part(None, {})
+        return self.parts[(strike - 1) % len(self.parts)]
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the fault as it is written in a scenario."""
+        said: dict[str, Any] = {"name": self.name} if self.name else {}
+        if len(self.parts) == 1:
+            said |= self.parts[0].to_json()
+        else:
+            said |= {"sequence": [part.to_json() for part in self.parts], "repeat": self.repeat}
+        plain = When()
+        when = {each.name: getattr(self.when, each.name) for each in fields(When)}
+        when = {name: value for name, value in when.items() if value != getattr(plain, name)}
+        return {**said, "when": when} if when else said
+
+
+class _Reader:
+    """Reads one fault; what is wrong with it ends in `problems`."""
+
+    def __init__(self) -> None:
+        self.problems: list[str] = []
+
+    def fault(self, data: object) -> dict[str, Any]:
+        if not isinstance(data, Mapping):
+            self.problems.append(f"a fault must be a table with a kind, not {json_kind(data)}")
+            return {}
+        name = data.get("name", "")
+        if "name" in data and not TEXT.good(name):
+            self.problems.append(f"name: must be {TEXT.wanted}, not {json_kind(name)}")
+        parts = self._parts(data)
+        kinds = [part.kind for part in parts if part.kind is not None]
+        if parts and not kinds:
+            self.problems.append(f'sequence: holds nothing but "{THROUGH}"')
+        when = self._when(data.get("when", {}))
+        repeat = data.get("repeat", "sequence" not in data)
+        if not FLAG.good(repeat):
+            self.problems.append(f"repeat: must be {FLAG.wanted}, not {json_kind(repeat)}")
+        direction = self._direction(kinds, when)
+        return {"name": name, "parts": tuple(parts), "when": when, "repeat": repeat, "direction": direction}
+
+    def _parts(self, data: Mapping[str, Any]) -> list[Part]:
+        if "sequence" not in data:
+            return self._part(data, "", _KEYS)
+        if "kind" in data:
+            self.problems.append("kind and sequence exclude each other; keep one")
+        items = data["sequence"]
+        if not isinstance(items, list) or not items:
+            self.problems.append(f"sequence: must be an array of tables, not {json_kind(items)}")
+            return []
+        self._unknown("", [key for key in data if key not in _KEYS], _KEYS)
+        parts: list[Part] = []
+        for number_, item in enumerate(items, 1):
+            if isinstance(item, Mapping):
+                parts += self._part(item, f"sequence {number_}: ", ("kind",))
+            else:
+                self.problems.append(f"sequence {number_}: must be a table with a kind, not {json_kind(item)}")
+        return parts
+
+    def _part(self, data: Mapping[str, Any], where: str, own: tuple[str, ...]) -> list[Part]:
+        name = data.get("kind")
+        if name == THROUGH and where:
+            return [Part(None, {})]
+        if not isinstance(name, str) or name not in KINDS:
+            near = get_close_matches(str(name), KINDS, n=3) if name is not None else []
+            hint = f"did you mean {' or '.join(near)}?" if near else "cbspec fault kinds lists them"
+            said = f"{where}kind: is missing" if name is None else f"{where}kind: there is no kind {name!r:.60}"
+            self.problems.append(f"{said}; {hint}")
+            return []
+        kind = KINDS[name]
+        self._unknown(where, [key for key in data if key not in (*own, *kind.params)], (*kind.params, *own))
+        params = {}
+        for key, param in kind.params.items():
+            if key not in data:
+                if param.required:
+                    self.problems.append(f"{where}{key}: {name} needs it: {param.value.meaning}")
+                params[key] = param.default
+            elif param.value.good(data[key]):
+                params[key] = data[key]
+            else:
+                self.problems.append(f"{where}{key}: must be {param.value.wanted}, not {_seen(data[key])}")
+        return [Part(kind, params)]
+
+    def _when(self, data: object) -> When:
+        if not isinstance(data, Mapping):
+            self.problems.append(f"when: must be a table, not {json_kind(data)}")
+            return When()
+        self._unknown("when.", [key for key in data if key not in CONDITIONS], tuple(CONDITIONS))
+        right: dict[str, Any] = {}
+        for key, value in data.items():
+            if key in CONDITIONS and CONDITIONS[key].good(value):
+                right[key] = value
+            elif key in CONDITIONS:
+                self.problems.append(f"when.{key}: must be {CONDITIONS[key].wanted}, not {_seen(value)}")
+        if right.get("end") is not None and right["end"] <= right.get("begin", 0.0):
+            self.problems.append("when.end: must be more than when.begin")
+        if "direction" in right:
+            right["direction"] = Direction(right["direction"])
+        if "per" in right:
+            right["per"] = Per(right["per"])
+        return When(**right)
+
+    def _direction(self, kinds: Sequence[Kind], when: When) -> Direction:
+        """Return where the fault strikes: as its condition says, or else where its kind usually does."""
+        if not kinds:
+            return Direction.ANSWER
+        common = [direction for direction in kinds[0].directions if all(direction in kind.directions for kind in kinds)]
+        by_message = dict.fromkeys(REQUESTS, Direction.REQUEST) | dict.fromkeys(ANSWERS, Direction.ANSWER)
+        said = {when.direction, by_message.get(when.message or ""), Direction.ANSWER if when.answer_to else None}
+        wanted = said - {None}
+        names = " and ".join(dict.fromkeys(kind.name for kind in kinds))
+        if len(wanted) > 1:
+            self.problems.append("when: direction, message and answer_to contradict each other")
+        elif not common:
+            self.problems.append(f"sequence: {names} strike at different points, so they can't follow each other")
+        elif wanted and not wanted <= set(common):
+            words = {Direction.CONNECT: "new connections", Direction.REQUEST: "requests", Direction.ANSWER: "answers"}
+            can = " or ".join(words[direction] for direction in common)
+            meant = words[next(one for one in wanted if one is not None)]
+            self.problems.append(f"when: {names} strikes at {can}, not at {meant}")
+        else:
+            return next((one for one in wanted if one is not None), common[0])
+        return Direction.ANSWER
+
+    def _unknown(self, prefix: str, keys: Sequence[str], known: Sequence[str]) -> None:
+        for key in keys:
+            near = get_close_matches(str(key), known, n=1)
+            moved = f"did you mean when.{key}?" if key in CONDITIONS and prefix != "when." else ""
+            hint = moved or (f"did you mean {near[0]}?" if near else f"known are {', '.join(known)}")
+            self.problems.append(f"{prefix}{key}: unknown key; {hint}")
+
+
+def _seen(value: object) -> str:
+    if isinstance(value, str):
+        return f"{value!r:.60}"
+    return f"{value}" if number(value) else json_kind(value)

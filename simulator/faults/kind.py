@@ -1,0 +1,149 @@
+"""A kind of fault: what it does at each point that a message passes, and what it needs to know."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import TYPE_CHECKING, Any, Final
+
+from cbspec.websocket import WebSocketFramer
+from simulator.faults.when import Direction, Occasion
+from simulator.values import Value
+
+if TYPE_CHECKING:
+    from simulator.steps import Step
+
+Body = dict[str, Any]
+TRANSPORTS: Final = ("tcp", "websocket")
+
+
+class Layer(StrEnum):
+    """How deep a fault goes."""
+
+    TLS = "TLS"
+    TRANSPORT = "transport"
+    WEBSOCKET = "WebSocket"
+    MESSAGE = "message"
+    MEANING = "meaning"
+
+
+class End(StrEnum):
+    """How the relay ends a connection, or its own half of it."""
+
+    CLOSE = "close"
+    WITHOUT_NOTIFY = "without close_notify"
+    RESET = "reset"
+    HALF = "half"
+
+
+@dataclass(frozen=True, slots=True)
+class Param:
+    """One thing that a kind needs to know; without a default it must be given."""
+
+    value: Value
+    default: Any = None
+    required: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Strike:
+    """One strike of a fault: the parameters of its kind, and chance that the seed repeats."""
+
+    fault: str
+    kind: Kind
+    params: Mapping[str, Any]
+    occasion: Occasion
+    chance: random.Random
+
+    def __getitem__(self, name: str) -> Any:  # noqa: ANN401 - checked when the fault was read
+        return self.params[name]
+
+
+@dataclass(slots=True)
+class Greeting:
+    """How a new connection is met.
+
+    `certificate` names another one than the relay's own, `stall_after` so many bytes of its TLS answer nothing more
+    goes out, `alert` is sent instead of one; with `deaf` what is asked is read and never served, and `end` closes at
+    once.
+    """
+
+    certificate: str = ""
+    lifetime: float = 0.0
+    stall_after: int | None = None
+    alert: int | None = None
+    deaf: bool = False
+    end: End | None = None
+
+
+@dataclass(slots=True)
+class Handling:
+    """How a request is taken: so many times (0: as if it hadn't come), after a pause, once a gate opens, by more steps.
+
+    `end` ends the connection instead; `extra` goes out before anything else.
+    """
+
+    copies: int = 1
+    pause: float = 0.0
+    gates: list[str] = field(default_factory=list)
+    steps: list[Step] = field(default_factory=list)
+    extra: list[Body] = field(default_factory=list)
+    end: End | None = None
+
+
+@dataclass(slots=True)
+class Delivery:
+    """How the bytes of a message go out.
+
+    `pause` is in seconds, before the first; they stay back until every gate opens. `pieces` cuts them into
+    (seconds before, bytes). With `swap` they go out behind the next message, with `join` of so many messages together;
+    both no later than `within` seconds. Only `cut` bytes go out of them, and `end` ends the connection.
+    """
+
+    pause: float = 0.0
+    gates: list[str] = field(default_factory=list)
+    pieces: Callable[[bytes], list[tuple[float, bytes]]] | None = None
+    swap: bool = False
+    join: int = 1
+    within: float = 0.0
+    cut: int | None = None
+    end: End | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """One kind of fault.
+
+    `stands_for` is the requirement that it breaks, or the situation that it stands for. Of the functions each is for
+    one point on a message's way: `connect` for a new connection, `request` for what a client sends; `edit`, `text`,
+    `frame` and `deliver` for what the relay sends: its members, its text, its WebSocket frame, its bytes.
+    """
+
+    name: str
+    layer: Layer
+    sentence: str
+    stands_for: str
+    params: Mapping[str, Param] = field(default_factory=dict)
+    transports: tuple[str, ...] = TRANSPORTS
+    standing: bool = False
+    connect: Callable[[Greeting, Strike], None] | None = None
+    request: Callable[[Handling, Strike], None] | None = None
+    edit: Callable[[Body, Strike], list[Body]] | None = None
+    text: Callable[[bytes, Strike], bytes] | None = None
+    frame: Callable[[WebSocketFramer, bytes, Strike], bytes] | None = None
+    deliver: Callable[[Delivery, Strike], None] | None = None
+
+    @property
+    def directions(self) -> tuple[Direction, ...]:
+        """Where it can strike, the usual place first."""
+        answer = self.edit or self.text or self.frame or self.deliver
+        points = (
+            (Direction.ANSWER, answer),
+            (Direction.REQUEST, self.request),
+            (Direction.CONNECT, self.connect),
+        )
+        if self.standing:
+            return (Direction.CONNECT,)
+        return tuple(direction for direction, function in points if function is not None)

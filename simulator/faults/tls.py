@@ -1,0 +1,96 @@
+"""Faults of TLS: who the relay says it is, and how the handshake goes wrong."""
+
+from __future__ import annotations
+
+import ssl
+from collections.abc import Callable
+from typing import Final
+
+from simulator.faults.kind import Greeting, Kind, Layer, Param, Strike
+from simulator.values import COUNT, SECONDS, one_of
+
+ALERTS: Final = {
+    alert.name.removeprefix("ALERT_DESCRIPTION_").lower(): int(alert)
+    for alert in ssl.AlertDescription
+    if alert is not ssl.ALERT_DESCRIPTION_CLOSE_NOTIFY
+}
+
+
+def _certificate(name: str) -> Callable[[Greeting, Strike], None]:
+    def connect(greeting: Greeting, strike: Strike) -> None:
+        greeting.certificate = name
+        if "seconds" in strike.params:
+            greeting.lifetime = strike["seconds"]
+
+    return connect
+
+
+def _stall(greeting: Greeting, strike: Strike) -> None:
+    greeting.stall_after = strike["bytes"]
+
+
+def _alert(greeting: Greeting, strike: Strike) -> None:
+    greeting.alert = ALERTS[strike["alert"]]
+
+
+KINDS: Final = (
+    Kind(
+        "tls-1.2",
+        Layer.TLS,
+        "TLS 1.2 is the newest version that the relay speaks.",
+        "CB-TLS-001",
+        connect=_certificate("tls-1.2"),
+    ),
+    Kind(
+        "certificate-expired",
+        Layer.TLS,
+        "The certificate expired yesterday.",
+        "a certificate that nobody renewed",
+        connect=_certificate("expired"),
+    ),
+    Kind(
+        "certificate-not-yet-valid",
+        Layer.TLS,
+        "The certificate is valid from tomorrow on.",
+        "a clock that is wrong, here or there",
+        connect=_certificate("not-yet-valid"),
+    ),
+    Kind(
+        "certificate-expiring",
+        Layer.TLS,
+        "The certificate is good and expires soon.",
+        "a certificate that somebody should renew",
+        {"seconds": Param(SECONDS.says("how long it is valid still"), 3600.0)},
+        connect=_certificate("expiring"),
+    ),
+    Kind(
+        "certificate-other-name",
+        Layer.TLS,
+        "The certificate is another host's.",
+        "a relay that took another's address",
+        connect=_certificate("other-name"),
+    ),
+    Kind(
+        "certificate-unknown-ca",
+        Layer.TLS,
+        "The certificate is of a CA that nobody knows.",
+        "a man in the middle",
+        connect=_certificate("unknown-ca"),
+    ),
+    Kind(
+        "handshake-stall",
+        Layer.TLS,
+        "The relay stops in the middle of the TLS handshake, and keeps the connection.",
+        "an overloaded relay",
+        {"bytes": Param(COUNT.says("so many bytes of its answer go out first"), 0)},
+        connect=_stall,
+    ),
+    Kind(
+        "handshake-alert",
+        Layer.TLS,
+        "The ClientHello is answered with a fatal alert.",
+        "a relay that shares no parameters with the client",
+        {"alert": Param(one_of(*ALERTS).says("the alert (RFC 8446, 6)"), "handshake_failure")},
+        connect=_alert,
+    ),
+)
