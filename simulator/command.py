@@ -4,36 +4,57 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import json
 import os
-import signal
 import sys
-import time
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Any
 
-from cbspec.identity import DEVELOPMENT_SECRET, IdentityError
-from cbspec.target import Tenant
-from cbspec.tokens import SigningKey, mint
+from cbspec.identity import IdentityError
+from simulator import log
+from simulator.announce import announce
 from simulator.behaviour import Behaviour
 from simulator.config import Config, ConfigError
 from simulator.config_read import load_config
 from simulator.deployment import Deployment, write_profile
 from simulator.deviations import KNOWN, deviated
+from simulator.life import live
 from simulator.open_points import OPEN_POINTS, opened, opened_config
+from simulator.scenarios import scenario_file, scenarios
 from simulator.server import Simulator
 from simulator.variants import VARIANTS, arranged, varied
 
-_DAY = 86_400
+CONTROL_PORT = 8081
+"""Where the controls are unless another port is named."""
+
 _TRANSPORTS = {"both": (), "tcp": ("tcp-only",), "websocket": ("websocket-only",)}
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the options of `cbspec simulate`."""
     parser.add_argument("--config", type=Path, metavar="FILE", help="configuration (TOML)")
+    parser.add_argument(
+        "--scenario", metavar="NAME", help="a ready-made scenario or a file: tenants, limits, faults, timeline"
+    )
+    parser.add_argument(
+        "--control",
+        type=int,
+        nargs="?",
+        const=CONTROL_PORT,
+        metavar="PORT",
+        help=f"let the relay be controlled over HTTP on this port of 127.0.0.1 (without a number: {CONTROL_PORT})",
+    )
+    parser.add_argument("--seed", type=int, help="what faults leave to chance follows from this number (default: 0)")
+    parser.add_argument("--transcript", type=Path, metavar="FILE", help="take down what is said, without tokens")
+    parser.add_argument(
+        "--log-level", choices=log.LEVELS, default="warning", help="what is logged on standard error (default: warning)"
+    )
+    parser.add_argument("--log-format", choices=log.FORMATS, default="text", help="for people or for programs")
+    parser.add_argument(
+        "--grace", type=float, default=5.0, metavar="SECONDS", help="how long SIGTERM waits for clients (default: 5)"
+    )
+    parser.add_argument("--list-scenarios", action="store_true", help="list the ready-made scenarios, and exit")
     parser.add_argument("--host", help="address to listen on (default: 127.0.0.1)")
     parser.add_argument("--port", type=int, help="port to listen on, 0 for a free one (default: 8080)")
     parser.add_argument("--transport", choices=_TRANSPORTS, default="both", help="transports to speak (default: both)")
@@ -49,7 +70,13 @@ def configure(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--json", action="store_true", help="print one line of JSON when ready, and nothing else")
     parser.add_argument(
-        "--deviation", action="append", default=[], metavar="ID", help="be wrong in this way (may be repeated)"
+        "--persona",
+        "--deviation",
+        dest="deviation",
+        action="append",
+        default=[],
+        metavar="ID",
+        help="be wrong in this way (may be repeated)",
     )
     parser.add_argument(
         "--variant", action="append", default=[], metavar="ID", help="be right and different (may be repeated)"
@@ -72,7 +99,9 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Serve until SIGINT or SIGTERM; return the exit code: 0, or 2 where it could not begin."""
-    if args.list_deviations or args.list_variants or args.list_open_points:
+    if args.list_deviations or args.list_variants or args.list_open_points or args.list_scenarios:
+        if args.list_scenarios:
+            _list(scenarios())
         if args.list_deviations:
             _list((item.id, item.requirement, item.sentence) for item in KNOWN.values())
         if args.list_variants:
@@ -82,7 +111,8 @@ def run(args: argparse.Namespace) -> int:
         return 0
     try:
         _configure_openssl(args)
-        asyncio.run(_serve(_config(args), _behaviour(args), args))
+        log.configure(args.log_level, args.log_format)
+        _serve(args)
     except (ConfigError, IdentityError) as error:
         for line in str(error).splitlines():
             print(f"cbspec simulate: {line}", file=sys.stderr)
@@ -108,13 +138,16 @@ def _list(rows: Iterable[tuple[str, ...]]) -> None:
 
 def _config(args: argparse.Namespace) -> Config:
     _known("--open-point", args.open_point, OPEN_POINTS)
-    config = arranged(load_config(args.config) if args.config else Config(), *args.variant)
+    files = [file for file in (args.config, args.scenario and scenario_file(args.scenario)) if file]
+    config = arranged(load_config(*files), *args.variant)
     config = opened_config(config, *args.open_point)
     named = {name: getattr(args, name) for name in ("host", "port") if getattr(args, name) is not None}
     config = replace(
         config,
         listen=replace(config.listen, **named),
         development=config.development or args.development,
+        control=replace(config.control, port=args.control) if args.control is not None else config.control,
+        seed=config.seed if args.seed is None else args.seed,
     )
     if args.secret_env:
         secret = os.environ.get(args.secret_env)
@@ -139,99 +172,19 @@ def _known(option: str, ids: Iterable[str], known: Mapping[str, object]) -> None
             raise ConfigError(f"{option} {id_}: no such {option[2:].replace('-', ' ')}; {hint}")
 
 
-async def _serve(config: Config, behaviour: Behaviour, args: argparse.Namespace) -> None:
-    end = asyncio.Event()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        asyncio.get_running_loop().add_signal_handler(number, end.set)
+def _serve(args: argparse.Namespace) -> None:
+    def read() -> Config:
+        return _config(args)
+
+    config, behaviour = read(), _behaviour(args)
     if args.profile_out is None:
-        async with Simulator(config, behaviour=behaviour) as simulator:
-            _announce(_facts(simulator, None, None), args)
-            await end.wait()
+        simulator = Simulator(config, behaviour=behaviour, transcript=args.transcript)
+        asyncio.run(live(simulator, read, lambda: announce(simulator, None, args), args.grace))
         return
-    async with Deployment(config, behaviour) as deployment:
+    deployment = Deployment(config, behaviour, transcript=args.transcript)
+
+    def ready() -> None:
         write_profile(deployment.profile(), args.profile_out)
-        _announce(_facts(deployment.main, deployment, args.profile_out), args)
-        await end.wait()
+        announce(deployment.main, deployment, args)
 
-
-def _facts(simulator: Simulator, deployment: Deployment | None, profile: Path | None) -> dict[str, Any]:
-    endpoint = simulator.endpoint
-    conditions = deployment.conditions if deployment else {}
-    return {
-        "address": str(endpoint),
-        "host": endpoint.host,
-        "port": endpoint.port,
-        "ca_file": str(simulator.ca_file),
-        "development": {
-            "certificate": simulator.config.certificate is None,
-            "tokens": simulator.config.tokens.development,
-        },
-        "profile": str(profile.absolute()) if profile else None,
-        "tenants": [_tenant_facts(tenant) for tenant in simulator.config.tenants],
-        "metrics": simulator.metrics_url,
-        "conditions": {name: str(other.endpoint) for name, other in conditions.items()},
-    }
-
-
-def _tenant_facts(tenant: Tenant) -> dict[str, Any]:
-    rate = tenant.rate
-    return {
-        "id": tenant.id,
-        "active": tenant.active,
-        "tunnel_limit": tenant.tunnel_limit,
-        "connection_limit": tenant.connection_limit,
-        "rate": {"per_second": rate.per_second, "burst": rate.burst, "scope": rate.scope or "tenant"} if rate else None,
-        "allowed_addresses": list(tenant.allowed_addresses),
-    }
-
-
-def _announce(facts: dict[str, Any], args: argparse.Namespace) -> None:
-    if args.json:
-        print(json.dumps(facts), flush=True)
-        return
-    print("\n".join(_text(facts, args)), flush=True)
-
-
-def _text(facts: dict[str, Any], args: argparse.Namespace) -> Iterable[str]:
-    spoken = {"both": "TCP and WebSocket", "tcp": "TCP", "websocket": "WebSocket"}[args.transport]
-    yield f"CloudBridge relay, for tests, on {facts['address']} (TLS 1.3; {spoken})"
-    for kind in ("deviation", "variant", "open_point"):
-        yield from (f"  {kind.replace('_', ' ')}: {id_}" for id_ in getattr(args, kind))
-    yield f"CA file: {facts['ca_file']}"
-    if facts["metrics"]:
-        yield f"Metrics: {facts['metrics']}"
-    yield "Tenants:"
-    yield from (f"  {tenant['id']}: {_limits(tenant)}" for tenant in facts["tenants"])
-    token = _token(facts)
-    if token:
-        yield f"A token of {token[0]}, valid for a day:"
-        yield f"  {token[1]}"
-    profile = f" --target-profile={facts['profile']}" if facts["profile"] else ""
-    yield "To judge it:"
-    yield f"  pytest conformance/ --target={facts['address']}{profile}"
-    yield f"  cbspec verify {facts['address']}{profile}"
-    yield "To talk to it by hand, one JSON object per line:"
-    yield f"  openssl s_client -connect {facts['address']} -CAfile {facts['ca_file']} -tls1_3 -quiet"
-    yield "Ctrl-C ends it."
-
-
-def _limits(tenant: dict[str, Any]) -> str:
-    rate = tenant["rate"]
-    said = [
-        "" if tenant["active"] else "not active",
-        f"{tenant['tunnel_limit']} tunnels" if tenant["tunnel_limit"] is not None else "",
-        f"{tenant['connection_limit']} connections" if tenant["connection_limit"] is not None else "",
-        f"{rate['per_second']:g} requests/s (burst {rate['burst']}, by {rate['scope']})" if rate else "",
-        f"from {', '.join(tenant['allowed_addresses'])}" if tenant["allowed_addresses"] else "",
-    ]
-    return ", ".join(filter(None, said)) or "no limits"
-
-
-def _token(facts: dict[str, Any]) -> tuple[str, str] | None:
-    """Mint a token of the first active tenant, where anybody could: for the development identity only."""
-    active = [tenant["id"] for tenant in facts["tenants"] if tenant["active"]]
-    if not facts["development"]["tokens"] or not active:
-        return None
-    now = int(time.time())
-    claims = {"sub": "user123", "tenant_id": active[0], "iat": now, "exp": now + _DAY}
-    return active[0], mint(SigningKey.hmac(DEVELOPMENT_SECRET), claims)
+    asyncio.run(live(deployment, read, ready, args.grace))

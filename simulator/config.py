@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from cbspec.framing import MAX_MESSAGE
 from cbspec.identity import DEVELOPMENT_SECRET, DEVELOPMENT_TENANTS, is_loopback
@@ -92,11 +93,29 @@ class MetricsRules:
 
 
 @dataclass(frozen=True, slots=True)
+class Act:
+    """What happens by itself: so many seconds after the start (`at`), an act of the timeline's (`do`), with `what`."""
+
+    at: float
+    do: str
+    what: Any
+
+
+@dataclass(frozen=True, slots=True)
+class ControlRules:
+    """Where the relay can be controlled over HTTP (`port` None: nowhere, 0: a free one), and by whom."""
+
+    host: str = "127.0.0.1"
+    port: int | None = None
+    token: str | None = field(default=None, repr=False)
+
+
+@dataclass(frozen=True, slots=True)
 class Config:
     """The whole configuration.
 
     `development` lets the development identity serve an address that isn't loopback; `faults` are there from the start,
-    and `seed` repeats what they leave to chance.
+    `seed` repeats what they leave to chance, and `timeline` says what happens later.
     """
 
     listen: Listen = Listen()
@@ -106,8 +125,10 @@ class Config:
     relay: RelayRules = RelayRules()
     limits: Limits = Limits()
     metrics: MetricsRules = MetricsRules()
+    control: ControlRules = ControlRules()
     development: bool = False
     faults: tuple[Fault, ...] = ()
+    timeline: tuple[Act, ...] = ()
     seed: int = 0
 
     def check(self) -> None:

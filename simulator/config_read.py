@@ -11,8 +11,20 @@ from typing import Any, Final
 
 from cbspec.profile import ProfileError, from_mapping
 from cbspec.profile_check import kind
-from simulator.config import Certificate, Config, ConfigError, Limits, Listen, MetricsRules, RelayRules, TokenRules
-from simulator.values import COUNT, FLAG, LATER, PORT, SECONDS, SIZE, TEXT, TEXTS, Value, number
+from simulator.config import (
+    Act,
+    Certificate,
+    Config,
+    ConfigError,
+    ControlRules,
+    Limits,
+    Listen,
+    MetricsRules,
+    RelayRules,
+    TokenRules,
+)
+from simulator.faults.fault import Fault, FaultError
+from simulator.values import COUNT, FLAG, LATER, OBJECT, PORT, SECONDS, SIZE, TEXT, TEXTS, Value, number, one_of
 
 TABLES: Final[Mapping[str, Mapping[str, Value]]] = {
     "listen": {
@@ -49,31 +61,90 @@ TABLES: Final[Mapping[str, Mapping[str, Value]]] = {
         "enabled": FLAG.says("whether metrics are served, at /metrics"),
         "port": PORT.says("the port of 127.0.0.1 that they are served on; 0 takes a free one"),
     },
+    "control": {
+        "host": TEXT.says("the address on which the relay can be controlled over HTTP; off loopback only with a token"),
+        "port": PORT.says("the port for it, 0 for a free one (left out: it can't be controlled)"),
+        "token_env": TEXT.says("the environment variable with the token that is demanded"),
+    },
 }
-"""Every key of the configuration but `tenants` and `development`, by table."""
+"""Every key of the configuration but `tenants`, `faults`, `seed` and `development`, by table."""
 
-_TOP: Final = (*TABLES, "tenants", "development")
+ACTS: Final[Mapping[str, Value]] = {
+    "add": OBJECT.says("a fault that strikes from then on"),
+    "remove": TEXT.says("the name of a fault that is taken away"),
+    "release": TEXT.says("the name of a fault that lets go what it holds back"),
+    "reset": FLAG.says("true: no faults, no draining, the configured limits"),
+    "drain": FLAG.says("whether the relay takes no new work from then on"),
+    "limits": OBJECT.says("limits of the whole relay: connection_limit, buffer_pool"),
+    "tenant": OBJECT.says("the id of a tenant, and its keys that change"),
+    "drop": one_of("close", "reset", "close-without-notify", "half-close").says(
+        "in which way all connections that are open end"
+    ),
+}
+"""Every key of a timeline's entry beside `at`; each entry has one of them."""
+
+_FILES: Final = {"tls": ("chain", "key"), "tokens": ("key_file",)}
+_TOP: Final = (*TABLES, "tenants", "faults", "timeline", "seed", "development")
 
 
-def load_config(path: str | Path) -> Config:
-    """Return the configuration in a TOML file; files that it names are relative to it.
+def load_config(*paths: str | Path) -> Config:
+    """Return the configuration in TOML files; what a later one says counts, faults of all add up.
 
-    Raises ConfigError with one line for each mistake, naming file, key and, for an unknown one, the nearest right one.
+    Files that one names are relative to it. Raises ConfigError with one line for each mistake, naming file, key and,
+    for an unknown one, the nearest right one.
     """
-    path = Path(path)
+    whole: dict[str, Any] = {}
+    problems: list[str] = []
+    for path in map(Path, paths):
+        data = _with_paths(_toml(path), path.parent)
+        reader = _Reader(path.parent)
+        reader.read(data)
+        problems += [f"{path}: {problem}" for problem in reader.problems]
+        whole = _laid_over(whole, data)
+    if problems:
+        raise ConfigError("\n".join(problems))
+    reader = _Reader(Path())
+    config = reader.read(whole)
+    if reader.problems:
+        raise ConfigError("\n".join(f"{' and '.join(map(str, paths))}: {problem}" for problem in reader.problems))
+    return config
+
+
+def _toml(path: Path) -> dict[str, Any]:
     try:
-        data = tomllib.loads(path.read_bytes().decode())
+        return tomllib.loads(path.read_bytes().decode())
     except OSError as error:
         raise ConfigError(f"{path}: can't be read: {error.strerror or error}") from None
     except UnicodeDecodeError as error:
         raise ConfigError(f"{path}: is not UTF-8, at byte {error.start}") from None
     except (tomllib.TOMLDecodeError, RecursionError) as error:
         raise ConfigError(f"{path}: is not TOML: {error}") from None
-    reader = _Reader(path.parent)
-    config = reader.read(data)
-    if reader.problems:
-        raise ConfigError("\n".join(f"{path}: {problem}" for problem in reader.problems))
-    return config
+
+
+def _with_paths(data: dict[str, Any], base: Path) -> dict[str, Any]:
+    """Return a file's data with the files that it names made absolute."""
+    made = dict(data)
+    for table, keys in _FILES.items():
+        if isinstance(data.get(table), dict):
+            files = {
+                key: str((base / name).absolute())
+                for key, name in data[table].items()
+                if key in keys and TEXT.good(name)
+            }
+            made[table] = {**data[table], **files}
+    return made
+
+
+def _laid_over(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:
+    made = dict(below)
+    for key, value in above.items():
+        if key in TABLES and isinstance(below.get(key), dict):
+            made[key] = {**below[key], **value}
+        elif key in ("faults", "timeline"):
+            made[key] = [*below.get(key, ()), *value]
+        else:
+            made[key] = value
+    return made
 
 
 class _Reader:
@@ -104,9 +175,70 @@ class _Reader:
             relay=RelayRules(**tables["relay"]),
             limits=Limits(**tables["limits"]),
             metrics=MetricsRules(**tables["metrics"]),
+            control=self._control(tables["control"]),
+            faults=self._faults(data.get("faults", [])),
+            timeline=self._timeline(data.get("timeline", [])),
+            seed=self._seed(data.get("seed", 0)),
             development=development is True,
             **parts,
         )
+
+    def _control(self, table: dict[str, Any]) -> ControlRules:
+        if variable := table.pop("token_env", None):
+            table["token"] = os.environ.get(variable) or None
+            if table["token"] is None:
+                self.problems.append(f"control.token_env: the environment variable {variable} is not set or empty")
+        return ControlRules(**table)
+
+    def _faults(self, items: object) -> tuple[Fault, ...]:
+        if not isinstance(items, list):
+            self.problems.append(f"faults: must be an array of tables, [[faults]], not {kind(items)}")
+            return ()
+        faults: list[Fault] = []
+        for number_, item in enumerate(items, 1):
+            try:
+                faults.append(Fault.read(item))
+            except FaultError as error:
+                self.problems += [f"faults {number_}: {problem}" for problem in error.problems]
+        names = [fault.name for fault in faults if fault.name]
+        twice = sorted({name for name in names if names.count(name) > 1})
+        self.problems += [f"faults: two are called {name}; give one another name" for name in twice]
+        return tuple(faults)
+
+    def _timeline(self, items: object) -> tuple[Act, ...]:
+        if not isinstance(items, list):
+            self.problems.append(f"timeline: must be an array of tables, [[timeline]], not {kind(items)}")
+            return ()
+        acts: list[Act] = []
+        for number_, item in enumerate(items, 1):
+            where = f"timeline {number_}"
+            done = [key for key in item if key != "at"] if isinstance(item, dict) else []
+            if not isinstance(item, dict) or not LATER.good(item.get("at")):
+                self.problems.append(f"{where}: must be a table with at, {LATER.wanted} since the start")
+            elif len(done) != 1 or done[0] not in ACTS:
+                self.problems.append(
+                    f"{where}: must do one thing of {', '.join(ACTS)}, not {' and '.join(done) or 'none'}"
+                )
+            elif not ACTS[done[0]].good(item[done[0]]):
+                self.problems.append(f"{where}: {done[0]} must be {ACTS[done[0]].wanted}, not {kind(item[done[0]])}")
+            elif done[0] == "tenant" and "id" not in item["tenant"]:
+                self.problems.append(f"{where}: tenant lacks the id")
+            else:
+                self._fault_of(where, item)
+                acts.append(Act(float(item["at"]), done[0], item[done[0]]))
+        return tuple(acts)
+
+    def _fault_of(self, where: str, item: Mapping[str, Any]) -> None:
+        try:
+            Fault.read(item.get("add", {"kind": "drop"}))
+        except FaultError as error:
+            self.problems += [f"{where}: add: {problem}" for problem in error.problems]
+
+    def _seed(self, value: object) -> int:
+        if not COUNT.good(value):
+            self.problems.append(f"seed: must be {COUNT.wanted}, not {kind(value)}")
+            return 0
+        return int(str(value))
 
     def _table(self, name: str, table: object) -> dict[str, Any]:
         """Return what is right in a table."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import os
 import socket
@@ -11,21 +12,22 @@ from types import TracebackType
 from typing import Any, Self
 
 from cbspec.profile import dump
-from cbspec.target import Condition, Endpoint, Profile
+from cbspec.target import Action, Condition, Endpoint, HttpCall, Profile
 from simulator.behaviour import Behaviour
-from simulator.config import Config, ConfigError, Listen, MetricsRules
+from simulator.config import Config, ConfigError, ControlRules, Listen, MetricsRules
 from simulator.server import Simulator
 
 _LIMIT = 3
 _LOOPBACK = "127.0.0.1"
 
 CONDITIONS: dict[str, dict[str, Any]] = {
-    "unavailable": {"draining": True},
     "buffer_pool": {"buffer_pool": _LIMIT},
     "connection_limit": {"connection_limit": _LIMIT},
     "transfer_failed": {"probe": True},
 }
-"""What is different in the relay where a condition holds, by the profile's name of the condition."""
+"""What is different in the relay where a condition holds, by the profile's name of the condition.
+
+The main relay itself is made unavailable by its controls."""
 
 
 class Deployment:
@@ -35,9 +37,8 @@ class Deployment:
     reached: its port is held, and nobody listens there.
     """
 
-    def __init__(self, config: Config, behaviour: Behaviour | None = None) -> None:
-        metrics = config.metrics if config.metrics.enabled else MetricsRules(enabled=True, port=0)
-        self.main = Simulator(replace(config, metrics=metrics), behaviour=behaviour)
+    def __init__(self, config: Config, behaviour: Behaviour | None = None, *, transcript: Path | None = None) -> None:
+        self.main = Simulator(_watched(config), behaviour=behaviour, transcript=transcript)
         self.conditions = {
             name: Simulator(_with_condition(config, parts), behaviour=behaviour) for name, parts in CONDITIONS.items()
         }
@@ -60,6 +61,16 @@ class Deployment:
     ) -> None:
         await self._stack.aclose()
 
+    async def drain(self, grace: float) -> None:
+        """Take no new work anywhere, and wait for what is open to end, at most `grace` seconds."""
+        await asyncio.gather(*(simulator.drain(grace) for simulator in (self.main, *self.conditions.values())))
+
+    def reload(self, config: Config) -> None:
+        """Go on by another configuration without dropping a connection; raises as `Simulator.reload` does."""
+        self.main.reload(_watched(config))
+        for name, simulator in self.conditions.items():
+            simulator.reload(_with_condition(config, CONDITIONS[name]))
+
     def profile(self) -> Profile:
         """Return everything that the conformance suite needs to exercise every requirement."""
         main = self.main.profile()
@@ -67,8 +78,27 @@ class Deployment:
         return replace(
             main,
             remote=replace(main.remote, unreachable=unreachable),
-            conditions={name: _condition(name, simulator) for name, simulator in self.conditions.items()},
+            conditions={
+                **{name: _condition(name, simulator) for name, simulator in self.conditions.items()},
+                "unavailable": self._unavailable(),
+            },
         )
+
+    def _unavailable(self) -> Condition:
+        """Return how the main relay is made unavailable, and available again: so its coming back can be judged too."""
+        rules, url = self.main.config.control, f"{self.main.control_url}/drain"
+        headers = {"Authorization": f"Bearer {rules.token}"} if rules.token else {}
+        return Condition(
+            begin=Action(http=HttpCall(url, "POST", headers=headers)),
+            end=Action(http=HttpCall(url, "DELETE", headers=headers)),
+        )
+
+
+def _watched(config: Config) -> Config:
+    """Return the configuration with metrics and controls, on free ports where it names none."""
+    metrics = config.metrics if config.metrics.enabled else MetricsRules(enabled=True, port=0)
+    control = config.control if config.control.port is not None else replace(config.control, port=0)
+    return replace(config, metrics=metrics, control=control)
 
 
 def _with_condition(config: Config, parts: dict[str, Any]) -> Config:
@@ -77,6 +107,7 @@ def _with_condition(config: Config, parts: dict[str, Any]) -> Config:
         listen=Listen(config.listen.host, 0),
         relay=replace(config.relay, **parts),
         metrics=MetricsRules(enabled=False),
+        control=ControlRules(),
     )
 
 

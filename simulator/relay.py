@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from ipaddress import IPv6Address, ip_address
 
+from cbspec.target import Tenant
 from cbspec.tokens import Verifier
 from simulator.behaviour import Authority, Behaviour
 from simulator.config import Config
@@ -27,15 +29,34 @@ class Relay:
         self.tell = Listeners()
         self.faults = Faults(config.seed, lambda decision: self.tell(Decided(decision)))
         self.tenants = {tenant.id: tenant for tenant in config.tenants}
-        key, rules = config.tokens.key(), config.tokens
-        leeway = rules.leeway if self.behaviour.leeway is None else self.behaviour.leeway
-        verifier = Verifier(key, leeway=leeway, issuer=rules.issuer, audience=rules.audience)
-        self.authority = Authority(key, verifier, self.tenants)
+        self.authority = self._authority(config)
         self.draining = config.relay.draining
         self.ledger = Ledger()
         self.meters = Meters(self.behaviour.meter)
         self.sessions: set[Session] = set()
         self.connected = 0
+
+    def _authority(self, config: Config) -> Authority:
+        key, rules = config.tokens.key(), config.tokens
+        leeway = rules.leeway if self.behaviour.leeway is None else self.behaviour.leeway
+        verifier = Verifier(key, leeway=leeway, issuer=rules.issuer, audience=rules.audience)
+        return Authority(key, verifier, self.tenants)
+
+    def reconfigure(self, config: Config) -> None:
+        """Go on by another configuration; what is open stays, by its limits. Raises as the construction does."""
+        self.authority = self._authority(config)
+        self.config = config
+        for tenant_id in self.tenants.keys() - {tenant.id for tenant in config.tenants}:
+            del self.tenants[tenant_id]
+        for tenant in config.tenants:
+            self.put_tenant(tenant)
+
+    def put_tenant(self, tenant: Tenant) -> None:
+        """Serve a tenant, or serve it by other limits from now on."""
+        self.tenants[tenant.id] = tenant
+        for session in self.sessions:
+            if session.identity is not None and session.identity.tenant.id == tenant.id:
+                session.identity = replace(session.identity, tenant=tenant)
 
     def accept(self) -> int:
         """Return the number of a new connection, from 1 on."""

@@ -8,17 +8,25 @@ import os
 import ssl
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import TYPE_CHECKING, Self
 
 from cbspec import target
 from cbspec.target import DEVELOPMENT, Endpoint
 from simulator.behaviour import Behaviour
 from simulator.clock import Clock
-from simulator.config import Config, ConfigError
+from simulator.config import Config, ConfigError, ControlRules
 from simulator.contexts import Contexts
+from simulator.control.controls import Controls
+from simulator.faults.kind import End
+from simulator.log import tell
 from simulator.metrics import Metrics, MetricsServer
 from simulator.peer import Edge, Peer
 from simulator.relay import Relay
+from simulator.timeline import Timeline
+from simulator.transcript import Transcript
+
+if TYPE_CHECKING:
+    from simulator.control.server import ControlServer
 
 _GRACE = 1.0  # seconds for open connections to take in the end
 _BACKLOG = 1024
@@ -32,19 +40,28 @@ class Simulator:
         async with Simulator(Config(listen=Listen(port=0))) as simulator:
             host, port = simulator.address
 
-    Arguments: `config` says what it serves, `behaviour` how (the default conforms), `clock` what time it is.
-    Raises ConfigError where certificate, key or address can't be used.
+    Arguments: `config` says what it serves, `behaviour` how (the default conforms), `clock` what time it is,
+    `transcript` in which file what is said is taken down. Raises ConfigError where one of them can't be used.
     """
 
     def __init__(
-        self, config: Config | None = None, *, behaviour: Behaviour | None = None, clock: Clock | None = None
+        self,
+        config: Config | None = None,
+        *,
+        behaviour: Behaviour | None = None,
+        clock: Clock | None = None,
+        transcript: Path | None = None,
     ) -> None:
         self.config = config or Config()
         self.config.check()
         self._behaviour = behaviour or Behaviour()
-        self._clock = clock or Clock()
+        self.clock = clock or Clock()
         self.ca_file: Path | None = None
+        self._transcript_file = transcript
+        self._transcript: Transcript | None = None
         self._metrics: MetricsServer | None = None
+        self._timeline: Timeline | None = None
+        self._control: ControlServer | None = None
         self._relay: Relay | None = None
         self._edge: Edge | None = None
         self._server: asyncio.Server | None = None
@@ -60,17 +77,24 @@ class Simulator:
 
     async def start(self) -> None:
         """Listen."""
-        contexts = self._contexts()
+        contexts = self._contexts_of(self.config)
         self.ca_file = contexts.ca_file
         metrics = Metrics()
         try:
             relay = Relay(self.config, self._behaviour)
         except (OSError, ValueError) as error:
             raise ConfigError(f"[tokens]: {_reason(error)}") from None
-        edge = Edge(relay, contexts, self._clock)
+        edge = Edge(relay, contexts, self.clock)
         for fault in self.config.faults:
-            relay.faults.add(fault, self._clock.monotonic())
+            relay.faults.add(fault, self.clock.monotonic())
         relay.faults.watch(lambda: None, edge.released)
+        self.clock.watch(edge.clock_moved)
+        try:
+            self._transcript = Transcript(self.clock, self._transcript_file)
+        except OSError as error:
+            raise ConfigError(f"transcript {self._transcript_file}: {_reason(error)}") from None
+        relay.tell.add(self._transcript)
+        relay.tell.add(tell)
         listen = self.config.listen
         try:
             self._server = await asyncio.get_running_loop().create_server(
@@ -89,8 +113,27 @@ class Simulator:
                 await self.close()
                 raise ConfigError(f"[metrics] port {self.config.metrics.port}: {_reason(error)}") from None
 
+        self._timeline = Timeline(self.config.timeline, self.controls, self.clock)
+        if self.config.control.port is not None:
+            try:
+                self._control = self._controlled(self.config.control)
+            except ConfigError:
+                await self.close()
+                raise
+
+    def _controlled(self, rules: ControlRules) -> ControlServer:
+        # What serves HTTP takes a third of a second to import: only who wants it pays for it.
+        from simulator.control.server import ControlServer
+
+        return ControlServer(self.controls, rules.host, rules.port or 0, rules.token)
+
     async def close(self) -> None:
         """End: every connection is closed, and everything is given back."""
+        if self._timeline is not None:
+            self._timeline.close()
+        if self._control is not None:
+            await self._control.close()
+            self._control = None
         if self._metrics is not None:
             await asyncio.to_thread(self._metrics.close)
             self._metrics = None
@@ -109,6 +152,56 @@ class Simulator:
         if self._edge.peers:
             await self._edge.empty.wait()
         await server.wait_closed()
+        self.transcript.close()
+
+    async def drain(self, grace: float) -> None:
+        """Take no new work, and wait for what is open to end, at most `grace` seconds."""
+        self.relay.draining = True
+        if self._edge is not None and self._edge.peers:
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(grace):
+                    await self._edge.empty.wait()
+
+    def reload(self, config: Config) -> None:
+        """Go on by another configuration without dropping a connection; address and metrics stay as they are.
+
+        Raises ConfigError where it can't be used: then nothing changed.
+        """
+        config.check()
+        contexts = self._contexts_of(config)
+        try:
+            self.relay.reconfigure(config)
+        except (OSError, ValueError) as error:
+            raise ConfigError(f"[tokens]: {_reason(error)}") from None
+        assert self._edge is not None, "not started"  # noqa: S101 - a mistake of the caller's
+        self.config, self._edge.contexts, self.ca_file = config, contexts, contexts.ca_file
+        self.relay.draining = config.relay.draining
+        self.relay.faults.reset()
+        self.relay.faults.seed = config.seed
+        for fault in config.faults:
+            self.relay.faults.add(fault, self.clock.monotonic())
+        if self._timeline is not None:
+            self._timeline.close()
+        self._timeline = Timeline(config.timeline, self.controls, self.clock)
+
+    def drop(self, number: int, how: End) -> bool:
+        """End one connection, by its number; say whether it was there."""
+        for peer in tuple(self._edge.peers) if self._edge else ():
+            if peer.number == number:
+                peer.finish(how)
+                return True
+        return False
+
+    @property
+    def controls(self) -> Controls:
+        """What can be done to the relay while it runs."""
+        return Controls(self)
+
+    @property
+    def transcript(self) -> Transcript:
+        """What was said so far."""
+        assert self._transcript is not None, "not started"  # noqa: S101 - a mistake of the caller's
+        return self._transcript
 
     @property
     def relay(self) -> Relay:
@@ -134,6 +227,11 @@ class Simulator:
         """Where the metrics are, if they are served."""
         return self._metrics.url if self._metrics else None
 
+    @property
+    def control_url(self) -> str | None:
+        """Where the relay can be controlled over HTTP, if it can."""
+        return self._control.url if self._control else None
+
     def profile(self) -> target.Profile:
         """Return what the conformance suite may know of this relay."""
         config, endpoint = self.config, self.endpoint
@@ -150,9 +248,9 @@ class Simulator:
             metrics=target.Metrics(self.metrics_url),
         )
 
-    def _contexts(self) -> Contexts:
-        certificate = self.config.certificate
-        names = dict.fromkeys((*_NAMES, self.config.listen.host))
+    def _contexts_of(self, config: Config) -> Contexts:
+        certificate = config.certificate
+        names = dict.fromkeys((*_NAMES, config.listen.host))
         try:
             return Contexts(certificate, self._behaviour, names)
         except (OSError, ssl.SSLError) as error:

@@ -386,7 +386,7 @@ class Session:
             requirement = "CB-MSG-006" if error.utf8 else "CB-MSG-005"
             found = Violation(requirement, ErrorCode.UNKNOWN_MESSAGE_TYPE, f"not valid JSON: {error.reason}")
         self._asked = _type_of(value)
-        if self.relay.faults and isinstance(found, Auth):
+        if isinstance(found, Auth):
             self._claimed = _claims(found.token)
         self.relay.tell(Received(self, self._asked, frame.text))
         return found

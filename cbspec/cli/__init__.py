@@ -21,6 +21,8 @@ from cbspec.requirements import UnknownRequirement
 
 COMMANDS: Final = {
     "simulate": ("simulator.command", "start the simulator: a conforming relay, or one that is wrong on purpose"),
+    "fault": ("cbspec.cli.fault", "add, list and remove faults of a simulator that runs"),
+    "transcript": ("cbspec.cli.transcript", "show what a simulator took down"),
     "connect": ("reference_client.command", "connect to a relay with the reference client and show the exchange"),
     "verify": ("conformance.command", "judge a relay: run the suite against host:port"),
     "replay": ("conformance.failures.command", "run failures again: fixed, still failing, or can't tell"),

@@ -36,7 +36,8 @@ class Part:
 
     def to_json(self) -> dict[str, Any]:
         """Return it as it is written in a scenario."""
-        return {"kind": self.kind.name if self.kind else THROUGH, **self.params}
+        given = {name: value for name, value in self.params.items() if value is not None}
+        return {"kind": self.kind.name if self.kind else THROUGH, **given}
 
 
 @dataclass(frozen=True, slots=True)

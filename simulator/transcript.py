@@ -1,0 +1,136 @@
+"""What clients and relay said to each other, entry by entry: the last of them in memory, all of them in a file."""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections import deque
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import IO, Any, Final, Self
+
+from cbspec.masking import mask
+from simulator.clock import Clock
+from simulator.events import Answered, Connected, Decided, Ended, Event, Received
+
+log = logging.getLogger("simulator")
+
+REMEMBERED: Final = 10_000
+"""How many entries stay in memory."""
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One thing that happened. `time` is in seconds since the epoch, by the simulator's clock.
+
+    `event` is connected, request, answer, fault or ended; `type` the message's type, the fault's name or how it ended;
+    `text` the message as it was written, without the token, or what the fault decided.
+    """
+
+    number: int
+    time: float
+    connection: int
+    transport: str
+    address: str
+    tenant: str
+    subject: str
+    event: str
+    type: str
+    text: str
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the entry as a JSON object."""
+        return asdict(self)
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> Self:
+        """Return the entry that a JSON object says; raises TypeError where it isn't one."""
+        return cls(**data)
+
+
+class Transcript:
+    """Listens to a relay and takes down what happens.
+
+    Arguments: `clock` says when; `file` is where every entry is written to as well, a JSON object to a line.
+    Raises OSError where the file can't be written to.
+    """
+
+    def __init__(self, clock: Clock, file: Path | None = None) -> None:
+        self._clock = clock
+        self._entries: deque[Entry] = deque(maxlen=REMEMBERED)
+        self._number = 0
+        self._addresses: dict[int, tuple[str, str]] = {}
+        self._followers: list[Callable[[Entry], None]] = []
+        self._file: IO[str] | None = file.open("w", encoding="utf-8", buffering=1) if file else None
+
+    def __call__(self, event: Event) -> None:
+        """Take down what happened."""
+        match event:
+            case Connected(session):
+                self._addresses[session.number] = session.transport, str(session.address)
+                self._add(session.number, session.acts_for, "connected", session.transport)
+            case Received(session, name, text):
+                self._add(session.number, session.acts_for, "request", name, mask(text))
+            case Answered(session, body, texts):
+                for text in texts:
+                    self._add(session.number, session.acts_for, "answer", str(body.get("type", "")), mask(text))
+            case Decided(decision) if decision.struck:
+                about = decision.occasion
+                drawn = f", {decision.chance:.6f} by seed {decision.seed}" if decision.chance is not None else ""
+                said = f"{decision.kind} at {about.message or 'the connection'}, match {decision.number}{drawn}"
+                self._add(about.connection, (about.tenant, about.subject), "fault", decision.fault, said)
+            case Ended(session, reset):
+                self._add(session.number, session.acts_for, "ended", "reset" if reset else "closed")
+                self._addresses.pop(session.number, None)
+
+    def entries(self, since: int = 0) -> tuple[Entry, ...]:
+        """Return the entries in memory behind the so-manieth."""
+        return tuple(entry for entry in self._entries if entry.number > since)
+
+    def clear(self) -> None:
+        """Forget what is in memory; numbers go on."""
+        self._entries.clear()
+
+    def follow(self, follower: Callable[[Entry], None]) -> Callable[[], None]:
+        """Have somebody told of each new entry; return what ends it."""
+        self._followers.append(follower)
+        return lambda: self._followers.remove(follower)
+
+    def close(self) -> None:
+        """Close the file."""
+        if self._file is not None:
+            self._file.close()
+            self._file = None
+
+    def _add(self, connection: int, acts_for: tuple[str, str], event: str, type_: str, text: str = "") -> None:
+        self._number += 1
+        transport, address = self._addresses.get(connection, ("", ""))
+        now = round(self._clock.epoch(), 6)
+        entry = Entry(self._number, now, connection, transport, address, *acts_for, event, type_, text)
+        self._entries.append(entry)
+        if self._file is not None:
+            self._write(entry)
+        for follower in tuple(self._followers):
+            follower(entry)
+
+    def _write(self, entry: Entry) -> None:
+        assert self._file is not None  # noqa: S101 - asked for by the caller
+        try:
+            self._file.write(json.dumps(entry.to_json(), ensure_ascii=True) + "\n")
+        except OSError as error:
+            log.error("the transcript ends here: %s", error.strerror or error)  # noqa: TRY400 - the reason says it all
+            self._file = None
+
+
+def lines(entries: Iterable[Entry]) -> Iterable[str]:
+    """Give entries for people, a line each: seconds since the first, connection, who, what."""
+    began: float | None = None
+    for entry in entries:
+        began = entry.time if began is None else began
+        who = entry.tenant + (f"/{entry.subject}" if entry.subject else "")
+        arrow = {"request": "->", "answer": "<-", "fault": "!!"}.get(entry.event, "--")
+        said = entry.text if entry.event in ("request", "answer") else f"{entry.type} {entry.text}".strip()
+        if entry.event == "connected":
+            said = f"connected from {entry.address} ({entry.transport})"
+        yield f"{entry.time - began:9.3f} #{entry.connection:<4} {who or '-':<20} {arrow} {said}"
