@@ -8,15 +8,25 @@ from typing import Any, Final
 
 MASK: Final = "<token>"
 
-_JWT: Final = re.compile(r"[\w-]{8,}\.[\w-]{8,}\.[\w-]*")
-_MEMBER: Final = re.compile(r'("token"\s*:\s*)"(?:[^"\\]|\\.)*"?')
+# Both take a time that grows with the text and no faster, whatever the text is: it comes from anybody.
+_JWT: Final = re.compile(r"(?<![\w-])[\w-]{8,}+\.[\w-]{8,}+\.[\w-]*+")
+_MEMBER: Final = re.compile(r'("token"\s*+:\s*+)"(?:[^"\\]++|\\.)*+"?')
+_LAST_WORD: Final = re.compile(r"[\w.\\-]++$")
+
+LONGEST: Final = 4096
+"""Bytes of a text that are shown."""
 
 
 def mask(text: bytes) -> str:
     """Return a message's text with "<token>" where a token is, however it is written; bytes that are no UTF-8 escaped.
 
-    A JSON text is only written anew where its spelling hides a token.
+    A JSON text is only written anew where its spelling hides a token. Of a long text only the beginning is shown, and
+    nothing where a token could hide in it.
     """
+    if len(text) > LONGEST:
+        head = text[:LONGEST]
+        kept = "" if b"\\" in head else _LAST_WORD.sub("", _masked(head.decode(errors="backslashreplace")))
+        return f"{kept}… ({len(text)} bytes)"
     shown = _masked(text.decode(errors="backslashreplace"))
     if "\\" not in shown:
         return shown
@@ -24,10 +34,12 @@ def mask(text: bytes) -> str:
         value = json.loads(text)
     except (ValueError, RecursionError):
         return shown
-    plain = json.dumps(value, ensure_ascii=False, separators=(",", ":"))
-    hidden = json.dumps(_without(value), ensure_ascii=False, separators=(",", ":"))
-    # Compared without the mask itself: where it is all that differs, the text as it was written says more.
-    return shown if hidden == plain or json.loads(shown) == json.loads(hidden) else hidden
+    without = _without(value)
+    try:
+        whole = json.loads(shown) == without
+    except ValueError:  # part of an escape is gone
+        whole = False
+    return shown if whole else json.dumps(without, ensure_ascii=False, separators=(",", ":"))
 
 
 def _masked(text: str) -> str:
