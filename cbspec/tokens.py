@@ -1,13 +1,13 @@
-"""JSON Web Tokens: minted and verified with one key and one algorithm, never the token's own choice."""
+"""JSON Web Tokens: minted and verified with a key and the key's one algorithm, never the token's own choice."""
 
 from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Final, Self
+from typing import Any, Final, Protocol, Self
 
 import jwt
 from cryptography.exceptions import UnsupportedAlgorithm
@@ -42,6 +42,22 @@ class InvalidToken(Exception):
     def __init__(self, reason: str) -> None:
         super().__init__(reason)
         self.reason = reason
+
+
+class Key(Protocol):
+    """What verifies tokens: a public key, or a secret, and the one algorithm that it is used with."""
+
+    @property
+    def algorithm(self) -> str:
+        """The algorithm's name."""
+
+    @property
+    def public(self) -> Any:  # noqa: ANN401 - any of the key types of PyJWT
+        """The key itself."""
+
+
+Choose = Callable[[str], Key]
+"""Gives the key that a token is to be verified with, by what it says of it; raises `InvalidToken` where none fits."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -83,7 +99,7 @@ class SigningKey:
             private = load_pem_private_key(data, password=None)
         except (ValueError, TypeError, UnsupportedAlgorithm):
             raise ValueError("not an unencrypted private key in PEM form") from None
-        fitting = _algorithms_for(private)
+        fitting = fitting_algorithms(private)
         if algorithm is not None and algorithm not in fitting:
             raise ValueError(f"this key signs with {', '.join(fitting)}, not with {algorithm}")
         return cls(algorithm or fitting[0], private, private.public_key())
@@ -98,15 +114,18 @@ class SigningKey:
         return jwt.get_algorithm_by_name(self.algorithm).sign(message, self.private)
 
 
-def _algorithms_for(private: object) -> tuple[str, ...]:
-    match private:
-        case rsa.RSAPrivateKey(key_size=bits):
+def fitting_algorithms(key: object) -> tuple[str, ...]:
+    """Return what a private or public key may be used with, the usual first; ValueError where it fits no algorithm."""
+    match key:
+        case rsa.RSAPrivateKey(key_size=bits) | rsa.RSAPublicKey(key_size=bits):
             if bits < _MIN_RSA_BITS:
                 raise ValueError(f"an RSA key needs {_MIN_RSA_BITS} bits or more, this one has {bits}")
             return _RSA
-        case ec.EllipticCurvePrivateKey(curve=curve) if curve.name in _EC:
+        case ec.EllipticCurvePrivateKey(curve=curve) | ec.EllipticCurvePublicKey(curve=curve) if curve.name in _EC:
             return (_EC[curve.name],)
-        case ed25519.Ed25519PrivateKey() | ed448.Ed448PrivateKey():
+        case ed25519.Ed25519PrivateKey() | ed25519.Ed25519PublicKey():
+            return ("EdDSA",)
+        case ed448.Ed448PrivateKey() | ed448.Ed448PublicKey():
             return ("EdDSA",)
     raise ValueError("tokens are signed with an RSA, P-256, P-384, P-521, Ed25519 or Ed448 key")
 
@@ -129,14 +148,20 @@ class Claims:
 class Verifier:
     """Decides whether a token is good at a given time.
 
-    `leeway` is in seconds, for the clocks' difference; `issuer` and `audience` are asked for only where given.
+    `key` verifies every token, or chooses a key for each (as `cbspec.jwks.KeySet.choose` does). `leeway` is in seconds,
+    for the clocks' difference; `issuer` and `audience` are asked for only where given.
     Source: Message Types / 2. Authentication; RFC 7519.
     """
 
     def __init__(
-        self, key: SigningKey, *, leeway: float = 0.0, issuer: str | None = None, audience: str | None = None
+        self,
+        key: SigningKey | Choose,
+        *,
+        leeway: float = 0.0,
+        issuer: str | None = None,
+        audience: str | None = None,
     ) -> None:
-        self._key = key
+        self._choose: Choose = (lambda _: key) if isinstance(key, SigningKey) else key
         self._leeway = leeway
         self._issuer = issuer
         self._audience = audience
@@ -156,11 +181,12 @@ class Verifier:
         return Claims(subject=str(claims.get("sub", "")), tenant_id=claims.get("tenant_id"), all=claims)
 
     def _decode(self, token: str) -> dict[str, Any]:
+        key = self._choose(token)
         try:
             return jwt.decode_complete(
                 token,
-                self._key.public,
-                algorithms=[self._key.algorithm],
+                key.public,
+                algorithms=[key.algorithm],
                 audience=self._audience,
                 issuer=self._issuer,
                 options={
