@@ -27,7 +27,7 @@ class Materials:
 
     `valid` is a token that the relay accepts, `claims` are its claims, `key` is what it was signed with (None: not
     held), `now` is in seconds since the epoch, `other_tenant` is a second tenant that the relay knows (empty: none),
-    and `fresh` is a text that nobody has used before.
+    `fresh` is a text that nobody has used before, and `headers` is what every header says beside algorithm and type.
     """
 
     valid: str = field(repr=False)
@@ -37,6 +37,7 @@ class Materials:
     tenant_id: str
     fresh: str
     other_tenant: str = ""
+    headers: Mapping[str, object] = field(default_factory=dict)
 
     @property
     def held(self) -> SigningKey:
@@ -63,7 +64,7 @@ class Materials:
     def remint(self, changes: Mapping[str, object]) -> str:
         """Sign the valid claims again with some of them changed; a claim given as `MISSING` is left out."""
         claims = {name: value for name, value in {**self.claims, **changes}.items() if value is not MISSING}
-        return mint(self.held, claims)
+        return mint(self.held, claims, self.headers)
 
 
 Make = Callable[[Materials], object]

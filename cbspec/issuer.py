@@ -49,7 +49,7 @@ class Issuer:
                 "exp": int(now + max(1.0, self._tokens.lifetime)),
                 "jti": secrets.token_hex(16),
             }
-            return mint(self.key, {**self._tokens.claims, **own})
+            return mint(self.key, {**self._tokens.claims, **own}, self._header())
         token = self._ready_made(tenant_id)
         if token is None:
             raise ProfileLacks(
@@ -79,7 +79,8 @@ class Issuer:
             raise ProfileLacks("tokens.secret", f"for a token signed by {algorithm} a secret (tokens.secret) is needed")
         claims = {**_claims(self.valid(tenant_id)), **changes}
         used = SigningKey.hmac(key.private, algorithm) if algorithm else key
-        return mint(used, {name: value for name, value in claims.items() if value is not MISSING}, headers)
+        said = {name: value for name, value in claims.items() if value is not MISSING}
+        return mint(used, said, {**self._header(), **(headers or {})})
 
     def forged(self, forgery: Forgery, tenant_id: str, other_tenant: str = "", valid: str = "") -> object:
         """Give a bad token: what the member `token` is to be, or `MISSING`.
@@ -101,12 +102,17 @@ class Issuer:
             tenant_id=tenant_id,
             fresh=secrets.token_hex(8),
             other_tenant=other_tenant,
+            headers=self._header(),
         )
         try:
             return forgery.make(materials)
         except ValueError:
             # A ready-made token may be of a kind that can't be taken apart.
             return self._standing_in(forgery)
+
+    def _header(self) -> dict[str, object]:
+        """Give what every token's header says beside algorithm and type."""
+        return {} if self._tokens.key_id is None else {"kid": self._tokens.key_id}
 
     def _standing_in(self, forgery: Forgery) -> str:
         purpose = forgery.purpose

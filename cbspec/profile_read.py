@@ -105,7 +105,7 @@ class Reader:
         named = [key for key in _KEY_SOURCES if table.get(key)]
         if len(named) > 1:
             self.problems.append(f"tokens: {' and '.join(named)} exclude each other; keep one")
-        known = {key: table[key] for key in ("development", "algorithm", "subject", "claims") if key in table}
+        known = {key: table[key] for key in ("development", "algorithm", "key_id", "subject", "claims") if key in table}
         for claim in _OWN_CLAIMS:
             if claim in known.get("claims", {}):
                 self.problems.append(f"tokens.claims.{claim}: the suite sets this claim itself")

@@ -114,7 +114,10 @@ class Ready:
 
 @dataclass(frozen=True, slots=True)
 class Tokens:
-    """How tokens are made: with a secret, a key file or the development secret; `lifetime` in seconds."""
+    """How tokens are made: with a secret, a key file or the development secret; `lifetime` in seconds.
+
+    `key_id` is what their header says of the key (kid).
+    """
 
     secret: str | None = field(default=None, repr=False)
     key_file: Path | None = None
@@ -124,6 +127,7 @@ class Tokens:
     claims: Mapping[str, object] = field(default_factory=dict, repr=False)
     lifetime: float = 3600.0
     ready: Ready = field(default=Ready())
+    key_id: str | None = None
 
     @property
     def has_key(self) -> bool:

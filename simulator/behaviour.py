@@ -67,11 +67,17 @@ class Closable(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Authority:
-    """By what tokens are judged: the key, the verifier that is made of it, and the tenants that there are."""
+    """By what tokens are judged: the verifier, the tenants that there are, and the one key, if it is held."""
 
-    key: SigningKey = field(repr=False)
     verifier: Verifier = field(repr=False)
     tenants: Mapping[str, Tenant]
+    held: SigningKey | None = field(repr=False)
+
+    @property
+    def key(self) -> SigningKey:
+        """The key that signs and verifies."""
+        assert self.held is not None, "the relay knows public keys only"  # noqa: S101 - see `Relay`
+        return self.held
 
 
 @dataclass(frozen=True, slots=True)

@@ -153,7 +153,9 @@ def _config(args: argparse.Namespace) -> Config:
         secret = os.environ.get(args.secret_env)
         if not secret:
             raise ConfigError(f"--secret-env: the environment variable {args.secret_env} is not set or empty")
-        config = replace(config, tokens=replace(config.tokens, secret=secret, key_file=None))
+        config = replace(
+            config, tokens=replace(config.tokens, secret=secret, key_file=None, jwks_file=None, jwks_url=None)
+        )
     config.check()
     return config
 

@@ -8,11 +8,13 @@ from typing import Any
 
 from cbspec.framing import MAX_MESSAGE
 from cbspec.identity import DEVELOPMENT_SECRET, DEVELOPMENT_TENANTS, is_loopback
+from cbspec.jwks import KeySet
 from cbspec.messages import HelloResponse
 from cbspec.strictjson import MAX_DEPTH
 from cbspec.target import Tenant
 from cbspec.tokens import SigningKey
 from simulator.faults.fault import Fault
+from simulator.keyring import AddressSource, FileSource, Source
 
 
 class ConfigError(Exception):
@@ -37,26 +39,56 @@ class Certificate:
 
 @dataclass(frozen=True, slots=True)
 class TokenRules:
-    """By what tokens are judged: one of secret and key file, or the development secret; `leeway` in seconds."""
+    """By what tokens are judged: one of secret, key file and the two kinds of JWKS, or the development secret.
+
+    `leeway` and `jwks_max_age` are in seconds; the suite mints with `signing_key_file`, and the relay doesn't need it.
+    """
 
     secret: str | None = field(default=None, repr=False)
     key_file: Path | None = None
     leeway: float = 0.0
     issuer: str | None = None
     audience: str | None = None
+    jwks_file: Path | None = None
+    jwks_url: str | None = None
+    jwks_max_age: float = 300.0
+    signing_key_file: Path | None = None
 
     @property
     def development(self) -> bool:
         """Whether anybody can mint tokens: the secret is the published one."""
-        return self.secret is None and self.key_file is None
+        return (self.secret, self.key_file, self.jwks_file, self.jwks_url) == (None, None, None, None)
 
     def claims(self) -> dict[str, object]:
         """Return the claims that a token must have besides subject and tenant."""
         wanted = {"iss": self.issuer, "aud": self.audience}
         return {name: value for name, value in wanted.items() if value is not None}
 
+    @property
+    def jwks(self) -> tuple[Path | None, str | None, float]:
+        """Which keys of an issuer's are meant: where it is the same as before, those at hand will do."""
+        return self.jwks_file, self.jwks_url, self.jwks_max_age
+
+    def source(self) -> Source | None:
+        """Return where the issuer's keys come from, if they can change; ValueError where that can't be an address."""
+        if self.jwks_file is not None:
+            return FileSource(self.jwks_file)
+        return AddressSource(self.jwks_url, self.jwks_max_age) if self.jwks_url is not None else None
+
+    def signing_key(self) -> SigningKey | None:
+        """Return the key that the suite mints with, where it isn't the relay's own; raises OSError or ValueError."""
+        return SigningKey.from_pem(self.signing_key_file) if self.signing_key_file is not None else None
+
+    def check_keys(self) -> None:
+        """Raise OSError or ValueError where there are no keys to verify with; an address isn't asked for them."""
+        source = self.source()
+        if source is None:
+            self.key()
+        elif self.jwks_file is not None:
+            KeySet.read(source.read(0.0))
+
     def key(self) -> SigningKey:
-        """Return the key that tokens are verified with; raises OSError or ValueError where there is none."""
+        """Return the one key that tokens are verified with; raises OSError or ValueError where there is none."""
         if self.key_file is not None:
             return SigningKey.from_pem(self.key_file)
         return SigningKey.hmac(DEVELOPMENT_SECRET if self.secret is None else self.secret)
@@ -139,7 +171,7 @@ class Config:
         if self.certificate is None:
             missing.append("[tls] chain")
         if self.tokens.development:
-            missing.append("[tokens] secret_env, secret or key_file")
+            missing.append("[tokens] secret_env, secret, key_file, jwks_file or jwks_url")
         if missing:
             raise ConfigError(
                 f"{self.listen.host} can be reached by others, and the development identity, which everybody knows, "

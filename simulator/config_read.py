@@ -24,6 +24,7 @@ from simulator.config import (
     TokenRules,
 )
 from simulator.faults.fault import Fault, FaultError
+from simulator.keyring import reason
 from simulator.values import COUNT, FLAG, LATER, OBJECT, PORT, SECONDS, SIZE, TEXT, TEXTS, Value, number, one_of
 
 TABLES: Final[Mapping[str, Mapping[str, Value]]] = {
@@ -38,7 +39,15 @@ TABLES: Final[Mapping[str, Mapping[str, Value]]] = {
     "tokens": {
         "secret": TEXT.says("the secret of tokens (HS256); without a secret or key file it is the development secret"),
         "secret_env": TEXT.says("the environment variable that holds the secret"),
-        "key_file": TEXT.says("a PEM file with the public or private key of tokens (RS256, ES256, EdDSA)"),
+        "key_file": TEXT.says("a PEM file with the private key of tokens (RS256, ES256, EdDSA)"),
+        "jwks_file": TEXT.says("a file with the issuer's public keys (JWKS), read again whenever it changed"),
+        "jwks_url": TEXT.says("the address of the issuer's public keys: https, on loopback http as well"),
+        "jwks_max_age": SECONDS.says(
+            "how old the keys of jwks_url may be; for an unknown key id they are fetched sooner"
+        ),
+        "signing_key_file": TEXT.says(
+            "a private key that goes with the JWKS, for `--profile-out`: the suite mints with it"
+        ),
         "leeway": LATER.says("how long a token is good after its expiry and before its time"),
         "issuer": TEXT.says("the iss claim that a token must have"),
         "audience": TEXT.says("the aud claim that a token must have"),
@@ -274,20 +283,22 @@ class _Reader:
         return Certificate(self._path(table["chain"]), self._path(table["key"]) if "key" in table else None)
 
     def _tokens(self, table: dict[str, Any]) -> TokenRules:
-        sources = [key for key in ("secret", "secret_env", "key_file") if key in table]
+        sources = [key for key in ("secret", "secret_env", "key_file", "jwks_file", "jwks_url") if key in table]
         if len(sources) > 1:
             self.problems.append(f"tokens: {' and '.join(sources)} exclude each other; keep one")
         if variable := table.pop("secret_env", None):
             table["secret"] = os.environ.get(variable) or None
             if table["secret"] is None:
                 self.problems.append(f"tokens.secret_env: the environment variable {variable} is not set or empty")
-        if "key_file" in table:
-            table["key_file"] = self._path(table["key_file"])
+        if "signing_key_file" in table and not {"jwks_file", "jwks_url"} & table.keys():
+            self.problems.append("tokens.signing_key_file: goes with jwks_file or jwks_url, and neither is there")
+        table |= {key: self._path(table[key]) for key in ("key_file", "jwks_file", "signing_key_file") if key in table}
         rules = TokenRules(**table)
-        try:
-            rules.key()
-        except (OSError, ValueError) as error:
-            self.problems.append(f"tokens.{sources[0]}: {getattr(error, 'strerror', None) or error}")
+        for key, look in (((*sources, "secret")[0], rules.check_keys), ("signing_key_file", rules.signing_key)):
+            try:
+                look()
+            except (OSError, ValueError) as error:
+                self.problems.append(f"tokens.{key}: {reason(error)}")
         return rules
 
     def _path(self, name: str) -> Path:

@@ -21,7 +21,7 @@ from simulator.faults.when import Direction, Occasion
 from simulator.outbox import Outbox
 from simulator.relay import Relay
 from simulator.session import Action, Close, Send, Session, Wait
-from simulator.steps import Dial
+from simulator.steps import Dial, Refresh
 
 log = logging.getLogger("simulator")
 
@@ -30,7 +30,7 @@ LINGER = 2.0
 and the client may lose what was sent to it last."""
 
 _BEFORE_RESET = 0.05  # seconds; a reset throws away what hasn't left yet
-_READ_AHEAD = 64 * 1024  # bytes that may wait while a remote end is dialled
+_READ_AHEAD = 64 * 1024  # bytes that may wait while a remote end is dialled or keys are fetched
 
 
 @dataclass(eq=False, slots=True)
@@ -65,8 +65,8 @@ class Peer(asyncio.Protocol):
 
     __slots__ = (
         "_client_done",
-        "_dialling",
         "_edge",
+        "_errand",
         "_finished",
         "_greeting",
         "_head",
@@ -94,7 +94,7 @@ class Peer(asyncio.Protocol):
         self._head = b""
         self._last = edge.clock.monotonic()
         self._timer: asyncio.TimerHandle | None = None
-        self._dialling: asyncio.Task[None] | None = None
+        self._errand: asyncio.Task[None] | None = None
         self._waiting = 0
         self._write_full = False
         self._outbox = Outbox(edge.relay.behaviour.writing)
@@ -247,7 +247,7 @@ class Peer(asyncio.Protocol):
             plain, self._head = self._head, b""
             if websocket:
                 self._arm(self._edge.relay.config.limits.handshake_timeout)
-        if self._dialling is not None:
+        if self._errand is not None:
             self._waiting += len(plain)
             self._throttle()
         actions = session.receive_data(plain, self._edge.clock.now())
@@ -294,7 +294,9 @@ class Peer(asyncio.Protocol):
                 self._layer.send(action.data)
                 self._flush()
         elif isinstance(action, Dial):
-            self._dialling = asyncio.get_running_loop().create_task(self._dial(action))
+            self._errand = asyncio.get_running_loop().create_task(self._dial(action))
+        elif isinstance(action, Refresh):
+            self._errand = asyncio.get_running_loop().create_task(self._refresh(action))
         elif isinstance(action, Wait):
             self._resume()
         elif isinstance(action, Close):
@@ -314,12 +316,21 @@ class Peer(asyncio.Protocol):
         else:
             transport.abort()
             reached = True
-        self._dialling = None
+        self._back(lambda session: session.dialled(reached, self._edge.clock.now()))
+
+    async def _refresh(self, wanted: Refresh) -> None:
+        if self._edge.relay.keyring is not None:
+            await self._edge.relay.keyring.refresh(wanted.token, self._edge.clock.monotonic())
+        self._back(lambda session: session.refreshed(self._edge.clock.now()))
+
+    def _back(self, tell: Callable[[Session], Iterable[Action]]) -> None:
+        """Go on with what waited for something outside."""
+        self._errand = None
         self._waiting = 0
         self._throttle()
         if self._session is not None:
             session = self._session
-            self._guarded(lambda: self._do(session.dialled(reached, self._edge.clock.now())))
+            self._guarded(lambda: self._do(tell(session)))
 
     def _client_ended(self) -> None:
         self._client_done = True
@@ -328,9 +339,9 @@ class Peer(asyncio.Protocol):
             self.finish()
 
     def _end_session(self, *, reset: bool = False) -> None:
-        if self._dialling is not None:
-            self._dialling.cancel()
-            self._dialling = None
+        if self._errand is not None:
+            self._errand.cancel()
+            self._errand = None
         if self._session is None:
             return
         if late := self._edge.relay.behaviour.notices_after:

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import partial
 from ipaddress import IPv6Address, ip_address
 
 from cbspec.target import Tenant
 from cbspec.tokens import Verifier
-from simulator.behaviour import Authority, Behaviour
-from simulator.config import Config
+from simulator.behaviour import Authority, Behaviour, verify
+from simulator.config import Config, TokenRules
 from simulator.events import Connected, Decided, Listeners
 from simulator.faults.engine import Faults
+from simulator.keyring import Keyring
 from simulator.limits import Account, Ledger, Meters
 from simulator.session import Session
 from simulator.steps import BUFFERS, TENANT_TUNNELS, Address
@@ -29,23 +31,28 @@ class Relay:
         self.tell = Listeners()
         self.faults = Faults(config.seed, lambda decision: self.tell(Decided(decision)))
         self.tenants = {tenant.id: tenant for tenant in config.tenants}
-        self.authority = self._authority(config)
+        self.keyring = _keyring(config.tokens, self.behaviour)
+        self.authority = self._authority(config.tokens, self.keyring)
         self.draining = config.relay.draining
         self.ledger = Ledger()
         self.meters = Meters(self.behaviour.meter)
         self.sessions: set[Session] = set()
         self.connected = 0
 
-    def _authority(self, config: Config) -> Authority:
-        key, rules = config.tokens.key(), config.tokens
+    def _authority(self, rules: TokenRules, keyring: Keyring | None) -> Authority:
         leeway = rules.leeway if self.behaviour.leeway is None else self.behaviour.leeway
-        verifier = Verifier(key, leeway=leeway, issuer=rules.issuer, audience=rules.audience)
-        return Authority(key, verifier, self.tenants)
+        verifier = partial(Verifier, leeway=leeway, issuer=rules.issuer, audience=rules.audience)
+        if keyring is not None:
+            return Authority(verifier(keyring.choose), self.tenants, None)
+        key = rules.key()
+        return Authority(verifier(key), self.tenants, key)
 
     def reconfigure(self, config: Config) -> None:
         """Go on by another configuration; what is open stays, by its limits. Raises as the construction does."""
-        self.authority = self._authority(config)
-        self.config = config
+        same = config.tokens.jwks == self.config.tokens.jwks
+        keyring = self.keyring if same else _keyring(config.tokens, self.behaviour)
+        self.authority = self._authority(config.tokens, keyring)
+        self.config, self.keyring = config, keyring
         for tenant_id in self.tenants.keys() - {tenant.id for tenant in config.tenants}:
             del self.tenants[tenant_id]
         for tenant in config.tenants:
@@ -84,6 +91,16 @@ class Relay:
     def buffers(self) -> int:
         """How many buffers are in use: one for each open tunnel."""
         return self.ledger.used(Account(BUFFERS.name, None))
+
+
+def _keyring(rules: TokenRules, behaviour: Behaviour) -> Keyring | None:
+    """Return the issuer's keys where they can change; ValueError where the behaviour needs the key that signs."""
+    source = rules.source()
+    if source is None:
+        return None
+    if behaviour.verify is not verify:
+        raise ValueError("what is to go wrong with tokens needs the key that signs them: secret or key_file, no JWKS")
+    return Keyring(source)
 
 
 def plain_address(text: str) -> Address:

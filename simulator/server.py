@@ -18,6 +18,7 @@ from simulator.config import Config, ConfigError, ControlRules
 from simulator.contexts import Contexts
 from simulator.control.controls import Controls
 from simulator.faults.kind import End
+from simulator.keyring import Keyring, reason
 from simulator.log import tell
 from simulator.metrics import Metrics, MetricsServer
 from simulator.peer import Edge, Peer
@@ -84,6 +85,7 @@ class Simulator:
             relay = Relay(self.config, self._behaviour)
         except (OSError, ValueError) as error:
             raise ConfigError(f"[tokens]: {_reason(error)}") from None
+        await self._load_keys(relay.keyring)
         edge = Edge(relay, contexts, self.clock)
         for fault in self.config.faults:
             relay.faults.add(fault, self.clock.monotonic())
@@ -126,6 +128,14 @@ class Simulator:
         from simulator.control.server import ControlServer
 
         return ControlServer(self.controls, rules.host, rules.port or 0, rules.token)
+
+    async def _load_keys(self, keyring: Keyring | None) -> None:
+        if keyring is None:
+            return
+        try:
+            await asyncio.to_thread(keyring.load, self.clock.monotonic())
+        except (OSError, ValueError) as error:
+            raise ConfigError(f"[tokens] {keyring}: {reason(error)}") from None
 
     async def close(self) -> None:
         """End: every connection is closed, and everything is given back."""
@@ -233,20 +243,34 @@ class Simulator:
         return self._control.url if self._control else None
 
     def profile(self) -> target.Profile:
-        """Return what the conformance suite may know of this relay."""
+        """Return what the conformance suite may know of this relay.
+
+        Raises ConfigError where the suite couldn't mint tokens: the relay knows public keys only.
+        """
         config, endpoint = self.config, self.endpoint
-        tokens = config.tokens
         return target.Profile(
             target=target.Target(address=endpoint, source_addresses=_source_addresses(endpoint.host)),
             tls=target.Tls(ca=DEVELOPMENT if config.certificate is None else self.ca_file),
-            tokens=target.Tokens(
-                secret=tokens.secret, key_file=tokens.key_file, development=tokens.development, claims=tokens.claims()
-            ),
+            tokens=self._minting(),
             tenants=config.tenants,
             relay=target.Relay(config.relay.connection_limit, config.relay.buffer_pool),
             remote=target.Remote(reachable=endpoint, dialled=config.relay.probe),
             metrics=target.Metrics(self.metrics_url),
         )
+
+    def _minting(self) -> target.Tokens:
+        rules, keyring = self.config.tokens, self.relay.keyring
+        if keyring is None:
+            return target.Tokens(
+                secret=rules.secret, key_file=rules.key_file, development=rules.development, claims=rules.claims()
+            )
+        key = rules.signing_key()
+        if key is None:
+            raise ConfigError("[tokens] signing_key_file: is needed for a profile, or the suite couldn't mint tokens")
+        public = keyring.keys.holding(key)
+        if public is None:
+            raise ConfigError(f"[tokens] signing_key_file: its public half ({key.algorithm}) isn't in {keyring}")
+        return target.Tokens(key_file=rules.signing_key_file, key_id=public.key_id, claims=rules.claims())
 
     def _contexts_of(self, config: Config) -> Contexts:
         certificate = config.certificate

@@ -1,6 +1,7 @@
 """One connection of the relay without I/O: what arrived goes in, what is to be done comes out.
 
-A session is told what arrived and when, and says what is to be done: `Send` these bytes, `Dial` a remote end, `Close`.
+A session is told what arrived and when, and says what is to be done: `Send` these bytes, `Dial` a remote end, `Refresh`
+the issuer's keys, `Close`.
 Whatever it holds it gives back in `end`, which the edge calls however the connection ended.
 """
 
@@ -47,7 +48,7 @@ from simulator.events import Answered, Ended, Received
 from simulator.faults.kind import Delivery, End, Handling, Strike
 from simulator.faults.when import Direction, Occasion
 from simulator.limits import Account
-from simulator.steps import Address, Attempt, Dial, Identity, Moment, Refused, Step
+from simulator.steps import Address, Attempt, Errand, Identity, Moment, Refused, Step
 
 if TYPE_CHECKING:
     from simulator.relay import Relay
@@ -76,13 +77,14 @@ class Close:
     how: End | None = None
 
 
-Action = Send | Dial | Wait | Close
+Action = Send | Errand | Wait | Close
 
 
 class Session:
     """One connection.
 
-    `receive_data`, `dialled`, `resume` and `end` are told what happened; all but the last return what is to be done.
+    `receive_data`, `dialled`, `refreshed`, `resume` and `end` are told what happened; all but the last return what is
+    to be done.
     """
 
     __slots__ = (
@@ -136,12 +138,17 @@ class Session:
 
     def dialled(self, reached: bool, now: Moment) -> list[Action]:
         """Take the outcome of a `Dial`."""
+        if self._waiting is not None:
+            self._waiting[0].dialled = reached
+        return self.refreshed(now)
+
+    def refreshed(self, now: Moment) -> list[Action]:
+        """Take note that a `Refresh` is over, however it went."""
         if self._waiting is None:
             return []
         attempt, steps, event = self._waiting
         self._waiting = None
-        self.now = now
-        attempt.dialled, attempt.now = reached, now
+        self.now = attempt.now = now
         return [*self._pass(attempt, steps, event), *self._go_on()]
 
     def resume(self, now: Moment) -> list[Action]:

@@ -57,6 +57,17 @@ class Dial:
     port: int
 
 
+@dataclass(frozen=True, slots=True)
+class Refresh:
+    """The issuer's keys are to be brought up to date for a token before it can be judged."""
+
+    token: str = field(repr=False)
+
+
+Errand = Dial | Refresh
+"""What is to be done outside before a request can be answered."""
+
+
 @dataclass(slots=True)
 class Attempt:
     """A request on its way through the steps, and what they found out.
@@ -86,7 +97,8 @@ class Attempt:
         return self.identity
 
 
-Check = Callable[[Attempt], Dial | None]
+Check = Callable[[Attempt], Errand | None]
+"""Looks at a request: raises `Refused`, or returns what is to be done before the next check."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,6 +128,17 @@ def available(attempt: Attempt) -> None:
     if attempt.relay.draining:
         close = not attempt.session.admitted
         raise Refused(ErrorCode.SERVER_UNAVAILABLE, "the relay takes no new work", close=close)
+
+
+def fresh_keys(attempt: Attempt) -> Refresh:
+    """Ask for keys that are up to date."""
+    assert isinstance(attempt.request, Auth)  # noqa: S101 - a step of auth only
+    return Refresh(attempt.request.token)
+
+
+def keys_change(attempt: Attempt) -> bool:
+    """Say whether the keys of tokens can change."""
+    return attempt.relay.keyring is not None
 
 
 def valid_token(attempt: Attempt) -> None:
@@ -261,6 +284,7 @@ HELLO_STEPS = (
 )
 AUTH_STEPS = (
     Step("available", available),
+    Step("fresh-keys", fresh_keys, keys_change),
     Step("valid-token", valid_token),
     Step("complete-claims", complete_claims),
     Step("known-tenant", known_tenant),

@@ -125,8 +125,8 @@ def _secret(profile: Profile) -> str | None:
 
 def _recipe(name: str, recipe: Recipe, player: Player) -> dict[str, Any]:
     """Return how the script makes a token; `given` where it can't."""
-    secret, algorithm = _secret(player.target.profile), player.target.profile.tokens.algorithm
-    if not secret or algorithm not in (None, "HS256"):
+    secret, tokens = _secret(player.target.profile), player.target.profile.tokens
+    if not secret or tokens.algorithm not in (None, "HS256") or tokens.key_id:
         return {"given": True}
     if not recipe.forgery:
         return recipe.to_dict()

@@ -12,7 +12,7 @@ from cbspec.messages import TunnelInfo
 from cbspec.target import Tenant
 from simulator.compose import Change, Test, accepts, both, check, each_step, missing, recoded, refuses, without
 from simulator.deviations.kind import Deviation
-from simulator.steps import Attempt, Dial, Identity, Refused, Step, complete_claims, known_tenant
+from simulator.steps import Attempt, Errand, Identity, Refused, Step, complete_claims, known_tenant
 
 _OWN = "\0own"
 """Stands for the tenant of the connection's own token."""
@@ -95,7 +95,7 @@ def tolerant(test: Callable[[str, str], bool]) -> Change:
     """Let a tunnel_info through whose tenant isn't the token's, where `test` holds of the token's and its own."""
 
     def tolerate(step: Step) -> tuple[Step, ...]:
-        def own_tenant(attempt: Attempt) -> Dial | None:
+        def own_tenant(attempt: Attempt) -> Errand | None:
             assert isinstance(attempt.request, TunnelInfo)  # noqa: S101 - a step of tunnel_info only
             let_through = test(attempt.known.tenant.id, attempt.request.tenant_id)
             return None if let_through else step.check(attempt)
