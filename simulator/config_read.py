@@ -37,7 +37,7 @@ TABLES: Final[Mapping[str, Mapping[str, Value]]] = {
         "key": TEXT.says("a PEM file with its key, where it isn't in the same file"),
     },
     "tokens": {
-        "secret": TEXT.says("the secret of tokens (HS256); without a secret or key file it is the development secret"),
+        "secret": TEXT.says("the secret of tokens (HS256); without any key it is the development secret"),
         "secret_env": TEXT.says("the environment variable that holds the secret"),
         "key_file": TEXT.says("a PEM file with the private key of tokens (RS256, ES256, EdDSA)"),
         "jwks_file": TEXT.says("a file with the issuer's public keys (JWKS), read again whenever it changed"),

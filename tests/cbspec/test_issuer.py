@@ -49,6 +49,21 @@ def test_a_minted_token_says_what_the_profile_says() -> None:
     assert Verifier(KEY).verify(made_by.valid("one", ""), NOW).subject == ""
 
 
+def test_every_token_names_the_key_where_the_profile_does() -> None:
+    made_by = issuer(Tokens(secret="hush", key_id="k"))
+    assert Compact.split(made_by.valid("one")).headers["kid"] == "k"
+    assert Compact.split(made_by.minted("one", {}, {"crit": ["x"]})).headers == {
+        "alg": "HS256",
+        "typ": "JWT",
+        "kid": "k",
+        "crit": ["x"],
+    }
+    for forgery in FORGERIES:
+        token = made_by.forged(forgery, "one", "two")
+        if forgery.needs_key and isinstance(token, str):
+            assert Compact.split(token).headers["kid"] == "k", forgery.name
+
+
 def test_no_two_tokens_are_the_same() -> None:
     made_by = issuer(Tokens(secret="hush"))
     assert made_by.valid("one") != made_by.valid("one")

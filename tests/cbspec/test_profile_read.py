@@ -58,6 +58,7 @@ verify = false
 [tokens]
 secret_env = "CBSPEC_TEST_SECRET"
 algorithm = "HS512"
+key_id = "key 1"
 subject = "somebody"
 claims = { iss = "us", scope = ["a", 1, true, { b = 2.5 }] }
 lifetime = 60
@@ -119,6 +120,7 @@ def test_every_key_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> N
         tokens=Tokens(
             secret="hush",
             algorithm="HS512",
+            key_id="key 1",
             subject="somebody",
             claims={"iss": "us", "scope": ["a", 1, True, {"b": 2.5}]},
             lifetime=60.0,

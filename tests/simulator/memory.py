@@ -14,7 +14,7 @@ from simulator.behaviour import Behaviour
 from simulator.config import Config, RelayRules
 from simulator.relay import Relay
 from simulator.session import Action, Close, Send
-from simulator.steps import Dial, Moment
+from simulator.steps import Errand, Moment
 
 NOW = 1_800_000_000
 KEY = SigningKey.hmac(DEVELOPMENT_SECRET)
@@ -90,7 +90,7 @@ class Client:
         self._memory = memory
         self.session = memory.relay.connect(address, websocket=websocket)
         self.closed = False
-        self.dials: list[Dial] = []
+        self.errands: list[Errand] = []
         self.raw = b""
 
     def send(self, data: bytes | Body) -> list[Body]:
@@ -102,14 +102,18 @@ class Client:
         """Say how the dial that is wanted went; return every answer."""
         return self.take(self.session.dialled(reached, self._now))
 
+    def refreshed(self) -> list[Body]:
+        """Say that the refresh that is wanted is over; return every answer."""
+        return self.take(self.session.refreshed(self._now))
+
     def take(self, actions: list[Action]) -> list[Body]:
         """Do what the session wants done; return what it sent."""
         sent = b""
         for action in actions:
             if isinstance(action, Send):
                 sent += action.data
-            elif isinstance(action, Dial):
-                self.dials.append(action)
+            elif isinstance(action, Errand):
+                self.errands.append(action)
             elif isinstance(action, Close):
                 self.closed = True
         self.raw = sent

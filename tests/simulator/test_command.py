@@ -17,10 +17,12 @@ from pathlib import Path
 import pytest
 
 from cbspec.profile import load
+from cbspec.tokens import SigningKey
 from simulator.deviations import KNOWN
 from simulator.open_points import OPEN_POINTS
 from simulator.variants import VARIANTS
 from tests.simulator.client import HELLO, PATIENCE, Wire
+from tests.simulator.issuer import jwks, pair, pem
 
 COMMAND = (sys.executable, "-W", "error", "-m", "cbspec", "simulate")
 
@@ -112,6 +114,24 @@ def test_no_token_is_shown_for_a_secret_of_ones_own() -> None:
         rest = "".join(_end(process))
     assert "eyJ" not in text + rest
     assert "a secret that nobody knows" not in text + rest
+
+
+def test_a_set_of_keys_and_the_profile_that_mints_by_it(tmp_path: Path) -> None:
+    (tmp_path / "key.pem").write_bytes(pem("EdDSA"))
+    (tmp_path / "jwks.json").write_bytes(jwks(pair("ES256"), SigningKey.from_pem(tmp_path / "key.pem")))
+    keys = "[tokens]\njwks_file = 'jwks.json'\n"
+    profile = tmp_path / "profile.toml"
+    found = _run("--port", "0", "--config", _config(tmp_path, keys), "--profile-out", str(profile))
+    assert (found.returncode, found.stderr) == (
+        2,
+        "cbspec simulate: [tokens] signing_key_file: is needed for a profile, or the suite couldn't mint tokens\n",
+    )
+    config = _config(tmp_path, f"{keys}signing_key_file = 'key.pem'")
+    with _serving("--config", config, "--profile-out", str(profile)) as process:
+        text = "".join(_first_line(process) for _ in range(12))
+        assert load(profile).tokens.key_file == tmp_path / "key.pem"
+        assert load(profile).tokens.key_id
+        assert "eyJ" not in text + "".join(_end(process))
 
 
 def test_deviations_variants_and_open_points_can_be_chosen_and_listed() -> None:

@@ -9,6 +9,7 @@ import pytest
 from cbspec.target import Rate, Tenant
 from simulator import Config, ConfigError, load_config
 from simulator.config import Certificate, Limits, Listen, MetricsRules, RelayRules, TokenRules
+from tests.simulator.issuer import jwks, pair, pem
 
 WHOLE = """
 development = true
@@ -101,6 +102,23 @@ def test_an_empty_file_is_the_default(tmp_path: Path) -> None:
         ('[tokens]\nsecret_env = "NO_SUCH"', "tokens.secret_env: the environment variable NO_SUCH is not set or empty"),
         ('[tokens]\nkey_file = "none.pem"', "tokens.key_file: No such file or directory"),
         ('[tokens]\nsecret = "x"\nkey_file = "y"', "tokens: secret and key_file exclude each other; keep one"),
+        ('[tokens]\njwks_file = "none.json"', "tokens.jwks_file: No such file or directory"),
+        ('[tokens]\njwks_file = "relay.toml"', "tokens.jwks_file: it is no JSON text"),
+        ('[tokens]\njwks_url = "http://issuer.example/"', "tokens.jwks_url: issuer.example isn't loopback"),
+        ('[tokens]\njwks_url = "jwks.json"', "tokens.jwks_url: it is no address of the form https://HOST/PATH"),
+        (
+            '[tokens]\nsecret = "x"\njwks_url = "https://127.0.0.1/"',
+            "tokens: secret and jwks_url exclude each other; keep one",
+        ),
+        ("[tokens]\njwks_max_age = 0", "tokens.jwks_max_age: must be a number of seconds, more than 0, not 0"),
+        (
+            '[tokens]\njwks_url = "https://127.0.0.1/"\nsigning_key_file = "relay.toml"',
+            "tokens.signing_key_file: not an unencrypted private key in PEM form",
+        ),
+        (
+            '[tokens]\nsigning_key_file = "none.pem"',
+            "tokens.signing_key_file: goes with jwks_file or jwks_url, and neither is there",
+        ),
         ("[tokens]\nleeway = -1", "tokens.leeway: must be a number of seconds, 0 or more, not -1"),
         ("[limits]\nidle_timeout = inf", "limits.idle_timeout: must be a number of seconds, more than 0, not a number"),
         ("[limits]\nmax_message = 0", "limits.max_message: must be a whole number, 1 or more, not 0"),
@@ -115,6 +133,18 @@ def test_a_mistake_is_named_with_the_way_out(tmp_path: Path, text: str, said: st
     with pytest.raises(ConfigError) as caught:
         load_config(path)
     assert f"{path}: {said}" in str(caught.value)
+
+
+def test_the_issuers_keys_by_file_or_address(tmp_path: Path) -> None:
+    (tmp_path / "key.pem").write_bytes(pem("ES256"))
+    (tmp_path / "jwks.json").write_bytes(jwks(pair()))
+    written = 'jwks_file = "jwks.json"\nsigning_key_file = "key.pem"'
+    assert load_config(_file(tmp_path, f"[tokens]\n{written}")).tokens == TokenRules(
+        jwks_file=tmp_path / "jwks.json", signing_key_file=tmp_path / "key.pem"
+    )
+    rules = load_config(_file(tmp_path, '[tokens]\njwks_url = "https://127.0.0.1/x"\njwks_max_age = 5')).tokens
+    assert rules == TokenRules(jwks_url="https://127.0.0.1/x", jwks_max_age=5)
+    assert not rules.development
 
 
 def test_every_mistake_is_named_at_once(tmp_path: Path) -> None:

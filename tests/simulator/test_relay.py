@@ -2,8 +2,17 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
+import pytest
+
 from cbspec.codes import ErrorCode
 from cbspec.target import Tenant
+from simulator import Config
+from simulator.config import TokenRules
+from simulator.deviations import deviated
+from simulator.steps import Dial, Refresh
+from tests.simulator.issuer import jwks, pair
 from tests.simulator.memory import BEAT, HELLO, Memory, auth, tunnel
 
 
@@ -82,7 +91,7 @@ def test_the_remote_end_is_dialled_before_the_answer() -> None:
     memory = Memory(probe=True, buffer_pool=1)
     client = memory.authenticated()
     assert client.send(tunnel("x")) == []
-    assert [(dial.host, dial.port) for dial in client.dials] == [("192.168.1.100", 3389)]
+    assert client.errands == [Dial("192.168.1.100", 3389)]
     assert memory.relay.buffers == 1
     assert client.send(BEAT) == []
     found = client.dialled(False)
@@ -103,3 +112,45 @@ def test_what_a_dial_holds_is_given_back_when_the_connection_ends() -> None:
     assert not memory.relay.ledger
     assert client.dialled(True) == []
     assert not memory.relay.ledger
+
+
+def _with_keys(folder: Path) -> Config:
+    file = folder / "jwks.json"
+    file.write_bytes(jwks(pair()))
+    return Config(tokens=TokenRules(jwks_file=file, issuer="me"))
+
+
+def test_keys_are_brought_up_to_date_before_a_token_is_judged(tmp_path: Path) -> None:
+    memory, key = Memory(config=_with_keys(tmp_path)), pair()
+    client = memory.greeted()
+    wanted = auth(key=key, iss="me")
+    assert client.send(wanted) == []
+    assert client.errands == [Refresh(wanted["token"])]
+    assert wanted["token"] not in repr(client.errands)
+    assert client.send(BEAT) == []
+    assert memory.relay.keyring is not None
+    (tmp_path / "jwks.json").write_bytes(jwks(key))
+    memory.relay.keyring.load(0.0)
+    assert [body["type"] for body in client.refreshed()] == ["auth_response", "heartbeat_response"]
+
+
+@pytest.mark.parametrize(
+    ("claims", "said"), [({"iss": "me"}, "no key of the issuer's"), ({"iss": "you"}, "no key"), ({}, "no key")]
+)
+def test_keys_that_stay_unknown_refuse(tmp_path: Path, claims: dict[str, str], said: str) -> None:
+    client = Memory(config=_with_keys(tmp_path)).greeted()
+    assert client.send(auth(key=pair(), **claims)) == []
+    (answer,) = client.refreshed()
+    assert answer["code"] == ErrorCode.INVALID_TOKEN
+    assert said in answer["message"]
+
+
+def test_one_key_needs_no_refresh() -> None:
+    client = Memory().greeted()
+    assert client.type(auth()) == "auth_response"
+    assert client.errands == []
+
+
+def test_what_goes_wrong_with_tokens_needs_the_key_that_signs_them(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="needs the key that signs them"):
+        Memory(config=_with_keys(tmp_path), change=lambda behaviour: deviated(behaviour, "expired-accepted"))

@@ -2,16 +2,26 @@
 
 from __future__ import annotations
 
+import asyncio
+import json
+import re
+import threading
+import time
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pytest
 import trustme
 
 from cbspec.identity import DEVELOPMENT_TENANTS
-from simulator import Config, ConfigError, Simulator
+from cbspec.jwks import key_id
+from cbspec.tokens import SigningKey
+from simulator import Clock, Config, ConfigError, Simulator
 from simulator.config import Certificate, Listen, MetricsRules, TokenRules
-from tests.simulator.client import WebSocket, Wire, auth, tunnel
+from tests.simulator.client import HELLO, WebSocket, Wire, auth, tunnel, until
+from tests.simulator.issuer import jwks, pair, pem, published, token
 
 ANY_PORT = Config(listen=Listen(port=0))
 
@@ -106,3 +116,120 @@ async def test_a_port_in_use_is_named() -> None:
             await Simulator(Config(listen=Listen(port=port))).start()
         with pytest.raises(ConfigError, match="metrics"):
             await Simulator(replace(ANY_PORT, metrics=MetricsRules(enabled=True, port=port))).start()
+
+
+async def _authenticated(simulator: Simulator, key: SigningKey, **claims: Any) -> str:  # noqa: ANN401 - any JSON
+    async with Wire(simulator.address) as wire:
+        await wire.ask(HELLO)
+        answer = await wire.ask(b'{"type":"auth","token":"' + token(key, **claims).encode() + b'"}\n')
+        return str(answer.get("message", answer["type"]))
+
+
+async def test_a_client_is_served_at_its_first_try_after_a_rotation(tmp_path: Path) -> None:
+    old, new, foreign = pair("RS256"), pair("ES256"), pair()
+    file = tmp_path / "jwks.json"
+    file.write_bytes(jwks(old))
+    with published(jwks(old)) as address:
+        for rules, publish in (
+            (TokenRules(jwks_file=file), file.write_bytes),
+            (TokenRules(jwks_url=address.url), partial(setattr, address, "body")),
+        ):
+            async with Simulator(replace(ANY_PORT, tokens=rules)) as simulator:
+                assert await _authenticated(simulator, old) == "auth_response"
+                assert "names no key" in await _authenticated(simulator, new)
+                publish(jwks(old, new))
+                assert await _authenticated(simulator, new) == "auth_response"
+                assert await _authenticated(simulator, old) == "auth_response"
+                assert "names no key" in await _authenticated(simulator, foreign)
+
+
+async def test_keys_older_than_they_may_be_are_fetched_again() -> None:
+    old, new = pair(), pair()
+    moved = 0.0
+    clock = Clock(monotonic=lambda: time.monotonic() + moved)
+    with published(jwks(old)) as address:
+        rules = TokenRules(jwks_url=address.url, jwks_max_age=3600)
+        async with Simulator(replace(ANY_PORT, tokens=rules), clock=clock) as simulator:
+            address.body = jwks(new)
+            assert await _authenticated(simulator, old) == "auth_response"
+            moved = 3600.0
+            assert "names no key" in await _authenticated(simulator, old)
+
+
+async def test_issuer_and_audience_are_checked_with_a_jwks_as_well(tmp_path: Path) -> None:
+    key, file = pair(), tmp_path / "jwks.json"
+    file.write_bytes(jwks(key))
+    rules = TokenRules(jwks_file=file, issuer="me", audience="you")
+    async with Simulator(replace(ANY_PORT, tokens=rules)) as simulator:
+        assert await _authenticated(simulator, key, iss="me", aud=["x", "you"]) == "auth_response"
+        assert "issuer" in await _authenticated(simulator, key, iss="you", aud="you")
+        assert "audience" in await _authenticated(simulator, key, iss="me", aud="me")
+        assert "missing" in await _authenticated(simulator, key, iss="me")
+
+
+async def test_a_slow_issuer_keeps_nobody_else_waiting(tmp_path: Path) -> None:
+    known, unknown = pair(), pair()
+    with published(jwks(known)) as address:
+        async with (
+            Simulator(replace(ANY_PORT, tokens=TokenRules(jwks_url=address.url))) as simulator,
+            Wire(simulator.address) as waiting,
+        ):
+            address.held = threading.Event()
+            address.reached.clear()
+            await waiting.ask(HELLO)
+            waiting.write(b'{"type":"auth","token":"' + token(unknown).encode() + b'"}\n')
+            await asyncio.to_thread(address.reached.wait)
+            assert await _authenticated(simulator, known) == "auth_response"
+            address.held.set()
+            assert json.loads(await waiting.line())["code"] == "invalid_token"
+
+
+async def test_a_client_that_leaves_while_keys_are_fetched_is_forgotten() -> None:
+    with published(jwks(pair())) as address:
+        async with Simulator(replace(ANY_PORT, tokens=TokenRules(jwks_url=address.url))) as simulator:
+            address.held = threading.Event()
+            address.reached.clear()
+            async with Wire(simulator.address) as wire:
+                await wire.ask(HELLO)
+                wire.write(b'{"type":"auth","token":"' + token(pair()).encode() + b'"}\n')
+                await asyncio.to_thread(address.reached.wait)
+            await until(lambda: not simulator.relay.sessions)
+            address.held.set()
+
+
+async def test_the_profile_names_the_key_that_the_suite_mints_with(tmp_path: Path) -> None:
+    private, file = tmp_path / "key.pem", tmp_path / "jwks.json"
+    private.write_bytes(pem("ES256"))
+    key = SigningKey.from_pem(private)
+    file.write_bytes(jwks(pair("ES256"), key))
+    rules = TokenRules(jwks_file=file, signing_key_file=private, issuer="me")
+    async with Simulator(replace(ANY_PORT, tokens=rules)) as simulator:
+        tokens = simulator.profile().tokens
+    assert (tokens.key_file, tokens.key_id, tokens.claims) == (private, key_id(key), {"iss": "me"})
+    assert not tokens.development
+
+
+async def test_a_profile_without_a_key_to_mint_with_is_none(tmp_path: Path) -> None:
+    private, file = tmp_path / "key.pem", tmp_path / "jwks.json"
+    private.write_bytes(pem("ES256"))
+    file.write_bytes(jwks(pair("ES256")))
+    for named, said in ((None, "signing_key_file: is needed"), (private, "its public half (ES256) isn't in")):
+        rules = TokenRules(jwks_file=file, signing_key_file=named)
+        async with Simulator(replace(ANY_PORT, tokens=rules)) as simulator:
+            with pytest.raises(ConfigError, match=re.escape(said)):
+                simulator.profile()
+
+
+async def test_keys_that_cannot_be_had_at_the_start_are_named(tmp_path: Path) -> None:
+    with published(b"{}") as address:
+        pass
+    file = tmp_path / "jwks.json"
+    file.write_bytes(b'{"keys":[{"kty":"oct","k":"c2VjcmV0"}]}')
+    for rules, said in (
+        (TokenRules(jwks_url=address.url), f"[tokens] {address.url}: Connection refused"),
+        (TokenRules(jwks_file=tmp_path / "none"), f"[tokens] {tmp_path / 'none'}: No such file or directory"),
+        (TokenRules(jwks_file=file), f"[tokens] {file}: key 1 is a secret (kty oct)"),
+        (TokenRules(jwks_url="http://issuer.example/"), "[tokens]: issuer.example isn't loopback"),
+    ):
+        with pytest.raises(ConfigError, match=re.escape(said)):
+            await Simulator(replace(ANY_PORT, tokens=rules)).start()

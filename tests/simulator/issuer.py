@@ -1,0 +1,98 @@
+"""An issuer of the tests' own: key pairs, and an address on loopback where the public halves are."""
+
+from __future__ import annotations
+
+import json
+import ssl
+import threading
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
+from cryptography.hazmat.primitives.asymmetric.types import PrivateKeyTypes
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+
+from cbspec.jwks import key_id, public_jwk
+from cbspec.tokens import SigningKey, mint
+
+
+def pem(algorithm: str) -> bytes:
+    """Make a key pair for RS256, ES256 or EdDSA."""
+    private: PrivateKeyTypes
+    match algorithm:
+        case "RS256":
+            private = rsa.generate_private_key(65537, 2048)
+        case "ES256":
+            private = ec.generate_private_key(ec.SECP256R1())
+        case _:
+            private = ed25519.Ed25519PrivateKey.generate()
+    return private.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+
+
+def pair(algorithm: str = "EdDSA") -> SigningKey:
+    """Make a key pair for RS256, ES256 or EdDSA."""
+    return SigningKey.from_pem(pem(algorithm))
+
+
+def jwks(*keys: SigningKey) -> bytes:
+    """Return what the issuer publishes."""
+    return json.dumps({"keys": [public_jwk(key) for key in keys]}).encode()
+
+
+def token(key: SigningKey, tenant: str = "tenant-001", **claims: object) -> str:
+    """Mint a token that is good for ten minutes and names its key."""
+    said = {"sub": "user123", "tenant_id": tenant, "exp": int(time.time()) + 600, **claims}
+    return mint(key, said, {"kid": key_id(key)})
+
+
+class Address:
+    """What the address answers with, and how often it was asked; `held` lets an answer wait until it is set."""
+
+    def __init__(self, body: bytes) -> None:
+        self.body = body
+        self.status = 200
+        self.headers: Sequence[tuple[str, str]] = ()
+        self.asked = 0
+        self.paths: list[str] = []
+        self.held: threading.Event | None = None
+        self.reached = threading.Event()
+        self.url = ""
+
+
+@contextmanager
+def published(body: bytes, context: ssl.SSLContext | None = None) -> Iterator[Address]:
+    """Serve a text on a port of its own, over TLS where there is a context."""
+    address = Address(body)
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            address.asked += 1
+            address.paths.append(self.path)
+            body, status = address.body, address.status
+            address.reached.set()
+            if address.held is not None:
+                address.held.wait()
+            self.send_response(status)
+            for name, value in address.headers:
+                self.send_header(name, value)
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, *_: object) -> None:
+            """Say nothing."""
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        port = server.server_address[1]
+        address.url = f"https://localhost:{port}/jwks.json" if context else f"http://127.0.0.1:{port}/jwks.json"
+        if context:
+            server.socket = context.wrap_socket(server.socket, server_side=True)
+        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
+        thread.start()
+        try:
+            yield address
+        finally:
+            server.shutdown()
+            thread.join()
