@@ -92,7 +92,7 @@ ACTS: Final[Mapping[str, Value]] = {
 }
 """Every key of a timeline's entry beside `at`; each entry has one of them."""
 
-_FILES: Final = {"tls": ("chain", "key"), "tokens": ("key_file",)}
+_FILES: Final = {"tls": ("chain", "key"), "tokens": ("key_file", "jwks_file", "signing_key_file")}
 _TOP: Final = (*TABLES, "tenants", "faults", "timeline", "seed", "development")
 
 
@@ -292,7 +292,7 @@ class _Reader:
                 self.problems.append(f"tokens.secret_env: the environment variable {variable} is not set or empty")
         if "signing_key_file" in table and not {"jwks_file", "jwks_url"} & table.keys():
             self.problems.append("tokens.signing_key_file: goes with jwks_file or jwks_url, and neither is there")
-        table |= {key: self._path(table[key]) for key in ("key_file", "jwks_file", "signing_key_file") if key in table}
+        table |= {key: self._path(table[key]) for key in _FILES["tokens"] if key in table}
         rules = TokenRules(**table)
         for key, look in (((*sources, "secret")[0], rules.check_keys), ("signing_key_file", rules.signing_key)):
             try:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -154,3 +155,16 @@ def test_one_key_needs_no_refresh() -> None:
 def test_what_goes_wrong_with_tokens_needs_the_key_that_signs_them(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="needs the key that signs them"):
         Memory(config=_with_keys(tmp_path), change=lambda behaviour: deviated(behaviour, "expired-accepted"))
+
+
+def test_another_configuration_keeps_the_keys_that_it_still_means(tmp_path: Path) -> None:
+    config = _with_keys(tmp_path)
+    relay = Memory(config=config).relay
+    keyring = relay.keyring
+    relay.reconfigure(replace(config, tokens=replace(config.tokens, issuer="you")))
+    assert relay.keyring is keyring
+    relay.reconfigure(replace(config, tokens=replace(config.tokens, jwks_file=tmp_path / "other")))
+    assert relay.keyring is not keyring
+    relay.reconfigure(Config())
+    assert relay.keyring is None
+    assert relay.authority.key.symmetric
