@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import logging
 from collections import deque
@@ -100,7 +101,8 @@ class Transcript:
     def close(self) -> None:
         """Close the file."""
         if self._file is not None:
-            self._file.close()
+            with contextlib.suppress(OSError):  # what can't be written was told when it was tried
+                self._file.close()
             self._file = None
 
     def _add(self, connection: int, acts_for: tuple[str, str], event: str, type_: str, text: str = "") -> None:
@@ -120,7 +122,7 @@ class Transcript:
             self._file.write(json.dumps(entry.to_json(), ensure_ascii=True) + "\n")
         except OSError as error:
             log.error("the transcript ends here: %s", error.strerror or error)  # noqa: TRY400 - the reason says it all
-            self._file = None
+            self.close()
 
 
 def lines(entries: Iterable[Entry]) -> Iterable[str]:
