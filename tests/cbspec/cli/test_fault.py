@@ -1,0 +1,139 @@
+"""`cbspec fault` against a simulator that runs."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import threading
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from cbspec.cli import main
+from simulator import Config, Simulator
+from simulator.config import ControlRules, Listen
+from simulator.faults.catalogue import KINDS
+from simulator.faults.when import CONDITIONS
+from tests.simulator.client import PATIENCE
+
+
+@pytest.fixture(scope="module")
+def simulator() -> Iterator[Simulator]:
+    """Run a relay in a thread of its own: the command blocks."""
+    found = Simulator(Config(listen=Listen(port=0), control=ControlRules(port=0, token="let-me-in")))
+    loop = asyncio.new_event_loop()
+    thread = threading.Thread(target=loop.run_forever)
+    thread.start()
+    asyncio.run_coroutine_threadsafe(found.start(), loop).result(PATIENCE)
+    try:
+        yield found
+    finally:
+        asyncio.run_coroutine_threadsafe(found.close(), loop).result(PATIENCE)
+        loop.call_soon_threadsafe(loop.stop)
+        thread.join(PATIENCE)
+        loop.close()
+
+
+@pytest.fixture(autouse=True)
+def _token(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CBSPEC_CONTROL_TOKEN", "let-me-in")
+
+
+def run(simulator: Simulator, *arguments: str) -> int:
+    """Run the command."""
+    return main(["fault", "--url", str(simulator.control_url), *arguments])
+
+
+def faults(simulator: Simulator) -> list[dict[str, Any]]:
+    """Return the faults that are there, without what they did."""
+    return [active.fault.to_json() for active in simulator.relay.faults.all()]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "fault"),
+    [
+        (
+            "error code=buffer_pool_exhausted tenant=tenant-001 message=tunnel_info nth=3",
+            {
+                "kind": "error",
+                "code": "buffer_pool_exhausted",
+                "close": False,
+                "when": {"tenant": "tenant-001", "message": "tunnel_info", "nth": 3},
+            },
+        ),
+        ("drop probability=0.5 times=2", {"kind": "drop", "when": {"probability": 0.5, "times": 2}}),
+        ("duplicate times=3 when.times=2", {"kind": "duplicate", "times": 3, "when": {"times": 2}}),
+        ("error code=x message=hello", {"kind": "error", "code": "x", "close": False, "when": {"message": "hello"}}),
+        ("split at=[3,9]", {"kind": "split", "at": [3, 9], "seconds": 0.01}),
+        ('{"kind":"drop","when":{"nth":2}}', {"kind": "drop", "when": {"nth": 2}}),
+    ],
+)
+def test_a_fault_comes_and_goes(
+    simulator: Simulator, capsys: pytest.CaptureFixture[str], arguments: str, fault: dict[str, Any]
+) -> None:
+    name = f"x{abs(hash(arguments))}"
+    whole = arguments.startswith("{")
+    words = [json.dumps({**json.loads(arguments), "name": name})] if whole else [*arguments.split(), f"name={name}"]
+    assert run(simulator, "add", *words) == 0
+    assert faults(simulator) == [{"name": name, **fault}]
+    assert run(simulator, "list") == 0
+    assert capsys.readouterr().out.count(f"{name} ") == 2
+    assert run(simulator, "release", name) == 0
+    assert run(simulator, "remove", name) == 0
+    assert faults(simulator) == []
+    assert run(simulator, "list") == 0
+    assert capsys.readouterr().out.endswith("no faults\n")
+
+
+def test_reset(simulator: Simulator) -> None:
+    assert run(simulator, "add", "drop") == 0
+    assert run(simulator, "reset") == 0
+    assert faults(simulator) == []
+
+
+def test_every_kind_and_condition_is_listed(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["fault", "kinds"]) == 0
+    text = capsys.readouterr().out
+    for kind in KINDS.values():
+        assert f"{kind.name} " in text
+        assert all(f"   {name}: " in text for name in kind.params)
+    assert all(f"   {name}: " in text for name in CONDITIONS)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "text"),
+    [
+        ("add eror", "kind: there is no kind 'eror'; did you mean error?"),
+        ("add drop nth=x", "when.nth: must be a whole number, 1 or more, not 'x'"),
+        ("add drop nth", "nth: must be written KEY=VALUE"),
+        ("add {", "the fault is not JSON"),
+        ("remove nothing", "there is no fault nothing; there is none"),
+        ("release nothing", "there is no fault nothing; there is none"),
+    ],
+)
+def test_mistakes_are_named(
+    simulator: Simulator, capsys: pytest.CaptureFixture[str], arguments: str, text: str
+) -> None:
+    assert run(simulator, *arguments.split()) == 2
+    assert f"cbspec: {text}" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("token", ["", "wrong"])
+def test_the_token_is_asked_for(
+    simulator: Simulator, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, token: str
+) -> None:
+    monkeypatch.setenv("CBSPEC_CONTROL_TOKEN", token)
+    assert run(simulator, "list") == 2
+    said = capsys.readouterr().err
+    assert "a token is demanded here" in said
+    assert "CBSPEC_CONTROL_TOKEN can hold it" in said
+    assert "let-me-in" not in said
+
+
+@pytest.mark.parametrize("url", ["http://127.0.0.1:1", "http://127.0.0.1:x", "ftp://x", "127.0.0.1:8081"])
+def test_no_simulator_there(capsys: pytest.CaptureFixture[str], url: str) -> None:
+    assert main(["fault", "--url", url, "list"]) == 2
+    said = capsys.readouterr().err
+    assert url in said
+    assert "cbspec simulate --control" in said or "must begin with http" in said

@@ -1,0 +1,56 @@
+"""`cbspec transcript` shows what a simulator took down."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from cbspec.cli import main
+from simulator.transcript import Entry
+
+ENTRIES = [
+    Entry(1, 100.0, 1, "tcp", "127.0.0.1", "", "", "connected", "tcp", ""),
+    Entry(2, 100.1, 2, "tcp", "127.0.0.1", "", "", "connected", "tcp", ""),
+    Entry(3, 100.2, 1, "tcp", "127.0.0.1", "a", "u", "request", "auth", '{"type":"auth","token":"<token>"}'),
+    Entry(4, 100.3, 2, "tcp", "127.0.0.1", "b", "u", "ended", "closed", ""),
+]
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    """Write a transcript whose last line is still being written."""
+    path = tmp_path / "t.jsonl"
+    path.write_text("".join(json.dumps(entry.to_json()) + "\n" for entry in ENTRIES) + '{"number": 5')
+    return path
+
+
+@pytest.mark.parametrize(
+    ("options", "lines"), [((), 4), (("--connection", "1"), 2), (("--tenant", "b"), 2), (("--tenant", "c"), 0)]
+)
+def test_what_is_wanted_is_shown(
+    file: Path, capsys: pytest.CaptureFixture[str], options: tuple[str, ...], lines: int
+) -> None:
+    assert main(["transcript", str(file), *options]) == 0
+    assert len(capsys.readouterr().out.splitlines()) == lines
+
+
+@pytest.mark.parametrize(
+    ("data", "text"),
+    [
+        (None, "t.jsonl: can't be read: No such file or directory"),
+        (b"\xff\n", "t.jsonl: is not UTF-8, at byte 0"),
+        (b"[]\n", "t.jsonl: line 1 is not a transcript's entry"),
+        (b'{"number":1}\n', "t.jsonl: line 1 is not a transcript's entry"),
+        (b"x\n", "t.jsonl: line 1 is not a transcript's entry"),
+    ],
+)
+def test_what_cant_be_shown_says_why(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], data: bytes | None, text: str
+) -> None:
+    path = tmp_path / "t.jsonl"
+    if data is not None:
+        path.write_bytes(data)
+    assert main(["transcript", str(path)]) == 2
+    assert text in capsys.readouterr().err
