@@ -9,7 +9,6 @@ import sys
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from difflib import get_close_matches
-from pathlib import Path
 
 from cbspec.identity import IdentityError
 from simulator import log
@@ -21,80 +20,12 @@ from simulator.deployment import Deployment, write_profile
 from simulator.deviations import KNOWN, deviated
 from simulator.life import live
 from simulator.open_points import OPEN_POINTS, opened, opened_config
+from simulator.options import TRANSPORTS, configure
 from simulator.scenarios import scenario_file, scenarios
 from simulator.server import Simulator
 from simulator.variants import VARIANTS, arranged, varied
 
-CONTROL_PORT = 8081
-"""Where the controls are unless another port is named."""
-
-_TRANSPORTS = {"both": (), "tcp": ("tcp-only",), "websocket": ("websocket-only",)}
-
-
-def configure(parser: argparse.ArgumentParser) -> None:
-    """Add the options of `cbspec simulate`."""
-    parser.add_argument("--config", type=Path, metavar="FILE", help="configuration (TOML)")
-    parser.add_argument(
-        "--scenario", metavar="NAME", help="a ready-made scenario or a file: tenants, limits, faults, timeline"
-    )
-    parser.add_argument(
-        "--control",
-        type=int,
-        nargs="?",
-        const=CONTROL_PORT,
-        metavar="PORT",
-        help=f"let the relay be controlled over HTTP on this port of 127.0.0.1 (without a number: {CONTROL_PORT})",
-    )
-    parser.add_argument("--seed", type=int, help="what faults leave to chance follows from this number (default: 0)")
-    parser.add_argument("--transcript", type=Path, metavar="FILE", help="take down what is said, without tokens")
-    parser.add_argument(
-        "--log-level", choices=log.LEVELS, default="warning", help="what is logged on standard error (default: warning)"
-    )
-    parser.add_argument("--log-format", choices=log.FORMATS, default="text", help="for people or for programs")
-    parser.add_argument(
-        "--grace", type=float, default=5.0, metavar="SECONDS", help="how long SIGTERM waits for clients (default: 5)"
-    )
-    parser.add_argument("--list-scenarios", action="store_true", help="list the ready-made scenarios, and exit")
-    parser.add_argument("--host", help="address to listen on (default: 127.0.0.1)")
-    parser.add_argument("--port", type=int, help="port to listen on, 0 for a free one (default: 8080)")
-    parser.add_argument("--transport", choices=_TRANSPORTS, default="both", help="transports to speak (default: both)")
-    parser.add_argument("--secret-env", metavar="NAME", help="environment variable with the secret of tokens (HS256)")
-    parser.add_argument(
-        "--development", action="store_true", help="let the development identity serve an address that others can reach"
-    )
-    parser.add_argument(
-        "--profile-out",
-        type=Path,
-        metavar="FILE",
-        help="write the profile with which the suite can judge this relay in full; starts the relays that it names",
-    )
-    parser.add_argument("--json", action="store_true", help="print one line of JSON when ready, and nothing else")
-    parser.add_argument(
-        "--persona",
-        "--deviation",
-        dest="deviation",
-        action="append",
-        default=[],
-        metavar="ID",
-        help="be wrong in this way (may be repeated)",
-    )
-    parser.add_argument(
-        "--variant", action="append", default=[], metavar="ID", help="be right and different (may be repeated)"
-    )
-    parser.add_argument(
-        "--open-point",
-        action="append",
-        default=[],
-        metavar="ID",
-        help="go this way where the specification doesn't say which (may be repeated)",
-    )
-    parser.add_argument("--list-deviations", action="store_true", help="list the ways to be wrong, and exit")
-    parser.add_argument(
-        "--list-variants", action="store_true", help="list the ways to be right and different, and exit"
-    )
-    parser.add_argument(
-        "--list-open-points", action="store_true", help="list the ways that the specification leaves open, and exit"
-    )
+__all__ = ["configure", "run"]
 
 
 def run(args: argparse.Namespace) -> int:
@@ -161,7 +92,7 @@ def _config(args: argparse.Namespace) -> Config:
 
 
 def _behaviour(args: argparse.Namespace) -> Behaviour:
-    variants = (*_TRANSPORTS[args.transport], *args.variant)
+    variants = (*TRANSPORTS[args.transport], *args.variant)
     _known("--deviation", args.deviation, KNOWN)
     return deviated(opened(varied(Behaviour(), *variants), *args.open_point), *args.deviation)
 

@@ -14,9 +14,9 @@ from collections.abc import Sequence
 from typing import Any, Final
 
 from cbspec.cli.errors import CommandError
-from simulator.command import CONTROL_PORT
 from simulator.faults.catalogue import KINDS
 from simulator.faults.when import CONDITIONS
+from simulator.options import CONTROL_PORT
 
 _DEFAULT: Final = f"http://127.0.0.1:{CONTROL_PORT}"
 _TIMEOUT: Final = 10.0

@@ -15,6 +15,8 @@ LONGEST_FUNCTION = 60
 
 # Modules whose tests aren't in a file of their own name, and where they are tested instead.
 TESTED_ELSEWHERE = {
+    "simulator/announce.py": "tests/simulator/test_command.py",
+    "simulator/options.py": "tests/simulator/test_command.py",
     "cbspec/__main__.py": "tests/cbspec/cli/test_main.py",
     "cbspec/cli/errors.py": "tests/cbspec/cli/test_main.py",
     # The exchange as `cbspec connect` prints it.

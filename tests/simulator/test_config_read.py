@@ -89,7 +89,10 @@ def test_an_empty_file_is_the_default(tmp_path: Path) -> None:
     ("text", "said"),
     [
         ("[listn]\nport = 1", "listn: unknown key; did you mean listen?"),
-        ("prot = 1", "prot: unknown key; known are listen, tls, tokens, relay, limits, metrics, tenants, development"),
+        (
+            "prot = 1",
+            "prot: unknown key; known are listen, tls, tokens, relay, limits, metrics, control, tenants, faults, timeline",
+        ),
         ("port = 1", "port: unknown key; did you mean [listen] port?"),
         ("[listen]\nprot = 1", "listen.prot: unknown key; did you mean port?"),
         ("[relay]\nmax_depth = 1", "relay.max_depth: unknown key; did you mean [limits] max_depth?"),

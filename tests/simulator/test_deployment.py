@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import urllib.request
 from pathlib import Path
 
 import pytest
@@ -30,7 +31,6 @@ async def test_each_condition_holds_where_the_profile_says() -> None:
         conditions = profile.conditions
         assert set(conditions) == {"unavailable", "buffer_pool", "connection_limit", "transfer_failed"}
         assert await _greeting(profile.target.address) == "hello_response"
-        assert await _greeting(conditions["unavailable"].target) == "server_unavailable"
 
         pool = conditions["buffer_pool"]
         assert pool.target
@@ -46,6 +46,19 @@ async def test_each_condition_holds_where_the_profile_says() -> None:
             await wire.greet()
             assert (await wire.ask(tunnel("x", port=unreachable.port)))["code"] == "data_transfer_failed"
             assert (await wire.ask(tunnel("y", port=profile.remote.reachable.port)))["type"] == "tunnel_response"
+
+
+async def test_the_relay_is_made_unavailable_and_available_again() -> None:
+    async with Deployment(CONFIG) as deployment:
+        profile = deployment.profile()
+        condition = profile.conditions["unavailable"]
+        for action, answer in ((condition.begin, "server_unavailable"), (condition.end, "hello_response")):
+            assert action
+            assert action.http
+            request = urllib.request.Request(action.http.url, method=action.http.method)  # noqa: S310 - on loopback
+            with await asyncio.to_thread(urllib.request.urlopen, request) as said:
+                assert said.status == 204
+            assert await _greeting(profile.target.address) == answer
 
 
 async def test_the_relays_connection_limit() -> None:
