@@ -26,6 +26,7 @@ _TYPES: Final = {
     "integer": "a whole number",
 }
 _KINDS: Final[tuple[tuple[type, str], ...]] = (
+    (type(None), "null"),
     (bool, "a boolean"),
     (int, "a number"),
     (float, "a number"),
@@ -185,7 +186,7 @@ def _expected(error: jsonschema.ValidationError, part: Mapping[str, Any]) -> str
 
 
 def kind(value: object) -> str:
-    """Name the kind of a TOML value."""
+    """Name the kind of a TOML or JSON value."""
     return next(name for type_, name in _KINDS if isinstance(value, type_))
 
 

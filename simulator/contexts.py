@@ -49,6 +49,11 @@ class Contexts:
                 context = self._own()
                 context.minimum_version = context.maximum_version = ssl.TLSVersion.TLSv1_2
                 return context
+            case "client-certificate":
+                context = self._own()
+                context.load_verify_locations(self.ca_file)
+                context.verify_mode = ssl.CERT_REQUIRED
+                return context
             case "expired":
                 return self._issued(self._names, -_DAY)
             case "not-yet-valid":

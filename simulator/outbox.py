@@ -7,13 +7,21 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterable, Iterator
-from typing import Final
+from dataclasses import dataclass
 
 from simulator.behaviour import Writing
 from simulator.faults.kind import Delivery
 from simulator.session import Action, Close, Send, Wait
 
-_PLAIN: Final = Delivery()
+
+@dataclass(slots=True)
+class _Company:
+    """Messages that go out as one: their bytes so far, how, and for how many and until when they wait."""
+
+    data: bytes
+    delivery: Delivery
+    wanted: int
+    until: float
 
 
 class Outbox:
@@ -23,18 +31,17 @@ class Outbox:
     goes back.
     """
 
-    __slots__ = ("_aside", "_due", "_held", "_joined", "_joining", "_writing")
+    __slots__ = ("_aside", "_company", "_due", "_held", "_writing")
 
     def __init__(self, writing: Writing) -> None:
         self._writing = writing
         self._due: deque[tuple[float, Action]] = deque()
         self._held: list[tuple[set[str], Send | Wait]] = []
-        self._aside: list[tuple[float, Send]] = []
-        self._joined = b""
-        self._joining: tuple[int, float] | None = None
+        self._aside: tuple[float, Send] | None = None
+        self._company: _Company | None = None
 
     def __bool__(self) -> bool:
-        return bool(self._due or self._aside or self._joined)
+        return bool(self._due or self._aside or self._company)
 
     def put(self, actions: Iterable[Action], now: float) -> None:
         """Take what is to be done, behind all that was taken before."""
@@ -48,86 +55,100 @@ class Outbox:
             gates.discard(gate)
             if gates:
                 self._held.append((gates, action))
-            elif isinstance(action, Send):
-                self._send(action, now)
             else:
-                self._put(self._last(now) + action.seconds, action)
+                self._pass(action, now)
 
     def clear(self) -> None:
         """Forget everything: the connection is gone."""
         self._due.clear()
         self._held.clear()
-        self._aside.clear()
-        self._joined = b""
+        self._aside = self._company = None
 
     def next_due(self) -> float | None:
         """Return when something is due next, if anything is."""
-        times = [due for due, _ in self._aside]
-        if self._due:
-            times.append(self._due[0][0])
-        if self._joining is not None:
-            times.append(self._joining[1])
+        times = [self._due[0][0]] if self._due else []
+        if self._aside is not None:
+            times.append(self._aside[0])
+        if self._company is not None:
+            times.append(self._company.until)
         return min(times, default=None)
 
     def due(self, now: float) -> Iterator[Action]:
         """Give what is due, in order; a `Wait` comes when it is over."""
         while True:
-            if self._joining is not None and self._joining[1] <= now:
-                self._part_company(now)
-            elif self._aside and self._aside[0][0] <= now:
-                self._cut(self._aside.pop(0)[1], now)
+            if self._company is not None and self._company.until <= now:
+                self._part(now)
+            if self._aside is not None and self._aside[0] <= now:
+                self._bring_back(now)
             if not self._due or self._due[0][0] > now:
                 return
             yield self._due.popleft()[1]
 
     def _schedule(self, action: Action, now: float) -> None:
         match action:
-            case Send(delivery=Delivery(gates=[_, *_] as gates)):
+            case Send(delivery=Delivery(gates=[_, *_] as gates)) | Wait(gates=(_, *_) as gates):
                 self._held.append((set(gates), action))
-            case Send():
-                self._send(action, now)
-            case Wait(gates=(_, *_) as gates):
-                self._held.append((set(gates), action))
-            case Wait():
-                self._put(self._last(now) + action.seconds, action)
+            case Send() | Wait():
+                self._pass(action, now)
+            case Close():
+                self._bring_back(now)
+                self._part(now)
+                self._put(now, action)
             case _:
-                self._part_company(now)
-                self._put(self._last(now), action)
+                self._put(now, action)
+
+    def _pass(self, action: Send | Wait, now: float) -> None:
+        """Take what nothing holds back."""
+        if isinstance(action, Wait):
+            self._put(self._last(now) + action.seconds, action)
+        elif action.delivery is not None and action.delivery.swap and self._aside is None:
+            self._aside = now + action.delivery.within, action
+        else:
+            self._send(action, now)
+            self._bring_back(now)
+
+    def _bring_back(self, now: float) -> None:
+        """Send what was put aside."""
+        if self._aside is not None:
+            (_, send), self._aside = self._aside, None
+            self._send(send, now)
 
     def _send(self, send: Send, now: float) -> None:
-        delivery = send.delivery or _PLAIN
-        if delivery.swap:
-            self._aside.append((now + delivery.within, send))
+        delivery = send.delivery or Delivery()
+        data = send.data if delivery.length is None else send.data[: delivery.length]
+        if delivery.join <= 1 and self._company is None:
+            self._put_pieces(data, delivery, now)
             return
-        if delivery.join > 1 or self._joining is not None:
-            self._join(send.data, delivery, now)
-            return
-        self._cut(send, now)
-        for _, earlier in self._aside:
-            self._cut(earlier, now)
-        self._aside.clear()
+        if self._company is None:
+            self._company = _Company(data, delivery, delivery.join - 1, now + delivery.within)
+        else:
+            company = self._company
+            company.data += data
+            company.wanted -= 1
+            company.delivery.pause = max(company.delivery.pause, delivery.pause)
+            company.delivery.end = delivery.end
+        if self._company.wanted <= 0 or delivery.end is not None:
+            self._part(now)
 
-    def _join(self, data: bytes, delivery: Delivery, now: float) -> None:
-        self._joined += data
-        wanted, until = self._joining or (delivery.join, now + delivery.within)
-        self._joining = wanted - 1, until
-        if wanted <= 1:
-            self._part_company(now)
+    def _part(self, now: float) -> None:
+        """Send what has come together so far."""
+        if self._company is not None:
+            company, self._company = self._company, None
+            self._put_pieces(company.data, company.delivery, now)
 
-    def _part_company(self, now: float) -> None:
-        """Send together what has come together so far."""
-        data, self._joined, self._joining = self._joined, b"", None
-        if data:
-            self._put(self._last(now), Send(data))
-
-    def _cut(self, send: Send, now: float) -> None:
-        """Put a message's bytes in line, in the pieces in which they go out."""
-        delivery = send.delivery or _PLAIN
-        data = send.data if delivery.cut is None else send.data[: delivery.cut]
+    def _put_pieces(self, data: bytes, delivery: Delivery, now: float) -> None:
         due = max(self._last(now), now + self._writing.pause() + delivery.pause)
-        for gap, piece in delivery.pieces(data) if delivery.pieces else self._pieces(data):
-            due += gap
-            self._put(due, Send(piece))
+        pieces = [(0.0, data)] if delivery.cuts else list(self._pieces(data))
+        for cut in delivery.cuts:
+            pieces = [
+                (before if number else gap + before, part)
+                for gap, piece in pieces
+                for number, (before, part) in enumerate(cut(piece))
+            ]
+        for before, piece in pieces:
+            due += before
+            if piece:
+                self._put(due, Send(piece))
         if delivery.end is not None:
             self._put(due, Close(delivery.end))
 
@@ -139,7 +160,7 @@ class Outbox:
         return max(now, self._due[-1][0]) if self._due else now
 
     def _put(self, due: float, action: Action) -> None:
-        self._due.append((due, action))
+        self._due.append((max(due, self._last(due)), action))
 
 
 def _merged(actions: Iterable[Action]) -> list[Action]:

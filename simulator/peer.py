@@ -146,6 +146,7 @@ class Peer(asyncio.Protocol):
             if timer is not None:
                 timer.cancel()
         self._outbox.clear()
+        self._edge.relay.faults.forget(self.number)
         self._edge.lost(self)
 
     def pause_writing(self) -> None:
@@ -163,8 +164,8 @@ class Peer(asyncio.Protocol):
         if self._finished or (how is End.HALF and self._shut):
             return
         if how is End.HALF:
-            self._shut = True
             self._end_writing(notify=True)
+            self._shut = True
             return
         if self._session is not None and how is None:
             with contextlib.suppress(ssl.SSLError):  # it is TLS itself that may have failed
@@ -360,7 +361,7 @@ class Peer(asyncio.Protocol):
         if self._greeting.stall_after is not None:
             data = data[: max(0, self._greeting.stall_after - self._written)]
             self._written += len(data)
-        if data and not self._transport.is_closing():
+        if data and not self._shut and not self._transport.is_closing():
             self._transport.write(data)
 
     def _arm(self, seconds: float, then: Callable[[], None] | None = None) -> None:
@@ -374,6 +375,8 @@ class Peer(asyncio.Protocol):
         talking = self._layer.established and (self._session is None or self._session.opened)
         allowed = limits.idle_timeout if talking else limits.handshake_timeout
         left = self._last + allowed - self._edge.clock.monotonic()
+        if self._greeting.hangs:
+            return
         if left > 0:
             self._arm(left)
         else:

@@ -79,6 +79,8 @@ class Close:
 
 Action = Send | Errand | Wait | Close
 
+_AS_EVER = Handling()
+
 
 class Session:
     """One connection.
@@ -174,7 +176,6 @@ class Session:
         self._paused = None
         self.tunnels.clear()
         self.relay.sessions.discard(self)
-        self.relay.faults.forget(self.number)
         self.relay.tell(Ended(self, reset))
 
     def hold(self, account: Account) -> None:
@@ -205,6 +206,7 @@ class Session:
         """Say goodbye where the relay or the transport has words for it."""
         if self.ended:
             return []
+        self._asked = ""
         last = self.relay.behaviour.parting(self) if self.opened and not self._closing else None
         said = self._answer(last, None, "CB-MSG-004") if last is not None else ()
         return [action for action in (*said, *self._close()) if isinstance(action, Send)]
@@ -227,6 +229,7 @@ class Session:
             try:
                 event = self.connection.next_event()
             except RemoteProtocolError as error:
+                self._asked = "unknown"
                 yield from self._answer(Error(ErrorCode.UNKNOWN_MESSAGE_TYPE, str(error)), None, error.requirement)
                 yield from self._close()
                 return
@@ -239,7 +242,7 @@ class Session:
     def _handle(self, event: Event) -> Iterator[Action]:
         assert isinstance(event, RequestReceived | RequestRefused)  # noqa: S101 - a relay's connection gives no others
         if not self.relay.faults:
-            yield from self._serve_or_refuse(event, ())
+            yield from self._serve_or_refuse(event)
             return
         handling = Handling()
         for strike in self._strikes(Direction.REQUEST, self._asked):
@@ -263,23 +266,26 @@ class Session:
         for number in range(handling.copies):
             if number and (self.connection.busy or self._closing):
                 return  # the first one is still tried, or was the last
-            yield from self._serve_or_refuse(self.connection.again(event) if number else event, handling.steps)
+            yield from self._serve_or_refuse(self.connection.again(event) if number else event, handling)
 
     def _strikes(self, direction: Direction, message: str) -> tuple[Strike, ...]:
-        tenant, subject = self.acts_for
+        tenant, subject = self._claimed if message == "auth" else self.acts_for
         about = (self.number, self.transport, tenant, subject, message)
         return self.relay.faults.at(
             Occasion(direction, *about, self._asked if direction is Direction.ANSWER else ""), self.now.monotonic
         )
 
-    def _serve_or_refuse(self, event: RequestReceived | RequestRefused, more: Sequence[Step]) -> Iterator[Action]:
+    def _serve_or_refuse(
+        self, event: RequestReceived | RequestRefused, handling: Handling = _AS_EVER
+    ) -> Iterator[Action]:
         behaviour = self.relay.behaviour
         request = event.request if isinstance(event, RequestReceived) else None
         attempt = Attempt(self, request, self.now, self.identity)
         every = behaviour.every if self.identity is not None and not isinstance(request, Auth) else ()
-        every = (*more, *every)
+        every = (*handling.steps, *every)
         if isinstance(event, RequestReceived):
-            yield from self._pass(attempt, iter((*every, *behaviour.steps[type(event.request)])), event)
+            steps = (*every, *behaviour.steps[type(event.request)], *handling.behind)
+            yield from self._pass(attempt, iter(steps), event)
         else:
             try:
                 for step in every:
@@ -356,7 +362,11 @@ class Session:
                 return
             self.relay.tell(Answered(self, body, tuple(texts)))
             for text in texts:
-                yield Send(self._encoded(text, strikes), _delivery(strikes))
+                delivery = _delivery(strikes)
+                data = self._encoded(text, strikes)
+                if delivery is not None and delivery.end is End.CLOSE and delivery.length is None:
+                    data += self._goodbye()
+                yield Send(data, delivery)
 
     def _encoded(self, text: bytes, strikes: Sequence[Strike]) -> bytes:
         if isinstance(self.framer, WebSocketFramer):
@@ -369,10 +379,15 @@ class Session:
         if self._closing:
             return
         self._closing = True
-        if isinstance(self.framer, WebSocketFramer) and how in (None, End.CLOSE):
-            self.framer.close()
-            yield from self._unasked()
+        if how in (None, End.CLOSE) and (data := self._goodbye()):
+            yield Send(data)
         yield Close(how)
+
+    def _goodbye(self) -> bytes:
+        """Return what the transport says before it is closed in good order."""
+        if isinstance(self.framer, WebSocketFramer):
+            self.framer.close()
+        return self.framer.data_to_send()
 
     def _unasked(self) -> Iterator[Action]:
         if data := self.framer.data_to_send():

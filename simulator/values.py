@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import json
 import math
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
 _MAX_PORT: Final = 65_535
+_NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,8 +33,43 @@ def whole(value: object) -> bool:
 
 
 def number(value: object) -> bool:
-    """Say whether a value is a finite number."""
-    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+    """Say whether a value is a number of seconds, bytes or the like: neither infinite nor beyond a float."""
+    try:
+        return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+    except OverflowError:
+        return False
+
+
+def text(value: object) -> bool:
+    """Say whether a value is a string that can be written: half a surrogate pair can't."""
+    return isinstance(value, str) and json_value(value)
+
+
+def json_value(value: object) -> bool:
+    """Say whether a value can be written as JSON: dates of TOML can't, nor can infinity."""
+    try:
+        json.dumps(value, ensure_ascii=False, allow_nan=False).encode()
+    except (TypeError, ValueError, RecursionError):
+        return False
+    return True
+
+
+def up_to(most: int) -> Value:
+    """Return a value that is a whole number from 1 to `most`."""
+    return Value(
+        f"a whole number from 1 to {most}",
+        lambda value: whole(value) and 1 <= value <= most,
+        {"type": "integer", "minimum": 1, "maximum": most},
+    )
+
+
+def short(most: int) -> Value:
+    """Return a value that is a string of at most so many bytes."""
+    return Value(
+        f"a string of at most {most} bytes",
+        lambda value: text(value) and len(value.encode()) <= most,
+        {"type": "string", "maxLength": most},
+    )
 
 
 def one_of(*words: str) -> Value:
@@ -41,10 +79,14 @@ def one_of(*words: str) -> Value:
 
 TEXT: Final = Value(
     "a string that is not empty",
-    lambda value: isinstance(value, str) and value != "",
+    lambda value: text(value) and value != "",
     {"type": "string", "minLength": 1},
 )
-ANY_TEXT: Final = Value("a string", lambda value: isinstance(value, str), {"type": "string"})
+NAME: Final = Value(
+    "a name of letters, digits, dots, hyphens and underscores, 64 at most",
+    lambda value: isinstance(value, str) and _NAME.fullmatch(value) is not None,
+    {"type": "string", "pattern": f"^{_NAME.pattern}$"},
+)
 FLAG: Final = Value("true or false", lambda value: isinstance(value, bool), {"type": "boolean"})
 PORT: Final = Value(
     f"a port from 0 to {_MAX_PORT}",
@@ -80,5 +122,5 @@ SIZES: Final = Value(
     lambda value: isinstance(value, list) and value != [] and all(whole(item) and item >= 1 for item in value),
     {"type": "array", "items": {"type": "integer", "minimum": 1}, "minItems": 1},
 )
-JSON: Final = Value("any JSON value", lambda value: True, {})
-OBJECT: Final = Value("a JSON object", lambda value: isinstance(value, dict), {"type": "object"})
+JSON: Final = Value("any JSON value", json_value, {})
+OBJECT: Final = Value("a JSON object", lambda value: isinstance(value, dict) and json_value(value), {"type": "object"})

@@ -8,12 +8,12 @@ from simulator.faults.catalogue import KINDS
 from simulator.faults.fault import THROUGH
 from simulator.faults.kind import Kind
 from simulator.faults.when import CONDITIONS
-from simulator.values import FLAG, TEXT, Value
+from simulator.values import FLAG, NAME, Value
 
 
 def fault_schema() -> dict[str, Any]:
     """Return the schema of one fault: of one kind, or a sequence of kinds."""
-    name = {"name": described(TEXT.says("what the fault is called (left out: it gets a number)"))}
+    name = {"name": described(NAME.says("what the fault is called (left out: it gets a number)"))}
     when = {"when": when_schema()}
     repeat = described(FLAG.says("whether the sequence begins anew (left out: it doesn't)"))
     parts = [_part(kind) for kind in KINDS.values()]

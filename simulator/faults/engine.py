@@ -11,14 +11,17 @@ from typing import Any, Final
 
 from simulator.faults.fault import Fault, FaultError
 from simulator.faults.kind import Strike
-from simulator.faults.when import Occasion
+from simulator.faults.when import Occasion, Per
 
 _NONE: Final[tuple[Strike, ...]] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """What one fault decided on one occasion: the `number`-th that matched; `chance` is what was drawn, if anything."""
+    """What one fault decided on one occasion: the `number`-th that it counts; `chance` is what was drawn, if anything.
+
+    `kind` is what strikes or would have, "pass" where a sequence lets a message through.
+    """
 
     fault: str
     kind: str
@@ -30,21 +33,31 @@ class Decision:
 
 
 @dataclass(slots=True)
+class _Count:
+    """What was counted together: occasions that match, turns of the sequence, strikes."""
+
+    matched: int = 0
+    turns: int = 0
+    strikes: int = 0
+
+
+@dataclass(slots=True)
 class Active:
     """A fault that is there, since when, and what it has done so far."""
 
     fault: Fault
     since: float
-    matched: Counter[Hashable] = field(default_factory=Counter)
-    drawn: Counter[int] = field(default_factory=Counter)
+    matched: int = 0
     strikes: int = 0
+    counts: dict[Hashable, _Count] = field(default_factory=dict)
+    drawn: Counter[int] = field(default_factory=Counter)
 
     def to_json(self) -> dict[str, Any]:
         """Return the fault with what it has done."""
         return {
             **self.fault.to_json(),
             "direction": str(self.fault.direction),
-            "matched": self.matched.total(),
+            "matched": self.matched,
             "strikes": self.strikes,
         }
 
@@ -69,8 +82,7 @@ class Faults:
 
     def add(self, fault: Fault, now: float) -> str:
         """Let a fault strike from now on; return its name. Raises FaultError where the name is taken."""
-        self._added += 1
-        name = fault.name or f"fault-{self._added}"
+        name = fault.name or self._free_name()
         if name in self._active:
             raise FaultError([f"name: there is a fault {name} already; remove it, or give this one another name"])
         self._active[name] = Active(replace(fault, name=name), now)
@@ -85,9 +97,10 @@ class Faults:
         return gone
 
     def reset(self) -> None:
-        """Take all faults away, and let go what they hold back."""
+        """Take all faults away, and let go what they hold back; names are given from the beginning again."""
         for name in tuple(self._active):
             self.remove(name)
+        self._added = 0
 
     def release(self, name: str) -> None:
         """Let go what a fault holds back; it goes on holding back what comes."""
@@ -136,31 +149,36 @@ class Faults:
         """Forget what was counted for a connection that is gone."""
         for active in self._active.values():
             active.drawn.pop(connection, None)
-            if active.fault.when.per == "connection":
-                active.matched.pop(connection, None)
+            if active.fault.when.per is Per.CONNECTION:
+                active.counts.pop(connection, None)
 
     def _strike(self, active: Active, occasion: Occasion, now: float) -> Strike | None:
         fault, when = active.fault, active.fault.when
-        if fault.direction is not occasion.direction or not when.matches(occasion, now - active.since):
+        if not (fault.concerns(occasion) and when.matches(occasion, now - active.since)):
             return None
-        holder = when.holder(occasion)
-        active.matched[holder] += 1
-        number = active.matched[holder]
+        count = active.counts.setdefault(when.holder(occasion), _Count())
+        count.matched += 1
+        active.matched += 1
         active.drawn[occasion.connection] += 1
-        if not when.chosen(number) or (when.times is not None and active.strikes >= when.times):
+        part = fault.part(count.turns + 1)
+        if part is None or not when.chosen(count.matched) or (when.times is not None and count.strikes >= when.times):
             return None
         # By connection and place in it, so that connections which run beside each other don't change each other's luck.
         chance = _chance(self.seed, fault.name, occasion.connection, active.drawn[occasion.connection])
-        drawn = chance.random()
-        struck = when.probability is None or drawn < when.probability
+        drawn = chance.random() if when.probability is not None else None
+        due = drawn is None or when.probability is None or drawn < when.probability
+        struck = due and part.kind is not None
+        count.turns += due
+        count.strikes += struck
         active.strikes += struck
-        part = fault.part(active.strikes)
-        told = drawn if when.probability is not None else None
-        kind = part.kind.name if part.kind is not None else "pass"
-        self._tell(Decision(fault.name, kind, occasion, number, struck, self.seed, told))
-        if not struck or part.kind is None or occasion.transport not in ("", *part.kind.transports):
-            return None
-        return Strike(fault.name, part.kind, part.params, occasion, chance)
+        self._tell(Decision(fault.name, part.name, occasion, count.matched, struck, self.seed, drawn))
+        return Strike(fault.name, part.kind, part.params, occasion, chance) if struck and part.kind else None
+
+    def _free_name(self) -> str:
+        while True:
+            self._added += 1
+            if (name := f"fault-{self._added}") not in self._active:
+                return name
 
     def _changed(self) -> None:
         for watcher in tuple(self._watchers):

@@ -10,12 +10,13 @@ from typing import Any, Final, Self
 from cbspec.profile_check import kind as json_kind
 from simulator.faults.catalogue import KINDS
 from simulator.faults.kind import Kind
-from simulator.faults.when import ANSWERS, CONDITIONS, REQUESTS, Direction, Per, When
-from simulator.values import FLAG, TEXT, number
+from simulator.faults.when import ANSWERS, CONDITIONS, LASTING, REQUESTS, Direction, Occasion, Per, When
+from simulator.values import FLAG, NAME, number
 
 THROUGH: Final = "pass"
 """Stands in a sequence for a message that is let through."""
 
+_PLAIN: Final = When()
 _KEYS: Final = ("name", "kind", "sequence", "repeat", "when")
 
 
@@ -34,10 +35,16 @@ class Part:
     kind: Kind | None
     params: Mapping[str, Any]
 
+    @property
+    def name(self) -> str:
+        """The kind's name, or "pass"."""
+        return self.kind.name if self.kind else THROUGH
+
     def to_json(self) -> dict[str, Any]:
-        """Return it as it is written in a scenario."""
-        given = {name: value for name, value in self.params.items() if value is not None}
-        return {"kind": self.kind.name if self.kind else THROUGH, **given}
+        """Return it as it is written in a scenario, without what goes without saying."""
+        known = self.kind.params if self.kind else {}
+        said = {name: value for name, value in self.params.items() if value is not known[name].default}
+        return {"kind": self.name, **said}
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,22 +69,29 @@ class Fault:
             raise FaultError(reader.problems)
         return cls(**read)
 
-    def part(self, strike: int) -> Part:
-        """Return what the so-manieth strike, from 1, does; behind the last one nothing, unless they repeat."""
-        if strike > len(self.parts) and not self.repeat:
-            return Part(None, {})
-        return self.parts[(strike - 1) % len(self.parts)]
+    def part(self, turn: int) -> Part | None:
+        """Return what is done in the so-manieth turn, from 1; behind the last part nothing, unless they repeat."""
+        if turn > len(self.parts) and not self.repeat:
+            return None
+        return self.parts[(turn - 1) % len(self.parts)]
+
+    def concerns(self, occasion: Occasion) -> bool:
+        """Say whether the fault can strike at such an occasion at all, by its direction and its transport."""
+        if self.direction is not occasion.direction:
+            return False
+        return not occasion.transport or all(
+            part.kind is None or occasion.transport in part.kind.transports for part in self.parts
+        )
 
     def to_json(self) -> dict[str, Any]:
         """Return the fault as it is written in a scenario."""
         said: dict[str, Any] = {"name": self.name} if self.name else {}
-        if len(self.parts) == 1:
+        if len(self.parts) == 1 and self.repeat:
             said |= self.parts[0].to_json()
         else:
             said |= {"sequence": [part.to_json() for part in self.parts], "repeat": self.repeat}
-        plain = When()
         when = {each.name: getattr(self.when, each.name) for each in fields(When)}
-        when = {name: value for name, value in when.items() if value != getattr(plain, name)}
+        when = {name: value for name, value in when.items() if value != getattr(_PLAIN, name)}
         return {**said, "when": when} if when else said
 
 
@@ -92,8 +106,8 @@ class _Reader:
             self.problems.append(f"a fault must be a table with a kind, not {json_kind(data)}")
             return {}
         name = data.get("name", "")
-        if "name" in data and not TEXT.good(name):
-            self.problems.append(f"name: must be {TEXT.wanted}, not {json_kind(name)}")
+        if "name" in data and not NAME.good(name):
+            self.problems.append(f"name: must be {NAME.wanted}, not {_seen(name)}")
         parts = self._parts(data)
         kinds = [part.kind for part in parts if part.kind is not None]
         if parts and not kinds:
@@ -101,8 +115,11 @@ class _Reader:
         when = self._when(data.get("when", {}))
         repeat = data.get("repeat", "sequence" not in data)
         if not FLAG.good(repeat):
-            self.problems.append(f"repeat: must be {FLAG.wanted}, not {json_kind(repeat)}")
+            self.problems.append(f"repeat: must be {FLAG.wanted}, not {_seen(repeat)}")
+        elif "repeat" in data and "sequence" not in data:
+            self.problems.append("repeat: belongs to a sequence; when.times says how often a single kind strikes")
         direction = self._direction(kinds, when)
+        self._fits(kinds, when, direction)
         return {"name": name, "parts": tuple(parts), "when": when, "repeat": repeat, "direction": direction}
 
     def _parts(self, data: Mapping[str, Any]) -> list[Part]:
@@ -112,7 +129,8 @@ class _Reader:
             self.problems.append("kind and sequence exclude each other; keep one")
         items = data["sequence"]
         if not isinstance(items, list) or not items:
-            self.problems.append(f"sequence: must be an array of tables, not {json_kind(items)}")
+            seen = "an empty one" if items == [] else json_kind(items)
+            self.problems.append(f"sequence: must be an array of tables, not {seen}")
             return []
         self._unknown("", [key for key in data if key not in _KEYS], _KEYS)
         parts: list[Part] = []
@@ -145,6 +163,8 @@ class _Reader:
                 params[key] = data[key]
             else:
                 self.problems.append(f"{where}{key}: must be {param.value.wanted}, not {_seen(data[key])}")
+        if kind.some and not any(key in data for key in kind.params):
+            self.problems.append(f"{where}{name} needs one of {', '.join(kind.params)} at least")
         return [Part(kind, params)]
 
     def _when(self, data: object) -> When:
@@ -160,6 +180,10 @@ class _Reader:
                 self.problems.append(f"when.{key}: must be {CONDITIONS[key].wanted}, not {_seen(value)}")
         if right.get("end") is not None and right["end"] <= right.get("begin", 0.0):
             self.problems.append("when.end: must be more than when.begin")
+        if "nth" in right and not When(**{key: right[key] for key in ("nth", "every", "after") if key in right}).chosen(
+            right["nth"]
+        ):
+            self.problems.append("when.nth: every and after leave it out, so that nothing would ever happen")
         if "direction" in right:
             right["direction"] = Direction(right["direction"])
         if "per" in right:
@@ -183,10 +207,29 @@ class _Reader:
             words = {Direction.CONNECT: "new connections", Direction.REQUEST: "requests", Direction.ANSWER: "answers"}
             can = " or ".join(words[direction] for direction in common)
             meant = words[next(one for one in wanted if one is not None)]
-            self.problems.append(f"when: {names} strikes at {can}, not at {meant}")
+            hint = "; message says at which" if common == [Direction.REQUEST] and when.answer_to else ""
+            self.problems.append(f"when: {names} strikes at {can}, not at {meant}{hint}")
         else:
             return next((one for one in wanted if one is not None), common[0])
         return Direction.ANSWER
+
+    def _fits(self, kinds: Sequence[Kind], when: When, direction: Direction) -> None:
+        """See that a condition doesn't ask for what isn't known where the fault strikes."""
+        said = [name for name in CONDITIONS if getattr(when, name) != getattr(_PLAIN, name)]
+        standing = next((kind.name for kind in kinds if kind.standing), None)
+        if standing is not None and len(kinds) > 1:
+            self.problems.append(f"sequence: {standing} holds all the time, so it can't be part of one")
+        for name in said:
+            if standing is not None and name not in (*LASTING, "direction"):
+                self.problems.append(f"when.{name}: {standing} holds all the time; only {' and '.join(LASTING)} apply")
+            elif direction is Direction.CONNECT and (
+                name in ("tenant", "subject", "transport") or (name == "per" and when.per is not Per.CONNECTION)
+            ):
+                self.problems.append(f"when.{name}: isn't known yet when a connection is made")
+        if when.transport is not None:
+            for kind in kinds:
+                if when.transport not in kind.transports:
+                    self.problems.append(f"when.transport: {kind.name} is a fault of {' and '.join(kind.transports)}")
 
     def _unknown(self, prefix: str, keys: Sequence[str], known: Sequence[str]) -> None:
         for key in keys:
@@ -199,4 +242,6 @@ class _Reader:
 def _seen(value: object) -> str:
     if isinstance(value, str):
         return f"{value!r:.60}"
-    return f"{value}" if number(value) else json_kind(value)
+    if isinstance(value, list | dict):
+        return f"{value!r:.60}"
+    return f"{value!s:.60}" if number(value) else json_kind(value)

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from simulator.steps import Step
 
 Body = dict[str, Any]
+Cut = Callable[[bytes], list[tuple[float, bytes]]]
 TRANSPORTS: Final = ("tcp", "websocket")
 
 
@@ -77,18 +78,25 @@ class Greeting:
     deaf: bool = False
     end: End | None = None
 
+    @property
+    def hangs(self) -> bool:
+        """Whether the connection is kept, however long nothing happens on it."""
+        return self.deaf or self.stall_after is not None
+
 
 @dataclass(slots=True)
 class Handling:
     """How a request is taken: so many times (0: as if it hadn't come), after a pause, once a gate opens, by more steps.
 
-    `end` ends the connection instead; `extra` goes out before anything else.
+    `steps` are taken before the relay's own, `behind` after them; `end` ends the connection instead; `extra` goes out
+    before anything else.
     """
 
     copies: int = 1
     pause: float = 0.0
     gates: list[str] = field(default_factory=list)
     steps: list[Step] = field(default_factory=list)
+    behind: list[Step] = field(default_factory=list)
     extra: list[Body] = field(default_factory=list)
     end: End | None = None
 
@@ -97,18 +105,19 @@ class Handling:
 class Delivery:
     """How the bytes of a message go out.
 
-    `pause` is in seconds, before the first; they stay back until every gate opens. `pieces` cuts them into
-    (seconds before, bytes). With `swap` they go out behind the next message, with `join` of so many messages together;
-    both no later than `within` seconds. Only `cut` bytes go out of them, and `end` ends the connection.
+    `pause` is in seconds, before the first; they stay back until every gate opens. Each of `cuts` takes bytes apart
+    into (seconds before, bytes), and what one made goes through the next. With `swap` they go out behind the next
+    message, with `join` so many messages go out together; both no later than `within` seconds. Only `length` bytes go
+    out of them, and `end` ends the connection.
     """
 
     pause: float = 0.0
     gates: list[str] = field(default_factory=list)
-    pieces: Callable[[bytes], list[tuple[float, bytes]]] | None = None
+    cuts: list[Cut] = field(default_factory=list)
     swap: bool = False
     join: int = 1
     within: float = 0.0
-    cut: int | None = None
+    length: int | None = None
     end: End | None = None
 
 
@@ -116,8 +125,9 @@ class Delivery:
 class Kind:
     """One kind of fault.
 
-    `stands_for` is the requirement that it breaks, or the situation that it stands for. Of the functions each is for
-    one point on a message's way: `connect` for a new connection, `request` for what a client sends; `edit`, `text`,
+    `stands_for` is the requirement that it breaks or is about, or the situation that it stands for. A `standing` one
+    holds all the time instead of striking; with `some` one parameter must be given at least. Of the functions each is
+    for one point on a message's way: `connect` for a new connection, `request` for what a client sends; `edit`, `text`,
     `frame` and `deliver` for what the relay sends: its members, its text, its WebSocket frame, its bytes.
     """
 
@@ -128,6 +138,7 @@ class Kind:
     params: Mapping[str, Param] = field(default_factory=dict)
     transports: tuple[str, ...] = TRANSPORTS
     standing: bool = False
+    some: bool = False
     connect: Callable[[Greeting, Strike], None] | None = None
     request: Callable[[Handling, Strike], None] | None = None
     edit: Callable[[Body, Strike], list[Body]] | None = None

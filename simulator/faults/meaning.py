@@ -2,14 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any, Final
+from collections.abc import Callable, Mapping
+from typing import Final
 
 from cbspec.codes import ErrorCode
 from cbspec.messages import Auth, Hello, TunnelInfo
 from simulator.faults.kind import Body, Handling, Kind, Layer, Param, Strike
-from simulator.limits import Account
-from simulator.steps import BUFFERS, RELAY_CONNECTIONS, TENANT_CONNECTIONS, TENANT_TUNNELS, Attempt, Refused, Step
+from simulator.steps import (
+    BUFFERS,
+    RELAY_CONNECTIONS,
+    TENANT_CONNECTIONS,
+    TENANT_TUNNELS,
+    Attempt,
+    Quota,
+    Refused,
+    Step,
+)
 from simulator.values import COUNT, FLAG, TEXT
 
 
@@ -38,29 +46,29 @@ def _with(*names: str) -> Callable[[Body, Strike], list[Body]]:
 def _unavailable(handling: Handling, strike: Strike) -> None:
     def check(attempt: Attempt) -> None:
         if isinstance(attempt.request, Hello | Auth | TunnelInfo):
-            raise Refused(ErrorCode.SERVER_UNAVAILABLE, "the relay takes no new work")
+            close = not attempt.session.admitted
+            raise Refused(ErrorCode.SERVER_UNAVAILABLE, "the relay takes no new work", close=close)
 
     handling.steps.append(Step(strike.fault, check))
+
+
+_QUOTAS: Final[Mapping[str, Quota]] = {
+    "tunnels": TENANT_TUNNELS,
+    "connections": TENANT_CONNECTIONS,
+    "relay_connections": RELAY_CONNECTIONS,
+    "buffers": BUFFERS,
+}
 
 
 def _smaller(handling: Handling, strike: Strike) -> None:
+    # Behind the relay's own steps, so that whatever else is wrong with a request is said first.
     def check(attempt: Attempt) -> None:
-        ledger = attempt.relay.ledger
-        tenant = strike.occasion.tenant
+        for name, quota in _QUOTAS.items():
+            taken = [account for account in attempt.held if account.name == quota.name]
+            if strike[name] is not None and any(attempt.relay.ledger.used(each) > strike[name] for each in taken):
+                raise Refused(quota.code, quota.text, close=quota.close)
 
-        def full(name: str, holder: Any, limit: int | None) -> bool:  # noqa: ANN401 - any holder of an account
-            return limit is not None and ledger.used(Account(name, holder)) >= limit
-
-        if isinstance(attempt.request, Hello) and full(RELAY_CONNECTIONS.name, None, strike["relay_connections"]):
-            raise Refused(RELAY_CONNECTIONS.code, RELAY_CONNECTIONS.text, close=True)
-        if isinstance(attempt.request, Auth) and full(TENANT_CONNECTIONS.name, tenant, strike["connections"]):
-            raise Refused(TENANT_CONNECTIONS.code, TENANT_CONNECTIONS.text)
-        if isinstance(attempt.request, TunnelInfo) and full(TENANT_TUNNELS.name, tenant, strike["tunnels"]):
-            raise Refused(TENANT_TUNNELS.code, TENANT_TUNNELS.text)
-        if isinstance(attempt.request, TunnelInfo) and full(BUFFERS.name, None, strike["buffers"]):
-            raise Refused(BUFFERS.code, BUFFERS.text)
-
-    handling.steps.append(Step(strike.fault, check))
+    handling.behind.append(Step(strike.fault, check))
 
 
 KINDS: Final = (
@@ -103,7 +111,7 @@ KINDS: Final = (
     Kind(
         "unavailable",
         Layer.MEANING,
-        "New work (hello, auth, tunnel_info) is refused as server_unavailable.",
+        "New work (hello, auth, tunnel_info) is refused as server_unavailable; who isn't greeted yet is closed.",
         "CB-UNA-001",
         request=_unavailable,
     ),
@@ -118,6 +126,7 @@ KINDS: Final = (
             "relay_connections": Param(COUNT.says("how many connections the relay serves")),
             "buffers": Param(COUNT.says("how many tunnels the relay has buffers for")),
         },
+        some=True,
         request=_smaller,
     ),
 )

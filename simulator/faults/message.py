@@ -8,8 +8,10 @@ from collections.abc import Callable, Mapping
 from typing import Any, Final
 
 from simulator.faults.kind import Body, Delivery, Handling, Kind, Layer, Param, Strike
-from simulator.values import COUNT, JSON, OBJECT, SECONDS, SIZE, TEXT, one_of
+from simulator.values import COUNT, JSON, OBJECT, SECONDS, TEXT, one_of, up_to
 
+_MANY: Final = 10_000
+_LARGE: Final = 100_000_000
 _NOT_UTF_8: Final = (b"\xff", b"\xc3\x28", b"\xe2\x82", b"\xed\xa0\x80", b"\xc0\xaf")
 
 
@@ -30,11 +32,11 @@ def _sent_later(delivery: Delivery, strike: Strike) -> None:
 
 
 def _taken_again(handling: Handling, strike: Strike) -> None:
-    handling.copies = strike["times"]
+    handling.copies = strike["copies"]
 
 
 def _sent_again(body: Body, strike: Strike) -> list[Body]:
-    return [body] * strike["times"]
+    return [body] * strike["copies"]
 
 
 def _swapped(delivery: Delivery, strike: Strike) -> None:
@@ -51,11 +53,11 @@ def _sent_when_released(delivery: Delivery, strike: Strike) -> None:
 
 
 def _truncated(text: bytes, strike: Strike) -> bytes:
-    return text[: strike["bytes"]] if strike["bytes"] is not None else text[: strike.chance.randrange(1, len(text))]
+    return text[: strike["bytes"] if strike["bytes"] is not None else strike.chance.randrange(1, max(2, len(text)))]
 
 
 def _not_utf_8(text: bytes, strike: Strike) -> bytes:
-    place = text.rindex(b'"')  # inside the last string
+    place = max(0, text.rfind(b'"'))  # inside the last string
     return text[:place] + strike.chance.choice(_NOT_UTF_8) + text[place:]
 
 
@@ -80,7 +82,11 @@ def _oversize(body: Body, strike: Strike) -> list[Body]:
 
 
 def _respelt(text: bytes, strike: Strike) -> bytes:
-    return _SPELLINGS[strike["how"]](json.loads(text), strike.chance).encode()
+    try:
+        value = json.loads(text)
+    except ValueError:  # another fault was here before
+        return text
+    return _SPELLINGS[strike["how"]](value, strike.chance).encode()
 
 
 def _escaped(value: Any, chance: random.Random) -> str:  # noqa: ANN401 - any JSON value
@@ -122,11 +128,11 @@ def _without_member(body: Body, strike: Strike) -> list[Body]:
 
 
 def _and_another(body: Body, strike: Strike) -> list[Body]:
-    return [strike["message"], body] if strike["place"] == "before" else [body, strike["message"]]
+    return [strike["body"], body] if strike["place"] == "before" else [body, strike["body"]]
 
 
 def _another_first(handling: Handling, strike: Strike) -> None:
-    handling.extra.append(strike["message"])
+    handling.extra.append(strike["body"])
 
 
 KINDS: Final = (
@@ -152,7 +158,7 @@ KINDS: Final = (
         Layer.MESSAGE,
         "A message is sent, or taken, more than once.",
         "CB-MSG-004",
-        {"times": Param(SIZE.says("how often"), 2)},
+        {"copies": Param(up_to(_MANY).says("how often"), 2)},
         edit=_sent_again,
         request=_taken_again,
     ),
@@ -200,7 +206,7 @@ KINDS: Final = (
         Layer.MESSAGE,
         "A message has a member more, of this size.",
         "a relay that says more than anybody wants to know",
-        {"bytes": Param(SIZE.says("how large it is"), 1_000_000)},
+        {"bytes": Param(up_to(_LARGE).says("how large it is"), 1_000_000)},
         edit=_oversize,
     ),
     Kind(
@@ -236,7 +242,7 @@ KINDS: Final = (
         "A message that nobody asked for comes with an answer, or before a request is taken.",
         "CB-MSG-004",
         {
-            "message": Param(OBJECT.says("the message"), {"type": "heartbeat_response"}),
+            "body": Param(OBJECT.says("the message"), {"type": "heartbeat_response"}),
             "place": Param(one_of("before", "behind").says("where, beside an answer"), "behind"),
         },
         edit=_and_another,

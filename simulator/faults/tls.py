@@ -7,7 +7,9 @@ from collections.abc import Callable
 from typing import Final
 
 from simulator.faults.kind import Greeting, Kind, Layer, Param, Strike
-from simulator.values import COUNT, SECONDS, one_of
+from simulator.values import COUNT, one_of, up_to
+
+_TEN_YEARS: Final = 10 * 365 * 24 * 3600
 
 ALERTS: Final = {
     alert.name.removeprefix("ALERT_DESCRIPTION_").lower(): int(alert)
@@ -60,7 +62,7 @@ KINDS: Final = (
         Layer.TLS,
         "The certificate is good and expires soon.",
         "a certificate that somebody should renew",
-        {"seconds": Param(SECONDS.says("how long it is valid still"), 3600.0)},
+        {"seconds": Param(up_to(_TEN_YEARS).says("how many seconds it is valid still"), 3600)},
         connect=_certificate("expiring"),
     ),
     Kind(
@@ -76,6 +78,13 @@ KINDS: Final = (
         "The certificate is of a CA that nobody knows.",
         "a man in the middle",
         connect=_certificate("unknown-ca"),
+    ),
+    Kind(
+        "client-certificate",
+        Layer.TLS,
+        "The relay asks for a certificate, and ends the handshake with an alert when the client has none.",
+        "a relay behind a gateway that wants certificates of its clients",
+        connect=_certificate("client-certificate"),
     ),
     Kind(
         "handshake-stall",

@@ -30,8 +30,7 @@ def _behind(end: End) -> Callable[[Delivery, Strike], None]:
 
     def deliver(delivery: Delivery, strike: Strike) -> None:
         delivery.end = end
-        if strike["bytes"] is not None:
-            delivery.cut = strike["bytes"]
+        delivery.length = strike["bytes"]
 
     return deliver
 
@@ -43,23 +42,23 @@ def _latency(delivery: Delivery, strike: Strike) -> None:
 def _bandwidth(delivery: Delivery, strike: Strike) -> None:
     rate = strike["bytes_per_second"]
     size = max(1, round(rate / _PIECES_A_SECOND))
-    delivery.pieces = lambda data: [(len(piece) / rate, piece) for piece in _equal(data, size)]
+    delivery.cuts.append(lambda data: [(len(piece) / rate, piece) for piece in _equal(data, size)])
 
 
 def _dribble(delivery: Delivery, strike: Strike) -> None:
     size, gap = strike["bytes"], strike["seconds"]
-    delivery.pieces = lambda data: [(gap if number else 0.0, piece) for number, piece in enumerate(_equal(data, size))]
+    delivery.cuts.append(lambda data: [(gap * bool(number), piece) for number, piece in enumerate(_equal(data, size))])
 
 
 def _split(delivery: Delivery, strike: Strike) -> None:
-    places, gap = sorted(strike["at"]), strike["seconds"]
+    places, gap = sorted(set(strike["at"])), strike["seconds"]
 
     def pieces(data: bytes) -> list[tuple[float, bytes]]:
         cuts = [0, *(place for place in places if place < len(data)), len(data)]
         parts = [data[start:end] for start, end in itertools.pairwise(cuts)]
-        return [(gap if number else 0.0, part) for number, part in enumerate(parts)]
+        return [(gap * bool(number), part) for number, part in enumerate(parts)]
 
-    delivery.pieces = pieces
+    delivery.cuts.append(pieces)
 
 
 def _merge(delivery: Delivery, strike: Strike) -> None:
@@ -161,10 +160,10 @@ KINDS: Final = (
     Kind(
         "split",
         Layer.TRANSPORT,
-        "What the relay sends is cut into TLS records at these bytes.",
+        "What the relay sends is cut into TLS records behind these bytes.",
         "CB-MSG-009",
         {
-            "at": Param(SIZES.says("the bytes at which a record begins, counted from 1 on"), required=True),
+            "at": Param(SIZES.says("behind how many bytes the next record begins"), required=True),
             "seconds": Param(LATER.says("between records"), 0.01),
         },
         deliver=_split,

@@ -10,7 +10,7 @@ from websockets.frames import Frame, Opcode
 
 from cbspec.websocket import WebSocketFramer
 from simulator.faults.kind import Kind, Layer, Param, Strike
-from simulator.values import ANY_TEXT, SIZE, Value, one_of, whole
+from simulator.values import SIZE, Value, one_of, short, whole
 
 _ONLY: Final = ("websocket",)
 _CODE: Final = Value(
@@ -20,18 +20,19 @@ _CODE: Final = Value(
 )
 
 
-def _frame(opcode: Opcode, data: bytes, *, fin: bool = True, rsv1: bool = False, mask: bool = False) -> bytes:
-    return Frame(opcode, data, fin=fin, rsv1=rsv1).serialize(mask=mask)
+def _frame(opcode: Opcode, data: bytes, *, fin: bool = True, mask: bool = False) -> bytes:
+    return Frame(opcode, data, fin=fin).serialize(mask=mask)
 
 
 def _close(framer: WebSocketFramer, text: bytes, strike: Strike) -> bytes:
-    # By hand: the code may be one that the library refuses to send.
-    return _frame(Opcode.CLOSE, struct.pack("!H", strike["code"]) + strike["reason"].encode()[:123])
+    framer.close()
+    framer.data_to_send()  # by hand instead: the code may be one that the library refuses to send
+    return _frame(Opcode.CLOSE, struct.pack("!H", strike["code"]) + strike["reason"].encode())
 
 
 def _fragments(framer: WebSocketFramer, text: bytes, strike: Strike) -> bytes:
     size = strike["bytes"]
-    parts = [text[start : start + size] for start in range(0, len(text), size)]
+    parts = [text[start : start + size] for start in range(0, len(text), size)] or [b""]
     return b"".join(
         _frame(Opcode.CONT if number else Opcode.TEXT, part, fin=number == len(parts) - 1)
         for number, part in enumerate(parts)
@@ -40,7 +41,7 @@ def _fragments(framer: WebSocketFramer, text: bytes, strike: Strike) -> bytes:
 
 def _pings(framer: WebSocketFramer, text: bytes, strike: Strike) -> bytes:
     half = len(text) // 2
-    ping = _frame(Opcode.PING, strike["payload"].encode()[:125])
+    ping = _frame(Opcode.PING, strike["payload"].encode())
     return b"".join((ping, _frame(Opcode.TEXT, text[:half], fin=False), ping, _frame(Opcode.CONT, text[half:])))
 
 
@@ -49,9 +50,9 @@ def _longer(text: bytes) -> bytes:
     return bytes((0x81, 127)) + struct.pack("!Q", len(text)) + text
 
 
-_BROKEN: Final[Mapping[str, Callable[[bytes], bytes]]] = {
+BROKEN: Final[Mapping[str, Callable[[bytes], bytes]]] = {
     "masked": lambda text: _frame(Opcode.TEXT, text, mask=True),
-    "reserved-bit": lambda text: _frame(Opcode.TEXT, text, rsv1=True),
+    "reserved-bit": lambda text: b"\xc1" + _frame(Opcode.TEXT, text)[1:],
     "unknown-opcode": lambda text: b"\x83" + _frame(Opcode.TEXT, text)[1:],
     "binary": lambda text: _frame(Opcode.BINARY, text),
     "not-utf-8": lambda text: _frame(Opcode.TEXT, text[:-1] + b"\xff" + text[-1:]),
@@ -63,7 +64,7 @@ _BROKEN: Final[Mapping[str, Callable[[bytes], bytes]]] = {
 
 
 def _broken(framer: WebSocketFramer, text: bytes, strike: Strike) -> bytes:
-    return _BROKEN[strike["how"]](text)
+    return BROKEN[strike["how"]](text)
 
 
 KINDS: Final = (
@@ -74,7 +75,7 @@ KINDS: Final = (
         "a relay or a proxy that ends the WebSocket",
         {
             "code": Param(_CODE.says("its code (RFC 6455, 7.4)"), 1001),
-            "reason": Param(ANY_TEXT.says("its reason"), ""),
+            "reason": Param(short(123).says("its reason"), ""),
         },
         _ONLY,
         frame=_close,
@@ -93,7 +94,7 @@ KINDS: Final = (
         Layer.WEBSOCKET,
         "A ping comes before a message and between its fragments.",
         "CB-WSK-004",
-        {"payload": Param(ANY_TEXT.says("what the ping holds"), "")},
+        {"payload": Param(short(125).says("what the ping holds"), "")},
         _ONLY,
         frame=_pings,
     ),
@@ -102,7 +103,7 @@ KINDS: Final = (
         Layer.WEBSOCKET,
         "A message comes in a frame that RFC 6455 forbids.",
         "CB-WSK-002",
-        {"how": Param(one_of(*_BROKEN).says("what is wrong with it"), "masked")},
+        {"how": Param(one_of(*BROKEN).says("what is wrong with it"), "masked")},
         _ONLY,
         frame=_broken,
     ),

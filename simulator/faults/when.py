@@ -47,9 +47,9 @@ class Occasion:
 class When:
     """The condition of a fault; what is left out doesn't matter.
 
-    `nth`, `every` and `after` count the occasions that match what stands before them in this list, `per` says whose
-    are counted together; `begin` and `end` are seconds of the simulator's clock since the fault was added; at most
-    `times` strikes.
+    `nth`, `every` and `after` count the occasions that match what stands before them in this list; `per` says whose
+    are counted together, and whose strikes, for `times` and for sequences. `begin` and `end` are seconds of the
+    simulator's clock since the fault was added; at most `times` strikes.
     """
 
     direction: Direction | None = None
@@ -103,6 +103,9 @@ class When:
 REQUESTS: Final = ("hello", "auth", "tunnel_info", "heartbeat", "unknown")
 ANSWERS: Final = ("hello_response", "auth_response", "tunnel_response", "heartbeat_response", "error")
 
+LASTING: Final = ("begin", "end")
+"""The conditions that are about nothing but time."""
+
 CONDITIONS: Final[Mapping[str, Value]] = {
     "direction": one_of(*Direction).says("where: at a new connection, what a client sends, or what the relay sends"),
     "message": one_of(*REQUESTS, *ANSWERS).says("the type of the message; it says the direction as well"),
@@ -113,7 +116,7 @@ CONDITIONS: Final[Mapping[str, Value]] = {
     "transport": one_of("tcp", "websocket").says("the transport of the connection"),
     "begin": LATER.says("not before so many seconds after the fault was added"),
     "end": LATER.says("not from so many seconds after the fault was added on"),
-    "per": one_of(*Per).says('whose messages nth, every and after count (left out: "relay", all of them)'),
+    "per": one_of(*Per).says('whose messages and strikes are counted together (left out: "relay", all of them)'),
     "nth": SIZE.says("only the n-th of the messages that match"),
     "every": SIZE.says("every n-th of them"),
     "after": SIZE.says("only those behind the n-th"),

@@ -1,0 +1,105 @@
+"""Faults of TLS, seen by a client that looks closely."""
+
+from __future__ import annotations
+
+import ssl
+import time
+from typing import Final
+
+import pytest
+
+from simulator.faults import tls
+from tests.simulator.faults.probe import HELLO, Relay, Show, Wire, cases, show
+
+
+def _handshake(relay: Relay, transport: str) -> str:
+    """Say what comes of the handshake of a client that checks everything, or what it holds against the certificate."""
+    with Wire(relay.address, transport) as wire:
+        try:
+            wire.shaken().upgraded()
+        except ssl.SSLCertVerificationError as error:
+            return error.verify_message.partition(",")[0]
+        except ssl.SSLError as error:
+            return str(error.reason).lower()
+        return ", ".join(wire.met(HELLO))
+
+
+def _version(relay: Relay, transport: str) -> object:
+    with relay.wire(transport) as wire:
+        assert wire.met(HELLO) == ["hello_response"]
+        return wire.tls_version
+
+
+def _refuses_older(relay: Relay, transport: str) -> str:
+    """Say what a client meets that speaks TLS 1.3 only."""
+    with Wire(relay.address, transport) as wire:
+        wire.context.minimum_version = ssl.TLSVersion.TLSv1_3
+        try:
+            wire.shaken()
+        except ssl.SSLError as error:
+            return str(error.reason).lower()
+        return "fine"
+
+
+def _expires_soon(relay: Relay, transport: str) -> bool:
+    """Say whether the certificate, which is good, ends within a minute."""
+    with relay.wire(transport) as wire:
+        assert wire.met(HELLO) == ["hello_response"]
+        return ssl.cert_time_to_seconds(wire.certificate["notAfter"]) - time.time() < 61
+
+
+def _first_flight(relay: Relay, transport: str) -> tuple[int, str]:
+    """Return how much comes in answer to a ClientHello until another connection is served, and what ends it."""
+    with Wire(relay.address, transport) as wire:
+        wire.greet()
+        with relay.wire(transport) as other:
+            assert other.met(HELLO) == ["hello_response"]
+        return min(wire.raw_so_far(), 500), wire.ended
+
+
+def _end_of_handshake(relay: Relay, transport: str) -> list[str]:
+    """Say whether the client's half of the handshake is done, and what comes then."""
+    with Wire(relay.address, transport) as wire:
+        wire.shaken()
+        try:
+            return ["done", *wire.upgraded().met(HELLO)]
+        except ssl.SSLError as error:
+            return ["done", str(error.reason).lower()]
+
+
+_FIRST: Final = {"when": {"connection": 1}}
+
+SHOWS: Final[dict[str, tuple[Show, ...]]] = {
+    "tls-1.2": (
+        Show(_version, "TLSv1.3", "TLSv1.2"),
+        Show(_refuses_older, "fine", "tlsv1_alert_protocol_version"),
+    ),
+    "certificate-expired": (Show(_handshake, "hello_response", "certificate has expired"),),
+    "certificate-not-yet-valid": (Show(_handshake, "hello_response", "certificate is not yet valid"),),
+    "certificate-expiring": (
+        Show(_expires_soon, False, True, {"seconds": 60}),
+        Show(_handshake, "hello_response", "hello_response", {"seconds": 60}),
+    ),
+    "certificate-other-name": (Show(_handshake, "hello_response", "Hostname mismatch"),),
+    "certificate-unknown-ca": (Show(_handshake, "hello_response", "unable to get local issuer certificate"),),
+    "client-certificate": (
+        Show(_end_of_handshake, ["done", "hello_response"], ["done", "tlsv13_alert_certificate_required"]),
+    ),
+    "handshake-stall": (
+        Show(_first_flight, (500, ""), (0, ""), _FIRST),
+        Show(_first_flight, (500, ""), (100, ""), {"bytes": 100, **_FIRST}),
+    ),
+    "handshake-alert": (
+        Show(_handshake, "hello_response", "sslv3_alert_handshake_failure"),
+        Show(_handshake, "hello_response", "tlsv1_alert_internal_error", {"alert": "internal_error"}),
+    ),
+}
+
+
+@pytest.mark.parametrize(("kind", "shown", "transport"), cases(SHOWS))
+async def test_each_does_what_it_says(kind: str, shown: Show, transport: str) -> None:
+    await show(kind, shown, transport)
+
+
+def test_each_is_shown() -> None:
+    assert list(SHOWS) == [kind.name for kind in tls.KINDS]

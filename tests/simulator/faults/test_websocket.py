@@ -1,0 +1,107 @@
+"""Faults of WebSocket, seen frame by frame."""
+
+from __future__ import annotations
+
+import struct
+from typing import Any, Final
+
+import pytest
+
+from simulator.faults import websocket
+from tests.simulator.faults.probe import HELLO, Relay, Show, cases, show
+
+_TEXT: Final = (
+    b'{"type":"hello_response","version":"1.0","features":["tls","heartbeat","tunnel_info","multi_tenancy","metrics"]}'
+)
+_HEAD: Final = bytes((0x81, len(_TEXT)))
+_MASKED: Final = bytes((0x81, 0x80 | len(_TEXT)))
+
+
+def _frames(relay: Relay, transport: str) -> list[tuple[int, bool, bytes]]:
+    """Return the frames of a hello's answer: first byte, whether it is masked, payload."""
+    with relay.wire(transport) as wire:
+        wire.say(HELLO)
+        return wire.frames_up_to(len(_TEXT))
+
+
+def _head(relay: Relay, transport: str) -> bytes:
+    """Return the first two bytes of a hello's answer."""
+    with relay.wire(transport) as wire:
+        wire.say(HELLO)
+        return wire.bytes_to_come(2)
+
+
+def _closing(relay: Relay, transport: str) -> tuple[Any, ...]:
+    """Return what comes in answer to a hello, and whether the relay ends the connection."""
+    with relay.wire(transport) as wire:
+        wire.say(HELLO)
+        (frame,) = wire.frames_up_to(len(_TEXT))
+        return (*frame, wire.end() if frame[0] == 0x88 else "")
+
+
+def _payload(relay: Relay, transport: str) -> bytes:
+    return _frames(relay, transport)[0][2]
+
+
+def _size(relay: Relay, transport: str) -> int:
+    """Return how many bytes a hello's answer has."""
+    with relay.wire(transport) as wire:
+        wire.say(HELLO)
+        wire.bytes_to_come(2)
+        return len(wire.records[0])
+
+
+_PLAIN: Final = [(0x81, False, _TEXT)]
+_LONG_PING: Final = (0x89, False, bytes(126))
+
+SHOWS: Final[dict[str, tuple[Show, ...]]] = {
+    "websocket-close": (
+        Show(_closing, (0x81, False, _TEXT, ""), (0x88, False, struct.pack("!H", 1001), "closed")),
+        Show(
+            _closing,
+            (0x81, False, _TEXT, ""),
+            (0x88, False, struct.pack("!H", 1005) + "müde".encode(), "closed"),
+            {"code": 1005, "reason": "müde"},
+        ),
+    ),
+    "websocket-fragments": (
+        Show(
+            _frames,
+            _PLAIN,
+            [(0x01, False, _TEXT[:50]), (0x00, False, _TEXT[50:100]), (0x80, False, _TEXT[100:])],
+            {"bytes": 50},
+        ),
+        Show(lambda relay, how: len(_frames(relay, how)), 1, len(_TEXT) // 8),
+    ),
+    "websocket-pings": (
+        Show(
+            _frames,
+            _PLAIN,
+            [(0x89, False, b"hi"), (0x01, False, _TEXT[:56]), (0x89, False, b"hi"), (0x80, False, _TEXT[56:])],
+            {"payload": "hi"},
+        ),
+    ),
+    "websocket-broken-frame": (
+        Show(_head, _HEAD, _MASKED),
+        Show(lambda relay, how: _frames(relay, how)[0][1], False, True, {"how": "masked"}),
+        Show(lambda relay, how: _frames(relay, how)[0][0], 0x81, 0xC1, {"how": "reserved-bit"}),
+        Show(lambda relay, how: _frames(relay, how)[0][0], 0x81, 0x83, {"how": "unknown-opcode"}),
+        Show(lambda relay, how: _frames(relay, how)[0][0], 0x81, 0x82, {"how": "binary"}),
+        Show(_payload, _TEXT, _TEXT[:-1] + b"\xff}", {"how": "not-utf-8"}),
+        Show(lambda relay, how: _frames(relay, how)[0][0], 0x81, 0x80, {"how": "continuation-first"}),
+        Show(_frames, _PLAIN, [_LONG_PING, *_PLAIN], {"how": "long-ping"}),
+        Show(_head, _HEAD, bytes((0x81, 127)), {"how": "length-not-minimal"}),
+        Show(_size, len(_TEXT) + 2, len(_TEXT) + 1, {"how": "unfinished"}),
+    ),
+}
+
+
+@pytest.mark.parametrize(("kind", "shown", "transport"), cases(SHOWS))
+async def test_each_does_what_it_says(kind: str, shown: Show, transport: str) -> None:
+    await show(kind, shown, transport)
+
+
+def test_each_is_shown() -> None:
+    assert list(SHOWS) == [kind.name for kind in websocket.KINDS]
+    ways = {shown.fault.get("how", "masked") for shown in SHOWS["websocket-broken-frame"]}
+    assert ways == set(websocket.BROKEN)

@@ -1,0 +1,105 @@
+"""The contexts of TLS: whose certificate each serves, and when it is made."""
+
+from __future__ import annotations
+
+import datetime
+import ssl
+from pathlib import Path
+
+import pytest
+from cryptography import x509
+
+from cbspec.identity import development_ca
+from cbspec.tls import TlsLayer
+from simulator.behaviour import Behaviour
+from simulator.config import Certificate
+from simulator.contexts import Contexts
+from tests.simulator.client import context
+
+NAMES = ("127.0.0.1", "localhost")
+ALL = ("tls-1.2", "client-certificate", "expired", "not-yet-valid", "other-name", "unknown-ca")
+
+
+def _served(served: ssl.SSLContext) -> x509.Certificate:
+    """Return the certificate that a client sees who looks at nothing."""
+    blind = ssl.create_default_context()
+    blind.check_hostname = False
+    blind.verify_mode = ssl.CERT_NONE
+    client, server = TlsLayer(blind, server_side=False), TlsLayer(served, server_side=True)
+    while not client.established:
+        server.receive_data(client.data_to_send())
+        client.receive_data(server.data_to_send())
+    der = client.certificate
+    assert der is not None
+    return x509.load_der_x509_certificate(der)
+
+
+@pytest.fixture
+def contexts() -> Contexts:
+    """Return the contexts of a relay with the development identity."""
+    return Contexts(None, Behaviour(), NAMES)
+
+
+def test_its_own(contexts: Contexts) -> None:
+    assert contexts.ca_file == development_ca().ca_file
+    names = _served(contexts.own).extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+    assert "localhost" in names.get_values_for_type(x509.DNSName)
+
+
+@pytest.mark.parametrize("name", ALL)
+def test_each_is_made_once_when_it_is_asked_for(contexts: Contexts, name: str) -> None:
+    assert contexts(name) is contexts(name)
+    assert contexts(name) is not contexts.own
+
+
+def test_when_each_certificate_is_valid(contexts: Contexts) -> None:
+    now = datetime.datetime.now(datetime.UTC)
+    assert _served(contexts("expired")).not_valid_after_utc < now
+    assert _served(contexts("not-yet-valid")).not_valid_before_utc > now
+    for name in ("other-name", "unknown-ca", "tls-1.2"):
+        served = _served(contexts(name))
+        assert served.not_valid_before_utc < now < served.not_valid_after_utc
+
+
+def test_who_issued_it(contexts: Contexts) -> None:
+    issuer = _served(contexts.own).issuer
+    assert all(_served(contexts(name)).issuer == issuer for name in ("expired", "not-yet-valid", "other-name"))
+    assert _served(contexts("unknown-ca")).issuer != issuer
+
+
+def test_one_that_expires_is_made_anew_each_time(contexts: Contexts) -> None:
+    one, other = contexts("expiring", 60), contexts("expiring", 120)
+    assert _served(other).not_valid_after_utc > _served(one).not_valid_after_utc
+
+
+def test_a_certificate_of_its_own(tmp_path: Path) -> None:
+    chain, key = development_ca().issue("mine.example")
+    file = tmp_path / "mine.pem"
+    file.write_bytes(key + chain)
+    contexts = Contexts(Certificate(file), Behaviour(), NAMES)
+    assert contexts.ca_file == file
+    names = _served(contexts.own).extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+    assert names.get_values_for_type(x509.DNSName) == ["mine.example"]
+    for name in ALL:
+        _served(contexts(name)) if name != "client-certificate" else contexts(name)
+
+
+def test_a_client_that_checks_accepts_its_own_only(contexts: Contexts) -> None:
+    def meets(served: ssl.SSLContext) -> str:
+        client = TlsLayer(context(), server_side=False, server_name="localhost")
+        server = TlsLayer(served, server_side=True)
+        try:
+            while not client.established:
+                server.receive_data(client.data_to_send())
+                client.receive_data(server.data_to_send())
+        except Exception as error:
+            return type(error).__name__
+        return "fine"
+
+    assert meets(contexts.own) == "fine"
+    assert {meets(contexts(name)) for name in ("expired", "not-yet-valid", "other-name", "unknown-ca")} == {"TlsFailed"}
+
+
+def test_files_that_cannot_be_read(tmp_path: Path) -> None:
+    with pytest.raises(OSError, match="No such file"):
+        Contexts(Certificate(tmp_path / "none.pem"), Behaviour(), NAMES)
