@@ -17,6 +17,7 @@ from simulator.clock import Clock
 from simulator.config import Config, ConfigError, ControlRules
 from simulator.contexts import Contexts
 from simulator.control.controls import Controls
+from simulator.door import Door
 from simulator.faults.kind import End
 from simulator.keyring import Keyring, reason
 from simulator.log import tell
@@ -30,7 +31,6 @@ if TYPE_CHECKING:
     from simulator.control.server import ControlServer
 
 _GRACE = 1.0  # seconds for open connections to take in the end
-_BACKLOG = 1024
 _NAMES = ("127.0.0.1", "localhost", "::1")
 _WILDCARDS = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 - looked up, not listened on
 
@@ -65,7 +65,7 @@ class Simulator:
         self._control: ControlServer | None = None
         self._relay: Relay | None = None
         self._edge: Edge | None = None
-        self._server: asyncio.Server | None = None
+        self._door: Door | None = None
 
     async def __aenter__(self) -> Self:
         await self.start()
@@ -90,6 +90,7 @@ class Simulator:
         for fault in self.config.faults:
             relay.faults.add(fault, self.clock.monotonic())
         relay.faults.watch(lambda: None, edge.released)
+        door = Door(lambda: Peer(edge), relay.faults, self.clock)
         self.clock.watch(edge.clock_moved)
         try:
             self._transcript = Transcript(self.clock, self._transcript_file)
@@ -99,14 +100,12 @@ class Simulator:
         relay.tell.add(tell)
         listen = self.config.listen
         try:
-            self._server = await asyncio.get_running_loop().create_server(
-                lambda: Peer(edge), listen.host, listen.port, backlog=_BACKLOG
-            )
+            await door.open(listen.host, listen.port)
         except (OSError, OverflowError) as error:
             raise ConfigError(
                 f"can't listen on {Endpoint(listen.host, listen.port)}: {_reason(error)} (port 0 takes a free one)"
             ) from None
-        self._relay, self._edge = relay, edge
+        self._relay, self._edge, self._door = relay, edge, door
         if self.config.metrics.enabled:
             metrics.watch(relay)
             try:
@@ -147,10 +146,10 @@ class Simulator:
         if self._metrics is not None:
             await asyncio.to_thread(self._metrics.close)
             self._metrics = None
-        if self._server is None or self._edge is None:
+        if self._door is None or self._edge is None:
             return
-        server, self._server = self._server, None
-        server.close()
+        door, self._door = self._door, None
+        await door.close()
         for peer in tuple(self._edge.peers):
             peer.finish()
         if self._edge.peers:
@@ -161,7 +160,7 @@ class Simulator:
             peer.abort()
         if self._edge.peers:
             await self._edge.empty.wait()
-        await server.wait_closed()
+        await door.wait_closed()
         self.transcript.close()
 
     async def drain(self, grace: float) -> None:
@@ -222,9 +221,8 @@ class Simulator:
     @property
     def address(self) -> tuple[str, int]:
         """Host and port on which the relay listens."""
-        assert self._server is not None, "not started"  # noqa: S101 - a mistake of the caller's
-        host, port = self._server.sockets[0].getsockname()[:2]
-        return str(host), int(port)
+        assert self._door is not None, "not started"  # noqa: S101 - a mistake of the caller's
+        return self._door.addresses[0]
 
     @property
     def endpoint(self) -> Endpoint:

@@ -51,6 +51,7 @@ def _part(kind: Kind, more: dict[str, Any] | None = None) -> dict[str, Any]:
         properties[name] = described(param.value)
         if param.default is not None:
             properties[name]["default"] = param.default
+    some = {"anyOf": [{"required": [name]} for name in kind.params]} if kind.some else {}
     return {
         "type": "object",
         "title": kind.name,
@@ -58,4 +59,5 @@ def _part(kind: Kind, more: dict[str, Any] | None = None) -> dict[str, Any]:
         "properties": {**properties, **(more or {})},
         "required": ["kind", *(name for name, param in kind.params.items() if param.required)],
         "additionalProperties": False,
+        **some,
     }
