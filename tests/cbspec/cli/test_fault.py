@@ -58,14 +58,13 @@ def faults(simulator: Simulator) -> list[dict[str, Any]]:
             {
                 "kind": "error",
                 "code": "buffer_pool_exhausted",
-                "close": False,
                 "when": {"tenant": "tenant-001", "message": "tunnel_info", "nth": 3},
             },
         ),
         ("drop probability=0.5 times=2", {"kind": "drop", "when": {"probability": 0.5, "times": 2}}),
-        ("duplicate times=3 when.times=2", {"kind": "duplicate", "times": 3, "when": {"times": 2}}),
-        ("error code=x message=hello", {"kind": "error", "code": "x", "close": False, "when": {"message": "hello"}}),
-        ("split at=[3,9]", {"kind": "split", "at": [3, 9], "seconds": 0.01}),
+        ("duplicate copies=3 when.times=2", {"kind": "duplicate", "copies": 3, "when": {"times": 2}}),
+        ("error code=x message=hello", {"kind": "error", "code": "x", "when": {"message": "hello"}}),
+        ("split at=[3,9]", {"kind": "split", "at": [3, 9]}),
         ('{"kind":"drop","when":{"nth":2}}', {"kind": "drop", "when": {"nth": 2}}),
     ],
 )
