@@ -13,15 +13,16 @@ from typing import Any, Final, Self
 
 import jwt
 from cryptography.exceptions import UnsupportedAlgorithm
+from cryptography.hazmat.primitives.serialization import load_pem_public_key
 
 from cbspec.compact import Compact, encode
-from cbspec.tokens import ALGORITHMS, InvalidToken, SigningKey, fitting_algorithms
+from cbspec.keypair import OF_KEY_PAIRS
+from cbspec.tokens import InvalidToken, Key, SigningKey, fitting_algorithms
 
 _MEMBERS: Final[Mapping[str, tuple[str, ...]]] = {"RSA": ("n", "e"), "EC": ("crv", "x", "y"), "OKP": ("crv", "x")}
 """What makes up a public key, by its type (Source: RFC 7518, 6.2.1 and 6.3.1; RFC 8037, 2)."""
 
 _READ_BY: Final = {"RSA": "RS256", "EC": "ES256", "OKP": "EdDSA"}  # PyJWT reads a type of key by any algorithm of it
-_OF_KEY_PAIRS: Final = tuple(name for name in ALGORITHMS if not name.startswith("HS"))
 
 
 class UnknownKey(InvalidToken):
@@ -39,6 +40,24 @@ class PublicKey:
     algorithm: str
     public: Any = field(repr=False)
     key_id: str | None = None
+
+    @classmethod
+    def from_pem(cls, data: bytes, algorithm: str | None = None) -> Self:
+        """Read a public key in PEM form, or take the public half of a private one.
+
+        The algorithm follows from the key unless one that fits is named; ValueError where it doesn't.
+        """
+        if b"-----BEGIN PUBLIC KEY-----" not in data:
+            pair = SigningKey.from_pem(data, algorithm)
+            return cls(pair.algorithm, pair.public)
+        try:
+            public = load_pem_public_key(data)
+        except (ValueError, UnsupportedAlgorithm):
+            raise ValueError("not a public key in PEM form") from None
+        fitting = fitting_algorithms(public)
+        if algorithm is not None and algorithm not in fitting:
+            raise ValueError(f"this key is for {', '.join(fitting)}, not for {algorithm}")
+        return cls(algorithm or fitting[0], public)
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +107,7 @@ class KeySet:
             raise InvalidToken("it names no key, and several are for its algorithm")
         if not of_algorithm:
             # Whatever an issuer publishes next, it is no secret and no "none".
-            kind = UnknownKey if algorithm in _OF_KEY_PAIRS else InvalidToken
+            kind = UnknownKey if algorithm in OF_KEY_PAIRS else InvalidToken
             raise kind("no key of the issuer's is for its algorithm")
         return of_algorithm[0]
 
@@ -97,22 +116,19 @@ class KeySet:
         return next((one for one in self.keys if (one.algorithm, one.public) == (key.algorithm, key.public)), None)
 
 
-def key_id(key: SigningKey) -> str:
-    """Return the id of a key pair that follows from its public half (Source: RFC 7638).
-
-    ValueError for a secret: it has no public half.
-    """
+def key_id(key: Key) -> str:
+    """Return the id that follows from a public key (Source: RFC 7638); ValueError for a secret."""
     text = json.dumps(_required(key), separators=(",", ":"), sort_keys=True)
     return encode(hashlib.sha256(text.encode()).digest())
 
 
-def public_jwk(key: SigningKey, named: str | None = None) -> dict[str, str]:
-    """Return the public half of a key pair as an issuer publishes it, by `named` or else by its own id."""
+def public_jwk(key: Key, named: str | None = None) -> dict[str, str]:
+    """Return a public key as an issuer publishes it, by `named` or else by its own id; ValueError for a secret."""
     return {**_required(key), "kid": named or key_id(key), "use": "sig", "alg": key.algorithm}
 
 
-def _required(key: SigningKey) -> dict[str, str]:
-    if key.symmetric:
+def _required(key: Key) -> dict[str, str]:
+    if key.algorithm not in OF_KEY_PAIRS:
         raise ValueError("a secret has no public half that could be published")
     members = jwt.get_algorithm_by_name(key.algorithm).to_jwk(key.public, as_dict=True)
     return {name: members[name] for name in ("kty", *_MEMBERS[members["kty"]])}

@@ -7,26 +7,21 @@ import datetime
 import hashlib
 import hmac
 import json
-from collections.abc import Mapping
 from functools import cache
 from typing import Final
 
 import jwt
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
-from cryptography.hazmat.primitives.asymmetric import ec, ed448, ed25519, rsa
-from cryptography.hazmat.primitives.asymmetric.types import PrivateKeyTypes
-from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, PublicFormat
+from cryptography.hazmat.primitives.asymmetric import ed448, rsa
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from cryptography.x509.oid import NameOID
 
 from cbspec.compact import Compact, encode
+from cbspec.keypair import new_pair, pem
 from cbspec.tokens import SigningKey
 
-_CURVES: Final[Mapping[str, ec.EllipticCurve]] = {
-    "ES256": ec.SECP256R1(),
-    "ES384": ec.SECP384R1(),
-    "ES512": ec.SECP521R1(),
-}
+_ED25519_SIGNATURE: Final = 64  # bytes; Ed448's are longer (Source: RFC 8032, 5.1.6 and 5.2.6)
 
 
 def sign_alike(valid: Compact, secret: str) -> str:
@@ -35,7 +30,7 @@ def sign_alike(valid: Compact, secret: str) -> str:
     if algorithm.startswith("HS"):
         key = SigningKey.hmac(secret, algorithm)
     else:
-        key = SigningKey.from_pem(_pem(_own_key(algorithm, len(valid.signature))), algorithm)
+        key = SigningKey.from_pem(_own_pair(algorithm, len(valid.signature)), algorithm)
     return str(Compact.signed(valid.headers, valid.payload, key.sign))
 
 
@@ -91,7 +86,7 @@ def with_key_path(valid: Compact) -> str:
 
 
 def _rs256(valid: Compact, **header: object) -> str:
-    key = SigningKey.from_pem(_pem(_rsa_key()), "RS256")
+    key = SigningKey.from_pem(pem(_rsa_key()), "RS256")
     return str(Compact.signed({**valid.headers, "alg": "RS256", **header}, valid.payload, key.sign))
 
 
@@ -99,27 +94,19 @@ def _hs256(secret: bytes, data: bytes) -> bytes:
     return hmac.digest(secret, data, "sha256")
 
 
-def _own_key(algorithm: str, signature_length: int) -> PrivateKeyTypes:
-    """Give a key that signs by an algorithm; the length tells the two curves of EdDSA apart (Source: RFC 8032)."""
-    if algorithm in _CURVES:
-        return ec.generate_private_key(_CURVES[algorithm])
-    if algorithm == "EdDSA":
-        ed25519_length = 64
-        small = signature_length <= ed25519_length
-        return ed25519.Ed25519PrivateKey.generate() if small else ed448.Ed448PrivateKey.generate()
+def _own_pair(algorithm: str, signature_length: int) -> bytes:
+    """Give a key pair that signs by an algorithm; the length tells the two curves of EdDSA apart."""
     if algorithm[:2] in ("RS", "PS"):
-        return _rsa_key()
-    raise ValueError("the token's algorithm is none that a key can be made for")
+        return pem(_rsa_key())
+    if algorithm == "EdDSA" and signature_length > _ED25519_SIGNATURE:
+        return pem(ed448.Ed448PrivateKey.generate())
+    return new_pair(algorithm)
 
 
 @cache
 def _rsa_key() -> rsa.RSAPrivateKey:
     """Make the one RSA key of this process: a tenth of a second each is too much for every token."""
     return rsa.generate_private_key(public_exponent=65537, key_size=2048)
-
-
-def _pem(private: PrivateKeyTypes) -> bytes:
-    return private.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
 
 
 @cache

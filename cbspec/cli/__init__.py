@@ -21,6 +21,7 @@ from cbspec.requirements import UnknownRequirement
 
 COMMANDS: Final = {
     "simulate": ("simulator.command", "start the simulator: a conforming relay, or one that is wrong on purpose"),
+    "token": ("cbspec.cli.token", "mint a token, good or bad in a named way; make and publish keys"),
     "fault": ("cbspec.cli.fault", "add, list and remove faults of a simulator that runs"),
     "transcript": ("cbspec.cli.transcript", "show what a simulator took down"),
     "connect": ("reference_client.command", "connect to a relay with the reference client and show the exchange"),

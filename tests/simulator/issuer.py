@@ -10,30 +10,14 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
-from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
-from cryptography.hazmat.primitives.asymmetric.types import PrivateKeyTypes
-from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
-
 from cbspec.jwks import key_id, public_jwk
+from cbspec.keypair import new_pair
 from cbspec.tokens import SigningKey, mint
 
 
-def pem(algorithm: str) -> bytes:
-    """Make a key pair for RS256, ES256 or EdDSA."""
-    private: PrivateKeyTypes
-    match algorithm:
-        case "RS256":
-            private = rsa.generate_private_key(65537, 2048)
-        case "ES256":
-            private = ec.generate_private_key(ec.SECP256R1())
-        case _:
-            private = ed25519.Ed25519PrivateKey.generate()
-    return private.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
-
-
 def pair(algorithm: str = "EdDSA") -> SigningKey:
-    """Make a key pair for RS256, ES256 or EdDSA."""
-    return SigningKey.from_pem(pem(algorithm))
+    """Make a key pair."""
+    return SigningKey.from_pem(new_pair(algorithm), algorithm)
 
 
 def jwks(*keys: SigningKey) -> bytes:

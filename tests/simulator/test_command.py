@@ -16,13 +16,14 @@ from pathlib import Path
 
 import pytest
 
+from cbspec.keypair import new_pair
 from cbspec.profile import load
 from cbspec.tokens import SigningKey
 from simulator.deviations import KNOWN
 from simulator.open_points import OPEN_POINTS
 from simulator.variants import VARIANTS
 from tests.simulator.client import HELLO, PATIENCE, Wire
-from tests.simulator.issuer import jwks, pair, pem
+from tests.simulator.issuer import jwks, pair
 
 COMMAND = (sys.executable, "-W", "error", "-m", "cbspec", "simulate")
 
@@ -119,7 +120,7 @@ def test_no_token_is_shown_for_a_secret_of_ones_own() -> None:
 
 
 def test_a_set_of_keys_and_the_profile_that_mints_by_it(tmp_path: Path) -> None:
-    (tmp_path / "key.pem").write_bytes(pem("EdDSA"))
+    (tmp_path / "key.pem").write_bytes(new_pair("EdDSA"))
     (tmp_path / "jwks.json").write_bytes(jwks(pair("ES256"), SigningKey.from_pem(tmp_path / "key.pem")))
     keys = "[tokens]\njwks_file = 'jwks.json'\n"
     profile = tmp_path / "profile.toml"

@@ -6,10 +6,11 @@ from pathlib import Path
 
 import pytest
 
+from cbspec.keypair import new_pair
 from cbspec.target import Rate, Tenant
 from simulator import Config, ConfigError, load_config
 from simulator.config import Certificate, Limits, Listen, MetricsRules, RelayRules, TokenRules
-from tests.simulator.issuer import jwks, pair, pem
+from tests.simulator.issuer import jwks, pair
 
 WHOLE = """
 development = true
@@ -139,7 +140,7 @@ def test_a_mistake_is_named_with_the_way_out(tmp_path: Path, text: str, said: st
 
 
 def test_the_issuers_keys_by_file_or_address(tmp_path: Path) -> None:
-    (tmp_path / "key.pem").write_bytes(pem("ES256"))
+    (tmp_path / "key.pem").write_bytes(new_pair("ES256"))
     (tmp_path / "jwks.json").write_bytes(jwks(pair()))
     written = 'jwks_file = "jwks.json"\nsigning_key_file = "key.pem"'
     assert load_config(_file(tmp_path, f"[tokens]\n{written}")).tokens == TokenRules(

@@ -17,11 +17,12 @@ import trustme
 
 from cbspec.identity import DEVELOPMENT_TENANTS
 from cbspec.jwks import key_id
+from cbspec.keypair import new_pair
 from cbspec.tokens import SigningKey
 from simulator import Clock, Config, ConfigError, Simulator
 from simulator.config import Certificate, Listen, MetricsRules, TokenRules
 from tests.simulator.client import HELLO, WebSocket, Wire, auth, tunnel, until
-from tests.simulator.issuer import jwks, pair, pem, published, token
+from tests.simulator.issuer import jwks, pair, published, token
 
 ANY_PORT = Config(listen=Listen(port=0))
 
@@ -199,7 +200,7 @@ async def test_a_client_that_leaves_while_keys_are_fetched_is_forgotten() -> Non
 
 async def test_the_profile_names_the_key_that_the_suite_mints_with(tmp_path: Path) -> None:
     private, file = tmp_path / "key.pem", tmp_path / "jwks.json"
-    private.write_bytes(pem("ES256"))
+    private.write_bytes(new_pair("ES256"))
     key = SigningKey.from_pem(private)
     file.write_bytes(jwks(pair("ES256"), key))
     rules = TokenRules(jwks_file=file, signing_key_file=private, issuer="me")
@@ -211,7 +212,7 @@ async def test_the_profile_names_the_key_that_the_suite_mints_with(tmp_path: Pat
 
 async def test_a_profile_without_a_key_to_mint_with_is_none(tmp_path: Path) -> None:
     private, file = tmp_path / "key.pem", tmp_path / "jwks.json"
-    private.write_bytes(pem("ES256"))
+    private.write_bytes(new_pair("ES256"))
     file.write_bytes(jwks(pair("ES256")))
     for named, said in ((None, "signing_key_file: is needed"), (private, "its public half (ES256) isn't in")):
         rules = TokenRules(jwks_file=file, signing_key_file=named)

@@ -1,0 +1,222 @@
+"""`cbspec token` mints what it is told, says about it elsewhere, and names what is wrong with its options."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from cbspec.cli import main
+from cbspec.compact import Compact
+from cbspec.forgery import FORGERIES, Forgery
+from cbspec.identity import DEVELOPMENT_SECRET
+from cbspec.jwks import KeySet, key_id
+from cbspec.keypair import OF_KEY_PAIRS, new_pair
+from cbspec.tokens import Claims, InvalidToken, SigningKey, Verifier
+
+DEVELOPMENT = SigningKey.hmac(DEVELOPMENT_SECRET)
+Run = Callable[..., tuple[str, str]]
+
+
+@pytest.fixture
+def token(capsys: pytest.CaptureFixture[str]) -> Run:
+    """Run the command well; return what it wrote to standard output and standard error."""
+
+    def run(*options: str) -> tuple[str, str]:
+        assert main(["token", *options]) == 0
+        said = capsys.readouterr()
+        return said.out, said.err
+
+    return run
+
+
+@pytest.fixture
+def wrong(capsys: pytest.CaptureFixture[str]) -> Callable[..., str]:
+    """Run the command with wrong options; return the last line of what it says, alone on standard error."""
+
+    def run(*options: str) -> str:
+        assert main(["token", *options]) == 2
+        said = capsys.readouterr()
+        assert said.out == ""
+        return said.err.splitlines()[-1]
+
+    return run
+
+
+def judged(text: str, key: SigningKey = DEVELOPMENT) -> Claims:
+    assert text.endswith("\n")
+    return Verifier(key).verify(text.removesuffix("\n"), time.time())
+
+
+def test_a_development_token(token: Run) -> None:
+    out, err = token()
+    claims = judged(out)
+    assert (claims.subject, claims.tenant_id) == ("user123", "tenant-001")
+    assert claims.all["exp"] == int(str(claims.all["iat"])) + 3600
+    assert err.startswith('cbspec token: for "user123" of "tenant-001", until 20')
+    assert out.strip() not in err
+    assert len(err.splitlines()) == 1
+
+
+def test_what_the_token_says(token: Run) -> None:
+    out, err = token(
+        *("--tenant", "one", "--subject", "me", "--lifetime", "60", "--issuer", "us", "--audience", "you"),
+        *("--claim", 'role="admin"', "--claim", "n=[1, null]", "--claim", "jti=7", "--algorithm", "HS512"),
+    )
+    said = dict(judged(out, SigningKey.hmac(DEVELOPMENT_SECRET, "HS512")).all)
+    assert said.pop("exp") == int(str(said.pop("iat"))) + 60
+    assert said == {
+        "sub": "me",
+        "tenant_id": "one",
+        "iss": "us",
+        "aud": "you",
+        "role": "admin",
+        "n": [1, None],
+        "jti": 7,
+    }
+    assert "(HS512)" in err
+
+
+def test_a_secret_from_file_or_environment(token: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    key = SigningKey.hmac("a secret of the tests")
+    file = tmp_path / "secret.txt"
+    file.write_text("a secret of the tests\n")
+    monkeypatch.setenv("CBSPEC_TEST_SECRET", "a secret of the tests")
+    for options in (["--secret-file", str(file)], ["--secret-env", "CBSPEC_TEST_SECRET"]):
+        out, err = token(*options)
+        assert judged(out, key).tenant_id == "tenant-001"
+        assert "kid" not in Compact.split(out.strip()).headers
+        assert "a secret" not in err
+
+
+def test_a_private_key_names_itself(token: Run, tmp_path: Path) -> None:
+    file = tmp_path / "key.pem"
+    file.write_bytes(new_pair("ES256"))
+    key = SigningKey.from_pem(file)
+    for options, named in (([], key_id(key)), (["--kid", "mine"], "mine"), (["--no-kid"], None)):
+        out, err = token("--key-file", str(file), *options)
+        assert judged(out, key).subject == "user123"
+        assert Compact.split(out.strip()).headers.get("kid") == named
+        assert err.endswith(f"(ES256, key {named})\n" if named else "(ES256)\n")
+
+
+@pytest.mark.parametrize("forgery", FORGERIES, ids=lambda forgery: forgery.name)
+def test_every_bad_token(forgery: Forgery, token: Run, tmp_path: Path) -> None:
+    file = tmp_path / "key.pem"
+    file.write_bytes(new_pair("EdDSA"))
+    for options, key in (([], DEVELOPMENT), (["--key-file", str(file)], SigningKey.from_pem(file))):
+        out, err = token("--bad", forgery.name, *options)
+        assert f"{forgery.requirement}: {forgery.sentence}" in err
+        if forgery.name == "missing":
+            assert out == ""
+        elif forgery.name.startswith("type-"):
+            assert not isinstance(json.loads(out), str)
+        else:
+            try:
+                assert judged(out, key).tenant_id not in ("tenant-001", "tenant-002")
+            except InvalidToken:
+                continue
+
+
+def test_a_bad_token_of_another_tenant_with_other_claims(token: Run) -> None:
+    out, _ = token("--bad", "payload-other-tenant", "--tenant", "a", "--other-tenant", "b", "--claim", "x=1")
+    assert Compact.split(out.strip()).claims.items() >= {"tenant_id": "b", "x": 1}.items()
+    out, _ = token("--bad", "payload-other-tenant", "--tenant", "tenant-002")
+    assert Compact.split(out.strip()).claims["tenant_id"] == "tenant-001"
+
+
+def test_the_list_of_bad_tokens(token: Run) -> None:
+    out, err = token("--list-bad")
+    assert err == ""
+    assert [line.split(maxsplit=2) for line in out.splitlines()] == [
+        [forgery.name, forgery.requirement, forgery.sentence] for forgery in FORGERIES
+    ]
+
+
+@pytest.mark.parametrize("algorithm", OF_KEY_PAIRS)
+def test_a_new_key_is_published_and_mints(algorithm: str, token: Run, tmp_path: Path) -> None:
+    file = tmp_path / "key.pem"
+    out, err = token("--new-key", algorithm, str(file))
+    assert (out, len(err.splitlines())) == ("", 1)
+    assert file.stat().st_mode & 0o777 == 0o600
+    assert file.read_text() not in err
+    published, err = token("--jwks", str(file), "--algorithm", algorithm)
+    assert err == ""
+    keys = KeySet.read(published.encode())
+    out, _ = token("--key-file", str(file), "--algorithm", algorithm)
+    assert Verifier(keys.choose).verify(out.strip(), time.time()).tenant_id == "tenant-001"
+
+
+def test_a_set_of_several_keys_and_one_by_a_name(token: Run, tmp_path: Path) -> None:
+    files = []
+    for algorithm in ("RS256", "ES256", "EdDSA"):
+        files.append(tmp_path / f"{algorithm}.pem")
+        files[-1].write_bytes(new_pair(algorithm))
+    out, _ = token("--jwks", *map(str, files))
+    assert [key.algorithm for key in KeySet.read(out.encode()).keys] == ["RS256", "ES256", "EdDSA"]
+    out, _ = token("--jwks", str(files[0]), "--kid", "mine")
+    assert [key.key_id for key in KeySet.read(out.encode()).keys] == ["mine"]
+
+
+def test_a_public_key_is_published_as_it_is(token: Run, tmp_path: Path) -> None:
+    private, public = tmp_path / "key.pem", tmp_path / "public.pem"
+    private.write_bytes(new_pair("ES256"))
+    command = ["openssl", "pkey", "-in", str(private), "-pubout", "-out", str(public)]
+    subprocess.run(command, check=True, capture_output=True)
+    assert token("--jwks", str(public)) == token("--jwks", str(private))
+
+
+def test_wrong_options_are_named(wrong: Callable[..., str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("CBSPEC_TEST_NOT_SET", raising=False)
+    monkeypatch.setenv("CBSPEC_TEST_EMPTY", "")
+    pem, junk = str(tmp_path / "key.pem"), str(tmp_path / "junk")
+    Path(pem).write_bytes(new_pair("ES256"))
+    Path(junk).write_bytes(b"-----BEGIN PUBLIC KEY-----\xff")
+    none = str(tmp_path / "none")
+    rows: dict[tuple[str, ...], str] = {
+        ("--secret-env", "CBSPEC_TEST_NOT_SET"): "cbspec: --secret-env: the environment variable",
+        ("--secret-env", "CBSPEC_TEST_EMPTY"): "cbspec: --secret-env: the environment variable",
+        ("--secret-env", ""): "cbspec: --secret-env: must be a string that is not empty",
+        ("--secret-file", none): f"cbspec: --secret-file: {none}: can't be read: No such file",
+        ("--secret-file", pem): "cbspec: --secret-file: the secret looks like a key pair's",
+        ("--key-file", none): f"cbspec: --key-file: {none}: can't be read: No such file",
+        ("--key-file", junk): f"cbspec: --key-file: {junk}: not an unencrypted private key",
+        ("--key-file", pem, "--algorithm", "RS256"): "this key signs with ES256, not with RS256",
+        ("--algorithm", "RS256"): "cbspec: --algorithm: a secret signs with",
+        ("--lifetime", "0"): "cbspec: --lifetime: must be more than 0",
+        ("--lifetime", "nan"): "cbspec: --lifetime: must be a finite number",
+        ("--claim", "x"): "argument --claim: must be NAME=JSON",
+        ("--claim", "=1"): "argument --claim: must be NAME=JSON",
+        ("--claim", "x=hush"): "argument --claim: x is no JSON; text needs its quotes",
+        ("--claim", "x=NaN"): "argument --claim: x is no JSON",
+        ("--claim", "x=1e999"): "cbspec: such a token can't be made: ",
+        ("--tenant", ""): "argument --tenant: must not be empty",
+        ("--bad", "expird-a-day"): "cbspec: --bad expird-a-day: no such kind; did you mean expired-a-day",
+        ("--bad", "?"): "cbspec: --bad ?: no such kind; --list-bad lists them",
+        ("--jwks", none): f"cbspec: {none}: No such file or directory",
+        ("--jwks", junk): f"cbspec: {junk}: not a public key in PEM form",
+        ("--jwks", pem, "--tenant", "a"): "cbspec: --tenant is about a token, and --jwks mints none",
+        ("--jwks", pem, pem, "--kid", "a"): "cbspec: --kid names one key",
+        ("--jwks", pem, "--algorithm", "EdDSA"): f"cbspec: {pem}: this key signs with ES256, not with EdDSA",
+        ("--list-bad", "--no-kid"): "cbspec: --no-kid is about a token, and --list-bad mints none",
+        ("--new-key", "HS256", none): "cbspec: --new-key HS256: the algorithm is none that a key can be made for",
+        ("--new-key", "ES256", pem): f"cbspec: {pem} exists; name a new file",
+        ("--new-key", "ES256", f"{none}/key"): f"cbspec: {none}/key: No such file or directory",
+        ("--bad", "empty", "--list-bad"): "not allowed with argument",
+        ("--secret-env", "A", "--key-file", "b"): "not allowed with argument",
+    }
+    for options, said in rows.items():
+        line = wrong(*options)
+        assert said in line, options
+        assert "hush" not in line
+
+
+def test_the_token_is_alone_on_standard_output() -> None:
+    command = [sys.executable, "-W", "error", "-m", "cbspec", "token"]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert judged(done.stdout).tenant_id == "tenant-001"
