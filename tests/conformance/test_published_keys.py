@@ -1,0 +1,40 @@
+"""The suite judges a relay that verifies tokens by an issuer's public keys, by whatever algorithm and from wherever."""
+
+from __future__ import annotations
+
+from contextlib import nullcontext
+from pathlib import Path
+
+import pytest
+
+from cbspec.keypair import new_pair
+from cbspec.requirements import REQUIREMENTS
+from cbspec.tokens import SigningKey
+from tests.conformance.commands import simulator, verdict, verify
+from tests.simulator.issuer import jwks, pair, published
+
+ABOUT_TOKENS = [id_ for id_ in REQUIREMENTS if id_.startswith(("CB-AUT", "CB-TEN"))]
+NEEDS_A_SECRET = "CB-AUT-105"
+NEEDS_TIME = "CB-AUT-110"
+
+
+@pytest.mark.parametrize("at", ["file", "address"])
+@pytest.mark.parametrize("algorithm", ["RS256", "ES256", "EdDSA"])
+def test_the_suite_is_green(algorithm: str, at: str, tmp_path: Path) -> None:
+    private, file = tmp_path / "key.pem", tmp_path / "jwks.json"
+    private.write_bytes(new_pair(algorithm))
+    # Another key of the same algorithm stands before it, as after a rotation: the key id has to tell them apart.
+    keys = jwks(pair(algorithm), SigningKey.from_pem(private))
+    file.write_bytes(keys)
+    with published(keys) if at == "address" else nullcontext() as address:
+        source = f"jwks_url = '{address.url}'" if address else "jwks_file = 'jwks.json'"
+        config = tmp_path / "relay.toml"
+        config.write_text(f"[tokens]\n{source}\nsigning_key_file = 'key.pem'\nissuer = 'me'\naudience = 'you'\n")
+        with simulator(tmp_path, "--config", str(config)) as profile:
+            only = [word for id_ in ABOUT_TOKENS for word in ("--only", id_)]
+            done = verify("--target-profile", str(profile), "--effort", "quick", *only)
+    judged = sum(REQUIREMENTS[id_].level != "INFO" for id_ in ABOUT_TOKENS)
+    counts = {column: verdict(done.text, column) for column in ("passed", "failed", "warned", "inconclusive")}
+    observed = sum(REQUIREMENTS[id_].level == "INFO" for id_ in ABOUT_TOKENS) - len({NEEDS_A_SECRET, NEEDS_TIME})
+    assert (done.code, verdict(done.text, "observed")) == (0, observed), done.text
+    assert counts == {"passed": judged, "failed": 0, "warned": 0, "inconclusive": 0}, done.text
