@@ -92,7 +92,7 @@ def test_an_empty_file_is_the_default(tmp_path: Path) -> None:
         ("[listn]\nport = 1", "listn: unknown key; did you mean listen?"),
         (
             "prot = 1",
-            "prot: unknown key; known are listen, tls, tokens, relay, limits, metrics, control, tenants, faults, timeline",
+            "prot: unknown key; known are listen, tls, tokens, relay, limits, metrics, control, tenants",
         ),
         ("port = 1", "port: unknown key; did you mean [listen] port?"),
         ("[listen]\nprot = 1", "listen.prot: unknown key; did you mean port?"),
