@@ -34,8 +34,11 @@ are let through, so that a client which comes right after a rotation is served a
 class Source(Protocol):
     """Where a set comes from."""
 
-    def due(self, missing: bool, now: float) -> bool:
-        """Say whether the set is to be read anew; `missing`: a token names a key that it hasn't."""
+    def stale(self, missing: bool, now: float) -> bool:
+        """Say whether there is a reason to read the set anew; `missing`: a token names a key that it hasn't."""
+
+    def allows(self, now: float) -> bool:
+        """Say whether reading it once more is not too often, and count it."""
 
     def read(self, now: float) -> bytes:
         """Return the text of the set; raises OSError or ValueError."""
@@ -51,9 +54,13 @@ class FileSource:
     def __str__(self) -> str:
         return str(self._path)
 
-    def due(self, missing: bool, now: float) -> bool:
+    def stale(self, missing: bool, now: float) -> bool:
         """Say whether the file is another than at the last try to read it."""
         return self._look() != self._seen
+
+    def allows(self, now: float) -> bool:
+        """Say that it may be read: it costs nobody anything."""
+        return True
 
     def read(self, now: float) -> bytes:
         """Return the file's bytes."""
@@ -84,9 +91,13 @@ class AddressSource:
     def __str__(self) -> str:
         return self._parts._replace(query="").geturl()  # a query may hold a password
 
-    def due(self, missing: bool, now: float) -> bool:
-        """Say whether there is a reason to ask, and asking is allowed."""
-        return (missing or now >= self._expires) and self._bucket.allow(now)
+    def stale(self, missing: bool, now: float) -> bool:
+        """Say whether a key is missing, or the answer too old."""
+        return missing or now >= self._expires
+
+    def allows(self, now: float) -> bool:
+        """Say whether the address may be asked so soon."""
+        return self._bucket.allow(now)
 
     def read(self, now: float) -> bytes:
         """Ask; no redirection is followed and no proxy used. HTTPS trusts the system's CAs, or $SSL_CERT_FILE's."""
@@ -139,14 +150,20 @@ class Keyring:
                 log.warning("%s: %s", self._source, word)
         self.keys = keys
 
+    def stale(self, token: str, now: float) -> bool:
+        """Say whether a token is to wait for newer keys; `now` is of a clock that never goes back."""
+        missing = self._misses(token)
+        # A slow answer on somebody else's account is no reason to wait.
+        return self._source.stale(missing, now) and (missing or not self._lock.locked())
+
     async def refresh(self, token: str, now: float) -> None:
-        """Bring the keys up to date for a token, where there is a reason; `now` is of a clock that never goes back."""
+        """Bring the keys up to date for a token, where they are stale."""
         begun = self._begun
-        if self._lock.locked() and not self._misses(token):
-            return  # a slow answer on somebody else's account is no reason to wait
+        if not self.stale(token, now):
+            return
         async with self._lock:
             # What was begun since this token came is as new as can be: nobody asks twice for those who wait together.
-            if self._begun == begun and self._source.due(self._misses(token), now):
+            if self._begun == begun and self._source.stale(self._misses(token), now) and self._source.allows(now):
                 try:
                     await asyncio.to_thread(self.load, now)
                 except (OSError, ValueError) as error:

@@ -18,6 +18,7 @@ from simulator.clock import Clock
 from simulator.contexts import Contexts
 from simulator.faults.kind import End, Greeting
 from simulator.faults.when import Direction, Occasion
+from simulator.keyring import Keyring
 from simulator.outbox import Outbox
 from simulator.relay import Relay
 from simulator.session import Action, Close, Send, Session, Wait
@@ -297,7 +298,7 @@ class Peer(asyncio.Protocol):
         elif isinstance(action, Dial):
             self._errand = asyncio.get_running_loop().create_task(self._dial(action))
         elif isinstance(action, Refresh):
-            self._errand = asyncio.get_running_loop().create_task(self._refresh(action))
+            self._refresh(action)
         elif isinstance(action, Wait):
             self._resume()
         elif isinstance(action, Close):
@@ -319,10 +320,17 @@ class Peer(asyncio.Protocol):
             reached = True
         self._back(lambda session: session.dialled(reached, self._edge.clock.now()))
 
-    async def _refresh(self, wanted: Refresh) -> None:
-        if self._edge.relay.keyring is not None:
-            await self._edge.relay.keyring.refresh(wanted.token, self._edge.clock.monotonic())
-        self._back(lambda session: session.refreshed(self._edge.clock.now()))
+    def _refresh(self, wanted: Refresh) -> None:
+        keyring, clock = self._edge.relay.keyring, self._edge.clock
+
+        async def refresh(stale: Keyring) -> None:
+            await stale.refresh(wanted.token, clock.monotonic())
+            self._back(lambda session: session.refreshed(clock.now()))
+
+        if keyring is not None and keyring.stale(wanted.token, clock.monotonic()):
+            self._errand = asyncio.get_running_loop().create_task(refresh(keyring))
+        else:
+            self._back(lambda session: session.refreshed(clock.now()))
 
     def _back(self, tell: Callable[[Session], Iterable[Action]]) -> None:
         """Go on with what waited for something outside."""

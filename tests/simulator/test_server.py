@@ -234,3 +234,11 @@ async def test_keys_that_cannot_be_had_at_the_start_are_named(tmp_path: Path) ->
     ):
         with pytest.raises(ConfigError, match=re.escape(said)):
             await Simulator(replace(ANY_PORT, tokens=rules)).start()
+
+
+async def test_keys_that_are_at_hand_are_not_waited_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    key, file = pair(), tmp_path / "jwks.json"
+    file.write_bytes(jwks(key))
+    async with Simulator(replace(ANY_PORT, tokens=TokenRules(jwks_file=file))) as simulator:
+        monkeypatch.setattr(simulator.relay.keyring, "refresh", None)
+        assert await _authenticated(simulator, key) == "auth_response"
