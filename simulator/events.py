@@ -7,11 +7,18 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 if TYPE_CHECKING:
     from simulator.faults.engine import Decision
     from simulator.session import Session
+
+
+class Asked(NamedTuple):
+    """A request that waits for its answer: its type, or "unknown", and when its text had come, in monotonic seconds."""
+
+    type: str
+    when: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +47,14 @@ class Answered:
 
 
 @dataclass(frozen=True, slots=True)
+class Sent:
+    """The answer to a request is with the transport, to its last byte, however long it was kept waiting."""
+
+    session: Session
+    request: Asked
+
+
+@dataclass(frozen=True, slots=True)
 class Decided:
     """A fault matched: it strikes, or was left to chance and doesn't."""
 
@@ -54,7 +69,7 @@ class Ended:
     reset: bool
 
 
-Event = Connected | Received | Answered | Decided | Ended
+Event = Connected | Received | Answered | Sent | Decided | Ended
 Listener = Callable[[Event], None]
 
 

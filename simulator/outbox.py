@@ -10,15 +10,17 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from simulator.behaviour import Writing
+from simulator.events import Asked
 from simulator.faults.kind import Delivery
 from simulator.session import Action, Close, Send, Wait
 
 
 @dataclass(slots=True)
 class _Company:
-    """Messages that go out as one: their bytes so far, how, and for how many and until when they wait."""
+    """Messages that go out as one: their bytes so far, what they answer, how, for how many and until when they wait."""
 
     data: bytes
+    answers: tuple[Asked, ...]
     delivery: Delivery
     wanted: int
     until: float
@@ -117,13 +119,14 @@ class Outbox:
         delivery = send.delivery or Delivery()
         data = send.data if delivery.length is None else send.data[: delivery.length]
         if delivery.join <= 1 and self._company is None:
-            self._put_pieces(data, delivery, now)
+            self._put_pieces(data, send.answers, delivery, now)
             return
         if self._company is None:
-            self._company = _Company(data, delivery, delivery.join - 1, now + delivery.within)
+            self._company = _Company(data, send.answers, delivery, delivery.join - 1, now + delivery.within)
         else:
             company = self._company
             company.data += data
+            company.answers += send.answers
             company.wanted -= 1
             company.delivery.pause = max(company.delivery.pause, delivery.pause)
             company.delivery.end = delivery.end
@@ -134,9 +137,9 @@ class Outbox:
         """Send what has come together so far."""
         if self._company is not None:
             company, self._company = self._company, None
-            self._put_pieces(company.data, company.delivery, now)
+            self._put_pieces(company.data, company.answers, company.delivery, now)
 
-    def _put_pieces(self, data: bytes, delivery: Delivery, now: float) -> None:
+    def _put_pieces(self, data: bytes, answers: tuple[Asked, ...], delivery: Delivery, now: float) -> None:
         due = max(self._last(now), now + self._writing.pause() + delivery.pause)
         pieces = [(0.0, data)] if delivery.cuts else list(self._pieces(data))
         for cut in delivery.cuts:
@@ -145,10 +148,12 @@ class Outbox:
                 for gap, piece in pieces
                 for number, (before, part) in enumerate(cut(piece))
             ]
+        left = len(data)
         for before, piece in pieces:
             due += before
+            left -= len(piece)
             if piece:
-                self._put(due, Send(piece))
+                self._put(due, Send(piece, answers=() if left else answers))
         if delivery.end is not None:
             self._put(due, Close(delivery.end))
 
@@ -169,7 +174,7 @@ def _merged(actions: Iterable[Action]) -> list[Action]:
     for action in actions:
         last = joined[-1] if joined else None
         if isinstance(action, Send) and isinstance(last, Send) and not (action.delivery or last.delivery):
-            joined[-1] = Send(last.data + action.data)
+            joined[-1] = Send(last.data + action.data, answers=last.answers + action.answers)
         else:
             joined.append(action)
     return joined

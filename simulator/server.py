@@ -21,7 +21,8 @@ from simulator.door import Door
 from simulator.faults.kind import End
 from simulator.keyring import Keyring, reason
 from simulator.log import tell
-from simulator.metrics import Metrics, MetricsServer
+from simulator.metrics import Metrics
+from simulator.metrics_server import MetricsServer
 from simulator.peer import Edge, Peer
 from simulator.relay import Relay
 from simulator.timeline import Timeline
@@ -80,7 +81,6 @@ class Simulator:
         """Listen."""
         contexts = self._contexts_of(self.config)
         self.ca_file = contexts.ca_file
-        metrics = Metrics()
         try:
             relay = Relay(self.config, self._behaviour)
         except (OSError, ValueError) as error:
@@ -107,8 +107,8 @@ class Simulator:
             ) from None
         self._relay, self._edge, self._door = relay, edge, door
         if self.config.metrics.enabled:
-            metrics.watch(relay)
             try:
+                metrics = Metrics(relay, self.clock.monotonic)
                 self._metrics = MetricsServer(metrics, self.config.metrics.port, self._behaviour)
             except OSError as error:
                 await self.close()

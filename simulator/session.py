@@ -44,7 +44,7 @@ from cbspec.state import State
 from cbspec.strictjson import NotStrictJson
 from cbspec.websocket import WebSocketFramer
 from simulator.behaviour import Body, Exchange
-from simulator.events import Answered, Ended, Received
+from simulator.events import Answered, Asked, Ended, Received
 from simulator.faults.kind import Delivery, End, Handling, Strike
 from simulator.faults.when import Direction, Occasion
 from simulator.limits import Account
@@ -56,10 +56,11 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Send:
-    """These bytes go to the client, at once or as `delivery` says."""
+    """These bytes go to the client, at once or as `delivery` says; `answers` are the requests that they answer."""
 
     data: bytes
     delivery: Delivery | None = None
+    answers: tuple[Asked, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,10 +92,12 @@ class Session:
 
     __slots__ = (
         "_asked",
+        "_came",
         "_claimed",
         "_closing",
         "_held",
         "_paused",
+        "_unanswered",
         "_waiting",
         "_welcomed",
         "address",
@@ -124,6 +127,8 @@ class Session:
         self._waiting: tuple[Attempt, Iterator[Step], RequestReceived] | None = None
         self._paused: tuple[RequestReceived | RequestRefused, Handling] | None = None
         self._asked = ""
+        self._came = 0.0
+        self._unanswered: tuple[Asked, ...] = ()
         self._claimed = ("", "")
         self._closing = False
         self._welcomed = False
@@ -136,6 +141,7 @@ class Session:
         if isinstance(self.framer, WebSocketFramer):
             self.framer.pongs.clear()  # nobody here asked for any
         self.now = now
+        self._came = now.monotonic
         return [*self._unasked(), *self._welcome(), *self._go_on()]
 
     def dialled(self, reached: bool, now: Moment) -> list[Action]:
@@ -263,6 +269,7 @@ class Session:
             return
         if not handling.copies:
             self.connection.ignore()
+            self._unanswered = ()
         for number in range(handling.copies):
             if number and (self.connection.busy or self._closing):
                 return  # the first one is still tried, or was the last
@@ -337,6 +344,7 @@ class Session:
     def _answer(self, answer: Answer, request: Request | None, requirement: str) -> Iterator[Action]:
         behaviour = self.relay.behaviour
         self.connection.note(answer)
+        answers, self._unanswered = self._unanswered, ()
         self.sent[answer.type] += 1
         exchange = Exchange(self, request, requirement, self.sent[answer.type])
         body = to_dict(answer)
@@ -347,12 +355,14 @@ class Session:
             for strike in strikes:
                 if strike.kind.edit is not None:
                     bodies = [made for each in bodies for made in strike.kind.edit(each, strike)]
-        yield from self._written(bodies, exchange, strikes)
+        yield from self._written(bodies, exchange, strikes, answers)
         if behaviour.ends(body, exchange):
             yield from self._close()
 
-    def _written(self, bodies: Sequence[Body], exchange: Exchange, strikes: Sequence[Strike]) -> Iterator[Action]:
-        """Give the bytes of messages, each told as it goes out."""
+    def _written(
+        self, bodies: Sequence[Body], exchange: Exchange, strikes: Sequence[Strike], answers: tuple[Asked, ...] = ()
+    ) -> Iterator[Action]:
+        """Give the bytes of messages, each told as it goes out; the first one is what answers a request."""
         for body in bodies:
             texts = self.relay.behaviour.spell(body, exchange)
             for strike in strikes:
@@ -366,7 +376,8 @@ class Session:
                 data = self._encoded(text, strikes)
                 if delivery is not None and delivery.end is End.CLOSE and delivery.length is None:
                     data += self._goodbye()
-                yield Send(data, delivery)
+                yield Send(data, delivery, answers)
+                answers = ()
 
     def _encoded(self, text: bytes, strikes: Sequence[Strike]) -> bytes:
         if isinstance(self.framer, WebSocketFramer):
@@ -410,6 +421,7 @@ class Session:
         self._asked = _type_of(value)
         if isinstance(found, Auth):
             self._claimed = _claims(found.token)
+        self._unanswered = (Asked(self._asked, self._came),)
         self.relay.tell(Received(self, self._asked, frame.text))
         return found
 

@@ -1,0 +1,21 @@
+"""A relay's metrics as a test reads them."""
+
+from __future__ import annotations
+
+from simulator.metrics import Metrics
+
+Samples = dict[tuple[str, tuple[str, ...]], float]
+
+
+def read(metrics: Metrics) -> Samples:
+    """Return every sample by its name and the values of its labels."""
+    return {
+        (sample.name.removeprefix("cloudbridge_"), tuple(sample.labels.values())): sample.value
+        for family in metrics.collect()
+        for sample in family.samples
+    }
+
+
+def counted(metrics: Metrics, name: str) -> dict[str, float]:
+    """Return the samples of a name that aren't 0, by their only label."""
+    return {labels[0]: value for (sample, labels), value in read(metrics).items() if sample == name and value}

@@ -1,0 +1,85 @@
+"""How long answers take, as the metrics have it: by the clock of a real relay, whatever becomes of an answer."""
+
+from __future__ import annotations
+
+import pytest
+
+from simulator import Behaviour, Clock, Config, Simulator, varied
+from simulator.config import Listen
+from simulator.metrics import Metrics
+from tests.simulator.client import BEAT, HELLO, Wire, auth, tunnel, until
+from tests.simulator.samples import counted, read
+
+ANY_PORT = Config(listen=Listen(port=0))
+
+
+@pytest.mark.parametrize(("direction", "message"), [("request", "heartbeat"), ("answer", "heartbeat_response")])
+async def test_a_latency_lasts_as_long_as_the_message_is_kept(direction: str, message: str) -> None:
+    clock = Clock(monotonic=lambda: 100.0)
+    async with Simulator(ANY_PORT, clock=clock) as simulator, Wire(simulator.address) as wire:
+        metrics = Metrics(simulator.relay, clock.monotonic)
+        await wire.greet()
+        simulator.controls.add_fault(
+            {
+                "kind": "hold",
+                "name": "gate",
+                "when": {"direction": direction, "message": message},
+            }
+        )
+        wire.write(BEAT)
+        await until(lambda: bool(simulator.controls.fault("gate")["strikes"]))
+        clock.advance(3)
+        simulator.controls.remove_fault("gate")
+        assert b"heartbeat_response" in await wire.line()
+        found = read(metrics)
+    assert found["heartbeat_latency_seconds_sum", ()] == 3
+    assert [found["heartbeat_latency_seconds_bucket", (le,)] for le in ("2.5", "5.0")] == [0, 1]
+    assert found["request_latency_seconds_bucket", ("auth", "0.0001")] == 1
+
+
+FAULTS: tuple[dict[str, object], ...] = (
+    {"kind": "latency", "seconds": 0.01},
+    {"kind": "dribble", "bytes": 5, "seconds": 0.0},
+    {"kind": "split", "at": [2, 9], "seconds": 0.0},
+    {"kind": "merge", "messages": 3, "seconds": 0.05},
+    {"kind": "reorder", "seconds": 0.01},
+    {"kind": "duplicate"},
+    {"kind": "duplicate", "when": {"direction": "request"}},
+    {"kind": "unsolicited", "place": "before"},
+    {"kind": "unsolicited", "when": {"direction": "request"}},
+    {"kind": "delay", "seconds": 0.01, "when": {"direction": "request"}},
+)
+
+
+@pytest.mark.parametrize("fault", FAULTS, ids=lambda fault: f"{fault['kind']} {fault.get('when', '')}")
+@pytest.mark.parametrize("variant", [None, "merged-answers", "split-records"])
+async def test_each_answered_request_is_timed_once(fault: dict[str, object], variant: str | None) -> None:
+    behaviour = varied(Behaviour(), variant) if variant else Behaviour()
+    async with Simulator(ANY_PORT, behaviour=behaviour) as simulator:
+        metrics = Metrics(simulator.relay, simulator.clock.monotonic)
+        simulator.controls.add_fault(fault)
+        asked = [HELLO, auth(), tunnel("t"), BEAT, b'{"type":"x"}\n', tunnel("u"), BEAT]
+        async with Wire(simulator.address) as wire:
+            wire.write(b"".join(asked))
+            await until(lambda: _timed(metrics) >= len(asked))
+        await until(lambda: not simulator.relay.sessions)
+    assert _timed(metrics) == len(asked)
+    timed = counted(metrics, "request_latency_seconds_count")
+    assert timed == {"hello": 1, "auth": 1, "tunnel_info": 2, "unknown": 1}
+
+
+def _timed(metrics: Metrics) -> float:
+    heartbeats = read(metrics)["heartbeat_latency_seconds_count", ()]
+    return heartbeats + sum(counted(metrics, "request_latency_seconds_count").values())
+
+
+async def test_a_request_that_is_not_answered_is_not_timed() -> None:
+    async with Simulator(ANY_PORT) as simulator, Wire(simulator.address) as wire:
+        metrics = Metrics(simulator.relay, simulator.clock.monotonic)
+        for direction in ("request", "answer"):
+            simulator.controls.add_fault({"kind": "drop", "when": {"direction": direction, "nth": 1}})
+        for data in (HELLO, HELLO, HELLO):
+            wire.write(data)
+        await wire.line()
+        assert counted(metrics, "messages_total") == {"hello": 3}
+        await until(lambda: _timed(metrics) == 1)
