@@ -307,8 +307,8 @@ def metrics() -> str:
         "`simulator/metrics.py`",
         _prose(
             "What the simulator serves at http://127.0.0.1:9090/metrics with `enabled = true` in its configuration's",
-            "table `[metrics]`. Every value of a label is known before any client speaks: however many tunnels, tenants",
-            "and types clients invent, the number of series stays. Gauges are read when they are asked for; a tenant",
+            "table `[metrics]`. Every value of a label is known before any client speaks: however many tunnels and",
+            "tenants clients invent, the number of series stays. Gauges are read when they are asked for; a tenant",
             "that the relay no longer has is gone from all of them, and what has no limit has no sample.",
         ),
         table(("metric", "type", "labels", "what it says"), rows),

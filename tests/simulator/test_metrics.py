@@ -55,7 +55,7 @@ def test_a_session_counts_once_however_often_it_authenticates() -> None:
 def test_a_code_that_is_not_listed_is_another_one() -> None:
     memory = Memory()
     metrics = watched(memory)
-    fault = {"kind": "error", "code": "no_such_code", "name": "the name of a fault"}
+    fault = {"kind": "error", "code": "no_such_code", "name": "a-name"}
     memory.relay.faults.add(Fault.read(fault), 0.0)
     memory.client().send(HELLO)
     assert counted(metrics, "errors_total") == {"other": 1}
@@ -67,7 +67,7 @@ def test_a_fault_counts_where_it_strikes_under_its_kind() -> None:
     metrics = watched(memory)
     for number in range(50):
         when = {"message": "heartbeat", "nth": number + 1}
-        memory.relay.faults.add(Fault.read({"kind": "drop", "name": f"fault {number}", "when": when}), 0.0)
+        memory.relay.faults.add(Fault.read({"kind": "drop", "name": f"fault-{number}", "when": when}), 0.0)
     client = memory.authenticated()
     for _ in range(20):
         client.send(BEAT)
