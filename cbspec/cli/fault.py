@@ -53,7 +53,7 @@ def run(args: argparse.Namespace) -> int:
         case "kinds":
             print(_kinds())
         case "add":
-            print(_said(_call(args.url, "POST", "/faults", _fault(args.kind, args.keys))))
+            print(_said(_call(args.url, "POST", "/faults", described(args.kind, args.keys))))
         case "list":
             found = _call(args.url, "GET", "/faults")
             print("\n".join(map(_said, found)) or "no faults")
@@ -68,7 +68,7 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
-def _fault(kind: str, keys: Sequence[str]) -> dict[str, Any]:
+def described(kind: str, keys: Sequence[str]) -> dict[str, Any]:
     """Return the fault that a command line describes; the simulator says what is wrong with it."""
     if kind.lstrip().startswith("{"):
         try:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import textwrap
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
@@ -19,6 +20,9 @@ from cbspec.target import Rate
 from simulator import DEVIATIONS, OPEN_POINTS, VARIANTS, Config
 from simulator.config import RelayRules
 from simulator.config_read import TABLES
+from simulator.faults.catalogue import KINDS
+from simulator.faults.kind import Kind, Layer
+from simulator.faults.when import CONDITIONS, Direction
 from simulator.metrics import BUCKETS, Metrics
 from simulator.relay import Relay
 from tests.repo.tree import ROOT
@@ -325,6 +329,108 @@ def _labels(family: Metric) -> str:
     return "; ".join(f"`{name}`: {said.get(name) or ', '.join(all_)}" for name, all_ in values.items() if name != "le")
 
 
+# ---------------------------------------------------------------------------- faults
+
+
+_KIND_HEAD: Final = ("kind", "what it does", "parameters", "stands for", "transports", "strikes at")
+
+
+def faults() -> str:
+    """Write every kind of fault by layer, when it can strike, and how usual situations are said."""
+    layers = [
+        f"## {layer[0].upper()}{layer[1:]}\n\n" + table(_KIND_HEAD, rows)
+        for layer in Layer
+        if (rows := [_kind(kind) for kind in KINDS.values() if kind.layer is layer])
+    ]
+    return _document(
+        "Faults",
+        "`simulator/faults/`",
+        _prose(
+            f"{len(KINDS)} kinds of faults that the simulator has on demand. Any number can be there together; each",
+            "strikes where it can and when its condition says. A kind that strikes at several points strikes at the",
+            "first one that is named, unless `when.direction` or `when.message` says another. What the relay sends",
+            "means its messages: the opening handshake of a WebSocket and its pongs go out as ever.",
+        ),
+        f"A fault in a scenario file, and the same from the shell:\n\n```toml\n{FAULT_EXAMPLE}```",
+        f"```sh\n{FAULT_COMMAND}```",
+        *layers,
+        "## When",
+        _prose(
+            "Every key of `when` is optional. Without any a fault strikes each time; what is left to chance is",
+            "repeated by the simulator's `seed`, for each connection by its number and the place in it.",
+        ),
+        table(("key", "holds", "meaning"), ((f"`{name}`", value.wanted, value.meaning)
+                                            for name, value in CONDITIONS.items())),
+        "## Sequences",
+        _prose(
+            'Instead of a kind a fault may have a `sequence` of kinds: one strike each, in turn; `kind = "pass"` lets',
+            "a message through. Behind the last one nothing happens any more, or it begins anew with `repeat = true`.",
+        ),
+        f"```toml\n{SEQUENCE_EXAMPLE}```",
+        "## What to say for",
+        table(("situation", "fault"), ((what, f"`cbspec fault add {said}`") for what, said in SITUATIONS.items())),
+    )  # fmt: skip
+
+
+def _kind(kind: Kind) -> list[str]:
+    points = {Direction.CONNECT: "connections", Direction.REQUEST: "requests", Direction.ANSWER: "answers"}
+    strikes = "all the time" if kind.standing else ", ".join(points[direction] for direction in kind.directions)
+    parameters = (
+        f"`{name}`: {param.value.meaning}; {param.value.wanted}"
+        + (
+            ", needed"
+            if param.required
+            else ""
+            if param.default is None
+            else f", default `{json.dumps(param.default)}`"
+        )
+        for name, param in kind.params.items()
+    )
+    return [
+        f"`{kind.name}`",
+        kind.sentence,
+        "<br>".join(parameters),
+        kind.stands_for,
+        ", ".join(kind.transports),
+        strikes,
+    ]
+
+
+FAULT_EXAMPLE: Final = """\
+[[faults]]
+name = "third-tunnel"
+kind = "error"
+code = "buffer_pool_exhausted"
+when = { message = "tunnel_info", tenant = "tenant-001", nth = 3 }
+"""
+FAULT_COMMAND: Final = """\
+cbspec fault add error name=third-tunnel code=buffer_pool_exhausted message=tunnel_info tenant=tenant-001 nth=3
+"""
+SEQUENCE_EXAMPLE: Final = """\
+[[faults]]
+sequence = [{ kind = "pass" }, { kind = "delay", seconds = 2.0 }, { kind = "reset" }]
+repeat = true
+when = { message = "heartbeat_response", per = "connection" }
+"""
+SITUATIONS: Final[Mapping[str, str]] = {
+    "heartbeats unanswered from the fourth on": "drop message=heartbeat per=connection after=3",
+    "unavailable for ten seconds, a minute from now": "unavailable begin=60 end=70",
+    "down for five seconds": "refuse end=5",
+    "every other connection is reset when it authenticates": "reset message=auth every=2",
+    "one answer in ten is lost, by chance": "drop direction=answer probability=0.1",
+    "one message in ten is doubled, by chance": "duplicate probability=0.1",
+    "slow and uneven": "latency seconds=0.2 jitter=0.15",
+    "a request that is taken without a word, once": "drop message=auth_response times=1",
+    "the answer breaks off in the middle": "close-without-notify bytes=20 message=tunnel_response",
+    "a tenant's limit shrinks": "limits tunnels=1 tenant=tenant-001",
+    "an answer stays back until `cbspec fault release late`": "hold name=late message=auth_response",
+    "a code that nobody knows": "error code=out_of_coffee message=heartbeat nth=1",
+    "one subject is told to slow down": "error code=rate_limit_exceeded subject=user123 message=tunnel_info",
+    "a proxy in between goes away": "websocket-close code=1012",
+}
+"""What people want to try, as `cbspec fault add` takes it."""
+
+
 DOCUMENTS: Final[Mapping[str, Callable[[], str]]] = {
     "requirements.md": requirements,
     "state-machine.md": state_machine,
@@ -334,6 +440,7 @@ DOCUMENTS: Final[Mapping[str, Callable[[], str]]] = {
     "development-identity.md": development_identity,
     "configuration.md": configuration,
     "metrics.md": metrics,
+    "faults.md": faults,
 }
 """Each file in docs/ and what makes its text."""
 

@@ -3,13 +3,28 @@
 from __future__ import annotations
 
 import re
+import shlex
+import tomllib
 from pathlib import Path
 
 import pytest
 
+from cbspec.cli.fault import described
 from cbspec.requirements import REQUIREMENTS
 from simulator import DEVIATIONS, OPEN_POINTS, VARIANTS, load_config
-from tests.repo.documents import DOCUMENTS, EXAMPLE, MEASURED, table
+from simulator.faults.catalogue import KINDS
+from simulator.faults.fault import Fault
+from simulator.faults.when import CONDITIONS
+from tests.repo.documents import (
+    DOCUMENTS,
+    EXAMPLE,
+    FAULT_COMMAND,
+    FAULT_EXAMPLE,
+    MEASURED,
+    SEQUENCE_EXAMPLE,
+    SITUATIONS,
+    table,
+)
 from tests.repo.tree import ROOT, text, tracked
 
 DOCS = ROOT / "docs"
@@ -50,6 +65,25 @@ def test_the_configuration_to_start_from_can_be_used(tmp_path: Path) -> None:
     file = tmp_path / "relay.toml"
     file.write_text(EXAMPLE)
     assert load_config(file).relay.buffer_pool == 20
+
+
+def test_the_faults_that_the_document_shows_can_be_had() -> None:
+    shown = tomllib.loads(FAULT_EXAMPLE)["faults"][0]
+    assert _added(FAULT_COMMAND.removeprefix("cbspec fault add ")) == Fault.read(shown)
+    assert Fault.read(tomllib.loads(SEQUENCE_EXAMPLE)["faults"][0]).repeat
+    for said in SITUATIONS.values():
+        _added(said)
+
+
+def _added(words: str) -> Fault:
+    kind, *keys = shlex.split(words)
+    return Fault.read(described(kind, keys))
+
+
+def test_every_kind_of_fault_is_in_its_document() -> None:
+    head, _, rest = text(DOCS / "faults.md").partition("\n## When\n")
+    assert re.findall(r"^\| `(\S+)` \|", head, re.MULTILINE) == list(KINDS)
+    assert set(CONDITIONS) <= set(re.findall(r"^\| `(\S+)` \|", rest, re.MULTILINE))
 
 
 def test_a_table_s_cells_stay_cells() -> None:
