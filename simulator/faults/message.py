@@ -83,8 +83,10 @@ def _oversize(body: Body, strike: Strike) -> list[Body]:
 
 def _respelt(text: bytes, strike: Strike) -> bytes:
     try:
-        value = json.loads(text)
-    except ValueError:  # another fault was here before
+        value = json.loads(text.decode())
+    except ValueError:
+        return text  # another fault was here before
+    if not isinstance(value, dict):
         return text
     return _SPELLINGS[strike["how"]](value, strike.chance).encode()
 

@@ -158,6 +158,10 @@ class Wire:
         texts = [json.dumps(body).encode() for body in bodies]
         self.write(b"".join(text + b"\n" if self.transport == "tcp" else _frame(text) for text in texts))
 
+    def say_no_more(self) -> None:
+        """End this half of the connection."""
+        self.socket.shutdown(socket.SHUT_WR)
+
     def hear(self, number: int) -> list[bytes]:
         """Return the texts of the next messages, fewer where the relay ends before."""
         while len(self._texts()) < number and self._take():

@@ -1,0 +1,117 @@
+"""Faults together: however many there are, the relay stays standing, and gives everything back."""
+
+from __future__ import annotations
+
+import itertools
+import json
+from typing import Any, Final
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from simulator.events import Decided, Event
+from simulator.faults.catalogue import KINDS
+from simulator.faults.fault import Fault
+from simulator.faults.when import Direction
+from simulator.outbox import Outbox
+from simulator.session import Action, Close, Send, Wait
+from simulator.steps import Moment
+from tests.simulator.faults.test_catalogue import SHOWS
+from tests.simulator.memory import BEAT, HELLO, Client, Memory, auth, tunnel
+
+MESSAGES: Final = [
+    {
+        **{key: value for key, value in shown.fault.items() if key != "when"},
+        "kind": kind,
+        "when": {"direction": direction},
+    }
+    for kind, shows in SHOWS.items()
+    for direction in KINDS[kind].directions
+    for shown in (shows if kind != "error" else shows[:1])
+    if direction is not Direction.CONNECT
+]
+TEXTS: Final = [data for data in MESSAGES if KINDS[data["kind"]].text or KINDS[data["kind"]].frame]
+_UPGRADE: Final = (
+    b"GET / HTTP/1.1\r\nHost: localhost\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+    b"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n"
+)
+
+
+def _frame(text: bytes) -> bytes:
+    """Return a text frame, masked with zeros."""
+    size = bytes([0x80 | len(text)]) if len(text) < 126 else b"\xfe" + len(text).to_bytes(2, "big")
+    return b"\x81" + size + bytes(4) + text
+
+
+class _Run:
+    """One client that says everything to a relay with some faults, and the outbox that its answers go through."""
+
+    def __init__(self, faults: list[dict[str, Any]], *, websocket: bool) -> None:
+        self.memory = Memory()
+        self.decided: list[str] = []
+        self.memory.relay.tell.add(self._note)
+        for data in faults:
+            self.memory.relay.faults.add(Fault.read(data), 0.0)
+        self.client = Client(self.memory, "127.0.0.1", websocket=websocket)
+        self.outbox = Outbox(self.memory.relay.behaviour.writing)
+        self.sent = b""
+        self.closed = False
+        if websocket:
+            self._take(_UPGRADE)
+        for body in (HELLO, auth(), tunnel(), {"type": "x"}, BEAT, BEAT):
+            text = json.dumps(body).encode()
+            self._take(_frame(text) if websocket else text + b"\n")
+
+    def _note(self, event: Event) -> None:
+        if isinstance(event, Decided):
+            self.decided.append(event.decision.fault)
+
+    def _take(self, data: bytes) -> None:
+        session, now = self.client.session, self.memory.time
+        self.outbox.put(session.receive_data(data, Moment(now, 1_800_000_000 + now)), now)
+        self._go_on()
+
+    def _go_on(self) -> None:
+        """Let time run until nothing is left to do."""
+        for name in ("fault-1", "fault-2"):
+            self.outbox.release(name, self.memory.time)
+        while (due := self.outbox.next_due()) is not None:
+            self.memory.time = max(self.memory.time, due)
+            for action in self.outbox.due(self.memory.time):
+                self._perform(action)
+            for name in ("fault-1", "fault-2"):
+                self.outbox.release(name, self.memory.time)
+
+    def _perform(self, action: Action) -> None:
+        if isinstance(action, Send):
+            assert action.data
+            self.sent += b"" if self.closed else action.data
+        elif isinstance(action, Wait):
+            now = self.memory.time
+            self.outbox.put(self.client.session.resume(Moment(now, 1_800_000_000 + now)), now)
+        elif isinstance(action, Close):
+            self.closed = True
+
+
+@pytest.mark.parametrize("websocket", [False, True])
+def test_any_two_that_write_otherwise(websocket: bool) -> None:
+    for one, other in itertools.product(TEXTS, repeat=2):
+        run = _Run([one, other], websocket=websocket)
+        if websocket or "websocket" not in one["kind"] + other["kind"]:
+            assert run.decided
+
+
+@settings(deadline=None)
+@given(st.lists(st.sampled_from(MESSAGES), max_size=8), st.booleans())
+def test_any_number(faults: list[dict[str, Any]], websocket: bool) -> None:
+    run = _Run(faults, websocket=websocket)
+    run.client.session.end()
+    assert not run.memory.relay.ledger
+    assert not run.memory.relay.sessions
+
+
+def test_without_faults_all_of_it_is_answered() -> None:
+    run = _Run([], websocket=False)
+    assert run.sent.count(b"\n") == 6
+    assert not run.closed
