@@ -60,6 +60,11 @@ class Outbox:
             else:
                 self._pass(action, now)
 
+    def end(self, now: float) -> None:
+        """Take note that nothing more comes: who waits for others goes out without them."""
+        self._bring_back(now)
+        self._part(now)
+
     def clear(self) -> None:
         """Forget everything: the connection is gone."""
         self._due.clear()
@@ -93,8 +98,7 @@ class Outbox:
             case Send() | Wait():
                 self._pass(action, now)
             case Close():
-                self._bring_back(now)
-                self._part(now)
+                self.end(now)
                 self._put(now, action)
             case _:
                 self._put(now, action)

@@ -351,8 +351,8 @@ class Peer(asyncio.Protocol):
     def _client_ended(self) -> None:
         self._client_done = True
         self._end_session()
-        if not self._outbox:
-            self.finish()
+        self._outbox.end(self._edge.clock.monotonic())
+        self._release()
 
     def _end_session(self, *, reset: bool = False) -> None:
         if self._errand is not None:

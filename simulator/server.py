@@ -197,7 +197,7 @@ class Simulator:
         """End one connection, by its number; say whether it was there."""
         for peer in tuple(self._edge.peers) if self._edge else ():
             if peer.number == number:
-                peer.finish(how)
+                peer.finish(None if how is End.CLOSE else how)  # its usual way has the transport's goodbye
                 return True
         return False
 

@@ -236,6 +236,16 @@ def test_who_is_put_aside_does_not_wait_for_ever() -> None:
     assert list(box.due(3.0)) == [Send(b"a")]
 
 
+def test_who_waits_for_others_goes_out_when_none_can_come() -> None:
+    box = outbox()
+    box.put([Send(b"a", Delivery(swap=True, within=60.0))], 0.0)
+    box.end(0.0)
+    assert list(box.due(0.0)) == [Send(b"a")]
+    box.put([Send(b"a", Delivery(join=3, within=60.0, pause=1.0)), Send(b"b")], 0.0)
+    box.end(0.0)
+    assert until_the_end(box) == [(1.0, Send(b"ab"))]
+
+
 def test_held_until_every_gate_opens_while_others_pass() -> None:
     box = outbox()
     box.put([Send(b"a", Delivery(gates=["g", "h"])), Send(b"b"), Send(b"c", Delivery(gates=["h"]))], 0.0)

@@ -10,7 +10,7 @@ import pytest
 from simulator import Config, Simulator
 from simulator.config import Listen
 from simulator.control.controls import ENDS, ControlError, Controls
-from tests.simulator.client import BEAT, HELLO, Wire, auth, tunnel, until
+from tests.simulator.client import BEAT, HELLO, WebSocket, Wire, auth, tunnel, until
 
 
 @pytest.fixture
@@ -127,6 +127,15 @@ async def test_one_connection_is_dropped(simulator: Simulator, how: str) -> None
         except OSError:
             assert how in ("reset", "close-without-notify")
         assert (await other.ask(BEAT))["type"] == "heartbeat_response"
+
+
+async def test_a_websocket_that_is_closed_is_told_so(simulator: Simulator) -> None:
+    async with WebSocket(simulator.address) as wire:
+        await wire.open()
+        assert await wire.say(HELLO)
+        simulator.controls.drop(1, "close")
+        assert await wire.next() == (0x88, b"\x03\xe8")
+        assert await wire.rest() == b""
 
 
 async def test_time_is_moved(simulator: Simulator) -> None:

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import contextlib
 import hashlib
 import hmac
 import json
+import logging
 import os
 import select
 import socket
 import ssl
 import struct
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from typing import Any, NamedTuple, Self
 
@@ -343,6 +345,25 @@ def cases(shows: Mapping[str, tuple[Show, ...]]) -> list[Any]:
 async def show(kind: str, shown: Show, transport: str) -> None:
     """Assert that a fault does what it says, and that nothing of it is to be seen without it."""
     fault = Fault.read({"kind": kind, "name": "it", **shown.fault})
+    with _no_errors():
+        await _show(fault, shown, transport)
+
+
+@contextlib.contextmanager
+def _no_errors() -> Iterator[None]:
+    """Fail where the relay's own code failed: then it closes the connection, which may look as if it were meant."""
+    found: list[str] = []
+    handler = logging.Handler(logging.ERROR)
+    handler.emit = lambda record: found.append(record.getMessage())  # type: ignore[method-assign]
+    logging.getLogger().addHandler(handler)
+    try:
+        yield
+    finally:
+        logging.getLogger().removeHandler(handler)
+    assert found == []
+
+
+async def _show(fault: Fault, shown: Show, transport: str) -> None:
     for faults, expected in (((), shown.clean), ((fault,), shown.wrong)):
         async with Simulator(replace(shown.config, faults=faults)) as simulator:
             seen = await asyncio.to_thread(shown.look, Relay(simulator), transport)
