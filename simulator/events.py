@@ -7,18 +7,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from simulator.faults.engine import Decision
     from simulator.session import Session
-
-
-class Asked(NamedTuple):
-    """A request that waits for its answer: its type, or "unknown", and when its text had come, in monotonic seconds."""
-
-    type: str
-    when: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,10 +41,14 @@ class Answered:
 
 @dataclass(frozen=True, slots=True)
 class Sent:
-    """The answer to a request is with the transport, to its last byte, however long it was kept waiting."""
+    """The answer to a request is with the transport, to its last byte; told where `Relay.timed` asks for it.
+
+    `type` is the request's, or "unknown"; `asked` says when its last byte had come, in seconds of the monotonic clock.
+    """
 
     session: Session
-    request: Asked
+    type: str
+    asked: float
 
 
 @dataclass(frozen=True, slots=True)

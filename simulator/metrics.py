@@ -87,6 +87,7 @@ class Metrics(Collector):
         self._faults = dict.fromkeys(KINDS, 0)
         self._latency = {name: Histogram() for name in self._messages}
         relay.tell.add(self)
+        relay.timed = True
 
     def __call__(self, event: Event) -> None:
         """Count what happened."""
@@ -96,7 +97,7 @@ class Metrics(Collector):
             case Answered():
                 self._answered(event)
             case Sent():
-                self._latency[event.request.type].observe(self._now() - event.request.when)
+                self._latency[event.type].observe(self._now() - event.asked)
             case Connected():
                 self._connections[event.session.transport] += 1
             case Decided() if event.decision.struck and event.decision.kind in self._faults:

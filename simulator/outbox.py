@@ -8,19 +8,22 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from typing import Final
 
 from simulator.behaviour import Writing
-from simulator.events import Asked
+from simulator.events import Sent
 from simulator.faults.kind import Delivery
 from simulator.session import Action, Close, Send, Wait
+
+_PLAIN: Final = Delivery()
 
 
 @dataclass(slots=True)
 class _Company:
-    """Messages that go out as one: their bytes so far, what they answer, how, for how many and until when they wait."""
+    """Messages that go out as one: their bytes, what is told then, how, for how many they wait and until when."""
 
     data: bytes
-    answers: tuple[Asked, ...]
+    then: tuple[Sent, ...]
     delivery: Delivery
     wanted: int
     until: float
@@ -120,17 +123,17 @@ class Outbox:
             self._send(send, now)
 
     def _send(self, send: Send, now: float) -> None:
-        delivery = send.delivery or Delivery()
+        delivery = send.delivery or _PLAIN
         data = send.data if delivery.length is None else send.data[: delivery.length]
         if delivery.join <= 1 and self._company is None:
-            self._put_pieces(data, send.answers, delivery, now)
+            self._put_pieces(data, send.then, delivery, now)
             return
         if self._company is None:
-            self._company = _Company(data, send.answers, delivery, delivery.join - 1, now + delivery.within)
+            self._company = _Company(data, send.then, delivery, delivery.join - 1, now + delivery.within)
         else:
             company = self._company
             company.data += data
-            company.answers += send.answers
+            company.then += send.then
             company.wanted -= 1
             company.delivery.pause = max(company.delivery.pause, delivery.pause)
             company.delivery.end = delivery.end
@@ -141,9 +144,9 @@ class Outbox:
         """Send what has come together so far."""
         if self._company is not None:
             company, self._company = self._company, None
-            self._put_pieces(company.data, company.answers, company.delivery, now)
+            self._put_pieces(company.data, company.then, company.delivery, now)
 
-    def _put_pieces(self, data: bytes, answers: tuple[Asked, ...], delivery: Delivery, now: float) -> None:
+    def _put_pieces(self, data: bytes, then: tuple[Sent, ...], delivery: Delivery, now: float) -> None:
         due = max(self._last(now), now + self._writing.pause() + delivery.pause)
         pieces = [(0.0, data)] if delivery.cuts else list(self._pieces(data))
         for cut in delivery.cuts:
@@ -157,7 +160,7 @@ class Outbox:
             due += before
             left -= len(piece)
             if piece:
-                self._put(due, Send(piece, answers=() if left else answers))
+                self._put(due, Send(piece, then=() if left else then))
         if delivery.end is not None:
             self._put(due, Close(delivery.end))
 
@@ -178,7 +181,7 @@ def _merged(actions: Iterable[Action]) -> list[Action]:
     for action in actions:
         last = joined[-1] if joined else None
         if isinstance(action, Send) and isinstance(last, Send) and not (action.delivery or last.delivery):
-            joined[-1] = Send(last.data + action.data, answers=last.answers + action.answers)
+            joined[-1] = Send(last.data + action.data, then=last.then + action.then)
         else:
             joined.append(action)
     return joined

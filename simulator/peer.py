@@ -16,7 +16,6 @@ from typing import cast
 from cbspec.tls import TlsFailed
 from simulator.clock import Clock
 from simulator.contexts import Contexts
-from simulator.events import Asked, Sent
 from simulator.faults.kind import End, Greeting
 from simulator.faults.when import Direction, Occasion
 from simulator.keyring import Keyring
@@ -296,7 +295,8 @@ class Peer(asyncio.Protocol):
             if not self._shut:
                 self._layer.send(action.data)
                 self._flush()
-                self._tell_sent(action.answers)
+                for event in action.then:
+                    self._edge.relay.tell(event)
         elif isinstance(action, Dial):
             self._errand = asyncio.get_running_loop().create_task(self._dial(action))
         elif isinstance(action, Refresh):
@@ -305,11 +305,6 @@ class Peer(asyncio.Protocol):
             self._resume()
         elif isinstance(action, Close):
             self.finish(action.how)
-
-    def _tell_sent(self, answers: Iterable[Asked]) -> None:
-        for request in answers:
-            assert self._session is not None  # noqa: S101 - it was asked
-            self._edge.relay.tell(Sent(self._session, request))
 
     def _resume(self) -> None:
         if self._session is not None:

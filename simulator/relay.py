@@ -22,13 +22,14 @@ class Relay:
     """What all connections share: configuration, behaviour, tenants, and what is in use.
 
     Set `draining` to have new work refused while what is open goes on; `connected` counts the connections so far.
-    `tell` is told of everything that happens, `faults` say what goes wrong.
+    `tell` is told of everything that happens, with `timed` also of when answers are out; `faults` say what goes wrong.
     """
 
     def __init__(self, config: Config, behaviour: Behaviour | None = None) -> None:
         self.config: Config = config
         self.behaviour: Behaviour = behaviour or Behaviour()
         self.tell = Listeners()
+        self.timed = False
         self.faults = Faults(config.seed, lambda decision: self.tell(Decided(decision)))
         self.tenants = {tenant.id: tenant for tenant in config.tenants}
         self.keyring = _keyring(config.tokens, self.behaviour)

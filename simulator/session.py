@@ -44,7 +44,7 @@ from cbspec.state import State
 from cbspec.strictjson import NotStrictJson
 from cbspec.websocket import WebSocketFramer
 from simulator.behaviour import Body, Exchange
-from simulator.events import Answered, Asked, Ended, Received
+from simulator.events import Answered, Ended, Received, Sent
 from simulator.faults.kind import Delivery, End, Handling, Strike
 from simulator.faults.when import Direction, Occasion
 from simulator.limits import Account
@@ -56,11 +56,11 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Send:
-    """These bytes go to the client, at once or as `delivery` says; `answers` are the requests that they answer."""
+    """These bytes go to the client, at once or as `delivery` says; once they are out, `then` is told."""
 
     data: bytes
     delivery: Delivery | None = None
-    answers: tuple[Asked, ...] = ()
+    then: tuple[Sent, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,7 +97,7 @@ class Session:
         "_closing",
         "_held",
         "_paused",
-        "_unanswered",
+        "_then",
         "_waiting",
         "_welcomed",
         "address",
@@ -128,7 +128,7 @@ class Session:
         self._paused: tuple[RequestReceived | RequestRefused, Handling] | None = None
         self._asked = ""
         self._came = 0.0
-        self._unanswered: tuple[Asked, ...] = ()
+        self._then: tuple[Sent, ...] = ()
         self._claimed = ("", "")
         self._closing = False
         self._welcomed = False
@@ -269,7 +269,7 @@ class Session:
             return
         if not handling.copies:
             self.connection.ignore()
-            self._unanswered = ()
+            self._then = ()
         for number in range(handling.copies):
             if number and (self.connection.busy or self._closing):
                 return  # the first one is still tried, or was the last
@@ -344,7 +344,7 @@ class Session:
     def _answer(self, answer: Answer, request: Request | None, requirement: str) -> Iterator[Action]:
         behaviour = self.relay.behaviour
         self.connection.note(answer)
-        answers, self._unanswered = self._unanswered, ()
+        then, self._then = self._then, ()
         self.sent[answer.type] += 1
         exchange = Exchange(self, request, requirement, self.sent[answer.type])
         body = to_dict(answer)
@@ -355,12 +355,12 @@ class Session:
             for strike in strikes:
                 if strike.kind.edit is not None:
                     bodies = [made for each in bodies for made in strike.kind.edit(each, strike)]
-        yield from self._written(bodies, exchange, strikes, answers)
+        yield from self._written(bodies, exchange, strikes, then)
         if behaviour.ends(body, exchange):
             yield from self._close()
 
     def _written(
-        self, bodies: Sequence[Body], exchange: Exchange, strikes: Sequence[Strike], answers: tuple[Asked, ...] = ()
+        self, bodies: Sequence[Body], exchange: Exchange, strikes: Sequence[Strike], then: tuple[Sent, ...] = ()
     ) -> Iterator[Action]:
         """Give the bytes of messages, each told as it goes out; the first one is what answers a request."""
         for body in bodies:
@@ -376,8 +376,8 @@ class Session:
                 data = self._encoded(text, strikes)
                 if delivery is not None and delivery.end is End.CLOSE and delivery.length is None:
                     data += self._goodbye()
-                yield Send(data, delivery, answers)
-                answers = ()
+                yield Send(data, delivery, then)
+                then = ()
 
     def _encoded(self, text: bytes, strikes: Sequence[Strike]) -> bytes:
         if isinstance(self.framer, WebSocketFramer):
@@ -421,7 +421,7 @@ class Session:
         self._asked = _type_of(value)
         if isinstance(found, Auth):
             self._claimed = _claims(found.token)
-        self._unanswered = (Asked(self._asked, self._came),)
+        self._then = (Sent(self, self._asked, self._came),) if self.relay.timed else ()
         self.relay.tell(Received(self, self._asked, frame.text))
         return found
 

@@ -6,8 +6,12 @@ import pytest
 
 from simulator import Behaviour, Clock, Config, Simulator, varied
 from simulator.config import Listen
+from simulator.events import Answered, Connected, Event, Received
 from simulator.metrics import Metrics
+from simulator.session import Send
+from simulator.steps import Moment
 from tests.simulator.client import BEAT, HELLO, Wire, auth, tunnel, until
+from tests.simulator.memory import Memory
 from tests.simulator.samples import counted, read
 
 ANY_PORT = Config(listen=Listen(port=0))
@@ -83,3 +87,13 @@ async def test_a_request_that_is_not_answered_is_not_timed() -> None:
         await wire.line()
         assert counted(metrics, "messages_total") == {"hello": 3}
         await until(lambda: _timed(metrics) == 1)
+
+
+def test_nothing_is_told_where_nobody_wants_to_know() -> None:
+    memory = Memory()
+    told: list[Event] = []
+    memory.relay.tell.add(told.append)
+    session = memory.client().session
+    actions = session.receive_data(HELLO, Moment(0.0, 0.0))
+    assert [action.then for action in actions if isinstance(action, Send)] == [()]
+    assert [type(event) for event in told] == [Connected, Received, Answered]

@@ -11,7 +11,7 @@ from prometheus_client.core import HistogramMetricFamily
 
 from cbspec.target import Rate, Tenant
 from simulator import deviated
-from simulator.events import Asked, Sent
+from simulator.events import Sent
 from simulator.faults.fault import Fault
 from simulator.metrics import BUCKETS, Histogram, Metrics
 from tests.simulator.memory import BEAT, HELLO, Memory, auth, tunnel
@@ -126,8 +126,8 @@ def test_a_heartbeat_has_a_histogram_of_its_own() -> None:
     metrics = watched(memory)
     session = memory.authenticated().session
     memory.time = 4.0
-    memory.relay.tell(Sent(session, Asked("heartbeat", 1.0)))
-    memory.relay.tell(Sent(session, Asked("tunnel_info", 3.99)))
+    memory.relay.tell(Sent(session, "heartbeat", 1.0))
+    memory.relay.tell(Sent(session, "tunnel_info", 3.99))
     found = read(metrics)
     assert [found["heartbeat_latency_seconds_bucket", (le,)] for le in ("2.5", "5.0", "+Inf")] == [0, 1, 1]
     assert found["heartbeat_latency_seconds_sum", ()] == 3
