@@ -66,7 +66,7 @@ class Histogram:
     def add_to(self, family: HistogramMetricFamily, *labels: str) -> None:
         """Add the buckets, each counting what those before it count, to a family."""
         bounds = (*map(str, BUCKETS), "+Inf")
-        family.add_metric(labels, list(zip(bounds, accumulate(self._counts), strict=True)), self._sum)
+        family.add_metric(labels, list(zip(bounds, accumulate(tuple(self._counts)), strict=True)), self._sum)
 
 
 class Metrics(Collector):
