@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import tomllib
 from collections.abc import Mapping
@@ -96,26 +97,29 @@ _FILES: Final = {"tls": ("chain", "key"), "tokens": ("key_file", "jwks_file", "s
 _TOP: Final = (*TABLES, "tenants", "faults", "timeline", "seed", "development")
 
 
-def load_config(*paths: str | Path) -> Config:
-    """Return the configuration in TOML files; what a later one says counts, faults of all add up.
+def load_config(*sources: str | Path | Mapping[str, Any]) -> Config:
+    """Return the configuration in TOML files, or in mappings that hold what a file would.
 
-    Files that one names are relative to it. Raises ConfigError with one line for each mistake, naming file, key and,
-    for an unknown one, the nearest right one.
+    What a later one says counts, faults and timelines of all add up. Files that one names are relative to it, or to the
+    working directory for a mapping. Raises ConfigError with one line for each mistake, naming file, key and, for an
+    unknown one, the nearest right one.
     """
-    whole: dict[str, Any] = {}
+    read: list[tuple[str, dict[str, Any]]] = []
     problems: list[str] = []
-    for path in map(Path, paths):
-        data = _with_paths(_toml(path), path.parent)
-        reader = _Reader(path.parent)
+    for source in sources:
+        name, base = ("config", Path()) if isinstance(source, Mapping) else (str(source), Path(source).parent)
+        data = _with_paths(dict(source) if isinstance(source, Mapping) else _toml(Path(source)), base)
+        reader = _Reader(base)
         reader.read(data)
-        problems += [f"{path}: {problem}" for problem in reader.problems]
-        whole = _laid_over(whole, data)
+        problems += [f"{name}: {problem}" for problem in reader.problems]
+        read.append((name, data))
     if problems:
         raise ConfigError("\n".join(problems))
     reader = _Reader(Path())
-    config = reader.read(whole)
+    config = reader.read(functools.reduce(_laid_over, (data for _, data in read), {}))
     if reader.problems:
-        raise ConfigError("\n".join(f"{' and '.join(map(str, paths))}: {problem}" for problem in reader.problems))
+        names = " and ".join(name for name, _ in read)
+        raise ConfigError("\n".join(f"{names}: {problem}" for problem in reader.problems))
     return config
 
 

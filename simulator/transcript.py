@@ -40,6 +40,15 @@ class Entry:
     type: str
     text: str
 
+    @property
+    def message(self) -> dict[str, Any]:
+        """What was said, as an object without the token; empty where nothing was, or nothing that is one."""
+        try:
+            said = json.loads(self.text) if self.event in ("request", "answer") else None
+        except (ValueError, RecursionError):
+            return {}
+        return said if isinstance(said, dict) else {}
+
     def to_json(self) -> dict[str, Any]:
         """Return the entry as a JSON object."""
         return asdict(self)
