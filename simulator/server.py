@@ -136,8 +136,8 @@ class Simulator:
         except (OSError, ValueError) as error:
             raise ConfigError(f"[tokens] {keyring}: {reason(error)}") from None
 
-    async def close(self) -> None:
-        """End: every connection is closed, and everything is given back."""
+    async def close(self, grace: float = _GRACE) -> None:
+        """End: every connection is closed, and everything is given back; clients have `grace` seconds to close, too."""
         if self._timeline is not None:
             self._timeline.close()
         if self._control is not None:
@@ -154,7 +154,7 @@ class Simulator:
             peer.finish()
         if self._edge.peers:
             with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(_GRACE):
+                async with asyncio.timeout(grace):
                     await self._edge.empty.wait()
         for peer in tuple(self._edge.peers):
             peer.abort()

@@ -24,6 +24,7 @@ from simulator.server import Simulator
 T = TypeVar("T")
 
 _HOUR = 3600.0
+_GRACE = 0.05  # seconds for clients to close their end: a test that is over doesn't wait for them
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,7 +108,7 @@ class LocalRelay:
     def close(self) -> None:
         """End: connections are closed, and the thread is gone."""
         if self._thread is not None:
-            self._thread.run(self._simulator.close())
+            self._thread.run(self._simulator.close(_GRACE))
             self._thread.close()
 
     @property
@@ -281,6 +282,6 @@ class LocalRelay:
         simulator.transcript.clear()
 
     async def _replace(self, simulator: Simulator) -> None:
-        await self._simulator.close()
+        await self._simulator.close(_GRACE)
         self._simulator = simulator
         await simulator.start()

@@ -126,4 +126,5 @@ def _understood(make: Callable[[], T]) -> T:
     try:
         return make()
     except ConfigError as error:
-        pytest.fail(f"@pytest.mark.relay: {error}", pytrace=False)
+        said = str(error)
+    pytest.fail(f"@pytest.mark.relay: {said}", pytrace=False)
