@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import os
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, Final
@@ -93,6 +93,11 @@ ACTS: Final[Mapping[str, Value]] = {
 }
 """Every key of a timeline's entry beside `at`; each entry has one of them."""
 
+SEED: Final = COUNT.says("what faults leave to chance follows from this number")
+DEVELOPMENT: Final = FLAG.says("whether the development identity may serve an address that others can reach")
+LIMITS: Final = {name: TABLES["relay"][name] for name in ("connection_limit", "buffer_pool")}
+"""What a timeline can change of the whole relay."""
+
 _FILES: Final = {"tls": ("chain", "key"), "tokens": ("key_file", "jwks_file", "signing_key_file")}
 _TOP: Final = (*TABLES, "tenants", "faults", "timeline", "seed", "development")
 
@@ -176,8 +181,8 @@ class _Reader:
                 parts["tenants"] = from_mapping({"tenants": data["tenants"]}, self._base).tenants
             except ProfileError as error:
                 self.problems += error.problems
-        if not FLAG.good(development := data.get("development", False)):
-            self.problems.append(f"development: must be {FLAG.wanted}, not {kind(development)}")
+        if not DEVELOPMENT.good(development := data.get("development", False)):
+            self.problems.append(f"development: must be {DEVELOPMENT.wanted}, not {kind(development)}")
         features = tables["relay"].pop("features", None)
         if features is not None:
             tables["relay"]["features"] = tuple(features)
@@ -222,34 +227,27 @@ class _Reader:
         if not isinstance(items, list):
             self.problems.append(f"timeline: must be an array of tables, [[timeline]], not {kind(items)}")
             return ()
-        acts: list[Act] = []
-        for number_, item in enumerate(items, 1):
-            where = f"timeline {number_}"
-            done = [key for key in item if key != "at"] if isinstance(item, dict) else []
-            if not isinstance(item, dict) or not LATER.good(item.get("at")):
-                self.problems.append(f"{where}: must be a table with at, {LATER.wanted} since the start")
-            elif len(done) != 1 or done[0] not in ACTS:
-                self.problems.append(
-                    f"{where}: must do one thing of {', '.join(ACTS)}, not {' and '.join(done) or 'none'}"
-                )
-            elif not ACTS[done[0]].good(item[done[0]]):
-                self.problems.append(f"{where}: {done[0]} must be {ACTS[done[0]].wanted}, not {kind(item[done[0]])}")
-            elif done[0] == "tenant" and "id" not in item["tenant"]:
-                self.problems.append(f"{where}: tenant lacks the id")
-            else:
-                self._fault_of(where, item)
-                acts.append(Act(float(item["at"]), done[0], item[done[0]]))
-        return tuple(acts)
+        acts = (self._act(f"timeline {number_}", item) for number_, item in enumerate(items, 1))
+        return tuple(act for act in acts if act is not None)
 
-    def _fault_of(self, where: str, item: Mapping[str, Any]) -> None:
-        try:
-            Fault.read(item.get("add", {"kind": "drop"}))
-        except FaultError as error:
-            self.problems += [f"{where}: add: {problem}" for problem in error.problems]
+    def _act(self, where: str, item: object) -> Act | None:
+        if not isinstance(item, dict) or not LATER.good(item.get("at")):
+            self.problems.append(f"{where}: must be a table with at, {LATER.wanted} since the start")
+            return None
+        done = [key for key in item if key != "at"]
+        if len(done) != 1 or done[0] not in ACTS:
+            self.problems.append(f"{where}: must do one thing of {', '.join(ACTS)}, not {' and '.join(done) or 'none'}")
+            return None
+        do, what = done[0], item[done[0]]
+        if not ACTS[do].good(what):
+            self.problems.append(f"{where}: {do} must be {ACTS[do].wanted}, not {kind(what)}")
+            return None
+        self.problems += [f"{where}: {do}: {problem}" for problem in _wrong_with(do, what)]
+        return Act(float(item["at"]), do, what)
 
     def _seed(self, value: object) -> int:
-        if not COUNT.good(value):
-            self.problems.append(f"seed: must be {COUNT.wanted}, not {kind(value)}")
+        if not SEED.good(value):
+            self.problems.append(f"seed: must be {SEED.wanted}, not {kind(value)}")
             return 0
         return int(str(value))
 
@@ -307,3 +305,25 @@ class _Reader:
 
     def _path(self, name: str) -> Path:
         return (self._base / name).absolute()
+
+
+def _wrong_with(do: str, what: Any) -> Iterable[str]:  # noqa: ANN401 - any TOML value
+    """Give the mistakes in what a timeline's act is about."""
+    match do:
+        case "add":
+            try:
+                Fault.read(what)
+            except FaultError as error:
+                yield from error.problems
+        case "limits":
+            yield from (f"{name}: unknown limit; known are {', '.join(LIMITS)}" for name in what if name not in LIMITS)
+            yield from (
+                f"{name}: must be {LIMITS[name].wanted}, not {kind(value)}"
+                for name, value in what.items()
+                if name in LIMITS and not LIMITS[name].good(value)
+            )
+        case "tenant":
+            try:
+                from_mapping({"tenants": [what]}, Path())
+            except ProfileError as error:
+                yield from (problem.removeprefix("tenants[0]").lstrip(".: ") for problem in error.problems)

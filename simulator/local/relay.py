@@ -10,9 +10,9 @@ from types import TracebackType
 from typing import Any, Self, TypeVar
 
 from cbspec.tls import client_context
-from cbspec.tokens import mint
+from cbspec.tokens import SigningKey, mint
 from simulator.config import Config
-from simulator.control.controls import Controls
+from simulator.control.controls import ControlError, Controls
 from simulator.faults.kind import End
 from simulator.limits import Meters
 from simulator.local.fault import LocalFault
@@ -178,7 +178,8 @@ class LocalRelay:
         """Mint a token that the relay accepts.
 
         Arguments: `lifetime` is in seconds of the relay's clock; `claims` are added, or replace what would be there
-        (None: the claim is left out).
+        (None: the claim is left out). Raises ControlError where the relay knows no key that signs: it verifies by an
+        issuer's public keys, and [tokens] signing_key_file names none.
         """
         tokens = self._simulator.config.tokens
         now = int(self._simulator.clock.epoch())
@@ -190,7 +191,7 @@ class LocalRelay:
             **tokens.claims(),
             **claims,
         }
-        return mint(tokens.key(), {name: value for name, value in said.items() if value is not None})
+        return mint(self._signing_key(), {name: value for name, value in said.items() if value is not None})
 
     # ------------------------------------------------------------------ what goes wrong
 
@@ -268,6 +269,13 @@ class LocalRelay:
 
     def _do(self, act: Callable[[Controls], T]) -> T:
         return self._running.call(lambda: act(self._simulator.controls))
+
+    def _signing_key(self) -> SigningKey:
+        tokens = self._simulator.config.tokens
+        key = tokens.signing_key() or (tokens.key() if tokens.source() is None else None)
+        if key is None:
+            raise ControlError("the relay knows its issuer's public keys alone: name [tokens] signing_key_file, too")
+        return key
 
     def _made(self, setup: Setup, port: int = 0) -> Simulator:
         return Simulator(setup.read(port), behaviour=setup.behaviour())

@@ -26,5 +26,7 @@ def scenario_file(name: str) -> Path:
     if Path(name).exists():
         return Path(name)
     near = get_close_matches(name, [known for known, _ in scenarios()], n=3, cutoff=0.4)
-    hint = f"did you mean {' or '.join(near)}?" if near else "cbspec simulate --list-scenarios lists the ready-made ones"
+    hint = (
+        f"did you mean {' or '.join(near)}?" if near else "cbspec simulate --list-scenarios lists the ready-made ones"
+    )
     raise ConfigError(f"scenario {name}: no such scenario and no such file; {hint}")
