@@ -152,7 +152,7 @@ class Controls:
                 "number": session.number,
                 "transport": session.transport,
                 "address": str(session.address),
-                "state": str(session.connection.state),
+                "state": session.connection.state.value,
                 "tenant": session.identity.tenant.id if session.identity else None,
                 "subject": session.identity.subject if session.identity else None,
                 "tunnels": sorted(session.tunnels),

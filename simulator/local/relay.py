@@ -24,6 +24,7 @@ from simulator.server import Simulator
 T = TypeVar("T")
 
 _HOUR = 3600.0
+_NOT_STARTED = "the relay is not started: use it in a `with`"
 _GRACE = 0.05  # seconds for clients to close their end: a test that is over doesn't wait for them
 
 
@@ -79,6 +80,7 @@ class LocalRelay:
         self._setup = self._present = setup
         self._simulator = self._made(setup)
         self._thread: LoopThread | None = None
+        self._address: tuple[str, int] | None = None
         self._lasting = 0
 
     def __enter__(self) -> Self:
@@ -91,8 +93,7 @@ class LocalRelay:
         self.close()
 
     def __repr__(self) -> str:
-        where = "not started" if self._thread is None else "{}:{}".format(*self.address)
-        return f"<relay {where}>"
+        return "<relay, not started>" if self._address is None else "<relay {}:{}>".format(*self._address)
 
     # ------------------------------------------------------------------ its life
 
@@ -104,6 +105,7 @@ class LocalRelay:
         except BaseException:
             self._thread.close()
             raise
+        self._address = self._simulator.address
 
     def close(self) -> None:
         """End: connections are closed, and the thread is gone."""
@@ -149,7 +151,9 @@ class LocalRelay:
     @property
     def address(self) -> tuple[str, int]:
         """Host and port."""
-        return self._simulator.address
+        if self._address is None:
+            raise RuntimeError(_NOT_STARTED)
+        return self._address
 
     @property
     def host(self) -> str:
@@ -165,7 +169,7 @@ class LocalRelay:
     def ca_file(self) -> Path:
         """The PEM file of the CA that vouches for the relay (for 127.0.0.1 and localhost)."""
         if self._simulator.ca_file is None:
-            raise RuntimeError("the relay is not started")
+            raise RuntimeError(_NOT_STARTED)
         return self._simulator.ca_file
 
     def ssl_context(self) -> ssl.SSLContext:
@@ -264,7 +268,7 @@ class LocalRelay:
     @property
     def _running(self) -> LoopThread:
         if self._thread is None:
-            raise RuntimeError("the relay is not started: use it in a `with`")
+            raise RuntimeError(_NOT_STARTED)
         return self._thread
 
     def _do(self, act: Callable[[Controls], T]) -> T:
