@@ -7,9 +7,9 @@ the kit is installed, and that must cost nothing where nobody uses it.
 from __future__ import annotations
 
 import importlib
-from typing import TYPE_CHECKING
+import typing
 
-if TYPE_CHECKING:
+if typing.TYPE_CHECKING:
     from simulator.behaviour import Behaviour
     from simulator.clock import Clock
     from simulator.config import Config, ConfigError, Listen
@@ -68,7 +68,7 @@ _HOMES = {
 }
 
 
-if not TYPE_CHECKING:
+if not typing.TYPE_CHECKING:
 
     def __getattr__(name: str) -> object:
         for home, names in _HOMES.items():

@@ -1,6 +1,6 @@
 """A pytest plugin for other people's projects: a relay for their client's tests, as the fixture `relay`.
 
-pytest loads it wherever the kit is installed, so it imports nothing until a test asks for a relay.
+pytest loads it wherever the kit is installed, so it imports nothing of the simulator until a relay is wanted.
 """
 
 from __future__ import annotations
@@ -9,6 +9,8 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Final
 
 import pytest
+
+from simulator.pytest_turns import Turns, scenarios_of
 
 if TYPE_CHECKING:
     from simulator.local import LocalRelay
@@ -30,8 +32,6 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     wanted = [name for name in _FIXTURES if name in metafunc.fixturenames]
     if not wanted:
         return
-    from simulator.local.turns import Turns, scenarios_of
-
     Turns.of(metafunc.config)
     if scenarios := scenarios_of(metafunc):
         metafunc.parametrize(wanted[0], scenarios, indirect=True)
@@ -60,7 +60,5 @@ def relay_session(request: pytest.FixtureRequest) -> Iterator[LocalRelay]:
 
 
 def _serve(request: pytest.FixtureRequest) -> Iterator[LocalRelay]:
-    from simulator.local.turns import Turns
-
     with Turns.of(request.config).serve(request) as relay:
         yield relay

@@ -9,6 +9,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
+from cbspec.jwks import key_id
 from cbspec.tls import client_context
 from cbspec.tokens import SigningKey, mint
 from simulator.config import Config
@@ -109,7 +110,7 @@ class LocalRelay:
 
     def close(self) -> None:
         """End: connections are closed, and the thread is gone."""
-        if self._thread is not None:
+        if self._thread is not None and not self._thread.ended:
             self._thread.run(self._simulator.close(_GRACE))
             self._thread.close()
 
@@ -195,7 +196,9 @@ class LocalRelay:
             **tokens.claims(),
             **claims,
         }
-        return mint(self._signing_key(), {name: value for name, value in said.items() if value is not None})
+        key = self._signing_key()
+        headers = {} if key.symmetric else {"kid": key_id(key)}
+        return mint(key, {name: value for name, value in said.items() if value is not None}, headers)
 
     # ------------------------------------------------------------------ what goes wrong
 

@@ -36,7 +36,7 @@ class LoopThread:
 
     def run(self, coroutine: Coroutine[Any, Any, T], timeout: float = PATIENCE) -> T:
         """Run a coroutine in the thread, and wait for its end; raises TimeoutError where it doesn't come in time."""
-        if self._loop.is_closed():
+        if self.ended:
             coroutine.close()
             raise RuntimeError("the relay is closed")
         future = asyncio.run_coroutine_threadsafe(coroutine, self._loop)
@@ -48,9 +48,14 @@ class LoopThread:
         except CancelledError:
             raise RuntimeError("the relay was closed") from None
 
+    @property
+    def ended(self) -> bool:
+        """Whether it was closed."""
+        return self._loop.is_closed()
+
     def close(self) -> None:
         """End what still runs, and the thread."""
-        if self._loop.is_closed():
+        if self.ended:
             return
         with contextlib.suppress(TimeoutError):
             self.run(_cancel_others())

@@ -23,6 +23,8 @@ TESTED_ELSEWHERE = {
     "reference_client/display.py": "tests/reference_client/test_command.py",
     # The parts of a behaviour and their defaults: what they do is what the relay does.
     "simulator/behaviour.py": "tests/simulator/test_relay.py",
+    # The hooks that the plugin registers when it is used.
+    "simulator/pytest_turns.py": "tests/simulator/test_pytest_plugin.py",
     # What was expected, as data: made by the judgements, and held against an exchange again.
     "conformance/expectation.py": "tests/conformance/test_judge.py",
     "conformance/failures/export.py": "tests/conformance/failures/test_replay.py",

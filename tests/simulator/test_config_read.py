@@ -168,3 +168,39 @@ def test_files_that_cannot_be_read(tmp_path: Path) -> None:
 def test_a_secret_is_in_no_repr(tmp_path: Path) -> None:
     config = load_config(_file(tmp_path, '[tokens]\nsecret = "very-secret-indeed"'))
     assert "very-secret-indeed" not in repr(config)
+
+
+def test_a_mapping_is_laid_over_like_a_file(tmp_path: Path) -> None:
+    below = _file(tmp_path, 'seed = 1\n[relay]\nbuffer_pool = 1\n[[faults]]\nkind = "drop"')
+    above = {"relay": {"connection_limit": 2}, "faults": [{"kind": "reset"}], "tls": {"chain": "chain.pem"}}
+    config = load_config(below, above)
+    assert (config.seed, config.relay.buffer_pool, config.relay.connection_limit) == (1, 1, 2)
+    assert [fault.parts[0].to_json()["kind"] for fault in config.faults] == ["drop", "reset"]
+    assert config.certificate == Certificate(Path("chain.pem").absolute())
+    with pytest.raises(ConfigError, match="^config: sed: unknown key; did you mean seed"):
+        load_config(below, {"sed": 1})
+
+
+@pytest.mark.parametrize("text", ["faults = 1", "timeline = 1", "relay = 1"])
+def test_a_mistake_in_one_file_doesn_t_stop_the_reading_of_the_next(tmp_path: Path, text: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        load_config({"relay": {"buffer_pool": 1}}, _file(tmp_path, text), {"sed": 1})
+    assert len(str(caught.value).splitlines()) == 2
+
+
+@pytest.mark.parametrize(
+    ("act", "said"),
+    [
+        ('add = { kind = "dorp" }', "add: kind: there is no kind 'dorp'; did you mean drop?"),
+        ("limits = { pool = 1 }", "limits: pool: unknown limit; known are connection_limit, buffer_pool"),
+        ("limits = { buffer_pool = -1 }", "limits: buffer_pool: must be a whole number, 0 or more, not a number"),
+        ("tenant = { active = true }", "tenant: lacks id"),
+        ('tenant = { id = "x", tunel_limit = 1 }', "tenant: tunel_limit: unknown key; did you mean tunnel_limit?"),
+        ('tenant = { id = "x", tunnel_limit = -1 }', "tenant: tunnel_limit: must be"),
+        ('drop = "gently"', "drop must be one of close, reset, close-without-notify, half-close, not a string"),
+    ],
+)
+def test_a_mistake_in_a_timeline_is_told_before_its_time(tmp_path: Path, act: str, said: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        load_config(_file(tmp_path, f"[[timeline]]\nat = 1\n{act}"))
+    assert f"timeline 1: {said}" in str(caught.value)

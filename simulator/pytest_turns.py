@@ -1,16 +1,19 @@
-"""Relays around pytest's tests: each begins as its test's marks say; the report of a failure holds its transcript."""
+"""Relays around pytest's tests: each begins as its test's marks say; the report of a failure holds its transcript.
+
+What a relay is made of is imported when the first one begins.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Generator, Iterator
 from contextlib import contextmanager
-from typing import Any, Final, TypeVar
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import pytest
 
-from simulator.config import ConfigError
-from simulator.local.relay import LocalRelay
-from simulator.local.setup import Setup
+if TYPE_CHECKING:
+    from simulator.local.relay import LocalRelay
+    from simulator.local.setup import Setup
 
 T = TypeVar("T")
 
@@ -38,6 +41,8 @@ class Turns:
     @contextmanager
     def serve(self, request: pytest.FixtureRequest) -> Iterator[LocalRelay]:
         """Give the relay of a fixture, by the marks of its test, for as long as the fixture lasts."""
+        from simulator.local.relay import LocalRelay
+
         name, param = request.fixturename or "relay", getattr(request, "param", None)
         with _understood(lambda: LocalRelay.of(_setup(request.node, param))) as relay:
             self._relays[name] = relay
@@ -51,27 +56,24 @@ class Turns:
                 del self._relays[name]
                 self._wide.pop(relay, None)
 
-    @pytest.hookimpl(wrapper=True)
-    def pytest_runtest_setup(self, item: pytest.Item) -> Generator[None]:
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_runtest_setup(self, item: pytest.Item) -> None:
         """Have the relays of a wider scope begin as the test's marks say."""
         self._item = item
         for relay in self._used(item):
             self._begin(relay, item)
-        return (yield)
 
-    @pytest.hookimpl(wrapper=True)
-    def pytest_runtest_call(self, item: pytest.Item) -> Generator[None, Any, Any]:
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_runtest_call(self, item: pytest.Item) -> None:
         """Keep what fixtures have opened: only they know when it is to be closed."""
         for relay in self._used(item):
             relay.keep_connections()
-        return (yield)
 
-    @pytest.hookimpl(wrapper=True)
-    def pytest_runtest_teardown(self, item: pytest.Item) -> Generator[None, Any, Any]:
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_runtest_teardown(self, item: pytest.Item) -> None:
         """Undo what the test has done to relays of a wider scope, before anybody else leaves them."""
         for relay in self._used(item):
             relay.renew(lasting=True)
-        return (yield)
 
     @pytest.hookimpl(wrapper=True)
     def pytest_runtest_makereport(self, item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:
@@ -105,6 +107,8 @@ def scenarios_of(metafunc: pytest.Metafunc) -> list[str] | None:
 
 
 def _setup(node: Any, param: object) -> Setup:  # noqa: ANN401 - pytest's nodes have no common public type
+    from simulator.local.setup import Setup
+
     said: dict[str, Any] = {} if param is None else {"scenario": param}
     for mark in node.iter_markers("relay"):
         said = {**_said(mark), **said}  # the nearest mark comes first
@@ -123,6 +127,8 @@ def _said(mark: pytest.Mark) -> dict[str, Any]:
 
 def _understood(make: Callable[[], T]) -> T:
     """Make something of what a test's marks say; a mistake in them is shown without our own frames."""
+    from simulator.config import ConfigError
+
     try:
         return make()
     except ConfigError as error:
