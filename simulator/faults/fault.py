@@ -124,7 +124,7 @@ class _Reader:
 
     def _parts(self, data: Mapping[str, Any]) -> list[Part]:
         if "sequence" not in data:
-            return self._part(data, "", ("name", "kind", "when"))
+            return self._part(data, "", _KEYS)
         if "kind" in data:
             self.problems.append("kind and sequence exclude each other; keep one")
         items = data["sequence"]

@@ -431,6 +431,11 @@ SITUATIONS: Final[Mapping[str, str]] = {
     "a proxy in between goes away": "websocket-close code=1012",
 }
 """What people want to try, as `cbspec fault add` takes it."""
+
+
+# ---------------------------------------------------------------------------- scenarios
+
+
 def scenarios_document() -> str:
     """Write the ready-made scenarios, and what a scenario's file may hold besides a configuration."""
     return _document(

@@ -177,7 +177,7 @@ def test_a_mapping_is_laid_over_like_a_file(tmp_path: Path) -> None:
     assert (config.seed, config.relay.buffer_pool, config.relay.connection_limit) == (1, 1, 2)
     assert [fault.parts[0].to_json()["kind"] for fault in config.faults] == ["drop", "reset"]
     assert config.certificate == Certificate(Path("chain.pem").absolute())
-    with pytest.raises(ConfigError, match="^config: sed: unknown key; did you mean seed"):
+    with pytest.raises(ConfigError, match=r"^config: sed: unknown key; did you mean seed"):
         load_config(below, {"sed": 1})
 
 

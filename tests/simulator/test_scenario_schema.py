@@ -91,6 +91,7 @@ PARAMS = sorted({param for kind in KINDS.values() for param in kind.params})
 BASES: dict[str, Data] = {
     "error": {"code": "x"}, "delay": {"seconds": 1}, "latency": {"seconds": 1}, "bandwidth": {"bytes_per_second": 9},
     "split": {"at": [3]}, "member": {"member": "x"}, "missing-member": {"member": "x"},
+    "limits": {"tunnels": 1},
 }  # fmt: skip
 
 

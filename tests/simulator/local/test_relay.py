@@ -13,11 +13,12 @@ from pathlib import Path
 import pytest
 
 from cbspec.compact import Compact
+from cbspec.keypair import new_pair
 from cbspec.tokens import SigningKey
 from simulator import ConfigError, ControlError, LocalRelay, OpenConnection
 from simulator.local.setup import Setup
 from tests.simulator.client import PATIENCE
-from tests.simulator.issuer import jwks, pem
+from tests.simulator.issuer import jwks
 from tests.simulator.local.talk import BEAT, HELLO, Talk, enters, tunnel
 
 IN = ["hello_response", "auth_response"]
@@ -68,7 +69,7 @@ def test_a_token_is_what_it_is_asked_to_be(relay: LocalRelay) -> None:
 
 
 def test_a_relay_that_only_verifies_mints_with_the_key_that_it_is_given(tmp_path: Path) -> None:
-    private = pem("ES256")
+    private = new_pair("ES256")
     (tmp_path / "key.pem").write_bytes(private)
     (tmp_path / "keys.json").write_bytes(jwks(SigningKey.from_pem(private)))
     rules = {"jwks_file": str(tmp_path / "keys.json")}
