@@ -329,7 +329,8 @@ def test_coroutines_are_served_under_asyncio_and_anyio(project: Project) -> None
                     await relay.transcript.async_wait_for("answer", "hello_response")
                     held.release()
                     assert json.loads(await reader.readline())["type"] == "hello_response"
-                writer.close()
+                writer.transport.abort()
+                await asyncio.sleep(0)
     """
     project.run(source.format(mark="asyncio"), asyncio=True, passed=1)
     backend = "\n@pytest.fixture\ndef anyio_backend():\n    return 'asyncio'\n"
