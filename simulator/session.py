@@ -264,7 +264,9 @@ class Session:
         """Take a request as often as faults say."""
         for body in handling.extra:
             yield from self._written([body], Exchange(self, None, "CB-MSG-004", 0), ())
-        if handling.end is not None:
+        if handling.end is End.HALF:
+            yield Close(End.HALF)  # nothing more is said, and the request is taken all the same
+        elif handling.end is not None:
             yield from self._close(handling.end)
             return
         if not handling.copies:

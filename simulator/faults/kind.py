@@ -88,8 +88,8 @@ class Greeting:
 class Handling:
     """How a request is taken: so many times (0: as if it hadn't come), after a pause, once a gate opens, by more steps.
 
-    `steps` are taken before the relay's own, `behind` after them; `end` ends the connection instead; `extra` goes out
-    before anything else.
+    `steps` are taken before the relay's own, `behind` after them; `end` ends the connection instead, or the relay's
+    half of it before; `extra` goes out before anything else.
     """
 
     copies: int = 1

@@ -359,7 +359,8 @@ def faults() -> str:
         "## When",
         _prose(
             "Every key of `when` is optional. Without any a fault strikes each time; what is left to chance is",
-            "repeated by the simulator's `seed`, for each connection by its number and the place in it.",
+            "repeated by the simulator's `seed`, for each connection by its number and the place in it. Where several",
+            'connections talk at once, `per = "connection"` keeps what is counted on one apart from the others\'.',
         ),
         table(("key", "holds", "meaning"), ((f"`{name}`", value.wanted, value.meaning)
                                             for name, value in CONDITIONS.items())),

@@ -16,6 +16,7 @@ from tests.simulator.faults.probe import BEAT, HELLO, Relay, Show, Wire, auth, c
 _GREETED: Final = ["hello_response", "auth_response"]
 _AT_ONCE: Final = {"when": {"direction": "connect"}}
 _FIRST: Final = {"when": {"message": "heartbeat_response", "connection": 1}}
+_FIRST_REQUEST: Final = {"when": {"message": "heartbeat", "connection": 1}}
 _BEHIND: Final = {"when": {"message": "heartbeat_response"}}
 
 
@@ -138,11 +139,13 @@ SHOWS: Final[dict[str, tuple[Show, ...]]] = {
     "close": (
         *_ends("closed", "an end", goodbye=True),
         Show(_read_on, ("", ["tenant_limit_exceeded"]), ("closed", ["tunnel_response"]), _FIRST),
+        Show(_read_on, ("", ["tenant_limit_exceeded"]), ("closed", ["tunnel_response"]), _FIRST_REQUEST),
     ),
     "close-without-notify": _ends("cut", "an end"),
     "half-close": (
         *_ends("closed", "an end"),
         Show(_read_on, ("", ["tenant_limit_exceeded"]), ("closed", ["tenant_limit_exceeded"]), _FIRST),
+        Show(_read_on, ("", ["tenant_limit_exceeded"]), ("closed", ["tenant_limit_exceeded"]), _FIRST_REQUEST),
     ),
     "latency": (
         Show(_late, False, True, {"seconds": 0.2}),
