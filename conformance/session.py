@@ -327,38 +327,50 @@ class Session:
                 self.observe(Exchange(sent, silence=Silence.DEAF, waited=waited, relay_alive=self.alive()))
 
     def _listen_for_late(self, request: Message) -> Silence:
-        """Nothing came in time: learn by two fences whether the request was ignored or is only late."""
+        """Nothing came in time: learn by two fences whether the request was ignored, is held back or is only late."""
         if self.deaf:
             return Silence.DEAF
-        fence = self._fence_request()
-        if fence is None or _is_valid_opening(request):
+        fence, asked = self._fence_request(), _answer_to(request.type)
+        if fence is None or self.tempo.suspects or _is_valid_opening(request):
             # Behind a hello or auth that is only slow, a fence that draws an error could cost the connection.
-            self._wait_out(lambda: bool(self._inbox), f"the answer to {request.type or 'it'}")
-            if not self._inbox and not self.ended and fence is not None:
-                # Who was silent for so long answers a fence at once, or never.
-                self.tempo.waited_for_nothing(_behind(request.type))
-                return self._ignored(fence, request.type)
-            return Silence.NONE if self._inbox or self.ended else Silence.DEAF
-        return self._ignored(fence, request.type)
+            self._await_messages(1, self.tempo.alone if self.tempo.suspects else self.tempo.timeout(asked), asked)
+            if self._inbox or self.ended:
+                self.tempo.came_alone()
+                return Silence.NONE
+            self.tempo.waited_for_nothing(asked)
+            if fence is None:
+                return Silence.DEAF
+            # Who was silent for so long answers a fence at once, or never.
+            self.tempo.waited_for_nothing(_behind(request.type))
+        return self._ignored(fence, request)
 
-    def _ignored(self, fence: tuple[dict[str, str], str], asked: str) -> Silence:
+    def _ignored(self, fence: tuple[dict[str, str], str], request: Message) -> Silence:
         """Send two fences, and say what is known of the request before them."""
-        answered, slowest = 0, 0.0
+        answered, slowest, pushed = 0, 0.0, False
+        self._pump(0.0)  # it may have been the suite itself that came too late
+        if self._inbox or self.ended:
+            return Silence.NONE
         for number in (1, 2):
             self._send_fence(fence[0])
-            waited = self._wait_out(partial(self._has, number), _behind(asked))
+            waited = self._wait_out(partial(self._has, number), _behind(request.type))
             slowest = max(slowest, waited)
             if self.ended:
                 break
             if len(self._inbox) < number:
                 return Silence.DEAF if not self._inbox else Silence.NONE
             answered = number
+            self._pump(_RIGHT_BEHIND)
+            pushed = pushed or (number == 1 and len(self._inbox) > 1 and waited < self.tempo.at_once)
         else:
             # Of a slow relay these may be the request's own answer and one fence's: the other's takes as long again.
-            self._await_messages(3, max(self.tempo.patience, 2 * slowest), f"the answer to {asked or 'it'}")
+            self._await_messages(3, max(self.tempo.patience, 2 * slowest), _answer_to(request.type))
         # The request's own answer comes first: where the connection ended behind it, no fence was answered.
         for _ in range(min(answered, len(self._inbox) - 1) if self.ended else answered):
             self._remove_last(fence[1], 0)
+        # What is no whole message may have been ended by the fence.
+        if pushed and len(self._inbox) == 1 and not request.meant and not self.ended and self.tempo.pushed_out():
+            self._inbox.clear()
+            return Silence.HELD_BACK
         return Silence.NONE if self._inbox or self.ended else Silence.IGNORED
 
     def _send_fence(self, fence: Mapping[str, str]) -> Message:
@@ -435,6 +447,8 @@ class Session:
             decoded = Decoded(decoded.value, "CB-MSG-002", frame.broken)
         now, number = self._transcript.now(), self.wire.number
         long_way = isinstance(self.framer, StrictWebSocket) and self.framer.take_fault()
+        if long_way and decoded.requirement:
+            decoded = Decoded(None, "CB-WSK-002", "a frame whose length is not what follows")
         self._add(Message(now, number, Direction.RECEIVED, frame.text, decoded, frame.binary, padded=bool(long_way)))
 
     def _unfinished(self) -> None:
@@ -460,6 +474,10 @@ HELLO: Mapping[str, Any] = {
 def stream_framer() -> StreamFramer:
     """Return a framer that bounds a relay's messages only by what the suite can hold."""
     return StreamFramer(max_message=LARGEST)
+
+
+def _answer_to(asked: str) -> str:
+    return f"the answer to {asked or 'it'}"
 
 
 def _behind(asked: str) -> str:

@@ -56,6 +56,7 @@ class Peer(asyncio.Protocol):
         "_edge",
         "_finished",
         "_head",
+        "_held_up",
         "_last",
         "_later",
         "_layer",
@@ -77,6 +78,7 @@ class Peer(asyncio.Protocol):
         self._dialling: asyncio.Task[None] | None = None
         self._waiting = 0
         self._write_full = False
+        self._held_up = False
         self._later: deque[tuple[float, Action]] = deque()
         self._client_done = False
         self._finished = False
@@ -103,6 +105,8 @@ class Peer(asyncio.Protocol):
     def connection_lost(self, exc: Exception | None) -> None:
         """Give everything back."""
         self._finished = True
+        if self._write_full:
+            self._full(False)
         self._end_session(reset=exc is not None)
         if self._timer is not None:
             self._timer.cancel()
@@ -111,12 +115,15 @@ class Peer(asyncio.Protocol):
 
     def pause_writing(self) -> None:
         """Read nothing more from a client that doesn't read."""
-        self._write_full = True
-        self._throttle()
+        self._full(True)
 
     def resume_writing(self) -> None:
         """Read on."""
-        self._write_full = False
+        self._full(False)
+
+    def hold_up(self, held: bool) -> None:
+        """Read nothing, or read on, whatever the client does."""
+        self._held_up = held
         self._throttle()
 
     def finish(self) -> None:
@@ -277,8 +284,13 @@ class Peer(asyncio.Protocol):
         else:
             self._session.end(reset=reset)
 
+    def _full(self, full: bool) -> None:
+        self._write_full = full
+        self._throttle()
+        self._edge.relay.behaviour.stuck(tuple(self._edge.peers - {self}), full)
+
     def _throttle(self) -> None:
-        if self._write_full or self._waiting > _READ_AHEAD:
+        if self._write_full or self._held_up or self._waiting > _READ_AHEAD:
             self._transport.pause_reading()
         else:
             self._transport.resume_reading()

@@ -50,6 +50,10 @@ def _tenth(rate: Rate) -> TokenBucket:
     return TokenBucket(Rate(rate.per_second / 10, max(1, rate.burst // 10), rate.scope))
 
 
+def _tenth_at_once(rate: Rate) -> TokenBucket:
+    return TokenBucket(replace(rate, burst=max(1, rate.burst // 10)))
+
+
 def _remembering(name: str, make: Callable[[], Check]) -> Change:
     """Make a check that keeps something in mind, anew for each behaviour."""
 
@@ -203,6 +207,12 @@ RATE = (
         answers(f"error:{ErrorCode.RATE_LIMIT_EXCEEDED}", silence),
     ),
     Deviation("rate-early", "CB-RAT-002", "The rate is kept at a tenth of what it should be.", part(meter=_tenth)),
+    Deviation(
+        "rate-burst-early",
+        "CB-RAT-002",
+        "At once only a tenth of the requests may come that should.",
+        part(meter=_tenth_at_once),
+    ),
     Deviation("rate-never-forgives", "CB-RAT-003", "Whoever was above the rate once stays refused.", part(meter=_Ban)),
     Deviation(
         "rate-shared",

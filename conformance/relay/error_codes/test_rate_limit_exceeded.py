@@ -29,9 +29,13 @@ _used: set[str] = set()  # whose rate this process has used: until then, only a 
 @alone
 @requirement("CB-RAT-002")
 def test_well_below_the_rate(relay: Target) -> None:
-    """From a fresh start, heartbeats go out at half the declared rate for a while: none is refused."""
+    """From a fresh start, half the declared burst goes out at once, then heartbeats at half the rate: none is refused.
+
+    No more go out at once than a quarter of what is allowed in a second, so that no other way to count refuses any.
+    """
     tenant, rate = _rated(relay, 0)
     session = _fresh(relay, tenant, rate)
+    _burst(relay, session, min(rate.burst // 2, int(rate.per_second) // 4))
     # Enough to empty the bucket of a relay that allows much less than it should, in ten seconds at the most.
     count = max(3, min(int(rate.burst * 1.5) + 10, int(rate.per_second * 5)))
     for _ in range(count):
@@ -169,6 +173,20 @@ def _strikes(relay: Target, flooding: Session, beside: Session, rate: Rate) -> b
         if flooding.ended:
             break
     return False
+
+
+def _burst(relay: Target, session: Session, count: int) -> None:
+    """Send so many heartbeats at once. Raises Broken where one is refused for the rate."""
+    noted = [session.note({"type": "heartbeat"}) for _ in range(count)]
+    session.send_unanswered(b"".join(data for _, data in noted), messages=count)
+    answers = session.answers(count)
+    for number, answer in enumerate(answers, 1):
+        if answer.member("code") == "rate_limit_exceeded":
+            seen = f"rate_limit_exceeded to heartbeat {number} of {count} at once"
+            exchange = Exchange(noted[0][0], answers)
+            raise Broken(f"{count} requests at once within the declared burst", seen, exchange)
+    if answers:
+        _legible(relay, noted[0][0], answers)
 
 
 def _rated_again(relay: Target) -> tuple[Tenant, Rate]:

@@ -18,6 +18,9 @@ from conformance.session import Session
 from conformance.strategies import CUTS, pieces
 from conformance.target import Target, WebSocketRefused
 
+_SIZES = (125, 126, 127, 128, 65_535, 65_536)
+"""Bytes of an answer: the most that seven bits hold the length of and sixteen, and what is next to that."""
+
 _BEATS = 5
 """Heartbeats after which a connection is given up: what a relay does to many is another requirement's."""
 
@@ -51,6 +54,25 @@ def test_frames_are_well_formed(relay: Target) -> None:
     if not session.ended:
         session.heartbeat()
     relay.judge_invariant("CB-WSK-002")
+
+
+@requirement("CB-WSK-002")
+def test_lengths_of_every_kind(relay: Target) -> None:
+    """tunnel_ids are asked for whose answers are as long as a frame's length can just be written in one way or another.
+
+    A relay may refuse them, or close on the longest: how long an identifier may be is not said.
+    """
+    session = _authenticated(relay)
+    request = relay.tunnel_info(session.tenant)
+    around = len(relay.open_tunnel(session).answers[0].text) - len(request["tunnel_id"])
+    for size in _SIZES:
+        session.close()
+        session = _authenticated(relay)
+        request = relay.tunnel_info(session.tenant)
+        request["tunnel_id"] = request["tunnel_id"].ljust(size - around, "x")
+        exchange = session.ask(request)
+        if not judge.error_code(exchange) and (exchange.answers or not session.ended):
+            judge.accepted(exchange)
 
 
 @requirement("CB-WSK-003")
@@ -120,6 +142,24 @@ def test_ping_between_fragments(relay: Target) -> None:
     judge.accepted(session.exchange(request, _frame(Opcode.CONT, text[8:])))
 
 
+@requirement("CB-WSK-007")
+def test_frame_without_a_mask(relay: Target) -> None:
+    """A heartbeat comes in a frame without a mask, and a ping behind it as it should be: neither is served."""
+    session = _authenticated(relay)
+    session.announce("a heartbeat in a frame without a mask")
+    session.send_unanswered(Frame(Opcode.TEXT, b'{"type":"heartbeat"}').serialize(mask=False))
+    session.send_unanswered(_frame(Opcode.PING, b"behind"))
+    answers = session.answers(1)
+    if any(map(judge.is_success, answers)):
+        raise Broken("no answer to a frame without a mask", judge.describe(answers[0]))
+    if answers:
+        session.answers(1)  # behind an error the connection may end a little later
+    if b"behind" in _framer(session).pongs:
+        raise Broken("the end of the connection", "a pong to what came behind a frame without a mask")
+    if not session.ended:
+        raise Inconclusive("neither the end of the connection nor a pong in time")
+
+
 @requirement("CB-WSK-005")
 def test_text_frames(relay: Target) -> None:
     """A session with a tunnel is held; every message of the relay comes in text frames."""
@@ -185,10 +225,14 @@ def _frame(opcode: Opcode, data: bytes, *, fin: bool = True) -> bytes:
     return Frame(opcode, data, fin).serialize(mask=True)
 
 
-def _await_pong(session: Session, payload: bytes) -> None:
-    framer = session.framer
-    if not isinstance(framer, WebSocketFramer):
+def _framer(session: Session) -> WebSocketFramer:
+    if not isinstance(session.framer, WebSocketFramer):
         raise Inconclusive("not a WebSocket")
+    return session.framer
+
+
+def _await_pong(session: Session, payload: bytes) -> None:
+    framer = _framer(session)
     deadline = time.monotonic() + session.timeout
     while payload not in framer.pongs and not session.ended and time.monotonic() < deadline:
         session.look(min(0.1, deadline - time.monotonic()))

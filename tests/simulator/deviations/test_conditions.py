@@ -108,6 +108,7 @@ PROBES = {
     "rate-wrong-code": Probe(_beats, [_beat, _fast], [_beat, "server_unavailable"]),
     "rate-silent": Probe(_beats, [_beat, _fast], [_beat]),
     "rate-early": Probe(_few_beats, [_beat], [_beat, _fast]),
+    "rate-burst-early": Probe(_few_beats, [_beat], [_beat, _fast]),
     "rate-never-forgives": Probe(_after_a_rest, [_beat], [_fast]),
     "rate-shared": Probe(_beside, [_beat], [_fast]),
     "rate-per-connection": Probe(_over_connections("u", "u", "u"), [_beat, _fast], [_beat]),

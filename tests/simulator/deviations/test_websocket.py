@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 
 from simulator import Behaviour, Config, Simulator, deviated
 from simulator.config import Listen, MetricsRules
@@ -78,6 +79,40 @@ async def test_more_of_the_frames_headers() -> None:
     assert await _header("websocket-length-padded") == b"\x81\x7f"
     assert (await _header("websocket-unknown-opcode"))[0] == 0x83
     assert (await _header("websocket-stray-continuation"))[0] == 0x80
+
+
+async def test_lengths_beyond_seven_and_sixteen_bits() -> None:
+    named = len(json.dumps({"type": "tunnel_response", "status": "ok", "tunnel_id": ""}, separators=(",", ":")))
+
+    async def start(id_: str, size: int) -> bytes:
+        async with _deviating(id_) as simulator, WebSocket(simulator.address) as wire:
+            await wire.open()
+            await wire.say(HELLO)
+            await wire.say(auth())
+            text = tunnel("x" * (size - named)).strip()
+            wire.frame(text[:100], fin=False)
+            wire.frame(text[100:], 0)
+            async with asyncio.timeout(PATIENCE):
+                return await wire.reader.readexactly(4)
+
+    assert await start("rate-ignored", 126) == b"\x81\x7e\x00\x7e"
+    assert await start("websocket-length-of-126", 126) == b'\x81\x7e{"'
+    assert await start("websocket-length-of-126", 128) == b"\x81\x7e\x00\x80"
+    assert await start("rate-ignored", 65_540) == b"\x81\x7f\x00\x00"
+    assert await start("websocket-length-over-64-kib", 65_540) == b"\x81\x7e\x00\x04"
+
+
+async def test_a_frame_without_a_mask() -> None:
+    async def first(id_: str) -> bytes:
+        async with _deviating(id_) as simulator, WebSocket(simulator.address) as wire:
+            await wire.open()
+            await wire.say(HELLO)
+            await wire.say(auth())
+            wire.write(b"\x81" + bytes([len(_BEAT)]) + _BEAT)
+            return await _next(wire)
+
+    assert (await first("rate-ignored"))[:3] == b"\x88\x03\xea"
+    assert await first("websocket-unmasked-accepted") == _ANSWER
 
 
 async def test_a_key_that_is_answered_as_the_first_was() -> None:
@@ -172,6 +207,9 @@ async def test_what_is_answered_over_websocket() -> None:
 
 
 PROBED = {
+    "websocket-length-of-126",
+    "websocket-length-over-64-kib",
+    "websocket-unmasked-accepted",
     "websocket-wrong-accept",
     "websocket-no-accept",
     "websocket-masked",
