@@ -227,6 +227,35 @@ class _MaskedOrNot(WebSocketFramer):
         super().feed(data)
 
 
+class _AnyBits(WebSocketFramer):
+    """Passes over a reserved bit of a text frame."""
+
+    __slots__ = ()
+
+    def feed(self, data: bytes) -> None:
+        super().feed(b"\x81" + data[1:] if self.opened and data[:1] == b"\xa1" else data)
+
+
+class _BeginsAnew(ServerProtocol):
+    """Lets a message begin inside another."""
+
+    def recv_frame(self, frame: Frame) -> None:
+        if frame.opcode is Opcode.TEXT:
+            self.current_size = None
+        super().recv_frame(frame)
+
+
+class _LastBegun(WebSocketFramer):
+    """Forgets a message when another begins inside it."""
+
+    __slots__ = ()
+
+    def _frame(self, frame: Frame) -> None:
+        if frame.opcode is Opcode.TEXT:
+            self._parts.clear()
+        super()._frame(frame)
+
+
 class _Binary(WebSocketFramer):
     """Sends binary frames."""
 
@@ -283,6 +312,18 @@ MORE = (
         "CB-WSK-002",
         "Of a length over 65535 only sixteen bits are written.",
         _spoken(_SixteenBits),
+    ),
+    Deviation(
+        "websocket-reserved-bit-accepted",
+        "CB-WSK-008",
+        "A reserved bit of a client's frame is passed over.",
+        _spoken(ServerProtocol, _AnyBits),
+    ),
+    Deviation(
+        "websocket-messages-inside-others",
+        "CB-WSK-008",
+        "A message may begin inside another, which is forgotten then.",
+        _spoken(_BeginsAnew, _LastBegun),
     ),
     Deviation(
         "websocket-unmasked-accepted",

@@ -21,8 +21,26 @@ from conformance.target import Target, WebSocketRefused
 _SIZES = (125, 126, 127, 128, 65_535, 65_536)
 """Bytes of an answer: the most that seven bits hold the length of and sixteen, and what is next to that."""
 
+_BEHIND = b"behind"
 _BEATS = 5
 """Heartbeats after which a connection is given up: what a relay does to many is another requirement's."""
+
+
+_BEAT = b'{"type":"heartbeat"}'
+
+
+def _frame(opcode: Opcode, data: bytes, *, fin: bool = True) -> bytes:
+    return Frame(opcode, data, fin).serialize(mask=True)
+
+
+_FORBIDDEN = {
+    "a reserved bit": bytes([0xA1]) + _frame(Opcode.TEXT, _BEAT)[1:],
+    "an unknown opcode": bytes([0x83]) + _frame(Opcode.TEXT, _BEAT)[1:],
+    "a continuation of nothing": _frame(Opcode.CONT, _BEAT),
+    "a message inside another": _frame(Opcode.TEXT, _BEAT[:8], fin=False) + _frame(Opcode.TEXT, _BEAT),
+    "a ping in fragments": bytes([0x09]) + _frame(Opcode.PING, b"in fragments")[1:],
+}
+"""Frames that a client mustn't send. Source: RFC 6455, 5.2 (bits, opcodes), 5.4 (fragments), 5.5 (control frames)."""
 
 
 @requirement("CB-WSK-001")
@@ -134,7 +152,7 @@ def test_ping(relay: Target, payload: bytes) -> None:
 def test_ping_between_fragments(relay: Target) -> None:
     """A ping is sent between two fragments of a heartbeat; both are answered."""
     session = _authenticated(relay)
-    text = b'{"type":"heartbeat"}'
+    text = _BEAT
     session.send_unanswered(_frame(Opcode.TEXT, text[:8], fin=False))
     session.send_unanswered(_frame(Opcode.PING, b"between"))
     _await_pong(session, b"between")
@@ -145,19 +163,14 @@ def test_ping_between_fragments(relay: Target) -> None:
 @requirement("CB-WSK-007")
 def test_frame_without_a_mask(relay: Target) -> None:
     """A heartbeat comes in a frame without a mask, and a ping behind it as it should be: neither is served."""
-    session = _authenticated(relay)
-    session.announce("a heartbeat in a frame without a mask")
-    session.send_unanswered(Frame(Opcode.TEXT, b'{"type":"heartbeat"}').serialize(mask=False))
-    session.send_unanswered(_frame(Opcode.PING, b"behind"))
-    answers = session.answers(1)
-    if any(map(judge.is_success, answers)):
-        raise Broken("no answer to a frame without a mask", judge.describe(answers[0]))
-    if answers:
-        session.answers(1)  # behind an error the connection may end a little later
-    if b"behind" in _framer(session).pongs:
-        raise Broken("the end of the connection", "a pong to what came behind a frame without a mask")
-    if not session.ended:
-        raise Inconclusive("neither the end of the connection nor a pong in time")
+    _ends_at(relay, "a frame without a mask", Frame(Opcode.TEXT, _BEAT).serialize(mask=False))
+
+
+@requirement("CB-WSK-008")
+@pytest.mark.parametrize("kind", list(_FORBIDDEN))
+def test_frame_that_is_forbidden(relay: Target, kind: str) -> None:
+    """A frame comes that mustn't be, and a ping behind it as it should be: neither is served."""
+    _ends_at(relay, kind, _FORBIDDEN[kind])
 
 
 @requirement("CB-WSK-005")
@@ -221,8 +234,21 @@ def _authenticated(relay: Target) -> Session:
     return session
 
 
-def _frame(opcode: Opcode, data: bytes, *, fin: bool = True) -> bytes:
-    return Frame(opcode, data, fin).serialize(mask=True)
+def _ends_at(relay: Target, what: str, data: bytes) -> None:
+    """See that the connection ends at a frame that mustn't be: neither it nor a ping behind it is served."""
+    session = _authenticated(relay)
+    session.announce(what)
+    session.send_unanswered(data)
+    session.send_unanswered(_frame(Opcode.PING, _BEHIND))
+    answers = session.answers(1)
+    if any(map(judge.is_success, answers)):
+        raise Broken(f"no answer to {what}", judge.describe(answers[0]))
+    if answers:
+        session.answers(1)  # behind an error the connection may end a little later
+    if _BEHIND in _framer(session).pongs:
+        raise Broken(f"the end of the connection at {what}", "an answer to a ping behind it")
+    if not session.ended:
+        raise Inconclusive("neither the end of the connection nor a pong in time")
 
 
 def _framer(session: Session) -> WebSocketFramer:

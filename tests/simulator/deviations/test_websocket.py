@@ -102,17 +102,28 @@ async def test_lengths_beyond_seven_and_sixteen_bits() -> None:
     assert await start("websocket-length-over-64-kib", 65_540) == b"\x81\x7e\x00\x04"
 
 
-async def test_a_frame_without_a_mask() -> None:
-    async def first(id_: str) -> bytes:
-        async with _deviating(id_) as simulator, WebSocket(simulator.address) as wire:
-            await wire.open()
-            await wire.say(HELLO)
-            await wire.say(auth())
-            wire.write(b"\x81" + bytes([len(_BEAT)]) + _BEAT)
-            return await _next(wire)
+async def _first(id_: str, data: bytes) -> bytes:
+    """Send bytes after auth; return the first frame behind them."""
+    async with _deviating(id_) as simulator, WebSocket(simulator.address) as wire:
+        await wire.open()
+        await wire.say(HELLO)
+        await wire.say(auth())
+        wire.write(data)
+        return await _next(wire)
 
-    assert (await first("rate-ignored"))[:3] == b"\x88\x03\xea"
-    assert await first("websocket-unmasked-accepted") == _ANSWER
+
+async def test_frames_that_a_client_must_not_send() -> None:
+    size, mask, failed = bytes([len(_BEAT)]), bytes(4), b"\x88\x03\xea"
+    unmasked = b"\x81" + size + _BEAT
+    reserved = b"\xa1" + bytes([0x80 | len(_BEAT)]) + mask + _BEAT
+    inside = b"\x01\x81" + mask + b"{" + b"\x81" + bytes([0x80 | len(_BEAT)]) + mask + _BEAT
+    for id_, data in (
+        ("websocket-unmasked-accepted", unmasked),
+        ("websocket-reserved-bit-accepted", reserved),
+        ("websocket-messages-inside-others", inside),
+    ):
+        assert (await _first("rate-ignored", data))[:3] == failed
+        assert await _first(id_, data) == _ANSWER
 
 
 async def test_a_key_that_is_answered_as_the_first_was() -> None:
@@ -210,6 +221,8 @@ PROBED = {
     "websocket-length-of-126",
     "websocket-length-over-64-kib",
     "websocket-unmasked-accepted",
+    "websocket-reserved-bit-accepted",
+    "websocket-messages-inside-others",
     "websocket-wrong-accept",
     "websocket-no-accept",
     "websocket-masked",
