@@ -79,8 +79,8 @@ class Session:
         self._secrets = secrets
         self._inbox: list[Message] = []
         self.deaf = False
-        self._garbled = False
-        self._cut = False
+        self._garbled = self._cut = False
+        self._owed = ""  # the type of an answer to a fence that was given up
         self._belongs: Callable[[Message], bool] = lambda message: False
 
     @property
@@ -147,6 +147,8 @@ class Session:
             if len(data) > 1:
                 time.sleep(_APART)
         self._await_messages(1, self.tempo.patience)
+        if self._settled():
+            self._await_messages(1, self.tempo.patience)
         waited = time.monotonic() - began
         silence = Silence.NONE
         if not self._inbox and not self.ended:
@@ -219,6 +221,7 @@ class Session:
         A refusal behind which the connection ended stays: it is all that the request will draw.
         """
         self._pump(0.0)
+        self._settled()
         self._inbox = [message for message in self._inbox if not self._belongs(message)]
         refusal = [message for message in self._inbox if self.ended and message.type == "error"]
         self._inbox = [message for message in self._inbox if message not in refusal]
@@ -322,6 +325,7 @@ class Session:
             self.tempo.closed_behind(self._kind(request))
         if not self._remove_last(fence[1], kept) and not self.ended:
             self.deaf = True
+            self._owed = fence[1]
             unanswered = len(self._inbox) == kept
             if unanswered and sent.type == "heartbeat" and not request.decoded.fault:
                 self.observe(Exchange(sent, silence=Silence.DEAF, waited=waited, relay_alive=self.alive()))
@@ -380,6 +384,14 @@ class Session:
         message = self._note(text, "fence")
         self.wire.send(self.encode(text))
         return message
+
+    def _settled(self) -> bool:
+        """Take out the answer to a fence that was given up, where it has come: it was blamed for being late."""
+        there = bool(self._owed and self._inbox and self._inbox[0].type == self._owed)
+        if there:
+            del self._inbox[0]
+            self._owed = ""
+        return there
 
     def _remove_last(self, kind: str, start: int) -> bool:
         for index in range(len(self._inbox) - 1, start - 1, -1):

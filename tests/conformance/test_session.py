@@ -164,6 +164,13 @@ def test_what_is_no_message_may_be_ended_by_the_fence(probe: MakeProbe) -> None:
     assert {exchange.silence for exchange in asked} == {Silence.NONE}
 
 
+def test_a_fence_s_answer_that_comes_too_late_is_no_other_request_s(probe: MakeProbe) -> None:
+    made = probe(holding(2))
+    assert [types(made.session.ask(TUNNEL)) for _ in range(2)] == [["tunnel_response"]] * 2
+    breaches = [breach for exchange in made.observed for breach in check(exchange)]
+    assert [breach.requirement for breach in breaches] == ["CB-HBT-001"]
+
+
 @pytest.mark.parametrize("behind", [0.0, 0.4, 0.6])
 @pytest.mark.parametrize("authenticated", [True, False])
 def test_a_relay_that_is_late_by_a_fence_is_only_slow(behind: float, authenticated: bool, probe: MakeProbe) -> None:
