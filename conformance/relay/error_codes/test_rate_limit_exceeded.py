@@ -233,7 +233,7 @@ def _fresh(relay: Target, tenant: Tenant, rate: Rate) -> Session:
     account = _account(tenant, rate)
     # What isn't a tenant's own another case has used, and another worker may have used any a moment ago.
     used = account in _used or not account or "PYTEST_XDIST_WORKER" in os.environ
-    since = max(_BEGAN, *rate_exceeded[-1:])
+    since = max([_BEGAN, *rate_exceeded])
     time.sleep(max(0.0, _pause(rate) - (0.0 if used else time.monotonic() - since)))
     _used.add(account)
     return _unpaced(relay.authenticated(tenant))
