@@ -351,13 +351,13 @@ class Target(Given, Watch):
 
     def soon(self, attempt: Callable[[], _Made]) -> _Made:
         """Return what `attempt` does once it raises nothing, as long as a relay has to give back room; then let it."""
-        there = False
         try:
             # Where no auth works at all, no room will come of waiting.
             made = retry(attempt, (Broken, Inconclusive), 0.0 if self.facts.auth else self.tempo.soon)
-            there = True
-        finally:
-            self.tempo.room("soon", there)
+        except (Broken, Inconclusive):
+            self.tempo.room("soon", there=False)
+            raise
+        self.tempo.room("soon", there=True)
         return made
 
     # ------------------------------------------------------------------ whether it lives
