@@ -22,7 +22,7 @@ LOGS = Path(__file__).parents[2] / ".adequacy"
 PATIENCE = 600.0
 """Seconds after which a run counts as hanging."""
 
-_WORKERS = ("-n", "6")  # a relay that is waited for all the time is waited for by several
+_WORKERS = ("-n", "12")  # a relay that is waited for all the time is waited for by several
 
 
 def run(context: ForkServerContext, group: Sequence[Subject], transport: str) -> list[Row]:
