@@ -116,6 +116,16 @@ def _failed_once() -> Check:
     return transferable
 
 
+def _nothing_behind_a_dial(step: Step) -> tuple[Step, ...]:
+    def dial(attempt: Attempt) -> Dial | None:
+        wanted = step.check(attempt)
+        while wanted is not None and attempt.session.framer.next_frame() is not None:
+            pass
+        return wanted
+
+    return (replace(step, check=dial),)
+
+
 def _known_once() -> Check:
     told: set[tuple[int, str]] = set()
 
@@ -320,6 +330,12 @@ TRANSFER = (
         "CB-TRF-002",
         "After one remote end couldn't be reached no tunnel is opened any more.",
         _remembering("transferable", _failed_once),
+    ),
+    Deviation(
+        "input-pipelined-behind-dialled-lost",
+        "CB-MSG-010",
+        "What arrives together with a tunnel_info is dropped while its remote end is tried.",
+        each_step("dial", _nothing_behind_a_dial),
     ),
 )
 

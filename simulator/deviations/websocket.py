@@ -183,6 +183,17 @@ class _NoEmptyPing(ServerProtocol):
             super().recv_frame(frame)
 
 
+class _OnePing(ServerProtocol):
+    """Answers no ping but the first."""
+
+    pinged = False
+
+    def recv_frame(self, frame: Frame) -> None:
+        if frame.opcode is not Opcode.PING or not self.pinged:
+            super().recv_frame(frame)
+        self.pinged = self.pinged or frame.opcode is Opcode.PING
+
+
 class _NoEmptyFragment(ServerProtocol):
     """Fails when a fragment is empty."""
 
@@ -356,6 +367,12 @@ MORE = (
         "CB-WSK-004",
         "A ping without payload is not answered.",
         _spoken(_NoEmptyPing),
+    ),
+    Deviation(
+        "websocket-second-ping-unanswered",
+        "CB-WSK-004",
+        "Of a connection's pings only the first is answered.",
+        _spoken(_OnePing),
     ),
     Deviation(
         "websocket-empty-fragment-refused",

@@ -14,6 +14,7 @@ from conformance.errors import Broken, Inconclusive, NotExercised, RateLimited
 from conformance.exchange import SUCCESS, Exchange
 from conformance.marks import alone, last, requirement
 from conformance.relay.error_codes.causes import CAUSES
+from conformance.relay.error_codes.refusals import dials, failing
 from conformance.session import HELLO, Session
 from conformance.target import Target
 
@@ -163,6 +164,7 @@ _NOT_MESSAGES = {
     "an array of a heartbeat": b'[{"type":"heartbeat"}]',
     "single quotes": b"{'type':'heartbeat'}",
     "not UTF-8": b'{"type":"heartbeat","x":"\xff"}',
+    "backslash before a tab": b'{"type":"heartbeat","x":"\\\t"}',
 }
 
 
@@ -285,6 +287,20 @@ def test_request_behind_a_refused_one(relay: Target) -> None:
     if not any(answer.type == "heartbeat_response" for answer in exchange.answers):
         seen = ", ".join(judge.describe(answer) for answer in exchange.answers) or judge.silence(exchange)
         raise Broken("a heartbeat_response behind the error", seen, exchange)
+
+
+@alone
+@requirement("CB-MSG-010")
+def test_request_behind_a_dialled_tunnel(relay: Target) -> None:
+    """A tunnel whose remote end the relay tries and a heartbeat arrive in one TLS record; both are answered."""
+    with failing(relay) as (at, _):
+        if not dials(relay, at):
+            raise NotExercised("give remote.unreachable with remote.dialled, or conditions.transfer_failed.dialled")
+        session = relay.authenticated(at=at)
+        with relay.control("a heartbeat behind a tunnel"):
+            judge.accepted(session.ask(relay.tunnel_info(session.tenant)))
+            relay.beat(session)
+        _all_answered(session, [relay.tunnel_info(session.tenant), {"type": "heartbeat"}])
 
 
 @requirement("CB-MSG-010")

@@ -175,6 +175,15 @@ def test_frame_that_is_forbidden(relay: Target, kind: str) -> None:
     _ends_at(relay, kind, _FORBIDDEN[kind])
 
 
+@requirement("CB-WSK-004")
+def test_pings_that_arrive_together(relay: Target) -> None:
+    """Two pings arrive in one TLS record; the second is answered, as the first may be, and so is a heartbeat."""
+    session = _authenticated(relay)
+    session.send_unanswered(_frame(Opcode.PING, b"first") + _frame(Opcode.PING, b"second"))
+    _await_pong(session, b"second")
+    judge.accepted(session.heartbeat())
+
+
 @requirement("CB-WSK-005")
 def test_text_frames(relay: Target) -> None:
     """A session with a tunnel is held; every message of the relay comes in text frames."""

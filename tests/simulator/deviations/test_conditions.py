@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 
 from cbspec.target import Tenant
@@ -63,6 +65,12 @@ def _dialling(reached: bool) -> Met:
 def _after_failure(memory: Memory) -> list[str]:
     _dialling(False)(memory)
     return _dialling(True)(memory)
+
+
+def _beat_while_dialling(memory: Memory) -> list[str]:
+    client = enter(memory)
+    first = met(client, b"\n".join(json.dumps(body).encode() for body in (tunnel(), BEAT)) + b"\n")
+    return [*first, *(str(body["type"]) for body in client.dialled(True))]
 
 
 def _over_connections(*subjects: str) -> Met:
@@ -142,6 +150,7 @@ PROBES = {
     "transfer-failure-ignored": Probe(_dialling(False), ["data_transfer_failed"], [_open], _PROBING),
     "transfer-wrong-code": Probe(_dialling(False), ["data_transfer_failed"], ["invalid_tunnel_info"], _PROBING),
     "transfer-failure-stays": Probe(_after_failure, [_open], ["data_transfer_failed"], _PROBING),
+    "input-pipelined-behind-dialled-lost": Probe(_beat_while_dialling, [_open, _beat], [_open], _PROBING),
 }
 
 

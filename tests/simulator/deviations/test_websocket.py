@@ -181,6 +181,9 @@ async def test_pings_and_fragments_of_more_kinds() -> None:
     assert await _said("websocket-pong-cut", (b"p" * 100, 9, True)) == [b"\x8a" + b"p" * 64]
     assert await _said(clean, (b"", 9, True)) == [b"\x8a"]
     assert await _said("websocket-empty-ping-unanswered", (b"", 9, True)) == []
+    two = ((b"p", 9, True), (b"q", 9, True))
+    assert await _said(clean, *two) == [b"\x8ap", b"\x8aq"]
+    assert await _said("websocket-second-ping-unanswered", *two) == [b"\x8ap"]
     three = ((_BEAT[:3], 1, False), (b"", 0, False), (_BEAT[3:], 0, True))
     assert await _said(clean, *three) == [_ANSWER]
     assert (await _said("websocket-empty-fragment-refused", *three))[-1][:1] == b"\x88"
@@ -241,6 +244,7 @@ PROBED = {
     "websocket-ping-echoed",
     "websocket-pong-cut",
     "websocket-empty-ping-unanswered",
+    "websocket-second-ping-unanswered",
     "websocket-empty-fragment-refused",
     "websocket-third-fragment-refused",
     "websocket-fragments-decoded-apart",
