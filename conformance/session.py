@@ -233,6 +233,12 @@ class Session:
         """Take what arrives within `wait` seconds, without waiting for a message."""
         self._pump(wait)
 
+    def listen(self, wait: float) -> None:
+        """Judge what comes unasked within `wait` seconds."""
+        if wait:
+            self.look(wait)
+            self.unasked()
+
     def answers(self, count: int, wait: float | None = None) -> tuple[Message, ...]:
         """Return the next `count` messages, or as many as come, each within `wait` seconds (None: the time-out)."""
         wait = self.timeout if wait is None else wait
