@@ -215,8 +215,8 @@ class Session:
         """Record what the bytes are that come next and are no message."""
         self.take_note(b"", Decoded(None, fault="no message"), meant)
 
-    def unasked(self) -> None:
-        """Judge what lies there while no request is under way: it came unasked, or as a second answer.
+    def unasked(self, wait: float = 0.0) -> None:
+        """Judge what comes within `wait` seconds while no request is under way: unasked, or as a second answer.
 
         A refusal behind which the connection ended stays: it is all that the request will draw.
         """
@@ -232,12 +232,6 @@ class Session:
     def look(self, wait: float) -> None:
         """Take what arrives within `wait` seconds, without waiting for a message."""
         self._pump(wait)
-
-    def listen(self, wait: float) -> None:
-        """Judge what comes unasked within `wait` seconds."""
-        if wait:
-            self.look(wait)
-            self.unasked()
 
     def answers(self, count: int, wait: float | None = None) -> tuple[Message, ...]:
         """Return the next `count` messages, or as many as come, each within `wait` seconds (None: the time-out)."""

@@ -21,7 +21,7 @@ from tests.adequacy.suites import SUITE, NoResults, forked_relay, relay, results
 LOGS = Path(__file__).parents[2] / ".adequacy"
 """Where the reports are of runs that didn't come out as they should."""
 
-PATIENCE = 600.0
+PATIENCE = 900.0
 """Seconds after which a run counts as hanging."""
 
 _WORKERS = ("-n", "8")  # a relay that is waited for all the time is waited for by several

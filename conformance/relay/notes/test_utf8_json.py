@@ -333,24 +333,24 @@ def _one_of_each(relay: Target, moment: float = 0.0) -> None:
     """Make one of each exchange; what comes unasked is looked for behind each, for so many seconds."""
     opening = relay.connect()
     opening.hello()
-    opening.listen(moment)
+    opening.unasked(moment)
     opening.close()
     session = relay.authenticated()
     session.ask(relay.tunnel_info(session.tenant, tunnel_id=relay.tunnel_info()["tunnel_id"] + relay.odd_letters))
-    session.listen(moment)
+    session.unasked(moment)
     session.heartbeat()
-    session.listen(moment)
+    session.unasked(moment)
     for request, why in (
         (relay.tunnel_info(session.tenant, local_port=-1), "local_port is negative"),
         ({"type": "cbspec_unknown"}, "of unknown type"),
     ):
         if not session.ended:
             session.ask(request, invalid=why)
-            session.listen(moment)
+            session.unasked(moment)
     session.close()
     refused = relay.greeted()
     refused.ask({"type": "auth", "token": relay.spoiled_token(relay.tenant)})
-    refused.listen(moment)
+    refused.unasked(moment)
 
 
 def _controlled(relay: Target) -> Session:

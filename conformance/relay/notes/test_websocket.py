@@ -118,6 +118,14 @@ def test_fragments_inside_a_character(relay: Target) -> None:
 
 
 @requirement("CB-WSK-003")
+def test_empty_fragments(relay: Target) -> None:
+    """A tunnel_info comes in two frames, and empty ones before, between and behind them."""
+    session = _authenticated(relay)
+    request = relay.tunnel_info(session.tenant)
+    judge.accepted(session.ask_in_pieces(request, lambda text: [b"", text[:20], b"", text[20:], b""], fragments=True))
+
+
+@requirement("CB-WSK-003")
 def test_any_fragments(relay: Target, explorer: Explorer) -> None:
     """Hypothesis cuts heartbeats into frames at any places, empty frames among them."""
     session = _authenticated(relay)
