@@ -14,6 +14,7 @@ class Silence(StrEnum):
 
     NONE = ""
     IGNORED = "the relay ignored it: it answered two later requests and not this one"
+    HELD_BACK = "its answer came only behind a later request, and so it was again after whole time-outs"
     DEAF = "the relay answered nothing more on this connection"
 
 

@@ -79,8 +79,8 @@ class Session:
         self._secrets = secrets
         self._inbox: list[Message] = []
         self.deaf = False
-        self._garbled = False
-        self._cut = False
+        self._garbled = self._cut = False
+        self._owed = ""  # the type of an answer to a fence that was given up
         self._belongs: Callable[[Message], bool] = lambda message: False
 
     @property
@@ -147,6 +147,8 @@ class Session:
             if len(data) > 1:
                 time.sleep(_APART)
         self._await_messages(1, self.tempo.patience)
+        if self._settled():
+            self._await_messages(1, self.tempo.patience)
         waited = time.monotonic() - began
         silence = Silence.NONE
         if not self._inbox and not self.ended:
@@ -213,12 +215,13 @@ class Session:
         """Record what the bytes are that come next and are no message."""
         self.take_note(b"", Decoded(None, fault="no message"), meant)
 
-    def unasked(self) -> None:
-        """Judge what lies there while no request is under way: it came unasked, or as a second answer.
+    def unasked(self, wait: float = 0.0) -> None:
+        """Judge what comes within `wait` seconds while no request is under way: unasked, or as a second answer.
 
         A refusal behind which the connection ended stays: it is all that the request will draw.
         """
         self._pump(0.0)
+        self._settled()
         self._inbox = [message for message in self._inbox if not self._belongs(message)]
         refusal = [message for message in self._inbox if self.ended and message.type == "error"]
         self._inbox = [message for message in self._inbox if message not in refusal]
@@ -322,43 +325,56 @@ class Session:
             self.tempo.closed_behind(self._kind(request))
         if not self._remove_last(fence[1], kept) and not self.ended:
             self.deaf = True
+            self._owed = fence[1]
             unanswered = len(self._inbox) == kept
             if unanswered and sent.type == "heartbeat" and not request.decoded.fault:
                 self.observe(Exchange(sent, silence=Silence.DEAF, waited=waited, relay_alive=self.alive()))
 
     def _listen_for_late(self, request: Message) -> Silence:
-        """Nothing came in time: learn by two fences whether the request was ignored or is only late."""
+        """Nothing came in time: learn by two fences whether the request was ignored, is held back or is only late."""
         if self.deaf:
             return Silence.DEAF
-        fence = self._fence_request()
-        if fence is None or _is_valid_opening(request):
+        fence, asked = self._fence_request(), _answer_to(request.type)
+        if fence is None or self.tempo.suspects or _is_valid_opening(request):
             # Behind a hello or auth that is only slow, a fence that draws an error could cost the connection.
-            self._wait_out(lambda: bool(self._inbox), f"the answer to {request.type or 'it'}")
-            if not self._inbox and not self.ended and fence is not None:
-                # Who was silent for so long answers a fence at once, or never.
-                self.tempo.waited_for_nothing(_behind(request.type))
-                return self._ignored(fence, request.type)
-            return Silence.NONE if self._inbox or self.ended else Silence.DEAF
-        return self._ignored(fence, request.type)
+            self._await_messages(1, self.tempo.alone if self.tempo.suspects else self.tempo.timeout(asked), asked)
+            if self._inbox or self.ended:
+                self.tempo.came_alone()
+                return Silence.NONE
+            self.tempo.waited_for_nothing(asked)
+            if fence is None:
+                return Silence.DEAF
+            # Who was silent for so long answers a fence at once, or never.
+            self.tempo.waited_for_nothing(_behind(request.type))
+        return self._ignored(fence, request)
 
-    def _ignored(self, fence: tuple[dict[str, str], str], asked: str) -> Silence:
+    def _ignored(self, fence: tuple[dict[str, str], str], request: Message) -> Silence:
         """Send two fences, and say what is known of the request before them."""
-        answered, slowest = 0, 0.0
+        answered, slowest, pushed = 0, 0.0, False
+        self._pump(0.0)  # it may have been the suite itself that came too late
+        if self._inbox or self.ended:
+            return Silence.NONE
         for number in (1, 2):
             self._send_fence(fence[0])
-            waited = self._wait_out(partial(self._has, number), _behind(asked))
+            waited = self._wait_out(partial(self._has, number), _behind(request.type))
             slowest = max(slowest, waited)
             if self.ended:
                 break
             if len(self._inbox) < number:
                 return Silence.DEAF if not self._inbox else Silence.NONE
             answered = number
+            self._pump(_RIGHT_BEHIND)
+            pushed = pushed or (number == 1 and len(self._inbox) > 1 and waited < self.tempo.at_once)
         else:
             # Of a slow relay these may be the request's own answer and one fence's: the other's takes as long again.
-            self._await_messages(3, max(self.tempo.patience, 2 * slowest), f"the answer to {asked or 'it'}")
+            self._await_messages(3, max(self.tempo.patience, 2 * slowest), _answer_to(request.type))
         # The request's own answer comes first: where the connection ended behind it, no fence was answered.
         for _ in range(min(answered, len(self._inbox) - 1) if self.ended else answered):
             self._remove_last(fence[1], 0)
+        # What is no whole message may have been ended by the fence.
+        if pushed and len(self._inbox) == 1 and not request.meant and not self.ended and self.tempo.pushed_out():
+            self._inbox.clear()
+            return Silence.HELD_BACK
         return Silence.NONE if self._inbox or self.ended else Silence.IGNORED
 
     def _send_fence(self, fence: Mapping[str, str]) -> Message:
@@ -368,6 +384,14 @@ class Session:
         message = self._note(text, "fence")
         self.wire.send(self.encode(text))
         return message
+
+    def _settled(self) -> bool:
+        """Take out the answer to a fence that was given up, where it has come: it was blamed for being late."""
+        there = bool(self._owed and self._inbox and self._inbox[0].type == self._owed)
+        if there:
+            del self._inbox[0]
+            self._owed = ""
+        return there
 
     def _remove_last(self, kind: str, start: int) -> bool:
         for index in range(len(self._inbox) - 1, start - 1, -1):
@@ -435,6 +459,8 @@ class Session:
             decoded = Decoded(decoded.value, "CB-MSG-002", frame.broken)
         now, number = self._transcript.now(), self.wire.number
         long_way = isinstance(self.framer, StrictWebSocket) and self.framer.take_fault()
+        if long_way and decoded.requirement:
+            decoded = Decoded(None, "CB-WSK-002", "a frame whose length is not what follows")
         self._add(Message(now, number, Direction.RECEIVED, frame.text, decoded, frame.binary, padded=bool(long_way)))
 
     def _unfinished(self) -> None:
@@ -460,6 +486,10 @@ HELLO: Mapping[str, Any] = {
 def stream_framer() -> StreamFramer:
     """Return a framer that bounds a relay's messages only by what the suite can hold."""
     return StreamFramer(max_message=LARGEST)
+
+
+def _answer_to(asked: str) -> str:
+    return f"the answer to {asked or 'it'}"
 
 
 def _behind(asked: str) -> str:

@@ -97,11 +97,13 @@ class Target(Given, Watch):
         transport: str = "",
         context: ssl.SSLContext | None = None,
         resume: ssl.SSLSession | None = None,
+        narrow: bool = False,
     ) -> Session:
         """Return a session with nothing said yet: TLS is up, and the WebSocket open where that is the transport.
 
         `at` is another address than the target's, `source` a local address to connect from, `resume` the TLS session
-        of an earlier connection. Raises Unreachable, HandshakeFailure or Inconclusive (no WebSocket).
+        of an earlier connection; a `narrow` connection has hardly room for what isn't read. Raises Unreachable,
+        HandshakeFailure or Inconclusive (no WebSocket).
         """
         transport = transport or self.facts.transport
         endpoint = at or self.endpoint
@@ -116,6 +118,7 @@ class Target(Given, Watch):
                 source=source or self.source,
                 transport=transport,
                 resume=resume,
+                narrow=narrow,
             )
         except (Unreachable, HandshakeFailure) as error:
             if (
@@ -348,13 +351,13 @@ class Target(Given, Watch):
 
     def soon(self, attempt: Callable[[], _Made]) -> _Made:
         """Return what `attempt` does once it raises nothing, as long as a relay has to give back room; then let it."""
-        there = False
         try:
             # Where no auth works at all, no room will come of waiting.
             made = retry(attempt, (Broken, Inconclusive), 0.0 if self.facts.auth else self.tempo.soon)
-            there = True
-        finally:
-            self.tempo.room("soon", there)
+        except (Broken, Inconclusive):
+            self.tempo.room("soon", there=False)
+            raise
+        self.tempo.room("soon", there=True)
         return made
 
     # ------------------------------------------------------------------ whether it lives

@@ -47,6 +47,9 @@ _RATE_PAUSES: Final = (1.0, 2.0, 4.0)
 _RATE_STRUCK: Final = 2
 """Cases that a rate limit struck in spite of all pauses after which no more are made."""
 
+_PUSHED_OUT: Final = 2
+"""Whole time-outs after which an answer must have come right behind a fence before it counts as held back."""
+
 _RETRY: Final = 0.1
 _LONGEST_RETRY: Final = 2.0
 
@@ -87,6 +90,7 @@ class Tempo:
         self._unnoticed = 0
         self._rate_struck = 0
         self._stuck: set[str] = set()
+        self._pushed_out = 0
 
     @classmethod
     def of(cls, target: Target, latency: Latency) -> Tempo:
@@ -109,6 +113,33 @@ class Tempo:
         """Learn from an answer: one that took longer than the calibrated time-out ends the calibration."""
         if seconds > self._calibrated / 2:
             self._calibrated = self.most
+
+    @property
+    def at_once(self) -> float:
+        """Seconds within which what a fence pushes out comes behind it; no more than the way there and back."""
+        return self.patience / 5
+
+    @property
+    def suspects(self) -> bool:
+        """Whether the relay has been seen to answer a request only when the next one came."""
+        return self._pushed_out > 0
+
+    @property
+    def alone(self) -> float:
+        """Seconds in which an answer that may be held back can still come by itself: all there are, until it's sure."""
+        return self.most if self._pushed_out <= _PUSHED_OUT else self._calibrated
+
+    def pushed_out(self) -> bool:
+        """Learn that an answer came right behind a fence; return whether it's held back, and not by chance so late.
+
+        The first time rouses suspicion; from then on the fence comes only when a whole time-out is over.
+        """
+        self._pushed_out += 1
+        return self._pushed_out > _PUSHED_OUT
+
+    def came_alone(self) -> None:
+        """Learn that an answer was only slow."""
+        self._pushed_out = 0
 
     def wants_fence(self, kind: str) -> bool:
         """Whether to send a fence behind an answer of a kind: of a slow relay, behind the first few only.

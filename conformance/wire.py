@@ -7,6 +7,7 @@ itself is told from what the relay refused. Everything that arrived is read befo
 from __future__ import annotations
 
 import contextlib
+import select
 import socket
 import ssl
 import time
@@ -17,6 +18,7 @@ from cbspec.tls import TlsFailed, TlsLayer
 from conformance.transcript import Bytes, Direction, End, Ended, Failed, Opened, Transcript
 
 _CHUNK = 64 * 1024
+_WINDOW, _SEGMENT, _OUTBOX = 2048, 536, 1024 * 1024  # bytes, of a connection that is narrow one way
 _ALERTS = {
     0: "close_notify",
     10: "unexpected_message",
@@ -79,18 +81,36 @@ def alert_name(data: bytes | bytearray) -> str:
     return name
 
 
-def tcp_connect(endpoint: Endpoint, source: str | None, timeout: float) -> socket.socket:
-    """Return a connected socket, Nagle's algorithm off.
+def tcp_connect(endpoint: Endpoint, source: str | None, timeout: float, *, narrow: bool = False) -> socket.socket:
+    """Return a connected socket, Nagle's algorithm off; a `narrow` one takes hardly anything that isn't read.
 
     Raises Unreachable with the system's reason.
     """
     try:
-        sock = socket.create_connection(
-            (endpoint.host, endpoint.port), timeout=timeout, source_address=(source, 0) if source else None
-        )
+        address, local = (endpoint.host, endpoint.port), (source, 0) if source else None
+        sock = _narrow(address, timeout, local) if narrow else socket.create_connection(address, timeout, local)
     except (OSError, UnicodeError) as error:  # UnicodeError: a name that is none
         raise Unreachable(f"{endpoint}: {getattr(error, 'strerror', None) or error}") from None
     sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    return sock
+
+
+def _narrow(address: tuple[str, int], timeout: float, local: tuple[str, int] | None) -> socket.socket:
+    """Connect with small segments and a small window: the relay's system keeps the less for it, too."""
+    family, kind, protocol, _, found = socket.getaddrinfo(*address, type=socket.SOCK_STREAM)[0]
+    sock = socket.socket(family, kind, protocol)
+    try:
+        sock.settimeout(timeout)
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, _WINDOW)
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _OUTBOX)
+        if hasattr(socket, "TCP_MAXSEG"):
+            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_MAXSEG, _SEGMENT)
+        if local:
+            sock.bind(local)
+        sock.connect(found)
+    except OSError:
+        sock.close()
+        raise
     return sock
 
 
@@ -118,12 +138,15 @@ class Wire:
         source: str | None,
         transport: str,
         resume: ssl.SSLSession | None = None,
+        narrow: bool = False,
     ) -> None:
         """Connect and complete the TLS handshake; `resume` is the TLS session of an earlier connection.
 
+        A `narrow` connection has room for hardly anything that isn't read (see `tcp_connect`).
+
         Raises Unreachable or HandshakeFailure.
         """
-        self._sock = tcp_connect(endpoint, source, self._timeout)
+        self._sock = tcp_connect(endpoint, source, self._timeout, narrow=narrow)
         tls = self._tls = TlsLayer(context, server_side=False, server_name=name, resume=resume)
         try:
             self._handshake(self._sock, tls)
@@ -279,6 +302,10 @@ class Wire:
             if plain := self._decrypt(self._tls, data):
                 return plain
         return b""
+
+    def has_unread(self, wait: float) -> bool:
+        """Whether anything lies there that was not read, or comes within `wait` seconds."""
+        return self._sock is not None and bool(select.select([self._sock], [], [], wait)[0])
 
     def _decrypt(self, tls: TlsLayer, data: bytes) -> bytes:
         if not data:

@@ -65,6 +65,13 @@ class Closable(Protocol):
         """Close at once."""
 
 
+class Readable(Protocol):
+    """A connection, as far as it can be read."""
+
+    def hold_up(self, held: bool) -> None:
+        """Read nothing more, or read on."""
+
+
 @dataclass(frozen=True, slots=True)
 class Authority:
     """By what tokens are judged: the verifier, the tenants that there are, and the one key, if it is held."""
@@ -189,6 +196,10 @@ def leave_others_alone(others: Iterable[Closable]) -> None:
     """Do nothing to the other connections when one of them failed."""
 
 
+def hold_nobody_up(others: Iterable[Readable], stuck: bool) -> None:
+    """Do nothing to the other connections while the client of one reads nothing."""
+
+
 def tls_layer(context: ssl.SSLContext) -> Layer:
     """Return the layer of a new connection."""
     return TlsLayer(context, server_side=True)
@@ -226,7 +237,8 @@ class Behaviour:
 
     `every` holds the steps of each request, valid or not, on an authenticated connection; `steps` those of a request of
     one type; `welcome` those of a connection that was opened, before anything is asked. `refused` is told of every
-    refusal, `crashed` when the code of a connection fails. The end of a connection is noticed `notices_after` seconds.
+    refusal, `crashed` when the code of a connection fails, `stuck` when a client leaves its answers unread and when it
+    doesn't any more. The end of a connection is noticed `notices_after` seconds.
     """
 
     certificate: Callable[[DevelopmentCA, Iterable[str]], tuple[bytes, bytes]] = certificate
@@ -257,4 +269,5 @@ class Behaviour:
     notices_after: float = 0.0
     writing: Writing = field(default_factory=Writing)
     crashed: Callable[[Iterable[Closable]], None] = leave_others_alone
+    stuck: Callable[[Iterable[Readable], bool], None] = hold_nobody_up
     metrics: Callable[[WsgiApp], WsgiApp] = plain_app

@@ -71,6 +71,7 @@ class Peer(asyncio.Protocol):
         "_finished",
         "_greeting",
         "_head",
+        "_held_up",
         "_last",
         "_layer",
         "_outbox",
@@ -102,6 +103,7 @@ class Peer(asyncio.Protocol):
         self._wake: asyncio.TimerHandle | None = None
         self._written = 0
         self._shut = False
+        self._held_up = False
         self._client_done = False
         self._finished = False
 
@@ -142,6 +144,8 @@ class Peer(asyncio.Protocol):
     def connection_lost(self, exc: Exception | None) -> None:
         """Give everything back."""
         self._finished = True
+        if self._write_full:
+            self._full(False)
         self._end_session(reset=exc is not None)
         for timer in (self._timer, self._wake):
             if timer is not None:
@@ -152,12 +156,15 @@ class Peer(asyncio.Protocol):
 
     def pause_writing(self) -> None:
         """Read nothing more from a client that doesn't read."""
-        self._write_full = True
-        self._throttle()
+        self._full(True)
 
     def resume_writing(self) -> None:
         """Read on."""
-        self._write_full = False
+        self._full(False)
+
+    def hold_up(self, held: bool) -> None:
+        """Read nothing, or read on, whatever the client does."""
+        self._held_up = held
         self._throttle()
 
     def finish(self, how: End | None = None) -> None:
@@ -360,8 +367,13 @@ class Peer(asyncio.Protocol):
         else:
             self._session.end(reset=reset)
 
+    def _full(self, full: bool) -> None:
+        self._write_full = full
+        self._throttle()
+        self._edge.relay.behaviour.stuck(tuple(self._edge.peers - {self}), full)
+
     def _throttle(self) -> None:
-        if self._write_full or self._waiting > _READ_AHEAD:
+        if self._write_full or self._held_up or self._waiting > _READ_AHEAD:
             self._transport.pause_reading()
         else:
             self._transport.resume_reading()

@@ -80,10 +80,6 @@ class Relay:
         self.tell(Connected(session))
         return session
 
-    def drain(self) -> None:
-        """Take no new work from now on."""
-        self.draining = True
-
     def tunnels(self, tenant_id: str) -> int:
         """Return how many tunnels a tenant has open."""
         return self.ledger.used(Account(TENANT_TUNNELS.name, tenant_id))

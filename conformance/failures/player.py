@@ -56,7 +56,7 @@ class Player:
             else:
                 self._send(step, expectation)
         for session in self.target.open_sessions:
-            _surplus(session)
+            session.unasked(_SURPLUS_WAIT)
 
     def token(self, name: str) -> str:
         """Return the token of a placeholder's name, made when it is first asked for."""
@@ -115,7 +115,7 @@ class Player:
             _trusted(exchange, tenant, self.target.facts.rejected)
             hold(expectation, exchange)
             if expectation.kind is Kind.INVARIANT:
-                _surplus(session)  # before a step closes the connection
+                session.unasked(_SURPLUS_WAIT)  # before a step closes the connection
         elif len(noted) == 1:
             _as_then(step, exchange)
 
@@ -143,12 +143,6 @@ class Player:
             return ""
         names = [name for name in self._recipes if f"<<{name}>>" in request.text.value]
         return self._recipes[names[0]].tenant if names else ""
-
-
-def _surplus(session: Session) -> None:
-    """Judge what comes unasked."""
-    session.look(_SURPLUS_WAIT)
-    session.unasked()
 
 
 def _trusted(exchange: Exchange, tenant: str, rejected: bool) -> None:

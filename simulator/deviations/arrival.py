@@ -18,6 +18,7 @@ from simulator.deviations.kind import Deviation
 from simulator.deviations.reading import framed, substitute, unreadable
 
 Mend = Callable[[bytes], bytes | None]
+_DOZENS = 36
 
 
 def _without_garbage_before(text: bytes) -> bytes | None:
@@ -84,6 +85,12 @@ SPELT: tuple[tuple[str, str, Callable[[bytes], bool]], ...] = (
     ("space-before", "White space before the object", lambda text: text[:1] in (b" ", b"\t")),
     ("escaped-names", "A member's name with an escape", lambda text: re.search(rb'[{,]\s*"[^"]*\\u', text) is not None),
     ("space-in-arrays", "White space inside an array", lambda text: re.search(rb"\[[ \t]|[ \t]\]", text) is not None),
+    (
+        "brace-in-string",
+        "A string that holds a brace without its pair",
+        lambda text: text.count(b"{") != text.count(b"}"),
+    ),
+    ("brackets-in-string", "A string that holds dozens of brackets", lambda text: text.count(b"[") > _DOZENS),
     (
         "other-member-order",
         "A tunnel_info whose tenant_id comes before its tunnel_id",
@@ -219,6 +226,16 @@ class _WholeFramesOnly(WebSocketFramer):
         super().feed(data if not self.opened or len(data) > 1 else b"")
 
 
+class _ShakesAtOnce(WebSocketFramer):
+    """Takes the first read for the whole opening handshake."""
+
+    __slots__ = ()
+
+    def feed(self, data: bytes) -> None:
+        whole = self.opened or data.endswith(b"\r\n\r\n")
+        super().feed(data if whole else data + b"\r\n\r\n")
+
+
 class _OneFrameOnly(WebSocketFramer):
     """Takes one message out of each read."""
 
@@ -266,6 +283,12 @@ PIECES: tuple[tuple[str, str, str, Change], ...] = (
         "CB-MSG-009",
         "A WebSocket frame that arrives byte by byte is not understood.",
         _websocket(_WholeFramesOnly),
+    ),
+    (
+        "split-handshake-refused",
+        "CB-MSG-009",
+        "A WebSocket's opening handshake that arrives in pieces is cut off behind the first.",
+        _websocket(_ShakesAtOnce),
     ),
     ("pipelined-beyond-eight-lost", "CB-MSG-010", "Of what arrives together only eight are answered.", framed(_AtMost)),
     (

@@ -26,7 +26,7 @@ from simulator.compose import (
 from simulator.deviations.auth import named_tenant
 from simulator.deviations.kind import Deviation
 from simulator.limits import TokenBucket
-from simulator.steps import Attempt, Check, Dial, Refused, Step, allowed_address, available, within_rate
+from simulator.steps import Attempt, Check, Dial, Refresh, Refused, Step, allowed_address, available, within_rate
 
 _SHADOW = 1.0  # seconds for which one tenant's excess is laid to all
 
@@ -48,6 +48,10 @@ class _Ban:
 
 def _tenth(rate: Rate) -> TokenBucket:
     return TokenBucket(Rate(rate.per_second / 10, max(1, rate.burst // 10), rate.scope))
+
+
+def _tenth_at_once(rate: Rate) -> TokenBucket:
+    return TokenBucket(replace(rate, burst=max(1, rate.burst // 10)))
 
 
 def _remembering(name: str, make: Callable[[], Check]) -> Change:
@@ -110,6 +114,16 @@ def _failed_once() -> Check:
         return None
 
     return transferable
+
+
+def _nothing_behind_a_dial(step: Step) -> tuple[Step, ...]:
+    def dial(attempt: Attempt) -> Dial | Refresh | None:
+        wanted = step.check(attempt)
+        while wanted is not None and attempt.session.framer.next_frame() is not None:
+            pass
+        return wanted
+
+    return (replace(step, check=dial),)
 
 
 def _known_once() -> Check:
@@ -203,6 +217,12 @@ RATE = (
         answers(f"error:{ErrorCode.RATE_LIMIT_EXCEEDED}", silence),
     ),
     Deviation("rate-early", "CB-RAT-002", "The rate is kept at a tenth of what it should be.", part(meter=_tenth)),
+    Deviation(
+        "rate-burst-early",
+        "CB-RAT-002",
+        "At once only a tenth of the requests may come that should.",
+        part(meter=_tenth_at_once),
+    ),
     Deviation("rate-never-forgives", "CB-RAT-003", "Whoever was above the rate once stays refused.", part(meter=_Ban)),
     Deviation(
         "rate-shared",
@@ -310,6 +330,12 @@ TRANSFER = (
         "CB-TRF-002",
         "After one remote end couldn't be reached no tunnel is opened any more.",
         _remembering("transferable", _failed_once),
+    ),
+    Deviation(
+        "input-pipelined-behind-dialled-lost",
+        "CB-MSG-010",
+        "What arrives together with a tunnel_info is dropped while its remote end is tried.",
+        each_step("dial", _nothing_behind_a_dial),
     ),
 )
 

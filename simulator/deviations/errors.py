@@ -7,7 +7,7 @@ from dataclasses import replace
 from cbspec.framing import Frame
 from cbspec.messages import Auth
 from cbspec.strictjson import NotStrictJson
-from simulator.behaviour import Behaviour, Exchange
+from simulator.behaviour import Behaviour, Body, Exchange
 from simulator.compose import answers, both, broke, drop, instead, part, put, silence, twice, wrong_code
 from simulator.deviations.kind import Deviation
 
@@ -34,6 +34,20 @@ def _quoting(behaviour: Behaviour) -> Behaviour:
     return replace(behaviour, decode=decode)
 
 
+def _held_back(behaviour: Behaviour) -> Behaviour:
+    """Keep every seventh heartbeat_response until there is another answer to send with it."""
+    held: dict[tuple[int, int], Body] = {}
+
+    def answers(body: Body, exchange: Exchange) -> list[Body]:
+        key = id(exchange.session.relay), exchange.session.number
+        found = [*filter(None, [held.pop(key, None)]), *behaviour.answers(body, exchange)]
+        if body["type"] == _BEAT and exchange.nth % 7 == 0:
+            held[key] = found.pop()
+        return found
+
+    return replace(behaviour, answers=answers)
+
+
 HEARTBEAT = (
     Deviation("heartbeat-unanswered", "CB-HBT-001", "A heartbeat is never answered.", answers(_BEAT, silence)),
     Deviation(
@@ -47,6 +61,12 @@ HEARTBEAT = (
         "CB-HBT-001",
         "Every seventh heartbeat of a connection stays unanswered.",
         answers(_BEAT, silence, lambda exchange: exchange.nth % 7 == 0),
+    ),
+    Deviation(
+        "heartbeat-every-seventh-held-back",
+        "CB-HBT-001",
+        "Every seventh heartbeat_response of a connection goes out only with the answer behind it.",
+        _held_back,
     ),
     Deviation(
         "heartbeat-refused",

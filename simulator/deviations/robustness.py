@@ -9,8 +9,8 @@ from weakref import WeakSet
 from cbspec.connection import Framer
 from cbspec.framing import Frame, StreamFramer
 from cbspec.strictjson import NotStrictJson
-from simulator.behaviour import Behaviour, Body, Closable, Exchange
-from simulator.compose import Change, answers
+from simulator.behaviour import Behaviour, Body, Closable, Exchange, Readable
+from simulator.compose import Change, answers, part
 from simulator.config import Limits
 from simulator.deviations.kind import Deviation
 
@@ -48,6 +48,11 @@ def close_all(others: Iterable[Closable]) -> None:
     """Bring every connection down."""
     for other in others:
         other.abort()
+
+
+def _hold_all_up(others: Iterable[Readable], stuck: bool) -> None:
+    for other in others:
+        other.hold_up(stuck)
 
 
 def _too_deep(error: NotStrictJson) -> bool:
@@ -88,6 +93,12 @@ def _sulks(behaviour: Behaviour) -> Behaviour:
 
 
 DEVIATIONS = (
+    Deviation(
+        "unread-answers-block-all",
+        "CB-ROB-001",
+        "While one client doesn't read its answers, nothing is read on the connections that were open before.",
+        part(stuck=_hold_all_up),
+    ),
     Deviation(
         "huge-message-blocks-all",
         "CB-ROB-001",

@@ -105,6 +105,26 @@ class _Padded(ServerProtocol):
         self.writes.append(bytes([data[0], 127]) + (len(data) - start).to_bytes(8, "big") + data[start:])
 
 
+class _SevenBits(ServerProtocol):
+    """Writes a length of 126 or 127 in the seven bits in which these stand for another way to write it."""
+
+    def send_frame(self, frame: Frame) -> None:
+        data = frame.serialize(mask=False, extensions=self.extensions)
+        if len(frame.data) in (126, 127):
+            data = bytes([data[0], len(frame.data)]) + data[-len(frame.data) :]
+        self.writes.append(data)
+
+
+class _SixteenBits(ServerProtocol):
+    """Writes no more than sixteen bits of a length."""
+
+    def send_frame(self, frame: Frame) -> None:
+        data = frame.serialize(mask=False, extensions=self.extensions)
+        if len(frame.data) > 0xFFFF:
+            data = bytes([data[0], 126]) + (len(frame.data) & 0xFFFF).to_bytes(2, "big") + data[10:]
+        self.writes.append(data)
+
+
 class _UnknownOpcode(ServerProtocol):
     """Sends frames of a kind that nobody knows."""
 
@@ -163,6 +183,17 @@ class _NoEmptyPing(ServerProtocol):
             super().recv_frame(frame)
 
 
+class _OnePing(ServerProtocol):
+    """Answers no ping but the first."""
+
+    pinged = False
+
+    def recv_frame(self, frame: Frame) -> None:
+        if frame.opcode is not Opcode.PING or not self.pinged:
+            super().recv_frame(frame)
+        self.pinged = self.pinged or frame.opcode is Opcode.PING
+
+
 class _NoEmptyFragment(ServerProtocol):
     """Fails when a fragment is empty."""
 
@@ -194,6 +225,46 @@ class _LinesOnly(WebSocketFramer):
     def next_frame(self) -> Message | None:
         frame = super().next_frame()
         return frame if frame is None or frame.text.endswith(b"\n") else self.next_frame()
+
+
+class _MaskedOrNot(WebSocketFramer):
+    """Takes a short frame without a mask as if it had one."""
+
+    __slots__ = ()
+
+    def feed(self, data: bytes) -> None:
+        if self.opened and data[:1] == b"\x81" and data[2:3] == b"{" and data[1] < 126:
+            data = bytes([data[0], data[1] | 0x80]) + bytes(4) + data[2:]
+        super().feed(data)
+
+
+class _AnyBits(WebSocketFramer):
+    """Passes over a reserved bit of a text frame."""
+
+    __slots__ = ()
+
+    def feed(self, data: bytes) -> None:
+        super().feed(b"\x81" + data[1:] if self.opened and data[:1] == b"\xa1" else data)
+
+
+class _BeginsAnew(ServerProtocol):
+    """Lets a message begin inside another."""
+
+    def recv_frame(self, frame: Frame) -> None:
+        if frame.opcode is Opcode.TEXT:
+            self.current_size = None
+        super().recv_frame(frame)
+
+
+class _LastBegun(WebSocketFramer):
+    """Forgets a message when another begins inside it."""
+
+    __slots__ = ()
+
+    def _frame(self, frame: Frame) -> None:
+        if frame.opcode is Opcode.TEXT:
+            self._parts.clear()
+        super()._frame(frame)
 
 
 class _Binary(WebSocketFramer):
@@ -242,6 +313,36 @@ def _stranger_over_websocket(attempt: Attempt) -> Identity:
 
 MORE = (
     Deviation(
+        "websocket-length-of-126",
+        "CB-WSK-002",
+        "A length of 126 or 127 is written as any shorter one.",
+        _spoken(_SevenBits),
+    ),
+    Deviation(
+        "websocket-length-over-64-kib",
+        "CB-WSK-002",
+        "Of a length over 65535 only sixteen bits are written.",
+        _spoken(_SixteenBits),
+    ),
+    Deviation(
+        "websocket-reserved-bit-accepted",
+        "CB-WSK-008",
+        "A reserved bit of a client's frame is passed over.",
+        _spoken(ServerProtocol, _AnyBits),
+    ),
+    Deviation(
+        "websocket-messages-inside-others",
+        "CB-WSK-008",
+        "A message may begin inside another, which is forgotten then.",
+        _spoken(_BeginsAnew, _LastBegun),
+    ),
+    Deviation(
+        "websocket-unmasked-accepted",
+        "CB-WSK-007",
+        "A client's frames needn't be masked.",
+        _spoken(ServerProtocol, _MaskedOrNot),
+    ),
+    Deviation(
         "websocket-length-padded", "CB-WSK-002", "The length of every frame takes eight bytes.", _spoken(_Padded)
     ),
     Deviation(
@@ -266,6 +367,12 @@ MORE = (
         "CB-WSK-004",
         "A ping without payload is not answered.",
         _spoken(_NoEmptyPing),
+    ),
+    Deviation(
+        "websocket-second-ping-unanswered",
+        "CB-WSK-004",
+        "Of a connection's pings only the first is answered.",
+        _spoken(_OnePing),
     ),
     Deviation(
         "websocket-empty-fragment-refused",

@@ -28,7 +28,7 @@ MATRIX = Path(__file__).parents[2] / "docs" / "kill-matrix.md"
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run everything that is asked for, and write the matrix where that is all there is."""
     parser = argparse.ArgumentParser(prog="make adequacy", description=__doc__)
-    parser.add_argument("--jobs", type=int, default=6, metavar="N", help="runs at a time (default: 6; many only wait)")
+    parser.add_argument("--jobs", type=int, default=8, metavar="N", help="runs at a time (default: 8; many only wait)")
     parser.add_argument("--match", action="append", metavar="PATTERN", help="only relays of this name, * and ? allowed")
     parser.add_argument("--transport", action="append", choices=TRANSPORTS, help="only on this transport")
     parser.add_argument("--everywhere", action="store_true", help="deviations on both transports (twice the time)")
@@ -66,6 +66,8 @@ def _run_all(ledger: Ledger, chosen: Sequence[Subject], transports: Sequence[str
         for group, transport in itertools.product(groups(chosen), transports)
         if transport in group[0].transports and not all(ledger.is_settled(one, transport) for one in group)
     ]
+    # The longest first: none of them is left to run alone in the end.
+    wanted.sort(key=lambda each: -max(ledger.seconds(one, each[1]) for one in each[0]))
     finished = 0
     # Those that are waited for all the time wait beside the others, which have the processors to themselves.
     with ThreadPoolExecutor(jobs) as pool, ThreadPoolExecutor(len(WAITED_FOR) * len(TRANSPORTS)) as waiting:

@@ -29,6 +29,11 @@ class Ledger:
             if subject is not None and subject.requirement == entry["requirement"]:
                 row = _row(subject, entry)
                 self._rows[_key(row.subject, row.transport)] = row
+        self._seconds = {key: row.seconds for key, row in self._rows.items()}
+
+    def seconds(self, subject: Subject, transport: str) -> float:
+        """Return how long a relay took when it was judged last, or 0."""
+        return self._seconds.get(_key(subject, transport), 0.0)
 
     def forget(self, subjects: Iterable[Subject]) -> None:
         """Forget what came out of some relays."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import shutil
 import tempfile
 import time
@@ -12,17 +13,18 @@ from pathlib import Path
 from typing import Any
 
 from cbspec.cli.cases import find_cases
+from simulator.variants import VARIANTS
 from tests.adequacy.matrix import Row, judge
 from tests.adequacy.subjects import WAITED_FOR, Kind, Subject
-from tests.adequacy.suites import SUITE, NoResults, relay, results
+from tests.adequacy.suites import SUITE, NoResults, forked_relay, relay, results
 
 LOGS = Path(__file__).parents[2] / ".adequacy"
 """Where the reports are of runs that didn't come out as they should."""
 
-PATIENCE = 600.0
+PATIENCE = 900.0
 """Seconds after which a run counts as hanging."""
 
-_WORKERS = ("-n", "6")  # a relay that is waited for all the time is waited for by several
+_WORKERS = ("-n", "8")  # a relay that is waited for all the time is waited for by several
 
 
 def run(context: ForkServerContext, group: Sequence[Subject], transport: str) -> list[Row]:
@@ -39,7 +41,7 @@ def _together(context: ForkServerContext, group: Sequence[Subject], transport: s
     with tempfile.TemporaryDirectory(prefix="cbspec-adequacy-") as name:
         folder = Path(name)
         try:
-            with relay(folder, *(option for subject in group for option in subject.options)) as profile:
+            with _relay(context, folder, group) as profile:
                 chosen = ("--target-profile", str(profile), "--transport", transport, *_selection(group[0]))
                 found = results(context, folder, PATIENCE, *chosen)
         except NoResults as reason:
@@ -50,6 +52,18 @@ def _together(context: ForkServerContext, group: Sequence[Subject], transport: s
                 LOGS.mkdir(exist_ok=True)
                 shutil.copy(folder / "suite.log", LOGS / f"{row.subject.kind}-{row.subject.id}-{transport}.log")
     return rows
+
+
+def _relay(
+    context: ForkServerContext, folder: Path, group: Sequence[Subject]
+) -> contextlib.AbstractContextManager[Path]:
+    options = [option for subject in group for option in subject.options]
+    # OpenSSL reads its configuration when a process begins.
+    return relay(folder, *options) if _own_process(group) else forked_relay(context, folder, *options)
+
+
+def _own_process(group: Sequence[Subject]) -> bool:
+    return any(subject.kind is Kind.VARIANT and VARIANTS[subject.id].openssl for subject in group)
 
 
 def _selection(subject: Subject) -> tuple[str, ...]:

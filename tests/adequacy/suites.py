@@ -13,6 +13,7 @@ import pkgutil
 import subprocess
 import sys
 from collections.abc import Iterator, Sequence
+from multiprocessing.connection import Connection
 from multiprocessing.context import ForkServerContext
 from pathlib import Path
 from typing import Any
@@ -20,10 +21,12 @@ from typing import Any
 import pytest
 
 import conformance.relay
+from cbspec.cli import main
 
 SUITE = Path(conformance.__file__).parent
 
 _GRACE = 10.0  # seconds for a relay to end
+_START = 60.0  # seconds for it to begin
 
 
 class NoResults(Exception):
@@ -34,7 +37,7 @@ def fork_server() -> ForkServerContext:
     """Return the means to start suites quickly."""
     context = multiprocessing.get_context("forkserver")
     cases = [module.name for module in pkgutil.walk_packages(conformance.relay.__path__, "conformance.relay.")]
-    context.set_forkserver_preload(["conformance.plugin", *cases, __name__])
+    context.set_forkserver_preload(["conformance.plugin", "simulator.command", *cases, __name__])
     return context
 
 
@@ -60,6 +63,38 @@ def relay(folder: Path, *options: str, **environment: str) -> Iterator[Path]:
                 process.wait(_GRACE)
             except subprocess.TimeoutExpired:
                 process.kill()
+
+
+@contextlib.contextmanager
+def forked_relay(context: ForkServerContext, folder: Path, *options: str) -> Iterator[Path]:
+    """Do the same from a process that has imported the simulator, which takes longer than to serve most runs."""
+    profile = folder / "profile.toml"
+    ready, said = context.Pipe(duplex=False)
+    command = ("simulate", "--port", "0", "--json", "--profile-out", str(profile), *options)
+    process = context.Process(target=_serve, args=(command, said, folder))
+    process.start()
+    said.close()
+    try:
+        if not (ready.poll(_START) and os.read(ready.fileno(), 1)):
+            log = (folder / "relay.log").read_text(errors="replace")
+            raise NoResults(f"the relay doesn't start: {log.strip()[-300:]}")
+        yield profile
+    finally:
+        ready.close()
+        process.terminate()
+        process.join(_GRACE)
+        if process.is_alive():
+            process.kill()
+            process.join()
+
+
+def _serve(command: Sequence[str], said: Connection, folder: Path) -> None:
+    log = os.open(folder / "relay.log", os.O_CREAT | os.O_WRONLY, 0o600)
+    os.dup2(said.fileno(), 1)
+    os.dup2(log, 2)
+    said.close()
+    os.chdir(folder)
+    sys.exit(main(command))
 
 
 def results(context: ForkServerContext, folder: Path, patience: float, *arguments: str) -> dict[str, Any]:

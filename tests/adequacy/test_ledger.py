@@ -26,6 +26,8 @@ def test_what_was_added_is_there_in_the_next_run_in_the_order_of_the_relays(tmp_
     assert not again.is_settled(SURVIVED.subject, "auto")
     again.forget([KILLED.subject])
     assert again.rows(SUBJECTS) == [SURVIVED]
+    assert again.seconds(KILLED.subject, "auto") == KILLED.seconds
+    assert again.seconds(KILLED.subject, "websocket") == 0.0
 
 
 def test_what_is_no_relay_any_more_or_breaks_something_else_is_forgotten(tmp_path: Path) -> None:

@@ -48,6 +48,11 @@ class MemoryWire(Wire):
         self._due: list[tuple[float, int, bytes | End]] = []
         self._order = itertools.count()
 
+    @property
+    def now(self) -> float:
+        """The time."""
+        return self._clock.now
+
     def send(self, data: bytes) -> None:
         """Give the relay every whole line."""
         if self.ended:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import itertools
 import json
 from collections.abc import Callable
 from typing import Any
@@ -129,6 +130,63 @@ def test_an_answer_in_many_pieces_and_several_in_one_are_read(probe: MakeProbe) 
 
 
 # ---------------------------------------------------------------------------- silence
+
+
+def holding(every: int) -> Relay:
+    """Return a relay that keeps some answers until it has another to send."""
+    held: list[bytes] = []
+    asked = itertools.count(1)
+
+    def relay(request: dict[str, Any]) -> list[Reply]:
+        held.append(answer(request))
+        if next(asked) % every == 0:
+            return []
+        sent = b"".join(held)
+        held.clear()
+        return [(0.001, sent)]
+
+    return relay
+
+
+def test_an_answer_that_is_held_back_is_silence_once_that_is_certain(probe: MakeProbe) -> None:
+    made = probe(holding(7))
+    exchanges = [made.session.heartbeat() for _ in range(24)]
+    late = [exchange for exchange in exchanges if exchange.waited > PATIENCE]
+    assert [exchange.silence for exchange in late] == [Silence.NONE, Silence.NONE, Silence.HELD_BACK, Silence.HELD_BACK]
+    assert [types(exchange) for exchange in late] == [["heartbeat_response"]] * 2 + [[]] * 2
+    assert all(exchange.waited >= made.session.tempo.most for exchange in late[1:])
+    assert all(types(exchange) == ["heartbeat_response"] for exchange in exchanges if exchange not in late)
+
+
+def test_what_is_no_message_may_be_ended_by_the_fence(probe: MakeProbe) -> None:
+    made = probe(holding(3))
+    asked = [made.session.ask_text(b"hello?", meant="words") for _ in range(7)]
+    assert {exchange.silence for exchange in asked} == {Silence.NONE}
+
+
+def test_a_fence_s_answer_that_comes_too_late_is_no_other_request_s(probe: MakeProbe) -> None:
+    made = probe(holding(2))
+    assert [types(made.session.ask(TUNNEL)) for _ in range(2)] == [["tunnel_response"]] * 2
+    breaches = [breach for exchange in made.observed for breach in check(exchange)]
+    assert [breach.requirement for breach in breaches] == ["CB-HBT-001"]
+
+
+@pytest.mark.parametrize("behind", [0.0, 0.4, 0.6])
+@pytest.mark.parametrize("authenticated", [True, False])
+def test_a_relay_that_is_late_by_a_fence_is_only_slow(behind: float, authenticated: bool, probe: MakeProbe) -> None:
+    """Its first answers come just when a fence has gone out, as if that had pushed them out."""
+
+    def relay(request: dict[str, Any]) -> list[Reply]:
+        return [(max(stalled - made.wire.now, 0.0) + 0.001, answer(request))]
+
+    made = probe(relay, authenticated=authenticated)
+    for _ in range(8):
+        stalled = made.wire.now + made.session.tempo.patience + behind
+        exchange = made.session.heartbeat()
+        assert (types(exchange), exchange.silence) == (["heartbeat_response"], Silence.NONE)
+        made.session.look(10.0)
+        made.session.unasked()
+    assert [breach for exchange in made.observed for breach in check(exchange)] == []
 
 
 def only(*kinds: str) -> Relay:

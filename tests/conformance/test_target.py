@@ -57,6 +57,20 @@ def test_a_control_that_fails_is_inconclusive_and_never_the_relay_s_fault(
         raise NotExercised("give a key")
 
 
+@pytest.mark.parametrize(("error", "stuck"), [(NotExercised("no"), False), (Broken("a", "b"), True)])
+def test_only_room_that_was_waited_for_in_vain_is_not_waited_for_as_long_again(
+    error: Exception, stuck: bool, simulated: Profile, make_target: MakeTarget
+) -> None:
+    target = make_target(simulated, auth="it was refused, and is not waited for")
+
+    def attempt() -> None:
+        raise error
+
+    with pytest.raises(type(error)):
+        target.soon(attempt)
+    assert target.tempo.is_stuck("soon") is stuck
+
+
 def test_a_relay_that_refuses_every_token_gives_no_session(simulated: Profile, make_target: MakeTarget) -> None:
     wrong = replace(simulated, tokens=Tokens(secret="not-the-relay-s-secret-but-long-enough"))
     with pytest.raises(Inconclusive, match="auth of"):

@@ -77,7 +77,7 @@ def test_the_buffer_pool() -> None:
 def test_a_draining_relay_refuses_the_new_and_keeps_the_old() -> None:
     memory = Memory()
     greeted, authenticated = memory.greeted(), memory.authenticated()
-    memory.relay.drain()
+    memory.relay.draining = True
     newcomer = memory.client()
     assert newcomer.type(HELLO) == ErrorCode.SERVER_UNAVAILABLE
     assert newcomer.closed

@@ -12,6 +12,7 @@ from conformance.errors import Broken, Inconclusive, NotExercised
 from conformance.exchange import Exchange
 from conformance.marks import alone, last, requirement
 from conformance.observing import CLOSED, OPEN
+from conformance.relay.error_codes.causes import rate_exceeded
 from conformance.session import Session
 from conformance.target import Target
 from conformance.transcript import Message
@@ -29,9 +30,13 @@ _used: set[str] = set()  # whose rate this process has used: until then, only a 
 @alone
 @requirement("CB-RAT-002")
 def test_well_below_the_rate(relay: Target) -> None:
-    """From a fresh start, heartbeats go out at half the declared rate for a while: none is refused."""
+    """From a fresh start, half the declared burst goes out at once, then heartbeats at half the rate: none is refused.
+
+    No more go out at once than a quarter of what is allowed in a second, so that no other way to count refuses any.
+    """
     tenant, rate = _rated(relay, 0)
     session = _fresh(relay, tenant, rate)
+    _burst(relay, session, min(rate.burst // 2, int(rate.per_second) // 4))
     # Enough to empty the bucket of a relay that allows much less than it should, in ten seconds at the most.
     count = max(3, min(int(rate.burst * 1.5) + 10, int(rate.per_second * 5)))
     for _ in range(count):
@@ -171,6 +176,20 @@ def _strikes(relay: Target, flooding: Session, beside: Session, rate: Rate) -> b
     return False
 
 
+def _burst(relay: Target, session: Session, count: int) -> None:
+    """Send so many heartbeats at once. Raises Broken where one is refused for the rate."""
+    noted = [session.note({"type": "heartbeat"}) for _ in range(count)]
+    session.send_unanswered(b"".join(data for _, data in noted), messages=count)
+    answers = session.answers(count)
+    for number, answer in enumerate(answers, 1):
+        if answer.member("code") == "rate_limit_exceeded":
+            seen = f"rate_limit_exceeded to heartbeat {number} of {count} at once"
+            exchange = Exchange(noted[0][0], answers)
+            raise Broken(f"{count} requests at once within the declared burst", seen, exchange)
+    if answers:
+        _legible(relay, noted[0][0], answers)
+
+
 def _rated_again(relay: Target) -> tuple[Tenant, Rate]:
     """Return a tenant for a case that needs no fresh start, and take note that it has none from now on."""
     tenant, rate = _rated(relay, 0)
@@ -212,8 +231,10 @@ def _pause(rate: Rate) -> float:
 def _fresh(relay: Target, tenant: Tenant, rate: Rate) -> Session:
     """Return a session of the tenant with nothing used up."""
     account = _account(tenant, rate)
-    used = account in _used or "PYTEST_XDIST_WORKER" in os.environ  # another worker may have used it a moment ago
-    time.sleep(max(0.0, _pause(rate) - (0.0 if used else time.monotonic() - _BEGAN)))
+    # What isn't a tenant's own another case has used, and another worker may have used any a moment ago.
+    used = account in _used or not account or "PYTEST_XDIST_WORKER" in os.environ
+    since = max([_BEGAN, *rate_exceeded])
+    time.sleep(max(0.0, _pause(rate) - (0.0 if used else time.monotonic() - since)))
     _used.add(account)
     return _unpaced(relay.authenticated(tenant))
 

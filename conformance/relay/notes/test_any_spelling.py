@@ -69,11 +69,25 @@ _ESCAPED = Spelling((0,), ("",), ("lower",))
 @pytest.mark.parametrize("letter", ["\u0085", "\u2028", "\u2029"], ids=["U+0085", "U+2028", "U+2029"])
 def test_characters_that_end_no_line(relay: Target, letter: str) -> None:
     """A tunnel_id holds a character that ends lines elsewhere: in escapes, then as it stands, which is the same."""
+    _no_other_than_escaped(relay, letter)
+
+
+@requirement("CB-MSG-008")
+@pytest.mark.parametrize("brackets", ["{", "}", "[{" * 40], ids=["open", "close", "many"])
+def test_brackets_in_a_string(relay: Target, brackets: str) -> None:
+    """A tunnel_id holds brackets without their pairs: in escapes, then as they stand, which is the same."""
+    _no_other_than_escaped(relay, brackets)
+
+
+def _no_other_than_escaped(relay: Target, letters: str) -> None:
+    """Ask for a tunnel_id with some letters in escapes, then as they stand, over a new connection."""
     session = relay.authenticated()
     request = relay.tunnel_info(session.tenant)
-    request["tunnel_id"] += f"{letter}end"
+    request["tunnel_id"] += f"{letters}end"
+    escaped = "".join(f"\\u{ord(letter):04x}" for letter in letters)
+    text = json.dumps(request, ensure_ascii=False).replace(f"{letters}end", f"{escaped}end").encode()
     relay.count_tunnel(session.tenant)
-    control = session.ask(request, encode=lambda value: json.dumps(value).encode())
+    control = session.ask(request, encode=lambda _: text)
     if not _understood(control):
         if judge.error_code(control) == "invalid_tunnel_info":
             raise NotExercised("the relay takes no tunnel_id of this kind, and the page doesn't say which it must take")

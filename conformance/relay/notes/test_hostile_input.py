@@ -20,6 +20,8 @@ _MIB = 1024 * 1024
 _SIZES = {"4 KiB": 4096, "64 KiB": 65536, "512 KiB": 512 * 1024, "2 MiB": 2 * _MIB}
 _DEPTHS = {f"{depth} levels": depth for depth in (8, 32, 128, 512)}
 _END = "an error or a close after hostile input"
+_LONG_ANSWERS = 8
+_UNREAD = 256 * 1024  # bytes of answers; more than a relay's system keeps for a client that takes little at a time
 _BOUND = 30.0  # seconds; a relay may wait for the rest of a message, but not for ever
 
 
@@ -85,6 +87,28 @@ def test_open_connections_go_on_beside_a_handshake(relay: Target, kind: str) -> 
         _goes_on(relay, beside, end)
 
 
+@requirement("CB-ROB-001")
+def test_open_connections_go_on_beside_one_that_reads_nothing(relay: Target) -> None:
+    """One connection asks for long answers and reads none of them; another, open before, gets its answers."""
+    _two_at_once(relay)
+    beside = relay.authenticated()
+    relay.beat(beside)
+    attacker = _narrow(relay)
+    tunnels = relay.tunnel_room(_LONG_ANSWERS + 1) - 1
+    if not tunnels:
+        raise NotExercised("room for two tunnels at a time is needed (tenants.tunnel_limit, relay.buffer_pool)")
+    asked = [relay.tunnel_info() for _ in range(tunnels)]
+    for request in asked:
+        request["tunnel_id"] = request["tunnel_id"].ljust(_UNREAD // tunnels, "x")
+    with relay.control("two connections side by side"):
+        relay.beat(beside)
+    attacker.send_unanswered(b"".join(attacker.note(request)[1] for request in asked), messages=tunnels)
+    if not attacker.wire.has_unread(relay.tempo.most):
+        raise Inconclusive("no answer to tunnel_infos with long tunnel_ids, nor an error or a close")
+    _goes_on(relay, beside, attacker.wire.reset)
+    attacker.wire.reset()
+
+
 @requirement("CB-ROB-002")
 @pytest.mark.parametrize("kind", list(_HOSTILE))
 def test_new_connections_are_served(relay: Target, kind: str) -> None:
@@ -143,6 +167,18 @@ def _goes_on(relay: Target, beside: Session, end: Callable[[], object]) -> None:
         again = any(relay.alive() for _ in range(3))
         seen = "none until it was closed" if again else "none, and no new connection is answered either"
         raise Broken("answers beside hostile input", f"{seen}: {silent}") from None
+
+
+def _narrow(relay: Target) -> Session:
+    """Return an authenticated session that has hardly room for what it doesn't read."""
+    try:
+        session = relay.connect(narrow=True)
+    except (Unreachable, HandshakeFailure) as error:
+        raise NotExercised(f"a connection that takes little at a time can't be made here: {error}") from None
+    with relay.control("hello and auth"):
+        judge.accepted(session.hello())
+        judge.accepted(relay.authenticate(session, relay.tenant))
+    return session
 
 
 def _served(relay: Target) -> None:

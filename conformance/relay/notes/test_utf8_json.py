@@ -14,12 +14,14 @@ from conformance.errors import Broken, Inconclusive, NotExercised, RateLimited
 from conformance.exchange import SUCCESS, Exchange
 from conformance.marks import alone, last, requirement
 from conformance.relay.error_codes.causes import CAUSES
+from conformance.relay.error_codes.refusals import dials, failing
 from conformance.session import HELLO, Session
 from conformance.target import Target
 
 _TUNNEL = "cbspec-tunnel"
 _MERGED = 64
 _PADDING = 64  # bytes of white space: sixty-four messages are more than 4 KiB then
+_MOMENT = 0.02  # seconds: whoever answers twice does it at once
 
 
 @requirement("CB-MSG-001")
@@ -55,8 +57,8 @@ def test_output_is_of_a_known_type_whatever_the_cause(relay: Target, cause: str)
 
 @requirement("CB-MSG-004")
 def test_one_answer_to_a_request(relay: Target) -> None:
-    """One of each exchange is made, each followed by a fence: nothing but the fence's answer may come behind."""
-    _one_of_each(relay)
+    """One of each exchange is made, each followed by a moment: nothing more may come in it."""
+    _one_of_each(relay, _MOMENT)
     relay.judge_invariant("CB-MSG-004")
 
 
@@ -163,6 +165,7 @@ _NOT_MESSAGES = {
     "an array of a heartbeat": b'[{"type":"heartbeat"}]',
     "single quotes": b"{'type':'heartbeat'}",
     "not UTF-8": b'{"type":"heartbeat","x":"\xff"}',
+    "backslash before a tab": b'{"type":"heartbeat","x":"\\\t"}',
 }
 
 
@@ -287,6 +290,20 @@ def test_request_behind_a_refused_one(relay: Target) -> None:
         raise Broken("a heartbeat_response behind the error", seen, exchange)
 
 
+@alone
+@requirement("CB-MSG-010")
+def test_request_behind_a_dialled_tunnel(relay: Target) -> None:
+    """A tunnel whose remote end the relay tries and a heartbeat arrive in one TLS record; both are answered."""
+    with failing(relay) as (at, _):
+        if not dials(relay, at):
+            raise NotExercised("give remote.unreachable with remote.dialled, or conditions.transfer_failed.dialled")
+        session = relay.authenticated(at=at)
+        with relay.control("a heartbeat behind a tunnel"):
+            judge.accepted(session.ask(relay.tunnel_info(session.tenant)))
+            relay.beat(session)
+        _all_answered(session, [relay.tunnel_info(session.tenant), {"type": "heartbeat"}])
+
+
 @requirement("CB-MSG-010")
 def test_whole_session_at_once(relay: Target) -> None:
     """hello, auth and a tunnel_info arrive in one TLS record; all three are answered."""
@@ -312,21 +329,28 @@ def test_pipelined_answers_keep_order(relay: Target) -> None:
         raise Broken("answers in the order of the requests", ", ".join(map(str, seen)), exchange)
 
 
-def _one_of_each(relay: Target) -> None:
+def _one_of_each(relay: Target, moment: float = 0.0) -> None:
+    """Make one of each exchange; what comes unasked is looked for behind each, for so many seconds."""
     opening = relay.connect()
     opening.hello()
+    opening.unasked(moment)
     opening.close()
     session = relay.authenticated()
     session.ask(relay.tunnel_info(session.tenant, tunnel_id=relay.tunnel_info()["tunnel_id"] + relay.odd_letters))
+    session.unasked(moment)
     session.heartbeat()
+    session.unasked(moment)
     for request, why in (
         (relay.tunnel_info(session.tenant, local_port=-1), "local_port is negative"),
         ({"type": "cbspec_unknown"}, "of unknown type"),
     ):
         if not session.ended:
             session.ask(request, invalid=why)
+            session.unasked(moment)
     session.close()
-    relay.greeted().ask({"type": "auth", "token": relay.spoiled_token(relay.tenant)})
+    refused = relay.greeted()
+    refused.ask({"type": "auth", "token": relay.spoiled_token(relay.tenant)})
+    refused.unasked(moment)
 
 
 def _controlled(relay: Target) -> Session:

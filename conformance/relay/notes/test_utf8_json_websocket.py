@@ -5,8 +5,10 @@ from __future__ import annotations
 import pytest
 
 from conformance import judge
+from conformance.errors import Broken, Inconclusive
 from conformance.exchange import Exchange
 from conformance.marks import requirement
+from conformance.relay.notes.upgrade import upgrade
 from conformance.session import Session
 from conformance.target import Target
 from conformance.transcript import Message
@@ -55,6 +57,23 @@ def test_frames_byte_by_byte(relay: Target) -> None:
     """Each byte of a heartbeat's frame travels in a TLS record of its own."""
     session = _ready(relay)
     judge.accepted(session.ask_in_pieces({"type": "heartbeat"}, lambda data: [bytes([byte]) for byte in data]))
+
+
+@requirement("CB-MSG-009")
+@pytest.mark.parametrize("at", [2, 6, -2], ids=["in-the-method", "behind-the-method", "at-the-end"])
+def test_opening_handshake_in_two(relay: Target, at: int) -> None:
+    """An opening handshake that is answered with 101 comes in two TLS records."""
+    relay.needs_websocket()
+    whole = upgrade(relay)
+    if whole.status != 101:
+        raise Inconclusive(f"the relay answered the whole opening handshake with {whole.status}")
+    relay.close()
+    try:
+        seen = f"status {upgrade(relay, cut=lambda text: [text[:at], text[at:]]).status}"
+    except Inconclusive as silent:
+        seen = str(silent)
+    if seen != "status 101":
+        raise Broken("status 101, as in one piece", seen)
 
 
 @requirement("CB-MSG-009")

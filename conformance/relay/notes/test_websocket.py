@@ -18,8 +18,30 @@ from conformance.session import Session
 from conformance.strategies import CUTS, pieces
 from conformance.target import Target, WebSocketRefused
 
+_SHORT = 128
+_SIZES = (125, 126, 127, _SHORT, 65_535, 65_536)
+"""Bytes of an answer: the most that seven bits hold the length of and sixteen, and what is next to that."""
+
+_BEHIND = b"behind"
 _BEATS = 5
 """Heartbeats after which a connection is given up: what a relay does to many is another requirement's."""
+
+
+_BEAT = b'{"type":"heartbeat"}'
+
+
+def _frame(opcode: Opcode, data: bytes, *, fin: bool = True) -> bytes:
+    return Frame(opcode, data, fin).serialize(mask=True)
+
+
+_FORBIDDEN = {
+    "a reserved bit": bytes([0xA1]) + _frame(Opcode.TEXT, _BEAT)[1:],
+    "an unknown opcode": bytes([0x83]) + _frame(Opcode.TEXT, _BEAT)[1:],
+    "a continuation of nothing": _frame(Opcode.CONT, _BEAT),
+    "a message inside another": _frame(Opcode.TEXT, _BEAT[:8], fin=False) + _frame(Opcode.TEXT, _BEAT),
+    "a ping in fragments": bytes([0x09]) + _frame(Opcode.PING, b"in fragments")[1:],
+}
+"""Frames that a client mustn't send. Source: RFC 6455, 5.2 (bits, opcodes), 5.4 (fragments), 5.5 (control frames)."""
 
 
 @requirement("CB-WSK-001")
@@ -53,6 +75,26 @@ def test_frames_are_well_formed(relay: Target) -> None:
     relay.judge_invariant("CB-WSK-002")
 
 
+@requirement("CB-WSK-002")
+def test_lengths_of_every_kind(relay: Target) -> None:
+    """tunnel_ids are asked for whose answers are as long as a frame's length can just be written in one way or another.
+
+    A relay may refuse them, or close on the longest: how long an identifier may be is not said.
+    """
+    session = _authenticated(relay)
+    request = relay.tunnel_info(session.tenant)
+    around = len(relay.open_tunnel(session).answers[0].text) - len(request["tunnel_id"])
+    for size in _SIZES:
+        session.close()
+        session = _authenticated(relay)
+        request = relay.tunnel_info(session.tenant)
+        request["tunnel_id"] = request["tunnel_id"].ljust(size - around, "x")
+        exchange = session.ask(request)
+        silent = not exchange.answers and (session.ended or size > _SHORT)  # what is long may take long
+        if not silent and not judge.error_code(exchange):
+            judge.accepted(exchange)
+
+
 @requirement("CB-WSK-003")
 def test_two_fragments(relay: Target) -> None:
     """A tunnel_info comes as two frames of one message."""
@@ -73,6 +115,14 @@ def test_fragments_inside_a_character(relay: Target) -> None:
         whole = session.ask(request)
         if any(answer.member("tunnel_id") == request["tunnel_id"] for answer in whole.answers):
             raise Broken("the tunnel_id as it came in frames", f"{str(told)[:80]!r}", exchange)
+
+
+@requirement("CB-WSK-003")
+def test_empty_fragments(relay: Target) -> None:
+    """A tunnel_info comes in two frames, and empty ones before, between and behind them."""
+    session = _authenticated(relay)
+    request = relay.tunnel_info(session.tenant)
+    judge.accepted(session.ask_in_pieces(request, lambda text: [b"", text[:20], b"", text[20:], b""], fragments=True))
 
 
 @requirement("CB-WSK-003")
@@ -112,12 +162,34 @@ def test_ping(relay: Target, payload: bytes) -> None:
 def test_ping_between_fragments(relay: Target) -> None:
     """A ping is sent between two fragments of a heartbeat; both are answered."""
     session = _authenticated(relay)
-    text = b'{"type":"heartbeat"}'
+    text = _BEAT
     session.send_unanswered(_frame(Opcode.TEXT, text[:8], fin=False))
     session.send_unanswered(_frame(Opcode.PING, b"between"))
     _await_pong(session, b"between")
     request = session.record({"type": "heartbeat"}, meant="in fragments")
     judge.accepted(session.exchange(request, _frame(Opcode.CONT, text[8:])))
+
+
+@requirement("CB-WSK-007")
+def test_frame_without_a_mask(relay: Target) -> None:
+    """A heartbeat comes in a frame without a mask, and a ping behind it as it should be: neither is served."""
+    _ends_at(relay, "a frame without a mask", Frame(Opcode.TEXT, _BEAT).serialize(mask=False))
+
+
+@requirement("CB-WSK-008")
+@pytest.mark.parametrize("kind", list(_FORBIDDEN))
+def test_frame_that_is_forbidden(relay: Target, kind: str) -> None:
+    """A frame comes that mustn't be, and a ping behind it as it should be: neither is served."""
+    _ends_at(relay, kind, _FORBIDDEN[kind])
+
+
+@requirement("CB-WSK-004")
+def test_pings_that_arrive_together(relay: Target) -> None:
+    """Two pings arrive in one TLS record; the second is answered, as the first may be, and so is a heartbeat."""
+    session = _authenticated(relay)
+    session.send_unanswered(_frame(Opcode.PING, b"first") + _frame(Opcode.PING, b"second"))
+    _await_pong(session, b"second")
+    judge.accepted(session.heartbeat())
 
 
 @requirement("CB-WSK-005")
@@ -181,14 +253,31 @@ def _authenticated(relay: Target) -> Session:
     return session
 
 
-def _frame(opcode: Opcode, data: bytes, *, fin: bool = True) -> bytes:
-    return Frame(opcode, data, fin).serialize(mask=True)
+def _ends_at(relay: Target, what: str, data: bytes) -> None:
+    """See that the connection ends at a frame that mustn't be: neither it nor a ping behind it is served."""
+    session = _authenticated(relay)
+    session.announce(what)
+    session.send_unanswered(data)
+    session.send_unanswered(_frame(Opcode.PING, _BEHIND))
+    answers = session.answers(1)
+    if any(map(judge.is_success, answers)):
+        raise Broken(f"no answer to {what}", judge.describe(answers[0]))
+    if answers:
+        session.answers(1)  # behind an error the connection may end a little later
+    if _BEHIND in _framer(session).pongs:
+        raise Broken(f"the end of the connection at {what}", "an answer to a ping behind it")
+    if not session.ended:
+        raise Inconclusive("neither the end of the connection nor a pong in time")
+
+
+def _framer(session: Session) -> WebSocketFramer:
+    if not isinstance(session.framer, WebSocketFramer):
+        raise Inconclusive("not a WebSocket")
+    return session.framer
 
 
 def _await_pong(session: Session, payload: bytes) -> None:
-    framer = session.framer
-    if not isinstance(framer, WebSocketFramer):
-        raise Inconclusive("not a WebSocket")
+    framer = _framer(session)
     deadline = time.monotonic() + session.timeout
     while payload not in framer.pongs and not session.ended and time.monotonic() < deadline:
         session.look(min(0.1, deadline - time.monotonic()))

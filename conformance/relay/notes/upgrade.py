@@ -6,7 +6,7 @@ import base64
 import hashlib
 import os
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 from cbspec.profile import Endpoint
@@ -15,6 +15,7 @@ from conformance.session import Session
 from conformance.target import Target
 
 _MAGIC = "258EAFA5-E914-47DA-95CA-C5AB0DC85B11"  # RFC 6455, 1.3
+_APART = 0.05  # seconds between pieces, so that each is read by itself
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,11 +28,17 @@ class Response:
 
 
 def upgrade(
-    relay: Target, *, at: Endpoint | None = None, path: str = "", headers: Mapping[str, str] | None = None
+    relay: Target,
+    *,
+    at: Endpoint | None = None,
+    path: str = "",
+    headers: Mapping[str, str] | None = None,
+    cut: Callable[[bytes], list[bytes]] | None = None,
 ) -> Response:
     """Send an opening handshake on a new connection and return the response. Raises Inconclusive where none came.
 
-    `headers` are sent besides, or in the place of the usual ones; one that is empty is left out.
+    `headers` are sent besides, or in the place of the usual ones; one that is empty is left out. With `cut` it goes in
+    pieces, each in a TLS record of its own.
     """
     session = relay.connect(at=at, transport="tcp")
     key = base64.b64encode(os.urandom(16)).decode()
@@ -45,7 +52,10 @@ def upgrade(
     }
     lines = [f"GET {path or relay.profile.target.websocket_path} HTTP/1.1"]
     lines += [f"{name}: {value}" for name, value in sent.items() if value]
-    session.send_unanswered(("\r\n".join(lines) + "\r\n\r\n").encode())
+    text = ("\r\n".join(lines) + "\r\n\r\n").encode()
+    for number, piece in enumerate(cut(text) if cut else [text]):
+        time.sleep(_APART if number else 0)
+        session.send_unanswered(piece)
     head = _head(session).decode("latin-1")
     accept = base64.b64encode(hashlib.sha1((key + _MAGIC).encode(), usedforsecurity=False).digest()).decode()
     status, _, rest = head.partition("\r\n")

@@ -16,8 +16,9 @@ _HEAD: Final = """\
 
 The relay's source, broken in one place at a time by the operators of [mutmut](https://mutmut.readthedocs.io), and
 judged by the conformance suite: not by the tests of the simulator. A mutant is killed when the run isn't green, a
-requirement at SHOULD level included. Measured by `make mutants`, which writes this file and fails where one survives
-without a reason in `tests/adequacy/mutants/survivors.toml`, or is killed in spite of one.
+requirement at SHOULD level and one that is not exercised included, or when the suite finds no plain stream spoken.
+Measured by `make mutants`, which writes this file and fails where one survives without a reason in
+`tests/adequacy/mutants/survivors.toml`, or is killed in spite of one.
 
 Mutated are the modules in the table, and no others. In them not: types and imports, decorators, texts for people and
 the ids of requirements. Of a string's three mutants only the first is tried.
@@ -51,7 +52,9 @@ def _counts(known: Known, mutants: Sequence[Mutant], verdicts: Mapping[str, Verd
     yield _row("all", total)
     yield ""
     yield from textwrap.wrap(
-        "By no verdict: the relay didn't start, nothing could be judged, or what is to be judged was inconclusive.", 120
+        "By no verdict: the relay didn't start, nothing could be judged, what is to be judged was inconclusive or not "
+        "exercised, or only one of the two transports was spoken.",
+        120,
     )
 
 

@@ -94,6 +94,13 @@ def _split_name(memory: Memory) -> list[object]:
     return [body["tunnel_id"] for piece in (data[:at], data[at:]) for body in client.send(piece)]
 
 
+def _shaken_in_two(memory: Memory) -> bool:
+    client = memory.client(websocket=True)
+    client.send(SHAKE[:20])
+    client.send(SHAKE[20:])
+    return b" 101 " in client.raw
+
+
 def _with_auth(memory: Memory) -> list[str]:
     client = memory.client()
     client.send(HELLO)
@@ -125,10 +132,13 @@ PROBES: dict[str, Probe] = {
     "input-space-before-not-understood": Probe(over_websocket(in_frames(b" " + _PLAIN)), (1, 0), (0, 1)),
     "input-escaped-names-not-understood": _near(b'{"t\\u0079pe":"heartbeat"}', _beat, _bad),
     "input-space-in-arrays-not-understood": _near(b'{"type":"heartbeat","x":[ 1]}', _beat, _bad),
+    "input-brace-in-string-not-understood": _near(b'{"type":"heartbeat","x":"{"}', _beat, _bad),
+    "input-brackets-in-string-not-understood": _near(b'{"type":"heartbeat","x":"' + b"[" * 40 + b'"}', _beat, _bad),
     "input-other-member-order-not-understood": _near(
         b'{"tenant_id":"a",' + _port(b"1")[1:].replace(b'"tenant_id":"a",', b""), _opened, _bad
     ),
     "input-split-character-mangled": Probe(_split_name, ["\u2603"], ["\ufffd" * 3]),
+    "input-split-handshake-refused": Probe(_shaken_in_two, True, False),
     "input-single-bytes-lost": Probe(_reads(_PLAIN[:1], _PLAIN[1:] + b"\n"), _beat, _bad),
     "input-half-behind-whole-lost": Probe(_reads(_PLAIN + _PLAIN[:9], _PLAIN[9:] + b"\n"), _beat * 2, _beat + _bad),
     "input-split-websocket-frame-lost": Probe(

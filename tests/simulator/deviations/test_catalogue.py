@@ -63,6 +63,7 @@ ON_A_SOCKET = (
     *test_tls.PROBED,
     *test_websocket.PROBED,
     *test_hostility.ON_A_SOCKET,
+    *test_robustness.ON_A_SOCKET,
     *test_auth.ON_A_SOCKET,
 )
 """Those that show on a real server only, by tests of their own."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 
 from cbspec.target import Tenant
@@ -65,6 +67,12 @@ def _after_failure(memory: Memory) -> list[str]:
     return _dialling(True)(memory)
 
 
+def _beat_while_dialling(memory: Memory) -> list[str]:
+    client = enter(memory)
+    first = met(client, b"\n".join(json.dumps(body).encode() for body in (tunnel(), BEAT)) + b"\n")
+    return [*first, *(str(body["type"]) for body in client.dialled(True))]
+
+
 def _over_connections(*subjects: str) -> Met:
     """Send fifteen heartbeats on each of several connections; say what they meet."""
 
@@ -108,6 +116,7 @@ PROBES = {
     "rate-wrong-code": Probe(_beats, [_beat, _fast], [_beat, "server_unavailable"]),
     "rate-silent": Probe(_beats, [_beat, _fast], [_beat]),
     "rate-early": Probe(_few_beats, [_beat], [_beat, _fast]),
+    "rate-burst-early": Probe(_few_beats, [_beat], [_beat, _fast]),
     "rate-never-forgives": Probe(_after_a_rest, [_beat], [_fast]),
     "rate-shared": Probe(_beside, [_beat], [_fast]),
     "rate-per-connection": Probe(_over_connections("u", "u", "u"), [_beat, _fast], [_beat]),
@@ -141,6 +150,7 @@ PROBES = {
     "transfer-failure-ignored": Probe(_dialling(False), ["data_transfer_failed"], [_open], _PROBING),
     "transfer-wrong-code": Probe(_dialling(False), ["data_transfer_failed"], ["invalid_tunnel_info"], _PROBING),
     "transfer-failure-stays": Probe(_after_failure, [_open], ["data_transfer_failed"], _PROBING),
+    "input-pipelined-behind-dialled-lost": Probe(_beat_while_dialling, [_open, _beat], [_open], _PROBING),
 }
 
 

@@ -58,6 +58,7 @@ PROBES = {
     "heartbeat-unanswered": Probe(_beats, [1] * 8, [0] * 8),
     "heartbeat-first-only": Probe(_beats, [1] * 8, [1] + [0] * 7),
     "heartbeat-every-seventh-lost": Probe(_beats, [1] * 8, [1] * 6 + [0, 1]),
+    "heartbeat-every-seventh-held-back": Probe(_beats, [1] * 8, [1] * 6 + [0, 2]),
     "heartbeat-answered-twice": Probe(_beats, [1] * 8, [2] * 8),
     "heartbeat-refused": Probe(asking(BEAT), ["heartbeat_response"], ["invalid_token"]),
     "heartbeat-answered-by-tunnel-response": Probe(asking(BEAT), ["heartbeat_response"], ["tunnel_response"]),

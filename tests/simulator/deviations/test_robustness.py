@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import Iterable
+from dataclasses import replace
+
 import pytest
 
 from simulator import Behaviour, Config, Simulator, deviated
+from simulator.behaviour import Readable
 from simulator.config import Listen, MetricsRules
-from tests.simulator.client import Wire
+from tests.simulator.client import BEAT as BEAT_LINE
+from tests.simulator.client import Wire, tunnel, until
 from tests.simulator.deviations.probe import Probe, enter, met, show
 from tests.simulator.memory import BEAT, HELLO, Memory
 
@@ -39,6 +45,8 @@ PROBES = {
     "deep-nesting-closes-all": Probe(_falls, False, True),
 }
 
+ON_A_SOCKET = ("unread-answers-block-all",)
+
 
 @pytest.mark.parametrize("id_", PROBES)
 def test_the_deviation_shows(id_: str) -> None:
@@ -64,3 +72,35 @@ async def test_a_fall_takes_the_others_along(caplog: pytest.LogCaptureFixture) -
         async with Wire(simulator.address) as wire:
             await wire.greet()
     assert len(caplog.records) == 1
+
+
+@pytest.mark.parametrize("id_", [None, *ON_A_SOCKET])
+async def test_a_client_that_reads_nothing(id_: str | None) -> None:
+    behaviour = deviated(Behaviour(), *filter(None, [id_]))
+    told: list[bool] = []
+
+    def stuck(others: Iterable[Readable], full: bool) -> None:
+        behaviour.stuck(others, full)
+        told.append(full)
+
+    async with (
+        Simulator(CONFIG, behaviour=replace(behaviour, stuck=stuck)) as simulator,
+        Wire(simulator.address) as one,
+        Wire(simulator.address) as other,
+    ):
+        await one.greet()
+        await other.greet()
+        one.writer.transport.pause_reading()  # type: ignore[attr-defined]
+        one.write(tunnel("x" * 30_000) * 400)
+        await until(lambda: told == [True])
+        answer = asyncio.create_task(other.ask(BEAT_LINE))
+        if id_ is None:
+            await answer
+        else:
+            async with Wire(simulator.address) as new:
+                await new.greet()
+                await new.ask(BEAT_LINE)
+            assert not answer.done()
+        one.writer.transport.abort()
+        assert (await answer)["type"] == "heartbeat_response"
+        await until(lambda: not told[-1])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 
 from simulator import Behaviour, Config, Simulator, deviated
 from simulator.config import Listen, MetricsRules
@@ -80,6 +81,51 @@ async def test_more_of_the_frames_headers() -> None:
     assert (await _header("websocket-stray-continuation"))[0] == 0x80
 
 
+async def test_lengths_beyond_seven_and_sixteen_bits() -> None:
+    named = len(json.dumps({"type": "tunnel_response", "status": "ok", "tunnel_id": ""}, separators=(",", ":")))
+
+    async def start(id_: str, size: int) -> bytes:
+        async with _deviating(id_) as simulator, WebSocket(simulator.address) as wire:
+            await wire.open()
+            await wire.say(HELLO)
+            await wire.say(auth())
+            text = tunnel("x" * (size - named)).strip()
+            wire.frame(text[:100], fin=False)
+            wire.frame(text[100:], 0)
+            async with asyncio.timeout(PATIENCE):
+                return await wire.reader.readexactly(4)
+
+    assert await start("rate-ignored", 126) == b"\x81\x7e\x00\x7e"
+    assert await start("websocket-length-of-126", 126) == b'\x81\x7e{"'
+    assert await start("websocket-length-of-126", 128) == b"\x81\x7e\x00\x80"
+    assert await start("rate-ignored", 65_540) == b"\x81\x7f\x00\x00"
+    assert await start("websocket-length-over-64-kib", 65_540) == b"\x81\x7e\x00\x04"
+
+
+async def _first(id_: str, data: bytes) -> bytes:
+    """Send bytes after auth; return the first frame behind them."""
+    async with _deviating(id_) as simulator, WebSocket(simulator.address) as wire:
+        await wire.open()
+        await wire.say(HELLO)
+        await wire.say(auth())
+        wire.write(data)
+        return await _next(wire)
+
+
+async def test_frames_that_a_client_must_not_send() -> None:
+    size, mask, failed = bytes([len(_BEAT)]), bytes(4), b"\x88\x03\xea"
+    unmasked = b"\x81" + size + _BEAT
+    reserved = b"\xa1" + bytes([0x80 | len(_BEAT)]) + mask + _BEAT
+    inside = b"\x01\x81" + mask + b"{" + b"\x81" + bytes([0x80 | len(_BEAT)]) + mask + _BEAT
+    for id_, data in (
+        ("websocket-unmasked-accepted", unmasked),
+        ("websocket-reserved-bit-accepted", reserved),
+        ("websocket-messages-inside-others", inside),
+    ):
+        assert (await _first("rate-ignored", data))[:3] == failed
+        assert await _first(id_, data) == _ANSWER
+
+
 async def test_a_key_that_is_answered_as_the_first_was() -> None:
     async with _deviating("websocket-accept-of-the-first") as simulator:
         async with WebSocket(simulator.address) as wire:
@@ -135,6 +181,9 @@ async def test_pings_and_fragments_of_more_kinds() -> None:
     assert await _said("websocket-pong-cut", (b"p" * 100, 9, True)) == [b"\x8a" + b"p" * 64]
     assert await _said(clean, (b"", 9, True)) == [b"\x8a"]
     assert await _said("websocket-empty-ping-unanswered", (b"", 9, True)) == []
+    two = ((b"p", 9, True), (b"q", 9, True))
+    assert await _said(clean, *two) == [b"\x8ap", b"\x8aq"]
+    assert await _said("websocket-second-ping-unanswered", *two) == [b"\x8ap"]
     three = ((_BEAT[:3], 1, False), (b"", 0, False), (_BEAT[3:], 0, True))
     assert await _said(clean, *three) == [_ANSWER]
     assert (await _said("websocket-empty-fragment-refused", *three))[-1][:1] == b"\x88"
@@ -172,6 +221,11 @@ async def test_what_is_answered_over_websocket() -> None:
 
 
 PROBED = {
+    "websocket-length-of-126",
+    "websocket-length-over-64-kib",
+    "websocket-unmasked-accepted",
+    "websocket-reserved-bit-accepted",
+    "websocket-messages-inside-others",
     "websocket-wrong-accept",
     "websocket-no-accept",
     "websocket-masked",
@@ -190,6 +244,7 @@ PROBED = {
     "websocket-ping-echoed",
     "websocket-pong-cut",
     "websocket-empty-ping-unanswered",
+    "websocket-second-ping-unanswered",
     "websocket-empty-fragment-refused",
     "websocket-third-fragment-refused",
     "websocket-fragments-decoded-apart",
