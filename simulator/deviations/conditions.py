@@ -26,7 +26,7 @@ from simulator.compose import (
 from simulator.deviations.auth import named_tenant
 from simulator.deviations.kind import Deviation
 from simulator.limits import TokenBucket
-from simulator.steps import Attempt, Check, Dial, Refresh, Refused, Step, allowed_address, available, within_rate
+from simulator.steps import Attempt, Check, Dial, Errand, Refused, Step, allowed_address, available, within_rate
 
 _SHADOW = 1.0  # seconds for which one tenant's excess is laid to all
 
@@ -117,7 +117,7 @@ def _failed_once() -> Check:
 
 
 def _nothing_behind_a_dial(step: Step) -> tuple[Step, ...]:
-    def dial(attempt: Attempt) -> Dial | Refresh | None:
+    def dial(attempt: Attempt) -> Errand | None:
         wanted = step.check(attempt)
         while wanted is not None and attempt.session.framer.next_frame() is not None:
             pass
