@@ -1,0 +1,23 @@
+"""What the tests share: a keeper that is in a hurry."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+from tunnel_keeper import Keeper
+
+from simulator import LocalRelay
+
+Make = Callable[..., Keeper]
+
+
+@pytest.fixture
+def keeper_of() -> Make:
+    """Make a keeper for a relay: it beats often, and doesn't wait for long."""
+
+    def make(relay: LocalRelay, **known: object) -> Keeper:
+        quick = {"heartbeat": 0.01, "patience": 5.0, "pause": 0.01, "fetch_token": relay.token, **known}
+        return Keeper(relay.host, relay.port, relay.ssl_context(), **quick)
+
+    return make

@@ -1,0 +1,89 @@
+"""Plain tests: what goes wrong at a relay, and what the keeper makes of it."""
+
+from __future__ import annotations
+
+import asyncio
+import ssl
+
+import pytest
+from tunnel_keeper import GaveUp, Refused
+
+
+def test_tunnels_are_opened_and_kept(relay, keeper_of):
+    asyncio.run(keeper_of(relay, tunnels=["desktop", "shell"]).keep(beats=3))
+    assert [entry.message["tunnel_id"] for entry in relay.transcript.requests("tunnel_info")] == ["desktop", "shell"]
+    assert len(relay.transcript.answers("heartbeat_response")) == 3
+
+
+@pytest.mark.relay("flaky-network")
+def test_a_flaky_network_doesn_t_stop_it(relay, keeper_of):
+    keeper = keeper_of(relay, attempts=10)
+    asyncio.run(keeper.keep(beats=15))
+    assert keeper.connections > 1
+
+
+@pytest.mark.relay("tenant-at-its-limit")
+def test_a_tenant_at_its_limit_is_no_reason_to_try_again(relay, keeper_of):
+    with pytest.raises(Refused, match="tenant_limit_exceeded"):
+        asyncio.run(keeper_of(relay, tunnels=["a", "b", "one too many"]).keep(beats=1))
+    assert len(relay.transcript.requests("hello")) == 1
+
+
+def test_an_expired_token_is_replaced(relay, keeper_of):
+    fetched = []
+    keeper = keeper_of(relay, fetch_token=lambda: fetched.append(relay.token(lifetime=3600)) or fetched[-1])
+    asyncio.run(keeper.keep(beats=1))
+    relay.advance(3601)
+    asyncio.run(keeper.keep(beats=2))
+    assert len(fetched) == 2
+    assert [entry.message["code"] for entry in relay.transcript.answers("error")] == ["invalid_token"]
+
+
+def test_an_unavailable_relay_is_tried_again(relay, keeper_of):
+    with relay.fault("unavailable", when={"message": "hello", "times": 2}) as starting:
+        asyncio.run(keeper_of(relay).keep(beats=1))
+    assert starting.strikes == 2
+    assert len(relay.transcript.requests("hello")) == 3
+
+
+def test_in_the_end_it_gives_up(relay, keeper_of):
+    relay.drain()
+    with pytest.raises(GaveUp) as gave_up:
+        asyncio.run(keeper_of(relay, attempts=3).keep(beats=1))
+    assert gave_up.value.__cause__.code == "server_unavailable"
+    assert len(relay.transcript.requests("hello")) == 3
+
+
+@pytest.mark.relay("half-dead-connection")
+def test_a_half_dead_connection_is_left(relay, keeper_of):
+    keeper = keeper_of(relay, patience=0.3)  # the relay is silent after one heartbeat on each connection
+    asyncio.run(keeper.keep(beats=2))
+    assert keeper.connections == 2
+
+
+@pytest.mark.relay(scenario=["man-in-the-middle", "expired-certificate", "old-tls"])
+def test_nobody_but_the_relay_gets_the_token(relay, keeper_of):
+    with pytest.raises((ssl.SSLError, GaveUp)):
+        asyncio.run(keeper_of(relay, attempts=2).keep(beats=1))
+    assert relay.transcript.requests("auth") == []
+
+
+@pytest.mark.relay(scenario=["newer-relay", "certificate-about-to-expire"])
+def test_what_is_unusual_is_no_trouble(relay, keeper_of):
+    keeper = keeper_of(relay)
+    asyncio.run(keeper.keep(beats=3))
+    assert keeper.connections == 1
+
+
+@pytest.mark.relay(scenario=["broken-answers", "wrong-answers"])
+def test_what_is_wrong_isn_t_believed(relay, keeper_of):
+    with pytest.raises(GaveUp) as gave_up:
+        asyncio.run(keeper_of(relay, attempts=3).keep(beats=1))
+    assert isinstance(gave_up.value.__cause__, ValueError)
+
+
+@pytest.mark.relay(persona="tunnel-id-capitals")
+def test_a_relay_that_is_wrong_is_noticed(relay, keeper_of):
+    with pytest.raises(GaveUp) as gave_up:
+        asyncio.run(keeper_of(relay, attempts=2).keep(beats=1))
+    assert "another tunnel" in str(gave_up.value.__cause__)
