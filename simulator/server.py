@@ -87,8 +87,7 @@ class Simulator:
             raise ConfigError(f"[tokens]: {_reason(error)}") from None
         await self._load_keys(relay.keyring)
         edge = Edge(relay, contexts, self.clock)
-        for fault in self.config.faults:
-            relay.faults.add(fault, self.clock.monotonic())
+        relay.faults.add_all(self.config.faults, self.clock.monotonic())
         relay.faults.watch(lambda: None, edge.released)
         door = Door(lambda: Peer(edge), relay.faults, self.clock)
         self.clock.watch(edge.clock_moved)
@@ -187,8 +186,7 @@ class Simulator:
         self.relay.draining = config.relay.draining
         self.relay.faults.reset()
         self.relay.faults.seed = config.seed
-        for fault in config.faults:
-            self.relay.faults.add(fault, self.clock.monotonic())
+        self.relay.faults.add_all(config.faults, self.clock.monotonic())
         if self._timeline is not None:
             self._timeline.close()
         self._timeline = Timeline(config.timeline, self.controls, self.clock)

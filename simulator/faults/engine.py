@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import random
 from collections import Counter
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Container, Hashable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
@@ -88,6 +88,12 @@ class Faults:
         self._active[name] = Active(replace(fault, name=name), now)
         self._changed()
         return name
+
+    def add_all(self, faults: Sequence[Fault], now: float) -> None:
+        """Let faults strike from now on, in this order; those without a name get one that no other has."""
+        taken = {fault.name for fault in faults}
+        for fault in faults:
+            self.add(fault if fault.name else replace(fault, name=self._free_name(taken)), now)
 
     def remove(self, name: str) -> Active:
         """Take a fault away, and let go what it holds back; raises KeyError where there is none of the name."""
@@ -174,10 +180,11 @@ class Faults:
         self._tell(Decision(fault.name, part.name, occasion, count.matched, struck, self.seed, drawn))
         return Strike(fault.name, part.kind, part.params, occasion, chance) if struck and part.kind else None
 
-    def _free_name(self) -> str:
+    def _free_name(self, taken: Container[str] = ()) -> str:
         while True:
             self._added += 1
-            if (name := f"fault-{self._added}") not in self._active:
+            name = f"fault-{self._added}"
+            if name not in self._active and name not in taken:
                 return name
 
     def _changed(self) -> None:

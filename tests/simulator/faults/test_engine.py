@@ -223,6 +223,13 @@ def test_names() -> None:
     assert faults.add(Fault.read({"kind": "drop"}), 0.0) == "fault-1"
 
 
+def test_names_of_faults_that_come_together() -> None:
+    faults = Faults()
+    faults.add_all([Fault.read({"kind": "drop", **more}) for more in ({}, {"name": "fault-1"}, {}, {"name": "x"})], 0.0)
+    assert [active.fault.name for active in faults.all()] == ["fault-2", "fault-1", "fault-3", "x"]
+    assert faults.add(Fault.read({"kind": "drop"}), 0.0) == "fault-4"
+
+
 def test_who_watches_is_told() -> None:
     faults, told = Faults(), list[str]()
     faults.watch(lambda: told.append("changed"), lambda name: told.append(f"released {name}"))

@@ -1,0 +1,37 @@
+"""The reference client against a relay that goes wrong: a session in good order, or an exception of its own."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from dataclasses import replace
+
+import pytest
+
+from cbspec.identity import development_ca_file
+from reference_client import ClientError, Timeouts, connect
+from simulator import Simulator
+from simulator.faults.fault import Fault
+from tests.simulator.faults.probe import CONFIG, PATIENCE, Show, auth, cases
+from tests.simulator.faults.test_catalogue import SHOWS
+
+SOON = Timeouts(connect=1.0, answer=1.0, heartbeat=1.0, close=0.5)
+
+
+@pytest.mark.parametrize(
+    ("kind", "shown", "transport"), cases({kind: (shows[0], shows[-1]) for kind, shows in SHOWS.items()})
+)
+async def test_whatever_goes_wrong(kind: str, shown: Show, transport: str) -> None:
+    fault = Fault.read({"kind": kind, **shown.fault})
+    async with Simulator(replace(CONFIG, faults=(fault,))) as simulator, asyncio.timeout(PATIENCE):
+        with contextlib.suppress(ClientError):
+            async with connect(
+                *simulator.address,
+                ca=development_ca_file(),
+                transport="websocket" if transport == "websocket" else "tcp",
+                timeouts=SOON,
+            ) as client:
+                await client.hello()
+                await client.authenticate(auth()["token"])
+                await client.open_tunnel("t", 3389, "192.168.1.100", 3389)
+                await client.heartbeat()
