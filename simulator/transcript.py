@@ -67,6 +67,7 @@ class Transcript:
     """
 
     def __init__(self, clock: Clock, file: Path | None = None) -> None:
+        self.began: Final = clock.epoch()
         self._clock = clock
         self._entries: deque[Entry] = deque(maxlen=REMEMBERED)
         self._number = 0
@@ -93,6 +94,11 @@ class Transcript:
             case Ended(session, reset):
                 self._add(session.number, session.acts_for, "ended", "reset" if reset else "closed")
                 self._addresses.pop(session.number, None)
+
+    @property
+    def number(self) -> int:
+        """How many entries there were so far: the number of the last one."""
+        return self._number
 
     def entries(self, since: int = 0) -> tuple[Entry, ...]:
         """Return the entries in memory behind the so-manieth."""

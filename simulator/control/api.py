@@ -1,4 +1,4 @@
-"""The HTTP API of the controls, described by OpenAPI at /openapi.json and /docs.
+"""The HTTP API of the controls, described by OpenAPI at /openapi.json; at / is a page that uses it.
 
 It speaks JSON. Mistakes are answered with {"error": "..."}: 404 for what isn't there, 422 for what can't be used.
 """
@@ -6,9 +6,8 @@ It speaks JSON. Mistakes are answered with {"error": "..."}: 404 for what isn't 
 from __future__ import annotations
 
 import asyncio
-import hmac
 import json
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator
 from typing import Annotated, Any
 
 from fastapi import Body, FastAPI, Query, Request, Response
@@ -18,6 +17,8 @@ from fastapi.responses import JSONResponse, PlainTextResponse, StreamingResponse
 from starlette.exceptions import HTTPException
 
 from simulator.control.controls import ENDS, ControlError, Controls
+from simulator.control.guard import Guard
+from simulator.control.page.routes import FILES, add_page
 from simulator.control.schema import fault_schema
 from simulator.transcript import Entry, lines
 
@@ -44,6 +45,7 @@ Limits = Annotated[Object, Body(examples=[{"buffer_pool": 2}])]
 Changes = Annotated[Object, Body(examples=[{"tunnel_limit": 1}])]
 By = Annotated[Object, Body(examples=[{"seconds": 3600}])]
 How = Annotated[str, Query(description="in which way", json_schema_extra={"enum": list(ENDS)})]
+Behind = Annotated[int | None, Query(ge=0, description="begin with what is remembered behind this entry")]
 Since = Annotated[int, Query(ge=0, description="only what came behind the entry of this number")]
 
 
@@ -59,11 +61,10 @@ def make_api(controls: Controls, token: str | None = None) -> FastAPI:
         docs_url=None,
         redoc_url=None,
     )
+    api.add_middleware(Guard, token=token, public=FILES)
     if token is None:
         # Only loopback is served without a token, and no web page may come in by a name that leads there.
         api.add_middleware(TrustedHostMiddleware, allowed_hosts=["127.0.0.1", "localhost", "[::1]"])
-    else:
-        api.middleware("http")(_demanding(token))
     api.exception_handler(ControlError)(_refused)
     api.exception_handler(RequestValidationError)(_not_understood)
     api.exception_handler(HTTPException)(_not_there)
@@ -71,6 +72,7 @@ def make_api(controls: Controls, token: str | None = None) -> FastAPI:
     _add_relay(api, controls)
     _add_connections(api, controls)
     _add_transcript(api, controls)
+    add_page(api)
     return api
 
 
@@ -160,14 +162,17 @@ def _add_transcript(api: FastAPI, controls: Controls) -> None:
         return "".join(f"{line}\n" for line in lines(entries))
 
     @api.get("/events", tags=["transcript"], summary="What is said, as it is said (server-sent events)")
-    async def events() -> StreamingResponse:
+    async def events(since: Behind = None) -> StreamingResponse:
         return StreamingResponse(
-            _stream(controls), media_type="text/event-stream", headers={"Cache-Control": "no-store"}
+            _stream(controls, since), media_type="text/event-stream", headers={"Cache-Control": "no-store"}
         )
 
 
-async def _stream(controls: Controls) -> AsyncIterator[str]:
-    """Give each new entry as an event, and a comment now and then so that an end is noticed."""
+async def _stream(controls: Controls, since: int | None) -> AsyncIterator[str]:
+    """Give each new entry as an event, and a comment now and then so that an end is noticed.
+
+    Before it come those that are remembered behind the so-manieth; without a number there are none.
+    """
     queue: asyncio.Queue[Entry] = asyncio.Queue(_BEHIND)
 
     def put(entry: Entry) -> None:
@@ -175,30 +180,24 @@ async def _stream(controls: Controls) -> AsyncIterator[str]:
             queue.put_nowait(entry)
 
     stop = controls.follow(put)
+    remembered = controls.transcript(since) if since is not None else []
     try:
         yield ": listening\n\n"
+        for entry in remembered:
+            yield _event(entry)
         while True:
             try:
-                entry = await asyncio.wait_for(queue.get(), _QUIET)
+                new = await asyncio.wait_for(queue.get(), _QUIET)
             except TimeoutError:
                 yield ": quiet\n\n"
             else:
-                yield f"id: {entry.number}\ndata: {json.dumps(entry.to_json())}\n\n"
+                yield _event(new.to_json())
     finally:
         stop()
 
 
-def _demanding(token: str) -> Callable[[Request, Callable[[Request], Awaitable[Response]]], Awaitable[Response]]:
-    """Return what lets nobody in without the token."""
-
-    async def check(request: Request, serve: Callable[[Request], Awaitable[Response]]) -> Response:
-        given = request.headers.get("authorization", "").removeprefix("Bearer ")
-        if not hmac.compare_digest(given.encode(), token.encode()):
-            said = {"error": "a token is demanded here: Authorization: Bearer TOKEN"}
-            return JSONResponse(said, 401, {"WWW-Authenticate": "Bearer"})
-        return await serve(request)
-
-    return check
+def _event(entry: Object) -> str:
+    return f"id: {entry['number']}\ndata: {json.dumps(entry)}\n\n"
 
 
 async def _refused(_: Request, error: Exception) -> Response:

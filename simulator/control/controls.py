@@ -188,6 +188,8 @@ class Controls:
             "limits": {name: getattr(relay.config.relay, name) for name in RELAY_LIMITS},
             "seed": relay.faults.seed,
             "faults": len(relay.faults.all()),
+            "started": self._simulator.transcript.began,
+            "entries": self._simulator.transcript.number,
             "time": self.time(),
         }
 

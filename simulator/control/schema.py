@@ -55,6 +55,7 @@ def _part(kind: Kind, more: dict[str, Any] | None = None) -> dict[str, Any]:
     return {
         "type": "object",
         "title": kind.name,
+        "x-layer": kind.layer,
         "description": kind.sentence,
         "properties": {**properties, **(more or {})},
         "required": ["kind", *(name for name, param in kind.params.items() if param.required)],

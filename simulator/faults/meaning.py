@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Final
 
 from cbspec.codes import ErrorCode
@@ -71,6 +72,8 @@ def _smaller(handling: Handling, strike: Strike) -> None:
     handling.behind.append(Step(strike.fault, check))
 
 
+_CODE: Final = replace(TEXT, schema={**TEXT.schema, "examples": list(ErrorCode)})
+
 KINDS: Final = (
     Kind(
         "error",
@@ -78,7 +81,7 @@ KINDS: Final = (
         "A request is refused with this code, listed or not, and has no effect.",
         "each of the eleven codes, on demand",
         {
-            "code": Param(TEXT.says(f"the code: {', '.join(ErrorCode)}, or any other"), required=True),
+            "code": Param(_CODE.says(f"the code: {', '.join(ErrorCode)}, or any other"), required=True),
             "text": Param(TEXT.says("the error's message")),
             "close": Param(FLAG.says("whether the connection ends behind it"), False),
         },

@@ -1,0 +1,688 @@
+// The relay as it works: what is said, who is there, what goes wrong. Every text that comes from anybody is put into the
+// page as text, never as HTML.
+
+const KEPT = 400; // entries of the exchange
+const LONGEST = 8000; // characters of one entry's text
+const LISTED = 100; // connections
+const LANE = 230; // pixels that a connection's lifelines need
+const SILENCE = 30_000; // milliseconds: the relay says something every ten seconds
+
+const $ = (id) => document.getElementById(id);
+const wait = (ms) => new Promise((done) => setTimeout(done, ms));
+
+function make(tag, attributes = {}, ...inside) {
+  const element = document.createElement(tag);
+  for (const [name, value] of Object.entries(attributes)) {
+    if (name === "class") element.className = value;
+    else if (name.startsWith("on")) element.addEventListener(name.slice(2), value);
+    else if (value !== undefined && value !== false) element.setAttribute(name, value === true ? "" : value);
+  }
+  element.append(...inside); // strings become text
+  return element;
+}
+
+function put(element, text) {
+  if (element.textContent !== String(text)) element.textContent = text;
+}
+
+// ---------------------------------------------------------------------------------------------- the API
+
+class Unreachable extends Error {}
+
+const TOKEN = "cbspec-token";
+
+async function ask(path, options = {}) {
+  const headers = { ...options.headers };
+  const token = sessionStorage.getItem(TOKEN);
+  if (token) headers.Authorization = `Bearer ${token}`;
+  let answer;
+  try {
+    answer = await fetch(path, { cache: "no-store", ...options, headers });
+  } catch {
+    throw new Unreachable("the relay can't be reached");
+  }
+  if (answer.status === 401) {
+    await askForToken(token);
+    return ask(path, options);
+  }
+  if (!answer.ok) throw new Error((await answer.json().catch(() => ({}))).error ?? `status ${answer.status}`);
+  return answer;
+}
+
+async function get(path) {
+  const answer = await ask(path);
+  return answer.json().catch(() => {
+    throw new Unreachable("the relay ended");
+  });
+}
+
+function send(method, path, body) {
+  const headers = body === undefined ? {} : { "Content-Type": "application/json" };
+  return ask(path, { method, headers, body: body === undefined ? undefined : JSON.stringify(body) });
+}
+
+let asking = null; // one question, however many requests wait for the answer
+
+function askForToken(tried) {
+  if (sessionStorage.getItem(TOKEN) !== tried) return Promise.resolve(); // another request got it meanwhile
+  asking ??= new Promise((done) => {
+    put($("token-wrong"), tried ? "That isn't the token." : "");
+    $("ask").showModal();
+    $("token-form").onsubmit = (event) => {
+      event.preventDefault();
+      sessionStorage.setItem(TOKEN, $("token").value);
+      $("token").value = "";
+      $("ask").close();
+      asking = null;
+      done();
+    };
+  });
+  return asking;
+}
+
+$("ask").addEventListener("cancel", (event) => event.preventDefault()); // nothing works without the token
+
+async function attempt(what, act) {
+  put($("wrong"), "");
+  try {
+    await act();
+    put($("said"), what);
+    refreshSoon(0);
+    return true;
+  } catch (error) {
+    put($("said"), "");
+    put($("wrong"), error.message);
+    return false;
+  }
+}
+
+// ---------------------------------------------------------------------------------------------- lists that keep the focus
+
+function show(list, items, key, build, update) {
+  const old = new Map([...list.children].map((child) => [child.dataset.key, child]));
+  items.forEach((item, place) => {
+    const name = String(key(item));
+    let child = old.get(name);
+    if (!child) {
+      child = build(item);
+      child.dataset.key = name;
+    }
+    old.delete(name);
+    update(child, item);
+    if (list.children[place] !== child) list.insertBefore(child, list.children[place] ?? null);
+  });
+  for (const gone of old.values()) {
+    const next = gone.nextElementSibling ?? gone.previousElementSibling;
+    const focused = gone.contains(document.activeElement);
+    gone.remove();
+    if (focused) (next?.querySelector("button") ?? list.closest("section").querySelector("h2")).focus();
+  }
+}
+
+const part = (element, name) => element.querySelector(`.${name}`);
+
+// ---------------------------------------------------------------------------------------------- the relay
+
+function showHealth(health) {
+  put($("state"), health.status);
+  $("state").className = `state ${health.status}`;
+  put($("address"), health.address);
+  const { now, ahead } = health.time;
+  put($("clock"), moment(now).slice(0, 8) + (ahead ? ` (+${span(ahead)})` : ""));
+  put($("seed"), health.seed);
+  put($("so-far"), health.connections_so_far);
+  $("drain").setAttribute("aria-checked", health.status === "draining");
+}
+
+const twoDigits = (value) => String(value).padStart(2, "0");
+
+function moment(seconds) {
+  const date = new Date(seconds * 1000);
+  const time = [date.getHours(), date.getMinutes(), date.getSeconds()].map(twoDigits).join(":");
+  return `${time}.${String(date.getMilliseconds()).padStart(3, "0")}`;
+}
+
+function span(seconds) {
+  const units = [["d", 86400], ["h", 3600], ["min", 60], ["s", 1]];
+  const parts = [];
+  for (const [unit, size] of units) {
+    const count = unit === "s" ? Math.round(seconds * 10) / 10 : Math.floor(seconds / size);
+    if (count) parts.push(`${count} ${unit}`);
+    seconds -= count * size;
+  }
+  return parts.slice(0, 2).join(" ") || "0 s";
+}
+
+function gauge() {
+  return make("td", {}, make("span", { class: "figures" }),
+    make("div", { class: "gauge", role: "meter", "aria-valuemin": 0 }, make("span", { class: "bar" })));
+}
+
+function fill(cell, name, used, limit) {
+  const meter = part(cell, "gauge");
+  meter.hidden = limit === null;
+  meter.setAttribute("aria-label", name);
+  meter.setAttribute("aria-valuenow", used);
+  meter.setAttribute("aria-valuemax", limit ?? used);
+  const share = limit === null ? 0 : limit === 0 ? 1 : Math.min(1, used / limit);
+  meter.className = `gauge ${share >= 1 ? "full" : share >= 0.75 ? "high" : ""}`;
+  part(cell, "bar").style.width = `${share * 100}%`;
+  put(part(cell, "figures"), limit === null ? `${used} / no limit` : `${used} / ${limit}`);
+}
+
+function showTenants(tenants, health) {
+  const whole = { id: "", name: "the whole relay", tunnels: health.buffers, tunnel_limit: health.limits.buffer_pool,
+    connections: health.connections, connection_limit: health.limits.connection_limit, active: true, rate: null,
+    allowed_addresses: [] };
+  show($("tenants"), [...tenants, whole], (tenant) => tenant.id,
+    () => make("tr", {}, make("th", { scope: "row" }, make("span", { class: "name" }), make("span", { class: "also quiet" })),
+      gauge(), gauge()),
+    (row, tenant) => {
+      const name = tenant.name ?? tenant.id;
+      put(part(row, "name"), name);
+      part(row, "name").title = name;
+      const { rate, allowed_addresses: from } = tenant;
+      put(part(row, "also"), [
+        tenant.active ? "" : "not active",
+        rate ? `${rate.per_second}/s, burst ${rate.burst}` : "",
+        from.length ? `from ${from.join(", ")}` : "",
+      ].filter(Boolean).join("; "));
+      fill(row.children[1], `tunnels of ${name}`, tenant.tunnels, tenant.tunnel_limit);
+      fill(row.children[2], `connections of ${name}`, tenant.connections, tenant.connection_limit);
+    });
+  show($("tenant-names"), tenants, (tenant) => tenant.id, (tenant) => make("option", { value: tenant.id }), () => {});
+}
+
+function showConnections(connections) {
+  const listed = connections.slice(-LISTED).reverse();
+  const left = connections.length - listed.length;
+  put($("open"), left ? `${connections.length}, the latest ${LISTED} of them here` : `${connections.length}`);
+  $("no-connections").hidden = connections.length > 0;
+  show($("connections"), listed, (connection) => connection.number,
+    ({ number }) => make("li", {},
+      make("div", { class: "what" }, make("strong", {}, `#${number}`), " ", make("span", { class: "who" }),
+        make("div", { class: "also quiet" })),
+      make("button", { type: "button", "aria-label": `Show connection ${number}`, onclick: () => choose(number) }, "Show"),
+      make("button", { type: "button", "aria-label": `Drop connection ${number}`, onclick: () => drop(number) }, "Drop")),
+    (item, { tenant, subject, transport, state, address, tunnels }) => {
+      put(part(item, "who"), tenant ? `${tenant} / ${subject}` : "not authenticated");
+      const names = tunnels.slice(0, 3).join(", ") + (tunnels.length > 3 ? ", …" : "");
+      const open = tunnels.length ? `${tunnels.length} ${tunnels.length === 1 ? "tunnel" : "tunnels"}: ${names}` : "no tunnels";
+      put(part(item, "also"), `${transport} from ${address} · ${state.replaceAll("_", " ")} · ${open}`);
+      part(item, "also").title = open;
+    });
+}
+
+function drop(number) {
+  const how = $("how").value;
+  attempt(`Connection ${number} was dropped.`, () => send("DELETE", `connections/${number}?how=${how}`));
+}
+
+$("drain").addEventListener("click", () => {
+  const draining = $("drain").getAttribute("aria-checked") === "true";
+  attempt(draining ? "The relay takes work again." : "The relay is draining: it takes no new work.",
+    () => send(draining ? "DELETE" : "POST", "drain"));
+});
+
+$("forward").addEventListener("submit", (event) => {
+  event.preventDefault();
+  const seconds = Number($("by").value) * Number($("unit").value);
+  attempt(`The simulator's clock was moved forward by ${span(seconds)}.`, () => send("POST", "time", { seconds }));
+});
+
+$("reset").addEventListener("click", () => {
+  attempt("Reset: no faults, no draining, the configured limits.", () => send("POST", "reset"));
+});
+
+// ---------------------------------------------------------------------------------------------- faults
+
+const terms = (data, without = []) => Object.entries(data)
+  .filter(([name]) => !without.includes(name))
+  .map(([name, value]) => `${name} ${typeof value === "string" ? value : JSON.stringify(value)}`).join(", ");
+
+const kindOf = (fault) => fault.kind ?? fault.sequence.map((each) => each.kind).join(" → ");
+const holds = (fault) => (fault.sequence ?? [fault]).some((each) => each.kind === "hold");
+
+function showFaults(faults) {
+  put($("faults-count"), faults.length || "");
+  $("no-faults").hidden = faults.length > 0;
+  show($("faults"), faults, (fault) => fault.name,
+    (fault) => make("li", { class: "fault" },
+      make("div", { class: "what" }, make("strong", {}, kindOf(fault)), " ", make("span", { class: "name quiet" }, fault.name),
+        make("div", { class: "also" },
+          terms(fault, ["name", "kind", "when", "direction", "matched", "strikes", "sequence", "repeat"])),
+        make("div", { class: "also quiet" }, fault.when ? `when ${terms(fault.when)}` : `at every ${fault.direction}`)),
+      make("div", { class: "count" }, make("b", { class: "strikes" }), make("span", { class: "matched quiet" })),
+      make("button", { type: "button", hidden: !holds(fault), "aria-label": `Release ${fault.name}`,
+        onclick: () => attempt(`What ${fault.name} held back was let go.`,
+          () => send("POST", `faults/${encodeURIComponent(fault.name)}/release`)) }, "Release"),
+      make("button", { type: "button", "aria-label": `Remove ${fault.name}`,
+        onclick: () => attempt(`${fault.name} was removed.`,
+          () => send("DELETE", `faults/${encodeURIComponent(fault.name)}`)) }, "Remove")),
+    (item, fault) => {
+      put(part(item, "strikes"), `${fault.strikes} ${fault.strikes === 1 ? "strike" : "strikes"}`);
+      put(part(item, "matched"), `of ${fault.matched}`);
+    });
+}
+
+const USUAL = ["message", "tenant", "nth", "times"];
+const JSON_KIND = "written as JSON";
+const EXAMPLE = { sequence: [{ kind: "drop" }, { kind: "pass" }], when: { message: "heartbeat_response" } };
+let kinds = new Map();
+
+async function loadKinds() {
+  const described = await get("openapi.json");
+  const schema = described.paths["/faults"].post.requestBody.content["application/json"].schema;
+  const single = schema.oneOf.filter((each) => each.properties.kind);
+  kinds = new Map(single.map((each) => [each.title, each]));
+  const groups = Map.groupBy(single, (each) => each["x-layer"]);
+  const options = [...groups].map(([layer, members]) =>
+    make("optgroup", { label: layer }, ...members.map((each) => make("option", {}, each.title))));
+  $("kind").replaceChildren(...options, make("optgroup", { label: "anything" }, make("option", {}, JSON_KIND)));
+  const { when } = single[0].properties;
+  const named = Object.entries(when.properties);
+  const fieldsOf = (wanted) => named.filter(([name]) => wanted(name)).map(([name, value]) => field("when", name, value));
+  $("usual").replaceChildren(...fieldsOf((name) => USUAL.includes(name)));
+  $("unusual").replaceChildren(...fieldsOf((name) => !USUAL.includes(name)));
+  $("kind").value = "error";
+  chooseKind();
+}
+
+function chooseKind() {
+  const kind = kinds.get($("kind").value);
+  $("when").hidden = !kind;
+  $("params").classList.toggle("wide", !kind);
+  if (!kind) {
+    put($("kind-says"), "A whole fault, as a scenario or curl would give it; sequences, too.");
+    const area = make("textarea", { id: "as-json", rows: 8, spellcheck: "false" }, JSON.stringify(EXAMPLE, null, 2));
+    $("params").replaceChildren(make("div", {}, make("label", { for: "as-json" }, "Fault"), area));
+    return;
+  }
+  put($("kind-says"), kind.description);
+  const own = Object.entries(kind.properties).filter(([name]) => !["kind", "name", "when"].includes(name));
+  $("params").replaceChildren(...own.map(([name, value]) => field("param", name, value, kind.required.includes(name))),
+    field("param", "name", kind.properties.name));
+}
+
+function field(group, name, schema, required = false) {
+  const id = `${group}-${name}`;
+  const common = { id, "data-group": group, "data-name": name, required, "aria-describedby": `${id}-says` };
+  const unset = schema.default === undefined ? "" : JSON.stringify(schema.default);
+  let input;
+  const words = schema.enum ?? (schema.type === "boolean" ? ["true", "false"] : null);
+  if (words) {
+    input = make("select", common, make("option", { value: "" }, unset && `(${unset})`),
+      ...words.map((word) => make("option", {}, word)));
+  } else if (schema.type === "integer" || schema.type === "number") {
+    input = make("input", { ...common, type: "number", min: schema.minimum ?? schema.exclusiveMinimum, max: schema.maximum,
+      step: schema.type === "integer" ? 1 : "any", placeholder: unset });
+  } else {
+    const list = name === "tenant" ? "tenant-names" : schema.examples ? `${id}-list` : undefined;
+    input = make("input", { ...common, type: "text", list, placeholder: unset || JSON_HINTS[schema.type] || "",
+      spellcheck: "false", autocomplete: "off" });
+  }
+  input.schema = schema;
+  const inside = [make("label", { for: id }, name + (required ? " *" : "")), input,
+    make("small", { id: `${id}-says`, class: "quiet" }, schema.description ?? "")];
+  if (schema.examples) {
+    inside.push(make("datalist", { id: `${id}-list` }, ...schema.examples.map((value) => make("option", { value }))));
+  }
+  return make("div", { class: (schema.description ?? "").length > 90 ? "broad" : "" }, ...inside);
+}
+
+const JSON_HINTS = { array: "[1, 20]", object: "{…}" };
+
+function valueOf(input) {
+  const { type } = input.schema;
+  if (type === "integer" || type === "number") return Number(input.value);
+  if (type === "string" || input.schema.enum) return input.value;
+  try {
+    return JSON.parse(input.value);
+  } catch {
+    throw new Error(`${input.dataset.name}: must be JSON, such as ${JSON_HINTS[type] ?? '"a string" or 17'}`);
+  }
+}
+
+function wantedFault() {
+  if ($("as-json")) {
+    try {
+      return JSON.parse($("as-json").value);
+    } catch (error) {
+      throw new Error(`the fault must be JSON: ${error.message}`);
+    }
+  }
+  const fault = { kind: $("kind").value };
+  const when = {};
+  for (const input of $("add").querySelectorAll("[data-group]")) {
+    if (input.value !== "") (input.dataset.group === "when" ? when : fault)[input.dataset.name] = valueOf(input);
+  }
+  return Object.keys(when).length ? { ...fault, when } : fault;
+}
+
+$("kind").addEventListener("change", chooseKind);
+$("add").addEventListener("submit", async (event) => {
+  event.preventDefault();
+  put($("refused"), "");
+  try {
+    const added = await (await send("POST", "faults", wantedFault())).json();
+    put($("wrong"), "");
+    put($("said"), `${added.name} was added.`);
+    $("add").reset();
+    $("kind").value = kindOf(added);
+    chooseKind();
+    refreshSoon(0);
+  } catch (error) {
+    put($("refused"), error.message);
+  }
+});
+
+// ---------------------------------------------------------------------------------------------- the exchange
+
+let entries = []; // the last of them; each with `row` where it is shown
+let pending = []; // not shown yet
+let leftOut = 0;
+let lastNumber = 0;
+let lanes = [];
+let shown = null; // the entry whose text is shown
+let drawing = false;
+
+function take(entry) {
+  if (lastNumber && entry.number > lastNumber + 1) leftOut += entry.number - lastNumber - 1;
+  lastNumber = entry.number;
+  if (entry.text.length > LONGEST) {
+    entry.more = entry.text.length - LONGEST;
+    entry.text = entry.text.slice(0, LONGEST);
+  }
+  pending.push(entry);
+  if (pending.length > KEPT) {
+    pending.shift();
+    leftOut += 1;
+  }
+  drawSoon();
+  refreshSoon();
+}
+
+function drawSoon() {
+  if (drawing) return;
+  drawing = true;
+  setTimeout(() => {
+    drawing = false;
+    if ($("pause").getAttribute("aria-pressed") !== "true") draw();
+    showKept();
+  }, 60);
+}
+
+function showKept() {
+  const held = $("pause").getAttribute("aria-pressed") === "true" && pending.length ? `${pending.length} more came meanwhile` : "";
+  const hidden = entries.filter((entry) => !lanes.some((lane) => lane.number === entry.connection)).length;
+  put($("kept"), [
+    leftOut ? `${leftOut} earlier ones left out` : "",
+    hidden ? `${hidden} of other connections not shown` : "",
+    held,
+  ].filter(Boolean).join(" · "));
+  $("empty").hidden = entries.length > 0;
+}
+
+function known() {
+  const found = new Map();
+  for (const entry of entries) {
+    let lane = found.get(entry.connection);
+    if (!lane) {
+      lane = { number: entry.connection, first: entry.event === "connected" ? entry.number : 0, last: Infinity, open: true };
+      found.set(entry.connection, lane);
+    }
+    if (entry.event === "connected") lane.first = entry.number;
+    if (entry.event === "ended") Object.assign(lane, { last: entry.number, open: false });
+    lane.who = entry.tenant ? `${entry.tenant} / ${entry.subject}` : lane.who ?? "";
+    lane.transport = entry.transport || lane.transport || "";
+  }
+  return [...found.values()];
+}
+
+function chosenLanes() {
+  const all = known();
+  const chosen = Number($("which").value);
+  const options = all.toSorted((a, b) => b.number - a.number).slice(0, LISTED);
+  show($("which"), [{ number: "", label: "the latest" }, ...options], (lane) => lane.number,
+    (lane) => make("option", { value: lane.number }), (option, lane) => put(option, lane.label ?? `#${lane.number} ${lane.who}`));
+  if (chosen) return all.filter((lane) => lane.number === chosen);
+  const room = Math.max(1, Math.floor(($("scroller").clientWidth - 100) / LANE));
+  return all.toSorted((a, b) => b.open - a.open || b.number - a.number).slice(0, room).sort((a, b) => a.number - b.number);
+}
+
+function draw(anew = false) {
+  const scroller = $("scroller");
+  const follows = scroller.scrollHeight - scroller.scrollTop - scroller.clientHeight < 60;
+  const fresh = pending;
+  pending = [];
+  entries.push(...fresh);
+  for (const gone of entries.splice(0, Math.max(0, entries.length - KEPT))) {
+    leftOut += 1;
+    gone.row?.remove();
+  }
+  const before = lanes.map((lane) => lane.number).join();
+  lanes = chosenLanes();
+  showLanes();
+  if (anew || before !== lanes.map((lane) => lane.number).join()) {
+    const at = entries.find((entry) => entry.row?.contains(document.activeElement));
+    for (const entry of entries) entry.row = null;
+    $("rows").replaceChildren(...entries.map(row).filter(Boolean));
+    at?.row?.firstElementChild.focus();
+  } else {
+    $("rows").append(...fresh.map(row).filter(Boolean));
+  }
+  const tab = $("rows").querySelector('button[tabindex="0"]') ?? $("rows").lastElementChild?.querySelector("button");
+  if (tab) tab.tabIndex = 0;
+  if (follows) scroller.scrollTop = scroller.scrollHeight;
+}
+
+function showLanes() {
+  $("scroller").style.setProperty("--lanes", lanes.length);
+  show($("lanes"), lanes, (lane) => lane.number,
+    (lane) => make("div", { class: "lane-head" }, make("div", { class: "title" }, make("strong", {}, `#${lane.number}`), " ",
+      make("span", { class: "who" })), make("div", { class: "ends" }, make("span", {}, "client"), make("span", { class: "by quiet" }),
+      make("span", {}, "relay"))),
+    (head, lane) => {
+      put(part(head, "who"), lane.who || "not authenticated");
+      part(head, "who").title = lane.who;
+      put(part(head, "by"), `${lane.transport}${lane.open ? "" : ", ended"}`);
+    });
+}
+
+// What tells one message from another of its type, in a word.
+function gist(entry) {
+  try {
+    const read = JSON.parse(entry.text);
+    return [read.code, read.tunnel_id, read.client_id].filter((value) => typeof value === "string").join(" ").slice(0, 80);
+  } catch {
+    return entry.more ? "" : "not JSON";
+  }
+}
+
+const WAYS = { request: "client to relay", answer: "relay to client", fault: "fault", connected: "connected", ended: "ended" };
+
+function row(entry) {
+  const beat = entry.type.startsWith("heartbeat") && ["request", "answer"].includes(entry.event);
+  const place = lanes.findIndex((lane) => lane.number === entry.connection);
+  if (place < 0 || (beat && !$("heartbeats").checked)) return null;
+  const said = entry.event === "request" || entry.event === "answer";
+  const name = { connected: "", fault: entry.text.split(" at ")[0] }[entry.event] ?? entry.type;
+  const more = said ? gist(entry) : { connected: entry.address, fault: entry.type }[entry.event] ?? "";
+  const wrong = entry.event === "answer" && (entry.type === "error" || more === "not JSON");
+  const button = make("button", { type: "button", tabindex: -1, class: `arrow ${entry.event} ${wrong ? "wrong" : ""}`,
+    "aria-label": `${moment(entry.time)}, connection ${entry.connection}, ${WAYS[entry.event]}: ${name} ${more}`,
+    onclick: () => showText(entry) },
+  make("span", { class: "label" }, { connected: "connected", ended: `ended: ${name}` }[entry.event] ?? name, " ", make("i", {}, more)),
+  make("span", { class: "line" }));
+  button.style.gridColumn = place + 2;
+  const lifelines = lanes.map((lane, at) => {
+    const life = make("span", { class: `life ${entry.number < lane.first || entry.number > lane.last ? "none" :
+      entry.number === lane.first ? "begin" : entry.number === lane.last ? "end" : ""}` });
+    life.style.gridColumn = at + 2;
+    return life;
+  });
+  entry.row = make("li", { class: entry === shown ? "shown" : "" }, button, make("span", { class: "time" }, moment(entry.time)), ...lifelines);
+  button.entry = entry;
+  return entry.row;
+}
+
+function showText(entry) {
+  shown?.row?.classList.remove("shown");
+  shown = entry;
+  $("detail").hidden = !entry;
+  if (!entry) return;
+  entry.row?.classList.add("shown");
+  put($("detail-title"), `${WAYS[entry.event]}: ${entry.type}`);
+  const when = new Date(entry.time * 1000).toISOString();
+  const who = entry.tenant ? `, ${entry.tenant} / ${entry.subject}` : "";
+  put($("detail-about"), `Entry ${entry.number}, ${when}, connection ${entry.connection}${who}` +
+    (entry.more ? `; the first ${LONGEST} characters, ${entry.more} more are in /transcript` : ""));
+  put($("raw"), entry.text || `${entry.type} ${entry.address}`);
+  let read = "";
+  try {
+    read = JSON.stringify(JSON.parse(entry.text), null, 2);
+  } catch { /* it is shown as it was written */ }
+  put($("read"), read);
+  $("read").hidden = read === "";
+  entry.row?.scrollIntoView({ block: "nearest" });
+}
+
+$("rows").addEventListener("keydown", (event) => {
+  const item = event.target.closest("li");
+  const to = { ArrowDown: item?.nextElementSibling, ArrowUp: item?.previousElementSibling,
+    Home: $("rows").firstElementChild, End: $("rows").lastElementChild }[event.key];
+  if (event.key === "Escape" && shown) closeText();
+  if (!to) return;
+  event.preventDefault();
+  to.firstElementChild.focus();
+});
+
+$("rows").addEventListener("focusin", (event) => {
+  for (const button of $("rows").querySelectorAll('button[tabindex="0"]')) button.tabIndex = -1;
+  event.target.tabIndex = 0;
+  if (shown) showText(event.target.entry);
+});
+
+function closeText() {
+  const back = shown?.row?.firstElementChild ?? $("rows").querySelector('button[tabindex="0"]') ?? $("pause");
+  showText(null);
+  back.focus();
+  showText(null); // taking the focus would show it again
+}
+
+function choose(number) {
+  if (![...$("which").options].some((option) => option.value === String(number))) {
+    put($("said"), `Of connection ${number} nothing is kept here any more.`);
+    return;
+  }
+  $("which").value = number;
+  draw(true);
+  showKept();
+}
+
+function forget() {
+  entries = [];
+  pending = [];
+  leftOut = 0;
+  showText(null);
+  draw(true);
+  showKept();
+}
+
+$("close").addEventListener("click", closeText);
+$("detail").addEventListener("keydown", (event) => event.key === "Escape" && closeText());
+$("clear").addEventListener("click", forget);
+for (const id of ["which", "heartbeats"]) {
+  $(id).addEventListener("change", () => {
+    draw(true);
+    showKept();
+  });
+}
+$("pause").addEventListener("click", () => {
+  $("pause").setAttribute("aria-pressed", $("pause").getAttribute("aria-pressed") !== "true");
+  drawSoon();
+});
+new ResizeObserver(() => draw(entries.length > 0)).observe($("scroller"));
+
+// ---------------------------------------------------------------------------------------------- staying up to date
+
+let started = null; // when the relay began: another one has another time
+let linked = false;
+let refreshing = null;
+let timer = null;
+
+async function refresh() {
+  const [health, faults, connections, tenants] = await Promise.all(["health", "faults", "connections", "tenants"].map(get));
+  if (started !== health.started) {
+    if (started !== null) {
+      put($("said"), "Another relay began; the exchange starts anew.");
+      forget();
+    }
+    started = health.started;
+    lastNumber = Math.max(0, health.entries - KEPT);
+    leftOut = lastNumber;
+  }
+  showHealth(health);
+  showFaults(faults);
+  showTenants(tenants, health);
+  showConnections(connections);
+}
+
+function refreshSoon(after = 400) {
+  if (timer !== null && after > 0) return;
+  clearTimeout(timer);
+  timer = setTimeout(async () => {
+    timer = null;
+    if (!linked) return;
+    await refreshing?.catch(() => {});
+    refreshing = refresh();
+    refreshing.catch(() => {}); // the stream notices when the relay is gone
+  }, after);
+}
+
+setInterval(() => document.hidden || refreshSoon(), 2000);
+
+async function listen() {
+  const stop = new AbortController();
+  const answer = await ask(`events?since=${lastNumber}`, { signal: stop.signal });
+  const reader = answer.body.pipeThrough(new TextDecoderStream()).getReader();
+  let rest = "";
+  try {
+    for (;;) {
+      const silence = setTimeout(() => stop.abort(), SILENCE);
+      const { done, value } = await reader.read().finally(() => clearTimeout(silence));
+      if (done) return;
+      const lines = (rest + value).split("\n");
+      rest = lines.pop();
+      for (const line of lines) if (line.startsWith("data: ")) take(JSON.parse(line.slice(6)));
+    }
+  } finally {
+    stop.abort();
+  }
+}
+
+async function live() {
+  let pause = 250;
+  for (;;) {
+    const before = started;
+    try {
+      await refresh();
+      if (kinds.size === 0) await loadKinds();
+      if (before === started) put($("said"), "The relay is back.");
+      linked = true;
+      pause = 250;
+      await listen();
+    } catch (error) {
+      if (!(error instanceof Unreachable) && error.name !== "AbortError" && !(error instanceof TypeError)) put($("wrong"), error.message);
+    }
+    linked = false;
+    put($("state"), "not reachable");
+    $("state").className = "state lost";
+    put($("said"), "The relay ended or can't be reached; this page goes on as soon as it is back.");
+    await wait(pause);
+    pause = Math.min(4000, pause * 2);
+  }
+}
+
+document.body.append(make("datalist", { id: "tenant-names" }));
+live();

@@ -1,0 +1,48 @@
+"""Who is let in to the controls, and what every answer tells browsers."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+
+import pytest
+
+from simulator import Config, Simulator
+from simulator.config import ControlRules, Listen
+from simulator.control.guard import HEADERS
+from tests.simulator.control.test_api import ask, call
+
+
+@pytest.fixture
+async def simulator() -> AsyncIterator[Simulator]:
+    async with Simulator(Config(listen=Listen(port=0), control=ControlRules(port=0))) as simulator:
+        yield simulator
+
+
+@pytest.mark.parametrize("path", ["/", "/health", "/nothing", "/page/page.js"])
+async def test_every_answer_tells_browsers_to_be_strict(simulator: Simulator, path: str) -> None:
+    _, _, headers = await call(simulator, "GET", path)
+    assert {name: headers[name] for name in HEADERS} == HEADERS
+    assert headers["Content-Security-Policy"].startswith("default-src 'self'; ")
+
+
+@pytest.mark.parametrize("origin", ["http://elsewhere.example", "http://127.0.0.1", "http://localhost:1", "null"])
+async def test_another_sites_page_is_refused(simulator: Simulator, origin: str) -> None:
+    await ask(simulator, "POST", "/drain")
+    status, said = await ask(simulator, "POST", "/reset", Origin=origin)
+    assert (status, said["error"]) == (403, f"a page of {origin} has no business here")
+    assert simulator.controls.state()["status"] == "draining"
+
+
+async def test_its_own_page_is_served(simulator: Simulator) -> None:
+    assert simulator.control_url
+    assert (await ask(simulator, "POST", "/reset", Origin=simulator.control_url))[0] == 204
+
+
+async def test_the_page_is_had_without_the_token_and_nothing_else() -> None:
+    config = Config(listen=Listen(port=0), control=ControlRules(port=0, token="let-me-in"))
+    async with Simulator(config) as simulator:
+        assert (await ask(simulator, "GET", "/"))[0] == 200
+        assert (await ask(simulator, "GET", "/page/page.js"))[0] == 200
+        for path in ("/events", "/health", "/openapi.json", "/page/../health", "//", "/page/"):
+            assert (await ask(simulator, "GET", path))[0] == 401, path
+        assert (await ask(simulator, "GET", "/health", Authorization="Bearer let-me-in"))[0] == 200
