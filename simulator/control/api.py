@@ -5,9 +5,6 @@ It speaks JSON. Mistakes are answered with {"error": "..."}: 404 for what isn't 
 
 from __future__ import annotations
 
-import asyncio
-import json
-from collections.abc import AsyncIterator
 from typing import Annotated, Any
 
 from fastapi import Body, FastAPI, Query, Request, Response
@@ -20,12 +17,10 @@ from simulator.control.controls import ENDS, ControlError, Controls
 from simulator.control.guard import Guard
 from simulator.control.page.routes import FILES, add_page
 from simulator.control.schema import fault_schema
+from simulator.control.streams import Streams
 from simulator.transcript import Entry, lines
 
 Object = dict[str, Any]
-
-_BEHIND = 1000  # entries that one listener may be late by
-_QUIET = 10.0  # seconds
 
 _EXAMPLES: Any = {
     "third": {
@@ -49,10 +44,11 @@ Behind = Annotated[int | None, Query(ge=0, description="begin with what is remem
 Since = Annotated[int, Query(ge=0, description="only what came behind the entry of this number")]
 
 
-def make_api(controls: Controls, token: str | None = None) -> FastAPI:
+def make_api(controls: Controls, streams: Streams, token: str | None = None) -> FastAPI:
     """Return the application.
 
-    Arguments: `controls` are the relay's; `token` is demanded as `Authorization: Bearer` where there is one.
+    Arguments: `controls` and `streams` are the relay's; `token` is demanded as `Authorization: Bearer`, where
+    there is one.
     """
     api = FastAPI(
         title="cbspec simulator",
@@ -71,7 +67,7 @@ def make_api(controls: Controls, token: str | None = None) -> FastAPI:
     _add_faults(api, controls)
     _add_relay(api, controls)
     _add_connections(api, controls)
-    _add_transcript(api, controls)
+    _add_transcript(api, controls, streams)
     add_page(api)
     return api
 
@@ -151,7 +147,7 @@ def _add_connections(api: FastAPI, controls: Controls) -> None:
         controls.drop(number, how)
 
 
-def _add_transcript(api: FastAPI, controls: Controls) -> None:
+def _add_transcript(api: FastAPI, controls: Controls, streams: Streams) -> None:
     @api.get("/transcript", tags=["transcript"], summary="What was said, without tokens")
     async def transcript(since: Since = 0) -> list[Object]:
         return controls.transcript(since)
@@ -164,40 +160,8 @@ def _add_transcript(api: FastAPI, controls: Controls) -> None:
     @api.get("/events", tags=["transcript"], summary="What is said, as it is said (server-sent events)")
     async def events(since: Behind = None) -> StreamingResponse:
         return StreamingResponse(
-            _stream(controls, since), media_type="text/event-stream", headers={"Cache-Control": "no-store"}
+            streams.events(since), media_type="text/event-stream", headers={"Cache-Control": "no-store"}
         )
-
-
-async def _stream(controls: Controls, since: int | None) -> AsyncIterator[str]:
-    """Give each new entry as an event, and a comment now and then so that an end is noticed.
-
-    Before it come those that are remembered behind the so-manieth; without a number there are none.
-    """
-    queue: asyncio.Queue[Entry] = asyncio.Queue(_BEHIND)
-
-    def put(entry: Entry) -> None:
-        if not queue.full():  # who reads too slowly misses some, and sees it by the numbers
-            queue.put_nowait(entry)
-
-    stop = controls.follow(put)
-    remembered = controls.transcript(since) if since is not None else []
-    try:
-        yield ": listening\n\n"
-        for entry in remembered:
-            yield _event(entry)
-        while True:
-            try:
-                new = await asyncio.wait_for(queue.get(), _QUIET)
-            except TimeoutError:
-                yield ": quiet\n\n"
-            else:
-                yield _event(new.to_json())
-    finally:
-        stop()
-
-
-def _event(entry: Object) -> str:
-    return f"id: {entry['number']}\ndata: {json.dumps(entry)}\n\n"
 
 
 async def _refused(_: Request, error: Exception) -> Response:

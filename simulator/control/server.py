@@ -14,6 +14,7 @@ from cbspec.target import Endpoint
 from simulator.config import ConfigError
 from simulator.control.api import make_api
 from simulator.control.controls import Controls
+from simulator.control.streams import Streams
 
 
 class _Server(uvicorn.Server):
@@ -46,8 +47,13 @@ class ControlServer:
             self._socket.close()
             reason = getattr(error, "strerror", None) or str(error)
             raise ConfigError(f"[control] can't listen on {Endpoint(host, port)}: {reason.lower()}") from None
+        self._streams = Streams(controls)
         config = uvicorn.Config(
-            make_api(controls, token), log_config=None, access_log=False, lifespan="off", timeout_graceful_shutdown=1
+            make_api(controls, self._streams, token),
+            log_config=None,
+            access_log=False,
+            lifespan="off",
+            timeout_graceful_shutdown=1,
         )
         self._server = _Server(config)
         self._task = asyncio.get_running_loop().create_task(self._server.serve([self._socket]))
@@ -61,6 +67,7 @@ class ControlServer:
     async def close(self) -> None:
         """End the server and close its socket."""
         self._server.should_exit = True
+        self._streams.end()
         with contextlib.suppress(asyncio.CancelledError):
             await self._task
         self._socket.close()

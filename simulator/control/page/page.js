@@ -2,7 +2,7 @@
 // page as text, never as HTML.
 
 const KEPT = 400; // entries of the exchange
-const LONGEST = 8000; // characters of one entry's text
+const CUT = /… \(\d+ bytes\)$/; // how the transcript ends a long text
 const LISTED = 100; // connections
 const LANE = 230; // pixels that a connection's lifelines need
 const SILENCE = 30_000; // milliseconds: the relay says something every ten seconds
@@ -389,10 +389,6 @@ let drawing = false;
 function take(entry) {
   if (lastNumber && entry.number > lastNumber + 1) leftOut += entry.number - lastNumber - 1;
   lastNumber = entry.number;
-  if (entry.text.length > LONGEST) {
-    entry.more = entry.text.length - LONGEST;
-    entry.text = entry.text.slice(0, LONGEST);
-  }
   pending.push(entry);
   if (pending.length > KEPT) {
     pending.shift();
@@ -495,7 +491,7 @@ function gist(entry) {
     const read = JSON.parse(entry.text);
     return [read.code, read.tunnel_id, read.client_id].filter((value) => typeof value === "string").join(" ").slice(0, 80);
   } catch {
-    return entry.more ? "" : "not JSON";
+    return CUT.exec(entry.text)?.[0] ?? "not JSON";
   }
 }
 
@@ -535,8 +531,7 @@ function showText(entry) {
   put($("detail-title"), `${WAYS[entry.event]}: ${entry.type}`);
   const when = new Date(entry.time * 1000).toISOString();
   const who = entry.tenant ? `, ${entry.tenant} / ${entry.subject}` : "";
-  put($("detail-about"), `Entry ${entry.number}, ${when}, connection ${entry.connection}${who}` +
-    (entry.more ? `; the first ${LONGEST} characters, ${entry.more} more are in /transcript` : ""));
+  put($("detail-about"), `Entry ${entry.number}, ${when}, connection ${entry.connection}${who}`);
   put($("raw"), entry.text || `${entry.type} ${entry.address}`);
   let read = "";
   try {

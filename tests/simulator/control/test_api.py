@@ -13,6 +13,7 @@ import pytest
 from simulator import Config, ConfigError, Simulator
 from simulator.config import ControlRules, Listen
 from simulator.control.api import make_api
+from simulator.control.streams import Streams
 from tests.simulator.client import BEAT, PATIENCE, Wire
 
 CONTROLLED = Config(listen=Listen(port=0), control=ControlRules(port=0))
@@ -200,5 +201,5 @@ async def test_the_description_names_every_path_and_its_example_works(simulator:
         assert (await ask(simulator, "POST", "/faults", example["value"]))[0] == 201
     operations = [operation for path in described["paths"].values() for operation in path.values()]
     assert all(operation["summary"] and operation["tags"] for operation in operations)
-    routes: Any = make_api(simulator.controls).routes
+    routes: Any = make_api(simulator.controls, Streams(simulator.controls)).routes
     assert {route.path for route in routes if route.include_in_schema} == set(described["paths"])

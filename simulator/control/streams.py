@@ -1,0 +1,67 @@
+"""What is said, as it is said, for whoever listens over HTTP: server-sent events."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import AsyncIterator
+from typing import Any, Final
+
+from simulator.control.controls import Controls
+from simulator.transcript import Entry
+
+BEHIND: Final = 1000
+"""How many entries one listener may be late by."""
+_QUIET = 10.0  # seconds
+
+
+class Streams:
+    """The streams of one relay's transcript, and their common end."""
+
+    def __init__(self, controls: Controls) -> None:
+        self._controls = controls
+        self._queues: set[asyncio.Queue[Entry | None]] = set()
+        self._ended = False
+
+    async def events(self, since: int | None) -> AsyncIterator[str]:
+        """Give each new entry as an event, and a comment now and then so that an end is noticed.
+
+        Before it come those that are remembered behind the so-manieth; without a number there are none.
+        """
+        queue: asyncio.Queue[Entry | None] = asyncio.Queue(BEHIND)
+
+        def put(entry: Entry) -> None:
+            if not queue.full():  # who reads too slowly misses some, and sees it by the numbers
+                queue.put_nowait(entry)
+
+        stop = self._controls.follow(put)
+        remembered = self._controls.transcript(since) if since is not None else []
+        self._queues.add(queue)
+        try:
+            yield ": listening\n\n"
+            for entry in remembered:
+                yield _event(entry)
+            while not self._ended or not queue.empty():
+                try:
+                    new = await asyncio.wait_for(queue.get(), _QUIET)
+                except TimeoutError:
+                    yield ": quiet\n\n"
+                    continue
+                if new is None:
+                    return
+                yield _event(new.to_json())
+        finally:
+            self._queues.discard(queue)
+            stop()
+
+    def end(self) -> None:
+        """End every stream, now and from now on, so that nobody has to break one off."""
+        self._ended = True
+        for queue in self._queues:
+            if queue.full():
+                queue.get_nowait()
+            queue.put_nowait(None)
+
+
+def _event(entry: dict[str, Any]) -> str:
+    return f"id: {entry['number']}\ndata: {json.dumps(entry)}\n\n"
