@@ -65,7 +65,7 @@ def _text(facts: dict[str, Any], args: argparse.Namespace) -> Iterable[str]:
     if facts["metrics"]:
         yield f"Metrics: {facts['metrics']}"
     if facts["control"]:
-        yield f"Control: {facts['control']} (cbspec fault list; {facts['control']}/openapi.json)"
+        yield f"Control: {facts['control']} (a page to look at; cbspec fault list; {facts['control']}/openapi.json)"
     yield "Tenants:"
     yield from (f"  {tenant['id']}: {_limits(tenant)}" for tenant in facts["tenants"])
     token = _token(facts)
