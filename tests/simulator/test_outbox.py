@@ -266,6 +266,12 @@ def test_together() -> None:
     assert until_the_end(box, 10.0) == [(15.0, Send(b"a"))]
 
 
+def test_two_together() -> None:
+    box = outbox()
+    box.put(numbered([Delivery(join=2, within=5.0)] * 3), 0.0)
+    assert until_the_end(box) == [(0.0, Send(b"<000><001>")), (5.0, Send(b"<002>"))]
+
+
 def test_a_wait_comes_when_it_is_over_and_others_wait_behind_it() -> None:
     box = outbox()
     box.put([Wait(2.0), Send(b"a")], 0.0)
