@@ -31,7 +31,7 @@ LINGER = 2.0
 and the client may lose what was sent to it last."""
 
 _BEFORE_RESET = 0.05  # seconds; a reset throws away what hasn't left yet
-_READ_AHEAD = 64 * 1024  # bytes that may wait while a remote end is dialled or keys are fetched
+_READ_AHEAD = 64 * 1024  # bytes that may wait while a request is put off, a remote end dialled, or keys fetched
 
 
 @dataclass(eq=False, slots=True)
@@ -256,7 +256,7 @@ class Peer(asyncio.Protocol):
             plain, self._head = self._head, b""
             if websocket:
                 self._arm(self._edge.relay.config.limits.handshake_timeout)
-        if self._errand is not None:
+        if self._errand is not None or session.paused:
             self._waiting += len(plain)
             self._throttle()
         actions = session.receive_data(plain, self._edge.clock.now())
@@ -309,13 +309,9 @@ class Peer(asyncio.Protocol):
         elif isinstance(action, Refresh):
             self._refresh(action)
         elif isinstance(action, Wait):
-            self._resume()
+            self._back(lambda session: session.resume(self._edge.clock.now()))
         elif isinstance(action, Close):
             self.finish(action.how)
-
-    def _resume(self) -> None:
-        if self._session is not None:
-            self._do(self._session.resume(self._edge.clock.now()))
 
     async def _dial(self, wanted: Dial) -> None:
         try:
@@ -342,7 +338,7 @@ class Peer(asyncio.Protocol):
             self._back(lambda session: session.refreshed(clock.now()))
 
     def _back(self, tell: Callable[[Session], Iterable[Action]]) -> None:
-        """Go on with what waited for something outside."""
+        """Go on with what waited for something outside, or for its time."""
         self._errand = None
         self._waiting = 0
         self._throttle()

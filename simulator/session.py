@@ -204,6 +204,11 @@ class Session:
         return self.connection.state is State.CLOSED
 
     @property
+    def paused(self) -> bool:
+        """A request is put off, and nothing more is taken before it."""
+        return self._paused is not None
+
+    @property
     def opened(self) -> bool:
         """Messages can be exchanged: a WebSocket's opening handshake is done, or there is none."""
         return not isinstance(self.framer, WebSocketFramer) or self.framer.opened
