@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING, Final
 
 import pytest
 
-from simulator.pytest_turns import Turns, scenarios_of
+from simulator.pytest_turns import WIDE, Turns, scenarios_of
 
 if TYPE_CHECKING:
     from simulator.local import LocalRelay
 
-_FIXTURES: Final = ("relay", "relay_module", "relay_session")
+_FIXTURES: Final = ("relay", *WIDE)
 _MARK: Final = (
     "relay(scenario, config=..., faults=[...], persona=...): how the test's relay is set up; "
     "a list of scenarios tries the test by each (cbspec simulate --list-scenarios)"

@@ -17,6 +17,9 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
+WIDE: Final = ("relay_module", "relay_session")
+"""The fixtures whose relay outlives a test."""
+
 _KEYS: Final = ("scenario", "config", "faults", "persona")
 _NAME: Final = "cbspec-relays"
 
@@ -58,8 +61,14 @@ class Turns:
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_runtest_setup(self, item: pytest.Item) -> None:
-        """Have the relays of a wider scope begin as the test's marks say."""
+        """Have the relays of a wider scope begin as the test's marks say.
+
+        A mistake is found before the fixture is: that would fail for the tests behind this one as well.
+        """
         self._item = item
+        for name in WIDE:
+            if name in getattr(item, "fixturenames", ()) and name not in self._relays:
+                _understood(_setup(item, _param(item, name)).check)
         for relay in self._used(item):
             self._begin(relay, item)
 
@@ -113,6 +122,12 @@ def _setup(node: Any, param: object) -> Setup:  # noqa: ANN401 - pytest's nodes 
     for mark in node.iter_markers("relay"):
         said = {**_said(mark), **said}  # the nearest mark comes first
     return Setup.of(**said, folder=node.path.parent if node.path.is_file() else node.path)
+
+
+def _param(item: pytest.Item, name: str) -> object:
+    """Return the scenario that pytest tries a test by, if it tries several."""
+    call = getattr(item, "callspec", None)
+    return None if call is None else call.params.get(name)
 
 
 def _said(mark: pytest.Mark) -> dict[str, Any]:

@@ -12,7 +12,7 @@ from typing import Any, Self, TypeVar
 from cbspec.jwks import key_id
 from cbspec.tls import client_context
 from cbspec.tokens import SigningKey, mint
-from simulator.config import Config
+from simulator.config import Config, ConfigError
 from simulator.control.controls import ControlError, Controls
 from simulator.faults.kind import End
 from simulator.limits import Meters
@@ -130,7 +130,7 @@ class LocalRelay:
         """Begin anew at the same address as another setup says (None: that of the construction).
 
         With `lasting` the connections that were there at `keep_connections` stay open, unless the clock was moved or
-        the persona is another one. Raises ConfigError where the setup can't be used: then nothing changed.
+        the persona is another one. Raises ConfigError where the setup can't be used: then the one before still holds.
         """
         setup = setup or self._setup
         kept = lasting and any(one.number <= self._lasting for one in self.connections)
@@ -298,5 +298,10 @@ class LocalRelay:
 
     async def _replace(self, simulator: Simulator) -> None:
         await self._simulator.close(_GRACE)
+        try:
+            await simulator.start()
+        except ConfigError:
+            self._simulator = self._made(self._present, self.port)
+            await self._simulator.start()
+            raise
         self._simulator = simulator
-        await simulator.start()

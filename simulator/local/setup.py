@@ -73,6 +73,10 @@ class Setup:
                 raise ConfigError(f"persona {id_}: no such persona; {hint}")
         return deviated(Behaviour(), *self.persona)
 
+    def check(self) -> None:
+        """Raise ConfigError where it can't be used."""
+        _ = self.read(), self.behaviour()
+
     def _found(self, file: str | Path) -> Path | None:
         path = self.folder / file
         return path if path.is_file() else None

@@ -279,18 +279,22 @@ def test_a_mistake_in_a_mark_is_told_without_a_traceback(project: Project, mark:
         f"""
         import pytest
 
-        def test_before({fixture}):
-            pass
-
         @pytest.mark.relay({mark})
         def test_it({fixture}):
             pass
 
         def test_behind({fixture}):
             assert {fixture}.port
+
+        @pytest.mark.relay({mark})
+        def test_it_later({fixture}):
+            pass
+
+        def test_in_the_end({fixture}):
+            assert {fixture}.port
         """,
         passed=2,
-        errors=1,
+        errors=2,
     )
     assert said in shown
     assert "Error" not in shown.replace("ERROR", "")

@@ -188,6 +188,13 @@ def test_a_setup_that_can_t_be_used_changes_nothing(relay: LocalRelay) -> None:
     assert relay.setup == Setup.of()
 
 
+def test_a_setup_that_fails_when_it_begins_leaves_the_one_before(relay: LocalRelay) -> None:
+    with pytest.raises(ConfigError, match=r"none\.pem"):
+        relay.renew(Setup.of(config={"tls": {"chain": "none.pem"}}))
+    assert enters(relay) == IN
+    assert relay.setup == Setup.of()
+
+
 def test_relays_live_beside_each_other_and_leave_nothing_behind() -> None:
     before = threading.active_count()
     with LocalRelay() as one, LocalRelay("tenant-at-its-limit") as other:

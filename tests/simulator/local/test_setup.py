@@ -63,5 +63,5 @@ def test_personas_are_deviations() -> None:
 )
 def test_a_mistake_is_named_with_the_way_out(setup: Setup, said: str) -> None:
     with pytest.raises(ConfigError) as caught:
-        _ = setup.read(), setup.behaviour()
+        setup.check()
     assert said in str(caught.value)
