@@ -49,7 +49,7 @@ class LocalRelay:
             client = Client(*relay.address, relay.ssl_context(), relay.token())
 
     It runs in a thread and an event loop of its own, so it serves blocking clients, asyncio's and trio's alike. Every
-    call here blocks until the relay has done it, which takes a millisecond or so: that is as good in a coroutine. Only
+    call here blocks until the relay has done it, which is a matter of microseconds: as good in a coroutine. Only
     `transcript.wait_for` may take longer; `transcript.async_wait_for` is its awaitable twin.
 
     Arguments: `scenario` is a ready-made one (`cbspec simulate --list-scenarios`) or a TOML file; `config` another
@@ -122,7 +122,7 @@ class LocalRelay:
     def reset(self) -> None:
         """Begin anew at the same address: no faults and limits but those it began with, no time moved, nothing said.
 
-        Connections are dropped.
+        Connections are dropped. That takes some milliseconds, and is of use between the examples of a property.
         """
         self.renew(self._setup)
 

@@ -21,6 +21,7 @@ from cbspec.profile import load
 from cbspec.tokens import SigningKey
 from simulator.deviations import KNOWN
 from simulator.open_points import OPEN_POINTS
+from simulator.scenarios import scenarios
 from simulator.variants import VARIANTS
 from tests.simulator.client import HELLO, PATIENCE, Wire
 from tests.simulator.issuer import jwks, pair
@@ -178,3 +179,21 @@ def test_what_is_wrong_is_one_clear_line_each(tmp_path: Path) -> None:
             assert found.stderr.startswith("cbspec simulate: ")
             assert said in found.stderr
             assert len(found.stderr.splitlines()) == 1
+
+
+def test_a_scenario_is_served_by_its_name(tmp_path: Path) -> None:
+    below = tmp_path / "relay.toml"
+    below.write_text("[relay]\nbuffer_pool = 7\n")
+    with _serving("--config", str(below), "--scenario", "tenant-at-its-limit", "--json") as process:
+        tenants = json.loads(_first_line(process))["tenants"]
+        assert [(tenant["id"], tenant["tunnel_limit"]) for tenant in tenants] == [
+            ("tenant-001", 2),
+            ("tenant-002", None),
+        ]
+        _end(process)
+    listed = _run("--list-scenarios").stdout.splitlines()
+    assert [line.split()[0] for line in listed] == [name for name, _ in scenarios()]
+    done = _run("--scenario", "flaky")
+    assert (done.returncode, done.stdout) == (2, "")
+    said = "scenario flaky: no such scenario and no such file; did you mean flaky-network or slow-relay?"
+    assert done.stderr == f"cbspec simulate: {said}\n"
