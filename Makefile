@@ -6,7 +6,7 @@ READY  := $(VENV)/.ready
 ARGS   ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help verify test lint types unit adequacy rare mutants docs freeze format clean
+.PHONY: help verify test lint types unit adequacy rare mutants docs page freeze format clean
 
 help: ## Show the targets
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | awk 'BEGIN {FS = ":.*## "} {printf "  make %-8s %s\n", $$1, $$2}'
@@ -47,6 +47,9 @@ $(VENV)/.mutation: $(READY)
 
 docs: $(READY) ## Generate the generated documents again
 	$(BIN)/python -m tests.repo.generate
+
+page: $(READY) ## Take the pictures of the simulator's page for docs/ again (needs Chromium)
+	$(BIN)/python -m tests.simulator.control.page.screenshots
 
 freeze: $(READY) ## Freeze the set of requirements, after the catalogue was changed on purpose
 	$(BIN)/python -m tests.repo.freeze

@@ -1,0 +1,109 @@
+"""The page as the README shows it, in light and dark, with traffic: `make page` writes docs/page-*.png again."""
+
+from __future__ import annotations
+
+import sys
+from contextlib import AsyncExitStack
+from pathlib import Path
+from typing import Final
+
+from cbspec.target import Rate, Tenant
+from simulator import Config, Simulator
+from simulator.config import ControlRules, Listen, RelayRules
+from tests.repo.tree import ROOT
+from tests.simulator.client import BEAT, HELLO, WebSocket, Wire, auth, tunnel
+from tests.simulator.control.page.browser import Browser, Loop, opened
+from tests.simulator.control.page.png import smaller
+
+LARGEST: Final = 150_000
+"""Bytes that one picture may have."""
+
+SIZE: Final = (1360, 870)
+"""Pixels."""
+
+CONFIG: Final = Config(
+    listen=Listen(port=0),
+    control=ControlRules(port=0),
+    relay=RelayRules(connection_limit=8, buffer_pool=32),
+    seed=7,
+    tenants=(
+        Tenant("tenant-001", tunnel_limit=4, connection_limit=2),
+        Tenant("tenant-002", tunnel_limit=1, connection_limit=2, rate=Rate(20, 40)),
+        Tenant("acme", tunnel_limit=12),
+    ),
+)
+FAULTS: Final = (
+    {
+        "name": "third-tunnel",
+        "kind": "error",
+        "code": "buffer_pool_exhausted",
+        "when": {"tenant": "tenant-001", "message": "tunnel_info", "nth": 3},
+    },
+    {"name": "comma", "kind": "damage-json", "how": "trailing-comma", "when": {"message": "error", "tenant": "acme"}},
+    {"name": "late", "kind": "hold", "when": {"message": "heartbeat_response", "tenant": "tenant-002"}},
+)
+
+
+async def traffic(relay: Simulator, open_: AsyncExitStack) -> None:
+    """Have three clients talk to a relay; their connections stay open with `open_`."""
+    first = await open_.enter_async_context(Wire(relay.address))
+    second = await open_.enter_async_context(Wire(relay.address))
+    third = await open_.enter_async_context(WebSocket(relay.address))
+    await first.greet("tenant-001")
+    await first.ask(tunnel("rdp"))
+    await second.greet("acme")
+    await first.ask(tunnel("ssh"))
+    await first.ask(tunnel("files"))
+    await second.ask(tunnel("printer", "acme"))
+    await third.open()
+    await third.say(HELLO)
+    await third.say(auth("tenant-002", sub="operator"))
+    await first.ask(tunnel("files"))
+    second.write(tunnel("printer", "acme", 70_000))
+    await second.line()
+    await third.say(tunnel("camera", "tenant-002"))
+    await third.say(tunnel("door", "tenant-002"))
+    await second.ask(tunnel("<img src=x onerror=alert(1)>", "acme"))
+    third.frame(BEAT.strip())
+    await first.ask(BEAT)
+
+
+def take(browser: Browser, url: str, scheme: str) -> bytes:
+    """Return a picture of the page."""
+    browser.scheme(scheme)
+    browser.size(*SIZE)
+    browser.go(url)
+    browser.until("document.querySelectorAll('#lanes strong').length === 3 && document.querySelectorAll('.bar').length")
+    browser.until("[...document.querySelectorAll('.matched')].every((each) => each.textContent !== 'of 0')")
+    browser.until("document.querySelectorAll('#kind option').length > 30")
+    if scheme == "light":
+        browser.js("[...document.querySelectorAll('.arrow.wrong')].at(-2).click()")
+    else:
+        browser.js("document.getElementById('adding').open = true")
+    browser.driver.execute_async_script("requestAnimationFrame(() => requestAnimationFrame(arguments[0]))")
+    return browser.driver.get_screenshot_as_png()
+
+
+def main(folder: Path) -> None:
+    """Write both pictures to a folder."""
+    with Loop() as loop, opened() as browser:
+        relay, open_ = Simulator(CONFIG), AsyncExitStack()
+        loop.run(relay.start())
+        for fault in FAULTS:
+            relay.controls.add_fault(fault)
+        loop.run(traffic(relay, open_))
+        try:
+            for scheme in ("light", "dark"):
+                picture = smaller(take(browser, str(relay.control_url), scheme))
+                if len(picture) > LARGEST:
+                    sys.exit(f"page-{scheme}.png would have {len(picture)} bytes; it may have {LARGEST}")
+                (folder / f"page-{scheme}.png").write_bytes(picture)
+                print(f"{folder.name}/page-{scheme}.png: {len(picture)} bytes")
+            browser.leave()
+        finally:
+            loop.run(open_.aclose())
+            loop.run(relay.close())
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]) if len(sys.argv) > 1 else ROOT / "docs")

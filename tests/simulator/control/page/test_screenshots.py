@@ -1,0 +1,71 @@
+"""What the README shows can be taken again, in both schemes, and can be read in both."""
+
+from __future__ import annotations
+
+import struct
+from contextlib import AsyncExitStack
+from pathlib import Path
+
+import pytest
+
+from simulator import Simulator
+from tests.repo.tree import ROOT, text
+from tests.simulator.control.page import screenshots
+from tests.simulator.control.page.browser import Browser, Loop
+
+# The contrast of every text with what is behind it (Source: WCAG 2.2, 1.4.3 and its definition of relative luminance).
+# Gives the texts below 4.5, for which no text is large enough here to be let off.
+CONTRAST = """(() => {
+  const rgba = (value) => { const [r, g, b, a = 1] = value.match(/[\\d.]+/g).map(Number); return {c: [r, g, b], a}; };
+  const light = (c) => c.map((v) => v / 255).map((v) => v <= 0.04045 ? v / 12.92 : ((v + 0.055) / 1.055) ** 2.4)
+    .reduce((sum, v, i) => sum + v * [0.2126, 0.7152, 0.0722][i], 0);
+  const behind = (element) => {
+    for (let at = element; at; at = at.parentElement) {
+      const found = rgba(getComputedStyle(at).backgroundColor);
+      if (found.a === 1) return found.c;
+      if (found.a > 0) throw new Error('half transparent');
+    }
+    return null;
+  };
+  const poor = [];
+  const texts = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT);
+  for (let node = texts.nextNode(); node; node = texts.nextNode()) {
+    const element = node.parentElement;
+    if (!node.textContent.trim() || !element.checkVisibility() || element.closest('script, noscript')) continue;
+    const [a, b] = [light(rgba(getComputedStyle(element).color).c), light(behind(element))].sort((x, y) => y - x);
+    const ratio = (a + 0.05) / (b + 0.05);
+    if (ratio < 4.5) poor.push(`${node.textContent.trim()}: ${ratio.toFixed(2)}`);
+  }
+  return poor;
+})()"""
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_the_pictures(browser: Browser, loop: Loop, relay: Simulator, tmp_path: Path, scheme: str) -> None:
+    shown, open_ = Simulator(screenshots.CONFIG), AsyncExitStack()
+    loop.run(shown.start())
+    for fault in screenshots.FAULTS:
+        shown.controls.add_fault(fault)
+    try:
+        loop.run(screenshots.traffic(shown, open_))
+        assert shown.control_url
+        picture = screenshots.take(browser, shown.control_url, scheme)
+        assert struct.unpack(">II", picture[16:24]) == screenshots.SIZE
+        assert browser.js("document.querySelectorAll('.arrow').length") > 30
+        browser.js("document.querySelectorAll('details').forEach((each) => { each.open = true; })")
+        browser.js("document.getElementById('drain').click()")
+        browser.until("document.querySelector('.state.draining')")
+        assert browser.js(CONTRAST) == []
+        ground = browser.js("getComputedStyle(document.body).backgroundColor")
+        assert ground == {"light": "rgb(243, 245, 247)", "dark": "rgb(18, 22, 27)"}[scheme]
+        assert browser.complaints() == []
+        browser.leave()
+    finally:
+        loop.run(open_.aclose())
+        loop.run(shown.close())
+
+
+@pytest.mark.parametrize("name", ["page-light.png", "page-dark.png"])
+def test_the_readme_shows_a_picture_that_is_small(name: str) -> None:
+    assert f"docs/{name}" in text(ROOT / "README.md")
+    assert (ROOT / "docs" / name).stat().st_size <= screenshots.LARGEST
