@@ -484,4 +484,4 @@ DOCUMENTS: Final[Mapping[str, Callable[[], str]]] = {
 """Each file in docs/ and what makes its text."""
 
 MEASURED: Final = frozenset({"kill-matrix.md", "mutants.md", "page-dark.png", "page-light.png"})
-"""Files in docs/ that come from measurements; each names the command that writes it. Pictures are taken by `make page`."""
+"""Files in docs/ that come from measurements, each names the command that writes it; and pictures, by `make page`."""
