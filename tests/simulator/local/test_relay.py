@@ -149,6 +149,20 @@ def test_a_reset_leaves_nothing_of_what_was_done(relay: LocalRelay) -> None:
         assert abs(relay.transcript.entries[0].time - time.time()) < PATIENCE
 
 
+def test_a_reset_opens_a_port_that_was_shut(relay: LocalRelay) -> None:
+    relay.fault("refuse")
+    with pytest.raises(ConnectionRefusedError):
+        socket.create_connection(relay.address, PATIENCE)
+    relay.reset()
+    assert enters(relay) == IN
+    with LocalRelay(faults=[{"kind": "refuse"}]) as other:
+        with pytest.raises(ConnectionRefusedError):
+            socket.create_connection(other.address, PATIENCE)
+        other.reset()
+        with pytest.raises(ConnectionRefusedError):
+            socket.create_connection(other.address, PATIENCE)
+
+
 def test_connections_last_where_they_are_to(relay: LocalRelay) -> None:
     with Talk(relay) as old, Talk(relay) as new:
         assert old.enter() == IN
@@ -196,11 +210,15 @@ def test_a_setup_that_fails_when_it_begins_leaves_the_one_before(relay: LocalRel
 
 
 def test_relays_live_beside_each_other_and_leave_nothing_behind() -> None:
-    before = threading.active_count()
+    def alive() -> int:
+        return [thread.name for thread in threading.enumerate()].count("cbspec relay")
+
+    before = alive()
     with LocalRelay() as one, LocalRelay("tenant-at-its-limit") as other:
         assert one.port != other.port
         assert (enters(one), enters(other)) == (IN, IN)
-    assert threading.active_count() == before
+        assert alive() == before + 2
+    assert alive() == before
     with pytest.raises(ConnectionRefusedError):
         socket.create_connection(one.address, PATIENCE)
     with pytest.raises(RuntimeError, match="the relay is closed"):
