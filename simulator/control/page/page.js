@@ -424,11 +424,12 @@ function known() {
   for (const entry of entries) {
     let lane = found.get(entry.connection);
     if (!lane) {
-      lane = { number: entry.connection, first: entry.event === "connected" ? entry.number : 0, last: Infinity, open: true };
+      lane = { number: entry.connection, first: 0, last: Infinity, open: false };
       found.set(entry.connection, lane);
     }
     if (entry.event === "connected") lane.first = entry.number;
-    if (entry.event === "ended") Object.assign(lane, { last: entry.number, open: false });
+    if (entry.event === "ended") lane.last = entry.number;
+    lane.open = lane.last === Infinity && (lane.open || entry.event !== "fault"); // a fault may strike before anything
     lane.who = entry.tenant ? `${entry.tenant} / ${entry.subject}` : lane.who ?? "";
     lane.transport = entry.transport || lane.transport || "";
   }
@@ -481,7 +482,7 @@ function showLanes() {
     (head, lane) => {
       put(part(head, "who"), lane.who || "not authenticated");
       part(head, "who").title = lane.who;
-      put(part(head, "by"), `${lane.transport}${lane.open ? "" : ", ended"}`);
+      put(part(head, "by"), [lane.transport, lane.open ? "" : "ended"].filter(Boolean).join(", "));
     });
 }
 

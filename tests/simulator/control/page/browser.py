@@ -19,7 +19,7 @@ from tests.simulator.client import Wire
 
 T = TypeVar("T")
 
-PATIENCE: Final = 20
+PATIENCE: Final = 60
 """Seconds after which something that doesn't show is held not to come."""
 
 _WAIT: Final = """

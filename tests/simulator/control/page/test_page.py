@@ -8,8 +8,10 @@ from dataclasses import replace
 import pytest
 from selenium.webdriver import Keys
 
-from simulator import Simulator
+from simulator import Config, Simulator
+from simulator.config import ControlRules, Listen
 from simulator.control.page.routes import FILES
+from simulator.control.server import ControlServer
 from tests.simulator.client import BEAT, HELLO, tunnel
 from tests.simulator.control.page.browser import Browser, Loop, leave
 from tests.simulator.control.page.conftest import Talk
@@ -313,10 +315,47 @@ def test_a_relay_that_ends_and_comes_back(browser: Browser, loop: Loop, relay: S
         loop.run(again.close())
 
 
-def test_a_token_is_asked_for_and_kept_in_the_tab(browser: Browser, loop: Loop, talk: Talk) -> None:
-    from simulator import Config
-    from simulator.config import ControlRules, Listen
+def test_what_was_said_meanwhile_is_shown_when_the_link_is_back(
+    browser: Browser, loop: Loop, relay: Simulator, talk: Talk
+) -> None:
+    async def serve(port: int) -> ControlServer:
+        return ControlServer(relay.controls, "127.0.0.1", port, None)
 
+    server = loop.run(serve(0))
+    port = int(server.url.rpartition(":")[2])
+    browser.go(server.url)
+    wire = talk(relay)
+    browser.until("document.querySelectorAll('.arrow').length === 5")
+    loop.run(server.close())
+    browser.until_text("#state", "not reachable")
+    loop.run(wire.ask(BEAT))
+    again = loop.run(serve(port))
+    browser.until_text("#said", "The relay is back.")
+    browser.until("document.querySelectorAll('.arrow').length === 7")
+    loop.run(wire.ask(tunnel("t")))
+    browser.until("document.querySelectorAll('.arrow').length === 9")
+    assert browser.text("#kept") == ""
+    assert all("ERR_" in each for each in browser.complaints())  # the browser's own lines on a relay that is gone
+    browser.leave()
+    loop.run(again.close())
+
+
+def test_connections_that_never_spoke_leave_room_for_those_that_do(
+    browser: Browser, relay: Simulator, talk: Talk
+) -> None:
+    talk(relay)
+    relay.controls.add_fault({"kind": "reset", "when": {"direction": "connect", "times": 5}})
+    for _ in range(5):
+        with pytest.raises(ConnectionError):
+            talk(relay)
+    browser.go(url(relay))
+    browser.until("document.querySelectorAll('.arrow.fault').length > 0")
+    browser.until("document.querySelectorAll('.arrow.answer').length === 2")
+    assert browser.text("#lanes strong") == "#1"
+    assert browser.text(".lane-head:last-child .by") == "ended"
+
+
+def test_a_token_is_asked_for_and_kept_in_the_tab(browser: Browser, loop: Loop, talk: Talk) -> None:
     simulator = Simulator(Config(listen=Listen(port=0), control=ControlRules(port=0, token="let-me-in")))
     loop.run(simulator.start())
     try:
