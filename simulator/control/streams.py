@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import AsyncIterator
+from functools import partial
 from typing import Any, Final
 
 from simulator.control.controls import Controls
@@ -30,11 +31,7 @@ class Streams:
         """
         queue: asyncio.Queue[Entry | None] = asyncio.Queue(BEHIND)
 
-        def put(entry: Entry) -> None:
-            if not queue.full():  # who reads too slowly misses some, and sees it by the numbers
-                queue.put_nowait(entry)
-
-        stop = self._controls.follow(put)
+        stop = self._controls.follow(partial(_put, queue))
         remembered = self._controls.transcript(since) if since is not None else []
         self._queues.add(queue)
         try:
@@ -58,9 +55,13 @@ class Streams:
         """End every stream, now and from now on, so that nobody has to break one off."""
         self._ended = True
         for queue in self._queues:
-            if queue.full():
-                queue.get_nowait()
-            queue.put_nowait(None)
+            _put(queue, None)
+
+
+def _put(queue: asyncio.Queue[Entry | None], entry: Entry | None) -> None:
+    if queue.full():  # who reads too slowly misses the oldest, and sees it by the numbers
+        queue.get_nowait()
+    queue.put_nowait(entry)
 
 
 def _event(entry: dict[str, Any]) -> str:
