@@ -108,6 +108,12 @@ def test_one_cut_goes_through_the_next() -> None:
     assert until_the_end(box) == [(0.0, Send(b"ab")), (1.0, Send(b"cd")), (11.0, Send(b"ef")), (12.0, Send(b"gh"))]
 
 
+def test_what_both_cuts_wait_for_adds_up() -> None:
+    box = outbox()
+    box.put([Send(b"abcd", Delivery(cuts=[chunks(2, 10.0), lambda data: [(1.0, data)]]))], 0.0)
+    assert until_the_end(box) == [(1.0, Send(b"ab")), (12.0, Send(b"cd"))]
+
+
 def test_the_relay_s_own_way_of_writing() -> None:
     box = outbox(pieces=lambda data: (data[:1], data[1:]), gap=2.0, pause=lambda: 1.0)
     box.put([Send(b"abc")], 0.0)

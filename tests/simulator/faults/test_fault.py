@@ -145,6 +145,7 @@ def test_a_condition_that_is_wrong_is_named(key: str) -> None:
      "when: direction, message and answer_to contradict each other"),
     ({"kind": "error", "code": "x", "when": {"answer_to": "hello"}},
      "when: error strikes at requests, not at answers; message says at which"),
+    ({"kind": "error", "code": "x", "when": {"direction": "answer"}}, "when: error strikes at requests, not at answers"),
     ({"kind": "truncate", "when": {"message": "hello"}}, "when: truncate strikes at answers, not at requests"),
     ({"kind": "drop", "when": {"direction": "connect"}}, "when: drop strikes at answers or requests, not at new "
      "connections"),
@@ -158,6 +159,10 @@ def test_a_condition_that_is_wrong_is_named(key: str) -> None:
 ])  # fmt: skip
 def test_what_is_held_against_a_fault(data: object, expected: str) -> None:
     assert problems(data) == (expected,)
+
+
+def test_a_time_without_a_beginning_begins_at_once() -> None:
+    assert problems({"kind": "drop", "when": {"end": 0.5}}) == ()
 
 
 def test_all_mistakes_are_named_at_once() -> None:
