@@ -145,7 +145,8 @@ def test_a_condition_that_is_wrong_is_named(key: str) -> None:
      "when: direction, message and answer_to contradict each other"),
     ({"kind": "error", "code": "x", "when": {"answer_to": "hello"}},
      "when: error strikes at requests, not at answers; message says at which"),
-    ({"kind": "error", "code": "x", "when": {"direction": "answer"}}, "when: error strikes at requests, not at answers"),
+    ({"kind": "error", "code": "x", "when": {"direction": "answer"}},
+     "when: error strikes at requests, not at answers"),
     ({"kind": "truncate", "when": {"message": "hello"}}, "when: truncate strikes at answers, not at requests"),
     ({"kind": "drop", "when": {"direction": "connect"}}, "when: drop strikes at answers or requests, not at new "
      "connections"),
