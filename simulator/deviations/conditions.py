@@ -175,6 +175,18 @@ def _every_second() -> Check:
     return check
 
 
+def _for_good() -> Check:
+    closed = False
+
+    def check(attempt: Attempt) -> None:
+        nonlocal closed
+        closed = closed or attempt.relay.draining
+        if closed:
+            raise Refused(ErrorCode.SERVER_UNAVAILABLE, "the relay takes no new work", close=True)
+
+    return check
+
+
 def _told_and_served(attempt: Attempt) -> None:
     """Say once to a connection that nothing is served, and serve it then."""
     if attempt.relay.draining and not attempt.session.sent["error"]:
@@ -309,6 +321,12 @@ UNAVAILABLE = (
         "CB-UNA-003",
         "A draining relay closes without a word.",
         answers(f"error:{ErrorCode.SERVER_UNAVAILABLE}", silence),
+    ),
+    Deviation(
+        "unavailable-for-good",
+        "CB-UNA-004",
+        "A relay that drained once never takes work again.",
+        _remembering("available", _for_good),
     ),
 )
 

@@ -26,6 +26,14 @@ def _greeting(number: int) -> Met:
     return lambda memory: [one for _ in range(number) for one in met(memory.client(), HELLO)]
 
 
+def _drained_and_not(memory: Memory) -> list[str]:
+    found = []
+    for draining in (False, True, False):
+        memory.relay.draining = draining
+        found += met(memory.client(), HELLO)
+    return found
+
+
 def _beats(memory: Memory, number: int = 30) -> list[str]:
     client = enter(memory, "rate")
     return sorted({one for _ in range(number) for one in met(client, BEAT)})
@@ -145,6 +153,11 @@ PROBES = {
     "unavailable-serves": Probe(_greeting(1), ["server_unavailable"], ["hello_response"], {"draining": True}),
     "unavailable-wrong-code": Probe(
         _greeting(1), ["server_unavailable"], ["connection_limit_reached"], {"draining": True}
+    ),
+    "unavailable-for-good": Probe(
+        _drained_and_not,
+        ["hello_response", "server_unavailable", "hello_response"],
+        ["hello_response", "server_unavailable", "server_unavailable"],
     ),
     "unavailable-silent": Probe(_greeting(1), ["server_unavailable"], [], {"draining": True}),
     "transfer-failure-ignored": Probe(_dialling(False), ["data_transfer_failed"], [_open], _PROBING),
