@@ -19,7 +19,7 @@ _HEAD = """\
 What the suite makes of every named relay: measured by `make adequacy`, which writes this file and fails where a
 deviation lives or is blamed on another requirement only, or where a conforming relay is accused. A deviation is judged
 by the cases of the requirement that it breaks, their controls and the invariants; everything else by the quick run,
-up to four that change different parts of the relay as one (each by itself, if that one is accused).
+up to six that change different parts of the relay as one (each by itself, if that one is accused).
 On "auto" the cases speak TCP, with the WebSocket's own beside them; on "websocket" all of them speak that.
 """
 

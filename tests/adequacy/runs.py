@@ -24,7 +24,7 @@ LOGS = Path(__file__).parents[2] / ".adequacy"
 PATIENCE = 900.0
 """Seconds after which a run counts as hanging."""
 
-_WORKERS = ("-n", "8")  # a relay that is waited for all the time is waited for by several
+_WORKERS = ("-n", "4")  # a relay that is waited for all the time is waited for by several
 
 
 def run(context: ForkServerContext, group: Sequence[Subject], transport: str) -> list[Row]:

@@ -18,7 +18,7 @@ AUTO, WEBSOCKET = TRANSPORTS = ("auto", "websocket")
 
 _COMPARES = "CB-WSK-006"  # the requirement that needs both transports to be told from a relay that is wrong on both
 
-_TOGETHER = 4  # more, and one would hide another
+_TOGETHER = 6  # more, and one would hide another
 
 WAITED_FOR = ("slow", "jittery", "trickle")
 """Relays that take their time with everything."""
