@@ -13,6 +13,7 @@ from cbspec.identity import DEVELOPMENT_SECRET
 from cbspec.target import Tenant
 from cbspec.tokens import SigningKey, mint
 from simulator.deployment import Deployment
+from simulator.options import CONTROL_PORT
 from simulator.server import Simulator
 
 _DAY = 86_400
@@ -65,7 +66,9 @@ def _text(facts: dict[str, Any], args: argparse.Namespace) -> Iterable[str]:
     if facts["metrics"]:
         yield f"Metrics: {facts['metrics']}"
     if facts["control"]:
-        yield f"Control: {facts['control']} (a page to look at; cbspec fault list; {facts['control']}/openapi.json)"
+        where = "" if facts["control"].endswith(f":{CONTROL_PORT}") else f" --url {facts['control']}"
+        yield f"Control: {facts['control']} (a page to look at; {facts['control']}/openapi.json)"
+        yield f"  cbspec fault{where} list"
     yield "Tenants:"
     yield from (f"  {tenant['id']}: {_limits(tenant)}" for tenant in facts["tenants"])
     token = _token(facts)
