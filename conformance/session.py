@@ -35,7 +35,7 @@ _APART = 0.0003
 """Seconds between the pieces of a message, so that most relays read them one by one."""
 
 _RIGHT_BEHIND = 0.001
-"""Seconds in which the end of the connection is looked for behind an error."""
+"""Seconds in which the end of the connection is looked for behind an error, and a second answer behind a fence."""
 
 _fences = itertools.count(1)
 
@@ -80,6 +80,7 @@ class Session:
         self._inbox: list[Message] = []
         self.deaf = False
         self._garbled = self._cut = False
+        self._fenced = False  # the last thing sent was a fence
         self._owed = ""  # the type of an answer to a fence that was given up
         self._belongs: Callable[[Message], bool] = lambda message: False
 
@@ -220,7 +221,9 @@ class Session:
 
         A refusal behind which the connection ended stays: it is all that the request will draw.
         """
-        self._pump(0.0)
+        # A fence's second answer mustn't be laid to the next request.
+        self._pump(max(wait, _RIGHT_BEHIND if self._fenced else 0.0))
+        self._fenced = False
         self._settled()
         self._inbox = [message for message in self._inbox if not self._belongs(message)]
         refusal = [message for message in self._inbox if self.ended and message.type == "error"]
@@ -228,10 +231,6 @@ class Session:
         if self._inbox:
             self._conclude(None, Silence.NONE, 0.0)
         self._inbox = refusal[-1:]
-
-    def look(self, wait: float) -> None:
-        """Take what arrives within `wait` seconds, without waiting for a message."""
-        self._pump(wait)
 
     def answers(self, count: int, wait: float | None = None) -> tuple[Message, ...]:
         """Return the next `count` messages, or as many as come, each within `wait` seconds (None: the time-out)."""
@@ -382,6 +381,7 @@ class Session:
         self._take_turn(1)
         text = spell(dict(fence))
         message = self._note(text, "fence")
+        self._fenced = True
         self.wire.send(self.encode(text))
         return message
 

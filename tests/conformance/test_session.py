@@ -91,8 +91,7 @@ def test_a_slow_relay_is_not_accused(authenticated: bool, one_by_one: bool, monk
         for request in requests:
             exchange = made.session.ask(request)
             assert types(exchange) == types_of(request)
-        made.session.look(10.0)
-        made.session.unasked()
+        made.session.unasked(10.0)
         assert [breach for exchange in made.observed for breach in check(exchange)] == []
 
     check_it()
@@ -115,7 +114,7 @@ def test_a_second_answer_that_comes_late_is_judged_before_the_next_request(probe
 
     made = probe(relay)
     made.session.ask(TUNNEL)
-    made.session.look(2.0)
+    made.session.unasked(2.0)
     made.session.heartbeat()
     unasked = [exchange for exchange in made.observed if exchange.request is None]
     assert [types(exchange) for exchange in unasked] == [["tunnel_response"]]
@@ -184,8 +183,7 @@ def test_a_relay_that_is_late_by_a_fence_is_only_slow(behind: float, authenticat
         stalled = made.wire.now + made.session.tempo.patience + behind
         exchange = made.session.heartbeat()
         assert (types(exchange), exchange.silence) == (["heartbeat_response"], Silence.NONE)
-        made.session.look(10.0)
-        made.session.unasked()
+        made.session.unasked(10.0)
     assert [breach for exchange in made.observed for breach in check(exchange)] == []
 
 

@@ -280,7 +280,7 @@ def _await_pong(session: Session, payload: bytes) -> None:
     framer = _framer(session)
     deadline = time.monotonic() + session.timeout
     while payload not in framer.pongs and not session.ended and time.monotonic() < deadline:
-        session.look(min(0.1, deadline - time.monotonic()))
+        session.unasked(min(0.1, deadline - time.monotonic()))
     if payload not in framer.pongs:
         pongs = ", ".join(repr(pong[:20]) for pong in framer.pongs) or "no pong"
         raise Broken(f"a pong with the ping's {len(payload)} bytes", pongs)
