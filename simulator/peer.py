@@ -54,6 +54,13 @@ class Edge:
         for peer in tuple(self.peers):
             peer.clock_moved()
 
+    async def emptied(self, seconds: float) -> None:
+        """Wait until no connection is open, at most so long."""
+        if self.peers:
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(seconds):
+                    await self.empty.wait()
+
     def lost(self, peer: Peer) -> None:
         """Take note that a connection is gone."""
         self.peers.discard(peer)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import os
 import ssl
 from pathlib import Path
@@ -151,10 +150,7 @@ class Simulator:
         await door.close()
         for peer in tuple(self._edge.peers):
             peer.finish()
-        if self._edge.peers:
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(grace):
-                    await self._edge.empty.wait()
+        await self._edge.emptied(grace)
         for peer in tuple(self._edge.peers):
             peer.abort()
         if self._edge.peers:
@@ -165,10 +161,8 @@ class Simulator:
     async def drain(self, grace: float) -> None:
         """Take no new work, and wait for what is open to end, at most `grace` seconds."""
         self.relay.draining = True
-        if self._edge is not None and self._edge.peers:
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(grace):
-                    await self._edge.empty.wait()
+        if self._edge is not None:
+            await self._edge.emptied(grace)
 
     def reload(self, config: Config) -> None:
         """Go on by another configuration without dropping a connection; address and metrics stay as they are.

@@ -116,9 +116,7 @@ class Controls:
             raise ControlError(f"there is no tenant {tenant_id}", 404)
         if "id" in changes:
             raise ControlError("id: a tenant keeps its id")
-        cleared = {
-            name: () if name == "allowed_addresses" else None for name, value in changes.items() if value is None
-        }
+        cleared = {name: _NOTHING.get(name) for name, value in changes.items() if value is None}
         given = {name: value for name, value in changes.items() if value is not None}
         try:
             read = from_mapping({"tenants": [{"id": tenant_id, **given}]}, Path()).tenants[0]

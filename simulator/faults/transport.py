@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable
 from typing import Final
 
 from simulator.faults.kind import Delivery, End, Greeting, Handling, Kind, Layer, Param, Strike
@@ -16,23 +15,18 @@ def _deaf(greeting: Greeting, strike: Strike) -> None:
     greeting.deaf = True
 
 
-def _at_once(end: End) -> Callable[[Greeting | Handling, Strike], None]:
-    """Return what ends a connection as soon as it is there, or as soon as a request comes."""
+def _ending(name: str, sentence: str, stands_for: str, end: End) -> Kind:
+    """Return the kind that ends a connection: a new one at once, at a request, behind an answer or in the middle."""
 
-    def strike_at(point: Greeting | Handling, strike: Strike) -> None:
+    def at_once(point: Greeting | Handling, strike: Strike) -> None:
         point.end = end
 
-    return strike_at
-
-
-def _behind(end: End) -> Callable[[Delivery, Strike], None]:
-    """Return what ends a connection behind an answer, or in the middle of it."""
-
-    def deliver(delivery: Delivery, strike: Strike) -> None:
+    def behind(delivery: Delivery, strike: Strike) -> None:
         delivery.end = end
         delivery.length = strike["bytes"]
 
-    return deliver
+    params = {"bytes": Param(COUNT.says("so many bytes of the answer go out first (left out: all of it)"))}
+    return Kind(name, Layer.TRANSPORT, sentence, stands_for, params, connect=at_once, request=at_once, deliver=behind)
 
 
 def _latency(delivery: Delivery, strike: Strike) -> None:
@@ -70,8 +64,6 @@ def _equal(data: bytes, size: int) -> list[bytes]:
     return [data[start : start + size] for start in range(0, len(data), size)]
 
 
-_CUT: Final = {"bytes": Param(COUNT.says("so many bytes of the answer go out first (left out: all of it)"))}
-
 KINDS: Final = (
     Kind(
         "refuse",
@@ -87,45 +79,29 @@ KINDS: Final = (
         "a relay that hangs",
         connect=_deaf,
     ),
-    Kind(
+    _ending(
         "reset",
-        Layer.TRANSPORT,
         "The connection is broken off by a TCP reset.",
         "a relay or a firewall that lost the connection",
-        _CUT,
-        connect=_at_once(End.RESET),
-        request=_at_once(End.RESET),
-        deliver=_behind(End.RESET),
+        End.RESET,
     ),
-    Kind(
+    _ending(
         "close",
-        Layer.TRANSPORT,
         "The connection is closed in good order.",
         "a relay that ends connections of its own accord",
-        _CUT,
-        connect=_at_once(End.CLOSE),
-        request=_at_once(End.CLOSE),
-        deliver=_behind(End.CLOSE),
+        End.CLOSE,
     ),
-    Kind(
+    _ending(
         "close-without-notify",
-        Layer.TRANSPORT,
         "The connection is closed below TLS: no close_notify says that nothing is missing.",
         "a relay that died, or somebody who cut the connection",
-        _CUT,
-        connect=_at_once(End.WITHOUT_NOTIFY),
-        request=_at_once(End.WITHOUT_NOTIFY),
-        deliver=_behind(End.WITHOUT_NOTIFY),
+        End.WITHOUT_NOTIFY,
     ),
-    Kind(
+    _ending(
         "half-close",
-        Layer.TRANSPORT,
         "The relay says that it sends nothing more, and goes on reading.",
         "a connection that is half dead",
-        _CUT,
-        connect=_at_once(End.HALF),
-        request=_at_once(End.HALF),
-        deliver=_behind(End.HALF),
+        End.HALF,
     ),
     Kind(
         "latency",

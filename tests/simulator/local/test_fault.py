@@ -2,24 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import pytest
 
 from simulator import ControlError, LocalRelay
 from tests.simulator.local.talk import BEAT, HELLO, Talk
-
-
-@pytest.fixture(scope="module")
-def served() -> Iterator[LocalRelay]:
-    with LocalRelay() as relay:
-        yield relay
-
-
-@pytest.fixture
-def relay(served: LocalRelay) -> LocalRelay:
-    served.reset()
-    return served
 
 
 def test_a_fault_strikes_until_the_end_of_its_with(relay: LocalRelay) -> None:

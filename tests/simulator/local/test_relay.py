@@ -7,7 +7,6 @@ import socket
 import ssl
 import threading
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -22,18 +21,6 @@ from tests.simulator.issuer import jwks
 from tests.simulator.local.talk import BEAT, HELLO, Talk, enters, tunnel
 
 IN = ["hello_response", "auth_response"]
-
-
-@pytest.fixture(scope="module")
-def served() -> Iterator[LocalRelay]:
-    with LocalRelay() as relay:
-        yield relay
-
-
-@pytest.fixture
-def relay(served: LocalRelay) -> LocalRelay:
-    served.reset()
-    return served
 
 
 def test_it_says_where_it_is_and_whom_to_trust(relay: LocalRelay) -> None:

@@ -4,25 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Iterator
 
 import anyio
 import pytest
 
 from simulator import LocalRelay
 from tests.simulator.local.talk import BEAT, HELLO, Talk, tunnel
-
-
-@pytest.fixture(scope="module")
-def served() -> Iterator[LocalRelay]:
-    with LocalRelay() as relay:
-        yield relay
-
-
-@pytest.fixture
-def relay(served: LocalRelay) -> LocalRelay:
-    served.reset()
-    return served
 
 
 def test_what_was_said_is_there_in_order_and_without_tokens(relay: LocalRelay) -> None:
