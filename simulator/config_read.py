@@ -24,6 +24,7 @@ from simulator.config import (
     RelayRules,
     TokenRules,
 )
+from simulator.control.controls import ENDS
 from simulator.faults.fault import Fault, FaultError
 from simulator.keyring import reason
 from simulator.values import COUNT, FLAG, LATER, OBJECT, PORT, SECONDS, SIZE, TEXT, TEXTS, Value, number, one_of
@@ -87,9 +88,7 @@ ACTS: Final[Mapping[str, Value]] = {
     "drain": FLAG.says("whether the relay takes no new work from then on"),
     "limits": OBJECT.says("limits of the whole relay: connection_limit, buffer_pool"),
     "tenant": OBJECT.says("the id of a tenant, and its keys that change"),
-    "drop": one_of("close", "reset", "close-without-notify", "half-close").says(
-        "in which way all connections that are open end"
-    ),
+    "drop": one_of(*ENDS).says("in which way all connections that are open end"),
 }
 """Every key of a timeline's entry beside `at`; each entry has one of them."""
 

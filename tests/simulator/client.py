@@ -89,6 +89,17 @@ class Wire:
         async with asyncio.timeout(PATIENCE):
             return await self.reader.read()
 
+    async def flood(self, request: bytes) -> int:
+        """Send a request again and again until the relay reads no more; return how often."""
+        for sent in range(20, 8020, 20):
+            self.write(request * 20)
+            try:
+                async with asyncio.timeout(1.0):
+                    await self.writer.drain()
+            except TimeoutError:
+                return sent
+        raise AssertionError("the relay reads on for ever")
+
     async def greet(self, tenant: str = "tenant-001") -> None:
         """Say hello and authenticate."""
         assert (await self.ask(HELLO))["type"] == "hello_response"
