@@ -14,6 +14,17 @@ from pathlib import Path
 
 _CHUNK = 16 * 1024  # the most that one TLS record holds
 
+_UNEXPECTED_MESSAGE, _ILLEGAL_PARAMETER, _PROTOCOL_VERSION = 10, 47, 70
+# Where OpenSSL gives up without an alert, or with another one than RFC 8446 asks for, by its name of the failure.
+_ALERTS = {
+    "HTTP_REQUEST": _UNEXPECTED_MESSAGE,  # 5.1: no record begins so; nor the next two
+    "HTTPS_PROXY_REQUEST": _UNEXPECTED_MESSAGE,
+    "WRONG_VERSION_NUMBER": _UNEXPECTED_MESSAGE,
+    "VERSION_TOO_LOW": _PROTOCOL_VERSION,  # D.5: SSL 3.0, in whose own words OpenSSL says handshake_failure
+    "NO_COMPRESSION_SPECIFIED": _ILLEGAL_PARAMETER,  # 4.1.2: anything but the one null method
+}
+_PLAIN_ALERT = 7  # bytes of an alert's record before there are keys
+
 
 class TlsFailed(Exception):
     """The handshake or the session failed; what is in `data_to_send()` (an alert) still wants to go out.
@@ -195,6 +206,14 @@ class TlsLayer:
             self.ended = True
         except ssl.SSLError as error:
             self._failure = TlsFailed(error)
+            self._set_right(_ALERTS.get(error.reason))
             if not plain:  # what came before the failure is given first
                 raise self._failure from None
         return bytes(plain)
+
+    def _set_right(self, alert: int | None) -> None:
+        """Say this alert, where OpenSSL says none in plain text or another one."""
+        if alert is None or self.established or self._outgoing.pending not in (0, _PLAIN_ALERT):
+            return
+        self._outgoing.read()
+        self._outgoing.write(bytes((21, 3, 3, 0, 2, 2, alert)))

@@ -42,6 +42,9 @@ TESTED_TOGETHER = {
     "simulator/variants/": "tests/simulator/variants",  # each variant, tried on the wire
 }
 
+# Folders of tests that are about the whole and no folder of its own.
+OF_THE_WHOLE = ("repo", "adequacy", "fuzz", "hostile")
+
 MODULES = [path for path in sources(*PACKAGES) if path.name != "__init__.py"]
 FOLDERS = sorted({path.parent for path in sources(*PACKAGES)})
 
@@ -65,7 +68,7 @@ def test_every_module_has_its_tests(path: Path) -> None:
 @pytest.mark.parametrize("folder", sorted({path.parent for path in sources("tests")}), ids=name)
 def test_every_folder_of_tests_mirrors_one_of_sources(folder: Path) -> None:
     inner = folder.relative_to(ROOT / "tests")
-    assert inner.parts[:1] in [(), ("repo",), ("adequacy",)] or (ROOT / inner).is_dir()
+    assert inner.parts[:1] in [(), *((folder,) for folder in OF_THE_WHOLE)] or (ROOT / inner).is_dir()
     assert (folder / "__init__.py").exists()
 
 

@@ -1,0 +1,78 @@
+"""A ClientHello as raw bytes, field by field, each of which can be wrong.
+
+Source: RFC 8446, 4.1.2 and 4.2.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Final
+
+X25519, P256, UNKNOWN_GROUP, GREASE = 0x001D, 0x0017, 0x9999, 0x1A1A
+SHARE: Final = bytes.fromhex("8520f0098930a754748b7ddcb43ef75a0dbf3a0d26381af4eba4a98eaa9b4e6a")
+"""A public key of X25519: that of RFC 7748, 6.1."""
+SERVER_NAME, GROUPS, SIGNATURES, ALPN, EARLY_DATA, PSK, VERSIONS, COOKIE, MODES, KEY_SHARE = (
+    0, 10, 13, 16, 42, 41, 43, 44, 45, 51,
+)  # fmt: skip
+
+
+def u16(*numbers: int) -> bytes:
+    """Return numbers of two bytes each."""
+    return b"".join(number.to_bytes(2, "big") for number in numbers)
+
+
+def short(data: bytes) -> bytes:
+    """Return bytes behind their length in one."""
+    return bytes([len(data)]) + data
+
+
+def sized(data: bytes) -> bytes:
+    """Return bytes behind their length in two."""
+    return u16(len(data)) + data
+
+
+def extension(number: int, data: bytes = b"") -> bytes:
+    """Return one extension."""
+    return u16(number) + sized(data)
+
+
+def share(group: int, key: bytes = SHARE) -> bytes:
+    """Return one entry of the extension key_share."""
+    return u16(group) + sized(key)
+
+
+USUAL: Final[Mapping[int, bytes]] = {
+    GROUPS: sized(u16(X25519, P256)),
+    SIGNATURES: sized(u16(0x0403, 0x0804)),
+    VERSIONS: short(u16(0x0304)),
+    KEY_SHARE: sized(share(X25519)),
+}
+"""The extensions without which there is no TLS 1.3."""
+
+
+def extensions(changes: Mapping[int, bytes | None] | None = None, behind: bytes = b"") -> bytes:
+    """Return the usual extensions, some of them other ones or (None) left out, and what comes behind them."""
+    chosen = {**USUAL, **(changes or {})}
+    return b"".join(extension(number, data) for number, data in chosen.items() if data is not None) + behind
+
+
+def hello(
+    changes: Mapping[int, bytes | None] | None = None,
+    *,
+    version: bytes = b"\x03\x03",
+    session: bytes = b"s" * 32,
+    suites: bytes = u16(0x1301, 0x1302, 0x1303),
+    compression: bytes = b"\x00",
+    behind: bytes = b"",
+    bare: bool = False,
+    trailing: bytes = b"",
+) -> bytes:
+    """Return the handshake message; `bare` leaves all extensions out, `trailing` follows them."""
+    offered = b"" if bare else sized(extensions(changes, behind))
+    body = version + b"r" * 32 + short(session) + sized(suites) + short(compression) + offered + trailing
+    return b"\x01" + len(body).to_bytes(3, "big") + body
+
+
+def record(data: bytes, content: int = 22, version: bytes = b"\x03\x01") -> bytes:
+    """Return one TLS record in plain text."""
+    return bytes([content]) + version + sized(data)
