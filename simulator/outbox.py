@@ -12,10 +12,18 @@ from typing import Final
 
 from simulator.behaviour import Writing
 from simulator.events import Sent
-from simulator.faults.kind import Delivery
+from simulator.faults.kind import Cut, Delivery
 from simulator.session import Action, Close, Send, Wait
 
 _PLAIN: Final = Delivery()
+
+
+@dataclass(slots=True)
+class _Course:
+    """Actions one after the other, each so many seconds behind the one before, the first no sooner than `begin`."""
+
+    begin: float
+    rest: Iterator[tuple[float, Action]]
 
 
 @dataclass(slots=True)
@@ -36,17 +44,20 @@ class Outbox:
     goes back.
     """
 
-    __slots__ = ("_aside", "_company", "_due", "_held", "_writing")
+    __slots__ = ("_aside", "_company", "_courses", "_held", "_next", "_reached", "_writing")
 
     def __init__(self, writing: Writing) -> None:
         self._writing = writing
-        self._due: deque[tuple[float, Action]] = deque()
+        self._next: tuple[float, Action] | None = None
+        self._reached = 0.0  # when the last action was due that was given
+        # A large answer in small pieces is cut as it goes out: all of its pieces at once would take much memory.
+        self._courses: deque[_Course] = deque()
         self._held: list[tuple[set[str], Send | Wait]] = []
         self._aside: tuple[float, Send] | None = None
         self._company: _Company | None = None
 
     def __bool__(self) -> bool:
-        return bool(self._due or self._aside or self._company)
+        return bool(self._next or self._aside or self._company)
 
     def put(self, actions: Iterable[Action], now: float) -> None:
         """Take what is to be done, behind all that was taken before."""
@@ -70,13 +81,14 @@ class Outbox:
 
     def clear(self) -> None:
         """Forget everything: the connection is gone."""
-        self._due.clear()
+        self._courses.clear()
+        self._next = None
         self._held.clear()
         self._aside = self._company = None
 
     def next_due(self) -> float | None:
         """Return when something is due next, if anything is."""
-        times = [self._due[0][0]] if self._due else []
+        times = [self._next[0]] if self._next else []
         if self._aside is not None:
             times.append(self._aside[0])
         if self._company is not None:
@@ -90,9 +102,11 @@ class Outbox:
                 self._part(now)
             if self._aside is not None and self._aside[0] <= now:
                 self._bring_back(now)
-            if not self._due or self._due[0][0] > now:
+            if self._next is None or self._next[0] > now:
                 return
-            yield self._due.popleft()[1]
+            self._reached, action = self._next
+            self._advance()
+            yield action
 
     def _schedule(self, action: Action, now: float) -> None:
         match action:
@@ -102,14 +116,14 @@ class Outbox:
                 self._pass(action, now)
             case Close():
                 self.end(now)
-                self._put(now, action)
+                self._put(now, iter([(0.0, action)]))
             case _:
-                self._put(now, action)
+                self._put(now, iter([(0.0, action)]))
 
     def _pass(self, action: Send | Wait, now: float) -> None:
         """Take what nothing holds back."""
         if isinstance(action, Wait):
-            self._put(self._last(now) + action.seconds, action)
+            self._put(now, iter([(action.seconds, action)]))
         elif action.delivery is not None and action.delivery.swap and self._aside is None:
             self._aside = now + action.delivery.within, action
         else:
@@ -147,32 +161,48 @@ class Outbox:
             self._put_pieces(company.data, company.then, company.delivery, now)
 
     def _put_pieces(self, data: bytes, then: tuple[Sent, ...], delivery: Delivery, now: float) -> None:
-        due = max(self._last(now), now + self._writing.pause() + delivery.pause)
-        pieces = [(0.0, data)] if delivery.cuts else list(self._pieces(data))
+        self._put(now + self._writing.pause() + delivery.pause, self._in_pieces(data, then, delivery))
+
+    def _in_pieces(self, data: bytes, then: tuple[Sent, ...], delivery: Delivery) -> Iterator[tuple[float, Action]]:
+        pieces = iter([(0.0, data)]) if delivery.cuts else self._pieces(data)
         for cut in delivery.cuts:
-            pieces = [
-                (before if number else gap + before, part)
-                for gap, piece in pieces
-                for number, (before, part) in enumerate(cut(piece))
-            ]
-        left = len(data)
+            pieces = _cut(pieces, cut)
+        left, waited = len(data), 0.0
         for before, piece in pieces:
-            due += before
+            waited += before
             left -= len(piece)
             if piece:
-                self._put(due, Send(piece, then=() if left else then))
+                yield waited, Send(piece, then=() if left else then)
+                waited = 0.0
         if delivery.end is not None:
-            self._put(due, Close(delivery.end))
+            yield waited, Close(delivery.end)
 
     def _pieces(self, data: bytes) -> Iterator[tuple[float, bytes]]:
         for number, piece in enumerate(self._writing.pieces(data)):
             yield self._writing.gap if number else 0.0, piece
 
-    def _last(self, now: float) -> float:
-        return max(now, self._due[-1][0]) if self._due else now
+    def _put(self, begin: float, actions: Iterator[tuple[float, Action]]) -> None:
+        self._courses.append(_Course(begin, actions))
+        if self._next is None:
+            self._reached = begin
+            self._advance()
 
-    def _put(self, due: float, action: Action) -> None:
-        self._due.append((max(due, self._last(due)), action))
+    def _advance(self) -> None:
+        """Find the next action."""
+        self._next = None
+        while self._courses:
+            course = self._courses[0]
+            found = next(course.rest, None)
+            if found is not None:
+                self._next = max(course.begin, self._reached) + found[0], found[1]
+                return
+            self._courses.popleft()
+
+
+def _cut(pieces: Iterable[tuple[float, bytes]], cut: Cut) -> Iterator[tuple[float, bytes]]:
+    for gap, piece in pieces:
+        for number, (before, part) in enumerate(cut(piece)):
+            yield (before if number else gap + before), part
 
 
 def _merged(actions: Iterable[Action]) -> list[Action]:

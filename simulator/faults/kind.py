@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any, Final
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from simulator.steps import Step
 
 Body = dict[str, Any]
-Cut = Callable[[bytes], list[tuple[float, bytes]]]
+Cut = Callable[[bytes], Iterable[tuple[float, bytes]]]
 TRANSPORTS: Final = ("tcp", "websocket")
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from collections.abc import Iterator
 from typing import Final
 
 from simulator.faults.kind import Delivery, End, Greeting, Handling, Kind, Layer, Param, Strike
@@ -36,12 +37,12 @@ def _latency(delivery: Delivery, strike: Strike) -> None:
 def _bandwidth(delivery: Delivery, strike: Strike) -> None:
     rate = strike["bytes_per_second"]
     size = max(1, round(rate / _PIECES_A_SECOND))
-    delivery.cuts.append(lambda data: [(len(piece) / rate, piece) for piece in _equal(data, size)])
+    delivery.cuts.append(lambda data: ((len(piece) / rate, piece) for piece in _equal(data, size)))
 
 
 def _dribble(delivery: Delivery, strike: Strike) -> None:
     size, gap = strike["bytes"], strike["seconds"]
-    delivery.cuts.append(lambda data: [(gap * bool(number), piece) for number, piece in enumerate(_equal(data, size))])
+    delivery.cuts.append(lambda data: ((gap * bool(number), piece) for number, piece in enumerate(_equal(data, size))))
 
 
 def _split(delivery: Delivery, strike: Strike) -> None:
@@ -60,8 +61,8 @@ def _merge(delivery: Delivery, strike: Strike) -> None:
     delivery.within = strike["seconds"]
 
 
-def _equal(data: bytes, size: int) -> list[bytes]:
-    return [data[start : start + size] for start in range(0, len(data), size)]
+def _equal(data: bytes, size: int) -> Iterator[bytes]:
+    return (data[start : start + size] for start in range(0, len(data), size))
 
 
 KINDS: Final = (

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import itertools
+import tracemalloc
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import pytest
@@ -286,3 +288,22 @@ def test_a_wait_comes_when_it_is_over_and_others_wait_behind_it() -> None:
     assert until_the_end(box) == [(0.0, Send(b"a"))]
     box.release("g", 5.0)
     assert until_the_end(box, 5.0) == [(7.0, Wait(2.0, ("g",)))]
+
+
+def test_a_large_answer_in_small_pieces_takes_no_more_room_than_itself() -> None:
+    tracemalloc.start()
+    try:
+        box = outbox()
+        box.put([Send(bytes(8_000_000), Delivery(cuts=[chunks_lazily(2), chunks_lazily(1)])), Send(b"behind")], 0.0)
+        first = list(itertools.islice(box.due(0.0), 1000))
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert first == [Send(b"\0")] * 1000
+    assert box.next_due() == 0.0
+    assert peak < 10_000_000
+
+
+def chunks_lazily(size: int) -> Callable[[bytes], Iterator[tuple[float, bytes]]]:
+    """Return what cuts bytes into equal parts, one after the other."""
+    return lambda data: ((0.0, data[start : start + size]) for start in range(0, len(data), size))
