@@ -383,6 +383,8 @@ class Session:
                 data = self._encoded(text, strikes)
                 if delivery is not None and delivery.end is End.CLOSE and delivery.length is None:
                     data += self._goodbye()
+                    # It may be held back or late. A WebSocket that has said goodbye ends behind it, and not before.
+                    self._closing = self._closing or isinstance(self.framer, WebSocketFramer)
                 yield Send(data, delivery, then)
                 then = ()
 
