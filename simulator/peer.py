@@ -31,27 +31,28 @@ LINGER = 2.0
 and the client may lose what was sent to it last."""
 
 _BEFORE_RESET = 0.05  # seconds; a reset throws away what hasn't left yet
+_AT_ONCE = 256  # actions of one connection before the others have their turn
 _READ_AHEAD = 64 * 1024  # bytes that may wait while a request is put off, a remote end dialled, or keys fetched
 
 
 @dataclass(eq=False, slots=True)
 class Edge:
-    """What the connections of one listening socket share; `peers` are those that are open."""
+    """What the connections of one listening socket share; `peers` are those that are open, by their number."""
 
     relay: Relay
     contexts: Contexts
     clock: Clock
-    peers: set[Peer] = field(default_factory=set)
+    peers: dict[int, Peer] = field(default_factory=dict)
     empty: asyncio.Event = field(default_factory=asyncio.Event)
 
     def released(self, gate: str) -> None:
         """Let go what a fault held back on any connection."""
-        for peer in tuple(self.peers):
+        for peer in tuple(self.peers.values()):
             peer.released(gate)
 
     def clock_moved(self) -> None:
         """Do what has become due since the clock was moved."""
-        for peer in tuple(self.peers):
+        for peer in tuple(self.peers.values()):
             peer.clock_moved()
 
     async def emptied(self, seconds: float) -> None:
@@ -63,7 +64,7 @@ class Edge:
 
     def lost(self, peer: Peer) -> None:
         """Take note that a connection is gone."""
-        self.peers.discard(peer)
+        self.peers.pop(peer.number, None)
         if not self.peers:
             self.empty.set()
 
@@ -130,7 +131,7 @@ class Peer(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Begin; asyncio has set TCP_NODELAY."""
         self._transport = cast(asyncio.Transport, transport)
-        self._edge.peers.add(self)
+        self._edge.peers[self.number] = self
         self._edge.empty.clear()
         self._arm(self._edge.relay.config.limits.handshake_timeout)
         if self._greeting.end is not None:
@@ -166,8 +167,9 @@ class Peer(asyncio.Protocol):
         self._full(True)
 
     def resume_writing(self) -> None:
-        """Read on."""
+        """Read on, and go on with what is still to be sent."""
         self._full(False)
+        self._guarded(self._release)
 
     def hold_up(self, held: bool) -> None:
         """Read nothing, or read on, whatever the client does."""
@@ -229,7 +231,7 @@ class Peer(asyncio.Protocol):
         except Exception:
             log.exception("a connection failed and is closed")
             self.finish()
-            self._edge.relay.behaviour.crashed(tuple(self._edge.peers))
+            self._edge.relay.behaviour.crashed(tuple(self._edge.peers.values()))
 
     def _received(self, data: bytes) -> None:
         if self._greeting.alert is not None:
@@ -290,11 +292,15 @@ class Peer(asyncio.Protocol):
     def _release(self) -> None:
         """Perform what is due, and see to it that the rest is performed when it is."""
         clock = self._edge.clock
-        for action in self._outbox.due(clock.monotonic()):
+        for done, action in enumerate(self._outbox.due(clock.monotonic()), 1):
             self._perform(action)
+            if self._write_full or done == _AT_ONCE:
+                break
         if self._wake is not None:
             self._wake.cancel()
             self._wake = None
+        if self._write_full and self._outbox:
+            return
         due = self._outbox.next_due()
         if due is not None and not self._finished:
             left = max(0.0, due - clock.monotonic())
@@ -373,7 +379,7 @@ class Peer(asyncio.Protocol):
     def _full(self, full: bool) -> None:
         self._write_full = full
         self._throttle()
-        self._edge.relay.behaviour.stuck(tuple(self._edge.peers - {self}), full)
+        self._edge.relay.behaviour.stuck((peer for peer in self._edge.peers.values() if peer is not self), full)
 
     def _throttle(self) -> None:
         if self._write_full or self._held_up or self._waiting > _READ_AHEAD:

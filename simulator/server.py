@@ -148,10 +148,10 @@ class Simulator:
             return
         door, self._door = self._door, None
         await door.close()
-        for peer in tuple(self._edge.peers):
+        for peer in tuple(self._edge.peers.values()):
             peer.finish()
         await self._edge.emptied(grace)
-        for peer in tuple(self._edge.peers):
+        for peer in tuple(self._edge.peers.values()):
             peer.abort()
         if self._edge.peers:
             await self._edge.empty.wait()
@@ -187,11 +187,10 @@ class Simulator:
 
     def drop(self, number: int, how: End) -> bool:
         """End one connection, by its number; say whether it was there."""
-        for peer in tuple(self._edge.peers) if self._edge else ():
-            if peer.number == number:
-                peer.finish(None if how is End.CLOSE else how)  # its usual way has the transport's goodbye
-                return True
-        return False
+        peer = self._edge.peers.get(number) if self._edge else None
+        if peer is not None:
+            peer.finish(None if how is End.CLOSE else how)  # its usual way has the transport's goodbye
+        return peer is not None
 
     @property
     def controls(self) -> Controls:

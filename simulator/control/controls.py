@@ -160,15 +160,14 @@ class Controls:
 
     def drop(self, number: int, how: str = "reset") -> None:
         """End one connection."""
-        if how not in ENDS:
-            raise ControlError(f"how: must be one of {', '.join(ENDS)}")
-        if not self._simulator.drop(number, ENDS[how]):
+        if not self._simulator.drop(number, _end(how)):
             raise ControlError(f"there is no open connection {number}", 404)
 
     def drop_all(self, how: str = "reset") -> None:
         """End every connection that has said something."""
+        end = _end(how)
         for session in tuple(self._relay.sessions):
-            self.drop(session.number, how)
+            self._simulator.drop(session.number, end)
 
     def tenants(self) -> list[dict[str, Any]]:
         """Return the tenants with their limits and what they use of them."""
@@ -216,3 +215,9 @@ class Controls:
     def _no_fault(self, name: str) -> ControlError:
         names = ", ".join(active.fault.name for active in self._relay.faults.all())
         return ControlError(f"there is no fault {name}; there {'are ' + names if names else 'is none'}", 404)
+
+
+def _end(how: str) -> End:
+    if how not in ENDS:
+        raise ControlError(f"how: must be one of {', '.join(ENDS)}")
+    return ENDS[how]

@@ -183,3 +183,11 @@ async def test_a_name_is_taken_once(simulator: Simulator) -> None:
     simulator.controls.add_fault({"kind": "drop", "name": "x"})
     with pytest.raises(ControlError, match="name: there is a fault x already"):
         simulator.controls.add_fault({"kind": "drop", "name": "x"})
+
+
+async def test_all_are_dropped_though_one_is_gone_from_the_wire_already(simulator: Simulator) -> None:
+    simulator.relay.connect("127.0.0.1")
+    async with Wire(simulator.address) as wire:
+        await wire.greet()
+        simulator.controls.drop_all("close")
+        assert await wire.rest() == b""

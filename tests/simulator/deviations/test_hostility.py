@@ -138,7 +138,7 @@ async def test_a_handshake_that_gets_no_further(id_: str, deviates: bool) -> Non
 
 def _is_shaking_hands(simulator: Simulator) -> bool:
     assert simulator._edge is not None
-    return any(getattr(peer._layer, "shaking_hands", False) for peer in simulator._edge.peers)
+    return any(getattr(peer._layer, "shaking_hands", False) for peer in simulator._edge.peers.values())
 
 
 async def _greet(simulator: Simulator) -> None:

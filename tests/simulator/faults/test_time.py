@@ -12,7 +12,7 @@ import pytest
 from simulator import Clock, Config, Simulator
 from simulator.config import Limits, Listen
 from simulator.faults.fault import Fault
-from tests.simulator.client import BEAT, HELLO, Wire, auth, tunnel, until
+from tests.simulator.client import BEAT, HELLO, WebSocket, Wire, auth, tunnel, until
 
 DAY: Final = 86_400.0
 ANY_PORT: Final = Config(listen=Listen(port=0))
@@ -122,3 +122,44 @@ async def test_a_message_held_back_waits_for_ever() -> None:
         assert (await wire.ask(BEAT))["type"] == "heartbeat_response"
         simulator.relay.faults.release("it")
         assert json.loads(await wire.line())["type"] == "auth_response"
+
+
+@pytest.mark.parametrize("transport", [Wire, WebSocket])
+async def test_an_answer_held_back_that_ends_the_connection_ends_it_once_it_is_let_go(transport: type[Wire]) -> None:
+    faults = [{"kind": kind, "name": kind, "when": {"message": "hello_response"}} for kind in ("hold", "close")]
+    async with serving(*faults) as simulator, transport(simulator.address) as wire:
+        if isinstance(wire, WebSocket):
+            await wire.open()
+            wire.frame(HELLO.strip())
+        else:
+            wire.write(HELLO)
+        end = asyncio.create_task(wire.rest())
+        await until(lambda: simulator.relay.faults.all()[0].strikes == 1)
+        await _ask_on_another_port(simulator)
+        assert not end.done()
+        simulator.relay.faults.release("hold")
+        assert b'"hello_response"' in await end
+
+
+async def _ask_on_another_port(simulator: Simulator) -> None:
+    """Give what is not to happen the time for it: whole turns of the loop, with the network in between."""
+    for _ in range(5):
+        async with Wire(simulator.address):
+            pass
+
+
+async def test_a_large_answer_in_small_pieces_leaves_the_others_their_turn() -> None:
+    faults = [
+        {"kind": "dribble", "bytes": 1, "seconds": 0, "when": {"message": "heartbeat_response"}},
+        {"kind": "oversize", "bytes": 4_000_000, "when": {"message": "heartbeat_response"}},
+    ]
+    async with serving(*faults) as simulator, Wire(simulator.address) as wire, Wire(simulator.address) as unread:
+        await wire.greet()
+        await unread.greet()
+        unread.writer.transport.pause_reading()  # type: ignore[attr-defined]
+        unread.write(BEAT)
+        wire.write(BEAT)
+        assert await wire.reader.read(1)
+        await _ask_on_another(simulator)
+        sizes = [peer._transport.get_write_buffer_size() for peer in simulator._edge.peers.values()]  # type: ignore[union-attr]
+        assert max(sizes) < 1_000_000
