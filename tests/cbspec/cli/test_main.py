@@ -14,6 +14,7 @@ from types import ModuleType
 
 import pytest
 
+from cbspec import __main__ as entry
 from cbspec.cli import COMMANDS, main
 from cbspec.cli.errors import CommandError
 from cbspec.identity import IdentityError
@@ -72,7 +73,7 @@ def test_the_module_and_the_script_are_the_same() -> None:
     done = subprocess.run([sys.executable, "-m", "cbspec", "--version"], capture_output=True, timeout=60, check=False)
     assert done.stdout.decode() == f"cbspec {metadata.version('cbspec')}\n"
     (script,) = metadata.entry_points(group="console_scripts", name="cbspec")
-    assert script.load() is main
+    assert script.load() is entry.main
 
 
 @pytest.mark.parametrize(
@@ -127,6 +128,24 @@ def test_an_interrupt_ends_quietly(command: Callable[[Run], None], capsys: pytes
     command(run)
     assert main(["verify"]) == 130
     assert capsys.readouterr() == ("", "")
+
+
+def test_an_interrupt_while_the_command_line_is_imported_ends_quietly() -> None:
+    program = """
+import sys
+from importlib.metadata import entry_points
+
+class Interrupting:
+    def find_spec(self, name, *_):
+        if name == "cbspec.cli":
+            raise KeyboardInterrupt
+
+sys.meta_path.insert(0, Interrupting())
+(command,) = entry_points(group="console_scripts", name="cbspec")
+sys.exit(command.load()())
+"""
+    ended = subprocess.run([sys.executable, "-c", program], capture_output=True, check=False, timeout=60)
+    assert (ended.returncode, ended.stdout, ended.stderr) == (130, b"", b"")
 
 
 def test_an_unexpected_error_is_not_hidden(command: Callable[[Run], None]) -> None:
