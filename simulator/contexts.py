@@ -13,9 +13,11 @@ import trustme
 from cbspec.identity import DevelopmentCA, development_ca
 from simulator.behaviour import Behaviour
 from simulator.config import Certificate
+from simulator.faults.kind import VALIDITY
 
 _DAY = datetime.timedelta(days=1)
 _ANOTHER = "another-relay.example"
+_OF_CERTIFICATES = VALIDITY | {"other-name", "unknown-ca"}
 
 
 class Contexts:
@@ -30,43 +32,40 @@ class Contexts:
         self._behaviour = behaviour
         self._certificate = certificate
         self._ca: DevelopmentCA | None = None if certificate else development_ca()
-        self._made: dict[str, ssl.SSLContext] = {}
+        self._made: dict[frozenset[str], ssl.SSLContext] = {}
         self.ca_file = certificate.chain if certificate else self._development().ca_file
         self.own = self._own()
 
-    def __call__(self, name: str, lifetime: float = 0.0) -> ssl.SSLContext:
-        """Return the context of a fault, by its name; `lifetime` is for how many seconds a certificate is good."""
-        if name == "expiring":  # each time anew: it would have expired by the next
-            return self._issued(self._names, datetime.timedelta(seconds=lifetime))
-        if name not in self._made:
-            self._made[name] = self._make(name)
-        return self._made[name]
+    def __call__(self, ways: frozenset[str], lifetime: float = 0.0) -> ssl.SSLContext:
+        """Return the context of faults, which go together: in which ways TLS is another than the relay's own.
 
-    def _make(self, name: str) -> ssl.SSLContext:
-        now = datetime.datetime.now(datetime.UTC)
-        match name:
-            case "tls-1.2":
-                context = self._own()
-                context.minimum_version = context.maximum_version = ssl.TLSVersion.TLSv1_2
-                return context
-            case "client-certificate":
-                context = self._own()
-                context.load_verify_locations(self.ca_file)
-                context.verify_mode = ssl.CERT_REQUIRED
-                return context
-            case "expired":
-                return self._issued(self._names, -_DAY)
-            case "not-yet-valid":
-                return self._served(*self._development().issue(*self._names, not_before=now + _DAY))
-            case "other-name":
-                return self._served(*self._development().issue(_ANOTHER))
-        leaf = trustme.CA(organization_name="nobody knows").issue_cert(*self._names, key_type=trustme.KeyType.ECDSA)
-        return self._served(b"".join(blob.bytes() for blob in leaf.cert_chain_pems), leaf.private_key_pem.bytes())
+        `lifetime` is for how many seconds a certificate is good that is `expiring`.
+        """
+        if "expiring" in ways:  # each time anew: it would have expired by the next
+            return self._make(ways, lifetime)
+        if ways not in self._made:
+            self._made[ways] = self._make(ways, lifetime)
+        return self._made[ways]
 
-    def _issued(self, names: Iterable[str], lifetime: datetime.timedelta) -> ssl.SSLContext:
-        now = datetime.datetime.now(datetime.UTC)
-        made = self._development().issue(*names, not_before=now - 30 * _DAY, not_after=now + lifetime)
-        return self._served(*made)
+    def _make(self, ways: frozenset[str], lifetime: float) -> ssl.SSLContext:
+        context = self._served(*self._issued(ways, lifetime)) if ways & _OF_CERTIFICATES else self._own()
+        if "tls-1.2" in ways:
+            context.minimum_version = context.maximum_version = ssl.TLSVersion.TLSv1_2
+        if "client-certificate" in ways:
+            context.load_verify_locations(self.ca_file)
+            context.verify_mode = ssl.CERT_REQUIRED
+        return context
+
+    def _issued(self, ways: frozenset[str], lifetime: float) -> tuple[bytes, bytes]:
+        """Issue a certificate, and return its chain and key."""
+        names = (_ANOTHER,) if "other-name" in ways else self._names
+        begin, end = _valid(ways, lifetime)
+        if "unknown-ca" not in ways:
+            return self._development().issue(*names, not_before=begin, not_after=end)
+        leaf = trustme.CA(organization_name="nobody knows").issue_cert(
+            *names, key_type=trustme.KeyType.ECDSA, not_before=begin, not_after=end
+        )
+        return b"".join(blob.bytes() for blob in leaf.cert_chain_pems), leaf.private_key_pem.bytes()
 
     def _own(self) -> ssl.SSLContext:
         if self._certificate is not None:
@@ -85,3 +84,13 @@ class Contexts:
         if self._ca is None:
             self._ca = development_ca()
         return self._ca
+
+
+def _valid(ways: frozenset[str], lifetime: float) -> tuple[datetime.datetime | None, datetime.datetime | None]:
+    """Return from when and until when a certificate is valid; None: as usual."""
+    now = datetime.datetime.now(datetime.UTC)
+    if "expired" in ways:
+        return now - 30 * _DAY, now - _DAY
+    if "expiring" in ways:
+        return now - 30 * _DAY, now + datetime.timedelta(seconds=lifetime)
+    return (now + _DAY, None) if "not-yet-valid" in ways else (None, None)

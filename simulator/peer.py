@@ -125,7 +125,7 @@ class Peer(asyncio.Protocol):
         return greeting
 
     def _context(self) -> ssl.SSLContext:
-        wanted = self._greeting.certificate
+        wanted = self._greeting.tls
         return self._edge.contexts(wanted, self._greeting.lifetime) if wanted else self._edge.contexts.own
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:

@@ -46,6 +46,7 @@ from cbspec.websocket import WebSocketFramer
 from simulator.behaviour import Body, Exchange
 from simulator.events import Answered, Ended, Received, Sent
 from simulator.faults.kind import Delivery, End, Handling, Strike
+from simulator.faults.websocket import framed
 from simulator.faults.when import Direction, Occasion
 from simulator.limits import Account
 from simulator.steps import Address, Attempt, Errand, Identity, Moment, Refused, Step
@@ -390,9 +391,9 @@ class Session:
 
     def _encoded(self, text: bytes, strikes: Sequence[Strike]) -> bytes:
         if isinstance(self.framer, WebSocketFramer):
-            for strike in strikes:
-                if strike.kind.frame is not None:
-                    return strike.kind.frame(self.framer, text, strike)  # one at most: a frame is either or
+            framing = [strike for strike in strikes if strike.kind.frame is not None]
+            if framing:
+                return framed(self.framer, text, framing)
         return self.framer.encode(text)
 
     def _close(self, how: End | None = None) -> Iterator[Action]:

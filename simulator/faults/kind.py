@@ -8,6 +8,8 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any, Final
 
+from websockets.frames import Frame
+
 from cbspec.websocket import WebSocketFramer
 from simulator.faults.when import Direction, Occasion
 from simulator.values import Value
@@ -18,6 +20,8 @@ if TYPE_CHECKING:
 Body = dict[str, Any]
 Cut = Callable[[bytes], Iterable[tuple[float, bytes]]]
 TRANSPORTS: Final = ("tcp", "websocket")
+VALIDITY: Final = frozenset({"expired", "not-yet-valid", "expiring"})
+"""The ways in which a certificate's time is another, of which it can have one."""
 
 
 class Layer(StrEnum):
@@ -66,12 +70,12 @@ class Strike:
 class Greeting:
     """How a new connection is met.
 
-    `certificate` names another one than the relay's own, `stall_after` so many bytes of its TLS answer nothing more
-    goes out, `alert` is sent instead of one; with `deaf` what is asked is read and never served, and `end` closes at
-    once.
+    `tls` says in which ways its TLS is another than the relay's own (`simulator/contexts.py`), `lifetime` for how many
+    seconds an expiring certificate is good. Behind `stall_after` bytes of its TLS answer nothing more goes out, `alert`
+    is sent instead of one; with `deaf` what is asked is read and never served, and `end` closes at once.
     """
 
-    certificate: str = ""
+    tls: frozenset[str] = frozenset()
     lifetime: float = 0.0
     stall_after: int | None = None
     alert: int | None = None
@@ -128,7 +132,8 @@ class Kind:
     `stands_for` is the requirement that it breaks or is about, or the situation that it stands for. A `standing` one
     holds all the time instead of striking; with `some` one parameter must be given at least. Of the functions each is
     for one point on a message's way: `connect` for a new connection, `request` for what a client sends; `edit`, `text`,
-    `frame` and `deliver` for what the relay sends: its members, its text, its WebSocket frame, its bytes.
+    `frame` and `deliver` for what the relay sends: its members, its text, its WebSocket frames (as bytes where
+    they are spelt already), its bytes.
     """
 
     name: str
@@ -143,7 +148,7 @@ class Kind:
     request: Callable[[Handling, Strike], None] | None = None
     edit: Callable[[Body, Strike], list[Body]] | None = None
     text: Callable[[bytes, Strike], bytes] | None = None
-    frame: Callable[[WebSocketFramer, bytes, Strike], bytes] | None = None
+    frame: Callable[[WebSocketFramer, list[Frame | bytes], Strike], list[Frame | bytes]] | None = None
     deliver: Callable[[Delivery, Strike], None] | None = None
 
     @property

@@ -6,7 +6,7 @@ import ssl
 from collections.abc import Callable
 from typing import Final
 
-from simulator.faults.kind import Greeting, Kind, Layer, Param, Strike
+from simulator.faults.kind import VALIDITY, Greeting, Kind, Layer, Param, Strike
 from simulator.values import COUNT, one_of, up_to
 
 _TEN_YEARS: Final = 10 * 365 * 24 * 3600
@@ -18,9 +18,10 @@ ALERTS: Final = {
 }
 
 
-def _certificate(name: str) -> Callable[[Greeting, Strike], None]:
+def _shown(way: str) -> Callable[[Greeting, Strike], None]:
     def connect(greeting: Greeting, strike: Strike) -> None:
-        greeting.certificate = name
+        # A certificate is valid for one time only: the last word holds. Everything else goes together.
+        greeting.tls = (greeting.tls - VALIDITY if way in VALIDITY else greeting.tls) | {way}
         if "seconds" in strike.params:
             greeting.lifetime = strike["seconds"]
 
@@ -41,21 +42,21 @@ KINDS: Final = (
         Layer.TLS,
         "TLS 1.2 is the newest version that the relay speaks.",
         "CB-TLS-001",
-        connect=_certificate("tls-1.2"),
+        connect=_shown("tls-1.2"),
     ),
     Kind(
         "certificate-expired",
         Layer.TLS,
         "The certificate expired yesterday.",
         "a certificate that nobody renewed",
-        connect=_certificate("expired"),
+        connect=_shown("expired"),
     ),
     Kind(
         "certificate-not-yet-valid",
         Layer.TLS,
         "The certificate is valid from tomorrow on.",
         "a clock that is wrong, here or there",
-        connect=_certificate("not-yet-valid"),
+        connect=_shown("not-yet-valid"),
     ),
     Kind(
         "certificate-expiring",
@@ -63,28 +64,28 @@ KINDS: Final = (
         "The certificate is good and expires soon.",
         "a certificate that somebody should renew",
         {"seconds": Param(up_to(_TEN_YEARS).says("how many seconds it is valid still"), 3600)},
-        connect=_certificate("expiring"),
+        connect=_shown("expiring"),
     ),
     Kind(
         "certificate-other-name",
         Layer.TLS,
         "The certificate is another host's.",
         "a relay that took another's address",
-        connect=_certificate("other-name"),
+        connect=_shown("other-name"),
     ),
     Kind(
         "certificate-unknown-ca",
         Layer.TLS,
         "The certificate is of a CA that nobody knows.",
         "a man in the middle",
-        connect=_certificate("unknown-ca"),
+        connect=_shown("unknown-ca"),
     ),
     Kind(
         "client-certificate",
         Layer.TLS,
         "The relay asks for a certificate, and ends the handshake with an alert when the client has none.",
         "a relay behind a gateway that wants certificates of its clients",
-        connect=_certificate("client-certificate"),
+        connect=_shown("client-certificate"),
     ),
     Kind(
         "handshake-stall",

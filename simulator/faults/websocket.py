@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import struct
-from collections.abc import Callable, Mapping
-from typing import Final
+from collections.abc import Callable, Iterable, Mapping
+from typing import Final, TypeGuard
 
 from websockets.frames import Frame, Opcode
 
@@ -20,51 +20,91 @@ _CODE: Final = Value(
 )
 
 
-def _frame(opcode: Opcode, data: bytes, *, fin: bool = True, mask: bool = False) -> bytes:
-    return Frame(opcode, data, fin=fin).serialize(mask=mask)
+_TEXTS: Final = (Opcode.TEXT, Opcode.CONT)
+_Frames = list[Frame | bytes]
 
 
-def _close(framer: WebSocketFramer, text: bytes, strike: Strike) -> bytes:
+def framed(framer: WebSocketFramer, text: bytes, strikes: Iterable[Strike]) -> bytes:
+    """Return the frames of a message, as strikes make them one after the other."""
+    frames: _Frames = [Frame(Opcode.TEXT, text)]
+    for strike in strikes:
+        if strike.kind.frame is not None:
+            frames = strike.kind.frame(framer, frames, strike)
+    return b"".join(each if isinstance(each, bytes) else each.serialize(mask=False) for each in frames)
+
+
+def _close(framer: WebSocketFramer, _: _Frames, strike: Strike) -> _Frames:
     framer.close()
     framer.data_to_send()  # by hand instead: the code may be one that the library refuses to send
-    return _frame(Opcode.CLOSE, struct.pack("!H", strike["code"]) + strike["reason"].encode())
+    # Spelt here, so that nothing which strikes behind it takes it for a message.
+    return [Frame(Opcode.CLOSE, struct.pack("!H", strike["code"]) + strike["reason"].encode()).serialize(mask=False)]
 
 
-def _fragments(framer: WebSocketFramer, text: bytes, strike: Strike) -> bytes:
-    size = strike["bytes"]
-    parts = [text[start : start + size] for start in range(0, len(text), size)] or [b""]
-    return b"".join(
-        _frame(Opcode.CONT if number else Opcode.TEXT, part, fin=number == len(parts) - 1)
+def _cut(frame: Frame, size: int) -> list[Frame]:
+    """Cut a frame of a message into fragments of so many bytes."""
+    parts = [frame.data[start : start + size] for start in range(0, len(frame.data), size)] or [b""]
+    return [
+        Frame(Opcode.CONT if number else frame.opcode, part, fin=frame.fin and number == len(parts) - 1)
         for number, part in enumerate(parts)
+    ]
+
+
+def _is_text(frame: Frame | bytes) -> TypeGuard[Frame]:
+    return isinstance(frame, Frame) and frame.opcode in _TEXTS
+
+
+def _fragments(_: WebSocketFramer, frames: _Frames, strike: Strike) -> _Frames:
+    made: _Frames = []
+    for frame in frames:
+        made += _cut(frame, strike["bytes"]) if _is_text(frame) else [frame]
+    return made
+
+
+def _pings(_: WebSocketFramer, frames: _Frames, strike: Strike) -> _Frames:
+    ping = Frame(Opcode.PING, strike["payload"].encode())
+    if len(frames) == 1 and _is_text(frames[0]):  # a ping can only come in between where there are two
+        frames = [*_cut(frames[0], max(1, len(frames[0].data) // 2))]
+    return [each for frame in frames for each in ((ping, frame) if _is_text(frame) else (frame,))]
+
+
+def _spelt(frame: Frame, *, opcode: int | None = None, bits: int = 0) -> bytes:
+    first, *others = frame.serialize(mask=False)
+    return bytes(((first & 0xF0 | opcode if opcode is not None else first) | bits, *others))
+
+
+def _not_utf8(frame: Frame) -> bytes:
+    return Frame(frame.opcode, b"".join((frame.data[:-1], b"\xff", frame.data[-1:])), fin=frame.fin).serialize(
+        mask=False
     )
 
 
-def _pings(framer: WebSocketFramer, text: bytes, strike: Strike) -> bytes:
-    half = len(text) // 2
-    ping = _frame(Opcode.PING, strike["payload"].encode())
-    return b"".join((ping, _frame(Opcode.TEXT, text[:half], fin=False), ping, _frame(Opcode.CONT, text[half:])))
-
-
-def _longer(text: bytes) -> bytes:
+def _longer(frame: Frame) -> bytes:
     """Say a length of 64 bits for whatever is short."""
-    return bytes((0x81, 127)) + struct.pack("!Q", len(text)) + text
+    return b"".join((frame.serialize(mask=False)[:1], b"\x7f", struct.pack("!Q", len(frame.data)), frame.data))
 
 
-BROKEN: Final[Mapping[str, Callable[[bytes], bytes]]] = {
-    "masked": lambda text: _frame(Opcode.TEXT, text, mask=True),
-    "reserved-bit": lambda text: b"\xc1" + _frame(Opcode.TEXT, text)[1:],
-    "unknown-opcode": lambda text: b"\x83" + _frame(Opcode.TEXT, text)[1:],
-    "binary": lambda text: _frame(Opcode.BINARY, text),
-    "not-utf-8": lambda text: _frame(Opcode.TEXT, text[:-1] + b"\xff" + text[-1:]),
-    "continuation-first": lambda text: _frame(Opcode.CONT, text),
-    "long-ping": lambda text: b"\x89\x7e\x00\x7e" + bytes(126) + _frame(Opcode.TEXT, text),
+BROKEN: Final[Mapping[str, Callable[[Frame], bytes]]] = {
+    "masked": lambda frame: frame.serialize(mask=True),
+    "reserved-bit": lambda frame: _spelt(frame, bits=0x40),
+    "unknown-opcode": lambda frame: _spelt(frame, opcode=3),
+    "binary": lambda frame: _spelt(frame, opcode=Opcode.BINARY),
+    "not-utf-8": _not_utf8,
+    "continuation-first": lambda frame: _spelt(frame, opcode=Opcode.CONT),
+    "long-ping": lambda frame: b"\x89\x7e\x00\x7e" + bytes(126) + frame.serialize(mask=False),
     "length-not-minimal": _longer,
-    "unfinished": lambda text: _frame(Opcode.TEXT, text)[:-1],
+    "unfinished": lambda frame: frame.serialize(mask=False)[:-1],
 }
 
 
-def _broken(framer: WebSocketFramer, text: bytes, strike: Strike) -> bytes:
-    return BROKEN[strike["how"]](text)
+def _broken(_: WebSocketFramer, frames: _Frames, strike: Strike) -> _Frames:
+    """Break the first frame of a message; what is unfinished must be its last one."""
+    texts = [place for place, frame in enumerate(frames) if _is_text(frame)]
+    if not texts:
+        return frames
+    place = texts[-1 if strike["how"] == "unfinished" else 0]
+    frame = frames[place]
+    assert isinstance(frame, Frame)  # noqa: S101 - seen above
+    return [*frames[:place], BROKEN[strike["how"]](frame), *frames[place + 1 :]]
 
 
 KINDS: Final = (

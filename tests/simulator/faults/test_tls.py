@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import asyncio
 import ssl
 import time
+from dataclasses import replace
 from typing import Final
 
 import pytest
 
+from simulator import Simulator
 from simulator.faults import tls
-from tests.simulator.faults.probe import HELLO, Relay, Show, Wire, cases, show
+from simulator.faults.fault import Fault
+from tests.simulator.faults.probe import CONFIG, HELLO, Relay, Show, Wire, cases, show
 
 
 def _handshake(relay: Relay, transport: str) -> str:
@@ -103,3 +107,11 @@ async def test_each_does_what_it_says(kind: str, shown: Show, transport: str) ->
 
 def test_each_is_shown() -> None:
     assert list(SHOWS) == [kind.name for kind in tls.KINDS]
+
+
+async def test_old_tls_with_a_bad_certificate() -> None:
+    config = replace(CONFIG, faults=tuple(Fault.read({"kind": kind}) for kind in ("tls-1.2", "certificate-expired")))
+    async with Simulator(config) as simulator:
+        relay = Relay(simulator)
+        assert await asyncio.to_thread(_refuses_older, relay, "tcp") == "tlsv1_alert_protocol_version"
+        assert await asyncio.to_thread(_handshake, relay, "tcp") == "certificate has expired"

@@ -2,13 +2,22 @@
 
 from __future__ import annotations
 
+import random
 import struct
 from typing import Any, Final
 
 import pytest
 
+from cbspec.websocket import WebSocketFramer
 from simulator.faults import websocket
+from simulator.faults.catalogue import KINDS
+from simulator.faults.kind import Strike
+from simulator.faults.websocket import framed
+from simulator.faults.when import Direction, Occasion
 from tests.simulator.faults.probe import HELLO, Relay, Show, cases, show
+from tests.simulator.memory import Client, Memory
+
+_OCCASION: Final = Occasion(Direction.ANSWER, 1)
 
 _TEXT: Final = (
     b'{"type":"hello_response","version":"1.0","features":["tls","heartbeat","tunnel_info","multi_tenancy","metrics"]}'
@@ -105,3 +114,42 @@ def test_each_is_shown() -> None:
     assert list(SHOWS) == [kind.name for kind in websocket.KINDS]
     ways = {shown.fault.get("how", "masked") for shown in SHOWS["websocket-broken-frame"]}
     assert ways == set(websocket.BROKEN)
+
+
+def _together(*faults: dict[str, Any]) -> list[tuple[int, bytes]]:
+    """Return the frames of a short message that several faults strike: first byte, payload."""
+    client = Client(Memory(), "127.0.0.1", websocket=True)
+    session = client.session
+    assert isinstance(session.framer, WebSocketFramer)
+    strikes = [Strike("", KINDS[each["kind"]], {**each}, _OCCASION, random.Random(0)) for each in faults]  # noqa: S311 - unused
+    data, frames = framed(session.framer, b"abcdef", strikes), []
+    while data:
+        frames.append((data[0], data[2 : 2 + (data[1] & 0x7F)]))
+        data = data[2 + (data[1] & 0x7F) :]
+    return frames
+
+
+_CUT: Final = {"kind": "websocket-fragments", "bytes": 4}
+_PING: Final = {"kind": "websocket-pings", "payload": "hi"}
+_BREAK: Final = {"kind": "websocket-broken-frame", "how": "reserved-bit"}
+_UNFINISHED: Final = {"kind": "websocket-broken-frame", "how": "unfinished"}
+_GOODBYE: Final = {"kind": "websocket-close", "code": 1001, "reason": ""}
+_BYE: Final = (0x88, struct.pack("!H", 1001))
+_ONE, _TWO, _HI = (0x01, b"abcd"), (0x80, b"ef"), (0x89, b"hi")
+
+
+@pytest.mark.parametrize(
+    ("faults", "frames"),
+    [
+        ((_CUT, _PING), [_HI, _ONE, _HI, _TWO]),
+        ((_PING, _CUT), [_HI, (0x01, b"abc"), _HI, (0x80, b"def")]),
+        ((_PING, {**_CUT, "bytes": 2}), [_HI, (0x01, b"ab"), (0x00, b"c"), _HI, (0x00, b"de"), (0x80, b"f")]),
+        ((_CUT, _BREAK), [(0x41, b"abcd"), _TWO]),
+        ((_CUT, _UNFINISHED), [_ONE, (0x80, b"e")]),
+        ((_BREAK, _CUT), [(0xC1, b"abcdef")]),
+        ((_BREAK, _UNFINISHED), [(0xC1, b"abcdef")]),
+        ((_CUT, _GOODBYE, _PING), [_BYE]),
+    ],
+)
+def test_they_go_together(faults: tuple[dict[str, Any], ...], frames: list[tuple[int, bytes]]) -> None:
+    assert _together(*faults) == frames
