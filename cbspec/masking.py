@@ -9,12 +9,21 @@ from typing import Any, Final
 MASK: Final = "<token>"
 
 # Both take a time that grows with the text and no faster, whatever the text is: it comes from anybody.
-_JWT: Final = re.compile(r"(?<![\w-])[\w-]{8,}+\.[\w-]{8,}+\.[\w-]*+")
+_JWT: Final = re.compile(
+    r"(?<![\w-])(?:[\w-]{8,}+\.[\w-]{8,}+\.[\w-]*+"
+    r"|eyJ[\w-]{8,}+(?:\.[\w-]*+)?"  # its beginning: in base64url, every JSON object begins so
+    r"|[\w-]*+(?:\.[\w-]{43,}+)++)"  # its end: no signature is shorter
+)
 _MEMBER: Final = re.compile(r'("token"\s*+:\s*+)"(?:[^"\\]++|\\.)*+"?')
 _LAST_WORD: Final = re.compile(r"[\w.\\-]++$")
 
 LONGEST: Final = 4096
 """Bytes of a text that are shown."""
+
+
+def hide(text: str) -> str:
+    """Return a text of one's own, such as a name that a client has given, with "<token>" where a token is."""
+    return _JWT.sub(MASK, text)
 
 
 def mask(text: bytes) -> str:

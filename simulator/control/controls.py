@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
+from cbspec.masking import hide
 from cbspec.profile import ProfileError, from_mapping
 from simulator.faults.fault import Fault, FaultError
 from simulator.faults.kind import End
@@ -153,7 +154,7 @@ class Controls:
                 "state": session.connection.state.value,
                 "tenant": session.identity.tenant.id if session.identity else None,
                 "subject": session.identity.subject if session.identity else None,
-                "tunnels": sorted(session.tunnels),
+                "tunnels": [hide(tunnel) for tunnel in sorted(session.tunnels)],
             }
             for session in sorted(self._relay.sessions, key=lambda session: session.number)
         ]

@@ -33,6 +33,10 @@ def hidden(shown: str) -> bool:
         (b'{"type":"auth","\\u0074oken":"secret"}', '{"type":"auth","token":"<token>"}'),
         (f"not JSON: {TOKEN}.".encode(), "not JSON: <token>."),
         (b'{"x":"\\u0065yJhbGciOi.eyJzdWIiOi.c2ln"}', '{"x":"<token>"}'),
+        (f"its end: {TOKEN[TOKEN.index('.') - 9 :]}".encode(), "its end: <token>"),
+        (f"its end: {TOKEN[TOKEN.index('.') + 9 :]}".encode(), "its end: <token>"),
+        (f"its beginning: {TOKEN[:60]}".encode(), "its beginning: <token>"),
+        (b'{"remote_host":"a-long-name.example-name"}', '{"remote_host":"a-long-name.example-name"}'),
         (b"\xff\xfe", "\\xff\\xfe"),
         (b'{"x":"\\u00e4"}', '{"x":"\\u00e4"}'),
     ],
@@ -45,6 +49,14 @@ def test_only_the_token_is_gone(text: bytes, shown: str) -> None:
 def test_no_spelling_shows_a_token(spelling: Spelling) -> None:
     text = spelling.write({"type": "auth", "token": TOKEN, "x": ["y", TOKEN]}).encode()
     assert hidden(mask(text))
+
+
+@given(st.integers(1, len(TOKEN) - 1))
+def test_no_line_feed_in_a_token_shows_its_signature(at: int) -> None:
+    signature = TOKEN.split(".")[2]
+    for half in (TOKEN[:at], TOKEN[at:]):
+        shown = mask(half.encode())
+        assert signature not in shown or shown == signature
 
 
 @given(st.integers(0, 2 * LONGEST), st.booleans())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import AsyncIterator, Callable
 from typing import Any
 
@@ -114,6 +115,14 @@ async def test_what_is_open_is_listed(simulator: Simulator) -> None:
         (tenant,) = [each for each in simulator.controls.tenants() if each["id"] == "tenant-001"]
         assert (tenant["tunnels"], tenant["connections"]) == (2, 1)
         assert simulator.controls.state()["buffers"] == 2
+
+
+async def test_a_token_in_a_wrong_place_is_not_shown(simulator: Simulator) -> None:
+    async with Wire(simulator.address) as wire:
+        await wire.greet()
+        token = json.loads(auth())["token"]
+        assert (await wire.ask(tunnel(token)))["tunnel_id"] == token
+        assert simulator.controls.connections()[0]["tunnels"] == ["<token>"]
 
 
 @pytest.mark.parametrize("how", ENDS)
