@@ -9,8 +9,11 @@ from __future__ import annotations
 import asyncio
 import http.client
 import logging
+import math
+import re
 import ssl
 import time
+from email.message import Message
 from pathlib import Path
 from typing import Final, Protocol
 from urllib.parse import SplitResult, urlsplit
@@ -29,6 +32,11 @@ _PIECE: Final = 64 * 1024
 _FETCHES: Final = Rate(per_second=0.5, burst=3)
 """How often an address is asked: tokens with invented key ids must not become a flood at the issuer's. A few in a row
 are let through, so that a client which comes right after a rotation is served at its first try."""
+
+
+_NOT_KEPT: Final = re.compile(r"(?:^|,)\s*no-(?:store|cache)\s*(?:,|$)")
+_MAX_AGE: Final = re.compile(r"(?:^|,)\s*max-age\s*=\s*\"?([0-9]{1,12})\"?\s*(?:,|$)")
+_SECONDS: Final = re.compile(r"[0-9]{1,12}")
 
 
 class Source(Protocol):
@@ -79,6 +87,8 @@ class FileSource:
 class AddressSource:
     """An address, asked again when a key is missing or the set is older than `max_age` seconds, within `_FETCHES`.
 
+    It is asked sooner where the answer's Cache-Control says so.
+
     ValueError where the address can't be used: it is http or https, http on loopback alone, and holds no password.
     """
 
@@ -112,6 +122,7 @@ class AddressSource:
                 raise ValueError(
                     f"the answer is {answer.status} {http.client.responses.get(answer.status, '')}".strip()
                 )
+            age = min(self._max_age, _fresh(answer.headers))
             text = b""
             while len(text) <= _MAX_SIZE and (piece := answer.read1(_PIECE)):
                 text += piece
@@ -121,7 +132,7 @@ class AddressSource:
             raise ValueError("the answer is no HTTP, or breaks off") from None
         finally:
             connection.close()
-        self._expires = now + self._max_age
+        self._expires = now + age
         return _limited(text)
 
 
@@ -204,6 +215,18 @@ def _connection(parts: SplitResult) -> http.client.HTTPConnection:
     if parts.scheme == "https":
         return http.client.HTTPSConnection(host, parts.port, timeout=_PATIENCE, context=ssl.create_default_context())
     return http.client.HTTPConnection(host, parts.port, timeout=_PATIENCE)
+
+
+def _fresh(headers: Message) -> float:
+    """Return for how many seconds an answer may be kept (Source: RFC 9111, 5.2.2 and 5.1)."""
+    said = ",".join(headers.get_all("Cache-Control", [])).lower()
+    if _NOT_KEPT.search(said):
+        return 0.0
+    found = _MAX_AGE.search(said)
+    if found is None:
+        return math.inf
+    age = headers.get("Age", "").strip()
+    return max(0.0, float(found[1]) - (float(age) if _SECONDS.fullmatch(age) else 0.0))
 
 
 def _limited(text: bytes) -> bytes:

@@ -107,6 +107,32 @@ async def test_an_address_is_asked_again_when_its_keys_are_old(address: Address)
     assert (knows(ring, OLD, NEW), address.asked) == ([False, True], 2)
 
 
+@pytest.mark.parametrize(
+    ("said", "seconds"),
+    [
+        ([("Cache-Control", "max-age=20")], 20),
+        ([("Cache-Control", "public, Max-Age=20, must-revalidate")], 20),
+        ([("Cache-Control", 'max-age="20"')], 20),
+        ([("Cache-Control", "public"), ("Cache-Control", "max-age=20")], 20),
+        ([("Cache-Control", "max-age=30"), ("Age", "10")], 20),
+        ([("Cache-Control", "max-age=5"), ("Age", "10")], 0),
+        ([("Cache-Control", "max-age=20"), ("Age", "old")], 20),
+        ([("Cache-Control", "no-store")], 0),
+        ([("Cache-Control", "private, no-cache, max-age=20")], 0),
+        ([("Cache-Control", "max-age=9999")], AGE),
+        ([("Cache-Control", "max-age=soon")], AGE),
+        ([("Cache-Control", "s-maxage=20")], AGE),
+    ],
+)
+async def test_an_answer_says_how_long_it_may_be_kept(
+    address: Address, said: list[tuple[str, str]], seconds: float
+) -> None:
+    address.headers = said
+    ring = asking(address)
+    assert ring.stale(token(OLD), seconds)
+    assert not seconds or not ring.stale(token(OLD), seconds - 0.1)
+
+
 async def test_invented_keys_are_no_flood(address: Address) -> None:
     ring = asking(address)
     for _ in range(20):
