@@ -48,12 +48,20 @@ class Trust(StrEnum):
 def server_context(chain: Path, key: Path | None = None) -> ssl.SSLContext:
     """Return a context that serves TLS 1.3 only, with the PEM files `chain` and `key` (None: in the chain's file).
 
-    Raises OSError or ssl.SSLError where the files can't be read or don't fit each other.
+    Raises OSError (which names the file) or ssl.SSLError where they can't be read, the key is encrypted, or they don't
+    fit each other.
     """
+    for file in filter(None, (chain, key)):
+        file.open("rb").close()  # OpenSSL's own error doesn't say which
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.minimum_version = ssl.TLSVersion.TLSv1_3
-    context.load_cert_chain(chain, key)
+    context.load_cert_chain(chain, key, password=_no_password)
     return context
+
+
+def _no_password() -> str:
+    # Nobody sits there to be asked, which is what OpenSSL would do.
+    raise ssl.SSLError("the key is encrypted")
 
 
 def client_context(trust: Path | Trust = Trust.SYSTEM) -> ssl.SSLContext:

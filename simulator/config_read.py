@@ -45,7 +45,7 @@ TABLES: Final[Mapping[str, Mapping[str, Value]]] = {
         "jwks_file": TEXT.says("a file with the issuer's public keys (JWKS), read again whenever it changed"),
         "jwks_url": TEXT.says("the address of the issuer's public keys: https, on loopback http as well"),
         "jwks_max_age": SECONDS.says(
-            "how old the keys of jwks_url may be; for an unknown key id they are fetched sooner"
+            "how old the keys of jwks_url may be; for an unknown key id, or by Cache-Control, they are fetched sooner"
         ),
         "signing_key_file": TEXT.says(
             "a private key that goes with the JWKS, for `--profile-out`: the suite mints with it"
@@ -299,7 +299,8 @@ class _Reader:
             try:
                 look()
             except (OSError, ValueError) as error:
-                self.problems.append(f"tokens.{key}: {reason(error)}")
+                file = f"{error.filename}: " if isinstance(error, OSError) and error.filename else ""
+                self.problems.append(f"tokens.{key}: {file}{reason(error)}")
         return rules
 
     def _path(self, name: str) -> Path:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import os
 import ssl
+from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
@@ -29,6 +31,8 @@ from simulator.transcript import Transcript
 
 if TYPE_CHECKING:
     from simulator.control.server import ControlServer
+
+log = logging.getLogger("simulator")
 
 _GRACE = 1.0  # seconds for open connections to take in the end
 _NAMES = ("127.0.0.1", "localhost", "::1")
@@ -165,7 +169,7 @@ class Simulator:
             await self._edge.emptied(grace)
 
     def reload(self, config: Config) -> None:
-        """Go on by another configuration without dropping a connection; address and metrics stay as they are.
+        """Go on by another configuration without dropping a connection; address, metrics and control stay as they are.
 
         Raises ConfigError where it can't be used: then nothing changed.
         """
@@ -176,6 +180,10 @@ class Simulator:
         except (OSError, ValueError) as error:
             raise ConfigError(f"[tokens]: {_reason(error)}") from None
         assert self._edge is not None, "not started"  # noqa: S101 - a mistake of the caller's
+        for table in ("listen", "metrics", "control"):
+            if getattr(config, table) != getattr(self.config, table):
+                log.warning("[%s] changed, and stays as it was until the relay is started again", table)
+        config = replace(config, listen=self.config.listen, metrics=self.config.metrics, control=self.config.control)
         self.config, self._edge.contexts, self.ca_file = config, contexts, contexts.ca_file
         self.relay.draining = config.relay.draining
         self.relay.faults.reset()
@@ -269,7 +277,7 @@ class Simulator:
         except (OSError, ssl.SSLError) as error:
             if certificate is None:
                 raise
-            raise ConfigError(f"[tls] {certificate.chain}: {_reason(error)}") from None
+            raise ConfigError(f"[tls] {error.filename or certificate.chain}: {_unusable(error)}") from None
 
 
 def _reason(error: Exception) -> str:
@@ -277,6 +285,17 @@ def _reason(error: Exception) -> str:
     if isinstance(number, int) and number > 0 and not isinstance(error, ssl.SSLError):
         return os.strerror(number).lower()  # asyncio's own text repeats the address
     return str(getattr(error, "strerror", None) or error).lower()
+
+
+def _unusable(error: OSError) -> str:
+    """Say in words what OpenSSL says in numbers of its source's lines."""
+    if not isinstance(error, ssl.SSLError):
+        return _reason(error)
+    if error.errno is None:  # no error of OpenSSL's own
+        return str(error)
+    if error.reason == "KEY_VALUES_MISMATCH":
+        return "the key isn't the certificate's"
+    return "is no certificate in PEM form, or its key isn't with it; [tls] key can name another file"
 
 
 def _source_addresses(host: str) -> tuple[str, ...]:

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from simulator import Config, ConfigError, Simulator
-from simulator.config import Listen, RelayRules
+from simulator.config import Listen, MetricsRules, RelayRules
 from simulator.config_read import load_config
 from simulator.deployment import Deployment
 from simulator.life import live
@@ -105,6 +105,18 @@ async def test_sighup_reads_again_and_drops_nothing(tmp_path: Path) -> None:
         assert simulator.address == before
         async with Wire(simulator.address) as other:
             await other.ask(HELLO)
+
+
+async def test_what_needs_another_start_is_named(caplog: pytest.LogCaptureFixture) -> None:
+    simulator = Simulator(ANY_PORT)
+    changed = replace(ANY_PORT, listen=Listen(port=1), metrics=MetricsRules(enabled=True), seed=3)
+    async with Living(simulator, lambda: changed):
+        os.kill(os.getpid(), signal.SIGHUP)
+        await until(lambda: "was read again" in caplog.text)
+        for table in ("listen", "metrics"):
+            assert f"[{table}] changed, and stays as it was until the relay is started again" in caplog.text
+        assert "[control]" not in caplog.text
+        assert (simulator.config.listen, simulator.config.seed) == (ANY_PORT.listen, 3)
 
 
 @pytest.mark.parametrize(
