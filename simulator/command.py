@@ -93,7 +93,7 @@ def _config(args: argparse.Namespace) -> Config:
 
 def _behaviour(args: argparse.Namespace) -> Behaviour:
     variants = (*TRANSPORTS[args.transport], *args.variant)
-    _known("--deviation", args.deviation, KNOWN)
+    _known("--persona", args.deviation, KNOWN)
     return deviated(opened(varied(Behaviour(), *variants), *args.open_point), *args.deviation)
 
 

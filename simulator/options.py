@@ -3,16 +3,40 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Callable
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from simulator import log
+from simulator.values import COUNT, LATER, PORT, Value
 
 CONTROL_PORT: Final = 8081
 """Where the controls are unless another port is named."""
 
 TRANSPORTS: Final = {"both": (), "tcp": ("tcp-only",), "websocket": ("websocket-only",)}
 """The variants that each choice of transports stands for."""
+
+
+def _number(text: str) -> int:
+    return int(_checked(text, int, COUNT))
+
+
+def _port(text: str) -> int:
+    return int(_checked(text, int, PORT))
+
+
+def _seconds(text: str) -> float:
+    return float(_checked(text, float, LATER))
+
+
+def _checked(text: str, read: Callable[[str], Any], wanted: Value) -> Any:  # noqa: ANN401 - what the value holds
+    try:
+        value = read(text)
+    except ValueError:
+        value = text
+    if not wanted.good(value):
+        raise argparse.ArgumentTypeError(f"must be {wanted.wanted}, not {text!r:.60}")
+    return value
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -27,7 +51,7 @@ def _relay(group: argparse._ArgumentGroup) -> None:
     add = group.add_argument
     add("--config", type=Path, metavar="FILE", help="configuration (TOML)")
     add("--host", help="address to listen on (default: 127.0.0.1)")
-    add("--port", type=int, help="port to listen on, 0 for a free one (default: 8080)")
+    add("--port", type=_port, help="port to listen on, 0 for a free one (default: 8080)")
     add("--transport", choices=TRANSPORTS, default="both", help="transports to speak (default: both)")
     add("--secret-env", metavar="NAME", help="environment variable with the secret of tokens (HS256)")
     add(
@@ -39,13 +63,15 @@ def _relay(group: argparse._ArgumentGroup) -> None:
         metavar="FILE",
         help="write the profile with which the suite can judge this relay in full; starts the relays that it names",
     )
-    add("--grace", type=float, default=5.0, metavar="SECONDS", help="how long SIGTERM waits for clients (default: 5)")
+    add(
+        "--grace", type=_seconds, default=5.0, metavar="SECONDS", help="how long SIGTERM waits for clients (default: 5)"
+    )
 
 
 def _faults(group: argparse._ArgumentGroup) -> None:
     add = group.add_argument
     add("--scenario", metavar="NAME", help="a ready-made scenario or a file: tenants, limits, faults, timeline")
-    add("--seed", type=int, help="what faults leave to chance follows from this number (default: 0)")
+    add("--seed", type=_number, help="what faults leave to chance follows from this number (default: 0)")
     wrong = "be wrong in this way (may be repeated)"
     add("--persona", "--deviation", dest="deviation", action="append", default=[], metavar="ID", help=wrong)
     add("--variant", action="append", default=[], metavar="ID", help="be right and different (may be repeated)")
@@ -57,7 +83,7 @@ def _watching(group: argparse._ArgumentGroup) -> None:
     add = group.add_argument
     add(
         "--control",
-        type=int,
+        type=_port,
         nargs="?",
         const=CONTROL_PORT,
         metavar="PORT",
@@ -72,10 +98,11 @@ def _watching(group: argparse._ArgumentGroup) -> None:
 
 
 def _lists(group: argparse._ArgumentGroup) -> None:
-    for name, what in (
-        ("scenarios", "the ready-made scenarios"),
-        ("deviations", "the ways to be wrong"),
-        ("variants", "the ways to be right and different"),
-        ("open-points", "the ways that the specification leaves open"),
+    for names, what in (
+        (("scenarios",), "the ready-made scenarios"),
+        (("deviations", "personas"), "the ways to be wrong"),
+        (("variants",), "the ways to be right and different"),
+        (("open-points",), "the ways that the specification leaves open"),
     ):
-        group.add_argument(f"--list-{name}", action="store_true", help=f"list {what}, and exit")
+        options = [f"--list-{name}" for name in names]
+        group.add_argument(*options, action="store_true", help=f"list {what}, and exit")

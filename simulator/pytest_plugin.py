@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 _FIXTURES: Final = ("relay", *WIDE)
 _MARK: Final = (
-    "relay(scenario, config=..., faults=[...], persona=...): how the test's relay is set up; "
+    "relay(scenario, config=..., faults=[...], persona=..., variant=...): how the test's relay is set up; "
     "a list of scenarios tries the test by each (cbspec simulate --list-scenarios)"
 )
 
@@ -48,7 +48,7 @@ def relay_module(request: pytest.FixtureRequest) -> Iterator[LocalRelay]:
     """Give a relay for a module's tests, for clients that live as long; it begins anew for each test.
 
     Connections that fixtures have opened stay, those of a test's body are dropped. Who moves the clock, or wants
-    another persona than the test before, ends all of them.
+    another persona or variant than the test before, ends all of them.
     """
     yield from _serve(request)
 

@@ -20,7 +20,7 @@ T = TypeVar("T")
 WIDE: Final = ("relay_module", "relay_session")
 """The fixtures whose relay outlives a test."""
 
-_KEYS: Final = ("scenario", "config", "faults", "persona")
+_KEYS: Final = ("scenario", "config", "faults", "persona", "variant")
 _NAME: Final = "cbspec-relays"
 
 

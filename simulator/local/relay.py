@@ -54,8 +54,9 @@ class LocalRelay:
 
     Arguments: `scenario` is a ready-made one (`cbspec simulate --list-scenarios`) or a TOML file; `config` another
     file, or a mapping of the same form, laid over it; `faults` strike from the start (mappings as in a scenario's
-    [[faults]]); `persona` makes the relay wrong in a way, or several, of `cbspec simulate --list-deviations`; relative
-    files are looked for in `folder` first. Configured ports are ignored: all are free ones. Raises ConfigError where
+    [[faults]]); `persona` makes the relay wrong in a way, or several, of `cbspec simulate --list-personas`; `variant`
+    right and different in one, or several, of `--list-variants`; relative files are looked for in `folder` first.
+    Configured ports are ignored: all are free ones. Raises ConfigError where
     one of them can't be used. Calls with a mistake in them raise ControlError.
     """
 
@@ -66,9 +67,11 @@ class LocalRelay:
         config: Source | None = None,
         faults: Iterable[Mapping[str, Any]] = (),
         persona: str | Iterable[str] = (),
+        variant: str | Iterable[str] = (),
         folder: Path | None = None,
     ) -> None:
-        self._use(Setup.of(scenario, config=config, faults=faults, persona=persona, folder=folder))
+        setup = Setup.of(scenario, config=config, faults=faults, persona=persona, variant=variant, folder=folder)
+        self._use(setup)
 
     @classmethod
     def of(cls, setup: Setup) -> Self:
@@ -129,12 +132,13 @@ class LocalRelay:
     def renew(self, setup: Setup | None = None, *, lasting: bool = False) -> None:
         """Begin anew at the same address as another setup says (None: that of the construction).
 
-        With `lasting` the connections that were there at `keep_connections` stay open, unless the clock was moved or
-        the persona is another one. Raises ConfigError where the setup can't be used: then the one before still holds.
+        With `lasting` the connections that were there at `keep_connections` stay open, unless the clock was moved, or
+        persona or variant is another one. Raises ConfigError where the setup can't be used: then the one before still
+        holds.
         """
         setup = setup or self._setup
         kept = lasting and any(one.number <= self._lasting for one in self.connections)
-        if kept and setup.persona == self._present.persona and self._simulator.clock.ahead == 0:
+        if kept and setup.character == self._present.character and self._simulator.clock.ahead == 0:
             config = setup.read(self.port)
             self._running.call(lambda: self._go_on_by(config))
         else:

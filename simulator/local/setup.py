@@ -13,13 +13,14 @@ from simulator.config import Config, ConfigError
 from simulator.config_read import load_config
 from simulator.deviations import KNOWN, deviated
 from simulator.scenarios import scenario_file
+from simulator.variants import VARIANTS, arranged, varied
 
 Source = str | Path | Mapping[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
 class Setup:
-    """A scenario, a configuration laid over it, faults beside its own, and personas (ids of deviations).
+    """A scenario, a configuration laid over it, faults beside its own; personas (ids of deviations) and variants.
 
     Files are looked for in `folder` first.
     """
@@ -28,6 +29,7 @@ class Setup:
     config: Source | None = None
     faults: tuple[Mapping[str, Any], ...] = ()
     persona: tuple[str, ...] = ()
+    variant: tuple[str, ...] = ()
     folder: Path = Path()
 
     @classmethod
@@ -38,11 +40,16 @@ class Setup:
         config: Source | None = None,
         faults: Iterable[Mapping[str, Any]] = (),
         persona: str | Iterable[str] = (),
+        variant: str | Iterable[str] = (),
         folder: Path | None = None,
     ) -> Setup:
-        """Return the setup; a single persona may be given by its id."""
-        personas = (persona,) if isinstance(persona, str) else tuple(persona)
-        return cls(scenario, config, tuple(faults), personas, folder or Path())
+        """Return the setup; a single persona or variant may be given by its id."""
+        return cls(scenario, config, tuple(faults), _ids(persona), _ids(variant), folder or Path())
+
+    @property
+    def character(self) -> tuple[tuple[str, ...], ...]:
+        """What a relay can't change while connections are open."""
+        return self.persona, self.variant
 
     def read(self, port: int = 0) -> Config:
         """Return the configuration, for 127.0.0.1 and a port (0: a free one); raises ConfigError."""
@@ -55,7 +62,8 @@ class Setup:
             sources.append(self._found(self.config) or self.config)
         if self.faults:
             sources.append({"faults": list(self.faults)})
-        config = load_config(*sources)
+        _known("variant", self.variant, VARIANTS)
+        config = arranged(load_config(*sources), *self.variant)
         # Tests run beside each other: every port is a free one, whatever a file says.
         return replace(
             config,
@@ -65,13 +73,10 @@ class Setup:
         )
 
     def behaviour(self) -> Behaviour:
-        """Return how the relay behaves; raises ConfigError where a persona isn't known."""
-        for id_ in self.persona:
-            if id_ not in KNOWN:
-                near = get_close_matches(id_, KNOWN, n=3, cutoff=0.5)
-                hint = f"did you mean {' or '.join(near)}?" if near else "cbspec simulate --list-deviations lists them"
-                raise ConfigError(f"persona {id_}: no such persona; {hint}")
-        return deviated(Behaviour(), *self.persona)
+        """Return how the relay behaves; raises ConfigError where a persona or a variant isn't known."""
+        _known("persona", self.persona, KNOWN)
+        _known("variant", self.variant, VARIANTS)
+        return deviated(varied(Behaviour(), *self.variant), *self.persona)
 
     def check(self) -> None:
         """Raise ConfigError where it can't be used."""
@@ -80,3 +85,15 @@ class Setup:
     def _found(self, file: str | Path) -> Path | None:
         path = self.folder / file
         return path if path.is_file() else None
+
+
+def _ids(said: str | Iterable[str]) -> tuple[str, ...]:
+    return (said,) if isinstance(said, str) else tuple(said)
+
+
+def _known(what: str, ids: Iterable[str], known: Mapping[str, object]) -> None:
+    for id_ in ids:
+        if id_ not in known:
+            near = get_close_matches(id_, known, n=3, cutoff=0.5)
+            hint = f"did you mean {' or '.join(near)}?" if near else f"cbspec simulate --list-{what}s lists them"
+            raise ConfigError(f"{what} {id_}: no such {what}; {hint}")

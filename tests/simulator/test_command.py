@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import asyncio
 import json
 import os
@@ -15,12 +16,15 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+from cryptography.hazmat.primitives import serialization
 
+from cbspec.identity import development_ca
 from cbspec.keypair import new_pair
 from cbspec.profile import load
 from cbspec.tokens import SigningKey
 from simulator.deviations import KNOWN
 from simulator.open_points import OPEN_POINTS
+from simulator.options import configure
 from simulator.scenarios import scenarios
 from simulator.variants import VARIANTS
 from tests.simulator.client import HELLO, PATIENCE, Wire
@@ -157,14 +161,54 @@ def _config(folder: Path, text: str) -> str:
     return str(path)
 
 
+def _tls(folder: Path, name: str, pem: str, key: str = "") -> Path:
+    """Write a certificate's file and a configuration that names it, and return the configuration."""
+    (folder / f"{name}.pem").write_text(pem)
+    file = folder / f"{name}.toml"
+    file.write_text(f"[tls]\nchain = '{name}.pem'\n" + (f"key = '{key}'\n" if key else ""))
+    return file
+
+
+@pytest.mark.parametrize(
+    ("option", "value", "said"),
+    [
+        ("--port", "65536", "must be a port from 0 to 65535, not '65536'"),
+        ("--port", "http", "must be a port from 0 to 65535, not 'http'"),
+        ("--control", "-1", "must be a port from 0 to 65535, not '-1'"),
+        ("--seed", "-1", "must be a whole number, 0 or more, not '-1'"),
+        ("--seed", "1.5", "must be a whole number, 0 or more, not '1.5'"),
+        ("--grace", "-1", "must be a number of seconds, 0 or more, not '-1'"),
+        ("--grace", "nan", "must be a number of seconds, 0 or more, not 'nan'"),
+        ("--grace", "soon", "must be a number of seconds, 0 or more, not 'soon'"),
+    ],
+)
+def test_a_number_that_cannot_be_is_refused(
+    capsys: pytest.CaptureFixture[str], option: str, value: str, said: str
+) -> None:
+    parser = argparse.ArgumentParser()
+    configure(parser)
+    with pytest.raises(SystemExit) as caught:
+        parser.parse_args([f"{option}={value}"])
+    assert caught.value.code == 2
+    assert said in capsys.readouterr().err
+
+
 def test_what_is_wrong_is_one_clear_line_each(tmp_path: Path) -> None:
+    chain, other = development_ca().issue("localhost")[0].decode(), development_ca().issue("localhost")[1].decode()
+    locked = serialization.BestAvailableEncryption(b"password")
+    encrypted = (
+        serialization.load_pem_private_key(other.encode(), None)
+        .private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, locked)
+        .decode()
+    )
     with socket.socket() as held:
         held.bind(("127.0.0.1", 0))
         held.listen()
         port = str(held.getsockname()[1])
         rows = {
             ("--port", port): f"can't listen on 127.0.0.1:{port}: address already in use (port 0 takes a free one)",
-            ("--deviation", "hello-versoin-missing"): "did you mean hello-version-missing",
+            ("--deviation", "hello-versoin-missing"): "no such persona; did you mean hello-version-missing",
+            ("--persona", "zzz"): "--persona zzz: no such persona; --list-personas lists them",
             ("--variant", "zzz"): "no such variant; --list-variants lists them",
             ("--open-point", "second-helo-refused"): "no such open point; did you mean second-hello-refused",
             ("--open-point", "zzz"): "--list-open-points lists them",
@@ -172,6 +216,14 @@ def test_what_is_wrong_is_one_clear_line_each(tmp_path: Path) -> None:
             ("--host", "0.0.0.0"): "or say development = true (--development)",  # noqa: S104 - refused
             ("--config", str(tmp_path / "none.toml")): "can't be read: No such file or directory",
             ("--config", _config(tmp_path, "[tls]\nchain = 'none.pem'")): "none.pem: no such file or directory",
+            ("--config", str(_tls(tmp_path, "empty", ""))): "is no certificate in PEM form",
+            ("--config", str(_tls(tmp_path, "alone", chain))): "its key isn't with it; [tls] key can name another file",
+            ("--config", str(_tls(tmp_path, "other", other + chain))): "the key isn't the certificate's",
+            ("--config", str(_tls(tmp_path, "closed", encrypted + chain))): "the key is encrypted",
+            (
+                "--config",
+                str(_tls(tmp_path, "keyless", chain, "nowhere.pem")),
+            ): "nowhere.pem: no such file or directory",
         }
         for options, said in rows.items():
             found = _run("--port", "0", *options)

@@ -304,7 +304,7 @@ def test_a_mistake_in_a_mark_is_told_without_a_traceback(project: Project, mark:
 @pytest.mark.parametrize(
     ("mark", "said"),
     [
-        ('senario="x"', "@pytest.mark.relay takes no senario; it takes scenario, config, faults, persona"),
+        ('senario="x"', "@pytest.mark.relay takes no senario; it takes scenario, config, faults, persona, variant"),
         ('"a", "b"', "@pytest.mark.relay takes one argument without a name, the scenario; it takes"),
     ],
 )
@@ -386,4 +386,6 @@ def test_the_conformance_suite_keeps_its_own_relay(tmp_path: Path) -> None:
 
 
 def test_the_mark_explains_itself(project: Project) -> None:
-    assert "@pytest.mark.relay(scenario, config=..., faults=[...], persona=...): how" in project.run("", "--markers")
+    assert "@pytest.mark.relay(scenario, config=..., faults=[...], persona=..., variant=...): how" in project.run(
+        "", "--markers"
+    )

@@ -8,6 +8,7 @@ import pytest
 
 from simulator import Behaviour, ConfigError
 from simulator.local.setup import Setup
+from simulator.variants import VARIANTS
 
 
 def test_nothing_is_the_default_relay_on_a_free_port() -> None:
@@ -49,6 +50,15 @@ def test_personas_are_deviations() -> None:
     )
 
 
+def test_variants_change_configuration_and_behaviour() -> None:
+    assert Setup.of(variant="dribble").behaviour() != Behaviour()
+    both = Setup.of(variant=["dribble", "no-tickets"], persona="hello-version-missing")
+    assert both.character == (("hello-version-missing",), ("dribble", "no-tickets"))
+    for id_ in VARIANTS:
+        read = Setup.of(variant=id_).read()
+        assert (read.listen.host, read.listen.port, read.metrics.port) == ("127.0.0.1", 0, 0)
+
+
 @pytest.mark.parametrize(
     ("setup", "said"),
     [
@@ -58,7 +68,9 @@ def test_personas_are_deviations() -> None:
         (Setup.of(faults=[{"kind": "dorp"}]), "config: faults 1: kind: there is no kind 'dorp'; did you mean drop?"),
         (Setup.of(faults=[{"kind": "drop", "name": "a"}] * 2), "config: faults: two are called a"),
         (Setup.of(persona="hello-version-mising"), "persona hello-version-mising: no such persona; did you mean"),
-        (Setup.of(persona="zzz"), "persona zzz: no such persona; cbspec simulate --list-deviations lists them"),
+        (Setup.of(persona="zzz"), "persona zzz: no such persona; cbspec simulate --list-personas lists them"),
+        (Setup.of(variant="dribbel"), "variant dribbel: no such variant; did you mean dribble"),
+        (Setup.of(variant="zzz"), "variant zzz: no such variant; cbspec simulate --list-variants lists them"),
     ],
 )
 def test_a_mistake_is_named_with_the_way_out(setup: Setup, said: str) -> None:
