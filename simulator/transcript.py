@@ -25,6 +25,7 @@ REMEMBERED: Final = 10_000
 class Entry:
     """One thing that happened. `time` is in seconds since the epoch, by the simulator's clock.
 
+    An answer is there when the relay gives it, whatever holds it up on its way: so its place never depends on time.
     `event` is connected, request, answer, fault or ended; `type` the message's type, the fault's name or how it ended;
     `text` the message as it was written, without the token, or what the fault decided.
     """

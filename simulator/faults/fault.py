@@ -233,9 +233,11 @@ class _Reader:
 
     def _unknown(self, prefix: str, keys: Sequence[str], known: Sequence[str]) -> None:
         for key in keys:
-            near = get_close_matches(str(key), known, n=1)
-            moved = f"did you mean when.{key}?" if key in CONDITIONS and prefix != "when." else ""
-            hint = moved or (f"did you mean {near[0]}?" if near else f"known are {', '.join(known)}")
+            near = [] if key in CONDITIONS else get_close_matches(str(key), known, n=1)
+            if prefix != "when.":
+                near = near or [f"when.{name}" for name in get_close_matches(str(key), CONDITIONS, n=1, cutoff=0.8)]
+            rest = f", and in when: {', '.join(CONDITIONS)}" if "when" in known else ""
+            hint = f"did you mean {near[0]}?" if near else f"known are {', '.join(known)}{rest}"
             self.problems.append(f"{prefix}{key}: unknown key; {hint}")
 
 

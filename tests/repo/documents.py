@@ -353,6 +353,15 @@ def faults() -> str:
             "first one that is named, unless `when.direction` or `when.message` says another. What the relay sends",
             "means its messages: the opening handshake of a WebSocket and its pongs go out as ever.",
         ),
+        _prose(
+            "Faults of TLS go together, too: an old version with an expired certificate of an unknown CA. Of several",
+            "that can't both be, such as two times of one certificate, the one that was added last holds.",
+        ),
+        _prose(
+            "Chance is drawn, and an answer taken down in the transcript, when the relay gives the answer; what holds",
+            "it up comes behind that. So the same seed gives the same transcript however long anything takes, and an",
+            "answer in it may still be on its way, held back, or lost with its connection.",
+        ),
         f"A fault in a scenario file, and the same from the shell:\n\n```toml\n{FAULT_EXAMPLE}```",
         f"```sh\n{FAULT_COMMAND}```",
         *layers,

@@ -16,6 +16,8 @@ from simulator.faults.when import CONDITIONS, Direction, Occasion
 from simulator.values import Value
 from tests.simulator.faults.test_catalogue import SHOWS
 
+_KEYS: Final = f"name, kind, sequence, repeat, when, and in when: {', '.join(CONDITIONS)}"
+
 # What no value of a parameter or a condition may be, by the words that say what it must be.
 _WRONG: Final[tuple[object, ...]] = (None, True, "", "no such word", -1, 0, 1.5, 10**9, [], [0], {}, 10**400)
 _NEEDED: Final[dict[str, dict[str, Any]]] = {
@@ -107,7 +109,8 @@ def test_a_condition_that_is_wrong_is_named(key: str) -> None:
     ({"kind": "pass"}, "kind: there is no kind 'pass'; cbspec fault kinds lists them"),
     ({"kind": "latency", "second": 1, "seconds": 1}, "second: unknown key; did you mean seconds?"),
     ({"kind": "drop", "nth": 1}, "nth: unknown key; did you mean when.nth?"),
-    ({"kind": "drop", "x": 1}, "x: unknown key; known are name, kind, sequence, repeat, when"),
+    ({"kind": "drop", "x": 1}, f"x: unknown key; known are {_KEYS}"),
+    ({"kind": "drop", "tennant": "a"}, "tennant: unknown key; did you mean when.tenant?"),
     ({"kind": "drop", "name": ""}, "name: must be a name of letters, digits, dots, hyphens and underscores, 64 at "
      "most, not ''"),
     ({"kind": "drop", "name": "a/b"}, "name: must be a name of letters, digits, dots, hyphens and underscores, 64 at "
@@ -126,7 +129,7 @@ def test_a_condition_that_is_wrong_is_named(key: str) -> None:
     ({"sequence": [{"kind": "drop", "name": "x"}]}, "sequence 1: name: unknown key; known are kind"),
     ({"sequence": [{"kind": "delay"}]}, "sequence 1: seconds: delay needs it: how much later"),
     ({"sequence": [{"kind": "drop"}], "seconds": 1},
-     "seconds: unknown key; known are name, kind, sequence, repeat, when"),
+     f"seconds: unknown key; known are {_KEYS}"),
     ({"sequence": [{"kind": "reset"}, {"kind": "drop"}, {"kind": "tls-1.2"}]},
      "sequence: reset and drop and tls-1.2 strike at different points, so they can't follow each other"),
     ({"sequence": [{"kind": "refuse"}, {"kind": "tls-1.2"}]},
