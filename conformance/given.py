@@ -13,6 +13,20 @@ from conformance.session import Session
 ODD_LETTERS = '/é"\\☃😀'
 
 
+_LONGER_THAN_WORDS = 16
+
+
+def secrets_of(profile: Profile, own: str) -> tuple[str, ...]:
+    """Return what no error text may hold that is meant for a client of the tenant `own`: the secret, other tenants."""
+    others = [tenant.id for tenant in profile.tenants if tenant.id != own and _is_no_word(tenant.id)]
+    return (*([profile.tokens.secret] if profile.tokens.secret else []), *others)
+
+
+def _is_no_word(identifier: str) -> bool:
+    """Whether an identifier isn't one that may stand in any text by chance, as "slow" may."""
+    return not identifier.isalpha() or len(identifier) >= _LONGER_THAN_WORDS
+
+
 class Given:
     """What a case has to work with.
 

@@ -26,7 +26,7 @@ from conformance.expectation import Expectation, Kind
 from conformance.facts import Facts
 from conformance.failures.recipes import RUN, SPOILED
 from conformance.frames import StrictWebSocket
-from conformance.given import Given
+from conformance.given import Given, secrets_of
 from conformance.invariants import Breach
 from conformance.kinds import each
 from conformance.locks import Locks
@@ -51,8 +51,6 @@ _LIMITS = {
 }
 """Which requirement a limit breaks that stays hit after connections closed, and the key that declares the limit."""
 
-
-_LONGER_THAN_WORDS = 16
 
 NO_ANSWER = "no answer to the opening handshake"
 """Why no WebSocket was opened where the relay kept silent."""
@@ -139,7 +137,7 @@ class Target(Given, Watch):
             pace=self.pace,
             take=self.pace.take,
             fence=self.facts.fence,
-            secrets=self._secrets(),
+            secrets=secrets_of(self.profile, getattr(self._main, "id", "")),
         )
         self._sessions.append(session)
         return session
@@ -433,13 +431,3 @@ class Target(Given, Watch):
         table, _, name = key.partition(".")
         holder = self.profile.tenant(tenant_id) if table == "tenants" else self.profile.relay
         return getattr(holder, name, None) is not None
-
-    def _secrets(self) -> tuple[str, ...]:
-        own = getattr(self._main, "id", "")
-        others = [tenant.id for tenant in self.profile.tenants if tenant.id != own and _is_no_word(tenant.id)]
-        return (*([self.profile.tokens.secret] if self.profile.tokens.secret else []), *others)
-
-
-def _is_no_word(identifier: str) -> bool:
-    """Whether an identifier isn't one that may stand in any text by chance, as "slow" may."""
-    return not identifier.isalpha() or len(identifier) >= _LONGER_THAN_WORDS

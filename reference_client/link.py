@@ -53,7 +53,7 @@ class Link(asyncio.Protocol):
             link.abort()
             raise ConnectFailed(f"{authority(host, port)}: no connection within {limit:g} s") from None
         except (OSError, ValueError, OverflowError) as error:  # the last two: what can be no host or port
-            raise ConnectFailed(f"{authority(host, port)}: {_reason(error)}") from None
+            raise ConnectFailed(f"{authority(host, port)}: {reason(error)}") from None
         except BaseException:
             link.abort()
             raise
@@ -83,7 +83,7 @@ class Link(asyncio.Protocol):
     def connection_lost(self, exc: Exception | None) -> None:
         """Take note that the socket is closed."""
         if self.failure is None:
-            self.fail(ConnectionLost(f"the connection broke: {_reason(exc)}" if exc else "the connection broke"))
+            self.fail(ConnectionLost(f"the connection broke: {reason(exc)}" if exc else "the connection broke"))
         if self._deadline is not None:
             self._deadline.cancel()
         self._lost.set()
@@ -163,7 +163,8 @@ class Link(asyncio.Protocol):
             self._transport.abort()
 
 
-def _reason(error: Exception) -> str:
+def reason(error: Exception) -> str:
+    """Return in a few words what the system says of a connection that failed."""
     if isinstance(error, socket.gaierror):
         return str(error.strerror)
     if isinstance(error, OSError) and error.errno:

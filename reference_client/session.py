@@ -55,12 +55,13 @@ class Transport(StrEnum):
 class Passed:
     """A message that passed: its text as on the wire, and what it was read as (None: nothing valid).
 
-    The text may hold a token, so it is in no repr.
+    `binary` is whether it came in a WebSocket's binary message. The text may hold a token, so it is in no repr.
     """
 
     sent: bool
     text: bytes = field(repr=False)
     message: Message | None
+    binary: bool = False
 
 
 class Session:
@@ -223,7 +224,8 @@ class Session:
 
     def _read(self, frame: Frame, sender: Role) -> Message | Violation:
         found = read_frame(frame, sender)
-        self._report(Passed(sent=False, text=frame.text, message=None if isinstance(found, Violation) else found))
+        message = None if isinstance(found, Violation) else found
+        self._report(Passed(sent=False, text=frame.text, message=message, binary=frame.binary))
         return found
 
     def _report(self, passed: Passed) -> None:

@@ -26,6 +26,7 @@ COMMANDS: Final = {
     "transcript": ("cbspec.cli.transcript", "show what a simulator took down"),
     "connect": ("reference_client.command", "connect to a relay with the reference client and show the exchange"),
     "verify": ("conformance.command", "judge a relay: run the suite against host:port"),
+    "load": ("cbspec.cli.load", "let many clients come at once, and watch every exchange (needs cbspec[load])"),
     "replay": ("conformance.failures.command", "run failures again: fixed, still failing, or can't tell"),
     "fingerprint-diff": (
         "cbspec.cli.fingerprint_diff",

@@ -1,0 +1,165 @@
+"""What Locust runs for `cbspec load`: the clients, the count over all processes, the end and the exit code."""
+
+from __future__ import annotations
+
+import runpy
+import sys
+import threading
+import time
+from pathlib import Path
+from typing import Any, Final
+
+from locust import events
+from locust.env import Environment
+from locust.runners import STATE_RUNNING, MasterRunner, WorkerRunner
+
+from cbspec.cli.load_settings import Settings, aim_facts, invariants, token_source
+from conformance.given import secrets_of
+from reference_client.load import Aim, RelayUser
+from reference_client.score import Score
+
+_SETTINGS: Final = Settings.from_environment()
+_INTERRUPTED: Final = 130
+_OFTEN: Final = 0.2  # seconds between two looks at the count
+_LINES: Final = 2.0  # seconds between two lines of progress
+
+
+class Visitor(RelayUser):
+    """The client of a load test that brings none of its own."""
+
+
+def _prepare(settings: Settings) -> None:
+    profile = settings.profile()
+    tokens = token_source(profile, settings.tenants)
+    onlooker = invariants(secrets_of(profile, own=""))
+    RelayUser.aim = Aim(tokens=tokens, onlooker=onlooker, **aim_facts(profile))  # type: ignore[arg-type] # by name
+    RelayUser.hold, RelayUser.pause, RelayUser.timeout = settings.hold, settings.pause, settings.timeout
+    RelayUser.again = settings.again
+
+
+def _own_users(file: str) -> dict[str, type[RelayUser]]:
+    """Return the clients that somebody's file brings."""
+    sys.path.insert(0, str(Path(file).parent))
+    found = runpy.run_path(file)
+    return {
+        name: thing
+        for name, thing in found.items()
+        if isinstance(thing, type) and issubclass(thing, RelayUser) and not thing.abstract
+    }
+
+
+class Count:
+    """Counts sessions over all processes, says how far they are, and ends the run when each client has come once."""
+
+    def __init__(self, environment: Environment) -> None:
+        self.environment = environment
+        self._scores: dict[str, Score] = {}
+        self.complete = False
+        events.report_to_master.add_listener(self._tell)
+        events.worker_report.add_listener(self._hear)
+        events.test_start.add_listener(self._begin)
+
+    @property
+    def total(self) -> Score:
+        """What all processes have scored."""
+        master = isinstance(self.environment.runner, MasterRunner)
+        return Score.sum(self._scores.values() if master else [RelayUser.score])
+
+    @property
+    def wanted(self) -> int:
+        """How many clients are to come."""
+        runner = self.environment.runner
+        return runner.target_user_count if runner is not None else 0
+
+    def run(self) -> None:
+        """Look after the run until it ends."""
+        said, since = "", 0.0
+        while not self.complete:
+            time.sleep(_OFTEN)
+            since += _OFTEN
+            if since >= _LINES and (line := self.line()) != said:
+                print(line, file=sys.stderr, flush=True)
+                said, since = line, 0.0
+            self._end()
+
+    def line(self) -> str:
+        """Say how far it is."""
+        total = self.total
+        of = "" if _SETTINGS.again else f" of {self.wanted}"
+        return f"{total.begun}{of} sessions begun, {total.open} open, {total.failed} failed"
+
+    def _end(self) -> None:
+        runner = self.environment.runner
+        if runner is None or _SETTINGS.again or runner.state != STATE_RUNNING or self.total.ended < self.wanted:
+            return
+        self.complete = True
+        if self.environment.web_ui is None:
+            runner.quit()
+        else:
+            runner.stop()
+            print("all sessions are over; Ctrl-C ends the page", file=sys.stderr, flush=True)
+
+    def _begin(self, **_: object) -> None:
+        RelayUser.score = Score()
+        self._scores.clear()
+        self.complete = False
+
+    def _tell(self, client_id: str, data: dict[str, Any], **_: object) -> None:
+        data["cbspec"] = RelayUser.score.to_dict()
+
+    def _hear(self, client_id: str, data: dict[str, Any], **_: object) -> None:
+        if "cbspec" in data:
+            self._scores[client_id] = Score.from_dict(data["cbspec"])
+
+
+class Verdict:
+    """Says at the end what the load came to, and gives Locust's process its exit code."""
+
+    def __init__(self) -> None:
+        self._count: Count | None = None
+        self._complete = False
+        # Listeners to the end are called in reverse: this one after those of Locust's runner, which gather the last
+        # reports of the workers.
+        events.quitting.add_listener(self._decide)
+        events.quit.add_listener(self._say)
+        events.init.add_listener(self._begin)
+
+    def _begin(self, environment: Environment, **_: object) -> None:
+        self._count = Count(environment)
+        if not isinstance(environment.runner, WorkerRunner):
+            threading.Thread(target=self._count.run, daemon=True).start()  # a greenlet: Locust patches
+
+    def _decide(self, environment: Environment, **_: object) -> None:
+        if self._count is None or isinstance(environment.runner, WorkerRunner):
+            environment.process_exit_code = 0  # the master judges
+            return
+        total = self._count.total
+        options = environment.parsed_options
+        on_error = options.exit_code_on_error if options is not None else 1
+        if total.broken:
+            environment.process_exit_code = 1
+        elif total.failed or environment.stats.errors:
+            environment.process_exit_code = on_error
+        elif not self._count.complete and not _SETTINGS.again:
+            environment.process_exit_code = _INTERRUPTED
+        else:
+            environment.process_exit_code = 0
+
+    def _say(self, **_: object) -> None:
+        if self._count is None or isinstance(self._count.environment.runner, WorkerRunner):
+            return
+        total = self._count.total
+        cut = f", {total.open} cut off" if total.open else ""
+        print(f"{total.begun} sessions: {total.well} went well, {total.failed} failed{cut}")
+        for requirement, broken in sorted(total.broken.items()):
+            detail = f": expected {broken.expected}; seen: {broken.seen}" if broken.expected else ""
+            print(f"{requirement} was broken {broken.times} times{detail}")
+        if not total.broken and total.begun:
+            print("every exchange was watched: the protocol was kept")
+
+
+_prepare(_SETTINGS)
+Verdict()
+if _SETTINGS.user_file:
+    del Visitor
+    globals().update(_own_users(_SETTINGS.user_file))
