@@ -7,12 +7,12 @@ relay, 130 interrupted before all clients had come.
 from __future__ import annotations
 
 import argparse
-import importlib.util
 import os
 import resource
 import sys
 from collections.abc import Sequence
 from dataclasses import replace
+from importlib.util import find_spec
 from pathlib import Path
 from time import time as now
 from typing import Literal
@@ -52,6 +52,9 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "--heartbeat", type=_positive, default=10.0, metavar="SECONDS", help="between a session's heartbeats (10)"
     )
     parser.add_argument("--timeout", type=_positive, default=10.0, metavar="SECONDS", help="for each answer (10)")
+    parser.add_argument(
+        "--wait", type=_seconds, default=0.0, metavar="SECONDS", help="wait for the relay to be there (0)"
+    )
     parser.add_argument("--target-profile", type=Path, metavar="FILE", help="what may be known of the relay (TOML)")
     parser.add_argument("--transport", choices=("auto", "tcp", "websocket"), help="default: the profile's")
     parser.add_argument(
@@ -73,14 +76,14 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Look whether there is a relay, and become Locust. Raises CommandError."""
-    if importlib.util.find_spec("locust") is None:
+    if find_spec("locust") is None:
         raise CommandError("load needs Locust, which the extra `load` brings: pip install 'cbspec[load]'")
     _check_files(args)
     settings = _settings(args)
     profile = settings.profile()
     settings = replace(settings, tenants=settings.tenants or _main_tenant(profile))
     _check_tokens(profile, settings.tenants)
-    settings = replace(settings, transport="tcp" if args.master else _look(profile))
+    settings = replace(settings, transport="tcp" if args.master else _look(profile, args.wait))
     hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
     command = [sys.executable, "-P", "-m", "locust", *_locust(args, profile)]
@@ -125,8 +128,8 @@ def _check_tokens(profile: Profile, tenants: Sequence[str]) -> None:
         raise CommandError(f"tokens: {error}") from None
 
 
-def _look(wanted: Profile) -> Literal["tcp", "websocket"]:
-    """Return the transport that the relay speaks, where it is one. Raises CommandError where there is none."""
+def _look(wanted: Profile, wait: float) -> Literal["tcp", "websocket"]:
+    """Return the transport that the relay speaks; raises CommandError where there is none."""
     target = Target(
         wanted,
         Facts(),
@@ -137,7 +140,7 @@ def _look(wanted: Profile) -> Literal["tcp", "websocket"]:
         tempo=Tempo.of(wanted.target, Facts().latency),
     )
     try:
-        wait_for(target, 0.0)
+        wait_for(target, wait)
         return "websocket" if examine(target).transport == "websocket" else "tcp"
     except NoTarget as error:
         raise CommandError(str(error)) from None

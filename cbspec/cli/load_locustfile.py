@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import os
 import runpy
+import signal
 import sys
 import threading
 import time
 from pathlib import Path
 from typing import Any, Final
 
+from gevent import signal_handler
 from locust import events
 from locust.env import Environment
-from locust.runners import STATE_RUNNING, MasterRunner, WorkerRunner
+from locust.runners import STATE_INIT, STATE_RUNNING, MasterRunner, WorkerRunner
+from locust.stats import CSV_STATS_INTERVAL_SEC
 
 from cbspec.cli.load_settings import Settings, aim_facts, invariants, token_source
 from conformance.given import secrets_of
@@ -93,6 +97,9 @@ class Count:
         if runner is None or _SETTINGS.again or runner.state != STATE_RUNNING or self.total.ended < self.wanted:
             return
         self.complete = True
+        options = self.environment.parsed_options
+        if options is not None and options.csv_prefix:
+            time.sleep(CSV_STATS_INTERVAL_SEC + _OFTEN)  # Locust's files lag behind by so much
         if self.environment.web_ui is None:
             runner.quit()
         else:
@@ -126,8 +133,23 @@ class Verdict:
 
     def _begin(self, environment: Environment, **_: object) -> None:
         self._count = Count(environment)
+        # Python's own handler would raise in whatever greenlet happens to run, and might end that one alone.
+        signal_handler(signal.SIGINT, self._interrupt)
         if not isinstance(environment.runner, WorkerRunner):
             threading.Thread(target=self._count.run, daemon=True).start()  # a greenlet: Locust patches
+
+    def _interrupt(self) -> None:
+        signal.signal(signal.SIGINT, signal.SIG_DFL)  # who can't wait says it twice
+        runner = self._count.environment.runner if self._count is not None else None
+        if runner is None or self._count is None:
+            return
+        began = runner.state != STATE_INIT
+        runner.quit()
+        if not began and self._count.environment.web_ui is None:
+            print("no session had begun", file=sys.stderr, flush=True)
+            os._exit(_INTERRUPTED)  # Locust waits for workers in its main greenlet
+        if self._count.environment.web_ui is not None:
+            self._count.environment.web_ui.stop()
 
     def _decide(self, environment: Environment, **_: object) -> None:
         if self._count is None or isinstance(environment.runner, WorkerRunner):

@@ -23,6 +23,7 @@ from tests.repo.documents import (
     MEASURED,
     SEQUENCE_EXAMPLE,
     SITUATIONS,
+    WRITTEN,
     table,
 )
 from tests.repo.tree import ROOT, text, tracked
@@ -39,7 +40,7 @@ def test_a_document_says_what_its_source_says(file: str) -> None:
 
 
 def test_docs_holds_nothing_else() -> None:
-    assert {path.name for path in DOCS.iterdir()} == {*DOCUMENTS, *MEASURED}
+    assert {path.name for path in DOCS.iterdir()} == {*DOCUMENTS, *MEASURED, *WRITTEN}
 
 
 def test_every_requirement_deviation_variant_and_open_point_is_in_its_document() -> None:

@@ -19,6 +19,9 @@ TESTED_ELSEWHERE = {
     "simulator/options.py": "tests/simulator/test_command.py",
     "cbspec/__main__.py": "tests/cbspec/cli/test_main.py",
     "cbspec/cli/errors.py": "tests/cbspec/cli/test_main.py",
+    # What Locust loads: importing it would patch the whole process.
+    "cbspec/cli/load_locustfile.py": "tests/cbspec/cli/test_load.py",
+    "reference_client/load.py": "tests/cbspec/cli/test_load.py",
     # The exchange as `cbspec connect` prints it.
     "reference_client/display.py": "tests/reference_client/test_command.py",
     # The parts of a behaviour and their defaults: what they do is what the relay does.

@@ -1,0 +1,255 @@
+"""`cbspec load` against a relay that conforms, and against ones that break the protocol only now and then."""
+
+from __future__ import annotations
+
+import contextlib
+import csv
+import json
+import re
+import signal
+import socket
+import subprocess
+import sys
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from cbspec.cli import main
+from simulator import LocalRelay
+
+PATIENCE = 60.0
+JWT = re.compile(r"eyJ[\w-]{5,}\.[\w-]{5,}")
+
+
+@pytest.fixture(scope="module")
+def relay() -> Iterator[LocalRelay]:
+    """Give a relay with room for all."""
+    with LocalRelay(config={"relay": {"buffer_pool": 1000}}) as relay:
+        yield relay
+
+
+def address(relay: LocalRelay) -> str:
+    return "{}:{}".format(*relay.address)
+
+
+def start(*arguments: str) -> subprocess.Popen[str]:
+    command = [sys.executable, "-P", "-m", "cbspec", "load", *arguments]
+    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+
+
+def load(*arguments: str) -> tuple[int, str, str]:
+    """Run the command; return its exit code and what it said."""
+    with start(*arguments) as process:
+        said, errors = process.communicate(timeout=PATIENCE)
+    assert not JWT.search(said + errors)
+    assert "Traceback" not in errors
+    return process.returncode, said, errors
+
+
+def free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port: int = server.getsockname()[1]
+        return port
+
+
+def rows(prefix: Path, what: str) -> list[dict[str, str]]:
+    with Path(f"{prefix}_{what}.csv").open(newline="") as file:
+        return list(csv.DictReader(file))
+
+
+@pytest.mark.parametrize("transport", ["tcp", "websocket"])
+def test_sessions_on_a_relay_that_conforms(relay: LocalRelay, transport: str, tmp_path: Path) -> None:
+    prefix = tmp_path / "csv"
+    options = ("--sessions", "40", "--rate", "40", "--hold", "0.2", "--transport", transport, "--csv", str(prefix))
+    code, said, errors = load(address(relay), *options)
+    assert (code, said) == (
+        0,
+        "40 sessions: 40 went well, 0 failed\nevery exchange was watched: the protocol was kept\n",
+    )
+    assert "of 40 sessions begun" in errors or "Aggregated" in errors
+    counted = {row["Name"]: row for row in rows(prefix, "stats")}
+    for name in ("connect", "hello", "auth", "tunnel_info", "heartbeat"):
+        assert (counted[name]["Type"], counted[name]["Request Count"]) == (transport, "40")
+        assert float(counted[name]["Max Response Time"]) > 0
+    assert not any(JWT.search(file.read_text()) for file in tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(("kind", "message", "params", "requirement"), [
+    ("wrong-id", "tunnel_response", {}, "CB-TUN-002"),
+    ("duplicate", "heartbeat_response", {}, "CB-MSG-004"),
+    ("damage-utf-8", "heartbeat_response", {}, "CB-MSG-001"),
+    ("wrong-tenant", "auth_response", {}, "CB-AUT-003"),
+    ("missing-member", "hello_response", {"member": "version"}, "CB-HEL-002"),
+])  # fmt: skip
+def test_what_breaks_the_protocol_in_every_hundredth_message_is_caught(
+    relay: LocalRelay, kind: str, message: str, params: dict[str, Any], requirement: str, tmp_path: Path
+) -> None:
+    prefix = tmp_path / "csv"
+    options = ("--sessions", "120", "--rate", "120", "--hold", "0", "--csv", str(prefix))
+    with relay.fault(kind, **params, when={"message": message, "every": 100}) as fault:
+        code, said, _ = load(address(relay), *options)
+        assert fault.strikes == 1
+    assert code == 1
+    assert re.findall(r"^CB-\S+ was broken \d+ times", said, re.MULTILINE) == [f"{requirement} was broken 1 times"]
+    assert "119 went well, 1 failed" in said
+    assert [(row["Error"], row["Occurrences"]) for row in rows(prefix, "failures")] == [(requirement, "1")]
+
+
+def test_refusals_are_counted_by_their_codes(relay: LocalRelay, tmp_path: Path) -> None:
+    prefix = tmp_path / "csv"
+    with relay.fault("error", code="server_unavailable", when={"message": "auth", "every": 4}):
+        options = ("--sessions", "20", "--rate", "100", "--hold", "0", "--csv", str(prefix))
+        code, said, _ = load(address(relay), *options)
+    assert code == 1
+    assert "the protocol was kept" in said
+    (row,) = rows(prefix, "failures")
+    assert (row["Name"], row["Error"], row["Occurrences"]) == ("auth", "server_unavailable", "5")
+
+
+def test_a_token_in_an_answer_is_shown_nowhere(relay: LocalRelay, tmp_path: Path) -> None:
+    token = relay.token()
+    with relay.fault("member", member="status", value=token, when={"message": "auth_response", "every": 5}):
+        code, said, errors = load(address(relay), "--sessions", "10", "--hold", "0", "--csv", str(tmp_path / "csv"))
+    assert code == 1
+    shown = "".join([said, errors, *(file.read_text() for file in tmp_path.iterdir())])
+    assert token[:40] not in shown
+
+
+def test_ctrl_c_gives_the_summary_so_far(relay: LocalRelay) -> None:
+    with start(address(relay), "--sessions", "10000", "--rate", "30", "--hold", "0") as process:
+        assert process.stderr is not None
+        assert "of 10000 sessions begun" in process.stderr.readline()
+        process.send_signal(signal.SIGINT)
+        said, errors = process.communicate(timeout=PATIENCE)
+    assert process.returncode == 130
+    assert re.match(r"\d+ sessions: [1-9]\d* went well, 0 failed", said)
+    assert "Traceback" not in errors
+
+
+def test_clients_that_come_again_until_time_is_over(relay: LocalRelay) -> None:
+    options = ("--sessions", "3", "--rate", "100", "--hold", "0", "--run-time", "3s")
+    code, said, _ = load(address(relay), *options)
+    assert code == 0
+    (begun,) = re.findall(r"^(\d+) sessions:", said)
+    assert int(begun) > 3
+
+
+def test_a_master_and_two_workers(relay: LocalRelay, tmp_path: Path) -> None:
+    at = ("--master-address", f"127.0.0.1:{free_port()}")
+    prefix = tmp_path / "csv"
+    hold = ("--hold", "0.2")
+    amount = ("--sessions", "60", "--rate", "60", "--workers", "2", "--csv", str(prefix))
+    with relay.fault("wrong-id", when={"message": "tunnel_response", "every": 50}):
+        workers = [start(address(relay), "--worker", *at, *hold) for _ in range(2)]
+        code, said, _ = load(address(relay), "--master", *at, *hold, *amount)
+        for worker in workers:
+            worker.communicate(timeout=PATIENCE)
+    assert code == 1
+    assert "60 sessions: 59 went well, 1 failed" in said
+    assert "CB-TUN-002 was broken 1 times" in said
+    assert [worker.returncode for worker in workers] == [0, 0]
+    assert {row["Name"]: row["Request Count"] for row in rows(prefix, "stats")}["auth"] == "60"
+
+
+def test_the_web_page_shows_the_load_and_no_token(relay: LocalRelay) -> None:
+    page = f"127.0.0.1:{free_port()}"
+    options = ("--sessions", "5", "--rate", "100", "--hold", "0", "--web", "--web-address", page)
+    with start(address(relay), *options) as process:
+        assert process.stderr is not None
+        while "all sessions are over" not in process.stderr.readline():
+            assert process.poll() is None
+        texts = []
+        for path in ("/", "/stats/requests", "/exceptions", "/logs", "/stats/report"):
+            with urllib.request.urlopen(f"http://{page}{path}", timeout=PATIENCE) as answer:
+                texts.append(answer.read().decode())
+        process.send_signal(signal.SIGINT)
+        process.communicate(timeout=PATIENCE)
+    assert process.returncode == 0
+    counted = {row["name"]: row["num_requests"] for row in json.loads(texts[1])["stats"]}
+    assert counted["heartbeat"] == 5
+    assert not any(JWT.search(text) for text in texts)
+
+
+def test_clients_of_somebody_s_own(relay: LocalRelay, tmp_path: Path) -> None:
+    file = tmp_path / "restless.py"
+    file.write_text(
+        "from reference_client.load import LoadClient, RelayUser\n"
+        "class Restless(RelayUser):\n"
+        "    def talk(self, relay: LoadClient) -> None:\n"
+        "        relay.hello()\n"
+        "        relay.authenticate()\n"
+        "        for _ in range(7):\n"
+        "            relay.heartbeat()\n"
+    )
+    prefix = tmp_path / "csv"
+    code, said, _ = load(address(relay), "--sessions", "3", "--rate", "9", "--user", str(file), "--csv", str(prefix))
+    assert (code, said[:9]) == (0, "3 session")
+    counted = {row["Name"]: row["Request Count"] for row in rows(prefix, "stats")}
+    assert counted["heartbeat"] == "21"
+    assert "tunnel_info" not in counted
+
+
+def test_nobody_listens(capsys: pytest.CaptureFixture[str]) -> None:
+    port = free_port()
+    assert main(["load", f"127.0.0.1:{port}"]) == 2
+    assert capsys.readouterr().err.startswith(f"cbspec: nothing to judge: no connection to 127.0.0.1:{port}: ")
+
+
+def test_what_is_no_tls(capsys: pytest.CaptureFixture[str]) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        server.settimeout(PATIENCE)
+        address = "{}:{}".format(*server.getsockname())
+        command = [sys.executable, "-P", "-m", "cbspec", "load", address]
+        with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:
+            while process.poll() is None:
+                server.settimeout(0.2)
+                try:
+                    connection, _ = server.accept()
+                except TimeoutError:
+                    continue
+                with connection, contextlib.suppress(OSError):
+                    connection.sendall(b"SSH-2.0-something\r\n")
+                    connection.shutdown(socket.SHUT_WR)
+                    connection.recv(4096)
+            assert process.stderr is not None
+            said = process.stderr.read()
+    assert process.returncode == 2
+    assert said.startswith("cbspec: ")
+    assert "doesn't speak TLS" in said
+    assert len(said.splitlines()) == 1
+
+
+def test_a_ca_that_vouches_for_nobody_here(
+    relay: LocalRelay, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("CBSPEC_STATE_DIR", str(tmp_path))
+    assert main(["load", address(relay)]) == 2
+    assert re.fullmatch(r"cbspec: the certificate of \S+ is not accepted: .*\n", capsys.readouterr().err)
+
+
+def test_without_locust_the_extra_is_named(
+    relay: LocalRelay, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("cbspec.cli.load.find_spec", lambda name: None)
+    assert main(["load", address(relay)]) == 2
+    error = capsys.readouterr().err
+    assert error == "cbspec: load needs Locust, which the extra `load` brings: pip install 'cbspec[load]'\n"
+
+
+@pytest.mark.parametrize(("options", "said"), [
+    (["relay.example:8080"], "no tenant is known whose clients could come"),
+    ([], "no relay is named"),
+    (["127.0.0.1:1", "--user", "nowhere.py"], "nowhere.py: there is no such file"),
+    (["127.0.0.1:1", "--csv", "no/such/folder/x"], "its folder can't be written to"),
+    (["127.0.0.1:1", "--target-profile", "nowhere.toml"], "nowhere.toml: can't be read"),
+    (["127.0.0.1:1", "--sessions", "0"], "is no count"),
+    (["127.0.0.1:1", "--rate", "0"], "more than 0"),
+    (["127.0.0.1:1", "--hold", "-1"], "number of seconds"),
+    (["here"], "must be host:port"),
+])  # fmt: skip
+def test_mistakes_are_named(options: list[str], said: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["load", *options]) == 2
+    assert said in capsys.readouterr().err

@@ -1,0 +1,36 @@
+"""Counters of a load, over processes."""
+
+from __future__ import annotations
+
+import json
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from reference_client.conversation import Blame
+from reference_client.score import Broken, Score
+
+COUNTS = st.integers(0, 10**6)
+BROKEN = st.dictionaries(st.sampled_from(["CB-TUN-002", "CB-MSG-004"]), st.builds(Broken, COUNTS, st.text(), st.text()))
+SCORES = st.builds(Score, begun=COUNTS, well=COUNTS, failed=COUNTS, broken=BROKEN)
+
+
+@given(SCORES)
+def test_a_score_travels_as_json(score: Score) -> None:
+    assert Score.from_dict(json.loads(json.dumps(score.to_dict()))) == score
+
+
+@given(st.lists(SCORES, max_size=4))
+def test_scores_add_up(scores: list[Score]) -> None:
+    total = Score.sum(scores)
+    assert total.begun == sum(score.begun for score in scores)
+    assert (total.ended, total.open) == (sum(s.ended for s in scores), sum(s.open for s in scores))
+    for requirement, broken in total.broken.items():
+        assert broken.times == sum(s.broken[requirement].times for s in scores if requirement in s.broken)
+
+
+def test_a_breach_is_remembered_as_it_looked_first() -> None:
+    score = Score()
+    score.blame(Blame("CB-TUN-002", "this", "that"))
+    score.blame(Blame("CB-TUN-002", "this", "something else"))
+    assert score.broken == {"CB-TUN-002": Broken(2, "this", "that")}
