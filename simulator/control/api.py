@@ -9,7 +9,6 @@ from typing import Annotated, Any
 
 from fastapi import Body, FastAPI, Query, Request, Response
 from fastapi.exceptions import RequestValidationError
-from fastapi.middleware.trustedhost import TrustedHostMiddleware
 from fastapi.responses import JSONResponse, PlainTextResponse, StreamingResponse
 from starlette.exceptions import HTTPException
 
@@ -58,9 +57,6 @@ def make_api(controls: Controls, streams: Streams, token: str | None = None) -> 
         redoc_url=None,
     )
     api.add_middleware(Guard, token=token, public=FILES)
-    if token is None:
-        # Only loopback is served without a token, and no web page may come in by a name that leads there.
-        api.add_middleware(TrustedHostMiddleware, allowed_hosts=["127.0.0.1", "localhost", "[::1]"])
     api.exception_handler(ControlError)(_refused)
     api.exception_handler(RequestValidationError)(_not_understood)
     api.exception_handler(HTTPException)(_not_there)

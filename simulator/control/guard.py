@@ -22,8 +22,13 @@ HEADERS: Final = {
 """What a browser may do with an answer: show it, ask here for more, and never take a text for HTML or a script."""
 
 
+_LOOPBACK: Final = ("127.0.0.1", "localhost", "[::1]")
+
+
 class Guard:
     """Lets nobody in without the token, and no other site's page.
+
+    Without a token only loopback is served, by its own names: no web page may come in by another that leads there.
 
     Arguments: `token` is demanded as `Authorization: Bearer` where there is one, but of who asks for a `public` path: a
     browser can't send it for a page.
@@ -51,10 +56,19 @@ class Guard:
         if origin is not None and origin.partition("://")[2] != headers.get("host"):
             # Another site's page can send a POST without a body, and needn't see the answer to do harm.
             return JSONResponse({"error": f"a page of {origin} has no business here"}, 403)
-        if self._token is None or scope["path"] in self._public:
+        if self._token is None:
+            host = _without_port(headers.get("host", ""))
+            wrong = f"the controls are asked for by one of {', '.join(_LOOPBACK)}, not as {host:.60}"
+            return None if host in _LOOPBACK else JSONResponse({"error": wrong}, 400)
+        if scope["path"] in self._public:
             return None
         given = headers.get("authorization", "").removeprefix("Bearer ")
         if hmac.compare_digest(given.encode(), self._token.encode()):
             return None
         said = {"error": "a token is demanded here: Authorization: Bearer TOKEN"}
         return JSONResponse(said, 401, {"WWW-Authenticate": "Bearer"})
+
+
+def _without_port(host: str) -> str:
+    name, _, port = host.rpartition(":")
+    return name if name and port.isdecimal() else host

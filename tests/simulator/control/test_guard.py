@@ -46,3 +46,24 @@ async def test_the_page_is_had_without_the_token_and_nothing_else() -> None:
         for path in ("/events", "/health", "/openapi.json", "/page/../health", "//", "/page/"):
             assert (await ask(simulator, "GET", path))[0] == 401, path
         assert (await ask(simulator, "GET", "/health", Authorization="Bearer let-me-in"))[0] == 200
+
+
+@pytest.mark.parametrize(
+    ("host", "status"),
+    [
+        ("127.0.0.1", 200),
+        ("127.0.0.1:8081", 200),
+        ("localhost:8081", 200),
+        ("[::1]:8081", 200),
+        ("[::1]", 200),
+        ("elsewhere.example", 400),
+        ("elsewhere.example:8081", 400),
+        ("127.0.0.1.elsewhere.example", 400),
+        ("localhost:8081.elsewhere.example", 400),
+        ("", 400),
+    ],
+)
+async def test_a_name_that_leads_to_loopback_is_refused(simulator: Simulator, host: str, status: int) -> None:
+    found, said = await ask(simulator, "GET", "/health", Host=host)
+    assert found == status
+    assert status == 200 or said["error"].startswith("the controls are asked for by one of 127.0.0.1, localhost, [::1]")
