@@ -8,7 +8,7 @@ from typing import IO, Final
 
 import structlog
 
-from cbspec.masking import mask
+from cbspec.masking import hide, mask
 from simulator.events import Answered, Connected, Decided, Ended, Event, Received
 
 log = logging.getLogger("simulator")
@@ -49,7 +49,7 @@ def tell(event: Event) -> None:
 
 def _line(level: int, event: str, connection: int, acts_for: tuple[str, str], **said: object) -> None:
     if log.isEnabledFor(level):
-        tenant, subject = acts_for
+        tenant, subject = map(hide, acts_for)
         log.log(level, event, extra={"connection": connection, "tenant": tenant, "subject": subject, **said})
 
 

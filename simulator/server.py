@@ -292,7 +292,7 @@ def _unusable(error: OSError) -> str:
     if not isinstance(error, ssl.SSLError):
         return _reason(error)
     if error.errno is None:  # no error of OpenSSL's own
-        return str(error)
+        return str(error.args[0])
     if error.reason == "KEY_VALUES_MISMATCH":
         return "the key isn't the certificate's"
     return "is no certificate in PEM form, or its key isn't with it; [tls] key can name another file"

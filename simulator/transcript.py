@@ -11,7 +11,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import IO, Any, Final, Self
 
-from cbspec.masking import mask
+from cbspec.masking import hide, mask
 from simulator.clock import Clock
 from simulator.events import Answered, Connected, Decided, Ended, Event, Received
 
@@ -125,7 +125,8 @@ class Transcript:
         self._number += 1
         transport, address = self._addresses.get(connection, ("", ""))
         now = round(self._clock.epoch(), 6)
-        entry = Entry(self._number, now, connection, transport, address, *acts_for, event, type_, text)
+        tenant, subject = map(hide, acts_for)
+        entry = Entry(self._number, now, connection, transport, address, tenant, subject, event, type_, text)
         self._entries.append(entry)
         if self._file is not None:
             self._write(entry)

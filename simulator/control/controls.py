@@ -153,7 +153,7 @@ class Controls:
                 "address": str(session.address),
                 "state": session.connection.state.value,
                 "tenant": session.identity.tenant.id if session.identity else None,
-                "subject": session.identity.subject if session.identity else None,
+                "subject": hide(session.identity.subject) if session.identity else None,
                 "tunnels": [hide(tunnel) for tunnel in sorted(session.tunnels)],
             }
             for session in sorted(self._relay.sessions, key=lambda session: session.number)

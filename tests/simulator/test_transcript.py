@@ -57,6 +57,14 @@ async def test_no_token_is_there(tmp_path: Path) -> None:
     assert token().split(".")[0] not in file.read_text()
 
 
+def test_no_token_is_there_as_a_name() -> None:
+    memory = Memory()
+    transcript = Transcript(Clock())
+    memory.relay.tell.add(transcript)
+    memory.greeted().send(auth("a", sub=token()))
+    assert {entry.subject for entry in transcript.entries()} == {"", "<token>"}
+
+
 async def test_the_file_says_the_same(tmp_path: Path) -> None:
     file = tmp_path / "transcript.jsonl"
     entries = await _exchange(file)
