@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from simulator.behaviour import Body, Exchange
 from simulator.compose import answers, broke, drop, instead, part, put, silence, turn
 from simulator.compose import both as laid_over
-from simulator.deviations.kind import Deviation
+from simulator.deviations.kind import Deviation, in_words
 
 _HELLO, _AUTH, _TUNNEL, _BEAT = "hello_response", "auth_response", "tunnel_response", "heartbeat_response"
 _NOT_JSON = broke("CB-MSG-005", "CB-MSG-006")
@@ -74,10 +74,10 @@ _STAND_INS: tuple[tuple[str, str, str, str, dict[str, object]], ...] = (
 
 def _values() -> Iterator[Deviation]:
     for begin, end, answer, member, value, requirement in VALUES:
-        sentence = f"The {answer}'s {member} is {end.replace('-', ' ')}."
+        sentence = f"The {answer}'s {member} is {in_words(end)}."
         yield Deviation(f"{begin}-{end}", requirement, sentence, answers(answer, put(member, value)))
     for end, code in CODES:
-        sentence = f"What isn't JSON is refused by an error whose code is {end}."
+        sentence = f"What isn't JSON is refused by an error whose code is {in_words(end)}."
         change = answers("error:unknown_message_type", put("code", code), _NOT_JSON)
         yield Deviation(f"error-code-{end}", "CB-ERR-001", sentence, change)
 

@@ -25,7 +25,7 @@ from simulator.compose import (
     twice,
 )
 from simulator.deviations.auth import named_tenant
-from simulator.deviations.kind import Deviation
+from simulator.deviations.kind import Deviation, in_words
 from simulator.steps import Attempt, Refused, Step
 
 _OPENED = "tunnel_response"
@@ -86,10 +86,10 @@ WITHHELD: tuple[tuple[str, str, str], ...] = (
     ("hello-without-features", "CB-HEL-006", "A hello without proper features"),
     ("tunnel-before-auth", "CB-TUN-004", "A tunnel_info before auth"),
     ("bad-tunnel-id", "CB-TUN-005", "A tunnel_info without a proper tunnel_id"),
-    ("bad-local-port", "CB-TUN-006", "A tunnel_info without a proper local_port"),
+    ("bad-local-port", "CB-TUN-006", "A tunnel_info without a local_port that is a whole number"),
     ("local-port-out-of-range", "CB-TUN-007", "A tunnel_info whose local_port is out of range"),
     ("bad-remote-host", "CB-TUN-008", "A tunnel_info without a proper remote_host"),
-    ("bad-remote-port", "CB-TUN-009", "A tunnel_info without a proper remote_port"),
+    ("bad-remote-port", "CB-TUN-009", "A tunnel_info without a remote_port that is a whole number"),
     ("local-port-zero", "CB-TUN-011", "A tunnel_info whose local_port is 0"),
     ("tunnel-id-empty", "CB-TUN-012", "A tunnel_info whose tunnel_id is empty"),
     ("remote-host-blank", "CB-TUN-013", "A tunnel_info whose remote_host is blank"),
@@ -120,7 +120,7 @@ def _accepted() -> Iterator[Deviation]:
         yield Deviation(
             f"{begin.replace('_', '-')}-{kind}-accepted",
             requirement,
-            f"A {request} is accepted although its {member} is {kind.replace('-', ' ')}.",
+            f"A {request} is accepted although its {member} is {in_words(kind)}.",
             accepts(request, member, test, by),
         )
 

@@ -25,7 +25,7 @@ from simulator.compose import (
     twice,
 )
 from simulator.deviations.auth import named_tenant, serve_stranger
-from simulator.deviations.kind import Deviation
+from simulator.deviations.kind import Deviation, in_words
 
 _ANSWER = "tunnel_response"
 _NO_ID = "\0none"
@@ -114,7 +114,7 @@ def _wrong_codes() -> Iterator[Deviation]:
         yield Deviation(
             f"{member.replace('_', '-')}-{name}-wrong-code",
             requirement,
-            f"A tunnel_info whose {member} is {name.replace('-', ' ')} is refused with unknown_message_type.",
+            f"A tunnel_info whose {member} is {in_words(name)} is refused with unknown_message_type.",
             refuses("tunnel_info", member, test, ErrorCode.UNKNOWN_MESSAGE_TYPE),
         )
 
