@@ -205,9 +205,12 @@ class TlsLayer:
                 if self._unsent:
                     self._tls.write(bytes(self._unsent))
                     self._unsent.clear()
-            while chunk := self._tls.read(_CHUNK):
+            # To find out by reading that there is nothing more costs an exception, which is most of a small read.
+            while self._incoming.pending or self._tls.pending():
+                if not (chunk := self._tls.read(_CHUNK)):
+                    self.ended = True
+                    break
                 plain += chunk
-            self.ended = True
         except (ssl.SSLWantReadError, ssl.SSLSyscallError):
             pass
         except ssl.SSLZeroReturnError:

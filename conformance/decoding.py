@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import zlib
 from dataclasses import dataclass
-from typing import Any, NoReturn
+from typing import Any, Final, NoReturn
 
 _MANY_DIGITS = 1000
 
@@ -34,7 +34,7 @@ def decode(text: bytes) -> Decoded:
     except UnicodeDecodeError as error:
         return Decoded(None, "CB-MSG-001", f"byte {error.start} (0x{text[error.start]:02x}) is not valid UTF-8")
     try:
-        value = json.loads(string, parse_constant=_refuse, parse_int=_integer)
+        value = _DECODER.decode(string)
     except (ValueError, RecursionError) as error:
         return Decoded(None, "CB-MSG-002", f"it is not JSON: {error}")
     if not isinstance(value, dict):
@@ -49,6 +49,9 @@ def _integer(digits: str) -> int | float:
 
 def _refuse(constant: str) -> NoReturn:
     raise ValueError(f"{constant} is no JSON value")
+
+
+_DECODER: Final = json.JSONDecoder(parse_constant=_refuse, parse_int=_integer)
 
 
 def _kind(value: object) -> str:

@@ -140,6 +140,8 @@ class Given:
     @property
     def open_sessions(self) -> list[Session]:
         """The case's sessions that haven't ended."""
+        # What is closed is forgotten: a property of many examples would look through more and more of it.
+        self._sessions = [session for session in self._sessions if not session.wire.closed]
         return [session for session in self._sessions if session.ended is None]
 
     def tunnel_room(self, most: int) -> int:

@@ -14,9 +14,10 @@ from conformance.errors import Inconclusive, NotExercised
 from conformance.findings import Finding, Outcome
 from conformance.render import render_connection
 from conformance.target import Target
+from conformance.tcp import Unreachable
 from conformance.tempo import retry
 from conformance.transcript import Bytes, Direction, End, Ended, Message
-from conformance.wire import HandshakeFailure, Unreachable
+from conformance.wire import HandshakeFailure
 
 _AGAIN: Final = 0.2
 """Seconds between the two attempts: a listener's queue that is full for a moment is no death."""

@@ -12,8 +12,9 @@ from conformance.errors import Broken, Inconclusive, NotExercised
 from conformance.findings import Finding, Outcome
 from conformance.render import render
 from conformance.target import Target
+from conformance.tcp import Unreachable
 from conformance.verdicts import TIME_UP
-from conformance.wire import HandshakeFailure, Unreachable
+from conformance.wire import HandshakeFailure
 
 _FINDINGS = "cbspec_findings"  # the report's attribute that carries findings from worker to controller
 

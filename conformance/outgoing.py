@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Final
 
 from websockets.frames import Frame as WebSocketFrame
 from websockets.frames import Opcode
@@ -15,21 +15,25 @@ from cbspec.strictjson import NotStrictJson, loads
 from conformance.decoding import Decoded
 from conformance.errors import KitError
 
+_ENCODER: Final = json.JSONEncoder(separators=(",", ":"), ensure_ascii=False)
+
 
 def spell(message: object) -> bytes:
     """Return a message as the suite usually writes it: on one line, without spaces."""
-    return json.dumps(message, separators=(",", ":"), ensure_ascii=False).encode()
+    return _ENCODER.encode(message).encode()
 
 
-def check_own(request: Mapping[str, Any], text: bytes, invalid: str) -> None:
-    """Raise KitError where the kit is about to send what it did not mean to."""
-    if json.loads(text) != request:
+def check_own(request: Mapping[str, Any], text: bytes, invalid: str) -> Any:  # noqa: ANN401 - any JSON value
+    """Return what `text` says. Raises KitError where the kit is about to send what it did not mean to."""
+    value = json.loads(text)
+    if value != request:
         raise KitError(f"the spelling of a {request.get('type')!r} changed its meaning")
     wrong = schemas.violations("client", dict(request))
     if wrong and not invalid:
         raise KitError(f"a request that was meant to be valid is not: {wrong[0].text}")
     if b"\n" in text and not invalid:
         raise KitError("a request that was meant to be one line is not")
+    return value
 
 
 def intended(text: bytes, like: str) -> Decoded:

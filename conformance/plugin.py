@@ -44,9 +44,10 @@ from conformance.progress import IN_A_LOG, ON_A_TERMINAL, Progress, Teller, sile
 from conformance.report import Run, write_report
 from conformance.results import write_results
 from conformance.target import Target
+from conformance.tcp import Unreachable
 from conformance.tempo import Tempo
 from conformance.verdicts import TIME_UP, judge_run
-from conformance.wire import HandshakeFailure, Unreachable
+from conformance.wire import HandshakeFailure
 
 NO_TARGET = 3
 """Exit code where there was nothing to judge."""

@@ -19,8 +19,9 @@ from conformance.given import ODD_LETTERS
 from conformance.invariants import Breach
 from conformance.session import Session
 from conformance.target import NO_ANSWER, Target, WebSocketRefused
+from conformance.tcp import Unreachable, tcp_connect
 from conformance.tempo import Latency, Tempo, retry
-from conformance.wire import HandshakeFailure, Unreachable, Wire, tcp_connect
+from conformance.wire import HandshakeFailure, Wire
 
 _CONFIGURATION = ("invalid_token", "tenant_not_found", "ip_not_allowed")
 

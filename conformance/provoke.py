@@ -12,8 +12,8 @@ from collections.abc import Callable, Iterator
 
 from cbspec.profile import Action, Condition, Endpoint, Profile
 from conformance.errors import Inconclusive, NotExercised
+from conformance.tcp import Unreachable, tcp_connect
 from conformance.tempo import retry
-from conformance.wire import Unreachable, tcp_connect
 
 _COMMAND_TIMEOUT = 60.0
 

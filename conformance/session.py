@@ -80,7 +80,7 @@ class Session:
         self._inbox: list[Message] = []
         self.deaf = False
         self._garbled = self._cut = False
-        self._fenced = False  # the last thing sent was a fence
+        self._fenced: float | None = None  # until when the answer to a fence was waited for, if that was the last thing
         self._owed = ""  # the type of an answer to a fence that was given up
         self._belongs: Callable[[Message], bool] = lambda message: False
 
@@ -108,8 +108,8 @@ class Session:
         of the kit. `encode` spells it in another legal way. `fence=False` leaves out the fence behind an answer.
         """
         text = (encode or spell)(dict(request))
-        check_own(request, text, invalid)
-        return self.exchange(self._note(text, invalid), self.encode(text), fence=fence)
+        decoded = Decoded(check_own(request, text, invalid))
+        return self.exchange(self.take_note(text, decoded, invalid), self.encode(text), fence=fence)
 
     def ask_text(self, text: bytes, *, meant: str, like: str = "", fence: bool = True) -> Exchange:
         """Send a text that is no valid message, and return all that came of it.
@@ -157,8 +157,8 @@ class Session:
             waited = time.monotonic() - began
         elif fence and self._wants_fence(request):
             self._fence_off(request)
-        if any(message.type == "error" for message in self._inbox):
-            self._pump(_RIGHT_BEHIND)  # the end of the connection may come so
+        if self._fenced is None and any(message.type == "error" for message in self._inbox):
+            self._pump(_RIGHT_BEHIND)  # the end of the connection may come so; a fence would have met it
         return self._conclude(request, silence, waited)
 
     def send_unanswered(self, data: bytes, *, messages: int = 1, cut: bool = False) -> None:
@@ -222,8 +222,8 @@ class Session:
         A refusal behind which the connection ended stays: it is all that the request will draw.
         """
         # A fence's second answer mustn't be laid to the next request.
-        self._pump(max(wait, _RIGHT_BEHIND if self._fenced else 0.0))
-        self._fenced = False
+        self._pump(wait if self._fenced is None else max(wait, self._fenced + _RIGHT_BEHIND - time.monotonic()))
+        self._fenced = None
         self._settled()
         self._inbox = [message for message in self._inbox if not self._belongs(message)]
         refusal = [message for message in self._inbox if self.ended and message.type == "error"]
@@ -381,7 +381,6 @@ class Session:
         self._take_turn(1)
         text = spell(dict(fence))
         message = self._note(text, "fence")
-        self._fenced = True
         self.wire.send(self.encode(text))
         return message
 
@@ -407,11 +406,12 @@ class Session:
         self._await(partial(self._has, count), wait, what)
 
     def _wait_out(self, enough: Callable[[], bool], what: str) -> float:
-        """Wait for as long as `what` may take; return how long that was, and remember where it was for nothing."""
+        """Wait for a fence's answer as long as `what` may take; return how long, and remember if it was for nothing."""
         began = time.monotonic()
         if not self._await(enough, self.tempo.timeout(what), what) and not self.ended:
             self.tempo.waited_for_nothing(what)
-        return time.monotonic() - began
+        self._fenced = time.monotonic()
+        return self._fenced - began
 
     def _await(self, enough: Callable[[], bool], wait: float, what: str = "") -> bool:
         """Wait until there is enough; a wait for `what` that ran out is recorded."""

@@ -12,6 +12,7 @@ import itertools
 import ssl
 import time
 from collections.abc import Callable, Iterator, Mapping
+from functools import cached_property
 from typing import Any, TypeVar
 
 from cbspec.forgery import MISSING, Forgery, by_requirement
@@ -33,10 +34,11 @@ from conformance.locks import Locks
 from conformance.pace import Pacer
 from conformance.provoke import provoked
 from conformance.session import HELLO, LARGEST, Session, stream_framer
+from conformance.tcp import Unreachable, tcp_connect
 from conformance.tempo import Tempo, retry
 from conformance.transcript import Message, Transcript
 from conformance.watch import Watch
-from conformance.wire import HandshakeFailure, Unreachable, Wire, tcp_connect
+from conformance.wire import HandshakeFailure, Wire
 
 _numbers = itertools.count(1)
 
@@ -111,7 +113,7 @@ class Target(Given, Watch):
         try:
             wire.open(
                 endpoint,
-                context or context_for(self.profile.tls),
+                context or self._context,
                 name=self.server_name,
                 source=source or self.source,
                 transport=transport,
@@ -388,6 +390,10 @@ class Target(Given, Watch):
         return any(isinstance(record, Message) for record in self.transcript.records)
 
     # ------------------------------------------------------------------ mechanics
+
+    @cached_property
+    def _context(self) -> ssl.SSLContext:
+        return context_for(self.profile.tls)
 
     def _websocket(self, wire: Wire, endpoint: Endpoint) -> WebSocketFramer:
         framer = StrictWebSocket.client(str(endpoint), self.profile.target.websocket_path, max_message=LARGEST)

@@ -7,18 +7,15 @@ itself is told from what the relay refused. Everything that arrived is read befo
 from __future__ import annotations
 
 import contextlib
-import select
-import socket
 import ssl
 import time
 from dataclasses import dataclass
 
 from cbspec.profile import Endpoint
 from cbspec.tls import TlsFailed, TlsLayer
+from conformance.tcp import Tcp, tcp_connect
 from conformance.transcript import Bytes, Direction, End, Ended, Failed, Opened, Transcript
 
-_CHUNK = 64 * 1024
-_WINDOW, _SEGMENT, _OUTBOX = 2048, 536, 1024 * 1024  # bytes, of a connection that is narrow one way
 _ALERTS = {
     0: "close_notify",
     10: "unexpected_message",
@@ -43,10 +40,6 @@ _ALERTS = {
     116: "certificate_required",
     120: "no_application_protocol",
 }
-
-
-class Unreachable(Exception):
-    """No TCP connection could be made."""
 
 
 @dataclass(eq=False)  # neither frozen nor with slots: an exception is written to while it travels
@@ -81,39 +74,6 @@ def alert_name(data: bytes | bytearray) -> str:
     return name
 
 
-def tcp_connect(endpoint: Endpoint, source: str | None, timeout: float, *, narrow: bool = False) -> socket.socket:
-    """Return a connected socket, Nagle's algorithm off; a `narrow` one takes hardly anything that isn't read.
-
-    Raises Unreachable with the system's reason.
-    """
-    try:
-        address, local = (endpoint.host, endpoint.port), (source, 0) if source else None
-        sock = _narrow(address, timeout, local) if narrow else socket.create_connection(address, timeout, local)
-    except (OSError, UnicodeError) as error:  # UnicodeError: a name that is none
-        raise Unreachable(f"{endpoint}: {getattr(error, 'strerror', None) or error}") from None
-    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-    return sock
-
-
-def _narrow(address: tuple[str, int], timeout: float, local: tuple[str, int] | None) -> socket.socket:
-    """Connect with small segments and a small window: the relay's system keeps the less for it, too."""
-    family, kind, protocol, _, found = socket.getaddrinfo(*address, type=socket.SOCK_STREAM)[0]
-    sock = socket.socket(family, kind, protocol)
-    try:
-        sock.settimeout(timeout)
-        sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, _WINDOW)
-        sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _OUTBOX)
-        if hasattr(socket, "TCP_MAXSEG"):
-            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_MAXSEG, _SEGMENT)
-        if local:
-            sock.bind(local)
-        sock.connect(found)
-    except OSError:
-        sock.close()
-        raise
-    return sock
-
-
 class Wire:
     """One connection.
 
@@ -125,7 +85,7 @@ class Wire:
         self.ended: Ended | None = None
         self._transcript = transcript
         self._timeout = timeout
-        self._sock: socket.socket | None = None
+        self._tcp: Tcp | None = None
         self._tls: TlsLayer | None = None
         self._early = b""
 
@@ -146,39 +106,46 @@ class Wire:
 
         Raises Unreachable or HandshakeFailure.
         """
-        self._sock = tcp_connect(endpoint, source, self._timeout, narrow=narrow)
+        tcp = self._tcp = Tcp(tcp_connect(endpoint, source, self._timeout, narrow=narrow))
         tls = self._tls = TlsLayer(context, server_side=False, server_name=name, resume=resume)
         try:
-            self._handshake(self._sock, tls)
+            self._handshake(tcp, tls)
         except HandshakeFailure as failure:
             now, where = self._transcript.now(), str(endpoint)
             record = Failed(now, self.number, where, failure.reason, failure.alert, failure.hello_left)
             self._transcript.add(record)
             self.close()
             raise
-        local = self._sock.getsockname()
+        host, port = tcp.local
         self._transcript.add(
             Opened(
                 self._transcript.now(),
                 self.number,
                 str(endpoint),
-                f"{local[0]}:{local[1]}",
+                f"{host}:{port}",
                 transport,
                 tls.version or "",
                 tls.cipher or "",
             )
         )
 
-    def _handshake(self, sock: socket.socket, tls: TlsLayer) -> None:
+    def _handshake(self, tcp: Tcp, tls: TlsLayer) -> None:
         deadline = time.monotonic() + self._timeout
         hello = tls.data_to_send()
         hello_left = hello[:1] == b"\x16"
         received = bytearray()
         try:
-            sock.sendall(hello)
+            tcp.send(hello, self._timeout)
             while not tls.established:
-                sock.settimeout(max(deadline - time.monotonic(), 0.001))
-                data = sock.recv(_CHUNK)
+                data = tcp.receive(max(deadline - time.monotonic(), 0.001))
+                if data is None:
+                    raise HandshakeFailure(
+                        "the relay didn't answer the TLS handshake in time",
+                        "",
+                        bytes(received),
+                        hello_left=hello_left,
+                        timed_out=True,
+                    )
                 if not data:
                     raise HandshakeFailure(
                         "the relay closed the connection during the TLS handshake",
@@ -188,20 +155,12 @@ class Wire:
                     )
                 received += data[: max(0, 4096 - len(received))]
                 self._early += tls.receive_data(data)
-                sock.sendall(tls.data_to_send())
+                tcp.send(tls.data_to_send(), self._timeout)
         except TlsFailed as failed:
             with contextlib.suppress(OSError):
-                sock.sendall(tls.data_to_send())
+                tcp.send(tls.data_to_send(), self._timeout)
             raise HandshakeFailure(
                 str(failed), alert_name(received), bytes(received), failed.unverified, hello_left
-            ) from None
-        except TimeoutError:
-            raise HandshakeFailure(
-                "the relay didn't answer the TLS handshake in time",
-                "",
-                bytes(received),
-                hello_left=hello_left,
-                timed_out=True,
             ) from None
         except OSError as error:
             raise HandshakeFailure(
@@ -212,6 +171,11 @@ class Wire:
             ) from None
 
     @property
+    def closed(self) -> bool:
+        """Whether nothing is left of it here."""
+        return self._tcp is None
+
+    @property
     def version(self) -> str:
         """The TLS version that was agreed."""
         return (self._tls.version if self._tls else None) or ""
@@ -219,7 +183,7 @@ class Wire:
     @property
     def local_address(self) -> str:
         """The address that this end has, without its port."""
-        return str(self._sock.getsockname()[0]) if self._sock is not None else ""
+        return self._tcp.local[0] if self._tcp is not None else ""
 
     @property
     def certificate(self) -> bytes | None:
@@ -254,7 +218,7 @@ class Wire:
 
     def send(self, data: bytes) -> None:
         """Send plain bytes. A connection that the relay has ended takes them in silence: reading tells."""
-        if self._sock is None or self._tls is None or self.ended:
+        if self._tcp is None or self._tls is None or self.ended:
             return
         self._transcript.add(Bytes(self._transcript.now(), self.number, Direction.SENT, data))
         self._tls.send(data)
@@ -268,14 +232,14 @@ class Wire:
 
     def send_raw(self, data: bytes) -> None:
         """Put bytes on the socket below TLS."""
-        if self._sock is not None:
+        if self._tcp is not None:
             with contextlib.suppress(OSError):
-                self._sock.sendall(data)
+                self._tcp.send(data, self._timeout)
 
     def finish(self, how: End, detail: str = "") -> None:
         """Take note that the transport above ended the connection, and close it."""
         self._end(how, detail)
-        self._close_socket()
+        self._close_tcp()
 
     def receive(self, wait: float) -> bytes:
         """Return what arrives within `wait` seconds; b"" where nothing did or the connection ended (see `ended`).
@@ -287,25 +251,24 @@ class Wire:
             return self._took(data)
         deadline = time.monotonic() + wait
         looked = False
-        while self.ended is None and self._sock is not None and self._tls is not None:
+        while self.ended is None and self._tcp is not None and self._tls is not None:
             if looked and time.monotonic() > deadline:
                 return b""  # records without plain text could come for ever
             looked = True
-            self._sock.settimeout(max(deadline - time.monotonic(), 1e-4) if wait else 0.0)
             try:
-                data = self._sock.recv(_CHUNK)
-            except (TimeoutError, BlockingIOError):
-                return b""
+                came = self._tcp.receive(max(deadline - time.monotonic(), 1e-4) if wait else 0.0)
             except OSError as error:
                 self._end(End.RESET, error.strerror or str(error))
                 return b""
-            if plain := self._decrypt(self._tls, data):
+            if came is None:
+                return b""
+            if plain := self._decrypt(self._tls, came):
                 return plain
         return b""
 
     def has_unread(self, wait: float) -> bool:
         """Whether anything lies there that was not read, or comes within `wait` seconds."""
-        return self._sock is not None and bool(select.select([self._sock], [], [], wait)[0])
+        return self._tcp is not None and self._tcp.has_unread(wait)
 
     def _decrypt(self, tls: TlsLayer, data: bytes) -> bytes:
         if not data:
@@ -331,15 +294,11 @@ class Wire:
         return data
 
     def _flush(self) -> None:
-        if self._sock is None or self._tls is None:
+        if self._tcp is None or self._tls is None:
             return
-        data = self._tls.data_to_send()
-        try:
-            self._sock.settimeout(self._timeout)
-            self._sock.sendall(data)
-        except OSError:
-            # The relay reads no more. What it sent before is still to be read, so the end is reported by reading.
-            return
+        # Who reads no more may have sent something before: the end is reported by reading.
+        with contextlib.suppress(OSError):
+            self._tcp.send(self._tls.data_to_send(), self._timeout)
 
     def _end(self, how: End, detail: str = "") -> None:
         if self.ended is None:
@@ -348,35 +307,34 @@ class Wire:
 
     def reset(self) -> None:
         """Break the connection off without a word (a TCP reset)."""
-        if self._sock is not None:
-            self._sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\x01\x00\x00\x00\x00\x00\x00\x00")
         self._end(End.OURS, "reset")
-        self._close_socket()
+        if self._tcp is not None:
+            self._tcp.reset()
+            self._tcp = None
 
     def close(self, wait: float = 0.0) -> bool:
         """Say close_notify and close; give the relay `wait` seconds to end its side; return whether it did."""
         noticed = True
-        if self._sock is not None and self._tls is not None and self.ended is None:
+        if self._tcp is not None and self._tls is not None and self.ended is None:
             self._tls.close()
             self._flush()
             with contextlib.suppress(OSError):
-                self._sock.shutdown(socket.SHUT_WR)
-            noticed = self._await_eof(self._sock, wait)
+                self._tcp.finish()
+            noticed = self._await_eof(self._tcp, wait)
         self._end(End.OURS)
-        self._close_socket()
+        self._close_tcp()
         return noticed
 
     @staticmethod
-    def _await_eof(sock: socket.socket, wait: float) -> bool:
+    def _await_eof(tcp: Tcp, wait: float) -> bool:
         deadline = time.monotonic() + wait
         with contextlib.suppress(OSError):
             while (remaining := deadline - time.monotonic()) > 0:
-                sock.settimeout(remaining)
-                if not sock.recv(_CHUNK):
+                if tcp.receive(remaining) == b"":
                     return True
         return False
 
-    def _close_socket(self) -> None:
-        if self._sock is not None:
-            self._sock.close()
-            self._sock = None
+    def _close_tcp(self) -> None:
+        if self._tcp is not None:
+            self._tcp.close()
+            self._tcp = None

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Any, cast
 
+import jsonschema_rs
 from jsonschema import Draft202012Validator
 from jsonschema.exceptions import ValidationError
 from referencing import Registry, Resource
@@ -63,8 +64,11 @@ def violations(direction: Direction, instance: object) -> list[SchemaViolation]:
 
     Source: Message Types; Notes / all fields are required.
     """
+    name = _schema_for(direction, instance)
+    if _breaks_nothing(name, instance):
+        return []
     reasons: dict[tuple[str | int, ...], _Breach] = {}
-    for error in _validator(_schema_for(direction, instance)).iter_errors(instance):
+    for error in _validator(name).iter_errors(instance):
         for breach in _breaches(error):
             known = reasons.setdefault(breach.path, breach)
             if breach.rank < known.rank:
@@ -81,6 +85,21 @@ def _schema_for(direction: Direction, instance: object) -> str:
     # The schema of the type alone says the same as that of the direction, with far less work.
     kind = instance.get("type") if isinstance(instance, dict) else None
     return kind if isinstance(kind, str) and kind in _TYPES[direction] else f"{direction}_message"
+
+
+def _breaks_nothing(name: str, instance: object) -> bool:
+    # Nearly all messages are right, and this validator finds that out a hundred times faster. It can't say which
+    # keyword failed for which members, and some values that Python can hold it can't take.
+    try:
+        return _swift(name).is_valid(instance)
+    except ValueError:
+        return False
+
+
+@cache
+def _swift(name: str) -> jsonschema_rs.Draft202012Validator:
+    registry = jsonschema_rs.Registry([(load(each)["$id"], load(each)) for each in NAMES])
+    return jsonschema_rs.Draft202012Validator(load(name), registry=registry, offline=True)
 
 
 @cache

@@ -22,8 +22,9 @@ from conformance.failures.recipes import SPOILED, Recipe, reveal
 from conformance.failures.steps import Close, Connect, Request, Send, Step, Text
 from conformance.session import Session
 from conformance.target import Target
+from conformance.tcp import Unreachable
 from conformance.transcript import Direction, Message
-from conformance.wire import HandshakeFailure, Unreachable
+from conformance.wire import HandshakeFailure
 
 _SURPLUS_WAIT = 0.3
 """Seconds in which an answer that nobody asked for is waited for: coming is proof, not coming is none."""

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from conformance.embedded import SimulatorFailed, embedded_simulator
-from conformance.wire import Unreachable, tcp_connect
+from conformance.tcp import Unreachable, tcp_connect
 
 
 def test_it_is_there_as_long_as_it_is_needed() -> None:

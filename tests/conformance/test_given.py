@@ -93,7 +93,8 @@ def test_transports_that_cases_need() -> None:
 
 def session(tenant: str, *, tunnels: int = 0, ended: bool = False) -> Session:
     """Stand in for a session: what is counted of one."""
-    return cast(Session, SimpleNamespace(tenant=tenant, tunnels=tunnels, ended=ended or None))
+    wire = SimpleNamespace(closed=False)
+    return cast(Session, SimpleNamespace(tenant=tenant, tunnels=tunnels, ended=ended or None, wire=wire))
 
 
 def test_a_limited_tenant_is_held_alone_and_once() -> None:

@@ -18,7 +18,7 @@ from cbspec.profile import Endpoint, Profile
 from conformance.errors import Inconclusive
 from conformance.findings import Outcome
 from conformance.life import LIVES_ON, Life
-from conformance.wire import Unreachable
+from conformance.tcp import Unreachable
 from tests.conformance.commands import PATIENCE, verdict, verify
 from tests.conformance.conftest import MakeTarget
 

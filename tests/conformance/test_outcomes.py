@@ -15,8 +15,9 @@ from conformance.invariants import Breach
 from conformance.marks import requirement
 from conformance.outcomes import Outcomes, TimeUp, case_name, findings_of, kit_errors_of, requirement_of, status_of
 from conformance.target import Target
+from conformance.tcp import Unreachable
 from conformance.verdicts import TIME_UP
-from conformance.wire import HandshakeFailure, Unreachable
+from conformance.wire import HandshakeFailure
 from tests.conformance.conftest import MakeTarget
 
 

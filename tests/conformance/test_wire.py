@@ -15,8 +15,9 @@ import trustme
 
 from cbspec.profile import Endpoint
 from cbspec.tls import Trust, client_context, legacy_client_context
+from conformance.tcp import Unreachable, tcp_connect
 from conformance.transcript import Bytes, Direction, End, Opened, Transcript
-from conformance.wire import HandshakeFailure, Unreachable, Wire, alert_name, tcp_connect
+from conformance.wire import HandshakeFailure, Wire, alert_name
 from tests.conformance.sockets import (
     Script,
     below_tls,

@@ -13,7 +13,8 @@ from conformance.exchange import Exchange
 from conformance.observing import reaction
 from conformance.relay.error_codes.limits import fillable
 from conformance.target import Target, WebSocketRefused
-from conformance.wire import HandshakeFailure, Unreachable
+from conformance.tcp import Unreachable
+from conformance.wire import HandshakeFailure
 
 _NOT_NOW = (429, 503)
 """HTTP statuses by which a server says that it could serve the request at another time."""

@@ -25,7 +25,8 @@ from conformance.relay.error_codes.refusals import (
 )
 from conformance.session import HELLO, Session
 from conformance.target import Target
-from conformance.wire import HandshakeFailure, Unreachable
+from conformance.tcp import Unreachable
+from conformance.wire import HandshakeFailure
 
 
 @alone

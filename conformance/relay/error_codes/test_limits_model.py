@@ -24,7 +24,8 @@ from conformance.relay.error_codes.limits import fillable, limit_holds, served_c
 from conformance.relay.error_codes.refusals import limited
 from conformance.session import Session
 from conformance.target import Target
-from conformance.wire import HandshakeFailure, Unreachable
+from conformance.tcp import Unreachable
+from conformance.wire import HandshakeFailure
 
 _MOST_TUNNELS = 3
 """Tunnels on one connection of a tenant without a limit: a relay may have limits that the profile doesn't tell of."""

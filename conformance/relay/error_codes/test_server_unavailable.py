@@ -17,7 +17,8 @@ from conformance.relay.error_codes.refusals import (
 )
 from conformance.relay.notes.upgrade import upgrade
 from conformance.target import Target
-from conformance.wire import HandshakeFailure, Unreachable
+from conformance.tcp import Unreachable
+from conformance.wire import HandshakeFailure
 
 
 @alone

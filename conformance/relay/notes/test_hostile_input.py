@@ -14,7 +14,8 @@ from conformance.errors import Broken, Inconclusive, NotExercised
 from conformance.marks import last, requirement
 from conformance.session import Session
 from conformance.target import Target
-from conformance.wire import HandshakeFailure, Unreachable, tcp_connect
+from conformance.tcp import Unreachable, tcp_connect
+from conformance.wire import HandshakeFailure
 
 _MIB = 1024 * 1024
 _SIZES = {"4 KiB": 4096, "64 KiB": 65536, "512 KiB": 512 * 1024, "2 MiB": 2 * _MIB}

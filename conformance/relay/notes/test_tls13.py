@@ -20,8 +20,9 @@ from conformance.errors import Broken, Inconclusive
 from conformance.marks import requirement
 from conformance.session import HELLO
 from conformance.target import Target, WebSocketRefused
+from conformance.tcp import Unreachable, tcp_connect
 from conformance.transcript import Bytes, Direction, End, Ended
-from conformance.wire import HandshakeFailure, Unreachable, alert_name, tcp_connect
+from conformance.wire import HandshakeFailure, alert_name
 
 _HEAD = 5  # bytes before a TLS record's content
 _VERSIONS = {"1.2": ssl.TLSVersion.TLSv1_2, "1.1": ssl.TLSVersion.TLSv1_1, "1.0": ssl.TLSVersion.TLSv1}

@@ -13,8 +13,9 @@ from conformance.client_hello import GROUPS, SUITES, client_hello, modern_client
 from conformance.errors import Inconclusive
 from conformance.marks import requirement
 from conformance.target import Target
+from conformance.tcp import tcp_connect
 from conformance.transcript import End
-from conformance.wire import HandshakeFailure, alert_name, tcp_connect
+from conformance.wire import HandshakeFailure, alert_name
 
 _SERVED = "served"
 _ENDS = {

@@ -10,7 +10,7 @@ from cbspec.profile import Profile
 from conformance.errors import Broken, Inconclusive, NotExercised
 from conformance.relay.error_codes.refusals import attempt, attempt_or_say, served_tunnel, step_of_refusal
 from conformance.target import Target, WebSocketRefused
-from conformance.wire import Unreachable
+from conformance.tcp import Unreachable
 from tests.conformance.conftest import MakeTarget
 
 CODE = "server_unavailable"
