@@ -15,7 +15,6 @@ import trustme
 
 from cbspec.profile import Endpoint
 from cbspec.tls import Trust, client_context, legacy_client_context
-from conformance.tcp import Unreachable, tcp_connect
 from conformance.transcript import Bytes, Direction, End, Opened, Transcript
 from conformance.wire import HandshakeFailure, Wire, alert_name
 from tests.conformance.sockets import (
@@ -268,18 +267,6 @@ def failure(
 
 def read_once(sock: socket.socket) -> None:
     sock.recv(10_000)
-
-
-def test_nobody_there() -> None:
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        endpoint = Endpoint("127.0.0.1", listener.getsockname()[1])
-    with pytest.raises(Unreachable, match=rf"127\.0\.0\.1:{endpoint.port}: .*refused"):
-        tcp_connect(endpoint, None, TIMEOUT)
-
-
-def test_an_address_that_isn_t_ours_is_no_source() -> None:
-    with serving(lambda sock: None) as endpoint, pytest.raises(Unreachable):
-        tcp_connect(endpoint, "192.0.2.1", TIMEOUT)
 
 
 def test_a_close_instead_of_a_handshake(trusting: ssl.SSLContext) -> None:
