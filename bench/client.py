@@ -1,0 +1,152 @@
+"""The load, a process of its own: `python -m bench.client PORT KIND TENANTS`, told on standard input what to do.
+
+A line there is an act and a number: `sessions` and `handshakes` are begun and ended one after another, `open` has so
+many connections open and authenticated with a tunnel each, `beats` are exchanged on those in turn, fifty at a time,
+`drop` closes so many. It answers each line with one of its own. KIND is tcp, websocket, echo (TLS and nothing else) or
+websocket-echo.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import resource
+import socket
+import ssl
+import sys
+import time
+from collections.abc import Callable
+from itertools import count
+from typing import Final
+
+from bench.processes import tenant_name
+from cbspec.identity import DEVELOPMENT_SECRET, development_ca
+from cbspec.tls import client_context
+from cbspec.tokens import SigningKey, mint
+
+BEAT: Final = b'{"type":"heartbeat"}'
+_HELLO: Final = b'{"type":"hello","version":"1.0","features":["tls","heartbeat","tunnel_info"]}'
+_AT_ONCE: Final = 50
+_PER_ADDRESS: Final = 4000  # connections from one source address: a port in TIME_WAIT can't be had again for a minute
+_UPGRADE: Final = (
+    b"GET / HTTP/1.1\r\nHost: localhost\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+    b"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n"
+)
+
+
+class Load:
+    """What one client process does.
+
+    Arguments: `port` of 127.0.0.1, `kind` of server, and among how many `tenants` the connections are spread.
+    """
+
+    def __init__(self, port: int, kind: str, tenants: int) -> None:
+        self._port = port
+        self._websocket = kind.startswith("websocket")
+        self._silent = kind.endswith("echo")
+        self._tenants = tenants
+        self._tls = client_context(development_ca().ca_file)
+        self._key = SigningKey.hmac(DEVELOPMENT_SECRET)
+        self._numbers = count()
+        self._open: list[ssl.SSLSocket] = []
+        self._next = 0
+        self.acts: dict[str, Callable[[int], None]] = {
+            "sessions": self._sessions,
+            "handshakes": self._handshakes,
+            "open": self._open_all,
+            "beats": self._beats,
+            "drop": self._drop,
+        }
+
+    def _sessions(self, number: int) -> None:
+        for nth in range(number):
+            sock = self._connect()
+            self._begin(sock, nth)
+            _ask(sock, self._spelt(BEAT))
+            _end(sock)
+
+    def _handshakes(self, number: int) -> None:
+        for _ in range(number):
+            _end(self._connect())
+
+    def _open_all(self, number: int) -> None:
+        for nth in range(number):
+            sock = self._connect()
+            if self._websocket:
+                _upgrade(sock)
+            if not self._silent:
+                self._begin(sock, nth)
+            self._open.append(sock)
+
+    def _beats(self, number: int) -> None:
+        beat = self._spelt(BEAT)
+        at_once = min(_AT_ONCE, len(self._open))
+        for _ in range(0, number, at_once):
+            batch = [self._open[(self._next + nth) % len(self._open)] for nth in range(at_once)]
+            self._next += at_once
+            for sock in batch:
+                sock.send(beat)
+            for sock in batch:
+                sock.recv(4096)
+
+    def _drop(self, number: int) -> None:
+        for _ in range(number):
+            _end(self._open.pop())
+
+    def _connect(self) -> ssl.SSLSocket:
+        source = f"127.0.0.{2 + next(self._numbers) // _PER_ADDRESS % 200}"
+        plain = socket.create_connection(("127.0.0.1", self._port), 60, (source, 0))
+        plain.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        return self._tls.wrap_socket(plain, server_hostname="localhost")
+
+    def _begin(self, sock: ssl.SSLSocket, nth: int) -> None:
+        """Say hello, authenticate, and have a tunnel opened."""
+        tenant = tenant_name(nth % self._tenants)
+        claims = {"sub": f"user-{nth}", "tenant_id": tenant, "exp": int(time.time()) + 3600}
+        auth = {"type": "auth", "token": mint(self._key, claims)}
+        ports = {"local_port": 3389, "remote_host": "127.0.0.1", "remote_port": 3389}
+        tunnel = {"type": "tunnel_info", "tunnel_id": f"tunnel-{nth}", "tenant_id": tenant, **ports}
+        for text in (_HELLO, json.dumps(auth).encode(), json.dumps(tunnel).encode()):
+            said = _ask(sock, self._spelt(text))
+            if b'"error"' in said:
+                raise RuntimeError(f"the server refused: {said!r}")
+
+    def _spelt(self, text: bytes) -> bytes:
+        """Return a message as it goes on the wire; a WebSocket's mask of zeros leaves the bytes as they are."""
+        if not self._websocket:
+            return text + b"\n"
+        size = bytes([0x80 | len(text)]) if len(text) < 126 else b"\xfe" + len(text).to_bytes(2, "big")
+        return b"\x81" + size + bytes(4) + text
+
+
+def _ask(sock: ssl.SSLSocket, data: bytes) -> bytes:
+    sock.send(data)
+    return sock.recv(4096)
+
+
+def _upgrade(sock: ssl.SSLSocket) -> None:
+    sock.send(_UPGRADE)
+    head = b""
+    while not head.endswith(b"\r\n\r\n"):
+        head += sock.recv(4096)
+
+
+def _end(sock: ssl.SSLSocket) -> None:
+    """Say close_notify, wait for the server's, and close."""
+    sock.unwrap().close()
+
+
+def main() -> None:
+    """Do what standard input says."""
+    hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    port, kind, tenants = sys.argv[1:]
+    load = Load(int(port), kind, int(tenants))
+    for line in sys.stdin:
+        act, _, number = line.partition(" ")
+        load.acts[act](int(number))
+        os.write(1, b"done\n")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,100 @@
+"""Target 4: what stays as it is while a relay's work grows by a thousand, and how fast it is there."""
+
+from __future__ import annotations
+
+import contextlib
+import tempfile
+import time
+from pathlib import Path
+from typing import Final
+
+from bench.figures import Figure, Plan, Target, microseconds, ratios
+from bench.processes import Client, Server, configured, peer, simulator
+
+_MANY: Final = 10_000
+_MANY_TENANTS: Final = 1_000
+_FEW: Final = 10
+_BEATS: Final = 4_000
+_COMINGS: Final = 20
+_COMING: Final = 1_000  # connections that come and go together
+_KIB: Final = 1024
+
+
+def measure(plan: Plan) -> list[Figure]:
+    """Measure each kind of growth."""
+    return [*_crowd(plan), _start(plan), *_coming_and_going(plan)]
+
+
+def _crowd(plan: Plan) -> list[Figure]:
+    """Messages in a crowd against messages among few; and the same of bare echoes, to know what the machine makes of it."""
+    with contextlib.ExitStack() as stack:
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="cbspec-bench-")))
+        many = stack.enter_context(Client(stack.enter_context(configured(folder, _MANY_TENANTS)), "tcp", _MANY_TENANTS))
+        few = stack.enter_context(Client(stack.enter_context(configured(folder, _FEW)), "tcp", _FEW))
+        bare_many = stack.enter_context(Client(stack.enter_context(Server(peer("bare"))), "echo"))
+        bare_few = stack.enter_context(Client(stack.enter_context(Server(peer("bare"))), "echo"))
+        for name, client, number in (
+            ("the relay", many, _MANY),
+            ("bare TLS", bare_many, _MANY),
+            ("the relay", few, _FEW),
+            ("bare TLS", bare_few, _FEW),
+        ):
+            client.do("open", number)
+            plan.progress(f"{number:,} connections to {name} are open")
+        costs: dict[str, list[float]] = {name: [] for name in ("many", "few", "bare many", "bare few")}
+        for nth in range(plan.rounds):
+            for name, client in zip(costs, (many, few, bare_many, bare_few), strict=True):
+                costs[name].append(client.cost("beats", _BEATS))
+            plan.progress(f"messages, round {nth + 1} of {plan.rounds}")
+    return [
+        Figure(
+            f"processor time per message, {_MANY:,} connections, {_MANY_TENANTS:,} tenants, {_MANY:,} tunnels / ten of each",
+            ratios(costs["many"], costs["few"]),
+            1.15,
+            parts=microseconds(many=costs["many"], few=costs["few"]),
+        ),
+        Figure(
+            f"the same of a bare TLS echo: what {_MANY:,} connections cost the processor's caches",
+            ratios(costs["bare many"], costs["bare few"]),
+            parts=microseconds(many=costs["bare many"], few=costs["bare few"]),
+        ),
+    ]
+
+
+def _start(plan: Plan) -> Figure:
+    """How long `cbspec simulate` takes until it listens."""
+    seconds = []
+    for nth in range(plan.rounds):
+        began = time.monotonic()
+        with Server(simulator()):
+            seconds.append(time.monotonic() - began)
+        plan.progress(f"start-up, round {nth + 1} of {plan.rounds}")
+    return Figure("start-up of cbspec simulate until it listens", seconds, 0.5, unit="s")
+
+
+def _coming_and_going(plan: Plan) -> list[Figure]:
+    """Memory while a thousand connections come and go again and again."""
+    held, left = [], []
+    with (
+        tempfile.TemporaryDirectory(prefix="cbspec-bench-") as folder,
+        configured(Path(folder), _FEW) as server,
+        Client(server, tenants=_FEW) as client,
+    ):
+        for nth in range(_COMINGS):
+            client.do("open", _COMING)
+            held.append(server.resident())
+            client.do("drop", _COMING)
+            left.append(server.resident())
+            plan.progress(f"{_COMING:,} connections came and went, round {nth + 1} of {_COMINGS}")
+    grown = [size / held[1] for size in held[-3:]]
+    return [
+        Figure(
+            f"memory with {_COMING:,} connections after {_COMINGS} rounds of them / after two",
+            grown,
+            1.05,
+            parts=f"{held[1] // _KIB:,} KiB after two rounds, {held[-1] // _KIB:,} KiB after {_COMINGS}",
+        ),
+    ]
+
+
+TARGET: Final = Target(4, "Growth", measure)

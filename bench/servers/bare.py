@@ -1,0 +1,50 @@
+"""TLS by the simulator's own layer, on the simulator's own loop, and nothing else: what comes goes back."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from typing import cast
+
+from cbspec.tls import TlsLayer
+from simulator.behaviour import Behaviour
+from simulator.contexts import Contexts
+
+
+class Echo(asyncio.Protocol):
+    """One connection."""
+
+    __slots__ = ("_layer", "_transport")
+
+    def __init__(self, contexts: Contexts) -> None:
+        self._layer = TlsLayer(contexts.own, server_side=True)
+        self._transport: asyncio.Transport
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Begin."""
+        self._transport = cast(asyncio.Transport, transport)
+
+    def data_received(self, data: bytes) -> None:
+        """Send back what came."""
+        layer = self._layer
+        if plain := layer.receive_data(data):
+            layer.send(plain)
+        if layer.ended:
+            layer.close()
+        if out := layer.data_to_send():
+            self._transport.write(out)
+        if layer.ended:
+            self._transport.close()
+
+
+async def serve() -> None:
+    """Serve until the process is ended."""
+    contexts = Contexts(None, Behaviour(), ("127.0.0.1", "localhost"))
+    loop = asyncio.get_running_loop()
+    server = await loop.create_server(lambda: Echo(contexts), "127.0.0.1", 0, backlog=1024)
+    print(json.dumps({"port": server.sockets[0].getsockname()[1]}), flush=True)
+    await server.serve_forever()
+
+
+if __name__ == "__main__":
+    asyncio.run(serve())

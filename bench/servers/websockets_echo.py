@@ -1,0 +1,29 @@
+"""The `websockets` package's own asyncio server, without deflate: what comes goes back."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+
+from websockets.asyncio.server import ServerConnection, serve
+
+from simulator.behaviour import Behaviour
+from simulator.contexts import Contexts
+
+
+async def echo(connection: ServerConnection) -> None:
+    """Send back what came."""
+    async for message in connection:
+        await connection.send(message)
+
+
+async def main() -> None:
+    """Serve until the process is ended."""
+    contexts = Contexts(None, Behaviour(), ("127.0.0.1", "localhost"))
+    async with serve(echo, "127.0.0.1", 0, ssl=contexts.own, compression=None) as server:
+        print(json.dumps({"port": next(iter(server.sockets)).getsockname()[1]}), flush=True)
+        await server.serve_forever()
+
+
+if __name__ == "__main__":
+    asyncio.run(main())
