@@ -6,7 +6,7 @@ READY  := $(VENV)/.ready
 ARGS   ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help verify test lint types unit adequacy rare mutants docs page freeze format clean
+.PHONY: help verify test lint types unit adequacy rare mutants bench docs page freeze format clean
 
 help: ## Show the targets
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | awk 'BEGIN {FS = ":.*## "} {printf "  make %-8s %s\n", $$1, $$2}'
@@ -44,6 +44,9 @@ mutants: $(VENV)/.mutation ## Judge the suite by mutants of the relay's source; 
 $(VENV)/.mutation: $(READY)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev,mutation]'
 	@touch $@
+
+bench: $(READY) ## Measure speed and memory beside peers; writes docs/benchmarks.md (ARGS="--rounds 3 1 2": targets 1 and 2)
+	$(BIN)/python -m bench $(ARGS)
 
 docs: $(READY) ## Generate the generated documents again
 	$(BIN)/python -m tests.repo.generate

@@ -31,7 +31,12 @@ def write(measured: Mapping[Target, Sequence[Figure]], rounds: int) -> str:
 
 
 def _table(target: Target, figures: Sequence[Figure]) -> str:
-    lines = [f"## {target.number}. {target.title}", "", "| figure | median | spread | limit | | of |", "| --- " * 6 + "|"]
+    lines = [
+        f"## {target.number}. {target.title}",
+        "",
+        "| figure | median | spread | limit | | of |",
+        "| --- " * 6 + "|",
+    ]
     lines += ["| " + " | ".join(_row(figure)) + " |" for figure in figures]
     return "\n".join(lines)
 

@@ -26,7 +26,7 @@ def measure(plan: Plan) -> list[Figure]:
 
 
 def _crowd(plan: Plan) -> list[Figure]:
-    """Messages in a crowd against messages among few; and the same of bare echoes, to know what the machine makes of it."""
+    """Messages in a crowd against messages among few; and the same of bare echoes, to know the machine's share."""
     with contextlib.ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="cbspec-bench-")))
         many = stack.enter_context(Client(stack.enter_context(configured(folder, _MANY_TENANTS)), "tcp", _MANY_TENANTS))
@@ -48,7 +48,7 @@ def _crowd(plan: Plan) -> list[Figure]:
             plan.progress(f"messages, round {nth + 1} of {plan.rounds}")
     return [
         Figure(
-            f"processor time per message, {_MANY:,} connections, {_MANY_TENANTS:,} tenants, {_MANY:,} tunnels / ten of each",
+            f"processor time per message, {_MANY:,} connections and tunnels, {_MANY_TENANTS:,} tenants / ten of each",
             ratios(costs["many"], costs["few"]),
             1.15,
             parts=microseconds(many=costs["many"], few=costs["few"]),

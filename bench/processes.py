@@ -1,4 +1,4 @@
-"""The processes of a measurement: servers, whose processor time and memory are read, and clients, which make the load."""
+"""The processes of a measurement: servers, whose processor time and memory are read, and clients, which load them."""
 
 from __future__ import annotations
 
@@ -115,7 +115,14 @@ def tenant_name(number: int) -> str:
 
 
 def _configuration(tenants: int) -> str:
-    lines = ["[relay]", "connection_limit = 1000000", "buffer_pool = 1000000", "[metrics]", "enabled = true", "port = 0"]
+    lines = [
+        "[relay]",
+        "connection_limit = 1000000",
+        "buffer_pool = 1000000",
+        "[metrics]",
+        "enabled = true",
+        "port = 0",
+    ]
     for number in range(tenants):
         tenant = Tenant(tenant_name(number), tunnel_limit=1_000_000, connection_limit=1_000_000)
         values: dict[str, Any] = {

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import shutil
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
@@ -23,33 +24,32 @@ def measure(plan: Plan) -> list[Figure]:
         bare = stack.enter_context(Client(stack.enter_context(Server(peer("bare"))), "echo"))
         node = _node(folder)
         theirs = stack.enter_context(Client(stack.enter_context(Server(node)))) if node else None
-        sessions, handshakes, nodes = [], [], []
+        acts = {"session": (ours, "sessions"), "handshake": (bare, "handshakes")}
+        acts |= {"lonely session": (ours, "lonely"), "lonely handshake": (bare, "lonely-handshakes")}
+        if theirs:
+            acts |= {"Node": (theirs, "sessions"), "lonely Node": (theirs, "lonely")}
+        costs: dict[str, list[float]] = {name: [] for name in acts}
         for nth in range(-1, plan.rounds):  # the first one warms up
-            costs = ours.cost("sessions", _SESSIONS), bare.cost("handshakes", _SESSIONS)
-            beside = theirs.cost("sessions", _SESSIONS) if theirs else 0.0
-            if nth >= 0:
-                sessions.append(costs[0])
-                handshakes.append(costs[1])
-                nodes.append(beside)
-                plan.progress(f"round {nth + 1} of {plan.rounds}")
-    figures = [
-        Figure(
-            "whole session / bare handshake of the same layer on the same loop",
-            ratios(sessions, handshakes),
-            1.5,
-            parts=microseconds(session=sessions, handshake=handshakes),
-        )
-    ]
-    if node:
-        figures.append(
-            Figure(
-                "whole session / the same four exchanges on Node's tls",
-                ratios(sessions, nodes),
-                1.0,
-                parts=microseconds(session=sessions, Node=nodes),
-            )
-        )
-    return figures
+            for name, (client, act) in acts.items():
+                cost = client.cost(act, _SESSIONS)
+                if nth >= 0:
+                    costs[name].append(cost)
+            plan.progress(f"round {nth + 1} of {plan.rounds}")
+    return list(_figures(costs))
+
+
+def _figures(costs: dict[str, list[float]]) -> Iterator[Figure]:
+    together, alone = "twenty-five at a time", "one at a time, the processor asleep in between"
+    for prefix, how, judged in (("", together, True), ("lonely ", alone, False)):
+        for peer_, about, limit in (
+            ("handshake", "a bare handshake of the same layer on the same loop", 1.5),
+            ("Node", "the same four exchanges on Node's tls", 1.0),
+        ):
+            if prefix + peer_ in costs:
+                ours, theirs = costs[f"{prefix}session"], costs[prefix + peer_]
+                name = f"whole session / {about}, {how}"
+                parts = microseconds(**{"session": ours, peer_: theirs})
+                yield Figure(name, ratios(ours, theirs), limit if judged else None, parts=parts)
 
 
 def _node(folder: Path) -> list[str] | None:

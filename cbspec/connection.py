@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from cbspec.codes import ErrorCode
 from cbspec.framing import Frame, FrameTooLarge
@@ -75,16 +75,14 @@ class RemoteProtocolError(ProtocolError):
     """The other end sent what it may not."""
 
 
-@dataclass(frozen=True, slots=True)
-class RequestReceived:
+class RequestReceived(NamedTuple):
     """Relay: a valid request in its place. Answer it with a `rule.answer` or an Error."""
 
     request: Request
     rule: Serve
 
 
-@dataclass(frozen=True, slots=True)
-class RequestRefused:
+class RequestRefused(NamedTuple):
     """Relay: the message is not valid or not in its place. Answer with an Error of `code`."""
 
     code: ErrorCode
@@ -92,8 +90,7 @@ class RequestRefused:
     text: str
 
 
-@dataclass(frozen=True, slots=True)
-class AnswerReceived:
+class AnswerReceived(NamedTuple):
     """Client: the answer to `request`, which is what the request asks for, or an Error (`request` None: unasked)."""
 
     answer: Answer

@@ -8,8 +8,8 @@ anything else ends at the line feed. After a broken message reading starts again
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from enum import Enum, auto
+from typing import NamedTuple
 
 from cbspec.strictjson import MAX_DEPTH
 
@@ -34,8 +34,7 @@ class FrameTooLarge(ValueError):
     """A message is longer than may be read; what follows it can't be told apart any more."""
 
 
-@dataclass(frozen=True, slots=True)
-class Frame:
+class Frame(NamedTuple):
     """One message text.
 
     `broken` says why it can't be JSON where that showed already while cutting it out; `binary` that it came in a

@@ -301,12 +301,19 @@ def parse(value: object, sender: Role) -> Message | Violation:
     return rules.make(**found)
 
 
+# A status comes first, whatever the class's own order: it has a default.
+_IN_ORDER: Mapping[type[Message], tuple[str, ...]] = {
+    rules.make: tuple(field.name for field in sorted(fields(rules.make), key=lambda field: field.name != "status"))
+    for rules in RULES.values()
+}
+
+
 def to_dict(message: Message) -> dict[str, Any]:
     """Return the message as the JSON object that goes on the wire, members in the specification's order."""
     body: dict[str, Any] = {"type": message.type}
-    for field in sorted(fields(message), key=lambda field: field.name != "status"):
-        value = getattr(message, field.name)
-        body[field.name] = list(value) if isinstance(value, tuple) else value
+    for name in _IN_ORDER[type(message)]:
+        value = getattr(message, name)
+        body[name] = list(value) if isinstance(value, tuple) else value
     return body
 
 

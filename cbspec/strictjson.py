@@ -45,6 +45,15 @@ def _members(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 _DECODER = json.JSONDecoder(object_pairs_hook=_members, parse_constant=_no_constant)
 
 
+def _decoded(text: str) -> Any:  # noqa: ANN401 - any JSON value
+    # The decoder looks for white space on both sides, which costs as much as reading: most texts have none.
+    if text.startswith("{"):
+        value, end = _DECODER.raw_decode(text)
+        if end == len(text):
+            return value
+    return _DECODER.decode(text)
+
+
 def depth(text: str) -> int:
     """Return how deep brackets nest in `text`, strings left out; it needn't be valid JSON."""
     deepest = level = 0
@@ -71,14 +80,17 @@ def loads(data: bytes, *, max_depth: int = MAX_DEPTH) -> Any:  # noqa: ANN401 - 
     Raises NotStrictJson where it isn't one, where a member is repeated, a string holds half a surrogate pair, or
     brackets nest deeper than `max_depth`.
     """
-    if fault := utf8_fault(data):
-        raise NotStrictJson(fault, utf8=True)
-    text = data.decode("utf-8")
+    try:
+        text = data.decode("utf-8")
+    except UnicodeDecodeError:
+        raise NotStrictJson(utf8_fault(data), utf8=True) from None
+    if text.startswith("\ufeff"):
+        raise NotStrictJson(utf8_fault(data), utf8=True)
     # Counting brackets is a cheap upper bound; only a text that could be too deep is measured exactly.
     if text.count("[") + text.count("{") > max_depth and depth(text) > max_depth:
         raise NotStrictJson(f"it nests deeper than {max_depth} levels")
     try:
-        value = _DECODER.decode(text)
+        value = _decoded(text)
     except json.JSONDecodeError as error:
         raise NotStrictJson(f"{error.msg.lower()} at character {error.pos}") from None
     except RecursionError:

@@ -197,7 +197,7 @@ class TlsLayer:
     def _advance(self) -> bytes:
         if self._failure is not None:
             raise self._failure
-        plain = bytearray()
+        plain: list[bytes] = []
         try:
             if not self.established:
                 self._tls.do_handshake()
@@ -210,7 +210,7 @@ class TlsLayer:
                 if not (chunk := self._tls.read(_CHUNK)):
                     self.ended = True
                     break
-                plain += chunk
+                plain.append(chunk)
         except (ssl.SSLWantReadError, ssl.SSLSyscallError):
             pass
         except ssl.SSLZeroReturnError:
@@ -220,7 +220,7 @@ class TlsLayer:
             self._set_right(_ALERTS.get(error.reason))
             if not plain:  # what came before the failure is given first
                 raise self._failure from None
-        return bytes(plain)
+        return b"".join(plain)
 
     def _set_right(self, alert: int | None) -> None:
         """Say this alert, where OpenSSL says none in plain text or another one."""

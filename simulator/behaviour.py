@@ -12,7 +12,7 @@ import ssl
 from collections.abc import Callable, Hashable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, Protocol
 
 from cbspec.codes import ErrorCode
 from cbspec.connection import Framer, RequestRefused
@@ -31,6 +31,8 @@ if TYPE_CHECKING:
     from cbspec.target import Rate, Tenant
     from simulator.config import Limits
     from simulator.session import Session
+
+_COMPACT: Final = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"))
 
 Body = dict[str, Any]
 """A message as a JSON object, on its way out."""
@@ -87,8 +89,7 @@ class Authority:
         return self.held
 
 
-@dataclass(frozen=True, slots=True)
-class Exchange:
+class Exchange(NamedTuple):
     """To what an answer belongs.
 
     `request` is None where it wasn't valid, `requirement` then the id that it broke; `nth` counts the answers of this
@@ -101,6 +102,16 @@ class Exchange:
     nth: int
 
 
+def whole(data: bytes) -> Iterable[bytes]:
+    """Return what is written at once: all of it."""
+    return (data,)
+
+
+def at_once() -> float:
+    """Return how late an answer is: not at all."""
+    return 0.0
+
+
 @dataclass(frozen=True, slots=True)
 class Writing:
     """How bytes go out, and how a connection is closed.
@@ -109,12 +120,17 @@ class Writing:
     seconds. With `merge` the answers to what arrived together go out as one, with `reset` the relay closes by a reset.
     """
 
-    pieces: Callable[[bytes], Iterable[bytes]] = lambda data: (data,)
+    pieces: Callable[[bytes], Iterable[bytes]] = whole
     gap: float = 0.0
-    pause: Callable[[], float] = lambda: 0.0
+    pause: Callable[[], float] = at_once
     merge: bool = False
     close_notify: bool = True
     reset: bool = False
+
+    @property
+    def straight(self) -> bool:
+        """Whether each answer goes out as it is, as soon as it is there."""
+        return self.pieces is whole and self.pause is at_once and not self.merge
 
 
 def stream(limits: Limits) -> Framer:
@@ -170,7 +186,7 @@ def unchanged(body: Body, exchange: Exchange) -> list[Body]:
 
 def spell(body: Body, exchange: Exchange) -> list[bytes]:
     """Return the texts that go out as a message: one JSON text."""
-    return [json.dumps(body, ensure_ascii=False, separators=(",", ":")).encode()]
+    return [_COMPACT.encode(body).encode()]
 
 
 def nothing(attempt: Attempt, refused: Refused) -> None:

@@ -6,23 +6,20 @@ An event carries no time: it is told when it happens, and who listens has the cl
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 if TYPE_CHECKING:
     from simulator.faults.engine import Decision
     from simulator.session import Session
 
 
-@dataclass(frozen=True, slots=True)
-class Connected:
+class Connected(NamedTuple):
     """A connection's first bytes arrived."""
 
     session: Session
 
 
-@dataclass(frozen=True, slots=True)
-class Received:
+class Received(NamedTuple):
     """A message came from a client: its type, or "unknown", and its text."""
 
     session: Session
@@ -30,8 +27,7 @@ class Received:
     text: bytes
 
 
-@dataclass(frozen=True, slots=True)
-class Answered:
+class Answered(NamedTuple):
     """A message goes to a client: what the relay means (`body`), and the texts that stand for it on the wire."""
 
     session: Session
@@ -39,8 +35,7 @@ class Answered:
     texts: tuple[bytes, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Sent:
+class Sent(NamedTuple):
     """The answer to a request is with the transport, to its last byte; told where `Relay.timed` asks for it.
 
     `type` is the request's, or "unknown"; `asked` says when its last byte had come, in seconds of the monotonic clock.
@@ -51,15 +46,13 @@ class Sent:
     asked: float
 
 
-@dataclass(frozen=True, slots=True)
-class Decided:
+class Decided(NamedTuple):
     """A fault matched: it strikes, or was left to chance and doesn't."""
 
     decision: Decision
 
 
-@dataclass(frozen=True, slots=True)
-class Ended:
+class Ended(NamedTuple):
     """A connection is gone, and what it held is given back."""
 
     session: Session
@@ -67,29 +60,36 @@ class Ended:
 
 
 Event = Connected | Received | Answered | Sent | Decided | Ended
-Listener = Callable[[Event], None]
+Listener = Callable[[Any], None]
+"""Is told of events, of those kinds that it was added for."""
+
+KINDS: Final[tuple[type[Event], ...]] = (Connected, Received, Answered, Sent, Decided, Ended)
 
 
 class Listeners:
     """Everybody who is told; telling nobody costs next to nothing."""
 
-    __slots__ = ("_all",)
+    __slots__ = ("_of",)
 
     def __init__(self, *listeners: Listener) -> None:
-        self._all = list(listeners)
+        self._of: dict[type[Event], tuple[Listener, ...]] = dict.fromkeys(KINDS, ())
+        for listener in listeners:
+            self.add(listener)
 
-    def add(self, listener: Listener) -> None:
-        """Tell one more."""
-        self._all.append(listener)
+    def add(self, listener: Listener, *kinds: type[Event]) -> None:
+        """Tell one more, of these kinds of events (none named: of all)."""
+        for kind in kinds or KINDS:
+            self._of[kind] += (listener,)
 
     def remove(self, listener: Listener) -> None:
         """Tell one less."""
-        self._all.remove(listener)
+        for kind, told in self._of.items():
+            self._of[kind] = tuple(other for other in told if other != listener)
 
     def __call__(self, event: Event) -> None:
         """Tell all, in the order in which they came."""
-        for listener in self._all:
+        for listener in self._of[type(event)]:
             listener(event)
 
     def __bool__(self) -> bool:
-        return bool(self._all)
+        return any(self._of.values())

@@ -22,6 +22,8 @@ def tell(event: Event) -> None:
 
     Connections, refusals and faults that strike are of level info, every message and the faults that don't of debug.
     """
+    if not log.isEnabledFor(logging.INFO):
+        return
     match event:
         case Connected(session):
             _line(logging.INFO, "connected", session.number, session.acts_for, address=str(session.address))

@@ -17,7 +17,7 @@ from prometheus_client.registry import Collector
 
 from cbspec.codes import ErrorCode
 from cbspec.target import Tenant
-from simulator.events import Answered, Connected, Decided, Ended, Event, Received, Sent
+from simulator.events import Answered, Connected, Decided, Ended, Received, Sent
 from simulator.faults.catalogue import KINDS
 from simulator.faults.kind import TRANSPORTS
 from simulator.limits import Account
@@ -86,18 +86,20 @@ class Metrics(Collector):
         self._errors = dict.fromkeys([*map(str, ErrorCode), _OTHER], 0)
         self._faults = dict.fromkeys(KINDS, 0)
         self._latency = {name: Histogram() for name in self._messages}
-        relay.tell.add(self)
+        relay.tell.add(self._received, Received)
+        relay.tell.add(self._answered, Answered)
+        relay.tell.add(self._sent, Sent)
+        relay.tell.add(self._happened, Connected, Decided, Ended)
         relay.timed = True
 
-    def __call__(self, event: Event) -> None:
-        """Count what happened."""
+    def _received(self, event: Received) -> None:
+        self._messages[event.type] += 1
+
+    def _sent(self, event: Sent) -> None:
+        self._latency[event.type].observe(self._now() - event.asked)
+
+    def _happened(self, event: Connected | Decided | Ended) -> None:
         match event:
-            case Received():
-                self._messages[event.type] += 1
-            case Answered():
-                self._answered(event)
-            case Sent():
-                self._latency[event.type].observe(self._now() - event.asked)
             case Connected():
                 self._connections[event.session.transport] += 1
             case Decided() if event.decision.struck and event.decision.kind in self._faults:

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, TypeGuard
 
 from simulator.behaviour import Writing
 from simulator.events import Sent
@@ -44,10 +44,11 @@ class Outbox:
     goes back.
     """
 
-    __slots__ = ("_aside", "_company", "_courses", "_held", "_next", "_reached", "_writing")
+    __slots__ = ("_aside", "_company", "_courses", "_held", "_next", "_reached", "_straight", "_writing")
 
     def __init__(self, writing: Writing) -> None:
         self._writing = writing
+        self._straight = writing.straight
         self._next: tuple[float, Action] | None = None
         self._reached = 0.0  # when the last action was due that was given
         # A large answer in small pieces is cut as it goes out: all of its pieces at once would take much memory.
@@ -58,6 +59,15 @@ class Outbox:
 
     def __bool__(self) -> bool:
         return bool(self._next or self._aside or self._company)
+
+    def passes(self, action: Action) -> TypeGuard[Send]:
+        """Say whether an action needn't be put here: nothing is before it, and it is to go out as it is, now."""
+        return (
+            self._straight
+            and isinstance(action, Send)
+            and action.delivery is None
+            and not (self._next or self._aside or self._company)
+        )
 
     def put(self, actions: Iterable[Action], now: float) -> None:
         """Take what is to be done, behind all that was taken before."""

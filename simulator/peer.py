@@ -8,7 +8,7 @@ import logging
 import socket
 import ssl
 import struct
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from typing import cast
@@ -30,6 +30,7 @@ LINGER = 2.0
 """Seconds for which a closed connection's late bytes are still read: closing a socket that has unread ones resets it,
 and the client may lose what was sent to it last."""
 
+_AS_EVER = Greeting()
 _BEFORE_RESET = 0.05  # seconds; a reset throws away what hasn't left yet
 _AT_ONCE = 256  # actions of one connection before the others have their turn
 _READ_AHEAD = 64 * 1024  # bytes that may wait while a request is put off, a remote end dialled, or keys fetched
@@ -117,11 +118,13 @@ class Peer(asyncio.Protocol):
 
     def _met(self) -> Greeting:
         """Return how faults have the connection met."""
-        greeting, faults = Greeting(), self._edge.relay.faults
-        if faults:
-            for strike in faults.at(Occasion(Direction.CONNECT, self.number), self._edge.clock.monotonic()):
-                if strike.kind.connect is not None:
-                    strike.kind.connect(greeting, strike)
+        faults = self._edge.relay.faults
+        if not faults:
+            return _AS_EVER
+        greeting = Greeting()
+        for strike in faults.at(Occasion(Direction.CONNECT, self.number), self._edge.clock.monotonic()):
+            if strike.kind.connect is not None:
+                strike.kind.connect(greeting, strike)
         return greeting
 
     def _context(self) -> ssl.SSLContext:
@@ -140,7 +143,7 @@ class Peer(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         """Take bytes from the socket."""
         if not self._finished and not self._client_done:
-            self._guarded(lambda: self._received(data))
+            self._guarded(self._received, data)
 
     def eof_received(self) -> bool:
         """Take note that the client sends nothing more; what is under way still goes out."""
@@ -221,10 +224,10 @@ class Peer(asyncio.Protocol):
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         self._transport.abort()
 
-    def _guarded(self, work: Callable[[], None]) -> None:
+    def _guarded(self, work: Callable[..., None], *args: object) -> None:
         """Do the work; what goes wrong in it ends this connection and no other."""
         try:
-            work()
+            work(*args)
         except TlsFailed as error:
             log.debug("TLS: %s", error)
             self.finish()
@@ -238,20 +241,26 @@ class Peer(asyncio.Protocol):
             self._transport.write(bytes((21, 3, 3, 0, 2, 2, self._greeting.alert)))  # a record with a fatal alert
             self.finish(End.WITHOUT_NOTIFY)
             return
-        shaking_hands = not self._layer.established
-        try:
-            plain = self._layer.receive_data(data)
-        finally:
-            self._flush()
-        if shaking_hands and self._layer.established:
-            self._last = self._edge.clock.monotonic()
-            self._arm(self._edge.relay.config.limits.idle_timeout)
+        layer = self._layer
+        shaking_hands = not layer.established
+        plain = layer.receive_data(data)
+        if shaking_hands and layer.established:
+            self._shaken()
         if self._greeting.deaf:
             plain, shaking_hands = b"", False
-        if plain or (shaking_hands and self._layer.established):
+        if plain or (shaking_hands and layer.established):
             self._read(plain)
-        if self._layer.ended and not self._finished:
+        if layer.ended and not self._finished:
             self._client_ended()
+        if not self._finished:
+            self._flush()  # what TLS itself has to say goes out with the first answer, if there is one
+
+    def _shaken(self) -> None:
+        """Begin to count the time of silence."""
+        self._last = self._edge.clock.monotonic()
+        limits = self._edge.relay.config.limits
+        if limits.idle_timeout < limits.handshake_timeout:  # else the timer of the handshake looks at the clock first
+            self._arm(limits.idle_timeout)
 
     def _read(self, plain: bytes) -> None:
         session = self._session
@@ -268,11 +277,12 @@ class Peer(asyncio.Protocol):
         if self._errand is not None or session.paused:
             self._waiting += len(plain)
             self._throttle()
-        actions = session.receive_data(plain, self._edge.clock.now())
+        now = self._edge.clock.now()
+        actions = session.receive_data(plain, now)
         if actions:
             # Only what completes a message counts as life: a byte now and then must not hold a connection for ever.
-            self._last = self._edge.clock.monotonic()
-        self._do(actions)
+            self._last = now.monotonic
+            self._do(actions)
 
     def released(self, gate: str) -> None:
         """Let go what a fault held back, of what goes out and of what came in."""
@@ -285,9 +295,15 @@ class Peer(asyncio.Protocol):
         if not self._finished and not self._greeting.end:
             self._look_at_clock()
 
-    def _do(self, actions: Iterable[Action]) -> None:
-        self._outbox.put(actions, self._edge.clock.monotonic())
-        self._release()
+    def _do(self, actions: Sequence[Action]) -> None:
+        for nth, action in enumerate(actions):
+            if nth == _AT_ONCE or self._write_full or not self._outbox.passes(action):
+                self._outbox.put(actions[nth:], self._edge.clock.monotonic())
+                self._release()
+                return
+            self._perform(action)
+        if self._client_done and not self._outbox:
+            self.finish()
 
     def _release(self) -> None:
         """Perform what is due, and see to it that the rest is performed when it is."""
@@ -312,7 +328,7 @@ class Peer(asyncio.Protocol):
         if self._finished:
             return
         if isinstance(action, Send):
-            if not self._shut:
+            if action.data and not self._shut:
                 self._layer.send(action.data)
                 self._flush()
                 for event in action.then:
@@ -350,7 +366,7 @@ class Peer(asyncio.Protocol):
         else:
             self._back(lambda session: session.refreshed(clock.now()))
 
-    def _back(self, tell: Callable[[Session], Iterable[Action]]) -> None:
+    def _back(self, tell: Callable[[Session], Sequence[Action]]) -> None:
         """Go on with what waited for something outside, or for its time."""
         self._errand = None
         self._waiting = 0
@@ -389,6 +405,8 @@ class Peer(asyncio.Protocol):
 
     def _flush(self) -> None:
         data = self._layer.data_to_send()
+        if not data:
+            return
         if self._greeting.stall_after is not None:
             data = data[: max(0, self._greeting.stall_after - self._written)]
             self._written += len(data)

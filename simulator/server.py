@@ -19,6 +19,7 @@ from simulator.config import Config, ConfigError, ControlRules
 from simulator.contexts import Contexts
 from simulator.control.controls import Controls
 from simulator.door import Door
+from simulator.events import Answered, Connected, Decided, Ended, Received
 from simulator.faults.kind import End
 from simulator.keyring import Keyring, reason
 from simulator.log import tell
@@ -98,8 +99,9 @@ class Simulator:
             self._transcript = Transcript(self.clock, self._transcript_file)
         except OSError as error:
             raise ConfigError(f"transcript {self._transcript_file}: {_reason(error)}") from None
-        relay.tell.add(self._transcript)
-        relay.tell.add(tell)
+        written = (Connected, Received, Answered, Decided, Ended)
+        relay.tell.add(self._transcript, *written)
+        relay.tell.add(tell, *written)
         listen = self.config.listen
         try:
             await door.open(listen.host, listen.port)

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from cbspec.codes import ErrorCode
 from cbspec.compact import Compact
@@ -55,8 +55,7 @@ if TYPE_CHECKING:
     from simulator.relay import Relay
 
 
-@dataclass(frozen=True, slots=True)
-class Send:
+class Send(NamedTuple):
     """These bytes go to the client, at once or as `delivery` says; once they are out, `then` is told."""
 
     data: bytes
@@ -143,7 +142,11 @@ class Session:
             self.framer.pongs.clear()  # nobody here asked for any
         self.now = now
         self._came = now.monotonic
-        return [*self._unasked(), *self._welcome(), *self._go_on()]
+        out = self._unasked()
+        if not self._welcomed:
+            self._welcome(out)
+        self._go_on(out)
+        return out
 
     def dialled(self, reached: bool, now: Moment) -> list[Action]:
         """Take the outcome of a `Dial`."""
@@ -158,7 +161,10 @@ class Session:
         attempt, steps, event = self._waiting
         self._waiting = None
         self.now = attempt.now = now
-        return [*self._pass(attempt, steps, event), *self._go_on()]
+        out: list[Action] = []
+        self._pass(attempt, steps, event, out)
+        self._go_on(out)
+        return out
 
     def resume(self, now: Moment) -> list[Action]:
         """Take the request that was put off by a `Wait`."""
@@ -167,7 +173,10 @@ class Session:
         event, handling = self._paused
         self._paused = None
         self.now = now
-        return [*self._take(event, handling), *self._go_on()]
+        out: list[Action] = []
+        self._take(event, handling, out)
+        self._go_on(out)
+        return out
 
     def end(self, *, reset: bool = False) -> None:
         """Give back what the connection held; `reset` says that it was broken off without a word."""
@@ -220,12 +229,15 @@ class Session:
             return []
         self._asked = ""
         last = self.relay.behaviour.parting(self) if self.opened and not self._closing else None
-        said = self._answer(last, None, "CB-MSG-004") if last is not None else ()
-        return [action for action in (*said, *self._close()) if isinstance(action, Send)]
+        out: list[Action] = []
+        if last is not None:
+            self._answer(last, None, "CB-MSG-004", out)
+        self._close(out)
+        return [action for action in out if isinstance(action, Send)]
 
-    def _welcome(self) -> Iterator[Action]:
+    def _welcome(self, out: list[Action]) -> None:
         """Take the steps of a connection on which nothing was asked yet."""
-        if self._welcomed or not self.opened:
+        if not self.opened:
             return
         self._welcomed = True
         attempt = Attempt(self, None, self.now)
@@ -234,27 +246,27 @@ class Session:
                 step.check(attempt)
             self._held += attempt.held
         except Refused as refused:
-            yield from self._refuse(attempt, refused, "CB-MSG-004")
+            self._refuse(attempt, refused, "CB-MSG-004", out)
 
-    def _go_on(self) -> Iterator[Action]:
+    def _go_on(self, out: list[Action]) -> None:
         while not self._closing:
             try:
                 event = self.connection.next_event()
             except RemoteProtocolError as error:
                 self._asked = "unknown"
-                yield from self._answer(Error(ErrorCode.UNKNOWN_MESSAGE_TYPE, str(error)), None, error.requirement)
-                yield from self._close()
+                self._answer(Error(ErrorCode.UNKNOWN_MESSAGE_TYPE, str(error)), None, error.requirement, out)
+                self._close(out)
                 return
             if event is None:
                 break
-            yield from self._handle(event)
+            self._handle(event, out)
         if isinstance(self.framer, WebSocketFramer) and (self.framer.ended or self.framer.failure):
-            yield from self._close()
+            self._close(out)
 
-    def _handle(self, event: Event) -> Iterator[Action]:
-        assert isinstance(event, RequestReceived | RequestRefused)  # noqa: S101 - a relay's connection gives no others
+    def _handle(self, event: Event, out: list[Action]) -> None:
+        assert isinstance(event, (RequestReceived, RequestRefused))  # noqa: S101 - no others; a union is slow
         if not self.relay.faults:
-            yield from self._serve_or_refuse(event)
+            self._serve_or_refuse(event, _AS_EVER, out)
             return
         handling = Handling()
         for strike in self._strikes(Direction.REQUEST, self._asked):
@@ -262,18 +274,18 @@ class Session:
                 strike.kind.request(handling, strike)
         if handling.pause or handling.gates:
             self._paused = event, handling
-            yield Wait(handling.pause, tuple(handling.gates))
+            out.append(Wait(handling.pause, tuple(handling.gates)))
         else:
-            yield from self._take(event, handling)
+            self._take(event, handling, out)
 
-    def _take(self, event: RequestReceived | RequestRefused, handling: Handling) -> Iterator[Action]:
+    def _take(self, event: RequestReceived | RequestRefused, handling: Handling, out: list[Action]) -> None:
         """Take a request as often as faults say."""
         for body in handling.extra:
-            yield from self._written([body], Exchange(self, None, "CB-MSG-004", 0), ())
+            self._write([body], Exchange(self, None, "CB-MSG-004", 0), (), (), out)
         if handling.end is End.HALF:
-            yield Close(End.HALF)  # nothing more is said, and the request is taken all the same
+            out.append(Close(End.HALF))  # nothing more is said, and the request is taken all the same
         elif handling.end is not None:
-            yield from self._close(handling.end)
+            self._close(out, handling.end)
             return
         if not handling.copies:
             self.connection.ignore()
@@ -281,7 +293,7 @@ class Session:
         for number in range(handling.copies):
             if number and (self.connection.busy or self._closing):
                 return  # the first one is still tried, or was the last
-            yield from self._serve_or_refuse(self.connection.again(event) if number else event, handling)
+            self._serve_or_refuse(self.connection.again(event) if number else event, handling, out)
 
     def _strikes(self, direction: Direction, message: str) -> tuple[Strike, ...]:
         tenant, subject = self._claimed if message == "auth" else self.acts_for
@@ -290,27 +302,24 @@ class Session:
             Occasion(direction, *about, self._asked if direction is Direction.ANSWER else ""), self.now.monotonic
         )
 
-    def _serve_or_refuse(
-        self, event: RequestReceived | RequestRefused, handling: Handling = _AS_EVER
-    ) -> Iterator[Action]:
+    def _serve_or_refuse(self, event: RequestReceived | RequestRefused, handling: Handling, out: list[Action]) -> None:
         behaviour = self.relay.behaviour
         request = event.request if isinstance(event, RequestReceived) else None
         attempt = Attempt(self, request, self.now, self.identity)
         every = behaviour.every if self.identity is not None and not isinstance(request, Auth) else ()
-        every = (*handling.steps, *every)
         if isinstance(event, RequestReceived):
-            steps = (*every, *behaviour.steps[type(event.request)], *handling.behind)
-            yield from self._pass(attempt, iter(steps), event)
+            steps = (*handling.steps, *every, *behaviour.steps[type(event.request)], *handling.behind)
+            self._pass(attempt, iter(steps), event, out)
         else:
             try:
-                for step in every:
+                for step in (*handling.steps, *every):
                     step.check(attempt)
                 refused = behaviour.refuse(attempt, event)
             except Refused as earlier:
                 refused = earlier
-            yield from self._refuse(attempt, refused, event.requirement)
+            self._refuse(attempt, refused, event.requirement, out)
 
-    def _pass(self, attempt: Attempt, steps: Iterator[Step], event: RequestReceived) -> Iterator[Action]:
+    def _pass(self, attempt: Attempt, steps: Iterator[Step], event: RequestReceived, out: list[Action]) -> None:
         """Take the steps that are left, as far as they lead."""
         try:
             if attempt.identity is None and isinstance(attempt.request, TunnelInfo):
@@ -321,12 +330,12 @@ class Session:
                 wanted = step.check(attempt)
                 if wanted is not None:
                     self._waiting = attempt, steps, event
-                    yield wanted
+                    out.append(wanted)
                     return
         except Refused as refused:
-            yield from self._refuse(attempt, refused, event.rule.requirement)
+            self._refuse(attempt, refused, event.rule.requirement, out)
         else:
-            yield from self._answer(self._serve(attempt), event.request, event.rule.requirement)
+            self._answer(self._serve(attempt), event.request, event.rule.requirement, out)
 
     def _serve(self, attempt: Attempt) -> Answer:
         self._held += attempt.held
@@ -342,14 +351,14 @@ class Session:
             return TunnelResponse(request.tunnel_id)
         return HeartbeatResponse()
 
-    def _refuse(self, attempt: Attempt, refused: Refused, requirement: str) -> Iterator[Action]:
+    def _refuse(self, attempt: Attempt, refused: Refused, requirement: str, out: list[Action]) -> None:
         self._give_back(attempt.held)
         self.relay.behaviour.refused(attempt, refused)
-        yield from self._answer(Error(refused.code, refused.text), attempt.request, requirement)
+        self._answer(Error(refused.code, refused.text), attempt.request, requirement, out)
         if refused.close:
-            yield from self._close()
+            self._close(out)
 
-    def _answer(self, answer: Answer, request: Request | None, requirement: str) -> Iterator[Action]:
+    def _answer(self, answer: Answer, request: Request | None, requirement: str, out: list[Action]) -> None:
         behaviour = self.relay.behaviour
         self.connection.note(answer)
         then, self._then = self._then, ()
@@ -363,13 +372,18 @@ class Session:
             for strike in strikes:
                 if strike.kind.edit is not None:
                     bodies = [made for each in bodies for made in strike.kind.edit(each, strike)]
-        yield from self._written(bodies, exchange, strikes, then)
+        self._write(bodies, exchange, strikes, then, out)
         if behaviour.ends(body, exchange):
-            yield from self._close()
+            self._close(out)
 
-    def _written(
-        self, bodies: Sequence[Body], exchange: Exchange, strikes: Sequence[Strike], then: tuple[Sent, ...] = ()
-    ) -> Iterator[Action]:
+    def _write(
+        self,
+        bodies: Sequence[Body],
+        exchange: Exchange,
+        strikes: Sequence[Strike],
+        then: tuple[Sent, ...],
+        out: list[Action],
+    ) -> None:
         """Give the bytes of messages, each told as it goes out; the first one is what answers a request."""
         for body in bodies:
             texts = self.relay.behaviour.spell(body, exchange)
@@ -380,13 +394,13 @@ class Session:
                 return
             self.relay.tell(Answered(self, body, tuple(texts)))
             for text in texts:
-                delivery = _delivery(strikes)
+                delivery = _delivery(strikes) if strikes else None
                 data = self._encoded(text, strikes)
                 if delivery is not None and delivery.end is End.CLOSE and delivery.length is None:
                     data += self._goodbye()
                     # It may be held back or late. A WebSocket that has said goodbye ends behind it, and not before.
                     self._closing = self._closing or isinstance(self.framer, WebSocketFramer)
-                yield Send(data, delivery, then)
+                out.append(Send(data, delivery, then))
                 then = ()
 
     def _encoded(self, text: bytes, strikes: Sequence[Strike]) -> bytes:
@@ -396,13 +410,13 @@ class Session:
                 return framed(self.framer, text, framing)
         return self.framer.encode(text)
 
-    def _close(self, how: End | None = None) -> Iterator[Action]:
+    def _close(self, out: list[Action], how: End | None = None) -> None:
         if self._closing:
             return
         self._closing = True
         if how in (None, End.CLOSE) and (data := self._goodbye()):
-            yield Send(data)
-        yield Close(how)
+            out.append(Send(data))
+        out.append(Close(how))
 
     def _goodbye(self) -> bytes:
         """Return what the transport says before it is closed in good order."""
@@ -410,9 +424,9 @@ class Session:
             self.framer.close()
         return self.framer.data_to_send()
 
-    def _unasked(self) -> Iterator[Action]:
-        if data := self.framer.data_to_send():
-            yield Send(data)
+    def _unasked(self) -> list[Action]:
+        data = self.framer.data_to_send()
+        return [Send(data)] if data else []
 
     def _give_back(self, held: list[Account]) -> None:
         for account in filter(self.relay.behaviour.gives_back, held):

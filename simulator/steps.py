@@ -192,13 +192,14 @@ def rate_holder(attempt: Attempt) -> Hashable:
     """Return whose meter counts a request, by the scope of the tenant's rate."""
     identity, session = attempt.known, attempt.session
     tenant, rate = identity.tenant, identity.tenant.rate
-    scopes: dict[str, Hashable] = {
-        "tenant": None,
-        "subject": identity.subject,
-        "connection": session.number,
-        "address": session.address,
-    }
-    return tenant.id, scopes[rate.scope if rate and rate.scope else "tenant"]
+    match rate.scope if rate else None:
+        case "subject":
+            return tenant.id, identity.subject
+        case "connection":
+            return tenant.id, session.number
+        case "address":
+            return tenant.id, session.address
+    return tenant.id, None
 
 
 def own_tenant(attempt: Attempt) -> None:

@@ -11,7 +11,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import IO, Any, Final, Self
 
-from cbspec.masking import hide, mask
+from cbspec.masking import LONGEST, hide, mask
 from simulator.clock import Clock
 from simulator.events import Answered, Connected, Decided, Ended, Event, Received
 
@@ -60,6 +60,18 @@ class Entry:
         return cls(**data)
 
 
+# An entry as it is taken down: number, time, connection, transport and address, tenant and subject, event, type, text.
+# A message's text is as it came: the token in it is masked when somebody reads the entry, which hardly anybody does.
+_Note = tuple[int, float, int, tuple[str, str], tuple[str, str], str, str, bytes | str]
+_NOWHERE: Final = ("", "")
+
+
+def _entry(note: _Note) -> Entry:
+    number, when, connection, where, acts_for, event, type_, text = note
+    shown = mask(text) if isinstance(text, bytes) else text
+    return Entry(number, round(when, 6), connection, *where, *map(hide, acts_for), event, type_, shown)
+
+
 class Transcript:
     """Listens to a relay and takes down what happens.
 
@@ -70,7 +82,7 @@ class Transcript:
     def __init__(self, clock: Clock, file: Path | None = None) -> None:
         self.began: Final = clock.epoch()
         self._clock = clock
-        self._entries: deque[Entry] = deque(maxlen=REMEMBERED)
+        self._notes: deque[_Note] = deque(maxlen=REMEMBERED)
         self._number = 0
         self._addresses: dict[int, tuple[str, str]] = {}
         self._followers: list[Callable[[Entry], None]] = []
@@ -79,14 +91,14 @@ class Transcript:
     def __call__(self, event: Event) -> None:
         """Take down what happened."""
         match event:
+            case Received(session, name, text):
+                self._add(session.number, session.acts_for, "request", name, text)
+            case Answered(session, body, texts):
+                for text in texts:
+                    self._add(session.number, session.acts_for, "answer", str(body.get("type", "")), text)
             case Connected(session):
                 self._addresses[session.number] = session.transport, str(session.address)
                 self._add(session.number, session.acts_for, "connected", session.transport)
-            case Received(session, name, text):
-                self._add(session.number, session.acts_for, "request", name, mask(text))
-            case Answered(session, body, texts):
-                for text in texts:
-                    self._add(session.number, session.acts_for, "answer", str(body.get("type", "")), mask(text))
             case Decided(decision) if decision.struck:
                 about = decision.occasion
                 drawn = f", {decision.chance:.6f} by seed {decision.seed}" if decision.chance is not None else ""
@@ -103,11 +115,11 @@ class Transcript:
 
     def entries(self, since: int = 0) -> tuple[Entry, ...]:
         """Return the entries in memory behind the so-manieth."""
-        return tuple(entry for entry in self._entries if entry.number > since)
+        return tuple(_entry(note) for note in self._notes if note[0] > since)
 
     def clear(self) -> None:
         """Forget what is in memory; numbers go on."""
-        self._entries.clear()
+        self._notes.clear()
 
     def follow(self, follower: Callable[[Entry], None]) -> Callable[[], None]:
         """Have somebody told of each new entry; return what ends it."""
@@ -121,13 +133,17 @@ class Transcript:
                 self._file.close()
             self._file = None
 
-    def _add(self, connection: int, acts_for: tuple[str, str], event: str, type_: str, text: str = "") -> None:
+    def _add(self, connection: int, acts_for: tuple[str, str], event: str, type_: str, text: bytes | str = "") -> None:
         self._number += 1
-        transport, address = self._addresses.get(connection, ("", ""))
-        now = round(self._clock.epoch(), 6)
-        tenant, subject = map(hide, acts_for)
-        entry = Entry(self._number, now, connection, transport, address, tenant, subject, event, type_, text)
-        self._entries.append(entry)
+        if len(text) > LONGEST and isinstance(text, bytes):
+            text = mask(text)  # only its beginning is kept
+        where = self._addresses.get(connection, _NOWHERE)
+        note = (self._number, self._clock.epoch(), connection, where, acts_for, event, type_, text)
+        self._notes.append(note)
+        if self._file is not None or self._followers:
+            self._pass_on(_entry(note))
+
+    def _pass_on(self, entry: Entry) -> None:
         if self._file is not None:
             self._write(entry)
         for follower in tuple(self._followers):

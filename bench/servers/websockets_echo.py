@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import logging
 
 from websockets.asyncio.server import ServerConnection, serve
 
@@ -19,6 +20,7 @@ async def echo(connection: ServerConnection) -> None:
 
 async def main() -> None:
     """Serve until the process is ended."""
+    logging.getLogger("websockets.server").setLevel(logging.CRITICAL)  # clients that are gone at the end
     contexts = Contexts(None, Behaviour(), ("127.0.0.1", "localhost"))
     async with serve(echo, "127.0.0.1", 0, ssl=contexts.own, compression=None) as server:
         print(json.dumps({"port": next(iter(server.sockets)).getsockname()[1]}), flush=True)

@@ -73,7 +73,7 @@ def _losing(limits: Limits) -> StreamFramer:
 def _misread_pairs(behaviour: Behaviour) -> Behaviour:
     def decode(frame: Frame, max_depth: int) -> object:
         text = _PAIR.sub(lambda pair: pair[0] if int(pair[2], 16) % 32 else rb"\ufffd", frame.text)
-        return behaviour.decode(replace(frame, text=text), max_depth)
+        return behaviour.decode(frame._replace(text=text), max_depth)
 
     return replace(behaviour, decode=decode)
 

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, cast
 
-from simulator.events import Answered, Connected, Decided, Ended, Event, Listeners, Received
+from simulator.events import Answered, Connected, Decided, Ended, Event, Listeners, Received, Sent
 from simulator.faults.fault import Fault
 from tests.simulator.memory import BEAT, HELLO, Memory
 
@@ -14,13 +14,23 @@ def test_all_are_told_in_the_order_in_which_they_came() -> None:
     first, second = (lambda event: told.append(("first", event))), (lambda event: told.append(("second", event)))
     tell = Listeners(first)
     tell.add(second)
-    event: Any = object()
+    session: Any = object()
+    event = Connected(session)
     tell(event)
     assert told == [("first", event), ("second", event)]
     tell.remove(first)
     told.clear()
     tell(event)
     assert told == [("second", event)]
+
+
+def test_who_asks_for_some_kinds_is_told_of_no_others() -> None:
+    told, session = list[Event](), cast(Any, None)
+    tell = Listeners()
+    tell.add(told.append, Connected, Sent)
+    for event in (Connected(session), Ended(session, False), Sent(session, "hello", 1.0)):
+        tell(event)
+    assert told == [Connected(session), Sent(session, "hello", 1.0)]
 
 
 def test_nobody() -> None:
