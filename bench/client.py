@@ -61,6 +61,8 @@ class Load:
             "lonely-handshakes": self._lonely_handshakes,
             "open": self._open_all,
             "beats": self._beats,
+            "tens": lambda number: self._beats(number, 10),
+            "same-ten": lambda number: self._beats(number, 10, 10),
             "drop": self._drop,
         }
 
@@ -97,10 +99,10 @@ class Load:
                 _ask([sock], [self._spelt(text)])
             self._open.append(sock)
 
-    def _beats(self, number: int) -> None:
-        beat, at_once = self._spelt(BEAT), min(_AT_ONCE, len(self._open))
+    def _beats(self, number: int, at_once: int = _AT_ONCE, among: int | None = None) -> None:
+        beat, among = self._spelt(BEAT), among or len(self._open)
         for _ in range(0, number, at_once):
-            batch = [self._open[(self._next + nth) % len(self._open)] for nth in range(at_once)]
+            batch = [self._open[(self._next + nth) % among] for nth in range(at_once)]
             self._next += at_once
             _ask(batch, [beat] * at_once)
 

@@ -15,7 +15,9 @@ _MANY: Final = 10_000
 _MANY_TENANTS: Final = 1_000
 _FEW: Final = 10
 _BEATS: Final = 4_000
+_GROWTH: Final = 1.15
 _COMINGS: Final = 20
+_SETTLED: Final = 5  # rounds until the allocator has its arenas and the transcript is full
 _COMING: Final = 1_000  # connections that come and go together
 _KIB: Final = 1024
 
@@ -33,30 +35,34 @@ def _crowd(plan: Plan) -> list[Figure]:
         few = stack.enter_context(Client(stack.enter_context(configured(folder, _FEW)), "tcp", _FEW))
         bare_many = stack.enter_context(Client(stack.enter_context(Server(peer("bare"))), "echo"))
         bare_few = stack.enter_context(Client(stack.enter_context(Server(peer("bare"))), "echo"))
-        for name, client, number in (
-            ("the relay", many, _MANY),
-            ("bare TLS", bare_many, _MANY),
-            ("the relay", few, _FEW),
-            ("bare TLS", bare_few, _FEW),
-        ):
+        for client, number in ((many, _MANY), (bare_many, _MANY), (few, _FEW), (bare_few, _FEW)):
             client.do("open", number)
-            plan.progress(f"{number:,} connections to {name} are open")
-        costs: dict[str, list[float]] = {name: [] for name in ("many", "few", "bare many", "bare few")}
+            plan.progress(f"{number:,} connections to {'the relay' if client in (many, few) else 'bare TLS'} are open")
+        acts = {"many": (many, "tens"), "few": (few, "tens"), "ten of many": (many, "same-ten")}
+        acts |= {"bare many": (bare_many, "tens"), "bare few": (bare_few, "tens")}
+        costs: dict[str, list[float]] = {name: [] for name in acts}
         for nth in range(plan.rounds):
-            for name, client in zip(costs, (many, few, bare_many, bare_few), strict=True):
-                costs[name].append(client.cost("beats", _BEATS))
+            for name, (client, act) in acts.items():
+                costs[name].append(client.cost(act, _BEATS))
             plan.progress(f"messages, round {nth + 1} of {plan.rounds}")
+    crowd = f"{_MANY:,} connections and tunnels, {_MANY_TENANTS:,} tenants"
     return [
         Figure(
-            f"processor time per message, {_MANY:,} connections and tunnels, {_MANY_TENANTS:,} tenants / ten of each",
+            f"processor time per message, {crowd}, all of them speaking in turn / ten of each",
             ratios(costs["many"], costs["few"]),
-            1.15,
+            _GROWTH,
             parts=microseconds(many=costs["many"], few=costs["few"]),
         ),
         Figure(
             f"the same of a bare TLS echo: what {_MANY:,} connections cost the processor's caches",
             ratios(costs["bare many"], costs["bare few"]),
             parts=microseconds(many=costs["bare many"], few=costs["bare few"]),
+        ),
+        Figure(
+            f"processor time per message, {crowd}, ten of them speaking / ten of each",
+            ratios(costs["ten of many"], costs["few"]),
+            _GROWTH,
+            parts=microseconds(many=costs["ten of many"], few=costs["few"]),
         ),
     ]
 
@@ -86,13 +92,14 @@ def _coming_and_going(plan: Plan) -> list[Figure]:
             client.do("drop", _COMING)
             left.append(server.resident())
             plan.progress(f"{_COMING:,} connections came and went, round {nth + 1} of {_COMINGS}")
-    grown = [size / held[1] for size in held[-3:]]
+    grown = [size / held[_SETTLED - 1] for size in held[-3:]]
     return [
         Figure(
-            f"memory with {_COMING:,} connections after {_COMINGS} rounds of them / after two",
+            f"memory with {_COMING:,} connections, round {_COMINGS} of their coming and going / round {_SETTLED}",
             grown,
             1.05,
-            parts=f"{held[1] // _KIB:,} KiB after two rounds, {held[-1] // _KIB:,} KiB after {_COMINGS}",
+            parts=f"round 1 {held[0] // _KIB:,} KiB, {_SETTLED} {held[_SETTLED - 1] // _KIB:,}, "
+            f"{_COMINGS} {held[-1] // _KIB:,}; empty after the last {left[-1] // _KIB:,}",
         ),
     ]
 

@@ -205,7 +205,9 @@ class StreamFramer:
         Raises FrameTooLarge where a message doesn't end within its bound (where it ends at a line feed, that is not
         counted); nothing can be read after that.
         """
-        if not self._line_broken and not self._scanner.position:
+        if not self._buffer:
+            return None
+        if self._buffer[0] != 0x7B and not self._line_broken:
             blank = _BLANK.match(self._buffer)
             if blank is not None and blank.end():
                 del self._buffer[: blank.end()]
@@ -254,7 +256,8 @@ class StreamFramer:
         self._check_size(size)
         text = bytes(self._buffer[:end])
         del self._buffer[:end]
-        self._scanner.reset()
+        if self._scanner.position:
+            self._scanner.reset()
         self._line_broken = ""
         self._searched = 0
         return Frame(text.strip(_SPACE) if broken else text, broken)

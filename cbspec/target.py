@@ -7,6 +7,7 @@ import math
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
+from functools import lru_cache
 from pathlib import Path
 from typing import Final, Literal, Self
 
@@ -144,6 +145,11 @@ class Rate:
     scope: RateScope | None = None
 
 
+@lru_cache(maxsize=4096)
+def _networks(allowed: tuple[str, ...]) -> tuple[ipaddress.IPv4Network | ipaddress.IPv6Network, ...]:
+    return tuple(map(ipaddress.ip_network, allowed))
+
+
 @dataclass(frozen=True, slots=True)
 class Tenant:
     """A tenant that the relay knows; None and an empty list mean that there is no such limit."""
@@ -158,8 +164,7 @@ class Tenant:
     def allows(self, address: str) -> bool:
         """Whether a client at that address may come, as far as the tenant's list goes."""
         client = ipaddress.ip_address(address)
-        networks = [ipaddress.ip_network(network) for network in self.allowed_addresses]
-        return not networks or any(client in network for network in networks)
+        return not self.allowed_addresses or any(client in network for network in _networks(self.allowed_addresses))
 
     @property
     def features(self) -> tuple[Feature, ...]:

@@ -37,7 +37,7 @@ class Clock:
 
     def now(self) -> Moment:
         """Return the present moment."""
-        return Moment(self.monotonic(), self.epoch())
+        return Moment(self._monotonic() + self._ahead, self._epoch() + self._ahead)
 
     def advance(self, seconds: float) -> None:
         """Move the time forward; what has become due happens now. ValueError where it would go back."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from functools import partial
+from functools import lru_cache, partial
 from ipaddress import IPv6Address, ip_address
 
 from cbspec.target import Tenant
@@ -14,6 +14,7 @@ from simulator.events import Connected, Decided, Listeners
 from simulator.faults.engine import Faults
 from simulator.keyring import Keyring
 from simulator.limits import Account, Ledger, Meters
+from simulator.reading import Reading
 from simulator.session import Session
 from simulator.steps import BUFFERS, TENANT_TUNNELS, Address
 
@@ -37,6 +38,7 @@ class Relay:
         self.draining = config.relay.draining
         self.ledger = Ledger()
         self.meters = Meters(self.behaviour.meter)
+        self.reading = Reading(self.behaviour, config.limits.max_depth)
         self.sessions: set[Session] = set()
         self.connected = 0
 
@@ -54,6 +56,7 @@ class Relay:
         keyring = self.keyring if same else _keyring(config.tokens, self.behaviour)
         self.authority = self._authority(config.tokens, keyring)
         self.config, self.keyring = config, keyring
+        self.reading = Reading(self.behaviour, config.limits.max_depth)
         for tenant_id in self.tenants.keys() - {tenant.id for tenant in config.tenants}:
             del self.tenants[tenant_id]
         for tenant in config.tenants:
@@ -100,6 +103,7 @@ def _keyring(rules: TokenRules, behaviour: Behaviour) -> Keyring | None:
     return Keyring(source)
 
 
+@lru_cache(maxsize=4096)
 def plain_address(text: str) -> Address:
     """Return a peer's address; an IPv4 address in IPv6 clothes as what it is, a zone left out."""
     address = ip_address(text.partition("%")[0])

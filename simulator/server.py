@@ -99,9 +99,8 @@ class Simulator:
             self._transcript = Transcript(self.clock, self._transcript_file)
         except OSError as error:
             raise ConfigError(f"transcript {self._transcript_file}: {_reason(error)}") from None
-        written = (Connected, Received, Answered, Decided, Ended)
-        relay.tell.add(self._transcript, *written)
-        relay.tell.add(tell, *written)
+        self._transcript.listen(relay.tell)
+        relay.tell.add(tell, Connected, Received, Answered, Decided, Ended)
         listen = self.config.listen
         try:
             await door.open(listen.host, listen.port)

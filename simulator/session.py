@@ -7,13 +7,13 @@ Whatever it holds it gives back in `end`, which the edge calls however the conne
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
 from cbspec.codes import ErrorCode
-from cbspec.compact import Compact
+from cbspec.compact import claimed
 from cbspec.connection import (
     Connection,
     Event,
@@ -24,7 +24,6 @@ from cbspec.connection import (
 )
 from cbspec.framing import Frame
 from cbspec.messages import (
-    RULES,
     Answer,
     Auth,
     AuthResponse,
@@ -41,7 +40,6 @@ from cbspec.messages import (
     to_dict,
 )
 from cbspec.state import State
-from cbspec.strictjson import NotStrictJson
 from cbspec.websocket import WebSocketFramer
 from simulator.behaviour import Body, Exchange
 from simulator.events import Answered, Ended, Received, Sent
@@ -120,7 +118,7 @@ class Session:
         self.admitted = False
         self.identity: Identity | None = None
         self.tunnels: set[str] = set()
-        self.sent: Counter[str] = Counter()
+        self.sent: defaultdict[str, int] = defaultdict(int)
         self.framer = framer
         self.connection = Connection(Role.RELAY, framer, read=self._read, table=relay.behaviour.table)
         self._held: list[Account] = []
@@ -129,7 +127,7 @@ class Session:
         self._asked = ""
         self._came = 0.0
         self._then: tuple[Sent, ...] = ()
-        self._claimed = ("", "")
+        self._claimed = ""  # the token that was shown last
         self._closing = False
         self._welcomed = False
 
@@ -206,7 +204,12 @@ class Session:
     @property
     def acts_for(self) -> tuple[str, str]:
         """Tenant and subject: those of the connection, or else those that an auth claimed last."""
-        return (self.identity.tenant.id, self.identity.subject) if self.identity is not None else self._claimed
+        return self.identity.names if self.identity is not None else claimed(self._claimed)
+
+    @property
+    def named_by(self) -> tuple[str, str] | str:
+        """The same, but for a token that claims it, which `claimed` takes apart when somebody wants to know."""
+        return self.identity.names if self.identity is not None else self._claimed
 
     @property
     def ended(self) -> bool:
@@ -296,7 +299,7 @@ class Session:
             self._serve_or_refuse(self.connection.again(event) if number else event, handling, out)
 
     def _strikes(self, direction: Direction, message: str) -> tuple[Strike, ...]:
-        tenant, subject = self._claimed if message == "auth" else self.acts_for
+        tenant, subject = claimed(self._claimed) if message == "auth" else self.acts_for
         about = (self.number, self.transport, tenant, subject, message)
         return self.relay.faults.at(
             Occasion(direction, *about, self._asked if direction is Direction.ANSWER else ""), self.now.monotonic
@@ -434,17 +437,9 @@ class Session:
         held.clear()
 
     def _read(self, frame: Frame, sender: Role) -> Message | Violation:
-        behaviour, value = self.relay.behaviour, None
-        found: Message | Violation
-        try:
-            value = behaviour.decode(frame, self.relay.config.limits.max_depth)
-            found = behaviour.understand(value)
-        except NotStrictJson as error:
-            requirement = "CB-MSG-006" if error.utf8 else "CB-MSG-005"
-            found = Violation(requirement, ErrorCode.UNKNOWN_MESSAGE_TYPE, f"not valid JSON: {error.reason}")
-        self._asked = _type_of(value)
+        self._asked, found = self.relay.reading(frame)
         if isinstance(found, Auth):
-            self._claimed = _claims(found.token)
+            self._claimed = found.token
         self._then = (Sent(self, self._asked, self._came),) if self.relay.timed else ()
         self.relay.tell(Received(self, self._asked, frame.text))
         return found
@@ -460,18 +455,3 @@ def _delivery(strikes: Sequence[Strike]) -> Delivery | None:
         if strike.kind.deliver is not None:
             strike.kind.deliver(delivery, strike)
     return delivery
-
-
-def _claims(token: str) -> tuple[str, str]:
-    """Return whom a token names, tenant and subject, whether it is good or not."""
-    try:
-        claims = Compact.split(token).claims
-    except ValueError:
-        return "", ""
-    return str(claims.get("tenant_id", "")), str(claims.get("sub", ""))
-
-
-def _type_of(value: object) -> str:
-    name = value.get("type") if isinstance(value, dict) else None
-    known = isinstance(name, str) and name in RULES and RULES[name].sender is Role.CLIENT
-    return str(name) if known else "unknown"

@@ -11,9 +11,10 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import IO, Any, Final, Self
 
+from cbspec.compact import claimed
 from cbspec.masking import LONGEST, hide, mask
 from simulator.clock import Clock
-from simulator.events import Answered, Connected, Decided, Ended, Event, Received
+from simulator.events import Answered, Connected, Decided, Ended, Listeners, Received
 
 log = logging.getLogger("simulator")
 
@@ -60,15 +61,17 @@ class Entry:
         return cls(**data)
 
 
-# An entry as it is taken down: number, time, connection, transport and address, tenant and subject, event, type, text.
-# A message's text is as it came: the token in it is masked when somebody reads the entry, which hardly anybody does.
-_Note = tuple[int, float, int, tuple[str, str], tuple[str, str], str, str, bytes | str]
+# An entry as it is taken down: number, time, connection, transport and address, tenant and subject (or the token that
+# names them), event, type, text. A message's text is as it came: the token in it is masked, and the one that names
+# somebody taken apart, when somebody reads the entry, which hardly anybody does.
+_Note = tuple[int, float, int, tuple[str, str], tuple[str, str] | str, str, str, bytes | str]
 _NOWHERE: Final = ("", "")
 
 
 def _entry(note: _Note) -> Entry:
-    number, when, connection, where, acts_for, event, type_, text = note
+    number, when, connection, where, named_by, event, type_, text = note
     shown = mask(text) if isinstance(text, bytes) else text
+    acts_for = claimed(named_by) if isinstance(named_by, str) else named_by
     return Entry(number, round(when, 6), connection, *where, *map(hide, acts_for), event, type_, shown)
 
 
@@ -88,25 +91,40 @@ class Transcript:
         self._followers: list[Callable[[Entry], None]] = []
         self._file: IO[str] | None = file.open("w", encoding="utf-8", buffering=1) if file else None
 
-    def __call__(self, event: Event) -> None:
-        """Take down what happened."""
-        match event:
-            case Received(session, name, text):
-                self._add(session.number, session.acts_for, "request", name, text)
-            case Answered(session, body, texts):
-                for text in texts:
-                    self._add(session.number, session.acts_for, "answer", str(body.get("type", "")), text)
-            case Connected(session):
-                self._addresses[session.number] = session.transport, str(session.address)
-                self._add(session.number, session.acts_for, "connected", session.transport)
-            case Decided(decision) if decision.struck:
-                about = decision.occasion
-                drawn = f", {decision.chance:.6f} by seed {decision.seed}" if decision.chance is not None else ""
-                said = f"{decision.kind} at {about.message or 'the connection'}, match {decision.number}{drawn}"
-                self._add(about.connection, (about.tenant, about.subject), "fault", decision.fault, said)
-            case Ended(session, reset):
-                self._add(session.number, session.acts_for, "ended", "reset" if reset else "closed")
-                self._addresses.pop(session.number, None)
+    def listen(self, tell: Listeners) -> None:
+        """Take down what is told from now on."""
+        tell.add(self._connected, Connected)
+        tell.add(self._received, Received)
+        tell.add(self._answered, Answered)
+        tell.add(self._decided, Decided)
+        tell.add(self._ended, Ended)
+
+    def _connected(self, event: Connected) -> None:
+        session = event.session
+        self._addresses[session.number] = session.transport, str(session.address)
+        self._add(session.number, session.named_by, "connected", session.transport)
+
+    def _received(self, event: Received) -> None:
+        session = event.session
+        self._add(session.number, session.named_by, "request", event.type, event.text)
+
+    def _answered(self, event: Answered) -> None:
+        session = event.session
+        for text in event.texts:
+            self._add(session.number, session.named_by, "answer", str(event.body.get("type", "")), text)
+
+    def _decided(self, event: Decided) -> None:
+        decision = event.decision
+        if decision.struck:
+            about = decision.occasion
+            drawn = f", {decision.chance:.6f} by seed {decision.seed}" if decision.chance is not None else ""
+            said = f"{decision.kind} at {about.message or 'the connection'}, match {decision.number}{drawn}"
+            self._add(about.connection, (about.tenant, about.subject), "fault", decision.fault, said)
+
+    def _ended(self, event: Ended) -> None:
+        session = event.session
+        self._add(session.number, session.named_by, "ended", "reset" if event.reset else "closed")
+        self._addresses.pop(session.number, None)
 
     @property
     def number(self) -> int:
@@ -133,12 +151,16 @@ class Transcript:
                 self._file.close()
             self._file = None
 
-    def _add(self, connection: int, acts_for: tuple[str, str], event: str, type_: str, text: bytes | str = "") -> None:
+    def _add(
+        self, connection: int, named_by: tuple[str, str] | str, event: str, type_: str, text: bytes | str = ""
+    ) -> None:
         self._number += 1
         if len(text) > LONGEST and isinstance(text, bytes):
             text = mask(text)  # only its beginning is kept
+        if len(named_by) > LONGEST and isinstance(named_by, str):
+            named_by = claimed(named_by)
         where = self._addresses.get(connection, _NOWHERE)
-        note = (self._number, self._clock.epoch(), connection, where, acts_for, event, type_, text)
+        note = (self._number, self._clock.epoch(), connection, where, named_by, event, type_, text)
         self._notes.append(note)
         if self._file is not None or self._followers:
             self._pass_on(_entry(note))

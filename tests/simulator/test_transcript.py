@@ -12,7 +12,7 @@ import pytest
 from simulator import Config, ConfigError, Simulator
 from simulator.clock import Clock
 from simulator.config import Listen
-from simulator.events import Connected, Ended
+from simulator.events import Connected, Ended, Listeners
 from simulator.faults.fault import Fault
 from simulator.transcript import REMEMBERED, Entry, Transcript, lines
 from tests.simulator.client import BEAT, HELLO, Wire, auth, token
@@ -123,15 +123,16 @@ def test_lines_for_people() -> None:
 
 
 def _many(transcript: Transcript, count: int) -> None:
-    session = Memory().client().session
+    session, tell = Memory().client().session, Listeners()
+    transcript.listen(tell)
     for number in range(count):
-        transcript(Ended(session, reset=False) if number % 2 else Connected(session))
+        tell(Ended(session, reset=False) if number % 2 else Connected(session))
 
 
 def test_an_auth_is_laid_to_whom_it_names() -> None:
     memory = Memory()
     transcript = Transcript(Clock())
-    memory.relay.tell.add(transcript)
+    transcript.listen(memory.relay.tell)
     client = memory.greeted()
     client.send(auth("b", exp=1))
     request, answer = transcript.entries()[-2:]
