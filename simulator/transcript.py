@@ -72,7 +72,8 @@ def _entry(note: _Note) -> Entry:
     number, when, connection, where, named_by, event, type_, text = note
     shown = mask(text) if isinstance(text, bytes) else text
     acts_for = claimed(named_by) if isinstance(named_by, str) else named_by
-    return Entry(number, round(when, 6), connection, *where, *map(hide, acts_for), event, type_, shown)
+    tenant, subject = map(hide, acts_for)
+    return Entry(number, round(when, 6), connection, *where, tenant, subject, event, type_, shown)
 
 
 class Transcript:

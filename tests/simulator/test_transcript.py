@@ -60,7 +60,7 @@ async def test_no_token_is_there(tmp_path: Path) -> None:
 def test_no_token_is_there_as_a_name() -> None:
     memory = Memory()
     transcript = Transcript(Clock())
-    memory.relay.tell.add(transcript)
+    transcript.listen(memory.relay.tell)
     memory.greeted().send(auth("a", sub=token()))
     assert {entry.subject for entry in transcript.entries()} == {"", "<token>"}
 
