@@ -6,7 +6,7 @@ READY  := $(VENV)/.ready
 ARGS   ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help verify test lint types unit adequacy rare mutants bench docs page freeze format clean
+.PHONY: help verify test lint types unit adequacy rare mutants bench fuzz docs page freeze format clean
 
 help: ## Show the targets
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | awk 'BEGIN {FS = ":.*## "} {printf "  make %-8s %s\n", $$1, $$2}'
@@ -48,6 +48,9 @@ $(VENV)/.mutation: $(READY)
 bench: $(READY) ## Measure speed and memory beside peers; writes docs/benchmarks.md (ARGS="--rounds 3 1 2": targets 1 and 2)
 	$(BIN)/python -m bench $(ARGS)
 
+fuzz: $(READY) ## Fuzz every layer without I/O: a million cases (ARGS="--cases 100000 --target framing --keep")
+	$(BIN)/python -m tests.fuzz $(ARGS)
+
 docs: $(READY) ## Generate the generated documents again
 	$(BIN)/python -m tests.repo.generate
 
@@ -62,4 +65,4 @@ format: $(READY) ## Format the code
 	$(BIN)/ruff format .
 
 clean: ## Remove what the other targets made
-	rm -rf $(VENV) .mutants .pytest_cache .mypy_cache .ruff_cache .hypothesis dist build
+	rm -rf $(VENV) .mutants .fuzz .pytest_cache .mypy_cache .ruff_cache .hypothesis dist build

@@ -9,7 +9,11 @@ import base64
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from typing import Self
+from typing import Final, Self
+
+
+LONGEST_NAME: Final = 256
+"""Characters of a tenant or subject that are kept of a token that nobody verified: thousands of them are remembered."""
 
 
 def encode(data: bytes) -> str:
@@ -72,7 +76,12 @@ def claimed(token: str) -> tuple[str, str]:
         claims = Compact.split(token).claims
     except ValueError:
         return "", ""
-    return str(claims.get("tenant_id", "")), str(claims.get("sub", ""))
+    return _shown(claims.get("tenant_id")), _shown(claims.get("sub"))
+
+
+def _shown(name: object) -> str:
+    """Return a name that anybody may have chosen, fit to be kept and shown: no longer than one, and without halves."""
+    return name[:LONGEST_NAME].encode("utf-8", "replace").decode() if isinstance(name, str) else ""
 
 
 def dump(members: Mapping[str, object]) -> bytes:

@@ -19,6 +19,7 @@ from websockets.uri import parse_uri
 
 from cbspec.framing import MAX_MESSAGE, Frame
 
+_HEAD_END = b"\r\n\r\n"
 _PONGS = 16  # a peer may send any number unasked
 
 
@@ -29,12 +30,13 @@ class WebSocketFramer:
     `pongs` are the payloads of the peer's last pongs, `status` the HTTP status with which a relay answered a client.
     """
 
-    __slots__ = ("_binary", "_messages", "_parts", "_protocol", "opened", "pongs", "status")
+    __slots__ = ("_binary", "_messages", "_parts", "_protocol", "_seen", "opened", "pongs", "status")
 
     def __init__(self, protocol: ServerProtocol | ClientProtocol) -> None:
         self._protocol = protocol
         self._messages: deque[Frame] = deque()
-        self._parts: list[bytes] = []
+        self._parts = bytearray()
+        self._seen = b""  # the last bytes of a client's opening handshake, where its end may begin
         self._binary = False
         self.opened = False
         self.pongs: deque[bytes] = deque(maxlen=_PONGS)
@@ -69,6 +71,21 @@ class WebSocketFramer:
 
     def feed(self, data: bytes) -> None:
         """Take bytes as they came."""
+        if self._protocol.state is State.CONNECTING and isinstance(self._protocol, ServerProtocol):
+            head, data = self._split(data)
+            self._receive(head)
+        if data:
+            self._receive(data)
+
+    def _split(self, data: bytes) -> tuple[bytes, bytes]:
+        """Split bytes behind a client's opening handshake: what a frame is worth shows once it was answered."""
+        before = self._seen
+        end = (before + data).find(_HEAD_END)
+        self._seen = (before + data)[1 - len(_HEAD_END) :]
+        cut = len(data) if end < 0 else max(0, end + len(_HEAD_END) - len(before))
+        return data[:cut], data[cut:]
+
+    def _receive(self, data: bytes) -> None:
         self._protocol.receive_data(data)
         for event in self._protocol.events_received():
             if isinstance(event, WireFrame):
@@ -87,7 +104,7 @@ class WebSocketFramer:
     @property
     def pending(self) -> bytes:
         """The fragments of a message that isn't complete yet."""
-        return b"".join(self._parts)
+        return bytes(self._parts)
 
     @property
     def close_code(self) -> int | None:
@@ -113,10 +130,9 @@ class WebSocketFramer:
         if frame.opcode in DATA_OPCODES:
             if frame.opcode is not Opcode.CONT:
                 self._binary = frame.opcode is Opcode.BINARY
-            if frame.data:  # empty fragments may come without end
-                self._parts.append(bytes(frame.data))
+            self._parts += frame.data
             if frame.fin:
-                self._messages.append(Frame(b"".join(self._parts), binary=self._binary))
+                self._messages.append(Frame(bytes(self._parts), binary=self._binary))
                 self._parts.clear()
         elif frame.opcode is Opcode.PONG:
             self.pongs.append(bytes(frame.data))

@@ -1,0 +1,104 @@
+"""One target run in a process of its own: its corpus laid out, its progress told, and what it found kept."""
+
+from __future__ import annotations
+
+import contextlib
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import IO, Final
+
+from tests.fuzz import corpus
+from tests.fuzz.target import Target, load
+
+FOUND: Final = Path(".fuzz")
+"""The folder in which inputs are kept that break something."""
+
+CASE_SECONDS: Final = 10
+MEMORY_MIB: Final = 512
+GROWTH_MIB: Final = 64
+"""What a target may grow by between the first quarter of many cases and the last."""
+
+_MANY: Final = 20_000
+_TAIL: Final = 40  # lines of what a target said before it failed
+
+
+@dataclass(slots=True)
+class Outcome:
+    """How a run went: cases, MiB after a quarter of them and at most, and what was wrong, if anything was."""
+
+    cases: int = 0
+    settled: int = 0
+    peak: int = 0
+    wrong: str = ""
+    kept: list[Path] = field(default_factory=list)
+
+
+def run(name: str, cases: int, seed: int, tell: Callable[[Outcome], None], *, keep: bool = False) -> Outcome:
+    """Try so many cases; `tell` hears about once a second how far it is, `keep` adds what was new to the corpus."""
+    target, outcome = load(name), Outcome()
+    FOUND.mkdir(exist_ok=True)
+    before = set(FOUND.iterdir())
+    with tempfile.TemporaryDirectory(prefix="cbspec-fuzz-") as folder:
+        seeds, words = Path(folder, "seeds"), Path(folder, "words")
+        _lay_out(name, target, seeds, words)
+        options = [f"-runs={cases}", f"-seed={seed}", f"-dict={words}", f"-timeout={CASE_SECONDS}"]
+        options += [f"-rss_limit_mb={MEMORY_MIB}", f"-artifact_prefix={FOUND}/{name}-", str(seeds)]
+        with tempfile.TemporaryFile() as said:
+            code = _follow([name, str(cases), *options], said, cases, outcome, tell)
+            if code:
+                said.seek(0)
+                outcome.wrong = "\n".join(said.read().decode(errors="replace").splitlines()[-_TAIL:]) or f"exit {code}"
+        if keep and not code:
+            _keep(name, seeds, Path(folder, "merged"))
+    outcome.kept = sorted(set(FOUND.iterdir()) - before)
+    if not outcome.wrong and cases >= _MANY and outcome.peak - outcome.settled > GROWTH_MIB:
+        outcome.wrong = f"memory grew from {outcome.settled} to {outcome.peak} MiB"
+    return outcome
+
+
+def _lay_out(name: str, target: Target, seeds: Path, words: Path) -> None:
+    """Write corpus and words down as libFuzzer reads them."""
+    seeds.mkdir()
+    for number, case in enumerate(corpus.read(name)):
+        (seeds / f"{number:04}").write_bytes(case)
+    quoted = ("".join(f"\\x{byte:02x}" for byte in word) for word in target.words)
+    words.write_text("".join(f'"{word}"\n' for word in quoted), encoding="ascii")
+
+
+def _follow(
+    arguments: list[str], said: IO[bytes], cases: int, outcome: Outcome, tell: Callable[[Outcome], None]
+) -> int:
+    """Run the harness to its end, and return its exit code."""
+    with _harness(arguments, said) as process:
+        assert process.stdout is not None
+        for line in process.stdout:
+            with contextlib.suppress(ValueError):
+                outcome.cases, resident = map(int, line.split())
+                outcome.peak = max(outcome.peak, resident)
+                if outcome.cases < cases / 4:
+                    outcome.settled = resident
+                tell(outcome)
+        return process.wait()
+
+
+@contextlib.contextmanager
+def _harness(arguments: list[str], said: IO[bytes]) -> Iterator[subprocess.Popen[str]]:
+    command = [sys.executable, "-m", "tests.fuzz.harness", *arguments]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=said, text=True) as process:
+        try:
+            yield process
+        except BaseException:
+            process.kill()
+            raise
+
+
+def _keep(name: str, seeds: Path, merged: Path) -> None:
+    """Write the fewest cases that reach what all of them reach into the corpus."""
+    merged.mkdir()
+    command = [sys.executable, "-m", "tests.fuzz.harness", name, "0", "-merge=1", str(merged), str(seeds)]
+    subprocess.run(command, check=True, capture_output=True)
+    corpus.write(name, [case.read_bytes() for case in merged.iterdir()])

@@ -1,0 +1,71 @@
+"""Validation: `parse` and the JSON Schemas agree on any object, and a message survives being written and read."""
+
+from __future__ import annotations
+
+import json
+from typing import Any, Final
+
+from cbspec.messages import RULES, Role, Violation, encode, parse
+from cbspec.strictjson import NotStrictJson, loads
+from schemas import violations
+from tests.cbspec.test_messages import PAGE, STRICTER
+from tests.fuzz.target import Choices, Target
+
+_VALUES: Final[tuple[Any, ...]] = (
+    None, True, False, 0, 1, -1, 65535, 65536, 3389.0, 0.5, 1e400, -0.0, 10**30, "", " ", "ok", "x", "\u00a0", [],
+    ["tls"], [1], [[]], {}, {"type": "hello"}, "unknown_message_type",
+)  # fmt: skip
+
+
+def _made(choices: Choices) -> object:
+    """Return one of the page's messages with some members changed."""
+    body: dict[str, Any] = dict(PAGE[tuple(PAGE)[choices.below(len(PAGE))]])
+    while choices:
+        name = tuple(body)[choices.below(len(body))] if body else "type"
+        value = choices.byte()
+        if value < len(_VALUES):
+            body[name] = _VALUES[value]
+        elif value < 128:
+            body.pop(name, None)
+        elif value < 160:
+            body[name] = tuple(RULES)[value % len(RULES)]
+        else:
+            body[name] = choices.bytes(value % 8).decode("utf-8", "replace")
+    return body
+
+
+def _check(data: bytes) -> None:
+    choices = Choices(data)
+    mode = choices.byte()
+    sender = Role.CLIENT if mode & 1 else Role.RELAY
+    if mode & 2:
+        value = _made(choices)
+    else:
+        try:
+            value = loads(choices.rest)
+        except NotStrictJson:
+            return
+    broken = {found.requirement for found in violations("client" if sender is Role.CLIENT else "relay", value)}
+    found = parse(value, sender)
+    if isinstance(found, Violation):
+        assert found.requirement in broken | STRICTER, (found, broken)
+        return
+    assert isinstance(value, dict)
+    assert broken <= ({"CB-ERR-001"} if isinstance(value.get("code"), str) else set()), (found, broken)
+    text = encode(found)
+    assert b"\n" not in text
+    assert parse(loads(text), sender) == found
+    assert json.loads(text).items() <= {**value, **_whole_ports(value)}.items()
+
+
+def _whole_ports(value: dict[str, Any]) -> dict[str, Any]:
+    return {name: int(value[name]) for name in ("local_port", "remote_port") if isinstance(value.get(name), float)}
+
+
+TARGET: Final = Target(
+    _check,
+    share=8,
+    longest=400,
+    words=tuple(f'"{name}":'.encode() for rule in RULES.values() for name in ("type", *rule.members))
+    + tuple(f'"{name}"'.encode() for name in RULES),
+)
