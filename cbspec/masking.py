@@ -15,6 +15,9 @@ _JWT: Final = re.compile(
     r"|[\w-]*+(?:\.[\w-]{43,}+)++)"  # its end: no signature is shorter
 )
 _MEMBER: Final = re.compile(r'("token"\s*+:\s*+)"(?:[^"\\]++|\\.)*+"?')
+_LETTER: Final = re.compile(
+    r"\\u00(2[de]|3\d|4[1-9a-f]|5[0-9af]|6[1-9a-f]|7[0-9a])", re.IGNORECASE
+)  # of a name or a token
 _LAST_WORD: Final = re.compile(r"[\w.\\-]++$")
 
 LONGEST: Final = 4096
@@ -40,10 +43,9 @@ def mask(text: bytes) -> str:
     if "\\" not in shown:
         return shown
     try:
-        value = json.loads(text)
-    except (ValueError, RecursionError):
-        return shown
-    without = _without(value)
+        without = _without(json.loads(text))
+    except (ValueError, RecursionError):  # no JSON, or nested deeper than can be taken apart
+        return _masked(_LETTER.sub(lambda escape: chr(int(escape[1], 16)), shown))
     try:
         whole = json.loads(shown) == without
     except ValueError:  # part of an escape is gone

@@ -39,6 +39,8 @@ def hidden(shown: str) -> bool:
         (b'{"remote_host":"a-long-name.example-name"}', '{"remote_host":"a-long-name.example-name"}'),
         (b"\xff\xfe", "\\xff\\xfe"),
         (b'{"x":"\\u00e4"}', '{"x":"\\u00e4"}'),
+        (b'{"type":"auth","\\u0074oken":"never ends', '{"type":"auth","token":"<token>"'),
+        (b'not JSON: "\\u0065yJhbGciOi\\u002eeyJzdWIiOi.c2ln \\u00e4', 'not JSON: "<token> \\u00e4'),
     ],
 )
 def test_only_the_token_is_gone(text: bytes, shown: str) -> None:
@@ -74,3 +76,10 @@ def test_time_grows_no_faster_than_the_text(piece: bytes) -> None:
     mask((piece * LONGEST)[:LONGEST])
     mask(piece * 1_000_000)
     assert time.process_time() - began < 1.0
+
+
+@pytest.mark.parametrize("depth", [400, 600, 990, 1200])
+def test_what_nests_deep_hides_no_token_either(depth: int) -> None:
+    text = b'{"\\u0074oken":"secret","x":' + b"[" * depth + b"]" * depth + b"}"
+    assert "secret" not in mask(text)
+    assert "secret" not in mask(text[:-1])
