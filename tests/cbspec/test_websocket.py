@@ -223,3 +223,22 @@ def test_a_whole_message_is_a_frame() -> None:
     relay = opened_relay()
     relay.feed(frame(TEXT, b'{"a":\n1}', masked=True))
     assert relay.next_frame() == Frame(b'{"a":\n1}')
+
+
+@given(st.data())
+def test_what_comes_with_the_opening_handshake_is_taken_as_if_it_came_behind_the_answer(data: st.DataObject) -> None:
+    behind = data.draw(st.sampled_from([
+        frame(TEXT, b"a", masked=True), frame(TEXT, b"a"), frame(3, b"a", masked=True),
+        frame(TEXT, b"a", masked=True, rsv=4),
+    ]))  # fmt: skip
+    opening = (OPENING % "").encode()
+    expected = opened_relay()
+    expected.feed(behind)
+    relay = WebSocketFramer.server()
+    sent = b""
+    for piece in data.draw(cut(opening + behind)):
+        relay.feed(piece)
+        sent += relay.data_to_send()
+    assert sent.partition(b"\r\n\r\n")[2] == expected.data_to_send()
+    assert texts_of(relay) == texts_of(expected)
+    assert (relay.ended, type(relay.failure)) == (expected.ended, type(expected.failure))
