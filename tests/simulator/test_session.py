@@ -10,6 +10,7 @@ import pytest
 from cbspec.codes import ErrorCode
 from cbspec.state import TABLE, Refuse, Serve, State
 from cbspec.target import Tenant
+from cbspec.tokens import SigningKey
 from simulator.config import Config, Limits
 from tests.simulator.memory import BEAT, HELLO, Body, Memory, auth, token, tunnel
 
@@ -142,3 +143,14 @@ def test_split_anywhere_and_merged() -> None:
 
 def test_every_refusal_of_the_table_is_a_code() -> None:
     assert all(rule.code in ErrorCode for rule in TABLE.values() if isinstance(rule, Refuse))
+
+
+@pytest.mark.parametrize(("claim", "kept"), [
+    ("x" * 5000, "x" * 256), ("\ud800a", "?a"), (5, ""), (None, ""), ([[["a"] * 9] * 9], ""), ({"a": "b"}, ""),
+    ("ü", "ü"),
+])  # fmt: skip
+def test_what_is_kept_of_a_token_that_nobody_verified_is_short_and_can_be_shown(claim: object, kept: str) -> None:
+    client = Memory().greeted()
+    said = token("a", key=SigningKey.hmac("another secret of somebody's"), sub=claim)
+    assert client.type({"type": "auth", "token": said}) == "invalid_token"
+    assert client.session.acts_for == ("a", kept)
