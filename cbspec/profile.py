@@ -56,6 +56,8 @@ def load(path: str | Path) -> Profile:
         raise ProfileError([f"is not UTF-8, at byte {error.start}"], str(path)) from None
     except tomllib.TOMLDecodeError as error:
         raise ProfileError([f"is not TOML: {error}"], str(path)) from None
+    except ValueError:
+        raise ProfileError(["holds a number of too many digits"], str(path)) from None
     except RecursionError:
         raise ProfileError(["is nested too deep"], str(path)) from None
     try:

@@ -110,6 +110,8 @@ def load_baseline(path: Path) -> Baseline:
         raise BaselineError(f"{path}: can't be read: {error.strerror or error}") from None
     except (UnicodeDecodeError, tomllib.TOMLDecodeError, RecursionError) as error:
         raise BaselineError(f"{path}: is not TOML: {error}") from None
+    except ValueError:
+        raise BaselineError(f"{path}: holds a number of too many digits") from None
     try:
         return Baseline(_entries(data), path=path)
     except BaselineError as error:

@@ -136,6 +136,8 @@ def _toml(path: Path) -> dict[str, Any]:
         raise ConfigError(f"{path}: is not UTF-8, at byte {error.start}") from None
     except (tomllib.TOMLDecodeError, RecursionError) as error:
         raise ConfigError(f"{path}: is not TOML: {error}") from None
+    except ValueError:
+        raise ConfigError(f"{path}: holds a number of too many digits") from None
 
 
 def _with_paths(data: dict[str, Any], base: Path) -> dict[str, Any]:

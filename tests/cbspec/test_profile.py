@@ -30,6 +30,7 @@ THERE = Endpoint("relay.example", 8080)
     ("data", "complaint"),
     [
         (None, "can't be read: No such file or directory"),
+        (b"x = " + b"9" * 5000, "holds a number of too many digits"),
         (b"[target\n", "is not TOML: Expected ']' at the end of a table declaration (at line 1, column 8)"),
         (b"a = '\xff'", "is not UTF-8, at byte 5"),
         (b"a = " + b"[" * 100_000, "is nested too deep"),

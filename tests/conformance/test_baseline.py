@@ -46,6 +46,7 @@ def test_what_is_written_is_read_back(tmp_path_factory: pytest.TempPathFactory, 
 @pytest.mark.parametrize(
     ("text", "words"),
     [
+        ("x = " + "9" * 5000, "holds a number of too many digits"),
         ("[[known", "is not TOML"),
         ("known = 1", "must be tables"),
         ("known = [1]", "must be tables"),

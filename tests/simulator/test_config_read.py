@@ -129,6 +129,7 @@ def test_an_empty_file_is_the_default(tmp_path: Path) -> None:
         ("[relay]\nfeatures = [1]", "relay.features: must be an array of strings, not an array"),
         ("[[tenants]]\nactive = true", "tenants[0]: lacks id"),
         ('[[tenants]]\nid = "x"\ntunel_limit = 1', "tenants[0].tunel_limit: unknown key; did you mean tunnel_limit?"),
+        ("x = " + "9" * 5000, "holds a number of too many digits"),
         ("x = ", "is not TOML"),
     ],
 )
