@@ -44,9 +44,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--cases", type=int, default=1_000_000, help="in all, by default %(default)s")
     parser.add_argument("--target", action="append", metavar="NAME", help=f"one of {', '.join(NAMES)}; may be repeated")
     parser.add_argument("--seed", type=int, help="makes a run that can be repeated; by default another each time")
-    parser.add_argument(
-        "--keep", action="store_true", help="add what is new to the corpus, and make that small again"
-    )
+    parser.add_argument("--keep", action="store_true", help="add what is new to the corpus, and make that small again")
     parser.add_argument("--replay", nargs=2, metavar=("TARGET", "FILE"), help="try one saved input again, and end")
     return parser
 

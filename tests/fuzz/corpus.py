@@ -19,5 +19,11 @@ def read(name: str) -> list[bytes]:
 def write(name: str, cases: Iterable[bytes]) -> None:
     """Write a target's cases, the shortest first, each once."""
     ordered = sorted(set(cases), key=lambda case: (len(case), case))
-    lines = [case.decode("latin-1").encode("unicode_escape").decode("ascii") for case in ordered]
-    (FOLDER / f"{name}.txt").write_text("".join(f"{line}\n" for line in lines), encoding="ascii")
+    (FOLDER / f"{name}.txt").write_text("".join(f"{_written(case)}\n" for case in ordered), encoding="ascii")
+
+
+def _written(case: bytes) -> str:
+    """Write a case on a line, without a space at its end that nobody would see."""
+    line = case.decode("latin-1").encode("unicode_escape").decode("ascii")
+    bare = line.rstrip(" ")
+    return bare + r"\x20" * (len(line) - len(bare))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import re
 import subprocess
 import sys
 import tempfile
@@ -12,6 +13,7 @@ from pathlib import Path
 from typing import IO, Final
 
 from tests.fuzz import corpus
+from tests.fuzz.fewest import fewest
 from tests.fuzz.target import Target, load
 
 FOUND: Final = Path(".fuzz")
@@ -23,6 +25,7 @@ GROWTH_MIB: Final = 64
 """What a target may grow by between the first quarter of many cases and the last."""
 
 _MANY: Final = 20_000
+_PROGRESS: Final = re.compile(r"\d+ \d+\n")
 _TAIL: Final = 40  # lines of what a target said before it failed
 
 
@@ -45,15 +48,18 @@ def run(name: str, cases: int, seed: int, tell: Callable[[Outcome], None], *, ke
     with tempfile.TemporaryDirectory(prefix="cbspec-fuzz-") as folder:
         seeds, words = Path(folder, "seeds"), Path(folder, "words")
         _lay_out(name, target, seeds, words)
-        options = [f"-runs={cases}", f"-seed={seed}", f"-dict={words}", f"-timeout={CASE_SECONDS}"]
-        options += [f"-rss_limit_mb={MEMORY_MIB}", f"-artifact_prefix={FOUND}/{name}-", str(seeds)]
+        options = [f"-runs={cases}", f"-seed={seed}", f"-timeout={CASE_SECONDS}"]
+        options += [f"-dict={words}"] if target.words else []
+        options += [f"-rss_limit_mb={MEMORY_MIB}", f"-artifact_prefix={FOUND}/{name.rpartition(':')[2]}-", str(seeds)]
         with tempfile.TemporaryFile() as said:
             code = _follow([name, str(cases), *options], said, cases, outcome, tell)
             if code:
                 said.seek(0)
-                outcome.wrong = "\n".join(said.read().decode(errors="replace").splitlines()[-_TAIL:]) or f"exit {code}"
+                lines = [line for line in said.read().decode(errors="replace").splitlines() if line[:1] != "#"]
+                outcome.wrong = "\n".join(lines[-_TAIL:]) or f"exit {code}"
         if keep and not code:
-            _keep(name, seeds, Path(folder, "merged"))
+            found = [case.read_bytes() for case in seeds.iterdir()]
+            corpus.write(name, fewest(target.check, found, corpus.read(name)))
     outcome.kept = sorted(set(FOUND.iterdir()) - before)
     if not outcome.wrong and cases >= _MANY and outcome.peak - outcome.settled > GROWTH_MIB:
         outcome.wrong = f"memory grew from {outcome.settled} to {outcome.peak} MiB"
@@ -76,12 +82,14 @@ def _follow(
     with _harness(arguments, said) as process:
         assert process.stdout is not None
         for line in process.stdout:
-            with contextlib.suppress(ValueError):
-                outcome.cases, resident = map(int, line.split())
-                outcome.peak = max(outcome.peak, resident)
-                if outcome.cases < cases / 4:
-                    outcome.settled = resident
-                tell(outcome)
+            if not _PROGRESS.fullmatch(line):  # a traceback
+                said.write(line.encode())
+                continue
+            outcome.cases, resident = map(int, line.split())
+            outcome.peak = max(outcome.peak, resident)
+            if outcome.cases < cases / 4:
+                outcome.settled = resident
+            tell(outcome)
         return process.wait()
 
 
@@ -94,11 +102,3 @@ def _harness(arguments: list[str], said: IO[bytes]) -> Iterator[subprocess.Popen
         except BaseException:
             process.kill()
             raise
-
-
-def _keep(name: str, seeds: Path, merged: Path) -> None:
-    """Write the fewest cases that reach what all of them reach into the corpus."""
-    merged.mkdir()
-    command = [sys.executable, "-m", "tests.fuzz.harness", name, "0", "-merge=1", str(merged), str(seeds)]
-    subprocess.run(command, check=True, capture_output=True)
-    corpus.write(name, [case.read_bytes() for case in merged.iterdir()])

@@ -24,9 +24,10 @@ class Target:
 
 
 def load(name: str) -> Target:
-    """Return a target of this folder's `targets`, or of any module that is named with its packages."""
-    module = importlib.import_module(name if "." in name else f"tests.fuzz.targets.{name}")
-    target = module.TARGET
+    """Return a target of the folder `targets`, or any other: `package.module:ATTRIBUTE`."""
+    module, _, attribute = name.partition(":")
+    found = importlib.import_module(module if attribute else f"tests.fuzz.targets.{name}")
+    target = getattr(found, attribute or "TARGET")
     assert isinstance(target, Target)
     return target
 

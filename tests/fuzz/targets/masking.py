@@ -33,7 +33,8 @@ def _check(data: bytes) -> None:
     if mode & 8:
         members.insert(0, f'"x":{json.dumps(rest, ensure_ascii=bool(mode & 16))}')
     gap = (" ", "\n", "", "\t ")[mode >> 6]
-    text = "{" + f",{gap}".join(member.replace('":', f'"{gap}:{gap}') for member in members) + "}"
+    text = "{" + f",{gap}".join(member.replace('":', f'"{gap}:{gap}') for member in members)
+    text += "" if mode & 32 else "}"
     shown = mask(text.encode())
     secret = _JWT if mode & 2 else _TOKEN
     assert secret not in shown, shown

@@ -59,7 +59,8 @@ def _check(data: bytes) -> None:
 
 
 def _whole_ports(value: dict[str, Any]) -> dict[str, Any]:
-    return {name: int(value[name]) for name in ("local_port", "remote_port") if isinstance(value.get(name), float)}
+    ports = {name: value.get(name) for name in ("local_port", "remote_port")}
+    return {name: int(port) for name, port in ports.items() if isinstance(port, float) and port.is_integer()}
 
 
 TARGET: Final = Target(

@@ -71,4 +71,4 @@ def _words() -> tuple[bytes, ...]:
     )
 
 
-TARGET: Final = Target(_check, share=8, longest=600, words=_words())
+TARGET: Final = Target(_check, share=4, longest=1500, words=_words())

@@ -67,4 +67,4 @@ def _words() -> tuple[bytes, ...]:
     return tuple(word.encode() for word in [*words, '"', "true", "1", "[", "{", "\n", "1e400", "nan", "-1"])
 
 
-TARGET: Final = Target(_check, share=8, longest=500, words=_words())
+TARGET: Final = Target(_check, share=4, longest=1500, words=_words())
