@@ -11,7 +11,6 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Final, Self
 
-
 LONGEST_NAME: Final = 256
 """Characters of a tenant or subject that are kept of a token that nobody verified: thousands of them are remembered."""
 

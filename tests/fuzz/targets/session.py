@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import base64
+import contextlib
 import hashlib
 import hmac
 import json
 import logging
-from collections.abc import Callable
+from collections.abc import Iterator
 from typing import Final
 
 from cbspec.compact import LONGEST_NAME
@@ -58,9 +59,20 @@ class _Listener(logging.Handler):
 
 
 _LOG: Final = logging.getLogger("simulator")
-_LOG.addHandler(_Listener())
-_LOG.propagate = False
-_LOG.setLevel(logging.DEBUG)
+_LISTENER: Final = _Listener()
+
+
+@contextlib.contextmanager
+def _logging() -> Iterator[None]:
+    """Have all of the log written, to nobody else, for a while."""
+    before = _LOG.handlers, _LOG.propagate, _LOG.level
+    _LOG.handlers, _LOG.propagate = [_LISTENER], False
+    _LOG.setLevel(logging.DEBUG)
+    try:
+        yield
+    finally:
+        _LOG.handlers, _LOG.propagate = before[:2]
+        _LOG.setLevel(before[2])
 
 
 def _auth(claims: bytes) -> bytes:
@@ -129,15 +141,20 @@ class _Wire:
 
 
 def _check(data: bytes) -> None:
-    choices = Choices(data)
+    with _logging():
+        _converse(Choices(data))
+
+
+def _converse(choices: Choices) -> None:
     mode = choices.byte()
     config = Config(limits=Limits(max_message=_LARGEST, max_depth=8))
     memory = Memory(*_TENANTS, config=config, buffer_pool=3, connection_limit=2, probe=bool(mode & 2))
     transcript, metrics = Transcript(Clock(lambda: 0.0, lambda: float(NOW))), Metrics(memory.relay, lambda: 0.0)
     wires = [_Wire(memory, websocket=bool(mode & bit), probed=bool(mode & 2)) for bit in (1, 4, 8)]
-    listeners: list[Callable[[Event], None]] = [*wires, transcript, tell]
-    for listener in listeners:
-        memory.relay.tell.add(listener)
+    for wire in wires:
+        memory.relay.tell.add(wire)
+    memory.relay.tell.add(tell)
+    transcript.listen(memory.relay.tell)
     while choices:
         act = choices.byte()
         wire = wires[act % 3]
