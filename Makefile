@@ -6,7 +6,7 @@ READY  := $(VENV)/.ready
 ARGS   ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help verify test lint types unit adequacy rare mutants bench fuzz docs page freeze format clean
+.PHONY: help verify test lint types unit adequacy rare mutants bench fuzz crowd docs page freeze format clean
 
 help: ## Show the targets
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | awk 'BEGIN {FS = ":.*## "} {printf "  make %-8s %s\n", $$1, $$2}'
@@ -50,6 +50,9 @@ bench: $(READY) ## Measure speed and memory beside peers; writes docs/benchmarks
 
 fuzz: $(READY) ## Fuzz every layer without I/O: a million cases (ARGS="--cases 100000 --target framing --keep")
 	$(BIN)/python -m tests.fuzz $(ARGS)
+
+crowd: $(READY) ## Judge the simulator with 10,000 connections on it and without: the verdicts must be the same (3 minutes)
+	$(BIN)/python -m tests.endurance.crowd $(ARGS)
 
 docs: $(READY) ## Generate the generated documents again
 	$(BIN)/python -m tests.repo.generate

@@ -46,7 +46,7 @@ TESTED_TOGETHER = {
 }
 
 # Folders of tests that are about the whole and no folder of its own.
-OF_THE_WHOLE = ("repo", "adequacy", "fuzz", "hostile")
+OF_THE_WHOLE = ("repo", "adequacy", "endurance", "fuzz", "hostile")
 
 MODULES = [path for path in sources(*PACKAGES) if path.name != "__init__.py"]
 FOLDERS = sorted({path.parent for path in sources(*PACKAGES)})
