@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import contextlib
 import socket
+import struct
 import time
 from collections.abc import Callable
 from types import TracebackType
 from typing import Self
 
 from cbspec.messages import Answer, Request
-from reference_client.errors import AnswerTimeout, ClientError, ConnectFailed, ConnectionLost, refusal
+from reference_client.errors import AnswerTimeout, ClientError, ConnectFailed, ConnectionLost, RelayMisbehaved, refusal
 from reference_client.link import reason
 from reference_client.session import Session, authority
 
@@ -32,6 +33,7 @@ class BlockingClient:
         self._session = session
         self._socket = sock
         self._linger = linger
+        self._over = False  # nothing more can be read
 
     @classmethod
     def open(
@@ -93,6 +95,18 @@ class BlockingClient:
             self._receive(left)
             self.check()
 
+    def follow(self, seconds: float) -> None:
+        """Read on for so many seconds behind what broke the protocol, until the answer comes all the same.
+
+        Whether it does says what was wrong: one answer that was, or one too many.
+        """
+        deadline = time.monotonic() + seconds
+        if isinstance(self.failure, RelayMisbehaved):
+            with contextlib.suppress(ClientError):
+                self._session.read_on()
+        while not self._session.answered and not self._over and (left := deadline - time.monotonic()) > 0:
+            self._receive(left)
+
     def check(self) -> None:
         """Raise what came unasked, or what ended the connection."""
         unasked = self._session.take_unasked()
@@ -117,6 +131,12 @@ class BlockingClient:
                 self._socket.shutdown(socket.SHUT_WR)
             self._wait(lambda: False, deadline)
 
+    def vanish(self, *, reset: bool = False) -> None:
+        """End the connection below TLS, without a word; `reset` breaks it off."""
+        if reset:
+            self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        self._socket.close()
+
     def _until(self, happened: Callable[[], bool], limit: float, late: ClientError) -> None:
         self._wait(happened, time.monotonic() + limit)
         if happened():
@@ -137,9 +157,11 @@ class BlockingClient:
         except TimeoutError:
             return
         except OSError as error:
+            self._over = True
             self._fail(ConnectionLost(f"the connection broke: {reason(error)}"))
             return
         if not data:
+            self._over = True
             self._fail(self._session.receive_eof())
             return
         try:

@@ -50,6 +50,7 @@ _NAMES: tuple[tuple[type[ClientError], str], ...] = (
     (ConnectionLost, "connection lost"),
 )
 _A_DAY = 86400.0
+_BEHIND = 1.0  # seconds in which the right answer may come behind a wrong one
 
 
 class Failure(Exception):
@@ -118,6 +119,7 @@ class LoadClient:
             exchange=self._conversation.passed,
         )
         source = aim.sources[self._number % len(aim.sources)] if aim.sources else None
+        self._client = None
         with self._counted("connect"):
             self._client = BlockingClient.open(session, aim.host, aim.port, limit=self._user.timeout, source=source)
         try:
@@ -194,6 +196,8 @@ class LoadClient:
 
     def _take(self, error: ClientError) -> None:
         if isinstance(error, RelayMisbehaved):
+            if self._client is not None:
+                self._client.follow(_BEHIND)
             self._conversation.blame(error.requirement)
 
     def _blamed(self) -> Failure | None:

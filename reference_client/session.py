@@ -167,6 +167,10 @@ class Session:
         if failure is not None:
             raise failure
 
+    def read_on(self) -> None:
+        """Read what is there already behind a message that broke the protocol; raises as `receive_data` does."""
+        self._events()
+
     def receive_eof(self) -> ClientError:
         """Take note that nothing more will come; return what that means."""
         if not self._tls.established:
@@ -200,6 +204,9 @@ class Session:
 
     def _messages(self, plain: bytes) -> None:
         self._connection.receive_data(plain)
+        self._events()
+
+    def _events(self) -> None:
         try:
             while (event := self._connection.next_event()) is not None:
                 if isinstance(event, AnswerReceived):

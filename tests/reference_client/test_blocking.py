@@ -97,6 +97,27 @@ def test_an_answer_that_nobody_asked_for_is_noticed_later_at_the_latest_at_the_e
     assert [message.sent for message in passed] == [True, False, False]
 
 
+@pytest.mark.parametrize("transport", [*Transport])
+def test_the_answer_behind_a_wrong_one_can_still_be_read(relay: LocalRelay, transport: Transport) -> None:
+    passed: list[Passed] = []
+    fault = relay.fault("unsolicited", place="before", when={"message": "hello_response"})
+    with fault, opened(relay, transport, passed) as client:
+        with pytest.raises(RelayMisbehaved):
+            client.ask(Hello(), PATIENCE)
+        client.follow(PATIENCE)
+    texts = [message.text for message in passed if not message.sent]
+    assert [b"heartbeat_response" in text for text in texts] == [True, False]
+
+
+def test_nothing_need_follow_a_wrong_answer(relay: LocalRelay) -> None:
+    with relay.fault("wrong-type", when={"message": "hello_response"}), opened(relay) as client:
+        with pytest.raises(RelayMisbehaved):
+            client.ask(Hello(), PATIENCE)
+        began = time.monotonic()
+        client.follow(0.05)
+        assert 0.05 <= time.monotonic() - began < PATIENCE
+
+
 def test_an_error_that_comes_unasked_is_raised_by_the_next_call(relay: LocalRelay) -> None:
     answer = {"type": "error", "code": "server_unavailable", "message": "going down"}
     with opened(relay) as client, relay.fault("unsolicited", body=answer, when={"message": "hello_response"}):
@@ -135,3 +156,14 @@ def test_who_is_interrupted_doesn_t_wait_for_the_relay(relay: LocalRelay) -> Non
     with relay.fault("half-close"), pytest.raises(KeyboardInterrupt), opened(relay):
         raise KeyboardInterrupt
     assert time.monotonic() - began < PATIENCE
+
+
+@pytest.mark.parametrize("reset", [False, True])
+def test_who_vanishes_leaves_nothing_behind(relay: LocalRelay, reset: bool) -> None:
+    client = opened(relay)
+    client.ask(Hello(), PATIENCE)
+    client.vanish(reset=reset)
+    deadline = time.monotonic() + PATIENCE
+    while relay.connections and time.monotonic() < deadline:
+        time.sleep(0.005)
+    assert not relay.connections

@@ -80,6 +80,8 @@ def test_sessions_on_a_relay_that_conforms(relay: LocalRelay, transport: str, tm
 @pytest.mark.parametrize(("kind", "message", "params", "requirement"), [
     ("wrong-id", "tunnel_response", {}, "CB-TUN-002"),
     ("duplicate", "heartbeat_response", {}, "CB-MSG-004"),
+    ("unsolicited", "tunnel_response", {"place": "before"}, "CB-MSG-004"),
+    ("wrong-type", "tunnel_response", {}, "CB-TUN-001"),
     ("damage-utf-8", "heartbeat_response", {}, "CB-MSG-001"),
     ("wrong-tenant", "auth_response", {}, "CB-AUT-003"),
     ("missing-member", "hello_response", {"member": "version"}, "CB-HEL-002"),
