@@ -6,7 +6,7 @@ READY  := $(VENV)/.ready
 ARGS   ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help verify test lint types unit adequacy rare mutants bench fuzz crowd docs page freeze format clean
+.PHONY: help verify test lint types unit adequacy rare mutants bench fuzz crowd soak docs page freeze format clean
 
 help: ## Show the targets
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | awk 'BEGIN {FS = ":.*## "} {printf "  make %-8s %s\n", $$1, $$2}'
@@ -53,6 +53,9 @@ fuzz: $(READY) ## Fuzz every layer without I/O: a million cases (ARGS="--cases 1
 
 crowd: $(READY) ## Judge the simulator with 10,000 connections on it and without: the verdicts must be the same (3 minutes)
 	$(BIN)/python -m tests.endurance.crowd $(ARGS)
+
+soak: $(READY) ## Sessions, faults and disconnects at random for ten minutes: nothing may grow (ARGS="--seconds 60 --seed 7")
+	$(BIN)/python -m tests.endurance.soak $(ARGS)
 
 docs: $(READY) ## Generate the generated documents again
 	$(BIN)/python -m tests.repo.generate

@@ -5,6 +5,7 @@ It speaks JSON. Mistakes are answered with {"error": "..."}: 404 for what isn't 
 
 from __future__ import annotations
 
+import asyncio
 from typing import Annotated, Any
 
 from fastapi import Body, FastAPI, Query, Request, Response
@@ -97,7 +98,7 @@ def _add_faults(api: FastAPI, controls: Controls) -> None:
 def _add_relay(api: FastAPI, controls: Controls) -> None:
     @api.get("/health", tags=["relay"], summary="Whether the relay serves, and what it is doing")
     async def health() -> Object:
-        return controls.state()
+        return {**controls.state(), "tasks": len(asyncio.all_tasks())}
 
     @api.post("/drain", status_code=204, tags=["relay"], summary="Take no new work; what is open goes on")
     async def drain() -> None:

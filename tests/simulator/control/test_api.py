@@ -72,6 +72,7 @@ async def test_a_fault_comes_and_goes(simulator: Simulator) -> None:
 
 
 async def test_the_relay_is_controlled(simulator: Simulator) -> None:
+    assert (await ask(simulator, "GET", "/health"))[1]["tasks"] >= 1
     assert await ask(simulator, "POST", "/drain") == (204, None)
     assert (await ask(simulator, "GET", "/health"))[1]["status"] == "draining"
     assert await ask(simulator, "DELETE", "/drain") == (204, None)
