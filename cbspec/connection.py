@@ -107,6 +107,7 @@ class ConnectionEnded:
 Reader = Callable[[Frame, Role], Message | Violation]
 Event = RequestReceived | RequestRefused | AnswerReceived | ConnectionEnded
 
+_CLIENT, _RELAY, _CLOSED = Role.CLIENT, Role.RELAY, State.CLOSED  # a member of an enum costs ten times a global
 _ANSWERS = (HelloResponse, AuthResponse, TunnelResponse, HeartbeatResponse, Error)
 _REQUESTS = (Hello, Auth, TunnelInfo, Heartbeat)
 
@@ -150,7 +151,8 @@ class Connection:
         Raises RemoteProtocolError: for a relay only where nothing more can be read (a message without end), for a
         client whenever the relay breaks a rule.
         """
-        if self.state is State.CLOSED or (self.role is Role.RELAY and self.busy):
+        relay = self.role is _RELAY
+        if self.state is _CLOSED or (relay and self._unanswered is not None):
             return None
         try:
             frame = self._framer.next_frame()
@@ -158,7 +160,7 @@ class Connection:
             raise RemoteProtocolError(str(error), "CB-MSG-002" if self.role is Role.CLIENT else "CB-ROB-003") from None
         if frame is None:
             return None
-        return self._request(frame) if self.role is Role.RELAY else self._answer(frame)
+        return self._under_way(self._judge_request(self._read(frame, _CLIENT))) if relay else self._answer(frame)
 
     def send(self, message: Message) -> bytes:
         """Return the bytes that carry `message`, and take note of it.
@@ -177,7 +179,7 @@ class Connection:
 
         Raises LocalProtocolError where this end may not send it now.
         """
-        if self.role is Role.RELAY:
+        if self.role is _RELAY:
             self._note_answer(message)
         else:
             self._note_request(message)
@@ -189,9 +191,6 @@ class Connection:
     def again(self, event: RequestReceived | RequestRefused) -> RequestReceived | RequestRefused:
         """Relay: take a request that was answered once more, as if it came again (only one wrong on purpose does)."""
         return self._under_way(self._judge_request(event.request) if isinstance(event, RequestReceived) else event)
-
-    def _request(self, frame: Frame) -> RequestReceived | RequestRefused:
-        return self._under_way(self._judge_request(self._read(frame, Role.CLIENT)))
 
     def _under_way(self, event: RequestReceived | RequestRefused) -> RequestReceived | RequestRefused:
         self._unanswered = event if isinstance(event, RequestRefused) else event.request

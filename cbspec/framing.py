@@ -256,6 +256,8 @@ class StreamFramer:
         self._check_size(size)
         text = bytes(self._buffer[:end])
         del self._buffer[:end]
+        if self._buffer == b"\n":  # as nearly always: nothing is left to look at
+            self._buffer.clear()
         if self._scanner.position:
             self._scanner.reset()
         self._line_broken = ""

@@ -146,6 +146,11 @@ class Rate:
 
 
 @lru_cache(maxsize=4096)
+def _address(text: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address:
+    return ipaddress.ip_address(text)
+
+
+@lru_cache(maxsize=4096)
 def _networks(allowed: tuple[str, ...]) -> tuple[ipaddress.IPv4Network | ipaddress.IPv6Network, ...]:
     return tuple(map(ipaddress.ip_network, allowed))
 
@@ -163,7 +168,7 @@ class Tenant:
 
     def allows(self, address: str) -> bool:
         """Whether a client at that address may come, as far as the tenant's list goes."""
-        client = ipaddress.ip_address(address)
+        client = _address(address)
         return not self.allowed_addresses or any(client in network for network in _networks(self.allowed_addresses))
 
     @property

@@ -198,8 +198,9 @@ class Peer(asyncio.Protocol):
         if how is End.RESET or (how is None and writing.reset and not self._client_done):
             self._arm(_BEFORE_RESET, self._reset)
             return
-        self._arm(LINGER, self._transport.abort)
         self._end_writing(notify=how is End.CLOSE or (how is None and writing.close_notify))
+        if not self._client_done or self._transport.get_write_buffer_size():
+            self._arm(LINGER, self._transport.abort)
 
     def _end_writing(self, *, notify: bool) -> None:
         """Send nothing more, with TLS's own word for it or without."""
@@ -378,8 +379,11 @@ class Peer(asyncio.Protocol):
     def _client_ended(self) -> None:
         self._client_done = True
         self._end_session()
-        self._outbox.end(self._edge.clock.monotonic())
-        self._release()
+        if self._outbox:
+            self._outbox.end(self._edge.clock.monotonic())
+            self._release()
+        else:
+            self.finish()
 
     def _end_session(self, *, reset: bool = False) -> None:
         if self._errand is not None:

@@ -16,7 +16,6 @@ from cbspec.codes import ErrorCode
 from cbspec.compact import claimed
 from cbspec.connection import (
     Connection,
-    Event,
     Framer,
     RemoteProtocolError,
     RequestReceived,
@@ -79,6 +78,8 @@ class Close:
 Action = Send | Errand | Wait | Close
 
 _AS_EVER = Handling()
+_CLOSED = State.CLOSED
+_ASKED = (RequestReceived, RequestRefused)
 
 
 class Session:
@@ -94,6 +95,7 @@ class Session:
         "_claimed",
         "_closing",
         "_held",
+        "_names",
         "_paused",
         "_then",
         "_waiting",
@@ -127,6 +129,7 @@ class Session:
         self._asked = ""
         self._came = 0.0
         self._then: tuple[Sent, ...] = ()
+        self._names: tuple[str, str] | None = None  # the identity's tenant and subject
         self._claimed = ""  # the token that was shown last
         self._closing = False
         self._welcomed = False
@@ -204,17 +207,17 @@ class Session:
     @property
     def acts_for(self) -> tuple[str, str]:
         """Tenant and subject: those of the connection, or else those that an auth claimed last."""
-        return self.identity.names if self.identity is not None else claimed(self._claimed)
+        return self._names or claimed(self._claimed)
 
     @property
     def named_by(self) -> tuple[str, str] | str:
         """The same, but for a token that claims it, which `claimed` takes apart when somebody wants to know."""
-        return self.identity.names if self.identity is not None else self._claimed
+        return self._names or self._claimed
 
     @property
     def ended(self) -> bool:
         """Nothing is held any more, and nothing will be answered."""
-        return self.connection.state is State.CLOSED
+        return self.connection.state is _CLOSED
 
     @property
     def paused(self) -> bool:
@@ -262,15 +265,16 @@ class Session:
                 return
             if event is None:
                 break
-            self._handle(event, out)
+            assert isinstance(event, _ASKED)  # noqa: S101 - a relay's connection gives no others
+            if self.relay.faults:
+                self._handle(event, out)
+            else:
+                self._serve_or_refuse(event, _AS_EVER, out)
         if isinstance(self.framer, WebSocketFramer) and (self.framer.ended or self.framer.failure):
             self._close(out)
 
-    def _handle(self, event: Event, out: list[Action]) -> None:
-        assert isinstance(event, (RequestReceived, RequestRefused))  # noqa: S101 - no others; a union is slow
-        if not self.relay.faults:
-            self._serve_or_refuse(event, _AS_EVER, out)
-            return
+    def _handle(self, event: RequestReceived | RequestRefused, out: list[Action]) -> None:
+        """Have a request taken as faults say."""
         handling = Handling()
         for strike in self._strikes(Direction.REQUEST, self._asked):
             if strike.kind.request is not None:
@@ -348,6 +352,7 @@ class Session:
             return HelloResponse(features=self.relay.config.relay.features)
         if isinstance(request, Auth):
             self.identity = attempt.known
+            self._names = attempt.known.tenant.id, attempt.known.subject
             return AuthResponse(attempt.known.subject, attempt.known.tenant.id)
         if isinstance(request, TunnelInfo):
             self.tunnels.add(request.tunnel_id)
@@ -397,14 +402,17 @@ class Session:
                 return
             self.relay.tell(Answered(self, body, tuple(texts)))
             for text in texts:
-                delivery = _delivery(strikes) if strikes else None
-                data = self._encoded(text, strikes)
-                if delivery is not None and delivery.end is End.CLOSE and delivery.length is None:
-                    data += self._goodbye()
-                    # It may be held back or late. A WebSocket that has said goodbye ends behind it, and not before.
-                    self._closing = self._closing or isinstance(self.framer, WebSocketFramer)
-                out.append(Send(data, delivery, then))
+                out.append(self._sent(text, strikes, then) if strikes else Send(self.framer.encode(text), None, then))
                 then = ()
+
+    def _sent(self, text: bytes, strikes: Sequence[Strike], then: tuple[Sent, ...]) -> Send:
+        """Return how a text goes out where strikes have a say."""
+        delivery, data = _delivery(strikes), self._encoded(text, strikes)
+        if delivery is not None and delivery.end is End.CLOSE and delivery.length is None:
+            data += self._goodbye()
+            # It may be held back or late. A WebSocket that has said goodbye ends behind it, and not before.
+            self._closing = self._closing or isinstance(self.framer, WebSocketFramer)
+        return Send(data, delivery, then)
 
     def _encoded(self, text: bytes, strikes: Sequence[Strike]) -> bytes:
         if isinstance(self.framer, WebSocketFramer):

@@ -48,11 +48,6 @@ class Identity:
     subject: str
     tenant: Tenant
 
-    @property
-    def names(self) -> tuple[str, str]:
-        """The tenant's id and the subject."""
-        return self.tenant.id, self.subject
-
 
 @dataclass(frozen=True, slots=True)
 class Dial:

@@ -110,9 +110,9 @@ class Transcript:
         self._add(session.number, session.named_by, "request", event.type, event.text)
 
     def _answered(self, event: Answered) -> None:
-        session = event.session
+        session, type_ = event.session, event.body.get("type", "")
         for text in event.texts:
-            self._add(session.number, session.named_by, "answer", str(event.body.get("type", "")), text)
+            self._add(session.number, session.named_by, "answer", str(type_), text)
 
     def _decided(self, event: Decided) -> None:
         decision = event.decision
@@ -161,10 +161,9 @@ class Transcript:
         if len(named_by) > LONGEST and isinstance(named_by, str):
             named_by = claimed(named_by)
         where = self._addresses.get(connection, _NOWHERE)
-        note = (self._number, self._clock.epoch(), connection, where, named_by, event, type_, text)
-        self._notes.append(note)
+        self._notes.append((self._number, self._clock.epoch(), connection, where, named_by, event, type_, text))
         if self._file is not None or self._followers:
-            self._pass_on(_entry(note))
+            self._pass_on(_entry(self._notes[-1]))
 
     def _pass_on(self, entry: Entry) -> None:
         if self._file is not None:
