@@ -13,7 +13,6 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-import resource
 import socket
 import ssl
 import sys
@@ -178,8 +177,6 @@ def _end(sockets: Sequence[ssl.SSLSocket]) -> None:
 
 def main() -> None:
     """Do what standard input says."""
-    hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
-    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
     port, kind, tenants = sys.argv[1:]
     load = Load(int(port), kind, int(tenants))
     for line in sys.stdin:

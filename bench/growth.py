@@ -17,7 +17,7 @@ _FEW: Final = 10
 _BEATS: Final = 4_000
 _GROWTH: Final = 1.15
 _COMINGS: Final = 20
-_SETTLED: Final = 5  # rounds until the allocator has its arenas and the transcript is full
+_SETTLED: Final = 10  # rounds until the allocator has most of its arenas, and the transcript is full
 _COMING: Final = 1_000  # connections that come and go together
 _KIB: Final = 1024
 

@@ -13,7 +13,7 @@ from bench.figures import Figure, Plan, Target, microseconds, ratios
 from bench.processes import HERE, Client, Server, configured, peer
 from cbspec.identity import DEVELOPMENT_SECRET, development_ca
 
-_SESSIONS: Final = 150
+_SESSIONS: Final = 250
 
 
 def measure(plan: Plan) -> list[Figure]:
@@ -29,12 +29,12 @@ def measure(plan: Plan) -> list[Figure]:
         if theirs:
             acts |= {"Node": (theirs, "sessions"), "lonely Node": (theirs, "lonely")}
         costs: dict[str, list[float]] = {name: [] for name in acts}
-        for nth in range(-1, plan.rounds):  # the first one warms up
+        for nth in range(-2, plan.rounds):  # the first two warm up
             for name, (client, act) in acts.items():
                 cost = client.cost(act, _SESSIONS)
                 if nth >= 0:
                     costs[name].append(cost)
-            plan.progress(f"round {nth + 1} of {plan.rounds}")
+            plan.progress(f"round {nth + 1} of {plan.rounds}" if nth >= 0 else "warming up")
     return list(_figures(costs))
 
 

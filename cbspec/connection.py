@@ -143,6 +143,7 @@ class Connection:
         """Take note that the other end will send nothing more, for whatever reason."""
         clean = self._unanswered is None and not self._framer.pending.strip()
         self.state = State.CLOSED
+        self._read = read_frame  # nothing is read any more: who did, and holds this, is let go without a collector
         return ConnectionEnded(clean)
 
     def next_event(self) -> Event | None:

@@ -37,6 +37,8 @@ class State(Enum):
     AUTHENTICATED = "authenticated"
     CLOSED = "closed"
 
+    __hash__ = object.__hash__  # Enum's own is Python code, and the table is looked into for every message
+
 
 @dataclass(frozen=True, slots=True)
 class Serve:

@@ -27,6 +27,7 @@ from cbspec.messages import (
     Auth,
     AuthResponse,
     Error,
+    Heartbeat,
     HeartbeatResponse,
     Hello,
     HelloResponse,
@@ -78,6 +79,7 @@ class Close:
 Action = Send | Errand | Wait | Close
 
 _AS_EVER = Handling()
+_BEAT = HeartbeatResponse()
 _CLOSED = State.CLOSED
 _ASKED = (RequestReceived, RequestRefused)
 
@@ -99,6 +101,7 @@ class Session:
         "_paused",
         "_then",
         "_waiting",
+        "_websocket",
         "_welcomed",
         "address",
         "admitted",
@@ -122,6 +125,7 @@ class Session:
         self.tunnels: set[str] = set()
         self.sent: defaultdict[str, int] = defaultdict(int)
         self.framer = framer
+        self._websocket = framer if isinstance(framer, WebSocketFramer) else None
         self.connection = Connection(Role.RELAY, framer, read=self._read, table=relay.behaviour.table)
         self._held: list[Account] = []
         self._waiting: tuple[Attempt, Iterator[Step], RequestReceived] | None = None
@@ -136,11 +140,11 @@ class Session:
 
     def receive_data(self, data: bytes, now: Moment) -> list[Action]:
         """Take bytes from the client."""
-        if self.ended or self._closing:
+        if self.connection.state is _CLOSED or self._closing:
             return []
-        self.connection.receive_data(data)
-        if isinstance(self.framer, WebSocketFramer):
-            self.framer.pongs.clear()  # nobody here asked for any
+        self.framer.feed(data)
+        if self._websocket is not None:
+            self._websocket.pongs.clear()  # nobody here asked for any
         self.now = now
         self._came = now.monotonic
         out = self._unasked()
@@ -202,7 +206,7 @@ class Session:
     @property
     def transport(self) -> str:
         """The transport's name: tcp or websocket."""
-        return "websocket" if isinstance(self.framer, WebSocketFramer) else "tcp"
+        return "tcp" if self._websocket is None else "websocket"
 
     @property
     def acts_for(self) -> tuple[str, str]:
@@ -227,7 +231,7 @@ class Session:
     @property
     def opened(self) -> bool:
         """Messages can be exchanged: a WebSocket's opening handshake is done, or there is none."""
-        return not isinstance(self.framer, WebSocketFramer) or self.framer.opened
+        return self._websocket is None or self._websocket.opened
 
     def close(self) -> list[Action]:
         """Say goodbye where the relay or the transport has words for it."""
@@ -270,7 +274,7 @@ class Session:
                 self._handle(event, out)
             else:
                 self._serve_or_refuse(event, _AS_EVER, out)
-        if isinstance(self.framer, WebSocketFramer) and (self.framer.ended or self.framer.failure):
+        if self._websocket is not None and (self._websocket.ended or self._websocket.failure):
             self._close(out)
 
     def _handle(self, event: RequestReceived | RequestRefused, out: list[Action]) -> None:
@@ -347,6 +351,8 @@ class Session:
     def _serve(self, attempt: Attempt) -> Answer:
         self._held += attempt.held
         request = attempt.request
+        if isinstance(request, Heartbeat):
+            return _BEAT
         if isinstance(request, Hello):
             self.admitted = True
             return HelloResponse(features=self.relay.config.relay.features)
@@ -354,10 +360,9 @@ class Session:
             self.identity = attempt.known
             self._names = attempt.known.tenant.id, attempt.known.subject
             return AuthResponse(attempt.known.subject, attempt.known.tenant.id)
-        if isinstance(request, TunnelInfo):
-            self.tunnels.add(request.tunnel_id)
-            return TunnelResponse(request.tunnel_id)
-        return HeartbeatResponse()
+        assert isinstance(request, TunnelInfo)  # noqa: S101 - the last of the four
+        self.tunnels.add(request.tunnel_id)
+        return TunnelResponse(request.tunnel_id)
 
     def _refuse(self, attempt: Attempt, refused: Refused, requirement: str, out: list[Action]) -> None:
         self._give_back(attempt.held)
@@ -398,7 +403,7 @@ class Session:
             for strike in strikes:
                 if strike.kind.text is not None:
                     texts = [strike.kind.text(text, strike) for text in texts]
-            if isinstance(self.framer, WebSocketFramer) and self.framer.ended:
+            if self._websocket is not None and self._websocket.ended:
                 return
             self.relay.tell(Answered(self, body, tuple(texts)))
             for text in texts:

@@ -183,8 +183,9 @@ def within_rate(attempt: Attempt) -> None:
     rate = identity.tenant.rate
     if rate is None:
         return
-    holder = attempt.relay.behaviour.rate_holder(attempt)
-    if not attempt.relay.meters.allow(holder, rate, attempt.now.monotonic):
+    relay = attempt.relay
+    holder = relay.behaviour.rate_holder(attempt)
+    if not relay.meters.allow(holder, rate, attempt.now.monotonic):
         raise Refused(ErrorCode.RATE_LIMIT_EXCEEDED, "requests come faster than the tenant's rate allows")
 
 
