@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import gc
 import logging
+import resource
 import signal
 from collections.abc import Callable
 from contextlib import AsyncExitStack
@@ -26,6 +27,12 @@ def _calm_collector() -> None:
     """
     gc.freeze()
     gc.set_threshold(_CALM)
+
+
+def _take_descriptors() -> None:
+    """Have as many connections open as the system allows at all: the usual limit is a thousand."""
+    hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
 
 
 async def live(
@@ -61,6 +68,7 @@ async def live(
         loop.add_signal_handler(signal.SIGINT, interrupt)
         loop.add_signal_handler(signal.SIGHUP, reload)
         _calm_collector()
+        _take_descriptors()
         ready()
         await drain.wait()
         if not end.is_set():
