@@ -24,7 +24,7 @@ def measure(plan: Plan) -> list[Figure]:
         bare = stack.enter_context(Client(stack.enter_context(Server(peer("bare"))), "echo"))
         node = _node(folder)
         theirs = stack.enter_context(Client(stack.enter_context(Server(node)))) if node else None
-        acts = {"session": (ours, "sessions"), "handshake": (bare, "handshakes")}
+        acts = {"session": (ours, "sessions"), "handshake": (bare, "handshakes"), "echoes": (bare, "sessions")}
         acts |= {"lonely session": (ours, "lonely"), "lonely handshake": (bare, "lonely-handshakes")}
         if theirs:
             acts |= {"Node": (theirs, "sessions"), "lonely Node": (theirs, "lonely")}
@@ -50,6 +50,12 @@ def _figures(costs: dict[str, list[float]]) -> Iterator[Figure]:
                 name = f"whole session / {about}, {how}"
                 parts = microseconds(**{"session": ours, peer_: theirs})
                 yield Figure(name, ratios(ours, theirs), limit if judged else None, parts=parts)
+    echoes, handshakes = costs["echoes"], costs["handshake"]
+    yield Figure(
+        "the floor: handshake and four bare echoes of the session's bytes, no relay at all / bare handshake",
+        ratios(echoes, handshakes),
+        parts=microseconds(echoes=echoes, handshake=handshakes),
+    )
 
 
 def _node(folder: Path) -> list[str] | None:
