@@ -22,6 +22,7 @@ from cbspec.connection import (
     RequestRefused,
 )
 from cbspec.framing import Frame
+from cbspec.masking import LONGEST
 from cbspec.messages import (
     Answer,
     Auth,
@@ -134,7 +135,7 @@ class Session:
         self._came = 0.0
         self._then: tuple[Sent, ...] = ()
         self._names: tuple[str, str] | None = None  # the identity's tenant and subject
-        self._claimed = ""  # the token that was shown last
+        self._claimed: tuple[str, str] | str = ""  # by the token that was shown last, or that token
         self._closing = False
         self._welcomed = False
 
@@ -211,7 +212,7 @@ class Session:
     @property
     def acts_for(self) -> tuple[str, str]:
         """Tenant and subject: those of the connection, or else those that an auth claimed last."""
-        return self._names or claimed(self._claimed)
+        return self._names or self._named()
 
     @property
     def named_by(self) -> tuple[str, str] | str:
@@ -306,8 +307,12 @@ class Session:
                 return  # the first one is still tried, or was the last
             self._serve_or_refuse(self.connection.again(event) if number else event, handling, out)
 
+    def _named(self) -> tuple[str, str]:
+        """Return whom the token names that was shown last."""
+        return claimed(self._claimed) if isinstance(self._claimed, str) else self._claimed
+
     def _strikes(self, direction: Direction, message: str) -> tuple[Strike, ...]:
-        tenant, subject = claimed(self._claimed) if message == "auth" else self.acts_for
+        tenant, subject = self._named() if message == "auth" else self.acts_for
         about = (self.number, self.transport, tenant, subject, message)
         return self.relay.faults.at(
             Occasion(direction, *about, self._asked if direction is Direction.ANSWER else ""), self.now.monotonic
@@ -358,6 +363,7 @@ class Session:
             return HelloResponse(features=self.relay.config.relay.features)
         if isinstance(request, Auth):
             self.identity = attempt.known
+            self._claimed = ""
             self._names = attempt.known.tenant.id, attempt.known.subject
             return AuthResponse(attempt.known.subject, attempt.known.tenant.id)
         assert isinstance(request, TunnelInfo)  # noqa: S101 - the last of the four
@@ -452,7 +458,7 @@ class Session:
     def _read(self, frame: Frame, sender: Role) -> Message | Violation:
         self._asked, found = self.relay.reading(frame)
         if isinstance(found, Auth):
-            self._claimed = found.token
+            self._claimed = found.token if len(found.token) <= LONGEST else claimed(found.token)
         self._then = (Sent(self, self._asked, self._came),) if self.relay.timed else ()
         self.relay.tell(Received(self, self._asked, frame.text))
         return found

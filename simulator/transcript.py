@@ -158,8 +158,6 @@ class Transcript:
         self._number += 1
         if len(text) > LONGEST and isinstance(text, bytes):
             text = mask(text)  # only its beginning is kept
-        if len(named_by) > LONGEST and isinstance(named_by, str):
-            named_by = claimed(named_by)
         where = self._addresses.get(connection, _NOWHERE)
         self._notes.append((self._number, self._clock.epoch(), connection, where, named_by, event, type_, text))
         if self._file is not None or self._followers:

@@ -154,3 +154,18 @@ def test_what_is_kept_of_a_token_that_nobody_verified_is_short_and_can_be_shown(
     said = token("a", key=SigningKey.hmac("another secret of somebody's"), sub=claim)
     assert client.type({"type": "auth", "token": said}) == "invalid_token"
     assert client.session.acts_for == ("a", kept)
+
+
+@pytest.mark.parametrize("size", [1, 100_000])
+def test_who_a_refused_token_names_is_known_and_the_token_not_kept_whole(size: int) -> None:
+    client = Memory().greeted()
+    assert client.type(auth("b", exp=1, more="x" * size)) == "invalid_token"
+    assert client.session.acts_for == ("b", "user123")
+    kept = client.session.named_by
+    assert len(kept) <= 4096
+    assert isinstance(kept, str) == (size == 1)
+
+
+def test_nothing_of_a_token_is_kept_once_it_was_accepted() -> None:
+    session = Memory().authenticated().session
+    assert session.acts_for == session.named_by == ("a", "user123")
