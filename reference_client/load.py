@@ -26,6 +26,7 @@ from locust import User, task
 
 from cbspec.codes import ErrorCode
 from cbspec.messages import Answer, Auth, Error, Heartbeat, Hello, Request, TunnelInfo
+from cbspec.websocket import WebSocketFramer
 from reference_client.blocking import BlockingClient
 from reference_client.conversation import Conversation, Onlooker, sees_nothing
 from reference_client.errors import (
@@ -75,7 +76,7 @@ class Aim:
 
     `context` says whom to trust; `tokens` gives each client a token and its tenant; `server_name` is who the
     certificate must be for (default: the host), `path` is for websocket; `sources` are local addresses that clients
-    take in turn, `tunnel_to` is where tunnels lead, and `onlooker` looks at each exchange.
+    take in turn, `tunnel_to` is where tunnels lead, `onlooker` looks at each exchange, and `websocket` at frames.
     """
 
     host: str
@@ -88,6 +89,7 @@ class Aim:
     sources: tuple[str, ...] = ()
     tunnel_to: tuple[str, int] = ("127.0.0.1", 3389)
     onlooker: Onlooker = sees_nothing
+    websocket: type[WebSocketFramer] = WebSocketFramer
 
 
 class LoadClient:
@@ -117,6 +119,7 @@ class LoadClient:
             authority=authority(aim.server_name or aim.host, aim.port),
             path=aim.path,
             exchange=self._conversation.passed,
+            websocket=aim.websocket,
         )
         source = aim.sources[self._number % len(aim.sources)] if aim.sources else None
         self._client = None

@@ -55,13 +55,15 @@ class Transport(StrEnum):
 class Passed:
     """A message that passed: its text as on the wire, and what it was read as (None: nothing valid).
 
-    `binary` is whether it came in a WebSocket's binary message. The text may hold a token, so it is in no repr.
+    `binary` is whether it came in a WebSocket's binary message, `faulty` whether its frame broke a rule that only a
+    stricter end than ours looks for. The text may hold a token, so it is in no repr.
     """
 
     sent: bool
     text: bytes = field(repr=False)
     message: Message | None
     binary: bool = False
+    faulty: bool = False
 
 
 class Session:
@@ -69,7 +71,7 @@ class Session:
 
     Arguments: `context` offers TLS 1.3 and says whom to trust, `server_name` is who the certificate must be for,
     `authority` (host and port) and `path` are for the WebSocket handshake, `exchange` is called with each message that
-    passes. Raises Misuse where a name can't be one.
+    passes, `websocket` is the client's end of a WebSocket. Raises Misuse where a name can't be one.
     """
 
     def __init__(
@@ -81,6 +83,7 @@ class Session:
         authority: str = "",
         path: str = "/",
         exchange: Callable[[Passed], None] | None = None,
+        websocket: type[WebSocketFramer] = WebSocketFramer,
     ) -> None:
         try:
             self._tls = TlsLayer(context, server_side=False, server_name=server_name)
@@ -90,7 +93,7 @@ class Session:
         if transport is Transport.WEBSOCKET:
             if not path.startswith("/") or not path.isascii() or not path.isprintable() or " " in path:
                 raise Misuse(f"{path!r} can't be a path; it begins with '/' and holds no space")
-            self._websocket = WebSocketFramer.client(authority or server_name, path)
+            self._websocket = websocket.client(authority or server_name, path)
         self._connection = Connection(Role.CLIENT, self._websocket or StreamFramer(), read=self._read)
         self._exchange = exchange
         self._token = ""
@@ -232,7 +235,8 @@ class Session:
     def _read(self, frame: Frame, sender: Role) -> Message | Violation:
         found = read_frame(frame, sender)
         message = None if isinstance(found, Violation) else found
-        self._report(Passed(sent=False, text=frame.text, message=message, binary=frame.binary))
+        faulty = self._websocket is not None and self._websocket.take_fault()
+        self._report(Passed(sent=False, text=frame.text, message=message, binary=frame.binary, faulty=faulty))
         return found
 
     def _report(self, passed: Passed) -> None:

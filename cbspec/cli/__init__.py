@@ -37,6 +37,9 @@ COMMANDS: Final = {
 }
 """Each sub-command's module and what it does."""
 
+BEHIND_DASHES: Final = "-- OPTION"
+"""The metavar of a sub-command's argument that takes whatever stands behind --, for another program."""
+
 _FAILED: Final = 2
 _INTERRUPTED: Final = 130
 _PIPE_CLOSED: Final = 141
@@ -59,6 +62,13 @@ class _CommandParser(argparse.ArgumentParser):
             self._module = ""
             module.configure(self)
             self.set_defaults(run=module.run)
+        behind = next((each for each in self._actions if each.metavar == BEHIND_DASHES), None)
+        if behind is not None and args is not None and "--" in args:
+            # argparse gives a positional argument that may be left out nothing of what comes late.
+            place = list(args).index("--")
+            filled, unknown = super().parse_known_args(args[:place], namespace)
+            setattr(filled, behind.dest, list(args[place + 1 :]))
+            return filled, unknown
         rest = self._rest()
         if rest is None or args is None or list(args) in (["-h"], ["--help"]):
             return super().parse_known_args(args, namespace)

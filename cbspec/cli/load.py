@@ -17,6 +17,7 @@ from pathlib import Path
 from time import time as now
 from typing import Literal
 
+from cbspec.cli import BEHIND_DASHES
 from cbspec.cli.errors import CommandError
 from cbspec.cli.load_settings import Settings, token_source
 from cbspec.issuer import Issuer, ProfileLacks
@@ -71,7 +72,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "--master-address", type=_endpoint, default=_MASTER, help=f"where the master listens (default: {_MASTER})"
     )
     parser.add_argument("--workers", type=_count, default=1, metavar="K", help="workers that a master waits for (1)")
-    parser.add_argument("locust", nargs="*", metavar="-- LOCUST OPTION", help=argparse.SUPPRESS)
+    parser.add_argument("locust", nargs="*", metavar=BEHIND_DASHES, help="Locust's own options")
 
 
 def run(args: argparse.Namespace) -> int:

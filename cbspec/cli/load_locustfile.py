@@ -14,7 +14,7 @@ from typing import Any, Final
 from gevent import signal_handler
 from locust import events
 from locust.env import Environment
-from locust.runners import STATE_INIT, STATE_RUNNING, MasterRunner, WorkerRunner
+from locust.runners import STATE_INIT, STATE_RUNNING, STATE_STOPPED, MasterRunner, Runner, WorkerRunner
 from locust.stats import CSV_STATS_INTERVAL_SEC
 
 from cbspec.cli.load_settings import Settings, aim_facts, invariants, token_source
@@ -58,7 +58,9 @@ class Count:
     def __init__(self, environment: Environment) -> None:
         self.environment = environment
         self._scores: dict[str, Score] = {}
+        self._given: dict[str, int] = {}  # how many clients each worker was given
         self.complete = False
+        self.lost = 0
         events.report_to_master.add_listener(self._tell)
         events.worker_report.add_listener(self._hear)
         events.test_start.add_listener(self._begin)
@@ -94,7 +96,16 @@ class Count:
 
     def _end(self) -> None:
         runner = self.environment.runner
-        if runner is None or _SETTINGS.again or runner.state != STATE_RUNNING or self.total.ended < self.wanted:
+        if runner is None or runner.state not in (STATE_RUNNING, STATE_STOPPED):
+            return
+        self.lost = self._lost(runner)
+        if runner.state == STATE_STOPPED:
+            if self.environment.web_ui is None:
+                runner.quit()  # Locust stopped, since no worker is left, and would wait for another
+            return
+        if _SETTINGS.again:
+            return
+        if self.total.ended + self.lost < self.wanted:
             return
         self.complete = True
         options = self.environment.parsed_options
@@ -106,17 +117,27 @@ class Count:
             runner.stop()
             print("all sessions are over; Ctrl-C ends the page", file=sys.stderr, flush=True)
 
+    def _lost(self, runner: Runner) -> int:
+        """Return how many clients won't come any more, or not be heard of: those of workers that are gone."""
+        if not isinstance(runner, MasterRunner):
+            return 0
+        here = {client.id for client in [*runner.clients.ready, *runner.clients.spawning, *runner.clients.running]}
+        return sum(given - self._scores[worker].ended for worker, given in self._given.items() if worker not in here)
+
     def _begin(self, **_: object) -> None:
         RelayUser.score = Score()
         self._scores.clear()
+        self._given.clear()
         self.complete = False
 
     def _tell(self, client_id: str, data: dict[str, Any], **_: object) -> None:
-        data["cbspec"] = RelayUser.score.to_dict()
+        runner = self.environment.runner
+        data["cbspec"] = RelayUser.score.to_dict(), runner.target_user_count if runner is not None else 0
 
     def _hear(self, client_id: str, data: dict[str, Any], **_: object) -> None:
         if "cbspec" in data:
-            self._scores[client_id] = Score.from_dict(data["cbspec"])
+            score, self._given[client_id] = data["cbspec"]
+            self._scores[client_id] = Score.from_dict(score)
 
 
 class Verdict:
@@ -124,7 +145,7 @@ class Verdict:
 
     def __init__(self) -> None:
         self._count: Count | None = None
-        self._complete = False
+        self._interrupted = False
         # Listeners to the end are called in reverse: this one after those of Locust's runner, which gather the last
         # reports of the workers.
         events.quitting.add_listener(self._decide)
@@ -143,6 +164,7 @@ class Verdict:
         runner = self._count.environment.runner if self._count is not None else None
         if runner is None or self._count is None:
             return
+        self._interrupted = True
         began = runner.state != STATE_INIT
         runner.quit()
         if not began and self._count.environment.web_ui is None:
@@ -162,8 +184,10 @@ class Verdict:
             environment.process_exit_code = 1
         elif total.failed or environment.stats.errors:
             environment.process_exit_code = on_error
-        elif not self._count.complete and not _SETTINGS.again:
+        elif self._interrupted and not self._count.complete and not _SETTINGS.again:
             environment.process_exit_code = _INTERRUPTED
+        elif not _SETTINGS.again and total.ended < self._count.wanted:
+            environment.process_exit_code = 1
         else:
             environment.process_exit_code = 0
 
@@ -173,6 +197,8 @@ class Verdict:
         total = self._count.total
         cut = f", {total.open} cut off" if total.open else ""
         print(f"{total.begun} sessions: {total.well} went well, {total.failed} failed{cut}")
+        if self._count.lost:
+            print(f"{self._count.lost} were a worker's that is gone")
         for requirement, broken in sorted(total.broken.items()):
             detail = f": expected {broken.expected}; seen: {broken.seen}" if broken.expected else ""
             print(f"{requirement} was broken {broken.times} times{detail}")

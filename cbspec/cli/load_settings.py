@@ -15,7 +15,8 @@ from cbspec.masking import mask
 from cbspec.profile import Endpoint, Profile, load, resolve
 from cbspec.target import Transport
 from conformance.contexts import context_for
-from conformance.onlooker import look
+from conformance.frames import StrictWebSocket
+from conformance.onlooker import Received, look
 from reference_client import session as client_session
 from reference_client.conversation import Blame, Exchanged, Onlooker
 
@@ -86,6 +87,7 @@ def aim_facts(profile: Profile) -> dict[str, object]:
         "server_name": target.server_name or "",
         "transport": client_session.Transport(target.transport),
         "path": target.websocket_path,
+        "websocket": StrictWebSocket,
         "sources": target.source_addresses,
         "tunnel_to": (profile.remote.reachable.host, profile.remote.reachable.port),
     }
@@ -96,7 +98,7 @@ def invariants(secrets: tuple[str, ...]) -> Onlooker:
 
     def watch(exchanged: Exchanged) -> list[Blame]:
         sent = exchanged.request.text if exchanged.request is not None else None
-        received = [(answer.text, answer.binary) for answer in exchanged.answers]
+        received = [Received(answer.text, answer.binary, answer.faulty) for answer in exchanged.answers]
         found = look(
             sent, received, tenant=exchanged.tenant, secrets=tuple(s for s in secrets if s != exchanged.tenant)
         )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 
-from conformance.onlooker import look
+from conformance.onlooker import Received, look
 from tests.conformance.build import AUTH, AUTH_RESPONSE, HEARTBEAT, HEARTBEAT_RESPONSE, TUNNEL, TUNNEL_RESPONSE, error
 
 
@@ -12,9 +12,11 @@ def text(value: object) -> bytes:
     return json.dumps(value).encode()
 
 
-def blamed(request: object, *answers: bytes, binary: bool = False, tenant: str = "tenant-001") -> list[str]:
+def blamed(
+    request: object, *answers: bytes, binary: bool = False, padded: bool = False, tenant: str = "tenant-001"
+) -> list[str]:
     sent = None if request is None else text(request)
-    received = [(answer, binary) for answer in answers]
+    received = [Received(answer, binary, padded) for answer in answers]
     return [breach.requirement for breach in look(sent, received, tenant=tenant, secrets=("tenant-002",))]
 
 
@@ -33,4 +35,5 @@ def test_each_breach_is_blamed_on_its_requirement() -> None:
     assert blamed(None, text(HEARTBEAT_RESPONSE)) == ["CB-MSG-004"]
     assert blamed(HEARTBEAT, b"\xff{}") == ["CB-MSG-001"]
     assert blamed(HEARTBEAT, text(HEARTBEAT_RESPONSE), binary=True) == ["CB-WSK-005"]
+    assert blamed(HEARTBEAT, text(HEARTBEAT_RESPONSE), padded=True) == ["CB-WSK-002"]
     assert blamed(TUNNEL, text(error(message="tenant-002 has it"))) == ["CB-ERR-004"]

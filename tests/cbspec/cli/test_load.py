@@ -100,6 +100,15 @@ def test_what_breaks_the_protocol_in_every_hundredth_message_is_caught(
     assert [(row["Error"], row["Occurrences"]) for row in rows(prefix, "failures")] == [(requirement, "1")]
 
 
+@pytest.mark.parametrize(("how", "requirement"), [("length-not-minimal", "CB-WSK-002"), ("binary", "CB-WSK-005")])
+def test_what_breaks_websocket_s_rules_is_caught_too(relay: LocalRelay, how: str, requirement: str) -> None:
+    options = ("--sessions", "20", "--rate", "100", "--hold", "0", "--transport", "websocket")
+    with relay.fault("websocket-broken-frame", how=how, when={"message": "heartbeat_response", "every": 15}):
+        code, said, _ = load(address(relay), *options)
+    assert code == 1
+    assert re.findall(r"^(CB-\S+) was broken", said, re.MULTILINE) == [requirement]
+
+
 def test_refusals_are_counted_by_their_codes(relay: LocalRelay, tmp_path: Path) -> None:
     prefix = tmp_path / "csv"
     with relay.fault("error", code="server_unavailable", when={"message": "auth", "every": 4}):
@@ -154,6 +163,35 @@ def test_a_master_and_two_workers(relay: LocalRelay, tmp_path: Path) -> None:
     assert "CB-TUN-002 was broken 1 times" in said
     assert [worker.returncode for worker in workers] == [0, 0]
     assert {row["Name"]: row["Request Count"] for row in rows(prefix, "stats")}["auth"] == "60"
+
+
+def test_a_worker_that_dies(relay: LocalRelay) -> None:
+    at = ("--master-address", f"127.0.0.1:{free_port()}")
+    options = ("--sessions", "20", "--rate", "100", "--hold", "6")
+    workers = [start(address(relay), "--worker", *at, *options) for _ in range(2)]
+    with start(address(relay), "--master", *at, *options, "--workers", "2") as master:
+        assert master.stderr is not None
+        while "20 of 20 sessions begun" not in master.stderr.readline():
+            assert master.poll() is None
+        workers[0].kill()
+        said, errors = master.communicate(timeout=PATIENCE)
+    for worker in workers:
+        worker.communicate(timeout=PATIENCE)
+    assert master.returncode == 1
+    assert "Traceback" not in errors
+    assert "\n10 were a worker's that is gone\n" in said
+    assert "20 sessions: 10 went well" in said
+
+
+def test_what_stands_behind_two_dashes_is_locust_s(relay: LocalRelay, tmp_path: Path) -> None:
+    report = tmp_path / "report.html"
+    options = ("--sessions", "10", "--rate", "100", "--hold", "0", "--", "--processes", "2", "--html", str(report))
+    code, said, _ = load(address(relay), *options)
+    assert (code, said.splitlines()[0]) == (0, "10 sessions: 10 went well, 0 failed")
+    assert "heartbeat" in report.read_text()
+    assert not JWT.search(report.read_text())
+    code, _, errors = load(address(relay), "--", "--no-such-option")
+    assert (code, "--no-such-option" in errors) == (2, True)
 
 
 def test_the_web_page_shows_the_load_and_no_token(relay: LocalRelay) -> None:
