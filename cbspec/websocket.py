@@ -98,7 +98,7 @@ class WebSocketFramer:
                 self.opened = self._protocol.handshake_exc is None
 
     def take_fault(self) -> bool:
-        """Say whether a frame since the last call broke a rule that the library passes over; only a stricter end looks."""
+        """Say whether a frame since the last call broke a rule that the library passes over; a stricter end looks."""
         return False
 
     def next_frame(self) -> Frame | None:

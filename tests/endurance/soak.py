@@ -186,12 +186,12 @@ class Soak:
 
 
 def plateaus(samples: Sequence[tuple[Holding, int]], memory: float) -> list[str]:
-    """Return what grew between the second quarter of the samples and the last: the first is for warming up.
+    """Return what grew between the third quarter of the samples and the last: the first half is for warming up.
 
     `memory` is the growth in KiB that is none. There are four samples at least.
     """
     quarter = len(samples) // 4
-    early, late = samples[quarter : 2 * quarter], samples[-quarter:]
+    early, late = samples[-2 * quarter : -quarter], samples[-quarter:]
     grown = []
     kinds: tuple[tuple[str, Callable[[tuple[Holding, int]], float], float], ...] = (
         ("memory in KiB", lambda sample: sample[0].memory, memory),

@@ -36,7 +36,7 @@ def samples(*held: tuple[float, int, int]) -> list[tuple[Holding, int]]:
 
 def test_warming_up_and_peaks_are_no_growth() -> None:
     warming, peak, rest = (10.0, 5, 3), (99.0, 12, 6), (90.0, 9, 4)
-    resting = samples(warming, warming, rest, peak, peak, rest, peak, (90.5, 9, 4))
+    resting = samples(warming, warming, warming, warming, rest, peak, peak, (90.5, 9, 4))
     assert plateaus(resting, 1.0) == []
 
 
