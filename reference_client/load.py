@@ -247,6 +247,13 @@ class RelayUser(User):
     @task
     def session(self) -> None:
         """Have a session; afterwards rest, unless this client comes again."""
+        self._come()
+        if not self.again:
+            # Locust would replace a client that ended.
+            time.sleep(_A_DAY)
+
+    def _come(self) -> None:
+        # By itself, so that a client at rest keeps nothing of its connection.
         score = self.score
         score.begun += 1
         client = LoadClient(self, next(self._numbers))
@@ -258,9 +265,6 @@ class RelayUser(User):
         else:
             score.failed += bool(client.broke)
             score.well += not client.broke
-        if not self.again:
-            # Locust would replace a client that ended.
-            time.sleep(_A_DAY)
 
     def report(self, name: str, milliseconds: float, failure: Failure | None) -> None:
         """Tell Locust of a request."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import runpy
 import signal
@@ -208,6 +209,8 @@ class Verdict:
 
 _prepare(_SETTINGS)
 Verdict()
+# Locust warns of many clients in a second, since its own come all at once; ours spread themselves.
+logging.getLogger("locust.runners").addFilter(lambda record: "spawn rate is very high" not in record.getMessage())
 if _SETTINGS.user_file:
     del Visitor
     globals().update(_own_users(_SETTINGS.user_file))

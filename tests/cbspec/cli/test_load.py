@@ -100,6 +100,15 @@ def test_what_breaks_the_protocol_in_every_hundredth_message_is_caught(
     assert [(row["Error"], row["Occurrences"]) for row in rows(prefix, "failures")] == [(requirement, "1")]
 
 
+def test_a_relay_that_breaks_the_protocol_once_in_500_is_caught() -> None:
+    config = {"relay": {"buffer_pool": 1000}}
+    with LocalRelay(persona="rare-tunnel-id", config=config) as relay:  # which ids come back wrong, their digest says
+        code, said, errors = load(address(relay), "--sessions", "210", "--rate", "210", "--hold", "0")
+    assert (code, errors.count("WARNING")) == (1, 0)
+    assert "210 sessions: 209 went well, 1 failed" in said
+    assert "CB-TUN-002 was broken 1 times: expected tunnel_id 'load-200', as asked; seen: tunnel_id" in said
+
+
 @pytest.mark.parametrize(("how", "requirement"), [("length-not-minimal", "CB-WSK-002"), ("binary", "CB-WSK-005")])
 def test_what_breaks_websocket_s_rules_is_caught_too(relay: LocalRelay, how: str, requirement: str) -> None:
     options = ("--sessions", "20", "--rate", "100", "--hold", "0", "--transport", "websocket")
