@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import os
 import resource
+import socket
 import sys
 from collections.abc import Sequence
 from dataclasses import replace
@@ -110,8 +111,26 @@ def _settings(args: argparse.Namespace) -> Settings:
 def _check_files(args: argparse.Namespace) -> None:
     if args.user is not None and not args.user.is_file():
         raise CommandError(f"--user {args.user}: there is no such file; name a Python file with a RelayUser in it")
-    if args.csv is not None and not os.access(Path(args.csv).parent, os.W_OK):
-        raise CommandError(f"--csv {args.csv}: its folder can't be written to; name a prefix in one that can")
+    if args.csv is not None:
+        folder = Path(args.csv).parent
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise CommandError(f"--csv {args.csv}: {error.filename}: {error.strerror}; name another prefix") from None
+        if not os.access(folder, os.W_OK):
+            raise CommandError(f"--csv {args.csv}: its folder can't be written to; name a prefix in one that can")
+    if args.master:
+        _check_port("--master-address", args.master_address)
+    if args.web:
+        _check_port("--web-address", args.web_address)
+
+
+def _check_port(option: str, endpoint: Endpoint) -> None:
+    try:
+        socket.create_server((endpoint.host, endpoint.port)).close()
+    except OSError as error:
+        reason = os.strerror(error.errno) if error.errno else str(error)
+        raise CommandError(f"{option} {endpoint}: {reason}; name another") from None
 
 
 def _main_tenant(profile: Profile) -> tuple[str, ...]:

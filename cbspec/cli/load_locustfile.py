@@ -207,6 +207,12 @@ class Verdict:
             print("every exchange was watched: the protocol was kept")
 
 
+def _leave(*_: object) -> None:
+    """End at once: before Locust has begun there is nothing to say."""
+    os._exit(_INTERRUPTED)
+
+
+signal.signal(signal.SIGINT, _leave)
 _prepare(_SETTINGS)
 Verdict()
 # Locust warns of many clients in a second, since its own come all at once; ours spread themselves.

@@ -10,6 +10,7 @@ import signal
 import socket
 import subprocess
 import sys
+import time
 import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
@@ -241,6 +242,39 @@ def test_clients_of_somebody_s_own(relay: LocalRelay, tmp_path: Path) -> None:
     assert "tunnel_info" not in counted
 
 
+@pytest.mark.parametrize("role", ["master", "web"])
+def test_a_port_that_is_taken(role: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        at = "{}:{}".format(*server.getsockname())
+        assert main(["load", "127.0.0.1:1", f"--{role}", f"--{role}-address", at]) == 2
+    assert capsys.readouterr().err == f"cbspec: --{role}-address {at}: Address already in use; name another\n"
+
+
+def test_ctrl_c_while_workers_are_waited_for(relay: LocalRelay) -> None:
+    port = free_port()
+    with start(address(relay), "--master", "--master-address", f"127.0.0.1:{port}") as process:
+        deadline = time.monotonic() + PATIENCE
+        while time.monotonic() < deadline:
+            with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port)):
+                break
+        end_quietly(process)
+
+
+def test_ctrl_c_while_the_master_is_waited_for(relay: LocalRelay) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        server.settimeout(PATIENCE)
+        at = "{}:{}".format(*server.getsockname())
+        with start(address(relay), "--worker", "--master-address", at) as process, server.accept()[0]:
+            end_quietly(process)
+
+
+def end_quietly(process: subprocess.Popen[str]) -> None:
+    process.send_signal(signal.SIGINT)
+    said, errors = process.communicate(timeout=PATIENCE)
+    assert process.returncode == 130
+    assert (said, "Traceback" in errors, "KeyboardInterrupt" in errors) == ("", False, False)
+
+
 def test_nobody_listens(capsys: pytest.CaptureFixture[str]) -> None:
     port = free_port()
     assert main(["load", f"127.0.0.1:{port}"]) == 2
@@ -292,7 +326,7 @@ def test_without_locust_the_extra_is_named(
     (["relay.example:8080"], "no tenant is known whose clients could come"),
     ([], "no relay is named"),
     (["127.0.0.1:1", "--user", "nowhere.py"], "nowhere.py: there is no such file"),
-    (["127.0.0.1:1", "--csv", "no/such/folder/x"], "its folder can't be written to"),
+    (["127.0.0.1:1", "--csv", f"{__file__}/x"], "File exists; name another prefix"),
     (["127.0.0.1:1", "--target-profile", "nowhere.toml"], "nowhere.toml: can't be read"),
     (["127.0.0.1:1", "--sessions", "0"], "is no count"),
     (["127.0.0.1:1", "--rate", "0"], "more than 0"),
