@@ -206,7 +206,7 @@ class Verifier:
 
 
 class _Prepared(HMACAlgorithm):
-    """HMAC with a secret that `SigningKey.hmac` has looked at; PyJWT would for every token, a quarter of what it does."""
+    """HMAC with a secret that `SigningKey.hmac` has looked at, as PyJWT would again for each token."""
 
     def prepare_key(self, key: str | bytes) -> bytes:
         """Return the secret as it is."""
