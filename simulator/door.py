@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import errno
 import logging
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
+from simulator.acceptor import BACKLOG, Acceptor
 from simulator.clock import Clock
 from simulator.faults.engine import Faults
 
 log = logging.getLogger("simulator")
 
-_BACKLOG = 1024
 _PATIENCE = 1.0  # seconds between attempts to listen again where somebody took the port
 
 
@@ -30,18 +31,19 @@ class Door:
         self._faults = faults
         self._clock = clock
         self._places: list[tuple[socket.AddressFamily, Any]] = []
-        self._servers: list[asyncio.Server] = []
+        self._acceptors: list[Acceptor] = []
         self._held: list[socket.socket] = []
-        self._opening: asyncio.Task[None] | None = None
         self._timer: asyncio.TimerHandle | None = None
-        self._open = False
 
     async def open(self, host: str, port: int) -> None:
         """Listen from now on; raises OSError or OverflowError where that can't be."""
-        server = await asyncio.get_running_loop().create_server(self._meet, host, port, backlog=_BACKLOG)
-        self._servers = [server]
-        self._places = [(sock.family, sock.getsockname()) for sock in server.sockets]
-        self._open = True
+        found = await asyncio.get_running_loop().getaddrinfo(
+            host or None, None, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+        )
+        places = dict.fromkeys((family, (address[0], port, *address[2:])) for family, *_, address in found)
+        sockets = _listening([place for place in places if _known(place[0])])
+        self._places = [(sock.family, sock.getsockname()) for sock in sockets]
+        self._acceptors = [Acceptor(sock, self._meet) for sock in sockets]
         self._look()
         self._faults.watch(self._look, lambda _: None)
         self._clock.watch(self._look)
@@ -49,7 +51,7 @@ class Door:
     @property
     def listening(self) -> bool:
         """Whether connections are accepted at the moment."""
-        return self._open
+        return bool(self._acceptors)
 
     @property
     def addresses(self) -> list[tuple[str, int]]:
@@ -61,17 +63,12 @@ class Door:
         self._places.clear()
         if self._timer is not None:
             self._timer.cancel()
-        if self._opening is not None:
-            await self._opening
-        for server in self._servers:
-            server.close()
+        acceptors, self._acceptors = self._acceptors, []
+        for acceptor in acceptors:
+            acceptor.close()
+            await acceptor.settled()
         for sock in self._held:
             sock.close()
-
-    async def wait_closed(self) -> None:
-        """Wait until the connections are gone as well."""
-        for server in self._servers:
-            await server.wait_closed()
 
     def _look(self) -> None:
         """Shut or open as the faults say now, and look again when the time of one begins or ends."""
@@ -81,18 +78,17 @@ class Door:
             self._timer.cancel()
         now = self._clock.monotonic()
         wanted, left = not self._faults.standing("refuse", now), self._faults.turns(now)
-        if wanted is not self._open and self._opening is None:
+        if wanted is not self.listening:
             self._unshut() if wanted else self._shut()
-        if wanted and not self._open:
+        if wanted and not self.listening:
             left = _PATIENCE
         if left is not None:
             self._timer = asyncio.get_running_loop().call_later(left, self._look)
 
     def _shut(self) -> None:
-        for server in self._servers:
-            server.close()
-        self._servers = []
-        self._open = False
+        for acceptor in self._acceptors:
+            acceptor.close()
+        self._acceptors = []
         for family, address in self._places:
             with contextlib.suppress(OSError):  # without it the port is merely free
                 self._held.append(_bound(family, address))
@@ -100,24 +96,33 @@ class Door:
     def _unshut(self) -> None:
         while self._held:
             self._held.pop().close()
-        sockets: list[socket.socket] = []
         try:
-            for family, address in self._places:
-                sockets.append(_bound(family, address))
-                sockets[-1].listen(_BACKLOG)
+            sockets = _listening(self._places)
         except OSError as error:
-            for sock in sockets:
-                sock.close()
             log.warning("can't listen on port %d again: %s; trying on", self.addresses[0][1], error.strerror)
             return
-        self._open = True
-        self._opening = asyncio.get_running_loop().create_task(self._serve(sockets))
+        self._acceptors = [Acceptor(sock, self._meet) for sock in sockets]
 
-    async def _serve(self, sockets: list[socket.socket]) -> None:
-        loop = asyncio.get_running_loop()
-        self._servers = [await loop.create_server(self._meet, sock=sock, backlog=_BACKLOG) for sock in sockets]
-        self._opening = None
-        self._look()
+
+def _known(family: socket.AddressFamily) -> bool:
+    try:
+        socket.socket(family).close()
+    except OSError as error:
+        return error.errno != errno.EAFNOSUPPORT
+    return True
+
+
+def _listening(places: Iterable[tuple[socket.AddressFamily, Any]]) -> list[socket.socket]:
+    sockets: list[socket.socket] = []
+    try:
+        for family, address in places:
+            sockets.append(_bound(family, address))
+            sockets[-1].listen(BACKLOG)
+    except (OSError, OverflowError):
+        for sock in sockets:
+            sock.close()
+        raise
+    return sockets
 
 
 def _bound(family: socket.AddressFamily, address: Any) -> socket.socket:  # noqa: ANN401 - of any family
@@ -127,7 +132,7 @@ def _bound(family: socket.AddressFamily, address: Any) -> socket.socket:  # noqa
         if family is socket.AF_INET6:
             sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
         sock.bind(address)
-    except OSError:
+    except (OSError, OverflowError):
         sock.close()
         raise
     return sock

@@ -160,7 +160,6 @@ class Simulator:
             peer.abort()
         if self._edge.peers:
             await self._edge.empty.wait()
-        await door.wait_closed()
         self.transcript.close()
 
     async def drain(self, grace: float) -> None:
