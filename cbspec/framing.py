@@ -17,17 +17,25 @@ MAX_MESSAGE = 1024 * 1024
 """Bytes of one message that are read; deployed clients have the same cap."""
 
 _SPACE = b" \t\r\n"
-_IN_STRING = re.compile(rb'(?:[^"\\\x00-\x1f]|\\[^\x00-\x1f])*')
+_CONTENT = rb'[^"\\\x00-\x1f]*+(?:\\[^\x00-\x1f][^"\\\x00-\x1f]*+)*+'
+_IN_STRING = re.compile(_CONTENT)
 _SCALAR = re.compile(rb"[-+.0-9A-Za-z]+")
 _BLANK = re.compile(rb"[ \t\r\n]*")
 _SHORT = 4096
 # The usual case in one step of the regular expression engine: a short object whose members are strings, scalars and
 # flat arrays. It says the same as the scanner, which takes over where it doesn't match.
-_WS, _STR, _NUM = rb"[ \t\r\n]*+", rb'"(?:[^"\\\x00-\x1f]|\\[^\x00-\x1f])*+"', rb"[-+.0-9A-Za-z]++"
+_WS, _STR, _NUM = rb"[ \t\r\n]*+", b'"' + _CONTENT + b'"', rb"[-+.0-9A-Za-z]++"
 _ATOM = rb"(?:" + _STR + rb"|" + _NUM + rb")" + _WS
 _ITEMS = rb"\[" + _WS + rb"(?:" + _ATOM + rb"(?:," + _WS + _ATOM + rb")*+)?+\]" + _WS
 _MEMBER = _STR + _WS + rb":" + _WS + rb"(?:" + _ATOM + rb"|" + _ITEMS + rb")"
-_FLAT_OBJECT = re.compile(rb"\{" + _WS + rb"(?:" + _MEMBER + rb"(?:," + _WS + _MEMBER + rb")*+)?+\}")
+_FLAT = rb"\{" + _WS + rb"(?:" + _MEMBER + rb"(?:," + _WS + _MEMBER + rb")*+)?+\}"
+_FLAT_OBJECT = re.compile(_FLAT)
+# Items and members, each with the comma behind it, as many as there are: what the scanner can take in one step, too. An
+# item may be flat itself, which is two levels more.
+_VALUE = rb"(?:" + _ATOM + rb"|" + _ITEMS + rb"|" + _FLAT + _WS + rb")," + _WS
+_FLAT_LEVELS = 2
+_RUN_OF_ITEMS = re.compile(rb"(?:" + _VALUE + rb")*+")
+_RUN_OF_MEMBERS = re.compile(rb"(?:" + _STR + _WS + rb":" + _WS + _VALUE + rb")*+")
 
 
 class FrameTooLarge(ValueError):
@@ -55,6 +63,10 @@ class _Want(Enum):
     NAME_OR_END = auto()
     COLON = auto()
     COMMA_OR_END = auto()
+
+
+_NAMES = frozenset({_Want.NAME, _Want.NAME_OR_END})
+_VALUES = frozenset({_Want.VALUE, _Want.VALUE_OR_END})
 
 
 class _Broken(Exception):
@@ -91,12 +103,26 @@ class _ObjectScanner:
                 continue
             blank = _BLANK.match(data, self.position)
             self.position = blank.end() if blank else self.position
+            self._run(data)
             if self.position >= size:
                 return None
             self._token(data)
             if not self._stack:
                 return self.position
         return None
+
+    def _run(self, data: bytearray) -> None:
+        """Pass what is whole and followed by a comma, without looking at each token of it."""
+        if not self._stack or len(self._stack) + _FLAT_LEVELS > self._max_depth:
+            return
+        if self._want in _NAMES:
+            run, then = _RUN_OF_MEMBERS.match(data, self.position), _Want.NAME
+        elif self._want in _VALUES and self._stack[-1] == 0x5B:
+            run, then = _RUN_OF_ITEMS.match(data, self.position), _Want.VALUE
+        else:
+            return
+        if run is not None and run.end() > self.position:
+            self.position, self._want = run.end(), then
 
     def _rest_of_string(self, data: bytearray) -> bool:
         content = _IN_STRING.match(data, self.position)
