@@ -23,6 +23,7 @@ from simulator.outbox import Outbox
 from simulator.relay import Relay
 from simulator.session import Action, Close, Send, Session, Wait
 from simulator.steps import Dial, Refresh
+from simulator.turns import Turns
 
 log = logging.getLogger("simulator")
 
@@ -83,11 +84,13 @@ class Peer(asyncio.Protocol):
         "_held_up",
         "_last",
         "_layer",
+        "_next_turn",
         "_outbox",
         "_session",
         "_shut",
         "_timer",
         "_transport",
+        "_turns",
         "_waiting",
         "_wake",
         "_write_full",
@@ -110,6 +113,8 @@ class Peer(asyncio.Protocol):
         self._write_full = False
         self._outbox = Outbox(edge.relay.behaviour.writing)
         self._wake: asyncio.TimerHandle | None = None
+        self._turns = Turns()
+        self._next_turn: asyncio.TimerHandle | None = None
         self._written = 0
         self._shut = False
         self._held_up = False
@@ -158,7 +163,7 @@ class Peer(asyncio.Protocol):
         if self._write_full:
             self._full(False)
         self._end_session(reset=exc is not None)
-        for timer in (self._timer, self._wake):
+        for timer in (self._timer, self._wake, self._next_turn):
             if timer is not None:
                 timer.cancel()
         self._outbox.clear()
@@ -193,7 +198,13 @@ class Peer(asyncio.Protocol):
                     self._perform(action)
         self._finished = True
         self._end_session()
+        self._session = None  # with half of a message that may be large, and nobody will complete
         self._outbox.clear()
+        self._turns.clear()
+        if self._next_turn is not None:
+            self._next_turn.cancel()
+            self._next_turn = None
+            self._throttle()  # what still comes is read, or closing would reset the connection
         writing = self._edge.relay.behaviour.writing
         if how is End.RESET or (how is None and writing.reset and not self._client_done):
             self._arm(_BEFORE_RESET, self._reset)
@@ -250,8 +261,35 @@ class Peer(asyncio.Protocol):
         if self._greeting.deaf:
             plain, shaking_hands = b"", False
         if plain or (shaking_hands and layer.established):
-            self._read(plain)
-        if layer.ended and not self._finished:
+            if self._turns.small(len(plain)):
+                self._read(plain)
+            else:
+                self._turns.put(plain)
+                self._take_turn()
+        self._settle()
+
+    def _take_turn(self) -> None:
+        """Take what came of what is large, or many, as far as one turn goes; the other connections have theirs next."""
+        self._next_turn = None
+        for piece in self._turns.pieces():
+            self._read(piece)
+            if self._finished:
+                return
+        pause = self._turns.pause()
+        if pause is not None:
+            self._next_turn = asyncio.get_running_loop().call_later(pause, self._guarded, self._another_turn)
+        self._throttle()
+
+    def _another_turn(self) -> None:
+        if not self._finished:
+            self._take_turn()
+            self._settle()
+
+    def _settle(self) -> None:
+        """Take note of the client's end once all before it was taken."""
+        if self._finished:
+            return
+        if self._layer.ended and self._next_turn is None:
             self._client_ended()
         if not self._finished:
             self._flush()  # what TLS itself has to say goes out with the first answer, if there is one
@@ -280,6 +318,7 @@ class Peer(asyncio.Protocol):
             self._throttle()
         now = self._edge.clock.now()
         actions = session.receive_data(plain, now)
+        self._turns.took(len(plain), completed=bool(actions))
         if actions:
             # Only what completes a message counts as life: a byte now and then must not hold a connection for ever.
             self._last = now.monotonic
@@ -402,7 +441,7 @@ class Peer(asyncio.Protocol):
         self._edge.relay.behaviour.stuck((peer for peer in self._edge.peers.values() if peer is not self), full)
 
     def _throttle(self) -> None:
-        if self._write_full or self._held_up or self._waiting > _READ_AHEAD:
+        if self._write_full or self._held_up or self._waiting > _READ_AHEAD or self._next_turn is not None:
             self._transport.pause_reading()
         else:
             self._transport.resume_reading()

@@ -1,0 +1,145 @@
+"""How long others wait for their answers while somebody attacks, beside how long they wait while nobody does.
+
+`python -m tests.hostile.beside [--seconds S] [NAME ...]` prints the table: calm and attack take turns, a third of a
+second each, so that whatever else the machine does touches both.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import os
+import re
+import ssl
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+from tests.hostile.attacks import ATTACKS, Target
+from tests.simulator.client import BEAT
+
+_WINDOW = 1 / 3  # seconds
+_PACE = 0.001  # seconds between two requests
+_CLIENTS = 4
+
+
+class Found(NamedTuple):
+    """Latencies in milliseconds, and MiB that the relay has taken at most."""
+
+    calm: float
+    attacked: float
+    median_calm: float
+    median_attacked: float
+    samples: int
+    memory: float
+
+    @property
+    def ratio(self) -> float:
+        """How many times as long the slowest hundredth waits."""
+        return self.attacked / self.calm
+
+
+@contextlib.contextmanager
+def serving() -> Iterator[tuple[tuple[str, int], int]]:
+    """Run a simulator; give its address and its process' id."""
+    command = [sys.executable, "-m", "cbspec", "simulate", "--port", "0"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as process:
+        try:
+            assert process.stdout is not None
+            found = re.search(r"on 127\.0\.0\.1:(\d+)", process.stdout.readline())
+            assert found is not None
+            yield ("127.0.0.1", int(found[1])), process.pid
+        finally:
+            process.terminate()
+
+
+@contextlib.contextmanager
+def attacking(name: str, address: tuple[str, int]) -> Iterator[subprocess.Popen[str]]:
+    """Run an attacker that waits to be let."""
+    command = [sys.executable, "-m", "tests.hostile.attacks", name, address[0], str(address[1])]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdin is not None
+        assert process.stdout is not None
+        try:
+            assert process.stdout.readline() == "ready\n"
+            yield process
+            process.stdin.close()
+            process.wait(30)
+        finally:
+            process.kill()
+
+
+def _say(process: subprocess.Popen[str], word: str) -> None:
+    assert process.stdin is not None
+    assert process.stdout is not None
+    process.stdin.write(f"{word}\n")
+    process.stdin.flush()
+    assert process.stdout.readline() == f"{word}\n"
+
+
+def _measured(clients: list[ssl.SSLSocket], seconds: float) -> list[float]:
+    """Have clients ask in turn, and return how long each waited for its answer."""
+    found, end = [], time.monotonic() + seconds
+    while time.monotonic() < end:
+        for client in clients:
+            began = time.perf_counter()
+            client.sendall(BEAT)
+            assert client.recv(4096)
+            found.append(time.perf_counter() - began)
+            time.sleep(_PACE)
+    return found
+
+
+def measure(name: str, seconds: float) -> Found:
+    """Attack for so many seconds, in turns with as many of calm."""
+    calm: list[float] = []
+    attacked: list[float] = []
+    with serving() as (address, pid):
+        target = Target(address)
+        clients = [target.greeted() for _ in range(_CLIENTS)]
+        _measured(clients, _WINDOW)
+        with attacking(name, address) as attacker:
+            for _ in range(max(1, round(seconds / _WINDOW))):
+                calm += _measured(clients, _WINDOW)
+                _say(attacker, "on")
+                attacked += _measured(clients, _WINDOW)
+                _say(attacker, "off")
+                time.sleep(0.05)
+            memory = _peak(pid)
+        for client in clients:
+            client.close()
+    ordinary, worse = sorted(calm), sorted(attacked)
+    return Found(_at(0.99, ordinary), _at(0.99, worse), _at(0.5, ordinary), _at(0.5, worse), len(attacked), memory)
+
+
+def _at(part: float, ordered: list[float]) -> float:
+    return 1000 * ordered[int(part * len(ordered))]
+
+
+def _peak(pid: int) -> float:
+    status = Path(f"/proc/{pid}/status").read_text(encoding="ascii")
+    found = re.search(r"VmHWM:\s+(\d+)", status)
+    return int(found[1]) / 1024 if found else 0.0
+
+
+def main() -> None:
+    """Measure and print."""
+    parser = argparse.ArgumentParser(prog="python -m tests.hostile.beside")
+    parser.add_argument("--seconds", type=float, default=10.0, help="of each attack, by default %(default)s")
+    parser.add_argument("names", nargs="*", metavar="NAME", help=f"of {', '.join(ATTACKS)}")
+    args = parser.parse_args()
+    os.environ.setdefault("PYTHONUNBUFFERED", "1")
+    print("| while one peer keeps at it | p99 calm, ms | p99 attacked, ms | times | median calm, attacked | peak MiB |")
+    print("| --- | --- | --- | --- | --- | --- |")
+    for name in args.names or ATTACKS:
+        found = measure(name, args.seconds)
+        medians = f"{found.median_calm:.2f}, {found.median_attacked:.2f}"
+        row = (name, f"{found.calm:.2f}", f"{found.attacked:.2f}", f"{found.ratio:.1f}", medians, f"{found.memory:.0f}")
+        print("| " + " | ".join(row) + " |", flush=True)
+
+
+if __name__ == "__main__":
+    main()
