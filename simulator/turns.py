@@ -1,7 +1,7 @@
 """What one connection may take of the relay's time at once: the others beside it are to notice nothing of it.
 
-What is small is taken as it comes. What is larger, or holds many messages, is taken piece by piece, for a
-quarter of a millisecond a turn. A single large message can't be taken in pieces; whoever sends one that takes long is then not read
+What is small is taken as it comes. What is larger, or holds many messages, is taken piece by piece, for a quarter of a
+millisecond a turn. A single large message can't be taken in pieces; whoever sends one that takes long is then not read
 from for a hundred times as long, so that it costs the others a hundredth at most.
 """
 
