@@ -29,7 +29,7 @@ lint: $(READY) ## Check style (ruff)
 types: $(READY) ## Check types (mypy, strict)
 	$(BIN)/mypy
 
-unit: $(READY) ## Run the project's tests alone
+unit: $(READY) $(VENV)/.sslyze ## Run the project's tests alone
 	$(BIN)/python -m pytest tests/ -n auto $(ARGS)
 
 adequacy: $(READY) ## Judge the suite: by every deviation, variant and open point; writes docs/kill-matrix.md
@@ -56,6 +56,12 @@ crowd: $(READY) ## Judge the simulator with 10,000 connections on it and without
 
 soak: $(READY) ## Sessions, faults and disconnects at random for ten minutes: nothing may grow (ARGS="--seconds 60 --seed 7")
 	$(BIN)/python -m tests.endurance.soak $(ARGS)
+
+# In an environment of its own, since it wants an older `cryptography` than ours; see constraints-sslyze.txt.
+$(VENV)/.sslyze: $(READY) constraints-sslyze.txt
+	$(PYTHON) -m venv $(VENV)/sslyze
+	$(VENV)/sslyze/bin/python -m pip install --quiet --disable-pip-version-check --requirement constraints-sslyze.txt
+	@touch $@
 
 docs: $(READY) ## Generate the generated documents again
 	$(BIN)/python -m tests.repo.generate

@@ -277,6 +277,7 @@ class Peer(asyncio.Protocol):
                 return
         pause = self._turns.pause()
         if pause is not None:
+            self._last = max(self._last, self._edge.clock.monotonic() + pause)  # it is not the client that is silent
             self._next_turn = asyncio.get_running_loop().call_later(pause, self._guarded, self._another_turn)
         self._throttle()
 

@@ -17,7 +17,7 @@ _LARGE: Final = 32 * 1024  # bytes of a message from which on it may have to pau
 _TURN: Final = 0.00025  # seconds
 _LONG: Final = 0.004  # seconds that a message may take without a pause behind it
 _PAUSE: Final = 100  # times as long as it took
-_LONGEST_PAUSE: Final = 30.0  # seconds
+_LONGEST_PAUSE: Final = 10.0  # seconds
 
 
 class Turns:
