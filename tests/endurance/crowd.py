@@ -176,6 +176,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except RuntimeError as error:
         print(f"crowd: {error}", file=sys.stderr)
         return 1
+    except KeyboardInterrupt:
+        return 130
     print(f"{within.crowd}\n{table(without, within)}")
     different = compared(without, within)
     print("\n".join(different) or f"the same verdict on all {len(within.outcomes)} requirements")

@@ -88,6 +88,8 @@ def main() -> int:
     except ClientError as error:
         print(f"{type(error).__name__}: {error}", flush=True)
         return 1
+    except KeyboardInterrupt:
+        return 130
     broken = [blame.requirement for guest in guests for blame in guest.conversation.findings()]
     print(json.dumps({"served": len(guests), "broken": broken}), flush=True)
     for guest in guests:

@@ -250,6 +250,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         found = soak(args.seconds, args.seed, args.memory, lambda line: print(line, flush=True))
     except KeyboardInterrupt:
         return 130
+    except OSError as error:
+        print(f"the simulator's controls don't answer any more: {error}")
+        return 1
     print("\n".join(found) or f"nothing was found (seed {args.seed})")
     return 1 if found else 0
 

@@ -12,6 +12,7 @@ import subprocess
 import sys
 import time
 import urllib.request
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -78,7 +79,7 @@ def test_sessions_on_a_relay_that_conforms(relay: LocalRelay, transport: str, tm
     assert not any(JWT.search(file.read_text()) for file in tmp_path.iterdir())
 
 
-@pytest.mark.parametrize(("kind", "message", "params", "requirement"), [
+RARE: tuple[tuple[str, str, dict[str, Any], str], ...] = (
     ("wrong-id", "tunnel_response", {}, "CB-TUN-002"),
     ("duplicate", "heartbeat_response", {}, "CB-MSG-004"),
     ("unsolicited", "tunnel_response", {"place": "before"}, "CB-MSG-004"),
@@ -86,19 +87,29 @@ def test_sessions_on_a_relay_that_conforms(relay: LocalRelay, transport: str, tm
     ("damage-utf-8", "heartbeat_response", {}, "CB-MSG-001"),
     ("wrong-tenant", "auth_response", {}, "CB-AUT-003"),
     ("missing-member", "hello_response", {"member": "version"}, "CB-HEL-002"),
-])  # fmt: skip
-def test_what_breaks_the_protocol_in_every_hundredth_message_is_caught(
-    relay: LocalRelay, kind: str, message: str, params: dict[str, Any], requirement: str, tmp_path: Path
+)
+
+
+def test_each_breach_in_a_single_message_is_caught_and_blamed_on_its_requirement(
+    relay: LocalRelay, tmp_path: Path
 ) -> None:
     prefix = tmp_path / "csv"
-    options = ("--sessions", "120", "--rate", "120", "--hold", "0", "--csv", str(prefix))
-    with relay.fault(kind, **params, when={"message": message, "every": 100}) as fault:
+    with contextlib.ExitStack() as stack:
+        faults = [
+            stack.enter_context(relay.fault(kind, **params, when={"message": message, "nth": 12 * place}))
+            for place, (kind, message, params, _) in enumerate(RARE, start=1)
+        ]
+        options = ("--sessions", "120", "--rate", "120", "--hold", "0", "--csv", str(prefix))
         code, said, _ = load(address(relay), *options)
-        assert fault.strikes == 1
-    assert code == 1
-    assert re.findall(r"^CB-\S+ was broken \d+ times", said, re.MULTILINE) == [f"{requirement} was broken 1 times"]
-    assert "119 went well, 1 failed" in said
-    assert [(row["Error"], row["Occurrences"]) for row in rows(prefix, "failures")] == [(requirement, "1")]
+        assert [fault.strikes for fault in faults] == [1] * len(RARE)
+    expected = Counter(requirement for *_, requirement in RARE)
+    found = re.findall(r"^(CB-\S+) was broken (\d+) times", said, re.MULTILINE)
+    assert (code, {requirement: int(times) for requirement, times in found}) == (1, expected)
+    assert "113 went well, 7 failed" in said
+    failures = Counter({row["Error"]: 0 for row in rows(prefix, "failures")})
+    for row in rows(prefix, "failures"):
+        failures[row["Error"]] += int(row["Occurrences"])
+    assert failures == expected
 
 
 def test_a_relay_that_breaks_the_protocol_once_in_500_is_caught() -> None:
