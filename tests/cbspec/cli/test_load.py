@@ -23,6 +23,7 @@ from cbspec.cli import main
 from simulator import LocalRelay
 
 PATIENCE = 60.0
+STARTED: list[subprocess.Popen[str]] = []
 JWT = re.compile(r"eyJ[\w-]{5,}\.[\w-]{5,}")
 
 
@@ -39,7 +40,19 @@ def address(relay: LocalRelay) -> str:
 
 def start(*arguments: str) -> subprocess.Popen[str]:
     command = [sys.executable, "-P", "-m", "cbspec", "load", *arguments]
-    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    STARTED.append(process)
+    return process
+
+
+@pytest.fixture(autouse=True)
+def _none_stays() -> Iterator[None]:
+    """End what a test that failed left behind."""
+    yield
+    while STARTED:
+        process = STARTED.pop()
+        if process.poll() is None:
+            process.kill()
 
 
 def load(*arguments: str) -> tuple[int, str, str]:
