@@ -6,7 +6,7 @@ READY  := $(VENV)/.ready
 ARGS   ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help verify test lint types unit adequacy rare mutants bench fuzz crowd soak docs page freeze format clean
+.PHONY: help verify test lint types unit adequacy rare mutants bench fuzz crowd soak hostile docs page freeze format clean
 
 help: ## Show the targets
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | awk 'BEGIN {FS = ":.*## "} {printf "  make %-8s %s\n", $$1, $$2}'
@@ -56,6 +56,9 @@ crowd: $(READY) ## Judge the simulator with 10,000 connections on it and without
 
 soak: $(READY) ## Sessions, faults and disconnects at random for ten minutes: nothing may grow (ARGS="--seconds 60 --seed 7")
 	$(BIN)/python -m tests.endurance.soak $(ARGS)
+
+hostile: $(READY) ## Measure what others notice of a hostile peer; writes docs/hostile.md
+	$(BIN)/python -m tests.hostile.beside $(ARGS)
 
 # In an environment of its own, since it wants an older `cryptography` than ours; see constraints-sslyze.txt.
 $(VENV)/.sslyze: $(READY) constraints-sslyze.txt

@@ -24,9 +24,9 @@ def write(measured: Mapping[Target, Sequence[Figure]], rounds: int) -> str:
         "Times are the server process's processor time; the load comes from processes of its own."
     )
     tables = (_table(target, figures) for target, figures in measured.items())
-    machine = "\n".join(f"- {line}" for line in _machine())
+    described = "\n".join(f"- {line}" for line in machine())
     story = _STORY.read_text(encoding="utf-8").strip()
-    parts = ["# Benchmarks", _NOTE, about, *tables, "## The machine", machine, story]
+    parts = ["# Benchmarks", _NOTE, about, *tables, "## The machine", described, story]
     return "\n\n".join(parts) + "\n"
 
 
@@ -51,7 +51,8 @@ def _row(figure: Figure) -> Iterator[str]:
     yield figure.parts
 
 
-def _machine() -> Iterator[str]:
+def machine() -> Iterator[str]:
+    """Say on what is measured, a line each: processors, memory, system, and the versions that matter."""
     facts = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
     models = [line.partition(":")[2].strip() for line in facts if line.startswith("model name")]
     yield f"{len(models)} x {models[0]}, {_memory()} GiB, {platform.system()} {platform.release()}"

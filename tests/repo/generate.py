@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tests.repo.documents import DOCUMENTS, MEASURED
+from tests.repo.documents import DOCUMENTS, MEASURED, WRITTEN
 from tests.repo.tree import ROOT, name
 
 
@@ -11,7 +11,7 @@ def main() -> None:
     folder = ROOT / "docs"
     folder.mkdir(exist_ok=True)
     for stray in sorted(folder.iterdir()):
-        if stray.name not in {*DOCUMENTS, *MEASURED}:
+        if stray.name not in {*DOCUMENTS, *MEASURED, *WRITTEN}:
             stray.unlink()
             print(f"{name(stray)}: deleted")
     for file, write in DOCUMENTS.items():
