@@ -495,7 +495,5 @@ DOCUMENTS: Final[Mapping[str, Callable[[], str]]] = {
 WRITTEN = ("load.md",)
 """Documents that people wrote: how something is done that takes more than the README has room for."""
 
-MEASURED: Final = frozenset(
-    ["benchmarks.md", "hostile.md", "kill-matrix.md", "mutants.md", "page-dark.png", "page-light.png"]
-)
+MEASURED: Final = {"benchmarks.md", "hostile.md", "kill-matrix.md", "mutants.md", "page-dark.png", "page-light.png"}
 """Files in docs/ that come from measurements, each names the command that writes it; and pictures, by `make page`."""
