@@ -1,4 +1,6 @@
-"""A WebSocket's frames held against what the library passes over: each length must take as few bytes as it can.
+"""What cuts a relay's bytes into messages: a WebSocket's frames are held against what the library passes over.
+
+Each length must take as few bytes as it can.
 
 Source: RFC 6455, 5.2.
 """
@@ -8,11 +10,20 @@ from __future__ import annotations
 from websockets.client import ClientProtocol
 from websockets.server import ServerProtocol
 
+from cbspec.framing import StreamFramer
 from cbspec.websocket import WebSocketFramer
+
+LARGEST = 16 * 1024 * 1024
+"""Bytes of one message that the suite takes from a relay, which is sixteen times what deployed clients take."""
 
 _HEAD_END = b"\r\n\r\n"
 _EXTENDED = {126: 2, 127: 8}  # bytes of the length that follow the second one
 _LEAST = {126: 126, 127: 1 << 16}
+
+
+def stream_framer() -> StreamFramer:
+    """Return a framer that bounds a relay's messages only by what the suite can hold."""
+    return StreamFramer(max_message=LARGEST)
 
 
 class StrictWebSocket(WebSocketFramer):

@@ -21,7 +21,7 @@ _UNASKED = ("server_unavailable", "rate_limit_exceeded", "connection_limit_reach
 _WITH_STATUS = ("auth_response", "tunnel_response")
 _SHORTEST_TOKEN = 16  # what is shorter may be in a text by chance
 
-_JWT = re.compile(r"eyJ[\w-]{5,}\.[\w-]{5,}\.[\w-]*")
+_JWT = re.compile(r"(?<![\w-])eyJ[\w-]{5,}+\.[\w-]{5,}+\.[\w-]*+")
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,7 +123,8 @@ def _names_nobody(request: Message | None) -> bool:
 
 def _holds(text: str, secret: str) -> bool:
     """Whether `secret` stands in `text` as a word of its own."""
-    return re.search(rf"(?<![\w-]){re.escape(secret)}(?![\w-])", text) is not None
+    # Nearly no text does, and a plain search through one of two MB is a thousand times faster.
+    return secret in text and re.search(rf"(?<![\w-]){re.escape(secret)}(?![\w-])", text) is not None
 
 
 def _success(message: Message, exchange: Exchange) -> Iterator[Breach]:

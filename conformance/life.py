@@ -2,7 +2,8 @@
 
 A relay is dead when it takes no connection, twice in a row, after it took some. What died is blamed on the last that
 was sent before (CB-ROB-002), whichever case sent it; a case in which the relay died says nothing of its own
-requirement. It may come back, when somebody starts it again: then the run goes on.
+requirement. It may come back, when somebody starts it again: then the run goes on. One that takes connections and
+answers nothing on any of them is as good as dead, but nobody is blamed.
 """
 
 from __future__ import annotations
@@ -28,6 +29,13 @@ _LOOKS: Final = 2.0
 LIVES_ON: Final = "CB-ROB-002"
 
 
+class Mute(Exception):
+    """A connection was made, and hello was not answered on it."""
+
+
+Trouble = Unreachable | HandshakeFailure | Mute
+
+
 class Life:
     """Knows whether the relay lives, for one process of a run.
 
@@ -40,6 +48,7 @@ class Life:
         self._processes = processes
         self._provoked = provoked
         self._before: Target | None = None
+        self._mute = False
         self._look_again = 0.0
 
     def check_back(self, relay: Target) -> None:
@@ -55,10 +64,11 @@ class Life:
 
     def look(self, relay: Target) -> bool:
         """Look whether the relay outlived a case; return whether it did. A death becomes a finding of the case."""
-        if relay.trouble is None and not _ended_by_relay(relay):
+        if relay.trouble is None and not relay.mute and not _ended_by_relay(relay):
             self._before = relay
             return True
         relay.close()
+        self._mute = relay.mute
         error = self._attempt(relay)
         if error is not None:
             time.sleep(_AGAIN)
@@ -69,11 +79,11 @@ class Life:
         self._mourn(relay, error)
         return False
 
-    @staticmethod
-    def _attempt(relay: Target) -> Unreachable | HandshakeFailure | None:
+    def _attempt(self, relay: Target) -> Trouble | None:
         """Try one connection; return what went wrong.
 
         With TLS where TLS was the trouble, or a connection ended: the queue of one who dies still takes connections.
+        With a hello where the trouble was that nothing is answered.
         """
         try:
             relay.reach(tls=isinstance(relay.trouble, HandshakeFailure) or _ended_by_relay(relay))
@@ -81,12 +91,13 @@ class Life:
             return error
         except NotExercised:  # no room for one more connection within the profile's bounds: nothing can be said
             return None
-        return None
+        return Mute("no answer to hello on a new connection") if self._mute and not relay.alive() else None
 
-    def _mourn(self, relay: Target, error: Unreachable | HandshakeFailure) -> None:
-        silent = isinstance(error, HandshakeFailure)
+    def _mourn(self, relay: Target, error: Trouble) -> None:
+        silent = not isinstance(error, Unreachable)
         suspect = relay if relay.said_anything or self._before is None else self._before
-        what = "takes connections, but answers no TLS handshake any more" if silent else f"is gone: {error}"
+        deaf_to = "hello" if isinstance(error, Mute) else "TLS handshake"
+        what = f"takes connections, but answers no {deaf_to} any more" if silent else f"is gone: {error}"
         self.gone = f"the relay died: after {suspect.case} it {what}"
         finding = self._finding(suspect, str(error), uncertain=silent or suspect.restless or self._shared)
         relay.findings.append(finding)

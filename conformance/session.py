@@ -19,7 +19,7 @@ from cbspec.websocket import WebSocketFramer
 from conformance.decoding import Decoded, decode
 from conformance.errors import RateLimited
 from conformance.exchange import Exchange, Silence, latecomers
-from conformance.frames import StrictWebSocket
+from conformance.frames import StrictWebSocket, stream_framer
 from conformance.judge import error_code, is_success
 from conformance.outgoing import check_own, frames, intended, spell
 from conformance.tempo import Tempo
@@ -28,8 +28,8 @@ from conformance.wire import Wire
 
 _IN_PIECES = "it went out in pieces"  # what a relay that reads piece by piece may take for several messages
 
-LARGEST = 64 * 1024 * 1024
-"""Bytes of one message that the suite takes from a relay."""
+_FLOOD = 200
+"""Messages that nobody asked for, after which a connection is given up: a relay may send them for ever."""
 
 _APART = 0.0003
 """Seconds between the pieces of a message, so that most relays read them one by one."""
@@ -78,6 +78,7 @@ class Session:
         self.fence = fence
         self._secrets = secrets
         self._inbox: list[Message] = []
+        self._most = _FLOOD
         self.deaf = False
         self._garbled = self._cut = False
         self._fenced: float | None = None  # until when the answer to a fence was waited for, if that was the last thing
@@ -235,6 +236,7 @@ class Session:
     def answers(self, count: int, wait: float | None = None) -> tuple[Message, ...]:
         """Return the next `count` messages, or as many as come, each within `wait` seconds (None: the time-out)."""
         wait = self.timeout if wait is None else wait
+        self._most = count + _FLOOD
         had = -1
         while had < len(self._inbox) < count and not self.ended:
             had = len(self._inbox)
@@ -467,12 +469,14 @@ class Session:
         """Bytes that never become a message are one that is broken: judged as such, once."""
         rest = self.framer.pending if isinstance(self.framer, StreamFramer) else b""
         if rest and (self.ended or not rest.startswith(b"{")):
-            self.framer = StreamFramer(max_message=LARGEST)
+            self.framer = stream_framer()
             self._received(Frame(rest, "it was cut off"))
 
     def _add(self, message: Message) -> None:
         self._transcript.add(message)
         self._inbox.append(message)
+        if len(self._inbox) > self._most:
+            self.wire.finish(End.OURS, "it sends too much that nobody asked for")
 
 
 HELLO: Mapping[str, Any] = {
@@ -481,11 +485,6 @@ HELLO: Mapping[str, Any] = {
     "features": ["tls", "heartbeat", "tunnel_info", "multi_tenancy", "metrics"],
 }
 """A hello as the page shows it. Source: Message Types / 1. Hello."""
-
-
-def stream_framer() -> StreamFramer:
-    """Return a framer that bounds a relay's messages only by what the suite can hold."""
-    return StreamFramer(max_message=LARGEST)
 
 
 def _answer_to(asked: str) -> str:

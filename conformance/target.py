@@ -26,14 +26,14 @@ from conformance.exchange import Exchange
 from conformance.expectation import Expectation, Kind
 from conformance.facts import Facts
 from conformance.failures.recipes import RUN, SPOILED
-from conformance.frames import StrictWebSocket
+from conformance.frames import LARGEST, StrictWebSocket, stream_framer
 from conformance.given import Given, secrets_of
 from conformance.invariants import Breach
 from conformance.kinds import each
 from conformance.locks import Locks
 from conformance.pace import Pacer
 from conformance.provoke import provoked
-from conformance.session import HELLO, LARGEST, Session, stream_framer
+from conformance.session import HELLO, Session
 from conformance.tcp import Unreachable, tcp_connect
 from conformance.tempo import Tempo, retry
 from conformance.transcript import Message, Transcript
@@ -85,6 +85,7 @@ class Target(Given, Watch):
         self.pace = pace
         self.trouble: Unreachable | HandshakeFailure | None = None
         self.restless = False
+        self.mute = False
         self._connections = 0
 
     # ------------------------------------------------------------------ sessions
@@ -328,6 +329,11 @@ class Target(Given, Watch):
 
     def alive(self) -> bool:
         """Whether a new connection is answered now: the control beside a silent one."""
+        answered = self._answers_hello()
+        self.mute = self.mute or not answered
+        return answered
+
+    def _answers_hello(self) -> bool:
         if not self.has_room():
             for deaf in [session for session in self.open_sessions if session.deaf]:
                 deaf.close()

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
-from typing import Any
+from typing import Any, Final
 
 from conformance.decoding import Decoded
 
@@ -124,6 +124,12 @@ class Waited:
 Record = Opened | Failed | Bytes | Message | Ended | Waited
 
 
+MOST: Final = 32 * 1024 * 1024
+"""Bytes of what a relay said that a transcript keeps; of what is older, long texts are cut."""
+
+_OUTLINE: Final = 1024
+
+
 @dataclass(slots=True)
 class Transcript:
     """The records of one case, in the order in which they happened.
@@ -134,6 +140,8 @@ class Transcript:
     clock: Callable[[], float] = time.monotonic
     records: list[Record] = field(default_factory=list)
     _began: float = 0.0
+    _held: int = 0
+    _cut: int = 0
 
     def __post_init__(self) -> None:
         self._began = self.clock()
@@ -143,5 +151,29 @@ class Transcript:
         return self.clock() - self._began
 
     def add(self, record: Record) -> None:
-        """Take a record."""
+        """Take a record. Where a relay says so much that nobody could hold it all, long texts of long ago are cut."""
         self.records.append(record)
+        self._held += _received(record)
+        while self._held > MOST and self._cut < len(self.records) - 1:
+            old = self.records[self._cut]
+            self._held -= _received(old)
+            if _received(old) > _OUTLINE:
+                self.records[self._cut] = _outline(old)
+            self._cut += 1
+
+
+def _received(record: Record) -> int:
+    """Return how many bytes of the relay's a record holds."""
+    if not isinstance(record, Bytes | Message) or record.direction is Direction.SENT:
+        return 0
+    return len(record.data if isinstance(record, Bytes) else record.text)
+
+
+def _outline(record: Record) -> Record:
+    """Return a record of what a relay sent with the beginning of its text only."""
+    if isinstance(record, Bytes):
+        return replace(record, data=record.data[:_OUTLINE])
+    if isinstance(record, Message):
+        decoded = replace(record.decoded, value={"type": record.type})
+        return replace(record, text=record.text[:_OUTLINE], decoded=decoded)
+    return record

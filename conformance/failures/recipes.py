@@ -21,7 +21,8 @@ SPOILED = "spoiled"
 
 PLACEHOLDER = re.compile(r"<<(run|token-\d+)>>")
 _SHORTEST = 16  # what is shorter is no token, and may stand in a text by chance
-_JWT_LIKE = re.compile(r"eyJ[\w-]{5,}|[\w-]{32,}\.[\w-]{32,}|\.[\w-]{43}")
+# In a time that grows with the text and no faster: some of it a relay has said.
+_JWT_LIKE = re.compile(r"eyJ[\w-]{5}|(?<![\w-])[\w-]{32,}+\.[\w-]{32}|\.[\w-]{43}")
 
 
 class NotPortable(Exception):

@@ -120,7 +120,7 @@ def _send(group: Sequence[Record], transport: str, request: Message) -> Send:
         ),
         fenced=next(("heartbeat" if m.type == "heartbeat" else "unknown" for m in sent if is_fence(m)), ""),
         decisive=request in requests,
-        then=tuple(Text.of(message.text) for message in _without_fences(answers, sent)),
+        then=tuple(Text.of(message.text[:_MOST_BYTES]) for message in _without_fences(answers, sent)),
         ended=ended,
     )
     return _on_the_wire(step, requests, pieces, transport)

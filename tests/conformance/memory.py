@@ -9,7 +9,8 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 from conformance.exchange import Exchange
-from conformance.session import Session, stream_framer
+from conformance.frames import stream_framer
+from conformance.session import Session
 from conformance.tempo import Tempo
 from conformance.transcript import Bytes, Direction, End, Transcript
 from conformance.wire import Wire

@@ -13,7 +13,9 @@ from conformance.exchange import Exchange
 from conformance.provoke import provoked
 from conformance.relay.error_codes.limits import fillable
 from conformance.relay.error_codes.refusals import attempt, limited
+from conformance.session import Session
 from conformance.target import Target
+from conformance.transcript import Message
 
 _MARGIN = 3
 
@@ -82,13 +84,23 @@ def _rate(relay: Target) -> None:
     session.expects_rate_limit = True
     notes = [session.note({"type": "heartbeat"}) for _ in range(int(_MARGIN * (rate.burst + rate.per_second)))]
     session.send_unanswered(b"".join(data for _, data in notes))
-    answers = session.answers(len(notes))
+    answers = _up_to_an_error(session, len(notes))
     rate_exceeded.append(time.monotonic())
     for (request, _), answer in zip(notes, answers, strict=False):
         if answer.type != "heartbeat_response":
             relay.observe(Exchange(request, (answer,), tenant=session.tenant))
             if judge.error_code(Exchange(request, (answer,))):
                 return
+
+
+def _up_to_an_error(session: Session, count: int) -> list[Message]:
+    """Return at most so many answers, no more behind an error: hundreds of errors may be more than can be held."""
+    answers: list[Message] = []
+    while len(answers) < count and (more := session.answers(1)):
+        answers += more
+        if any(answer.type == "error" for answer in more):
+            break
+    return answers
 
 
 def _tokens(relay: Target) -> None:

@@ -1,0 +1,110 @@
+"""The suite as a guest of a bad host: whatever that does, time and memory are bounded, and the report is there."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from cbspec.profile import load
+from tests.conformance.commands import PATIENCE, simulator, verdict
+
+MOST_MEMORY = 400.0
+"""MiB. A run against a good host takes a quarter of it, and the longest message that is read has sixteen."""
+
+SECONDS = 90.0
+"""What a run of these cases may take; all but the silent host's take a tenth."""
+
+CASES = "test_1_hello or test_tunnel or test_local_port or test_4_heartbeat or test_one_answer_to_a_request"
+
+
+@dataclass(frozen=True)
+class Run:
+    """How a run ended: its exit code, all that it said, the most memory that it took (MiB) and its seconds."""
+
+    code: int
+    text: str
+    memory: float
+    seconds: float
+
+
+@pytest.fixture(scope="module")
+def relay(tmp_path_factory: pytest.TempPathFactory) -> Iterator[int]:
+    """Give the port of a relay that conforms."""
+    with simulator(tmp_path_factory.mktemp("relay")) as profile:
+        address = load(profile).target.address
+        assert address is not None
+        yield address.port
+
+
+@contextlib.contextmanager
+def host(kind: str, relay: int, folder: Path) -> Iterator[int]:
+    """Put a bad host in front of the relay; give its port."""
+    command = [sys.executable, "-m", "tests.conformance.host", kind, str(relay), str(folder)]
+    with subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, cwd=Path(__file__).parents[2]
+    ) as process:
+        assert process.stdout is not None
+        try:
+            yield int(process.stdout.readline())
+        finally:
+            process.kill()
+
+
+def judged(kind: str, relay: int, folder: Path, *options: str) -> Run:
+    """Run the suite against a bad host."""
+    command = [sys.executable, "-m", "cbspec", "verify", "--effort", "quick", "--transport", "tcp", *options]
+    command += ["-p", "no:randomly", "-k", CASES]
+    with host(kind, relay, folder) as port, tempfile.TemporaryFile() as said:
+        began = time.monotonic()
+        process = subprocess.Popen(
+            [*command, "--target", f"127.0.0.1:{port}"], stdout=said, stderr=subprocess.STDOUT, cwd="/"
+        )
+        _, status, used = os.wait4(process.pid, 0)
+        process.returncode = os.waitstatus_to_exitcode(status)
+        said.seek(0)
+        run = Run(process.returncode, said.read().decode(), used.ru_maxrss / 1024, time.monotonic() - began)
+    busy = max(1.0, os.getloadavg()[0] / (os.cpu_count() or 1))
+    assert run.seconds < min(SECONDS, PATIENCE) * busy
+    assert run.memory < MOST_MEMORY
+    assert "Requirements by chapter" in run.text
+    assert "Mistakes of the kit" not in run.text
+    assert "Traceback" not in run.text
+    return run
+
+
+@pytest.mark.parametrize("kind", ["nothing", "drips", "explains"])
+def test_what_is_odd_but_right_is_not_accused(kind: str, relay: int, tmp_path: Path) -> None:
+    run = judged(kind, relay, tmp_path)
+    assert verdict(run.text, "failed") == 0, run.text
+    assert verdict(run.text, "inconclusive") == 0, run.text
+    assert verdict(run.text, "passed") > 10
+
+
+@pytest.mark.parametrize(
+    ("kind", "broken"), [("floods", "CB-MSG-004"), ("swells", "CB-MSG-002"), ("babbles", "CB-MSG-")]
+)
+def test_who_sends_too_much_is_blamed_for_it(kind: str, broken: str, relay: int, tmp_path: Path) -> None:
+    run = judged(kind, relay, tmp_path)
+    assert run.code == 1, run.text
+    assert f"did not pass: {broken}" in run.text or f", {broken}" in run.text
+
+
+@pytest.mark.parametrize(
+    ("kind", "said"),
+    [("dies", "is gone"), ("hangs", "takes connections, but answers no hello any more")],
+)
+def test_who_is_there_no_more_ends_the_run_soon(kind: str, said: str, relay: int, tmp_path: Path) -> None:
+    run = judged(kind, relay, tmp_path)
+    assert run.code == 1, run.text
+    assert said in " ".join(run.text.split())
+    assert verdict(run.text, "failed") == (kind == "dies")
+    assert verdict(run.text, "passed") > 0
