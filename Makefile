@@ -41,11 +41,15 @@ rare: $(READY) ## Measure how surely thorough properties find rare deviations (a
 mutants: $(VENV)/.mutation ## Judge the suite by mutants of the relay's source; writes docs/mutants.md
 	$(BIN)/python -m tests.adequacy.mutants $(ARGS)
 
+$(VENV)/.bench: $(READY)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev,bench]'
+	@touch $@
+
 $(VENV)/.mutation: $(READY)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev,mutation]'
 	@touch $@
 
-bench: $(READY) ## Measure speed and memory beside peers; writes docs/benchmarks.md (ARGS="--rounds 3 1 2": targets 1 and 2)
+bench: $(VENV)/.bench ## Measure speed and memory beside peers; writes docs/benchmarks.md (ARGS="--rounds 3 1 2": targets 1 and 2)
 	$(BIN)/python -m bench $(ARGS)
 
 fuzz: $(READY) ## Fuzz every layer without I/O: a million cases (ARGS="--cases 100000 --target framing --keep")

@@ -9,11 +9,11 @@ import time
 from pathlib import Path
 from typing import Final
 
-from bench import growth, idle, sessions, steady
+from bench import growth, idle, sessions, steady, suite
 from bench.document import write
 from bench.figures import Figure, Plan, Target
 
-TARGETS: Final = (sessions.TARGET, steady.TARGET, idle.TARGET, growth.TARGET)
+TARGETS: Final = (sessions.TARGET, steady.TARGET, idle.TARGET, growth.TARGET, suite.TARGET)
 _DOCUMENT: Final = Path(__file__).parents[1] / "docs" / "benchmarks.md"
 
 
