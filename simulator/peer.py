@@ -204,7 +204,8 @@ class Peer(asyncio.Protocol):
         if self._next_turn is not None:
             self._next_turn.cancel()
             self._next_turn = None
-            self._throttle()  # what still comes is read, or closing would reset the connection
+        self._waiting = 0
+        self._throttle()  # what still comes is read, or closing would reset the connection
         writing = self._edge.relay.behaviour.writing
         if how is End.RESET or (how is None and writing.reset and not self._client_done):
             self._arm(_BEFORE_RESET, self._reset)

@@ -13,10 +13,11 @@ from dataclasses import replace
 import pytest
 
 from cbspec.tls import legacy_client_context
-from simulator import Behaviour, Config, Simulator
+from simulator import Behaviour, Config, Simulator, turns
+from simulator import peer as peer_module
 from simulator.config import Limits, Listen, RelayRules
 from simulator.peer import Peer
-from tests.simulator.client import BEAT, HELLO, PATIENCE, WebSocket, Wire, accept_value, auth, tunnel, until
+from tests.simulator.client import BEAT, HELLO, PATIENCE, WebSocket, Wire, accept_value, auth, context, tunnel, until
 
 ANY_PORT = Config(listen=Listen(port=0))
 
@@ -108,6 +109,9 @@ class _ResetUnnoticed(asyncio.Transport):
     def is_closing(self) -> bool:
         return self.aborted
 
+    def resume_reading(self) -> None:
+        """Read nothing."""
+
     def write(self, data: bytes | bytearray | memoryview) -> None:
         """Send nothing."""
 
@@ -177,6 +181,22 @@ async def test_a_handshake_that_does_not_come_is_ended() -> None:
     config = replace(ANY_PORT, limits=Limits(handshake_timeout=0.05))
     async with Simulator(config) as simulator:
         assert await _raw(simulator, b"") == b""
+
+
+async def test_what_comes_behind_a_close_is_read_and_the_last_answer_arrives(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(turns, "_TURN", 0.0)  # reading pauses behind each piece
+    monkeypatch.setattr(peer_module, "LINGER", 2 * PATIENCE)
+
+    def send_all_and_listen(address: tuple[str, int]) -> bytes:
+        with (
+            socket.create_connection(address, PATIENCE) as sock,
+            context().wrap_socket(sock, server_hostname="localhost") as tls,
+        ):
+            tls.sendall(b'{"type":"' + b"x" * 12_000_000)
+            return tls.recv(4096)
+
+    async with Simulator(ANY_PORT) as simulator:
+        assert b"longer than" in await asyncio.to_thread(send_all_and_listen, simulator.address)
 
 
 async def test_half_a_message_does_not_hold_a_connection_for_ever() -> None:
