@@ -193,6 +193,7 @@ class Session:
         """Record a text as sent, whatever it is, and return it."""
         message = Message(self._transcript.now(), self.wire.number, Direction.SENT, text, decoded, meant=meant)
         self._transcript.add(message)
+        self._most += 1  # the answers to many requests may come at once, however few of them a case waits for
         return message
 
     def together(self, requests: Sequence[Message], data: bytes) -> Exchange:
@@ -236,7 +237,6 @@ class Session:
     def answers(self, count: int, wait: float | None = None) -> tuple[Message, ...]:
         """Return the next `count` messages, or as many as come, each within `wait` seconds (None: the time-out)."""
         wait = self.timeout if wait is None else wait
-        self._most = count + _FLOOD
         had = -1
         while had < len(self._inbox) < count and not self.ended:
             had = len(self._inbox)

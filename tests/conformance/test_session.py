@@ -359,6 +359,22 @@ def test_requests_that_go_out_together_are_recorded_and_answered(probe: MakeProb
     assert made.session.answers(1, 0.01) == ()
 
 
+def test_what_was_asked_for_is_no_flood_however_much_of_it_comes_at_once(probe: MakeProbe) -> None:
+    asked = 3 * session_module._FLOOD
+    requests = itertools.count(1)
+    made = probe(lambda request: [(0.001, answer(request) * asked)] if next(requests) == asked else [])
+    made.session.send_unanswered(b"".join(made.session.note(HEARTBEAT)[1] for _ in range(asked)), messages=asked)
+    assert len(made.session.answers(1)) == asked
+    assert made.session.ended is None
+
+
+def test_who_sends_what_nobody_asked_for_is_given_up(probe: MakeProbe) -> None:
+    made = probe(lambda request: [(0.001, answer(request) * (session_module._FLOOD + 2))])
+    made.session.heartbeat()
+    assert made.session.ended is not None
+    assert made.session.ended.how is End.OURS
+
+
 def test_a_transcript_holds_all_of_it_in_order(probe: MakeProbe) -> None:
     made = probe(conforming())
     made.session.ask({**TUNNEL, "tunnel_id": TUNNEL_RESPONSE["tunnel_id"]})
