@@ -91,7 +91,12 @@ class Life:
             return error
         except NotExercised:  # no room for one more connection within the profile's bounds: nothing can be said
             return None
-        return Mute("no answer to hello on a new connection") if self._mute and not relay.alive() else None
+        if not self._mute:
+            return None
+        alive = relay.alive()
+        for session in relay.open_sessions:
+            session.close()  # or the case would run with a connection less than the relay's limits allow
+        return None if alive else Mute("no answer to hello on a new connection")
 
     def _mourn(self, relay: Target, error: Trouble) -> None:
         silent = not isinstance(error, Unreachable)

@@ -124,3 +124,19 @@ def test_a_relay_that_only_closes_is_alive(simulated: Profile, make_target: Make
     assert session.ended
     assert Life().look(target)
     assert target.findings == []
+
+
+def test_a_look_at_a_relay_that_was_mute_leaves_no_connection_open(
+    simulated: Profile, make_target: MakeTarget, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    life, mute = Life(), make_target(simulated)
+    with monkeypatch.context() as silence:
+        silence.setattr(mute, "_answers_hello", lambda: False)
+        mute.alive()
+        assert not life.look(mute)
+    assert "answers no hello" in life.gone
+    target = make_target(simulated)
+    life.check_back(target)
+    assert not life.gone
+    assert target.said_anything
+    assert target.open_sessions == []
