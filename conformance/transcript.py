@@ -158,7 +158,7 @@ class Transcript:
             old = self.records[self._cut]
             self._held -= _received(old)
             if _received(old) > _OUTLINE:
-                self.records[self._cut] = _outline(old)
+                self.records[self._cut] = outline(old)
             self._cut += 1
 
 
@@ -169,7 +169,7 @@ def _received(record: Record) -> int:
     return len(record.data if isinstance(record, Bytes) else record.text)
 
 
-def _outline(record: Record) -> Record:
+def outline(record: Record) -> Record:
     """Return a record of what a relay sent with the beginning of its text only."""
     if isinstance(record, Bytes):
         return replace(record, data=record.data[:_OUTLINE])

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from conformance.exchange import Exchange
-from conformance.transcript import Bytes, Direction, Ended, Failed, Message, Opened, Record, Transcript
+from conformance.transcript import Bytes, Direction, Ended, Failed, Message, Opened, Record, Transcript, outline
 
 
 def excerpt(transcript: Transcript, exchanges: Sequence[Exchange], *, beside: bool = False) -> list[Record]:
@@ -72,7 +72,11 @@ def _was_sent_on(message: Message, other: Message) -> bool:
 
 
 def _index(records: Sequence[Record], wanted: Record | None) -> int:
-    return next((index for index, record in enumerate(records) if record is wanted), -1)
+    found = next((index for index, record in enumerate(records) if record is wanted), -1)
+    if found < 0 and wanted is not None:  # a transcript keeps no more than the outline of what was large and long ago
+        kept = outline(wanted)
+        found = next((index for index, record in enumerate(records) if record == kept), -1)
+    return found
 
 
 def _end(records: Sequence[Record], exchange: Exchange) -> int:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from conformance.exchange import Exchange
 from conformance.failures.excerpt import decisive, excerpt, in_order, is_fence
-from conformance.transcript import Bytes, Direction, End, Ended, Message, Opened, Record, Transcript
+from conformance.transcript import MOST, Bytes, Direction, End, Ended, Message, Opened, Record, Transcript
 from tests.conformance.build import HEARTBEAT, HEARTBEAT_RESPONSE, TUNNEL, TUNNEL_RESPONSE, received, sent
 
 
@@ -44,6 +44,16 @@ def test_what_lay_there_when_a_request_left_is_no_answer_to_it() -> None:
     assert decisive(transcript, [Exchange(None, (surplus,))]) is first
     assert decisive(transcript, [Exchange(second)]) is second
     assert decisive(transcript, []) is None
+
+
+def test_what_is_only_kept_in_outline_is_still_found() -> None:
+    first, surplus, second = sent(HEARTBEAT), received({**HEARTBEAT_RESPONSE, "x": "x" * MOST}), sent(TUNNEL)
+    transcript = Transcript()
+    for record in (first, left(), surplus, second, left(), received(TUNNEL_RESPONSE)):
+        transcript.add(record)
+    assert surplus not in transcript.records
+    assert decisive(transcript, [Exchange(None, (surplus,))]) is first
+    assert excerpt(transcript, [Exchange(None, (surplus,))]) == transcript.records[:3]
 
 
 def test_a_request_that_never_left_stays_where_it_was() -> None:
