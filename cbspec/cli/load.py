@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import argparse
 import os
-import resource
 import socket
 import sys
 from collections.abc import Sequence
@@ -21,6 +20,7 @@ from typing import Literal
 from cbspec.cli import BEHIND_DASHES
 from cbspec.cli.errors import CommandError
 from cbspec.cli.load_settings import Settings, token_source
+from cbspec.descriptors import take_all
 from cbspec.issuer import Issuer, ProfileLacks
 from cbspec.profile import Endpoint, Profile
 from conformance.facts import Facts
@@ -86,8 +86,7 @@ def run(args: argparse.Namespace) -> int:
     settings = replace(settings, tenants=settings.tenants or _main_tenant(profile))
     _check_tokens(profile, settings.tenants)
     settings = replace(settings, transport="tcp" if args.master else _look(profile, args.wait))
-    hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
-    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    take_all()
     command = [sys.executable, "-P", "-m", "locust", *_locust(args, profile)]
     sys.stdout.flush()
     sys.stderr.flush()
@@ -127,10 +126,15 @@ def _check_files(args: argparse.Namespace) -> None:
 
 def _check_port(option: str, endpoint: Endpoint) -> None:
     try:
-        socket.create_server((endpoint.host, endpoint.port)).close()
+        (family, *_, address), *_ = socket.getaddrinfo(endpoint.host, endpoint.port, type=socket.SOCK_STREAM)
+        socket.create_server(address[:2], family=family).close()
+    except socket.gaierror as error:
+        raise CommandError(f"{option} {endpoint}: {error.strerror}; name another") from None
     except OSError as error:
         reason = os.strerror(error.errno) if error.errno else str(error)
         raise CommandError(f"{option} {endpoint}: {reason}; name another") from None
+    except UnicodeError:
+        raise CommandError(f"{option} {endpoint}: that can be no host's name; name another") from None
 
 
 def _main_tenant(profile: Profile) -> tuple[str, ...]:

@@ -274,6 +274,32 @@ def test_a_port_that_is_taken(role: str, capsys: pytest.CaptureFixture[str]) -> 
     assert capsys.readouterr().err == f"cbspec: --{role}-address {at}: Address already in use; name another\n"
 
 
+def test_a_port_of_ipv6_that_is_taken(capsys: pytest.CaptureFixture[str]) -> None:
+    with socket.create_server(("::1", 0), family=socket.AF_INET6) as server:
+        at = f"[::1]:{server.getsockname()[1]}"
+        assert main(["load", "127.0.0.1:1", "--web", "--web-address", at]) == 2
+    assert capsys.readouterr().err == f"cbspec: --web-address {at}: Address already in use; name another\n"
+
+
+@pytest.mark.parametrize(
+    ("error", "said"),
+    [
+        (socket.gaierror(-2, "Name or service not known"), "Name or service not known"),
+        (UnicodeError("label empty or too long"), "that can be no host's name"),
+    ],
+)
+def test_a_name_that_nobody_knows(
+    error: Exception, said: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def unknown(*_: object, **__: object) -> object:
+        raise error
+
+    with monkeypatch.context() as resolving:
+        resolving.setattr(socket, "getaddrinfo", unknown)
+        assert main(["load", "127.0.0.1:1", "--web", "--web-address", "nobody:1"]) == 2
+    assert capsys.readouterr().err == f"cbspec: --web-address nobody:1: {said}; name another\n"
+
+
 def test_ctrl_c_while_workers_are_waited_for(relay: LocalRelay) -> None:
     port = free_port()
     with start(address(relay), "--master", "--master-address", f"127.0.0.1:{port}") as process:
