@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import resource
 import sys
 import time
 from pathlib import Path
@@ -12,6 +11,7 @@ from typing import Final
 from bench import growth, idle, sessions, steady, suite
 from bench.document import write
 from bench.figures import Figure, Plan, Target
+from cbspec.descriptors import take_all
 
 TARGETS: Final = (sessions.TARGET, steady.TARGET, idle.TARGET, growth.TARGET, suite.TARGET)
 _DOCUMENT: Final = Path(__file__).parents[1] / "docs" / "benchmarks.md"
@@ -23,8 +23,7 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("targets", nargs="*", type=int, metavar="TARGET", help="targets by number (default: all)")
     parser.add_argument("--rounds", type=int, default=10, help="how often each is measured (default: %(default)s)")
     args = parser.parse_args(argv)
-    hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
-    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))  # servers and clients inherit it
+    take_all()  # servers and clients inherit it
     known = {target.number: target for target in TARGETS}
     if unknown := [number for number in args.targets if number not in known]:
         parser.error(f"there is no target {unknown[0]}; there are {', '.join(map(str, known))}")

@@ -5,12 +5,12 @@ from __future__ import annotations
 import asyncio
 import gc
 import logging
-import resource
 import signal
 from collections.abc import Callable
 from contextlib import AsyncExitStack
 from typing import Final
 
+from cbspec.descriptors import take_all
 from simulator.config import Config, ConfigError
 from simulator.deployment import Deployment
 from simulator.server import Simulator
@@ -27,12 +27,6 @@ def _calm_collector() -> None:
     """
     gc.freeze()
     gc.set_threshold(_CALM)
-
-
-def _take_descriptors() -> None:
-    """Have as many connections open as the system allows at all: the usual limit is a thousand."""
-    hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
-    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
 
 
 async def live(
@@ -68,7 +62,7 @@ async def live(
         loop.add_signal_handler(signal.SIGINT, interrupt)
         loop.add_signal_handler(signal.SIGHUP, reload)
         _calm_collector()
-        _take_descriptors()
+        take_all()
         ready()
         await drain.wait()
         if not end.is_set():
