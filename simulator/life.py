@@ -6,8 +6,8 @@ import asyncio
 import gc
 import logging
 import signal
-from collections.abc import Callable
-from contextlib import AsyncExitStack
+from collections.abc import Callable, Iterator
+from contextlib import AsyncExitStack, contextmanager
 from typing import Final
 
 from cbspec.descriptors import take_all
@@ -20,13 +20,20 @@ log = logging.getLogger("simulator")
 _CALM: Final = 5_000
 
 
-def _calm_collector() -> None:
+@contextmanager
+def _calm_collector() -> Iterator[None]:
     """Have the garbage collector leave alone what was there before the first connection, and look less often.
 
     It looks at what is new whenever 700 objects more were made than freed: under load many times a second, in vain.
     """
+    before = gc.get_threshold()
     gc.freeze()
     gc.set_threshold(_CALM)
+    try:
+        yield
+    finally:
+        gc.set_threshold(*before)
+        gc.unfreeze()
 
 
 async def live(
@@ -61,7 +68,7 @@ async def live(
         loop.add_signal_handler(signal.SIGTERM, terminate)
         loop.add_signal_handler(signal.SIGINT, interrupt)
         loop.add_signal_handler(signal.SIGHUP, reload)
-        _calm_collector()
+        stack.enter_context(_calm_collector())
         take_all()
         ready()
         await drain.wait()

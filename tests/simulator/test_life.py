@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import os
 import signal
 import time
@@ -168,3 +169,11 @@ async def test_what_cant_begin_says_so() -> None:
         taken = Simulator(Config(listen=Listen(port=there.address[1])))
         with pytest.raises(ConfigError, match="address already in use"):
             await live(taken, lambda: ANY_PORT, lambda: None, 1.0)
+
+
+async def test_the_collector_is_calm_while_it_lives_and_no_longer() -> None:
+    before = gc.get_threshold(), gc.get_freeze_count()
+    async with Living(Simulator(ANY_PORT)):
+        assert gc.get_threshold()[0] > before[0][0]
+        assert gc.get_freeze_count() > before[1]
+    assert (gc.get_threshold(), gc.get_freeze_count()) == before
