@@ -93,10 +93,11 @@ class Life:
             return None
         if not self._mute:
             return None
-        alive = relay.alive()
+        relay.mute = False
+        relay.alive()
         for session in relay.open_sessions:
             session.close()  # or the case would run with a connection less than the relay's limits allow
-        return None if alive else Mute("no answer to hello on a new connection")
+        return Mute("no answer to hello on a new connection") if relay.mute else None
 
     def _mourn(self, relay: Target, error: Trouble) -> None:
         silent = not isinstance(error, Unreachable)

@@ -329,20 +329,18 @@ class Target(Given, Watch):
 
     def alive(self) -> bool:
         """Whether a new connection is answered now: the control beside a silent one."""
-        answered = self._answers_hello()
-        self.mute = self.mute or not answered
-        return answered
-
-    def _answers_hello(self) -> bool:
         if not self.has_room():
             for deaf in [session for session in self.open_sessions if session.deaf]:
                 deaf.close()
         try:
             session = self.connect()
             session.send_unanswered(session.note(HELLO)[1])
-            return bool(session.answers(1))
-        except (Unreachable, HandshakeFailure, Inconclusive, NotExercised):
-            return False
+            answered = bool(session.answers(1))
+            silent = not answered and session.ended is None
+        except (Unreachable, HandshakeFailure, Inconclusive, NotExercised) as error:
+            answered, silent = False, _is_silence(error)
+        self.mute = self.mute or silent
+        return answered
 
     def close(self) -> None:
         """Close every session of the case and give the relay time to notice; release what is held."""
@@ -443,3 +441,10 @@ class Target(Given, Watch):
         table, _, name = key.partition(".")
         holder = self.profile.tenant(tenant_id) if table == "tenants" else self.profile.relay
         return getattr(holder, name, None) is not None
+
+
+def _is_silence(error: Exception) -> bool:
+    """Whether a connection failed since nothing came on it: a relay that is full may close it, and lives."""
+    if isinstance(error, HandshakeFailure):
+        return error.timed_out
+    return isinstance(error, WebSocketRefused) and error.reason == NO_ANSWER

@@ -18,7 +18,9 @@ from cbspec.profile import Endpoint, Profile
 from conformance.errors import Inconclusive
 from conformance.findings import Outcome
 from conformance.life import LIVES_ON, Life
+from conformance.session import Session
 from conformance.tcp import Unreachable
+from conformance.transcript import End, Message
 from tests.conformance.commands import PATIENCE, verdict, verify
 from tests.conformance.conftest import MakeTarget
 
@@ -131,12 +133,27 @@ def test_a_look_at_a_relay_that_was_mute_leaves_no_connection_open(
 ) -> None:
     life, mute = Life(), make_target(simulated)
     with monkeypatch.context() as silence:
-        silence.setattr(mute, "_answers_hello", lambda: False)
-        mute.alive()
+        silence.setattr(Session, "answers", lambda *_: ())
+        assert not mute.alive()
         assert not life.look(mute)
     assert "answers no hello" in life.gone
+    assert [finding.outcome for finding in mute.findings] == [Outcome.INCONCLUSIVE]
     target = make_target(simulated)
     life.check_back(target)
     assert not life.gone
     assert target.said_anything
     assert target.open_sessions == []
+
+
+def test_a_relay_that_closes_new_connections_without_a_word_is_not_mute(
+    simulated: Profile, make_target: MakeTarget, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def close(session: Session, _: int) -> tuple[Message, ...]:
+        session.wire.finish(End.RESET)
+        return ()
+
+    monkeypatch.setattr(Session, "answers", close)
+    full = make_target(simulated)
+    assert not full.alive()
+    assert Life().look(full)
+    assert full.findings == []
