@@ -68,8 +68,13 @@ def judged(kind: str, relay: int, folder: Path, *options: str) -> Run:
         process = subprocess.Popen(
             [*command, "--target", f"127.0.0.1:{port}"], stdout=said, stderr=subprocess.STDOUT, cwd="/"
         )
-        _, status, used = os.wait4(process.pid, 0)
-        process.returncode = os.waitstatus_to_exitcode(status)
+        try:
+            _, status, used = os.wait4(process.pid, 0)
+            process.returncode = os.waitstatus_to_exitcode(status)
+        finally:
+            if process.returncode is None:  # the test was given up: nobody is to judge on
+                process.kill()
+                process.wait()
         said.seek(0)
         run = Run(process.returncode, said.read().decode(), used.ru_maxrss / 1024, time.monotonic() - began)
     busy = max(1.0, os.getloadavg()[0] / (os.cpu_count() or 1))
