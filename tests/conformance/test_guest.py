@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import signal
 import subprocess
 import sys
 import tempfile
@@ -24,6 +25,13 @@ SECONDS = 90.0
 """What a run of these cases may take; all but the silent host's take a tenth."""
 
 CASES = "test_1_hello or test_tunnel or test_local_port or test_4_heartbeat or test_one_answer_to_a_request"
+
+MEASURED = """
+import resource, subprocess, sys
+code = subprocess.call(sys.argv[1:], stdout=2)
+print(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss)
+sys.exit(code)
+"""
 
 
 @dataclass(frozen=True)
@@ -65,18 +73,22 @@ def judged(kind: str, relay: int, folder: Path, *options: str) -> Run:
     command += ["-p", "no:randomly", "-k", CASES]
     with host(kind, relay, folder) as port, tempfile.TemporaryFile() as said:
         began = time.monotonic()
+        # A process's peak holds what its parent held, so that one stands between which holds next to nothing.
         process = subprocess.Popen(
-            [*command, "--target", f"127.0.0.1:{port}"], stdout=said, stderr=subprocess.STDOUT, cwd="/"
+            [sys.executable, "-c", MEASURED, *command, "--target", f"127.0.0.1:{port}"],
+            stdout=subprocess.PIPE,
+            stderr=said,
+            cwd="/",
+            process_group=0,
         )
         try:
-            _, status, used = os.wait4(process.pid, 0)
-            process.returncode = os.waitstatus_to_exitcode(status)
+            measured, _ = process.communicate()
         finally:
             if process.returncode is None:  # the test was given up: nobody is to judge on
-                process.kill()
+                os.killpg(process.pid, signal.SIGKILL)
                 process.wait()
         said.seek(0)
-        run = Run(process.returncode, said.read().decode(), used.ru_maxrss / 1024, time.monotonic() - began)
+        run = Run(process.returncode, said.read().decode(), int(measured) / 1024, time.monotonic() - began)
     busy = max(1.0, os.getloadavg()[0] / (os.cpu_count() or 1))
     assert run.seconds < min(SECONDS, PATIENCE) * busy
     assert run.memory < MOST_MEMORY

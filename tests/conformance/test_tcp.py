@@ -102,12 +102,15 @@ def test_a_reset_reaches_the_other_end() -> None:
 
     def read(sock: socket.socket) -> None:
         try:
+            sock.sendall(b"x")
             sock.recv(1)
         except ConnectionResetError:
             seen.append("reset")
 
     with serving(read) as endpoint, tcp_connect(endpoint, None, TIMEOUT) as sock:
-        Tcp(sock).reset()
+        ours = Tcp(sock)
+        assert ours.receive(TIMEOUT) == b"x"
+        ours.reset()
     assert seen == ["reset"]
 
 

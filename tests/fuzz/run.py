@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import re
+import resource
 import subprocess
 import sys
 import tempfile
@@ -50,7 +51,9 @@ def run(name: str, cases: int, seed: int, tell: Callable[[Outcome], None], *, ke
         _lay_out(name, target, seeds, words)
         options = [f"-runs={cases}", f"-seed={seed}", f"-timeout={CASE_SECONDS}"]
         options += [f"-dict={words}"] if target.words else []
-        options += [f"-rss_limit_mb={MEMORY_MIB}", f"-artifact_prefix={FOUND}/{name.rpartition(':')[2]}-", str(seeds)]
+        # What a process's parent has held counts as its own peak, by which the limit goes.
+        limit = MEMORY_MIB + resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
+        options += [f"-rss_limit_mb={limit}", f"-artifact_prefix={FOUND}/{name.rpartition(':')[2]}-", str(seeds)]
         with tempfile.TemporaryFile() as said:
             code = _follow([name, str(cases), *options], said, cases, outcome, tell)
             if code:

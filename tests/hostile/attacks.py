@@ -1,4 +1,4 @@
-"""What hostile peers do, over and over for as long as they are let: `python -m tests.hostile.attacks NAME HOST PORT`.
+"""What hostile peers do, over and over for as long as they are let: `python -m tests.hostile.attacks NAME HOST PORT [idle]`.
 
 The process reads "on" and "off" from standard input, and says "ready", "on" and "off" when it is.
 """
@@ -222,9 +222,13 @@ ATTACKS: Final[dict[str, Attack]] = {
 
 def main() -> None:
     """Attack while standard input says so."""
-    name, host, port = sys.argv[1:]
-    # The attacker's own work is not what is measured: it gives way to the others on a processor.
-    os.sched_setscheduler(0, os.SCHED_IDLE, os.sched_param(0))
+    name, host, port, *idle = sys.argv[1:]
+    # The attacker's own work is not what is measured: it gives way to the others on a processor. Where other programs
+    # leave no processor idle, it would never come to attack.
+    if idle:
+        os.sched_setscheduler(0, os.SCHED_IDLE, os.sched_param(0))
+    else:
+        os.nice(10)
     target, on, end = Target((host, int(port))), threading.Event(), threading.Event()
     if name == "1,000 slow senders":
         many(target)

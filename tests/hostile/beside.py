@@ -77,9 +77,10 @@ def serving() -> Iterator[tuple[tuple[str, int], int]]:
 
 
 @contextlib.contextmanager
-def attacking(name: str, address: tuple[str, int]) -> Iterator[subprocess.Popen[str]]:
-    """Run an attacker that waits to be let."""
+def attacking(name: str, address: tuple[str, int], *, idle: bool) -> Iterator[subprocess.Popen[str]]:
+    """Run an attacker that waits to be let; an `idle` one has only the processors that nobody else wants."""
     command = [sys.executable, "-m", "tests.hostile.attacks", name, address[0], str(address[1])]
+    command += ["idle"] if idle else []
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdin is not None
         assert process.stdout is not None
@@ -87,7 +88,7 @@ def attacking(name: str, address: tuple[str, int]) -> Iterator[subprocess.Popen[
             assert process.stdout.readline() == "ready\n"
             yield process
             process.stdin.close()
-            process.wait(30)
+            process.wait(100)
         finally:
             process.kill()
 
@@ -113,15 +114,15 @@ def _measured(clients: list[ssl.SSLSocket], seconds: float) -> list[float]:
     return found
 
 
-def measure(name: str, seconds: float) -> Found:
-    """Attack for so many seconds, in turns with as many of calm."""
+def measure(name: str, seconds: float, *, idle: bool = True) -> Found:
+    """Attack for so many seconds, in turns with as many of calm (`idle`: see `attacking`)."""
     calm: list[float] = []
     attacked: list[float] = []
     with serving() as (address, pid):
         target = Target(address)
         clients = [target.greeted() for _ in range(_CLIENTS)]
         _measured(clients, _WINDOW)
-        with attacking(name, address) as attacker:
+        with attacking(name, address, idle=idle) as attacker:
             for _ in range(max(1, round(seconds / _WINDOW))):
                 calm += _measured(clients, _WINDOW)
                 _say(attacker, "on")

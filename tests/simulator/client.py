@@ -24,7 +24,7 @@ BEAT = b'{"type":"heartbeat"}\n'
 
 def token(tenant: str = "tenant-001", **claims: object) -> str:
     """Mint a token that is good now."""
-    said = {"sub": "user123", "tenant_id": tenant, "exp": int(time.time()) + 600, **claims}
+    said = {"sub": "user123", "tenant_id": tenant, "exp": int(time.time()) + 86_400, **claims}
     return mint(SigningKey.hmac(DEVELOPMENT_SECRET), said)
 
 

@@ -27,7 +27,7 @@ def jwks(*keys: SigningKey) -> bytes:
 
 def token(key: SigningKey, tenant: str = "tenant-001", **claims: object) -> str:
     """Mint a token that is good for ten minutes and names its key."""
-    said = {"sub": "user123", "tenant_id": tenant, "exp": int(time.time()) + 600, **claims}
+    said = {"sub": "user123", "tenant_id": tenant, "exp": int(time.time()) + 86_400, **claims}
     return mint(key, said, {"kid": key_id(key)})
 
 
