@@ -1,4 +1,6 @@
-"""What hostile peers do, over and over for as long as they are let: `python -m tests.hostile.attacks NAME HOST PORT [idle]`.
+"""What hostile peers do, over and over for as long as they are let.
+
+It is run as `python -m tests.hostile.attacks NAME HOST PORT [idle]`.
 
 The process reads "on" and "off" from standard input, and says "ready", "on" and "off" when it is.
 """
