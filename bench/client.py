@@ -158,7 +158,10 @@ def _upgrade(sock: ssl.SSLSocket) -> None:
     sock.send(_UPGRADE)
     head = b""
     while not head.endswith(b"\r\n\r\n"):
-        head += sock.recv(4096)
+        came = sock.recv(4096)
+        if not came:
+            raise RuntimeError(f"the server opened no WebSocket: {head!r}")
+        head += came
 
 
 def _end(sockets: Sequence[ssl.SSLSocket]) -> None:

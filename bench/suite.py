@@ -124,7 +124,9 @@ def _bare(
                 else:
                     left = len(data)
                     while left > 0:
-                        left -= len(tls.recv(left))
+                        if not (came := tls.recv(left)):
+                            raise RuntimeError("the simulator closed a session that it served before")
+                        left -= len(came)
             tls.unwrap()
 
 
