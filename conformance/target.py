@@ -355,11 +355,22 @@ class Target(Given, Watch):
 
     def soon(self, attempt: Callable[[], _Made]) -> _Made:
         """Return what `attempt` does once it raises nothing, as long as a relay has to give back room; then let it."""
+        said: list[Broken | Inconclusive] = []
+
+        def attempted() -> _Made:
+            try:
+                return attempt()
+            except (Broken, Inconclusive) as error:
+                said.append(error)
+                raise
+
         try:
             # Where no auth works at all, no room will come of waiting.
-            made = retry(attempt, (Broken, Inconclusive), 0.0 if self.facts.auth else self.tempo.soon)
+            made = retry(attempted, (Broken, Inconclusive), 0.0 if self.facts.auth else self.tempo.soon)
         except (Broken, Inconclusive):
             self.tempo.room("soon", there=False)
+            if isinstance(said[0], Inconclusive):
+                raise said[0] from None  # it had no room, and may have closed the connection over that
             raise
         self.tempo.room("soon", there=True)
         return made

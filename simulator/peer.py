@@ -208,6 +208,7 @@ class Peer(asyncio.Protocol):
         self._throttle()  # what still comes is read, or closing would reset the connection
         writing = self._edge.relay.behaviour.writing
         if how is End.RESET or (how is None and writing.reset and not self._client_done):
+            self._flush()  # an alert, where it was TLS that failed
             self._arm(_BEFORE_RESET, self._reset)
             return
         self._end_writing(notify=how is End.CLOSE or (how is None and writing.close_notify))
