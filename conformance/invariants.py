@@ -21,7 +21,7 @@ _UNASKED = ("server_unavailable", "rate_limit_exceeded", "connection_limit_reach
 _WITH_STATUS = ("auth_response", "tunnel_response")
 _SHORTEST_TOKEN = 16  # what is shorter may be in a text by chance
 
-_JWT = re.compile(r"(?<![\w-])eyJ[\w-]{5,}+\.[\w-]{5,}+\.[\w-]*+")
+_JWT = re.compile(r"eyJ[\w-]{5,}\.[\w-]{5,}\.[\w-]*")
 
 
 @dataclass(frozen=True, slots=True)
