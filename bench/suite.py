@@ -12,6 +12,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from statistics import median
 from typing import Final
 
 from bench.figures import Figure, Plan, Target, microseconds, ratios
@@ -157,7 +158,7 @@ def _examples(plan: Plan, folder: Path) -> Iterator[Figure]:
             plan.progress(f"examples, round {nth + 1} of {rounds}")
     if theirs:
         name = "examples a second, over TLS, each with its controls / schemathesis' on an HTTPS API of the same size"
-        parts = f"suite {_middle(ours):.0f}/s, schemathesis {_middle(theirs):.0f}/s"
+        parts = f"suite {median(ours):.0f}/s, schemathesis {median(theirs):.0f}/s"
         yield Figure(name, ratios(ours, theirs), 3.0, least=True, parts=parts)
     parts = f"from {_FEW} to {_MORE}, and from there to {_MOST}"
     yield Figure("an example more when there are many / when there are few", growth, 1.15, parts=parts)
@@ -205,10 +206,6 @@ def _timed(command: Sequence[str]) -> tuple[float, str]:
             f"{' '.join(command)} ended with {done.returncode}: {done.stdout[-500:]}{done.stderr[-500:]}"
         )
     return time.monotonic() - began, done.stdout
-
-
-def _middle(values: Sequence[float]) -> float:
-    return sorted(values)[len(values) // 2]
 
 
 TARGET: Final = Target(5, "The suite", measure)

@@ -20,6 +20,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from cbspec.descriptors import take_all
 from cbspec.identity import DEVELOPMENT_TENANTS
 from cbspec.profile import Profile, dump
 from tests.endurance.served import Served, served
@@ -168,7 +169,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
     if hard < args.connections + _SPARE:
         parser.error(f"{hard} descriptors (ulimit -Hn) are too few for {args.connections} connections")
-    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    take_all()
     try:
         without = run(0, 0, 0.0, args.suite)
         print(f"without a crowd: {dict(Counter(without.outcomes.values()))}, {without.seconds:.1f} s", flush=True)
