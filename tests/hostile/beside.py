@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-import re
 import ssl
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -19,6 +19,7 @@ from typing import Final, NamedTuple
 
 from bench.document import machine
 from tests.hostile.attacks import ATTACKS, Target
+from tests.hostile.process import running
 from tests.simulator.client import BEAT
 
 _DOCUMENT: Final = Path(__file__).parents[2] / "docs" / "hostile.md"
@@ -63,20 +64,6 @@ class Found(NamedTuple):
 
 
 @contextlib.contextmanager
-def serving() -> Iterator[tuple[tuple[str, int], int]]:
-    """Run a simulator; give its address and its process' id."""
-    command = [sys.executable, "-m", "cbspec", "simulate", "--port", "0"]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as process:
-        try:
-            assert process.stdout is not None
-            found = re.search(r"on 127\.0\.0\.1:(\d+)", process.stdout.readline())
-            assert found is not None
-            yield ("127.0.0.1", int(found[1])), process.pid
-        finally:
-            process.terminate()
-
-
-@contextlib.contextmanager
 def attacking(name: str, address: tuple[str, int], *, idle: bool) -> Iterator[subprocess.Popen[str]]:
     """Run an attacker that waits to be let; an `idle` one has only the processors that nobody else wants."""
     command = [sys.executable, "-m", "tests.hostile.attacks", name, address[0], str(address[1])]
@@ -118,18 +105,18 @@ def measure(name: str, seconds: float, *, idle: bool = True) -> Found:
     """Attack for so many seconds, in turns with as many of calm (`idle`: see `attacking`)."""
     calm: list[float] = []
     attacked: list[float] = []
-    with serving() as (address, pid):
-        target = Target(address)
+    with tempfile.TemporaryDirectory(prefix="cbspec-hostile-") as folder, running(Path(folder)) as relay:
+        target = Target(relay.address)
         clients = [target.greeted() for _ in range(_CLIENTS)]
         _measured(clients, _WINDOW)
-        with attacking(name, address, idle=idle) as attacker:
+        with attacking(name, relay.address, idle=idle) as attacker:
             for _ in range(max(1, round(seconds / _WINDOW))):
                 calm += _measured(clients, _WINDOW)
                 _say(attacker, "on")
                 attacked += _measured(clients, _WINDOW)
                 _say(attacker, "off")
                 time.sleep(0.05)
-            memory = _peak(pid)
+            memory = relay.peak
         for client in clients:
             client.close()
     ordinary, worse = sorted(calm), sorted(attacked)
@@ -138,12 +125,6 @@ def measure(name: str, seconds: float, *, idle: bool = True) -> Found:
 
 def _at(part: float, ordered: list[float]) -> float:
     return 1000 * ordered[int(part * len(ordered))]
-
-
-def _peak(pid: int) -> float:
-    status = Path(f"/proc/{pid}/status").read_text(encoding="ascii")
-    found = re.search(r"VmHWM:\s+(\d+)", status)
-    return int(found[1]) / 1024 if found else 0.0
 
 
 def _rows(names: Iterable[str], seconds: float) -> Iterator[str]:
