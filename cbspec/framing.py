@@ -22,6 +22,7 @@ _IN_STRING = re.compile(_CONTENT)
 _SCALAR = re.compile(rb"[-+.0-9A-Za-z]+")
 _BLANK = re.compile(rb"[ \t\r\n]*")
 _SHORT = 4096
+_BEGINNING = 1024  # bytes of what is too long that are shown
 # The usual case in one step of the regular expression engine: a short object whose members are strings, scalars and
 # flat arrays. It says the same as the scanner, which takes over where it doesn't match.
 _WS, _STR, _NUM = rb"[ \t\r\n]*+", b'"' + _CONTENT + b'"', rb"[-+.0-9A-Za-z]++"
@@ -39,7 +40,11 @@ _RUN_OF_MEMBERS = re.compile(rb"(?:" + _STR + _WS + rb":" + _WS + _VALUE + rb")*
 
 
 class FrameTooLarge(ValueError):
-    """A message is longer than may be read; what follows it can't be told apart any more."""
+    """A message is longer than may be read; what follows it can't be told apart any more. It has `begun` so."""
+
+    def __init__(self, reason: str, begun: bytes) -> None:
+        super().__init__(reason)
+        self.begun = begun
 
 
 class Frame(NamedTuple):
@@ -275,7 +280,7 @@ class StreamFramer:
 
     def _check_size(self, size: int) -> None:
         if size > self._max_message:
-            raise FrameTooLarge(f"a message is longer than {self._max_message} bytes")
+            raise FrameTooLarge(f"a message is longer than {self._max_message} bytes", bytes(self._buffer[:_BEGINNING]))
 
     def _take(self, end: int, size: int, broken: str = "") -> Frame:
         # `size` is how many bytes had to be there before the end showed: the same, however they were split.

@@ -19,7 +19,7 @@ from cbspec.websocket import WebSocketFramer
 from conformance.decoding import Decoded, decode
 from conformance.errors import RateLimited
 from conformance.exchange import Exchange, Silence, latecomers
-from conformance.frames import StrictWebSocket, stream_framer
+from conformance.frames import LARGEST, StrictWebSocket, stream_framer
 from conformance.judge import error_code, is_success
 from conformance.outgoing import check_own, frames, intended, spell
 from conformance.tempo import Tempo
@@ -440,16 +440,16 @@ class Session:
             while frame := self.framer.next_frame():
                 self._received(frame)
         except FrameTooLarge as error:
-            self._received(Frame(b"", str(error)))
+            self.framer = stream_framer()
+            fault = f"the beginning of one of more than {LARGEST} bytes"
+            self._add(error.begun, Decoded(None, "CB-MSG-002", fault))
             self.wire.close()
         if isinstance(self.framer, WebSocketFramer) and self.framer.ended:
             self._websocket_ended(self.framer)
 
     def _websocket_ended(self, framer: WebSocketFramer) -> None:
         if framer.failure is not None and not self.ended:
-            fault = Decoded(None, "CB-WSK-002", f"a broken WebSocket frame: {framer.failure}")
-            now, number = self._transcript.now(), self.wire.number
-            self._add(Message(now, number, Direction.RECEIVED, b"", fault))
+            self._add(b"", Decoded(None, "CB-WSK-002", f"a broken WebSocket frame: {framer.failure}"))
         self.wire.finish(End.WEBSOCKET_CLOSE)
 
     def _received(self, frame: Frame) -> None:
@@ -459,11 +459,10 @@ class Session:
         self._garbled = decoded.requirement == "CB-CMP-001"
         if frame.broken and not decoded.requirement:
             decoded = Decoded(decoded.value, "CB-MSG-002", frame.broken)
-        now, number = self._transcript.now(), self.wire.number
         long_way = isinstance(self.framer, StrictWebSocket) and self.framer.take_fault()
         if long_way and decoded.requirement:
             decoded = Decoded(None, "CB-WSK-002", "a frame whose length is not what follows")
-        self._add(Message(now, number, Direction.RECEIVED, frame.text, decoded, frame.binary, padded=bool(long_way)))
+        self._add(frame.text, decoded, binary=frame.binary, padded=bool(long_way))
 
     def _unfinished(self) -> None:
         """Bytes that never become a message are one that is broken: judged as such, once."""
@@ -472,7 +471,9 @@ class Session:
             self.framer = stream_framer()
             self._received(Frame(rest, "it was cut off"))
 
-    def _add(self, message: Message) -> None:
+    def _add(self, text: bytes, decoded: Decoded, *, binary: bool = False, padded: bool = False) -> None:
+        now, number = self._transcript.now(), self.wire.number
+        message = Message(now, number, Direction.RECEIVED, text, decoded, binary, padded=padded)
         self._transcript.add(message)
         self._inbox.append(message)
         if len(self._inbox) > self._most:

@@ -152,8 +152,9 @@ def test_an_endless_message_is_given_up_at_its_bound(start: bytes) -> None:
         framer.feed(b"1" * 10)
         assert framer.next_frame() is None
     framer.feed(b"1" * 10)
-    with pytest.raises(FrameTooLarge, match="1000 bytes"):
+    with pytest.raises(FrameTooLarge, match="1000 bytes") as caught:
         framer.next_frame()
+    assert caught.value.begun == framer.pending[:1024]
 
 
 @pytest.mark.parametrize(

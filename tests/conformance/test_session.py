@@ -274,6 +274,21 @@ def test_what_can_t_be_read_is_a_message_with_a_fault(text: bytes, requirement: 
     assert {message.decoded.requirement for message in exchange.answers} == {requirement}
 
 
+@pytest.mark.parametrize("start", [b'{"type":"', b"no message, ", '{"type":"\N{SNOWMAN}'.encode() * 300])
+def test_a_message_without_end_is_given_up_once_and_shown_by_its_beginning(
+    start: bytes, probe: MakeProbe, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(session_module, "stream_framer", lambda: StreamFramer(max_message=100_000))
+    made = probe(lambda request: [(0.001 * number, start + b"a" * 50_000) for number in range(1, 10)])
+    made.session.framer = StreamFramer(max_message=100_000)
+    exchange = made.session.ask(TUNNEL)
+    assert [message.decoded.requirement for message in exchange.answers] == ["CB-MSG-002"]
+    assert exchange.answers[0].text == (start + b"a" * 1024)[:1024]
+    assert "the beginning of one of more than" in exchange.answers[0].decoded.fault
+    assert made.session.ended is not None
+    assert made.session.ended.how is End.OURS
+
+
 def test_half_a_message_that_stays_half_is_told_when_the_connection_ends(probe: MakeProbe) -> None:
     made = probe(lambda request: [(0.001, b'{"type":"heart'), (3.0, End.EOF)])
     exchange = made.session.ask(TUNNEL)
