@@ -226,6 +226,13 @@ class StreamFramer:
         """The bytes of a message that isn't complete yet."""
         return bytes(self._buffer)
 
+    def forget(self) -> None:
+        """Let go of the message that isn't complete: what comes next begins a new one."""
+        self._buffer.clear()
+        self._scanner.reset()
+        self._line_broken = ""
+        self._searched = 0
+
     def feed(self, data: bytes) -> None:
         """Take bytes as they came."""
         self._buffer += data

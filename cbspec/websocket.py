@@ -110,6 +110,10 @@ class WebSocketFramer:
         """The fragments of a message that isn't complete yet."""
         return bytes(self._parts)
 
+    def forget(self) -> None:
+        """Let go of the message that isn't complete."""
+        self._parts.clear()
+
     @property
     def close_code(self) -> int | None:
         """The code with which the peer closed, if it did."""

@@ -8,13 +8,18 @@ Source: RFC 6455, 5.2.
 from __future__ import annotations
 
 from websockets.client import ClientProtocol
+from websockets.exceptions import PayloadTooBig
 from websockets.server import ServerProtocol
 
 from cbspec.framing import StreamFramer
 from cbspec.websocket import WebSocketFramer
+from conformance.decoding import Decoded
 
 LARGEST = 16 * 1024 * 1024
 """Bytes of one message that the suite takes from a relay, which is sixteen times what deployed clients take."""
+
+TOO_LARGE = Decoded(None, "CB-MSG-002", f"the beginning of one of more than {LARGEST} bytes")
+"""What is wrong with a longer one."""
 
 _HEAD_END = b"\r\n\r\n"
 _EXTENDED = {126: 2, 127: 8}  # bytes of the length that follow the second one
@@ -24,6 +29,13 @@ _LEAST = {126: 126, 127: 1 << 16}
 def stream_framer() -> StreamFramer:
     """Return a framer that bounds a relay's messages only by what the suite can hold."""
     return StreamFramer(max_message=LARGEST)
+
+
+def given_up(failure: Exception) -> Decoded:
+    """Return what is wrong where the library read no further."""
+    if isinstance(failure, PayloadTooBig):
+        return TOO_LARGE
+    return Decoded(None, "CB-WSK-002", f"a broken WebSocket frame: {failure}")
 
 
 class StrictWebSocket(WebSocketFramer):

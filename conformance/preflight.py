@@ -18,7 +18,7 @@ from conformance.facts import Facts
 from conformance.given import ODD_LETTERS
 from conformance.invariants import Breach
 from conformance.session import Session
-from conformance.target import NO_ANSWER, Target, WebSocketRefused
+from conformance.target import CLOSED, NO_ANSWER, Target, WebSocketRefused
 from conformance.tcp import Unreachable, tcp_connect
 from conformance.tempo import Latency, Tempo, retry
 from conformance.wire import HandshakeFailure, Wire
@@ -123,7 +123,12 @@ def _transport(target: Target, facts: Facts) -> Facts:
     wanted = target.profile.target.transport
     websocket, refused = (False, "not tried") if wanted == "tcp" else _opens_websocket(target)
     plain = None if wanted == "websocket" else _hello(target, "tcp")
-    if not websocket and plain is not None and _is_silent(plain) and (wanted == "tcp" or refused == NO_ANSWER):
+    if (
+        not websocket
+        and plain is not None
+        and _is_silent(plain)
+        and (wanted == "tcp" or refused in (NO_ANSWER, CLOSED))
+    ):
         raise NoTarget(_silent(target, wanted))
     if plain is not None and (not websocket or _is_hello_response(plain)):
         if wanted == "auto" and _is_http(plain):

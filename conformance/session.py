@@ -19,7 +19,7 @@ from cbspec.websocket import WebSocketFramer
 from conformance.decoding import Decoded, decode
 from conformance.errors import RateLimited
 from conformance.exchange import Exchange, Silence, latecomers
-from conformance.frames import LARGEST, StrictWebSocket, stream_framer
+from conformance.frames import TOO_LARGE, StrictWebSocket, given_up
 from conformance.judge import error_code, is_success
 from conformance.outgoing import check_own, frames, intended, spell
 from conformance.tempo import Tempo
@@ -253,13 +253,13 @@ class Session:
 
     def close(self) -> None:
         """Close, and give the relay a while to notice."""
-        if isinstance(self.framer, WebSocketFramer) and not self.ended:
-            self.framer.close()
-            self.wire.send(self.framer.data_to_send())
         if not self.ended:
+            if isinstance(self.framer, WebSocketFramer):
+                self.framer.close()
+                self.wire.send(self.framer.data_to_send())
             self.tempo.closed(self.wire.close(self.tempo.closing))
-        else:
-            self.wire.close()
+        self.wire.close()
+        self.framer.forget()
 
     # ------------------------------------------------------------------ what follows is the mechanics
 
@@ -440,16 +440,16 @@ class Session:
             while frame := self.framer.next_frame():
                 self._received(frame)
         except FrameTooLarge as error:
-            self.framer = stream_framer()
-            fault = f"the beginning of one of more than {LARGEST} bytes"
-            self._add(error.begun, Decoded(None, "CB-MSG-002", fault))
+            self.framer.forget()
+            self._add(error.begun, TOO_LARGE)
             self.wire.close()
         if isinstance(self.framer, WebSocketFramer) and self.framer.ended:
             self._websocket_ended(self.framer)
 
     def _websocket_ended(self, framer: WebSocketFramer) -> None:
         if framer.failure is not None and not self.ended:
-            self._add(b"", Decoded(None, "CB-WSK-002", f"a broken WebSocket frame: {framer.failure}"))
+            framer.forget()
+            self._add(b"", given_up(framer.failure))
         self.wire.finish(End.WEBSOCKET_CLOSE)
 
     def _received(self, frame: Frame) -> None:
@@ -468,12 +468,12 @@ class Session:
         """Bytes that never become a message are one that is broken: judged as such, once."""
         rest = self.framer.pending if isinstance(self.framer, StreamFramer) else b""
         if rest and (self.ended or not rest.startswith(b"{")):
-            self.framer = stream_framer()
+            self.framer.forget()
             self._received(Frame(rest, "it was cut off"))
 
     def _add(self, text: bytes, decoded: Decoded, *, binary: bool = False, padded: bool = False) -> None:
-        now, number = self._transcript.now(), self.wire.number
-        message = Message(now, number, Direction.RECEIVED, text, decoded, binary, padded=padded)
+        now = self._transcript.now()
+        message = Message(now, self.wire.number, Direction.RECEIVED, text, decoded, binary, padded=padded)
         self._transcript.add(message)
         self._inbox.append(message)
         if len(self._inbox) > self._most:

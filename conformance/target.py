@@ -57,6 +57,9 @@ _LIMITS = {
 NO_ANSWER = "no answer to the opening handshake"
 """Why no WebSocket was opened where the relay kept silent."""
 
+CLOSED = "the connection was closed without an answer to the opening handshake"
+"""Why no WebSocket was opened where it did that: one that is full may, and lives."""
+
 
 class WebSocketRefused(Inconclusive):
     """No WebSocket was opened; `status` is the HTTP status of the answer, if there was one."""
@@ -417,8 +420,10 @@ class Target(Given, Watch):
         while not framer.opened and framer.failure is None and not wire.ended and time.monotonic() < deadline:
             framer.feed(wire.receive(deadline - time.monotonic()))
         if not framer.opened:
+            mute = framer.failure is None and not wire.ended
+            self.mute = self.mute or mute
             wire.close()
-            raise WebSocketRefused(str(framer.failure or NO_ANSWER), framer.status)
+            raise WebSocketRefused(str(framer.failure or (NO_ANSWER if mute else CLOSED)), framer.status)
         return framer
 
     def _attempts(self) -> Iterator[bool]:
@@ -455,7 +460,7 @@ class Target(Given, Watch):
 
 
 def _is_silence(error: Exception) -> bool:
-    """Whether a connection failed since nothing came on it: a relay that is full may close it, and lives."""
+    """Whether a connection failed since nothing came on it."""
     if isinstance(error, HandshakeFailure):
         return error.timed_out
     return isinstance(error, WebSocketRefused) and error.reason == NO_ANSWER

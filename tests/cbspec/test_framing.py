@@ -179,3 +179,14 @@ def test_pending_is_what_is_not_complete_yet() -> None:
 
 def test_a_message_goes_out_with_a_line_feed() -> None:
     assert StreamFramer.encode(json.dumps({"type": "heartbeat"}).encode()) == b'{"type": "heartbeat"}\n'
+
+
+@pytest.mark.parametrize("begun", [b"half a line", b'{"half":"an', b'{"half":[1,2', b'{"half"]'])
+def test_what_is_forgotten_doesn_t_reach_into_the_next_message(begun: bytes) -> None:
+    framer = StreamFramer()
+    framer.feed(begun)
+    assert framer.next_frame() is None
+    framer.forget()
+    assert framer.pending == b""
+    framer.feed(b'{"type":"hello"}\n')
+    assert framer.next_frame() == Frame(b'{"type":"hello"}')

@@ -209,6 +209,8 @@ def test_a_close_in_the_middle_of_a_message_leaves_it_unfinished() -> None:
     relay.feed(frame(TEXT, b"{", fin=False, masked=True) + frame(CLOSE, b"", masked=True))
     assert relay.ended
     assert relay.pending == b"{"
+    relay.forget()
+    assert relay.pending == b""
     assert relay.next_frame() is None
 
 

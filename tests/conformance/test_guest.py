@@ -54,9 +54,9 @@ def relay(tmp_path_factory: pytest.TempPathFactory) -> Iterator[int]:
 
 
 @contextlib.contextmanager
-def host(kind: str, relay: int, folder: Path) -> Iterator[int]:
+def host(kind: str, relay: int, folder: Path, transport: str) -> Iterator[int]:
     """Put a bad host in front of the relay; give its port."""
-    command = [sys.executable, "-m", "tests.conformance.host", kind, str(relay), str(folder)]
+    command = [sys.executable, "-m", "tests.conformance.host", kind, str(relay), str(folder), transport]
     with subprocess.Popen(
         command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, cwd=Path(__file__).parents[2]
     ) as process:
@@ -67,11 +67,11 @@ def host(kind: str, relay: int, folder: Path) -> Iterator[int]:
             process.kill()
 
 
-def judged(kind: str, relay: int, folder: Path, *options: str) -> Run:
+def judged(kind: str, relay: int, folder: Path, transport: str) -> Run:
     """Run the suite against a bad host."""
-    command = [sys.executable, "-m", "cbspec", "verify", "--effort", "quick", "--transport", "tcp", *options]
+    command = [sys.executable, "-m", "cbspec", "verify", "--effort", "quick", "--transport", transport]
     command += ["-p", "no:randomly", "-k", CASES]
-    with host(kind, relay, folder) as port, tempfile.TemporaryFile() as said:
+    with host(kind, relay, folder, transport) as port, tempfile.TemporaryFile() as said:
         began = time.monotonic()
         # A process's peak holds what its parent held, so that one stands between which holds next to nothing.
         process = subprocess.Popen(
@@ -98,9 +98,15 @@ def judged(kind: str, relay: int, folder: Path, *options: str) -> Run:
     return run
 
 
+@pytest.fixture(params=["tcp", "websocket"])
+def transport(request: pytest.FixtureRequest) -> str:
+    """Give each transport."""
+    return str(request.param)
+
+
 @pytest.mark.parametrize("kind", ["nothing", "drips", "explains"])
-def test_what_is_odd_but_right_is_not_accused(kind: str, relay: int, tmp_path: Path) -> None:
-    run = judged(kind, relay, tmp_path)
+def test_what_is_odd_but_right_is_not_accused(kind: str, transport: str, relay: int, tmp_path: Path) -> None:
+    run = judged(kind, relay, tmp_path, transport)
     assert verdict(run.text, "failed") == 0, run.text
     assert verdict(run.text, "inconclusive") == 0, run.text
     assert verdict(run.text, "passed") > 10
@@ -109,8 +115,10 @@ def test_what_is_odd_but_right_is_not_accused(kind: str, relay: int, tmp_path: P
 @pytest.mark.parametrize(
     ("kind", "broken"), [("floods", "CB-MSG-004"), ("swells", "CB-MSG-002"), ("babbles", "CB-MSG-")]
 )
-def test_who_sends_too_much_is_blamed_for_it(kind: str, broken: str, relay: int, tmp_path: Path) -> None:
-    run = judged(kind, relay, tmp_path)
+def test_who_sends_too_much_is_blamed_for_it(
+    kind: str, broken: str, transport: str, relay: int, tmp_path: Path
+) -> None:
+    run = judged(kind, relay, tmp_path, transport)
     assert run.code == 1, run.text
     assert f"did not pass: {broken}" in run.text or f", {broken}" in run.text
 
@@ -119,8 +127,10 @@ def test_who_sends_too_much_is_blamed_for_it(kind: str, broken: str, relay: int,
     ("kind", "said"),
     [("dies", "is gone"), ("hangs", "takes connections, but answers no hello any more")],
 )
-def test_who_is_there_no_more_ends_the_run_soon(kind: str, said: str, relay: int, tmp_path: Path) -> None:
-    run = judged(kind, relay, tmp_path)
+def test_who_is_there_no_more_ends_the_run_soon(
+    kind: str, said: str, transport: str, relay: int, tmp_path: Path
+) -> None:
+    run = judged(kind, relay, tmp_path, transport)
     assert run.code == 1, run.text
     assert said in " ".join(run.text.split())
     assert verdict(run.text, "failed") == (kind == "dies")

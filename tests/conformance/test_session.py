@@ -275,10 +275,7 @@ def test_what_can_t_be_read_is_a_message_with_a_fault(text: bytes, requirement: 
 
 
 @pytest.mark.parametrize("start", [b'{"type":"', b"no message, ", '{"type":"\N{SNOWMAN}'.encode() * 300])
-def test_a_message_without_end_is_given_up_once_and_shown_by_its_beginning(
-    start: bytes, probe: MakeProbe, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(session_module, "stream_framer", lambda: StreamFramer(max_message=100_000))
+def test_a_message_without_end_is_given_up_once_and_shown_by_its_beginning(start: bytes, probe: MakeProbe) -> None:
     made = probe(lambda request: [(0.001 * number, start + b"a" * 50_000) for number in range(1, 10)])
     made.session.framer = StreamFramer(max_message=100_000)
     exchange = made.session.ask(TUNNEL)
