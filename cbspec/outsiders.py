@@ -86,8 +86,7 @@ def with_key_path(valid: Compact) -> str:
 
 
 def _rs256(valid: Compact, **header: object) -> str:
-    key = SigningKey.from_pem(pem(_rsa_key()), "RS256")
-    return str(Compact.signed({**valid.headers, "alg": "RS256", **header}, valid.payload, key.sign))
+    return str(Compact.signed({**valid.headers, "alg": "RS256", **header}, valid.payload, _rs256_key().sign))
 
 
 def _hs256(secret: bytes, data: bytes) -> bytes:
@@ -107,6 +106,11 @@ def _own_pair(algorithm: str, signature_length: int) -> bytes:
 def _rsa_key() -> rsa.RSAPrivateKey:
     """Make the one RSA key of this process: a tenth of a second each is too much for every token."""
     return rsa.generate_private_key(public_exponent=65537, key_size=2048)
+
+
+@cache
+def _rs256_key() -> SigningKey:
+    return SigningKey.from_pem(pem(_rsa_key()), "RS256")
 
 
 @cache

@@ -172,6 +172,11 @@ class TlsLayer:
         self._incoming.write(data)
         return self._advance()
 
+    def check(self) -> None:
+        """Raise TlsFailed where a failure came behind the last plain text that was given."""
+        if self._failure is not None:
+            raise self._failure
+
     def receive_eof(self) -> None:
         """Take note that the transport ended."""
         self._incoming.write_eof()

@@ -6,6 +6,7 @@ import json
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 from typing import Any, Final, Protocol, Self
 
@@ -134,7 +135,7 @@ def fitting_algorithms(key: object) -> tuple[str, ...]:
 def mint(key: SigningKey, claims: Mapping[str, object], headers: Mapping[str, object] | None = None) -> str:
     """Sign claims, whatever they say, and give the token in its compact form."""
     payload = json.dumps(dict(claims), separators=(",", ":"), allow_nan=False).encode()
-    return jwt.api_jws.encode(payload, key.private, key.algorithm, dict(headers or {}))
+    return _signer().encode(payload, key.private, key.algorithm, dict(headers or {}))
 
 
 @dataclass(frozen=True, slots=True)
@@ -211,6 +212,20 @@ class _Prepared(HMACAlgorithm):
     def prepare_key(self, key: str | bytes) -> bytes:
         """Return the secret as it is."""
         return key.encode() if isinstance(key, str) else key
+
+    def check_key_length(self, key: bytes) -> None:
+        """Find nothing wrong with it: `SigningKey.hmac` has filled it up."""
+
+
+@cache
+def _signer() -> jwt.PyJWS:
+    signer = jwt.PyJWS()
+    for name in _HMAC_BLOCK:
+        usual = signer.get_algorithm_by_name(name)
+        assert isinstance(usual, HMACAlgorithm)  # noqa: S101 - by its name
+        signer.unregister_algorithm(name)
+        signer.register_algorithm(name, _Prepared(usual.hash_alg))
+    return signer
 
 
 def _prepared(key: SigningKey) -> jwt.PyJWK:

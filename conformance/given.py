@@ -42,6 +42,7 @@ class Given:
         self._used: set[str] = set()
         self._sessions: list[Session] = []
         self._stack = contextlib.ExitStack()
+        self.secrets = secrets_of(profile, getattr(self._main, "id", ""))
 
     @property
     def endpoint(self) -> Endpoint:

@@ -16,6 +16,7 @@ from conformance.decoding import Decoded
 from conformance.errors import KitError
 
 _ENCODER: Final = json.JSONEncoder(separators=(",", ":"), ensure_ascii=False)
+_DECODER: Final = json.JSONDecoder()
 
 
 def spell(message: object) -> bytes:
@@ -25,7 +26,7 @@ def spell(message: object) -> bytes:
 
 def check_own(request: Mapping[str, Any], text: bytes, invalid: str) -> Any:  # noqa: ANN401 - any JSON value
     """Return what `text` says. Raises KitError where the kit is about to send what it did not mean to."""
-    value = json.loads(text)
+    value = _DECODER.decode(text.decode())
     if value != request:
         raise KitError(f"the spelling of a {request.get('type')!r} changed its meaning")
     wrong = schemas.violations("client", dict(request))

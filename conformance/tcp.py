@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import select
 import socket
+import struct
 import time
 from math import ceil
 from typing import Final
@@ -14,6 +15,8 @@ _CHUNK: Final = 64 * 1024
 _WINDOW, _SEGMENT, _OUTBOX = 2048, 536, 1024 * 1024  # bytes, of a connection that is narrow one way
 _MOMENT: Final = 0.005  # seconds: poll counts whole milliseconds, of which a run would wait for very many
 _SELECTABLE: Final = 1024  # select takes descriptors below this only
+_USUALLY: Final = 0.2  # seconds in which what is waited for has usually come
+_USUAL: Final = struct.pack("@ll", 0, int(_USUALLY * 1_000_000))  # a timeval
 _RESET: Final = b"\x01\x00\x00\x00\x00\x00\x00\x00"  # SO_LINGER: on, for no time
 
 
@@ -58,8 +61,10 @@ class Tcp:
     """A connected socket. Whatever the system reports is an OSError; waits are in seconds."""
 
     def __init__(self, sock: socket.socket) -> None:
-        # A socket with a time-out of its own asks the system before each call, and changing that is a call, too.
-        sock.setblocking(False)
+        # The system ends a wait by itself, so that nearly every read is one call: with a time-out of Python's it asks
+        # before each, and to change how long is a call, too.
+        sock.setblocking(True)
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, _USUAL)
         self._sock = sock
         self._readable = select.poll()
         self._readable.register(sock, select.POLLIN)
@@ -76,7 +81,7 @@ class Tcp:
         deadline = 0.0
         while view:
             try:
-                view = view[self._sock.send(view) :]
+                view = view[self._sock.send(view, socket.MSG_DONTWAIT) :]
             except BlockingIOError:
                 deadline = deadline or time.monotonic() + timeout
                 self._await_room(deadline - time.monotonic())
@@ -92,16 +97,22 @@ class Tcp:
 
         With no wait at all only what lies there is taken.
         """
-        if wait > 0 and not self.has_unread(wait):
+        if wait > _USUALLY:
+            deadline = time.monotonic() + wait
+            try:
+                return self._sock.recv(_CHUNK)
+            except BlockingIOError:
+                wait = max(0.0, deadline - time.monotonic())  # the system's own clock of such waits is coarse
+        if not self.has_unread(wait):
             return None
         try:
-            return self._sock.recv(_CHUNK)
+            return self._sock.recv(_CHUNK, socket.MSG_DONTWAIT)
         except BlockingIOError:
             return None
 
     def has_unread(self, wait: float) -> bool:
         """Whether anything lies there that was not read, or comes within `wait` seconds."""
-        if wait < _MOMENT and self._sock.fileno() < _SELECTABLE:
+        if 0.0 < wait < _MOMENT and self._sock.fileno() < _SELECTABLE:
             return bool(select.select((self._sock,), (), (), wait)[0])
         return bool(self._readable.poll(ceil(wait * 1000)))
 

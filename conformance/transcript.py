@@ -61,7 +61,7 @@ class Message:
     """One message, cut out of the bytes.
 
     `meant` is what the suite meant by one that it sent; `padded` that a WebSocket frame's length took more bytes than
-    it needs.
+    it needs. `type` is the message's type, or "" where it has none.
     """
 
     at: float
@@ -72,21 +72,23 @@ class Message:
     binary: bool = False
     meant: str = ""
     padded: bool = False
+    type: str = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        # Once, and not where it is asked for: whoever judges an exchange asks some twenty times.
+        value = self.decoded.value
+        name = value.get("type") if isinstance(value, dict) else None
+        object.__setattr__(self, "type", name if isinstance(name, str) else "")
 
     @property
     def value(self) -> Any:  # noqa: ANN401 - any JSON value
         """The decoded JSON value, or None where the text is not JSON."""
         return self.decoded.value
 
-    @property
-    def type(self) -> str:
-        """The message's type, or "" where it has none."""
-        name = self.value.get("type") if isinstance(self.value, dict) else None
-        return name if isinstance(name, str) else ""
-
     def member(self, name: str) -> Any:  # noqa: ANN401 - any JSON value
         """Return a member's value, or None where there is none."""
-        return self.value.get(name) if isinstance(self.value, dict) else None
+        value = self.decoded.value
+        return value.get(name) if isinstance(value, dict) else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,6 +123,8 @@ class Waited:
     what: str
 
 
+_WITH_TEXT: Final = (Bytes, Message)
+
 Record = Opened | Failed | Bytes | Message | Ended | Waited
 
 
@@ -153,6 +157,8 @@ class Transcript:
     def add(self, record: Record) -> None:
         """Take a record. Where a relay says so much that nobody could hold it all, long texts of long ago are cut."""
         self.records.append(record)
+        if not isinstance(record, _WITH_TEXT) or record.direction is Direction.SENT:
+            return
         self._held += _received(record)
         while self._held > MOST and self._cut < len(self.records) - 1:
             old = self.records[self._cut]
@@ -164,7 +170,7 @@ class Transcript:
 
 def _received(record: Record) -> int:
     """Return how many bytes of the relay's a record holds."""
-    if not isinstance(record, Bytes | Message) or record.direction is Direction.SENT:
+    if not isinstance(record, _WITH_TEXT) or record.direction is Direction.SENT:
         return 0
     return len(record.data if isinstance(record, Bytes) else record.text)
 

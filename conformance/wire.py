@@ -279,7 +279,7 @@ class Wire:
             plain = tls.receive_data(data)
             if plain:
                 self._took(plain)
-                tls.receive_data(b"")  # a failure that came right behind the text shows only now
+                tls.check()  # a failure that came right behind the text shows only now
         except TlsFailed as failed:
             self._flush()
             self._end(End.TLS_ALERT, str(failed))
@@ -296,9 +296,10 @@ class Wire:
     def _flush(self) -> None:
         if self._tcp is None or self._tls is None:
             return
-        # Who reads no more may have sent something before: the end is reported by reading.
-        with contextlib.suppress(OSError):
-            self._tcp.send(self._tls.data_to_send(), self._timeout)
+        if data := self._tls.data_to_send():
+            # Who reads no more may have sent something before: the end is reported by reading.
+            with contextlib.suppress(OSError):
+                self._tcp.send(data, self._timeout)
 
     def _end(self, how: End, detail: str = "") -> None:
         if self.ended is None:

@@ -274,4 +274,6 @@ def test_what_came_before_a_failure_is_not_lost_with_it(trusting: ssl.SSLContext
     client.send(b"last words")
     assert relay.receive_data(client.data_to_send() + b"what is no record") == b"last words"
     with pytest.raises(TlsFailed):
+        relay.check()
+    with pytest.raises(TlsFailed):
         relay.receive_data(b"")

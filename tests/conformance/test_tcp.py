@@ -10,7 +10,7 @@ import time
 from collections.abc import Iterator
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from cbspec.profile import Endpoint
@@ -64,7 +64,9 @@ def test_what_lies_there_is_taken_and_an_end_is_told_from_silence(wait: float, e
         assert ours.receive(wait) == (b"" if end else b"something")
 
 
+@settings(deadline=None)
 @given(st.floats(0.0, 0.03))
+@example(0.25)
 def test_a_wait_for_nothing_takes_as_long_as_was_said(wait: float) -> None:
     with pair() as (ours, _):
         began = time.monotonic()
