@@ -1,5 +1,5 @@
-"""Makes the suite's plugin known to pytest, wherever the suite is run from."""
+"""Makes the suite known to pytest, wherever the suite is run from."""
 
 from __future__ import annotations
 
-pytest_plugins = ("conformance.plugin",)
+pytest_plugins = ("conformance.entry",)

@@ -25,3 +25,15 @@ THOROUGH = Effort("thorough", 1500, 30, None)
 
 EFFORTS = {effort.name: effort for effort in (QUICK, DEFAULT, THOROUGH)}
 """Every effort by its name."""
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """How a run explores: `examples` of each property instead of the effort's own, values from `seed`."""
+
+    effort: Effort
+    examples: int
+    seed: int
+
+    def __str__(self) -> str:
+        return f"effort {self.effort.name}, {self.examples} examples of each property, seed {self.seed}"

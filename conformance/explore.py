@@ -10,7 +10,6 @@ from __future__ import annotations
 import hashlib
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from hypothesis import HealthCheck, Phase, given, settings
@@ -18,7 +17,7 @@ from hypothesis import seed as seeded
 from hypothesis.errors import Unsatisfiable
 from hypothesis.strategies import SearchStrategy
 
-from conformance.effort import Effort
+from conformance.effort import Plan
 from conformance.errors import Broken, Inconclusive, NotExercised, RateLimited
 from conformance.kept import Kept
 from conformance.progress import Progress, silent
@@ -31,18 +30,6 @@ FEWEST = 3
 
 _Value = TypeVar("_Value")
 Clock = Callable[[], float]
-
-
-@dataclass(frozen=True, slots=True)
-class Plan:
-    """How a run explores: `examples` of each property instead of the effort's own, values from `seed`."""
-
-    effort: Effort
-    examples: int
-    seed: int
-
-    def __str__(self) -> str:
-        return f"effort {self.effort.name}, {self.examples} examples of each property, seed {self.seed}"
 
 
 class Explorer:

@@ -14,8 +14,7 @@ from cbspec.profile import Endpoint, Profile, ProfileError, load, resolve
 from cbspec.requirements import UnknownRequirement, find
 from cbspec.target import Transport
 from conformance.baseline import Baseline, BaselineError, load_baseline
-from conformance.effort import DEFAULT, EFFORTS
-from conformance.explore import Plan
+from conformance.effort import DEFAULT, EFFORTS, Plan
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,13 +5,12 @@ The controller of a run looks at the relay once, before any case, and tells the 
 
 from __future__ import annotations
 
+import gc
 import json
-import signal
 import time
 import tomllib
 import uuid
 from collections.abc import Callable, Generator, Iterator
-from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -25,7 +24,7 @@ from cbspec.issuer import Issuer
 from cbspec.profile import Profile, ProfileError, dump, from_mapping
 from cbspec.requirements import REQUIREMENTS
 from conformance.alarm import time_limit
-from conformance.embedded import SimulatorFailed, embedded_simulator
+from conformance.embedded import SimulatorFailed
 from conformance.errors import Broken, Inconclusive, NotExercised, RateLimited
 from conformance.explore import Explorer
 from conformance.facts import Facts
@@ -35,8 +34,7 @@ from conformance.fingerprint import write_fingerprint
 from conformance.kept import kept_for
 from conformance.life import LIVES_ON, Life
 from conformance.locks import Locks
-from conformance.marks import MARKERS
-from conformance.options import Options, add_options, case_options, read_options, read_profile
+from conformance.options import Options, case_options
 from conformance.outcomes import Outcomes, TimeUp, case_name, findings_of, kit_errors_of, requirement_of, status_of
 from conformance.pace import Pacer
 from conformance.preflight import NoTarget, examine, wait_for
@@ -53,37 +51,23 @@ NO_TARGET = 3
 """Exit code where there was nothing to judge."""
 
 
-def pytest_addoption(parser: pytest.Parser) -> None:
-    """Register the options."""
-    add_options(parser)
-
-
-def pytest_configure(config: pytest.Config) -> None:
-    """Read options and profile before anything is done with them.
-
-    What conformance/pytest.ini says is said here again for runs that took another configuration file: pytest takes the
-    value of an option, such as an existing profile.toml, for a path when it looks for one.
-    """
-    for line in MARKERS:
-        config.addinivalue_line("markers", line)
-    config.addinivalue_line("filterwarnings", "default")
-    config.option.tbstyle, config.option.reportchars = "no", "N"
-    set_hypothesis_home_dir(user_cache_path("cbspec") / "hypothesis")
-    options = read_options(config)
-    told = getattr(config, "workerinput", {}).get("cbspec")
-    suite = Suite.worker(config, options, told) if told else Suite(config, options, read_profile(options))
-    config.pluginmanager.register(suite)
-
-
 class Suite:
     """One run of the suite, in the controller or in a worker.
 
-    Arguments: `config` is pytest's; `options` and `profile` are what the user gave (no profile: the embedded
-    simulator's is still to come).
+    Arguments: `config` is pytest's; `options` and `profile` are what the user gave; no profile: `embedded` gives that
+    of the embedded simulator once it is there (see `conformance.entry`).
     """
 
-    def __init__(self, config: pytest.Config, options: Options, profile: Profile | None) -> None:
+    def __init__(
+        self,
+        config: pytest.Config,
+        options: Options,
+        profile: Profile | None = None,
+        embedded: Callable[[], Profile] | None = None,
+    ) -> None:
+        set_hypothesis_home_dir(user_cache_path("cbspec") / "hypothesis")
         self._config = config
+        self._embedded = embedded
         self.options = options
         self.facts = Facts()
         self.locks = Locks(None)
@@ -101,7 +85,6 @@ class Suite:
         self._selected: list[str] = []
         self._interrupted = False
         self._outcomes = Outcomes(options.baseline)
-        self._stack = ExitStack()
 
     # ------------------------------------------------------------------ controller and workers
 
@@ -110,7 +93,7 @@ class Suite:
         """Return the suite of a worker, which knows what the controller told it."""
         known = json.loads(told)
         options = replace(options, plan=replace(options.plan, seed=known["seed"]))
-        suite = cls(config, options, None)
+        suite = cls(config, options)
         suite._is_worker = True
         suite._judged = known["judged"]
         suite.facts = Facts.from_dict(known["facts"])
@@ -155,20 +138,19 @@ class Suite:
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_sessionstart(self, session: pytest.Session) -> None:
-        """Look at the relay: start the embedded one where none is named, and find out what works."""
+        """Look at the relay, the embedded one where none is named, and find out what works."""
         if self._is_worker or session.config.option.collectonly:
             return
-        signal.signal(signal.SIGTERM, signal.default_int_handler)  # a run that is told to end says what it has, too
         try:
             with time_limit(self._deadline):
                 self._look()
         except (NoTarget, NotExercised, SimulatorFailed, ProfileError, IdentityError, OSError) as error:
-            self._give_up(str(error))
+            pytest.exit(str(error), returncode=NO_TARGET)
         except TimeUp:
-            self._give_up(f"nothing to judge: {TIME_UP} before the relay had been looked at")
+            pytest.exit(f"nothing to judge: {TIME_UP} before the relay had been looked at", returncode=NO_TARGET)
 
     def _look(self) -> None:
-        self._use(self._profile or self._stack.enter_context(embedded_simulator()), workers=1)
+        self._use(self._embedded() if self._embedded is not None else self.profile, workers=1)
         target = self.target("preflight")
         wait_for(target, self.options.wait)
         self.facts = examine(target)
@@ -176,10 +158,6 @@ class Suite:
         self._life.look(target)
         target.close()
         self._findings += target.findings
-
-    def _give_up(self, reason: str) -> None:
-        self._stack.close()
-        pytest.exit(reason, returncode=NO_TARGET)
 
     @pytest.hookimpl(trylast=True)
     def pytest_collection_modifyitems(self, config: pytest.Config, items: list[pytest.Item]) -> None:
@@ -193,6 +171,7 @@ class Suite:
     def pytest_collection_finish(self, session: pytest.Session) -> None:
         """Take note of what will run, after -k and every other selector had their say."""
         self._selected = [requirement_of(item) for item in session.items]
+        gc.freeze()  # what is there now stays: the garbage collector needn't look through it again and again
 
     @pytest.hookimpl(trylast=True)
     def pytest_keyboard_interrupt(self, excinfo: pytest.ExceptionInfo[BaseException]) -> None:
@@ -202,8 +181,7 @@ class Suite:
             reporter._keyboardinterrupt_memo = None
 
     def pytest_sessionfinish(self, session: pytest.Session, exitstatus: int) -> None:
-        """End the embedded simulator and say by the exit code what came out."""
-        self._stack.close()
+        """Say by the exit code what came out."""
         if not self._is_worker:
             Locks.remove(self._run_name)
         if self._is_worker or self._pace is None:

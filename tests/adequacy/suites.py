@@ -37,7 +37,7 @@ def fork_server() -> ForkServerContext:
     """Return the means to start suites quickly."""
     context = multiprocessing.get_context("forkserver")
     cases = [module.name for module in pkgutil.walk_packages(conformance.relay.__path__, "conformance.relay.")]
-    context.set_forkserver_preload(["conformance.plugin", "simulator.command", *cases, __name__])
+    context.set_forkserver_preload(["conformance.entry", "conformance.plugin", "simulator.command", *cases, __name__])
     return context
 
 

@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 from hypothesis import strategies as st
 
-from conformance.effort import DEFAULT, Effort
+from conformance.effort import DEFAULT, Effort, Plan
 from conformance.errors import Broken, Inconclusive, NotExercised, RateLimited
-from conformance.explore import FEWEST, SHRINKING, Explorer, Plan
+from conformance.explore import FEWEST, SHRINKING, Explorer
 from conformance.kept import Kept
 from conformance.outcomes import TimeUp
 from conformance.progress import Progress

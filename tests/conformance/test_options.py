@@ -10,8 +10,7 @@ import pytest
 
 from cbspec.profile import Endpoint, Profile
 from conformance.baseline import Baseline
-from conformance.effort import DEFAULT, EFFORTS, Effort
-from conformance.explore import Plan
+from conformance.effort import DEFAULT, EFFORTS, Effort, Plan
 from conformance.options import Options, add_options, read_options, read_profile
 
 
