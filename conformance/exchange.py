@@ -67,3 +67,8 @@ def latecomers(exchange: Exchange) -> Callable[[Message], bool]:
     broken = any(answer.decoded.requirement for answer in exchange.answers)
     no_message = exchange.request is not None and bool(exchange.request.decoded.fault)
     return lambda message: broken or (no_message and message.type == "error")
+
+
+def is_valid_opening(request: Message) -> bool:
+    """Whether a request is a hello or an auth that was not spoiled."""
+    return request.type in ("hello", "auth") and not request.meant

@@ -38,6 +38,15 @@ def given_up(failure: Exception) -> Decoded:
     return Decoded(None, "CB-WSK-002", f"a broken WebSocket frame: {failure}")
 
 
+def is_left_open(framer: StreamFramer | WebSocketFramer, text: bytes) -> bool:
+    """Whether most relays wait for more of a text: an object in a stream whose end is missing."""
+    if not isinstance(framer, StreamFramer):
+        return False
+    apart = StreamFramer(max_message=len(text) + 1)
+    apart.feed(apart.encode(text))
+    return apart.next_frame() is None
+
+
 class StrictWebSocket(WebSocketFramer):
     """A client's end of a WebSocket that also looks at the frames' headers itself."""
 

@@ -18,8 +18,8 @@ from cbspec.framing import Frame, FrameTooLarge, StreamFramer
 from cbspec.websocket import WebSocketFramer
 from conformance.decoding import Decoded, decode
 from conformance.errors import RateLimited
-from conformance.exchange import Exchange, Silence, latecomers
-from conformance.frames import TOO_LARGE, StrictWebSocket, given_up
+from conformance.exchange import Exchange, Silence, is_valid_opening, latecomers
+from conformance.frames import TOO_LARGE, StrictWebSocket, given_up, is_left_open
 from conformance.judge import error_code, is_success
 from conformance.outgoing import check_own, frames, intended, spell
 from conformance.tempo import Tempo
@@ -102,15 +102,18 @@ class Session:
         invalid: str = "",
         fence: bool = True,
         encode: Callable[[object], bytes] | None = None,
+        followed: bool = False,
     ) -> Exchange:
         """Send one request and return all that came of it.
 
         `invalid` says in words what is wrong with it on purpose: without it, a request that is not valid is a mistake
         of the kit. `encode` spells it in another legal way. `fence=False` leaves out the fence behind an answer.
+        `followed` says that an error will be followed at once by another request, which finds what came behind it.
         """
         text = (encode or spell)(dict(request))
         decoded = Decoded(check_own(request, text, invalid))
-        return self.exchange(self.take_note(text, decoded, invalid), self.encode(text), fence=fence)
+        message = self.take_note(text, decoded, invalid)
+        return self.exchange(message, self.encode(text), fence=fence, followed=followed)
 
     def ask_text(self, text: bytes, *, meant: str, like: str = "", fence: bool = True) -> Exchange:
         """Send a text that is no valid message, and return all that came of it.
@@ -138,7 +141,7 @@ class Session:
         data = frames(cut(text)) if fragments else cut(self.encode(text))
         return self.exchange(self._note(text, "in pieces", _IN_PIECES), *data)
 
-    def exchange(self, request: Message, *data: bytes, fence: bool = True) -> Exchange:
+    def exchange(self, request: Message, *data: bytes, fence: bool = True, followed: bool = False) -> Exchange:
         """Put `data` on the wire, which carries `request`, piece by piece, and return all that came of it."""
         self.unasked()
         self.pace(self.tenant)
@@ -148,7 +151,8 @@ class Session:
             self.wire.send(piece)
             if len(data) > 1:
                 time.sleep(_APART)
-        self._await_messages(1, self.tempo.patience)
+        left_open = bool(request.decoded.fault) and is_left_open(self.framer, request.text)
+        self._await_messages(1, self.tempo.briefly if left_open else self.tempo.patience)
         if self._settled():
             self._await_messages(1, self.tempo.patience)
         waited = time.monotonic() - began
@@ -158,7 +162,7 @@ class Session:
             waited = time.monotonic() - began
         elif fence and self._wants_fence(request):
             self._fence_off(request)
-        if self._fenced is None and any(message.type == "error" for message in self._inbox):
+        if self._fenced is None and not followed and any(message.type == "error" for message in self._inbox):
             self._pump(_RIGHT_BEHIND)  # the end of the connection may come so; a fence would have met it
         return self._conclude(request, silence, waited)
 
@@ -336,7 +340,7 @@ class Session:
         if self.deaf:
             return Silence.DEAF
         fence, asked = self._fence_request(), _answer_to(request.type)
-        if fence is None or self.tempo.suspects or _is_valid_opening(request):
+        if fence is None or self.tempo.suspects or is_valid_opening(request):
             # Behind a hello or auth that is only slow, a fence that draws an error could cost the connection.
             self._await_messages(1, self.tempo.alone if self.tempo.suspects else self.tempo.timeout(asked), asked)
             if self._inbox or self.ended:
@@ -494,7 +498,3 @@ def _answer_to(asked: str) -> str:
 
 def _behind(asked: str) -> str:
     return f"an answer to {asked or 'it'} or a fence behind it"
-
-
-def _is_valid_opening(request: Message) -> bool:
-    return request.type in ("hello", "auth") and not request.meant

@@ -27,7 +27,7 @@ from conformance.expectation import Expectation, Kind
 from conformance.facts import Facts
 from conformance.failures.recipes import RUN, SPOILED
 from conformance.frames import LARGEST, StrictWebSocket, stream_framer
-from conformance.given import Given, secrets_of
+from conformance.given import Given
 from conformance.invariants import Breach
 from conformance.kinds import each
 from conformance.locks import Locks
@@ -143,7 +143,7 @@ class Target(Given, Watch):
             pace=self.pace,
             take=self.pace.take,
             fence=self.facts.fence,
-            secrets=secrets_of(self.profile, getattr(self._main, "id", "")),
+            secrets=self.secrets,
         )
         self._sessions.append(session)
         return session
@@ -295,7 +295,7 @@ class Target(Given, Watch):
         """Show a token that is to be refused, on a new connection; a tunnel that is opened behind it is a breach."""
         session = self.greeted()
         request = {"type": "auth"} if token is MISSING else {"type": "auth", "token": token}
-        exchange = session.ask(request, invalid=why)
+        exchange = session.ask(request, invalid=why, followed=True)
         if any(answer.type == "error" for answer in exchange.answers) and not session.ended:
             after = session.ask(self.tunnel_info())
             if judge.served(after):

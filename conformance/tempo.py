@@ -26,6 +26,9 @@ _BEFORE_A_FENCE: Final = 3
 PATIENCE: Final = 0.5
 """Seconds without an answer before a fence is sent, at the least: shorter hiccups are a busy machine's."""
 
+_BRIEFLY: Final = 0.05
+"""Seconds before a fence behind what has no end of its own, at the least: most relays wait for more of it."""
+
 _SLOW: Final = 0.1
 """Seconds for an answer from which on a relay is slow: fences then cost more than the requests that they follow."""
 
@@ -83,6 +86,7 @@ class Tempo:
         self.most = most
         self.slow = latency is not None and latency.fastest > _SLOW
         self.patience = min(max(PATIENCE, _BEFORE_A_FENCE * slowest), most)
+        self.briefly = min(max(_BRIEFLY, _BEFORE_A_FENCE * slowest), most)
         self._calibrated = min(most, max(least, _TIMES * slowest)) if slowest else most
         self._silent: set[str] = set()
         self._fenced: dict[str, int] = {}

@@ -69,6 +69,21 @@ def test_a_heartbeat_or_who_isn_t_authenticated_needs_no_fence_behind_an_answer(
     assert fences(made) == 0
 
 
+def test_what_comes_behind_an_error_is_found_by_the_request_that_follows(probe: MakeProbe) -> None:
+    refused = line(error("invalid_token"))
+
+    def relay(request: dict[str, Any]) -> list[Reply]:
+        if request["type"] == "auth":
+            return [(0.001, refused), (0.0015, refused)]
+        return [(0.001, line(error("invalid_token")))]
+
+    made = probe(relay, authenticated=False)
+    first = made.session.ask({"type": "auth", "token": "x"}, invalid="a bad token", followed=True)
+    assert types(first) == ["error"]
+    made.session.ask(TUNNEL)
+    assert {breach.requirement for each in made.observed for breach in check(each)} == {"CB-MSG-004"}
+
+
 DELAYS = st.one_of(st.sampled_from([0.0, 0.3, PATIENCE - 0.01, PATIENCE, PATIENCE + 0.01, 1.0, 2.0]), st.floats(0, 2.2))
 
 

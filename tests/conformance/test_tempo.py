@@ -24,6 +24,8 @@ def test_every_wait_is_within_the_profile_s_bounds(most: float, least: float, sl
     assert min(least, most) <= tempo.timeout("hello") <= most
     assert tempo.timeout("hello") >= min(slowest, most)
     assert min(PATIENCE, most) <= tempo.patience <= most
+    assert 0 < tempo.briefly <= tempo.patience
+    assert tempo.briefly >= min(3 * slowest, most)
     assert tempo.timeout("auth") == most
 
 
