@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import json
 import re
+from array import array
+from itertools import accumulate
 from typing import Any
 
 MAX_DEPTH = 64
@@ -16,6 +18,8 @@ MAX_DEPTH = 64
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 # Possessive, and a string without end matches too: otherwise each of its quotes would be tried as a beginning.
 _STRING = re.compile(r'"(?:[^"\\]|\\.)*+"?', re.DOTALL)
+_STEPS = bytes.maketrans(b"[{]}", b"\x01\x01\xff\xff")  # a level more or, as a signed byte, one less
+_NO_BRACKETS = bytes(set(range(256)) - set(b"[{]}"))
 _SURROGATE = re.compile(r"[\ud800-\udfff]")
 
 
@@ -56,11 +60,8 @@ def _decoded(text: str) -> Any:  # noqa: ANN401 - any JSON value
 
 def depth(text: str) -> int:
     """Return how deep brackets nest in `text`, strings left out; it needn't be valid JSON."""
-    deepest = level = 0
-    for bracket in re.findall(r"[\[\]{}]", _STRING.sub("", text)):
-        level += 1 if bracket in "[{" else -1
-        deepest = max(deepest, level)
-    return deepest
+    outside = _STRING.sub("", text).encode("utf-8", "surrogatepass")
+    return max(accumulate(array("b", outside.translate(_STEPS, _NO_BRACKETS)), initial=0))
 
 
 def utf8_fault(data: bytes) -> str:
