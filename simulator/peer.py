@@ -23,7 +23,7 @@ from simulator.outbox import Outbox
 from simulator.relay import Relay
 from simulator.session import Action, Close, Send, Session, Wait
 from simulator.steps import Dial, Refresh
-from simulator.turns import Turns
+from simulator.turns import Crowd, Turns
 
 log = logging.getLogger("simulator")
 
@@ -35,6 +35,9 @@ _AS_EVER = Greeting()
 _BEFORE_RESET = 0.05  # seconds; a reset throws away what hasn't left yet
 _AT_ONCE = 256  # actions of one connection before the others have their turn
 _READ_AHEAD = 64 * 1024  # bytes that may wait while a request is put off, a remote end dialled, or keys fetched
+_AT_A_READ = 64 * 1024  # bytes that are taken from a socket
+_MUCH = 16 * 1024  # bytes, more of which are read more slowly where nobody listens to them
+_GAP = 0.0005  # seconds
 
 
 @dataclass(eq=False, slots=True)
@@ -46,6 +49,7 @@ class Edge:
     clock: Clock
     peers: dict[int, Peer] = field(default_factory=dict)
     empty: asyncio.Event = field(default_factory=asyncio.Event)
+    crowd: Crowd = field(default_factory=Crowd)
 
     def released(self, gate: str) -> None:
         """Let go what a fault held back on any connection."""
@@ -113,7 +117,7 @@ class Peer(asyncio.Protocol):
         self._write_full = False
         self._outbox = Outbox(edge.relay.behaviour.writing)
         self._wake: asyncio.TimerHandle | None = None
-        self._turns = Turns()
+        self._turns = Turns(edge.crowd)
         self._next_turn: asyncio.TimerHandle | None = None
         self._written = 0
         self._shut = False
@@ -139,6 +143,7 @@ class Peer(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Begin; asyncio has set TCP_NODELAY."""
         self._transport = cast(asyncio.Transport, transport)
+        transport.max_size = _AT_A_READ  # type: ignore[attr-defined] # asyncio's own, four times as many, take long
         self._edge.peers[self.number] = self
         self._edge.empty.clear()
         self._arm(self._edge.relay.config.limits.handshake_timeout)
@@ -149,6 +154,9 @@ class Peer(asyncio.Protocol):
         """Take bytes from the socket."""
         if not self._finished and not self._client_done:
             self._guarded(self._received, data)
+        elif len(data) > _MUCH:
+            self._transport.pause_reading()
+            asyncio.get_running_loop().call_later(_GAP, self._transport.resume_reading)
 
     def eof_received(self) -> bool:
         """Take note that the client sends nothing more; what is under way still goes out."""
@@ -178,6 +186,7 @@ class Peer(asyncio.Protocol):
         """Read on, and go on with what is still to be sent."""
         self._full(False)
         self._guarded(self._release)
+        self._guarded(self._plan_turn)
 
     def hold_up(self, held: bool) -> None:
         """Read nothing, or read on, whatever the client does."""
@@ -263,36 +272,41 @@ class Peer(asyncio.Protocol):
         if self._greeting.deaf:
             plain, shaking_hands = b"", False
         if plain or (shaking_hands and layer.established):
-            if self._turns.small(len(plain)):
+            if self._turns.passes(len(plain)):
                 self._read(plain)
+                if self._turns.behind:
+                    self._plan_turn()
             else:
                 self._turns.put(plain)
-                self._take_turn()
+                self._plan_turn()
         self._settle()
+
+    def _plan_turn(self) -> None:
+        """Have a turn when there is something to take, or leave this connection alone for a while."""
+        now = self._edge.clock.monotonic()
+        pause = self._turns.pause(now)
+        if pause is not None and self._next_turn is None and not (self._write_full or self._finished):
+            self._last = max(self._last, now + pause)  # it is not the client that is silent
+            self._next_turn = asyncio.get_running_loop().call_later(pause, self._guarded, self._take_turn)
+        self._throttle()
 
     def _take_turn(self) -> None:
         """Take what came of what is large, or many, as far as one turn goes; the other connections have theirs next."""
         self._next_turn = None
-        for piece in self._turns.pieces():
+        now = self._edge.clock.monotonic()
+        for piece in self._turns.pieces(now):
             self._read(piece)
-            if self._finished:
-                return
-        pause = self._turns.pause()
-        if pause is not None:
-            self._last = max(self._last, self._edge.clock.monotonic() + pause)  # it is not the client that is silent
-            self._next_turn = asyncio.get_running_loop().call_later(pause, self._guarded, self._another_turn)
-        self._throttle()
-
-    def _another_turn(self) -> None:
+            if self._finished or self._write_full:
+                break
         if not self._finished:
-            self._take_turn()
+            self._plan_turn()
             self._settle()
 
     def _settle(self) -> None:
         """Take note of the client's end once all before it was taken."""
         if self._finished:
             return
-        if self._layer.ended and self._next_turn is None:
+        if self._layer.ended and self._next_turn is None and not self._turns:
             self._client_ended()
         if not self._finished:
             self._flush()  # what TLS itself has to say goes out with the first answer, if there is one
@@ -321,7 +335,9 @@ class Peer(asyncio.Protocol):
             self._throttle()
         now = self._edge.clock.now()
         actions = session.receive_data(plain, now)
-        self._turns.took(len(plain), completed=bool(actions))
+        self._turns.took(len(plain), len(actions))
+        if session.behind:
+            self._turns.behind = True
         if actions:
             # Only what completes a message counts as life: a byte now and then must not hold a connection for ever.
             self._last = now.monotonic
@@ -417,6 +433,9 @@ class Peer(asyncio.Protocol):
         if self._session is not None:
             session = self._session
             self._guarded(lambda: self._do(tell(session)))
+            if session.behind:
+                self._turns.behind = True
+                self._plan_turn()
 
     def _client_ended(self) -> None:
         self._client_done = True
@@ -444,7 +463,8 @@ class Peer(asyncio.Protocol):
         self._edge.relay.behaviour.stuck((peer for peer in self._edge.peers.values() if peer is not self), full)
 
     def _throttle(self) -> None:
-        if self._write_full or self._held_up or self._waiting > _READ_AHEAD or self._next_turn is not None:
+        turn = self._turns or self._next_turn is not None
+        if self._write_full or self._held_up or self._waiting > _READ_AHEAD or turn:
             self._transport.pause_reading()
         else:
             self._transport.resume_reading()

@@ -79,6 +79,7 @@ class Close:
 
 Action = Send | Errand | Wait | Close
 
+_AT_ONCE = range(4)  # messages that are taken before others have their turn
 _AS_EVER = Handling()
 _BEAT = HeartbeatResponse()
 _CLOSED = State.CLOSED
@@ -106,6 +107,7 @@ class Session:
         "_welcomed",
         "address",
         "admitted",
+        "behind",
         "connection",
         "framer",
         "identity",
@@ -122,6 +124,7 @@ class Session:
         self.number = number
         self.now = Moment(0.0, 0.0)
         self.admitted = False
+        self.behind = False  # more came than was taken: `receive_data` goes on with it, with or without more data
         self.identity: Identity | None = None
         self.tunnels: set[str] = set()
         self.sent: defaultdict[str, int] = defaultdict(int)
@@ -142,8 +145,10 @@ class Session:
     def receive_data(self, data: bytes, now: Moment) -> list[Action]:
         """Take bytes from the client."""
         if self.connection.state is _CLOSED or self._closing:
+            self.behind = False
             return []
-        self.framer.feed(data)
+        if data:
+            self.framer.feed(data)
         if self._websocket is not None:
             self._websocket.pongs.clear()  # nobody here asked for any
         self.now = now
@@ -260,7 +265,10 @@ class Session:
             self._refuse(attempt, refused, "CB-MSG-004", out)
 
     def _go_on(self, out: list[Action]) -> None:
-        while not self._closing:
+        self.behind = False
+        for _ in _AT_ONCE:
+            if self._closing:
+                break
             try:
                 event = self.connection.next_event()
             except RemoteProtocolError as error:
@@ -275,6 +283,9 @@ class Session:
                 self._handle(event, out)
             else:
                 self._serve_or_refuse(event, _AS_EVER, out)
+        else:
+            self.behind = True
+            return
         if self._websocket is not None and (self._websocket.ended or self._websocket.failure):
             self._close(out)
 

@@ -107,7 +107,9 @@ class Client:
         return self.take(self.session.refreshed(self._now))
 
     def take(self, actions: list[Action]) -> list[Body]:
-        """Do what the session wants done; return what it sent."""
+        """Do what the session wants done, until nothing is behind; return what it sent."""
+        while self.session.behind:
+            actions += self.session.receive_data(b"", self._now)
         sent = b""
         for action in actions:
             if isinstance(action, Send):

@@ -147,6 +147,22 @@ async def test_the_remote_end_is_dialled() -> None:
             assert not simulator.relay.ledger
 
 
+async def test_what_waits_behind_a_dial_is_taken_in_turns_and_in_order() -> None:
+    config = replace(ANY_PORT, relay=RelayRules(probe=True))
+    async with Simulator(config) as simulator, Wire(simulator.address) as wire, Wire(simulator.address) as other:
+        await wire.greet()
+        await other.greet()
+        (asking,) = (session for session in simulator.relay.sessions if session.number == 1)
+        for times in (1, 2, 40, 4000):
+            before = asking.sent["heartbeat_response"]
+            wire.write(tunnel(f"t{times}", port=simulator.address[1]) + BEAT * times)
+            assert (await other.ask(BEAT))["type"] == "heartbeat_response"
+            assert json.loads(await wire.line())["type"] == "tunnel_response"
+            for _ in range(times):
+                assert json.loads(await wire.line())["type"] == "heartbeat_response"
+            assert asking.sent["heartbeat_response"] == before + times
+
+
 async def test_a_connection_that_ends_while_the_remote_end_is_dialled() -> None:
     listener = socket.socket()
     listener.bind(("127.0.0.1", 0))

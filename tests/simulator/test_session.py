@@ -11,7 +11,10 @@ from cbspec.codes import ErrorCode
 from cbspec.state import TABLE, Refuse, Serve, State
 from cbspec.target import Tenant
 from cbspec.tokens import SigningKey
+from simulator import session as module
 from simulator.config import Config, Limits
+from simulator.session import Send
+from simulator.steps import Moment
 from tests.simulator.memory import BEAT, HELLO, Body, Memory, auth, token, tunnel
 
 
@@ -169,3 +172,17 @@ def test_who_a_refused_token_names_is_known_and_the_token_not_kept_whole(size: i
 def test_nothing_of_a_token_is_kept_once_it_was_accepted() -> None:
     session = Memory().authenticated().session
     assert session.acts_for == session.named_by == ("a", "user123")
+
+
+def test_what_comes_together_is_taken_a_few_at_a_time_and_in_order() -> None:
+    client = Memory().authenticated()
+    names = [f"t{number}" for number in range(11)]
+    data = b"".join(json.dumps(tunnel(name)).encode() + b"\n" for name in names)
+    found, turns = [], 0
+    while data or client.session.behind:
+        actions = client.session.receive_data(data, Moment(0.0, 1_800_000_000.0))
+        assert len(actions) <= len(module._AT_ONCE)
+        found += [json.loads(action.data)["tunnel_id"] for action in actions if isinstance(action, Send)]
+        data, turns = b"", turns + 1
+    assert found == names
+    assert turns == 3
