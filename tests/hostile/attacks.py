@@ -2,7 +2,8 @@
 
 It is run as `python -m tests.hostile.attacks NAME HOST PORT [idle]`.
 
-The process reads "on" and "off" from standard input, and says "ready", "on" and "off" when it is.
+The process reads "on" and "off" from standard input, and says "ready", "on" and "off" when it is. While it is off an
+attack stands still, its connections open.
 """
 
 from __future__ import annotations
@@ -194,11 +195,11 @@ def resets(target: Target, running: Running) -> None:
 
 
 def unread(target: Target, running: Running) -> None:
-    """Ask, and never read an answer."""
-    with target.greeted() as sock:
-        sock.settimeout(0.2)
-        while running():
-            with contextlib.suppress(TimeoutError):
+    """Ask for as long as anything is taken, and never read an answer."""
+    while running():
+        with contextlib.suppress(OSError), target.greeted() as sock:
+            sock.settimeout(_PACE)
+            while running():
                 sock.sendall(tunnel("x" * 30_000) * 20)
 
 
@@ -235,10 +236,13 @@ def main() -> None:
     if name == "1,000 slow senders":
         many(target)
 
+    def running() -> bool:
+        on.wait()
+        return not end.is_set()
+
     def work() -> None:
-        while not end.is_set():
-            if on.wait(0.05):
-                ATTACKS[name](target, on.is_set)
+        while running():
+            ATTACKS[name](target, running)
 
     thread = threading.Thread(target=work)
     thread.start()
@@ -246,8 +250,8 @@ def main() -> None:
     for line in sys.stdin:
         (on.set if line.strip() == "on" else on.clear)()
         print(line.strip(), flush=True)
-    on.clear()
     end.set()
+    on.set()
     thread.join()
 
 
