@@ -37,6 +37,10 @@ class Inconclusive(Exception):
     """Nothing can be said: the control did not work, or a machine was too slow."""
 
 
+class NoRoom(Inconclusive):
+    """The relay had no room just then: the case is to be tried again when it had time to make some."""
+
+
 class NotExercised(Exception):
     """The profile lacks what the case needs; the text names the key."""
 

@@ -10,20 +10,15 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 
 from cbspec.codes import ErrorCode
-from conformance.errors import Broken, Inconclusive
+from conformance.errors import Broken, Inconclusive, NoRoom
 from conformance.exchange import SUCCESS, Exchange, Silence
 from conformance.expectation import Expectation, Kind
 from conformance.transcript import Message
 
-OUT_OF_ROOM = frozenset(
-    {
-        ErrorCode.RATE_LIMIT_EXCEEDED,
-        ErrorCode.CONNECTION_LIMIT_REACHED,
-        ErrorCode.SERVER_UNAVAILABLE,
-        ErrorCode.TENANT_LIMIT_EXCEEDED,
-        ErrorCode.BUFFER_POOL_EXHAUSTED,
-    }
-)
+FULL = frozenset({ErrorCode.CONNECTION_LIMIT_REACHED, ErrorCode.TENANT_LIMIT_EXCEEDED, ErrorCode.BUFFER_POOL_EXHAUSTED})
+"""Codes by which a relay says that what others hold must come back first."""
+
+OUT_OF_ROOM = FULL | {ErrorCode.RATE_LIMIT_EXCEEDED, ErrorCode.SERVER_UNAVAILABLE}
 """Codes by which a relay says that it could serve the request at another time: no answer to what a case asks."""
 
 
@@ -34,7 +29,7 @@ def accepted(exchange: Exchange, *against: ErrorCode | str) -> Message:
     `against`: then the case is about just that, and the refusal counts against the relay.
     """
     if (code := error_code(exchange)) in OUT_OF_ROOM and code not in against:
-        raise Inconclusive(f"the relay answers {code} to a valid request: it has no room (see the case of that code)")
+        raise no_room(code, " to a valid request")
     asked = exchange.request.type if exchange.request else ""
     wanted = SUCCESS[asked]
     expected = f'{named(wanted)} with status "ok"' if wanted in _WITH_STATUS else named(wanted)
@@ -102,9 +97,14 @@ def all_answered(exchange: Exchange, types: Sequence[str]) -> None:
 
 def with_room(exchange: Exchange) -> Exchange:
     """Return what several requests drew, where the relay had room for them. Raises Inconclusive where it hadn't."""
-    if error_code(exchange) in OUT_OF_ROOM:
-        raise Inconclusive(f"the relay answers {error_code(exchange)}: it has no room")
+    if (code := error_code(exchange)) in OUT_OF_ROOM:
+        raise no_room(code)
     return exchange
+
+
+def no_room(code: str, to: str = "", see: str = " (see the case of that code)") -> Inconclusive:
+    """Return what a refusal for want of room comes to: the case may be tried again where others hold that room."""
+    return (NoRoom if code in FULL else Inconclusive)(f"the relay answers {code}{to}: it has no room{see}")
 
 
 def is_success(message: Message) -> bool:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from cbspec.codes import ErrorCode
 from conformance.errors import Inconclusive
 from conformance.exchange import Exchange, Silence
-from conformance.judge import OUT_OF_ROOM, is_success, silence
+from conformance.judge import OUT_OF_ROOM, is_success, no_room, silence
 from conformance.transcript import Message
 
 ACCEPTED = "accepted"
@@ -44,5 +44,5 @@ def answered(answer: Message, *about: ErrorCode | str) -> str:
         return "answered otherwise"
     code = str(answer.member("code"))
     if code in OUT_OF_ROOM and code not in about:
-        raise Inconclusive(f"the relay answers {code}: it has no room (see the case of that code)")
+        raise no_room(code)
     return f"refused: {code}" if code in list(ErrorCode) else "refused: an unlisted code"

@@ -25,7 +25,7 @@ from cbspec.profile import Profile, ProfileError, dump, from_mapping
 from cbspec.requirements import REQUIREMENTS
 from conformance.alarm import time_limit
 from conformance.embedded import SimulatorFailed
-from conformance.errors import Broken, Inconclusive, NotExercised, RateLimited
+from conformance.errors import Broken, Inconclusive, NoRoom, NotExercised, RateLimited
 from conformance.explore import Explorer
 from conformance.facts import Facts
 from conformance.failures.failure import failures_of, write_all
@@ -43,7 +43,7 @@ from conformance.report import Run, write_report
 from conformance.results import write_results
 from conformance.target import Target
 from conformance.tcp import Unreachable
-from conformance.tempo import Tempo
+from conformance.tempo import Tempo, retry
 from conformance.verdicts import TIME_UP, judge_run
 from conformance.wire import HandshakeFailure
 
@@ -310,7 +310,7 @@ class Suite:
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_pyfunc_call(self, pyfuncitem: pytest.Function) -> bool | None:
-        """Run a case; try again, after a while, where the relay's rate limit struck a case that isn't about rates."""
+        """Run a case; try again, after a while, where the relay's rate limit struck in passing, or it had no room."""
         relay = pyfuncitem.funcargs.get("relay")
         if not isinstance(relay, Target):
             return None
@@ -319,7 +319,7 @@ class Suite:
         with time_limit(self._deadline):
             self._life.check_back(relay)
             try:
-                self._try(relay, lambda: pyfuncitem.obj(**arguments))
+                self._try(relay, lambda: self._until_room(relay, lambda: pyfuncitem.obj(**arguments)))
             except Exception as error:
                 if not self._life.look(relay) and _says_nothing(error, requirement_of(pyfuncitem)):
                     raise Inconclusive(f"the relay died in this case (see {LIVES_ON})") from None
@@ -341,6 +341,23 @@ class Suite:
                 time.sleep(pause)
             else:
                 return
+
+    def _until_room(self, relay: Target, case: Callable[[], object]) -> None:
+        """Try a case until the relay has room for it, as long as it has to give back room, if that ever helped."""
+
+        def attempt() -> None:
+            try:
+                case()
+            except NoRoom:
+                relay.close()
+                raise
+
+        tempo = relay.tempo
+        try:
+            retry(attempt, (NoRoom,), tempo.room_again)
+        except NoRoom:
+            tempo.had_no_room()
+            raise
 
     def _needs_hello(self, identifier: str) -> None:
         """Say at once what would cost a time-out or several: nothing works on a relay where hello doesn't."""

@@ -21,7 +21,7 @@ from cbspec.profile import Condition, Endpoint, Profile, Tenant
 from cbspec.websocket import WebSocketFramer
 from conformance import judge
 from conformance.contexts import context_for
-from conformance.errors import Broken, Inconclusive, NotExercised
+from conformance.errors import Broken, Inconclusive, NoRoom, NotExercised
 from conformance.exchange import Exchange
 from conformance.expectation import Expectation, Kind
 from conformance.facts import Facts
@@ -213,6 +213,9 @@ class Target(Given, Watch):
                 if not self._full(exchange, session.tenant, attempt):
                     judge.accepted(exchange)
                     return exchange
+                if session.ended:
+                    code = judge.error_code(exchange)
+                    raise NoRoom(f"the relay answers {code} to a valid tunnel_info and closes the connection")
         raise AssertionError("unreachable")  # pragma: no cover
 
     def beat(self, session: Session) -> None:
@@ -357,14 +360,19 @@ class Target(Given, Watch):
         session.close()
 
     def soon(self, attempt: Callable[[], _Made]) -> _Made:
-        """Return what `attempt` does once it raises nothing, as long as a relay has to give back room; then let it."""
+        """Return what `attempt` does once it raises nothing, as long as a relay has to give back room; then let it.
+
+        Where the relay has no room and closes the connection over that, only the whole case can be tried again: NoRoom.
+        """
         said: list[Broken | Inconclusive] = []
 
-        def attempted() -> _Made:
+        def attempted() -> _Made | NoRoom:
             try:
                 return attempt()
             except (Broken, Inconclusive) as error:
                 said.append(error)
+                if isinstance(error, Broken) and isinstance(said[0], NoRoom):
+                    return said[0]
                 raise
 
         try:
@@ -373,8 +381,10 @@ class Target(Given, Watch):
         except (Broken, Inconclusive):
             self.tempo.room("soon", there=False)
             if isinstance(said[0], Inconclusive):
-                raise said[0] from None  # it had no room, and may have closed the connection over that
+                raise said[0] from None
             raise
+        if isinstance(made, NoRoom):
+            raise made
         self.tempo.room("soon", there=True)
         return made
 

@@ -45,6 +45,9 @@ _MOMENT: Final = 0.02
 _STUCK: Final = 1.0
 """Seconds to wait for room on a relay that has been seen not to give it back in time."""
 
+_ROOMLESS: Final = 2
+"""Cases that had no room in spite of all waiting after which none is waited for."""
+
 _RATE_PAUSES: Final = (1.0, 2.0, 4.0)
 
 _RATE_STRUCK: Final = 2
@@ -93,6 +96,7 @@ class Tempo:
         self._closing: set[str] = set()
         self._unnoticed = 0
         self._rate_struck = 0
+        self._roomless = 0
         self._stuck: set[str] = set()
         self._pushed_out = 0
 
@@ -165,6 +169,15 @@ class Tempo:
     def rate_struck_on(self) -> None:
         """Remember that the rate limit struck after all pauses, too."""
         self._rate_struck += 1
+
+    @property
+    def room_again(self) -> float:
+        """Seconds in which a case that found no room is tried again; none where that never helped."""
+        return 0.0 if self._roomless >= _ROOMLESS else self.soon
+
+    def had_no_room(self) -> None:
+        """Remember that a case found no room until the end."""
+        self._roomless += 1
 
     @property
     def closing(self) -> float:

@@ -59,8 +59,8 @@ VARIANTS = (
     Variant("late-return", "What a connection held is given back a second after its end.", part(notices_after=1.0)),
     Variant(
         "late-return-behind-errors",
-        "Connections are closed behind every error, and what they held is given back a fifth of a second later.",
-        both(CLOSE_AFTER_ERROR, part(notices_after=0.2)),
+        "Connections are closed behind every error, and what they held is given back a second later.",
+        both(CLOSE_AFTER_ERROR, part(notices_after=1.0)),
     ),
     Variant("leeway", "Tokens are good for five minutes more at either end.", part(leeway=300.0)),
     Variant("small-messages", "No message may be longer than 16 KiB or deeper than 8 levels.", arrange=_small),

@@ -12,7 +12,7 @@ from typing import Any
 from cbspec.codes import ErrorCode
 from cbspec.profile import Tenant
 from conformance import judge
-from conformance.errors import Broken, Inconclusive, NotExercised
+from conformance.errors import Broken, NotExercised
 from conformance.exchange import Exchange
 from conformance.marks import requirement
 from conformance.relay.error_codes.limits import (
@@ -129,7 +129,7 @@ def _room_elsewhere(exchanges: list[Exchange]) -> None:
     for answer in (answer for exchange in exchanges for answer in exchange.answers):
         code = answer.member("code") if answer.type == "error" else None
         if code in judge.OUT_OF_ROOM and code != ErrorCode.TENANT_LIMIT_EXCEEDED:
-            raise Inconclusive(f"the relay answers {code}: it has no room elsewhere")
+            raise judge.no_room(code, see=" elsewhere")
 
 
 def _no_rate(tenant: Tenant) -> None:

@@ -91,6 +91,7 @@ def _no_other_than_escaped(relay: Target, letters: str) -> None:
     if not _understood(control):
         if judge.error_code(control) == "invalid_tunnel_info":
             raise NotExercised("the relay takes no tunnel_id of this kind, and the page doesn't say which it must take")
+        judge.with_room(control)
         raise Inconclusive(f"the control failed: the same tunnel_id in escapes draws {_seen(control)}")
     relay.close()
     session = relay.authenticated()
