@@ -319,7 +319,7 @@ class Suite:
         with time_limit(self._deadline):
             self._life.check_back(relay)
             try:
-                self._try(relay, lambda: self._until_room(relay, lambda: pyfuncitem.obj(**arguments)))
+                self._try(relay, lambda: until_room(relay, lambda: pyfuncitem.obj(**arguments)))
             except Exception as error:
                 if not self._life.look(relay) and _says_nothing(error, requirement_of(pyfuncitem)):
                     raise Inconclusive(f"the relay died in this case (see {LIVES_ON})") from None
@@ -341,23 +341,6 @@ class Suite:
                 time.sleep(pause)
             else:
                 return
-
-    def _until_room(self, relay: Target, case: Callable[[], object]) -> None:
-        """Try a case until the relay has room for it, as long as it has to give back room, if that ever helped."""
-
-        def attempt() -> None:
-            try:
-                case()
-            except NoRoom:
-                relay.close()
-                raise
-
-        tempo = relay.tempo
-        try:
-            retry(attempt, (NoRoom,), tempo.room_again)
-        except NoRoom:
-            tempo.had_no_room()
-            raise
 
     def _needs_hello(self, identifier: str) -> None:
         """Say at once what would cost a time-out or several: nothing works on a relay where hello doesn't."""
@@ -388,3 +371,20 @@ class Suite:
 def _says_nothing(error: Exception, identifier: str) -> bool:
     """Whether how a case ended says nothing of its own requirement, because the relay died in it."""
     return isinstance(error, Broken | Inconclusive | Unreachable | HandshakeFailure) and "-ROB-" not in identifier
+
+
+def until_room(relay: Target, case: Callable[[], object]) -> None:
+    """Try a case until the relay has room for it, as long as it has to give back room, if that ever helped."""
+
+    def attempt() -> None:
+        try:
+            case()
+        except NoRoom:
+            relay.close()
+            raise
+
+    try:
+        retry(attempt, (NoRoom,), relay.tempo.room_again)
+    except NoRoom:
+        relay.tempo.had_no_room()
+        raise

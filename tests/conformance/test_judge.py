@@ -10,7 +10,7 @@ import pytest
 
 from cbspec.codes import ErrorCode
 from conformance import judge
-from conformance.errors import Broken, Inconclusive
+from conformance.errors import Broken, Inconclusive, NoRoom
 from conformance.exchange import Exchange, Silence
 from conformance.transcript import End
 from tests.conformance.build import (
@@ -107,6 +107,14 @@ def test_silence_is_never_accepted(request_type: str, kind: str) -> None:
     seen = ANSWERS[kind][0]
     same = exchange(REQUESTS[request_type], silence=seen.silence, ended=seen.ended, relay_alive=seen.relay_alive)
     assert outcome(judge.accepted, same) in (BROKEN, UNCLEAR)
+
+
+@pytest.mark.parametrize("code", sorted(judge.OUT_OF_ROOM))
+@pytest.mark.parametrize("judgement", [judge.accepted, judge.with_room])
+def test_what_others_hold_may_come_back(code: ErrorCode, judgement: Callable[[Exchange], object]) -> None:
+    with pytest.raises(Inconclusive, match=f"{code}.*has no room") as raised:
+        judgement(exchange(TUNNEL, error(code)))
+    assert isinstance(raised.value, NoRoom) is (code in judge.FULL)
 
 
 def _accepted_against(code: ErrorCode, seen: Exchange) -> object:

@@ -9,12 +9,19 @@ import time
 import xml.etree.ElementTree as ElementTree
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 import trustme
 
 from cbspec.requirements import REQUIREMENTS
+from conformance import tempo as tempo_module
+from conformance.errors import NoRoom
+from conformance.plugin import until_room
+from conformance.tempo import Tempo
 from tests.conformance.commands import Done, run, simulator, verdict, verify
+from tests.conformance.memory import Clock
 from tests.conformance.sockets import over_tls, read_to_end, server, serving, tolerant, wait_for_end
 
 
@@ -225,3 +232,27 @@ def test_every_requirement_can_be_asked_for() -> None:
     ids = [row.id for row in REQUIREMENTS.values() if not row.untestable]
     done = verify("127.0.0.1:1", "--collect-only", "-q", *[word for id_ in ids for word in ("--only", id_)])
     assert done.code == 0, json.dumps(done.text[-400:])
+
+
+@pytest.mark.parametrize("back_after", [0.0, 1.0, 4.5, 60.0])
+def test_a_case_without_room_is_tried_again_as_long_as_a_relay_has(
+    back_after: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock, closed = Clock(), []
+    monkeypatch.setattr(tempo_module, "time", clock)
+    relay: Any = SimpleNamespace(tempo=Tempo(5.0), close=lambda: closed.append(clock.now))
+
+    def case() -> None:
+        if clock.now - began < back_after:
+            raise NoRoom("full")
+
+    for _ in range(3):
+        began = clock.now
+        if back_after <= 5.0:
+            until_room(relay, case)
+        else:
+            with pytest.raises(NoRoom):
+                until_room(relay, case)
+    waited = 10.0 if back_after > 5.0 else 3 * back_after  # after two cases in vain it isn't waited for any more
+    assert waited <= clock.now <= waited + 3 * 2.0
+    assert bool(closed) is (back_after > 0)

@@ -10,8 +10,10 @@ import schemas
 from cbspec.forgery import by_requirement
 from cbspec.profile import Profile, Tenant, Tokens
 from conformance import judge
-from conformance.errors import Broken, Inconclusive, NotExercised
-from tests.conformance.build import error
+from conformance.errors import Broken, Inconclusive, NoRoom, NotExercised
+from conformance.exchange import Exchange
+from conformance.transcript import End
+from tests.conformance.build import TUNNEL, error
 from tests.conformance.build import exchange as made
 from tests.conformance.conftest import MakeTarget
 
@@ -69,6 +71,36 @@ def test_only_room_that_was_waited_for_in_vain_is_not_waited_for_as_long_again(
     with pytest.raises(type(error)):
         target.soon(attempt)
     assert target.tempo.is_stuck("soon") is stuck
+
+
+def test_a_relay_that_closes_over_having_no_room_is_not_asked_again_on_that_connection(
+    simulated: Profile, make_target: MakeTarget
+) -> None:
+    said = [NoRoom("full"), Broken("an answer", "the connection was closed")]
+
+    def attempt() -> None:
+        raise said.pop(0)
+
+    relay = make_target(simulated)
+    with pytest.raises(NoRoom, match="full"):
+        relay.soon(attempt)
+    assert relay.tempo.soon == relay.tempo.most  # nothing was waited for in vain
+
+
+def test_a_control_that_finds_no_room_and_the_connection_closed_says_so(
+    simulated: Profile, make_target: MakeTarget, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    relay = make_target(simulated)
+    session = relay.authenticated()
+    refused = made(TUNNEL, error("buffer_pool_exhausted"))
+
+    def ask(*_: object, **__: object) -> Exchange:
+        session.wire.finish(End.CLOSE_NOTIFY)
+        return refused
+
+    monkeypatch.setattr(session, "ask", ask)
+    with pytest.raises(NoRoom, match="buffer_pool_exhausted"):
+        relay.open_tunnel(session)
 
 
 def test_a_relay_that_refuses_every_token_gives_no_session(simulated: Profile, make_target: MakeTarget) -> None:

@@ -29,6 +29,15 @@ def test_every_wait_is_within_the_profile_s_bounds(most: float, least: float, sl
     assert tempo.timeout("auth") == most
 
 
+def test_no_room_is_not_waited_for_where_that_never_helps() -> None:
+    tempo = Tempo(5.0)
+    assert tempo.room_again == tempo.soon == 5.0
+    tempo.had_no_room()
+    assert tempo.room_again > 0
+    tempo.had_no_room()
+    assert tempo.room_again == 0
+
+
 def test_without_a_measurement_the_upper_bound_holds() -> None:
     tempo = Tempo(5.0, 2.0)
     tempo.waited_for_nothing("hello")
