@@ -70,28 +70,26 @@ class StrictWebSocket(WebSocketFramer):
         return fault
 
     def _scan(self, data: bytes) -> None:
-        self._rest += data
+        rest, at = self._rest + data, self._skip
         if self._head:
-            _, found, rest = self._rest.partition(_HEAD_END)
-            if not found:
+            end = rest.find(_HEAD_END)
+            if end < 0:
+                self._rest = rest
                 return
-            self._head, self._rest = False, rest
-        while self._header():
-            pass
+            self._head, at = False, end + len(_HEAD_END)
+        while size := self._passed(rest, at):
+            at += size
+        self._skip, self._rest = max(0, at - len(rest)), rest[at:]
 
-    def _header(self) -> bool:
-        """Take note of the next frame's header, if all of it is there, and say so."""
-        passed = min(self._skip, len(self._rest))
-        self._skip -= passed
-        self._rest = self._rest[passed:]
-        if self._skip or len(self._rest) < 2:
-            return False
-        short = self._rest[1] & 0x7F
+    def _passed(self, data: bytes, at: int) -> int:
+        """Take note of the header that begins there, if all of it is there; return its frame's bytes, or else 0."""
+        if len(data) < at + 2:
+            return 0
+        short = data[at + 1] & 0x7F
         extended = _EXTENDED.get(short, 0)
-        if len(self._rest) < 2 + extended:
-            return False
-        length = int.from_bytes(self._rest[2 : 2 + extended], "big") if extended else short
+        if len(data) < at + 2 + extended:
+            return 0
+        length = int.from_bytes(data[at + 2 : at + 2 + extended], "big") if extended else short
         self._fault = self._fault or length < _LEAST.get(short, 0)
-        masked = 4 if self._rest[1] & 0x80 else 0
-        self._skip = 2 + extended + masked + length
-        return True
+        masked = 4 if data[at + 1] & 0x80 else 0
+        return 2 + extended + masked + length

@@ -49,3 +49,9 @@ def test_a_longer_one_is_a_fault_once(padded: tuple[int, int], cut: int) -> None
         client.feed(piece)
     assert client.take_fault()
     assert not client.take_fault()
+
+
+def test_many_tiny_frames_at_once_take_no_more_than_they_are() -> None:
+    client = _opened()
+    client.feed(_frame(0, 0) * 100_000 + _frame(5, 8))  # read over and over, these would take minutes
+    assert client.take_fault()
