@@ -10,6 +10,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from tests.simulator.process import served
+
 PATIENCE = 100.0
 """Seconds that one run may take."""
 
@@ -43,16 +45,8 @@ def run(*arguments: str, folder: Path | None = None, **environment: str) -> Done
 @contextlib.contextmanager
 def simulator(folder: Path, *arguments: str) -> Iterator[Path]:
     """Start a simulator of its own; give the profile that it wrote."""
-    profile = folder / "profile.toml"
-    command = [sys.executable, "-m", "cbspec", "simulate", "--port", "0", "--json", "--profile-out", str(profile)]
-    with subprocess.Popen([*command, *arguments], stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
-        try:
-            assert process.stdout is not None
-            assert process.stdout.readline(), "the simulator said nothing"
-            yield profile
-        finally:
-            process.terminate()
-            process.communicate(timeout=PATIENCE)
+    with served(folder, *arguments) as relay:
+        yield relay.profile_file
 
 
 def verdict(text: str, column: str) -> int:

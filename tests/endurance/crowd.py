@@ -23,7 +23,7 @@ from pathlib import Path
 from cbspec.descriptors import take_all
 from cbspec.identity import DEVELOPMENT_TENANTS
 from cbspec.profile import Profile, dump
-from tests.endurance.served import Served, served
+from tests.simulator.process import Served, served
 
 ROOT = Path(__file__).parents[2]
 _TENANTS = 10
@@ -48,12 +48,12 @@ def configuration(crowd: int) -> str:
     return f"[relay]\nbuffer_pool = {_POOL + crowd}\n\n{suite[suite.index('[[tenants]]') :]}{''.join(tenants)}"
 
 
-def for_the_suite(relay: Served, crowd: int) -> Path:
+def for_the_suite(told: Path, crowd: int) -> Path:
     """Return a profile in which there is no crowd: what it holds isn't there for the suite."""
-    text = relay.profile_file.read_text().replace(f"buffer_pool = {_POOL + crowd}\n", f"buffer_pool = {_POOL}\n")
+    text = told.read_text().replace(f"buffer_pool = {_POOL + crowd}\n", f"buffer_pool = {_POOL}\n")
     head, *tenants = text.split("\n[[tenants]]\n")
     kept = [tenant for tenant in tenants if not tenant.startswith('id = "crowd-')]
-    file = relay.profile_file.with_name("suite.toml")
+    file = told.with_name("suite.toml")
     file.write_text("\n[[tenants]]\n".join([head, *kept]))
     return file
 
@@ -116,10 +116,10 @@ def run(crowd: int, processes: int, hold: float, options: Sequence[str]) -> Run:
     """Judge a simulator with a crowd of so many on it (0: none), who stay `hold` seconds at least."""
     with (
         tempfile.TemporaryDirectory(prefix="cbspec-crowd-") as name,
-        served(Path(name), configuration(crowd)) as relay,
+        served(Path(name), config=configuration(crowd)) as relay,
     ):
         folder = Path(name)
-        profile = for_the_suite(relay, crowd)
+        profile = for_the_suite(relay.profile_file, crowd)
         if not crowd:
             return Run(*judged(folder, profile, options))
         at_first, began = relay.holding(), time.monotonic()

@@ -27,8 +27,8 @@ from conformance.contexts import context_for
 from conformance.given import secrets_of
 from reference_client.session import Transport
 from tests.endurance.promises import LOST, PROMISES, SERVED, STORMS, TIMEOUT, TOO_MANY, Promise
-from tests.endurance.served import Holding, Served, served
 from tests.endurance.visits import UNCONNECTED, Visit, Where, intrude
+from tests.simulator.process import Holding, Served, served
 
 CONFIGURATION = """
 [relay]
@@ -208,7 +208,7 @@ def plateaus(samples: Sequence[tuple[Holding, int]], memory: float) -> list[str]
 def soak(seconds: float, seed: int, memory: float, say: Callable[[str], None]) -> list[str]:
     """Soak a simulator, and return what was found. `say` is told how it goes."""
     with tempfile.TemporaryDirectory(prefix="cbspec-soak-") as name:
-        with served(Path(name), CONFIGURATION, "--control", "0", "--seed", str(seed)) as relay:
+        with served(Path(name), "--control", "0", "--seed", str(seed), config=CONFIGURATION) as relay:
             profile = relay.profile
             address = profile.target.address
             assert address is not None

@@ -9,7 +9,6 @@ import pytest
 from cbspec.profile import load
 from simulator.config_read import load_config
 from tests.endurance.crowd import Run, compared, configuration, for_the_suite, main, table
-from tests.endurance.served import Served
 
 
 def test_a_small_crowd_makes_no_difference(capsys: pytest.CaptureFixture[str]) -> None:
@@ -33,7 +32,7 @@ def test_the_crowd_has_tenants_and_buffers_of_its_own(crowd: int, tmp_path: Path
 def test_the_suite_is_told_nothing_of_the_crowd(tmp_path: Path) -> None:
     told = tmp_path / "profile.toml"
     told.write_text("[relay]\nbuffer_pool = 600\n" + configuration(500).split("\n\n", 1)[1])
-    profile = load(for_the_suite(Served(0, told, ""), 500))
+    profile = load(for_the_suite(told, 500))
     assert profile.relay.buffer_pool == 100
     assert not [tenant for tenant in profile.tenants if tenant.id.startswith("crowd-")]
 

@@ -6,8 +6,8 @@ import pytest
 
 from simulator.faults.fault import Fault
 from tests.endurance.promises import PROMISES, STORMS, Promise
-from tests.endurance.served import Holding
 from tests.endurance.soak import main, plateaus
+from tests.simulator.process import Holding
 
 
 def test_a_short_soak_finds_nothing(capsys: pytest.CaptureFixture[str]) -> None:

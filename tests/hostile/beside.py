@@ -20,8 +20,8 @@ from typing import Final, NamedTuple
 
 from bench.document import machine
 from tests.hostile.attacks import ATTACKS, Target
-from tests.hostile.process import Running, running
 from tests.simulator.client import BEAT
+from tests.simulator.process import Served, served
 
 _DOCUMENT: Final = Path(__file__).parents[2] / "docs" / "hostile.md"
 _TEXT: Final = """\
@@ -131,7 +131,7 @@ def measure(name: str, seconds: float, *, idle: bool = True) -> Found:
             attacked += _measured(clients, _WINDOW)
             elsewhere += _measured(others, _WINDOW)
             _say(attacker, "off")
-        memory = here.peak
+        memory = here.peak / 1024
     for found in (calm, elsewhere, attacked):
         found.sort()
     hundredths = (_at(0.99, calm), _at(0.99, elsewhere), _at(0.99, attacked))
@@ -139,8 +139,8 @@ def measure(name: str, seconds: float, *, idle: bool = True) -> Found:
 
 
 @contextlib.contextmanager
-def _relay() -> Iterator[Running]:
-    with tempfile.TemporaryDirectory(prefix="cbspec-hostile-") as folder, running(Path(folder)) as relay:
+def _relay() -> Iterator[Served]:
+    with tempfile.TemporaryDirectory(prefix="cbspec-hostile-") as folder, served(Path(folder)) as relay:
         yield relay
 
 

@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 
 from tests.hostile.attacks import Target
-from tests.hostile.process import running
 from tests.simulator.client import BEAT
+from tests.simulator.process import served
 
 DESCRIPTORS = 64
 
@@ -25,18 +25,18 @@ def beats(sock: ssl.SSLSocket) -> bool:
 
 
 def test_who_comes_when_no_descriptor_is_left_is_served_once_others_leave(tmp_path: Path) -> None:
-    with running(tmp_path, limit=(resource.RLIMIT_NOFILE, DESCRIPTORS)) as relay, contextlib.ExitStack() as stack:
+    with served(tmp_path, limit=(resource.RLIMIT_NOFILE, DESCRIPTORS)) as relay, contextlib.ExitStack() as stack:
         target = Target(relay.address)
         before = stack.enter_context(target.greeted())
         held = [stack.enter_context(target.plain()) for _ in range(2 * DESCRIPTORS)]
         end = time.monotonic() + 20
         while "no more connections" not in relay.said and time.monotonic() < end:
             assert beats(before)
-        spent, began = relay.seconds, time.monotonic()
+        spent, began = relay.holding().processor, time.monotonic()
         while time.monotonic() - began < 2:
             assert beats(before), "who was there is served on"
             time.sleep(0.02)
-        assert relay.seconds - spent < 1.0, "it doesn't spin"
+        assert relay.holding().processor - spent < 1.0, "it doesn't spin"
         for sock in held:
             sock.close()
         with target.greeted() as after:
@@ -49,7 +49,7 @@ def test_who_comes_when_no_descriptor_is_left_is_served_once_others_leave(tmp_pa
 def test_a_disk_that_is_full_ends_the_transcript_and_nothing_else(option: str, tmp_path: Path) -> None:
     limit = None if option.endswith("full") else (resource.RLIMIT_FSIZE, 4096)
     option = option.replace("=file", f"={tmp_path / 'transcript'}")
-    with running(tmp_path, option, limit=limit) as relay:
+    with served(tmp_path, option, limit=limit) as relay:
         target = Target(relay.address)
         with target.greeted() as sock:
             assert all(beats(sock) for _ in range(100))
@@ -58,7 +58,7 @@ def test_a_disk_that_is_full_ends_the_transcript_and_nothing_else(option: str, t
 
 
 def test_a_log_that_cannot_be_written_stops_nobody(tmp_path: Path) -> None:
-    with running(tmp_path, "--log-level=debug", limit=(resource.RLIMIT_FSIZE, 4096)) as relay:
+    with served(tmp_path, "--log-level=debug", limit=(resource.RLIMIT_FSIZE, 4096)) as relay:
         with Target(relay.address).greeted() as sock:
             assert all(beats(sock) for _ in range(200))
         assert relay.process.poll() is None
@@ -66,7 +66,7 @@ def test_a_log_that_cannot_be_written_stops_nobody(tmp_path: Path) -> None:
 
 
 def test_a_backlog_of_connections_that_were_broken_off_is_passed_over(tmp_path: Path) -> None:
-    with running(tmp_path) as relay:
+    with served(tmp_path) as relay:
         target = Target(relay.address)
         for _ in range(200):
             sock = socket.create_connection(relay.address)
