@@ -35,7 +35,7 @@ _AS_EVER = Greeting()
 _BEFORE_RESET = 0.05  # seconds; a reset throws away what hasn't left yet
 _AT_ONCE = 256  # actions of one connection before the others have their turn
 _READ_AHEAD = 64 * 1024  # bytes that may wait while a request is put off, a remote end dialled, or keys fetched
-_AT_A_READ = 64 * 1024  # bytes that are taken from a socket
+_AT_A_READ = 64 * 1024  # bytes that are taken from a socket; asyncio's 256 KiB take long to decrypt
 _MUCH = 16 * 1024  # bytes, more of which are read more slowly where nobody listens to them
 _GAP = 0.0005  # seconds
 
@@ -143,7 +143,8 @@ class Peer(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Begin; asyncio has set TCP_NODELAY."""
         self._transport = cast(asyncio.Transport, transport)
-        transport.max_size = _AT_A_READ  # type: ignore[attr-defined] # asyncio's own, four times as many, take long
+        with contextlib.suppress(AttributeError):  # other loops than asyncio's can't be told
+            transport.max_size = _AT_A_READ  # type: ignore[attr-defined] # asyncio's own: it isn't in its interface
         self._edge.peers[self.number] = self
         self._edge.empty.clear()
         self._arm(self._edge.relay.config.limits.handshake_timeout)

@@ -20,7 +20,7 @@ def test_others_are_answered_while_one_attacks(name: str) -> None:
     for _ in range(ROUNDS):
         found.append(measure(name, 0.7, idle=False))
         assert found[-1].samples > 50
-        assert found[-1].memory < 300, "MiB, of which the relay itself takes fifty"
+        assert found[-1].memory < 300, "MiB, of which the relay itself takes eighty"
         if found[-1].ratio <= 2:
             return
     # A machine with more to do than processors lets any of the three processes wait now and then; an attack that holds
