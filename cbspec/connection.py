@@ -161,7 +161,7 @@ class Connection:
             raise RemoteProtocolError(str(error), "CB-MSG-002" if self.role is Role.CLIENT else "CB-ROB-003") from None
         if frame is None:
             return None
-        return self._under_way(self._judge_request(self._read(frame, _CLIENT))) if relay else self._answer(frame)
+        return self._judge_request(self._read(frame, _CLIENT)) if relay else self._answer(frame)
 
     def send(self, message: Message) -> bytes:
         """Return the bytes that carry `message`, and take note of it.
@@ -191,29 +191,30 @@ class Connection:
 
     def again(self, event: RequestReceived | RequestRefused) -> RequestReceived | RequestRefused:
         """Relay: take a request that was answered once more, as if it came again (only one wrong on purpose does)."""
-        return self._under_way(self._judge_request(event.request) if isinstance(event, RequestReceived) else event)
-
-    def _under_way(self, event: RequestReceived | RequestRefused) -> RequestReceived | RequestRefused:
-        self._unanswered = event if isinstance(event, RequestRefused) else event.request
-        self._pending = None if isinstance(event, RequestRefused) else event.rule
-        return event
+        return self._judge_request(event.request) if isinstance(event, RequestReceived) else self._refused(event)
 
     def _judge_request(self, message: Message | Violation) -> RequestReceived | RequestRefused:
         if isinstance(message, Violation):
-            return RequestRefused(message.code, message.requirement, message.text)
+            return self._refused(RequestRefused(message.code, message.requirement, message.text))
         assert isinstance(message, _REQUESTS)  # noqa: S101 - parse() gives a client's messages only
         found = self._table[self.state, type(message)]
         if isinstance(found, Refuse):
-            return RequestRefused(found.code, found.requirement, found.text)
+            return self._refused(RequestRefused(found.code, found.requirement, found.text))
+        self._unanswered, self._pending = message, found
         return RequestReceived(message, found)
 
+    def _refused(self, event: RequestRefused) -> RequestRefused:
+        self._unanswered, self._pending = event, None
+        return event
+
     def _note_answer(self, message: Message) -> None:
-        if not isinstance(message, _ANSWERS):
+        pending = self._pending
+        if pending is not None and isinstance(message, pending.answer):
+            self.state = pending.then
+        elif not isinstance(message, _ANSWERS):
             raise LocalProtocolError(f"a relay never sends a {message.type}", "CB-MSG-003")
-        if not isinstance(message, Error):
-            if self._pending is None or not isinstance(message, self._pending.answer):
-                raise LocalProtocolError(f"nobody asked for a {message.type}", "CB-MSG-004")
-            self.state = self._pending.then
+        elif not isinstance(message, Error):
+            raise LocalProtocolError(f"nobody asked for a {message.type}", "CB-MSG-004")
         self._pending = self._unanswered = None
 
     def _note_request(self, message: Message) -> None:

@@ -89,9 +89,6 @@ class _ObjectScanner:
 
     def __init__(self, max_depth: int) -> None:
         self._max_depth = max_depth
-        self.reset()
-
-    def reset(self) -> None:
         self.position = 0
         self._stack = bytearray()
         self._want = _Want.VALUE
@@ -202,11 +199,12 @@ class StreamFramer:
     Arguments: `max_message` bytes and `max_depth` levels bound what one message may take.
     """
 
-    __slots__ = ("_buffer", "_line_broken", "_max_message", "_scanner", "_searched")
+    __slots__ = ("_buffer", "_line_broken", "_max_depth", "_max_message", "_scanner", "_searched")
 
     def __init__(self, *, max_message: int = MAX_MESSAGE, max_depth: int = MAX_DEPTH) -> None:
         self._buffer = bytearray()
-        self._scanner = _ObjectScanner(max_depth)
+        self._scanner: _ObjectScanner | None = None  # of the object at hand, where one step doesn't do
+        self._max_depth = max_depth
         self._max_message = max_message
         self._line_broken = ""  # why the message at hand ends at the line feed and not at a brace
         self._searched = 0  # how far the line feed was looked for
@@ -229,7 +227,7 @@ class StreamFramer:
     def forget(self) -> None:
         """Let go of the message that isn't complete: what comes next begins a new one."""
         self._buffer.clear()
-        self._scanner.reset()
+        self._scanner = None
         self._line_broken = ""
         self._searched = 0
 
@@ -259,10 +257,11 @@ class StreamFramer:
         return frame
 
     def _object(self) -> Frame | None:
-        if not self._scanner.position and len(self._buffer) < _SHORT:
-            flat = _FLAT_OBJECT.match(self._buffer)
+        if self._scanner is None:
+            flat = _FLAT_OBJECT.match(self._buffer) if len(self._buffer) < _SHORT else None
             if flat is not None:
                 return self._take(flat.end(), flat.end())
+            self._scanner = _ObjectScanner(self._max_depth)
         try:
             end = self._scanner.scan(self._buffer)
         except _Broken as broken:
@@ -296,8 +295,7 @@ class StreamFramer:
         del self._buffer[:end]
         if self._buffer == b"\n":  # as nearly always: nothing is left to look at
             self._buffer.clear()
-        if self._scanner.position:
-            self._scanner.reset()
+        self._scanner = None
         self._line_broken = ""
         self._searched = 0
         return Frame(text.strip(_SPACE) if broken else text, broken)

@@ -145,8 +145,11 @@ class Rate:
     scope: RateScope | None = None
 
 
+_Address = ipaddress.IPv4Address | ipaddress.IPv6Address
+
+
 @lru_cache(maxsize=4096)
-def _address(text: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address:
+def _address(text: str) -> _Address:
     return ipaddress.ip_address(text)
 
 
@@ -166,9 +169,9 @@ class Tenant:
     rate: Rate | None = None
     allowed_addresses: tuple[str, ...] = ()
 
-    def allows(self, address: str) -> bool:
+    def allows(self, address: str | _Address) -> bool:
         """Whether a client at that address may come, as far as the tenant's list goes."""
-        client = _address(address)
+        client = _address(address) if isinstance(address, str) else address
         return not self.allowed_addresses or any(client in network for network in _networks(self.allowed_addresses))
 
     @property

@@ -6,7 +6,6 @@ asyncio's own TLS closes without an alert when a handshake fails and keeps fifte
 
 from __future__ import annotations
 
-import contextlib
 import ssl
 import warnings
 from enum import StrEnum
@@ -191,9 +190,10 @@ class TlsLayer:
     def close(self) -> None:
         """Say close_notify. Nothing can be sent after it; what the peer still sends can be read."""
         if self.established:
-            # The peer hasn't answered with its own yet, and needn't.
-            with contextlib.suppress(ssl.SSLError):
+            try:
                 self._tls.unwrap()
+            except ssl.SSLError:
+                return  # the peer hasn't answered with its own yet, and needn't
 
     def data_to_send(self) -> bytes:
         """Return the bytes that want to go to the peer."""
@@ -210,8 +210,9 @@ class TlsLayer:
                 if self._unsent:
                     self._tls.write(bytes(self._unsent))
                     self._unsent.clear()
-            # To find out by reading that there is nothing more costs an exception, which is most of a small read.
-            while self._incoming.pending or self._tls.pending():
+            # To find out by reading that there is nothing more costs an exception, which is most of a small read. A
+            # read takes a whole record, so nothing is left of one that was read.
+            while self._incoming.pending:
                 if not (chunk := self._tls.read(_CHUNK)):
                     self.ended = True
                     break

@@ -12,6 +12,8 @@ import socket
 from collections.abc import Callable
 from typing import Final
 
+from simulator.line import Line
+
 log = logging.getLogger("simulator")
 
 BACKLOG: Final = 1024
@@ -33,10 +35,11 @@ class Acceptor:
         self._sock = sock
         self._meet = meet
         self._loop = asyncio.get_running_loop()
-        self._arriving: set[asyncio.Task[tuple[asyncio.Transport, asyncio.Protocol]]] = set()
         self._pausing: asyncio.TimerHandle | None = None
         self._said = -_SAID_FOR
         sock.setblocking(False)
+        # Connections have it from here: without it a second answer waits for the acknowledgement of the first, 40 ms.
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self._loop.add_reader(sock, self._accept)
 
     def close(self) -> None:
@@ -46,15 +49,10 @@ class Acceptor:
         self._loop.remove_reader(self._sock)
         self._sock.close()
 
-    async def settled(self) -> None:
-        """Wait until every connection that was accepted has met its protocol."""
-        if self._arriving:
-            await asyncio.wait(self._arriving)
-
     def _accept(self) -> None:
         for _ in range(_AT_ONCE):
             try:
-                sock, _ = self._sock.accept()
+                sock, address = self._sock.accept()
             except (BlockingIOError, InterruptedError, ConnectionAbortedError):
                 return
             except OSError as error:
@@ -62,18 +60,13 @@ class Acceptor:
                     raise
                 self._pause(error)
                 return
-            sock.setblocking(False)
-            # asyncio does it only where the protocol is named, which accept() doesn't: a second answer took 40 ms then.
-            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            task = self._loop.create_task(self._loop.connect_accepted_socket(self._meet, sock))
-            self._arriving.add(task)
-            task.add_done_callback(lambda done, sock=sock: self._arrived(done, sock))  # type: ignore[misc]
-
-    def _arrived(self, task: asyncio.Task[tuple[asyncio.Transport, asyncio.Protocol]], sock: socket.socket) -> None:
-        self._arriving.discard(task)
-        if task.cancelled() or task.exception() is not None:
-            log.error("a connection can't be served: %s", None if task.cancelled() else task.exception())
-            sock.close()
+            try:
+                protocol = self._meet()
+            except Exception as error:
+                log.error("a connection can't be served: %s", error)  # noqa: TRY400 - one word, as for the backlog
+                sock.close()
+            else:
+                Line(self._loop, sock, address, protocol)
 
     def _pause(self, error: OSError) -> None:
         """Leave who waits waiting, and look again in a while: the socket would stay ready all the time."""

@@ -11,6 +11,7 @@ import json
 import ssl
 from collections.abc import Callable, Hashable, Iterable, Mapping
 from dataclasses import dataclass, field
+from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, Protocol
 
@@ -18,7 +19,22 @@ from cbspec.codes import ErrorCode
 from cbspec.connection import Framer, RequestRefused
 from cbspec.framing import Frame, StreamFramer
 from cbspec.identity import DevelopmentCA
-from cbspec.messages import Auth, Error, Heartbeat, Hello, Message, Request, Role, TunnelInfo, Violation, parse
+from cbspec.messages import (
+    Answer,
+    Auth,
+    Error,
+    Heartbeat,
+    HeartbeatResponse,
+    Hello,
+    HelloResponse,
+    Message,
+    Request,
+    Role,
+    TunnelInfo,
+    Violation,
+    parse,
+    to_dict,
+)
 from cbspec.state import TABLE, Table
 from cbspec.strictjson import NotStrictJson, loads, utf8_fault
 from cbspec.tls import TlsLayer, server_context
@@ -33,7 +49,7 @@ if TYPE_CHECKING:
     from simulator.session import Session
 
 _COMPACT: Final = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"))
-_BEAT: Final = {"type": "heartbeat_response"}  # the one answer that is always the same, and the one of most
+_BEAT: Final = to_dict(HeartbeatResponse())  # the one answer that is always the same, and the one of most
 _BEAT_TEXT: Final = _COMPACT.encode(_BEAT).encode()
 
 Body = dict[str, Any]
@@ -188,9 +204,22 @@ def unchanged(body: Body, exchange: Exchange) -> list[Body]:
 
 def spell(body: Body, exchange: Exchange) -> list[bytes]:
     """Return the texts that go out as a message: one JSON text."""
-    if body == _BEAT:
-        return [_BEAT_TEXT]
     return [_COMPACT.encode(body).encode()]
+
+
+def spelt(answer: Answer) -> tuple[Body, bytes]:
+    """Return an answer as an object, and the text that a straight behaviour makes of it."""
+    if isinstance(answer, HeartbeatResponse):
+        return _BEAT, _BEAT_TEXT
+    return _spelt_once(answer) if isinstance(answer, HelloResponse) else _spelt(answer)
+
+
+def _spelt(answer: Answer) -> tuple[Body, bytes]:
+    body = to_dict(answer)
+    return body, _COMPACT.encode(body).encode()
+
+
+_spelt_once = lru_cache(maxsize=16)(_spelt)  # a hello is answered the same, whoever says it
 
 
 def nothing(attempt: Attempt, refused: Refused) -> None:
@@ -291,3 +320,8 @@ class Behaviour:
     crashed: Callable[[Iterable[Closable]], None] = leave_others_alone
     stuck: Callable[[Iterable[Readable], bool], None] = hold_nobody_up
     metrics: Callable[[WsgiApp], WsgiApp] = plain_app
+
+    @property
+    def straight(self) -> bool:
+        """Whether each answer is one message, spelt as it is, and none ends the connection."""
+        return self.answers is unchanged and self.spell is spell and self.ends is stays_open

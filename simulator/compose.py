@@ -23,7 +23,6 @@ from cbspec.strictjson import NotStrictJson
 from cbspec.tls import server_context
 from simulator.behaviour import Behaviour, Body, Exchange
 from simulator.steps import Attempt, Check, Quota, Refused, Step
-from simulator.steps import always as every_time
 
 Change = Callable[[Behaviour], Behaviour]
 Edit = Callable[[Body, Exchange], Body | list[Body]]
@@ -256,7 +255,9 @@ def without(name: str) -> Change:
     return each_step(name, lambda _: ())
 
 
-def moved(name: str, to: type[Request], when: Callable[[Attempt], bool] = every_time, *, first: bool = False) -> Change:
+def moved(
+    name: str, to: type[Request], when: Callable[[Attempt], bool] | None = None, *, first: bool = False
+) -> Change:
     """Take a step at another request, where `when` holds: behind the steps that are there, or before them."""
 
     def change(behaviour: Behaviour) -> Behaviour:

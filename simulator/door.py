@@ -58,7 +58,7 @@ class Door:
         """Host and port, of each address of the host, whether anybody listens there at the moment or not."""
         return [address[:2] for _, address in self._places]
 
-    async def close(self) -> None:
+    def close(self) -> None:
         """Listen no more."""
         self._places.clear()
         if self._timer is not None:
@@ -66,7 +66,6 @@ class Door:
         acceptors, self._acceptors = self._acceptors, []
         for acceptor in acceptors:
             acceptor.close()
-            await acceptor.settled()
         for sock in self._held:
             sock.close()
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Callable, Hashable
 from typing import NamedTuple, Protocol
 
@@ -24,24 +23,27 @@ class Ledger:
     __slots__ = ("_used",)
 
     def __init__(self) -> None:
-        self._used: Counter[Account] = Counter()
+        self._used: dict[Account, int] = {}
 
     def used(self, account: Account) -> int:
         """Return how much of an account is in use."""
-        return self._used[account]
+        return self._used.get(account, 0)
 
     def take(self, account: Account, limit: int | None) -> bool:
         """Take one where fewer than `limit` are in use (None: no limit), and say whether there was one."""
-        if limit is not None and self._used[account] >= limit:
+        used = self._used.get(account, 0)
+        if limit is not None and used >= limit:
             return False
-        self._used[account] += 1
+        self._used[account] = used + 1
         return True
 
     def give(self, account: Account) -> None:
         """Give one back that was taken."""
-        self._used[account] -= 1
-        if self._used[account] <= 0:
-            del self._used[account]
+        left = self._used.get(account, 0) - 1
+        if left > 0:
+            self._used[account] = left
+        else:
+            self._used.pop(account, None)
 
     def __bool__(self) -> bool:
         return bool(self._used)
@@ -81,9 +83,12 @@ class TokenBucket:
         return self._level >= self._size
 
     def _refill(self, now: float) -> None:
-        if self._when is not None and now > self._when:
-            self._level = min(self._size, self._level + (now - self._when) * self._rate)
-        self._when = now if self._when is None else max(now, self._when)
+        if self._when is None:
+            self._when = now
+        elif now > self._when:
+            level = self._level + (now - self._when) * self._rate
+            self._level = level if level < self._size else self._size
+            self._when = now
 
 
 class Meters:

@@ -96,7 +96,8 @@ class Metrics(Collector):
         self._messages[event.type] += 1
 
     def _sent(self, event: Sent) -> None:
-        self._latency[event.type].observe(self._now() - event.asked)
+        _, type_, asked = event
+        self._latency[type_].observe(self._now() - asked)
 
     def _happened(self, event: Connected | Decided | Ended) -> None:
         match event:

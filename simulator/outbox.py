@@ -5,7 +5,6 @@ It knows no socket and reads no clock: it is told the time, and gives what is du
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Final, TypeGuard
@@ -52,7 +51,7 @@ class Outbox:
         self._next: tuple[float, Action] | None = None
         self._reached = 0.0  # when the last action was due that was given
         # A large answer in small pieces is cut as it goes out: all of its pieces at once would take much memory.
-        self._courses: deque[_Course] = deque()
+        self._courses: list[_Course] = []
         self._held: list[tuple[set[str], Send | Wait]] = []
         self._aside: tuple[float, Send] | None = None
         self._company: _Company | None = None
@@ -206,7 +205,7 @@ class Outbox:
             if found is not None:
                 self._next = max(course.begin, self._reached) + found[0], found[1]
                 return
-            self._courses.popleft()
+            del self._courses[0]
 
 
 def _cut(pieces: Iterable[tuple[float, bytes]], cut: Cut) -> Iterator[tuple[float, bytes]]:

@@ -9,21 +9,18 @@ import socket
 import ssl
 import struct
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
 from functools import partial
 from typing import cast
 
 from cbspec.tls import TlsFailed
-from simulator.clock import Clock
-from simulator.contexts import Contexts
+from simulator.edge import Edge
 from simulator.faults.kind import End, Greeting
 from simulator.faults.when import Direction, Occasion
 from simulator.keyring import Keyring
 from simulator.outbox import Outbox
-from simulator.relay import Relay
 from simulator.session import Action, Close, Send, Session, Wait
 from simulator.steps import Dial, Refresh
-from simulator.turns import Crowd, Turns
+from simulator.turns import Turns
 
 log = logging.getLogger("simulator")
 
@@ -35,44 +32,8 @@ _AS_EVER = Greeting()
 _BEFORE_RESET = 0.05  # seconds; a reset throws away what hasn't left yet
 _AT_ONCE = 256  # actions of one connection before the others have their turn
 _READ_AHEAD = 64 * 1024  # bytes that may wait while a request is put off, a remote end dialled, or keys fetched
-_AT_A_READ = 64 * 1024  # bytes that are taken from a socket; asyncio's 256 KiB take long to decrypt
 _MUCH = 16 * 1024  # bytes, more of which are read more slowly where nobody listens to them
 _GAP = 0.0005  # seconds
-
-
-@dataclass(eq=False, slots=True)
-class Edge:
-    """What the connections of one listening socket share; `peers` are those that are open, by their number."""
-
-    relay: Relay
-    contexts: Contexts
-    clock: Clock
-    peers: dict[int, Peer] = field(default_factory=dict)
-    empty: asyncio.Event = field(default_factory=asyncio.Event)
-    crowd: Crowd = field(default_factory=Crowd)
-
-    def released(self, gate: str) -> None:
-        """Let go what a fault held back on any connection."""
-        for peer in tuple(self.peers.values()):
-            peer.released(gate)
-
-    def clock_moved(self) -> None:
-        """Do what has become due since the clock was moved."""
-        for peer in tuple(self.peers.values()):
-            peer.clock_moved()
-
-    async def emptied(self, seconds: float) -> None:
-        """Wait until no connection is open, at most so long."""
-        if self.peers:
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(seconds):
-                    await self.empty.wait()
-
-    def lost(self, peer: Peer) -> None:
-        """Take note that a connection is gone."""
-        self.peers.pop(peer.number, None)
-        if not self.peers:
-            self.empty.set()
 
 
 class Peer(asyncio.Protocol):
@@ -90,6 +51,7 @@ class Peer(asyncio.Protocol):
         "_layer",
         "_next_turn",
         "_outbox",
+        "_said",
         "_session",
         "_shut",
         "_timer",
@@ -120,6 +82,7 @@ class Peer(asyncio.Protocol):
         self._turns = Turns(edge.crowd)
         self._next_turn: asyncio.TimerHandle | None = None
         self._written = 0
+        self._said = False  # all that TLS had to say about what came
         self._shut = False
         self._held_up = False
         self._client_done = False
@@ -128,7 +91,7 @@ class Peer(asyncio.Protocol):
     def _met(self) -> Greeting:
         """Return how faults have the connection met."""
         faults = self._edge.relay.faults
-        if not faults:
+        if not faults.active:
             return _AS_EVER
         greeting = Greeting()
         for strike in faults.at(Occasion(Direction.CONNECT, self.number), self._edge.clock.monotonic()):
@@ -141,10 +104,8 @@ class Peer(asyncio.Protocol):
         return self._edge.contexts(wanted, self._greeting.lifetime) if wanted else self._edge.contexts.own
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Begin; asyncio has set TCP_NODELAY."""
+        """Begin."""
         self._transport = cast(asyncio.Transport, transport)
-        with contextlib.suppress(AttributeError):  # other loops than asyncio's can't be told
-            transport.max_size = _AT_A_READ  # type: ignore[attr-defined] # asyncio's own: it isn't in its interface
         self._edge.peers[self.number] = self
         self._edge.empty.clear()
         self._arm(self._edge.relay.config.limits.handshake_timeout)
@@ -153,11 +114,15 @@ class Peer(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         """Take bytes from the socket."""
-        if not self._finished and not self._client_done:
-            self._guarded(self._received, data)
-        elif len(data) > _MUCH:
-            self._transport.pause_reading()
-            asyncio.get_running_loop().call_later(_GAP, self._transport.resume_reading)
+        if self._finished or self._client_done:
+            if len(data) > _MUCH:
+                self._transport.pause_reading()
+                asyncio.get_running_loop().call_later(_GAP, self._transport.resume_reading)
+            return
+        try:
+            self._received(data)
+        except Exception as error:
+            self._failed(error)
 
     def eof_received(self) -> bool:
         """Take note that the client sends nothing more; what is under way still goes out."""
@@ -202,13 +167,14 @@ class Peer(asyncio.Protocol):
             self._end_writing(notify=True)
             self._shut = True
             return
-        if self._session is not None and how is None:
+        if self._session is not None and how is None and not self._session.ended:
             with contextlib.suppress(ssl.SSLError):  # it is TLS itself that may have failed
                 for action in self._session.close():
                     self._perform(action)
         self._finished = True
-        self._end_session()
-        self._session = None  # with half of a message that may be large, and nobody will complete
+        if self._session is not None:
+            self._end_session()
+            self._session = None  # with half of a message that may be large, and nobody will complete
         self._outbox.clear()
         self._turns.clear()
         if self._next_turn is not None:
@@ -252,13 +218,17 @@ class Peer(asyncio.Protocol):
         """Do the work; what goes wrong in it ends this connection and no other."""
         try:
             work(*args)
-        except TlsFailed as error:
+        except Exception as error:
+            self._failed(error)
+
+    def _failed(self, error: Exception) -> None:
+        if isinstance(error, TlsFailed):
             log.debug("TLS: %s", error)
             self.finish()
-        except Exception:
-            log.exception("a connection failed and is closed")
-            self.finish()
-            self._edge.relay.behaviour.crashed(tuple(self._edge.peers.values()))
+            return
+        log.error("a connection failed and is closed", exc_info=error)
+        self.finish()
+        self._edge.relay.behaviour.crashed(tuple(self._edge.peers.values()))
 
     def _received(self, data: bytes) -> None:
         if self._greeting.alert is not None:
@@ -266,6 +236,7 @@ class Peer(asyncio.Protocol):
             self.finish(End.WITHOUT_NOTIFY)
             return
         layer = self._layer
+        self._said = False
         shaking_hands = not layer.established
         plain = layer.receive_data(data)
         if shaking_hands and layer.established:
@@ -309,7 +280,7 @@ class Peer(asyncio.Protocol):
             return
         if self._layer.ended and self._next_turn is None and not self._turns:
             self._client_ended()
-        if not self._finished:
+        if not self._said:
             self._flush()  # what TLS itself has to say goes out with the first answer, if there is one
 
     def _shaken(self) -> None:
@@ -331,7 +302,7 @@ class Peer(asyncio.Protocol):
             plain, self._head = self._head, b""
             if websocket:
                 self._arm(self._edge.relay.config.limits.handshake_timeout)
-        if self._errand is not None or session.paused:
+        if self._errand is not None or session.paused is not None:
             self._waiting += len(plain)
             self._throttle()
         now = self._edge.clock.now()
@@ -361,7 +332,7 @@ class Peer(asyncio.Protocol):
                 self._outbox.put(actions[nth:], self._edge.clock.monotonic())
                 self._release()
                 return
-            self._perform(action)
+            self._send(action)
         if self._client_done and not self._outbox:
             self.finish()
 
@@ -388,11 +359,7 @@ class Peer(asyncio.Protocol):
         if self._finished:
             return
         if isinstance(action, Send):
-            if action.data and not self._shut:
-                self._layer.send(action.data)
-                self._flush()
-                for event in action.then:
-                    self._edge.relay.tell(event)
+            self._send(action)
         elif isinstance(action, Dial):
             self._errand = asyncio.get_running_loop().create_task(self._dial(action))
         elif isinstance(action, Refresh):
@@ -401,6 +368,13 @@ class Peer(asyncio.Protocol):
             self._back(lambda session: session.resume(self._edge.clock.now()))
         elif isinstance(action, Close):
             self.finish(action.how)
+
+    def _send(self, what: Send) -> None:
+        if what.data and not self._shut and not self._finished:
+            self._layer.send(what.data)
+            self._flush()
+            for event in what.then:
+                self._edge.relay.tell(event)
 
     async def _dial(self, wanted: Dial) -> None:
         try:
@@ -471,13 +445,14 @@ class Peer(asyncio.Protocol):
             self._transport.resume_reading()
 
     def _flush(self) -> None:
+        self._said = True
         data = self._layer.data_to_send()
         if not data:
             return
         if self._greeting.stall_after is not None:
             data = data[: max(0, self._greeting.stall_after - self._written)]
             self._written += len(data)
-        if data and not self._shut and not self._transport.is_closing():
+        if data and not self._shut:
             self._transport.write(data)
 
     def _arm(self, seconds: float, then: Callable[[], None] | None = None) -> None:

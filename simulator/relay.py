@@ -29,6 +29,7 @@ class Relay:
     def __init__(self, config: Config, behaviour: Behaviour | None = None) -> None:
         self.config: Config = config
         self.behaviour: Behaviour = behaviour or Behaviour()
+        self.straight = self.behaviour.straight
         self.tell = Listeners()
         self.timed = False
         self.faults = Faults(config.seed, lambda decision: self.tell(Decided(decision)))

@@ -19,13 +19,14 @@ from simulator.config import Config, ConfigError, ControlRules
 from simulator.contexts import Contexts
 from simulator.control.controls import Controls
 from simulator.door import Door
+from simulator.edge import Edge
 from simulator.events import Answered, Connected, Decided, Ended, Received
 from simulator.faults.kind import End
 from simulator.keyring import Keyring, reason
 from simulator.log import tell
 from simulator.metrics import Metrics
 from simulator.metrics_server import MetricsServer
-from simulator.peer import Edge, Peer
+from simulator.peer import Peer
 from simulator.relay import Relay
 from simulator.timeline import Timeline
 from simulator.transcript import Transcript
@@ -152,7 +153,7 @@ class Simulator:
         if self._door is None or self._edge is None:
             return
         door, self._door = self._door, None
-        await door.close()
+        door.close()
         for peer in tuple(self._edge.peers.values()):
             peer.finish()
         await self._edge.emptied(grace)

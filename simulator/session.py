@@ -42,9 +42,9 @@ from cbspec.messages import (
 )
 from cbspec.state import State
 from cbspec.websocket import WebSocketFramer
-from simulator.behaviour import Body, Exchange
+from simulator.behaviour import Body, Exchange, spelt
 from simulator.events import Answered, Ended, Received, Sent
-from simulator.faults.kind import Delivery, End, Handling, Strike
+from simulator.faults.kind import Delivery, End, Handling, Strike, delivered
 from simulator.faults.websocket import framed
 from simulator.faults.when import Direction, Occasion
 from simulator.limits import Account
@@ -100,7 +100,6 @@ class Session:
         "_closing",
         "_held",
         "_names",
-        "_paused",
         "_then",
         "_waiting",
         "_websocket",
@@ -113,6 +112,7 @@ class Session:
         "identity",
         "now",
         "number",
+        "paused",
         "relay",
         "sent",
         "tunnels",
@@ -133,7 +133,7 @@ class Session:
         self.connection = Connection(Role.RELAY, framer, read=self._read, table=relay.behaviour.table)
         self._held: list[Account] = []
         self._waiting: tuple[Attempt, Iterator[Step], RequestReceived] | None = None
-        self._paused: tuple[RequestReceived | RequestRefused, Handling] | None = None
+        self.paused: tuple[RequestReceived | RequestRefused, Handling] | None = None  # nothing is taken before it
         self._asked = ""
         self._came = 0.0
         self._then: tuple[Sent, ...] = ()
@@ -153,7 +153,8 @@ class Session:
             self._websocket.pongs.clear()  # nobody here asked for any
         self.now = now
         self._came = now.monotonic
-        out = self._unasked()
+        unasked = self.framer.data_to_send()
+        out: list[Action] = [Send(unasked)] if unasked else []
         if not self._welcomed:
             self._welcome(out)
         self._go_on(out)
@@ -179,10 +180,10 @@ class Session:
 
     def resume(self, now: Moment) -> list[Action]:
         """Take the request that was put off by a `Wait`."""
-        if self._paused is None or self.ended or self._closing:
+        if self.paused is None or self.ended or self._closing:
             return []
-        event, handling = self._paused
-        self._paused = None
+        event, handling = self.paused
+        self.paused = None
         self.now = now
         out: list[Action] = []
         self._take(event, handling, out)
@@ -200,7 +201,7 @@ class Session:
         if reset:
             self._held = list(filter(self.relay.behaviour.gives_back_at_reset, self._held))
         self._give_back(self._held)
-        self._paused = None
+        self.paused = None
         self.tunnels.clear()
         self.relay.sessions.discard(self)
         self.relay.tell(Ended(self, reset))
@@ -228,11 +229,6 @@ class Session:
     def ended(self) -> bool:
         """Nothing is held any more, and nothing will be answered."""
         return self.connection.state is _CLOSED
-
-    @property
-    def paused(self) -> bool:
-        """A request is put off, and nothing more is taken before it."""
-        return self._paused is not None
 
     @property
     def opened(self) -> bool:
@@ -279,7 +275,7 @@ class Session:
             if event is None:
                 break
             assert isinstance(event, _ASKED)  # noqa: S101 - a relay's connection gives no others
-            if self.relay.faults:
+            if self.relay.faults.active:
                 self._handle(event, out)
             else:
                 self._serve_or_refuse(event, _AS_EVER, out)
@@ -296,7 +292,7 @@ class Session:
             if strike.kind.request is not None:
                 strike.kind.request(handling, strike)
         if handling.pause or handling.gates:
-            self._paused = event, handling
+            self.paused = event, handling
             out.append(Wait(handling.pause, tuple(handling.gates)))
         else:
             self._take(event, handling, out)
@@ -331,20 +327,25 @@ class Session:
 
     def _serve_or_refuse(self, event: RequestReceived | RequestRefused, handling: Handling, out: list[Action]) -> None:
         behaviour = self.relay.behaviour
-        request = event.request if isinstance(event, RequestReceived) else None
-        attempt = Attempt(self, request, self.now, self.identity)
-        every = behaviour.every if self.identity is not None and not isinstance(request, Auth) else ()
+        every = behaviour.every if self.identity is not None else ()
         if isinstance(event, RequestReceived):
-            steps = (*handling.steps, *every, *behaviour.steps[type(event.request)], *handling.behind)
+            request = event.request
+            attempt = Attempt(self, request, self.now, self.identity)
+            steps = behaviour.steps[type(request)]
+            if every and not isinstance(request, Auth):
+                steps = (*every, *steps)
+            if handling is not _AS_EVER:
+                steps = (*handling.steps, *steps, *handling.behind)
             self._pass(attempt, iter(steps), event, out)
-        else:
-            try:
-                for step in (*handling.steps, *every):
-                    step.check(attempt)
-                refused = behaviour.refuse(attempt, event)
-            except Refused as earlier:
-                refused = earlier
-            self._refuse(attempt, refused, event.requirement, out)
+            return
+        attempt = Attempt(self, None, self.now, self.identity)
+        try:
+            for step in (*handling.steps, *every):
+                step.check(attempt)
+            refused = behaviour.refuse(attempt, event)
+        except Refused as earlier:
+            refused = earlier
+        self._refuse(attempt, refused, event.requirement, out)
 
     def _pass(self, attempt: Attempt, steps: Iterator[Step], event: RequestReceived, out: list[Action]) -> None:
         """Take the steps that are left, as far as they lead."""
@@ -352,7 +353,7 @@ class Session:
             if attempt.identity is None and isinstance(attempt.request, TunnelInfo):
                 attempt.identity = self.relay.behaviour.stranger(attempt)
             for step in steps:
-                if not step.when(attempt):
+                if step.when is not None and not step.when(attempt):
                     continue
                 wanted = step.check(attempt)
                 if wanted is not None:
@@ -389,15 +390,23 @@ class Session:
             self._close(out)
 
     def _answer(self, answer: Answer, request: Request | None, requirement: str, out: list[Action]) -> None:
-        behaviour = self.relay.behaviour
+        relay = self.relay
         self.connection.note(answer)
         then, self._then = self._then, ()
         self.sent[answer.type] += 1
-        exchange = Exchange(self, request, requirement, self.sent[answer.type])
+        if relay.straight and not relay.faults.active:
+            body, text = spelt(answer)
+            self._out(body, (text,), (), then, out)
+        else:
+            self._answer_edited(answer, Exchange(self, request, requirement, self.sent[answer.type]), then, out)
+
+    def _answer_edited(self, answer: Answer, exchange: Exchange, then: tuple[Sent, ...], out: list[Action]) -> None:
+        """Answer as the behaviour and the faults have it."""
+        behaviour = self.relay.behaviour
         body = to_dict(answer)
         bodies = behaviour.answers(body, exchange)
         strikes: tuple[Strike, ...] = ()
-        if self.relay.faults:
+        if self.relay.faults.active:
             strikes = self._strikes(Direction.ANSWER, answer.type)
             for strike in strikes:
                 if strike.kind.edit is not None:
@@ -420,16 +429,29 @@ class Session:
             for strike in strikes:
                 if strike.kind.text is not None:
                     texts = [strike.kind.text(text, strike) for text in texts]
-            if self._websocket is not None and self._websocket.ended:
-                return
-            self.relay.tell(Answered(self, body, tuple(texts)))
-            for text in texts:
-                out.append(self._sent(text, strikes, then) if strikes else Send(self.framer.encode(text), None, then))
+            self._out(body, tuple(texts), strikes, then, out)
+            if texts:
                 then = ()
+
+    def _out(
+        self,
+        body: Body,
+        texts: tuple[bytes, ...],
+        strikes: Sequence[Strike],
+        then: tuple[Sent, ...],
+        out: list[Action],
+    ) -> None:
+        """Give the bytes of a message, which is told as it goes out."""
+        if self._websocket is not None and self._websocket.ended:
+            return
+        self.relay.tell(Answered(self, body, texts))
+        for text in texts:
+            out.append(self._sent(text, strikes, then) if strikes else Send(self.framer.encode(text), None, then))
+            then = ()
 
     def _sent(self, text: bytes, strikes: Sequence[Strike], then: tuple[Sent, ...]) -> Send:
         """Return how a text goes out where strikes have a say."""
-        delivery, data = _delivery(strikes), self._encoded(text, strikes)
+        delivery, data = delivered(strikes), self._encoded(text, strikes)
         if delivery is not None and delivery.end is End.CLOSE and delivery.length is None:
             data += self._goodbye()
             # It may be held back or late. A WebSocket that has said goodbye ends behind it, and not before.
@@ -457,10 +479,6 @@ class Session:
             self.framer.close()
         return self.framer.data_to_send()
 
-    def _unasked(self) -> list[Action]:
-        data = self.framer.data_to_send()
-        return [Send(data)] if data else []
-
     def _give_back(self, held: list[Account]) -> None:
         for account in filter(self.relay.behaviour.gives_back, held):
             self.relay.ledger.give(account)
@@ -473,15 +491,3 @@ class Session:
         self._then = (Sent(self, self._asked, self._came),) if self.relay.timed else ()
         self.relay.tell(Received(self, self._asked, frame.text))
         return found
-
-
-def _delivery(strikes: Sequence[Strike]) -> Delivery | None:
-    """Return how bytes go out where any strike says so."""
-    changing = [strike for strike in strikes if strike.kind.deliver is not None]
-    if not changing:
-        return None
-    delivery = Delivery()
-    for strike in changing:
-        if strike.kind.deliver is not None:
-            strike.kind.deliver(delivery, strike)
-    return delivery

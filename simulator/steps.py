@@ -118,7 +118,7 @@ class Quota:
     def __call__(self, attempt: Attempt) -> None:
         """Take one, or refuse."""
         account = Account(self.name, self.holder(attempt))
-        if not attempt.relay.ledger.take(account, self.limit(attempt)):
+        if not attempt.session.relay.ledger.take(account, self.limit(attempt)):
             raise Refused(self.code, self.text, close=self.close)
         attempt.held.append(account)
 
@@ -173,7 +173,7 @@ def known_tenant(attempt: Attempt) -> None:
 
 def allowed_address(attempt: Attempt) -> None:
     """Refuse a client that comes from an address which its tenant doesn't allow."""
-    if not attempt.known.tenant.allows(str(attempt.session.address)):
+    if not attempt.known.tenant.allows(attempt.session.address):
         raise Refused(ErrorCode.IP_NOT_ALLOWED, "the tenant doesn't allow this address")
 
 
@@ -183,7 +183,7 @@ def within_rate(attempt: Attempt) -> None:
     rate = identity.tenant.rate
     if rate is None:
         return
-    relay = attempt.relay
+    relay = attempt.session.relay
     holder = relay.behaviour.rate_holder(attempt)
     if not relay.meters.allow(holder, rate, attempt.now.monotonic):
         raise Refused(ErrorCode.RATE_LIMIT_EXCEEDED, "requests come faster than the tenant's rate allows")
@@ -224,11 +224,6 @@ def transferable(attempt: Attempt) -> None:
         raise Refused(ErrorCode.DATA_TRANSFER_FAILED, "the remote end could not be reached")
 
 
-def always(_: Attempt) -> bool:
-    """Say yes."""
-    return True
-
-
 def newcomer(attempt: Attempt) -> bool:
     """Say whether this is the connection's first hello."""
     return not attempt.session.admitted
@@ -242,11 +237,11 @@ def new_tunnel(attempt: Attempt) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """A named check, made where `when` says that it applies."""
+    """A named check, made where `when` says that it applies (None: always)."""
 
     name: str
     check: Check
-    when: Callable[[Attempt], bool] = always
+    when: Callable[[Attempt], bool] | None = None
 
 
 RELAY_CONNECTIONS = Quota(

@@ -15,6 +15,7 @@ from cbspec.compact import claimed
 from cbspec.masking import LONGEST, hide, mask
 from simulator.clock import Clock
 from simulator.events import Answered, Connected, Decided, Ended, Listeners, Received
+from simulator.steps import Address
 
 log = logging.getLogger("simulator")
 
@@ -64,16 +65,16 @@ class Entry:
 # An entry as it is taken down: number, time, connection, transport and address, tenant and subject (or the token that
 # names them), event, type, text. A message's text is as it came: the token in it is masked, and the one that names
 # somebody taken apart, when somebody reads the entry, which hardly anybody does.
-_Note = tuple[int, float, int, tuple[str, str], tuple[str, str] | str, str, str, bytes | str]
+_Note = tuple[int, float, int, tuple[str, Address | str], tuple[str, str] | str, str, str, bytes | str]
 _NOWHERE: Final = ("", "")
 
 
 def _entry(note: _Note) -> Entry:
-    number, when, connection, where, named_by, event, type_, text = note
+    number, when, connection, (transport, address), named_by, event, type_, text = note
     shown = mask(text) if isinstance(text, bytes) else text
     acts_for = claimed(named_by) if isinstance(named_by, str) else named_by
     tenant, subject = map(hide, acts_for)
-    return Entry(number, round(when, 6), connection, *where, tenant, subject, event, type_, shown)
+    return Entry(number, round(when, 6), connection, transport, str(address), tenant, subject, event, type_, shown)
 
 
 class Transcript:
@@ -88,7 +89,7 @@ class Transcript:
         self._clock = clock
         self._notes: deque[_Note] = deque(maxlen=REMEMBERED)
         self._number = 0
-        self._addresses: dict[int, tuple[str, str]] = {}
+        self._addresses: dict[int, tuple[str, Address | str]] = {}
         self._followers: list[Callable[[Entry], None]] = []
         self._file: IO[str] | None = file.open("w", encoding="utf-8", buffering=1) if file else None
 
@@ -102,17 +103,17 @@ class Transcript:
 
     def _connected(self, event: Connected) -> None:
         session = event.session
-        self._addresses[session.number] = session.transport, str(session.address)
+        self._addresses[session.number] = session.transport, session.address
         self._add(session.number, session.named_by, "connected", session.transport)
 
     def _received(self, event: Received) -> None:
-        session = event.session
-        self._add(session.number, session.named_by, "request", event.type, event.text)
+        session, type_, text = event
+        self._add(session.number, session.named_by, "request", type_, text)
 
     def _answered(self, event: Answered) -> None:
-        session, type_ = event.session, event.body.get("type", "")
-        for text in event.texts:
-            self._add(session.number, session.named_by, "answer", str(type_), text)
+        session, body, texts = event
+        for text in texts:
+            self._add(session.number, session.named_by, "answer", str(body.get("type", "")), text)
 
     def _decided(self, event: Decided) -> None:
         decision = event.decision

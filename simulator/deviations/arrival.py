@@ -133,7 +133,7 @@ class _NoHalves(StreamFramer):
         elif getattr(self, "_whole", False) and self.pending:
             self._whole = False
             self._buffer.clear()
-            self._scanner.reset()
+            self._scanner = None
         return frame
 
 

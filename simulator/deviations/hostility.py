@@ -231,7 +231,7 @@ class _Swallowing(StreamFramer):
         except FrameTooLarge:
             self._swallows = True
             self._buffer.clear()
-            self._scanner.reset()
+            self._scanner = None
             return None
 
 

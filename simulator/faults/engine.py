@@ -63,7 +63,7 @@ class Active:
 
 
 class Faults:
-    """The faults of a relay.
+    """The faults of a relay; `active` are those that are there, by their names.
 
     Arguments: `seed` repeats what is left to chance; `tell` is told every decision. All times are in seconds of the
     simulator's clock that never goes back.
@@ -72,20 +72,17 @@ class Faults:
     def __init__(self, seed: int = 0, tell: Callable[[Decision], None] = lambda _: None) -> None:
         self.seed = seed
         self._tell = tell
-        self._active: dict[str, Active] = {}
+        self.active: dict[str, Active] = {}
         self._added = 0
         self._watchers: list[Callable[[], None]] = []
         self._openers: list[Callable[[str], None]] = []
 
-    def __bool__(self) -> bool:
-        return bool(self._active)
-
     def add(self, fault: Fault, now: float) -> str:
         """Let a fault strike from now on; return its name. Raises FaultError where the name is taken."""
         name = fault.name or self._free_name()
-        if name in self._active:
+        if name in self.active:
             raise FaultError([f"name: there is a fault {name} already; remove it, or give this one another name"])
-        self._active[name] = Active(replace(fault, name=name), now)
+        self.active[name] = Active(replace(fault, name=name), now)
         self._changed()
         return name
 
@@ -97,14 +94,14 @@ class Faults:
 
     def remove(self, name: str) -> Active:
         """Take a fault away, and let go what it holds back; raises KeyError where there is none of the name."""
-        gone = self._active.pop(name)
+        gone = self.active.pop(name)
         self.release(name)
         self._changed()
         return gone
 
     def reset(self) -> None:
         """Take all faults away, and let go what they hold back; names are given from the beginning again."""
-        for name in tuple(self._active):
+        for name in tuple(self.active):
             self.remove(name)
         self._added = 0
 
@@ -115,7 +112,7 @@ class Faults:
 
     def all(self) -> tuple[Active, ...]:
         """Return the faults in the order in which they were added."""
-        return tuple(self._active.values())
+        return tuple(self.active.values())
 
     def watch(self, changed: Callable[[], None], released: Callable[[str], None]) -> None:
         """Have the edge told when faults come and go, and when what one holds back is let go."""
@@ -126,7 +123,7 @@ class Faults:
         """Say whether a fault of a kind that holds all the time is there now."""
         return any(
             part.kind is not None and part.kind.name == kind and _lasts(active, now)
-            for active in self._active.values()
+            for active in self.active.values()
             for part in active.fault.parts
         )
 
@@ -134,7 +131,7 @@ class Faults:
         """Return in how many seconds the next fault's time begins or ends, if one does."""
         times = [
             active.since + moment - now
-            for active in self._active.values()
+            for active in self.active.values()
             for moment in (active.fault.when.begin, active.fault.when.end)
             if moment is not None
         ]
@@ -142,10 +139,10 @@ class Faults:
 
     def at(self, occasion: Occasion, now: float) -> tuple[Strike, ...]:
         """Return the strikes at an occasion, in the order in which their faults were added."""
-        if not self._active:
+        if not self.active:
             return _NONE
         found = []
-        for active in tuple(self._active.values()):
+        for active in tuple(self.active.values()):
             strike = self._strike(active, occasion, now)
             if strike is not None:
                 found.append(strike)
@@ -153,7 +150,7 @@ class Faults:
 
     def forget(self, connection: int) -> None:
         """Forget what was counted for a connection that is gone."""
-        for active in self._active.values():
+        for active in self.active.values():
             active.drawn.pop(connection, None)
             if active.fault.when.per is Per.CONNECTION:
                 active.counts.pop(connection, None)
@@ -184,7 +181,7 @@ class Faults:
         while True:
             self._added += 1
             name = f"fault-{self._added}"
-            if name not in self._active and name not in taken:
+            if name not in self.active and name not in taken:
                 return name
 
     def _changed(self) -> None:

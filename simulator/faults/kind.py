@@ -163,3 +163,15 @@ class Kind:
         if self.standing:
             return (Direction.CONNECT,)
         return tuple(direction for direction, function in points if function is not None)
+
+
+def delivered(strikes: Iterable[Strike]) -> Delivery | None:
+    """Return how bytes go out where any strike says so."""
+    changing = [strike for strike in strikes if strike.kind.deliver is not None]
+    if not changing:
+        return None
+    delivery = Delivery()
+    for strike in changing:
+        if strike.kind.deliver is not None:
+            strike.kind.deliver(delivery, strike)
+    return delivery

@@ -8,7 +8,7 @@ from dataclasses import replace
 from cbspec.messages import Auth, Request, TunnelInfo
 from simulator.behaviour import Behaviour
 from simulator.compose import Change, both, moved, part, without
-from simulator.steps import RELAY_CONNECTIONS, Attempt, Step, always, available
+from simulator.steps import RELAY_CONNECTIONS, Attempt, Step, available
 from simulator.variants.kind import Variant
 
 _TCP_ONLY = part(is_websocket=lambda _: False)
@@ -18,7 +18,7 @@ def _first_tunnel(attempt: Attempt) -> bool:
     return not attempt.session.tunnels
 
 
-def _at(name: str, kind: type[Request], when: Callable[[Attempt], bool] = always) -> Change:
+def _at(name: str, kind: type[Request], when: Callable[[Attempt], bool] | None = None) -> Change:
     return moved(name, kind, when)
 
 

@@ -39,7 +39,7 @@ async def opened(faults: Faults, clock: Clock, host: str = "127.0.0.1") -> Async
     try:
         yield door
     finally:
-        await door.close()
+        door.close()
 
 
 async def test_shut_while_the_fault_is_there() -> None:

@@ -143,7 +143,7 @@ async def test_a_bad_file_keeps_the_old_one(
         await until(lambda: "the old configuration stays" in caplog.text)
         assert said in caplog.text
         assert simulator.config == faults
-        assert simulator.relay.faults
+        assert simulator.relay.faults.active
         assert (await wire.ask(BEAT))["type"] == "heartbeat_response"
 
 

@@ -199,10 +199,10 @@ def test_what_chance_spares_is_told_with_what_would_have_struck() -> None:
 
 def test_strikes_come_in_the_order_in_which_faults_were_added() -> None:
     faults = Faults()
-    assert not faults
+    assert not faults.active
     assert faults.at(ANSWER, 0.0) == ()
     names = [faults.add(Fault.read({"kind": kind}), 0.0) for kind in ("truncate", "drop", "duplicate")]
-    assert faults
+    assert faults.active
     assert names == ["fault-1", "fault-2", "fault-3"]
     assert [strike.fault for strike in faults.at(ANSWER, 0.0)] == names
     assert faults.remove("fault-2").fault.name == "fault-2"
@@ -219,7 +219,7 @@ def test_names() -> None:
     with pytest.raises(KeyError):
         faults.remove("none")
     faults.reset()
-    assert not faults
+    assert not faults.active
     assert faults.add(Fault.read({"kind": "drop"}), 0.0) == "fault-1"
 
 
