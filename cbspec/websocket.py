@@ -1,6 +1,8 @@
 """Messages over WebSocket, one JSON object per message, on the `websockets` package's sans-I/O layer.
 
-No permessage-deflate: neither end offers or accepts it. Source: Notes / no compression; RFC 6455.
+No permessage-deflate: neither end offers or accepts it. What a relay gets and says nearly always, a short text in a
+frame of its own, is read and written here in one step; the library has all that is anything else, and says the same of
+the usual (a property test holds the two together). Source: Notes / no compression; RFC 6455.
 """
 
 from __future__ import annotations
@@ -19,8 +21,18 @@ from websockets.uri import parse_uri
 
 from cbspec.framing import MAX_MESSAGE, Frame
 
+try:
+    from websockets.speedups import apply_mask
+except ImportError:  # where the library is pure Python, as for its own frames
+    from websockets.utils import apply_mask
+
 _HEAD_END = b"\r\n\r\n"
 _PONGS = 16  # a peer may send any number unasked
+_CONNECTING, _OPEN = State.CONNECTING, State.OPEN  # a member of an enum costs ten times a global
+_TEXT = 0x81  # the first byte of a text that is whole (Source: RFC 6455, 5.2)
+_MASKED = 0x80  # in the second byte, whose rest is the length up to
+_SHORT = 125
+_BEGIN = 6  # bytes before a short text that is masked: these two, and the mask
 
 
 class WebSocketFramer:
@@ -30,7 +42,19 @@ class WebSocketFramer:
     `pongs` are the payloads of the peer's last pongs, `status` the HTTP status with which a relay answered a client.
     """
 
-    __slots__ = ("_binary", "_messages", "_parts", "_protocol", "_seen", "opened", "pongs", "status")
+    __slots__ = (
+        "_behind",
+        "_binary",
+        "_messages",
+        "_parted",
+        "_parts",
+        "_protocol",
+        "_seen",
+        "_short",
+        "opened",
+        "pongs",
+        "status",
+    )
 
     def __init__(self, protocol: ServerProtocol | ClientProtocol) -> None:
         self._protocol = protocol
@@ -38,6 +62,9 @@ class WebSocketFramer:
         self._parts = bytearray()
         self._seen = b""  # the last bytes of a client's opening handshake, where its end may begin
         self._binary = False
+        self._behind = 0  # bytes of the peer's frames that the library has, and gave no frame for
+        self._parted = False  # a message has begun in a frame that isn't its last
+        self._short = -1  # bytes of a text up to which it is read and written here
         self.opened = False
         self.pongs: deque[bytes] = deque(maxlen=_PONGS)
         self.status: int | None = None
@@ -45,7 +72,9 @@ class WebSocketFramer:
     @classmethod
     def server(cls, *, max_message: int = MAX_MESSAGE) -> Self:
         """Return a relay's end, waiting for the opening handshake."""
-        return cls(ServerProtocol(max_size=max_message))
+        made = cls(ServerProtocol(max_size=max_message))
+        made._short = min(_SHORT, max_message)
+        return made
 
     @classmethod
     def client(cls, host: str, path: str = "/", *, max_message: int = MAX_MESSAGE) -> Self:
@@ -62,7 +91,8 @@ class WebSocketFramer:
     @property
     def ended(self) -> bool:
         """The closing handshake has begun, or the connection failed: no more messages will come or can be sent."""
-        return self._protocol.state is not State.CONNECTING and self._protocol.state is not State.OPEN
+        state = self._protocol.state
+        return state is not _OPEN and state is not _CONNECTING
 
     @property
     def finished(self) -> bool:
@@ -71,11 +101,29 @@ class WebSocketFramer:
 
     def feed(self, data: bytes) -> None:
         """Take bytes as they came."""
-        if self._protocol.state is State.CONNECTING and isinstance(self._protocol, ServerProtocol):
+        state = self._protocol.state
+        if state is _OPEN:
+            if not self._behind and not self._parted:
+                data = self._usual(data)
+        elif state is _CONNECTING and isinstance(self._protocol, ServerProtocol):
             head, data = self._split(data)
             self._receive(head)
         if data:
+            self._behind += len(data)
             self._receive(data)
+
+    def _usual(self, data: bytes) -> bytes:
+        """Take the short texts that are whole in a frame of their own; return what begins with anything else."""
+        begin = 0
+        while len(data) - begin >= _BEGIN and data[begin] == _TEXT:
+            length = data[begin + 1] - _MASKED
+            end = begin + _BEGIN + length
+            if not 0 <= length <= self._short or end > len(data):
+                break
+            text = begin + _BEGIN
+            self._messages.append(Frame(apply_mask(data[text:end], data[text - 4 : text])))
+            begin = end
+        return data[begin:]
 
     def _split(self, data: bytes) -> tuple[bytes, bytes]:
         """Split bytes behind a client's opening handshake: what a frame is worth shows once it was answered."""
@@ -89,10 +137,11 @@ class WebSocketFramer:
         self._protocol.receive_data(data)
         for event in self._protocol.events_received():
             if isinstance(event, WireFrame):
+                self._behind -= _wire_size(event)
                 self._frame(event)
             elif isinstance(event, Request) and isinstance(self._protocol, ServerProtocol):
                 self._protocol.send_response(self._protocol.accept(event))
-                self.opened = self._protocol.state is State.OPEN
+                self.opened = self._protocol.state is _OPEN
             elif isinstance(event, Response):
                 self.status = event.status_code
                 self.opened = self._protocol.handshake_exc is None
@@ -122,12 +171,14 @@ class WebSocketFramer:
 
     def encode(self, text: bytes) -> bytes:
         """Return `text` as a text frame."""
+        if len(text) <= self._short and self._protocol.state is _OPEN:
+            return b"%b%c%c%b" % (self.data_to_send(), _TEXT, len(text), text)
         self._protocol.send_text(text)
         return self.data_to_send()
 
     def close(self, code: int = 1000) -> None:
         """Begin the closing handshake, if it hasn't begun."""
-        if self._protocol.state is State.OPEN:
+        if self._protocol.state is _OPEN:
             self._protocol.send_close(code)
 
     def data_to_send(self) -> bytes:
@@ -136,6 +187,7 @@ class WebSocketFramer:
 
     def _frame(self, frame: WireFrame) -> None:
         if frame.opcode in DATA_OPCODES:
+            self._parted = not frame.fin
             if frame.opcode is not Opcode.CONT:
                 self._binary = frame.opcode is Opcode.BINARY
             self._parts += frame.data
@@ -144,3 +196,9 @@ class WebSocketFramer:
                 self._parts.clear()
         elif frame.opcode is Opcode.PONG:
             self.pongs.append(bytes(frame.data))
+
+
+def _wire_size(frame: WireFrame) -> int:
+    """Return how long a client's frame was on the wire, its length spelt in as few bytes as can be."""
+    size = len(frame.data)
+    return _BEGIN + size + (0 if size <= _SHORT else 2 if size < 1 << 16 else 8)

@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from websockets.exceptions import InvalidHeader, InvalidStatus, NegotiationError, PayloadTooBig, ProtocolError
+from websockets.server import ServerProtocol
 
 from cbspec.framing import Frame
 from cbspec.websocket import WebSocketFramer
@@ -244,3 +245,56 @@ def test_what_comes_with_the_opening_handshake_is_taken_as_if_it_came_behind_the
     assert sent.partition(b"\r\n\r\n")[2] == expected.data_to_send()
     assert texts_of(relay) == texts_of(expected)
     assert (relay.ended, type(relay.failure)) == (expected.ended, type(expected.failure))
+
+
+def masked(first: int, payload: bytes, mask: bytes, spelt: int) -> bytes:
+    """Return a client's frame, its length in `spelt` bytes or as many as it needs; written by hand."""
+    need = 0 if len(payload) < 126 else 2
+    extra = max(need, spelt)
+    length = bytes([0x80 | len(payload)]) if not extra else bytes([0x80 | (126 if extra == 2 else 127)])
+    text = bytes(byte ^ mask[nth % 4] for nth, byte in enumerate(payload))
+    return bytes([first]) + length + (len(payload).to_bytes(extra, "big") if extra else b"") + mask + text
+
+
+USUAL = st.builds(masked, st.just(0x81), st.binary(max_size=140), st.binary(min_size=4, max_size=4), st.just(0))
+ANY = st.builds(
+    masked,
+    st.sampled_from([0x81, 0x01, 0x80, 0x00, 0x82, 0x02, 0x88, 0x89, 0x8A, 0xC1, 0x83, 0x09]),
+    st.binary(max_size=140),
+    st.binary(min_size=4, max_size=4),
+    st.sampled_from([0, 0, 0, 2, 8]),
+)
+
+
+@given(
+    frames=st.lists(st.one_of(USUAL, USUAL, ANY, st.binary(max_size=12)), max_size=8),
+    answers=st.lists(st.binary(max_size=140), max_size=3),
+    limit=st.sampled_from([5, 100, 126, 1 << 20]),
+    data=st.data(),
+)
+def test_the_usual_is_read_and_written_as_the_library_does(
+    frames: list[bytes], answers: list[bytes], limit: int, data: st.DataObject
+) -> None:
+    quick = WebSocketFramer.server(max_message=limit)
+    library = WebSocketFramer(ServerProtocol(max_size=limit))
+    opening = (OPENING % "").encode()
+    pieces = data.draw(cut(b"".join(frames))) if frames else []
+    for piece in [opening, *pieces]:
+        seen = []
+        for framer in (quick, library):
+            framer.feed(piece)
+            out = framer.data_to_send()
+            if piece is opening:
+                out = b""  # it has a date
+            messages = list(iter(framer.next_frame, None))
+            spelt = [] if framer.ended else [framer.encode(answer) for answer in answers]
+            told = (framer.opened, framer.ended, framer.finished, framer.close_code, str(framer.failure))
+            seen.append((out, messages, spelt, framer.pending, tuple(framer.pongs), told))
+        assert seen[0] == seen[1]
+
+
+def test_short_texts_go_past_the_library() -> None:
+    relay = opened_relay()
+    relay._protocol.receive_data = None  # type: ignore[assignment, method-assign]
+    relay.feed(masked(0x81, b"one", b"\1\2\3\4", 0) + masked(0x81, b"", b"\1\2\3\4", 0))
+    assert list(iter(relay.next_frame, None)) == [Frame(b"one"), Frame(b"")]
