@@ -24,7 +24,10 @@ def measure(plan: Plan) -> list[Figure]:
         bare = stack.enter_context(Client(stack.enter_context(Server(peer("bare"))), "echo"))
         node = _node(folder)
         theirs = stack.enter_context(Client(stack.enter_context(Server(node)))) if node else None
-        acts = {"session": (ours, "sessions"), "handshake": (bare, "handshakes"), "echoes": (bare, "sessions")}
+        own = stack.enter_context(Client(stack.enter_context(Server(peer("bare", "line"))), "echo"))
+        floor = stack.enter_context(Client(stack.enter_context(Server(peer("floor")))))
+        acts = {"session": (ours, "sessions"), "handshake": (bare, "handshakes"), "echoes": (own, "sessions")}
+        acts |= {"own handshake": (own, "handshakes"), "floor": (floor, "sessions")}
         acts |= {"lonely session": (ours, "lonely"), "lonely handshake": (bare, "lonely-handshakes")}
         if theirs:
             acts |= {"Node": (theirs, "sessions"), "lonely Node": (theirs, "lonely")}
@@ -50,12 +53,19 @@ def _figures(costs: dict[str, list[float]]) -> Iterator[Figure]:
                 name = f"whole session / {about}, {how}"
                 parts = microseconds(**{"session": ours, peer_: theirs})
                 yield Figure(name, ratios(ours, theirs), limit if judged else None, parts=parts)
-    echoes, handshakes = costs["echoes"], costs["handshake"]
-    yield Figure(
-        "the floor: handshake and four bare echoes of the session's bytes, no relay at all / bare handshake",
-        ratios(echoes, handshakes),
-        parts=microseconds(echoes=echoes, handshake=handshakes),
-    )
+    for name, about in (
+        ("session", "whole session / a bare handshake on the relay's own transport, which is asyncio's above"),
+        ("floor", "the floor: handshake, PyJWT's decode, json and the framer, no relay at all / the same handshake"),
+        ("echoes", "handshake and four bare echoes of the session's bytes / the same handshake"),
+    ):
+        above, handshakes = costs[name], costs["own handshake"]
+        yield Figure(about, ratios(above, handshakes), parts=microseconds(**{name: above, "handshake": handshakes}))
+    if "Node" in costs:
+        yield Figure(
+            "the floor / Node's session",
+            ratios(costs["floor"], costs["Node"]),
+            parts=microseconds(floor=costs["floor"], Node=costs["Node"]),
+        )
 
 
 def _node(folder: Path) -> list[str] | None:

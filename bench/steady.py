@@ -19,7 +19,10 @@ def measure(plan: Plan) -> list[Figure]:
     with contextlib.ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="cbspec-bench-")))
         relay = stack.enter_context(configured(folder, 1))
+        floor = stack.enter_context(Server(peer("floor")))
         clients = {
+            "floor": stack.enter_context(Client(floor, "tcp")),
+            "floor websocket": stack.enter_context(Client(floor, "websocket")),
             "tcp": stack.enter_context(Client(relay, "tcp")),
             "bare": stack.enter_context(Client(stack.enter_context(Server(peer("bare"))), "echo")),
             "websocket": stack.enter_context(Client(relay, "websocket")),
@@ -49,6 +52,16 @@ def measure(plan: Plan) -> list[Figure]:
             1.0,
             least=True,
             parts=microseconds(heartbeat=costs["websocket"], websockets=costs["websockets"]),
+        ),
+        Figure(
+            "the floor, TCP: json and the framer, no relay at all / echoes of the same bytes on the same layer",
+            ratios(costs["bare"], costs["floor"]),
+            parts=microseconds(floor=costs["floor"], echo=costs["bare"]),
+        ),
+        Figure(
+            "the floor, WebSocket: json and the framer, no relay at all / echoes by the websockets package's server",
+            ratios(costs["websockets"], costs["floor websocket"]),
+            parts=microseconds(floor=costs["floor websocket"], websockets=costs["websockets"]),
         ),
     ]
 

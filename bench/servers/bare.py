@@ -1,12 +1,19 @@
-"""TLS by the simulator's own layer, on the simulator's own loop, and nothing else: what comes goes back."""
+"""TLS by the simulator's own layer, on the simulator's own loop, and nothing else: what comes goes back.
+
+The transport is asyncio's; with the argument `line` it is the simulator's own.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import json
+import socket
+import sys
+from collections.abc import Callable
 from typing import cast
 
 from cbspec.tls import TlsLayer
+from simulator.acceptor import BACKLOG, Acceptor
 from simulator.behaviour import Behaviour
 from simulator.contexts import Contexts
 
@@ -37,9 +44,19 @@ class Echo(asyncio.Protocol):
             self._transport.close()
 
 
+async def listening(meet: Callable[[], asyncio.Protocol]) -> None:
+    """Serve on the simulator's own transport until the process is ended."""
+    sock = socket.create_server(("127.0.0.1", 0), backlog=BACKLOG)
+    Acceptor(sock, meet)
+    print(json.dumps({"port": sock.getsockname()[1]}), flush=True)
+    await asyncio.Event().wait()
+
+
 async def serve() -> None:
     """Serve until the process is ended."""
     contexts = Contexts(None, Behaviour(), ("127.0.0.1", "localhost"))
+    if sys.argv[1:] == ["line"]:
+        await listening(lambda: Echo(contexts))
     loop = asyncio.get_running_loop()
     server = await loop.create_server(lambda: Echo(contexts), "127.0.0.1", 0, backlog=1024)
     print(json.dumps({"port": server.sockets[0].getsockname()[1]}), flush=True)

@@ -1,0 +1,82 @@
+"""The floor: a relay's answers by the libraries alone, on the simulator's own layers, and no relay at all.
+
+PyJWT's decode, json's loads and dumps and the framers; no validation, limits, state, metrics, transcript or time-outs.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from typing import Any, cast
+
+import jwt
+
+from bench.servers.bare import listening
+from cbspec.connection import Framer
+from cbspec.framing import StreamFramer
+from cbspec.identity import DEVELOPMENT_SECRET
+from cbspec.tls import TlsLayer
+from cbspec.tokens import SigningKey
+from cbspec.websocket import WebSocketFramer
+from simulator.behaviour import Behaviour
+from simulator.contexts import Contexts
+
+_SECRET = SigningKey.hmac(DEVELOPMENT_SECRET).public
+_FEATURES = ["tls", "heartbeat", "tunnel_info", "multi_tenancy", "metrics"]
+
+
+def answer(asked: dict[str, Any]) -> dict[str, object]:
+    """Return what a relay answers to a good request."""
+    kind = asked["type"]
+    if kind == "heartbeat":
+        return {"type": "heartbeat_response"}
+    if kind == "hello":
+        return {"type": "hello_response", "version": "1.0", "features": _FEATURES}
+    if kind == "auth":
+        said = jwt.decode(asked["token"], _SECRET, algorithms=["HS256"])
+        return {"type": "auth_response", "status": "ok", "client_id": said["sub"], "tenant_id": said["tenant_id"]}
+    return {"type": "tunnel_response", "status": "ok", "tunnel_id": asked["tunnel_id"]}
+
+
+class Floor(asyncio.Protocol):
+    """One connection."""
+
+    __slots__ = ("_framer", "_layer", "_transport")
+
+    def __init__(self, contexts: Contexts) -> None:
+        self._layer = TlsLayer(contexts.own, server_side=True)
+        self._framer: Framer | None = None
+        self._transport: asyncio.Transport
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Begin."""
+        self._transport = cast(asyncio.Transport, transport)
+
+    def data_received(self, data: bytes) -> None:
+        """Answer what came."""
+        layer = self._layer
+        if plain := layer.receive_data(data):
+            framer = self._framer
+            if framer is None:
+                framer = self._framer = WebSocketFramer.server() if plain.startswith(b"GET ") else StreamFramer()
+            framer.feed(plain)
+            if unasked := framer.data_to_send():
+                layer.send(unasked)
+            while frame := framer.next_frame():
+                layer.send(framer.encode(json.dumps(answer(json.loads(frame.text)), separators=(",", ":")).encode()))
+        if layer.ended:
+            layer.close()
+        if out := layer.data_to_send():
+            self._transport.write(out)
+        if layer.ended:
+            self._transport.close()
+
+
+async def serve() -> None:
+    """Serve until the process is ended."""
+    contexts = Contexts(None, Behaviour(), ("127.0.0.1", "localhost"))
+    await listening(lambda: Floor(contexts))
+
+
+if __name__ == "__main__":
+    asyncio.run(serve())
