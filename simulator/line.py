@@ -10,7 +10,7 @@ import asyncio
 import socket
 from typing import Any, Final
 
-_PIECE: Final = 64 * 1024  # bytes of one read; four times as many, as asyncio has it, take long
+_PIECE: Final = 64 * 1024  # bytes of one read; asyncio's 256 KiB take long to decrypt
 _FULL: Final = 64 * 1024  # bytes that wait: with more than these the protocol is to pause,
 _ROOM: Final = 16 * 1024  # and to go on once no more than these are left
 _NOBODY: Final = asyncio.Protocol()
