@@ -33,8 +33,8 @@ def _crowd(plan: Plan) -> list[Figure]:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="cbspec-bench-")))
         many = stack.enter_context(Client(stack.enter_context(configured(folder, _MANY_TENANTS)), "tcp", _MANY_TENANTS))
         few = stack.enter_context(Client(stack.enter_context(configured(folder, _FEW)), "tcp", _FEW))
-        bare_many = stack.enter_context(Client(stack.enter_context(Server(peer("bare"))), "echo"))
-        bare_few = stack.enter_context(Client(stack.enter_context(Server(peer("bare"))), "echo"))
+        bare_many = stack.enter_context(Client(stack.enter_context(Server(peer("bare", "line"))), "echo"))
+        bare_few = stack.enter_context(Client(stack.enter_context(Server(peer("bare", "line"))), "echo"))
         for client, number in ((many, _MANY), (bare_many, _MANY), (few, _FEW), (bare_few, _FEW)):
             client.do("open", number)
             plan.progress(f"{number:,} connections to {'the relay' if client in (many, few) else 'bare TLS'} are open")
@@ -54,7 +54,7 @@ def _crowd(plan: Plan) -> list[Figure]:
             parts=microseconds(many=costs["many"], few=costs["few"]),
         ),
         Figure(
-            f"the same of a bare TLS echo: what {_MANY:,} connections cost the processor's caches",
+            f"the same of a bare TLS echo on that transport: what {_MANY:,} connections cost the processor's caches",
             ratios(costs["bare many"], costs["bare few"]),
             parts=microseconds(many=costs["bare many"], few=costs["bare few"]),
         ),

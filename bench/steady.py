@@ -25,6 +25,7 @@ def measure(plan: Plan) -> list[Figure]:
             "floor websocket": stack.enter_context(Client(floor, "websocket")),
             "tcp": stack.enter_context(Client(relay, "tcp")),
             "bare": stack.enter_context(Client(stack.enter_context(Server(peer("bare"))), "echo")),
+            "own": stack.enter_context(Client(stack.enter_context(Server(peer("bare", "line"))), "echo")),
             "websocket": stack.enter_context(Client(relay, "websocket")),
             "websockets": stack.enter_context(
                 Client(stack.enter_context(Server(peer("websockets_echo"))), "websocket-echo")
@@ -54,9 +55,14 @@ def measure(plan: Plan) -> list[Figure]:
             parts=microseconds(heartbeat=costs["websocket"], websockets=costs["websockets"]),
         ),
         Figure(
-            "the floor, TCP: json and the framer, no relay at all / echoes of the same bytes on the same layer",
-            ratios(costs["bare"], costs["floor"]),
-            parts=microseconds(floor=costs["floor"], echo=costs["bare"]),
+            "heartbeats per second of processor, TCP / echoes on the relay's own transport, which is asyncio's above",
+            ratios(costs["own"], costs["tcp"]),
+            parts=microseconds(heartbeat=costs["tcp"], echo=costs["own"]),
+        ),
+        Figure(
+            "the floor, TCP: json and the framer, no relay at all / the same echoes",
+            ratios(costs["own"], costs["floor"]),
+            parts=microseconds(floor=costs["floor"], echo=costs["own"]),
         ),
         Figure(
             "the floor, WebSocket: json and the framer, no relay at all / echoes by the websockets package's server",
