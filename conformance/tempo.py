@@ -90,6 +90,8 @@ class Tempo:
         self.slow = latency is not None and latency.fastest > _SLOW
         self.patience = min(max(PATIENCE, _BEFORE_A_FENCE * slowest), most)
         self.briefly = min(max(_BRIEFLY, _BEFORE_A_FENCE * slowest), most)
+        # Who answers late notices late: given less than that, it would never be seen to notice again.
+        self._moment = min(max(_MOMENT, _BEFORE_A_FENCE * slowest), _NOTICED)
         self._calibrated = min(most, max(least, _TIMES * slowest)) if slowest else most
         self._silent: set[str] = set()
         self._fenced: dict[str, int] = {}
@@ -182,7 +184,7 @@ class Tempo:
     @property
     def closing(self) -> float:
         """Seconds to give a relay to end its side of a connection that was closed."""
-        return _NOTICED if self._unnoticed < _UNNOTICED else _MOMENT
+        return _NOTICED if self._unnoticed < _UNNOTICED else self._moment
 
     def closed(self, noticed: bool) -> None:
         """Learn whether the relay ended its side in time."""
