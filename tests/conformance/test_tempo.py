@@ -76,6 +76,13 @@ def test_a_relay_that_leaves_closed_connections_open_is_not_waited_for_again() -
     assert tempo.closing == 1.0
 
 
+def test_a_relay_that_answers_late_may_notice_a_close_as_late() -> None:
+    tempo = Tempo(5.0, 2.0, Latency(0.25))
+    for _ in range(4):
+        tempo.closed(noticed=False)
+    assert 0.5 <= tempo.closing <= 1.0
+
+
 def test_room_that_doesn_t_come_back_is_waited_for_once() -> None:
     tempo = Tempo(5.0)
     assert (tempo.soon, tempo.is_stuck("a limit")) == (5.0, False)
