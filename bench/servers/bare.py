@@ -32,16 +32,19 @@ class Echo(asyncio.Protocol):
         self._transport = cast(asyncio.Transport, transport)
 
     def data_received(self, data: bytes) -> None:
-        """Send back what came."""
+        """Take what came, and end where the client does."""
         layer = self._layer
         if plain := layer.receive_data(data):
-            layer.send(plain)
+            self._take(plain)
         if layer.ended:
             layer.close()
         if out := layer.data_to_send():
             self._transport.write(out)
         if layer.ended:
             self._transport.close()
+
+    def _take(self, plain: bytes) -> None:
+        self._layer.send(plain)
 
 
 async def listening(meet: Callable[[], asyncio.Protocol]) -> None:

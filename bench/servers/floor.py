@@ -7,15 +7,14 @@ from __future__ import annotations
 
 import asyncio
 import json
-from typing import Any, cast
+from typing import Any
 
 import jwt
 
-from bench.servers.bare import listening
+from bench.servers.bare import Echo, listening
 from cbspec.connection import Framer
 from cbspec.framing import StreamFramer
 from cbspec.identity import DEVELOPMENT_SECRET
-from cbspec.tls import TlsLayer
 from cbspec.tokens import SigningKey
 from cbspec.websocket import WebSocketFramer
 from simulator.behaviour import Behaviour
@@ -38,38 +37,25 @@ def answer(asked: dict[str, Any]) -> dict[str, object]:
     return {"type": "tunnel_response", "status": "ok", "tunnel_id": asked["tunnel_id"]}
 
 
-class Floor(asyncio.Protocol):
-    """One connection."""
+class Floor(Echo):
+    """One connection: what comes is answered."""
 
-    __slots__ = ("_framer", "_layer", "_transport")
+    __slots__ = ("_framer",)
 
     def __init__(self, contexts: Contexts) -> None:
-        self._layer = TlsLayer(contexts.own, server_side=True)
+        super().__init__(contexts)
         self._framer: Framer | None = None
-        self._transport: asyncio.Transport
 
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Begin."""
-        self._transport = cast(asyncio.Transport, transport)
-
-    def data_received(self, data: bytes) -> None:
-        """Answer what came."""
-        layer = self._layer
-        if plain := layer.receive_data(data):
-            framer = self._framer
-            if framer is None:
-                framer = self._framer = WebSocketFramer.server() if plain.startswith(b"GET ") else StreamFramer()
-            framer.feed(plain)
-            if unasked := framer.data_to_send():
-                layer.send(unasked)
-            while frame := framer.next_frame():
-                layer.send(framer.encode(json.dumps(answer(json.loads(frame.text)), separators=(",", ":")).encode()))
-        if layer.ended:
-            layer.close()
-        if out := layer.data_to_send():
-            self._transport.write(out)
-        if layer.ended:
-            self._transport.close()
+    def _take(self, plain: bytes) -> None:
+        framer = self._framer
+        if framer is None:
+            framer = self._framer = WebSocketFramer.server() if plain.startswith(b"GET ") else StreamFramer()
+        framer.feed(plain)
+        if unasked := framer.data_to_send():
+            self._layer.send(unasked)
+        while frame := framer.next_frame():
+            said = json.dumps(answer(json.loads(frame.text)), separators=(",", ":"))
+            self._layer.send(framer.encode(said.encode()))
 
 
 async def serve() -> None:
