@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import os
+import socket
+import ssl
 import time
 from pathlib import Path
 
 import pytest
 
+from cbspec.identity import development_ca
 from cbspec.requirements import REQUIREMENTS
 from tests.conformance.commands import Done, verdict, verify
 from tests.conformance.tiny import RELAYS, tiny_relay
@@ -55,6 +58,18 @@ def test_who_accepts_everything_fails_every_refusal(transport: str, tmp_path: Pa
     for id_ in ("CB-AUT-005", "CB-AUT-012", "CB-TUN-003", "CB-TUN-010", "CB-UNK-001", "CB-TEN-002", "CB-MSG-005"):
         assert id_ in failed
     assert not {"CB-HEL-001", "CB-AUT-001", "CB-TUN-001"} & set(failed.replace(",", "").split())
+
+
+@pytest.mark.parametrize("frame", [b"\x81", b"\x82\xff" + bytes([127]) * 8, b"\x82\x85\0\0\0\0hal"])
+def test_a_frame_that_never_comes_whole_ends_the_connection_alone(frame: bytes, tmp_path: Path) -> None:
+    context = ssl.create_default_context(cafile=str(development_ca().ca_file))
+    with (
+        tiny_relay(RELAYS["accepts"], tmp_path, websocket=True) as endpoint,  # which raises what went wrong in it
+        socket.create_connection((endpoint.host, endpoint.port), timeout=20) as sock,
+        context.wrap_socket(sock, server_hostname="127.0.0.1") as tls,
+    ):
+        tls.sendall(b"GET / HTTP/1.1\r\nSec-WebSocket-Key: any\r\n\r\n" + frame)
+        assert tls.recv(12) == b"HTTP/1.1 101"
 
 
 @pytest.mark.parametrize("transport", ["tcp", "auto"])

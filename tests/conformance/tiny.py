@@ -26,6 +26,7 @@ Answer = Callable[[bytes], bytes | None]
 Watched = Callable[[], AbstractContextManager[object]]
 """What is entered when a connection begins and left when it ends."""
 
+_LARGEST_FRAME = 1 << 27  # bytes: more than the suite ever sends
 _MAGIC = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"  # RFC 6455, 1.3
 _SUCCESSES: dict[str, dict[str, Any]] = {
     "hello": {"type": "hello_response", "version": "1.0", "features": ["tls", "multi_tenancy"]},
@@ -117,11 +118,17 @@ def _open(tls: ssl.SSLSocket, headers: list[bytes]) -> None:
 
 
 def _message(tls: ssl.SSLSocket, read: Callable[[int], bytes]) -> bytes | None:
-    """Return the next message, its fragments put together; None where the connection ends."""
+    """Return the next message, its fragments put together; None where the connection ends.
+
+    Behind a frame without a mask, of which these relays know nothing, any bytes are taken for the next one's head: a
+    frame beyond all measure ends the connection, too.
+    """
     text = b""
-    while head := read(2):
+    while len(head := read(2)) == 2:
         size = head[1] & 0x7F
         size = int.from_bytes(read(2 if size == 126 else 8), "big") if size > 125 else size
+        if size > _LARGEST_FRAME:
+            return None
         mask, data = read(4), read(size)
         plain = bytes(byte ^ mask[at % 4] for at, byte in enumerate(data))
         kind = head[0] & 0x0F
