@@ -30,7 +30,7 @@ types: $(READY) ## Check types (mypy, strict)
 	$(BIN)/mypy
 
 unit: $(READY) $(VENV)/.sslyze ## Run the project's tests alone
-	$(BIN)/python -m pytest tests/ -n auto $(ARGS)
+	$(BIN)/python -m pytest tests/ -n auto --dist worksteal $(ARGS)
 
 adequacy: $(READY) ## Judge the suite: by every deviation, variant and open point; writes docs/kill-matrix.md
 	$(BIN)/python -m tests.adequacy $(ARGS)
