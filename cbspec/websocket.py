@@ -11,7 +11,7 @@ from collections import deque
 from typing import Self
 
 from websockets.client import ClientProtocol
-from websockets.exceptions import WebSocketException
+from websockets.exceptions import InvalidHeader, WebSocketException
 from websockets.frames import DATA_OPCODES, Opcode
 from websockets.frames import Frame as WireFrame
 from websockets.http11 import Request, Response
@@ -27,6 +27,7 @@ except ImportError:  # where the library is pure Python, as for its own frames
     from websockets.utils import apply_mask
 
 _HEAD_END = b"\r\n\r\n"
+_VERSION_HEADER, _VERSION = "Sec-WebSocket-Version", "13"
 _PONGS = 16  # a peer may send any number unasked
 _CONNECTING, _OPEN = State.CONNECTING, State.OPEN  # a member of an enum costs ten times a global
 _TEXT = 0x81  # the first byte of a text that is whole (Source: RFC 6455, 5.2)
@@ -140,7 +141,7 @@ class WebSocketFramer:
                 self._behind -= _wire_size(event)
                 self._frame(event)
             elif isinstance(event, Request) and isinstance(self._protocol, ServerProtocol):
-                self._protocol.send_response(self._protocol.accept(event))
+                self._protocol.send_response(_response(self._protocol, event))
                 self.opened = self._protocol.state is _OPEN
             elif isinstance(event, Response):
                 self.status = event.status_code
@@ -196,6 +197,15 @@ class WebSocketFramer:
                 self._parts.clear()
         elif frame.opcode is Opcode.PONG:
             self.pongs.append(bytes(frame.data))
+
+
+def _response(protocol: ServerProtocol, request: Request) -> Response:
+    """Return what an opening handshake draws; one of another version learns which one is spoken (RFC 6455, 4.2.2)."""
+    response = protocol.accept(request)
+    refused = protocol.handshake_exc
+    if isinstance(refused, InvalidHeader) and refused.name == _VERSION_HEADER:
+        response.headers[_VERSION_HEADER] = _VERSION
+    return response
 
 
 def _wire_size(frame: WireFrame) -> int:

@@ -170,6 +170,15 @@ def test_what_is_no_opening_handshake_is_refused(opening: bytes) -> None:
     assert not relay.data_to_send().startswith(b"HTTP/1.1 101")
 
 
+@pytest.mark.parametrize("version", ["Sec-WebSocket-Version: 8\r\n", "Sec-WebSocket-Version: 13, 8\r\n", ""])
+def test_who_opens_in_another_version_learns_which_one_is_spoken(version: str) -> None:
+    relay = WebSocketFramer.server()
+    relay.feed((OPENING % "").replace("Sec-WebSocket-Version: 13\r\n", version).encode())
+    answer = relay.data_to_send().decode()
+    assert answer.startswith("HTTP/1.1 400 ")
+    assert answer.count("Sec-WebSocket-Version: 13\r\n") == 1
+
+
 def test_the_client_does_not_open_on_a_refusal() -> None:
     client = WebSocketFramer.client("relay")
     client.feed(b"HTTP/1.1 503 Service Unavailable\r\nContent-Length: 0\r\n\r\n")
