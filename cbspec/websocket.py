@@ -164,6 +164,13 @@ class WebSocketFramer:
         """Let go of the message that isn't complete."""
         self._parts.clear()
 
+    def end(self) -> None:
+        """Take note that the connection is over: nothing is read any more, and what the library holds can be let go.
+
+        Its parser refers to it, so half of a large message would stay until the garbage collector comes.
+        """
+        self._protocol.parser.close()
+
     @property
     def close_code(self) -> int | None:
         """The code with which the peer closed, if it did."""

@@ -195,6 +195,8 @@ class Session:
         if self.ended:
             return
         self.connection.receive_end()
+        if self._websocket is not None:
+            self._websocket.end()
         if self._waiting is not None:
             self._give_back(self._waiting[0].held)
             self._waiting = None

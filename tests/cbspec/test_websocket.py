@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import base64
+import gc
 import hashlib
+import weakref
 
 import pytest
 from hypothesis import given
@@ -222,6 +224,22 @@ def test_a_close_in_the_middle_of_a_message_leaves_it_unfinished() -> None:
     relay.forget()
     assert relay.pending == b""
     assert relay.next_frame() is None
+
+
+@pytest.mark.parametrize(
+    "begun", [b"", frame(TEXT, b"{" * 60_000, masked=True)[:-1], frame(TEXT, b"{", fin=False, masked=True)]
+)
+def test_what_is_over_leaves_nothing_to_the_garbage_collector(begun: bytes) -> None:
+    gc.disable()
+    try:
+        relay = opened_relay()
+        relay.feed(begun)
+        library = weakref.ref(relay._protocol)
+        relay.end()
+        del relay
+        assert library() is None
+    finally:
+        gc.enable()
 
 
 def test_pongs_that_nobody_asked_for_take_no_room() -> None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import gc
 import json
+import weakref
 from itertools import product
 
 import pytest
@@ -11,6 +13,7 @@ from cbspec.codes import ErrorCode
 from cbspec.state import TABLE, Refuse, Serve, State
 from cbspec.target import Tenant
 from cbspec.tokens import SigningKey
+from cbspec.websocket import WebSocketFramer
 from simulator import session as module
 from simulator.config import Config, Limits
 from simulator.session import Send
@@ -186,3 +189,23 @@ def test_what_comes_together_is_taken_a_few_at_a_time_and_in_order() -> None:
         data, turns = b"", turns + 1
     assert found == names
     assert turns == 3
+
+
+def test_half_of_a_large_message_goes_with_its_connection_and_waits_for_no_collector() -> None:
+    opening = (
+        b"GET / HTTP/1.1\r\nHost: relay\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+        b"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n"
+    )
+    half = b"\x81\xff" + (1_000_000).to_bytes(8, "big") + bytes(4) + b"{" * 500_000
+    relay = Memory()
+    gc.disable()
+    try:
+        client = relay.client(websocket=True)
+        client.send(opening + half)
+        assert isinstance(client.session.framer, WebSocketFramer)
+        library = weakref.ref(client.session.framer._protocol)
+        client.end()
+        del client
+        assert library() is None
+    finally:
+        gc.enable()
