@@ -20,6 +20,7 @@ from simulator.options import CONTROL_PORT
 
 _DEFAULT: Final = f"http://127.0.0.1:{CONTROL_PORT}"
 _TIMEOUT: Final = 10.0
+_ANOTHER: Final = "that is no simulator's control port; `cbspec simulate --control` says which one is"
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -110,12 +111,17 @@ def _call(url: str, method: str, path: str, body: object = None) -> Any:  # noqa
             said = answer.read()
     except urllib.error.HTTPError as error:
         raise CommandError(_reason(error)) from None
-    except (OSError, http.client.HTTPException, ValueError) as error:
+    except (OSError, http.client.InvalidURL, ValueError) as error:
         reason = getattr(error, "reason", None) or error
         raise CommandError(
             f"{url}: no simulator answers ({reason}); start one with `cbspec simulate --control`, or name it by --url"
         ) from None
-    return json.loads(said) if said else None
+    except http.client.HTTPException:  # which shows what came: of the relay's own port, an alert of TLS
+        raise CommandError(f"{url}: {_ANOTHER}") from None
+    try:
+        return json.loads(said) if said else None
+    except ValueError:
+        raise CommandError(f"{url}: {_ANOTHER}") from None
 
 
 def _reason(error: urllib.error.HTTPError) -> str:

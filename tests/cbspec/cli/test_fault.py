@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import socket
 import threading
 from collections.abc import Iterator
 from typing import Any
@@ -136,3 +137,24 @@ def test_no_simulator_there(capsys: pytest.CaptureFixture[str], url: str) -> Non
     said = capsys.readouterr().err
     assert url in said
     assert "cbspec simulate --control" in said or "must begin with http" in said
+
+
+@pytest.mark.parametrize(
+    "said", [bytes((21, 3, 3, 0, 2, 2, 10)), b"HTTP/1.1 200 OK\r\n\r\n<html>", b"HTTP/1.1 200 OK\r\n\r\n\xff"]
+)
+def test_another_port_than_the_controls_is_named(said: bytes, capsys: pytest.CaptureFixture[str]) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        url = f"http://127.0.0.1:{server.getsockname()[1]}"
+        thread = threading.Thread(target=answer_once, args=(server, said))
+        thread.start()
+        assert main(["fault", "--url", url, "list"]) == 2
+        thread.join(PATIENCE)
+    assert capsys.readouterr().err.startswith(f"cbspec: {url}: that is no simulator's control port; ")
+
+
+def answer_once(server: socket.socket, said: bytes) -> None:
+    """Meet one connection, and answer its request."""
+    client, _ = server.accept()
+    with client:
+        client.recv(65536)
+        client.sendall(said)
