@@ -28,11 +28,13 @@ class Sessions:
         if self._session is None or self._session.ended or self._session.deaf or used_up:
             self._relay.close()
             self._asked.clear()
-            self._session = self._relay.authenticated(transport=self._transport)
+            self._session = None  # one on which the tunnel isn't accepted is good for nothing
+            session = self._relay.authenticated(transport=self._transport)
             self._left = self._relay.tunnel_room(_MOST)
             if self._left > 1:  # where there is room for one only, that is the caller's
-                self._relay.open_tunnel(self._session)
+                self._relay.open_tunnel(session)
                 self._left -= 1
+            self._session = session
         self._left -= 1
         self._asked.add(tunnel_id)
         return self._session

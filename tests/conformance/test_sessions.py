@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import pytest
+
 from cbspec.profile import Profile
 from conformance import judge
+from conformance.errors import Inconclusive
 from conformance.sessions import Sessions
 from tests.conformance.conftest import MakeTarget
 
@@ -29,3 +32,12 @@ def test_one_that_was_closed_is_replaced(simulated: Profile, make_target: MakeTa
     second = sessions.next()
     assert second is not first
     judge.accepted(second.heartbeat())
+
+
+def test_one_whose_control_failed_is_not_used(simulated: Profile, make_target: MakeTarget) -> None:
+    target = make_target(simulated)
+    target.facts = replace(target.facts, tunnel="refused with invalid_token")
+    sessions = Sessions(target)
+    for _ in range(2):
+        with pytest.raises(Inconclusive):
+            sessions.next()
