@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import math
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 
 from cbspec.messages import Heartbeat, Request, TunnelInfo
 from cbspec.target import Rate, RateScope
 from simulator.behaviour import Behaviour
-from simulator.compose import Change, part
+from simulator.compose import Change, both, part, writing
 from simulator.config import Config
 from simulator.steps import RATE
 from simulator.variants.kind import Variant
@@ -144,6 +144,14 @@ def _by(name: RateScope, sentence: str) -> Variant:
     return Variant(f"rate-by-{name}", sentence, arrange=_scope(name))
 
 
+_LIMIT_CLOSES = part(ends=lambda body, _: body.get("code") == "rate_limit_exceeded")
+
+
+def _lost_with_the_limit(data: bytes) -> Iterable[bytes]:
+    """Leave out what goes out together with rate_limit_exceeded, and the error too: a reset may throw both away."""
+    return () if b"rate_limit_exceeded" in data and data.count(b'"type"') > 1 else (data,)
+
+
 def _after_validation(behaviour: Behaviour) -> Behaviour:
     steps = dict(behaviour.steps)
     for kind in _COUNTED:
@@ -166,7 +174,12 @@ VARIANTS = (
     Variant(
         "rate-limit-closes",
         "The connection is closed behind rate_limit_exceeded, and behind no other error.",
-        part(ends=lambda body, _: body.get("code") == "rate_limit_exceeded"),
+        _LIMIT_CLOSES,
+    ),
+    Variant(
+        "rate-limit-resets-at-once",
+        "Behind rate_limit_exceeded the connection is reset; where requests came together, that is all they draw.",
+        both(_LIMIT_CLOSES, writing(merge=True, reset=True, pieces=_lost_with_the_limit)),
     ),
     _by("subject", "A tenant's rate is counted for each subject."),
     _by("connection", "A tenant's rate is counted for each connection."),

@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cbspec.target import Rate
+from simulator.behaviour import Behaviour
 from simulator.limits import Meter, TokenBucket
 from simulator.variants import rates
 from tests.simulator.deviations.probe import Look, Probe, enter, met
@@ -71,6 +72,7 @@ PROBES = {
     "rate-leaky-bucket": Probe(_at(0.0, 5.0), [19, 5], [20, 5]),
     "rate-of-valid-requests": Probe(_refusals, [0], [19]),
     "rate-limit-closes": Probe(_closed, [_UNKNOWN, False, True, False], [_UNKNOWN, False, True, True]),
+    "rate-limit-resets-at-once": Probe(_closed, [_UNKNOWN, False, True, False], [_UNKNOWN, False, True, True]),
     "rate-by-subject": Probe(_of_another(subject="another"), [1], [19]),
     "rate-by-connection": Probe(_of_another(), [1], [19]),
     "rate-by-address": Probe(_of_another(address="127.0.0.2"), [1], [19]),
@@ -84,6 +86,16 @@ def test_it_shows(id_: str) -> None:
 
 def test_each_is_shown() -> None:
     assert {variant.id for variant in rates.VARIANTS} == set(PROBES)
+
+
+def test_what_came_together_is_lost_with_the_limit() -> None:
+    beat, limit = b'{"type":"heartbeat_response"}\n', b'{"type":"error","code":"rate_limit_exceeded"}\n'
+    pieces = (
+        next(variant for variant in rates.VARIANTS if variant.id == "rate-limit-resets-at-once")
+        .change(Behaviour())
+        .writing.pieces
+    )
+    assert [list(pieces(data)) for data in (beat + beat, limit, beat + limit)] == [[beat + beat], [limit], []]
 
 
 @pytest.mark.parametrize("make", _METERS)
