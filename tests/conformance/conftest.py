@@ -18,14 +18,6 @@ from conformance.target import Target
 from conformance.tempo import Latency, Tempo
 
 
-@pytest.fixture(scope="session", autouse=True)
-def nothing_is_kept(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """Let no failure that a test provokes be kept for the next run."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("cache")))
-        yield
-
-
 @pytest.fixture(scope="session")
 def simulated() -> Iterator[Profile]:
     """Give the profile of an embedded simulator that the tests of a run share."""
