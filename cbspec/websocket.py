@@ -46,10 +46,12 @@ class WebSocketFramer:
     __slots__ = (
         "_behind",
         "_binary",
+        "_farewell",
         "_messages",
         "_parted",
         "_parts",
         "_protocol",
+        "_ready",
         "_seen",
         "_short",
         "opened",
@@ -65,6 +67,8 @@ class WebSocketFramer:
         self._binary = False
         self._behind = 0  # bytes of the peer's frames that the library has, and gave no frame for
         self._parted = False  # a message has begun in a frame that isn't its last
+        self._farewell = b""  # a relay's close, while messages that came before the client's wait to be answered
+        self._ready = b""  # what goes out before it
         self._short = -1  # bytes of a text up to which it is read and written here
         self.opened = False
         self.pongs: deque[bytes] = deque(maxlen=_PONGS)
@@ -94,6 +98,11 @@ class WebSocketFramer:
         """The closing handshake has begun, or the connection failed: no more messages will come or can be sent."""
         state = self._protocol.state
         return state is not _OPEN and state is not _CONNECTING
+
+    @property
+    def silent(self) -> bool:
+        """Nothing can be sent any more: it has ended, and what came before its end was taken."""
+        return self.ended and not self._farewell
 
     @property
     def finished(self) -> bool:
@@ -135,6 +144,7 @@ class WebSocketFramer:
         return data[:cut], data[cut:]
 
     def _receive(self, data: bytes) -> None:
+        was_open = self._protocol.state is _OPEN
         self._protocol.receive_data(data)
         for event in self._protocol.events_received():
             if isinstance(event, WireFrame):
@@ -146,6 +156,9 @@ class WebSocketFramer:
             elif isinstance(event, Response):
                 self.status = event.status_code
                 self.opened = self._protocol.handshake_exc is None
+        if was_open and self._messages and self.ended and isinstance(self._protocol, ServerProtocol):
+            *ready, self._farewell = filter(None, self._protocol.data_to_send())
+            self._ready += b"".join(ready)
 
     def take_fault(self) -> bool:
         """Say whether a frame since the last call broke a rule that the library passes over; a stricter end looks."""
@@ -153,7 +166,10 @@ class WebSocketFramer:
 
     def next_frame(self) -> Frame | None:
         """Return the next message text, or None until more bytes come."""
-        return self._messages.popleft() if self._messages else None
+        if self._messages:
+            return self._messages.popleft()
+        self._let_go()
+        return None
 
     @property
     def pending(self) -> bytes:
@@ -181,17 +197,26 @@ class WebSocketFramer:
         """Return `text` as a text frame."""
         if len(text) <= self._short and self._protocol.state is _OPEN:
             return b"%b%c%c%b" % (self.data_to_send(), _TEXT, len(text), text)
+        if self._farewell:
+            return self.data_to_send() + WireFrame(Opcode.TEXT, text).serialize(mask=False)
         self._protocol.send_text(text)
         return self.data_to_send()
 
     def close(self, code: int = 1000) -> None:
-        """Begin the closing handshake, if it hasn't begun."""
+        """Begin the closing handshake, if it hasn't begun; nothing that waits is answered any more."""
+        self._let_go()
         if self._protocol.state is _OPEN:
             self._protocol.send_close(code)
 
     def data_to_send(self) -> bytes:
         """Return the bytes that want to go to the peer."""
-        return b"".join(self._protocol.data_to_send())
+        ready, self._ready = self._ready, b""
+        return ready + b"".join(self._protocol.data_to_send())
+
+    def _let_go(self) -> None:
+        """Let the close go out: what came before it was answered."""
+        if self._farewell:
+            self._ready, self._farewell = self._ready + self._farewell, b""
 
     def _frame(self, frame: WireFrame) -> None:
         if frame.opcode in DATA_OPCODES:

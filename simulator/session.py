@@ -444,7 +444,7 @@ class Session:
         out: list[Action],
     ) -> None:
         """Give the bytes of a message, which is told as it goes out."""
-        if self._websocket is not None and self._websocket.ended:
+        if self._websocket is not None and self._websocket.silent:
             return
         self.relay.tell(Answered(self, body, texts))
         for text in texts:

@@ -216,6 +216,44 @@ def test_the_closing_handshake_is_answered() -> None:
     assert client.data_to_send() == b""
 
 
+@given(
+    st.lists(st.sampled_from([b"{}", b"{" + b" " * 200 + b"}"]), max_size=6),
+    st.sampled_from([frame(CLOSE, b"\x03\xe9", masked=True), frame(TEXT, b"{}"), frame(3, b"", masked=True)]),
+    st.booleans(),
+    st.data(),
+)
+def test_what_came_before_the_end_is_answered_before_it(
+    texts: list[bytes], end: bytes, together: bool, data: st.DataObject
+) -> None:
+    relay = WebSocketFramer.server()
+    opening = (OPENING % "").encode()
+    wire = frame(PING, b"p", masked=True) + b"".join(frame(TEXT, text, masked=True) for text in texts) + end
+    sent = b""
+    for piece in [opening + wire] if together else [opening, *data.draw(cut(wire))]:
+        relay.feed(piece)
+        sent += relay.data_to_send()
+        while (message := relay.next_frame()) is not None:
+            sent += relay.encode(message.text)
+        sent += relay.data_to_send()
+    head, _, frames = sent.partition(b"\r\n\r\n")
+    assert head.startswith(b"HTTP/1.1 101 ")
+    said = frame(PONG, b"p") + b"".join(frame(TEXT, text) for text in texts)
+    assert frames.startswith(said + bytes([0x80 | CLOSE]))
+    assert len(frames) == len(said) + 2 + frames[len(said) + 1]
+    assert relay.ended
+    assert relay.silent
+
+
+def test_a_relay_that_ends_first_answers_nothing_more() -> None:
+    relay = opened_relay()
+    relay.feed(frame(TEXT, b"{}", masked=True) + frame(CLOSE, b"\x03\xe8", masked=True))
+    assert relay.data_to_send() == b""
+    assert not relay.silent
+    relay.close()
+    assert relay.data_to_send() == frame(CLOSE, b"\x03\xe8")
+    assert relay.silent
+
+
 def test_a_close_in_the_middle_of_a_message_leaves_it_unfinished() -> None:
     relay = opened_relay()
     relay.feed(frame(TEXT, b"{", fin=False, masked=True) + frame(CLOSE, b"", masked=True))

@@ -20,6 +20,11 @@ from simulator.session import Send
 from simulator.steps import Moment
 from tests.simulator.memory import BEAT, HELLO, Body, Memory, auth, token, tunnel
 
+OPENING = (
+    b"GET / HTTP/1.1\r\nHost: relay\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+    b"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n"
+)
+
 
 def test_the_exchange_of_the_specification() -> None:
     client = Memory(Tenant("tenant-001")).client()
@@ -191,17 +196,23 @@ def test_what_comes_together_is_taken_a_few_at_a_time_and_in_order() -> None:
     assert turns == 3
 
 
+@pytest.mark.parametrize("number", [1, 3, 4, 9])
+def test_requests_that_came_with_the_websockets_close_are_answered_before_it(number: int) -> None:
+    client = Memory().client(websocket=True)
+    hello = json.dumps(HELLO).encode()
+    client.send(OPENING + (bytes((0x81, 0x80 | len(hello))) + bytes(4) + hello) * number + b"\x88\x80" + bytes(4))
+    assert client.raw.count(b'"type"') == number
+    assert client.raw.endswith(b"}\x88\x00")
+    assert client.closed
+
+
 def test_half_of_a_large_message_goes_with_its_connection_and_waits_for_no_collector() -> None:
-    opening = (
-        b"GET / HTTP/1.1\r\nHost: relay\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
-        b"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n"
-    )
     half = b"\x81\xff" + (1_000_000).to_bytes(8, "big") + bytes(4) + b"{" * 500_000
     relay = Memory()
     gc.disable()
     try:
         client = relay.client(websocket=True)
-        client.send(opening + half)
+        client.send(OPENING + half)
         assert isinstance(client.session.framer, WebSocketFramer)
         library = weakref.ref(client.session.framer._protocol)
         client.end()
