@@ -8,10 +8,11 @@ the usual (a property test holds the two together). Source: Notes / no compressi
 from __future__ import annotations
 
 from collections import deque
+from http import HTTPStatus
 from typing import Self
 
 from websockets.client import ClientProtocol
-from websockets.exceptions import InvalidHeader, WebSocketException
+from websockets.exceptions import InvalidHeader, InvalidMessage, WebSocketException
 from websockets.frames import DATA_OPCODES, Opcode
 from websockets.frames import Frame as WireFrame
 from websockets.http11 import Request, Response
@@ -117,7 +118,10 @@ class WebSocketFramer:
                 data = self._usual(data)
         elif state is _CONNECTING and isinstance(self._protocol, ServerProtocol):
             head, data = self._split(data)
+            known = self._protocol.handshake_exc
             self._receive(head)
+            if known is None:
+                self._ready += _refusal(self._protocol.handshake_exc, self._protocol)
         if data:
             self._behind += len(data)
             self._receive(data)
@@ -238,6 +242,15 @@ def _response(protocol: ServerProtocol, request: Request) -> Response:
     if isinstance(refused, InvalidHeader) and refused.name == _VERSION_HEADER:
         response.headers[_VERSION_HEADER] = _VERSION
     return response
+
+
+def _refusal(failure: Exception | None, protocol: ServerProtocol) -> bytes:
+    """Return what a head draws that is no HTTP: an error (RFC 6455, 4.2.1), where the library says nothing."""
+    if type(failure) is not InvalidMessage:  # what is derived from it is answered there
+        return b""
+    cause = failure.__cause__
+    reason = "a line doesn't end in CR LF" if isinstance(cause, EOFError) else cause
+    return protocol.reject(HTTPStatus.BAD_REQUEST, f"{failure}: {reason}\n").serialize()
 
 
 def _wire_size(frame: WireFrame) -> int:

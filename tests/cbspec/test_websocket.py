@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import gc
 import hashlib
+import re
 import weakref
 
 import pytest
@@ -161,15 +162,25 @@ def test_messages_before_a_wrong_frame_still_count() -> None:
         b"GET / HTTP/1.1\r\nHost: relay\r\n\r\n",
         b"POST / HTTP/1.1\r\nHost: relay\r\n\r\n",
         b"hello\r\n\r\n",
+        b'GET {"type":"hello"}\n',
+        b"GET / HTTP/2.0\r\n\r\n",
         (OPENING % "").replace("13", "12").encode(),
+        (OPENING % "").replace("1.1", "1.0").encode(),
+        (OPENING % "").replace("\r\n", "\n").encode(),
+        (OPENING % "").replace("Version:", "Version :").encode(),
+        (OPENING % "Content-Length: 2\r\n").encode(),
+        (OPENING % f"Cookie: {'x' * 9000}\r\n").encode(),
+        (OPENING % "X: \x00\r\n").encode(),
     ],
 )
 def test_what_is_no_opening_handshake_is_refused(opening: bytes) -> None:
     relay = WebSocketFramer.server()
     relay.feed(opening)
+    relay.feed(b"and more")
     assert not relay.opened
     assert relay.failure is not None
-    assert not relay.data_to_send().startswith(b"HTTP/1.1 101")
+    assert re.match(rb"HTTP/1\.1 (4..|505) ", answer := relay.data_to_send())
+    assert answer.count(b"Content-Length: ") == 1
 
 
 @pytest.mark.parametrize("version", ["Sec-WebSocket-Version: 8\r\n", "Sec-WebSocket-Version: 13, 8\r\n", ""])
