@@ -14,6 +14,7 @@ from websockets.server import ServerProtocol
 from cbspec.framing import StreamFramer
 from cbspec.websocket import WebSocketFramer
 from conformance.decoding import Decoded
+from conformance.transcript import End, Ended
 
 LARGEST = 16 * 1024 * 1024
 """Bytes of one message that the suite takes from a relay, which is sixteen times what deployed clients take."""
@@ -45,6 +46,14 @@ def is_left_open(framer: StreamFramer | WebSocketFramer, text: bytes) -> bool:
     apart = StreamFramer(max_message=len(text) + 1)
     apart.feed(apart.encode(text))
     return apart.next_frame() is None
+
+
+def is_broken_off(rest: bytes, ended: Ended | None) -> bool:
+    """Whether bytes that aren't a whole message never become one, by the relay's own doing.
+
+    What is lost with a reset, or behind the suite's own end, it may well have sent.
+    """
+    return not rest.startswith(b"{") or (ended is not None and ended.how not in (End.RESET, End.OURS))
 
 
 class StrictWebSocket(WebSocketFramer):

@@ -19,7 +19,7 @@ from cbspec.websocket import WebSocketFramer
 from conformance.decoding import Decoded, decode
 from conformance.errors import RateLimited
 from conformance.exchange import Exchange, Silence, is_valid_opening, latecomers
-from conformance.frames import TOO_LARGE, StrictWebSocket, given_up, is_left_open
+from conformance.frames import TOO_LARGE, StrictWebSocket, given_up, is_broken_off, is_left_open
 from conformance.judge import error_code, is_success
 from conformance.outgoing import check_own, frames, intended, spell
 from conformance.tempo import Tempo
@@ -471,7 +471,7 @@ class Session:
     def _unfinished(self) -> None:
         """Bytes that never become a message are one that is broken: judged as such, once."""
         rest = self.framer.pending if isinstance(self.framer, StreamFramer) else b""
-        if rest and (self.ended or not rest.startswith(b"{")):
+        if rest and is_broken_off(rest, self.ended):
             self.framer.forget()
             self._received(Frame(rest, "it was cut off"))
 

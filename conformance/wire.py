@@ -88,6 +88,7 @@ class Wire:
         self._tcp: Tcp | None = None
         self._tls: TlsLayer | None = None
         self._early = b""
+        self._lost = ""
 
     def open(
         self,
@@ -271,8 +272,8 @@ class Wire:
         return self._tcp is not None and self._tcp.has_unread(wait)
 
     def _decrypt(self, tls: TlsLayer, data: bytes) -> bytes:
-        if not data:
-            self._end(End.EOF)
+        if not data:  # a reset that was told to whom sent is told no more to whom reads
+            self._end(*((End.RESET, self._lost) if self._lost else (End.EOF, "")))
             return b""
         plain = b""
         try:
@@ -297,9 +298,12 @@ class Wire:
         if self._tcp is None or self._tls is None:
             return
         if data := self._tls.data_to_send():
-            # Who reads no more may have sent something before: the end is reported by reading.
-            with contextlib.suppress(OSError):
+            try:
                 self._tcp.send(data, self._timeout)
+            except TimeoutError:
+                pass
+            except OSError as error:  # who reads no more may have sent something before: reading reports the end
+                self._lost = error.strerror or str(error)
 
     def _end(self, how: End, detail: str = "") -> None:
         if self.ended is None:

@@ -307,6 +307,14 @@ def test_half_a_message_that_stays_half_is_told_when_the_connection_ends(probe: 
     assert [message.decoded.fault for message in exchange.answers] != []
 
 
+@pytest.mark.parametrize("end", [End.RESET, End.OURS])
+def test_half_a_message_that_was_lost_on_its_way_accuses_nobody(end: End, probe: MakeProbe) -> None:
+    made = probe(lambda request: [(0.001, b'{"type":"heart'), (0.002, end)])
+    exchange = made.session.ask(TUNNEL)
+    assert exchange.answers == ()
+    assert exchange.ended is not None
+
+
 # ---------------------------------------------------------------------------- the kit's own mistakes
 
 

@@ -168,6 +168,20 @@ def test_what_came_before_a_reset_is_read_first(context: ssl.SSLContext, trustin
         assert wire.ended.detail
 
 
+def test_a_reset_is_one_also_where_sending_met_it_first(context: ssl.SSLContext, trusting: ssl.SSLContext) -> None:
+    def break_off(tls: ssl.SSLSocket) -> None:
+        assert tls.recv(100) == b"ask"
+        reset(tls)
+
+    with connection(over_tls(context, break_off), trusting) as wire:
+        wire.send(b"ask")
+        assert wire.has_unread(TIMEOUT)
+        wire.send(b"more")
+        assert read_all(wire) == b""
+        assert wire.ended is not None
+        assert (wire.ended.how, bool(wire.ended.detail)) == (End.RESET, True)
+
+
 def test_sending_to_who_reads_no_more_tells_nothing_and_loses_nothing(
     context: ssl.SSLContext, trusting: ssl.SSLContext
 ) -> None:
