@@ -242,6 +242,12 @@ RATE = (
         "For a second after one tenant was above its rate, every tenant is refused.",
         _remembering("rate", _rate_of_all),
     ),
+    Deviation(
+        "rate-counted-together",
+        "CB-RAT-004",
+        "All tenants that have a rate are counted as one.",
+        part(rate_holder=lambda _: "tenants"),
+    ),
 )
 
 ADDRESS = (

@@ -36,7 +36,7 @@ def test_well_below_the_rate(relay: Target) -> None:
     """
     tenant, rate = _rated(relay, 0)
     session = _fresh(relay, tenant, rate)
-    _burst(relay, session, min(rate.burst // 2, int(rate.per_second) // 4))
+    _burst(relay, session, _few(rate))
     # Enough to empty the bucket of a relay that allows much less than it should, in ten seconds at the most.
     count = max(3, min(int(rate.burst * 1.5) + 10, int(rate.per_second * 5)))
     for _ in range(count):
@@ -126,6 +126,23 @@ def test_limit_is_the_tenants_own(relay: Target) -> None:
 
 @last
 @alone
+@requirement("CB-RAT-004")
+def test_tenants_with_a_rate_have_one_each(relay: Target) -> None:
+    """After one tenant drew the limit, another that has a rate, too, sends half its burst at once: none is refused."""
+    tenant, rate = _rated(relay, 3)
+    other, theirs = _rated(relay, 2)
+    if tenant.id == other.id or not _few(theirs):
+        raise NotExercised("give tenants.rate for two tenants, with a burst of two or more")
+    if not {rate.scope, theirs.scope} <= {"tenant", "subject"}:
+        raise NotExercised('give tenants.rate.scope = "tenant" or "subject"')
+    beside = _fresh(relay, other, theirs)
+    with relay.control("rate_limit_exceeded above the rate"):
+        _draw(relay, _fresh(relay, tenant, rate), rate)
+    _burst(relay, beside, _few(theirs))
+
+
+@last
+@alone
 @requirement("CB-RAT-101")
 def test_scope(relay: Target) -> None:
     """While one connection draws the limit, others beside it send a few heartbeats, ever more unlike it."""
@@ -175,6 +192,11 @@ def _strikes(relay: Target, flooding: Session, beside: Session, rate: Rate) -> b
         if flooding.ended:
             break
     return False
+
+
+def _few(rate: Rate) -> int:
+    """Return how many requests at once no way to count a rate refuses, from a fresh start."""
+    return min(rate.burst // 2, int(rate.per_second) // 4)
 
 
 def _burst(relay: Target, session: Session, count: int) -> None:

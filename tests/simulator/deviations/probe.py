@@ -19,6 +19,7 @@ TENANTS = (
     Tenant("tunnels", tunnel_limit=2),
     Tenant("connections", connection_limit=2),
     Tenant("rate", rate=Rate(1.0, 20, "tenant")),
+    Tenant("rate-2", rate=Rate(1.0, 20, "tenant")),
     Tenant("here", allowed_addresses=("127.0.0.1",)),
     Tenant("elsewhere", allowed_addresses=("192.0.2.0/24",)),
     Tenant("asleep", active=False),

@@ -51,10 +51,13 @@ def _after_a_rest(memory: Memory) -> list[str]:
     return met(client, BEAT)
 
 
-def _beside(memory: Memory) -> list[str]:
-    other = enter(memory, "a")
-    _beats(memory)
-    return met(other, BEAT)
+def _beside(tenant: str) -> Met:
+    def look(memory: Memory) -> list[str]:
+        other = enter(memory, tenant)
+        _beats(memory)
+        return met(other, BEAT)
+
+    return look
 
 
 def _served_after(memory: Memory) -> list[str]:
@@ -126,7 +129,8 @@ PROBES = {
     "rate-early": Probe(_few_beats, [_beat], [_beat, _fast]),
     "rate-burst-early": Probe(_few_beats, [_beat], [_beat, _fast]),
     "rate-never-forgives": Probe(_after_a_rest, [_beat], [_fast]),
-    "rate-shared": Probe(_beside, [_beat], [_fast]),
+    "rate-shared": Probe(_beside("a"), [_beat], [_fast]),
+    "rate-counted-together": Probe(_beside("rate-2"), [_beat], [_fast]),
     "rate-per-connection": Probe(_over_connections("u", "u", "u"), [_beat, _fast], [_beat]),
     "rate-per-subject": Probe(_over_connections("u", "v", "w"), [_beat, _fast], [_beat]),
     "rate-closes": Probe(_until_closed, ([_beat, _fast], False), ([_beat], True)),
