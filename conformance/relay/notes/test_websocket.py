@@ -165,7 +165,7 @@ def test_ping_between_fragments(relay: Target) -> None:
     text = _BEAT
     session.send_unanswered(_frame(Opcode.TEXT, text[:8], fin=False))
     session.send_unanswered(_frame(Opcode.PING, b"between"))
-    _await_pong(session, b"between")
+    _await_pong(session, b"between", half=True)
     request = session.record({"type": "heartbeat"}, meant="in fragments")
     judge.accepted(session.exchange(request, _frame(Opcode.CONT, text[8:])))
 
@@ -276,11 +276,17 @@ def _framer(session: Session) -> WebSocketFramer:
     return session.framer
 
 
-def _await_pong(session: Session, payload: bytes) -> None:
+def _await_pong(session: Session, payload: bytes, *, half: bool = False) -> None:
+    """Wait for a pong; `half` says that a message is under way, which can't be answered yet."""
     framer = _framer(session)
     deadline = time.monotonic() + session.timeout
     while payload not in framer.pongs and not session.ended and time.monotonic() < deadline:
-        session.unasked(min(0.1, deadline - time.monotonic()))
+        wait = min(0.1, deadline - time.monotonic())
+        if not half:
+            session.unasked(wait)
+        elif early := session.answers(1, wait):
+            seen = judge.describe(early[0])
+            raise Broken("no answer before a message's last fragment", seen, requirement="CB-WSK-003")
     if payload not in framer.pongs:
         pongs = ", ".join(repr(pong[:20]) for pong in framer.pongs) or "no pong"
         raise Broken(f"a pong with the ping's {len(payload)} bytes", pongs)
