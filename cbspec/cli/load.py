@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import signal
 import socket
 import sys
 from collections.abc import Sequence
@@ -90,6 +91,7 @@ def run(args: argparse.Namespace) -> int:
     command = [sys.executable, "-P", "-m", "locust", *_locust(args, profile)]
     sys.stdout.flush()
     sys.stderr.flush()
+    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})  # until the locustfile can answer it: none is lost
     os.execve(sys.executable, command, settings.to_environment())  # noqa: S606 - ourselves; Ctrl-C goes to Locust alone
 
 

@@ -213,6 +213,7 @@ def _leave(*_: object) -> None:
 
 
 signal.signal(signal.SIGINT, _leave)
+signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
 _prepare(_SETTINGS)
 Verdict()
 # Locust warns of many clients in a second, since its own come all at once; ours spread themselves.

@@ -318,8 +318,26 @@ def test_ctrl_c_while_the_master_is_waited_for(relay: LocalRelay) -> None:
             end_quietly(process)
 
 
+def test_ctrl_c_while_locust_starts(relay: LocalRelay, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "sitecustomize.py").write_text(INTERRUPTS_LOCUST, encoding="utf-8")
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    with start(address(relay)) as process:
+        ends_quietly(process)
+
+
+INTERRUPTS_LOCUST = """
+import os, signal, sys
+if "locust" in sys.orig_argv:
+    os.kill(os.getpid(), signal.SIGINT)
+"""
+
+
 def end_quietly(process: subprocess.Popen[str]) -> None:
     process.send_signal(signal.SIGINT)
+    ends_quietly(process)
+
+
+def ends_quietly(process: subprocess.Popen[str]) -> None:
     said, errors = process.communicate(timeout=PATIENCE)
     assert process.returncode == 130
     assert (said, "Traceback" in errors, "KeyboardInterrupt" in errors) == ("", False, False)
