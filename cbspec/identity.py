@@ -36,7 +36,7 @@ DEVELOPMENT_TENANTS: Final[tuple[Tenant, ...]] = (
     Tenant("tenant-002"),
     Tenant("tenant-tunnels", tunnel_limit=5),
     Tenant("tenant-connections", connection_limit=4),
-    *(Tenant(f"tenant-rate{suffix}", rate=_RATE) for suffix in ("", "-2", "-3", "-4")),
+    *(Tenant(f"tenant-rate{suffix}", rate=_RATE) for suffix in ("", "-2", "-3", "-4", "-5", "-6")),
     Tenant("tenant-addresses", allowed_addresses=("127.0.0.1/32", "::1/128")),
     Tenant("tenant-elsewhere", allowed_addresses=("192.0.2.0/24", "2001:db8::/32")),
     Tenant("tenant-inactive", active=False),

@@ -62,7 +62,7 @@ def test_well_above_the_rate(relay: Target) -> None:
 @requirement("CB-RAT-001")
 def test_connections_of_a_tenant_add_up(relay: Target) -> None:
     """Where the rate is declared for the tenant, several connections of several subjects exceed it together."""
-    tenant, rate = _rated(relay, 4)
+    tenant, rate = _rated(relay, 0)
     if rate.scope != "tenant":
         raise NotExercised('give tenants.rate.scope = "tenant"')
     wanted, each = int(_MARGIN * (rate.burst + rate.per_second)) + 10, max(1, rate.burst - 2)
@@ -133,8 +133,8 @@ def test_limit_is_the_tenants_own(relay: Target) -> None:
 @requirement("CB-RAT-004")
 def test_tenants_with_a_rate_have_one_each(relay: Target) -> None:
     """After one tenant drew the limit, another that has a rate, too, sends half its burst at once: none is refused."""
-    tenant, rate = _rated(relay, 3)
-    other, theirs = _rated(relay, 2)
+    tenant, rate = _rated(relay, 4)
+    other, theirs = _rated(relay, 5)
     if tenant.id == other.id or not _few(theirs):
         raise NotExercised("give tenants.rate for two tenants, with a burst of two or more")
     if not {rate.scope, theirs.scope} <= {"tenant", "subject"}:
