@@ -37,6 +37,11 @@ def _send(data: bytes) -> Callable[[Session], None]:
     return lambda session: session.send_unanswered(data)
 
 
+def _deep(levels: int) -> Callable[[Session], None]:
+    """Send a message that is nested so deep: who refuses a long one for its length never sees how deep it is."""
+    return _send(b'{"type":' + b"[" * levels + b"]" * levels + b"}\n")
+
+
 def _huge(session: Session) -> None:
     session.send_unanswered(b'{"type":"')
     for _ in range(8):
@@ -54,7 +59,9 @@ def _slow(session: Session) -> None:
 _HOSTILE: dict[str, Callable[[Session], None]] = {
     "huge": _huge,
     "half-a-huge-message": _send(b'{"type":"' + b"x" * (_MIB // 2)),
-    "deep": _send(b'{"type":' + b"[" * 100_000 + b"]" * 100_000 + b"}\n"),
+    "deep": _deep(100_000),
+    "deep-in-64-kib": _deep(30_000),
+    "deep-in-16-kib": _deep(8_000),
     "deep-open": _send(b'{"a":' * 100_000 + b"\n"),
     "half-a-message": _send(b'{"type":"tunnel_info","tunnel_id":"'),
     "not-an-object": _send(b'[]\n1\nnull\n""\n'),
