@@ -164,10 +164,12 @@ class TlsLayer:
         return self._tls.session is not None and self._tls.session.has_ticket
 
     def receive_data(self, data: bytes) -> bytes:
-        """Take bytes from the peer; return the plain text that they hold.
+        """Take bytes from the peer; return the plain text that they hold. What follows its close_notify is nothing.
 
         Raises TlsFailed where the peer, or what it offers, can't be accepted.
         """
+        if self.ended:
+            return b""
         self._incoming.write(data)
         return self._advance()
 

@@ -141,6 +141,15 @@ def test_a_bare_end_is_no_close_notify(trusting: ssl.SSLContext, server: ssl.SSL
     assert not relay.ended
 
 
+def test_what_follows_a_close_notify_is_nothing(trusting: ssl.SSLContext, server: ssl.SSLContext) -> None:
+    client, relay = ends(trusting, server)
+    close_notify, garbage = bytes((21, 3, 3, 0, 2, 1, 0)), bytes(8)
+    relay.receive_data(client.data_to_send() + close_notify)
+    assert (relay.ended, relay.established) == (True, False)
+    assert relay.receive_data(garbage) == b""
+    relay.check()
+
+
 def test_closing_before_the_handshake_says_nothing(trusting: ssl.SSLContext, server: ssl.SSLContext) -> None:
     relay = TlsLayer(server, server_side=True)
     relay.close()
