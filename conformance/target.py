@@ -348,11 +348,15 @@ class Target(Given, Watch):
         self.mute = self.mute or silent
         return answered
 
-    def close(self) -> None:
-        """Close every session of the case and give the relay time to notice; release what is held."""
+    def hang_up(self) -> None:
+        """Close every session of the case and give the relay time to notice; what the case counts on stays its own."""
         for session in self._sessions:
             session.close()
         self._sessions.clear()
+
+    def close(self) -> None:
+        """Close every session of the case and give the relay time to notice; count on nothing any more."""
+        self.hang_up()
         self.give_back()
 
     def close_session(self, session: Session) -> None:

@@ -86,7 +86,7 @@ def test_tenants_limits_in_any_order(relay: Target, explorer: Explorer) -> None:
         relay.use(tenant)
         if tenant.tunnel_limit is not None:
             limit_holds(relay, tenant, tenant.tunnel_limit)
-    relay.close()
+    relay.hang_up()
 
     def settle() -> None:
         for tenant in tenants:
@@ -154,7 +154,7 @@ def _explore(relay: Target, explorer: Explorer, place: _Place) -> None:
     late = False
 
     def run(ops: list[_Op]) -> None:
-        relay.close()
+        relay.hang_up()
         steps = _Run(relay, place, late=late)
         for op in ops:
             steps.do(op)
@@ -164,7 +164,7 @@ def _explore(relay: Target, explorer: Explorer, place: _Place) -> None:
 
     def check(ops: list[_Op]) -> None:
         nonlocal late
-        relay.close()
+        relay.hang_up()
         with relay.control("all room of every limit"):
             relay.soon(place.settle)
         try:
@@ -173,13 +173,13 @@ def _explore(relay: Target, explorer: Explorer, place: _Place) -> None:
             if broken.requirement not in _NO_ROOM:
                 raise
             # What was closed before these steps began may be counted still: in time it must not be.
-            relay.close()
+            relay.hang_up()
             time.sleep(relay.tempo.soon)
             run(ops)
             late = True
 
     explorer.explore(_runs(explorer.steps), check, share=4)
-    relay.close()
+    relay.hang_up()
 
 
 class _Run:

@@ -1,0 +1,44 @@
+"""Limits in any order: the tenants are the case's own as long as the model counts for them."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from cbspec.profile import Profile
+from conformance.effort import QUICK, Plan
+from conformance.explore import Explorer
+from conformance.locks import Locks
+from conformance.model import Model
+from conformance.relay.error_codes.test_limits_model import test_tenants_limits_in_any_order as in_any_order
+from tests.conformance.conftest import MakeTarget
+
+
+def test_no_other_process_uses_the_tenants_meanwhile(
+    simulated: Profile, make_target: MakeTarget, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    held: list[None] = []
+    asked: list[bool] = []
+
+    @contextlib.contextmanager
+    def limits(_: Locks) -> Iterator[None]:
+        held.append(None)
+        yield
+        held.pop()
+
+    def allowed(*arguments: Any) -> Any:  # noqa: ANN401 - the model's own
+        asked.append(bool(held))
+        return of_the_model(*arguments)
+
+    of_the_model = Model.allowed
+    monkeypatch.setattr(Locks, "limits", limits)
+    monkeypatch.setattr(Model, "allowed", allowed)
+    target = make_target(simulated)
+    in_any_order(target, Explorer(Plan(QUICK, 8, 0), "a case"))
+    assert asked
+    assert all(asked)
+    target.close()
+    assert not held
