@@ -281,7 +281,7 @@ def _await_pong(session: Session, payload: bytes, *, half: bool = False) -> None
     framer = _framer(session)
     deadline = time.monotonic() + session.timeout
     while payload not in framer.pongs and not session.ended and time.monotonic() < deadline:
-        wait = min(0.1, deadline - time.monotonic())
+        wait = min(0.01 if half else 0.1, deadline - time.monotonic())  # a pong ends the second kind of look only
         if not half:
             session.unasked(wait)
         elif early := session.answers(1, wait):
