@@ -54,7 +54,7 @@ def test_the_development_tenants_are_told_apart_by_what_they_are_for() -> None:
     assert [tenant.id for tenant in profile.tenants_with("tunnel_limit")] == ["tenant-tunnels"]
     assert [tenant.id for tenant in profile.tenants_with("connection_limit")] == ["tenant-connections"]
     assert [tenant.id for tenant in profile.tenants_with("rate")] == [
-        f"tenant-rate{suffix}" for suffix in ("", "-2", "-3", "-4")
+        f"tenant-rate{suffix}" for suffix in ("", "-2", "-3", "-4", "-5", "-6")
     ]
     here, elsewhere = profile.tenants_with("allowed_addresses")
     assert here.allows("127.0.0.1")
