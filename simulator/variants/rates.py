@@ -27,23 +27,23 @@ def _window(rate: Rate) -> tuple[float, float]:
 class FixedWindow:
     """Counts in windows that follow each other."""
 
-    __slots__ = ("_count", "_most", "_seconds", "_start")
+    __slots__ = ("_count", "_most", "_number", "_seconds")
 
     def __init__(self, rate: Rate) -> None:
         self._seconds, self._most = _window(rate)
-        self._start = float("-inf")
+        self._number = float("-inf")  # the window's, which no rounding divides in two as it might its bounds
         self._count = 0
 
     def allow(self, now: float) -> bool:
         """Count a request in the window of now."""
         if self.rested(now):
-            self._start, self._count = now - now % self._seconds, 0
+            self._number, self._count = now // self._seconds, 0
         self._count += 1
         return self._count <= self._most
 
     def rested(self, now: float) -> bool:
         """Say whether the window is over."""
-        return now >= self._start + self._seconds
+        return now // self._seconds > self._number
 
 
 class SlidingLog:
