@@ -12,11 +12,6 @@ from cbspec.profile import Tls
 from conformance.contexts import context_for
 
 
-@pytest.fixture(autouse=True)
-def _own_identity(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("CBSPEC_STATE_DIR", str(tmp_path / "state"))
-
-
 def test_every_context_offers_tls_1_3_and_nothing_older(tmp_path: Path) -> None:
     file = tmp_path / "ca.pem"
     trustme.CA().cert_pem.write_to_path(file)

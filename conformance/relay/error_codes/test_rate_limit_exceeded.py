@@ -65,7 +65,7 @@ def test_connections_of_a_tenant_add_up(relay: Target) -> None:
     tenant, rate = _rated(relay, 0)
     if rate.scope != "tenant":
         raise NotExercised('give tenants.rate.scope = "tenant"')
-    wanted, each = int(_MARGIN * (rate.burst + rate.per_second)) + 10, max(1, rate.burst - 2)
+    wanted, each = _too_many(rate), max(1, rate.burst - 2)
     count = -(-wanted // each)
     limits = [limit for limit in (tenant.connection_limit, relay.profile.relay.connection_limit) if limit is not None]
     if count > min([_MOST, *limits]):
@@ -203,6 +203,11 @@ def _few(rate: Rate) -> int:
     return min(rate.burst // 2, int(rate.per_second) // 4)
 
 
+def _too_many(rate: Rate) -> int:
+    """Return how many requests in a second any way to count a rate refuses some of."""
+    return int(_MARGIN * (rate.burst + rate.per_second)) + 10
+
+
 def _answers(relay: Target, session: Session, count: int) -> tuple[Message, ...]:
     """Return what comes of so many heartbeats. Where some were seen to draw nothing, that is waited for less long."""
     answers = session.answers(count, relay.tempo.timeout(_TOGETHER))
@@ -284,7 +289,7 @@ def _unpaced(session: Session) -> Session:
 def _draw(relay: Target, session: Session, rate: Rate) -> Session:
     """Send heartbeats in batches until the limit strikes; return the session it struck. Raises Broken where none."""
     relay.pace.needs(rate.per_second * _MARGIN)
-    wanted = int(_MARGIN * (rate.burst + rate.per_second)) + 10
+    wanted = _too_many(rate)
     # A slow relay is asked faster than it answers, or it would never be asked too often.
     batch = min(max(_BATCH, int(_MARGIN * rate.per_second * relay.facts.latency.fastest)), wanted)
     sent = answered = 0
@@ -317,10 +322,9 @@ def _draw_one_by_one(relay: Target, tenant_id: str, rate: Rate, before: str) -> 
     `before` says what came of those.
     """
     time.sleep(_pause(rate))
-    tenant = next(tenant for tenant in relay.profile.tenants if tenant.id == tenant_id)
-    session = _unpaced(relay.authenticated(tenant))
+    session = _unpaced(relay.authenticated(relay.profile.tenant(tenant_id)))
     began = time.monotonic()
-    wanted = int(_MARGIN * (rate.burst + rate.per_second)) + 10
+    wanted = _too_many(rate)
     for _ in range(wanted):
         exchange = session.heartbeat()
         if judge.error_code(exchange) == "rate_limit_exceeded":
