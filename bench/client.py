@@ -22,9 +22,9 @@ from itertools import count
 from typing import Final
 
 from bench.processes import tenant_name
-from cbspec.identity import DEVELOPMENT_SECRET, development_ca
-from cbspec.tls import client_context
-from cbspec.tokens import SigningKey, mint
+from cbspec.profile.identity import DEVELOPMENT_SECRET, development_ca
+from cbspec.protocol.tls import client_context
+from cbspec.tokens.jwt import SigningKey, mint
 
 BEAT: Final = b'{"type":"heartbeat"}'
 _HELLO: Final = b'{"type":"hello","version":"1.0","features":["tls","heartbeat","tunnel_info"]}'

@@ -12,7 +12,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Final, Self
 
-from cbspec.target import Tenant
+from cbspec.profile.target import Tenant
 
 HERE: Final = Path(__file__).parent
 _PAGE: Final = os.sysconf("SC_PAGE_SIZE")

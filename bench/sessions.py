@@ -11,7 +11,7 @@ from typing import Final
 
 from bench.figures import Figure, Plan, Target, microseconds, ratios
 from bench.processes import HERE, Client, Server, configured, peer
-from cbspec.identity import DEVELOPMENT_SECRET, development_ca
+from cbspec.profile.identity import DEVELOPMENT_SECRET, development_ca
 
 _SESSIONS: Final = 250
 

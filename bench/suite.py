@@ -18,17 +18,17 @@ from typing import Final
 
 from bench.figures import Figure, Plan, Target, microseconds, ratios
 from bench.processes import Server, peer
-from cbspec.issuer import Issuer
-from cbspec.profile import Endpoint, Profile
-from conformance.contexts import context_for
-from conformance.embedded import embedded_simulator
-from conformance.facts import Facts
-from conformance.locks import Locks
-from conformance.pace import Pacer
-from conformance.preflight import examine
-from conformance.target import Target as Relay
-from conformance.tempo import Tempo
-from conformance.transcript import Bytes, Direction
+from cbspec.profile.issuer import Issuer
+from cbspec.profile.profile import Endpoint, Profile
+from cbspec_conformance.probe.tempo import Tempo
+from cbspec_conformance.record.transcript import Bytes, Direction
+from cbspec_conformance.runner.embedded import embedded_simulator
+from cbspec_conformance.target.contexts import context_for
+from cbspec_conformance.target.facts import Facts
+from cbspec_conformance.target.locks import Locks
+from cbspec_conformance.target.pace import Pacer
+from cbspec_conformance.target.preflight import examine
+from cbspec_conformance.target.target import Target as Relay
 
 _SESSIONS: Final = 100
 _A_CASE: Final = 20  # sessions of one case

@@ -12,18 +12,18 @@ from typing import Any
 import uvicorn
 from fastapi import Body, FastAPI, HTTPException
 
-import schemas
-from cbspec.identity import development_ca
+import cbspec_schemas
+from cbspec.profile.identity import development_ca
 
 
 def app() -> FastAPI:
     """Return the API: what breaks the schema draws a 422, anything else the answer of the protocol."""
     api = FastAPI()
-    for kind in schemas.CLIENT_TYPES:
+    for kind in cbspec_schemas.CLIENT_TYPES:
         _operation(api, kind)
     described = api.openapi()
     for path, item in described["paths"].items():
-        schema = {key: value for key, value in schemas.load(path[1:]).items() if not key.startswith("$")}
+        schema = {key: value for key, value in cbspec_schemas.load(path[1:]).items() if not key.startswith("$")}
         item["post"]["requestBody"]["content"]["application/json"]["schema"] = schema
         item["post"]["responses"] = {"200": {"description": "the answer"}, "4XX": {"description": "a refusal"}}
     return api
@@ -34,7 +34,7 @@ def _operation(api: FastAPI, kind: str) -> None:
 
     @api.post(f"/{kind}", name=kind)
     def serve(message: Any = Body()) -> dict[str, str]:  # noqa: ANN401, B008 - any JSON value
-        if schemas.violations("client", message):
+        if cbspec_schemas.violations("client", message):
             raise HTTPException(422)
         return {"type": answer.get(kind, "heartbeat_response")}
 

@@ -12,10 +12,10 @@ import sys
 from collections.abc import Callable
 from typing import cast
 
-from cbspec.tls import TlsLayer
-from simulator.acceptor import BACKLOG, Acceptor
-from simulator.behaviour import Behaviour
-from simulator.contexts import Contexts
+from cbspec.protocol.tls import TlsLayer
+from cbspec_simulator.edge.acceptor import BACKLOG, Acceptor
+from cbspec_simulator.edge.contexts import Contexts
+from cbspec_simulator.relay.behaviour import Behaviour
 
 
 class Echo(asyncio.Protocol):

@@ -12,13 +12,13 @@ from typing import Any
 import jwt
 
 from bench.servers.bare import Echo, listening
-from cbspec.connection import Framer
-from cbspec.framing import StreamFramer
-from cbspec.identity import DEVELOPMENT_SECRET
-from cbspec.tokens import SigningKey
-from cbspec.websocket import WebSocketFramer
-from simulator.behaviour import Behaviour
-from simulator.contexts import Contexts
+from cbspec.profile.identity import DEVELOPMENT_SECRET
+from cbspec.protocol.connection import Framer
+from cbspec.protocol.framing import StreamFramer
+from cbspec.protocol.websocket import WebSocketFramer
+from cbspec.tokens.jwt import SigningKey
+from cbspec_simulator.edge.contexts import Contexts
+from cbspec_simulator.relay.behaviour import Behaviour
 
 _SECRET = SigningKey.hmac(DEVELOPMENT_SECRET).public
 _FEATURES = ["tls", "heartbeat", "tunnel_info", "multi_tenancy", "metrics"]

@@ -8,8 +8,8 @@ import logging
 
 from websockets.asyncio.server import ServerConnection, serve
 
-from simulator.behaviour import Behaviour
-from simulator.contexts import Contexts
+from cbspec_simulator.edge.contexts import Contexts
+from cbspec_simulator.relay.behaviour import Behaviour
 
 
 async def echo(connection: ServerConnection) -> None:

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from cbspec.cli.cases import find_cases
-from simulator.variants import VARIANTS
+from cbspec_simulator.variations.variants import VARIANTS
 from tests.adequacy.matrix import Row, judge
 from tests.adequacy.subjects import WAITED_FOR, Kind, Subject
 from tests.adequacy.suites import SUITE, NoResults, forked_relay, relay, results

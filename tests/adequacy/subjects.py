@@ -6,12 +6,12 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, fields
 from enum import StrEnum
 
-from cbspec.target import Transport
-from simulator import DEVIATIONS, OPEN_POINTS, VARIANTS
-from simulator.behaviour import Behaviour, Writing
-from simulator.compose import Change
-from simulator.config import Config
-from simulator.variants.kind import as_told
+from cbspec.profile.target import Transport
+from cbspec_simulator import DEVIATIONS, OPEN_POINTS, VARIANTS
+from cbspec_simulator.relay.behaviour import Behaviour, Writing
+from cbspec_simulator.settings.config import Config
+from cbspec_simulator.variations.compose import Change
+from cbspec_simulator.variations.variants.kind import as_told
 
 AUTO, WEBSOCKET = TRANSPORTS = ("auto", "websocket")
 """What the cases are told to speak: auto is TCP, with the WebSocket's own cases beside it."""

@@ -20,10 +20,10 @@ from typing import Any
 
 import pytest
 
-import conformance.relay
+import cbspec_conformance.relay
 from cbspec.cli import main
 
-SUITE = Path(conformance.__file__).parent
+SUITE = Path(cbspec_conformance.__file__).parent
 
 _GRACE = 10.0  # seconds for a relay to end
 _START = 60.0  # seconds for it to begin
@@ -36,8 +36,18 @@ class NoResults(Exception):
 def fork_server() -> ForkServerContext:
     """Return the means to start suites quickly."""
     context = multiprocessing.get_context("forkserver")
-    cases = [module.name for module in pkgutil.walk_packages(conformance.relay.__path__, "conformance.relay.")]
-    context.set_forkserver_preload(["conformance.entry", "conformance.plugin", "simulator.command", *cases, __name__])
+    cases = [
+        module.name for module in pkgutil.walk_packages(cbspec_conformance.relay.__path__, "cbspec_conformance.relay.")
+    ]
+    context.set_forkserver_preload(
+        [
+            "cbspec_conformance.runner.entry",
+            "cbspec_conformance.runner.plugin",
+            "cbspec_simulator.app.command",
+            *cases,
+            __name__,
+        ]
+    )
     return context
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from simulator import DEVIATIONS, OPEN_POINTS, VARIANTS
+from cbspec_simulator import DEVIATIONS, OPEN_POINTS, VARIANTS
 from tests.adequacy.subjects import AUTO, TRANSPORTS, Kind, groups, subjects
 
 

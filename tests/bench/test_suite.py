@@ -7,9 +7,9 @@ import json
 import pytest
 
 from bench import suite
-from conformance.contexts import context_for
-from conformance.embedded import embedded_simulator
-from conformance.transcript import Direction
+from cbspec_conformance.record.transcript import Direction
+from cbspec_conformance.runner.embedded import embedded_simulator
+from cbspec_conformance.target.contexts import context_for
 
 
 def test_the_bare_client_says_what_the_suite_said(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -9,8 +9,8 @@ from typing import Any
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 
-from cbspec.codes import ErrorCode
-from cbspec.messages import (
+from cbspec.protocol.codes import ErrorCode
+from cbspec.protocol.messages import (
     Answer,
     Auth,
     AuthResponse,

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from cbspec.connection import Connection, RequestReceived, RequestRefused
-from cbspec.messages import Heartbeat
-from cbspec.state import State
-from tests.cbspec.test_connection import BROKEN, ERROR, OPEN_STATES, SAMPLES, line, relay_in, success
+from cbspec.protocol.connection import Connection, RequestReceived, RequestRefused
+from cbspec.protocol.messages import Heartbeat
+from cbspec.protocol.state import State
+from tests.cbspec.protocol.test_connection import BROKEN, ERROR, OPEN_STATES, SAMPLES, line, relay_in, success
 
 
 @pytest.mark.parametrize("state", OPEN_STATES)

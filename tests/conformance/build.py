@@ -5,9 +5,9 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from conformance.decoding import Decoded, decode
-from conformance.exchange import Exchange
-from conformance.transcript import Direction, End, Ended, Message
+from cbspec_conformance.record.decoding import Decoded, decode
+from cbspec_conformance.record.exchange import Exchange
+from cbspec_conformance.record.transcript import Direction, End, Ended, Message
 
 HELLO: dict[str, Any] = {"type": "hello", "version": "1.0", "features": ["tls"]}
 AUTH: dict[str, Any] = {"type": "auth", "token": "a.b.c"}

@@ -8,14 +8,14 @@ from typing import Any
 
 import pytest
 
-from cbspec.issuer import Issuer
-from cbspec.profile import Profile
-from conformance.embedded import embedded_simulator
-from conformance.facts import Facts
-from conformance.locks import Locks
-from conformance.pace import Pacer
-from conformance.target import Target
-from conformance.tempo import Latency, Tempo
+from cbspec.profile.issuer import Issuer
+from cbspec.profile.profile import Profile
+from cbspec_conformance.probe.tempo import Latency, Tempo
+from cbspec_conformance.runner.embedded import embedded_simulator
+from cbspec_conformance.target.facts import Facts
+from cbspec_conformance.target.locks import Locks
+from cbspec_conformance.target.pace import Pacer
+from cbspec_conformance.target.target import Target
 
 
 @pytest.fixture(scope="session")

@@ -17,7 +17,7 @@ from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import Final
 
-from cbspec.identity import development_ca
+from cbspec.profile.identity import development_ca
 
 PATIENT_WITH: Final = 60
 """Connections that are served before the host dies or hangs: the run is well under way then."""

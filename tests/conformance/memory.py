@@ -8,12 +8,12 @@ import json
 from collections.abc import Callable, Iterable
 from typing import Any
 
-from conformance.exchange import Exchange
-from conformance.frames import stream_framer
-from conformance.session import Session
-from conformance.tempo import Tempo
-from conformance.transcript import Bytes, Direction, End, Transcript
-from conformance.wire import Wire
+from cbspec_conformance.probe.session import Session
+from cbspec_conformance.probe.tempo import Tempo
+from cbspec_conformance.probe.wire import Wire
+from cbspec_conformance.record.exchange import Exchange
+from cbspec_conformance.record.frames import stream_framer
+from cbspec_conformance.record.transcript import Bytes, Direction, End, Transcript
 from tests.conformance.build import SUCCESSES, error
 
 Reply = tuple[float, bytes | End]

@@ -16,10 +16,10 @@ import sys
 import time
 from dataclasses import replace
 
-from cbspec.framing import Frame
-from simulator.behaviour import Behaviour
-from simulator.config import Config, Listen
-from simulator.server import Simulator
+from cbspec.protocol.framing import Frame
+from cbspec_simulator.edge.server import Simulator
+from cbspec_simulator.relay.behaviour import Behaviour
+from cbspec_simulator.settings.config import Config, Listen
 
 
 async def serve(port: int, word: bytes) -> None:

@@ -14,7 +14,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from simulator import RARE
+from cbspec_simulator import RARE
 from tests.conformance.commands import simulator
 
 CASES = {

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
-from cbspec.profile import Endpoint
+from cbspec.profile.profile import Endpoint
 
 Script = Callable[[socket.socket], None]
 """What a server does with a connection; it is closed when the script returns."""

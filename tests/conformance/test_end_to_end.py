@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from cbspec.requirements import REQUIREMENTS, Level
-from conformance.fingerprint import compare, read_fingerprint
-from simulator import DEVIATIONS, OPEN_POINTS, VARIANTS
+from cbspec.catalogue.requirements import REQUIREMENTS, Level
+from cbspec_conformance.reporting.fingerprint import compare, read_fingerprint
+from cbspec_simulator import DEVIATIONS, OPEN_POINTS, VARIANTS
 from tests.conformance.commands import Done, simulator, verdict, verify
 
 TESTABLE = sum(not row.untestable for row in REQUIREMENTS.values())

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from cbspec.profile import load
+from cbspec.profile.profile import load
 from tests.conformance.commands import PATIENCE, simulator, verdict
 
 MOST_MEMORY = 400.0

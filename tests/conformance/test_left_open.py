@@ -8,13 +8,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from conformance import session as session_module
-from conformance.exchange import Silence
-from conformance.invariants import check
-from conformance.tempo import PATIENCE, Latency, Tempo
+from cbspec_conformance.judging.invariants import check
+from cbspec_conformance.probe import session as session_module
+from cbspec_conformance.probe.tempo import PATIENCE, Latency, Tempo
+from cbspec_conformance.record.exchange import Silence
 from tests.conformance.build import TUNNEL, error
 from tests.conformance.memory import Clock, Probe, Reply, answer, line
-from tests.conformance.test_session import DELAYS, types
+from tests.conformance.probe.test_session import DELAYS, types
 
 LEFT_OPEN = b'{"type":"heartbeat"'
 

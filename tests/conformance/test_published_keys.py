@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from cbspec.keypair import new_pair
-from cbspec.requirements import REQUIREMENTS
-from cbspec.tokens import SigningKey
+from cbspec.catalogue.requirements import REQUIREMENTS
+from cbspec.tokens.jwt import SigningKey
+from cbspec.tokens.keypair import new_pair
 from tests.conformance.commands import simulator, verdict, verify
 from tests.simulator.issuer import jwks, pair, published
 

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from cbspec.identity import development_ca
-from cbspec.requirements import REQUIREMENTS
+from cbspec.catalogue.requirements import REQUIREMENTS
+from cbspec.profile.identity import development_ca
 from tests.conformance.commands import Done, verdict, verify
 from tests.conformance.tiny import RELAYS, tiny_relay
 

@@ -16,8 +16,8 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
-from cbspec.identity import development_ca
-from cbspec.profile import Endpoint
+from cbspec.profile.identity import development_ca
+from cbspec.profile.profile import Endpoint
 from tests.conformance.sockets import over_tls, server, serving, tolerant
 
 Answer = Callable[[bytes], bytes | None]

@@ -21,8 +21,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from cbspec.descriptors import take_all
-from cbspec.identity import DEVELOPMENT_TENANTS
-from cbspec.profile import Profile, dump
+from cbspec.profile.identity import DEVELOPMENT_TENANTS
+from cbspec.profile.profile import Profile, dump
 from tests.simulator.process import Served, served
 
 ROOT = Path(__file__).parents[2]

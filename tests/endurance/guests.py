@@ -14,15 +14,15 @@ from collections import deque
 from pathlib import Path
 
 from cbspec.cli.load_settings import invariants
-from cbspec.issuer import Issuer
-from cbspec.messages import Auth, Error, Heartbeat, Hello, TunnelInfo
-from cbspec.profile import Profile, load
-from conformance.contexts import context_for
-from conformance.given import secrets_of
-from reference_client.blocking import BlockingClient
-from reference_client.conversation import Conversation
-from reference_client.errors import ClientError, refusal
-from reference_client.session import Session
+from cbspec.profile.issuer import Issuer
+from cbspec.profile.profile import Profile, load
+from cbspec.protocol.messages import Auth, Error, Heartbeat, Hello, TunnelInfo
+from cbspec_client.blocking import BlockingClient
+from cbspec_client.conversation import Conversation
+from cbspec_client.errors import ClientError, refusal
+from cbspec_client.session import Session
+from cbspec_conformance.target.contexts import context_for
+from cbspec_conformance.target.given import secrets_of
 
 PAUSE = 30.0
 """Seconds between two heartbeats of a guest."""

@@ -22,10 +22,10 @@ from random import Random
 from typing import Any
 
 from cbspec.cli.load_settings import invariants
-from cbspec.issuer import Issuer
-from conformance.contexts import context_for
-from conformance.given import secrets_of
-from reference_client.session import Transport
+from cbspec.profile.issuer import Issuer
+from cbspec_client.session import Transport
+from cbspec_conformance.target.contexts import context_for
+from cbspec_conformance.target.given import secrets_of
 from tests.endurance.promises import LOST, PROMISES, SERVED, STORMS, TIMEOUT, TOO_MANY, Promise
 from tests.endurance.visits import UNCONNECTED, Visit, Where, intrude
 from tests.simulator.process import Holding, Served, served

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from cbspec.profile import load
-from simulator.config_read import load_config
+from cbspec.profile.profile import load
+from cbspec_simulator.settings.reading import load_config
 from tests.endurance.crowd import Run, compared, configuration, for_the_suite, main, table
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from simulator.faults.fault import Fault
+from cbspec_simulator.faults.fault import Fault
 from tests.endurance.promises import PROMISES, STORMS, Promise
 from tests.endurance.soak import main, plateaus
 from tests.simulator.process import Holding

@@ -11,10 +11,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from random import Random
 
-from cbspec.messages import Auth, Error, Heartbeat, Hello, Request, TunnelInfo
-from reference_client.blocking import BlockingClient
-from reference_client.conversation import Conversation, Onlooker
-from reference_client.errors import (
+from cbspec.protocol.messages import Auth, Error, Heartbeat, Hello, Request, TunnelInfo
+from cbspec_client.blocking import BlockingClient
+from cbspec_client.conversation import Conversation, Onlooker
+from cbspec_client.errors import (
     AnswerTimeout,
     ClientError,
     ConnectFailed,
@@ -23,7 +23,7 @@ from reference_client.errors import (
     RelayMisbehaved,
     refusal,
 )
-from reference_client.session import Session, Transport
+from cbspec_client.session import Session, Transport
 from tests.endurance.promises import LOST, SERVED, TIMEOUT
 
 UNCONNECTED = "no connection"

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable
 from types import FrameType
 from typing import Any, Final
 
-_OURS: Final = ("cbspec", "simulator", "conformance", "schemas")
+_OURS: Final = ("cbspec", "cbspec_simulator", "cbspec_conformance", "cbspec_schemas")
 Step = tuple[str, int, int]
 """One step of the code: its file, the line before, and the line."""
 

@@ -14,7 +14,15 @@ from typing import Final
 
 import atheris
 
-_INSTRUMENTED: Final = ["cbspec", "simulator", "conformance", "websockets", "jwt", "tomllib", "prometheus_client"]
+_INSTRUMENTED: Final = [
+    "cbspec",
+    "cbspec_simulator",
+    "cbspec_conformance",
+    "websockets",
+    "jwt",
+    "tomllib",
+    "prometheus_client",
+]
 _PROGRESS: Final = 1.0  # seconds between two lines
 _PAGE: Final = resource.getpagesize()
 

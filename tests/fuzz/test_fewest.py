@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 
-from cbspec.strictjson import NotStrictJson, loads
+from cbspec.protocol.strictjson import NotStrictJson, loads
 from tests.fuzz.fewest import fewest
 
 CASES = [b"[[]]", b"", b"a", b"b", b"[]", b"ab"]

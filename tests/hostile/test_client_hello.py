@@ -7,8 +7,8 @@ from typing import Final
 
 import pytest
 
-from simulator import Config, Listen, Simulator
-from simulator.config import Limits
+from cbspec_simulator import Config, Listen, Simulator
+from cbspec_simulator.settings.config import Limits
 from tests.hostile.client_hello import (
     COOKIE,
     GREASE,

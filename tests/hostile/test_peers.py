@@ -14,8 +14,8 @@ from typing import Final
 
 import pytest
 
-from simulator import Clock, Config, Simulator
-from simulator.config import Limits, Listen, RelayRules
+from cbspec_simulator import Clock, Config, Simulator
+from cbspec_simulator.settings.config import Limits, Listen, RelayRules
 from tests.hostile import attacks
 from tests.hostile.attacks import MIB, Target
 from tests.simulator.client import BEAT, HELLO, PATIENCE, WebSocket, Wire, auth, tunnel, until

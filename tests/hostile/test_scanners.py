@@ -6,8 +6,8 @@ import asyncio
 from pathlib import Path
 from typing import Any, Final
 
-from simulator import Config, Simulator
-from simulator.config import Limits, Listen
+from cbspec_simulator import Config, Simulator
+from cbspec_simulator.settings.config import Limits, Listen
 from tests.hostile.scanners import by_sslyze, by_testssl
 
 # The scanners wait for whoever waits for them.

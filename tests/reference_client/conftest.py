@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 import trustme
 
-from cbspec.tls import server_context
-from reference_client import Client, Timeouts, connect
+from cbspec.protocol.tls import server_context
+from cbspec_client import Client, Timeouts, connect
 from tests.reference_client.relay import Script, ScriptedRelay, happy
 
 TIMEOUTS = Timeouts(connect=20.0, answer=20.0, heartbeat=20.0, close=5.0)

@@ -11,9 +11,9 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from enum import Enum, auto
 
-from cbspec.connection import Framer, read_frame
-from cbspec.framing import StreamFramer
-from cbspec.messages import (
+from cbspec.protocol.connection import Framer, read_frame
+from cbspec.protocol.framing import StreamFramer
+from cbspec.protocol.messages import (
     Answer,
     Auth,
     AuthResponse,
@@ -29,8 +29,8 @@ from cbspec.messages import (
     Violation,
     encode,
 )
-from cbspec.tls import TlsFailed, TlsLayer
-from cbspec.websocket import WebSocketFramer
+from cbspec.protocol.tls import TlsFailed, TlsLayer
+from cbspec.protocol.websocket import WebSocketFramer
 
 
 class End(Enum):

@@ -8,10 +8,10 @@ from dataclasses import replace
 
 import pytest
 
-from cbspec.identity import development_ca_file
-from reference_client import ClientError, Timeouts, connect
-from simulator import Simulator
-from simulator.faults.fault import Fault
+from cbspec.profile.identity import development_ca_file
+from cbspec_client import ClientError, Timeouts, connect
+from cbspec_simulator import Simulator
+from cbspec_simulator.faults.fault import Fault
 from tests.simulator.faults.probe import CONFIG, PATIENCE, Show, auth, cases
 from tests.simulator.faults.test_catalogue import SHOWS
 

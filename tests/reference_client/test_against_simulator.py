@@ -12,12 +12,12 @@ from pathlib import Path
 
 import pytest
 
-from cbspec.identity import DEVELOPMENT_SECRET, development_ca
-from cbspec.target import Rate, Tenant
-from cbspec.tokens import SigningKey, mint
-from reference_client import Client, RelayError, Transport, connect
-from simulator import Config, Simulator
-from simulator.config import Listen, RelayRules
+from cbspec.profile.identity import DEVELOPMENT_SECRET, development_ca
+from cbspec.profile.target import Rate, Tenant
+from cbspec.tokens.jwt import SigningKey, mint
+from cbspec_client import Client, RelayError, Transport, connect
+from cbspec_simulator import Config, Simulator
+from cbspec_simulator.settings.config import Listen, RelayRules
 from tests.reference_client.conftest import TIMEOUTS
 
 ANY_PORT = Listen(port=0)

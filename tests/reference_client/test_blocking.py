@@ -8,9 +8,9 @@ from collections.abc import Iterator
 
 import pytest
 
-from cbspec.messages import Auth, AuthResponse, Error, Heartbeat, HeartbeatResponse, Hello, HelloResponse
-from cbspec.tls import Trust, client_context
-from reference_client import (
+from cbspec.protocol.messages import Auth, AuthResponse, Error, Heartbeat, HeartbeatResponse, Hello, HelloResponse
+from cbspec.protocol.tls import Trust, client_context
+from cbspec_client import (
     AnswerTimeout,
     CertificateNotTrusted,
     ConnectFailed,
@@ -21,9 +21,9 @@ from reference_client import (
     TlsRefused,
     Transport,
 )
-from reference_client.blocking import BlockingClient
-from reference_client.session import Session
-from simulator import LocalRelay
+from cbspec_client.blocking import BlockingClient
+from cbspec_client.session import Session
+from cbspec_simulator import LocalRelay
 
 PATIENCE = 20.0
 

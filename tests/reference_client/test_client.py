@@ -8,8 +8,8 @@ from typing import Literal
 
 import pytest
 
-from cbspec.codes import FACTS, ErrorCode
-from cbspec.messages import (
+from cbspec.protocol.codes import FACTS, ErrorCode
+from cbspec.protocol.messages import (
     Auth,
     AuthResponse,
     Error,
@@ -21,9 +21,9 @@ from cbspec.messages import (
     TunnelInfo,
     TunnelResponse,
 )
-from cbspec.state import State
-from cbspec.tokens import SigningKey, mint
-from reference_client import (
+from cbspec.protocol.state import State
+from cbspec.tokens.jwt import SigningKey, mint
+from cbspec_client import (
     AnswerTimeout,
     Client,
     ClientError,
@@ -35,7 +35,7 @@ from reference_client import (
     ServerUnavailable,
     Tunnel,
 )
-from reference_client.errors import BY_CODE, UnknownRelayError
+from cbspec_client.errors import BY_CODE, UnknownRelayError
 from tests.reference_client.conftest import TIMEOUTS, Connect, MakeRelay
 from tests.reference_client.relay import End, Raw, Step, except_for
 

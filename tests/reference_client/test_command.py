@@ -15,10 +15,10 @@ from pathlib import Path
 import pytest
 
 from cbspec.cli import main
-from cbspec.compact import Compact
-from cbspec.identity import development_ca
-from cbspec.messages import Auth, Error, Heartbeat, Hello, Message, TunnelInfo, TunnelResponse
-from cbspec.tls import server_context
+from cbspec.profile.identity import development_ca
+from cbspec.protocol.messages import Auth, Error, Heartbeat, Hello, Message, TunnelInfo, TunnelResponse
+from cbspec.protocol.tls import server_context
+from cbspec.tokens.jws import Compact
 from tests.reference_client.relay import End, Raw, Script, ScriptedRelay, Step, except_for, happy
 
 PROGRAM = "import sys; from cbspec.cli import main; sys.exit(main())"

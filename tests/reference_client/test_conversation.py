@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from reference_client.conversation import Blame, Conversation, Exchanged
-from reference_client.session import Passed
+from cbspec_client.conversation import Blame, Conversation, Exchanged
+from cbspec_client.session import Passed
 
 
 def sent(text: bytes) -> Passed:

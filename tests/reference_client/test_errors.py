@@ -6,11 +6,11 @@ import inspect
 
 import pytest
 
-import reference_client
-from cbspec.codes import FACTS, ErrorCode
-from cbspec.messages import Error
-from reference_client import errors
-from reference_client.errors import BY_CODE, ClientError, RelayError, UnknownRelayError, refusal
+import cbspec_client
+from cbspec.protocol.codes import FACTS, ErrorCode
+from cbspec.protocol.messages import Error
+from cbspec_client import errors
+from cbspec_client.errors import BY_CODE, ClientError, RelayError, UnknownRelayError, refusal
 
 FAMILY = {name: kind for name, kind in vars(errors).items() if inspect.isclass(kind) and issubclass(kind, ClientError)}
 
@@ -51,5 +51,5 @@ def test_the_tree_in_the_docstring_is_the_tree() -> None:
 
 
 def test_the_whole_family_is_public() -> None:
-    assert set(FAMILY) <= set(reference_client.__all__)
-    assert all(hasattr(reference_client, name) for name in reference_client.__all__)
+    assert set(FAMILY) <= set(cbspec_client.__all__)
+    assert all(hasattr(cbspec_client, name) for name in cbspec_client.__all__)

@@ -8,8 +8,8 @@ from dataclasses import replace
 
 import pytest
 
-from cbspec.messages import Error, Heartbeat, HeartbeatResponse, Message, Violation
-from reference_client import AnswerTimeout, ConnectionLost, RateLimitExceeded
+from cbspec.protocol.messages import Error, Heartbeat, HeartbeatResponse, Message, Violation
+from cbspec_client import AnswerTimeout, ConnectionLost, RateLimitExceeded
 from tests.reference_client.conftest import TIMEOUTS, Connect, MakeRelay
 from tests.reference_client.relay import End, ScriptedRelay, Step, except_for, happy
 from tests.reference_client.test_client import opened

@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from cbspec.messages import Hello
-from cbspec.tls import Trust
-from reference_client import (
+from cbspec.protocol.messages import Hello
+from cbspec.protocol.tls import Trust
+from cbspec_client import (
     CertificateNotTrusted,
     Client,
     ConnectFailed,

@@ -7,8 +7,8 @@ import json
 from hypothesis import given
 from hypothesis import strategies as st
 
-from reference_client.conversation import Blame
-from reference_client.score import Broken, Score
+from cbspec_client.conversation import Blame
+from cbspec_client.score import Broken, Score
 
 COUNTS = st.integers(0, 10**6)
 BROKEN = st.dictionaries(st.sampled_from(["CB-TUN-002", "CB-MSG-004"]), st.builds(Broken, COUNTS, st.text(), st.text()))

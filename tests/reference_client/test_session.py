@@ -11,10 +11,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-import reference_client.session
-from cbspec.connection import Framer, read_frame
-from cbspec.framing import StreamFramer
-from cbspec.messages import (
+import cbspec_client.session
+from cbspec.protocol.connection import Framer, read_frame
+from cbspec.protocol.framing import StreamFramer
+from cbspec.protocol.messages import (
     Auth,
     AuthResponse,
     Error,
@@ -30,10 +30,10 @@ from cbspec.messages import (
     encode,
     to_dict,
 )
-from cbspec.state import State
-from cbspec.tls import TlsLayer, client_context
-from cbspec.websocket import WebSocketFramer
-from reference_client.errors import (
+from cbspec.protocol.state import State
+from cbspec.protocol.tls import TlsLayer, client_context
+from cbspec.protocol.websocket import WebSocketFramer
+from cbspec_client.errors import (
     CertificateNotTrusted,
     ConnectFailed,
     ConnectionLost,
@@ -41,7 +41,7 @@ from reference_client.errors import (
     RelayMisbehaved,
     TlsRefused,
 )
-from reference_client.session import Session, Transport, claimed_tenant
+from cbspec_client.session import Session, Transport, claimed_tenant
 from tests.cbspec.spelling import json_values, spell, texts
 
 TUNNEL = TunnelInfo("t", "tenant-001", 1, "h", 2)
@@ -235,9 +235,9 @@ def test_the_claimed_tenant_is_read_unverified() -> None:
 
 
 def test_there_is_no_asyncio_in_it() -> None:
-    source = Path(reference_client.session.__file__).read_text()
+    source = Path(cbspec_client.session.__file__).read_text()
     imported = {
         alias.name for node in ast.walk(ast.parse(source)) if isinstance(node, ast.Import) for alias in node.names
     }
     imported |= {node.module or "" for node in ast.walk(ast.parse(source)) if isinstance(node, ast.ImportFrom)}
-    assert not {"asyncio", "socket", "time", "reference_client.link"} & imported
+    assert not {"asyncio", "socket", "time", "cbspec_client.link"} & imported

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import sys
 
-from cbspec.requirements import REQUIREMENTS
-from cbspec.revision import REVISION, SET, frozen, frozen_text
+from cbspec.catalogue.requirements import REQUIREMENTS
+from cbspec.catalogue.revision import REVISION, SET, frozen, frozen_text
 from tests.repo.tree import ROOT, name
 
 
@@ -23,7 +23,7 @@ def main() -> int:
     if gone := lost():
         print(f"not frozen: {', '.join(gone)} would be lost; ids are permanent, so put the rows back", file=sys.stderr)
         return 1
-    path = ROOT / "cbspec" / "frozen" / f"{REVISION}.txt"
+    path = ROOT / "cbspec" / "cbspec" / "catalogue" / "frozen" / f"{REVISION}.txt"
     path.write_text(frozen_text(REQUIREMENTS), encoding="utf-8")
     print(f"{name(path)}: {len(REQUIREMENTS)} requirements, {SET}")
     return 0

@@ -9,12 +9,12 @@ from pathlib import Path
 
 import pytest
 
+from cbspec.catalogue.requirements import REQUIREMENTS
 from cbspec.cli.fault import described
-from cbspec.requirements import REQUIREMENTS
-from simulator import DEVIATIONS, OPEN_POINTS, VARIANTS, load_config
-from simulator.faults.catalogue import KINDS
-from simulator.faults.fault import Fault
-from simulator.faults.when import CONDITIONS
+from cbspec_simulator import DEVIATIONS, OPEN_POINTS, VARIANTS, load_config
+from cbspec_simulator.faults.catalogue import KINDS
+from cbspec_simulator.faults.fault import Fault
+from cbspec_simulator.faults.when import CONDITIONS
 from tests.repo.documents import (
     DOCUMENTS,
     EXAMPLE,

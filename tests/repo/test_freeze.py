@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from cbspec.requirements import REQUIREMENTS
-from cbspec.revision import REVISION, frozen
+from cbspec.catalogue.requirements import REQUIREMENTS
+from cbspec.catalogue.revision import REVISION, frozen
 from tests.repo import freeze
 
 

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
+from cbspec.catalogue.requirements import REQUIREMENTS
 from cbspec.cli import COMMANDS, main
-from cbspec.requirements import REQUIREMENTS
-from tests.repo.tree import ROOT, name, text, tracked
+from tests.repo.tree import PACKAGES, ROOT, name, text, tracked
 
 # The words are put together here, so that this file doesn't hold them itself.
 UNFINISHED = re.compile(rf"\b(?:{'TO'}DO|{'FIX'}ME|{'HA'}CK)\b")
@@ -99,7 +99,7 @@ def test_every_command_that_a_document_names_exists(
             assert [option for option in options if option not in shown] == [], f"{path.name}: cbspec {first}"
 
 
-OPTIONS = text(ROOT / "conformance" / "options.py")
+OPTIONS = text(ROOT / PACKAGES["cbspec_conformance"] / "runner" / "options.py")
 PYTEST_S_OWN = {"--junit-xml", "-n", "--help", "-k", "-q", "-v", "-x"}
 
 

@@ -8,14 +8,14 @@ from pathlib import Path
 
 import pytest
 
+from cbspec.catalogue.requirements import REQUIREMENTS, Level
 from cbspec.cli.cases import Case, find_cases
-from cbspec.profile import template
-from cbspec.requirements import REQUIREMENTS, Level
-from tests.repo.tree import ROOT, name, sources, tree
+from cbspec.profile.profile import template
+from tests.repo.tree import PACKAGES, ROOT, name, sources, tree
 
-SUITE = ROOT / "conformance"
+SUITE = ROOT / PACKAGES["cbspec_conformance"]
 CASES = find_cases(SUITE)
-CASE_FILES = [path for path in sources("conformance/relay") if path.name.startswith("test_")]
+CASE_FILES = [path for path in sources("conformance/cbspec_conformance/relay") if path.name.startswith("test_")]
 
 # Sections of the specification that share a file, or whose heading makes no good name for one.
 FILES = {

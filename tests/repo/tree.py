@@ -8,7 +8,14 @@ from functools import cache
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
-PACKAGES = ("cbspec", "schemas", "simulator", "reference_client", "conformance")
+PACKAGES = {
+    "cbspec": "cbspec/cbspec",
+    "cbspec_schemas": "schemas/cbspec_schemas",
+    "cbspec_simulator": "simulator/cbspec_simulator",
+    "cbspec_client": "reference_client/cbspec_client",
+    "cbspec_conformance": "conformance/cbspec_conformance",
+}
+"""The folder of each import name: each top-level folder is a source root that holds one package."""
 
 
 @cache

@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
-from schemas import load
+from cbspec_schemas import load
 from tests.schemas.engines import Breach
 
 _NOT_CONSTRAINTS = {"$schema", "$id", "$comment", "title", "description", "properties", "items", "allOf"}

@@ -9,7 +9,7 @@ import jsonschema
 import jsonschema_rs
 from referencing import Registry, Resource
 
-from schemas import NAMES, load
+from cbspec_schemas import NAMES, load
 
 
 class Breach(NamedTuple):

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from schemas import CLIENT_TYPES, RELAY_TYPES, Direction, examples, load, violations
+from cbspec_schemas import CLIENT_TYPES, RELAY_TYPES, Direction, examples, load, violations
 from tests.schemas.engines import python_engine, rust_engine
 
 SIDES: list[tuple[Direction, str]] = [("client", each) for each in CLIENT_TYPES]

@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 from jsonschema import Draft202012Validator
 
-import schemas
-from schemas import CLIENT_TYPES, NAMES, RELAY_TYPES, examples, load
+import cbspec_schemas
+from cbspec_schemas import CLIENT_TYPES, NAMES, RELAY_TYPES, examples, load
 from tests.schemas.constraints import constraints
 from tests.schemas.engines import Breach, breaches
 
@@ -28,7 +28,9 @@ def every_object(node: object) -> list[dict[str, Any]]:
 
 
 def test_every_schema_file_is_named() -> None:
-    found = {path.name.removesuffix(".schema.json") for path in files(schemas).iterdir() if "schema.json" in path.name}
+    found = {
+        path.name.removesuffix(".schema.json") for path in files(cbspec_schemas).iterdir() if "schema.json" in path.name
+    }
     assert found == set(NAMES)
     assert len(NAMES) == len(set(NAMES)) == 11
 

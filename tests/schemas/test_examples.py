@@ -7,15 +7,15 @@ from importlib.resources import files
 
 import pytest
 
-import schemas
-from cbspec import strictjson
-from schemas import CLIENT_TYPES, NAMES, RELAY_TYPES, Example, examples, violations
+import cbspec_schemas
+from cbspec.protocol import strictjson
+from cbspec_schemas import CLIENT_TYPES, NAMES, RELAY_TYPES, Example, examples, violations
 from tests.schemas.constraints import constraints
 from tests.schemas.engines import breaches, python_engine, rust_engine
 
 EXAMPLES = examples()
 TYPES = {"client": CLIENT_TYPES, "relay": RELAY_TYPES}
-FOLDER = files(schemas).joinpath("examples")
+FOLDER = files(cbspec_schemas).joinpath("examples")
 INDEX = json.loads(FOLDER.joinpath("index.json").read_text("utf-8"))
 
 every_example = pytest.mark.parametrize("example", EXAMPLES, ids=lambda each: each.name)

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-import schemas
-from schemas import CLIENT_TYPES, ERROR_CODES, NAMES, RELAY_TYPES, examples, load
+import cbspec_schemas
+from cbspec_schemas import CLIENT_TYPES, ERROR_CODES, NAMES, RELAY_TYPES, examples, load
 
 
 def test_the_nine_types() -> None:
@@ -47,4 +47,4 @@ def test_examples_keep_their_bytes() -> None:
 
 
 def test_every_public_name_is_there() -> None:
-    assert all(hasattr(schemas, name) for name in schemas.__all__)
+    assert all(hasattr(cbspec_schemas, name) for name in cbspec_schemas.__all__)

@@ -2,4 +2,4 @@
 
 import pytest
 
-pytest.register_assert_rewrite("tests.simulator.deviations.probe")
+pytest.register_assert_rewrite("tests.simulator.variations.deviations.probe")

@@ -12,8 +12,8 @@ from collections.abc import Callable
 from types import TracebackType
 from typing import Any, Self
 
-from cbspec.identity import DEVELOPMENT_SECRET, development_ca
-from cbspec.tokens import SigningKey, mint
+from cbspec.profile.identity import DEVELOPMENT_SECRET, development_ca
+from cbspec.tokens.jwt import SigningKey, mint
 
 PATIENCE = 20.0
 """Seconds after which a test gives up waiting for bytes."""

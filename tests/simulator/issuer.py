@@ -10,9 +10,9 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
-from cbspec.jwks import key_id, public_jwk
-from cbspec.keypair import new_pair
-from cbspec.tokens import SigningKey, mint
+from cbspec.tokens.jwks import key_id, public_jwk
+from cbspec.tokens.jwt import SigningKey, mint
+from cbspec.tokens.keypair import new_pair
 
 
 def pair(algorithm: str = "EdDSA") -> SigningKey:

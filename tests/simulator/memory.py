@@ -7,14 +7,14 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any
 
-from cbspec.identity import DEVELOPMENT_SECRET
-from cbspec.target import Tenant
-from cbspec.tokens import SigningKey, mint
-from simulator.behaviour import Behaviour
-from simulator.config import Config, RelayRules
-from simulator.relay import Relay
-from simulator.session import Action, Close, Send
-from simulator.steps import Errand, Moment
+from cbspec.profile.identity import DEVELOPMENT_SECRET
+from cbspec.profile.target import Tenant
+from cbspec.tokens.jwt import SigningKey, mint
+from cbspec_simulator.relay.behaviour import Behaviour
+from cbspec_simulator.relay.relay import Relay
+from cbspec_simulator.relay.session import Action, Close, Send
+from cbspec_simulator.relay.steps import Errand, Moment
+from cbspec_simulator.settings.config import Config, RelayRules
 
 NOW = 1_800_000_000
 KEY = SigningKey.hmac(DEVELOPMENT_SECRET)

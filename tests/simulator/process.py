@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from cbspec.profile import Profile, load
+from cbspec.profile.profile import Profile, load
 
 PATIENCE = 30.0
 _KIB = 1024

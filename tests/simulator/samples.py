@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from simulator.metrics import Metrics
+from cbspec_simulator.observe.metrics import Metrics
 
 Samples = dict[tuple[str, tuple[str, ...]], float]
 

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import pytest
 
-from simulator import Behaviour, Clock, Config, Simulator, varied
-from simulator.config import Listen
-from simulator.events import Answered, Connected, Event, Received
-from simulator.metrics import Metrics
-from simulator.session import Send
-from simulator.steps import Moment
+from cbspec_simulator import Behaviour, Clock, Config, Simulator, varied
+from cbspec_simulator.base.events import Answered, Connected, Event, Received
+from cbspec_simulator.observe.metrics import Metrics
+from cbspec_simulator.relay.session import Send
+from cbspec_simulator.relay.steps import Moment
+from cbspec_simulator.settings.config import Listen
 from tests.simulator.client import BEAT, HELLO, Wire, auth, tunnel, until
 from tests.simulator.memory import Memory
 from tests.simulator.samples import counted, read

@@ -13,12 +13,12 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from cbspec.target import Rate, Tenant
-from simulator import Config, Simulator
-from simulator.config import Listen, MetricsRules, RelayRules
+from cbspec.profile.target import Rate, Tenant
+from cbspec_simulator import Config, Simulator
+from cbspec_simulator.settings.config import Listen, MetricsRules, RelayRules
 from tests.debian import program
 from tests.simulator.client import BEAT, HELLO, PATIENCE, Wire, auth, tunnel
-from tests.simulator.test_metrics_server import get
+from tests.simulator.observe.test_metrics_server import get
 
 STRANGE = 'of "quotes", \\ and\nlines, ünïcode'
 BUSY = Config(

@@ -8,8 +8,8 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
-from cbspec.codes import ErrorCode
-from cbspec.target import Tenant
+from cbspec.profile.target import Tenant
+from cbspec.protocol.codes import ErrorCode
 from tests.simulator.memory import BEAT, HELLO, Client, Memory, auth, tunnel
 
 _TENANTS = (

@@ -7,7 +7,7 @@ from collections.abc import Callable
 import pytest
 from tunnel_keeper import Keeper
 
-from simulator import LocalRelay
+from cbspec_simulator import LocalRelay
 
 Make = Callable[..., Keeper]
 

@@ -82,4 +82,4 @@ def test_a_suite_without_cases_has_none(tmp_path: Path) -> None:
 def test_the_suite_is_found_without_importing_it() -> None:
     folder = suite_folder()
     assert folder is not None
-    assert folder.name == "conformance"
+    assert folder.name == "cbspec_conformance"

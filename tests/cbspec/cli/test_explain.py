@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 
+from cbspec.catalogue.requirements import REQUIREMENTS, Level, Requirement, find
 from cbspec.cli import main
 from cbspec.cli.cases import Case
 from cbspec.cli.explain import explanation, listing
-from cbspec.requirements import REQUIREMENTS, Level, Requirement, find
 
 ROW = Requirement(
     id="CB-LIM-001",
@@ -32,7 +32,7 @@ def test_everything_is_said() -> None:
         "  When: it rains",
         "  Needs in the profile: a.b; c",
         "  How it is tried:",
-        "    conformance/relay/test_x.py: test_one",
+        "    conformance/cbspec_conformance/relay/test_x.py: test_one",
         "      First, more.",
         "      Second.",
     ]

@@ -12,10 +12,10 @@ from typing import Any
 import pytest
 
 from cbspec.cli import main
-from simulator import Config, Simulator
-from simulator.config import ControlRules, Listen
-from simulator.faults.catalogue import KINDS
-from simulator.faults.when import CONDITIONS
+from cbspec_simulator import Config, Simulator
+from cbspec_simulator.faults.catalogue import KINDS
+from cbspec_simulator.faults.when import CONDITIONS
+from cbspec_simulator.settings.config import ControlRules, Listen
 from tests.simulator.client import PATIENCE
 
 

@@ -20,7 +20,7 @@ from typing import Any
 import pytest
 
 from cbspec.cli import main
-from simulator import LocalRelay
+from cbspec_simulator import LocalRelay
 
 PATIENCE = 60.0
 STARTED: list[subprocess.Popen[str]] = []

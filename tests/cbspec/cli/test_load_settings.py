@@ -8,11 +8,11 @@ from pathlib import Path
 import pytest
 
 from cbspec.cli.load_settings import VARIABLE, Settings, aim_facts, invariants, token_source
-from cbspec.issuer import ProfileLacks
-from cbspec.profile import Profile, ProfileError
-from reference_client import Passed
-from reference_client.conversation import Exchanged
-from reference_client.session import claimed_tenant
+from cbspec.profile.issuer import ProfileLacks
+from cbspec.profile.profile import Profile, ProfileError
+from cbspec_client import Passed
+from cbspec_client.conversation import Exchanged
+from cbspec_client.session import claimed_tenant
 
 SETTINGS = Settings("127.0.0.1:8080", "", "auto", ("tenant-001",), 1.0, 2.0, 3.0, again=True, user_file="")
 

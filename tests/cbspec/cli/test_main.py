@@ -17,8 +17,8 @@ import pytest
 from cbspec import __main__ as entry
 from cbspec.cli import COMMANDS, main
 from cbspec.cli.errors import CommandError
-from cbspec.identity import IdentityError
-from cbspec.profile import ProfileError
+from cbspec.profile.identity import IdentityError
+from cbspec.profile.profile import ProfileError
 
 Run = Callable[[argparse.Namespace], int]
 
@@ -28,13 +28,13 @@ def command(monkeypatch: pytest.MonkeyPatch) -> Callable[[Run], None]:
     """Put a module of the test's own in the place of `cbspec verify`."""
 
     def put(run: Run) -> None:
-        module = ModuleType("conformance.command")
+        module = ModuleType("cbspec_conformance.runner.command")
 
         def configure(parser: argparse.ArgumentParser) -> None:
             parser.add_argument("arguments", nargs=argparse.REMAINDER)
 
         vars(module).update(configure=configure, run=run)
-        monkeypatch.setitem(sys.modules, "conformance.command", module)
+        monkeypatch.setitem(sys.modules, "cbspec_conformance.runner.command", module)
 
     return put
 

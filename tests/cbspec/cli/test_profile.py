@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from cbspec.cli import main
-from cbspec.profile import Profile, load, template
+from cbspec.profile.profile import Profile, load, template
 
 
 @pytest.mark.parametrize("arguments", [[], ["-"]])

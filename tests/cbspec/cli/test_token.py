@@ -12,12 +12,12 @@ from pathlib import Path
 import pytest
 
 from cbspec.cli import main
-from cbspec.compact import Compact
-from cbspec.forgery import FORGERIES, Forgery
-from cbspec.identity import DEVELOPMENT_SECRET
-from cbspec.jwks import KeySet, key_id
-from cbspec.keypair import OF_KEY_PAIRS, new_pair
-from cbspec.tokens import Claims, InvalidToken, SigningKey, Verifier
+from cbspec.profile.identity import DEVELOPMENT_SECRET
+from cbspec.tokens.forgery import FORGERIES, Forgery
+from cbspec.tokens.jwks import KeySet, key_id
+from cbspec.tokens.jws import Compact
+from cbspec.tokens.jwt import Claims, InvalidToken, SigningKey, Verifier
+from cbspec.tokens.keypair import OF_KEY_PAIRS, new_pair
 
 DEVELOPMENT = SigningKey.hmac(DEVELOPMENT_SECRET)
 Run = Callable[..., tuple[str, str]]

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from cbspec.cli import main
-from simulator.transcript import Entry
+from cbspec_simulator.observe.transcript import Entry
 
 ENTRIES = [
     Entry(1, 100.0, 1, "tcp", "127.0.0.1", "", "", "connected", "tcp", ""),

@@ -9,14 +9,14 @@ import threading
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
-from cbspec.profile import Profile
-from conformance.errors import Broken, Inconclusive
-from conformance.failures.failure import Failure, failures_of
-from conformance.failures.replay import Relay
-from conformance.findings import Finding, Outcome
-from conformance.render import render
-from simulator import Behaviour, Config, Listen, Simulator, deviated
-from simulator.config import TokenRules
+from cbspec.profile.profile import Profile
+from cbspec_conformance.failures.failure import Failure, failures_of
+from cbspec_conformance.judging.errors import Broken, Inconclusive
+from cbspec_conformance.judging.findings import Finding, Outcome
+from cbspec_conformance.record.render import render
+from cbspec_conformance.replay.replay import Relay
+from cbspec_simulator import Behaviour, Config, Listen, Simulator, deviated
+from cbspec_simulator.settings.config import TokenRules
 
 
 @contextlib.contextmanager
@@ -61,7 +61,7 @@ class Found:
 def find(found: Found, profile: Profile) -> Failure:
     """Run the case on a relay and return the failure that it finds."""
     target = Relay(profile).target()
-    case = getattr(importlib.import_module(f"conformance.relay.{found.module}"), found.case)
+    case = getattr(importlib.import_module(f"cbspec_conformance.relay.{found.module}"), found.case)
     try:
         case(target, *found.arguments)
     except Broken as broken:

@@ -10,11 +10,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from conformance.expectation import Expectation, Kind
-from conformance.failures.failure import FORMAT, Failure, FailureFileError, failures_of, load, write_all
-from conformance.failures.recipes import Recipe
-from conformance.failures.steps import Connect
-from conformance.findings import Finding, Outcome
+from cbspec_conformance.failures.failure import FORMAT, Failure, FailureFileError, failures_of, load, write_all
+from cbspec_conformance.failures.recipes import Recipe
+from cbspec_conformance.failures.steps import Connect
+from cbspec_conformance.judging.expectation import Expectation, Kind
+from cbspec_conformance.judging.findings import Finding, Outcome
 from tests.conformance.failures.test_steps import STEPS
 
 CASE = "relay/notes/test_tls13.py::test_old[1.2]"

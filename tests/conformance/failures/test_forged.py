@@ -6,12 +6,12 @@ import time
 
 import pytest
 
-from cbspec.forgery import FORGERIES, Forgery
-from cbspec.identity import DEVELOPMENT_SECRET
-from cbspec.issuer import Issuer
-from cbspec.profile import Tokens
-from conformance.failures import standalone
-from conformance.failures.forged import compare
+from cbspec.profile.identity import DEVELOPMENT_SECRET
+from cbspec.profile.issuer import Issuer
+from cbspec.profile.profile import Tokens
+from cbspec.tokens.forgery import FORGERIES, Forgery
+from cbspec_conformance.failures.forged import compare
+from cbspec_conformance.replay import standalone
 
 ISSUER = Issuer(Tokens(development=True), time.time)
 # Forgeries that aren't a token of three segments, or bring a key: a script has to be given them.

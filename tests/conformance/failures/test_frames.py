@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from conformance.failures.frames import Frame, parse
+from cbspec_conformance.failures.frames import Frame, parse
 
 PAYLOADS = st.binary(max_size=20) | st.sampled_from([125, 126, 65535, 65536]).map(bytes)
 FRAMES = st.lists(st.builds(Frame, st.sampled_from([0, 1, 2, 8, 9, 10]), st.booleans(), PAYLOADS), max_size=3)

@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cbspec.identity import DEVELOPMENT_SECRET
-from cbspec.tokens import SigningKey, mint
-from conformance.failures.recipes import RUN, NotPortable, Recipe, Recipes, reveal
+from cbspec.profile.identity import DEVELOPMENT_SECRET
+from cbspec.tokens.jwt import SigningKey, mint
+from cbspec_conformance.failures.recipes import RUN, NotPortable, Recipe, Recipes, reveal
 
 VALID = mint(SigningKey.hmac(DEVELOPMENT_SECRET), {"sub": "user123", "tenant_id": "tenant-001"})
 FORGED = VALID[:-4] + "AAAA"

@@ -5,12 +5,12 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from conformance.exchange import Exchange
-from conformance.expectation import INVARIANT, Expectation, Kind
-from conformance.failures.frames import Frame
-from conformance.failures.recipes import RUN, Recipes
-from conformance.failures.recording import record
-from conformance.transcript import Bytes, Direction, End, Ended, Message, Opened, Record, Transcript
+from cbspec_conformance.failures.frames import Frame
+from cbspec_conformance.failures.recipes import RUN, Recipes
+from cbspec_conformance.failures.recording import record
+from cbspec_conformance.judging.expectation import INVARIANT, Expectation, Kind
+from cbspec_conformance.record.exchange import Exchange
+from cbspec_conformance.record.transcript import Bytes, Direction, End, Ended, Message, Opened, Record, Transcript
 from tests.conformance.build import HEARTBEAT, HEARTBEAT_RESPONSE, TUNNEL, TUNNEL_RESPONSE, received, sent
 
 ADDRESS = "127.0.0.1:8080"

@@ -7,7 +7,7 @@ import json
 from hypothesis import given
 from hypothesis import strategies as st
 
-from conformance.failures.steps import (
+from cbspec_conformance.failures.steps import (
     Close,
     Connect,
     Frame,

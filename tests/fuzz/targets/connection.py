@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Final
 
-from cbspec.codes import ErrorCode
-from cbspec.connection import (
+from cbspec.protocol.codes import ErrorCode
+from cbspec.protocol.connection import (
     AnswerReceived,
     Connection,
     LocalProtocolError,
@@ -13,8 +13,8 @@ from cbspec.connection import (
     RequestReceived,
     RequestRefused,
 )
-from cbspec.framing import StreamFramer
-from cbspec.messages import (
+from cbspec.protocol.framing import StreamFramer
+from cbspec.protocol.messages import (
     Auth,
     AuthResponse,
     Error,
@@ -28,7 +28,7 @@ from cbspec.messages import (
     TunnelResponse,
     encode,
 )
-from cbspec.state import TABLE, Serve, State
+from cbspec.protocol.state import TABLE, Serve, State
 from tests.fuzz.target import Choices, Target
 
 _REQUESTS: Final[tuple[Message, ...]] = (Hello(), Auth("a.b.c"), TunnelInfo("t", "a", 1, "h", 2), Heartbeat())

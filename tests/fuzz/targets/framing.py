@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Final
 
-from cbspec.framing import Frame, FrameTooLarge, StreamFramer
-from cbspec.strictjson import NotStrictJson, loads
+from cbspec.protocol.framing import Frame, FrameTooLarge, StreamFramer
+from cbspec.protocol.strictjson import NotStrictJson, loads
 from tests.fuzz.target import Choices, Target, pieces
 
 _LIMITS: Final = ((1 << 20, 64), (1 << 20, 3), (40, 64), (7, 2))

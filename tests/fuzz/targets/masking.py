@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import Final
 
-from cbspec.masking import LONGEST, mask
+from cbspec.redact import LONGEST, mask
 from tests.fuzz.target import Choices, Target
 
 _TOKEN: Final = "Sesame0123456789"

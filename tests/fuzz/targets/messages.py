@@ -5,10 +5,10 @@ from __future__ import annotations
 import json
 from typing import Any, Final
 
-from cbspec.messages import RULES, Role, Violation, encode, parse
-from cbspec.strictjson import NotStrictJson, loads
-from schemas import violations
-from tests.cbspec.test_messages import PAGE, STRICTER
+from cbspec.protocol.messages import RULES, Role, Violation, encode, parse
+from cbspec.protocol.strictjson import NotStrictJson, loads
+from cbspec_schemas import violations
+from tests.cbspec.protocol.test_messages import PAGE, STRICTER
 from tests.fuzz.target import Choices, Target
 
 _VALUES: Final[tuple[Any, ...]] = (

@@ -7,9 +7,9 @@ from functools import cache
 from pathlib import Path
 from typing import Any, Final
 
-from cbspec.profile import Profile, ProfileError, dump, from_mapping, load, resolve
-from cbspec.profile_check import schema
-from cbspec.target import Endpoint
+from cbspec.profile.checking import schema
+from cbspec.profile.profile import Profile, ProfileError, dump, from_mapping, load, resolve
+from cbspec.profile.target import Endpoint
 from tests.fuzz.target import Target, memory_folder
 
 _SECRETS: Final = ("secret", "valid", "expired", "second_tenant", "inactive_tenant")

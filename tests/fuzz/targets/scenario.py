@@ -9,13 +9,13 @@ from typing import Any, Final
 
 import jsonschema_rs
 
-from simulator.config import ConfigError
-from simulator.config_read import ACTS, TABLES, load_config
-from simulator.faults.catalogue import KINDS
-from simulator.faults.engine import Faults
-from simulator.faults.fault import Fault, FaultError
-from simulator.faults.when import CONDITIONS
-from simulator.scenario_schema import scenario_schema
+from cbspec_simulator.app.scenario_schema import scenario_schema
+from cbspec_simulator.faults.catalogue import KINDS
+from cbspec_simulator.faults.engine import Faults
+from cbspec_simulator.faults.fault import Fault, FaultError
+from cbspec_simulator.faults.when import CONDITIONS
+from cbspec_simulator.settings.config import ConfigError
+from cbspec_simulator.settings.reading import ACTS, TABLES, load_config
 from tests.fuzz.target import Target, memory_folder
 
 

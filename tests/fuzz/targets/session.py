@@ -11,20 +11,20 @@ import logging
 from collections.abc import Iterator
 from typing import Final
 
-from cbspec.compact import LONGEST_NAME
-from cbspec.identity import DEVELOPMENT_SECRET
-from cbspec.messages import Role, Violation, parse
-from cbspec.strictjson import loads
-from cbspec.target import Rate, Tenant
-from schemas import violations
-from simulator.clock import Clock
-from simulator.config import Config, Limits
-from simulator.events import Answered, Event, Received
-from simulator.log import tell
-from simulator.metrics import Metrics
-from simulator.session import Action, Close, Send, Session
-from simulator.steps import Dial, Errand, Moment
-from simulator.transcript import Transcript, lines
+from cbspec.profile.identity import DEVELOPMENT_SECRET
+from cbspec.profile.target import Rate, Tenant
+from cbspec.protocol.messages import Role, Violation, parse
+from cbspec.protocol.strictjson import loads
+from cbspec.tokens.jws import LONGEST_NAME
+from cbspec_schemas import violations
+from cbspec_simulator.base.clock import Clock
+from cbspec_simulator.base.events import Answered, Event, Received
+from cbspec_simulator.observe.log import tell
+from cbspec_simulator.observe.metrics import Metrics
+from cbspec_simulator.observe.transcript import Transcript, lines
+from cbspec_simulator.relay.session import Action, Close, Send, Session
+from cbspec_simulator.relay.steps import Dial, Errand, Moment
+from cbspec_simulator.settings.config import Config, Limits
 from tests.fuzz.target import Choices, Target
 from tests.simulator.memory import BEAT, HELLO, NOW, Memory, auth, tunnel
 

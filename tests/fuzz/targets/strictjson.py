@@ -7,8 +7,8 @@ import math
 import re
 from typing import Any, Final
 
-from cbspec.strictjson import MAX_DEPTH, NotStrictJson, loads
-from conformance import rfc8259
+from cbspec.protocol.strictjson import MAX_DEPTH, NotStrictJson, loads
+from cbspec_conformance.oracles import rfc8259
 from tests.fuzz.target import Target
 
 _DIGITS: Final = re.compile(rb"[0-9]{4300}")  # Python reads no integer of more

@@ -7,13 +7,13 @@ from typing import Final
 from websockets.client import ClientProtocol
 from websockets.uri import parse_uri
 
-from cbspec.framing import Frame
-from cbspec.strictjson import NotStrictJson, loads
-from conformance import rfc8259
-from conformance.decoding import decode
-from conformance.exposition import NotAnExposition, samples
-from conformance.frames import StrictWebSocket
-from conformance.referee import is_closed, is_no_message
+from cbspec.protocol.framing import Frame
+from cbspec.protocol.strictjson import NotStrictJson, loads
+from cbspec_conformance.oracles import rfc8259
+from cbspec_conformance.oracles.exposition import NotAnExposition, samples
+from cbspec_conformance.oracles.referee import is_closed, is_no_message
+from cbspec_conformance.record.decoding import decode
+from cbspec_conformance.record.frames import StrictWebSocket
 from tests.fuzz.target import Choices, Target, pieces
 
 _RESPONSE: Final = (

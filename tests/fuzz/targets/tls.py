@@ -10,7 +10,7 @@ from typing import Final
 
 import trustme
 
-from cbspec.tls import TlsFailed, TlsLayer, Trust, client_context, server_context
+from cbspec.protocol.tls import TlsFailed, TlsLayer, Trust, client_context, server_context
 from tests.fuzz.target import Choices, Target, pieces
 from tests.hostile.client_hello import COOKIE, GREASE, GROUPS, KEY_SHARE, PSK, VERSIONS, extension, hello, record, u16
 

@@ -8,10 +8,10 @@ import hmac
 import json
 from typing import Final
 
-from cbspec.compact import Compact
-from cbspec.identity import DEVELOPMENT_SECRET
-from cbspec.jwks import KeySet
-from cbspec.tokens import InvalidToken, SigningKey, Verifier
+from cbspec.profile.identity import DEVELOPMENT_SECRET
+from cbspec.tokens.jwks import KeySet
+from cbspec.tokens.jws import Compact
+from cbspec.tokens.jwt import InvalidToken, SigningKey, Verifier
 from tests.fuzz.target import Choices, Target
 
 _KEY: Final = SigningKey.hmac(DEVELOPMENT_SECRET)

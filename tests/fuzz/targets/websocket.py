@@ -8,8 +8,8 @@ from typing import Final
 from websockets.frames import Frame as WireFrame
 from websockets.frames import Opcode
 
-from cbspec.framing import Frame
-from cbspec.websocket import WebSocketFramer
+from cbspec.protocol.framing import Frame
+from cbspec.protocol.websocket import WebSocketFramer
 from tests.fuzz.target import Choices, Target, pieces
 
 _UPGRADE: Final = (

@@ -10,10 +10,10 @@ from typing import Any
 
 import pytest
 
-from simulator import Config, ConfigError, Simulator
-from simulator.config import ControlRules, Listen
-from simulator.control.api import make_api
-from simulator.control.streams import Streams
+from cbspec_simulator import Config, ConfigError, Simulator
+from cbspec_simulator.control.api import make_api
+from cbspec_simulator.control.streams import Streams
+from cbspec_simulator.settings.config import ControlRules, Listen
 from tests.simulator.client import BEAT, PATIENCE, Wire
 
 CONTROLLED = Config(listen=Listen(port=0), control=ControlRules(port=0))

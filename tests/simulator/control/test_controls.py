@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
-from simulator import Config, Simulator
-from simulator.config import Listen
-from simulator.control.controls import ENDS, ControlError, Controls
+from cbspec_simulator import Config, Simulator
+from cbspec_simulator.control.controls import ENDS, ControlError, Controls
+from cbspec_simulator.settings.config import Listen
 from tests.simulator.client import BEAT, HELLO, WebSocket, Wire, auth, tunnel, until
 
 

@@ -6,9 +6,9 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from simulator import Config, Simulator
-from simulator.config import ControlRules, Listen
-from simulator.control.guard import HEADERS
+from cbspec_simulator import Config, Simulator
+from cbspec_simulator.control.guard import HEADERS
+from cbspec_simulator.settings.config import ControlRules, Listen
 from tests.simulator.control.test_api import ask, call
 
 

@@ -10,11 +10,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from simulator.control.schema import fault_schema
-from simulator.faults.catalogue import KINDS
-from simulator.faults.fault import THROUGH, Fault, FaultError
-from simulator.faults.kind import Kind
-from simulator.faults.when import CONDITIONS
+from cbspec_simulator.control.schema import fault_schema
+from cbspec_simulator.faults.catalogue import KINDS
+from cbspec_simulator.faults.fault import THROUGH, Fault, FaultError
+from cbspec_simulator.faults.kind import Kind
+from cbspec_simulator.faults.when import CONDITIONS
 
 SCHEMA = fault_schema()
 VALIDATOR = jsonschema_rs.validator_for(SCHEMA)

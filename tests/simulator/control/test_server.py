@@ -8,8 +8,8 @@ import socket
 
 import pytest
 
-from simulator import Config, Simulator
-from simulator.config import ControlRules, Listen
+from cbspec_simulator import Config, Simulator
+from cbspec_simulator.settings.config import ControlRules, Listen
 
 CONTROLLED = Config(listen=Listen(port=0), control=ControlRules(port=0))
 

@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 
-from simulator import Config, Simulator
-from simulator.config import Listen
-from simulator.control.streams import BEHIND, Streams
+from cbspec_simulator import Config, Simulator
+from cbspec_simulator.control.streams import BEHIND, Streams
+from cbspec_simulator.settings.config import Listen
 from tests.simulator.client import BEAT, PATIENCE, Wire, until
 
 
@@ -60,7 +60,7 @@ async def test_who_reads_too_slowly_misses_some_and_is_told_of_the_end(simulator
 async def test_the_server_ends_without_breaking_off_a_listener(
     simulator: Simulator, caplog: pytest.LogCaptureFixture
 ) -> None:
-    from simulator.control.server import ControlServer
+    from cbspec_simulator.control.server import ControlServer
 
     server = ControlServer(simulator.controls, "127.0.0.1", 0, None)
     reader, writer = await asyncio.open_connection("127.0.0.1", int(server.url.rpartition(":")[2]))

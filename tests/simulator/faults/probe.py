@@ -21,12 +21,12 @@ from typing import Any, NamedTuple, Self
 
 import pytest
 
-from cbspec.identity import DEVELOPMENT_SECRET, development_ca_file
-from cbspec.target import Tenant
-from simulator import Config, Simulator
-from simulator.config import Listen
-from simulator.faults.catalogue import KINDS
-from simulator.faults.fault import Fault
+from cbspec.profile.identity import DEVELOPMENT_SECRET, development_ca_file
+from cbspec.profile.target import Tenant
+from cbspec_simulator import Config, Simulator
+from cbspec_simulator.faults.catalogue import KINDS
+from cbspec_simulator.faults.fault import Fault
+from cbspec_simulator.settings.config import Listen
 
 PATIENCE = 20.0
 """Seconds after which a test gives up waiting for bytes."""

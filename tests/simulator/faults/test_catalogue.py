@@ -6,11 +6,11 @@ import re
 
 import pytest
 
-from cbspec.requirements import REQUIREMENTS
-from simulator.faults import meaning, message, tls, transport, websocket
-from simulator.faults.catalogue import KINDS
-from simulator.faults.kind import TRANSPORTS, Layer
-from simulator.faults.when import CONDITIONS
+from cbspec.catalogue.requirements import REQUIREMENTS
+from cbspec_simulator.faults import meaning, message, tls, transport, websocket
+from cbspec_simulator.faults.catalogue import KINDS
+from cbspec_simulator.faults.kind import TRANSPORTS, Layer
+from cbspec_simulator.faults.when import CONDITIONS
 from tests.simulator.faults import test_meaning, test_message, test_tls, test_transport, test_websocket
 
 MODULES = (tls, transport, websocket, message, meaning)

@@ -13,10 +13,10 @@ from typing import Any, Final
 
 import pytest
 
-from simulator import Simulator
-from simulator.config import RelayRules
-from simulator.events import Decided, Event
-from simulator.faults.fault import Fault
+from cbspec_simulator import Simulator
+from cbspec_simulator.base.events import Decided, Event
+from cbspec_simulator.faults.fault import Fault
+from cbspec_simulator.settings.config import RelayRules
 from tests.simulator.faults.probe import BEAT, CONFIG, HELLO, Relay, Wire, auth, tunnel
 
 CONNECTIONS: Final = 4

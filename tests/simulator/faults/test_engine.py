@@ -10,9 +10,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from simulator.faults.engine import Decision, Faults
-from simulator.faults.fault import Fault, FaultError
-from simulator.faults.when import Direction, Occasion, Per, When
+from cbspec_simulator.faults.engine import Decision, Faults
+from cbspec_simulator.faults.fault import Fault, FaultError
+from cbspec_simulator.faults.when import Direction, Occasion, Per, When
 
 ANSWER: Final = Occasion(Direction.ANSWER, 1, "tcp", "a", "u", "hello_response", "hello")
 _CHANCE: Final[dict[str, Any]] = {"kind": "drop", "name": "it", "when": {"probability": 0.5}}

@@ -10,10 +10,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from simulator.faults.catalogue import KINDS
-from simulator.faults.fault import Fault, FaultError
-from simulator.faults.when import CONDITIONS, Direction, Occasion
-from simulator.values import Value
+from cbspec_simulator.base.values import Value
+from cbspec_simulator.faults.catalogue import KINDS
+from cbspec_simulator.faults.fault import Fault, FaultError
+from cbspec_simulator.faults.when import CONDITIONS, Direction, Occasion
 from tests.simulator.faults.test_catalogue import SHOWS
 
 _KEYS: Final = f"name, kind, sequence, repeat, when, and in when: {', '.join(CONDITIONS)}"

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import random
 
-from simulator.faults.kind import Body, Delivery, Greeting, Handling, Kind, Layer, Strike
-from simulator.faults.when import Direction, Occasion
+from cbspec_simulator.faults.kind import Body, Delivery, Greeting, Handling, Kind, Layer, Strike
+from cbspec_simulator.faults.when import Direction, Occasion
 
 
 def _edit(body: Body, strike: Strike) -> list[Body]:

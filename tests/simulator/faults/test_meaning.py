@@ -7,8 +7,8 @@ from typing import Any, Final
 
 import pytest
 
-from cbspec.codes import ErrorCode
-from simulator.faults import meaning
+from cbspec.protocol.codes import ErrorCode
+from cbspec_simulator.faults import meaning
 from tests.simulator.faults.probe import BEAT, HELLO, Relay, Show, auth, cases, show, tunnel
 
 _GREETED: Final = ["hello_response", "auth_response"]

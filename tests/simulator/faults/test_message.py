@@ -8,7 +8,7 @@ from typing import Any, Final
 
 import pytest
 
-from simulator.faults import message
+from cbspec_simulator.faults import message
 from tests.simulator.faults.probe import BEAT, HELLO, PATIENCE, Relay, Show, auth, cases, show, tunnel
 
 _GREETED: Final = ["hello_response", "auth_response"]

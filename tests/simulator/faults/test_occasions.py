@@ -7,12 +7,12 @@ from typing import Any, Final
 
 import pytest
 
-from simulator.faults.engine import Faults
-from simulator.faults.fault import Fault
-from simulator.faults.kind import Strike
-from simulator.faults.when import Direction, Occasion
-from simulator.session import Send
-from simulator.steps import Moment
+from cbspec_simulator.faults.engine import Faults
+from cbspec_simulator.faults.fault import Fault
+from cbspec_simulator.faults.kind import Strike
+from cbspec_simulator.faults.when import Direction, Occasion
+from cbspec_simulator.relay.session import Send
+from cbspec_simulator.relay.steps import Moment
 from tests.simulator.memory import BEAT, HELLO, NOW, Memory, auth, tunnel
 
 NEVER: Final = Fault.read({"kind": "drop", "when": {"tenant": "nobody"}})

@@ -9,9 +9,9 @@ from typing import Any, Final
 
 import pytest
 
-from simulator import Clock, Config, Simulator
-from simulator.config import Limits, Listen
-from simulator.faults.fault import Fault
+from cbspec_simulator import Clock, Config, Simulator
+from cbspec_simulator.faults.fault import Fault
+from cbspec_simulator.settings.config import Limits, Listen
 from tests.simulator.client import BEAT, HELLO, WebSocket, Wire, auth, tunnel, until
 
 DAY: Final = 86_400.0

@@ -10,9 +10,9 @@ from typing import Final
 
 import pytest
 
-from simulator import Simulator
-from simulator.faults import tls
-from simulator.faults.fault import Fault
+from cbspec_simulator import Simulator
+from cbspec_simulator.faults import tls
+from cbspec_simulator.faults.fault import Fault
 from tests.simulator.faults.probe import CONFIG, HELLO, Relay, Show, Wire, cases, show
 
 

@@ -10,13 +10,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from simulator.events import Decided, Event
-from simulator.faults.catalogue import KINDS
-from simulator.faults.fault import Fault
-from simulator.faults.when import Direction
-from simulator.outbox import Outbox
-from simulator.session import Action, Close, Send, Wait
-from simulator.steps import Moment
+from cbspec_simulator.base.events import Decided, Event
+from cbspec_simulator.edge.outbox import Outbox
+from cbspec_simulator.faults.catalogue import KINDS
+from cbspec_simulator.faults.fault import Fault
+from cbspec_simulator.faults.when import Direction
+from cbspec_simulator.relay.session import Action, Close, Send, Wait
+from cbspec_simulator.relay.steps import Moment
 from tests.simulator.faults.test_catalogue import SHOWS
 from tests.simulator.memory import BEAT, HELLO, Client, Memory, auth, tunnel
 

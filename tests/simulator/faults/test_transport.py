@@ -10,7 +10,7 @@ from typing import Any, Final
 
 import pytest
 
-from simulator.faults import transport as kinds
+from cbspec_simulator.faults import transport as kinds
 from tests.simulator.faults.probe import BEAT, HELLO, Relay, Show, Wire, auth, cases, show, tunnel
 
 _GREETED: Final = ["hello_response", "auth_response"]

@@ -8,12 +8,12 @@ from typing import Any, Final
 
 import pytest
 
-from cbspec.websocket import WebSocketFramer
-from simulator.faults import websocket
-from simulator.faults.catalogue import KINDS
-from simulator.faults.kind import Strike
-from simulator.faults.websocket import framed
-from simulator.faults.when import Direction, Occasion
+from cbspec.protocol.websocket import WebSocketFramer
+from cbspec_simulator.faults import websocket
+from cbspec_simulator.faults.catalogue import KINDS
+from cbspec_simulator.faults.kind import Strike
+from cbspec_simulator.faults.websocket import framed
+from cbspec_simulator.faults.when import Direction, Occasion
 from tests.simulator.faults.probe import HELLO, Relay, Show, cases, show
 from tests.simulator.memory import Client, Memory
 

@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cbspec.messages import RULES, Role
-from simulator.faults.when import ANSWERS, CONDITIONS, LASTING, REQUESTS, Direction, Occasion, Per, When
+from cbspec.protocol.messages import RULES, Role
+from cbspec_simulator.faults.when import ANSWERS, CONDITIONS, LASTING, REQUESTS, Direction, Occasion, Per, When
 
 occasions = st.builds(
     Occasion,

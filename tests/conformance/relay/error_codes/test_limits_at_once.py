@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Any, cast
 
-from conformance.exchange import Exchange
-from conformance.relay.error_codes.test_limits_at_once import still_held
-from conformance.session import Session
+from cbspec_conformance.probe.session import Session
+from cbspec_conformance.record.exchange import Exchange
+from cbspec_conformance.relay.error_codes.test_limits_at_once import still_held
 from tests.conformance.build import HEARTBEAT, HEARTBEAT_RESPONSE, TUNNEL, error, exchange
 
 

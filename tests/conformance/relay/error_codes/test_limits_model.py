@@ -8,12 +8,12 @@ from typing import Any
 
 import pytest
 
-from cbspec.profile import Profile
-from conformance.effort import QUICK, Plan
-from conformance.explore import Explorer
-from conformance.locks import Locks
-from conformance.model import Model
-from conformance.relay.error_codes.test_limits_model import test_tenants_limits_in_any_order as in_any_order
+from cbspec.profile.profile import Profile
+from cbspec_conformance.oracles.model import Model
+from cbspec_conformance.properties.effort import QUICK, Plan
+from cbspec_conformance.properties.explore import Explorer
+from cbspec_conformance.relay.error_codes.test_limits_model import test_tenants_limits_in_any_order as in_any_order
+from cbspec_conformance.target.locks import Locks
 from tests.conformance.conftest import MakeTarget
 
 

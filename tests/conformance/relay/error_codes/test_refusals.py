@@ -6,11 +6,11 @@ from typing import cast
 
 import pytest
 
-from cbspec.profile import Profile
-from conformance.errors import Broken, Inconclusive, NotExercised
-from conformance.relay.error_codes.refusals import attempt, attempt_or_say, served_tunnel, step_of_refusal
-from conformance.target import Target, WebSocketRefused
-from conformance.tcp import Unreachable
+from cbspec.profile.profile import Profile
+from cbspec_conformance.judging.errors import Broken, Inconclusive, NotExercised
+from cbspec_conformance.probe.tcp import Unreachable
+from cbspec_conformance.relay.error_codes.refusals import attempt, attempt_or_say, served_tunnel, step_of_refusal
+from cbspec_conformance.target.target import Target, WebSocketRefused
 from tests.conformance.conftest import MakeTarget
 
 CODE = "server_unavailable"

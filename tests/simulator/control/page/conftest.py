@@ -6,8 +6,8 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from simulator import Config, Simulator
-from simulator.config import ControlRules, Listen
+from cbspec_simulator import Config, Simulator
+from cbspec_simulator.settings.config import ControlRules, Listen
 from tests.simulator.client import Wire
 from tests.simulator.control.page.browser import Browser, Loop, leave, opened
 

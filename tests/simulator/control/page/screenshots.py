@@ -7,9 +7,9 @@ from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Final
 
-from cbspec.target import Rate, Tenant
-from simulator import Config, Simulator
-from simulator.config import ControlRules, Listen, RelayRules
+from cbspec.profile.target import Rate, Tenant
+from cbspec_simulator import Config, Simulator
+from cbspec_simulator.settings.config import ControlRules, Listen, RelayRules
 from tests.repo.tree import ROOT
 from tests.simulator.client import BEAT, HELLO, WebSocket, Wire, auth, tunnel
 from tests.simulator.control.page.browser import Browser, Loop, opened

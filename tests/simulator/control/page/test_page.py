@@ -8,10 +8,10 @@ from dataclasses import replace
 import pytest
 from selenium.webdriver import Keys
 
-from simulator import Config, Simulator
-from simulator.config import ControlRules, Listen
-from simulator.control.page.routes import FILES
-from simulator.control.server import ControlServer
+from cbspec_simulator import Config, Simulator
+from cbspec_simulator.control.page.routes import FILES
+from cbspec_simulator.control.server import ControlServer
+from cbspec_simulator.settings.config import ControlRules, Listen
 from tests.simulator.client import BEAT, HELLO, tunnel
 from tests.simulator.control.page.browser import Browser, Loop, leave
 from tests.simulator.control.page.conftest import Talk

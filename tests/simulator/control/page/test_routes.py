@@ -8,8 +8,8 @@ from importlib.resources import files
 import pytest
 from fastapi import FastAPI
 
-from simulator.control import page
-from simulator.control.page.routes import FILES, add_page
+from cbspec_simulator.control import page
+from cbspec_simulator.control.page.routes import FILES, add_page
 
 CONTENTS = {path: files(page).joinpath(name).read_text(encoding="utf-8") for path, (name, _) in FILES.items()}
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from simulator import Simulator
+from cbspec_simulator import Simulator
 from tests.repo.tree import ROOT, text
 from tests.simulator.control.page import screenshots
 from tests.simulator.control.page.browser import Browser, Loop

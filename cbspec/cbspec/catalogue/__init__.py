@@ -1,0 +1,1 @@
+"""The requirements and the revision of the specification that they belong to."""

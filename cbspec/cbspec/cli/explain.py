@@ -1,0 +1,72 @@
+"""`cbspec explain`: what a requirement asks, why, and how it is tried."""
+
+from __future__ import annotations
+
+import argparse
+import textwrap
+from collections.abc import Iterator, Sequence
+from typing import Final
+
+from cbspec.catalogue.requirements import CHAPTERS, REQUIREMENTS, Requirement, find
+from cbspec.catalogue.revision import REVISION, SET
+from cbspec.cli.cases import Case, find_cases, suite_folder
+
+_WIDTH: Final = 100
+_SET: Final = f"Revision {REVISION} of the specification, set {SET} of {len(REQUIREMENTS)} requirements."
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Add the options of `cbspec explain`."""
+    parser.add_argument(
+        "requirements", nargs="*", metavar="ID", help="a requirement, such as CB-TUN-004; without one, all are listed"
+    )
+
+
+def run(args: argparse.Namespace) -> int:
+    """Explain the requirements that are named, or list them all."""
+    wanted = [find(id_) for id_ in args.requirements]
+    if not wanted:
+        print("\n".join(listing()))
+        return 0
+    suite = suite_folder()
+    cases = find_cases(suite) if suite else []
+    print(f"{_SET}\n")
+    print("\n\n".join("\n".join(explanation(requirement, cases)) for requirement in wanted))
+    return 0
+
+
+def listing() -> Iterator[str]:
+    """List every requirement, a line each, by chapter."""
+    chapter = ""
+    for requirement in REQUIREMENTS.values():
+        if requirement.chapter != chapter:
+            if chapter:
+                yield ""
+            chapter = requirement.chapter
+            yield CHAPTERS[chapter]
+        yield f"  {requirement.id}  {requirement.level:<6}  {requirement.demand}"
+    yield ""
+    yield _SET
+
+
+def explanation(requirement: Requirement, cases: Sequence[Case]) -> Iterator[str]:
+    """Explain one requirement, with those of the cases that carry it."""
+    yield f"{requirement.id}  {requirement.level}  {requirement.section}"
+    yield from _paragraph("", requirement.demand)
+    yield from _paragraph("Why: ", requirement.why)
+    yield from _paragraph("When: ", requirement.when)
+    yield from _paragraph("Needs in the profile: ", "; ".join(requirement.needs))
+    yield from _paragraph("Not tried: ", requirement.untestable)
+    own = [case for case in cases if requirement.id in case.requirements]
+    if own:
+        yield "  How it is tried:"
+    for case in own:
+        yield f"    conformance/cbspec_conformance/{case.file}: {case.name}"
+        for paragraph in case.description.split("\n\n"):
+            yield from textwrap.wrap(paragraph, _WIDTH, initial_indent=" " * 6, subsequent_indent=" " * 6)
+
+
+def _paragraph(label: str, text: str) -> list[str]:
+    if not text:
+        return []
+    return textwrap.wrap(label + text, _WIDTH, initial_indent="  ", subsequent_indent="    ")

@@ -1,0 +1,35 @@
+"""`cbspec fingerprint-diff`: what differs between two releases of a relay where the page leaves it open."""
+
+from __future__ import annotations
+
+import argparse
+import textwrap
+from pathlib import Path
+
+from cbspec.cli.errors import CommandError
+from cbspec_conformance.reporting.fingerprint import UnusableFingerprint, compare, other_kit, read_fingerprint
+
+_WIDTH = 100
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments of `cbspec fingerprint-diff`."""
+    parser.add_argument("before", type=Path, help="the older fingerprint, as --fingerprint FILE wrote it")
+    parser.add_argument("after", type=Path, help="the newer one")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Print every difference; return 0 where there is none, else 1."""
+    try:
+        before, after = read_fingerprint(args.before), read_fingerprint(args.after)
+    except UnusableFingerprint as error:
+        raise CommandError(str(error)) from None
+    for difference in other_kit(before, after):
+        print(f"Written by different kits, so a change need not be the relay's: {difference}")
+    changes = compare(before, after)
+    for change in changes:
+        print(textwrap.fill(f"{change.what}  {change.demand}".rstrip(), _WIDTH, subsequent_indent="  "))
+        print(f"    {change.before} -> {change.after}")
+    many = "difference" if len(changes) == 1 else "differences"
+    print(f"{len(changes)} {many}" if changes else "the same")
+    return 1 if changes else 0

@@ -1,0 +1,223 @@
+"""What Locust runs for `cbspec load`: the clients, the count over all processes, the end and the exit code."""
+
+from __future__ import annotations
+
+import logging
+import os
+import runpy
+import signal
+import sys
+import threading
+import time
+from pathlib import Path
+from typing import Any, Final
+
+from gevent import signal_handler
+from locust import events
+from locust.env import Environment
+from locust.runners import STATE_INIT, STATE_RUNNING, STATE_STOPPED, MasterRunner, Runner, WorkerRunner
+from locust.stats import CSV_STATS_INTERVAL_SEC
+
+from cbspec.cli.load_settings import Settings, aim_facts, invariants, token_source
+from cbspec_client.load import Aim, RelayUser
+from cbspec_client.score import Score
+from cbspec_conformance.target.given import secrets_of
+
+_SETTINGS: Final = Settings.from_environment()
+_INTERRUPTED: Final = 130
+_OFTEN: Final = 0.2  # seconds between two looks at the count
+_LINES: Final = 2.0  # seconds between two lines of progress
+
+
+class Visitor(RelayUser):
+    """The client of a load test that brings none of its own."""
+
+
+def _prepare(settings: Settings) -> None:
+    profile = settings.profile()
+    tokens = token_source(profile, settings.tenants)
+    onlooker = invariants(secrets_of(profile, own=""))
+    RelayUser.aim = Aim(tokens=tokens, onlooker=onlooker, **aim_facts(profile))  # type: ignore[arg-type] # by name
+    RelayUser.hold, RelayUser.pause, RelayUser.timeout = settings.hold, settings.pause, settings.timeout
+    RelayUser.again = settings.again
+
+
+def _own_users(file: str) -> dict[str, type[RelayUser]]:
+    """Return the clients that somebody's file brings."""
+    sys.path.insert(0, str(Path(file).parent))
+    found = runpy.run_path(file)
+    return {
+        name: thing
+        for name, thing in found.items()
+        if isinstance(thing, type) and issubclass(thing, RelayUser) and not thing.abstract
+    }
+
+
+class Count:
+    """Counts sessions over all processes, says how far they are, and ends the run when each client has come once."""
+
+    def __init__(self, environment: Environment) -> None:
+        self.environment = environment
+        self._scores: dict[str, Score] = {}
+        self._given: dict[str, int] = {}  # how many clients each worker was given
+        self.complete = False
+        self.lost = 0
+        events.report_to_master.add_listener(self._tell)
+        events.worker_report.add_listener(self._hear)
+        events.test_start.add_listener(self._begin)
+
+    @property
+    def total(self) -> Score:
+        """What all processes have scored."""
+        master = isinstance(self.environment.runner, MasterRunner)
+        return Score.sum(self._scores.values() if master else [RelayUser.score])
+
+    @property
+    def wanted(self) -> int:
+        """How many clients are to come."""
+        runner = self.environment.runner
+        return runner.target_user_count if runner is not None else 0
+
+    def run(self) -> None:
+        """Look after the run until it ends."""
+        said, since = "", 0.0
+        while not self.complete:
+            time.sleep(_OFTEN)
+            since += _OFTEN
+            if since >= _LINES and (line := self.line()) != said:
+                print(line, file=sys.stderr, flush=True)
+                said, since = line, 0.0
+            self._end()
+
+    def line(self) -> str:
+        """Say how far it is."""
+        total = self.total
+        of = "" if _SETTINGS.again else f" of {self.wanted}"
+        return f"{total.begun}{of} sessions begun, {total.open} open, {total.failed} failed"
+
+    def _end(self) -> None:
+        runner = self.environment.runner
+        if runner is None or runner.state not in (STATE_RUNNING, STATE_STOPPED):
+            return
+        self.lost = self._lost(runner)
+        if runner.state == STATE_STOPPED:
+            if self.environment.web_ui is None:
+                runner.quit()  # Locust stopped, since no worker is left, and would wait for another
+            return
+        if _SETTINGS.again:
+            return
+        if self.total.ended + self.lost < self.wanted:
+            return
+        self.complete = True
+        options = self.environment.parsed_options
+        if options is not None and options.csv_prefix:
+            time.sleep(CSV_STATS_INTERVAL_SEC + _OFTEN)  # Locust's files lag behind by so much
+        if self.environment.web_ui is None:
+            runner.quit()
+        else:
+            runner.stop()
+            print("all sessions are over; Ctrl-C ends the page", file=sys.stderr, flush=True)
+
+    def _lost(self, runner: Runner) -> int:
+        """Return how many clients won't come any more, or not be heard of: those of workers that are gone."""
+        if not isinstance(runner, MasterRunner):
+            return 0
+        here = {client.id for client in [*runner.clients.ready, *runner.clients.spawning, *runner.clients.running]}
+        return sum(given - self._scores[worker].ended for worker, given in self._given.items() if worker not in here)
+
+    def _begin(self, **_: object) -> None:
+        RelayUser.score = Score()
+        self._scores.clear()
+        self._given.clear()
+        self.complete = False
+
+    def _tell(self, client_id: str, data: dict[str, Any], **_: object) -> None:
+        runner = self.environment.runner
+        data["cbspec"] = RelayUser.score.to_dict(), runner.target_user_count if runner is not None else 0
+
+    def _hear(self, client_id: str, data: dict[str, Any], **_: object) -> None:
+        if "cbspec" in data:
+            score, self._given[client_id] = data["cbspec"]
+            self._scores[client_id] = Score.from_dict(score)
+
+
+class Verdict:
+    """Says at the end what the load came to, and gives Locust's process its exit code."""
+
+    def __init__(self) -> None:
+        self._count: Count | None = None
+        self._interrupted = False
+        # Listeners to the end are called in reverse: this one after those of Locust's runner, which gather the last
+        # reports of the workers.
+        events.quitting.add_listener(self._decide)
+        events.quit.add_listener(self._say)
+        events.init.add_listener(self._begin)
+
+    def _begin(self, environment: Environment, **_: object) -> None:
+        self._count = Count(environment)
+        # Python's own handler would raise in whatever greenlet happens to run, and might end that one alone.
+        signal_handler(signal.SIGINT, self._interrupt)
+        if not isinstance(environment.runner, WorkerRunner):
+            threading.Thread(target=self._count.run, daemon=True).start()  # a greenlet: Locust patches
+
+    def _interrupt(self) -> None:
+        signal.signal(signal.SIGINT, signal.SIG_DFL)  # who can't wait says it twice
+        runner = self._count.environment.runner if self._count is not None else None
+        if runner is None or self._count is None:
+            return
+        self._interrupted = True
+        began = runner.state != STATE_INIT
+        runner.quit()
+        if not began and self._count.environment.web_ui is None:
+            print("no session had begun", file=sys.stderr, flush=True)
+            os._exit(_INTERRUPTED)  # Locust waits for workers in its main greenlet
+        if self._count.environment.web_ui is not None:
+            self._count.environment.web_ui.stop()
+
+    def _decide(self, environment: Environment, **_: object) -> None:
+        if self._count is None or isinstance(environment.runner, WorkerRunner):
+            environment.process_exit_code = 0  # the master judges
+            return
+        total = self._count.total
+        options = environment.parsed_options
+        on_error = options.exit_code_on_error if options is not None else 1
+        if total.broken:
+            environment.process_exit_code = 1
+        elif total.failed or environment.stats.errors:
+            environment.process_exit_code = on_error
+        elif self._interrupted and not self._count.complete and not _SETTINGS.again:
+            environment.process_exit_code = _INTERRUPTED
+        elif not _SETTINGS.again and total.ended < self._count.wanted:
+            environment.process_exit_code = 1
+        else:
+            environment.process_exit_code = 0
+
+    def _say(self, **_: object) -> None:
+        if self._count is None or isinstance(self._count.environment.runner, WorkerRunner):
+            return
+        total = self._count.total
+        cut = f", {total.open} cut off" if total.open else ""
+        print(f"{total.begun} sessions: {total.well} went well, {total.failed} failed{cut}")
+        if self._count.lost:
+            print(f"{self._count.lost} were a worker's that is gone")
+        for requirement, broken in sorted(total.broken.items()):
+            detail = f": expected {broken.expected}; seen: {broken.seen}" if broken.expected else ""
+            print(f"{requirement} was broken {broken.times} times{detail}")
+        if not total.broken and total.begun:
+            print("every exchange was watched: the protocol was kept")
+
+
+def _leave(*_: object) -> None:
+    """End at once: before Locust has begun there is nothing to say."""
+    os._exit(_INTERRUPTED)
+
+
+signal.signal(signal.SIGINT, _leave)
+signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
+_prepare(_SETTINGS)
+Verdict()
+# Locust warns of many clients in a second, since its own come all at once; ours spread themselves.
+logging.getLogger("locust.runners").addFilter(lambda record: "spawn rate is very high" not in record.getMessage())
+if _SETTINGS.user_file:
+    del Visitor
+    globals().update(_own_users(_SETTINGS.user_file))

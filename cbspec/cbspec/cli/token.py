@@ -1,0 +1,221 @@
+"""`cbspec token`: tokens good and bad, key pairs, and the sets of public keys that relays verify tokens with.
+
+What was asked for goes to standard output, alone; words about it go to standard error. A secret is read from a file or
+the environment, never from the command line, where others could see it.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import datetime
+import json
+import os
+import re
+import sys
+import time
+from collections.abc import Iterable
+from dataclasses import replace
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Any, Final
+
+from cbspec.cli.errors import CommandError
+from cbspec.profile.identity import DEVELOPMENT_TENANTS
+from cbspec.profile.issuer import Issuer, ProfileLacks
+from cbspec.profile.profile import ProfileError, Tokens, from_mapping
+from cbspec.tokens.forgery import FORGERIES, MISSING, Forgery
+from cbspec.tokens.jwks import PublicKey, key_id, public_jwk
+from cbspec.tokens.jws import Compact
+from cbspec.tokens.jwt import ALGORITHMS
+from cbspec.tokens.keypair import OF_KEY_PAIRS, new_pair
+
+_KINDS: Final = {forgery.name: forgery for forgery in FORGERIES}
+_USUAL: Final = [tenant.id for tenant in DEVELOPMENT_TENANTS]
+_KEYS: Final = ("secret_env", "secret_file", "key_file")
+_OF_TOKENS: Final = (
+    *("tenant", "subject", "lifetime", "issuer", "audience", "claim"),
+    *("secret_env", "secret_file", "key_file", "no_kid", "other_tenant"),
+)
+_PLACE: Final = re.compile(r"^tokens\.(\w+)")
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Add the options of `cbspec token`."""
+    parser.usage = "cbspec token [OPTION ...]"
+    what = parser.add_mutually_exclusive_group()
+    what.add_argument("--bad", metavar="KIND", help="mint a bad token of this kind")
+    what.add_argument("--list-bad", action="store_true", help="list the kinds of bad tokens")
+    what.add_argument(
+        "--jwks", nargs="+", type=Path, metavar="FILE", help="print the public keys of PEM files as a JWKS"
+    )
+    what.add_argument(
+        "--new-key",
+        nargs=2,
+        metavar=("ALGORITHM", "FILE"),
+        help=f"make a key pair, and write the private key to a new file ({', '.join(OF_KEY_PAIRS)})",
+    )
+    said = parser.add_argument_group("what the token says")
+    said.add_argument("--tenant", type=_text, metavar="ID", help=f"tenant_id (default: {_USUAL[0]})")
+    said.add_argument("--subject", metavar="NAME", help="sub (default: user123)")
+    said.add_argument("--lifetime", type=float, metavar="SECONDS", help="how long it is good (default: 3600)")
+    said.add_argument("--issuer", metavar="NAME", help="iss")
+    said.add_argument("--audience", metavar="NAME", help="aud")
+    said.add_argument(
+        "--claim", action="append", type=_claim, metavar="NAME=JSON", help="another claim (may be repeated)"
+    )
+    said.add_argument(
+        "--other-tenant", type=_text, metavar="ID", help=f"a second tenant, for --bad (default: {_USUAL[1]})"
+    )
+    signed = parser.add_argument_group("how it is signed (default: with the development secret)")
+    key = signed.add_mutually_exclusive_group()
+    key.add_argument("--secret-env", metavar="NAME", help="the environment variable with the secret")
+    key.add_argument("--secret-file", metavar="FILE", help="the file with the secret")
+    key.add_argument("--key-file", metavar="FILE", help="the PEM file with the private key")
+    signed.add_argument(
+        "--algorithm", choices=ALGORITHMS, help="default: HS256 for a secret, or else what fits the key"
+    )
+    named = signed.add_mutually_exclusive_group()
+    named.add_argument("--kid", type=_text, metavar="ID", help="key id (default: for a private key as --jwks has it)")
+    named.add_argument("--no-kid", action="store_true", help="name no key")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Do what is asked for; return the exit code."""
+    asked = next((name for name in ("list_bad", "jwks", "new_key") if getattr(args, name)), None)
+    if asked is not None:
+        _alone(asked, args)
+    if args.list_bad:
+        print("\n".join(_listing(FORGERIES)))
+    elif args.jwks:
+        print(json.dumps({"keys": [_published(path, args) for path in args.jwks]}, indent=2))
+    elif args.new_key:
+        _make_key(args.new_key[0], Path(args.new_key[1]))
+    else:
+        _mint(args)
+    return 0
+
+
+def _alone(asked: str, args: argparse.Namespace) -> None:
+    used = {"jwks": ("kid", "algorithm")}.get(asked, ())
+    given = [name for name in (*_OF_TOKENS, "kid", "algorithm") if name not in used and getattr(args, name)]
+    if given:
+        options = [f"--{name.replace('_', '-')}" for name in (given[0], asked)]
+        raise CommandError(f"{options[0]} is about a token, and {options[1]} mints none; leave one of them out")
+    if asked == "jwks" and args.kid and len(args.jwks) > 1:
+        raise CommandError("--kid names one key; give --jwks one file, or leave --kid out")
+
+
+def _mint(args: argparse.Namespace) -> None:
+    forgery = _forgery(args.bad) if args.bad is not None else None
+    issuer = Issuer(_tokens(args), time.time)
+    tenant = args.tenant or _USUAL[0]
+    try:
+        token: object = issuer.minted(tenant, dict(args.claim or ()))
+        if forgery is not None:
+            other = args.other_tenant or next(id_ for id_ in _USUAL if id_ != tenant)
+            token = issuer.forged(forgery, tenant, other, str(token))
+    except (ProfileLacks, ValueError) as error:
+        raise CommandError(f"such a token can't be made: {error}") from None
+    if token is not MISSING:
+        print(token if isinstance(token, str) else json.dumps(token))
+    _say(_about_bad(forgery, token) if forgery is not None else _about_good(str(token)))
+
+
+def _about_good(token: str) -> str:
+    parts = Compact.split(token)
+    named = f", key {parts.headers['kid']}" if "kid" in parts.headers else ""
+    subject, tenant, ends = (json.dumps(parts.claims[name]) for name in ("sub", "tenant_id", "exp"))
+    with contextlib.suppress(ValueError, OverflowError, OSError):  # the claim may be anything
+        ends = datetime.datetime.fromtimestamp(int(ends), datetime.UTC).isoformat(" ")
+    return f"for {subject} of {tenant}, until {ends} ({parts.headers['alg']}{named})"
+
+
+def _about_bad(forgery: Forgery, token: object) -> str:
+    said = f"{forgery.requirement}: {forgery.sentence}"
+    if token is MISSING:
+        return f"{said} (Send the auth without the member token.)"
+    return said if isinstance(token, str) else f"{said} (Put this JSON into the member token as it is.)"
+
+
+def _tokens(args: argparse.Namespace) -> Tokens:
+    """Return how tokens are to be made, as a profile says it; `CommandError` names the option that is wrong."""
+    claims = {"iss": args.issuer, "aud": args.audience}
+    given: dict[str, Any] = {
+        "development": all(getattr(args, name) is None for name in _KEYS),
+        "claims": {name: value for name, value in claims.items() if value is not None},
+        "key_id": args.kid,
+        **{name: getattr(args, name) for name in (*_KEYS, "algorithm", "subject", "lifetime")},
+    }
+    try:
+        named = {name: value for name, value in given.items() if value is not None}
+        tokens = from_mapping({"tokens": named}, Path()).tokens
+    except ProfileError as error:
+        raise CommandError("\n".join(_PLACE.sub(_option, problem) for problem in error.problems)) from None
+    if tokens.key_file is None or args.kid or args.no_kid:
+        return tokens
+    return replace(tokens, key_id=key_id(PublicKey.from_pem(tokens.key_file.read_bytes(), tokens.algorithm)))
+
+
+def _option(place: re.Match[str]) -> str:
+    return f"--{place[1].replace('_', '-')}"
+
+
+def _forgery(name: str) -> Forgery:
+    if name not in _KINDS:
+        near = get_close_matches(name, _KINDS, n=3, cutoff=0.5)
+        hint = f"did you mean {' or '.join(near)}?" if near else "--list-bad lists them"
+        raise CommandError(f"--bad {name}: no such kind; {hint}")
+    return _KINDS[name]
+
+
+def _listing(forgeries: Iterable[Forgery]) -> Iterable[str]:
+    width = max(map(len, _KINDS))
+    return (f"{forgery.name.ljust(width)}  {forgery.requirement}  {forgery.sentence}" for forgery in forgeries)
+
+
+def _published(path: Path, args: argparse.Namespace) -> dict[str, str]:
+    try:
+        return public_jwk(PublicKey.from_pem(path.read_bytes(), args.algorithm), args.kid)
+    except ValueError as error:
+        raise CommandError(f"{path}: {error}") from None
+
+
+def _make_key(algorithm: str, path: Path) -> None:
+    try:
+        pair = new_pair(algorithm)
+    except ValueError as error:
+        raise CommandError(f"--new-key {algorithm}: {error}") from None
+    try:
+        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    except FileExistsError:
+        raise CommandError(f"{path} exists; name a new file") from None
+    with os.fdopen(descriptor, "wb") as file:
+        file.write(pair)
+    _say(
+        f"{path}: a private key for {algorithm}, for your eyes only; cbspec token --jwks {path} prints its public half"
+    )
+
+
+def _say(text: str) -> None:
+    print(f"cbspec token: {text}", file=sys.stderr)
+
+
+def _text(text: str) -> str:
+    if not text:
+        raise argparse.ArgumentTypeError("must not be empty")
+    return text
+
+
+def _claim(text: str) -> tuple[str, object]:
+    name, is_given, value = text.partition("=")
+    if not name or not is_given:
+        raise argparse.ArgumentTypeError("must be NAME=JSON, as in admin=true")
+    try:
+        return name, json.loads(value, parse_constant=_no_number)
+    except (ValueError, RecursionError):
+        raise argparse.ArgumentTypeError(f"{name} is no JSON; text needs its quotes, as in '{name}=\"text\"'") from None
+
+
+def _no_number(name: str) -> object:
+    raise ValueError(name)

@@ -1,0 +1,147 @@
+"""Tokens for a target, good and bad, as far as its profile allows."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Callable, Mapping
+
+from cbspec.profile.identity import DEVELOPMENT_SECRET
+from cbspec.profile.target import Tokens
+from cbspec.tokens.forgery import MISSING, Forgery, Materials
+from cbspec.tokens.jws import Compact
+from cbspec.tokens.jwt import SigningKey, mint
+
+_HOLD_THE_KEY = "the relay's signing key (tokens.secret or tokens.key_file)"
+
+
+class ProfileLacks(Exception):
+    """The profile doesn't hold what is needed; `key` names what would do, and the text says it in a sentence."""
+
+    def __init__(self, key: str, sentence: str) -> None:
+        super().__init__(sentence)
+        self.key = key
+        self.sentence = sentence
+
+
+class Issuer:
+    """Makes tokens as a profile's `tokens` table says.
+
+    `now` gives the time in seconds since the epoch. ValueError where the key can't serve, OSError where its file
+    can't be read; `load` has tried both before.
+    """
+
+    def __init__(self, tokens: Tokens, now: Callable[[], float]) -> None:
+        self._tokens = tokens
+        self._now = now
+        self.key = _signing_key(tokens)
+
+    def valid(self, tenant_id: str, subject: str | None = None) -> str:
+        """Give a valid token of a tenant: a new one where the key is held, or else the ready-made one.
+
+        Without `subject` it is the profile's. `ProfileLacks` where there is no such token.
+        """
+        if self.key is not None:
+            now = int(self._now())
+            own = {
+                "sub": self._tokens.subject if subject is None else subject,
+                "tenant_id": tenant_id,
+                "iat": now,
+                "exp": int(now + max(1.0, self._tokens.lifetime)),
+                "jti": secrets.token_hex(16),
+            }
+            return mint(self.key, {**self._tokens.claims, **own}, self._header())
+        token = self._ready_made(tenant_id)
+        if token is None:
+            raise ProfileLacks(
+                f"tokens.ready.tenants.{tenant_id}",
+                f"a ready-made token of the tenant {tenant_id} (tokens.ready.tenants), or {_HOLD_THE_KEY}, is needed",
+            )
+        if subject is not None and _claim(token, "sub") != subject:
+            raise ProfileLacks("tokens.secret", f"for a token of another subject {_HOLD_THE_KEY} is needed")
+        return token
+
+    def minted(
+        self,
+        tenant_id: str,
+        changes: Mapping[str, object],
+        headers: Mapping[str, object] | None = None,
+        algorithm: str = "",
+    ) -> str:
+        """Give a token signed with the right key, for what the specification doesn't decide.
+
+        It is a valid one of a tenant with some claims changed (`MISSING`: left out), `headers` in its header, and
+        signed by another `algorithm` of the same secret where one is named. `ProfileLacks` where the key isn't held.
+        """
+        key = self.key
+        if key is None:
+            raise ProfileLacks("tokens.secret", f"for such a token {_HOLD_THE_KEY} is needed")
+        if algorithm and not key.symmetric:
+            raise ProfileLacks("tokens.secret", f"for a token signed by {algorithm} a secret (tokens.secret) is needed")
+        claims = {**_claims(self.valid(tenant_id)), **changes}
+        used = SigningKey.hmac(key.private, algorithm) if algorithm else key
+        said = {name: value for name, value in claims.items() if value is not MISSING}
+        return mint(used, said, {**self._header(), **(headers or {})})
+
+    def forged(self, forgery: Forgery, tenant_id: str, other_tenant: str = "", valid: str = "") -> object:
+        """Give a bad token: what the member `token` is to be, or `MISSING`.
+
+        It is made of `valid`, a valid token of `tenant_id` (empty: a new one); `other_tenant` is a second tenant that
+        the relay knows. Where the key isn't held, the profile's ready-made token for the forgery's purpose stands in.
+        `ProfileLacks` where that is missing too.
+        """
+        if forgery.needs_key and self.key is None:
+            return self._standing_in(forgery)
+        if forgery.needs_other_tenant and not other_tenant:
+            raise ProfileLacks("tenants", "a second active tenant (tenants) is needed")
+        valid = valid or self.valid(tenant_id)
+        materials = Materials(
+            valid=valid,
+            key=self.key,
+            claims=_claims(valid),
+            now=self._now(),
+            tenant_id=tenant_id,
+            fresh=secrets.token_hex(8),
+            other_tenant=other_tenant,
+            headers=self._header(),
+        )
+        try:
+            return forgery.make(materials)
+        except ValueError:
+            # A ready-made token may be of a kind that can't be taken apart.
+            return self._standing_in(forgery)
+
+    def _header(self) -> dict[str, object]:
+        """Give what every token's header says beside algorithm and type."""
+        return {} if self._tokens.key_id is None else {"kid": self._tokens.key_id}
+
+    def _standing_in(self, forgery: Forgery) -> str:
+        purpose = forgery.purpose
+        token = self._tokens.ready.purpose(purpose) if purpose else None
+        if token is not None:
+            return token
+        ready = f"a ready-made token (tokens.ready.{purpose}), or " if purpose else ""
+        key = f"tokens.ready.{purpose}" if purpose else "tokens.secret"
+        raise ProfileLacks(key, f"{ready}{_HOLD_THE_KEY} is needed")
+
+    def _ready_made(self, tenant_id: str) -> str | None:
+        ready = self._tokens.ready
+        named = ready.tenants.get(tenant_id)
+        return named or next((token for token in ready.valid_ones if _claim(token, "tenant_id") == tenant_id), None)
+
+
+def _signing_key(tokens: Tokens) -> SigningKey | None:
+    if tokens.key_file is not None:
+        return SigningKey.from_pem(tokens.key_file, tokens.algorithm)
+    secret = DEVELOPMENT_SECRET if tokens.development else tokens.secret
+    return SigningKey.hmac(secret, tokens.algorithm or "HS256") if secret is not None else None
+
+
+def _claims(token: str) -> dict[str, object]:
+    try:
+        return Compact.split(token).claims
+    except ValueError:
+        return {}
+
+
+def _claim(token: str, name: str) -> object:
+    return _claims(token).get(name)

@@ -1,0 +1,1 @@
+"""The protocol without I/O: messages, JSON, framing, WebSocket, state table, connection, TLS layer."""

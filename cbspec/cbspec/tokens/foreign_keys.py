@@ -1,0 +1,128 @@
+"""Tokens signed by somebody who isn't the relay's issuer, or under an algorithm that isn't the signature's."""
+
+from __future__ import annotations
+
+import base64
+import datetime
+import hashlib
+import hmac
+import json
+from functools import cache
+from typing import Final
+
+import jwt
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ed448, rsa
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+from cryptography.x509.oid import NameOID
+
+from cbspec.tokens.jws import Compact, encode
+from cbspec.tokens.jwt import SigningKey
+from cbspec.tokens.keypair import new_pair, pem
+
+_ED25519_SIGNATURE: Final = 64  # bytes; Ed448's are longer (Source: RFC 8032, 5.1.6 and 5.2.6)
+
+
+def sign_alike(valid: Compact, secret: str) -> str:
+    """Sign the same header and payload by the same algorithm, but with a key of our own."""
+    algorithm = str(valid.headers.get("alg"))
+    if algorithm.startswith("HS"):
+        key = SigningKey.hmac(secret, algorithm)
+    else:
+        key = SigningKey.from_pem(_own_pair(algorithm, len(valid.signature)), algorithm)
+    return str(Compact.signed(valid.headers, valid.payload, key.sign))
+
+
+def sign_by_guess(key: SigningKey, valid: Compact, guess: str) -> str:
+    """Sign alike with a secret that people leave in place, or with another where it is the right one."""
+    right = key.symmetric and key.sign(b"") == SigningKey.hmac(guess, key.algorithm).sign(b"")
+    return sign_alike(valid, f"not-{guess}" if right else guess)
+
+
+def confuse(key: SigningKey, valid: Compact) -> str:
+    """Let what verifies by the key serve as an HMAC secret, or an HMAC pass for a key pair's signature.
+
+    Source: RFC 8725, 2.1.
+    """
+    if key.symmetric:
+        return str(Compact.signed({**valid.headers, "alg": "RS256"}, valid.payload, key.sign))
+    secret: bytes = key.public.public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
+    return str(Compact.signed({**valid.headers, "alg": "HS256"}, valid.payload, lambda data: _hs256(secret, data)))
+
+
+def rename(key: SigningKey, valid: Compact) -> str:
+    """Sign with the right key, and say that another algorithm was used."""
+    other = "EdDSA" if key.algorithm == "ES256" else "ES256"
+    return str(Compact.signed({**valid.headers, "alg": other}, valid.payload, key.sign))
+
+
+def with_public_key(valid: Compact) -> str:
+    """Bring the public key along (Source: RFC 7515, 4.1.3)."""
+    return _rs256(valid, jwk=json.loads(jwt.algorithms.RSAAlgorithm.to_jwk(_rsa_key().public_key())))
+
+
+def with_certificate(valid: Compact) -> str:
+    """Bring a certificate of our own along (Source: RFC 7515, 4.1.6)."""
+    return _rs256(valid, x5c=[base64.b64encode(_certificate()).decode()])
+
+
+def with_key_address(valid: Compact) -> str:
+    """Name an address where the key is to be fetched; nothing can be there (Source: RFC 7515, 4.1.2; RFC 2606, 2)."""
+    return _rs256(valid, jku="https://keys.cbspec.invalid/jwks.json", kid="cbspec")
+
+
+def with_secret(valid: Compact, secret: str) -> str:
+    """Bring the HMAC secret along (Source: RFC 7515, 4.1.3)."""
+    raw = hashlib.sha256(secret.encode()).digest()
+    header = {**valid.headers, "alg": "HS256", "jwk": {"kty": "oct", "k": encode(raw), "alg": "HS256"}}
+    return str(Compact.signed(header, valid.payload, lambda data: _hs256(raw, data)))
+
+
+def with_key_path(valid: Compact) -> str:
+    """Make the key id a path to a file that is empty on most systems."""
+    header = {**valid.headers, "alg": "HS256", "kid": "../../../../../../../../dev/null"}
+    return str(Compact.signed(header, valid.payload, lambda data: _hs256(b"", data)))
+
+
+def _rs256(valid: Compact, **header: object) -> str:
+    return str(Compact.signed({**valid.headers, "alg": "RS256", **header}, valid.payload, _rs256_key().sign))
+
+
+def _hs256(secret: bytes, data: bytes) -> bytes:
+    return hmac.digest(secret, data, "sha256")
+
+
+def _own_pair(algorithm: str, signature_length: int) -> bytes:
+    """Give a key pair that signs by an algorithm; the length tells the two curves of EdDSA apart."""
+    if algorithm[:2] in ("RS", "PS"):
+        return pem(_rsa_key())
+    if algorithm == "EdDSA" and signature_length > _ED25519_SIGNATURE:
+        return pem(ed448.Ed448PrivateKey.generate())
+    return new_pair(algorithm)
+
+
+@cache
+def _rsa_key() -> rsa.RSAPrivateKey:
+    """Make the one RSA key of this process: a tenth of a second each is too much for every token."""
+    return rsa.generate_private_key(public_exponent=65537, key_size=2048)
+
+
+@cache
+def _rs256_key() -> SigningKey:
+    return SigningKey.from_pem(pem(_rsa_key()), "RS256")
+
+
+@cache
+def _certificate() -> bytes:
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "cbspec: not the relay's issuer")])
+    start = datetime.datetime(2020, 1, 1, tzinfo=datetime.UTC)
+    builder = x509.CertificateBuilder(
+        issuer_name=name,
+        subject_name=name,
+        public_key=_rsa_key().public_key(),
+        serial_number=1,
+        not_valid_before=start,
+        not_valid_after=start.replace(year=2120),
+    )
+    return builder.sign(_rsa_key(), hashes.SHA256()).public_bytes(Encoding.DER)

@@ -1,0 +1,12 @@
+"""The conformance suite: judges a relay through its socket and names the requirement that it fails."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Final
+
+SUITE: Final = Path(__file__).parent
+"""The folder with the cases and pytest.ini, in a checkout and in an installed wheel."""
+
+PYTEST_OPTIONS: Final = ("-c", str(SUITE / "pytest.ini"), "-p", "cbspec_conformance.runner.entry")
+"""pytest options that make the suite's configuration and plugin known, whatever the current folder."""

@@ -1,0 +1,68 @@
+"""How a script is to make a bad token again: what of a valid HS256 token was changed, found by comparing the two."""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import json
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from cbspec.tokens.jws import Compact
+
+_GUESSES = ("secret", "changeme", "your-256-bit-secret")
+_NEAR = 400 * 24 * 60 * 60  # seconds: a claim this close to now is a time that moves with it
+_OF_THE_OLD: Mapping[str, Callable[[bytes], bytes]] = {
+    "old": lambda old: old,
+    "empty": lambda _: b"",
+    "first bit flipped": lambda old: bytes([old[0] ^ 1]) + old[1:],
+    "last bit flipped": lambda old: old[:-1] + bytes([old[-1] ^ 1]),
+    "last three bytes zero": lambda old: old[:-3] + b"\0\0\0",
+    "without its last byte": lambda old: old[:-1],
+    "first half": lambda old: old[: len(old) // 2],
+    "a byte more": lambda old: old + b"\0",
+    "zero": lambda old: bytes(len(old)),
+}
+
+
+def compare(forged: str, valid: str, secret: str, now: float) -> dict[str, Any] | None:
+    """Return how `forged` is made of `valid`, or None where it isn't made by changing header, claims and signature."""
+    try:
+        bad, good = Compact.split(forged), Compact.split(valid)
+        changed, old, headers = bad.claims, good.claims, bad.headers
+    except ValueError:
+        return None
+    if json.dumps(changed, separators=(",", ":")).encode() != bad.payload:
+        return None
+    claims = {name: value for name, value in changed.items() if name not in old or old[name] != value}
+    later = {
+        name: round(value - now)
+        for name, value in claims.items()
+        if name in ("exp", "nbf") and isinstance(value, int | float) and abs(value - now) < _NEAR
+    }
+    header = {name: value for name, value in headers.items() if good.headers.get(name) != value}
+    if set(header) - {"alg"}:
+        return None  # it brings a key of its own
+    recipe = {
+        "header": header,
+        "claims": {name: value for name, value in claims.items() if name not in later},
+        "in_seconds": later,
+        "without": [name for name in old if name not in changed],
+        **_signature(forged.rpartition(".")[0], bad.signature, good.signature, secret),
+    }
+    return {name: value for name, value in recipe.items() if value}
+
+
+def _signature(text: str, made: bytes, old: bytes, secret: str) -> dict[str, str]:
+    """Say what the signature is."""
+    if made == _sign(secret, text):
+        return {"signature": "right"}
+    kind = next((name for name, change in _OF_THE_OLD.items() if change(old) == made), "")
+    if kind:
+        return {"signature": kind}
+    guess = next((guess for guess in _GUESSES if made == _sign(guess, text)), "")
+    return {"signature": "of another key", "secret": guess}
+
+
+def _sign(secret: str, text: str) -> bytes:
+    return hmac.new(secret.encode(), text.encode(), hashlib.sha256).digest()

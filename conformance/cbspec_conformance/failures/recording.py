@@ -1,0 +1,181 @@
+"""From the records of a case to the steps that a failure file holds: a pure function of the transcript."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
+from typing import Any
+
+from cbspec_conformance.failures import frames as websocket
+from cbspec_conformance.failures.recipes import NotPortable, Recipes
+from cbspec_conformance.failures.steps import Close, Connect, Frame, Request, Send, Step, Text, step_to_json
+from cbspec_conformance.judging.expectation import Expectation
+from cbspec_conformance.record.excerpt import decisive, excerpt, is_fence
+from cbspec_conformance.record.exchange import Exchange
+from cbspec_conformance.record.transcript import (
+    Bytes,
+    Direction,
+    End,
+    Ended,
+    Failed,
+    Message,
+    Opened,
+    Record,
+    Transcript,
+)
+
+_MOST_BYTES = 64 * 1024
+_MOST_STEPS = 400
+_TEXT, _CLOSE = 1, 8  # opcodes of a WebSocket's frames; `Close` stands for a closing frame
+
+
+def record(
+    transcript: Transcript,
+    exchanges: Sequence[Exchange],
+    expectation: Expectation | None,
+    recipes: Recipes,
+    address: str,
+) -> dict[str, Any]:
+    """Return what a failure file holds of an exchange: expectation, tokens and steps; {} where it can't be played.
+
+    It can't where nothing says what to expect as data, where no message was exchanged, on connections to another
+    address than the target's, and where the steps hold what no file may or are too many.
+    """
+    request = decisive(transcript, exchanges)
+    if expectation is None or request is None:
+        return {}
+    records = excerpt(transcript, exchanges, beside=True)
+    request = _carrier(records, request)
+    if any(isinstance(r, Failed) or (isinstance(r, Opened) and r.target != address) for r in records):
+        return {}
+    try:
+        found = list(_steps(records, request))
+        steps = [step_to_json(_hidden(step, recipes)) for step in found]
+    except NotPortable:
+        return {}
+    sends = [step for step in found if isinstance(step, Send)]
+    if len(steps) > _MOST_STEPS or not sends or not sends[-1].decisive:  # what left behind it may belong to it
+        return {}
+    return {
+        "expectation": {"kind": expectation.kind.value, "values": [str(value) for value in expectation.values]},
+        "tokens": recipes.used_in(json.dumps(steps)),
+        "steps": steps,
+    }
+
+
+def _steps(records: Sequence[Record], request: Message) -> Iterator[Step]:
+    """Yield the steps in the order of time; what came for each request stands beside it."""
+    transports: dict[int, str] = {}
+    for index, found in enumerate(records):
+        if isinstance(found, Opened):
+            transports[found.connection] = found.transport
+            yield Connect(found.connection, found.transport, found.source.rpartition(":")[0])
+        elif isinstance(found, Ended) and found.how is End.OURS:
+            yield Close(found.connection, reset=found.detail == "reset")
+        elif _begins(records, index):
+            step = _send(_group(records, index), transports.get(found.connection, ""), request)
+            if step.requests or any(frame.opcode != _CLOSE for frame in step.frames) or step.wire:
+                yield step
+
+
+def _carrier(records: Sequence[Record], request: Message) -> Message:
+    """Return the request itself; where it is a fence, the one that it was sent behind."""
+    if not is_fence(request):
+        return request
+    before = records[: next(index for index, record in enumerate(records) if record is request)]
+    sent = [found for found in before if isinstance(found, Message) and found.direction is Direction.SENT]
+    own = [found for found in sent if found.connection == request.connection and not is_fence(found)]
+    return own[-1] if own else request
+
+
+def _begins(records: Sequence[Record], index: int) -> bool:
+    """Whether something new is sent at a record: a message, or bytes that carry none. A fence is nothing new."""
+    found = records[index]
+    if not isinstance(found, Message | Bytes) or found.direction is not Direction.SENT:
+        return False
+    before = next((r for r in reversed(records[:index]) if r.connection == found.connection), None)
+    if isinstance(found, Message):
+        return not is_fence(found) and not (isinstance(before, Message) and _was_sent(before) and not is_fence(before))
+    # Behind a message come its own bytes; the first bytes on a WebSocket are its opening handshake.
+    opening = isinstance(before, Opened) and before.transport == "websocket"
+    return not opening and not (before is not None and _was_sent(before))
+
+
+def _was_sent(record: Record) -> bool:
+    return isinstance(record, Message | Bytes) and record.direction is Direction.SENT
+
+
+def _group(records: Sequence[Record], index: int) -> list[Record]:
+    """Return all records of a connection from `index` on until something new is sent on it."""
+    number = records[index].connection
+    later = (at for at in range(index + 1, len(records)) if records[at].connection == number and _begins(records, at))
+    end = next(later, len(records))
+    return [found for found in records[index:end] if found.connection == number]
+
+
+def _send(group: Sequence[Record], transport: str, request: Message) -> Send:
+    sent = [found for found in group if isinstance(found, Message) and found.direction is Direction.SENT]
+    requests = [message for message in sent if message.text and not is_fence(message)]
+    first_fence = next((at for at, found in enumerate(group) if found in sent and found not in requests), len(group))
+    pieces = [f.data for f in group[:first_fence] if isinstance(f, Bytes) and f.direction is Direction.SENT]
+    if sum(map(len, pieces)) > _MOST_BYTES:
+        raise NotPortable("it is too large")
+    answers = [found for found in group if isinstance(found, Message) and found.direction is Direction.RECEIVED]
+    ended = next((found.how.value for found in group if isinstance(found, Ended) and found.how is not End.OURS), "")
+    step = Send(
+        group[0].connection,
+        tuple(
+            Request(Text.of(message.text), message.type, message.meant, message.decoded.fault) for message in requests
+        ),
+        fenced=next(("heartbeat" if m.type == "heartbeat" else "unknown" for m in sent if is_fence(m)), ""),
+        decisive=request in requests,
+        then=tuple(Text.of(message.text[:_MOST_BYTES]) for message in _without_fences(answers, sent)),
+        ended=ended,
+    )
+    return _on_the_wire(step, requests, pieces, transport)
+
+
+def _without_fences(answers: Sequence[Message], sent: Iterable[Message]) -> list[Message]:
+    """Leave out the answers to the fences: the last of the type that each draws."""
+    left = list(answers)
+    for fence in filter(is_fence, sent):
+        kind = "heartbeat_response" if fence.type == "heartbeat" else "error"
+        found = next((index for index in range(len(left) - 1, -1, -1) if left[index].type == kind), None)
+        if found is not None:
+            del left[found]
+    return left
+
+
+def _on_the_wire(step: Send, requests: Sequence[Message], pieces: Sequence[bytes], transport: str) -> Send:
+    """Say how the bytes were cut, and what they were where they aren't the messages as usual."""
+    data = b"".join(pieces)
+    cuts: list[int] = []
+    for piece in pieces[:-1]:
+        cuts.append((cuts[-1] if cuts else 0) + len(piece))
+    if transport != "websocket":
+        usual = b"".join(message.text + b"\n" for message in requests)
+        return replace(step, wire=None if data == usual else Text.of(data), cuts=tuple(cuts))
+    found = websocket.parse(data)
+    if found is None:
+        raise NotPortable("its WebSocket frames are broken on purpose")
+    if found == [websocket.Frame(_TEXT, True, message.text) for message in requests]:
+        return replace(step, cuts=tuple(cuts))
+    return replace(step, frames=tuple(Frame(f.opcode, f.fin, Text.of(f.payload)) for f in found))
+
+
+def _hidden(step: Step, recipes: Recipes) -> Step:
+    """Return a step with placeholders for what is new in each run."""
+    if not isinstance(step, Send):
+        return step
+
+    def hidden(text: Text) -> Text:
+        return replace(text, value=recipes.hide(text.value))
+
+    return replace(
+        step,
+        requests=tuple(replace(request, text=hidden(request.text)) for request in step.requests),
+        wire=hidden(step.wire) if step.wire else None,
+        frames=tuple(replace(frame, payload=hidden(frame.payload)) for frame in step.frames),
+        then=tuple(hidden(text) for text in step.then),
+    )

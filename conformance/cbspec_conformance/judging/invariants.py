@@ -1,0 +1,180 @@
+"""What every exchange of every case must keep, each blamed on its own requirement.
+
+`check` is a pure function of an exchange: whatever a case is about, a violation seen on the way is found here.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import cbspec_schemas
+from cbspec_conformance.judging.judge import describe, is_success, named, silence
+from cbspec_conformance.record.exchange import SUCCESS, Exchange, Silence
+from cbspec_conformance.record.transcript import Message
+
+# Errors about the relay, or about a tunnel that was opened a while ago: no request need have caused them.
+_UNASKED = ("server_unavailable", "rate_limit_exceeded", "connection_limit_reached", "data_transfer_failed")
+_WITH_STATUS = ("auth_response", "tunnel_response")
+_SHORTEST_TOKEN = 16  # what is shorter may be in a text by chance
+
+_JWT = re.compile(r"eyJ[\w-]{5,}\.[\w-]{5,}\.[\w-]*")
+
+
+@dataclass(frozen=True, slots=True)
+class Breach:
+    """A violation of `requirement`: what was expected and what was seen."""
+
+    requirement: str
+    expected: str
+    seen: str
+
+
+def check(exchange: Exchange) -> list[Breach]:
+    """Return every violation that the exchange shows."""
+    breaches: list[Breach] = []
+    for message in exchange.answers:
+        breaches += _message(message, exchange)
+    breaches += _count(exchange)
+    breaches += _fence(exchange)
+    return breaches
+
+
+def _fence(exchange: Exchange) -> Iterator[Breach]:
+    """See that a heartbeat which was only to fence another request off has its answer, too."""
+    request = exchange.request
+    if request is None or request.meant != "fence" or request.type != "heartbeat":
+        return
+    if exchange.silence is Silence.DEAF and exchange.relay_alive and not exchange.answers:
+        yield Breach("CB-HBT-001", "a heartbeat_response", silence(exchange))
+
+
+def _message(message: Message, exchange: Exchange) -> Iterator[Breach]:
+    if message.decoded.requirement:
+        yield Breach(
+            message.decoded.requirement,
+            "one JSON object in UTF-8, not compressed",
+            f"{describe(message)}: {_preview(message)}",
+        )
+        return
+    refusal = message.type in _WITH_STATUS and message.member("status") not in ("ok", None)
+    for violation in cbspec_schemas.violations("relay", message.value):
+        if refusal and violation.path != "/status":
+            continue  # what says that nothing was served needn't say for whom
+        yield Breach(violation.requirement, "a message as the schema of its type describes it", violation.text)
+    if message.padded:
+        yield Breach("CB-WSK-002", "a frame whose length takes as few bytes as it can", "one that takes more")
+    if message.binary:
+        yield Breach("CB-WSK-005", "a text frame", f"a binary frame that holds {describe(message)}")
+    if message.type == "error":
+        yield from _error(message, exchange)
+    elif is_success(message):
+        yield from _success(message, exchange)
+
+
+def _error(message: Message, exchange: Exchange) -> Iterator[Breach]:
+    text = message.member("message")
+    if not isinstance(text, str):
+        return
+    if not text.strip():
+        yield Breach("CB-ERR-003", "a message that is not empty", "an empty one")
+    if any(_holds(text, secret) for secret in _secrets(exchange)):
+        yield Breach(
+            "CB-ERR-004",
+            "a message without token, secret or another tenant's identifier",
+            f"one of {len(text)} characters that holds one",
+        )
+
+
+def _secrets(exchange: Exchange) -> list[str]:
+    """Return what the error's text must not hold: the token itself, and what the client didn't say or know."""
+    request = exchange.request
+    token = request.member("token") if request is not None else None
+    known = [exchange.tenant, request.text.decode(errors="replace") if request is not None else ""]
+    if isinstance(token, str):
+        known.append(_claims(token))
+    tokens = [token] if isinstance(token, str) and len(token) >= _SHORTEST_TOKEN else []
+    if request is not None and not isinstance(token, str):
+        tokens = _JWT.findall(request.text.decode(errors="replace"))  # what can't be read may hold one all the same
+    return [*tokens, *(secret for secret in exchange.secrets if not any(secret in text for text in known))]
+
+
+def _claims(token: str) -> str:
+    """Return the text of a token's claims, whatever it is signed with; "" where it has none."""
+    segments = token.split(".")
+    try:
+        return base64.urlsafe_b64decode(segments[1] + "===").decode(errors="replace")
+    except (IndexError, ValueError):
+        return ""
+
+
+def _names_nobody(request: Message | None) -> bool:
+    """Whether a request's token has no subject, or an empty one: then an identifier made of it may be empty, too."""
+    token = request.member("token") if request is not None else None
+    try:
+        claims = json.loads(_claims(token)) if isinstance(token, str) else None
+    except (ValueError, RecursionError):
+        return False
+    return isinstance(claims, dict) and not claims.get("sub")
+
+
+def _holds(text: str, secret: str) -> bool:
+    """Whether `secret` stands in `text` as a word of its own."""
+    # Nearly no text does, and a plain search through one of two MB is a thousand times faster.
+    return secret in text and re.search(rf"(?<![\w-]){re.escape(secret)}(?![\w-])", text) is not None
+
+
+def _success(message: Message, exchange: Exchange) -> Iterator[Breach]:
+    request = exchange.request
+    if message.type == "hello_response" and isinstance(message.member("version"), str):
+        # What a hello with another version draws, nobody says.
+        asked_for = request.member("version") if request is not None else "1.0"
+        if asked_for == "1.0" and message.member("version") != "1.0":
+            yield Breach("CB-HEL-004", 'version "1.0"', f"version {message.member('version')[:40]!r}")
+    elif message.type == "auth_response":
+        if message.member("client_id") == "" and not _names_nobody(request):
+            yield Breach("CB-AUT-004", "a client_id that is not empty", "an empty one")
+        told = message.member("tenant_id")
+        if exchange.tenant and isinstance(told, str) and told != exchange.tenant:
+            yield Breach("CB-AUT-003", f"tenant_id {exchange.tenant!r}, the token's", f"tenant_id {told[:80]!r}")
+    elif message.type == "tunnel_response" and request is not None and request.type == "tunnel_info":
+        if request.decoded.fault:
+            return  # of what went out in pieces the case says itself whether it was understood
+        asked, told = request.member("tunnel_id"), message.member("tunnel_id")
+        if isinstance(asked, str) and isinstance(told, str) and asked != told:
+            yield Breach("CB-TUN-002", f"tunnel_id {asked[:80]!r}, as asked", f"tunnel_id {told[:80]!r}")
+
+
+def _count(exchange: Exchange) -> Iterator[Breach]:
+    """More than one answer, or one that nobody asked for. A broken-up message counts once, as what it is."""
+    if any(message.decoded.requirement for message in exchange.answers):
+        return
+    answers = [message for message in exchange.answers if not _may_be_unasked(message)]
+    request = exchange.request
+    if request is None:
+        if answers:
+            expected = f"nothing unasked but an error with code {' or '.join(_UNASKED)}"
+            yield Breach("CB-MSG-004", expected, f"unasked: {describe(answers[0])}")
+        return
+    if request.decoded.fault:
+        # What is no message may be taken for several: each may draw an error, none a success.
+        answers = [message for message in answers if message is exchange.answer or message.type != "error"]
+    if len(answers) > 1:
+        asked = request.type or "request"
+        kind = f" ({named(SUCCESS[asked])} or an error)" if asked in SUCCESS else ""
+        yield Breach(
+            "CB-MSG-004",
+            f"at most one answer to {named(asked)}{kind}",
+            "; then ".join(describe(message) for message in exchange.answers[:4]),
+        )
+
+
+def _may_be_unasked(message: Message) -> bool:
+    return message.type == "error" and message.member("code") in _UNASKED
+
+
+def _preview(message: Message) -> str:
+    return repr(message.text[:60]) + ("…" if len(message.text) > 60 else "")

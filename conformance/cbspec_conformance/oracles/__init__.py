@@ -1,0 +1,1 @@
+"""Independent rules for JSON, tokens, requests, metrics and limits."""

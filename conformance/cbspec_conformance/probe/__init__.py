@@ -1,0 +1,1 @@
+"""One connection to the relay: wire, requests, fences and time-outs."""

@@ -1,0 +1,1 @@
+"""Hypothesis strategies and the means to run properties over a network."""

@@ -1,0 +1,155 @@
+"""Damage to tokens, drawn without any token at hand: nothing secret is in what is drawn, shown or kept."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+from hypothesis import strategies as st
+from hypothesis.strategies import SearchStrategy
+
+from cbspec.tokens.forging import MISSING
+from cbspec.tokens.jws import Compact, dump, encode
+
+Sign = Callable[[bytes], bytes]
+
+_ALPHABET = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
+
+
+@dataclass(frozen=True, slots=True)
+class FromNow:
+    """A time: seconds from now."""
+
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class Ours:
+    """The token's own tenant, with something before and behind it."""
+
+    before: str
+    behind: str
+
+
+@dataclass(frozen=True, slots=True)
+class Members:
+    """Claims or headers set to other values, or left out (MISSING); `signed`: by the relay's own key, after that."""
+
+    claims: Mapping[str, Any]
+    headers: Mapping[str, Any]
+    signed: bool
+
+    def apply(self, token: str, sign: Sign | None, now: float) -> str | None:
+        """Return the token damaged; None where that takes a key that isn't held."""
+        parts = Compact.split(token)
+        made = replace(
+            parts,
+            header=_changed(parts.header, parts.headers, self.headers, now, ""),
+            payload=_changed(parts.payload, parts.claims, self.claims, now, str(parts.claims.get("tenant_id", ""))),
+        )
+        if not self.signed:
+            return str(made)
+        return None if sign is None else str(replace(made, signature=sign(made.signing_input)))
+
+
+def _changed(data: bytes, members: dict[str, object], changes: Mapping[str, Any], now: float, tenant: str) -> bytes:
+    if not changes:
+        return data
+    values = {**members, **{name: _real(value, now, tenant) for name, value in changes.items()}}
+    return dump({name: value for name, value in values.items() if value is not MISSING})
+
+
+def _real(value: object, now: float, tenant: str) -> object:
+    if isinstance(value, FromNow):
+        return int(now) + value.seconds
+    return value.before + tenant + value.behind if isinstance(value, Ours) else value
+
+
+_ANY: SearchStrategy[Any] = st.one_of(
+    st.none(), st.booleans(), st.integers(-(2**63), 2**63), st.text("ab1", max_size=3), st.just([]), st.just({})
+)
+_LONG_AGO = st.integers(-(2**63), 10**9) | st.sampled_from([0, -1, 0.5, -1e300])
+_AGO = st.integers(-(10**9), -660) | st.floats(-(10.0**6), -660.5)
+_AHEAD = st.integers(660, 10**9) | st.floats(660.5, 10.0**6)
+_LETTERS = st.text(st.characters(codec="utf-8"), min_size=1, max_size=4)
+_CLAIMS: SearchStrategy[Mapping[str, Any]] = st.one_of(
+    st.fixed_dictionaries({"exp": _AGO.map(FromNow) | _LONG_AGO}),
+    st.fixed_dictionaries({"nbf": _AHEAD.map(FromNow) | st.sampled_from([2**53, 2**63, 1e18, 1e300])}),
+    st.fixed_dictionaries({"tenant_id": st.just(MISSING) | _ANY}),
+    st.fixed_dictionaries(
+        {
+            "tenant_id": st.builds(Ours, _LETTERS, st.just(""))
+            | st.builds(Ours, st.just(""), _LETTERS)
+            | _LETTERS.map(lambda text: f"cbspec {text}")
+        }
+    ),
+)
+_OTHERS: SearchStrategy[Mapping[str, Any]] = st.dictionaries(
+    st.sampled_from(["iss", "aud", "jti", "iat", "sub", "scope"]), st.just(MISSING) | _ANY, max_size=1
+)
+CLAIMS: SearchStrategy[Members] = st.builds(
+    lambda claims, others: Members({**others, **claims}, {}, signed=True), _CLAIMS, st.just({}) | _OTHERS
+)
+"""Claims that must be refused although the signature is right; needs the key."""
+
+_HEADERS: SearchStrategy[Mapping[str, Any]] = st.dictionaries(
+    st.sampled_from(["alg", "typ", "cty", "kid", "jku", "jwk", "x5u", "x5c", "crit", "b64", "zip"]),
+    st.just(MISSING) | st.sampled_from(["none", "None", "NONE", "nOnE", "HS256", "RS256", "ES256", "hs256", ""]) | _ANY,
+    min_size=1,
+    max_size=2,
+)
+_UNSIGNED_CLAIMS: SearchStrategy[Mapping[str, Any]] = st.dictionaries(
+    st.sampled_from(["sub", "tenant_id", "exp", "nbf", "iat", "iss", "aud", "jti"]),
+    st.just(MISSING) | _ANY | _AHEAD.map(FromNow),
+    min_size=1,
+    max_size=2,
+)
+MEMBERS: SearchStrategy[Members] = st.builds(Members, _UNSIGNED_CLAIMS, st.just({}), st.just(False)) | st.builds(
+    Members, st.just({}), _HEADERS, st.just(False)
+)
+"""Claims or headers changed behind the signature's back; needs no key."""
+
+
+@dataclass(frozen=True, slots=True)
+class Text:
+    """A change of the token's text: of the segment of that number, at a place given as a share of its length."""
+
+    how: str
+    segment: int
+    place: float
+    by: str
+
+    def apply(self, token: str, sign: Sign | None, now: float) -> str | None:
+        """Return the token damaged."""
+        segments = token.split(".")
+        at = self.segment % len(segments)
+        if self.how in _WHOLE:
+            return ".".join(_WHOLE[self.how](segments, at, self.by))
+        text = segments[at]
+        where = int(self.place * len(text))
+        segments[at] = {
+            "delete": text[:where] + text[where + 1 :],
+            "insert": text[:where] + self.by + text[where:],
+            "replace": text[:where] + self.by + text[where + 1 :],
+            "cut": text[:where],
+            "case": text[:where] + text[where : where + 1].swapcase() + text[where + 1 :],
+        }[self.how]
+        return ".".join(segments)
+
+
+_WHOLE: Mapping[str, Callable[[list[str], int, str], list[str]]] = {
+    "drop": lambda segments, at, _: [*segments[:at], *segments[at + 1 :]],
+    "empty": lambda segments, at, _: [*segments[:at], "", *segments[at + 1 :]],
+    "double": lambda segments, at, _: [*segments[: at + 1], segments[at], *segments[at + 1 :]],
+    "add": lambda segments, at, by: [*segments[:at], encode(by.encode()), *segments[at:]],
+    "swap": lambda segments, at, _: [segments[at], *segments[:at], *segments[at + 1 :]],
+}
+TEXTS: SearchStrategy[Text] = st.builds(
+    Text,
+    st.sampled_from(["replace", "replace", "delete", "insert", "cut", "case", *_WHOLE]),
+    st.integers(0, 2),
+    st.floats(0, 0.9999),
+    st.sampled_from(_ALPHABET) | st.text(_ALPHABET, min_size=1, max_size=6),
+)
+"""Changes of base64 letters and of segments; needs no key."""

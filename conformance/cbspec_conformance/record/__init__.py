@@ -1,0 +1,1 @@
+"""Records of a run: transcript, decoded messages, exchanges and their text form."""

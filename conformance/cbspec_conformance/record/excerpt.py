@@ -1,0 +1,118 @@
+"""What of a transcript a failure is read from: pure functions of records and exchanges."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from cbspec_conformance.record.exchange import Exchange
+from cbspec_conformance.record.transcript import (
+    Bytes,
+    Direction,
+    Ended,
+    Failed,
+    Message,
+    Opened,
+    Record,
+    Transcript,
+    outline,
+)
+
+
+def excerpt(transcript: Transcript, exchanges: Sequence[Exchange], *, beside: bool = False) -> list[Record]:
+    """Return the records of the connections that `exchanges` were made on, up to the end of the last exchange.
+
+    Where no exchange is named, they are those of the last connection. With `beside` the connections come along that
+    were open at the time: what was said on them may be why.
+    """
+    records = in_order(transcript)
+    own = {message.connection for exchange in exchanges for message in messages(exchange)}
+    if not own:
+        last = max((record.connection for record in records), default=0)
+        return [record for record in records if record.connection == last]
+    end = _end(records, exchanges[-1])
+    wanted = own | (_beside(records, own, decisive(transcript, exchanges)) if beside else set())
+    return [record for record in records[:end] if record.connection in wanted]
+
+
+def in_order(transcript: Transcript) -> list[Record]:
+    """Return the records with each request where its bytes left: what came just before them is no answer to it."""
+    left = {record.connection: at for at, record in enumerate(transcript.records) if _left(record)}
+    ordered: list[Record] = []
+    waiting: list[Record] = []
+    for at, record in enumerate(transcript.records):
+        if isinstance(record, Message) and record.direction is Direction.SENT and at < left.get(record.connection, 0):
+            waiting.append(record)
+            continue
+        if _left(record):
+            ordered += [message for message in waiting if message.connection == record.connection]
+            waiting = [message for message in waiting if message.connection != record.connection]
+        ordered.append(record)
+    return ordered
+
+
+def _left(record: Record) -> bool:
+    return isinstance(record, Bytes) and record.direction is Direction.SENT
+
+
+def messages(exchange: Exchange) -> list[Message]:
+    """Return the request, if there is one, and the answers."""
+    return [*([exchange.request] if exchange.request else []), *exchange.answers]
+
+
+def decisive(transcript: Transcript, exchanges: Sequence[Exchange]) -> Message | None:
+    """Return the request that the failure is about: where something came unasked, the one before it."""
+    if not exchanges or not messages(exchanges[-1]):
+        return None
+    if exchanges[-1].request is not None:
+        return exchanges[-1].request
+    first = exchanges[-1].answers[0]
+    records = in_order(transcript)
+    before = records[: _index(records, first)]
+    asked = (record for record in reversed(before) if isinstance(record, Message) and _was_sent_on(record, first))
+    return next(asked, None)
+
+
+def is_fence(message: Message) -> bool:
+    """Whether the suite sent a message only to see what came before it."""
+    return message.meant == "fence"
+
+
+def _was_sent_on(message: Message, other: Message) -> bool:
+    return message.direction is Direction.SENT and message.connection == other.connection
+
+
+def _index(records: Sequence[Record], wanted: Record | None) -> int:
+    found = next((index for index, record in enumerate(records) if record is wanted), -1)
+    if found < 0 and wanted is not None:  # a transcript keeps no more than the outline of what was large and long ago
+        kept = outline(wanted)
+        found = next((index for index, record in enumerate(records) if record == kept), -1)
+    return found
+
+
+def _end(records: Sequence[Record], exchange: Exchange) -> int:
+    """Return the index behind an exchange: where its connection's next request was sent."""
+    of = messages(exchange)
+    last = max((_index(records, message) for message in of), default=-1)
+    if last < 0:
+        return len(records)
+    before: Record = of[-1]
+    for index in range(last + 1, len(records)):
+        record = records[index]
+        if record.connection != before.connection:
+            continue
+        if _is_request(record) and not _is_request(before):  # where it is, they left together
+            return index
+        before = record
+    return len(records)
+
+
+def _is_request(record: Record) -> bool:
+    return isinstance(record, Message) and record.direction is Direction.SENT and not is_fence(record)
+
+
+def _beside(records: Sequence[Record], own: set[int], request: Message | None) -> set[int]:
+    """Return the connections that were opened before the request and open when the first of `own` began."""
+    begin = next((index for index, record in enumerate(records) if record.connection in own), 0)
+    over = {record.connection for record in records[:begin] if isinstance(record, Ended | Failed)}
+    until = max(_index(records, request), 0)
+    return {record.connection for record in records[:until] if isinstance(record, Opened)} - over

@@ -1,0 +1,104 @@
+"""What cuts a relay's bytes into messages: a WebSocket's frames are held against what the library passes over.
+
+Each length must take as few bytes as it can.
+
+Source: RFC 6455, 5.2.
+"""
+
+from __future__ import annotations
+
+from websockets.client import ClientProtocol
+from websockets.exceptions import PayloadTooBig
+from websockets.server import ServerProtocol
+
+from cbspec.protocol.framing import StreamFramer
+from cbspec.protocol.websocket import WebSocketFramer
+from cbspec_conformance.record.decoding import Decoded
+from cbspec_conformance.record.transcript import End, Ended
+
+LARGEST = 16 * 1024 * 1024
+"""Bytes of one message that the suite takes from a relay, which is sixteen times what deployed clients take."""
+
+TOO_LARGE = Decoded(None, "CB-MSG-002", f"the beginning of one of more than {LARGEST} bytes")
+"""What is wrong with a longer one."""
+
+_HEAD_END = b"\r\n\r\n"
+_EXTENDED = {126: 2, 127: 8}  # bytes of the length that follow the second one
+_LEAST = {126: 126, 127: 1 << 16}
+
+
+def stream_framer() -> StreamFramer:
+    """Return a framer that bounds a relay's messages only by what the suite can hold."""
+    return StreamFramer(max_message=LARGEST)
+
+
+def given_up(failure: Exception) -> Decoded:
+    """Return what is wrong where the library read no further."""
+    if isinstance(failure, PayloadTooBig):
+        return TOO_LARGE
+    return Decoded(None, "CB-WSK-002", f"a broken WebSocket frame: {failure}")
+
+
+def is_left_open(framer: StreamFramer | WebSocketFramer, text: bytes) -> bool:
+    """Whether most relays wait for more of a text: an object in a stream whose end is missing."""
+    if not isinstance(framer, StreamFramer):
+        return False
+    apart = StreamFramer(max_message=len(text) + 1)
+    apart.feed(apart.encode(text))
+    return apart.next_frame() is None
+
+
+def is_broken_off(rest: bytes, ended: Ended | None) -> bool:
+    """Whether bytes that aren't a whole message never become one, by the relay's own doing.
+
+    What is lost with a reset, or behind the suite's own end, it may well have sent.
+    """
+    return not rest.startswith(b"{") or (ended is not None and ended.how not in (End.RESET, End.OURS))
+
+
+class StrictWebSocket(WebSocketFramer):
+    """A client's end of a WebSocket that also looks at the frames' headers itself."""
+
+    __slots__ = ("_fault", "_head", "_rest", "_skip")
+
+    def __init__(self, protocol: ServerProtocol | ClientProtocol) -> None:
+        super().__init__(protocol)
+        self._head = True
+        self._rest = b""
+        self._skip = 0
+        self._fault = False
+
+    def feed(self, data: bytes) -> None:
+        """Take bytes as they came."""
+        self._scan(data)
+        super().feed(data)
+
+    def take_fault(self) -> bool:
+        """Say whether a length was longer than it had to be since this was asked last."""
+        fault, self._fault = self._fault, False
+        return fault
+
+    def _scan(self, data: bytes) -> None:
+        rest, at = self._rest + data, self._skip
+        if self._head:
+            end = rest.find(_HEAD_END)
+            if end < 0:
+                self._rest = rest
+                return
+            self._head, at = False, end + len(_HEAD_END)
+        while size := self._passed(rest, at):
+            at += size
+        self._skip, self._rest = max(0, at - len(rest)), rest[at:]
+
+    def _passed(self, data: bytes, at: int) -> int:
+        """Take note of the header that begins there, if all of it is there; return its frame's bytes, or else 0."""
+        if len(data) < at + 2:
+            return 0
+        short = data[at + 1] & 0x7F
+        extended = _EXTENDED.get(short, 0)
+        if len(data) < at + 2 + extended:
+            return 0
+        length = int.from_bytes(data[at + 2 : at + 2 + extended], "big") if extended else short
+        self._fault = self._fault or length < _LEAST.get(short, 0)
+        masked = 4 if data[at + 1] & 0x80 else 0
+        return 2 + extended + masked + length

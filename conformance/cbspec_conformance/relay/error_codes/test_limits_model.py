@@ -1,0 +1,324 @@
+"""Source: Error Codes / the limits: any order of messages on many connections of many tenants, against a model."""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from hypothesis import strategies as st
+from hypothesis.strategies import SearchStrategy
+
+from cbspec.catalogue.requirements import Level, find
+from cbspec.profile.profile import Endpoint, Tenant
+from cbspec_conformance.judging import judge
+from cbspec_conformance.judging.errors import Broken, Inconclusive, NotExercised
+from cbspec_conformance.judging.findings import Outcome
+from cbspec_conformance.judging.invariants import Breach
+from cbspec_conformance.oracles.model import NOTHING, Ask, Connection, Limits, Model, Step
+from cbspec_conformance.probe.session import Session
+from cbspec_conformance.probe.tcp import Unreachable
+from cbspec_conformance.probe.wire import HandshakeFailure
+from cbspec_conformance.properties.explore import Explorer
+from cbspec_conformance.record.exchange import Exchange, Silence
+from cbspec_conformance.relay.error_codes.limits import (
+    fillable,
+    limit_holds,
+    served_connections,
+    served_tunnels,
+    tunnels_had,
+)
+from cbspec_conformance.relay.error_codes.refusals import limited
+from cbspec_conformance.runner.marks import alone, requirement
+from cbspec_conformance.target.target import Target
+
+_MOST_TUNNELS = 3
+"""Tunnels on one connection of a tenant without a limit: a relay may have limits that the profile doesn't tell of."""
+
+_NO_ROOM = ("CB-LIM-001", "CB-LIM-003", "CB-LIM-011", "CB-CON-001", "CB-BUF-001")
+"""The requirements that a refusal breaks where there is room."""
+
+_OVER = ("CB-LIM-002", "CB-LIM-005", "CB-LIM-012", "CB-CON-002", "CB-CON-003", "CB-BUF-002")
+"""The requirements that being served breaks where there is no room: as long as those are open that have it."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Op:
+    """One step of a run: what is done, on which connection and for which tenant, both counted round and round."""
+
+    what: Ask | str
+    which: int
+    tenant: int
+    websocket: bool
+
+
+_WHATS = (
+    *("join", "join", "join", "connect", "close", "close", "reset"),
+    *(Ask.HELLO, Ask.AUTH, Ask.BAD_AUTH, Ask.HEARTBEAT, Ask.UNKNOWN),
+    *(Ask.TUNNEL, Ask.TUNNEL, Ask.TUNNEL, Ask.TUNNEL, Ask.BAD_TUNNEL, Ask.BAD_TUNNEL, Ask.FOREIGN_TUNNEL),
+)
+_OPS = st.builds(_Op, st.sampled_from(_WHATS), st.integers(0, 7), st.integers(0, 3), st.booleans())
+
+
+def _runs(steps: int) -> SearchStrategy[list[_Op]]:
+    return st.lists(_OPS, min_size=steps // 2, max_size=steps)
+
+
+@dataclass(frozen=True, slots=True)
+class _Place:
+    """Where a run takes place: an address (None: the target's), tenants, limits, and how to see that all has room."""
+
+    at: Endpoint | None
+    tenants: list[Tenant]
+    limits: Limits
+    settle: Callable[[], None]
+    most: int = 6
+
+
+@requirement("CB-LIM-005")
+def test_tenants_limits_in_any_order(relay: Target, explorer: Explorer) -> None:
+    """Hypothesis sends messages in any order on up to six connections of four tenants; a model knows what may come."""
+    limited_ones = [
+        *relay.profile.tenants_with("tunnel_limit")[:1],
+        *relay.profile.tenants_with("connection_limit")[:1],
+    ]
+    if not limited_ones:
+        raise NotExercised("give tenants.tunnel_limit or tenants.connection_limit (for a tenant of its own)")
+    tenants = list({tenant.id: tenant for tenant in [*limited_ones, *_free(relay)]}.values())
+    for tenant in limited_ones:
+        fillable(max(tenant.tunnel_limit or 0, tenant.connection_limit or 0), f"a limit of {tenant.id}")
+    for tenant in tenants:
+        relay.use(tenant)
+        if tenant.tunnel_limit is not None:
+            limit_holds(relay, tenant, tenant.tunnel_limit)
+    relay.hang_up()
+
+    def settle() -> None:
+        for tenant in tenants:
+            relay.use(tenant)
+            if tenant.tunnel_limit is not None:
+                served_tunnels(relay, tenant, tenant.tunnel_limit)
+            if tenant.connection_limit is not None:
+                served_connections(relay, tenant, tenant.connection_limit)
+
+    rules = relay.profile.relay
+    _explore(
+        relay,
+        explorer,
+        _Place(None, tenants, _limits(relay, tenants, rules.connection_limit, rules.buffer_pool), settle),
+    )
+
+
+@alone
+@requirement("CB-CON-002")
+def test_relays_connections_in_any_order(relay: Target, explorer: Explorer) -> None:
+    """Hypothesis sends any messages in any order on one connection more than the relay's limit, or two."""
+    relay.needs("auth")
+    with limited(relay, "connection_limit", relay.profile.relay.connection_limit) as (at, limit):
+
+        def settle() -> None:
+            with contextlib.ExitStack() as stack:
+                for _ in range(limit):
+                    session = stack.enter_context(contextlib.closing(relay.connect(at=at)))
+                    judge.accepted(session.hello(), "connection_limit_reached")
+
+        tenants = _free(relay)[:1]
+        pool = relay.profile.relay.buffer_pool if at is None else None
+        _explore(relay, explorer, _Place(at, tenants, _limits(relay, tenants, limit, pool), settle, limit + 2))
+
+
+@alone
+@requirement("CB-BUF-002")
+def test_buffers_in_any_order(relay: Target, explorer: Explorer) -> None:
+    """Hypothesis sends any messages in any order on several connections that share a pool of buffers."""
+    with limited(relay, "buffer_pool", relay.profile.relay.buffer_pool) as (at, size):
+
+        def settle() -> None:
+            if tunnels_had(relay, relay.authenticated(at=at), size) < size:
+                raise Inconclusive(f"the pool of {size} buffers has no room for as many tunnels (see CB-BUF-003)")
+
+        tenants = _free(relay)
+        _explore(relay, explorer, _Place(at, tenants, _limits(relay, tenants, None, size), settle))
+
+
+def _free(relay: Target) -> list[Tenant]:
+    return [tenant for tenant in (relay.tenant, relay.profile.second_tenant) if tenant is not None]
+
+
+def _limits(relay: Target, tenants: list[Tenant], connections: int | None, pool: int | None) -> Limits:
+    return Limits(
+        {tenant.id: tenant.tunnel_limit for tenant in tenants},
+        {tenant.id: tenant.connection_limit for tenant in tenants},
+        connections,
+        pool,
+        relay.tenancy,
+    )
+
+
+def _explore(relay: Target, explorer: Explorer, place: _Place) -> None:
+    late = False
+
+    def run(ops: list[_Op]) -> None:
+        relay.hang_up()
+        steps = _Run(relay, place, late=late)
+        for op in ops:
+            steps.do(op)
+        for finding in relay.findings:
+            if finding.outcome is Outcome.FAILED:  # what every exchange must keep is made small, too
+                relay.judge_invariant(finding.requirement)
+
+    def check(ops: list[_Op]) -> None:
+        nonlocal late
+        relay.hang_up()
+        with relay.control("all room of every limit"):
+            relay.soon(place.settle)
+        try:
+            run(ops)
+        except Broken as broken:
+            if broken.requirement not in _NO_ROOM:
+                raise
+            # What was closed before these steps began may be counted still: in time it must not be.
+            relay.hang_up()
+            time.sleep(relay.tempo.soon)
+            run(ops)
+            late = True
+
+    explorer.explore(_runs(explorer.steps), check, share=4)
+    relay.hang_up()
+
+
+class _Run:
+    """One run: the connections, and the model beside them; `late`: of a relay that gives back late."""
+
+    def __init__(self, relay: Target, place: _Place, *, late: bool) -> None:
+        self._relay = relay
+        self._place = place
+        self._model = Model(place.limits, late=late)
+        self._sessions: dict[int, Session] = {}
+
+    def do(self, op: _Op) -> None:
+        """Take a step, where it can be taken now."""
+        tenant = self._place.tenants[op.tenant % len(self._place.tenants)]
+        if op.what in ("connect", "join"):
+            self._connect(op, tenant)
+            return
+        if not self._model.open:
+            return
+        connection = self._model.open[op.which % len(self._model.open)]
+        session = self._sessions[id(connection)]
+        if isinstance(op.what, Ask):
+            self._ask(connection, op.what, tenant)
+        else:
+            session.wire.reset() if op.what == "reset" else session.close()
+            self._model.ended(connection)
+
+    def _connect(self, op: _Op, tenant: Tenant) -> None:
+        if len(self._model.open) >= self._place.most:
+            return
+        both = self._relay.facts.websocket and self._relay.facts.transport == "tcp"
+        try:
+            session = self._relay.connect(at=self._place.at, transport="websocket" if op.websocket and both else "")
+        except (Unreachable, HandshakeFailure, Inconclusive) as error:
+            if self._place.limits.relay is None or len(self._model.connections) < self._place.limits.relay:
+                raise Inconclusive(f"no new connection: {error}") from None
+            return
+        connection = self._model.connect()
+        self._sessions[id(connection)] = session
+        for ask in (Ask.HELLO, Ask.AUTH, Ask.TUNNEL) if op.what == "join" else ():
+            if connection.step is not Step.ENDED and not connection.refused:
+                self._ask(connection, ask, tenant)
+
+    def _ask(self, connection: Connection, ask: Ask, tenant: Tenant) -> None:
+        limits = self._place.limits
+        if ask is Ask.TUNNEL and connection.tunnels >= _MOST_TUNNELS and limits.tunnels.get(connection.tenant) is None:
+            return
+        session = self._sessions[id(connection)]
+        whom = connection.tenant or tenant.id
+        allowed = self._model.allowed(connection, ask, whom)
+        exchange = self._send(session, ask, whom)
+        answer, is_error = _answer(exchange)
+        if answer == NOTHING and exchange.ended and connection.refused:
+            self._model.ended(connection)  # a relay may close after an error, and its close may come late
+            return
+        if requirement_ := allowed.breach(answer, is_error=is_error):
+            wanted = " or ".join(sorted(allowed.answers - {NOTHING})) or "a refusal"
+            self._blame(connection, whom, Breach(requirement_, f"{wanted} to {ask.value}", _seen(exchange)), exchange)
+        self._model.happened(connection, ask, answer, is_error=is_error, tenant=whom)
+        session.authenticated = connection.step is Step.AUTHENTICATED
+        if session.ended:
+            self._model.ended(connection)
+
+    def _blame(self, connection: Connection, whom: str, breach: Breach, exchange: Exchange) -> None:
+        """Raise Broken, or Inconclusive where a limit may be the cause that the profile doesn't tell of.
+
+        What draws a warning only is noted: it doesn't end the case of what the relay must do.
+        """
+        undeclared = self._undeclared(_answer(exchange)[0], whom)
+        if find(breach.requirement).level is Level.MUST:
+            if undeclared:
+                raise Inconclusive(undeclared)
+            self._still_open(connection, breach.requirement)
+            raise Broken(breach.expected, breach.seen, exchange, requirement=breach.requirement)
+        if not undeclared:
+            self._relay.breach(breach, exchange)
+        session = self._sessions[id(connection)]
+        if session.deaf:
+            session.close()
+
+    def _still_open(self, connection: Connection, blamed: str) -> None:
+        """Raise Inconclusive where a limit isn't used up any more, since others ended that the model holds open."""
+        if blamed not in _OVER:
+            return
+        for other in self._model.open:
+            session = self._sessions[id(other)]
+            if other is not connection and other.tunnels and not (session.heartbeat().answers and not session.ended):
+                raise Inconclusive("a connection that used up the limit has ended meanwhile, by itself")
+
+    def _send(self, session: Session, ask: Ask, tenant: str) -> Exchange:
+        relay = self._relay
+        named = next((each for each in self._place.tenants if each.id == tenant), relay.tenant)
+        if ask is Ask.AUTH:
+            session.tenant = tenant
+        asks: dict[Ask, Callable[[], Exchange]] = {
+            Ask.HELLO: session.hello,
+            Ask.AUTH: lambda: session.ask({"type": "auth", "token": relay.token(named)}),
+            Ask.BAD_AUTH: lambda: session.ask({"type": "auth", "token": relay.spoiled_token(named)}),
+            Ask.TUNNEL: lambda: session.ask(relay.tunnel_info(tenant)),
+            Ask.BAD_TUNNEL: lambda: session.ask(relay.tunnel_info(tenant, remote_port=0), invalid="remote_port is 0"),
+            Ask.FOREIGN_TUNNEL: lambda: session.ask(relay.tunnel_info(f"{tenant}-foreign")),
+            Ask.HEARTBEAT: session.heartbeat,
+            Ask.UNKNOWN: lambda: session.ask({"type": "cbspec_unknown"}, invalid="of unknown type"),
+        }
+        return asks[ask]()
+
+    def _undeclared(self, code: str, tenant: str) -> str:
+        """Say that a refusal for want of room says nothing where the profile declares no such limit; else ""."""
+        limits = self._place.limits
+        declared = {
+            "tenant_limit_exceeded": limits.tunnels.get(tenant) is not None
+            or limits.connections.get(tenant) is not None,
+            "connection_limit_reached": limits.relay is not None,
+            "buffer_pool_exhausted": limits.pool is not None,
+        }
+        if code in judge.OUT_OF_ROOM and not declared.get(code, False):
+            return f"the relay answers {code}, and the profile declares no such limit for {tenant}"
+        return ""
+
+
+def _answer(exchange: Exchange) -> tuple[str, bool]:
+    """Return an exchange's answer as the model names it, and whether it is an error."""
+    answer = exchange.answer
+    if answer is None:
+        if exchange.silence is Silence.DEAF and not exchange.relay_alive:
+            raise Inconclusive(f"{judge.silence(exchange)}, and no new connection was answered either")
+        return NOTHING, False
+    if answer.decoded.requirement:
+        raise Inconclusive(f"the answer can't be read (see {answer.decoded.requirement}): {answer.decoded.fault}")
+    if answer.type == "error":
+        return judge.error_code(exchange), True
+    return (answer.type if judge.is_success(answer) else judge.describe(answer)), False
+
+
+def _seen(exchange: Exchange) -> str:
+    return judge.describe(exchange.answers[0]) if exchange.answers else judge.silence(exchange)

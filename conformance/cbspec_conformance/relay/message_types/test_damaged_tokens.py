@@ -1,0 +1,73 @@
+"""Source: Message Types / 2. Authentication; Error Codes / invalid_token: tokens damaged in every way."""
+
+from __future__ import annotations
+
+import time
+
+import pytest
+from hypothesis import reject
+from hypothesis.strategies import SearchStrategy
+
+from cbspec.tokens.jws import Compact
+from cbspec_conformance.judging import judge
+from cbspec_conformance.judging.errors import Broken, NotExercised
+from cbspec_conformance.oracles.token_rules import TokenRules
+from cbspec_conformance.properties.explore import Explorer
+from cbspec_conformance.properties.token_damage import CLAIMS, MEMBERS, TEXTS, Members, Text
+from cbspec_conformance.runner.marks import requirement
+from cbspec_conformance.target.target import Target
+
+Damage = Members | Text
+
+
+@pytest.mark.parametrize(
+    ("damage", "needs_key"),
+    [
+        pytest.param(CLAIMS, True, marks=requirement("CB-AUT-005"), id="claims"),
+        pytest.param(MEMBERS, False, marks=requirement("CB-AUT-007"), id="unsigned"),
+        pytest.param(TEXTS, False, marks=requirement("CB-AUT-008"), id="text"),
+    ],
+)
+def test_damaged_tokens_are_refused(
+    relay: Target, explorer: Explorer, damage: SearchStrategy[Damage], needs_key: bool
+) -> None:
+    """Hypothesis damages claims, headers and letters of a good token; a rule of its own tells which must be refused."""
+    key = relay.issuer.key
+    if needs_key and key is None:
+        raise NotExercised("the relay's signing key (tokens.secret or tokens.key_file) is needed")
+    valid = _accepted(relay)
+    now = time.time()
+    rules = TokenRules(
+        genuine=[valid],
+        secret=key.private if key is not None and key.symmetric else None,
+        tenants=[tenant.id for tenant in relay.profile.tenants],
+        tenancy=relay.tenancy,
+        now=now,
+    )
+
+    def check(drawn: Damage) -> None:
+        token = drawn.apply(valid, key.sign if key is not None else None, now)
+        found = None if token is None else rules.judge(token, signed=isinstance(drawn, Members) and drawn.signed)
+        if found is None:
+            reject()
+        relay.close()
+        exchange = relay.show(token, f"{drawn}")
+        try:
+            judge.refused_with(exchange, *found.codes)
+        except Broken as broken:
+            broken.requirement = found.requirement
+            raise
+
+    explorer.explore(damage, check)
+    relay.close_session(relay.authenticated())  # with a new token: a relay may take each only once
+
+
+def _accepted(relay: Target) -> str:
+    """Return a token that the relay accepts, of the kind that can be taken apart."""
+    valid = relay.token(relay.tenant)
+    try:
+        _ = Compact.split(valid).headers, Compact.split(valid).claims
+    except ValueError:
+        raise NotExercised("the ready-made tokens are of a kind that can't be damaged on purpose") from None
+    relay.open_tunnel(relay.authenticated(token=valid))
+    return valid

@@ -1,0 +1,63 @@
+"""Source: Notes / all messages must be valid UTF-8 JSON: texts that are not, made from ones that are."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import pytest
+from hypothesis import reject
+from hypothesis import strategies as st
+from hypothesis.strategies import SearchStrategy
+
+from cbspec_conformance.judging import judge
+from cbspec_conformance.judging.errors import Broken
+from cbspec_conformance.oracles.referee import is_closed, is_no_message
+from cbspec_conformance.oracles.rfc8259 import is_utf8
+from cbspec_conformance.properties.damage import CHANGES, SLIPS, Change, Slip
+from cbspec_conformance.properties.explore import Explorer
+from cbspec_conformance.properties.strategies import SPELLINGS, Spelling
+from cbspec_conformance.runner.marks import requirement
+from cbspec_conformance.target.sessions import Sessions
+from cbspec_conformance.target.target import Target
+
+Damage = Sequence[Change | Slip]
+
+_GRAMMAR: SearchStrategy[Damage] = SLIPS.map(lambda slip: [slip])
+
+
+@requirement("CB-MSG-005")
+@pytest.mark.parametrize("transport", ["tcp", "websocket"])
+@pytest.mark.parametrize("damage", [_GRAMMAR, CHANGES], ids=["grammar", "bytes"])
+def test_damaged_texts_are_not_accepted(
+    relay: Target, explorer: Explorer, damage: SearchStrategy[Damage], transport: str
+) -> None:
+    """Hypothesis breaks a rule of JSON's grammar, or changes bytes; a reader of its own tells what is no JSON then."""
+    if transport == "websocket":
+        relay.needs_websocket()
+    else:
+        relay.needs_stream()
+    sessions = Sessions(relay, transport)
+
+    def check(drawn: tuple[Spelling, bool, Damage]) -> None:
+        spelling, beats, changes = drawn
+        text = spelling.write(_request(relay, beats=beats)).encode()
+        for change in changes:
+            text = change.apply(text)
+        # In a stream, what isn't closed takes the messages behind it; over WebSocket a message has its own bounds.
+        if not is_no_message(text) or (transport == "tcp" and not is_closed(text)):
+            reject()
+        session = sessions.next()
+        exchange = session.ask_text(text, meant=str(changes), like="heartbeat" if beats else "tunnel_info")
+        try:
+            judge.not_accepted(exchange, "no success answer to what isn't JSON in UTF-8")
+        except Broken as broken:
+            broken.requirement = "CB-MSG-005" if is_utf8(text) else "CB-MSG-006"
+            raise
+
+    explorer.explore(st.tuples(SPELLINGS, st.booleans(), damage), check)
+    relay.open_tunnel(relay.authenticated(transport=transport))
+
+
+def _request(relay: Target, *, beats: bool) -> dict[str, Any]:
+    return {"type": "heartbeat"} if beats else relay.tunnel_info(tunnel_id="cbspec-damaged")

@@ -1,0 +1,111 @@
+"""Source: Notes / metrics are available via Prometheus endpoint if enabled in config."""
+
+from __future__ import annotations
+
+import http.client
+import re
+import urllib.error
+import urllib.request
+from dataclasses import dataclass
+
+import pytest
+
+from cbspec_conformance.judging.errors import Broken, Inconclusive, NotExercised
+from cbspec_conformance.oracles.exposition import NotAnExposition, samples
+from cbspec_conformance.runner.marks import last, requirement
+from cbspec_conformance.target.target import Target
+
+_PROMETHEUS = "application/openmetrics-text;version=1.0.0;q=0.5,text/plain;version=0.0.4;q=0.9,*/*;q=0.1"
+
+
+@dataclass(frozen=True, slots=True)
+class _Scrape:
+    status: int
+    text: str
+    content_type: str
+
+
+@requirement("CB-MET-001")
+def test_status_is_200(relay: Target) -> None:
+    """The metrics address is asked as Prometheus asks it."""
+    scrape = _scrape(relay)
+    if scrape.status != 200:
+        raise Broken("HTTP status 200", f"HTTP status {scrape.status}")
+
+
+@requirement("CB-MET-002")
+@pytest.mark.parametrize("accept", [_PROMETHEUS, "text/plain", ""], ids=["prometheus", "plain", "any"])
+def test_exposition_is_valid(relay: Target, accept: str) -> None:
+    """What the metrics address answers is read line by line, by the rules of its format."""
+    scrape = _scrape(relay, accept)
+    if scrape.status != 200:
+        raise Inconclusive(f"HTTP status {scrape.status} (see CB-MET-001)")
+    try:
+        found = samples(scrape.text, openmetrics="openmetrics" in scrape.content_type)
+    except NotAnExposition as error:
+        raise Broken("a valid Prometheus exposition", str(error)) from None
+    if not found:
+        raise Broken("a valid Prometheus exposition with samples", "no sample at all")
+
+
+@requirement("CB-MET-003")
+def test_samples_move(relay: Target) -> None:
+    """The samples are read before and after a session with a tunnel and an error; at least one is another then."""
+    before = _read(relay)
+    session = relay.authenticated()
+    relay.open_tunnel(session)
+    session.ask({"type": "cbspec_unknown"}, invalid="of unknown type")
+    after = _read(relay)
+    own = ("process_", "python_", "go_", "scrape_", "promhttp_", "nodejs_", "jvm_")
+    if {k: v for k, v in before.items() if not k.startswith(own)} == {
+        k: v for k, v in after.items() if not k.startswith(own)
+    }:
+        raise Broken("a sample that changes when the relay is used", f"{len(after)} samples, all as before")
+
+
+@last
+@requirement("CB-MET-101")
+def test_names(relay: Target) -> None:
+    """After a session with a tunnel and an error the names of all metrics are taken down."""
+    session = relay.authenticated()
+    relay.open_tunnel(session)
+    session.ask({"type": "cbspec_unknown"}, invalid="of unknown type")
+    named = re.findall(r"^# TYPE (\S+) ", _scrape(relay).text, re.MULTILINE)
+    named = named or [key.partition("{")[0] for key in _read(relay)]
+    # The same counter has one name in OpenMetrics and another in the text format.
+    relay.saw(", ".join(sorted({name.removesuffix("_total") for name in named if not name.endswith("_created")})))
+
+
+@requirement("CB-MET-102")
+def test_format(relay: Target) -> None:
+    """The content type of the answer is read, for a client that takes OpenMetrics and one that says nothing."""
+    for name, accept in (("Prometheus", _PROMETHEUS), ("anybody", "")):
+        scrape = _scrape(relay, accept)
+        relay.saw(scrape.content_type or "no content type", of=name)
+
+
+def _read(relay: Target) -> dict[str, float]:
+    scrape = _scrape(relay)
+    try:
+        return samples(scrape.text, openmetrics="openmetrics" in scrape.content_type)
+    except NotAnExposition as error:
+        raise Inconclusive(f"the metrics can't be read (see CB-MET-002): {error}") from None
+
+
+def _scrape(relay: Target, accept: str = _PROMETHEUS) -> _Scrape:
+    url = relay.profile.metrics.url
+    if url is None:
+        raise NotExercised("give metrics.url")
+    headers = {"Accept": accept} if accept else {}
+    request = urllib.request.Request(url, headers=headers)  # noqa: S310 - the profile's own address, http or https
+    try:
+        with urllib.request.urlopen(request, timeout=relay.profile.target.timeout) as response:  # noqa: S310 - as above
+            body, status, kind = response.read(64 << 20), response.status, response.headers.get("Content-Type", "")
+    except urllib.error.HTTPError as error:
+        return _Scrape(error.code, "", "")
+    except (OSError, ValueError, http.client.HTTPException) as error:
+        raise Broken("HTTP status 200", f"no answer from {url}: {error}", requirement="CB-MET-001") from None
+    try:
+        return _Scrape(status, body.decode("utf-8"), kind)
+    except UnicodeDecodeError as error:
+        raise Broken("an exposition in UTF-8", f"byte {error.start} is not", requirement="CB-MET-002") from None

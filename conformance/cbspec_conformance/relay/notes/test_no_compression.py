@@ -1,0 +1,76 @@
+"""Source: Notes / no message compression is used."""
+
+from __future__ import annotations
+
+import gzip
+import json
+import zlib
+from collections.abc import Callable
+
+import pytest
+
+from cbspec_conformance.judging import judge
+from cbspec_conformance.judging.errors import Broken, Inconclusive, NotExercised
+from cbspec_conformance.relay.notes.upgrade import upgrade
+from cbspec_conformance.runner.marks import requirement
+from cbspec_conformance.target.target import Target
+
+
+def _gzip(data: bytes) -> bytes:
+    return gzip.compress(data, mtime=0)
+
+
+def _raw_deflate(data: bytes) -> bytes:
+    compressor = zlib.compressobj(wbits=-15)
+    return compressor.compress(data) + compressor.flush()
+
+
+_KINDS: dict[str, Callable[[bytes], bytes]] = {"gzip": _gzip, "zlib": zlib.compress, "deflate": _raw_deflate}
+
+
+@requirement("CB-CMP-001")
+def test_output_is_not_compressed(relay: Target) -> None:
+    """A session is held; none of its answers may be compressed. Every other one in the run is looked at, too."""
+    session = relay.authenticated()
+    session.ask(relay.tunnel_info(session.tenant))
+    if not session.ended:
+        session.heartbeat()
+    relay.judge_invariant("CB-CMP-001")
+
+
+@requirement("CB-CMP-002")
+@pytest.mark.parametrize("kind", list(_KINDS))
+@pytest.mark.parametrize("request_type", ["tunnel_info", "heartbeat"])
+def test_compressed_input(relay: Target, request_type: str, kind: str) -> None:
+    """A request that was accepted as it is arrives compressed."""
+    session = relay.authenticated()
+    relay.open_tunnel(session)
+    relay.beat(session)
+    data = _in_one_line(relay, request_type, _KINDS[kind])
+    exchange = session.ask_text(data, meant=f"a {request_type}, compressed with {kind}", like=request_type)
+    judge.not_accepted(exchange, "no success answer to compressed input")
+
+
+def _in_one_line(relay: Target, request_type: str, compress: Callable[[bytes], bytes]) -> bytes:
+    """Return a request compressed so that no line feed is among the bytes: it is to be one message."""
+    for spaces in range(200):
+        request = relay.tunnel_info() if request_type == "tunnel_info" else {"type": "heartbeat"}
+        data = compress(b" " * spaces + json.dumps(request).encode())
+        if b"\n" not in data:
+            return data
+    raise NotExercised("no compressed form without a line feed was found")
+
+
+@requirement("CB-CMP-003")
+@pytest.mark.parametrize(
+    "offer", ["permessage-deflate", "permessage-deflate; client_max_window_bits", "x-webkit-deflate-frame"]
+)
+def test_deflate_is_not_agreed(relay: Target, offer: str) -> None:
+    """An opening handshake offers to compress; the 101 response must not take the offer."""
+    relay.needs_websocket()
+    response = upgrade(relay, headers={"Sec-WebSocket-Extensions": offer})
+    if response.status != 101:
+        raise Inconclusive(f"the relay answered the opening handshake with {response.status}")
+    agreed = response.headers.get("sec-websocket-extensions", "")
+    if "deflate" in agreed.lower():
+        raise Broken("a 101 response without an extension that compresses", f"Sec-WebSocket-Extensions: {agreed}")

@@ -1,0 +1,1 @@
+"""`cbspec replay`: plays a failure again and exports it as a script."""

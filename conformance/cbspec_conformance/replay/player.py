@@ -1,0 +1,167 @@
+"""Plays a failure's steps against a relay again, by the suite's own session, and judges what comes of it.
+
+What worked then and doesn't now keeps the play from saying anything, as a broken control does in a case.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from cbspec.profile.profile import Tenant
+from cbspec.tokens.forgery import FORGERIES
+from cbspec_conformance.failures.frames import Frame
+from cbspec_conformance.failures.recipes import SPOILED, Recipe, reveal
+from cbspec_conformance.failures.steps import Close, Connect, Request, Send, Step, Text
+from cbspec_conformance.judging import judge
+from cbspec_conformance.judging.errors import Inconclusive
+from cbspec_conformance.judging.expectation import Expectation, Kind
+from cbspec_conformance.probe.session import Session
+from cbspec_conformance.probe.tcp import Unreachable
+from cbspec_conformance.probe.wire import HandshakeFailure
+from cbspec_conformance.record.decoding import Decoded, decode
+from cbspec_conformance.record.exchange import Exchange
+from cbspec_conformance.record.transcript import Direction, Message
+from cbspec_conformance.replay.judging import hold
+from cbspec_conformance.target.target import Target
+
+_SURPLUS_WAIT = 0.3
+"""Seconds in which an answer that nobody asked for is waited for: coming is proof, not coming is none."""
+
+_NOT_ACCEPTED_HERE = ("invalid_token", "tenant_not_found", "ip_not_allowed")
+
+
+class Player:
+    """One play of the steps.
+
+    Arguments: `target` is the relay for one play; `recipes` say how the tokens are made.
+    """
+
+    def __init__(self, target: Target, recipes: Mapping[str, Recipe]) -> None:
+        self.target = target
+        self._recipes = recipes
+        self._tokens: dict[str, str] = {}
+        self._sessions: dict[int, Session] = {}
+
+    def play(self, steps: tuple[Step, ...], expectation: Expectation) -> None:
+        """Play all steps. Raises Broken where the failure shows, Inconclusive where nothing can be said.
+
+        A breach of an invariant is among the target's findings afterwards.
+        """
+        for step in steps:
+            if isinstance(step, Connect):
+                self._connect(step)
+            elif isinstance(step, Close):
+                self._close(step)
+            else:
+                self._send(step, expectation)
+        for session in self.target.open_sessions:
+            session.unasked(_SURPLUS_WAIT)
+
+    def token(self, name: str) -> str:
+        """Return the token of a placeholder's name, made when it is first asked for."""
+        if name not in self._tokens:
+            self._tokens[name] = self._make(self._recipes[name])
+        return self._tokens[name]
+
+    def _make(self, recipe: Recipe) -> str:
+        if not recipe.forgery:
+            return self.target.token(Tenant(recipe.tenant), recipe.subject)
+        if recipe.forgery == SPOILED:
+            return self.target.spoil(self.token(recipe.of))
+        forgery = next((forgery for forgery in FORGERIES if forgery.name == recipe.forgery), None)
+        if forgery is None:
+            raise Inconclusive(f"this kit knows no forgery {recipe.forgery!r}")
+        return str(self.target.forged(forgery, self.token(recipe.of)))
+
+    def _connect(self, step: Connect) -> None:
+        source = step.source if step.source in self.target.profile.target.source_addresses else None
+        try:
+            session = self.target.connect(source=source, transport=step.transport)
+        except (Unreachable, HandshakeFailure) as error:
+            raise Inconclusive(f"connection {step.connection} can't be made: {error}") from None
+        self._sessions[step.connection] = session
+
+    def _session(self, number: int) -> Session:
+        if number not in self._sessions:
+            raise Inconclusive(f"the steps send on connection {number}, which isn't open")
+        return self._sessions[number]
+
+    def _close(self, step: Close) -> None:
+        session = self._session(step.connection)
+        if step.reset:
+            session.wire.reset()
+        else:
+            session.close()
+
+    def _send(self, step: Send, expectation: Expectation) -> None:
+        session = self._session(step.connection)
+        noted = [self._note(session, request) for request in step.requests]
+        data = self._data(session, step, noted)
+        if not noted:
+            for piece in data:
+                session.send_unanswered(piece)
+            return
+        tenant = next(filter(None, map(self._tenant, step.requests)), "")
+        session.tenant = tenant or session.tenant
+        if len(noted) == 1:
+            session.fence = step.fenced or session.fence
+            exchange = session.exchange(noted[0], *data, fence=bool(step.fenced))
+        else:
+            exchange = session.together(noted, b"".join(data))
+        if noted[-1].type == "auth" or len(noted) > 1:
+            session.authenticated = session.authenticated or judge.served(exchange)
+        if step.decisive:
+            _trusted(exchange, tenant, self.target.facts.rejected)
+            hold(expectation, exchange)
+            if expectation.kind is Kind.INVARIANT:
+                session.unasked(_SURPLUS_WAIT)  # before a step closes the connection
+        elif len(noted) == 1:
+            _as_then(step, exchange)
+
+    def _note(self, session: Session, request: Request) -> Message:
+        text = self._bytes(request.text)
+        value: Any = json.loads(text) if request.text.plain else decode(text).value
+        if not isinstance(value, dict) or value.get("type", "") != request.type:
+            value = {"type": request.type} if request.type else value
+        return session.take_note(text, Decoded(value, fault=request.fault), request.meant)
+
+    def _data(self, session: Session, step: Send, noted: list[Message]) -> list[bytes]:
+        if step.frames:
+            return [Frame(f.opcode, f.fin, self._bytes(f.payload)).to_bytes() for f in step.frames]
+        data = self._bytes(step.wire) if step.wire else b"".join(session.encode(message.text) for message in noted)
+        ends = [*step.cuts, len(data)]
+        return [data[start:end] for start, end in zip([0, *step.cuts], ends, strict=True)]
+
+    def _bytes(self, text: Text) -> bytes:
+        value = reveal(text.value, self.token)
+        return Text(value, latin_1=text.latin_1).to_bytes()
+
+    def _tenant(self, request: Request) -> str:
+        """Return the tenant of the valid token that an auth shows, or ""."""
+        if request.type != "auth":
+            return ""
+        names = [name for name in self._recipes if f"<<{name}>>" in request.text.value]
+        return self._recipes[names[0]].tenant if names else ""
+
+
+def _trusted(exchange: Exchange, tenant: str, rejected: bool) -> None:
+    """See that a valid token isn't refused for want of the right key: that says nothing of the relay."""
+    code = judge.error_code(exchange)
+    if tenant and rejected and code in _NOT_ACCEPTED_HERE:
+        raise Inconclusive(f"this kit's tokens are not accepted ({code}); check tokens and tenants in the profile")
+
+
+def _as_then(step: Send, exchange: Exchange) -> None:
+    """See that what was served then is served now."""
+    then = [decode(text.to_bytes()) for text in step.then]
+    worked = [message.value for message in then if isinstance(message.value, dict) and _is_success(message.value)]
+    if worked and not judge.served(exchange):
+        seen = judge.describe(exchange.answers[0]) if exchange.answers else judge.silence(exchange)
+        raise Inconclusive(f"{step.requests[0].type} drew {judge.named(worked[0]['type'])} then, and now: {seen}")
+
+
+def _is_success(value: Mapping[str, Any]) -> bool:
+    message = Message(0.0, 0, Direction.RECEIVED, b"", Decoded(value))
+    return judge.is_success(message)

@@ -1,0 +1,94 @@
+"""Runs failures again: first the exchange by itself, and its case where that doesn't show the failure.
+
+So "fixed" never rests on an exchange that lacks what made it fail.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+
+from cbspec.profile.issuer import Issuer
+from cbspec.profile.profile import Profile
+from cbspec_conformance.failures.failure import Failure
+from cbspec_conformance.judging.errors import Broken, Inconclusive, NotExercised, RateLimited
+from cbspec_conformance.probe.tempo import Tempo
+from cbspec_conformance.record.render import render
+from cbspec_conformance.replay.outcome import Outcome, Verdict
+from cbspec_conformance.replay.player import Player
+from cbspec_conformance.replay.rerun import rerun
+from cbspec_conformance.target.facts import Facts
+from cbspec_conformance.target.locks import Locks
+from cbspec_conformance.target.pace import Pacer
+from cbspec_conformance.target.preflight import NoTarget, examine
+from cbspec_conformance.target.target import Target
+
+_NOTHING_SHOWN = Outcome(Verdict.UNCLEAR, "the exchange can't be played without its case")
+
+
+class Relay:
+    """A relay against which failures are run again.
+
+    Arguments: `profile` is what is known of it. Raises NoTarget where there is none.
+    """
+
+    def __init__(self, profile: Profile) -> None:
+        self.profile = profile
+        self.facts = Facts()
+        self._pace = Pacer(profile)
+        self._issuer = Issuer(profile.tokens, time.time)
+        target = self.target()
+        try:
+            self.facts = examine(target)
+        except NotExercised as error:
+            raise NoTarget(str(error)) from None
+        finally:
+            target.close()
+
+    def target(self) -> Target:
+        """Return the relay for one play."""
+        tempo = Tempo.of(self.profile.target, self.facts.latency)
+        known = (self.profile, self.facts, "replay")
+        return Target(*known, locks=Locks(None), pace=self._pace, issuer=self._issuer, tempo=tempo)
+
+    def play(self, failure: Failure) -> Outcome:
+        """Play a failure's steps, and say whether they show it."""
+        if failure.expectation is None:
+            return _NOTHING_SHOWN
+        target = self.target()
+        try:
+            Player(target, failure.tokens or {}).play(failure.steps, failure.expectation)
+        except Broken as broken:
+            exchange = render(target.transcript, broken.exchanges)
+            return Outcome(Verdict.FAILING, f"expected {broken.expected}; seen: {broken.seen}", exchange, played=True)
+        except (Inconclusive, NotExercised, RateLimited) as error:
+            return self._breach(failure, target) or Outcome(Verdict.UNCLEAR, str(error), render(target.transcript, ()))
+        finally:
+            target.close()
+        return self._breach(failure, target) or Outcome(Verdict.FIXED, "the exchange shows it no more")
+
+    @staticmethod
+    def _breach(failure: Failure, target: Target) -> Outcome | None:
+        """Return what an invariant of the failure's own requirement found on the way."""
+        for finding in target.findings:
+            if finding.requirement == failure.requirement:
+                seen = f"expected {finding.expected}; seen: {finding.seen}"
+                return Outcome(Verdict.FAILING, seen, finding.exchange, played=True)
+        return None
+
+
+def replay(relay: Relay, failures: Sequence[Failure], options: Sequence[str]) -> list[Outcome]:
+    """Say of each failure whether it is still there; `options` name the relay for the suite."""
+    outcomes = [relay.play(failure) for failure in failures]
+    hidden = [index for index, outcome in enumerate(outcomes) if outcome.verdict is not Verdict.FAILING]
+    again = rerun([failures[index] for index in hidden], options) if hidden else []
+    for index, outcome in zip(hidden, again, strict=True):
+        outcomes[index] = _settled(outcomes[index], outcome)
+    return outcomes
+
+
+def _settled(played: Outcome, case: Outcome) -> Outcome:
+    """Return the case's verdict; where it has none, why the exchange had none says more."""
+    if case.verdict is Verdict.UNCLEAR and played.verdict is Verdict.UNCLEAR and played is not _NOTHING_SHOWN:
+        return played
+    return case

@@ -1,0 +1,419 @@
+"""What an exported script is made of: it plays one failure with the standard library alone.
+
+`cbspec_conformance.replay.export` puts the failure's data in place of `FAILURE` and a description here.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import hmac
+import json
+import os
+import re
+import secrets
+import socket
+import ssl
+import sys
+import time
+from typing import Any
+
+FAILURE: dict[str, Any] = {}
+
+THERE, NOT_THERE, UNCLEAR = 1, 0, 2
+TIMEOUT = float(os.environ.get("CBSPEC_TIMEOUT", "5"))  # seconds for an answer
+QUIET = 0.3  # seconds to look for an answer that nobody asked for
+RUN = secrets.token_hex(4)
+SUCCESS = {
+    "hello": "hello_response",
+    "auth": "auth_response",
+    "tunnel_info": "tunnel_response",
+    "heartbeat": "heartbeat_response",
+}
+NO_ROOM = (
+    "rate_limit_exceeded",
+    "connection_limit_reached",
+    "server_unavailable",
+    "tenant_limit_exceeded",
+    "buffer_pool_exhausted",
+)
+BINARY = b"binary: "  # stands before a message that came in a WebSocket's binary frame
+LITERAL = ("type", "status", "code", "version", "tenant_id")
+
+
+class Unclear(Exception):
+    """Nothing can be said of the failure; the text says why."""
+
+
+class Relay:
+    """One connection to the relay: TLS 1.3, and a WebSocket over it where that is the transport."""
+
+    def __init__(self, number: int, host: str, port: int, transport: str, source: str) -> None:
+        self.number, self.ended, self.buffer, self.fragments = number, "", b"", b""
+        self.websocket = transport == "websocket"
+        context = ssl.create_default_context(cafile=os.environ.get("CBSPEC_CA") or None)
+        context.minimum_version = ssl.TLSVersion.TLSv1_3
+        if os.environ.get("CBSPEC_VERIFY") == "no":
+            context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+        if "CBSPEC_CLIENT_CERTIFICATE" in os.environ:
+            context.load_cert_chain(os.environ["CBSPEC_CLIENT_CERTIFICATE"], os.environ.get("CBSPEC_CLIENT_KEY"))
+        plain = socket.create_connection((host, port), TIMEOUT, (source, 0) if source else None)
+        plain.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        self.socket = context.wrap_socket(plain, server_hostname=os.environ.get("CBSPEC_SERVER_NAME") or host)
+        if self.websocket:
+            self.open_websocket(f"{host}:{port}")
+
+    def open_websocket(self, host: str) -> None:
+        """Make the opening handshake of RFC 6455."""
+        key = base64.b64encode(secrets.token_bytes(16)).decode()
+        path = os.environ.get("CBSPEC_WEBSOCKET_PATH", "/")
+        upgrade = f"Upgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: {key}"
+        self.socket.sendall(f"GET {path} HTTP/1.1\r\nHost: {host}\r\n{upgrade}\r\n\r\n".encode())
+        deadline = time.monotonic() + TIMEOUT
+        while b"\r\n\r\n" not in self.buffer and self.receive(deadline):
+            pass
+        head, _, self.buffer = self.buffer.partition(b"\r\n\r\n")
+        if b" 101 " not in head.split(b"\r\n")[0] + b" ":
+            raise Unclear(f"no WebSocket was opened: {head[:80]!r}")
+
+    def send(self, data: bytes) -> None:
+        """Send bytes; a connection that the relay has ended takes them in silence."""
+        try:
+            self.socket.sendall(data)
+        except OSError as error:
+            self.ended = self.ended or str(error)
+
+    def receive(self, deadline: float) -> bool:
+        """Take what arrives until the deadline, and say whether something did."""
+        if self.ended:
+            return False
+        self.socket.settimeout(max(deadline - time.monotonic(), 0.001))
+        try:
+            data = self.socket.recv(65536)
+        except TimeoutError:
+            return False
+        except OSError as error:
+            self.ended = str(error)
+            return False
+        self.ended = "" if data else "closed"
+        self.buffer += data
+        return bool(data)
+
+    def message(self, wait: float) -> bytes | None:
+        """Return the next message, or None where none comes within `wait` seconds."""
+        deadline = time.monotonic() + wait
+        while True:
+            found = self.next_frame() if self.websocket else self.next_object()
+            if found is not None:
+                return found
+            if not self.receive(deadline):
+                rest, self.buffer = self.buffer.strip(), b""
+                return rest or None
+
+    def next_object(self) -> bytes | None:
+        """Cut the next object, or else the next line, out of what has arrived."""
+        self.buffer = self.buffer.lstrip(b" \t\r\n")
+        text = self.buffer.decode("latin-1")
+        try:
+            end = json.JSONDecoder().raw_decode(text)[1] if text.startswith("{") else 0
+        except ValueError:
+            end = 0
+        end = end or text.find("\n")
+        if end <= 0:
+            return None
+        found, self.buffer = self.buffer[:end], self.buffer[end:]
+        return found
+
+    def next_frame(self) -> bytes | None:
+        """Take frames until a message is whole; pings are answered."""
+        while len(self.buffer) >= 2:
+            size, at = self.buffer[1] & 0x7F, 2
+            if size > 125:
+                at = 4 if size == 126 else 10
+                size = int.from_bytes(self.buffer[2:at], "big")
+            at += 4 if self.buffer[1] & 0x80 else 0
+            if len(self.buffer) < at + size:
+                return None
+            opcode, last = self.buffer[0] & 15, self.buffer[0] & 0x80
+            if self.buffer[1] & 0x80 or self.buffer[0] & 0x70:
+                self.buffer, self.ended = b"", "a broken frame"
+                return b"a broken frame"
+            payload, self.buffer = self.buffer[at : at + size], self.buffer[at + size :]
+            if opcode == 9:
+                self.send(frame(10, True, payload))
+            elif opcode == 8:
+                self.ended = "closed by a close frame"
+            elif opcode < 3:
+                self.fragments += payload
+                if last:
+                    found, self.fragments = self.fragments, b""
+                    return BINARY + found if opcode == 2 else found
+        return None
+
+
+def frame(opcode: int, last: bool, payload: bytes) -> bytes:
+    """Return a client's WebSocket frame, masked."""
+    mask, size = secrets.token_bytes(4), len(payload)
+    if size < 126:
+        length = bytes([128 | size])
+    else:
+        length = b"\xfe" + size.to_bytes(2, "big") if size < 65536 else b"\xff" + size.to_bytes(8, "big")
+    masked = bytes(byte ^ mask[index % 4] for index, byte in enumerate(payload))
+    return bytes([(128 if last else 0) | opcode]) + length + mask + masked
+
+
+def base64url(data: bytes) -> str:
+    """Return bytes as a token writes them."""
+    return base64.urlsafe_b64encode(data).rstrip(b"=").decode()
+
+
+def unbase64url(text: str) -> bytes:
+    """Return the bytes that a token wrote."""
+    return base64.urlsafe_b64decode(text + "=" * (-len(text) % 4))
+
+
+def signature(secret: str, text: str) -> bytes:
+    """Return the HS256 signature."""
+    return hmac.new(secret.encode(), text.encode(), hashlib.sha256).digest()
+
+
+class Tokens:
+    """The tokens of the exchange: from CBSPEC_TOKEN_n, or made with the HS256 secret in CBSPEC_SECRET."""
+
+    def __init__(self) -> None:
+        self.made: dict[str, str] = {}
+
+    def get(self, name: str) -> str:
+        """Return a token, made when it is first asked for."""
+        if name not in self.made:
+            given = os.environ.get(f"CBSPEC_{name.upper().replace('-', '_')}")
+            self.made[name] = given or self.make(FAILURE["tokens"][name])
+        return self.made[name]
+
+    def make(self, recipe: dict[str, Any]) -> str:
+        """Make a token, good or bad."""
+        secret = os.environ.get("CBSPEC_SECRET", "")
+        if recipe.get("given") or not secret:
+            raise Unclear(
+                "set CBSPEC_SECRET, the relay's HS256 secret, or the CBSPEC_TOKEN_n that the text above names"
+            )
+        if "of" not in recipe:
+            now = int(time.time())
+            own = {"tenant_id": recipe["tenant"], "iat": now, "exp": now + 3600, "jti": secrets.token_hex(16)}
+            claims = {**FAILURE["claims"], **({"sub": recipe["subject"]} if "subject" in recipe else {}), **own}
+            return self.write({"typ": "JWT", "alg": "HS256"}, claims, lambda text: signature(secret, text))
+        return self.forge(recipe, secret)
+
+    def forge(self, recipe: dict[str, Any], secret: str) -> str:
+        """Make a bad token of a good one: some of its header, claims and signature are changed."""
+        parts = self.get(recipe["of"]).split(".")
+        header, claims = (json.loads(unbase64url(part)) for part in parts[:2])
+        later = {name: int(time.time()) + seconds for name, seconds in recipe.get("in_seconds", {}).items()}
+        claims = {**claims, **recipe.get("claims", {}), **later}
+        claims = {name: value for name, value in claims.items() if name not in recipe.get("without", ())}
+        old = unbase64url(parts[2])
+        kinds = {
+            "right": lambda text: signature(secret, text),
+            "of another key": lambda text: signature(recipe.get("secret") or secrets.token_hex(32), text),
+            "old": lambda _: old,
+            "empty": lambda _: b"",
+            "first bit flipped": lambda _: bytes([old[0] ^ 1]) + old[1:],
+            "last bit flipped": lambda _: old[:-1] + bytes([old[-1] ^ 1]),
+            "last three bytes zero": lambda _: old[:-3] + b"\0\0\0",
+            "without its last byte": lambda _: old[:-1],
+            "first half": lambda _: old[: len(old) // 2],
+            "a byte more": lambda _: old + b"\0",
+            "zero": lambda _: bytes(len(old)),
+        }
+        return self.write({**header, **recipe.get("header", {})}, claims, kinds[recipe["signature"]])
+
+    @staticmethod
+    def write(header: dict[str, Any], claims: dict[str, Any], sign: Any) -> str:  # noqa: ANN401 - text -> bytes
+        """Return a token of three segments."""
+        text = ".".join(base64url(json.dumps(part, separators=(",", ":")).encode()) for part in (header, claims))
+        return f"{text}.{base64url(sign(text))}"
+
+    def put_in(self, text: str) -> str:
+        """Return a text with tokens and this run's name in their places."""
+
+        def value(match: re.Match[str]) -> str:
+            return json.dumps(RUN if match[1] == "run" else self.get(match[1]), ensure_ascii=False)[1:-1]
+
+        return re.sub(r"<<(run|token-\d+)>>", value, text)
+
+    def data(self, entry: dict[str, Any]) -> bytes:
+        """Return the bytes of a text as the failure has it: the object itself, its text, or a letter for each byte."""
+        if "json" in entry:
+            return self.put_in(json.dumps(entry["json"], separators=(",", ":"), ensure_ascii=False)).encode()
+        return (
+            self.put_in(entry["text"]).encode() if "text" in entry else self.put_in(entry["latin_1"]).encode("latin-1")
+        )
+
+
+def show(number: int, arrow: str, data: bytes) -> None:
+    """Print a message, without its tokens."""
+    text = data.decode("utf-8", "backslashreplace")
+    text = re.sub(r'("token"\s*:\s*)"[^"]+"', r'\1"***"', re.sub(r"eyJ[\w-]+\.[\w-]*\.?[\w-]*", "***", text))
+    text = text if text.isprintable() else text.encode("unicode_escape").decode()
+    print(f"#{number} {arrow} {text[:300]}")
+
+
+def decoded(data: bytes) -> Any:  # noqa: ANN401 - any JSON value
+    """Return a message's value; for what is none, in a word, why not."""
+    if data.startswith(BINARY):
+        return "binary"
+    try:
+        return json.loads(data.decode())
+    except UnicodeDecodeError:
+        return "not UTF-8"
+    except ValueError:
+        return "not JSON"
+
+
+def is_success(value: Any, wanted: str = "") -> bool:  # noqa: ANN401 - any JSON value
+    """Whether a message says that a request was served."""
+    if not isinstance(value, dict) or value.get("type") not in SUCCESS.values():
+        return False
+    served = value.get("status") == "ok" if value["type"] in ("auth_response", "tunnel_response") else True
+    return served and (not wanted or value["type"] == wanted)
+
+
+def take(relay: Relay, count: int, wait: float) -> list[bytes]:
+    """Return up to `count` messages, as they come."""
+    found: list[bytes] = []
+    while len(found) < count:
+        data = relay.message(wait)
+        if data is None:
+            break
+        show(relay.number, "<-", data)
+        found.append(data)
+    return found
+
+
+def ask(relay: Relay, step: dict[str, Any], tokens: Tokens) -> list[Any]:
+    """Send what a step sends, and return what came of it."""
+    messages = [tokens.data(entry) for entry in step["send"]]
+    if "frames" in step:
+        pieces = [frame(each["opcode"], each["fin"], tokens.data(each["payload"])) for each in step["frames"]]
+    else:
+        usual = b"".join(frame(1, True, text) if relay.websocket else text + b"\n" for text in messages)
+        data = tokens.data(step["wire"]) if "wire" in step else usual
+        ends = [*step.get("cuts", ()), len(data)]
+        pieces = [data[start:end] for start, end in zip([0, *ends], ends)]  # noqa: B905 - the last start has no end
+    for text in messages or [b"(bytes that are no message)"]:
+        show(relay.number, "->", text)
+    for piece in pieces:
+        relay.send(piece)
+    if not messages:
+        return []
+    found = take(relay, max(1, len(step.get("then", ())), len(messages)) if step.get("decisive") else 1, QUIET)
+    found = found or take(relay, 1, TIMEOUT)
+    if len(found) < len(messages):
+        found += take(relay, len(messages) - len(found), TIMEOUT)
+    if step.get("decisive"):
+        found += behind(relay, step.get("fenced", ""))
+    return [decoded(data) for data in found]
+
+
+def behind(relay: Relay, fence: str) -> list[bytes]:
+    """Return what came before the answer to a request that is sent behind, or in a while where none is sent."""
+    if not fence:
+        return take(relay, 9, QUIET)
+    request = {"type": "heartbeat" if fence == "heartbeat" else f"cbspec_fence_{RUN}"}
+    text = json.dumps(request).encode()
+    show(relay.number, "->", text)
+    relay.send(frame(1, True, text) if relay.websocket else text + b"\n")
+    found = take(relay, 1, TIMEOUT)
+    found += take(relay, 9, QUIET)
+    wanted = "heartbeat_response" if fence == "heartbeat" else "error"
+    for index in range(len(found) - 1, -1, -1):
+        value = decoded(found[index])
+        if isinstance(value, dict) and value.get("type") == wanted:
+            del found[index]
+            break
+    return found
+
+
+def judge(step: dict[str, Any], answers: list[Any], ended: str, tokens: Tokens) -> int:
+    """Hold what came against what was expected."""
+    kind, values = FAILURE["expectation"]["kind"], FAILURE["expectation"]["values"]
+    asked = step["send"][0]["type"]
+    types = ("error", SUCCESS.get(asked, ""))
+    known = [value for value in answers if isinstance(value, dict) and value.get("type") in types]
+    answer = known[0] if known else answers[0] if answers else {}
+    answer = answer if isinstance(answer, dict) else {}
+    code, error = answer.get("code"), answer.get("type") == "error"
+    if FAILURE["requirement"] == "CB-WSK-005":
+        return THERE if "binary" in answers else NOT_THERE
+    if kind == "invariant":
+        then = [decoded(tokens.data(entry)) for entry in step.get("then", ())]
+        request = b"".join(tokens.data(entry) for entry in step["send"]).decode("latin-1")
+        return (
+            THERE
+            if [shape(each, request) for each in answers] == [shape(each, request) for each in then]
+            else NOT_THERE
+        )
+    if kind == "accepted" and error and code in NO_ROOM and code not in values:
+        raise Unclear(f"the relay answers {code}: it has no room")
+    counted = [value.get("type") for value in answers if isinstance(value, dict)]
+    fine = {
+        "accepted": is_success(answer, SUCCESS.get(asked, "")),
+        "refused_with": error and code in values,
+        "refused": error or (not answers and bool(ended)),
+        "not_accepted": not any(is_success(value, SUCCESS.get(asked, "")) for value in answers),
+        "noticed": bool(answers or ended),
+        "all_answered": all(counted.count(each) >= values.count(each) for each in values),
+    }
+    return NOT_THERE if fine[kind] else THERE
+
+
+def shape(value: Any, request: str, member: str = "") -> Any:  # noqa: ANN401 - any JSON value
+    """Return what of an answer is the same each time: kinds of values, and whether texts are those that were asked."""
+    if isinstance(value, dict):
+        return {name: shape(inner, request, name) for name, inner in value.items()}
+    if isinstance(value, list):
+        return [shape(inner, request) for inner in value]
+    if not isinstance(value, str) or not value or member in LITERAL or not member:
+        return value
+    spelled = json.dumps(value, ensure_ascii=False).encode().decode("latin-1")
+    return "as asked" if spelled in request else "a token" if "eyJ" in value else "text"
+
+
+def play(host: str, port: int) -> int:
+    """Play the exchange and say what came out."""
+    relays: dict[int, Relay] = {}
+    tokens = Tokens()
+    for step in FAILURE["steps"]:
+        if "connect" in step:
+            number = step["connect"]
+            source = step.get("source", "") if FAILURE["sources"] else ""
+            relays[number] = Relay(number, host, port, step["transport"], source)
+            print(f"#{number} -- connected to {host}:{port} ({step['transport']})")
+        elif "close" in step:
+            relays[step["close"]].socket.close()
+            print(f"#{step['close']} -- closed by this script")
+        else:
+            relay = relays[step["on"]]
+            answers = ask(relay, step, tokens)
+            if step.get("decisive"):
+                return judge(step, answers, relay.ended, tokens)
+            then = [decoded(tokens.data(entry)) for entry in step.get("then", ())]
+            if any(map(is_success, then)) and not any(map(is_success, answers)):
+                raise Unclear(f"{step['send'][0]['type']} was served then, and isn't now")
+    raise Unclear("there is no step to judge")
+
+
+def main() -> int:
+    """Read the address, play, and end with what came out."""
+    host, _, port = (sys.argv[1] if len(sys.argv) == 2 else FAILURE["target"]).rpartition(":")
+    try:
+        found = play(host.strip("[]"), int(port))
+    except (Unclear, OSError, ValueError, KeyError, IndexError) as error:
+        print(f"can't tell: {error}")
+        return UNCLEAR
+    print("the failure is there" if found == THERE else "the failure is not there")
+    return found
+
+
+if __name__ == "__main__":
+    sys.exit(main())

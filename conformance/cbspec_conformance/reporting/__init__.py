@@ -1,0 +1,1 @@
+"""Reports of a run: table, results file, fingerprint and baseline."""

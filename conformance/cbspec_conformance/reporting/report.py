@@ -1,0 +1,246 @@
+"""The report for people: failures as expected, seen and exchange; then the table of requirements by chapter."""
+
+from __future__ import annotations
+
+import textwrap
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+from cbspec.catalogue.requirements import CHAPTERS
+from cbspec.catalogue.revision import REVISION, SET
+from cbspec.profile.profile import Profile
+from cbspec_conformance.judging.findings import Finding, Outcome
+from cbspec_conformance.judging.verdicts import Verdict, is_green, spoils
+from cbspec_conformance.reporting.baseline import Baseline
+from cbspec_conformance.target.facts import Facts
+
+_COLUMNS = (
+    Outcome.PASSED,
+    Outcome.FAILED,
+    Outcome.WARNED,
+    Outcome.INCONCLUSIVE,
+    Outcome.NOT_EXERCISED,
+    Outcome.OBSERVED,
+    Outcome.KNOWN,
+)
+_COLOURS: dict[Outcome, dict[str, bool]] = {
+    Outcome.PASSED: {"green": True},
+    Outcome.FAILED: {"red": True, "bold": True},
+    Outcome.WARNED: {"yellow": True},
+    Outcome.INCONCLUSIVE: {"yellow": True, "bold": True},
+    Outcome.NOT_EXERCISED: {},
+    Outcome.OBSERVED: {},
+    Outcome.KNOWN: {},
+}
+_MOST_OBSERVED = 12
+Write = Callable[..., None]
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """What a report is about.
+
+    `kit_errors` are failures of the kit itself, with their tracebacks; `plan` says how hard its properties tried.
+    `verdicts` are as the `baseline` leaves them; `stale` are its entries that pass now.
+    """
+
+    verdicts: Sequence[Verdict]
+    profile: Profile
+    facts: Facts
+    fail_on_should: bool = False
+    require_all: bool = False
+    kit_errors: Sequence[str] = ()
+    interrupted: bool = False
+    plan: str = ""
+    baseline: Baseline = field(default_factory=Baseline)
+    stale: Sequence[str] = ()
+
+    @property
+    def green(self) -> bool:
+        """Whether the relay conforms, as far as the run could tell."""
+        judged = any(verdict.outcome not in (None, Outcome.NOT_EXERCISED) for verdict in self.verdicts)
+        return (
+            judged
+            and not self.interrupted
+            and not self.kit_errors
+            and not self.stale
+            and is_green(self.verdicts, fail_on_should=self.fail_on_should, require_all=self.require_all)
+        )
+
+
+def write_report(run: Run, line: Write) -> None:
+    """Write the report, a line at a time, with `line(text, **markup)`."""
+    for outcome, title in ((Outcome.FAILED, "Failed"), (Outcome.WARNED, "Warned (SHOULD)")):
+        _failures(run, outcome, title, line)
+    reasons = (
+        (Outcome.PASSED, "Remarks"),
+        (Outcome.INCONCLUSIVE, "Inconclusive"),
+        (Outcome.NOT_EXERCISED, "Not exercised"),
+    )
+    for outcome, title in reasons:
+        _reasons(run, outcome, title, line)
+    _known(run, line)
+    _observations(run, line)
+    _kit_errors(run, line)
+    _table(run, line)
+    _conclusion(run, line)
+
+
+def _of(run: Run, outcome: Outcome) -> list[Verdict]:
+    return [verdict for verdict in run.verdicts if verdict.outcome is outcome]
+
+
+def _failures(run: Run, outcome: Outcome, title: str, line: Write) -> None:
+    verdicts = _of(run, outcome)
+    if not verdicts:
+        return
+    line("")
+    line(title, bold=True)
+    for verdict in verdicts:
+        row = verdict.requirement
+        line("")
+        line(f"  {row.id}  {row.level}  {row.section}", **_COLOURS[outcome])
+        _wrapped(row.demand, "    ", line)
+        findings = [finding for finding in verdict.findings if finding.outcome is outcome]
+        shown = list({(finding.expected, finding.seen): finding for finding in findings[::-1]}.values())[::-1]
+        for finding in shown[:3]:
+            _failure(finding, line)
+        if len(shown) > 3:
+            line(f"    … and {len(shown) - 3} more; cbspec explain {row.id} says how it is tried")
+
+
+def _failure(finding: Finding, line: Write) -> None:
+    line("")
+    line(f"    case      {finding.case}")
+    line(f"    expected  {finding.expected}")
+    line(f"    seen      {finding.seen}", bold=True)
+    for text in finding.exchange.splitlines():
+        line(f"      {text}")
+
+
+def _reasons(run: Run, outcome: Outcome, title: str, line: Write) -> None:
+    by_reason: dict[str, list[str]] = {}
+    for verdict in _of(run, outcome):
+        for reason in verdict.reasons:
+            by_reason.setdefault(reason, []).append(verdict.requirement.id)
+    if not by_reason:
+        return
+    line("")
+    line(title, bold=True)
+    for reason, ids in by_reason.items():
+        _wrapped(f"{', '.join(ids)}: {reason}", "  ", line)
+
+
+def _known(run: Run, line: Write) -> None:
+    """Say what the baseline lets through, and what of it is to be removed or counts no more."""
+    entries = run.baseline.entries.values()
+    known = [verdict.requirement.id for verdict in _of(run, Outcome.KNOWN)]
+    sections = (
+        ("Known (baseline)", [entry for entry in entries if entry.requirement in known]),
+        (
+            f"Stale: these pass now; remove them from {run.baseline.path}",
+            [run.baseline.entries[id_] for id_ in run.stale],
+        ),
+        ("Over: these count no more", [entry for entry in entries if run.baseline.is_over(entry)]),
+    )
+    for title, found in sections:
+        if found:
+            line("")
+            line(title, bold=True)
+            for entry in found:
+                _wrapped(f"{entry.requirement}: {entry}", "  ", line)
+
+
+def _observations(run: Run, line: Write) -> None:
+    """Say what the relay does where the page is silent: in full where little was looked at."""
+    observed = _of(run, Outcome.OBSERVED)
+    if not observed:
+        return
+    line("")
+    if len(observed) > _MOST_OBSERVED:
+        line(f"{len(observed)} behaviours observed where the page is silent (INFO): --fingerprint FILE writes them")
+        return
+    line("Observed (INFO)", bold=True)
+    for verdict in observed:
+        _wrapped(f"{verdict.requirement.id}: {verdict.requirement.demand}", "  ", line)
+        for aspect, value in verdict.observed.items():
+            _wrapped(f"{aspect}: {value}" if aspect else value, "    ", line)
+
+
+def _kit_errors(run: Run, line: Write) -> None:
+    if run.kit_errors:
+        line("")
+        line("Mistakes of the kit (no verdict on the relay; please report them)", bold=True, red=True)
+        for error in run.kit_errors:
+            line(textwrap.indent(error, "  "))
+
+
+def _table(run: Run, line: Write) -> None:
+    line("")
+    columns = _COLUMNS if _of(run, Outcome.KNOWN) else _COLUMNS[:-1]
+    heads = ("passed", "failed", "warned", "inconcl.", "not ex.", "observed", "known")
+    line(f"{'Requirements by chapter':<44}" + "".join(f"{head:>9}" for head in heads[: len(columns)]), bold=True)
+    totals = dict.fromkeys(columns, 0)
+    for chapter, title in CHAPTERS.items():
+        outcomes = [verdict.outcome for verdict in run.verdicts if verdict.requirement.chapter == chapter]
+        counts = {column: outcomes.count(column) for column in columns}
+        if not any(counts.values()):
+            continue
+        for column in columns:
+            totals[column] += counts[column]
+        worst = next((c for c in (Outcome.FAILED, Outcome.INCONCLUSIVE, Outcome.WARNED) if counts[c]), Outcome.PASSED)
+        markup = _COLOURS[worst] if worst is not Outcome.PASSED else {}
+        line(f"  {f'CB-{chapter}  {title}'[:42]:<42}" + _cells(counts), **markup)
+    line(f"  {'all':<42}" + _cells(totals), bold=True)
+    line(f"  by the set {SET} of {len(run.verdicts)} requirements, for revision {REVISION} of the specification")
+    untestable = [verdict.requirement.id for verdict in run.verdicts if verdict.requirement.untestable]
+    if untestable:
+        line(f"  no case can be written for {', '.join(untestable)} (cbspec explain says why)")
+
+
+def _cells(counts: dict[Outcome, int]) -> str:
+    return "".join(f"{count or '·':>9}" for count in counts.values())
+
+
+def _conclusion(run: Run, line: Write) -> None:
+    line("")
+    transports = run.facts.transport + (
+        ", WebSocket too" if run.facts.websocket and run.facts.transport == "tcp" else ""
+    )
+    where = f"{run.profile.target.address} ({transports})"
+    unselected = [v for v in run.verdicts if v.outcome is None and not v.requirement.untestable]
+    if run.green:
+        passed, left = (sum(v.outcome is o for v in run.verdicts) for o in (Outcome.PASSED, Outcome.NOT_EXERCISED))
+        known = len(_of(run, Outcome.KNOWN))
+        failed = f"{known} failed as the baseline knows" if known else "none failed"
+        line(f"{where} passed: {passed} requirements passed, {failed}, {left} not exercised.", green=True)
+    else:
+        line(f"{where} did not pass: {_why_not(run)}", red=True, bold=True)
+    for reason in dict.fromkeys(filter(None, (run.facts.tls, run.facts.hello, run.facts.auth, run.facts.tunnel))):
+        _wrapped(f"What kept cases from a verdict: {reason}.", "", line)
+    if run.plan:
+        line(f"Properties: {run.plan}.")
+    if unselected:
+        line(f"A partial run: {len(unselected)} requirements were not selected, so this is no verdict on the whole.")
+
+
+def _why_not(run: Run) -> str:
+    spoiled = [v for v in run.verdicts if spoils(v, fail_on_should=run.fail_on_should, require_all=run.require_all)]
+    broken = [v.requirement.id for v in spoiled if v.outcome in (Outcome.FAILED, Outcome.WARNED)]
+    unclear = [v.requirement.id for v in spoiled if v.requirement.id not in broken]
+    parts = [", ".join(broken)] if broken else []
+    if unclear:
+        parts.append(
+            f"without a verdict: {', '.join(unclear[:6])}{f' and {len(unclear) - 6} more' if unclear[6:] else ''}"
+        )
+    if run.stale:
+        parts.append(f"stale in the baseline: {', '.join(run.stale)}")
+    if run.interrupted:
+        parts.append("the run was interrupted")
+    return "; ".join(parts) or "nothing was judged"
+
+
+def _wrapped(text: str, indent: str, line: Write) -> None:
+    for part in textwrap.wrap(text, 116 - len(indent), break_long_words=False, break_on_hyphens=False) or [""]:
+        line(indent + part)
+        indent = " " * len(indent)

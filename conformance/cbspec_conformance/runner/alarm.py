@@ -1,0 +1,33 @@
+"""The end of --max-time, in the middle of whatever a case is doing."""
+
+from __future__ import annotations
+
+import contextlib
+import signal
+import time
+from collections.abc import Iterator
+from types import FrameType
+
+from cbspec_conformance.runner.outcomes import TimeUp
+
+
+@contextlib.contextmanager
+def time_limit(deadline: float | None) -> Iterator[None]:
+    """Raise TimeUp in the code inside when the monotonic clock reaches `deadline` (None: never)."""
+    if deadline is None:
+        yield
+        return
+    remaining = deadline - time.monotonic()
+    if remaining <= 0:
+        raise TimeUp
+    before = signal.signal(signal.SIGALRM, _strike)
+    signal.setitimer(signal.ITIMER_REAL, remaining)
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
+
+
+def _strike(number: int, frame: FrameType | None) -> None:
+    raise TimeUp

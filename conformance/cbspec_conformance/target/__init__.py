@@ -1,0 +1,1 @@
+"""The relay under test as a case sees it: preconditions, controls, limits, pace and liveness."""

@@ -1,0 +1,32 @@
+"""TLS contexts as the profile asks for them, made once: loading CA files is dear."""
+
+from __future__ import annotations
+
+import ssl
+from functools import lru_cache
+from pathlib import Path
+
+from cbspec.profile.identity import development_ca_file
+from cbspec.profile.profile import Tls
+from cbspec.protocol.tls import Trust, client_context
+
+
+def context_for(tls: Tls) -> ssl.SSLContext:
+    """Return the context for connections to the relay. Raises OSError or ssl.SSLError for an unusable file."""
+    return _context(_trust(tls), tls.client_certificate, tls.client_key)
+
+
+@lru_cache
+def _context(trust: Path | Trust, certificate: Path | None, key: Path | None) -> ssl.SSLContext:
+    context = client_context(trust)
+    if certificate is not None:
+        context.load_cert_chain(certificate, key)
+    return context
+
+
+def _trust(tls: Tls) -> Path | Trust:
+    if not tls.verify:
+        return Trust.NOBODY_CHECKS
+    if tls.ca == "development":
+        return development_ca_file()
+    return Trust.SYSTEM if tls.ca in (None, "system") else Path(tls.ca)

@@ -1,0 +1,40 @@
+"""Many kinds of one mistake in one case: all are tried, and the failure names each that was broken."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import TypeVar
+
+from cbspec_conformance.judging.errors import Broken, Inconclusive
+
+_Kind = TypeVar("_Kind")
+
+_MOST = 4
+"""Broken kinds after which no more are tried: each may cost a time-out."""
+
+
+def each(kinds: Mapping[str, _Kind], check: Callable[[_Kind], None]) -> None:
+    """Call `check` with every kind. Raises Broken where one is broken, else Inconclusive where one is that."""
+    broken: dict[str, Broken] = {}
+    unclear: Inconclusive | None = None
+    for name, kind in kinds.items():
+        try:
+            check(kind)
+        except Broken as error:
+            broken[name] = error
+            if len(broken) == _MOST:
+                break
+        except Inconclusive as error:
+            unclear = unclear or error
+    if broken:
+        (name, first), *others = broken.items()
+        also = f"; broken, too: {', '.join(other for other, _ in others)}" if others else ""
+        raise Broken(
+            first.expected,
+            f"{first.seen} ({name}{also})",
+            *first.exchanges,
+            requirement=first.requirement,
+            expectation=first.expectation,
+        )
+    if unclear is not None:
+        raise unclear

@@ -1,0 +1,211 @@
+"""The client: a relay's four requests as coroutines.
+
+async with connect("127.0.0.1", 8080, ca=Path("ca.pem")) as client:
+    await client.hello()
+    await client.authenticate(token)
+    tunnel = await client.open_tunnel("rdp", 3389, "192.168.1.100", 3389)
+    await client.heartbeat()
+"""
+
+from __future__ import annotations
+
+import asyncio
+import ssl
+from collections.abc import AsyncIterator, Callable, Iterable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal, TypeVar
+
+from cbspec.protocol.messages import (
+    Answer,
+    Auth,
+    AuthResponse,
+    Error,
+    Heartbeat,
+    HeartbeatResponse,
+    Hello,
+    HelloResponse,
+    Request,
+    TunnelInfo,
+    TunnelResponse,
+)
+from cbspec.protocol.state import State
+from cbspec.protocol.tls import Trust, client_context
+from cbspec_client.errors import AnswerTimeout, ConnectionLost, Misuse, refusal
+from cbspec_client.keepalive import kept_alive
+from cbspec_client.link import Link
+from cbspec_client.session import Passed, Session, Transport, authority
+
+A = TypeVar("A", bound=Answer)
+
+
+@dataclass(frozen=True, slots=True)
+class Timeouts:
+    """How long things may take, in seconds.
+
+    `connect` is for everything up to the first request, `answer` for each answer, `heartbeat` for a heartbeat's,
+    `close` for the relay to close its end when the client has. The defaults but the last are deployed clients'.
+    """
+
+    connect: float = 10.0
+    answer: float = 30.0
+    heartbeat: float = 5.0
+    close: float = 2.0
+
+
+@dataclass(frozen=True, slots=True)
+class Tunnel:
+    """A tunnel that the relay opened."""
+
+    tunnel_id: str
+    tenant_id: str
+    local_port: int
+    remote_host: str
+    remote_port: int
+
+
+class Client:
+    """One connection to a relay; made by `connect`.
+
+    One request is under way at a time: others wait for their turn. A request that is cancelled before its answer came
+    ends the connection, since the answer would be taken for the next one's.
+    """
+
+    def __init__(self, session: Session, link: Link, timeouts: Timeouts) -> None:
+        self._session = session
+        self._link = link
+        self._timeouts = timeouts
+        self._lock = asyncio.Lock()
+        self._tenant_id = ""
+
+    @property
+    def state(self) -> State:
+        """How far the connection has come."""
+        return State.CLOSED if self._link.failure is not None else self._session.state
+
+    @property
+    def tenant_id(self) -> str:
+        """The tenant that the relay named in its auth_response; empty before that."""
+        return self._tenant_id
+
+    async def hello(self, features: Iterable[str] = Hello().features) -> HelloResponse:
+        """Open the session, naming the features that this end knows. Source: Message Types / 1. Hello."""
+        return await self._ask(Hello(features=tuple(features)), HelloResponse, self._timeouts.answer)
+
+    async def authenticate(self, token: str) -> AuthResponse:
+        """Show a token.
+
+        Raises RelayMisbehaved where the relay answers for another tenant than the token's.
+        Source: Message Types / 2. Authentication.
+        """
+        answer = await self._ask(Auth(token), AuthResponse, self._timeouts.answer)
+        self._tenant_id = answer.tenant_id
+        return answer
+
+    async def open_tunnel(
+        self, tunnel_id: str, local_port: int, remote_host: str, remote_port: int, *, tenant_id: str | None = None
+    ) -> Tunnel:
+        """Ask for a tunnel; `tenant_id` is the token's own unless said otherwise.
+
+        Source: Message Types / 3. Tunnel Management; Notes / multi-tenancy.
+        """
+        tenant = self._tenant_id if tenant_id is None else tenant_id
+        request = TunnelInfo(tunnel_id, tenant, local_port, remote_host, remote_port)
+        await self._ask(request, TunnelResponse, self._timeouts.answer)
+        return Tunnel(tunnel_id, tenant, local_port, remote_host, remote_port)
+
+    async def heartbeat(self) -> float:
+        """Ask whether the relay is there; return how long the answer took, in seconds.
+
+        Source: Message Types / 4. Heartbeat.
+        """
+        return await self._heartbeat(self._timeouts.heartbeat)
+
+    def keep_alive(self, *, interval: float = 30.0, failures: int = 3) -> AbstractAsyncContextManager[None]:
+        """Return a context in which a heartbeat is sent every `interval` seconds.
+
+        After `failures` failures in a row (refused, or one more time-out for heartbeats without the answer) the body
+        is cancelled and the context raises what the last one was.
+        """
+        return kept_alive(lambda: self._heartbeat(self._timeouts.heartbeat * failures), interval, failures)
+
+    async def _heartbeat(self, limit: float) -> float:
+        clock = asyncio.get_running_loop().time
+        sent = clock()
+        await self._ask(Heartbeat(), HeartbeatResponse, limit)
+        return clock() - sent
+
+    async def _ask(self, request: Request, expected: type[A], limit: float) -> A:
+        async with self._lock:
+            self._link.check()
+            self._session.request(request)
+            self._link.flush()
+            try:
+                async with asyncio.timeout(limit):
+                    await self._link.until(lambda: self._session.answered)
+            except TimeoutError:
+                # An answer that came while this process stood still is an answer.
+                if not self._session.answered:
+                    self._link.fail(AnswerTimeout(f"no answer to the {request.type} within {limit:g} s"))
+                    self._link.check()
+            except asyncio.CancelledError:
+                self._link.fail(ConnectionLost(f"the {request.type} was cancelled before its answer came"))
+                raise
+            answer = self._session.take_answer()
+        if isinstance(answer, Error):
+            raise refusal(answer)
+        assert isinstance(answer, expected)  # noqa: S101 - the connection lets no other answer through
+        return answer
+
+
+@asynccontextmanager
+async def connect(
+    host: str,
+    port: int,
+    *,
+    transport: Transport | Literal["tcp", "websocket"] = Transport.TCP,
+    ca: Path | Trust = Trust.SYSTEM,
+    server_name: str | None = None,
+    path: str = "/",
+    timeouts: Timeouts | None = None,
+    exchange: Callable[[Passed], None] | None = None,
+) -> AsyncIterator[Client]:
+    """Connect to a relay over TLS 1.3, and close the connection when the context is left.
+
+    Arguments: `ca` says who vouches for the relay's certificate, `server_name` who it is for (default: the host),
+    `path` is for the websocket transport, `exchange` is called with each message that passes.
+    Raises Misuse for arguments that can't be, ConnectFailed or one of its kinds, RelayMisbehaved.
+    Source: Notes / TLS 1.3.
+    """
+    limits = timeouts or Timeouts()
+    name = server_name or host
+    session = Session(
+        _context(ca),
+        name,
+        transport=_transport(transport),
+        authority=authority(name, port),
+        path=path,
+        exchange=exchange,
+    )
+    link = await Link.open(session, host, port, limit=limits.connect, linger=limits.close)
+    try:
+        yield Client(session, link, limits)
+    finally:
+        await link.close()
+
+
+def _transport(name: str) -> Transport:
+    try:
+        return Transport(name)
+    except ValueError:
+        raise Misuse(f"there is no transport {name!r}; there are: {', '.join(Transport)}") from None
+
+
+def _context(ca: Path | Trust) -> ssl.SSLContext:
+    try:
+        return client_context(ca)
+    except ssl.SSLError:
+        raise Misuse(f"{ca}: holds no certificate in PEM form") from None
+    except OSError as error:
+        raise Misuse(f"{ca}: {error.strerror or error}") from None

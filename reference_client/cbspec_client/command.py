@@ -1,0 +1,240 @@
+"""`cbspec connect`: a session from the shell.
+
+Exit codes: 0 all went well, 1 the relay refused, broke the protocol or fell silent, 2 wrong usage or no connection.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import math
+import os
+import re
+import sys
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from cbspec.profile.identity import DEVELOPMENT_SECRET, development_ca_file, is_loopback
+from cbspec.protocol.tls import Trust
+from cbspec.tokens.jwt import SigningKey, mint
+from cbspec_client.client import Client, Timeouts, connect
+from cbspec_client.display import Display
+from cbspec_client.errors import CertificateNotTrusted, ClientError, ConnectFailed, Misuse
+from cbspec_client.session import Transport
+
+_ADDRESS = re.compile(r"(?P<host>\[[0-9A-Fa-f:.%]+\]|[^:\[\]]+):(?P<port>\d+)", re.ASCII)
+_TUNNEL = re.compile(r"(?P<id>.+?):(?P<local>\d+):" + _ADDRESS.pattern, re.ASCII)
+_HOUR = 3600
+
+
+class _Wrong(Exception):
+    """The options can't be followed; the text says why and names the way out."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Address:
+    host: str
+    port: int
+
+
+@dataclass(frozen=True, slots=True)
+class _TunnelWish:
+    tunnel_id: str
+    local_port: int
+    remote: _Address
+
+
+@dataclass(frozen=True, slots=True)
+class _Plan:
+    """What the options come down to."""
+
+    ca: Path | Trust
+    token: str = field(repr=False)
+    warning: str = ""
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Add the options of `cbspec connect`."""
+    parser.add_argument("address", type=_address, metavar="HOST:PORT", help="the relay")
+    parser.add_argument("--transport", choices=[*Transport], default="tcp", help="tcp (default) or websocket")
+    parser.add_argument("--path", default="/", help="path for websocket (default: /)")
+    parser.add_argument("--server-name", metavar="NAME", help="who the certificate must be for (default: HOST)")
+    trust = parser.add_mutually_exclusive_group()
+    trust.add_argument(
+        "--ca",
+        metavar="FILE",
+        help="who vouches for the certificate: a PEM file, 'development' (default on loopback) or 'system' (elsewhere)",
+    )
+    trust.add_argument(
+        "--insecure", action="store_true", help="check no certificate; a token is sent only if it is named"
+    )
+    token = parser.add_mutually_exclusive_group()
+    token.add_argument("--token-file", type=Path, metavar="FILE", help="read the token from a file")
+    token.add_argument("--token-env", metavar="NAME", help="read the token from an environment variable")
+    parser.add_argument(
+        "--development",
+        action="store_true",
+        help="use development CA and token, also for an address that isn't loopback",
+    )
+    parser.add_argument("--tenant", default="tenant-001", help="tenant of a development token (default: tenant-001)")
+    parser.add_argument("--subject", default="user123", help="subject of a development token (default: user123)")
+    parser.add_argument(
+        "--tunnel",
+        type=_tunnel,
+        action="append",
+        default=[],
+        metavar="ID:LOCAL_PORT:HOST:PORT",
+        help="open a tunnel (may be repeated)",
+    )
+    parser.add_argument("--heartbeats", type=_count, default=1, metavar="N", help="heartbeats to send (default: 1)")
+    parser.add_argument("--timeout", type=_seconds, default=10.0, metavar="SECONDS", help="for each step (default: 10)")
+    parser.add_argument("--json", action="store_true", help="print one JSON object per message, and one for the end")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Do the session that the options describe; return the exit code."""
+    try:
+        plan = _plan(args)
+    except _Wrong as wrong:
+        print(f"cbspec: {wrong}", file=sys.stderr)
+        return 2
+    display = Display(plan.token, as_json=args.json)
+    if plan.warning:
+        display.warn(plan.warning)
+    try:
+        asyncio.run(_session(args, plan, display))
+    except (ConnectFailed, Misuse) as error:
+        display.failed(error)
+        if isinstance(error, CertificateNotTrusted):
+            display.warn("--ca names who vouches for it, --server-name who it is for")
+        return 2
+    except ClientError as error:
+        display.failed(error)
+        return 1
+    display.succeeded()
+    return 0
+
+
+async def _session(args: argparse.Namespace, plan: _Plan, display: Display) -> None:
+    limit = args.timeout
+    async with connect(
+        args.address.host,
+        args.address.port,
+        transport=args.transport,
+        ca=plan.ca,
+        server_name=args.server_name,
+        path=args.path,
+        timeouts=Timeouts(connect=limit, answer=limit, heartbeat=limit, close=min(limit, 2.0)),
+        exchange=display.passed,
+    ) as client:
+        await client.hello()
+        if not plan.token:
+            display.say("no token is shown to a relay that nobody vouches for: this is all")
+            return
+        await client.authenticate(plan.token)
+        await _work(client, args, display)
+
+
+async def _work(client: Client, args: argparse.Namespace, display: Display) -> None:
+    for wish in args.tunnel:
+        await client.open_tunnel(wish.tunnel_id, wish.local_port, wish.remote.host, wish.remote.port)
+    times = [await client.heartbeat() for _ in range(args.heartbeats)]
+    slowest = f", each answered within {max(times) * 1000:.1f} ms" if times else ""
+    display.say(f"ok: {len(args.tunnel)} tunnels open, {len(times)} heartbeats{slowest}")
+
+
+def _plan(args: argparse.Namespace) -> _Plan:
+    development = args.development or is_loopback(args.address.host)
+    named = _named_token(args)
+    if args.insecure:
+        return _insecure_plan(args, named)
+    if not named and not development:
+        raise _Wrong(
+            f"{args.address.host} isn't loopback, so no token is made for it; "
+            "name one with --token-file or --token-env, or say --development"
+        )
+    return _Plan(_trust(args.ca, development=development), named or _development_token(args))
+
+
+def _insecure_plan(args: argparse.Namespace, named: str) -> _Plan:
+    token = named or (_development_token(args) if args.development else "")
+    if not token and args.tunnel:
+        raise _Wrong(
+            "--tunnel needs a token, and with --insecure only one that is named is sent; "
+            "name one with --token-file or --token-env, or say --development"
+        )
+    warning = "the relay's certificate isn't checked: whoever answers there gets the token" if token else ""
+    return _Plan(Trust.NOBODY_CHECKS, token, warning)
+
+
+def _trust(ca: str | None, *, development: bool) -> Path | Trust:
+    match ca or ("development" if development else "system"):
+        case "development":
+            return development_ca_file()
+        case "system":
+            return Trust.SYSTEM
+        case file:
+            return Path(file)
+
+
+def _named_token(args: argparse.Namespace) -> str:
+    if args.token_env is not None:
+        token = os.environ.get(args.token_env, "").strip()
+        source = f"the environment variable {args.token_env}"
+    elif args.token_file is not None:
+        source = str(args.token_file)
+        try:
+            token = args.token_file.read_text("utf-8").strip()
+        except OSError as error:
+            raise _Wrong(f"{source}: {error.strerror}") from None
+        except UnicodeDecodeError:
+            raise _Wrong(f"{source} is not text, so it holds no token") from None
+    else:
+        return ""
+    # The wrong file, a private key for example, must not go to a relay.
+    if not token or not token.isascii() or not token.isprintable() or " " in token:
+        raise _Wrong(f"{source} holds no token: a token is one word of ASCII characters")
+    return token
+
+
+def _development_token(args: argparse.Namespace) -> str:
+    now = int(time.time())
+    claims = {"sub": args.subject, "tenant_id": args.tenant, "iat": now, "exp": now + _HOUR}
+    return mint(SigningKey.hmac(DEVELOPMENT_SECRET), claims)
+
+
+def _address(text: str) -> _Address:
+    match = _ADDRESS.fullmatch(text)
+    if match is None:
+        raise argparse.ArgumentTypeError(f"{text!r} is not HOST:PORT, as in relay.example:8080 or [::1]:8080")
+    return _Address(match["host"].strip("[]"), _port(match["port"]))
+
+
+def _tunnel(text: str) -> _TunnelWish:
+    match = _TUNNEL.fullmatch(text)
+    if match is None:
+        raise argparse.ArgumentTypeError(f"{text!r} is not ID:LOCAL_PORT:HOST:PORT, as in rdp:3389:192.168.1.100:3389")
+    return _TunnelWish(match["id"], _port(match["local"]), _Address(match["host"].strip("[]"), _port(match["port"])))
+
+
+def _port(text: str) -> int:
+    if len(text) > 5 or not 1 <= int(text) <= 65535:
+        raise argparse.ArgumentTypeError(f"{text} is no port; ports are 1 to 65535")
+    return int(text)
+
+
+def _count(text: str) -> int:
+    if not re.fullmatch(r"[0-9]{1,6}", text):
+        raise argparse.ArgumentTypeError(f"{text!r} is no count; give a number from 0 to 999999")
+    return int(text)
+
+
+def _seconds(text: str) -> float:
+    try:
+        seconds = float(text)
+    except ValueError:
+        seconds = math.nan
+    if not 0 < seconds <= 86400:
+        raise argparse.ArgumentTypeError(f"{text!r} is no time-out; give seconds, more than 0, a day at most")
+    return seconds

@@ -1,0 +1,109 @@
+"""What `cbspec connect` prints: the exchange and how it ended, for people or for machines; tokens masked."""
+
+from __future__ import annotations
+
+import json
+import sys
+from io import TextIOWrapper
+from typing import Any
+
+from cbspec.protocol.codes import FACTS, ErrorCode
+from cbspec.protocol.strictjson import NotStrictJson, loads
+from cbspec_client.errors import ClientError, ConnectFailed, Misuse, RelayError, RelayMisbehaved
+from cbspec_client.session import Passed
+
+_MASK = "***"
+_LONGEST = 2000  # characters of a message that are shown to people
+
+
+class Display:
+    """Prints a session.
+
+    `secret` (a token, or nothing) is printed nowhere; with `as_json` each message is a line of JSON on standard output,
+    and a last line says how it ended.
+    """
+
+    def __init__(self, secret: str, *, as_json: bool) -> None:
+        self._secret = secret
+        self._as_json = as_json
+        for stream in (sys.stdout, sys.stderr):
+            # Not every terminal can show every character that a relay sends.
+            if isinstance(stream, TextIOWrapper):
+                stream.reconfigure(errors="backslashreplace")
+
+    def passed(self, passed: Passed) -> None:
+        """Print a message."""
+        try:
+            body = {"message": self._masked(loads(passed.text))}
+        except NotStrictJson:
+            body = {"text": self._masked(passed.text.decode("utf-8", "backslashreplace"))}
+        if self._as_json:
+            print(json.dumps({"from": "client" if passed.sent else "relay", **body}), flush=True)
+            return
+        text = body["text"] if "text" in body else json.dumps(body["message"], ensure_ascii=False)
+        print("→" if passed.sent else "←", _printable(text), flush=True)
+
+    def say(self, text: str) -> None:
+        """Print a remark for people."""
+        if not self._as_json:
+            print(_printable(self._masked(text)), flush=True)
+
+    def warn(self, text: str) -> None:
+        """Print a remark that matters to machines' owners too."""
+        print(f"cbspec: {_printable(self._masked(text))}", file=sys.stderr, flush=True)
+
+    def succeeded(self) -> None:
+        """Print that all went well."""
+        if self._as_json:
+            print(json.dumps({"outcome": "ok"}), flush=True)
+
+    def failed(self, error: ClientError) -> None:
+        """Print what went wrong, and what can be done about it."""
+        if self._as_json:
+            outcome = _outcome(error)
+            print(json.dumps({**outcome, "text": self._masked(outcome["text"])}), flush=True)
+            return
+        for line in _explanation(error):
+            self.warn(line)
+
+    def _masked(self, value: Any) -> Any:  # noqa: ANN401 - any JSON value
+        match value:
+            case str():
+                return value.replace(self._secret, _MASK) if self._secret else value
+            case list():
+                return [self._masked(item) for item in value]
+            case dict():
+                return {self._masked(name): self._masked(item) for name, item in value.items()}
+            case _:
+                return value
+
+
+def _printable(text: str) -> str:
+    shown = "".join(char if char.isprintable() else f"\\u{ord(char):04x}" for char in text[:_LONGEST])
+    return shown if len(text) <= _LONGEST else f"{shown}… ({len(text)} characters)"
+
+
+def _outcome(error: ClientError) -> dict[str, object]:
+    match error:
+        case RelayError():
+            facts: dict[str, object] = {"code": error.code, "retryable": error.retryable}
+            return {"outcome": "refused", **facts, "text": error.message}
+        case RelayMisbehaved():
+            return {"outcome": "misbehaved", "requirement": error.requirement, "text": str(error)}
+        case ConnectFailed() | Misuse():
+            return {"outcome": "not connected", "text": str(error)}
+        case _:
+            return {"outcome": "lost", "text": str(error)}
+
+
+def _explanation(error: ClientError) -> list[str]:
+    match error:
+        case RelayError():
+            meaning = FACTS[ErrorCode(error.code)].meaning if error.code in set(ErrorCode) else "no code of the eleven"
+            again = "no use" if not error.retryable else f"may help, after {error.base_delay:g} s or more"
+            said = f'the relay says: "{error.message}"'
+            return [f"the relay refused: {error.code} ({meaning})", said, f"trying again: {again}"]
+        case RelayMisbehaved():
+            return [f"the relay broke the protocol: {error}", f"'cbspec explain {error.requirement}' says more"]
+        case _:
+            return [str(error)]

@@ -1,0 +1,75 @@
+"""Heartbeats in the background, for as long as a context is open."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+
+from cbspec_client.errors import ClientError, RelayError
+
+
+@asynccontextmanager
+async def kept_alive(heartbeat: Callable[[], Awaitable[object]], interval: float, failures: int) -> AsyncIterator[None]:
+    """Send a heartbeat every `interval` seconds while the context is open.
+
+    A refused one counts as a failure, until one is answered again; at `failures` of them, or at any error that ends the
+    connection, the body is cancelled and the error raised in its place.
+    """
+    body = asyncio.current_task()
+    assert body is not None  # noqa: S101 - a context manager is entered by a task
+    cancelling = body.cancelling()
+    stop = asyncio.Event()
+    beating = asyncio.create_task(_beat(heartbeat, interval, failures, stop))
+    interrupted = False
+
+    def interrupt(task: asyncio.Task[None]) -> None:
+        nonlocal interrupted
+        if not stop.is_set() and not task.cancelled() and task.exception() is not None:
+            interrupted = True
+            body.cancel()
+
+    beating.add_done_callback(interrupt)
+    try:
+        yield
+    except asyncio.CancelledError:
+        if not interrupted or body.uncancel() > cancelling:
+            raise
+    finally:
+        # A heartbeat that is under way is waited for: to cancel it would end the connection.
+        stop.set()
+        if not interrupted:
+            await _finish(beating)
+    if interrupted:
+        beating.result()
+
+
+async def _beat(
+    heartbeat: Callable[[], Awaitable[object]], interval: float, failures: int, stop: asyncio.Event
+) -> None:
+    failed = 0
+    while not await _happens(stop, interval):
+        try:
+            await heartbeat()
+            failed = 0
+        except RelayError:
+            failed += 1
+            if failed >= failures:
+                raise
+
+
+async def _happens(event: asyncio.Event, within: float) -> bool:
+    try:
+        async with asyncio.timeout(within):
+            await event.wait()
+    except TimeoutError:
+        return False
+    return True
+
+
+async def _finish(beating: asyncio.Task[None]) -> None:
+    try:
+        await beating
+    except ClientError:
+        # It failed as the context was left anyway; the next request tells.
+        return

@@ -1,0 +1,66 @@
+"""What has become of a load's sessions, as counters that travel between processes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass, field
+from typing import Any, Self
+
+from cbspec_client.conversation import Blame
+
+
+@dataclass(slots=True)
+class Broken:
+    """How often a requirement was broken, and how it looked the first time."""
+
+    times: int = 0
+    expected: str = ""
+    seen: str = ""
+
+
+@dataclass(slots=True)
+class Score:
+    """Sessions that were `begun`, that went `well`, that `failed`; and the requirements that were broken."""
+
+    begun: int = 0
+    well: int = 0
+    failed: int = 0
+    broken: dict[str, Broken] = field(default_factory=dict)
+
+    @property
+    def ended(self) -> int:
+        """Sessions that are over."""
+        return self.well + self.failed
+
+    @property
+    def open(self) -> int:
+        """Sessions that are under way."""
+        return self.begun - self.ended
+
+    def blame(self, blame: Blame) -> None:
+        """Count a breach."""
+        broken = self.broken.setdefault(blame.requirement, Broken(0, blame.expected, blame.seen))
+        broken.times += 1
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the score as a JSON object."""
+        return asdict(self)
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any]) -> Self:
+        """Return the score that `to_dict` made."""
+        broken = {requirement: Broken(**seen) for requirement, seen in data["broken"].items()}
+        return cls(data["begun"], data["well"], data["failed"], broken)
+
+    @classmethod
+    def sum(cls, scores: Iterable[Score]) -> Self:
+        """Return what several processes scored together."""
+        total = cls()
+        for score in scores:
+            total.begun += score.begun
+            total.well += score.well
+            total.failed += score.failed
+            for requirement, broken in score.broken.items():
+                known = total.broken.setdefault(requirement, Broken(0, broken.expected, broken.seen))
+                known.times += broken.times
+        return total

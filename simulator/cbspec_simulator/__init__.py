@@ -1,0 +1,80 @@
+"""The reference relay: behaviour without I/O, an asyncio edge, and named ways to be wrong or right but different.
+
+What it exports is imported when it is first asked for: pytest loads the plugin in every project in an environment with
+the kit, and an unused plugin must cost nothing.
+"""
+
+from __future__ import annotations
+
+import importlib
+import typing
+
+if typing.TYPE_CHECKING:
+    from cbspec_simulator.app.deployment import Deployment
+    from cbspec_simulator.base.clock import Clock
+    from cbspec_simulator.control.controls import ControlError
+    from cbspec_simulator.edge.server import Simulator
+    from cbspec_simulator.observe.transcript import Entry
+    from cbspec_simulator.relay.behaviour import Behaviour
+    from cbspec_simulator.settings.config import Config, ConfigError, Listen
+    from cbspec_simulator.settings.reading import load_config
+    from cbspec_simulator.testing import LocalFault, LocalRelay, LocalTranscript, OpenConnection
+    from cbspec_simulator.variations.deviations import DEVIATIONS, RARE, Deviation, deviated
+    from cbspec_simulator.variations.open_points import OPEN_POINTS, OpenPoint, opened, opened_config
+    from cbspec_simulator.variations.variants import VARIANTS, Variant, arranged, varied
+
+__all__ = [
+    "DEVIATIONS",
+    "OPEN_POINTS",
+    "RARE",
+    "VARIANTS",
+    "Behaviour",
+    "Clock",
+    "Config",
+    "ConfigError",
+    "ControlError",
+    "Deployment",
+    "Deviation",
+    "Entry",
+    "Listen",
+    "LocalFault",
+    "LocalRelay",
+    "LocalTranscript",
+    "OpenConnection",
+    "OpenPoint",
+    "Simulator",
+    "Variant",
+    "arranged",
+    "deviated",
+    "load_config",
+    "opened",
+    "opened_config",
+    "varied",
+]
+
+_HOMES = {
+    "behaviour": ("Behaviour",),
+    "clock": ("Clock",),
+    "config": ("Config", "ConfigError", "Listen"),
+    "config_read": ("load_config",),
+    "control.controls": ("ControlError",),
+    "deployment": ("Deployment",),
+    "deviations": ("DEVIATIONS", "RARE", "Deviation", "deviated"),
+    "local": ("LocalFault", "LocalRelay", "LocalTranscript", "OpenConnection"),
+    "open_points": ("OPEN_POINTS", "OpenPoint", "opened", "opened_config"),
+    "server": ("Simulator",),
+    "transcript": ("Entry",),
+    "variants": ("VARIANTS", "Variant", "arranged", "varied"),
+}
+
+
+if not typing.TYPE_CHECKING:
+
+    def __getattr__(name: str) -> object:
+        for home, names in _HOMES.items():
+            if name in names:
+                return getattr(importlib.import_module(f"simulator.{home}"), name)
+        raise AttributeError(f"module 'simulator' has no attribute {name!r}")
+
+    def __dir__() -> list[str]:
+        return sorted({*globals(), *__all__})

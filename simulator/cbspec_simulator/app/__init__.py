@@ -1,0 +1,1 @@
+"""`cbspec simulate`: command, options, deployment, timeline and process life cycle."""

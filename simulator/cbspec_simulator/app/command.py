@@ -1,0 +1,123 @@
+"""`cbspec simulate`: the reference relay from the shell."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import os
+import sys
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
+from difflib import get_close_matches
+
+from cbspec.profile.identity import IdentityError
+from cbspec_simulator.app.announce import announce
+from cbspec_simulator.app.deployment import Deployment, write_profile
+from cbspec_simulator.app.life import live
+from cbspec_simulator.app.options import TRANSPORTS, configure
+from cbspec_simulator.edge.server import Simulator
+from cbspec_simulator.observe import log
+from cbspec_simulator.relay.behaviour import Behaviour
+from cbspec_simulator.settings.config import Config, ConfigError
+from cbspec_simulator.settings.reading import load_config
+from cbspec_simulator.settings.scenarios import scenario_file, scenarios
+from cbspec_simulator.variations.deviations import KNOWN, deviated
+from cbspec_simulator.variations.open_points import OPEN_POINTS, opened, opened_config
+from cbspec_simulator.variations.variants import VARIANTS, arranged, varied
+
+__all__ = ["configure", "run"]
+
+
+def run(args: argparse.Namespace) -> int:
+    """Serve until SIGINT or SIGTERM; return the exit code: 0, or 2 where it could not begin."""
+    if args.list_deviations or args.list_variants or args.list_open_points or args.list_scenarios:
+        if args.list_scenarios:
+            _list(scenarios())
+        if args.list_deviations:
+            _list((item.id, item.requirement, item.sentence) for item in KNOWN.values())
+        if args.list_variants:
+            _list((item.id, item.sentence) for item in VARIANTS.values())
+        if args.list_open_points:
+            _list((item.id, item.requirement, item.sentence) for item in OPEN_POINTS.values())
+        return 0
+    try:
+        _configure_openssl(args)
+        log.configure(args.log_level, args.log_format)
+        _serve(args)
+    except (ConfigError, IdentityError) as error:
+        for line in str(error).splitlines():
+            print(f"cbspec simulate: {line}", file=sys.stderr)
+        return 2
+    return 0
+
+
+def _configure_openssl(args: argparse.Namespace) -> None:
+    """Begin anew with OpenSSL's configuration file where a variant needs one: it is read only when a process begins."""
+    _known("--variant", args.variant, VARIANTS)
+    files = {str(VARIANTS[id_].openssl) for id_ in args.variant if VARIANTS[id_].openssl}
+    if files and os.environ.get("OPENSSL_CONF") not in files:
+        environment = {**os.environ, "OPENSSL_CONF": files.pop()}
+        os.execve(sys.executable, sys.orig_argv, environment)  # noqa: S606 - itself, with the arguments it was given
+
+
+def _list(rows: Iterable[tuple[str, ...]]) -> None:
+    table = list(rows)
+    widths = [max(map(len, column)) for column in zip(*table, strict=True)]
+    for row in table:
+        print("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
+
+
+def _config(args: argparse.Namespace) -> Config:
+    _known("--open-point", args.open_point, OPEN_POINTS)
+    files = [file for file in (args.config, args.scenario and scenario_file(args.scenario)) if file]
+    config = arranged(load_config(*files), *args.variant)
+    config = opened_config(config, *args.open_point)
+    named = {name: getattr(args, name) for name in ("host", "port") if getattr(args, name) is not None}
+    config = replace(
+        config,
+        listen=replace(config.listen, **named),
+        development=config.development or args.development,
+        control=replace(config.control, port=args.control) if args.control is not None else config.control,
+        seed=config.seed if args.seed is None else args.seed,
+    )
+    if args.secret_env:
+        secret = os.environ.get(args.secret_env)
+        if not secret:
+            raise ConfigError(f"--secret-env: the environment variable {args.secret_env} is not set or empty")
+        config = replace(
+            config, tokens=replace(config.tokens, secret=secret, key_file=None, jwks_file=None, jwks_url=None)
+        )
+    config.check()
+    return config
+
+
+def _behaviour(args: argparse.Namespace) -> Behaviour:
+    variants = (*TRANSPORTS[args.transport], *args.variant)
+    _known("--persona", args.deviation, KNOWN)
+    return deviated(opened(varied(Behaviour(), *variants), *args.open_point), *args.deviation)
+
+
+def _known(option: str, ids: Iterable[str], known: Mapping[str, object]) -> None:
+    for id_ in ids:
+        if id_ not in known:
+            near = get_close_matches(id_, known, n=3, cutoff=0.5)
+            hint = f"did you mean {' or '.join(near)}?" if near else f"--list-{option[2:]}s lists them"
+            raise ConfigError(f"{option} {id_}: no such {option[2:].replace('-', ' ')}; {hint}")
+
+
+def _serve(args: argparse.Namespace) -> None:
+    def read() -> Config:
+        return _config(args)
+
+    config, behaviour = read(), _behaviour(args)
+    if args.profile_out is None:
+        simulator = Simulator(config, behaviour=behaviour, transcript=args.transcript)
+        asyncio.run(live(simulator, read, lambda: announce(simulator, None, args), args.grace))
+        return
+    deployment = Deployment(config, behaviour, transcript=args.transcript)
+
+    def ready() -> None:
+        write_profile(deployment.profile(), args.profile_out)
+        announce(deployment.main, deployment, args)
+
+    asyncio.run(live(deployment, read, ready, args.grace))

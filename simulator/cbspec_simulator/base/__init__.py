@@ -1,0 +1,1 @@
+"""Parts that every other group uses: counters, clocks, events, checked values."""

@@ -1,0 +1,181 @@
+"""The HTTP API of the controls, described by OpenAPI at /openapi.json; at / is a page that uses it.
+
+It speaks JSON. Mistakes are answered with {"error": "..."}: 404 for what isn't there, 422 for what can't be used.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Annotated, Any
+
+from fastapi import Body, FastAPI, Query, Request, Response
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse, PlainTextResponse, StreamingResponse
+from starlette.exceptions import HTTPException
+
+from cbspec_simulator.control.controls import ENDS, ControlError, Controls
+from cbspec_simulator.control.guard import Guard
+from cbspec_simulator.control.page.routes import FILES, add_page
+from cbspec_simulator.control.schema import fault_schema
+from cbspec_simulator.control.streams import Streams
+from cbspec_simulator.observe.transcript import Entry, lines
+
+Object = dict[str, Any]
+
+_EXAMPLES: Any = {
+    "third": {
+        "summary": "The third tunnel_info of a tenant is refused",
+        "value": {
+            "kind": "error",
+            "code": "buffer_pool_exhausted",
+            "when": {"tenant": "tenant-001", "message": "tunnel_info", "nth": 3},
+        },
+    },
+    "slow": {"summary": "Everything comes late", "value": {"kind": "latency", "seconds": 0.3, "jitter": 0.1}},
+}
+
+
+Wanted = Annotated[Object, Body(openapi_examples=_EXAMPLES, json_schema_extra=fault_schema())]
+Limits = Annotated[Object, Body(examples=[{"buffer_pool": 2}])]
+Changes = Annotated[Object, Body(examples=[{"tunnel_limit": 1}])]
+By = Annotated[Object, Body(examples=[{"seconds": 3600}])]
+How = Annotated[str, Query(description="in which way", json_schema_extra={"enum": list(ENDS)})]
+Behind = Annotated[int | None, Query(ge=0, description="begin with what is remembered behind this entry")]
+Since = Annotated[int, Query(ge=0, description="only what came behind the entry of this number")]
+
+
+def make_api(controls: Controls, streams: Streams, token: str | None = None) -> FastAPI:
+    """Return the application.
+
+    Arguments: `controls` and `streams` are the relay's; `token` is demanded as `Authorization: Bearer`, where
+    there is one.
+    """
+    api = FastAPI(
+        title="cbspec simulator",
+        version="1",
+        description="What can be done to the relay while it runs.",
+        docs_url=None,
+        redoc_url=None,
+    )
+    api.add_middleware(Guard, token=token, public=FILES)
+    api.exception_handler(ControlError)(_refused)
+    api.exception_handler(RequestValidationError)(_not_understood)
+    api.exception_handler(HTTPException)(_not_there)
+    _add_faults(api, controls)
+    _add_relay(api, controls)
+    _add_connections(api, controls)
+    _add_transcript(api, controls, streams)
+    add_page(api)
+    return api
+
+
+def _add_faults(api: FastAPI, controls: Controls) -> None:
+    @api.get("/faults", tags=["faults"], summary="The faults that are there, and what they have done so far")
+    async def list_faults() -> list[Object]:
+        return controls.faults()
+
+    @api.post("/faults", status_code=201, tags=["faults"], summary="Let a fault strike from now on")
+    async def add_fault(data: Wanted) -> Object:
+        return controls.add_fault(data)
+
+    @api.get("/faults/{name}", tags=["faults"], summary="One fault")
+    async def one_fault(name: str) -> Object:
+        return controls.fault(name)
+
+    @api.delete("/faults/{name}", tags=["faults"], summary="Take a fault away, and let go what it holds back")
+    async def remove_fault(name: str) -> Object:
+        return controls.remove_fault(name)
+
+    @api.post("/faults/{name}/release", tags=["faults"], summary="Let go what a fault holds back")
+    async def release(name: str) -> Object:
+        return controls.release(name)
+
+    @api.post("/reset", status_code=204, tags=["faults"], summary="No faults, no draining, the configured limits")
+    async def reset() -> None:
+        controls.reset()
+
+
+def _add_relay(api: FastAPI, controls: Controls) -> None:
+    @api.get("/health", tags=["relay"], summary="Whether the relay serves, and what it is doing")
+    async def health() -> Object:
+        return {**controls.state(), "tasks": len(asyncio.all_tasks())}
+
+    @api.post("/drain", status_code=204, tags=["relay"], summary="Take no new work; what is open goes on")
+    async def drain() -> None:
+        controls.drain()
+
+    @api.delete("/drain", status_code=204, tags=["relay"], summary="Take work again")
+    async def serve() -> None:
+        controls.drain(draining=False)
+
+    @api.patch("/limits", tags=["relay"], summary="Change limits of the whole relay (null: none)")
+    async def limit(limits: Limits) -> Object:
+        return controls.limit(limits)
+
+    @api.get("/tenants", tags=["relay"], summary="The tenants, their limits, and what they use of them")
+    async def tenants() -> list[Object]:
+        return controls.tenants()
+
+    @api.patch("/tenants/{tenant_id}", tags=["relay"], summary="Change a tenant's limits (null: none)")
+    async def limit_tenant(tenant_id: str, changes: Changes) -> Object:
+        return controls.limit_tenant(tenant_id, changes)
+
+    @api.get("/time", tags=["relay"], summary="What time it is by the simulator's clock")
+    async def time() -> Object:
+        return controls.time()
+
+    @api.post("/time", tags=["relay"], summary="Move the clock forward")
+    async def advance(by: By) -> Object:
+        if set(by) != {"seconds"}:
+            raise ControlError('the body must be {"seconds": ...}')
+        return controls.advance(by["seconds"])
+
+
+def _add_connections(api: FastAPI, controls: Controls) -> None:
+    @api.get("/connections", tags=["connections"], summary="The open connections and their tunnels")
+    async def connections() -> list[Object]:
+        return controls.connections()
+
+    @api.delete("/connections/{number}", status_code=204, tags=["connections"], summary="End one connection")
+    async def drop(
+        number: int,
+        how: Annotated[str, Query(description="in which way", json_schema_extra={"enum": list(ENDS)})] = "reset",
+    ) -> None:
+        controls.drop(number, how)
+
+
+def _add_transcript(api: FastAPI, controls: Controls, streams: Streams) -> None:
+    @api.get("/transcript", tags=["transcript"], summary="What was said, without tokens")
+    async def transcript(since: Since = 0) -> list[Object]:
+        return controls.transcript(since)
+
+    @api.get("/transcript.txt", tags=["transcript"], summary="The same for people", response_class=PlainTextResponse)
+    async def readable(since: Since = 0) -> str:
+        entries = (Entry.from_json(entry) for entry in controls.transcript(since))
+        return "".join(f"{line}\n" for line in lines(entries))
+
+    @api.get("/events", tags=["transcript"], summary="What is said, as it is said (server-sent events)")
+    async def events(since: Behind = None) -> StreamingResponse:
+        return StreamingResponse(
+            streams.events(since), media_type="text/event-stream", headers={"Cache-Control": "no-store"}
+        )
+
+
+async def _refused(_: Request, error: Exception) -> Response:
+    assert isinstance(error, ControlError)  # noqa: S101 - that is what it is called for
+    return JSONResponse({"error": str(error)}, error.status)
+
+
+async def _not_there(request: Request, error: Exception) -> Response:
+    assert isinstance(error, HTTPException)  # noqa: S101 - that is what it is called for
+    said = f"{request.method} {request.url.path}: {str(error.detail).lower()}; /openapi.json lists what there is"
+    return JSONResponse({"error": said}, error.status_code, error.headers)
+
+
+async def _not_understood(request: Request, error: Exception) -> Response:
+    assert isinstance(error, RequestValidationError)  # noqa: S101 - that is what it is called for
+    if "json" not in request.headers.get("content-type", "json"):
+        # Only what a web page can't send without being asked is taken.
+        return JSONResponse({"error": "the body must be sent as application/json (curl --json '...')"}, 415)
+    said = "; ".join(f"{'.'.join(map(str, each['loc']))}: {each['msg']}" for each in error.errors())
+    return JSONResponse({"error": said}, 422)

@@ -1,0 +1,1 @@
+"""The asyncio edge: listeners, sockets, TLS and the connections on them."""

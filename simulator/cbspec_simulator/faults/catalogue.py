@@ -1,0 +1,13 @@
+"""Every kind of fault by its name."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Final
+
+from cbspec_simulator.faults import meaning, message, tls, transport, websocket
+from cbspec_simulator.faults.kind import Kind
+
+KINDS: Final[Mapping[str, Kind]] = {
+    kind.name: kind for kind in (*tls.KINDS, *transport.KINDS, *websocket.KINDS, *message.KINDS, *meaning.KINDS)
+}

@@ -1,0 +1,150 @@
+"""Faults of WebSocket: frames that are cut, interrupted or broken, and closing with a code."""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Callable, Iterable, Mapping
+from typing import Final, TypeGuard
+
+from websockets.frames import Frame, Opcode
+
+from cbspec.protocol.websocket import WebSocketFramer
+from cbspec_simulator.base.values import SIZE, Value, one_of, short, whole
+from cbspec_simulator.faults.kind import Kind, Layer, Param, Strike
+
+_ONLY: Final = ("websocket",)
+_CODE: Final = Value(
+    "a close code from 1000 to 4999",
+    lambda value: whole(value) and 1000 <= value <= 4999,
+    {"type": "integer", "minimum": 1000, "maximum": 4999},
+)
+
+
+_TEXTS: Final = (Opcode.TEXT, Opcode.CONT)
+_Frames = list[Frame | bytes]
+
+
+def framed(framer: WebSocketFramer, text: bytes, strikes: Iterable[Strike]) -> bytes:
+    """Return the frames of a message, as strikes make them one after the other."""
+    frames: _Frames = [Frame(Opcode.TEXT, text)]
+    for strike in strikes:
+        if strike.kind.frame is not None:
+            frames = strike.kind.frame(framer, frames, strike)
+    return b"".join(each if isinstance(each, bytes) else each.serialize(mask=False) for each in frames)
+
+
+def _close(framer: WebSocketFramer, _: _Frames, strike: Strike) -> _Frames:
+    framer.close()
+    framer.data_to_send()  # by hand instead: the code may be one that the library refuses to send
+    # Spelt here, so that nothing which strikes behind it takes it for a message.
+    return [Frame(Opcode.CLOSE, struct.pack("!H", strike["code"]) + strike["reason"].encode()).serialize(mask=False)]
+
+
+def _cut(frame: Frame, size: int) -> list[Frame]:
+    """Cut a frame of a message into fragments of so many bytes."""
+    parts = [frame.data[start : start + size] for start in range(0, len(frame.data), size)] or [b""]
+    return [
+        Frame(Opcode.CONT if number else frame.opcode, part, fin=frame.fin and number == len(parts) - 1)
+        for number, part in enumerate(parts)
+    ]
+
+
+def _is_text(frame: Frame | bytes) -> TypeGuard[Frame]:
+    return isinstance(frame, Frame) and frame.opcode in _TEXTS
+
+
+def _fragments(_: WebSocketFramer, frames: _Frames, strike: Strike) -> _Frames:
+    made: _Frames = []
+    for frame in frames:
+        made += _cut(frame, strike["bytes"]) if _is_text(frame) else [frame]
+    return made
+
+
+def _pings(_: WebSocketFramer, frames: _Frames, strike: Strike) -> _Frames:
+    ping = Frame(Opcode.PING, strike["payload"].encode())
+    if len(frames) == 1 and _is_text(frames[0]):  # a ping can only come in between where there are two
+        frames = [*_cut(frames[0], max(1, len(frames[0].data) // 2))]
+    return [each for frame in frames for each in ((ping, frame) if _is_text(frame) else (frame,))]
+
+
+def _spelt(frame: Frame, *, opcode: int | None = None, bits: int = 0) -> bytes:
+    first, *others = frame.serialize(mask=False)
+    return bytes(((first & 0xF0 | opcode if opcode is not None else first) | bits, *others))
+
+
+def _not_utf8(frame: Frame) -> bytes:
+    return Frame(frame.opcode, b"".join((frame.data[:-1], b"\xff", frame.data[-1:])), fin=frame.fin).serialize(
+        mask=False
+    )
+
+
+def _longer(frame: Frame) -> bytes:
+    """Say a length of 64 bits for whatever is short."""
+    return b"".join((frame.serialize(mask=False)[:1], b"\x7f", struct.pack("!Q", len(frame.data)), frame.data))
+
+
+BROKEN: Final[Mapping[str, Callable[[Frame], bytes]]] = {
+    "masked": lambda frame: frame.serialize(mask=True),
+    "reserved-bit": lambda frame: _spelt(frame, bits=0x40),
+    "unknown-opcode": lambda frame: _spelt(frame, opcode=3),
+    "binary": lambda frame: _spelt(frame, opcode=Opcode.BINARY),
+    "not-utf-8": _not_utf8,
+    "continuation-first": lambda frame: _spelt(frame, opcode=Opcode.CONT),
+    "long-ping": lambda frame: b"\x89\x7e\x00\x7e" + bytes(126) + frame.serialize(mask=False),
+    "length-not-minimal": _longer,
+    "unfinished": lambda frame: frame.serialize(mask=False)[:-1],
+}
+
+
+def _broken(_: WebSocketFramer, frames: _Frames, strike: Strike) -> _Frames:
+    """Break the first frame of a message; what is unfinished must be its last one."""
+    texts = [place for place, frame in enumerate(frames) if _is_text(frame)]
+    if not texts:
+        return frames
+    place = texts[-1 if strike["how"] == "unfinished" else 0]
+    frame = frames[place]
+    assert isinstance(frame, Frame)  # noqa: S101 - seen above
+    return [*frames[:place], BROKEN[strike["how"]](frame), *frames[place + 1 :]]
+
+
+KINDS: Final = (
+    Kind(
+        "websocket-close",
+        Layer.WEBSOCKET,
+        "A close frame comes instead of the answer.",
+        "a relay or a proxy that ends the WebSocket",
+        {
+            "code": Param(_CODE.says("its code (RFC 6455, 7.4)"), 1001),
+            "reason": Param(short(123).says("its reason"), ""),
+        },
+        _ONLY,
+        frame=_close,
+    ),
+    Kind(
+        "websocket-fragments",
+        Layer.WEBSOCKET,
+        "A message comes in fragments.",
+        "CB-WSK-003",
+        {"bytes": Param(SIZE.says("bytes of a fragment"), 8)},
+        _ONLY,
+        frame=_fragments,
+    ),
+    Kind(
+        "websocket-pings",
+        Layer.WEBSOCKET,
+        "A ping comes before a message and between its fragments.",
+        "CB-WSK-004",
+        {"payload": Param(short(125).says("what the ping holds"), "")},
+        _ONLY,
+        frame=_pings,
+    ),
+    Kind(
+        "websocket-broken-frame",
+        Layer.WEBSOCKET,
+        "A message comes in a frame that RFC 6455 forbids.",
+        "CB-WSK-002",
+        {"how": Param(one_of(*BROKEN).says("what is wrong with it"), "masked")},
+        _ONLY,
+        frame=_broken,
+    ),
+)

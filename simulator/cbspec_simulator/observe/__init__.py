@@ -1,0 +1,1 @@
+"""Records of a relay's work: transcript, log and metrics."""

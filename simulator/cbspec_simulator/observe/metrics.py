@@ -1,0 +1,183 @@
+"""What a relay's metrics are: what it has done, counted as it happens, and what it holds, read when they are asked for.
+
+A label's values are known to the relay before any client speaks: transports, types, codes, kinds of fault, tenants that
+are configured. What a client chooses (tunnel ids, subjects, unknown types and tenants) is never one. prometheus-client
+writes the exposition; the numbers are plain ones, which cost a sixth of its own counters and histograms.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from itertools import accumulate
+from typing import TYPE_CHECKING, Final
+
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
+from prometheus_client.registry import Collector
+
+from cbspec.profile.target import Tenant
+from cbspec.protocol.codes import ErrorCode
+from cbspec_simulator.base.events import Answered, Connected, Decided, Ended, Received, Sent
+from cbspec_simulator.base.limits import Account
+from cbspec_simulator.faults.catalogue import KINDS
+from cbspec_simulator.faults.kind import TRANSPORTS
+from cbspec_simulator.relay.steps import TENANT_CONNECTIONS
+
+if TYPE_CHECKING:
+    from cbspec_simulator.relay.relay import Relay
+    from cbspec_simulator.relay.session import Session
+
+HEARTBEAT: Final = "heartbeat"
+REQUESTS: Final = ("hello", "auth", "tunnel_info", "unknown")
+"""The labels of requests that are no heartbeats; whatever else a client sends is "unknown"."""
+
+BUCKETS: Final = (0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
+"""The bounds of the histograms, in seconds: from a relay on the same machine to one that its users have given up."""
+
+_OTHER: Final = "other"
+"""Stands for every code that isn't listed: only faults send such ones."""
+
+_LIMITS: Final[tuple[tuple[str, str, Callable[[Tenant], float | None]], ...]] = (
+    ("tunnel_limit", "Tunnels that a tenant may have open.", lambda tenant: tenant.tunnel_limit),
+    (
+        "session_limit",
+        "Sessions that a tenant may have open: its connection_limit.",
+        lambda tenant: tenant.connection_limit,
+    ),
+    ("rate_limit", "Requests per second that a tenant may make.", lambda t: t.rate.per_second if t.rate else None),
+    ("rate_burst", "Requests that a tenant may make at once.", lambda t: t.rate.burst if t.rate else None),
+)
+
+
+class Histogram:
+    """How many of the observed seconds lie in which bucket."""
+
+    __slots__ = ("_counts", "_sum")
+
+    def __init__(self) -> None:
+        self._counts = [0] * (len(BUCKETS) + 1)
+        self._sum = 0.0
+
+    def observe(self, seconds: float) -> None:
+        """Count one."""
+        self._counts[bisect_left(BUCKETS, seconds)] += 1
+        self._sum += seconds
+
+    def add_to(self, family: HistogramMetricFamily, *labels: str) -> None:
+        """Add the buckets, each counting what those before it count, to a family."""
+        bounds = (*map(str, BUCKETS), "+Inf")
+        family.add_metric(labels, list(zip(bounds, accumulate(tuple(self._counts)), strict=True)), self._sum)
+
+
+class Metrics(Collector):
+    """Counts what a relay does from now on.
+
+    Arguments: `now` is the relay's clock that never goes back. Events come from the relay's own thread, and `collect`
+    may be called from any other: it copies what it iterates over.
+    """
+
+    def __init__(self, relay: Relay, now: Callable[[], float]) -> None:
+        self._relay = relay
+        self._now = now
+        self._connections = dict.fromkeys(TRANSPORTS, 0)
+        self._known: set[Session] = set()
+        self._sessions = 0
+        self._messages = dict.fromkeys((*REQUESTS, HEARTBEAT), 0)
+        self._errors = dict.fromkeys([*map(str, ErrorCode), _OTHER], 0)
+        self._faults = dict.fromkeys(KINDS, 0)
+        self._latency = {name: Histogram() for name in self._messages}
+        relay.tell.add(self._received, Received)
+        relay.tell.add(self._answered, Answered)
+        relay.tell.add(self._sent, Sent)
+        relay.tell.add(self._happened, Connected, Decided, Ended)
+        relay.timed = True
+
+    def _received(self, event: Received) -> None:
+        self._messages[event.type] += 1
+
+    def _sent(self, event: Sent) -> None:
+        _, type_, asked = event
+        self._latency[type_].observe(self._now() - asked)
+
+    def _happened(self, event: Connected | Decided | Ended) -> None:
+        match event:
+            case Connected():
+                self._connections[event.session.transport] += 1
+            case Decided() if event.decision.struck and event.decision.kind in self._faults:
+                self._faults[event.decision.kind] += 1
+            case Ended():
+                self._known.discard(event.session)
+
+    def _answered(self, event: Answered) -> None:
+        if event.session.identity is not None and event.session not in self._known:
+            self._known.add(event.session)
+            self._sessions += 1
+        if event.body.get("type") == "error":
+            code = event.body.get("code")
+            self._errors[code if isinstance(code, str) and code in self._errors else _OTHER] += 1
+
+    def collect(self) -> Iterator[Metric]:
+        """Give every metric as it is now."""
+        yield from self._done()
+        yield from self._latencies()
+        yield from self._held()
+        yield from self._tenants(tuple(self._relay.tenants.values()))
+
+    def _done(self) -> Iterator[Metric]:
+        yield _counter("connections", "Connections whose first bytes arrived.", "transport", self._connections)
+        yield CounterMetricFamily(
+            "cloudbridge_sessions", "Sessions: connections that have authenticated.", self._sessions
+        )
+        yield _counter("messages", "Messages from clients, by type.", "type", self._messages)
+        yield _counter("errors", "Errors sent to clients, by code.", "error_type", self._errors)
+        yield _counter("faults", "Strikes of faults, by kind.", "kind", self._faults)
+
+    def _latencies(self) -> Iterator[Metric]:
+        about = "from the last byte of its text to the last byte of its answer, in seconds."
+        beats = HistogramMetricFamily("cloudbridge_heartbeat_latency_seconds", f"What a heartbeat takes, {about}")
+        self._latency[HEARTBEAT].add_to(beats)
+        yield beats
+        others = HistogramMetricFamily(
+            "cloudbridge_request_latency_seconds", f"What another request takes, {about}", labels=["type"]
+        )
+        for name in REQUESTS:
+            self._latency[name].add_to(others, name)
+        yield others
+
+    def _held(self) -> Iterator[Metric]:
+        relay, rules = self._relay, self._relay.config.relay
+        yield from _gauge("active_connections", "Connections that are open.", len(relay.sessions))
+        yield from _gauge("connection_limit", "Connections that may be open.", rules.connection_limit)
+        yield from _gauge("buffer_pool_size", "Buffers that there are.", rules.buffer_pool)
+        yield from _gauge("buffer_pool_usage", "Buffers in use.", relay.buffers)
+
+    def _tenants(self, tenants: Iterable[Tenant]) -> Iterator[Metric]:
+        relay = self._relay
+        tunnels = {tenant.id: relay.tunnels(tenant.id) for tenant in tenants}
+        sessions = {tenant.id: relay.ledger.used(Account(TENANT_CONNECTIONS.name, tenant.id)) for tenant in tenants}
+        yield from _by_tenant("tunnels", "Tunnels that a tenant has open.", tunnels)
+        yield from _by_tenant("sessions", "Sessions that a tenant has open.", sessions)
+        for name, about, limit in _LIMITS:
+            yield from _by_tenant(name, about, {tenant.id: limit(tenant) for tenant in tenants})
+
+
+def _counter(name: str, about: str, label: str, counts: Mapping[str, int]) -> Metric:
+    family = CounterMetricFamily(f"cloudbridge_{name}", about, labels=[label])
+    for value, count in counts.items():
+        family.add_metric([value], count)
+    return family
+
+
+def _gauge(name: str, about: str, value: float | None) -> Iterator[Metric]:
+    """Give a gauge, or nothing where there is no limit: a ratio to no number would be one that means nothing."""
+    if value is not None:
+        yield GaugeMetricFamily(f"cloudbridge_{name}", about, value)
+
+
+def _by_tenant(name: str, about: str, values: Mapping[str, float | None]) -> Iterator[Metric]:
+    family = GaugeMetricFamily(f"cloudbridge_tenant_{name}", about, labels=["tenant_id"])
+    for tenant_id, value in values.items():
+        if value is not None:
+            family.add_metric([tenant_id], value)
+    if family.samples:
+        yield family

@@ -1,0 +1,1 @@
+"""The relay's configuration: data, TOML files, ready-made scenarios, key sets."""

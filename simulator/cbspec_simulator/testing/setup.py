@@ -1,0 +1,99 @@
+"""What a local relay is told before it begins, and what becomes of it: a configuration and a behaviour."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Any
+
+from cbspec_simulator.relay.behaviour import Behaviour
+from cbspec_simulator.settings.config import Config, ConfigError
+from cbspec_simulator.settings.reading import load_config
+from cbspec_simulator.settings.scenarios import scenario_file
+from cbspec_simulator.variations.deviations import KNOWN, deviated
+from cbspec_simulator.variations.variants import VARIANTS, arranged, varied
+
+Source = str | Path | Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Setup:
+    """A scenario, a configuration laid over it, faults beside its own; personas (ids of deviations) and variants.
+
+    Files are looked for in `folder` first.
+    """
+
+    scenario: str | Path | None = None
+    config: Source | None = None
+    faults: tuple[Mapping[str, Any], ...] = ()
+    persona: tuple[str, ...] = ()
+    variant: tuple[str, ...] = ()
+    folder: Path = Path()
+
+    @classmethod
+    def of(
+        cls,
+        scenario: str | Path | None = None,
+        *,
+        config: Source | None = None,
+        faults: Iterable[Mapping[str, Any]] = (),
+        persona: str | Iterable[str] = (),
+        variant: str | Iterable[str] = (),
+        folder: Path | None = None,
+    ) -> Setup:
+        """Return the setup; a single persona or variant may be given by its id."""
+        return cls(scenario, config, tuple(faults), _ids(persona), _ids(variant), folder or Path())
+
+    @property
+    def character(self) -> tuple[tuple[str, ...], ...]:
+        """What a relay can't change while connections are open."""
+        return self.persona, self.variant
+
+    def read(self, port: int = 0) -> Config:
+        """Return the configuration, for 127.0.0.1 and a port (0: a free one); raises ConfigError."""
+        sources: list[Source] = []
+        if self.scenario is not None:
+            sources.append(self._found(self.scenario) or scenario_file(str(self.scenario)))
+        if isinstance(self.config, Mapping):
+            sources.append(self.config)
+        elif self.config is not None:
+            sources.append(self._found(self.config) or self.config)
+        if self.faults:
+            sources.append({"faults": list(self.faults)})
+        _known("variant", self.variant, VARIANTS)
+        config = arranged(load_config(*sources), *self.variant)
+        # Tests run beside each other: every port is a free one, whatever a file says.
+        return replace(
+            config,
+            listen=replace(config.listen, host="127.0.0.1", port=port),
+            metrics=replace(config.metrics, port=0),
+            control=replace(config.control, port=None if config.control.port is None else 0),
+        )
+
+    def behaviour(self) -> Behaviour:
+        """Return how the relay behaves; raises ConfigError where a persona or a variant isn't known."""
+        _known("persona", self.persona, KNOWN)
+        _known("variant", self.variant, VARIANTS)
+        return deviated(varied(Behaviour(), *self.variant), *self.persona)
+
+    def check(self) -> None:
+        """Raise ConfigError where it can't be used."""
+        _ = self.read(), self.behaviour()
+
+    def _found(self, file: str | Path) -> Path | None:
+        path = self.folder / file
+        return path if path.is_file() else None
+
+
+def _ids(said: str | Iterable[str]) -> tuple[str, ...]:
+    return (said,) if isinstance(said, str) else tuple(said)
+
+
+def _known(what: str, ids: Iterable[str], known: Mapping[str, object]) -> None:
+    for id_ in ids:
+        if id_ not in known:
+            near = get_close_matches(id_, known, n=3, cutoff=0.5)
+            hint = f"did you mean {' or '.join(near)}?" if near else f"cbspec simulate --list-{what}s lists them"
+            raise ConfigError(f"{what} {id_}: no such {what}; {hint}")

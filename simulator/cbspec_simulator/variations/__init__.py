@@ -1,0 +1,1 @@
+"""Relays that differ from the clean one: deviations, variants and open points."""

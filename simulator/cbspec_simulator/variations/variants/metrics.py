@@ -1,0 +1,38 @@
+"""Ways to serve metrics: other names, another form."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import Any
+
+from cbspec_simulator.relay.behaviour import WsgiApp
+from cbspec_simulator.variations.compose import Change, part
+from cbspec_simulator.variations.variants.kind import Variant
+
+
+def _edited(edit: Callable[[bytes], bytes]) -> Change:
+    """Serve the metrics' text as `edit` leaves it, in the plain text format whatever the client would rather have."""
+
+    def around(app: WsgiApp) -> WsgiApp:
+        def application(environ: dict[str, Any], start_response: Callable[..., object]) -> Iterable[bytes]:
+            plain = {name: value for name, value in environ.items() if not name.startswith("HTTP_ACCEPT")}
+            return [edit(b"".join(app(plain, start_response)))]
+
+        return application
+
+    return part(metrics=around)
+
+
+def _bare(text: bytes) -> bytes:
+    lines = (line for line in text.splitlines(keepends=True) if not line.startswith(b"#"))
+    return b"".join(line.replace(b"\n", b" 1800000000000\n") for line in lines)
+
+
+VARIANTS = (
+    Variant(
+        "metrics-other-names",
+        "The metrics have other names.",
+        _edited(lambda text: text.replace(b"cloudbridge", b"relay:v2")),
+    ),
+    Variant("metrics-bare", "The metrics come without help and types, with a time at each sample.", _edited(_bare)),
+)

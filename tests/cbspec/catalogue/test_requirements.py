@@ -1,0 +1,92 @@
+"""The catalogue is complete, and a malformed one says where."""
+
+from __future__ import annotations
+
+import itertools
+
+import pytest
+
+from cbspec.catalogue.requirements import (
+    CHAPTERS,
+    REQUIREMENTS,
+    CatalogueError,
+    Level,
+    Requirement,
+    UnknownRequirement,
+    find,
+    parse,
+)
+
+ROW = 'level = "MUST"\nsection = "s"\ndemand = "d"\nwhy = "w"\n'
+
+
+def test_every_row_reads_as_sentences() -> None:
+    for id_, requirement in REQUIREMENTS.items():
+        assert requirement.id == id_
+        assert requirement.role == "relay"
+        for text in (requirement.demand, requirement.why, requirement.untestable):
+            assert not text or text.endswith("."), id_
+        for text in (requirement.when, *requirement.needs):
+            assert not text.endswith("."), id_
+
+
+def test_every_chapter_has_a_row_and_its_rows_stand_together() -> None:
+    order = [requirement.chapter for requirement in REQUIREMENTS.values()]
+    assert set(order) == set(CHAPTERS)
+    changes = sum(left != right for left, right in itertools.pairwise(order))
+    assert changes == len(CHAPTERS) - 1
+
+
+def test_numbers_rise_within_a_chapter() -> None:
+    for chapter in CHAPTERS:
+        ids = [id_ for id_, requirement in REQUIREMENTS.items() if requirement.chapter == chapter]
+        assert ids == sorted(ids)
+
+
+def test_needs_profile_follows_needs() -> None:
+    assert find("CB-LIM-001").needs_profile
+    assert not find("CB-AUT-001").needs_profile
+
+
+@pytest.mark.parametrize("spelling", ["CB-TUN-004", "cb-tun-004", " Cb-Tun-004 "])
+def test_find_takes_any_case(spelling: str) -> None:
+    requirement = find(spelling)
+    assert requirement.id == "CB-TUN-004"
+    assert requirement.level is Level.SHOULD
+
+
+def test_find_names_the_nearest() -> None:
+    with pytest.raises(UnknownRequirement, match="unknown requirement 'CB-TUN-04'; did you mean CB-TUN-"):
+        find("CB-TUN-04")
+
+
+def test_find_without_a_near_one_says_where_to_look() -> None:
+    with pytest.raises(UnknownRequirement, match="'cbspec explain' lists them all"):
+        find("~")
+
+
+def test_a_row_is_read_with_its_defaults() -> None:
+    assert parse(f"[CB-HEL-001]\n{ROW}") == {
+        "CB-HEL-001": Requirement(id="CB-HEL-001", level=Level.MUST, section="s", demand="d", why="w")
+    }
+
+
+@pytest.mark.parametrize(
+    ("text", "complaint"),
+    [
+        ("[CB-HEL-001", "not TOML"),
+        (f"[CB-HEL-1]\n{ROW}", "CB-HEL-1: an id is"),
+        (f"[CB-XXX-001]\n{ROW}", "CB-XXX-001: an id is"),
+        ("CB-HEL-001 = 3", "CB-HEL-001: must be a table"),
+        ('[CB-HEL-001]\nlevel = "MUST"', "CB-HEL-001: lacks section, demand, why"),
+        (f"[CB-HEL-001]\n{ROW}demnad = 'd'", "CB-HEL-001: unknown key demnad"),
+        (f"[CB-HEL-001]\n{ROW}needs = 'tenants'", "needs an array of strings"),
+        (f"[CB-HEL-001]\n{ROW}when = 3", "texts must be strings"),
+        ("[CB-HEL-001]\n" + ROW.replace("MUST", "MAY"), "level must be one of MUST, SHOULD, INFO"),
+        ("[CB-HEL-001]\n" + ROW.replace('"MUST"', "[]"), "lacks level"),
+        ("[CB-HEL-001]\n" + ROW.replace('"MUST"', "[1]"), "level must be one of MUST, SHOULD, INFO"),
+    ],
+)
+def test_a_malformed_catalogue_is_named(text: str, complaint: str) -> None:
+    with pytest.raises(CatalogueError, match="^.*" + complaint):
+        parse(text)

@@ -1,0 +1,101 @@
+"""Endpoints are read strictly, and tenants are chosen for the room that they have."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from cbspec.profile.identity import DEVELOPMENT_TENANTS
+from cbspec.profile.target import Endpoint, Profile, Rate, Ready, Tenant, Tokens
+
+HOSTS = st.one_of(
+    st.from_regex(r"[a-z0-9.-]{1,20}", fullmatch=True), st.ip_addresses(v=4).map(str), st.ip_addresses(v=6).map(str)
+)
+
+
+@given(HOSTS, st.integers(1, 65535))
+def test_an_endpoint_is_read_as_it_is_written(host: str, port: int) -> None:
+    endpoint = Endpoint(host, port)
+    assert Endpoint.parse(str(endpoint)) == endpoint
+
+
+@pytest.mark.parametrize(
+    ("text", "complaint"),
+    [
+        ("", "host:port"),
+        ("relay", "host:port"),
+        ("relay:", "host:port"),
+        (":80", "host:port"),
+        ("relay:0", "from 1 to 65535"),
+        ("relay:65536", "from 1 to 65535"),
+        ("relay:-1", "from 1 to 65535"),
+        ("relay:8e1", "from 1 to 65535"),
+        ("relay:٣", "from 1 to 65535"),
+        ("https://relay:80", "brackets"),
+        ("::1:80", "in brackets"),
+        ("[::1]", "host:port"),
+        ("[relay]:80", "IPv6 address between"),
+        ("[127.0.0.1]:80", "IPv6 address between"),
+        ("a b:80", "host:port"),
+        ("user@relay:80", "host:port"),
+        ("relay/x:80", "host:port"),
+    ],
+)
+def test_what_is_no_endpoint_is_named(text: str, complaint: str) -> None:
+    with pytest.raises(ValueError, match=complaint):
+        Endpoint.parse(text)
+
+
+def test_the_development_tenants_are_told_apart_by_what_they_are_for() -> None:
+    profile = Profile(tenants=DEVELOPMENT_TENANTS)
+    chosen = [profile.main_tenant, profile.second_tenant, profile.inactive_tenant]
+    assert [tenant and tenant.id for tenant in chosen] == ["tenant-001", "tenant-002", "tenant-inactive"]
+    assert [tenant.id for tenant in profile.tenants_with("tunnel_limit")] == ["tenant-tunnels"]
+    assert [tenant.id for tenant in profile.tenants_with("connection_limit")] == ["tenant-connections"]
+    assert [tenant.id for tenant in profile.tenants_with("rate")] == [
+        f"tenant-rate{suffix}" for suffix in ("", "-2", "-3", "-4", "-5", "-6")
+    ]
+    here, elsewhere = profile.tenants_with("allowed_addresses")
+    assert here.allows("127.0.0.1")
+    assert here.allows("::1")
+    assert not elsewhere.allows("127.0.0.1")
+    assert not elsewhere.allows("::1")
+    assert profile.tenant("tenant-rate") == profile.tenants_with("rate")[0]
+    assert profile.tenant("nobody") is None
+
+
+def test_without_an_unlimited_tenant_the_roomiest_is_the_main_one() -> None:
+    rate = Rate(10, 10)
+    listed = Tenant("listed", allowed_addresses=("10.0.0.0/8",))
+    narrow, wide = Tenant("narrow", tunnel_limit=2), Tenant("wide", connection_limit=9)
+    both = Tenant("both", tunnel_limit=100, rate=rate)
+    off = Tenant("off", active=False)
+    profile = Profile(tenants=(off, listed, both, narrow, wide))
+    assert profile.main_tenant == wide
+    assert profile.second_tenant == narrow
+    assert profile.tenants_with("tunnel_limit") == (narrow, both)
+
+
+def test_nobody_is_chosen_of_nobody() -> None:
+    profile = Profile()
+    assert (profile.main_tenant, profile.second_tenant, profile.inactive_tenant) == (None, None, None)
+    assert Profile(tenants=(Tenant("one"),)).second_tenant is None
+
+
+def test_a_tenant_without_a_list_allows_everyone() -> None:
+    assert Tenant("t").allows("192.0.2.1")
+
+
+def test_ready_tokens_count_by_what_they_are() -> None:
+    assert not Ready()
+    assert Ready(tenants={"a": "x"})
+    ready = Ready(valid="v", expired="e", inactive_tenant="i", tenants={"a": "x"})
+    assert ready.valid_ones == ("v", "i", "x")
+    assert ready.purpose("expired") == "e"
+    assert ready.purpose("wrong_key") is None
+
+
+def test_nothing_secret_is_shown() -> None:
+    tokens = Tokens(secret="hush", claims={"a": "hush"}, ready=Ready(valid="hush", tenants={"a": "hush"}))
+    assert "hush" not in repr(Profile(tokens=tokens))

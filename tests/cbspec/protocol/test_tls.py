@@ -1,0 +1,288 @@
+"""TLS as a layer: two ends wired in memory, the alerts that leave, and ClientHellos that really are older."""
+
+from __future__ import annotations
+
+import ssl
+from itertools import cycle
+from pathlib import Path
+
+import pytest
+import trustme
+from hypothesis import given
+from hypothesis import strategies as st
+
+from cbspec.protocol.tls import TlsFailed, TlsLayer, Trust, client_context, legacy_client_context, server_context
+
+PROTOCOL_VERSION = bytes.fromhex("0002 0246")  # length 2, fatal, protocol_version (70)
+CLOSE_NOTIFY_ENCRYPTED = 0x17  # in TLS 1.3 an alert travels as application data
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("certificates")
+    for name in ("ours", "theirs"):
+        ca = trustme.CA()
+        ca.cert_pem.write_to_path(folder / f"{name}-ca.pem")
+        ca.issue_cert("localhost", "127.0.0.1", "::1").private_key_and_cert_chain_pem.write_to_path(
+            folder / f"{name}.pem"
+        )
+    return folder
+
+
+@pytest.fixture(scope="module")
+def server(folder: Path) -> ssl.SSLContext:
+    return server_context(folder / "ours.pem")
+
+
+@pytest.fixture(scope="module")
+def trusting(folder: Path) -> ssl.SSLContext:
+    return client_context(folder / "ours-ca.pem")
+
+
+def ends(client: ssl.SSLContext, server: ssl.SSLContext, name: str = "localhost") -> tuple[TlsLayer, TlsLayer]:
+    return TlsLayer(client, server_side=False, server_name=name), TlsLayer(server, server_side=True)
+
+
+def exchange(client: TlsLayer, server: TlsLayer) -> tuple[bytes, bytes]:
+    """Carry bytes to and fro until both are silent; return what each end read."""
+    to_client, to_server = bytearray(), bytearray()
+    while True:
+        up, down = client.data_to_send(), server.data_to_send()
+        if not up and not down:
+            return bytes(to_client), bytes(to_server)
+        to_server += server.receive_data(up)
+        to_client += client.receive_data(down)
+
+
+def handshake(client: ssl.SSLContext, server: ssl.SSLContext, name: str = "localhost") -> tuple[TlsLayer, TlsLayer]:
+    both = ends(client, server, name)
+    exchange(*both)
+    assert both[0].established
+    assert both[1].established
+    return both
+
+
+@pytest.mark.parametrize("name", ["localhost", "127.0.0.1", "::1"])
+def test_a_handshake_agrees_on_tls_1_3(trusting: ssl.SSLContext, server: ssl.SSLContext, name: str) -> None:
+    client, relay = handshake(trusting, server, name)
+    assert client.version == relay.version == "TLSv1.3"
+    assert client.cipher == relay.cipher
+    assert client.cipher
+    assert client.certificate
+    assert relay.certificate is None
+
+
+def test_before_the_handshake_nothing_is_agreed(trusting: ssl.SSLContext, server: ssl.SSLContext) -> None:
+    client, relay = ends(trusting, server)
+    assert not client.established
+    assert client.cipher is None
+    opening = client.data_to_send()
+    assert opening[0] == 0x16
+    assert relay.receive_data(opening[:7]) == b""
+    assert relay.data_to_send() == b""
+
+
+def test_what_is_sent_before_the_handshake_waits_for_it(trusting: ssl.SSLContext, server: ssl.SSLContext) -> None:
+    client, relay = ends(trusting, server)
+    client.send(b"up ")
+    client.send(b"front")
+    relay.send(b"down")
+    assert exchange(client, relay) == (b"down", b"up front")
+
+
+# Sizes and not places are drawn: a handshake's length differs from one time to the next.
+@given(sizes=st.lists(st.integers(1, 400), min_size=1), up=st.binary(max_size=200), down=st.binary(max_size=200))
+def test_data_goes_both_ways_however_the_records_are_split(
+    trusting: ssl.SSLContext, server: ssl.SSLContext, sizes: list[int], up: bytes, down: bytes
+) -> None:
+    size = cycle(sizes)
+    client, relay = ends(trusting, server)
+    client.send(up)
+    relay.send(down)
+    received = {client: b"", relay: b""}
+    wires = {relay: client.data_to_send(), client: relay.data_to_send()}
+    while any(wires.values()):
+        for end, wire in wires.items():
+            while wire:
+                length = next(size)
+                received[end] += end.receive_data(wire[:length])
+                wire = wire[length:]
+        wires = {relay: client.data_to_send(), client: relay.data_to_send()}
+    assert received == {client: down, relay: up}
+
+
+def test_more_than_a_record_holds_arrives_whole(trusting: ssl.SSLContext, server: ssl.SSLContext) -> None:
+    client, relay = handshake(trusting, server)
+    text = bytes(range(256)) * 1024
+    client.send(text)
+    assert exchange(client, relay) == (b"", text)
+
+
+def test_close_notify_is_told_apart_from_a_bare_end(trusting: ssl.SSLContext, server: ssl.SSLContext) -> None:
+    client, relay = handshake(trusting, server)
+    client.send(b"last")
+    client.close()
+    wire = client.data_to_send()
+    assert wire[0] == CLOSE_NOTIFY_ENCRYPTED
+    assert relay.receive_data(wire) == b"last"
+    assert relay.ended
+    assert not client.ended
+    relay.send(b"still here")
+    relay.close()
+    assert client.receive_data(relay.data_to_send()) == b"still here"
+    assert client.ended
+
+
+def test_a_bare_end_is_no_close_notify(trusting: ssl.SSLContext, server: ssl.SSLContext) -> None:
+    client, relay = handshake(trusting, server)
+    client.send(b"last")
+    assert relay.receive_data(client.data_to_send()) == b"last"
+    relay.receive_eof()
+    assert not relay.ended
+
+
+def test_what_follows_a_close_notify_is_nothing(trusting: ssl.SSLContext, server: ssl.SSLContext) -> None:
+    client, relay = ends(trusting, server)
+    close_notify, garbage = bytes((21, 3, 3, 0, 2, 1, 0)), bytes(8)
+    relay.receive_data(client.data_to_send() + close_notify)
+    assert (relay.ended, relay.established) == (True, False)
+    assert relay.receive_data(garbage) == b""
+    relay.check()
+
+
+def test_closing_before_the_handshake_says_nothing(trusting: ssl.SSLContext, server: ssl.SSLContext) -> None:
+    relay = TlsLayer(server, server_side=True)
+    relay.close()
+    assert relay.data_to_send() == b""
+
+
+@pytest.mark.parametrize(
+    ("version", "on_the_wire"),
+    [
+        (ssl.TLSVersion.TLSv1, b"\x03\x01"),
+        (ssl.TLSVersion.TLSv1_1, b"\x03\x02"),
+        (ssl.TLSVersion.TLSv1_2, b"\x03\x03"),
+    ],
+)
+def test_an_older_clienthello_really_leaves_and_is_refused_by_an_alert(
+    server: ssl.SSLContext, version: ssl.TLSVersion, on_the_wire: bytes
+) -> None:
+    client, relay = ends(legacy_client_context(version), server)
+    opening = client.data_to_send()
+    assert (opening[0], opening[5]) == (0x16, 0x01)  # a handshake record, a ClientHello
+    assert opening[9:11] == on_the_wire  # legacy_version: the highest that is offered
+    assert b"\x00\x2b" not in _extensions(opening)  # no supported_versions that says otherwise
+    with pytest.raises(TlsFailed, match="unsupported protocol") as caught:
+        relay.receive_data(opening)
+    assert not caught.value.unverified
+    answer = relay.data_to_send()
+    assert answer[:2] == b"\x15\x03"
+    assert answer[3:] == PROTOCOL_VERSION
+    with pytest.raises(TlsFailed, match="protocol version"):
+        client.receive_data(answer)
+
+
+def _extensions(opening: bytes) -> set[bytes]:
+    at = 5 + 4 + 2 + 32
+    at += 1 + opening[at]  # session id
+    at += 2 + int.from_bytes(opening[at : at + 2], "big")  # cipher suites
+    at += 1 + opening[at]  # compression methods
+    found, at = set(), at + 2
+    while at < len(opening):
+        found.add(opening[at : at + 2])
+        at += 4 + int.from_bytes(opening[at + 2 : at + 4], "big")
+    return found
+
+
+def test_a_client_refuses_a_server_that_offers_only_tls_1_2(folder: Path, trusting: ssl.SSLContext) -> None:
+    old = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    old.maximum_version = ssl.TLSVersion.TLSv1_2
+    old.load_cert_chain(folder / "ours.pem")
+    client, relay = ends(trusting, old)
+    client.send(b"secret")
+    with pytest.raises(TlsFailed):
+        exchange(client, relay)
+    assert not client.established
+
+
+def test_a_certificate_of_an_unknown_ca_is_refused_by_an_alert(folder: Path, server: ssl.SSLContext) -> None:
+    client, relay = ends(client_context(folder / "theirs-ca.pem"), server)
+    _refused(client, relay, "certificate", "TLSV1_ALERT_UNKNOWN_CA")
+
+
+def test_a_certificate_for_another_name_is_refused_by_an_alert(
+    trusting: ssl.SSLContext, server: ssl.SSLContext
+) -> None:
+    client, relay = ends(trusting, server, "relay.example")
+    _refused(client, relay, "relay.example", "SSLV3_ALERT_BAD_CERTIFICATE")
+
+
+def _refused(client: TlsLayer, relay: TlsLayer, reason: str, alert: str) -> None:
+    client.send(b"secret")
+    relay.receive_data(client.data_to_send())
+    with pytest.raises(TlsFailed) as caught:
+        client.receive_data(relay.data_to_send())
+    assert caught.value.unverified
+    assert reason in str(caught.value)
+    with pytest.raises(TlsFailed) as told:
+        relay.receive_data(client.data_to_send())
+    assert told.value.reason == alert
+
+
+def test_a_client_that_checks_nothing_accepts_any_certificate(server: ssl.SSLContext) -> None:
+    handshake(client_context(Trust.NOBODY_CHECKS), server, "relay.example")
+
+
+def test_the_systems_cas_do_not_vouch_for_ours(server: ssl.SSLContext) -> None:
+    client, relay = ends(client_context(), server)
+    relay.receive_data(client.data_to_send())
+    with pytest.raises(TlsFailed) as caught:
+        client.receive_data(relay.data_to_send())
+    assert caught.value.unverified
+
+
+@pytest.mark.parametrize("line", [b"HELO relay\r\n", b'{"type":"hello"}\n', b"GET / HTTP/1.1\r\n\r\n", b"\x00" * 20])
+def test_what_is_no_tls_fails_with_a_reason(server: ssl.SSLContext, line: bytes) -> None:
+    relay = TlsLayer(server, server_side=True)
+    with pytest.raises(TlsFailed) as caught:
+        relay.receive_data(line)
+    assert str(caught.value)
+    assert not caught.value.unverified
+
+
+def test_a_record_that_was_changed_on_the_way_ends_the_session(
+    trusting: ssl.SSLContext, server: ssl.SSLContext
+) -> None:
+    client, relay = handshake(trusting, server)
+    client.send(b"text")
+    wire = bytearray(client.data_to_send())
+    wire[-1] ^= 1
+    with pytest.raises(TlsFailed, match="bad record mac"):
+        relay.receive_data(bytes(wire))
+    assert relay.data_to_send()
+
+
+@pytest.mark.parametrize("make", [client_context, server_context])
+def test_files_that_cannot_be_used_are_errors_at_once(tmp_path: Path, make: type) -> None:
+    with pytest.raises(OSError, match="No such file"):
+        make(tmp_path / "nothing.pem")
+    (tmp_path / "empty.pem").write_text("no certificate\n")
+    with pytest.raises(ssl.SSLError):
+        make(tmp_path / "empty.pem")
+
+
+def test_contexts_offer_tls_1_3_only(trusting: ssl.SSLContext, server: ssl.SSLContext) -> None:
+    assert trusting.minimum_version == server.minimum_version == ssl.TLSVersion.TLSv1_3
+    opening = TlsLayer(trusting, server_side=False, server_name="localhost").data_to_send()
+    at = opening.index(b"\x00\x2b\x00\x03\x02")  # supported_versions with one entry
+    assert opening[at + 5 : at + 7] == b"\x03\x04"
+
+
+def test_what_came_before_a_failure_is_not_lost_with_it(trusting: ssl.SSLContext, server: ssl.SSLContext) -> None:
+    client, relay = handshake(trusting, server)
+    client.send(b"last words")
+    assert relay.receive_data(client.data_to_send() + b"what is no record") == b"last words"
+    with pytest.raises(TlsFailed):
+        relay.check()
+    with pytest.raises(TlsFailed):
+        relay.receive_data(b"")

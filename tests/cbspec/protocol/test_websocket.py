@@ -1,0 +1,376 @@
+"""WebSocket as a framing: handshake, messages in fragments, pings, the end; never compression."""
+
+from __future__ import annotations
+
+import base64
+import gc
+import hashlib
+import re
+import weakref
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from websockets.exceptions import InvalidHeader, InvalidStatus, NegotiationError, PayloadTooBig, ProtocolError
+from websockets.server import ServerProtocol
+
+from cbspec.protocol.framing import Frame
+from cbspec.protocol.websocket import WebSocketFramer
+from tests.cbspec.spelling import cut
+
+KEY = "dGhlIHNhbXBsZSBub25jZQ=="  # the key, and below the answer to it, are RFC 6455's own example (1.3)
+ACCEPT = "s3pPLMBiTxaQ9kYGzzhZRbK+xOo="
+OPENING = (
+    "GET / HTTP/1.1\r\nHost: relay\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+    f"Sec-WebSocket-Key: {KEY}\r\nSec-WebSocket-Version: 13\r\n%s\r\n"
+)
+TEXT, BINARY, CLOSE, PING, PONG = 1, 2, 8, 9, 10
+
+
+def frame(opcode: int, payload: bytes, *, fin: bool = True, masked: bool = False, rsv: int = 0) -> bytes:
+    """Return a frame written by hand (Source: RFC 6455, 5.2); the mask is all zero."""
+    first = bytes([fin << 7 | rsv << 4 | opcode])
+    mask_bit = masked << 7
+    if len(payload) < 126:
+        length = bytes([mask_bit | len(payload)])
+    else:
+        length = bytes([mask_bit | 126]) + len(payload).to_bytes(2, "big")
+    return first + length + (bytes(4) if masked else b"") + payload
+
+
+def opened_relay(max_message: int = 1 << 20) -> WebSocketFramer:
+    relay = WebSocketFramer.server(max_message=max_message)
+    relay.feed((OPENING % "").encode())
+    assert relay.opened
+    assert relay.data_to_send().startswith(b"HTTP/1.1 101 ")
+    return relay
+
+
+def key_of(opening: bytes) -> str:
+    return next(line[19:] for line in opening.decode().split("\r\n") if line.lower().startswith("sec-websocket-key: "))
+
+
+def accepting(client: WebSocketFramer, extra: str = "", accept: str | None = None) -> bytes:
+    digest = hashlib.sha1(key_of(client.data_to_send()).encode() + b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11")  # noqa: S324 - RFC 6455, 4.2.2
+    right = base64.b64encode(digest.digest()).decode()
+    return (
+        "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+        f"Sec-WebSocket-Accept: {right if accept is None else accept}\r\n{extra}\r\n"
+    ).encode()
+
+
+def opened_client() -> WebSocketFramer:
+    client = WebSocketFramer.client("relay:8080", "/path")
+    client.feed(accepting(client))
+    assert client.opened
+    return client
+
+
+def texts_of(framer: WebSocketFramer) -> list[bytes]:
+    found = []
+    while (message := framer.next_frame()) is not None:
+        assert not message.broken
+        found.append(message.text)
+    return found
+
+
+def test_the_relay_answers_the_rfcs_own_example() -> None:
+    relay = WebSocketFramer.server()
+    relay.feed((OPENING % "Sec-WebSocket-Extensions: permessage-deflate; client_max_window_bits\r\n").encode())
+    answer = relay.data_to_send().decode()
+    assert answer.startswith("HTTP/1.1 101 ")
+    assert f"Sec-WebSocket-Accept: {ACCEPT}\r\n" in answer
+    assert "extensions" not in answer.lower()
+    assert relay.opened
+
+
+def test_the_client_names_host_and_path_and_offers_no_compression() -> None:
+    opening = WebSocketFramer.client("relay.example:8443", "/cb?x=1").data_to_send().decode()
+    assert opening.startswith("GET /cb?x=1 HTTP/1.1\r\n")
+    assert "Host: relay.example:8443\r\n" in opening
+    assert "extensions" not in opening.lower()
+
+
+@given(st.lists(st.binary(max_size=300), max_size=4), st.data())
+def test_messages_cross_in_both_directions_however_they_were_split(texts: list[bytes], data: st.DataObject) -> None:
+    client, relay = WebSocketFramer.client("relay"), WebSocketFramer.server()
+    relay.feed(client.data_to_send())
+    for piece in data.draw(cut(relay.data_to_send() + b"".join(relay.encode(text) for text in texts))):
+        client.feed(piece)
+    assert texts_of(client) == texts
+    for piece in data.draw(cut(b"".join(client.encode(text) for text in texts))):
+        relay.feed(piece)
+    assert texts_of(relay) == texts
+
+
+@given(st.binary(max_size=40), st.data(), st.sampled_from([TEXT, BINARY]))
+def test_fragments_are_one_message_and_pings_between_them_are_answered(
+    text: bytes, data: st.DataObject, opcode: int
+) -> None:
+    relay = opened_relay()
+    parts = data.draw(cut(text))
+    for number, part in enumerate(parts):
+        assert texts_of(relay) == []
+        last = number == len(parts) - 1
+        relay.feed(frame(PING, b"%d" % number, masked=True))
+        assert relay.data_to_send() == frame(PONG, b"%d" % number)
+        assert relay.pending == b"".join(parts[:number])
+        relay.feed(frame(0 if number else opcode, part, fin=last, masked=True))
+    if not parts:
+        return
+    assert texts_of(relay) == [text]
+    assert relay.pending == b""
+
+
+def test_a_message_goes_out_as_one_text_frame() -> None:
+    assert opened_relay().encode(b"{}") == frame(TEXT, b"{}")
+    assert opened_client().encode(b"{}")[:2] == bytes([0x81, 0x82])  # masked, as a client's must be
+
+
+@pytest.mark.parametrize(
+    ("wire", "reason"),
+    [
+        (frame(TEXT, b"{}", masked=False), ProtocolError),
+        (frame(TEXT, b"{}", masked=True, rsv=4), ProtocolError),
+        (frame(3, b"", masked=True), ProtocolError),
+        (frame(0, b"{}", masked=True), ProtocolError),
+        (frame(PING, b"x", masked=True, fin=False), ProtocolError),
+        (frame(PING, b"x" * 126, masked=True), ProtocolError),
+        (frame(TEXT, b"x" * 151, masked=True), PayloadTooBig),
+        (frame(TEXT, b"x" * 80, masked=True, fin=False) + frame(0, b"x" * 80, masked=True), PayloadTooBig),
+    ],
+)
+def test_a_wrong_frame_ends_the_connection_with_a_close_frame(wire: bytes, reason: type[Exception]) -> None:
+    relay = opened_relay(max_message=150)
+    relay.feed(wire)
+    assert isinstance(relay.failure, reason)
+    assert relay.ended
+    assert relay.data_to_send()[:1] == bytes([0x80 | CLOSE])
+    relay.feed(b"what comes after is not looked at")
+    assert texts_of(relay) == []
+
+
+def test_messages_before_a_wrong_frame_still_count() -> None:
+    relay = opened_relay()
+    relay.feed(frame(TEXT, b"{}", masked=True) + frame(3, b"", masked=True))
+    assert texts_of(relay) == [b"{}"]
+
+
+@pytest.mark.parametrize(
+    "opening",
+    [
+        b"GET / HTTP/1.1\r\nHost: relay\r\n\r\n",
+        b"POST / HTTP/1.1\r\nHost: relay\r\n\r\n",
+        b"hello\r\n\r\n",
+        b'GET {"type":"hello"}\n',
+        b"GET / HTTP/2.0\r\n\r\n",
+        (OPENING % "").replace("13", "12").encode(),
+        (OPENING % "").replace("1.1", "1.0").encode(),
+        (OPENING % "").replace("\r\n", "\n").encode(),
+        (OPENING % "").replace("Version:", "Version :").encode(),
+        (OPENING % "Content-Length: 2\r\n").encode(),
+        (OPENING % f"Cookie: {'x' * 9000}\r\n").encode(),
+        (OPENING % "X: \x00\r\n").encode(),
+    ],
+)
+def test_what_is_no_opening_handshake_is_refused(opening: bytes) -> None:
+    relay = WebSocketFramer.server()
+    relay.feed(opening)
+    relay.feed(b"and more")
+    assert not relay.opened
+    assert relay.failure is not None
+    assert re.match(rb"HTTP/1\.1 (4..|505) ", answer := relay.data_to_send())
+    assert answer.count(b"Content-Length: ") == 1
+
+
+@pytest.mark.parametrize("version", ["Sec-WebSocket-Version: 8\r\n", "Sec-WebSocket-Version: 13, 8\r\n", ""])
+def test_who_opens_in_another_version_learns_which_one_is_spoken(version: str) -> None:
+    relay = WebSocketFramer.server()
+    relay.feed((OPENING % "").replace("Sec-WebSocket-Version: 13\r\n", version).encode())
+    answer = relay.data_to_send().decode()
+    assert answer.startswith("HTTP/1.1 400 ")
+    assert answer.count("Sec-WebSocket-Version: 13\r\n") == 1
+
+
+def test_the_client_does_not_open_on_a_refusal() -> None:
+    client = WebSocketFramer.client("relay")
+    client.feed(b"HTTP/1.1 503 Service Unavailable\r\nContent-Length: 0\r\n\r\n")
+    assert not client.opened
+    assert isinstance(client.failure, InvalidStatus)
+
+
+@pytest.mark.parametrize("accept", [ACCEPT, "", "x"])
+def test_the_client_does_not_open_on_another_keys_answer(accept: str) -> None:
+    client = WebSocketFramer.client("relay")
+    client.feed(accepting(client, accept=accept))
+    assert not client.opened
+    assert isinstance(client.failure, InvalidHeader)
+
+
+def test_the_client_does_not_open_on_compression() -> None:
+    client = WebSocketFramer.client("relay")
+    client.feed(accepting(client, "Sec-WebSocket-Extensions: permessage-deflate\r\n"))
+    assert not client.opened
+    assert isinstance(client.failure, NegotiationError)
+
+
+def test_the_closing_handshake_is_answered() -> None:
+    client, relay = opened_client(), opened_relay()
+    client.close()
+    client.close()
+    assert client.ended
+    relay.feed(client.data_to_send())
+    assert relay.ended
+    assert relay.finished
+    assert relay.failure is None
+    client.feed(relay.data_to_send())
+    assert client.data_to_send() == b""
+
+
+@given(
+    st.lists(st.sampled_from([b"{}", b"{" + b" " * 200 + b"}"]), max_size=6),
+    st.sampled_from([frame(CLOSE, b"\x03\xe9", masked=True), frame(TEXT, b"{}"), frame(3, b"", masked=True)]),
+    st.booleans(),
+    st.data(),
+)
+def test_what_came_before_the_end_is_answered_before_it(
+    texts: list[bytes], end: bytes, together: bool, data: st.DataObject
+) -> None:
+    relay = WebSocketFramer.server()
+    opening = (OPENING % "").encode()
+    wire = frame(PING, b"p", masked=True) + b"".join(frame(TEXT, text, masked=True) for text in texts) + end
+    sent = b""
+    for piece in [opening + wire] if together else [opening, *data.draw(cut(wire))]:
+        relay.feed(piece)
+        sent += relay.data_to_send()
+        while (message := relay.next_frame()) is not None:
+            sent += relay.encode(message.text)
+        sent += relay.data_to_send()
+    head, _, frames = sent.partition(b"\r\n\r\n")
+    assert head.startswith(b"HTTP/1.1 101 ")
+    said = frame(PONG, b"p") + b"".join(frame(TEXT, text) for text in texts)
+    assert frames.startswith(said + bytes([0x80 | CLOSE]))
+    assert len(frames) == len(said) + 2 + frames[len(said) + 1]
+    assert relay.ended
+    assert relay.silent
+
+
+def test_a_relay_that_ends_first_answers_nothing_more() -> None:
+    relay = opened_relay()
+    relay.feed(frame(TEXT, b"{}", masked=True) + frame(CLOSE, b"\x03\xe8", masked=True))
+    assert relay.data_to_send() == b""
+    assert not relay.silent
+    relay.close()
+    assert relay.data_to_send() == frame(CLOSE, b"\x03\xe8")
+    assert relay.silent
+
+
+def test_a_close_in_the_middle_of_a_message_leaves_it_unfinished() -> None:
+    relay = opened_relay()
+    relay.feed(frame(TEXT, b"{", fin=False, masked=True) + frame(CLOSE, b"", masked=True))
+    assert relay.ended
+    assert relay.pending == b"{"
+    relay.forget()
+    assert relay.pending == b""
+    assert relay.next_frame() is None
+
+
+@pytest.mark.parametrize(
+    "begun", [b"", frame(TEXT, b"{" * 60_000, masked=True)[:-1], frame(TEXT, b"{", fin=False, masked=True)]
+)
+def test_what_is_over_leaves_nothing_to_the_garbage_collector(begun: bytes) -> None:
+    gc.disable()
+    try:
+        relay = opened_relay()
+        relay.feed(begun)
+        library = weakref.ref(relay._protocol)
+        relay.end()
+        del relay
+        assert library() is None
+    finally:
+        gc.enable()
+
+
+def test_pongs_that_nobody_asked_for_take_no_room() -> None:
+    relay = opened_relay()
+    relay.feed(b"".join(frame(PONG, b"%d" % number, masked=True) for number in range(1000)))
+    assert relay.pongs[-1] == b"999"
+    assert len(relay.pongs) < 100
+
+
+def test_a_whole_message_is_a_frame() -> None:
+    relay = opened_relay()
+    relay.feed(frame(TEXT, b'{"a":\n1}', masked=True))
+    assert relay.next_frame() == Frame(b'{"a":\n1}')
+
+
+@given(st.data())
+def test_what_comes_with_the_opening_handshake_is_taken_as_if_it_came_behind_the_answer(data: st.DataObject) -> None:
+    behind = data.draw(st.sampled_from([
+        frame(TEXT, b"a", masked=True), frame(TEXT, b"a"), frame(3, b"a", masked=True),
+        frame(TEXT, b"a", masked=True, rsv=4),
+    ]))  # fmt: skip
+    opening = (OPENING % "").encode()
+    expected = opened_relay()
+    expected.feed(behind)
+    relay = WebSocketFramer.server()
+    sent = b""
+    for piece in data.draw(cut(opening + behind)):
+        relay.feed(piece)
+        sent += relay.data_to_send()
+    assert sent.partition(b"\r\n\r\n")[2] == expected.data_to_send()
+    assert texts_of(relay) == texts_of(expected)
+    assert (relay.ended, type(relay.failure)) == (expected.ended, type(expected.failure))
+
+
+def masked(first: int, payload: bytes, mask: bytes, spelt: int) -> bytes:
+    """Return a client's frame, its length in `spelt` bytes or as many as it needs; written by hand."""
+    need = 0 if len(payload) < 126 else 2
+    extra = max(need, spelt)
+    length = bytes([0x80 | len(payload)]) if not extra else bytes([0x80 | (126 if extra == 2 else 127)])
+    text = bytes(byte ^ mask[nth % 4] for nth, byte in enumerate(payload))
+    return bytes([first]) + length + (len(payload).to_bytes(extra, "big") if extra else b"") + mask + text
+
+
+USUAL = st.builds(masked, st.just(0x81), st.binary(max_size=140), st.binary(min_size=4, max_size=4), st.just(0))
+ANY = st.builds(
+    masked,
+    st.sampled_from([0x81, 0x01, 0x80, 0x00, 0x82, 0x02, 0x88, 0x89, 0x8A, 0xC1, 0x83, 0x09]),
+    st.binary(max_size=140),
+    st.binary(min_size=4, max_size=4),
+    st.sampled_from([0, 0, 0, 2, 8]),
+)
+
+
+@given(
+    frames=st.lists(st.one_of(USUAL, USUAL, ANY, st.binary(max_size=12)), max_size=8),
+    answers=st.lists(st.binary(max_size=140), max_size=3),
+    limit=st.sampled_from([5, 100, 126, 1 << 20]),
+    data=st.data(),
+)
+def test_the_usual_is_read_and_written_as_the_library_does(
+    frames: list[bytes], answers: list[bytes], limit: int, data: st.DataObject
+) -> None:
+    quick = WebSocketFramer.server(max_message=limit)
+    library = WebSocketFramer(ServerProtocol(max_size=limit))
+    opening = (OPENING % "").encode()
+    pieces = data.draw(cut(b"".join(frames))) if frames else []
+    for piece in [opening, *pieces]:
+        seen = []
+        for framer in (quick, library):
+            framer.feed(piece)
+            out = framer.data_to_send()
+            if piece is opening:
+                out = b""  # it has a date
+            messages = list(iter(framer.next_frame, None))
+            spelt = [] if framer.ended else [framer.encode(answer) for answer in answers]
+            told = (framer.opened, framer.ended, framer.finished, framer.close_code, str(framer.failure))
+            seen.append((out, messages, spelt, framer.pending, tuple(framer.pongs), told))
+        assert seen[0] == seen[1]
+
+
+def test_short_texts_go_past_the_library() -> None:
+    relay = opened_relay()
+    relay._protocol.receive_data = None  # type: ignore[assignment, method-assign]
+    relay.feed(masked(0x81, b"one", b"\1\2\3\4", 0) + masked(0x81, b"", b"\1\2\3\4", 0))
+    assert list(iter(relay.next_frame, None)) == [Frame(b"one"), Frame(b"")]

@@ -1,0 +1,262 @@
+"""Sets of public keys: what is read of them, which key a token gets, and what is written."""
+
+from __future__ import annotations
+
+import hmac
+import json
+import re
+from functools import partial
+from typing import Any
+
+import jwt
+import pytest
+from cryptography.hazmat.primitives.asymmetric import ec, ed448, ed25519, rsa
+from cryptography.hazmat.primitives.asymmetric.types import PrivateKeyTypes
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+from hypothesis import given
+from hypothesis import strategies as st
+
+from cbspec.tokens.jwks import KeySet, UnknownKey, key_id, public_jwk
+from cbspec.tokens.jws import Compact, encode
+from cbspec.tokens.jwt import ALGORITHMS, InvalidToken, SigningKey, Verifier, mint
+
+NOW = 1_700_000_000.0
+CLAIMS = {"sub": "user123", "tenant_id": "tenant-001", "exp": NOW + 60}
+
+# Source: RFC 7638, 3.1, the key and its thumbprint.
+RFC_KEY = {
+    "kty": "RSA",
+    "n": "0vx7agoebGcQSuuPiLJXZptN9nndrQmbXEps2aiAFbWhM78LhWx4cbbfAAtVT86zwu1RK7aPFFxuhDR1L6tSoc_BJECPebWKRXjB"
+    "ZCiFV4n3oknjhMstn64tZ_2W-5JsGY4Hc5n9yBXArwl93lqt7_RN5w6Cf0h4QyQ5v-65YGjQR0_FDW2QvzqY368QQMicAtaSqzs8"
+    "KJZgnYb9c7d0zgdAZHzu6qMQvRL5hajrn1n91CbOpbISD08qNLyrdkt-bFTWhAI4vMQFh6WeZu0fM4lFd2NcRwr3XPksINHaQ-G_"
+    "xBniIqbw0Ls1jF44-csFCur-kEgU8awapJzKnqDKgw",
+    "e": "AQAB",
+}
+RFC_THUMBPRINT = "NzbLsXh8uDCcd-6MNwXF4W_7noWXFZAfHkxZsRGC9Xs"
+
+
+def signing(private: PrivateKeyTypes, algorithm: str | None = None) -> SigningKey:
+    return SigningKey.from_pem(private.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()), algorithm)
+
+
+_RSA = rsa.generate_private_key(65537, 2048)
+PAIRS = [
+    *(signing(_RSA, name) for name in ALGORITHMS if name[:2] in ("RS", "PS")),
+    *(signing(ec.generate_private_key(curve)) for curve in (ec.SECP256R1(), ec.SECP384R1(), ec.SECP521R1())),
+    signing(ed25519.Ed25519PrivateKey.generate()),
+    signing(ed448.Ed448PrivateKey.generate()),
+]
+ES256, OTHER_ES256 = signing(ec.generate_private_key(ec.SECP256R1())), signing(ec.generate_private_key(ec.SECP256R1()))
+EDDSA = signing(ed25519.Ed25519PrivateKey.generate())
+
+
+def published(*keys: dict[str, Any]) -> bytes:
+    return json.dumps({"keys": keys}).encode()
+
+
+def without(jwk: dict[str, str], *names: str) -> dict[str, Any]:
+    return {name: value for name, value in jwk.items() if name not in names}
+
+
+def tenant(keys: KeySet, token: str) -> object:
+    return Verifier(keys.choose).verify(token, NOW).tenant_id
+
+
+def refusal(keys: KeySet, token: str) -> InvalidToken:
+    with pytest.raises(InvalidToken) as caught:
+        Verifier(keys.choose).verify(token, NOW)
+    return caught.value
+
+
+@pytest.mark.parametrize("pair", PAIRS, ids=lambda pair: pair.algorithm)
+def test_what_is_published_verifies_the_pairs_tokens_and_no_others(pair: SigningKey) -> None:
+    jwk = public_jwk(pair)
+    keys = KeySet.read(published(jwk))
+    assert keys.skipped == ()
+    assert jwk["kid"] == key_id(pair)
+    for other in PAIRS:
+        token = mint(other, CLAIMS, {"kid": jwk["kid"]})
+        if other is pair:
+            assert tenant(keys, token) == "tenant-001"
+        else:
+            refusal(keys, token)
+
+
+@pytest.mark.parametrize("pair", PAIRS, ids=lambda pair: pair.algorithm)
+def test_another_library_user_reads_what_is_published(pair: SigningKey) -> None:
+    (theirs,) = jwt.PyJWKSet.from_json(published(public_jwk(pair, "mine")).decode()).keys
+    assert theirs.key_id == "mine"
+    assert jwt.decode(mint(pair, CLAIMS), theirs, [pair.algorithm], options={"verify_exp": False}) == CLAIMS
+
+
+def test_nothing_private_is_published() -> None:
+    for pair in PAIRS:
+        assert public_jwk(pair).keys() <= {"kty", "n", "e", "crv", "x", "y", "kid", "use", "alg"}
+    with pytest.raises(ValueError, match="no public half"):
+        public_jwk(SigningKey.hmac("a secret"))
+
+
+def test_the_id_is_the_rfcs_thumbprint() -> None:
+    (key,) = KeySet.read(published(RFC_KEY)).keys
+    assert key_id(SigningKey("RS256", None, key.public)) == RFC_THUMBPRINT
+
+
+def test_the_key_id_chooses_among_several() -> None:
+    keys = KeySet.read(published(public_jwk(ES256, "old"), public_jwk(OTHER_ES256, "new"), public_jwk(EDDSA, "x")))
+    for pair, named in ((ES256, "old"), (OTHER_ES256, "new"), (EDDSA, "x")):
+        assert tenant(keys, mint(pair, CLAIMS, {"kid": named})) == "tenant-001"
+    assert "signature" in refusal(keys, mint(ES256, CLAIMS, {"kid": "new"})).reason
+    assert "algorithm isn't the key's" in refusal(keys, mint(ES256, CLAIMS, {"kid": "x"})).reason
+    assert isinstance(refusal(keys, mint(ES256, CLAIMS, {"kid": "newer"})), UnknownKey)
+
+
+def test_without_a_key_id_the_algorithm_must_leave_one() -> None:
+    jwks = [public_jwk(ES256, "old"), public_jwk(OTHER_ES256, "new"), without(public_jwk(EDDSA), "kid")]
+    keys = KeySet.read(published(*jwks))
+    assert tenant(keys, mint(EDDSA, CLAIMS)) == "tenant-001"
+    several = refusal(keys, mint(ES256, CLAIMS))
+    assert several.reason == "it names no key, and several are for its algorithm"
+    assert not isinstance(several, UnknownKey)
+    assert isinstance(refusal(keys, mint(PAIRS[0], CLAIMS)), UnknownKey)
+
+
+def test_keys_of_different_kinds_may_share_an_id() -> None:
+    keys = KeySet.read(published(public_jwk(ES256, "k"), public_jwk(EDDSA, "k")))
+    for pair in (ES256, EDDSA):
+        assert tenant(keys, mint(pair, CLAIMS, {"kid": "k"})) == "tenant-001"
+
+
+def test_a_public_key_is_no_secret_and_no_algorithm_is_none() -> None:
+    jwk = public_jwk(ES256, "k")
+    keys = KeySet.read(published(jwk))
+    payload = json.dumps(CLAIMS).encode()
+    for header in ({"alg": "HS256", "kid": "k"}, {"alg": "none", "kid": "k"}, {"alg": "HS256"}, {"alg": "none"}):
+        for secret in (json.dumps(jwk), jwk["x"], "k"):
+            token = str(Compact.signed(header, payload, partial(hmac.digest, secret.encode(), digest="sha256")))
+            assert not isinstance(refusal(keys, token), UnknownKey)
+        refusal(keys, str(Compact.signed(header, payload, lambda _: b"")))
+
+
+@pytest.mark.parametrize(
+    "header",
+    [
+        {},
+        {"alg": None},
+        {"alg": ["ES256"]},
+        {"alg": {}},
+        {"alg": "ES256", "kid": 7},
+        {"alg": "ES256", "kid": None},
+        {"alg": "ES256", "kid": ["k"]},
+        {"alg": ["ES256"], "kid": "k"},
+        {"alg": "ES384", "kid": "k"},
+    ],
+)
+def test_a_header_that_bends_the_rules_is_refused(header: dict[str, object]) -> None:
+    keys = KeySet.read(published(public_jwk(ES256, "k")))
+    refusal(keys, str(Compact.signed(header, json.dumps(CLAIMS).encode(), ES256.sign)))
+
+
+@given(st.one_of(st.text(st.characters(exclude_categories=())), st.text("ey.AZaz09-_=", max_size=80)))
+def test_any_text_is_refused_without_being_quoted(text: str) -> None:
+    keys = KeySet((KeySet.read(published(RFC_KEY)).keys[0],))
+    assert refusal(keys, text).reason in {"it isn't a JWT", "no key of the issuer's is for its algorithm"}
+
+
+def test_a_header_that_is_nested_too_deep_is_no_crash() -> None:
+    assert refusal(KeySet(), f"{encode(b'[' * 100_000)}.e30.AA").reason == "it isn't a JWT"
+
+
+_GOOD = public_jwk(ES256, "k")
+_WEAK = json.loads(jwt.algorithms.RSAAlgorithm.to_jwk(rsa.generate_private_key(65537, 1024).public_key()))  # noqa: S505 - weak on purpose
+
+
+@pytest.mark.parametrize(
+    ("member", "said"),
+    [
+        (7, "it is no JSON object"),
+        ({}, "its kty is none of RSA, EC, OKP"),
+        ({"kty": ["EC"]}, "its kty is none of"),
+        ({"kty": "AKP"}, "its kty is none of"),
+        ({**_GOOD, "kid": 1}, "its kid is no string"),
+        ({**_GOOD, "key_ops": "verify"}, "its key_ops is no array"),
+        (without(_GOOD, "x"), "it lacks the text x"),
+        ({**_GOOD, "x": 1, "y": None}, "it lacks the text x and y"),
+        ({**_GOOD, "x": _GOOD["y"]}, "its crv, x, y make no key"),
+        ({**_GOOD, "x": "AA"}, "its crv, x, y make no key"),
+        ({**_GOOD, "x": "ä"}, "its crv, x, y make no key"),
+        ({**_GOOD, "crv": "P-384"}, "its crv, x, y make no key"),
+        ({**_GOOD, "crv": "secp256k1"}, "its crv, x, y make no key"),
+        ({**public_jwk(EDDSA), "crv": "X25519"}, "its crv, x make no key"),
+        ({**_GOOD, "alg": "HS256"}, "its alg is none that such a key verifies (ES256)"),
+        ({**_GOOD, "alg": "ES384"}, "its alg is none that such a key verifies (ES256)"),
+        ({**_GOOD, "alg": ["ES256"]}, "its alg is none"),
+        ({**RFC_KEY, "e": "AA"}, "its n, e make no key"),
+        (without(_WEAK, "key_ops"), "2048 bits or more, this one has 1024"),
+    ],
+)
+def test_a_key_that_cannot_serve_is_left_out_with_a_word(member: object, said: str) -> None:
+    keys = KeySet.read(json.dumps({"keys": [member, public_jwk(EDDSA)]}).encode())
+    assert [key.algorithm for key in keys.keys] == ["EdDSA"]
+    (skipped,) = keys.skipped
+    assert skipped.startswith("key 1")
+    assert said in skipped
+    with pytest.raises(ValueError, match="no key in it verifies signatures; key 1"):
+        KeySet.read(json.dumps({"keys": [member]}).encode())
+
+
+@pytest.mark.parametrize("change", [{"use": "enc"}, {"key_ops": ["encrypt"]}, {"key_ops": []}, {"use": None}])
+def test_a_key_for_another_use_is_passed_over(change: dict[str, object]) -> None:
+    keys = KeySet.read(published({**_GOOD, **change}, public_jwk(EDDSA)))
+    assert ([key.algorithm for key in keys.keys], keys.skipped) == (["EdDSA"], ())
+
+
+def test_a_second_key_of_the_same_id_and_algorithm_is_left_out() -> None:
+    keys = KeySet.read(published(public_jwk(ES256, "k"), public_jwk(OTHER_ES256, "k")))
+    assert keys.skipped == ("key 2 (kid k) is left out: an earlier key has its kid and algorithm",)
+    assert tenant(keys, mint(ES256, CLAIMS, {"kid": "k"})) == "tenant-001"
+
+
+@pytest.mark.parametrize(
+    ("member", "said"),
+    [
+        ({"kty": "oct", "k": "c2VjcmV0", "kid": "s"}, "key 2 (kid s) is a secret (kty oct)"),
+        ({"kty": "oct", "k": "c2VjcmV0", "kid": "x" * 65}, "key 2 is a secret (kty oct)"),
+        ({**_GOOD, "d": "c2VjcmV0"}, "key 2 (kid k) is a private key (d)"),
+        ({**_GOOD, "d": "c2VjcmV0", "use": "enc"}, "key 2 (kid k) is a private key (d)"),
+    ],
+)
+def test_a_set_that_shows_a_secret_is_refused_as_a_whole(member: dict[str, Any], said: str) -> None:
+    with pytest.raises(ValueError, match=re.escape(said)) as caught:
+        KeySet.read(published(public_jwk(EDDSA), member))
+    assert "c2VjcmV0" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        (b"", "it is no JSON text"),
+        (b"\xff", "it is no JSON text"),
+        (b"[" * 100_000, "it is no JSON text"),
+        (b"[]", "it is no JWKS"),
+        (b'{"keys":{}}', "it is no JWKS"),
+        (json.dumps(_GOOD).encode(), "it is no JWKS"),
+        (b'{"keys":[]}', "no key in it verifies signatures"),
+    ],
+)
+def test_what_is_no_set_is_named(text: bytes, said: str) -> None:
+    with pytest.raises(ValueError, match=said):
+        KeySet.read(text)
+
+
+def test_a_key_without_an_algorithm_has_the_usual_one() -> None:
+    keys = KeySet.read(published(RFC_KEY, *(without(public_jwk(pair), "alg") for pair in (ES256, EDDSA))))
+    assert [key.algorithm for key in keys.keys] == ["RS256", "ES256", "EdDSA"]
+
+
+def test_a_pairs_public_half_is_found() -> None:
+    keys = KeySet.read(published(public_jwk(OTHER_ES256, "a"), public_jwk(ES256, "b")))
+    found = keys.holding(ES256)
+    assert found is not None
+    assert found.key_id == "b"
+    assert keys.holding(EDDSA) is None
+    assert repr(found) == "PublicKey(algorithm='ES256', key_id='b')"

@@ -1,0 +1,22 @@
+"""Findings as plain data."""
+
+from __future__ import annotations
+
+import json
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from cbspec_conformance.judging.findings import Finding, Outcome
+
+TEXTS = st.text(max_size=10)
+FINDINGS = st.builds(Finding, TEXTS, st.sampled_from(Outcome), TEXTS, TEXTS, TEXTS, TEXTS, TEXTS)
+
+
+@given(FINDINGS)
+def test_a_finding_survives_the_way_between_processes(finding: Finding) -> None:
+    assert Finding.from_dict(json.loads(json.dumps(finding.to_dict()))) == finding
+
+
+def test_it_is_data_that_pytest_s_reports_may_carry() -> None:
+    assert {type(value) for value in Finding("CB-HEL-001", Outcome.FAILED).to_dict().values()} == {str}

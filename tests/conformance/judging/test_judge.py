@@ -1,0 +1,204 @@
+"""Every judgement on every kind of answer, with the outcome written out by hand."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from typing import Final
+
+import pytest
+
+from cbspec.protocol.codes import ErrorCode
+from cbspec_conformance.judging import judge
+from cbspec_conformance.judging.errors import Broken, Inconclusive, NoRoom
+from cbspec_conformance.record.exchange import Exchange, Silence
+from cbspec_conformance.record.transcript import End
+from tests.conformance.build import (
+    AUTH_RESPONSE,
+    HEARTBEAT_RESPONSE,
+    HELLO_RESPONSE,
+    REQUESTS,
+    SUCCESSES,
+    TUNNEL,
+    TUNNEL_RESPONSE,
+    ended,
+    error,
+    exchange,
+    received,
+)
+
+FINE, BROKEN, UNCLEAR = "fine", "broken", "inconclusive"
+
+# What may come for a tunnel_info, and what `accepted`, `refused_with(invalid_tunnel_info)`, `refused` and
+# `not_accepted` say to it.
+ANSWERS: Final[dict[str, tuple[Exchange, str, str, str, str]]] = {
+    "as asked": (exchange(TUNNEL, TUNNEL_RESPONSE), FINE, BROKEN, BROKEN, BROKEN),
+    "status not ok": (exchange(TUNNEL, {**TUNNEL_RESPONSE, "status": "error"}), BROKEN, BROKEN, BROKEN, FINE),
+    "status OK in capitals": (exchange(TUNNEL, {**TUNNEL_RESPONSE, "status": "OK"}), BROKEN, BROKEN, BROKEN, FINE),
+    "status true": (exchange(TUNNEL, {**TUNNEL_RESPONSE, "status": True}), BROKEN, BROKEN, BROKEN, FINE),
+    "no status": (exchange(TUNNEL, {"type": "tunnel_response", "tunnel_id": "x"}), BROKEN, BROKEN, BROKEN, FINE),
+    "another answer's type": (exchange(TUNNEL, HEARTBEAT_RESPONSE), BROKEN, BROKEN, BROKEN, FINE),
+    "another answer's, refused": (exchange(TUNNEL, {**AUTH_RESPONSE, "status": "no"}), BROKEN, BROKEN, BROKEN, FINE),
+    "the code that was asked": (exchange(TUNNEL, error("invalid_tunnel_info")), BROKEN, FINE, FINE, FINE),
+    "another listed code": (exchange(TUNNEL, error("tenant_not_found")), BROKEN, BROKEN, FINE, FINE),
+    "a code that isn't listed": (exchange(TUNNEL, error("bad_request")), BROKEN, UNCLEAR, FINE, FINE),
+    "an error without a code": (exchange(TUNNEL, {"type": "error", "message": "no"}), BROKEN, UNCLEAR, FINE, FINE),
+    "an error with code 7": (exchange(TUNNEL, error(7)), BROKEN, UNCLEAR, FINE, FINE),
+    "error, then success": (exchange(TUNNEL, error(), TUNNEL_RESPONSE), BROKEN, FINE, FINE, BROKEN),
+    "success, then error": (exchange(TUNNEL, TUNNEL_RESPONSE, error()), FINE, BROKEN, BROKEN, BROKEN),
+    "something else, then success": (
+        exchange(TUNNEL, HEARTBEAT_RESPONSE, TUNNEL_RESPONSE), FINE, BROKEN, BROKEN, BROKEN,
+    ),
+    "not JSON": (exchange(TUNNEL, b"ok"), UNCLEAR, UNCLEAR, UNCLEAR, FINE),
+    "not UTF-8": (exchange(TUNNEL, b'{"type":"\xff"}'), UNCLEAR, UNCLEAR, UNCLEAR, FINE),
+    "an array": (exchange(TUNNEL, [TUNNEL_RESPONSE]), UNCLEAR, UNCLEAR, UNCLEAR, FINE),
+    "an unknown type": (exchange(TUNNEL, {"type": "pong"}), UNCLEAR, UNCLEAR, UNCLEAR, FINE),
+    "a client's type": (exchange(TUNNEL, TUNNEL), UNCLEAR, UNCLEAR, UNCLEAR, FINE),
+    "no type": (exchange(TUNNEL, {"status": "ok"}), UNCLEAR, UNCLEAR, UNCLEAR, FINE),
+    "ignored": (exchange(TUNNEL, silence=Silence.IGNORED), BROKEN, BROKEN, BROKEN, FINE),
+    "deaf, the relay alive": (exchange(TUNNEL, silence=Silence.DEAF), BROKEN, BROKEN, BROKEN, FINE),
+    "deaf, the relay too": (
+        exchange(TUNNEL, silence=Silence.DEAF, relay_alive=False), UNCLEAR, UNCLEAR, UNCLEAR, FINE,
+    ),
+    "the code, then an end": (exchange(TUNNEL, error(), ended=ended(End.EOF)), BROKEN, FINE, FINE, FINE),
+    **{
+        f"an end: {how}": (exchange(TUNNEL, ended=ended(how)), BROKEN, BROKEN, FINE, FINE)
+        for how in End
+    },
+}  # fmt: skip
+
+JUDGEMENTS: Final[dict[str, Callable[[Exchange], object]]] = {
+    "accepted": judge.accepted,
+    "refused_with": lambda seen: judge.refused_with(seen, ErrorCode.INVALID_TUNNEL_INFO),
+    "refused": judge.refused,
+    "not_accepted": judge.not_accepted,
+}
+
+
+def outcome(judgement: Callable[[Exchange], object], seen: Exchange) -> str:
+    """Return in a word what a judgement says."""
+    try:
+        judgement(seen)
+    except Broken:
+        return BROKEN
+    except Inconclusive:
+        return UNCLEAR
+    return FINE
+
+
+@pytest.mark.parametrize("column", list(enumerate(JUDGEMENTS)), ids=lambda column: column[1])
+@pytest.mark.parametrize("kind", ANSWERS)
+def test_every_judgement_on_every_kind_of_answer(kind: str, column: tuple[int, str]) -> None:
+    seen, *expected = ANSWERS[kind]
+    number, name = column
+    assert outcome(JUDGEMENTS[name], seen) == expected[number]
+
+
+@pytest.mark.parametrize("asked", REQUESTS)
+@pytest.mark.parametrize("answered", SUCCESSES)
+def test_only_a_request_s_own_success_is_accepted(asked: str, answered: str) -> None:
+    seen = exchange(REQUESTS[asked], SUCCESSES[answered])
+    assert outcome(judge.accepted, seen) == (FINE if asked == answered else BROKEN)
+
+
+@pytest.mark.parametrize("request_type", REQUESTS)
+@pytest.mark.parametrize("kind", [kind for kind, row in ANSWERS.items() if row[0].answer is None])
+def test_silence_is_never_accepted(request_type: str, kind: str) -> None:
+    seen = ANSWERS[kind][0]
+    same = exchange(REQUESTS[request_type], silence=seen.silence, ended=seen.ended, relay_alive=seen.relay_alive)
+    assert outcome(judge.accepted, same) in (BROKEN, UNCLEAR)
+
+
+@pytest.mark.parametrize("code", sorted(judge.OUT_OF_ROOM))
+@pytest.mark.parametrize("judgement", [judge.accepted, judge.with_room])
+def test_what_others_hold_may_come_back(code: ErrorCode, judgement: Callable[[Exchange], object]) -> None:
+    with pytest.raises(Inconclusive, match=f"{code}.*has no room") as raised:
+        judgement(exchange(TUNNEL, error(code)))
+    assert isinstance(raised.value, NoRoom) is (code in judge.FULL)
+
+
+def _accepted_against(code: ErrorCode, seen: Exchange) -> object:
+    return judge.accepted(seen, code)
+
+
+def test_a_relay_that_refuses_every_request_is_never_accepted() -> None:
+    for code in ErrorCode:
+        for request in REQUESTS.values():
+            refused = exchange(request, error(code))
+            assert outcome(judge.accepted, refused) == (UNCLEAR if code in judge.OUT_OF_ROOM else BROKEN)
+            assert outcome(partial(_accepted_against, code), refused) == BROKEN
+
+
+@pytest.mark.parametrize("code", ErrorCode)
+@pytest.mark.parametrize("wanted", ErrorCode)
+def test_a_refusal_needs_the_very_code(code: ErrorCode, wanted: ErrorCode) -> None:
+    seen = exchange(TUNNEL, error(code))
+    assert outcome(lambda e: judge.refused_with(e, wanted), seen) == (FINE if code is wanted else BROKEN)
+
+
+def test_one_of_several_codes_will_do() -> None:
+    wanted = (ErrorCode.TENANT_NOT_FOUND, "invalid_token")
+    assert judge.refused_with(exchange(TUNNEL, error("invalid_token")), *wanted).member("code") == "invalid_token"
+    with pytest.raises(Broken, match="tenant_not_found or invalid_token"):
+        judge.refused_with(exchange(TUNNEL, error("ip_not_allowed")), *wanted)
+
+
+def test_what_is_expected_and_seen_is_in_words() -> None:
+    with pytest.raises(Broken) as broken:
+        judge.accepted(exchange(TUNNEL, error("ip_not_allowed")))
+    assert broken.value.expected == 'a tunnel_response with status "ok"'
+    assert broken.value.seen == "an error with code 'ip_not_allowed'"
+    assert broken.value.exchanges[0].request is not None
+    with pytest.raises(Broken) as broken:
+        judge.accepted(exchange({"type": "heartbeat"}, TUNNEL_RESPONSE))
+    assert broken.value.expected == "a heartbeat_response"
+    with pytest.raises(Inconclusive, match="CB-MSG-003"):
+        judge.accepted(exchange(TUNNEL, {"type": "pong"}))
+    with pytest.raises(Inconclusive, match="CB-ERR-001"):
+        judge.refused_with(exchange(TUNNEL, error(None)), "invalid_token")
+
+
+@pytest.mark.parametrize(
+    ("message", "words"),
+    [
+        (HELLO_RESPONSE, "a message of type 'hello_response'"),
+        (TUNNEL_RESPONSE, "a tunnel_response with status 'ok'"),
+        ({"type": "auth_response"}, "an auth_response with status None"),
+        (error("x" * 100), f"an error with code '{'x' * 59}…"),
+        ({"type": "auth", "token": "geheim"}, "a message of type 'auth'"),
+        (b"[1]", "a message of 3 bytes: it is not a JSON object but an array"),
+    ],
+    ids=["hello", "tunnel", "no-status", "long", "token", "array"],
+)
+def test_a_message_in_words(message: object, words: str) -> None:
+    assert judge.describe(received(message)) == words
+
+
+@pytest.mark.parametrize(
+    ("seen", "words"),
+    [
+        (exchange(TUNNEL, ended=ended(End.RESET, "Connection reset by peer")), "reset (Connection reset by peer)"),
+        (exchange(TUNNEL, ended=ended(End.EOF)), "closed without close_notify"),
+        (exchange(TUNNEL, silence=Silence.IGNORED, waited=1.25), "within 1.2 s; the relay ignored it"),
+        (exchange(TUNNEL, silence=Silence.DEAF, waited=5.0), "within 5.0 s; the relay answered nothing more"),
+        (exchange(TUNNEL), "nothing more is known"),
+    ],
+)
+def test_silence_in_words(seen: Exchange, words: str) -> None:
+    assert words in judge.silence(seen)
+
+
+@pytest.mark.parametrize(
+    ("answers", "code"),
+    [
+        ((), ""),
+        ((TUNNEL_RESPONSE,), ""),
+        ((error("ip_not_allowed"),), "ip_not_allowed"),
+        ((TUNNEL_RESPONSE, error("ip_not_allowed")), "ip_not_allowed"),
+        ((error(3), error("x")), "x"),
+        (({"type": "tunnel_response", "code": "ip_not_allowed"},), ""),
+        ((b"error",), ""),
+    ],
+)
+def test_the_code_among_the_answers(answers: tuple[object, ...], code: str) -> None:
+    assert judge.error_code(exchange(TUNNEL, *answers)) == code

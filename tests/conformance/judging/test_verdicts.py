@@ -1,0 +1,191 @@
+"""From findings to verdicts: what may be green and what may not, as properties and as a table."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Mapping
+from typing import Final
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from cbspec.catalogue.requirements import REQUIREMENTS, Level, Requirement
+from cbspec_conformance.judging.findings import Finding, Outcome
+from cbspec_conformance.judging.verdicts import CUT_SHORT, TIME_UP, Verdict, is_green, judge_run, spoils
+
+FAILED, WARNED, PASSED = Outcome.FAILED, Outcome.WARNED, Outcome.PASSED
+UNCLEAR, UNTRIED = Outcome.INCONCLUSIVE, Outcome.NOT_EXERCISED
+
+
+def row(level: Level, number: int = 1) -> Requirement:
+    """Return a requirement of some level."""
+    return Requirement(f"CB-HEL-{number:03}", level, "Message Types / 1. Hello", "demand", "why")
+
+
+CATALOGUE: Final[Mapping[str, Requirement]] = {
+    each.id: each for each in (row(Level.MUST, 1), row(Level.MUST, 2), row(Level.SHOULD, 3), row(Level.INFO, 4))
+}
+IDS = st.sampled_from(list(CATALOGUE))
+REASONS = st.sampled_from(["give tenants.rate", TIME_UP, CUT_SHORT, ""])
+FINDING = st.one_of(
+    st.builds(
+        Finding,
+        IDS,
+        st.sampled_from([each for each in Outcome if each not in (UNTRIED, Outcome.KNOWN)]),
+        st.text(max_size=3),
+    ),
+    st.builds(Finding, IDS, st.just(UNTRIED), st.text(max_size=3), REASONS),
+)
+FINDINGS = st.lists(FINDING, max_size=8)
+SWITCHES = st.fixed_dictionaries({"fail_on_should": st.booleans(), "require_all": st.booleans()})
+
+
+def verdicts(findings: list[Finding]) -> dict[str, Verdict]:
+    """Return the verdicts on the small catalogue, all of it selected."""
+    return {verdict.requirement.id: verdict for verdict in judge_run(CATALOGUE, findings, list(CATALOGUE))}
+
+
+@pytest.mark.parametrize(
+    ("outcomes", "expected"),
+    [
+        ([PASSED], PASSED),
+        ([FAILED], FAILED),
+        ([WARNED], WARNED),
+        ([UNCLEAR], UNCLEAR),
+        ([UNTRIED], UNTRIED),
+        ([PASSED, FAILED], FAILED),
+        ([FAILED, PASSED, PASSED], FAILED),
+        ([PASSED, WARNED], WARNED),
+        ([WARNED, FAILED], FAILED),
+        ([PASSED, UNCLEAR], UNCLEAR),
+        ([PASSED, UNTRIED], PASSED),
+        ([UNTRIED, UNCLEAR], UNCLEAR),
+        ([FAILED, UNCLEAR, UNTRIED, PASSED, WARNED], FAILED),
+    ],
+)
+def test_the_worst_finding_is_the_verdict(outcomes: list[Outcome], expected: Outcome) -> None:
+    found = verdicts([Finding("CB-HEL-001", outcome) for outcome in outcomes])
+    assert found["CB-HEL-001"].outcome is expected
+
+
+# Whether each outcome at each level spoils a run: as it is, with --fail-on=should, with --require-all.
+SPOILS: Final[dict[tuple[Level, Outcome | None, str], tuple[bool, bool, bool]]] = {
+    (Level.MUST, PASSED, ""): (False, False, False),
+    (Level.MUST, FAILED, ""): (True, True, True),
+    (Level.MUST, WARNED, ""): (False, True, False),
+    (Level.MUST, UNCLEAR, "slow"): (True, True, True),
+    (Level.MUST, UNTRIED, "give tenants.rate"): (False, False, True),
+    (Level.MUST, UNTRIED, TIME_UP): (True, True, True),
+    (Level.MUST, UNTRIED, CUT_SHORT): (True, True, True),
+    (Level.MUST, None, ""): (False, False, False),
+    (Level.SHOULD, PASSED, ""): (False, False, False),
+    (Level.SHOULD, WARNED, ""): (False, True, False),
+    (Level.SHOULD, UNCLEAR, "slow"): (False, False, False),
+    (Level.SHOULD, UNTRIED, TIME_UP): (False, False, False),
+    (Level.SHOULD, UNTRIED, "give tenants.rate"): (False, False, False),
+    (Level.INFO, UNCLEAR, "slow"): (False, False, False),
+    (Level.INFO, UNTRIED, TIME_UP): (False, False, False),
+}
+
+
+@pytest.mark.parametrize(("level", "outcome", "reason"), SPOILS, ids=lambda value: str(value) or "-")
+def test_what_spoils_a_run(level: Level, outcome: Outcome | None, reason: str) -> None:
+    each = row(level, 2)  # none of the core: see below
+    findings = () if outcome is None else (Finding(each.id, outcome, reason=reason),)
+    verdict = Verdict(each, outcome, findings)
+    plain, fail_on_should, require_all = SPOILS[level, outcome, reason]
+    assert spoils(verdict) is plain
+    assert spoils(verdict, fail_on_should=True) is fail_on_should
+    assert spoils(verdict, require_all=True) is require_all
+
+
+@given(findings=FINDINGS, switches=SWITCHES, where=st.integers(0, 8), outcome=st.sampled_from([FAILED, UNCLEAR]))
+def test_a_must_that_failed_or_is_unclear_is_never_green(
+    findings: list[Finding], switches: dict[str, bool], where: int, outcome: Outcome
+) -> None:
+    # A warning beside an unclear case says more than it, and the first never comes of a MUST.
+    kept = [each for each in findings if each.outcome is not WARNED or each.requirement != "CB-HEL-001"]
+    kept.insert(where, Finding("CB-HEL-001", outcome))
+    assert not is_green(verdicts(kept).values(), **switches)
+
+
+@given(findings=FINDINGS, outcome=st.sampled_from([FAILED, WARNED, UNCLEAR]))
+def test_a_pass_never_hides_anything(findings: list[Finding], outcome: Outcome) -> None:
+    some = [*findings, Finding("CB-HEL-001", outcome)]
+    before = verdicts(some)["CB-HEL-001"].outcome
+    after = verdicts([*some, *[Finding("CB-HEL-001", PASSED)] * 9])["CB-HEL-001"].outcome
+    assert before is after
+    assert after is not PASSED
+
+
+@given(findings=FINDINGS, seed=st.integers(), switches=SWITCHES)
+def test_the_order_of_findings_says_nothing(findings: list[Finding], seed: int, switches: dict[str, bool]) -> None:
+    shuffled = random.Random(seed).sample(findings, len(findings))  # noqa: S311 - an order, no secret
+    before, after = verdicts(findings), verdicts(shuffled)
+    assert [each.outcome for each in before.values()] == [each.outcome for each in after.values()]
+    assert is_green(before.values(), **switches) == is_green(after.values(), **switches)
+
+
+@given(findings=FINDINGS, switches=SWITCHES)
+def test_stricter_is_never_greener(findings: list[Finding], switches: dict[str, bool]) -> None:
+    found = verdicts(findings).values()
+    if is_green(found, **switches):
+        assert is_green(found)
+
+
+@given(findings=FINDINGS)
+def test_what_was_selected_and_never_ran_is_no_pass(findings: list[Finding]) -> None:
+    silent = [each for each in findings if each.requirement != "CB-HEL-002"]
+    verdict = verdicts(silent)["CB-HEL-002"]
+    assert verdict.outcome is UNTRIED
+    assert verdict.reasons == [CUT_SHORT]
+    assert spoils(verdict)
+
+
+@given(findings=FINDINGS)
+def test_every_requirement_has_one_verdict_in_the_catalogue_s_order(findings: list[Finding]) -> None:
+    found = judge_run(CATALOGUE, findings, [])
+    assert [verdict.requirement.id for verdict in found] == list(CATALOGUE)
+    for verdict in found:
+        own = [finding for finding in findings if finding.requirement == verdict.requirement.id]
+        assert list(verdict.findings) == own
+        assert (verdict.outcome is None) == (not own)
+
+
+@given(outcomes=st.lists(st.sampled_from([PASSED, UNTRIED]), max_size=4), missing=st.integers(1, 3))
+def test_a_requirement_some_of_whose_cases_never_ran_is_no_pass(outcomes: list[Outcome], missing: int) -> None:
+    findings = [Finding("CB-HEL-001", outcome) for outcome in outcomes]
+    (verdict, *_) = judge_run(CATALOGUE, findings, ["CB-HEL-001"] * (len(findings) + missing))
+    assert verdict.outcome is UNTRIED
+    assert spoils(verdict)
+
+
+def test_what_nobody_selected_says_nothing() -> None:
+    found = judge_run(REQUIREMENTS, [], [])
+    assert {verdict.outcome for verdict in found} == {None}
+    assert is_green(found)  # which is why a run without a single verdict is an error of its own, in the report
+
+
+def test_reasons_are_those_of_the_verdict_and_each_once() -> None:
+    findings = [
+        Finding("CB-HEL-001", UNTRIED, reason="give a"),
+        Finding("CB-HEL-001", UNTRIED, reason="give b"),
+        Finding("CB-HEL-001", UNTRIED, reason="give a"),
+    ]
+    assert verdicts(findings)["CB-HEL-001"].reasons == ["give a", "give b"]
+    assert verdicts([*findings, Finding("CB-HEL-001", UNCLEAR, reason="slow")])["CB-HEL-001"].reasons == ["slow"]
+    assert verdicts([*findings, Finding("CB-HEL-001", PASSED)])["CB-HEL-001"].reasons == []
+
+
+@given(findings=FINDINGS)
+def test_a_requirement_that_ran_out_of_time_is_not_passed(findings: list[Finding]) -> None:
+    verdict = verdicts([*findings, Finding("CB-HEL-001", UNTRIED, reason=TIME_UP)])["CB-HEL-001"]
+    assert verdict.outcome is not PASSED
+    assert spoils(verdict) or verdict.outcome is WARNED
+
+
+@pytest.mark.parametrize("identifier", ["CB-HEL-001", "CB-AUT-001", "CB-TUN-001", "CB-HBT-001"])
+def test_a_run_that_could_try_no_exchange_is_not_green(identifier: str) -> None:
+    found = (Finding(identifier, UNTRIED, reason="give tokens.secret"),)
+    assert spoils(Verdict(REQUIREMENTS[identifier], UNTRIED, found))

@@ -1,0 +1,95 @@
+"""Damage: what is drawn changes what it says that it changes."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from hypothesis import given
+
+from cbspec_conformance.properties.damage import (
+    CHANGES,
+    NEAR_MISSES,
+    Change,
+    Literal,
+    Slip,
+    is_beyond_readers,
+    spell_with,
+)
+from cbspec_conformance.properties.strategies import MISSING
+from tests.conformance.build import TUNNEL
+
+
+def test_a_member_is_replaced_spelled_or_left_out() -> None:
+    request = {"a": 1, "b": "é"}
+    assert spell_with(request, "a", MISSING) == '{"b":"é"}'.encode()
+    assert spell_with(request, "a", Literal("1E0")) == '{"a":1E0,"b":"é"}'.encode()
+    assert spell_with(request, "b", None) == b'{"a":1,"b":null}'
+
+
+@pytest.mark.parametrize("requirement", NEAR_MISSES)
+def test_near_misses_need_no_escapes(requirement: str) -> None:
+    """An escape that a relay can't read would be blamed on the member."""
+
+    @given(NEAR_MISSES[requirement].values)
+    def check(value: object) -> None:
+        assert b"\\" not in spell_with({"a": 1}, "a", value)
+
+    check()
+
+
+@pytest.mark.parametrize("requirement", NEAR_MISSES)
+def test_only_a_port_itself_is_a_number_that_a_reader_may_refuse(requirement: str) -> None:
+    """A relay whose reader of JSON refuses it can't say what is wrong with the member."""
+
+    @given(NEAR_MISSES[requirement].values)
+    def check(value: object) -> None:
+        text = spell_with({"a": 1}, "a", value).decode()
+        numbers: list[int] = []
+        json.loads(text, parse_int=lambda digits: numbers.append(int(digits)))
+        assert is_beyond_readers(value) == any(is_beyond_readers(number) for number in numbers)
+
+    check()
+
+
+@pytest.mark.parametrize(
+    ("value", "beyond"),
+    [(2**53 - 1, False), (1 - 2**53, False), (2**53, True), (-(2**63), True), (2**64 + 3389, True), ("9" * 30, False)],
+)
+def test_numbers_beyond_readers(value: object, beyond: bool) -> None:
+    assert is_beyond_readers(value) is beyond
+
+
+@pytest.mark.parametrize(
+    ("change", "text"),
+    [
+        (Change("delete", 0.0, 0.0, b""), b"bcdef"),
+        (Change("insert", 0.5, 0.5, b"X"), b"abcXdef"),
+        (Change("replace", 0.5, 0.5, b"XY"), b"abcXYf"),
+        (Change("double", 0.5, 0.5, b""), b"abcddef"),
+        (Change("swap", 0.0, 0.9, b""), b"fbcdea"),
+    ],
+)
+def test_changes_row_by_row(change: Change, text: bytes) -> None:
+    assert change.apply(b"abcdef") == text
+
+
+@given(CHANGES)
+def test_changes_work_on_anything(changes: list[Change]) -> None:
+    for text in (b"", b"{}", json.dumps(TUNNEL).encode()):
+        for change in changes:
+            text = change.apply(text)
+
+
+@pytest.mark.parametrize(
+    ("slip", "text"),
+    [
+        (Slip(0, "before", "//"), b'//{"a":[1,true]}'),
+        (Slip(1, "for", "a"), b"{a:[1,true]}"),
+        (Slip(4, "after", ","), b'{"a":[1,,true]}'),
+        (Slip(6, "for", "True"), b'{"a":[1,True]}'),
+        (Slip(9, "for", ""), b'{"a":[1,true]}'[1:]),
+    ],
+)
+def test_slips_row_by_row(slip: Slip, text: bytes) -> None:
+    assert slip.apply(b'{"a":[1,true]}') == text

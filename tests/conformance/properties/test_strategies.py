@@ -1,0 +1,82 @@
+"""Values for the properties: legal where they are meant to be legal, refused where they aren't."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+from hypothesis import assume, example, given
+from hypothesis import strategies as st
+
+import cbspec_schemas
+from cbspec.protocol.strictjson import loads
+from cbspec_conformance.properties.strategies import CUTS, MISSING, SPELLINGS, TUNNEL_IDS, Spelling, pieces, without
+from tests.conformance.build import REQUESTS, TUNNEL
+
+VALUES: st.SearchStrategy[Any] = st.recursive(
+    st.none() | st.booleans() | st.integers(-(2**60), 2**60) | st.text(st.characters(exclude_categories=["Cs"])),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=3),
+    max_leaves=6,
+)
+NAMES = st.text(st.characters(exclude_categories=["Cs"]), max_size=6)
+
+
+@given(spelling=SPELLINGS, message=st.sampled_from(list(REQUESTS.values())), tunnel_id=TUNNEL_IDS)
+def test_every_spelling_says_the_same_on_one_line(spelling: Spelling, message: dict[str, Any], tunnel_id: str) -> None:
+    message = {**message, "tunnel_id": tunnel_id}
+    text = spelling.write(message)
+    assert loads(text.encode()) == message
+    assert not set("\n\r") & set(text)
+
+
+@given(spelling=SPELLINGS, message=st.dictionaries(NAMES, VALUES, max_size=4))
+@example(Spelling((0,), ("",), ("upper",)), {"😀": '"\\/\b\f\n\r\t\x00\x7f'})
+@example(Spelling((0,), ("",), ("short",)), {"😀": '"\\/\b\f\n\r\t\x00\x7f'})
+@example(Spelling((0,), (" \t ",), ("plain",)), {"": {}, "a": [], "b": [[], {}]})
+def test_any_message_at_all_survives_its_spelling(spelling: Spelling, message: dict[str, Any]) -> None:
+    text = spelling.write(message)
+    assert json.loads(text.encode()) == message
+    assert not set("\n\r") & set(text)
+
+
+@pytest.mark.parametrize(
+    ("style", "text"),
+    [
+        ("plain", '{"a/":"é\\u000a"}'),
+        ("short", '{"a\\/":"é\\n"}'),
+        ("lower", '{"\\u0061\\u002f":"\\u00e9\\u000a"}'),
+        ("upper", '{"\\u0061\\u002F":"\\u00E9\\u000A"}'),
+    ],
+)
+def test_each_style_by_hand(style: str, text: str) -> None:
+    assert Spelling((0,), ("",), (style,)).write({"a/": "é\n"}) == text
+
+
+def test_members_come_in_any_order() -> None:
+    assert Spelling((2, 1, 0), ("",), ("plain",)).write({"a": 1, "b": 2, "c": 3}) == '{"c":3,"b":2,"a":1}'
+    assert Spelling((0,), (" ",), ("plain",)).write({"a": []}) == '{ "a" : [ ] }'
+
+
+@given(data=st.binary(min_size=1, max_size=80), places=CUTS, tail=st.integers(1, 4))
+def test_pieces_are_the_same_bytes_in_order(data: bytes, places: list[float], tail: int) -> None:
+    assume(len(data) >= tail)
+    parts = pieces(data, places, tail)
+    assert b"".join(parts) == data
+    assert all(parts)
+    assert len(parts[-1]) >= min(tail, len(data))
+
+
+@given(TUNNEL_IDS)
+def test_tunnel_ids_can_be_asked_for(tunnel_id: str) -> None:
+    request = {**TUNNEL, "tunnel_id": tunnel_id}
+    assert cbspec_schemas.violations("client", request) == []
+    assert loads(json.dumps(request, ensure_ascii=False).encode()) == request
+    assert tunnel_id.strip()
+    assert "\0" not in tunnel_id
+
+
+def test_a_member_is_left_out_or_replaced_and_nothing_else_changes() -> None:
+    assert without({"a": 1, "b": 2}, "a", MISSING) == {"b": 2}
+    assert without({"a": 1, "b": 2}, "a") == {"b": 2}
+    assert without({"a": 1, "b": 2}, "b", None) == {"a": 1, "b": None}

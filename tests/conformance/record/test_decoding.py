@@ -1,0 +1,131 @@
+"""Bytes of a received message: what is wrong with them, and whose requirement that is."""
+
+from __future__ import annotations
+
+import gzip
+import json
+import zlib
+from typing import Any, Final
+
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from cbspec.protocol.strictjson import NotStrictJson, loads
+from cbspec_conformance.record.decoding import Decoded, decode
+
+OBJECT: Final = b'{"type":"heartbeat_response"}'
+
+
+def _raw_deflate(data: bytes) -> bytes:
+    packer = zlib.compressobj(wbits=-15)
+    return packer.compress(data) + packer.flush()
+
+
+FAULTS: Final[dict[str, tuple[bytes, str, str]]] = {
+    "byte order mark": (b"\xef\xbb\xbf" + OBJECT, "CB-MSG-001", "byte order mark"),
+    "UTF-16 with its mark": (OBJECT.decode().encode("utf-16"), "CB-MSG-001", "byte 0 (0xff)"),
+    "a byte 0xff": (b'{"a":"\xff"}', "CB-MSG-001", "byte 6 (0xff)"),
+    "Latin-1": ('{"a":"é"}'.encode("latin-1"), "CB-MSG-001", "byte 6 (0xe9)"),
+    "half a surrogate pair in UTF-8": (b'{"a":"\xed\xa0\x80"}', "CB-MSG-001", "byte 6 (0xed)"),
+    "an overlong slash": (b'{"a":"\xc0\xaf"}', "CB-MSG-001", "byte 6 (0xc0)"),
+    "a sequence cut off": (b'{"a":"\xe2\x98', "CB-MSG-001", "byte 6 (0xe2)"),
+    "gzip": (gzip.compress(OBJECT), "CB-CMP-001", "gzip"),
+    "gzip of what is no JSON": (gzip.compress(b"hello"), "CB-CMP-001", "gzip"),
+    "zlib": (zlib.compress(OBJECT), "CB-CMP-001", "zlib"),
+    "raw deflate": (_raw_deflate(OBJECT), "CB-CMP-001", "deflate"),
+    "zstd": (b"\x28\xb5\x2f\xfd\x20\x02\x11\x00\x00{}", "CB-CMP-001", "zstd"),
+    "UTF-16 without its mark": (OBJECT.decode().encode("utf-16-le"), "CB-MSG-002", "not JSON"),
+    "nothing": (b"", "CB-MSG-002", "not JSON"),
+    "blanks": (b"  ", "CB-MSG-002", "not JSON"),
+    "text": (b"ok", "CB-MSG-002", "not JSON"),
+    "HTTP": (b"HTTP/1.1 400 Bad Request", "CB-MSG-002", "not JSON"),
+    "NaN": (b'{"a":NaN}', "CB-MSG-002", "NaN is no JSON value"),
+    "Infinity": (b'{"a":Infinity}', "CB-MSG-002", "Infinity is no JSON value"),
+    "minus Infinity": (b'{"a":-Infinity}', "CB-MSG-002", "-Infinity is no JSON value"),
+    "a comma at the end": (b'{"a":1,}', "CB-MSG-002", "not JSON"),
+    "single quotes": (b"{'a':1}", "CB-MSG-002", "not JSON"),
+    "cut off": (b'{"type":"heartbeat', "CB-MSG-002", "not JSON"),
+    "two objects": (OBJECT + OBJECT, "CB-MSG-002", "not JSON"),
+    "something behind it": (OBJECT + b"x", "CB-MSG-002", "not JSON"),
+    "a raw line feed in a string": (b'{"a":"\n"}', "CB-MSG-002", "not JSON"),
+    "very deep": (b'{"a":' + b"[" * 100_000 + b"]" * 100_000 + b"}", "CB-MSG-002", "not JSON"),
+    "an array": (b"[]", "CB-MSG-002", "an array"),
+    "a string": (b'"ok"', "CB-MSG-002", "a string"),
+    "true": (b"true", "CB-MSG-002", "a boolean"),
+    "null": (b"null", "CB-MSG-002", "null"),
+    "a number": (b"17", "CB-MSG-002", "a number"),
+    "a fraction": (b"1.5", "CB-MSG-002", "a number"),
+}
+
+
+@pytest.mark.parametrize("kind", FAULTS)
+def test_each_fault_and_its_requirement(kind: str) -> None:
+    text, requirement, words = FAULTS[kind]
+    decoded = decode(text)
+    assert decoded.requirement == requirement
+    assert words in decoded.fault
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        OBJECT,
+        b"{}",
+        b' \t\r\n{"type" : "heartbeat_response"}\n ',
+        b'{\n  "type": "heartbeat_response"\n}',
+        b'{"type":"\\u0068eartbeat_response"}',
+        b'{"a":"\\ud83d\\ude00","b":"\xf0\x9f\x98\x80"}',
+        b'{"a":"\xef\xbb\xbf"}',
+        b'{"a":1e308,"b":-0,"c":123456789012345678901234567890}',
+    ],
+)
+def test_a_relay_s_own_style_is_no_fault(text: bytes) -> None:
+    assert decode(text) == Decoded(json.loads(text))
+
+
+JSON_OBJECTS = st.dictionaries(
+    st.text(max_size=8),
+    st.recursive(
+        st.none() | st.booleans() | st.integers(-(2**60), 2**60) | st.floats(allow_nan=False, allow_infinity=False)
+        | st.text(max_size=8),
+        lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=3),
+        max_leaves=8,
+    ),
+    max_size=5,
+)  # fmt: skip
+WHITE_SPACE = st.text(" \t\r\n", max_size=3)
+
+
+@given(value=JSON_OBJECTS, ascii_only=st.booleans(), indent=st.sampled_from([None, 0, 2]), around=WHITE_SPACE)
+def test_no_valid_object_is_ever_faulted(
+    value: dict[str, Any], ascii_only: bool, indent: int | None, around: str
+) -> None:
+    text = (around + json.dumps(value, ensure_ascii=ascii_only, indent=indent) + around).encode()
+    assert decode(text) == Decoded(value)
+
+
+@given(value=JSON_OBJECTS)
+def test_compressed_objects_are_told_from_broken_ones(value: dict[str, Any]) -> None:
+    text = json.dumps(value).encode()
+    for packed in (gzip.compress(text), zlib.compress(text)):
+        assert decode(packed).requirement == "CB-CMP-001"
+
+
+@given(st.binary(max_size=60))
+@example(b"\x1f\x8b")
+@example(b"\x78\x9c")
+def test_any_bytes_are_read_and_a_fault_has_a_requirement(text: bytes) -> None:
+    decoded = decode(text)
+    assert bool(decoded.fault) == bool(decoded.requirement)
+    if not decoded.fault:
+        assert isinstance(decoded.value, dict)
+
+
+@given(st.binary(max_size=30).map(lambda tail: OBJECT[:-1] + b',"x":"' + tail + b'"}'))
+def test_what_the_protocol_s_own_decoder_takes_is_taken_here_too(text: bytes) -> None:
+    try:
+        value = loads(text)
+    except NotStrictJson:
+        return
+    assert decode(text) == Decoded(value)

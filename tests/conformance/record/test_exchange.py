@@ -1,0 +1,43 @@
+"""Which of several answers counts."""
+
+from __future__ import annotations
+
+import pytest
+
+from cbspec.catalogue.requirements import REQUIREMENTS
+from cbspec_conformance.record.exchange import SUCCESS, Exchange
+from cbspec_schemas import CLIENT_TYPES, RELAY_TYPES
+from tests.conformance.build import HEARTBEAT_RESPONSE, HELLO, TUNNEL, TUNNEL_RESPONSE, error, exchange
+
+
+def test_every_request_has_a_success() -> None:
+    assert set(SUCCESS) == set(CLIENT_TYPES)
+    assert {*SUCCESS.values(), "error"} == set(RELAY_TYPES)
+
+
+@pytest.mark.parametrize(
+    ("seen", "counts"),
+    [
+        (exchange(TUNNEL), None),
+        (exchange(TUNNEL, TUNNEL_RESPONSE), "tunnel_response"),
+        (exchange(TUNNEL, HEARTBEAT_RESPONSE), "heartbeat_response"),
+        (exchange(TUNNEL, HEARTBEAT_RESPONSE, TUNNEL_RESPONSE), "tunnel_response"),
+        (exchange(TUNNEL, HEARTBEAT_RESPONSE, error()), "error"),
+        (exchange(TUNNEL, error(), TUNNEL_RESPONSE), "error"),
+        (exchange(TUNNEL, b"x", TUNNEL_RESPONSE), "tunnel_response"),
+        (exchange(HELLO, TUNNEL_RESPONSE, error()), "error"),
+        (exchange({"type": "cbspec_unknown"}, HEARTBEAT_RESPONSE, error()), "error"),
+        (exchange(None, HEARTBEAT_RESPONSE), "heartbeat_response"),
+    ],
+)
+def test_the_answer_that_counts(seen: Exchange, counts: str | None) -> None:
+    assert (seen.answer.type if seen.answer else None) == counts
+
+
+def test_secrets_stay_out_of_an_exchange_s_words() -> None:
+    assert "s3cret" not in repr(exchange(TUNNEL, secrets=("s3cret",)))
+
+
+def test_the_types_are_the_catalogue_s() -> None:
+    demands = " ".join(row.demand for row in REQUIREMENTS.values())
+    assert all(name in demands for name in SUCCESS.values())

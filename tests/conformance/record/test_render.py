@@ -1,0 +1,104 @@
+"""Exchanges for people: readable, short, and without a token."""
+
+from __future__ import annotations
+
+import json
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from cbspec_conformance.record.exchange import Exchange
+from cbspec_conformance.record.render import render
+from cbspec_conformance.record.transcript import Bytes, Direction, End, Ended, Message, Opened, Record, Transcript
+from tests.conformance.build import AUTH, HEARTBEAT, HEARTBEAT_RESPONSE, received, sent
+
+JWT = "eyJhbGciOiJIUzI1NiIsInR5cCI6IkpXVCJ9.eyJzdWIiOiJ1c2VyIn0.c2lnbmF0dXJlLXNpZ25hdHVyZQ"
+
+
+def transcript(*records: Record) -> Transcript:
+    """Return a transcript of some records."""
+    return Transcript(records=list(records))
+
+
+def opened(connection: int = 1) -> Opened:
+    return Opened(0.0, connection, "127.0.0.1:8080", "127.0.0.1:50000", "tcp", "TLSv1.3", "TLS_AES_256_GCM_SHA384")
+
+
+def test_a_connection_is_shown_from_its_beginning_to_its_end() -> None:
+    shown = render(
+        transcript(
+            opened(),
+            Bytes(0.0, 1, Direction.SENT, b"not shown"),
+            sent(HEARTBEAT),
+            received(HEARTBEAT_RESPONSE),
+            Ended(1.5, 1, End.RESET, "Connection reset by peer"),
+        ),
+        [],
+    )
+    assert shown.splitlines() == [
+        "  0.000 #1 -- connected to 127.0.0.1:8080 (tcp, TLSv1.3)",
+        '  0.000 #1 -> {"type": "heartbeat"}',
+        '  0.100 #1 <- {"type": "heartbeat_response"}',
+        "  1.500 #1 -- reset (Connection reset by peer)",
+    ]
+
+
+def test_only_the_exchange_s_own_connections_are_shown() -> None:
+    one, two, three = (sent(HEARTBEAT, number) for number in (1, 2, 3))
+    everything = transcript(opened(1), one, opened(2), two, opened(3), three)
+    shown = render(everything, [Exchange(two), Exchange(None, (received(HEARTBEAT_RESPONSE, connection=3),))])
+    assert {line.split()[1] for line in shown.splitlines()} == {"#2", "#3"}
+    assert {line.split()[1] for line in render(everything, []).splitlines()} == {"#3"}  # the last, where none is named
+
+
+def test_faults_and_what_was_meant_stand_behind_a_message() -> None:
+    meant = Message(0.0, 1, Direction.SENT, b"{", received(b"{").decoded, meant="cut off")
+    first, second = render(transcript(meant, received(b"nonsense")), []).splitlines()
+    assert first == "  0.000 #1 -> {   [cut off]"
+    assert second.endswith("[it is not JSON: Expecting value: line 1 column 1 (char 0)]")
+
+
+def test_long_exchanges_are_shortened_in_the_middle() -> None:
+    shown = render(transcript(opened(), *(sent({"type": "heartbeat", "n": n}) for n in range(100))), []).splitlines()
+    assert len(shown) == 25
+    assert "lines left out" in shown[4]
+    assert '"n": 99' in shown[-1]
+
+
+def test_long_texts_are_cut_and_say_how_long_they_were() -> None:
+    shown = render(transcript(received({"type": "error", "message": "x" * 5000})), [])
+    assert len(shown) < 260
+    assert shown.endswith("bytes)")
+
+
+def test_what_can_t_be_printed_is_escaped() -> None:
+    (shown,) = render(transcript(received(b'{"type":"\x1b[31m\x07\xff\n"}')), []).splitlines()
+    assert shown.isprintable()
+    assert "\\x1b[31m" in shown
+    assert "\\xff" in shown
+
+
+TOKENS = st.one_of(
+    st.just(JWT),
+    st.text(min_size=12, max_size=30).map(lambda text: f"s3cret-{text}"),
+    st.builds(lambda a, b: f"eyJ{a}.{b}.{b}", *[st.text("abcdefgh0123456789_-", min_size=8, max_size=20)] * 2),
+)
+
+
+@given(token=TOKENS, nested=st.booleans())
+def test_a_token_that_was_sent_is_never_shown(token: str, nested: bool) -> None:
+    request = sent({**AUTH, "token": [token] if nested else token})
+    shown = render(transcript(opened(), request), [Exchange(request)])
+    assert token not in shown
+    assert json.dumps(token)[1:-1] not in shown
+    assert ('"token":["***"]' if nested else '"token":"***"') in shown
+
+
+@given(
+    st.sampled_from(['{"type":"error","message":"%s"}', '{"type":"auth","token":"%s', "%s", '{"x":["%s"]}', "a %s b"])
+)
+def test_a_jwt_is_masked_wherever_it_comes_back(text: str) -> None:
+    shown = render(transcript(received((text % JWT).encode())), [])
+    for part in JWT.split("."):
+        assert part not in shown
+    assert "***" in shown

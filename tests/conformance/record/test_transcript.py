@@ -1,0 +1,38 @@
+"""Records, and the one clock that they are dated by."""
+
+from __future__ import annotations
+
+import pytest
+
+from cbspec_conformance.record.decoding import Decoded, decode
+from cbspec_conformance.record.transcript import Direction, Message, Transcript
+
+
+def test_time_is_counted_from_the_beginning_and_by_one_clock() -> None:
+    times = iter([100.0, 100.5, 103.0])
+    transcript = Transcript(clock=lambda: next(times))
+    assert (transcript.now(), transcript.now()) == (0.5, 3.0)
+
+
+def test_records_stay_in_their_order() -> None:
+    transcript = Transcript()
+    messages = [Message(float(at), 1, Direction.SENT, b"{}", Decoded({})) for at in (3, 1, 2)]
+    for message in messages:
+        transcript.add(message)
+    assert transcript.records == messages
+
+
+@pytest.mark.parametrize(
+    ("text", "kind", "code"),
+    [
+        (b'{"type":"error","code":"x"}', "error", "x"),
+        (b'{"type":7,"code":null}', "", None),
+        (b'{"code":["x"]}', "", ["x"]),
+        (b"[1]", "", None),
+        (b"nonsense", "", None),
+    ],
+)
+def test_members_of_whatever_came(text: bytes, kind: str, code: object) -> None:
+    message = Message(0.0, 1, Direction.RECEIVED, text, decode(text))
+    assert message.type == kind
+    assert message.member("code") == code

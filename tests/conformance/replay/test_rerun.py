@@ -1,0 +1,29 @@
+"""The case of a failure run again, on a relay that conforms."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from cbspec_conformance.failures.failure import Failure
+from cbspec_conformance.replay.outcome import Verdict
+from cbspec_conformance.replay.rerun import rerun
+from tests.conformance.commands import simulator
+
+
+def failure(requirement: str, case: str, *options: str) -> Failure:
+    return Failure(requirement, case, "127.0.0.1:1", "tcp", "an error", "none", options=options)
+
+
+def test_each_failure_gets_its_case_s_verdict(tmp_path: Path) -> None:
+    with simulator(tmp_path) as profile:
+        fixed, preflight, elsewhere, gone = rerun(
+            [
+                failure("CB-TUN-012", "relay/message_types/test_3_tunnel_management.py::test_empty_tunnel_id"),
+                failure("CB-HEL-002", "preflight"),
+                failure("CB-MSG-004", "relay/message_types/test_3_tunnel_management.py::test_empty_tunnel_id"),
+                failure("CB-TUN-012", "relay/message_types/test_3_tunnel_management.py::test_gone", "--seed=1"),
+            ],
+            ["--target-profile", str(profile)],
+        )
+    assert [outcome.verdict for outcome in (fixed, preflight, elsewhere)] == [Verdict.FIXED] * 3
+    assert (gone.verdict, "no such case" in gone.reason) == (Verdict.UNCLEAR, True), gone.reason

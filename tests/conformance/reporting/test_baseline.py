@@ -1,0 +1,197 @@
+"""Known failures: they don't fail a run for as long as they last, and do once they don't."""
+
+from __future__ import annotations
+
+import datetime
+import xml.etree.ElementTree as ElementTree
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from cbspec.catalogue.requirements import REQUIREMENTS, Level
+from cbspec_conformance.judging.findings import Finding, Outcome
+from cbspec_conformance.judging.verdicts import judge_run, spoils
+from cbspec_conformance.reporting.baseline import Baseline, BaselineError, Entry, load_baseline
+from tests.conformance.commands import simulator, verify
+
+TODAY = datetime.date(2026, 6, 15)
+MUST, SHOULD = "CB-TUN-005", "CB-TUN-011"
+FAILED, WARNED, PASSED, UNCLEAR = Outcome.FAILED, Outcome.WARNED, Outcome.PASSED, Outcome.INCONCLUSIVE
+JUDGED = [id_ for id_, row in REQUIREMENTS.items() if not row.untestable and row.level is not Level.INFO]
+TEXTS = st.text(min_size=1, max_size=20).filter(lambda text: bool(text.strip()))
+ENTRIES = st.builds(
+    Entry, st.sampled_from(JUDGED), TEXTS, st.text(max_size=20), st.none() | st.dates(datetime.date(2000, 1, 1))
+)
+
+
+def baseline(id_: str = MUST, until: datetime.date | None = None) -> Baseline:
+    return Baseline({id_: Entry(id_, "a reason", until=until)}, TODAY)
+
+
+def verdicts(*findings: Finding) -> list:  # type: ignore[type-arg] # of verdicts
+    return judge_run(REQUIREMENTS, findings, [])
+
+
+@given(st.lists(ENTRIES, max_size=5, unique_by=lambda entry: entry.requirement))
+def test_what_is_written_is_read_back(tmp_path_factory: pytest.TempPathFactory, entries: list[Entry]) -> None:
+    file = tmp_path_factory.mktemp("baseline") / "known.toml"
+    written = Baseline({entry.requirement: entry for entry in entries}, TODAY)
+    written.write(file)
+    assert load_baseline(file).entries == written.entries
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("x = " + "9" * 5000, "holds a number of too many digits"),
+        ("[[known", "is not TOML"),
+        ("known = 1", "must be tables"),
+        ("known = [1]", "must be tables"),
+        ("[CB-TUN-005]\nreason = 'x'", "CB-TUN-005: unknown key"),
+        ("[[known]]\nreason = 'x'", "lacks requirement"),
+        ("[[known]]\nrequirement = 'CB-TUN-005'", "lacks reason"),
+        ("[[known]]\nrequirement = 'CB-TUN-005'\nreason = ' '", "not empty"),
+        ("[[known]]\nrequirement = 'CB-TUN-005'\nreason = 1", "a text"),
+        ("[[known]]\nrequirement = 'CB-TUN-005'\nreason = 'x'\nlink = 1", "link"),
+        ("[[known]]\nrequirement = 'CB-TUN-005'\nreason = 'x'\nuntil = '2026-12-31'", "without quotes"),
+        ("[[known]]\nrequirement = 'CB-TUN-005'\nreason = 'x'\nuntil = 2026-12-31T00:00:00Z", "without quotes"),
+        ("[[known]]\nrequirement = 'CB-TUN-005'\nreason = 'x'\nwhen = 1", "when: unknown key"),
+        ("[[known]]\nrequirement = 'CB-TUN-0005'\nreason = 'x'", "CB-TUN-005"),
+        ("[[known]]\nrequirement = 'CB-TLS-007'\nreason = 'x'", "never fails"),
+        ("[[known]]\nrequirement = 'CB-TUN-005'\nreason = 'x'\n" * 2, "twice"),
+        ("\xff", "is not TOML"),
+    ],
+)
+def test_what_is_wrong_with_a_file_is_said(text: str, words: str, tmp_path: Path) -> None:
+    file = tmp_path / "known.toml"
+    file.write_bytes(text.encode("latin-1"))
+    with pytest.raises(BaselineError, match=words) as caught:
+        load_baseline(file)
+    assert str(file) in str(caught.value)
+
+
+def test_a_file_that_isn_t_there_is_named(tmp_path: Path) -> None:
+    with pytest.raises(BaselineError, match=r"nowhere\.toml: can't be read"):
+        load_baseline(tmp_path / "nowhere.toml")
+
+
+@pytest.mark.parametrize(
+    ("id_", "seen", "becomes"),
+    [(MUST, FAILED, Outcome.KNOWN), (SHOULD, WARNED, Outcome.KNOWN), (MUST, PASSED, PASSED), (MUST, UNCLEAR, UNCLEAR)],
+)
+@pytest.mark.parametrize("should", [True, False])
+def test_a_known_failure_spoils_nothing(id_: str, seen: Outcome, becomes: Outcome, should: bool) -> None:
+    (applied,) = (each for each in baseline(id_).applied(verdicts(Finding(id_, seen))) if each.findings)
+    assert applied.outcome is becomes
+    assert spoils(applied, fail_on_should=should) == (becomes is UNCLEAR)
+
+
+def test_another_failure_and_one_past_its_date_spoil() -> None:
+    found = verdicts(Finding(MUST, FAILED), Finding("CB-TUN-006", FAILED))
+    assert [each.outcome for each in baseline().applied(found) if each.findings] == [Outcome.KNOWN, FAILED]
+    over = baseline(until=TODAY - datetime.timedelta(days=1))
+    assert [each.outcome for each in over.applied(found) if each.findings] == [FAILED, FAILED]
+    assert baseline(until=TODAY).known(MUST)
+
+
+@pytest.mark.parametrize(
+    ("seen", "until", "stale"),
+    [(PASSED, None, [MUST]), (FAILED, None, []), (UNCLEAR, None, []), (Outcome.NOT_EXERCISED, None, []),
+     (None, None, []), (PASSED, TODAY, [MUST]), (PASSED, TODAY - datetime.timedelta(days=1), [])],
+)  # fmt: skip
+def test_what_passes_is_stale(seen: Outcome | None, until: datetime.date | None, stale: list[str]) -> None:
+    found = verdicts(*([Finding(MUST, seen)] if seen else []))
+    assert baseline(until=until).stale(found) == stale
+
+
+def test_an_update_keeps_reasons_drops_what_is_stale_and_adds_what_is_new() -> None:
+    old = Baseline({id_: Entry(id_, f"reason of {id_}") for id_ in (MUST, "CB-TUN-006", "CB-TUN-007")}, TODAY)
+    found = verdicts(
+        Finding(MUST, FAILED, expected="a", seen="b"),
+        Finding("CB-TUN-006", PASSED),
+        Finding("CB-TUN-008", FAILED, expected="an error", seen="nothing\nat all"),
+        Finding(SHOULD, WARNED),
+    )
+    new = old.updated(found, old.stale(found))
+    assert {id_: entry.reason for id_, entry in new.entries.items()} == {
+        MUST: f"reason of {MUST}",
+        "CB-TUN-007": "reason of CB-TUN-007",
+        "CB-TUN-008": "expected an error; seen: nothing at all",
+    }
+    assert SHOULD in old.updated(found, [], should=True).entries
+
+
+# ---------------------------------------------------------------------------- whole runs
+
+TWO = ("--only", "CB-TUN-010,CB-HBT-001", "--examples", "5")
+
+
+@pytest.fixture(scope="module")
+def broken(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """Give the profile of a relay that takes port 0."""
+    with simulator(tmp_path_factory.mktemp("broken"), "--deviation", "remote-port-zero-accepted") as profile:
+        yield profile
+
+
+def entry(id_: str, rest: str = "") -> str:
+    return f'[[known]]\nrequirement = "{id_}"\nreason = "until release 4"\n{rest}\n'
+
+
+@pytest.mark.parametrize("workers", [(), ("-n", "2")], ids=["alone", "xdist"])
+def test_a_known_failure_is_no_failure_anywhere(workers: tuple[str, ...], broken: Path, tmp_path: Path) -> None:
+    known, report = tmp_path / "known.toml", tmp_path / "report.xml"
+    known.write_text(entry("CB-TUN-010"))
+    options = ("--target-profile", str(broken), *TWO, "--baseline", str(known), "--junit-xml", str(report), *workers)
+    done = verify(*options)
+    assert done.code == 0, done.text
+    assert "CB-TUN-010: until release 4" in done.text
+    assert "1 failed as the baseline knows" in done.text
+    suite = ElementTree.parse(report).getroot().find("testsuite")  # noqa: S314 - our own file
+    assert suite is not None
+    assert (suite.get("failures"), suite.get("errors")) == ("0", "0")
+    assert int(suite.get("skipped", "0")) > 0
+
+
+def test_a_stale_entry_fails_the_run(broken: Path, tmp_path: Path) -> None:
+    known = tmp_path / "known.toml"
+    known.write_text(entry("CB-TUN-010") + entry("CB-HBT-001") + entry("CB-TUN-005"))
+    options = ("--target-profile", str(broken), "--baseline", str(known))
+    done = verify(*options, *TWO)
+    assert done.code == 1, done.text
+    assert "did not pass: stale in the baseline: CB-HBT-001" in done.text
+    assert f"remove them from {known}" in done.text
+    assert verify(*options, *TWO, "-k", "heartbeat_is_answered or tunnel").code == 0  # not every case of it ran
+
+
+def test_an_entry_past_its_date_counts_no_more(broken: Path, tmp_path: Path) -> None:
+    known = tmp_path / "known.toml"
+    known.write_text(entry("CB-TUN-010", "until = 2020-01-01"))
+    done = verify("--target-profile", str(broken), *TWO, "--baseline", str(known))
+    assert done.code == 1, done.text
+    assert "did not pass: CB-TUN-010" in done.text
+    assert "count no more" in done.text
+
+
+def test_a_baseline_is_written_used_and_never_overwritten_by_chance(broken: Path, tmp_path: Path) -> None:
+    known = tmp_path / "known.toml"
+    options = ("--target-profile", str(broken), *TWO)
+    done = verify(*options, "--write-baseline", str(known))
+    assert done.code == 1, done.text
+    assert list(load_baseline(known).entries) == ["CB-TUN-010"]
+    again = verify(*options, "--write-baseline", str(known))
+    assert again.code == 4
+    assert "to update it" in again.text
+    known.write_text(known.read_text().replace("expected", "Expected"))
+    assert verify(*options, "--baseline", str(known), "--write-baseline", str(known)).code == 0
+    assert load_baseline(known).entries["CB-TUN-010"].reason.startswith("Expected")
+
+
+def test_an_unknown_requirement_is_wrong_usage(tmp_path: Path) -> None:
+    known = tmp_path / "known.toml"
+    known.write_text(entry("CB-TUN-0100"))
+    done = verify("--baseline", str(known))
+    assert done.code == 4, done.text
+    assert "CB-TUN-010" in done.text

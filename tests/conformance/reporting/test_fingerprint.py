@@ -1,0 +1,133 @@
+"""Fingerprints: the same relay gives the same bytes, and what differs between two is named."""
+
+from __future__ import annotations
+
+import json
+import random
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from cbspec.catalogue.requirements import REQUIREMENTS, Level
+from cbspec_conformance.judging.findings import Finding, Outcome
+from cbspec_conformance.reporting.fingerprint import (
+    UnusableFingerprint,
+    compare,
+    fingerprint_of,
+    other_kit,
+    read_fingerprint,
+    write_fingerprint,
+)
+from cbspec_conformance.reporting.report import Run
+from cbspec_conformance.target.facts import Facts
+from tests.conformance.reporting.test_report import everything_passed, run
+
+OBSERVED = [
+    Finding("CB-HEL-101", Outcome.OBSERVED, seen="accepted", aspect="after hello"),
+    Finding("CB-HEL-101", Outcome.OBSERVED, seen="closed", aspect="after auth"),
+    Finding("CB-HEL-105", Outcome.OBSERVED, seen="tls"),
+]
+WARNED = Finding("CB-TUN-004", Outcome.WARNED, seen="an error with code 'tenant_not_found'")
+
+
+def rows(of: Run) -> dict[str, Any]:
+    found: dict[str, Any] = fingerprint_of(of)["rows"]
+    return found
+
+
+def changed(before: Run, after: Run) -> list[tuple[str, str, str]]:
+    return [(c.what, c.before, c.after) for c in compare(fingerprint_of(before), fingerprint_of(after))]
+
+
+def test_rows_are_what_is_not_demanded() -> None:
+    found = rows(run(*everything_passed()))
+    open_ = {row.id for row in REQUIREMENTS.values() if row.level is not Level.MUST and not row.untestable}
+    assert set(found) == open_
+    assert list(found) == sorted(found)
+
+
+def test_an_observation_has_its_values_and_a_should_its_outcome() -> None:
+    found = rows(run(*OBSERVED, WARNED))
+    assert found["CB-HEL-101"]["seen"] == {"after auth": "closed", "after hello": "accepted"}
+    assert found["CB-HEL-105"]["seen"] == {"": "tls"}
+    assert (found["CB-TUN-004"]["outcome"], found["CB-TUN-004"]["seen"]) == ("warned", {"": WARNED.seen})
+
+
+@given(seed=st.integers())
+def test_the_order_of_the_cases_is_not_in_it(seed: int) -> None:
+    shuffled = random.Random(seed).sample([*OBSERVED, WARNED], 4)  # noqa: S311 - an order, no secret
+    assert json.dumps(fingerprint_of(run(*shuffled))) == json.dumps(fingerprint_of(run(*OBSERVED, WARNED)))
+
+
+@pytest.mark.parametrize(
+    ("one", "two"),
+    [
+        ("no answer within 0.5 s; the relay ignored it", "no answer within 1.2 s; the relay ignored it"),
+        ("tunnel_id 'cbspec-00c0ffee-7'", "tunnel_id 'cbspec-12345678-31'"),
+        ("7 bytes: b'\\x15\\x03'", '9 bytes: b"\\x15\'"'),
+        ("refused by 127.0.0.1:8080", "refused by 127.0.0.1:40001"),
+    ],
+)
+def test_what_varies_from_run_to_run_is_not_in_it(one: str, two: str) -> None:
+    assert changed(run(replace(WARNED, seen=one)), run(replace(WARNED, seen=two))) == []
+
+
+def test_a_version_stays_in_it() -> None:
+    assert changed(run(replace(WARNED, seen="version '1.1'")), run(replace(WARNED, seen="version '2.0'")))
+
+
+def test_every_difference_is_named_once() -> None:
+    other = [replace(OBSERVED[0], seen="refused: invalid_token"), *OBSERVED[1:]]
+    assert changed(run(*OBSERVED), run(*other)) == [("CB-HEL-101", "accepted", "refused: invalid_token")]
+    passed = Finding("CB-TUN-004", Outcome.PASSED)
+    assert changed(run(passed), run(WARNED)) == [("CB-TUN-004", "passed", f"warned: {WARNED.seen}")]
+    lacking = Finding("CB-HEL-101", Outcome.NOT_EXERCISED, reason="give x")
+    assert changed(run(*OBSERVED), run(lacking, OBSERVED[2])) == [
+        ("CB-HEL-101", "after auth: closed; after hello: accepted", "not exercised")
+    ]
+    assert changed(run(*OBSERVED), run(*OBSERVED[:2])) == [("CB-HEL-105", "tls", "not looked at")]
+
+
+def test_facts_are_compared_too() -> None:
+    plain = run(*OBSERVED)
+    assert changed(plain, replace(plain, facts=Facts("websocket", websocket=True, features=("tls",)))) == [
+        ("transport", "tcp", "websocket"),
+        ("features", "", "tls"),
+    ]
+
+
+def test_another_kit_is_named_and_is_no_change_of_the_relay() -> None:
+    found = fingerprint_of(run(*OBSERVED))
+    assert compare(found, {**found, "kit": "9.9"}) == []
+    assert other_kit(found, {**found, "kit": "9.9"}) == [f"kit: {found['kit']} -> 9.9"]
+
+
+def test_a_file_is_read_as_it_was_written(tmp_path: Path) -> None:
+    file = tmp_path / "relay.json"
+    write_fingerprint(run(*OBSERVED, WARNED), file)
+    assert read_fingerprint(file) == fingerprint_of(run(*OBSERVED, WARNED))
+
+
+@pytest.mark.parametrize(
+    ("text", "complaint"),
+    [
+        ("{", "not JSON"),
+        ("\udcff", "not JSON"),
+        ("[]", "not a fingerprint"),
+        ('{"green": true}', "not a fingerprint"),
+        ('{"fingerprint": 99, "rows": {}}', "form that this kit doesn't know"),
+        ('{"fingerprint": 1}', "damaged"),
+        ('{"fingerprint": 1, "rows": {"CB-HEL-101": {"seen": "x"}}}', "damaged"),
+        ('{"fingerprint": 1, "rows": {"CB-HEL-101": {"outcome": "o", "demand": "d", "seen": {"a": 1}}}}', "damaged"),
+    ],
+)
+def test_what_is_no_fingerprint_is_said_so(tmp_path: Path, text: str, complaint: str) -> None:
+    file = tmp_path / "relay.json"
+    file.write_text(text, encoding="utf-8", errors="surrogateescape")
+    with pytest.raises(UnusableFingerprint, match=complaint) as caught:
+        read_fingerprint(file)
+    assert str(file) in str(caught.value)

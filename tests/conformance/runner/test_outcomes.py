@@ -1,0 +1,184 @@
+"""From how a case ended to its finding, and to what pytest shows."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any, cast
+
+import pytest
+
+from cbspec.profile.profile import Profile
+from cbspec_conformance.judging.errors import Broken, Inconclusive, KitError, NotExercised, RateLimited
+from cbspec_conformance.judging.findings import Outcome
+from cbspec_conformance.judging.invariants import Breach
+from cbspec_conformance.judging.verdicts import TIME_UP
+from cbspec_conformance.probe.tcp import Unreachable
+from cbspec_conformance.probe.wire import HandshakeFailure
+from cbspec_conformance.reporting.baseline import Baseline
+from cbspec_conformance.runner.marks import requirement
+from cbspec_conformance.runner.outcomes import (
+    Outcomes,
+    TimeUp,
+    case_name,
+    findings_of,
+    kit_errors_of,
+    requirement_of,
+    status_of,
+)
+from cbspec_conformance.target.target import Target
+from tests.conformance.conftest import MakeTarget
+
+
+@dataclass
+class Item:
+    """A case, as far as outcomes look at it."""
+
+    mark: pytest.Mark | None
+    funcargs: dict[str, object] = field(default_factory=dict)
+    nodeid: str = "conformance/relay/test_x.py::test_y"
+    user_properties: list[tuple[str, object]] = field(default_factory=list)
+
+    def get_closest_marker(self, name: str) -> pytest.Mark | None:
+        return self.mark if self.mark is not None and self.mark.name == name else None
+
+
+def item(identifier: str = "CB-TUN-001", target: Target | None = None) -> pytest.Item:
+    made = Item(requirement(identifier).mark, {"relay": target} if target else {})
+    return cast(pytest.Item, made)
+
+
+def settled(
+    case: pytest.Item,
+    error: BaseException | None = None,
+    *,
+    when: Any = "call",  # noqa: ANN401 - pytest's own literal
+    outcomes: Outcomes | None = None,
+) -> pytest.TestReport:
+    """Return the report of a case that ended with `error`."""
+
+    def run() -> None:
+        if error is not None:
+            raise error
+
+    call = pytest.CallInfo.from_call(run, when, reraise=None)
+    raw = "passed" if error is None else "failed"
+    report = pytest.TestReport(case.nodeid, ("test_x.py", 3, "test_y"), {}, raw, None, when)  # type: ignore[arg-type] # a literal
+    (outcomes or Outcomes(Baseline())).settle(case, call, report)
+    return report
+
+
+ENDS: dict[str, tuple[BaseException | None, str, Outcome, str, str]] = {
+    # how it ended, the requirement that it carries, the finding, pytest's outcome, the word it is counted by
+    "passed": (None, "CB-TUN-001", Outcome.PASSED, "passed", ""),
+    "a MUST broken": (Broken("a", "b"), "CB-TUN-001", Outcome.FAILED, "failed", ""),
+    "a SHOULD broken": (Broken("a", "b"), "CB-HEL-004", Outcome.WARNED, "passed", "warned"),
+    "inconclusive": (Inconclusive("slow"), "CB-TUN-001", Outcome.INCONCLUSIVE, "skipped", "inconclusive"),
+    "unreachable": (Unreachable("gone"), "CB-TUN-001", Outcome.INCONCLUSIVE, "skipped", "inconclusive"),
+    "no handshake": (HandshakeFailure("gone"), "CB-TUN-001", Outcome.INCONCLUSIVE, "skipped", "inconclusive"),
+    "not exercised": (NotExercised("give x"), "CB-TUN-001", Outcome.NOT_EXERCISED, "skipped", "not exercised"),
+    "time up": (TimeUp(), "CB-TUN-001", Outcome.NOT_EXERCISED, "skipped", "not exercised"),
+}
+
+
+@pytest.mark.parametrize("end", ENDS)
+def test_every_end_has_its_outcome(end: str) -> None:
+    error, identifier, outcome, shown, word = ENDS[end]
+    report = settled(item(identifier), error)
+    report.user_properties.append(("requirement", identifier))
+    (finding,) = findings_of(report)
+    assert (finding.requirement, finding.outcome, finding.case) == (identifier, outcome, "relay/test_x.py::test_y")
+    assert report.outcome == shown
+    assert kit_errors_of(report) == []
+    status = status_of(report)
+    assert (status[0] if status else "") == word
+    if end == "time up":
+        assert finding.reason == TIME_UP
+
+
+@pytest.mark.parametrize(
+    "error", [KitError("oops"), ZeroDivisionError("oops"), RateLimited("oops"), AssertionError("oops")]
+)
+def test_anything_else_is_a_mistake_of_the_kit_and_nothing_is_said(error: Exception) -> None:
+    report = settled(item(), error)
+    assert [finding.outcome for finding in findings_of(report)] == [Outcome.INCONCLUSIVE]
+    assert report.outcome == "failed"
+    (told,) = kit_errors_of(report)
+    assert "oops" in told
+    assert "relay/test_x.py::test_y" in told
+
+
+def test_an_interruption_is_nobody_s_mistake() -> None:
+    assert kit_errors_of(settled(item(), KeyboardInterrupt())) == []
+
+
+def test_a_break_is_blamed_where_it_belongs() -> None:
+    found = findings_of(settled(item("CB-TUN-001"), Broken("a", "b", requirement="CB-HEL-004")))
+    assert [(finding.requirement, finding.outcome) for finding in found] == [
+        ("CB-HEL-004", Outcome.WARNED),
+        ("CB-TUN-001", Outcome.INCONCLUSIVE),
+    ]
+
+
+def test_a_case_that_fails_before_it_begins_has_a_finding_too() -> None:
+    report = settled(item(), NotExercised("give x"), when="setup")
+    assert [finding.outcome for finding in findings_of(report)] == [Outcome.NOT_EXERCISED]
+    assert ("requirement", "CB-TUN-001") in report.user_properties
+
+
+def test_teardown_adds_nothing() -> None:
+    case = item()
+    settled(case, when="setup")
+    settled(case, when="call")
+    report = settled(case, when="teardown")
+    assert findings_of(report) == []
+    assert [name for name, _ in report.user_properties].count("requirement") == 1
+
+
+def test_what_was_seen_on_the_way_fails_the_first_case_that_saw_it(simulated: Profile, make_target: MakeTarget) -> None:
+    outcomes = Outcomes(Baseline())
+    shown = []
+    for _ in range(3):
+        target = make_target(simulated)
+        target.breach(Breach("CB-HEL-002", "a string", "a number"))
+        target.breach(Breach("CB-HEL-004", "1.0", "2.0"))
+        report = settled(item("CB-TUN-001", target), outcomes=outcomes)
+        assert [(f.requirement, f.outcome) for f in findings_of(report)] == [
+            ("CB-TUN-001", Outcome.PASSED),
+            ("CB-HEL-002", Outcome.FAILED),
+            ("CB-HEL-004", Outcome.WARNED),
+        ]
+        shown.append(report.outcome)
+    assert shown == ["failed", "passed", "passed"]
+
+
+def test_names_and_requirements_of_cases() -> None:
+    assert case_name(item()) == "relay/test_x.py::test_y"
+    assert requirement_of(item("cb-hel-001")) == "CB-HEL-001"
+    assert requirement_of(cast(pytest.Item, Item(None))) == ""
+
+
+def test_what_is_only_observed_is_no_pass_and_no_failure(make_target: MakeTarget) -> None:
+    target = make_target(Profile())
+    target.saw("accepted", of="after hello")
+    target.saw("closed", of="after auth")
+    report = settled(item("CB-HEL-101", target))
+    found = [(finding.outcome, finding.aspect, finding.seen) for finding in findings_of(report)]
+    assert found == [(Outcome.OBSERVED, "after hello", "accepted"), (Outcome.OBSERVED, "after auth", "closed")]
+    assert report.outcome == "passed"
+    report.user_properties.append(("requirement", "CB-HEL-101"))
+    assert (status_of(report) or ("",))[0] == "observed"
+
+
+def test_an_observation_that_breaks_off_is_inconclusive_and_keeps_what_was_seen(make_target: MakeTarget) -> None:
+    target = make_target(Profile())
+    target.saw("accepted", of="after hello")
+    found = findings_of(settled(item("CB-HEL-101", target), Broken("a", "b")))
+    assert [(finding.outcome, finding.aspect) for finding in found] == [
+        (Outcome.INCONCLUSIVE, ""),
+        (Outcome.OBSERVED, "after hello"),
+    ]
+
+
+def test_a_case_that_saw_nothing_says_nothing() -> None:
+    (finding,) = findings_of(settled(item("CB-HEL-101")))
+    assert finding.outcome is Outcome.INCONCLUSIVE

@@ -1,0 +1,207 @@
+"""The relay as cases see it, against a simulator of its own: controls, requests, tokens, limits that stay hit."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+import cbspec_schemas
+from cbspec.profile.profile import Profile, Tenant, Tokens
+from cbspec.tokens.forgery import by_requirement
+from cbspec_conformance.judging import judge
+from cbspec_conformance.judging.errors import Broken, Inconclusive, NoRoom, NotExercised
+from cbspec_conformance.record.exchange import Exchange
+from cbspec_conformance.record.transcript import End
+from tests.conformance.build import TUNNEL, error
+from tests.conformance.build import exchange as made
+from tests.conformance.conftest import MakeTarget
+
+
+@pytest.mark.parametrize("transport", ["tcp", "websocket"])
+def test_sessions_in_every_state(transport: str, simulated: Profile, make_target: MakeTarget) -> None:
+    target = make_target(simulated, transport=transport)
+    assert not target.connect().authenticated
+    assert not target.greeted().authenticated
+    session = target.authenticated()
+    assert (session.authenticated, session.tenant) == (True, target.tenant.id)
+    judge.accepted(target.open_tunnel(session))
+    judge.accepted(session.heartbeat())
+    assert target.findings == []
+
+
+def test_valid_requests_are_valid_and_never_the_same(simulated: Profile, make_target: MakeTarget) -> None:
+    target = make_target(simulated)
+    requests = [target.tunnel_info() for _ in range(3)]
+    assert len({request["tunnel_id"] for request in requests}) == 3
+    assert [cbspec_schemas.violations("client", request) for request in requests] == [[], [], []]
+    assert target.tunnel_info("other", local_port=-1)["local_port"] == -1
+    assert target.tunnel_info("other")["tenant_id"] == "other"
+
+
+@pytest.mark.parametrize("fact", ["hello", "auth", "tunnel"])
+def test_what_the_preflight_saw_broken_is_no_control(fact: str, simulated: Profile, make_target: MakeTarget) -> None:
+    target = make_target(simulated, **{fact: "it was refused"})
+    with pytest.raises(Inconclusive, match="it was refused"):
+        target.open_tunnel(target.authenticated())
+
+
+def test_a_control_that_fails_is_inconclusive_and_never_the_relay_s_fault(
+    simulated: Profile, make_target: MakeTarget
+) -> None:
+    target = make_target(simulated)
+    with (
+        pytest.raises(Inconclusive, match="the control failed: a valid thing: expected a; seen: b"),
+        target.control("a valid thing"),
+    ):
+        raise Broken("a", "b")
+    with pytest.raises(NotExercised), target.control("a valid thing"):
+        raise NotExercised("give a key")
+
+
+@pytest.mark.parametrize(("error", "stuck"), [(NotExercised("no"), False), (Broken("a", "b"), True)])
+def test_only_room_that_was_waited_for_in_vain_is_not_waited_for_as_long_again(
+    error: Exception, stuck: bool, simulated: Profile, make_target: MakeTarget
+) -> None:
+    target = make_target(simulated, auth="it was refused, and is not waited for")
+
+    def attempt() -> None:
+        raise error
+
+    with pytest.raises(type(error)):
+        target.soon(attempt)
+    assert target.tempo.is_stuck("soon") is stuck
+
+
+def test_a_relay_that_closes_over_having_no_room_is_not_asked_again_on_that_connection(
+    simulated: Profile, make_target: MakeTarget
+) -> None:
+    said = [NoRoom("full"), Broken("an answer", "the connection was closed")]
+
+    def attempt() -> None:
+        raise said.pop(0)
+
+    relay = make_target(simulated)
+    with pytest.raises(NoRoom, match="full"):
+        relay.soon(attempt)
+    assert relay.tempo.soon == relay.tempo.most  # nothing was waited for in vain
+
+
+def test_a_control_that_finds_no_room_and_the_connection_closed_says_so(
+    simulated: Profile, make_target: MakeTarget, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    relay = make_target(simulated)
+    session = relay.authenticated()
+    refused = made(TUNNEL, error("buffer_pool_exhausted"))
+
+    def ask(*_: object, **__: object) -> Exchange:
+        session.wire.finish(End.CLOSE_NOTIFY)
+        return refused
+
+    monkeypatch.setattr(session, "ask", ask)
+    with pytest.raises(NoRoom, match="buffer_pool_exhausted"):
+        relay.open_tunnel(session)
+
+
+def test_a_relay_that_refuses_every_token_gives_no_session(simulated: Profile, make_target: MakeTarget) -> None:
+    wrong = replace(simulated, tokens=Tokens(secret="not-the-relay-s-secret-but-long-enough"))
+    with pytest.raises(Inconclusive, match="auth of"):
+        make_target(wrong).authenticated()
+
+
+def test_without_a_key_nothing_can_be_minted_or_forged(simulated: Profile, make_target: MakeTarget) -> None:
+    target = make_target(replace(simulated, tokens=Tokens()))
+    with pytest.raises(NotExercised, match="tokens"):
+        target.authenticated()
+    with pytest.raises(NotExercised, match="tokens"):
+        target.each_forgery("CB-AUT-005", lambda forgery: None)
+
+
+def test_forged_tokens_are_refused_and_nothing_opens_behind_them(simulated: Profile, make_target: MakeTarget) -> None:
+    target = make_target(simulated)
+    tried: list[str] = []
+
+    def check(forgery: object) -> None:
+        tried.append(forgery.name)  # type: ignore[attr-defined] # a Forgery
+        judge.refused_with(target.show_forged(forgery, target.token(target.tenant)), "invalid_token")  # type: ignore[arg-type]
+
+    target.each_forgery("CB-AUT-008", check)
+    assert tried == [forgery.name for forgery in by_requirement("CB-AUT-008")]
+    assert target.findings == []
+    assert target.spoiled_token(target.tenant) != target.token(target.tenant)
+
+
+def test_a_tenant_s_limits_are_not_met_by_accident(simulated: Profile, make_target: MakeTarget) -> None:
+    target = make_target(simulated)
+    limited = next(tenant for tenant in simulated.tenants if tenant.connection_limit)
+    assert limited.connection_limit is not None
+    for _ in range(limited.connection_limit):
+        target.authenticated(limited)
+    with pytest.raises(NotExercised, match=r"tenants\.connection_limit"):
+        target.authenticated(limited)
+    target.close()
+    target.authenticated(limited)  # all were given back
+
+
+CASES = [
+    ("tenant_limit_exceeded", "tunnel_info", "CB-LIM-006"),
+    ("tenant_limit_exceeded", "auth", "CB-LIM-014"),
+    ("connection_limit_reached", "hello", "CB-CON-005"),
+    ("buffer_pool_exhausted", "tunnel_info", "CB-BUF-003"),
+]
+
+
+@pytest.mark.parametrize(("code", "request_type", "requirement"), CASES)
+@pytest.mark.parametrize("declared", [True, False])
+def test_a_limit_that_stays_hit_breaks_its_own_requirement(
+    code: str, request_type: str, requirement: str, declared: bool, simulated: Profile, make_target: MakeTarget
+) -> None:
+    limit = 3 if declared else None
+    profile = replace(
+        simulated,
+        tenants=(Tenant("one", tunnel_limit=limit, connection_limit=limit),),
+        relay=replace(simulated.relay, connection_limit=limit, buffer_pool=limit),
+    )
+    target = make_target(profile)
+    full = made({"type": request_type}, error(code))
+    assert target._full(full, "one", last=False)  # a connection may have closed a moment ago
+    assert target.findings == []
+    with pytest.raises(Inconclusive, match=r"it is full|holds fewer than"):
+        target._full(full, "one", last=True)
+    assert [finding.requirement for finding in target.findings] == ([requirement] if declared else [])
+
+
+def test_no_other_error_is_taken_for_a_limit(simulated: Profile, make_target: MakeTarget) -> None:
+    target = make_target(simulated)
+    assert not target._full(made({"type": "auth"}, error("invalid_token")), "one", last=True)
+    assert not target._full(made({"type": "auth"}), "one", last=True)
+
+
+def test_a_relay_is_alive_while_it_answers_new_connections(simulated: Profile, make_target: MakeTarget) -> None:
+    assert make_target(simulated).alive()
+    address = simulated.target.address
+    assert address is not None
+    nowhere = replace(simulated, target=replace(simulated.target, address=replace(address, port=1)))
+    assert not make_target(nowhere).alive()
+
+
+def test_closing_ends_every_session(simulated: Profile, make_target: MakeTarget) -> None:
+    target = make_target(simulated)
+    sessions = [target.connect(), target.greeted(), target.authenticated()]
+    target.close()
+    assert all(session.ended for session in sessions)
+    target.close()
+
+
+@pytest.mark.parametrize(
+    ("identifier", "told"),
+    [("slow", False), ("Home", False), ("tenant-2", True), ("a_b", True), ("t2", True), ("x" * 16, True)],
+)
+def test_another_tenant_s_name_that_is_a_word_may_stand_in_any_text(
+    identifier: str, told: bool, simulated: Profile, make_target: MakeTarget
+) -> None:
+    other = replace(simulated, tenants=(*simulated.tenants[:1], Tenant(identifier)))
+    target = make_target(other)
+    session = target.connect()
+    session.observe(made({"type": "hello"}, error(message=f"{identifier} down"), secrets=session.hello().secrets))
+    assert ["CB-ERR-004" in finding.requirement for finding in target.findings] == [True] * told

@@ -1,0 +1,72 @@
+"""The clock is given to the relay, and can be moved."""
+
+from __future__ import annotations
+
+import math
+import time
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from cbspec_simulator import Clock, Config, Simulator
+from cbspec_simulator.settings.config import Limits, Listen
+from tests.simulator.client import BEAT, HELLO, Wire, auth
+
+ANY_PORT = Config(listen=Listen(port=0))
+
+
+async def test_the_clock_is_given() -> None:
+    clock = Clock(epoch=lambda: 0.0)
+    async with Simulator(ANY_PORT, clock=clock) as simulator, Wire(simulator.address) as wire:
+        await wire.ask(HELLO)
+        assert (await wire.ask(auth(exp=1)))["type"] == "auth_response"
+
+
+@given(st.lists(st.floats(0, 1e6)))
+def test_both_clocks_move_together(steps: list[float]) -> None:
+    clock, seen = Clock(lambda: 5.0, lambda: 1000.0), []
+    clock.watch(lambda: seen.append(clock.ahead))
+    for step in steps:
+        clock.advance(step)
+    assert clock.monotonic() - 5.0 == pytest.approx(sum(steps))
+    assert clock.epoch() - 1000.0 == pytest.approx(sum(steps))
+    assert seen == sorted(seen)
+    assert len(seen) == len(steps)
+
+
+@pytest.mark.parametrize("seconds", [-1.0, -math.inf, math.nan])
+def test_time_never_goes_back(seconds: float) -> None:
+    with pytest.raises(ValueError, match="forward"):
+        Clock().advance(seconds)
+
+
+async def test_a_token_expires_when_time_is_moved() -> None:
+    async with Simulator(ANY_PORT) as simulator:
+        answers = []
+        for seconds in (0, 590, 20):
+            simulator.clock.advance(seconds)
+            async with Wire(simulator.address) as wire:
+                await wire.ask(HELLO)
+                answers.append((await wire.ask(auth(exp=int(time.time()) + 600)))["type"])
+    assert answers == ["auth_response", "auth_response", "error"]
+
+
+async def test_an_idle_connection_ends_when_time_is_moved() -> None:
+    config = Config(listen=Listen(port=0), limits=Limits(idle_timeout=3600.0))
+    async with Simulator(config) as simulator, Wire(simulator.address) as wire:
+        await wire.greet()
+        simulator.clock.advance(3590)
+        assert (await wire.ask(BEAT))["type"] == "heartbeat_response"
+        simulator.clock.advance(3601)
+        assert await wire.rest() == b""
+
+
+async def test_a_rate_recovers_when_time_is_moved() -> None:
+    async with Simulator(ANY_PORT) as simulator, Wire(simulator.address) as wire:
+        await wire.greet()
+        simulator.controls.limit_tenant("tenant-001", {"rate": {"per_second": 0.005, "burst": 1}})
+        answers = [await wire.ask(BEAT), await wire.ask(BEAT)]
+        simulator.clock.advance(200)
+        answers.append(await wire.ask(BEAT))
+    assert [answer.get("code") for answer in answers] == [None, "rate_limit_exceeded", None]

@@ -1,0 +1,254 @@
+"""One connection at the edge: transports, alerts, time-outs, resets, backpressure."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+import socket
+import ssl
+import struct
+from dataclasses import replace
+
+import pytest
+
+from cbspec.protocol.tls import legacy_client_context
+from cbspec_simulator import Behaviour, Config, Simulator
+from cbspec_simulator.edge import peer as peer_module
+from cbspec_simulator.edge import turns
+from cbspec_simulator.edge.peer import Peer
+from cbspec_simulator.settings.config import Limits, Listen, RelayRules
+from tests.simulator.client import BEAT, HELLO, PATIENCE, WebSocket, Wire, accept_value, auth, context, tunnel, until
+
+ANY_PORT = Config(listen=Listen(port=0))
+
+
+async def test_websocket_on_the_same_port() -> None:
+    async with Simulator(ANY_PORT) as simulator, WebSocket(simulator.address) as wire:
+        response = await wire.open(b"Sec-WebSocket-Extensions: permessage-deflate")
+        assert response.startswith(b"HTTP/1.1 101 ")
+        assert b"Sec-WebSocket-Accept: " + accept_value() in response
+        assert b"Extensions" not in response
+        assert json.loads(await wire.say(HELLO))["type"] == "hello_response"
+        assert json.loads(await wire.say(auth()))["type"] == "auth_response"
+        wire.frame(b'{"type":"hea', fin=False)
+        wire.frame(b"beat me to it", 9)
+        wire.frame(b'rtbeat"}', 0)
+        assert await wire.next() == (0x8A, b"beat me to it")
+        assert await wire.next() == (0x81, b'{"type":"heartbeat_response"}')
+        wire.frame(struct.pack(">H", 1000), 8)
+        assert await wire.next() == (0x88, struct.pack(">H", 1000))
+        assert await wire.rest() == b""
+
+
+async def test_a_message_that_is_too_long_for_the_websocket() -> None:
+    config = replace(ANY_PORT, limits=Limits(max_message=100))
+    async with Simulator(config) as simulator, WebSocket(simulator.address) as wire:
+        await wire.open()
+        wire.frame(b"x" * 101)
+        first, payload = await wire.next()
+        assert (first, payload[:2]) == (0x88, struct.pack(">H", 1009))
+        await wire.rest()
+        await until(lambda: not simulator.relay.sessions)
+
+
+async def test_http_that_is_no_websocket_is_told_so() -> None:
+    async with Simulator(ANY_PORT) as simulator, Wire(simulator.address) as wire:
+        wire.write(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
+        assert (await wire.rest()).startswith(b"HTTP/1.1 426 ")
+
+
+@pytest.mark.parametrize("version", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_1, ssl.TLSVersion.TLSv1])
+async def test_an_older_version_is_refused_by_an_alert(version: ssl.TLSVersion) -> None:
+    incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
+    client = legacy_client_context(version).wrap_bio(incoming, outgoing)
+    with pytest.raises(ssl.SSLWantReadError):
+        client.do_handshake()
+    hello = outgoing.read()
+    assert hello[:1] == b"\x16"
+    async with Simulator(ANY_PORT) as simulator:
+        answer = await _raw(simulator, hello)
+        assert answer[:1] + answer[3:] == b"\x15" + b"\x00\x02" + b"\x02\x46"
+        assert not simulator.relay.sessions
+
+
+async def test_plain_text_is_refused() -> None:
+    async with Simulator(ANY_PORT) as simulator:
+        answer = await _raw(simulator, HELLO)
+        assert answer[:1] in (b"", b"\x15")
+
+
+async def _raw(simulator: Simulator, data: bytes) -> bytes:
+    reader, writer = await asyncio.open_connection(*simulator.address)
+    try:
+        writer.write(data)
+        async with asyncio.timeout(PATIENCE):
+            return await reader.read()
+    finally:
+        writer.transport.abort()
+
+
+async def test_a_reset_gives_everything_back() -> None:
+    async with Simulator(ANY_PORT) as simulator:
+        async with Wire(simulator.address) as wire:
+            await wire.greet()
+            await wire.ask(tunnel())
+            assert simulator.relay.buffers == 1
+            sock = wire.writer.get_extra_info("socket")
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        await until(lambda: not simulator.relay.sessions)
+        assert not simulator.relay.ledger
+
+
+class _ResetUnnoticed(asyncio.Transport):
+    """A socket that the client has reset, which asyncio finds out only when it touches it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.aborted = False
+
+    def is_closing(self) -> bool:
+        return self.aborted
+
+    def resume_reading(self) -> None:
+        """Read nothing."""
+
+    def write(self, data: bytes | bytearray | memoryview) -> None:
+        """Send nothing."""
+
+    def write_eof(self) -> None:
+        raise OSError(107, "Transport endpoint is not connected")
+
+    def abort(self) -> None:
+        self.aborted = True
+
+
+async def test_a_close_that_meets_a_reset_ends_quietly() -> None:
+    async with Simulator(ANY_PORT) as simulator:
+        assert simulator._edge
+        peer, transport = Peer(simulator._edge), _ResetUnnoticed()
+        peer.connection_made(transport)
+        peer.finish()
+        assert transport.aborted
+        peer.connection_lost(None)
+
+
+async def test_the_remote_end_is_dialled() -> None:
+    held = socket.socket()
+    held.bind(("127.0.0.1", 0))
+    with held:
+        async with Simulator(replace(ANY_PORT, relay=RelayRules(probe=True))) as simulator:
+            async with Wire(simulator.address) as wire:
+                await wire.greet()
+                assert (await wire.ask(tunnel("x", port=simulator.address[1])))["type"] == "tunnel_response"
+                wire.write(tunnel("y", port=held.getsockname()[1]) + BEAT)
+                assert json.loads(await wire.line())["code"] == "data_transfer_failed"
+                assert json.loads(await wire.line())["type"] == "heartbeat_response"
+            await until(lambda: not simulator.relay.sessions)
+            assert not simulator.relay.ledger
+
+
+async def test_what_waits_behind_a_dial_is_taken_in_turns_and_in_order() -> None:
+    config = replace(ANY_PORT, relay=RelayRules(probe=True))
+    async with Simulator(config) as simulator, Wire(simulator.address) as wire, Wire(simulator.address) as other:
+        await wire.greet()
+        await other.greet()
+        (asking,) = (session for session in simulator.relay.sessions if session.number == 1)
+        for times in (1, 2, 40, 4000):
+            before = asking.sent["heartbeat_response"]
+            wire.write(tunnel(f"t{times}", port=simulator.address[1]) + BEAT * times)
+            assert (await other.ask(BEAT))["type"] == "heartbeat_response"
+            assert json.loads(await wire.line())["type"] == "tunnel_response"
+            for _ in range(times):
+                assert json.loads(await wire.line())["type"] == "heartbeat_response"
+            assert asking.sent["heartbeat_response"] == before + times
+
+
+async def test_a_connection_that_ends_while_the_remote_end_is_dialled() -> None:
+    listener = socket.socket()
+    listener.bind(("127.0.0.1", 0))
+    listener.listen(0)
+    waiting = [socket.socket() for _ in range(3)]
+    try:
+        # A full backlog lets further attempts hang: nobody answers them and nobody refuses.
+        for one in waiting:
+            one.setblocking(False)
+            one.connect_ex(listener.getsockname())
+        async with Simulator(replace(ANY_PORT, relay=RelayRules(probe=True))) as simulator:
+            async with Wire(simulator.address) as wire:
+                await wire.greet()
+                wire.write(tunnel("x", port=listener.getsockname()[1]))
+                await until(lambda: simulator.relay.buffers == 1)
+            await until(lambda: not simulator.relay.sessions)
+            assert not simulator.relay.ledger
+    finally:
+        for one in (listener, *waiting):
+            one.close()
+
+
+async def test_an_error_arrives_before_the_close_even_if_more_was_sent() -> None:
+    config = replace(ANY_PORT, relay=RelayRules(connection_limit=0))
+    async with Simulator(config) as simulator, Wire(simulator.address) as wire:
+        wire.write(HELLO + BEAT * 1000)
+        found = (await wire.rest()).splitlines()
+        assert [json.loads(line)["code"] for line in found] == ["connection_limit_reached"]
+
+
+async def test_a_handshake_that_does_not_come_is_ended() -> None:
+    config = replace(ANY_PORT, limits=Limits(handshake_timeout=0.05))
+    async with Simulator(config) as simulator:
+        assert await _raw(simulator, b"") == b""
+
+
+async def test_what_comes_behind_a_close_is_read_and_the_last_answer_arrives(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(turns, "_TURN", 0.0)  # reading pauses behind each piece
+    monkeypatch.setattr(peer_module, "LINGER", 2 * PATIENCE)
+
+    def send_all_and_listen(address: tuple[str, int]) -> bytes:
+        with (
+            socket.create_connection(address, PATIENCE) as sock,
+            context().wrap_socket(sock, server_hostname="localhost") as tls,
+        ):
+            tls.sendall(b'{"type":"' + b"x" * 12_000_000)
+            return tls.recv(4096)
+
+    async with Simulator(ANY_PORT) as simulator:
+        assert b"longer than" in await asyncio.to_thread(send_all_and_listen, simulator.address)
+
+
+async def test_half_a_message_does_not_hold_a_connection_for_ever() -> None:
+    config = replace(ANY_PORT, limits=Limits(idle_timeout=0.3))
+    async with Simulator(config) as simulator, Wire(simulator.address) as wire:
+        await wire.greet()
+        wire.write(b'{"type":"heart')
+        assert await wire.rest() == b""
+
+
+async def test_a_client_that_does_not_read_is_not_read_from() -> None:
+    async with Simulator(ANY_PORT) as simulator, Wire(simulator.address) as wire:
+        await wire.greet()
+        wire.writer.transport.pause_reading()  # type: ignore[attr-defined]
+        request = tunnel("x" * 30_000)
+        asked = await wire.flood(request)
+        async with Wire(simulator.address) as other:
+            await other.greet()
+        wire.writer.transport.resume_reading()  # type: ignore[attr-defined]
+        answers = [await wire.line() for _ in range(asked)]
+        assert set(answers) == {b'{"type":"tunnel_response","status":"ok","tunnel_id":"' + b"x" * 30_000 + b'"}\n'}
+
+
+async def test_a_failure_in_one_connection_hurts_no_other(caplog: pytest.LogCaptureFixture) -> None:
+    def fail(body: object, exchange: object) -> list[bytes]:
+        if "boom" in json.dumps(body):
+            raise RuntimeError("a bug")
+        return [json.dumps(body).encode()]
+
+    simulator = Simulator(ANY_PORT, behaviour=Behaviour(spell=fail))
+    async with simulator, Wire(simulator.address) as good, Wire(simulator.address) as bad:
+        await good.greet()
+        await bad.greet()
+        bad.write(tunnel("boom"))
+        assert await bad.rest() == b""
+        assert (await good.ask(BEAT))["type"] == "heartbeat_response"
+        assert simulator.relay.buffers == 0
+    assert [record.levelno for record in caplog.records] == [logging.ERROR]

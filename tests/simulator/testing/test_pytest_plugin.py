@@ -1,0 +1,390 @@
+"""The pytest plugin, in projects of other people's."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.repo.tree import ROOT
+
+pytest_plugins = ("pytester",)
+
+CLIENT = """
+import json
+import socket
+
+import pytest
+
+
+class Client:
+    def __init__(self, relay):
+        plain = socket.create_connection(relay.address, 20)
+        self.socket = relay.ssl_context().wrap_socket(plain, server_hostname=relay.host)
+        self.lines = self.socket.makefile("rb")
+
+    def ask(self, **body):
+        self.socket.sendall(json.dumps(body).encode() + b"\\n")
+        answer = json.loads(self.lines.readline() or b"{}")
+        return answer.get("code", answer.get("type"))
+
+    def hello(self):
+        return self.ask(type="hello", version="1.0", features=["tls"])
+
+    def auth(self, relay, tenant="tenant-001"):
+        return self.ask(type="auth", token=relay.token(tenant))
+
+    def close(self):
+        self.lines.close()
+        self.socket.close()
+
+
+@pytest.fixture
+def connect():
+    clients = []
+
+    def make(relay):
+        clients.append(Client(relay))
+        return clients[-1]
+
+    yield make
+    for client in clients:
+        client.close()
+
+
+@pytest.fixture(scope="module")
+def lasting(relay_module):
+    client = Client(relay_module)
+    yield client
+    client.close()
+"""
+
+
+class Project:
+    """A project of somebody else's, whose tests are run."""
+
+    def __init__(self, pytester: pytest.Pytester) -> None:
+        self._pytester = pytester
+        pytester.makeconftest(CLIENT)
+        pytester.makeini("[pytest]\naddopts = -p no:randomly -p no:cacheprovider\nfilterwarnings = error\n")
+        self.path = pytester.path
+
+    def run(self, source: str, *options: str, asyncio: bool = False, **outcomes: int) -> str:
+        """Run tests, which end as `outcomes` say; return what pytest wrote."""
+        self._pytester.makepyfile(source)
+        plugin = ("-o", "asyncio_default_fixture_loop_scope=function") if asyncio else ("-p", "no:asyncio")
+        done = self._pytester.runpytest_inprocess("--strict-markers", *plugin, *options)
+        if outcomes:
+            done.assert_outcomes(**outcomes)
+        return "\n".join(done.outlines)
+
+
+@pytest.fixture
+def project(pytester: pytest.Pytester) -> Project:
+    return Project(pytester)
+
+
+def test_each_test_has_a_relay_of_its_own(project: Project) -> None:
+    project.run(
+        """
+        ports = set()
+
+        def test_one(relay, connect):
+            assert connect(relay).hello() == "hello_response"
+            relay.drain()
+            ports.add(relay.port)
+
+        def test_other(relay, connect):
+            assert [entry.event for entry in relay.transcript] == []
+            assert connect(relay).hello() == "hello_response"
+            assert relay.connections[0].number == 1
+        """,
+        passed=2,
+    )
+
+
+def test_a_mark_says_how_the_relay_is_set_up(project: Project) -> None:
+    (project.path / "own.toml").write_text('[[tenants]]\nid = "mine"\n')
+    project.run(
+        """
+        import pytest
+
+        pytestmark = pytest.mark.relay(config="own.toml")
+
+        def test_config(relay, connect):
+            client = connect(relay)
+            assert [client.hello(), client.auth(relay)] == ["hello_response", "tenant_not_found"]
+            assert client.auth(relay, "mine") == "auth_response"
+
+        @pytest.mark.relay("expired-token")
+        def test_scenario_and_config(relay, connect):
+            client = connect(relay)
+            answers = [client.hello(), client.auth(relay, "mine"), client.auth(relay, "mine")]
+            assert answers == ["hello_response", "invalid_token", "auth_response"]
+
+        @pytest.mark.relay(config={"relay": {"connection_limit": 0}})
+        def test_the_nearest_mark_counts(relay, connect):
+            assert connect(relay).hello() == "connection_limit_reached"
+
+        @pytest.mark.relay(faults=[{"kind": "error", "code": "teapot"}])
+        def test_faults(relay, connect):
+            assert connect(relay).hello() == "teapot"
+
+        @pytest.mark.relay(persona="hello-answered-by-auth-response")
+        def test_persona(relay, connect):
+            assert connect(relay).hello() != "hello_response"
+        """,
+        passed=5,
+    )
+
+
+def test_a_test_is_tried_by_each_of_several_scenarios(project: Project) -> None:
+    said = project.run(
+        """
+        import pytest
+
+        @pytest.mark.relay(scenario=["expired-token", "unavailable-at-first"])
+        @pytest.mark.parametrize("number", [1, 2])
+        def test_it(relay, connect, number):
+            client = connect(relay)
+            assert "response" not in client.hello() or client.auth(relay) == "invalid_token"
+
+        @pytest.mark.parametrize("relay", ["half-dead-connection"], indirect=True)
+        def test_by_pytest_s_own_means(relay, connect):
+            assert connect(relay).hello() == "hello_response"
+            assert relay.setup.scenario == "half-dead-connection"
+
+        @pytest.mark.relay(["expired-token", "slow-relay"])
+        def test_of_a_wider_scope(relay_module):
+            assert relay_module.setup.scenario in ("expired-token", "slow-relay")
+        """,
+        "-v",
+        passed=7,
+    )
+    assert "test_it[expired-token-1] PASSED" in said or "test_it[1-expired-token] PASSED" in said
+
+
+def test_a_relay_of_a_wider_scope_begins_anew_for_each_test(project: Project) -> None:
+    project.run(
+        """
+        import pytest
+
+        seen = {}
+
+        def test_first(relay_module, lasting, connect):
+            assert [lasting.hello(), lasting.auth(relay_module)] == ["hello_response", "auth_response"]
+            relay_module.fault("drop")
+            relay_module.drain()
+            relay_module.limit_tenant(active=False)
+            seen["body"] = connect(relay_module)
+            seen["port"] = relay_module.port
+
+        def test_second(relay_module, lasting, connect):
+            assert relay_module.port == seen["port"]
+            assert list(relay_module.transcript) == []
+            assert lasting.ask(type="heartbeat") == "heartbeat_response", "what a fixture opened stays"
+            client = connect(relay_module)
+            assert [client.hello(), client.auth(relay_module)] == ["hello_response", "auth_response"]
+            assert len(relay_module.connections) == 2
+
+        @pytest.mark.relay(config={"relay": {"connection_limit": 1}})
+        def test_by_a_mark_of_its_own(relay_module, lasting, connect):
+            assert lasting.ask(type="heartbeat") == "heartbeat_response"
+            assert connect(relay_module).hello() == "connection_limit_reached"
+
+        def test_without_it_again(relay_module, connect):
+            assert connect(relay_module).hello() == "hello_response"
+            relay_module.advance(1e6)
+
+        def test_time_is_not_ahead_any_more(relay_module, connect):
+            assert connect(relay_module).hello() == "hello_response"
+            assert relay_module.transcript.entries[0].time < 1e5 + __import__("time").time()
+        """,
+        passed=5,
+    )
+
+
+def test_a_run_can_share_one_relay(project: Project) -> None:
+    (project.path / "test_other.py").write_text(
+        "import os\ndef test_same(relay_session): assert str(relay_session.port) == os.environ.pop('PORT')\n"
+    )
+    project.run(
+        """
+        import os
+        import pytest
+
+        @pytest.mark.relay("expired-token")
+        def test_one(relay_session, connect):
+            os.environ["PORT"] = str(relay_session.port)
+            client = connect(relay_session)
+            assert [client.hello(), client.auth(relay_session)] == ["hello_response", "invalid_token"]
+        """,
+        "test_a_run_can_share_one_relay.py",
+        "test_other.py",
+        passed=2,
+    )
+
+
+def test_the_transcript_is_in_the_report_of_a_failure(project: Project) -> None:
+    said = project.run(
+        """
+        import pytest
+
+        def test_fails(relay, connect):
+            connect(relay).hello()
+            assert False
+
+        def test_passes(relay, connect):
+            connect(relay).hello()
+
+        @pytest.fixture
+        def broken(relay, connect):
+            connect(relay).auth(relay)
+            raise RuntimeError
+
+        def test_is_not_reached(broken):
+            pass
+
+        def test_fails_at_a_shared_one(relay_module, connect):
+            connect(relay_module).ask(type="heartbeat")
+            assert False
+        """,
+        failed=2,
+        passed=1,
+        errors=1,
+    )
+    assert said.count("- transcript of relay -") == 2
+    assert said.count("- transcript of relay_module -") == 1
+    assert said.count('<- {"type":"hello_response"') == 1
+    assert '"token": "<token>"' in said
+
+
+@pytest.mark.parametrize(
+    ("mark", "said"),
+    [
+        (
+            '"flaky"',
+            "@pytest.mark.relay: scenario flaky: no such scenario and no such file; did you mean flaky-",
+        ),
+        ('persona="hello-version-mising"', "persona hello-version-mising: no such persona; did you mean"),
+        ('config={"seeed": 1}', "config: seeed: unknown key; did you mean seed?"),
+    ],
+)
+@pytest.mark.parametrize("fixture", ["relay", "relay_module"])
+def test_a_mistake_in_a_mark_is_told_without_a_traceback(project: Project, mark: str, said: str, fixture: str) -> None:
+    shown = project.run(
+        f"""
+        import pytest
+
+        @pytest.mark.relay({mark})
+        def test_it({fixture}):
+            pass
+
+        def test_behind({fixture}):
+            assert {fixture}.port
+
+        @pytest.mark.relay({mark})
+        def test_it_later({fixture}):
+            pass
+
+        def test_in_the_end({fixture}):
+            assert {fixture}.port
+        """,
+        passed=2,
+        errors=2,
+    )
+    assert said in shown
+    assert "Error" not in shown.replace("ERROR", "")
+    assert "simulator/" not in shown
+
+
+@pytest.mark.parametrize(
+    ("mark", "said"),
+    [
+        ('senario="x"', "@pytest.mark.relay takes no senario; it takes scenario, config, faults, persona, variant"),
+        ('"a", "b"', "@pytest.mark.relay takes one argument without a name, the scenario; it takes"),
+    ],
+)
+def test_a_mark_that_can_t_be_one_is_told_before_any_test_runs(project: Project, mark: str, said: str) -> None:
+    shown = project.run(f"import pytest\n@pytest.mark.relay({mark})\ndef test_it(relay): pass", errors=1)
+    assert said in shown
+    assert "simulator/" not in shown
+
+
+def test_coroutines_are_served_under_asyncio_and_anyio(project: Project) -> None:
+    source = """
+        import asyncio
+        import json
+
+        import anyio
+        import anyio.streams.tls
+        import pytest
+
+        pytestmark = pytest.mark.{mark}
+
+        async def test_it(relay):
+            with relay.fault("hold", when={{"message": "hello_response"}}) as held:
+                async with asyncio.timeout(20):
+                    reader, writer = await asyncio.open_connection(*relay.address, ssl=relay.ssl_context())
+                    writer.write(b'{{"type":"hello","version":"1.0","features":[]}}\\n')
+                    await relay.transcript.async_wait_for("answer", "hello_response")
+                    held.release()
+                    assert json.loads(await reader.readline())["type"] == "hello_response"
+                writer.transport.abort()
+                await asyncio.sleep(0)
+    """
+    project.run(source.format(mark="asyncio"), asyncio=True, passed=1)
+    backend = "\n@pytest.fixture\ndef anyio_backend():\n    return 'asyncio'\n"
+    with (project.path / "conftest.py").open("a") as conftest:
+        conftest.write(backend)
+    project.run(source.format(mark="anyio"), passed=1)
+
+
+def test_workers_don_t_get_into_each_other_s_way(project: Project) -> None:
+    project.run(
+        """
+        import pytest
+
+        @pytest.mark.parametrize("number", range(12))
+        def test_it(relay, relay_session, connect, number):
+            for each in (relay, relay_session):
+                client = connect(each)
+                assert [client.hello(), client.auth(each)] == ["hello_response", "auth_response"]
+                assert len(each.connections) == 1
+        """,
+        "-n",
+        "2",
+        passed=12,
+    )
+
+
+def test_it_costs_nothing_where_nobody_wants_a_relay(tmp_path: Path) -> None:
+    (tmp_path / "conftest.py").write_text(
+        "import sys\n"
+        "def pytest_sessionfinish(session):\n"
+        "    ours = (name for name in sys.modules if name.split('.')[0] in ('simulator', 'cbspec', 'cryptography'))\n"
+        "    print('\\nloaded:', *sorted(ours))\n"
+    )
+    (tmp_path / "test_it.py").write_text("def test_it(): pass\n")
+    command = [sys.executable, "-m", "pytest", "-q", "-s", "-p", "no:cacheprovider", str(tmp_path)]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False, timeout=100)
+    assert done.returncode == 0, done.stdout
+    assert "loaded: simulator simulator.pytest_plugin simulator.pytest_turns\n" in done.stdout
+
+
+def test_the_conformance_suite_keeps_its_own_relay(tmp_path: Path) -> None:
+    suite = ROOT / "conformance"
+    (tmp_path / "other.ini").write_text("[pytest]\naddopts = -p no:cacheprovider\n")
+    for options in ([], ["-c", str(tmp_path / "other.ini"), "--rootdir", str(ROOT)]):
+        command = [sys.executable, "-m", "pytest", "--only", "CB-HBT-001", *options, str(suite)]
+        done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False, timeout=100)
+        assert done.returncode == 0, done.stdout
+        assert "1 requirements passed, none failed" in done.stdout
+
+
+def test_the_mark_explains_itself(project: Project) -> None:
+    assert "@pytest.mark.relay(scenario, config=..., faults=[...], persona=..., variant=...): how" in project.run(
+        "", "--markers"
+    )

@@ -1,0 +1,96 @@
+"""What was said on a local relay, read and waited for."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+
+import anyio
+import pytest
+
+from cbspec_simulator import LocalRelay
+from tests.simulator.testing.talk import BEAT, HELLO, Talk, tunnel
+
+
+def test_what_was_said_is_there_in_order_and_without_tokens(relay: LocalRelay) -> None:
+    with Talk(relay) as talk:
+        token = talk.auth()["token"]
+        talk.asked(HELLO)
+        talk.asked({"type": "auth", "token": token})
+        talk.asked(tunnel("mine"))
+    relay.transcript.wait_for("ended")
+    entries = list(relay.transcript)
+    assert [entry.event for entry in entries] == ["connected", *["request", "answer"] * 3, "ended"]
+    assert len(relay.transcript) == len(entries) == 8
+    assert [entry.type for entry in relay.transcript.requests()] == ["hello", "auth", "tunnel_info"]
+    (asked,) = relay.transcript.requests("tunnel_info")
+    (answered,) = relay.transcript.answers("tunnel_response")
+    assert asked.message == tunnel("mine")
+    assert (answered.message["tunnel_id"], answered.tenant, answered.connection) == ("mine", "tenant-001", 1)
+    assert token not in str(relay.transcript)
+    assert '-> {"type": "hello"' in str(relay.transcript)
+    relay.transcript.clear()
+    assert str(relay.transcript) == ""
+
+
+def test_a_long_transcript_is_shown_from_its_end(relay: LocalRelay) -> None:
+    with Talk(relay) as talk:
+        talk.enter()
+        for _ in range(120):
+            talk.asked(BEAT)
+    shown = str(relay.transcript).splitlines()
+    assert shown[0] == f"... {len(relay.transcript) - 200} entries before"
+    assert len(shown) == 201
+
+
+def test_what_happened_already_isn_t_waited_for(relay: LocalRelay) -> None:
+    with Talk(relay) as talk:
+        talk.enter()
+        assert relay.transcript.wait_for("request", "hello", timeout=0.001).number == 2
+        assert relay.transcript.wait_for("request", count=2, timeout=0.001).type == "auth"
+        assert relay.transcript.wait_for("answer", where=lambda entry: entry.message.get("status") == "ok").number == 5
+
+
+def test_what_is_to_come_is_waited_for(relay: LocalRelay) -> None:
+    with Talk(relay) as talk:
+        talk.enter()
+        last = relay.transcript.entries[-1]
+        later = threading.Timer(0.02, lambda: talk.say(BEAT, BEAT))
+        later.start()
+        found = relay.transcript.wait_for("request", "heartbeat", behind=last, count=2)
+        assert found.number > last.number + 1
+        later.join()
+
+
+def test_who_waits_in_vain_is_told_what_there_was(relay: LocalRelay) -> None:
+    with Talk(relay) as talk:
+        talk.asked(HELLO)
+        with pytest.raises(TimeoutError) as caught:
+            relay.transcript.wait_for("answer", "error", count=2, timeout=0.01)
+    said = str(caught.value)
+    assert said.startswith("no answer error 2 times within 0.01 s; the transcript:\n")
+    assert "hello_response" in said
+
+
+def test_a_mistake_in_the_condition_is_the_caller_s(relay: LocalRelay) -> None:
+    with Talk(relay) as talk:
+        talk.asked(HELLO)
+        with pytest.raises(ZeroDivisionError):
+            relay.transcript.wait_for("request", where=lambda entry: 1 // 0 > 0)
+
+
+async def test_a_coroutine_waits_without_blocking_its_loop(relay: LocalRelay) -> None:
+    waiting = asyncio.create_task(relay.transcript.async_wait_for("request", "hello"))
+    with Talk(relay) as talk:
+        await asyncio.sleep(0)
+        talk.say(HELLO)
+        assert (await waiting).type == "hello"
+
+
+def test_a_coroutine_that_is_cancelled_doesn_t_wait_on(relay: LocalRelay) -> None:
+    async def wait() -> bool:
+        with anyio.move_on_after(0.02) as scope:
+            await relay.transcript.async_wait_for("request", timeout=0.2)
+        return scope.cancelled_caught
+
+    assert anyio.run(wait)

@@ -1,0 +1,38 @@
+"""The pieces that deviations and variants are made of."""
+
+from __future__ import annotations
+
+import pytest
+
+from cbspec.protocol.codes import ErrorCode
+from cbspec_simulator.relay.behaviour import Behaviour
+from cbspec_simulator.variations.compose import answers, both, drop, put, recoded, twice, without
+from tests.simulator.memory import BEAT, HELLO, Memory, tunnel
+
+
+def test_changes_are_laid_over_each_other_in_their_order() -> None:
+    change = both(
+        answers("hello_response", put("version", "9")),
+        answers("hello_response", lambda body, _: {**body, "version": body["version"] * 2}),
+        answers("hello_response", twice),
+    )
+    assert [body["version"] for body in Memory(change=change).client().send(HELLO)] == ["99", "99"]
+
+
+def test_an_edit_touches_the_named_type_and_code_only() -> None:
+    memory = Memory(change=answers("error:tenant_not_found", drop("message")))
+    client = memory.authenticated()
+    assert "message" not in client.ask(tunnel(tenant="b"))
+    assert "message" in client.ask({"type": "x"})
+    assert client.type(BEAT) == "heartbeat_response"
+
+
+def test_a_behaviour_is_never_changed_itself() -> None:
+    clean = Behaviour()
+    both(without("rate"), recoded("own-tenant", ErrorCode.INVALID_TOKEN))(clean)
+    assert clean == Behaviour()
+
+
+def test_a_step_that_is_not_there_is_named() -> None:
+    with pytest.raises(LookupError, match="no step is called rats"):
+        without("rats")(Behaviour())

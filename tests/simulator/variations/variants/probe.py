@@ -1,0 +1,27 @@
+"""How a variant is shown: by what a probe sees at the relay that varies and at the clean one."""
+
+from __future__ import annotations
+
+from cbspec_simulator import Behaviour, Config, Simulator, arranged, varied
+from cbspec_simulator.settings.config import Listen, MetricsRules
+from tests.simulator.memory import Memory
+from tests.simulator.variations.deviations.probe import TENANTS, Probe
+
+CONFIG = Config(listen=Listen(port=0), metrics=MetricsRules(enabled=True, port=0))
+
+
+def show(probes: dict[str, Probe], id_: str) -> None:
+    """Assert that a variant is there, and absent from the clean relay."""
+    probe = probes[id_]
+    assert probe.look(_relay(probe)) == probe.clean
+    assert probe.look(_relay(probe, id_)) == probe.wrong
+
+
+def _relay(probe: Probe, *ids: str) -> Memory:
+    config = arranged(Config(tenants=TENANTS), *ids)
+    return Memory(*config.tenants, config=config, change=lambda behaviour: varied(behaviour, *ids), **probe.rules)
+
+
+def serving(*ids: str, config: Config = CONFIG) -> Simulator:
+    """Return a real server that varies."""
+    return Simulator(arranged(config, *ids), behaviour=varied(Behaviour(), *ids))
