@@ -53,18 +53,18 @@ __all__ = [
 ]
 
 _HOMES = {
-    "behaviour": ("Behaviour",),
-    "clock": ("Clock",),
-    "config": ("Config", "ConfigError", "Listen"),
-    "config_read": ("load_config",),
+    "relay.behaviour": ("Behaviour",),
+    "base.clock": ("Clock",),
+    "settings.config": ("Config", "ConfigError", "Listen"),
+    "settings.reading": ("load_config",),
     "control.controls": ("ControlError",),
-    "deployment": ("Deployment",),
-    "deviations": ("DEVIATIONS", "RARE", "Deviation", "deviated"),
-    "local": ("LocalFault", "LocalRelay", "LocalTranscript", "OpenConnection"),
-    "open_points": ("OPEN_POINTS", "OpenPoint", "opened", "opened_config"),
-    "server": ("Simulator",),
-    "transcript": ("Entry",),
-    "variants": ("VARIANTS", "Variant", "arranged", "varied"),
+    "app.deployment": ("Deployment",),
+    "variations.deviations": ("DEVIATIONS", "RARE", "Deviation", "deviated"),
+    "testing": ("LocalFault", "LocalRelay", "LocalTranscript", "OpenConnection"),
+    "variations.open_points": ("OPEN_POINTS", "OpenPoint", "opened", "opened_config"),
+    "edge.server": ("Simulator",),
+    "observe.transcript": ("Entry",),
+    "variations.variants": ("VARIANTS", "Variant", "arranged", "varied"),
 }
 
 
@@ -73,8 +73,8 @@ if not typing.TYPE_CHECKING:
     def __getattr__(name: str) -> object:
         for home, names in _HOMES.items():
             if name in names:
-                return getattr(importlib.import_module(f"simulator.{home}"), name)
-        raise AttributeError(f"module 'simulator' has no attribute {name!r}")
+                return getattr(importlib.import_module(f"cbspec_simulator.{home}"), name)
+        raise AttributeError(f"module 'cbspec_simulator' has no attribute {name!r}")
 
     def __dir__() -> list[str]:
         return sorted({*globals(), *__all__})
