@@ -1,4 +1,4 @@
-"""Freezing the set of requirements."""
+"""`make freeze`."""
 
 from __future__ import annotations
 
@@ -11,14 +11,15 @@ from cbspec.catalogue.revision import REVISION, frozen
 from tests.repo import freeze
 
 
-def test_it_writes_what_the_catalogue_says(
+def test_it_writes_the_set_of_requirements(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    (tmp_path / "cbspec" / "frozen").mkdir(parents=True)
+    folder = tmp_path / "cbspec" / "cbspec" / "catalogue" / "frozen"
+    folder.mkdir(parents=True)
     monkeypatch.setattr(freeze, "ROOT", tmp_path)
     monkeypatch.setattr(freeze, "name", lambda path: path.name)
     assert freeze.main() == 0
-    text = (tmp_path / "cbspec" / "frozen" / f"{REVISION}.txt").read_text()
+    text = (folder / f"{REVISION}.txt").read_text()
     assert text.endswith(frozen(REVISION))
     assert f"{len(REQUIREMENTS)} requirements" in capsys.readouterr().out
 
@@ -29,6 +30,6 @@ def test_an_id_is_never_lost(monkeypatch: pytest.MonkeyPatch, capsys: pytest.Cap
     assert "CB-HEL-099 would be lost" in capsys.readouterr().err
 
 
-def test_a_new_revision_has_lost_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_new_revision_starts_without_losses(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(freeze, "REVISION", "0.0")
     assert freeze.lost() == []

@@ -1,4 +1,4 @@
-"""Writing docs/."""
+"""`make docs`."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from tests.repo import generate
 from tests.repo.documents import DOCUMENTS
 
 
-def test_it_writes_what_changed_and_deletes_what_is_no_document(
+def test_it_writes_changed_documents_and_deletes_other_files(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(generate, "ROOT", tmp_path)

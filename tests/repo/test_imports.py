@@ -1,62 +1,38 @@
-"""The direction of imports, as ARCHITECTURE.md has it."""
+"""The direction of imports. The contracts are in pyproject.toml; import-linter checks them."""
 
 from __future__ import annotations
 
-import ast
-from collections.abc import Iterator
-from pathlib import Path
+import subprocess
+import sys
+import tomllib
 
 import pytest
 
-from tests.repo.tree import PACKAGES, name, sources, tree
+from tests.repo.tree import PACKAGES, ROOT, text
 
-# What the modules in a folder may import of ours, besides the folder itself.
-ALLOWED = {
-    "schemas": set(),
-    "cbspec": {"schemas"},
-    "cbspec/cli": {"cbspec", "schemas", "simulator", "reference_client", "conformance"},
-    "simulator": {"cbspec", "schemas"},
-    "reference_client": {"cbspec", "schemas"},
-    "conformance": {"cbspec", "schemas"},
-}
-# What opens a socket, starts a task or reads a clock has no place in the layers without I/O.
-EDGES = {"asyncio", "socket", "selectors", "threading", "multiprocessing", "subprocess"}
-SANS_IO = [path for path in sources("cbspec") if not name(path).startswith("cbspec/cli/")]
+LINT = "import sys; from importlinter.cli import lint_imports; sys.exit(lint_imports(config_filename='pyproject.toml'))"
 
 
-def imported(path: Path) -> Iterator[str]:
-    """Yield the full name of every module that a file imports, inside functions too."""
-    for node in ast.walk(tree(path)):
-        if isinstance(node, ast.Import):
-            yield from (alias.name for alias in node.names)
-        elif isinstance(node, ast.ImportFrom):
-            assert node.level == 0, f"{name(path)}: imports are absolute"
-            yield node.module or ""
+def contracts() -> dict[str, dict[str, object]]:
+    """Return the contracts by their names."""
+    found = tomllib.loads(text(ROOT / "pyproject.toml"))["tool"]["importlinter"]["contracts"]
+    return {contract["name"]: contract for contract in found}
 
 
-def folder_of(path: Path) -> str:
-    """Return the part of the repository whose rule applies to a file."""
-    return "cbspec/cli" if name(path).startswith("cbspec/cli/") else name(path).split("/")[0]
+def test_every_contract_is_kept() -> None:
+    done = subprocess.run([sys.executable, "-c", LINT], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
 
 
-@pytest.mark.parametrize("path", sources(*PACKAGES), ids=name)
-def test_a_module_imports_only_what_its_folder_may(path: Path) -> None:
-    folder = folder_of(path)
-    own = folder.split("/")[0]
-    foreign = {module.split(".")[0] for module in imported(path)} & {*PACKAGES, "tests"}
-    assert foreign - {own} <= ALLOWED[folder]
+def test_type_checking_imports_count_and_no_import_is_excused() -> None:
+    settings = tomllib.loads(text(ROOT / "pyproject.toml"))["tool"]["importlinter"]
+    assert set(settings["root_packages"]) == set(PACKAGES)
+    assert settings.get("exclude_type_checking_imports", False) is False
+    for contract in contracts().values():
+        assert "ignore_imports" not in contract
+        assert "skip_descendants" not in contract
 
 
-@pytest.mark.parametrize("path", SANS_IO, ids=name)
-def test_the_protocol_doesn_t_know_its_command_line(path: Path) -> None:
-    if name(path) != "cbspec/__main__.py":
-        assert not [module for module in imported(path) if module.startswith("cbspec.cli")]
-
-
-@pytest.mark.parametrize("path", SANS_IO, ids=name)
-def test_the_protocol_does_no_io(path: Path) -> None:
-    assert not {module.split(".")[0] for module in imported(path)} & EDGES
-
-
-def test_every_package_has_a_rule() -> None:
-    assert {folder.split("/")[0] for folder in ALLOWED} == set(PACKAGES)
+@pytest.mark.parametrize("module", ["os", "pathlib", "resource", "socket", "time", "filelock", "threading", "asyncio"])
+def test_the_protocol_may_not_import(module: str) -> None:
+    assert module in contracts()["The protocol does no I/O and reads no clock"]["forbidden_modules"]  # type: ignore[operator]

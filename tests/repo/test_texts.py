@@ -1,4 +1,4 @@
-"""What no tracked file may hold, and that the commands in the documents exist."""
+"""Rules for the text of tracked files, and the commands in documents."""
 
 from __future__ import annotations
 
@@ -13,41 +13,39 @@ from cbspec.catalogue.requirements import REQUIREMENTS
 from cbspec.cli import COMMANDS, main
 from tests.repo.tree import PACKAGES, ROOT, name, text, tracked
 
-# The words are put together here, so that this file doesn't hold them itself.
-UNFINISHED = re.compile(rf"\b(?:{'TO'}DO|{'FIX'}ME|{'HA'}CK)\b")
-# Folders of one machine or one person; a system's own (/tmp, /dev, /etc) are everybody's.
-MACHINE = re.compile(rf"(?<![\w./])/(?:{'ho'}me|{'ro'}ot|{'wo'}rk|{'Us'}ers|{'mn'}t|{'op'}t)/\w+")
-REGISTRIES = re.compile(rf"{'py'}pi\.org|{'python'}hosted\.org|{'registry'}\.npm|{'index'}-url|{'extra'}-index")
+# The words are assembled here, so that this file does not contain them.
+FORBIDDEN = {
+    "a note on unfinished work": rf"\b(?:{'TO'}DO|{'FIX'}ME|{'HA'}CK)\b",
+    # A system's own folders (/tmp, /dev, /etc) exist everywhere; these belong to one machine or person.
+    "a path of one machine": rf"(?<![\w./])/(?:{'ho'}me|{'ro'}ot|{'wo'}rk|{'Us'}ers|{'mn'}t|{'op'}t)/\w+",
+    "a registry's name": rf"{'py'}pi\.org|{'python'}hosted\.org|{'registry'}\.npm|{'index'}-url|{'extra'}-index",
+}
 
-TEXTS = [path for path in tracked() if path.suffix not in {".bin", ".png"} and "schemas/examples" not in name(path)]
+TEXTS = [path for path in tracked() if path.suffix not in {".bin", ".png"} and "/examples/" not in name(path)]
 PROSE = [path for path in tracked() if path.suffix == ".md"]
 MAKEFILE = text(ROOT / "Makefile")
+README_LINES = 150
 
 
-@pytest.mark.parametrize(("pattern", "what"), [
-    (UNFINISHED, "a note on something unfinished"),
-    (MACHINE, "a path of one machine"),
-    (REGISTRIES, "the name of a registry"),
-])  # fmt: skip
-def test_no_file_holds(pattern: re.Pattern[str], what: str) -> None:
-    found = [f"{name(path)}: {match[0]}" for path in TEXTS if (match := pattern.search(_read(path)))]
-    assert found == [], what
+def test_no_file_holds_machine_specific_or_unfinished_text() -> None:
+    for meaning, pattern in FORBIDDEN.items():
+        found = [f"{name(path)}: {match[0]}" for path in TEXTS if (match := re.search(pattern, _read(path)))]
+        assert found == [], meaning
 
 
 def _read(path: Path) -> str:
     return path.read_bytes().decode("utf-8", "replace")
 
 
-@pytest.mark.parametrize("path", TEXTS, ids=name)
-def test_every_text_ends_with_one_line_feed_and_has_no_stray_space(path: Path) -> None:
-    lines = _read(path)
-    assert lines == "" or (lines.endswith("\n") and not lines.endswith("\n\n"))
-    assert not re.search(r"[ \t]+$", lines, re.MULTILINE)
-    assert "\r" not in lines
+def test_every_text_ends_with_one_line_feed_and_has_no_trailing_space() -> None:
+    for path in TEXTS:
+        lines = _read(path)
+        assert lines == "" or (lines.endswith("\n") and not lines.endswith("\n\n")), name(path)
+        assert not re.search(r"[ \t]+$|\r", lines, re.MULTILINE), name(path)
 
 
 def blocks(prose: str) -> Iterator[str]:
-    """Yield every line of the code blocks, fenced or indented, that isn't of a named language."""
+    """Yield every line of the code blocks, fenced or indented, without those in another language."""
     fence: str | None = None
     for line in prose.splitlines():
         if line.startswith("```"):
@@ -57,7 +55,7 @@ def blocks(prose: str) -> Iterator[str]:
 
 
 def commands(prose: str) -> list[list[str]]:
-    """Return the commands that a document names: those in code blocks, and those in single back quotes."""
+    """Return the commands in a document's code blocks and single back quotes."""
     plain = re.sub(r"^```.*?^```", "", prose, flags=re.MULTILINE | re.DOTALL)
     lines = [*blocks(prose), *re.findall(r"`([^`\n]+)`", plain)]
     found = []
@@ -69,57 +67,55 @@ def commands(prose: str) -> list[list[str]]:
     return found
 
 
-NAMED = [(path, command) for path in PROSE for command in commands(text(path)) if len(command) > 1]
+NAMED = {(path.name, *command) for path in PROSE for command in commands(text(path)) if len(command) > 1}
 
 
-def test_the_readme_names_commands() -> None:
-    named = {" ".join(command[:2]) for path, command in NAMED if path.name == "README.md"}
+def test_the_readme_is_short_and_names_the_main_commands() -> None:
+    assert len(text(ROOT / "README.md").splitlines()) <= README_LINES
+    named = {" ".join(command[1:3]) for command in NAMED if command[0] == "README.md"}
     assert {"make verify", "make test", "cbspec verify", "cbspec simulate", "pytest conformance/"} <= named
 
 
-@pytest.mark.parametrize(
-    ("path", "command"), NAMED, ids=lambda value: " ".join(value) if isinstance(value, list) else ""
-)
-def test_every_command_that_a_document_names_exists(
-    path: Path, command: list[str], capsys: pytest.CaptureFixture[str]
-) -> None:
-    program, first, *rest = command
-    if program == "make":
-        assert re.search(rf"^{re.escape(first)}:", MAKEFILE, re.MULTILINE), f"{path.name}: make {first}"
-    elif program == "pytest":
-        target = first.split("::")[0]
-        assert (ROOT / target).exists(), f"{path.name}: pytest {first}"
-    else:
-        assert first in COMMANDS, f"{path.name}: cbspec {first}"
+def test_every_make_target_and_test_path_in_a_document_exists() -> None:
+    for document, program, first, *_ in NAMED:
+        if program == "make":
+            assert re.search(rf"^{re.escape(first)}:", MAKEFILE, re.MULTILINE), f"{document}: make {first}"
+        elif program == "pytest":
+            assert (ROOT / first.split("::")[0]).exists(), f"{document}: pytest {first}"
+
+
+def test_every_command_and_option_in_a_document_exists(capsys: pytest.CaptureFixture[str]) -> None:
+    shown: dict[tuple[str, ...], str] = {}
+    for document, program, first, *rest in sorted(NAMED):
+        if program != "cbspec" or first.startswith("-"):
+            continue
+        assert first in COMMANDS, f"{document}: cbspec {first}"
+        sub = (first, rest[0]) if first == "profile" and rest else (first,)
+        if first != "verify" and sub not in shown:
+            assert main([*sub, "--help"]) == 0
+            shown[sub] = capsys.readouterr().out
         options = [word.split("=")[0] for word in rest if re.match(r"--[a-z]", word)]
-        if first != "verify":
-            sub = [rest[0]] if first == "profile" and rest else []
-            assert main([first, *sub, "--help"]) == 0
-            shown = capsys.readouterr().out
-            assert [option for option in options if option not in shown] == [], f"{path.name}: cbspec {first}"
+        known = SUITE_OPTIONS if first == "verify" else shown[sub]
+        assert [o for o in options if o not in known and o not in PYTEST_OPTIONS] == [], f"{document}: cbspec {first}"
 
 
-OPTIONS = text(ROOT / PACKAGES["cbspec_conformance"] / "runner" / "options.py")
-PYTEST_S_OWN = {"--junit-xml", "-n", "--help", "-k", "-q", "-v", "-x"}
+SUITE_OPTIONS = text(ROOT / PACKAGES["cbspec_conformance"] / "runner" / "options.py")
+PYTEST_OPTIONS = {"--junit-xml", "-n", "--help", "-k", "-q", "-v", "-x"}
 
 
-@pytest.mark.parametrize("path", PROSE, ids=name)
-def test_every_option_of_the_suite_that_a_document_names_exists(path: Path) -> None:
-    named = [c for c in commands(text(path)) if c[:2] in (["cbspec", "verify"], ["pytest", "conformance/"])]
-    table_rows = re.findall(r"^\| `(--[\w-]+)", text(path), re.MULTILINE) if path.name == "README.md" else []
-    options = {word.split("=")[0] for command in named for word in command[2:] if word.startswith("-")}
-    unknown = [o for o in {*options, *table_rows} if f'"{o}"' not in OPTIONS and o not in PYTEST_S_OWN]
-    assert unknown == []
+def test_every_option_of_pytest_conformance_in_a_document_exists() -> None:
+    for document, program, first, *rest in NAMED:
+        if (program, first) == ("pytest", "conformance/"):
+            options = {word.split("=")[0] for word in rest if word.startswith("-")}
+            assert [o for o in options if f'"{o}"' not in SUITE_OPTIONS and o not in PYTEST_OPTIONS] == [], document
 
 
-def test_the_readme_counts_the_requirements_right() -> None:
+def test_the_readme_counts_the_requirements() -> None:
     (count,) = re.findall(r"(\d+) requirements", text(ROOT / "README.md"))
     assert int(count) == len(REQUIREMENTS)
 
 
-def test_the_makefile_helps_with_every_target() -> None:
+def test_make_help_lists_every_target() -> None:
     targets = re.findall(r"^([a-z]+):", MAKEFILE, re.MULTILINE)
-    helped = re.findall(r"^([a-z]+):.*## ", MAKEFILE, re.MULTILINE)
-    phony = re.findall(r"^\.PHONY: (.*)$", MAKEFILE, re.MULTILINE)[0].split()
-    assert targets == helped
-    assert sorted(phony) == sorted(targets)
+    assert targets == re.findall(r"^([a-z]+):.*## ", MAKEFILE, re.MULTILINE)
+    assert sorted(re.findall(r"^\.PHONY: (.*)$", MAKEFILE, re.MULTILINE)[0].split()) == sorted(targets)

@@ -1,4 +1,4 @@
-"""What is in the repository: files as git has them, packages and modules."""
+"""The files of the repository: paths, texts and syntax trees."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ PACKAGES = {
 
 @cache
 def tracked() -> tuple[Path, ...]:
-    """Return the files that are part of the repository, or about to be; where git isn't, all but what is made here."""
+    """Return the tracked files; without git, all files except build products."""
     listing = subprocess.run(
         ["git", "ls-files", "--cached", "-z"],
         cwd=ROOT,
@@ -28,33 +28,33 @@ def tracked() -> tuple[Path, ...]:
         check=False,
     )
     if listing.returncode:
-        return tuple(path for path in sorted(ROOT.rglob("*")) if path.is_file() and not _made(path))
+        return tuple(path for path in sorted(ROOT.rglob("*")) if path.is_file() and not _is_build_product(path))
     names = listing.stdout.decode().split("\0")
     return tuple(ROOT / name for name in sorted(names) if name and (ROOT / name).is_file())
 
 
-def _made(path: Path) -> bool:
+def _is_build_product(path: Path) -> bool:
     parts = path.relative_to(ROOT).parts
     return any(part.startswith(".") or part in ("__pycache__", "build", "dist") for part in parts[:-1])
 
 
 def name(path: Path) -> str:
-    """Return a file's name as people write it: from the repository's root."""
+    """Return a path relative to the root of the repository, with slashes."""
     return path.relative_to(ROOT).as_posix()
 
 
 def sources(*folders: str) -> list[Path]:
-    """Return the Python files in some folders."""
+    """Return the Python files below some folders."""
     wanted = tuple(f"{folder}/" for folder in folders)
     return [path for path in tracked() if path.suffix == ".py" and name(path).startswith(wanted)]
 
 
 def text(path: Path) -> str:
-    """Return a file's text."""
+    """Return the text of a file."""
     return path.read_text(encoding="utf-8")
 
 
 @cache
 def tree(path: Path) -> ast.Module:
-    """Return a Python file's syntax tree."""
+    """Return the syntax tree of a Python file."""
     return ast.parse(text(path), filename=name(path))

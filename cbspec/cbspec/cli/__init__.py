@@ -15,7 +15,7 @@ from importlib import metadata
 from typing import Any, Final
 
 from cbspec.catalogue.requirements import UnknownRequirement
-from cbspec.cli.errors import CommandError
+from cbspec.errors import CommandError
 from cbspec.profile.identity import IdentityError
 from cbspec.profile.profile import ProfileError
 

@@ -13,7 +13,7 @@ import urllib.request
 from collections.abc import Sequence
 from typing import Any, Final
 
-from cbspec.cli.errors import CommandError
+from cbspec.errors import CommandError
 from cbspec_simulator.app.options import CONTROL_PORT
 from cbspec_simulator.faults.catalogue import KINDS
 from cbspec_simulator.faults.when import CONDITIONS

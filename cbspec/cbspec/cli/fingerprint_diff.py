@@ -6,7 +6,7 @@ import argparse
 import textwrap
 from pathlib import Path
 
-from cbspec.cli.errors import CommandError
+from cbspec.errors import CommandError
 from cbspec_conformance.reporting.fingerprint import UnusableFingerprint, compare, other_kit, read_fingerprint
 
 _WIDTH = 100

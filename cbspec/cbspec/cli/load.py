@@ -19,9 +19,9 @@ from time import time as now
 from typing import Literal
 
 from cbspec.cli import BEHIND_DASHES
-from cbspec.cli.errors import CommandError
 from cbspec.cli.load_settings import Settings, token_source
 from cbspec.descriptors import take_all
+from cbspec.errors import CommandError
 from cbspec.profile.issuer import Issuer, ProfileLacks
 from cbspec.profile.profile import Endpoint, Profile
 from cbspec_conformance.probe.tempo import Tempo

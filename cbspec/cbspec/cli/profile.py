@@ -6,7 +6,7 @@ import argparse
 import sys
 from pathlib import Path
 
-from cbspec.cli.errors import CommandError
+from cbspec.errors import CommandError
 from cbspec.profile.profile import ProfileError, load, template
 
 

@@ -20,7 +20,7 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, Final
 
-from cbspec.cli.errors import CommandError
+from cbspec.errors import CommandError
 from cbspec.profile.identity import DEVELOPMENT_TENANTS
 from cbspec.profile.issuer import Issuer, ProfileLacks
 from cbspec.profile.profile import ProfileError, Tokens, from_mapping

@@ -7,7 +7,7 @@ import json
 from collections.abc import Iterator
 from pathlib import Path
 
-from cbspec.cli.errors import CommandError
+from cbspec.errors import CommandError
 from cbspec_simulator.observe.transcript import Entry, lines
 
 

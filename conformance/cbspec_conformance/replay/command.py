@@ -11,7 +11,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from cbspec.catalogue.requirements import find
-from cbspec.cli.errors import CommandError
+from cbspec.errors import CommandError
 from cbspec.profile.profile import Endpoint, Profile, load, resolve
 from cbspec_conformance.failures.failure import Failure, FailureFileError
 from cbspec_conformance.failures.failure import load as load_failure

@@ -16,7 +16,7 @@ import pytest
 
 from cbspec import __main__ as entry
 from cbspec.cli import COMMANDS, main
-from cbspec.cli.errors import CommandError
+from cbspec.errors import CommandError
 from cbspec.profile.identity import IdentityError
 from cbspec.profile.profile import ProfileError
 

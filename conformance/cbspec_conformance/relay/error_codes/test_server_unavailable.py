@@ -15,7 +15,7 @@ from cbspec_conformance.relay.error_codes.refusals import (
     not_served,
     step_of_refusal,
 )
-from cbspec_conformance.relay.notes.upgrade import upgrade
+from cbspec_conformance.relay.upgrade import upgrade
 from cbspec_conformance.runner.marks import alone, requirement
 from cbspec_conformance.target.provoke import until
 from cbspec_conformance.target.target import Target

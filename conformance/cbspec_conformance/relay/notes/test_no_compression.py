@@ -11,7 +11,7 @@ import pytest
 
 from cbspec_conformance.judging import judge
 from cbspec_conformance.judging.errors import Broken, Inconclusive, NotExercised
-from cbspec_conformance.relay.notes.upgrade import upgrade
+from cbspec_conformance.relay.upgrade import upgrade
 from cbspec_conformance.runner.marks import requirement
 from cbspec_conformance.target.target import Target
 

@@ -9,7 +9,7 @@ from cbspec_conformance.judging.errors import Broken, Inconclusive
 from cbspec_conformance.probe.session import Session
 from cbspec_conformance.record.exchange import Exchange
 from cbspec_conformance.record.transcript import Message
-from cbspec_conformance.relay.notes.upgrade import upgrade
+from cbspec_conformance.relay.upgrade import upgrade
 from cbspec_conformance.runner.marks import requirement
 from cbspec_conformance.target.target import Target
 

@@ -14,7 +14,7 @@ from cbspec_conformance.judging.errors import Broken, Inconclusive
 from cbspec_conformance.probe.session import Session
 from cbspec_conformance.properties.explore import Explorer
 from cbspec_conformance.properties.strategies import CUTS, pieces
-from cbspec_conformance.relay.notes.upgrade import upgrade
+from cbspec_conformance.relay.upgrade import upgrade
 from cbspec_conformance.runner.marks import requirement
 from cbspec_conformance.target.target import Target, WebSocketRefused
 

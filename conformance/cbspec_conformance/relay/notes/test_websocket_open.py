@@ -10,7 +10,7 @@ from cbspec.protocol.websocket import WebSocketFramer
 from cbspec_conformance.judging.errors import Inconclusive
 from cbspec_conformance.judging.observing import OPEN, reaction
 from cbspec_conformance.probe.session import Session
-from cbspec_conformance.relay.notes.upgrade import upgrade
+from cbspec_conformance.relay.upgrade import upgrade
 from cbspec_conformance.runner.marks import requirement
 from cbspec_conformance.target.target import Target
 
