@@ -14,7 +14,7 @@ if typing.TYPE_CHECKING:
     from cbspec_simulator.base.clock import Clock
     from cbspec_simulator.control.controls import ControlError
     from cbspec_simulator.edge.server import Simulator
-    from cbspec_simulator.observe.transcript import Entry
+    from cbspec_simulator.observe.transcript import TranscriptEntry
     from cbspec_simulator.relay.behaviour import Behaviour
     from cbspec_simulator.settings.config import Config, ConfigError, Listen
     from cbspec_simulator.settings.reading import load_config
@@ -35,7 +35,6 @@ __all__ = [
     "ControlError",
     "Deployment",
     "Deviation",
-    "Entry",
     "Listen",
     "LocalFault",
     "LocalRelay",
@@ -43,6 +42,7 @@ __all__ = [
     "OpenConnection",
     "OpenPoint",
     "Simulator",
+    "TranscriptEntry",
     "Variant",
     "arranged",
     "deviated",
@@ -63,7 +63,7 @@ _HOMES = {
     "testing": ("LocalFault", "LocalRelay", "LocalTranscript", "OpenConnection"),
     "variations.open_points": ("OPEN_POINTS", "OpenPoint", "opened", "opened_config"),
     "edge.server": ("Simulator",),
-    "observe.transcript": ("Entry",),
+    "observe.transcript": ("TranscriptEntry",),
     "variations.variants": ("VARIANTS", "Variant", "arranged", "varied"),
 }
 

@@ -19,9 +19,9 @@ from cbspec.protocol.state import REQUESTS, TABLE, Rule, Serve, State, diagram
 from cbspec_simulator import DEVIATIONS, OPEN_POINTS, VARIANTS, Config
 from cbspec_simulator.app.scenario_schema import scenario_schema
 from cbspec_simulator.faults.catalogue import KINDS
-from cbspec_simulator.faults.kind import Kind, Layer
-from cbspec_simulator.faults.when import CONDITIONS, Direction
-from cbspec_simulator.observe.metrics import BUCKETS, Metrics
+from cbspec_simulator.faults.kind import FaultKind, FaultLayer
+from cbspec_simulator.faults.when import CONDITIONS, MessageDirection
+from cbspec_simulator.observe.metrics import BUCKETS, RelayMetrics
 from cbspec_simulator.relay.relay import Relay
 from cbspec_simulator.settings.config import RelayRules
 from cbspec_simulator.settings.reading import ACTS, TABLES
@@ -289,7 +289,7 @@ def metrics() -> str:
     """List every metric of a relay with all limits."""
     tenant = Tenant("tenant-001", tunnel_limit=1, connection_limit=1, rate=Rate(1, 1, "tenant"))
     relay = Relay(Config(tenants=(tenant,), relay=RelayRules(connection_limit=1, buffer_pool=1)))
-    families = tuple(Metrics(relay, lambda: 0.0).collect())
+    families = tuple(RelayMetrics(relay, lambda: 0.0).collect())
     names = (f"`{family.name}{'_total' if family.type == 'counter' else ''}`" for family in families)
     rows = [(n, f.type, _labels(f), f.documentation) for n, f in zip(names, families, strict=True)]
     return _document(
@@ -327,7 +327,7 @@ def faults() -> str:
     """List every kind of fault by layer, the conditions, and commands for common situations."""
     layers = [
         f"## {layer[0].upper()}{layer[1:]}\n\n" + table(_KIND_HEAD, rows)
-        for layer in Layer
+        for layer in FaultLayer
         if (rows := [_kind(kind) for kind in KINDS.values() if kind.layer is layer])
     ]
     return _document(
@@ -371,8 +371,8 @@ def faults() -> str:
     )  # fmt: skip
 
 
-def _kind(kind: Kind) -> list[str]:
-    points = {Direction.CONNECT: "connections", Direction.REQUEST: "requests", Direction.ANSWER: "answers"}
+def _kind(kind: FaultKind) -> list[str]:
+    points = dict(zip(MessageDirection, ("connections", "requests", "answers"), strict=True))
     strikes = "all the time" if kind.standing else ", ".join(points[direction] for direction in kind.directions)
     parameters = (
         f"`{name}`: {param.value.meaning}; {param.value.wanted}"

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from cbspec_simulator.observe.metrics import Metrics
+from cbspec_simulator.observe.metrics import RelayMetrics
 
 Samples = dict[tuple[str, tuple[str, ...]], float]
 
 
-def read(metrics: Metrics) -> Samples:
+def read(metrics: RelayMetrics) -> Samples:
     """Return every sample by its name and the values of its labels."""
     return {
         (sample.name.removeprefix("cloudbridge_"), tuple(sample.labels.values())): sample.value
@@ -16,6 +16,6 @@ def read(metrics: Metrics) -> Samples:
     }
 
 
-def counted(metrics: Metrics, name: str) -> dict[str, float]:
+def counted(metrics: RelayMetrics, name: str) -> dict[str, float]:
     """Return the samples of a name that aren't 0, by their only label."""
     return {labels[0]: value for (sample, labels), value in read(metrics).items() if sample == name and value}

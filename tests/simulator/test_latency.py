@@ -6,7 +6,7 @@ import pytest
 
 from cbspec_simulator import Behaviour, Clock, Config, Simulator, varied
 from cbspec_simulator.base.events import Answered, Connected, Event, Received
-from cbspec_simulator.observe.metrics import Metrics
+from cbspec_simulator.observe.metrics import RelayMetrics
 from cbspec_simulator.relay.session import Send
 from cbspec_simulator.relay.steps import Moment
 from cbspec_simulator.settings.config import Listen
@@ -21,7 +21,7 @@ ANY_PORT = Config(listen=Listen(port=0))
 async def test_a_latency_lasts_as_long_as_the_message_is_kept(direction: str, message: str) -> None:
     clock = Clock(monotonic=lambda: 100.0)
     async with Simulator(ANY_PORT, clock=clock) as simulator, Wire(simulator.address) as wire:
-        metrics = Metrics(simulator.relay, clock.monotonic)
+        metrics = RelayMetrics(simulator.relay, clock.monotonic)
         await wire.greet()
         simulator.controls.add_fault(
             {
@@ -60,7 +60,7 @@ FAULTS: tuple[dict[str, object], ...] = (
 async def test_each_answered_request_is_timed_once(fault: dict[str, object], variant: str | None) -> None:
     behaviour = varied(Behaviour(), variant) if variant else Behaviour()
     async with Simulator(ANY_PORT, behaviour=behaviour) as simulator:
-        metrics = Metrics(simulator.relay, simulator.clock.monotonic)
+        metrics = RelayMetrics(simulator.relay, simulator.clock.monotonic)
         simulator.controls.add_fault(fault)
         asked = [HELLO, auth(), tunnel("t"), BEAT, b'{"type":"x"}\n', tunnel("u"), BEAT]
         async with Wire(simulator.address) as wire:
@@ -72,14 +72,14 @@ async def test_each_answered_request_is_timed_once(fault: dict[str, object], var
     assert timed == {"hello": 1, "auth": 1, "tunnel_info": 2, "unknown": 1}
 
 
-def _timed(metrics: Metrics) -> float:
+def _timed(metrics: RelayMetrics) -> float:
     heartbeats = read(metrics)["heartbeat_latency_seconds_count", ()]
     return heartbeats + sum(counted(metrics, "request_latency_seconds_count").values())
 
 
 async def test_a_request_that_is_not_answered_is_not_timed() -> None:
     async with Simulator(ANY_PORT) as simulator, Wire(simulator.address) as wire:
-        metrics = Metrics(simulator.relay, simulator.clock.monotonic)
+        metrics = RelayMetrics(simulator.relay, simulator.clock.monotonic)
         for direction in ("request", "answer"):
             simulator.controls.add_fault({"kind": "drop", "when": {"direction": direction, "nth": 1}})
         for data in (HELLO, HELLO, HELLO):

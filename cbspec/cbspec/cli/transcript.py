@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from cbspec.errors import CommandError
-from cbspec_simulator.observe.transcript import Entry, lines
+from cbspec_simulator.observe.transcript import TranscriptEntry, lines
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -31,7 +31,7 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
-def _entries(file: Path) -> Iterator[Entry]:
+def _entries(file: Path) -> Iterator[TranscriptEntry]:
     """Read a transcript; a last line that isn't whole yet is left out."""
     try:
         text = file.read_text(encoding="utf-8")
@@ -41,6 +41,6 @@ def _entries(file: Path) -> Iterator[Entry]:
         raise CommandError(f"{file}: is not UTF-8, at byte {error.start}") from None
     for number, line in enumerate(text[: text.rfind("\n") + 1].splitlines(), 1):
         try:
-            yield Entry.from_json(json.loads(line))
+            yield TranscriptEntry.from_json(json.loads(line))
         except (ValueError, TypeError):
             raise CommandError(f"{file}: line {number} is not a transcript's entry") from None

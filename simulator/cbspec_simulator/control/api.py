@@ -18,7 +18,7 @@ from cbspec_simulator.control.guard import Guard
 from cbspec_simulator.control.page.routes import FILES, add_page
 from cbspec_simulator.control.schema import fault_schema
 from cbspec_simulator.control.streams import Streams
-from cbspec_simulator.observe.transcript import Entry, lines
+from cbspec_simulator.observe.transcript import TranscriptEntry, lines
 
 Object = dict[str, Any]
 
@@ -151,7 +151,7 @@ def _add_transcript(api: FastAPI, controls: Controls, streams: Streams) -> None:
 
     @api.get("/transcript.txt", tags=["transcript"], summary="The same for people", response_class=PlainTextResponse)
     async def readable(since: Since = 0) -> str:
-        entries = (Entry.from_json(entry) for entry in controls.transcript(since))
+        entries = (TranscriptEntry.from_json(entry) for entry in controls.transcript(since))
         return "".join(f"{line}\n" for line in lines(entries))
 
     @api.get("/events", tags=["transcript"], summary="What is said, as it is said (server-sent events)")

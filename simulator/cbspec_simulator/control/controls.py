@@ -12,8 +12,8 @@ from cbspec.redact import hide
 from cbspec_simulator.base.limits import Account
 from cbspec_simulator.base.values import COUNT
 from cbspec_simulator.faults.fault import Fault, FaultError
-from cbspec_simulator.faults.kind import End
-from cbspec_simulator.observe.transcript import Entry
+from cbspec_simulator.faults.kind import ConnectionEnd
+from cbspec_simulator.observe.transcript import TranscriptEntry
 from cbspec_simulator.relay.steps import TENANT_CONNECTIONS
 
 if TYPE_CHECKING:
@@ -27,11 +27,11 @@ _NOTHING: Final[Mapping[str, Any]] = {
     "allowed_addresses": (),
 }
 """What null stands for, of a tenant's keys that can be without a value."""
-ENDS: Final[Mapping[str, End]] = {
-    "close": End.CLOSE,
-    "reset": End.RESET,
-    "close-without-notify": End.WITHOUT_NOTIFY,
-    "half-close": End.HALF,
+ENDS: Final[Mapping[str, ConnectionEnd]] = {
+    "close": ConnectionEnd.CLOSE,
+    "reset": ConnectionEnd.RESET,
+    "close-without-notify": ConnectionEnd.WITHOUT_NOTIFY,
+    "half-close": ConnectionEnd.HALF,
 }
 
 
@@ -195,7 +195,7 @@ class Controls:
         """Return what was taken down behind the so-manieth entry."""
         return [entry.to_json() for entry in self._simulator.transcript.entries(since)]
 
-    def follow(self, follower: Callable[[Entry], None]) -> Callable[[], None]:
+    def follow(self, follower: Callable[[TranscriptEntry], None]) -> Callable[[], None]:
         """Have somebody told of each new entry of the transcript; return what ends it."""
         return self._simulator.transcript.follow(follower)
 
@@ -218,7 +218,7 @@ class Controls:
         return ControlError(f"there is no fault {name}; there {'are ' + names if names else 'is none'}", 404)
 
 
-def _end(how: str) -> End:
+def _end(how: str) -> ConnectionEnd:
     if how not in ENDS:
         raise ControlError(f"how: must be one of {', '.join(ENDS)}")
     return ENDS[how]

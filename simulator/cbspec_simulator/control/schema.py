@@ -7,7 +7,7 @@ from typing import Any
 from cbspec_simulator.base.values import FLAG, NAME, Value
 from cbspec_simulator.faults.catalogue import KINDS
 from cbspec_simulator.faults.fault import THROUGH
-from cbspec_simulator.faults.kind import Kind
+from cbspec_simulator.faults.kind import FaultKind
 from cbspec_simulator.faults.when import CONDITIONS
 
 
@@ -45,7 +45,7 @@ def described(value: Value) -> dict[str, Any]:
     return {**value.schema, "description": value.meaning} if value.meaning else dict(value.schema)
 
 
-def _part(kind: Kind, more: dict[str, Any] | None = None) -> dict[str, Any]:
+def _part(kind: FaultKind, more: dict[str, Any] | None = None) -> dict[str, Any]:
     properties: dict[str, Any] = {"kind": {"const": kind.name}}
     for name, param in kind.params.items():
         properties[name] = described(param.value)

@@ -9,7 +9,7 @@ from functools import partial
 from typing import Any, Final
 
 from cbspec_simulator.control.controls import Controls
-from cbspec_simulator.observe.transcript import Entry
+from cbspec_simulator.observe.transcript import TranscriptEntry
 
 BEHIND: Final = 1000
 """How many entries one listener may be late by."""
@@ -21,7 +21,7 @@ class Streams:
 
     def __init__(self, controls: Controls) -> None:
         self._controls = controls
-        self._queues: set[asyncio.Queue[Entry | None]] = set()
+        self._queues: set[asyncio.Queue[TranscriptEntry | None]] = set()
         self._ended = False
 
     async def events(self, since: int | None) -> AsyncIterator[str]:
@@ -29,7 +29,7 @@ class Streams:
 
         Before it come those that are remembered behind the so-manieth; without a number there are none.
         """
-        queue: asyncio.Queue[Entry | None] = asyncio.Queue(BEHIND)
+        queue: asyncio.Queue[TranscriptEntry | None] = asyncio.Queue(BEHIND)
 
         stop = self._controls.follow(partial(_put, queue))
         remembered = self._controls.transcript(since) if since is not None else []
@@ -58,7 +58,7 @@ class Streams:
             _put(queue, None)
 
 
-def _put(queue: asyncio.Queue[Entry | None], entry: Entry | None) -> None:
+def _put(queue: asyncio.Queue[TranscriptEntry | None], entry: TranscriptEntry | None) -> None:
     if queue.full():  # who reads too slowly misses the oldest, and sees it by the numbers
         queue.get_nowait()
     queue.put_nowait(entry)

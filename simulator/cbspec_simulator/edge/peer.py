@@ -16,8 +16,8 @@ from cbspec.protocol.tls import TlsFailed
 from cbspec_simulator.edge.edge import Edge
 from cbspec_simulator.edge.outbox import Outbox
 from cbspec_simulator.edge.turns import Turns
-from cbspec_simulator.faults.kind import End, Greeting
-from cbspec_simulator.faults.when import Direction, Occasion
+from cbspec_simulator.faults.kind import ConnectionEnd, Greeting
+from cbspec_simulator.faults.when import MessageDirection, Occasion
 from cbspec_simulator.relay.session import Action, Close, Send, Session, Wait
 from cbspec_simulator.relay.steps import Dial, Refresh
 from cbspec_simulator.settings.keyring import Keyring
@@ -94,7 +94,7 @@ class Peer(asyncio.Protocol):
         if not faults.active:
             return _AS_EVER
         greeting = Greeting()
-        for strike in faults.at(Occasion(Direction.CONNECT, self.number), self._edge.clock.monotonic()):
+        for strike in faults.at(Occasion(MessageDirection.CONNECT, self.number), self._edge.clock.monotonic()):
             if strike.kind.connect is not None:
                 strike.kind.connect(greeting, strike)
         return greeting
@@ -159,11 +159,11 @@ class Peer(asyncio.Protocol):
         self._held_up = held
         self._throttle()
 
-    def finish(self, how: End | None = None) -> None:
+    def finish(self, how: ConnectionEnd | None = None) -> None:
         """Say what is left to be said, and close, in the relay's usual way or in another one."""
-        if self._finished or (how is End.HALF and self._shut):
+        if self._finished or (how is ConnectionEnd.HALF and self._shut):
             return
-        if how is End.HALF:
+        if how is ConnectionEnd.HALF:
             self._end_writing(notify=True)
             self._shut = True
             return
@@ -183,11 +183,11 @@ class Peer(asyncio.Protocol):
         self._waiting = 0
         self._throttle()  # what still comes is read, or closing would reset the connection
         writing = self._edge.relay.behaviour.writing
-        if how is End.RESET or (how is None and writing.reset and not self._client_done):
+        if how is ConnectionEnd.RESET or (how is None and writing.reset and not self._client_done):
             self._flush()  # an alert, where it was TLS that failed
             self._arm(_BEFORE_RESET, self._reset)
             return
-        self._end_writing(notify=how is End.CLOSE or (how is None and writing.close_notify))
+        self._end_writing(notify=how is ConnectionEnd.CLOSE or (how is None and writing.close_notify))
         if not self._client_done or self._transport.get_write_buffer_size():
             self._arm(LINGER, self._transport.abort)
 
@@ -233,7 +233,7 @@ class Peer(asyncio.Protocol):
     def _received(self, data: bytes) -> None:
         if self._greeting.alert is not None:
             self._transport.write(bytes((21, 3, 3, 0, 2, 2, self._greeting.alert)))  # a record with a fatal alert
-            self.finish(End.WITHOUT_NOTIFY)
+            self.finish(ConnectionEnd.WITHOUT_NOTIFY)
             return
         layer = self._layer
         self._said = False

@@ -21,11 +21,11 @@ from cbspec_simulator.edge.contexts import Contexts
 from cbspec_simulator.edge.edge import Edge
 from cbspec_simulator.edge.listener import Door
 from cbspec_simulator.edge.peer import Peer
-from cbspec_simulator.faults.kind import End
+from cbspec_simulator.faults.kind import ConnectionEnd
 from cbspec_simulator.observe.log import tell
-from cbspec_simulator.observe.metrics import Metrics
+from cbspec_simulator.observe.metrics import RelayMetrics
 from cbspec_simulator.observe.metrics_server import MetricsServer
-from cbspec_simulator.observe.transcript import Transcript
+from cbspec_simulator.observe.transcript import RelayTranscript
 from cbspec_simulator.relay.behaviour import Behaviour
 from cbspec_simulator.relay.relay import Relay
 from cbspec_simulator.settings.config import Config, ConfigError, ControlRules
@@ -65,7 +65,7 @@ class Simulator:
         self.clock = clock or Clock()
         self.ca_file: Path | None = None
         self._transcript_file = transcript
-        self._transcript: Transcript | None = None
+        self._transcript: RelayTranscript | None = None
         self._metrics: MetricsServer | None = None
         self._timeline: Timeline | None = None
         self._control: ControlServer | None = None
@@ -97,7 +97,7 @@ class Simulator:
         door = Door(lambda: Peer(edge), relay.faults, self.clock)
         self.clock.watch(edge.clock_moved)
         try:
-            self._transcript = Transcript(self.clock, self._transcript_file)
+            self._transcript = RelayTranscript(self.clock, self._transcript_file)
         except OSError as error:
             raise ConfigError(f"transcript {self._transcript_file}: {_reason(error)}") from None
         self._transcript.listen(relay.tell)
@@ -112,7 +112,7 @@ class Simulator:
         self._relay, self._edge, self._door = relay, edge, door
         if self.config.metrics.enabled:
             try:
-                metrics = Metrics(relay, self.clock.monotonic)
+                metrics = RelayMetrics(relay, self.clock.monotonic)
                 self._metrics = MetricsServer(metrics, self.config.metrics.port, self._behaviour)
             except OSError as error:
                 await self.close()
@@ -194,11 +194,11 @@ class Simulator:
             self._timeline.close()
         self._timeline = Timeline(config.timeline, self.controls, self.clock)
 
-    def drop(self, number: int, how: End) -> bool:
+    def drop(self, number: int, how: ConnectionEnd) -> bool:
         """End one connection, by its number; say whether it was there."""
         peer = self._edge.peers.get(number) if self._edge else None
         if peer is not None:
-            peer.finish(None if how is End.CLOSE else how)  # its usual way has the transport's goodbye
+            peer.finish(None if how is ConnectionEnd.CLOSE else how)  # its usual way has the transport's goodbye
         return peer is not None
 
     @property
@@ -207,7 +207,7 @@ class Simulator:
         return Controls(self)
 
     @property
-    def transcript(self) -> Transcript:
+    def transcript(self) -> RelayTranscript:
         """What was said so far."""
         assert self._transcript is not None, "not started"  # noqa: S101 - a mistake of the caller's
         return self._transcript

@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from typing import Final
 
 from cbspec_simulator.faults import meaning, message, tls, transport, websocket
-from cbspec_simulator.faults.kind import Kind
+from cbspec_simulator.faults.kind import FaultKind
 
-KINDS: Final[Mapping[str, Kind]] = {
+KINDS: Final[Mapping[str, FaultKind]] = {
     kind.name: kind for kind in (*tls.KINDS, *transport.KINDS, *websocket.KINDS, *message.KINDS, *meaning.KINDS)
 }

@@ -10,8 +10,8 @@ from typing import Any, Final, Self
 from cbspec.profile.checking import kind as json_kind
 from cbspec_simulator.base.values import FLAG, NAME, number
 from cbspec_simulator.faults.catalogue import KINDS
-from cbspec_simulator.faults.kind import Kind
-from cbspec_simulator.faults.when import ANSWERS, CONDITIONS, LASTING, REQUESTS, Direction, Occasion, Per, When
+from cbspec_simulator.faults.kind import FaultKind
+from cbspec_simulator.faults.when import ANSWERS, CONDITIONS, LASTING, REQUESTS, MessageDirection, Occasion, Per, When
 
 THROUGH: Final = "pass"
 """Stands in a sequence for a message that is let through."""
@@ -32,7 +32,7 @@ class FaultError(Exception):
 class Part:
     """One kind with its parameters; without a kind it lets a message through."""
 
-    kind: Kind | None
+    kind: FaultKind | None
     params: Mapping[str, Any]
 
     @property
@@ -55,7 +55,7 @@ class Fault:
     parts: tuple[Part, ...]
     when: When = field(default_factory=When)
     repeat: bool = True
-    direction: Direction = Direction.ANSWER
+    direction: MessageDirection = MessageDirection.ANSWER
 
     @classmethod
     def read(cls, data: object) -> Self:
@@ -185,18 +185,18 @@ class _Reader:
         ):
             self.problems.append("when.nth: every and after leave it out, so that nothing would ever happen")
         if "direction" in right:
-            right["direction"] = Direction(right["direction"])
+            right["direction"] = MessageDirection(right["direction"])
         if "per" in right:
             right["per"] = Per(right["per"])
         return When(**right)
 
-    def _direction(self, kinds: Sequence[Kind], when: When) -> Direction:
+    def _direction(self, kinds: Sequence[FaultKind], when: When) -> MessageDirection:
         """Return where the fault strikes: as its condition says, or else where its kind usually does."""
         if not kinds:
-            return Direction.ANSWER
+            return MessageDirection.ANSWER
         common = [direction for direction in kinds[0].directions if all(direction in kind.directions for kind in kinds)]
-        by_message = dict.fromkeys(REQUESTS, Direction.REQUEST) | dict.fromkeys(ANSWERS, Direction.ANSWER)
-        said = {when.direction, by_message.get(when.message or ""), Direction.ANSWER if when.answer_to else None}
+        by_message = dict.fromkeys(REQUESTS, MessageDirection.REQUEST) | dict.fromkeys(ANSWERS, MessageDirection.ANSWER)
+        said = {when.direction, by_message.get(when.message or ""), MessageDirection.ANSWER if when.answer_to else None}
         wanted = said - {None}
         names = " and ".join(dict.fromkeys(kind.name for kind in kinds))
         if len(wanted) > 1:
@@ -204,16 +204,16 @@ class _Reader:
         elif not common:
             self.problems.append(f"sequence: {names} strike at different points, so they can't follow each other")
         elif wanted and not wanted <= set(common):
-            words = {Direction.CONNECT: "new connections", Direction.REQUEST: "requests", Direction.ANSWER: "answers"}
+            words = dict(zip(MessageDirection, ("new connections", "requests", "answers"), strict=True))
             can = " or ".join(words[direction] for direction in common)
             meant = words[next(one for one in wanted if one is not None)]
-            hint = "; message says at which" if common == [Direction.REQUEST] and when.answer_to else ""
+            hint = "; message says at which" if common == [MessageDirection.REQUEST] and when.answer_to else ""
             self.problems.append(f"when: {names} strikes at {can}, not at {meant}{hint}")
         else:
             return next((one for one in wanted if one is not None), common[0])
-        return Direction.ANSWER
+        return MessageDirection.ANSWER
 
-    def _fits(self, kinds: Sequence[Kind], when: When, direction: Direction) -> None:
+    def _fits(self, kinds: Sequence[FaultKind], when: When, direction: MessageDirection) -> None:
         """See that a condition doesn't ask for what isn't known where the fault strikes."""
         said = [name for name in CONDITIONS if getattr(when, name) != getattr(_PLAIN, name)]
         standing = next((kind.name for kind in kinds if kind.standing), None)
@@ -222,7 +222,7 @@ class _Reader:
         for name in said:
             if standing is not None and name not in (*LASTING, "direction"):
                 self.problems.append(f"when.{name}: {standing} holds all the time; only {' and '.join(LASTING)} apply")
-            elif direction is Direction.CONNECT and (
+            elif direction is MessageDirection.CONNECT and (
                 name in ("tenant", "subject", "transport") or (name == "per" and when.per is not Per.CONNECTION)
             ):
                 self.problems.append(f"when.{name}: isn't known yet when a connection is made")

@@ -12,7 +12,7 @@ from websockets.frames import Frame
 
 from cbspec.protocol.websocket import WebSocketFramer
 from cbspec_simulator.base.values import Value
-from cbspec_simulator.faults.when import Direction, Occasion
+from cbspec_simulator.faults.when import MessageDirection, Occasion
 
 if TYPE_CHECKING:
     from cbspec_simulator.relay.steps import Step
@@ -24,7 +24,7 @@ VALIDITY: Final = frozenset({"expired", "not-yet-valid", "expiring"})
 """The ways in which a certificate's time is another, of which it can have one."""
 
 
-class Layer(StrEnum):
+class FaultLayer(StrEnum):
     """How deep a fault goes."""
 
     TLS = "TLS"
@@ -34,7 +34,7 @@ class Layer(StrEnum):
     MEANING = "meaning"
 
 
-class End(StrEnum):
+class ConnectionEnd(StrEnum):
     """How the relay ends a connection, or its own half of it."""
 
     CLOSE = "close"
@@ -57,7 +57,7 @@ class Strike:
     """One strike of a fault: the parameters of its kind, and chance that the seed repeats."""
 
     fault: str
-    kind: Kind
+    kind: FaultKind
     params: Mapping[str, Any]
     occasion: Occasion
     chance: random.Random
@@ -80,7 +80,7 @@ class Greeting:
     stall_after: int | None = None
     alert: int | None = None
     deaf: bool = False
-    end: End | None = None
+    end: ConnectionEnd | None = None
 
     @property
     def hangs(self) -> bool:
@@ -102,7 +102,7 @@ class Handling:
     steps: list[Step] = field(default_factory=list)
     behind: list[Step] = field(default_factory=list)
     extra: list[Body] = field(default_factory=list)
-    end: End | None = None
+    end: ConnectionEnd | None = None
 
 
 @dataclass(slots=True)
@@ -122,11 +122,11 @@ class Delivery:
     join: int = 1
     within: float = 0.0
     length: int | None = None
-    end: End | None = None
+    end: ConnectionEnd | None = None
 
 
 @dataclass(frozen=True, slots=True)
-class Kind:
+class FaultKind:
     """One kind of fault.
 
     `stands_for` is the requirement that it breaks or is about, or the situation that it stands for. A `standing` one
@@ -137,7 +137,7 @@ class Kind:
     """
 
     name: str
-    layer: Layer
+    layer: FaultLayer
     sentence: str
     stands_for: str
     params: Mapping[str, Param] = field(default_factory=dict)
@@ -152,16 +152,16 @@ class Kind:
     deliver: Callable[[Delivery, Strike], None] | None = None
 
     @property
-    def directions(self) -> tuple[Direction, ...]:
+    def directions(self) -> tuple[MessageDirection, ...]:
         """Where it can strike, the usual place first."""
         answer = self.edit or self.text or self.frame or self.deliver
         points = (
-            (Direction.ANSWER, answer),
-            (Direction.REQUEST, self.request),
-            (Direction.CONNECT, self.connect),
+            (MessageDirection.ANSWER, answer),
+            (MessageDirection.REQUEST, self.request),
+            (MessageDirection.CONNECT, self.connect),
         )
         if self.standing:
-            return (Direction.CONNECT,)
+            return (MessageDirection.CONNECT,)
         return tuple(direction for direction, function in points if function is not None)
 
 

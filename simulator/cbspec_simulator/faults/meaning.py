@@ -9,7 +9,7 @@ from typing import Final
 from cbspec.protocol.codes import ErrorCode
 from cbspec.protocol.messages import Auth, Hello, TunnelInfo
 from cbspec_simulator.base.values import COUNT, FLAG, TEXT
-from cbspec_simulator.faults.kind import Body, Handling, Kind, Layer, Param, Strike
+from cbspec_simulator.faults.kind import Body, FaultKind, FaultLayer, Handling, Param, Strike
 from cbspec_simulator.relay.steps import (
     BUFFERS,
     RELAY_CONNECTIONS,
@@ -75,9 +75,9 @@ def _smaller(handling: Handling, strike: Strike) -> None:
 _CODE: Final = replace(TEXT, schema={**TEXT.schema, "examples": list(ErrorCode)})
 
 KINDS: Final = (
-    Kind(
+    FaultKind(
         "error",
-        Layer.MEANING,
+        FaultLayer.MEANING,
         "A request is refused with this code, listed or not, and has no effect.",
         "each of the eleven codes, on demand",
         {
@@ -87,40 +87,40 @@ KINDS: Final = (
         },
         request=_refused,
     ),
-    Kind(
+    FaultKind(
         "wrong-type",
-        Layer.MEANING,
+        FaultLayer.MEANING,
         "An answer has another type.",
         "CB-MSG-003",
         {"type": Param(TEXT.says("the type"), "heartbeat_response")},
         edit=_typed,
     ),
-    Kind(
+    FaultKind(
         "wrong-id",
-        Layer.MEANING,
+        FaultLayer.MEANING,
         "A tunnel_response is for another tunnel_id, an auth_response for another client_id.",
         "CB-TUN-002",
         {"value": Param(TEXT.says("the id"), "another-id")},
         edit=_with("tunnel_id", "client_id"),
     ),
-    Kind(
+    FaultKind(
         "wrong-tenant",
-        Layer.MEANING,
+        FaultLayer.MEANING,
         "An auth_response names another tenant than the token.",
         "CB-AUT-003",
         {"value": Param(TEXT.says("the tenant_id"), "another-tenant")},
         edit=_with("tenant_id"),
     ),
-    Kind(
+    FaultKind(
         "unavailable",
-        Layer.MEANING,
+        FaultLayer.MEANING,
         "New work (hello, auth, tunnel_info) is refused as server_unavailable; who isn't greeted yet is closed.",
         "CB-UNA-001",
         request=_unavailable,
     ),
-    Kind(
+    FaultKind(
         "limits",
-        Layer.MEANING,
+        FaultLayer.MEANING,
         "Limits are smaller than the configured ones; what is open stays.",
         "CB-LIM-001",
         {

@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, Final
 
 from cbspec_simulator.base.values import COUNT, JSON, OBJECT, SECONDS, TEXT, one_of, up_to
-from cbspec_simulator.faults.kind import Body, Delivery, Handling, Kind, Layer, Param, Strike
+from cbspec_simulator.faults.kind import Body, Delivery, FaultKind, FaultLayer, Handling, Param, Strike
 
 _MANY: Final = 10_000
 _LARGE: Final = 100_000_000
@@ -138,90 +138,90 @@ def _another_first(handling: Handling, strike: Strike) -> None:
 
 
 KINDS: Final = (
-    Kind(
+    FaultKind(
         "drop",
-        Layer.MESSAGE,
+        FaultLayer.MESSAGE,
         "A message is lost: a request isn't taken, an answer isn't sent.",
         "a relay that forgets, or a buffer that overflowed",
         edit=_not_sent,
         request=_not_taken,
     ),
-    Kind(
+    FaultKind(
         "delay",
-        Layer.MESSAGE,
+        FaultLayer.MESSAGE,
         "A message is taken or sent later, and what comes behind it waits as well.",
         "a busy relay",
         {"seconds": Param(SECONDS.says("how much later"), required=True)},
         deliver=_sent_later,
         request=_taken_later,
     ),
-    Kind(
+    FaultKind(
         "duplicate",
-        Layer.MESSAGE,
+        FaultLayer.MESSAGE,
         "A message is sent, or taken, more than once.",
         "CB-MSG-004",
         {"copies": Param(up_to(_MANY).says("how often"), 2)},
         edit=_sent_again,
         request=_taken_again,
     ),
-    Kind(
+    FaultKind(
         "reorder",
-        Layer.MESSAGE,
+        FaultLayer.MESSAGE,
         "An answer goes out behind the next one.",
         "CB-MSG-011",
         {"seconds": Param(SECONDS.says("how long it waits for the next one at most"), 0.5)},
         deliver=_swapped,
     ),
-    Kind(
+    FaultKind(
         "hold",
-        Layer.MESSAGE,
+        FaultLayer.MESSAGE,
         "A message stays back until the fault is released or removed; other answers pass it.",
         "anything that comes at the worst moment",
         deliver=_sent_when_released,
         request=_taken_when_released,
     ),
-    Kind(
+    FaultKind(
         "truncate",
-        Layer.MESSAGE,
+        FaultLayer.MESSAGE,
         "Only the beginning of a message is sent, as if it were all.",
         "CB-MSG-002",
         {"bytes": Param(COUNT.says("how much of it (left out: by chance)"))},
         text=_truncated,
     ),
-    Kind(
+    FaultKind(
         "damage-utf-8",
-        Layer.MESSAGE,
+        FaultLayer.MESSAGE,
         "A message holds bytes that are no UTF-8.",
         "CB-MSG-001",
         text=_not_utf_8,
     ),
-    Kind(
+    FaultKind(
         "damage-json",
-        Layer.MESSAGE,
+        FaultLayer.MESSAGE,
         "A message isn't a JSON object.",
         "CB-MSG-002",
         {"how": Param(one_of(*_DAMAGE).says("what is wrong (left out: by chance)"))},
         text=_not_json,
     ),
-    Kind(
+    FaultKind(
         "oversize",
-        Layer.MESSAGE,
+        FaultLayer.MESSAGE,
         "A message has a member more, of this size.",
         "a relay that says more than anybody wants to know",
         {"bytes": Param(up_to(_LARGE).says("how large it is"), 1_000_000)},
         edit=_oversize,
     ),
-    Kind(
+    FaultKind(
         "spelling",
-        Layer.MESSAGE,
+        FaultLayer.MESSAGE,
         "A message is written in another way that JSON allows.",
         "a relay with another JSON library",
         {"how": Param(one_of(*_SPELLINGS).says("in which way"), "escapes")},
         text=_respelt,
     ),
-    Kind(
+    FaultKind(
         "member",
-        Layer.MESSAGE,
+        FaultLayer.MESSAGE,
         "A member is added to a message, or has another value.",
         "a relay that is newer, or wrong",
         {
@@ -230,17 +230,17 @@ KINDS: Final = (
         },
         edit=_with_member,
     ),
-    Kind(
+    FaultKind(
         "missing-member",
-        Layer.MESSAGE,
+        FaultLayer.MESSAGE,
         "A member is left out of a message.",
         "a relay that is older, or wrong",
         {"member": Param(TEXT.says("its name"), required=True)},
         edit=_without_member,
     ),
-    Kind(
+    FaultKind(
         "unsolicited",
-        Layer.MESSAGE,
+        FaultLayer.MESSAGE,
         "A message that nobody asked for comes with an answer, or before a request is taken.",
         "CB-MSG-004",
         {

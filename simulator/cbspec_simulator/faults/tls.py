@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import Final
 
 from cbspec_simulator.base.values import COUNT, one_of, up_to
-from cbspec_simulator.faults.kind import VALIDITY, Greeting, Kind, Layer, Param, Strike
+from cbspec_simulator.faults.kind import VALIDITY, FaultKind, FaultLayer, Greeting, Param, Strike
 
 _TEN_YEARS: Final = 10 * 365 * 24 * 3600
 
@@ -37,67 +37,67 @@ def _alert(greeting: Greeting, strike: Strike) -> None:
 
 
 KINDS: Final = (
-    Kind(
+    FaultKind(
         "tls-1.2",
-        Layer.TLS,
+        FaultLayer.TLS,
         "TLS 1.2 is the newest version that the relay speaks.",
         "CB-TLS-001",
         connect=_shown("tls-1.2"),
     ),
-    Kind(
+    FaultKind(
         "certificate-expired",
-        Layer.TLS,
+        FaultLayer.TLS,
         "The certificate expired yesterday.",
         "a certificate that nobody renewed",
         connect=_shown("expired"),
     ),
-    Kind(
+    FaultKind(
         "certificate-not-yet-valid",
-        Layer.TLS,
+        FaultLayer.TLS,
         "The certificate is valid from tomorrow on.",
         "a clock that is wrong, here or there",
         connect=_shown("not-yet-valid"),
     ),
-    Kind(
+    FaultKind(
         "certificate-expiring",
-        Layer.TLS,
+        FaultLayer.TLS,
         "The certificate is good and expires soon.",
         "a certificate that somebody should renew",
         {"seconds": Param(up_to(_TEN_YEARS).says("how many seconds it is valid still"), 3600)},
         connect=_shown("expiring"),
     ),
-    Kind(
+    FaultKind(
         "certificate-other-name",
-        Layer.TLS,
+        FaultLayer.TLS,
         "The certificate is another host's.",
         "a relay that took another's address",
         connect=_shown("other-name"),
     ),
-    Kind(
+    FaultKind(
         "certificate-unknown-ca",
-        Layer.TLS,
+        FaultLayer.TLS,
         "The certificate is of a CA that nobody knows.",
         "a man in the middle",
         connect=_shown("unknown-ca"),
     ),
-    Kind(
+    FaultKind(
         "client-certificate",
-        Layer.TLS,
+        FaultLayer.TLS,
         "The relay asks for a certificate, and ends the handshake with an alert when the client has none.",
         "a relay behind a gateway that wants certificates of its clients",
         connect=_shown("client-certificate"),
     ),
-    Kind(
+    FaultKind(
         "handshake-stall",
-        Layer.TLS,
+        FaultLayer.TLS,
         "The relay stops in the middle of the TLS handshake, and keeps the connection.",
         "an overloaded relay",
         {"bytes": Param(COUNT.says("so many bytes of its answer go out first"), 0)},
         connect=_stall,
     ),
-    Kind(
+    FaultKind(
         "handshake-alert",
-        Layer.TLS,
+        FaultLayer.TLS,
         "The ClientHello is answered with a fatal alert.",
         "a relay that shares no parameters with the client",
         {"alert": Param(one_of(*ALERTS).says("the alert (RFC 8446, 6)"), "handshake_failure")},

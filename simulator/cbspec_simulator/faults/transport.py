@@ -7,7 +7,16 @@ from collections.abc import Iterator
 from typing import Final
 
 from cbspec_simulator.base.values import COUNT, LATER, SECONDS, SIZE, SIZES
-from cbspec_simulator.faults.kind import Delivery, End, Greeting, Handling, Kind, Layer, Param, Strike
+from cbspec_simulator.faults.kind import (
+    ConnectionEnd,
+    Delivery,
+    FaultKind,
+    FaultLayer,
+    Greeting,
+    Handling,
+    Param,
+    Strike,
+)
 
 _PIECES_A_SECOND = 20  # of a limited bandwidth: fine enough to look steady, coarse enough to cost nothing
 
@@ -16,7 +25,7 @@ def _deaf(greeting: Greeting, strike: Strike) -> None:
     greeting.deaf = True
 
 
-def _ending(name: str, sentence: str, stands_for: str, end: End) -> Kind:
+def _ending(name: str, sentence: str, stands_for: str, end: ConnectionEnd) -> FaultKind:
     """Return the kind that ends a connection: a new one at once, at a request, behind an answer or in the middle."""
 
     def at_once(point: Greeting | Handling, strike: Strike) -> None:
@@ -27,7 +36,9 @@ def _ending(name: str, sentence: str, stands_for: str, end: End) -> Kind:
         delivery.length = strike["bytes"]
 
     params = {"bytes": Param(COUNT.says("so many bytes of the answer go out first (left out: all of it)"))}
-    return Kind(name, Layer.TRANSPORT, sentence, stands_for, params, connect=at_once, request=at_once, deliver=behind)
+    return FaultKind(
+        name, FaultLayer.TRANSPORT, sentence, stands_for, params, connect=at_once, request=at_once, deliver=behind
+    )
 
 
 def _latency(delivery: Delivery, strike: Strike) -> None:
@@ -66,16 +77,16 @@ def _equal(data: bytes, size: int) -> Iterator[bytes]:
 
 
 KINDS: Final = (
-    Kind(
+    FaultKind(
         "refuse",
-        Layer.TRANSPORT,
+        FaultLayer.TRANSPORT,
         "Nobody listens on the relay's port.",
         "a relay that is down",
         standing=True,
     ),
-    Kind(
+    FaultKind(
         "silent",
-        Layer.TRANSPORT,
+        FaultLayer.TRANSPORT,
         "Connections are accepted, TLS included, and nothing is ever said on them.",
         "a relay that hangs",
         connect=_deaf,
@@ -84,29 +95,29 @@ KINDS: Final = (
         "reset",
         "The connection is broken off by a TCP reset.",
         "a relay or a firewall that lost the connection",
-        End.RESET,
+        ConnectionEnd.RESET,
     ),
     _ending(
         "close",
         "The connection is closed in good order.",
         "a relay that ends connections of its own accord",
-        End.CLOSE,
+        ConnectionEnd.CLOSE,
     ),
     _ending(
         "close-without-notify",
         "The connection is closed below TLS: no close_notify says that nothing is missing.",
         "a relay that died, or somebody who cut the connection",
-        End.WITHOUT_NOTIFY,
+        ConnectionEnd.WITHOUT_NOTIFY,
     ),
     _ending(
         "half-close",
         "The relay says that it sends nothing more, and goes on reading.",
         "a connection that is half dead",
-        End.HALF,
+        ConnectionEnd.HALF,
     ),
-    Kind(
+    FaultKind(
         "latency",
-        Layer.TRANSPORT,
+        FaultLayer.TRANSPORT,
         "What the relay sends is on its way for a while; its order stays.",
         "a long way, or a busy relay",
         {
@@ -115,17 +126,17 @@ KINDS: Final = (
         },
         deliver=_latency,
     ),
-    Kind(
+    FaultKind(
         "bandwidth",
-        Layer.TRANSPORT,
+        FaultLayer.TRANSPORT,
         "What the relay sends goes out no faster than this.",
         "a thin line",
         {"bytes_per_second": Param(SIZE.says("how fast"), required=True)},
         deliver=_bandwidth,
     ),
-    Kind(
+    FaultKind(
         "dribble",
-        Layer.TRANSPORT,
+        FaultLayer.TRANSPORT,
         "What the relay sends goes out in small TLS records, one after the other.",
         "CB-MSG-009",
         {
@@ -134,9 +145,9 @@ KINDS: Final = (
         },
         deliver=_dribble,
     ),
-    Kind(
+    FaultKind(
         "split",
-        Layer.TRANSPORT,
+        FaultLayer.TRANSPORT,
         "What the relay sends is cut into TLS records behind these bytes.",
         "CB-MSG-009",
         {
@@ -145,9 +156,9 @@ KINDS: Final = (
         },
         deliver=_split,
     ),
-    Kind(
+    FaultKind(
         "merge",
-        Layer.TRANSPORT,
+        FaultLayer.TRANSPORT,
         "Several messages of the relay's go out as one TLS record.",
         "CB-MSG-009",
         {

@@ -10,7 +10,7 @@ from websockets.frames import Frame, Opcode
 
 from cbspec.protocol.websocket import WebSocketFramer
 from cbspec_simulator.base.values import SIZE, Value, one_of, short, whole
-from cbspec_simulator.faults.kind import Kind, Layer, Param, Strike
+from cbspec_simulator.faults.kind import FaultKind, FaultLayer, Param, Strike
 
 _ONLY: Final = ("websocket",)
 _CODE: Final = Value(
@@ -108,9 +108,9 @@ def _broken(_: WebSocketFramer, frames: _Frames, strike: Strike) -> _Frames:
 
 
 KINDS: Final = (
-    Kind(
+    FaultKind(
         "websocket-close",
-        Layer.WEBSOCKET,
+        FaultLayer.WEBSOCKET,
         "A close frame comes instead of the answer.",
         "a relay or a proxy that ends the WebSocket",
         {
@@ -120,27 +120,27 @@ KINDS: Final = (
         _ONLY,
         frame=_close,
     ),
-    Kind(
+    FaultKind(
         "websocket-fragments",
-        Layer.WEBSOCKET,
+        FaultLayer.WEBSOCKET,
         "A message comes in fragments.",
         "CB-WSK-003",
         {"bytes": Param(SIZE.says("bytes of a fragment"), 8)},
         _ONLY,
         frame=_fragments,
     ),
-    Kind(
+    FaultKind(
         "websocket-pings",
-        Layer.WEBSOCKET,
+        FaultLayer.WEBSOCKET,
         "A ping comes before a message and between its fragments.",
         "CB-WSK-004",
         {"payload": Param(short(125).says("what the ping holds"), "")},
         _ONLY,
         frame=_pings,
     ),
-    Kind(
+    FaultKind(
         "websocket-broken-frame",
-        Layer.WEBSOCKET,
+        FaultLayer.WEBSOCKET,
         "A message comes in a frame that RFC 6455 forbids.",
         "CB-WSK-002",
         {"how": Param(one_of(*BROKEN).says("what is wrong with it"), "masked")},

@@ -10,7 +10,7 @@ from typing import Final
 from cbspec_simulator.base.values import CHANCE, LATER, SIZE, TEXT, Value, one_of
 
 
-class Direction(StrEnum):
+class MessageDirection(StrEnum):
     """Where a fault can strike: at a new connection, at what a client sends, or at what the relay sends."""
 
     CONNECT = "connect"
@@ -34,7 +34,7 @@ class Occasion:
     `tenant` and `subject` are whom the connection acts for; of an auth, whom its token names, verified or not.
     """
 
-    direction: Direction
+    direction: MessageDirection
     connection: int
     transport: str = ""
     tenant: str = ""
@@ -52,7 +52,7 @@ class When:
     simulator's clock since the fault was added; at most `times` strikes.
     """
 
-    direction: Direction | None = None
+    direction: MessageDirection | None = None
     transport: str | None = None
     connection: int | None = None
     tenant: str | None = None
@@ -107,7 +107,9 @@ LASTING: Final = ("begin", "end")
 """The conditions that are about nothing but time."""
 
 CONDITIONS: Final[Mapping[str, Value]] = {
-    "direction": one_of(*Direction).says("where: at a new connection, what a client sends, or what the relay sends"),
+    "direction": one_of(*MessageDirection).says(
+        "where: at a new connection, what a client sends, or what the relay sends"
+    ),
     "message": one_of(*REQUESTS, *ANSWERS).says("the type of the message; it says the direction as well"),
     "answer_to": one_of(*REQUESTS).says("the type of the request that the relay answers"),
     "tenant": TEXT.says("the tenant of the connection, or of an auth's token"),

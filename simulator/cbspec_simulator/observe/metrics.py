@@ -69,7 +69,7 @@ class Histogram:
         family.add_metric(labels, list(zip(bounds, accumulate(tuple(self._counts)), strict=True)), self._sum)
 
 
-class Metrics(Collector):
+class RelayMetrics(Collector):
     """Counts what a relay does from now on.
 
     Arguments: `now` is the relay's clock that never goes back. Events come from the relay's own thread, and `collect`

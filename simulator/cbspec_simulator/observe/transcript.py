@@ -24,7 +24,7 @@ REMEMBERED: Final = 10_000
 
 
 @dataclass(frozen=True, slots=True)
-class Entry:
+class TranscriptEntry:
     """One thing that happened. `time` is in seconds since the epoch, by the simulator's clock.
 
     An answer is there when the relay gives it, whatever holds it up on its way: so its place never depends on time.
@@ -69,15 +69,17 @@ _Note = tuple[int, float, int, tuple[str, Address | str], tuple[str, str] | str,
 _NOWHERE: Final = ("", "")
 
 
-def _entry(note: _Note) -> Entry:
+def _entry(note: _Note) -> TranscriptEntry:
     number, when, connection, (transport, address), named_by, event, type_, text = note
     shown = mask(text) if isinstance(text, bytes) else text
     acts_for = claimed(named_by) if isinstance(named_by, str) else named_by
     tenant, subject = map(hide, acts_for)
-    return Entry(number, round(when, 6), connection, transport, str(address), tenant, subject, event, type_, shown)
+    return TranscriptEntry(
+        number, round(when, 6), connection, transport, str(address), tenant, subject, event, type_, shown
+    )
 
 
-class Transcript:
+class RelayTranscript:
     """Listens to a relay and takes down what happens.
 
     Arguments: `clock` says when; `file` is where every entry is written to as well, a JSON object to a line.
@@ -90,7 +92,7 @@ class Transcript:
         self._notes: deque[_Note] = deque(maxlen=REMEMBERED)
         self._number = 0
         self._addresses: dict[int, tuple[str, Address | str]] = {}
-        self._followers: list[Callable[[Entry], None]] = []
+        self._followers: list[Callable[[TranscriptEntry], None]] = []
         self._file: IO[str] | None = file.open("w", encoding="utf-8", buffering=1) if file else None
 
     def listen(self, tell: Listeners) -> None:
@@ -133,7 +135,7 @@ class Transcript:
         """How many entries there were so far: the number of the last one."""
         return self._number
 
-    def entries(self, since: int = 0) -> tuple[Entry, ...]:
+    def entries(self, since: int = 0) -> tuple[TranscriptEntry, ...]:
         """Return the entries in memory behind the so-manieth."""
         return tuple(_entry(note) for note in self._notes if note[0] > since)
 
@@ -141,7 +143,7 @@ class Transcript:
         """Forget what is in memory; numbers go on."""
         self._notes.clear()
 
-    def follow(self, follower: Callable[[Entry], None]) -> Callable[[], None]:
+    def follow(self, follower: Callable[[TranscriptEntry], None]) -> Callable[[], None]:
         """Have somebody told of each new entry; return what ends it."""
         self._followers.append(follower)
         return lambda: self._followers.remove(follower)
@@ -164,13 +166,13 @@ class Transcript:
         if self._file is not None or self._followers:
             self._pass_on(_entry(self._notes[-1]))
 
-    def _pass_on(self, entry: Entry) -> None:
+    def _pass_on(self, entry: TranscriptEntry) -> None:
         if self._file is not None:
             self._write(entry)
         for follower in tuple(self._followers):
             follower(entry)
 
-    def _write(self, entry: Entry) -> None:
+    def _write(self, entry: TranscriptEntry) -> None:
         assert self._file is not None  # noqa: S101 - asked for by the caller
         try:
             self._file.write(json.dumps(entry.to_json(), ensure_ascii=True) + "\n")
@@ -179,7 +181,7 @@ class Transcript:
             self.close()
 
 
-def lines(entries: Iterable[Entry]) -> Iterable[str]:
+def lines(entries: Iterable[TranscriptEntry]) -> Iterable[str]:
     """Give entries for people, a line each: seconds since the first, connection, who, what."""
     began: float | None = None
     for entry in entries:

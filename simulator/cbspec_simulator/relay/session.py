@@ -38,9 +38,9 @@ from cbspec.redact import LONGEST
 from cbspec.tokens.jws import claimed
 from cbspec_simulator.base.events import Answered, Ended, Received, Sent
 from cbspec_simulator.base.limits import Account
-from cbspec_simulator.faults.kind import Delivery, End, Handling, Strike, delivered
+from cbspec_simulator.faults.kind import ConnectionEnd, Delivery, Handling, Strike, delivered
 from cbspec_simulator.faults.websocket import framed
-from cbspec_simulator.faults.when import Direction, Occasion
+from cbspec_simulator.faults.when import MessageDirection, Occasion
 from cbspec_simulator.relay.behaviour import Body, Exchange, spelt
 from cbspec_simulator.relay.steps import Address, Attempt, Errand, Identity, Moment, Refused, Step
 
@@ -68,7 +68,7 @@ class Wait:
 class Close:
     """The connection ends behind what was sent, in the relay's usual way or in another one."""
 
-    how: End | None = None
+    how: ConnectionEnd | None = None
 
 
 Action = Send | Errand | Wait | Close
@@ -284,7 +284,7 @@ class Session:
     def _handle(self, event: RequestReceived | RequestRefused, out: list[Action]) -> None:
         """Have a request taken as faults say."""
         handling = Handling()
-        for strike in self._strikes(Direction.REQUEST, self._asked):
+        for strike in self._strikes(MessageDirection.REQUEST, self._asked):
             if strike.kind.request is not None:
                 strike.kind.request(handling, strike)
         if handling.pause or handling.gates:
@@ -297,8 +297,8 @@ class Session:
         """Take a request as often as faults say."""
         for body in handling.extra:
             self._write([body], Exchange(self, None, "CB-MSG-004", 0), (), (), out)
-        if handling.end is End.HALF:
-            out.append(Close(End.HALF))  # nothing more is said, and the request is taken all the same
+        if handling.end is ConnectionEnd.HALF:
+            out.append(Close(ConnectionEnd.HALF))  # nothing more is said, and the request is taken all the same
         elif handling.end is not None:
             self._close(out, handling.end)
             return
@@ -314,11 +314,11 @@ class Session:
         """Return whom the token names that was shown last."""
         return claimed(self._claimed) if isinstance(self._claimed, str) else self._claimed
 
-    def _strikes(self, direction: Direction, message: str) -> tuple[Strike, ...]:
+    def _strikes(self, direction: MessageDirection, message: str) -> tuple[Strike, ...]:
         tenant, subject = self._named() if message == "auth" else self.acts_for
         about = (self.number, self.transport, tenant, subject, message)
         return self.relay.faults.at(
-            Occasion(direction, *about, self._asked if direction is Direction.ANSWER else ""), self.now.monotonic
+            Occasion(direction, *about, self._asked if direction is MessageDirection.ANSWER else ""), self.now.monotonic
         )
 
     def _serve_or_refuse(self, event: RequestReceived | RequestRefused, handling: Handling, out: list[Action]) -> None:
@@ -403,7 +403,7 @@ class Session:
         bodies = behaviour.answers(body, exchange)
         strikes: tuple[Strike, ...] = ()
         if self.relay.faults.active:
-            strikes = self._strikes(Direction.ANSWER, answer.type)
+            strikes = self._strikes(MessageDirection.ANSWER, answer.type)
             for strike in strikes:
                 if strike.kind.edit is not None:
                     bodies = [made for each in bodies for made in strike.kind.edit(each, strike)]
@@ -448,7 +448,7 @@ class Session:
     def _sent(self, text: bytes, strikes: Sequence[Strike], then: tuple[Sent, ...]) -> Send:
         """Return how a text goes out where strikes have a say."""
         delivery, data = delivered(strikes), self._encoded(text, strikes)
-        if delivery is not None and delivery.end is End.CLOSE and delivery.length is None:
+        if delivery is not None and delivery.end is ConnectionEnd.CLOSE and delivery.length is None:
             data += self._goodbye()
             # It may be held back or late. A WebSocket that has said goodbye ends behind it, and not before.
             self._closing = self._closing or isinstance(self.framer, WebSocketFramer)
@@ -461,11 +461,11 @@ class Session:
                 return framed(self.framer, text, framing)
         return self.framer.encode(text)
 
-    def _close(self, out: list[Action], how: End | None = None) -> None:
+    def _close(self, out: list[Action], how: ConnectionEnd | None = None) -> None:
         if self._closing:
             return
         self._closing = True
-        if how in (None, End.CLOSE) and (data := self._goodbye()):
+        if how in (None, ConnectionEnd.CLOSE) and (data := self._goodbye()):
             out.append(Send(data))
         out.append(Close(how))
 

@@ -15,7 +15,7 @@ from cbspec.tokens.jwt import SigningKey, mint
 from cbspec_simulator.base.limits import Meters
 from cbspec_simulator.control.controls import ControlError, Controls
 from cbspec_simulator.edge.server import Simulator
-from cbspec_simulator.faults.kind import End
+from cbspec_simulator.faults.kind import ConnectionEnd
 from cbspec_simulator.settings.config import Config, ConfigError
 from cbspec_simulator.testing.fault import LocalFault
 from cbspec_simulator.testing.setup import Setup, Source
@@ -297,7 +297,7 @@ class LocalRelay:
         simulator.reload(config)
         simulator.relay.meters = Meters(simulator.relay.behaviour.meter)
         for number in range(self._lasting + 1, simulator.relay.connected + 1):
-            simulator.drop(number, End.RESET)
+            simulator.drop(number, ConnectionEnd.RESET)
         simulator.transcript.clear()
 
     async def _replace(self, simulator: Simulator) -> None:

@@ -8,7 +8,7 @@ from typing import Final
 
 import anyio.to_thread
 
-from cbspec_simulator.observe.transcript import Entry, Transcript, lines
+from cbspec_simulator.observe.transcript import RelayTranscript, TranscriptEntry, lines
 from cbspec_simulator.testing.thread import PATIENCE, LoopThread
 
 TIMEOUT: Final = 10.0
@@ -24,16 +24,16 @@ class LocalTranscript:
     how the connection ended; `message` is what was said, as an object. Tokens are left out.
     """
 
-    def __init__(self, thread: LoopThread, transcript: Callable[[], Transcript]) -> None:
+    def __init__(self, thread: LoopThread, transcript: Callable[[], RelayTranscript]) -> None:
         self._thread = thread
         self._transcript = transcript
 
     @property
-    def entries(self) -> tuple[Entry, ...]:
+    def entries(self) -> tuple[TranscriptEntry, ...]:
         """Everything that happened so far, the last ten thousand entries at most."""
         return self._thread.call(lambda: self._transcript().entries())
 
-    def __iter__(self) -> Iterator[Entry]:
+    def __iter__(self) -> Iterator[TranscriptEntry]:
         return iter(self.entries)
 
     def __len__(self) -> int:
@@ -44,11 +44,11 @@ class LocalTranscript:
         left_out = [f"... {len(entries) - _SHOWN} entries before"] if len(entries) > _SHOWN else []
         return "\n".join([*left_out, *lines(entries[-_SHOWN:])])
 
-    def requests(self, type: str | None = None) -> list[Entry]:
+    def requests(self, type: str | None = None) -> list[TranscriptEntry]:
         """Return what clients asked: everything, or the messages of one type."""
         return [entry for entry in self.entries if _matches(entry, "request", type)]
 
-    def answers(self, type: str | None = None) -> list[Entry]:
+    def answers(self, type: str | None = None) -> list[TranscriptEntry]:
         """Return what the relay said: everything, or the messages of one type."""
         return [entry for entry in self.entries if _matches(entry, "answer", type)]
 
@@ -61,11 +61,11 @@ class LocalTranscript:
         event: str,
         type: str | None = None,
         *,
-        where: Callable[[Entry], bool] | None = None,
+        where: Callable[[TranscriptEntry], bool] | None = None,
         count: int = 1,
-        behind: Entry | None = None,
+        behind: TranscriptEntry | None = None,
         timeout: float = TIMEOUT,
-    ) -> Entry:
+    ) -> TranscriptEntry:
         """Wait until something has happened, and return it; what happened before the call counts as well.
 
         Arguments: `event` and `type` say what, `where` what else must hold of the entry (it is called in the relay's
@@ -76,7 +76,7 @@ class LocalTranscript:
         """
         wanted = f"{event} {type or ''}".strip()
 
-        def matches(entry: Entry) -> bool:
+        def matches(entry: TranscriptEntry) -> bool:
             return _matches(entry, event, type) and (where is None or where(entry))
 
         since = behind.number if behind is not None else 0
@@ -91,24 +91,26 @@ class LocalTranscript:
         event: str,
         type: str | None = None,
         *,
-        where: Callable[[Entry], bool] | None = None,
+        where: Callable[[TranscriptEntry], bool] | None = None,
         count: int = 1,
-        behind: Entry | None = None,
+        behind: TranscriptEntry | None = None,
         timeout: float = TIMEOUT,  # noqa: ASYNC109 - it says what the error says
-    ) -> Entry:
+    ) -> TranscriptEntry:
         """Wait as `wait_for` does without blocking the loop, asyncio's or trio's."""
         return await anyio.to_thread.run_sync(
             lambda: self.wait_for(event, type, where=where, count=count, behind=behind, timeout=timeout),
             abandon_on_cancel=True,
         )
 
-    async def _until(self, matches: Callable[[Entry], bool], count: int, since: int, seconds: float) -> Entry:
+    async def _until(
+        self, matches: Callable[[TranscriptEntry], bool], count: int, since: int, seconds: float
+    ) -> TranscriptEntry:
         """Return the so-manieth entry that matches, once it is there; runs in the relay's thread."""
         transcript = self._transcript()
         found = [entry for entry in transcript.entries(since) if matches(entry)]
         if len(found) >= count:
             return found[count - 1]
-        queue: asyncio.Queue[Entry] = asyncio.Queue()
+        queue: asyncio.Queue[TranscriptEntry] = asyncio.Queue()
         stop = transcript.follow(queue.put_nowait)
         left = count - len(found)
         try:
@@ -122,5 +124,5 @@ class LocalTranscript:
             stop()
 
 
-def _matches(entry: Entry, event: str, type_: str | None) -> bool:
+def _matches(entry: TranscriptEntry, event: str, type_: str | None) -> bool:
     return entry.event == event and (type_ is None or entry.type == type_)

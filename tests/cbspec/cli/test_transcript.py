@@ -8,13 +8,13 @@ from pathlib import Path
 import pytest
 
 from cbspec.cli import main
-from cbspec_simulator.observe.transcript import Entry
+from cbspec_simulator.observe.transcript import TranscriptEntry
 
 ENTRIES = [
-    Entry(1, 100.0, 1, "tcp", "127.0.0.1", "", "", "connected", "tcp", ""),
-    Entry(2, 100.1, 2, "tcp", "127.0.0.1", "", "", "connected", "tcp", ""),
-    Entry(3, 100.2, 1, "tcp", "127.0.0.1", "a", "u", "request", "auth", '{"type":"auth","token":"<token>"}'),
-    Entry(4, 100.3, 2, "tcp", "127.0.0.1", "b", "u", "ended", "closed", ""),
+    TranscriptEntry(1, 100.0, 1, "tcp", "127.0.0.1", "", "", "connected", "tcp", ""),
+    TranscriptEntry(2, 100.1, 2, "tcp", "127.0.0.1", "", "", "connected", "tcp", ""),
+    TranscriptEntry(3, 100.2, 1, "tcp", "127.0.0.1", "a", "u", "request", "auth", '{"type":"auth","token":"<token>"}'),
+    TranscriptEntry(4, 100.3, 2, "tcp", "127.0.0.1", "b", "u", "ended", "closed", ""),
 ]
 
 

@@ -20,8 +20,8 @@ from cbspec_schemas import violations
 from cbspec_simulator.base.clock import Clock
 from cbspec_simulator.base.events import Answered, Event, Received
 from cbspec_simulator.observe.log import tell
-from cbspec_simulator.observe.metrics import Metrics
-from cbspec_simulator.observe.transcript import Transcript, lines
+from cbspec_simulator.observe.metrics import RelayMetrics
+from cbspec_simulator.observe.transcript import RelayTranscript, lines
 from cbspec_simulator.relay.session import Action, Close, Send, Session
 from cbspec_simulator.relay.steps import Dial, Errand, Moment
 from cbspec_simulator.settings.config import Config, Limits
@@ -149,7 +149,10 @@ def _converse(choices: Choices) -> None:
     mode = choices.byte()
     config = Config(limits=Limits(max_message=_LARGEST, max_depth=8))
     memory = Memory(*_TENANTS, config=config, buffer_pool=3, connection_limit=2, probe=bool(mode & 2))
-    transcript, metrics = Transcript(Clock(lambda: 0.0, lambda: float(NOW))), Metrics(memory.relay, lambda: 0.0)
+    transcript, metrics = (
+        RelayTranscript(Clock(lambda: 0.0, lambda: float(NOW))),
+        RelayMetrics(memory.relay, lambda: 0.0),
+    )
     wires = [_Wire(memory, websocket=bool(mode & bit), probed=bool(mode & 2)) for bit in (1, 4, 8)]
     for wire in wires:
         memory.relay.tell.add(wire)
@@ -186,7 +189,7 @@ def _converse(choices: Choices) -> None:
     _check_kept(transcript, metrics)
 
 
-def _check_kept(transcript: Transcript, metrics: Metrics) -> None:
+def _check_kept(transcript: RelayTranscript, metrics: RelayMetrics) -> None:
     """See that what is kept of the clients' words can be shown anywhere, and is no more than it may be."""
     entries = transcript.entries()
     assert all(len(entry.tenant) + len(entry.subject) <= 2 * LONGEST_NAME for entry in entries)

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from cbspec_simulator.control.schema import fault_schema
 from cbspec_simulator.faults.catalogue import KINDS
 from cbspec_simulator.faults.fault import THROUGH, Fault, FaultError
-from cbspec_simulator.faults.kind import Kind
+from cbspec_simulator.faults.kind import FaultKind
 from cbspec_simulator.faults.when import CONDITIONS
 
 SCHEMA = fault_schema()
@@ -42,7 +42,7 @@ def test_it_is_a_schema() -> None:
 
 
 @pytest.mark.parametrize("kind", KINDS.values(), ids=lambda kind: kind.name)
-def test_every_default_is_valid(kind: Kind) -> None:
+def test_every_default_is_valid(kind: FaultKind) -> None:
     for param in kind.params.values():
         if param.default is not None:
             assert param.value.good(param.default)

@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cbspec_simulator.edge.outbox import Outbox
-from cbspec_simulator.faults.kind import Delivery, End
+from cbspec_simulator.faults.kind import ConnectionEnd, Delivery
 from cbspec_simulator.relay.behaviour import Writing
 from cbspec_simulator.relay.session import Action, Close, Send, Wait
 from cbspec_simulator.relay.steps import Dial
@@ -196,8 +196,8 @@ def test_a_close_parts_who_waits_for_company() -> None:
     assert list(box.due(0.0)) == [Send(b"a"), Close()]
 
 
-@pytest.mark.parametrize("end", End)
-def test_an_answer_that_ends_the_connection(end: End) -> None:
+@pytest.mark.parametrize("end", ConnectionEnd)
+def test_an_answer_that_ends_the_connection(end: ConnectionEnd) -> None:
     box = outbox()
     box.put([Send(b"abcdef", Delivery(length=3, end=end, pause=1.0))], 0.0)
     assert until_the_end(box) == [(1.0, Send(b"abc")), (1.0, Close(end))]

@@ -56,7 +56,7 @@ def tunnel(name: str = "t", tenant: str = "a") -> Body:
     return {"type": "tunnel_info", "tunnel_id": name, "tenant_id": tenant, **far}
 
 
-class Relay:
+class ProbedRelay:
     """A simulator as a probe reaches it: by its address; and the test's own hand on its faults, from another thread."""
 
     def __init__(self, simulator: Simulator) -> None:
@@ -68,12 +68,12 @@ class Relay:
         """Let go what a fault holds back."""
         self._loop.call_soon_threadsafe(self._faults.release, name)
 
-    def wire(self, transport: str) -> Wire:
+    def wire(self, transport: str) -> ProbeConnection:
         """Connect, up to where messages can be exchanged."""
-        return Wire(self.address, transport).shaken().upgraded()
+        return ProbeConnection(self.address, transport).shaken().upgraded()
 
 
-class Wire:
+class ProbeConnection:
     """One connection.
 
     `records` holds the plain text of each TLS record that came, `frames` each WebSocket frame as (first byte, masked,
@@ -325,7 +325,7 @@ class Show(NamedTuple):
     `fault` holds parameters and condition, `config` the relay's configuration.
     """
 
-    look: Callable[[Relay, str], object]
+    look: Callable[[ProbedRelay, str], object]
     clean: object
     wrong: object
     fault: Mapping[str, Any] = {}
@@ -366,5 +366,5 @@ def _no_errors() -> Iterator[None]:
 async def _show(fault: Fault, shown: Show, transport: str) -> None:
     for faults, expected in (((), shown.clean), ((fault,), shown.wrong)):
         async with Simulator(replace(shown.config, faults=faults)) as simulator:
-            seen = await asyncio.to_thread(shown.look, Relay(simulator), transport)
+            seen = await asyncio.to_thread(shown.look, ProbedRelay(simulator), transport)
             assert seen == expected, seen

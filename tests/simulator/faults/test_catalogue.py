@@ -9,7 +9,7 @@ import pytest
 from cbspec.catalogue.requirements import REQUIREMENTS
 from cbspec_simulator.faults import meaning, message, tls, transport, websocket
 from cbspec_simulator.faults.catalogue import KINDS
-from cbspec_simulator.faults.kind import TRANSPORTS, Layer
+from cbspec_simulator.faults.kind import TRANSPORTS, FaultLayer
 from cbspec_simulator.faults.when import CONDITIONS
 from tests.simulator.faults import test_meaning, test_message, test_tls, test_transport, test_websocket
 
@@ -30,7 +30,7 @@ def test_names_are_there_once() -> None:
 
 def test_every_layer_has_its_faults() -> None:
     layers = list(dict.fromkeys(kind.layer for kind in KINDS.values()))
-    assert layers == list(Layer)
+    assert layers == list(FaultLayer)
 
 
 @pytest.mark.parametrize("name", KINDS)

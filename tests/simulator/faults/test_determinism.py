@@ -17,7 +17,7 @@ from cbspec_simulator import Simulator
 from cbspec_simulator.base.events import Decided, Event
 from cbspec_simulator.faults.fault import Fault
 from cbspec_simulator.settings.config import RelayRules
-from tests.simulator.faults.probe import BEAT, CONFIG, HELLO, Relay, Wire, auth, tunnel
+from tests.simulator.faults.probe import BEAT, CONFIG, HELLO, ProbeConnection, ProbedRelay, auth, tunnel
 
 CONNECTIONS: Final = 4
 MESSAGES: Final = 300
@@ -50,7 +50,7 @@ def _asked(number: int) -> list[dict[str, Any]]:
 _TOKEN: Final = auth(subject="everybody")["token"]
 
 
-def _all_said(wire: Wire, number: int) -> list[bytes]:
+def _all_said(wire: ProbeConnection, number: int) -> list[bytes]:
     """Say everything, and return the plain text of each TLS record that comes until the relay has no more to say."""
     wire.say(*_asked(number))
     wire.say_no_more()
@@ -72,7 +72,7 @@ async def _seen(seed: int, transport: str, names: tuple[str, ...] = tuple(FAULTS
 
     async with Simulator(replace(ROOMY, faults=faults, seed=seed)) as simulator:
         simulator.relay.tell.add(note)
-        relay = Relay(simulator)
+        relay = ProbedRelay(simulator)
         wires = [await asyncio.to_thread(relay.wire, transport) for _ in range(CONNECTIONS)]
         said = await asyncio.gather(*(asyncio.to_thread(_all_said, wire, at) for at, wire in enumerate(wires, 1)))
         for wire in wires:
@@ -99,7 +99,7 @@ async def test_one_connection_more_or_less_changes_nothing_for_the_others() -> N
     async with Simulator(replace(ROOMY, seed=11)) as simulator:
         for name, data in FAULTS.items():
             simulator.relay.faults.add(Fault.read({"name": name, **data}), simulator.clock.monotonic())
-        wire = await asyncio.to_thread(Relay(simulator).wire, "tcp")
+        wire = await asyncio.to_thread(ProbedRelay(simulator).wire, "tcp")
         with wire:
             assert await asyncio.to_thread(_all_said, wire, 1) == seen[1][0]
 
@@ -114,12 +114,12 @@ async def test_one_fault_more_changes_nothing_in_the_decisions_of_the_others() -
 
 
 _DECIDE: Final = """
-from simulator.faults.engine import Faults
-from simulator.faults.fault import Fault
-from simulator.faults.when import Direction, Occasion
+from cbspec_simulator.faults.engine import Faults
+from cbspec_simulator.faults.fault import Fault
+from cbspec_simulator.faults.when import MessageDirection, Occasion
 faults = Faults(7)
 faults.add(Fault.read({"kind": "drop", "name": "it", "when": {"probability": 0.5}}), 0.0)
-print([bool(faults.at(Occasion(Direction.ANSWER, 1, "tcp", "a", "u", "error"), 0.0)) for _ in range(100)])
+print([bool(faults.at(Occasion(MessageDirection.ANSWER, 1, "tcp", "a", "u", "error"), 0.0)) for _ in range(100)])
 """
 
 

@@ -12,9 +12,9 @@ from hypothesis import strategies as st
 
 from cbspec_simulator.faults.engine import Decision, Faults
 from cbspec_simulator.faults.fault import Fault, FaultError
-from cbspec_simulator.faults.when import Direction, Occasion, Per, When
+from cbspec_simulator.faults.when import MessageDirection, Occasion, Per, When
 
-ANSWER: Final = Occasion(Direction.ANSWER, 1, "tcp", "a", "u", "hello_response", "hello")
+ANSWER: Final = Occasion(MessageDirection.ANSWER, 1, "tcp", "a", "u", "hello_response", "hello")
 _CHANCE: Final[dict[str, Any]] = {"kind": "drop", "name": "it", "when": {"probability": 0.5}}
 
 
@@ -164,7 +164,7 @@ def test_time() -> None:
 def test_what_a_fault_doesn_t_concern_isn_t_counted(data: dict[str, Any]) -> None:
     faults = with_fault(data)
     fault = faults.all()[0].fault
-    for direction, transport in itertools.product(Direction, ("tcp", "websocket")):
+    for direction, transport in itertools.product(MessageDirection, ("tcp", "websocket")):
         expected = direction is fault.direction and (data["kind"] != "websocket-close" or transport == "websocket")
         before = faults.all()[0].matched
         assert bool(faults.at(replace(ANSWER, direction=direction, transport=transport), 0.0)) is expected

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from cbspec_simulator.base.values import Value
 from cbspec_simulator.faults.catalogue import KINDS
 from cbspec_simulator.faults.fault import Fault, FaultError
-from cbspec_simulator.faults.when import CONDITIONS, Direction, Occasion
+from cbspec_simulator.faults.when import CONDITIONS, MessageDirection, Occasion
 from tests.simulator.faults.test_catalogue import SHOWS
 
 _KEYS: Final = f"name, kind, sequence, repeat, when, and in when: {', '.join(CONDITIONS)}"
@@ -245,6 +245,6 @@ def test_turns_of_a_sequence() -> None:
 @pytest.mark.parametrize("kind", KINDS)
 def test_what_a_fault_concerns(kind: str, transport: str) -> None:
     fault = Fault.read({"kind": kind, **_NEEDED.get(kind, {})})
-    for direction in Direction:
+    for direction in MessageDirection:
         expected = direction is fault.direction and transport in KINDS[kind].transports
         assert fault.concerns(Occasion(direction, 1, transport)) is expected

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import random
 
-from cbspec_simulator.faults.kind import Body, Delivery, Greeting, Handling, Kind, Layer, Strike
-from cbspec_simulator.faults.when import Direction, Occasion
+from cbspec_simulator.faults.kind import Body, Delivery, FaultKind, FaultLayer, Greeting, Handling, Strike
+from cbspec_simulator.faults.when import MessageDirection, Occasion
 
 
 def _edit(body: Body, strike: Strike) -> list[Body]:
@@ -21,16 +21,16 @@ def _request(handling: Handling, strike: Strike) -> None:
 
 
 def test_where_a_kind_can_strike_follows_from_what_it_does() -> None:
-    assert Kind("k", Layer.MESSAGE, "", "", edit=_edit).directions == (Direction.ANSWER,)
-    everywhere = Kind("k", Layer.MESSAGE, "", "", edit=_edit, request=_request, connect=_connect)
-    assert everywhere.directions == (Direction.ANSWER, Direction.REQUEST, Direction.CONNECT)
-    assert Kind("k", Layer.TLS, "", "", connect=_connect).directions == (Direction.CONNECT,)
-    assert Kind("k", Layer.TRANSPORT, "", "", standing=True).directions == (Direction.CONNECT,)
+    assert FaultKind("k", FaultLayer.MESSAGE, "", "", edit=_edit).directions == (MessageDirection.ANSWER,)
+    everywhere = FaultKind("k", FaultLayer.MESSAGE, "", "", edit=_edit, request=_request, connect=_connect)
+    assert everywhere.directions == (MessageDirection.ANSWER, MessageDirection.REQUEST, MessageDirection.CONNECT)
+    assert FaultKind("k", FaultLayer.TLS, "", "", connect=_connect).directions == (MessageDirection.CONNECT,)
+    assert FaultKind("k", FaultLayer.TRANSPORT, "", "", standing=True).directions == (MessageDirection.CONNECT,)
 
 
 def test_a_strike_gives_the_parameters() -> None:
-    kind = Kind("k", Layer.MESSAGE, "", "", edit=_edit)
-    strike = Strike("it", kind, {"x": 1}, Occasion(Direction.ANSWER, 1), random.Random(0))  # noqa: S311 - no secret
+    kind = FaultKind("k", FaultLayer.MESSAGE, "", "", edit=_edit)
+    strike = Strike("it", kind, {"x": 1}, Occasion(MessageDirection.ANSWER, 1), random.Random(0))  # noqa: S311 - no secret
     assert strike["x"] == 1
 
 

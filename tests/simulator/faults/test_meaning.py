@@ -9,15 +9,15 @@ import pytest
 
 from cbspec.protocol.codes import ErrorCode
 from cbspec_simulator.faults import meaning
-from tests.simulator.faults.probe import BEAT, HELLO, Relay, Show, auth, cases, show, tunnel
+from tests.simulator.faults.probe import BEAT, HELLO, ProbedRelay, Show, auth, cases, show, tunnel
 
 _GREETED: Final = ["hello_response", "auth_response"]
 
 
-def _met(*bodies: dict[str, Any], end: bool = False) -> Callable[[Relay, str], list[str]]:
+def _met(*bodies: dict[str, Any], end: bool = False) -> Callable[[ProbedRelay, str], list[str]]:
     """Name what comes in answer to these, one after the other, and what ends the connection, if it is to end."""
 
-    def look(relay: Relay, transport: str) -> list[str]:
+    def look(relay: ProbedRelay, transport: str) -> list[str]:
         with relay.wire(transport) as wire:
             found = [name for body in bodies for name in wire.met(body)]
             return [*found, wire.end()] if end and len(found) < len(bodies) else found
@@ -25,23 +25,23 @@ def _met(*bodies: dict[str, Any], end: bool = False) -> Callable[[Relay, str], l
     return look
 
 
-def _member(name: str, *bodies: dict[str, Any]) -> Callable[[Relay, str], object]:
+def _member(name: str, *bodies: dict[str, Any]) -> Callable[[ProbedRelay, str], object]:
     """Return a member of the last answer."""
 
-    def look(relay: Relay, transport: str) -> object:
+    def look(relay: ProbedRelay, transport: str) -> object:
         with relay.wire(transport) as wire:
             return [wire.ask(body)[0] for body in bodies][-1].get(name)
 
     return look
 
 
-def _crowd(relay: Relay, transport: str) -> list[str]:
+def _crowd(relay: ProbedRelay, transport: str) -> list[str]:
     """Name what three connections of a tenant's, open together, meet with hello and auth."""
     with relay.wire(transport) as one, relay.wire(transport) as two, relay.wire(transport) as three:
         return [name for wire in (one, two, three) for body in (HELLO, auth()) for name in wire.met(body)]
 
 
-def _third_tunnel(relay: Relay, transport: str) -> list[str]:
+def _third_tunnel(relay: ProbedRelay, transport: str) -> list[str]:
     """Name what tunnel_infos of two tenants meet in turn."""
     with relay.wire(transport) as one, relay.wire(transport) as two:
         assert one.met(HELLO, auth("a")) == two.met(HELLO, auth("b")) == _GREETED

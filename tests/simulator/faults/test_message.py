@@ -9,15 +9,15 @@ from typing import Any, Final
 import pytest
 
 from cbspec_simulator.faults import message
-from tests.simulator.faults.probe import BEAT, HELLO, PATIENCE, Relay, Show, auth, cases, show, tunnel
+from tests.simulator.faults.probe import BEAT, HELLO, PATIENCE, ProbedRelay, Show, auth, cases, show, tunnel
 
 _GREETED: Final = ["hello_response", "auth_response"]
 
 
-def _up_to(last: str, *bodies: dict[str, Any]) -> Callable[[Relay, str], list[str]]:
+def _up_to(last: str, *bodies: dict[str, Any]) -> Callable[[ProbedRelay, str], list[str]]:
     """Name what comes back for hello, auth and these, up to what comes last."""
 
-    def look(relay: Relay, transport: str) -> list[str]:
+    def look(relay: ProbedRelay, transport: str) -> list[str]:
         with relay.wire(transport) as wire:
             wire.say(HELLO, auth(), *bodies)
             found: list[str] = []
@@ -30,7 +30,7 @@ def _up_to(last: str, *bodies: dict[str, Any]) -> Callable[[Relay, str], list[st
     return look
 
 
-def _text(relay: Relay, transport: str) -> bytes:
+def _text(relay: ProbedRelay, transport: str) -> bytes:
     """Return the text of a hello's answer."""
     with relay.wire(transport) as wire:
         wire.say(HELLO)
@@ -38,7 +38,7 @@ def _text(relay: Relay, transport: str) -> bytes:
         return text
 
 
-def _object(relay: Relay, transport: str) -> str:
+def _object(relay: ProbedRelay, transport: str) -> str:
     """Say whether a hello's answer is a JSON object."""
     text = _text(relay, transport)
     try:
@@ -51,36 +51,36 @@ def _object(relay: Relay, transport: str) -> str:
         return "not JSON"
 
 
-def _how(relay: Relay, transport: str) -> tuple[object, ...]:
+def _how(relay: ProbedRelay, transport: str) -> tuple[object, ...]:
     """Return what an answer means, and whether white space and escapes are in it."""
     text = _text(relay, transport)
     body = json.loads(text)
     return sorted(body), body["type"], b"\\u" in text, b"\t" in text or b" " in text
 
 
-def _order(relay: Relay, transport: str) -> set[tuple[str, ...]]:
+def _order(relay: ProbedRelay, transport: str) -> set[tuple[str, ...]]:
     """Return the orders in which the members of twenty answers come."""
     with relay.wire(transport) as wire:
         assert wire.met(HELLO, auth()) == _GREETED
         return {tuple(body) for body in wire.ask(*(tunnel(str(number)) for number in range(20)))}
 
 
-def _members(relay: Relay, transport: str) -> list[str]:
+def _members(relay: ProbedRelay, transport: str) -> list[str]:
     return sorted(json.loads(_text(relay, transport)))
 
 
-def _size(relay: Relay, transport: str) -> bool:
+def _size(relay: ProbedRelay, transport: str) -> bool:
     return len(_text(relay, transport)) > 200_000
 
 
-def _late(relay: Relay, transport: str) -> bool:
+def _late(relay: ProbedRelay, transport: str) -> bool:
     """Say whether no heartbeat is answered quickly."""
     with relay.wire(transport) as wire:
         assert wire.met(HELLO) + wire.met(auth()) == _GREETED
         return wire.slow(BEAT)
 
 
-def _until_released(relay: Relay, transport: str) -> list[list[str]]:
+def _until_released(relay: ProbedRelay, transport: str) -> list[list[str]]:
     """Name what comes before a fault is released, seen through a second connection, and behind it."""
     with relay.wire(transport) as wire:
         wire.say(HELLO, auth(), tunnel(), BEAT)

@@ -10,7 +10,7 @@ import pytest
 from cbspec_simulator.faults.engine import Faults
 from cbspec_simulator.faults.fault import Fault
 from cbspec_simulator.faults.kind import Strike
-from cbspec_simulator.faults.when import Direction, Occasion
+from cbspec_simulator.faults.when import MessageDirection, Occasion
 from cbspec_simulator.relay.session import Send
 from cbspec_simulator.relay.steps import Moment
 from tests.simulator.memory import BEAT, HELLO, NOW, Memory, auth, tunnel
@@ -33,11 +33,11 @@ class _Noting(Faults):
 
 
 def _request(message: str, tenant: str = "", subject: str = "") -> Occasion:
-    return Occasion(Direction.REQUEST, 1, "tcp", tenant, subject, message)
+    return Occasion(MessageDirection.REQUEST, 1, "tcp", tenant, subject, message)
 
 
 def _answer(message: str, answer_to: str, tenant: str = "", subject: str = "") -> Occasion:
-    return Occasion(Direction.ANSWER, 1, "tcp", tenant, subject, message, answer_to)
+    return Occasion(MessageDirection.ANSWER, 1, "tcp", tenant, subject, message, answer_to)
 
 
 _ME: Final = ("a", "user123")

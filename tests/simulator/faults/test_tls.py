@@ -13,12 +13,12 @@ import pytest
 from cbspec_simulator import Simulator
 from cbspec_simulator.faults import tls
 from cbspec_simulator.faults.fault import Fault
-from tests.simulator.faults.probe import CONFIG, HELLO, Relay, Show, Wire, cases, show
+from tests.simulator.faults.probe import CONFIG, HELLO, ProbeConnection, ProbedRelay, Show, cases, show
 
 
-def _handshake(relay: Relay, transport: str) -> str:
+def _handshake(relay: ProbedRelay, transport: str) -> str:
     """Say what comes of the handshake of a client that checks everything, or what it holds against the certificate."""
-    with Wire(relay.address, transport) as wire:
+    with ProbeConnection(relay.address, transport) as wire:
         try:
             wire.shaken().upgraded()
         except ssl.SSLCertVerificationError as error:
@@ -28,15 +28,15 @@ def _handshake(relay: Relay, transport: str) -> str:
         return ", ".join(wire.met(HELLO))
 
 
-def _version(relay: Relay, transport: str) -> object:
+def _version(relay: ProbedRelay, transport: str) -> object:
     with relay.wire(transport) as wire:
         assert wire.met(HELLO) == ["hello_response"]
         return wire.tls_version
 
 
-def _refuses_older(relay: Relay, transport: str) -> str:
+def _refuses_older(relay: ProbedRelay, transport: str) -> str:
     """Say what a client meets that speaks TLS 1.3 only."""
-    with Wire(relay.address, transport) as wire:
+    with ProbeConnection(relay.address, transport) as wire:
         wire.context.minimum_version = ssl.TLSVersion.TLSv1_3
         try:
             wire.shaken()
@@ -45,25 +45,25 @@ def _refuses_older(relay: Relay, transport: str) -> str:
         return "fine"
 
 
-def _expires_soon(relay: Relay, transport: str) -> bool:
+def _expires_soon(relay: ProbedRelay, transport: str) -> bool:
     """Say whether the certificate, which is good, ends within a minute."""
     with relay.wire(transport) as wire:
         assert wire.met(HELLO) == ["hello_response"]
         return ssl.cert_time_to_seconds(wire.certificate["notAfter"]) - time.time() < 61
 
 
-def _first_flight(relay: Relay, transport: str) -> tuple[int, str]:
+def _first_flight(relay: ProbedRelay, transport: str) -> tuple[int, str]:
     """Return how much comes in answer to a ClientHello until another connection is served, and what ends it."""
-    with Wire(relay.address, transport) as wire:
+    with ProbeConnection(relay.address, transport) as wire:
         wire.greet()
         with relay.wire(transport) as other:
             assert other.met(HELLO) == ["hello_response"]
         return min(wire.raw_so_far(), 500), wire.ended
 
 
-def _end_of_handshake(relay: Relay, transport: str) -> list[str]:
+def _end_of_handshake(relay: ProbedRelay, transport: str) -> list[str]:
     """Say whether the client's half of the handshake is done, and what comes then."""
-    with Wire(relay.address, transport) as wire:
+    with ProbeConnection(relay.address, transport) as wire:
         wire.shaken()
         try:
             return ["done", *wire.upgraded().met(HELLO)]
@@ -112,6 +112,6 @@ def test_each_is_shown() -> None:
 async def test_old_tls_with_a_bad_certificate() -> None:
     config = replace(CONFIG, faults=tuple(Fault.read({"kind": kind}) for kind in ("tls-1.2", "certificate-expired")))
     async with Simulator(config) as simulator:
-        relay = Relay(simulator)
+        relay = ProbedRelay(simulator)
         assert await asyncio.to_thread(_refuses_older, relay, "tcp") == "tlsv1_alert_protocol_version"
         assert await asyncio.to_thread(_handshake, relay, "tcp") == "certificate has expired"

@@ -14,7 +14,7 @@ from cbspec_simulator.base.events import Decided, Event
 from cbspec_simulator.edge.outbox import Outbox
 from cbspec_simulator.faults.catalogue import KINDS
 from cbspec_simulator.faults.fault import Fault
-from cbspec_simulator.faults.when import Direction
+from cbspec_simulator.faults.when import MessageDirection
 from cbspec_simulator.relay.session import Action, Close, Send, Wait
 from cbspec_simulator.relay.steps import Moment
 from tests.simulator.faults.test_catalogue import SHOWS
@@ -29,7 +29,7 @@ MESSAGES: Final = [
     for kind, shows in SHOWS.items()
     for direction in KINDS[kind].directions
     for shown in (shows if kind != "error" else shows[:1])
-    if direction is not Direction.CONNECT
+    if direction is not MessageDirection.CONNECT
 ]
 TEXTS: Final = [data for data in MESSAGES if KINDS[data["kind"]].text or KINDS[data["kind"]].frame]
 _UPGRADE: Final = (

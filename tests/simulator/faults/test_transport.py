@@ -11,7 +11,7 @@ from typing import Any, Final
 import pytest
 
 from cbspec_simulator.faults import transport as kinds
-from tests.simulator.faults.probe import BEAT, HELLO, Relay, Show, Wire, auth, cases, show, tunnel
+from tests.simulator.faults.probe import BEAT, HELLO, ProbeConnection, ProbedRelay, Show, auth, cases, show, tunnel
 
 _GREETED: Final = ["hello_response", "auth_response"]
 _AT_ONCE: Final = {"when": {"direction": "connect"}}
@@ -20,14 +20,14 @@ _FIRST_REQUEST: Final = {"when": {"message": "heartbeat", "connection": 1}}
 _BEHIND: Final = {"when": {"message": "heartbeat_response"}}
 
 
-def _greeted(relay: Relay, transport: str, tenant: str = "a") -> Wire:
+def _greeted(relay: ProbedRelay, transport: str, tenant: str = "a") -> ProbeConnection:
     wire = relay.wire(transport)
     assert wire.met(HELLO) + wire.met(auth(tenant)) == _GREETED
     wire.records.clear()
     return wire
 
 
-def _reached(relay: Relay, transport: str) -> str:
+def _reached(relay: ProbedRelay, transport: str) -> str:
     """Say what comes of connecting."""
     try:
         with relay.wire(transport) as wire:
@@ -36,9 +36,9 @@ def _reached(relay: Relay, transport: str) -> str:
         return "refused"
 
 
-def _answered(relay: Relay, transport: str) -> tuple[bool, str]:
+def _answered(relay: ProbedRelay, transport: str) -> tuple[bool, str]:
     """Say whether a first request draws anything before another connection's is answered, and what ends it."""
-    with Wire(relay.address, transport) as wire:
+    with ProbeConnection(relay.address, transport) as wire:
         wire.shaken()
         wire.ask_to_upgrade() if transport == "websocket" else wire.say(HELLO)
         with relay.wire("tcp") as other:
@@ -46,9 +46,9 @@ def _answered(relay: Relay, transport: str) -> tuple[bool, str]:
         return bool(wire.so_far()), wire.ended
 
 
-def _accepted(relay: Relay, transport: str) -> str:
+def _accepted(relay: ProbedRelay, transport: str) -> str:
     """Say what comes in answer to a ClientHello."""
-    with Wire(relay.address, transport) as wire:
+    with ProbeConnection(relay.address, transport) as wire:
         try:
             wire.greet()
             return "an answer" if wire.socket.recv(1) else "an end"
@@ -56,10 +56,10 @@ def _accepted(relay: Relay, transport: str) -> str:
             return "reset"
 
 
-def _end(*bodies: dict[str, Any], goodbye: bool) -> Callable[[Relay, str], tuple[list[str], str]]:
+def _end(*bodies: dict[str, Any], goodbye: bool) -> Callable[[ProbedRelay, str], tuple[list[str], str]]:
     """Name what comes in answer, and what ends the connection where less comes; a WebSocket says goodbye by a frame."""
 
-    def look(relay: Relay, transport: str) -> tuple[list[str], str]:
+    def look(relay: ProbedRelay, transport: str) -> tuple[list[str], str]:
         with relay.wire(transport) as wire:
             found = [name for body in bodies for name in wire.met(body)]
             end = wire.end() if len(found) < len(bodies) else ""
@@ -69,14 +69,14 @@ def _end(*bodies: dict[str, Any], goodbye: bool) -> Callable[[Relay, str], tuple
     return look
 
 
-def _first_bytes(relay: Relay, transport: str) -> tuple[int, str]:
+def _first_bytes(relay: ProbedRelay, transport: str) -> tuple[int, str]:
     """Return how many of the first eleven bytes come in answer to a heartbeat, and what ends the connection then."""
     with _greeted(relay, transport) as wire:
         wire.say(BEAT)
         return len(wire.bytes_to_come(11)), wire.ended
 
 
-def _read_on(relay: Relay, transport: str) -> tuple[str, list[str]]:
+def _read_on(relay: ProbedRelay, transport: str) -> tuple[str, list[str]]:
     """Say what ends the first connection, and whether it takes the tenant's only tunnel before another can."""
     with _greeted(relay, transport, "one") as wire:
         wire.say(BEAT)
@@ -88,13 +88,13 @@ def _read_on(relay: Relay, transport: str) -> tuple[str, list[str]]:
             return wire.ended, other.met(tunnel("second", "one"))
 
 
-def _late(relay: Relay, transport: str) -> bool:
+def _late(relay: ProbedRelay, transport: str) -> bool:
     """Say whether no heartbeat is answered quickly."""
     with _greeted(relay, transport) as wire:
         return wire.slow(BEAT)
 
 
-def _uneven(relay: Relay, transport: str) -> tuple[bool, bool]:
+def _uneven(relay: ProbedRelay, transport: str) -> tuple[bool, bool]:
     """Say whether answers are late by very different times, and whether their order is the requests'."""
     with _greeted(relay, transport) as wire:
         times = []
@@ -107,10 +107,10 @@ def _uneven(relay: Relay, transport: str) -> tuple[bool, bool]:
         return statistics.median(times) > 0.05 and max(times) - min(times) > 0.1, tunnels == names
 
 
-def _sizes(*bodies: dict[str, Any]) -> Callable[[Relay, str], list[int]]:
+def _sizes(*bodies: dict[str, Any]) -> Callable[[ProbedRelay, str], list[int]]:
     """Return what each TLS record holds that comes in answer to requests sent at once, the last one left out."""
 
-    def look(relay: Relay, transport: str) -> list[int]:
+    def look(relay: ProbedRelay, transport: str) -> list[int]:
         with _greeted(relay, transport) as wire:
             assert wire.met(*bodies) == ["heartbeat_response"] * len(bodies)
             return [len(record) for record in wire.records][:-1]

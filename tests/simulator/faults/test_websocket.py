@@ -13,11 +13,11 @@ from cbspec_simulator.faults import websocket
 from cbspec_simulator.faults.catalogue import KINDS
 from cbspec_simulator.faults.kind import Strike
 from cbspec_simulator.faults.websocket import framed
-from cbspec_simulator.faults.when import Direction, Occasion
-from tests.simulator.faults.probe import HELLO, Relay, Show, cases, show
+from cbspec_simulator.faults.when import MessageDirection, Occasion
+from tests.simulator.faults.probe import HELLO, ProbedRelay, Show, cases, show
 from tests.simulator.memory import Client, Memory
 
-_OCCASION: Final = Occasion(Direction.ANSWER, 1)
+_OCCASION: Final = Occasion(MessageDirection.ANSWER, 1)
 
 _TEXT: Final = (
     b'{"type":"hello_response","version":"1.0","features":["tls","heartbeat","tunnel_info","multi_tenancy","metrics"]}'
@@ -26,21 +26,21 @@ _HEAD: Final = bytes((0x81, len(_TEXT)))
 _MASKED: Final = bytes((0x81, 0x80 | len(_TEXT)))
 
 
-def _frames(relay: Relay, transport: str) -> list[tuple[int, bool, bytes]]:
+def _frames(relay: ProbedRelay, transport: str) -> list[tuple[int, bool, bytes]]:
     """Return the frames of a hello's answer: first byte, whether it is masked, payload."""
     with relay.wire(transport) as wire:
         wire.say(HELLO)
         return wire.frames_up_to(len(_TEXT))
 
 
-def _head(relay: Relay, transport: str) -> bytes:
+def _head(relay: ProbedRelay, transport: str) -> bytes:
     """Return the first two bytes of a hello's answer."""
     with relay.wire(transport) as wire:
         wire.say(HELLO)
         return wire.bytes_to_come(2)
 
 
-def _closing(relay: Relay, transport: str) -> tuple[Any, ...]:
+def _closing(relay: ProbedRelay, transport: str) -> tuple[Any, ...]:
     """Return what comes in answer to a hello, and whether the relay ends the connection."""
     with relay.wire(transport) as wire:
         wire.say(HELLO)
@@ -48,11 +48,11 @@ def _closing(relay: Relay, transport: str) -> tuple[Any, ...]:
         return (*frame, wire.end() if frame[0] == 0x88 else "")
 
 
-def _payload(relay: Relay, transport: str) -> bytes:
+def _payload(relay: ProbedRelay, transport: str) -> bytes:
     return _frames(relay, transport)[0][2]
 
 
-def _size(relay: Relay, transport: str) -> int:
+def _size(relay: ProbedRelay, transport: str) -> int:
     """Return how many bytes a hello's answer has."""
     with relay.wire(transport) as wire:
         wire.say(HELLO)

@@ -11,11 +11,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cbspec.protocol.messages import RULES, Role
-from cbspec_simulator.faults.when import ANSWERS, CONDITIONS, LASTING, REQUESTS, Direction, Occasion, Per, When
+from cbspec_simulator.faults.when import ANSWERS, CONDITIONS, LASTING, REQUESTS, MessageDirection, Occasion, Per, When
 
 occasions = st.builds(
     Occasion,
-    st.sampled_from(Direction),
+    st.sampled_from(MessageDirection),
     st.integers(1, 3),
     st.sampled_from(["tcp", "websocket"]),
     st.sampled_from(["a", "b", ""]),
@@ -29,7 +29,7 @@ _ABOUT: Final = ("direction", "transport", "connection", "tenant", "subject", "m
 def conditions() -> st.SearchStrategy[dict[str, Any]]:
     """Draw the conditions that say which occasions are counted, and when."""
     values: dict[str, st.SearchStrategy[Any]] = {
-        "direction": st.sampled_from(Direction),
+        "direction": st.sampled_from(MessageDirection),
         "transport": st.sampled_from(["tcp", "websocket"]),
         "connection": st.integers(1, 3),
         "tenant": st.sampled_from(["a", "b"]),
@@ -93,6 +93,6 @@ def test_the_messages_are_those_of_the_protocol() -> None:
 
 @pytest.mark.parametrize("name", ["direction", "per"])
 def test_words_of_a_condition_are_those_of_the_code(name: str) -> None:
-    words: type[Direction] | type[Per] = Direction if name == "direction" else Per
+    words: type[MessageDirection] | type[Per] = MessageDirection if name == "direction" else Per
     assert all(CONDITIONS[name].good(word.value) for word in words)
     assert not CONDITIONS[name].good("somewhere")

@@ -13,14 +13,14 @@ from cbspec.profile.target import Rate, Tenant
 from cbspec_simulator import deviated
 from cbspec_simulator.base.events import Sent
 from cbspec_simulator.faults.fault import Fault
-from cbspec_simulator.observe.metrics import BUCKETS, Histogram, Metrics
+from cbspec_simulator.observe.metrics import BUCKETS, Histogram, RelayMetrics
 from tests.simulator.memory import BEAT, HELLO, Memory, auth, tunnel
 from tests.simulator.samples import counted, read
 
 
-def watched(memory: Memory) -> Metrics:
+def watched(memory: Memory) -> RelayMetrics:
     """Return the metrics of a relay in memory."""
-    return Metrics(memory.relay, lambda: memory.time)
+    return RelayMetrics(memory.relay, lambda: memory.time)
 
 
 def test_what_clients_do_is_counted() -> None:
@@ -148,7 +148,7 @@ UNKNOWN_ACCEPTED = ("tenant-suffix-accepted", "tunnel-for-unknown-tenant")
 def test_no_client_adds_a_series(deviation: str | None) -> None:
     many = 100 if deviation else 10_000
     memory = Memory(Tenant("a"), buffer_pool=None, change=lambda b: deviated(b, deviation) if deviation else b)
-    metrics = Metrics(memory.relay, lambda: memory.time)
+    metrics = RelayMetrics(memory.relay, lambda: memory.time)
     before = set(read(metrics))
     for number in range(many // 10):
         client = memory.greeted()

@@ -13,7 +13,7 @@ from cbspec_simulator import Config, ConfigError, Simulator
 from cbspec_simulator.base.clock import Clock
 from cbspec_simulator.base.events import Connected, Ended, Listeners
 from cbspec_simulator.faults.fault import Fault
-from cbspec_simulator.observe.transcript import REMEMBERED, Entry, Transcript, lines
+from cbspec_simulator.observe.transcript import REMEMBERED, RelayTranscript, TranscriptEntry, lines
 from cbspec_simulator.settings.config import Listen
 from tests.simulator.client import BEAT, HELLO, Wire, auth, token
 from tests.simulator.memory import Memory
@@ -21,7 +21,7 @@ from tests.simulator.memory import Memory
 ANY_PORT = Config(listen=Listen(port=0), faults=(Fault.read({"kind": "drop", "when": {"message": "error"}}),))
 
 
-async def _exchange(file: Path | None = None) -> list[Entry]:
+async def _exchange(file: Path | None = None) -> list[TranscriptEntry]:
     async with Simulator(ANY_PORT, transcript=file) as simulator:
         async with Wire(simulator.address) as wire:
             await wire.greet()
@@ -59,7 +59,7 @@ async def test_no_token_is_there(tmp_path: Path) -> None:
 
 def test_no_token_is_there_as_a_name() -> None:
     memory = Memory()
-    transcript = Transcript(Clock())
+    transcript = RelayTranscript(Clock())
     transcript.listen(memory.relay.tell)
     memory.greeted().send(auth("a", sub=token()))
     assert {entry.subject for entry in transcript.entries()} == {"", "<token>"}
@@ -68,7 +68,7 @@ def test_no_token_is_there_as_a_name() -> None:
 async def test_the_file_says_the_same(tmp_path: Path) -> None:
     file = tmp_path / "transcript.jsonl"
     entries = await _exchange(file)
-    read = [Entry.from_json(json.loads(line)) for line in file.read_text().splitlines()]
+    read = [TranscriptEntry.from_json(json.loads(line)) for line in file.read_text().splitlines()]
     assert read[: len(entries)] == entries
     assert read[-1].event == "ended"
 
@@ -80,7 +80,7 @@ async def test_a_file_that_cant_be_written_is_named(tmp_path: Path) -> None:
 
 
 def test_a_full_disk_ends_the_file_and_nothing_else(caplog: pytest.LogCaptureFixture) -> None:
-    transcript = Transcript(Clock(), Path("/dev/full"))
+    transcript = RelayTranscript(Clock(), Path("/dev/full"))
     with caplog.at_level(logging.ERROR, "simulator"):
         _many(transcript, 2)
     assert "the transcript ends here: No space left on device" in caplog.text
@@ -89,7 +89,7 @@ def test_a_full_disk_ends_the_file_and_nothing_else(caplog: pytest.LogCaptureFix
 
 
 def test_only_the_last_entries_stay_in_memory() -> None:
-    transcript = Transcript(Clock())
+    transcript = RelayTranscript(Clock())
     _many(transcript, REMEMBERED + 5)
     entries = transcript.entries()
     assert (len(entries), entries[0].number, entries[-1].number) == (REMEMBERED, 6, REMEMBERED + 5)
@@ -99,7 +99,7 @@ def test_only_the_last_entries_stay_in_memory() -> None:
 
 
 def test_who_follows_is_told_until_it_ends() -> None:
-    transcript, seen = Transcript(Clock()), list[Any]()
+    transcript, seen = RelayTranscript(Clock()), list[Any]()
     stop = transcript.follow(seen.append)
     _many(transcript, 3)
     stop()
@@ -109,10 +109,10 @@ def test_who_follows_is_told_until_it_ends() -> None:
 
 def test_lines_for_people() -> None:
     entries = [
-        Entry(1, 100.0, 7, "tcp", "::1", "", "", "connected", "tcp", ""),
-        Entry(2, 100.25, 7, "tcp", "::1", "a", "u", "request", "hello", "{}"),
-        Entry(3, 101.5, 7, "tcp", "::1", "a", "", "fault", "late", "delay"),
-        Entry(4, 101.5, 7, "tcp", "::1", "a", "u", "ended", "reset", ""),
+        TranscriptEntry(1, 100.0, 7, "tcp", "::1", "", "", "connected", "tcp", ""),
+        TranscriptEntry(2, 100.25, 7, "tcp", "::1", "a", "u", "request", "hello", "{}"),
+        TranscriptEntry(3, 101.5, 7, "tcp", "::1", "a", "", "fault", "late", "delay"),
+        TranscriptEntry(4, 101.5, 7, "tcp", "::1", "a", "u", "ended", "reset", ""),
     ]
     assert list(lines(entries)) == [
         "    0.000 #7    -                    -- connected from ::1 (tcp)",
@@ -122,7 +122,7 @@ def test_lines_for_people() -> None:
     ]
 
 
-def _many(transcript: Transcript, count: int) -> None:
+def _many(transcript: RelayTranscript, count: int) -> None:
     session, tell = Memory().client().session, Listeners()
     transcript.listen(tell)
     for number in range(count):
@@ -131,7 +131,7 @@ def _many(transcript: Transcript, count: int) -> None:
 
 def test_an_auth_is_laid_to_whom_it_names() -> None:
     memory = Memory()
-    transcript = Transcript(Clock())
+    transcript = RelayTranscript(Clock())
     transcript.listen(memory.relay.tell)
     client = memory.greeted()
     client.send(auth("b", exp=1))
