@@ -1,4 +1,4 @@
-"""Makes the suite known to pytest, wherever the suite is run from."""
+"""Load the suite's plugin for `pytest conformance/`, also if pytest uses another configuration file than ours."""
 
 from __future__ import annotations
 
