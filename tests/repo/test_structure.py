@@ -41,7 +41,7 @@ OF_THE_WHOLE = {"repo", "adequacy", "endurance", "fuzz", "hostile", "support"}
 MODULES = [path for path in sources(*PACKAGES.values()) if path.name != "__init__.py"]
 
 
-def test_folder(path: Path) -> Path:
+def mirror_of(path: Path) -> Path:
     """Return the folder in tests/ that mirrors the folder of a module."""
     top, _package, *groups, _file = path.relative_to(ROOT).parts
     return Path(ROOT, "tests", top, *groups)
@@ -52,7 +52,7 @@ def home_of(path: Path) -> Path:
     for start, home in {**TESTED_ELSEWHERE, **TESTED_TOGETHER}.items():
         if name(path).startswith(start):
             return ROOT / home
-    return test_folder(path) / f"test_{path.stem}.py"
+    return mirror_of(path) / f"test_{path.stem}.py"
 
 
 def test_every_module_has_its_tests() -> None:
@@ -62,7 +62,7 @@ def test_every_module_has_its_tests() -> None:
 
 
 def test_every_folder_of_tests_mirrors_a_folder_of_sources() -> None:
-    mirrored = {test_folder(path) for path in sources(*PACKAGES.values())}
+    mirrored = {mirror_of(path) for path in sources(*PACKAGES.values())}
     for folder in {path.parent for path in sources("tests")} - mirrored:
         inner = folder.relative_to(ROOT / "tests").parts
         assert not inner or inner[0] in OF_THE_WHOLE or ((ROOT / inner[0]).is_dir() and len(inner) == 1), name(folder)
