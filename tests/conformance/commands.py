@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from tests.simulator.process import served
+from tests.support.processes import served
 
 PATIENCE = 100.0
 """Seconds that one run may take."""

@@ -11,7 +11,7 @@ from cbspec.catalogue.requirements import REQUIREMENTS
 from cbspec.tokens.jwt import SigningKey
 from cbspec.tokens.keypair import new_pair
 from tests.conformance.commands import simulator, verdict, verify
-from tests.simulator.issuer import jwks, pair, published
+from tests.support.issuer import jwks, pair, published
 
 ABOUT_TOKENS = [id_ for id_ in REQUIREMENTS if id_.startswith(("CB-AUT", "CB-TEN"))]
 NEEDS_A_SECRET = "CB-AUT-105"

@@ -23,7 +23,7 @@ from pathlib import Path
 from cbspec.descriptors import take_all
 from cbspec.profile.identity import DEVELOPMENT_TENANTS
 from cbspec.profile.profile import Profile, dump
-from tests.simulator.process import Served, served
+from tests.support.processes import Served, served
 
 ROOT = Path(__file__).parents[2]
 _TENANTS = 10

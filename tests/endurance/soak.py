@@ -28,7 +28,7 @@ from cbspec_conformance.target.contexts import context_for
 from cbspec_conformance.target.given import secrets_of
 from tests.endurance.promises import LOST, PROMISES, SERVED, STORMS, TIMEOUT, TOO_MANY, Promise
 from tests.endurance.visits import UNCONNECTED, Visit, Where, intrude
-from tests.simulator.process import Holding, Served, served
+from tests.support.processes import Holding, Served, served
 
 CONFIGURATION = """
 [relay]

@@ -7,7 +7,7 @@ import pytest
 from cbspec_simulator.faults.fault import Fault
 from tests.endurance.promises import PROMISES, STORMS, Promise
 from tests.endurance.soak import main, plateaus
-from tests.simulator.process import Holding
+from tests.support.processes import Holding
 
 
 def test_a_short_soak_finds_nothing(capsys: pytest.CaptureFixture[str]) -> None:

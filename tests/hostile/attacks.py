@@ -22,7 +22,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from tests.hostile.client_hello import hello, record
-from tests.simulator.client import HELLO, auth, tunnel
+from tests.support.client import HELLO, auth, tunnel
 
 MIB: Final = 1 << 20
 PATIENCE: Final = 20.0

@@ -20,8 +20,8 @@ from typing import Final, NamedTuple
 
 from bench.document import machine
 from tests.hostile.attacks import ATTACKS, Target
-from tests.simulator.client import BEAT
-from tests.simulator.process import Served, served
+from tests.support.client import BEAT
+from tests.support.processes import Served, served
 
 _DOCUMENT: Final = Path(__file__).parents[2] / "docs" / "hostile.md"
 _TEXT: Final = """\

@@ -31,7 +31,7 @@ from tests.hostile.client_hello import (
     sized,
     u16,
 )
-from tests.simulator.client import PATIENCE
+from tests.support.client import PATIENCE
 
 CONFIG: Final = Config(listen=Listen(port=0), limits=Limits(handshake_timeout=0.5))
 RETRY_RANDOM: Final = bytes.fromhex("CF21AD74E59A6111BE1D8C021E65B891C2A211167ABB8C5E079E09E2C8A8339C")

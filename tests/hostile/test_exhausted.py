@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 
 from tests.hostile.attacks import Target
-from tests.simulator.client import BEAT
-from tests.simulator.process import served
+from tests.support.client import BEAT
+from tests.support.processes import served
 
 DESCRIPTORS = 64
 

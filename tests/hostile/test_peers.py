@@ -18,7 +18,7 @@ from cbspec_simulator import Clock, Config, Simulator
 from cbspec_simulator.settings.config import Limits, Listen, RelayRules
 from tests.hostile import attacks
 from tests.hostile.attacks import MIB, Target
-from tests.simulator.client import BEAT, HELLO, PATIENCE, WebSocket, Wire, auth, tunnel, until
+from tests.support.client import BEAT, HELLO, PATIENCE, AsyncClient, AsyncWebSocket, auth, tunnel, until
 
 CONFIG: Final = Config(listen=Listen(port=0), limits=Limits(handshake_timeout=1.0, idle_timeout=2.0))
 
@@ -51,7 +51,7 @@ REFUSED: Final[dict[str, tuple[bytes, bool]]] = {
 async def test_what_is_too_much_or_ambiguous_is_refused_in_time(name: str) -> None:
     data, stays = REFUSED[name]
     async with Simulator(CONFIG) as simulator:
-        async with Wire(simulator.address) as wire:
+        async with AsyncClient(simulator.address) as wire:
             await wire.greet()
             began = time.monotonic()
             answer = asyncio.create_task(wire.line())
@@ -74,7 +74,7 @@ async def test_what_is_too_much_or_ambiguous_is_refused_in_time(name: str) -> No
 
 @pytest.mark.parametrize("digits", ["1" + "0" * 29, "-" + "9" * 30, "0." + "3" * 30, "1e400", "65536"])
 async def test_numbers_of_thirty_digits_are_no_ports(digits: str) -> None:
-    async with Simulator(CONFIG) as simulator, Wire(simulator.address) as wire:
+    async with Simulator(CONFIG) as simulator, AsyncClient(simulator.address) as wire:
         await wire.greet()
         assert (await wire.ask(tunnel(port=digits)))["code"] == "invalid_tunnel_info"
         assert (await wire.ask(tunnel(port="3389." + "0" * 30)))["type"] == "tunnel_response"
@@ -82,7 +82,7 @@ async def test_numbers_of_thirty_digits_are_no_ports(digits: str) -> None:
 
 @pytest.mark.parametrize("first", [0xC1, 0xA1, 0x91, 0xF1, 0xC2, 0x83])
 async def test_a_frame_with_bits_that_nobody_agreed_on_ends_the_websocket(first: int) -> None:
-    async with Simulator(CONFIG) as simulator, WebSocket(simulator.address) as wire:
+    async with Simulator(CONFIG) as simulator, AsyncWebSocket(simulator.address) as wire:
         assert b"permessage" not in await wire.open(b"Sec-WebSocket-Extensions: permessage-deflate")
         wire.write(bytes([first]) + b"\x85" + bytes(4) + b"hello")
         kind, payload = await wire.next()
@@ -92,7 +92,7 @@ async def test_a_frame_with_bits_that_nobody_agreed_on_ends_the_websocket(first:
 
 
 async def test_a_websocket_message_of_64_mib_is_refused_by_its_header() -> None:
-    async with Simulator(CONFIG) as simulator, WebSocket(simulator.address) as wire:
+    async with Simulator(CONFIG) as simulator, AsyncWebSocket(simulator.address) as wire:
         await wire.open()
         wire.write(b"\x81\xff" + struct.pack(">Q", 64 * MIB) + bytes(4) + b"x" * 1000)
         kind, payload = await wire.next()
@@ -144,7 +144,7 @@ async def test_a_reset_in_any_state_leaves_nothing_behind(state: int, caplog: py
     async with Simulator(CONFIG) as simulator:
         await asyncio.to_thread(broken_off)
         await left_nothing(simulator)
-        async with Wire(simulator.address) as wire:
+        async with AsyncClient(simulator.address) as wire:
             await wire.greet()
     assert [record for record in caplog.records if record.levelno >= logging.WARNING] == []
 
@@ -152,12 +152,12 @@ async def test_a_reset_in_any_state_leaves_nothing_behind(state: int, caplog: py
 async def test_a_clock_that_is_set_forth_and_back_touches_tokens_alone() -> None:
     ahead = 0.0
     clock = Clock(epoch=lambda: time.time() + ahead)
-    async with Simulator(CONFIG, clock=clock) as simulator, Wire(simulator.address) as wire:
+    async with Simulator(CONFIG, clock=clock) as simulator, AsyncClient(simulator.address) as wire:
         await wire.greet()
         for step in (3600.0, -7200.0, 10 * 365 * 86400.0, -(10.0**9), 0.0):
             ahead = step
             assert (await wire.ask(BEAT))["type"] == "heartbeat_response"
-            async with Wire(simulator.address) as other:
+            async with AsyncClient(simulator.address) as other:
                 assert (await other.ask(HELLO))["type"] == "hello_response"
                 met = await other.ask(auth(exp=int(time.time()) + 600))
                 assert met.get("code", met["type"]) == ("invalid_token" if step > 600 else "auth_response")
@@ -169,7 +169,7 @@ async def test_a_clock_of_the_machine_that_jumps_ends_who_was_silent_and_nobody_
     ahead = 0.0
     clock = Clock(lambda: time.monotonic() + ahead)
     config = replace(CONFIG, limits=Limits(idle_timeout=300.0))
-    async with Simulator(config, clock=clock) as simulator, Wire(simulator.address) as wire:
+    async with Simulator(config, clock=clock) as simulator, AsyncClient(simulator.address) as wire:
         await wire.greet()
         ahead = 86_400.0
         assert (await wire.ask(BEAT))["type"] == "heartbeat_response"
@@ -178,7 +178,7 @@ async def test_a_clock_of_the_machine_that_jumps_ends_who_was_silent_and_nobody_
 
 async def test_a_flood_of_small_messages_is_answered_whole_and_in_order() -> None:
     config = replace(CONFIG, limits=Limits(), relay=RelayRules(buffer_pool=None))
-    async with Simulator(config) as simulator, Wire(simulator.address) as wire:
+    async with Simulator(config) as simulator, AsyncClient(simulator.address) as wire:
         await wire.greet()
         count = 3000
         asked = b"".join(tunnel(f"t{number}") for number in range(count))
@@ -190,7 +190,11 @@ async def test_a_flood_of_small_messages_is_answered_whole_and_in_order() -> Non
 
 async def test_others_have_their_turn_while_one_sends_much() -> None:
     config = replace(CONFIG, limits=Limits())
-    async with Simulator(config) as simulator, Wire(simulator.address) as flooding, Wire(simulator.address) as other:
+    async with (
+        Simulator(config) as simulator,
+        AsyncClient(simulator.address) as flooding,
+        AsyncClient(simulator.address) as other,
+    ):
         await flooding.greet()
         await other.greet()
         (flooded,) = (session for session in simulator.relay.sessions if session.number == 1)

@@ -10,9 +10,9 @@ from cbspec_simulator.observe.metrics import RelayMetrics
 from cbspec_simulator.relay.session import Send
 from cbspec_simulator.relay.steps import Moment
 from cbspec_simulator.settings.config import Listen
-from tests.simulator.client import BEAT, HELLO, Wire, auth, tunnel, until
-from tests.simulator.memory import Memory
-from tests.simulator.samples import counted, read
+from tests.support.client import BEAT, HELLO, AsyncClient, auth, tunnel, until
+from tests.support.memory import MemoryRelay
+from tests.support.samples import counted, read
 
 ANY_PORT = Config(listen=Listen(port=0))
 
@@ -20,7 +20,7 @@ ANY_PORT = Config(listen=Listen(port=0))
 @pytest.mark.parametrize(("direction", "message"), [("request", "heartbeat"), ("answer", "heartbeat_response")])
 async def test_a_latency_lasts_as_long_as_the_message_is_kept(direction: str, message: str) -> None:
     clock = Clock(monotonic=lambda: 100.0)
-    async with Simulator(ANY_PORT, clock=clock) as simulator, Wire(simulator.address) as wire:
+    async with Simulator(ANY_PORT, clock=clock) as simulator, AsyncClient(simulator.address) as wire:
         metrics = RelayMetrics(simulator.relay, clock.monotonic)
         await wire.greet()
         simulator.controls.add_fault(
@@ -63,7 +63,7 @@ async def test_each_answered_request_is_timed_once(fault: dict[str, object], var
         metrics = RelayMetrics(simulator.relay, simulator.clock.monotonic)
         simulator.controls.add_fault(fault)
         asked = [HELLO, auth(), tunnel("t"), BEAT, b'{"type":"x"}\n', tunnel("u"), BEAT]
-        async with Wire(simulator.address) as wire:
+        async with AsyncClient(simulator.address) as wire:
             wire.write(b"".join(asked))
             await until(lambda: _timed(metrics) >= len(asked))
         await until(lambda: not simulator.relay.sessions)
@@ -78,7 +78,7 @@ def _timed(metrics: RelayMetrics) -> float:
 
 
 async def test_a_request_that_is_not_answered_is_not_timed() -> None:
-    async with Simulator(ANY_PORT) as simulator, Wire(simulator.address) as wire:
+    async with Simulator(ANY_PORT) as simulator, AsyncClient(simulator.address) as wire:
         metrics = RelayMetrics(simulator.relay, simulator.clock.monotonic)
         for direction in ("request", "answer"):
             simulator.controls.add_fault({"kind": "drop", "when": {"direction": direction, "nth": 1}})
@@ -90,7 +90,7 @@ async def test_a_request_that_is_not_answered_is_not_timed() -> None:
 
 
 def test_nothing_is_told_where_nobody_wants_to_know() -> None:
-    memory = Memory()
+    memory = MemoryRelay()
     told: list[Event] = []
     memory.relay.tell.add(told.append)
     session = memory.client().session

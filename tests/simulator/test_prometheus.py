@@ -17,8 +17,8 @@ from cbspec.profile.target import Rate, Tenant
 from cbspec_simulator import Config, Simulator
 from cbspec_simulator.settings.config import Listen, MetricsRules, RelayRules
 from tests.debian import program
-from tests.simulator.client import BEAT, HELLO, PATIENCE, Wire, auth, tunnel
 from tests.simulator.observe.test_metrics_server import get
+from tests.support.client import BEAT, HELLO, PATIENCE, AsyncClient, auth, tunnel
 
 STRANGE = 'of "quotes", \\ and\nlines, ünïcode'
 BUSY = Config(
@@ -38,7 +38,7 @@ _LISTENING = re.compile(r'msg="Listening on" address=(\S+)')
 
 async def test_promtool_is_content() -> None:
     promtool = program("promtool", "prometheus")
-    async with Simulator(BUSY) as simulator, Wire(simulator.address) as wire:
+    async with Simulator(BUSY) as simulator, AsyncClient(simulator.address) as wire:
         assert simulator.metrics_url
         simulator.controls.add_fault({"kind": "error", "code": "new_code", "when": {"message": "heartbeat", "nth": 2}})
         await wire.greet()
@@ -114,7 +114,7 @@ class Prometheus:
 
 async def _work(simulator: Simulator, number: int, tunnels: int) -> None:
     """Be one of the clients: invent tunnels, and a tenth as many tenants, subjects and types; beat in between."""
-    async with Wire(simulator.address) as wire:
+    async with AsyncClient(simulator.address) as wire:
         assert (await wire.ask(HELLO))["type"] == "hello_response"
         for first in range(0, tunnels // 10, BATCH):
             names = [f"{number}-{each}" for each in range(first, first + BATCH)]
@@ -134,7 +134,7 @@ async def test_a_real_scrape_under_load(tmp_path: Path) -> None:
     series = 'count({job="relay", __name__=~"cloudbridge_.*"})'
     async with Simulator(BUSY) as simulator:
         assert simulator.metrics_url
-        async with Prometheus(simulator.metrics_url, tmp_path) as prometheus, Wire(simulator.address) as wire:
+        async with Prometheus(simulator.metrics_url, tmp_path) as prometheus, AsyncClient(simulator.address) as wire:
             await wire.greet()
             await prometheus.until("cloudbridge_sessions_total", {(): 1})
             before = await prometheus.ask(series)

@@ -10,7 +10,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 
 from cbspec.profile.target import Tenant
 from cbspec.protocol.codes import ErrorCode
-from tests.simulator.memory import BEAT, HELLO, Client, Memory, auth, tunnel
+from tests.support.memory import BEAT, HELLO, MemoryClient, MemoryRelay, auth, tunnel
 
 _TENANTS = (
     Tenant("a", tunnel_limit=2, connection_limit=2),
@@ -25,7 +25,7 @@ _CONNECTIONS, _BUFFERS = 4, 4
 class _Known:
     """What the model knows of a connection."""
 
-    client: Client
+    client: MemoryClient
     greeted: bool = False
     tenant: str = ""
     tunnels: set[str] = field(default_factory=set)
@@ -37,7 +37,7 @@ class Limits(RuleBasedStateMachine):
 
     def __init__(self) -> None:
         super().__init__()
-        self.memory = Memory(*_TENANTS, connection_limit=_CONNECTIONS, buffer_pool=_BUFFERS, probe=True)
+        self.memory = MemoryRelay(*_TENANTS, connection_limit=_CONNECTIONS, buffer_pool=_BUFFERS, probe=True)
         self.open: list[_Known] = []
 
     def pick(self, number: int) -> _Known:

@@ -16,7 +16,7 @@ from cbspec_simulator import Config, Simulator
 from cbspec_simulator.faults.catalogue import KINDS
 from cbspec_simulator.faults.when import CONDITIONS
 from cbspec_simulator.settings.config import ControlRules, Listen
-from tests.simulator.client import PATIENCE
+from tests.support.client import PATIENCE
 
 
 @pytest.fixture(scope="module")

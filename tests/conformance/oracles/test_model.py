@@ -23,7 +23,7 @@ from cbspec_conformance.oracles.model import (
 )
 from cbspec_simulator import DEVIATIONS
 from cbspec_simulator.variations.compose import Change
-from tests.simulator.memory import BEAT, HELLO, Body, Client, Memory, auth, tunnel
+from tests.support.memory import BEAT, HELLO, Body, MemoryClient, MemoryRelay, auth, tunnel
 
 TENANTS = (Tenant("a", tunnel_limit=2), Tenant("b", connection_limit=2), Tenant("c"))
 LIMITS = Limits({"a": 2, "b": None, "c": None}, {"a": None, "b": 2, "c": None}, relay=4, pool=5)
@@ -41,9 +41,9 @@ class Run:
     """A relay in memory beside the model."""
 
     def __init__(self, change: Change) -> None:
-        self.memory = Memory(*TENANTS, change=change, connection_limit=4, buffer_pool=5)
+        self.memory = MemoryRelay(*TENANTS, change=change, connection_limit=4, buffer_pool=5)
         self.model = Model(LIMITS)
-        self.clients: dict[int, Client] = {}
+        self.clients: dict[int, MemoryClient] = {}
         self.names = 0
         self.blamed = ""
 

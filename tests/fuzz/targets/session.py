@@ -26,7 +26,7 @@ from cbspec_simulator.relay.session import Action, Close, Send, Session
 from cbspec_simulator.relay.steps import Dial, Errand, Moment
 from cbspec_simulator.settings.config import Config, Limits
 from tests.fuzz.target import Choices, Target
-from tests.simulator.memory import BEAT, HELLO, NOW, Memory, auth, tunnel
+from tests.support.memory import BEAT, HELLO, NOW, MemoryRelay, auth, tunnel
 
 _LARGEST: Final = 400
 _UPGRADE: Final = (
@@ -90,7 +90,7 @@ def _frame(text: bytes, opcode: int = 0x81) -> bytes:
 class _Wire:
     """One client's connection, and all that was said on it."""
 
-    def __init__(self, memory: Memory, *, websocket: bool, probed: bool) -> None:
+    def __init__(self, memory: MemoryRelay, *, websocket: bool, probed: bool) -> None:
         self.memory = memory
         self.time = 0.0
         self.closed = False
@@ -148,7 +148,7 @@ def _check(data: bytes) -> None:
 def _converse(choices: Choices) -> None:
     mode = choices.byte()
     config = Config(limits=Limits(max_message=_LARGEST, max_depth=8))
-    memory = Memory(*_TENANTS, config=config, buffer_pool=3, connection_limit=2, probe=bool(mode & 2))
+    memory = MemoryRelay(*_TENANTS, config=config, buffer_pool=3, connection_limit=2, probe=bool(mode & 2))
     transcript, metrics = (
         RelayTranscript(Clock(lambda: 0.0, lambda: float(NOW))),
         RelayMetrics(memory.relay, lambda: 0.0),

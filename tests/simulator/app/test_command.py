@@ -27,8 +27,8 @@ from cbspec_simulator.settings.scenarios import scenarios
 from cbspec_simulator.variations.deviations import KNOWN
 from cbspec_simulator.variations.open_points import OPEN_POINTS
 from cbspec_simulator.variations.variants import VARIANTS
-from tests.simulator.client import HELLO, PATIENCE, Wire
-from tests.simulator.issuer import jwks, pair
+from tests.support.client import HELLO, PATIENCE, AsyncClient
+from tests.support.issuer import jwks, pair
 
 COMMAND = (sys.executable, "-W", "error", "-m", "cbspec", "simulate")
 
@@ -94,7 +94,7 @@ def test_one_line_of_json_and_a_clean_end(number: int, tmp_path: Path) -> None:
 
 
 async def _greet(host: str, port: int) -> None:
-    async with Wire((host, port)) as wire:
+    async with AsyncClient((host, port)) as wire:
         assert (await wire.ask(HELLO))["type"] == "hello_response"
 
 

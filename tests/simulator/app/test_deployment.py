@@ -13,14 +13,14 @@ from cbspec.profile.target import Endpoint, Profile
 from cbspec_simulator import Config, ConfigError, Deployment
 from cbspec_simulator.app.deployment import write_profile
 from cbspec_simulator.settings.config import Listen, RelayRules
-from tests.simulator.client import HELLO, Wire, tunnel
+from tests.support.client import HELLO, AsyncClient, tunnel
 
 CONFIG = Config(listen=Listen(port=0))
 
 
 async def _greeting(endpoint: Endpoint | None) -> str:
     assert endpoint
-    async with Wire((endpoint.host, endpoint.port)) as wire:
+    async with AsyncClient((endpoint.host, endpoint.port)) as wire:
         answer = await wire.ask(HELLO)
         return str(answer.get("code", answer["type"]))
 
@@ -34,7 +34,7 @@ async def test_each_condition_holds_where_the_profile_says() -> None:
 
         pool = conditions["buffer_pool"]
         assert pool.target
-        async with Wire((pool.target.host, pool.target.port)) as wire:
+        async with AsyncClient((pool.target.host, pool.target.port)) as wire:
             await wire.greet()
             found = [(await wire.ask(tunnel(name))).get("code") for name in "wxyz"]
         assert found == [None] * (pool.limit or 0) + ["buffer_pool_exhausted"]
@@ -42,7 +42,7 @@ async def test_each_condition_holds_where_the_profile_says() -> None:
         failing, unreachable = conditions["transfer_failed"].target, profile.remote.unreachable
         assert failing
         assert unreachable
-        async with Wire((failing.host, failing.port)) as wire:
+        async with AsyncClient((failing.host, failing.port)) as wire:
             await wire.greet()
             assert (await wire.ask(tunnel("x", port=unreachable.port)))["code"] == "data_transfer_failed"
             assert (await wire.ask(tunnel("y", port=profile.remote.reachable.port)))["type"] == "tunnel_response"
@@ -66,7 +66,12 @@ async def test_the_relays_connection_limit() -> None:
         condition = deployment.profile().conditions["connection_limit"]
         assert condition.target
         address = (condition.target.host, condition.target.port)
-        async with Wire(address) as one, Wire(address) as two, Wire(address) as three, Wire(address) as four:
+        async with (
+            AsyncClient(address) as one,
+            AsyncClient(address) as two,
+            AsyncClient(address) as three,
+            AsyncClient(address) as four,
+        ):
             codes = [(await wire.ask(HELLO)).get("code") for wire in (one, two, three, four)]
         assert codes == [None] * (condition.limit or 0) + ["connection_limit_reached"]
 

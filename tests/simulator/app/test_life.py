@@ -18,7 +18,7 @@ from cbspec_simulator.app.deployment import Deployment
 from cbspec_simulator.app.life import live
 from cbspec_simulator.settings.config import Listen, MetricsRules, RelayRules
 from cbspec_simulator.settings.reading import load_config
-from tests.simulator.client import BEAT, HELLO, PATIENCE, Wire, tunnel, until
+from tests.support.client import BEAT, HELLO, PATIENCE, AsyncClient, tunnel, until
 
 ANY_PORT = Config(listen=Listen(port=0))
 
@@ -48,7 +48,7 @@ class Living:
 async def test_sigterm_drains_and_ends_with_the_last_connection() -> None:
     simulator = Simulator(ANY_PORT)
     async with Living(simulator) as living:
-        async with Wire(simulator.address) as wire, Wire(simulator.address) as late:
+        async with AsyncClient(simulator.address) as wire, AsyncClient(simulator.address) as late:
             await wire.greet()
             os.kill(os.getpid(), signal.SIGTERM)
             await until(lambda: simulator.relay.draining)
@@ -62,7 +62,7 @@ async def test_sigterm_drains_and_ends_with_the_last_connection() -> None:
 @pytest.mark.parametrize("second", [signal.SIGTERM, signal.SIGINT])
 async def test_a_second_signal_ends_at_once(second: signal.Signals) -> None:
     simulator = Simulator(ANY_PORT)
-    async with Living(simulator) as living, Wire(simulator.address) as wire:
+    async with Living(simulator) as living, AsyncClient(simulator.address) as wire:
         await wire.greet()
         os.kill(os.getpid(), signal.SIGTERM)
         await until(lambda: simulator.relay.draining)
@@ -73,7 +73,7 @@ async def test_a_second_signal_ends_at_once(second: signal.Signals) -> None:
 
 async def test_draining_ends_when_its_time_is_over() -> None:
     simulator = Simulator(ANY_PORT)
-    async with Living(simulator, grace=0.05) as living, Wire(simulator.address) as wire:
+    async with Living(simulator, grace=0.05) as living, AsyncClient(simulator.address) as wire:
         await wire.greet()
         began = time.monotonic()
         os.kill(os.getpid(), signal.SIGTERM)
@@ -92,7 +92,7 @@ async def test_sighup_reads_again_and_drops_nothing(tmp_path: Path) -> None:
     file = tmp_path / "relay.toml"
     file.write_text("[listen]\nport = 0\n")
     simulator = Simulator(load_config(file))
-    async with Living(simulator, lambda: load_config(file)), Wire(simulator.address) as wire:
+    async with Living(simulator, lambda: load_config(file)), AsyncClient(simulator.address) as wire:
         await wire.greet()
         before = simulator.address
         file.write_text(
@@ -104,7 +104,7 @@ async def test_sighup_reads_again_and_drops_nothing(tmp_path: Path) -> None:
         assert (await wire.ask(tunnel("1")))["type"] == "tunnel_response"
         assert (await wire.ask(tunnel("2")))["code"] == "tenant_limit_exceeded"
         assert simulator.address == before
-        async with Wire(simulator.address) as other:
+        async with AsyncClient(simulator.address) as other:
             await other.ask(HELLO)
 
 
@@ -137,7 +137,7 @@ async def test_a_bad_file_keeps_the_old_one(
         file.write_text(text)
     faults = load_config_with_a_fault(tmp_path)
     simulator = Simulator(faults)
-    async with Living(simulator, lambda: load_config(file)), Wire(simulator.address) as wire:
+    async with Living(simulator, lambda: load_config(file)), AsyncClient(simulator.address) as wire:
         await wire.greet()
         os.kill(os.getpid(), signal.SIGHUP)
         await until(lambda: "the old configuration stays" in caplog.text)

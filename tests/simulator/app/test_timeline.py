@@ -9,7 +9,7 @@ import pytest
 from cbspec_simulator import Config, Simulator
 from cbspec_simulator.settings.config import Act, Listen
 from cbspec_simulator.settings.reading import ACTS
-from tests.simulator.client import Wire, until
+from tests.support.client import AsyncClient, until
 
 LATE = {"kind": "latency", "seconds": 0.01, "name": "late"}
 
@@ -48,7 +48,7 @@ async def test_time_passes_by_itself_as_well() -> None:
     ],
 )
 async def test_every_act_does_something(act: str, what: object, caplog: pytest.LogCaptureFixture) -> None:
-    async with Simulator(_config(Act(10.0, act, what))) as simulator, Wire(simulator.address) as wire:
+    async with Simulator(_config(Act(10.0, act, what))) as simulator, AsyncClient(simulator.address) as wire:
         await wire.greet()
         simulator.controls.add_fault({"kind": "drop", "name": "there", "when": {"nth": 99}})
         before = _state(simulator)

@@ -11,14 +11,14 @@ from hypothesis import strategies as st
 
 from cbspec_simulator import Clock, Config, Simulator
 from cbspec_simulator.settings.config import Limits, Listen
-from tests.simulator.client import BEAT, HELLO, Wire, auth
+from tests.support.client import BEAT, HELLO, AsyncClient, auth
 
 ANY_PORT = Config(listen=Listen(port=0))
 
 
 async def test_the_clock_is_given() -> None:
     clock = Clock(epoch=lambda: 0.0)
-    async with Simulator(ANY_PORT, clock=clock) as simulator, Wire(simulator.address) as wire:
+    async with Simulator(ANY_PORT, clock=clock) as simulator, AsyncClient(simulator.address) as wire:
         await wire.ask(HELLO)
         assert (await wire.ask(auth(exp=1)))["type"] == "auth_response"
 
@@ -46,7 +46,7 @@ async def test_a_token_expires_when_time_is_moved() -> None:
         answers = []
         for seconds in (0, 590, 20):
             simulator.clock.advance(seconds)
-            async with Wire(simulator.address) as wire:
+            async with AsyncClient(simulator.address) as wire:
                 await wire.ask(HELLO)
                 answers.append((await wire.ask(auth(exp=int(time.time()) + 600)))["type"])
     assert answers == ["auth_response", "auth_response", "error"]
@@ -54,7 +54,7 @@ async def test_a_token_expires_when_time_is_moved() -> None:
 
 async def test_an_idle_connection_ends_when_time_is_moved() -> None:
     config = Config(listen=Listen(port=0), limits=Limits(idle_timeout=3600.0))
-    async with Simulator(config) as simulator, Wire(simulator.address) as wire:
+    async with Simulator(config) as simulator, AsyncClient(simulator.address) as wire:
         await wire.greet()
         simulator.clock.advance(3590)
         assert (await wire.ask(BEAT))["type"] == "heartbeat_response"
@@ -63,7 +63,7 @@ async def test_an_idle_connection_ends_when_time_is_moved() -> None:
 
 
 async def test_a_rate_recovers_when_time_is_moved() -> None:
-    async with Simulator(ANY_PORT) as simulator, Wire(simulator.address) as wire:
+    async with Simulator(ANY_PORT) as simulator, AsyncClient(simulator.address) as wire:
         await wire.greet()
         simulator.controls.limit_tenant("tenant-001", {"rate": {"per_second": 0.005, "burst": 1}})
         answers = [await wire.ask(BEAT), await wire.ask(BEAT)]

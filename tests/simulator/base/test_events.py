@@ -6,7 +6,7 @@ from typing import Any, cast
 
 from cbspec_simulator.base.events import Answered, Connected, Decided, Ended, Event, Listeners, Received, Sent
 from cbspec_simulator.faults.fault import Fault
-from tests.simulator.memory import BEAT, HELLO, Memory
+from tests.support.memory import BEAT, HELLO, MemoryRelay
 
 
 def test_all_are_told_in_the_order_in_which_they_came() -> None:
@@ -39,7 +39,7 @@ def test_nobody() -> None:
 
 
 def test_what_a_connection_tells() -> None:
-    memory, told = Memory(), list[Event]()
+    memory, told = MemoryRelay(), list[Event]()
     memory.relay.tell.add(told.append)
     memory.relay.faults.add(Fault.read({"kind": "drop", "when": {"message": "heartbeat"}}), 0.0)
     client = memory.client()
@@ -69,7 +69,7 @@ def test_what_a_connection_tells() -> None:
 
 
 def test_the_body_is_what_is_meant_and_the_texts_what_is_said() -> None:
-    memory, told = Memory(), list[Event]()
+    memory, told = MemoryRelay(), list[Event]()
     memory.relay.tell.add(told.append)
     memory.relay.faults.add(Fault.read({"kind": "truncate", "bytes": 3}), 0.0)
     memory.client().send(HELLO)

@@ -14,7 +14,7 @@ from cbspec_simulator import Config, ConfigError, Simulator
 from cbspec_simulator.control.api import make_api
 from cbspec_simulator.control.streams import Streams
 from cbspec_simulator.settings.config import ControlRules, Listen
-from tests.simulator.client import BEAT, PATIENCE, Wire
+from tests.support.client import BEAT, PATIENCE, AsyncClient
 
 CONTROLLED = Config(listen=Listen(port=0), control=ControlRules(port=0))
 FAULT = {"name": "x", "kind": "drop", "when": {"message": "heartbeat_response"}}
@@ -86,7 +86,7 @@ async def test_the_relay_is_controlled(simulator: Simulator) -> None:
 
 
 async def test_connections_and_transcript(simulator: Simulator) -> None:
-    async with Wire(simulator.address) as wire:
+    async with AsyncClient(simulator.address) as wire:
         await wire.greet()
         await wire.ask(BEAT)
         (connection,) = (await ask(simulator, "GET", "/connections"))[1]
@@ -106,7 +106,7 @@ async def test_what_is_said_is_sent_as_it_is_said(simulator: Simulator) -> None:
     writer.write(b"GET /events HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n")
     async with asyncio.timeout(PATIENCE):
         await reader.readuntil(b": listening")
-        async with Wire(simulator.address) as wire:
+        async with AsyncClient(simulator.address) as wire:
             await wire.greet()
         data = await reader.readuntil(b'"type": "auth_response"')
     assert b"id: 1\ndata: {" in data
@@ -116,7 +116,7 @@ async def test_what_is_said_is_sent_as_it_is_said(simulator: Simulator) -> None:
 async def test_what_is_remembered_comes_first(simulator: Simulator) -> None:
     assert simulator.control_url
     host, _, port = simulator.control_url.removeprefix("http://").partition(":")
-    async with Wire(simulator.address) as wire:
+    async with AsyncClient(simulator.address) as wire:
         await wire.greet()
         last = (await ask(simulator, "GET", "/health"))[1]["entries"]
         assert last == len(simulator.controls.transcript())

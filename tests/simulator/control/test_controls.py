@@ -11,7 +11,7 @@ import pytest
 from cbspec_simulator import Config, Simulator
 from cbspec_simulator.control.controls import ENDS, ControlError, Controls
 from cbspec_simulator.settings.config import Listen
-from tests.simulator.client import BEAT, HELLO, WebSocket, Wire, auth, tunnel, until
+from tests.support.client import BEAT, HELLO, AsyncClient, AsyncWebSocket, auth, tunnel, until
 
 
 @pytest.fixture
@@ -24,7 +24,7 @@ async def test_the_third_tunnel_of_a_tenant_is_refused(simulator: Simulator) -> 
     controls = simulator.controls
     when = {"tenant": "tenant-001", "message": "tunnel_info", "nth": 3}
     controls.add_fault({"kind": "error", "code": "buffer_pool_exhausted", "when": when})
-    async with Wire(simulator.address) as other, Wire(simulator.address) as wire:
+    async with AsyncClient(simulator.address) as other, AsyncClient(simulator.address) as wire:
         await other.greet("tenant-002")
         await wire.greet()
         assert (await other.ask(tunnel("o", "tenant-002")))["type"] == "tunnel_response"
@@ -40,7 +40,7 @@ async def test_the_third_tunnel_of_a_tenant_is_refused(simulator: Simulator) -> 
 async def test_what_is_held_is_let_go(simulator: Simulator) -> None:
     controls = simulator.controls
     controls.add_fault({"kind": "hold", "name": "stop", "when": {"message": "heartbeat_response"}})
-    async with Wire(simulator.address) as wire:
+    async with AsyncClient(simulator.address) as wire:
         await wire.greet()
         wire.write(BEAT)
         assert (await wire.ask(tunnel()))["type"] == "tunnel_response"
@@ -53,7 +53,7 @@ async def test_what_is_held_is_let_go(simulator: Simulator) -> None:
 
 
 async def test_draining(simulator: Simulator) -> None:
-    async with Wire(simulator.address) as wire:
+    async with AsyncClient(simulator.address) as wire:
         await wire.greet()
         simulator.controls.drain()
         assert simulator.controls.state()["status"] == "draining"
@@ -68,7 +68,7 @@ async def test_limits_of_the_relay(simulator: Simulator) -> None:
         "connection_limit": 1,
         "buffer_pool": 1,
     }
-    async with Wire(simulator.address) as wire, Wire(simulator.address) as second:
+    async with AsyncClient(simulator.address) as wire, AsyncClient(simulator.address) as second:
         await wire.greet()
         assert (await second.ask(HELLO))["code"] == "connection_limit_reached"
         assert (await wire.ask(tunnel("1")))["type"] == "tunnel_response"
@@ -78,7 +78,7 @@ async def test_limits_of_the_relay(simulator: Simulator) -> None:
 
 
 async def test_limits_of_a_tenant_count_for_what_is_open(simulator: Simulator) -> None:
-    async with Wire(simulator.address) as wire:
+    async with AsyncClient(simulator.address) as wire:
         await wire.greet()
         assert simulator.controls.limit_tenant("tenant-001", {"tunnel_limit": 1})["tunnel_limit"] == 1
         assert (await wire.ask(tunnel("1")))["type"] == "tunnel_response"
@@ -92,13 +92,13 @@ async def test_limits_of_a_tenant_count_for_what_is_open(simulator: Simulator) -
 
 async def test_a_tenant_is_turned_off(simulator: Simulator) -> None:
     simulator.controls.limit_tenant("tenant-001", {"active": False})
-    async with Wire(simulator.address) as wire:
+    async with AsyncClient(simulator.address) as wire:
         await wire.ask(HELLO)
         assert (await wire.ask(auth()))["code"] == "tenant_not_found"
 
 
 async def test_what_is_open_is_listed(simulator: Simulator) -> None:
-    async with Wire(simulator.address) as wire:
+    async with AsyncClient(simulator.address) as wire:
         await wire.greet()
         await wire.ask(tunnel("b"))
         await wire.ask(tunnel("a"))
@@ -118,7 +118,7 @@ async def test_what_is_open_is_listed(simulator: Simulator) -> None:
 
 
 async def test_a_token_in_a_wrong_place_is_not_shown(simulator: Simulator) -> None:
-    async with Wire(simulator.address) as wire:
+    async with AsyncClient(simulator.address) as wire:
         await wire.greet()
         token = json.loads(auth())["token"]
         assert (await wire.ask(tunnel(token)))["tunnel_id"] == token
@@ -127,7 +127,7 @@ async def test_a_token_in_a_wrong_place_is_not_shown(simulator: Simulator) -> No
 
 @pytest.mark.parametrize("how", ENDS)
 async def test_one_connection_is_dropped(simulator: Simulator, how: str) -> None:
-    async with Wire(simulator.address) as wire, Wire(simulator.address) as other:
+    async with AsyncClient(simulator.address) as wire, AsyncClient(simulator.address) as other:
         await wire.greet()
         await other.greet()
         simulator.controls.drop(1, how)
@@ -139,7 +139,7 @@ async def test_one_connection_is_dropped(simulator: Simulator, how: str) -> None
 
 
 async def test_a_websocket_that_is_closed_is_told_so(simulator: Simulator) -> None:
-    async with WebSocket(simulator.address) as wire:
+    async with AsyncWebSocket(simulator.address) as wire:
         await wire.open()
         assert await wire.say(HELLO)
         simulator.controls.drop(1, "close")
@@ -196,7 +196,7 @@ async def test_a_name_is_taken_once(simulator: Simulator) -> None:
 
 async def test_all_are_dropped_though_one_is_gone_from_the_wire_already(simulator: Simulator) -> None:
     simulator.relay.connect("127.0.0.1")
-    async with Wire(simulator.address) as wire:
+    async with AsyncClient(simulator.address) as wire:
         await wire.greet()
         simulator.controls.drop_all("close")
         assert await wire.rest() == b""

@@ -12,7 +12,7 @@ import pytest
 from cbspec_simulator import Config, Simulator
 from cbspec_simulator.control.streams import BEHIND, Streams
 from cbspec_simulator.settings.config import Listen
-from tests.simulator.client import BEAT, PATIENCE, Wire, until
+from tests.support.client import BEAT, PATIENCE, AsyncClient, until
 
 
 @pytest.fixture
@@ -30,7 +30,7 @@ def entry(event: str) -> dict[str, Any]:
 
 async def test_what_is_remembered_comes_first_and_nothing_twice(simulator: Simulator) -> None:
     streams = Streams(simulator.controls)
-    async with Wire(simulator.address) as wire:
+    async with AsyncClient(simulator.address) as wire:
         await wire.greet()
         stream = streams.events(2)
         assert await anext(stream) == ": listening\n\n"
@@ -44,7 +44,7 @@ async def test_who_reads_too_slowly_misses_some_and_is_told_of_the_end(simulator
     streams = Streams(simulator.controls)
     stream = streams.events(None)
     assert await anext(stream) == ": listening\n\n"
-    async with Wire(simulator.address) as wire:
+    async with AsyncClient(simulator.address) as wire:
         await wire.greet()
         for _ in range(BEHIND // 2):
             await wire.ask(BEAT)

@@ -13,7 +13,7 @@ import pytest
 
 from cbspec_simulator.edge import acceptor as module
 from cbspec_simulator.edge.acceptor import Acceptor
-from tests.simulator.client import PATIENCE, until
+from tests.support.client import PATIENCE, until
 
 
 class Met(asyncio.Protocol):

@@ -15,7 +15,7 @@ from cbspec.protocol.tls import TlsLayer
 from cbspec_simulator.edge.contexts import Contexts
 from cbspec_simulator.relay.behaviour import Behaviour
 from cbspec_simulator.settings.config import Certificate
-from tests.simulator.client import context
+from tests.support.client import context
 
 NAMES = ("127.0.0.1", "localhost")
 ALL = ("tls-1.2", "client-certificate", "expired", "not-yet-valid", "other-name", "unknown-ca")

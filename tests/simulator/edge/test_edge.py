@@ -6,7 +6,7 @@ import asyncio
 
 from cbspec_simulator import Config, Simulator
 from cbspec_simulator.settings.config import Listen
-from tests.simulator.client import BEAT, PATIENCE, Wire, until
+from tests.support.client import BEAT, PATIENCE, AsyncClient, until
 
 
 async def test_it_knows_who_is_there_until_the_last_is_gone() -> None:
@@ -14,7 +14,7 @@ async def test_it_knows_who_is_there_until_the_last_is_gone() -> None:
         edge = simulator._edge
         assert edge is not None
         await edge.emptied(PATIENCE)  # nobody came yet
-        async with Wire(simulator.address) as wire:
+        async with AsyncClient(simulator.address) as wire:
             await wire.greet()
             assert [peer.number for peer in edge.peers.values()] == list(edge.peers) == [1]
             await edge.emptied(0.0)

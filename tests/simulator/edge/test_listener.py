@@ -15,7 +15,7 @@ from cbspec_simulator.edge.listener import Door
 from cbspec_simulator.faults.engine import Faults
 from cbspec_simulator.faults.fault import Fault
 from cbspec_simulator.settings.config import Listen
-from tests.simulator.client import BEAT, PATIENCE, Wire, until
+from tests.support.client import BEAT, PATIENCE, AsyncClient, until
 
 REFUSE = Fault.read({"kind": "refuse"})
 ANY_PORT = Config(listen=Listen(port=0))
@@ -43,7 +43,7 @@ async def opened(faults: Faults, clock: Clock, host: str = "127.0.0.1") -> Async
 
 
 async def test_shut_while_the_fault_is_there() -> None:
-    async with Simulator(ANY_PORT) as simulator, Wire(simulator.address) as before:
+    async with Simulator(ANY_PORT) as simulator, AsyncClient(simulator.address) as before:
         address = simulator.address
         await before.greet()
         for _ in range(3):
@@ -52,7 +52,7 @@ async def test_shut_while_the_fault_is_there() -> None:
             assert (await before.ask(BEAT))["type"] == "heartbeat_response"
             assert simulator.address == address
             simulator.relay.faults.remove(name)
-            async with Wire(address) as after:
+            async with AsyncClient(address) as after:
                 await after.greet()
 
 
@@ -60,7 +60,7 @@ async def test_shut_from_the_start() -> None:
     async with Simulator(replace(ANY_PORT, faults=(REFUSE,))) as simulator:
         assert not await reached(simulator.address)
         simulator.relay.faults.reset()
-        async with Wire(simulator.address) as wire:
+        async with AsyncClient(simulator.address) as wire:
             await wire.greet()
 
 

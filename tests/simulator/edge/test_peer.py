@@ -18,13 +18,24 @@ from cbspec_simulator.edge import peer as peer_module
 from cbspec_simulator.edge import turns
 from cbspec_simulator.edge.peer import Peer
 from cbspec_simulator.settings.config import Limits, Listen, RelayRules
-from tests.simulator.client import BEAT, HELLO, PATIENCE, WebSocket, Wire, accept_value, auth, context, tunnel, until
+from tests.support.client import (
+    BEAT,
+    HELLO,
+    PATIENCE,
+    AsyncClient,
+    AsyncWebSocket,
+    accept_value,
+    auth,
+    context,
+    tunnel,
+    until,
+)
 
 ANY_PORT = Config(listen=Listen(port=0))
 
 
 async def test_websocket_on_the_same_port() -> None:
-    async with Simulator(ANY_PORT) as simulator, WebSocket(simulator.address) as wire:
+    async with Simulator(ANY_PORT) as simulator, AsyncWebSocket(simulator.address) as wire:
         response = await wire.open(b"Sec-WebSocket-Extensions: permessage-deflate")
         assert response.startswith(b"HTTP/1.1 101 ")
         assert b"Sec-WebSocket-Accept: " + accept_value() in response
@@ -43,7 +54,7 @@ async def test_websocket_on_the_same_port() -> None:
 
 async def test_a_message_that_is_too_long_for_the_websocket() -> None:
     config = replace(ANY_PORT, limits=Limits(max_message=100))
-    async with Simulator(config) as simulator, WebSocket(simulator.address) as wire:
+    async with Simulator(config) as simulator, AsyncWebSocket(simulator.address) as wire:
         await wire.open()
         wire.frame(b"x" * 101)
         first, payload = await wire.next()
@@ -53,7 +64,7 @@ async def test_a_message_that_is_too_long_for_the_websocket() -> None:
 
 
 async def test_http_that_is_no_websocket_is_told_so() -> None:
-    async with Simulator(ANY_PORT) as simulator, Wire(simulator.address) as wire:
+    async with Simulator(ANY_PORT) as simulator, AsyncClient(simulator.address) as wire:
         wire.write(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
         assert (await wire.rest()).startswith(b"HTTP/1.1 426 ")
 
@@ -90,7 +101,7 @@ async def _raw(simulator: Simulator, data: bytes) -> bytes:
 
 async def test_a_reset_gives_everything_back() -> None:
     async with Simulator(ANY_PORT) as simulator:
-        async with Wire(simulator.address) as wire:
+        async with AsyncClient(simulator.address) as wire:
             await wire.greet()
             await wire.ask(tunnel())
             assert simulator.relay.buffers == 1
@@ -138,7 +149,7 @@ async def test_the_remote_end_is_dialled() -> None:
     held.bind(("127.0.0.1", 0))
     with held:
         async with Simulator(replace(ANY_PORT, relay=RelayRules(probe=True))) as simulator:
-            async with Wire(simulator.address) as wire:
+            async with AsyncClient(simulator.address) as wire:
                 await wire.greet()
                 assert (await wire.ask(tunnel("x", port=simulator.address[1])))["type"] == "tunnel_response"
                 wire.write(tunnel("y", port=held.getsockname()[1]) + BEAT)
@@ -150,7 +161,11 @@ async def test_the_remote_end_is_dialled() -> None:
 
 async def test_what_waits_behind_a_dial_is_taken_in_turns_and_in_order() -> None:
     config = replace(ANY_PORT, relay=RelayRules(probe=True))
-    async with Simulator(config) as simulator, Wire(simulator.address) as wire, Wire(simulator.address) as other:
+    async with (
+        Simulator(config) as simulator,
+        AsyncClient(simulator.address) as wire,
+        AsyncClient(simulator.address) as other,
+    ):
         await wire.greet()
         await other.greet()
         (asking,) = (session for session in simulator.relay.sessions if session.number == 1)
@@ -175,7 +190,7 @@ async def test_a_connection_that_ends_while_the_remote_end_is_dialled() -> None:
             one.setblocking(False)
             one.connect_ex(listener.getsockname())
         async with Simulator(replace(ANY_PORT, relay=RelayRules(probe=True))) as simulator:
-            async with Wire(simulator.address) as wire:
+            async with AsyncClient(simulator.address) as wire:
                 await wire.greet()
                 wire.write(tunnel("x", port=listener.getsockname()[1]))
                 await until(lambda: simulator.relay.buffers == 1)
@@ -188,7 +203,7 @@ async def test_a_connection_that_ends_while_the_remote_end_is_dialled() -> None:
 
 async def test_an_error_arrives_before_the_close_even_if_more_was_sent() -> None:
     config = replace(ANY_PORT, relay=RelayRules(connection_limit=0))
-    async with Simulator(config) as simulator, Wire(simulator.address) as wire:
+    async with Simulator(config) as simulator, AsyncClient(simulator.address) as wire:
         wire.write(HELLO + BEAT * 1000)
         found = (await wire.rest()).splitlines()
         assert [json.loads(line)["code"] for line in found] == ["connection_limit_reached"]
@@ -218,19 +233,19 @@ async def test_what_comes_behind_a_close_is_read_and_the_last_answer_arrives(mon
 
 async def test_half_a_message_does_not_hold_a_connection_for_ever() -> None:
     config = replace(ANY_PORT, limits=Limits(idle_timeout=0.3))
-    async with Simulator(config) as simulator, Wire(simulator.address) as wire:
+    async with Simulator(config) as simulator, AsyncClient(simulator.address) as wire:
         await wire.greet()
         wire.write(b'{"type":"heart')
         assert await wire.rest() == b""
 
 
 async def test_a_client_that_does_not_read_is_not_read_from() -> None:
-    async with Simulator(ANY_PORT) as simulator, Wire(simulator.address) as wire:
+    async with Simulator(ANY_PORT) as simulator, AsyncClient(simulator.address) as wire:
         await wire.greet()
         wire.writer.transport.pause_reading()  # type: ignore[attr-defined]
         request = tunnel("x" * 30_000)
         asked = await wire.flood(request)
-        async with Wire(simulator.address) as other:
+        async with AsyncClient(simulator.address) as other:
             await other.greet()
         wire.writer.transport.resume_reading()  # type: ignore[attr-defined]
         answers = [await wire.line() for _ in range(asked)]
@@ -244,7 +259,7 @@ async def test_a_failure_in_one_connection_hurts_no_other(caplog: pytest.LogCapt
         return [json.dumps(body).encode()]
 
     simulator = Simulator(ANY_PORT, behaviour=Behaviour(spell=fail))
-    async with simulator, Wire(simulator.address) as good, Wire(simulator.address) as bad:
+    async with simulator, AsyncClient(simulator.address) as good, AsyncClient(simulator.address) as bad:
         await good.greet()
         await bad.greet()
         bad.write(tunnel("boom"))

@@ -21,14 +21,14 @@ from cbspec.tokens.jwt import SigningKey
 from cbspec.tokens.keypair import new_pair
 from cbspec_simulator import Clock, Config, ConfigError, Simulator
 from cbspec_simulator.settings.config import Certificate, Listen, MetricsRules, TokenRules
-from tests.simulator.client import HELLO, WebSocket, Wire, auth, tunnel, until
-from tests.simulator.issuer import jwks, pair, published, token
+from tests.support.client import HELLO, AsyncClient, AsyncWebSocket, auth, tunnel, until
+from tests.support.issuer import jwks, pair, published, token
 
 ANY_PORT = Config(listen=Listen(port=0))
 
 
 async def test_the_specifications_examples() -> None:
-    async with Simulator(ANY_PORT) as simulator, Wire(simulator.address) as wire:
+    async with Simulator(ANY_PORT) as simulator, AsyncClient(simulator.address) as wire:
         wire.write(
             b'{\n  "type": "hello",\n  "version": "1.0",\n'
             b'  "features": ["tls", "heartbeat", "tunnel_info", "multi_tenancy", "metrics"]\n}\n'
@@ -51,7 +51,7 @@ async def test_the_specifications_examples() -> None:
 
 
 async def test_several_at_once_share_nothing() -> None:
-    async with Simulator(ANY_PORT) as one, Simulator(ANY_PORT) as two, Wire(one.address) as wire:
+    async with Simulator(ANY_PORT) as one, Simulator(ANY_PORT) as two, AsyncClient(one.address) as wire:
         await wire.greet()
         await wire.ask(tunnel())
         assert (one.relay.buffers, two.relay.buffers) == (1, 0)
@@ -59,7 +59,7 @@ async def test_several_at_once_share_nothing() -> None:
 
 async def test_the_end_closes_every_connection() -> None:
     async with Simulator(ANY_PORT) as simulator:
-        wire, socket_ = Wire(simulator.address), WebSocket(simulator.address)
+        wire, socket_ = AsyncClient(simulator.address), AsyncWebSocket(simulator.address)
         await wire.__aenter__()
         await socket_.__aenter__()
         await wire.greet()
@@ -120,7 +120,7 @@ async def test_a_port_in_use_is_named() -> None:
 
 
 async def _authenticated(simulator: Simulator, key: SigningKey, **claims: Any) -> str:  # noqa: ANN401 - any JSON
-    async with Wire(simulator.address) as wire:
+    async with AsyncClient(simulator.address) as wire:
         await wire.ask(HELLO)
         answer = await wire.ask(b'{"type":"auth","token":"' + token(key, **claims).encode() + b'"}\n')
         return str(answer.get("message", answer["type"]))
@@ -173,7 +173,7 @@ async def test_a_slow_issuer_keeps_nobody_else_waiting(tmp_path: Path) -> None:
     with published(jwks(known)) as address:
         async with (
             Simulator(replace(ANY_PORT, tokens=TokenRules(jwks_url=address.url))) as simulator,
-            Wire(simulator.address) as waiting,
+            AsyncClient(simulator.address) as waiting,
         ):
             address.held = threading.Event()
             address.reached.clear()
@@ -190,7 +190,7 @@ async def test_a_client_that_leaves_while_keys_are_fetched_is_forgotten() -> Non
         async with Simulator(replace(ANY_PORT, tokens=TokenRules(jwks_url=address.url))) as simulator:
             address.held = threading.Event()
             address.reached.clear()
-            async with Wire(simulator.address) as wire:
+            async with AsyncClient(simulator.address) as wire:
                 await wire.ask(HELLO)
                 wire.write(b'{"type":"auth","token":"' + token(pair()).encode() + b'"}\n')
                 await asyncio.to_thread(address.reached.wait)

@@ -10,7 +10,7 @@ from collections.abc import Callable
 import pytest
 
 from cbspec_simulator.edge.socket_transport import Line
-from tests.simulator.client import PATIENCE, until
+from tests.support.client import PATIENCE, until
 
 
 class Told(asyncio.Protocol):

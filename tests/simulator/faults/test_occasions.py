@@ -13,7 +13,7 @@ from cbspec_simulator.faults.kind import Strike
 from cbspec_simulator.faults.when import MessageDirection, Occasion
 from cbspec_simulator.relay.session import Send
 from cbspec_simulator.relay.steps import Moment
-from tests.simulator.memory import BEAT, HELLO, NOW, Memory, auth, tunnel
+from tests.support.memory import BEAT, HELLO, NOW, MemoryRelay, auth, tunnel
 
 NEVER: Final = Fault.read({"kind": "drop", "when": {"tenant": "nobody"}})
 
@@ -90,7 +90,7 @@ DIALOGUES: Final[dict[str, tuple[list[Any], list[Occasion]]]] = {
 @pytest.mark.parametrize("in_one", [False, True])
 def test_what_is_asked_about(name: str, in_one: bool) -> None:
     said, expected = DIALOGUES[name]
-    memory, noting = Memory(), _Noting()
+    memory, noting = MemoryRelay(), _Noting()
     memory.relay.faults = noting
     client = memory.client()
     if in_one:
@@ -106,7 +106,7 @@ def _line(body: Any) -> bytes:  # noqa: ANN401 - bytes or an object
 
 
 def test_what_nobody_asked_for_answers_nothing() -> None:
-    memory, noting = Memory(), _Noting()
+    memory, noting = MemoryRelay(), _Noting()
     memory.relay.faults = noting
     client = memory.client()
     client.send(b"{" + b" " * 2_000_000)
@@ -115,7 +115,7 @@ def test_what_nobody_asked_for_answers_nothing() -> None:
 
 
 def test_connections_are_told_apart_by_their_number() -> None:
-    memory, noting = Memory(), _Noting()
+    memory, noting = MemoryRelay(), _Noting()
     memory.relay.faults = noting
     for _ in range(3):
         memory.client().send(HELLO)
@@ -123,7 +123,7 @@ def test_connections_are_told_apart_by_their_number() -> None:
 
 
 def test_nobody_is_asked_where_there_are_no_faults() -> None:
-    memory, noting = Memory(), _Noting()
+    memory, noting = MemoryRelay(), _Noting()
     noting.reset()
     memory.relay.faults = noting
     memory.authenticated()
@@ -135,7 +135,7 @@ def test_nobody_is_asked_where_there_are_no_faults() -> None:
     {"kind": "hold", "name": "it"},
 ])  # fmt: skip
 def test_a_request_that_waits_keeps_its_place(data: dict[str, Any]) -> None:
-    memory = Memory()
+    memory = MemoryRelay()
     client = memory.authenticated()
     memory.relay.faults.add(Fault.read({**data, "when": {"message": "tunnel_info"}}), 0.0)
     assert client.send(tunnel("1")) == []

@@ -12,7 +12,7 @@ import pytest
 from cbspec_simulator import Clock, Config, Simulator
 from cbspec_simulator.faults.fault import Fault
 from cbspec_simulator.settings.config import Limits, Listen
-from tests.simulator.client import BEAT, HELLO, WebSocket, Wire, auth, tunnel, until
+from tests.support.client import BEAT, HELLO, AsyncClient, AsyncWebSocket, auth, tunnel, until
 
 DAY: Final = 86_400.0
 ANY_PORT: Final = Config(listen=Listen(port=0))
@@ -33,7 +33,7 @@ def serving(*faults: dict[str, Any], config: Config = ANY_PORT) -> Simulator:
 ], ids=lambda fault: str(fault["kind"]))  # fmt: skip
 async def test_what_is_late_comes_when_the_clock_says_so(fault: dict[str, Any]) -> None:
     config = replace(ANY_PORT, limits=Limits(idle_timeout=10 * DAY))
-    async with serving(fault, config=config) as simulator, Wire(simulator.address) as wire:
+    async with serving(fault, config=config) as simulator, AsyncClient(simulator.address) as wire:
         await wire.greet()
         wire.write(BEAT)
         await until(lambda: _matched(simulator) == 1)
@@ -47,7 +47,7 @@ async def test_what_is_late_comes_when_the_clock_says_so(fault: dict[str, Any]) 
 
 async def _ask_on_another(simulator: Simulator) -> None:
     """See that the relay has done what it had to do."""
-    async with Wire(simulator.address) as other:
+    async with AsyncClient(simulator.address) as other:
         assert (await other.ask(HELLO))["type"] == "hello_response"
 
 
@@ -58,7 +58,7 @@ def _matched(simulator: Simulator) -> int:
 
 async def test_unavailable_for_a_while() -> None:
     fault = {"kind": "unavailable", "when": {"begin": 10, "end": 20}}
-    async with serving(fault) as simulator, Wire(simulator.address) as wire:
+    async with serving(fault) as simulator, AsyncClient(simulator.address) as wire:
         await wire.greet()
         met = []
         for name in "abc":
@@ -70,7 +70,11 @@ async def test_unavailable_for_a_while() -> None:
 
 async def test_heartbeats_unanswered_after_the_second() -> None:
     fault = {"kind": "drop", "when": {"message": "heartbeat", "after": 2, "per": "connection"}}
-    async with serving(fault) as simulator, Wire(simulator.address) as wire, Wire(simulator.address) as other:
+    async with (
+        serving(fault) as simulator,
+        AsyncClient(simulator.address) as wire,
+        AsyncClient(simulator.address) as other,
+    ):
         await wire.greet()
         await other.greet()
         wire.write(BEAT * 5 + tunnel())
@@ -102,7 +106,7 @@ async def test_a_relay_that_hangs_keeps_the_connection(fault: dict[str, Any], ke
 
 async def test_a_client_whose_request_is_put_off_is_not_read_for_ever() -> None:
     fault = {"kind": "hold", "name": "it", "when": {"message": "heartbeat", "times": 1}}
-    async with serving(fault) as simulator, Wire(simulator.address) as wire:
+    async with serving(fault) as simulator, AsyncClient(simulator.address) as wire:
         await wire.greet()
         request = tunnel("x" * 30_000)
         wire.write(BEAT)
@@ -115,7 +119,7 @@ async def test_a_client_whose_request_is_put_off_is_not_read_for_ever() -> None:
 async def test_a_message_held_back_waits_for_ever() -> None:
     fault = {"kind": "hold", "name": "it", "when": {"message": "auth_response"}}
     config = replace(ANY_PORT, limits=Limits(idle_timeout=10 * DAY))
-    async with serving(fault, config=config) as simulator, Wire(simulator.address) as wire:
+    async with serving(fault, config=config) as simulator, AsyncClient(simulator.address) as wire:
         assert (await wire.ask(HELLO))["type"] == "hello_response"
         assert (await wire.ask(auth() + BEAT))["type"] == "heartbeat_response"
         simulator.clock.advance(5 * DAY)
@@ -124,11 +128,13 @@ async def test_a_message_held_back_waits_for_ever() -> None:
         assert json.loads(await wire.line())["type"] == "auth_response"
 
 
-@pytest.mark.parametrize("transport", [Wire, WebSocket])
-async def test_an_answer_held_back_that_ends_the_connection_ends_it_once_it_is_let_go(transport: type[Wire]) -> None:
+@pytest.mark.parametrize("transport", [AsyncClient, AsyncWebSocket])
+async def test_an_answer_held_back_that_ends_the_connection_ends_it_once_it_is_let_go(
+    transport: type[AsyncClient],
+) -> None:
     faults = [{"kind": kind, "name": kind, "when": {"message": "hello_response"}} for kind in ("hold", "close")]
     async with serving(*faults) as simulator, transport(simulator.address) as wire:
-        if isinstance(wire, WebSocket):
+        if isinstance(wire, AsyncWebSocket):
             await wire.open()
             wire.frame(HELLO.strip())
         else:
@@ -144,7 +150,7 @@ async def test_an_answer_held_back_that_ends_the_connection_ends_it_once_it_is_l
 async def _ask_on_another_port(simulator: Simulator) -> None:
     """Give what is not to happen the time for it: whole turns of the loop, with the network in between."""
     for _ in range(5):
-        async with Wire(simulator.address):
+        async with AsyncClient(simulator.address):
             pass
 
 
@@ -153,7 +159,11 @@ async def test_a_large_answer_in_small_pieces_leaves_the_others_their_turn() -> 
         {"kind": "dribble", "bytes": 1, "seconds": 0, "when": {"message": "heartbeat_response"}},
         {"kind": "oversize", "bytes": 4_000_000, "when": {"message": "heartbeat_response"}},
     ]
-    async with serving(*faults) as simulator, Wire(simulator.address) as wire, Wire(simulator.address) as unread:
+    async with (
+        serving(*faults) as simulator,
+        AsyncClient(simulator.address) as wire,
+        AsyncClient(simulator.address) as unread,
+    ):
         await wire.greet()
         await unread.greet()
         unread.writer.transport.pause_reading()  # type: ignore[attr-defined]

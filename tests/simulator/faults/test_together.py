@@ -18,7 +18,7 @@ from cbspec_simulator.faults.when import MessageDirection
 from cbspec_simulator.relay.session import Action, Close, Send, Wait
 from cbspec_simulator.relay.steps import Moment
 from tests.simulator.faults.test_catalogue import SHOWS
-from tests.simulator.memory import BEAT, HELLO, Client, Memory, auth, tunnel
+from tests.support.memory import BEAT, HELLO, MemoryClient, MemoryRelay, auth, tunnel
 
 MESSAGES: Final = [
     {
@@ -48,12 +48,12 @@ class _Run:
     """One client that says everything to a relay with some faults, and the outbox that its answers go through."""
 
     def __init__(self, faults: list[dict[str, Any]], *, websocket: bool) -> None:
-        self.memory = Memory()
+        self.memory = MemoryRelay()
         self.decided: list[str] = []
         self.memory.relay.tell.add(self._note)
         for data in faults:
             self.memory.relay.faults.add(Fault.read(data), 0.0)
-        self.client = Client(self.memory, "127.0.0.1", websocket=websocket)
+        self.client = MemoryClient(self.memory, "127.0.0.1", websocket=websocket)
         self.outbox = Outbox(self.memory.relay.behaviour.writing)
         self.sent = b""
         self.closed = False

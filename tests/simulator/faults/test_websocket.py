@@ -15,7 +15,7 @@ from cbspec_simulator.faults.kind import Strike
 from cbspec_simulator.faults.websocket import framed
 from cbspec_simulator.faults.when import MessageDirection, Occasion
 from tests.simulator.faults.probe import HELLO, ProbedRelay, Show, cases, show
-from tests.simulator.memory import Client, Memory
+from tests.support.memory import MemoryClient, MemoryRelay
 
 _OCCASION: Final = Occasion(MessageDirection.ANSWER, 1)
 
@@ -118,7 +118,7 @@ def test_each_is_shown() -> None:
 
 def _together(*faults: dict[str, Any]) -> list[tuple[int, bytes]]:
     """Return the frames of a short message that several faults strike: first byte, payload."""
-    client = Client(Memory(), "127.0.0.1", websocket=True)
+    client = MemoryClient(MemoryRelay(), "127.0.0.1", websocket=True)
     session = client.session
     assert isinstance(session.framer, WebSocketFramer)
     strikes = [Strike("", KINDS[each["kind"]], {**each}, _OCCASION, random.Random(0)) for each in faults]  # noqa: S311 - unused

@@ -12,8 +12,8 @@ import pytest
 
 from cbspec_simulator.faults.fault import Fault
 from cbspec_simulator.observe.log import FORMATS, LEVELS, configure, tell
-from tests.simulator.client import token
-from tests.simulator.memory import BEAT, HELLO, Memory, auth
+from tests.support.client import token
+from tests.support.memory import BEAT, HELLO, MemoryRelay, auth
 
 
 @pytest.fixture(autouse=True)
@@ -29,7 +29,7 @@ def _as_it_was() -> Iterator[None]:
 def _lines(level: str, format_: str) -> str:
     stream = io.StringIO()
     configure(level, format_, stream)
-    memory = Memory()
+    memory = MemoryRelay()
     memory.relay.tell.add(tell)
     memory.relay.faults.add(Fault.read({"kind": "drop", "when": {"message": "heartbeat", "probability": 0.0}}), 0.0)
     memory.relay.faults.add(Fault.read({"kind": "error", "code": "no_room", "when": {"message": "heartbeat"}}), 0.0)

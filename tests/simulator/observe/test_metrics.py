@@ -14,17 +14,17 @@ from cbspec_simulator import deviated
 from cbspec_simulator.base.events import Sent
 from cbspec_simulator.faults.fault import Fault
 from cbspec_simulator.observe.metrics import BUCKETS, Histogram, RelayMetrics
-from tests.simulator.memory import BEAT, HELLO, Memory, auth, tunnel
-from tests.simulator.samples import counted, read
+from tests.support.memory import BEAT, HELLO, MemoryRelay, auth, tunnel
+from tests.support.samples import counted, read
 
 
-def watched(memory: Memory) -> RelayMetrics:
+def watched(memory: MemoryRelay) -> RelayMetrics:
     """Return the metrics of a relay in memory."""
     return RelayMetrics(memory.relay, lambda: memory.time)
 
 
 def test_what_clients_do_is_counted() -> None:
-    memory = Memory(Tenant("a"), Tenant("b"), buffer_pool=7, connection_limit=3)
+    memory = MemoryRelay(Tenant("a"), Tenant("b"), buffer_pool=7, connection_limit=3)
     metrics = watched(memory)
     first, second = memory.authenticated("a"), memory.greeted()
     for data in (tunnel("t"), tunnel("u"), BEAT, BEAT, BEAT):
@@ -44,7 +44,7 @@ def test_what_clients_do_is_counted() -> None:
 
 
 def test_a_session_counts_once_however_often_it_authenticates() -> None:
-    memory = Memory()
+    memory = MemoryRelay()
     metrics = watched(memory)
     client = memory.authenticated()
     client.send(auth())
@@ -53,7 +53,7 @@ def test_a_session_counts_once_however_often_it_authenticates() -> None:
 
 
 def test_a_code_that_is_not_listed_is_another_one() -> None:
-    memory = Memory()
+    memory = MemoryRelay()
     metrics = watched(memory)
     fault = {"kind": "error", "code": "no_such_code", "name": "a-name"}
     memory.relay.faults.add(Fault.read(fault), 0.0)
@@ -63,7 +63,7 @@ def test_a_code_that_is_not_listed_is_another_one() -> None:
 
 
 def test_a_fault_counts_where_it_strikes_under_its_kind() -> None:
-    memory = Memory()
+    memory = MemoryRelay()
     metrics = watched(memory)
     for number in range(50):
         when = {"message": "heartbeat", "nth": number + 1}
@@ -75,7 +75,7 @@ def test_a_fault_counts_where_it_strikes_under_its_kind() -> None:
 
 
 def test_limits_are_read_when_they_are_asked_for() -> None:
-    memory = Memory(Tenant("a", tunnel_limit=3, rate=Rate(5, 10, "tenant")), Tenant("b", connection_limit=2))
+    memory = MemoryRelay(Tenant("a", tunnel_limit=3, rate=Rate(5, 10, "tenant")), Tenant("b", connection_limit=2))
     metrics = watched(memory)
 
     def limits(tenant_id: str) -> dict[str, float]:
@@ -96,7 +96,7 @@ def test_limits_are_read_when_they_are_asked_for() -> None:
 
 @pytest.mark.parametrize("name", ["connection_limit", "buffer_pool_size"])
 def test_what_has_no_limit_has_no_sample(name: str) -> None:
-    memory = Memory(connection_limit=None, buffer_pool=None)
+    memory = MemoryRelay(connection_limit=None, buffer_pool=None)
     metrics = watched(memory)
     assert name not in {name for name, _ in read(metrics)}
     memory.relay.reconfigure(
@@ -122,7 +122,7 @@ def test_a_histogram_counts_each_bucket_and_those_before_it(seconds: list[float]
 
 
 def test_a_heartbeat_has_a_histogram_of_its_own() -> None:
-    memory = Memory()
+    memory = MemoryRelay()
     metrics = watched(memory)
     session = memory.authenticated().session
     memory.time = 4.0
@@ -147,7 +147,7 @@ UNKNOWN_ACCEPTED = ("tenant-suffix-accepted", "tunnel-for-unknown-tenant")
 @pytest.mark.parametrize("deviation", [None, *UNKNOWN_ACCEPTED])
 def test_no_client_adds_a_series(deviation: str | None) -> None:
     many = 100 if deviation else 10_000
-    memory = Memory(Tenant("a"), buffer_pool=None, change=lambda b: deviated(b, deviation) if deviation else b)
+    memory = MemoryRelay(Tenant("a"), buffer_pool=None, change=lambda b: deviated(b, deviation) if deviation else b)
     metrics = RelayMetrics(memory.relay, lambda: memory.time)
     before = set(read(metrics))
     for number in range(many // 10):

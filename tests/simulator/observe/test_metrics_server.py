@@ -12,7 +12,7 @@ import pytest
 from cbspec_conformance.oracles.exposition import samples
 from cbspec_simulator import Config, ConfigError, Simulator
 from cbspec_simulator.settings.config import Listen, MetricsRules
-from tests.simulator.client import PATIENCE, Wire
+from tests.support.client import PATIENCE, AsyncClient
 
 CONFIG = Config(listen=Listen(port=0), metrics=MetricsRules(enabled=True, port=0))
 
@@ -26,7 +26,7 @@ def get(url: str, accept: str = "") -> tuple[str, str]:
 
 
 async def test_both_formats_say_the_same() -> None:
-    async with Simulator(CONFIG) as simulator, Wire(simulator.address) as wire:
+    async with Simulator(CONFIG) as simulator, AsyncClient(simulator.address) as wire:
         assert simulator.metrics_url
         await wire.greet()
         kind, text = await asyncio.to_thread(get, simulator.metrics_url)

@@ -15,15 +15,15 @@ from cbspec_simulator.base.events import Connected, Ended, Listeners
 from cbspec_simulator.faults.fault import Fault
 from cbspec_simulator.observe.transcript import REMEMBERED, RelayTranscript, TranscriptEntry, lines
 from cbspec_simulator.settings.config import Listen
-from tests.simulator.client import BEAT, HELLO, Wire, auth, token
-from tests.simulator.memory import Memory
+from tests.support.client import BEAT, HELLO, AsyncClient, auth, token
+from tests.support.memory import MemoryRelay
 
 ANY_PORT = Config(listen=Listen(port=0), faults=(Fault.read({"kind": "drop", "when": {"message": "error"}}),))
 
 
 async def _exchange(file: Path | None = None) -> list[TranscriptEntry]:
     async with Simulator(ANY_PORT, transcript=file) as simulator:
-        async with Wire(simulator.address) as wire:
+        async with AsyncClient(simulator.address) as wire:
             await wire.greet()
             wire.write(b"garbage\n")
             await wire.ask(BEAT)
@@ -58,7 +58,7 @@ async def test_no_token_is_there(tmp_path: Path) -> None:
 
 
 def test_no_token_is_there_as_a_name() -> None:
-    memory = Memory()
+    memory = MemoryRelay()
     transcript = RelayTranscript(Clock())
     transcript.listen(memory.relay.tell)
     memory.greeted().send(auth("a", sub=token()))
@@ -123,14 +123,14 @@ def test_lines_for_people() -> None:
 
 
 def _many(transcript: RelayTranscript, count: int) -> None:
-    session, tell = Memory().client().session, Listeners()
+    session, tell = MemoryRelay().client().session, Listeners()
     transcript.listen(tell)
     for number in range(count):
         tell(Ended(session, reset=False) if number % 2 else Connected(session))
 
 
 def test_an_auth_is_laid_to_whom_it_names() -> None:
-    memory = Memory()
+    memory = MemoryRelay()
     transcript = RelayTranscript(Clock())
     transcript.listen(memory.relay.tell)
     client = memory.greeted()

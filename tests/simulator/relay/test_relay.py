@@ -13,19 +13,19 @@ from cbspec_simulator import Config
 from cbspec_simulator.relay.steps import Dial, Refresh
 from cbspec_simulator.settings.config import TokenRules
 from cbspec_simulator.variations.deviations import deviated
-from tests.simulator.issuer import jwks, pair
-from tests.simulator.memory import BEAT, HELLO, Memory, auth, tunnel
+from tests.support.issuer import jwks, pair
+from tests.support.memory import BEAT, HELLO, MemoryRelay, auth, tunnel
 
 
 def test_another_tenants_tunnel_is_refused_and_not_counted() -> None:
-    memory = Memory()
+    memory = MemoryRelay()
     client = memory.authenticated("a")
     assert client.type(tunnel(tenant="b")) == ErrorCode.TENANT_NOT_FOUND
     assert (memory.relay.tunnels("a"), memory.relay.tunnels("b"), memory.relay.buffers) == (0, 0, 0)
 
 
 def test_a_tenants_tunnels_over_all_its_connections() -> None:
-    memory = Memory(Tenant("a", tunnel_limit=3), Tenant("b"))
+    memory = MemoryRelay(Tenant("a", tunnel_limit=3), Tenant("b"))
     one, two, other = memory.authenticated(), memory.authenticated(), memory.authenticated("b")
     assert [one.type(tunnel(name)) for name in "xy"] == ["tunnel_response"] * 2
     assert two.type(tunnel("z", remote_port=0)) == ErrorCode.INVALID_TUNNEL_INFO
@@ -37,7 +37,7 @@ def test_a_tenants_tunnels_over_all_its_connections() -> None:
 
 
 def test_a_tunnel_id_again_is_the_same_tunnel() -> None:
-    memory = Memory(Tenant("a", tunnel_limit=1))
+    memory = MemoryRelay(Tenant("a", tunnel_limit=1))
     client = memory.authenticated()
     assert [client.type(tunnel("x")) for _ in range(3)] == ["tunnel_response"] * 3
     assert memory.relay.tunnels("a") == memory.relay.buffers == 1
@@ -45,7 +45,7 @@ def test_a_tunnel_id_again_is_the_same_tunnel() -> None:
 
 
 def test_a_tenants_connections() -> None:
-    memory = Memory(Tenant("a", connection_limit=2), Tenant("b"))
+    memory = MemoryRelay(Tenant("a", connection_limit=2), Tenant("b"))
     one, _ = memory.authenticated(), memory.authenticated()
     third = memory.greeted()
     assert third.type(auth()) == ErrorCode.TENANT_LIMIT_EXCEEDED
@@ -55,7 +55,7 @@ def test_a_tenants_connections() -> None:
 
 
 def test_the_relays_connections() -> None:
-    memory = Memory(connection_limit=2)
+    memory = MemoryRelay(connection_limit=2)
     one, _, third = memory.greeted(), memory.greeted(), memory.client()
     assert third.type(HELLO) == ErrorCode.CONNECTION_LIMIT_REACHED
     assert third.closed
@@ -65,7 +65,7 @@ def test_the_relays_connections() -> None:
 
 
 def test_the_buffer_pool() -> None:
-    memory = Memory(buffer_pool=2)
+    memory = MemoryRelay(buffer_pool=2)
     one, two = memory.authenticated(), memory.authenticated("b")
     assert one.type(tunnel("x")) == two.type(tunnel("x", "b")) == "tunnel_response"
     assert one.type(tunnel("y")) == ErrorCode.BUFFER_POOL_EXHAUSTED
@@ -75,7 +75,7 @@ def test_the_buffer_pool() -> None:
 
 
 def test_a_draining_relay_refuses_the_new_and_keeps_the_old() -> None:
-    memory = Memory()
+    memory = MemoryRelay()
     greeted, authenticated = memory.greeted(), memory.authenticated()
     memory.relay.draining = True
     newcomer = memory.client()
@@ -89,7 +89,7 @@ def test_a_draining_relay_refuses_the_new_and_keeps_the_old() -> None:
 
 
 def test_the_remote_end_is_dialled_before_the_answer() -> None:
-    memory = Memory(probe=True, buffer_pool=1)
+    memory = MemoryRelay(probe=True, buffer_pool=1)
     client = memory.authenticated()
     assert client.send(tunnel("x")) == []
     assert client.errands == [Dial("192.168.1.100", 3389)]
@@ -105,7 +105,7 @@ def test_the_remote_end_is_dialled_before_the_answer() -> None:
 
 
 def test_what_a_dial_holds_is_given_back_when_the_connection_ends() -> None:
-    memory = Memory(probe=True)
+    memory = MemoryRelay(probe=True)
     client = memory.authenticated()
     client.send(tunnel("x"))
     assert memory.relay.buffers == 1
@@ -122,7 +122,7 @@ def _with_keys(folder: Path) -> Config:
 
 
 def test_keys_are_brought_up_to_date_before_a_token_is_judged(tmp_path: Path) -> None:
-    memory, key = Memory(config=_with_keys(tmp_path)), pair()
+    memory, key = MemoryRelay(config=_with_keys(tmp_path)), pair()
     client = memory.greeted()
     wanted = auth(key=key, iss="me")
     assert client.send(wanted) == []
@@ -139,7 +139,7 @@ def test_keys_are_brought_up_to_date_before_a_token_is_judged(tmp_path: Path) ->
     ("claims", "said"), [({"iss": "me"}, "no key of the issuer's"), ({"iss": "you"}, "no key"), ({}, "no key")]
 )
 def test_keys_that_stay_unknown_refuse(tmp_path: Path, claims: dict[str, str], said: str) -> None:
-    client = Memory(config=_with_keys(tmp_path)).greeted()
+    client = MemoryRelay(config=_with_keys(tmp_path)).greeted()
     assert client.send(auth(key=pair(), **claims)) == []
     (answer,) = client.refreshed()
     assert answer["code"] == ErrorCode.INVALID_TOKEN
@@ -147,19 +147,19 @@ def test_keys_that_stay_unknown_refuse(tmp_path: Path, claims: dict[str, str], s
 
 
 def test_one_key_needs_no_refresh() -> None:
-    client = Memory().greeted()
+    client = MemoryRelay().greeted()
     assert client.type(auth()) == "auth_response"
     assert client.errands == []
 
 
 def test_what_goes_wrong_with_tokens_needs_the_key_that_signs_them(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="needs the key that signs them"):
-        Memory(config=_with_keys(tmp_path), change=lambda behaviour: deviated(behaviour, "expired-accepted"))
+        MemoryRelay(config=_with_keys(tmp_path), change=lambda behaviour: deviated(behaviour, "expired-accepted"))
 
 
 def test_another_configuration_keeps_the_keys_that_it_still_means(tmp_path: Path) -> None:
     config = _with_keys(tmp_path)
-    relay = Memory(config=config).relay
+    relay = MemoryRelay(config=config).relay
     keyring = relay.keyring
     relay.reconfigure(replace(config, tokens=replace(config.tokens, issuer="you")))
     assert relay.keyring is keyring

@@ -18,7 +18,7 @@ from cbspec_simulator.relay import session as module
 from cbspec_simulator.relay.session import Send
 from cbspec_simulator.relay.steps import Moment
 from cbspec_simulator.settings.config import Config, Limits
-from tests.simulator.memory import BEAT, HELLO, Body, Memory, auth, token, tunnel
+from tests.support.memory import BEAT, HELLO, Body, MemoryRelay, auth, token, tunnel
 
 OPENING = (
     b"GET / HTTP/1.1\r\nHost: relay\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
@@ -27,7 +27,7 @@ OPENING = (
 
 
 def test_the_exchange_of_the_specification() -> None:
-    client = Memory(Tenant("tenant-001")).client()
+    client = MemoryRelay(Tenant("tenant-001")).client()
     hello = (
         b'{"type": "hello", "version": "1.0", '
         b'"features": ["tls", "heartbeat", "tunnel_info", "multi_tenancy", "metrics"]}\n'
@@ -62,7 +62,7 @@ MESSAGES: dict[str, Body] = {"hello": HELLO, "auth": auth(), "tunnel_info": tunn
 
 @pytest.mark.parametrize(("state", "request_"), [pair for pair in TABLE if pair[0] is not State.CLOSED])
 def test_every_request_in_every_state_is_met_as_the_table_says(state: State, request_: type) -> None:
-    client = REACHED[state](Memory())
+    client = REACHED[state](MemoryRelay())
     found = client.type(MESSAGES[request_.type])  # type: ignore[attr-defined]
     rule = TABLE[state, request_]
     assert found == (rule.answer.type if isinstance(rule, Serve) else rule.code)
@@ -89,7 +89,7 @@ BAD: dict[str, tuple[bytes, ErrorCode]] = {
 
 @pytest.mark.parametrize(("state", "name"), list(product(REACHED, BAD)))
 def test_every_bad_message_in_every_state_is_refused_and_changes_nothing(state: State, name: str) -> None:
-    client = REACHED[state](Memory())
+    client = REACHED[state](MemoryRelay())
     data, code = BAD[name]
     assert client.type(data) == code
     assert client.session.connection.state is state
@@ -122,7 +122,7 @@ def test_every_bad_message_in_every_state_is_refused_and_changes_nothing(state: 
     ids=str,
 )
 def test_a_tunnel_info_that_is_not_valid(members: Body) -> None:
-    memory = Memory()
+    memory = MemoryRelay()
     client = memory.authenticated()
     assert client.type(tunnel(**members)) == ErrorCode.INVALID_TUNNEL_INFO
     assert client.type(tunnel()) == "tunnel_response"
@@ -130,7 +130,7 @@ def test_a_tunnel_info_that_is_not_valid(members: Body) -> None:
 
 
 def test_a_message_without_end() -> None:
-    memory = Memory(config=Config(limits=Limits(max_message=1000)))
+    memory = MemoryRelay(config=Config(limits=Limits(max_message=1000)))
     client = memory.authenticated()
     assert client.type(b'{"type":"' + b"x" * 2000) == ErrorCode.UNKNOWN_MESSAGE_TYPE
     assert client.closed
@@ -138,14 +138,14 @@ def test_a_message_without_end() -> None:
 
 
 def test_the_depth_is_the_configured_one() -> None:
-    memory = Memory(config=Config(limits=Limits(max_depth=3)))
+    memory = MemoryRelay(config=Config(limits=Limits(max_depth=3)))
     client = memory.authenticated()
     assert client.type(b'{"type":"heartbeat","x":[[]]}\n') == "heartbeat_response"
     assert client.type(b'{"type":"heartbeat","x":[[[]]]}\n') == ErrorCode.UNKNOWN_MESSAGE_TYPE
 
 
 def test_split_anywhere_and_merged() -> None:
-    client = Memory().authenticated()
+    client = MemoryRelay().authenticated()
     data = (json.dumps(tunnel("x")) + json.dumps(BEAT) + "\r\n" + json.dumps(BEAT) + "\n").encode()
     found = [body["type"] for at in range(len(data)) for body in client.send(data[at : at + 1])]
     assert found == ["tunnel_response", "heartbeat_response", "heartbeat_response"]
@@ -161,7 +161,7 @@ def test_every_refusal_of_the_table_is_a_code() -> None:
     ("ü", "ü"),
 ])  # fmt: skip
 def test_what_is_kept_of_a_token_that_nobody_verified_is_short_and_can_be_shown(claim: object, kept: str) -> None:
-    client = Memory().greeted()
+    client = MemoryRelay().greeted()
     said = token("a", key=SigningKey.hmac("another secret of somebody's"), sub=claim)
     assert client.type({"type": "auth", "token": said}) == "invalid_token"
     assert client.session.acts_for == ("a", kept)
@@ -169,7 +169,7 @@ def test_what_is_kept_of_a_token_that_nobody_verified_is_short_and_can_be_shown(
 
 @pytest.mark.parametrize("size", [1, 100_000])
 def test_who_a_refused_token_names_is_known_and_the_token_not_kept_whole(size: int) -> None:
-    client = Memory().greeted()
+    client = MemoryRelay().greeted()
     assert client.type(auth("b", exp=1, more="x" * size)) == "invalid_token"
     assert client.session.acts_for == ("b", "user123")
     kept = client.session.named_by
@@ -178,12 +178,12 @@ def test_who_a_refused_token_names_is_known_and_the_token_not_kept_whole(size: i
 
 
 def test_nothing_of_a_token_is_kept_once_it_was_accepted() -> None:
-    session = Memory().authenticated().session
+    session = MemoryRelay().authenticated().session
     assert session.acts_for == session.named_by == ("a", "user123")
 
 
 def test_what_comes_together_is_taken_a_few_at_a_time_and_in_order() -> None:
-    client = Memory().authenticated()
+    client = MemoryRelay().authenticated()
     names = [f"t{number}" for number in range(11)]
     data = b"".join(json.dumps(tunnel(name)).encode() + b"\n" for name in names)
     found, turns = [], 0
@@ -198,7 +198,7 @@ def test_what_comes_together_is_taken_a_few_at_a_time_and_in_order() -> None:
 
 @pytest.mark.parametrize("number", [1, 3, 4, 9])
 def test_requests_that_came_with_the_websockets_close_are_answered_before_it(number: int) -> None:
-    client = Memory().client(websocket=True)
+    client = MemoryRelay().client(websocket=True)
     hello = json.dumps(HELLO).encode()
     client.send(OPENING + (bytes((0x81, 0x80 | len(hello))) + bytes(4) + hello) * number + b"\x88\x80" + bytes(4))
     assert client.raw.count(b'"type"') == number
@@ -208,7 +208,7 @@ def test_requests_that_came_with_the_websockets_close_are_answered_before_it(num
 
 def test_half_of_a_large_message_goes_with_its_connection_and_waits_for_no_collector() -> None:
     half = b"\x81\xff" + (1_000_000).to_bytes(8, "big") + bytes(4) + b"{" * 500_000
-    relay = Memory()
+    relay = MemoryRelay()
     gc.disable()
     try:
         client = relay.client(websocket=True)

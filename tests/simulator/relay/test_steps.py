@@ -9,7 +9,7 @@ import pytest
 from cbspec.profile.target import Rate, Tenant
 from cbspec.protocol.codes import ErrorCode
 from cbspec_simulator.relay.relay import plain_address
-from tests.simulator.memory import BEAT, HELLO, NOW, Body, Memory, auth, tunnel
+from tests.support.memory import BEAT, HELLO, NOW, Body, MemoryRelay, auth, tunnel
 
 
 @pytest.mark.parametrize(
@@ -31,7 +31,7 @@ from tests.simulator.memory import BEAT, HELLO, NOW, Body, Memory, auth, tunnel
     ids=str,
 )
 def test_an_auth_that_is_not_accepted(what: Body, code: ErrorCode) -> None:
-    memory = Memory(Tenant("a"), Tenant("asleep", active=False))
+    memory = MemoryRelay(Tenant("a"), Tenant("asleep", active=False))
     client = memory.greeted()
     answer = client.ask(what)
     assert answer["code"] == code
@@ -59,7 +59,7 @@ ANYWHERE = ("192.0.2.9", "::ffff:192.0.2.9", "2001:db8::1", "fe80::1%eth0")
     ],
 )
 def test_an_address_list(allowed: tuple[str, ...], address: str, served: bool) -> None:
-    memory = Memory(Tenant("a", allowed_addresses=allowed), Tenant("b"))
+    memory = MemoryRelay(Tenant("a", allowed_addresses=allowed), Tenant("b"))
     client = memory.client(address)
     client.send(HELLO)
     assert client.type(auth()) == ("auth_response" if served else ErrorCode.IP_NOT_ALLOWED)
@@ -72,7 +72,7 @@ def test_addresses_in_other_clothes() -> None:
 
 
 def test_the_rate_counts_every_request_of_the_tenant() -> None:
-    memory = Memory(Tenant("a", rate=Rate(1.0, 4, "tenant")), Tenant("b"))
+    memory = MemoryRelay(Tenant("a", rate=Rate(1.0, 4, "tenant")), Tenant("b"))
     one, two = memory.authenticated(), memory.authenticated()
     assert one.type(BEAT) == "heartbeat_response"
     assert two.type(b'{"type":"x"}\n') == ErrorCode.UNKNOWN_MESSAGE_TYPE
@@ -93,7 +93,7 @@ def test_the_rate_counts_every_request_of_the_tenant() -> None:
     ],
 )
 def test_the_rates_scope(scope: str, apart: set[str]) -> None:
-    memory = Memory(Tenant("a", rate=Rate(1.0, 1, scope)))  # type: ignore[arg-type]
+    memory = MemoryRelay(Tenant("a", rate=Rate(1.0, 1, scope)))  # type: ignore[arg-type]
     assert memory.authenticated().type(BEAT) == ErrorCode.RATE_LIMIT_EXCEEDED
     others = {"subject": ("127.0.0.1", "other"), "connection": ("127.0.0.1", "user123"), "address": ("::1", "user123")}
     for name, (address, subject) in others.items():
@@ -104,7 +104,7 @@ def test_the_rates_scope(scope: str, apart: set[str]) -> None:
 
 
 def test_error_texts_name_no_other_tenant() -> None:
-    memory = Memory(Tenant("a"), Tenant("b-that-is-secret"))
+    memory = MemoryRelay(Tenant("a"), Tenant("b-that-is-secret"))
     client = memory.authenticated()
     answers = [client.ask(tunnel(tenant="b-that-is-secret")), memory.greeted().ask(auth("c-that-is-secret"))]
     assert "that-is-secret" not in json.dumps(answers)

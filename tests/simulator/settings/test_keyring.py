@@ -16,7 +16,7 @@ import pytest
 from cbspec.profile.identity import development_ca
 from cbspec.tokens.jwt import InvalidToken
 from cbspec_simulator.settings.keyring import AddressSource, FileSource, Keyring, reason
-from tests.simulator.issuer import Address, jwks, pair, published, token
+from tests.support.issuer import Address, jwks, pair, published, token
 
 OLD, NEW, NEWER = pair(), pair(), pair("ES256")
 AGE = 300.0

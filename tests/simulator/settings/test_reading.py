@@ -10,7 +10,7 @@ from cbspec.profile.target import Rate, Tenant
 from cbspec.tokens.keypair import new_pair
 from cbspec_simulator import Config, ConfigError, load_config
 from cbspec_simulator.settings.config import Certificate, Limits, Listen, MetricsRules, RelayRules, TokenRules
-from tests.simulator.issuer import jwks, pair
+from tests.support.issuer import jwks, pair
 
 WHOLE = """
 development = true

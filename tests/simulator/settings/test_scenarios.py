@@ -17,8 +17,8 @@ from cbspec.protocol.codes import ErrorCode
 from cbspec_simulator import ConfigError, LocalRelay
 from cbspec_simulator.app.scenario_schema import scenario_schema
 from cbspec_simulator.settings.scenarios import scenario_file, scenarios
-from tests.simulator.client import PATIENCE
 from tests.simulator.testing.talk import BEAT, HELLO, Talk, enters, tunnel
+from tests.support.client import PATIENCE
 
 NAMES = [name for name, _ in scenarios()]
 IN = ["hello_response", "auth_response"]

@@ -9,7 +9,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from cbspec_simulator import LocalRelay
-from tests.simulator.client import PATIENCE
+from tests.support.client import PATIENCE
 
 HELLO = {"type": "hello", "version": "1.0", "features": ["tls"]}
 BEAT = {"type": "heartbeat"}

@@ -16,9 +16,9 @@ from cbspec.tokens.jwt import SigningKey
 from cbspec.tokens.keypair import new_pair
 from cbspec_simulator import ConfigError, ControlError, LocalRelay, OpenConnection
 from cbspec_simulator.testing.setup import Setup
-from tests.simulator.client import PATIENCE
-from tests.simulator.issuer import jwks
 from tests.simulator.testing.talk import BEAT, HELLO, Talk, enters, tunnel
+from tests.support.client import PATIENCE
+from tests.support.issuer import jwks
 
 IN = ["hello_response", "auth_response"]
 

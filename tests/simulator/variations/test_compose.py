@@ -7,7 +7,7 @@ import pytest
 from cbspec.protocol.codes import ErrorCode
 from cbspec_simulator.relay.behaviour import Behaviour
 from cbspec_simulator.variations.compose import answers, both, drop, put, recoded, twice, without
-from tests.simulator.memory import BEAT, HELLO, Memory, tunnel
+from tests.support.memory import BEAT, HELLO, MemoryRelay, tunnel
 
 
 def test_changes_are_laid_over_each_other_in_their_order() -> None:
@@ -16,11 +16,11 @@ def test_changes_are_laid_over_each_other_in_their_order() -> None:
         answers("hello_response", lambda body, _: {**body, "version": body["version"] * 2}),
         answers("hello_response", twice),
     )
-    assert [body["version"] for body in Memory(change=change).client().send(HELLO)] == ["99", "99"]
+    assert [body["version"] for body in MemoryRelay(change=change).client().send(HELLO)] == ["99", "99"]
 
 
 def test_an_edit_touches_the_named_type_and_code_only() -> None:
-    memory = Memory(change=answers("error:tenant_not_found", drop("message")))
+    memory = MemoryRelay(change=answers("error:tenant_not_found", drop("message")))
     client = memory.authenticated()
     assert "message" not in client.ask(tunnel(tenant="b"))
     assert "message" in client.ask({"type": "x"})

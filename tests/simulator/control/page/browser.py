@@ -15,7 +15,7 @@ from selenium.webdriver import ActionChains
 from selenium.webdriver.chrome.service import Service
 
 from tests.debian import program
-from tests.simulator.client import Wire
+from tests.support.client import AsyncClient
 
 T = TypeVar("T")
 
@@ -50,7 +50,7 @@ class Loop:
         return asyncio.run_coroutine_threadsafe(what, self._loop).result(PATIENCE)
 
 
-async def leave(wire: Wire) -> None:
+async def leave(wire: AsyncClient) -> None:
     """End a connection, and wait until nothing is left of it."""
     wire.writer.transport.abort()
     with contextlib.suppress(OSError, ssl.SSLError):

@@ -8,10 +8,10 @@ import pytest
 
 from cbspec_simulator import Config, Simulator
 from cbspec_simulator.settings.config import ControlRules, Listen
-from tests.simulator.client import Wire
 from tests.simulator.control.page.browser import Browser, Loop, leave, opened
+from tests.support.client import AsyncClient
 
-Talk = Callable[..., Wire]
+Talk = Callable[..., AsyncClient]
 
 
 @pytest.fixture(scope="package")
@@ -50,8 +50,8 @@ def talk(loop: Loop) -> Iterator[Talk]:
     """Return what opens a connection, authenticates and asks; it stays open until the test ends."""
     wires = []
 
-    async def begin(relay: Simulator, *messages: bytes) -> Wire:
-        wire = await Wire(relay.address).__aenter__()
+    async def begin(relay: Simulator, *messages: bytes) -> AsyncClient:
+        wire = await AsyncClient(relay.address).__aenter__()
         wires.append(wire)
         await wire.greet()
         for message in messages:

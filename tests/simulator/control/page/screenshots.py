@@ -11,9 +11,9 @@ from cbspec.profile.target import Rate, Tenant
 from cbspec_simulator import Config, Simulator
 from cbspec_simulator.settings.config import ControlRules, Listen, RelayRules
 from tests.repo.tree import ROOT
-from tests.simulator.client import BEAT, HELLO, WebSocket, Wire, auth, tunnel
 from tests.simulator.control.page.browser import Browser, Loop, opened
 from tests.simulator.control.page.png import smaller
+from tests.support.client import BEAT, HELLO, AsyncClient, AsyncWebSocket, auth, tunnel
 
 LARGEST: Final = 150_000
 """Bytes that one picture may have."""
@@ -46,9 +46,9 @@ FAULTS: Final = (
 
 async def traffic(relay: Simulator, open_: AsyncExitStack) -> None:
     """Have three clients talk to a relay; their connections stay open with `open_`."""
-    first = await open_.enter_async_context(Wire(relay.address))
-    second = await open_.enter_async_context(Wire(relay.address))
-    third = await open_.enter_async_context(WebSocket(relay.address))
+    first = await open_.enter_async_context(AsyncClient(relay.address))
+    second = await open_.enter_async_context(AsyncClient(relay.address))
+    third = await open_.enter_async_context(AsyncWebSocket(relay.address))
     await first.greet("tenant-001")
     await first.ask(tunnel("rdp"))
     await second.greet("acme")

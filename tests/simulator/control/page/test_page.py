@@ -12,9 +12,9 @@ from cbspec_simulator import Config, Simulator
 from cbspec_simulator.control.page.routes import FILES
 from cbspec_simulator.control.server import ControlServer
 from cbspec_simulator.settings.config import ControlRules, Listen
-from tests.simulator.client import BEAT, HELLO, tunnel
 from tests.simulator.control.page.browser import Browser, Loop, leave
 from tests.simulator.control.page.conftest import Talk
+from tests.support.client import BEAT, HELLO, tunnel
 
 ARROWS = "[...document.querySelectorAll('.arrow')].map((arrow) => arrow.textContent.trim())"
 

@@ -8,11 +8,11 @@ from typing import Any, NamedTuple
 from cbspec.profile.target import Rate, Tenant
 from cbspec_simulator.variations.compose import Change
 from cbspec_simulator.variations.deviations import KNOWN
-from tests.simulator.memory import HELLO, Body, Client, Memory, auth, tunnel
+from tests.support.memory import HELLO, Body, MemoryClient, MemoryRelay, auth, tunnel
 
-Look = Callable[[Memory], object]
-Answers = Callable[[Memory], list[Body]]
-Met = Callable[[Memory], list[str]]
+Look = Callable[[MemoryRelay], object]
+Answers = Callable[[MemoryRelay], list[Body]]
+Met = Callable[[MemoryRelay], list[str]]
 TENANTS = (
     Tenant("a"),
     Tenant("b"),
@@ -42,18 +42,18 @@ def show(probes: dict[str, Probe], id_: str) -> None:
     assert probe.look(_relay(KNOWN[id_].change, probe)) == probe.wrong
 
 
-def _relay(change: Change, probe: Probe) -> Memory:
-    return Memory(*TENANTS, change=change, **probe.rules)
+def _relay(change: Change, probe: Probe) -> MemoryRelay:
+    return MemoryRelay(*TENANTS, change=change, **probe.rules)
 
 
-def met(client: Client, data: bytes | Body) -> list[str]:
+def met(client: MemoryClient, data: bytes | Body) -> list[str]:
     """Send, and say what came back: types, codes of errors."""
     return [
         str(body.get("code", body["type"]) if body["type"] == "error" else body["type"]) for body in client.send(data)
     ]
 
 
-def enter(memory: Memory, tenant: str = "a") -> Client:
+def enter(memory: MemoryRelay, tenant: str = "a") -> MemoryClient:
     """Connect, say hello and authenticate, whatever is answered."""
     client = memory.client()
     client.send(HELLO)
@@ -61,7 +61,7 @@ def enter(memory: Memory, tenant: str = "a") -> Client:
     return client
 
 
-def hello(memory: Memory) -> list[Body]:
+def hello(memory: MemoryRelay) -> list[Body]:
     """Say hello."""
     return memory.client().send(HELLO)
 
@@ -69,7 +69,7 @@ def hello(memory: Memory) -> list[Body]:
 def authenticating(what: bytes | Body) -> Met:
     """Say what an auth meets."""
 
-    def look(memory: Memory) -> list[str]:
+    def look(memory: MemoryRelay) -> list[str]:
         client = memory.client()
         client.send(HELLO)
         return met(client, what)
@@ -85,7 +85,7 @@ def asking(what: bytes | Body, tenant: str = "a") -> Met:
 def opening(*names: str, tenant: str = "a") -> Met:
     """Say what tunnel_infos meet on one connection, one after another."""
 
-    def look(memory: Memory) -> list[str]:
+    def look(memory: MemoryRelay) -> list[str]:
         client = enter(memory, tenant)
         return [one for name in names for one in met(client, tunnel(name, tenant))]
 

@@ -6,45 +6,45 @@ import json
 
 import pytest
 
-from tests.simulator.memory import HELLO, Body, Client, Memory, auth, tunnel
 from tests.simulator.variations.deviations.probe import Look, Probe, asking, authenticating, enter, met, opening, show
 from tests.simulator.variations.deviations.test_arrival import SHAKE, in_a_frame
+from tests.support.memory import HELLO, Body, MemoryClient, MemoryRelay, auth, tunnel
 
 _open, _in, _full, _pool = "tunnel_response", "auth_response", "tenant_limit_exceeded", "buffer_pool_exhausted"
 _hi, _over = "hello_response", "connection_limit_reached"
 
 
-def _client(memory: Memory, tenant: str, subject: str = "user123", *, websocket: bool = False) -> Client:
+def _client(memory: MemoryRelay, tenant: str, subject: str = "user123", *, websocket: bool = False) -> MemoryClient:
     client = memory.client()
     client.send(HELLO)
     client.send(auth(tenant, sub=subject))
     return client
 
 
-def _fill(memory: Memory, tenant: str = "tunnels") -> Client:
+def _fill(memory: MemoryRelay, tenant: str = "tunnels") -> MemoryClient:
     client = enter(memory, tenant)
     for name in "xy":
         client.send(tunnel(name, tenant))
     return client
 
 
-def _third_of_another_subject(memory: Memory) -> list[str]:
+def _third_of_another_subject(memory: MemoryRelay) -> list[str]:
     _fill(memory)
     return met(_client(memory, "tunnels", "somebody"), tunnel("z", "tunnels"))
 
 
-def _after_another_left(memory: Memory) -> list[str]:
+def _after_another_left(memory: MemoryRelay) -> list[str]:
     client, other = _fill(memory), enter(memory, "tunnels")
     other.end()
     return met(client, tunnel("z", "tunnels"))
 
 
-def _others_hold(memory: Memory) -> list[str]:
+def _others_hold(memory: MemoryRelay) -> list[str]:
     opening("v", "w")(memory)
     return opening("x", "y", tenant="tunnels")(memory)
 
 
-def _again(memory: Memory, tenant: str, names: str) -> list[str]:
+def _again(memory: MemoryRelay, tenant: str, names: str) -> list[str]:
     """Open tunnels, end the connection, and open them again on another."""
     client = enter(memory, tenant)
     for name in names:
@@ -56,7 +56,7 @@ def _again(memory: Memory, tenant: str, names: str) -> list[str]:
 def _over_websocket(*bodies: Body) -> Look:
     """Say whether the last of several messages over a WebSocket is refused for the tenant's limit."""
 
-    def look(memory: Memory) -> bool:
+    def look(memory: MemoryRelay) -> bool:
         _fill(memory)
         _entering("u", "u")(memory)
         client = memory.client(websocket=True)
@@ -68,7 +68,7 @@ def _over_websocket(*bodies: Body) -> Look:
     return look
 
 
-def _closing(memory: Memory) -> tuple[int, bool]:
+def _closing(memory: MemoryRelay) -> tuple[int, bool]:
     client = _fill(memory)
     return len(client.send(tunnel("z", "tunnels"))), client.closed
 
@@ -77,33 +77,33 @@ def _entering(*subjects: str, tenant: str = "connections") -> Look:
     return lambda memory: [one for subject in subjects for one in authenticating(auth(tenant, sub=subject))(memory)]
 
 
-def _entering_closed(memory: Memory) -> tuple[int, bool]:
+def _entering_closed(memory: MemoryRelay) -> tuple[int, bool]:
     _entering("u", "u")(memory)
     client = memory.client()
     client.send(HELLO)
     return len(client.send(auth("connections"))), client.closed
 
 
-def _replaced(memory: Memory) -> list[object]:
+def _replaced(memory: MemoryRelay) -> list[object]:
     one, _ = enter(memory, "connections"), enter(memory, "connections")
     one.end()
     return [*_entering("u", "u", "u")(memory)]  # type: ignore[misc]
 
 
-def _after_a_bad_tunnel(memory: Memory) -> list[object]:
+def _after_a_bad_tunnel(memory: MemoryRelay) -> list[object]:
     one, _ = enter(memory, "connections"), enter(memory, "connections")
     one.send(tunnel("x", "connections", remote_port=0))
     return [*_entering("u")(memory)]  # type: ignore[misc]
 
 
-def _back_after_all_left(memory: Memory) -> list[object]:
+def _back_after_all_left(memory: MemoryRelay) -> list[object]:
     clients = [enter(memory, "connections") for _ in range(3)]
     for client in clients:
         client.end()
     return [*_entering("u")(memory)]  # type: ignore[misc]
 
 
-def _others_are_in(memory: Memory) -> list[object]:
+def _others_are_in(memory: MemoryRelay) -> list[object]:
     enter(memory, "a"), enter(memory, "b")
     return [*_entering("u")(memory)]  # type: ignore[misc]
 
@@ -112,27 +112,27 @@ def _greeting(number: int) -> Look:
     return lambda memory: [one for _ in range(number) for one in met(memory.client(), HELLO)]
 
 
-def _served_over_limit(memory: Memory) -> list[str]:
+def _served_over_limit(memory: MemoryRelay) -> list[str]:
     for _ in range(2):
         memory.client().send(HELLO)
     client = memory.client()
     return [*met(client, HELLO), *met(client, auth())]
 
 
-def _authenticated_over_limit(memory: Memory) -> list[str]:
+def _authenticated_over_limit(memory: MemoryRelay) -> list[str]:
     for tenant in ("a", "a"):
         enter(memory, tenant)
     client = memory.client()
     return [*met(client, HELLO), *met(client, auth("a")), *met(memory.client(), HELLO)]
 
 
-def _greeted_after_auth(memory: Memory) -> list[str]:
+def _greeted_after_auth(memory: MemoryRelay) -> list[str]:
     for _ in range(2):
         enter(memory)
     return met(memory.client(), HELLO)
 
 
-def _greeted_after_all_left(memory: Memory) -> list[str]:
+def _greeted_after_all_left(memory: MemoryRelay) -> list[str]:
     clients = [memory.client() for _ in range(3)]
     for client in clients:
         client.send(HELLO)
@@ -142,20 +142,20 @@ def _greeted_after_all_left(memory: Memory) -> list[str]:
 
 
 def _buffer_elsewhere(tenant: str) -> Look:
-    def look(memory: Memory) -> list[str]:
+    def look(memory: MemoryRelay) -> list[str]:
         opening("x", "y")(memory)
         return met(enter(memory, tenant), tunnel("z", tenant))
 
     return look
 
 
-def _buffer_after_another_left(memory: Memory) -> list[str]:
+def _buffer_after_another_left(memory: MemoryRelay) -> list[str]:
     client, other = _fill(memory, "a"), enter(memory, "a")
     other.end()
     return met(client, tunnel("z"))
 
 
-def _buffer_after_refused(memory: Memory) -> list[str]:
+def _buffer_after_refused(memory: MemoryRelay) -> list[str]:
     client = enter(memory)
     for _ in range(2):
         client.send(tunnel("x", remote_port=0))

@@ -7,8 +7,8 @@ import json
 import pytest
 
 from cbspec_simulator import DEVIATIONS
-from tests.simulator.memory import HELLO, Body, Memory, auth, tunnel
 from tests.simulator.variations.deviations.probe import TENANTS, Look, Probe, asking, enter, met, show
+from tests.support.memory import HELLO, Body, MemoryRelay, auth, tunnel
 
 _bad, _beat, _opened = ["unknown_message_type"], ["heartbeat_response"], ["tunnel_response"]
 _PLAIN = b'{"type":"heartbeat"}'
@@ -24,7 +24,7 @@ def _wide(encoding: str) -> Look:
 
 
 def _reads(*pieces: bytes) -> Look:
-    def look(memory: Memory) -> list[str]:
+    def look(memory: MemoryRelay) -> list[str]:
         client = enter(memory)
         return [one for piece in pieces for one in met(client, piece)]
 
@@ -45,7 +45,7 @@ SHAKE = (
 def over_websocket(*reads: bytes) -> Look:
     """Say how many heartbeat_responses and errors come over a WebSocket."""
 
-    def look(memory: Memory) -> tuple[int, int]:
+    def look(memory: MemoryRelay) -> tuple[int, int]:
         client = memory.client(websocket=True)
         client.send(SHAKE)
         for body in (dict(HELLO), auth()):
@@ -78,7 +78,7 @@ def _port(value: bytes) -> bytes:
     return body + value + b"}"
 
 
-def _names(memory: Memory) -> list[object]:
+def _names(memory: MemoryRelay) -> list[object]:
     data = b"".join(_line(name) for name in ("x", "y")) + _PLAIN
     return [body.get("tunnel_id", body["type"]) for body in enter(memory).send(data)]
 
@@ -87,21 +87,21 @@ def _line(name: str) -> bytes:
     return _text(tunnel(name)).replace(b": ", b":").replace(b", ", b",") + b"\n"
 
 
-def _split_name(memory: Memory) -> list[object]:
+def _split_name(memory: MemoryRelay) -> list[object]:
     client = enter(memory)
     data = _port(b"1").replace(b'"t"', '"\u2603"'.encode()) + b"\n"
     at = data.index(b"\x98")
     return [body["tunnel_id"] for piece in (data[:at], data[at:]) for body in client.send(piece)]
 
 
-def _shaken_in_two(memory: Memory) -> bool:
+def _shaken_in_two(memory: MemoryRelay) -> bool:
     client = memory.client(websocket=True)
     client.send(SHAKE[:20])
     client.send(SHAKE[20:])
     return b" 101 " in client.raw
 
 
-def _with_auth(memory: Memory) -> list[str]:
+def _with_auth(memory: MemoryRelay) -> list[str]:
     client = memory.client()
     client.send(HELLO)
     return met(client, _text(auth()) + b"\n" + _PLAIN + b"\n")
@@ -167,6 +167,6 @@ def test_the_deviation_shows(id_: str) -> None:
 
 @pytest.mark.parametrize("id_", [id_ for id_ in PROBES if id_.endswith("-accepted")])
 def test_what_is_well_written_is_read_as_before(id_: str) -> None:
-    client = enter(Memory(*TENANTS, change=DEVIATIONS[id_].change))
+    client = enter(MemoryRelay(*TENANTS, change=DEVIATIONS[id_].change))
     assert met(client, b' { "type" : "heartbeat" , "x" : [ 1 , -2.5e3 , "a\\u0062\\n\xc3\xa9" ] }\r\n') == _beat
     assert met(client, tunnel("na\u00efve {'x': NaN, // +1 0x1 'y',}")) == _opened

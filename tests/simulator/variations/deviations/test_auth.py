@@ -10,35 +10,35 @@ import pytest
 
 from cbspec_simulator import Behaviour, Config, Simulator, deviated
 from cbspec_simulator.settings.config import Listen
-from tests.simulator.client import HELLO as HELLO_LINE
-from tests.simulator.client import PATIENCE, context
-from tests.simulator.client import auth as auth_line
-from tests.simulator.client import tunnel as tunnel_line
-from tests.simulator.memory import HELLO, NOW, Body, Memory, auth, tunnel
 from tests.simulator.variations.deviations.probe import Probe, authenticating, enter, member, met, show
+from tests.support.client import HELLO as HELLO_LINE
+from tests.support.client import PATIENCE, context
+from tests.support.client import auth as auth_line
+from tests.support.client import tunnel as tunnel_line
+from tests.support.memory import HELLO, NOW, Body, MemoryRelay, auth, tunnel
 
 EXPIRED = auth(exp=NOW - 700)
 
 
-def _auth(memory: Memory) -> list[Body]:
+def _auth(memory: MemoryRelay) -> list[Body]:
     client = memory.client()
     client.send(HELLO)
     return client.send(auth())
 
 
-def _after_refusal(memory: Memory) -> list[str]:
+def _after_refusal(memory: MemoryRelay) -> list[str]:
     client = memory.client()
     client.send(HELLO)
     return [*met(client, EXPIRED), *met(client, tunnel())]
 
 
-def _leak(memory: Memory) -> list[str]:
+def _leak(memory: MemoryRelay) -> list[str]:
     _, other = enter(memory, "a"), memory.client()
     other.send(HELLO)
     return met(other, tunnel())
 
 
-def _newest(memory: Memory) -> list[str]:
+def _newest(memory: MemoryRelay) -> list[str]:
     one, _ = enter(memory, "a"), enter(memory, "b")
     return [*met(one, tunnel("x", "a")), *met(one, tunnel("y", "b"))]
 

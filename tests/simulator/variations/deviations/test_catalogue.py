@@ -10,7 +10,6 @@ from cbspec.catalogue.requirements import REQUIREMENTS
 from cbspec_simulator import DEVIATIONS, Behaviour, Config, Simulator, deviated
 from cbspec_simulator.settings.config import Listen
 from cbspec_simulator.variations import deviations
-from tests.simulator.client import BEAT, HELLO, Wire, auth, until
 from tests.simulator.variations.deviations import (
     test_accounts,
     test_arrival,
@@ -36,6 +35,7 @@ from tests.simulator.variations.deviations import (
     test_tunnel,
     test_websocket,
 )
+from tests.support.client import BEAT, HELLO, AsyncClient, auth, until
 
 PROBED = (
     test_accounts,
@@ -98,7 +98,7 @@ def test_several_can_be_laid_over_each_other() -> None:
 @pytest.mark.parametrize("id_", [id_ for id_ in DEVIATIONS if not id_.startswith("tls-")])
 async def test_each_serves_without_a_fault_of_its_own(id_: str, caplog: pytest.LogCaptureFixture) -> None:
     simulator = Simulator(Config(listen=Listen(port=0)), behaviour=deviated(Behaviour(), id_))
-    async with simulator, Wire(simulator.address) as wire:
+    async with simulator, AsyncClient(simulator.address) as wire:
         wire.write(HELLO + auth() + BEAT + b'{"type":"end"}\n')
         await until(lambda: simulator.relay.connected > 0)
     assert not caplog.records

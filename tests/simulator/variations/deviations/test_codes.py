@@ -6,14 +6,14 @@ from collections.abc import Callable
 
 import pytest
 
-from tests.simulator.memory import BEAT, HELLO, NOW, Body, Memory, auth, tunnel
 from tests.simulator.variations.deviations.probe import Probe, enter, show
+from tests.support.memory import BEAT, HELLO, NOW, Body, MemoryRelay, auth, tunnel
 
-Draw = Callable[[Memory], list[Body]]
+Draw = Callable[[MemoryRelay], list[Body]]
 
 
 def _auth(body: Body) -> Draw:
-    def draw(memory: Memory) -> list[Body]:
+    def draw(memory: MemoryRelay) -> list[Body]:
         client = memory.client()
         client.send(HELLO)
         return client.send(body)
@@ -26,14 +26,14 @@ def _hellos(number: int) -> Draw:
 
 
 def _asked(*bodies: Body, tenant: str = "a") -> Draw:
-    def draw(memory: Memory) -> list[Body]:
+    def draw(memory: MemoryRelay) -> list[Body]:
         client = enter(memory, tenant)
         return [client.send(body) for body in bodies][-1]
 
     return draw
 
 
-def _out_of_reach(memory: Memory) -> list[Body]:
+def _out_of_reach(memory: MemoryRelay) -> list[Body]:
     client = enter(memory)
     client.send(tunnel())
     return client.dialled(False)
@@ -58,7 +58,7 @@ DRAWN: dict[str, tuple[Draw, str, str, dict[str, object]]] = {
 _SHOWN_ELSEWHERE = ("rate_limit_exceeded", "connection_limit_reached", "server_unavailable", "unknown_message_type")
 
 
-def _summary(draw: Draw) -> Callable[[Memory], list[tuple[object, ...]]]:
+def _summary(draw: Draw) -> Callable[[MemoryRelay], list[tuple[object, ...]]]:
     """Say of each answer its type, its code, whether it has a message, and its status."""
     return lambda memory: [
         (body["type"], body.get("code"), "message" in body, body.get("status")) for body in draw(memory)

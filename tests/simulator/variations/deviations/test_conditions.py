@@ -7,8 +7,8 @@ import json
 import pytest
 
 from cbspec.profile.target import Tenant
-from tests.simulator.memory import BEAT, HELLO, Memory, auth, tunnel
 from tests.simulator.variations.deviations.probe import Met, Probe, authenticating, enter, met, show
+from tests.support.memory import BEAT, HELLO, MemoryRelay, auth, tunnel
 
 _open, _in = "tunnel_response", "auth_response"
 
@@ -16,7 +16,7 @@ _open, _in = "tunnel_response", "auth_response"
 def _entering(*tenants: str) -> Met:
     """Say what each auth meets, each on a new connection that stays."""
 
-    def look(memory: Memory) -> list[str]:
+    def look(memory: MemoryRelay) -> list[str]:
         return [one for tenant in tenants for one in authenticating(auth(tenant))(memory)]
 
     return look
@@ -26,7 +26,7 @@ def _greeting(number: int) -> Met:
     return lambda memory: [one for _ in range(number) for one in met(memory.client(), HELLO)]
 
 
-def _drained_and_not(memory: Memory) -> list[str]:
+def _drained_and_not(memory: MemoryRelay) -> list[str]:
     found = []
     for draining in (False, True, False):
         memory.relay.draining = draining
@@ -34,16 +34,16 @@ def _drained_and_not(memory: Memory) -> list[str]:
     return found
 
 
-def _beats(memory: Memory, number: int = 30) -> list[str]:
+def _beats(memory: MemoryRelay, number: int = 30) -> list[str]:
     client = enter(memory, "rate")
     return sorted({one for _ in range(number) for one in met(client, BEAT)})
 
 
-def _few_beats(memory: Memory) -> list[str]:
+def _few_beats(memory: MemoryRelay) -> list[str]:
     return _beats(memory, 10)
 
 
-def _after_a_rest(memory: Memory) -> list[str]:
+def _after_a_rest(memory: MemoryRelay) -> list[str]:
     client = enter(memory, "rate")
     for _ in range(30):
         client.send(BEAT)
@@ -52,7 +52,7 @@ def _after_a_rest(memory: Memory) -> list[str]:
 
 
 def _beside(tenant: str) -> Met:
-    def look(memory: Memory) -> list[str]:
+    def look(memory: MemoryRelay) -> list[str]:
         other = enter(memory, tenant)
         _beats(memory)
         return met(other, BEAT)
@@ -60,12 +60,12 @@ def _beside(tenant: str) -> Met:
     return look
 
 
-def _served_after(memory: Memory) -> list[str]:
+def _served_after(memory: MemoryRelay) -> list[str]:
     return _entering("elsewhere", "a")(memory)
 
 
 def _dialling(reached: bool) -> Met:
-    def look(memory: Memory) -> list[str]:
+    def look(memory: MemoryRelay) -> list[str]:
         client = enter(memory)
         client.send(tunnel())
         return [str(body.get("code", body["type"])) for body in client.dialled(reached)]
@@ -73,12 +73,12 @@ def _dialling(reached: bool) -> Met:
     return look
 
 
-def _after_failure(memory: Memory) -> list[str]:
+def _after_failure(memory: MemoryRelay) -> list[str]:
     _dialling(False)(memory)
     return _dialling(True)(memory)
 
 
-def _beat_while_dialling(memory: Memory) -> list[str]:
+def _beat_while_dialling(memory: MemoryRelay) -> list[str]:
     client = enter(memory)
     first = met(client, b"\n".join(json.dumps(body).encode() for body in (tunnel(), BEAT)) + b"\n")
     return [*first, *(str(body["type"]) for body in client.dialled(True))]
@@ -87,7 +87,7 @@ def _beat_while_dialling(memory: Memory) -> list[str]:
 def _over_connections(*subjects: str) -> Met:
     """Send fifteen heartbeats on each of several connections; say what they meet."""
 
-    def look(memory: Memory) -> list[str]:
+    def look(memory: MemoryRelay) -> list[str]:
         clients = [memory.client() for _ in subjects]
         for client, subject in zip(clients, subjects, strict=True):
             client.send(HELLO)
@@ -97,24 +97,24 @@ def _over_connections(*subjects: str) -> Met:
     return look
 
 
-def _until_closed(memory: Memory) -> tuple[list[str], bool]:
+def _until_closed(memory: MemoryRelay) -> tuple[list[str], bool]:
     client = enter(memory, "rate")
     return sorted({one for _ in range(30) for one in met(client, BEAT)}), client.closed
 
 
-def _tunnel_after_refusal(memory: Memory) -> list[str]:
+def _tunnel_after_refusal(memory: MemoryRelay) -> list[str]:
     client = memory.client()
     client.send(HELLO)
     return [*met(client, auth("elsewhere")), *met(client, tunnel("t", "elsewhere"))]
 
 
-def _last_of_two(memory: Memory) -> list[str]:
+def _last_of_two(memory: MemoryRelay) -> list[str]:
     both = Tenant("two", allowed_addresses=("127.0.0.1/32", "::1/128"))
     memory.relay.tenants["two"] = both
     return _entering("two")(memory)
 
 
-def _one_after_another(memory: Memory) -> list[str]:
+def _one_after_another(memory: MemoryRelay) -> list[str]:
     client = memory.client()
     return [*met(client, HELLO), *met(client, HELLO)]
 

@@ -6,8 +6,8 @@ import json
 
 import pytest
 
-from tests.simulator.memory import BEAT, HELLO, NOW, Body, Memory, auth, token, tunnel
 from tests.simulator.variations.deviations.probe import Answers, Probe, asking, enter, member, met, show
+from tests.support.memory import BEAT, HELLO, NOW, Body, MemoryRelay, auth, token, tunnel
 
 EXPIRED = auth(exp=NOW - 700)
 UNKNOWN: Body = {"type": "x"}
@@ -18,28 +18,28 @@ def _error(data: bytes | Body = UNKNOWN) -> Answers:
     return lambda memory: enter(memory).send(data)
 
 
-def _beats(memory: Memory) -> list[int]:
+def _beats(memory: MemoryRelay) -> list[int]:
     client = enter(memory)
     return [len(client.send(BEAT)) for _ in range(8)]
 
 
-def _quotes(memory: Memory) -> bool:
+def _quotes(memory: MemoryRelay) -> bool:
     client = memory.client()
     client.send(HELLO)
     return token(exp=NOW - 700) in json.dumps(client.send(EXPIRED))
 
 
-def _quotes_what_is_broken(memory: Memory) -> bool:
+def _quotes_what_is_broken(memory: MemoryRelay) -> bool:
     client = memory.client()
     client.send(HELLO)
     return token() in json.dumps(client.send(f"{{'token':{token()}}}\n".encode()))
 
 
-def _lists(memory: Memory) -> bool:
+def _lists(memory: MemoryRelay) -> bool:
     return "elsewhere" in json.dumps(enter(memory).send(tunnel(tenant="b")))
 
 
-def _closes(memory: Memory) -> tuple[list[str], bool]:
+def _closes(memory: MemoryRelay) -> tuple[list[str], bool]:
     client = enter(memory)
     return met(client, UNKNOWN), client.closed
 

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import pytest
 
-from tests.simulator.memory import HELLO, Memory, auth
 from tests.simulator.variations.deviations.probe import Look, Probe, hello, member, met, show
+from tests.support.memory import HELLO, MemoryRelay, auth
 
 FIVE = ["tls", "heartbeat", "tunnel_info", "multi_tenancy", "metrics"]
 
 
-def _direct_auth(memory: Memory) -> list[str]:
+def _direct_auth(memory: MemoryRelay) -> list[str]:
     return met(memory.client(), auth())
 
 

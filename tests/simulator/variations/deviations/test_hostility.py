@@ -12,10 +12,10 @@ import pytest
 
 from cbspec_simulator import Behaviour, Config, Simulator, deviated
 from cbspec_simulator.settings.config import Limits, Listen
-from tests.simulator.client import BEAT as BEAT_LINE
-from tests.simulator.client import PATIENCE, Wire, until
-from tests.simulator.memory import BEAT, HELLO, Memory
 from tests.simulator.variations.deviations.probe import Look, Probe, enter, met, show
+from tests.support.client import BEAT as BEAT_LINE
+from tests.support.client import PATIENCE, AsyncClient, until
+from tests.support.memory import BEAT, HELLO, MemoryRelay
 
 INPUT = {
     "nul-bytes": b"\0" * 4096 + b"\n",
@@ -33,7 +33,7 @@ _hi, _beat = ["hello_response"], ["heartbeat_response"]
 def _new_behind(data: bytes) -> Look:
     """Say what a new connection's hello meets behind hostile input on another."""
 
-    def look(memory: Memory) -> list[str]:
+    def look(memory: MemoryRelay) -> list[str]:
         enter(memory).send(data)
         return met(memory.client(), HELLO)
 
@@ -43,7 +43,7 @@ def _new_behind(data: bytes) -> Look:
 def _fails(data: bytes) -> Look:
     """Say by what the relay's code fails, if it does."""
 
-    def look(memory: Memory) -> str:
+    def look(memory: MemoryRelay) -> str:
         client = enter(memory)
         try:
             client.send(data)
@@ -55,7 +55,7 @@ def _fails(data: bytes) -> Look:
 
 
 def _beside(data: bytes) -> Look:
-    def look(memory: Memory) -> list[str]:
+    def look(memory: MemoryRelay) -> list[str]:
         one, other = enter(memory), enter(memory)
         one.send(data)
         return met(other, BEAT)
@@ -64,7 +64,7 @@ def _beside(data: bytes) -> Look:
 
 
 def _answered(data: bytes) -> Look:
-    def look(memory: Memory) -> bool:
+    def look(memory: MemoryRelay) -> bool:
         client = enter(memory)
         return bool(client.send(data)) or client.closed
 
@@ -108,14 +108,14 @@ def test_the_deviation_shows(id_: str) -> None:
 @pytest.mark.parametrize(("ids", "served"), [((), True), (ON_A_SOCKET[:1], False)])
 async def test_a_broken_record(ids: tuple[str, ...], served: bool) -> None:
     async with Simulator(Config(listen=Listen(port=0)), behaviour=deviated(Behaviour(), *ids)) as simulator:
-        async with Wire(simulator.address) as wire:
+        async with AsyncClient(simulator.address) as wire:
             await wire.greet()
             # Below TLS: a record that can't be decrypted. The transport under the TLS one is asyncio's own.
             transport = wire.writer.transport
             transport._ssl_protocol._transport.write(b"\x17\x03\x03\x00\x10" + b"\0" * 16)  # type: ignore[attr-defined]
             with contextlib.suppress(ssl.SSLError):
                 await wire.rest()
-        async with Wire(simulator.address) as wire:
+        async with AsyncClient(simulator.address) as wire:
             wire.write(b'{"type":"hello","version":"1.0","features":["tls"]}\n{"type":"end"}\n')
             assert (b"hello_response" in await wire.line()) is served
 
@@ -126,7 +126,7 @@ async def test_a_handshake_that_gets_no_further(id_: str, deviates: bool) -> Non
     start, new_waits, open_waits = BESIDE[id_]
     behaviour = deviated(Behaviour(), id_) if deviates else Behaviour()
     simulator = Simulator(Config(listen=Listen(port=0)), behaviour=behaviour)
-    async with simulator, Wire(simulator.address) as beside:
+    async with simulator, AsyncClient(simulator.address) as beside:
         await beside.greet()
         _, writer = await asyncio.open_connection(*simulator.address)
         writer.write(start)
@@ -142,7 +142,7 @@ def _is_shaking_hands(simulator: Simulator) -> bool:
 
 
 async def _greet(simulator: Simulator) -> None:
-    async with Wire(simulator.address) as wire:
+    async with AsyncClient(simulator.address) as wire:
         await wire.greet()
 
 

@@ -4,21 +4,21 @@ from __future__ import annotations
 
 import pytest
 
-from tests.simulator.memory import Memory, tunnel
 from tests.simulator.variations.deviations.probe import Look, Probe, enter, show
+from tests.support.memory import MemoryRelay, tunnel
 
 _LONG = "x" * 300
 
 
 def _names(*names: str) -> Look:
-    def look(memory: Memory) -> list[object]:
+    def look(memory: MemoryRelay) -> list[object]:
         client = enter(memory)
         return [body.get("tunnel_id") for name in names for body in client.send(tunnel(name))]
 
     return look
 
 
-def _in_turn(memory: Memory) -> list[object]:
+def _in_turn(memory: MemoryRelay) -> list[object]:
     one, two = enter(memory), enter(memory)
     sent = ((one, "x"), (two, "y"), (one, "z"))
     return [body["tunnel_id"] for client, name in sent for body in client.send(tunnel(name))]

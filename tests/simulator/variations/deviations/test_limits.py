@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from tests.simulator.memory import HELLO, Memory, auth, tunnel
 from tests.simulator.variations.deviations.probe import Look, Met, Probe, authenticating, enter, met, opening, show
+from tests.support.memory import HELLO, MemoryRelay, auth, tunnel
 
 _open, _in, _full = "tunnel_response", "auth_response", "tenant_limit_exceeded"
 
@@ -13,31 +13,31 @@ _open, _in, _full = "tunnel_response", "auth_response", "tenant_limit_exceeded"
 def _entering(*tenants: str) -> Met:
     """Say what each auth meets, each on a new connection that stays."""
 
-    def look(memory: Memory) -> list[str]:
+    def look(memory: MemoryRelay) -> list[str]:
         return [one for tenant in tenants for one in authenticating(auth(tenant))(memory)]
 
     return look
 
 
-def _two_connections(memory: Memory) -> list[str]:
+def _two_connections(memory: MemoryRelay) -> list[str]:
     one, two = enter(memory, "tunnels"), enter(memory, "tunnels")
     clients = (one, two, one, two)
     return [answer for at, client in enumerate(clients) for answer in met(client, tunnel(f"t{at}", "tunnels"))]
 
 
-def _other_tenant(memory: Memory) -> list[str]:
+def _other_tenant(memory: MemoryRelay) -> list[str]:
     opening("x", "y", tenant="tunnels")(memory)
     return met(enter(memory, "a"), tunnel("z"))
 
 
-def _refused_first(memory: Memory) -> list[str]:
+def _refused_first(memory: MemoryRelay) -> list[str]:
     client = enter(memory, "tunnels")
     client.send(tunnel("x", "tunnels", remote_port=0))
     client.send(tunnel("x", "a"))
     return [one for name in "xy" for one in met(client, tunnel(name, "tunnels"))]
 
 
-def _failed_first(memory: Memory) -> list[str]:
+def _failed_first(memory: MemoryRelay) -> list[str]:
     client = enter(memory, "tunnels")
     for name in "xy":
         client.send(tunnel(name, "tunnels"))
@@ -49,7 +49,7 @@ def _failed_first(memory: Memory) -> list[str]:
 def _after_end(look: Look, *, reset: bool = False) -> Look:
     """End every connection that a look left, and look again."""
 
-    def again(memory: Memory) -> object:
+    def again(memory: MemoryRelay) -> object:
         look(memory)
         for session in tuple(memory.relay.sessions):
             session.end(reset=reset)
@@ -62,7 +62,7 @@ def _greeting(number: int) -> Met:
     return lambda memory: [one for _ in range(number) for one in met(memory.client(), HELLO)]
 
 
-def _greeting_again(memory: Memory) -> list[str]:
+def _greeting_again(memory: MemoryRelay) -> list[str]:
     first, second = memory.client(), memory.client()
     return [*met(first, HELLO), *met(first, HELLO), *met(second, HELLO)]
 

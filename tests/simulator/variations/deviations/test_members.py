@@ -6,8 +6,8 @@ from collections.abc import Callable
 
 import pytest
 
-from tests.simulator.memory import BEAT, HELLO, Body, Memory, auth, tunnel
 from tests.simulator.variations.deviations.probe import Look, Probe, enter, hello, show
+from tests.support.memory import BEAT, HELLO, Body, MemoryRelay, auth, tunnel
 
 VALUES: dict[str, tuple[str, str, object]] = {
     "hello-version-array": ("hello_response", "version", ["1.0"]),
@@ -62,17 +62,17 @@ VALUES: dict[str, tuple[str, str, object]] = {
 """By id: the answer, its member, and the member's value."""
 
 
-def _auth(memory: Memory) -> list[Body]:
+def _auth(memory: MemoryRelay) -> list[Body]:
     client = memory.client()
     client.send(HELLO)
     return client.send(auth())
 
 
-def _asked(body: bytes | Body) -> Callable[[Memory], list[Body]]:
+def _asked(body: bytes | Body) -> Callable[[MemoryRelay], list[Body]]:
     return lambda memory: enter(memory).send(body)
 
 
-ASKED: dict[str, Callable[[Memory], list[Body]]] = {
+ASKED: dict[str, Callable[[MemoryRelay], list[Body]]] = {
     "hello_response": hello,
     "auth_response": _auth,
     "tunnel_response": _asked(tunnel()),
@@ -94,7 +94,7 @@ def _types(answer: str) -> Look:
 def _closing(answer: str) -> Look:
     """Say what is answered, and whether the connection ends."""
 
-    def look(memory: Memory) -> tuple[int, bool]:
+    def look(memory: MemoryRelay) -> tuple[int, bool]:
         requests = {"hello_response": [HELLO], "auth_response": [HELLO, auth()]}
         client = memory.client()
         sent = requests.get(answer, [HELLO, auth(), tunnel() if answer == "tunnel_response" else BEAT])
@@ -104,7 +104,7 @@ def _closing(answer: str) -> Look:
     return look
 
 
-def _first(look: Callable[[Memory], list[Body]], member: str) -> Look:
+def _first(look: Callable[[MemoryRelay], list[Body]], member: str) -> Look:
     return lambda memory: [body.get(member) for body in look(memory)]
 
 

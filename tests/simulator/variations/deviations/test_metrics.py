@@ -10,7 +10,7 @@ import pytest
 
 from cbspec_simulator import Behaviour, Config, Simulator, deviated
 from cbspec_simulator.settings.config import Listen, MetricsRules
-from tests.simulator.client import PATIENCE, Wire
+from tests.support.client import PATIENCE, AsyncClient
 
 CONFIG = Config(listen=Listen(port=0), metrics=MetricsRules(enabled=True, port=0))
 
@@ -33,7 +33,7 @@ async def _metrics(id_: str) -> tuple[int, bytes, bytes]:
     async with _deviating(id_) as simulator:
         assert simulator.metrics_url
         status, before = await asyncio.to_thread(_get, simulator.metrics_url)
-        async with Wire(simulator.address) as wire:
+        async with AsyncClient(simulator.address) as wire:
             await wire.greet()
             _, after = await asyncio.to_thread(_get, simulator.metrics_url)
     return status, before, after

@@ -7,15 +7,15 @@ import zlib
 
 import pytest
 
-from tests.simulator.memory import Body, Memory, tunnel
 from tests.simulator.variations.deviations.probe import Look, Probe, enter, show
+from tests.support.memory import Body, MemoryRelay, tunnel
 
 _OPENED = b'{"type":"tunnel_response","status":"ok","tunnel_id":"t"}'
 _REFUSED = b'{"type":"error","code":"unknown_message_type","message":"the message is of no known type"}\n'
 
 
 def _bytes(data: Body) -> Look:
-    def look(memory: Memory) -> bytes:
+    def look(memory: MemoryRelay) -> bytes:
         client = enter(memory)
         client.send(data)
         return client.raw
@@ -23,14 +23,14 @@ def _bytes(data: Body) -> Look:
     return look
 
 
-def _start(memory: Memory) -> bytes:
+def _start(memory: MemoryRelay) -> bytes:
     client = memory.client()
     client.send({"type": "hello", "version": "1.0", "features": []})
     return client.raw[:8]
 
 
 def _unpacked(unpack: object) -> Look:
-    def look(memory: Memory) -> bytes:
+    def look(memory: MemoryRelay) -> bytes:
         raw = _bytes(tunnel())(memory)
         assert isinstance(raw, bytes)
         try:

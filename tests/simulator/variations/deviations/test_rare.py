@@ -10,8 +10,8 @@ import pytest
 
 from cbspec.catalogue.requirements import REQUIREMENTS
 from cbspec_simulator import DEVIATIONS, RARE
-from tests.simulator.memory import BEAT, HELLO, Memory, auth, token, tunnel
 from tests.simulator.variations.deviations.probe import Look, Probe, asking, enter, met, show
+from tests.support.memory import BEAT, HELLO, MemoryRelay, auth, token, tunnel
 
 
 def _digest(name: str) -> int:
@@ -22,17 +22,17 @@ CHOSEN = next(f"t{number}" for number in range(10_000) if _digest(f"t{number}") 
 OTHER = next(f"t{number}" for number in range(10_000) if _digest(f"t{number}") % 500 == 1)
 
 
-def _names(memory: Memory) -> list[object]:
+def _names(memory: MemoryRelay) -> list[object]:
     client = enter(memory)
     return [client.ask(tunnel(name))["tunnel_id"] for name in (OTHER, CHOSEN)]
 
 
-def _beats(memory: Memory) -> list[int]:
+def _beats(memory: MemoryRelay) -> list[int]:
     client = enter(memory)
     return [len(client.send(BEAT)) for _ in range(8)]
 
 
-def _tenants(memory: Memory) -> list[object]:
+def _tenants(memory: MemoryRelay) -> list[object]:
     """Open three connections of one tenant, and one of another."""
     found: list[object] = []
     for tenant in ("a", "a", "a", "b"):
@@ -47,7 +47,7 @@ def _ports(*ports: int) -> Look:
 
 
 def _spelled(*names: str) -> Look:
-    def look(memory: Memory) -> list[object]:
+    def look(memory: MemoryRelay) -> list[object]:
         client = enter(memory)
         text = json.dumps(tunnel("NAME")) + "\n"
         return [client.ask(text.replace("NAME", name).encode())["tunnel_id"] for name in names]
@@ -58,7 +58,7 @@ def _spelled(*names: str) -> Look:
 def _cut(*places: int) -> Look:
     """Cut a message at a place, and send a heartbeat behind it."""
 
-    def look(memory: Memory) -> list[list[str]]:
+    def look(memory: MemoryRelay) -> list[list[str]]:
         text = json.dumps(tunnel()).encode() + b"\n"
         found = []
         for place in places:
@@ -70,7 +70,7 @@ def _cut(*places: int) -> Look:
 
 
 def _with_bit_flipped(*places: int) -> Look:
-    def look(memory: Memory) -> list[list[str]]:
+    def look(memory: MemoryRelay) -> list[list[str]]:
         found = []
         for place in places:
             head, _, signature = token("a").rpartition(".")
@@ -87,7 +87,7 @@ def _with_bit_flipped(*places: int) -> Look:
 def _after_strangers(count: int) -> Look:
     """Use up a limit of two tunnels, ask for another tenant's, and then for one more."""
 
-    def look(memory: Memory) -> list[str]:
+    def look(memory: MemoryRelay) -> list[str]:
         client = enter(memory, "tunnels")
         found = [one for name in ("x", "y") for one in met(client, tunnel(name, "tunnels"))]
         for number in range(count):
@@ -98,7 +98,7 @@ def _after_strangers(count: int) -> Look:
     return look
 
 
-def _after_refusals(memory: Memory) -> list[int]:
+def _after_refusals(memory: MemoryRelay) -> list[int]:
     client = enter(memory)
     answered = []
     for _ in range(5):

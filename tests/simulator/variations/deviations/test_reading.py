@@ -8,9 +8,9 @@ import zlib
 import pytest
 
 from cbspec_simulator import DEVIATIONS
-from tests.simulator.memory import Memory, tunnel
 from tests.simulator.variations.deviations.probe import Look, Probe, asking, enter, met, show
 from tests.simulator.variations.deviations.test_arrival import in_frames, over_websocket
+from tests.support.memory import MemoryRelay, tunnel
 
 _bad, _beat, _opened = ["unknown_message_type"], ["heartbeat_response"], ["tunnel_response"]
 _PLAIN = b'{"type":"heartbeat"}'
@@ -33,12 +33,12 @@ def _port(text: bytes) -> Probe:
     return Probe(asking(body), _bad, _opened)
 
 
-def _unclosed(memory: Memory) -> list[str]:
+def _unclosed(memory: MemoryRelay) -> list[str]:
     client = enter(memory)
     return met(client, b'{"type":"heartbeat"\n{"type":"heartbeat"}\n')
 
 
-def _compressed(memory: Memory) -> list[list[str]]:
+def _compressed(memory: MemoryRelay) -> list[list[str]]:
     found = []
     for packed in (gzip.compress(_PLAIN, mtime=0), zlib.compress(_PLAIN)):
         answers = met(enter(memory), packed + b"\n")
@@ -46,7 +46,7 @@ def _compressed(memory: Memory) -> list[list[str]]:
     return found
 
 
-def _split(memory: Memory) -> list[str]:
+def _split(memory: MemoryRelay) -> list[str]:
     client = enter(memory)
     return [*met(client, _PLAIN[:5]), *met(client, _PLAIN[5:] + b"\n")]
 
@@ -90,7 +90,7 @@ def test_the_deviation_shows(id_: str) -> None:
 
 @pytest.mark.parametrize("id_", [id_ for id_ in PROBES if id_.endswith("-accepted")])
 def test_what_is_well_written_is_read_as_before(id_: str) -> None:
-    memory = Memory(change=DEVIATIONS[id_].change)
+    memory = MemoryRelay(change=DEVIATIONS[id_].change)
     client = enter(memory)
     assert met(client, b' { "type" : "heartbeat" , "x" : [ 1 , -2.5e3 , "a\\u0062\\n\xc3\xa9" ] }\r\n') == _beat
     assert met(client, tunnel("naïve {'x': NaN, // +1 0x1 'y',}")) == _opened

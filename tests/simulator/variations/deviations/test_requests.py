@@ -6,7 +6,6 @@ from typing import Any
 
 import pytest
 
-from tests.simulator.memory import BEAT, HELLO, NOW, Body, Memory, auth, tunnel
 from tests.simulator.variations.deviations.probe import (
     Look,
     Probe,
@@ -19,6 +18,7 @@ from tests.simulator.variations.deviations.probe import (
     opening,
     show,
 )
+from tests.support.memory import BEAT, HELLO, NOW, Body, MemoryRelay, auth, tunnel
 
 _opened, _refused, _beat = ["tunnel_response"], ["invalid_tunnel_info"], ["heartbeat_response"]
 _bad, _in = ["unknown_message_type"], ["auth_response"]
@@ -30,7 +30,7 @@ def _first(body: Body) -> Look:
 
 
 def _greeted(body: Body) -> Look:
-    def look(memory: Memory) -> list[str]:
+    def look(memory: MemoryRelay) -> list[str]:
         client = memory.client()
         client.send(HELLO)
         return met(client, body)
@@ -94,12 +94,12 @@ WITHHELD: dict[str, tuple[Look, list[str], str]] = {
 }
 
 
-def _two_hellos(memory: Memory) -> list[str]:
+def _two_hellos(memory: MemoryRelay) -> list[str]:
     return [one for _ in range(2) for one in met(memory.client(), HELLO)]
 
 
 def _after_refused(refused: Body) -> Look:
-    def look(memory: Memory) -> list[str]:
+    def look(memory: MemoryRelay) -> list[str]:
         client = memory.client()
         client.send(HELLO)
         return [*met(client, refused), *met(client, tunnel())]
@@ -110,25 +110,25 @@ def _after_refused(refused: Body) -> Look:
 def _behind(*bodies: Body) -> Look:
     """Say what the last of several messages on an authenticated connection meets."""
 
-    def look(memory: Memory) -> list[str]:
+    def look(memory: MemoryRelay) -> list[str]:
         client = enter(memory)
         return [met(client, body) for body in bodies][-1]
 
     return look
 
 
-def _beats_of_two(memory: Memory) -> list[str]:
+def _beats_of_two(memory: MemoryRelay) -> list[str]:
     one, _ = enter(memory), enter(memory)
     return met(one, BEAT)
 
 
-def _beats_until_closed(memory: Memory) -> tuple[int, bool]:
+def _beats_until_closed(memory: MemoryRelay) -> tuple[int, bool]:
     client = enter(memory)
     return sum(len(client.send(BEAT)) for _ in range(60)), client.closed
 
 
 def _tenants_told(*tenants: str) -> Look:
-    def look(memory: Memory) -> list[object]:
+    def look(memory: MemoryRelay) -> list[object]:
         found = []
         for tenant in tenants:
             client = memory.client()
@@ -139,7 +139,7 @@ def _tenants_told(*tenants: str) -> Look:
     return look
 
 
-def _error_text(memory: Memory) -> list[object]:
+def _error_text(memory: MemoryRelay) -> list[object]:
     client = memory.client()
     client.send(HELLO)
     return ["asleep" in str(body["message"]) for body in client.send({"type": "auth", "token": "x"})]

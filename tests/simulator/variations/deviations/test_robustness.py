@@ -11,27 +11,27 @@ import pytest
 from cbspec_simulator import Behaviour, Config, Simulator, deviated
 from cbspec_simulator.relay.behaviour import Readable
 from cbspec_simulator.settings.config import Listen, MetricsRules
-from tests.simulator.client import BEAT as BEAT_LINE
-from tests.simulator.client import Wire, tunnel, until
-from tests.simulator.memory import BEAT, HELLO, Memory
 from tests.simulator.variations.deviations.probe import Probe, enter, met, show
+from tests.support.client import BEAT as BEAT_LINE
+from tests.support.client import AsyncClient, tunnel, until
+from tests.support.memory import BEAT, HELLO, MemoryRelay
 
 _beat = ["heartbeat_response"]
 
 
-def _hogged(memory: Memory) -> list[str]:
+def _hogged(memory: MemoryRelay) -> list[str]:
     one, other = enter(memory), enter(memory)
     one.send(b'{"type":"' + b"x" * 100_000)
     return met(other, BEAT)
 
 
-def _deep(memory: Memory) -> list[str]:
+def _deep(memory: MemoryRelay) -> list[str]:
     one = enter(memory)
     one.send(b'{"x":' * 100 + b"1" + b"}" * 100 + b"\n")
     return met(memory.client(), HELLO)
 
 
-def _falls(memory: Memory) -> bool:
+def _falls(memory: MemoryRelay) -> bool:
     try:
         enter(memory).send(b'{"x":' * 100 + b"1" + b"}" * 100 + b"\n")
     except RecursionError:
@@ -62,14 +62,14 @@ def _deviating(id_: str) -> Simulator:
 
 async def test_a_fall_takes_the_others_along(caplog: pytest.LogCaptureFixture) -> None:
     async with _deviating("deep-nesting-closes-all") as simulator:
-        async with Wire(simulator.address) as one, Wire(simulator.address) as other:
+        async with AsyncClient(simulator.address) as one, AsyncClient(simulator.address) as other:
             await one.greet()
             await other.greet()
             one.write(b'{"x":' * 100 + b"1" + b"}" * 100 + b"\n")
             with pytest.raises((ConnectionResetError, EOFError)):  # noqa: PT012 - by either
                 if await other.rest() == b"":
                     raise EOFError
-        async with Wire(simulator.address) as wire:
+        async with AsyncClient(simulator.address) as wire:
             await wire.greet()
     assert len(caplog.records) == 1
 
@@ -85,8 +85,8 @@ async def test_a_client_that_reads_nothing(id_: str | None) -> None:
 
     async with (
         Simulator(CONFIG, behaviour=replace(behaviour, stuck=stuck)) as simulator,
-        Wire(simulator.address) as one,
-        Wire(simulator.address) as other,
+        AsyncClient(simulator.address) as one,
+        AsyncClient(simulator.address) as other,
     ):
         await one.greet()
         await other.greet()
@@ -97,7 +97,7 @@ async def test_a_client_that_reads_nothing(id_: str | None) -> None:
         if id_ is None:
             await answer
         else:
-            async with Wire(simulator.address) as new:
+            async with AsyncClient(simulator.address) as new:
                 await new.greet()
                 await new.ask(BEAT_LINE)
             assert not answer.done()

@@ -7,13 +7,13 @@ import zlib
 
 import pytest
 
-from tests.simulator.memory import Memory
 from tests.simulator.variations.deviations.probe import Probe, enter, show
+from tests.support.memory import MemoryRelay
 
 _REFUSED = b'{"type":"error","code":"unknown_message_type","message":"the message is of no known type"}'
 
 
-def _bytes(memory: Memory) -> bytes:
+def _bytes(memory: MemoryRelay) -> bytes:
     client = enter(memory)
     client.send({"type": "x"})
     return client.raw

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from tests.simulator.memory import auth, tunnel
 from tests.simulator.variations.deviations.probe import Look, Probe, asking, authenticating, show
+from tests.support.memory import auth, tunnel
 
 
 def _of(tenant: object) -> Look:

@@ -11,7 +11,7 @@ import pytest
 from cbspec.protocol.tls import legacy_client_context
 from cbspec_simulator import Behaviour, Config, Simulator, deviated
 from cbspec_simulator.settings.config import Listen, MetricsRules
-from tests.simulator.client import BEAT, HELLO, PATIENCE, Wire, auth
+from tests.support.client import BEAT, HELLO, PATIENCE, AsyncClient, auth
 
 CONFIG = Config(listen=Listen(port=0), metrics=MetricsRules(enabled=True, port=0))
 
@@ -45,14 +45,14 @@ async def test_one_old_version_is_spoken_and_no_other(id_: str) -> None:
         # Whoever offers at most TLS 1.1 offers TLS 1.0 as well.
         expected = {OLD[id_], ssl.TLSVersion.TLSv1_1} if id_ == "tls-1.0-accepted" else {OLD[id_]}
         assert {version for version, works in spoken.items() if works} == expected
-        async with Wire(simulator.address) as wire:
+        async with AsyncClient(simulator.address) as wire:
             await wire.greet()
 
 
 async def test_the_new_version_does_not_work() -> None:
     async with _deviating("tls-1.3-refused") as simulator:
         with pytest.raises((OSError, EOFError, AssertionError, ValueError)):  # noqa: PT012 - where it fails differs
-            async with Wire(simulator.address) as wire:
+            async with AsyncClient(simulator.address) as wire:
                 assert wire.writer.get_extra_info("ssl_object").version() == "TLSv1.3"
                 await wire.ask(HELLO)
 
@@ -75,7 +75,7 @@ async def test_plain_text_is_served() -> None:
             found = [json.loads(await reader.readline())["type"] for _ in range(3)]
         writer.transport.abort()
         assert found == ["hello_response", "auth_response", "heartbeat_response"]
-        async with Wire(simulator.address) as wire:
+        async with AsyncClient(simulator.address) as wire:
             await wire.greet()
 
 
@@ -112,7 +112,7 @@ async def test_the_old_version_for_websocket_only(data: bytes, answer: bytes) ->
         async with asyncio.timeout(PATIENCE):
             assert await reader.read(12) == answer
         writer.transport.abort()
-        async with Wire(simulator.address) as wire:
+        async with AsyncClient(simulator.address) as wire:
             await wire.greet()
 
 

@@ -6,8 +6,8 @@ import pytest
 
 from cbspec.tokens.forgery import FORGERIES, MISSING, Materials
 from cbspec_simulator import DEVIATIONS
-from tests.simulator.memory import HELLO, KEY, NOW, Memory, token
 from tests.simulator.variations.deviations.probe import Probe, authenticating, met, show
+from tests.support.memory import HELLO, KEY, NOW, MemoryRelay, token
 
 CLAIMS = {"sub": "user123", "tenant_id": "a", "exp": NOW + 60}
 MADE = Materials(token(), KEY, CLAIMS, NOW, "a", "fresh", "b")
@@ -52,7 +52,7 @@ LETS_THROUGH: dict[str, set[str]] = {
 }
 
 
-def _accepted(memory: Memory) -> set[str]:
+def _accepted(memory: MemoryRelay) -> set[str]:
     """Return the names of the forgeries of tokens that the relay takes for good."""
     found = set()
     for forgery in FORGERIES:
@@ -67,7 +67,7 @@ def _accepted(memory: Memory) -> set[str]:
     return found
 
 
-def _seen_before(memory: Memory) -> set[str]:
+def _seen_before(memory: MemoryRelay) -> set[str]:
     authenticating({"type": "auth", "token": MADE.valid})(memory)
     return _accepted(memory)
 
@@ -95,5 +95,5 @@ def test_the_deviation_shows(id_: str) -> None:
 
 @pytest.mark.parametrize("id_", PROBES)
 def test_a_good_token_is_good_all_the_same(id_: str) -> None:
-    memory = Memory(change=DEVIATIONS[id_].change)
+    memory = MemoryRelay(change=DEVIATIONS[id_].change)
     assert authenticating({"type": "auth", "token": MADE.valid})(memory) == ["auth_response"]

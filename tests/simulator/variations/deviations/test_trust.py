@@ -5,14 +5,14 @@ from __future__ import annotations
 import pytest
 
 from cbspec.tokens.forgery import FORGERIES, MISSING
-from tests.simulator.memory import HELLO, NOW, Memory, auth, token, tunnel
 from tests.simulator.variations.deviations.probe import Look, Probe, asking, authenticating, enter, met, show
 from tests.simulator.variations.deviations.test_tokens import MADE
+from tests.support.memory import HELLO, NOW, MemoryRelay, auth, token, tunnel
 
 _in, _opened = ["auth_response"], ["tunnel_response"]
 
 
-def _let_in(memory: Memory) -> set[str]:
+def _let_in(memory: MemoryRelay) -> set[str]:
     """Return the names of all forgeries that the relay takes for good."""
     found = set()
     for forgery in FORGERIES:
@@ -61,7 +61,7 @@ def _naming(name: object) -> Look:
     return asking(tunnel(tenant_id=name))
 
 
-def _naming_one_that_is_here(memory: Memory) -> list[str]:
+def _naming_one_that_is_here(memory: MemoryRelay) -> list[str]:
     enter(memory, "b")
     return met(enter(memory), tunnel(tenant_id="b"))
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from tests.simulator.memory import HELLO, Memory, tunnel
 from tests.simulator.variations.deviations.probe import Answers, Look, Probe, asking, enter, member, met, show
+from tests.support.memory import HELLO, MemoryRelay, tunnel
 
 ODD = " Ångström\u212b_ﬁ "
 _served, _refused = ["tunnel_response"], ["invalid_tunnel_info"]
@@ -16,20 +16,20 @@ def _opened(name: str) -> Answers:
 
 
 def _names(*names: str) -> Look:
-    def look(memory: Memory) -> list[object]:
+    def look(memory: MemoryRelay) -> list[object]:
         client = enter(memory)
         return [body.get("tunnel_id", ...) for name in names for body in client.send(tunnel(name))]
 
     return look
 
 
-def _before_auth(memory: Memory) -> list[str]:
+def _before_auth(memory: MemoryRelay) -> list[str]:
     client = memory.client()
     client.send(HELLO)
     return met(client, tunnel())
 
 
-def _before_hello(memory: Memory) -> list[str]:
+def _before_hello(memory: MemoryRelay) -> list[str]:
     return met(memory.client(), tunnel())
 
 
@@ -37,7 +37,7 @@ def _with(**members: object) -> Look:
     return asking(tunnel(**members))  # type: ignore[arg-type]
 
 
-def _empty_id(memory: Memory) -> list[object]:
+def _empty_id(memory: MemoryRelay) -> list[object]:
     return [body.get("tunnel_id", body["type"]) for body in enter(memory).send(tunnel(""))]
 
 

@@ -7,7 +7,7 @@ import json
 
 from cbspec_simulator import Behaviour, Config, Simulator, deviated
 from cbspec_simulator.settings.config import Listen, MetricsRules
-from tests.simulator.client import HELLO, PATIENCE, WebSocket, accept_value, auth, tunnel
+from tests.support.client import HELLO, PATIENCE, AsyncWebSocket, accept_value, auth, tunnel
 
 CONFIG = Config(listen=Listen(port=0), metrics=MetricsRules(enabled=True, port=0))
 
@@ -17,7 +17,7 @@ def _deviating(id_: str) -> Simulator:
 
 
 async def _response(id_: str) -> bytes:
-    async with _deviating(id_) as simulator, WebSocket(simulator.address) as wire:
+    async with _deviating(id_) as simulator, AsyncWebSocket(simulator.address) as wire:
         return await wire.open(b"Sec-WebSocket-Extensions: permessage-deflate")
 
 
@@ -31,7 +31,7 @@ async def test_the_opening_handshake() -> None:
 
 async def _header(id_: str, data: bytes = HELLO) -> bytes:
     """Return the first two bytes of the first frame."""
-    async with _deviating(id_) as simulator, WebSocket(simulator.address) as wire:
+    async with _deviating(id_) as simulator, AsyncWebSocket(simulator.address) as wire:
         await wire.open()
         wire.frame(data.strip())
         async with asyncio.timeout(PATIENCE):
@@ -47,7 +47,7 @@ async def test_the_frames_header() -> None:
 async def _frames(id_: str) -> list[bytes]:
     """Send a ping, a heartbeat in two fragments with a ping between them, and an end; return the answers."""
     found: list[bytes] = []
-    async with _deviating(id_) as simulator, WebSocket(simulator.address) as wire:
+    async with _deviating(id_) as simulator, AsyncWebSocket(simulator.address) as wire:
         await wire.open()
         await wire.say(HELLO)
         await wire.say(auth())
@@ -85,7 +85,7 @@ async def test_lengths_beyond_seven_and_sixteen_bits() -> None:
     named = len(json.dumps({"type": "tunnel_response", "status": "ok", "tunnel_id": ""}, separators=(",", ":")))
 
     async def start(id_: str, size: int) -> bytes:
-        async with _deviating(id_) as simulator, WebSocket(simulator.address) as wire:
+        async with _deviating(id_) as simulator, AsyncWebSocket(simulator.address) as wire:
             await wire.open()
             await wire.say(HELLO)
             await wire.say(auth())
@@ -104,7 +104,7 @@ async def test_lengths_beyond_seven_and_sixteen_bits() -> None:
 
 async def _first(id_: str, data: bytes) -> bytes:
     """Send bytes after auth; return the first frame behind them."""
-    async with _deviating(id_) as simulator, WebSocket(simulator.address) as wire:
+    async with _deviating(id_) as simulator, AsyncWebSocket(simulator.address) as wire:
         await wire.open()
         await wire.say(HELLO)
         await wire.say(auth())
@@ -128,9 +128,9 @@ async def test_frames_that_a_client_must_not_send() -> None:
 
 async def test_a_key_that_is_answered_as_the_first_was() -> None:
     async with _deviating("websocket-accept-of-the-first") as simulator:
-        async with WebSocket(simulator.address) as wire:
+        async with AsyncWebSocket(simulator.address) as wire:
             assert accept_value() in await wire.open()
-        async with WebSocket(simulator.address) as wire:
+        async with AsyncWebSocket(simulator.address) as wire:
             wire.write(_SHAKE_OF_ANOTHER)
             async with asyncio.timeout(PATIENCE):
                 assert accept_value() in await wire.reader.readuntil(b"\r\n\r\n")
@@ -143,7 +143,7 @@ _SHAKE_OF_ANOTHER = (
 _END = b'{"type":"end"}'
 
 
-async def _next(wire: WebSocket) -> bytes:
+async def _next(wire: AsyncWebSocket) -> bytes:
     """Return the next frame's first byte and payload."""
     async with asyncio.timeout(PATIENCE):
         first, size = await wire.reader.readexactly(2)
@@ -157,7 +157,7 @@ async def _said(
 ) -> list[bytes]:
     """Send frames (payload, opcode, last) after auth, and an end; return the answers before the end's own."""
     found: list[bytes] = []
-    async with _deviating(id_) as simulator, WebSocket(simulator.address) as wire:
+    async with _deviating(id_) as simulator, AsyncWebSocket(simulator.address) as wire:
         await wire.open()
         await wire.say(HELLO)
         if authenticated:
@@ -199,7 +199,7 @@ async def test_a_character_in_two_fragments() -> None:
 
 
 async def test_a_message_that_must_end_with_a_line_feed() -> None:
-    async with _deviating("websocket-needs-line-feed") as simulator, WebSocket(simulator.address) as wire:
+    async with _deviating("websocket-needs-line-feed") as simulator, AsyncWebSocket(simulator.address) as wire:
         await wire.open()
         wire.frame(_END)
         wire.frame(HELLO)

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from cbspec_simulator import Behaviour, Config, Simulator, opened, opened_config
 from cbspec_simulator.settings.config import Listen, MetricsRules
-from tests.simulator.memory import Memory
 from tests.simulator.variations.deviations.probe import TENANTS, Probe
+from tests.support.memory import MemoryRelay
 
 CONFIG = Config(listen=Listen(port=0), metrics=MetricsRules(enabled=True, port=0))
 
@@ -17,9 +17,9 @@ def show(probes: dict[str, Probe], id_: str) -> None:
     assert probe.look(_relay(probe, id_)) == probe.wrong
 
 
-def _relay(probe: Probe, *ids: str) -> Memory:
+def _relay(probe: Probe, *ids: str) -> MemoryRelay:
     config = opened_config(Config(tenants=TENANTS), *ids)
-    return Memory(*config.tenants, config=config, change=lambda behaviour: opened(behaviour, *ids), **probe.rules)
+    return MemoryRelay(*config.tenants, config=config, change=lambda behaviour: opened(behaviour, *ids), **probe.rules)
 
 
 def serving(*ids: str) -> Simulator:

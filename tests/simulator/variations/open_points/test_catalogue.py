@@ -9,8 +9,8 @@ import pytest
 from cbspec.catalogue.requirements import REQUIREMENTS, Level
 from cbspec_simulator import DEVIATIONS, OPEN_POINTS, VARIANTS, Behaviour, Config, opened, opened_config
 from cbspec_simulator.variations import open_points
-from tests.simulator.client import BEAT, HELLO, Wire, auth, tunnel
 from tests.simulator.variations.open_points.probe import serving
+from tests.support.client import BEAT, HELLO, AsyncClient, auth, tunnel
 
 
 def test_there_are_many_and_each_has_an_id_of_its_own() -> None:
@@ -32,7 +32,7 @@ def test_each_says_a_sentence_and_breaks_no_must(id_: str) -> None:
 
 @pytest.mark.parametrize("id_", OPEN_POINTS)
 async def test_the_exchange_works(id_: str) -> None:
-    async with serving(id_) as simulator, Wire(simulator.address) as wire:
+    async with serving(id_) as simulator, AsyncClient(simulator.address) as wire:
         for request, kind in (
             (HELLO, "hello_response"),
             (auth(), "auth_response"),

@@ -11,8 +11,8 @@ import pytest
 from cbspec.protocol.tls import TlsFailed, TlsLayer
 from cbspec_simulator import Simulator
 from cbspec_simulator.variations.open_points import edges
-from tests.simulator.client import HELLO, PATIENCE, WebSocket, Wire, auth, context
 from tests.simulator.variations.open_points.probe import serving
+from tests.support.client import HELLO, PATIENCE, AsyncClient, AsyncWebSocket, auth, context
 
 
 async def _handshake(simulator: Simulator, made: ssl.SSLContext, name: str = "localhost") -> TlsLayer | None:
@@ -59,12 +59,12 @@ async def _ticket(simulator: Simulator) -> object:
 
 
 async def _subprotocol(simulator: Simulator) -> object:
-    async with WebSocket(simulator.address) as wire:
+    async with AsyncWebSocket(simulator.address) as wire:
         return b"\r\nSec-WebSocket-Protocol: odd\r\n" in await wire.open(b"Sec-WebSocket-Protocol: odd, even")
 
 
 async def _request(simulator: Simulator, *lines: bytes) -> bytes:
-    async with Wire(simulator.address) as wire:
+    async with AsyncClient(simulator.address) as wire:
         wire.write(b"\r\n".join(lines) + b"\r\n\r\n")
         return (await wire.line())[9:12]
 
@@ -85,7 +85,7 @@ async def _plain(simulator: Simulator) -> object:
 
 
 async def _text(simulator: Simulator) -> object:
-    async with WebSocket(simulator.address) as wire:
+    async with AsyncWebSocket(simulator.address) as wire:
         await wire.open()
         wire.frame(b'{"type":"hello","x":"\xff"}')
         first, payload = await wire.next()
@@ -103,7 +103,7 @@ async def _metrics(simulator: Simulator) -> object:
 
 
 async def _answered(simulator: Simulator, data: bytes) -> bool:
-    async with Wire(simulator.address) as wire:
+    async with AsyncClient(simulator.address) as wire:
         for request in (HELLO, auth()):
             await wire.ask(request)
         wire.write(data)

@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 
 from cbspec_simulator.variations.open_points import order
-from tests.simulator.memory import BEAT, HELLO, Body, Memory, auth, tunnel
 from tests.simulator.variations.deviations.probe import Probe, asking, authenticating, enter, met
 from tests.simulator.variations.open_points.probe import show
+from tests.support.memory import BEAT, HELLO, Body, MemoryRelay, auth, tunnel
 
 _UNKNOWN, _TOKEN, _INFO = "unknown_message_type", "invalid_token", "invalid_tunnel_info"
 _OTHER = {**HELLO, "version": "2.0"}
@@ -20,7 +20,7 @@ def _first(what: Body) -> Probe:
 def _in_turn(*said: Body) -> Probe:
     """Say several things on one connection."""
 
-    def look(memory: Memory) -> list[str]:
+    def look(memory: MemoryRelay) -> list[str]:
         client = memory.client()
         return [one for what in said for one in met(client, what)]
 
@@ -30,7 +30,7 @@ def _in_turn(*said: Body) -> Probe:
 def _ended(*said: Body) -> Probe:
     """Say several things on one connection, and see whether it was closed behind the last."""
 
-    def look(memory: Memory) -> list[bool]:
+    def look(memory: MemoryRelay) -> list[bool]:
         client, closed = memory.client(), []
         for what in said:
             client.send(what)
@@ -40,26 +40,26 @@ def _ended(*said: Body) -> Probe:
     return Probe(look, None, None)
 
 
-def _version(memory: Memory) -> object:
+def _version(memory: MemoryRelay) -> object:
     return [memory.client().send(hello)[0].get("version") for hello in (HELLO, _OTHER)]
 
 
-def _features(memory: Memory) -> object:
+def _features(memory: MemoryRelay) -> object:
     return memory.client().send(HELLO)[0]["features"]
 
 
-def _client_id(memory: Memory) -> object:
+def _client_id(memory: MemoryRelay) -> object:
     client = memory.client()
     client.send(HELLO)
     return client.send(auth("a"))[0]["client_id"]
 
 
-def _after_second_auth(memory: Memory) -> list[str]:
+def _after_second_auth(memory: MemoryRelay) -> list[str]:
     client = enter(memory)
     return [*met(client, auth("b")), *met(client, tunnel("x", "a")), *met(client, tunnel("y", "b"))]
 
 
-def _dialled(memory: Memory) -> tuple[str, bool]:
+def _dialled(memory: MemoryRelay) -> tuple[str, bool]:
     client = enter(memory)
     client.send(tunnel("t"))
     (answer,) = client.dialled(reached=False)
@@ -120,4 +120,4 @@ def test_each_is_shown() -> None:
 
 
 def test_what_doesn_t_concern_it_is_as_before() -> None:
-    assert asking(BEAT)(Memory()) == ["heartbeat_response"]
+    assert asking(BEAT)(MemoryRelay()) == ["heartbeat_response"]

@@ -7,29 +7,29 @@ import json
 import pytest
 
 from cbspec_simulator.variations.open_points import reading
-from tests.simulator.client import HELLO as HELLO_LINE
-from tests.simulator.client import WebSocket, auth
-from tests.simulator.memory import BEAT, Memory, tunnel
 from tests.simulator.variations.deviations.probe import Probe, asking, enter, met
 from tests.simulator.variations.open_points.probe import serving, show
+from tests.support.client import HELLO as HELLO_LINE
+from tests.support.client import AsyncWebSocket, auth
+from tests.support.memory import BEAT, MemoryRelay, tunnel
 
 _UNKNOWN, _BEAT = "unknown_message_type", "heartbeat_response"
 _LINE = b'{"type":"heartbeat"}'
 
 
-def _id_of(memory: Memory) -> object:
+def _id_of(memory: MemoryRelay) -> object:
     text = json.dumps(tunnel("first"))[:-1] + ', "tunnel_id": "second"}\n'
     (answer,) = enter(memory).send(text.encode())
     return answer.get("tunnel_id", answer.get("code"))
 
 
-def _at_an_array(memory: Memory) -> object:
+def _at_an_array(memory: MemoryRelay) -> object:
     client = enter(memory)
     return met(client, b"[1, 2]\n"), client.closed
 
 
 def _in_a_row(*parts: bytes) -> Probe:
-    def look(memory: Memory) -> list[list[str]]:
+    def look(memory: MemoryRelay) -> list[list[str]]:
         client = enter(memory)
         return [met(client, part) for part in parts]
 
@@ -67,7 +67,7 @@ def test_each_is_shown() -> None:
 
 async def test_binary_frames() -> None:
     for ids, kind in (((), b"heartbeat_response"), (("binary-frames-refused",), b"unknown_message_type")):
-        async with serving(*ids) as simulator, WebSocket(simulator.address) as wire:
+        async with serving(*ids) as simulator, AsyncWebSocket(simulator.address) as wire:
             await wire.open()
             for request in (HELLO_LINE, auth()):
                 await wire.say(request.strip())

@@ -9,9 +9,9 @@ import pytest
 from cbspec.profile.identity import DEVELOPMENT_SECRET
 from cbspec.tokens.jwt import SigningKey
 from cbspec_simulator.variations.open_points import tokens
-from tests.simulator.memory import BEAT, HELLO, NOW, Body, Memory, auth, token, tunnel
 from tests.simulator.variations.deviations.probe import Probe, authenticating, enter, met
 from tests.simulator.variations.open_points.probe import show
+from tests.support.memory import BEAT, HELLO, NOW, Body, MemoryRelay, auth, token, tunnel
 
 _OK, _NO, _NOBODY = ["auth_response"], ["invalid_token"], ["tenant_not_found"]
 
@@ -32,14 +32,14 @@ def _with(algorithm: Any) -> Body:  # noqa: ANN401 - an algorithm's name
     return _shown(token(key=SigningKey.hmac(DEVELOPMENT_SECRET, algorithm)))
 
 
-def _later(memory: Memory) -> list[str]:
+def _later(memory: MemoryRelay) -> list[str]:
     client = enter(memory)
     before = met(client, BEAT)
     memory.time = 61.0
     return [*before, *met(client, BEAT), *met(client, tunnel())]
 
 
-def _twice(memory: Memory) -> list[str]:
+def _twice(memory: MemoryRelay) -> list[str]:
     message = auth(jti="the same")
     found = []
     for _ in range(2):

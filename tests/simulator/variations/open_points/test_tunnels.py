@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 
 from cbspec_simulator.variations.open_points import tunnels
-from tests.simulator.memory import BEAT, HELLO, Memory, auth, tunnel
 from tests.simulator.variations.deviations.probe import Probe, asking, authenticating, enter, met, opening
 from tests.simulator.variations.open_points.probe import show
+from tests.support.memory import BEAT, HELLO, MemoryRelay, auth, tunnel
 
 _OK, _INFO, _LIMIT, _NOBODY = "tunnel_response", "invalid_tunnel_info", "tenant_limit_exceeded", "tenant_not_found"
 
@@ -15,7 +15,7 @@ _OK, _INFO, _LIMIT, _NOBODY = "tunnel_response", "invalid_tunnel_info", "tenant_
 def _on_two(first: str, second: str) -> Probe:
     """Ask for one tunnel_id on two connections."""
 
-    def look(memory: Memory) -> list[str]:
+    def look(memory: MemoryRelay) -> list[str]:
         one, other = enter(memory, first), enter(memory, second)
         return [*met(one, tunnel("t", first)), *met(other, tunnel("t", second))]
 
@@ -23,7 +23,7 @@ def _on_two(first: str, second: str) -> Probe:
 
 
 def _full(tenant: str) -> Probe:
-    def look(memory: Memory) -> list[str]:
+    def look(memory: MemoryRelay) -> list[str]:
         client = enter(memory, tenant)
         return [one for name in ("t", "u") for one in met(client, tunnel(name, tenant))] + met(
             client, tunnel("v", tenant, remote_port=0)
@@ -32,7 +32,7 @@ def _full(tenant: str) -> Probe:
     return Probe(look, [_OK, _OK, _INFO], [_OK, _OK, _LIMIT])
 
 
-def _after_refused_auths(memory: Memory) -> list[str]:
+def _after_refused_auths(memory: MemoryRelay) -> list[str]:
     spoiled = {**auth("connections"), "token": auth("connections")["token"][:-4] + "AAAA"}
     for _ in range(2):
         client = memory.client()
@@ -41,7 +41,7 @@ def _after_refused_auths(memory: Memory) -> list[str]:
     return met(_greeted(memory), auth("connections"))
 
 
-def _greeted(memory: Memory):  # type: ignore[no-untyped-def] # noqa: ANN202 - tests.simulator.memory's Client
+def _greeted(memory: MemoryRelay):  # type: ignore[no-untyped-def] # noqa: ANN202 - tests.support.memory's Client
     client = memory.client()
     client.send(HELLO)
     return client
@@ -50,7 +50,7 @@ def _greeted(memory: Memory):  # type: ignore[no-untyped-def] # noqa: ANN202 - t
 def _flooded(subject: str) -> Probe:
     """Draw the limit on one connection, and say what another of the tenant meets."""
 
-    def look(memory: Memory) -> list[str]:
+    def look(memory: MemoryRelay) -> list[str]:
         flooding, beside = enter(memory, "rate"), _greeted(memory)
         beside.send(auth("rate", sub=subject))
         for _ in range(30):

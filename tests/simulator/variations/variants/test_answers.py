@@ -5,28 +5,28 @@ from __future__ import annotations
 import pytest
 
 from cbspec_simulator.variations.variants import answers
-from tests.simulator.memory import HELLO, Body, Memory, auth, tunnel
 from tests.simulator.variations.deviations.probe import Look, Probe, enter, hello, member
 from tests.simulator.variations.variants.probe import show
+from tests.support.memory import HELLO, Body, MemoryRelay, auth, tunnel
 
 _ALL = ["tls", "heartbeat", "tunnel_info", "multi_tenancy", "metrics"]
 
 
-def _each(memory: Memory) -> list[Body]:
+def _each(memory: MemoryRelay) -> list[Body]:
     client = memory.client()
     requests: list[Body] = [HELLO, auth(), tunnel(), {"type": "heartbeat"}, {"type": "x"}]
     return [answer for request in requests for answer in client.send(request)]
 
 
-def _lengths(memory: Memory) -> list[bool]:
+def _lengths(memory: MemoryRelay) -> list[bool]:
     return [len(str(answer)) > 2 * 16 * 1024 for answer in _each(memory)]
 
 
-def _error(memory: Memory) -> object:
+def _error(memory: MemoryRelay) -> object:
     return enter(memory).ask({"type": "x"})["message"]
 
 
-def _client(memory: Memory) -> object:
+def _client(memory: MemoryRelay) -> object:
     memory.client()
     client = memory.greeted()
     return client.ask(auth())["client_id"]

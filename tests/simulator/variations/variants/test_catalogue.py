@@ -11,8 +11,8 @@ import pytest
 from cbspec_simulator import VARIANTS, Config, arranged, varied
 from cbspec_simulator.relay.behaviour import Behaviour
 from cbspec_simulator.variations import variants
-from tests.simulator.client import BEAT, HELLO, PATIENCE, WebSocket, Wire, auth, tunnel
 from tests.simulator.variations.variants.probe import serving
+from tests.support.client import BEAT, HELLO, PATIENCE, AsyncClient, AsyncWebSocket, auth, tunnel
 
 _EXCHANGE = (
     (HELLO, "hello_response"),
@@ -24,7 +24,7 @@ _HERE = [id_ for id_, variant in VARIANTS.items() if variant.openssl is None]
 """The variants that a process can bring about without beginning anew."""
 
 
-async def _objects(wire: Wire, number: int) -> list[dict[str, object]]:
+async def _objects(wire: AsyncClient, number: int) -> list[dict[str, object]]:
     """Read so many objects, whatever lies between them."""
     decoder, data = json.JSONDecoder(), b""
     found: list[dict[str, object]] = []
@@ -43,7 +43,7 @@ async def _objects(wire: Wire, number: int) -> list[dict[str, object]]:
     return found
 
 
-async def _message(wire: WebSocket) -> dict[str, object]:
+async def _message(wire: AsyncWebSocket) -> dict[str, object]:
     """Read one text message, whatever frames it comes in."""
     text, first = b"", 0
     async with asyncio.timeout(PATIENCE):
@@ -59,7 +59,7 @@ async def _message(wire: WebSocket) -> dict[str, object]:
 
 @pytest.mark.parametrize("id_", [id_ for id_ in _HERE if VARIANTS[id_].transport != "websocket"])
 async def test_the_exchange_over_tcp(id_: str) -> None:
-    async with serving(id_) as simulator, Wire(simulator.address) as wire:
+    async with serving(id_) as simulator, AsyncClient(simulator.address) as wire:
         for request, kind in _EXCHANGE:
             wire.write(request)
             (answer,) = await _objects(wire, 1)
@@ -72,7 +72,7 @@ async def test_the_exchange_over_tcp(id_: str) -> None:
 
 @pytest.mark.parametrize("id_", [id_ for id_ in _HERE if VARIANTS[id_].transport != "tcp"])
 async def test_the_exchange_over_websocket(id_: str) -> None:
-    async with serving(id_) as simulator, WebSocket(simulator.address) as wire:
+    async with serving(id_) as simulator, AsyncWebSocket(simulator.address) as wire:
         assert (await wire.open()).startswith(b"HTTP/1.1 101 ")
         for request, kind in _EXCHANGE:
             wire.frame(request.strip())

@@ -8,11 +8,11 @@ import json
 import pytest
 
 from cbspec_simulator.variations.variants import closing
-from tests.simulator.client import HELLO as HELLO_LINE
-from tests.simulator.client import WebSocket, Wire
-from tests.simulator.memory import BEAT, Body, Client, Memory
 from tests.simulator.variations.deviations.probe import Probe, enter, met
 from tests.simulator.variations.variants.probe import serving, show
+from tests.support.client import HELLO as HELLO_LINE
+from tests.support.client import AsyncClient, AsyncWebSocket
+from tests.support.memory import BEAT, Body, MemoryClient, MemoryRelay
 
 _BAD_TOKEN: Body = {"type": "auth", "token": "x"}
 _NO_TOKEN: Body = {"type": "auth"}
@@ -20,11 +20,11 @@ _UNKNOWN = ["unknown_message_type"]
 _MALFORMED = b"{'type':'heartbeat'}\n"
 
 
-def _fate(client: Client, data: bytes | Body) -> tuple[list[str], bool]:
+def _fate(client: MemoryClient, data: bytes | Body) -> tuple[list[str], bool]:
     return met(client, data), client.closed
 
 
-def _each(memory: Memory) -> list[tuple[list[str], bool]]:
+def _each(memory: MemoryRelay) -> list[tuple[list[str], bool]]:
     """Say what becomes of connections: bad hello, too early, bad token twice, malformed, unknown."""
     return [
         _fate(memory.client(), {"type": "hello"}),
@@ -67,7 +67,7 @@ def test_it_shows(id_: str) -> None:
 
 async def _end(id_: str) -> str:
     """Say how a connection ends behind an unknown type and malformed input: by a reset, or not."""
-    async with serving(id_) as simulator, Wire(simulator.address) as wire:
+    async with serving(id_) as simulator, AsyncClient(simulator.address) as wire:
         await wire.greet()
         wire.write(b'{"type":"x"}\n' + _MALFORMED)
         try:
@@ -112,7 +112,7 @@ async def _records_at_the_end(*ids: str) -> int:
             outer.close()
 
         between = await asyncio.start_server(relay, "127.0.0.1", 0)
-        async with between, Wire(between.sockets[0].getsockname()[:2]) as wire:
+        async with between, AsyncClient(between.sockets[0].getsockname()[:2]) as wire:
             assert (await wire.ask(HELLO_LINE))["type"] == "hello_response"
             seen.clear()
             wire.write(b'{"type":"x"}\n')
@@ -136,8 +136,8 @@ async def test_close_notify() -> None:
 async def test_goodbye_when_idle() -> None:
     async with (
         serving("goodbye") as simulator,
-        WebSocket(simulator.address) as websocket,
-        Wire(simulator.address) as wire,
+        AsyncWebSocket(simulator.address) as websocket,
+        AsyncClient(simulator.address) as wire,
     ):
         await websocket.open()
         await wire.ask(HELLO_LINE)
@@ -148,7 +148,7 @@ async def test_goodbye_when_idle() -> None:
 
 @pytest.mark.parametrize("ids", [(), ("goodbye",)])
 async def test_goodbye_at_the_relays_end(ids: tuple[str, ...]) -> None:
-    async with serving(*ids) as simulator, Wire(simulator.address) as wire:
+    async with serving(*ids) as simulator, AsyncClient(simulator.address) as wire:
         await wire.greet()
         await simulator.close()
         assert (b"server_unavailable" in await wire.rest()) is bool(ids)

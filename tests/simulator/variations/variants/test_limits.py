@@ -9,10 +9,10 @@ import pytest
 from cbspec.profile.target import Tenant
 from cbspec_simulator import Config
 from cbspec_simulator.variations.variants import limits
-from tests.simulator.client import Wire, until
-from tests.simulator.memory import Memory, auth, tunnel
 from tests.simulator.variations.deviations.probe import Met, Probe, asking, authenticating, enter, met
 from tests.simulator.variations.variants.probe import CONFIG, serving, show
+from tests.support.client import AsyncClient, until
+from tests.support.memory import MemoryRelay, auth, tunnel
 
 _FULL, _INVALID = "tenant_limit_exceeded", "invalid_tunnel_info"
 
@@ -20,7 +20,7 @@ _FULL, _INVALID = "tenant_limit_exceeded", "invalid_tunnel_info"
 def _full(then: dict[str, object]) -> Met:
     """Say what is met where the tenant has no tunnel left."""
 
-    def look(memory: Memory) -> list[str]:
+    def look(memory: MemoryRelay) -> list[str]:
         client = enter(memory, "tunnels")
         for name in "xy":
             client.send(tunnel(name, "tunnels"))
@@ -30,7 +30,7 @@ def _full(then: dict[str, object]) -> Met:
 
 
 def _late(seconds: float) -> Met:
-    def look(memory: Memory) -> list[str]:
+    def look(memory: MemoryRelay) -> list[str]:
         late = auth()
         memory.time = 60 + seconds
         return authenticating(late)(memory)
@@ -38,7 +38,7 @@ def _late(seconds: float) -> Met:
     return look
 
 
-def _sizes(memory: Memory) -> list[str]:
+def _sizes(memory: MemoryRelay) -> list[str]:
     long, deep = {"type": "heartbeat", "x": "x" * 20_000}, b'{"type":"heartbeat","x":' + b"[" * 9 + b"]" * 9 + b"}\n"
     return [*asking(long)(memory), *asking(deep)(memory)]
 
@@ -68,7 +68,7 @@ async def _comes_back(id_: str) -> float:
     """Say how long after its end a connection was still counted, in seconds."""
     config = Config(listen=CONFIG.listen, tenants=(Tenant("a", connection_limit=1),))
     async with serving(*filter(None, [id_]), config=config) as simulator:
-        async with Wire(simulator.address) as wire:
+        async with AsyncClient(simulator.address) as wire:
             await wire.greet("a")
         ended = time.monotonic()
         await until(lambda: not simulator.relay.ledger)
@@ -82,7 +82,7 @@ async def test_late_return() -> None:
 
 
 async def test_ipv6() -> None:
-    async with serving("ipv6") as simulator, Wire(simulator.address) as wire:
+    async with serving("ipv6") as simulator, AsyncClient(simulator.address) as wire:
         assert simulator.address[0] == "::1"
         assert (await wire.ask(b'{"type":"hello","version":"1.0","features":[]}\n'))["type"] == "hello_response"
     async with serving() as simulator:

@@ -8,8 +8,8 @@ import urllib.request
 
 from prometheus_client.parser import text_string_to_metric_families
 
-from tests.simulator.client import PATIENCE
 from tests.simulator.variations.variants.probe import serving
+from tests.support.client import PATIENCE
 
 
 def _get(url: str) -> str:

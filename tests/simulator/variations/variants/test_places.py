@@ -7,15 +7,15 @@ import pytest
 from cbspec_simulator import Config
 from cbspec_simulator.settings.config import RelayRules
 from cbspec_simulator.variations.variants import places
-from tests.simulator.client import Wire
-from tests.simulator.memory import HELLO, Client, Memory, auth, tunnel
 from tests.simulator.variations.deviations.probe import Met, Probe, met
 from tests.simulator.variations.variants.probe import CONFIG, serving, show
+from tests.support.client import AsyncClient
+from tests.support.memory import HELLO, MemoryClient, MemoryRelay, auth, tunnel
 
 _STEPS = ["hello_response", "auth_response", "tunnel_response"]
 
 
-def _going_on(client: Client, tenant: str) -> list[str]:
+def _going_on(client: MemoryClient, tenant: str) -> list[str]:
     """Say what hello, auth and tunnel_info meet, until the relay closes."""
     requests = (HELLO, auth(tenant), tunnel("t", tenant))
     return [one for request in requests if not client.closed for one in met(client, request)]
@@ -24,7 +24,7 @@ def _going_on(client: Client, tenant: str) -> list[str]:
 def _behind(others: int, tenant: str = "a") -> Met:
     """Say what a connection meets behind so many others."""
 
-    def look(memory: Memory) -> list[str]:
+    def look(memory: MemoryRelay) -> list[str]:
         for _ in range(others):
             assert _going_on(memory.client(), tenant) == _STEPS
         return _going_on(memory.client(), tenant)
@@ -43,7 +43,7 @@ def _refused(code: str, clean: int, different: int, *, others: int = 0, tenant: 
     return Probe(_behind(others, tenant), early, late, dict(rules))
 
 
-def _greeting_nobody(memory: Memory) -> list[str]:
+def _greeting_nobody(memory: MemoryRelay) -> list[str]:
     """Say what the first bytes meet that are no hello."""
     memory.client().send(HELLO)
     return met(memory.client(), b'{"type":"x"}\n')
@@ -87,5 +87,5 @@ def test_each_is_shown() -> None:
 )
 async def test_it_is_said_before_a_byte_is_sent(id_: str, rules: RelayRules, code: bytes) -> None:
     config = Config(listen=CONFIG.listen, relay=rules)
-    async with serving(id_, config=config) as simulator, Wire(simulator.address) as wire:
+    async with serving(id_, config=config) as simulator, AsyncClient(simulator.address) as wire:
         assert code in await wire.rest()

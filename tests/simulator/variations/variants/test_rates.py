@@ -10,14 +10,14 @@ from cbspec.profile.target import Rate
 from cbspec_simulator.base.limits import Meter, TokenBucket
 from cbspec_simulator.relay.behaviour import Behaviour
 from cbspec_simulator.variations.variants import rates
-from tests.simulator.memory import BEAT, HELLO, Client, Memory, auth
 from tests.simulator.variations.deviations.probe import Look, Probe, enter, met
 from tests.simulator.variations.variants.probe import show
+from tests.support.memory import BEAT, HELLO, MemoryClient, MemoryRelay, auth
 
 _METERS = (TokenBucket, rates.FixedWindow, rates.SlidingLog, rates.SlidingCounter, rates.LeakyBucket)
 
 
-def _beats(client: Client, number: int) -> int:
+def _beats(client: MemoryClient, number: int) -> int:
     """Say how many heartbeats of so many are answered."""
     return sum(one == "heartbeat_response" for _ in range(number) for one in met(client, BEAT))
 
@@ -25,7 +25,7 @@ def _beats(client: Client, number: int) -> int:
 def _at(*seconds: float) -> Look:
     """Say how many heartbeats of sixty are answered at each of these times."""
 
-    def look(memory: Memory) -> list[int]:
+    def look(memory: MemoryRelay) -> list[int]:
         client = enter(memory, "rate")
         served = []
         for now in seconds:
@@ -39,7 +39,7 @@ def _at(*seconds: float) -> Look:
 def _of_another(**other: str) -> Look:
     """Say how many heartbeats are answered on another connection, when one has used up the rate."""
 
-    def look(memory: Memory) -> list[int]:
+    def look(memory: MemoryRelay) -> list[int]:
         _beats(enter(memory, "rate"), 60)
         client = memory.client(address=other.get("address", "127.0.0.1"))
         memory.time = 2.0
@@ -50,14 +50,14 @@ def _of_another(**other: str) -> Look:
     return look
 
 
-def _refusals(memory: Memory) -> list[int]:
+def _refusals(memory: MemoryRelay) -> list[int]:
     client = enter(memory, "rate")
     for _ in range(30):
         client.send({"type": "x"})
     return [_beats(client, 60)]
 
 
-def _closed(memory: Memory) -> list[object]:
+def _closed(memory: MemoryRelay) -> list[object]:
     client = enter(memory, "rate")
     return [met(client, {"type": "x"}), client.closed, _beats(client, 60) > 0, client.closed]
 

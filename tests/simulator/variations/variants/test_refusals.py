@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 
 from cbspec_simulator.variations.variants import refusals
-from tests.simulator.memory import BEAT, Body, Memory, auth, tunnel
 from tests.simulator.variations.deviations.probe import Probe, asking, authenticating, met
 from tests.simulator.variations.variants.probe import show
+from tests.support.memory import BEAT, Body, MemoryRelay, auth, tunnel
 
 _UNKNOWN = "unknown_message_type"
 _BAD_HELLO: Body = {"type": "hello", "features": ["tls"]}
@@ -25,7 +25,7 @@ _CODES = (
 )
 
 
-def _malformed(memory: Memory) -> list[str]:
+def _malformed(memory: MemoryRelay) -> list[str]:
     return [*asking(b"{'type':'heartbeat'}\n")(memory), *asking(b'{"type":"\xff"}\n')(memory), *asking(b"{}\n")(memory)]
 
 

@@ -5,21 +5,21 @@ from __future__ import annotations
 import pytest
 
 from cbspec_simulator.variations.variants import spelling
-from tests.simulator.memory import HELLO, Memory, tunnel
 from tests.simulator.variations.deviations.probe import Look, Probe, enter
 from tests.simulator.variations.variants.probe import show
+from tests.support.memory import HELLO, MemoryRelay, tunnel
 
 _OBJECT = b'{"type":"heartbeat_response"}'
 
 
-def _raw(memory: Memory) -> bytes:
+def _raw(memory: MemoryRelay) -> bytes:
     client = enter(memory)
     client.send({"type": "heartbeat"})
     return client.raw
 
 
 def _start(size: int) -> Look:
-    def look(memory: Memory) -> bytes:
+    def look(memory: MemoryRelay) -> bytes:
         client = memory.client()
         client.send(HELLO)
         return client.raw[:size]
@@ -27,7 +27,7 @@ def _start(size: int) -> Look:
     return look
 
 
-def _slash(memory: Memory) -> bytes:
+def _slash(memory: MemoryRelay) -> bytes:
     client = enter(memory)
     client.send(tunnel("a/b"))
     return client.raw.partition(b'"tunnel_id":')[2]

@@ -17,8 +17,8 @@ from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 from cbspec.protocol.tls import TlsFailed, TlsLayer, legacy_client_context
 from cbspec_simulator import ConfigError
 from cbspec_simulator.variations.variants import tls
-from tests.simulator.client import HELLO, PATIENCE, context
 from tests.simulator.variations.variants.probe import serving
+from tests.support.client import HELLO, PATIENCE, context
 
 _TICKET, _CERTIFICATE_REQUEST = 4, 13
 _SESSION_ID = 5 + 4 + 2 + 32  # behind the headers of record and message, version and random of a ClientHello

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from cbspec_simulator.variations.variants import websocket
-from tests.simulator.client import BEAT, HELLO, WebSocket, Wire, auth
 from tests.simulator.variations.variants.probe import serving
+from tests.support.client import BEAT, HELLO, AsyncClient, AsyncWebSocket, auth
 
 _ANSWER = b'{"type":"heartbeat_response"}'
 _TEXT, _CONT, _PING, _PONG, _FIN = 1, 0, 9, 10, 0x80
@@ -23,7 +23,7 @@ CLOSES = {"close-after-error": 1000, "close-1001": 1001, "close-1008": 1008, "cl
 OTHERS = {"tcp-only", "websocket-only", "upgrade-headers"}
 
 
-async def _message(wire: WebSocket) -> list[tuple[int, bytes]]:
+async def _message(wire: AsyncWebSocket) -> list[tuple[int, bytes]]:
     """Return the frames up to the end of a message."""
     frames: list[tuple[int, bytes]] = []
     while not frames or not (frames[-1][0] & _FIN and frames[-1][0] & 0x0F in (_TEXT, _CONT)):
@@ -33,7 +33,7 @@ async def _message(wire: WebSocket) -> list[tuple[int, bytes]]:
 
 @pytest.mark.parametrize("id_", FRAMES)
 async def test_frames(id_: str) -> None:
-    async with serving(*filter(None, [id_])) as simulator, WebSocket(simulator.address) as wire:
+    async with serving(*filter(None, [id_])) as simulator, AsyncWebSocket(simulator.address) as wire:
         await wire.open()
         for request in (HELLO, auth()):
             wire.frame(request.strip())
@@ -44,7 +44,7 @@ async def test_frames(id_: str) -> None:
 
 @pytest.mark.parametrize("id_", CLOSES)
 async def test_the_status_behind_an_error(id_: str) -> None:
-    async with serving(id_) as simulator, WebSocket(simulator.address) as wire:
+    async with serving(id_) as simulator, AsyncWebSocket(simulator.address) as wire:
         await wire.open()
         assert b"unknown_message_type" in await wire.say(b'{"type":"x"}')
         assert await wire.next() == (0x88, CLOSES[id_].to_bytes(2, "big"))
@@ -52,17 +52,17 @@ async def test_the_status_behind_an_error(id_: str) -> None:
 
 async def test_headers() -> None:
     for ids, there in (((), False), (("upgrade-headers",), True)):
-        async with serving(*ids) as simulator, WebSocket(simulator.address) as wire:
+        async with serving(*ids) as simulator, AsyncWebSocket(simulator.address) as wire:
             head = await wire.open()
             assert (b"\r\nsec-websocket-accept: " in head) is there
             assert (b"\r\nserver: relay\r\n" in head) is there
 
 
 async def test_one_transport_only() -> None:
-    async with serving("websocket-only") as simulator, Wire(simulator.address) as wire:
+    async with serving("websocket-only") as simulator, AsyncClient(simulator.address) as wire:
         wire.write(HELLO)
         assert b"hello_response" not in await wire.rest()
-    async with serving("tcp-only") as simulator, Wire(simulator.address) as wire:
+    async with serving("tcp-only") as simulator, AsyncClient(simulator.address) as wire:
         wire.write(b"GET / HTTP/1.1\r\n")
         assert b"unknown_message_type" in await wire.line()
 

@@ -9,8 +9,8 @@ import time
 import pytest
 
 from cbspec.protocol.tls import TlsLayer
-from tests.simulator.client import BEAT, HELLO, PATIENCE, Wire, auth, context
 from tests.simulator.variations.variants.probe import serving
+from tests.support.client import BEAT, HELLO, PATIENCE, AsyncClient, auth, context
 
 _ANSWER = b'{"type":"heartbeat_response"}\n'
 
@@ -60,7 +60,7 @@ async def test_merged() -> None:
 
 async def _times(id_: str, number: int) -> list[float]:
     """Say after how many seconds each heartbeat was answered."""
-    async with serving(id_) as simulator, Wire(simulator.address) as wire:
+    async with serving(id_) as simulator, AsyncClient(simulator.address) as wire:
         await wire.greet()
         found = []
         for _ in range(number):
@@ -83,7 +83,7 @@ async def test_pieces_come_apart() -> None:
 
 @pytest.mark.parametrize("id_", ["slow", "jittery", "trickle"])
 async def test_answers_that_are_late_keep_their_order_and_none_is_lost(id_: str) -> None:
-    async with serving(id_) as simulator, Wire(simulator.address) as wire:
+    async with serving(id_) as simulator, AsyncClient(simulator.address) as wire:
         await wire.greet()
         wire.write((BEAT + b'{"type":"x"}\n') * 5)
         kinds = [json.loads(await wire.line())["type"] for _ in range(10)]

@@ -51,7 +51,7 @@ def tunnel(name: str = "t", tenant: str = "a", **members: object) -> Body:
     return {key: value for key, value in body.items() if value is not ...}
 
 
-class Memory:
+class MemoryRelay:
     """A relay with the tenants that a test names, without limits unless it says so."""
 
     def __init__(
@@ -66,27 +66,27 @@ class Memory:
         self.relay = Relay(replace(base, tenants=known, relay=replace(RelayRules(), **rules)), change(Behaviour()))
         self.time = 0.0
 
-    def client(self, address: str = "127.0.0.1", *, websocket: bool = False) -> Client:
+    def client(self, address: str = "127.0.0.1", *, websocket: bool = False) -> MemoryClient:
         """Connect."""
-        return Client(self, address, websocket=websocket)
+        return MemoryClient(self, address, websocket=websocket)
 
-    def greeted(self) -> Client:
+    def greeted(self) -> MemoryClient:
         """Connect and say hello."""
         client = self.client()
         assert client.type(HELLO) == "hello_response"
         return client
 
-    def authenticated(self, tenant: str = "a") -> Client:
+    def authenticated(self, tenant: str = "a") -> MemoryClient:
         """Connect, say hello and authenticate."""
         client = self.greeted()
         assert client.type(auth(tenant)) == "auth_response"
         return client
 
 
-class Client:
+class MemoryClient:
     """One connection to a relay in memory."""
 
-    def __init__(self, memory: Memory, address: str, *, websocket: bool = False) -> None:
+    def __init__(self, memory: MemoryRelay, address: str, *, websocket: bool = False) -> None:
         self._memory = memory
         self.session = memory.relay.connect(address, websocket=websocket)
         self.closed = False

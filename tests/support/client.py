@@ -53,7 +53,7 @@ async def until(condition: Callable[[], bool]) -> None:
             await asyncio.sleep(0.005)
 
 
-class Wire:
+class AsyncClient:
     """A TLS connection to a relay."""
 
     def __init__(self, address: tuple[str, int]) -> None:
@@ -106,7 +106,7 @@ class Wire:
         assert (await self.ask(auth(tenant)))["type"] == "auth_response"
 
 
-class WebSocket(Wire):
+class AsyncWebSocket(AsyncClient):
     """A WebSocket over TLS, frame by frame (Source: RFC 6455, 4.1 and 5.2)."""
 
     async def open(self, *headers: bytes) -> bytes:

@@ -1,0 +1,1 @@
+"""Clients, relays and processes that the tests of every area share."""
