@@ -12,7 +12,7 @@ _EXTENDED = {126: 2, 127: 8}  # length bytes that follow these values of the sho
 
 
 @dataclass(frozen=True, slots=True)
-class Frame:
+class ClientFrame:
     """One frame as a client sends it; `opcode` as RFC 6455 numbers them."""
 
     opcode: int
@@ -24,7 +24,7 @@ class Frame:
         return WireFrame(Opcode(self.opcode), self.payload, self.fin).serialize(mask=True)
 
 
-def parse(data: bytes) -> list[Frame] | None:
+def parse(data: bytes) -> list[ClientFrame] | None:
     """Return the masked frames that `data` is made of, or None where it isn't made of whole ones."""
     frames = []
     while data:
@@ -40,6 +40,6 @@ def parse(data: bytes) -> list[Frame] | None:
         if opcode not in tuple(Opcode):
             return None
         plain = bytes(byte ^ mask[index % 4] for index, byte in enumerate(payload))
-        frames.append(Frame(opcode, bool(data[0] & _MASKED), plain))
+        frames.append(ClientFrame(opcode, bool(data[0] & _MASKED), plain))
         data = data[at + 4 + size :]
     return frames

@@ -9,7 +9,16 @@ from typing import Any
 
 from cbspec_conformance.failures import frames as websocket
 from cbspec_conformance.failures.recipes import NotPortable, Recipes
-from cbspec_conformance.failures.steps import Close, Connect, Frame, Request, Send, Step, Text, step_to_json
+from cbspec_conformance.failures.steps import (
+    CloseStep,
+    ConnectStep,
+    SendStep,
+    Step,
+    StepFrame,
+    StepRequest,
+    StepText,
+    step_to_json,
+)
 from cbspec_conformance.judging.expectation import Expectation
 from cbspec_conformance.record.excerpt import decisive, excerpt, is_fence
 from cbspec_conformance.record.exchange import Exchange
@@ -54,7 +63,7 @@ def record(
         steps = [step_to_json(_hidden(step, recipes)) for step in found]
     except NotPortable:
         return {}
-    sends = [step for step in found if isinstance(step, Send)]
+    sends = [step for step in found if isinstance(step, SendStep)]
     if len(steps) > _MOST_STEPS or not sends or not sends[-1].decisive:  # what left behind it may belong to it
         return {}
     return {
@@ -70,9 +79,9 @@ def _steps(records: Sequence[Record], request: Message) -> Iterator[Step]:
     for index, found in enumerate(records):
         if isinstance(found, Opened):
             transports[found.connection] = found.transport
-            yield Connect(found.connection, found.transport, found.source.rpartition(":")[0])
+            yield ConnectStep(found.connection, found.transport, found.source.rpartition(":")[0])
         elif isinstance(found, Ended) and found.how is End.OURS:
-            yield Close(found.connection, reset=found.detail == "reset")
+            yield CloseStep(found.connection, reset=found.detail == "reset")
         elif _begins(records, index):
             step = _send(_group(records, index), transports.get(found.connection, ""), request)
             if step.requests or any(frame.opcode != _CLOSE for frame in step.frames) or step.wire:
@@ -114,7 +123,7 @@ def _group(records: Sequence[Record], index: int) -> list[Record]:
     return [found for found in records[index:end] if found.connection == number]
 
 
-def _send(group: Sequence[Record], transport: str, request: Message) -> Send:
+def _send(group: Sequence[Record], transport: str, request: Message) -> SendStep:
     sent = [found for found in group if isinstance(found, Message) and found.direction is Direction.SENT]
     requests = [message for message in sent if message.text and not is_fence(message)]
     first_fence = next((at for at, found in enumerate(group) if found in sent and found not in requests), len(group))
@@ -123,14 +132,15 @@ def _send(group: Sequence[Record], transport: str, request: Message) -> Send:
         raise NotPortable("it is too large")
     answers = [found for found in group if isinstance(found, Message) and found.direction is Direction.RECEIVED]
     ended = next((found.how.value for found in group if isinstance(found, Ended) and found.how is not End.OURS), "")
-    step = Send(
+    step = SendStep(
         group[0].connection,
         tuple(
-            Request(Text.of(message.text), message.type, message.meant, message.decoded.fault) for message in requests
+            StepRequest(StepText.of(message.text), message.type, message.meant, message.decoded.fault)
+            for message in requests
         ),
         fenced=next(("heartbeat" if m.type == "heartbeat" else "unknown" for m in sent if is_fence(m)), ""),
         decisive=request in requests,
-        then=tuple(Text.of(message.text[:_MOST_BYTES]) for message in _without_fences(answers, sent)),
+        then=tuple(StepText.of(message.text[:_MOST_BYTES]) for message in _without_fences(answers, sent)),
         ended=ended,
     )
     return _on_the_wire(step, requests, pieces, transport)
@@ -147,7 +157,7 @@ def _without_fences(answers: Sequence[Message], sent: Iterable[Message]) -> list
     return left
 
 
-def _on_the_wire(step: Send, requests: Sequence[Message], pieces: Sequence[bytes], transport: str) -> Send:
+def _on_the_wire(step: SendStep, requests: Sequence[Message], pieces: Sequence[bytes], transport: str) -> SendStep:
     """Say how the bytes were cut, and what they were where they aren't the messages as usual."""
     data = b"".join(pieces)
     cuts: list[int] = []
@@ -155,21 +165,21 @@ def _on_the_wire(step: Send, requests: Sequence[Message], pieces: Sequence[bytes
         cuts.append((cuts[-1] if cuts else 0) + len(piece))
     if transport != "websocket":
         usual = b"".join(message.text + b"\n" for message in requests)
-        return replace(step, wire=None if data == usual else Text.of(data), cuts=tuple(cuts))
+        return replace(step, wire=None if data == usual else StepText.of(data), cuts=tuple(cuts))
     found = websocket.parse(data)
     if found is None:
         raise NotPortable("its WebSocket frames are broken on purpose")
-    if found == [websocket.Frame(_TEXT, True, message.text) for message in requests]:
+    if found == [websocket.ClientFrame(_TEXT, True, message.text) for message in requests]:
         return replace(step, cuts=tuple(cuts))
-    return replace(step, frames=tuple(Frame(f.opcode, f.fin, Text.of(f.payload)) for f in found))
+    return replace(step, frames=tuple(StepFrame(f.opcode, f.fin, StepText.of(f.payload)) for f in found))
 
 
 def _hidden(step: Step, recipes: Recipes) -> Step:
     """Return a step with placeholders for what is new in each run."""
-    if not isinstance(step, Send):
+    if not isinstance(step, SendStep):
         return step
 
-    def hidden(text: Text) -> Text:
+    def hidden(text: StepText) -> StepText:
         return replace(text, value=recipes.hide(text.value))
 
     return replace(

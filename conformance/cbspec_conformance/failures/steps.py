@@ -13,7 +13,7 @@ from typing import Any
 
 
 @dataclass(frozen=True, slots=True)
-class Text:
+class StepText:
     """A message or bytes: `value` is text, or with `latin_1` bytes beyond UTF-8, a letter for each.
 
     `plain` says that the text is JSON in the suite's own spelling, so that a file shows the object itself.
@@ -24,7 +24,7 @@ class Text:
     latin_1: bool = False
 
     @classmethod
-    def of(cls, data: bytes) -> Text:
+    def of(cls, data: bytes) -> StepText:
         """Return bytes as text."""
         try:
             text = data.decode()
@@ -43,7 +43,7 @@ class Text:
         return {"latin_1" if self.latin_1 else "text": self.value}
 
     @classmethod
-    def from_json(cls, data: Mapping[str, Any]) -> Text:
+    def from_json(cls, data: Mapping[str, Any]) -> StepText:
         """Return the text that `to_json` made."""
         if "json" in data:
             return cls(spell(data["json"]), plain=True)
@@ -51,7 +51,7 @@ class Text:
 
 
 @dataclass(frozen=True, slots=True)
-class Connect:
+class ConnectStep:
     """A connection is made; `connection` names it, `source` is the local address where it isn't the usual one."""
 
     connection: int
@@ -60,26 +60,26 @@ class Connect:
 
 
 @dataclass(frozen=True, slots=True)
-class Request:
+class StepRequest:
     """One message of a `Send`: `type` is the request that it is or resembles, `fault` what is wrong with its text."""
 
-    text: Text
+    text: StepText
     type: str
     meant: str = ""
     fault: str = ""
 
 
 @dataclass(frozen=True, slots=True)
-class Frame:
+class StepFrame:
     """One WebSocket frame that the suite made by hand."""
 
     opcode: int
     fin: bool
-    payload: Text
+    payload: StepText
 
 
 @dataclass(frozen=True, slots=True)
-class Send:
+class SendStep:
     """Bytes that left, and what came then.
 
     `requests` are the messages that they carry (none: bytes that are no message); `wire` the very bytes where these
@@ -90,25 +90,25 @@ class Send:
     """
 
     connection: int
-    requests: tuple[Request, ...]
-    wire: Text | None = None
-    frames: tuple[Frame, ...] = ()
+    requests: tuple[StepRequest, ...]
+    wire: StepText | None = None
+    frames: tuple[StepFrame, ...] = ()
     cuts: tuple[int, ...] = ()
     fenced: str = ""
     decisive: bool = False
-    then: tuple[Text, ...] = ()
+    then: tuple[StepText, ...] = ()
     ended: str = ""
 
 
 @dataclass(frozen=True, slots=True)
-class Close:
+class CloseStep:
     """The suite closed a connection; `reset` without a word."""
 
     connection: int
     reset: bool = False
 
 
-Step = Connect | Send | Close
+Step = ConnectStep | SendStep | CloseStep
 
 
 def spell(message: object) -> str:
@@ -127,9 +127,9 @@ def _is_plain(text: str) -> bool:
 
 def step_to_json(step: Step) -> dict[str, Any]:
     """Return a step as a JSON object; members that say nothing are left out."""
-    if isinstance(step, Connect):
+    if isinstance(step, ConnectStep):
         return {"connect": step.connection, "transport": step.transport, **_said(source=step.source)}
-    if isinstance(step, Close):
+    if isinstance(step, CloseStep):
         return {"close": step.connection, **_said(reset=step.reset)}
     return {
         "send": [
@@ -152,23 +152,24 @@ def step_to_json(step: Step) -> dict[str, Any]:
 def step_from_json(data: Mapping[str, Any]) -> Step:
     """Return the step that `step_to_json` made."""
     if "connect" in data:
-        return Connect(data["connect"], data["transport"], data.get("source", ""))
+        return ConnectStep(data["connect"], data["transport"], data.get("source", ""))
     if "close" in data:
-        return Close(data["close"], data.get("reset", False))
-    return Send(
+        return CloseStep(data["close"], data.get("reset", False))
+    return SendStep(
         data["on"],
         tuple(
-            Request(Text.from_json(entry), entry["type"], entry.get("meant", ""), entry.get("fault", ""))
+            StepRequest(StepText.from_json(entry), entry["type"], entry.get("meant", ""), entry.get("fault", ""))
             for entry in data["send"]
         ),
-        wire=Text.from_json(data["wire"]) if "wire" in data else None,
+        wire=StepText.from_json(data["wire"]) if "wire" in data else None,
         frames=tuple(
-            Frame(entry["opcode"], entry["fin"], Text.from_json(entry["payload"])) for entry in data.get("frames", ())
+            StepFrame(entry["opcode"], entry["fin"], StepText.from_json(entry["payload"]))
+            for entry in data.get("frames", ())
         ),
         cuts=tuple(data.get("cuts", ())),
         fenced=data.get("fenced", ""),
         decisive=data.get("decisive", False),
-        then=tuple(Text.from_json(entry) for entry in data.get("then", ())),
+        then=tuple(StepText.from_json(entry) for entry in data.get("then", ())),
         ended=data.get("ended", ""),
     )
 

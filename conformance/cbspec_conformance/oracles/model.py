@@ -51,7 +51,7 @@ SUCCESS = {
 """The type of the answer that says that a request was served."""
 
 
-class Step(Enum):
+class ModelStep(Enum):
     """How far a connection is. What is OPEN is where the page doesn't say."""
 
     NEW = auto()
@@ -64,13 +64,13 @@ class Step(Enum):
 
 
 @dataclass(slots=True)
-class Connection:
+class ModelConnection:
     """One connection, as far as the model knows it.
 
     `tried` are the tenants that it tried to act for, `refused` says that the last answer was an error.
     """
 
-    step: Step = Step.NEW
+    step: ModelStep = ModelStep.NEW
     tenant: str = ""
     tunnels: int = 0
     tried: set[str] = field(default_factory=set)
@@ -79,11 +79,11 @@ class Connection:
     @property
     def certain(self) -> bool:
         """Whether the connection holds for certain what it was given."""
-        return self.step is Step.AUTHENTICATED
+        return self.step is ModelStep.AUTHENTICATED
 
 
 @dataclass(frozen=True, slots=True)
-class Limits:
+class ModelLimits:
     """The limits that the profile declares: of tenants, by name, and the relay's own. None: there is none."""
 
     tunnels: Mapping[str, int | None]
@@ -145,32 +145,32 @@ class Model:
     came, `ended` the end of a connection. A relay that gives back `late` may be full of what was before.
     """
 
-    def __init__(self, limits: Limits, *, late: bool = False) -> None:
+    def __init__(self, limits: ModelLimits, *, late: bool = False) -> None:
         self.limits = limits
-        self.connections: list[Connection] = []
+        self.connections: list[ModelConnection] = []
         before = _MUCH if late else 0
         self._gone_tunnels: defaultdict[str, int] = defaultdict(lambda: before)
         self._gone_connections: defaultdict[str, int] = defaultdict(lambda: before)
         self._gone = self._late = before
         self._refused: dict[str, int] = {}
 
-    def connect(self) -> Connection:
+    def connect(self) -> ModelConnection:
         """Take a new connection."""
-        self.connections.append(Connection())
+        self.connections.append(ModelConnection())
         return self.connections[-1]
 
     @property
-    def open(self) -> list[Connection]:
+    def open(self) -> list[ModelConnection]:
         """The connections that haven't ended."""
-        return [each for each in self.connections if each.step is not Step.ENDED]
+        return [each for each in self.connections if each.step is not ModelStep.ENDED]
 
-    def allowed(self, connection: Connection, ask: Ask, tenant: str = "") -> Allowed:
+    def allowed(self, connection: ModelConnection, ask: Ask, tenant: str = "") -> Allowed:
         """Return what may come of a request; `tenant` is whom an auth is for."""
         found = self._by_step(connection, ask, tenant)
         requirement = self._never(connection, ask)
         return replace(found, never={SUCCESS[ask]: requirement}) if requirement else found
 
-    def happened(self, connection: Connection, ask: Ask, answer: str, *, is_error: bool, tenant: str = "") -> None:
+    def happened(self, connection: ModelConnection, ask: Ask, answer: str, *, is_error: bool, tenant: str = "") -> None:
         """Take the answer to a request, which was allowed."""
         served = answer == SUCCESS.get(ask)
         connection.refused = is_error
@@ -182,16 +182,16 @@ class Model:
             connection.tunnels += 1
         elif is_error and connection.tenant and ask in (Ask.BAD_TUNNEL, Ask.FOREIGN_TUNNEL):
             self._refused[connection.tenant] = self._refused.get(connection.tenant, 0) + 1
-        elif connection.step is Step.NEW:
-            connection.step = Step.UNGREETED_OPEN
-        elif connection.step is Step.GREETED and is_error:
-            connection.step = Step.GREETED_OPEN
+        elif connection.step is ModelStep.NEW:
+            connection.step = ModelStep.UNGREETED_OPEN
+        elif connection.step is ModelStep.GREETED and is_error:
+            connection.step = ModelStep.GREETED_OPEN
 
-    def ended(self, connection: Connection) -> None:
+    def ended(self, connection: ModelConnection) -> None:
         """Take the end of a connection. How soon the relay gives back what it held is its own affair."""
-        if connection.step is Step.ENDED:
+        if connection.step is ModelStep.ENDED:
             return
-        connection.step = Step.ENDED
+        connection.step = ModelStep.ENDED
         tenant = connection.tenant
         self._gone_tunnels[tenant] += connection.tunnels
         self._gone += 1
@@ -200,7 +200,7 @@ class Model:
 
     # ------------------------------------------------------------------ what may come
 
-    def _never(self, connection: Connection, ask: Ask) -> str:
+    def _never(self, connection: ModelConnection, ask: Ask) -> str:
         """Return the requirement by which a request is never served, whatever came before; "" where it may be."""
         if ask in (Ask.TUNNEL, Ask.BAD_TUNNEL, Ask.FOREIGN_TUNNEL) and not connection.tenant:
             return "CB-TUN-003"
@@ -210,24 +210,24 @@ class Model:
             return "CB-TEN-006"
         return "CB-TUN-010" if ask is Ask.BAD_TUNNEL else ""
 
-    def _by_step(self, connection: Connection, ask: Ask, tenant: str) -> Allowed:
-        if connection.step in (Step.NEW, Step.UNGREETED_OPEN):
+    def _by_step(self, connection: ModelConnection, ask: Ask, tenant: str) -> Allowed:
+        if connection.step in (ModelStep.NEW, ModelStep.UNGREETED_OPEN):
             return self._ungreeted(connection, ask)
-        if connection.step is Step.GREETED:
+        if connection.step is ModelStep.GREETED:
             return self._greeted_asks(connection, ask, tenant)
-        if connection.step is Step.AUTHENTICATED:
+        if connection.step is ModelStep.AUTHENTICATED:
             return self._authenticated_asks(connection, ask)
         return _FREE
 
-    def _ungreeted(self, connection: Connection, ask: Ask) -> Allowed:
+    def _ungreeted(self, connection: ModelConnection, ask: Ask) -> Allowed:
         if ask is not Ask.HELLO:
             return Allowed(frozenset({ANY_ERROR, NOTHING}), "CB-HEL-007")
-        if connection.step is Step.UNGREETED_OPEN:
+        if connection.step is ModelStep.UNGREETED_OPEN:
             return _FREE
         # A relay may count a connection from hello, from auth, or from its first tunnel on.
         return self._with_room("hello_response", [self._relay(connection)], "CB-HEL-001", may_pass=True)
 
-    def _greeted_asks(self, connection: Connection, ask: Ask, tenant: str) -> Allowed:
+    def _greeted_asks(self, connection: ModelConnection, ask: Ask, tenant: str) -> Allowed:
         if ask is Ask.AUTH:
             rooms = [self._relay(connection), self._tenant_connections(connection, tenant)]
             # A connection over a limit may be refused only when it asks for a tunnel.
@@ -238,7 +238,7 @@ class Model:
             return self._with_room("invalid_token", [self._relay(connection)], "CB-TUN-004", may_pass=True)
         return _FREE
 
-    def _authenticated_asks(self, connection: Connection, ask: Ask) -> Allowed:
+    def _authenticated_asks(self, connection: ModelConnection, ask: Ask) -> Allowed:
         tenant = connection.tenant
         connections = [self._relay(connection), self._tenant_connections(connection, tenant)]
         every = [*connections, self._tunnels(tenant), self._pool()]
@@ -272,10 +272,10 @@ class Model:
 
     # ------------------------------------------------------------------ how full the limits are
 
-    def _others(self, connection: Connection) -> Iterator[Connection]:
+    def _others(self, connection: ModelConnection) -> Iterator[ModelConnection]:
         return (each for each in self.open if each is not connection)
 
-    def _relay(self, connection: Connection) -> _Room | None:
+    def _relay(self, connection: ModelConnection) -> _Room | None:
         limit = self.limits.relay
         if limit is None or connection.tunnels:  # who has a tunnel is served
             return None
@@ -283,7 +283,7 @@ class Model:
         certain = sum(each.certain and each.tunnels > 0 for each in others)
         return _Room(_FULL_RELAY, limit, certain, len(others) + self._gone, "CB-CON-002", "CB-CON-001")
 
-    def _tenant_connections(self, connection: Connection, tenant: str) -> _Room | None:
+    def _tenant_connections(self, connection: ModelConnection, tenant: str) -> _Room | None:
         limit = self.limits.connections.get(tenant)
         if limit is None or connection.tunnels:
             return None
@@ -313,22 +313,22 @@ class Model:
     # ------------------------------------------------------------------ what came
 
     @staticmethod
-    def _greeted(connection: Connection, *, served: bool) -> None:
-        if connection.step in (Step.NEW, Step.UNGREETED_OPEN):
-            connection.step = Step.GREETED if served else Step.UNGREETED_OPEN
-        elif connection.step is Step.GREETED:
-            connection.step = Step.GREETED_OPEN
-        elif connection.step is Step.AUTHENTICATED:
-            connection.step = Step.OPEN
+    def _greeted(connection: ModelConnection, *, served: bool) -> None:
+        if connection.step in (ModelStep.NEW, ModelStep.UNGREETED_OPEN):
+            connection.step = ModelStep.GREETED if served else ModelStep.UNGREETED_OPEN
+        elif connection.step is ModelStep.GREETED:
+            connection.step = ModelStep.GREETED_OPEN
+        elif connection.step is ModelStep.AUTHENTICATED:
+            connection.step = ModelStep.OPEN
 
     @staticmethod
-    def _authenticated(connection: Connection, tenant: str, *, served: bool) -> None:
+    def _authenticated(connection: ModelConnection, tenant: str, *, served: bool) -> None:
         before = connection.step
         connection.tried.add(tenant)
         connection.tenant = connection.tenant or (tenant if served else "")
-        if before in (Step.NEW, Step.UNGREETED_OPEN):
-            connection.step = Step.OPEN if served else Step.UNGREETED_OPEN
-        elif before is Step.GREETED:
-            connection.step = Step.AUTHENTICATED if served else Step.GREETED_OPEN
+        if before in (ModelStep.NEW, ModelStep.UNGREETED_OPEN):
+            connection.step = ModelStep.OPEN if served else ModelStep.UNGREETED_OPEN
+        elif before is ModelStep.GREETED:
+            connection.step = ModelStep.AUTHENTICATED if served else ModelStep.GREETED_OPEN
         else:
-            connection.step = Step.OPEN if connection.tenant else Step.GREETED_OPEN
+            connection.step = ModelStep.OPEN if connection.tenant else ModelStep.GREETED_OPEN

@@ -30,7 +30,7 @@ class MustRefuse:
 
 
 @dataclass(frozen=True, slots=True)
-class TokenRules:
+class TokenOracle:
     """What is known of a relay's tokens.
 
     `genuine` are tokens that were really signed for it, `secret` the HMAC secret where there is one, `tenants` the

@@ -11,7 +11,7 @@ _MOST = 6
 """Tunnels that one session opens at the most: a relay may have limits that the profile doesn't tell of."""
 
 
-class Between:
+class ControlledRequests:
     """Gives sessions on which a broken request of a kind may be sent. The control after one is that before the next.
 
     Each control is one: Inconclusive where it doesn't work.

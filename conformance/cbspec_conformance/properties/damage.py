@@ -115,7 +115,7 @@ def _text(value: object) -> str:
 
 
 @dataclass(frozen=True, slots=True)
-class Change:
+class ByteChange:
     """One change of bytes, at places given as shares of the length."""
 
     how: str
@@ -144,9 +144,9 @@ _ILL_ENCODED = st.sampled_from(
     [b"\x80", b"\xc0\xaf", b"\xed\xa0\x80", b"\xe2\x82", b"\xf4\x90\x80\x80", b"\xe9", b"\xff", b"\xf8\x88\x80\x80\x80"]
 )
 _SHARES = st.floats(0, 0.9999)
-CHANGES: SearchStrategy[list[Change]] = st.lists(
+CHANGES: SearchStrategy[list[ByteChange]] = st.lists(
     st.builds(
-        Change,
+        ByteChange,
         st.sampled_from(["delete", "insert", "replace", "double", "swap"]),
         _SHARES,
         _SHARES,

@@ -28,7 +28,7 @@ EFFORTS = {effort.name: effort for effort in (QUICK, DEFAULT, THOROUGH)}
 
 
 @dataclass(frozen=True, slots=True)
-class Plan:
+class EffortPlan:
     """How a run explores: `examples` of each property instead of the effort's own, values from `seed`."""
 
     effort: Effort

@@ -18,7 +18,7 @@ from hypothesis.errors import Unsatisfiable
 from hypothesis.strategies import SearchStrategy
 
 from cbspec_conformance.judging.errors import Broken, Inconclusive, NotExercised, RateLimited
-from cbspec_conformance.properties.effort import Plan
+from cbspec_conformance.properties.effort import EffortPlan
 from cbspec_conformance.properties.kept import Kept
 from cbspec_conformance.properties.progress import Progress, silent
 
@@ -41,7 +41,7 @@ class Explorer:
 
     def __init__(
         self,
-        plan: Plan,
+        plan: EffortPlan,
         case: str,
         *,
         kept: Kept | None = None,

@@ -112,7 +112,7 @@ MEMBERS: SearchStrategy[Members] = st.builds(Members, _UNSIGNED_CLAIMS, st.just(
 
 
 @dataclass(frozen=True, slots=True)
-class Text:
+class TokenTextChange:
     """A change of the token's text: of the segment of that number, at a place given as a share of its length."""
 
     how: str
@@ -145,8 +145,8 @@ _WHOLE: Mapping[str, Callable[[list[str], int, str], list[str]]] = {
     "add": lambda segments, at, by: [*segments[:at], encode(by.encode()), *segments[at:]],
     "swap": lambda segments, at, _: [segments[at], *segments[:at], *segments[at + 1 :]],
 }
-TEXTS: SearchStrategy[Text] = st.builds(
-    Text,
+TEXTS: SearchStrategy[TokenTextChange] = st.builds(
+    TokenTextChange,
     st.sampled_from(["replace", "replace", "delete", "insert", "cut", "case", *_WHOLE]),
     st.integers(0, 2),
     st.floats(0, 0.9999),

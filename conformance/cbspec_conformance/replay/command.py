@@ -16,8 +16,8 @@ from cbspec.profile.profile import Endpoint, Profile, load, resolve
 from cbspec_conformance.failures.failure import Failure, FailureFileError
 from cbspec_conformance.failures.failure import load as load_failure
 from cbspec_conformance.replay.export import NotExportable, environment, export
-from cbspec_conformance.replay.outcome import Outcome, Verdict
-from cbspec_conformance.replay.replay import Relay, replay
+from cbspec_conformance.replay.outcome import ReplayOutcome, ReplayVerdict
+from cbspec_conformance.replay.replay import Replayer, replay
 from cbspec_conformance.target.preflight import NoTarget
 
 _STILL_FAILING, _CAN_T_TELL = 1, 3
@@ -43,12 +43,12 @@ def run(args: argparse.Namespace) -> int:
     if args.export is not None:
         _check_export(args.export, len(failures))
     options = [f"--{name}={value}" for name, value in _named(args)]
-    relay: Relay | None = None
+    relay: Replayer | None = None
     try:
-        relay = Relay(profile)
+        relay = Replayer(profile)
         outcomes = replay(relay, list(failures.values()), options)
     except NoTarget as error:
-        outcomes = [Outcome(Verdict.UNCLEAR, str(error))] * len(failures)
+        outcomes = [ReplayOutcome(ReplayVerdict.UNCLEAR, str(error))] * len(failures)
     for (file, failure), outcome in zip(failures.items(), outcomes, strict=True):
         print("\n".join(report(file, failure, outcome)))
         if args.export is not None:
@@ -56,15 +56,15 @@ def run(args: argparse.Namespace) -> int:
     return exit_code(outcomes)
 
 
-def exit_code(outcomes: Sequence[Outcome]) -> int:
+def exit_code(outcomes: Sequence[ReplayOutcome]) -> int:
     """Return 1 where a failure is still there, else 3 where nothing can be said of one, else 0."""
     verdicts = {outcome.verdict for outcome in outcomes}
-    if Verdict.FAILING in verdicts:
+    if ReplayVerdict.FAILING in verdicts:
         return _STILL_FAILING
-    return _CAN_T_TELL if Verdict.UNCLEAR in verdicts else 0
+    return _CAN_T_TELL if ReplayVerdict.UNCLEAR in verdicts else 0
 
 
-def report(file: Path, failure: Failure, outcome: Outcome) -> Iterator[str]:
+def report(file: Path, failure: Failure, outcome: ReplayOutcome) -> Iterator[str]:
     """Yield what is to be said of one failure, a line at a time."""
     row = find(failure.requirement)
     yield f"{file}: {row.id} {row.level}"
@@ -83,9 +83,9 @@ def _check_export(script: Path, count: int) -> None:
         raise CommandError(f"--export: {script} exists; name another file")
 
 
-def _export(relay: Relay | None, failure: Failure, outcome: Outcome, script: Path) -> str:
+def _export(relay: Replayer | None, failure: Failure, outcome: ReplayOutcome, script: Path) -> str:
     """Write the script and say how to run it, or say why there is none."""
-    if relay is None or outcome.verdict is not Verdict.FAILING:
+    if relay is None or outcome.verdict is not ReplayVerdict.FAILING:
         return f"{script}: not written, since the failure isn't seen on this relay"
     target = relay.target()
     try:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 
-class Verdict(StrEnum):
+class ReplayVerdict(StrEnum):
     """Whether the failure is there."""
 
     FIXED = "fixed"
@@ -15,10 +15,10 @@ class Verdict(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Outcome:
+class ReplayOutcome:
     """A verdict with its reason in a sentence, and what happened, for people. `played`: the steps alone showed it."""
 
-    verdict: Verdict
+    verdict: ReplayVerdict
     reason: str
     exchange: str = ""
     played: bool = False

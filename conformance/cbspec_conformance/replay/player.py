@@ -11,9 +11,9 @@ from typing import Any
 
 from cbspec.profile.profile import Tenant
 from cbspec.tokens.forgery import FORGERIES
-from cbspec_conformance.failures.frames import Frame
+from cbspec_conformance.failures.frames import ClientFrame
 from cbspec_conformance.failures.recipes import SPOILED, Recipe, reveal
-from cbspec_conformance.failures.steps import Close, Connect, Request, Send, Step, Text
+from cbspec_conformance.failures.steps import CloseStep, ConnectStep, SendStep, Step, StepRequest, StepText
 from cbspec_conformance.judging import judge
 from cbspec_conformance.judging.errors import Inconclusive
 from cbspec_conformance.judging.expectation import Expectation, Kind
@@ -50,9 +50,9 @@ class Player:
         A breach of an invariant is among the target's findings afterwards.
         """
         for step in steps:
-            if isinstance(step, Connect):
+            if isinstance(step, ConnectStep):
                 self._connect(step)
-            elif isinstance(step, Close):
+            elif isinstance(step, CloseStep):
                 self._close(step)
             else:
                 self._send(step, expectation)
@@ -75,7 +75,7 @@ class Player:
             raise Inconclusive(f"this kit knows no forgery {recipe.forgery!r}")
         return str(self.target.forged(forgery, self.token(recipe.of)))
 
-    def _connect(self, step: Connect) -> None:
+    def _connect(self, step: ConnectStep) -> None:
         source = step.source if step.source in self.target.profile.target.source_addresses else None
         try:
             session = self.target.connect(source=source, transport=step.transport)
@@ -88,14 +88,14 @@ class Player:
             raise Inconclusive(f"the steps send on connection {number}, which isn't open")
         return self._sessions[number]
 
-    def _close(self, step: Close) -> None:
+    def _close(self, step: CloseStep) -> None:
         session = self._session(step.connection)
         if step.reset:
             session.wire.reset()
         else:
             session.close()
 
-    def _send(self, step: Send, expectation: Expectation) -> None:
+    def _send(self, step: SendStep, expectation: Expectation) -> None:
         session = self._session(step.connection)
         noted = [self._note(session, request) for request in step.requests]
         data = self._data(session, step, noted)
@@ -120,25 +120,25 @@ class Player:
         elif len(noted) == 1:
             _as_then(step, exchange)
 
-    def _note(self, session: Session, request: Request) -> Message:
+    def _note(self, session: Session, request: StepRequest) -> Message:
         text = self._bytes(request.text)
         value: Any = json.loads(text) if request.text.plain else decode(text).value
         if not isinstance(value, dict) or value.get("type", "") != request.type:
             value = {"type": request.type} if request.type else value
         return session.take_note(text, Decoded(value, fault=request.fault), request.meant)
 
-    def _data(self, session: Session, step: Send, noted: list[Message]) -> list[bytes]:
+    def _data(self, session: Session, step: SendStep, noted: list[Message]) -> list[bytes]:
         if step.frames:
-            return [Frame(f.opcode, f.fin, self._bytes(f.payload)).to_bytes() for f in step.frames]
+            return [ClientFrame(f.opcode, f.fin, self._bytes(f.payload)).to_bytes() for f in step.frames]
         data = self._bytes(step.wire) if step.wire else b"".join(session.encode(message.text) for message in noted)
         ends = [*step.cuts, len(data)]
         return [data[start:end] for start, end in zip([0, *step.cuts], ends, strict=True)]
 
-    def _bytes(self, text: Text) -> bytes:
+    def _bytes(self, text: StepText) -> bytes:
         value = reveal(text.value, self.token)
-        return Text(value, latin_1=text.latin_1).to_bytes()
+        return StepText(value, latin_1=text.latin_1).to_bytes()
 
-    def _tenant(self, request: Request) -> str:
+    def _tenant(self, request: StepRequest) -> str:
         """Return the tenant of the valid token that an auth shows, or ""."""
         if request.type != "auth":
             return ""
@@ -153,7 +153,7 @@ def _trusted(exchange: Exchange, tenant: str, rejected: bool) -> None:
         raise Inconclusive(f"this kit's tokens are not accepted ({code}); check tokens and tenants in the profile")
 
 
-def _as_then(step: Send, exchange: Exchange) -> None:
+def _as_then(step: SendStep, exchange: Exchange) -> None:
     """See that what was served then is served now."""
     then = [decode(text.to_bytes()) for text in step.then]
     worked = [message.value for message in then if isinstance(message.value, dict) and _is_success(message.value)]

@@ -14,7 +14,7 @@ from cbspec_conformance.failures.failure import Failure
 from cbspec_conformance.judging.errors import Broken, Inconclusive, NotExercised, RateLimited
 from cbspec_conformance.probe.tempo import Tempo
 from cbspec_conformance.record.render import render
-from cbspec_conformance.replay.outcome import Outcome, Verdict
+from cbspec_conformance.replay.outcome import ReplayOutcome, ReplayVerdict
 from cbspec_conformance.replay.player import Player
 from cbspec_conformance.replay.rerun import rerun
 from cbspec_conformance.target.facts import Facts
@@ -23,10 +23,10 @@ from cbspec_conformance.target.pace import Pacer
 from cbspec_conformance.target.preflight import NoTarget, examine
 from cbspec_conformance.target.target import Target
 
-_NOTHING_SHOWN = Outcome(Verdict.UNCLEAR, "the exchange can't be played without its case")
+_NOTHING_SHOWN = ReplayOutcome(ReplayVerdict.UNCLEAR, "the exchange can't be played without its case")
 
 
-class Relay:
+class Replayer:
     """A relay against which failures are run again.
 
     Arguments: `profile` is what is known of it. Raises NoTarget where there is none.
@@ -51,7 +51,7 @@ class Relay:
         known = (self.profile, self.facts, "replay")
         return Target(*known, locks=Locks(None), pace=self._pace, issuer=self._issuer, tempo=tempo)
 
-    def play(self, failure: Failure) -> Outcome:
+    def play(self, failure: Failure) -> ReplayOutcome:
         """Play a failure's steps, and say whether they show it."""
         if failure.expectation is None:
             return _NOTHING_SHOWN
@@ -60,35 +60,43 @@ class Relay:
             Player(target, failure.tokens or {}).play(failure.steps, failure.expectation)
         except Broken as broken:
             exchange = render(target.transcript, broken.exchanges)
-            return Outcome(Verdict.FAILING, f"expected {broken.expected}; seen: {broken.seen}", exchange, played=True)
+            return ReplayOutcome(
+                ReplayVerdict.FAILING, f"expected {broken.expected}; seen: {broken.seen}", exchange, played=True
+            )
         except (Inconclusive, NotExercised, RateLimited) as error:
-            return self._breach(failure, target) or Outcome(Verdict.UNCLEAR, str(error), render(target.transcript, ()))
+            return self._breach(failure, target) or ReplayOutcome(
+                ReplayVerdict.UNCLEAR, str(error), render(target.transcript, ())
+            )
         finally:
             target.close()
-        return self._breach(failure, target) or Outcome(Verdict.FIXED, "the exchange shows it no more")
+        return self._breach(failure, target) or ReplayOutcome(ReplayVerdict.FIXED, "the exchange shows it no more")
 
     @staticmethod
-    def _breach(failure: Failure, target: Target) -> Outcome | None:
+    def _breach(failure: Failure, target: Target) -> ReplayOutcome | None:
         """Return what an invariant of the failure's own requirement found on the way."""
         for finding in target.findings:
             if finding.requirement == failure.requirement:
                 seen = f"expected {finding.expected}; seen: {finding.seen}"
-                return Outcome(Verdict.FAILING, seen, finding.exchange, played=True)
+                return ReplayOutcome(ReplayVerdict.FAILING, seen, finding.exchange, played=True)
         return None
 
 
-def replay(relay: Relay, failures: Sequence[Failure], options: Sequence[str]) -> list[Outcome]:
+def replay(relay: Replayer, failures: Sequence[Failure], options: Sequence[str]) -> list[ReplayOutcome]:
     """Say of each failure whether it is still there; `options` name the relay for the suite."""
     outcomes = [relay.play(failure) for failure in failures]
-    hidden = [index for index, outcome in enumerate(outcomes) if outcome.verdict is not Verdict.FAILING]
+    hidden = [index for index, outcome in enumerate(outcomes) if outcome.verdict is not ReplayVerdict.FAILING]
     again = rerun([failures[index] for index in hidden], options) if hidden else []
     for index, outcome in zip(hidden, again, strict=True):
         outcomes[index] = _settled(outcomes[index], outcome)
     return outcomes
 
 
-def _settled(played: Outcome, case: Outcome) -> Outcome:
+def _settled(played: ReplayOutcome, case: ReplayOutcome) -> ReplayOutcome:
     """Return the case's verdict; where it has none, why the exchange had none says more."""
-    if case.verdict is Verdict.UNCLEAR and played.verdict is Verdict.UNCLEAR and played is not _NOTHING_SHOWN:
+    if (
+        case.verdict is ReplayVerdict.UNCLEAR
+        and played.verdict is ReplayVerdict.UNCLEAR
+        and played is not _NOTHING_SHOWN
+    ):
         return played
     return case

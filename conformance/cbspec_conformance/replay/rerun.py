@@ -12,16 +12,16 @@ from typing import Any
 
 from cbspec_conformance import PYTEST_OPTIONS, SUITE
 from cbspec_conformance.failures.failure import Failure
-from cbspec_conformance.replay.outcome import Outcome, Verdict
+from cbspec_conformance.replay.outcome import ReplayOutcome, ReplayVerdict
 
 _BROKEN = ("failed", "warned")
 PREFLIGHT = "preflight"
 """What stands for a case's name where the failure was seen before any case ran."""
 
 
-def rerun(failures: Sequence[Failure], target: Sequence[str]) -> list[Outcome]:
+def rerun(failures: Sequence[Failure], target: Sequence[str]) -> list[ReplayOutcome]:
     """Run the cases of all failures and say of each what came out; `target` are the options that name the relay."""
-    found: dict[int, Outcome] = {}
+    found: dict[int, ReplayOutcome] = {}
     for indices in _runs(failures):
         of = [failures[index] for index in indices]
         results, trouble = _run([*target, *_arguments(of)])
@@ -61,20 +61,20 @@ def _run(arguments: Sequence[str]) -> tuple[Mapping[str, Any], str]:
     return {}, "this kit has no such case" if missing else (said or ["the suite said nothing"])[-1]
 
 
-def _outcome(failure: Failure, results: Mapping[str, Any], trouble: str) -> Outcome:
+def _outcome(failure: Failure, results: Mapping[str, Any], trouble: str) -> ReplayOutcome:
     if not results:
-        return Outcome(Verdict.UNCLEAR, f"its case can't be run again: {trouble}")
+        return ReplayOutcome(ReplayVerdict.UNCLEAR, f"its case can't be run again: {trouble}")
     rows: Mapping[str, Any] = results["requirements"]
     own = rows.get(failure.requirement, {}).get("findings", ())
     for finding in own:
         if finding["outcome"] in _BROKEN:
             seen = f"expected {finding['expected']}; seen: {finding['seen']}"
-            return Outcome(Verdict.FAILING, f"its case fails: {seen}", finding.get("exchange", ""))
+            return ReplayOutcome(ReplayVerdict.FAILING, f"its case fails: {seen}", finding.get("exchange", ""))
     if failure.case == PREFLIGHT:
         mine = list(own)
     else:
         mine = [f for row in rows.values() for f in row["findings"] if f.get("case") == failure.case]
     if mine and all(finding["outcome"] == "passed" for finding in mine):
-        return Outcome(Verdict.FIXED, "its case passes")
+        return ReplayOutcome(ReplayVerdict.FIXED, "its case passes")
     reason = next((finding["reason"] for finding in mine if finding.get("reason")), "its case came to no end")
-    return Outcome(Verdict.UNCLEAR, f"its case: {reason}")
+    return ReplayOutcome(ReplayVerdict.UNCLEAR, f"its case: {reason}")

@@ -45,7 +45,7 @@ class Unclear(Exception):
     """Nothing can be said of the failure; the text says why."""
 
 
-class Relay:
+class StandaloneConnection:
     """One connection to the relay: TLS 1.3, and a WebSocket over it where that is the transport."""
 
     def __init__(self, number: int, host: str, port: int, transport: str, source: str) -> None:
@@ -177,7 +177,7 @@ def signature(secret: str, text: str) -> bytes:
     return hmac.new(secret.encode(), text.encode(), hashlib.sha256).digest()
 
 
-class Tokens:
+class StandaloneTokens:
     """The tokens of the exchange: from CBSPEC_TOKEN_n, or made with the HS256 secret in CBSPEC_SECRET."""
 
     def __init__(self) -> None:
@@ -278,7 +278,7 @@ def is_success(value: Any, wanted: str = "") -> bool:  # noqa: ANN401 - any JSON
     return served and (not wanted or value["type"] == wanted)
 
 
-def take(relay: Relay, count: int, wait: float) -> list[bytes]:
+def take(relay: StandaloneConnection, count: int, wait: float) -> list[bytes]:
     """Return up to `count` messages, as they come."""
     found: list[bytes] = []
     while len(found) < count:
@@ -290,7 +290,7 @@ def take(relay: Relay, count: int, wait: float) -> list[bytes]:
     return found
 
 
-def ask(relay: Relay, step: dict[str, Any], tokens: Tokens) -> list[Any]:
+def ask(relay: StandaloneConnection, step: dict[str, Any], tokens: StandaloneTokens) -> list[Any]:
     """Send what a step sends, and return what came of it."""
     messages = [tokens.data(entry) for entry in step["send"]]
     if "frames" in step:
@@ -315,7 +315,7 @@ def ask(relay: Relay, step: dict[str, Any], tokens: Tokens) -> list[Any]:
     return [decoded(data) for data in found]
 
 
-def behind(relay: Relay, fence: str) -> list[bytes]:
+def behind(relay: StandaloneConnection, fence: str) -> list[bytes]:
     """Return what came before the answer to a request that is sent behind, or in a while where none is sent."""
     if not fence:
         return take(relay, 9, QUIET)
@@ -334,7 +334,7 @@ def behind(relay: Relay, fence: str) -> list[bytes]:
     return found
 
 
-def judge(step: dict[str, Any], answers: list[Any], ended: str, tokens: Tokens) -> int:
+def judge(step: dict[str, Any], answers: list[Any], ended: str, tokens: StandaloneTokens) -> int:
     """Hold what came against what was expected."""
     kind, values = FAILURE["expectation"]["kind"], FAILURE["expectation"]["values"]
     asked = step["send"][0]["type"]
@@ -381,13 +381,13 @@ def shape(value: Any, request: str, member: str = "") -> Any:  # noqa: ANN401 - 
 
 def play(host: str, port: int) -> int:
     """Play the exchange and say what came out."""
-    relays: dict[int, Relay] = {}
-    tokens = Tokens()
+    relays: dict[int, StandaloneConnection] = {}
+    tokens = StandaloneTokens()
     for step in FAILURE["steps"]:
         if "connect" in step:
             number = step["connect"]
             source = step.get("source", "") if FAILURE["sources"] else ""
-            relays[number] = Relay(number, host, port, step["transport"], source)
+            relays[number] = StandaloneConnection(number, host, port, step["transport"], source)
             print(f"#{number} -- connected to {host}:{port} ({step['transport']})")
         elif "close" in step:
             relays[step["close"]].socket.close()

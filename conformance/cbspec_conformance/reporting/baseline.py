@@ -33,7 +33,7 @@ class BaselineError(ValueError):
 
 
 @dataclass(frozen=True, slots=True)
-class Entry:
+class BaselineEntry:
     """One known failure. `until` is the last day on which it counts (None: no end)."""
 
     requirement: str
@@ -50,16 +50,16 @@ class Entry:
 class Baseline:
     """The known failures of a relay, by requirement; `today` says which of them still count."""
 
-    entries: Mapping[str, Entry] = field(default_factory=dict)
+    entries: Mapping[str, BaselineEntry] = field(default_factory=dict)
     today: datetime.date = field(default_factory=datetime.date.today)
     path: Path | None = None
 
-    def known(self, requirement: str) -> Entry | None:
+    def known(self, requirement: str) -> BaselineEntry | None:
         """Return the entry of a requirement, where it still counts."""
         entry = self.entries.get(requirement)
         return entry if entry is not None and not self.is_over(entry) else None
 
-    def is_over(self, entry: Entry) -> bool:
+    def is_over(self, entry: BaselineEntry) -> bool:
         """Whether the last day of an entry has passed."""
         return entry.until is not None and entry.until < self.today
 
@@ -86,7 +86,9 @@ class Baseline:
         entries = {id_: entry for id_, entry in self.entries.items() if id_ not in stale}
         for verdict in verdicts:
             if verdict.outcome in levels:
-                entries.setdefault(verdict.requirement.id, Entry(verdict.requirement.id, _what_was_seen(verdict)))
+                entries.setdefault(
+                    verdict.requirement.id, BaselineEntry(verdict.requirement.id, _what_was_seen(verdict))
+                )
         return replace(self, entries=dict(sorted(entries.items())))
 
     def write(self, file: Path) -> None:
@@ -118,13 +120,13 @@ def load_baseline(path: Path) -> Baseline:
         raise BaselineError(f"{path}: {error}") from None
 
 
-def _entries(data: Mapping[str, Any]) -> dict[str, Entry]:
+def _entries(data: Mapping[str, Any]) -> dict[str, BaselineEntry]:
     if unknown := next((key for key in data if key != "known"), None):
         raise BaselineError(f"{unknown}: unknown key; a baseline holds [[known]] tables only")
     tables = data.get("known", [])
     if not isinstance(tables, list) or not all(isinstance(table, dict) for table in tables):
         raise BaselineError("known: must be tables, each headed [[known]]")
-    entries: dict[str, Entry] = {}
+    entries: dict[str, BaselineEntry] = {}
     for number, table in enumerate(tables):
         entry = _entry(f"known[{number}]", table)
         if entry.requirement in entries:
@@ -133,7 +135,7 @@ def _entries(data: Mapping[str, Any]) -> dict[str, Entry]:
     return entries
 
 
-def _entry(place: str, table: Mapping[str, Any]) -> Entry:
+def _entry(place: str, table: Mapping[str, Any]) -> BaselineEntry:
     if unknown := next((key for key in table if key not in _KEYS), None):
         raise BaselineError(f"{place}.{unknown}: unknown key; known are {', '.join(_KEYS)}")
     identifier, reason, link = (_text(place, table, key) for key in _KEYS[:3])
@@ -147,7 +149,7 @@ def _entry(place: str, table: Mapping[str, Any]) -> Entry:
         raise BaselineError(f"{place}.requirement: {error}") from None
     if row.untestable or row.level is Level.INFO:
         raise BaselineError(f"{place}.requirement: {row.id} never fails: no case judges it")
-    return Entry(row.id, reason, link, until)
+    return BaselineEntry(row.id, reason, link, until)
 
 
 def _text(place: str, table: Mapping[str, Any], key: str) -> str:

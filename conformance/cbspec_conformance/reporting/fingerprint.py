@@ -18,7 +18,7 @@ from cbspec.catalogue.requirements import Level
 from cbspec.catalogue.revision import REVISION, SET
 from cbspec_conformance.judging.findings import Outcome
 from cbspec_conformance.judging.verdicts import Verdict
-from cbspec_conformance.reporting.report import Run
+from cbspec_conformance.reporting.report import RunResult
 
 FORMAT: Final = 1
 """The version of the file's form."""
@@ -41,7 +41,7 @@ class UnusableFingerprint(Exception):
 
 
 @dataclass(frozen=True, slots=True)
-class Change:
+class RowChange:
     """One difference: `what` is a requirement's id or a fact's name, `demand` its sentence."""
 
     what: str
@@ -50,7 +50,7 @@ class Change:
     after: str
 
 
-def fingerprint_of(run: Run) -> dict[str, Any]:
+def fingerprint_of(run: RunResult) -> dict[str, Any]:
     """Return the fingerprint of the relay that a run looked at."""
     rows = {v.requirement.id: _row(v) for v in run.verdicts if v.outcome and v.requirement.level is not Level.MUST}
     return {
@@ -65,7 +65,7 @@ def fingerprint_of(run: Run) -> dict[str, Any]:
     }
 
 
-def write_fingerprint(run: Run, file: Path) -> None:
+def write_fingerprint(run: RunResult, file: Path) -> None:
     """Write the fingerprint of a run. Raises OSError."""
     file.write_text(json.dumps(fingerprint_of(run), indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
 
@@ -86,10 +86,10 @@ def read_fingerprint(file: Path) -> dict[str, Any]:
     return found
 
 
-def compare(before: Mapping[str, Any], after: Mapping[str, Any]) -> list[Change]:
+def compare(before: Mapping[str, Any], after: Mapping[str, Any]) -> list[RowChange]:
     """Return what differs in the relay between two fingerprints, facts first, then by requirement and situation."""
     changes = [
-        Change(name, "", _plain(before.get(name)), _plain(after.get(name)))
+        RowChange(name, "", _plain(before.get(name)), _plain(after.get(name)))
         for name in _FACTS
         if before.get(name) != after.get(name)
     ]
@@ -127,16 +127,16 @@ def _steady(sentence: str) -> str:
     return sentence
 
 
-def _compare_rows(id_: str, before: dict[str, Any] | None, after: dict[str, Any] | None) -> Iterator[Change]:
+def _compare_rows(id_: str, before: dict[str, Any] | None, after: dict[str, Any] | None) -> Iterator[RowChange]:
     demand = (after or before or {}).get("demand", "")
     old, new = _situations(before), _situations(after)
     if old != new and ("" in old) != ("" in new):
-        yield Change(id_, demand, _all(old), _all(new))
+        yield RowChange(id_, demand, _all(old), _all(new))
         return
     for aspect in sorted({*old, *new}):
         if old.get(aspect) != new.get(aspect):
             words = f"{demand} ({aspect})" if aspect else demand
-            yield Change(id_, words, old.get(aspect, _NOTHING), new.get(aspect, _NOTHING))
+            yield RowChange(id_, words, old.get(aspect, _NOTHING), new.get(aspect, _NOTHING))
 
 
 def _all(situations: Mapping[str, str]) -> str:

@@ -37,7 +37,7 @@ Write = Callable[..., None]
 
 
 @dataclass(frozen=True, slots=True)
-class Run:
+class RunResult:
     """What a report is about.
 
     `kit_errors` are failures of the kit itself, with their tracebacks; `plan` says how hard its properties tried.
@@ -68,7 +68,7 @@ class Run:
         )
 
 
-def write_report(run: Run, line: Write) -> None:
+def write_report(run: RunResult, line: Write) -> None:
     """Write the report, a line at a time, with `line(text, **markup)`."""
     for outcome, title in ((Outcome.FAILED, "Failed"), (Outcome.WARNED, "Warned (SHOULD)")):
         _failures(run, outcome, title, line)
@@ -86,11 +86,11 @@ def write_report(run: Run, line: Write) -> None:
     _conclusion(run, line)
 
 
-def _of(run: Run, outcome: Outcome) -> list[Verdict]:
+def _of(run: RunResult, outcome: Outcome) -> list[Verdict]:
     return [verdict for verdict in run.verdicts if verdict.outcome is outcome]
 
 
-def _failures(run: Run, outcome: Outcome, title: str, line: Write) -> None:
+def _failures(run: RunResult, outcome: Outcome, title: str, line: Write) -> None:
     verdicts = _of(run, outcome)
     if not verdicts:
         return
@@ -118,7 +118,7 @@ def _failure(finding: Finding, line: Write) -> None:
         line(f"      {text}")
 
 
-def _reasons(run: Run, outcome: Outcome, title: str, line: Write) -> None:
+def _reasons(run: RunResult, outcome: Outcome, title: str, line: Write) -> None:
     by_reason: dict[str, list[str]] = {}
     for verdict in _of(run, outcome):
         for reason in verdict.reasons:
@@ -131,7 +131,7 @@ def _reasons(run: Run, outcome: Outcome, title: str, line: Write) -> None:
         _wrapped(f"{', '.join(ids)}: {reason}", "  ", line)
 
 
-def _known(run: Run, line: Write) -> None:
+def _known(run: RunResult, line: Write) -> None:
     """Say what the baseline lets through, and what of it is to be removed or counts no more."""
     entries = run.baseline.entries.values()
     known = [verdict.requirement.id for verdict in _of(run, Outcome.KNOWN)]
@@ -151,7 +151,7 @@ def _known(run: Run, line: Write) -> None:
                 _wrapped(f"{entry.requirement}: {entry}", "  ", line)
 
 
-def _observations(run: Run, line: Write) -> None:
+def _observations(run: RunResult, line: Write) -> None:
     """Say what the relay does where the page is silent: in full where little was looked at."""
     observed = _of(run, Outcome.OBSERVED)
     if not observed:
@@ -167,7 +167,7 @@ def _observations(run: Run, line: Write) -> None:
             _wrapped(f"{aspect}: {value}" if aspect else value, "    ", line)
 
 
-def _kit_errors(run: Run, line: Write) -> None:
+def _kit_errors(run: RunResult, line: Write) -> None:
     if run.kit_errors:
         line("")
         line("Mistakes of the kit (no verdict on the relay; please report them)", bold=True, red=True)
@@ -175,7 +175,7 @@ def _kit_errors(run: Run, line: Write) -> None:
             line(textwrap.indent(error, "  "))
 
 
-def _table(run: Run, line: Write) -> None:
+def _table(run: RunResult, line: Write) -> None:
     line("")
     columns = _COLUMNS if _of(run, Outcome.KNOWN) else _COLUMNS[:-1]
     heads = ("passed", "failed", "warned", "inconcl.", "not ex.", "observed", "known")
@@ -202,7 +202,7 @@ def _cells(counts: dict[Outcome, int]) -> str:
     return "".join(f"{count or '·':>9}" for count in counts.values())
 
 
-def _conclusion(run: Run, line: Write) -> None:
+def _conclusion(run: RunResult, line: Write) -> None:
     line("")
     transports = run.facts.transport + (
         ", WebSocket too" if run.facts.websocket and run.facts.transport == "tcp" else ""
@@ -224,7 +224,7 @@ def _conclusion(run: Run, line: Write) -> None:
         line(f"A partial run: {len(unselected)} requirements were not selected, so this is no verdict on the whole.")
 
 
-def _why_not(run: Run) -> str:
+def _why_not(run: RunResult) -> str:
     spoiled = [v for v in run.verdicts if spoils(v, fail_on_should=run.fail_on_should, require_all=run.require_all)]
     broken = [v.requirement.id for v in spoiled if v.outcome in (Outcome.FAILED, Outcome.WARNED)]
     unclear = [v.requirement.id for v in spoiled if v.requirement.id not in broken]

@@ -8,10 +8,10 @@ from typing import Any
 
 from cbspec.catalogue.revision import REVISION, SET
 from cbspec_conformance.judging.verdicts import Verdict
-from cbspec_conformance.reporting.report import Run
+from cbspec_conformance.reporting.report import RunResult
 
 
-def results_of(run: Run) -> dict[str, Any]:
+def results_of(run: RunResult) -> dict[str, Any]:
     """Return what the report says, as a JSON object; tokens are masked in it as they are there."""
     return {
         "target": str(run.profile.target.address),
@@ -27,7 +27,7 @@ def results_of(run: Run) -> dict[str, Any]:
     }
 
 
-def write_results(run: Run, file: Path) -> None:
+def write_results(run: RunResult, file: Path) -> None:
     """Write the results of a run. Raises OSError."""
     file.write_text(json.dumps(results_of(run), indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
 

@@ -13,7 +13,7 @@ import pytest
 from cbspec.catalogue.requirements import UnknownRequirement, find
 from cbspec.profile.profile import Endpoint, Profile, ProfileError, load, resolve
 from cbspec.profile.target import Transport
-from cbspec_conformance.properties.effort import DEFAULT, EFFORTS, Plan
+from cbspec_conformance.properties.effort import DEFAULT, EFFORTS, EffortPlan
 from cbspec_conformance.reporting.baseline import Baseline, BaselineError, load_baseline
 
 
@@ -29,7 +29,7 @@ class Options:
     max_time: float | None
     fail_on_should: bool
     require_all: bool
-    plan: Plan
+    plan: EffortPlan
     results: Path | None
     fingerprint: Path | None
     failures: Path | None
@@ -109,9 +109,9 @@ def read_profile(options: Options) -> Profile | None:
         raise pytest.UsageError(str(error)) from None
 
 
-def _plan(config: pytest.Config) -> Plan:
+def _plan(config: pytest.Config) -> EffortPlan:
     effort = EFFORTS[config.getoption("--effort")]
-    return Plan(effort, config.getoption("--examples") or effort.examples, config.getoption("--seed"))
+    return EffortPlan(effort, config.getoption("--examples") or effort.examples, config.getoption("--seed"))
 
 
 def _endpoint(text: str) -> Endpoint:

@@ -35,7 +35,7 @@ from cbspec_conformance.properties.explore import Explorer
 from cbspec_conformance.properties.kept import kept_for
 from cbspec_conformance.properties.progress import IN_A_LOG, ON_A_TERMINAL, Progress, Teller, silent
 from cbspec_conformance.reporting.fingerprint import write_fingerprint
-from cbspec_conformance.reporting.report import Run, write_report
+from cbspec_conformance.reporting.report import RunResult, write_report
 from cbspec_conformance.reporting.results import write_results
 from cbspec_conformance.runner.alarm import time_limit
 from cbspec_conformance.runner.embedded import SimulatorFailed
@@ -251,10 +251,10 @@ class Suite:
         else:
             reporter.write_line(f"{file}: {len(new.entries)} known failures; say in each why it is tolerated")
 
-    def _result(self) -> Run:
+    def _result(self) -> RunResult:
         baseline = self.options.baseline
         verdicts = baseline.applied(judge_run(REQUIREMENTS, self._findings, self._selected))
-        return Run(
+        return RunResult(
             verdicts,
             self.profile,
             self.facts,

@@ -14,7 +14,7 @@ from cbspec_conformance.failures.failure import Failure, failures_of
 from cbspec_conformance.judging.errors import Broken, Inconclusive
 from cbspec_conformance.judging.findings import Finding, Outcome
 from cbspec_conformance.record.render import render
-from cbspec_conformance.replay.replay import Relay
+from cbspec_conformance.replay.replay import Replayer
 from cbspec_simulator import Behaviour, Config, Listen, Simulator, deviated
 from cbspec_simulator.settings.config import TokenRules
 
@@ -60,7 +60,7 @@ class Found:
 
 def find(found: Found, profile: Profile) -> Failure:
     """Run the case on a relay and return the failure that it finds."""
-    target = Relay(profile).target()
+    target = Replayer(profile).target()
     case = getattr(importlib.import_module(f"cbspec_conformance.relay.{found.module}"), found.case)
     try:
         case(target, *found.arguments)

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from cbspec_conformance.failures.failure import FORMAT, Failure, FailureFileError, failures_of, load, write_all
 from cbspec_conformance.failures.recipes import Recipe
-from cbspec_conformance.failures.steps import Connect
+from cbspec_conformance.failures.steps import ConnectStep
 from cbspec_conformance.judging.expectation import Expectation, Kind
 from cbspec_conformance.judging.findings import Finding, Outcome
 from tests.conformance.failures.test_steps import STEPS
@@ -64,7 +64,7 @@ def test_distinct_failures_have_a_file_each_and_one_that_can_be_played_goes_firs
         ("CB-TUN-007-1.json", "a"),
         ("CB-TUN-007-2.json", "b"),
     ]
-    assert found["CB-TUN-007-1.json"].steps == (Connect(1, "tcp"),)
+    assert found["CB-TUN-007-1.json"].steps == (ConnectStep(1, "tcp"),)
 
 
 def whole() -> dict[str, Any]:

@@ -29,7 +29,7 @@ def test_a_script_makes_the_same_kind_of_token(forgery: Forgery, monkeypatch: py
     tokens = {"token-1": {"tenant": "tenant-001"}, "token-2": {"of": "token-1", **recipe}}
     monkeypatch.setattr(standalone, "FAILURE", {"claims": {"sub": "user123"}, "tokens": tokens})
     monkeypatch.setenv("CBSPEC_SECRET", DEVELOPMENT_SECRET)
-    made = standalone.Tokens()
+    made = standalone.StandaloneTokens()
     again = compare(made.get("token-2"), made.get("token-1"), DEVELOPMENT_SECRET, time.time())
     assert again is not None
     later = again.pop("in_seconds", {})

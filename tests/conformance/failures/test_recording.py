@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from cbspec_conformance.failures.frames import Frame
+from cbspec_conformance.failures.frames import ClientFrame
 from cbspec_conformance.failures.recipes import RUN, Recipes
 from cbspec_conformance.failures.recording import record
 from cbspec_conformance.judging.expectation import INVARIANT, Expectation, Kind
@@ -64,10 +64,10 @@ def test_pieces_are_cuts_and_other_bytes_are_kept() -> None:
 def test_websocket_messages_are_kept_unmasked() -> None:
     request = sent(HEARTBEAT)
     opening = left(b"GET / HTTP/1.1\r\n\r\n")
-    usual = Frame(1, True, request.text).to_bytes()
+    usual = ClientFrame(1, True, request.text).to_bytes()
     (_, send) = recorded([opened("websocket"), *opening, request, *left(usual)], request)["steps"]
     assert not send.keys() & {"wire", "frames", "cuts"}
-    parts = [Frame(1, False, request.text[:4]), Frame(0, True, request.text[4:])]
+    parts = [ClientFrame(1, False, request.text[:4]), ClientFrame(0, True, request.text[4:])]
     found = recorded([opened("websocket"), *opening, request, *left(*(part.to_bytes() for part in parts))], request)
     (_, send) = found["steps"]
     assert [(frame["opcode"], frame["fin"]) for frame in send["frames"]] == [(1, False), (0, True)]

@@ -8,13 +8,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cbspec_conformance.failures.steps import (
-    Close,
-    Connect,
-    Frame,
-    Request,
-    Send,
+    CloseStep,
+    ConnectStep,
+    SendStep,
     Step,
-    Text,
+    StepFrame,
+    StepRequest,
+    StepText,
     spell,
     step_from_json,
     step_to_json,
@@ -31,17 +31,17 @@ BYTES = st.one_of(
     st.sampled_from([b'{"a":NaN}', b'{"a":1,"a":2}', b'{"a":1e400}', b"[1]", b"\xff{}", b""]),
     st.binary(max_size=50),
 )
-TEXTS = BYTES.map(Text.of)
+TEXTS = BYTES.map(StepText.of)
 NUMBERS = st.integers(0, 99)
 STEPS: st.SearchStrategy[Step] = st.one_of(
-    st.builds(Connect, NUMBERS, st.sampled_from(["tcp", "websocket"]), st.text()),
-    st.builds(Close, NUMBERS, st.booleans()),
+    st.builds(ConnectStep, NUMBERS, st.sampled_from(["tcp", "websocket"]), st.text()),
+    st.builds(CloseStep, NUMBERS, st.booleans()),
     st.builds(
-        Send,
+        SendStep,
         NUMBERS,
-        st.lists(st.builds(Request, TEXTS, st.text(), st.text(), st.text()), max_size=3).map(tuple),
+        st.lists(st.builds(StepRequest, TEXTS, st.text(), st.text(), st.text()), max_size=3).map(tuple),
         wire=st.none() | TEXTS,
-        frames=st.lists(st.builds(Frame, st.sampled_from([0, 1, 9]), st.booleans(), TEXTS), max_size=3).map(tuple),
+        frames=st.lists(st.builds(StepFrame, st.sampled_from([0, 1, 9]), st.booleans(), TEXTS), max_size=3).map(tuple),
         cuts=st.lists(NUMBERS, max_size=3).map(tuple),
         fenced=st.sampled_from(["", "heartbeat", "unknown"]),
         decisive=st.booleans(),
@@ -53,9 +53,9 @@ STEPS: st.SearchStrategy[Step] = st.one_of(
 
 @given(BYTES)
 def test_bytes_go_round_through_text_and_json(data: bytes) -> None:
-    text = Text.of(data)
+    text = StepText.of(data)
     assert text.to_bytes() == data
-    assert Text.from_json(json.loads(json.dumps(text.to_json(), allow_nan=False))).to_bytes() == data
+    assert StepText.from_json(json.loads(json.dumps(text.to_json(), allow_nan=False))).to_bytes() == data
 
 
 @given(STEPS)
@@ -64,6 +64,6 @@ def test_steps_go_round_through_json(step: Step) -> None:
 
 
 def test_a_message_in_the_suite_s_own_spelling_is_shown_as_the_object() -> None:
-    assert Text.of(b'{"type":"heartbeat"}').to_json() == {"json": {"type": "heartbeat"}}
-    assert Text.of(b'{"type": "heartbeat"}').to_json() == {"text": '{"type": "heartbeat"}'}
-    assert Text.of(b"\xe9").to_json() == {"latin_1": "\u00e9"}
+    assert StepText.of(b'{"type":"heartbeat"}').to_json() == {"json": {"type": "heartbeat"}}
+    assert StepText.of(b'{"type": "heartbeat"}').to_json() == {"text": '{"type": "heartbeat"}'}
+    assert StepText.of(b"\xe9").to_json() == {"latin_1": "\u00e9"}

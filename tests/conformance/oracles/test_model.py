@@ -16,17 +16,17 @@ from cbspec_conformance.oracles.model import (
     SUCCESS,
     Allowed,
     Ask,
-    Connection,
-    Limits,
     Model,
-    Step,
+    ModelConnection,
+    ModelLimits,
+    ModelStep,
 )
 from cbspec_simulator import DEVIATIONS
 from cbspec_simulator.variations.compose import Change
 from tests.support.memory import BEAT, HELLO, Body, MemoryClient, MemoryRelay, auth, tunnel
 
 TENANTS = (Tenant("a", tunnel_limit=2), Tenant("b", connection_limit=2), Tenant("c"))
-LIMITS = Limits({"a": 2, "b": None, "c": None}, {"a": None, "b": 2, "c": None}, relay=4, pool=5)
+LIMITS = ModelLimits({"a": 2, "b": None, "c": None}, {"a": None, "b": 2, "c": None}, relay=4, pool=5)
 OPS = st.lists(
     st.tuples(
         st.sampled_from(["join", "join", "end", *Ask, Ask.TUNNEL, Ask.TUNNEL]),
@@ -53,7 +53,7 @@ class Run:
             connection = self.model.connect()
             self.clients[id(connection)] = self.memory.client()
             for ask in (Ask.HELLO, Ask.AUTH, Ask.TUNNEL):
-                if connection.step is not Step.ENDED and not connection.refused:
+                if connection.step is not ModelStep.ENDED and not connection.refused:
                     self.ask(connection, ask, tenant)
         elif self.model.open:
             connection = self.model.open[which % len(self.model.open)]
@@ -62,7 +62,7 @@ class Run:
             else:
                 self.end(connection)
 
-    def ask(self, connection: Connection, ask: Ask, tenant: str) -> None:
+    def ask(self, connection: ModelConnection, ask: Ask, tenant: str) -> None:
         """Ask, and hold the answer against the model."""
         whom = connection.tenant or tenant
         self.names += 1
@@ -86,7 +86,7 @@ class Run:
             if client.closed:
                 self.end(connection)
 
-    def end(self, connection: Connection) -> None:
+    def end(self, connection: ModelConnection) -> None:
         """Break a connection."""
         self.clients[id(connection)].end()
         self.model.ended(connection)
@@ -135,8 +135,8 @@ def test_what_a_wrong_relay_breaks_is_blamed(
     assert blamed(ops, lambda behaviour: behaviour) == ""
 
 
-def _step(**facts: object) -> Connection:
-    return Connection(**facts)  # type: ignore[arg-type]
+def _step(**facts: object) -> ModelConnection:
+    return ModelConnection(**facts)  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("ask", Ask)
@@ -148,15 +148,15 @@ def test_before_hello_everything_else_is_refused(ask: Ask) -> None:
 
 
 @pytest.mark.parametrize("ask", [Ask.TUNNEL, Ask.BAD_TUNNEL, Ask.FOREIGN_TUNNEL])
-@pytest.mark.parametrize("step", [Step.NEW, Step.UNGREETED_OPEN, Step.GREETED, Step.GREETED_OPEN])
-def test_no_tunnel_before_auth_whatever_came_before(ask: Ask, step: Step) -> None:
+@pytest.mark.parametrize("step", [ModelStep.NEW, ModelStep.UNGREETED_OPEN, ModelStep.GREETED, ModelStep.GREETED_OPEN])
+def test_no_tunnel_before_auth_whatever_came_before(ask: Ask, step: ModelStep) -> None:
     assert Model(LIMITS).allowed(_step(step=step), ask).breach("tunnel_response", is_error=False) == "CB-TUN-003"
 
 
 @pytest.mark.parametrize("ask", [Ask.HELLO, Ask.AUTH, Ask.BAD_AUTH])
 def test_what_comes_of_a_second_hello_or_auth_is_open(ask: Ask) -> None:
     model = Model(LIMITS)
-    allowed = model.allowed(_step(step=Step.AUTHENTICATED, tenant="a", tunnels=1), ask, "a")
+    allowed = model.allowed(_step(step=ModelStep.AUTHENTICATED, tenant="a", tunnels=1), ask, "a")
     for answer in (NOTHING, SUCCESS[ask], "invalid_token"):
         assert allowed.breach(answer, is_error=answer == "invalid_token") == ""
 
@@ -165,7 +165,7 @@ def test_what_closed_a_moment_ago_may_count_or_not() -> None:
     model = Model(LIMITS)
     first, second = model.connect(), model.connect()
     for each, tunnels in ((first, 2), (second, 0)):
-        each.step, each.tenant, each.tunnels = Step.AUTHENTICATED, "a", tunnels
+        each.step, each.tenant, each.tunnels = ModelStep.AUTHENTICATED, "a", tunnels
     assert model.allowed(second, Ask.TUNNEL).answers == {"tenant_limit_exceeded"}
     model.ended(first)
     assert model.allowed(second, Ask.TUNNEL).answers == {"tunnel_response", "tenant_limit_exceeded"}
@@ -174,7 +174,7 @@ def test_what_closed_a_moment_ago_may_count_or_not() -> None:
 def test_of_a_relay_that_gives_back_late_nothing_is_demanded_but_its_limits() -> None:
     late = Model(LIMITS, late=True)
     connection = late.connect()
-    connection.step, connection.tenant = Step.AUTHENTICATED, "a"
+    connection.step, connection.tenant = ModelStep.AUTHENTICATED, "a"
     assert late.allowed(connection, Ask.TUNNEL).answers >= {"tunnel_response", "tenant_limit_exceeded"}
     connection.tunnels = 2
     assert late.allowed(connection, Ask.TUNNEL).breach("tunnel_response", is_error=False) == "CB-LIM-002"

@@ -12,7 +12,7 @@ import cbspec_schemas
 from cbspec.protocol.strictjson import NotStrictJson, loads
 from cbspec_conformance.oracles.referee import broken_members, is_closed, is_no_message
 from cbspec_conformance.oracles.rfc8259 import NotJson
-from cbspec_conformance.properties.damage import CHANGES, NEAR_MISSES, SLIPS, Change, Slip, spell_with
+from cbspec_conformance.properties.damage import CHANGES, NEAR_MISSES, SLIPS, ByteChange, Slip, spell_with
 from cbspec_conformance.properties.strategies import SPELLINGS, Spelling
 from tests.conformance.build import REQUESTS
 
@@ -57,7 +57,7 @@ def test_what_a_slip_left_legal_is_no_damage(spelling: Spelling, slip: Slip) -> 
 
 
 @given(spelling=SPELLINGS, changes=CHANGES)
-def test_what_a_change_left_legal_is_no_damage(spelling: Spelling, changes: list[Change]) -> None:
+def test_what_a_change_left_legal_is_no_damage(spelling: Spelling, changes: list[ByteChange]) -> None:
     text = spelling.write(REQUESTS["heartbeat"]).encode()
     for change in changes:
         text = change.apply(text)

@@ -10,18 +10,18 @@ from hypothesis import strategies as st
 
 from cbspec.tokens.jws import Compact
 from cbspec.tokens.jwt import InvalidToken, SigningKey, Verifier, mint
-from cbspec_conformance.oracles.token_rules import TokenRules
-from cbspec_conformance.properties.token_damage import CLAIMS, MEMBERS, TEXTS, Members, Text
+from cbspec_conformance.oracles.token_rules import TokenOracle
+from cbspec_conformance.properties.token_damage import CLAIMS, MEMBERS, TEXTS, Members, TokenTextChange
 
 NOW = 1_800_000_000
 KEY = SigningKey.hmac("a secret that is long enough for any hash function")
 CLAIMS_OF_A = {"sub": "user", "tenant_id": "tenant-a", "iat": NOW, "exp": NOW + 3600}
 VALID = mint(KEY, CLAIMS_OF_A)
-RULES = TokenRules([VALID], KEY.private, ["tenant-a", "tenant-b"], True, NOW)
-WITHOUT_SECRET = TokenRules([VALID], None, ["tenant-a", "tenant-b"], True, NOW)
+RULES = TokenOracle([VALID], KEY.private, ["tenant-a", "tenant-b"], True, NOW)
+WITHOUT_SECRET = TokenOracle([VALID], None, ["tenant-a", "tenant-b"], True, NOW)
 
 
-def _requirement(token: str, rules: TokenRules = RULES) -> str:
+def _requirement(token: str, rules: TokenOracle = RULES) -> str:
     found = rules.judge(token)
     return found.requirement if found else ""
 
@@ -90,7 +90,7 @@ def test_what_is_free(token: str) -> None:
 
 
 def test_without_tenancy_nobody_looks_at_the_tenant() -> None:
-    rules = TokenRules([VALID], KEY.private, [], False, NOW)
+    rules = TokenOracle([VALID], KEY.private, [], False, NOW)
     assert rules.judge(_minted(tenant_id=...)) is None
 
 
@@ -102,7 +102,7 @@ def test_without_a_secret_only_what_is_known_to_be_signed_is_signed() -> None:
 
 
 @given(st.one_of(CLAIMS, MEMBERS, TEXTS))
-def test_the_strict_verifier_refuses_all_of_it(damage: Members | Text) -> None:
+def test_the_strict_verifier_refuses_all_of_it(damage: Members | TokenTextChange) -> None:
     """Nothing must be refused that a verifier which takes no liberties accepts."""
     token = damage.apply(VALID, KEY.sign, NOW)
     assert token is not None

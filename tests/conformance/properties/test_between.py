@@ -8,7 +8,7 @@ import pytest
 
 from cbspec.profile.profile import Profile
 from cbspec_conformance.judging import judge
-from cbspec_conformance.properties.between import Between
+from cbspec_conformance.properties.between import ControlledRequests
 from tests.conformance.commands import simulator, verdict, verify
 from tests.conformance.conftest import MakeTarget
 
@@ -30,7 +30,7 @@ def test_behind_one_that_failed_there_is_room_again(
     kind: str, how: str, simulated: Profile, make_target: MakeTarget
 ) -> None:
     """A failure skips what comes after it; what was open then says nothing about the next broken request."""
-    between = Between(make_target(simulated), kind)
+    between = ControlledRequests(make_target(simulated), kind)
     for _ in range(3):
         session = between.session()
         if how == "closed":
@@ -43,7 +43,7 @@ def test_behind_one_that_failed_there_is_room_again(
 
 
 def test_while_all_goes_well_tunnels_share_a_connection(simulated: Profile, make_target: MakeTarget) -> None:
-    between = Between(make_target(simulated), "tunnel_info")
+    between = ControlledRequests(make_target(simulated), "tunnel_info")
     first = between.session()
     between.after()
     assert between.session() is first

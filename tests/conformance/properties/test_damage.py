@@ -10,7 +10,7 @@ from hypothesis import given
 from cbspec_conformance.properties.damage import (
     CHANGES,
     NEAR_MISSES,
-    Change,
+    ByteChange,
     Literal,
     Slip,
     is_beyond_readers,
@@ -63,19 +63,19 @@ def test_numbers_beyond_readers(value: object, beyond: bool) -> None:
 @pytest.mark.parametrize(
     ("change", "text"),
     [
-        (Change("delete", 0.0, 0.0, b""), b"bcdef"),
-        (Change("insert", 0.5, 0.5, b"X"), b"abcXdef"),
-        (Change("replace", 0.5, 0.5, b"XY"), b"abcXYf"),
-        (Change("double", 0.5, 0.5, b""), b"abcddef"),
-        (Change("swap", 0.0, 0.9, b""), b"fbcdea"),
+        (ByteChange("delete", 0.0, 0.0, b""), b"bcdef"),
+        (ByteChange("insert", 0.5, 0.5, b"X"), b"abcXdef"),
+        (ByteChange("replace", 0.5, 0.5, b"XY"), b"abcXYf"),
+        (ByteChange("double", 0.5, 0.5, b""), b"abcddef"),
+        (ByteChange("swap", 0.0, 0.9, b""), b"fbcdea"),
     ],
 )
-def test_changes_row_by_row(change: Change, text: bytes) -> None:
+def test_changes_row_by_row(change: ByteChange, text: bytes) -> None:
     assert change.apply(b"abcdef") == text
 
 
 @given(CHANGES)
-def test_changes_work_on_anything(changes: list[Change]) -> None:
+def test_changes_work_on_anything(changes: list[ByteChange]) -> None:
     for text in (b"", b"{}", json.dumps(TUNNEL).encode()):
         for change in changes:
             text = change.apply(text)

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import strategies as st
 
 from cbspec_conformance.judging.errors import Broken, Inconclusive, NotExercised, RateLimited
-from cbspec_conformance.properties.effort import DEFAULT, Effort, Plan
+from cbspec_conformance.properties.effort import DEFAULT, Effort, EffortPlan
 from cbspec_conformance.properties.explore import FEWEST, SHRINKING, Explorer
 from cbspec_conformance.properties.kept import Kept
 from cbspec_conformance.properties.progress import Progress
@@ -30,7 +30,7 @@ def explore(
     **parts: Any,  # noqa: ANN401 - Explorer's own
 ) -> None:
     """Try a property that stands alone."""
-    Explorer(Plan(effort, examples, seed), "a case", **parts).explore(values, check)
+    Explorer(EffortPlan(effort, examples, seed), "a case", **parts).explore(values, check)
 
 
 def over_100(value: int) -> None:
@@ -127,13 +127,13 @@ def test_another_seed_and_another_case_have_other_values() -> None:
     runs: list[list[int]] = [[], [], []]
     explore(runs[0].append, NUMBERS, 20)
     explore(runs[1].append, NUMBERS, 20, seed=1)
-    Explorer(Plan(DEFAULT, 20, 0), "another case").explore(NUMBERS, runs[2].append)
+    Explorer(EffortPlan(DEFAULT, 20, 0), "another case").explore(NUMBERS, runs[2].append)
     assert len({tuple(run) for run in runs}) == 3
 
 
 def test_a_share_takes_fewer_examples() -> None:
     seen: list[int] = []
-    Explorer(Plan(DEFAULT, 20, 0), "a case").explore(NUMBERS, seen.append, share=4)
+    Explorer(EffortPlan(DEFAULT, 20, 0), "a case").explore(NUMBERS, seen.append, share=4)
     assert len(seen) == 5
 
 
@@ -182,7 +182,7 @@ def test_another_case_knows_nothing_of_it(tmp_path: Path) -> None:
     with pytest.raises(Broken):
         explore(over_100, NUMBERS, 50, kept=Kept(tmp_path))
     tried: list[int] = []
-    Explorer(Plan(DEFAULT, 5, 0), "another case", kept=Kept(tmp_path)).explore(NUMBERS, tried.append)
+    Explorer(EffortPlan(DEFAULT, 5, 0), "another case", kept=Kept(tmp_path)).explore(NUMBERS, tried.append)
     assert 101 not in tried
 
 

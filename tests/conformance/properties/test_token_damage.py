@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cbspec.tokens.jws import Compact
-from cbspec_conformance.properties.token_damage import CLAIMS, MEMBERS, TEXTS, FromNow, Members, Ours, Text
+from cbspec_conformance.properties.token_damage import CLAIMS, MEMBERS, TEXTS, FromNow, Members, Ours, TokenTextChange
 from tests.conformance.oracles.test_token_rules import KEY, NOW, RULES, VALID
 
 
@@ -21,10 +21,14 @@ def test_members_are_changed_and_signed_again() -> None:
 
 
 def test_segments_row_by_row() -> None:
-    made = {how: Text(how, 1, 0.5, "A").apply("aa.bbbb.cc", None, NOW) for how in ("drop", "empty", "double", "swap")}
+    made = {
+        how: TokenTextChange(how, 1, 0.5, "A").apply("aa.bbbb.cc", None, NOW)
+        for how in ("drop", "empty", "double", "swap")
+    }
     assert made == {"drop": "aa.cc", "empty": "aa..cc", "double": "aa.bbbb.bbbb.cc", "swap": "bbbb.aa.cc"}
     letters = {
-        how: Text(how, 1, 0.5, "A").apply("aa.bbbb.cc", None, NOW) for how in ("delete", "insert", "replace", "cut")
+        how: TokenTextChange(how, 1, 0.5, "A").apply("aa.bbbb.cc", None, NOW)
+        for how in ("delete", "insert", "replace", "cut")
     }
     assert letters == {"delete": "aa.bbb.cc", "insert": "aa.bbAbb.cc", "replace": "aa.bbAb.cc", "cut": "aa.bb.cc"}
 
@@ -38,5 +42,5 @@ def test_claims_with_a_right_signature_must_nearly_always_be_refused(damage: Mem
 
 
 @given(st.one_of(CLAIMS, MEMBERS, TEXTS))
-def test_what_is_shown_of_it_is_no_token(damage: Members | Text) -> None:
+def test_what_is_shown_of_it_is_no_token(damage: Members | TokenTextChange) -> None:
     assert VALID.split(".")[2] not in str(damage)

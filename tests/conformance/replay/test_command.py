@@ -9,7 +9,7 @@ import pytest
 from cbspec.cli import main
 from cbspec_conformance.failures.failure import Failure, write_all
 from cbspec_conformance.replay.command import exit_code
-from cbspec_conformance.replay.outcome import Outcome, Verdict
+from cbspec_conformance.replay.outcome import ReplayOutcome, ReplayVerdict
 from tests.conformance.commands import run, simulator
 from tests.conformance.failures.relays import Found, find, relay
 
@@ -75,7 +75,9 @@ def test_wrong_usage_is_said_in_a_line(
 
 
 def test_one_failure_that_is_still_there_decides() -> None:
-    fixed, failing, unclear = (Outcome(verdict, "") for verdict in (Verdict.FIXED, Verdict.FAILING, Verdict.UNCLEAR))
+    fixed, failing, unclear = (
+        ReplayOutcome(verdict, "") for verdict in (ReplayVerdict.FIXED, ReplayVerdict.FAILING, ReplayVerdict.UNCLEAR)
+    )
     assert exit_code([fixed, fixed]) == 0
     assert exit_code([fixed, unclear]) == 3
     assert exit_code([unclear, failing, fixed]) == 1

@@ -16,8 +16,8 @@ from cbspec.profile.profile import Profile, resolve
 from cbspec_conformance.failures.failure import Failure, load, write_all
 from cbspec_conformance.failures.recipes import PLACEHOLDER
 from cbspec_conformance.replay.export import NotExportable, environment, export
-from cbspec_conformance.replay.outcome import Verdict
-from cbspec_conformance.replay.replay import Relay
+from cbspec_conformance.replay.outcome import ReplayVerdict
+from cbspec_conformance.replay.replay import Replayer
 from tests.conformance.failures.relays import Found, find, relay
 
 TUNNELS, AUTH, MESSAGES = "message_types.test_3_tunnel_management", "message_types.test_2_authentication", "notes."
@@ -73,7 +73,7 @@ FOUND = (
 
 def exported(failure: Failure, profile: Profile, script: Path) -> bool:
     """Export a script, and say whether it shows the failure."""
-    target = Relay(profile).target()
+    target = Replayer(profile).target()
     try:
         export(failure, target, script)
     except NotExportable as error:
@@ -118,8 +118,8 @@ def test_a_failure_is_seen_again_where_it_is_and_nowhere_else(
         text = (tmp_path / "CB-1.json").read_text()
         failure = load(tmp_path / "CB-1.json")
         assert failure.steps, failure.exchange
-        again = Relay(wrong).play(failure)
-        assert again.verdict is Verdict.FAILING, again.reason
+        again = Replayer(wrong).play(failure)
+        assert again.verdict is ReplayVerdict.FAILING, again.reason
         shown = exported(failure, wrong, tmp_path / "script.py")
     assert shown
     assert not JWT.search(text)
@@ -131,16 +131,18 @@ def test_a_failure_is_seen_again_where_it_is_and_nowhere_else(
     assert gone_too.returncode == (2 if needs_more else 0), gone_too.stdout
     assert not JWT.search(gone_too.stdout.decode())
     assert DEVELOPMENT_SECRET not in script
-    gone = Relay(clean).play(failure)
+    gone = Replayer(clean).play(failure)
     # What went wrong may have been a step before the last: then it takes the case to say that all is well.
-    assert gone.verdict is (Verdict.UNCLEAR if found.requirement == "CB-LIM-012" else Verdict.FIXED), gone.reason
-    unclear = Relay(foreign).play(failure)
+    assert gone.verdict is (ReplayVerdict.UNCLEAR if found.requirement == "CB-LIM-012" else ReplayVerdict.FIXED), (
+        gone.reason
+    )
+    unclear = Replayer(foreign).play(failure)
     used = PLACEHOLDER.findall(json.dumps(failure.to_json()["steps"]))
     needs_token = any(name in (failure.tokens or {}) and (failure.tokens or {})[name].tenant for name in used)
-    assert unclear.verdict is (Verdict.UNCLEAR if needs_token else Verdict.FIXED), unclear.reason
+    assert unclear.verdict is (ReplayVerdict.UNCLEAR if needs_token else ReplayVerdict.FIXED), unclear.reason
 
 
 def test_what_can_t_be_played_says_so(clean: Profile) -> None:
     failure = Failure("CB-TLS-002", "relay/notes/test_tls13.py::test_old", "127.0.0.1:1", "tcp", "refused", "served")
-    outcome = Relay(clean).play(failure)
-    assert (outcome.verdict, outcome.played) == (Verdict.UNCLEAR, False)
+    outcome = Replayer(clean).play(failure)
+    assert (outcome.verdict, outcome.played) == (ReplayVerdict.UNCLEAR, False)

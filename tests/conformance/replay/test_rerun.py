@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from cbspec_conformance.failures.failure import Failure
-from cbspec_conformance.replay.outcome import Verdict
+from cbspec_conformance.replay.outcome import ReplayVerdict
 from cbspec_conformance.replay.rerun import rerun
 from tests.conformance.commands import simulator
 
@@ -25,5 +25,5 @@ def test_each_failure_gets_its_case_s_verdict(tmp_path: Path) -> None:
             ],
             ["--target-profile", str(profile)],
         )
-    assert [outcome.verdict for outcome in (fixed, preflight, elsewhere)] == [Verdict.FIXED] * 3
-    assert (gone.verdict, "no such case" in gone.reason) == (Verdict.UNCLEAR, True), gone.reason
+    assert [outcome.verdict for outcome in (fixed, preflight, elsewhere)] == [ReplayVerdict.FIXED] * 3
+    assert (gone.verdict, "no such case" in gone.reason) == (ReplayVerdict.UNCLEAR, True), gone.reason

@@ -32,7 +32,7 @@ def test_it_agrees_with_the_suite_on_what_there_is() -> None:
 @settings(deadline=None)
 @given(st.sampled_from([1, 2, 9]), st.booleans(), st.sampled_from([0, 125, 126, 65535, 65536]))
 def test_its_frames_are_frames(opcode: int, last: bool, size: int) -> None:
-    assert frames.parse(standalone.frame(opcode, last, bytes(size))) == [frames.Frame(opcode, last, bytes(size))]
+    assert frames.parse(standalone.frame(opcode, last, bytes(size))) == [frames.ClientFrame(opcode, last, bytes(size))]
 
 
 @pytest.mark.parametrize(
@@ -68,4 +68,4 @@ def test_its_judgements_are_the_suite_s(
     monkeypatch.setattr(standalone, "FAILURE", {"requirement": "CB-X", "expectation": expectation, "tokens": {}})
     then = [{"json": {**HELLO_RESPONSE, "version": 1}}]
     step = {"send": [{"type": request_type, "json": {"type": request_type}}], "then": then}
-    assert standalone.judge(step, answers, "", standalone.Tokens()) == int(there)
+    assert standalone.judge(step, answers, "", standalone.StandaloneTokens()) == int(there)

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from cbspec.catalogue.requirements import REQUIREMENTS, Level
 from cbspec_conformance.judging.findings import Finding, Outcome
 from cbspec_conformance.judging.verdicts import judge_run, spoils
-from cbspec_conformance.reporting.baseline import Baseline, BaselineError, Entry, load_baseline
+from cbspec_conformance.reporting.baseline import Baseline, BaselineEntry, BaselineError, load_baseline
 from tests.conformance.commands import simulator, verify
 
 TODAY = datetime.date(2026, 6, 15)
@@ -23,12 +23,12 @@ FAILED, WARNED, PASSED, UNCLEAR = Outcome.FAILED, Outcome.WARNED, Outcome.PASSED
 JUDGED = [id_ for id_, row in REQUIREMENTS.items() if not row.untestable and row.level is not Level.INFO]
 TEXTS = st.text(min_size=1, max_size=20).filter(lambda text: bool(text.strip()))
 ENTRIES = st.builds(
-    Entry, st.sampled_from(JUDGED), TEXTS, st.text(max_size=20), st.none() | st.dates(datetime.date(2000, 1, 1))
+    BaselineEntry, st.sampled_from(JUDGED), TEXTS, st.text(max_size=20), st.none() | st.dates(datetime.date(2000, 1, 1))
 )
 
 
 def baseline(id_: str = MUST, until: datetime.date | None = None) -> Baseline:
-    return Baseline({id_: Entry(id_, "a reason", until=until)}, TODAY)
+    return Baseline({id_: BaselineEntry(id_, "a reason", until=until)}, TODAY)
 
 
 def verdicts(*findings: Finding) -> list:  # type: ignore[type-arg] # of verdicts
@@ -36,7 +36,7 @@ def verdicts(*findings: Finding) -> list:  # type: ignore[type-arg] # of verdict
 
 
 @given(st.lists(ENTRIES, max_size=5, unique_by=lambda entry: entry.requirement))
-def test_what_is_written_is_read_back(tmp_path_factory: pytest.TempPathFactory, entries: list[Entry]) -> None:
+def test_what_is_written_is_read_back(tmp_path_factory: pytest.TempPathFactory, entries: list[BaselineEntry]) -> None:
     file = tmp_path_factory.mktemp("baseline") / "known.toml"
     written = Baseline({entry.requirement: entry for entry in entries}, TODAY)
     written.write(file)
@@ -108,7 +108,7 @@ def test_what_passes_is_stale(seen: Outcome | None, until: datetime.date | None,
 
 
 def test_an_update_keeps_reasons_drops_what_is_stale_and_adds_what_is_new() -> None:
-    old = Baseline({id_: Entry(id_, f"reason of {id_}") for id_ in (MUST, "CB-TUN-006", "CB-TUN-007")}, TODAY)
+    old = Baseline({id_: BaselineEntry(id_, f"reason of {id_}") for id_ in (MUST, "CB-TUN-006", "CB-TUN-007")}, TODAY)
     found = verdicts(
         Finding(MUST, FAILED, expected="a", seen="b"),
         Finding("CB-TUN-006", PASSED),

@@ -22,7 +22,7 @@ from cbspec_conformance.reporting.fingerprint import (
     read_fingerprint,
     write_fingerprint,
 )
-from cbspec_conformance.reporting.report import Run
+from cbspec_conformance.reporting.report import RunResult
 from cbspec_conformance.target.facts import Facts
 from tests.conformance.reporting.test_report import everything_passed, run
 
@@ -34,12 +34,12 @@ OBSERVED = [
 WARNED = Finding("CB-TUN-004", Outcome.WARNED, seen="an error with code 'tenant_not_found'")
 
 
-def rows(of: Run) -> dict[str, Any]:
+def rows(of: RunResult) -> dict[str, Any]:
     found: dict[str, Any] = fingerprint_of(of)["rows"]
     return found
 
 
-def changed(before: Run, after: Run) -> list[tuple[str, str, str]]:
+def changed(before: RunResult, after: RunResult) -> list[tuple[str, str, str]]:
     return [(c.what, c.before, c.after) for c in compare(fingerprint_of(before), fingerprint_of(after))]
 
 

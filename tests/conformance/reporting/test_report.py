@@ -8,19 +8,19 @@ from cbspec.catalogue.requirements import CHAPTERS, REQUIREMENTS, Level
 from cbspec.profile.profile import Endpoint, Profile, Target
 from cbspec_conformance.judging.findings import Finding, Outcome
 from cbspec_conformance.judging.verdicts import TIME_UP, judge_run
-from cbspec_conformance.reporting.report import Run, write_report
+from cbspec_conformance.reporting.report import RunResult, write_report
 from cbspec_conformance.target.facts import Facts
 
 PROFILE = Profile(target=Target(address=Endpoint("127.0.0.1", 8080)))
 
 
-def run(*findings: Finding, **switches: bool) -> Run:
+def run(*findings: Finding, **switches: bool) -> RunResult:
     """Return a run with some findings."""
     named = {finding.requirement for finding in findings}
-    return Run(judge_run(REQUIREMENTS, findings, named), PROFILE, Facts(websocket=True), **switches)  # type: ignore[arg-type] # the switches are all booleans
+    return RunResult(judge_run(REQUIREMENTS, findings, named), PROFILE, Facts(websocket=True), **switches)  # type: ignore[arg-type] # the switches are all booleans
 
 
-def written(of: Run) -> str:
+def written(of: RunResult) -> str:
     """Return the report's text."""
     lines: list[str] = []
     write_report(of, lambda text, **markup: lines.append(text))
@@ -137,7 +137,7 @@ def test_nothing_judged_is_no_pass() -> None:
 
 def test_a_mistake_of_the_kit_is_shown_and_spoils_the_run() -> None:
     lines: list[str] = []
-    done = Run(run(*everything_passed()).verdicts, PROFILE, Facts(), kit_errors=["case\nKitError: oops"])
+    done = RunResult(run(*everything_passed()).verdicts, PROFILE, Facts(), kit_errors=["case\nKitError: oops"])
     write_report(done, lambda text, **markup: lines.append(text))
     assert not done.green
     assert "KitError: oops" in "\n".join(lines)

@@ -9,7 +9,7 @@ from typing import Any, cast
 import pytest
 
 from cbspec.profile.profile import Endpoint, Profile
-from cbspec_conformance.properties.effort import DEFAULT, EFFORTS, Effort, Plan
+from cbspec_conformance.properties.effort import DEFAULT, EFFORTS, Effort, EffortPlan
 from cbspec_conformance.reporting.baseline import Baseline
 from cbspec_conformance.runner.options import Options, add_options, read_options, read_profile
 
@@ -63,7 +63,7 @@ def test_nothing_asked_for_is_the_embedded_simulator() -> None:
         None,
         fail_on_should=False,
         require_all=False,
-        plan=Plan(DEFAULT, 20, 0),
+        plan=EffortPlan(DEFAULT, 20, 0),
         results=None,
         fingerprint=None,
         failures=None,
@@ -171,8 +171,8 @@ def test_results_that_can_t_be_written_are_said_before_the_run(tmp_path: Path, f
 
 @pytest.mark.parametrize("effort", EFFORTS.values(), ids=EFFORTS)
 def test_an_effort_says_how_many_examples_and_an_option_overrides_it(effort: Effort) -> None:
-    assert options(effort=effort.name).plan == Plan(effort, effort.examples, 0)
-    assert options(effort=effort.name, examples=7, seed=3).plan == Plan(effort, 7, 3)
+    assert options(effort=effort.name).plan == EffortPlan(effort, effort.examples, 0)
+    assert options(effort=effort.name, examples=7, seed=3).plan == EffortPlan(effort, 7, 3)
 
 
 @pytest.mark.parametrize(

@@ -16,7 +16,7 @@ from cbspec_conformance.judging import judge
 from cbspec_conformance.judging.errors import Broken, Inconclusive, NotExercised
 from cbspec_conformance.judging.findings import Outcome
 from cbspec_conformance.judging.invariants import Breach
-from cbspec_conformance.oracles.model import NOTHING, Ask, Connection, Limits, Model, Step
+from cbspec_conformance.oracles.model import NOTHING, Ask, Model, ModelConnection, ModelLimits, ModelStep
 from cbspec_conformance.probe.session import Session
 from cbspec_conformance.probe.tcp import Unreachable
 from cbspec_conformance.probe.wire import HandshakeFailure
@@ -71,7 +71,7 @@ class _Place:
 
     at: Endpoint | None
     tenants: list[Tenant]
-    limits: Limits
+    limits: ModelLimits
     settle: Callable[[], None]
     most: int = 6
 
@@ -146,8 +146,8 @@ def _free(relay: Target) -> list[Tenant]:
     return [tenant for tenant in (relay.tenant, relay.profile.second_tenant) if tenant is not None]
 
 
-def _limits(relay: Target, tenants: list[Tenant], connections: int | None, pool: int | None) -> Limits:
-    return Limits(
+def _limits(relay: Target, tenants: list[Tenant], connections: int | None, pool: int | None) -> ModelLimits:
+    return ModelLimits(
         {tenant.id: tenant.tunnel_limit for tenant in tenants},
         {tenant.id: tenant.connection_limit for tenant in tenants},
         connections,
@@ -226,10 +226,10 @@ class _Run:
         connection = self._model.connect()
         self._sessions[id(connection)] = session
         for ask in (Ask.HELLO, Ask.AUTH, Ask.TUNNEL) if op.what == "join" else ():
-            if connection.step is not Step.ENDED and not connection.refused:
+            if connection.step is not ModelStep.ENDED and not connection.refused:
                 self._ask(connection, ask, tenant)
 
-    def _ask(self, connection: Connection, ask: Ask, tenant: Tenant) -> None:
+    def _ask(self, connection: ModelConnection, ask: Ask, tenant: Tenant) -> None:
         limits = self._place.limits
         if ask is Ask.TUNNEL and connection.tunnels >= _MOST_TUNNELS and limits.tunnels.get(connection.tenant) is None:
             return
@@ -245,11 +245,11 @@ class _Run:
             wanted = " or ".join(sorted(allowed.answers - {NOTHING})) or "a refusal"
             self._blame(connection, whom, Breach(requirement_, f"{wanted} to {ask.value}", _seen(exchange)), exchange)
         self._model.happened(connection, ask, answer, is_error=is_error, tenant=whom)
-        session.authenticated = connection.step is Step.AUTHENTICATED
+        session.authenticated = connection.step is ModelStep.AUTHENTICATED
         if session.ended:
             self._model.ended(connection)
 
-    def _blame(self, connection: Connection, whom: str, breach: Breach, exchange: Exchange) -> None:
+    def _blame(self, connection: ModelConnection, whom: str, breach: Breach, exchange: Exchange) -> None:
         """Raise Broken, or Inconclusive where a limit may be the cause that the profile doesn't tell of.
 
         What draws a warning only is noted: it doesn't end the case of what the relay must do.
@@ -266,7 +266,7 @@ class _Run:
         if session.deaf:
             session.close()
 
-    def _still_open(self, connection: Connection, blamed: str) -> None:
+    def _still_open(self, connection: ModelConnection, blamed: str) -> None:
         """Raise Inconclusive where a limit isn't used up any more, since others ended that the model holds open."""
         if blamed not in _OVER:
             return

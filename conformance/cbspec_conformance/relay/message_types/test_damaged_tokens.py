@@ -11,13 +11,13 @@ from hypothesis.strategies import SearchStrategy
 from cbspec.tokens.jws import Compact
 from cbspec_conformance.judging import judge
 from cbspec_conformance.judging.errors import Broken, NotExercised
-from cbspec_conformance.oracles.token_rules import TokenRules
+from cbspec_conformance.oracles.token_rules import TokenOracle
 from cbspec_conformance.properties.explore import Explorer
-from cbspec_conformance.properties.token_damage import CLAIMS, MEMBERS, TEXTS, Members, Text
+from cbspec_conformance.properties.token_damage import CLAIMS, MEMBERS, TEXTS, Members, TokenTextChange
 from cbspec_conformance.runner.marks import requirement
 from cbspec_conformance.target.target import Target
 
-Damage = Members | Text
+Damage = Members | TokenTextChange
 
 
 @pytest.mark.parametrize(
@@ -37,7 +37,7 @@ def test_damaged_tokens_are_refused(
         raise NotExercised("the relay's signing key (tokens.secret or tokens.key_file) is needed")
     valid = _accepted(relay)
     now = time.time()
-    rules = TokenRules(
+    rules = TokenOracle(
         genuine=[valid],
         secret=key.private if key is not None and key.symmetric else None,
         tenants=[tenant.id for tenant in relay.profile.tenants],

@@ -9,7 +9,7 @@ import pytest
 from cbspec_conformance.judging import judge
 from cbspec_conformance.judging.errors import KitError
 from cbspec_conformance.oracles.referee import broken_members
-from cbspec_conformance.properties.between import Between
+from cbspec_conformance.properties.between import ControlledRequests
 from cbspec_conformance.properties.damage import NEAR_MISSES, is_beyond_readers, spell_with
 from cbspec_conformance.properties.explore import Explorer
 from cbspec_conformance.runner.marks import requirement
@@ -36,7 +36,7 @@ def test_near_misses_are_refused(relay: Target, identifier: str, explorer: Explo
     miss = NEAR_MISSES[identifier]
     if miss.member == "tenant_id":
         relay.needs_tenancy()
-    between = Between(relay, miss.kind)
+    between = ControlledRequests(relay, miss.kind)
 
     def check(value: object) -> None:
         session = between.session()

@@ -14,14 +14,14 @@ from cbspec_conformance.judging import judge
 from cbspec_conformance.judging.errors import Broken
 from cbspec_conformance.oracles.referee import is_closed, is_no_message
 from cbspec_conformance.oracles.rfc8259 import is_utf8
-from cbspec_conformance.properties.damage import CHANGES, SLIPS, Change, Slip
+from cbspec_conformance.properties.damage import CHANGES, SLIPS, ByteChange, Slip
 from cbspec_conformance.properties.explore import Explorer
 from cbspec_conformance.properties.strategies import SPELLINGS, Spelling
 from cbspec_conformance.runner.marks import requirement
 from cbspec_conformance.target.sessions import Sessions
 from cbspec_conformance.target.target import Target
 
-Damage = Sequence[Change | Slip]
+Damage = Sequence[ByteChange | Slip]
 
 _GRAMMAR: SearchStrategy[Damage] = SLIPS.map(lambda slip: [slip])
 

@@ -10,7 +10,7 @@ import pytest
 
 from cbspec.profile.profile import Profile
 from cbspec_conformance.oracles.model import Model
-from cbspec_conformance.properties.effort import QUICK, Plan
+from cbspec_conformance.properties.effort import QUICK, EffortPlan
 from cbspec_conformance.properties.explore import Explorer
 from cbspec_conformance.relay.error_codes.test_limits_model import test_tenants_limits_in_any_order as in_any_order
 from cbspec_conformance.target.locks import Locks
@@ -37,7 +37,7 @@ def test_no_other_process_uses_the_tenants_meanwhile(
     monkeypatch.setattr(Locks, "limits", limits)
     monkeypatch.setattr(Model, "allowed", allowed)
     target = make_target(simulated)
-    in_any_order(target, Explorer(Plan(QUICK, 8, 0), "a case"))
+    in_any_order(target, Explorer(EffortPlan(QUICK, 8, 0), "a case"))
     assert asked
     assert all(asked)
     target.close()
