@@ -17,7 +17,7 @@ from typing import Self
 from cbspec.protocol.messages import Answer, Request
 from cbspec_client.errors import AnswerTimeout, ClientError, ConnectFailed, ConnectionLost, RelayMisbehaved, refusal
 from cbspec_client.link import reason
-from cbspec_client.session import Session, authority
+from cbspec_client.session import ClientSession, authority
 
 _CHUNK = 64 * 1024
 
@@ -28,7 +28,7 @@ class BlockingClient:
     `failure` is why it has ended, once it has. `linger` is how long the relay may take, in seconds, to close its end.
     """
 
-    def __init__(self, session: Session, sock: socket.socket, linger: float) -> None:
+    def __init__(self, session: ClientSession, sock: socket.socket, linger: float) -> None:
         self.failure: ClientError | None = None
         self._session = session
         self._socket = sock
@@ -37,7 +37,14 @@ class BlockingClient:
 
     @classmethod
     def open(
-        cls, session: Session, host: str, port: int, *, limit: float, linger: float = 2.0, source: str | None = None
+        cls,
+        session: ClientSession,
+        host: str,
+        port: int,
+        *,
+        limit: float,
+        linger: float = 2.0,
+        source: str | None = None,
     ) -> Self:
         """Connect and do the handshakes, within `limit` seconds; `source` is the local address to connect from.
 

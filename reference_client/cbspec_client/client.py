@@ -35,7 +35,7 @@ from cbspec.protocol.tls import Trust, client_context
 from cbspec_client.errors import AnswerTimeout, ConnectionLost, Misuse, refusal
 from cbspec_client.keepalive import kept_alive
 from cbspec_client.link import Link
-from cbspec_client.session import Passed, Session, Transport, authority
+from cbspec_client.session import ClientSession, Passed, Transport, authority
 
 A = TypeVar("A", bound=Answer)
 
@@ -72,7 +72,7 @@ class Client:
     ends the connection, since the answer would be taken for the next one's.
     """
 
-    def __init__(self, session: Session, link: Link, timeouts: Timeouts) -> None:
+    def __init__(self, session: ClientSession, link: Link, timeouts: Timeouts) -> None:
         self._session = session
         self._link = link
         self._timeouts = timeouts
@@ -180,7 +180,7 @@ async def connect(
     """
     limits = timeouts or Timeouts()
     name = server_name or host
-    session = Session(
+    session = ClientSession(
         _context(ca),
         name,
         transport=_transport(transport),

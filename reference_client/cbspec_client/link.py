@@ -12,7 +12,7 @@ from collections.abc import Callable
 from typing import Self
 
 from cbspec_client.errors import ClientError, ConnectFailed, ConnectionLost, refusal
-from cbspec_client.session import Session, authority
+from cbspec_client.session import ClientSession, authority
 
 
 class Link(asyncio.Protocol):
@@ -22,7 +22,7 @@ class Link(asyncio.Protocol):
     relay may take, in seconds, to close its end.
     """
 
-    def __init__(self, session: Session, linger: float) -> None:
+    def __init__(self, session: ClientSession, linger: float) -> None:
         self.failure: ClientError | None = None
         self._told = False
         self._session = session
@@ -33,7 +33,7 @@ class Link(asyncio.Protocol):
         self._deadline: asyncio.TimerHandle | None = None
 
     @classmethod
-    async def open(cls, session: Session, host: str, port: int, *, limit: float, linger: float) -> Self:
+    async def open(cls, session: ClientSession, host: str, port: int, *, limit: float, linger: float) -> Self:
         """Connect and do the handshakes, within `limit` seconds in all.
 
         Raises ConnectFailed, one of its kinds, or RelayMisbehaved; nothing is left open then.

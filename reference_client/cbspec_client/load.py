@@ -41,7 +41,7 @@ from cbspec_client.errors import (
     refusal,
 )
 from cbspec_client.score import Score
-from cbspec_client.session import Session, Transport, authority
+from cbspec_client.session import ClientSession, Transport, authority
 
 _NAMES: tuple[tuple[type[ClientError], str], ...] = (
     (CertificateNotTrusted, "certificate not trusted"),
@@ -54,14 +54,14 @@ _A_DAY = 86400.0
 _BEHIND = 1.0  # seconds in which the right answer may come behind a wrong one
 
 
-class Failure(Exception):
+class LoadFailure(Exception):
     """Why a request of Locust's failed, in a few words that are the same for all of a kind, and never the relay's."""
 
     def __repr__(self) -> str:
         return str(self)
 
     @classmethod
-    def of(cls, error: ClientError) -> Failure:
+    def of(cls, error: ClientError) -> LoadFailure:
         """Return how a failure is counted: by its code, its requirement, or its kind."""
         if isinstance(error, RelayError):
             return cls(error.code if error.code in set(ErrorCode) else "a code that isn't one of the eleven")
@@ -112,7 +112,7 @@ class LoadClient:
     def connected(self) -> Iterator[None]:
         """Be connected inside, and have said goodbye and looked at all that came behind."""
         aim = self._user.aim
-        session = Session(
+        session = ClientSession(
             aim.context,
             aim.server_name or aim.host,
             transport=aim.transport,
@@ -176,7 +176,7 @@ class LoadClient:
             yield
         except ClientError as error:
             self._take(error)
-            self._report(name, began, self._blamed() or Failure.of(error))
+            self._report(name, began, self._blamed() or LoadFailure.of(error))
             raise
         self._report(name, began, self._blamed())  # a greenlet that is killed in the middle counts nothing
 
@@ -187,7 +187,7 @@ class LoadClient:
             yield
         except ClientError as error:
             self._take(error)
-            self._report(name, time.perf_counter(), self._blamed() or Failure.of(error))
+            self._report(name, time.perf_counter(), self._blamed() or LoadFailure.of(error))
             raise
 
     def _late(self, failure: ClientError | None) -> None:
@@ -203,15 +203,15 @@ class LoadClient:
                 self._client.follow(_BEHIND)
             self._conversation.blame(error.requirement)
 
-    def _blamed(self) -> Failure | None:
+    def _blamed(self) -> LoadFailure | None:
         """Score what the onlooker found; return the first of it."""
         found = self._conversation.findings()
         for blame in found:
             self.broke += 1
             self._user.score.blame(blame)
-        return Failure(found[0].requirement) if found else None
+        return LoadFailure(found[0].requirement) if found else None
 
-    def _report(self, name: str, began: float, failure: Failure | None) -> None:
+    def _report(self, name: str, began: float, failure: LoadFailure | None) -> None:
         self._user.report(name, (time.perf_counter() - began) * 1000, failure)
 
 
@@ -266,7 +266,7 @@ class RelayUser(User):
             score.failed += bool(client.broke)
             score.well += not client.broke
 
-    def report(self, name: str, milliseconds: float, failure: Failure | None) -> None:
+    def report(self, name: str, milliseconds: float, failure: LoadFailure | None) -> None:
         """Tell Locust of a request."""
         facts: dict[str, Any] = {"response_length": 0, "exception": failure, "context": {}}
         transport = str(self.aim.transport)

@@ -10,7 +10,7 @@ from cbspec_client.conversation import Blame
 
 
 @dataclass(slots=True)
-class Broken:
+class BreachCount:
     """How often a requirement was broken, and how it looked the first time."""
 
     times: int = 0
@@ -25,7 +25,7 @@ class Score:
     begun: int = 0
     well: int = 0
     failed: int = 0
-    broken: dict[str, Broken] = field(default_factory=dict)
+    broken: dict[str, BreachCount] = field(default_factory=dict)
 
     @property
     def ended(self) -> int:
@@ -39,7 +39,7 @@ class Score:
 
     def blame(self, blame: Blame) -> None:
         """Count a breach."""
-        broken = self.broken.setdefault(blame.requirement, Broken(0, blame.expected, blame.seen))
+        broken = self.broken.setdefault(blame.requirement, BreachCount(0, blame.expected, blame.seen))
         broken.times += 1
 
     def to_dict(self) -> dict[str, Any]:
@@ -49,7 +49,7 @@ class Score:
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> Self:
         """Return the score that `to_dict` made."""
-        broken = {requirement: Broken(**seen) for requirement, seen in data["broken"].items()}
+        broken = {requirement: BreachCount(**seen) for requirement, seen in data["broken"].items()}
         return cls(data["begun"], data["well"], data["failed"], broken)
 
     @classmethod
@@ -61,6 +61,6 @@ class Score:
             total.well += score.well
             total.failed += score.failed
             for requirement, broken in score.broken.items():
-                known = total.broken.setdefault(requirement, Broken(0, broken.expected, broken.seen))
+                known = total.broken.setdefault(requirement, BreachCount(0, broken.expected, broken.seen))
                 known.times += broken.times
         return total

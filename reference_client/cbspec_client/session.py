@@ -66,7 +66,7 @@ class Passed:
     faulty: bool = False
 
 
-class Session:
+class ClientSession:
     """The client's end of one connection.
 
     Arguments: `context` offers TLS 1.3 and says whom to trust, `server_name` is who the certificate must be for,

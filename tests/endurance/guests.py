@@ -20,7 +20,7 @@ from cbspec.protocol.messages import Auth, Error, Heartbeat, Hello, TunnelInfo
 from cbspec_client.blocking import BlockingClient
 from cbspec_client.conversation import Conversation
 from cbspec_client.errors import ClientError, refusal
-from cbspec_client.session import Session
+from cbspec_client.session import ClientSession
 from cbspec_conformance.target.contexts import context_for
 from cbspec_conformance.target.given import secrets_of
 
@@ -38,7 +38,7 @@ class Guest:
         self.conversation.tenant = tenant
         address = profile.target.address
         assert address is not None
-        session = Session(context_for(profile.tls), address.host, exchange=self.conversation.passed)
+        session = ClientSession(context_for(profile.tls), address.host, exchange=self.conversation.passed)
         source = f"127.0.0.{2 + number // _MANY}"
         self._client = BlockingClient.open(session, address.host, address.port, limit=_LIMIT, source=source)
         for request in (Hello(), Auth(issuer.valid(tenant)), _tunnel(number, tenant)):

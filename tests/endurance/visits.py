@@ -23,7 +23,7 @@ from cbspec_client.errors import (
     RelayMisbehaved,
     refusal,
 )
-from cbspec_client.session import Session, Transport
+from cbspec_client.session import ClientSession, Transport
 from tests.endurance.promises import LOST, SERVED, TIMEOUT
 
 UNCONNECTED = "no connection"
@@ -68,7 +68,7 @@ class Visit:
         """
         conversation = Conversation(self.where.onlooker(self.tenant))
         conversation.tenant = self.tenant
-        session = Session(
+        session = ClientSession(
             self.where.context, self.where.address[0], transport=self.transport, exchange=conversation.passed
         )
         try:

@@ -22,7 +22,7 @@ from cbspec_client import (
     Transport,
 )
 from cbspec_client.blocking import BlockingClient
-from cbspec_client.session import Session
+from cbspec_client.session import ClientSession
 from cbspec_simulator import LocalRelay
 
 PATIENCE = 20.0
@@ -41,7 +41,7 @@ def opened(
     source: str | None = None,
 ) -> BlockingClient:
     exchange = passed.append if passed is not None else None
-    session = Session(relay.ssl_context(), relay.host, transport=transport, exchange=exchange)
+    session = ClientSession(relay.ssl_context(), relay.host, transport=transport, exchange=exchange)
     return BlockingClient.open(session, *relay.address, limit=PATIENCE, source=source)
 
 
@@ -129,19 +129,19 @@ def test_an_error_that_comes_unasked_is_raised_by_the_next_call(relay: LocalRela
 def test_nobody_listens() -> None:
     with socket.create_server(("127.0.0.1", 0)) as server:
         port = server.getsockname()[1]
-    session = Session(client_context(Trust.NOBODY_CHECKS), "x")
+    session = ClientSession(client_context(Trust.NOBODY_CHECKS), "x")
     with pytest.raises(ConnectFailed, match=rf"^127\.0\.0\.1:{port}: "):
         BlockingClient.open(session, "127.0.0.1", port, limit=1)
 
 
 def test_what_isn_t_trusted(relay: LocalRelay) -> None:
-    session = Session(relay.ssl_context(), "another.example")
+    session = ClientSession(relay.ssl_context(), "another.example")
     with pytest.raises(CertificateNotTrusted):
         BlockingClient.open(session, *relay.address, limit=PATIENCE)
 
 
 def test_a_handshake_that_doesn_t_end(relay: LocalRelay) -> None:
-    session = Session(relay.ssl_context(), relay.host)
+    session = ClientSession(relay.ssl_context(), relay.host)
     with relay.fault("handshake-stall"), pytest.raises(ConnectFailed, match=r"no connection within 0\.05 s$"):
         BlockingClient.open(session, *relay.address, limit=0.05, linger=0.05)
 

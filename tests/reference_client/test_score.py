@@ -8,10 +8,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cbspec_client.conversation import Blame
-from cbspec_client.score import Broken, Score
+from cbspec_client.score import BreachCount, Score
 
 COUNTS = st.integers(0, 10**6)
-BROKEN = st.dictionaries(st.sampled_from(["CB-TUN-002", "CB-MSG-004"]), st.builds(Broken, COUNTS, st.text(), st.text()))
+BROKEN = st.dictionaries(
+    st.sampled_from(["CB-TUN-002", "CB-MSG-004"]), st.builds(BreachCount, COUNTS, st.text(), st.text())
+)
 SCORES = st.builds(Score, begun=COUNTS, well=COUNTS, failed=COUNTS, broken=BROKEN)
 
 
@@ -33,4 +35,4 @@ def test_a_breach_is_remembered_as_it_looked_first() -> None:
     score = Score()
     score.blame(Blame("CB-TUN-002", "this", "that"))
     score.blame(Blame("CB-TUN-002", "this", "something else"))
-    assert score.broken == {"CB-TUN-002": Broken(2, "this", "that")}
+    assert score.broken == {"CB-TUN-002": BreachCount(2, "this", "that")}

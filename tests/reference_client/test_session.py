@@ -41,7 +41,7 @@ from cbspec_client.errors import (
     RelayMisbehaved,
     TlsRefused,
 )
-from cbspec_client.session import Session, Transport, claimed_tenant
+from cbspec_client.session import ClientSession, Transport, claimed_tenant
 from tests.cbspec.spelling import json_values, spell, texts
 
 TUNNEL = TunnelInfo("t", "tenant-001", 1, "h", 2)
@@ -58,7 +58,9 @@ class Wire:
     """A session and a relay's TLS and framing, wired in memory."""
 
     def __init__(self, ca: Path, context: ssl.SSLContext, transport: Transport = Transport.TCP) -> None:
-        self.session = Session(client_context(ca), "relay.example", transport=transport, authority="relay.example:1")
+        self.session = ClientSession(
+            client_context(ca), "relay.example", transport=transport, authority="relay.example:1"
+        )
         self.framer: Framer = StreamFramer() if transport is Transport.TCP else WebSocketFramer.server()
         self.tls = TlsLayer(context, server_side=True)
         self.received: list[object] = []
@@ -216,13 +218,13 @@ def test_a_ping_is_answered_while_nothing_is_asked(ca: Path, context: ssl.SSLCon
 @pytest.mark.parametrize("name", ["", ".relay", "a" * 64, "relay\0", "a..b"])
 def test_what_can_be_no_name_is_refused_here(ca: Path, name: str) -> None:
     with pytest.raises(Misuse, match="name of a server"):
-        Session(client_context(ca), name)
+        ClientSession(client_context(ca), name)
 
 
 @pytest.mark.parametrize("path", ["", "relay", "/a b", "/a\r\nX-Header: b", "/ä"])
 def test_what_can_be_no_path_is_refused_here(ca: Path, path: str) -> None:
     with pytest.raises(Misuse, match="path"):
-        Session(client_context(ca), "relay", transport=Transport.WEBSOCKET, path=path)
+        ClientSession(client_context(ca), "relay", transport=Transport.WEBSOCKET, path=path)
 
 
 @pytest.mark.parametrize("token", ["", "x", "a.b.c", "e30.e30.", "e30.W10.x", "e30.eyJ0ZW5hbnRfaWQiOjd9.x", "..", "é"])
