@@ -1,26 +1,19 @@
-"""A real browser that looks at the page, and a relay in a thread of its own for it to look at."""
+"""A headless Chromium that shows the control page."""
 
 from __future__ import annotations
 
-import asyncio
-import contextlib
-import ssl
-import threading
-from collections.abc import Coroutine, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any, Final, Self, TypeVar
+from typing import Any, Final
 
 from selenium import webdriver
 from selenium.webdriver import ActionChains
 from selenium.webdriver.chrome.service import Service
 
 from tests.debian import program
-from tests.support.client import AsyncClient
-
-T = TypeVar("T")
 
 PATIENCE: Final = 60
-"""Seconds after which something that doesn't show is held not to come."""
+"""Seconds that a test waits for a change of the page."""
 
 _WAIT: Final = """
 const done = arguments[0], holds = () => { try { return %s; } catch { return false; } };
@@ -31,95 +24,84 @@ look();
 """
 
 
-class Loop:
-    """An event loop in a thread of its own."""
-
-    def __enter__(self) -> Self:
-        self._loop = asyncio.new_event_loop()
-        self._thread = threading.Thread(target=self._loop.run_forever)
-        self._thread.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._loop.call_soon_threadsafe(self._loop.stop)
-        self._thread.join()
-        self._loop.close()
-
-    def run(self, what: Coroutine[Any, Any, T]) -> T:
-        """Run a coroutine to its end, and return what comes of it."""
-        return asyncio.run_coroutine_threadsafe(what, self._loop).result(PATIENCE)
-
-
-async def leave(wire: AsyncClient) -> None:
-    """End a connection, and wait until nothing is left of it."""
-    wire.writer.transport.abort()
-    with contextlib.suppress(OSError, ssl.SSLError):
-        await wire.writer.wait_closed()
-
-
 class Browser:
-    """A window on the page."""
+    """A browser window on the page; an arrow is one entry of the transcript."""
 
     def __init__(self, driver: webdriver.Chrome) -> None:
         self.driver = driver
 
     def go(self, url: str) -> None:
-        """Show a page, and wait until it shows its relay."""
+        """Open the page and wait until it shows its relay."""
         self.driver.get(url)
         self.until("document.querySelector('.state.serving, .state.draining, dialog[open]')")
 
     def leave(self) -> None:
-        """Show no page any more: what its relay does then is nothing to complain of."""
+        """Leave the page, so that closing its relay causes no complaint."""
         self.driver.get("about:blank")
         self.complaints()
 
     def js(self, expression: str, *arguments: object) -> Any:  # noqa: ANN401 - any JSON value
-        """Return what an expression is."""
+        """Evaluate a JavaScript expression."""
         return self.driver.execute_script(f"return {expression};", *arguments)
 
     def until(self, expression: str) -> Any:  # noqa: ANN401 - any JSON value
-        """Wait until an expression is true, looking whenever the page changes; return what it is."""
+        """Evaluate an expression after each change of the page until it is true; return its value."""
         return self.driver.execute_async_script(_WAIT % expression)
 
     def until_text(self, selector: str, text: str) -> None:
-        """Wait until an element holds a text."""
+        """Wait until an element contains a text."""
         self.until(f"document.querySelector({selector!r}).textContent.includes({text!r})")
 
+    def until_arrows(self, number: int) -> list[str]:
+        """Wait until the page shows this number of arrows; return their texts."""
+        self.until(f"document.querySelectorAll('.arrow').length === {number}")
+        texts = self.js("[...document.querySelectorAll('.arrow')].map((arrow) => arrow.textContent.trim())")
+        return [str(text) for text in texts]
+
     def text(self, selector: str) -> str:
-        """Return an element's text."""
+        """Return the text of an element."""
         return str(self.js(f"document.querySelector({selector!r}).textContent"))
 
+    def click(self, selector: str, index: int = 0) -> None:
+        """Click the nth element of a selector (0-based; negative counts from the last one)."""
+        self.js("[...document.querySelectorAll(arguments[0])].at(arguments[1]).click()", selector, index)
+
+    def choose(self, kind: str) -> None:
+        """Choose a kind of fault in the form."""
+        self.js(
+            "(document.getElementById('adding').open = true, document.getElementById('kind').value = arguments[0], "
+            "document.getElementById('kind').dispatchEvent(new Event('change')))",
+            kind,
+        )
+
     def press(self, *keys: str) -> None:
-        """Press keys, wherever the focus is."""
+        """Press keys in the focused element."""
         ActionChains(self.driver, duration=0).send_keys(*keys).perform()
 
     def focused(self) -> str:
-        """Return what the focused element is called."""
-        return str(
-            self.js(
-                "document.activeElement.ariaLabel || document.activeElement.id || document.activeElement.textContent"
-            )
-        )
+        """Return the label, id or text of the focused element."""
+        focus = "document.activeElement"
+        return str(self.js(f"{focus}.ariaLabel || {focus}.id || {focus}.textContent"))
 
     def tab_to(self, name: str, key: str) -> None:
-        """Press a key, as many times as are needed, until an element of this id, label or text has the focus."""
+        """Press a key until the element with this label, id or text has the focus."""
         seen: list[str] = []
         while self.focused() != name:
             self.press(key)
             seen.append(self.focused())
-            assert len(seen) < 200, f"{name} can't be reached by the keyboard: {seen[:40]}"
+            assert len(seen) < 200, f"the keyboard does not reach {name}: {seen[:40]}"
 
     def complaints(self) -> list[str]:
-        """Return what the browser complained of since it was asked last: errors and violations."""
+        """Return the browser's errors and policy violations since the last call."""
         return [str(each["message"]) for each in self.driver.get_log("browser")]  # type: ignore[no-untyped-call]
 
     def scheme(self, name: str) -> None:
-        """Prefer light or dark."""
+        """Prefer the light or the dark colour scheme."""
         features = [{"name": "prefers-color-scheme", "value": name}]
         self.driver.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": features})
 
     def size(self, width: int, height: int) -> None:
-        """Give the window a size."""
+        """Resize the window, in pixels."""
         size = {"width": width, "height": height, "deviceScaleFactor": 1, "mobile": False}
         self.driver.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", size)
 
@@ -129,7 +111,7 @@ def opened() -> Iterator[Browser]:
     """Start a headless browser."""
     options = webdriver.ChromeOptions()
     options.binary_location = program("chromium", "chromium")
-    # As root, and where there is little shared memory, Chromium starts by these only.
+    # Chromium needs these as root and with little shared memory.
     for argument in ("--headless=new", "--no-sandbox", "--disable-dev-shm-usage", "--disable-gpu"):
         options.add_argument(argument)
     options.set_capability("goog:loggingPrefs", {"browser": "ALL"})

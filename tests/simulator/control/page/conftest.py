@@ -1,17 +1,27 @@
-"""One browser for all tests of the page; for each a relay."""
+"""One browser for all tests of the page, and a relay for each test, in an event loop of another thread."""
 
 from __future__ import annotations
 
+import contextlib
+import ssl
 from collections.abc import Callable, Iterator
 
 import pytest
+from anyio.from_thread import BlockingPortal, start_blocking_portal
 
 from cbspec_simulator import Config, Simulator
 from cbspec_simulator.settings.config import ControlRules, Listen
-from tests.simulator.control.page.browser import Browser, Loop, leave, opened
+from tests.simulator.control.page.browser import Browser, opened
 from tests.support.client import AsyncClient
 
 Talk = Callable[..., AsyncClient]
+
+
+async def leave(wire: AsyncClient) -> None:
+    """Abort a connection and wait until it is closed."""
+    wire.writer.transport.abort()
+    with contextlib.suppress(OSError, ssl.SSLError):
+        await wire.writer.wait_closed()
 
 
 @pytest.fixture(scope="package")
@@ -21,22 +31,22 @@ def window() -> Iterator[Browser]:
 
 
 @pytest.fixture
-def loop() -> Iterator[Loop]:
-    with Loop() as loop:
-        yield loop
+def loop() -> Iterator[BlockingPortal]:
+    with start_blocking_portal() as portal:
+        yield portal
 
 
 @pytest.fixture
-def relay(loop: Loop) -> Iterator[Simulator]:
+def relay(loop: BlockingPortal) -> Iterator[Simulator]:
     simulator = Simulator(Config(listen=Listen(port=0), control=ControlRules(port=0)))
-    loop.run(simulator.start())
+    loop.call(simulator.start)
     yield simulator
-    loop.run(simulator.close())
+    loop.call(simulator.close)
 
 
 @pytest.fixture
 def browser(window: Browser, relay: Simulator) -> Iterator[Browser]:
-    """Lend the browser; in the end, while its relay is still there, it must have nothing to complain of."""
+    """Lend the browser; at the end, before its relay is closed, it must have no complaints."""
     window.complaints()
     window.scheme("light")
     window.size(1440, 900)
@@ -46,8 +56,8 @@ def browser(window: Browser, relay: Simulator) -> Iterator[Browser]:
 
 
 @pytest.fixture
-def talk(loop: Loop) -> Iterator[Talk]:
-    """Return what opens a connection, authenticates and asks; it stays open until the test ends."""
+def talk(loop: BlockingPortal) -> Iterator[Talk]:
+    """Return a function that connects, authenticates and asks; its connections stay open until the test ends."""
     wires = []
 
     async def begin(relay: Simulator, *messages: bytes) -> AsyncClient:
@@ -58,6 +68,6 @@ def talk(loop: Loop) -> Iterator[Talk]:
             await wire.ask(message)
         return wire
 
-    yield lambda relay, *messages: loop.run(begin(relay, *messages))
+    yield lambda relay, *messages: loop.call(begin, relay, *messages)
     for wire in wires:
-        loop.run(leave(wire))
+        loop.call(leave, wire)

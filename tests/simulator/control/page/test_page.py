@@ -1,4 +1,4 @@
-"""The page in a real browser: what it shows follows what happens, and what is switched on it happens."""
+"""The control page in a real browser: it shows the traffic, and its controls change the relay."""
 
 from __future__ import annotations
 
@@ -6,17 +6,16 @@ import json
 from dataclasses import replace
 
 import pytest
+from anyio.from_thread import BlockingPortal
 from selenium.webdriver import Keys
 
 from cbspec_simulator import Config, Simulator
 from cbspec_simulator.control.page.routes import FILES
 from cbspec_simulator.control.server import ControlServer
 from cbspec_simulator.settings.config import ControlRules, Listen
-from tests.simulator.control.page.browser import Browser, Loop, leave
-from tests.simulator.control.page.conftest import Talk
-from tests.support.client import BEAT, HELLO, tunnel
-
-ARROWS = "[...document.querySelectorAll('.arrow')].map((arrow) => arrow.textContent.trim())"
+from tests.simulator.control.page.browser import Browser
+from tests.simulator.control.page.conftest import Talk, leave
+from tests.support.client import BEAT, HELLO, AsyncClient, tunnel
 
 
 def url(relay: Simulator) -> str:
@@ -24,12 +23,16 @@ def url(relay: Simulator) -> str:
     return relay.control_url
 
 
-def test_traffic_is_shown_as_it_happens(browser: Browser, loop: Loop, relay: Simulator, talk: Talk) -> None:
+async def send(wire: AsyncClient, data: bytes) -> None:
+    """Send bytes from the loop of the connection."""
+    wire.write(data)
+
+
+def test_traffic_is_shown_live(browser: Browser, loop: BlockingPortal, relay: Simulator, talk: Talk) -> None:
     browser.go(url(relay))
     browser.until("!document.getElementById('empty').hidden")
     wire = talk(relay, tunnel("tunnel_001"), BEAT)
-    browser.until("document.querySelectorAll('.arrow').length === 9")
-    assert browser.js(ARROWS) == [
+    assert browser.until_arrows(9) == [
         "connected 127.0.0.1",
         "hello",
         "hello_response",
@@ -42,31 +45,28 @@ def test_traffic_is_shown_as_it_happens(browser: Browser, loop: Loop, relay: Sim
     ]
     browser.until_text("#connections", "tcp from 127.0.0.1 · authenticated · 1 tunnel: tunnel_001")
     assert browser.text("#lanes strong + .who") == "tenant-001 / user123"
-    loop.run(leave(wire))
+    loop.call(leave, wire)
     browser.until("document.querySelector('.arrow.ended')")
     browser.until("document.getElementById('no-connections').hidden === false")
     assert browser.text(".lane-head .by") == "tcp, ended"
 
 
-def test_what_was_said_before_is_shown_and_errors_are_marked(
-    browser: Browser, loop: Loop, relay: Simulator, talk: Talk
+def test_earlier_traffic_is_shown_and_the_keyboard_opens_a_message(
+    browser: Browser, relay: Simulator, talk: Talk
 ) -> None:
-    talk(relay, tunnel(port=0))
+    talk(relay, tunnel("tunnel_001"), tunnel(port=0))
     browser.go(url(relay))
-    browser.until("document.querySelector('.arrow.wrong')")
+    browser.until_arrows(9)
     assert browser.text(".arrow.wrong").strip() == "error invalid_tunnel_info"
-    assert browser.js("document.querySelectorAll('.arrow').length") == 7
-
-
-def test_the_keyboard_shows_a_text(browser: Browser, loop: Loop, relay: Simulator, talk: Talk) -> None:
-    talk(relay, tunnel("tunnel_001"))
-    browser.go(url(relay))
-    browser.until("document.querySelectorAll('.arrow').length === 7")
+    browser.click(".arrow", 3)
+    assert '"auth"' in browser.text("#raw")
+    assert "eyJ" not in browser.text("#detail")
+    browser.press(Keys.ESCAPE)
     browser.tab_to("clear", Keys.TAB)
-    browser.press(Keys.TAB, Keys.UP, Keys.ENTER)
+    browser.press(Keys.TAB, Keys.UP, Keys.UP, Keys.UP, Keys.ENTER)
     browser.until("!document.getElementById('detail').hidden")
-    said = json.loads(browser.text("#raw"))
-    assert (said["type"], said["tunnel_id"]) == ("tunnel_info", "tunnel_001")
+    shown = json.loads(browser.text("#raw"))
+    assert (shown["type"], shown["tunnel_id"]) == ("tunnel_info", "tunnel_001")
     assert browser.text("#detail-title") == "client to relay: tunnel_info"
     browser.press(Keys.DOWN)
     browser.until_text("#detail-title", "relay to client: tunnel_response")
@@ -77,37 +77,23 @@ def test_the_keyboard_shows_a_text(browser: Browser, loop: Loop, relay: Simulato
     assert "connected" in browser.focused()
 
 
-def test_a_token_is_never_shown(browser: Browser, loop: Loop, relay: Simulator, talk: Talk) -> None:
-    talk(relay)
-    browser.go(url(relay))
-    browser.until("document.querySelectorAll('.arrow').length === 5")
-    browser.js("document.querySelectorAll('.arrow')[3].click()")
-    assert "eyJ" not in browser.text("#detail")
-    assert '"auth"' in browser.text("#raw")
-
-
-def test_a_fault_is_added_by_the_keyboard_and_strikes_and_is_removed(
-    browser: Browser, relay: Simulator, talk: Talk
-) -> None:
+def test_a_fault_is_added_and_removed_by_the_keyboard(browser: Browser, relay: Simulator, talk: Talk) -> None:
     browser.go(url(relay))
     browser.until("document.querySelectorAll('#kind option').length > 30")
     browser.tab_to("Add a fault", Keys.TAB)
     browser.press(Keys.ENTER)
     browser.tab_to("kind", Keys.TAB)
     assert browser.js("document.activeElement.value") == "error"
-    browser.tab_to("param-code", Keys.TAB)
-    browser.press("data_transfer_failed")
-    browser.tab_to("when-message", Keys.TAB)
-    browser.press("tunnel_info")
-    browser.tab_to("when-nth", Keys.TAB)
-    browser.press("2", Keys.ENTER)
+    for field, value in (("param-code", "data_transfer_failed"), ("when-message", "tunnel_info"), ("when-nth", "2")):
+        browser.tab_to(field, Keys.TAB)
+        browser.press(value)
+    browser.press(Keys.ENTER)
     browser.until_text("#said", "fault-1 was added")
     browser.until_text("#faults", "code data_transfer_failed")
     assert relay.controls.fault("fault-1")["when"] == {"message": "tunnel_info", "nth": 2}
 
     talk(relay, tunnel("1"), tunnel("2"), tunnel("3"))
-    browser.until("document.querySelectorAll('.arrow').length === 12")
-    assert browser.js(ARROWS)[8:11] == ["error fault-1", "error data_transfer_failed", "tunnel_info 3"]
+    assert browser.until_arrows(12)[8:11] == ["error fault-1", "error data_transfer_failed", "tunnel_info 3"]
     browser.until_text("#faults .strikes", "1 strike")
     browser.until_text("#faults .matched", "of 3")
 
@@ -118,60 +104,48 @@ def test_a_fault_is_added_by_the_keyboard_and_strikes_and_is_removed(
     assert relay.controls.faults() == []
 
 
-def test_what_is_held_is_released(browser: Browser, loop: Loop, relay: Simulator, talk: Talk) -> None:
+def test_a_held_message_is_released(browser: Browser, loop: BlockingPortal, relay: Simulator, talk: Talk) -> None:
     relay.controls.add_fault({"kind": "hold", "name": "stop.it", "when": {"message": "heartbeat_response"}})
     relay.controls.add_fault({"kind": "latency", "seconds": 0.0})
     browser.go(url(relay))
     wire = talk(relay)
-
-    async def beat() -> None:
-        wire.write(BEAT)
-
-    loop.run(beat())
+    loop.call(send, wire, BEAT)
     browser.until_text("#faults .strikes", "1 strike")
     assert browser.js("document.querySelectorAll('#faults button:not([hidden])').length") == 3
-    browser.js("document.querySelector('[aria-label=\"Release stop.it\"]').click()")
-    assert loop.run(wire.line()) == b'{"type":"heartbeat_response"}\n'
-    browser.until_text("#said", "What stop.it held back was let go.")
+    browser.click('[aria-label="Release stop.it"]')
+    assert loop.call(wire.line) == b'{"type":"heartbeat_response"}\n'
+    browser.until_text("#said", "stop.it")
 
 
-def test_mistakes_are_said_and_any_fault_can_be_written(browser: Browser, relay: Simulator) -> None:
+def test_wrong_faults_are_refused_and_json_is_accepted(browser: Browser, relay: Simulator) -> None:
     browser.go(url(relay))
     browser.until("document.querySelectorAll('#kind option').length > 30")
-    choose = "(document.getElementById('adding').open = true, document.getElementById('kind').value = {!r}, \
-document.getElementById('kind').dispatchEvent(new Event('change')))"
     submit = "document.getElementById('add').requestSubmit()"
-    browser.js(choose.format("split"))
-    browser.js("document.getElementById('param-at').value = 'x'")
-    browser.js(submit)
-    browser.until_text("#refused", "at: must be JSON, such as [1, 20]")
-    browser.js("document.getElementById('param-at').value = '[0]'")
-    browser.js(submit)
-    browser.until_text("#refused", "at: must be an array of whole numbers")
-    browser.js(choose.format("written as JSON"))
+    browser.choose("split")
+    for value, problem in (("x", "at: must be JSON, such as [1, 20]"), ("[0]", "at: ")):
+        browser.js("document.getElementById('param-at').value = arguments[0]", value)
+        browser.js(submit)
+        browser.until_text("#refused", problem)
+    browser.until("!document.getElementById('refused').textContent.includes('JSON, such as')")
+    browser.choose("written as JSON")
     browser.js(submit)
     browser.until_text("#faults", "drop → pass")
     assert browser.text("#refused") == ""
     assert relay.controls.fault("fault-1")["sequence"] == [{"kind": "drop"}, {"kind": "pass"}]
-    assert browser.complaints()[-1].endswith("422 (Unprocessable Entity)")  # the browser's own line
+    assert browser.complaints()[-1].endswith("422 (Unprocessable Entity)")  # logged by the browser
 
 
-def test_every_kind_has_a_form_and_its_defaults_are_taken(browser: Browser, relay: Simulator) -> None:
+def test_every_kind_has_a_form_with_labels(browser: Browser, relay: Simulator) -> None:
     browser.go(url(relay))
     browser.until("document.querySelectorAll('#kind option').length > 30")
-    schema = "[...document.querySelectorAll('#params [data-name]')]"
-    kinds = browser.js("[...document.querySelectorAll('#kind option')].map((option) => option.value)")
-    for kind in kinds[:-1]:
-        browser.js(
-            "(document.getElementById('kind').value = arguments[0], "
-            "document.getElementById('kind').dispatchEvent(new Event('change')))",
-            kind,
-        )
-        assert browser.js(f"{schema}.every((input) => document.querySelector(`label[for=${{input.id}}]`))"), kind
-        assert browser.js(f"{schema}.at(-1).dataset.name") == "name"
+    inputs = "[...document.querySelectorAll('#params [data-name]')]"
+    for kind in browser.js("[...document.querySelectorAll('#kind option')].map((option) => option.value)")[:-1]:
+        browser.choose(kind)
+        assert browser.js(f"{inputs}.every((input) => document.querySelector(`label[for=${{input.id}}]`))"), kind
+        assert browser.js(f"{inputs}.at(-1).dataset.name") == "name"
 
 
-def test_bars_follow(browser: Browser, loop: Loop, relay: Simulator, talk: Talk) -> None:
+def test_usage_bars_follow_the_relay(browser: Browser, loop: BlockingPortal, relay: Simulator, talk: Talk) -> None:
     relay.controls.limit_tenant("tenant-001", {"tunnel_limit": 2, "connection_limit": 4})
     browser.go(url(relay))
     meter = "document.querySelector('[aria-label=\"{} of tenant-001\"]')"
@@ -180,15 +154,15 @@ def test_bars_follow(browser: Browser, loop: Loop, relay: Simulator, talk: Talk)
     wire = talk(relay, tunnel("1"))
     browser.until(f"{tunnels}.ariaValueNow === '1' && {connections}.ariaValueNow === '1'")
     assert browser.js(f"{tunnels}.firstChild.style.width") == "50%"
-    loop.run(wire.ask(tunnel("2")))
+    loop.call(wire.ask, tunnel("2"))
     browser.until(f"{tunnels}.className.includes('full')")
-    loop.run(leave(wire))
+    loop.call(leave, wire)
     browser.until(f"{tunnels}.ariaValueNow === '0'")
     relay.controls.limit_tenant("tenant-001", {"tunnel_limit": None})
     browser.until(f"{tunnels}.hidden")
 
 
-def test_the_switches(browser: Browser, loop: Loop, relay: Simulator, talk: Talk) -> None:
+def test_the_controls_of_the_relay(browser: Browser, loop: BlockingPortal, relay: Simulator, talk: Talk) -> None:
     browser.go(url(relay))
     wire = talk(relay)
     browser.until("document.querySelector('[aria-label=\"Drop connection 1\"]')")
@@ -197,13 +171,12 @@ def test_the_switches(browser: Browser, loop: Loop, relay: Simulator, talk: Talk
     browser.until_text("#said", "Connection 1 was dropped.")
     browser.until("document.activeElement.id === 'connections-title'")
     with pytest.raises(ConnectionResetError):
-        loop.run(wire.rest())
+        loop.call(wire.rest)
     browser.until_text(".arrow.ended", "ended: ")
     browser.tab_to("drain", Keys.TAB)
     browser.press(Keys.SPACE)
-    browser.until(
-        "document.querySelector('.state.draining') && document.getElementById('drain').ariaChecked === 'true'"
-    )
+    state = "document.querySelector('.state.{}') && document.getElementById('drain').ariaChecked === '{}'"
+    browser.until(state.format("draining", "true"))
     assert relay.controls.state()["status"] == "draining"
     browser.tab_to("by", Keys.TAB)
     browser.press(Keys.ENTER)
@@ -211,138 +184,128 @@ def test_the_switches(browser: Browser, loop: Loop, relay: Simulator, talk: Talk
     assert relay.controls.time()["ahead"] == 3600
     browser.tab_to("reset", Keys.TAB)
     browser.press(Keys.ENTER)
-    browser.until(
-        "document.querySelector('.state.serving') && document.getElementById('drain').ariaChecked === 'false'"
-    )
+    browser.until(state.format("serving", "false"))
 
 
 HOSTILE = "<img src=x onerror=document.title='owned'><script>document.title='owned'</script>"
 
 
-def test_hostile_text_stays_text(browser: Browser, loop: Loop, relay: Simulator, talk: Talk) -> None:
+def test_hostile_text_stays_text(browser: Browser, loop: BlockingPortal, relay: Simulator, talk: Talk) -> None:
     relay.controls.add_fault({"kind": "error", "code": HOSTILE, "when": {"nth": 4}})
     browser.go(url(relay))
     wire = talk(relay, tunnel(HOSTILE), tunnel("x"))
-    loop.run(wire.ask(HELLO))
+    loop.call(wire.ask, HELLO)
     browser.until("document.querySelectorAll('.arrow').length >= 10")
     browser.until_text("#connections", HOSTILE)
     browser.until_text("#faults", HOSTILE)
-    for arrow in range(browser.js("document.querySelectorAll('.arrow').length")):
-        browser.js("document.querySelectorAll('.arrow')[arguments[0]].click()", arrow)
-    browser.js("document.querySelectorAll('.arrow')[5].click()")
+    for arrow in (*range(browser.js("document.querySelectorAll('.arrow').length")), 5):
+        browser.click(".arrow", arrow)
     assert HOSTILE in browser.text("#raw")
     assert browser.js("document.querySelectorAll('img, body script').length") == 0
     assert browser.js("document.title") == "cbspec simulator"
-    browser.js("document.querySelector('#faults li button:last-child').click()")
+    browser.click("#faults li button:last-child")
     browser.until_text("#said", "fault-1 was removed.")
-
-
-def test_html_is_no_way_in(browser: Browser, relay: Simulator) -> None:
-    browser.go(url(relay))
-    said = browser.js("(() => { try { document.body.innerHTML = 'x'; } catch (error) { return error.name; } })()")
-    assert said == "TypeError"
+    error = browser.js("(() => { try { document.body.innerHTML = 'x'; } catch (error) { return error.name; } })()")
+    assert error == "TypeError"
     assert any("TrustedHTML" in each for each in browser.complaints())
 
 
-def test_it_asks_nobody_else(browser: Browser, loop: Loop, relay: Simulator, talk: Talk) -> None:
+def test_the_page_loads_only_its_own_files(browser: Browser, relay: Simulator, talk: Talk) -> None:
     browser.go(url(relay))
     talk(relay)
-    browser.until("document.querySelectorAll('.arrow').length === 5")
+    browser.until_arrows(5)
     asked = browser.js("performance.getEntriesByType('resource').map((each) => each.name)")
     assert all(each.startswith(f"{url(relay)}/") for each in asked)
     assert {f"{url(relay)}{path}" for path in FILES} - {f"{url(relay)}/", f"{url(relay)}/page/icon.svg"} <= set(asked)
 
 
-def test_memory_is_bounded(browser: Browser, loop: Loop, relay: Simulator, talk: Talk) -> None:
+def test_memory_is_bounded(browser: Browser, loop: BlockingPortal, relay: Simulator, talk: Talk) -> None:
     relay.controls.add_fault({"kind": "oversize", "bytes": 50_000, "when": {"message": "tunnel_response"}})
     browser.go(url(relay))
     wire = talk(relay, tunnel("t"), *[BEAT] * 300)
-    browser.until_text("#kept", "208 earlier ones left out")
-    assert browser.js("document.querySelectorAll('.arrow').length") == 400
-    browser.js("document.getElementById('clear').click()")
-    loop.run(wire.ask(tunnel("u")))
-    browser.until("document.querySelectorAll('.arrow').length === 3")
-    browser.js("document.querySelectorAll('.arrow')[2].click()")
+    browser.until_text("#kept", "208 earlier")
+    browser.until_arrows(400)
+    browser.click("#clear")
+    loop.call(wire.ask, tunnel("u"))
+    assert browser.until_arrows(3)[2] == "tunnel_response … (50069 bytes)"
+    browser.click(".arrow", 2)
     assert len(browser.text("#raw")) < 5000
-    assert browser.js(ARROWS)[2] == "tunnel_response … (50069 bytes)"
 
 
-def test_it_pauses(browser: Browser, loop: Loop, relay: Simulator, talk: Talk) -> None:
+def test_pausing_and_hiding_heartbeats(browser: Browser, loop: BlockingPortal, relay: Simulator, talk: Talk) -> None:
     browser.go(url(relay))
     wire = talk(relay)
-    browser.until("document.querySelectorAll('.arrow').length === 5")
-    browser.js("document.getElementById('pause').click()")
-    loop.run(wire.ask(BEAT))
-    browser.until_text("#kept", "2 more came meanwhile")
-    assert browser.js("document.querySelectorAll('.arrow').length") == 5
-    browser.js("document.getElementById('pause').click()")
-    browser.until("document.querySelectorAll('.arrow').length === 7")
-    browser.js("document.getElementById('heartbeats').click()")
-    browser.until("document.querySelectorAll('.arrow').length === 5")
+    browser.until_arrows(5)
+    browser.click("#pause")
+    loop.call(wire.ask, BEAT)
+    browser.until_text("#kept", "2 more")
+    browser.until_arrows(5)
+    browser.click("#pause")
+    browser.until_arrows(7)
+    browser.click("#heartbeats")
+    browser.until_arrows(5)
 
 
-def test_one_of_many_connections_is_chosen(browser: Browser, loop: Loop, relay: Simulator, talk: Talk) -> None:
+def test_one_of_many_connections_is_selected(browser: Browser, relay: Simulator, talk: Talk) -> None:
     browser.go(url(relay))
     for number in range(7):
         talk(relay, tunnel(f"of-{number + 1}"))
-    browser.until_text("#kept", "of other connections not shown")
+    browser.until_text("#kept", "of other connections")
     assert browser.js("[...document.querySelectorAll('#lanes strong')].map((each) => each.textContent)")[-1] == "#7"
     browser.until("document.querySelector('[aria-label=\"Show connection 2\"]')")
-    browser.js("document.querySelector('[aria-label=\"Show connection 2\"]').click()")
+    browser.click('[aria-label="Show connection 2"]')
     browser.until("document.querySelectorAll('#lanes strong').length === 1")
-    assert browser.js(ARROWS)[5:] == ["tunnel_info of-2", "tunnel_response of-2"]
+    assert browser.until_arrows(7)[5:] == ["tunnel_info of-2", "tunnel_response of-2"]
 
 
-def test_a_relay_that_ends_and_comes_back(browser: Browser, loop: Loop, relay: Simulator, talk: Talk) -> None:
+def test_the_page_follows_a_restarted_relay(
+    browser: Browser, loop: BlockingPortal, relay: Simulator, talk: Talk
+) -> None:
     browser.go(url(relay))
     talk(relay)
-    browser.until("document.querySelectorAll('.arrow').length === 5")
+    browser.until_arrows(5)
     port = int(url(relay).rpartition(":")[2])
-    loop.run(relay.close())
+    loop.call(relay.close)
     browser.until_text("#state", "not reachable")
-    browser.until_text("#said", "this page goes on as soon as it is back")
     again = Simulator(replace(relay.config, control=replace(relay.config.control, port=port)))
-    loop.run(again.start())
+    loop.call(again.start)
     try:
-        browser.until_text("#said", "Another relay began")
+        browser.until_text("#said", "nother relay")
         browser.until_text("#state", "serving")
         talk(again, tunnel("anew"))
-        browser.until("document.querySelectorAll('.arrow').length === 7")
-        assert browser.js(ARROWS)[-1] == "tunnel_response anew"
-        assert all("ERR_" in each for each in browser.complaints())  # the browser's own lines on a relay that is gone
+        assert browser.until_arrows(7)[-1] == "tunnel_response anew"
+        assert all("ERR_" in each for each in browser.complaints())  # connection errors, logged by the browser
         browser.leave()
     finally:
-        loop.run(again.close())
+        loop.call(again.close)
 
 
-def test_what_was_said_meanwhile_is_shown_when_the_link_is_back(
-    browser: Browser, loop: Loop, relay: Simulator, talk: Talk
+def test_missed_traffic_is_shown_after_a_reconnect(
+    browser: Browser, loop: BlockingPortal, relay: Simulator, talk: Talk
 ) -> None:
     async def serve(port: int) -> ControlServer:
         return ControlServer(relay.controls, "127.0.0.1", port, None)
 
-    server = loop.run(serve(0))
+    server = loop.call(serve, 0)
     port = int(server.url.rpartition(":")[2])
     browser.go(server.url)
     wire = talk(relay)
-    browser.until("document.querySelectorAll('.arrow').length === 5")
-    loop.run(server.close())
+    browser.until_arrows(5)
+    loop.call(server.close)
     browser.until_text("#state", "not reachable")
-    loop.run(wire.ask(BEAT))
-    again = loop.run(serve(port))
+    loop.call(wire.ask, BEAT)
+    again = loop.call(serve, port)
     browser.until_text("#said", "The relay is back.")
-    browser.until("document.querySelectorAll('.arrow').length === 7")
-    loop.run(wire.ask(tunnel("t")))
-    browser.until("document.querySelectorAll('.arrow').length === 9")
+    browser.until_arrows(7)
+    loop.call(wire.ask, tunnel("t"))
+    browser.until_arrows(9)
     assert browser.text("#kept") == ""
-    assert all("ERR_" in each for each in browser.complaints())  # the browser's own lines on a relay that is gone
+    assert all("ERR_" in each for each in browser.complaints())  # connection errors, logged by the browser
     browser.leave()
-    loop.run(again.close())
+    loop.call(again.close)
 
 
-def test_connections_that_never_spoke_leave_room_for_those_that_do(
-    browser: Browser, relay: Simulator, talk: Talk
-) -> None:
+def test_connections_without_messages_take_no_lane(browser: Browser, relay: Simulator, talk: Talk) -> None:
     talk(relay)
     relay.controls.add_fault({"kind": "reset", "when": {"direction": "connect", "times": 5}})
     for _ in range(5):
@@ -355,22 +318,22 @@ def test_connections_that_never_spoke_leave_room_for_those_that_do(
     assert browser.text(".lane-head:last-child .by") == "ended"
 
 
-def test_a_token_is_asked_for_and_kept_in_the_tab(browser: Browser, loop: Loop, talk: Talk) -> None:
+def test_the_token_stays_in_the_tab(browser: Browser, loop: BlockingPortal, talk: Talk) -> None:
     simulator = Simulator(Config(listen=Listen(port=0), control=ControlRules(port=0, token="let-me-in")))
-    loop.run(simulator.start())
+    loop.call(simulator.start)
     try:
         browser.go(url(simulator))
         browser.until("document.getElementById('ask').open")
         browser.press("wrong", Keys.ENTER)
-        browser.until_text("#token-wrong", "That isn't the token.")
+        browser.until("document.getElementById('token-wrong').textContent")
         browser.press(Keys.ESCAPE, "let-me-in", Keys.ENTER)
         browser.until("document.querySelector('.state.serving')")
         talk(simulator)
-        browser.until("document.querySelectorAll('.arrow').length === 5")
+        browser.until_arrows(5)
         assert browser.js("Object.values(sessionStorage)") == ["let-me-in"]
         assert browser.js("[localStorage.length, document.cookie, location.href]") == [0, "", f"{url(simulator)}/"]
         assert "let-me-in" not in browser.js("document.documentElement.outerHTML")
-        assert all("401" in each for each in browser.complaints())  # the browser's own lines, again
+        assert all("401" in each for each in browser.complaints())  # logged by the browser
         browser.leave()
     finally:
-        loop.run(simulator.close())
+        loop.call(simulator.close)

@@ -1,25 +1,24 @@
-"""What the README shows can be taken again, in both schemes, and can be read in both."""
+"""The pictures of the README can be taken in both colour schemes, and every text has enough contrast."""
 
 from __future__ import annotations
 
 import struct
 from contextlib import AsyncExitStack
-from pathlib import Path
 
 import pytest
+from anyio.from_thread import BlockingPortal
 
 from cbspec_simulator import Simulator
-from tests.repo.tree import ROOT, text
 from tests.simulator.control.page import screenshots
-from tests.simulator.control.page.browser import Browser, Loop
+from tests.simulator.control.page.browser import Browser
 
-# The contrast of every text with what is behind it (Source: WCAG 2.2, 1.4.3 and its definition of relative luminance).
-# Gives the texts below 4.5, for which no text is large enough here to be let off.
+# Returns the texts whose contrast with their background is below 4.5 (Source: WCAG 2.2, 1.4.3 and its definition of
+# relative luminance).
 CONTRAST = """(() => {
   const rgba = (value) => { const [r, g, b, a = 1] = value.match(/[\\d.]+/g).map(Number); return {c: [r, g, b], a}; };
   const light = (c) => c.map((v) => v / 255).map((v) => v <= 0.04045 ? v / 12.92 : ((v + 0.055) / 1.055) ** 2.4)
     .reduce((sum, v, i) => sum + v * [0.2126, 0.7152, 0.0722][i], 0);
-  const behind = (element) => {
+  const background = (element) => {
     for (let at = element; at; at = at.parentElement) {
       const found = rgba(getComputedStyle(at).backgroundColor);
       if (found.a === 1) return found.c;
@@ -32,7 +31,7 @@ CONTRAST = """(() => {
   for (let node = texts.nextNode(); node; node = texts.nextNode()) {
     const element = node.parentElement;
     if (!node.textContent.trim() || !element.checkVisibility() || element.closest('script, noscript')) continue;
-    const [a, b] = [light(rgba(getComputedStyle(element).color).c), light(behind(element))].sort((x, y) => y - x);
+    const [a, b] = [light(rgba(getComputedStyle(element).color).c), light(background(element))].sort((x, y) => y - x);
     const ratio = (a + 0.05) / (b + 0.05);
     if (ratio < 4.5) poor.push(`${node.textContent.trim()}: ${ratio.toFixed(2)}`);
   }
@@ -41,19 +40,18 @@ CONTRAST = """(() => {
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_the_pictures(browser: Browser, loop: Loop, relay: Simulator, tmp_path: Path, scheme: str) -> None:
+def test_pictures(browser: Browser, loop: BlockingPortal, scheme: str) -> None:
     shown, open_ = Simulator(screenshots.CONFIG), AsyncExitStack()
-    loop.run(shown.start())
+    loop.call(shown.start)
     for fault in screenshots.FAULTS:
         shown.controls.add_fault(fault)
     try:
-        loop.run(screenshots.traffic(shown, open_))
-        assert shown.control_url
-        picture = screenshots.take(browser, shown.control_url, scheme)
+        loop.call(screenshots.traffic, shown, open_)
+        picture = screenshots.take(browser, str(shown.control_url), scheme)
         assert struct.unpack(">II", picture[16:24]) == screenshots.SIZE
         assert browser.js("document.querySelectorAll('.arrow').length") > 30
         browser.js("document.querySelectorAll('details').forEach((each) => { each.open = true; })")
-        browser.js("document.getElementById('drain').click()")
+        browser.click("#drain")
         browser.until("document.querySelector('.state.draining')")
         assert browser.js(CONTRAST) == []
         ground = browser.js("getComputedStyle(document.body).backgroundColor")
@@ -61,11 +59,5 @@ def test_the_pictures(browser: Browser, loop: Loop, relay: Simulator, tmp_path: 
         assert browser.complaints() == []
         browser.leave()
     finally:
-        loop.run(open_.aclose())
-        loop.run(shown.close())
-
-
-@pytest.mark.parametrize("name", ["page-light.png", "page-dark.png"])
-def test_the_readme_shows_a_picture_that_is_small(name: str) -> None:
-    assert f"docs/{name}" in text(ROOT / "README.md")
-    assert (ROOT / "docs" / name).stat().st_size <= screenshots.LARGEST
+        loop.call(open_.aclose)
+        loop.call(shown.close)
