@@ -13,7 +13,7 @@ import trustme
 
 from cbspec.protocol.tls import server_context
 from cbspec_client import Client, Timeouts, connect
-from tests.reference_client.relay import Script, ScriptedRelay, happy
+from tests.support.relay import MessageScript, ScriptedRelay, happy
 
 TIMEOUTS = Timeouts(connect=20.0, answer=20.0, heartbeat=20.0, close=5.0)
 """Long enough for a busy machine; a test that waits for a time-out sets its own."""
@@ -51,8 +51,8 @@ Connect = Callable[..., AbstractAsyncContextManager[Client]]
 def relay(context: ssl.SSLContext) -> MakeRelay:
     """Give a way to start a scripted relay."""
 
-    def start(script: Script = happy, *, websocket: bool = False) -> AbstractAsyncContextManager[ScriptedRelay]:
-        return ScriptedRelay(context, script, websocket=websocket).serving()
+    def start(script: MessageScript = happy) -> AbstractAsyncContextManager[ScriptedRelay]:
+        return ScriptedRelay(context, script).serving()
 
     return start
 

@@ -12,8 +12,9 @@ from cbspec.profile.identity import development_ca_file
 from cbspec_client import ClientError, Timeouts, connect
 from cbspec_simulator import Simulator
 from cbspec_simulator.faults.fault import Fault
-from tests.simulator.faults.probe import CONFIG, PATIENCE, Show, auth, cases
+from tests.simulator.faults.probe import CONFIG, Show, auth, cases
 from tests.simulator.faults.test_catalogue import SHOWS
+from tests.support.client import PATIENCE
 
 SOON = Timeouts(connect=1.0, answer=1.0, heartbeat=1.0, close=0.5)
 

@@ -37,7 +37,7 @@ from cbspec_client import (
 )
 from cbspec_client.errors import BY_CODE, UnknownRelayError
 from tests.reference_client.conftest import TIMEOUTS, Connect, MakeRelay
-from tests.reference_client.relay import End, Raw, Step, except_for
+from tests.support.relay import Ending, Raw, Step, except_for
 
 KEY = SigningKey.hmac("a secret of the tests, long enough for anyone")
 TOKEN = mint(KEY, {"sub": "user123", "tenant_id": "tenant-001"})
@@ -51,7 +51,7 @@ async def opened(client: Client) -> None:
 @pytest.mark.parametrize("transport", ["tcp", "websocket"])
 async def test_a_whole_session(relay: MakeRelay, connecting: Connect, transport: Literal["tcp", "websocket"]) -> None:
     passed: list[Passed] = []
-    async with relay(websocket=transport == "websocket") as server:
+    async with relay() as server:
         async with connecting(server.port, transport=transport, exchange=passed.append) as client:
             states = [client.state]
             assert await client.hello(["tls", "heartbeat"]) == HelloResponse()
@@ -102,7 +102,7 @@ async def test_each_code_is_an_exception_of_its_own(relay: MakeRelay, connecting
 @pytest.mark.parametrize("kind", [Hello, Auth, Heartbeat])
 async def test_every_request_can_be_refused(relay: MakeRelay, connecting: Connect, kind: type[Message]) -> None:
     async with (
-        relay(except_for({kind: [Error("server_unavailable", "later"), End.CLOSE]})) as server,
+        relay(except_for({kind: [Error("server_unavailable", "later"), Ending.CLOSE]})) as server,
         connecting(server.port) as client,
     ):
         with pytest.raises(ServerUnavailable):
@@ -138,10 +138,10 @@ async def test_a_relay_that_repeats_the_token_puts_it_in_no_error(relay: MakeRel
 
 
 async def test_an_error_that_came_unasked_is_told_by_the_next_call(relay: MakeRelay, connecting: Connect) -> None:
-    script = except_for({Hello: [HelloResponse(), Error("server_unavailable", "draining"), End.CLOSE]})
+    script = except_for({Hello: [HelloResponse(), Error("server_unavailable", "draining"), Ending.CLOSE]})
     async with relay(script) as server, connecting(server.port) as client:
         await client.hello()
-        await server.ended.wait()
+        await server.ended()
         with pytest.raises(ServerUnavailable):
             await client.authenticate(TOKEN)
         with pytest.raises(ConnectionLost, match="closed"):
@@ -205,10 +205,10 @@ async def test_an_answer_nobody_asked_for_is_told_by_the_next_call(relay: MakeRe
         assert caught.value.requirement == "CB-MSG-004"
 
 
-@pytest.mark.parametrize("end", End)
+@pytest.mark.parametrize("end", Ending)
 @pytest.mark.parametrize("before", [[], [Raw([b'{"type":"heartbeat_res'])]], ids=["nothing", "half an answer"])
 async def test_an_end_before_the_answer_is_noticed(
-    relay: MakeRelay, connecting: Connect, end: End, before: list[Step]
+    relay: MakeRelay, connecting: Connect, end: Ending, before: list[Step]
 ) -> None:
     async with relay(except_for({Heartbeat: [*before, end]})) as server, connecting(server.port) as client:
         await opened(client)
@@ -218,8 +218,8 @@ async def test_an_end_before_the_answer_is_noticed(
             await client.heartbeat()
 
 
-@pytest.mark.parametrize("end", [End.CLOSE, End.CUT])
-async def test_an_answer_before_the_end_counts(relay: MakeRelay, connecting: Connect, end: End) -> None:
+@pytest.mark.parametrize("end", [Ending.CLOSE, Ending.CUT])
+async def test_an_answer_before_the_end_counts(relay: MakeRelay, connecting: Connect, end: Ending) -> None:
     async with (
         relay(except_for({Heartbeat: [HeartbeatResponse(), end]})) as server,
         connecting(server.port) as client,
@@ -308,7 +308,7 @@ async def test_a_cancelled_request_ends_the_connection_and_says_so(relay: MakeRe
         with pytest.raises(ConnectionLost, match="heartbeat was cancelled"):
             await client.heartbeat()
         # The relay is told at once, not only when the context is left.
-        await server.ended.wait()
+        await server.ended()
         assert server.endings == ["close_notify"]
 
 
@@ -344,7 +344,7 @@ async def test_an_exception_in_the_body_closes_the_connection_too(relay: MakeRel
             async with connecting(server.port) as client:
                 await client.hello()
                 raise ZeroDivisionError
-        await server.ended.wait()
+        await server.ended()
         assert server.endings == ["close_notify"]
 
 

@@ -19,7 +19,7 @@ from cbspec.profile.identity import development_ca
 from cbspec.protocol.messages import Auth, Error, Heartbeat, Hello, Message, TunnelInfo, TunnelResponse
 from cbspec.protocol.tls import server_context
 from cbspec.tokens.jws import Compact
-from tests.reference_client.relay import End, Raw, Script, ScriptedRelay, Step, except_for, happy
+from tests.support.relay import Ending, MessageScript, Raw, ScriptedRelay, Step, except_for, happy
 
 PROGRAM = "import sys; from cbspec.cli import main; sys.exit(main())"
 TOKEN = "header-of-a-token.payload-of-a-token.signature-of-a-token"
@@ -62,7 +62,7 @@ async def cbspec_connect(port: int, *options: str, env: dict[str, str] | None = 
 
 
 @asynccontextmanager
-async def relay(context: ssl.SSLContext | None, script: Script = happy) -> AsyncIterator[ScriptedRelay]:
+async def relay(context: ssl.SSLContext | None, script: MessageScript = happy) -> AsyncIterator[ScriptedRelay]:
     async with ScriptedRelay(context, script).serving() as server:
         yield server
 
@@ -169,7 +169,7 @@ async def test_a_relay_that_misbehaves_is_named_with_its_requirement(
         assert f"'cbspec explain {requirement}' says more" in ran.err
 
 
-@pytest.mark.parametrize("step", [[], [End.CUT], [Raw([b'{"type":']), End.RESET]])
+@pytest.mark.parametrize("step", [[], [Ending.CUT], [Raw([b'{"type":']), Ending.RESET]])
 async def test_a_relay_that_falls_silent_or_goes_is_an_error(development: ssl.SSLContext, step: list[Step]) -> None:
     async with relay(development, except_for({Heartbeat: step})) as server:
         ran = await cbspec_connect(server.port, "--timeout", "20" if step else "2")
@@ -183,7 +183,7 @@ async def test_a_relay_that_nobody_vouches_for_gets_no_token(context: ssl.SSLCon
         assert ran.code == 2
         assert "certificate is not trusted" in ran.err
         assert "--ca" in ran.err
-        assert server.plain == b""
+        assert server.messages == []
         ran = await cbspec_connect(server.port, "--insecure")
         assert ran.code == 0
         assert [type(message) for message in server.messages] == [Hello]

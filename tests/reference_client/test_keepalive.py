@@ -11,8 +11,8 @@ import pytest
 from cbspec.protocol.messages import Error, Heartbeat, HeartbeatResponse, Message, Violation
 from cbspec_client import AnswerTimeout, ConnectionLost, RateLimitExceeded
 from tests.reference_client.conftest import TIMEOUTS, Connect, MakeRelay
-from tests.reference_client.relay import End, ScriptedRelay, Step, except_for, happy
 from tests.reference_client.test_client import opened
+from tests.support.relay import Ending, ScriptedRelay, Step, except_for, happy
 
 SLOW_DOWN = Error("rate_limit_exceeded", "slow down")
 
@@ -41,7 +41,7 @@ async def test_leaving_the_context_waits_for_no_interval(relay: MakeRelay, conne
         assert heartbeats(server) == 0
 
 
-GONE: list[list[Step]] = [[], [End.CLOSE], [End.CUT], [End.RESET], [HeartbeatResponse(), End.CLOSE]]
+GONE: list[list[Step]] = [[], [Ending.CLOSE], [Ending.CUT], [Ending.RESET], [HeartbeatResponse(), Ending.CLOSE]]
 
 
 @pytest.mark.parametrize("step", GONE)

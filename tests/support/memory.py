@@ -3,52 +3,37 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
-from cbspec.profile.identity import DEVELOPMENT_SECRET
 from cbspec.profile.target import Tenant
-from cbspec.tokens.jwt import SigningKey, mint
 from cbspec_simulator.relay.behaviour import Behaviour
 from cbspec_simulator.relay.relay import Relay
 from cbspec_simulator.relay.session import Action, Close, Send
 from cbspec_simulator.relay.steps import Errand, Moment
 from cbspec_simulator.settings.config import Config, RelayRules
+from tests.support import messages
+from tests.support.messages import BEAT, HELLO, KEY, Body
+
+__all__ = ["BEAT", "HELLO", "KEY", "NOW", "Body", "MemoryClient", "MemoryRelay", "auth", "token", "tunnel"]
 
 NOW = 1_800_000_000
-KEY = SigningKey.hmac(DEVELOPMENT_SECRET)
-HELLO = {"type": "hello", "version": "1.0", "features": ["tls"]}
-BEAT = {"type": "heartbeat"}
-
-Body = dict[str, Any]
 
 
-def token(
-    tenant: object = "a", *, key: SigningKey = KEY, headers: Mapping[str, object] | None = None, **claims: object
-) -> str:
-    """Mint a token that is good for a minute; a claim given as None is left out."""
-    said = {"sub": "user123", "tenant_id": tenant, "exp": NOW + 60, **claims}
-    return mint(key, {name: value for name, value in said.items() if value is not None}, headers)
+def token(tenant: object = "a", **options: Any) -> str:  # noqa: ANN401 - those of `messages.token`
+    """Mint a token that is valid for a minute of the relay's time."""
+    return messages.token(tenant, **{"exp": NOW + 60, **options})
 
 
 def auth(tenant: object = "a", **claims: object) -> Body:
-    """Return an auth with a good token."""
-    return {"type": "auth", "token": token(tenant, **claims)}  # type: ignore[arg-type]
+    """Return an auth with a valid token."""
+    return {"type": "auth", "token": token(tenant, **claims)}
 
 
 def tunnel(name: str = "t", tenant: str = "a", **members: object) -> Body:
-    """Return a tunnel_info; a member given as `...` is left out."""
-    body = {
-        "type": "tunnel_info",
-        "tunnel_id": name,
-        "tenant_id": tenant,
-        "local_port": 3389,
-        "remote_host": "192.168.1.100",
-        "remote_port": 3389,
-        **members,
-    }
-    return {key: value for key, value in body.items() if value is not ...}
+    """Return a tunnel_info; a member of `...` is left out."""
+    return messages.tunnel(name, tenant, **{"remote_host": "192.168.1.100", **members})
 
 
 class MemoryRelay:

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from cbspec.profile.profile import Endpoint
 from cbspec_conformance.probe.tcp import Tcp, Unreachable, tcp_connect
-from tests.conformance.sockets import serving
+from tests.support.relay import serving
 
 TIMEOUT = 20.0
 SHORT = 0.002

@@ -17,7 +17,7 @@ from cbspec.profile.profile import Endpoint
 from cbspec.protocol.tls import Trust, client_context, legacy_client_context
 from cbspec_conformance.probe.wire import HandshakeFailure, Wire, alert_name
 from cbspec_conformance.record.transcript import Bytes, Direction, End, Opened, Transcript
-from tests.conformance.sockets import (
+from tests.support.relay import (
     Script,
     below_tls,
     over_tls,
@@ -26,7 +26,6 @@ from tests.conformance.sockets import (
     server,
     serving,
     tolerant,
-    wait_for_end,
 )
 
 TIMEOUT = 20.0
@@ -113,7 +112,7 @@ def test_data_goes_both_ways_and_is_recorded(context: ssl.SSLContext, trusting: 
 
 
 def test_silence_is_no_end(context: ssl.SSLContext, trusting: ssl.SSLContext) -> None:
-    with connection(over_tls(context, wait_for_end), trusting) as wire:
+    with connection(over_tls(context, read_to_end), trusting) as wire:
         assert wire.receive(0.0) == b""
         assert wire.receive(0.02) == b""
         assert wire.ended is None
@@ -225,7 +224,7 @@ def test_an_end_is_told_once(context: ssl.SSLContext, trusting: ssl.SSLContext) 
 
 
 def test_the_transport_above_may_end_it(context: ssl.SSLContext, trusting: ssl.SSLContext) -> None:
-    with connection(over_tls(context, wait_for_end), trusting) as wire:
+    with connection(over_tls(context, read_to_end), trusting) as wire:
         wire.finish(End.WEBSOCKET_CLOSE, "1001")
         assert wire.ended is not None
         assert (wire.ended.how, wire.ended.detail) == (End.WEBSOCKET_CLOSE, "1001")
@@ -301,7 +300,7 @@ def test_a_reset_instead_of_a_handshake(trusting: ssl.SSLContext) -> None:
 
 
 def test_silence_instead_of_a_handshake(trusting: ssl.SSLContext) -> None:
-    failed = failure(wait_for_end, trusting, timeout=0.1)
+    failed = failure(read_to_end, trusting, timeout=0.1)
     assert failed.timed_out
     assert str(failed) == failed.reason == "the relay didn't answer the TLS handshake in time"
 
@@ -359,13 +358,13 @@ def test_a_name_in_the_certificate_is_enough(folder: Path, context: ssl.SSLConte
     names: list[str | None] = []
     context = server(folder / "our.pem")
     context.sni_callback = lambda sock, name, own: names.append(name)
-    with serving(over_tls(context, wait_for_end)) as endpoint:
+    with serving(over_tls(context, read_to_end)) as endpoint:
         opened(endpoint, trusting, "relay.example").close()
     assert names == ["relay.example"]
 
 
 def test_who_checks_nothing_accepts_any(folder: Path) -> None:
-    script = over_tls(server(folder / "their.pem"), wait_for_end)
+    script = over_tls(server(folder / "their.pem"), read_to_end)
     with serving(script) as endpoint:
         opened(endpoint, client_context(Trust.NOBODY_CHECKS), "other.example").close()
 

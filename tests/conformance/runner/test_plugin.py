@@ -22,7 +22,7 @@ from cbspec_conformance.probe.tempo import Tempo
 from cbspec_conformance.runner.plugin import until_room
 from tests.conformance.commands import Done, run, simulator, verdict, verify
 from tests.conformance.memory import Clock
-from tests.conformance.sockets import over_tls, read_to_end, server, serving, tolerant, wait_for_end
+from tests.support.relay import over_tls, read_to_end, server, serving, tolerant
 
 
 @pytest.fixture(scope="module")
@@ -80,7 +80,7 @@ def test_a_port_that_only_closes_is_one_line() -> None:
 
 
 def test_time_may_be_up_before_a_silent_port_has_answered() -> None:
-    with serving(tolerant(wait_for_end)) as endpoint:
+    with serving(tolerant(read_to_end)) as endpoint:
         began = time.monotonic()
         assert_no_target(verify(str(endpoint), "--max-time", "1"), "nothing to judge", "--max-time")
         assert time.monotonic() - began < 60
@@ -115,7 +115,7 @@ def test_a_web_server_behind_tls_is_no_relay(other_identity: Path, tmp_path: Pat
 def test_a_relay_of_tls_1_2_alone_is_a_failed_requirement(other_identity: Path, tmp_path: Path) -> None:
     context = server(other_identity)
     context.maximum_version = ssl.TLSVersion.TLSv1_2
-    with serving(tolerant(over_tls(context, wait_for_end))) as endpoint:
+    with serving(tolerant(over_tls(context, read_to_end))) as endpoint:
         profile = tmp_path / "profile.toml"
         profile.write_text(f'[target]\naddress = "{endpoint}"\n[tls]\nverify = false\n')
         done = verify("--target-profile", str(profile), "--only", "CB-TLS-001", "--only", "CB-HEL-001")

@@ -19,7 +19,7 @@ from cbspec_conformance.target.preflight import NoTarget, examine, wait_for
 from tests.conformance.build import AUTH_RESPONSE, HELLO_RESPONSE, error
 from tests.conformance.conftest import MakeTarget
 from tests.conformance.memory import answer, line
-from tests.conformance.sockets import Script, answering, over_tls, server, serving, tolerant, wait_for_end
+from tests.support.relay import Script, answering, over_tls, read_to_end, server, serving, tolerant
 
 Answers = Callable[[dict[str, Any]], Iterable[bytes]]
 
@@ -155,7 +155,7 @@ def test_a_relay_that_limits_the_first_requests_is_a_fact(relay: Callable[..., A
 def test_tls_1_2_alone_is_a_finding(folder: Path, profile_of: Any, make_target: MakeTarget) -> None:  # noqa: ANN401 - the fixture's own
     context = server(folder / "server.pem")
     context.maximum_version = ssl.TLSVersion.TLSv1_2
-    with serving(tolerant(over_tls(context, wait_for_end))) as address:
+    with serving(tolerant(over_tls(context, read_to_end))) as address:
         target = make_target(profile_of(address))
         facts = examine(target)
         target.close()

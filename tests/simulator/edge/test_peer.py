@@ -19,12 +19,12 @@ from cbspec_simulator.edge import turns
 from cbspec_simulator.edge.peer import Peer
 from cbspec_simulator.settings.config import Limits, Listen, RelayRules
 from tests.support.client import (
+    ACCEPT,
     BEAT,
     HELLO,
     PATIENCE,
     AsyncClient,
     AsyncWebSocket,
-    accept_value,
     auth,
     context,
     tunnel,
@@ -38,7 +38,7 @@ async def test_websocket_on_the_same_port() -> None:
     async with Simulator(ANY_PORT) as simulator, AsyncWebSocket(simulator.address) as wire:
         response = await wire.open(b"Sec-WebSocket-Extensions: permessage-deflate")
         assert response.startswith(b"HTTP/1.1 101 ")
-        assert b"Sec-WebSocket-Accept: " + accept_value() in response
+        assert b"Sec-WebSocket-Accept: " + ACCEPT in response
         assert b"Extensions" not in response
         assert json.loads(await wire.say(HELLO))["type"] == "hello_response"
         assert json.loads(await wire.say(auth()))["type"] == "auth_response"

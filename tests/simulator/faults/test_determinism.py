@@ -17,7 +17,9 @@ from cbspec_simulator import Simulator
 from cbspec_simulator.base.events import Decided, Event
 from cbspec_simulator.faults.fault import Fault
 from cbspec_simulator.settings.config import RelayRules
-from tests.simulator.faults.probe import BEAT, CONFIG, HELLO, ProbeConnection, ProbedRelay, auth, tunnel
+from tests.simulator.faults.probe import CONFIG, ProbedRelay, auth, tunnel
+from tests.support.client import RawClient
+from tests.support.messages import BEAT, HELLO
 
 CONNECTIONS: Final = 4
 MESSAGES: Final = 300
@@ -50,10 +52,10 @@ def _asked(number: int) -> list[dict[str, Any]]:
 _TOKEN: Final = auth(subject="everybody")["token"]
 
 
-def _all_said(wire: ProbeConnection, number: int) -> list[bytes]:
+def _all_said(wire: RawClient, number: int) -> list[bytes]:
     """Say everything, and return the plain text of each TLS record that comes until the relay has no more to say."""
-    wire.say(*_asked(number))
-    wire.say_no_more()
+    wire.send(*_asked(number))
+    wire.half_close()
     wire.end()
     return [record for record in wire.records if record]
 

@@ -9,7 +9,8 @@ import pytest
 
 from cbspec.protocol.codes import ErrorCode
 from cbspec_simulator.faults import meaning
-from tests.simulator.faults.probe import BEAT, HELLO, ProbedRelay, Show, auth, cases, show, tunnel
+from tests.simulator.faults.probe import ProbedRelay, Show, auth, cases, show, tunnel
+from tests.support.messages import BEAT, HELLO
 
 _GREETED: Final = ["hello_response", "auth_response"]
 
@@ -19,7 +20,7 @@ def _met(*bodies: dict[str, Any], end: bool = False) -> Callable[[ProbedRelay, s
 
     def look(relay: ProbedRelay, transport: str) -> list[str]:
         with relay.wire(transport) as wire:
-            found = [name for body in bodies for name in wire.met(body)]
+            found = [name for body in bodies for name in wire.names(body)]
             return [*found, wire.end()] if end and len(found) < len(bodies) else found
 
     return look
@@ -30,7 +31,7 @@ def _member(name: str, *bodies: dict[str, Any]) -> Callable[[ProbedRelay, str], 
 
     def look(relay: ProbedRelay, transport: str) -> object:
         with relay.wire(transport) as wire:
-            return [wire.ask(body)[0] for body in bodies][-1].get(name)
+            return [wire.answers(body)[0] for body in bodies][-1].get(name)
 
     return look
 
@@ -38,18 +39,18 @@ def _member(name: str, *bodies: dict[str, Any]) -> Callable[[ProbedRelay, str], 
 def _crowd(relay: ProbedRelay, transport: str) -> list[str]:
     """Name what three connections of a tenant's, open together, meet with hello and auth."""
     with relay.wire(transport) as one, relay.wire(transport) as two, relay.wire(transport) as three:
-        return [name for wire in (one, two, three) for body in (HELLO, auth()) for name in wire.met(body)]
+        return [name for wire in (one, two, three) for body in (HELLO, auth()) for name in wire.names(body)]
 
 
 def _third_tunnel(relay: ProbedRelay, transport: str) -> list[str]:
     """Name what tunnel_infos of two tenants meet in turn."""
     with relay.wire(transport) as one, relay.wire(transport) as two:
-        assert one.met(HELLO, auth("a")) == two.met(HELLO, auth("b")) == _GREETED
+        assert one.names(HELLO, auth("a")) == two.names(HELLO, auth("b")) == _GREETED
         return [
             name
             for number in range(4)
             for wire, tenant in ((one, "a"), (two, "b"))
-            for name in wire.met(tunnel(str(number), tenant))
+            for name in wire.names(tunnel(str(number), tenant))
         ]
 
 

@@ -9,7 +9,9 @@ from typing import Any, Final
 import pytest
 
 from cbspec_simulator.faults import message
-from tests.simulator.faults.probe import BEAT, HELLO, PATIENCE, ProbedRelay, Show, auth, cases, show, tunnel
+from tests.simulator.faults.probe import ProbedRelay, Show, auth, cases, show, tunnel
+from tests.support.client import PATIENCE
+from tests.support.messages import BEAT, HELLO
 
 _GREETED: Final = ["hello_response", "auth_response"]
 
@@ -19,10 +21,10 @@ def _up_to(last: str, *bodies: dict[str, Any]) -> Callable[[ProbedRelay, str], l
 
     def look(relay: ProbedRelay, transport: str) -> list[str]:
         with relay.wire(transport) as wire:
-            wire.say(HELLO, auth(), *bodies)
+            wire.send(HELLO, auth(), *bodies)
             found: list[str] = []
             while not found or found[-1] != last:
-                more = wire.met(number=1)
+                more = wire.names(number=1)
                 assert more, found
                 found += more
             return found
@@ -33,8 +35,8 @@ def _up_to(last: str, *bodies: dict[str, Any]) -> Callable[[ProbedRelay, str], l
 def _text(relay: ProbedRelay, transport: str) -> bytes:
     """Return the text of a hello's answer."""
     with relay.wire(transport) as wire:
-        wire.say(HELLO)
-        (text,) = wire.hear(1)
+        wire.send(HELLO)
+        (text,) = wire.texts(1)
         return text
 
 
@@ -61,8 +63,8 @@ def _how(relay: ProbedRelay, transport: str) -> tuple[object, ...]:
 def _order(relay: ProbedRelay, transport: str) -> set[tuple[str, ...]]:
     """Return the orders in which the members of twenty answers come."""
     with relay.wire(transport) as wire:
-        assert wire.met(HELLO, auth()) == _GREETED
-        return {tuple(body) for body in wire.ask(*(tunnel(str(number)) for number in range(20)))}
+        assert wire.names(HELLO, auth()) == _GREETED
+        return {tuple(body) for body in wire.answers(*(tunnel(str(number)) for number in range(20)))}
 
 
 def _members(relay: ProbedRelay, transport: str) -> list[str]:
@@ -76,19 +78,19 @@ def _size(relay: ProbedRelay, transport: str) -> bool:
 def _late(relay: ProbedRelay, transport: str) -> bool:
     """Say whether no heartbeat is answered quickly."""
     with relay.wire(transport) as wire:
-        assert wire.met(HELLO) + wire.met(auth()) == _GREETED
-        return wire.slow(BEAT)
+        assert wire.names(HELLO) + wire.names(auth()) == _GREETED
+        return wire.is_slow(BEAT)
 
 
 def _until_released(relay: ProbedRelay, transport: str) -> list[list[str]]:
     """Name what comes before a fault is released, seen through a second connection, and behind it."""
     with relay.wire(transport) as wire:
-        wire.say(HELLO, auth(), tunnel(), BEAT)
+        wire.send(HELLO, auth(), tunnel(), BEAT)
         with relay.wire(transport) as other:
-            assert other.met(HELLO, auth("b")) == _GREETED
-            found = wire.heard()
+            assert other.names(HELLO, auth("b")) == _GREETED
+            found = wire.names_so_far()
         relay.release("it")
-        return [found, wire.met(number=4 - len(found))]
+        return [found, wire.names(number=4 - len(found))]
 
 
 _ALL: Final = [*_GREETED, "tunnel_response", "heartbeat_response"]

@@ -13,33 +13,35 @@ import pytest
 from cbspec_simulator import Simulator
 from cbspec_simulator.faults import tls
 from cbspec_simulator.faults.fault import Fault
-from tests.simulator.faults.probe import CONFIG, HELLO, ProbeConnection, ProbedRelay, Show, cases, show
+from tests.simulator.faults.probe import CONFIG, ProbedRelay, Show, cases, show
+from tests.support.client import RawClient
+from tests.support.messages import HELLO
 
 
 def _handshake(relay: ProbedRelay, transport: str) -> str:
     """Say what comes of the handshake of a client that checks everything, or what it holds against the certificate."""
-    with ProbeConnection(relay.address, transport) as wire:
+    with RawClient(relay.address, transport) as wire:
         try:
-            wire.shaken().upgraded()
+            wire.handshake().upgraded()
         except ssl.SSLCertVerificationError as error:
             return error.verify_message.partition(",")[0]
         except ssl.SSLError as error:
             return str(error.reason).lower()
-        return ", ".join(wire.met(HELLO))
+        return ", ".join(wire.names(HELLO))
 
 
 def _version(relay: ProbedRelay, transport: str) -> object:
     with relay.wire(transport) as wire:
-        assert wire.met(HELLO) == ["hello_response"]
+        assert wire.names(HELLO) == ["hello_response"]
         return wire.tls_version
 
 
 def _refuses_older(relay: ProbedRelay, transport: str) -> str:
     """Say what a client meets that speaks TLS 1.3 only."""
-    with ProbeConnection(relay.address, transport) as wire:
+    with RawClient(relay.address, transport) as wire:
         wire.context.minimum_version = ssl.TLSVersion.TLSv1_3
         try:
-            wire.shaken()
+            wire.handshake()
         except ssl.SSLError as error:
             return str(error.reason).lower()
         return "fine"
@@ -48,25 +50,25 @@ def _refuses_older(relay: ProbedRelay, transport: str) -> str:
 def _expires_soon(relay: ProbedRelay, transport: str) -> bool:
     """Say whether the certificate, which is good, ends within a minute."""
     with relay.wire(transport) as wire:
-        assert wire.met(HELLO) == ["hello_response"]
+        assert wire.names(HELLO) == ["hello_response"]
         return ssl.cert_time_to_seconds(wire.certificate["notAfter"]) - time.time() < 61
 
 
 def _first_flight(relay: ProbedRelay, transport: str) -> tuple[int, str]:
     """Return how much comes in answer to a ClientHello until another connection is served, and what ends it."""
-    with ProbeConnection(relay.address, transport) as wire:
-        wire.greet()
+    with RawClient(relay.address, transport) as wire:
+        wire.send_client_hello()
         with relay.wire(transport) as other:
-            assert other.met(HELLO) == ["hello_response"]
-        return min(wire.raw_so_far(), 500), wire.ended
+            assert other.names(HELLO) == ["hello_response"]
+        return min(wire.bytes_below_tls(), 500), wire.ended
 
 
 def _end_of_handshake(relay: ProbedRelay, transport: str) -> list[str]:
     """Say whether the client's half of the handshake is done, and what comes then."""
-    with ProbeConnection(relay.address, transport) as wire:
-        wire.shaken()
+    with RawClient(relay.address, transport) as wire:
+        wire.handshake()
         try:
-            return ["done", *wire.upgraded().met(HELLO)]
+            return ["done", *wire.upgraded().names(HELLO)]
         except ssl.SSLError as error:
             return ["done", str(error.reason).lower()]
 

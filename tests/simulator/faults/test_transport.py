@@ -11,7 +11,9 @@ from typing import Any, Final
 import pytest
 
 from cbspec_simulator.faults import transport as kinds
-from tests.simulator.faults.probe import BEAT, HELLO, ProbeConnection, ProbedRelay, Show, auth, cases, show, tunnel
+from tests.simulator.faults.probe import ProbedRelay, Show, auth, cases, show, tunnel
+from tests.support.client import UPGRADE, RawClient
+from tests.support.messages import BEAT, HELLO
 
 _GREETED: Final = ["hello_response", "auth_response"]
 _AT_ONCE: Final = {"when": {"direction": "connect"}}
@@ -20,9 +22,9 @@ _FIRST_REQUEST: Final = {"when": {"message": "heartbeat", "connection": 1}}
 _BEHIND: Final = {"when": {"message": "heartbeat_response"}}
 
 
-def _greeted(relay: ProbedRelay, transport: str, tenant: str = "a") -> ProbeConnection:
+def _greeted(relay: ProbedRelay, transport: str, tenant: str = "a") -> RawClient:
     wire = relay.wire(transport)
-    assert wire.met(HELLO) + wire.met(auth(tenant)) == _GREETED
+    assert wire.names(HELLO) + wire.names(auth(tenant)) == _GREETED
     wire.records.clear()
     return wire
 
@@ -31,26 +33,26 @@ def _reached(relay: ProbedRelay, transport: str) -> str:
     """Say what comes of connecting."""
     try:
         with relay.wire(transport) as wire:
-            return ", ".join(wire.met(HELLO))
+            return ", ".join(wire.names(HELLO))
     except ConnectionRefusedError:
         return "refused"
 
 
 def _answered(relay: ProbedRelay, transport: str) -> tuple[bool, str]:
     """Say whether a first request draws anything before another connection's is answered, and what ends it."""
-    with ProbeConnection(relay.address, transport) as wire:
-        wire.shaken()
-        wire.ask_to_upgrade() if transport == "websocket" else wire.say(HELLO)
+    with RawClient(relay.address, transport) as wire:
+        wire.handshake()
+        wire.write(UPGRADE + b"\r\n") if transport == "websocket" else wire.send(HELLO)
         with relay.wire("tcp") as other:
-            assert other.met(HELLO) == ["hello_response"]
-        return bool(wire.so_far()), wire.ended
+            assert other.names(HELLO) == ["hello_response"]
+        return bool(wire.records_so_far()), wire.ended
 
 
 def _accepted(relay: ProbedRelay, transport: str) -> str:
     """Say what comes in answer to a ClientHello."""
-    with ProbeConnection(relay.address, transport) as wire:
+    with RawClient(relay.address, transport) as wire:
         try:
-            wire.greet()
+            wire.send_client_hello()
             return "an answer" if wire.socket.recv(1) else "an end"
         except (ConnectionResetError, BrokenPipeError):
             return "reset"
@@ -61,7 +63,7 @@ def _end(*bodies: dict[str, Any], goodbye: bool) -> Callable[[ProbedRelay, str],
 
     def look(relay: ProbedRelay, transport: str) -> tuple[list[str], str]:
         with relay.wire(transport) as wire:
-            found = [name for body in bodies for name in wire.met(body)]
+            found = [name for body in bodies for name in wire.names(body)]
             end = wire.end() if len(found) < len(bodies) else ""
             framed = any(first == 0x88 for first, _, _ in wire.frames)
             return found, f"{end}, no frame" if goodbye and transport == "websocket" and end and not framed else end
@@ -72,26 +74,26 @@ def _end(*bodies: dict[str, Any], goodbye: bool) -> Callable[[ProbedRelay, str],
 def _first_bytes(relay: ProbedRelay, transport: str) -> tuple[int, str]:
     """Return how many of the first eleven bytes come in answer to a heartbeat, and what ends the connection then."""
     with _greeted(relay, transport) as wire:
-        wire.say(BEAT)
-        return len(wire.bytes_to_come(11)), wire.ended
+        wire.send(BEAT)
+        return len(wire.first_bytes(11)), wire.ended
 
 
 def _read_on(relay: ProbedRelay, transport: str) -> tuple[str, list[str]]:
     """Say what ends the first connection, and whether it takes the tenant's only tunnel before another can."""
     with _greeted(relay, transport, "one") as wire:
-        wire.say(BEAT)
+        wire.send(BEAT)
         with _greeted(relay, transport, "one") as other:
-            wire.so_far()
+            wire.records_so_far()
             with contextlib.suppress(OSError):
-                wire.say(tunnel("first", "one"))
-            assert other.met(BEAT) == ["heartbeat_response"]
-            return wire.ended, other.met(tunnel("second", "one"))
+                wire.send(tunnel("first", "one"))
+            assert other.names(BEAT) == ["heartbeat_response"]
+            return wire.ended, other.names(tunnel("second", "one"))
 
 
 def _late(relay: ProbedRelay, transport: str) -> bool:
     """Say whether no heartbeat is answered quickly."""
     with _greeted(relay, transport) as wire:
-        return wire.slow(BEAT)
+        return wire.is_slow(BEAT)
 
 
 def _uneven(relay: ProbedRelay, transport: str) -> tuple[bool, bool]:
@@ -100,10 +102,10 @@ def _uneven(relay: ProbedRelay, transport: str) -> tuple[bool, bool]:
         times = []
         for _ in range(9):
             began = time.monotonic()
-            wire.ask(BEAT)
+            wire.answers(BEAT)
             times.append(time.monotonic() - began)
         names = [str(number) for number in range(9)]
-        tunnels = [body["tunnel_id"] for body in wire.ask(*map(tunnel, names))]
+        tunnels = [body["tunnel_id"] for body in wire.answers(*map(tunnel, names))]
         return statistics.median(times) > 0.05 and max(times) - min(times) > 0.1, tunnels == names
 
 
@@ -112,7 +114,7 @@ def _sizes(*bodies: dict[str, Any]) -> Callable[[ProbedRelay, str], list[int]]:
 
     def look(relay: ProbedRelay, transport: str) -> list[int]:
         with _greeted(relay, transport) as wire:
-            assert wire.met(*bodies) == ["heartbeat_response"] * len(bodies)
+            assert wire.names(*bodies) == ["heartbeat_response"] * len(bodies)
             return [len(record) for record in wire.records][:-1]
 
     return look

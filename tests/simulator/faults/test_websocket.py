@@ -14,8 +14,9 @@ from cbspec_simulator.faults.catalogue import KINDS
 from cbspec_simulator.faults.kind import Strike
 from cbspec_simulator.faults.websocket import framed
 from cbspec_simulator.faults.when import MessageDirection, Occasion
-from tests.simulator.faults.probe import HELLO, ProbedRelay, Show, cases, show
+from tests.simulator.faults.probe import ProbedRelay, Show, cases, show
 from tests.support.memory import MemoryClient, MemoryRelay
+from tests.support.messages import HELLO
 
 _OCCASION: Final = Occasion(MessageDirection.ANSWER, 1)
 
@@ -29,21 +30,21 @@ _MASKED: Final = bytes((0x81, 0x80 | len(_TEXT)))
 def _frames(relay: ProbedRelay, transport: str) -> list[tuple[int, bool, bytes]]:
     """Return the frames of a hello's answer: first byte, whether it is masked, payload."""
     with relay.wire(transport) as wire:
-        wire.say(HELLO)
+        wire.send(HELLO)
         return wire.frames_up_to(len(_TEXT))
 
 
 def _head(relay: ProbedRelay, transport: str) -> bytes:
     """Return the first two bytes of a hello's answer."""
     with relay.wire(transport) as wire:
-        wire.say(HELLO)
-        return wire.bytes_to_come(2)
+        wire.send(HELLO)
+        return wire.first_bytes(2)
 
 
 def _closing(relay: ProbedRelay, transport: str) -> tuple[Any, ...]:
     """Return what comes in answer to a hello, and whether the relay ends the connection."""
     with relay.wire(transport) as wire:
-        wire.say(HELLO)
+        wire.send(HELLO)
         (frame,) = wire.frames_up_to(len(_TEXT))
         return (*frame, wire.end() if frame[0] == 0x88 else "")
 
@@ -55,8 +56,8 @@ def _payload(relay: ProbedRelay, transport: str) -> bytes:
 def _size(relay: ProbedRelay, transport: str) -> int:
     """Return how many bytes a hello's answer has."""
     with relay.wire(transport) as wire:
-        wire.say(HELLO)
-        wire.bytes_to_come(2)
+        wire.send(HELLO)
+        wire.first_bytes(2)
         return len(wire.records[0])
 
 

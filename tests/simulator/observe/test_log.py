@@ -12,8 +12,8 @@ import pytest
 
 from cbspec_simulator.faults.fault import Fault
 from cbspec_simulator.observe.log import FORMATS, LEVELS, configure, tell
-from tests.support.client import token
 from tests.support.memory import BEAT, HELLO, MemoryRelay, auth
+from tests.support.messages import token
 
 
 @pytest.fixture(autouse=True)

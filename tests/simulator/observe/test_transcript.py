@@ -15,8 +15,9 @@ from cbspec_simulator.base.events import Connected, Ended, Listeners
 from cbspec_simulator.faults.fault import Fault
 from cbspec_simulator.observe.transcript import REMEMBERED, RelayTranscript, TranscriptEntry, lines
 from cbspec_simulator.settings.config import Listen
-from tests.support.client import BEAT, HELLO, AsyncClient, auth, token
+from tests.support.client import BEAT, HELLO, AsyncClient, auth
 from tests.support.memory import MemoryRelay
+from tests.support.messages import token
 
 ANY_PORT = Config(listen=Listen(port=0), faults=(Fault.read({"kind": "drop", "when": {"message": "error"}}),))
 

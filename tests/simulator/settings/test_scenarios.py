@@ -17,8 +17,8 @@ from cbspec.protocol.codes import ErrorCode
 from cbspec_simulator import ConfigError, LocalRelay
 from cbspec_simulator.app.scenario_schema import scenario_schema
 from cbspec_simulator.settings.scenarios import scenario_file, scenarios
-from tests.simulator.testing.talk import BEAT, HELLO, Talk, enters, tunnel
-from tests.support.client import PATIENCE
+from tests.support.client import PATIENCE, RawClient, entered
+from tests.support.messages import BEAT, HELLO, tunnel
 
 NAMES = [name for name, _ in scenarios()]
 IN = ["hello_response", "auth_response"]
@@ -30,8 +30,8 @@ Show = Callable[[LocalRelay], None]
 def flaky_network(relay: LocalRelay) -> None:
     def attempt() -> str:
         try:
-            with Talk(relay) as talk:
-                return talk.asked(HELLO)
+            with RawClient.to(relay) as talk:
+                return talk.name(HELLO)
         except OSError:
             return "no connection"
 
@@ -50,110 +50,108 @@ def flaky_network(relay: LocalRelay) -> None:
 
 
 def slow_relay(relay: LocalRelay) -> None:
-    with Talk(relay) as talk:
+    with RawClient.to(relay) as talk:
         began = time.monotonic()
-        assert talk.asked(HELLO) == "hello_response"
+        assert talk.name(HELLO) == "hello_response"
         assert time.monotonic() - began > 0.7
 
 
 def draining_relay(relay: LocalRelay) -> None:
-    with Talk(relay) as talk:
+    with RawClient.to(relay) as talk:
         assert talk.enter() == IN
         relay.advance(10)
-        assert talk.asked(BEAT) == "heartbeat_response"
-        assert talk.asked(tunnel()) == "server_unavailable"
-        assert enters(relay)[0] == "server_unavailable"
+        assert talk.name(BEAT) == "heartbeat_response"
+        assert talk.name(tunnel()) == "server_unavailable"
+        assert entered(relay)[0] == "server_unavailable"
         relay.advance(10)
         assert talk.line() == b""
     relay.advance(10)
-    assert enters(relay) == IN
+    assert entered(relay) == IN
 
 
 def tenant_at_its_limit(relay: LocalRelay) -> None:
-    with Talk(relay) as talk, Talk(relay) as other:
+    with RawClient.to(relay) as talk, RawClient.to(relay) as other:
         assert talk.enter() == IN
-        answers = [talk.asked(tunnel(name)) for name in ("a", "b", "c")]
+        answers = [talk.name(tunnel(name)) for name in ("a", "b", "c")]
         assert answers == ["tunnel_response", "tunnel_response", "tenant_limit_exceeded"]
-        assert enters(relay) == ["hello_response", "tenant_limit_exceeded"]
+        assert entered(relay) == ["hello_response", "tenant_limit_exceeded"]
         assert other.enter("tenant-002") == IN
-        assert {other.asked(tunnel(name, "tenant-002")) for name in ("a", "b", "c")} == {"tunnel_response"}
+        assert {other.name(tunnel(name, "tenant-002")) for name in ("a", "b", "c")} == {"tunnel_response"}
 
 
 def rate_limited_tenant(relay: LocalRelay) -> None:
-    with Talk(relay) as talk, Talk(relay) as other:
+    with RawClient.to(relay) as talk, RawClient.to(relay) as other:
         assert talk.enter() == IN
-        assert "rate_limit_exceeded" in [talk.asked(BEAT) for _ in range(50)]
+        assert "rate_limit_exceeded" in [talk.name(BEAT) for _ in range(50)]
         relay.advance(3)
-        assert talk.asked(BEAT) == "heartbeat_response"
+        assert talk.name(BEAT) == "heartbeat_response"
         assert other.enter("tenant-002") == IN
-        assert {other.asked(BEAT) for _ in range(50)} == {"heartbeat_response"}
+        assert {other.name(BEAT) for _ in range(50)} == {"heartbeat_response"}
 
 
 def noisy_neighbour(relay: LocalRelay) -> None:
-    with Talk(relay) as talk:
+    with RawClient.to(relay) as talk:
         assert talk.enter() == IN
         relay.advance(5)
-        assert talk.asked(tunnel()) == "buffer_pool_exhausted"
+        assert talk.name(tunnel()) == "buffer_pool_exhausted"
         relay.advance(10)
-        assert talk.asked(tunnel()) == "tunnel_response"
+        assert talk.name(tunnel()) == "tunnel_response"
         relay.advance(5)
-        assert enters(relay)[0] == "connection_limit_reached"
+        assert entered(relay)[0] == "connection_limit_reached"
         relay.advance(5)
-        assert enters(relay) == IN
+        assert entered(relay) == IN
 
 
 def expired_token(relay: LocalRelay) -> None:
     for tenant in ("tenant-001", "tenant-002"):
-        with Talk(relay) as talk:
+        with RawClient.to(relay) as talk:
             assert talk.enter(tenant) == ["hello_response", "invalid_token"]
-            assert talk.asked(talk.auth(tenant)) == "auth_response"
+            assert talk.name({"type": "auth", "token": relay.token(tenant)}) == "auth_response"
 
 
 def half_dead_connection(relay: LocalRelay) -> None:
     for _ in range(2):
-        with Talk(relay) as talk:
+        with RawClient.to(relay) as talk:
             assert talk.enter() == IN
-            assert [talk.asked(BEAT) for _ in range(2)] == ["heartbeat_response"] * 2
+            assert [talk.name(BEAT) for _ in range(2)] == ["heartbeat_response"] * 2
             before = relay.transcript.entries[-1]
-            talk.say(BEAT)
+            talk.send(BEAT)
             relay.transcript.wait_for("fault", "half-dead", behind=before)
             assert [one.state for one in relay.connections] == ["authenticated"]
             _silent(talk)
 
 
 def silent_relay(relay: LocalRelay) -> None:
-    with Talk(relay) as talk:
-        assert talk.socket.version() == "TLSv1.3"
-        talk.say(HELLO)
+    with RawClient.to(relay) as talk:
+        assert talk.tls_version == "TLSv1.3"
+        talk.send(HELLO)
         _silent(talk)
 
 
-def _silent(talk: Talk) -> None:
-    talk.socket.settimeout(0.2)
-    with pytest.raises(TimeoutError):
-        talk.socket.recv(1)
+def _silent(talk: RawClient) -> None:
+    assert talk.is_silent()
 
 
 def relay_down_and_up(relay: LocalRelay) -> None:
-    with Talk(relay) as talk:
+    with RawClient.to(relay) as talk:
         assert talk.enter() == IN
         relay.advance(5)
         assert talk.line() == b""
         with pytest.raises(ConnectionRefusedError):
             socket.create_connection(relay.address, PATIENCE)
         relay.advance(5)
-        assert enters(relay) == IN
+        assert entered(relay) == IN
 
 
 def unavailable_at_first(relay: LocalRelay) -> None:
-    assert enters(relay)[0] == "server_unavailable"
+    assert entered(relay)[0] == "server_unavailable"
     relay.advance(5)
-    assert enters(relay) == IN
+    assert entered(relay) == IN
 
 
 def certificate_about_to_expire(relay: LocalRelay) -> None:
-    with Talk(relay) as talk:
-        certificate = talk.socket.getpeercert() or {}
+    with RawClient.to(relay) as talk:
+        certificate = talk.certificate
         left = ssl.cert_time_to_seconds(str(certificate["notAfter"])) - time.time()
         assert 300 - PATIENCE < left <= 300
         assert talk.enter() == IN
@@ -161,37 +159,37 @@ def certificate_about_to_expire(relay: LocalRelay) -> None:
 
 def expired_certificate(relay: LocalRelay) -> None:
     with pytest.raises(ssl.SSLCertVerificationError, match="expired"):
-        Talk(relay)
+        RawClient.to(relay)
 
 
 def man_in_the_middle(relay: LocalRelay) -> None:
     with pytest.raises(ssl.SSLCertVerificationError, match=r"issuer|self.signed"):
-        Talk(relay)
+        RawClient.to(relay)
 
 
 def old_tls(relay: LocalRelay) -> None:
     with pytest.raises(ssl.SSLError, match=r"(?i)version"):
-        Talk(relay)
+        RawClient.to(relay)
     context = relay.ssl_context()
     context.minimum_version = context.maximum_version = ssl.TLSVersion.TLSv1_2
-    with Talk(relay, context) as talk:
-        assert talk.socket.version() == "TLSv1.2"
+    with RawClient.to(relay, context) as talk:
+        assert talk.tls_version == "TLSv1.2"
 
 
 def answers_out_of_order(relay: LocalRelay) -> None:
-    with Talk(relay) as talk:
+    with RawClient.to(relay) as talk:
         assert talk.enter() == IN
-        assert talk.asked(tunnel("first")) == "tunnel_response"
-        talk.say(tunnel("second"), tunnel("third"))
+        assert talk.name(tunnel("first")) == "tunnel_response"
+        talk.send(tunnel("second"), tunnel("third"))
         assert [json.loads(talk.line())["tunnel_id"] for _ in range(2)] == ["third", "second"]
 
 
 def broken_answers(relay: LocalRelay) -> None:
-    with Talk(relay) as talk:
+    with RawClient.to(relay) as talk:
         assert talk.enter() == IN
         lines = []
         for _ in range(13):
-            talk.say(BEAT)
+            talk.send(BEAT)
             lines.append(talk.line().rstrip(b"\n"))
     good = b'{"type":"heartbeat_response"}'
     broken = lines[::3]
@@ -204,26 +202,26 @@ def broken_answers(relay: LocalRelay) -> None:
 
 
 def wrong_answers(relay: LocalRelay) -> None:
-    with Talk(relay) as talk:
-        assert talk.asked(HELLO) == "hello_response"
-        assert talk.ask(talk.auth())["tenant_id"] == "another-tenant"
+    with RawClient.to(relay) as talk:
+        assert talk.name(HELLO) == "hello_response"
+        assert talk.ask({"type": "auth", "token": relay.token()})["tenant_id"] == "another-tenant"
         assert talk.ask(tunnel("mine"))["tunnel_id"] == "another-id"
 
 
 def newer_relay(relay: LocalRelay) -> None:
-    with Talk(relay) as talk:
+    with RawClient.to(relay) as talk:
         said = talk.ask(HELLO)
         assert {"tls", "heartbeat", "quic"} <= set(said["features"])
         assert "since_version" in said
-        answer = talk.ask(talk.auth())
+        answer = talk.ask({"type": "auth", "token": relay.token()})
         assert (answer["status"], answer["tenant_id"]) == ("ok", "tenant-001")
         assert "since_version" in answer
 
 
 def every_error_code(relay: LocalRelay) -> None:
-    with Talk(relay) as talk:
+    with RawClient.to(relay) as talk:
         assert talk.enter() == IN
-        assert [talk.asked(tunnel()) for _ in range(12)] == [*ErrorCode, "teapot"]
+        assert [talk.name(tunnel()) for _ in range(12)] == [*ErrorCode, "teapot"]
 
 
 SHOWN: dict[str, Show] = {

@@ -5,35 +5,36 @@ from __future__ import annotations
 import pytest
 
 from cbspec_simulator import ControlError, LocalRelay
-from tests.simulator.testing.talk import BEAT, HELLO, Talk
+from tests.support.client import RawClient
+from tests.support.messages import BEAT, HELLO
 
 
 def test_a_fault_strikes_until_the_end_of_its_with(relay: LocalRelay) -> None:
-    with Talk(relay) as talk:
+    with RawClient.to(relay) as talk:
         with relay.fault("error", code="server_unavailable", when={"message": "hello"}) as fault:
-            assert [talk.asked(HELLO), talk.asked(BEAT)] == ["server_unavailable", "unknown_message_type"]
+            assert [talk.name(HELLO), talk.name(BEAT)] == ["server_unavailable", "unknown_message_type"]
             assert (fault.strikes, fault.matched) == (1, 1)
-        assert talk.asked(HELLO) == "hello_response"
+        assert talk.name(HELLO) == "hello_response"
     assert fault.strikes == 1, "what it did is known when it is gone"
 
 
 def test_a_fault_that_nobody_removes_stays(relay: LocalRelay) -> None:
     fault = relay.fault("error", code="teapot", name="tea")
     assert repr(fault) == "<fault tea>"
-    with Talk(relay) as talk:
-        assert talk.asked(HELLO) == "teapot"
+    with RawClient.to(relay) as talk:
+        assert talk.name(HELLO) == "teapot"
         fault.remove()
         fault.remove()
-        assert talk.asked(HELLO) == "hello_response"
+        assert talk.name(HELLO) == "hello_response"
 
 
 def test_what_a_fault_holds_back_comes_when_it_is_released_or_removed(relay: LocalRelay) -> None:
-    with Talk(relay) as talk, relay.fault("hold", when={"message": "hello_response"}) as held:
-        talk.say(HELLO)
+    with RawClient.to(relay) as talk, relay.fault("hold", when={"message": "hello_response"}) as held:
+        talk.send(HELLO)
         relay.transcript.wait_for("answer", "hello_response")
         held.release()
         assert b"hello_response" in talk.line()
-        talk.say(HELLO)
+        talk.send(HELLO)
         relay.transcript.wait_for("answer", count=2)
         held.remove()
         assert talk.line()
@@ -41,8 +42,8 @@ def test_what_a_fault_holds_back_comes_when_it_is_released_or_removed(relay: Loc
 
 def test_strikes_can_follow_each_other(relay: LocalRelay) -> None:
     steps = [{"kind": "error", "code": "teapot"}, {"kind": "pass"}]
-    with Talk(relay) as talk, relay.fault(sequence=steps, repeat=True):
-        assert [talk.asked(HELLO) for _ in range(2)] == ["teapot", "hello_response"]
+    with RawClient.to(relay) as talk, relay.fault(sequence=steps, repeat=True):
+        assert [talk.name(HELLO) for _ in range(2)] == ["teapot", "hello_response"]
 
 
 def test_a_mistake_says_what_is_right(relay: LocalRelay) -> None:
@@ -57,6 +58,6 @@ def test_a_mistake_says_what_is_right(relay: LocalRelay) -> None:
 def test_a_fault_is_gone_with_the_reset(relay: LocalRelay) -> None:
     with relay.fault("drop") as fault:
         relay.reset()
-        with Talk(relay) as talk:
-            assert talk.asked(HELLO) == "hello_response"
+        with RawClient.to(relay) as talk:
+            assert talk.name(HELLO) == "hello_response"
         assert fault.strikes == 0

@@ -16,9 +16,9 @@ from cbspec.tokens.jwt import SigningKey
 from cbspec.tokens.keypair import new_pair
 from cbspec_simulator import ConfigError, ControlError, LocalRelay, OpenConnection
 from cbspec_simulator.testing.setup import Setup
-from tests.simulator.testing.talk import BEAT, HELLO, Talk, enters, tunnel
-from tests.support.client import PATIENCE
+from tests.support.client import PATIENCE, RawClient, entered
 from tests.support.issuer import jwks
+from tests.support.messages import BEAT, HELLO, tunnel
 
 IN = ["hello_response", "auth_response"]
 
@@ -28,7 +28,7 @@ def test_it_says_where_it_is_and_whom_to_trust(relay: LocalRelay) -> None:
     assert repr(relay) == f"<relay 127.0.0.1:{relay.port}>"
     assert relay.ca_file.read_text().startswith("-----BEGIN CERTIFICATE")
     assert relay.ssl_context().minimum_version is ssl.TLSVersion.TLSv1_3
-    assert enters(relay) == IN
+    assert entered(relay) == IN
 
 
 def test_a_coroutine_s_client_is_served_while_the_loop_calls_the_relay(relay: LocalRelay) -> None:
@@ -53,7 +53,7 @@ def test_a_token_is_what_it_is_asked_to_be(relay: LocalRelay) -> None:
     with LocalRelay(config={"tokens": {"secret": "x" * 32, "issuer": "me", "audience": "you"}}) as other:
         claims = Compact.split(other.token()).claims
         assert (claims["iss"], claims["aud"]) == ("me", "you")
-        assert enters(other) == IN
+        assert entered(other) == IN
 
 
 def test_a_relay_that_only_verifies_mints_with_the_key_that_it_is_given(tmp_path: Path) -> None:
@@ -62,39 +62,39 @@ def test_a_relay_that_only_verifies_mints_with_the_key_that_it_is_given(tmp_path
     (tmp_path / "keys.json").write_bytes(jwks(SigningKey.from_pem(private)))
     rules = {"jwks_file": str(tmp_path / "keys.json")}
     with LocalRelay(config={"tokens": {**rules, "signing_key_file": str(tmp_path / "key.pem")}}) as relay:
-        assert enters(relay) == IN
+        assert entered(relay) == IN
     with LocalRelay(config={"tokens": rules}) as relay, pytest.raises(ControlError, match="signing_key_file, too"):
         relay.token()
 
 
 def test_time_is_moved_and_tokens_expire_by_it(relay: LocalRelay) -> None:
-    with Talk(relay) as talk:
+    with RawClient.to(relay) as talk:
         token = {"type": "auth", "token": relay.token(lifetime=100)}
-        talk.asked(HELLO)
+        talk.name(HELLO)
         relay.advance(101)
-        assert talk.asked(token) == "invalid_token"
-        assert talk.asked(talk.auth()) == "auth_response"
+        assert talk.name(token) == "invalid_token"
+        assert talk.name({"type": "auth", "token": relay.token()}) == "auth_response"
     with pytest.raises(ControlError, match="time goes forward only"):
         relay.advance(-1)
 
 
 def test_it_drains_and_serves_again(relay: LocalRelay) -> None:
-    with Talk(relay) as talk:
+    with RawClient.to(relay) as talk:
         talk.enter()
         relay.drain()
-        assert [talk.asked(BEAT), talk.asked(tunnel())] == ["heartbeat_response", "server_unavailable"]
+        assert [talk.name(BEAT), talk.name(tunnel())] == ["heartbeat_response", "server_unavailable"]
         relay.drain(False)
-        assert talk.asked(tunnel()) == "tunnel_response"
+        assert talk.name(tunnel()) == "tunnel_response"
 
 
 def test_limits_change_while_it_runs(relay: LocalRelay) -> None:
-    with Talk(relay) as talk:
+    with RawClient.to(relay) as talk:
         talk.enter()
         relay.limit_tenant(tunnel_limit=1)
-        assert [talk.asked(tunnel(name)) for name in "ab"] == ["tunnel_response", "tenant_limit_exceeded"]
+        assert [talk.name(tunnel(name)) for name in "ab"] == ["tunnel_response", "tenant_limit_exceeded"]
         relay.limit_tenant("tenant-001", tunnel_limit=None)
         relay.limit(buffer_pool=1)
-        assert talk.asked(tunnel("c")) == "buffer_pool_exhausted"
+        assert talk.name(tunnel("c")) == "buffer_pool_exhausted"
     with pytest.raises(ControlError, match="there is no tenant nobody"):
         relay.limit_tenant("nobody", active=False)
     with pytest.raises(ControlError, match="pool: unknown limit; known are connection_limit, buffer_pool"):
@@ -103,16 +103,16 @@ def test_limits_change_while_it_runs(relay: LocalRelay) -> None:
 
 def test_what_is_open_is_seen_and_dropped(relay: LocalRelay) -> None:
     assert relay.connections == []
-    with Talk(relay) as talk, Talk(relay) as other:
+    with RawClient.to(relay) as talk, RawClient.to(relay) as other:
         talk.enter()
-        talk.asked(tunnel("t"))
-        other.asked(HELLO)
+        talk.name(tunnel("t"))
+        other.name(HELLO)
         assert relay.connections == [
             OpenConnection(1, "tcp", "127.0.0.1", "authenticated", "tenant-001", "user123", ("t",)),
             OpenConnection(2, "tcp", "127.0.0.1", "greeted", None, None, ()),
         ]
         relay.drop(1)
-        assert (talk.line(), other.asked(HELLO)) == (b"", "hello_response")
+        assert (talk.line(), other.name(HELLO)) == (b"", "hello_response")
         relay.drop(how="close")
         assert other.line() == b""
     with pytest.raises(ControlError, match="there is no open connection 1"):
@@ -121,7 +121,7 @@ def test_what_is_open_is_seen_and_dropped(relay: LocalRelay) -> None:
 
 def test_a_reset_leaves_nothing_of_what_was_done(relay: LocalRelay) -> None:
     address = relay.address
-    with Talk(relay) as talk:
+    with RawClient.to(relay) as talk:
         talk.enter()
         relay.fault("drop")
         relay.drain()
@@ -130,7 +130,7 @@ def test_a_reset_leaves_nothing_of_what_was_done(relay: LocalRelay) -> None:
         relay.reset()
         assert talk.line() == b""
     assert (relay.address, relay.connections, list(relay.transcript)) == (address, [], [])
-    with Talk(relay) as talk:
+    with RawClient.to(relay) as talk:
         assert talk.enter() == IN
         assert relay.connections[0].number == 1
         assert abs(relay.transcript.entries[0].time - time.time()) < PATIENCE
@@ -141,7 +141,7 @@ def test_a_reset_opens_a_port_that_was_shut(relay: LocalRelay) -> None:
     with pytest.raises(ConnectionRefusedError):
         socket.create_connection(relay.address, PATIENCE)
     relay.reset()
-    assert enters(relay) == IN
+    assert entered(relay) == IN
     with LocalRelay(faults=[{"kind": "refuse"}]) as other:
         with pytest.raises(ConnectionRefusedError):
             socket.create_connection(other.address, PATIENCE)
@@ -151,48 +151,48 @@ def test_a_reset_opens_a_port_that_was_shut(relay: LocalRelay) -> None:
 
 
 def test_connections_last_where_they_are_to(relay: LocalRelay) -> None:
-    with Talk(relay) as old, Talk(relay) as new:
+    with RawClient.to(relay) as old, RawClient.to(relay) as new:
         assert old.enter() == IN
         relay.keep_connections()
-        with Talk(relay) as newest:
+        with RawClient.to(relay) as newest:
             newest.enter()
             relay.fault("drop")
             relay.limit_tenant(active=False)
             relay.renew(Setup.of(config={"tenants": [{"id": "tenant-001", "tunnel_limit": 1}]}), lasting=True)
             assert newest.line() == b""
         assert new.enter() == IN, "it was there, and had said nothing"
-        assert [old.asked(tunnel(name)) for name in "ab"] == ["tunnel_response", "tenant_limit_exceeded"]
+        assert [old.name(tunnel(name)) for name in "ab"] == ["tunnel_response", "tenant_limit_exceeded"]
         relay.advance(1)
         relay.renew(lasting=True)
         assert (old.line(), new.line()) == (b"", b""), "time can't go back around them"
 
 
 def test_a_persona_comes_and_goes_with_the_setup(relay: LocalRelay) -> None:
-    with Talk(relay) as talk:
-        assert talk.asked(HELLO) == "hello_response"
+    with RawClient.to(relay) as talk:
+        assert talk.name(HELLO) == "hello_response"
         relay.keep_connections()
         relay.renew(Setup.of(persona="hello-version-missing"), lasting=True)
         assert talk.line() == b""
-    with Talk(relay) as talk:
+    with RawClient.to(relay) as talk:
         assert "version" not in talk.ask(HELLO)
     relay.reset()
-    with Talk(relay) as talk:
+    with RawClient.to(relay) as talk:
         assert "version" in talk.ask(HELLO)
 
 
 def test_a_setup_that_can_t_be_used_changes_nothing(relay: LocalRelay) -> None:
-    with Talk(relay) as talk:
+    with RawClient.to(relay) as talk:
         talk.enter()
         with pytest.raises(ConfigError, match="no such scenario"):
             relay.renew(Setup.of("none-such"))
-        assert talk.asked(BEAT) == "heartbeat_response"
+        assert talk.name(BEAT) == "heartbeat_response"
     assert relay.setup == Setup.of()
 
 
 def test_a_setup_that_fails_when_it_begins_leaves_the_one_before(relay: LocalRelay) -> None:
     with pytest.raises(ConfigError, match=r"none\.pem"):
         relay.renew(Setup.of(config={"tls": {"chain": "none.pem"}}))
-    assert enters(relay) == IN
+    assert entered(relay) == IN
     assert relay.setup == Setup.of()
 
 
@@ -203,7 +203,7 @@ def test_relays_live_beside_each_other_and_leave_nothing_behind() -> None:
     before = alive()
     with LocalRelay() as one, LocalRelay("tenant-at-its-limit") as other:
         assert one.port != other.port
-        assert (enters(one), enters(other)) == (IN, IN)
+        assert (entered(one), entered(other)) == (IN, IN)
         assert alive() == before + 2
     assert alive() == before
     with pytest.raises(ConnectionRefusedError):
@@ -214,7 +214,7 @@ def test_relays_live_beside_each_other_and_leave_nothing_behind() -> None:
 
 
 def test_a_client_that_stays_doesn_t_hold_up_the_end() -> None:
-    with LocalRelay() as relay, Talk(relay) as talk:
+    with LocalRelay() as relay, RawClient.to(relay) as talk:
         talk.enter()
         began = time.monotonic()
         relay.close()

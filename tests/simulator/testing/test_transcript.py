@@ -9,15 +9,16 @@ import anyio
 import pytest
 
 from cbspec_simulator import LocalRelay
-from tests.simulator.testing.talk import BEAT, HELLO, Talk, tunnel
+from tests.support.client import RawClient
+from tests.support.messages import BEAT, HELLO, tunnel
 
 
 def test_what_was_said_is_there_in_order_and_without_tokens(relay: LocalRelay) -> None:
-    with Talk(relay) as talk:
-        token = talk.auth()["token"]
-        talk.asked(HELLO)
-        talk.asked({"type": "auth", "token": token})
-        talk.asked(tunnel("mine"))
+    with RawClient.to(relay) as talk:
+        token = relay.token()
+        talk.name(HELLO)
+        talk.name({"type": "auth", "token": token})
+        talk.name(tunnel("mine"))
     relay.transcript.wait_for("ended")
     entries = list(relay.transcript)
     assert [entry.event for entry in entries] == ["connected", *["request", "answer"] * 3, "ended"]
@@ -28,23 +29,23 @@ def test_what_was_said_is_there_in_order_and_without_tokens(relay: LocalRelay) -
     assert asked.message == tunnel("mine")
     assert (answered.message["tunnel_id"], answered.tenant, answered.connection) == ("mine", "tenant-001", 1)
     assert token not in str(relay.transcript)
-    assert '-> {"type": "hello"' in str(relay.transcript)
+    assert '-> {"type":"hello"' in str(relay.transcript)
     relay.transcript.clear()
     assert str(relay.transcript) == ""
 
 
 def test_a_long_transcript_is_shown_from_its_end(relay: LocalRelay) -> None:
-    with Talk(relay) as talk:
+    with RawClient.to(relay) as talk:
         talk.enter()
         for _ in range(120):
-            talk.asked(BEAT)
+            talk.name(BEAT)
     shown = str(relay.transcript).splitlines()
     assert shown[0] == f"... {len(relay.transcript) - 200} entries before"
     assert len(shown) == 201
 
 
 def test_what_happened_already_isn_t_waited_for(relay: LocalRelay) -> None:
-    with Talk(relay) as talk:
+    with RawClient.to(relay) as talk:
         talk.enter()
         assert relay.transcript.wait_for("request", "hello", timeout=0.001).number == 2
         assert relay.transcript.wait_for("request", count=2, timeout=0.001).type == "auth"
@@ -52,10 +53,10 @@ def test_what_happened_already_isn_t_waited_for(relay: LocalRelay) -> None:
 
 
 def test_what_is_to_come_is_waited_for(relay: LocalRelay) -> None:
-    with Talk(relay) as talk:
+    with RawClient.to(relay) as talk:
         talk.enter()
         last = relay.transcript.entries[-1]
-        later = threading.Timer(0.02, lambda: talk.say(BEAT, BEAT))
+        later = threading.Timer(0.02, lambda: talk.send(BEAT, BEAT))
         later.start()
         found = relay.transcript.wait_for("request", "heartbeat", behind=last, count=2)
         assert found.number > last.number + 1
@@ -63,8 +64,8 @@ def test_what_is_to_come_is_waited_for(relay: LocalRelay) -> None:
 
 
 def test_who_waits_in_vain_is_told_what_there_was(relay: LocalRelay) -> None:
-    with Talk(relay) as talk:
-        talk.asked(HELLO)
+    with RawClient.to(relay) as talk:
+        talk.name(HELLO)
         with pytest.raises(TimeoutError) as caught:
             relay.transcript.wait_for("answer", "error", count=2, timeout=0.01)
     said = str(caught.value)
@@ -73,17 +74,17 @@ def test_who_waits_in_vain_is_told_what_there_was(relay: LocalRelay) -> None:
 
 
 def test_a_mistake_in_the_condition_is_the_caller_s(relay: LocalRelay) -> None:
-    with Talk(relay) as talk:
-        talk.asked(HELLO)
+    with RawClient.to(relay) as talk:
+        talk.name(HELLO)
         with pytest.raises(ZeroDivisionError):
             relay.transcript.wait_for("request", where=lambda entry: 1 // 0 > 0)
 
 
 async def test_a_coroutine_waits_without_blocking_its_loop(relay: LocalRelay) -> None:
     waiting = asyncio.create_task(relay.transcript.async_wait_for("request", "hello"))
-    with Talk(relay) as talk:
+    with RawClient.to(relay) as talk:
         await asyncio.sleep(0)
-        talk.say(HELLO)
+        talk.send(HELLO)
         assert (await waiting).type == "hello"
 
 

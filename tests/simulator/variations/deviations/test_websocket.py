@@ -7,7 +7,7 @@ import json
 
 from cbspec_simulator import Behaviour, Config, Simulator, deviated
 from cbspec_simulator.settings.config import Listen, MetricsRules
-from tests.support.client import HELLO, PATIENCE, AsyncWebSocket, accept_value, auth, tunnel
+from tests.support.client import ACCEPT, HELLO, PATIENCE, AsyncWebSocket, auth, tunnel
 
 CONFIG = Config(listen=Listen(port=0), metrics=MetricsRules(enabled=True, port=0))
 
@@ -24,7 +24,7 @@ async def _response(id_: str) -> bytes:
 async def test_the_opening_handshake() -> None:
     wrong = await _response("websocket-wrong-accept")
     assert b"Sec-WebSocket-Accept: " in wrong
-    assert accept_value() not in wrong
+    assert ACCEPT not in wrong
     assert b"Sec-WebSocket-Accept" not in await _response("websocket-no-accept")
     assert b"Sec-WebSocket-Extensions: permessage-deflate" in await _response("websocket-deflate-accepted")
 
@@ -129,11 +129,11 @@ async def test_frames_that_a_client_must_not_send() -> None:
 async def test_a_key_that_is_answered_as_the_first_was() -> None:
     async with _deviating("websocket-accept-of-the-first") as simulator:
         async with AsyncWebSocket(simulator.address) as wire:
-            assert accept_value() in await wire.open()
+            assert ACCEPT in await wire.open()
         async with AsyncWebSocket(simulator.address) as wire:
             wire.write(_SHAKE_OF_ANOTHER)
             async with asyncio.timeout(PATIENCE):
-                assert accept_value() in await wire.reader.readuntil(b"\r\n\r\n")
+                assert ACCEPT in await wire.reader.readuntil(b"\r\n\r\n")
 
 
 _SHAKE_OF_ANOTHER = (

@@ -1,0 +1,381 @@
+"""A relay double with real sockets: each connection in a thread of its own, by the standard library alone.
+
+A script handles one connection, below TLS or above it. `ScriptedRelay` answers messages by a script and records what it
+receives; it speaks lines or, if a connection begins as HTTP, WebSocket.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import contextlib
+import hashlib
+import json
+import socket
+import ssl
+import struct
+import threading
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from enum import Enum, auto
+from pathlib import Path
+from typing import Any
+
+from cbspec.profile.profile import Endpoint
+from cbspec.protocol.connection import read_frame
+from cbspec.protocol.framing import Frame
+from cbspec.protocol.messages import (
+    Answer,
+    Auth,
+    AuthResponse,
+    Error,
+    Heartbeat,
+    HeartbeatResponse,
+    Hello,
+    HelloResponse,
+    Message,
+    Role,
+    TunnelInfo,
+    TunnelResponse,
+    Violation,
+    encode,
+)
+
+PATIENCE = 20.0
+"""Seconds after which a script stops waiting for its peer."""
+
+_LARGEST_FRAME = 1 << 27  # bytes: more than the suite ever sends
+_GUID = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"  # RFC 6455, 1.3
+
+Script = Callable[[socket.socket], object]
+"""Handles a connection, which is closed when the script returns."""
+
+
+# ---------------------------------------------------------------- connections
+
+
+@contextlib.contextmanager
+def serving(script: Script, host: str = "127.0.0.1") -> Iterator[Endpoint]:
+    """Run `script` for each connection on a free port; an exception of a script is raised at the end."""
+    errors: list[BaseException] = []
+    threads: list[threading.Thread] = []
+
+    def run(sock: socket.socket) -> None:
+        with sock:
+            sock.settimeout(PATIENCE)
+            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)  # without it each answer takes 40 ms
+            try:
+                script(sock)
+            except BaseException as error:
+                errors.append(error)
+
+    def accept() -> None:
+        with contextlib.suppress(OSError):
+            while True:
+                thread = threading.Thread(target=run, args=(listener.accept()[0],))
+                threads.append(thread)
+                thread.start()
+
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    with socket.create_server((host, 0), family=family) as listener:
+        acceptor = threading.Thread(target=accept)
+        acceptor.start()
+        try:
+            yield Endpoint(host, listener.getsockname()[1])
+        finally:
+            listener.shutdown(socket.SHUT_RDWR)
+            acceptor.join()
+            for thread in threads:
+                thread.join()
+    if errors:
+        raise errors[0]
+
+
+def server(chain: Path) -> ssl.SSLContext:
+    """Return a context that accepts every TLS version that OpenSSL supports."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(chain)
+    return context
+
+
+def over_tls(context: ssl.SSLContext, script: Callable[[ssl.SSLSocket], object]) -> Script:
+    """Return a script that runs `script` after the TLS handshake."""
+
+    def run(sock: socket.socket) -> None:
+        with context.wrap_socket(sock, server_side=True, suppress_ragged_eofs=True) as tls:
+            script(tls)
+
+    return run
+
+
+def below_tls(context: ssl.SSLContext, script: Script) -> Script:
+    """Return a script that sends "ready" over TLS and then runs `script` on the plain socket."""
+
+    def run(sock: socket.socket) -> None:
+        tls = context.wrap_socket(sock, server_side=True)
+        tls.sendall(b"ready")
+        with socket.socket(fileno=tls.detach()) as plain:
+            plain.settimeout(PATIENCE)
+            script(plain)
+
+    return run
+
+
+def tolerant(script: Script) -> Script:
+    """Return a script that ignores the failure of its connection."""
+
+    def run(sock: socket.socket) -> None:
+        with contextlib.suppress(OSError):
+            script(sock)
+
+    return run
+
+
+def reset(sock: socket.socket) -> None:
+    """End a connection with a TCP reset."""
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    sock.close()
+
+
+def read_to_end(sock: socket.socket) -> bytes:
+    """Return all bytes until the peer closes."""
+    data = b""
+    with contextlib.suppress(ConnectionError):
+        while chunk := sock.recv(65536):
+            data += chunk
+    return data
+
+
+def answering(relay: Callable[[dict[str, Any]], Iterable[bytes]]) -> Callable[[ssl.SSLSocket], None]:
+    """Return a script that passes each line, as JSON, to `relay` and sends what it returns."""
+
+    def run(tls: ssl.SSLSocket) -> None:
+        with tls.makefile("rb") as lines, contextlib.suppress(OSError):
+            for line in lines:
+                try:
+                    request = json.loads(line)
+                except ValueError:
+                    request = {}
+                for answer in relay(request):
+                    tls.sendall(answer)
+
+    return run
+
+
+# ---------------------------------------------------------------- messages
+
+
+class MessageSocket:
+    """The relay's end of a connection as messages: lines, or WebSocket if the first line is an HTTP request."""
+
+    def __init__(self, tls: ssl.SSLSocket, *, upgrades: bool = True) -> None:
+        self.websocket = False
+        self._tls = tls
+        self._upgrades = upgrades
+        self._incoming = tls.makefile("rb")
+
+    def messages(self) -> Iterator[bytes]:
+        """Yield each message until the connection ends."""
+        line = self._incoming.readline()
+        if self._upgrades and line.startswith(b"GET "):
+            self.websocket = True
+            self._upgrade(list(iter(self._incoming.readline, b"\r\n")))
+            while (text := self._message()) is not None:
+                yield text
+            return
+        while line:
+            yield line.rstrip(b"\r\n")
+            line = self._incoming.readline()
+
+    def encode(self, text: bytes) -> bytes:
+        """Return a message as it is sent."""
+        return frame(text) if self.websocket else text + b"\n"
+
+    def _upgrade(self, headers: list[bytes]) -> None:
+        keys = [line.split(b":")[1].strip() for line in headers if line.lower().startswith(b"sec-websocket-key:")]
+        accept = base64.b64encode(hashlib.sha1(next(iter(keys), b"") + _GUID, usedforsecurity=False).digest())
+        self._tls.sendall(
+            b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+            b"Sec-WebSocket-Accept: " + accept + b"\r\n\r\n"
+        )
+
+    def _message(self) -> bytes | None:
+        """Return the next message, or None at the end.
+
+        Frames without a mask aren't recognised: the bytes after one are read as a header, so a frame of impossible size
+        ends the connection.
+        """
+        text, read = b"", self._incoming.read
+        while len(head := read(2)) == 2:
+            size = head[1] & 0x7F
+            size = int.from_bytes(read(2 if size == 126 else 8), "big") if size > 125 else size
+            if size > _LARGEST_FRAME:
+                return None
+            mask, data = read(4), read(size)
+            plain = bytes(byte ^ mask[at % 4] for at, byte in enumerate(data))
+            opcode = head[0] & 0x0F
+            if opcode == 8:
+                self._tls.sendall(frame(plain, 0x88))
+                return None
+            if opcode == 9:
+                self._tls.sendall(frame(plain, 0x8A))
+            elif opcode < 8:
+                text += plain
+                if head[0] & 0x80:
+                    return text
+        return None
+
+
+def frame(data: bytes, first: int = 0x81) -> bytes:
+    """Return an unmasked frame with this first byte (Source: RFC 6455, 5.2)."""
+    if len(data) < 126:
+        size = bytes([len(data)])
+    else:
+        size = b"\x7e" + struct.pack("!H", len(data)) if len(data) < 65_536 else b"\x7f" + struct.pack("!Q", len(data))
+    return bytes([first]) + size + data
+
+
+# ---------------------------------------------------------------- the scripted relay
+
+
+class Ending(Enum):
+    """Ways to end a connection."""
+
+    CLOSE = auto()  # close_notify, then the socket
+    CUT = auto()  # the socket alone
+    RESET = auto()  # a TCP reset
+
+
+@dataclass(frozen=True)
+class Raw:
+    """Plain text, each piece in a TLS record of its own."""
+
+    pieces: Sequence[bytes]
+
+
+Step = Answer | bytes | Raw | Ending
+MessageScript = Callable[[Message | Violation], Sequence[Step]]
+
+
+def happy(message: Message | Violation) -> Sequence[Step]:
+    """Answer as the specification's examples do."""
+    match message:
+        case Hello():
+            return [HelloResponse()]
+        case Auth():
+            return [AuthResponse("user123", "tenant-001")]
+        case TunnelInfo(tunnel_id=tunnel_id):
+            return [TunnelResponse(tunnel_id)]
+        case Heartbeat():
+            return [HeartbeatResponse()]
+        case _:
+            return [Error("unknown_message_type", "what is this?")]
+
+
+def except_for(replies: dict[type[Message], Sequence[Step]]) -> MessageScript:
+    """Answer as `happy` does, except for the types in `replies`."""
+    return lambda message: replies[type(message)] if type(message) in replies else happy(message)  # type: ignore[index]  # a Violation is no key
+
+
+class ScriptedRelay:
+    """A relay that answers by a script, without TLS if `context` is None.
+
+    It records the messages received, whether any plain text arrived, TLS failures, and how each connection ended.
+    """
+
+    def __init__(self, context: ssl.SSLContext | None, script: MessageScript = happy) -> None:
+        self.port = 0
+        self.messages: list[Message | Violation] = []
+        self.failures: list[str] = []
+        self.endings: list[str] = []
+        self._open = 0
+        self._changed = threading.Condition()
+        self._context = context
+        self._script = script
+
+    @contextlib.asynccontextmanager
+    async def serving(self, host: str = "127.0.0.1") -> AsyncIterator[ScriptedRelay]:
+        """Serve on a free port until the context is left; connections are then waited for."""
+        manager = serving(self._serve, host)
+        self.port = manager.__enter__().port
+        try:
+            yield self
+        finally:
+            await asyncio.to_thread(manager.__exit__, None, None, None)
+
+    async def until(self, happened: Callable[[], bool]) -> None:
+        """Wait until a condition on the records holds."""
+
+        def wait() -> bool:
+            with self._changed:
+                return self._changed.wait_for(happened, PATIENCE)
+
+        assert await asyncio.to_thread(wait)
+
+    async def ended(self) -> list[str]:
+        """Wait until every connection has ended; return how."""
+        await self.until(lambda: bool(self.endings) and not self._open)
+        return self.endings
+
+    def _serve(self, sock: socket.socket) -> None:
+        with self._changed:
+            self._open += 1
+        ending = "client"
+        try:
+            ending = self._plain(sock) if self._context is None else self._encrypted(sock, self._context)
+        except ssl.SSLEOFError:
+            ending = "end of stream"
+        except ConnectionError:
+            ending = "reset by client"
+        finally:
+            with self._changed:
+                self._open -= 1
+                self.endings.append(ending)
+                self._changed.notify_all()
+
+    @staticmethod
+    def _plain(sock: socket.socket) -> str:
+        while sock.recv(65536):
+            sock.sendall(b"220 relay.example ESMTP\r\n")
+        return "end of stream"
+
+    def _encrypted(self, sock: socket.socket, context: ssl.SSLContext) -> str:
+        try:
+            tls = context.wrap_socket(sock, server_side=True, suppress_ragged_eofs=False)
+        except ssl.SSLError as error:
+            self.failures.append(str(error.reason).lower().replace("_", " "))
+            return "TLS failed"
+        with tls:
+            channel = MessageSocket(tls)
+            for text in channel.messages():
+                message = read_frame(Frame(text), Role.CLIENT)
+                with self._changed:
+                    self.messages.append(message)
+                    self._changed.notify_all()
+                for step in self._script(message):
+                    if isinstance(step, Ending):
+                        self._end(step, tls)
+                        return step.name.lower()
+                    self._send(step, tls, channel)
+            with contextlib.suppress(OSError):
+                tls.unwrap()
+            return "close_notify"
+
+    @staticmethod
+    def _send(step: Answer | bytes | Raw, tls: ssl.SSLSocket, channel: MessageSocket) -> None:
+        if isinstance(step, Raw):
+            for piece in step.pieces:
+                tls.sendall(piece)
+        else:
+            tls.sendall(channel.encode(step if isinstance(step, bytes) else encode(step)))
+
+    @staticmethod
+    def _end(ending: Ending, tls: ssl.SSLSocket) -> None:
+        if ending is Ending.RESET:
+            reset(tls)
+            return
+        if ending is Ending.CLOSE:
+            with contextlib.suppress(OSError):
+                tls.unwrap()
+        else:
+            tls.shutdown(socket.SHUT_WR)
