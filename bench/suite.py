@@ -49,7 +49,8 @@ def measure(plan: Plan) -> list[Figure]:
 def _sessions(plan: Plan) -> Iterator[Figure]:
     suite: list[float] = []
     bare: list[float] = []
-    with embedded_simulator() as profile:
+    with embedded_simulator() as ready:
+        profile = ready()
         facts = _facts(profile)
         said = _said(profile, facts)
         context = context_for(profile.tls)

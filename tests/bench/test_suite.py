@@ -14,7 +14,8 @@ from cbspec_conformance.target.contexts import context_for
 
 def test_the_bare_client_says_what_the_suite_said(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(suite, "_SESSIONS", 2)
-    with embedded_simulator() as profile:
+    with embedded_simulator() as ready:
+        profile = ready()
         said = suite._said(profile, suite._facts(profile))
         sent = [json.loads(data)["type"] for direction, data in said if direction is Direction.SENT]
         assert sent == ["hello", "auth", "tunnel_info", "heartbeat"]

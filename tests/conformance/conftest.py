@@ -21,7 +21,8 @@ from cbspec_conformance.target.target import Target
 @pytest.fixture(scope="session")
 def simulated() -> Iterator[Profile]:
     """Give the profile of an embedded simulator that the tests of a run share."""
-    with embedded_simulator() as profile:
+    with embedded_simulator() as ready:
+        profile = ready()
         yield profile
 
 

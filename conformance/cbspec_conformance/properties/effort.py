@@ -1,4 +1,4 @@
-"""How hard the properties try: examples of each, steps of a stateful one, and the seed that their values come from."""
+"""The effort of a run: examples of each property, steps of a stateful one, and the random seed of their values."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Effort:
-    """A measure of work.
+    """The amount of property testing.
 
-    `examples` is for each property, `steps` for one example of a stateful one; `enough` is the seconds after which a
-    property on a slow relay has been tried enough (None: it is tried to the end, however long that takes).
+    `examples` are per property, `steps` per example of a stateful property. `enough` is the time in seconds after
+    which a property on a slow relay stops early (None: never).
     """
 
     name: str
@@ -29,7 +29,7 @@ EFFORTS = {effort.name: effort for effort in (QUICK, DEFAULT, THOROUGH)}
 
 @dataclass(frozen=True, slots=True)
 class EffortPlan:
-    """How a run explores: `examples` of each property instead of the effort's own, values from `seed`."""
+    """The effort of one run: `examples` replaces the effort's own number, `seed` is the random seed."""
 
     effort: Effort
     examples: int

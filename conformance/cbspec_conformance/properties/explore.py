@@ -1,8 +1,7 @@
-"""Hypothesis for cases that cost a network exchange each.
+"""Hypothesis for cases whose every example costs a network exchange.
 
-Failures are made small as usual, but only for a while: an example that fails by a time-out costs seconds, and a case
-must end. What failed is remembered, so that the smallest example found so far is reported even when time is up, and
-kept, so that the next run tries it first.
+A failing example is shrunk as usual, but only for a limited time: one that fails by a time-out costs seconds. Failures
+are remembered, so that the smallest one found so far is reported when the time is up, and kept for the next run.
 """
 
 from __future__ import annotations
@@ -12,8 +11,7 @@ import time
 from collections.abc import Callable
 from typing import Any, TypeVar
 
-from hypothesis import HealthCheck, Phase, given, settings
-from hypothesis import seed as seeded
+from hypothesis import HealthCheck, Phase, given, seed, settings
 from hypothesis.errors import Unsatisfiable
 from hypothesis.strategies import SearchStrategy
 
@@ -23,10 +21,10 @@ from cbspec_conformance.properties.kept import Kept
 from cbspec_conformance.properties.progress import Progress, silent
 
 SHRINKING = 10.0
-"""Seconds that a failing case may spend on finding a smaller example."""
+"""Seconds for shrinking a failing example."""
 
 FEWEST = 3
-"""Examples that are tried however slow the relay is; of those that cost much, fewer."""
+"""Examples that are tried on the slowest relay; fewer if each costs much (`share`)."""
 
 _Value = TypeVar("_Value")
 Clock = Callable[[], float]
@@ -35,8 +33,8 @@ Clock = Callable[[], float]
 class Explorer:
     """Tries the properties of one case.
 
-    Arguments: `plan` is the run's; `case` names the case, and with it what is kept of it in `kept` (None: nothing is);
-    `remark` is told what a pass doesn't rest on; `clock` gives seconds.
+    Arguments: `plan` is the run's; `case` names the case; `kept` holds its failing examples between runs (or None);
+    `remark` is called with a note on a pass with fewer examples; `clock` gives seconds.
     """
 
     def __init__(
@@ -58,27 +56,35 @@ class Explorer:
         self._clock = clock
 
     def explore(self, values: SearchStrategy[_Value], check: Callable[[_Value], None], *, share: int = 1) -> None:
-        """Call `check` with as many values as the plan says; raise what it raised for the smallest one that failed.
+        """Call `check` with as many values as the plan says; raise the exception of the smallest failing value.
 
-        The same values come in every run with the same seed: a verdict must not depend on chance. What isn't a failure
-        (nothing can be said, the relay's rate limit struck) ends the exploration at once. Where an example costs much,
-        a `share` of 4 takes a fourth of the examples.
+        Every run with the same seed draws the same values: a verdict must not depend on chance. An exception that is no
+        failure (Inconclusive, NotExercised, RateLimited) ends the exploration at once. A property with costly examples
+        takes a `share` of them: 4 means a fourth.
         """
         most = max(1, self.plan.examples // share)
         bound = _Bound(self.plan.effort.enough, max(1, FEWEST // share), self._clock)
-        attempts = _Attempts(check, bound, lambda made: self._tell(made, most))
+        attempts = _Attempts(check, bound, lambda made: self._progress.tell(self._case, made, most))
 
-        def attempt(value: Any) -> None:  # noqa: ANN401 - whatever the strategy gives
+        def attempt(value: _Value) -> None:
             try:
                 attempts.make(value)
             finally:
                 if self._kept is not None:
                     self._kept.frozen = attempts.interrupted is not None
 
-        run = given(values)(attempt)
-        run.hypothesis.inner_test._hypothesis_internal_add_digest = self._case.encode()  # type: ignore[attr-defined]
-        # In this order: @seed takes the database away, and the settings bring it back.
-        run = self._settings(most)(seeded(_number(f"{self.plan.seed} {self._case}"))(run))
+        # In this order: @seed removes the database, and the settings bring it back.
+        seeded = seed(_number(f"{self.plan.seed} {self._case}"))(given(values)(attempt))
+        run = settings(
+            max_examples=most,
+            deadline=None,
+            database=self._kept,
+            derandomize=False,
+            print_blob=False,
+            report_multiple_bugs=False,
+            phases=[Phase.reuse, Phase.generate, Phase.shrink],
+            suppress_health_check=list(HealthCheck),
+        )(seeded)
         try:
             run()
         except Broken as broken:
@@ -90,28 +96,13 @@ class Explorer:
         if attempts.left_out:
             self._remark(f"a slow relay: {attempts.made} of {most} examples were tried in {self._case}")
 
-    def _settings(self, most: int) -> settings:
-        return settings(
-            max_examples=most,
-            deadline=None,
-            database=self._kept,
-            derandomize=False,
-            print_blob=False,
-            report_multiple_bugs=False,
-            phases=[Phase.reuse, Phase.generate, Phase.shrink],
-            suppress_health_check=list(HealthCheck),
-        )
-
-    def _tell(self, made: int, most: int) -> None:
-        self._progress.tell(self._case, made, most)
-
 
 def _number(text: str) -> int:
     return int.from_bytes(hashlib.sha256(text.encode()).digest()[:8], "big")
 
 
 class _Bound:
-    """When to stop: after `enough` seconds (None: never) and `fewest` examples, or when making small took too long."""
+    """When to stop: after `enough` seconds (None: never) and `fewest` examples, or when shrinking took too long."""
 
     def __init__(self, enough: float | None, fewest: int, clock: Clock) -> None:
         self._clock = clock
@@ -120,18 +111,18 @@ class _Bound:
         self._stop: float | None = None
 
     def failed(self) -> None:
-        """Take note of a failure: from the first one on there is so much time to make it small."""
+        """Start the time for shrinking at the first failure."""
         self._stop = self._stop or self._clock() + SHRINKING
 
     def is_over(self, made: int) -> bool:
-        """Whether no more is to be tried after `made` examples."""
+        """Whether to stop after `made` examples."""
         if self._stop is not None:
             return self._clock() > self._stop
         return self._enough is not None and made >= self._fewest and self._clock() > self._enough
 
 
 class _Attempts:
-    """The attempts of one exploration: what failed, and whether to go on."""
+    """The attempts of one exploration, with the failures so far."""
 
     def __init__(self, check: Callable[[Any], None], bound: _Bound, tell: Callable[[int], None]) -> None:
         self.interrupted: Exception | None = None
@@ -142,8 +133,8 @@ class _Attempts:
         self._tell = tell
         self._failures: dict[str, Broken] = {}
 
-    def make(self, value: Any) -> None:  # noqa: ANN401 - whatever the strategy gives
-        """Try one value, unless time is up; a value that failed once fails again without being tried."""
+    def make(self, value: Any) -> None:  # noqa: ANN401 - any value of the strategy
+        """Try one value, unless it is time to stop. A value that failed before fails again without another exchange."""
         known = self._failures.get(repr(value))
         if known is not None:
             raise known

@@ -1,4 +1,4 @@
-"""Failing examples, kept between runs and tried first in the next one; each target and each case has its own."""
+"""Failing examples, kept between runs and tried first in the next one. Each case of each target has its own."""
 
 from __future__ import annotations
 
@@ -11,17 +11,19 @@ from hypothesis.database import DirectoryBasedExampleDatabase, ExampleDatabase
 from platformdirs import user_cache_path
 
 
-def kept_for(target: str) -> Kept:
-    """Return the failures that were kept of one target: another relay's would cost time and say nothing of this one."""
-    name = hashlib.sha256(target.encode()).hexdigest()[:16]
-    return Kept(user_cache_path("cbspec") / "failures" / name)
+def kept_for(target: str, case: str) -> Kept:
+    """Return the failing examples of a case on one target. Another target's would cost time and prove nothing here."""
+    folder = user_cache_path("cbspec") / "failures"
+    for name in (target, case):
+        folder /= hashlib.sha256(name.encode()).hexdigest()[:16]
+    return Kept(folder)
 
 
 class Kept(ExampleDatabase):
-    """Hypothesis' own database in a folder, for failures only. A folder that can't be written keeps nothing.
+    """A Hypothesis database in a folder, for failing examples only. An unwritable folder keeps nothing.
 
-    What Hypothesis would keep besides the smallest is left out: it would cost the next run time, and change the values
-    that come after it. While `frozen`, nothing is dropped: an example that couldn't be judged wasn't seen to pass.
+    Hypothesis saves other examples too. They are dropped: they would cost time in the next run and change the values
+    after them. While `frozen`, no example is deleted: one that could not be judged did not pass.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -31,17 +33,17 @@ class Kept(ExampleDatabase):
         self._files = DirectoryBasedExampleDatabase(folder)
 
     def fetch(self, key: bytes) -> Iterable[bytes]:
-        """Return what was kept under a key."""
+        """Return the examples of a key."""
         return self._files.fetch(key) if _is_smallest(key) else ()
 
     def save(self, key: bytes, value: bytes) -> None:
-        """Keep an example."""
+        """Save an example."""
         if _is_smallest(key):
             with contextlib.suppress(OSError):
                 self._files.save(key, value)
 
     def delete(self, key: bytes, value: bytes) -> None:
-        """Drop an example."""
+        """Delete an example."""
         if _is_smallest(key) and not self.frozen:
             with contextlib.suppress(OSError):
                 self._files.delete(key, value)

@@ -1,4 +1,4 @@
-"""What is to be seen of a property that takes its time: how far it is, every few seconds."""
+"""The progress display of a long-running property."""
 
 from __future__ import annotations
 
@@ -10,34 +10,32 @@ import pytest
 
 ON_A_TERMINAL = 2.0
 IN_A_LOG = 15.0
-"""Seconds between two words on it."""
-
-Say = Callable[[str], None]
+"""Seconds between two updates."""
 
 
 class Progress:
-    """Says by `say` how far a property is, when `every` seconds have passed since it last said something."""
+    """Reports how many examples were tried, by `say`, at most once in `every` seconds."""
 
-    def __init__(self, say: Say, every: float, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(self, say: Callable[[str], None], every: float, clock: Callable[[], float] = time.monotonic) -> None:
         self._say = say
         self._every = every
         self._clock = clock
         self._last = clock()
 
-    def tell(self, what: str, made: int, of: int) -> None:
-        """Say that `made` of so many examples were tried, if it is time."""
+    def tell(self, case: str, made: int, of: int) -> None:
+        """Report that `made` of `of` examples were tried, if an update is due."""
         if self._clock() - self._last >= self._every:
             self._last = self._clock()
-            self._say(f"{what}: {made} of {of} examples")
+            self._say(f"{case}: {made} of {of} examples")
 
 
 def silent() -> Progress:
-    """Return a progress that nobody sees."""
+    """Return a progress without a display."""
     return Progress(lambda _: None, float("inf"))
 
 
-class Teller:
-    """Says it on pytest's terminal while a case runs: in one line that changes, or line by line in a log."""
+class TerminalLine:
+    """Writes to pytest's terminal while a case runs: one line that changes, or a line each in a log."""
 
     def __init__(self, config: pytest.Config, reporter: pytest.TerminalReporter) -> None:
         self._capture = config.pluginmanager.get_plugin("capturemanager")
@@ -45,7 +43,7 @@ class Teller:
         self._began = False
 
     def __call__(self, text: str) -> None:
-        """Say a sentence."""
+        """Write a line."""
         with self._capture.global_and_fixture_disabled() if self._capture else contextlib.nullcontext():
             if not self._began:
                 self._began = True

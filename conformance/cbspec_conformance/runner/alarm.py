@@ -1,4 +1,4 @@
-"""The end of --max-time, in the middle of whatever a case is doing."""
+"""The time limit of a run (--max-time), which interrupts a case wherever it is."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from cbspec_conformance.runner.outcomes import TimeUp
 
 @contextlib.contextmanager
 def time_limit(deadline: float | None) -> Iterator[None]:
-    """Raise TimeUp in the code inside when the monotonic clock reaches `deadline` (None: never)."""
+    """Raise TimeUp in the body when the monotonic clock reaches `deadline` (None: never)."""
     if deadline is None:
         yield
         return
     remaining = deadline - time.monotonic()
     if remaining <= 0:
         raise TimeUp
-    before = signal.signal(signal.SIGALRM, _strike)
+    before = signal.signal(signal.SIGALRM, _raise_time_up)
     signal.setitimer(signal.ITIMER_REAL, remaining)
     try:
         yield
@@ -29,5 +29,5 @@ def time_limit(deadline: float | None) -> Iterator[None]:
         signal.signal(signal.SIGALRM, before)
 
 
-def _strike(number: int, frame: FrameType | None) -> None:
+def _raise_time_up(number: int, frame: FrameType | None) -> None:
     raise TimeUp

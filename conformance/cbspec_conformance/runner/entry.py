@@ -1,19 +1,17 @@
-"""Where pytest begins: the options, the embedded simulator where no relay is named, and then the suite.
+"""The suite's pytest plugin: read the options, start the embedded simulator if no relay is named, load the suite.
 
-The simulator takes half a second until it is there. Meanwhile the suite is imported, which takes as long, so that this
-module and what it imports must be little.
+The simulator takes half a second to start, and importing the suite takes as long. This module imports little, so that
+both happen at the same time.
 """
 
 from __future__ import annotations
 
 import signal
-from collections.abc import Callable
 from contextlib import ExitStack
 
 import pytest
 
-from cbspec.profile.profile import Profile
-from cbspec_conformance.runner.embedded import beginning_simulator
+from cbspec_conformance.runner.embedded import embedded_simulator
 from cbspec_conformance.runner.marks import MARKERS
 from cbspec_conformance.runner.options import add_options, read_options, read_profile
 
@@ -24,30 +22,27 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Read options and profile before anything is done with them.
+    """Read options and profile, and register the suite.
 
-    What conformance/pytest.ini says is said here again for runs that took another configuration file: pytest takes the
-    value of an option, such as an existing profile.toml, for a path when it looks for one.
+    The settings of conformance/pytest.ini are repeated here for runs with another configuration file: pytest takes
+    an option's value that is an existing file, such as profile.toml, for a test path and looks for its ini-file there.
     """
     for line in MARKERS:
         config.addinivalue_line("markers", line)
     config.addinivalue_line("filterwarnings", "default")
     config.option.tbstyle, config.option.reportchars = "no", "N"
     options = read_options(config)
-    told = getattr(config, "workerinput", {}).get("cbspec")
-    profile = None if told else read_profile(options)
-    runs = not (told or config.option.collectonly or config.option.help)
+    briefing = getattr(config, "workerinput", {}).get("cbspec")
+    profile = None if briefing else read_profile(options)
+    runs = not (briefing or config.option.collectonly or config.option.help)
+    simulator = None
     if runs:
-        signal.signal(signal.SIGTERM, signal.default_int_handler)  # a run that is told to end says what it has, too
-    embedded = _embedded(config) if runs and profile is None else None
-    from cbspec_conformance.runner.plugin import Suite  # not before the simulator is on its way
+        signal.signal(signal.SIGTERM, signal.default_int_handler)  # a terminated run still writes its report
+    if runs and profile is None:
+        stack = ExitStack()
+        config.add_cleanup(stack.close)
+        simulator = stack.enter_context(embedded_simulator())
+    from cbspec_conformance.runner.plugin import Suite  # after the simulator was started
 
-    suite = Suite.worker(config, options, told) if told else Suite(config, options, profile, embedded)
+    suite = Suite.worker(config, options, briefing) if briefing else Suite(config, options, profile, simulator)
     config.pluginmanager.register(suite)
-
-
-def _embedded(config: pytest.Config) -> Callable[[], Profile]:
-    """Begin to start the embedded simulator, which ends when pytest does; return what waits for it."""
-    stack = ExitStack()
-    config.add_cleanup(stack.close)
-    return stack.enter_context(beginning_simulator())

@@ -1,4 +1,4 @@
-"""The marks that cases carry: which requirement, and what the case needs of the run."""
+"""The marks of cases: the requirement that a case exercises, and its needs from the run."""
 
 from __future__ import annotations
 
@@ -8,19 +8,19 @@ from cbspec.catalogue.requirements import find
 
 
 def requirement(identifier: str) -> pytest.MarkDecorator:
-    """Say which requirement a case exercises. An id that the catalogue doesn't have is an error at once."""
+    """Mark a case with the requirement that it exercises. An unknown id raises UnknownRequirement at once."""
     return pytest.mark.requirement(find(identifier).id)
 
 
 alone = pytest.mark.alone
-"""The case needs the relay to itself: no other process of the run uses it meanwhile."""
+"""The case needs the relay to itself: no other process of the run uses it at the same time."""
 
 last = pytest.mark.last
-"""The case comes after all others: what it does to the relay lasts a while."""
+"""The case runs after all others, because its effect on the relay lasts for a while."""
 
 MARKERS = (
     "requirement(id): the requirement that a case exercises",
     "alone: the case needs the relay to itself",
     "last: the case comes after all others",
 )
-"""The marks as pytest is told of them."""
+"""The marks in the form of pytest's `markers` setting."""

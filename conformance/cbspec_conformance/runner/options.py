@@ -1,4 +1,4 @@
-"""The suite's options on pytest's command line, and what they come to."""
+"""The suite's options on pytest's command line."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from cbspec_conformance.reporting.baseline import Baseline, BaselineError, load_
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """What was asked for. `target` None: judge the embedded simulator. Times in seconds."""
+    """The options of a run. `target` None: the profile's address, or the embedded simulator. Times in seconds."""
 
     target: Endpoint | None
     profile_file: Path | None
@@ -39,37 +39,35 @@ class Options:
 
 def add_options(parser: pytest.Parser) -> None:
     """Register the options with pytest."""
-    group = parser.getgroup("cbspec", "CloudBridge Relay conformance")
-    group.addoption("--target", metavar="HOST:PORT", help="the relay to judge (default: an embedded simulator)")
-    group.addoption("--target-profile", metavar="FILE", help="what the suite may know of the relay (TOML)")
-    group.addoption(
-        "--transport", choices=("auto", "tcp", "websocket"), help="what the cases speak (default: the profile's)"
+    add = parser.getgroup("cbspec", "CloudBridge Relay conformance").addoption
+    add("--target", metavar="HOST:PORT", help="relay to judge (default: an embedded simulator)")
+    add("--target-profile", metavar="FILE", help="profile of the relay: its tokens, tenants and limits (TOML)")
+    add("--transport", choices=("auto", "tcp", "websocket"), help="transport of the cases (default: the profile's)")
+    add("--only", action="append", default=[], metavar="ID", help="run the cases of this requirement (repeatable)")
+    add(
+        "--wait", type=_seconds, default=0.0, metavar="SECONDS", help="time to wait for the relay to start (default: 0)"
     )
-    group.addoption("--only", action="append", default=[], metavar="ID", help="exercise this requirement (repeatable)")
-    group.addoption("--wait", type=_seconds, default=0.0, metavar="SECONDS", help="wait for the relay to be there")
-    group.addoption("--max-time", type=_seconds, metavar="SECONDS", help="end the run in time with what it has")
-    group.addoption(
-        "--fail-on", choices=("must", "should"), default="must", help="which level fails the run (default: must)"
-    )
-    group.addoption("--require-all", action="store_true", help="fail where a MUST was not exercised")
-    group.addoption(
-        "--effort", choices=tuple(EFFORTS), default=DEFAULT.name, help="how hard properties try (default: default)"
-    )
-    group.addoption("--examples", type=_count, metavar="N", help="examples of each property, instead of the effort's")
-    group.addoption("--seed", type=_seed, default=0, metavar="N|random", help="where values come from (default: 0)")
-    group.addoption("--failures", metavar="FOLDER", help="write a file per failure, for cbspec replay")
-    group.addoption("--results", metavar="FILE", help="write the verdict on every requirement as JSON")
-    group.addoption("--baseline", metavar="FILE", help="failures that are known and don't fail the run (TOML)")
-    group.addoption("--write-baseline", metavar="FILE", help="write this run's failures as a baseline")
-    group.addoption("--fingerprint", metavar="FILE", help="write what the relay does where the page is silent, as JSON")
+    add("--max-time", type=_seconds, metavar="SECONDS", help="time after which the run ends and reports what it has")
+    add("--fail-on", choices=("must", "should"), default="must", help="lowest level that fails the run (default: must)")
+    add("--require-all", action="store_true", help="fail the run if a MUST was not exercised")
+    add("--effort", choices=tuple(EFFORTS), default=DEFAULT.name, help="amount of property testing (default: default)")
+    add("--examples", type=_count, metavar="N", help="examples of each property (default: set by --effort)")
+    add("--seed", type=_seed, default=0, metavar="N|random", help="random seed of the properties (default: 0)")
+    add("--failures", metavar="FOLDER", help="write each failure to a file in this folder, for cbspec replay")
+    add("--results", metavar="FILE", help="write the verdict on every requirement (JSON)")
+    add("--baseline", metavar="FILE", help="known failures, which do not fail the run (TOML)")
+    add("--write-baseline", metavar="FILE", help="write the failures of this run as a baseline (TOML)")
+    add("--fingerprint", metavar="FILE", help="write the relay's behaviour where the specification is silent (JSON)")
 
 
 def read_options(config: pytest.Config) -> Options:
-    """Return the options. Raises pytest.UsageError where one can't be used."""
+    """Return the options. Raises pytest.UsageError if one is invalid."""
     target = config.getoption("--target")
     profile_file = config.getoption("--target-profile")
+    effort = EFFORTS[config.getoption("--effort")]
+    plan = EffortPlan(effort, config.getoption("--examples") or effort.examples, config.getoption("--seed"))
     return Options(
-        target=_endpoint(target) if target is not None else None,  # an empty one is a mistake, and no relay of ours
+        target=_endpoint(target) if target is not None else None,  # an empty address is an error, not the default
         profile_file=Path(profile_file) if profile_file else None,
         transport=config.getoption("--transport"),
         only=tuple(_only(config.getoption("--only"))),
@@ -77,7 +75,7 @@ def read_options(config: pytest.Config) -> Options:
         max_time=config.getoption("--max-time"),
         fail_on_should=config.getoption("--fail-on") == "should",
         require_all=config.getoption("--require-all"),
-        plan=_plan(config),
+        plan=plan,
         results=_writable("--results", config.getoption("--results")),
         fingerprint=_writable("--fingerprint", config.getoption("--fingerprint")),
         failures=_folder("--failures", config.getoption("--failures")),
@@ -87,16 +85,16 @@ def read_options(config: pytest.Config) -> Options:
 
 
 def case_options(options: Options) -> tuple[str, ...]:
-    """Return the options by which a case does the same again."""
+    """Return the options that make a case repeat the same exchanges."""
     transport = (f"--transport={options.transport}",) if options.transport else ()
     plan = options.plan
     return (f"--effort={plan.effort.name}", f"--examples={plan.examples}", f"--seed={plan.seed}", *transport)
 
 
 def read_profile(options: Options) -> Profile | None:
-    """Return the profile of the relay to judge, or None where none is named: then it is the embedded simulator.
+    """Return the profile of the relay to judge, or None for the embedded simulator.
 
-    Raises pytest.UsageError where the profile can't be used.
+    Raises pytest.UsageError if the profile is invalid.
     """
     try:
         profile = load(options.profile_file) if options.profile_file else None
@@ -109,11 +107,6 @@ def read_profile(options: Options) -> Profile | None:
         raise pytest.UsageError(str(error)) from None
 
 
-def _plan(config: pytest.Config) -> EffortPlan:
-    effort = EFFORTS[config.getoption("--effort")]
-    return EffortPlan(effort, config.getoption("--examples") or effort.examples, config.getoption("--seed"))
-
-
 def _endpoint(text: str) -> Endpoint:
     try:
         return Endpoint.parse(text)
@@ -122,28 +115,25 @@ def _endpoint(text: str) -> Endpoint:
 
 
 def _writable(option: str, file: str | None) -> Path | None:
-    """Return the file's path; said before the run, not after it, where it can't be written."""
+    """Return the file's path. The check comes before the run, so that no run is lost."""
     if file is None:
         return None
     path = Path(file)
     if path.is_dir() or not os.access(path if path.exists() else path.parent, os.W_OK):
-        raise pytest.UsageError(f"{option}: {file} can't be written; name a file in a folder that exists")
+        raise pytest.UsageError(f"{option}: cannot write {file}; name a file in an existing folder")
     return path
 
 
 def _folder(option: str, name: str | None) -> Path | None:
-    """Return the folder's path, the folder made; said before the run, not after it, where it can't be."""
     if name is None:
         return None
     folder = Path(name)
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise pytest.UsageError(
-            f"{option}: {error.filename}: {error.strerror}; name a folder for failure files"
-        ) from None
+        raise pytest.UsageError(f"{option}: {error.filename}: {error.strerror}; name another folder") from None
     if not os.access(folder, os.W_OK):
-        raise pytest.UsageError(f"{option}: {name} can't be written to; name another folder")
+        raise pytest.UsageError(f"{option}: cannot write to {name}; name another folder")
     return folder
 
 
@@ -158,28 +148,27 @@ def _new_baseline(file: str | None, old: str | None) -> Path | None:
     path = _writable("--write-baseline", file)
     if path is not None and path.exists() and (old is None or not path.samefile(old)):
         raise pytest.UsageError(
-            f"--write-baseline: {file} exists: give --baseline {file} besides to update it, which keeps its reasons"
+            f"--write-baseline: {file} exists; add --baseline {file} to update it and keep its reasons"
         )
     return path
 
 
 def _only(wanted: list[str]) -> list[str]:
     found = []
-    for text in wanted:
-        for name in text.split(","):
-            try:
-                row = find(name.strip())
-            except UnknownRequirement as error:
-                raise pytest.UsageError(f"--only: {error}") from None
-            if row.untestable:
-                raise pytest.UsageError(f"--only: {row.id} has no case: {row.untestable}")
-            found.append(row.id)
+    for name in (name.strip() for text in wanted for name in text.split(",")):
+        try:
+            row = find(name)
+        except UnknownRequirement as error:
+            raise pytest.UsageError(f"--only: {error}") from None
+        if row.untestable:
+            raise pytest.UsageError(f"--only: {row.id} has no case: {row.untestable}")
+        found.append(row.id)
     return found
 
 
 def _count(text: str) -> int:
     if not text.isascii() or not text.isdigit() or int(text) < 1:
-        raise ArgumentTypeError(f"must be a number of 1 or more, not {text!r}")
+        raise ArgumentTypeError(f"must be a whole number from 1, not {text!r}")
     return int(text)
 
 

@@ -1,4 +1,4 @@
-"""From how a case ended to a finding, and from the finding to pytest's outcome."""
+"""Findings from the way a case ended, and pytest's outcome from the findings."""
 
 from __future__ import annotations
 
@@ -16,9 +16,8 @@ from cbspec_conformance.record.render import render
 from cbspec_conformance.reporting.baseline import Baseline
 from cbspec_conformance.target.target import Target
 
-_FINDINGS = "cbspec_findings"  # the report's attribute that carries findings from worker to controller
-
-_KNOWN = "cbspec_known"  # the report's attribute that says that a failure is in the baseline
+_FINDINGS = "cbspec_findings"  # the report's attribute that carries findings from a worker to the controller
+_KNOWN = "cbspec_known"  # the report's attribute that marks a failure of the baseline
 
 _OWN_REQUIREMENT = {
     "hello": "CB-HEL-001",
@@ -26,18 +25,18 @@ _OWN_REQUIREMENT = {
     "tunnel_info": "CB-TUN-001",
     "heartbeat": "CB-HBT-001",
 }
-"""The requirement that says that a type of request is served: where it never is, no other one is to blame."""
+"""The requirement to blame if a type of request is never served."""
 
-_KIT_ERROR = "cbspec: mistake of the kit"
+_KIT_ERROR = "cbspec: error of the kit"
 _LETTERS = {Outcome.WARNED: "w", Outcome.INCONCLUSIVE: "?", Outcome.NOT_EXERCISED: "-", Outcome.OBSERVED: "o"}
 
 
 class TimeUp(BaseException):
-    """--max-time struck; not an Exception, so that nothing on the way takes it for the relay's doing."""
+    """The time of --max-time is up. Not an Exception, so that no handler takes it for the relay's fault."""
 
 
 def requirement_of(item: pytest.Item) -> str:
-    """Return the requirement that a case carries, or "" where it carries none."""
+    """Return the requirement of a case, or "" if it has none."""
     mark = item.get_closest_marker("requirement")
     return str(mark.args[0]) if mark else ""
 
@@ -48,9 +47,9 @@ def case_name(item: pytest.Item) -> str:
 
 
 class Outcomes:
-    """Makes findings of what pytest reports. It remembers which requirements were already seen broken.
+    """Attaches findings to pytest's reports, and remembers which requirements failed before.
 
-    Arguments: `baseline` holds the failures that are known, which are none to pytest.
+    Arguments: `baseline` holds the known failures, which pytest does not count as failures.
     """
 
     def __init__(self, baseline: Baseline) -> None:
@@ -58,7 +57,7 @@ class Outcomes:
         self._baseline = baseline
 
     def settle(self, item: pytest.Item, call: pytest.CallInfo[None], report: pytest.TestReport) -> None:
-        """Give `report` the outcome that the case has, and attach its findings."""
+        """Set the outcome of `report` and attach the case's findings."""
         error = call.excinfo.value if call.excinfo else None
         if call.when == "setup":
             item.user_properties.append(("requirement", requirement_of(item)))
@@ -75,8 +74,8 @@ class Outcomes:
         if isinstance(error, KeyboardInterrupt):
             return
         if finding is None or finding.requirement != own:
-            what = f"a breach of {finding.requirement}" if finding else "a mistake of the kit"
-            findings.append(Finding(own, Outcome.INCONCLUSIVE, case_name(item), f"{what} ended its case"))
+            cause = f"a breach of {finding.requirement}" if finding else "an error of the kit"
+            findings.append(Finding(own, Outcome.INCONCLUSIVE, case_name(item), f"{cause} ended its case"))
         vars(report)[_FINDINGS] = [found.to_dict() for found in findings]
         if finding is None:
             if error is not None:
@@ -91,7 +90,7 @@ class Outcomes:
         self._blame(report, findings, own)
 
     def _blame(self, report: pytest.TestReport, findings: list[Finding], own: str) -> None:
-        """Make the first case that saw a MUST broken fail, so that every report of pytest's shows it."""
+        """Fail the first case that saw a MUST broken, so that JUnit XML and other reports of pytest show the breach."""
         for finding in findings:
             if finding.outcome is not Outcome.FAILED or self._baseline.known(finding.requirement):
                 continue
@@ -102,17 +101,17 @@ class Outcomes:
 
 
 def findings_of(report: pytest.TestReport) -> list[Finding]:
-    """Return the findings that a report carries."""
+    """Return the findings of a report."""
     return [Finding.from_dict(found) for found in vars(report).get(_FINDINGS, [])]
 
 
 def kit_errors_of(report: pytest.TestReport) -> list[str]:
-    """Return the mistakes of the kit that a report carries, each with its traceback."""
+    """Return the kit's own errors in a report, each with its traceback."""
     return [text for name, text in report.sections if name == _KIT_ERROR]
 
 
 def status_of(report: pytest.TestReport) -> tuple[str, str, str] | None:
-    """Return how pytest is to count and print an outcome that it doesn't know by itself."""
+    """Return category, letter and word of an outcome that pytest does not know; None for the others."""
     if report.when != "call" or report.outcome == "failed":
         return None
     if vars(report).get(_KNOWN):
@@ -125,24 +124,14 @@ def status_of(report: pytest.TestReport) -> tuple[str, str, str] | None:
 
 
 def _finding(item: pytest.Item, error: BaseException | None, target: Target | None) -> Finding | None:
-    """Return the case's own finding, or None where the kit is at fault."""
+    """Return the case's own finding, or None if the kit is at fault."""
     identifier, case = requirement_of(item), case_name(item)
     if error is None and find(identifier).level is Level.INFO:
         return next(iter(_observed(item, target)), None)
     if error is None:
         return Finding(identifier, Outcome.PASSED, case, "; ".join(target.remarks) if target else "")
     if isinstance(error, Broken):
-        blamed = error.requirement or identifier
-        if find(blamed).level is Level.INFO:
-            return Finding(identifier, Outcome.INCONCLUSIVE, case, str(error))
-        never = target.facts.why_not(error.unserved) if target else ""
-        if never and blamed != _OWN_REQUIREMENT[error.unserved]:
-            reason = f"{error.unserved} is never served on this relay: {never}"
-            return Finding(identifier, Outcome.INCONCLUSIVE, case, reason)
-        outcome = Outcome.FAILED if find(blamed).level is Level.MUST else Outcome.WARNED
-        exchange = render(target.transcript, error.exchanges) if target else ""
-        steps = target.steps(error.exchanges, error.expectation) if target else ""
-        return Finding(blamed, outcome, case, expected=error.expected, seen=error.seen, exchange=exchange, steps=steps)
+        return _breach(identifier, case, error, target)
     if isinstance(error, TimeUp):
         return Finding(identifier, Outcome.NOT_EXERCISED, case, TIME_UP)
     if isinstance(error, NotExercised):
@@ -152,8 +141,23 @@ def _finding(item: pytest.Item, error: BaseException | None, target: Target | No
     return None
 
 
+def _breach(identifier: str, case: str, error: Broken, target: Target | None) -> Finding:
+    blamed = error.requirement or identifier
+    level = find(blamed).level
+    if level is Level.INFO:
+        return Finding(identifier, Outcome.INCONCLUSIVE, case, str(error))
+    never = target.facts.why_not(error.unserved) if target else ""
+    if never and blamed != _OWN_REQUIREMENT[error.unserved]:
+        reason = f"{error.unserved} is never served on this relay: {never}"
+        return Finding(identifier, Outcome.INCONCLUSIVE, case, reason)
+    outcome = Outcome.FAILED if level is Level.MUST else Outcome.WARNED
+    exchange = render(target.transcript, error.exchanges) if target else ""
+    steps = target.steps(error.exchanges, error.expectation) if target else ""
+    return Finding(blamed, outcome, case, expected=error.expected, seen=error.seen, exchange=exchange, steps=steps)
+
+
 def _observed(item: pytest.Item, target: Target | None) -> list[Finding]:
-    """Return what the case saw where the page is silent, a finding for each situation."""
+    """Return the case's observations, a finding for each situation."""
     seen = target.observations.items() if target else ()
     own, case = requirement_of(item), case_name(item)
     return [Finding(own, Outcome.OBSERVED, case, seen=value, aspect=aspect) for aspect, value in seen]

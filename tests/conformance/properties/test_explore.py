@@ -178,14 +178,6 @@ def test_a_kept_failure_that_could_not_be_judged_stays(tmp_path: Path, error: Ex
     assert tried[0] == 101
 
 
-def test_another_case_knows_nothing_of_it(tmp_path: Path) -> None:
-    with pytest.raises(Broken):
-        explore(over_100, NUMBERS, 50, kept=Kept(tmp_path))
-    tried: list[int] = []
-    Explorer(EffortPlan(DEFAULT, 5, 0), "another case", kept=Kept(tmp_path)).explore(NUMBERS, tried.append)
-    assert 101 not in tried
-
-
 @pytest.mark.parametrize("effort", [DEFAULT, FOREVER])
 def test_a_slow_relay_is_tried_less_and_that_is_said_unless_it_was_to_take_its_time(effort: Effort) -> None:
     now, remarks = 0.0, list[str]()

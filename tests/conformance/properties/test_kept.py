@@ -1,4 +1,4 @@
-"""Failures that are kept: those of one target, as files."""
+"""Failing examples that are kept in files, for each case of each target."""
 
 from __future__ import annotations
 
@@ -9,29 +9,25 @@ import pytest
 from cbspec_conformance.properties.kept import Kept, kept_for
 
 
-def test_what_was_kept_is_found_by_the_next_run(tmp_path: Path) -> None:
+def test_an_example_is_found_by_the_next_run_until_it_is_deleted(tmp_path: Path) -> None:
     Kept(tmp_path).save(b"case", b"example")
     assert list(Kept(tmp_path).fetch(b"case")) == [b"example"]
     assert list(Kept(tmp_path).fetch(b"another")) == []
+    kept = Kept(tmp_path)
+    kept.frozen = True
+    kept.delete(b"case", b"example")
+    assert list(kept.fetch(b"case")) == [b"example"]
     Kept(tmp_path).delete(b"case", b"example")
     assert list(Kept(tmp_path).fetch(b"case")) == []
 
 
-def test_nothing_is_dropped_while_frozen(tmp_path: Path) -> None:
-    kept = Kept(tmp_path)
-    kept.save(b"case", b"example")
-    kept.frozen = True
-    kept.delete(b"case", b"example")
-    assert list(kept.fetch(b"case")) == [b"example"]
-
-
-def test_what_passed_is_not_kept(tmp_path: Path) -> None:
+def test_passing_examples_are_not_kept(tmp_path: Path) -> None:
     Kept(tmp_path).save(b"case.pareto", b"example")
     assert list(tmp_path.iterdir()) == []
     assert list(Kept(tmp_path).fetch(b"case.pareto")) == []
 
 
-def test_a_folder_that_can_t_be_written_keeps_nothing(tmp_path: Path) -> None:
+def test_an_unwritable_folder_keeps_nothing(tmp_path: Path) -> None:
     file = tmp_path / "a file"
     file.write_text("")
     kept = Kept(file / "folder")
@@ -40,8 +36,8 @@ def test_a_folder_that_can_t_be_written_keeps_nothing(tmp_path: Path) -> None:
     assert list(kept.fetch(b"case")) == []
 
 
-def test_each_target_has_its_own(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_each_case_of_each_target_has_its_own_folder(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
-    one, other = kept_for("127.0.0.1:1"), kept_for("127.0.0.1:2")
-    assert one.folder != other.folder
-    assert one.folder.is_relative_to(tmp_path)
+    folders = {kept_for(target, case).folder for target in ("127.0.0.1:1", "127.0.0.1:2") for case in ("a", "b")}
+    assert len(folders) == 4
+    assert all(folder.is_relative_to(tmp_path) for folder in folders)

@@ -1,13 +1,13 @@
-"""How far a property is: said now and then, on a terminal and in a log."""
+"""The progress display, on a terminal and in a log."""
 
 from __future__ import annotations
 
 import pytest
 
-from cbspec_conformance.properties.progress import Progress, Teller, silent
+from cbspec_conformance.properties.progress import Progress, TerminalLine, silent
 
 
-def test_it_is_said_now_and_then() -> None:
+def test_updates_keep_their_distance() -> None:
     now, said = 0.0, list[str]()
     progress = Progress(said.append, 2.0, lambda: now)
     for made in range(1, 6):
@@ -16,12 +16,12 @@ def test_it_is_said_now_and_then() -> None:
     assert said == ["a case: 2 of 5 examples", "a case: 4 of 5 examples"]
 
 
-def test_nobody_sees_a_silent_one() -> None:
+def test_a_silent_progress_does_nothing() -> None:
     silent().tell("a case", 1, 1)
 
 
 class Reporter:
-    """Takes note of what a terminal would show."""
+    """Records the output of a terminal."""
 
     def __init__(self, *, isatty: bool) -> None:
         self.isatty = isatty
@@ -43,7 +43,7 @@ class Reporter:
 @pytest.mark.parametrize(("isatty", "how"), [(True, "again"), (False, "line")])
 def test_one_line_changes_on_a_terminal_and_a_log_has_many(pytestconfig: pytest.Config, isatty: bool, how: str) -> None:
     reporter = Reporter(isatty=isatty)
-    say = Teller(pytestconfig, reporter)  # type: ignore[arg-type]
+    say = TerminalLine(pytestconfig, reporter)  # type: ignore[arg-type]
     say("a")
     say("b")
     assert reporter.seen == ["newline", f"{how} a", f"{how} b"]

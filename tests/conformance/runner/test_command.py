@@ -1,31 +1,16 @@
-"""`cbspec verify`: what it hands to pytest."""
+"""`cbspec verify`: its arguments for pytest."""
 
 from __future__ import annotations
 
 import argparse
-from pathlib import Path
 
 import pytest
 
-import cbspec_conformance
+from cbspec_conformance import PYTEST_OPTIONS, SUITE
 from cbspec_conformance.runner import command
 
 
-@pytest.mark.parametrize(
-    ("given", "handed"),
-    [
-        ([], []),
-        (["127.0.0.1:8080"], ["--target", "127.0.0.1:8080"]),
-        (["127.0.0.1:8080", "-n", "2"], ["--target", "127.0.0.1:8080", "-n", "2"]),
-        (["--only", "CB-TUN-004"], ["--only", "CB-TUN-004"]),
-        (["--only", "CB-TUN-004", "[::1]:80"], ["--target", "[::1]:80", "--only", "CB-TUN-004"]),
-        (["--target", "127.0.0.1:80"], ["--target", "127.0.0.1:80"]),
-        (["no-address"], ["--target", "no-address"]),
-    ],
-)
-def test_the_address_among_the_arguments_is_the_target(
-    given: list[str], handed: list[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_an_address_among_the_arguments_is_the_target(monkeypatch: pytest.MonkeyPatch) -> None:
     calls: list[list[str]] = []
 
     def main(arguments: list[str]) -> pytest.ExitCode:
@@ -33,10 +18,17 @@ def test_the_address_among_the_arguments_is_the_target(
         return pytest.ExitCode.TESTS_FAILED
 
     monkeypatch.setattr(pytest, "main", main)
-    assert command.run(argparse.Namespace(arguments=given)) == 1
-    (arguments,) = calls
-    suite = Path(cbspec_conformance.__path__[0])
-    assert arguments == ["-c", str(suite / "pytest.ini"), str(suite), *handed]
+    for given, passed in (
+        ([], []),
+        (["127.0.0.1:8080"], ["--target", "127.0.0.1:8080"]),
+        (["127.0.0.1:8080", "-n", "2"], ["--target", "127.0.0.1:8080", "-n", "2"]),
+        (["--only", "CB-TUN-004"], ["--only", "CB-TUN-004"]),
+        (["--only", "CB-TUN-004", "[::1]:80"], ["--target", "[::1]:80", "--only", "CB-TUN-004"]),
+        (["--target", "127.0.0.1:80"], ["--target", "127.0.0.1:80"]),
+        (["no-address"], ["--target", "no-address"]),
+    ):
+        assert command.run(argparse.Namespace(arguments=given)) == 1
+        assert calls.pop() == [*PYTEST_OPTIONS, str(SUITE), *passed]
 
 
 def test_its_help_names_the_usual_options() -> None:

@@ -1,4 +1,4 @@
-"""The embedded simulator: started, used, ended."""
+"""The embedded simulator: started, used, stopped."""
 
 from __future__ import annotations
 
@@ -10,8 +10,9 @@ from cbspec_conformance.probe.tcp import Unreachable, tcp_connect
 from cbspec_conformance.runner.embedded import SimulatorFailed, embedded_simulator
 
 
-def test_it_is_there_as_long_as_it_is_needed() -> None:
-    with embedded_simulator() as profile:
+def test_it_runs_as_long_as_the_context() -> None:
+    with embedded_simulator() as ready:
+        profile = ready()
         address = profile.target.address
         assert address is not None
         assert profile.main_tenant is not None
@@ -20,8 +21,8 @@ def test_it_is_there_as_long_as_it_is_needed() -> None:
         tcp_connect(address, None, 20.0)
 
 
-def test_why_it_didn_t_start_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_its_error_is_shown_if_it_does_not_start(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "ca.pem").write_text("no certificate")
     monkeypatch.setenv("CBSPEC_STATE_DIR", str(tmp_path))
-    with pytest.raises(SimulatorFailed, match=r"didn't start: .*ca\.(pem|key)"), embedded_simulator():
-        pytest.fail("it started")
+    with pytest.raises(SimulatorFailed, match=r"ca\.(pem|key)"), embedded_simulator() as ready:
+        ready()

@@ -1,4 +1,4 @@
-"""Where pytest begins: the embedded simulator starts at once, where one is wanted at all, and ends with pytest."""
+"""The plugin's entry: the embedded simulator starts before the suite is imported, if one is needed."""
 
 from __future__ import annotations
 
@@ -15,69 +15,60 @@ from cbspec_conformance.runner import entry
 from tests.conformance.commands import verify
 
 
-class Config(SimpleNamespace):
-    """As much of pytest's configuration as the entry looks at."""
+class ConfigDouble(SimpleNamespace):
+    """The parts of pytest's configuration that the entry uses."""
 
     def __init__(self, **options: object) -> None:
-        super().__init__(option=SimpleNamespace(collectonly=False, help=False, **options))
+        super().__init__(option=SimpleNamespace(**{"collectonly": False, "help": False, **options}))
         self.cleanups: list[Any] = []
-        self.registered: list[Any] = []
-        self.pluginmanager = SimpleNamespace(register=self.registered.append)
+        self.pluginmanager = SimpleNamespace(register=lambda plugin: None)
+        self.add_cleanup = self.cleanups.append
 
     def addinivalue_line(self, name: str, line: str) -> None:
         pass
 
-    def add_cleanup(self, cleanup: object) -> None:
-        self.cleanups.append(cleanup)
-
 
 @pytest.fixture
 def log(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
-    """Give what becomes of a simulator, without one."""
+    """Record the calls to simulator and suite."""
     happened: list[str] = []
 
     @contextmanager
-    def beginning() -> Iterator[object]:
-        happened.append("begun")
+    def simulator() -> Iterator[object]:
+        happened.append("started")
         yield Profile
-        happened.append("ended")
+        happened.append("stopped")
 
-    class Suite:
-        def __init__(self, config: object, options: object, profile: object, embedded: object) -> None:
-            happened.append(f"suite of {'the embedded simulator' if embedded else profile}")
+    def suite(config: object, options: object, profile: object, embedded: object) -> None:
+        happened.append(f"suite of {'the embedded simulator' if embedded else profile}")
 
-    monkeypatch.setattr(entry, "beginning_simulator", beginning)
-    monkeypatch.setattr("cbspec_conformance.runner.plugin.Suite", Suite)
+    monkeypatch.setattr(entry, "embedded_simulator", simulator)
+    monkeypatch.setattr("cbspec_conformance.runner.plugin.Suite", suite)
     monkeypatch.setattr(entry, "read_options", lambda config: None)
+    monkeypatch.setattr(entry, "read_profile", lambda options: None)
     before = signal.getsignal(signal.SIGTERM)
     yield happened
     signal.signal(signal.SIGTERM, before)
 
 
-def test_the_simulator_is_on_its_way_before_the_suite(log: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(entry, "read_profile", lambda options: None)
-    config = Config()
+def test_the_simulator_starts_before_the_suite_and_stops_with_pytest(log: list[str]) -> None:
+    config = ConfigDouble()
     entry.pytest_configure(config)  # type: ignore[arg-type]
-    assert log == ["begun", "suite of the embedded simulator"]
+    assert log == ["started", "suite of the embedded simulator"]
     assert signal.getsignal(signal.SIGTERM) is signal.default_int_handler
     for cleanup in config.cleanups:
         cleanup()
-    assert log[2:] == ["ended"]
+    assert log[2:] == ["stopped"]
 
 
-def test_a_named_relay_needs_none(log: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_no_simulator_starts_for_a_named_relay_or_if_no_case_runs(
+    log: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for option in ("collectonly", "help"):
+        entry.pytest_configure(ConfigDouble(**{option: True}))  # type: ignore[arg-type]
     monkeypatch.setattr(entry, "read_profile", lambda options: "a profile")
-    entry.pytest_configure(Config())  # type: ignore[arg-type]
-    assert log == ["suite of a profile"]
-
-
-@pytest.mark.parametrize("option", ["collectonly", "help"])
-def test_where_nothing_runs_nothing_starts(log: list[str], monkeypatch: pytest.MonkeyPatch, option: str) -> None:
-    monkeypatch.setattr(entry, "read_profile", lambda options: None)
-    config = Config()
-    setattr(config.option, option, True)
-    entry.pytest_configure(config)  # type: ignore[arg-type]
-    assert log == ["suite of None"]
+    entry.pytest_configure(ConfigDouble())  # type: ignore[arg-type]
+    assert log == ["suite of None", "suite of None", "suite of a profile"]
 
 
 def test_cases_can_be_listed_without_a_relay() -> None:

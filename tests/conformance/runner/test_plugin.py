@@ -167,7 +167,7 @@ def test_collecting_needs_no_relay(tmp_path: Path) -> None:
 
 
 def test_the_suite_runs_from_a_checkout_through_pytest_itself(relay: Path) -> None:
-    root = Path(__file__).parents[2]
+    root = Path(__file__).parents[3]
     done = run(
         "-m", "pytest", "conformance/", "--target-profile", str(relay), "--only", "CB-HEL-001", folder=root
     )  # fmt: skip
