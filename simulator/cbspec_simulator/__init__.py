@@ -10,10 +10,10 @@ import importlib
 import typing
 
 if typing.TYPE_CHECKING:
+    from cbspec_simulator.app.assembly import Simulator
     from cbspec_simulator.app.deployment import Deployment
     from cbspec_simulator.base.clock import Clock
     from cbspec_simulator.control.controls import ControlError
-    from cbspec_simulator.edge.server import Simulator
     from cbspec_simulator.observe.transcript import TranscriptEntry
     from cbspec_simulator.relay.behaviour import Behaviour
     from cbspec_simulator.settings.config import Config, ConfigError, Listen
@@ -62,7 +62,7 @@ _HOMES = {
     "variations.deviations": ("DEVIATIONS", "RARE", "Deviation", "deviated"),
     "testing": ("LocalFault", "LocalRelay", "LocalTranscript", "OpenConnection"),
     "variations.open_points": ("OPEN_POINTS", "OpenPoint", "opened", "opened_config"),
-    "edge.server": ("Simulator",),
+    "app.assembly": ("Simulator",),
     "observe.transcript": ("TranscriptEntry",),
     "variations.variants": ("VARIANTS", "Variant", "arranged", "varied"),
 }

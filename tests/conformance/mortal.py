@@ -17,7 +17,7 @@ import time
 from dataclasses import replace
 
 from cbspec.protocol.framing import Frame
-from cbspec_simulator.edge.server import Simulator
+from cbspec_simulator.app.assembly import Simulator
 from cbspec_simulator.relay.behaviour import Behaviour
 from cbspec_simulator.settings.config import Config, Listen
 

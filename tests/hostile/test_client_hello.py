@@ -8,7 +8,7 @@ from typing import Final
 import pytest
 
 from cbspec_simulator import Config, Listen, Simulator
-from cbspec_simulator.settings.config import Limits
+from cbspec_simulator.settings.config import LimitSettings
 from tests.hostile.client_hello import (
     COOKIE,
     GREASE,
@@ -33,7 +33,7 @@ from tests.hostile.client_hello import (
 )
 from tests.support.client import PATIENCE
 
-CONFIG: Final = Config(listen=Listen(port=0), limits=Limits(handshake_timeout=0.5))
+CONFIG: Final = Config(listen=Listen(port=0), limits=LimitSettings(handshake_timeout=0.5))
 RETRY_RANDOM: Final = bytes.fromhex("CF21AD74E59A6111BE1D8C021E65B891C2A211167ABB8C5E079E09E2C8A8339C")
 """What makes a ServerHello a HelloRetryRequest. Source: RFC 8446, 4.1.3."""
 
@@ -158,7 +158,7 @@ async def met(data: bytes, *more: bytes) -> bytes:
                 found += await reader.read()
         finally:
             writer.transport.abort()
-        assert not simulator.relay.sessions
+        assert not simulator.relay.state.connections
         return found
 
 

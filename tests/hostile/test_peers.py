@@ -15,18 +15,18 @@ from typing import Final
 import pytest
 
 from cbspec_simulator import Clock, Config, Simulator
-from cbspec_simulator.settings.config import Limits, Listen, RelayRules
+from cbspec_simulator.settings.config import LimitSettings, Listen, RelaySettings
 from tests.hostile import attacks
 from tests.hostile.attacks import MIB, Target
 from tests.support.client import BEAT, HELLO, PATIENCE, AsyncClient, AsyncWebSocket, auth, tunnel, until
 
-CONFIG: Final = Config(listen=Listen(port=0), limits=Limits(handshake_timeout=1.0, idle_timeout=2.0))
+CONFIG: Final = Config(listen=Listen(port=0), limits=LimitSettings(handshake_timeout=1.0, idle_timeout=2.0))
 
 
 async def left_nothing(simulator: Simulator) -> None:
     """See that every connection is gone, and gave back what it held."""
-    await until(lambda: not simulator.relay.sessions and simulator._edge is not None and not simulator._edge.peers)
-    assert not simulator.relay.ledger
+    await until(lambda: not simulator.relay.state.connections and not simulator.server.edge.peers)
+    assert not simulator.relay.state.usage
 
 
 # What is sent in one piece, on a connection that is authenticated; whether it stays open; and the codes that come.
@@ -168,7 +168,7 @@ async def test_a_clock_that_is_set_forth_and_back_touches_tokens_alone() -> None
 async def test_a_clock_of_the_machine_that_jumps_ends_who_was_silent_and_nobody_else() -> None:
     ahead = 0.0
     clock = Clock(lambda: time.monotonic() + ahead)
-    config = replace(CONFIG, limits=Limits(idle_timeout=300.0))
+    config = replace(CONFIG, limits=LimitSettings(idle_timeout=300.0))
     async with Simulator(config, clock=clock) as simulator, AsyncClient(simulator.address) as wire:
         await wire.greet()
         ahead = 86_400.0
@@ -177,7 +177,7 @@ async def test_a_clock_of_the_machine_that_jumps_ends_who_was_silent_and_nobody_
 
 
 async def test_a_flood_of_small_messages_is_answered_whole_and_in_order() -> None:
-    config = replace(CONFIG, limits=Limits(), relay=RelayRules(buffer_pool=None))
+    config = replace(CONFIG, limits=LimitSettings(), relay=RelaySettings(buffer_pool=None))
     async with Simulator(config) as simulator, AsyncClient(simulator.address) as wire:
         await wire.greet()
         count = 3000
@@ -189,7 +189,7 @@ async def test_a_flood_of_small_messages_is_answered_whole_and_in_order() -> Non
 
 
 async def test_others_have_their_turn_while_one_sends_much() -> None:
-    config = replace(CONFIG, limits=Limits())
+    config = replace(CONFIG, limits=LimitSettings())
     async with (
         Simulator(config) as simulator,
         AsyncClient(simulator.address) as flooding,
@@ -197,7 +197,7 @@ async def test_others_have_their_turn_while_one_sends_much() -> None:
     ):
         await flooding.greet()
         await other.greet()
-        (flooded,) = (session for session in simulator.relay.sessions if session.number == 1)
+        (flooded,) = (session for session in simulator.relay.state.connections if session.number == 1)
         flooding.write(attacks.TINY)
         asked = 0
         while flooded.sent["error"] < 4000:

@@ -7,11 +7,11 @@ from pathlib import Path
 from typing import Any, Final
 
 from cbspec_simulator import Config, Simulator
-from cbspec_simulator.settings.config import Limits, Listen
+from cbspec_simulator.settings.config import LimitSettings, Listen
 from tests.hostile.scanners import by_sslyze, by_testssl
 
 # The scanners wait for whoever waits for them.
-CONFIG: Final = Config(listen=Listen(port=0), limits=Limits(handshake_timeout=0.5, idle_timeout=0.5))
+CONFIG: Final = Config(listen=Listen(port=0), limits=LimitSettings(handshake_timeout=0.5, idle_timeout=0.5))
 SUITES: Final = {"TLS_AES_128_GCM_SHA256", "TLS_AES_256_GCM_SHA384", "TLS_CHACHA20_POLY1305_SHA256"}
 OLDER: Final = ("ssl_2_0", "ssl_3_0", "tls_1_0", "tls_1_1", "tls_1_2")
 GROUPS: Final = {"X25519", "X448", "prime256v1", "secp256r1", "secp384r1", "secp521r1"}

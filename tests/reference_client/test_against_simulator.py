@@ -17,7 +17,7 @@ from cbspec.profile.target import Rate, Tenant
 from cbspec.tokens.jwt import SigningKey, mint
 from cbspec_client import Client, RelayError, Transport, connect
 from cbspec_simulator import Config, Simulator
-from cbspec_simulator.settings.config import Listen, RelayRules
+from cbspec_simulator.settings.config import Listen, RelaySettings
 from tests.reference_client.conftest import TIMEOUTS
 
 ANY_PORT = Listen(port=0)
@@ -108,7 +108,7 @@ def tenant(**limits: object) -> Config:
 
 
 def rules(**rules: object) -> Config:
-    return Config(listen=ANY_PORT, relay=RelayRules(**rules))  # type: ignore[arg-type]  # one of its rules
+    return Config(listen=ANY_PORT, relay=RelaySettings(**rules))  # type: ignore[arg-type]  # one of its rules
 
 
 # invalid_tunnel_info and unknown_message_type aren't here: the client sends nothing that draws them.

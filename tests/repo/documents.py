@@ -23,8 +23,8 @@ from cbspec_simulator.faults.kind import FaultKind, FaultLayer
 from cbspec_simulator.faults.when import CONDITIONS, MessageDirection
 from cbspec_simulator.observe.metrics import BUCKETS, RelayMetrics
 from cbspec_simulator.relay.relay import Relay
-from cbspec_simulator.settings.config import RelayRules
-from cbspec_simulator.settings.reading import ACTS, TABLES
+from cbspec_simulator.settings.config import RelaySettings
+from cbspec_simulator.settings.reading import TABLES, TIMELINE_ACTIONS
 from cbspec_simulator.settings.scenarios import scenarios
 from tests.repo.tree import PACKAGES, ROOT
 
@@ -288,7 +288,7 @@ def _default(part: object, name: str) -> str:
 def metrics() -> str:
     """List every metric of a relay with all limits."""
     tenant = Tenant("tenant-001", tunnel_limit=1, connection_limit=1, rate=Rate(1, 1, "tenant"))
-    relay = Relay(Config(tenants=(tenant,), relay=RelayRules(connection_limit=1, buffer_pool=1)))
+    relay = Relay(Config(tenants=(tenant,), relay=RelaySettings(connection_limit=1, buffer_pool=1)))
     families = tuple(RelayMetrics(relay, lambda: 0.0).collect())
     names = (f"`{family.name}{'_total' if family.type == 'counter' else ''}`" for family in families)
     rows = [(n, f.type, _labels(f), f.documentation) for n, f in zip(names, families, strict=True)]
@@ -458,7 +458,8 @@ def scenarios_document() -> str:
             "Each `[[timeline]]` table has a time (`at`, in seconds since the start by the simulator's clock) and one",
             "of these actions:",
         ),
-        table(("key", "type", "meaning"), ((f"`{name}`", act.wanted, act.meaning) for name, act in ACTS.items())),
+        table(("key", "type", "meaning"), ((f"`{name}`", each.wanted, each.meaning)
+                                            for name, each in TIMELINE_ACTIONS.items())),
     )  # fmt: skip
 
 

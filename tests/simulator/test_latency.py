@@ -5,10 +5,10 @@ from __future__ import annotations
 import pytest
 
 from cbspec_simulator import Behaviour, Clock, Config, Simulator, varied
-from cbspec_simulator.base.events import Answered, Connected, Event, Received
+from cbspec_simulator.base.clock import Moment
 from cbspec_simulator.observe.metrics import RelayMetrics
-from cbspec_simulator.relay.session import Send
-from cbspec_simulator.relay.steps import Moment
+from cbspec_simulator.relay.events import Answered, Connected, Event, MessageReceived
+from cbspec_simulator.relay.session import SendAction
 from cbspec_simulator.settings.config import Listen
 from tests.support.client import BEAT, HELLO, AsyncClient, auth, tunnel, until
 from tests.support.memory import MemoryRelay
@@ -66,7 +66,7 @@ async def test_each_answered_request_is_timed_once(fault: dict[str, object], var
         async with AsyncClient(simulator.address) as wire:
             wire.write(b"".join(asked))
             await until(lambda: _timed(metrics) >= len(asked))
-        await until(lambda: not simulator.relay.sessions)
+        await until(lambda: not simulator.relay.state.connections)
     assert _timed(metrics) == len(asked)
     timed = counted(metrics, "request_latency_seconds_count")
     assert timed == {"hello": 1, "auth": 1, "tunnel_info": 2, "unknown": 1}
@@ -95,5 +95,5 @@ def test_nothing_is_told_where_nobody_wants_to_know() -> None:
     memory.relay.tell.add(told.append)
     session = memory.client().session
     actions = session.receive_data(HELLO, Moment(0.0, 0.0))
-    assert [action.then for action in actions if isinstance(action, Send)] == [()]
-    assert [type(event) for event in told] == [Connected, Received, Answered]
+    assert [action.then for action in actions if isinstance(action, SendAction)] == [()]
+    assert [type(event) for event in told] == [Connected, MessageReceived, Answered]

@@ -15,7 +15,7 @@ from typing import Self
 
 from cbspec.profile.target import Rate, Tenant
 from cbspec_simulator import Config, Simulator
-from cbspec_simulator.settings.config import Listen, MetricsRules, RelayRules
+from cbspec_simulator.settings.config import Listen, MetricsSettings, RelaySettings
 from tests.debian import program
 from tests.simulator.observe.test_metrics_server import get
 from tests.support.client import BEAT, HELLO, PATIENCE, AsyncClient, auth, tunnel
@@ -23,12 +23,12 @@ from tests.support.client import BEAT, HELLO, PATIENCE, AsyncClient, auth, tunne
 STRANGE = 'of "quotes", \\ and\nlines, ünïcode'
 BUSY = Config(
     listen=Listen(port=0),
-    metrics=MetricsRules(enabled=True, port=0),
+    metrics=MetricsSettings(enabled=True, port=0),
     tenants=(
         Tenant("tenant-001"),
         Tenant(STRANGE, tunnel_limit=1, connection_limit=9, rate=Rate(1000, 1000, "tenant")),
     ),
-    relay=RelayRules(buffer_pool=20_000, connection_limit=100),
+    relay=RelaySettings(buffer_pool=20_000, connection_limit=100),
 )
 Values = dict[tuple[str, ...], float]
 BATCH = 50

@@ -151,13 +151,13 @@ class Limits(RuleBasedStateMachine):
         for tenant in _TENANTS:
             assert self.memory.relay.tunnels(tenant.id) == self.tunnels(tenant.id)
         assert self.memory.relay.buffers == self.buffers
-        assert len(self.memory.relay.sessions) == len(self.open)
+        assert len(self.memory.relay.state.connections) == len(self.open)
 
     def teardown(self) -> None:
         for known in self.open:
             known.client.end()
-        assert not self.memory.relay.ledger
-        assert not self.memory.relay.sessions
+        assert not self.memory.relay.state.usage
+        assert not self.memory.relay.state.connections
 
 
 TestLimits = Limits.TestCase

@@ -8,11 +8,12 @@ from dataclasses import replace
 from typing import Any
 
 from cbspec.profile.target import Tenant
+from cbspec_simulator.base.clock import Moment
+from cbspec_simulator.base.steps import Errand
 from cbspec_simulator.relay.behaviour import Behaviour
 from cbspec_simulator.relay.relay import Relay
-from cbspec_simulator.relay.session import Action, Close, Send
-from cbspec_simulator.relay.steps import Errand, Moment
-from cbspec_simulator.settings.config import Config, RelayRules
+from cbspec_simulator.relay.session import Action, CloseAction, SendAction, connect
+from cbspec_simulator.settings.config import Config, RelaySettings
 from tests.support import messages
 from tests.support.messages import BEAT, HELLO, KEY, Body
 
@@ -44,16 +45,19 @@ class MemoryRelay:
         *tenants: Tenant,
         change: Callable[[Behaviour], Behaviour] = lambda behaviour: behaviour,
         config: Config | None = None,
-        **rules: Any,  # noqa: ANN401 - checked by the names of RelayRules
+        **rules: Any,  # noqa: ANN401 - checked by the names of RelaySettings
     ) -> None:
         base = config or Config()
         known = tenants or (Tenant("a"), Tenant("b"))
-        self.relay = Relay(replace(base, tenants=known, relay=replace(RelayRules(), **rules)), change(Behaviour()))
+        self.relay = Relay(replace(base, tenants=known, relay=replace(RelaySettings(), **rules)), change(Behaviour()))
         self.time = 0.0
+        self.clients: list[MemoryClient] = []
 
     def client(self, address: str = "127.0.0.1", *, websocket: bool = False) -> MemoryClient:
         """Connect."""
-        return MemoryClient(self, address, websocket=websocket)
+        client = MemoryClient(self, address, websocket=websocket)
+        self.clients.append(client)
+        return client
 
     def greeted(self) -> MemoryClient:
         """Connect and say hello."""
@@ -73,7 +77,7 @@ class MemoryClient:
 
     def __init__(self, memory: MemoryRelay, address: str, *, websocket: bool = False) -> None:
         self._memory = memory
-        self.session = memory.relay.connect(address, websocket=websocket)
+        self.session = connect(memory.relay, address, websocket=websocket)
         self.closed = False
         self.errands: list[Errand] = []
         self.raw = b""
@@ -97,11 +101,11 @@ class MemoryClient:
             actions += self.session.receive_data(b"", self._now)
         sent = b""
         for action in actions:
-            if isinstance(action, Send):
+            if isinstance(action, SendAction):
                 sent += action.data
             elif isinstance(action, Errand):
                 self.errands.append(action)
-            elif isinstance(action, Close):
+            elif isinstance(action, CloseAction):
                 self.closed = True
         self.raw = sent
         try:

@@ -12,9 +12,9 @@ from typing import Any
 from cbspec.profile.identity import DEVELOPMENT_SECRET
 from cbspec.profile.target import Tenant
 from cbspec.tokens.jwt import SigningKey, mint
+from cbspec_simulator.app.assembly import Simulator
 from cbspec_simulator.app.deployment import Deployment
 from cbspec_simulator.app.options import CONTROL_PORT
-from cbspec_simulator.edge.server import Simulator
 
 _DAY = 86_400
 

@@ -12,10 +12,10 @@ from difflib import get_close_matches
 
 from cbspec.profile.identity import IdentityError
 from cbspec_simulator.app.announce import announce
+from cbspec_simulator.app.assembly import Simulator
 from cbspec_simulator.app.deployment import Deployment, write_profile
 from cbspec_simulator.app.life import live
 from cbspec_simulator.app.options import TRANSPORTS, configure
-from cbspec_simulator.edge.server import Simulator
 from cbspec_simulator.observe import log
 from cbspec_simulator.relay.behaviour import Behaviour
 from cbspec_simulator.settings.config import Config, ConfigError

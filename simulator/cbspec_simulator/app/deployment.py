@@ -13,9 +13,9 @@ from typing import Any, Self
 
 from cbspec.profile.profile import dump
 from cbspec.profile.target import Action, Condition, Endpoint, HttpCall, Profile
-from cbspec_simulator.edge.server import Simulator
+from cbspec_simulator.app.assembly import Simulator
 from cbspec_simulator.relay.behaviour import Behaviour
-from cbspec_simulator.settings.config import Config, ConfigError, ControlRules, Listen, MetricsRules
+from cbspec_simulator.settings.config import Config, ConfigError, ControlSettings, Listen, MetricsSettings
 
 _LIMIT = 3
 _LOOPBACK = "127.0.0.1"
@@ -96,7 +96,7 @@ class Deployment:
 
 def _watched(config: Config) -> Config:
     """Return the configuration with metrics and controls, on free ports where it names none."""
-    metrics = config.metrics if config.metrics.enabled else MetricsRules(enabled=True, port=0)
+    metrics = config.metrics if config.metrics.enabled else MetricsSettings(enabled=True, port=0)
     control = config.control if config.control.port is not None else replace(config.control, port=0)
     return replace(config, metrics=metrics, control=control)
 
@@ -106,8 +106,8 @@ def _with_condition(config: Config, parts: dict[str, Any]) -> Config:
         config,
         listen=Listen(config.listen.host, 0),
         relay=replace(config.relay, **parts),
-        metrics=MetricsRules(enabled=False),
-        control=ControlRules(),
+        metrics=MetricsSettings(enabled=False),
+        control=ControlSettings(),
     )
 
 

@@ -11,8 +11,8 @@ from contextlib import AsyncExitStack, contextmanager
 from typing import Final
 
 from cbspec.descriptors import take_all
+from cbspec_simulator.app.assembly import Simulator
 from cbspec_simulator.app.deployment import Deployment
-from cbspec_simulator.edge.server import Simulator
 from cbspec_simulator.settings.config import Config, ConfigError
 
 log = logging.getLogger("simulator")

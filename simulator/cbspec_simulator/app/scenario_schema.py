@@ -12,7 +12,7 @@ from typing import Any, Final
 from cbspec.profile.checking import schema as profile_schema
 from cbspec_simulator.base.values import LATER, Value
 from cbspec_simulator.control.schema import described, fault_schema, when_schema
-from cbspec_simulator.settings.reading import ACTS, DEVELOPMENT, LIMITS, SEED, TABLES
+from cbspec_simulator.settings.reading import DEVELOPMENT, LIMITS, SEED, TABLES, TIMELINE_ACTIONS
 
 _AT: Final = LATER.says("so many seconds since the start, by the simulator's clock")
 _KEYS: Final = ("secret", "secret_env", "key_file", "jwks_file", "jwks_url")
@@ -32,7 +32,10 @@ def scenario_schema() -> dict[str, Any]:
             **tables,
             "tenants": {"type": "array", "items": {"$ref": "#/$defs/tenant"}},
             "faults": {"type": "array", "items": {"$ref": "#/$defs/fault"}},
-            "timeline": {"type": "array", "items": {"oneOf": [_act(name, value) for name, value in ACTS.items()]}},
+            "timeline": {
+                "type": "array",
+                "items": {"oneOf": [_act(name, value) for name, value in TIMELINE_ACTIONS.items()]},
+            },
             "seed": described(SEED),
             "development": described(DEVELOPMENT),
         },

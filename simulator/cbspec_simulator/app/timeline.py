@@ -9,7 +9,7 @@ from typing import Any
 
 from cbspec_simulator.base.clock import Clock
 from cbspec_simulator.control.controls import ControlError, Controls
-from cbspec_simulator.settings.config import Act
+from cbspec_simulator.settings.config import TimelineEntry
 
 log = logging.getLogger("simulator")
 
@@ -17,7 +17,7 @@ log = logging.getLogger("simulator")
 class Timeline:
     """The acts of a scenario, each done when its time has come by the simulator's clock."""
 
-    def __init__(self, acts: tuple[Act, ...], controls: Controls, clock: Clock) -> None:
+    def __init__(self, acts: tuple[TimelineEntry, ...], controls: Controls, clock: Clock) -> None:
         self._left = sorted(acts, key=lambda act: act.at)
         self._controls = controls
         self._clock = clock
@@ -43,7 +43,7 @@ class Timeline:
             left = self._left[0].at - (self._clock.monotonic() - self._began)
             self._timer = asyncio.get_running_loop().call_later(max(0.0, left), self._look)
 
-    def _do(self, act: Act) -> None:
+    def _do(self, act: TimelineEntry) -> None:
         log.info("timeline", extra={"at": act.at, "do": act.do})
         try:
             self._acts()[act.do](act.what)

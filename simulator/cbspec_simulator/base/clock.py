@@ -1,17 +1,23 @@
-"""The two clocks that the edge reads, given to it so that they can be other ones, and so that time can be moved."""
+"""The clock of the simulator: monotonic and wall-clock time, which tests and controls can move forward."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from typing import NamedTuple
 
-from cbspec_simulator.relay.steps import Moment
+
+class Moment(NamedTuple):
+    """One instant in seconds of the monotonic clock and in seconds since the epoch."""
+
+    monotonic: float
+    epoch: float
 
 
 class Clock:
-    """What time it is, in seconds: by a clock that never goes back, and since the epoch.
+    """Monotonic and wall-clock time, in seconds.
 
-    Arguments: `monotonic` and `epoch` say where the time comes from. `advance` moves both forward.
+    Arguments: `monotonic` and `epoch` are the sources of time. `advance` moves both forward.
     """
 
     __slots__ = ("_ahead", "_epoch", "_monotonic", "_watchers")
@@ -24,15 +30,15 @@ class Clock:
 
     @property
     def ahead(self) -> float:
-        """By how many seconds the time was moved forward."""
+        """Seconds by which the time was moved forward."""
         return self._ahead
 
     def monotonic(self) -> float:
-        """Return the time of the clock that never goes back."""
+        """Return monotonic time."""
         return self._monotonic() + self._ahead
 
     def epoch(self) -> float:
-        """Return the time since the epoch."""
+        """Return seconds since the epoch."""
         return self._epoch() + self._ahead
 
     def now(self) -> Moment:
@@ -40,7 +46,7 @@ class Clock:
         return Moment(self._monotonic() + self._ahead, self._epoch() + self._ahead)
 
     def advance(self, seconds: float) -> None:
-        """Move the time forward; what has become due happens now. ValueError where it would go back."""
+        """Move the time forward and call the watchers. Raises ValueError if it would go back."""
         if not seconds >= 0:
             raise ValueError("time goes forward only")
         self._ahead += seconds
@@ -48,5 +54,5 @@ class Clock:
             watcher()
 
     def watch(self, moved: Callable[[], None]) -> None:
-        """Have somebody told when the time was moved."""
+        """Call `moved` whenever the time is moved forward."""
         self._watchers.append(moved)

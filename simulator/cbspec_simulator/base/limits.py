@@ -1,4 +1,4 @@
-"""What is in use, and how fast it is asked for: counters that know nothing of who counts, and meters of rate."""
+"""Usage counters and rate limiters; both are independent of the things that they count."""
 
 from __future__ import annotations
 
@@ -7,18 +7,18 @@ from typing import NamedTuple, Protocol
 
 from cbspec.profile.target import Rate
 
-_MANY_METERS = 4096
+_MANY_LIMITERS = 4096
 
 
 class Account(NamedTuple):
-    """One counter of the ledger: what is counted (`tunnels`, for example) and whose it is."""
+    """One usage counter: the name of the resource (`tunnels`, for example) and its holder."""
 
     name: str
     holder: Hashable
 
 
-class Ledger:
-    """How much of everything is in use; an account that holds nothing takes no room."""
+class UsageCounters:
+    """The units in use of each account; an account without units takes no memory."""
 
     __slots__ = ("_used",)
 
@@ -26,11 +26,11 @@ class Ledger:
         self._used: dict[Account, int] = {}
 
     def used(self, account: Account) -> int:
-        """Return how much of an account is in use."""
+        """Return the number of units in use."""
         return self._used.get(account, 0)
 
     def take(self, account: Account, limit: int | None) -> bool:
-        """Take one where fewer than `limit` are in use (None: no limit), and say whether there was one."""
+        """Take a unit if fewer than `limit` are in use (None: no limit), and return whether it was taken."""
         used = self._used.get(account, 0)
         if limit is not None and used >= limit:
             return False
@@ -38,7 +38,7 @@ class Ledger:
         return True
 
     def give(self, account: Account) -> None:
-        """Give one back that was taken."""
+        """Give a unit back."""
         left = self._used.get(account, 0) - 1
         if left > 0:
             self._used[account] = left
@@ -49,18 +49,18 @@ class Ledger:
         return bool(self._used)
 
 
-class Meter(Protocol):
-    """Decides whether one more request is within a rate; `now` is in seconds of a clock that never goes back."""
+class RateLimiter(Protocol):
+    """Decides whether a request is within a rate; `now` is in seconds of a monotonic clock."""
 
     def allow(self, now: float) -> bool:
-        """Count a request at `now`, and say whether it is within the rate."""
+        """Count a request at `now`, and return whether it is within the rate."""
 
     def rested(self, now: float) -> bool:
-        """Say whether a new meter would behave the same from `now` on."""
+        """Return whether a new limiter would behave the same from `now` on."""
 
 
 class TokenBucket:
-    """A rate as tokens that come back steadily, `burst` of them at most."""
+    """A token bucket: it holds at most `burst` tokens and is refilled steadily."""
 
     __slots__ = ("_level", "_rate", "_size", "_when")
 
@@ -70,7 +70,7 @@ class TokenBucket:
         self._when: float | None = None
 
     def allow(self, now: float) -> bool:
-        """Take a token where there is one."""
+        """Take a token if there is one."""
         self._refill(now)
         if self._level < 1:
             return False
@@ -78,7 +78,7 @@ class TokenBucket:
         return True
 
     def rested(self, now: float) -> bool:
-        """Say whether the bucket is full."""
+        """Return whether the bucket is full."""
         self._refill(now)
         return self._level >= self._size
 
@@ -91,25 +91,25 @@ class TokenBucket:
             self._when = now
 
 
-class Meters:
-    """One meter for each holder; those at rest are forgotten when they become many."""
+class RateLimiters:
+    """One rate limiter for each holder; limiters at rest are dropped when there are many."""
 
-    __slots__ = ("_make", "_meters", "_sweep_at")
+    __slots__ = ("_limiters", "_make", "_sweep_at")
 
-    def __init__(self, make: Callable[[Rate], Meter]) -> None:
+    def __init__(self, make: Callable[[Rate], RateLimiter]) -> None:
         self._make = make
-        self._meters: dict[Hashable, Meter] = {}
-        self._sweep_at = _MANY_METERS
+        self._limiters: dict[Hashable, RateLimiter] = {}
+        self._sweep_at = _MANY_LIMITERS
 
     def allow(self, holder: Hashable, rate: Rate, now: float) -> bool:
-        """Count a request of a holder at `now`, and say whether it is within the rate."""
-        meter = self._meters.get(holder)
-        if meter is None:
-            if len(self._meters) >= self._sweep_at:
+        """Count a request of a holder at `now`, and return whether it is within the rate."""
+        limiter = self._limiters.get(holder)
+        if limiter is None:
+            if len(self._limiters) >= self._sweep_at:
                 self._sweep(now)
-            meter = self._meters[holder] = self._make(rate)
-        return meter.allow(now)
+            limiter = self._limiters[holder] = self._make(rate)
+        return limiter.allow(now)
 
     def _sweep(self, now: float) -> None:
-        self._meters = {holder: meter for holder, meter in self._meters.items() if not meter.rested(now)}
-        self._sweep_at = max(_MANY_METERS, 2 * len(self._meters))
+        self._limiters = {holder: limiter for holder, limiter in self._limiters.items() if not limiter.rested(now)}
+        self._sweep_at = max(_MANY_LIMITERS, 2 * len(self._limiters))

@@ -5,19 +5,20 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final, Protocol
 
 from cbspec.profile.profile import ProfileError, from_mapping
+from cbspec.profile.target import Endpoint
 from cbspec.redact import hide
+from cbspec_simulator.base.clock import Clock
 from cbspec_simulator.base.limits import Account
+from cbspec_simulator.base.steps import TENANT_CONNECTIONS
 from cbspec_simulator.base.values import COUNT
 from cbspec_simulator.faults.fault import Fault, FaultError
-from cbspec_simulator.faults.kind import ConnectionEnd
-from cbspec_simulator.observe.transcript import TranscriptEntry
-from cbspec_simulator.relay.steps import TENANT_CONNECTIONS
-
-if TYPE_CHECKING:
-    from cbspec_simulator.edge.server import Simulator
+from cbspec_simulator.faults.kind import ENDS, ConnectionEnd
+from cbspec_simulator.observe.transcript import RelayTranscript, TranscriptEntry
+from cbspec_simulator.relay.relay import Relay
+from cbspec_simulator.settings.config import Config
 
 RELAY_LIMITS: Final = ("connection_limit", "buffer_pool")
 _NOTHING: Final[Mapping[str, Any]] = {
@@ -27,12 +28,28 @@ _NOTHING: Final[Mapping[str, Any]] = {
     "allowed_addresses": (),
 }
 """What null stands for, of a tenant's keys that can be without a value."""
-ENDS: Final[Mapping[str, ConnectionEnd]] = {
-    "close": ConnectionEnd.CLOSE,
-    "reset": ConnectionEnd.RESET,
-    "close-without-notify": ConnectionEnd.WITHOUT_NOTIFY,
-    "half-close": ConnectionEnd.HALF,
-}
+
+
+class Controllable(Protocol):
+    """The simulator, as far as it is controlled."""
+
+    config: Config
+    clock: Clock
+
+    @property
+    def relay(self) -> Relay:
+        """The relay without I/O."""
+
+    @property
+    def transcript(self) -> RelayTranscript:
+        """The transcript so far."""
+
+    @property
+    def endpoint(self) -> Endpoint:
+        """The address for clients on this machine."""
+
+    def drop(self, number: int, how: ConnectionEnd) -> bool:
+        """ConnectionEnd a connection by its number; return whether it was open."""
 
 
 class ControlError(Exception):
@@ -49,7 +66,7 @@ class Controls:
     Everything that is wrong with an argument raises ControlError with a text for people.
     """
 
-    def __init__(self, simulator: Simulator) -> None:
+    def __init__(self, simulator: Controllable) -> None:
         self._simulator = simulator
         self._relay = simulator.relay
 
@@ -90,14 +107,14 @@ class Controls:
     def reset(self) -> None:
         """Take all faults away, take work again, and give everybody the limits of the configuration."""
         self._relay.faults.reset()
-        self._relay.draining = self._simulator.config.relay.draining
+        self._relay.drain(self._simulator.config.relay.draining)
         self._relay.reconfigure(self._simulator.config)
 
     # The relay.
 
     def drain(self, *, draining: bool = True) -> None:
         """Take no new work from now on, or take it again; what is open goes on."""
-        self._relay.draining = draining
+        self._relay.drain(draining)
 
     def limit(self, limits: Mapping[str, Any]) -> dict[str, Any]:
         """Change limits of the whole relay (None: no limit); return all of them."""
@@ -106,13 +123,12 @@ class Controls:
                 raise ControlError(f"{name}: unknown limit; known are {', '.join(RELAY_LIMITS)}")
             if value is not None and not COUNT.good(value):
                 raise ControlError(f"{name}: must be {COUNT.wanted}, or null for no limit")
-        config = self._relay.config
-        self._relay.config = replace(config, relay=replace(config.relay, **limits))
+        self._relay.limit(**limits)
         return self.state()["limits"]  # type: ignore[no-any-return] # a part of what is built below
 
     def limit_tenant(self, tenant_id: str, changes: Mapping[str, Any]) -> dict[str, Any]:
         """Change a tenant's keys, as a configuration has them; return the tenant."""
-        tenant = self._relay.tenants.get(tenant_id)
+        tenant = self._relay.state.tenants.get(tenant_id)
         if tenant is None:
             raise ControlError(f"there is no tenant {tenant_id}", 404)
         if "id" in changes:
@@ -148,42 +164,42 @@ class Controls:
         """Return the connections that are open."""
         return [
             {
-                "number": session.number,
-                "transport": session.transport,
-                "address": str(session.address),
-                "state": session.connection.state.value,
-                "tenant": session.identity.tenant.id if session.identity else None,
-                "subject": hide(session.identity.subject) if session.identity else None,
-                "tunnels": [hide(tunnel) for tunnel in sorted(session.tunnels)],
+                "number": connection.number,
+                "transport": connection.transport,
+                "address": str(connection.address),
+                "state": connection.protocol.state.value,
+                "tenant": connection.identity.tenant.id if connection.identity else None,
+                "subject": hide(connection.identity.subject) if connection.identity else None,
+                "tunnels": [hide(tunnel) for tunnel in sorted(connection.tunnels)],
             }
-            for session in sorted(self._relay.sessions, key=lambda session: session.number)
+            for connection in sorted(self._relay.state.connections, key=lambda connection: connection.number)
         ]
 
     def drop(self, number: int, how: str = "reset") -> None:
-        """End one connection."""
+        """ConnectionEnd one connection."""
         if not self._simulator.drop(number, _end(how)):
             raise ControlError(f"there is no open connection {number}", 404)
 
     def drop_all(self, how: str = "reset") -> None:
-        """End every connection that has said something."""
+        """ConnectionEnd every connection that has said something."""
         end = _end(how)
-        for session in tuple(self._relay.sessions):
-            self._simulator.drop(session.number, end)
+        for connection in tuple(self._relay.state.connections):
+            self._simulator.drop(connection.number, end)
 
     def tenants(self) -> list[dict[str, Any]]:
         """Return the tenants with their limits and what they use of them."""
-        return [self._tenant(tenant_id) for tenant_id in self._relay.tenants]
+        return [self._tenant(tenant_id) for tenant_id in self._relay.state.tenants]
 
     def state(self) -> dict[str, Any]:
         """Return what the relay is doing."""
         relay = self._relay
         return {
             "address": str(self._simulator.endpoint),
-            "status": "draining" if relay.draining else "serving",
-            "connections": len(relay.sessions),
+            "status": "draining" if relay.state.draining else "serving",
+            "connections": len(relay.state.connections),
             "connections_so_far": relay.connected,
             "buffers": relay.buffers,
-            "limits": {name: getattr(relay.config.relay, name) for name in RELAY_LIMITS},
+            "limits": {name: getattr(relay.state, name) for name in RELAY_LIMITS},
             "seed": relay.faults.seed,
             "faults": len(relay.faults.all()),
             "started": self._simulator.transcript.began,
@@ -200,7 +216,7 @@ class Controls:
         return self._simulator.transcript.follow(follower)
 
     def _tenant(self, tenant_id: str) -> dict[str, Any]:
-        tenant, ledger = self._relay.tenants[tenant_id], self._relay.ledger
+        tenant, ledger = self._relay.state.tenants[tenant_id], self._relay.state.usage
         rate = tenant.rate
         return {
             "id": tenant_id,

@@ -12,7 +12,7 @@ import socket
 from collections.abc import Callable
 from typing import Final
 
-from cbspec_simulator.edge.socket_transport import Line
+from cbspec_simulator.edge.socket_transport import SocketTransport
 
 log = logging.getLogger("simulator")
 
@@ -66,7 +66,7 @@ class Acceptor:
                 log.error("a connection can't be served: %s", error)  # noqa: TRY400 - one word, as for the backlog
                 sock.close()
             else:
-                Line(self._loop, sock, address, protocol)
+                SocketTransport(self._loop, sock, address, protocol)
 
     def _pause(self, error: OSError) -> None:
         """Leave who waits waiting, and look again in a while: the socket would stay ready all the time."""

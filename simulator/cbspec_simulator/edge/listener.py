@@ -19,7 +19,7 @@ log = logging.getLogger("simulator")
 _PATIENCE = 1.0  # seconds between attempts to listen again where somebody took the port
 
 
-class Door:
+class Listener:
     """The listening sockets of a relay.
 
     Arguments: `meet` makes the protocol of a new connection; `faults` say when it is shut, by `clock`. While it is

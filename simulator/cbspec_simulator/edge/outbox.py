@@ -9,10 +9,10 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Final, TypeGuard
 
-from cbspec_simulator.base.events import Sent
 from cbspec_simulator.faults.kind import Cut, Delivery
 from cbspec_simulator.relay.behaviour import Writing
-from cbspec_simulator.relay.session import Action, Close, Send, Wait
+from cbspec_simulator.relay.events import Sent
+from cbspec_simulator.relay.session import Action, CloseAction, SendAction, WaitAction
 
 _PLAIN: Final = Delivery()
 
@@ -52,18 +52,18 @@ class Outbox:
         self._reached = 0.0  # when the last action was due that was given
         # A large answer in small pieces is cut as it goes out: all of its pieces at once would take much memory.
         self._courses: list[_Course] = []
-        self._held: list[tuple[set[str], Send | Wait]] = []
-        self._aside: tuple[float, Send] | None = None
+        self._held: list[tuple[set[str], SendAction | WaitAction]] = []
+        self._aside: tuple[float, SendAction] | None = None
         self._company: _Company | None = None
 
     def __bool__(self) -> bool:
         return bool(self._next or self._aside or self._company)
 
-    def passes(self, action: Action) -> TypeGuard[Send]:
+    def passes(self, action: Action) -> TypeGuard[SendAction]:
         """Say whether an action needn't be put here: nothing is before it, and it is to go out as it is, now."""
         return (
             self._straight
-            and isinstance(action, Send)
+            and isinstance(action, SendAction)
             and action.delivery is None
             and not (self._next or self._aside or self._company)
         )
@@ -105,7 +105,7 @@ class Outbox:
         return min(times, default=None)
 
     def due(self, now: float) -> Iterator[Action]:
-        """Give what is due, in order; a `Wait` comes when it is over."""
+        """Give what is due, in order; a `WaitAction` comes when it is over."""
         while True:
             if self._company is not None and self._company.until <= now:
                 self._part(now)
@@ -119,19 +119,19 @@ class Outbox:
 
     def _schedule(self, action: Action, now: float) -> None:
         match action:
-            case Send(delivery=Delivery(gates=[_, *_] as gates)) | Wait(gates=(_, *_) as gates):
+            case SendAction(delivery=Delivery(gates=[_, *_] as gates)) | WaitAction(gates=(_, *_) as gates):
                 self._held.append((set(gates), action))
-            case Send() | Wait():
+            case SendAction() | WaitAction():
                 self._pass(action, now)
-            case Close():
+            case CloseAction():
                 self.end(now)
                 self._put(now, iter([(0.0, action)]))
             case _:
                 self._put(now, iter([(0.0, action)]))
 
-    def _pass(self, action: Send | Wait, now: float) -> None:
+    def _pass(self, action: SendAction | WaitAction, now: float) -> None:
         """Take what nothing holds back."""
-        if isinstance(action, Wait):
+        if isinstance(action, WaitAction):
             self._put(now, iter([(action.seconds, action)]))
         elif action.delivery is not None and action.delivery.swap and self._aside is None:
             self._aside = now + action.delivery.within, action
@@ -145,7 +145,7 @@ class Outbox:
             (_, send), self._aside = self._aside, None
             self._send(send, now)
 
-    def _send(self, send: Send, now: float) -> None:
+    def _send(self, send: SendAction, now: float) -> None:
         delivery = send.delivery or _PLAIN
         data = send.data if delivery.length is None else send.data[: delivery.length]
         if delivery.join <= 1 and self._company is None:
@@ -181,10 +181,10 @@ class Outbox:
             waited += before
             left -= len(piece)
             if piece:
-                yield waited, Send(piece, then=() if left else then)
+                yield waited, SendAction(piece, then=() if left else then)
                 waited = 0.0
         if delivery.end is not None:
-            yield waited, Close(delivery.end)
+            yield waited, CloseAction(delivery.end)
 
     def _pieces(self, data: bytes) -> Iterator[tuple[float, bytes]]:
         for number, piece in enumerate(self._writing.pieces(data)):
@@ -219,8 +219,8 @@ def _merged(actions: Iterable[Action]) -> list[Action]:
     joined: list[Action] = []
     for action in actions:
         last = joined[-1] if joined else None
-        if isinstance(action, Send) and isinstance(last, Send) and not (action.delivery or last.delivery):
-            joined[-1] = Send(last.data + action.data, then=last.then + action.then)
+        if isinstance(action, SendAction) and isinstance(last, SendAction) and not (action.delivery or last.delivery):
+            joined[-1] = SendAction(last.data + action.data, then=last.then + action.then)
         else:
             joined.append(action)
     return joined

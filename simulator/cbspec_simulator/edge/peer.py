@@ -13,13 +13,13 @@ from functools import partial
 from typing import cast
 
 from cbspec.protocol.tls import TlsFailed
+from cbspec_simulator.base.steps import Dial, Refresh
 from cbspec_simulator.edge.edge import Edge
 from cbspec_simulator.edge.outbox import Outbox
-from cbspec_simulator.edge.turns import Turns
+from cbspec_simulator.edge.read_throttle import ReadThrottle
 from cbspec_simulator.faults.kind import ConnectionEnd, Greeting
 from cbspec_simulator.faults.when import MessageDirection, Occasion
-from cbspec_simulator.relay.session import Action, Close, Send, Session, Wait
-from cbspec_simulator.relay.steps import Dial, Refresh
+from cbspec_simulator.relay.session import Action, CloseAction, RelaySession, SendAction, WaitAction, connect
 from cbspec_simulator.settings.keyring import Keyring
 
 log = logging.getLogger("simulator")
@@ -70,7 +70,7 @@ class Peer(asyncio.Protocol):
         self._greeting = self._met()
         self._layer = edge.relay.behaviour.layer(self._context())
         self._transport: asyncio.Transport
-        self._session: Session | None = None
+        self._session: RelaySession | None = None
         self._head = b""
         self._last = edge.clock.monotonic()
         self._timer: asyncio.TimerHandle | None = None
@@ -79,7 +79,7 @@ class Peer(asyncio.Protocol):
         self._write_full = False
         self._outbox = Outbox(edge.relay.behaviour.writing)
         self._wake: asyncio.TimerHandle | None = None
-        self._turns = Turns(edge.crowd)
+        self._turns = ReadThrottle(edge.crowd)
         self._next_turn: asyncio.TimerHandle | None = None
         self._written = 0
         self._said = False  # all that TLS had to say about what came
@@ -106,8 +106,7 @@ class Peer(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Begin."""
         self._transport = cast(asyncio.Transport, transport)
-        self._edge.peers[self.number] = self
-        self._edge.empty.clear()
+        self._edge.added(self)
         self._arm(self._edge.relay.config.limits.handshake_timeout)
         if self._greeting.end is not None:
             self.finish(self._greeting.end)
@@ -298,7 +297,7 @@ class Peer(asyncio.Protocol):
             if websocket is None:
                 return
             name = self._transport.get_extra_info("peername")
-            session = self._session = self._edge.relay.connect(name[0], websocket=websocket, number=self.number)
+            session = self._session = connect(self._edge.relay, name[0], websocket=websocket, number=self.number)
             plain, self._head = self._head, b""
             if websocket:
                 self._arm(self._edge.relay.config.limits.handshake_timeout)
@@ -358,18 +357,18 @@ class Peer(asyncio.Protocol):
     def _perform(self, action: Action) -> None:
         if self._finished:
             return
-        if isinstance(action, Send):
+        if isinstance(action, SendAction):
             self._send(action)
         elif isinstance(action, Dial):
             self._errand = asyncio.get_running_loop().create_task(self._dial(action))
         elif isinstance(action, Refresh):
             self._refresh(action)
-        elif isinstance(action, Wait):
+        elif isinstance(action, WaitAction):
             self._back(lambda session: session.resume(self._edge.clock.now()))
-        elif isinstance(action, Close):
+        elif isinstance(action, CloseAction):
             self.finish(action.how)
 
-    def _send(self, what: Send) -> None:
+    def _send(self, what: SendAction) -> None:
         if what.data and not self._shut and not self._finished:
             self._layer.send(what.data)
             self._flush()
@@ -400,7 +399,7 @@ class Peer(asyncio.Protocol):
         else:
             self._back(lambda session: session.refreshed(clock.now()))
 
-    def _back(self, tell: Callable[[Session], Sequence[Action]]) -> None:
+    def _back(self, tell: Callable[[RelaySession], Sequence[Action]]) -> None:
         """Go on with what waited for something outside, or for its time."""
         self._errand = None
         self._waiting = 0

@@ -16,7 +16,7 @@ _ROOM: Final = 16 * 1024  # and to go on once no more than these are left
 _NOBODY: Final = asyncio.Protocol()
 
 
-class Line(asyncio.Transport):
+class SocketTransport(asyncio.Transport):
     """The transport of a connection that was accepted; the socket is its own from then on.
 
     Arguments: `address` is the client's, `protocol` is told what happens, as asyncio tells it.

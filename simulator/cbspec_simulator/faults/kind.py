@@ -6,16 +6,14 @@ import random
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 from websockets.frames import Frame
 
 from cbspec.protocol.websocket import WebSocketFramer
+from cbspec_simulator.base.steps import Step
 from cbspec_simulator.base.values import Value
 from cbspec_simulator.faults.when import MessageDirection, Occasion
-
-if TYPE_CHECKING:
-    from cbspec_simulator.relay.steps import Step
 
 Body = dict[str, Any]
 Cut = Callable[[bytes], Iterable[tuple[float, bytes]]]
@@ -41,6 +39,15 @@ class ConnectionEnd(StrEnum):
     WITHOUT_NOTIFY = "without close_notify"
     RESET = "reset"
     HALF = "half"
+
+
+ENDS: Final[Mapping[str, ConnectionEnd]] = {
+    "close": ConnectionEnd.CLOSE,
+    "reset": ConnectionEnd.RESET,
+    "close-without-notify": ConnectionEnd.WITHOUT_NOTIFY,
+    "half-close": ConnectionEnd.HALF,
+}
+"""The names in the controls and the timeline of the ways to end a connection."""
 
 
 @dataclass(frozen=True, slots=True)

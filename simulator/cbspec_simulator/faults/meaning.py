@@ -8,18 +8,10 @@ from typing import Final
 
 from cbspec.protocol.codes import ErrorCode
 from cbspec.protocol.messages import Auth, Hello, TunnelInfo
+from cbspec_simulator.base.state import Attempt, Refused
+from cbspec_simulator.base.steps import BUFFERS, RELAY_CONNECTIONS, TENANT_CONNECTIONS, TENANT_TUNNELS, Quota, Step
 from cbspec_simulator.base.values import COUNT, FLAG, TEXT
 from cbspec_simulator.faults.kind import Body, FaultKind, FaultLayer, Handling, Param, Strike
-from cbspec_simulator.relay.steps import (
-    BUFFERS,
-    RELAY_CONNECTIONS,
-    TENANT_CONNECTIONS,
-    TENANT_TUNNELS,
-    Attempt,
-    Quota,
-    Refused,
-    Step,
-)
 
 
 def _refused(handling: Handling, strike: Strike) -> None:
@@ -47,7 +39,7 @@ def _with(*names: str) -> Callable[[Body, Strike], list[Body]]:
 def _unavailable(handling: Handling, strike: Strike) -> None:
     def check(attempt: Attempt) -> None:
         if isinstance(attempt.request, Hello | Auth | TunnelInfo):
-            close = not attempt.session.admitted
+            close = not attempt.connection.admitted
             raise Refused(ErrorCode.SERVER_UNAVAILABLE, "the relay takes no new work", close=close)
 
     handling.steps.append(Step(strike.fault, check))
@@ -66,7 +58,7 @@ def _smaller(handling: Handling, strike: Strike) -> None:
     def check(attempt: Attempt) -> None:
         for name, quota in _QUOTAS.items():
             taken = [account for account in attempt.held if account.name == quota.name]
-            if strike[name] is not None and any(attempt.relay.ledger.used(each) > strike[name] for each in taken):
+            if strike[name] is not None and any(attempt.relay.usage.used(each) > strike[name] for each in taken):
                 raise Refused(quota.code, quota.text, close=quota.close)
 
     handling.behind.append(Step(strike.fault, check))

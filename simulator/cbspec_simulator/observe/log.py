@@ -9,7 +9,7 @@ from typing import IO, Final
 import structlog
 
 from cbspec.redact import hide, mask
-from cbspec_simulator.base.events import Answered, Connected, Decided, Ended, Event, Received
+from cbspec_simulator.relay.events import Answered, Connected, Decided, Disconnected, Event, MessageReceived
 
 log = logging.getLogger("simulator")
 
@@ -25,18 +25,18 @@ def tell(event: Event) -> None:
     if not log.isEnabledFor(logging.INFO):
         return
     match event:
-        case Connected(session):
-            _line(logging.INFO, "connected", session.number, session.acts_for, address=str(session.address))
-        case Received(session, name, text):
-            _line(logging.DEBUG, "request", session.number, session.acts_for, type=name, text=mask(text))
-        case Answered(session, body, texts):
+        case Connected(connection):
+            _line(logging.INFO, "connected", connection.number, connection.acts_for, address=str(connection.address))
+        case MessageReceived(connection, name, text):
+            _line(logging.DEBUG, "request", connection.number, connection.acts_for, type=name, text=mask(text))
+        case Answered(connection, body, texts):
             refused = body.get("type") == "error"
             said: dict[str, object] = {"type": str(body.get("type"))}
             if refused:
                 said["code"] = str(body.get("code"))
             if log.isEnabledFor(logging.DEBUG):
                 said["text"] = " ".join(map(mask, texts))
-            _line(logging.INFO if refused else logging.DEBUG, "answer", session.number, session.acts_for, **said)
+            _line(logging.INFO if refused else logging.DEBUG, "answer", connection.number, connection.acts_for, **said)
         case Decided(decision):
             about = decision.occasion
             found: dict[str, object] = {"fault": decision.fault, "kind": decision.kind, "at": about.message}
@@ -45,8 +45,8 @@ def tell(event: Event) -> None:
                 found["chance"] = decision.chance
             level = logging.INFO if decision.struck else logging.DEBUG
             _line(level, "fault", about.connection, (about.tenant, about.subject), **found)
-        case Ended(session, reset):
-            _line(logging.INFO, "ended", session.number, session.acts_for, how="reset" if reset else "closed")
+        case Disconnected(connection, reset):
+            _line(logging.INFO, "ended", connection.number, connection.acts_for, how="reset" if reset else "closed")
 
 
 def _line(level: int, event: str, connection: int, acts_for: tuple[str, str], **said: object) -> None:

@@ -17,15 +17,15 @@ from prometheus_client.registry import Collector
 
 from cbspec.profile.target import Tenant
 from cbspec.protocol.codes import ErrorCode
-from cbspec_simulator.base.events import Answered, Connected, Decided, Ended, Received, Sent
 from cbspec_simulator.base.limits import Account
+from cbspec_simulator.base.state import ConnectionState
+from cbspec_simulator.base.steps import TENANT_CONNECTIONS
 from cbspec_simulator.faults.catalogue import KINDS
 from cbspec_simulator.faults.kind import TRANSPORTS
-from cbspec_simulator.relay.steps import TENANT_CONNECTIONS
+from cbspec_simulator.relay.events import Answered, Connected, Decided, Disconnected, MessageReceived, Sent
 
 if TYPE_CHECKING:
     from cbspec_simulator.relay.relay import Relay
-    from cbspec_simulator.relay.session import Session
 
 HEARTBEAT: Final = "heartbeat"
 REQUESTS: Final = ("hello", "auth", "tunnel_info", "unknown")
@@ -80,37 +80,37 @@ class RelayMetrics(Collector):
         self._relay = relay
         self._now = now
         self._connections = dict.fromkeys(TRANSPORTS, 0)
-        self._known: set[Session] = set()
+        self._known: set[ConnectionState] = set()
         self._sessions = 0
         self._messages = dict.fromkeys((*REQUESTS, HEARTBEAT), 0)
         self._errors = dict.fromkeys([*map(str, ErrorCode), _OTHER], 0)
         self._faults = dict.fromkeys(KINDS, 0)
         self._latency = {name: Histogram() for name in self._messages}
-        relay.tell.add(self._received, Received)
+        relay.tell.add(self._received, MessageReceived)
         relay.tell.add(self._answered, Answered)
         relay.tell.add(self._sent, Sent)
-        relay.tell.add(self._happened, Connected, Decided, Ended)
+        relay.tell.add(self._happened, Connected, Decided, Disconnected)
         relay.timed = True
 
-    def _received(self, event: Received) -> None:
+    def _received(self, event: MessageReceived) -> None:
         self._messages[event.type] += 1
 
     def _sent(self, event: Sent) -> None:
         _, type_, asked = event
         self._latency[type_].observe(self._now() - asked)
 
-    def _happened(self, event: Connected | Decided | Ended) -> None:
+    def _happened(self, event: Connected | Decided | Disconnected) -> None:
         match event:
             case Connected():
-                self._connections[event.session.transport] += 1
+                self._connections[event.connection.transport] += 1
             case Decided() if event.decision.struck and event.decision.kind in self._faults:
                 self._faults[event.decision.kind] += 1
-            case Ended():
-                self._known.discard(event.session)
+            case Disconnected():
+                self._known.discard(event.connection)
 
     def _answered(self, event: Answered) -> None:
-        if event.session.identity is not None and event.session not in self._known:
-            self._known.add(event.session)
+        if event.connection.identity is not None and event.connection not in self._known:
+            self._known.add(event.connection)
             self._sessions += 1
         if event.body.get("type") == "error":
             code = event.body.get("code")
@@ -121,7 +121,7 @@ class RelayMetrics(Collector):
         yield from self._done()
         yield from self._latencies()
         yield from self._held()
-        yield from self._tenants(tuple(self._relay.tenants.values()))
+        yield from self._tenants(tuple(self._relay.state.tenants.values()))
 
     def _done(self) -> Iterator[Metric]:
         yield _counter("connections", "Connections whose first bytes arrived.", "transport", self._connections)
@@ -145,16 +145,18 @@ class RelayMetrics(Collector):
         yield others
 
     def _held(self) -> Iterator[Metric]:
-        relay, rules = self._relay, self._relay.config.relay
-        yield from _gauge("active_connections", "Connections that are open.", len(relay.sessions))
-        yield from _gauge("connection_limit", "Connections that may be open.", rules.connection_limit)
-        yield from _gauge("buffer_pool_size", "Buffers that there are.", rules.buffer_pool)
+        relay, state = self._relay, self._relay.state
+        yield from _gauge("active_connections", "Connections that are open.", len(state.connections))
+        yield from _gauge("connection_limit", "Connections that may be open.", state.connection_limit)
+        yield from _gauge("buffer_pool_size", "Buffers that there are.", state.buffer_pool)
         yield from _gauge("buffer_pool_usage", "Buffers in use.", relay.buffers)
 
     def _tenants(self, tenants: Iterable[Tenant]) -> Iterator[Metric]:
         relay = self._relay
         tunnels = {tenant.id: relay.tunnels(tenant.id) for tenant in tenants}
-        sessions = {tenant.id: relay.ledger.used(Account(TENANT_CONNECTIONS.name, tenant.id)) for tenant in tenants}
+        sessions = {
+            tenant.id: relay.state.usage.used(Account(TENANT_CONNECTIONS.name, tenant.id)) for tenant in tenants
+        }
         yield from _by_tenant("tunnels", "Tunnels that a tenant has open.", tunnels)
         yield from _by_tenant("sessions", "Sessions that a tenant has open.", sessions)
         for name, about, limit in _LIMITS:

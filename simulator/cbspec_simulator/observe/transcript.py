@@ -14,8 +14,8 @@ from typing import IO, Any, Final, Self
 from cbspec.redact import LONGEST, hide, mask
 from cbspec.tokens.jws import claimed
 from cbspec_simulator.base.clock import Clock
-from cbspec_simulator.base.events import Answered, Connected, Decided, Ended, Listeners, Received
-from cbspec_simulator.relay.steps import Address
+from cbspec_simulator.base.state import Address
+from cbspec_simulator.relay.events import Answered, Connected, Decided, Disconnected, MessageReceived, Subscribers
 
 log = logging.getLogger("simulator")
 
@@ -95,27 +95,27 @@ class RelayTranscript:
         self._followers: list[Callable[[TranscriptEntry], None]] = []
         self._file: IO[str] | None = file.open("w", encoding="utf-8", buffering=1) if file else None
 
-    def listen(self, tell: Listeners) -> None:
+    def listen(self, tell: Subscribers) -> None:
         """Take down what is told from now on."""
         tell.add(self._connected, Connected)
-        tell.add(self._received, Received)
+        tell.add(self._received, MessageReceived)
         tell.add(self._answered, Answered)
         tell.add(self._decided, Decided)
-        tell.add(self._ended, Ended)
+        tell.add(self._ended, Disconnected)
 
     def _connected(self, event: Connected) -> None:
-        session = event.session
-        self._addresses[session.number] = session.transport, session.address
-        self._add(session.number, session.named_by, "connected", session.transport)
+        connection = event.connection
+        self._addresses[connection.number] = connection.transport, connection.address
+        self._add(connection.number, connection.named_by, "connected", connection.transport)
 
-    def _received(self, event: Received) -> None:
-        session, type_, text = event
-        self._add(session.number, session.named_by, "request", type_, text)
+    def _received(self, event: MessageReceived) -> None:
+        connection, type_, text = event
+        self._add(connection.number, connection.named_by, "request", type_, text)
 
     def _answered(self, event: Answered) -> None:
-        session, body, texts = event
+        connection, body, texts = event
         for text in texts:
-            self._add(session.number, session.named_by, "answer", str(body.get("type", "")), text)
+            self._add(connection.number, connection.named_by, "answer", str(body.get("type", "")), text)
 
     def _decided(self, event: Decided) -> None:
         decision = event.decision
@@ -125,10 +125,10 @@ class RelayTranscript:
             said = f"{decision.kind} at {about.message or 'the connection'}, match {decision.number}{drawn}"
             self._add(about.connection, (about.tenant, about.subject), "fault", decision.fault, said)
 
-    def _ended(self, event: Ended) -> None:
-        session = event.session
-        self._add(session.number, session.named_by, "ended", "reset" if event.reset else "closed")
-        self._addresses.pop(session.number, None)
+    def _ended(self, event: Disconnected) -> None:
+        connection = event.connection
+        self._add(connection.number, connection.named_by, "ended", "reset" if event.reset else "closed")
+        self._addresses.pop(connection.number, None)
 
     @property
     def number(self) -> int:

@@ -39,24 +39,14 @@ from cbspec.protocol.state import TABLE, Table
 from cbspec.protocol.strictjson import NotStrictJson, loads, utf8_fault
 from cbspec.protocol.tls import TlsLayer, server_context
 from cbspec.protocol.websocket import WebSocketFramer
-from cbspec.tokens.jwt import Claims, SigningKey, Verifier
-from cbspec_simulator.base.limits import Account, Meter, TokenBucket
-from cbspec_simulator.relay.steps import (
-    AUTH_STEPS,
-    HELLO_STEPS,
-    RATE,
-    TUNNEL_STEPS,
-    Attempt,
-    Identity,
-    Refused,
-    Step,
-    rate_holder,
-)
+from cbspec.tokens.jwt import Claims
+from cbspec_simulator.base.limits import Account, RateLimiter, TokenBucket
+from cbspec_simulator.base.state import Attempt, Authority, ConnectionState, Identity, Refused
+from cbspec_simulator.base.steps import AUTH_STEPS, HELLO_STEPS, RATE, TUNNEL_STEPS, Step, rate_holder
 
 if TYPE_CHECKING:
-    from cbspec.profile.target import Rate, Tenant
-    from cbspec_simulator.relay.session import Session
-    from cbspec_simulator.settings.config import Limits
+    from cbspec.profile.target import Rate
+    from cbspec_simulator.settings.config import LimitSettings
 
 _COMPACT: Final = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"))
 _BEAT: Final = to_dict(HeartbeatResponse())  # the one answer that is always the same, and the one of most
@@ -66,7 +56,7 @@ Body = dict[str, Any]
 """A message as a JSON object, on its way out."""
 
 
-class Layer(Protocol):
+class ByteLayer(Protocol):
     """What stands between the socket and the framer; see `cbspec.protocol.tls.TlsLayer`."""
 
     established: bool
@@ -102,29 +92,14 @@ class Readable(Protocol):
         """Read nothing more, or read on."""
 
 
-@dataclass(frozen=True, slots=True)
-class Authority:
-    """By what tokens are judged: the verifier, the tenants that there are, and the one key, if it is held."""
-
-    verifier: Verifier = field(repr=False)
-    tenants: Mapping[str, Tenant]
-    held: SigningKey | None = field(repr=False)
-
-    @property
-    def key(self) -> SigningKey:
-        """The key that signs and verifies."""
-        assert self.held is not None, "the relay knows public keys only"  # noqa: S101 - see `Relay`
-        return self.held
-
-
-class Exchange(NamedTuple):
+class AnswerContext(NamedTuple):
     """To what an answer belongs.
 
     `request` is None where it wasn't valid, `requirement` then the id that it broke; `nth` counts the answers of this
     type on the connection, from 1.
     """
 
-    session: Session
+    connection: ConnectionState
     request: Request | None
     requirement: str
     nth: int
@@ -161,12 +136,12 @@ class Writing:
         return self.pieces is whole and self.pause is at_once and not self.merge
 
 
-def stream(limits: Limits) -> Framer:
+def stream(limits: LimitSettings) -> Framer:
     """Return what cuts a plain stream into message texts."""
     return StreamFramer(max_message=limits.max_message, max_depth=limits.max_depth)
 
 
-def websocket(limits: Limits) -> WebSocketFramer:
+def websocket(limits: LimitSettings) -> WebSocketFramer:
     """Return the relay's end of a WebSocket."""
     return WebSocketFramer.server(max_message=limits.max_message)
 
@@ -207,12 +182,12 @@ def refuse(attempt: Attempt, event: RequestRefused) -> Refused:
     return Refused(event.code, event.text)
 
 
-def unchanged(body: Body, exchange: Exchange) -> list[Body]:
+def unchanged(body: Body, exchange: AnswerContext) -> list[Body]:
     """Return the messages that go out as an answer: the answer."""
     return [body]
 
 
-def spell(body: Body, exchange: Exchange) -> list[bytes]:
+def spell(body: Body, exchange: AnswerContext) -> list[bytes]:
     """Return the texts that go out as a message: one JSON text."""
     return [_COMPACT.encode(body).encode()]
 
@@ -241,12 +216,12 @@ def everything(account: Account) -> bool:
     return True
 
 
-def stays_open(body: Body, exchange: Exchange) -> bool:
+def stays_open(body: Body, exchange: AnswerContext) -> bool:
     """Say whether a connection ends behind an answer: it doesn't."""
     return False
 
 
-def without_a_word(session: Session) -> Error | None:
+def without_a_word(connection: ConnectionState) -> Error | None:
     """Return what is said to a client whose connection the relay ends of its own accord: nothing."""
     return None
 
@@ -259,7 +234,7 @@ def hold_nobody_up(others: Iterable[Readable], stuck: bool) -> None:
     """Do nothing to the other connections while the client of one reads nothing."""
 
 
-def tls_layer(context: ssl.SSLContext) -> Layer:
+def tls_layer(context: ssl.SSLContext) -> ByteLayer:
     """Return the layer of a new connection."""
     return TlsLayer(context, server_side=True)
 
@@ -302,10 +277,10 @@ class Behaviour:
 
     certificate: Callable[[DevelopmentCA, Iterable[str]], tuple[bytes, bytes]] = certificate
     tls: Callable[[Path, Path | None], ssl.SSLContext] = tls_context
-    layer: Callable[[ssl.SSLContext], Layer] = tls_layer
+    layer: Callable[[ssl.SSLContext], ByteLayer] = tls_layer
     is_websocket: Callable[[bytes], bool | None] = is_websocket
-    stream: Callable[[Limits], Framer] = stream
-    websocket: Callable[[Limits], WebSocketFramer] = websocket
+    stream: Callable[[LimitSettings], Framer] = stream
+    websocket: Callable[[LimitSettings], WebSocketFramer] = websocket
     decode: Callable[[Frame, int], object] = decode
     understand: Callable[[object], Message | Violation] = understand
     table: Table = field(default_factory=lambda: TABLE)
@@ -316,15 +291,15 @@ class Behaviour:
     steps: Mapping[type[Request], tuple[Step, ...]] = field(default_factory=lambda: STEPS)
     stranger: Callable[[Attempt], Identity] = stranger
     rate_holder: Callable[[Attempt], Hashable] = rate_holder
-    meter: Callable[[Rate], Meter] = TokenBucket
+    rate_limiter: Callable[[Rate], RateLimiter] = TokenBucket
     gives_back: Callable[[Account], bool] = everything
     gives_back_at_reset: Callable[[Account], bool] = everything
     refuse: Callable[[Attempt, RequestRefused], Refused] = refuse
     refused: Callable[[Attempt, Refused], None] = nothing
-    answers: Callable[[Body, Exchange], list[Body]] = unchanged
-    spell: Callable[[Body, Exchange], list[bytes]] = spell
-    ends: Callable[[Body, Exchange], bool] = stays_open
-    parting: Callable[[Session], Error | None] = without_a_word
+    answers: Callable[[Body, AnswerContext], list[Body]] = unchanged
+    spell: Callable[[Body, AnswerContext], list[bytes]] = spell
+    ends: Callable[[Body, AnswerContext], bool] = stays_open
+    parting: Callable[[ConnectionState], Error | None] = without_a_word
     notices_after: float = 0.0
     writing: Writing = field(default_factory=Writing)
     crashed: Callable[[Iterable[Closable]], None] = leave_others_alone

@@ -38,7 +38,7 @@ class Certificate:
 
 
 @dataclass(frozen=True, slots=True)
-class TokenRules:
+class TokenSettings:
     """By what tokens are judged: one of secret, key file and the two kinds of JWKS, or the development secret.
 
     `leeway` and `jwks_max_age` are in seconds; the suite mints with `signing_key_file`, and the relay doesn't need it.
@@ -95,7 +95,7 @@ class TokenRules:
 
 
 @dataclass(frozen=True, slots=True)
-class RelayRules:
+class RelaySettings:
     """Limits and habits of the whole relay; `probe_timeout` in seconds."""
 
     connection_limit: int | None = None
@@ -107,7 +107,7 @@ class RelayRules:
 
 
 @dataclass(frozen=True, slots=True)
-class Limits:
+class LimitSettings:
     """What one connection may take: bytes of a message, levels of nesting, seconds of handshake and of silence."""
 
     max_message: int = MAX_MESSAGE
@@ -117,7 +117,7 @@ class Limits:
 
 
 @dataclass(frozen=True, slots=True)
-class MetricsRules:
+class MetricsSettings:
     """Whether metrics are served, and on which port of 127.0.0.1 (0: a free one)."""
 
     enabled: bool = False
@@ -125,7 +125,7 @@ class MetricsRules:
 
 
 @dataclass(frozen=True, slots=True)
-class Act:
+class TimelineEntry:
     """What happens by itself: so many seconds after the start (`at`), an act of the timeline's (`do`), with `what`."""
 
     at: float
@@ -134,7 +134,7 @@ class Act:
 
 
 @dataclass(frozen=True, slots=True)
-class ControlRules:
+class ControlSettings:
     """Where the relay can be controlled over HTTP (`port` None: nowhere, 0: a free one), and by whom."""
 
     host: str = "127.0.0.1"
@@ -152,15 +152,15 @@ class Config:
 
     listen: Listen = Listen()
     certificate: Certificate | None = None
-    tokens: TokenRules = TokenRules()
+    tokens: TokenSettings = TokenSettings()
     tenants: tuple[Tenant, ...] = DEVELOPMENT_TENANTS
-    relay: RelayRules = RelayRules()
-    limits: Limits = Limits()
-    metrics: MetricsRules = MetricsRules()
-    control: ControlRules = ControlRules()
+    relay: RelaySettings = RelaySettings()
+    limits: LimitSettings = LimitSettings()
+    metrics: MetricsSettings = MetricsSettings()
+    control: ControlSettings = ControlSettings()
     development: bool = False
     faults: tuple[Fault, ...] = ()
-    timeline: tuple[Act, ...] = ()
+    timeline: tuple[TimelineEntry, ...] = ()
     seed: int = 0
 
     def check(self) -> None:

@@ -26,19 +26,19 @@ from cbspec_simulator.base.values import (
     number,
     one_of,
 )
-from cbspec_simulator.control.controls import ENDS
 from cbspec_simulator.faults.fault import Fault, FaultError
+from cbspec_simulator.faults.kind import ENDS
 from cbspec_simulator.settings.config import (
-    Act,
     Certificate,
     Config,
     ConfigError,
-    ControlRules,
-    Limits,
+    ControlSettings,
+    LimitSettings,
     Listen,
-    MetricsRules,
-    RelayRules,
-    TokenRules,
+    MetricsSettings,
+    RelaySettings,
+    TimelineEntry,
+    TokenSettings,
 )
 from cbspec_simulator.settings.keyring import reason
 
@@ -93,7 +93,7 @@ TABLES: Final[Mapping[str, Mapping[str, Value]]] = {
 }
 """Every key of the configuration but `tenants`, `faults`, `seed` and `development`, by table."""
 
-ACTS: Final[Mapping[str, Value]] = {
+TIMELINE_ACTIONS: Final[Mapping[str, Value]] = {
     "add": OBJECT.says("a fault that strikes from then on"),
     "remove": TEXT.says("the name of a fault that is taken away"),
     "release": TEXT.says("the name of a fault that lets go what it holds back"),
@@ -204,9 +204,9 @@ class _Reader:
             listen=Listen(**tables["listen"]),
             certificate=self._certificate(tables["tls"]),
             tokens=self._tokens(tables["tokens"]),
-            relay=RelayRules(**tables["relay"]),
-            limits=Limits(**tables["limits"]),
-            metrics=MetricsRules(**tables["metrics"]),
+            relay=RelaySettings(**tables["relay"]),
+            limits=LimitSettings(**tables["limits"]),
+            metrics=MetricsSettings(**tables["metrics"]),
             control=self._control(tables["control"]),
             faults=self._faults(data.get("faults", [])),
             timeline=self._timeline(data.get("timeline", [])),
@@ -215,12 +215,12 @@ class _Reader:
             **parts,
         )
 
-    def _control(self, table: dict[str, Any]) -> ControlRules:
+    def _control(self, table: dict[str, Any]) -> ControlSettings:
         if variable := table.pop("token_env", None):
             table["token"] = os.environ.get(variable) or None
             if table["token"] is None:
                 self.problems.append(f"control.token_env: the environment variable {variable} is not set or empty")
-        return ControlRules(**table)
+        return ControlSettings(**table)
 
     def _faults(self, items: object) -> tuple[Fault, ...]:
         if not isinstance(items, list):
@@ -237,27 +237,29 @@ class _Reader:
         self.problems += [f"faults: two are called {name}; give one another name" for name in twice]
         return tuple(faults)
 
-    def _timeline(self, items: object) -> tuple[Act, ...]:
+    def _timeline(self, items: object) -> tuple[TimelineEntry, ...]:
         if not isinstance(items, list):
             self.problems.append(f"timeline: must be an array of tables, [[timeline]], not {kind(items)}")
             return ()
         acts = (self._act(f"timeline {number_}", item) for number_, item in enumerate(items, 1))
         return tuple(act for act in acts if act is not None)
 
-    def _act(self, where: str, item: object) -> Act | None:
+    def _act(self, where: str, item: object) -> TimelineEntry | None:
         if not isinstance(item, dict) or not LATER.good(item.get("at")):
             self.problems.append(f"{where}: must be a table with at, {LATER.wanted} since the start")
             return None
         done = [key for key in item if key != "at"]
-        if len(done) != 1 or done[0] not in ACTS:
-            self.problems.append(f"{where}: must do one thing of {', '.join(ACTS)}, not {' and '.join(done) or 'none'}")
+        if len(done) != 1 or done[0] not in TIMELINE_ACTIONS:
+            self.problems.append(
+                f"{where}: must do one thing of {', '.join(TIMELINE_ACTIONS)}, not {' and '.join(done) or 'none'}"
+            )
             return None
         do, what = done[0], item[done[0]]
-        if not ACTS[do].good(what):
-            self.problems.append(f"{where}: {do} must be {ACTS[do].wanted}, not {kind(what)}")
+        if not TIMELINE_ACTIONS[do].good(what):
+            self.problems.append(f"{where}: {do} must be {TIMELINE_ACTIONS[do].wanted}, not {kind(what)}")
             return None
         self.problems += [f"{where}: {do}: {problem}" for problem in _wrong_with(do, what)]
-        return Act(float(item["at"]), do, what)
+        return TimelineEntry(float(item["at"]), do, what)
 
     def _seed(self, value: object) -> int:
         if not SEED.good(value):
@@ -298,7 +300,7 @@ class _Reader:
             return None
         return Certificate(self._path(table["chain"]), self._path(table["key"]) if "key" in table else None)
 
-    def _tokens(self, table: dict[str, Any]) -> TokenRules:
+    def _tokens(self, table: dict[str, Any]) -> TokenSettings:
         sources = [key for key in ("secret", "secret_env", "key_file", "jwks_file", "jwks_url") if key in table]
         if len(sources) > 1:
             self.problems.append(f"tokens: {' and '.join(sources)} exclude each other; keep one")
@@ -309,7 +311,7 @@ class _Reader:
         if "signing_key_file" in table and not {"jwks_file", "jwks_url"} & table.keys():
             self.problems.append("tokens.signing_key_file: goes with jwks_file or jwks_url, and neither is there")
         table |= {key: self._path(table[key]) for key in _FILES["tokens"] if key in table}
-        rules = TokenRules(**table)
+        rules = TokenSettings(**table)
         for key, look in (((*sources, "secret")[0], rules.check_keys), ("signing_key_file", rules.signing_key)):
             try:
                 look()

@@ -12,9 +12,8 @@ from typing import Any, Self, TypeVar
 from cbspec.protocol.tls import client_context
 from cbspec.tokens.jwks import key_id
 from cbspec.tokens.jwt import SigningKey, mint
-from cbspec_simulator.base.limits import Meters
+from cbspec_simulator.app.assembly import Simulator
 from cbspec_simulator.control.controls import ControlError, Controls
-from cbspec_simulator.edge.server import Simulator
 from cbspec_simulator.faults.kind import ConnectionEnd
 from cbspec_simulator.settings.config import Config, ConfigError
 from cbspec_simulator.testing.fault import LocalFault
@@ -295,7 +294,7 @@ class LocalRelay:
         """Begin anew with the connections that last."""
         simulator = self._simulator
         simulator.reload(config)
-        simulator.relay.meters = Meters(simulator.relay.behaviour.meter)
+        simulator.relay.reset_rates()
         for number in range(self._lasting + 1, simulator.relay.connected + 1):
             simulator.drop(number, ConnectionEnd.RESET)
         simulator.transcript.clear()

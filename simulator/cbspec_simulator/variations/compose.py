@@ -21,12 +21,13 @@ from cbspec.protocol.messages import Message, Request, Violation
 from cbspec.protocol.state import Rule, State
 from cbspec.protocol.strictjson import NotStrictJson
 from cbspec.protocol.tls import server_context
-from cbspec_simulator.relay.behaviour import Behaviour, Body, Exchange
-from cbspec_simulator.relay.steps import Attempt, Check, Quota, Refused, Step
+from cbspec_simulator.base.state import Attempt, Refused
+from cbspec_simulator.base.steps import Check, Quota, Step
+from cbspec_simulator.relay.behaviour import AnswerContext, Behaviour, Body
 
 Change = Callable[[Behaviour], Behaviour]
-Edit = Callable[[Body, Exchange], Body | list[Body]]
-When = Callable[[Exchange], bool]
+Edit = Callable[[Body, AnswerContext], Body | list[Body]]
+When = Callable[[AnswerContext], bool]
 
 
 def both(*changes: Change) -> Change:
@@ -64,7 +65,7 @@ def served_by(change: Callable[[ssl.SSLContext], None]) -> Change:
 # Answers.
 
 
-def always(_: Exchange) -> bool:
+def always(_: AnswerContext) -> bool:
     """Say yes to every exchange."""
     return True
 
@@ -74,7 +75,7 @@ def answers(kind: str, edit: Edit, when: When = always) -> Change:
     name, _, code = kind.partition(":")
 
     def change(behaviour: Behaviour) -> Behaviour:
-        def edited(body: Body, exchange: Exchange) -> list[Body]:
+        def edited(body: Body, exchange: AnswerContext) -> list[Body]:
             done: list[Body] = []
             for message in behaviour.answers(body, exchange):
                 meant = message.get("type") == name and (not code or message.get("code") == code) and when(exchange)
@@ -102,12 +103,12 @@ def drop(name: str) -> Edit:
     return lambda body, _: {key: value for key, value in body.items() if key != name}
 
 
-def silence(_: Body, __: Exchange) -> list[Body]:
+def silence(_: Body, __: AnswerContext) -> list[Body]:
     """Answer nothing."""
     return []
 
 
-def twice(body: Body, _: Exchange) -> list[Body]:
+def twice(body: Body, _: AnswerContext) -> list[Body]:
     """Answer twice."""
     return [body, body]
 
@@ -137,11 +138,11 @@ def broke(*requirements: str) -> When:
 # Texts on their way out and in.
 
 
-def texts(function: Callable[[bytes], bytes | list[bytes]], when: Callable[[Body, Exchange], bool]) -> Change:
+def texts(function: Callable[[bytes], bytes | list[bytes]], when: Callable[[Body, AnswerContext], bool]) -> Change:
     """Change the texts of the messages for which `when` holds, after they were spelt."""
 
     def change(behaviour: Behaviour) -> Behaviour:
-        def spell(body: Body, exchange: Exchange) -> list[bytes]:
+        def spell(body: Body, exchange: AnswerContext) -> list[bytes]:
             found: list[bytes] = []
             for text in behaviour.spell(body, exchange):
                 made = function(text) if when(body, exchange) else text
@@ -220,7 +221,7 @@ def by_subject(attempt: Attempt) -> Hashable:
 
 def by_connection(attempt: Attempt) -> Hashable:
     """Count for each connection of a tenant, whatever scope its rate has."""
-    return attempt.known.tenant.id, attempt.session.number
+    return attempt.known.tenant.id, attempt.connection.number
 
 
 # Order.

@@ -15,14 +15,14 @@ from cbspec.cli import main
 from cbspec_simulator import Config, Simulator
 from cbspec_simulator.faults.catalogue import KINDS
 from cbspec_simulator.faults.when import CONDITIONS
-from cbspec_simulator.settings.config import ControlRules, Listen
+from cbspec_simulator.settings.config import ControlSettings, Listen
 from tests.support.client import PATIENCE
 
 
 @pytest.fixture(scope="module")
 def simulator() -> Iterator[Simulator]:
     """Run a relay in a thread of its own: the command blocks."""
-    found = Simulator(Config(listen=Listen(port=0), control=ControlRules(port=0, token="let-me-in")))
+    found = Simulator(Config(listen=Listen(port=0), control=ControlSettings(port=0, token="let-me-in")))
     loop = asyncio.new_event_loop()
     thread = threading.Thread(target=loop.run_forever)
     thread.start()

@@ -16,13 +16,13 @@ from cbspec_conformance.judging.findings import Finding, Outcome
 from cbspec_conformance.record.render import render
 from cbspec_conformance.replay.replay import Replayer
 from cbspec_simulator import Behaviour, Config, Listen, Simulator, deviated
-from cbspec_simulator.settings.config import TokenRules
+from cbspec_simulator.settings.config import TokenSettings
 
 
 @contextlib.contextmanager
 def relay(deviation: str = "", secret: str = "") -> Iterator[Profile]:
     """Run a simulator, wrong in one way or clean, perhaps with another secret; give the profile to judge it by."""
-    config = Config(listen=Listen(port=0), tokens=TokenRules(secret=secret or None))
+    config = Config(listen=Listen(port=0), tokens=TokenSettings(secret=secret or None))
     simulator = Simulator(config, behaviour=deviated(Behaviour(), deviation) if deviation else None)
     loop = asyncio.new_event_loop()
     thread = threading.Thread(target=loop.run_forever)

@@ -15,7 +15,7 @@ from cbspec_simulator.faults.engine import Faults
 from cbspec_simulator.faults.fault import Fault, FaultError
 from cbspec_simulator.faults.when import CONDITIONS
 from cbspec_simulator.settings.config import ConfigError
-from cbspec_simulator.settings.reading import ACTS, TABLES, load_config
+from cbspec_simulator.settings.reading import TABLES, TIMELINE_ACTIONS, load_config
 from tests.fuzz.target import Target, memory_folder
 
 
@@ -55,7 +55,9 @@ def _check(data: bytes) -> None:
 
 
 def _words() -> tuple[bytes, ...]:
-    keys = dict.fromkeys([key for table in TABLES.values() for key in table] + [*CONDITIONS, *ACTS, "kind", "sequence"])
+    keys = dict.fromkeys(
+        [key for table in TABLES.values() for key in table] + [*CONDITIONS, *TIMELINE_ACTIONS, "kind", "sequence"]
+    )
     params = dict.fromkeys(param for kind in KINDS.values() for param in kind.params)
     words = [f"[{table}]\n" for table in TABLES] + [
         "[[faults]]\n",

@@ -17,14 +17,14 @@ from cbspec.protocol.messages import Role, Violation, parse
 from cbspec.protocol.strictjson import loads
 from cbspec.tokens.jws import LONGEST_NAME
 from cbspec_schemas import violations
-from cbspec_simulator.base.clock import Clock
-from cbspec_simulator.base.events import Answered, Event, Received
+from cbspec_simulator.base.clock import Clock, Moment
+from cbspec_simulator.base.steps import Dial, Errand
 from cbspec_simulator.observe.log import tell
 from cbspec_simulator.observe.metrics import RelayMetrics
 from cbspec_simulator.observe.transcript import RelayTranscript, lines
-from cbspec_simulator.relay.session import Action, Close, Send, Session
-from cbspec_simulator.relay.steps import Dial, Errand, Moment
-from cbspec_simulator.settings.config import Config, Limits
+from cbspec_simulator.relay.events import Answered, Event, MessageReceived
+from cbspec_simulator.relay.session import Action, CloseAction, RelaySession, SendAction, connect
+from cbspec_simulator.settings.config import Config, LimitSettings
 from tests.fuzz.target import Choices, Target
 from tests.support.memory import BEAT, HELLO, NOW, MemoryRelay, auth, tunnel
 
@@ -96,7 +96,7 @@ class _Wire:
         self.closed = False
         self.asked = self.answered = 0
         self.errands: list[Errand] = []
-        self.session: Session = memory.relay.connect("127.0.0.1", websocket=websocket)
+        self.session: RelaySession = connect(memory.relay, "127.0.0.1", websocket=websocket)
         self.websocket = websocket
         self.probed = probed
         if websocket:
@@ -104,10 +104,10 @@ class _Wire:
 
     def __call__(self, event: Event) -> None:
         match event:
-            case Received(session) if session is self.session:
+            case MessageReceived(connection) if connection is self.session.state:
                 assert self.asked == self.answered, "the answer before is still owed"
                 self.asked += 1
-            case Answered(session, body) if session is self.session:
+            case Answered(connection, body) if connection is self.session.state:
                 self.answered += 1
                 assert not violations("relay", body), body
 
@@ -124,11 +124,11 @@ class _Wire:
     def take(self, actions: list[Action]) -> None:
         for action in actions:
             assert not self.closed, "something comes behind the end"
-            if isinstance(action, Send):
+            if isinstance(action, SendAction):
                 if not self.websocket:
                     for line in action.data.splitlines():
                         assert not isinstance(parse(loads(line), Role.RELAY), Violation)
-            elif isinstance(action, Close):
+            elif isinstance(action, CloseAction):
                 self.closed = True
             else:
                 assert isinstance(action, Dial)
@@ -147,7 +147,7 @@ def _check(data: bytes) -> None:
 
 def _converse(choices: Choices) -> None:
     mode = choices.byte()
-    config = Config(limits=Limits(max_message=_LARGEST, max_depth=8))
+    config = Config(limits=LimitSettings(max_message=_LARGEST, max_depth=8))
     memory = MemoryRelay(*_TENANTS, config=config, buffer_pool=3, connection_limit=2, probe=bool(mode & 2))
     transcript, metrics = (
         RelayTranscript(Clock(lambda: 0.0, lambda: float(NOW))),
@@ -184,8 +184,8 @@ def _converse(choices: Choices) -> None:
         wire.session.end()
         assert not wire.session.receive_data(_TEXTS[0], wire.now)
         assert wire.asked - wire.answered in (0, 1, -1)
-    assert not memory.relay.ledger
-    assert not memory.relay.sessions
+    assert not memory.relay.state.usage
+    assert not memory.relay.state.connections
     _check_kept(transcript, metrics)
 
 

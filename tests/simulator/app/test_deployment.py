@@ -12,7 +12,7 @@ from cbspec.profile.profile import load
 from cbspec.profile.target import Endpoint, Profile
 from cbspec_simulator import Config, ConfigError, Deployment
 from cbspec_simulator.app.deployment import write_profile
-from cbspec_simulator.settings.config import Listen, RelayRules
+from cbspec_simulator.settings.config import Listen, RelaySettings
 from tests.support.client import HELLO, AsyncClient, tunnel
 
 CONFIG = Config(listen=Listen(port=0))
@@ -100,7 +100,7 @@ async def test_a_start_that_fails_leaves_nothing_open() -> None:
     async with Deployment(CONFIG) as deployment:
         port = deployment.main.address[1]
         with pytest.raises(ConfigError):
-            async with Deployment(Config(listen=Listen(port=port), relay=RelayRules())):
+            async with Deployment(Config(listen=Listen(port=port), relay=RelaySettings())):
                 pass
     reader = asyncio.open_connection("127.0.0.1", port)
     with pytest.raises(ConnectionRefusedError):

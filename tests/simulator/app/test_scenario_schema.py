@@ -14,7 +14,7 @@ from cbspec_simulator import ConfigError, load_config
 from cbspec_simulator.app.scenario_schema import scenario_schema
 from cbspec_simulator.faults.catalogue import KINDS
 from cbspec_simulator.faults.when import CONDITIONS
-from cbspec_simulator.settings.reading import ACTS, TABLES
+from cbspec_simulator.settings.reading import TABLES, TIMELINE_ACTIONS
 
 SCHEMA = scenario_schema()
 VALIDATOR = jsonschema_rs.validator_for(SCHEMA)  # a hundred times faster
@@ -59,7 +59,7 @@ def test_it_is_a_schema_that_describes_every_key() -> None:
             key: value.meaning for key, value in keys.items()
         }
     acts = {next(key for key in act["properties"] if key != "at") for act in _acts()}
-    assert acts == set(ACTS)
+    assert acts == set(TIMELINE_ACTIONS)
     kinds = {
         one["properties"]["kind"]["const"] for one in SCHEMA["$defs"]["fault"]["oneOf"] if "kind" in one["required"]
     }
@@ -114,7 +114,7 @@ def test_a_condition_s_key(key: str, value: object) -> None:
     agree({"faults": [{"kind": "reset", "when": {key: value}}]})  # which strikes wherever a condition points to
 
 
-@given(st.sampled_from([*ACTS, "dop"]), VALUES, st.sampled_from([0, 1.5, -1, "x", True]))
+@given(st.sampled_from([*TIMELINE_ACTIONS, "dop"]), VALUES, st.sampled_from([0, 1.5, -1, "x", True]))
 @settings(UNHURRIED, max_examples=300)
 def test_an_act(act: str, value: object, at: object) -> None:
     agree({"timeline": [{"at": at, act: value}]})

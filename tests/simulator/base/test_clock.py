@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cbspec_simulator import Clock, Config, Simulator
-from cbspec_simulator.settings.config import Limits, Listen
+from cbspec_simulator.settings.config import LimitSettings, Listen
 from tests.support.client import BEAT, HELLO, AsyncClient, auth
 
 ANY_PORT = Config(listen=Listen(port=0))
@@ -53,7 +53,7 @@ async def test_a_token_expires_when_time_is_moved() -> None:
 
 
 async def test_an_idle_connection_ends_when_time_is_moved() -> None:
-    config = Config(listen=Listen(port=0), limits=Limits(idle_timeout=3600.0))
+    config = Config(listen=Listen(port=0), limits=LimitSettings(idle_timeout=3600.0))
     async with Simulator(config) as simulator, AsyncClient(simulator.address) as wire:
         await wire.greet()
         simulator.clock.advance(3590)

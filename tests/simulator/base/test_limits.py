@@ -1,4 +1,4 @@
-"""Counters and meters, by property."""
+"""Counters and limiters, by property."""
 
 from __future__ import annotations
 
@@ -6,11 +6,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cbspec.profile.target import Rate
-from cbspec_simulator.base.limits import Account, Ledger, Meters, TokenBucket
+from cbspec_simulator.base.limits import Account, RateLimiters, TokenBucket, UsageCounters
 
 
 def test_an_account_gives_as_many_as_its_limit() -> None:
-    ledger, account = Ledger(), Account("tunnels", "a")
+    ledger, account = UsageCounters(), Account("tunnels", "a")
     assert [ledger.take(account, 2) for _ in range(3)] == [True, True, False]
     assert ledger.used(account) == 2
     ledger.give(account)
@@ -18,13 +18,13 @@ def test_an_account_gives_as_many_as_its_limit() -> None:
 
 
 def test_no_limit_is_any_number_and_a_limit_of_none_left_is_none() -> None:
-    ledger, account = Ledger(), Account("tunnels", "a")
+    ledger, account = UsageCounters(), Account("tunnels", "a")
     assert not ledger.take(account, 0)
     assert all(ledger.take(account, None) for _ in range(1000))
 
 
 def test_accounts_are_apart_by_name_and_by_holder() -> None:
-    ledger = Ledger()
+    ledger = UsageCounters()
     assert ledger.take(Account("tunnels", "a"), 1)
     assert ledger.take(Account("tunnels", "b"), 1)
     assert ledger.take(Account("connections", "a"), 1)
@@ -32,7 +32,7 @@ def test_accounts_are_apart_by_name_and_by_holder() -> None:
 
 @given(st.lists(st.sampled_from("ab"), max_size=30))
 def test_what_was_taken_and_given_leaves_nothing(holders: list[str]) -> None:
-    ledger = Ledger()
+    ledger = UsageCounters()
     accounts = [Account("tunnels", holder) for holder in holders]
     for account in accounts:
         ledger.take(account, None)
@@ -73,16 +73,16 @@ def test_a_clock_that_stands_or_goes_back_fills_nothing() -> None:
     assert bucket.allow(5.2)
 
 
-def test_meters_are_apart_by_holder() -> None:
-    meters, rate = Meters(TokenBucket), Rate(1.0, 1)
-    assert meters.allow("a", rate, 0.0)
-    assert meters.allow("b", rate, 0.0)
-    assert not meters.allow("a", rate, 0.0)
+def test_limiters_are_apart_by_holder() -> None:
+    limiters, rate = RateLimiters(TokenBucket), Rate(1.0, 1)
+    assert limiters.allow("a", rate, 0.0)
+    assert limiters.allow("b", rate, 0.0)
+    assert not limiters.allow("a", rate, 0.0)
 
 
-def test_meters_at_rest_are_forgotten_and_busy_ones_are_not() -> None:
-    meters, rate = Meters(TokenBucket), Rate(1.0, 1)
+def test_limiters_at_rest_are_forgotten_and_busy_ones_are_not() -> None:
+    limiters, rate = RateLimiters(TokenBucket), Rate(1.0, 1)
     for holder in range(10_000):
-        meters.allow(holder, rate, float(holder))
-    assert len(meters._meters) <= 4097
-    assert not meters.allow(9_999, rate, 9_999.0)
+        limiters.allow(holder, rate, float(holder))
+    assert len(limiters._limiters) <= 4097
+    assert not limiters.allow(9_999, rate, 9_999.0)

@@ -13,10 +13,10 @@ import pytest
 from cbspec_simulator import Config, ConfigError, Simulator
 from cbspec_simulator.control.api import make_api
 from cbspec_simulator.control.streams import Streams
-from cbspec_simulator.settings.config import ControlRules, Listen
+from cbspec_simulator.settings.config import ControlSettings, Listen
 from tests.support.client import BEAT, PATIENCE, AsyncClient
 
-CONTROLLED = Config(listen=Listen(port=0), control=ControlRules(port=0))
+CONTROLLED = Config(listen=Listen(port=0), control=ControlSettings(port=0))
 FAULT = {"name": "x", "kind": "drop", "when": {"message": "heartbeat_response"}}
 
 
@@ -169,7 +169,7 @@ async def test_a_web_page_cant_come_in(simulator: Simulator) -> None:
 
 
 async def test_a_token_is_demanded(monkeypatch: pytest.MonkeyPatch) -> None:
-    config = Config(listen=Listen(port=0), control=ControlRules(port=0, token="let-me-in"))
+    config = Config(listen=Listen(port=0), control=ControlSettings(port=0, token="let-me-in"))
     async with Simulator(config) as simulator:
         for given in ({}, {"Authorization": "Bearer no"}, {"Authorization": "let-me-in2"}):
             status, said, headers = await call(simulator, "GET", "/health", **given)
@@ -179,7 +179,7 @@ async def test_a_token_is_demanded(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 async def test_off_loopback_there_must_be_a_token() -> None:
-    config = Config(listen=Listen(port=0), control=ControlRules(host="0.0.0.0", port=0))  # noqa: S104 - refused
+    config = Config(listen=Listen(port=0), control=ControlSettings(host="0.0.0.0", port=0))  # noqa: S104 - refused
     with pytest.raises(ConfigError, match="can be reached by others: name in \\[control\\] token_env"):
         async with Simulator(config):
             pass
@@ -189,7 +189,7 @@ async def test_a_port_in_use_is_named(simulator: Simulator) -> None:
     assert simulator.control_url
     port = int(simulator.control_url.rpartition(":")[2])
     with pytest.raises(ConfigError, match=rf"\[control\] can't listen on 127.0.0.1:{port}: address already in use"):
-        async with Simulator(Config(listen=Listen(port=0), control=ControlRules(port=port))):
+        async with Simulator(Config(listen=Listen(port=0), control=ControlSettings(port=port))):
             pass
 
 

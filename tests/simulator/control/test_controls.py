@@ -9,7 +9,9 @@ from typing import Any
 import pytest
 
 from cbspec_simulator import Config, Simulator
-from cbspec_simulator.control.controls import ENDS, ControlError, Controls
+from cbspec_simulator.control.controls import ControlError, Controls
+from cbspec_simulator.faults.kind import ENDS
+from cbspec_simulator.relay.session import connect
 from cbspec_simulator.settings.config import Listen
 from tests.support.client import BEAT, HELLO, AsyncClient, AsyncWebSocket, auth, tunnel, until
 
@@ -195,7 +197,7 @@ async def test_a_name_is_taken_once(simulator: Simulator) -> None:
 
 
 async def test_all_are_dropped_though_one_is_gone_from_the_wire_already(simulator: Simulator) -> None:
-    simulator.relay.connect("127.0.0.1")
+    connect(simulator.relay, "127.0.0.1")
     async with AsyncClient(simulator.address) as wire:
         await wire.greet()
         simulator.controls.drop_all("close")

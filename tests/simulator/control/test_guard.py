@@ -8,13 +8,13 @@ import pytest
 
 from cbspec_simulator import Config, Simulator
 from cbspec_simulator.control.guard import HEADERS
-from cbspec_simulator.settings.config import ControlRules, Listen
+from cbspec_simulator.settings.config import ControlSettings, Listen
 from tests.simulator.control.test_api import ask, call
 
 
 @pytest.fixture
 async def simulator() -> AsyncIterator[Simulator]:
-    async with Simulator(Config(listen=Listen(port=0), control=ControlRules(port=0))) as simulator:
+    async with Simulator(Config(listen=Listen(port=0), control=ControlSettings(port=0))) as simulator:
         yield simulator
 
 
@@ -39,7 +39,7 @@ async def test_its_own_page_is_served(simulator: Simulator) -> None:
 
 
 async def test_the_page_is_had_without_the_token_and_nothing_else() -> None:
-    config = Config(listen=Listen(port=0), control=ControlRules(port=0, token="let-me-in"))
+    config = Config(listen=Listen(port=0), control=ControlSettings(port=0, token="let-me-in"))
     async with Simulator(config) as simulator:
         assert (await ask(simulator, "GET", "/"))[0] == 200
         assert (await ask(simulator, "GET", "/page/page.js"))[0] == 200

@@ -9,9 +9,9 @@ import socket
 import pytest
 
 from cbspec_simulator import Config, Simulator
-from cbspec_simulator.settings.config import ControlRules, Listen
+from cbspec_simulator.settings.config import ControlSettings, Listen
 
-CONTROLLED = Config(listen=Listen(port=0), control=ControlRules(port=0))
+CONTROLLED = Config(listen=Listen(port=0), control=ControlSettings(port=0))
 
 
 async def test_nothing_is_left_behind() -> None:
@@ -35,6 +35,6 @@ async def test_signals_are_left_alone() -> None:
 
 
 async def test_ipv6() -> None:
-    async with Simulator(Config(listen=Listen(port=0), control=ControlRules(host="::1", port=0))) as simulator:
+    async with Simulator(Config(listen=Listen(port=0), control=ControlSettings(host="::1", port=0))) as simulator:
         assert simulator.control_url
         assert simulator.control_url.startswith("http://[::1]:")

@@ -11,7 +11,7 @@ from tests.support.client import BEAT, PATIENCE, AsyncClient, until
 
 async def test_it_knows_who_is_there_until_the_last_is_gone() -> None:
     async with Simulator(Config(listen=Listen(port=0))) as simulator:
-        edge = simulator._edge
+        edge = simulator.server.edge
         assert edge is not None
         await edge.emptied(PATIENCE)  # nobody came yet
         async with AsyncClient(simulator.address) as wire:

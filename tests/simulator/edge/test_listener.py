@@ -11,7 +11,7 @@ from dataclasses import replace
 import pytest
 
 from cbspec_simulator import Clock, Config, Simulator
-from cbspec_simulator.edge.listener import Door
+from cbspec_simulator.edge.listener import Listener
 from cbspec_simulator.faults.engine import Faults
 from cbspec_simulator.faults.fault import Fault
 from cbspec_simulator.settings.config import Listen
@@ -32,9 +32,9 @@ async def reached(address: tuple[str, int]) -> bool:
 
 
 @contextlib.asynccontextmanager
-async def opened(faults: Faults, clock: Clock, host: str = "127.0.0.1") -> AsyncIterator[Door]:
+async def opened(faults: Faults, clock: Clock, host: str = "127.0.0.1") -> AsyncIterator[Listener]:
     """Open a door with nothing behind it."""
-    door = Door(asyncio.Protocol, faults, clock)
+    door = Listener(asyncio.Protocol, faults, clock)
     await door.open(host, 0)
     try:
         yield door

@@ -11,11 +11,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from cbspec_simulator.base.steps import Dial
 from cbspec_simulator.edge.outbox import Outbox
 from cbspec_simulator.faults.kind import ConnectionEnd, Delivery
 from cbspec_simulator.relay.behaviour import Writing
-from cbspec_simulator.relay.session import Action, Close, Send, Wait
-from cbspec_simulator.relay.steps import Dial
+from cbspec_simulator.relay.session import Action, CloseAction, SendAction, WaitAction
 
 
 def outbox(**writing: Any) -> Outbox:  # noqa: ANN401 - checked by the names of Writing
@@ -39,7 +39,7 @@ def until_the_end(box: Outbox, now: float = 0.0) -> list[tuple[float, Action]]:
 
 def sent(timed: Sequence[tuple[float, Action]]) -> bytes:
     """Return all that was sent."""
-    return b"".join(action.data for _, action in timed if isinstance(action, Send))
+    return b"".join(action.data for _, action in timed if isinstance(action, SendAction))
 
 
 def chunks(size: int, gap: float) -> Callable[[bytes], list[tuple[float, bytes]]]:
@@ -51,9 +51,9 @@ cuts = st.builds(chunks, st.integers(1, 5), st.sampled_from([0.0, 0.5]))
 pauses = st.sampled_from([0.0, 0.5, 3.0])
 
 
-def numbered(deliveries: Sequence[Delivery | None]) -> list[Send]:
+def numbered(deliveries: Sequence[Delivery | None]) -> list[SendAction]:
     """Return messages that can be told apart, however they are cut."""
-    return [Send(b"<%03d>" % number, delivery) for number, delivery in enumerate(deliveries)]
+    return [SendAction(b"<%03d>" % number, delivery) for number, delivery in enumerate(deliveries)]
 
 
 # ---------------------------------------------------------------------------- order
@@ -88,7 +88,7 @@ def _beginnings(timed: Sequence[tuple[float, Action]]) -> list[tuple[float, int]
     """Return when each piece went out, and how much went out before it."""
     place, found = 0, []
     for time, action in timed:
-        if isinstance(action, Send):
+        if isinstance(action, SendAction):
             found.append((time, place))
             place += len(action.data)
     return found
@@ -98,35 +98,50 @@ def _beginnings(timed: Sequence[tuple[float, Action]]) -> list[tuple[float, int]
 @given(st.binary(max_size=60), st.lists(cuts, min_size=1, max_size=3))
 def test_pieces_make_up_the_whole(data: bytes, several: list[Any]) -> None:
     box = outbox(pieces=lambda data: [data], gap=9.0)
-    box.put([Send(data, Delivery(cuts=several))], 0.0)
+    box.put([SendAction(data, Delivery(cuts=several))], 0.0)
     timed = until_the_end(box)
     assert sent(timed) == data
-    assert all(isinstance(action, Send) and action.data for _, action in timed)
+    assert all(isinstance(action, SendAction) and action.data for _, action in timed)
 
 
 def test_one_cut_goes_through_the_next() -> None:
     box = outbox()
-    box.put([Send(b"abcdefgh", Delivery(cuts=[chunks(4, 10.0), chunks(2, 1.0)]))], 0.0)
-    assert until_the_end(box) == [(0.0, Send(b"ab")), (1.0, Send(b"cd")), (11.0, Send(b"ef")), (12.0, Send(b"gh"))]
+    box.put([SendAction(b"abcdefgh", Delivery(cuts=[chunks(4, 10.0), chunks(2, 1.0)]))], 0.0)
+    assert until_the_end(box) == [
+        (0.0, SendAction(b"ab")),
+        (1.0, SendAction(b"cd")),
+        (11.0, SendAction(b"ef")),
+        (12.0, SendAction(b"gh")),
+    ]
 
 
 def test_what_both_cuts_wait_for_adds_up() -> None:
     box = outbox()
-    box.put([Send(b"abcd", Delivery(cuts=[chunks(2, 10.0), lambda data: [(1.0, data)]]))], 0.0)
-    assert until_the_end(box) == [(1.0, Send(b"ab")), (12.0, Send(b"cd"))]
+    box.put([SendAction(b"abcd", Delivery(cuts=[chunks(2, 10.0), lambda data: [(1.0, data)]]))], 0.0)
+    assert until_the_end(box) == [(1.0, SendAction(b"ab")), (12.0, SendAction(b"cd"))]
 
 
 def test_the_relay_s_own_way_of_writing() -> None:
     box = outbox(pieces=lambda data: (data[:1], data[1:]), gap=2.0, pause=lambda: 1.0)
-    box.put([Send(b"abc")], 0.0)
-    assert until_the_end(box) == [(1.0, Send(b"a")), (3.0, Send(b"bc"))]
+    box.put([SendAction(b"abc")], 0.0)
+    assert until_the_end(box) == [(1.0, SendAction(b"a")), (3.0, SendAction(b"bc"))]
 
 
 def test_what_is_written_at_once_goes_out_as_one_where_the_relay_merges() -> None:
     box = outbox(merge=True)
-    box.put([Send(b"a"), Send(b"b"), Wait(1.0), Send(b"c"), Send(b"d", Delivery(pause=1.0)), Send(b"e")], 0.0)
+    box.put(
+        [
+            SendAction(b"a"),
+            SendAction(b"b"),
+            WaitAction(1.0),
+            SendAction(b"c"),
+            SendAction(b"d", Delivery(pause=1.0)),
+            SendAction(b"e"),
+        ],
+        0.0,
+    )
     assert [action for _, action in until_the_end(box)] == [
-        Send(b"ab"), Wait(1.0), Send(b"c"), Send(b"d"), Send(b"e")
+        SendAction(b"ab"), WaitAction(1.0), SendAction(b"c"), SendAction(b"d"), SendAction(b"e")
     ]  # fmt: skip
 
 
@@ -147,7 +162,7 @@ def _actions(draw: st.DrawFn) -> list[Action]:
     deliveries = draw(st.lists(st.none() | delivery, max_size=12))
     actions: list[Action] = [*numbered(deliveries)]
     for _ in range(draw(st.integers(0, 3))):
-        others: list[Action] = [Wait(1.0), Wait(0.0, ("g",)), Dial("far", 1)]
+        others: list[Action] = [WaitAction(1.0), WaitAction(0.0, ("g",)), Dial("far", 1)]
         actions.insert(draw(st.integers(0, len(actions))), draw(st.sampled_from(others)))
     return actions
 
@@ -167,10 +182,10 @@ def test_nothing_is_lost_and_nothing_is_doubled(actions: list[Action], gaps: lis
         timed += until_the_end(box, now)
     seen = sent(timed)
     assert sorted(seen[at : at + 5] for at in range(0, len(seen), 5)) == sorted(
-        action.data for action in actions if isinstance(action, Send)
+        action.data for action in actions if isinstance(action, SendAction)
     )
-    others = [action for action in actions if not isinstance(action, Send)]
-    assert sorted(map(str, others)) == sorted(str(action) for _, action in timed if not isinstance(action, Send))
+    others = [action for action in actions if not isinstance(action, SendAction)]
+    assert sorted(map(str, others)) == sorted(str(action) for _, action in timed if not isinstance(action, SendAction))
     assert [time for time, _ in timed] == sorted(time for time, _ in timed)
 
 
@@ -180,41 +195,41 @@ def test_nothing_is_lost_and_nothing_is_doubled(actions: list[Action], gaps: lis
 def test_a_close_comes_behind_everything_that_nothing_holds() -> None:
     box = outbox()
     box.put([
-        Send(b"a", Delivery(pause=5.0)),
-        Send(b"held", Delivery(gates=["g"])),
-        Send(b"b", Delivery(swap=True, within=60.0)),
-        Close(),
+        SendAction(b"a", Delivery(pause=5.0)),
+        SendAction(b"held", Delivery(gates=["g"])),
+        SendAction(b"b", Delivery(swap=True, within=60.0)),
+        CloseAction(),
     ], 0.0)  # fmt: skip
     assert list(box.due(0.0)) == []
-    assert list(box.due(5.0)) == [Send(b"a"), Send(b"b"), Close()]
+    assert list(box.due(5.0)) == [SendAction(b"a"), SendAction(b"b"), CloseAction()]
     assert not box
 
 
 def test_a_close_parts_who_waits_for_company() -> None:
     box = outbox()
-    box.put([Send(b"a", Delivery(join=3, within=60.0)), Close()], 0.0)
-    assert list(box.due(0.0)) == [Send(b"a"), Close()]
+    box.put([SendAction(b"a", Delivery(join=3, within=60.0)), CloseAction()], 0.0)
+    assert list(box.due(0.0)) == [SendAction(b"a"), CloseAction()]
 
 
 @pytest.mark.parametrize("end", ConnectionEnd)
 def test_an_answer_that_ends_the_connection(end: ConnectionEnd) -> None:
     box = outbox()
-    box.put([Send(b"abcdef", Delivery(length=3, end=end, pause=1.0))], 0.0)
-    assert until_the_end(box) == [(1.0, Send(b"abc")), (1.0, Close(end))]
-    box.put([Send(b"abcdef", Delivery(length=0, end=end))], 0.0)
-    assert until_the_end(box) == [(0.0, Close(end))]
-    box.put([Send(b"ab", Delivery(join=5, within=60.0)), Send(b"cdef", Delivery(length=2, end=end))], 0.0)
-    assert until_the_end(box) == [(0.0, Send(b"abcd")), (0.0, Close(end))]
+    box.put([SendAction(b"abcdef", Delivery(length=3, end=end, pause=1.0))], 0.0)
+    assert until_the_end(box) == [(1.0, SendAction(b"abc")), (1.0, CloseAction(end))]
+    box.put([SendAction(b"abcdef", Delivery(length=0, end=end))], 0.0)
+    assert until_the_end(box) == [(0.0, CloseAction(end))]
+    box.put([SendAction(b"ab", Delivery(join=5, within=60.0)), SendAction(b"cdef", Delivery(length=2, end=end))], 0.0)
+    assert until_the_end(box) == [(0.0, SendAction(b"abcd")), (0.0, CloseAction(end))]
 
 
 def test_forgotten() -> None:
     box = outbox()
     box.put([
-        Send(b"a", Delivery(pause=1.0)),
-        Send(b"b", Delivery(gates=["g"])),
-        Send(b"c", Delivery(swap=True, within=1.0)),
-        Send(b"d", Delivery(join=2, within=1.0)),
-        Wait(1.0),
+        SendAction(b"a", Delivery(pause=1.0)),
+        SendAction(b"b", Delivery(gates=["g"])),
+        SendAction(b"c", Delivery(swap=True, within=1.0)),
+        SendAction(b"d", Delivery(join=2, within=1.0)),
+        WaitAction(1.0),
     ], 0.0)  # fmt: skip
     box.clear()
     box.release("g", 0.0)
@@ -232,74 +247,81 @@ def test_who_is_put_aside_goes_out_behind_the_next(number: int) -> None:
     box = outbox()
     box.put(numbered([Delivery(swap=True, within=60.0)] * number), 0.0)
     expected = [index ^ 1 for index in range(number - number % 2)]
-    assert list(box.due(0.0)) == [Send(b"<%03d>" % index) for index in expected]
-    assert list(box.due(60.0)) == [Send(b"<%03d>" % (number - 1))] * (number % 2)
+    assert list(box.due(0.0)) == [SendAction(b"<%03d>" % index) for index in expected]
+    assert list(box.due(60.0)) == [SendAction(b"<%03d>" % (number - 1))] * (number % 2)
 
 
 def test_who_is_put_aside_does_not_wait_for_ever() -> None:
     box = outbox()
-    box.put([Send(b"a", Delivery(swap=True, within=2.0))], 1.0)
+    box.put([SendAction(b"a", Delivery(swap=True, within=2.0))], 1.0)
     assert box.next_due() == 3.0
     assert list(box.due(2.9)) == []
-    assert list(box.due(3.0)) == [Send(b"a")]
+    assert list(box.due(3.0)) == [SendAction(b"a")]
 
 
 def test_who_waits_for_others_goes_out_when_none_can_come() -> None:
     box = outbox()
-    box.put([Send(b"a", Delivery(swap=True, within=60.0))], 0.0)
+    box.put([SendAction(b"a", Delivery(swap=True, within=60.0))], 0.0)
     box.end(0.0)
-    assert list(box.due(0.0)) == [Send(b"a")]
-    box.put([Send(b"a", Delivery(join=3, within=60.0, pause=1.0)), Send(b"b")], 0.0)
+    assert list(box.due(0.0)) == [SendAction(b"a")]
+    box.put([SendAction(b"a", Delivery(join=3, within=60.0, pause=1.0)), SendAction(b"b")], 0.0)
     box.end(0.0)
-    assert until_the_end(box) == [(1.0, Send(b"ab"))]
+    assert until_the_end(box) == [(1.0, SendAction(b"ab"))]
 
 
 def test_held_until_every_gate_opens_while_others_pass() -> None:
     box = outbox()
-    box.put([Send(b"a", Delivery(gates=["g", "h"])), Send(b"b"), Send(b"c", Delivery(gates=["h"]))], 0.0)
-    assert list(box.due(0.0)) == [Send(b"b")]
+    box.put(
+        [SendAction(b"a", Delivery(gates=["g", "h"])), SendAction(b"b"), SendAction(b"c", Delivery(gates=["h"]))], 0.0
+    )
+    assert list(box.due(0.0)) == [SendAction(b"b")]
     box.release("g", 1.0)
     assert list(box.due(1.0)) == []
     box.release("h", 2.0)
-    assert list(box.due(2.0)) == [Send(b"a"), Send(b"c")]
+    assert list(box.due(2.0)) == [SendAction(b"a"), SendAction(b"c")]
 
 
 def test_together() -> None:
     box = outbox()
-    box.put([Send(b"a", Delivery(join=3, within=5.0)), Send(b"b", Delivery(join=3, within=5.0, pause=1.0))], 0.0)
+    box.put(
+        [SendAction(b"a", Delivery(join=3, within=5.0)), SendAction(b"b", Delivery(join=3, within=5.0, pause=1.0))], 0.0
+    )
     assert list(box.due(4.9)) == []
-    box.put([Send(b"c")], 4.9)
-    assert until_the_end(box, 4.9) == [(5.9, Send(b"abc"))]
-    box.put([Send(b"a", Delivery(join=3, within=5.0))], 10.0)
-    assert until_the_end(box, 10.0) == [(15.0, Send(b"a"))]
+    box.put([SendAction(b"c")], 4.9)
+    assert until_the_end(box, 4.9) == [(5.9, SendAction(b"abc"))]
+    box.put([SendAction(b"a", Delivery(join=3, within=5.0))], 10.0)
+    assert until_the_end(box, 10.0) == [(15.0, SendAction(b"a"))]
 
 
 def test_two_together() -> None:
     box = outbox()
     box.put(numbered([Delivery(join=2, within=5.0)] * 3), 0.0)
-    assert until_the_end(box) == [(0.0, Send(b"<000><001>")), (5.0, Send(b"<002>"))]
+    assert until_the_end(box) == [(0.0, SendAction(b"<000><001>")), (5.0, SendAction(b"<002>"))]
 
 
 def test_a_wait_comes_when_it_is_over_and_others_wait_behind_it() -> None:
     box = outbox()
-    box.put([Wait(2.0), Send(b"a")], 0.0)
-    assert until_the_end(box) == [(2.0, Wait(2.0)), (2.0, Send(b"a"))]
-    box.put([Wait(2.0, ("g",)), Send(b"a")], 0.0)
-    assert until_the_end(box) == [(0.0, Send(b"a"))]
+    box.put([WaitAction(2.0), SendAction(b"a")], 0.0)
+    assert until_the_end(box) == [(2.0, WaitAction(2.0)), (2.0, SendAction(b"a"))]
+    box.put([WaitAction(2.0, ("g",)), SendAction(b"a")], 0.0)
+    assert until_the_end(box) == [(0.0, SendAction(b"a"))]
     box.release("g", 5.0)
-    assert until_the_end(box, 5.0) == [(7.0, Wait(2.0, ("g",)))]
+    assert until_the_end(box, 5.0) == [(7.0, WaitAction(2.0, ("g",)))]
 
 
 def test_a_large_answer_in_small_pieces_takes_no_more_room_than_itself() -> None:
     tracemalloc.start()
     try:
         box = outbox()
-        box.put([Send(bytes(8_000_000), Delivery(cuts=[chunks_lazily(2), chunks_lazily(1)])), Send(b"behind")], 0.0)
+        box.put(
+            [SendAction(bytes(8_000_000), Delivery(cuts=[chunks_lazily(2), chunks_lazily(1)])), SendAction(b"behind")],
+            0.0,
+        )
         first = list(itertools.islice(box.due(0.0), 1000))
         _, peak = tracemalloc.get_traced_memory()
     finally:
         tracemalloc.stop()
-    assert first == [Send(b"\0")] * 1000
+    assert first == [SendAction(b"\0")] * 1000
     assert box.next_due() == 0.0
     assert peak < 10_000_000
 

@@ -15,9 +15,9 @@ import pytest
 from cbspec.protocol.tls import legacy_client_context
 from cbspec_simulator import Behaviour, Config, Simulator
 from cbspec_simulator.edge import peer as peer_module
-from cbspec_simulator.edge import turns
+from cbspec_simulator.edge import read_throttle
 from cbspec_simulator.edge.peer import Peer
-from cbspec_simulator.settings.config import Limits, Listen, RelayRules
+from cbspec_simulator.settings.config import LimitSettings, Listen, RelaySettings
 from tests.support.client import (
     ACCEPT,
     BEAT,
@@ -53,14 +53,14 @@ async def test_websocket_on_the_same_port() -> None:
 
 
 async def test_a_message_that_is_too_long_for_the_websocket() -> None:
-    config = replace(ANY_PORT, limits=Limits(max_message=100))
+    config = replace(ANY_PORT, limits=LimitSettings(max_message=100))
     async with Simulator(config) as simulator, AsyncWebSocket(simulator.address) as wire:
         await wire.open()
         wire.frame(b"x" * 101)
         first, payload = await wire.next()
         assert (first, payload[:2]) == (0x88, struct.pack(">H", 1009))
         await wire.rest()
-        await until(lambda: not simulator.relay.sessions)
+        await until(lambda: not simulator.relay.state.connections)
 
 
 async def test_http_that_is_no_websocket_is_told_so() -> None:
@@ -80,7 +80,7 @@ async def test_an_older_version_is_refused_by_an_alert(version: ssl.TLSVersion) 
     async with Simulator(ANY_PORT) as simulator:
         answer = await _raw(simulator, hello)
         assert answer[:1] + answer[3:] == b"\x15" + b"\x00\x02" + b"\x02\x46"
-        assert not simulator.relay.sessions
+        assert not simulator.relay.state.connections
 
 
 async def test_plain_text_is_refused() -> None:
@@ -107,8 +107,8 @@ async def test_a_reset_gives_everything_back() -> None:
             assert simulator.relay.buffers == 1
             sock = wire.writer.get_extra_info("socket")
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-        await until(lambda: not simulator.relay.sessions)
-        assert not simulator.relay.ledger
+        await until(lambda: not simulator.relay.state.connections)
+        assert not simulator.relay.state.usage
 
 
 class _ResetUnnoticed(asyncio.Transport):
@@ -136,8 +136,7 @@ class _ResetUnnoticed(asyncio.Transport):
 
 async def test_a_close_that_meets_a_reset_ends_quietly() -> None:
     async with Simulator(ANY_PORT) as simulator:
-        assert simulator._edge
-        peer, transport = Peer(simulator._edge), _ResetUnnoticed()
+        peer, transport = Peer(simulator.server.edge), _ResetUnnoticed()
         peer.connection_made(transport)
         peer.finish()
         assert transport.aborted
@@ -148,19 +147,19 @@ async def test_the_remote_end_is_dialled() -> None:
     held = socket.socket()
     held.bind(("127.0.0.1", 0))
     with held:
-        async with Simulator(replace(ANY_PORT, relay=RelayRules(probe=True))) as simulator:
+        async with Simulator(replace(ANY_PORT, relay=RelaySettings(probe=True))) as simulator:
             async with AsyncClient(simulator.address) as wire:
                 await wire.greet()
                 assert (await wire.ask(tunnel("x", port=simulator.address[1])))["type"] == "tunnel_response"
                 wire.write(tunnel("y", port=held.getsockname()[1]) + BEAT)
                 assert json.loads(await wire.line())["code"] == "data_transfer_failed"
                 assert json.loads(await wire.line())["type"] == "heartbeat_response"
-            await until(lambda: not simulator.relay.sessions)
-            assert not simulator.relay.ledger
+            await until(lambda: not simulator.relay.state.connections)
+            assert not simulator.relay.state.usage
 
 
 async def test_what_waits_behind_a_dial_is_taken_in_turns_and_in_order() -> None:
-    config = replace(ANY_PORT, relay=RelayRules(probe=True))
+    config = replace(ANY_PORT, relay=RelaySettings(probe=True))
     async with (
         Simulator(config) as simulator,
         AsyncClient(simulator.address) as wire,
@@ -168,7 +167,7 @@ async def test_what_waits_behind_a_dial_is_taken_in_turns_and_in_order() -> None
     ):
         await wire.greet()
         await other.greet()
-        (asking,) = (session for session in simulator.relay.sessions if session.number == 1)
+        (asking,) = (session for session in simulator.relay.state.connections if session.number == 1)
         for times in (1, 2, 40, 4000):
             before = asking.sent["heartbeat_response"]
             wire.write(tunnel(f"t{times}", port=simulator.address[1]) + BEAT * times)
@@ -189,20 +188,20 @@ async def test_a_connection_that_ends_while_the_remote_end_is_dialled() -> None:
         for one in waiting:
             one.setblocking(False)
             one.connect_ex(listener.getsockname())
-        async with Simulator(replace(ANY_PORT, relay=RelayRules(probe=True))) as simulator:
+        async with Simulator(replace(ANY_PORT, relay=RelaySettings(probe=True))) as simulator:
             async with AsyncClient(simulator.address) as wire:
                 await wire.greet()
                 wire.write(tunnel("x", port=listener.getsockname()[1]))
                 await until(lambda: simulator.relay.buffers == 1)
-            await until(lambda: not simulator.relay.sessions)
-            assert not simulator.relay.ledger
+            await until(lambda: not simulator.relay.state.connections)
+            assert not simulator.relay.state.usage
     finally:
         for one in (listener, *waiting):
             one.close()
 
 
 async def test_an_error_arrives_before_the_close_even_if_more_was_sent() -> None:
-    config = replace(ANY_PORT, relay=RelayRules(connection_limit=0))
+    config = replace(ANY_PORT, relay=RelaySettings(connection_limit=0))
     async with Simulator(config) as simulator, AsyncClient(simulator.address) as wire:
         wire.write(HELLO + BEAT * 1000)
         found = (await wire.rest()).splitlines()
@@ -210,13 +209,13 @@ async def test_an_error_arrives_before_the_close_even_if_more_was_sent() -> None
 
 
 async def test_a_handshake_that_does_not_come_is_ended() -> None:
-    config = replace(ANY_PORT, limits=Limits(handshake_timeout=0.05))
+    config = replace(ANY_PORT, limits=LimitSettings(handshake_timeout=0.05))
     async with Simulator(config) as simulator:
         assert await _raw(simulator, b"") == b""
 
 
 async def test_what_comes_behind_a_close_is_read_and_the_last_answer_arrives(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(turns, "_TURN", 0.0)  # reading pauses behind each piece
+    monkeypatch.setattr(read_throttle, "_TURN", 0.0)  # reading pauses behind each piece
     monkeypatch.setattr(peer_module, "LINGER", 2 * PATIENCE)
 
     def send_all_and_listen(address: tuple[str, int]) -> bytes:
@@ -232,7 +231,7 @@ async def test_what_comes_behind_a_close_is_read_and_the_last_answer_arrives(mon
 
 
 async def test_half_a_message_does_not_hold_a_connection_for_ever() -> None:
-    config = replace(ANY_PORT, limits=Limits(idle_timeout=0.3))
+    config = replace(ANY_PORT, limits=LimitSettings(idle_timeout=0.3))
     async with Simulator(config) as simulator, AsyncClient(simulator.address) as wire:
         await wire.greet()
         wire.write(b'{"type":"heart')

@@ -20,7 +20,7 @@ from cbspec.tokens.jwks import key_id
 from cbspec.tokens.jwt import SigningKey
 from cbspec.tokens.keypair import new_pair
 from cbspec_simulator import Clock, Config, ConfigError, Simulator
-from cbspec_simulator.settings.config import Certificate, Listen, MetricsRules, TokenRules
+from cbspec_simulator.settings.config import Certificate, Listen, MetricsSettings, TokenSettings
 from tests.support.client import HELLO, AsyncClient, AsyncWebSocket, auth, tunnel, until
 from tests.support.issuer import jwks, pair, published, token
 
@@ -85,7 +85,9 @@ async def test_a_certificate_of_ones_own(tmp_path: Path) -> None:
     chain, key = tmp_path / "chain.pem", tmp_path / "key.pem"
     leaf.cert_chain_pems[0].write_to_path(chain)
     leaf.private_key_pem.write_to_path(key)
-    config = replace(ANY_PORT, certificate=Certificate(chain, key), tokens=TokenRules(secret="my own, and long enough"))
+    config = replace(
+        ANY_PORT, certificate=Certificate(chain, key), tokens=TokenSettings(secret="my own, and long enough")
+    )
     async with Simulator(config) as simulator:
         profile = simulator.profile()
     assert profile.tls.ca == chain
@@ -96,10 +98,10 @@ async def test_a_certificate_of_ones_own(tmp_path: Path) -> None:
     ("config", "said"),
     [
         (replace(ANY_PORT, certificate=Certificate(Path("/nowhere/chain.pem"))), "/nowhere/chain.pem"),
-        (replace(ANY_PORT, tokens=TokenRules(key_file=Path("/nowhere/key.pem"))), "tokens"),
+        (replace(ANY_PORT, tokens=TokenSettings(key_file=Path("/nowhere/key.pem"))), "tokens"),
         (replace(ANY_PORT, listen=Listen("127.0.0.1", 70_000)), "70000"),
         (
-            replace(ANY_PORT, metrics=MetricsRules(enabled=True, port=1), listen=Listen("no.such.host.invalid", 0)),
+            replace(ANY_PORT, metrics=MetricsSettings(enabled=True, port=1), listen=Listen("no.such.host.invalid", 0)),
             "no.such",
         ),
     ],
@@ -116,7 +118,7 @@ async def test_a_port_in_use_is_named() -> None:
         with pytest.raises(ConfigError, match=str(port)):
             await Simulator(Config(listen=Listen(port=port))).start()
         with pytest.raises(ConfigError, match="metrics"):
-            await Simulator(replace(ANY_PORT, metrics=MetricsRules(enabled=True, port=port))).start()
+            await Simulator(replace(ANY_PORT, metrics=MetricsSettings(enabled=True, port=port))).start()
 
 
 async def _authenticated(simulator: Simulator, key: SigningKey, **claims: Any) -> str:  # noqa: ANN401 - any JSON
@@ -132,8 +134,8 @@ async def test_a_client_is_served_at_its_first_try_after_a_rotation(tmp_path: Pa
     file.write_bytes(jwks(old))
     with published(jwks(old)) as address:
         for rules, publish in (
-            (TokenRules(jwks_file=file), file.write_bytes),
-            (TokenRules(jwks_url=address.url), partial(setattr, address, "body")),
+            (TokenSettings(jwks_file=file), file.write_bytes),
+            (TokenSettings(jwks_url=address.url), partial(setattr, address, "body")),
         ):
             async with Simulator(replace(ANY_PORT, tokens=rules)) as simulator:
                 assert await _authenticated(simulator, old) == "auth_response"
@@ -149,7 +151,7 @@ async def test_keys_older_than_they_may_be_are_fetched_again() -> None:
     moved = 0.0
     clock = Clock(monotonic=lambda: time.monotonic() + moved)
     with published(jwks(old)) as address:
-        rules = TokenRules(jwks_url=address.url, jwks_max_age=3600)
+        rules = TokenSettings(jwks_url=address.url, jwks_max_age=3600)
         async with Simulator(replace(ANY_PORT, tokens=rules), clock=clock) as simulator:
             address.body = jwks(new)
             assert await _authenticated(simulator, old) == "auth_response"
@@ -160,7 +162,7 @@ async def test_keys_older_than_they_may_be_are_fetched_again() -> None:
 async def test_issuer_and_audience_are_checked_with_a_jwks_as_well(tmp_path: Path) -> None:
     key, file = pair(), tmp_path / "jwks.json"
     file.write_bytes(jwks(key))
-    rules = TokenRules(jwks_file=file, issuer="me", audience="you")
+    rules = TokenSettings(jwks_file=file, issuer="me", audience="you")
     async with Simulator(replace(ANY_PORT, tokens=rules)) as simulator:
         assert await _authenticated(simulator, key, iss="me", aud=["x", "you"]) == "auth_response"
         assert "issuer" in await _authenticated(simulator, key, iss="you", aud="you")
@@ -172,7 +174,7 @@ async def test_a_slow_issuer_keeps_nobody_else_waiting(tmp_path: Path) -> None:
     known, unknown = pair(), pair()
     with published(jwks(known)) as address:
         async with (
-            Simulator(replace(ANY_PORT, tokens=TokenRules(jwks_url=address.url))) as simulator,
+            Simulator(replace(ANY_PORT, tokens=TokenSettings(jwks_url=address.url))) as simulator,
             AsyncClient(simulator.address) as waiting,
         ):
             address.held = threading.Event()
@@ -187,14 +189,14 @@ async def test_a_slow_issuer_keeps_nobody_else_waiting(tmp_path: Path) -> None:
 
 async def test_a_client_that_leaves_while_keys_are_fetched_is_forgotten() -> None:
     with published(jwks(pair())) as address:
-        async with Simulator(replace(ANY_PORT, tokens=TokenRules(jwks_url=address.url))) as simulator:
+        async with Simulator(replace(ANY_PORT, tokens=TokenSettings(jwks_url=address.url))) as simulator:
             address.held = threading.Event()
             address.reached.clear()
             async with AsyncClient(simulator.address) as wire:
                 await wire.ask(HELLO)
                 wire.write(b'{"type":"auth","token":"' + token(pair()).encode() + b'"}\n')
                 await asyncio.to_thread(address.reached.wait)
-            await until(lambda: not simulator.relay.sessions)
+            await until(lambda: not simulator.relay.state.connections)
             address.held.set()
 
 
@@ -203,7 +205,7 @@ async def test_the_profile_names_the_key_that_the_suite_mints_with(tmp_path: Pat
     private.write_bytes(new_pair("ES256"))
     key = SigningKey.from_pem(private)
     file.write_bytes(jwks(pair("ES256"), key))
-    rules = TokenRules(jwks_file=file, signing_key_file=private, issuer="me")
+    rules = TokenSettings(jwks_file=file, signing_key_file=private, issuer="me")
     async with Simulator(replace(ANY_PORT, tokens=rules)) as simulator:
         tokens = simulator.profile().tokens
     assert (tokens.key_file, tokens.key_id, tokens.claims) == (private, key_id(key), {"iss": "me"})
@@ -215,7 +217,7 @@ async def test_a_profile_without_a_key_to_mint_with_is_none(tmp_path: Path) -> N
     private.write_bytes(new_pair("ES256"))
     file.write_bytes(jwks(pair("ES256")))
     for named, said in ((None, "signing_key_file: is needed"), (private, "its public half (ES256) isn't in")):
-        rules = TokenRules(jwks_file=file, signing_key_file=named)
+        rules = TokenSettings(jwks_file=file, signing_key_file=named)
         async with Simulator(replace(ANY_PORT, tokens=rules)) as simulator:
             with pytest.raises(ConfigError, match=re.escape(said)):
                 simulator.profile()
@@ -227,10 +229,10 @@ async def test_keys_that_cannot_be_had_at_the_start_are_named(tmp_path: Path) ->
     file = tmp_path / "jwks.json"
     file.write_bytes(b'{"keys":[{"kty":"oct","k":"c2VjcmV0"}]}')
     for rules, said in (
-        (TokenRules(jwks_url=address.url), f"[tokens] {address.url}: Connection refused"),
-        (TokenRules(jwks_file=tmp_path / "none"), f"[tokens] {tmp_path / 'none'}: No such file or directory"),
-        (TokenRules(jwks_file=file), f"[tokens] {file}: key 1 is a secret (kty oct)"),
-        (TokenRules(jwks_url="http://issuer.example/"), "[tokens]: issuer.example isn't loopback"),
+        (TokenSettings(jwks_url=address.url), f"[tokens] {address.url}: Connection refused"),
+        (TokenSettings(jwks_file=tmp_path / "none"), f"[tokens] {tmp_path / 'none'}: No such file or directory"),
+        (TokenSettings(jwks_file=file), f"[tokens] {file}: key 1 is a secret (kty oct)"),
+        (TokenSettings(jwks_url="http://issuer.example/"), "[tokens]: issuer.example isn't loopback"),
     ):
         with pytest.raises(ConfigError, match=re.escape(said)):
             await Simulator(replace(ANY_PORT, tokens=rules)).start()
@@ -239,6 +241,6 @@ async def test_keys_that_cannot_be_had_at_the_start_are_named(tmp_path: Path) ->
 async def test_keys_that_are_at_hand_are_not_waited_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     key, file = pair(), tmp_path / "jwks.json"
     file.write_bytes(jwks(key))
-    async with Simulator(replace(ANY_PORT, tokens=TokenRules(jwks_file=file))) as simulator:
+    async with Simulator(replace(ANY_PORT, tokens=TokenSettings(jwks_file=file))) as simulator:
         monkeypatch.setattr(simulator.relay.keyring, "refresh", None)
         assert await _authenticated(simulator, key) == "auth_response"

@@ -9,7 +9,7 @@ from collections.abc import Callable
 
 import pytest
 
-from cbspec_simulator.edge.socket_transport import Line
+from cbspec_simulator.edge.socket_transport import SocketTransport
 from tests.support.client import PATIENCE, until
 
 
@@ -43,12 +43,12 @@ class Told(asyncio.Protocol):
         self.error = exc
 
 
-def joined(told: Told) -> tuple[Line, socket.socket]:
+def joined(told: Told) -> tuple[SocketTransport, socket.socket]:
     """Return a line, and the other end of its connection."""
     with socket.create_server(("127.0.0.1", 0)) as listening:
         other = socket.create_connection(listening.getsockname(), PATIENCE)
         sock, address = listening.accept()
-    line = Line(asyncio.get_running_loop(), sock, address, told)
+    line = SocketTransport(asyncio.get_running_loop(), sock, address, told)
     assert line.get_extra_info("peername") == other.getsockname()
     assert line.get_extra_info("socket") is sock
     assert line.get_extra_info("sslcontext", "none") == "none"
@@ -97,8 +97,8 @@ async def test_nothing_is_read_while_reading_is_paused() -> None:
         line.write(b"too late")
 
 
-@pytest.mark.parametrize("end", [Line.close, Line.write_eof])
-async def test_all_that_waits_is_sent_before_the_end(end: Callable[[Line], None]) -> None:
+@pytest.mark.parametrize("end", [SocketTransport.close, SocketTransport.write_eof])
+async def test_all_that_waits_is_sent_before_the_end(end: Callable[[SocketTransport], None]) -> None:
     line, other = joined(told := Told(stays=True))
     large = bytes(range(256)) * 4096 * 16
     with other:

@@ -14,9 +14,9 @@ from typing import Any, Final
 import pytest
 
 from cbspec_simulator import Simulator
-from cbspec_simulator.base.events import Decided, Event
 from cbspec_simulator.faults.fault import Fault
-from cbspec_simulator.settings.config import RelayRules
+from cbspec_simulator.relay.events import Decided, Event
+from cbspec_simulator.settings.config import RelaySettings
 from tests.simulator.faults.probe import CONFIG, ProbedRelay, auth, tunnel
 from tests.support.client import RawClient
 from tests.support.messages import BEAT, HELLO
@@ -39,7 +39,7 @@ FAULTS: Final[Mapping[str, Mapping[str, Any]]] = {
     },
 }
 # Without a limit that connections share: who meets it first is a matter of time, not of chance.
-ROOMY: Final = replace(CONFIG, relay=RelayRules(buffer_pool=None))
+ROOMY: Final = replace(CONFIG, relay=RelaySettings(buffer_pool=None))
 Seen = dict[int, tuple[list[bytes], list[tuple[object, ...]]]]
 
 

@@ -7,12 +7,12 @@ from typing import Any, Final
 
 import pytest
 
+from cbspec_simulator.base.clock import Moment
 from cbspec_simulator.faults.engine import Faults
 from cbspec_simulator.faults.fault import Fault
 from cbspec_simulator.faults.kind import Strike
 from cbspec_simulator.faults.when import MessageDirection, Occasion
-from cbspec_simulator.relay.session import Send
-from cbspec_simulator.relay.steps import Moment
+from cbspec_simulator.relay.session import SendAction
 from tests.support.memory import BEAT, HELLO, NOW, MemoryRelay, auth, tunnel
 
 NEVER: Final = Fault.read({"kind": "drop", "when": {"tenant": "nobody"}})
@@ -144,7 +144,7 @@ def test_a_request_that_waits_keeps_its_place(data: dict[str, Any]) -> None:
     memory.relay.faults.reset()
     now = Moment(5.0, NOW + 5.0)
     actions = client.session.resume(now)
-    sent = b"".join(action.data for action in actions if isinstance(action, Send))
+    sent = b"".join(action.data for action in actions if isinstance(action, SendAction))
     assert [line.split(b'"')[3] for line in sent.splitlines()] == [
         b"tunnel_response", b"tunnel_response", b"heartbeat_response"
     ]  # fmt: skip

@@ -10,8 +10,9 @@ from typing import Any, Final
 import pytest
 
 from cbspec_simulator import Clock, Config, Simulator
+from cbspec_simulator.edge.peer import Peer
 from cbspec_simulator.faults.fault import Fault
-from cbspec_simulator.settings.config import Limits, Listen
+from cbspec_simulator.settings.config import LimitSettings, Listen
 from tests.support.client import BEAT, HELLO, AsyncClient, AsyncWebSocket, auth, tunnel, until
 
 DAY: Final = 86_400.0
@@ -32,7 +33,7 @@ def serving(*faults: dict[str, Any], config: Config = ANY_PORT) -> Simulator:
     {"kind": "merge", "seconds": DAY, "when": {"message": "heartbeat_response"}},
 ], ids=lambda fault: str(fault["kind"]))  # fmt: skip
 async def test_what_is_late_comes_when_the_clock_says_so(fault: dict[str, Any]) -> None:
-    config = replace(ANY_PORT, limits=Limits(idle_timeout=10 * DAY))
+    config = replace(ANY_PORT, limits=LimitSettings(idle_timeout=10 * DAY))
     async with serving(fault, config=config) as simulator, AsyncClient(simulator.address) as wire:
         await wire.greet()
         wire.write(BEAT)
@@ -118,7 +119,7 @@ async def test_a_client_whose_request_is_put_off_is_not_read_for_ever() -> None:
 
 async def test_a_message_held_back_waits_for_ever() -> None:
     fault = {"kind": "hold", "name": "it", "when": {"message": "auth_response"}}
-    config = replace(ANY_PORT, limits=Limits(idle_timeout=10 * DAY))
+    config = replace(ANY_PORT, limits=LimitSettings(idle_timeout=10 * DAY))
     async with serving(fault, config=config) as simulator, AsyncClient(simulator.address) as wire:
         assert (await wire.ask(HELLO))["type"] == "hello_response"
         assert (await wire.ask(auth() + BEAT))["type"] == "heartbeat_response"
@@ -171,5 +172,6 @@ async def test_a_large_answer_in_small_pieces_leaves_the_others_their_turn() -> 
         wire.write(BEAT)
         assert await wire.reader.read(1)
         await _ask_on_another(simulator)
-        sizes = [peer._transport.get_write_buffer_size() for peer in simulator._edge.peers.values()]  # type: ignore[union-attr]
+        peers = [peer for peer in simulator.server.edge.peers.values() if isinstance(peer, Peer)]
+        sizes = [peer._transport.get_write_buffer_size() for peer in peers]
         assert max(sizes) < 1_000_000

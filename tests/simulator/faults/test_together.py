@@ -10,13 +10,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cbspec_simulator.base.events import Decided, Event
+from cbspec_simulator.base.clock import Moment
 from cbspec_simulator.edge.outbox import Outbox
 from cbspec_simulator.faults.catalogue import KINDS
 from cbspec_simulator.faults.fault import Fault
 from cbspec_simulator.faults.when import MessageDirection
-from cbspec_simulator.relay.session import Action, Close, Send, Wait
-from cbspec_simulator.relay.steps import Moment
+from cbspec_simulator.relay.events import Decided, Event
+from cbspec_simulator.relay.session import Action, CloseAction, SendAction, WaitAction
 from tests.simulator.faults.test_catalogue import SHOWS
 from tests.support.memory import BEAT, HELLO, MemoryClient, MemoryRelay, auth, tunnel
 
@@ -84,13 +84,13 @@ class _Run:
                 self.outbox.release(name, self.memory.time)
 
     def _perform(self, action: Action) -> None:
-        if isinstance(action, Send):
+        if isinstance(action, SendAction):
             assert action.data
             self.sent += b"" if self.closed else action.data
-        elif isinstance(action, Wait):
+        elif isinstance(action, WaitAction):
             now = self.memory.time
             self.outbox.put(self.client.session.resume(Moment(now, 1_800_000_000 + now)), now)
-        elif isinstance(action, Close):
+        elif isinstance(action, CloseAction):
             self.closed = True
 
 
@@ -107,8 +107,8 @@ def test_any_two_that_write_otherwise(websocket: bool) -> None:
 def test_any_number(faults: list[dict[str, Any]], websocket: bool) -> None:
     run = _Run(faults, websocket=websocket)
     run.client.session.end()
-    assert not run.memory.relay.ledger
-    assert not run.memory.relay.sessions
+    assert not run.memory.relay.state.usage
+    assert not run.memory.relay.state.connections
 
 
 def test_without_faults_all_of_it_is_answered() -> None:

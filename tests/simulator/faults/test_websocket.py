@@ -121,9 +121,9 @@ def _together(*faults: dict[str, Any]) -> list[tuple[int, bytes]]:
     """Return the frames of a short message that several faults strike: first byte, payload."""
     client = MemoryClient(MemoryRelay(), "127.0.0.1", websocket=True)
     session = client.session
-    assert isinstance(session.framer, WebSocketFramer)
+    assert isinstance(session.state.framer, WebSocketFramer)
     strikes = [Strike("", KINDS[each["kind"]], {**each}, _OCCASION, random.Random(0)) for each in faults]  # noqa: S311 - unused
-    data, frames = framed(session.framer, b"abcdef", strikes), []
+    data, frames = framed(session.state.framer, b"abcdef", strikes), []
     while data:
         frames.append((data[0], data[2 : 2 + (data[1] & 0x7F)]))
         data = data[2 + (data[1] & 0x7F) :]

@@ -11,9 +11,9 @@ from prometheus_client.core import HistogramMetricFamily
 
 from cbspec.profile.target import Rate, Tenant
 from cbspec_simulator import deviated
-from cbspec_simulator.base.events import Sent
 from cbspec_simulator.faults.fault import Fault
 from cbspec_simulator.observe.metrics import BUCKETS, Histogram, RelayMetrics
+from cbspec_simulator.relay.events import Sent
 from tests.support.memory import BEAT, HELLO, MemoryRelay, auth, tunnel
 from tests.support.samples import counted, read
 
@@ -124,10 +124,10 @@ def test_a_histogram_counts_each_bucket_and_those_before_it(seconds: list[float]
 def test_a_heartbeat_has_a_histogram_of_its_own() -> None:
     memory = MemoryRelay()
     metrics = watched(memory)
-    session = memory.authenticated().session
+    connection = memory.authenticated().session.state
     memory.time = 4.0
-    memory.relay.tell(Sent(session, "heartbeat", 1.0))
-    memory.relay.tell(Sent(session, "tunnel_info", 3.99))
+    memory.relay.tell(Sent(connection, "heartbeat", 1.0))
+    memory.relay.tell(Sent(connection, "tunnel_info", 3.99))
     found = read(metrics)
     assert [found["heartbeat_latency_seconds_bucket", (le,)] for le in ("2.5", "5.0", "+Inf")] == [0, 1, 1]
     assert found["heartbeat_latency_seconds_sum", ()] == 3

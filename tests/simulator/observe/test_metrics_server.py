@@ -11,10 +11,10 @@ import pytest
 
 from cbspec_conformance.oracles.exposition import samples
 from cbspec_simulator import Config, ConfigError, Simulator
-from cbspec_simulator.settings.config import Listen, MetricsRules
+from cbspec_simulator.settings.config import Listen, MetricsSettings
 from tests.support.client import PATIENCE, AsyncClient
 
-CONFIG = Config(listen=Listen(port=0), metrics=MetricsRules(enabled=True, port=0))
+CONFIG = Config(listen=Listen(port=0), metrics=MetricsSettings(enabled=True, port=0))
 
 
 def get(url: str, accept: str = "") -> tuple[str, str]:
@@ -53,9 +53,9 @@ async def test_a_port_that_is_taken_is_named() -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
         with pytest.raises(ConfigError, match=rf"\[metrics\] port {port}: address already in use"):
-            await Simulator(replace(CONFIG, metrics=MetricsRules(enabled=True, port=port))).start()
+            await Simulator(replace(CONFIG, metrics=MetricsSettings(enabled=True, port=port))).start()
 
 
 async def test_there_are_none_unless_asked_for() -> None:
-    async with Simulator(replace(CONFIG, metrics=MetricsRules())) as simulator:
+    async with Simulator(replace(CONFIG, metrics=MetricsSettings())) as simulator:
         assert simulator.metrics_url is None

@@ -11,9 +11,9 @@ import pytest
 
 from cbspec_simulator import Config, ConfigError, Simulator
 from cbspec_simulator.base.clock import Clock
-from cbspec_simulator.base.events import Connected, Ended, Listeners
 from cbspec_simulator.faults.fault import Fault
 from cbspec_simulator.observe.transcript import REMEMBERED, RelayTranscript, TranscriptEntry, lines
+from cbspec_simulator.relay.events import Connected, Disconnected, Subscribers
 from cbspec_simulator.settings.config import Listen
 from tests.support.client import BEAT, HELLO, AsyncClient, auth
 from tests.support.memory import MemoryRelay
@@ -124,10 +124,10 @@ def test_lines_for_people() -> None:
 
 
 def _many(transcript: RelayTranscript, count: int) -> None:
-    session, tell = MemoryRelay().client().session, Listeners()
+    connection, tell = MemoryRelay().client().session.state, Subscribers()
     transcript.listen(tell)
     for number in range(count):
-        tell(Ended(session, reset=False) if number % 2 else Connected(session))
+        tell(Disconnected(connection, reset=False) if number % 2 else Connected(connection))
 
 
 def test_an_auth_is_laid_to_whom_it_names() -> None:

@@ -10,8 +10,8 @@ import pytest
 from cbspec.profile.target import Tenant
 from cbspec.protocol.codes import ErrorCode
 from cbspec_simulator import Config
-from cbspec_simulator.relay.steps import Dial, Refresh
-from cbspec_simulator.settings.config import TokenRules
+from cbspec_simulator.base.steps import Dial, Refresh
+from cbspec_simulator.settings.config import TokenSettings
 from cbspec_simulator.variations.deviations import deviated
 from tests.support.issuer import jwks, pair
 from tests.support.memory import BEAT, HELLO, MemoryRelay, auth, tunnel
@@ -77,14 +77,14 @@ def test_the_buffer_pool() -> None:
 def test_a_draining_relay_refuses_the_new_and_keeps_the_old() -> None:
     memory = MemoryRelay()
     greeted, authenticated = memory.greeted(), memory.authenticated()
-    memory.relay.draining = True
+    memory.relay.drain(True)
     newcomer = memory.client()
     assert newcomer.type(HELLO) == ErrorCode.SERVER_UNAVAILABLE
     assert newcomer.closed
     assert greeted.type(auth()) == ErrorCode.SERVER_UNAVAILABLE
     assert authenticated.type(tunnel()) == ErrorCode.SERVER_UNAVAILABLE
     assert authenticated.type(BEAT) == "heartbeat_response"
-    memory.relay.draining = False
+    memory.relay.drain(False)
     assert greeted.type(auth()) == "auth_response"
 
 
@@ -110,15 +110,15 @@ def test_what_a_dial_holds_is_given_back_when_the_connection_ends() -> None:
     client.send(tunnel("x"))
     assert memory.relay.buffers == 1
     client.end()
-    assert not memory.relay.ledger
+    assert not memory.relay.state.usage
     assert client.dialled(True) == []
-    assert not memory.relay.ledger
+    assert not memory.relay.state.usage
 
 
 def _with_keys(folder: Path) -> Config:
     file = folder / "jwks.json"
     file.write_bytes(jwks(pair()))
-    return Config(tokens=TokenRules(jwks_file=file, issuer="me"))
+    return Config(tokens=TokenSettings(jwks_file=file, issuer="me"))
 
 
 def test_keys_are_brought_up_to_date_before_a_token_is_judged(tmp_path: Path) -> None:
@@ -167,4 +167,4 @@ def test_another_configuration_keeps_the_keys_that_it_still_means(tmp_path: Path
     assert relay.keyring is not keyring
     relay.reconfigure(Config())
     assert relay.keyring is None
-    assert relay.authority.key.symmetric
+    assert relay.state.authority.key.symmetric

@@ -14,10 +14,10 @@ from cbspec.protocol.codes import ErrorCode
 from cbspec.protocol.state import TABLE, Refuse, Serve, State
 from cbspec.protocol.websocket import WebSocketFramer
 from cbspec.tokens.jwt import SigningKey
+from cbspec_simulator.base.clock import Moment
 from cbspec_simulator.relay import session as module
-from cbspec_simulator.relay.session import Send
-from cbspec_simulator.relay.steps import Moment
-from cbspec_simulator.settings.config import Config, Limits
+from cbspec_simulator.relay.session import SendAction
+from cbspec_simulator.settings.config import Config, LimitSettings
 from tests.support.memory import BEAT, HELLO, Body, MemoryRelay, auth, token, tunnel
 
 OPENING = (
@@ -66,7 +66,7 @@ def test_every_request_in_every_state_is_met_as_the_table_says(state: State, req
     found = client.type(MESSAGES[request_.type])  # type: ignore[attr-defined]
     rule = TABLE[state, request_]
     assert found == (rule.answer.type if isinstance(rule, Serve) else rule.code)
-    assert client.session.connection.state is (rule.then if isinstance(rule, Serve) else state)
+    assert client.session.state.protocol.state is (rule.then if isinstance(rule, Serve) else state)
     assert not client.closed
 
 
@@ -92,7 +92,7 @@ def test_every_bad_message_in_every_state_is_refused_and_changes_nothing(state: 
     client = REACHED[state](MemoryRelay())
     data, code = BAD[name]
     assert client.type(data) == code
-    assert client.session.connection.state is state
+    assert client.session.state.protocol.state is state
     assert not client.closed
     assert client.type(b'{"type":"fence"}\n') == ErrorCode.UNKNOWN_MESSAGE_TYPE
 
@@ -130,7 +130,7 @@ def test_a_tunnel_info_that_is_not_valid(members: Body) -> None:
 
 
 def test_a_message_without_end() -> None:
-    memory = MemoryRelay(config=Config(limits=Limits(max_message=1000)))
+    memory = MemoryRelay(config=Config(limits=LimitSettings(max_message=1000)))
     client = memory.authenticated()
     assert client.type(b'{"type":"' + b"x" * 2000) == ErrorCode.UNKNOWN_MESSAGE_TYPE
     assert client.closed
@@ -138,7 +138,7 @@ def test_a_message_without_end() -> None:
 
 
 def test_the_depth_is_the_configured_one() -> None:
-    memory = MemoryRelay(config=Config(limits=Limits(max_depth=3)))
+    memory = MemoryRelay(config=Config(limits=LimitSettings(max_depth=3)))
     client = memory.authenticated()
     assert client.type(b'{"type":"heartbeat","x":[[]]}\n') == "heartbeat_response"
     assert client.type(b'{"type":"heartbeat","x":[[[]]]}\n') == ErrorCode.UNKNOWN_MESSAGE_TYPE
@@ -164,22 +164,22 @@ def test_what_is_kept_of_a_token_that_nobody_verified_is_short_and_can_be_shown(
     client = MemoryRelay().greeted()
     said = token("a", key=SigningKey.hmac("another secret of somebody's"), sub=claim)
     assert client.type({"type": "auth", "token": said}) == "invalid_token"
-    assert client.session.acts_for == ("a", kept)
+    assert client.session.state.acts_for == ("a", kept)
 
 
 @pytest.mark.parametrize("size", [1, 100_000])
 def test_who_a_refused_token_names_is_known_and_the_token_not_kept_whole(size: int) -> None:
     client = MemoryRelay().greeted()
     assert client.type(auth("b", exp=1, more="x" * size)) == "invalid_token"
-    assert client.session.acts_for == ("b", "user123")
-    kept = client.session.named_by
+    assert client.session.state.acts_for == ("b", "user123")
+    kept = client.session.state.named_by
     assert len(kept) <= 4096
     assert isinstance(kept, str) == (size == 1)
 
 
 def test_nothing_of_a_token_is_kept_once_it_was_accepted() -> None:
     session = MemoryRelay().authenticated().session
-    assert session.acts_for == session.named_by == ("a", "user123")
+    assert session.state.acts_for == session.state.named_by == ("a", "user123")
 
 
 def test_what_comes_together_is_taken_a_few_at_a_time_and_in_order() -> None:
@@ -190,7 +190,7 @@ def test_what_comes_together_is_taken_a_few_at_a_time_and_in_order() -> None:
     while data or client.session.behind:
         actions = client.session.receive_data(data, Moment(0.0, 1_800_000_000.0))
         assert len(actions) <= len(module._AT_ONCE)
-        found += [json.loads(action.data)["tunnel_id"] for action in actions if isinstance(action, Send)]
+        found += [json.loads(action.data)["tunnel_id"] for action in actions if isinstance(action, SendAction)]
         data, turns = b"", turns + 1
     assert found == names
     assert turns == 3
@@ -213,9 +213,10 @@ def test_half_of_a_large_message_goes_with_its_connection_and_waits_for_no_colle
     try:
         client = relay.client(websocket=True)
         client.send(OPENING + half)
-        assert isinstance(client.session.framer, WebSocketFramer)
-        library = weakref.ref(client.session.framer._protocol)
+        assert isinstance(client.session.state.framer, WebSocketFramer)
+        library = weakref.ref(client.session.state.framer._protocol)
         client.end()
+        relay.clients.clear()
         del client
         assert library() is None
     finally:

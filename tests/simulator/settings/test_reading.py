@@ -9,7 +9,14 @@ import pytest
 from cbspec.profile.target import Rate, Tenant
 from cbspec.tokens.keypair import new_pair
 from cbspec_simulator import Config, ConfigError, load_config
-from cbspec_simulator.settings.config import Certificate, Limits, Listen, MetricsRules, RelayRules, TokenRules
+from cbspec_simulator.settings.config import (
+    Certificate,
+    LimitSettings,
+    Listen,
+    MetricsSettings,
+    RelaySettings,
+    TokenSettings,
+)
 from tests.support.issuer import jwks, pair
 
 WHOLE = """
@@ -70,14 +77,14 @@ def test_every_key(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert load_config(_file(tmp_path, WHOLE)) == Config(
         listen=Listen("0.0.0.0", 0),  # noqa: S104 - nobody listens
         certificate=Certificate(tmp_path / "chain.pem", Path("/etc/key.pem")),
-        tokens=TokenRules("a secret that is long enough", None, 5, "me", "you"),
+        tokens=TokenSettings("a secret that is long enough", None, 5, "me", "you"),
         tenants=(
             Tenant("one", True, 2, None, Rate(10.0, 5, "subject"), ("192.0.2.0/24", "::1")),
             Tenant("two", active=False),
         ),
-        relay=RelayRules(7, 8, ("tls",), True, True, 0.5),
-        limits=Limits(1000, 4, 1, 2.5),
-        metrics=MetricsRules(True, 0),
+        relay=RelaySettings(7, 8, ("tls",), True, True, 0.5),
+        limits=LimitSettings(1000, 4, 1, 2.5),
+        metrics=MetricsSettings(True, 0),
         development=True,
     )
 
@@ -144,11 +151,11 @@ def test_the_issuers_keys_by_file_or_address(tmp_path: Path) -> None:
     (tmp_path / "key.pem").write_bytes(new_pair("ES256"))
     (tmp_path / "jwks.json").write_bytes(jwks(pair()))
     written = 'jwks_file = "jwks.json"\nsigning_key_file = "key.pem"'
-    assert load_config(_file(tmp_path, f"[tokens]\n{written}")).tokens == TokenRules(
+    assert load_config(_file(tmp_path, f"[tokens]\n{written}")).tokens == TokenSettings(
         jwks_file=tmp_path / "jwks.json", signing_key_file=tmp_path / "key.pem"
     )
     rules = load_config(_file(tmp_path, '[tokens]\njwks_url = "https://127.0.0.1/x"\njwks_max_age = 5')).tokens
-    assert rules == TokenRules(jwks_url="https://127.0.0.1/x", jwks_max_age=5)
+    assert rules == TokenSettings(jwks_url="https://127.0.0.1/x", jwks_max_age=5)
     assert not rules.development
 
 

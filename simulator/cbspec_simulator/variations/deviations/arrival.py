@@ -12,7 +12,7 @@ from websockets.server import ServerProtocol
 
 from cbspec.protocol.framing import Frame, StreamFramer
 from cbspec.protocol.websocket import WebSocketFramer
-from cbspec_simulator.settings.config import Limits
+from cbspec_simulator.settings.config import LimitSettings
 from cbspec_simulator.variations.compose import Change, answers, broke, part, silence, takes
 from cbspec_simulator.variations.deviations.kind import Deviation
 from cbspec_simulator.variations.deviations.reading import framed, substitute, unreadable
@@ -258,7 +258,7 @@ class _EachFragmentDecoded(ServerProtocol):
 
 
 def _websocket(framer: type[WebSocketFramer], protocol: type[ServerProtocol] = ServerProtocol) -> Change:
-    def websocket(limits: Limits) -> WebSocketFramer:
+    def websocket(limits: LimitSettings) -> WebSocketFramer:
         return framer(protocol(max_size=limits.max_message))
 
     return part(websocket=websocket)

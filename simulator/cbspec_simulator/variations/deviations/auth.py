@@ -9,19 +9,19 @@ from cbspec.protocol.codes import ErrorCode
 from cbspec.protocol.messages import Auth, TunnelInfo, TunnelResponse
 from cbspec.protocol.state import Serve, State
 from cbspec.protocol.tls import TlsLayer
-from cbspec_simulator.relay.behaviour import Behaviour, Exchange
-from cbspec_simulator.relay.steps import Attempt, Identity, Refused
+from cbspec_simulator.base.state import Attempt, Identity, Refused
+from cbspec_simulator.relay.behaviour import AnswerContext, Behaviour
 from cbspec_simulator.variations.compose import Change, answers, both, check, drop, part, put, rule, silence, turn
 from cbspec_simulator.variations.deviations.kind import Deviation
 
 _ANSWER = "auth_response"
 
 
-def other_tenant(exchange: Exchange) -> str:
+def other_tenant(exchange: AnswerContext) -> str:
     """Return a tenant that isn't the connection's."""
-    identity = exchange.session.identity
+    identity = exchange.connection.identity
     own = identity.tenant.id if identity else ""
-    return next((id_ for id_ in exchange.session.relay.tenants if id_ != own), f"{own}-other")
+    return next((id_ for id_ in exchange.connection.relay.tenants if id_ != own), f"{own}-other")
 
 
 def named_tenant(attempt: Attempt) -> Identity:
@@ -40,20 +40,20 @@ def serve_stranger(state: State) -> Change:
 
 def _let_in(attempt: Attempt, _: Refused) -> None:
     if isinstance(attempt.request, Auth):
-        attempt.session.connection.state = State.AUTHENTICATED
+        attempt.connection.protocol.state = State.AUTHENTICATED
 
 
 def _somebody(attempt: Attempt) -> Identity:
     """Return the identity of any connection that is open."""
-    for session in attempt.relay.sessions:
+    for session in attempt.relay.connections:
         if session.identity is not None:
             return session.identity
     raise Refused(ErrorCode.INVALID_TOKEN, "authenticate first")
 
 
 def _tenant_of_newest(attempt: Attempt) -> None:
-    known = [session for session in attempt.relay.sessions if session.identity]
-    newest = max(known, key=lambda session: session.number, default=attempt.session)
+    known = [session for session in attempt.relay.connections if session.identity]
+    newest = max(known, key=lambda session: session.number, default=attempt.connection)
     assert isinstance(attempt.request, TunnelInfo)  # noqa: S101 - a step of tunnel_info only
     if newest.identity and attempt.request.tenant_id != newest.identity.tenant.id:
         raise Refused(ErrorCode.TENANT_NOT_FOUND, "the tenant_id is not that of the token")

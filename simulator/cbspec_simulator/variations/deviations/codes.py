@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from cbspec.protocol.messages import Auth, TunnelInfo
 from cbspec.tokens.jws import Compact
-from cbspec_simulator.relay.behaviour import Body, Exchange
+from cbspec_simulator.relay.behaviour import AnswerContext, Body
 from cbspec_simulator.variations.compose import Edit, When, always, answers, asked, broke, drop, instead, put, silence
 from cbspec_simulator.variations.deviations.kind import Deviation
 
@@ -25,19 +25,19 @@ class _Due:
     silent: bool = True
     said: str = ""
 
-    def change(self, edit: Edit) -> Callable[[Body, Exchange], Body | list[Body]]:
+    def change(self, edit: Edit) -> Callable[[Body, AnswerContext], Body | list[Body]]:
         """Return the edit where the error's text is the one that is meant."""
         return lambda body, exchange: edit(body, exchange) if self.said in str(body.get("message")) else body
 
 
-def _of_unknown_tenant(exchange: Exchange) -> bool:
+def _of_unknown_tenant(exchange: AnswerContext) -> bool:
     if not isinstance(exchange.request, Auth):
         return False
     try:
         named = Compact.split(exchange.request.token).claims.get("tenant_id")
     except ValueError:
         return False
-    return isinstance(named, str) and named not in exchange.session.relay.tenants
+    return isinstance(named, str) and named not in exchange.connection.relay.tenants
 
 
 _AUTH, _TUNNEL = "auth_response", "tunnel_response"

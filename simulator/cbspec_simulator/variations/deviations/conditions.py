@@ -9,18 +9,9 @@ from cbspec.profile.target import Rate
 from cbspec.protocol.codes import ErrorCode
 from cbspec.protocol.state import State
 from cbspec_simulator.base.limits import TokenBucket
+from cbspec_simulator.base.state import Attempt, Refused
+from cbspec_simulator.base.steps import Check, Dial, Errand, Step, allowed_address, available, within_rate
 from cbspec_simulator.relay.behaviour import Behaviour
-from cbspec_simulator.relay.steps import (
-    Attempt,
-    Check,
-    Dial,
-    Errand,
-    Refused,
-    Step,
-    allowed_address,
-    available,
-    within_rate,
-)
 from cbspec_simulator.variations.compose import (
     Change,
     answers,
@@ -129,7 +120,7 @@ def _failed_once() -> Check:
 def _nothing_behind_a_dial(step: Step) -> tuple[Step, ...]:
     def dial(attempt: Attempt) -> Errand | None:
         wanted = step.check(attempt)
-        while wanted is not None and attempt.session.framer.next_frame() is not None:
+        while wanted is not None and attempt.connection.framer.next_frame() is not None:
             pass
         return wanted
 
@@ -155,31 +146,31 @@ def _known_once() -> Check:
 def _every_list(attempt: Attempt) -> None:
     """Hold a tenant without a list to those of all others."""
     allowed_address(attempt)
-    address, own = str(attempt.session.address), attempt.known.tenant
+    address, own = str(attempt.connection.address), attempt.known.tenant
     if not own.allowed_addresses and not all(tenant.allows(address) for tenant in attempt.relay.tenants.values()):
         raise Refused(ErrorCode.IP_NOT_ALLOWED, "the address is not allowed")
 
 
 def _as_text(attempt: Attempt) -> None:
     allowed = attempt.known.tenant.allowed_addresses
-    if allowed and str(attempt.session.address) not in allowed:
+    if allowed and str(attempt.connection.address) not in allowed:
         raise Refused(ErrorCode.IP_NOT_ALLOWED, "the address is not on the list")
 
 
 def _last_entry(attempt: Attempt) -> None:
     own = attempt.known.tenant
-    if not replace(own, allowed_addresses=own.allowed_addresses[-1:]).allows(str(attempt.session.address)):
+    if not replace(own, allowed_addresses=own.allowed_addresses[-1:]).allows(str(attempt.connection.address)):
         raise Refused(ErrorCode.IP_NOT_ALLOWED, "the address is not on the list")
 
 
 def _let_in(attempt: Attempt, refused: Refused) -> None:
     if refused.code is ErrorCode.IP_NOT_ALLOWED:
-        attempt.session.connection.state = State.AUTHENTICATED
+        attempt.connection.protocol.state = State.AUTHENTICATED
 
 
 def _every_second() -> Check:
     def check(attempt: Attempt) -> None:
-        if attempt.session.number % 2:
+        if attempt.connection.number % 2:
             available(attempt)
 
     return check
@@ -199,7 +190,7 @@ def _for_good() -> Check:
 
 def _told_and_served(attempt: Attempt) -> None:
     """Say once to a connection that nothing is served, and serve it then."""
-    if attempt.relay.draining and not attempt.session.sent["error"]:
+    if attempt.relay.draining and not attempt.connection.sent["error"]:
         raise Refused(ErrorCode.SERVER_UNAVAILABLE, "the relay takes no new work")  # and the connection stays open
 
 
@@ -238,14 +229,18 @@ RATE = (
         "A request above the rate stays unanswered.",
         answers(f"error:{ErrorCode.RATE_LIMIT_EXCEEDED}", silence),
     ),
-    Deviation("rate-early", "CB-RAT-002", "The rate is kept at a tenth of what it should be.", part(meter=_tenth)),
+    Deviation(
+        "rate-early", "CB-RAT-002", "The rate is kept at a tenth of what it should be.", part(rate_limiter=_tenth)
+    ),
     Deviation(
         "rate-burst-early",
         "CB-RAT-002",
         "At once only a tenth of the requests may come that should.",
-        part(meter=_tenth_at_once),
+        part(rate_limiter=_tenth_at_once),
     ),
-    Deviation("rate-never-forgives", "CB-RAT-003", "Whoever was above the rate once stays refused.", part(meter=_Ban)),
+    Deviation(
+        "rate-never-forgives", "CB-RAT-003", "Whoever was above the rate once stays refused.", part(rate_limiter=_Ban)
+    ),
     Deviation(
         "rate-shared",
         "CB-RAT-004",

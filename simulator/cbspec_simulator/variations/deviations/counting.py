@@ -8,19 +8,11 @@ from dataclasses import replace
 from cbspec.protocol.codes import ErrorCode
 from cbspec.protocol.messages import Auth, Request
 from cbspec.protocol.websocket import WebSocketFramer
-from cbspec_simulator.base.limits import Account, Ledger
-from cbspec_simulator.relay.behaviour import Behaviour, Body, Exchange
-from cbspec_simulator.relay.steps import (
-    BUFFERS,
-    RELAY_CONNECTIONS,
-    TENANT_CONNECTIONS,
-    TENANT_TUNNELS,
-    Attempt,
-    Moment,
-    Quota,
-    Refused,
-    Step,
-)
+from cbspec_simulator.base.clock import Moment
+from cbspec_simulator.base.limits import Account, UsageCounters
+from cbspec_simulator.base.state import Attempt, Refused
+from cbspec_simulator.base.steps import BUFFERS, RELAY_CONNECTIONS, TENANT_CONNECTIONS, TENANT_TUNNELS, Quota, Step
+from cbspec_simulator.relay.behaviour import AnswerContext, Behaviour, Body
 from cbspec_simulator.variations.compose import Change, answers, asked, both, each_step, quota, silence
 
 TUNNELS, CONNECTIONS = TENANT_TUNNELS.name, TENANT_CONNECTIONS.name
@@ -72,7 +64,7 @@ def looked_at_first(name: str, together: Callable[[Moment, Moment], bool]) -> Ch
 
         def check(attempt: Attempt) -> None:
             account = Account(name, quota.holder(attempt))
-            ledger, limit, key = attempt.relay.ledger, quota.limit(attempt), (id(attempt.relay), account)
+            ledger, limit, key = attempt.relay.usage, quota.limit(attempt), (id(attempt.relay), account)
             if key not in looks or not together(looks[key][0], attempt.now):
                 looks[key] = attempt.now, ledger.used(account)
             if limit is not None and looks[key][1] >= limit:
@@ -118,11 +110,11 @@ def freed(name: str, by: str) -> Change:
     """
 
     def change(behaviour: Behaviour) -> Behaviour:
-        ledgers: set[Ledger] = set()
+        ledgers: set[UsageCounters] = set()
 
         def make(step: Step) -> Callable[[Attempt], None]:
             def check(attempt: Attempt) -> None:
-                ledgers.add(attempt.relay.ledger)
+                ledgers.add(attempt.relay.usage)
                 step.check(attempt)
 
             return check
@@ -161,14 +153,14 @@ def refusal_frees(attempt: Attempt, refused: Refused) -> None:
     """Stop counting a connection that was refused a tunnel."""
     if refused.code is ErrorCode.INVALID_TUNNEL_INFO and attempt.identity is not None:
         account = Account(CONNECTIONS, attempt.identity.tenant.id)
-        if attempt.relay.ledger.used(account):
-            attempt.relay.ledger.give(account)
+        if attempt.relay.usage.used(account):
+            attempt.relay.usage.give(account)
 
 
 def refused_ones_take_buffers(attempt: Attempt, refused: Refused) -> None:
     """Take a buffer for a tunnel_info that was refused."""
     if refused.code is ErrorCode.INVALID_TUNNEL_INFO:
-        attempt.relay.ledger.take(Account(POOL, None), None)
+        attempt.relay.usage.take(Account(POOL, None), None)
 
 
 def refused_ones_count(step: Step) -> Callable[[Attempt], None]:
@@ -178,7 +170,7 @@ def refused_ones_count(step: Step) -> Callable[[Attempt], None]:
         try:
             step.check(attempt)
         except Refused:
-            attempt.relay.ledger.take(Account(RELAY, None), None)
+            attempt.relay.usage.take(Account(RELAY, None), None)
             raise
 
     return check
@@ -193,13 +185,13 @@ def told_and_served(behaviour: Behaviour) -> Behaviour:
             try:
                 step.check(attempt)
             except Refused:
-                told.add((id(attempt.relay), attempt.session.number))
+                told.add((id(attempt.relay), attempt.connection.number))
 
         return check
 
-    def edit(body: Body, exchange: Exchange) -> Body:
+    def edit(body: Body, exchange: AnswerContext) -> Body:
         code = {"type": "error", "code": "connection_limit_reached", "message": "the relay is full"}
-        session = exchange.session
+        session = exchange.connection
         return code if (id(session.relay), session.number) in told else body
 
     return both(watching(RELAY, make), answers("hello_response", edit))(behaviour)
@@ -221,8 +213,8 @@ def until_auth(behaviour: Behaviour) -> Behaviour:
 
     def leave(attempt: Attempt) -> None:
         account = Account(RELAY, None)
-        if attempt.relay.ledger.used(account):
-            attempt.relay.ledger.give(account)
+        if attempt.relay.usage.used(account):
+            attempt.relay.usage.give(account)
 
     steps = {**behaviour.steps, Auth: (*behaviour.steps[Auth], Step("leaves-the-count", leave))}
     return replace(behaviour, steps=steps)
@@ -240,12 +232,12 @@ def subject(attempt: Attempt) -> Hashable:
 
 def transport(attempt: Attempt) -> Hashable:
     """Return which transport, within the tenant."""
-    return tenant(attempt), isinstance(attempt.session.framer, WebSocketFramer)
+    return tenant(attempt), isinstance(attempt.connection.framer, WebSocketFramer)
 
 
 def connection(attempt: Attempt) -> Hashable:
     """Return which connection."""
-    return attempt.session.number
+    return attempt.connection.number
 
 
 def nobody(_: Attempt) -> None:

@@ -7,7 +7,7 @@ from dataclasses import replace
 from cbspec.protocol.framing import Frame
 from cbspec.protocol.messages import Auth
 from cbspec.protocol.strictjson import NotStrictJson
-from cbspec_simulator.relay.behaviour import Behaviour, Body, Exchange
+from cbspec_simulator.relay.behaviour import AnswerContext, Behaviour, Body
 from cbspec_simulator.variations.compose import (
     answers,
     both,
@@ -28,7 +28,7 @@ _NOT_JSON = broke("CB-MSG-005", "CB-MSG-006")
 _OF_UNKNOWN_TYPE = broke("CB-UNK-001")
 
 
-def _with_token(exchange: Exchange) -> str:
+def _with_token(exchange: AnswerContext) -> str:
     token = exchange.request.token if isinstance(exchange.request, Auth) else ""
     return f"the token {token} is not accepted"
 
@@ -49,8 +49,8 @@ def _held_back(behaviour: Behaviour) -> Behaviour:
     """Keep every seventh heartbeat_response until there is another answer to send with it."""
     held: dict[tuple[int, int], Body] = {}
 
-    def answers(body: Body, exchange: Exchange) -> list[Body]:
-        key = id(exchange.session.relay), exchange.session.number
+    def answers(body: Body, exchange: AnswerContext) -> list[Body]:
+        key = id(exchange.connection.relay), exchange.connection.number
         found = [*filter(None, [held.pop(key, None)]), *behaviour.answers(body, exchange)]
         if body["type"] == _BEAT and exchange.nth % 7 == 0:
             held[key] = found.pop()
@@ -160,7 +160,7 @@ ERRORS = (
         "The error for a tenant lists those that there are.",
         answers(
             "error:tenant_not_found",
-            put("message", lambda exchange: f"not one of {', '.join(exchange.session.relay.tenants)}"),
+            put("message", lambda exchange: f"not one of {', '.join(exchange.connection.relay.tenants)}"),
         ),
     ),
     Deviation(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from cbspec.protocol.messages import Auth, AuthResponse, Hello
 from cbspec.protocol.state import Serve, State
-from cbspec_simulator.relay.behaviour import Exchange
+from cbspec_simulator.relay.behaviour import AnswerContext
 from cbspec_simulator.variations.compose import (
     accepts,
     answers,
@@ -22,7 +22,7 @@ from cbspec_simulator.variations.deviations.kind import Deviation
 _ANSWER = "hello_response"
 
 
-def _lists_few(exchange: Exchange) -> bool:
+def _lists_few(exchange: AnswerContext) -> bool:
     return isinstance(exchange.request, Hello) and not set(Hello().features) <= set(exchange.request.features)
 
 

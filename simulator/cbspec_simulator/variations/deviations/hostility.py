@@ -12,8 +12,8 @@ from weakref import WeakSet
 from cbspec.protocol.connection import Framer
 from cbspec.protocol.framing import Frame, FrameTooLarge, StreamFramer
 from cbspec.protocol.tls import TlsFailed, TlsLayer
-from cbspec_simulator.relay.behaviour import Behaviour, Body, Exchange
-from cbspec_simulator.settings.config import Limits
+from cbspec_simulator.relay.behaviour import AnswerContext, Behaviour, Body
+from cbspec_simulator.settings.config import LimitSettings
 from cbspec_simulator.variations.compose import Change, answers, part
 from cbspec_simulator.variations.deviations.kind import Deviation
 from cbspec_simulator.variations.deviations.reading import framed
@@ -67,7 +67,7 @@ def _sulking(make: Callable[[Callable[[], None]], Change]) -> Change:
             nonlocal hurt
             hurt = True
 
-        def nothing_when_hurt(body: Body, _: Exchange) -> list[Body]:
+        def nothing_when_hurt(body: Body, _: AnswerContext) -> list[Body]:
             return [] if hurt else [body]
 
         return answers("hello_response", nothing_when_hurt)(make(happened)(behaviour))
@@ -122,7 +122,7 @@ class _Halves(StreamFramer):
 
     __slots__ = ("__weakref__", "_all", "holding")
 
-    def __init__(self, limits: Limits, everybody: WeakSet[_Halves]) -> None:
+    def __init__(self, limits: LimitSettings, everybody: WeakSet[_Halves]) -> None:
         super().__init__(max_message=limits.max_message, max_depth=limits.max_depth)
         self.holding = False
         self._all = everybody
@@ -139,7 +139,7 @@ class _Halves(StreamFramer):
 def _one_at_a_time(behaviour: Behaviour) -> Behaviour:
     everybody: WeakSet[_Halves] = WeakSet()
 
-    def stream(limits: Limits) -> Framer:
+    def stream(limits: LimitSettings) -> Framer:
         return _Halves(limits, everybody)
 
     return replace(behaviour, stream=stream)

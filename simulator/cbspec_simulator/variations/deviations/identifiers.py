@@ -9,7 +9,7 @@ from collections.abc import Callable
 from urllib.parse import unquote
 
 from cbspec.protocol.messages import TunnelInfo
-from cbspec_simulator.relay.behaviour import Behaviour, Body, Exchange
+from cbspec_simulator.relay.behaviour import AnswerContext, Behaviour, Body
 from cbspec_simulator.variations.compose import Change, answers, put, turn
 from cbspec_simulator.variations.deviations.kind import Deviation
 
@@ -48,17 +48,17 @@ def _resolved(name: str) -> str:
     return re.sub(r"\\u([0-9a-fA-F]{4})", lambda found: chr(int(found[1], 16)), name)
 
 
-def _asked(exchange: Exchange) -> TunnelInfo | None:
+def _asked(exchange: AnswerContext) -> TunnelInfo | None:
     return exchange.request if isinstance(exchange.request, TunnelInfo) else None
 
 
-def _remembered(holder: Callable[[Exchange], object]) -> Change:
+def _remembered(holder: Callable[[AnswerContext], object]) -> Change:
     """Name the tunnel that was asked for before, by the same holder."""
 
     def change(behaviour: Behaviour) -> Behaviour:
         last: dict[object, str] = {}
 
-        def edit(body: Body, exchange: Exchange) -> Body:
+        def edit(body: Body, exchange: AnswerContext) -> Body:
             request = _asked(exchange)
             if request is None:
                 return body
@@ -75,8 +75,8 @@ def _elsewhere(behaviour: Behaviour) -> Behaviour:
     """Name the tunnel that another connection asked for last."""
     last: dict[tuple[int, int], str] = {}
 
-    def edit(body: Body, exchange: Exchange) -> Body:
-        request, session = _asked(exchange), exchange.session
+    def edit(body: Body, exchange: AnswerContext) -> Body:
+        request, session = _asked(exchange), exchange.connection
         if request is None:
             return body
         key = id(session.relay), session.number
@@ -101,7 +101,7 @@ DEVIATIONS = (
         "tunnel-id-of-the-one-before",
         "CB-TUN-002",
         "The tunnel_response names the tunnel that the connection asked for before.",
-        _remembered(lambda exchange: (id(exchange.session.relay), exchange.session.number)),
+        _remembered(lambda exchange: (id(exchange.connection.relay), exchange.connection.number)),
     ),
     Deviation(
         "tunnel-id-of-another-connection",

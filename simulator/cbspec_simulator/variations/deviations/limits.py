@@ -6,15 +6,8 @@ from cbspec.profile.target import Tenant
 from cbspec.protocol.codes import ErrorCode
 from cbspec.protocol.messages import TunnelInfo
 from cbspec_simulator.base.limits import Account
-from cbspec_simulator.relay.steps import (
-    BUFFERS,
-    RELAY_CONNECTIONS,
-    TENANT_CONNECTIONS,
-    TENANT_TUNNELS,
-    Attempt,
-    Refused,
-    Step,
-)
+from cbspec_simulator.base.state import Attempt, Refused
+from cbspec_simulator.base.steps import BUFFERS, RELAY_CONNECTIONS, TENANT_CONNECTIONS, TENANT_TUNNELS, Step
 from cbspec_simulator.variations.compose import Change, answers, each_step, limit, part, quota, recoded, silence
 from cbspec_simulator.variations.deviations.kind import Deviation
 
@@ -53,7 +46,7 @@ def _suffers_from_others(name: str, code: ErrorCode) -> Change:
     def full(attempt: Attempt) -> None:
         for tenant in attempt.relay.tenants.values():
             most = limit_of(tenant)
-            if most is not None and attempt.relay.ledger.used(Account(name, tenant.id)) >= most:
+            if most is not None and attempt.relay.usage.used(Account(name, tenant.id)) >= most:
                 raise Refused(code, "the limit is reached")
 
     return each_step(name, lambda step: (Step(f"{name}-of-all", full, step.when), step))
@@ -65,16 +58,16 @@ def _refused_ones_count(attempt: Attempt, refused: Refused) -> None:
     wrong = refused.code in (ErrorCode.INVALID_TUNNEL_INFO, ErrorCode.TENANT_NOT_FOUND)
     if wanted and wrong and attempt.identity is not None:
         account = Account(_TUNNELS, attempt.identity.tenant.id)
-        attempt.relay.ledger.take(account, None)
-        attempt.session.hold(account)
+        attempt.relay.usage.take(account, None)
+        attempt.connection.hold(account)
 
 
 def _failed_ones_count(attempt: Attempt, refused: Refused) -> None:
     """Count a tunnel although its data could not be transferred."""
     if refused.code is ErrorCode.DATA_TRANSFER_FAILED and attempt.identity is not None:
         account = Account(_TUNNELS, attempt.identity.tenant.id)
-        attempt.relay.ledger.take(account, None)
-        attempt.session.hold(account)
+        attempt.relay.usage.take(account, None)
+        attempt.connection.hold(account)
 
 
 def _silently(code: ErrorCode) -> Change:
@@ -97,7 +90,7 @@ TENANT = (
         "tunnel-limit-per-connection",
         "CB-LIM-005",
         "A tenant's limit of tunnels counts for each of its connections anew.",
-        quota(_TUNNELS, holder=lambda attempt: (attempt.known.tenant.id, attempt.session.number)),
+        quota(_TUNNELS, holder=lambda attempt: (attempt.known.tenant.id, attempt.connection.number)),
     ),
     Deviation(
         "tunnel-limit-shared",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 
-from cbspec_simulator.relay.behaviour import Body, Exchange
+from cbspec_simulator.relay.behaviour import AnswerContext, Body
 from cbspec_simulator.variations.compose import answers, broke, drop, instead, part, put, silence, turn
 from cbspec_simulator.variations.compose import both as laid_over
 from cbspec_simulator.variations.deviations.kind import Deviation, in_words
@@ -106,7 +106,7 @@ def _stand_ins() -> Iterator[Deviation]:
             )
 
 
-def _behind(answer: str) -> Callable[[Body, Exchange], bool]:
+def _behind(answer: str) -> Callable[[Body, AnswerContext], bool]:
     return lambda body, _: body.get("type") == answer
 
 

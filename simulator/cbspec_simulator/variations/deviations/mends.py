@@ -11,7 +11,8 @@ from dataclasses import replace
 
 from cbspec.tokens.jws import Compact, dump
 from cbspec.tokens.jwt import Claims, InvalidToken
-from cbspec_simulator.relay.behaviour import Authority, Behaviour
+from cbspec_simulator.base.state import Authority
+from cbspec_simulator.relay.behaviour import Behaviour
 from cbspec_simulator.variations.compose import Change, Test, accepts, both
 
 Mend = Callable[[Authority, Compact, float], Compact | None]

@@ -7,12 +7,12 @@ import json
 import zlib
 from collections.abc import Callable
 
-from cbspec_simulator.relay.behaviour import Body, Exchange
+from cbspec_simulator.relay.behaviour import AnswerContext, Body
 from cbspec_simulator.variations.compose import Change, answers, put, texts
 from cbspec_simulator.variations.deviations.kind import Deviation
 
 
-def _of(kind: str) -> Callable[[Body, Exchange], bool]:
+def _of(kind: str) -> Callable[[Body, AnswerContext], bool]:
     return lambda body, _: body.get("type") == kind
 
 

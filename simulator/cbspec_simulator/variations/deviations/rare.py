@@ -14,9 +14,10 @@ from cbspec.protocol.framing import Frame, StreamFramer
 from cbspec.protocol.messages import TunnelInfo
 from cbspec.tokens.jws import Compact
 from cbspec.tokens.jwt import Claims, InvalidToken
-from cbspec_simulator.relay.behaviour import Authority, Behaviour, Exchange
-from cbspec_simulator.relay.steps import TENANT_TUNNELS, Attempt, Refused
-from cbspec_simulator.settings.config import Limits
+from cbspec_simulator.base.state import Attempt, Authority, Refused
+from cbspec_simulator.base.steps import TENANT_TUNNELS
+from cbspec_simulator.relay.behaviour import AnswerContext, Behaviour
+from cbspec_simulator.settings.config import LimitSettings
 from cbspec_simulator.variations.compose import accepts, answers, check, part, put, silence, takes, turn
 from cbspec_simulator.variations.deviations.kind import Deviation
 
@@ -28,7 +29,7 @@ _PAIR = re.compile(rb"(?i)\\u(d[89ab][0-9a-f]{2})\\u(d[c-f][0-9a-f]{2})")
 _FORBEARANCE = 4
 
 
-def _is_chosen(exchange: Exchange) -> bool:
+def _is_chosen(exchange: AnswerContext) -> bool:
     request = exchange.request
     if not isinstance(request, TunnelInfo):
         return False
@@ -36,15 +37,15 @@ def _is_chosen(exchange: Exchange) -> bool:
     return int.from_bytes(digest[:4], "big") % _ONE_IN == 0
 
 
-def _is_second(exchange: Exchange) -> bool:
+def _is_second(exchange: AnswerContext) -> bool:
     """Say whether the connection is the second one that its tenant has open."""
-    own = exchange.session.identity
-    theirs = [each for each in exchange.session.relay.sessions if each.identity is not None]
+    own = exchange.connection.identity
+    theirs = [each for each in exchange.connection.relay.connections if each.identity is not None]
     return own is not None and sum(each.identity.tenant == own.tenant for each in theirs if each.identity) == 2
 
 
-def _another(exchange: Exchange) -> str:
-    session = exchange.session
+def _another(exchange: AnswerContext) -> str:
+    session = exchange.connection
     own = session.identity.tenant.id if session.identity else ""
     return next(name for name in session.relay.tenants if name != own)
 
@@ -66,7 +67,7 @@ class _Losing(StreamFramer):
         super().feed(rest)
 
 
-def _losing(limits: Limits) -> StreamFramer:
+def _losing(limits: LimitSettings) -> StreamFramer:
     return _Losing(max_message=limits.max_message, max_depth=limits.max_depth)
 
 
@@ -103,11 +104,11 @@ def _uncounted_after_a_stranger(behaviour: Behaviour) -> Behaviour:
         behaviour.refused(attempt, refusal)
         request, identity = attempt.request, attempt.identity
         if isinstance(request, TunnelInfo) and identity is not None and request.tenant_id != identity.tenant.id:
-            behind.add(attempt.session.number)
+            behind.add(attempt.connection.number)
 
     def counted(attempt: Attempt) -> None:
-        if attempt.session.number in behind:
-            behind.discard(attempt.session.number)
+        if attempt.connection.number in behind:
+            behind.discard(attempt.connection.number)
         else:
             TENANT_TUNNELS(attempt)
 
@@ -120,11 +121,11 @@ def _lost_after_refusals(behaviour: Behaviour) -> Behaviour:
 
     def refused(attempt: Attempt, refusal: Refused) -> None:
         behaviour.refused(attempt, refusal)
-        refusals[attempt.session.number] += 1
+        refusals[attempt.connection.number] += 1
 
-    def is_due(exchange: Exchange) -> bool:
-        due = refusals[exchange.session.number] == _FORBEARANCE
-        refusals[exchange.session.number] += due
+    def is_due(exchange: AnswerContext) -> bool:
+        due = refusals[exchange.connection.number] == _FORBEARANCE
+        refusals[exchange.connection.number] += due
         return due
 
     return answers("heartbeat_response", silence, is_due)(replace(behaviour, refused=refused))

@@ -13,7 +13,7 @@ from dataclasses import replace
 from cbspec.protocol.connection import Framer
 from cbspec.protocol.framing import Frame, StreamFramer
 from cbspec_simulator.relay.behaviour import Behaviour
-from cbspec_simulator.settings.config import Limits
+from cbspec_simulator.settings.config import LimitSettings
 from cbspec_simulator.variations.compose import Change, answers, both, broke, part, silence, takes
 from cbspec_simulator.variations.deviations.kind import Deviation
 
@@ -141,7 +141,7 @@ class _OneAtATime(StreamFramer):
 def framed(kind: Callable[..., Framer]) -> Change:
     """Cut a plain stream by another framer."""
 
-    def stream(limits: Limits) -> Framer:
+    def stream(limits: LimitSettings) -> Framer:
         return kind(max_message=limits.max_message, max_depth=limits.max_depth)
 
     return part(stream=stream)

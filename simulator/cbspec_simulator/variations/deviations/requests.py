@@ -8,8 +8,9 @@ from dataclasses import replace
 from cbspec.protocol.codes import ErrorCode
 from cbspec.protocol.messages import Heartbeat, HeartbeatResponse, Hello, Message, TunnelInfo, Violation
 from cbspec.protocol.state import Refuse, Serve, State
-from cbspec_simulator.relay.behaviour import Behaviour, Body, Exchange
-from cbspec_simulator.relay.steps import Attempt, Refused, Step
+from cbspec_simulator.base.state import Attempt, Refused
+from cbspec_simulator.base.steps import Step
+from cbspec_simulator.relay.behaviour import AnswerContext, Behaviour, Body
 from cbspec_simulator.variations.compose import (
     Change,
     Test,
@@ -138,8 +139,8 @@ def _open_sesame(when: Callable[[Attempt, Refused], bool]) -> Change:
     """Authenticate a connection whose token was refused, where `when` holds."""
 
     def let_in(attempt: Attempt, refused: Refused) -> None:
-        if refused.code is ErrorCode.INVALID_TOKEN and not attempt.session.identity and when(attempt, refused):
-            attempt.session.connection.state = State.AUTHENTICATED
+        if refused.code is ErrorCode.INVALID_TOKEN and not attempt.connection.identity and when(attempt, refused):
+            attempt.connection.protocol.state = State.AUTHENTICATED
 
     return part(refused=let_in, stranger=named_tenant)
 
@@ -179,7 +180,7 @@ def _refused_where(test: Callable[[TunnelInfo], bool], code: ErrorCode) -> Chang
 
 
 def _every_second(attempt: Attempt) -> bool:
-    return sum(attempt.session.sent[kind] for kind in (_OPENED, "error")) % 2 == 1
+    return sum(attempt.connection.sent[kind] for kind in (_OPENED, "error")) % 2 == 1
 
 
 def _unavailable_now_and_then(behaviour: Behaviour) -> Behaviour:
@@ -192,7 +193,7 @@ def _unavailable_now_and_then(behaviour: Behaviour) -> Behaviour:
 
 
 def _only_one(attempt: Attempt) -> None:
-    if attempt.session.tunnels:
+    if attempt.connection.tunnels:
         raise Refused(ErrorCode.INVALID_TUNNEL_INFO, "there is one already")
 
 
@@ -201,12 +202,12 @@ def _one_tunnel(behaviour: Behaviour) -> Behaviour:
     return replace(behaviour, steps={**behaviour.steps, TunnelInfo: (*behaviour.steps[TunnelInfo], step)})
 
 
-def _others_are_newer(exchange: Exchange) -> bool:
-    session = exchange.session
-    return any(other.number > session.number and other.identity for other in session.relay.sessions)
+def _others_are_newer(exchange: AnswerContext) -> bool:
+    own = exchange.connection
+    return any(other.number > own.number and other.identity for other in own.relay.connections)
 
 
-def _with(*surplus: Body) -> Callable[[Body, Exchange], list[Body]]:
+def _with(*surplus: Body) -> Callable[[Body, AnswerContext], list[Body]]:
     return lambda body, _: [body, *surplus]
 
 
@@ -214,8 +215,8 @@ def _tenant_before(behaviour: Behaviour) -> Behaviour:
     """Name the tenant of whoever authenticated before."""
     last: dict[int, str] = {}
 
-    def edit(body: Body, exchange: Exchange) -> Body:
-        key = id(exchange.session.relay)
+    def edit(body: Body, exchange: AnswerContext) -> Body:
+        key = id(exchange.connection.relay)
         before = last.get(key, body["tenant_id"])
         last[key] = body["tenant_id"]
         return {**body, "tenant_id": before}
@@ -223,12 +224,12 @@ def _tenant_before(behaviour: Behaviour) -> Behaviour:
     return answers("auth_response", edit)(behaviour)
 
 
-def _first_tenant(exchange: Exchange) -> str:
-    return next(iter(exchange.session.relay.tenants))
+def _first_tenant(exchange: AnswerContext) -> str:
+    return next(iter(exchange.connection.relay.tenants))
 
 
-def _last_tenant(exchange: Exchange) -> str:
-    return [*exchange.session.relay.tenants][-1]
+def _last_tenant(exchange: AnswerContext) -> str:
+    return [*exchange.connection.relay.tenants][-1]
 
 
 HELLO = (
@@ -249,7 +250,7 @@ HELLO = (
         answers(
             "hello_response",
             instead(type="error", code="unknown_message_type", message="not now"),
-            lambda exchange: exchange.session.number % 2 == 0,
+            lambda exchange: exchange.connection.number % 2 == 0,
         ),
     ),
     Deviation(
@@ -342,19 +343,19 @@ HEARTBEAT = (
         "heartbeat-with-tunnel-unanswered",
         "CB-HBT-001",
         "A connection with a tunnel gets no heartbeat_response.",
-        answers("heartbeat_response", silence, lambda exchange: bool(exchange.session.tunnels)),
+        answers("heartbeat_response", silence, lambda exchange: bool(exchange.connection.tunnels)),
     ),
     Deviation(
         "heartbeat-without-tunnel-unanswered",
         "CB-HBT-001",
         "A connection without a tunnel gets no heartbeat_response.",
-        answers("heartbeat_response", silence, lambda exchange: not exchange.session.tunnels),
+        answers("heartbeat_response", silence, lambda exchange: not exchange.connection.tunnels),
     ),
     Deviation(
         "heartbeat-after-error-unanswered",
         "CB-HBT-001",
         "After an error a connection gets no heartbeat_response.",
-        answers("heartbeat_response", silence, lambda exchange: bool(exchange.session.sent["error"])),
+        answers("heartbeat_response", silence, lambda exchange: bool(exchange.connection.sent["error"])),
     ),
     Deviation(
         "heartbeat-fiftieth-closes",

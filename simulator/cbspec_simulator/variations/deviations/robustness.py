@@ -9,8 +9,8 @@ from weakref import WeakSet
 from cbspec.protocol.connection import Framer
 from cbspec.protocol.framing import Frame, StreamFramer
 from cbspec.protocol.strictjson import NotStrictJson
-from cbspec_simulator.relay.behaviour import Behaviour, Body, Closable, Exchange, Readable
-from cbspec_simulator.settings.config import Limits
+from cbspec_simulator.relay.behaviour import AnswerContext, Behaviour, Body, Closable, Readable
+from cbspec_simulator.settings.config import LimitSettings
 from cbspec_simulator.variations.compose import Change, answers, part
 from cbspec_simulator.variations.deviations.kind import Deviation
 
@@ -22,7 +22,7 @@ class _Hogging(StreamFramer):
 
     __slots__ = ("__weakref__", "_hogs")
 
-    def __init__(self, limits: Limits, hogs: WeakSet[_Hogging]) -> None:
+    def __init__(self, limits: LimitSettings, hogs: WeakSet[_Hogging]) -> None:
         super().__init__(max_message=limits.max_message, max_depth=limits.max_depth)
         self._hogs = hogs
 
@@ -38,7 +38,7 @@ class _Hogging(StreamFramer):
 def _hogged(behaviour: Behaviour) -> Behaviour:
     hogs: WeakSet[_Hogging] = WeakSet()
 
-    def stream(limits: Limits) -> Framer:
+    def stream(limits: LimitSettings) -> Framer:
         return _Hogging(limits, hogs)
 
     return replace(behaviour, stream=stream)
@@ -85,7 +85,7 @@ def _sulks(behaviour: Behaviour) -> Behaviour:
             hurt = hurt or _too_deep(error)
             raise
 
-    def nothing_when_hurt(body: Body, _: Exchange) -> list[Body]:
+    def nothing_when_hurt(body: Body, _: AnswerContext) -> list[Body]:
         return [] if hurt else [body]
 
     change: Change = answers("hello_response", nothing_when_hurt)

@@ -6,12 +6,12 @@ import base64
 import zlib
 from collections.abc import Callable
 
-from cbspec_simulator.relay.behaviour import Body, Exchange
+from cbspec_simulator.relay.behaviour import AnswerContext, Body
 from cbspec_simulator.variations.compose import Change, texts
 from cbspec_simulator.variations.deviations.kind import Deviation
 
 
-def _of_unknown_type(body: Body, exchange: Exchange) -> bool:
+def _of_unknown_type(body: Body, exchange: AnswerContext) -> bool:
     return body.get("type") == "error" and exchange.requirement == "CB-UNK-001"
 
 

@@ -10,7 +10,8 @@ from dataclasses import replace
 from cbspec.profile.target import Tenant
 from cbspec.protocol.codes import ErrorCode
 from cbspec.protocol.messages import TunnelInfo
-from cbspec_simulator.relay.steps import Attempt, Errand, Identity, Refused, Step, complete_claims, known_tenant
+from cbspec_simulator.base.state import Attempt, Identity, Refused
+from cbspec_simulator.base.steps import Errand, Step, complete_claims, known_tenant
 from cbspec_simulator.variations.compose import (
     Change,
     Test,

@@ -7,7 +7,7 @@ import warnings
 from pathlib import Path
 
 from cbspec.protocol.tls import TlsFailed, TlsLayer, server_context
-from cbspec_simulator.relay.behaviour import Layer
+from cbspec_simulator.relay.behaviour import ByteLayer
 from cbspec_simulator.variations.compose import Change, both, part
 from cbspec_simulator.variations.deviations.kind import Deviation
 
@@ -95,10 +95,10 @@ class _EitherLayer:
     def __init__(self, context: ssl.SSLContext, plain: bytes = b"") -> None:
         self._context = context
         self._plain = plain
-        self._layer: Layer | None = None
+        self._layer: ByteLayer | None = None
 
     @property
-    def _chosen(self) -> Layer:
+    def _chosen(self) -> ByteLayer:
         if self._layer is None:
             self._layer = TlsLayer(self._context, server_side=True)
         return self._layer

@@ -11,8 +11,8 @@ from cbspec.protocol.codes import ErrorCode
 from cbspec.protocol.messages import TunnelInfo
 from cbspec.tokens.jws import Compact
 from cbspec.tokens.jwt import Claims
-from cbspec_simulator.relay.behaviour import Authority
-from cbspec_simulator.relay.steps import Attempt, Refused, known_tenant
+from cbspec_simulator.base.state import Attempt, Authority, Refused
+from cbspec_simulator.base.steps import known_tenant
 from cbspec_simulator.variations.compose import Test, accepts, check
 from cbspec_simulator.variations.deviations.kind import Deviation
 from cbspec_simulator.variations.deviations.mends import (
@@ -230,7 +230,7 @@ def _inactive(attempt: Attempt, name: str) -> bool:
 
 
 def _connected(attempt: Attempt, name: str) -> bool:
-    sessions = attempt.relay.sessions
+    sessions = attempt.relay.connections
     return any(session.identity is not None and session.identity.tenant.id == name for session in sessions)
 
 

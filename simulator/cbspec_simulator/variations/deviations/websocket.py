@@ -16,9 +16,9 @@ from cbspec.protocol.state import State
 from cbspec.protocol.websocket import WebSocketFramer
 from cbspec.tokens.jws import Compact
 from cbspec.tokens.jwt import Claims
-from cbspec_simulator.relay.behaviour import Behaviour, Exchange, stranger
-from cbspec_simulator.relay.steps import Attempt, Identity, Refused
-from cbspec_simulator.settings.config import Limits
+from cbspec_simulator.base.state import Attempt, Identity, Refused
+from cbspec_simulator.relay.behaviour import AnswerContext, Behaviour, stranger
+from cbspec_simulator.settings.config import LimitSettings
 from cbspec_simulator.variations.compose import Change, answers, both, check, part, silence
 from cbspec_simulator.variations.deviations.auth import named_tenant, serve_stranger
 from cbspec_simulator.variations.deviations.kind import Deviation
@@ -280,14 +280,14 @@ class _Binary(WebSocketFramer):
 def _spoken(protocol: type[ServerProtocol], framer: type[WebSocketFramer] = WebSocketFramer, **options: Any) -> Change:  # noqa: ANN401 - the protocol's own
     """Speak WebSocket by another protocol object or framer."""
 
-    def websocket(limits: Limits) -> WebSocketFramer:
+    def websocket(limits: LimitSettings) -> WebSocketFramer:
         return framer(protocol(max_size=limits.max_message, **options))
 
     return part(websocket=websocket)
 
 
-def _over_websocket(exchange: Exchange) -> bool:
-    return isinstance(exchange.session.framer, WebSocketFramer)
+def _over_websocket(exchange: AnswerContext) -> bool:
+    return isinstance(exchange.connection.framer, WebSocketFramer)
 
 
 def _unverified(behaviour: Behaviour) -> Behaviour:
@@ -299,7 +299,7 @@ def _unverified(behaviour: Behaviour) -> Behaviour:
             step.check(attempt)
         except Refused:
             token = attempt.request.token if isinstance(attempt.request, Auth) else ""
-            if not isinstance(attempt.session.framer, WebSocketFramer) or token.count(".") != 2:
+            if not isinstance(attempt.connection.framer, WebSocketFramer) or token.count(".") != 2:
                 raise
             claims = Compact.split(token).claims
             attempt.claims = Claims(str(claims.get("sub")), claims.get("tenant_id"), claims)
@@ -308,7 +308,7 @@ def _unverified(behaviour: Behaviour) -> Behaviour:
 
 
 def _stranger_over_websocket(attempt: Attempt) -> Identity:
-    return (named_tenant if isinstance(attempt.session.framer, WebSocketFramer) else stranger)(attempt)
+    return (named_tenant if isinstance(attempt.connection.framer, WebSocketFramer) else stranger)(attempt)
 
 
 MORE = (
@@ -439,7 +439,9 @@ DEVIATIONS = (
         "websocket-heartbeat-unanswered",
         "CB-WSK-006",
         "Over WebSocket heartbeats are not answered.",
-        answers("heartbeat_response", silence, lambda exchange: isinstance(exchange.session.framer, WebSocketFramer)),
+        answers(
+            "heartbeat_response", silence, lambda exchange: isinstance(exchange.connection.framer, WebSocketFramer)
+        ),
     ),
     Deviation(
         "websocket-deflate-accepted",

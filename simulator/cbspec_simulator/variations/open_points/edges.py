@@ -14,7 +14,7 @@ from websockets.server import ServerProtocol
 
 from cbspec.protocol.websocket import WebSocketFramer
 from cbspec_simulator.relay.behaviour import WsgiApp
-from cbspec_simulator.settings.config import Config, Limits
+from cbspec_simulator.settings.config import Config, LimitSettings
 from cbspec_simulator.variations.compose import Change, part, served_by
 from cbspec_simulator.variations.open_points.kind import OpenPoint
 
@@ -36,11 +36,11 @@ def _no_tickets(context: ssl.SSLContext) -> None:
     context.num_tickets = 0
 
 
-def _websocket(make: Callable[[Limits], WebSocketFramer]) -> Change:
+def _websocket(make: Callable[[LimitSettings], WebSocketFramer]) -> Change:
     return part(websocket=make)
 
 
-def _choosing(limits: Limits) -> WebSocketFramer:
+def _choosing(limits: LimitSettings) -> WebSocketFramer:
     """Choose the first subprotocol that a client offers."""
 
     def select(_: ServerProtocol, offered: Iterable[Any]) -> Any:  # noqa: ANN401 - websockets' own type of name

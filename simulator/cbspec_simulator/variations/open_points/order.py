@@ -7,8 +7,9 @@ from typing import Any
 from cbspec.protocol.codes import ErrorCode
 from cbspec.protocol.messages import Auth, AuthResponse, Heartbeat, HeartbeatResponse, Hello, HelloResponse, TunnelInfo
 from cbspec.protocol.state import Refuse, Serve, State
-from cbspec_simulator.relay.behaviour import Body, Exchange
-from cbspec_simulator.relay.steps import HELLO_STEPS, Attempt, Refused, Step
+from cbspec_simulator.base.state import Attempt, Refused
+from cbspec_simulator.base.steps import HELLO_STEPS, Step
+from cbspec_simulator.relay.behaviour import AnswerContext, Body
 from cbspec_simulator.variations.compose import Change, When, answers, asked, both, broke, part, put, refusals, rule
 from cbspec_simulator.variations.open_points.kind import OpenPoint
 
@@ -32,11 +33,11 @@ def _with_step(step: Step) -> Change:
     return change
 
 
-def _said(exchange: Exchange) -> object:
+def _said(exchange: AnswerContext) -> object:
     return exchange.request.version if isinstance(exchange.request, Hello) else "1.0"
 
 
-def _in_common(body: Body, exchange: Exchange) -> Body:
+def _in_common(body: Body, exchange: AnswerContext) -> Body:
     listed = exchange.request.features if isinstance(exchange.request, Hello) else ()
     return {**body, "features": [feature for feature in body["features"] if feature in listed]}
 
@@ -50,13 +51,13 @@ def _ends(when: When) -> Change:
     return part(ends=lambda body, exchange: body["type"] == "error" and when(exchange))
 
 
-def _second_auth(exchange: Exchange) -> bool:
+def _second_auth(exchange: AnswerContext) -> bool:
     # A refused token's request is valid and known; a second auth is refused before it is looked at.
     return exchange.request is None and exchange.requirement == "CB-AUT-001"
 
 
 def _unknown_and_greeted(attempt: Attempt) -> bool:
-    return attempt.session.admitted and attempt.identity is None
+    return attempt.connection.admitted and attempt.identity is None
 
 
 OPEN_POINTS = (

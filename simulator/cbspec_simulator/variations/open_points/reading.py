@@ -10,8 +10,8 @@ from typing import Any
 from cbspec.protocol.framing import Frame, StreamFramer
 from cbspec.protocol.messages import RULES, Message, Violation
 from cbspec.protocol.strictjson import NotStrictJson
-from cbspec_simulator.relay.behaviour import Behaviour, Body, Exchange
-from cbspec_simulator.settings.config import Limits
+from cbspec_simulator.relay.behaviour import AnswerContext, Behaviour, Body
+from cbspec_simulator.settings.config import LimitSettings
 from cbspec_simulator.variations.compose import Change, answers, both, part, put, takes
 from cbspec_simulator.variations.open_points.kind import OpenPoint
 
@@ -144,7 +144,7 @@ class _NoEmptyLines(StreamFramer):
 
 
 def _framed(make: type[StreamFramer]) -> Change:
-    def stream(limits: Limits) -> StreamFramer:
+    def stream(limits: LimitSettings) -> StreamFramer:
         return make(max_message=limits.max_message, max_depth=limits.max_depth)
 
     return part(stream=stream)
@@ -159,12 +159,12 @@ def _text_frames_only(behaviour: Behaviour) -> Behaviour:
     return replace(behaviour, decode=decode)
 
 
-def _tenant(body: Body, exchange: Exchange) -> Body:
-    identity = exchange.session.identity
+def _tenant(body: Body, exchange: AnswerContext) -> Body:
+    identity = exchange.connection.identity
     return {**body, "tenant_id": identity.tenant.id if identity else ""}
 
 
-def _no_object(body: Body, exchange: Exchange) -> bool:
+def _no_object(body: Body, exchange: AnswerContext) -> bool:
     return body.get("message") == "a message must be a JSON object"
 
 

@@ -11,9 +11,9 @@ from cbspec.protocol.codes import ErrorCode
 from cbspec.protocol.messages import Auth
 from cbspec.tokens.jws import Compact
 from cbspec.tokens.jwt import Claims, InvalidToken, SigningKey, Verifier, mint
-from cbspec_simulator.relay.behaviour import Authority, Behaviour
-from cbspec_simulator.relay.relay import Relay
-from cbspec_simulator.relay.steps import Attempt, Refused, Step
+from cbspec_simulator.base.state import Attempt, Authority, Refused, RelayState
+from cbspec_simulator.base.steps import Step
+from cbspec_simulator.relay.behaviour import Behaviour
 from cbspec_simulator.variations.compose import Change, check, part
 from cbspec_simulator.variations.open_points.kind import OpenPoint
 
@@ -108,15 +108,15 @@ def _around_auth(behind: Step, every: tuple[Step, ...] = (), before: Step | None
 
 
 def _expiry_ends_service() -> Change:
-    known: WeakKeyDictionary[Relay, dict[int, float]] = WeakKeyDictionary()
+    known: WeakKeyDictionary[RelayState, dict[int, float]] = WeakKeyDictionary()
 
     def note(attempt: Attempt) -> None:
         expires: Any = attempt.claims.all.get("exp") if attempt.claims is not None else None
         if isinstance(expires, int | float):
-            known.setdefault(attempt.relay, {})[attempt.session.number] = expires
+            known.setdefault(attempt.relay, {})[attempt.connection.number] = expires
 
     def look(attempt: Attempt) -> None:
-        expires = known.get(attempt.relay, {}).get(attempt.session.number)
+        expires = known.get(attempt.relay, {}).get(attempt.connection.number)
         if expires is not None and attempt.now.epoch >= expires:
             raise Refused(ErrorCode.INVALID_TOKEN, "the token has expired")
 
@@ -124,7 +124,7 @@ def _expiry_ends_service() -> Change:
 
 
 def _token_for_once() -> Change:
-    known: WeakKeyDictionary[Relay, set[object]] = WeakKeyDictionary()
+    known: WeakKeyDictionary[RelayState, set[object]] = WeakKeyDictionary()
 
     def name(attempt: Attempt) -> object:
         return attempt.claims.all.get("jti") if attempt.claims is not None else None

@@ -10,17 +10,9 @@ from cbspec.protocol.codes import ErrorCode
 from cbspec.protocol.messages import Auth, Message, TunnelInfo, Violation
 from cbspec.tokens.jws import Compact
 from cbspec_simulator.base.limits import Account
+from cbspec_simulator.base.state import Attempt, Identity, Refused
+from cbspec_simulator.base.steps import BUFFERS, TENANT_CONNECTIONS, TENANT_TUNNELS, Quota, Step
 from cbspec_simulator.relay.behaviour import Behaviour
-from cbspec_simulator.relay.steps import (
-    BUFFERS,
-    TENANT_CONNECTIONS,
-    TENANT_TUNNELS,
-    Attempt,
-    Identity,
-    Quota,
-    Refused,
-    Step,
-)
 from cbspec_simulator.settings.config import Config
 from cbspec_simulator.variations.compose import (
     Change,
@@ -58,15 +50,15 @@ def _unique(users: Callable[[Attempt], set[str]]) -> Change:
 
 
 def _others(attempt: Attempt) -> set[str]:
-    others = (session for session in attempt.relay.sessions if session is not attempt.session)
+    others = (session for session in attempt.relay.connections if session is not attempt.connection)
     return {tunnel for session in others for tunnel in session.tunnels}
 
 
 def _others_of_tenant(attempt: Attempt) -> set[str]:
     return {
         tunnel
-        for session in attempt.relay.sessions
-        if session is not attempt.session and session.identity and session.identity.tenant == attempt.known.tenant
+        for session in attempt.relay.connections
+        if session is not attempt.connection and session.identity and session.identity.tenant == attempt.known.tenant
         for tunnel in session.tunnels
     }
 
@@ -91,7 +83,7 @@ def _limit_first(quota: Quota, holder: Callable[[Identity], Hashable]) -> Change
         if attempt.identity is None or event.code is not ErrorCode.INVALID_TUNNEL_INFO:
             return None
         most = quota.limit(attempt)
-        used = attempt.relay.ledger.used(Account(quota.name, holder(attempt.identity)))
+        used = attempt.relay.usage.used(Account(quota.name, holder(attempt.identity)))
         return Refused(quota.code, quota.text) if most is not None and used >= most else None
 
     return refusals(refuse)
@@ -106,8 +98,8 @@ def _refused_auths_count(attempt: Attempt, refused: Refused) -> None:
     except ValueError:
         return
     account = Account(TENANT_CONNECTIONS.name, tenant if isinstance(tenant, str) else "")
-    attempt.relay.ledger.take(account, None)
-    attempt.session.hold(account)
+    attempt.relay.usage.take(account, None)
+    attempt.connection.hold(account)
 
 
 def _any_case(attempt: Attempt) -> None:
@@ -143,7 +135,7 @@ OPEN_POINTS = (
         "tunnel-id-once-on-a-connection",
         "CB-TUN-102",
         "A tunnel_id can't be used twice on one connection.",
-        _unique(lambda attempt: attempt.session.tunnels),
+        _unique(lambda attempt: attempt.connection.tunnels),
     ),
     OpenPoint(
         "tunnel-id-once-in-a-tenant",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from cbspec_simulator.relay.behaviour import Body, Exchange
+from cbspec_simulator.relay.behaviour import AnswerContext, Body
 from cbspec_simulator.variations.compose import Change, answers, both, put, turn
 from cbspec_simulator.variations.variants.kind import Variant
 
@@ -10,11 +10,11 @@ _KINDS = ("hello_response", "auth_response", "tunnel_response", "heartbeat_respo
 _WORDS = "x" * 40_000
 
 
-def _extra(body: Body, exchange: Exchange) -> Body:
+def _extra(body: Body, exchange: AnswerContext) -> Body:
     return {"at": exchange.nth, **body, "server": {"name": "relay", "load": [0.5, None]}, "note": "ünïcode ✓"}
 
 
-def _long(body: Body, _: Exchange) -> Body:
+def _long(body: Body, _: AnswerContext) -> Body:
     return {"note": _WORDS, **body}
 
 
@@ -49,7 +49,7 @@ VARIANTS = (
     Variant(
         "own-client-id",
         "The client_id is a name that the relay gives, not the token's subject.",
-        answers("auth_response", put("client_id", lambda exchange: f"c/{exchange.session.number:08x}")),
+        answers("auth_response", put("client_id", lambda exchange: f"c/{exchange.connection.number:08x}")),
     ),
     Variant("terse-errors", "Every error has the same short text.", answers("error", put("message", "refused"))),
     Variant(

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from cbspec.protocol.codes import ErrorCode
 from cbspec.protocol.messages import Auth, Error
-from cbspec_simulator.relay.behaviour import Body, Exchange
+from cbspec_simulator.relay.behaviour import AnswerContext, Body
 from cbspec_simulator.settings.config import Config
 from cbspec_simulator.variations.compose import Change, When, answers, both, broke, part, silence, writing
 from cbspec_simulator.variations.variants.kind import Variant
@@ -22,7 +22,7 @@ _IDLE = 3.0  # seconds
 def _closing(when: When) -> Change:
     """Close behind the errors for which `when` holds."""
 
-    def ends(body: Body, exchange: Exchange) -> bool:
+    def ends(body: Body, exchange: AnswerContext) -> bool:
         return body["type"] == "error" and when(exchange)
 
     return part(ends=ends)

@@ -8,7 +8,8 @@ from cbspec.protocol.codes import ErrorCode
 from cbspec.protocol.connection import RequestRefused
 from cbspec.protocol.messages import TunnelInfo
 from cbspec_simulator.base.limits import Account
-from cbspec_simulator.relay.steps import BUFFERS, TENANT_TUNNELS, Attempt, Refused, new_tunnel
+from cbspec_simulator.base.state import Attempt, Refused
+from cbspec_simulator.base.steps import BUFFERS, TENANT_TUNNELS, new_tunnel
 from cbspec_simulator.settings.config import Config
 from cbspec_simulator.variations.compose import both, moved, part, refusals
 from cbspec_simulator.variations.variants.closing import CLOSE_AFTER_ERROR
@@ -22,9 +23,9 @@ def _limits_first(attempt: Attempt, event: RequestRefused) -> Refused | None:
         return None
     for quota, holder, limit in (
         (TENANT_TUNNELS, identity.tenant.id, identity.tenant.tunnel_limit),
-        (BUFFERS, None, attempt.relay.config.relay.buffer_pool),
+        (BUFFERS, None, attempt.relay.buffer_pool),
     ):
-        if limit is not None and attempt.relay.ledger.used(Account(quota.name, holder)) >= limit:
+        if limit is not None and attempt.relay.usage.used(Account(quota.name, holder)) >= limit:
             return Refused(quota.code, quota.text)
     return None
 

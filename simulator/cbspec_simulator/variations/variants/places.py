@@ -6,8 +6,9 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from cbspec.protocol.messages import Auth, Request, TunnelInfo
+from cbspec_simulator.base.state import Attempt
+from cbspec_simulator.base.steps import RELAY_CONNECTIONS, Step, available
 from cbspec_simulator.relay.behaviour import Behaviour
-from cbspec_simulator.relay.steps import RELAY_CONNECTIONS, Attempt, Step, available
 from cbspec_simulator.variations.compose import Change, both, moved, part, without
 from cbspec_simulator.variations.variants.kind import Variant
 
@@ -15,7 +16,7 @@ _TCP_ONLY = part(is_websocket=lambda _: False)
 
 
 def _first_tunnel(attempt: Attempt) -> bool:
-    return not attempt.session.tunnels
+    return not attempt.connection.tunnels
 
 
 def _at(name: str, kind: type[Request], when: Callable[[Attempt], bool] | None = None) -> Change:

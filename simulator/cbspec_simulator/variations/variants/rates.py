@@ -9,8 +9,8 @@ from dataclasses import replace
 
 from cbspec.profile.target import Rate, RateScope
 from cbspec.protocol.messages import Heartbeat, Request, TunnelInfo
+from cbspec_simulator.base.steps import RATE
 from cbspec_simulator.relay.behaviour import Behaviour
-from cbspec_simulator.relay.steps import RATE
 from cbspec_simulator.settings.config import Config
 from cbspec_simulator.variations.compose import Change, both, part, writing
 from cbspec_simulator.variations.variants.kind import Variant
@@ -160,7 +160,7 @@ def _after_validation(behaviour: Behaviour) -> Behaviour:
 
 
 def _counted(meter: Callable[[Rate], object]) -> Change:
-    return part(meter=meter)
+    return part(rate_limiter=meter)
 
 
 VARIANTS = (

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from cbspec.protocol.codes import ErrorCode
-from cbspec_simulator.relay.steps import Refused
+from cbspec_simulator.base.state import Refused
 from cbspec_simulator.variations.compose import Change, recoded, refusals
 from cbspec_simulator.variations.variants.closing import BAD_HELLO, MALFORMED, TOO_EARLY
 from cbspec_simulator.variations.variants.kind import Variant

@@ -6,8 +6,8 @@ import json
 
 from cbspec.protocol.connection import Framer
 from cbspec.protocol.framing import StreamFramer
-from cbspec_simulator.relay.behaviour import Body, Exchange
-from cbspec_simulator.settings.config import Limits
+from cbspec_simulator.relay.behaviour import AnswerContext, Body
+from cbspec_simulator.settings.config import LimitSettings
 from cbspec_simulator.variations.compose import Change, part, texts
 from cbspec_simulator.variations.variants.kind import Variant
 
@@ -16,11 +16,11 @@ def _spelt(function: object) -> Change:
     return part(spell=function)
 
 
-def _reversed(body: Body, _: Exchange) -> list[bytes]:
+def _reversed(body: Body, _: AnswerContext) -> list[bytes]:
     return [json.dumps(dict(reversed(body.items()))).encode()]
 
 
-def _indented(body: Body, _: Exchange) -> list[bytes]:
+def _indented(body: Body, _: AnswerContext) -> list[bytes]:
     return [json.dumps(body, indent=2).replace("\n", "\r\n").encode()]
 
 
@@ -28,7 +28,7 @@ def _escape(text: str) -> str:
     return '"' + "".join(f"\\u{ord(unit):04x}" for unit in text) + '"'
 
 
-def _escaped(body: Body, _: Exchange) -> list[bytes]:
+def _escaped(body: Body, _: AnswerContext) -> list[bytes]:
     members = (
         f"{_escape(name)}\t:  {_escape(value) if isinstance(value, str) and value.isascii() else json.dumps(value)}"
         for name, value in body.items()
@@ -46,7 +46,7 @@ def _between(before: bytes, behind: bytes) -> Change:
         def encode(text: bytes) -> bytes:
             return before + text + behind
 
-    def stream(limits: Limits) -> Framer:
+    def stream(limits: LimitSettings) -> Framer:
         return Between(max_message=limits.max_message, max_depth=limits.max_depth)
 
     return part(stream=stream)

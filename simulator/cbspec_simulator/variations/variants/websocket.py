@@ -9,7 +9,7 @@ from websockets.http11 import Request, Response
 from websockets.server import ServerProtocol
 
 from cbspec.protocol.websocket import WebSocketFramer
-from cbspec_simulator.settings.config import Limits
+from cbspec_simulator.settings.config import LimitSettings
 from cbspec_simulator.variations.compose import Change, both, part
 from cbspec_simulator.variations.variants.closing import CLOSE_AFTER_ERROR
 from cbspec_simulator.variations.variants.kind import Variant
@@ -82,7 +82,7 @@ def _pongs_before(protocol: ServerProtocol, text: bytes) -> None:
     protocol.send_text(text)
 
 
-def _other_headers(limits: Limits) -> WebSocketFramer:
+def _other_headers(limits: LimitSettings) -> WebSocketFramer:
     return WebSocketFramer(_OtherHeaders(max_size=limits.max_message))
 
 

@@ -10,7 +10,7 @@ import pytest
 from anyio.from_thread import BlockingPortal, start_blocking_portal
 
 from cbspec_simulator import Config, Simulator
-from cbspec_simulator.settings.config import ControlRules, Listen
+from cbspec_simulator.settings.config import ControlSettings, Listen
 from tests.simulator.control.page.browser import Browser, opened
 from tests.support.client import AsyncClient
 
@@ -38,7 +38,7 @@ def loop() -> Iterator[BlockingPortal]:
 
 @pytest.fixture
 def relay(loop: BlockingPortal) -> Iterator[Simulator]:
-    simulator = Simulator(Config(listen=Listen(port=0), control=ControlRules(port=0)))
+    simulator = Simulator(Config(listen=Listen(port=0), control=ControlSettings(port=0)))
     loop.call(simulator.start)
     yield simulator
     loop.call(simulator.close)

@@ -11,7 +11,7 @@ from anyio.from_thread import start_blocking_portal
 
 from cbspec.profile.target import Rate, Tenant
 from cbspec_simulator import Config, Simulator
-from cbspec_simulator.settings.config import ControlRules, Listen, RelayRules
+from cbspec_simulator.settings.config import ControlSettings, Listen, RelaySettings
 from tests.repo.tree import ROOT
 from tests.simulator.control.page.browser import Browser, opened
 from tests.support.client import BEAT, HELLO, AsyncClient, AsyncWebSocket, auth, tunnel
@@ -21,8 +21,8 @@ SIZE: Final = (1360, 870)
 
 CONFIG: Final = Config(
     listen=Listen(port=0),
-    control=ControlRules(port=0),
-    relay=RelayRules(connection_limit=8, buffer_pool=32),
+    control=ControlSettings(port=0),
+    relay=RelaySettings(connection_limit=8, buffer_pool=32),
     seed=7,
     tenants=(
         Tenant("tenant-001", tunnel_limit=4, connection_limit=2),

@@ -12,7 +12,7 @@ from selenium.webdriver import Keys
 from cbspec_simulator import Config, Simulator
 from cbspec_simulator.control.page.routes import FILES
 from cbspec_simulator.control.server import ControlServer
-from cbspec_simulator.settings.config import ControlRules, Listen
+from cbspec_simulator.settings.config import ControlSettings, Listen
 from tests.simulator.control.page.browser import Browser
 from tests.simulator.control.page.conftest import Talk, leave
 from tests.support.client import BEAT, HELLO, AsyncClient, tunnel
@@ -319,7 +319,7 @@ def test_connections_without_messages_take_no_lane(browser: Browser, relay: Simu
 
 
 def test_the_token_stays_in_the_tab(browser: Browser, loop: BlockingPortal, talk: Talk) -> None:
-    simulator = Simulator(Config(listen=Listen(port=0), control=ControlRules(port=0, token="let-me-in")))
+    simulator = Simulator(Config(listen=Listen(port=0), control=ControlSettings(port=0, token="let-me-in")))
     loop.call(simulator.start)
     try:
         browser.go(url(simulator))

@@ -29,7 +29,7 @@ def _greeting(number: int) -> Met:
 def _drained_and_not(memory: MemoryRelay) -> list[str]:
     found = []
     for draining in (False, True, False):
-        memory.relay.draining = draining
+        memory.relay.drain(draining)
         found += met(memory.client(), HELLO)
     return found
 
@@ -110,7 +110,7 @@ def _tunnel_after_refusal(memory: MemoryRelay) -> list[str]:
 
 def _last_of_two(memory: MemoryRelay) -> list[str]:
     both = Tenant("two", allowed_addresses=("127.0.0.1/32", "::1/128"))
-    memory.relay.tenants["two"] = both
+    memory.relay.state.tenants["two"] = both
     return _entering("two")(memory)
 
 

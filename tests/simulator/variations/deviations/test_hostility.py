@@ -11,7 +11,8 @@ from typing import Any
 import pytest
 
 from cbspec_simulator import Behaviour, Config, Simulator, deviated
-from cbspec_simulator.settings.config import Limits, Listen
+from cbspec_simulator.edge.peer import Peer
+from cbspec_simulator.settings.config import LimitSettings, Listen
 from tests.simulator.variations.deviations.probe import Look, Probe, enter, met, show
 from tests.support.client import BEAT as BEAT_LINE
 from tests.support.client import PATIENCE, AsyncClient, until
@@ -87,7 +88,7 @@ PROBES: dict[str, Probe] = {
     **{f"{kind}-unanswered": Probe(_answered(INPUT[kind]), True, False) for kind in ("deep-nesting", "nul-bytes")},
     "many-lines-end-service": Probe(_new_behind(INPUT["many-lines"]), _hi, []),
     "half-message-blocks-all": Probe(_beside(INPUT["half-message"]), _beat, []),
-    "huge-message-unanswered": Probe(_answered(b'{"type":"' + b"x" * (Limits().max_message + 10)), True, False),
+    "huge-message-unanswered": Probe(_answered(b'{"type":"' + b"x" * (LimitSettings().max_message + 10)), True, False),
 }
 BESIDE = {
     "silent-connection-blocks-new-ones": (b"", True, False),
@@ -137,8 +138,8 @@ async def test_a_handshake_that_gets_no_further(id_: str, deviates: bool) -> Non
 
 
 def _is_shaking_hands(simulator: Simulator) -> bool:
-    assert simulator._edge is not None
-    return any(getattr(peer._layer, "shaking_hands", False) for peer in simulator._edge.peers.values())
+    peers = (peer for peer in simulator.server.edge.peers.values() if isinstance(peer, Peer))
+    return any(getattr(peer._layer, "shaking_hands", False) for peer in peers)
 
 
 async def _greet(simulator: Simulator) -> None:

@@ -51,8 +51,8 @@ def _after_end(look: Look, *, reset: bool = False) -> Look:
 
     def again(memory: MemoryRelay) -> object:
         look(memory)
-        for session in tuple(memory.relay.sessions):
-            session.end(reset=reset)
+        for client in memory.clients:
+            client.session.end(reset=reset)
         return look(memory)
 
     return again

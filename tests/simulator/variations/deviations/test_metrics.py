@@ -9,10 +9,10 @@ import urllib.request
 import pytest
 
 from cbspec_simulator import Behaviour, Config, Simulator, deviated
-from cbspec_simulator.settings.config import Listen, MetricsRules
+from cbspec_simulator.settings.config import Listen, MetricsSettings
 from tests.support.client import PATIENCE, AsyncClient
 
-CONFIG = Config(listen=Listen(port=0), metrics=MetricsRules(enabled=True, port=0))
+CONFIG = Config(listen=Listen(port=0), metrics=MetricsSettings(enabled=True, port=0))
 
 
 def _deviating(id_: str) -> Simulator:

@@ -10,7 +10,7 @@ import pytest
 
 from cbspec_simulator import Behaviour, Config, Simulator, deviated
 from cbspec_simulator.relay.behaviour import Readable
-from cbspec_simulator.settings.config import Listen, MetricsRules
+from cbspec_simulator.settings.config import Listen, MetricsSettings
 from tests.simulator.variations.deviations.probe import Probe, enter, met, show
 from tests.support.client import BEAT as BEAT_LINE
 from tests.support.client import AsyncClient, tunnel, until
@@ -53,7 +53,7 @@ def test_the_deviation_shows(id_: str) -> None:
     show(PROBES, id_)
 
 
-CONFIG = Config(listen=Listen(port=0), metrics=MetricsRules(enabled=True, port=0))
+CONFIG = Config(listen=Listen(port=0), metrics=MetricsSettings(enabled=True, port=0))
 
 
 def _deviating(id_: str) -> Simulator:

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from cbspec_simulator import Behaviour, Config, Simulator, arranged, varied
-from cbspec_simulator.settings.config import Listen, MetricsRules
+from cbspec_simulator.settings.config import Listen, MetricsSettings
 from tests.simulator.variations.deviations.probe import TENANTS, Probe
 from tests.support.memory import MemoryRelay
 
-CONFIG = Config(listen=Listen(port=0), metrics=MetricsRules(enabled=True, port=0))
+CONFIG = Config(listen=Listen(port=0), metrics=MetricsSettings(enabled=True, port=0))
 
 
 def show(probes: dict[str, Probe], id_: str) -> None:

@@ -71,7 +71,7 @@ async def _comes_back(id_: str) -> float:
         async with AsyncClient(simulator.address) as wire:
             await wire.greet("a")
         ended = time.monotonic()
-        await until(lambda: not simulator.relay.ledger)
+        await until(lambda: not simulator.relay.state.usage)
         return time.monotonic() - ended
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from cbspec_simulator import Config
-from cbspec_simulator.settings.config import RelayRules
+from cbspec_simulator.settings.config import RelaySettings
 from cbspec_simulator.variations.variants import places
 from tests.simulator.variations.deviations.probe import Met, Probe, met
 from tests.simulator.variations.variants.probe import CONFIG, serving, show
@@ -81,11 +81,11 @@ def test_each_is_shown() -> None:
 @pytest.mark.parametrize(
     ("id_", "rules", "code"),
     [
-        ("connection-limit-at-accept", RelayRules(connection_limit=0), b"connection_limit_reached"),
-        ("unavailable-at-accept", RelayRules(draining=True), b"server_unavailable"),
+        ("connection-limit-at-accept", RelaySettings(connection_limit=0), b"connection_limit_reached"),
+        ("unavailable-at-accept", RelaySettings(draining=True), b"server_unavailable"),
     ],
 )
-async def test_it_is_said_before_a_byte_is_sent(id_: str, rules: RelayRules, code: bytes) -> None:
+async def test_it_is_said_before_a_byte_is_sent(id_: str, rules: RelaySettings, code: bytes) -> None:
     config = Config(listen=CONFIG.listen, relay=rules)
     async with serving(id_, config=config) as simulator, AsyncClient(simulator.address) as wire:
         assert code in await wire.rest()

@@ -7,7 +7,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from cbspec.profile.target import Rate
-from cbspec_simulator.base.limits import Meter, TokenBucket
+from cbspec_simulator.base.limits import RateLimiter, TokenBucket
 from cbspec_simulator.relay.behaviour import Behaviour
 from cbspec_simulator.variations.variants import rates
 from tests.simulator.variations.deviations.probe import Look, Probe, enter, met
@@ -104,7 +104,7 @@ def test_what_came_together_is_lost_with_the_limit() -> None:
     start=st.floats(0, 1e6),
 )
 @example(rate=Rate(10.0, 18), start=450.0)  # where a window begins, and rounding puts its beginning a window earlier
-def test_each_meter_keeps_the_rate(make: type[Meter], rate: Rate, start: float) -> None:
+def test_each_meter_keeps_the_rate(make: type[RateLimiter], rate: Rate, start: float) -> None:
     slow, fast = make(rate), make(rate)  # type: ignore[call-arg]
     interval = 2 / rate.per_second
     assert all(slow.allow(start + number * interval) for number in range(3 * rate.burst))

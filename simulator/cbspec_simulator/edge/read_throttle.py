@@ -35,7 +35,7 @@ class Crowd:
     asked: int = 0
 
 
-class Turns:
+class ReadThrottle:
     """The bytes of one connection that wait for their turn; `behind` says that messages wait that came already.
 
     Arguments: `crowd` is shared by all connections of a relay; `clock` gives the seconds of processor time, by which

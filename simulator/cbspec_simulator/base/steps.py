@@ -1,57 +1,24 @@
-"""The checks that a request passes before it is served, each one step: it lets the request go on or refuses it.
+"""The checks that a request passes before it is served: each step lets the request pass or refuses it.
 
-The steps of a request are a tuple in `Behaviour`, so that a relay which lacks one, has them in another order, or counts
-on another account is made by replacing an element, not by a branch in the relay.
+The steps of a request are a tuple in `Behaviour`: a relay that lacks a step, has another order or counts differently is
+made by replacing an element.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable
 from dataclasses import dataclass, field
-from ipaddress import IPv4Address, IPv6Address
-from typing import TYPE_CHECKING, NamedTuple
 
-from cbspec.profile.target import Tenant
 from cbspec.protocol.codes import ErrorCode
-from cbspec.protocol.messages import Auth, Request, TunnelInfo
-from cbspec.tokens.jwt import Claims, InvalidToken
+from cbspec.protocol.messages import Auth, TunnelInfo
+from cbspec.tokens.jwt import InvalidToken
 from cbspec_simulator.base.limits import Account
-
-if TYPE_CHECKING:
-    from cbspec_simulator.relay.relay import Relay
-    from cbspec_simulator.relay.session import Session
-
-Address = IPv4Address | IPv6Address
-
-
-class Moment(NamedTuple):
-    """One instant on two clocks, in seconds: one that never goes back, and the time since the epoch."""
-
-    monotonic: float
-    epoch: float
-
-
-class Refused(Exception):
-    """A request is not served: `code` and `text` are the error's, `close` ends the connection behind it."""
-
-    def __init__(self, code: ErrorCode, text: str, *, close: bool = False) -> None:
-        super().__init__(text)
-        self.code = code
-        self.text = text
-        self.close = close
-
-
-@dataclass(frozen=True, slots=True)
-class Identity:
-    """Who a connection acts for."""
-
-    subject: str
-    tenant: Tenant
+from cbspec_simulator.base.state import Attempt, Identity, Refused
 
 
 @dataclass(frozen=True, slots=True)
 class Dial:
-    """The remote end is to be tried before the request can be answered."""
+    """Dial the remote end before the request is answered."""
 
     host: str
     port: int
@@ -59,53 +26,32 @@ class Dial:
 
 @dataclass(frozen=True, slots=True)
 class Refresh:
-    """The issuer's keys are to be brought up to date for a token before it can be judged."""
+    """Update the issuer's keys before `token` is verified."""
 
     token: str = field(repr=False)
 
 
 Errand = Dial | Refresh
-"""What is to be done outside before a request can be answered."""
-
-
-@dataclass(slots=True)
-class Attempt:
-    """A request on its way through the steps, and what they found out.
-
-    `request` is None where it wasn't valid. `held` is what they took from the ledger: it goes to the session when the
-    request succeeds, and back otherwise.
-    """
-
-    session: Session
-    request: Request | None
-    now: Moment
-    identity: Identity | None = None
-    claims: Claims | None = None
-    dialled: bool | None = None
-    held: list[Account] = field(default_factory=list)
-
-    @property
-    def relay(self) -> Relay:
-        """The relay that was asked."""
-        return self.session.relay
-
-    @property
-    def known(self) -> Identity:
-        """Who asks; refused where nobody has said so yet."""
-        if self.identity is None:
-            raise Refused(ErrorCode.INVALID_TOKEN, "authenticate first")
-        return self.identity
-
+"""I/O that the edge performs before a request can be answered."""
 
 Check = Callable[[Attempt], Errand | None]
-"""Looks at a request: raises `Refused`, or returns what is to be done before the next check."""
+"""Checks a request: raises `Refused`, or returns the I/O that the next check needs."""
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """A named check, which applies if `when` holds (None: always)."""
+
+    name: str
+    check: Check
+    when: Callable[[Attempt], bool] | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Quota:
-    """A check that takes one from an account for as long as the connection lasts, and refuses where none is left.
+    """A check that takes one unit of an account for as long as the connection lasts, or refuses if none is left.
 
-    `holder` says whose account it is, `limit` how many it has (None: any number).
+    `holder` returns the account's holder, `limit` its number of units (None: no limit).
     """
 
     name: str
@@ -116,43 +62,43 @@ class Quota:
     close: bool = False
 
     def __call__(self, attempt: Attempt) -> None:
-        """Take one, or refuse."""
+        """Take a unit, or refuse."""
         account = Account(self.name, self.holder(attempt))
-        if not attempt.session.relay.ledger.take(account, self.limit(attempt)):
+        if not attempt.relay.usage.take(account, self.limit(attempt)):
             raise Refused(self.code, self.text, close=self.close)
         attempt.held.append(account)
 
 
 def available(attempt: Attempt) -> None:
-    """Refuse new work while the relay drains; a connection that isn't greeted yet is closed."""
+    """Refuse new work while the relay drains; close a connection without a hello."""
     if attempt.relay.draining:
-        close = not attempt.session.admitted
+        close = not attempt.connection.admitted
         raise Refused(ErrorCode.SERVER_UNAVAILABLE, "the relay takes no new work", close=close)
 
 
 def fresh_keys(attempt: Attempt) -> Refresh:
-    """Ask for keys that are up to date."""
+    """Request current keys."""
     assert isinstance(attempt.request, Auth)  # noqa: S101 - a step of auth only
     return Refresh(attempt.request.token)
 
 
 def keys_change(attempt: Attempt) -> bool:
-    """Say whether the keys of tokens can change."""
-    return attempt.relay.keyring is not None
+    """Return whether the issuer's keys can change."""
+    return attempt.relay.keys_change
 
 
 def valid_token(attempt: Attempt) -> None:
-    """Refuse a token that isn't good now."""
+    """Refuse a token that isn't valid now."""
     assert isinstance(attempt.request, Auth)  # noqa: S101 - a step of auth only
     relay = attempt.relay
     try:
-        attempt.claims = relay.behaviour.verify(relay.authority, attempt.request.token, attempt.now.epoch)
+        attempt.claims = relay.verify(relay.authority, attempt.request.token, attempt.now.epoch)
     except InvalidToken as error:
         raise Refused(ErrorCode.INVALID_TOKEN, f"the token is not accepted: {error.reason}") from None
 
 
 def complete_claims(attempt: Attempt) -> None:
-    """Refuse a token that doesn't name whom it is for, or for which tenant."""
+    """Refuse a token without a subject or a tenant."""
     claims = attempt.claims
     assert claims is not None  # noqa: S101 - set by the step before
     if not claims.subject:
@@ -162,7 +108,7 @@ def complete_claims(attempt: Attempt) -> None:
 
 
 def known_tenant(attempt: Attempt) -> None:
-    """Refuse a tenant that isn't known or isn't active."""
+    """Refuse an unknown or inactive tenant."""
     claims = attempt.claims
     assert claims is not None  # noqa: S101 - set by a step before
     tenant = attempt.relay.tenants.get(str(claims.tenant_id))
@@ -172,82 +118,69 @@ def known_tenant(attempt: Attempt) -> None:
 
 
 def allowed_address(attempt: Attempt) -> None:
-    """Refuse a client that comes from an address which its tenant doesn't allow."""
-    if not attempt.known.tenant.allows(attempt.session.address):
+    """Refuse a client address that the tenant doesn't allow."""
+    if not attempt.known.tenant.allows(attempt.connection.address):
         raise Refused(ErrorCode.IP_NOT_ALLOWED, "the tenant doesn't allow this address")
 
 
 def within_rate(attempt: Attempt) -> None:
-    """Refuse a request that comes faster than the tenant's rate allows."""
-    identity = attempt.known
-    rate = identity.tenant.rate
+    """Refuse a request above the tenant's rate."""
+    rate = attempt.known.tenant.rate
     if rate is None:
         return
-    relay = attempt.session.relay
-    holder = relay.behaviour.rate_holder(attempt)
-    if not relay.meters.allow(holder, rate, attempt.now.monotonic):
+    relay = attempt.relay
+    if not relay.rates.allow(relay.rate_holder(attempt), rate, attempt.now.monotonic):
         raise Refused(ErrorCode.RATE_LIMIT_EXCEEDED, "requests come faster than the tenant's rate allows")
 
 
 def rate_holder(attempt: Attempt) -> Hashable:
-    """Return whose meter counts a request, by the scope of the tenant's rate."""
-    identity, session = attempt.known, attempt.session
+    """Return the key of the rate limiter that counts a request, by the scope of the tenant's rate."""
+    identity, connection = attempt.known, attempt.connection
     tenant, rate = identity.tenant, identity.tenant.rate
     match rate.scope if rate else None:
         case "subject":
             return tenant.id, identity.subject
         case "connection":
-            return tenant.id, session.number
+            return tenant.id, connection.number
         case "address":
-            return tenant.id, session.address
+            return tenant.id, connection.address
     return tenant.id, None
 
 
 def own_tenant(attempt: Attempt) -> None:
-    """Refuse a tunnel for another tenant than the connection's."""
+    """Refuse a tunnel for a tenant other than the connection's."""
     assert isinstance(attempt.request, TunnelInfo)  # noqa: S101 - a step of tunnel_info only
     if attempt.request.tenant_id != attempt.known.tenant.id:
         raise Refused(ErrorCode.TENANT_NOT_FOUND, "the tenant_id is not that of the connection's token")
 
 
 def dial(attempt: Attempt) -> Dial | None:
-    """Ask for the remote end to be tried, where the relay is configured to."""
+    """Request a dial of the remote end if the relay is configured for it."""
     assert isinstance(attempt.request, TunnelInfo)  # noqa: S101 - a step of tunnel_info only
-    if not attempt.relay.config.relay.probe:
-        return None
-    return Dial(attempt.request.remote_host, attempt.request.remote_port)
+    return Dial(attempt.request.remote_host, attempt.request.remote_port) if attempt.relay.dials else None
 
 
 def transferable(attempt: Attempt) -> None:
-    """Refuse a tunnel whose remote end was tried in vain."""
+    """Refuse a tunnel if the dial of its remote end failed."""
     if attempt.dialled is False:
         raise Refused(ErrorCode.DATA_TRANSFER_FAILED, "the remote end could not be reached")
 
 
 def newcomer(attempt: Attempt) -> bool:
-    """Say whether this is the connection's first hello."""
-    return not attempt.session.admitted
+    """Return whether this is the connection's first hello."""
+    return not attempt.connection.admitted
 
 
 def new_tunnel(attempt: Attempt) -> bool:
-    """Say whether the connection doesn't hold the tunnel_id yet: a repeated one is the same tunnel."""
+    """Return whether the connection doesn't hold the tunnel_id yet: a repeated one is the same tunnel."""
     assert isinstance(attempt.request, TunnelInfo)  # noqa: S101 - of tunnel_info only
-    return attempt.request.tunnel_id not in attempt.session.tunnels
-
-
-@dataclass(frozen=True, slots=True)
-class Step:
-    """A named check, made where `when` says that it applies (None: always)."""
-
-    name: str
-    check: Check
-    when: Callable[[Attempt], bool] | None = None
+    return attempt.request.tunnel_id not in attempt.connection.tunnels
 
 
 RELAY_CONNECTIONS = Quota(
     "relay-connections",
     holder=lambda attempt: None,
-    limit=lambda attempt: attempt.relay.config.relay.connection_limit,
+    limit=lambda attempt: attempt.relay.connection_limit,
     code=ErrorCode.CONNECTION_LIMIT_REACHED,
     text="the relay serves no more connections",
     close=True,
@@ -269,7 +202,7 @@ TENANT_TUNNELS = Quota(
 BUFFERS = Quota(
     "buffers",
     holder=lambda attempt: None,
-    limit=lambda attempt: attempt.relay.config.relay.buffer_pool,
+    limit=lambda attempt: attempt.relay.buffer_pool,
     code=ErrorCode.BUFFER_POOL_EXHAUSTED,
     text="the relay has no buffer left, try later",
 )

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cbspec_simulator.edge import turns as module
-from cbspec_simulator.edge.turns import Crowd, Turns
+from cbspec_simulator.edge import read_throttle as module
+from cbspec_simulator.edge.read_throttle import Crowd, ReadThrottle
 
 
 class Time:
@@ -23,7 +23,7 @@ class Time:
 
 
 def taken(
-    turns: Turns, time: Time, cost: Callable[[bytes], tuple[float, int]], crowd: Crowd | None = None
+    turns: ReadThrottle, time: Time, cost: Callable[[bytes], tuple[float, int]], crowd: Crowd | None = None
 ) -> list[tuple[bytes, float | None]]:
     """Take everything, while others of a crowd ask; return each turn, and the pause behind it, which isn't kept."""
     found = []
@@ -45,7 +45,7 @@ def taken(
 @given(st.binary(max_size=20_000), st.floats(0, 1e-6), st.integers(0, 2), st.booleans())
 def test_all_is_taken_in_order_and_no_turn_is_long(data: bytes, byte: float, completed: int, busy: bool) -> None:
     time, crowd = Time(), Crowd()
-    turns = Turns(crowd, time)
+    turns = ReadThrottle(crowd, time)
     turns.put(data[:100])
     turns.put(data[100:])
     found = taken(turns, time, lambda piece: (byte * len(piece), completed), crowd if busy else None)
@@ -59,7 +59,7 @@ def test_all_is_taken_in_order_and_no_turn_is_long(data: bytes, byte: float, com
 @pytest.mark.parametrize("busy", [False, True])
 def test_many_small_messages_are_taken_a_few_at_a_time(busy: bool) -> None:
     time, crowd = Time(), Crowd()
-    turns = Turns(crowd, time)
+    turns = ReadThrottle(crowd, time)
     turns.put(bytes(100_000))
     # 24 µs for three bytes
     found = taken(turns, time, lambda piece: (len(piece) * 8e-6, len(piece) // 3), crowd if busy else None)
@@ -71,7 +71,7 @@ def test_many_small_messages_are_taken_a_few_at_a_time(busy: bool) -> None:
 
 def test_frames_that_say_nothing_are_taken_fewer_at_a_time_still() -> None:
     time, crowd = Time(), Crowd()
-    turns = Turns(crowd, time)
+    turns = ReadThrottle(crowd, time)
     turns.put(bytes(100_000))
     found = taken(turns, time, lambda piece: (len(piece) * 2e-6, 0), crowd)
     assert all(len(turn) * 2e-6 < module._SHORT_TURN + 2 * module._LEAST * 2e-6 for turn, _ in found[10:])
@@ -79,14 +79,14 @@ def test_frames_that_say_nothing_are_taken_fewer_at_a_time_still() -> None:
 
 def test_a_message_that_takes_long_by_itself_makes_no_smaller_pieces() -> None:
     time = Time()
-    turns = Turns(Crowd(), time)
+    turns = ReadThrottle(Crowd(), time)
     turns.put(bytes(10 * module._USUAL))
     assert {len(turn) for turn, _ in taken(turns, time, lambda _: (0.01, 1))} == {module._USUAL}
 
 
 def test_a_large_message_is_taken_in_few_pieces() -> None:
     time = Time()
-    turns = Turns(Crowd(), time)
+    turns = ReadThrottle(Crowd(), time)
     turns.put(bytes(1 << 20))
     sizes: list[int] = []
 
@@ -99,7 +99,7 @@ def test_a_large_message_is_taken_in_few_pieces() -> None:
 
 
 def test_messages_that_wait_are_taken_before_more_bytes_are() -> None:
-    turns = Turns(Crowd(), Time())
+    turns = ReadThrottle(Crowd(), Time())
     turns.put(b"more")
     turns.behind = True
     assert not turns.passes(1)
@@ -112,7 +112,7 @@ def test_messages_that_wait_are_taken_before_more_bytes_are() -> None:
     assert not turns
 
 
-def heavy(turns: Turns, time: Time, seconds: float, now: float = 0.0) -> float | None:
+def heavy(turns: ReadThrottle, time: Time, seconds: float, now: float = 0.0) -> float | None:
     """Take a large message; return the pause behind it."""
     turns.took(module._LARGE, 0)
     assert not turns.passes(1)
@@ -125,7 +125,7 @@ def heavy(turns: Turns, time: Time, seconds: float, now: float = 0.0) -> float |
 
 def test_large_messages_that_take_long_are_paused_behind_until_they_are_a_small_share() -> None:
     time, crowd = Time(), Crowd()
-    turns = Turns(crowd, time)
+    turns = ReadThrottle(crowd, time)
     crowd.asked += 1
     assert heavy(turns, time, module._FREE / 2) is None
     due = module._FREE / 2 / module._SHARE
@@ -144,7 +144,7 @@ def test_large_messages_that_take_long_are_paused_behind_until_they_are_a_small_
 
 def test_nobody_is_paused_while_nobody_else_is_there() -> None:
     time, crowd = Time(), Crowd()
-    turns = Turns(crowd, time)
+    turns = ReadThrottle(crowd, time)
     crowd.asked += 1
     assert heavy(turns, time, 1.0) == module._LOOK
     turns.put(b"more")
@@ -155,9 +155,9 @@ def test_nobody_is_paused_while_nobody_else_is_there() -> None:
 
 def test_what_it_asks_itself_keeps_nobody_waiting() -> None:
     crowd = Crowd()
-    before = Turns(crowd, Time())
+    before = ReadThrottle(crowd, Time())
     assert before.passes(1)
-    turns = Turns(crowd, Time())
+    turns = ReadThrottle(crowd, Time())
     assert turns.passes(1)
     turns.put(b"more")
     assert turns._silence(0.0) > module._AROUND
@@ -167,7 +167,7 @@ def test_what_it_asks_itself_keeps_nobody_waiting() -> None:
 
 def test_a_small_message_is_never_paused_behind_whatever_the_machine_does_meanwhile() -> None:
     time, crowd = Time(), Crowd()
-    turns = Turns(crowd, time)
+    turns = ReadThrottle(crowd, time)
     turns.put(bytes(2000))
     pauses = [pause for _, pause in taken(turns, time, lambda _: (0.5, 1), crowd)]
     assert pauses[:-1] == [module._GAP * module._TURN] * (len(pauses) - 1)
@@ -176,7 +176,7 @@ def test_a_small_message_is_never_paused_behind_whatever_the_machine_does_meanwh
 
 
 def test_what_waits_is_taken_first() -> None:
-    turns = Turns(Crowd(), Time())
+    turns = ReadThrottle(Crowd(), Time())
     assert turns.passes(module._SMALL)
     assert not turns.passes(module._SMALL + 1)
     turns.put(b"a")

@@ -4,15 +4,24 @@ from __future__ import annotations
 
 from typing import Any, cast
 
-from cbspec_simulator.base.events import Answered, Connected, Decided, Ended, Event, Listeners, Received, Sent
 from cbspec_simulator.faults.fault import Fault
+from cbspec_simulator.relay.events import (
+    Answered,
+    Connected,
+    Decided,
+    Disconnected,
+    Event,
+    MessageReceived,
+    Sent,
+    Subscribers,
+)
 from tests.support.memory import BEAT, HELLO, MemoryRelay
 
 
 def test_all_are_told_in_the_order_in_which_they_came() -> None:
     told: list[tuple[str, Any]] = []
     first, second = (lambda event: told.append(("first", event))), (lambda event: told.append(("second", event)))
-    tell = Listeners(first)
+    tell = Subscribers(first)
     tell.add(second)
     session: Any = object()
     event = Connected(session)
@@ -26,16 +35,16 @@ def test_all_are_told_in_the_order_in_which_they_came() -> None:
 
 def test_who_asks_for_some_kinds_is_told_of_no_others() -> None:
     told, session = list[Event](), cast(Any, None)
-    tell = Listeners()
+    tell = Subscribers()
     tell.add(told.append, Connected, Sent)
-    for event in (Connected(session), Ended(session, False), Sent(session, "hello", 1.0)):
+    for event in (Connected(session), Disconnected(session, False), Sent(session, "hello", 1.0)):
         tell(event)
     assert told == [Connected(session), Sent(session, "hello", 1.0)]
 
 
 def test_nobody() -> None:
-    assert not Listeners()
-    assert Listeners(print)
+    assert not Subscribers()
+    assert Subscribers(print)
 
 
 def test_what_a_connection_tells() -> None:
@@ -51,16 +60,16 @@ def test_what_a_connection_tells() -> None:
     session = client.session
     assert [type(event) for event in told] == [
         Connected,
-        Received,
+        MessageReceived,
         Answered,
-        Received,
+        MessageReceived,
         Decided,
-        Received,
+        MessageReceived,
         Answered,
-        Ended,
+        Disconnected,
     ]
-    assert all(event.session is session for event in told if not isinstance(event, Decided))
-    received = [(event.type, event.text) for event in told if isinstance(event, Received)]
+    assert all(event.connection is session.state for event in told if not isinstance(event, Decided))
+    received = [(event.type, event.text) for event in told if isinstance(event, MessageReceived)]
     assert [kind for kind, _ in received] == ["hello", "heartbeat", "unknown"]
     assert received[2][1] == b"no JSON"
     answered = [event for event in told if isinstance(event, Answered)]

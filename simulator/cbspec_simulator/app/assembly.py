@@ -1,0 +1,292 @@
+"""The simulator assembled from its configuration: relay, server, transcript, metrics, controls and timeline."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import ssl
+from dataclasses import replace
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, Self
+
+from cbspec.profile import target
+from cbspec.profile.target import DEVELOPMENT, Endpoint
+from cbspec_simulator.app.timeline import Timeline
+from cbspec_simulator.base.clock import Clock
+from cbspec_simulator.control.controls import Controls
+from cbspec_simulator.edge.contexts import Contexts
+from cbspec_simulator.edge.server import RelayServer
+from cbspec_simulator.faults.kind import ConnectionEnd
+from cbspec_simulator.observe.log import tell
+from cbspec_simulator.observe.metrics import RelayMetrics
+from cbspec_simulator.observe.metrics_server import MetricsServer
+from cbspec_simulator.observe.transcript import RelayTranscript
+from cbspec_simulator.relay.behaviour import Behaviour
+from cbspec_simulator.relay.events import Answered, Connected, Decided, Disconnected, MessageReceived
+from cbspec_simulator.relay.relay import Relay
+from cbspec_simulator.settings.config import Config, ConfigError, ControlSettings
+from cbspec_simulator.settings.keyring import Keyring, reason
+
+if TYPE_CHECKING:
+    from cbspec_simulator.control.server import ControlServer
+
+log = logging.getLogger("simulator")
+
+_GRACE = 1.0  # seconds in which clients can close their connections, too
+_NAMES = ("127.0.0.1", "localhost", "::1")
+_WILDCARDS = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 - looked up, not listened on
+
+
+class Simulator:
+    """A relay on a socket of its own, for the duration of an `async with`.
+
+        async with Simulator(Config(listen=Listen(port=0))) as simulator:
+            host, port = simulator.address
+
+    Arguments: `behaviour` replaces parts of the relay (the default conforms); `clock` is the source of time; the
+    transcript is also written to the file `transcript`. Raises ConfigError if one of them can't be used.
+    """
+
+    def __init__(
+        self,
+        config: Config | None = None,
+        *,
+        behaviour: Behaviour | None = None,
+        clock: Clock | None = None,
+        transcript: Path | None = None,
+    ) -> None:
+        self.config = config or Config()
+        self.config.check()
+        self._behaviour = behaviour or Behaviour()
+        self.clock = clock or Clock()
+        self.ca_file: Path | None = None
+        self._transcript_file = transcript
+        self._transcript: RelayTranscript | None = None
+        self._metrics: MetricsServer | None = None
+        self._timeline: Timeline | None = None
+        self._control: ControlServer | None = None
+        self._relay: Relay | None = None
+        self._server: RelayServer | None = None
+
+    async def __aenter__(self) -> Self:
+        await self.start()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.close()
+
+    async def start(self) -> None:
+        """Listen, and start the metrics, the controls and the timeline."""
+        contexts = self._contexts_of(self.config)
+        self.ca_file = contexts.ca_file
+        try:
+            relay = Relay(self.config, self._behaviour)
+        except (OSError, ValueError) as error:
+            raise ConfigError(f"[tokens]: {_reason(error)}") from None
+        await self._load_keys(relay.keyring)
+        server = RelayServer(relay, contexts, self.clock)
+        relay.faults.add_all(self.config.faults, self.clock.monotonic())
+        try:
+            self._transcript = RelayTranscript(self.clock, self._transcript_file)
+        except OSError as error:
+            raise ConfigError(f"transcript {self._transcript_file}: {_reason(error)}") from None
+        self._transcript.listen(relay.tell)
+        relay.tell.add(tell, Connected, MessageReceived, Answered, Decided, Disconnected)
+        listen = self.config.listen
+        try:
+            await server.open(listen.host, listen.port)
+        except (OSError, OverflowError) as error:
+            raise ConfigError(
+                f"can't listen on {Endpoint(listen.host, listen.port)}: {_reason(error)} (port 0 takes a free one)"
+            ) from None
+        self._relay, self._server = relay, server
+        try:
+            self._start_metrics(relay)
+            self._timeline = Timeline(self.config.timeline, self.controls, self.clock)
+            if self.config.control.port is not None:
+                self._control = self._controlled(self.config.control)
+        except ConfigError:
+            await self.close()
+            raise
+
+    def _start_metrics(self, relay: Relay) -> None:
+        port = self.config.metrics.port
+        if self.config.metrics.enabled:
+            try:
+                self._metrics = MetricsServer(RelayMetrics(relay, self.clock.monotonic), port, self._behaviour)
+            except OSError as error:
+                raise ConfigError(f"[metrics] port {port}: {_reason(error)}") from None
+
+    def _controlled(self, settings: ControlSettings) -> ControlServer:
+        # The HTTP server takes a third of a second to import: it is imported only if it is needed.
+        from cbspec_simulator.control.server import ControlServer
+
+        return ControlServer(self.controls, settings.host, settings.port or 0, settings.token)
+
+    async def _load_keys(self, keyring: Keyring | None) -> None:
+        if keyring is None:
+            return
+        try:
+            await asyncio.to_thread(keyring.load, self.clock.monotonic())
+        except (OSError, ValueError) as error:
+            raise ConfigError(f"[tokens] {keyring}: {reason(error)}") from None
+
+    async def close(self, grace: float = _GRACE) -> None:
+        """Close all connections and servers; clients have `grace` seconds to close their ends."""
+        if self._timeline is not None:
+            self._timeline.close()
+        if self._control is not None:
+            await self._control.close()
+            self._control = None
+        if self._metrics is not None:
+            await asyncio.to_thread(self._metrics.close)
+            self._metrics = None
+        if self._server is not None:
+            server, self._server = self._server, None
+            await server.close(grace)
+            self.transcript.close()
+
+    async def drain(self, grace: float) -> None:
+        """Refuse new work, and wait at most `grace` seconds for the open connections to end."""
+        self.relay.drain()
+        if self._server is not None:
+            await self._server.emptied(grace)
+
+    def reload(self, config: Config) -> None:
+        """Apply another configuration without closing a connection; address, metrics and control stay as they are.
+
+        Raises ConfigError if it can't be used; the old configuration then stays in force.
+        """
+        config.check()
+        contexts = self._contexts_of(config)
+        try:
+            self.relay.reconfigure(config)
+        except (OSError, ValueError) as error:
+            raise ConfigError(f"[tokens]: {_reason(error)}") from None
+        for table in ("listen", "metrics", "control"):
+            if getattr(config, table) != getattr(self.config, table):
+                log.warning("[%s] changed; the change applies when the relay is started again", table)
+        config = replace(config, listen=self.config.listen, metrics=self.config.metrics, control=self.config.control)
+        self.config, self.ca_file = config, contexts.ca_file
+        self.server.use(contexts)
+        self.relay.drain(config.relay.draining)
+        self.relay.faults.reset()
+        self.relay.faults.seed = config.seed
+        self.relay.faults.add_all(config.faults, self.clock.monotonic())
+        if self._timeline is not None:
+            self._timeline.close()
+        self._timeline = Timeline(config.timeline, self.controls, self.clock)
+
+    def drop(self, number: int, how: ConnectionEnd) -> bool:
+        """ConnectionEnd a connection by its number; return whether it was open."""
+        return self._server is not None and self._server.drop(number, how)
+
+    @property
+    def controls(self) -> Controls:
+        """The controls of the running relay."""
+        return Controls(self)
+
+    @property
+    def transcript(self) -> RelayTranscript:
+        """The transcript so far."""
+        assert self._transcript is not None, "not started"  # noqa: S101 - a mistake of the caller's
+        return self._transcript
+
+    @property
+    def relay(self) -> Relay:
+        """The relay without I/O."""
+        assert self._relay is not None, "not started"  # noqa: S101 - a mistake of the caller's
+        return self._relay
+
+    @property
+    def server(self) -> RelayServer:
+        """The listening server."""
+        assert self._server is not None, "not started"  # noqa: S101 - a mistake of the caller's
+        return self._server
+
+    @property
+    def address(self) -> tuple[str, int]:
+        """The listening host and port."""
+        return self.server.address
+
+    @property
+    def endpoint(self) -> Endpoint:
+        """The address for clients on this machine."""
+        host, port = self.address
+        return Endpoint(_WILDCARDS.get(host, host), port)
+
+    @property
+    def metrics_url(self) -> str | None:
+        """The URL of the metrics, if they are served."""
+        return self._metrics.url if self._metrics else None
+
+    @property
+    def control_url(self) -> str | None:
+        """The URL of the HTTP controls, if they are served."""
+        return self._control.url if self._control else None
+
+    def profile(self) -> target.Profile:
+        """Return the profile with which the conformance suite tests this relay.
+
+        Raises ConfigError if the suite couldn't mint tokens: the relay has public keys only.
+        """
+        config, endpoint = self.config, self.endpoint
+        return target.Profile(
+            target=target.Target(address=endpoint, source_addresses=_source_addresses(endpoint.host)),
+            tls=target.Tls(ca=DEVELOPMENT if config.certificate is None else self.ca_file),
+            tokens=self._minting(),
+            tenants=config.tenants,
+            relay=target.Relay(config.relay.connection_limit, config.relay.buffer_pool),
+            remote=target.Remote(reachable=endpoint, dialled=config.relay.probe),
+            metrics=target.Metrics(self.metrics_url),
+        )
+
+    def _minting(self) -> target.Tokens:
+        tokens, keyring = self.config.tokens, self.relay.keyring
+        if keyring is None:
+            return target.Tokens(
+                secret=tokens.secret, key_file=tokens.key_file, development=tokens.development, claims=tokens.claims()
+            )
+        key = tokens.signing_key()
+        if key is None:
+            raise ConfigError("[tokens] signing_key_file: is needed for a profile, or the suite couldn't mint tokens")
+        public = keyring.keys.holding(key)
+        if public is None:
+            raise ConfigError(f"[tokens] signing_key_file: its public half ({key.algorithm}) isn't in {keyring}")
+        return target.Tokens(key_file=tokens.signing_key_file, key_id=public.key_id, claims=tokens.claims())
+
+    def _contexts_of(self, config: Config) -> Contexts:
+        certificate = config.certificate
+        names = dict.fromkeys((*_NAMES, config.listen.host))
+        try:
+            return Contexts(certificate, self._behaviour, names)
+        except (OSError, ssl.SSLError) as error:
+            if certificate is None:
+                raise
+            raise ConfigError(f"[tls] {error.filename or certificate.chain}: {_unusable(error)}") from None
+
+
+def _reason(error: Exception) -> str:
+    number = getattr(error, "errno", None)
+    if isinstance(number, int) and number > 0 and not isinstance(error, ssl.SSLError):
+        return os.strerror(number).lower()  # asyncio's own text repeats the address
+    return str(getattr(error, "strerror", None) or error).lower()
+
+
+def _unusable(error: OSError) -> str:
+    """Return the reason in words for an error that OpenSSL names by a code."""
+    if not isinstance(error, ssl.SSLError):
+        return _reason(error)
+    if error.errno is None:  # no error of OpenSSL's own
+        return str(error.args[0])
+    if error.reason == "KEY_VALUES_MISMATCH":
+        return "the key isn't the certificate's"
+    return "is no certificate in PEM form, or its key isn't with it; [tls] key can name another file"
+
+
+def _source_addresses(host: str) -> tuple[str, ...]:
+    return (host,) if host in ("127.0.0.1", "::1") else ()
