@@ -18,7 +18,9 @@ if typing.TYPE_CHECKING:
     from cbspec_simulator.relay.behaviour import Behaviour
     from cbspec_simulator.settings.config import Config, ConfigError, Listen
     from cbspec_simulator.settings.reading import load_config
-    from cbspec_simulator.testing import LocalFault, LocalRelay, LocalTranscript, OpenConnection
+    from cbspec_simulator.testing.fault import LocalFault
+    from cbspec_simulator.testing.relay import LocalRelay, OpenConnection
+    from cbspec_simulator.testing.transcript import LocalTranscript
     from cbspec_simulator.variations.deviations import DEVIATIONS, RARE, Deviation, deviated
     from cbspec_simulator.variations.open_points import OPEN_POINTS, OpenPoint, opened, opened_config
     from cbspec_simulator.variations.variants import VARIANTS, Variant, arranged, varied
@@ -60,7 +62,9 @@ _HOMES = {
     "control.controls": ("ControlError",),
     "app.deployment": ("Deployment",),
     "variations.deviations": ("DEVIATIONS", "RARE", "Deviation", "deviated"),
-    "testing": ("LocalFault", "LocalRelay", "LocalTranscript", "OpenConnection"),
+    "testing.fault": ("LocalFault",),
+    "testing.relay": ("LocalRelay", "OpenConnection"),
+    "testing.transcript": ("LocalTranscript",),
     "variations.open_points": ("OPEN_POINTS", "OpenPoint", "opened", "opened_config"),
     "app.assembly": ("Simulator",),
     "observe.transcript": ("TranscriptEntry",),

@@ -1,9 +1,4 @@
-"""A relay for tests in the same process: in a thread of its own, under blocking calls."""
+"""Relays for the tests of a client: a relay in the same process, and the pytest plugin around it.
 
-from __future__ import annotations
-
-from cbspec_simulator.testing.fault import LocalFault
-from cbspec_simulator.testing.relay import LocalRelay, OpenConnection
-from cbspec_simulator.testing.transcript import LocalTranscript
-
-__all__ = ["LocalFault", "LocalRelay", "LocalTranscript", "OpenConnection"]
+`cbspec_simulator` exports the classes; importing them here would make the plugin slow to load.
+"""

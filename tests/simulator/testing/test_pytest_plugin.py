@@ -1,4 +1,4 @@
-"""The pytest plugin, in projects of other people's."""
+"""The pytest plugin, in the project of a client's author."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ def lasting(relay_module):
 
 
 class Project:
-    """A project of somebody else's, whose tests are run."""
+    """The project of a client's author."""
 
     def __init__(self, pytester: pytest.Pytester) -> None:
         self._pytester = pytester
@@ -72,7 +72,7 @@ class Project:
         self.path = pytester.path
 
     def run(self, source: str, *options: str, asyncio: bool = False, **outcomes: int) -> str:
-        """Run tests, which end as `outcomes` say; return what pytest wrote."""
+        """Run tests, which must have the given outcomes; return the output of pytest."""
         self._pytester.makepyfile(source)
         plugin = ("-o", "asyncio_default_fixture_loop_scope=function") if asyncio else ("-p", "no:asyncio")
         done = self._pytester.runpytest_inprocess("--strict-markers", *plugin, *options)
@@ -261,56 +261,26 @@ def test_the_transcript_is_in_the_report_of_a_failure(project: Project) -> None:
     assert '"token": "<token>"' in said
 
 
-@pytest.mark.parametrize(
-    ("mark", "said"),
-    [
-        (
-            '"flaky"',
-            "@pytest.mark.relay: scenario flaky: no such scenario and no such file; did you mean flaky-",
-        ),
-        ('persona="hello-version-mising"', "persona hello-version-mising: no such persona; did you mean"),
-        ('config={"seeed": 1}', "config: seeed: unknown key; did you mean seed?"),
-    ],
-)
+MISTAKES = {
+    '"flaky"': "@pytest.mark.relay: scenario flaky: no such scenario and no such file; did you mean flaky-",
+    'persona="hello-version-mising"': "persona hello-version-mising: no such persona; did you mean",
+    'config={"seeed": 1}': "config: seeed: unknown key; did you mean seed?",
+    'senario="x"': "@pytest.mark.relay takes no argument senario; its arguments are scenario, config, faults",
+    '"a", "b"': "@pytest.mark.relay takes at most one positional argument, the scenario",
+}
+
+
 @pytest.mark.parametrize("fixture", ["relay", "relay_module"])
-def test_a_mistake_in_a_mark_is_told_without_a_traceback(project: Project, mark: str, said: str, fixture: str) -> None:
-    shown = project.run(
-        f"""
-        import pytest
-
-        @pytest.mark.relay({mark})
-        def test_it({fixture}):
-            pass
-
-        def test_behind({fixture}):
-            assert {fixture}.port
-
-        @pytest.mark.relay({mark})
-        def test_it_later({fixture}):
-            pass
-
-        def test_in_the_end({fixture}):
-            assert {fixture}.port
-        """,
-        passed=2,
-        errors=2,
+def test_a_mistake_in_a_mark_fails_only_its_test_and_shows_no_traceback(project: Project, fixture: str) -> None:
+    tests = "".join(
+        f"@pytest.mark.relay({mark})\ndef test_mistake_{number}({fixture}): pass\n"
+        f"def test_good_{number}({fixture}): assert {fixture}.port\n"
+        for number, mark in enumerate(MISTAKES)
     )
-    assert said in shown
-    assert "Error" not in shown.replace("ERROR", "")
-    assert "simulator/" not in shown
-
-
-@pytest.mark.parametrize(
-    ("mark", "said"),
-    [
-        ('senario="x"', "@pytest.mark.relay takes no senario; it takes scenario, config, faults, persona, variant"),
-        ('"a", "b"', "@pytest.mark.relay takes one argument without a name, the scenario; it takes"),
-    ],
-)
-def test_a_mark_that_can_t_be_one_is_told_before_any_test_runs(project: Project, mark: str, said: str) -> None:
-    shown = project.run(f"import pytest\n@pytest.mark.relay({mark})\ndef test_it(relay): pass", errors=1)
-    assert said in shown
-    assert "simulator/" not in shown
+    output = project.run(f"import pytest\n{tests}", passed=len(MISTAKES), errors=len(MISTAKES))
+    assert [message for message in MISTAKES.values() if message not in output] == []
+    assert "Error" not in output.replace("ERROR", "")
+    assert "cbspec_simulator/" not in output
 
 
 def test_coroutines_are_served_under_asyncio_and_anyio(project: Project) -> None:
@@ -360,18 +330,19 @@ def test_workers_don_t_get_into_each_other_s_way(project: Project) -> None:
     )
 
 
-def test_it_costs_nothing_where_nobody_wants_a_relay(tmp_path: Path) -> None:
+def test_nothing_is_imported_until_a_test_requests_a_relay(tmp_path: Path) -> None:
     (tmp_path / "conftest.py").write_text(
         "import sys\n"
         "def pytest_sessionfinish(session):\n"
-        "    ours = (name for name in sys.modules if name.split('.')[0] in ('simulator', 'cbspec', 'cryptography'))\n"
-        "    print('\\nloaded:', *sorted(ours))\n"
+        "    imported = (name for name in sys.modules if name.startswith(('cbspec', 'cryptography')))\n"
+        "    print('\\nimported:', *sorted(imported))\n"
     )
     (tmp_path / "test_it.py").write_text("def test_it(): pass\n")
     command = [sys.executable, "-m", "pytest", "-q", "-s", "-p", "no:cacheprovider", str(tmp_path)]
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False, timeout=100)
     assert done.returncode == 0, done.stdout
-    assert "loaded: simulator simulator.pytest_plugin simulator.pytest_turns\n" in done.stdout
+    plugin = "cbspec_simulator.testing.pytest_plugin"
+    assert f"imported: cbspec_simulator cbspec_simulator.testing {plugin}\n" in done.stdout
 
 
 def test_the_conformance_suite_keeps_its_own_relay(tmp_path: Path) -> None:
@@ -384,7 +355,24 @@ def test_the_conformance_suite_keeps_its_own_relay(tmp_path: Path) -> None:
         assert "1 requirements passed, none failed" in done.stdout
 
 
-def test_the_mark_explains_itself(project: Project) -> None:
-    assert "@pytest.mark.relay(scenario, config=..., faults=[...], persona=..., variant=...): how" in project.run(
-        "", "--markers"
+def test_a_project_s_own_fixture_can_extend_the_plugin_s(project: Project) -> None:
+    project.run(
+        """
+        import pytest
+
+        @pytest.fixture
+        def relay(relay):
+            relay.drain()
+            return relay
+
+        @pytest.mark.relay(scenario=["slow-relay", "newer-relay"])
+        def test_it(relay):
+            assert relay.setup.scenario in ("slow-relay", "newer-relay")
+        """,
+        passed=2,
     )
+
+
+def test_the_mark_is_listed_with_its_arguments(project: Project) -> None:
+    listed = project.run("", "--markers")
+    assert "@pytest.mark.relay(scenario, config=..., faults=[...], persona=..., variant=...):" in listed
