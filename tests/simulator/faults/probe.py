@@ -1,15 +1,14 @@
-"""What a fault changes on the wire, seen by a client that shares no code with the simulator."""
+"""Proofs of faults on the wire, by a client that shares no code with the simulator."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
+import itertools
 import logging
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from typing import Any, NamedTuple
-
-import pytest
 
 from cbspec.profile.target import Tenant
 from cbspec_simulator import Config, Simulator
@@ -18,23 +17,22 @@ from cbspec_simulator.faults.fault import Fault
 from cbspec_simulator.settings.config import Listen
 from tests.support import messages
 from tests.support.client import RawClient
-from tests.support.messages import Body
+from tests.support.messages import HELLO, Body
 
 CONFIG = Config(listen=Listen(port=0), tenants=(Tenant("a"), Tenant("b"), Tenant("one", tunnel_limit=1)))
+GREETED = ["hello_response", "auth_response"]
 
 
 def auth(tenant: str = "a", subject: str = "user123") -> Body:
-    """Return an auth."""
     return messages.auth(tenant, sub=subject)
 
 
 def tunnel(name: str = "t", tenant: str = "a") -> Body:
-    """Return a tunnel_info."""
     return messages.tunnel(name, tenant)
 
 
 class ProbedRelay:
-    """A simulator as a probe reaches it: by its address; and the test's own hand on its faults, from another thread."""
+    """The address of a simulator, and access to its faults from another thread."""
 
     def __init__(self, simulator: Simulator) -> None:
         self.address = simulator.address
@@ -42,47 +40,47 @@ class ProbedRelay:
         self._loop = asyncio.get_running_loop()
 
     def release(self, name: str) -> None:
-        """Let go what a fault holds back."""
+        """Release what a fault holds."""
         self._loop.call_soon_threadsafe(self._faults.release, name)
 
     def wire(self, transport: str) -> RawClient:
-        """Connect, up to where messages can be exchanged."""
+        """Connect, with the handshakes of TLS and WebSocket."""
         return RawClient(self.address, transport).handshake().upgraded()
+
+    def authenticated(self, transport: str, tenant: str = "a") -> RawClient:
+        """Connect and authenticate; `records` begins after that."""
+        wire = self.wire(transport)
+        assert wire.names(HELLO) + wire.names(auth(tenant)) == GREETED
+        wire.records.clear()
+        return wire
 
 
 class Show(NamedTuple):
-    """How a kind shows: `look` sees `clean` on a relay without faults, and `wrong` with this one.
+    """A proof of a kind: `look` returns `clean` on a relay without faults and `wrong` with this one.
 
-    `fault` holds parameters and condition, `config` the relay's configuration.
+    `fault` holds the parameters and the condition.
     """
 
     look: Callable[[ProbedRelay, str], object]
     clean: object
     wrong: object
     fault: Mapping[str, Any] = {}
-    config: Config = CONFIG
 
 
-def cases(shows: Mapping[str, tuple[Show, ...]]) -> list[Any]:
-    """Return kind, show and transport of each, as parameters of a test."""
-    return [
-        pytest.param(kind, shown, transport, id=f"{kind}-{number}-{transport}")
-        for kind, several in shows.items()
-        for number, shown in enumerate(several, 1)
-        for transport in KINDS[kind].transports
-    ]
-
-
-async def show(kind: str, shown: Show, transport: str) -> None:
-    """Assert that a fault does what it says, and that nothing of it is to be seen without it."""
-    fault = Fault.read({"kind": kind, "name": "it", **shown.fault})
-    with _no_errors():
-        await _show(fault, shown, transport)
+async def prove(kind: str, shows: tuple[Show, ...]) -> None:
+    """Assert on every transport that the fault has its effect, and that a relay without it shows none of it."""
+    for shown, transport in itertools.product(shows, KINDS[kind].transports):
+        fault = Fault.read({"kind": kind, "name": "it", **shown.fault})
+        for faults, expected in (((), shown.clean), ((fault,), shown.wrong)):
+            with _no_errors():
+                async with Simulator(replace(CONFIG, faults=faults)) as simulator:
+                    seen = await asyncio.to_thread(shown.look, ProbedRelay(simulator), transport)
+            assert seen == expected, (transport, faults)
 
 
 @contextlib.contextmanager
 def _no_errors() -> Iterator[None]:
-    """Fail where the relay's own code failed: then it closes the connection, which may look as if it were meant."""
+    """Fail if the relay's own code fails: it closes the connection then, which may look intended."""
     found: list[str] = []
     handler = logging.Handler(logging.ERROR)
     handler.emit = lambda record: found.append(record.getMessage())  # type: ignore[method-assign]
@@ -92,10 +90,3 @@ def _no_errors() -> Iterator[None]:
     finally:
         logging.getLogger().removeHandler(handler)
     assert found == []
-
-
-async def _show(fault: Fault, shown: Show, transport: str) -> None:
-    for faults, expected in (((), shown.clean), ((fault,), shown.wrong)):
-        async with Simulator(replace(shown.config, faults=faults)) as simulator:
-            seen = await asyncio.to_thread(shown.look, ProbedRelay(simulator), transport)
-            assert seen == expected, seen

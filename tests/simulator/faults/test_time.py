@@ -1,4 +1,4 @@
-"""Faults that take time or hold for a while, by the simulator's clock: nobody waits for them."""
+"""Faults that take time or last for a while follow the simulator's clock."""
 
 from __future__ import annotations
 
@@ -16,45 +16,40 @@ from cbspec_simulator.settings.config import LimitSettings, Listen
 from tests.support.client import BEAT, HELLO, AsyncClient, AsyncWebSocket, auth, tunnel, until
 
 DAY: Final = 86_400.0
-ANY_PORT: Final = Config(listen=Listen(port=0))
+ANY_PORT: Final = Config(listen=Listen(port=0), limits=LimitSettings(idle_timeout=10 * DAY))
 
 
 def serving(*faults: dict[str, Any], config: Config = ANY_PORT) -> Simulator:
-    """Return a relay with some faults, whose time stands still until it is moved."""
+    """Return a relay with faults; its clock only moves on request."""
     clock = Clock(lambda: 0.0)
     return Simulator(replace(config, faults=tuple(map(Fault.read, faults))), clock=clock)
 
 
-@pytest.mark.parametrize("fault", [
-    {"kind": "latency", "seconds": DAY, "when": {"message": "heartbeat_response"}},
-    {"kind": "delay", "seconds": DAY, "when": {"message": "heartbeat_response"}},
-    {"kind": "delay", "seconds": DAY, "when": {"message": "heartbeat"}},
-    {"kind": "reorder", "seconds": DAY, "when": {"message": "heartbeat_response"}},
-    {"kind": "merge", "seconds": DAY, "when": {"message": "heartbeat_response"}},
-], ids=lambda fault: str(fault["kind"]))  # fmt: skip
-async def test_what_is_late_comes_when_the_clock_says_so(fault: dict[str, Any]) -> None:
-    config = replace(ANY_PORT, limits=LimitSettings(idle_timeout=10 * DAY))
-    async with serving(fault, config=config) as simulator, AsyncClient(simulator.address) as wire:
-        await wire.greet()
-        wire.write(BEAT)
-        await until(lambda: _matched(simulator) == 1)
-        simulator.clock.advance(DAY - 1)
-        line = asyncio.create_task(wire.line())
-        await _ask_on_another(simulator)
-        assert not line.done()
-        simulator.clock.advance(1)
-        assert json.loads(await line)["type"] == "heartbeat_response"
-
-
-async def _ask_on_another(simulator: Simulator) -> None:
-    """See that the relay has done what it had to do."""
+async def _serve_others(simulator: Simulator) -> None:
+    """Let the relay serve another connection, so that its pending work is done."""
     async with AsyncClient(simulator.address) as other:
         assert (await other.ask(HELLO))["type"] == "hello_response"
 
 
-def _matched(simulator: Simulator) -> int:
-    (active,) = simulator.relay.faults.all()
-    return active.matched
+async def test_late_messages_come_when_the_clock_is_advanced() -> None:
+    for kind, message in (
+        ("latency", "heartbeat_response"),
+        ("delay", "heartbeat_response"),
+        ("delay", "heartbeat"),
+        ("reorder", "heartbeat_response"),
+        ("merge", "heartbeat_response"),
+    ):
+        fault = {"kind": kind, "seconds": DAY, "when": {"message": message}}
+        async with serving(fault) as simulator, AsyncClient(simulator.address) as wire:
+            await wire.greet()
+            wire.write(BEAT)
+            await until(lambda simulator=simulator: simulator.relay.faults.all()[0].matched == 1)  # type: ignore[misc]
+            simulator.clock.advance(DAY - 1)
+            line = asyncio.create_task(wire.line())
+            await _serve_others(simulator)
+            assert not line.done(), fault
+            simulator.clock.advance(1)
+            assert json.loads(await line)["type"] == "heartbeat_response"
 
 
 async def test_unavailable_for_a_while() -> None:
@@ -69,7 +64,7 @@ async def test_unavailable_for_a_while() -> None:
         assert met == ["tunnel_response", "server_unavailable", "tunnel_response"]
 
 
-async def test_heartbeats_unanswered_after_the_second() -> None:
+async def test_heartbeats_unanswered_from_the_third_on() -> None:
     fault = {"kind": "drop", "when": {"message": "heartbeat", "after": 2, "per": "connection"}}
     async with (
         serving(fault) as simulator,
@@ -79,25 +74,21 @@ async def test_heartbeats_unanswered_after_the_second() -> None:
         await wire.greet()
         await other.greet()
         wire.write(BEAT * 5 + tunnel())
-        assert [json.loads(await wire.line())["type"] for _ in range(3)] == [
-            "heartbeat_response", "heartbeat_response", "tunnel_response"
-        ]  # fmt: skip
+        received = [json.loads(await wire.line())["type"] for _ in range(3)]
+        assert received == ["heartbeat_response", "heartbeat_response", "tunnel_response"]
         assert (await other.ask(BEAT))["type"] == "heartbeat_response"
 
 
-@pytest.mark.parametrize(("fault", "kept"), [
-    ({"kind": "handshake-stall", "when": {"nth": 1}}, True),
-    ({"kind": "silent", "when": {"nth": 1}}, True),
-    ({"kind": "drop"}, False),
-])  # fmt: skip
-async def test_a_relay_that_hangs_keeps_the_connection(fault: dict[str, Any], kept: bool) -> None:
-    async with serving(fault) as simulator:
+@pytest.mark.parametrize(("kind", "kept"), [("handshake-stall", True), ("silent", True), ("drop", False)])
+async def test_an_unresponsive_relay_keeps_the_connection(kind: str, kept: bool) -> None:
+    fault = {"kind": kind, **({"when": {"nth": 1}} if kept else {})}
+    async with serving(fault, config=Config(listen=Listen(port=0))) as simulator:
         reader, writer = await asyncio.open_connection(*simulator.address)
         await until(lambda: simulator.relay.connected == 1)
         simulator.clock.advance(DAY)
         end = asyncio.create_task(reader.read())
         if kept:
-            await _ask_on_another(simulator)
+            await _serve_others(simulator)
             assert not end.done()
         else:
             assert await end == b""
@@ -105,22 +96,20 @@ async def test_a_relay_that_hangs_keeps_the_connection(fault: dict[str, Any], ke
         writer.transport.abort()
 
 
-async def test_a_client_whose_request_is_put_off_is_not_read_for_ever() -> None:
+async def test_reading_pauses_while_a_request_is_held() -> None:
     fault = {"kind": "hold", "name": "it", "when": {"message": "heartbeat", "times": 1}}
     async with serving(fault) as simulator, AsyncClient(simulator.address) as wire:
         await wire.greet()
-        request = tunnel("x" * 30_000)
         wire.write(BEAT)
-        asked = await wire.flood(request)
+        asked = await wire.flood(tunnel("x" * 30_000))
         simulator.relay.faults.release("it")
         kinds = [json.loads(await wire.line())["type"] for _ in range(asked + 1)]
         assert kinds == ["heartbeat_response", *["tunnel_response"] * asked]
 
 
-async def test_a_message_held_back_waits_for_ever() -> None:
+async def test_a_held_answer_waits_for_its_release() -> None:
     fault = {"kind": "hold", "name": "it", "when": {"message": "auth_response"}}
-    config = replace(ANY_PORT, limits=LimitSettings(idle_timeout=10 * DAY))
-    async with serving(fault, config=config) as simulator, AsyncClient(simulator.address) as wire:
+    async with serving(fault) as simulator, AsyncClient(simulator.address) as wire:
         assert (await wire.ask(HELLO))["type"] == "hello_response"
         assert (await wire.ask(auth() + BEAT))["type"] == "heartbeat_response"
         simulator.clock.advance(5 * DAY)
@@ -130,9 +119,7 @@ async def test_a_message_held_back_waits_for_ever() -> None:
 
 
 @pytest.mark.parametrize("transport", [AsyncClient, AsyncWebSocket])
-async def test_an_answer_held_back_that_ends_the_connection_ends_it_once_it_is_let_go(
-    transport: type[AsyncClient],
-) -> None:
+async def test_a_held_answer_that_closes_closes_after_its_release(transport: type[AsyncClient]) -> None:
     faults = [{"kind": kind, "name": kind, "when": {"message": "hello_response"}} for kind in ("hold", "close")]
     async with serving(*faults) as simulator, transport(simulator.address) as wire:
         if isinstance(wire, AsyncWebSocket):
@@ -142,20 +129,15 @@ async def test_an_answer_held_back_that_ends_the_connection_ends_it_once_it_is_l
             wire.write(HELLO)
         end = asyncio.create_task(wire.rest())
         await until(lambda: simulator.relay.faults.all()[0].strikes == 1)
-        await _ask_on_another_port(simulator)
+        for _ in range(5):  # whole turns of the relay's loop
+            async with AsyncClient(simulator.address):
+                pass
         assert not end.done()
         simulator.relay.faults.release("hold")
         assert b'"hello_response"' in await end
 
 
-async def _ask_on_another_port(simulator: Simulator) -> None:
-    """Give what is not to happen the time for it: whole turns of the loop, with the network in between."""
-    for _ in range(5):
-        async with AsyncClient(simulator.address):
-            pass
-
-
-async def test_a_large_answer_in_small_pieces_leaves_the_others_their_turn() -> None:
+async def test_a_large_answer_in_small_pieces_does_not_delay_other_connections() -> None:
     faults = [
         {"kind": "dribble", "bytes": 1, "seconds": 0, "when": {"message": "heartbeat_response"}},
         {"kind": "oversize", "bytes": 4_000_000, "when": {"message": "heartbeat_response"}},
@@ -171,7 +153,7 @@ async def test_a_large_answer_in_small_pieces_leaves_the_others_their_turn() -> 
         unread.write(BEAT)
         wire.write(BEAT)
         assert await wire.reader.read(1)
-        await _ask_on_another(simulator)
+        await _serve_others(simulator)
         peers = [peer for peer in simulator.server.edge.peers.values() if isinstance(peer, Peer)]
         sizes = [peer._transport.get_write_buffer_size() for peer in peers]
         assert max(sizes) < 1_000_000
