@@ -11,8 +11,8 @@ from typing import Any, Final
 import pytest
 
 from cbspec_simulator import Simulator
-from cbspec_simulator.relay.events import Decided, Event
 from cbspec_simulator.faults.fault import Fault
+from cbspec_simulator.relay.events import Decided, Event
 from cbspec_simulator.settings.config import RelaySettings
 from tests.simulator.faults.probe import CONFIG, ProbedRelay, auth, tunnel
 from tests.support.client import RawClient

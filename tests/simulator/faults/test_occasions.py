@@ -5,11 +5,11 @@ from __future__ import annotations
 import json
 from typing import Any, Final
 
+from cbspec_simulator.base.clock import Moment
 from cbspec_simulator.faults.engine import Faults
 from cbspec_simulator.faults.fault import Fault
 from cbspec_simulator.faults.kind import Strike
 from cbspec_simulator.faults.when import MessageDirection, Occasion
-from cbspec_simulator.base.clock import Moment
 from cbspec_simulator.relay.session import SendAction
 from tests.support.memory import BEAT, HELLO, NOW, Body, MemoryRelay, auth, tunnel
 
