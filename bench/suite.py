@@ -20,15 +20,15 @@ from bench.figures import Figure, Plan, Target, microseconds, ratios
 from bench.processes import Server, peer
 from cbspec.profile.issuer import Issuer
 from cbspec.profile.profile import Endpoint, Profile
+from cbspec_conformance.probe.pace import Pacer
 from cbspec_conformance.probe.tempo import Tempo
 from cbspec_conformance.record.transcript import Bytes, Direction
 from cbspec_conformance.runner.embedded import embedded_simulator
 from cbspec_conformance.target.contexts import context_for
 from cbspec_conformance.target.facts import Facts
 from cbspec_conformance.target.locks import Locks
-from cbspec_conformance.target.pace import Pacer
 from cbspec_conformance.target.preflight import examine
-from cbspec_conformance.target.target import Target as Relay
+from cbspec_conformance.target.relay import RelayUnderTest as Relay
 
 _SESSIONS: Final = 100
 _A_CASE: Final = 20  # sessions of one case

@@ -10,12 +10,12 @@ import pytest
 
 from cbspec.profile.issuer import Issuer
 from cbspec.profile.profile import Profile
+from cbspec_conformance.probe.pace import Pacer
 from cbspec_conformance.probe.tempo import Latency, Tempo
 from cbspec_conformance.runner.embedded import embedded_simulator
 from cbspec_conformance.target.facts import Facts
 from cbspec_conformance.target.locks import Locks
-from cbspec_conformance.target.pace import Pacer
-from cbspec_conformance.target.target import Target
+from cbspec_conformance.target.relay import RelayUnderTest
 
 
 @pytest.fixture(scope="session")
@@ -26,16 +26,16 @@ def simulated() -> Iterator[Profile]:
         yield profile
 
 
-MakeTarget = Callable[..., Target]
+MakeTarget = Callable[..., RelayUnderTest]
 
 
 @pytest.fixture
 def make_target() -> Iterator[MakeTarget]:
     """Give a way to a target of some profile; what it opened is closed in the end."""
-    made: list[Target] = []
+    made: list[RelayUnderTest] = []
 
-    def make(profile: Profile, **facts: Any) -> Target:  # noqa: ANN401 - Facts' own members
-        target = Target(
+    def make(profile: Profile, **facts: Any) -> RelayUnderTest:  # noqa: ANN401 - Facts' own members
+        target = RelayUnderTest(
             profile,
             Facts(**{"features": ("multi_tenancy",), **facts}),
             "a case",

@@ -8,7 +8,11 @@ import json
 from collections.abc import Callable, Iterable
 from typing import Any
 
-from cbspec_conformance.probe.session import Session
+from cbspec.profile.profile import Profile
+from cbspec.protocol.framing import StreamFramer
+from cbspec_conformance.probe.channel import Channel
+from cbspec_conformance.probe.pace import Pacer
+from cbspec_conformance.probe.session import ProbeSession, Surroundings
 from cbspec_conformance.probe.tempo import Tempo
 from cbspec_conformance.probe.wire import Wire
 from cbspec_conformance.record.exchange import Exchange
@@ -22,29 +26,29 @@ Relay = Callable[[dict[str, Any]], Iterable[Reply]]
 """What comes of a request."""
 
 
-class Clock:
-    """Time that passes only while somebody waits."""
+class ManualClock:
+    """A clock that advances only while the code under test waits."""
 
     def __init__(self) -> None:
         self.now = 0.0
+        self.slept: list[float] = []
 
     def monotonic(self) -> float:
-        """Return the time."""
         return self.now
 
     def sleep(self, seconds: float) -> None:
-        """Let time pass."""
+        self.slept.append(seconds)
         self.now += seconds
 
 
 class MemoryWire(Wire):
     """A wire without a socket: requests go to a function, and its replies arrive when they are due."""
 
-    def __init__(self, relay: Relay, clock: Clock, transcript: Transcript) -> None:
+    def __init__(self, relay: Relay, clock: ManualClock, transcript: Transcript) -> None:
         super().__init__(1, transcript, 5.0)
+        self._manual = clock
         self.sent: list[dict[str, Any]] = []
         self._relay = relay
-        self._clock = clock
         self._unread = b""
         self._due: list[tuple[float, int, bytes | End]] = []
         self._order = itertools.count()
@@ -52,7 +56,7 @@ class MemoryWire(Wire):
     @property
     def now(self) -> float:
         """The time."""
-        return self._clock.now
+        return self._manual.now
 
     def send(self, data: bytes) -> None:
         """Give the relay every whole line."""
@@ -70,17 +74,17 @@ class MemoryWire(Wire):
 
     def later(self, delay: float, what: bytes | End) -> None:
         """Let something come after `delay` seconds."""
-        heapq.heappush(self._due, (self._clock.now + delay, next(self._order), what))
+        heapq.heappush(self._due, (self._manual.now + delay, next(self._order), what))
 
     def receive(self, wait: float) -> bytes:
         """Return what is due next, if that is soon enough; let the time pass."""
         if self.ended:
             return b""
-        if not self._due or self._due[0][0] > self._clock.now + wait:
-            self._clock.now += wait
+        if not self._due or self._due[0][0] > self._manual.now + wait:
+            self._manual.now += wait
             return b""
         due, _, what = heapq.heappop(self._due)
-        self._clock.now = max(self._clock.now, due)
+        self._manual.now = max(self._manual.now, due)
         if isinstance(what, End):
             self.finish(what)
             return b""
@@ -111,33 +115,33 @@ def conforming(delay: float = 0.001) -> Relay:
     return lambda request: [(delay, answer(request))]
 
 
-class Probe:
+class MemoryProbe:
     """A session with a relay in memory, and every exchange that it observed."""
 
     def __init__(
         self,
         relay: Relay,
-        clock: Clock,
+        clock: ManualClock,
         *,
         authenticated: bool = True,
         tempo: Tempo | None = None,
-        **options: Any,  # noqa: ANN401 - Session's own options
+        pacer: Pacer | None = None,
+        framer: StreamFramer | None = None,
+        fence: str = "heartbeat",
     ) -> None:
         self.observed: list[Exchange] = []
-        self.transcript = Transcript(clock.monotonic)
+        self.transcript = Transcript(clock)
         self.wire = MemoryWire(relay, clock, self.transcript)
         self.alive = True
         self.asked_alive = 0
-        self.session = Session(
-            self.wire,
-            stream_framer(),
-            self.transcript,
-            tempo=tempo or Tempo(5.0),
-            observe=self.observed.append,
-            alive=self._is_alive,
-            **options,
-        )
-        self.session.authenticated = authenticated
+        surroundings = Surroundings(tempo or Tempo(5.0), pacer or Pacer(Profile()), self._observe, self._is_alive)
+        channel = Channel(self.wire, framer or stream_framer(), self.transcript)
+        self.session = ProbeSession(channel, surroundings, fence)
+        self.session.assume(authenticated=authenticated)
+
+    def _observe(self, exchange: Exchange) -> Exchange:
+        self.observed.append(exchange)
+        return exchange
 
     def _is_alive(self) -> bool:
         self.asked_alive += 1

@@ -9,18 +9,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cbspec_conformance.judging.invariants import check
-from cbspec_conformance.probe import session as session_module
 from cbspec_conformance.probe.tempo import PATIENCE, Latency, Tempo
-from cbspec_conformance.record.exchange import Silence
+from cbspec_conformance.record.conclusions import Silence
 from tests.conformance.build import TUNNEL, error
-from tests.conformance.memory import Clock, Probe, Reply, answer, line
+from tests.conformance.memory import ManualClock, MemoryProbe, Reply, answer, line
 from tests.conformance.probe.test_session import DELAYS, types
 
 LEFT_OPEN = b'{"type":"heartbeat"'
 
 
 @pytest.mark.parametrize("text", [LEFT_OPEN, LEFT_OPEN + b"}}"])
-def test_a_fence_comes_soon_behind_what_is_left_open(text: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_fence_comes_soon_behind_what_is_left_open(text: bytes) -> None:
     """Most relays read an object that has no end together with what follows."""
     open_: list[str] = []
 
@@ -32,9 +31,8 @@ def test_a_fence_comes_soon_behind_what_is_left_open(text: bytes, monkeypatch: p
         open_.clear()
         return [(0.001, b"".join((*broken, answer(request))))]
 
-    clock = Clock()
-    monkeypatch.setattr(session_module, "time", clock)
-    made = Probe(relay, clock)
+    clock = ManualClock()
+    made = MemoryProbe(relay, clock)
     made.session.heartbeat()
     began = made.wire.now
     exchange = made.session.ask_text(text, meant="brackets that don't fit", like="heartbeat")
@@ -44,13 +42,12 @@ def test_a_fence_comes_soon_behind_what_is_left_open(text: bytes, monkeypatch: p
 
 
 @pytest.mark.parametrize("one_by_one", [True, False])
-def test_a_slow_relay_is_not_accused_over_what_is_left_open(one_by_one: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_slow_relay_is_not_accused_over_what_is_left_open(one_by_one: bool) -> None:
     """It reads lines, so that it answers the first without any fence, in its own time."""
 
     @given(delay=DELAYS, measured=st.booleans(), opened=st.lists(st.booleans(), min_size=1, max_size=4))
     def check_it(delay: float, measured: bool, opened: list[bool]) -> None:
-        clock = Clock()
-        monkeypatch.setattr(session_module, "time", clock)
+        clock = ManualClock()
         busy = 0.0
 
         def relay(request: dict[str, Any]) -> list[Reply]:
@@ -58,7 +55,8 @@ def test_a_slow_relay_is_not_accused_over_what_is_left_open(one_by_one: bool, mo
             busy = max(busy, clock.now) + delay if one_by_one else clock.now + delay
             return [(busy - clock.now, answer(request))]
 
-        made = Probe(relay, clock, tempo=Tempo(5.0, 2.0, Latency(delay, delay, delay, delay)) if measured else None)
+        tempo = Tempo(5.0, 2.0, Latency(delay, delay, delay, delay)) if measured else None
+        made = MemoryProbe(relay, clock, tempo=tempo)
         for left_open in opened:
             session = made.session
             exchange = session.ask_text(LEFT_OPEN, meant="open") if left_open else session.ask(TUNNEL)

@@ -22,7 +22,7 @@ from cbspec_client.conversation import Conversation
 from cbspec_client.errors import ClientError, refusal
 from cbspec_client.session import ClientSession
 from cbspec_conformance.target.contexts import context_for
-from cbspec_conformance.target.given import secrets_of
+from cbspec_conformance.target.tokens import secrets_of
 
 PAUSE = 30.0
 """Seconds between two heartbeats of a guest."""

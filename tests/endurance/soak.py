@@ -25,7 +25,7 @@ from cbspec.cli.load_settings import invariants
 from cbspec.profile.issuer import Issuer
 from cbspec_client.session import Transport
 from cbspec_conformance.target.contexts import context_for
-from cbspec_conformance.target.given import secrets_of
+from cbspec_conformance.target.tokens import secrets_of
 from tests.endurance.promises import LOST, PROMISES, SERVED, STORMS, TIMEOUT, TOO_MANY, Promise
 from tests.endurance.visits import UNCONNECTED, Visit, Where, intrude
 from tests.support.processes import Holding, Served, served

@@ -24,12 +24,12 @@ from cbspec.descriptors import take_all
 from cbspec.errors import CommandError
 from cbspec.profile.issuer import Issuer, ProfileLacks
 from cbspec.profile.profile import Endpoint, Profile
+from cbspec_conformance.probe.pace import Pacer
 from cbspec_conformance.probe.tempo import Tempo
 from cbspec_conformance.target.facts import Facts
 from cbspec_conformance.target.locks import Locks
-from cbspec_conformance.target.pace import Pacer
 from cbspec_conformance.target.preflight import NoTarget, examine, wait_for
-from cbspec_conformance.target.target import Target
+from cbspec_conformance.target.relay import RelayUnderTest
 
 _LOCUSTFILE = Path(__file__).with_name("load_locustfile.py")
 _MASTER, _PAGE = Endpoint("127.0.0.1", 5557), Endpoint("127.0.0.1", 8089)
@@ -156,7 +156,7 @@ def _check_tokens(profile: Profile, tenants: Sequence[str]) -> None:
 
 def _look(wanted: Profile, wait: float) -> Literal["tcp", "websocket"]:
     """Return the transport that the relay speaks; raises CommandError where there is none."""
-    target = Target(
+    target = RelayUnderTest(
         wanted,
         Facts(),
         "preflight",
@@ -171,8 +171,7 @@ def _look(wanted: Profile, wait: float) -> Literal["tcp", "websocket"]:
     except NoTarget as error:
         raise CommandError(str(error)) from None
     finally:
-        for session in target.open_sessions:
-            session.close()
+        target.close()
 
 
 def _locust(args: argparse.Namespace, profile: Profile) -> list[str]:

@@ -21,7 +21,7 @@ from locust.stats import CSV_STATS_INTERVAL_SEC
 from cbspec.cli.load_settings import Settings, aim_facts, invariants, token_source
 from cbspec_client.load import Aim, RelayUser
 from cbspec_client.score import Score
-from cbspec_conformance.target.given import secrets_of
+from cbspec_conformance.target.tokens import secrets_of
 
 _SETTINGS: Final = Settings.from_environment()
 _INTERRUPTED: Final = 130

@@ -18,8 +18,8 @@ import jsonschema
 from cbspec.catalogue.requirements import find
 from cbspec_conformance.failures.recipes import PLACEHOLDER, Recipe
 from cbspec_conformance.failures.steps import Step, step_from_json, step_to_json
-from cbspec_conformance.judging.expectation import Expectation, Kind
 from cbspec_conformance.judging.findings import Finding, Outcome
+from cbspec_conformance.record.expectation import Expectation, ExpectationKind
 
 FORMAT: Final = "cbspec-failure-1"
 
@@ -87,7 +87,7 @@ class Failure:
             data["seen"],
             tuple(data["exchange"]),
             tuple(data.get("options", ())),
-            Expectation(Kind(expectation["kind"]), tuple(expectation["values"])) if expectation else None,
+            Expectation(ExpectationKind(expectation["kind"]), tuple(expectation["values"])) if expectation else None,
             {name: Recipe.from_dict(recipe) for name, recipe in data.get("tokens", {}).items()},
             tuple(step_from_json(step) for step in data.get("steps", ())),
         )

@@ -19,9 +19,9 @@ from cbspec_conformance.failures.steps import (
     StepText,
     step_to_json,
 )
-from cbspec_conformance.judging.expectation import Expectation
 from cbspec_conformance.record.excerpt import decisive, excerpt, is_fence
 from cbspec_conformance.record.exchange import Exchange
+from cbspec_conformance.record.expectation import Expectation
 from cbspec_conformance.record.transcript import (
     Bytes,
     Direction,

@@ -1,18 +1,17 @@
-"""How a case ends when it doesn't pass: each class is one outcome, and says who is at fault."""
+"""How a case ends unless it passes: one exception class per outcome."""
 
 from __future__ import annotations
 
-from cbspec_conformance.judging.expectation import Expectation
 from cbspec_conformance.record.exchange import Exchange
+from cbspec_conformance.record.expectation import Expectation
 
 
 class Broken(Exception):
-    """The relay did not do what is asked; `expected` and `seen` in words, `exchange` what it is read from.
+    """The relay broke a requirement: `expected` and `seen` describe how, and `exchanges` show it.
 
-    `requirement` is another requirement than the case's own, where the blame belongs there. `unserved` is the type of
-    a valid request that was not served, where that is all that is wrong: if it never is on this relay, the case says
-    nothing about its own requirement. `expectation` is what was expected of the last exchange, as data, where it can be
-    said so.
+    `requirement` is set if the blame belongs to a requirement other than the case's own. `unserved` is the type of a
+    valid request that was not served: if the relay never serves it, the case says nothing about its own requirement.
+    `expectation` is the expectation of the last exchange as data, if it has such a form.
     """
 
     def __init__(
@@ -34,20 +33,20 @@ class Broken(Exception):
 
 
 class Inconclusive(Exception):
-    """Nothing can be said: the control did not work, or a machine was too slow."""
+    """No judgement is possible: a control failed, or a machine was too slow."""
 
 
 class NoRoom(Inconclusive):
-    """The relay had no room just then: the case is to be tried again when it had time to make some."""
+    """The relay had no room at that moment: the case is tried again later."""
 
 
 class NotExercised(Exception):
-    """The profile lacks what the case needs; the text names the key."""
+    """The profile lacks information that the case needs; the text names the key."""
 
 
 class RateLimited(Exception):
-    """The relay's rate limit struck where the case isn't about rates: the case is to be tried again later."""
+    """The relay's rate limit was hit in a case about another requirement, which is tried again later."""
 
 
 class KitError(Exception):
-    """The kit was about to send what it did not mean to: a mistake of the kit, never of the relay."""
+    """The kit was about to send an unintended message: a mistake of the kit."""

@@ -1,4 +1,4 @@
-"""What a case or an invariant found out, as plain data that travels between processes."""
+"""The findings of cases and invariants, as plain data that travels between processes."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from enum import StrEnum
 
 
 class Outcome(StrEnum):
-    """How a case ended for its requirement. KNOWN is a verdict's only: broken, and in the run's baseline."""
+    """How a case ended for its requirement. Only verdicts are KNOWN: broken, and in the run's baseline."""
 
     PASSED = "passed"
     FAILED = "failed"
@@ -23,9 +23,9 @@ class Outcome(StrEnum):
 class Finding:
     """One outcome for one requirement.
 
-    `case` is the case's node id; `reason` a sentence (for inconclusive and not exercised); `expected`, `seen` and
-    `exchange` are shown for a failure. For an observation `seen` is what the relay does, in few words, and `aspect` in
-    which of several situations. `steps` is what a failure file holds of a failure, as JSON.
+    `case` is the case's node id; `reason` explains an inconclusive or skipped case; `expected`, `seen` and `exchange`
+    describe a failure. For an observation, `seen` is the relay's behaviour in the situation `aspect`. `steps` is the
+    content of a failure file, as JSON.
     """
 
     requirement: str
@@ -44,5 +44,5 @@ class Finding:
 
     @classmethod
     def from_dict(cls, data: Mapping[str, str]) -> Finding:
-        """Return the finding that `to_dict` made."""
+        """Return the finding that `to_dict` wrote."""
         return cls(**{**data, "outcome": Outcome(data["outcome"])})  # type: ignore[arg-type]  # all others are strings

@@ -1,6 +1,6 @@
-"""What every exchange of every case must keep, each blamed on its own requirement.
+"""The invariants: rules that hold for every exchange of every case, each with its own requirement.
 
-`check` is a pure function of an exchange: whatever a case is about, a violation seen on the way is found here.
+`check` is a pure function of an exchange.
 """
 
 from __future__ import annotations
@@ -9,50 +9,57 @@ import base64
 import json
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import replace
 
 import cbspec_schemas
 from cbspec_conformance.judging.judge import describe, is_success, named, silence
-from cbspec_conformance.record.exchange import SUCCESS, Exchange, Silence
+from cbspec_conformance.record.conclusions import Breach, Silence
+from cbspec_conformance.record.exchange import SUCCESS, Exchange, Redaction
 from cbspec_conformance.record.transcript import Message
 
-# Errors about the relay, or about a tunnel that was opened a while ago: no request need have caused them.
+# Errors about the relay, or about a tunnel opened earlier: they may come without a request.
 _UNASKED = ("server_unavailable", "rate_limit_exceeded", "connection_limit_reached", "data_transfer_failed")
 _WITH_STATUS = ("auth_response", "tunnel_response")
-_SHORTEST_TOKEN = 16  # what is shorter may be in a text by chance
+_SHORTEST_TOKEN = 16  # characters: shorter strings may occur in a text by chance
 
 _JWT = re.compile(r"eyJ[\w-]{5,}\.[\w-]{5,}\.[\w-]*")
 
 
-@dataclass(frozen=True, slots=True)
-class Breach:
-    """A violation of `requirement`: what was expected and what was seen."""
-
-    requirement: str
-    expected: str
-    seen: str
-
-
 def check(exchange: Exchange) -> list[Breach]:
     """Return every violation that the exchange shows."""
+    if exchange.redaction is None:
+        exchange = replace(exchange, redaction=redaction_of(exchange))
     breaches: list[Breach] = []
-    for message in exchange.answers:
-        breaches += _message(message, exchange)
+    for number, message in enumerate(exchange.answers):
+        breaches += _message(number, message, exchange)
     breaches += _count(exchange)
     breaches += _fence(exchange)
     return breaches
 
 
+def redaction_of(exchange: Exchange) -> Redaction:
+    """Return the facts about an exchange that can't be computed from a saved transcript."""
+    texts = [answer.member("message") if answer.type == "error" else None for answer in exchange.answers]
+    secrets = _secrets(exchange) if any(isinstance(text, str) for text in texts) else []
+    leaking = [
+        number
+        for number, text in enumerate(texts)
+        if isinstance(text, str) and any(_holds(text, secret) for secret in secrets)
+    ]
+    request = exchange.request
+    return Redaction(tuple(leaking), request is not None and _has_no_subject(request))
+
+
 def _fence(exchange: Exchange) -> Iterator[Breach]:
-    """See that a heartbeat which was only to fence another request off has its answer, too."""
+    """Check that a heartbeat sent as a fence was answered."""
     request = exchange.request
     if request is None or request.meant != "fence" or request.type != "heartbeat":
         return
-    if exchange.silence is Silence.DEAF and exchange.relay_alive and not exchange.answers:
+    if exchange.silence is Silence.UNRESPONSIVE and exchange.relay_alive and not exchange.answers:
         yield Breach("CB-HBT-001", "a heartbeat_response", silence(exchange))
 
 
-def _message(message: Message, exchange: Exchange) -> Iterator[Breach]:
+def _message(number: int, message: Message, exchange: Exchange) -> Iterator[Breach]:
     if message.decoded.requirement:
         yield Breach(
             message.decoded.requirement,
@@ -63,25 +70,25 @@ def _message(message: Message, exchange: Exchange) -> Iterator[Breach]:
     refusal = message.type in _WITH_STATUS and message.member("status") not in ("ok", None)
     for violation in cbspec_schemas.violations("relay", message.value):
         if refusal and violation.path != "/status":
-            continue  # what says that nothing was served needn't say for whom
+            continue  # a refusal need not name the tenant
         yield Breach(violation.requirement, "a message as the schema of its type describes it", violation.text)
     if message.padded:
-        yield Breach("CB-WSK-002", "a frame whose length takes as few bytes as it can", "one that takes more")
+        yield Breach("CB-WSK-002", "a frame whose length is encoded in as few bytes as possible", "one that takes more")
     if message.binary:
         yield Breach("CB-WSK-005", "a text frame", f"a binary frame that holds {describe(message)}")
     if message.type == "error":
-        yield from _error(message, exchange)
+        yield from _error(number, message, exchange)
     elif is_success(message):
         yield from _success(message, exchange)
 
 
-def _error(message: Message, exchange: Exchange) -> Iterator[Breach]:
+def _error(number: int, message: Message, exchange: Exchange) -> Iterator[Breach]:
     text = message.member("message")
     if not isinstance(text, str):
         return
     if not text.strip():
         yield Breach("CB-ERR-003", "a message that is not empty", "an empty one")
-    if any(_holds(text, secret) for secret in _secrets(exchange)):
+    if exchange.redaction is not None and number in exchange.redaction.leaking:
         yield Breach(
             "CB-ERR-004",
             "a message without token, secret or another tenant's identifier",
@@ -90,7 +97,7 @@ def _error(message: Message, exchange: Exchange) -> Iterator[Breach]:
 
 
 def _secrets(exchange: Exchange) -> list[str]:
-    """Return what the error's text must not hold: the token itself, and what the client didn't say or know."""
+    """Return strings that no error text may hold: the token, and secrets that the client didn't send."""
     request = exchange.request
     token = request.member("token") if request is not None else None
     known = [exchange.tenant, request.text.decode(errors="replace") if request is not None else ""]
@@ -98,12 +105,12 @@ def _secrets(exchange: Exchange) -> list[str]:
         known.append(_claims(token))
     tokens = [token] if isinstance(token, str) and len(token) >= _SHORTEST_TOKEN else []
     if request is not None and not isinstance(token, str):
-        tokens = _JWT.findall(request.text.decode(errors="replace"))  # what can't be read may hold one all the same
+        tokens = _JWT.findall(request.text.decode(errors="replace"))  # a malformed request may hold one, too
     return [*tokens, *(secret for secret in exchange.secrets if not any(secret in text for text in known))]
 
 
 def _claims(token: str) -> str:
-    """Return the text of a token's claims, whatever it is signed with; "" where it has none."""
+    """Return the text of a token's claims, with any signature; "" if it has none."""
     segments = token.split(".")
     try:
         return base64.urlsafe_b64decode(segments[1] + "===").decode(errors="replace")
@@ -111,9 +118,9 @@ def _claims(token: str) -> str:
         return ""
 
 
-def _names_nobody(request: Message | None) -> bool:
-    """Whether a request's token has no subject, or an empty one: then an identifier made of it may be empty, too."""
-    token = request.member("token") if request is not None else None
+def _has_no_subject(request: Message) -> bool:
+    """Whether a request's token has no subject: a client_id derived from it may be empty then."""
+    token = request.member("token")
     try:
         claims = json.loads(_claims(token)) if isinstance(token, str) else None
     except (ValueError, RecursionError):
@@ -122,34 +129,34 @@ def _names_nobody(request: Message | None) -> bool:
 
 
 def _holds(text: str, secret: str) -> bool:
-    """Whether `secret` stands in `text` as a word of its own."""
-    # Nearly no text does, and a plain search through one of two MB is a thousand times faster.
+    """Whether `secret` occurs in `text` as a separate word."""
+    # Few texts contain it at all, and a plain search through 2 MB is a thousand times faster.
     return secret in text and re.search(rf"(?<![\w-]){re.escape(secret)}(?![\w-])", text) is not None
 
 
 def _success(message: Message, exchange: Exchange) -> Iterator[Breach]:
     request = exchange.request
     if message.type == "hello_response" and isinstance(message.member("version"), str):
-        # What a hello with another version draws, nobody says.
+        # The specification doesn't say how a hello with another version is answered.
         asked_for = request.member("version") if request is not None else "1.0"
         if asked_for == "1.0" and message.member("version") != "1.0":
             yield Breach("CB-HEL-004", 'version "1.0"', f"version {message.member('version')[:40]!r}")
     elif message.type == "auth_response":
-        if message.member("client_id") == "" and not _names_nobody(request):
+        if message.member("client_id") == "" and not (exchange.redaction and exchange.redaction.nameless):
             yield Breach("CB-AUT-004", "a client_id that is not empty", "an empty one")
         told = message.member("tenant_id")
         if exchange.tenant and isinstance(told, str) and told != exchange.tenant:
             yield Breach("CB-AUT-003", f"tenant_id {exchange.tenant!r}, the token's", f"tenant_id {told[:80]!r}")
     elif message.type == "tunnel_response" and request is not None and request.type == "tunnel_info":
         if request.decoded.fault:
-            return  # of what went out in pieces the case says itself whether it was understood
+            return  # a request that was sent in pieces is judged by its case
         asked, told = request.member("tunnel_id"), message.member("tunnel_id")
         if isinstance(asked, str) and isinstance(told, str) and asked != told:
             yield Breach("CB-TUN-002", f"tunnel_id {asked[:80]!r}, as asked", f"tunnel_id {told[:80]!r}")
 
 
 def _count(exchange: Exchange) -> Iterator[Breach]:
-    """More than one answer, or one that nobody asked for. A broken-up message counts once, as what it is."""
+    """Check for surplus and unasked answers. A broken message counts once, as such."""
     if any(message.decoded.requirement for message in exchange.answers):
         return
     answers = [message for message in exchange.answers if not _may_be_unasked(message)]
@@ -160,7 +167,7 @@ def _count(exchange: Exchange) -> Iterator[Breach]:
             yield Breach("CB-MSG-004", expected, f"unasked: {describe(answers[0])}")
         return
     if request.decoded.fault:
-        # What is no message may be taken for several: each may draw an error, none a success.
+        # A relay may take a malformed request for several: each may draw an error, none a success.
         answers = [message for message in answers if message is exchange.answer or message.type != "error"]
     if len(answers) > 1:
         asked = request.type or "request"

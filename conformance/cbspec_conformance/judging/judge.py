@@ -1,109 +1,151 @@
-"""Judgements: pure functions of an exchange. Each returns where the exchange is as asked, and raises otherwise.
+"""Judgements: pure functions of an exchange. Each returns if the exchange is as expected, and raises otherwise.
 
-`Broken` says that the relay is at fault, `Inconclusive` that nothing can be said: the answer is so broken that another
-requirement is to blame (the invariants name it), or neither this connection nor a new one was answered in time.
+`Broken` blames the relay. `Inconclusive` means that no judgement is possible: the answer breaks another requirement
+(named by the invariants), or neither this connection nor a new one was answered in time. Every judgement is reported to
+`Exchange.record`, so that a saved transcript can be judged again.
 """
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 
 from cbspec.protocol.codes import ErrorCode
 from cbspec_conformance.judging.errors import Broken, Inconclusive, NoRoom
-from cbspec_conformance.judging.expectation import Expectation, Kind
-from cbspec_conformance.record.exchange import SUCCESS, Exchange, Silence
+from cbspec_conformance.record.conclusions import Ending, Silence
+from cbspec_conformance.record.exchange import SUCCESS, Exchange
+from cbspec_conformance.record.expectation import Expectation, ExpectationKind
 from cbspec_conformance.record.transcript import Message
 
 FULL = frozenset({ErrorCode.CONNECTION_LIMIT_REACHED, ErrorCode.TENANT_LIMIT_EXCEEDED, ErrorCode.BUFFER_POOL_EXHAUSTED})
-"""Codes by which a relay says that what others hold must come back first."""
+"""Codes of a full relay: room must be given back before it serves such a request again."""
 
 OUT_OF_ROOM = FULL | {ErrorCode.RATE_LIMIT_EXCEEDED, ErrorCode.SERVER_UNAVAILABLE}
-"""Codes by which a relay says that it could serve the request at another time: no answer to what a case asks."""
+"""Codes of a relay that can't serve the request now: they say nothing about the case."""
+
+
+@contextmanager
+def _judgement(exchange: Exchange, kind: ExpectationKind, values: Iterable[str] = ()) -> Iterator[Expectation]:
+    expectation = Expectation(kind, tuple(str(value) for value in values))
+    result = Ending.KIT_ERROR
+    try:
+        yield expectation
+        result = Ending.PASSED
+    except Broken:
+        result = Ending.BROKEN
+        raise
+    except Inconclusive:
+        result = Ending.INCONCLUSIVE
+        raise
+    finally:
+        exchange.record(exchange.number, expectation, result)
 
 
 def accepted(exchange: Exchange, *against: ErrorCode | str) -> Message:
-    """Return the success answer that the request's type asks for (with status "ok", where it has one).
+    """Return the success answer that the request's type asks for (with status "ok", if it has a status).
 
-    A refusal for want of room says nothing about the case, so that it is inconclusive, unless the code is one of
-    `against`: then the case is about just that, and the refusal counts against the relay.
+    A refusal for lack of room is inconclusive, except with a code in `against`: the case is about that code then.
     """
-    if (code := error_code(exchange)) in OUT_OF_ROOM and code not in against:
-        raise no_room(code, " to a valid request")
-    asked = exchange.request.type if exchange.request else ""
-    wanted = SUCCESS[asked]
-    expected = f'{named(wanted)} with status "ok"' if wanted in _WITH_STATUS else named(wanted)
-    expectation = Expectation(Kind.ACCEPTED, tuple(against))
-    try:
-        answer = _answer(exchange, expected, expectation)
-    except Broken as broken:
-        broken.unserved = asked
-        raise
-    if answer.type != wanted or (wanted in _WITH_STATUS and answer.member("status") != "ok"):
-        raise Broken(expected, describe(answer), exchange, unserved=asked, expectation=expectation)
-    return answer
+    with _judgement(exchange, ExpectationKind.ACCEPTED, against) as expectation:
+        if (code := error_code(exchange)) in OUT_OF_ROOM and code not in against:
+            raise no_room(code, " to a valid request")
+        asked = exchange.request.type if exchange.request else ""
+        wanted = SUCCESS[asked]
+        expected = f'{named(wanted)} with status "ok"' if wanted in _WITH_STATUS else named(wanted)
+        try:
+            answer = _answer(exchange, expected, expectation)
+        except Broken as broken:
+            broken.unserved = asked
+            raise
+        if answer.type != wanted or (wanted in _WITH_STATUS and answer.member("status") != "ok"):
+            raise Broken(expected, describe(answer), exchange, unserved=asked, expectation=expectation)
+        return answer
 
 
 def refused_with(exchange: Exchange, *codes: ErrorCode | str) -> Message:
     """Return the error that answers the request; its code must be one of `codes`."""
-    expected, expectation = f"an error with code {_either(codes)}", Expectation(Kind.REFUSED_WITH, tuple(codes))
-    answer = _answer(exchange, expected, expectation)
-    legible(answer)
-    if answer.type != "error" or answer.member("code") not in codes:
-        raise Broken(expected, describe(answer), exchange, expectation=expectation)
-    return answer
+    with _judgement(exchange, ExpectationKind.REFUSED_WITH, codes) as expectation:
+        expected = f"an error with code {' or '.join(expectation.values)}"
+        answer = _answer(exchange, expected, expectation)
+        legible(answer)
+        if answer.type != "error" or answer.member("code") not in codes:
+            raise Broken(expected, describe(answer), exchange, expectation=expectation)
+        return answer
 
 
 def legible(answer: Message) -> None:
-    """See that an answer can be judged. Raises Inconclusive where another requirement is to blame for what it is."""
+    """Raise Inconclusive if an answer can't be judged because it breaks another requirement."""
     _readable(answer)
     if answer.type == "error" and answer.member("code") not in _CODES:
         raise Inconclusive("the error has no code, or none of the eleven, to judge by (see CB-ERR-001)")
 
 
 def refused(exchange: Exchange) -> None:
-    """See that the request draws an error, of whatever code, or the end of the connection."""
-    expected, expectation = "an error or a close", Expectation(Kind.REFUSED)
-    if not exchange.answers and exchange.ended is not None:
-        return
-    answer = _answer(exchange, expected, expectation)
-    if answer.type != "error":
-        raise Broken(expected, describe(answer), exchange, expectation=expectation)
+    """Check that the request draws an error with any code, or the end of the connection."""
+    with _judgement(exchange, ExpectationKind.REFUSED) as expectation:
+        expected = "an error or a close"
+        if not exchange.answers and exchange.ended is not None:
+            return
+        answer = _answer(exchange, expected, expectation)
+        if answer.type != "error":
+            raise Broken(expected, describe(answer), exchange, expectation=expectation)
 
 
 def not_accepted(exchange: Exchange, expected: str = "no success answer") -> None:
-    """See that the request draws no success answer of its own type; anything else will do, silence too."""
-    asked = exchange.request.type if exchange.request else ""
-    for answer in exchange.answers:
-        if is_success(answer) and answer.type == SUCCESS.get(asked, answer.type):
-            raise Broken(expected, describe(answer), exchange, expectation=Expectation(Kind.NOT_ACCEPTED))
+    """Check that the request draws no success answer of its own type."""
+    with _judgement(exchange, ExpectationKind.NOT_ACCEPTED) as expectation:
+        asked = exchange.request.type if exchange.request else ""
+        for answer in exchange.answers:
+            if is_success(answer) and answer.type == SUCCESS.get(asked, answer.type):
+                raise Broken(expected, describe(answer), exchange, expectation=expectation)
 
 
 def noticed(exchange: Exchange) -> None:
-    """See that the request draws any answer, or the end of the connection."""
-    if not exchange.answers and exchange.ended is None:
-        raise Broken("an error or a close", silence(exchange), exchange, expectation=Expectation(Kind.NOTICED))
+    """Check that the request draws any answer, or the end of the connection."""
+    with _judgement(exchange, ExpectationKind.NOTICED) as expectation:
+        if not exchange.answers and exchange.ended is None:
+            raise Broken("an error or a close", silence(exchange), exchange, expectation=expectation)
 
 
 def all_answered(exchange: Exchange, types: Sequence[str]) -> None:
-    """See that requests which arrived together drew an answer each: as many of each of `types` as it names."""
-    wanted = Counter(types)
-    if wanted - Counter(answer.type for answer in exchange.answers):
-        seen = ", ".join(describe(answer) for answer in exchange.answers) or silence(exchange)
-        expected = ", ".join(f"{count} x {name}" for name, count in wanted.items())
-        expectation = Expectation(Kind.ALL_ANSWERED, tuple(types))
-        raise Broken(f"{expected} to requests that arrive together", seen, exchange, expectation=expectation)
+    """Check that requests sent together drew as many answers of each type as `types` names."""
+    with _judgement(exchange, ExpectationKind.ALL_ANSWERED, types) as expectation:
+        wanted = Counter(types)
+        if wanted - Counter(answer.type for answer in exchange.answers):
+            seen = ", ".join(describe(answer) for answer in exchange.answers) or silence(exchange)
+            expected = ", ".join(f"{count} x {name}" for name, count in wanted.items())
+            raise Broken(f"{expected} to requests that arrive together", seen, exchange, expectation=expectation)
+
+
+def hold(expectation: Expectation, exchange: Exchange) -> None:
+    """Compare an exchange with an expectation. The invariants are not an expectation of a single exchange."""
+    match expectation.kind:
+        case ExpectationKind.ACCEPTED:
+            accepted(exchange, *expectation.values)
+        case ExpectationKind.REFUSED_WITH:
+            refused_with(exchange, *expectation.values)
+        case ExpectationKind.REFUSED:
+            refused(exchange)
+        case ExpectationKind.NOT_ACCEPTED:
+            not_accepted(exchange)
+        case ExpectationKind.NOTICED:
+            noticed(exchange)
+        case ExpectationKind.ALL_ANSWERED:
+            all_answered(exchange, expectation.values)
+        case ExpectationKind.INVARIANT:
+            pass
 
 
 def with_room(exchange: Exchange) -> Exchange:
-    """Return what several requests drew, where the relay had room for them. Raises Inconclusive where it hadn't."""
+    """Return an exchange of several requests. Raises Inconclusive if the relay had no room for them."""
     if (code := error_code(exchange)) in OUT_OF_ROOM:
         raise no_room(code)
     return exchange
 
 
 def no_room(code: str, to: str = "", see: str = " (see the case of that code)") -> Inconclusive:
-    """Return what a refusal for want of room comes to: the case may be tried again where others hold that room."""
+    """Return the exception for a refusal for lack of room. NoRoom: the case may be tried again later."""
     return (NoRoom if code in FULL else Inconclusive)(f"the relay answers {code}{to}: it has no room{see}")
 
 
@@ -129,7 +171,7 @@ def error_code(exchange: Exchange) -> str:
 
 
 def describe(message: Message) -> str:
-    """Return in a few words what a message is; never a token."""
+    """Return a short description of a message, without tokens."""
     if message.decoded.fault:
         return f"a message of {len(message.text)} bytes: {message.decoded.fault}"
     if message.type == "error":
@@ -145,7 +187,7 @@ def named(kind: str) -> str:
 
 
 def silence(exchange: Exchange) -> str:
-    """Return in a few words what is known where no answer came."""
+    """Return a short description of a missing answer."""
     if exchange.ended is not None:
         detail = f" ({exchange.ended.detail})" if exchange.ended.detail else ""
         return f"no answer; the connection was {exchange.ended.how}{detail}"
@@ -158,7 +200,7 @@ _WITH_STATUS = ("auth_response", "tunnel_response")
 def _answer(exchange: Exchange, expected: str, expectation: Expectation) -> Message:
     answer = exchange.answer
     if answer is None:
-        if exchange.silence is Silence.DEAF and not exchange.relay_alive:
+        if exchange.silence is Silence.UNRESPONSIVE and not exchange.relay_alive:
             raise Inconclusive(f"{silence(exchange)}, and no new connection was answered either")
         raise Broken(expected, silence(exchange), exchange, expectation=expectation)
     _readable(answer)
@@ -174,10 +216,6 @@ def _readable(answer: Message) -> None:
 
 _KNOWN = (*SUCCESS.values(), "error")
 _CODES = tuple(str(code) for code in ErrorCode)
-
-
-def _either(codes: Iterable[str]) -> str:
-    return " or ".join(str(code) for code in codes)
 
 
 def _short(value: object) -> str:

@@ -9,7 +9,8 @@ from __future__ import annotations
 from cbspec.protocol.codes import ErrorCode
 from cbspec_conformance.judging.errors import Inconclusive
 from cbspec_conformance.judging.judge import OUT_OF_ROOM, is_success, no_room, silence
-from cbspec_conformance.record.exchange import Exchange, Silence
+from cbspec_conformance.record.conclusions import Silence
+from cbspec_conformance.record.exchange import Exchange
 from cbspec_conformance.record.transcript import Message
 
 ACCEPTED = "accepted"

@@ -8,7 +8,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from cbspec_conformance.judging.invariants import Breach, check
+from cbspec_conformance.judging.invariants import check
+from cbspec_conformance.record.conclusions import Breach
 from cbspec_conformance.record.decoding import decode
 from cbspec_conformance.record.exchange import Exchange
 from cbspec_conformance.record.transcript import Direction, Message

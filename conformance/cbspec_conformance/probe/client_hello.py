@@ -1,4 +1,4 @@
-"""A ClientHello, byte by byte, for where the local library can't or won't send one.
+"""A ClientHello, byte by byte, for versions that the local TLS library can't send.
 
 Source: RFC 5246, 7.4.1.2 (the same layout holds for 1.0 and 1.1); RFC 8446, 4.1.2.
 """
@@ -38,7 +38,7 @@ _SIGNATURES = (0x0403, 0x0503, 0x0603, 0x0804, 0x0805, 0x0806, 0x0401, 0x0501, 0
 
 
 def client_hello(version: str, server_name: str) -> bytes:
-    """Return the record of a ClientHello that offers at most `version` ("1.0", "1.1" or "1.2"), with usual ciphers."""
+    """Return a ClientHello record that offers at most `version` ("1.0", "1.1" or "1.2") with common ciphers."""
     extensions = _extension(10, _list16(_GROUPS)) + _extension(11, b"\x01\x00")
     if version == "1.2":
         extensions += _extension(13, _list16(_SIGNATURES))
@@ -51,9 +51,9 @@ def client_hello(version: str, server_name: str) -> bytes:
 
 
 def modern_client_hello(server_name: str, suites: tuple[int, ...], groups: tuple[int, ...]) -> bytes:
-    """Return the record of a ClientHello of TLS 1.3 that offers some suites and groups, without a share of a key.
+    """Return a TLS 1.3 ClientHello record that offers some suites and groups, without a key share.
 
-    A server that takes one of each asks for the share (HelloRetryRequest), which is a ServerHello, too.
+    A server that accepts one of each answers with a HelloRetryRequest, which is a ServerHello, too.
     """
     extensions = _extension(10, _list16(groups)) + _extension(13, _list16(_SIGNATURES))
     extensions += _extension(43, b"\x02\x03\x04") + _extension(51, _sized(b""))

@@ -1,4 +1,4 @@
-"""What the suite itself sends: spelt, and checked to be what was meant."""
+"""Encodes the suite's own messages and checks that they are as intended."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ _DECODER: Final = json.JSONDecoder()
 
 
 def spell(message: object) -> bytes:
-    """Return a message as the suite usually writes it: on one line, without spaces."""
+    """Return the usual encoding of a message: one line, without spaces."""
     return _ENCODER.encode(message).encode()
 
 
 def check_own(request: Mapping[str, Any], text: bytes, invalid: str) -> Any:  # noqa: ANN401 - any JSON value
-    """Return what `text` says. Raises KitError where the kit is about to send what it did not mean to."""
+    """Return the value of `text`. Raises KitError if the text is not the intended request."""
     value = _DECODER.decode(text.decode())
     if value != request:
         raise KitError(f"the spelling of a {request.get('type')!r} changed its meaning")
@@ -38,9 +38,9 @@ def check_own(request: Mapping[str, Any], text: bytes, invalid: str) -> Any:  # 
 
 
 def intended(text: bytes, like: str) -> Decoded:
-    """Return what a text put together by hand is: the message that it is after all, or none that resembles one.
+    """Return the message that a handmade text is, or a malformed one of the type `like`.
 
-    One with a member given twice is none: which of the two counts is the relay's to say.
+    A message with a duplicate member is malformed: the specification doesn't say which of the two counts.
     """
     with contextlib.suppress(NotStrictJson):
         value = loads(text)
@@ -50,7 +50,7 @@ def intended(text: bytes, like: str) -> Decoded:
 
 
 def frames(parts: list[bytes]) -> list[bytes]:
-    """Return the frames, as a client sends them, of a WebSocket's message that comes in these parts."""
+    """Return a client's WebSocket frames for a message in these fragments."""
     opcodes = [Opcode.TEXT, *[Opcode.CONT] * (len(parts) - 1)]
     last = len(parts) - 1
     return [

@@ -1,9 +1,7 @@
-"""How long the suite waits: calibrated by what the relay was measured to need, within the bounds that the profile sets.
+"""Time-outs, calibrated by the relay's measured latency within the bounds of the profile.
 
-The rule: what is waited for can come. A fence tells "ignored" from "late" without waiting, and only where no fence can
-tell is a whole time-out spent. Waiting for nothing is the last resort: every wait that ran out is a record in the
-transcript (`cbspec_conformance.record.transcript.Waited`), which is shown with the exchange, and what it taught is
-remembered, so that no later case pays for it again.
+A fence tells "ignored" from "late" without waiting; a whole time-out is spent only if no fence can be sent. Every wait
+that timed out is recorded in the transcript (`Waited`), and later waits of that kind are shorter.
 """
 
 from __future__ import annotations
@@ -14,47 +12,48 @@ from dataclasses import dataclass
 from typing import Final, TypeVar
 
 from cbspec.profile.profile import Target
+from cbspec_conformance.record.transcript import Timekeeper
 
 _Made = TypeVar("_Made")
 
 _TIMES: Final = 20
-"""How many times the slowest measured answer a time-out is: another request may take longer than those measured."""
+"""Time-out as a multiple of the slowest measured answer: other requests may take longer than the measured ones."""
 
 _BEFORE_A_FENCE: Final = 3
-"""How many times the slowest measured answer may pass before a fence is sent. Sending one accuses nobody."""
+"""Time before a fence is sent, as a multiple of the slowest measured answer."""
 
 PATIENCE: Final = 0.5
-"""Seconds without an answer before a fence is sent, at the least: shorter hiccups are a busy machine's."""
+"""Least seconds without an answer before a fence is sent: a busy machine causes shorter delays."""
 
 _BRIEFLY: Final = 0.05
-"""Seconds before a fence behind what has no end of its own, at the least: most relays wait for more of it."""
+"""Least seconds before a fence after an unterminated message: most relays wait for the rest of it."""
 
 _SLOW: Final = 0.1
-"""Seconds for an answer from which on a relay is slow: fences then cost more than the requests that they follow."""
+"""Seconds for an answer above which a relay is slow: fences then cost more than the requests before them."""
 
 _FENCES_OF_A_KIND: Final = 5
 
 _NOTICED: Final = 1.0
-"""Seconds that a relay is given to end its side of a closed connection; nothing is judged by it."""
+"""Seconds to wait for a relay to close its side of a closed connection; no verdict depends on it."""
 
 _UNNOTICED: Final = 3
-"""Closed connections that a relay left open after which no more is waited for it, but for a moment."""
+"""Closed connections that a relay left open, after which the wait is short."""
 
 _MOMENT: Final = 0.02
 
 _STUCK: Final = 1.0
-"""Seconds to wait for room on a relay that has been seen not to give it back in time."""
+"""Seconds to wait for room on a relay that did not give it back in time before."""
 
 _ROOMLESS: Final = 2
-"""Cases that had no room in spite of all waiting after which none is waited for."""
+"""Cases without room in spite of waiting, after which no case waits for room."""
 
 _RATE_PAUSES: Final = (1.0, 2.0, 4.0)
 
 _RATE_STRUCK: Final = 2
-"""Cases that a rate limit struck in spite of all pauses after which no more are made."""
+"""Cases that hit a rate limit in spite of all pauses, after which no pauses are made."""
 
 _PUSHED_OUT: Final = 2
-"""Whole time-outs after which an answer must have come right behind a fence before it counts as held back."""
+"""Number of whole time-outs followed by an answer right after a fence, before an answer counts as held back."""
 
 _RETRY: Final = 0.1
 _LONGEST_RETRY: Final = 2.0
@@ -62,9 +61,9 @@ _LONGEST_RETRY: Final = 2.0
 
 @dataclass(frozen=True, slots=True)
 class Latency:
-    """Seconds that the relay needed when it was first looked at, the slowest of each; 0.0 where none was measured.
+    """Seconds that the relay needed in the preflight, the slowest of each kind; 0.0 if not measured.
 
-    `fastest` is the fastest heartbeat: a relay is slow by that, and a busy machine isn't.
+    `fastest` is the fastest heartbeat: it tells a slow relay from a busy machine.
     """
 
     handshake: float = 0.0
@@ -79,9 +78,9 @@ class Latency:
 
 
 class Tempo:
-    """The waits of one process of a run, and what they taught.
+    """The time-outs of one process of a run.
 
-    Arguments, all in seconds: `most` and `least` bound the time-out of an answer, `latency` is what was measured.
+    Arguments, all in seconds: `most` and `least` bound the time-out of an answer, `latency` is the measured one.
     """
 
     def __init__(self, most: float, least: float = 0.0, latency: Latency | None = None) -> None:
@@ -90,7 +89,7 @@ class Tempo:
         self.slow = latency is not None and latency.fastest > _SLOW
         self.patience = min(max(PATIENCE, _BEFORE_A_FENCE * slowest), most)
         self.briefly = min(max(_BRIEFLY, _BEFORE_A_FENCE * slowest), most)
-        # Who answers late notices late: given less than that, it would never be seen to notice again.
+        # A slow relay closes its side late, too.
         self._moment = min(max(_MOMENT, _BEFORE_A_FENCE * slowest), _NOTICED)
         self._calibrated = min(most, max(least, _TIMES * slowest)) if slowest else most
         self._silent: set[str] = set()
@@ -110,113 +109,115 @@ class Tempo:
     def timeout(self, kind: str) -> float:
         """Return the seconds for an answer to a request of a kind.
 
-        The first silence of a kind is waited for as long as the profile's bound says, so that a relay which takes its
-        time for one kind of request is not accused; when nothing came then, the calibrated time-out will do.
+        The first missing answer of a kind is awaited for the profile's whole time-out, in case the relay is slow for
+        this kind of request; after that, the calibrated time-out applies.
         """
         return self._calibrated if kind in self._silent else self.most
 
     def waited_for_nothing(self, kind: str) -> None:
-        """Remember that a time-out ran out."""
+        """Record that a wait of a kind timed out."""
         self._silent.add(kind)
 
     def came(self, seconds: float) -> None:
-        """Learn from an answer: one that took longer than the calibrated time-out ends the calibration."""
+        """Record the time of an answer: a slow one ends the calibration."""
         if seconds > self._calibrated / 2:
             self._calibrated = self.most
 
     @property
     def at_once(self) -> float:
-        """Seconds within which what a fence pushes out comes behind it; no more than the way there and back."""
+        """Seconds within which a held-back answer follows a fence: one round trip."""
         return self.patience / 5
 
     @property
     def suspects(self) -> bool:
-        """Whether the relay has been seen to answer a request only when the next one came."""
+        """Whether the relay may answer a request only after the next one."""
         return self._pushed_out > 0
 
     @property
     def alone(self) -> float:
-        """Seconds in which an answer that may be held back can still come by itself: all there are, until it's sure."""
+        """Seconds in which a possibly held-back answer can still come by itself."""
         return self.most if self._pushed_out <= _PUSHED_OUT else self._calibrated
 
     def pushed_out(self) -> bool:
-        """Learn that an answer came right behind a fence; return whether it's held back, and not by chance so late.
+        """Record that an answer came right after a fence; return whether the relay holds answers back.
 
-        The first time rouses suspicion; from then on the fence comes only when a whole time-out is over.
+        After the first time, fences are sent only after a whole time-out.
         """
         self._pushed_out += 1
         return self._pushed_out > _PUSHED_OUT
 
     def came_alone(self) -> None:
-        """Learn that an answer was only slow."""
+        """Record that an answer was only slow."""
         self._pushed_out = 0
 
     def wants_fence(self, kind: str) -> bool:
-        """Whether to send a fence behind an answer of a kind: of a slow relay, behind the first few only.
+        """Whether to send a fence after an answer of a kind: for a slow relay, only after the first few.
 
-        Always where it closes behind answers of the kind: without a fence the next request would meet the close.
+        Always if the relay closed after such answers before: without a fence, the next request would meet the close.
         """
         self._fenced[kind] = self._fenced.get(kind, 0) + 1
         return not self.slow or kind in self._closing or self._fenced[kind] <= _FENCES_OF_A_KIND
 
-    def closed_behind(self, kind: str) -> None:
-        """Remember that the relay closed a connection behind an answer of a kind."""
+    def closed_after(self, kind: str) -> None:
+        """Record that the relay closed a connection after an answer of a kind."""
         self._closing.add(kind)
 
     @property
     def rate_pauses(self) -> tuple[float, ...]:
-        """Seconds to wait after an unexpected rate_limit_exceeded, in turn; none where that never helped."""
+        """Successive pauses (seconds) after an unexpected rate_limit_exceeded; none if they never helped."""
         return () if self._rate_struck >= _RATE_STRUCK else _RATE_PAUSES
 
     def rate_struck_on(self) -> None:
-        """Remember that the rate limit struck after all pauses, too."""
+        """Record that the rate limit was hit in spite of all pauses."""
         self._rate_struck += 1
 
     @property
     def room_again(self) -> float:
-        """Seconds in which a case that found no room is tried again; none where that never helped."""
+        """Seconds in which a case without room is tried again; none if that never helped."""
         return 0.0 if self._roomless >= _ROOMLESS else self.soon
 
     def had_no_room(self) -> None:
-        """Remember that a case found no room until the end."""
+        """Record that a case found no room at all."""
         self._roomless += 1
 
     @property
     def closing(self) -> float:
-        """Seconds to give a relay to end its side of a connection that was closed."""
+        """Seconds to wait for a relay to close its side of a closed connection."""
         return _NOTICED if self._unnoticed < _UNNOTICED else self._moment
 
     def closed(self, noticed: bool) -> None:
-        """Learn whether the relay ended its side in time."""
+        """Record whether the relay closed its side in time."""
         self._unnoticed = 0 if noticed else self._unnoticed + 1
 
     @property
     def soon(self) -> float:
-        """Seconds within which a relay should notice that a connection has closed; less once it didn't."""
+        """Seconds within which a relay should notice a closed connection; fewer after it did not."""
         return min(_STUCK, self.most) if self._stuck else self.most
 
     def is_stuck(self, what: str) -> bool:
-        """Whether room of a kind was waited for in vain, and hasn't been seen since."""
+        """Whether the last wait for room of a kind was in vain."""
         return what in self._stuck
 
     def room(self, what: str, there: bool) -> None:
-        """Learn whether room of a kind came back in time."""
+        """Record whether room of a kind came back in time."""
         (self._stuck.discard if there else self._stuck.add)(what)
 
 
-def retry(attempt: Callable[[], _Made], errors: tuple[type[Exception], ...], seconds: float) -> _Made:
-    """Return what `attempt` does once it raises none of `errors`; after `seconds` let it raise.
+def retry(
+    attempt: Callable[[], _Made], errors: tuple[type[Exception], ...], seconds: float, clock: Timekeeper = time
+) -> _Made:
+    """Return the result of `attempt` once it raises none of `errors`; after `seconds` let it raise.
 
-    The pauses grow: what an attempt used and closed, a relay may count for a while, and the next finds it used still.
+    The pauses grow: a relay may still count the connections of the last attempt.
     """
-    deadline = time.monotonic() + seconds
+    deadline = clock.monotonic() + seconds
     pause = _RETRY
     while True:
         try:
             return attempt()
         except errors:
-            left = deadline - time.monotonic()
+            left = deadline - clock.monotonic()
             if left <= 0:
                 raise
-            time.sleep(min(pause, left))
+            clock.sleep(min(pause, left))
             pause = min(2 * pause, _LONGEST_RETRY)

@@ -1,14 +1,13 @@
 """A blocking TLS connection that records every byte.
 
-TLS runs over memory buffers (`cbspec.protocol.tls`), so alerts are seen as bytes, and what the local library would
-refuse by itself is told from what the relay refused. Everything that arrived is read before an end is reported.
+TLS runs over memory buffers (`cbspec.protocol.tls`): alerts are visible as bytes, and a refusal by the local library
+can be told from one by the relay. All received data is read before an end is reported.
 """
 
 from __future__ import annotations
 
 import contextlib
 import ssl
-import time
 from dataclasses import dataclass
 
 from cbspec.profile.profile import Endpoint
@@ -44,11 +43,10 @@ _ALERTS = {
 
 @dataclass(eq=False)  # neither frozen nor with slots: an exception is written to while it travels
 class HandshakeFailure(Exception):
-    """TCP works, TLS does not.
+    """A TLS handshake failed on a TCP connection.
 
-    `reason` is in words; `alert` is the relay's alert, if it sent one; `received` its raw bytes (at most 4 KiB);
-    `unverified` is True where the relay's certificate was not accepted here; `hello_left` says that our ClientHello
-    really went out; `timed_out` that the relay kept silent.
+    `alert` is the relay's alert, if it sent one; `received` its raw bytes (at most 4 KiB); `unverified` is True if the
+    relay's certificate was not accepted, `hello_left` if our ClientHello was sent, `timed_out` if nothing was received.
     """
 
     reason: str
@@ -63,7 +61,7 @@ class HandshakeFailure(Exception):
 
 
 def alert_name(data: bytes | bytearray) -> str:
-    """Return the name of the plain TLS alert that `data` ends with, or ""."""
+    """Return the name of the unencrypted TLS alert at the end of `data`, or ""."""
     at = 0
     name = ""
     while at + 5 <= len(data):
@@ -77,13 +75,15 @@ def alert_name(data: bytes | bytearray) -> str:
 class Wire:
     """One connection.
 
-    Arguments: `number` names it in the transcript; `timeout` (seconds) bounds connecting, the handshake and each send.
+    Arguments: `number` identifies it in the transcript; `timeout` (seconds) bounds connecting, the handshake and each
+    send.
     """
 
     def __init__(self, number: int, transcript: Transcript, timeout: float) -> None:
         self.number = number
         self.ended: Ended | None = None
         self._transcript = transcript
+        self._clock = transcript.clock
         self._timeout = timeout
         self._tcp: Tcp | None = None
         self._tls: TlsLayer | None = None
@@ -103,11 +103,10 @@ class Wire:
     ) -> None:
         """Connect and complete the TLS handshake; `resume` is the TLS session of an earlier connection.
 
-        A `narrow` connection has room for hardly anything that isn't read (see `tcp_connect`).
-
-        Raises Unreachable or HandshakeFailure.
+        A `narrow` connection has a very small receive window (see `tcp_connect`). Raises Unreachable or
+        HandshakeFailure.
         """
-        tcp = self._tcp = Tcp(tcp_connect(endpoint, source, self._timeout, narrow=narrow))
+        tcp = self._tcp = Tcp(tcp_connect(endpoint, source, self._timeout, narrow=narrow), self._clock)
         tls = self._tls = TlsLayer(context, server_side=False, server_name=name, resume=resume)
         try:
             self._handshake(tcp, tls)
@@ -131,14 +130,14 @@ class Wire:
         )
 
     def _handshake(self, tcp: Tcp, tls: TlsLayer) -> None:
-        deadline = time.monotonic() + self._timeout
+        deadline = self._clock.monotonic() + self._timeout
         hello = tls.data_to_send()
         hello_left = hello[:1] == b"\x16"
         received = bytearray()
         try:
             tcp.send(hello, self._timeout)
             while not tls.established:
-                data = tcp.receive(max(deadline - time.monotonic(), 0.001))
+                data = tcp.receive(max(deadline - self._clock.monotonic(), 0.001))
                 if data is None:
                     raise HandshakeFailure(
                         "the relay didn't answer the TLS handshake in time",
@@ -173,17 +172,17 @@ class Wire:
 
     @property
     def closed(self) -> bool:
-        """Whether nothing is left of it here."""
+        """Whether the local socket is closed."""
         return self._tcp is None
 
     @property
     def version(self) -> str:
-        """The TLS version that was agreed."""
+        """The negotiated TLS version."""
         return (self._tls.version if self._tls else None) or ""
 
     @property
     def local_address(self) -> str:
-        """The address that this end has, without its port."""
+        """The local address, without its port."""
         return self._tcp.local[0] if self._tcp is not None else ""
 
     @property
@@ -193,32 +192,32 @@ class Wire:
 
     @property
     def alpn(self) -> str:
-        """The protocol that was agreed by ALPN, or ""."""
+        """The protocol negotiated by ALPN, or ""."""
         return (self._tls.alpn if self._tls else None) or ""
 
     @property
     def tls_session(self) -> ssl.SSLSession | None:
-        """What another connection can resume, where the relay has given a ticket."""
+        """The TLS session for resumption by another connection, or None if the relay sent no ticket."""
         return self._tls.session if self._tls is not None and self._tls.has_ticket else None
 
     @property
     def resumed(self) -> bool:
-        """Whether the TLS session of an earlier connection goes on."""
+        """Whether the connection resumed an earlier TLS session."""
         return self._tls is not None and self._tls.resumed
 
     @property
     def has_ticket(self) -> bool:
-        """Whether the relay has given a ticket to resume the session with."""
+        """Whether the relay sent a session ticket."""
         return self._tls is not None and self._tls.has_ticket
 
     def finish_sending(self) -> None:
-        """Say close_notify; what the relay still sends can be read."""
+        """Send close_notify; the relay's data can still be read."""
         if self._tls is not None and self.ended is None:
             self._tls.close()
             self._flush()
 
     def send(self, data: bytes) -> None:
-        """Send plain bytes. A connection that the relay has ended takes them in silence: reading tells."""
+        """Send plain bytes. After the relay has ended the connection, this does nothing: reading reports the end."""
         if self._tcp is None or self._tls is None or self.ended:
             return
         self._transcript.add(Bytes(self._transcript.now(), self.number, Direction.SENT, data))
@@ -226,38 +225,38 @@ class Wire:
         self._flush()
 
     def send_quietly(self, data: bytes) -> None:
-        """Send bytes that belong to the transport, not to a message: pongs and closing frames."""
+        """Send bytes that belong to no message, without a record: pongs and closing frames."""
         if data and self._tls is not None and self.ended is None:
             self._tls.send(data)
             self._flush()
 
     def send_raw(self, data: bytes) -> None:
-        """Put bytes on the socket below TLS."""
+        """Send bytes on the socket, without TLS."""
         if self._tcp is not None:
             with contextlib.suppress(OSError):
                 self._tcp.send(data, self._timeout)
 
     def finish(self, how: End, detail: str = "") -> None:
-        """Take note that the transport above ended the connection, and close it."""
+        """Record that the transport above ended the connection, and close it."""
         self._end(how, detail)
         self._close_tcp()
 
     def receive(self, wait: float) -> bytes:
-        """Return what arrives within `wait` seconds; b"" where nothing did or the connection ended (see `ended`).
+        """Return data that arrives within `wait` seconds; b"" after a time-out or the end (see `ended`).
 
-        With no wait at all only what lies there is taken: the shortest wait of a socket is a whole millisecond.
+        Without a wait, return only data that has arrived already.
         """
         if self._early:
             data, self._early = self._early, b""
             return self._took(data)
-        deadline = time.monotonic() + wait
+        deadline = self._clock.monotonic() + wait
         looked = False
         while self.ended is None and self._tcp is not None and self._tls is not None:
-            if looked and time.monotonic() > deadline:
-                return b""  # records without plain text could come for ever
+            if looked and self._clock.monotonic() > deadline:
+                return b""  # a peer may send records without plain text forever
             looked = True
             try:
-                came = self._tcp.receive(max(deadline - time.monotonic(), 1e-4) if wait else 0.0)
+                came = self._tcp.receive(max(deadline - self._clock.monotonic(), 1e-4) if wait else 0.0)
             except OSError as error:
                 self._end(End.RESET, error.strerror or str(error))
                 return b""
@@ -268,11 +267,11 @@ class Wire:
         return b""
 
     def has_unread(self, wait: float) -> bool:
-        """Whether anything lies there that was not read, or comes within `wait` seconds."""
+        """Whether unread data is there, or arrives within `wait` seconds."""
         return self._tcp is not None and self._tcp.has_unread(wait)
 
     def _decrypt(self, tls: TlsLayer, data: bytes) -> bytes:
-        if not data:  # a reset that was told to whom sent is told no more to whom reads
+        if not data:  # after send() reports ECONNRESET, recv() returns the end of the stream
             self._end(*((End.RESET, self._lost) if self._lost else (End.EOF, "")))
             return b""
         plain = b""
@@ -280,7 +279,7 @@ class Wire:
             plain = tls.receive_data(data)
             if plain:
                 self._took(plain)
-                tls.check()  # a failure that came right behind the text shows only now
+                tls.check()  # raises a failure that came right after the text
         except TlsFailed as failed:
             self._flush()
             self._end(End.TLS_ALERT, str(failed))
@@ -302,7 +301,7 @@ class Wire:
                 self._tcp.send(data, self._timeout)
             except TimeoutError:
                 pass
-            except OSError as error:  # who reads no more may have sent something before: reading reports the end
+            except OSError as error:  # the peer may have sent data before: reading reports the end
                 self._lost = error.strerror or str(error)
 
     def _end(self, how: End, detail: str = "") -> None:
@@ -311,14 +310,14 @@ class Wire:
             self._transcript.add(self.ended)
 
     def reset(self) -> None:
-        """Break the connection off without a word (a TCP reset)."""
+        """Abort the connection with a TCP reset."""
         self._end(End.OURS, "reset")
         if self._tcp is not None:
             self._tcp.reset()
             self._tcp = None
 
     def close(self, wait: float = 0.0) -> bool:
-        """Say close_notify and close; give the relay `wait` seconds to end its side; return whether it did."""
+        """Send close_notify and close; wait some seconds for the relay to close its side; return whether it did."""
         noticed = True
         if self._tcp is not None and self._tls is not None and self.ended is None:
             self._tls.close()
@@ -330,11 +329,10 @@ class Wire:
         self._close_tcp()
         return noticed
 
-    @staticmethod
-    def _await_eof(tcp: Tcp, wait: float) -> bool:
-        deadline = time.monotonic() + wait
+    def _await_eof(self, tcp: Tcp, wait: float) -> bool:
+        deadline = self._clock.monotonic() + wait
         with contextlib.suppress(OSError):
-            while (remaining := deadline - time.monotonic()) > 0:
+            while (remaining := deadline - self._clock.monotonic()) > 0:
                 if tcp.receive(remaining) == b"":
                     return True
         return False

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from cbspec_conformance.probe.session import HELLO, Session
-from cbspec_conformance.target.target import Target
+from cbspec_conformance.probe.session import HELLO, ProbeSession
+from cbspec_conformance.target.relay import RelayUnderTest
 
 _MOST = 6
 """Tunnels that one session opens at the most: a relay may have limits that the profile doesn't tell of."""
@@ -17,15 +17,15 @@ class ControlledRequests:
     Each control is one: Inconclusive where it doesn't work.
     """
 
-    def __init__(self, relay: Target, kind: str) -> None:
+    def __init__(self, relay: RelayUnderTest, kind: str) -> None:
         self._relay = relay
         self._kind = kind
-        self._tunnels: Session | None = None
+        self._tunnels: ProbeSession | None = None
         self._left = 0
         self._controlled = False
         self._control()
 
-    def session(self) -> Session:
+    def session(self) -> ProbeSession:
         """Return a session in the state in which a valid request would be accepted now.
 
         Where nobody saw that behind the last broken request, since that one failed, it is seen now on a new one:
@@ -44,12 +44,12 @@ class ControlledRequests:
             return self._relay.authenticated()
         return self._tunnels
 
-    def request(self, session: Session) -> dict[str, Any]:
+    def request(self, session: ProbeSession) -> dict[str, Any]:
         """Return the valid request."""
         if self._kind == "hello":
             return dict(HELLO)
         if self._kind == "auth":
-            return {"type": "auth", "token": self._relay.token(self._relay.tenant)}
+            return {"type": "auth", "token": self._relay.tokens.valid(self._relay.tenant)}
         return self._relay.tunnel_info(session.tenant)
 
     def after(self) -> None:
@@ -61,16 +61,16 @@ class ControlledRequests:
             self._open_tunnel()
         else:
             self._relay.close()
-            self._relay.close_session(self._relay.greeted() if self._kind == "hello" else self._relay.authenticated())
+            (self._relay.greeted() if self._kind == "hello" else self._relay.authenticated()).close()
         self._controlled = True
 
     def _open_tunnel(self) -> None:
         """Open a tunnel, on the same session where it has room for that and for another one behind it."""
         session = self._tunnels
-        if session is None or session.ended or session.deaf or self._left < 2:
+        if session is None or session.ended or session.unresponsive or self._left < 2:
             self._relay.close()
             session = self._relay.authenticated()
-            self._left = self._relay.tunnel_room(_MOST)
+            self._left = self._relay.room.tunnels(_MOST)
         self._relay.open_tunnel(session)
         self._left -= 1
         self._tunnels = session

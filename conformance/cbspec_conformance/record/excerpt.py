@@ -1,4 +1,4 @@
-"""What of a transcript a failure is read from: pure functions of records and exchanges."""
+"""The part of a transcript that explains a failure: pure functions of records and exchanges."""
 
 from __future__ import annotations
 
@@ -12,17 +12,17 @@ from cbspec_conformance.record.transcript import (
     Failed,
     Message,
     Opened,
-    Record,
     Transcript,
+    WireRecord,
     outline,
 )
 
 
-def excerpt(transcript: Transcript, exchanges: Sequence[Exchange], *, beside: bool = False) -> list[Record]:
-    """Return the records of the connections that `exchanges` were made on, up to the end of the last exchange.
+def excerpt(transcript: Transcript, exchanges: Sequence[Exchange], *, beside: bool = False) -> list[WireRecord]:
+    """Return the records of the connections of `exchanges`, up to the end of the last exchange.
 
-    Where no exchange is named, they are those of the last connection. With `beside` the connections come along that
-    were open at the time: what was said on them may be why.
+    Without exchanges, return the records of the last connection. With `beside`, include other connections that were
+    open at the time: they may explain the failure.
     """
     records = in_order(transcript)
     own = {message.connection for exchange in exchanges for message in messages(exchange)}
@@ -34,12 +34,16 @@ def excerpt(transcript: Transcript, exchanges: Sequence[Exchange], *, beside: bo
     return [record for record in records[:end] if record.connection in wanted]
 
 
-def in_order(transcript: Transcript) -> list[Record]:
-    """Return the records with each request where its bytes left: what came just before them is no answer to it."""
-    left = {record.connection: at for at, record in enumerate(transcript.records) if _left(record)}
-    ordered: list[Record] = []
-    waiting: list[Record] = []
-    for at, record in enumerate(transcript.records):
+def in_order(transcript: Transcript) -> list[WireRecord]:
+    """Return the wire's records with each request at the time when its bytes were sent.
+
+    Messages received shortly before that time are no answers to it.
+    """
+    records = [record for record in transcript.records if isinstance(record, WireRecord)]
+    left = {record.connection: at for at, record in enumerate(records) if _left(record)}
+    ordered: list[WireRecord] = []
+    waiting: list[WireRecord] = []
+    for at, record in enumerate(records):
         if isinstance(record, Message) and record.direction is Direction.SENT and at < left.get(record.connection, 0):
             waiting.append(record)
             continue
@@ -50,7 +54,7 @@ def in_order(transcript: Transcript) -> list[Record]:
     return ordered
 
 
-def _left(record: Record) -> bool:
+def _left(record: WireRecord) -> bool:
     return isinstance(record, Bytes) and record.direction is Direction.SENT
 
 
@@ -60,7 +64,7 @@ def messages(exchange: Exchange) -> list[Message]:
 
 
 def decisive(transcript: Transcript, exchanges: Sequence[Exchange]) -> Message | None:
-    """Return the request that the failure is about: where something came unasked, the one before it."""
+    """Return the request that the failure is about; for an unasked message, the request before it."""
     if not exchanges or not messages(exchanges[-1]):
         return None
     if exchanges[-1].request is not None:
@@ -73,7 +77,7 @@ def decisive(transcript: Transcript, exchanges: Sequence[Exchange]) -> Message |
 
 
 def is_fence(message: Message) -> bool:
-    """Whether the suite sent a message only to see what came before it."""
+    """Whether the suite sent a message only to separate the answers before it from later ones."""
     return message.meant == "fence"
 
 
@@ -81,37 +85,37 @@ def _was_sent_on(message: Message, other: Message) -> bool:
     return message.direction is Direction.SENT and message.connection == other.connection
 
 
-def _index(records: Sequence[Record], wanted: Record | None) -> int:
+def _index(records: Sequence[WireRecord], wanted: WireRecord | None) -> int:
     found = next((index for index, record in enumerate(records) if record is wanted), -1)
-    if found < 0 and wanted is not None:  # a transcript keeps no more than the outline of what was large and long ago
+    if found < 0 and wanted is not None:  # a transcript keeps only the outline of long texts in older records
         kept = outline(wanted)
         found = next((index for index, record in enumerate(records) if record == kept), -1)
     return found
 
 
-def _end(records: Sequence[Record], exchange: Exchange) -> int:
-    """Return the index behind an exchange: where its connection's next request was sent."""
+def _end(records: Sequence[WireRecord], exchange: Exchange) -> int:
+    """Return the index of the next request after an exchange on the same connection."""
     of = messages(exchange)
     last = max((_index(records, message) for message in of), default=-1)
     if last < 0:
         return len(records)
-    before: Record = of[-1]
+    before: WireRecord = of[-1]
     for index in range(last + 1, len(records)):
         record = records[index]
         if record.connection != before.connection:
             continue
-        if _is_request(record) and not _is_request(before):  # where it is, they left together
+        if _is_request(record) and not _is_request(before):  # two requests in a row were sent together
             return index
         before = record
     return len(records)
 
 
-def _is_request(record: Record) -> bool:
+def _is_request(record: WireRecord) -> bool:
     return isinstance(record, Message) and record.direction is Direction.SENT and not is_fence(record)
 
 
-def _beside(records: Sequence[Record], own: set[int], request: Message | None) -> set[int]:
-    """Return the connections that were opened before the request and open when the first of `own` began."""
+def _beside(records: Sequence[WireRecord], own: set[int], request: Message | None) -> set[int]:
+    """Return the connections that were opened before the request and still open when the first of `own` began."""
     begin = next((index for index, record in enumerate(records) if record.connection in own), 0)
     over = {record.connection for record in records[:begin] if isinstance(record, Ended | Failed)}
     until = max(_index(records, request), 0)

@@ -1,31 +1,34 @@
-"""One request and all that came of it: the slice of a transcript that a judgement is made on."""
+"""One request and its answers: the slice of a transcript that a judgement is made on."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from enum import StrEnum
 
-from cbspec_conformance.record.transcript import Ended, Message
+from cbspec_conformance.record.conclusions import Concluded, Ending, Silence
+from cbspec_conformance.record.expectation import Expectation
+from cbspec_conformance.record.transcript import Ended, Message, Transcript
 
 
-class Silence(StrEnum):
-    """What is known where no answer came."""
+@dataclass(frozen=True, slots=True)
+class Redaction:
+    """Facts about texts that a saved transcript doesn't hold; see `Concluded`."""
 
-    NONE = ""
-    IGNORED = "the relay ignored it: it answered two later requests and not this one"
-    HELD_BACK = "its answer came only behind a later request, and so it was again after whole time-outs"
-    DEAF = "the relay answered nothing more on this connection"
+    leaking: tuple[int, ...] = ()
+    nameless: bool = False
+
+
+def _unrecorded(number: int, expectation: Expectation, result: Ending) -> None:
+    pass
 
 
 @dataclass(frozen=True, slots=True)
 class Exchange:
-    """A request, its answers and what is known of the connection behind it.
+    """A request (None: nothing was asked), its answers and the state of the connection afterwards.
 
-    `request` is what was sent (None: nothing; what came, came unasked). `answers` are the messages that came for it,
-    `silence` says what is known where there is none, `ended` how the connection ended, if it did. `tenant` is the
-    tenant of the connection's token, `secrets` what no error text may hold, `waited` the seconds until the first answer
-    or until waiting ended, `relay_alive` whether a new connection was answered beside a silent one.
+    `tenant` is the tenant of the connection's token, `secrets` may appear in no error text, and `ended` is the end of
+    the connection, if it ended. `number` is the place of the exchange's `Concluded` record in the transcript (-1: it
+    has none), and `record` is called with it for every judgement. The other members are those of `Concluded`.
     """
 
     request: Message | None
@@ -33,9 +36,12 @@ class Exchange:
     silence: Silence = Silence.NONE
     ended: Ended | None = None
     tenant: str = ""
-    secrets: tuple[str, ...] = field(default=(), repr=False)
+    secrets: tuple[str, ...] = field(default=(), repr=False, compare=False)
     waited: float = 0.0
     relay_alive: bool = True
+    number: int = field(default=-1, compare=False)
+    redaction: Redaction | None = field(default=None, repr=False, compare=False)
+    record: Callable[[int, Expectation, Ending], None] = field(default=_unrecorded, repr=False, compare=False)
 
     @property
     def answer(self) -> Message | None:
@@ -59,16 +65,42 @@ SUCCESS = {
 """The type of the answer to each request. Source: Message Types."""
 
 
-def latecomers(exchange: Exchange) -> Callable[[Message], bool]:
-    """Return what tells of a message that comes before the next request whether it still belongs to this exchange.
+def exchanges(transcript: Transcript) -> dict[int, Exchange]:
+    """Return every exchange of a transcript by its number."""
+    found: dict[int, Exchange] = {}
+    ended: dict[int, Ended] = {}
+    for number, record in enumerate(transcript.records):
+        if isinstance(record, Ended):
+            ended.setdefault(record.connection, record)
+        elif isinstance(record, Concluded):
+            found[number] = _exchange(transcript, number, record, ended.get(record.connection))
+    return found
 
-    An answer that was broken up counts once, whatever is left of it; what is no message may draw several errors.
+
+def _exchange(transcript: Transcript, number: int, record: Concluded, ended: Ended | None) -> Exchange:
+    return Exchange(
+        None if record.request is None else transcript.message(record.request),
+        tuple(transcript.message(answer) for answer in record.answers),
+        record.silence,
+        ended,
+        record.tenant,
+        waited=record.waited,
+        relay_alive=record.relay_alive,
+        number=number,
+        redaction=Redaction(record.leaking, record.nameless),
+    )
+
+
+def latecomers(exchange: Exchange) -> Callable[[Message], bool]:
+    """Return a test whether a message that comes before the next request still belongs to this exchange.
+
+    A broken answer counts once, whatever is left of it. A malformed request may draw several errors.
     """
     broken = any(answer.decoded.requirement for answer in exchange.answers)
-    no_message = exchange.request is not None and bool(exchange.request.decoded.fault)
-    return lambda message: broken or (no_message and message.type == "error")
+    malformed = exchange.request is not None and bool(exchange.request.decoded.fault)
+    return lambda message: broken or (malformed and message.type == "error")
 
 
 def is_valid_opening(request: Message) -> bool:
-    """Whether a request is a hello or an auth that was not spoiled."""
+    """Whether a request is a hello or an auth that was not spoiled on purpose."""
     return request.type in ("hello", "auth") and not request.meant

@@ -1,22 +1,32 @@
-"""What happened, as records: the only thing that verdicts are computed from.
+"""The records of one case: verdicts are computed from them and from nothing else.
 
-Records are plain data: time (seconds since the transcript began), connection, direction, raw bytes, decoded form, TLS
-facts. `cbspec_conformance.judging.judge` and `cbspec_conformance.judging.invariants` are pure functions of them.
+A record is plain data: seconds since the transcript began, connection, direction, bytes, decoded form, TLS facts, and
+the conclusions that probe and case drew. The functions of `cbspec_conformance.judging` are pure functions of records.
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
+from cbspec_conformance.record.conclusions import Conclusion
 from cbspec_conformance.record.decoding import Decoded
 
 
+class Timekeeper(Protocol):
+    """A clock: the module `time`, or one that a test controls."""
+
+    def monotonic(self) -> float:
+        """Return seconds."""
+
+    def sleep(self, seconds: float, /) -> None:
+        """Wait."""
+
+
 class Direction(StrEnum):
-    """Who said it, seen from the suite."""
+    """The direction of a message, seen from the suite."""
 
     SENT = "sent"
     RECEIVED = "received"
@@ -35,7 +45,7 @@ class End(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Opened:
-    """A connection was made. `source` and `target` are addresses; `tls` and `cipher` what was agreed (or "")."""
+    """A connection was made. `source` and `target` are addresses; `tls` and `cipher` were negotiated (or "")."""
 
     at: float
     connection: int
@@ -60,8 +70,9 @@ class Bytes:
 class Message:
     """One message, cut out of the bytes.
 
-    `meant` is what the suite meant by one that it sent; `padded` that a WebSocket frame's length took more bytes than
-    it needs. `type` is the message's type, or "" where it has none.
+    `meant` describes a message that the suite spoiled on purpose, or is "fence"; `padded` says that the length in its
+    WebSocket frame was longer than necessary; `cut` that only the beginning of its text was kept. `type` is the
+    message's type, or "" if it has none.
     """
 
     at: float
@@ -72,21 +83,22 @@ class Message:
     binary: bool = False
     meant: str = ""
     padded: bool = False
+    cut: bool = False
     type: str = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
-        # Once, and not where it is asked for: whoever judges an exchange asks some twenty times.
+        # Computed once: the judgements of one exchange ask for it some twenty times.
         value = self.decoded.value
         name = value.get("type") if isinstance(value, dict) else None
         object.__setattr__(self, "type", name if isinstance(name, str) else "")
 
     @property
     def value(self) -> Any:  # noqa: ANN401 - any JSON value
-        """The decoded JSON value, or None where the text is not JSON."""
+        """The decoded JSON value, or None if the text is not JSON."""
         return self.decoded.value
 
     def member(self, name: str) -> Any:  # noqa: ANN401 - any JSON value
-        """Return a member's value, or None where there is none."""
+        """Return a member's value, or None if absent."""
         value = self.decoded.value
         return value.get(name) if isinstance(value, dict) else None
 
@@ -103,7 +115,7 @@ class Ended:
 
 @dataclass(frozen=True, slots=True)
 class Failed:
-    """A TLS handshake didn't work. `hello_left` says that our ClientHello went out, `alert` names the relay's alert."""
+    """A TLS handshake failed. `hello_left` says that our ClientHello was sent, `alert` names the relay's alert."""
 
     at: float
     connection: int
@@ -115,7 +127,7 @@ class Failed:
 
 @dataclass(frozen=True, slots=True)
 class Waited:
-    """Nothing came for so many seconds: the wait for `what` ran out. Waiting for nothing is the last resort."""
+    """A wait for `what` timed out after some seconds."""
 
     at: float
     connection: int
@@ -125,61 +137,77 @@ class Waited:
 
 _WITH_TEXT: Final = (Bytes, Message)
 
-Record = Opened | Failed | Bytes | Message | Ended | Waited
+WireRecord = Opened | Failed | Bytes | Message | Ended | Waited
+Record = WireRecord | Conclusion
 
 
 MOST: Final = 32 * 1024 * 1024
-"""Bytes of what a relay said that a transcript keeps; of what is older, long texts are cut."""
+"""Bytes from the relay that a transcript keeps: beyond it, the long texts of older records are cut."""
 
-_OUTLINE: Final = 1024
+OUTLINE: Final = 1024
+_TELLING: Final = ("type", "status", "code")
 
 
 @dataclass(slots=True)
 class Transcript:
-    """The records of one case, in the order in which they happened.
+    """The records of one case, in order.
 
-    `clock` gives seconds and is read only here: the judges never see another time than the records'.
+    `clock` is read only here and by the probe: judgements see no other time than that of the records.
     """
 
-    clock: Callable[[], float] = time.monotonic
+    clock: Timekeeper = time
     records: list[Record] = field(default_factory=list)
     _began: float = 0.0
     _held: int = 0
     _cut: int = 0
 
     def __post_init__(self) -> None:
-        self._began = self.clock()
+        self._began = self.clock.monotonic()
 
     def now(self) -> float:
         """Return the seconds since the transcript began."""
-        return self.clock() - self._began
+        return self.clock.monotonic() - self._began
 
-    def add(self, record: Record) -> None:
-        """Take a record. Where a relay says so much that nobody could hold it all, long texts of long ago are cut."""
+    def add(self, record: Record) -> int:
+        """Add a record and return its place. Long texts of older records are cut if the relay sends too much."""
         self.records.append(record)
-        if not isinstance(record, _WITH_TEXT) or record.direction is Direction.SENT:
-            return
-        self._held += _received(record)
-        while self._held > MOST and self._cut < len(self.records) - 1:
-            old = self.records[self._cut]
-            self._held -= _received(old)
-            if _received(old) > _OUTLINE:
-                self.records[self._cut] = outline(old)
-            self._cut += 1
+        if isinstance(record, _WITH_TEXT) and record.direction is Direction.RECEIVED:
+            self._held += _received(record)
+            while self._held > MOST and self._cut < len(self.records) - 1:
+                old = self.records[self._cut]
+                self._held -= _received(old)
+                if _received(old) > OUTLINE:
+                    self.records[self._cut] = outline(old)
+                self._cut += 1
+        return len(self.records) - 1
+
+    def message(self, place: int) -> Message:
+        """Return the message at a place."""
+        record = self.records[place]
+        if not isinstance(record, Message):
+            raise TypeError(f"record {place} is no message")
+        return record
+
+    def place(self, message: Message) -> int:
+        """Return the place of a message, which is added if the transcript doesn't hold it."""
+        for place in range(len(self.records) - 1, -1, -1):
+            if self.records[place] is message:
+                return place
+        return self.add(message)
 
 
 def _received(record: Record) -> int:
-    """Return how many bytes of the relay's a record holds."""
+    """Return the number of bytes from the relay that a record holds."""
     if not isinstance(record, _WITH_TEXT) or record.direction is Direction.SENT:
         return 0
     return len(record.data if isinstance(record, Bytes) else record.text)
 
 
 def outline(record: Record) -> Record:
-    """Return a record of what a relay sent with the beginning of its text only."""
+    """Return a record of received text with only the beginning of that text."""
     if isinstance(record, Bytes):
-        return replace(record, data=record.data[:_OUTLINE])
+        return replace(record, data=record.data[:OUTLINE])
     if isinstance(record, Message):
-        decoded = replace(record.decoded, value={"type": record.type})
-        return replace(record, text=record.text[:_OUTLINE], decoded=decoded)
+        kept = {name: record.member(name) for name in _TELLING if isinstance(record.member(name), str)}
+        return replace(record, text=record.text[:OUTLINE], decoded=replace(record.decoded, value=kept), cut=True)
     return record

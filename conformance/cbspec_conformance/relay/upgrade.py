@@ -11,8 +11,8 @@ from dataclasses import dataclass, field
 
 from cbspec.profile.profile import Endpoint
 from cbspec_conformance.judging.errors import Inconclusive
-from cbspec_conformance.probe.session import Session
-from cbspec_conformance.target.target import Target
+from cbspec_conformance.probe.session import ProbeSession
+from cbspec_conformance.target.relay import RelayUnderTest
 
 _MAGIC = "258EAFA5-E914-47DA-95CA-C5AB0DC85B11"  # RFC 6455, 1.3
 _APART = 0.05  # seconds between pieces, so that each is read by itself
@@ -28,7 +28,7 @@ class Response:
 
 
 def upgrade(
-    relay: Target,
+    relay: RelayUnderTest,
     *,
     at: Endpoint | None = None,
     path: str = "",
@@ -70,7 +70,7 @@ def upgrade(
     return Response(int(words[1]), received, accept)
 
 
-def _head(session: Session) -> bytes:
+def _head(session: ProbeSession) -> bytes:
     data = b""
     deadline = time.monotonic() + session.timeout
     while b"\r\n\r\n" not in data and not session.ended and time.monotonic() < deadline and len(data) < 64 * 1024:

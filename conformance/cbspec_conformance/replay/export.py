@@ -20,7 +20,7 @@ from cbspec_conformance.failures.failure import Failure
 from cbspec_conformance.failures.forged import compare
 from cbspec_conformance.failures.recipes import Recipe
 from cbspec_conformance.replay.player import Player
-from cbspec_conformance.target.target import Target
+from cbspec_conformance.target.relay import RelayUnderTest
 
 _SOURCE = Path(__file__).with_name("standalone.py")
 _NOQA = re.compile(r"  # noqa: .*$", re.MULTILINE)
@@ -32,7 +32,7 @@ class NotExportable(Exception):
     """No script can be offered; the text says why."""
 
 
-def export(failure: Failure, target: Target, file: Path) -> None:
+def export(failure: Failure, target: RelayUnderTest, file: Path) -> None:
     """Write the script of a failure that was just seen on `target`, and leave it there only if it shows it, too.
 
     Raises NotExportable, or OSError where the file can't be written.

@@ -16,15 +16,15 @@ from cbspec_conformance.failures.recipes import SPOILED, Recipe, reveal
 from cbspec_conformance.failures.steps import CloseStep, ConnectStep, SendStep, Step, StepRequest, StepText
 from cbspec_conformance.judging import judge
 from cbspec_conformance.judging.errors import Inconclusive
-from cbspec_conformance.judging.expectation import Expectation, Kind
-from cbspec_conformance.probe.session import Session
+from cbspec_conformance.judging.judge import hold
+from cbspec_conformance.probe.session import ProbeSession
 from cbspec_conformance.probe.tcp import Unreachable
 from cbspec_conformance.probe.wire import HandshakeFailure
 from cbspec_conformance.record.decoding import Decoded, decode
 from cbspec_conformance.record.exchange import Exchange
+from cbspec_conformance.record.expectation import Expectation, ExpectationKind
 from cbspec_conformance.record.transcript import Direction, Message
-from cbspec_conformance.replay.judging import hold
-from cbspec_conformance.target.target import Target
+from cbspec_conformance.target.relay import RelayUnderTest
 
 _SURPLUS_WAIT = 0.3
 """Seconds in which an answer that nobody asked for is waited for: coming is proof, not coming is none."""
@@ -38,11 +38,11 @@ class Player:
     Arguments: `target` is the relay for one play; `recipes` say how the tokens are made.
     """
 
-    def __init__(self, target: Target, recipes: Mapping[str, Recipe]) -> None:
+    def __init__(self, target: RelayUnderTest, recipes: Mapping[str, Recipe]) -> None:
         self.target = target
         self._recipes = recipes
         self._tokens: dict[str, str] = {}
-        self._sessions: dict[int, Session] = {}
+        self._sessions: dict[int, ProbeSession] = {}
 
     def play(self, steps: tuple[Step, ...], expectation: Expectation) -> None:
         """Play all steps. Raises Broken where the failure shows, Inconclusive where nothing can be said.
@@ -56,7 +56,7 @@ class Player:
                 self._close(step)
             else:
                 self._send(step, expectation)
-        for session in self.target.open_sessions:
+        for session in self.target.room.open_sessions:
             session.unasked(_SURPLUS_WAIT)
 
     def token(self, name: str) -> str:
@@ -67,13 +67,13 @@ class Player:
 
     def _make(self, recipe: Recipe) -> str:
         if not recipe.forgery:
-            return self.target.token(Tenant(recipe.tenant), recipe.subject)
+            return self.target.tokens.valid(Tenant(recipe.tenant), recipe.subject)
         if recipe.forgery == SPOILED:
-            return self.target.spoil(self.token(recipe.of))
+            return self.target.tokens.spoil(self.token(recipe.of))
         forgery = next((forgery for forgery in FORGERIES if forgery.name == recipe.forgery), None)
         if forgery is None:
             raise Inconclusive(f"this kit knows no forgery {recipe.forgery!r}")
-        return str(self.target.forged(forgery, self.token(recipe.of)))
+        return str(self.target.tokens.forged(forgery, self.token(recipe.of)))
 
     def _connect(self, step: ConnectStep) -> None:
         source = step.source if step.source in self.target.profile.target.source_addresses else None
@@ -83,7 +83,7 @@ class Player:
             raise Inconclusive(f"connection {step.connection} can't be made: {error}") from None
         self._sessions[step.connection] = session
 
-    def _session(self, number: int) -> Session:
+    def _session(self, number: int) -> ProbeSession:
         if number not in self._sessions:
             raise Inconclusive(f"the steps send on connection {number}, which isn't open")
         return self._sessions[number]
@@ -104,30 +104,30 @@ class Player:
                 session.send_unanswered(piece)
             return
         tenant = next(filter(None, map(self._tenant, step.requests)), "")
-        session.tenant = tenant or session.tenant
+        session.assume(tenant=tenant or None)
         if len(noted) == 1:
-            session.fence = step.fenced or session.fence
+            session.fences.use(step.fenced or session.fences.kind)
             exchange = session.exchange(noted[0], *data, fence=bool(step.fenced))
         else:
             exchange = session.together(noted, b"".join(data))
         if noted[-1].type == "auth" or len(noted) > 1:
-            session.authenticated = session.authenticated or judge.served(exchange)
+            session.assume(authenticated=session.authenticated or judge.served(exchange))
         if step.decisive:
             _trusted(exchange, tenant, self.target.facts.rejected)
             hold(expectation, exchange)
-            if expectation.kind is Kind.INVARIANT:
+            if expectation.kind is ExpectationKind.INVARIANT:
                 session.unasked(_SURPLUS_WAIT)  # before a step closes the connection
         elif len(noted) == 1:
             _as_then(step, exchange)
 
-    def _note(self, session: Session, request: StepRequest) -> Message:
+    def _note(self, session: ProbeSession, request: StepRequest) -> Message:
         text = self._bytes(request.text)
         value: Any = json.loads(text) if request.text.plain else decode(text).value
         if not isinstance(value, dict) or value.get("type", "") != request.type:
             value = {"type": request.type} if request.type else value
-        return session.take_note(text, Decoded(value, fault=request.fault), request.meant)
+        return session.record_text(text, Decoded(value, fault=request.fault), request.meant)
 
-    def _data(self, session: Session, step: SendStep, noted: list[Message]) -> list[bytes]:
+    def _data(self, session: ProbeSession, step: SendStep, noted: list[Message]) -> list[bytes]:
         if step.frames:
             return [ClientFrame(f.opcode, f.fin, self._bytes(f.payload)).to_bytes() for f in step.frames]
         data = self._bytes(step.wire) if step.wire else b"".join(session.encode(message.text) for message in noted)

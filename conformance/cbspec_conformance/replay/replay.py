@@ -12,6 +12,7 @@ from cbspec.profile.issuer import Issuer
 from cbspec.profile.profile import Profile
 from cbspec_conformance.failures.failure import Failure
 from cbspec_conformance.judging.errors import Broken, Inconclusive, NotExercised, RateLimited
+from cbspec_conformance.probe.pace import Pacer
 from cbspec_conformance.probe.tempo import Tempo
 from cbspec_conformance.record.render import render
 from cbspec_conformance.replay.outcome import ReplayOutcome, ReplayVerdict
@@ -19,9 +20,8 @@ from cbspec_conformance.replay.player import Player
 from cbspec_conformance.replay.rerun import rerun
 from cbspec_conformance.target.facts import Facts
 from cbspec_conformance.target.locks import Locks
-from cbspec_conformance.target.pace import Pacer
 from cbspec_conformance.target.preflight import NoTarget, examine
-from cbspec_conformance.target.target import Target
+from cbspec_conformance.target.relay import RelayUnderTest
 
 _NOTHING_SHOWN = ReplayOutcome(ReplayVerdict.UNCLEAR, "the exchange can't be played without its case")
 
@@ -45,11 +45,11 @@ class Replayer:
         finally:
             target.close()
 
-    def target(self) -> Target:
+    def target(self) -> RelayUnderTest:
         """Return the relay for one play."""
         tempo = Tempo.of(self.profile.target, self.facts.latency)
         known = (self.profile, self.facts, "replay")
-        return Target(*known, locks=Locks(None), pace=self._pace, issuer=self._issuer, tempo=tempo)
+        return RelayUnderTest(*known, locks=Locks(None), pace=self._pace, issuer=self._issuer, tempo=tempo)
 
     def play(self, failure: Failure) -> ReplayOutcome:
         """Play a failure's steps, and say whether they show it."""
@@ -72,9 +72,9 @@ class Replayer:
         return self._breach(failure, target) or ReplayOutcome(ReplayVerdict.FIXED, "the exchange shows it no more")
 
     @staticmethod
-    def _breach(failure: Failure, target: Target) -> ReplayOutcome | None:
+    def _breach(failure: Failure, target: RelayUnderTest) -> ReplayOutcome | None:
         """Return what an invariant of the failure's own requirement found on the way."""
-        for finding in target.findings:
+        for finding in target.log.findings:
             if finding.requirement == failure.requirement:
                 seen = f"expected {finding.expected}; seen: {finding.seen}"
                 return ReplayOutcome(ReplayVerdict.FAILING, seen, finding.exchange, played=True)

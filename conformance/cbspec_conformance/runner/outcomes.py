@@ -6,26 +6,19 @@ import traceback
 
 import pytest
 
-from cbspec.catalogue.requirements import Level, find
+from cbspec.catalogue.requirements import find
+from cbspec_conformance.judging.case import all_findings, own_finding
 from cbspec_conformance.judging.errors import Broken, Inconclusive, NotExercised
 from cbspec_conformance.judging.findings import Finding, Outcome
-from cbspec_conformance.judging.verdicts import TIME_UP
 from cbspec_conformance.probe.tcp import Unreachable
 from cbspec_conformance.probe.wire import HandshakeFailure
+from cbspec_conformance.record.conclusions import Breach, CaseEnded, Ending
 from cbspec_conformance.record.render import render
 from cbspec_conformance.reporting.baseline import Baseline
-from cbspec_conformance.target.target import Target
+from cbspec_conformance.target.relay import RelayUnderTest
 
 _FINDINGS = "cbspec_findings"  # the report's attribute that carries findings from a worker to the controller
 _KNOWN = "cbspec_known"  # the report's attribute that marks a failure of the baseline
-
-_OWN_REQUIREMENT = {
-    "hello": "CB-HEL-001",
-    "auth": "CB-AUT-001",
-    "tunnel_info": "CB-TUN-001",
-    "heartbeat": "CB-HBT-001",
-}
-"""The requirement to blame if a type of request is never served."""
 
 _KIT_ERROR = "cbspec: error of the kit"
 _LETTERS = {Outcome.WARNED: "w", Outcome.INCONCLUSIVE: "?", Outcome.NOT_EXERCISED: "-", Outcome.OBSERVED: "o"}
@@ -67,15 +60,18 @@ class Outcomes:
 
     def _settle_case(self, item: pytest.Item, error: BaseException | None, report: pytest.TestReport) -> None:
         relay = getattr(item, "funcargs", {}).get("relay")
-        target = relay if isinstance(relay, Target) else None
-        finding, own = _finding(item, error, target), requirement_of(item)
-        findings = [*([finding] if finding else []), *(target.findings if target else [])]
-        findings += [observed for observed in _observed(item, target) if observed != finding]
+        target = relay if isinstance(relay, RelayUnderTest) else None
         if isinstance(error, KeyboardInterrupt):
             return
-        if finding is None or finding.requirement != own:
-            cause = f"a breach of {finding.requirement}" if finding else "an error of the kit"
-            findings.append(Finding(own, Outcome.INCONCLUSIVE, case_name(item), f"{cause} ended its case"))
+        own, case = requirement_of(item), case_name(item)
+        ended = case_end(own, error, target)
+        observed = target.log.observations if target else {}
+        shown: dict[str, str] = {}
+        if isinstance(error, Broken) and target is not None:
+            steps = target.log.steps(error.exchanges, error.expectation)
+            shown = {"exchange": render(target.transcript, error.exchanges), "steps": steps}
+        finding = own_finding(own, case, ended, observed, target.facts.why_not if target else _served, **shown)
+        findings = all_findings(own, case, finding, target.log.findings if target else [], observed)
         vars(report)[_FINDINGS] = [found.to_dict() for found in findings]
         if finding is None:
             if error is not None:
@@ -123,44 +119,42 @@ def status_of(report: pytest.TestReport) -> tuple[str, str, str] | None:
     return None
 
 
-def _finding(item: pytest.Item, error: BaseException | None, target: Target | None) -> Finding | None:
-    """Return the case's own finding, or None if the kit is at fault."""
-    identifier, case = requirement_of(item), case_name(item)
-    if error is None and find(identifier).level is Level.INFO:
-        return next(iter(_observed(item, target)), None)
-    if error is None:
-        return Finding(identifier, Outcome.PASSED, case, "; ".join(target.remarks) if target else "")
-    if isinstance(error, Broken):
-        return _breach(identifier, case, error, target)
-    if isinstance(error, TimeUp):
-        return Finding(identifier, Outcome.NOT_EXERCISED, case, TIME_UP)
-    if isinstance(error, NotExercised):
-        return Finding(identifier, Outcome.NOT_EXERCISED, case, str(error))
-    if isinstance(error, Inconclusive | Unreachable | HandshakeFailure):
-        return Finding(identifier, Outcome.INCONCLUSIVE, case, str(error))
-    return None
+def _served(request: str) -> str:
+    return ""
 
 
-def _breach(identifier: str, case: str, error: Broken, target: Target | None) -> Finding:
-    blamed = error.requirement or identifier
-    level = find(blamed).level
-    if level is Level.INFO:
-        return Finding(identifier, Outcome.INCONCLUSIVE, case, str(error))
-    never = target.facts.why_not(error.unserved) if target else ""
-    if never and blamed != _OWN_REQUIREMENT[error.unserved]:
-        reason = f"{error.unserved} is never served on this relay: {never}"
-        return Finding(identifier, Outcome.INCONCLUSIVE, case, reason)
-    outcome = Outcome.FAILED if level is Level.MUST else Outcome.WARNED
-    exchange = render(target.transcript, error.exchanges) if target else ""
-    steps = target.steps(error.exchanges, error.expectation) if target else ""
-    return Finding(blamed, outcome, case, expected=error.expected, seen=error.seen, exchange=exchange, steps=steps)
+def case_end(requirement: str, error: BaseException | None, target: RelayUnderTest | None) -> CaseEnded:
+    """Return how a case ended, and record it in the transcript."""
+    ended = _ended(requirement, error, target)
+    if target is not None:
+        target.transcript.add(ended)
+    return ended
 
 
-def _observed(item: pytest.Item, target: Target | None) -> list[Finding]:
-    """Return the case's observations, a finding for each situation."""
-    seen = target.observations.items() if target else ()
-    own, case = requirement_of(item), case_name(item)
-    return [Finding(own, Outcome.OBSERVED, case, seen=value, aspect=aspect) for aspect, value in seen]
+def _ended(requirement: str, error: BaseException | None, target: RelayUnderTest | None) -> CaseEnded:
+    now = target.transcript.now() if target else 0.0
+    match error:
+        case None:
+            return CaseEnded(now, 0, Ending.PASSED, "; ".join(target.log.remarks) if target else "")
+        case Broken():
+            breach = Breach(error.requirement or requirement, error.expected, error.seen)
+            numbers = target.log.numbers(error.exchanges) if target else ()
+            return CaseEnded(
+                now,
+                0,
+                Ending.BROKEN,
+                breach=breach,
+                unserved=error.unserved,
+                exchanges=numbers,
+                expectation=error.expectation,
+            )
+        case TimeUp():
+            return CaseEnded(now, 0, Ending.TIME_UP)
+        case NotExercised():
+            return CaseEnded(now, 0, Ending.NOT_EXERCISED, str(error))
+        case Inconclusive() | Unreachable() | HandshakeFailure():
+            return CaseEnded(now, 0, Ending.INCONCLUSIVE, str(error))
+    return CaseEnded(now, 0, Ending.KIT_ERROR)
 
 
 def _show(report: pytest.TestReport, finding: Finding) -> None:

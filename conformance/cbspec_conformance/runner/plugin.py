@@ -28,6 +28,7 @@ from cbspec_conformance import SUITE
 from cbspec_conformance.judging.errors import Broken, Inconclusive, NoRoom, NotExercised, RateLimited
 from cbspec_conformance.judging.findings import Finding
 from cbspec_conformance.judging.verdicts import TIME_UP, judge_run
+from cbspec_conformance.probe.pace import Pacer
 from cbspec_conformance.probe.tcp import Unreachable
 from cbspec_conformance.probe.tempo import Tempo, retry
 from cbspec_conformance.probe.wire import HandshakeFailure
@@ -51,9 +52,9 @@ from cbspec_conformance.runner.outputs import write_outputs
 from cbspec_conformance.target.facts import Facts
 from cbspec_conformance.target.life import LIVES_ON, Life
 from cbspec_conformance.target.locks import Locks
-from cbspec_conformance.target.pace import Pacer
 from cbspec_conformance.target.preflight import NoTarget, examine, wait_for
-from cbspec_conformance.target.target import Target
+from cbspec_conformance.target.relay import RelayUnderTest
+from cbspec_conformance.target.shared import SharedState
 
 NO_TARGET = 3
 """Exit code if there was no relay to judge."""
@@ -68,6 +69,7 @@ class SharedParts:
     pace: Pacer
     life: Life
     tempo: Tempo
+    shared: SharedState
 
     @classmethod
     def of(cls, profile: Profile, facts: Facts, options: Options, workers: int) -> SharedParts:
@@ -77,7 +79,9 @@ class SharedParts:
         restarts = any(condition.begin is not None for condition in profile.conditions.values())
         life = Life(workers, provoked=restarts)
         tempo = Tempo.of(profile.target, facts.latency)
-        return cls(profile, Issuer(profile.tokens, time.time), Pacer(profile, workers), life, tempo)
+        return cls(
+            profile, Issuer(profile.tokens, time.time), Pacer(profile, workers), life, tempo, SharedState(workers)
+        )
 
 
 class Suite:
@@ -182,7 +186,7 @@ class Suite:
         parts.tempo = Tempo.of(parts.profile.target, self.facts.latency)
         parts.life.look(target)
         target.close()
-        self._findings += target.findings
+        self._findings += target.log.findings
 
     @pytest.hookimpl(trylast=True)
     def pytest_collection_modifyitems(self, config: pytest.Config, items: list[pytest.Item]) -> None:
@@ -242,10 +246,10 @@ class Suite:
 
     # ------------------------------------------------------------------ one case
 
-    def target(self, case: str) -> Target:
+    def target(self, case: str) -> RelayUnderTest:
         """Return the relay under test for one case."""
         parts = self.parts
-        return Target(
+        return RelayUnderTest(
             parts.profile,
             self.facts,
             case,
@@ -253,10 +257,11 @@ class Suite:
             pace=parts.pace,
             issuer=parts.issuer,
             tempo=parts.tempo,
+            shared=parts.shared,
         )
 
     @pytest.fixture
-    def relay(self, request: pytest.FixtureRequest) -> Iterator[Target]:
+    def relay(self, request: pytest.FixtureRequest) -> Iterator[RelayUnderTest]:
         """Give a case the relay under test, and close its connections afterwards."""
         target = self.target(case_name(request.node))
         in_turn = self.parts.profile.target.connections_at_once is not None
@@ -266,15 +271,15 @@ class Suite:
                 yield target
             finally:
                 target.close()
-                if any(finding.requirement == "CB-HBT-001" for finding in target.findings):
+                if any(finding.requirement == "CB-HBT-001" for finding in target.log.findings):
                     self.facts = replace(self.facts, fence="unknown")  # a heartbeat is not a reliable fence here
 
     @pytest.fixture
-    def explorer(self, request: pytest.FixtureRequest, relay: Target) -> Explorer:
+    def explorer(self, request: pytest.FixtureRequest, relay: RelayUnderTest) -> Explorer:
         """Give a case the explorer of its properties."""
         case = case_name(request.node)
         kept = kept_for(self._judged, case)
-        return Explorer(self.options.plan, case, kept=kept, remark=relay.remark, progress=self._progress())
+        return Explorer(self.options.plan, case, kept=kept, remark=relay.log.remark, progress=self._progress())
 
     def _progress(self) -> Progress:
         """Return the progress display; workers have no terminal."""
@@ -287,7 +292,7 @@ class Suite:
     def pytest_pyfunc_call(self, pyfuncitem: pytest.Function) -> bool | None:
         """Run a case. Retry it after a pause if the relay had no room or answered with its rate limit."""
         relay = pyfuncitem.funcargs.get("relay")
-        if not isinstance(relay, Target):
+        if not isinstance(relay, RelayUnderTest):
             return None
         identifier = requirement_of(pyfuncitem)
         self._require_hello(identifier)
@@ -304,7 +309,7 @@ class Suite:
             life.look(relay)
         return True
 
-    def _try(self, relay: Target, case: Callable[[], object]) -> None:
+    def _try(self, relay: RelayUnderTest, case: Callable[[], object]) -> None:
         tempo = self.parts.tempo
         for pause in (*tempo.rate_pauses, None):
             try:
@@ -349,7 +354,7 @@ def _is_explained_by_death(error: Exception, identifier: str) -> bool:
     return isinstance(error, Broken | Inconclusive | Unreachable | HandshakeFailure) and "-ROB-" not in identifier
 
 
-def until_room(relay: Target, case: Callable[[], object]) -> None:
+def until_room(relay: RelayUnderTest, case: Callable[[], object]) -> None:
     """Retry a case until the relay has room for it, within its time to release room, if retrying ever helped."""
 
     def attempt() -> None:
@@ -360,7 +365,7 @@ def until_room(relay: Target, case: Callable[[], object]) -> None:
             raise
 
     try:
-        retry(attempt, (NoRoom,), relay.tempo.room_again)
+        retry(attempt, (NoRoom,), relay.tempo.room_again, relay.clock)
     except NoRoom:
         relay.tempo.had_no_room()
         raise

@@ -1,4 +1,4 @@
-"""What the preflight found out about the relay, before any case ran; plain data that travels between processes."""
+"""What the preflight found out about the relay: plain data that travels between processes."""
 
 from __future__ import annotations
 
@@ -8,16 +8,17 @@ from typing import Any
 
 from cbspec_conformance.probe.tempo import Latency
 
+ODD_LETTERS = '/é"\\☃😀'
+
 
 @dataclass(frozen=True, slots=True)
 class Facts:
-    """What works at all. For each of `tls`, `hello`, `auth`, `tunnel` and `heartbeat`: "" where it works, else why not.
+    """What works on the relay. `tls`, `hello`, `auth`, `tunnel` and `heartbeat` are "" if it works, else the reason.
 
-    `transport` is what the cases speak; `websocket` whether the relay answers an opening handshake with 101;
-    `features` what its hello_response listed; `rejected` that every token of the suite's was refused as invalid;
-    `odd_identifiers` whether a tunnel_id may hold quotes and letters beyond ASCII; `fence` the request that is good for
-    a fence after auth: "heartbeat", or "unknown" where heartbeats draw no answer or more than one; `latency` what the
-    relay was measured to need.
+    `transport` is the transport of the cases; `websocket` says whether the relay answers an opening handshake with 101;
+    `features` are those of its hello_response; `rejected` says that it refused every token of the suite;
+    `odd_identifiers` whether a tunnel_id may hold quotes and letters beyond ASCII; `fence` is the fence after auth:
+    "heartbeat", or "unknown" if heartbeats draw no answer or several; `latency` was measured.
     """
 
     transport: str = "tcp"
@@ -33,8 +34,13 @@ class Facts:
     fence: str = "heartbeat"
     latency: Latency = field(default_factory=Latency)
 
+    @property
+    def odd_letters(self) -> str:
+        """Letters that need escaping, for a tunnel_id; none if the relay accepts no such identifiers."""
+        return ODD_LETTERS if self.odd_identifiers else ""
+
     def why_not(self, request: str) -> str:
-        """Return why a type of request is never served on this relay, or "" where it is."""
+        """Return the reason why this relay never serves a type of request, or ""."""
         reasons = {"hello": self.hello, "auth": self.auth, "tunnel_info": self.tunnel, "heartbeat": self.heartbeat}
         return reasons.get(request, "")
 
@@ -44,5 +50,5 @@ class Facts:
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> Facts:
-        """Return the facts that `to_dict` made."""
+        """Return the facts that `to_dict` wrote."""
         return cls(**{**data, "features": tuple(data["features"]), "latency": Latency(**data["latency"])})

@@ -1,9 +1,8 @@
-"""Whether the relay is still there: a target that dies half-way is noticed at once, and costs no case a time-out.
+"""Notices at once that the relay died, so that no later case spends a time-out on it.
 
-A relay is dead when it takes no connection, twice in a row, after it took some. What died is blamed on the last that
-was sent before (CB-ROB-002), whichever case sent it; a case in which the relay died says nothing of its own
-requirement. It may come back, when somebody starts it again: then the run goes on. One that takes connections and
-answers nothing on any of them is as good as dead, but nobody is blamed.
+A relay is dead if it accepted connections before and refuses two in a row. CB-ROB-002 is blamed on the last message
+before, in whichever case; a case in which the relay died says nothing about its own requirement. If the relay is
+restarted, the run goes on. A relay that accepts connections but answers nothing counts as dead, but without blame.
 """
 
 from __future__ import annotations
@@ -12,104 +11,104 @@ import time
 from typing import Final
 
 from cbspec_conformance.judging.errors import Inconclusive, NotExercised
-from cbspec_conformance.judging.findings import Finding, Outcome
 from cbspec_conformance.probe.tcp import Unreachable
 from cbspec_conformance.probe.tempo import retry
 from cbspec_conformance.probe.wire import HandshakeFailure
+from cbspec_conformance.record.conclusions import Breach
 from cbspec_conformance.record.render import render_connection
-from cbspec_conformance.record.transcript import Bytes, Direction, End, Ended, Message
-from cbspec_conformance.target.target import Target
+from cbspec_conformance.record.transcript import Bytes, Direction, End, Ended, Message, Timekeeper
+from cbspec_conformance.target.relay import RelayUnderTest
 
 _AGAIN: Final = 0.2
-"""Seconds between the two attempts: a listener's queue that is full for a moment is no death."""
+"""Seconds between the two attempts: a listener's queue may be full for a moment."""
 
 _LOOKS: Final = 2.0
-"""Seconds between two looks whether a relay that was silent has come to itself: each may cost a time-out."""
+"""Seconds between two checks whether an unresponsive relay has recovered: each may cost a time-out."""
 
 LIVES_ON: Final = "CB-ROB-002"
 
 
-class Mute(Exception):
-    """A connection was made, and hello was not answered on it."""
+class Unanswered(Exception):
+    """Hello was not answered on a new connection."""
 
 
-Trouble = Unreachable | HandshakeFailure | Mute
+Trouble = Unreachable | HandshakeFailure | Unanswered
 
 
 class Life:
-    """Knows whether the relay lives, for one process of a run.
+    """Knows whether the relay is alive, for one process of a run.
 
-    Arguments: `processes` is how many share the relay; `provoked` whether the profile has conditions that may restart
-    it (only then may another process be the reason why it is gone).
+    Arguments: `processes` is the number of processes that share the relay; `provoked` says whether the profile has
+    conditions that may restart it: only then may another process be the reason why it is gone.
     """
 
-    def __init__(self, processes: int = 1, *, provoked: bool = False) -> None:
+    def __init__(self, processes: int = 1, *, provoked: bool = False, clock: Timekeeper = time) -> None:
         self.gone = ""
         self._processes = processes
         self._provoked = provoked
-        self._before: Target | None = None
-        self._mute = False
+        self._clock = clock
+        self._before: RelayUnderTest | None = None
+        self._silent = False
         self._look_again = 0.0
 
-    def check_back(self, relay: Target) -> None:
-        """Raise Inconclusive at once where the relay is gone, unless it has come back."""
+    def check_back(self, relay: RelayUnderTest) -> None:
+        """Raise Inconclusive if the relay is gone and has not come back."""
         if not self.gone:
             return
-        if time.monotonic() >= self._look_again:
+        if self._clock.monotonic() >= self._look_again:
             if self._attempt(relay) is None:
                 self.gone = ""
                 return
-            self._look_again = time.monotonic() + _LOOKS
+            self._look_again = self._clock.monotonic() + _LOOKS
         raise Inconclusive(self.gone)
 
-    def look(self, relay: Target) -> bool:
-        """Look whether the relay outlived a case; return whether it did. A death becomes a finding of the case."""
-        if relay.trouble is None and not relay.mute and not _ended_by_relay(relay):
+    def look(self, relay: RelayUnderTest) -> bool:
+        """Return whether the relay survived a case. Its death becomes a finding of the case."""
+        if relay.signs.trouble is None and not relay.signs.silent and not _ended_by_relay(relay):
             self._before = relay
             return True
         relay.close()
-        self._mute = relay.mute
+        self._silent = relay.signs.silent
         error = self._attempt(relay)
         if error is not None:
-            time.sleep(_AGAIN)
+            self._clock.sleep(_AGAIN)
             error = self._attempt(relay)
         if error is None:
             self._before = relay
             return True
-        self._mourn(relay, error)
+        self._report(relay, error)
         return False
 
-    def _attempt(self, relay: Target) -> Trouble | None:
-        """Try one connection; return what went wrong.
+    def _attempt(self, relay: RelayUnderTest) -> Trouble | None:
+        """Try one connection and return the error.
 
-        With TLS where TLS was the trouble, or a connection ended: the queue of one who dies still takes connections.
-        With a hello where the trouble was that nothing is answered.
+        After trouble with TLS or an ended connection, the attempt includes TLS: the backlog of a terminating process
+        still accepts TCP connections. After silence, it includes a hello.
         """
         try:
-            relay.reach(tls=isinstance(relay.trouble, HandshakeFailure) or _ended_by_relay(relay))
+            relay.reach(tls=isinstance(relay.signs.trouble, HandshakeFailure) or _ended_by_relay(relay))
         except (Unreachable, HandshakeFailure) as error:
             return error
-        except NotExercised:  # no room for one more connection within the profile's bounds: nothing can be said
+        except NotExercised:  # the profile allows no other connection
             return None
-        if not self._mute:
+        if not self._silent:
             return None
-        relay.mute = False
+        relay.signs.look_again()
         relay.alive()
-        for session in relay.open_sessions:
-            session.close()  # or the case would run with a connection less than the relay's limits allow
-        return Mute("no answer to hello on a new connection") if relay.mute else None
+        for session in relay.room.open_sessions:
+            session.close()  # an open one would take a connection of the case's limits
+        return Unanswered("no answer to hello on a new connection") if relay.signs.silent else None
 
-    def _mourn(self, relay: Target, error: Trouble) -> None:
+    def _report(self, relay: RelayUnderTest, error: Trouble) -> None:
         silent = not isinstance(error, Unreachable)
         suspect = relay if relay.said_anything or self._before is None else self._before
-        deaf_to = "hello" if isinstance(error, Mute) else "TLS handshake"
-        what = f"takes connections, but answers no {deaf_to} any more" if silent else f"is gone: {error}"
+        ignored = "hello" if isinstance(error, Unanswered) else "TLS handshake"
+        what = f"accepts connections, but answers no {ignored}" if silent else f"is gone: {error}"
         self.gone = f"the relay died: after {suspect.case} it {what}"
-        finding = self._finding(suspect, str(error), uncertain=silent or suspect.restless or self._shared)
-        relay.findings.append(finding)
+        self._blame(relay, suspect, str(error), uncertain=silent or suspect.signs.restless or self._shared)
         if not silent:
-            try:  # a supervisor may start it again
-                retry(lambda: relay.reach(tls=False), (Unreachable,), relay.tempo.most)
+            try:  # a supervisor may restart it
+                retry(lambda: relay.reach(tls=False), (Unreachable,), relay.tempo.most, self._clock)
             except Unreachable:
                 return
             self.gone = ""
@@ -118,25 +117,23 @@ class Life:
     def _shared(self) -> bool:
         return self._processes > 1 and self._provoked
 
-    def _finding(self, suspect: Target, seen: str, *, uncertain: bool) -> Finding:
+    def _blame(self, relay: RelayUnderTest, suspect: RelayUnderTest, seen: str, *, uncertain: bool) -> None:
         last = _last_sent(suspect)
-        sent = last.meant or last.type or "bytes" if last is not None else "a connection, and nothing on it"
-        seen = f"{seen}, twice; the last that was sent before: {sent}"
+        sent = last.meant or last.type or "bytes" if last is not None else "a connection without any message"
+        seen = f"{seen}, twice; the last message before: {sent}"
         if self._processes > 1:
-            seen += f"; {self._processes} processes shared the relay: a run without -n is sure who killed it"
-        if uncertain:
-            return Finding(LIVES_ON, Outcome.INCONCLUSIVE, suspect.case, self.gone)
+            seen += f"; {self._processes} processes shared the relay: a run without -n tells which case killed it"
         exchange = render_connection(suspect.transcript, last.connection) if last is not None else ""
-        expected = "a relay that lives on, and takes new connections"
-        return Finding(LIVES_ON, Outcome.FAILED, suspect.case, expected=expected, seen=seen, exchange=exchange)
+        breach = Breach(LIVES_ON, "a relay that stays up and accepts new connections", seen)
+        relay.log.died(suspect.case, breach, reason=self.gone, certain=not uncertain, exchange=exchange)
 
 
-def _ended_by_relay(relay: Target) -> bool:
+def _ended_by_relay(relay: RelayUnderTest) -> bool:
     return any(isinstance(record, Ended) and record.how is not End.OURS for record in relay.transcript.records)
 
 
-def _last_sent(relay: Target) -> Message | None:
-    """Return the first message after which nothing came any more, or else the last one."""
+def _last_sent(relay: RelayUnderTest) -> Message | None:
+    """Return the first message after which nothing was received, or else the last one."""
     waiting: Message | None = None
     sent: Message | None = None
     for record in relay.transcript.records:

@@ -7,21 +7,20 @@ that speaks, but wrongly, is no such thing: it gets findings, and the cases that
 from __future__ import annotations
 
 import ssl
-import time
 from dataclasses import replace
 
 from cbspec.protocol.tls import legacy_client_context
 from cbspec_conformance.judging import judge
 from cbspec_conformance.judging.errors import Broken, Inconclusive, NotExercised, RateLimited
-from cbspec_conformance.judging.invariants import Breach
-from cbspec_conformance.probe.session import Session
+from cbspec_conformance.probe.session import ProbeSession
 from cbspec_conformance.probe.tcp import Unreachable, tcp_connect
-from cbspec_conformance.probe.tempo import Latency, Tempo, retry
+from cbspec_conformance.probe.tempo import Latency, retry
 from cbspec_conformance.probe.wire import HandshakeFailure, Wire
-from cbspec_conformance.record.exchange import Exchange, Silence
-from cbspec_conformance.target.facts import Facts
-from cbspec_conformance.target.given import ODD_LETTERS
-from cbspec_conformance.target.target import CLOSED, NO_ANSWER, Target, WebSocketRefused
+from cbspec_conformance.record.conclusions import Breach, Silence
+from cbspec_conformance.record.exchange import Exchange
+from cbspec_conformance.target.connector import CLOSED, NO_ANSWER, WebSocketRefused
+from cbspec_conformance.target.facts import ODD_LETTERS, Facts
+from cbspec_conformance.target.relay import RelayUnderTest
 
 _CONFIGURATION = ("invalid_token", "tenant_not_found", "ip_not_allowed")
 
@@ -33,24 +32,25 @@ class NoTarget(Exception):
     """There is no relay to judge; the text says why, and what to do."""
 
 
-def wait_for(target: Target, seconds: float) -> None:
+def wait_for(target: RelayUnderTest, seconds: float) -> None:
     """Wait until something accepts connections at the target's address, at most `seconds`. Raises NoTarget."""
     try:
         retry(
-            lambda: tcp_connect(target.endpoint, target.source, target.profile.target.timeout).close(),
+            lambda: tcp_connect(target.endpoint, target.connector.source, target.profile.target.timeout).close(),
             (Unreachable,),
             seconds,
+            target.clock,
         )
     except Unreachable as error:
         waited = f" (waited {seconds:g} s)" if seconds else "; --wait SECONDS waits for it"
         raise NoTarget(f"nothing to judge: no connection to {error}{waited}") from None
 
 
-def examine(target: Target) -> Facts:
-    """Find out what works on the relay. What is broken is in `target.findings`. Raises NoTarget."""
-    began = time.monotonic()
-    facts = Facts(tls=_tls(target), latency=Latency(handshake=time.monotonic() - began))
-    target.tempo = Tempo.of(target.profile.target, facts.latency)
+def examine(target: RelayUnderTest) -> Facts:
+    """Find out what works on the relay. What is broken is in `target.log.findings`. Raises NoTarget."""
+    began = target.clock.monotonic()
+    facts = Facts(tls=_tls(target), latency=Latency(handshake=target.clock.monotonic() - began))
+    target.calibrate(facts.latency)
     if facts.tls:
         return replace(facts, hello=facts.tls, auth=facts.tls, tunnel=facts.tls, heartbeat=facts.tls)
     try:
@@ -60,7 +60,7 @@ def examine(target: Target) -> Facts:
     except (Unreachable, HandshakeFailure) as error:
         reason = f"the relay takes no second connection: {error}"
         return replace(facts, hello=reason, auth=reason, tunnel=reason, heartbeat=reason)
-    target.facts = facts
+    target.learn(facts)
     if facts.hello:
         return replace(facts, auth=facts.hello, tunnel=facts.hello, heartbeat=facts.hello)
     try:
@@ -69,7 +69,7 @@ def examine(target: Target) -> Facts:
         return replace(facts, auth=_RATE_LIMITED, tunnel=_RATE_LIMITED, heartbeat=_RATE_LIMITED)
 
 
-def _tls(target: Target) -> str:
+def _tls(target: RelayUnderTest) -> str:
     """Return "" where a TLS 1.3 handshake works, else why not; a finding is made then. Raises NoTarget."""
     where = target.endpoint
     try:
@@ -83,19 +83,19 @@ def _tls(target: Target) -> str:
     except HandshakeFailure as failure:
         if failure.unverified:
             raise NoTarget(
-                f"the certificate of {where} is not accepted: {failure.reason} (as {target.server_name}, CA: "
+                f"the certificate of {where} is not accepted: {failure.reason} (as {target.connector.server_name}, CA: "
                 f"{target.profile.tls.ca}). No token was sent. Give tls.ca or target.server_name in a profile, or set "
                 f"tls.verify = false"
             ) from None
         if not _speaks_tls(target, failure):
             raise NoTarget(_not_tls(target, failure)) from None
         reason = f"no TLS 1.3 connection: {failure.reason}{f' (alert {failure.alert})' if failure.alert else ''}"
-        target.breach(Breach("CB-TLS-001", "a TLS 1.3 handshake that works", reason))
+        target.log.breach(Breach("CB-TLS-001", "a TLS 1.3 handshake that works", reason))
         return reason
     return ""
 
 
-def _speaks_tls(target: Target, failure: HandshakeFailure) -> bool:
+def _speaks_tls(target: RelayUnderTest, failure: HandshakeFailure) -> bool:
     # A record that holds a ServerHello; an echo of our own ClientHello is none.
     if failure.alert or (failure.received[:1] == b"\x16" and failure.received[5:6] == b"\x02"):
         return True
@@ -104,21 +104,23 @@ def _speaks_tls(target: Target, failure: HandshakeFailure) -> bool:
     wire = Wire(0, target.transcript, target.profile.target.timeout)
     context = legacy_client_context(ssl.TLSVersion.TLSv1_2)
     try:
-        wire.open(target.endpoint, context, name=target.server_name, source=target.source, transport="tcp")
+        wire.open(
+            target.endpoint, context, name=target.connector.server_name, source=target.connector.source, transport="tcp"
+        )
     except (Unreachable, HandshakeFailure):
         return False
     wire.close()
     return True
 
 
-def _not_tls(target: Target, failure: HandshakeFailure) -> str:
+def _not_tls(target: RelayUnderTest, failure: HandshakeFailure) -> str:
     where = target.endpoint
     if failure.received:
         return f"{where} doesn't speak TLS: it answered the handshake with {failure.received[:40]!r}"
     return f"{where} accepts connections, but there is no TLS behind it: {failure.reason}"
 
 
-def _transport(target: Target, facts: Facts) -> Facts:
+def _transport(target: RelayUnderTest, facts: Facts) -> Facts:
     """Find out which transport the relay speaks and whether hello works on it. Raises NoTarget."""
     wanted = target.profile.target.transport
     websocket, refused = (False, "not tried") if wanted == "tcp" else _opens_websocket(target)
@@ -150,7 +152,7 @@ def _transport(target: Target, facts: Facts) -> Facts:
     return _greeted(target, facts, spoken)
 
 
-def _opens_websocket(target: Target) -> tuple[bool, str]:
+def _opens_websocket(target: RelayUnderTest) -> tuple[bool, str]:
     """Whether an opening handshake is answered with 101, also one that is wrong; else why not."""
     try:
         target.connect(transport="websocket").close()
@@ -161,25 +163,23 @@ def _opens_websocket(target: Target) -> tuple[bool, str]:
     return True, ""
 
 
-def _hello(target: Target, transport: str) -> Exchange:
-    session = target.connect(transport=transport)
-    session.alive = lambda: False  # a relay that is silent now is silent on a new connection, too
-    session.observe = lambda exchange: None  # which transport the relay speaks isn't known yet: nothing is blamed
+def _hello(target: RelayUnderTest, transport: str) -> Exchange:
+    session = target.connect(transport=transport, judged=False)  # the relay may use the other transport
     exchange = session.hello()
     session.close()
     return exchange
 
 
-def _greeted(target: Target, facts: Facts, exchange: Exchange) -> Facts:
+def _greeted(target: RelayUnderTest, facts: Facts, exchange: Exchange) -> Facts:
     if exchange.ended is not None and "certificate required" in exchange.ended.detail:
         raise NoTarget(f"{target.endpoint} asks for a client's certificate: give tls.client_certificate in the profile")
-    target.observe(exchange)
+    target.log.observe(exchange)
     try:
         answer = judge.accepted(exchange)
     except Inconclusive as error:
         return replace(facts, hello=str(error))
     except Broken as broken:
-        target.breach(Breach("CB-HEL-001", broken.expected, broken.seen), exchange, expectation=broken.expectation)
+        target.log.breach(Breach("CB-HEL-001", broken.expected, broken.seen), exchange, expectation=broken.expectation)
         return replace(facts, hello=f"expected {broken.expected}; seen: {broken.seen}")
     facts = replace(facts, latency=replace(facts.latency, hello=exchange.waited))
     features = answer.member("features")
@@ -187,7 +187,7 @@ def _greeted(target: Target, facts: Facts, exchange: Exchange) -> Facts:
     return replace(facts, features=tuple(feature for feature in listed if isinstance(feature, str)))
 
 
-def _silent(target: Target, wanted: str) -> str:
+def _silent(target: RelayUnderTest, wanted: str) -> str:
     tried = "not even a hello" if wanted == "tcp" else "neither a hello nor a WebSocket's opening handshake"
     return (
         f"{target.endpoint} completes the TLS handshake, but answers nothing within "
@@ -196,7 +196,7 @@ def _silent(target: Target, wanted: str) -> str:
 
 
 def _is_silent(exchange: Exchange) -> bool:
-    return exchange.silence is Silence.DEAF and not exchange.answers
+    return exchange.silence is Silence.UNRESPONSIVE and not exchange.answers
 
 
 def _is_hello_response(exchange: Exchange) -> bool:
@@ -207,7 +207,7 @@ def _is_http(exchange: Exchange) -> bool:
     return any(answer.text.startswith(b"HTTP/") for answer in exchange.answers)
 
 
-def _exchanges(target: Target, facts: Facts) -> Facts:
+def _exchanges(target: RelayUnderTest, facts: Facts) -> Facts:
     """Try one of each exchange after hello."""
     try:
         session = target.greeted()
@@ -225,7 +225,8 @@ def _exchanges(target: Target, facts: Facts) -> Facts:
         waits = [beat.waited for beat in beats]
         facts = replace(facts, latency=replace(facts.latency, heartbeat=max(waits), fastest=min(waits)))
     if heartbeat or _answers_twice(session, target):
-        facts = target.facts = replace(facts, fence="unknown")
+        facts = replace(facts, fence="unknown")
+        target.learn(facts)
     session.close()
     try:
         session = target.authenticated()
@@ -237,10 +238,10 @@ def _exchanges(target: Target, facts: Facts) -> Facts:
     return replace(facts, heartbeat=heartbeat, tunnel=tunnel, odd_identifiers=takes_odd)
 
 
-def _answers_twice(session: Session, target: Target) -> bool:
+def _answers_twice(session: ProbeSession, target: RelayUnderTest) -> bool:
     """Whether heartbeats drew more than one answer: the last one's second shows beside the next request's."""
     session.ask({"type": "cbspec_behind_heartbeats"}, invalid="of unknown type", fence=False)
-    return any(finding.requirement == "CB-MSG-004" for finding in target.findings)
+    return any(finding.requirement == "CB-MSG-004" for finding in target.log.findings)
 
 
 def _reason(exchange: Exchange) -> str:

@@ -65,15 +65,15 @@ def find(found: Found, profile: Profile) -> Failure:
     try:
         case(target, *found.arguments)
     except Broken as broken:
-        steps = target.steps(broken.exchanges, broken.expectation)
+        steps = target.log.steps(broken.exchanges, broken.expectation)
         shown = render(target.transcript, broken.exchanges)
         said = {"expected": broken.expected, "seen": broken.seen, "exchange": shown, "steps": steps}
         about = Finding(found.requirement, Outcome.FAILED, found.name, **said)
-        target.findings.insert(0, about)
+        target.log.findings.insert(0, about)
     except Inconclusive:
         pass  # a control met what is wrong: then that is among the target's findings
     finally:
         target.close()
-    findings = [finding for finding in target.findings if finding.requirement == found.requirement]
+    findings = [finding for finding in target.log.findings if finding.requirement == found.requirement]
     named = [Finding.from_dict({**finding.to_dict(), "case": found.name}) for finding in findings]
     return failures_of(named, str(profile.target.address), "tcp", ())[f"{found.requirement}-1.json"]

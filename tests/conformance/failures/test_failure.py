@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 from cbspec_conformance.failures.failure import FORMAT, Failure, FailureFileError, failures_of, load, write_all
 from cbspec_conformance.failures.recipes import Recipe
 from cbspec_conformance.failures.steps import ConnectStep
-from cbspec_conformance.judging.expectation import Expectation, Kind
 from cbspec_conformance.judging.findings import Finding, Outcome
+from cbspec_conformance.record.expectation import Expectation, ExpectationKind
 from tests.conformance.failures.test_steps import STEPS
 
 CASE = "relay/notes/test_tls13.py::test_old[1.2]"
@@ -29,7 +29,7 @@ FAILURES = st.builds(
     seen=st.text(),
     exchange=st.lists(st.text(), max_size=3).map(tuple),
     options=st.sampled_from([(), ("--examples=20", "--seed=0")]),
-    expectation=st.builds(Expectation, st.sampled_from(Kind), st.lists(st.text(), max_size=2).map(tuple)),
+    expectation=st.builds(Expectation, st.sampled_from(ExpectationKind), st.lists(st.text(), max_size=2).map(tuple)),
     tokens=st.just(TOKENS),
     steps=st.lists(STEPS, max_size=4).map(tuple),
 )

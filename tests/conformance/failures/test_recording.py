@@ -8,13 +8,13 @@ from typing import Any
 from cbspec_conformance.failures.frames import ClientFrame
 from cbspec_conformance.failures.recipes import RUN, Recipes
 from cbspec_conformance.failures.recording import record
-from cbspec_conformance.judging.expectation import INVARIANT, Expectation, Kind
 from cbspec_conformance.record.exchange import Exchange
+from cbspec_conformance.record.expectation import INVARIANT, Expectation, ExpectationKind
 from cbspec_conformance.record.transcript import Bytes, Direction, End, Ended, Message, Opened, Record, Transcript
 from tests.conformance.build import HEARTBEAT, HEARTBEAT_RESPONSE, TUNNEL, TUNNEL_RESPONSE, received, sent
 
 ADDRESS = "127.0.0.1:8080"
-EXPECTATION = Expectation(Kind.REFUSED_WITH, ("invalid_tunnel_info",))
+EXPECTATION = Expectation(ExpectationKind.REFUSED_WITH, ("invalid_tunnel_info",))
 
 
 def opened(transport: str = "tcp", address: str = ADDRESS) -> Opened:

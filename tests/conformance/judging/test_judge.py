@@ -11,7 +11,8 @@ import pytest
 from cbspec.protocol.codes import ErrorCode
 from cbspec_conformance.judging import judge
 from cbspec_conformance.judging.errors import Broken, Inconclusive, NoRoom
-from cbspec_conformance.record.exchange import Exchange, Silence
+from cbspec_conformance.record.conclusions import Silence
+from cbspec_conformance.record.exchange import Exchange
 from cbspec_conformance.record.transcript import End
 from tests.conformance.build import (
     AUTH_RESPONSE,
@@ -56,9 +57,9 @@ ANSWERS: Final[dict[str, tuple[Exchange, str, str, str, str]]] = {
     "a client's type": (exchange(TUNNEL, TUNNEL), UNCLEAR, UNCLEAR, UNCLEAR, FINE),
     "no type": (exchange(TUNNEL, {"status": "ok"}), UNCLEAR, UNCLEAR, UNCLEAR, FINE),
     "ignored": (exchange(TUNNEL, silence=Silence.IGNORED), BROKEN, BROKEN, BROKEN, FINE),
-    "deaf, the relay alive": (exchange(TUNNEL, silence=Silence.DEAF), BROKEN, BROKEN, BROKEN, FINE),
+    "deaf, the relay alive": (exchange(TUNNEL, silence=Silence.UNRESPONSIVE), BROKEN, BROKEN, BROKEN, FINE),
     "deaf, the relay too": (
-        exchange(TUNNEL, silence=Silence.DEAF, relay_alive=False), UNCLEAR, UNCLEAR, UNCLEAR, FINE,
+        exchange(TUNNEL, silence=Silence.UNRESPONSIVE, relay_alive=False), UNCLEAR, UNCLEAR, UNCLEAR, FINE,
     ),
     "the code, then an end": (exchange(TUNNEL, error(), ended=ended(End.EOF)), BROKEN, FINE, FINE, FINE),
     **{
@@ -180,7 +181,7 @@ def test_a_message_in_words(message: object, words: str) -> None:
         (exchange(TUNNEL, ended=ended(End.RESET, "Connection reset by peer")), "reset (Connection reset by peer)"),
         (exchange(TUNNEL, ended=ended(End.EOF)), "closed without close_notify"),
         (exchange(TUNNEL, silence=Silence.IGNORED, waited=1.25), "within 1.2 s; the relay ignored it"),
-        (exchange(TUNNEL, silence=Silence.DEAF, waited=5.0), "within 5.0 s; the relay answered nothing more"),
+        (exchange(TUNNEL, silence=Silence.UNRESPONSIVE, waited=5.0), "within 5.0 s; the relay answered nothing more"),
         (exchange(TUNNEL), "nothing more is known"),
     ],
 )

@@ -8,7 +8,8 @@ from cbspec.protocol.codes import ErrorCode
 from cbspec_conformance.judging.errors import Inconclusive
 from cbspec_conformance.judging.judge import OUT_OF_ROOM
 from cbspec_conformance.judging.observing import reaction
-from cbspec_conformance.record.exchange import Exchange, Silence
+from cbspec_conformance.record.conclusions import Silence
+from cbspec_conformance.record.exchange import Exchange
 from cbspec_conformance.record.transcript import End
 from tests.conformance.build import REQUESTS, SUCCESSES, TUNNEL, TUNNEL_RESPONSE, ended, error, exchange
 
@@ -24,7 +25,7 @@ CASES: dict[str, tuple[Exchange, str]] = {
 }
 UNCLEAR: dict[str, Exchange] = {
     **{code: exchange(TUNNEL, error(code)) for code in sorted(OUT_OF_ROOM)},
-    "deaf": exchange(TUNNEL, silence=Silence.DEAF),
+    "deaf": exchange(TUNNEL, silence=Silence.UNRESPONSIVE),
     "late": exchange(TUNNEL),
     "not JSON": exchange(TUNNEL, b"oops"),
 }

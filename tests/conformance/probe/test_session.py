@@ -12,37 +12,34 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from cbspec.profile.profile import Profile, Rate, Tenant
 from cbspec.protocol.framing import StreamFramer
 from cbspec_conformance.judging.errors import KitError, RateLimited
 from cbspec_conformance.judging.invariants import check
-from cbspec_conformance.probe import session as session_module
+from cbspec_conformance.probe.channel import FLOOD
+from cbspec_conformance.probe.pace import Pacer
 from cbspec_conformance.probe.tempo import PATIENCE, Latency, Tempo
-from cbspec_conformance.record.exchange import Exchange, Silence
+from cbspec_conformance.record.conclusions import Silence
+from cbspec_conformance.record.exchange import Exchange
 from cbspec_conformance.record.transcript import End, Message
 from tests.conformance.build import HEARTBEAT, HELLO, TUNNEL, TUNNEL_RESPONSE, error
-from tests.conformance.memory import Clock, Probe, Relay, Reply, answer, conforming, line
+from tests.conformance.memory import ManualClock, MemoryProbe, Relay, Reply, answer, conforming, line
 
-MakeProbe = Callable[..., Probe]
+MakeProbe = Callable[..., MemoryProbe]
 SLOW = Tempo(5.0, 2.0, Latency(0.3))
 
 
 @pytest.fixture
-def probe(monkeypatch: pytest.MonkeyPatch) -> MakeProbe:
-    """Give a way to a session with a relay in memory, whose time is the session's too."""
-
-    def make(relay: Relay, **options: Any) -> Probe:  # noqa: ANN401 - Session's own options
-        clock = Clock()
-        monkeypatch.setattr(session_module, "time", clock)
-        return Probe(relay, clock, **options)
-
-    return make
+def probe() -> MakeProbe:
+    """Give a way to a session with a relay in memory."""
+    return lambda relay, **options: MemoryProbe(relay, ManualClock(), **options)
 
 
 def types(exchange: Exchange) -> list[str]:
     return [message.type for message in exchange.answers]
 
 
-def fences(probe: Probe) -> int:
+def fences(probe: MemoryProbe) -> int:
     return sum(isinstance(record, Message) and record.meant == "fence" for record in probe.transcript.records)
 
 
@@ -89,12 +86,11 @@ DELAYS = st.one_of(st.sampled_from([0.0, 0.3, PATIENCE - 0.01, PATIENCE, PATIENC
 
 @pytest.mark.parametrize("authenticated", [True, False])
 @pytest.mark.parametrize("one_by_one", [True, False])
-def test_a_slow_relay_is_not_accused(authenticated: bool, one_by_one: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_slow_relay_is_not_accused(authenticated: bool, one_by_one: bool) -> None:
     @given(delay=DELAYS, requests=st.lists(st.sampled_from([TUNNEL, HELLO, HEARTBEAT]), min_size=1, max_size=4))
     @example(delay=1.5, requests=[TUNNEL, TUNNEL])
     def check_it(delay: float, requests: list[dict[str, Any]]) -> None:
-        clock = Clock()
-        monkeypatch.setattr(session_module, "time", clock)
+        clock = ManualClock()
         busy = 0.0
 
         def relay(request: dict[str, Any]) -> list[Reply]:
@@ -102,7 +98,7 @@ def test_a_slow_relay_is_not_accused(authenticated: bool, one_by_one: bool, monk
             busy = max(busy, clock.now) + delay if one_by_one else clock.now + delay
             return [(busy - clock.now, answer(request))]
 
-        made = Probe(relay, clock, authenticated=authenticated)
+        made = MemoryProbe(relay, clock, authenticated=authenticated)
         for request in requests:
             exchange = made.session.ask(request)
             assert types(exchange) == types_of(request)
@@ -229,14 +225,14 @@ def test_who_answers_nothing_is_deaf_and_a_new_connection_says_more(alive: bool,
     made = probe(only())
     made.alive = alive
     exchange = made.session.ask(TUNNEL)
-    assert (types(exchange), exchange.silence, exchange.relay_alive) == ([], Silence.DEAF, alive)
+    assert (types(exchange), exchange.silence, exchange.relay_alive) == ([], Silence.UNRESPONSIVE, alive)
     assert made.asked_alive == 1
 
 
 def test_without_a_fence_silence_is_waited_for(probe: MakeProbe) -> None:
     made = probe(only(), fence="")
     exchange = made.session.ask(TUNNEL)
-    assert (exchange.silence, fences(made)) == (Silence.DEAF, 0)
+    assert (exchange.silence, fences(made)) == (Silence.UNRESPONSIVE, 0)
     assert exchange.waited >= made.session.timeout
 
 
@@ -291,8 +287,10 @@ def test_what_can_t_be_read_is_a_message_with_a_fault(text: bytes, requirement: 
 
 @pytest.mark.parametrize("start", [b'{"type":"', b"no message, ", '{"type":"\N{SNOWMAN}'.encode() * 300])
 def test_a_message_without_end_is_given_up_once_and_shown_by_its_beginning(start: bytes, probe: MakeProbe) -> None:
-    made = probe(lambda request: [(0.001 * number, start + b"a" * 50_000) for number in range(1, 10)])
-    made.session.framer = StreamFramer(max_message=100_000)
+    made = probe(
+        lambda request: [(0.001 * number, start + b"a" * 50_000) for number in range(1, 10)],
+        framer=StreamFramer(max_message=100_000),
+    )
     exchange = made.session.ask(TUNNEL)
     assert [message.decoded.requirement for message in exchange.answers] == ["CB-MSG-002"]
     assert exchange.answers[0].text == (start + b"a" * 1024)[:1024]
@@ -358,7 +356,7 @@ def test_a_rate_limit_that_nobody_asked_for_stops_the_case(probe: MakeProbe) -> 
     with pytest.raises(RateLimited):
         made.session.ask(TUNNEL)
     assert len(made.observed) == 1  # it is judged all the same
-    made.session.expects_rate_limit = True
+    made.session.expect_rate_limit()
     assert types(made.session.ask(TUNNEL)) == ["error"]
 
 
@@ -375,11 +373,14 @@ def test_what_is_no_message_may_be_refused_with_any_code_where_the_next_heartbea
 
 
 def test_every_request_and_every_fence_keeps_the_pace(probe: MakeProbe) -> None:
-    paced: list[str] = []
-    made = probe(conforming(), pace=paced.append)
-    made.session.tenant = "tenant-001"
+    profile = Profile(tenants=(Tenant("tenant-001", rate=Rate(per_second=2.0, burst=1)),))
+    clock = ManualClock()
+    made = MemoryProbe(conforming(0.0), clock, pacer=Pacer(profile, clock=clock))
+    made.session.assume(tenant="tenant-001")
     made.session.ask(TUNNEL)
-    assert paced == ["tenant-001"] * 2
+    assert clock.now == pytest.approx(1.0, abs=0.1)
+    made.session.heartbeat()
+    assert clock.now == pytest.approx(2.0, abs=0.1)
 
 
 # ---------------------------------------------------------------------------- many at once
@@ -395,7 +396,7 @@ def test_requests_that_go_out_together_are_recorded_and_answered(probe: MakeProb
 
 
 def test_what_was_asked_for_is_no_flood_however_much_of_it_comes_at_once(probe: MakeProbe) -> None:
-    asked = 3 * session_module._FLOOD
+    asked = 3 * FLOOD
     requests = itertools.count(1)
     made = probe(lambda request: [(0.001, answer(request) * asked)] if next(requests) == asked else [])
     made.session.send_unanswered(b"".join(made.session.note(HEARTBEAT)[1] for _ in range(asked)), messages=asked)
@@ -404,7 +405,7 @@ def test_what_was_asked_for_is_no_flood_however_much_of_it_comes_at_once(probe: 
 
 
 def test_who_sends_what_nobody_asked_for_is_given_up(probe: MakeProbe) -> None:
-    made = probe(lambda request: [(0.001, answer(request) * (session_module._FLOOD + 2))])
+    made = probe(lambda request: [(0.001, answer(request) * (FLOOD + 2))])
     made.session.heartbeat()
     assert made.session.ended is not None
     assert made.session.ended.how is End.OURS
@@ -439,9 +440,8 @@ class _Ponging(StreamFramer):
 
 
 def test_no_pong_goes_out_inside_a_frame(probe: MakeProbe, monkeypatch: pytest.MonkeyPatch) -> None:
-    made = probe(conforming())
+    made = probe(conforming(), framer=_Ponging())
     quiet: list[bytes] = []
-    monkeypatch.setattr(made.session, "framer", _Ponging())
     monkeypatch.setattr(made.wire, "send_quietly", lambda data: quiet.extend([data] if data else []))
     _, data = made.session.note(HEARTBEAT)
     made.session.send_unanswered(data + data[:5], cut=True)

@@ -7,11 +7,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cbspec.profile.profile import Target
-from cbspec_conformance.probe import tempo as tempo_module
 from cbspec_conformance.probe.tempo import PATIENCE, Latency, Tempo, retry
 from cbspec_conformance.record.transcript import Message, Waited
 from tests.conformance.build import TUNNEL
-from tests.conformance.memory import Clock, Probe, answer
+from tests.conformance.memory import ManualClock, MemoryProbe, answer
 
 SECONDS = st.floats(0.001, 60.0)
 
@@ -62,7 +61,7 @@ def test_a_fast_relay_is_fenced_always_also_on_a_busy_machine_and_a_slow_one_at_
     assert all(fast.wants_fence("tunnel_info error") for _ in range(20))
     assert sum(slow.wants_fence("tunnel_info error") for _ in range(20)) == 5
     assert slow.wants_fence("tunnel_info tunnel_response")
-    slow.closed_behind("tunnel_info error")
+    slow.closed_after("tunnel_info error")
     assert all(slow.wants_fence("tunnel_info error") for _ in range(20))
 
 
@@ -92,9 +91,8 @@ def test_room_that_doesn_t_come_back_is_waited_for_once() -> None:
     assert (tempo.soon, tempo.is_stuck("a limit")) == (5.0, False)
 
 
-def test_retry_gives_up_in_time_and_raises_the_last_error(monkeypatch: pytest.MonkeyPatch) -> None:
-    clock = Clock()
-    monkeypatch.setattr(tempo_module, "time", clock)
+def test_retry_gives_up_in_time_and_raises_the_last_error() -> None:
+    clock = ManualClock()
     attempts: list[float] = []
 
     def attempt() -> None:
@@ -102,24 +100,23 @@ def test_retry_gives_up_in_time_and_raises_the_last_error(monkeypatch: pytest.Mo
         if clock.now < 1.0:
             raise ValueError(f"attempt {len(attempts)}")
 
-    retry(attempt, (ValueError,), 5.0)
+    retry(attempt, (ValueError,), 5.0, clock)
     assert attempts == pytest.approx([0.0, 0.1, 0.3, 0.7, 1.5])
     clock.now, attempts[:] = 0.0, []
     with pytest.raises(ValueError, match="attempt"):
-        retry(attempt, (ValueError,), 0.5)
+        retry(attempt, (ValueError,), 0.5, clock)
     assert 0.5 <= clock.now <= 0.7
     clock.now = 0.0
     with pytest.raises(ValueError, match="attempt"):
-        retry(attempt, (KeyError,), 5.0)
+        retry(attempt, (KeyError,), 5.0, clock)
 
 
-def test_a_wait_for_nothing_is_in_the_transcript_and_shorter_the_next_time(monkeypatch: pytest.MonkeyPatch) -> None:
-    clock = Clock()
-    monkeypatch.setattr("cbspec_conformance.probe.session.time", clock)
+def test_a_wait_for_nothing_is_in_the_transcript_and_shorter_the_next_time() -> None:
+    clock = ManualClock()
     tempo = Tempo(5.0, 2.0, Latency(0.001, 0.001, 0.001))
     waits = []
     for _ in range(2):
-        made = Probe(lambda request: [], clock, tempo=tempo)
+        made = MemoryProbe(lambda request: [], clock, tempo=tempo)
         made.session.ask(TUNNEL)
         (waited,) = (record for record in made.transcript.records if isinstance(record, Waited))
         assert "tunnel_info" in waited.what
@@ -127,10 +124,9 @@ def test_a_wait_for_nothing_is_in_the_transcript_and_shorter_the_next_time(monke
     assert waits == [5.0, 2.0]
 
 
-def test_on_a_slow_relay_fences_become_few(monkeypatch: pytest.MonkeyPatch) -> None:
-    clock = Clock()
-    monkeypatch.setattr("cbspec_conformance.probe.session.time", clock)
-    made = Probe(
+def test_on_a_slow_relay_fences_become_few() -> None:
+    clock = ManualClock()
+    made = MemoryProbe(
         lambda request: [(0.3, answer(request))], clock, tempo=Tempo(5.0, 2.0, Latency(heartbeat=0.3, fastest=0.3))
     )
     for _ in range(10):

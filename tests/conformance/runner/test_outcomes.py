@@ -10,10 +10,10 @@ import pytest
 from cbspec.profile.profile import Profile
 from cbspec_conformance.judging.errors import Broken, Inconclusive, KitError, NotExercised, RateLimited
 from cbspec_conformance.judging.findings import Outcome
-from cbspec_conformance.judging.invariants import Breach
 from cbspec_conformance.judging.verdicts import TIME_UP
 from cbspec_conformance.probe.tcp import Unreachable
 from cbspec_conformance.probe.wire import HandshakeFailure
+from cbspec_conformance.record.conclusions import Breach
 from cbspec_conformance.reporting.baseline import Baseline
 from cbspec_conformance.runner.marks import requirement
 from cbspec_conformance.runner.outcomes import (
@@ -25,7 +25,7 @@ from cbspec_conformance.runner.outcomes import (
     requirement_of,
     status_of,
 )
-from cbspec_conformance.target.target import Target
+from cbspec_conformance.target.relay import RelayUnderTest
 from tests.conformance.conftest import MakeTarget
 
 
@@ -42,7 +42,7 @@ class Item:
         return self.mark if self.mark is not None and self.mark.name == name else None
 
 
-def item(identifier: str = "CB-TUN-001", target: Target | None = None) -> pytest.Item:
+def item(identifier: str = "CB-TUN-001", target: RelayUnderTest | None = None) -> pytest.Item:
     made = Item(requirement(identifier).mark, {"relay": target} if target else {})
     return cast(pytest.Item, made)
 
@@ -139,8 +139,8 @@ def test_what_was_seen_on_the_way_fails_the_first_case_that_saw_it(simulated: Pr
     shown = []
     for _ in range(3):
         target = make_target(simulated)
-        target.breach(Breach("CB-HEL-002", "a string", "a number"))
-        target.breach(Breach("CB-HEL-004", "1.0", "2.0"))
+        target.log.breach(Breach("CB-HEL-002", "a string", "a number"))
+        target.log.breach(Breach("CB-HEL-004", "1.0", "2.0"))
         report = settled(item("CB-TUN-001", target), outcomes=outcomes)
         assert [(f.requirement, f.outcome) for f in findings_of(report)] == [
             ("CB-TUN-001", Outcome.PASSED),
@@ -159,8 +159,8 @@ def test_names_and_requirements_of_cases() -> None:
 
 def test_what_is_only_observed_is_no_pass_and_no_failure(make_target: MakeTarget) -> None:
     target = make_target(Profile())
-    target.saw("accepted", of="after hello")
-    target.saw("closed", of="after auth")
+    target.log.saw("accepted", of="after hello")
+    target.log.saw("closed", of="after auth")
     report = settled(item("CB-HEL-101", target))
     found = [(finding.outcome, finding.aspect, finding.seen) for finding in findings_of(report)]
     assert found == [(Outcome.OBSERVED, "after hello", "accepted"), (Outcome.OBSERVED, "after auth", "closed")]
@@ -171,7 +171,7 @@ def test_what_is_only_observed_is_no_pass_and_no_failure(make_target: MakeTarget
 
 def test_an_observation_that_breaks_off_is_inconclusive_and_keeps_what_was_seen(make_target: MakeTarget) -> None:
     target = make_target(Profile())
-    target.saw("accepted", of="after hello")
+    target.log.saw("accepted", of="after hello")
     found = findings_of(settled(item("CB-HEL-101", target), Broken("a", "b")))
     assert [(finding.outcome, finding.aspect) for finding in found] == [
         (Outcome.INCONCLUSIVE, ""),

@@ -17,11 +17,10 @@ import trustme
 
 from cbspec.catalogue.requirements import REQUIREMENTS
 from cbspec_conformance.judging.errors import NoRoom
-from cbspec_conformance.probe import tempo as tempo_module
 from cbspec_conformance.probe.tempo import Tempo
 from cbspec_conformance.runner.plugin import until_room
 from tests.conformance.commands import Done, run, simulator, verdict, verify
-from tests.conformance.memory import Clock
+from tests.conformance.memory import ManualClock
 from tests.support.relay import over_tls, read_to_end, server, serving, tolerant
 
 
@@ -235,12 +234,9 @@ def test_every_requirement_can_be_asked_for() -> None:
 
 
 @pytest.mark.parametrize("back_after", [0.0, 1.0, 4.5, 60.0])
-def test_a_case_without_room_is_tried_again_as_long_as_a_relay_has(
-    back_after: float, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    clock, closed = Clock(), []
-    monkeypatch.setattr(tempo_module, "time", clock)
-    relay: Any = SimpleNamespace(tempo=Tempo(5.0), close=lambda: closed.append(clock.now))
+def test_a_case_without_room_is_tried_again_as_long_as_a_relay_has(back_after: float) -> None:
+    clock, closed = ManualClock(), []
+    relay: Any = SimpleNamespace(tempo=Tempo(5.0), clock=clock, close=lambda: closed.append(clock.now))
 
     def case() -> None:
         if clock.now - began < back_after:

@@ -17,7 +17,7 @@ import pytest
 from cbspec.profile.profile import Endpoint, Profile
 from cbspec_conformance.judging.errors import Inconclusive
 from cbspec_conformance.judging.findings import Outcome
-from cbspec_conformance.probe.session import Session
+from cbspec_conformance.probe.session import ProbeSession
 from cbspec_conformance.probe.tcp import Unreachable
 from cbspec_conformance.record.transcript import End, Message
 from cbspec_conformance.target.life import LIVES_ON, Life
@@ -36,7 +36,7 @@ def mortal(*seconds: str) -> Iterator[str]:
         with socket.create_server(("127.0.0.1", 0)) as free:
             port = str(free.getsockname()[1])
     command = [sys.executable, "-m", "tests.conformance.mortal", port, KILLER, *seconds]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, cwd=Path(__file__).parents[2]) as process:
+    with subprocess.Popen(command, stdout=subprocess.PIPE, cwd=Path(__file__).parents[3]) as process:
         assert process.stdout is not None
         try:
             yield process.stdout.readline().decode().strip()
@@ -53,7 +53,7 @@ def test_a_death_is_blamed_on_the_exchange_and_the_rest_ends_quickly() -> None:
     assert done.code == 1, done.text
     assert (verdict(done.text, "passed"), verdict(done.text, "failed"), verdict(done.text, "inconclusive")) == (1, 1, 2)
     assert f"did not pass: {LIVES_ON}; without a verdict: CB-TUN-007, CB-HBT-001" in done.text
-    assert "the last that was sent before: local_port is not as it must be" in done.text
+    assert "the last message before: local_port is not as it must be" in done.text
     assert '"local_port":-1' in done.text  # the exchange itself
     assert "the relay died: after relay/message_types/test_3_tunnel_management.py" in " ".join(done.text.split())
 
@@ -87,10 +87,12 @@ def test_a_relay_that_a_condition_took_away_did_not_die(gone: Profile, make_targ
     target = make_target(gone)
     with pytest.raises(Unreachable):
         target.connect()
-    target.restless = True
+    target.signs.provoked()
     life = Life()
     assert not life.look(target)
-    assert [(finding.requirement, finding.outcome) for finding in target.findings] == [(LIVES_ON, Outcome.INCONCLUSIVE)]
+    assert [(finding.requirement, finding.outcome) for finding in target.log.findings] == [
+        (LIVES_ON, Outcome.INCONCLUSIVE)
+    ]
 
 
 @pytest.mark.parametrize(("processes", "provoked"), [(1, False), (2, False), (1, True), (2, True)])
@@ -102,7 +104,9 @@ def test_who_shares_a_relay_that_may_be_restarted_accuses_nobody(
         target.connect()
     assert not Life(processes, provoked=provoked).look(target)
     uncertain = processes > 1 and provoked
-    assert [finding.outcome for finding in target.findings] == [Outcome.INCONCLUSIVE if uncertain else Outcome.FAILED]
+    assert [finding.outcome for finding in target.log.findings] == [
+        Outcome.INCONCLUSIVE if uncertain else Outcome.FAILED
+    ]
 
 
 def test_the_dead_are_looked_at_again(gone: Profile, simulated: Profile, make_target: MakeTarget) -> None:
@@ -125,7 +129,7 @@ def test_a_relay_that_only_closes_is_alive(simulated: Profile, make_target: Make
     session.answers(1)
     assert session.ended
     assert Life().look(target)
-    assert target.findings == []
+    assert target.log.findings == []
 
 
 def test_a_look_at_a_relay_that_was_mute_leaves_no_connection_open(
@@ -133,27 +137,27 @@ def test_a_look_at_a_relay_that_was_mute_leaves_no_connection_open(
 ) -> None:
     life, mute = Life(), make_target(simulated)
     with monkeypatch.context() as silence:
-        silence.setattr(Session, "answers", lambda *_: ())
+        silence.setattr(ProbeSession, "answers", lambda *_: ())
         assert not mute.alive()
         assert not life.look(mute)
     assert "answers no hello" in life.gone
-    assert [finding.outcome for finding in mute.findings] == [Outcome.INCONCLUSIVE]
+    assert [finding.outcome for finding in mute.log.findings] == [Outcome.INCONCLUSIVE]
     target = make_target(simulated)
     life.check_back(target)
     assert not life.gone
     assert target.said_anything
-    assert target.open_sessions == []
+    assert target.room.open_sessions == []
 
 
 def test_a_relay_that_closes_new_connections_without_a_word_is_not_mute(
     simulated: Profile, make_target: MakeTarget, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def close(session: Session, _: int) -> tuple[Message, ...]:
+    def close(session: ProbeSession, _: int) -> tuple[Message, ...]:
         session.wire.finish(End.RESET)
         return ()
 
-    monkeypatch.setattr(Session, "answers", close)
+    monkeypatch.setattr(ProbeSession, "answers", close)
     full = make_target(simulated)
     assert not full.alive()
     assert Life().look(full)
-    assert full.findings == []
+    assert full.log.findings == []

@@ -14,7 +14,7 @@ import pytest
 import trustme
 
 from cbspec.profile.profile import Endpoint, Profile, Target, Tenant, Tls, Tokens
-from cbspec_conformance.probe.session import Session
+from cbspec_conformance.probe.session import ProbeSession
 from cbspec_conformance.target.preflight import NoTarget, examine, wait_for
 from tests.conformance.build import AUTH_RESPONSE, HELLO_RESPONSE, error
 from tests.conformance.conftest import MakeTarget
@@ -86,7 +86,7 @@ def test_everything_works_on_a_relay_that_conforms(transport: str, simulated: Pr
     assert facts.transport == ("websocket" if transport == "websocket" else "tcp")
     assert facts.websocket == (transport != "tcp")
     assert "multi_tenancy" in facts.features
-    assert (target.findings, facts.rejected) == ([], False)
+    assert (target.log.findings, facts.rejected) == ([], False)
 
 
 # What a relay answers to one type of request instead; which facts are then broken, and who is blamed.
@@ -119,8 +119,8 @@ def test_no_two_connections_are_open_at_once(relay: Callable[..., Any], make_tar
         held: list[int] = []
         connect = target.connect
 
-        def counting(**options: Any) -> Session:  # noqa: ANN401 - connect's own
-            held.append(sum(session.ended is None for session in target._sessions))
+        def counting(**options: Any) -> ProbeSession:  # noqa: ANN401 - connect's own
+            held.append(sum(session.ended is None for session in target.room.open_sessions))
             return connect(**options)
 
         target.connect = counting  # type: ignore[method-assign] # watched
@@ -139,7 +139,7 @@ def test_what_doesn_t_work_is_a_fact_and_what_is_broken_a_finding(
         facts = examine(target)
         target.close()
     assert {name for name in ("tls", "hello", "auth", "tunnel", "heartbeat") if getattr(facts, name)} == broken
-    assert {finding.requirement for finding in target.findings} == blamed
+    assert {finding.requirement for finding in target.log.findings} == blamed
     assert facts.rejected == (kind == "auth refused")
 
 
@@ -161,7 +161,7 @@ def test_tls_1_2_alone_is_a_finding(folder: Path, profile_of: Any, make_target: 
         target.close()
     assert facts.tls
     assert facts.hello
-    assert [finding.requirement for finding in target.findings] == ["CB-TLS-001"]
+    assert [finding.requirement for finding in target.log.findings] == ["CB-TLS-001"]
 
 
 # ---------------------------------------------------------------------------- no relays
@@ -182,7 +182,7 @@ def test_what_isn_t_tls_is_no_relay(script: Script, words: str, profile_of: Any,
         target = make_target(profile_of(address))
         with pytest.raises(NoTarget, match=words):
             examine(target)
-    assert target.findings == []
+    assert target.log.findings == []
 
 
 def test_a_certificate_that_isn_t_vouched_for_is_no_relay(

@@ -3,27 +3,23 @@
 from __future__ import annotations
 
 import contextlib
-import time
 from collections.abc import Callable
 
 from cbspec.tokens.forgery import FORGERIES
 from cbspec_conformance.judging import judge
 from cbspec_conformance.judging.errors import NotExercised
-from cbspec_conformance.probe.session import Session
+from cbspec_conformance.probe.session import ProbeSession
 from cbspec_conformance.record.exchange import Exchange
 from cbspec_conformance.record.transcript import Message
 from cbspec_conformance.relay.error_codes.limits import fillable
 from cbspec_conformance.relay.error_codes.refusals import attempt, limited
 from cbspec_conformance.target.provoke import provoked
-from cbspec_conformance.target.target import Target
+from cbspec_conformance.target.relay import RelayUnderTest
 
 _MARGIN = 3
 
-rate_exceeded: list[float] = []
-"""When this process exceeded a declared rate here: whoever needs a fresh start has to wait behind it."""
 
-
-def _tunnels(relay: Target) -> None:
+def _tunnels(relay: RelayUnderTest) -> None:
     tenants = relay.profile.tenants_with("tunnel_limit")
     if not tenants:
         raise NotExercised("give tenants.tunnel_limit (for a tenant of its own)")
@@ -34,13 +30,13 @@ def _tunnels(relay: Target) -> None:
             session.ask(relay.tunnel_info(session.tenant))
 
 
-def _connections(relay: Target) -> None:
+def _connections(relay: RelayUnderTest) -> None:
     with limited(relay, "connection_limit", relay.profile.relay.connection_limit) as (at, limit):
         for _ in range(limit + 1):
             attempt(relay, at)
 
 
-def _buffers(relay: Target) -> None:
+def _buffers(relay: RelayUnderTest) -> None:
     with limited(relay, "buffer_pool", relay.profile.relay.buffer_pool) as (at, size):
         session = relay.authenticated(at=at)
         for _ in range(size + 1):
@@ -48,12 +44,12 @@ def _buffers(relay: Target) -> None:
                 session.ask(relay.tunnel_info(session.tenant))
 
 
-def _unavailable(relay: Target) -> None:
+def _unavailable(relay: RelayUnderTest) -> None:
     with provoked(relay.profile, "unavailable") as (_, at):
         attempt(relay, at)
 
 
-def _transfer(relay: Target) -> None:
+def _transfer(relay: RelayUnderTest) -> None:
     remote = relay.profile.remote
     end = remote.unreachable or remote.reachable
     request = relay.tunnel_info(remote_host=end.host, remote_port=end.port)
@@ -64,7 +60,7 @@ def _transfer(relay: Target) -> None:
         relay.authenticated(at=at).ask(request)
 
 
-def _address(relay: Target) -> None:
+def _address(relay: RelayUnderTest) -> None:
     tenants = relay.profile.tenants_with("allowed_addresses")
     if not tenants:
         raise NotExercised("give tenants.allowed_addresses")
@@ -75,25 +71,25 @@ def _address(relay: Target) -> None:
             session.ask(relay.tunnel_info(tenant.id))
 
 
-def _rate(relay: Target) -> None:
+def _rate(relay: RelayUnderTest) -> None:
     tenants = relay.profile.tenants_with("rate")
     if not tenants or tenants[-1].rate is None:
         raise NotExercised("give tenants.rate (for a tenant of its own)")
     rate = tenants[-1].rate
     session = relay.authenticated(tenants[-1])
-    session.expects_rate_limit = True
+    session.expect_rate_limit()
     notes = [session.note({"type": "heartbeat"}) for _ in range(int(_MARGIN * (rate.burst + rate.per_second)))]
     session.send_unanswered(b"".join(data for _, data in notes))
     answers = _up_to_an_error(session, len(notes))
-    rate_exceeded.append(time.monotonic())
+    relay.shared.rate_exceeded()
     for (request, _), answer in zip(notes, answers, strict=False):
         if answer.type != "heartbeat_response":
-            relay.observe(Exchange(request, (answer,), tenant=session.tenant))
+            relay.log.observe(Exchange(request, (answer,), tenant=session.tenant))
             if judge.error_code(Exchange(request, (answer,))):
                 return
 
 
-def _up_to_an_error(session: Session, count: int) -> list[Message]:
+def _up_to_an_error(session: ProbeSession, count: int) -> list[Message]:
     """Return at most so many answers, no more behind an error: hundreds of errors may be more than can be held."""
     answers: list[Message] = []
     while len(answers) < count and (more := session.answers(1)):
@@ -103,20 +99,20 @@ def _up_to_an_error(session: Session, count: int) -> list[Message]:
     return answers
 
 
-def _tokens(relay: Target) -> None:
-    valid = relay.token(relay.tenant)
+def _tokens(relay: RelayUnderTest) -> None:
+    valid = relay.tokens.valid(relay.tenant)
     for forgery in FORGERIES:
         if forgery.name in ("expired-11-minutes", "tenant-new"):
             with contextlib.suppress(NotExercised):  # without the key it can't be made
                 relay.show_forged(forgery, valid)
 
 
-def _ports(relay: Target) -> None:
+def _ports(relay: RelayUnderTest) -> None:
     session = relay.authenticated()
     session.ask(relay.tunnel_info(session.tenant, remote_port=70000), invalid="no such port")
 
 
-CAUSES: dict[str, Callable[[Target], None]] = {
+CAUSES: dict[str, Callable[[RelayUnderTest], None]] = {
     "tenant's tunnels": _tunnels,
     "relay's connections": _connections,
     "buffer pool": _buffers,

@@ -8,8 +8,8 @@ from collections.abc import Callable, Iterator
 from cbspec.profile.profile import Endpoint, Tenant
 from cbspec_conformance.judging import judge
 from cbspec_conformance.judging.errors import Broken, NotExercised
-from cbspec_conformance.probe.session import Session
-from cbspec_conformance.target.target import Target
+from cbspec_conformance.probe.session import ProbeSession
+from cbspec_conformance.target.relay import RelayUnderTest
 
 MOST = 256
 """The largest limit that is filled."""
@@ -22,7 +22,7 @@ def fillable(limit: int, key: str) -> int:
     return limit
 
 
-def tunnel_tenant(relay: Target) -> tuple[Tenant, int]:
+def tunnel_tenant(relay: RelayUnderTest) -> tuple[Tenant, int]:
     """Return a tenant with a limit of tunnels, and the limit."""
     tenants = relay.profile.tenants_with("tunnel_limit")
     if not tenants or tenants[0].tunnel_limit is None:
@@ -30,7 +30,7 @@ def tunnel_tenant(relay: Target) -> tuple[Tenant, int]:
     return tenants[0], fillable(tenants[0].tunnel_limit, "tenants.tunnel_limit")
 
 
-def connection_tenant(relay: Target) -> tuple[Tenant, int]:
+def connection_tenant(relay: RelayUnderTest) -> tuple[Tenant, int]:
     """Return a tenant with a limit of connections, and the limit."""
     tenants = relay.profile.tenants_with("connection_limit")
     if not tenants or tenants[0].connection_limit is None:
@@ -44,7 +44,7 @@ def room_for(tenant: Tenant, connections: int) -> None:
         raise NotExercised(f"a tenant with tenants.tunnel_limit and room for {connections} connections is needed")
 
 
-def fill_tunnels(relay: Target, session: Session, count: int) -> Session:
+def fill_tunnels(relay: RelayUnderTest, session: ProbeSession, count: int) -> ProbeSession:
     """Have `count` tunnels on one connection, and return it. Raises Inconclusive at the first that isn't opened.
 
     It waits at each for what the case before left behind: a relay may give room back late, and bit by bit. Where it
@@ -63,28 +63,28 @@ def fill_tunnels(relay: Target, session: Session, count: int) -> Session:
     return session
 
 
-def served_tunnels(relay: Target, tenant: Tenant, count: int, at: Endpoint | None = None) -> None:
+def served_tunnels(relay: RelayUnderTest, tenant: Tenant, count: int, at: Endpoint | None = None) -> None:
     """See that a new connection of a tenant opens `count` tunnels, and close it. Raises Broken where it doesn't."""
     session = relay.authenticated(tenant, at=at)
     try:
         for _ in range(count):
             judge.accepted(session.ask(relay.tunnel_info(tenant.id)), "tenant_limit_exceeded")
     finally:
-        relay.close_session(session)
+        session.close()
 
 
-def limit_holds(relay: Target, tenant: Tenant, limit: int) -> None:
+def limit_holds(relay: RelayUnderTest, tenant: Tenant, limit: int) -> None:
     """See that a tenant's limit of tunnels holds on one connection, and close it. A control for what it does on two."""
     session = relay.authenticated(tenant)
     with relay.control(f"a limit of {limit} tunnels on one connection"):
         session = fill_tunnels(relay, session, limit)
         judge.refused_with(session.ask(relay.tunnel_info(tenant.id)), "tenant_limit_exceeded")
-    relay.close_session(session)
+    session.close()
 
 
-def served_connections(relay: Target, tenant: Tenant, count: int) -> None:
+def served_connections(relay: RelayUnderTest, tenant: Tenant, count: int) -> None:
     """See that `count` connections of a tenant are served side by side, and close them. Raises Broken if not."""
-    sessions: list[Session] = []
+    sessions: list[ProbeSession] = []
     try:
         for _ in range(count):
             sessions.append(relay.greeted())
@@ -96,14 +96,14 @@ def served_connections(relay: Target, tenant: Tenant, count: int) -> None:
             session.close()
 
 
-def fill_connections(relay: Target, tenant: Tenant, count: int) -> list[Session]:
+def fill_connections(relay: RelayUnderTest, tenant: Tenant, count: int) -> list[ProbeSession]:
     """Have `count` connections of a tenant served side by side. Raises Broken where they aren't, before long.
 
     Each opens a tunnel: the page doesn't say at which step a connection counts.
     """
 
-    def fill() -> list[Session]:
-        sessions: list[Session] = []
+    def fill() -> list[ProbeSession]:
+        sessions: list[ProbeSession] = []
         with contextlib.ExitStack() as stack:
             for _ in range(count):
                 sessions.append(stack.enter_context(contextlib.closing(relay.greeted())))
@@ -111,18 +111,18 @@ def fill_connections(relay: Target, tenant: Tenant, count: int) -> list[Session]
             stack.pop_all()
         return sessions
 
-    relay.use(tenant)
+    relay.room.use(tenant)
     return relay.soon(fill)
 
 
-def _occupy(relay: Target, session: Session, tenant: Tenant) -> None:
+def _occupy(relay: RelayUnderTest, session: ProbeSession, tenant: Tenant) -> None:
     judge.accepted(relay.authenticate(session, tenant), "tenant_limit_exceeded")
     pool = relay.profile.relay.buffer_pool
     if tenant.tunnel_limit is None and (pool is None or pool >= (tenant.connection_limit or 0)):
         judge.accepted(session.ask(relay.tunnel_info(tenant.id)), "tenant_limit_exceeded")
 
 
-def come_back(relay: Target, use: Callable[[], int], what: str, end: str = "closed") -> None:
+def come_back(relay: RelayUnderTest, use: Callable[[], int], what: str, end: str = "closed") -> None:
     """See that what `use` could have once, it can have again soon after it was closed, or as `end` says.
 
     `use` takes as much as it gets, ends its connections so, and returns how much that was.
@@ -140,7 +140,7 @@ def come_back(relay: Target, use: Callable[[], int], what: str, end: str = "clos
 
 
 @contextlib.contextmanager
-def ending(session: Session, end: str) -> Iterator[Session]:
+def ending(session: ProbeSession, end: str) -> Iterator[ProbeSession]:
     """Have a session for a while, and end it: "closed" or "reset", without a word."""
     try:
         yield session
@@ -150,7 +150,7 @@ def ending(session: Session, end: str) -> Iterator[Session]:
         session.close()
 
 
-def tunnels_had(relay: Target, session: Session, most: int, end: str = "closed") -> int:
+def tunnels_had(relay: RelayUnderTest, session: ProbeSession, most: int, end: str = "closed") -> int:
     """Open up to `most` tunnels on a session, until one is refused; end it and return how many there were."""
     had = 0
     with ending(session, end):

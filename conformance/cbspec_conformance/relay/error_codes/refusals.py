@@ -14,14 +14,15 @@ from cbspec_conformance.probe.tcp import Unreachable
 from cbspec_conformance.probe.wire import HandshakeFailure
 from cbspec_conformance.record.exchange import Exchange
 from cbspec_conformance.relay.error_codes.limits import fillable
-from cbspec_conformance.target.target import Target, WebSocketRefused
+from cbspec_conformance.target.connector import WebSocketRefused
+from cbspec_conformance.target.relay import RelayUnderTest
 
 _NOT_NOW = (429, 503)
 """HTTP statuses by which a server says that it could serve the request at another time."""
 
 
 @contextlib.contextmanager
-def limited(relay: Target, condition: str, declared: int | None) -> Iterator[tuple[Endpoint | None, int]]:
+def limited(relay: RelayUnderTest, condition: str, declared: int | None) -> Iterator[tuple[Endpoint | None, int]]:
     """Yield where the relay's own limit can be filled, and the limit: at the condition's address, else the target's."""
     if condition not in relay.profile.conditions and declared is not None and relay.profile.target.exclusive:
         yield None, fillable(declared, f"relay.{condition}")
@@ -33,7 +34,7 @@ def limited(relay: Target, condition: str, declared: int | None) -> Iterator[tup
 
 
 def attempt(
-    relay: Target, at: Endpoint | None, *, insist: bool = False, tenant: Tenant | None = None
+    relay: RelayUnderTest, at: Endpoint | None, *, insist: bool = False, tenant: Tenant | None = None
 ) -> list[Exchange]:
     """Try hello, auth (of the main tenant, or `tenant`) and a tunnel on a new connection; return the exchanges.
 
@@ -48,7 +49,7 @@ def attempt(
         return []
 
 
-def attempt_or_say(relay: Target, at: Endpoint | None, code: str) -> list[Exchange]:
+def attempt_or_say(relay: RelayUnderTest, at: Endpoint | None, code: str) -> list[Exchange]:
     """Try as `attempt` does, where `code` is to be sent. Raises Broken where there is no connection, and says why.
 
     Raises NotExercised where a WebSocket's opening handshake is refused with a status that says the same in HTTP.
@@ -63,7 +64,7 @@ def attempt_or_say(relay: Target, at: Endpoint | None, code: str) -> list[Exchan
         raise Broken(f"an error with code {code}", f"no connection, or none with TLS: {error}") from None
 
 
-def step_of_refusal(relay: Target, at: Endpoint | None, code: str) -> str:
+def step_of_refusal(relay: RelayUnderTest, at: Endpoint | None, code: str) -> str:
     """Return in a few words at which step a client is refused, and how, where `code` is to be expected."""
     try:
         exchanges = _tried(relay, at, relay.tenant)
@@ -75,7 +76,7 @@ def step_of_refusal(relay: Target, at: Endpoint | None, code: str) -> str:
     return f"{last.request.type if last.request else ''}: {reaction(last, code)}"
 
 
-def _tried(relay: Target, at: Endpoint | None, tenant: Tenant, *, insist: bool = False) -> list[Exchange]:
+def _tried(relay: RelayUnderTest, at: Endpoint | None, tenant: Tenant, *, insist: bool = False) -> list[Exchange]:
     session = relay.connect(at=at)
     exchanges = [session.hello()]
     if insist and not session.ended and not judge.served(exchanges[-1]):
@@ -127,14 +128,14 @@ def _seen(exchange: Exchange) -> str:
     return judge.describe(exchange.answers[0]) if exchange.answers else judge.silence(exchange)
 
 
-def dials(relay: Target, at: Endpoint | None) -> bool:
+def dials(relay: RelayUnderTest, at: Endpoint | None) -> bool:
     """Whether it is only for the remote end that transfers fail there."""
     condition = relay.profile.conditions.get("transfer_failed")
     return relay.profile.remote.dialled if at is None else bool(condition and condition.dialled)
 
 
 @contextlib.contextmanager
-def failing(relay: Target) -> Iterator[tuple[Endpoint | None, dict[str, Any]]]:
+def failing(relay: RelayUnderTest) -> Iterator[tuple[Endpoint | None, dict[str, Any]]]:
     """Yield where to ask, and a tunnel_info that fails there."""
     remote = relay.profile.remote
     end = remote.unreachable or remote.reachable

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from cbspec.profile.profile import Endpoint
 from cbspec_conformance.judging import judge
 from cbspec_conformance.judging.errors import Broken, Inconclusive, NotExercised
-from cbspec_conformance.probe.session import HELLO, Session
+from cbspec_conformance.probe.session import HELLO, ProbeSession
 from cbspec_conformance.probe.tcp import Unreachable
 from cbspec_conformance.probe.wire import HandshakeFailure
 from cbspec_conformance.record.exchange import Exchange
@@ -26,12 +26,12 @@ from cbspec_conformance.relay.error_codes.refusals import (
     step_of_refusal,
 )
 from cbspec_conformance.runner.marks import alone, last, requirement
-from cbspec_conformance.target.target import Target
+from cbspec_conformance.target.relay import RelayUnderTest
 
 
 @alone
 @requirement("CB-CON-001")
-def test_all_connections_of_the_limit(relay: Target) -> None:
+def test_all_connections_of_the_limit(relay: RelayUnderTest) -> None:
     """As many connections as the relay's limit say hello, authenticate and are served side by side."""
     with _limited(relay) as (at, limit):
         relay.soon(lambda: _fill(relay, at, limit))
@@ -39,7 +39,7 @@ def test_all_connections_of_the_limit(relay: Target) -> None:
 
 @alone
 @requirement("CB-CON-001")
-def test_a_second_hello_is_no_second_connection(relay: Target) -> None:
+def test_a_second_hello_is_no_second_connection(relay: RelayUnderTest) -> None:
     """One connection says hello twice; beside it there is room for the rest of the relay's limit, on others."""
     with _limited(relay) as (at, limit):
         relay.soon(lambda: _fill(relay, at, limit, greet_again=True))
@@ -47,7 +47,7 @@ def test_a_second_hello_is_no_second_connection(relay: Target) -> None:
 
 @alone
 @requirement("CB-CON-002")
-def test_one_connection_more(relay: Target) -> None:
+def test_one_connection_more(relay: RelayUnderTest) -> None:
     """With the limit used up, another connection is made: it is refused by an error or a close, at any step."""
     with _full(relay) as full:
         for tenant in (relay.tenant, relay.profile.second_tenant, relay.tenant):
@@ -64,7 +64,7 @@ def test_one_connection_more(relay: Target) -> None:
 
 @alone
 @requirement("CB-CON-003")
-def test_code_if_any(relay: Target) -> None:
+def test_code_if_any(relay: RelayUnderTest) -> None:
     """With the limit used up, another connection is made; if an error is sent, its code is read."""
     with _full(relay) as full:
         exchanges = attempt(relay, full.at)
@@ -74,7 +74,7 @@ def test_code_if_any(relay: Target) -> None:
 
 @alone
 @requirement("CB-CON-004")
-def test_code_is_sent(relay: Target) -> None:
+def test_code_is_sent(relay: RelayUnderTest) -> None:
     """With the limit used up, another connection is made; it is told connection_limit_reached."""
     with _full(relay) as full:
         exchanges = attempt_or_say(relay, full.at, "connection_limit_reached")
@@ -86,29 +86,29 @@ def test_code_is_sent(relay: Target) -> None:
 
 @alone
 @requirement("CB-CON-005")
-def test_room_after_a_close(relay: Target) -> None:
+def test_room_after_a_close(relay: RelayUnderTest) -> None:
     """The limit is used up, the connections closed, and as many asked for again within a few seconds."""
     with _limited(relay) as (at, limit):
-        relay.needs("hello")
+        relay.needs.served("hello")
         come_back(relay, lambda: _served(relay, at, limit + 1), "connections")
 
 
 @alone
 @last
 @requirement("CB-CON-005")
-def test_room_after_a_reset(relay: Target) -> None:
+def test_room_after_a_reset(relay: RelayUnderTest) -> None:
     """The limit is used up, the connections reset, and as many asked for again within a few seconds."""
     with _limited(relay) as (at, limit):
-        relay.needs("hello")
+        relay.needs.served("hello")
         come_back(relay, lambda: _served(relay, at, limit + 1, "reset"), "connections", "reset")
 
 
 @alone
 @requirement("CB-CON-101")
-def test_step_of_the_limit(relay: Target) -> None:
+def test_step_of_the_limit(relay: RelayUnderTest) -> None:
     """With the limit used up, another connection says hello, authenticates, asks for a tunnel, until it is refused."""
     with _full(relay) as full:
-        relay.saw(step_of_refusal(relay, full.at, "connection_limit_reached"))
+        relay.log.saw(step_of_refusal(relay, full.at, "connection_limit_reached"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,7 +117,7 @@ class _Full:
 
     at: Endpoint | None
     limit: int
-    sessions: list[Session]
+    sessions: list[ProbeSession]
     pool: int | None
 
     def still_open(self) -> None:
@@ -135,14 +135,14 @@ class _Full:
             raise Inconclusive("the pool of buffers is used up, too; give a relay.buffer_pool above the connections")
 
 
-def _limited(relay: Target) -> AbstractContextManager[tuple[Endpoint | None, int]]:
+def _limited(relay: RelayUnderTest) -> AbstractContextManager[tuple[Endpoint | None, int]]:
     if relay.tenant.connection_limit is not None:
         raise NotExercised("give tenants (an active one without tenants.connection_limit)")
     return limited(relay, "connection_limit", relay.profile.relay.connection_limit)
 
 
 @contextlib.contextmanager
-def _full(relay: Target) -> Iterator[_Full]:
+def _full(relay: RelayUnderTest) -> Iterator[_Full]:
     """Yield where the limit is used up. A control: Inconclusive where it can't be used up."""
     with _limited(relay) as (at, limit):
         with relay.control(f"{limit} connections"):
@@ -150,12 +150,12 @@ def _full(relay: Target) -> Iterator[_Full]:
         yield _Full(at, limit, filled, _pool(relay, at))
 
 
-def _fill(relay: Target, at: Endpoint | None, limit: int, *, greet_again: bool = False) -> list[Session]:
+def _fill(relay: RelayUnderTest, at: Endpoint | None, limit: int, *, greet_again: bool = False) -> list[ProbeSession]:
     """Have as many connections as the limit served side by side; where one isn't, close them all and raise Broken.
 
     With `greet_again` the first says hello a second time before the others are made.
     """
-    sessions: list[Session] = []
+    sessions: list[ProbeSession] = []
     with contextlib.ExitStack() as stack:
         for number in range(limit):
             sessions.append(stack.enter_context(contextlib.closing(_join(relay, at, limit))))
@@ -165,14 +165,14 @@ def _fill(relay: Target, at: Endpoint | None, limit: int, *, greet_again: bool =
     return sessions
 
 
-def _greet_again(session: Session) -> None:
+def _greet_again(session: ProbeSession) -> None:
     exchange = session.ask(HELLO, fence=False)  # what a heartbeat draws behind it is open
     if not judge.served(exchange) and judge.error_code(exchange) != "connection_limit_reached":
         raise NotExercised("the relay doesn't answer a second hello")
     judge.accepted(exchange, "connection_limit_reached")
 
 
-def _served(relay: Target, at: Endpoint | None, most: int, end: str = "closed") -> int:
+def _served(relay: RelayUnderTest, at: Endpoint | None, most: int, end: str = "closed") -> int:
     """Return how many connections are served side by side, up to `most`, and end them."""
     with contextlib.ExitStack() as stack:
         for number in range(most):
@@ -183,7 +183,7 @@ def _served(relay: Target, at: Endpoint | None, most: int, end: str = "closed") 
     return most
 
 
-def _join(relay: Target, at: Endpoint | None, limit: int) -> Session:
+def _join(relay: RelayUnderTest, at: Endpoint | None, limit: int) -> ProbeSession:
     """Return a connection that counts: the page doesn't say at which step, so it opens a tunnel where all may."""
     session = _connect(relay, at)
     try:
@@ -197,7 +197,7 @@ def _join(relay: Target, at: Endpoint | None, limit: int) -> Session:
     return session
 
 
-def _take_tunnel(relay: Target, session: Session) -> None:
+def _take_tunnel(relay: RelayUnderTest, session: ProbeSession) -> None:
     exchange = session.ask(relay.tunnel_info(session.tenant))
     code = judge.error_code(exchange)
     if code == "connection_limit_reached":
@@ -206,12 +206,12 @@ def _take_tunnel(relay: Target, session: Session) -> None:
         raise Inconclusive(f"the relay answers {code} to a valid tunnel_info, and closes the connection")
 
 
-def _pool(relay: Target, at: Endpoint | None) -> int | None:
+def _pool(relay: RelayUnderTest, at: Endpoint | None) -> int | None:
     """Return the size of the relay's pool where it is declared; of a condition's own relay nobody knows."""
     return relay.profile.relay.buffer_pool if at is None else None
 
 
-def _connect(relay: Target, at: Endpoint | None) -> Session:
+def _connect(relay: RelayUnderTest, at: Endpoint | None) -> ProbeSession:
     try:
         return relay.connect(at=at)
     except (Unreachable, HandshakeFailure, Inconclusive) as error:

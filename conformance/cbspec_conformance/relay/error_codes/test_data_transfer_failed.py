@@ -7,12 +7,12 @@ from cbspec_conformance.judging.errors import Inconclusive, NotExercised
 from cbspec_conformance.judging.observing import CLOSED, OPEN
 from cbspec_conformance.relay.error_codes.refusals import dials, failing
 from cbspec_conformance.runner.marks import alone, requirement
-from cbspec_conformance.target.target import Target
+from cbspec_conformance.target.relay import RelayUnderTest
 
 
 @alone
 @requirement("CB-TRF-001")
-def test_failed_transfer(relay: Target) -> None:
+def test_failed_transfer(relay: RelayUnderTest) -> None:
     """A tunnel is asked for whose data can't be transferred."""
     relay.authenticated()
     with failing(relay) as (at, request):
@@ -22,7 +22,7 @@ def test_failed_transfer(relay: Target) -> None:
 
 @alone
 @requirement("CB-TRF-002")
-def test_works_again(relay: Target) -> None:
+def test_works_again(relay: RelayUnderTest) -> None:
     """After a failed transfer a tunnel to a reachable end is asked for, on the same connection where it is open."""
     condition = relay.profile.conditions.get("transfer_failed")
     with failing(relay) as (at, request):
@@ -44,7 +44,7 @@ def test_works_again(relay: Target) -> None:
 
 @alone
 @requirement("CB-TRF-101")
-def test_behind_a_failed_transfer(relay: Target) -> None:
+def test_behind_a_failed_transfer(relay: RelayUnderTest) -> None:
     """A tunnel is asked for whose data can't be transferred; a message of unknown type follows."""
     relay.authenticated()
     with failing(relay) as (at, request):
@@ -54,4 +54,4 @@ def test_behind_a_failed_transfer(relay: Target) -> None:
         exchange = session.ask({"type": "cbspec_behind_an_error"}, invalid="of unknown type", fence=False)
         if not exchange.answers and exchange.ended is None:
             raise Inconclusive("neither an answer nor an end behind the error")
-        relay.saw(OPEN if exchange.answers else CLOSED)
+        relay.log.saw(OPEN if exchange.answers else CLOSED)

@@ -10,11 +10,11 @@ from cbspec_conformance.judging import judge
 from cbspec_conformance.judging.errors import Broken, NotExercised
 from cbspec_conformance.judging.observing import reaction
 from cbspec_conformance.runner.marks import requirement
-from cbspec_conformance.target.target import Target
+from cbspec_conformance.target.relay import RelayUnderTest
 
 
 @requirement("CB-ADR-001")
-def test_address_on_the_list(relay: Target) -> None:
+def test_address_on_the_list(relay: RelayUnderTest) -> None:
     """A client whose address is on its tenant's list authenticates and opens a tunnel."""
     tenant, source = _tenant_and_source(relay, allowed=True)
     relay.authenticated()
@@ -24,7 +24,7 @@ def test_address_on_the_list(relay: Target) -> None:
 
 
 @requirement("CB-ADR-002")
-def test_address_outside_the_list(relay: Target) -> None:
+def test_address_outside_the_list(relay: RelayUnderTest) -> None:
     """A client whose address is not on its tenant's list authenticates, and asks for a tunnel where auth passed."""
     tenant, source = _tenant_and_source(relay, allowed=False)
     relay.authenticated()
@@ -36,11 +36,11 @@ def test_address_outside_the_list(relay: Target) -> None:
         judge.refused_with(exchange, "ip_not_allowed")
         if not session.ended:
             judge.not_accepted(session.ask(relay.tunnel_info(tenant.id)), "no tunnel after ip_not_allowed")
-        relay.close_session(session)
+        session.close()
 
 
 @requirement("CB-ADR-003")
-def test_list_is_the_tenants_own(relay: Target) -> None:
+def test_list_is_the_tenants_own(relay: RelayUnderTest) -> None:
     """From an address that one tenant's list leaves out, a tenant without a list authenticates and opens a tunnel."""
     tenant, source = _tenant_and_source(relay, allowed=False)
     relay.authenticated()
@@ -59,7 +59,7 @@ def test_list_is_the_tenants_own(relay: Target) -> None:
 
 
 @requirement("CB-ADR-101")
-def test_step_of_the_refusal(relay: Target) -> None:
+def test_step_of_the_refusal(relay: RelayUnderTest) -> None:
     """A client whose address is not on its tenant's list authenticates, and asks for a tunnel where auth passed."""
     tenant, source = _tenant_and_source(relay, allowed=False)
     relay.authenticated()
@@ -67,11 +67,11 @@ def test_step_of_the_refusal(relay: Target) -> None:
     seen = f"auth: {reaction(relay.authenticate(session, tenant))}"
     if session.authenticated:
         seen = f"tunnel_info: {reaction(session.ask(relay.tunnel_info(tenant.id)))}"
-    relay.saw(seen)
+    relay.log.saw(seen)
 
 
 @requirement("CB-ADR-003")
-def test_no_list_lets_everybody_in(relay: Target) -> None:
+def test_no_list_lets_everybody_in(relay: RelayUnderTest) -> None:
     """A tenant without a list authenticates from an address from which a tenant with that address on its list does."""
     _tenant_and_source(relay, allowed=False)
     tenant, source = _tenant_and_source(relay, allowed=True)
@@ -79,9 +79,9 @@ def test_no_list_lets_everybody_in(relay: Target) -> None:
     if not free:
         raise NotExercised("give tenants (an active one without tenants.allowed_addresses)")
     with relay.control(f"{tenant.id} served from this address"):
-        judge.accepted(relay.greeted(source=source).ask({"type": "auth", "token": relay.token(tenant)}))
+        judge.accepted(relay.greeted(source=source).ask({"type": "auth", "token": relay.tokens.valid(tenant)}))
     for other in free:
-        exchange = relay.greeted(source=source).ask({"type": "auth", "token": relay.token(other)})
+        exchange = relay.greeted(source=source).ask({"type": "auth", "token": relay.tokens.valid(other)})
         if judge.error_code(exchange) == "ip_not_allowed":
             raise Broken(f"no list for {other.id}, as the profile declares", "ip_not_allowed", exchange)
 
@@ -90,7 +90,7 @@ def _serves(tenant: Tenant | None, source: str) -> bool:
     return tenant is not None and tenant.allows(source)
 
 
-def _tenant_and_source(relay: Target, *, allowed: bool) -> tuple[Tenant, str]:
+def _tenant_and_source(relay: RelayUnderTest, *, allowed: bool) -> tuple[Tenant, str]:
     """Return a tenant with a list and a source address of the suite's that is on it, or is not."""
     for tenant in relay.profile.tenants_with("allowed_addresses"):
         for source in _sources(relay):
@@ -100,7 +100,7 @@ def _tenant_and_source(relay: Target, *, allowed: bool) -> tuple[Tenant, str]:
     raise NotExercised(f"give tenants.allowed_addresses for a tenant {which} one of target.source_addresses on it")
 
 
-def _sources(relay: Target) -> list[str]:
+def _sources(relay: RelayUnderTest) -> list[str]:
     """Return the addresses that the suite can come from: those of the profile, else the one that the system picks."""
     if relay.profile.target.source_addresses:
         return list(relay.profile.target.source_addresses)

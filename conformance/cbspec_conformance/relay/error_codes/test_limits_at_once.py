@@ -13,7 +13,7 @@ from cbspec.profile.profile import Tenant
 from cbspec.protocol.codes import ErrorCode
 from cbspec_conformance.judging import judge
 from cbspec_conformance.judging.errors import Broken, NotExercised
-from cbspec_conformance.probe.session import Session
+from cbspec_conformance.probe.session import ProbeSession
 from cbspec_conformance.record.exchange import Exchange
 from cbspec_conformance.relay.error_codes.limits import (
     connection_tenant,
@@ -24,14 +24,14 @@ from cbspec_conformance.relay.error_codes.limits import (
     tunnel_tenant,
 )
 from cbspec_conformance.runner.marks import requirement
-from cbspec_conformance.target.target import Target
+from cbspec_conformance.target.relay import RelayUnderTest
 
 _ROUNDS = 2
 _TOO_MANY = 2
 
 
 @requirement("CB-LIM-002")
-def test_tunnels_at_once(relay: Target) -> None:
+def test_tunnels_at_once(relay: RelayUnderTest) -> None:
     """Two tunnels more than the limit are asked for in one TLS record; no more than the limit may be opened."""
     tenant, limit = tunnel_tenant(relay)
     _no_rate(tenant)
@@ -40,11 +40,11 @@ def test_tunnels_at_once(relay: Target) -> None:
     for _ in range(_ROUNDS):
         session = relay.authenticated(tenant)
         _at_most(limit, "tunnels", _tunnels_at_once(relay, [session], limit + _TOO_MANY))
-        relay.close_session(session)
+        session.close()
 
 
 @requirement("CB-LIM-005")
-def test_tunnels_at_once_on_two_connections(relay: Target) -> None:
+def test_tunnels_at_once_on_two_connections(relay: RelayUnderTest) -> None:
     """Two connections ask at once for more tunnels than the limit, together; no more than it may be opened."""
     tenant, limit = tunnel_tenant(relay)
     room_for(tenant, 2)
@@ -54,18 +54,18 @@ def test_tunnels_at_once_on_two_connections(relay: Target) -> None:
         with relay.control(f"a limit of {limit} tunnels, asked for at once on one connection"):
             session = relay.authenticated(tenant)
             _at_most(limit, "tunnels", _tunnels_at_once(relay, [session], limit + _TOO_MANY))
-            relay.close_session(session)
+            session.close()
         sessions = [relay.authenticated(tenant) for _ in range(2)]
         exchanges = _tunnels_at_once(relay, sessions, (limit + _TOO_MANY + 1) // 2)
         for exchange in exchanges:
             _at_most(limit, "tunnels", [exchange])
         _at_most(limit, "tunnels", still_held(sessions, exchanges))
         for session in sessions:
-            relay.close_session(session)
+            session.close()
 
 
 @requirement("CB-LIM-012")
-def test_connections_at_once(relay: Target) -> None:
+def test_connections_at_once(relay: RelayUnderTest) -> None:
     """Two connections more than the limit authenticate at once, then ask for a tunnel each, where auth still passed.
 
     No more tunnels than the limit may be opened: the page doesn't say where the limit strikes.
@@ -75,27 +75,29 @@ def test_connections_at_once(relay: Target) -> None:
     if tenant.tunnel_limit is not None and tenant.tunnel_limit <= limit:
         raise NotExercised(f"tenants.tunnel_limit of {tenant.id} is not above its tenants.connection_limit")
     for _ in range(_ROUNDS):
-        relay.use(tenant)
+        relay.room.use(tenant)
         with relay.control(f"{limit} connections"):
             relay.soon(lambda: served_connections(relay, tenant, limit))
         sessions = [relay.greeted() for _ in range(limit + _TOO_MANY)]
         for session in sessions:
-            session.tenant = tenant.id
-        auths = _at_once(relay, sessions, [[{"type": "auth", "token": relay.token(tenant)}] for _ in sessions])
+            session.assume(tenant=tenant.id)
+        auths = _at_once(relay, sessions, [[{"type": "auth", "token": relay.tokens.valid(tenant)}] for _ in sessions])
         for session, exchange in zip(sessions, auths, strict=True):
-            session.authenticated = judge.served(exchange)
+            session.assume(authenticated=judge.served(exchange))
         _room_elsewhere(auths)
         _at_most(limit, "connections", _tunnels_at_once(relay, [each for each in sessions if each.authenticated], 1))
         for session in sessions:
             session.close()
 
 
-def _tunnels_at_once(relay: Target, sessions: list[Session], count: int) -> list[Exchange]:
+def _tunnels_at_once(relay: RelayUnderTest, sessions: list[ProbeSession], count: int) -> list[Exchange]:
     """Ask for so many tunnels on each session, all of them before any answer is read."""
     return _at_once(relay, sessions, [[relay.tunnel_info(each.tenant) for _ in range(count)] for each in sessions])
 
 
-def _at_once(relay: Target, sessions: list[Session], requests: list[list[Mapping[str, Any]]]) -> list[Exchange]:
+def _at_once(
+    relay: RelayUnderTest, sessions: list[ProbeSession], requests: list[list[Mapping[str, Any]]]
+) -> list[Exchange]:
     """Send each session its requests in one piece, and read no answer before the last is sent."""
     ready = [
         (session, [session.note(request) for request in asked])
@@ -107,8 +109,8 @@ def _at_once(relay: Target, sessions: list[Session], requests: list[list[Mapping
     for session, noted in ready:
         exchange = session.gathered(noted[0][0], session.answers(len(noted)))
         if len(noted) == 1:
-            relay.observe(exchange)
-        session.tunnels += _opened([exchange])
+            exchange = relay.log.observe(exchange)
+        session.count_tunnels(_opened([exchange]))
         exchanges.append(exchange)
     return exchanges
 
@@ -127,7 +129,7 @@ def _at_most(limit: int, what: str, exchanges: list[Exchange]) -> None:
     _room_elsewhere(exchanges)
 
 
-def still_held(sessions: Iterable[Session], exchanges: Iterable[Exchange]) -> list[Exchange]:
+def still_held(sessions: Iterable[ProbeSession], exchanges: Iterable[Exchange]) -> list[Exchange]:
     """Return the exchanges of those sessions that the relay left open.
 
     One that it closed behind a refusal gave back what it had opened, and another may have had that since.

@@ -15,13 +15,13 @@ from cbspec.profile.profile import Endpoint, Tenant
 from cbspec_conformance.judging import judge
 from cbspec_conformance.judging.errors import Broken, Inconclusive, NotExercised
 from cbspec_conformance.judging.findings import Outcome
-from cbspec_conformance.judging.invariants import Breach
 from cbspec_conformance.oracles.model import NOTHING, Ask, Model, ModelConnection, ModelLimits, ModelStep
-from cbspec_conformance.probe.session import Session
+from cbspec_conformance.probe.session import ProbeSession
 from cbspec_conformance.probe.tcp import Unreachable
 from cbspec_conformance.probe.wire import HandshakeFailure
 from cbspec_conformance.properties.explore import Explorer
-from cbspec_conformance.record.exchange import Exchange, Silence
+from cbspec_conformance.record.conclusions import Breach, Silence
+from cbspec_conformance.record.exchange import Exchange
 from cbspec_conformance.relay.error_codes.limits import (
     fillable,
     limit_holds,
@@ -31,7 +31,7 @@ from cbspec_conformance.relay.error_codes.limits import (
 )
 from cbspec_conformance.relay.error_codes.refusals import limited
 from cbspec_conformance.runner.marks import alone, requirement
-from cbspec_conformance.target.target import Target
+from cbspec_conformance.target.relay import RelayUnderTest
 
 _MOST_TUNNELS = 3
 """Tunnels on one connection of a tenant without a limit: a relay may have limits that the profile doesn't tell of."""
@@ -77,7 +77,7 @@ class _Place:
 
 
 @requirement("CB-LIM-005")
-def test_tenants_limits_in_any_order(relay: Target, explorer: Explorer) -> None:
+def test_tenants_limits_in_any_order(relay: RelayUnderTest, explorer: Explorer) -> None:
     """Hypothesis sends messages in any order on up to six connections of four tenants; a model knows what may come."""
     limited_ones = [
         *relay.profile.tenants_with("tunnel_limit")[:1],
@@ -89,14 +89,14 @@ def test_tenants_limits_in_any_order(relay: Target, explorer: Explorer) -> None:
     for tenant in limited_ones:
         fillable(max(tenant.tunnel_limit or 0, tenant.connection_limit or 0), f"a limit of {tenant.id}")
     for tenant in tenants:
-        relay.use(tenant)
+        relay.room.use(tenant)
         if tenant.tunnel_limit is not None:
             limit_holds(relay, tenant, tenant.tunnel_limit)
     relay.hang_up()
 
     def settle() -> None:
         for tenant in tenants:
-            relay.use(tenant)
+            relay.room.use(tenant)
             if tenant.tunnel_limit is not None:
                 served_tunnels(relay, tenant, tenant.tunnel_limit)
             if tenant.connection_limit is not None:
@@ -112,9 +112,9 @@ def test_tenants_limits_in_any_order(relay: Target, explorer: Explorer) -> None:
 
 @alone
 @requirement("CB-CON-002")
-def test_relays_connections_in_any_order(relay: Target, explorer: Explorer) -> None:
+def test_relays_connections_in_any_order(relay: RelayUnderTest, explorer: Explorer) -> None:
     """Hypothesis sends any messages in any order on one connection more than the relay's limit, or two."""
-    relay.needs("auth")
+    relay.needs.served("auth")
     with limited(relay, "connection_limit", relay.profile.relay.connection_limit) as (at, limit):
 
         def settle() -> None:
@@ -130,7 +130,7 @@ def test_relays_connections_in_any_order(relay: Target, explorer: Explorer) -> N
 
 @alone
 @requirement("CB-BUF-002")
-def test_buffers_in_any_order(relay: Target, explorer: Explorer) -> None:
+def test_buffers_in_any_order(relay: RelayUnderTest, explorer: Explorer) -> None:
     """Hypothesis sends any messages in any order on several connections that share a pool of buffers."""
     with limited(relay, "buffer_pool", relay.profile.relay.buffer_pool) as (at, size):
 
@@ -142,21 +142,21 @@ def test_buffers_in_any_order(relay: Target, explorer: Explorer) -> None:
         _explore(relay, explorer, _Place(at, tenants, _limits(relay, tenants, None, size), settle))
 
 
-def _free(relay: Target) -> list[Tenant]:
+def _free(relay: RelayUnderTest) -> list[Tenant]:
     return [tenant for tenant in (relay.tenant, relay.profile.second_tenant) if tenant is not None]
 
 
-def _limits(relay: Target, tenants: list[Tenant], connections: int | None, pool: int | None) -> ModelLimits:
+def _limits(relay: RelayUnderTest, tenants: list[Tenant], connections: int | None, pool: int | None) -> ModelLimits:
     return ModelLimits(
         {tenant.id: tenant.tunnel_limit for tenant in tenants},
         {tenant.id: tenant.connection_limit for tenant in tenants},
         connections,
         pool,
-        relay.tenancy,
+        relay.needs.offers_tenancy,
     )
 
 
-def _explore(relay: Target, explorer: Explorer, place: _Place) -> None:
+def _explore(relay: RelayUnderTest, explorer: Explorer, place: _Place) -> None:
     late = False
 
     def run(ops: list[_Op]) -> None:
@@ -164,9 +164,9 @@ def _explore(relay: Target, explorer: Explorer, place: _Place) -> None:
         steps = _Run(relay, place, late=late)
         for op in ops:
             steps.do(op)
-        for finding in relay.findings:
+        for finding in relay.log.findings:
             if finding.outcome is Outcome.FAILED:  # what every exchange must keep is made small, too
-                relay.judge_invariant(finding.requirement)
+                relay.log.judge_invariant(finding.requirement)
 
     def check(ops: list[_Op]) -> None:
         nonlocal late
@@ -191,11 +191,11 @@ def _explore(relay: Target, explorer: Explorer, place: _Place) -> None:
 class _Run:
     """One run: the connections, and the model beside them; `late`: of a relay that gives back late."""
 
-    def __init__(self, relay: Target, place: _Place, *, late: bool) -> None:
+    def __init__(self, relay: RelayUnderTest, place: _Place, *, late: bool) -> None:
         self._relay = relay
         self._place = place
         self._model = Model(place.limits, late=late)
-        self._sessions: dict[int, Session] = {}
+        self._sessions: dict[int, ProbeSession] = {}
 
     def do(self, op: _Op) -> None:
         """Take a step, where it can be taken now."""
@@ -245,7 +245,7 @@ class _Run:
             wanted = " or ".join(sorted(allowed.answers - {NOTHING})) or "a refusal"
             self._blame(connection, whom, Breach(requirement_, f"{wanted} to {ask.value}", _seen(exchange)), exchange)
         self._model.happened(connection, ask, answer, is_error=is_error, tenant=whom)
-        session.authenticated = connection.step is ModelStep.AUTHENTICATED
+        session.assume(authenticated=connection.step is ModelStep.AUTHENTICATED)
         if session.ended:
             self._model.ended(connection)
 
@@ -261,9 +261,9 @@ class _Run:
             self._still_open(connection, breach.requirement)
             raise Broken(breach.expected, breach.seen, exchange, requirement=breach.requirement)
         if not undeclared:
-            self._relay.breach(breach, exchange)
+            self._relay.log.breach(breach, exchange)
         session = self._sessions[id(connection)]
-        if session.deaf:
+        if session.unresponsive:
             session.close()
 
     def _still_open(self, connection: ModelConnection, blamed: str) -> None:
@@ -275,15 +275,15 @@ class _Run:
             if other is not connection and other.tunnels and not (session.heartbeat().answers and not session.ended):
                 raise Inconclusive("a connection that used up the limit has ended meanwhile, by itself")
 
-    def _send(self, session: Session, ask: Ask, tenant: str) -> Exchange:
+    def _send(self, session: ProbeSession, ask: Ask, tenant: str) -> Exchange:
         relay = self._relay
         named = next((each for each in self._place.tenants if each.id == tenant), relay.tenant)
         if ask is Ask.AUTH:
-            session.tenant = tenant
+            session.assume(tenant=tenant)
         asks: dict[Ask, Callable[[], Exchange]] = {
             Ask.HELLO: session.hello,
-            Ask.AUTH: lambda: session.ask({"type": "auth", "token": relay.token(named)}),
-            Ask.BAD_AUTH: lambda: session.ask({"type": "auth", "token": relay.spoiled_token(named)}),
+            Ask.AUTH: lambda: session.ask({"type": "auth", "token": relay.tokens.valid(named)}),
+            Ask.BAD_AUTH: lambda: session.ask({"type": "auth", "token": relay.tokens.spoiled(named)}),
             Ask.TUNNEL: lambda: session.ask(relay.tunnel_info(tenant)),
             Ask.BAD_TUNNEL: lambda: session.ask(relay.tunnel_info(tenant, remote_port=0), invalid="remote_port is 0"),
             Ask.FOREIGN_TUNNEL: lambda: session.ask(relay.tunnel_info(f"{tenant}-foreign")),
@@ -310,7 +310,7 @@ def _answer(exchange: Exchange) -> tuple[str, bool]:
     """Return an exchange's answer as the model names it, and whether it is an error."""
     answer = exchange.answer
     if answer is None:
-        if exchange.silence is Silence.DEAF and not exchange.relay_alive:
+        if exchange.silence is Silence.UNRESPONSIVE and not exchange.relay_alive:
             raise Inconclusive(f"{judge.silence(exchange)}, and no new connection was answered either")
         return NOTHING, False
     if answer.decoded.requirement:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import Iterable
 
@@ -10,12 +9,11 @@ from cbspec.profile.profile import Rate, Tenant
 from cbspec_conformance.judging import judge
 from cbspec_conformance.judging.errors import Broken, Inconclusive, NotExercised
 from cbspec_conformance.judging.observing import CLOSED, OPEN
-from cbspec_conformance.probe.session import Session
+from cbspec_conformance.probe.session import ProbeSession
 from cbspec_conformance.record.exchange import Exchange
 from cbspec_conformance.record.transcript import Message
-from cbspec_conformance.relay.error_codes.causes import rate_exceeded
 from cbspec_conformance.runner.marks import alone, last, requirement
-from cbspec_conformance.target.target import Target
+from cbspec_conformance.target.relay import RelayUnderTest
 
 _MOST = 32  # connections over which a rate is exceeded
 _BATCH = 20
@@ -24,14 +22,11 @@ _MARGIN = 3
 
 _TOGETHER = "an answer to each of many heartbeats"
 
-_BEGAN = time.monotonic()
-_used: set[str] = set()  # whose rate this process has used: until then, only a run before this one can have
-
 
 @last
 @alone
 @requirement("CB-RAT-002")
-def test_well_below_the_rate(relay: Target) -> None:
+def test_well_below_the_rate(relay: RelayUnderTest) -> None:
     """From a fresh start, half the declared burst goes out at once, then heartbeats at half the rate: none is refused.
 
     No more go out at once than a quarter of what is allowed in a second, so that no other way to count refuses any.
@@ -51,7 +46,7 @@ def test_well_below_the_rate(relay: Target) -> None:
 @last
 @alone
 @requirement("CB-RAT-001")
-def test_well_above_the_rate(relay: Target) -> None:
+def test_well_above_the_rate(relay: RelayUnderTest) -> None:
     """Heartbeats go out as fast as they can, three times as many as burst and rate allow in a second."""
     tenant, rate = _rated(relay, 1)
     _draw(relay, _fresh(relay, tenant, rate), rate)
@@ -60,7 +55,7 @@ def test_well_above_the_rate(relay: Target) -> None:
 @last
 @alone
 @requirement("CB-RAT-001")
-def test_connections_of_a_tenant_add_up(relay: Target) -> None:
+def test_connections_of_a_tenant_add_up(relay: RelayUnderTest) -> None:
     """Where the rate is declared for the tenant, several connections of several subjects exceed it together."""
     tenant, rate = _rated(relay, 0)
     if rate.scope != "tenant":
@@ -70,11 +65,11 @@ def test_connections_of_a_tenant_add_up(relay: Target) -> None:
     limits = [limit for limit in (tenant.connection_limit, relay.profile.relay.connection_limit) if limit is not None]
     if count > min([_MOST, *limits]):
         raise NotExercised(f"it takes {count} connections of {tenant.id} to exceed its rate without a burst on any")
-    _used.add(tenant.id)
+    relay.shared.rates_used.add(tenant.id)
     sessions = [relay.authenticated(tenant, subject=f"cbspec-{number}") for number in range(count)]
     began = time.monotonic()
     for session in sessions:
-        session.expects_rate_limit = True
+        session.expect_rate_limit()
         noted = [session.note({"type": "heartbeat"}) for _ in range(each)]
         session.send_unanswered(b"".join(data for _, data in noted))
     answers: list[Message] = []
@@ -93,7 +88,7 @@ def test_connections_of_a_tenant_add_up(relay: Target) -> None:
 @last
 @alone
 @requirement("CB-RAT-003")
-def test_recovers(relay: Target) -> None:
+def test_recovers(relay: RelayUnderTest) -> None:
     """After the limit struck, the client waits a while, or as long as its bucket takes to fill, and is served again."""
     tenant, rate = _rated(relay, 2)
     session = _fresh(relay, tenant, rate)
@@ -112,7 +107,7 @@ def test_recovers(relay: Target) -> None:
 @last
 @alone
 @requirement("CB-RAT-004")
-def test_limit_is_the_tenants_own(relay: Target) -> None:
+def test_limit_is_the_tenants_own(relay: RelayUnderTest) -> None:
     """After one tenant drew the limit, another one's heartbeats are answered, at a rate below its own."""
     tenant, rate = _rated(relay, 3)
     if rate.scope not in ("tenant", "subject"):
@@ -121,7 +116,7 @@ def test_limit_is_the_tenants_own(relay: Target) -> None:
     if other is None:
         raise NotExercised("give tenants (a second active one)")
     theirs = relay.authenticated(other, subject="cbspec-other")
-    theirs.expects_rate_limit = True
+    theirs.expect_rate_limit()
     with relay.control("rate_limit_exceeded above the rate"):
         _draw(relay, _fresh(relay, tenant, rate), rate)
     for _ in range(3):
@@ -131,7 +126,7 @@ def test_limit_is_the_tenants_own(relay: Target) -> None:
 @last
 @alone
 @requirement("CB-RAT-004")
-def test_tenants_with_a_rate_have_one_each(relay: Target) -> None:
+def test_tenants_with_a_rate_have_one_each(relay: RelayUnderTest) -> None:
     """After one tenant drew the limit, another that has a rate, too, sends half its burst at once: none is refused."""
     tenant, rate = _rated(relay, 4)
     other, theirs = _rated(relay, 5)
@@ -148,7 +143,7 @@ def test_tenants_with_a_rate_have_one_each(relay: Target) -> None:
 @last
 @alone
 @requirement("CB-RAT-101")
-def test_scope(relay: Target) -> None:
+def test_scope(relay: RelayUnderTest) -> None:
     """While one connection draws the limit, others beside it send a few heartbeats, ever more unlike it."""
     tenant, rate = _rated_again(relay)
     beside = {
@@ -161,15 +156,15 @@ def test_scope(relay: Target) -> None:
     flooding = [_unpaced(relay.authenticated(tenant)) for _ in beside]
     for (scope, session), flood in zip(beside.items(), flooding, strict=True):
         if not _strikes(relay, flood, session, rate):
-            relay.saw(scope)
+            relay.log.saw(scope)
             return
-    relay.saw("more than a tenant's" if other is not None else "a tenant's, or more than that")
+    relay.log.saw("more than a tenant's" if other is not None else "a tenant's, or more than that")
 
 
 @last
 @alone
 @requirement("CB-RAT-102")
-def test_behind_the_limit(relay: Target) -> None:
+def test_behind_the_limit(relay: RelayUnderTest) -> None:
     """After the limit struck a connection, it is asked for one more heartbeat."""
     tenant, rate = _rated_again(relay)
     session = _unpaced(relay.authenticated(tenant))
@@ -179,10 +174,10 @@ def test_behind_the_limit(relay: Target) -> None:
     exchange = session.heartbeat()
     if not exchange.answers and exchange.ended is None:
         raise Inconclusive("neither an answer nor an end behind the limit")
-    relay.saw(OPEN if exchange.answers else CLOSED)
+    relay.log.saw(OPEN if exchange.answers else CLOSED)
 
 
-def _strikes(relay: Target, flooding: Session, beside: Session, rate: Rate) -> bool:
+def _strikes(relay: RelayUnderTest, flooding: ProbeSession, beside: ProbeSession, rate: Rate) -> bool:
     """Whether a session that sends little is refused while another draws the limit: in any of three rounds."""
     few = max(3, min(int(rate.burst) // 4, 10))
     for _ in range(3):
@@ -208,7 +203,7 @@ def _too_many(rate: Rate) -> int:
     return int(_MARGIN * (rate.burst + rate.per_second)) + 10
 
 
-def _answers(relay: Target, session: Session, count: int) -> tuple[Message, ...]:
+def _answers(relay: RelayUnderTest, session: ProbeSession, count: int) -> tuple[Message, ...]:
     """Return what comes of so many heartbeats. Where some were seen to draw nothing, that is waited for less long."""
     answers = session.answers(count, relay.tempo.timeout(_TOGETHER))
     if len(answers) < count and not session.ended:
@@ -216,7 +211,7 @@ def _answers(relay: Target, session: Session, count: int) -> tuple[Message, ...]
     return answers
 
 
-def _burst(relay: Target, session: Session, count: int) -> None:
+def _burst(relay: RelayUnderTest, session: ProbeSession, count: int) -> None:
     """Send so many heartbeats at once. Raises Broken where one is refused for the rate."""
     noted = [session.note({"type": "heartbeat"}) for _ in range(count)]
     session.send_unanswered(b"".join(data for _, data in noted), messages=count)
@@ -230,22 +225,22 @@ def _burst(relay: Target, session: Session, count: int) -> None:
         _legible(relay, noted[0][0], answers)
 
 
-def _rated_again(relay: Target) -> tuple[Tenant, Rate]:
+def _rated_again(relay: RelayUnderTest) -> tuple[Tenant, Rate]:
     """Return a tenant for a case that needs no fresh start, and take note that it has none from now on."""
     tenant, rate = _rated(relay, 0)
-    _used.add(_account(tenant, rate))
+    relay.shared.rates_used.add(_account(tenant, rate))
     return tenant, rate
 
 
-def _legible(relay: Target, asked: Message, answers: Iterable[Message]) -> None:
+def _legible(relay: RelayUnderTest, asked: Message, answers: Iterable[Message]) -> None:
     """See that answers can be judged; what they break besides is blamed where it belongs."""
     for answer in answers:
         if answer.type != "heartbeat_response":
-            relay.observe(Exchange(asked, (answer,)))
+            relay.log.observe(Exchange(asked, (answer,)))
         judge.legible(answer)
 
 
-def _rated(relay: Target, number: int) -> tuple[Tenant, Rate]:
+def _rated(relay: RelayUnderTest, number: int) -> tuple[Tenant, Rate]:
     """Return the tenant with a rate that the case of this number uses: one of its own, where the profile has several.
 
     Several count as fresh only where the rate is the tenant's own: another scope may count them together.
@@ -268,25 +263,23 @@ def _pause(rate: Rate) -> float:
     return min(max(rate.burst / rate.per_second, 1.0) * 1.2, 30.0)
 
 
-def _fresh(relay: Target, tenant: Tenant, rate: Rate) -> Session:
+def _fresh(relay: RelayUnderTest, tenant: Tenant, rate: Rate) -> ProbeSession:
     """Return a session of the tenant with nothing used up."""
     account = _account(tenant, rate)
     # What isn't a tenant's own another case has used, and another worker may have used any a moment ago.
-    used = account in _used or not account or "PYTEST_XDIST_WORKER" in os.environ
-    since = max([_BEGAN, *rate_exceeded])
-    time.sleep(max(0.0, _pause(rate) - (0.0 if used else time.monotonic() - since)))
-    _used.add(account)
+    used = account in relay.shared.rates_used or not account or relay.shared.processes > 1
+    time.sleep(max(0.0, _pause(rate) - (0.0 if used else relay.shared.since_rate_exceeded)))
+    relay.shared.rates_used.add(account)
     return _unpaced(relay.authenticated(tenant))
 
 
-def _unpaced(session: Session) -> Session:
+def _unpaced(session: ProbeSession) -> ProbeSession:
     """Let a session draw the limit."""
-    session.expects_rate_limit = True
-    session.pace = lambda tenant_id: None
+    session.expect_rate_limit(unpaced=True)
     return session
 
 
-def _draw(relay: Target, session: Session, rate: Rate) -> Session:
+def _draw(relay: RelayUnderTest, session: ProbeSession, rate: Rate) -> ProbeSession:
     """Send heartbeats in batches until the limit strikes; return the session it struck. Raises Broken where none."""
     relay.pace.needs(rate.per_second * _MARGIN)
     wanted = _too_many(rate)
@@ -314,7 +307,7 @@ def _draw(relay: Target, session: Session, rate: Rate) -> Session:
     raise Broken(f"rate_limit_exceeded well above {rate.per_second:g}/s with a burst of {rate.burst}", seen)
 
 
-def _draw_one_by_one(relay: Target, tenant_id: str, rate: Rate, before: str) -> Session:
+def _draw_one_by_one(relay: RelayUnderTest, tenant_id: str, rate: Rate, before: str) -> ProbeSession:
     """Draw the limit with each heartbeat's answer awaited, on a new connection. Raises Broken where no code comes.
 
     A relay that ends the connection behind an error may lose it, with what was on its way when input was still unread,

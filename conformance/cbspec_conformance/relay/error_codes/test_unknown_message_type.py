@@ -9,8 +9,8 @@ from cbspec_conformance.judging.observing import reaction
 from cbspec_conformance.probe.session import HELLO
 from cbspec_conformance.runner.marks import requirement
 from cbspec_conformance.target.kinds import each
+from cbspec_conformance.target.relay import RelayUnderTest
 from cbspec_conformance.target.sessions import Sessions
-from cbspec_conformance.target.target import Target
 
 _UNKNOWN = ["cbspec_unknown", "tunnel", "tunnel_infos", "ping", "", "hello_request", "x" * 300, "héartbeat"]
 _UNKNOWN += ["heartbeat ", "heartbeat\0", "heartbeats", "heart", "tunnel-info"]
@@ -31,47 +31,47 @@ _RELAYS_OWN: dict[str, dict[str, Any]] = {
 
 
 @requirement("CB-UNK-001")
-def test_unknown_type(relay: Target) -> None:
+def test_unknown_type(relay: RelayUnderTest) -> None:
     """After auth, where a tunnel was accepted, an object of a type that the page doesn't know is sent."""
     _refused(relay, {name[:20] or "empty": {"type": name} for name in _UNKNOWN})
 
 
 @requirement("CB-UNK-001")
-def test_unknown_type_before_auth(relay: Target) -> None:
+def test_unknown_type_before_auth(relay: RelayUnderTest) -> None:
     """After hello an object of a type that the page doesn't know is sent; it may be refused for want of a token."""
     judge.refused(relay.greeted().ask({"type": "cbspec_unknown"}, invalid="of unknown type"))
 
 
 @requirement("CB-UNK-002")
-def test_no_type(relay: Target) -> None:
+def test_no_type(relay: RelayUnderTest) -> None:
     """After auth, where a tunnel was accepted, an object without a type, or with one that is no string, is sent."""
     _refused(relay, _NO_TYPE)
 
 
 @requirement("CB-UNK-003")
-def test_relays_own_types(relay: Target) -> None:
+def test_relays_own_types(relay: RelayUnderTest) -> None:
     """After auth, where a tunnel was accepted, a message is sent that only relays send."""
     _refused(relay, {name: {"type": name, **members} for name, members in _RELAYS_OWN.items()})
 
 
 @requirement("CB-UNK-101")
-def test_types_in_capitals(relay: Target) -> None:
+def test_types_in_capitals(relay: RelayUnderTest) -> None:
     """Requests are sent whose type is in capital letters, but else as those that were accepted."""
     relay.beat(relay.authenticated())
     for kind in ("HEARTBEAT", "Heartbeat"):
         session = relay.authenticated()
-        relay.saw(reaction(session.ask({"type": kind}, invalid="its type is in capitals")), of=kind)
+        relay.log.saw(reaction(session.ask({"type": kind}, invalid="its type is in capitals")), of=kind)
     exchange = relay.connect().ask({**HELLO, "type": "HELLO"}, invalid="its type is in capitals")
-    relay.saw(reaction(exchange), of="HELLO")
+    relay.log.saw(reaction(exchange), of="HELLO")
 
 
 @requirement("CB-UNK-102")
-def test_how_an_unknown_type_before_auth_is_met(relay: Target) -> None:
+def test_how_an_unknown_type_before_auth_is_met(relay: RelayUnderTest) -> None:
     """After hello an object of a type that the page doesn't know is sent."""
-    relay.saw(reaction(relay.greeted().ask({"type": "cbspec_unknown"}, invalid="of unknown type")))
+    relay.log.saw(reaction(relay.greeted().ask({"type": "cbspec_unknown"}, invalid="of unknown type")))
 
 
-def _refused(relay: Target, messages: dict[str, dict[str, Any]]) -> None:
+def _refused(relay: RelayUnderTest, messages: dict[str, dict[str, Any]]) -> None:
     sessions = Sessions(relay)
 
     def check(message: dict[str, Any]) -> None:

@@ -5,9 +5,9 @@ from __future__ import annotations
 from cbspec_conformance.judging import judge
 from cbspec_conformance.judging.errors import Broken, NotExercised, RateLimited
 from cbspec_conformance.judging.observing import reaction
-from cbspec_conformance.probe.session import Session
+from cbspec_conformance.probe.session import ProbeSession
 from cbspec_conformance.runner.marks import requirement
-from cbspec_conformance.target.target import Target
+from cbspec_conformance.target.relay import RelayUnderTest
 
 _MANY = 64
 _MANY_OF_A_SLOW_ONE = 16
@@ -16,7 +16,7 @@ _TOGETHER = 10
 
 
 @requirement("CB-HBT-001")
-def test_heartbeat_is_answered(relay: Target) -> None:
+def test_heartbeat_is_answered(relay: RelayUnderTest) -> None:
     """Heartbeats, sixty-four of them (sixteen on a slow relay), draw a heartbeat_response each; more is surplus."""
     session = relay.authenticated()
     many = _MANY_OF_A_SLOW_ONE if relay.tempo.slow else _MANY
@@ -31,7 +31,7 @@ def test_heartbeat_is_answered(relay: Target) -> None:
 
 
 @requirement("CB-HBT-001")
-def test_three_hundred_heartbeats(relay: Target) -> None:
+def test_three_hundred_heartbeats(relay: RelayUnderTest) -> None:
     """One connection beats three hundred times, ten times in each TLS record; it gets as many heartbeat_responses."""
     if relay.tempo.slow:
         raise NotExercised("the relay is slow: sixteen heartbeats are asked for one by one instead")
@@ -47,7 +47,7 @@ def test_three_hundred_heartbeats(relay: Target) -> None:
         raise NotExercised(f"its rate has no room for {_VERY_MANY} heartbeats: give tenants.rate") from None
 
 
-def _beat_together(session: Session) -> None:
+def _beat_together(session: ProbeSession) -> None:
     noted = [session.note({"type": "heartbeat"}) for _ in range(_TOGETHER)]
     exchange = session.together([message for message, _ in noted], b"".join(data for _, data in noted))
     judge.with_room(exchange)
@@ -55,7 +55,7 @@ def _beat_together(session: Session) -> None:
 
 
 @requirement("CB-HBT-001")
-def test_heartbeats_of_two_connections(relay: Target) -> None:
+def test_heartbeats_of_two_connections(relay: RelayUnderTest) -> None:
     """Two connections of one tenant beat in turn; each gets its answers."""
     first = relay.authenticated()
     second = relay.authenticated()
@@ -64,7 +64,7 @@ def test_heartbeats_of_two_connections(relay: Target) -> None:
 
 
 @requirement("CB-HBT-001")
-def test_heartbeat_between_others(relay: Target) -> None:
+def test_heartbeat_between_others(relay: RelayUnderTest) -> None:
     """Heartbeats are answered before, between and after tunnels, and after a refusal."""
     session = relay.authenticated()
     judge.accepted(session.heartbeat())
@@ -77,7 +77,7 @@ def test_heartbeat_between_others(relay: Target) -> None:
 
 
 @requirement("CB-HBT-101")
-def test_before_auth(relay: Target) -> None:
+def test_before_auth(relay: RelayUnderTest) -> None:
     """A heartbeat is sent on a connection that only said hello; after auth it is answered."""
     relay.beat(relay.authenticated())
-    relay.saw(reaction(relay.greeted().heartbeat()))
+    relay.log.saw(reaction(relay.greeted().heartbeat()))

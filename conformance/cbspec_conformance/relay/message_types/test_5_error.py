@@ -11,42 +11,42 @@ import pytest
 
 from cbspec_conformance.judging.errors import Inconclusive, NotExercised
 from cbspec_conformance.judging.observing import CLOSED, OPEN
-from cbspec_conformance.probe.session import Session
+from cbspec_conformance.probe.session import ProbeSession
 from cbspec_conformance.relay.error_codes.causes import CAUSES
 from cbspec_conformance.runner.marks import alone, last, requirement
-from cbspec_conformance.target.target import Target
+from cbspec_conformance.target.relay import RelayUnderTest
 
 
 @requirement("CB-ERR-001")
-def test_code_is_listed(relay: Target) -> None:
+def test_code_is_listed(relay: RelayUnderTest) -> None:
     """Errors of six causes are drawn: bad token, no auth, bad tunnel, another tenant's, unknown type, not JSON."""
     _well_formed(relay, "CB-ERR-001")
 
 
 @requirement("CB-ERR-002")
-def test_message_is_a_string(relay: Target) -> None:
+def test_message_is_a_string(relay: RelayUnderTest) -> None:
     """Errors of six causes are drawn: bad token, no auth, bad tunnel, another tenant's, unknown type, not JSON."""
     _well_formed(relay, "CB-ERR-002")
 
 
 @requirement("CB-ERR-003")
-def test_message_is_not_empty(relay: Target) -> None:
+def test_message_is_not_empty(relay: RelayUnderTest) -> None:
     """Errors of six causes are drawn: bad token, no auth, bad tunnel, another tenant's, unknown type, not JSON."""
     _well_formed(relay, "CB-ERR-003")
 
 
 @requirement("CB-ERR-004")
-def test_message_tells_no_secret(relay: Target) -> None:
+def test_message_tells_no_secret(relay: RelayUnderTest) -> None:
     """Errors of six causes are drawn; no text may hold a token that was sent, the secret or another tenant's name."""
     _well_formed(relay, "CB-ERR-004")
 
 
 @requirement("CB-ERR-004")
 @pytest.mark.parametrize("kind", ["trailing comma", "garbage before", "single quotes", "colon missing", "not UTF-8"])
-def test_message_quotes_no_token(relay: Target, kind: str) -> None:
+def test_message_quotes_no_token(relay: RelayUnderTest, kind: str) -> None:
     """An auth with a spoiled token is spelled so that it is nearly JSON; no error may quote the token."""
-    relay.close_session(relay.authenticated())
-    text = json.dumps({"type": "auth", "token": relay.spoiled_token(relay.tenant)}, separators=(",", ":"))
+    relay.authenticated().close()
+    text = json.dumps({"type": "auth", "token": relay.tokens.spoiled(relay.tenant)}, separators=(",", ":"))
     broken = {
         "trailing comma": f"{text[:-1]},}}".encode(),
         "garbage before": f"x{text}".encode(),
@@ -55,16 +55,16 @@ def test_message_quotes_no_token(relay: Target, kind: str) -> None:
         "not UTF-8": text[:-1].encode() + b',"x":"\xff"}',
     }
     exchange = relay.greeted().ask_text(broken[kind], meant=kind, like="auth")
-    relay.judge_invariant("CB-ERR-004")
+    relay.log.judge_invariant("CB-ERR-004")
     if not any(answer.type == "error" for answer in exchange.answers):
         raise NotExercised("the relay answers what is no JSON with no error")
 
 
 @requirement("CB-ERR-101")
-def test_behind_an_error(relay: Target) -> None:
+def test_behind_an_error(relay: RelayUnderTest) -> None:
     """Errors are drawn, each on a connection of its own, and another request follows, answered or not."""
     relay.open_tunnel(relay.authenticated())
-    draws: dict[str, tuple[Callable[[], Session], dict[str, Any]]] = {
+    draws: dict[str, tuple[Callable[[], ProbeSession], dict[str, Any]]] = {
         "an invalid tunnel_info": (relay.authenticated, relay.tunnel_info(local_port=-1)),
         "an unknown type": (relay.authenticated, {"type": "cbspec_unknown"}),
         "a tunnel_info before auth": (relay.greeted, relay.tunnel_info()),
@@ -73,13 +73,13 @@ def test_behind_an_error(relay: Target) -> None:
     for name, (connect, request) in draws.items():
         session = connect()
         session.ask(request, invalid=name)
-        relay.saw(_afterwards(session), of=name)
+        relay.log.saw(_afterwards(session), of=name)
     session = relay.authenticated()
     session.ask_text(b"this is no JSON", meant="not JSON")
-    relay.saw(_afterwards(session), of="not JSON")
+    relay.log.saw(_afterwards(session), of="not JSON")
 
 
-def _afterwards(session: Session) -> str:
+def _afterwards(session: ProbeSession) -> str:
     """Return whether a connection answers one more request."""
     exchange = session.ask({"type": "cbspec_behind_an_error"}, invalid="of unknown type", fence=False)
     if not exchange.answers and exchange.ended is None:
@@ -91,28 +91,28 @@ def _afterwards(session: Session) -> str:
 @alone
 @requirement("CB-ERR-001")
 @pytest.mark.parametrize("cause", list(CAUSES))
-def test_code_is_listed_whatever_the_cause(relay: Target, cause: str) -> None:
+def test_code_is_listed_whatever_the_cause(relay: RelayUnderTest, cause: str) -> None:
     """What the profile declares is filled up, exceeded or provoked; the error that this draws has a listed code."""
     CAUSES[cause](relay)
-    relay.judge_invariant("CB-ERR-001")
+    relay.log.judge_invariant("CB-ERR-001")
 
 
 @last
 @alone
 @requirement("CB-ERR-002")
 @pytest.mark.parametrize("cause", list(CAUSES))
-def test_message_is_a_string_whatever_the_cause(relay: Target, cause: str) -> None:
+def test_message_is_a_string_whatever_the_cause(relay: RelayUnderTest, cause: str) -> None:
     """What the profile declares is filled up, exceeded or provoked; the error that this draws has a message."""
     CAUSES[cause](relay)
-    relay.judge_invariant("CB-ERR-002")
+    relay.log.judge_invariant("CB-ERR-002")
 
 
-def _well_formed(relay: Target, identifier: str) -> None:
+def _well_formed(relay: RelayUnderTest, identifier: str) -> None:
     tenant = relay.tenant
-    draws: list[tuple[Callable[[], Session], dict[str, Any], str]] = [
+    draws: list[tuple[Callable[[], ProbeSession], dict[str, Any], str]] = [
         (relay.authenticated, relay.tunnel_info(tenant.id, remote_port=0), "remote_port is 0"),
         (relay.greeted, relay.tunnel_info(tenant.id), "before auth"),
-        (relay.greeted, {"type": "auth", "token": relay.spoiled_token(tenant)}, "a spoiled token"),
+        (relay.greeted, {"type": "auth", "token": relay.tokens.spoiled(tenant)}, "a spoiled token"),
         (relay.authenticated, {"type": "cbspec_unknown"}, "of unknown type"),
     ]
     if relay.profile.second_tenant is not None:
@@ -123,6 +123,6 @@ def _well_formed(relay: Target, identifier: str) -> None:
             exchanges.append(session.ask(request, invalid=why))
     with contextlib.closing(relay.authenticated()) as session:
         exchanges.append(session.ask_text(b"this is no JSON", meant="not JSON"))
-    relay.judge_invariant(identifier)
+    relay.log.judge_invariant(identifier)
     if not any(answer.type == "error" for exchange in exchanges for answer in exchange.answers):
         raise Inconclusive("the relay answered nothing with an error")

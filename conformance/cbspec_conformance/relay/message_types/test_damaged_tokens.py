@@ -15,7 +15,7 @@ from cbspec_conformance.oracles.token_rules import TokenOracle
 from cbspec_conformance.properties.explore import Explorer
 from cbspec_conformance.properties.token_damage import CLAIMS, MEMBERS, TEXTS, Members, TokenTextChange
 from cbspec_conformance.runner.marks import requirement
-from cbspec_conformance.target.target import Target
+from cbspec_conformance.target.relay import RelayUnderTest
 
 Damage = Members | TokenTextChange
 
@@ -29,10 +29,10 @@ Damage = Members | TokenTextChange
     ],
 )
 def test_damaged_tokens_are_refused(
-    relay: Target, explorer: Explorer, damage: SearchStrategy[Damage], needs_key: bool
+    relay: RelayUnderTest, explorer: Explorer, damage: SearchStrategy[Damage], needs_key: bool
 ) -> None:
     """Hypothesis damages claims, headers and letters of a good token; a rule of its own tells which must be refused."""
-    key = relay.issuer.key
+    key = relay.tokens.key
     if needs_key and key is None:
         raise NotExercised("the relay's signing key (tokens.secret or tokens.key_file) is needed")
     valid = _accepted(relay)
@@ -41,7 +41,7 @@ def test_damaged_tokens_are_refused(
         genuine=[valid],
         secret=key.private if key is not None and key.symmetric else None,
         tenants=[tenant.id for tenant in relay.profile.tenants],
-        tenancy=relay.tenancy,
+        tenancy=relay.needs.offers_tenancy,
         now=now,
     )
 
@@ -59,12 +59,12 @@ def test_damaged_tokens_are_refused(
             raise
 
     explorer.explore(damage, check)
-    relay.close_session(relay.authenticated())  # with a new token: a relay may take each only once
+    relay.authenticated().close()  # with a new token: a relay may take each only once
 
 
-def _accepted(relay: Target) -> str:
+def _accepted(relay: RelayUnderTest) -> str:
     """Return a token that the relay accepts, of the kind that can be taken apart."""
-    valid = relay.token(relay.tenant)
+    valid = relay.tokens.valid(relay.tenant)
     try:
         _ = Compact.split(valid).headers, Compact.split(valid).claims
     except ValueError:

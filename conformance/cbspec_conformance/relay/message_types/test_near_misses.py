@@ -13,7 +13,7 @@ from cbspec_conformance.properties.between import ControlledRequests
 from cbspec_conformance.properties.damage import NEAR_MISSES, is_beyond_readers, spell_with
 from cbspec_conformance.properties.explore import Explorer
 from cbspec_conformance.runner.marks import requirement
-from cbspec_conformance.target.target import Target
+from cbspec_conformance.target.relay import RelayUnderTest
 
 
 @pytest.mark.parametrize(
@@ -31,11 +31,11 @@ from cbspec_conformance.target.target import Target
         pytest.param("CB-TEN-005", marks=requirement("CB-TEN-005")),
     ],
 )
-def test_near_misses_are_refused(relay: Target, identifier: str, explorer: Explorer) -> None:
+def test_near_misses_are_refused(relay: RelayUnderTest, identifier: str, explorer: Explorer) -> None:
     """Hypothesis draws values that a member must not have; each such request stands between two that are accepted."""
     miss = NEAR_MISSES[identifier]
     if miss.member == "tenant_id":
-        relay.needs_tenancy()
+        relay.needs.tenancy()
     between = ControlledRequests(relay, miss.kind)
 
     def check(value: object) -> None:

@@ -12,13 +12,13 @@ from hypothesis import strategies as st
 
 from cbspec_conformance.judging import judge
 from cbspec_conformance.judging.errors import Broken, Inconclusive, NotExercised
-from cbspec_conformance.probe.session import HELLO, Session
+from cbspec_conformance.probe.session import HELLO, ProbeSession
 from cbspec_conformance.properties.explore import Explorer
 from cbspec_conformance.properties.strategies import CUTS, SPELLINGS, TUNNEL_IDS, Spelling, pieces
 from cbspec_conformance.record.exchange import Exchange
 from cbspec_conformance.runner.marks import requirement
+from cbspec_conformance.target.relay import RelayUnderTest
 from cbspec_conformance.target.sessions import Sessions
-from cbspec_conformance.target.target import Target
 
 _TYPES = ("hello", "auth", "tunnel_info", "heartbeat")
 
@@ -42,12 +42,12 @@ _MESSAGES = st.builds(_Message, SPELLINGS, CUTS, _NAMES, st.integers(1, 65535))
 @requirement("CB-MSG-008")
 @pytest.mark.parametrize("transport", ["tcp", "websocket"])
 @pytest.mark.parametrize("kind", _TYPES)
-def test_any_spelling_split_anywhere(relay: Target, kind: str, transport: str, explorer: Explorer) -> None:
+def test_any_spelling_split_anywhere(relay: RelayUnderTest, kind: str, transport: str, explorer: Explorer) -> None:
     """Hypothesis spells and cuts valid requests; each is accepted, and a tunnel_id comes back as it was asked for."""
     if transport == "websocket":
-        relay.needs_websocket()
+        relay.needs.websocket()
     else:
-        relay.needs_stream()
+        relay.needs.stream()
     sending = _Sending(relay, kind, transport)
 
     def check(message: _Message) -> None:
@@ -57,7 +57,7 @@ def test_any_spelling_split_anywhere(relay: Target, kind: str, transport: str, e
         elif blamed := sending.to_blame(message):
             raise Broken("an answer as to the same message in one piece", _seen(exchange), exchange, requirement=blamed)
         else:
-            relay.judge_invariant("CB-TUN-002")
+            relay.log.judge_invariant("CB-TUN-002")
 
     explorer.explore(_MESSAGES, check)
 
@@ -67,26 +67,26 @@ _ESCAPED = Spelling((0,), ("",), ("lower",))
 
 @requirement("CB-MSG-008")
 @pytest.mark.parametrize("letter", ["\u0085", "\u2028", "\u2029"], ids=["U+0085", "U+2028", "U+2029"])
-def test_characters_that_end_no_line(relay: Target, letter: str) -> None:
+def test_characters_that_end_no_line(relay: RelayUnderTest, letter: str) -> None:
     """A tunnel_id holds a character that ends lines elsewhere: in escapes, then as it stands, which is the same."""
     _no_other_than_escaped(relay, letter)
 
 
 @requirement("CB-MSG-008")
 @pytest.mark.parametrize("brackets", ["{", "}", "[{" * 40], ids=["open", "close", "many"])
-def test_brackets_in_a_string(relay: Target, brackets: str) -> None:
+def test_brackets_in_a_string(relay: RelayUnderTest, brackets: str) -> None:
     """A tunnel_id holds brackets without their pairs: in escapes, then as they stand, which is the same."""
     _no_other_than_escaped(relay, brackets)
 
 
-def _no_other_than_escaped(relay: Target, letters: str) -> None:
+def _no_other_than_escaped(relay: RelayUnderTest, letters: str) -> None:
     """Ask for a tunnel_id with some letters in escapes, then as they stand, over a new connection."""
     session = relay.authenticated()
     request = relay.tunnel_info(session.tenant)
     request["tunnel_id"] += f"{letters}end"
     escaped = "".join(f"\\u{ord(letter):04x}" for letter in letters)
     text = json.dumps(request, ensure_ascii=False).replace(f"{letters}end", f"{escaped}end").encode()
-    relay.count_tunnel(session.tenant)
+    relay.room.for_tunnel(session.tenant)
     control = session.ask(request, encode=lambda _: text)
     if not _understood(control):
         if judge.error_code(control) == "invalid_tunnel_info":
@@ -95,7 +95,7 @@ def _no_other_than_escaped(relay: Target, letters: str) -> None:
         raise Inconclusive(f"the control failed: the same tunnel_id in escapes draws {_seen(control)}")
     relay.close()
     session = relay.authenticated()
-    relay.count_tunnel(session.tenant)
+    relay.room.for_tunnel(session.tenant)
     exchange = session.ask(request)
     if judge.error_code(exchange) == "invalid_tunnel_info":
         raise NotExercised("the relay takes no such letters in a tunnel_id as they stand")
@@ -117,12 +117,12 @@ def _no_other_than_escaped(relay: Target, letters: str) -> None:
     ],
     ids=["solidus", "letter", "accent", "snowman", "pair", "pair-in-capitals"],
 )
-def test_escapes_mean_their_characters(relay: Target, letter: str, escape: str) -> None:
+def test_escapes_mean_their_characters(relay: RelayUnderTest, letter: str, escape: str) -> None:
     """A tunnel_id holds a character as it stands, which is accepted; then another one holds it as an escape."""
     session = relay.authenticated()
     request = relay.tunnel_info(session.tenant)
     request["tunnel_id"] += f"{letter}end"
-    relay.count_tunnel(session.tenant)
+    relay.room.for_tunnel(session.tenant)
     control = session.ask(request)
     if judge.error_code(control) == "invalid_tunnel_info":
         raise NotExercised("the relay takes no tunnel_id of this kind, and the page doesn't say which it must take")
@@ -132,7 +132,7 @@ def test_escapes_mean_their_characters(relay: Target, letter: str, escape: str) 
     session = relay.authenticated()
     request["tunnel_id"] = f"{relay.tunnel_info()['tunnel_id']}{letter}end"
     text = json.dumps(request, ensure_ascii=False).replace(f"{letter}end", f"{escape}end").encode()
-    relay.count_tunnel(session.tenant)
+    relay.room.for_tunnel(session.tenant)
     exchange = session.ask(request, encode=lambda _: text)
     answer = judge.accepted(exchange)
     if answer.member("tunnel_id") != request["tunnel_id"]:
@@ -142,7 +142,7 @@ def test_escapes_mean_their_characters(relay: Target, letter: str, escape: str) 
 class _Sending:
     """Sends messages of one type over one transport, in the way that is drawn or in part of it."""
 
-    def __init__(self, relay: Target, kind: str, transport: str) -> None:
+    def __init__(self, relay: RelayUnderTest, kind: str, transport: str) -> None:
         self._relay = relay
         self._kind = kind
         self._transport = transport
@@ -181,7 +181,7 @@ class _Sending:
             return "CB-MSG-008"
         return "CB-WSK-003" if self._transport == "websocket" else "CB-MSG-009"
 
-    def _session(self, tunnel_id: str) -> Session:
+    def _session(self, tunnel_id: str) -> ProbeSession:
         if self._kind in ("tunnel_info", "heartbeat"):
             return self._sessions.next(tunnel_id if self._kind == "tunnel_info" else "")
         self._relay.close()
@@ -191,10 +191,10 @@ class _Sending:
         session.tenant = self._relay.tenant.id
         return session
 
-    def _request(self, session: Session, tunnel_id: str, local_port: int) -> dict[str, Any]:
+    def _request(self, session: ProbeSession, tunnel_id: str, local_port: int) -> dict[str, Any]:
         requests: dict[str, Callable[[], dict[str, Any]]] = {
             "hello": lambda: dict(HELLO),
-            "auth": lambda: {"type": "auth", "token": self._relay.token(self._relay.tenant)},
+            "auth": lambda: {"type": "auth", "token": self._relay.tokens.valid(self._relay.tenant)},
             "tunnel_info": lambda: self._relay.tunnel_info(session.tenant, tunnel_id=tunnel_id, local_port=local_port),
             "heartbeat": lambda: {"type": "heartbeat"},
         }

@@ -18,8 +18,8 @@ from cbspec_conformance.properties.damage import CHANGES, SLIPS, ByteChange, Sli
 from cbspec_conformance.properties.explore import Explorer
 from cbspec_conformance.properties.strategies import SPELLINGS, Spelling
 from cbspec_conformance.runner.marks import requirement
+from cbspec_conformance.target.relay import RelayUnderTest
 from cbspec_conformance.target.sessions import Sessions
-from cbspec_conformance.target.target import Target
 
 Damage = Sequence[ByteChange | Slip]
 
@@ -30,13 +30,13 @@ _GRAMMAR: SearchStrategy[Damage] = SLIPS.map(lambda slip: [slip])
 @pytest.mark.parametrize("transport", ["tcp", "websocket"])
 @pytest.mark.parametrize("damage", [_GRAMMAR, CHANGES], ids=["grammar", "bytes"])
 def test_damaged_texts_are_not_accepted(
-    relay: Target, explorer: Explorer, damage: SearchStrategy[Damage], transport: str
+    relay: RelayUnderTest, explorer: Explorer, damage: SearchStrategy[Damage], transport: str
 ) -> None:
     """Hypothesis breaks a rule of JSON's grammar, or changes bytes; a reader of its own tells what is no JSON then."""
     if transport == "websocket":
-        relay.needs_websocket()
+        relay.needs.websocket()
     else:
-        relay.needs_stream()
+        relay.needs.stream()
     sessions = Sessions(relay, transport)
 
     def check(drawn: tuple[Spelling, bool, Damage]) -> None:
@@ -59,5 +59,5 @@ def test_damaged_texts_are_not_accepted(
     relay.open_tunnel(relay.authenticated(transport=transport))
 
 
-def _request(relay: Target, *, beats: bool) -> dict[str, Any]:
+def _request(relay: RelayUnderTest, *, beats: bool) -> dict[str, Any]:
     return {"type": "heartbeat"} if beats else relay.tunnel_info(tunnel_id="cbspec-damaged")

@@ -11,11 +11,11 @@ import pytest
 from cbspec_conformance.judging import judge
 from cbspec_conformance.judging.errors import Broken, Inconclusive, NotExercised
 from cbspec_conformance.probe.client_hello import client_hello
-from cbspec_conformance.probe.session import Session
+from cbspec_conformance.probe.session import ProbeSession
 from cbspec_conformance.probe.tcp import Unreachable, tcp_connect
 from cbspec_conformance.probe.wire import HandshakeFailure
 from cbspec_conformance.runner.marks import last, requirement
-from cbspec_conformance.target.target import Target
+from cbspec_conformance.target.relay import RelayUnderTest
 
 _MIB = 1024 * 1024
 _SIZES = {"4 KiB": 4096, "64 KiB": 65536, "512 KiB": 512 * 1024, "2 MiB": 2 * _MIB}
@@ -33,16 +33,16 @@ _A_WHILE = 0.05
 """Seconds in which a relay reads half a megabyte that draws no answer, mostly."""
 
 
-def _send(data: bytes) -> Callable[[Session], None]:
+def _send(data: bytes) -> Callable[[ProbeSession], None]:
     return lambda session: session.send_unanswered(data)
 
 
-def _deep(levels: int) -> Callable[[Session], None]:
+def _deep(levels: int) -> Callable[[ProbeSession], None]:
     """Send a message that is nested so deep: who refuses a long one for its length never sees how deep it is."""
     return _send(b'{"type":' + b"[" * levels + b"]" * levels + b"}\n")
 
 
-def _huge(session: Session) -> None:
+def _huge(session: ProbeSession) -> None:
     session.send_unanswered(b'{"type":"')
     for _ in range(8):
         session.send_unanswered(b"x" * _MIB)
@@ -51,12 +51,12 @@ def _huge(session: Session) -> None:
     session.send_unanswered(b'"}\n')
 
 
-def _slow(session: Session) -> None:
+def _slow(session: ProbeSession) -> None:
     for byte in b'{"type":"hea':
         session.send_unanswered(bytes([byte]))
 
 
-_HOSTILE: dict[str, Callable[[Session], None]] = {
+_HOSTILE: dict[str, Callable[[ProbeSession], None]] = {
     "huge": _huge,
     "half-a-huge-message": _send(b'{"type":"' + b"x" * (_MIB // 2)),
     "deep": _deep(100_000),
@@ -87,7 +87,7 @@ _BEFORE_TLS = {"says-nothing": 0, "half-a-client-hello": 40}
 
 @requirement("CB-ROB-001")
 @pytest.mark.parametrize("kind", list(_HOSTILE))
-def test_open_connections_go_on(relay: Target, kind: str) -> None:
+def test_open_connections_go_on(relay: RelayUnderTest, kind: str) -> None:
     """One connection sends hostile input; another, open and authenticated before, gets its answers during and after."""
     beside = relay.authenticated()
     relay.beat(beside)
@@ -101,7 +101,7 @@ def test_open_connections_go_on(relay: Target, kind: str) -> None:
 
 @requirement("CB-ROB-001")
 @pytest.mark.parametrize("kind", list(_BEFORE_TLS))
-def test_open_connections_go_on_beside_a_handshake(relay: Target, kind: str) -> None:
+def test_open_connections_go_on_beside_a_handshake(relay: RelayUnderTest, kind: str) -> None:
     """A connection is made whose TLS handshake gets no further; another, open before, gets its answers."""
     _two_at_once(relay)
     beside = relay.authenticated()
@@ -111,13 +111,13 @@ def test_open_connections_go_on_beside_a_handshake(relay: Target, kind: str) -> 
 
 
 @requirement("CB-ROB-001")
-def test_open_connections_go_on_beside_one_that_reads_nothing(relay: Target) -> None:
+def test_open_connections_go_on_beside_one_that_reads_nothing(relay: RelayUnderTest) -> None:
     """One connection asks for long answers and reads none of them; another, open before, gets its answers."""
     _two_at_once(relay)
     beside = relay.authenticated()
     relay.beat(beside)
     attacker = _narrow(relay)
-    tunnels = relay.tunnel_room(_LONG_ANSWERS + 1) - 1
+    tunnels = relay.room.tunnels(_LONG_ANSWERS + 1) - 1
     if not tunnels:
         raise NotExercised("room for two tunnels at a time is needed (tenants.tunnel_limit, relay.buffer_pool)")
     asked = [relay.tunnel_info() for _ in range(tunnels)]
@@ -134,7 +134,7 @@ def test_open_connections_go_on_beside_one_that_reads_nothing(relay: Target) -> 
 
 @requirement("CB-ROB-002")
 @pytest.mark.parametrize("kind", list(_HOSTILE))
-def test_new_connections_are_served(relay: Target, kind: str) -> None:
+def test_new_connections_are_served(relay: RelayUnderTest, kind: str) -> None:
     """One connection sends hostile input; right after that a new one gets hello, auth and a tunnel."""
     control = relay.authenticated()
     relay.open_tunnel(control)
@@ -149,7 +149,7 @@ def test_new_connections_are_served(relay: Target, kind: str) -> None:
 
 @requirement("CB-ROB-002")
 @pytest.mark.parametrize("kind", list(_BEFORE_TLS))
-def test_new_connections_are_served_beside_a_handshake(relay: Target, kind: str) -> None:
+def test_new_connections_are_served_beside_a_handshake(relay: RelayUnderTest, kind: str) -> None:
     """A connection is made whose TLS handshake gets no further; beside it a new one gets hello, auth and a tunnel."""
     _two_at_once(relay)
     with _stuck_handshake(relay, kind):
@@ -158,7 +158,7 @@ def test_new_connections_are_served_beside_a_handshake(relay: Target, kind: str)
 
 @requirement("CB-ROB-003")
 @pytest.mark.parametrize("kind", ["huge", "deep", "deep-open", "not-an-object", "random", "nul-bytes"])
-def test_hostile_input_is_refused(relay: Target, kind: str) -> None:
+def test_hostile_input_is_refused(relay: RelayUnderTest, kind: str) -> None:
     """Hostile input that is complete draws an error or a close within half a minute, as a line of words does."""
     plain = relay.authenticated().ask_text(b"no message", meant="plain words")
     if not plain.answers and not plain.ended:
@@ -190,7 +190,10 @@ def _after(seconds: float) -> Callable[[float], bool]:
 
 
 def _goes_on(
-    relay: Target, beside: Session, end: Callable[[], object], taken: Callable[[float], bool] = lambda wait: True
+    relay: RelayUnderTest,
+    beside: ProbeSession,
+    end: Callable[[], object],
+    taken: Callable[[float], bool] = lambda wait: True,
 ) -> None:
     """See that a connection gets its answers beside a hostile one, which `end` closes, until the input is `taken`.
 
@@ -205,7 +208,7 @@ def _goes_on(
         judge.accepted(beside.heartbeat())
         relay.soon(lambda: judge.accepted(beside.ask(relay.tunnel_info(beside.tenant))))
     except Inconclusive as silent:
-        if not beside.deaf:
+        if not beside.unresponsive:
             raise
         # The relay answered in time right before: either the hostile connection kept it from that, or it hangs.
         end()
@@ -214,7 +217,7 @@ def _goes_on(
         raise Broken("answers beside hostile input", f"{seen}: {silent}") from None
 
 
-def _narrow(relay: Target) -> Session:
+def _narrow(relay: RelayUnderTest) -> ProbeSession:
     """Return an authenticated session that has hardly room for what it doesn't read."""
     try:
         session = relay.connect(narrow=True)
@@ -226,7 +229,7 @@ def _narrow(relay: Target) -> Session:
     return session
 
 
-def _served(relay: Target) -> None:
+def _served(relay: RelayUnderTest) -> None:
     """See that a new connection gets hello, auth and a tunnel."""
     try:
         session = relay.connect()
@@ -237,7 +240,7 @@ def _served(relay: Target) -> None:
     relay.soon(lambda: judge.accepted(session.ask(relay.tunnel_info(session.tenant))))
 
 
-def _two_at_once(relay: Target) -> None:
+def _two_at_once(relay: RelayUnderTest) -> None:
     """See that the relay serves two connections side by side, and close them."""
     for limit in (relay.profile.relay.connection_limit, relay.profile.target.connections_at_once):
         if limit is not None and limit < 2:
@@ -249,16 +252,16 @@ def _two_at_once(relay: Target) -> None:
 
 
 @contextlib.contextmanager
-def _stuck_handshake(relay: Target, kind: str) -> Iterator[Callable[[], None]]:
+def _stuck_handshake(relay: RelayUnderTest, kind: str) -> Iterator[Callable[[], None]]:
     """Hold a connection whose handshake gets no further; what is yielded closes it."""
-    relay.take_connection()
-    with contextlib.closing(tcp_connect(relay.endpoint, relay.source, relay.profile.target.timeout)) as sock:
+    relay.room.take_connection()
+    with contextlib.closing(tcp_connect(relay.endpoint, relay.connector.source, relay.profile.target.timeout)) as sock:
         with contextlib.suppress(OSError):
-            sock.sendall(client_hello("1.2", relay.server_name)[: _BEFORE_TLS[kind]])
+            sock.sendall(client_hello("1.2", relay.connector.server_name)[: _BEFORE_TLS[kind]])
         yield sock.close
 
 
-def _still_serves(relay: Target) -> None:
+def _still_serves(relay: RelayUnderTest) -> None:
     """See that a close was the connection's and not the relay's end."""
     try:
         relay.connect().close()
@@ -268,32 +271,32 @@ def _still_serves(relay: Target) -> None:
 
 @last
 @requirement("CB-ROB-101")
-def test_largest_message(relay: Target) -> None:
+def test_largest_message(relay: RelayUnderTest) -> None:
     """Heartbeats with more and more white space in them are sent, until one is not answered."""
     _most(relay, _SIZES, lambda size: b'{"type":"heartbeat"' + b" " * size + b"}")
 
 
 @last
 @requirement("CB-ROB-102")
-def test_deepest_message(relay: Target) -> None:
+def test_deepest_message(relay: RelayUnderTest) -> None:
     """Heartbeats with a member that is nested deeper and deeper are sent, until one is not answered."""
     _most(relay, _DEPTHS, lambda depth: b'{"type":"heartbeat","x":' + b"[" * depth + b"]" * depth + b"}")
 
 
-def _most(relay: Target, amounts: Mapping[str, int], spell: Callable[[int], bytes]) -> None:
+def _most(relay: RelayUnderTest, amounts: Mapping[str, int], spell: Callable[[int], bytes]) -> None:
     """Record up to what amount a heartbeat is answered, each on a connection of its own."""
     relay.beat(relay.authenticated())
     taken = "less than"
     for name, amount in amounts.items():
         exchange = relay.authenticated().ask_text(spell(amount), meant=name, like="heartbeat", fence=False)
         if not judge.served(exchange):
-            relay.saw(f"{taken} {name}" if taken == "less than" else f"{taken}, not {name}")
+            relay.log.saw(f"{taken} {name}" if taken == "less than" else f"{taken}, not {name}")
             return
         taken = name
-    relay.saw(f"{taken} at the least")
+    relay.log.saw(f"{taken} at the least")
 
 
-def _attack(relay: Target, kind: str) -> Session:
+def _attack(relay: RelayUnderTest, kind: str) -> ProbeSession:
     session = relay.authenticated()
     session.announce(f"hostile input: {kind}")
     _HOSTILE[kind](session)

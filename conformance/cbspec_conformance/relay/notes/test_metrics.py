@@ -13,7 +13,7 @@ import pytest
 from cbspec_conformance.judging.errors import Broken, Inconclusive, NotExercised
 from cbspec_conformance.oracles.exposition import NotAnExposition, samples
 from cbspec_conformance.runner.marks import last, requirement
-from cbspec_conformance.target.target import Target
+from cbspec_conformance.target.relay import RelayUnderTest
 
 _PROMETHEUS = "application/openmetrics-text;version=1.0.0;q=0.5,text/plain;version=0.0.4;q=0.9,*/*;q=0.1"
 
@@ -26,7 +26,7 @@ class _Scrape:
 
 
 @requirement("CB-MET-001")
-def test_status_is_200(relay: Target) -> None:
+def test_status_is_200(relay: RelayUnderTest) -> None:
     """The metrics address is asked as Prometheus asks it."""
     scrape = _scrape(relay)
     if scrape.status != 200:
@@ -35,7 +35,7 @@ def test_status_is_200(relay: Target) -> None:
 
 @requirement("CB-MET-002")
 @pytest.mark.parametrize("accept", [_PROMETHEUS, "text/plain", ""], ids=["prometheus", "plain", "any"])
-def test_exposition_is_valid(relay: Target, accept: str) -> None:
+def test_exposition_is_valid(relay: RelayUnderTest, accept: str) -> None:
     """What the metrics address answers is read line by line, by the rules of its format."""
     scrape = _scrape(relay, accept)
     if scrape.status != 200:
@@ -49,7 +49,7 @@ def test_exposition_is_valid(relay: Target, accept: str) -> None:
 
 
 @requirement("CB-MET-003")
-def test_samples_move(relay: Target) -> None:
+def test_samples_move(relay: RelayUnderTest) -> None:
     """The samples are read before and after a session with a tunnel and an error; at least one is another then."""
     before = _read(relay)
     session = relay.authenticated()
@@ -65,7 +65,7 @@ def test_samples_move(relay: Target) -> None:
 
 @last
 @requirement("CB-MET-101")
-def test_names(relay: Target) -> None:
+def test_names(relay: RelayUnderTest) -> None:
     """After a session with a tunnel and an error the names of all metrics are taken down."""
     session = relay.authenticated()
     relay.open_tunnel(session)
@@ -73,18 +73,18 @@ def test_names(relay: Target) -> None:
     named = re.findall(r"^# TYPE (\S+) ", _scrape(relay).text, re.MULTILINE)
     named = named or [key.partition("{")[0] for key in _read(relay)]
     # The same counter has one name in OpenMetrics and another in the text format.
-    relay.saw(", ".join(sorted({name.removesuffix("_total") for name in named if not name.endswith("_created")})))
+    relay.log.saw(", ".join(sorted({name.removesuffix("_total") for name in named if not name.endswith("_created")})))
 
 
 @requirement("CB-MET-102")
-def test_format(relay: Target) -> None:
+def test_format(relay: RelayUnderTest) -> None:
     """The content type of the answer is read, for a client that takes OpenMetrics and one that says nothing."""
     for name, accept in (("Prometheus", _PROMETHEUS), ("anybody", "")):
         scrape = _scrape(relay, accept)
-        relay.saw(scrape.content_type or "no content type", of=name)
+        relay.log.saw(scrape.content_type or "no content type", of=name)
 
 
-def _read(relay: Target) -> dict[str, float]:
+def _read(relay: RelayUnderTest) -> dict[str, float]:
     scrape = _scrape(relay)
     try:
         return samples(scrape.text, openmetrics="openmetrics" in scrape.content_type)
@@ -92,7 +92,7 @@ def _read(relay: Target) -> dict[str, float]:
         raise Inconclusive(f"the metrics can't be read (see CB-MET-002): {error}") from None
 
 
-def _scrape(relay: Target, accept: str = _PROMETHEUS) -> _Scrape:
+def _scrape(relay: RelayUnderTest, accept: str = _PROMETHEUS) -> _Scrape:
     url = relay.profile.metrics.url
     if url is None:
         raise NotExercised("give metrics.url")

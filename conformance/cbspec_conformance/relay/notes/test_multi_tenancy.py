@@ -14,8 +14,8 @@ from cbspec_conformance.properties.strategies import MISSING, without
 from cbspec_conformance.record.exchange import Exchange
 from cbspec_conformance.runner.marks import requirement
 from cbspec_conformance.target.kinds import each
+from cbspec_conformance.target.relay import RelayUnderTest
 from cbspec_conformance.target.sessions import Sessions
-from cbspec_conformance.target.target import Target
 
 _NO_TENANT = {
     "missing": MISSING, "null": None, "empty": "", "number": 1, "true": True, "object": {},
@@ -23,46 +23,46 @@ _NO_TENANT = {
 
 
 @requirement("CB-TEN-001")
-def test_token_without_tenant(relay: Target) -> None:
+def test_token_without_tenant(relay: RelayUnderTest) -> None:
     """Tokens are shown that are valid but for the tenant_id: missing, null, empty, or a known one in an array."""
     _refused(relay, "CB-TEN-001")
 
 
 @requirement("CB-TEN-002")
-def test_unknown_tenant(relay: Target) -> None:
+def test_unknown_tenant(relay: RelayUnderTest) -> None:
     """Tokens are shown that are valid but for a tenant that the relay doesn't know, with names of many kinds."""
     _refused(relay, "CB-TEN-002")
 
 
 @requirement("CB-TEN-003")
-def test_inactive_tenant(relay: Target) -> None:
+def test_inactive_tenant(relay: RelayUnderTest) -> None:
     """A valid token of a tenant that the profile declares inactive is shown."""
     judge.refused_with(_inactive(relay), "tenant_not_found", "invalid_token")
 
 
 @requirement("CB-TEN-004")
-def test_code_for_unknown_tenant(relay: Target) -> None:
+def test_code_for_unknown_tenant(relay: RelayUnderTest) -> None:
     """A token of an unknown tenant is shown; the code is tenant_not_found."""
-    relay.needs_tenancy()
+    relay.needs.tenancy()
     relay.open_tunnel(relay.authenticated())
     forgery = next(forgery for forgery in FORGERIES if forgery.requirement == "CB-TEN-002")
     # Made of a new token: a relay that takes each only once has another code for one that it has seen.
-    _coded(relay.show_forged(forgery, relay.token(relay.tenant)), "CB-TEN-002")
+    _coded(relay.show_forged(forgery, relay.tokens.valid(relay.tenant)), "CB-TEN-002")
 
 
 @requirement("CB-TEN-004")
-def test_code_for_inactive_tenant(relay: Target) -> None:
+def test_code_for_inactive_tenant(relay: RelayUnderTest) -> None:
     """A token of an inactive tenant is shown; the code is tenant_not_found."""
     _coded(_inactive(relay), "CB-TEN-003")
 
 
 @requirement("CB-TEN-005")
-def test_tunnel_without_tenant(relay: Target) -> None:
+def test_tunnel_without_tenant(relay: RelayUnderTest) -> None:
     """A tunnel_info that differs from an accepted one in its tenant_id only: missing, empty or no string.
 
     What is no string holds the right one, too: some languages find ["a"] equal to "a".
     """
-    relay.needs_tenancy()
+    relay.needs.tenancy()
     sessions = Sessions(relay)
     own = relay.tenant.id
 
@@ -77,22 +77,22 @@ def test_tunnel_without_tenant(relay: Target) -> None:
 
 @requirement("CB-TEN-006")
 @pytest.mark.parametrize("kind", ["second", "unknown", "inactive", "shorter", "space", "nul", "full-width"])
-def test_tunnel_of_another_tenant(relay: Target, kind: str) -> None:
+def test_tunnel_of_another_tenant(relay: RelayUnderTest, kind: str) -> None:
     """A tunnel_info that differs from an accepted one in its tenant_id only: another's, or one that looks alike."""
     judge.not_accepted(_of_another(relay, kind), "no tunnel for another tenant")
 
 
 @requirement("CB-TEN-006")
-def test_tunnel_of_a_tenant_that_is_here(relay: Target) -> None:
+def test_tunnel_of_a_tenant_that_is_here(relay: RelayUnderTest) -> None:
     """While another tenant is connected and has a tunnel, a tunnel_info names that tenant."""
-    relay.needs_tenancy()
+    relay.needs.tenancy()
     theirs = relay.authenticated(relay.second_tenant)
     relay.open_tunnel(theirs)
     judge.not_accepted(_of_another(relay, "second"), "no tunnel for another tenant")
 
 
 @requirement("CB-TEN-007")
-def test_code_for_tunnel_of_another_tenant(relay: Target) -> None:
+def test_code_for_tunnel_of_another_tenant(relay: RelayUnderTest) -> None:
     """A tunnel_info with another tenant's tenant_id is sent; the code is tenant_not_found."""
     kind = "second" if relay.profile.second_tenant is not None else "unknown"
     _coded(_of_another(relay, kind), "CB-TEN-006")
@@ -106,54 +106,54 @@ def _coded(exchange: Exchange, where_served: str) -> None:
 
 
 @requirement("CB-TEN-101")
-def test_how_a_token_without_tenant_is_refused(relay: Target) -> None:
+def test_how_a_token_without_tenant_is_refused(relay: RelayUnderTest) -> None:
     """Tokens are shown that are valid but for the tenant_id, which is missing, null or empty."""
-    relay.needs_tenancy()
+    relay.needs.tenancy()
     relay.authenticated()
     for name, value in (("missing", LEFT_OUT), ("null", None), ("empty", "")):
-        token = relay.minted(relay.tenant, {"tenant_id": value})
-        relay.saw(reaction(relay.greeted().ask({"type": "auth", "token": token})), of=name)
+        token = relay.tokens.minted(relay.tenant, {"tenant_id": value})
+        relay.log.saw(reaction(relay.greeted().ask({"type": "auth", "token": token})), of=name)
 
 
 @requirement("CB-TEN-102")
-def test_names_in_the_other_case(relay: Target) -> None:
+def test_names_in_the_other_case(relay: RelayUnderTest) -> None:
     """A token and a tunnel_info name the tenant with small letters for capital ones, and the other way round."""
-    relay.needs_tenancy()
+    relay.needs.tenancy()
     other = relay.tenant.id.swapcase()
     if other == relay.tenant.id or relay.profile.tenant(other) is not None:
         raise NotExercised("the main tenant's id has no letters, or is another tenant's with them in the other case")
     session = relay.authenticated()
     relay.open_tunnel(session)
-    relay.saw(reaction(session.ask(relay.tunnel_info(other))), of="in a tunnel_info")
-    token = relay.minted(relay.tenant, {"tenant_id": other})
-    relay.saw(reaction(relay.greeted().ask({"type": "auth", "token": token})), of="in a token")
+    relay.log.saw(reaction(session.ask(relay.tunnel_info(other))), of="in a tunnel_info")
+    token = relay.tokens.minted(relay.tenant, {"tenant_id": other})
+    relay.log.saw(reaction(relay.greeted().ask({"type": "auth", "token": token})), of="in a token")
 
 
 @requirement("CB-TEN-103")
-def test_how_a_tunnel_without_tenant_is_refused(relay: Target) -> None:
+def test_how_a_tunnel_without_tenant_is_refused(relay: RelayUnderTest) -> None:
     """A tunnel_info differs from an accepted one in its tenant_id only: missing, empty or no string."""
-    relay.needs_tenancy()
+    relay.needs.tenancy()
     sessions = Sessions(relay)
     for name in ("missing", "null", "empty", "number"):
         session = sessions.next()
         request = without(relay.tunnel_info(session.tenant), "tenant_id", _NO_TENANT[name])
-        relay.saw(reaction(session.ask(request, invalid="tenant_id is not as it must be")), of=name)
+        relay.log.saw(reaction(session.ask(request, invalid="tenant_id is not as it must be")), of=name)
 
 
-def _refused(relay: Target, identifier: str) -> None:
-    relay.needs_tenancy()
-    valid = relay.token(relay.tenant)
+def _refused(relay: RelayUnderTest, identifier: str) -> None:
+    relay.needs.tenancy()
+    valid = relay.tokens.valid(relay.tenant)
     relay.open_tunnel(relay.authenticated(token=valid))
 
     def check(forgery: Forgery) -> None:
-        token = relay.forged(forgery, valid)
+        token = relay.tokens.forged(forgery, valid)
         if not _names_known_tenant(relay, token):
             judge.refused_with(relay.show(token, forgery.sentence), "invalid_token", "tenant_not_found")
 
-    relay.each_forgery(identifier, check)
+    relay.tokens.each_forgery(identifier, relay.tenant, check)
 
 
-def _names_known_tenant(relay: Target, token: object) -> bool:
+def _names_known_tenant(relay: RelayUnderTest, token: object) -> bool:
     """Whether what was made of a tenant's name is another tenant's by chance, as the beginning of it may be."""
     try:
         named = Compact.split(str(token)).claims.get("tenant_id")
@@ -162,17 +162,17 @@ def _names_known_tenant(relay: Target, token: object) -> bool:
     return isinstance(named, str) and named.casefold() in {tenant.id.casefold() for tenant in relay.profile.tenants}
 
 
-def _inactive(relay: Target) -> Exchange:
-    relay.needs_tenancy()
+def _inactive(relay: RelayUnderTest) -> Exchange:
+    relay.needs.tenancy()
     tenant = relay.profile.inactive_tenant
     if tenant is None:
         raise NotExercised("give tenants with active = false (one inactive tenant)")
     relay.open_tunnel(relay.authenticated())
-    return relay.show(relay.token(tenant), "the tenant is inactive")
+    return relay.show(relay.tokens.valid(tenant), "the tenant is inactive")
 
 
-def _of_another(relay: Target, kind: str) -> Exchange:
-    relay.needs_tenancy()
+def _of_another(relay: RelayUnderTest, kind: str) -> Exchange:
+    relay.needs.tenancy()
     tenants = {
         "second": relay.profile.second_tenant.id if relay.profile.second_tenant else "",
         "unknown": f"{relay.tenant.id}-unknown",

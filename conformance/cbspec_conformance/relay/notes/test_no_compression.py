@@ -13,7 +13,7 @@ from cbspec_conformance.judging import judge
 from cbspec_conformance.judging.errors import Broken, Inconclusive, NotExercised
 from cbspec_conformance.relay.upgrade import upgrade
 from cbspec_conformance.runner.marks import requirement
-from cbspec_conformance.target.target import Target
+from cbspec_conformance.target.relay import RelayUnderTest
 
 
 def _gzip(data: bytes) -> bytes:
@@ -29,19 +29,19 @@ _KINDS: dict[str, Callable[[bytes], bytes]] = {"gzip": _gzip, "zlib": zlib.compr
 
 
 @requirement("CB-CMP-001")
-def test_output_is_not_compressed(relay: Target) -> None:
+def test_output_is_not_compressed(relay: RelayUnderTest) -> None:
     """A session is held; none of its answers may be compressed. Every other one in the run is looked at, too."""
     session = relay.authenticated()
     session.ask(relay.tunnel_info(session.tenant))
     if not session.ended:
         session.heartbeat()
-    relay.judge_invariant("CB-CMP-001")
+    relay.log.judge_invariant("CB-CMP-001")
 
 
 @requirement("CB-CMP-002")
 @pytest.mark.parametrize("kind", list(_KINDS))
 @pytest.mark.parametrize("request_type", ["tunnel_info", "heartbeat"])
-def test_compressed_input(relay: Target, request_type: str, kind: str) -> None:
+def test_compressed_input(relay: RelayUnderTest, request_type: str, kind: str) -> None:
     """A request that was accepted as it is arrives compressed."""
     session = relay.authenticated()
     relay.open_tunnel(session)
@@ -51,7 +51,7 @@ def test_compressed_input(relay: Target, request_type: str, kind: str) -> None:
     judge.not_accepted(exchange, "no success answer to compressed input")
 
 
-def _in_one_line(relay: Target, request_type: str, compress: Callable[[bytes], bytes]) -> bytes:
+def _in_one_line(relay: RelayUnderTest, request_type: str, compress: Callable[[bytes], bytes]) -> bytes:
     """Return a request compressed so that no line feed is among the bytes: it is to be one message."""
     for spaces in range(200):
         request = relay.tunnel_info() if request_type == "tunnel_info" else {"type": "heartbeat"}
@@ -65,9 +65,9 @@ def _in_one_line(relay: Target, request_type: str, compress: Callable[[bytes], b
 @pytest.mark.parametrize(
     "offer", ["permessage-deflate", "permessage-deflate; client_max_window_bits", "x-webkit-deflate-frame"]
 )
-def test_deflate_is_not_agreed(relay: Target, offer: str) -> None:
+def test_deflate_is_not_agreed(relay: RelayUnderTest, offer: str) -> None:
     """An opening handshake offers to compress; the 101 response must not take the offer."""
-    relay.needs_websocket()
+    relay.needs.websocket()
     response = upgrade(relay, headers={"Sec-WebSocket-Extensions": offer})
     if response.status != 101:
         raise Inconclusive(f"the relay answered the opening handshake with {response.status}")

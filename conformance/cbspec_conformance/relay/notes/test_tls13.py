@@ -22,14 +22,15 @@ from cbspec_conformance.probe.tcp import Unreachable, tcp_connect
 from cbspec_conformance.probe.wire import HandshakeFailure, alert_name
 from cbspec_conformance.record.transcript import Bytes, Direction, End, Ended
 from cbspec_conformance.runner.marks import requirement
-from cbspec_conformance.target.target import Target, WebSocketRefused
+from cbspec_conformance.target.connector import WebSocketRefused
+from cbspec_conformance.target.relay import RelayUnderTest
 
 _HEAD = 5  # bytes before a TLS record's content
 _VERSIONS = {"1.2": ssl.TLSVersion.TLSv1_2, "1.1": ssl.TLSVersion.TLSv1_1, "1.0": ssl.TLSVersion.TLSv1}
 
 
 @requirement("CB-TLS-001")
-def test_tls_1_3_works(relay: Target) -> None:
+def test_tls_1_3_works(relay: RelayUnderTest) -> None:
     """A client that offers TLS 1.3 only connects."""
     if relay.facts.tls:
         raise Broken("a TLS 1.3 handshake that works", relay.facts.tls)
@@ -44,25 +45,25 @@ def test_tls_1_3_works(relay: Target) -> None:
 
 
 @requirement("CB-TLS-002")
-def test_tls_1_2_is_refused(relay: Target) -> None:
+def test_tls_1_2_is_refused(relay: RelayUnderTest) -> None:
     """A ClientHello of TLS 1.2 with every cipher goes out; where it is taken, nothing may be answered behind it."""
     _refused(relay, "1.2")
 
 
 @requirement("CB-TLS-003")
-def test_tls_1_1_is_refused(relay: Target) -> None:
+def test_tls_1_1_is_refused(relay: RelayUnderTest) -> None:
     """A ClientHello of TLS 1.1 with every cipher goes out; where it is taken, nothing may be answered behind it."""
     _refused(relay, "1.1")
 
 
 @requirement("CB-TLS-004")
-def test_tls_1_0_is_refused(relay: Target) -> None:
+def test_tls_1_0_is_refused(relay: RelayUnderTest) -> None:
     """A ClientHello of TLS 1.0 with every cipher goes out; where it is taken, nothing may be answered behind it."""
     _refused(relay, "1.0")
 
 
 @requirement("CB-TLS-005")
-def test_plain_text_is_not_served(relay: Target) -> None:
+def test_plain_text_is_not_served(relay: RelayUnderTest) -> None:
     """A hello is sent without TLS, over both ways of framing: no hello_response may come back."""
     _works(relay)
     hello = b'{"type":"hello","version":"1.0","features":["tls"]}\n'
@@ -78,17 +79,17 @@ def test_plain_text_is_not_served(relay: Target) -> None:
 
 @requirement("CB-TLS-006")
 @pytest.mark.parametrize("name", list(_VERSIONS))
-def test_an_alert_says_so(relay: Target, name: str) -> None:
+def test_an_alert_says_so(relay: RelayUnderTest, name: str) -> None:
     """A ClientHello of an older version goes out, byte for byte; the refusal is read as a TLS alert."""
     _works(relay)
-    answer, _ = _raw(relay, client_hello(name, relay.server_name))
+    answer, _ = _raw(relay, client_hello(name, relay.connector.server_name))
     if answer.startswith(b"\x16"):
         raise Inconclusive(f"the relay doesn't refuse TLS {name} (see its own requirement)")
     if not alert_name(answer):
         raise Broken("a TLS alert, such as protocol_version", f"{len(answer)} bytes: {answer[:20]!r}")
 
 
-def _refused(relay: Target, name: str) -> None:
+def _refused(relay: RelayUnderTest, name: str) -> None:
     _works(relay)
     for transport in dict.fromkeys((relay.facts.transport, "websocket" if relay.facts.websocket else "tcp")):
         try:
@@ -103,10 +104,10 @@ def _refused(relay: Target, name: str) -> None:
             raise Broken(f"no service over TLS {name}", answered)
         if not ended:
             raise Broken(f"TLS {name} refused", "a session that stays open")
-    relay.remark(f"the relay completed a handshake of TLS {name} and then closed")
+    relay.log.remark(f"the relay completed a handshake of TLS {name} and then closed")
 
 
-def _speak(relay: Target, context: ssl.SSLContext, transport: str) -> tuple[str, bool]:
+def _speak(relay: RelayUnderTest, context: ssl.SSLContext, transport: str) -> tuple[str, bool]:
     """Open a connection as a client of that transport does; return what answers it, and whether the relay closed.
 
     Raises Unreachable or HandshakeFailure where it doesn't come to that.
@@ -127,17 +128,17 @@ def _speak(relay: Target, context: ssl.SSLContext, transport: str) -> tuple[str,
     return answer or (f"{len(data)} bytes" if data else ""), ended
 
 
-def _judge_refusal(relay: Target, name: str, failure: HandshakeFailure) -> None:
+def _judge_refusal(relay: RelayUnderTest, name: str, failure: HandshakeFailure) -> None:
     if failure.received[:1] == b"\x15" or (not failure.received and failure.hello_left and not failure.timed_out):
-        relay.remark(f"the relay refused TLS {name} by {_refusal(failure.received)}")
+        relay.log.remark(f"the relay refused TLS {name} by {_refusal(failure.received)}")
         return
     # The local library gave up, or the relay kept silent: ask again with bytes that no library filters.
-    answer, ended = _raw(relay, client_hello(name, relay.server_name))
+    answer, ended = _raw(relay, client_hello(name, relay.connector.server_name))
     if answer.startswith(b"\x16"):
         raise Broken(f"TLS {name} refused by the relay", f"a ServerHello in answer to a ClientHello of TLS {name}")
     if not answer and not ended:
         raise Broken(f"TLS {name} refused by the relay", "silence: neither an alert nor a close")
-    relay.remark(f"the relay refused a ClientHello of TLS {name} made by hand by {_refusal(answer)}")
+    relay.log.remark(f"the relay refused a ClientHello of TLS {name} made by hand by {_refusal(answer)}")
 
 
 def _refusal(received: bytes) -> str:
@@ -145,17 +146,17 @@ def _refusal(received: bytes) -> str:
     return f"the alert {alert}" if alert else "closing, without an alert"
 
 
-def _works(relay: Target) -> None:
+def _works(relay: RelayUnderTest) -> None:
     """See that TLS 1.3 works, beside which a refusal means something."""
     with relay.control("a TLS 1.3 handshake"):
         relay.connect(transport="tcp").close()
 
 
-def _raw(relay: Target, data: bytes) -> tuple[bytes, bool]:
+def _raw(relay: RelayUnderTest, data: bytes) -> tuple[bytes, bool]:
     """Send bytes without TLS; return what comes back within the time-out, and whether the relay closed."""
     timeout = relay.tempo.timeout("an answer to bytes without TLS")
-    relay.take_connection()
-    sock = tcp_connect(relay.endpoint, relay.source, timeout)
+    relay.room.take_connection()
+    sock = tcp_connect(relay.endpoint, relay.connector.source, timeout)
     received = b""
     with contextlib.closing(sock):
         deadline = time.monotonic() + timeout

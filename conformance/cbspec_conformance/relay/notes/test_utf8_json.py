@@ -11,12 +11,12 @@ import pytest
 
 from cbspec_conformance.judging import judge
 from cbspec_conformance.judging.errors import Broken, Inconclusive, NotExercised, RateLimited
-from cbspec_conformance.probe.session import HELLO, Session
+from cbspec_conformance.probe.session import HELLO, ProbeSession
 from cbspec_conformance.record.exchange import SUCCESS, Exchange
 from cbspec_conformance.relay.error_codes.causes import CAUSES
 from cbspec_conformance.relay.error_codes.refusals import dials, failing
 from cbspec_conformance.runner.marks import alone, last, requirement
-from cbspec_conformance.target.target import Target
+from cbspec_conformance.target.relay import RelayUnderTest
 
 _TUNNEL = "cbspec-tunnel"
 _MERGED = 64
@@ -25,41 +25,41 @@ _MOMENT = 0.02  # seconds: whoever answers twice does it at once
 
 
 @requirement("CB-MSG-001")
-def test_output_is_utf8(relay: Target) -> None:
+def test_output_is_utf8(relay: RelayUnderTest) -> None:
     """One of each exchange is made, with identifiers beyond ASCII; the bytes of each answer are decoded strictly."""
     _one_of_each(relay)
-    relay.judge_invariant("CB-MSG-001")
+    relay.log.judge_invariant("CB-MSG-001")
 
 
 @requirement("CB-MSG-002")
-def test_output_is_one_object(relay: Target) -> None:
+def test_output_is_one_object(relay: RelayUnderTest) -> None:
     """One of each exchange is made; each answer is read strictly and must be one object, nothing beside it."""
     _one_of_each(relay)
-    relay.judge_invariant("CB-MSG-002")
+    relay.log.judge_invariant("CB-MSG-002")
 
 
 @requirement("CB-MSG-003")
-def test_output_is_of_a_known_type(relay: Target) -> None:
+def test_output_is_of_a_known_type(relay: RelayUnderTest) -> None:
     """One of each exchange is made; the type of each answer is one that relays send."""
     _one_of_each(relay)
-    relay.judge_invariant("CB-MSG-003")
+    relay.log.judge_invariant("CB-MSG-003")
 
 
 @last
 @alone
 @requirement("CB-MSG-003")
 @pytest.mark.parametrize("cause", list(CAUSES))
-def test_output_is_of_a_known_type_whatever_the_cause(relay: Target, cause: str) -> None:
+def test_output_is_of_a_known_type_whatever_the_cause(relay: RelayUnderTest, cause: str) -> None:
     """What the profile declares is filled up, exceeded or provoked; what this draws is of a known type."""
     CAUSES[cause](relay)
-    relay.judge_invariant("CB-MSG-003")
+    relay.log.judge_invariant("CB-MSG-003")
 
 
 @requirement("CB-MSG-004")
-def test_one_answer_to_a_request(relay: Target) -> None:
+def test_one_answer_to_a_request(relay: RelayUnderTest) -> None:
     """One of each exchange is made, each followed by a moment: nothing more may come in it."""
     _one_of_each(relay, _MOMENT)
-    relay.judge_invariant("CB-MSG-004")
+    relay.log.judge_invariant("CB-MSG-004")
 
 
 def _nearly_json(text: str) -> dict[str, bytes]:
@@ -110,7 +110,7 @@ _NEAR = list(_nearly_json('{"type":"heartbeat"}'))
 @requirement("CB-MSG-005")
 @pytest.mark.parametrize("kind", _NEAR)
 @pytest.mark.parametrize("request_type", ["tunnel_info", "heartbeat"])
-def test_nearly_json(relay: Target, request_type: str, kind: str) -> None:
+def test_nearly_json(relay: RelayUnderTest, request_type: str, kind: str) -> None:
     """A tunnel_info or heartbeat is spelled in a way that is nearly JSON; the same one in JSON was accepted."""
     _not_accepted(relay, request_type, lambda text: _nearly_json(text)[kind], kind)
 
@@ -129,7 +129,7 @@ _BAD_UTF8 = {
 @requirement("CB-MSG-006")
 @pytest.mark.parametrize("kind", list(_BAD_UTF8))
 @pytest.mark.parametrize("where", ["value", "extra"])
-def test_not_utf8(relay: Target, kind: str, where: str) -> None:
+def test_not_utf8(relay: RelayUnderTest, kind: str, where: str) -> None:
     """A tunnel_info holds bytes that are not UTF-8: in its tunnel_id, or in a member beside, else valid."""
 
     def spoil(text: str) -> bytes:
@@ -142,16 +142,16 @@ def test_not_utf8(relay: Target, kind: str, where: str) -> None:
 
 @requirement("CB-MSG-006")
 @pytest.mark.parametrize("encoding", ["utf-16-le", "utf-16-be", "utf-32-le"])
-def test_other_encodings(relay: Target, encoding: str) -> None:
+def test_other_encodings(relay: RelayUnderTest, encoding: str) -> None:
     """A tunnel_info is encoded in UTF-16 or UTF-32."""
     _not_accepted(relay, "tunnel_info", lambda text: text.encode(encoding), encoding)
 
 
 @requirement("CB-MSG-006")
 @pytest.mark.parametrize("request_type", ["tunnel_info", "heartbeat"])
-def test_line_in_utf16(relay: Target, request_type: str) -> None:
+def test_line_in_utf16(relay: RelayUnderTest, request_type: str) -> None:
     """On a plain stream a request comes in UTF-16, the line feed behind it too: a reader by lines has it whole."""
-    relay.needs_stream()
+    relay.needs.stream()
     # The line feed's second byte is the one that ends every message on a stream.
     _not_accepted(relay, request_type, lambda text: f"{text}\n".encode("utf-16-be")[:-1], "a line in UTF-16")
 
@@ -171,7 +171,7 @@ _NOT_MESSAGES = {
 
 @requirement("CB-MSG-007")
 @pytest.mark.parametrize("kind", list(_NOT_MESSAGES))
-def test_bad_input_is_not_met_by_silence(relay: Target, kind: str) -> None:
+def test_bad_input_is_not_met_by_silence(relay: RelayUnderTest, kind: str) -> None:
     """A line that is no message is sent after auth: an error or a close follows, in time."""
     session = _controlled(relay)
     judge.noticed(session.ask_text(_NOT_MESSAGES[kind], meant=kind))
@@ -179,9 +179,9 @@ def test_bad_input_is_not_met_by_silence(relay: Target, kind: str) -> None:
 
 @requirement("CB-MSG-008")
 @pytest.mark.parametrize("ending", [b"\r\n", b" \n", b"\t\r\n"], ids=["CRLF", "space", "tab"])
-def test_white_space_between_messages(relay: Target, ending: bytes) -> None:
+def test_white_space_between_messages(relay: RelayUnderTest, ending: bytes) -> None:
     """On a plain stream a heartbeat ends with more white space than a line feed; the next one follows."""
-    relay.needs_stream()
+    relay.needs.stream()
     session = relay.authenticated()
     request, data = session.note({"type": "heartbeat"})
     judge.accepted(session.exchange(request, data.rstrip(b"\n") + ending))
@@ -189,9 +189,9 @@ def test_white_space_between_messages(relay: Target, ending: bytes) -> None:
 
 
 @requirement("CB-MSG-008")
-def test_line_feeds_inside(relay: Target) -> None:
+def test_line_feeds_inside(relay: RelayUnderTest) -> None:
     """Over WebSocket, where a message has its own bounds, a heartbeat goes over several lines."""
-    relay.needs_websocket()
+    relay.needs.websocket()
     session = relay.authenticated(transport="websocket")
     relay.beat(session)
     judge.accepted(session.ask_text(b'{\n  "type":\r\n "heartbeat"\n}\n', meant="over several lines", like="heartbeat"))
@@ -199,14 +199,14 @@ def test_line_feeds_inside(relay: Target) -> None:
 
 @requirement("CB-MSG-009")
 @pytest.mark.parametrize("request_type", ["hello", "auth", "tunnel_info", "heartbeat"])
-def test_byte_by_byte(relay: Target, request_type: str) -> None:
+def test_byte_by_byte(relay: RelayUnderTest, request_type: str) -> None:
     """Each byte of a request travels in a TLS record of its own."""
     session, request = _ready_for(relay, request_type)
     _understood_in_pieces(session, request, lambda data: [bytes([byte]) for byte in data])
 
 
 @requirement("CB-MSG-009")
-def test_pieces_that_are_read_apart(relay: Target) -> None:
+def test_pieces_that_are_read_apart(relay: RelayUnderTest) -> None:
     """A tunnel_info is cut inside each character of several bytes, and behind its first byte."""
     session, request = _ready_for(relay, "tunnel_info")
 
@@ -218,13 +218,13 @@ def test_pieces_that_are_read_apart(relay: Target) -> None:
 
 
 @requirement("CB-MSG-009")
-def test_half_behind_a_whole(relay: Target) -> None:
+def test_half_behind_a_whole(relay: RelayUnderTest) -> None:
     """One heartbeat and the first half of another travel in one TLS record, the second half in the next."""
     session = _controlled(relay)
     first, second = session.note({"type": "heartbeat"}), session.note({"type": "heartbeat"})
     half = len(second[1]) // 2
     for _ in range(2):
-        session.pace(session.tenant)
+        session.keep_pace()
     session.send_unanswered(first[1] + second[1][:half], cut=True)
     answers = session.answers(1)
     session.send_unanswered(second[1][half:])
@@ -234,7 +234,7 @@ def test_half_behind_a_whole(relay: Target) -> None:
 
 @requirement("CB-MSG-010")
 @pytest.mark.parametrize("count", [2, 10])
-def test_pipelined_heartbeats(relay: Target, count: int) -> None:
+def test_pipelined_heartbeats(relay: RelayUnderTest, count: int) -> None:
     """Several heartbeats arrive in one TLS record; as many heartbeat_responses come back."""
     rate = relay.tenant.rate
     if rate is not None and rate.burst < 2 * count:
@@ -246,7 +246,7 @@ def test_pipelined_heartbeats(relay: Target, count: int) -> None:
 
 
 @requirement("CB-MSG-010")
-def test_pipelined_requests(relay: Target) -> None:
+def test_pipelined_requests(relay: RelayUnderTest) -> None:
     """A tunnel, a heartbeat and another tunnel arrive in one TLS record; all three are answered."""
     _room_for_three(relay)
     session = _controlled(relay)
@@ -255,7 +255,7 @@ def test_pipelined_requests(relay: Target) -> None:
 
 
 @requirement("CB-MSG-010")
-def test_many_requests_over_4_kib(relay: Target) -> None:
+def test_many_requests_over_4_kib(relay: RelayUnderTest) -> None:
     """Sixty-four heartbeats and tunnels of more than 4 KiB together arrive in one TLS record; all are answered."""
     _room_for_three(relay)
     if relay.tenant.rate is not None:
@@ -275,7 +275,7 @@ def test_many_requests_over_4_kib(relay: Target) -> None:
 
 
 @requirement("CB-MSG-010")
-def test_request_behind_a_refused_one(relay: Target) -> None:
+def test_request_behind_a_refused_one(relay: RelayUnderTest) -> None:
     """A bad tunnel_info and a heartbeat arrive in one TLS record; a relay that doesn't close answers both."""
     session = _controlled(relay)
     bad, beat = relay.tunnel_info(session.tenant, remote_port=0), {"type": "heartbeat"}
@@ -292,7 +292,7 @@ def test_request_behind_a_refused_one(relay: Target) -> None:
 
 @alone
 @requirement("CB-MSG-010")
-def test_request_behind_a_dialled_tunnel(relay: Target) -> None:
+def test_request_behind_a_dialled_tunnel(relay: RelayUnderTest) -> None:
     """A tunnel whose remote end the relay tries and a heartbeat arrive in one TLS record; both are answered."""
     with failing(relay) as (at, _):
         if not dials(relay, at):
@@ -305,16 +305,18 @@ def test_request_behind_a_dialled_tunnel(relay: Target) -> None:
 
 
 @requirement("CB-MSG-010")
-def test_whole_session_at_once(relay: Target) -> None:
+def test_whole_session_at_once(relay: RelayUnderTest) -> None:
     """hello, auth and a tunnel_info arrive in one TLS record; all three are answered."""
     _controlled(relay).close()
     session = relay.connect()
-    session.tenant = relay.tenant.id
-    _all_answered(session, [dict(HELLO), {"type": "auth", "token": relay.token(relay.tenant)}, relay.tunnel_info()])
+    session.assume(tenant=relay.tenant.id)
+    _all_answered(
+        session, [dict(HELLO), {"type": "auth", "token": relay.tokens.valid(relay.tenant)}, relay.tunnel_info()]
+    )
 
 
 @requirement("CB-MSG-011")
-def test_pipelined_answers_keep_order(relay: Target) -> None:
+def test_pipelined_answers_keep_order(relay: RelayUnderTest) -> None:
     """Tunnels and heartbeats arrive together; the answers come in the order of the requests."""
     _room_for_three(relay)
     session = _controlled(relay)
@@ -329,14 +331,14 @@ def test_pipelined_answers_keep_order(relay: Target) -> None:
         raise Broken("answers in the order of the requests", ", ".join(map(str, seen)), exchange)
 
 
-def _one_of_each(relay: Target, moment: float = 0.0) -> None:
+def _one_of_each(relay: RelayUnderTest, moment: float = 0.0) -> None:
     """Make one of each exchange; what comes unasked is looked for behind each, for so many seconds."""
     opening = relay.connect()
     opening.hello()
     opening.unasked(moment)
     opening.close()
     session = relay.authenticated()
-    session.ask(relay.tunnel_info(session.tenant, tunnel_id=relay.tunnel_info()["tunnel_id"] + relay.odd_letters))
+    session.ask(relay.tunnel_info(session.tenant, tunnel_id=relay.tunnel_info()["tunnel_id"] + relay.facts.odd_letters))
     session.unasked(moment)
     session.heartbeat()
     session.unasked(moment)
@@ -349,35 +351,35 @@ def _one_of_each(relay: Target, moment: float = 0.0) -> None:
             session.unasked(moment)
     session.close()
     refused = relay.greeted()
-    refused.ask({"type": "auth", "token": relay.spoiled_token(relay.tenant)})
+    refused.ask({"type": "auth", "token": relay.tokens.spoiled(relay.tenant)})
     refused.unasked(moment)
 
 
-def _controlled(relay: Target) -> Session:
+def _controlled(relay: RelayUnderTest) -> ProbeSession:
     session = relay.authenticated()
     relay.open_tunnel(session)
     relay.beat(session)
     return session
 
 
-def _ready_for(relay: Target, request_type: str) -> tuple[Session, dict[str, Any]]:
+def _ready_for(relay: RelayUnderTest, request_type: str) -> tuple[ProbeSession, dict[str, Any]]:
     """Return a session on which a request of a type is in order, and the request."""
     if request_type == "hello":
         return relay.connect(), dict(HELLO)
     if request_type == "auth":
-        relay.close_session(relay.authenticated())
+        relay.authenticated().close()
         session = relay.greeted()
-        session.tenant = relay.tenant.id
-        return session, {"type": "auth", "token": relay.token(relay.tenant)}
+        session.assume(tenant=relay.tenant.id)
+        return session, {"type": "auth", "token": relay.tokens.valid(relay.tenant)}
     session = relay.authenticated()
     if request_type == "heartbeat":
         return session, {"type": "heartbeat"}
     request = relay.tunnel_info(session.tenant)
-    request["tunnel_id"] += relay.odd_letters
+    request["tunnel_id"] += relay.facts.odd_letters
     return session, request
 
 
-def _not_accepted(relay: Target, request_type: str, spoil: Any, meant: str) -> None:  # noqa: ANN401 - str -> bytes
+def _not_accepted(relay: RelayUnderTest, request_type: str, spoil: Any, meant: str) -> None:  # noqa: ANN401 - str -> bytes
     session = _controlled(relay)
     request = relay.tunnel_info(session.tenant) if request_type == "tunnel_info" else {"type": "heartbeat"}
     text = spoil(json.dumps(request, separators=(",", ":")))
@@ -385,8 +387,8 @@ def _not_accepted(relay: Target, request_type: str, spoil: Any, meant: str) -> N
     judge.not_accepted(exchange, "no success answer to what isn't valid")
 
 
-def _room_for_three(relay: Target) -> None:
-    if relay.tunnel_room(3) < 3:
+def _room_for_three(relay: RelayUnderTest) -> None:
+    if relay.room.tunnels(3) < 3:
         raise NotExercised(f"no room for three tunnels of {relay.tenant.id} on one connection")
 
 
@@ -395,7 +397,7 @@ def _padded(request: object) -> bytes:
 
 
 def _all_answered(
-    session: Session, requests: list[dict[str, Any]], *, encode: Callable[[object], bytes] | None = None
+    session: ProbeSession, requests: list[dict[str, Any]], *, encode: Callable[[object], bytes] | None = None
 ) -> None:
     """See that requests sent in one piece draw an answer each, by type; what comes besides is CB-MSG-004's."""
     exchange = _together(session, requests, encode=encode)
@@ -403,7 +405,7 @@ def _all_answered(
 
 
 def _together(
-    session: Session,
+    session: ProbeSession,
     requests: list[dict[str, Any]],
     *,
     invalid: str = "",
@@ -414,7 +416,7 @@ def _together(
     return judge.with_room(session.together([message for message, _ in noted], b"".join(data for _, data in noted)))
 
 
-def _understood_in_pieces(session: Session, request: dict[str, Any], cut: Callable[[bytes], list[bytes]]) -> None:
+def _understood_in_pieces(session: ProbeSession, request: dict[str, Any], cut: Callable[[bytes], list[bytes]]) -> None:
     """See that a request which arrives in pieces is served, and its tunnel named as when it arrives whole."""
     exchange = session.ask_in_pieces(request, cut)
     judge.accepted(exchange)

@@ -7,11 +7,11 @@ from typing import Any
 
 from cbspec_conformance.judging.errors import Inconclusive
 from cbspec_conformance.judging.observing import ACCEPTED, CLOSED, IGNORED, answered, reaction
-from cbspec_conformance.probe.session import Session
+from cbspec_conformance.probe.session import ProbeSession
 from cbspec_conformance.record.exchange import Exchange
 from cbspec_conformance.record.transcript import Message
 from cbspec_conformance.runner.marks import requirement
-from cbspec_conformance.target.target import Target
+from cbspec_conformance.target.relay import RelayUnderTest
 
 _BEAT = b'{"type":"heartbeat"}'
 _NOT_OBJECTS = {
@@ -33,43 +33,45 @@ _MEMBERS = {
 
 
 @requirement("CB-MSG-101")
-def test_how_bad_input_is_met(relay: Target) -> None:
+def test_how_bad_input_is_met(relay: RelayUnderTest) -> None:
     """Lines that are no message are sent after auth, each on a connection of its own."""
     relay.beat(relay.authenticated())
     for name, text in _NOT_OBJECTS.items():
-        relay.saw(reaction(relay.authenticated().ask_text(text, meant=name)), of=name)
+        relay.log.saw(reaction(relay.authenticated().ask_text(text, meant=name)), of=name)
 
 
 @requirement("CB-MSG-102")
-def test_byte_order_mark(relay: Target) -> None:
+def test_byte_order_mark(relay: RelayUnderTest) -> None:
     """A heartbeat is sent behind the three bytes of a byte order mark."""
     session = relay.authenticated()
     relay.beat(session)
-    relay.saw(reaction(session.ask_text(b"\xef\xbb\xbf" + _BEAT, meant="behind a byte order mark", like="heartbeat")))
+    relay.log.saw(
+        reaction(session.ask_text(b"\xef\xbb\xbf" + _BEAT, meant="behind a byte order mark", like="heartbeat"))
+    )
 
 
 @requirement("CB-MSG-103")
-def test_several_objects_on_a_line(relay: Target) -> None:
+def test_several_objects_on_a_line(relay: RelayUnderTest) -> None:
     """Two heartbeats stand on one line (over WebSocket: in one message), a tunnel_info on the next."""
     for name, between in (("with a space between", b" "), ("with nothing between", b"")):
         session = relay.authenticated()
         relay.beat(session)
-        relay.count_tunnel(session.tenant)
+        relay.room.for_tunnel(session.tenant)
         beat, _ = session.note({"type": "heartbeat"})
         last, behind = session.note(relay.tunnel_info(session.tenant))
         session.send_unanswered(session.framer.encode(_BEAT + between + _BEAT) + behind)
-        relay.saw(_counted(_until_tunnel(session, beat, last), session), of=name)
+        relay.log.saw(_counted(_until_tunnel(relay, session, beat, last), session), of=name)
 
 
 @requirement("CB-MSG-104")
-def test_members_twice(relay: Target) -> None:
+def test_members_twice(relay: RelayUnderTest) -> None:
     """A heartbeat has its type twice; a tunnel_info has two tunnel_ids, and the answer shows which one counts."""
     session = relay.authenticated()
     relay.beat(session)
     text = b'{"type":"heartbeat","type":"heartbeat"}'
-    relay.saw(reaction(session.ask_text(text, meant="type given twice", like="heartbeat")), of="a type")
+    relay.log.saw(reaction(session.ask_text(text, meant="type given twice", like="heartbeat")), of="a type")
     session = relay.authenticated()
-    relay.count_tunnel(session.tenant)
+    relay.room.for_tunnel(session.tenant)
     request = relay.tunnel_info(session.tenant)
     first, second = request["tunnel_id"], relay.tunnel_info()["tunnel_id"]
     spelt = json.dumps(request)[:-1] + f', "tunnel_id": "{second}"}}'
@@ -78,27 +80,27 @@ def test_members_twice(relay: Target) -> None:
     if seen == ACCEPTED and exchange.answer is not None:
         which = {first: "the first counts", second: "the second counts"}
         seen = which.get(exchange.answer.member("tunnel_id"), "neither counts")
-    relay.saw(seen, of="a tunnel_id")
+    relay.log.saw(seen, of="a tunnel_id")
 
 
 @requirement("CB-MSG-105")
-def test_unknown_members(relay: Target) -> None:
+def test_unknown_members(relay: RelayUnderTest) -> None:
     """Each request is sent with a member that the page doesn't name, and else as it was accepted."""
     relay.open_tunnel(relay.authenticated())
     extra: dict[str, Any] = {"cbspec_extra": {"note": [1, None]}}
-    relay.saw(reaction(relay.connect().hello(**extra)), of="hello")
+    relay.log.saw(reaction(relay.connect().hello(**extra)), of="hello")
     session = relay.greeted()
-    exchange = session.ask({"type": "auth", "token": relay.token(relay.tenant), **extra})
-    relay.saw(reaction(exchange), of="auth")
+    exchange = session.ask({"type": "auth", "token": relay.tokens.valid(relay.tenant), **extra})
+    relay.log.saw(reaction(exchange), of="auth")
     session = relay.authenticated()
-    relay.count_tunnel(session.tenant)
-    relay.saw(reaction(session.ask(relay.tunnel_info(session.tenant, **extra))), of="tunnel_info")
+    relay.room.for_tunnel(session.tenant)
+    relay.log.saw(reaction(session.ask(relay.tunnel_info(session.tenant, **extra))), of="tunnel_info")
     session = relay.authenticated()
-    relay.saw(reaction(session.ask({"type": "heartbeat", **extra})), of="heartbeat")
+    relay.log.saw(reaction(session.ask({"type": "heartbeat", **extra})), of="heartbeat")
 
 
 @requirement("CB-MSG-106")
-def test_members_of_answers(relay: Target) -> None:
+def test_members_of_answers(relay: RelayUnderTest) -> None:
     """One of each exchange is made; the names of the members that the page doesn't have are taken down."""
     opening = relay.greeted()
     answers = [*relay.connect().hello().answers, *relay.authenticate(opening, relay.tenant).answers]
@@ -109,13 +111,13 @@ def test_members_of_answers(relay: Target) -> None:
     for answer in answers:
         if isinstance(answer.value, dict) and answer.type in _MEMBERS:
             extra = sorted(str(name)[:40] for name in set(answer.value) - _MEMBERS[answer.type])
-            relay.saw(", ".join(extra) or "none", of=answer.type)
+            relay.log.saw(", ".join(extra) or "none", of=answer.type)
 
 
 @requirement("CB-MSG-107")
-def test_line_feeds(relay: Target) -> None:
+def test_line_feeds(relay: RelayUnderTest) -> None:
     """On a plain stream a heartbeat comes without its line feed, and a tunnel_info behind an empty line."""
-    relay.needs_stream()
+    relay.needs.stream()
     session = relay.authenticated()
     relay.beat(session)
     session.note({"type": "heartbeat"})
@@ -125,32 +127,32 @@ def test_line_feeds(relay: Target) -> None:
     answers = at_once or session.answers(1)
     if not answers:
         raise Inconclusive("a heartbeat whose line feed came late had no answer")
-    relay.saw(f"{answered(answers[0])}{'' if at_once else ', behind the line feed'}", of="no line feed")
+    relay.log.saw(f"{answered(answers[0])}{'' if at_once else ', behind the line feed'}", of="no line feed")
     session = relay.authenticated()
-    relay.count_tunnel(session.tenant)
+    relay.room.for_tunnel(session.tenant)
     last, behind = session.note(relay.tunnel_info(session.tenant))
     session.send_unanswered(b"\n" + behind)
-    found = _until_tunnel(session, last, last)
+    found = _until_tunnel(relay, session, last, last)
     errors = [answered(answer) for answer in found if answer.type == "error"]
-    relay.saw(errors[0] if errors else IGNORED if found else CLOSED, of="an empty line")
+    relay.log.saw(errors[0] if errors else IGNORED if found else CLOSED, of="an empty line")
 
 
 @requirement("CB-MSG-108")
-def test_names_of_members_in_the_other_case(relay: Target) -> None:
+def test_names_of_members_in_the_other_case(relay: RelayUnderTest) -> None:
     """A tunnel_info spells tunnel_id, then remote_host, with capitals, a heartbeat its type; all else is right."""
     relay.open_tunnel(relay.authenticated())
     for name, spelt in (("tunnel_id", "Tunnel_ID"), ("remote_host", "Remote_Host")):
         session = relay.authenticated()
-        relay.count_tunnel(session.tenant)
+        relay.room.for_tunnel(session.tenant)
         request = {spelt if old == name else old: value for old, value in relay.tunnel_info(session.tenant).items()}
-        relay.saw(reaction(session.ask(request, invalid=f"{spelt} for {name}")), of=name)
-        relay.close_session(session)
+        relay.log.saw(reaction(session.ask(request, invalid=f"{spelt} for {name}")), of=name)
+        session.close()
     session = relay.authenticated()
     relay.beat(session)
-    relay.saw(reaction(session.ask({"Type": "heartbeat"}, invalid="Type for type")), of="type")
+    relay.log.saw(reaction(session.ask({"Type": "heartbeat"}, invalid="Type for type")), of="type")
 
 
-def _until_tunnel(session: Session, beat: Message, last: Message) -> list[Message]:
+def _until_tunnel(relay: RelayUnderTest, session: ProbeSession, beat: Message, last: Message) -> list[Message]:
     """Return what came up to the tunnel_response, or up to the end; each answer is held against the invariants."""
     found: list[Message] = []
     while not (found and found[-1].type == "tunnel_response") and not session.ended:
@@ -160,11 +162,11 @@ def _until_tunnel(session: Session, beat: Message, last: Message) -> list[Messag
         found += answers
         for answer in answers:
             request = last if answer.type == "tunnel_response" else beat
-            session.observe(Exchange(request, (answer,), tenant=session.tenant))
+            relay.log.observe(Exchange(request, (answer,), tenant=session.tenant))
     return found
 
 
-def _counted(found: list[Message], session: Session) -> str:
+def _counted(found: list[Message], session: ProbeSession) -> str:
     beats = sum(answer.type == "heartbeat_response" for answer in found)
     errors = [answered(answer) for answer in found if answer.type == "error"]
     if not found or (session.ended and not errors and not beats):

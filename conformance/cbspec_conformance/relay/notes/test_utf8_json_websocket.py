@@ -6,12 +6,12 @@ import pytest
 
 from cbspec_conformance.judging import judge
 from cbspec_conformance.judging.errors import Broken, Inconclusive
-from cbspec_conformance.probe.session import Session
+from cbspec_conformance.probe.session import ProbeSession
 from cbspec_conformance.record.exchange import Exchange
 from cbspec_conformance.record.transcript import Message
 from cbspec_conformance.relay.upgrade import upgrade
 from cbspec_conformance.runner.marks import requirement
-from cbspec_conformance.target.target import Target
+from cbspec_conformance.target.relay import RelayUnderTest
 
 _BEAT = b'{"type":"heartbeat"}'
 _NEAR = {
@@ -45,7 +45,7 @@ _NEAR = {
 
 @requirement("CB-MSG-005")
 @pytest.mark.parametrize("kind", list(_NEAR))
-def test_nearly_one_object(relay: Target, kind: str) -> None:
+def test_nearly_one_object(relay: RelayUnderTest, kind: str) -> None:
     """A heartbeat with something before, behind or inside that is no JSON is the whole text of one message."""
     session = _ready(relay)
     exchange = session.ask_text(_NEAR[kind], meant=kind, like="heartbeat")
@@ -53,7 +53,7 @@ def test_nearly_one_object(relay: Target, kind: str) -> None:
 
 
 @requirement("CB-MSG-009")
-def test_frames_byte_by_byte(relay: Target) -> None:
+def test_frames_byte_by_byte(relay: RelayUnderTest) -> None:
     """Each byte of a heartbeat's frame travels in a TLS record of its own."""
     session = _ready(relay)
     judge.accepted(session.ask_in_pieces({"type": "heartbeat"}, lambda data: [bytes([byte]) for byte in data]))
@@ -61,9 +61,9 @@ def test_frames_byte_by_byte(relay: Target) -> None:
 
 @requirement("CB-MSG-009")
 @pytest.mark.parametrize("at", [2, 6, -2], ids=["in-the-method", "behind-the-method", "at-the-end"])
-def test_opening_handshake_in_two(relay: Target, at: int) -> None:
+def test_opening_handshake_in_two(relay: RelayUnderTest, at: int) -> None:
     """An opening handshake that is answered with 101 comes in two TLS records."""
-    relay.needs_websocket()
+    relay.needs.websocket()
     whole = upgrade(relay)
     if whole.status != 101:
         raise Inconclusive(f"the relay answered the whole opening handshake with {whole.status}")
@@ -77,26 +77,26 @@ def test_opening_handshake_in_two(relay: Target, at: int) -> None:
 
 
 @requirement("CB-MSG-009")
-def test_first_byte_apart(relay: Target) -> None:
+def test_first_byte_apart(relay: RelayUnderTest) -> None:
     """The first byte of a heartbeat's frame arrives alone; behind a pause comes what is left."""
     session = _ready(relay)
     judge.accepted(session.ask_in_pieces({"type": "heartbeat"}, lambda data: [data[:1], data[1:]]))
 
 
 @requirement("CB-MSG-008")
-def test_white_space_around(relay: Target) -> None:
+def test_white_space_around(relay: RelayUnderTest) -> None:
     """White space stands before and behind the object of a heartbeat, inside its message."""
     session = _ready(relay)
     judge.accepted(session.ask_text(b" \t\r\n" + _BEAT + b" \r\n", meant="in white space", like="heartbeat"))
 
 
 @requirement("CB-MSG-010")
-def test_frames_that_arrive_together(relay: Target) -> None:
+def test_frames_that_arrive_together(relay: RelayUnderTest) -> None:
     """The frames of three heartbeats arrive in one TLS record; three heartbeat_responses come back."""
     session = _ready(relay)
     noted: list[tuple[Message, bytes]] = []
     for _ in range(3):
-        session.pace(session.tenant)
+        session.keep_pace()
         noted.append(session.note({"type": "heartbeat"}))
     session.send_unanswered(b"".join(data for _, data in noted))
     answers = session.answers(3)
@@ -104,8 +104,8 @@ def test_frames_that_arrive_together(relay: Target) -> None:
     judge.all_answered(exchange, ["heartbeat_response"] * 3)
 
 
-def _ready(relay: Target) -> Session:
-    relay.needs_websocket()
+def _ready(relay: RelayUnderTest) -> ProbeSession:
+    relay.needs.websocket()
     session = relay.authenticated(transport="websocket")
     for _ in range(3):
         relay.beat(session)

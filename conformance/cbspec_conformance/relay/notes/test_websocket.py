@@ -11,12 +11,13 @@ from websockets.frames import Frame, Opcode
 from cbspec.protocol.websocket import WebSocketFramer
 from cbspec_conformance.judging import judge
 from cbspec_conformance.judging.errors import Broken, Inconclusive
-from cbspec_conformance.probe.session import Session
+from cbspec_conformance.probe.session import ProbeSession
 from cbspec_conformance.properties.explore import Explorer
 from cbspec_conformance.properties.strategies import CUTS, pieces
 from cbspec_conformance.relay.upgrade import upgrade
 from cbspec_conformance.runner.marks import requirement
-from cbspec_conformance.target.target import Target, WebSocketRefused
+from cbspec_conformance.target.connector import WebSocketRefused
+from cbspec_conformance.target.relay import RelayUnderTest
 
 _SHORT = 128
 _SIZES = (125, 126, 127, _SHORT, 65_535, 65_536)
@@ -45,9 +46,9 @@ _FORBIDDEN = {
 
 
 @requirement("CB-WSK-001")
-def test_accept_key(relay: Target) -> None:
+def test_accept_key(relay: RelayUnderTest) -> None:
     """An opening handshake with a random key is sent; the 101 response must carry the value that belongs to it."""
-    relay.needs_websocket()
+    relay.needs.websocket()
     response = upgrade(relay)
     if response.status != 101:
         raise Inconclusive(f"the relay answered the opening handshake with {response.status}")
@@ -57,26 +58,26 @@ def test_accept_key(relay: Target) -> None:
 
 
 @requirement("CB-WSK-001")
-def test_accept_key_of_each_client(relay: Target) -> None:
+def test_accept_key_of_each_client(relay: RelayUnderTest) -> None:
     """Two opening handshakes with different keys are sent; each response carries its own value."""
-    relay.needs_websocket()
+    relay.needs.websocket()
     for response in (upgrade(relay), upgrade(relay)):
         if response.status == 101 and response.headers.get("sec-websocket-accept", "") != response.expected_accept:
             raise Broken("the value that belongs to the key", "another's")
 
 
 @requirement("CB-WSK-002")
-def test_frames_are_well_formed(relay: Target) -> None:
+def test_frames_are_well_formed(relay: RelayUnderTest) -> None:
     """A session with a tunnel is held; every frame of the relay is parsed strictly and must be unmasked."""
     session = _authenticated(relay)
     session.ask(relay.tunnel_info(session.tenant))
     if not session.ended:
         session.heartbeat()
-    relay.judge_invariant("CB-WSK-002")
+    relay.log.judge_invariant("CB-WSK-002")
 
 
 @requirement("CB-WSK-002")
-def test_lengths_of_every_kind(relay: Target) -> None:
+def test_lengths_of_every_kind(relay: RelayUnderTest) -> None:
     """tunnel_ids are asked for whose answers are as long as a frame's length can just be written in one way or another.
 
     A relay may refuse them, or close on the longest: how long an identifier may be is not said.
@@ -96,7 +97,7 @@ def test_lengths_of_every_kind(relay: Target) -> None:
 
 
 @requirement("CB-WSK-003")
-def test_two_fragments(relay: Target) -> None:
+def test_two_fragments(relay: RelayUnderTest) -> None:
     """A tunnel_info comes as two frames of one message."""
     session = _authenticated(relay)
     request = relay.tunnel_info(session.tenant)
@@ -104,11 +105,11 @@ def test_two_fragments(relay: Target) -> None:
 
 
 @requirement("CB-WSK-003")
-def test_fragments_inside_a_character(relay: Target) -> None:
+def test_fragments_inside_a_character(relay: RelayUnderTest) -> None:
     """A tunnel_info comes in frames of one byte each, which part the characters of several bytes as well."""
     session = _authenticated(relay)
     request = relay.tunnel_info(session.tenant)
-    request["tunnel_id"] += relay.odd_letters
+    request["tunnel_id"] += relay.facts.odd_letters
     exchange = session.ask_in_pieces(request, lambda text: [bytes([byte]) for byte in text], fragments=True)
     told = judge.accepted(exchange).member("tunnel_id")
     if told != request["tunnel_id"] and not session.ended:
@@ -118,7 +119,7 @@ def test_fragments_inside_a_character(relay: Target) -> None:
 
 
 @requirement("CB-WSK-003")
-def test_empty_fragments(relay: Target) -> None:
+def test_empty_fragments(relay: RelayUnderTest) -> None:
     """A tunnel_info comes in two frames, and empty ones before, between and behind them."""
     session = _authenticated(relay)
     request = relay.tunnel_info(session.tenant)
@@ -126,7 +127,7 @@ def test_empty_fragments(relay: Target) -> None:
 
 
 @requirement("CB-WSK-003")
-def test_any_fragments(relay: Target, explorer: Explorer) -> None:
+def test_any_fragments(relay: RelayUnderTest, explorer: Explorer) -> None:
     """Hypothesis cuts heartbeats into frames at any places, empty frames among them."""
     session = _authenticated(relay)
 
@@ -151,7 +152,7 @@ def test_any_fragments(relay: Target, explorer: Explorer) -> None:
 
 @requirement("CB-WSK-004")
 @pytest.mark.parametrize("payload", [b"", b"cbspec", bytes(range(125))], ids=["empty", "text", "longest"])
-def test_ping(relay: Target, payload: bytes) -> None:
+def test_ping(relay: RelayUnderTest, payload: bytes) -> None:
     """A ping is sent; a pong with the same payload comes back."""
     session = _authenticated(relay)
     session.send_unanswered(_frame(Opcode.PING, payload))
@@ -159,7 +160,7 @@ def test_ping(relay: Target, payload: bytes) -> None:
 
 
 @requirement("CB-WSK-004")
-def test_ping_between_fragments(relay: Target) -> None:
+def test_ping_between_fragments(relay: RelayUnderTest) -> None:
     """A ping is sent between two fragments of a heartbeat; both are answered."""
     session = _authenticated(relay)
     text = _BEAT
@@ -171,20 +172,20 @@ def test_ping_between_fragments(relay: Target) -> None:
 
 
 @requirement("CB-WSK-007")
-def test_frame_without_a_mask(relay: Target) -> None:
+def test_frame_without_a_mask(relay: RelayUnderTest) -> None:
     """A heartbeat comes in a frame without a mask, and a ping behind it as it should be: neither is served."""
     _ends_at(relay, "a frame without a mask", Frame(Opcode.TEXT, _BEAT).serialize(mask=False))
 
 
 @requirement("CB-WSK-008")
 @pytest.mark.parametrize("kind", list(_FORBIDDEN))
-def test_frame_that_is_forbidden(relay: Target, kind: str) -> None:
+def test_frame_that_is_forbidden(relay: RelayUnderTest, kind: str) -> None:
     """A frame comes that mustn't be, and a ping behind it as it should be: neither is served."""
     _ends_at(relay, kind, _FORBIDDEN[kind])
 
 
 @requirement("CB-WSK-004")
-def test_pings_that_arrive_together(relay: Target) -> None:
+def test_pings_that_arrive_together(relay: RelayUnderTest) -> None:
     """Two pings arrive in one TLS record; the second is answered, as the first may be, and so is a heartbeat."""
     session = _authenticated(relay)
     session.send_unanswered(_frame(Opcode.PING, b"first") + _frame(Opcode.PING, b"second"))
@@ -193,18 +194,18 @@ def test_pings_that_arrive_together(relay: Target) -> None:
 
 
 @requirement("CB-WSK-005")
-def test_text_frames(relay: Target) -> None:
+def test_text_frames(relay: RelayUnderTest) -> None:
     """A session with a tunnel is held; every message of the relay comes in text frames."""
     session = _authenticated(relay)
     session.ask(relay.tunnel_info(session.tenant))
-    relay.judge_invariant("CB-WSK-005")
+    relay.log.judge_invariant("CB-WSK-005")
 
 
 @requirement("CB-WSK-006")
 @pytest.mark.parametrize("step", ["hello", "auth", "tunnel_info", "heartbeat", "refusals", "stranger"])
-def test_every_exchange(relay: Target, step: str) -> None:
+def test_every_exchange(relay: RelayUnderTest, step: str) -> None:
     """hello, auth, tunnel, heartbeat, a bad tunnel, a bad token and an unknown type go over WebSocket."""
-    relay.needs_websocket()
+    relay.needs.websocket()
     if step == "hello":
         judge.accepted(_open(relay).hello())
         return
@@ -228,7 +229,7 @@ def test_every_exchange(relay: Target, step: str) -> None:
         _refusals(relay, session)
 
 
-def _refusals(relay: Target, session: Session) -> None:
+def _refusals(relay: RelayUnderTest, session: ProbeSession) -> None:
     bad_port = relay.tunnel_info(session.tenant, remote_port=70000)
     judge.refused(session.ask(bad_port, invalid="no such port"))
     session.close()
@@ -236,24 +237,24 @@ def _refusals(relay: Target, session: Session) -> None:
     judge.refused(session.ask({"type": "cbspec_unknown"}, invalid="of unknown type"))
     session.close()
     session = relay.greeted(transport="websocket")
-    judge.refused(session.ask({"type": "auth", "token": relay.spoiled_token(relay.tenant)}))
+    judge.refused(session.ask({"type": "auth", "token": relay.tokens.spoiled(relay.tenant)}))
 
 
-def _open(relay: Target) -> Session:
+def _open(relay: RelayUnderTest) -> ProbeSession:
     try:
         return relay.connect(transport="websocket")
     except WebSocketRefused as refused:
         raise Inconclusive(f"{refused} (see CB-WSK-001)") from None
 
 
-def _authenticated(relay: Target) -> Session:
-    relay.needs_websocket()
+def _authenticated(relay: RelayUnderTest) -> ProbeSession:
+    relay.needs.websocket()
     session = relay.authenticated(transport="websocket")
     relay.beat(session)
     return session
 
 
-def _ends_at(relay: Target, what: str, data: bytes) -> None:
+def _ends_at(relay: RelayUnderTest, what: str, data: bytes) -> None:
     """See that the connection ends at a frame that mustn't be: neither it nor a ping behind it is served."""
     session = _authenticated(relay)
     session.announce(what)
@@ -270,13 +271,13 @@ def _ends_at(relay: Target, what: str, data: bytes) -> None:
         raise Inconclusive("neither the end of the connection nor a pong in time")
 
 
-def _framer(session: Session) -> WebSocketFramer:
+def _framer(session: ProbeSession) -> WebSocketFramer:
     if not isinstance(session.framer, WebSocketFramer):
         raise Inconclusive("not a WebSocket")
     return session.framer
 
 
-def _await_pong(session: Session, payload: bytes, *, half: bool = False) -> None:
+def _await_pong(session: ProbeSession, payload: bytes, *, half: bool = False) -> None:
     """Wait for a pong; `half` says that a message is under way, which can't be answered yet."""
     framer = _framer(session)
     deadline = time.monotonic() + session.timeout

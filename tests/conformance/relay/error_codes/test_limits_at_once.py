@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, cast
 
-from cbspec_conformance.probe.session import Session
+from cbspec_conformance.probe.session import ProbeSession
 from cbspec_conformance.record.exchange import Exchange
 from cbspec_conformance.relay.error_codes.test_limits_at_once import still_held
 from tests.conformance.build import HEARTBEAT, HEARTBEAT_RESPONSE, TUNNEL, error, exchange
@@ -28,4 +28,4 @@ def test_what_a_closed_connection_gave_back_is_not_counted() -> None:
         _Asked(exchange(HEARTBEAT, HEARTBEAT_RESPONSE), ended=True),
     ]
     exchanges = [exchange(TUNNEL, error()) for _ in sessions]
-    assert still_held(cast("list[Session]", sessions), exchanges) == exchanges[:1]
+    assert still_held(cast("list[ProbeSession]", sessions), exchanges) == exchanges[:1]

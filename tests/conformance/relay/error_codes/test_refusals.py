@@ -10,7 +10,8 @@ from cbspec.profile.profile import Profile
 from cbspec_conformance.judging.errors import Broken, Inconclusive, NotExercised
 from cbspec_conformance.probe.tcp import Unreachable
 from cbspec_conformance.relay.error_codes.refusals import attempt, attempt_or_say, served_tunnel, step_of_refusal
-from cbspec_conformance.target.target import Target, WebSocketRefused
+from cbspec_conformance.target.connector import WebSocketRefused
+from cbspec_conformance.target.relay import RelayUnderTest
 from tests.conformance.conftest import MakeTarget
 
 CODE = "server_unavailable"
@@ -28,8 +29,8 @@ class _Unconnected:
         raise self._error
 
 
-def _unconnected(error: Exception) -> Target:
-    return cast("Target", _Unconnected(error))
+def _unconnected(error: Exception) -> RelayUnderTest:
+    return cast("RelayUnderTest", _Unconnected(error))
 
 
 @pytest.mark.parametrize("status", [429, 503])

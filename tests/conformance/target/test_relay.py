@@ -27,7 +27,7 @@ def test_sessions_in_every_state(transport: str, simulated: Profile, make_target
     assert (session.authenticated, session.tenant) == (True, target.tenant.id)
     judge.accepted(target.open_tunnel(session))
     judge.accepted(session.heartbeat())
-    assert target.findings == []
+    assert target.log.findings == []
 
 
 def test_valid_requests_are_valid_and_never_the_same(simulated: Profile, make_target: MakeTarget) -> None:
@@ -114,7 +114,7 @@ def test_without_a_key_nothing_can_be_minted_or_forged(simulated: Profile, make_
     with pytest.raises(NotExercised, match="tokens"):
         target.authenticated()
     with pytest.raises(NotExercised, match="tokens"):
-        target.each_forgery("CB-AUT-005", lambda forgery: None)
+        target.tokens.each_forgery("CB-AUT-005", target.tenant, lambda forgery: None)
 
 
 def test_forged_tokens_are_refused_and_nothing_opens_behind_them(simulated: Profile, make_target: MakeTarget) -> None:
@@ -123,12 +123,12 @@ def test_forged_tokens_are_refused_and_nothing_opens_behind_them(simulated: Prof
 
     def check(forgery: object) -> None:
         tried.append(forgery.name)  # type: ignore[attr-defined] # a Forgery
-        judge.refused_with(target.show_forged(forgery, target.token(target.tenant)), "invalid_token")  # type: ignore[arg-type]
+        judge.refused_with(target.show_forged(forgery, target.tokens.valid(target.tenant)), "invalid_token")  # type: ignore[arg-type]
 
-    target.each_forgery("CB-AUT-008", check)
+    target.tokens.each_forgery("CB-AUT-008", target.tenant, check)
     assert tried == [forgery.name for forgery in by_requirement("CB-AUT-008")]
-    assert target.findings == []
-    assert target.spoiled_token(target.tenant) != target.token(target.tenant)
+    assert target.log.findings == []
+    assert target.tokens.spoiled(target.tenant) != target.tokens.valid(target.tenant)
 
 
 def test_a_tenant_s_limits_are_not_met_by_accident(simulated: Profile, make_target: MakeTarget) -> None:
@@ -164,17 +164,17 @@ def test_a_limit_that_stays_hit_breaks_its_own_requirement(
     )
     target = make_target(profile)
     full = made({"type": request_type}, error(code))
-    assert target._full(full, "one", last=False)  # a connection may have closed a moment ago
-    assert target.findings == []
+    assert target.is_full(full, "one", last=False)  # a connection may have closed a moment ago
+    assert target.log.findings == []
     with pytest.raises(Inconclusive, match=r"it is full|holds fewer than"):
-        target._full(full, "one", last=True)
-    assert [finding.requirement for finding in target.findings] == ([requirement] if declared else [])
+        target.is_full(full, "one", last=True)
+    assert [finding.requirement for finding in target.log.findings] == ([requirement] if declared else [])
 
 
 def test_no_other_error_is_taken_for_a_limit(simulated: Profile, make_target: MakeTarget) -> None:
     target = make_target(simulated)
-    assert not target._full(made({"type": "auth"}, error("invalid_token")), "one", last=True)
-    assert not target._full(made({"type": "auth"}), "one", last=True)
+    assert not target.is_full(made({"type": "auth"}, error("invalid_token")), "one", last=True)
+    assert not target.is_full(made({"type": "auth"}), "one", last=True)
 
 
 def test_a_relay_is_alive_while_it_answers_new_connections(simulated: Profile, make_target: MakeTarget) -> None:
@@ -203,5 +203,5 @@ def test_another_tenant_s_name_that_is_a_word_may_stand_in_any_text(
     other = replace(simulated, tenants=(*simulated.tenants[:1], Tenant(identifier)))
     target = make_target(other)
     session = target.connect()
-    session.observe(made({"type": "hello"}, error(message=f"{identifier} down"), secrets=session.hello().secrets))
-    assert ["CB-ERR-004" in finding.requirement for finding in target.findings] == [True] * told
+    target.log.observe(made({"type": "hello"}, error(message=f"{identifier} down"), secrets=session.hello().secrets))
+    assert ["CB-ERR-004" in finding.requirement for finding in target.log.findings] == [True] * told

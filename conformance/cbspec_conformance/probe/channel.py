@@ -1,0 +1,157 @@
+"""One open connection as a channel of messages: each message sent or received is recorded in the transcript."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+
+from cbspec.protocol.framing import Frame, FrameTooLarge, StreamFramer
+from cbspec.protocol.websocket import WebSocketFramer
+from cbspec_conformance.probe.wire import Wire
+from cbspec_conformance.record.decoding import Decoded, decode
+from cbspec_conformance.record.frames import TOO_LARGE, StrictWebSocket, given_up, is_broken_off
+from cbspec_conformance.record.transcript import Direction, End, Ended, Message, Transcript, Waited
+
+FLOOD = 200
+"""Unasked messages after which the connection is closed."""
+
+
+class Channel:
+    """A wire and its framer.
+
+    Arguments: `wire` is open; `framer` splits its bytes into messages, which are added to `inbox`.
+    """
+
+    def __init__(self, wire: Wire, framer: StreamFramer | WebSocketFramer, transcript: Transcript) -> None:
+        self.wire = wire
+        self.framer = framer
+        self.transcript = transcript
+        self.clock = transcript.clock
+        self.inbox: list[Message] = []
+        self._most = FLOOD
+        self._compressed = self._inside_frame = False
+
+    @property
+    def ended(self) -> Ended | None:
+        """How the connection ended, or None."""
+        return self.wire.ended
+
+    def record_sent(self, text: bytes, decoded: Decoded, meant: str) -> Message:
+        """Record a text as sent and return it."""
+        message = Message(self.transcript.now(), self.wire.number, Direction.SENT, text, decoded, meant=meant)
+        self.transcript.add(message)
+        self._most += 1  # the answers to many requests may come at once
+        return message
+
+    def encode(self, text: bytes) -> bytes:
+        """Return a text's bytes on the wire; none on a WebSocket that was closed."""
+        if isinstance(self.framer, WebSocketFramer) and self.framer.ended:
+            return b""
+        return self.framer.encode(text)
+
+    def send(self, data: bytes) -> None:
+        """Send plain bytes."""
+        self.wire.send(data)
+
+    def send_on(self, data: bytes, *, inside_frame: bool) -> None:
+        """Send bytes that may end inside a frame: no pong is sent before the next bytes then."""
+        self.wire.send(data)
+        self._inside_frame = inside_frame
+        if not inside_frame:
+            self.wire.send_quietly(self.framer.data_to_send())
+
+    def take(self) -> tuple[Message, ...]:
+        """Empty the inbox and return its messages."""
+        taken = tuple(self.inbox)
+        self.inbox.clear()
+        return taken
+
+    def remove_last(self, kind: str, start: int = 0) -> bool:
+        """Remove the last message of a type from the inbox, from index `start` on; return whether there was one."""
+        for index in range(len(self.inbox) - 1, start - 1, -1):
+            if self.inbox[index].type == kind:
+                del self.inbox[index]
+                return True
+        return False
+
+    def wait_for(self, count: int, wait: float, what: str = "") -> bool:
+        """Wait until the inbox holds `count` messages; see `wait_until`."""
+        return self.wait_until(partial(self.has, count), wait, what)
+
+    def has(self, count: int) -> bool:
+        """Whether the inbox holds `count` messages."""
+        return len(self.inbox) >= count
+
+    def wait_until(self, enough: Callable[[], bool], wait: float, what: str = "") -> bool:
+        """Read for at most `wait` seconds until `enough`; return whether it is. A time-out for `what` is recorded."""
+        deadline = self.clock.monotonic() + wait
+        while not enough() and not self.ended:
+            remaining = deadline - self.clock.monotonic()
+            if remaining <= 0:
+                break
+            self.read(remaining)
+        if enough():
+            return True
+        if what and wait > 0 and not self.ended:
+            self.transcript.add(Waited(self.transcript.now(), self.wire.number, wait, what))
+        self._check_rest()
+        return enough()
+
+    def read(self, wait: float) -> None:
+        """Read once, for at most `wait` seconds."""
+        data = self.wire.receive(wait)
+        if data:
+            self.framer.feed(data)
+            if not self._inside_frame:
+                self.wire.send_quietly(self.framer.data_to_send())
+        try:
+            while frame := self.framer.next_frame():
+                self._received(frame)
+        except FrameTooLarge as error:
+            self.framer.forget()
+            self._add(error.begun, TOO_LARGE)
+            self.wire.close()
+        if isinstance(self.framer, WebSocketFramer) and self.framer.ended:
+            if self.framer.failure is not None and not self.ended:
+                self.framer.forget()
+                self._add(b"", given_up(self.framer.failure))
+            self.wire.finish(End.WEBSOCKET_CLOSE)
+
+    def close(self, wait: float) -> bool:
+        """Close, and wait some seconds for the relay to close its side; return whether it did."""
+        noticed = True
+        if not self.ended:
+            if isinstance(self.framer, WebSocketFramer):
+                self.framer.close()
+                self.wire.send(self.framer.data_to_send())
+            noticed = self.wire.close(wait)
+        self.wire.close()
+        self.framer.forget()
+        return noticed
+
+    def _received(self, frame: Frame) -> None:
+        decoded = decode(frame.text)
+        if self._compressed and (decoded.requirement or frame.broken):
+            return  # the rest of a compressed message
+        self._compressed = decoded.requirement == "CB-CMP-001"
+        if frame.broken and not decoded.requirement:
+            decoded = Decoded(decoded.value, "CB-MSG-002", frame.broken)
+        padded = isinstance(self.framer, StrictWebSocket) and self.framer.take_fault()
+        if padded and decoded.requirement:
+            decoded = Decoded(None, "CB-WSK-002", "a frame whose length differs from its payload's")
+        self._add(frame.text, decoded, binary=frame.binary, padded=padded)
+
+    def _check_rest(self) -> None:
+        """Record bytes that never become a message as a broken one."""
+        rest = self.framer.pending if isinstance(self.framer, StreamFramer) else b""
+        if rest and is_broken_off(rest, self.ended):
+            self.framer.forget()
+            self._received(Frame(rest, "it was cut off"))
+
+    def _add(self, text: bytes, decoded: Decoded, *, binary: bool = False, padded: bool = False) -> None:
+        now = self.transcript.now()
+        message = Message(now, self.wire.number, Direction.RECEIVED, text, decoded, binary, padded=padded)
+        self.transcript.add(message)
+        self.inbox.append(message)
+        if len(self.inbox) > self._most:
+            self.wire.finish(End.OURS, "it sends too many unasked messages")

@@ -1,0 +1,123 @@
+"""What the probe and the case concluded, as records: no verdict needs more than these and the wire's own records.
+
+Messages and exchanges are named by their place in `Transcript.records`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+from cbspec_conformance.record.expectation import Expectation
+
+
+class Silence(StrEnum):
+    """What a missing answer means."""
+
+    NONE = ""
+    IGNORED = "the relay ignored it: it answered two later requests and not this one"
+    HELD_BACK = "its answer came only after a later request, and did so again after whole time-outs"
+    UNRESPONSIVE = "the relay sent no more answers on this connection"
+
+
+class Ending(StrEnum):
+    """How a case, or one judgement in it, ended."""
+
+    PASSED = "passed"
+    BROKEN = "broken"
+    INCONCLUSIVE = "inconclusive"
+    NOT_EXERCISED = "not exercised"
+    TIME_UP = "time up"
+    KIT_ERROR = "error of the kit"
+
+
+@dataclass(frozen=True, slots=True)
+class Breach:
+    """A violation of `requirement`: the expected and the seen behaviour."""
+
+    requirement: str
+    expected: str
+    seen: str
+
+
+@dataclass(frozen=True, slots=True)
+class Concluded:
+    """The probe matched answers to a request (None: the answers came unasked).
+
+    `silence` says what a missing answer means, `waited` the seconds until the first answer or until the probe gave up,
+    `relay_alive` whether a new connection was answered at that time. `held` says that the exchange was checked against
+    the invariants. `leaking` (answers that hold a secret), `nameless` (the token has no subject) and `breaches` were
+    computed from the full texts: a saved transcript holds no token and cuts long texts.
+    """
+
+    at: float
+    connection: int
+    request: int | None
+    answers: tuple[int, ...] = ()
+    silence: Silence = Silence.NONE
+    tenant: str = ""
+    waited: float = 0.0
+    relay_alive: bool = True
+    held: bool = True
+    leaking: tuple[int, ...] = ()
+    nameless: bool = False
+    breaches: tuple[Breach, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Judged:
+    """The case compared an exchange with an expectation."""
+
+    at: float
+    connection: int
+    exchange: int
+    expectation: Expectation
+    result: Ending
+
+
+@dataclass(frozen=True, slots=True)
+class Blamed:
+    """The case found a breach of a requirement other than its own. `claimed` takes back one that an invariant found.
+
+    `certain` is False if another peer may have caused the breach: it counts as inconclusive then.
+    """
+
+    at: float
+    connection: int
+    breach: Breach
+    exchanges: tuple[int, ...] = ()
+    expectation: Expectation | None = None
+    claimed: bool = False
+    certain: bool = True
+    reason: str = ""
+    case: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Observed:
+    """The case saw how the relay behaves where the specification is silent, in the situation `of`."""
+
+    at: float
+    connection: int
+    value: str
+    of: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class CaseEnded:
+    """The end of a case. `text` is the reason for a skip, or the remarks of a pass.
+
+    `breach` and the members after it describe a broken case; see `cbspec_conformance.judging.errors.Broken`.
+    """
+
+    at: float
+    connection: int
+    ending: Ending
+    text: str = ""
+    breach: Breach | None = None
+    unserved: str = ""
+    exchanges: tuple[int, ...] = ()
+    expectation: Expectation | None = None
+
+
+Conclusion = Concluded | Judged | Blamed | Observed | CaseEnded

@@ -1,0 +1,126 @@
+"""Opens connections to the relay, and notes whether it is reachable and answers."""
+
+from __future__ import annotations
+
+import ssl
+from functools import cached_property
+
+from cbspec.profile.profile import Endpoint, Profile
+from cbspec.protocol.websocket import WebSocketFramer
+from cbspec_conformance.judging.errors import Inconclusive
+from cbspec_conformance.probe.channel import Channel
+from cbspec_conformance.probe.tcp import Unreachable
+from cbspec_conformance.probe.wire import HandshakeFailure, Wire
+from cbspec_conformance.record.frames import LARGEST, StrictWebSocket, stream_framer
+from cbspec_conformance.record.transcript import Transcript
+from cbspec_conformance.target.contexts import context_for
+
+NO_ANSWER = "no answer to the opening handshake"
+CLOSED = "the connection was closed without an answer to the opening handshake"
+
+
+class WebSocketRefused(Inconclusive):
+    """No WebSocket was opened; `status` is the HTTP status of the answer, if there was one."""
+
+    def __init__(self, reason: str, status: int | None) -> None:
+        super().__init__(f"no WebSocket was opened: {reason}")
+        self.reason = reason
+        self.status = status
+
+
+class LifeSigns:
+    """Signs that the relay may be down: the last failure to connect, and connections without any answer."""
+
+    def __init__(self) -> None:
+        self.trouble: Unreachable | HandshakeFailure | None = None
+        self.silent = False
+        self.restless = False
+
+    def failed(self, trouble: Unreachable | HandshakeFailure) -> None:
+        """Record that a connection failed."""
+        self.trouble = trouble
+
+    def kept_silent(self, silent: bool = True) -> None:
+        """Record that a connection drew no answer."""
+        self.silent = self.silent or silent
+
+    def look_again(self) -> None:
+        """Forget earlier silence."""
+        self.silent = False
+
+    def provoked(self) -> None:
+        """Record that a condition began that may restart the relay."""
+        self.restless = True
+
+
+class Connector:
+    """Opens connections to the relay of a profile, all recorded in one transcript."""
+
+    def __init__(self, profile: Profile, transcript: Transcript, signs: LifeSigns) -> None:
+        self._profile = profile
+        self._transcript = transcript
+        self._signs = signs
+        self._count = 0
+
+    @property
+    def server_name(self) -> str:
+        """The host name for SNI and the certificate."""
+        target = self._profile.target
+        return target.server_name or (target.address.host if target.address else "")
+
+    @property
+    def source(self) -> str | None:
+        """The local address to connect from, or None for the system's choice."""
+        return next(iter(self._profile.target.source_addresses), None)
+
+    def open(
+        self,
+        endpoint: Endpoint,
+        transport: str,
+        *,
+        usual: bool,
+        source: str | None = None,
+        context: ssl.SSLContext | None = None,
+        resume: ssl.SSLSession | None = None,
+        narrow: bool = False,
+    ) -> Channel:
+        """Connect and return the channel; see `RelayUnderTest.connect`.
+
+        A failure is a sign about the relay only for a `usual` connection: to its own address, from any of ours.
+        """
+        self._count += 1
+        wire = Wire(self._count, self._transcript, self._profile.target.timeout)
+        try:
+            wire.open(
+                endpoint,
+                context or self._context,
+                name=self.server_name,
+                source=source or self.source,
+                transport=transport,
+                resume=resume,
+                narrow=narrow,
+            )
+        except (Unreachable, HandshakeFailure) as error:
+            if usual and (isinstance(error, Unreachable) or (context is None and error.timed_out)):
+                self._signs.failed(error)
+            raise
+        framer = self._websocket(wire, endpoint) if transport == "websocket" else stream_framer()
+        return Channel(wire, framer, self._transcript)
+
+    @cached_property
+    def _context(self) -> ssl.SSLContext:
+        return context_for(self._profile.tls)
+
+    def _websocket(self, wire: Wire, endpoint: Endpoint) -> WebSocketFramer:
+        framer = StrictWebSocket.client(str(endpoint), self._profile.target.websocket_path, max_message=LARGEST)
+        wire.send(framer.data_to_send())
+        clock = self._transcript.clock
+        deadline = clock.monotonic() + self._profile.target.timeout
+        while not framer.opened and framer.failure is None and not wire.ended and clock.monotonic() < deadline:
+            framer.feed(wire.receive(deadline - clock.monotonic()))
+        if not framer.opened:
+            silent = framer.failure is None and not wire.ended
+            self._signs.kept_silent(silent)
+            wire.close()
+            raise WebSocketRefused(str(framer.failure or (NO_ANSWER if silent else CLOSED)), framer.status)
+        return framer

@@ -1,0 +1,121 @@
+"""The findings of a case other than its own: violations that it saw along the way."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import replace
+
+from cbspec_conformance.failures.recipes import Recipes
+from cbspec_conformance.failures.recording import record
+from cbspec_conformance.judging.case import blamed
+from cbspec_conformance.judging.errors import Broken
+from cbspec_conformance.judging.findings import Finding
+from cbspec_conformance.judging.invariants import check, redaction_of
+from cbspec_conformance.record.conclusions import Blamed, Breach, Concluded, Ending, Judged, Observed
+from cbspec_conformance.record.exchange import Exchange, Redaction
+from cbspec_conformance.record.expectation import INVARIANT, Expectation
+from cbspec_conformance.record.render import render
+from cbspec_conformance.record.transcript import Transcript
+
+
+class FindingsLog:
+    """Records the conclusions of a case in its transcript, and collects findings.
+
+    Arguments: `case` is the case's node id, `address` the relay's.
+    """
+
+    def __init__(self, transcript: Transcript, case: str, address: str, recipes: Recipes) -> None:
+        self.transcript = transcript
+        self.case = case
+        self.findings: list[Finding] = []
+        self.remarks: list[str] = []
+        self.observations: dict[str, str] = {}
+        self._address = address
+        self._recipes = recipes
+        self._breaches: set[tuple[str, str]] = set()
+        self._breached: dict[str, tuple[Exchange, ...]] = {}
+
+    def remark(self, sentence: str) -> None:
+        """Add a sentence to the verdict of a pass, for example which side refused."""
+        self.remarks.append(sentence)
+
+    def saw(self, value: str, of: str = "") -> None:
+        """Record the relay's behaviour where the specification is silent: a few words of a fixed vocabulary.
+
+        `of` names the situation, if the case looks at several.
+        """
+        self.observations[of] = value
+        self.transcript.add(Observed(self.transcript.now(), 0, value, of))
+
+    def observe(self, exchange: Exchange) -> Exchange:
+        """Record an exchange, check it against the invariants, and return it with its number."""
+        redaction = exchange.redaction or redaction_of(exchange)
+        breaches = check(replace(exchange, redaction=redaction))
+        exchange = self._numbered(exchange, redaction, tuple(breaches))
+        for breach in breaches:
+            self._found(breach, (exchange,), INVARIANT)
+        return exchange
+
+    def _numbered(self, exchange: Exchange, redaction: Redaction | None, breaches: tuple[Breach, ...] = ()) -> Exchange:
+        transcript, redacted = self.transcript, redaction or Redaction()
+        connection = next((m.connection for m in (exchange.request, *exchange.answers) if m is not None), 0)
+        number = transcript.add(
+            Concluded(
+                transcript.now(),
+                connection,
+                None if exchange.request is None else transcript.place(exchange.request),
+                tuple(transcript.place(answer) for answer in exchange.answers),
+                exchange.silence,
+                exchange.tenant,
+                exchange.waited,
+                exchange.relay_alive,
+                redaction is not None,
+                redacted.leaking,
+                redacted.nameless,
+                breaches,
+            )
+        )
+        return replace(exchange, number=number, redaction=redaction, record=self._judged)
+
+    def _judged(self, number: int, expectation: Expectation, result: Ending) -> None:
+        self.transcript.add(Judged(self.transcript.now(), 0, number, expectation, result))
+
+    def numbers(self, exchanges: Sequence[Exchange]) -> tuple[int, ...]:
+        """Return the numbers of exchanges; those made by the case itself are recorded first."""
+        return tuple((self._numbered(e, None) if e.number < 0 else e).number for e in exchanges)
+
+    def breach(self, breach: Breach, *exchanges: Exchange, expectation: Expectation | None = None) -> None:
+        """Record that the case saw a breach of another requirement."""
+        where = self.numbers(exchanges)
+        self.transcript.add(Blamed(self.transcript.now(), 0, breach, where, expectation))
+        self._found(breach, exchanges, expectation)
+
+    def died(self, suspect: str, breach: Breach, *, reason: str, certain: bool, exchange: str) -> None:
+        """Record that the relay died, in the case `suspect`."""
+        record = Blamed(self.transcript.now(), 0, breach, certain=certain, reason=reason, case=suspect)
+        self.transcript.add(record)
+        self.findings.append(blamed(record, self.case, exchange=exchange))
+
+    def judge_invariant(self, requirement: str) -> None:
+        """Make an invariant the case's own judgement. Raises Broken if it was broken in this case."""
+        for finding in [finding for finding in self.findings if finding.requirement == requirement]:
+            self.findings.remove(finding)
+            breach = Breach(requirement, finding.expected, finding.seen)
+            self.transcript.add(Blamed(self.transcript.now(), 0, breach, claimed=True))
+            exchanges = self._breached[requirement]
+            raise Broken(finding.expected, finding.seen, *exchanges, requirement=requirement, expectation=INVARIANT)
+
+    def steps(self, exchanges: Sequence[Exchange], expectation: Expectation | None) -> str:
+        """Return the content of a failure file as JSON; "" if the exchanges can't be replayed."""
+        recorded = record(self.transcript, exchanges, expectation, self._recipes, self._address)
+        return json.dumps(recorded) if recorded else ""
+
+    def _found(self, breach: Breach, exchanges: tuple[Exchange, ...], expectation: Expectation | None) -> None:
+        if (breach.requirement, breach.seen) in self._breaches:
+            return
+        self._breaches.add((breach.requirement, breach.seen))
+        self._breached.setdefault(breach.requirement, exchanges)
+        found = Blamed(0.0, 0, breach)
+        shown, steps = render(self.transcript, exchanges), self.steps(exchanges, expectation)
+        self.findings.append(blamed(found, self.case, exchange=shown, steps=steps))

@@ -1,0 +1,388 @@
+"""The relay under test as a case sees it: sessions in the state that the case needs, and valid requests.
+
+Every step that brings a session into that state is a control. If a control fails, the case is inconclusive: a relay
+that refuses everything must not pass a single case about refusals. A limit that is still hit after connections were
+closed is also a breach of that limit's own requirement.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+import ssl
+import time
+from collections.abc import Callable, Iterator
+from typing import Any, TypeVar
+
+from cbspec.profile.issuer import Issuer
+from cbspec.profile.profile import Condition, Endpoint, Profile, Tenant
+from cbspec.tokens.forgery import MISSING, Forgery
+from cbspec_conformance.failures.recipes import RUN, Recipes
+from cbspec_conformance.judging import judge
+from cbspec_conformance.judging.errors import Broken, Inconclusive, NoRoom, NotExercised
+from cbspec_conformance.probe.pace import Pacer
+from cbspec_conformance.probe.session import HELLO, ProbeSession, Surroundings
+from cbspec_conformance.probe.tcp import Unreachable, tcp_connect
+from cbspec_conformance.probe.tempo import Latency, Tempo, retry
+from cbspec_conformance.probe.wire import HandshakeFailure
+from cbspec_conformance.record.conclusions import Breach
+from cbspec_conformance.record.exchange import Exchange
+from cbspec_conformance.record.expectation import Expectation, ExpectationKind
+from cbspec_conformance.record.transcript import Message, Timekeeper, Transcript
+from cbspec_conformance.target.connector import NO_ANSWER, Connector, LifeSigns, WebSocketRefused
+from cbspec_conformance.target.facts import Facts
+from cbspec_conformance.target.findings_log import FindingsLog
+from cbspec_conformance.target.locks import Locks
+from cbspec_conformance.target.preconditions import Preconditions
+from cbspec_conformance.target.provoke import provoked
+from cbspec_conformance.target.room import Room
+from cbspec_conformance.target.shared import SharedState
+from cbspec_conformance.target.tokens import TokenSource, secrets_of
+
+_numbers = itertools.count(1)
+
+_Made = TypeVar("_Made")
+
+_LIMITS = {
+    ("tenant_limit_exceeded", "auth"): ("CB-LIM-014", "tenants.connection_limit"),
+    ("tenant_limit_exceeded", "tunnel_info"): ("CB-LIM-006", "tenants.tunnel_limit"),
+    ("connection_limit_reached", "hello"): ("CB-CON-005", "relay.connection_limit"),
+    ("connection_limit_reached", "auth"): ("CB-CON-005", "relay.connection_limit"),
+    ("buffer_pool_exhausted", "tunnel_info"): ("CB-BUF-003", "relay.buffer_pool"),
+}
+"""The requirement that a limit breaks if it is still hit after connections closed, and the key that declares it."""
+
+
+class RelayUnderTest:
+    """The relay for the length of one case.
+
+    Arguments: `profile` and `facts` describe the relay; `case` is the case's node id; `locks` keep other processes from
+    limited tenants; `pace` keeps below declared rates; `issuer` makes tokens; `tempo` are the time-outs; `shared` is
+    the state that the cases of a process share.
+
+    Parts: `needs` are preconditions, `room` the declared limits, `tokens` makes tokens, `log` collects findings,
+    `connector` opens connections, and `signs` says whether the relay may be down.
+    """
+
+    def __init__(
+        self,
+        profile: Profile,
+        facts: Facts,
+        case: str,
+        *,
+        locks: Locks,
+        pace: Pacer,
+        issuer: Issuer,
+        tempo: Tempo,
+        shared: SharedState | None = None,
+        clock: Timekeeper = time,
+    ) -> None:
+        recipes = Recipes()
+        self.profile = profile
+        self.facts = facts
+        self.case = case
+        self.clock = clock
+        self.transcript = Transcript(clock)
+        self.pace = pace
+        self.tempo = tempo
+        self.shared = shared or SharedState(clock=clock)
+        self.signs = LifeSigns()
+        self.needs = Preconditions(profile, facts)
+        self.room = Room(profile, locks, pace)
+        self.tokens = TokenSource(profile, issuer, recipes)
+        self.log = FindingsLog(self.transcript, case, str(profile.target.address or ""), recipes)
+        self.connector = Connector(profile, self.transcript, self.signs)
+        self._secrets = secrets_of(profile, getattr(profile.main_tenant, "id", ""))
+
+    def learn(self, facts: Facts) -> None:
+        """Use the facts that the preflight has found so far."""
+        self.facts = facts
+        self.needs = Preconditions(self.profile, facts)
+
+    def calibrate(self, latency: Latency) -> None:
+        """Use time-outs for a measured latency."""
+        self.tempo = Tempo.of(self.profile.target, latency)
+
+    @property
+    def endpoint(self) -> Endpoint:
+        """The relay's address."""
+        return self.needs.endpoint
+
+    @property
+    def tenant(self) -> Tenant:
+        """The active tenant that most cases use."""
+        return self.needs.tenant
+
+    @property
+    def second_tenant(self) -> Tenant:
+        """Another active tenant."""
+        return self.needs.second_tenant
+
+    # ------------------------------------------------------------------ sessions
+
+    def connect(
+        self,
+        *,
+        at: Endpoint | None = None,
+        source: str | None = None,
+        transport: str = "",
+        context: ssl.SSLContext | None = None,
+        resume: ssl.SSLSession | None = None,
+        narrow: bool = False,
+        judged: bool = True,
+    ) -> ProbeSession:
+        """Return a session on which nothing was sent: TLS is up, and the WebSocket open if that is the transport.
+
+        `at` is another address than the relay's, `source` a local address to connect from, `resume` the TLS session of
+        an earlier connection; a `narrow` connection has a very small receive window. Exchanges on a connection that is
+        not `judged` are not checked against the invariants. Raises Unreachable, HandshakeFailure or Inconclusive (no
+        WebSocket).
+        """
+        endpoint = at or self.endpoint
+        self.room.take_connection()
+        channel = self.connector.open(
+            endpoint,
+            transport or self.facts.transport,
+            usual=at is None and source is None,
+            source=source,
+            context=context,
+            resume=resume,
+            narrow=narrow,
+        )
+        observe, alive = (self.log.observe, self.alive) if judged else (lambda exchange: exchange, lambda: False)
+        surroundings = Surroundings(self.tempo, self.pace, observe, alive, self._secrets)
+        session = ProbeSession(channel, surroundings, self.facts.fence)
+        self.room.add(session)
+        return session
+
+    def greeted(self, *, at: Endpoint | None = None, source: str | None = None, transport: str = "") -> ProbeSession:
+        """Return a session after hello. A control."""
+        if self.facts.hello:
+            raise Inconclusive(f"hello doesn't work on this relay: {self.facts.hello}")
+        if at is None:
+            self.room.for_connection()
+        with self.control("hello"):
+            for attempt in self._attempts():
+                session = self.connect(at=at, source=source, transport=transport)
+                exchange = session.hello()
+                if not self.is_full(exchange, "", last=attempt):
+                    judge.accepted(exchange)
+                    return session
+                session.close()
+        raise AssertionError("unreachable")  # pragma: no cover
+
+    def authenticated(
+        self,
+        tenant: Tenant | None = None,
+        *,
+        subject: str | None = None,
+        at: Endpoint | None = None,
+        source: str | None = None,
+        transport: str = "",
+        token: str = "",
+    ) -> ProbeSession:
+        """Return a session after hello and auth for `tenant` (None: the main one), with `token` if given. A control."""
+        tenant = tenant or self.tenant
+        token = token or self.tokens.valid(tenant, subject)
+        if self.facts.auth and at is None:
+            raise Inconclusive(f"auth doesn't work on this relay: {self.facts.auth}")
+        self.room.use(tenant, connections=1)
+        with self.control(f"auth of {tenant.id}"):
+            for attempt in self._attempts():
+                session = self.greeted(at=at, source=source, transport=transport)
+                exchange = self.authenticate(session, tenant, token=token)
+                if not self.is_full(exchange, tenant.id, last=attempt):
+                    judge.accepted(exchange)
+                    return session
+                session.close()
+        raise AssertionError("unreachable")  # pragma: no cover
+
+    def authenticate(self, session: ProbeSession, tenant: Tenant, *, token: str = "") -> Exchange:
+        """Send a valid auth of `tenant` on `session` and return the exchange; this is no control.
+
+        Raises Inconclusive if the relay accepts none of the suite's tokens.
+        """
+        if self.facts.rejected:
+            raise Inconclusive(self.facts.auth)
+        session.assume(tenant=tenant.id)
+        exchange = session.ask({"type": "auth", "token": token or self.tokens.valid(tenant)})
+        session.assume(authenticated=judge.served(exchange))
+        return exchange
+
+    def open_tunnel(self, session: ProbeSession) -> Exchange:
+        """Open a valid tunnel on an authenticated session. A control."""
+        if self.facts.tunnel and session.tenant == self.tenant.id:
+            raise Inconclusive(f"tunnels don't work on this relay: {self.facts.tunnel}")
+        self.room.for_tunnel(session.tenant)
+        with self.control("a valid tunnel_info"):
+            for attempt in self._attempts():
+                exchange = session.ask(self.tunnel_info(session.tenant), fence=False)
+                if not self.is_full(exchange, session.tenant, last=attempt):
+                    judge.accepted(exchange)
+                    return exchange
+                if session.ended:
+                    code = judge.error_code(exchange)
+                    raise NoRoom(f"the relay answers {code} to a valid tunnel_info and closes the connection")
+        raise AssertionError("unreachable")  # pragma: no cover
+
+    def beat(self, session: ProbeSession) -> None:
+        """Send a heartbeat on an authenticated session. A control."""
+        self.needs.served("heartbeat")
+        with self.control("a heartbeat"):
+            judge.accepted(session.heartbeat())
+
+    @contextlib.contextmanager
+    def control(self, what: str) -> Iterator[None]:
+        """Turn a failure into Inconclusive: without `what`, the case's own judgement is impossible."""
+        try:
+            yield
+        except Broken as broken:
+            raise Inconclusive(f"the control failed: {what}: expected {broken.expected}; seen: {broken.seen}") from None
+        except (Unreachable, HandshakeFailure) as error:
+            raise Inconclusive(f"the control failed: {what}: {error}") from None
+
+    def hang_up(self) -> None:
+        """Close every session of the case; limits that it has reserved stay reserved."""
+        self.room.close_sessions()
+
+    def close(self) -> None:
+        """Close every session of the case and release reserved limits."""
+        self.room.close()
+
+    # ------------------------------------------------------------------ requests
+
+    def tunnel_info(self, tenant: str = "", **changes: object) -> dict[str, Any]:
+        """Return a valid tunnel_info with a tunnel_id that is new in this run; `changes` replace members."""
+        remote = self.profile.remote.reachable
+        message: dict[str, Any] = {
+            "type": "tunnel_info",
+            "tunnel_id": f"cbspec-{RUN}-{next(_numbers)}",
+            "tenant_id": tenant or self.tenant.id,
+            "local_port": 3389,
+            "remote_host": remote.host,
+            "remote_port": remote.port,
+        }
+        return {**message, **changes}
+
+    def show(self, token: object, why: str) -> Exchange:
+        """Send a bad token on a new connection; a tunnel that is opened afterwards is a breach."""
+        session = self.greeted()
+        request = {"type": "auth"} if token is MISSING else {"type": "auth", "token": token}
+        exchange = session.ask(request, invalid=why, followed=True)
+        if any(answer.type == "error" for answer in exchange.answers) and not session.ended:
+            after = session.ask(self.tunnel_info())
+            if judge.served(after):
+                seen = f"{judge.describe(after.answers[0])}, after the token was refused"
+                breach = Breach("CB-AUT-016", "no tunnel after a refused auth", seen)
+                self.log.breach(breach, after, expectation=Expectation(ExpectationKind.NOT_ACCEPTED))
+        session.close()
+        return exchange
+
+    def show_forged(self, forgery: Forgery, valid: str) -> Exchange:
+        """Send a forged token made from `valid`; see `show`."""
+        return self.show(self.tokens.forged(forgery, valid), forgery.sentence)
+
+    # ------------------------------------------------------------------ room and life
+
+    def soon(self, attempt: Callable[[], _Made]) -> _Made:
+        """Repeat `attempt` until it succeeds, for as long as a relay may need to give back room; then let it raise.
+
+        If the relay closes the connection for lack of room, only the whole case can be tried again: NoRoom.
+        """
+        said: list[Broken | Inconclusive] = []
+
+        def attempted() -> _Made | NoRoom:
+            try:
+                return attempt()
+            except (Broken, Inconclusive) as error:
+                said.append(error)
+                if isinstance(error, Broken) and isinstance(said[0], NoRoom):
+                    return said[0]
+                raise
+
+        try:
+            # If no auth works at all, waiting gives no room.
+            seconds = 0.0 if self.facts.auth else self.tempo.soon
+            made = retry(attempted, (Broken, Inconclusive), seconds, self.clock)
+        except (Broken, Inconclusive):
+            self.tempo.room("soon", there=False)
+            if isinstance(said[0], Inconclusive):
+                raise said[0] from None
+            raise
+        if isinstance(made, NoRoom):
+            raise made
+        self.tempo.room("soon", there=True)
+        return made
+
+    def alive(self) -> bool:
+        """Whether a new connection is answered now: the control for an unresponsive one."""
+        if not self.room.may_connect:
+            for unresponsive in [session for session in self.room.open_sessions if session.unresponsive]:
+                unresponsive.close()
+        try:
+            session = self.connect()
+            session.send_unanswered(session.note(HELLO)[1])
+            answered = bool(session.answers(1))
+            silent = not answered and session.ended is None
+        except (Unreachable, HandshakeFailure, Inconclusive, NotExercised) as error:
+            answered, silent = False, _is_silence(error)
+        self.signs.kept_silent(silent)
+        return answered
+
+    @contextlib.contextmanager
+    def provoked(self, name: str) -> Iterator[tuple[Condition, Endpoint | None]]:
+        """Yield a condition while it holds, and the address at which it does (see `provoke`)."""
+        condition = self.profile.conditions.get(name)
+        if condition is not None and condition.begin is not None:
+            self.signs.provoked()
+        with provoked(self.profile, name) as found:
+            yield found
+
+    def reach(self, *, tls: bool) -> None:
+        """Make one connection and close it. Raises Unreachable, or HandshakeFailure with `tls`."""
+        if tls:
+            self.connect(transport="tcp").close()
+            return
+        self.room.take_connection()
+        tcp_connect(self.endpoint, self.connector.source, self.profile.target.timeout).close()
+
+    @property
+    def said_anything(self) -> bool:
+        """Whether the case has sent any message."""
+        return any(isinstance(record, Message) for record in self.transcript.records)
+
+    def is_full(self, exchange: Exchange, tenant: str, *, last: bool) -> bool:
+        """Whether a limit was hit that should have room. On the last attempt, that is a breach and raises."""
+        code = judge.error_code(exchange)
+        found = _LIMITS.get((code, exchange.request.type if exchange.request else ""))
+        if found is None:
+            for limit, kind in _LIMITS:
+                if exchange.request is not None and kind == exchange.request.type and judge.served(exchange):
+                    self.tempo.room(f"{limit} {tenant}", there=True)
+            return False
+        if not last and not self.tempo.is_stuck(f"{code} {tenant}"):
+            return True
+        self.tempo.room(f"{code} {tenant}", there=False)
+        requirement, key = found
+        table, _, name = key.partition(".")
+        holder = self.profile.tenant(tenant) if table == "tenants" else self.profile.relay
+        if getattr(holder, name, None) is None:
+            raise Inconclusive(f"the relay answers {code}: it is full. If the relay has such a limit, declare {key}")
+        seen = f"{code} while the suite holds fewer, {self.tempo.most:.0f} s after the last connection closed"
+        self.log.breach(Breach(requirement, "room up to the limit that the profile declares", seen), exchange)
+        raise Inconclusive(f"the relay answers {code} while the suite holds fewer than {key} (see {requirement})")
+
+    def _attempts(self) -> Iterator[bool]:
+        """Yield whether this is the last attempt: the relay may still count a connection closed a moment ago."""
+        deadline = self.clock.monotonic() + self.tempo.most
+        while self.clock.monotonic() < deadline:
+            yield False
+            self.clock.sleep(0.1)
+        yield True
+
+
+def _is_silence(error: Exception) -> bool:
+    """Whether a connection failed because nothing was received on it."""
+    if isinstance(error, HandshakeFailure):
+        return error.timed_out
+    return isinstance(error, WebSocketRefused) and error.reason == NO_ANSWER

@@ -1,0 +1,96 @@
+"""The tokens of a case, valid and forged, each with the recipe by which a failure file can make it again."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import TypeVar
+
+from cbspec.profile.issuer import Issuer, ProfileLacks
+from cbspec.profile.profile import Profile, Tenant
+from cbspec.tokens.forgery import Forgery, by_requirement
+from cbspec_conformance.failures.recipes import SPOILED, Recipes
+from cbspec_conformance.judging.errors import NotExercised
+from cbspec_conformance.target.kinds import each
+
+_Made = TypeVar("_Made")
+_LONGER_THAN_WORDS = 16
+
+
+def secrets_of(profile: Profile, own: str) -> tuple[str, ...]:
+    """Return strings that no error for a client of the tenant `own` may hold: the secret, and other tenants."""
+    others = [tenant.id for tenant in profile.tenants if tenant.id != own and not _may_be_word(tenant.id)]
+    return (*([profile.tokens.secret] if profile.tokens.secret else []), *others)
+
+
+def _may_be_word(identifier: str) -> bool:
+    """Whether an identifier may occur in any text by chance, as "slow" may."""
+    return identifier.isalpha() and len(identifier) < _LONGER_THAN_WORDS
+
+
+class TokenSource:
+    """Makes tokens for the tenants of a profile. Every method raises NotExercised if the profile lacks the key.
+
+    Arguments: `issuer` signs the tokens; `recipes` records how each was made.
+    """
+
+    def __init__(self, profile: Profile, issuer: Issuer, recipes: Recipes) -> None:
+        self._profile = profile
+        self._issuer = issuer
+        self._recipes = recipes
+        self.key = issuer.key
+
+    def valid(self, tenant: Tenant, subject: str | None = None) -> str:
+        """Return a valid token."""
+        token = _exercised(lambda: self._issuer.valid(tenant.id, subject))
+        self._recipes.valid(token, tenant.id, subject)
+        return token
+
+    def minted(
+        self,
+        tenant: Tenant,
+        changes: Mapping[str, object],
+        headers: Mapping[str, object] | None = None,
+        algorithm: str = "",
+    ) -> str:
+        """Return a token with other claims, headers or algorithm, signed with the right key; see `Issuer.minted`."""
+        return _exercised(lambda: self._issuer.minted(tenant.id, changes, headers, algorithm))
+
+    def forged(self, forgery: Forgery, valid: str) -> object:
+        """Return a forged token, made from the main tenant's `valid` one."""
+        main, second = self._profile.main_tenant, self._profile.second_tenant
+        names = main.id if main else "", second.id if second else ""
+        token = _exercised(lambda: self._issuer.forged(forgery, *names, valid))
+        self._recipes.forged(token, forgery.name, valid)
+        return token
+
+    def spoil(self, valid: str) -> str:
+        """Return a valid token with a wrong signature; unlike most forgeries, this works for every kind of token."""
+        token = valid[:-4] + ("AAAA" if not valid.endswith("AAAA") else "BBBB")
+        self._recipes.forged(token, SPOILED, valid)
+        return token
+
+    def spoiled(self, tenant: Tenant) -> str:
+        """Return a token with a wrong signature."""
+        return self.spoil(self.valid(tenant))
+
+    def each_forgery(self, identifier: str, tenant: Tenant, check: Callable[[Forgery], None]) -> None:
+        """Call `check` with every forgery of a requirement that can be made; raise NotExercised if none can."""
+        lacks: NotExercised | None = None
+        possible: dict[str, Forgery] = {}
+        for forgery in by_requirement(identifier):
+            try:
+                self.forged(forgery, self.valid(tenant))
+            except NotExercised as error:
+                lacks = lacks or error
+            else:
+                possible[forgery.name] = forgery
+        if not possible and lacks is not None:
+            raise lacks
+        each(possible, check)
+
+
+def _exercised(make: Callable[[], _Made]) -> _Made:
+    try:
+        return make()
+    except ProfileLacks as lacks:
+        raise NotExercised(str(lacks)) from None

@@ -1,0 +1,38 @@
+"""The pacer keeps requests below a tenant's declared rate."""
+
+from __future__ import annotations
+
+import itertools
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from cbspec.profile.profile import Profile, Rate, Tenant
+from cbspec_conformance.probe.pace import Pacer
+from tests.conformance.memory import ManualClock
+
+PROFILE = Profile(tenants=(Tenant("free"), Tenant("slow", rate=Rate(per_second=10.0, burst=1, scope="tenant"))))
+
+
+def test_only_tenants_with_a_rate_wait_and_no_longer_than_the_interval() -> None:
+    clock = ManualClock()
+    pace = Pacer(PROFILE, clock=clock)
+    for tenant in ["free", "unknown", "", "slow", "slow"]:
+        pace(tenant)
+    clock.now += 60
+    pace("slow")
+    assert clock.slept == [pytest.approx(0.2)]
+
+
+@given(pauses=st.lists(st.floats(0, 1), min_size=2, max_size=20), share=st.integers(1, 4))
+def test_requests_stay_at_half_the_rate(pauses: list[float], share: int) -> None:
+    clock = ManualClock()
+    pace = Pacer(PROFILE, share, clock=clock)
+    sent = []
+    for pause in pauses:
+        clock.now += pause
+        pace("slow")
+        sent.append(clock.now)
+    interval = 2 * share / 10.0
+    assert all(later - earlier >= interval - 1e-6 for earlier, later in itertools.pairwise(sent))

@@ -1,0 +1,70 @@
+"""Violations seen along the way of a case are blamed on the requirements that they break."""
+
+from __future__ import annotations
+
+import pytest
+
+from cbspec_conformance.failures.recipes import Recipes
+from cbspec_conformance.judging.errors import Broken
+from cbspec_conformance.judging.findings import Outcome
+from cbspec_conformance.record.conclusions import Breach
+from cbspec_conformance.record.transcript import Transcript
+from cbspec_conformance.target.findings_log import FindingsLog
+from tests.conformance.build import HELLO, HELLO_RESPONSE, TUNNEL, TUNNEL_RESPONSE, exchange, received, sent
+
+BAD_HELLO = {**HELLO_RESPONSE, "version": 1}
+
+
+@pytest.fixture
+def log() -> FindingsLog:
+    return FindingsLog(Transcript(), "relay/test_x.py::test_y", "", Recipes())
+
+
+def test_valid_exchange_is_no_finding(log: FindingsLog) -> None:
+    log.observe(exchange(TUNNEL, TUNNEL_RESPONSE))
+    log.judge_invariant("CB-TUN-002")
+    assert log.findings == []
+
+
+def test_level_decides_between_failed_and_warned(log: FindingsLog) -> None:
+    log.observe(exchange(HELLO, BAD_HELLO))
+    log.observe(exchange(HELLO, {**HELLO_RESPONSE, "version": "2.0"}))
+    assert [(finding.requirement, finding.outcome, finding.case) for finding in log.findings] == [
+        ("CB-HEL-002", Outcome.FAILED, "relay/test_x.py::test_y"),
+        ("CB-HEL-004", Outcome.WARNED, "relay/test_x.py::test_y"),
+    ]
+
+
+def test_same_breach_is_reported_once(log: FindingsLog) -> None:
+    for _ in range(5):
+        log.observe(exchange(HELLO, BAD_HELLO))
+    assert len(log.findings) == 1
+    log.observe(exchange(HELLO, {**HELLO_RESPONSE, "version": None}))
+    assert len(log.findings) == 2
+
+
+def test_finding_shows_its_own_exchange(log: FindingsLog) -> None:
+    first, second = exchange(HELLO, BAD_HELLO), exchange(TUNNEL, TUNNEL_RESPONSE)
+    for number, each in enumerate((first, second), 1):
+        assert each.request is not None
+        log.transcript.add(sent(each.request.value, number))
+        log.transcript.add(received(each.answers[0].value, connection=number))
+    log.observe(first)
+    log.observe(second)
+    assert "hello_response" in log.findings[0].exchange
+    assert "tunnel_info" not in log.findings[0].exchange
+
+
+def test_invariant_can_be_the_case_s_own_judgement(log: FindingsLog) -> None:
+    bad = exchange(HELLO, BAD_HELLO)
+    log.observe(bad)
+    log.judge_invariant("CB-HEL-003")
+    with pytest.raises(Broken) as broken:
+        log.judge_invariant("CB-HEL-002")
+    assert (broken.value.requirement, broken.value.exchanges) == ("CB-HEL-002", (bad,))
+    assert log.findings == []
+
+
+def test_case_may_report_a_breach(log: FindingsLog) -> None:
+    log.breach(Breach("CB-AUT-016", "no tunnel", "a tunnel"))
+    assert (log.findings[0].expected, log.findings[0].seen) == ("no tunnel", "a tunnel")
