@@ -181,7 +181,7 @@ def test_a_message_in_words(message: object, words: str) -> None:
         (exchange(TUNNEL, ended=ended(End.RESET, "Connection reset by peer")), "reset (Connection reset by peer)"),
         (exchange(TUNNEL, ended=ended(End.EOF)), "closed without close_notify"),
         (exchange(TUNNEL, silence=Silence.IGNORED, waited=1.25), "within 1.2 s; the relay ignored it"),
-        (exchange(TUNNEL, silence=Silence.UNRESPONSIVE, waited=5.0), "within 5.0 s; the relay answered nothing more"),
+        (exchange(TUNNEL, silence=Silence.UNRESPONSIVE, waited=5.0), "within 5.0 s; the relay sent no more answers"),
         (exchange(TUNNEL), "nothing more is known"),
     ],
 )

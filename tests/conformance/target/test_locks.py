@@ -18,7 +18,7 @@ from cbspec_conformance.target.locks import Locks
 # Holds a lock of the run named in the first argument until standard input ends; says so when it has it.
 HOLDER = """
 import sys
-from conformance.locks import Locks
+from cbspec_conformance.target.locks import Locks
 with getattr(Locks.for_run(sys.argv[1]), sys.argv[2])():
     print("held", flush=True)
     sys.stdin.read()
