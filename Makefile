@@ -49,7 +49,7 @@ $(VENV)/.mutation: $(READY)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev,mutation]'
 	@touch $@
 
-bench: $(VENV)/.bench ## Measure speed and memory beside peers; writes docs/benchmarks.md (ARGS="--rounds 3 1 2": targets 1 and 2)
+bench: $(VENV)/.bench ## Measure speed and memory side by side with peers; writes docs/benchmarks.md (ARGS="--rounds 3")
 	$(BIN)/python -m bench $(ARGS)
 
 fuzz: $(READY) ## Fuzz every layer without I/O: a million cases (ARGS="--cases 100000 --target framing --keep")

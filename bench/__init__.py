@@ -1,1 +1,1 @@
-"""Benchmarks: what the kit costs, each figure a ratio to a peer measured beside it; `make bench`."""
+"""Benchmarks: the simulator measured side by side with its peers; `make bench`."""

@@ -1,58 +1,114 @@
-"""`python -m bench`: measures the targets, writes docs/benchmarks.md, and fails where a target is missed."""
+"""`python -m bench`: run the benchmarks and write docs/benchmarks.md; exit code 1 if a limit is exceeded."""
 
 from __future__ import annotations
 
 import argparse
+import subprocess
 import sys
-import time
+import tempfile
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Final
+from statistics import mean, median
+from typing import Final, NamedTuple
 
-from bench import growth, idle, sessions, steady, suite
-from bench.document import write
-from bench.figures import Figure, Plan, Target
+from bench import crowd
+from bench.machine import machine
 from cbspec.descriptors import take_all
 
-TARGETS: Final = (sessions.TARGET, steady.TARGET, idle.TARGET, growth.TARGET, suite.TARGET)
-_DOCUMENT: Final = Path(__file__).parents[1] / "docs" / "benchmarks.md"
+ROOT: Final = Path(__file__).parents[1]
+_DOCUMENT: Final = ROOT / "docs" / "benchmarks.md"
+_ABOUT: Final = """\
+# Benchmarks
+
+<!-- Written by `make bench`; the explanations are in bench/story.md. -->
+
+Processor time of the server process, measured by pyperf in {rounds} rounds; the peers of a ratio are measured in the
+same round. The table shows the median of the rounds and their range.
+"""
 
 
-def main(argv: list[str] | None = None) -> int:
-    """Measure what is asked for; return 1 where a target is missed."""
+class Row(NamedTuple):
+    """One line of the table; `samples` has one value per round."""
+
+    name: str
+    samples: Sequence[float]
+    limit: float | None
+    unit: str = ""
+
+    @property
+    def met(self) -> bool:
+        """Whether the median is within the limit."""
+        return self.limit is None or median(self.samples) <= self.limit
+
+    def __str__(self) -> str:
+        limit = "" if self.limit is None else f"at most {self.limit:g}: {'met' if self.met else '**exceeded**'}"
+        cells = (self.name, f"{median(self.samples):.2f} {self.unit}".strip())
+        return "| " + " | ".join((*cells, f"{min(self.samples):.2f} to {max(self.samples):.2f}", limit)) + " |"
+
+
+RATIOS: Final = (
+    ("session / TLS handshake alone", "session", "handshake", 1.5),
+    ("session / the same exchanges on Node's tls module", "session", "session, Node", 1.0),
+    ("heartbeat, TCP / echo on the same TLS layer", "heartbeat, TCP", "echo, TCP", 1 / 0.7),
+    ("heartbeat, WebSocket / echo of the websockets package", "heartbeat, WebSocket", "echo, websockets", 1.0),
+)
+LIMITS: Final = {"start-up": 0.5, "whole run of the suite": 20.0, "quick run of the suite": 6.0}
+
+
+def rows(times: dict[str, list[float]]) -> Iterator[Row]:
+    """Return the lines for pyperf's results, seconds by benchmark."""
+    for name, over, under, limit in RATIOS:
+        if over in times and under in times:
+            yield Row(name, [one / other for one, other in zip(times[over], times[under], strict=True)], limit)
+    for name, samples in times.items():
+        if name in LIMITS:
+            yield Row(name, samples, LIMITS[name], "s")
+        else:
+            yield Row(name, [1e6 * sample for sample in samples], None, "µs")
+
+
+def measured(rounds: int, *options: str) -> dict[str, list[float]]:
+    """Run the pyperf benchmarks in rounds; return the mean of each benchmark in each round, in seconds."""
+    import pyperf  # of the extra `bench`
+
+    with tempfile.TemporaryDirectory(prefix="cbspec-bench-") as folder:
+        results = str(Path(folder, "results.json"))
+        for _ in range(rounds):
+            common = ["--append", results, "--processes", "1"]
+            _run("bench.speed", "--values", "3", "--warmups", "1", *common, *options)
+            if not options:
+                for effort, name in (("default", "whole"), ("quick", "quick")):
+                    suite = [sys.executable, "-m", "pytest", str(ROOT / "conformance"), "--effort", effort]
+                    once = ["--values", "1", "--warmups", "0", "--loops", "1", "--name", f"{name} run of the suite"]
+                    _run("pyperf", "command", *once, *common, "--", *suite)
+        suite_ = pyperf.BenchmarkSuite.load(results)
+    return {
+        each.get_name(): [mean(run.values) for run in each.get_runs() if run.values] for each in suite_.get_benchmarks()
+    }
+
+
+def _run(module: str, *arguments: str) -> None:
+    subprocess.run([sys.executable, "-m", module, *arguments], check=True, cwd=ROOT)  # noqa: S603 - our own
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Measure, write the document, and return 1 if a limit is exceeded."""
     parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
-    parser.add_argument("targets", nargs="*", type=int, metavar="TARGET", help="targets by number (default: all)")
-    parser.add_argument("--rounds", type=int, default=10, help="how often each is measured (default: %(default)s)")
-    args = parser.parse_args(argv)
-    take_all()  # servers and clients inherit it
-    known = {target.number: target for target in TARGETS}
-    if unknown := [number for number in args.targets if number not in known]:
-        parser.error(f"there is no target {unknown[0]}; there are {', '.join(map(str, known))}")
-    if args.rounds < 1:
-        parser.error("--rounds: 1 or more")
-    chosen = [known[number] for number in args.targets] or list(TARGETS)
-    measured = {target: _measured(target, args.rounds) for target in chosen}
-    if len(chosen) == len(TARGETS):
-        _DOCUMENT.write_text(write(measured, args.rounds), encoding="utf-8")
-    else:
-        print(f"{_DOCUMENT.name} is written only when every target was measured", file=sys.stderr)
-    return 0 if all(figure.met for figures in measured.values() for figure in figures) else 1
-
-
-def _measured(target: Target, rounds: int) -> list[Figure]:
-    began = time.monotonic()
-
-    def progress(said: str) -> None:
-        print(f"  target {target.number}: {said} ({time.monotonic() - began:.0f} s)", file=sys.stderr, flush=True)
-
-    figures = target.measure(Plan(rounds, progress))
-    print(f"{target.number}. {target.title}")
-    for figure in figures:
-        print(f"   {figure}", flush=True)
-    return figures
+    parser.add_argument("--rounds", type=int, default=10, help="how often each benchmark runs (default: %(default)s)")
+    args = parser.parse_args(arguments)
+    take_all()  # the servers inherit the descriptor limit
+    found = list(rows(measured(args.rounds)))
+    for name, value in crowd.measure(print).items():
+        found.append(Row(name, [value], 25.0 if "KiB" in name else 1.15))
+    found.append(Row("memory with 1,000 connections after 20 rounds / after 10", [crowd.turnover(print)], 1.05))
+    table = ["| figure | median | range | limit |", "| --- | --- | --- | --- |", *map(str, found)]
+    about = _ABOUT.format(rounds=args.rounds)
+    facts = "\n".join(f"- {fact}" for fact in machine())
+    story = (ROOT / "bench" / "story.md").read_text(encoding="utf-8")
+    _DOCUMENT.write_text("\n".join([about, *table, "", "## The machine", "", facts, "", story]), encoding="utf-8")
+    print("\n".join(table))
+    return 0 if all(row.met for row in found) else 1
 
 
 if __name__ == "__main__":
-    try:
-        sys.exit(main())
-    except KeyboardInterrupt:
-        sys.exit(130)
+    sys.exit(main())

@@ -1,1 +1,1 @@
-"""Tests of the benchmarks: that they measure and judge, not what they find."""
+"""Tests of the benchmarks."""

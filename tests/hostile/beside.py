@@ -18,7 +18,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Final, NamedTuple
 
-from bench.document import machine
+from bench.machine import machine
 from tests.hostile.attacks import ATTACKS, Target
 from tests.support.client import BEAT
 from tests.support.processes import Served, served

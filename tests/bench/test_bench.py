@@ -1,0 +1,43 @@
+"""The benchmarks measure and compare; the figures themselves are not tested."""
+
+from __future__ import annotations
+
+import pytest
+
+from bench import __main__ as bench
+from bench import crowd
+from bench.load import BATCH, Load
+from bench.server import peer, simulator
+
+
+@pytest.mark.parametrize("websocket", [False, True])
+def test_relay_and_peers_serve_the_load(websocket: bool) -> None:
+    for server, echo in ((simulator(), False), (peer("websockets" if websocket else "echo"), True)):
+        with server:
+            load = Load(server.port, websocket=websocket, echo=echo)
+            load.open(BATCH)
+            load.heartbeats()
+            load.close()
+            if not websocket:
+                load.handshakes()
+            if not echo and not websocket:
+                load.sessions()
+            assert server.processor_time() > 0
+
+
+def test_a_ratio_is_formed_within_each_round() -> None:
+    found = {row.name: row for row in bench.rows({"session": [2.0, 6.0], "handshake": [1.0, 2.0], "start-up": [0.6]})}
+    ratio = found["session / TLS handshake alone"]
+    assert (ratio.samples, ratio.met) == ([2.0, 3.0], False)
+    assert "**exceeded**" in str(ratio)
+    assert not found["start-up"].met
+    assert found["session"].met
+
+
+def test_the_crowd_is_measured(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(crowd, "_MESSAGES", 100)
+    monkeypatch.setattr(crowd, "_PER_ROUND", BATCH)
+    found = crowd.measure(lambda _: None, (100,))
+    assert len(found) == 3
+    assert all(value > 0 for value in found.values())
+    assert 0.9 < crowd.turnover(lambda _: None, 2) < 1.5
