@@ -23,7 +23,7 @@ from typing import Any, Final
 from cbspec.errors import CommandError
 from cbspec.profile.identity import DEVELOPMENT_TENANTS
 from cbspec.profile.issuer import Issuer, ProfileLacks
-from cbspec.profile.profile import ProfileError, Tokens, from_mapping
+from cbspec.profile.profile import ProfileError, TokenSource, from_mapping
 from cbspec.tokens.forgery import FORGERIES, MISSING, Forgery
 from cbspec.tokens.jwks import PublicKey, key_id, public_jwk
 from cbspec.tokens.jws import Compact
@@ -138,7 +138,7 @@ def _about_bad(forgery: Forgery, token: object) -> str:
     return said if isinstance(token, str) else f"{said} (Put this JSON into the member token as it is.)"
 
 
-def _tokens(args: argparse.Namespace) -> Tokens:
+def _tokens(args: argparse.Namespace) -> TokenSource:
     """Return how tokens are to be made, as a profile says it; `CommandError` names the option that is wrong."""
     claims = {"iss": args.issuer, "aud": args.audience}
     given: dict[str, Any] = {

@@ -5,30 +5,30 @@ The tables themselves are in `target.py`; this module reads, completes and write
 
 from __future__ import annotations
 
-import tomllib
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
+from cbspec.documents import DocumentError, Reader, load_toml
 from cbspec.profile.identity import DEVELOPMENT_TENANTS, is_loopback
-from cbspec.profile.reading import Reader
+from cbspec.profile.reading import ProfileDocument, finishes
 from cbspec.profile.target import DEVELOPMENT as DEVELOPMENT
 from cbspec.profile.target import SYSTEM as SYSTEM
 from cbspec.profile.target import Action as Action
 from cbspec.profile.target import Condition as Condition
 from cbspec.profile.target import Endpoint as Endpoint
 from cbspec.profile.target import HttpCall as HttpCall
-from cbspec.profile.target import Metrics as Metrics
+from cbspec.profile.target import MetricsEndpoint as MetricsEndpoint
 from cbspec.profile.target import Profile as Profile
 from cbspec.profile.target import Rate as Rate
 from cbspec.profile.target import Ready as Ready
-from cbspec.profile.target import Relay as Relay
+from cbspec.profile.target import RelayCapabilities as RelayCapabilities
 from cbspec.profile.target import Remote as Remote
-from cbspec.profile.target import Target as Target
+from cbspec.profile.target import TargetSettings as TargetSettings
 from cbspec.profile.target import Tenant as Tenant
 from cbspec.profile.target import Tls as Tls
-from cbspec.profile.target import Tokens as Tokens
+from cbspec.profile.target import TokenSource as TokenSource
 from cbspec.profile.writing import dump as dump
 from cbspec.profile.writing import template as template
 from cbspec.tokens.jws import Compact
@@ -37,29 +37,17 @@ _USUAL_TENANT: Final = Tenant("tenant-001")
 """The tenant of the specification's examples, for whoever has a key and lists no tenants."""
 
 
-class ProfileError(ValueError):
-    """A profile can't be used; `problems` holds a line for each thing that is wrong, all of them at once."""
-
-    def __init__(self, problems: Iterable[str], source: str = "") -> None:
-        self.problems = tuple(f"{source}: {problem}" if source else problem for problem in problems)
-        super().__init__("\n".join(self.problems))
+class ProfileError(DocumentError):
+    """A profile can't be used; `problems` has a line for each mistake."""
 
 
 def load(path: str | Path) -> Profile:
-    """Read a profile file; `ProfileError` names the file and every key that is wrong."""
+    """Read a profile file; raise ProfileError with the file's name and every wrong key."""
     path = Path(path)
     try:
-        data = tomllib.loads(path.read_bytes().decode())
-    except OSError as error:
-        raise ProfileError([f"can't be read: {error.strerror or error}"], str(path)) from None
-    except UnicodeDecodeError as error:
-        raise ProfileError([f"is not UTF-8, at byte {error.start}"], str(path)) from None
-    except tomllib.TOMLDecodeError as error:
-        raise ProfileError([f"is not TOML: {error}"], str(path)) from None
-    except ValueError:
-        raise ProfileError(["holds a number of too many digits"], str(path)) from None
-    except RecursionError:
-        raise ProfileError(["is nested too deep"], str(path)) from None
+        data = load_toml(path)
+    except DocumentError as error:
+        raise ProfileError(error.problems) from None
     try:
         return replace(from_mapping(data, path.parent), path=path)
     except ProfileError as error:
@@ -67,11 +55,11 @@ def load(path: str | Path) -> Profile:
 
 
 def from_mapping(data: Mapping[str, object], base: Path) -> Profile:
-    """Make a profile of what a TOML parser gives; files that it names are relative to `base`."""
-    reader = Reader(base)
-    profile = reader.read(data)
-    if reader.problems:
-        raise ProfileError(reader.problems)
+    """Return the profile in TOML data; files that it names are relative to `base`."""
+    try:
+        profile: Profile = Reader(base, finishes()).read(data, ProfileDocument)
+    except DocumentError as error:
+        raise ProfileError(error.problems) from None
     return profile
 
 
@@ -79,7 +67,7 @@ def development() -> Profile:
     """Give the profile of a simulator that was told nothing: development CA, secret and tenants."""
     return Profile(
         tls=Tls(ca=DEVELOPMENT),
-        tokens=Tokens(development=True),
+        tokens=TokenSource(development=True),
         tenants=DEVELOPMENT_TENANTS,
         remote=Remote(reachable=Endpoint("127.0.0.1", 3389)),
     )
@@ -112,7 +100,7 @@ def resolve(profile: Profile | None, target: Endpoint | None) -> Profile:
     )
 
 
-def _tenants_of(tokens: Tokens) -> tuple[Tenant, ...]:
+def _tenants_of(tokens: TokenSource) -> tuple[Tenant, ...]:
     """Tell the tenants from the tokens, where the profile lists none."""
     if tokens.development:
         return DEVELOPMENT_TENANTS

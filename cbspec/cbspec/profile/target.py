@@ -1,4 +1,7 @@
-"""What the suite may know of a relay, as data: the target profile's tables."""
+"""The tables of a target profile as dataclasses: what the suite may know of a relay.
+
+The annotations constrain the keys of a profile file and describe them in the output of `cbspec profile init`.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +12,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from functools import lru_cache
 from pathlib import Path
-from typing import Final, Literal, Self
+from typing import Annotated, Final, Literal, Self
+from urllib.parse import urlsplit
+
+from msgspec import Meta
+
+from cbspec.documents import Count, Parsed, Seconds, Sourced, Text, says
 
 DEVELOPMENT: Final = "development"
 SYSTEM: Final = "system"
@@ -18,19 +26,60 @@ Transport = Literal["auto", "tcp", "websocket"]
 RateScope = Literal["tenant", "subject", "connection", "address"]
 Feature = Literal["tunnel_limit", "connection_limit", "rate", "allowed_addresses"]
 
+Algorithm = Literal[
+    "HS256", "HS384", "HS512", "RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA"
+]
+
 _MAX_PORT: Final = 65_535
+_Address = ipaddress.IPv4Address | ipaddress.IPv6Address
+
+
+def parse_network(text: str) -> ipaddress.IPv4Network | ipaddress.IPv6Network:
+    """Parse a network or a single address; ValueError gives the reason."""
+    try:
+        network = ipaddress.ip_network(text, strict=False)
+    except ValueError:
+        raise ValueError(f"must be an address or a network, 192.0.2.0/24, not {text!r}") from None
+    if "/" in text and network.network_address != ipaddress.ip_interface(text).ip:
+        raise ValueError(f"has bits set after its prefix; did you mean {network}?")
+    return network
+
+
+def _network(text: str) -> str:
+    parse_network(text)
+    return text
+
+
+def _address(text: str) -> str:
+    try:
+        ipaddress.ip_address(text)
+    except ValueError:
+        raise ValueError(f"must be an IPv4 or IPv6 address, not {text!r}") from None
+    return text
+
+
+def _url(text: str) -> str:
+    try:
+        parts = urlsplit(text)
+        good = parts.scheme in {"http", "https"} and bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        good = False
+    if not good or re.search(r"\s", text):
+        # A URL may contain a password, so it isn't repeated.
+        raise ValueError("must be an http:// or https:// address with a host")
+    return text
 
 
 @dataclass(frozen=True, slots=True, order=True)
 class Endpoint:
-    """A host and a port; written `host:port`, or `[address]:port` for IPv6."""
+    """A host and a port, written `host:port`, or `[address]:port` for IPv6."""
 
     host: str
     port: int
 
     @classmethod
     def parse(cls, text: str) -> Self:
-        """Read an endpoint; ValueError says what is wrong."""
+        """Parse an endpoint; ValueError gives the reason."""
         host, colon, port = text.rpartition(":")
         if not colon or not re.fullmatch(r"[0-9]{1,5}", port) or not 0 < int(port) <= _MAX_PORT:
             raise ValueError(f"must be host:port with a port from 1 to {_MAX_PORT}, not {text!r}")
@@ -39,9 +88,9 @@ class Endpoint:
             try:
                 ipaddress.IPv6Address(host)
             except ValueError:
-                raise ValueError(f"must hold an IPv6 address between its brackets, not {text!r}") from None
+                raise ValueError(f"must have an IPv6 address in its brackets, not {text!r}") from None
         elif ":" in host:
-            raise ValueError(f"must put an IPv6 address in brackets, [address]:port, not {text!r}")
+            raise ValueError(f"must have an IPv6 address in brackets, [address]:port, not {text!r}")
         elif not re.fullmatch(r"[^\s/@\[\]?#]+", host):
             raise ValueError(f"must be host:port, not {text!r}")
         return cls(host, int(port))
@@ -50,62 +99,141 @@ class Endpoint:
         return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
 
 
+EndpointText = Annotated[Endpoint, Parsed(Endpoint.parse)]
+HttpUrl = Annotated[str, Parsed(_url)]
+
+
+Token = Annotated[
+    str,
+    Sourced(),
+    says("A token.", {"env": "TOKEN"}, title='a token, { env = "NAME" } or { file = "PATH" }', min_length=1),
+]
+
+
 @dataclass(frozen=True, slots=True)
-class Target:
-    """Where the relay is and how it is reached; times in seconds.
+class TargetSettings:
+    """The relay's address and how to reach it; times in seconds."""
 
-    `timeout` and `timeout_least` bound the calibrated time-out of an answer; `connections_at_once` and
-    `requests_per_second` what the suite may ask of the relay (None: no bound).
-    """
-
-    address: Endpoint | None = None
-    transport: Transport = "auto"
-    server_name: str | None = None
-    websocket_path: str = "/"
-    timeout: float = 5.0
-    timeout_least: float = 2.0
-    connections_at_once: int | None = None
-    requests_per_second: float | None = None
-    source_addresses: tuple[str, ...] = ()
-    exclusive: bool = True
-    multi_tenancy: bool | None = None
+    address: Annotated[
+        EndpointText | None,
+        says(
+            "The relay's address: host:port, or [address]:port for IPv6. The option --target takes precedence.",
+            "127.0.0.1:8080",
+        ),
+    ] = None
+    transport: Annotated[
+        Transport,
+        says(
+            "How messages are transported inside TLS: tcp (one per line), websocket (one per text message), or auto "
+            "(the one that the relay answers)."
+        ),
+    ] = "auto"
+    server_name: Annotated[
+        Text | None,
+        says("The name in SNI and in the relay's certificate. If absent: the host of the address.", "relay.example"),
+    ] = None
+    websocket_path: Annotated[
+        str,
+        says(
+            "The path of the WebSocket handshake.",
+            pattern=r"^/[!-~]*\Z",
+            title="a path that begins with / and contains no space",
+        ),
+    ] = "/"
+    timeout: Annotated[
+        Seconds, says("The longest time-out of an answer, in seconds. The suite measures the time-out that it uses.")
+    ] = 5.0
+    timeout_least: Annotated[
+        Seconds, says("The shortest time-out of an answer, in seconds, even if the relay is fast; at most timeout.")
+    ] = 2.0
+    connections_at_once: Annotated[
+        Count | None,
+        says(
+            "The most connections that the suite may have open at once. If absent: no limit. Cases that need more are "
+            "not exercised; pytest-xdist's workers take turns.",
+            16,
+        ),
+    ] = None
+    requests_per_second: Annotated[
+        Seconds | None,
+        says(
+            "The most messages that the suite may send, and connections that it may open, in any second. If absent: no "
+            "limit. Cases that need more are not exercised.",
+            50,
+        ),
+    ] = None
+    source_addresses: Annotated[
+        tuple[Annotated[str, Parsed(_address)], ...],
+        says(
+            "Addresses of this machine that the suite may connect from. If absent: the system chooses.", ["127.0.0.1"]
+        ),
+    ] = ()
+    exclusive: Annotated[
+        bool, says("Whether the suite is the relay's only client. Limits of the whole relay are tested only then.")
+    ] = True
+    multi_tenancy: Annotated[
+        bool | None, says("Whether the relay has tenants. If absent: as its hello_response says.", True)
+    ] = None
 
 
 @dataclass(frozen=True, slots=True)
 class Tls:
-    """Whom to trust: `ca` is a file, "development", "system", or None where nobody has decided yet.
+    """The certificates to trust and to present; with `ca` None, `resolve` decides."""
 
-    `client_certificate` is a PEM file that the suite shows, its key in it or in `client_key`.
-    """
-
-    ca: Path | str | None = None
-    verify: bool = True
-    client_certificate: Path | None = None
-    client_key: Path | None = None
+    ca: Annotated[
+        Path | Literal["development", "system"] | None,
+        says(
+            'A PEM file with the CA\'s certificate (relative to this file), "development" for the development CA or '
+            '"system" for the system\'s CAs. If absent: development for a loopback address, system for any other.',
+            "system",
+        ),
+    ] = None
+    verify: Annotated[bool, says("Whether the relay's certificate is verified before any token is sent.")] = True
+    client_certificate: Annotated[
+        Path | None,
+        says("A PEM file with the certificate that the suite presents to a relay that requests one.", "client.pem"),
+    ] = None
+    client_key: Annotated[
+        Path | None, says("A PEM file with the key of that certificate, if it is in another file.", "client.key")
+    ] = None
 
 
 @dataclass(frozen=True, slots=True)
 class Ready:
-    """Ready-made tokens, each for one purpose, and valid ones by tenant."""
+    """Ready-made tokens, by purpose, and valid ones by tenant."""
 
-    valid: str | None = field(default=None, repr=False)
-    second_tenant: str | None = field(default=None, repr=False)
-    expired: str | None = field(default=None, repr=False)
-    not_yet_valid: str | None = field(default=None, repr=False)
-    wrong_key: str | None = field(default=None, repr=False)
-    no_tenant: str | None = field(default=None, repr=False)
-    unknown_tenant: str | None = field(default=None, repr=False)
-    inactive_tenant: str | None = field(default=None, repr=False)
-    tenants: Mapping[str, str] = field(default_factory=dict, repr=False)
+    valid: Annotated[Token | None, says("A valid token.")] = field(default=None, repr=False)
+    second_tenant: Annotated[Token | None, says("A valid token of another tenant.")] = field(default=None, repr=False)
+    expired: Annotated[Token | None, says("A token that expired at least ten minutes ago (CB-AUT-005).")] = field(
+        default=None, repr=False
+    )
+    not_yet_valid: Annotated[
+        Token | None, says("A token that becomes valid in ten minutes at the earliest (CB-AUT-006).")
+    ] = field(default=None, repr=False)
+    wrong_key: Annotated[Token | None, says("A token signed with a key that isn't the relay's (CB-AUT-009).")] = field(
+        default=None, repr=False
+    )
+    no_tenant: Annotated[Token | None, says("A token without a tenant_id (CB-TEN-001).")] = field(
+        default=None, repr=False
+    )
+    unknown_tenant: Annotated[Token | None, says("A token of a tenant that the relay doesn't know (CB-TEN-002).")] = (
+        field(default=None, repr=False)
+    )
+    inactive_tenant: Annotated[Token | None, says("A token of an inactive tenant (CB-TEN-003).")] = field(
+        default=None, repr=False
+    )
+    tenants: Annotated[
+        Mapping[str, Token], says("Valid tokens by the id of their tenant.", {"tenant-001": {"env": "TOKEN_001"}})
+    ] = field(default_factory=dict, repr=False)
 
     def purpose(self, name: str) -> str | None:
-        """Give the token for a purpose, by the profile's key."""
+        """Return the token for a purpose, named as in the profile."""
         token: str | None = getattr(self, name)
         return token
 
     @property
     def valid_ones(self) -> tuple[str, ...]:
-        """The tokens that are genuine, whether or not their tenant is active."""
+        """The genuine tokens, whether or not their tenant is active."""
         named = (self.valid, self.second_tenant, self.inactive_tenant)
         return tuple(token for token in (*named, *self.tenants.values()) if token is not None)
 
@@ -114,21 +242,37 @@ class Ready:
 
 
 @dataclass(frozen=True, slots=True)
-class Tokens:
-    """How tokens are made: with a secret, a key file or the development secret; `lifetime` in seconds.
+class TokenSource:
+    """How tokens are made: with a secret, a key file or the development secret, or ready-made."""
 
-    `key_id` is what their header says of the key (kid).
-    """
-
-    secret: str | None = field(default=None, repr=False)
-    key_file: Path | None = None
-    development: bool = False
-    algorithm: str | None = None
-    subject: str = "user123"
-    claims: Mapping[str, object] = field(default_factory=dict, repr=False)
-    lifetime: float = 3600.0
-    ready: Ready = field(default=Ready())
-    key_id: str | None = None
+    secret: Annotated[Text | None, says("The secret with which the relay verifies tokens.", "the relay's secret")] = (
+        field(default=None, repr=False)
+    )
+    key_file: Annotated[
+        Path | None,
+        says("A PEM file with the private key of the public key with which the relay verifies tokens.", "key.pem"),
+    ] = None
+    development: Annotated[bool, says("Whether the development secret signs the tokens.")] = False
+    algorithm: Annotated[
+        Algorithm | None,
+        says("The signature algorithm. If absent: HS256 for a secret, or else the one of the key.", "HS256"),
+    ] = None
+    subject: Annotated[str, says("The subject (sub) of every token.")] = "user123"
+    claims: Annotated[
+        Mapping[str, object], says("Claims to add to every token.", {"iss": "https://issuer.example"})
+    ] = field(default_factory=dict, repr=False)
+    lifetime: Annotated[Seconds, says("Seconds from the issue of a token to its expiry.")] = 3600.0
+    ready: Annotated[
+        Ready,
+        says(
+            'Ready-made tokens, for a relay whose key you don\'t have. Each is the token, { env = "NAME" } or '
+            '{ file = "PATH" }.'
+        ),
+    ] = field(default=Ready())
+    key_id: Annotated[
+        Text | None,
+        says("The key id (kid) in the header of every token, for a relay that selects its key by it.", "key-1"),
+    ] = None
 
     @property
     def has_key(self) -> bool:
@@ -138,18 +282,15 @@ class Tokens:
 
 @dataclass(frozen=True, slots=True)
 class Rate:
-    """A tenant's rate limit: requests per second, how many at once, and whom it counts for (None: not known)."""
+    """A tenant's rate limit; `scope` None means not known."""
 
-    per_second: float
-    burst: int
-    scope: RateScope | None = None
-
-
-_Address = ipaddress.IPv4Address | ipaddress.IPv6Address
+    per_second: Annotated[Seconds, says("Requests per second.")]
+    burst: Annotated[Count, says("Requests at once.")]
+    scope: Annotated[RateScope | None, says("Whose requests are counted together.")] = None
 
 
 @lru_cache(maxsize=4096)
-def _address(text: str) -> _Address:
+def _parse_address(text: str) -> _Address:
     return ipaddress.ip_address(text)
 
 
@@ -160,82 +301,118 @@ def _networks(allowed: tuple[str, ...]) -> tuple[ipaddress.IPv4Network | ipaddre
 
 @dataclass(frozen=True, slots=True)
 class Tenant:
-    """A tenant that the relay knows; None and an empty list mean that there is no such limit."""
+    """A tenant that the relay knows; None and an empty list mean that it has no such limit."""
 
-    id: str
-    active: bool = True
-    tunnel_limit: int | None = None
-    connection_limit: int | None = None
-    rate: Rate | None = None
-    allowed_addresses: tuple[str, ...] = ()
+    id: Annotated[Text, says("The tenant's id, as in its tokens.", "tenant-001")]
+    active: Annotated[bool, says("Whether the relay serves it.")] = True
+    tunnel_limit: Annotated[Count | None, says("How many tunnels it may have open.", 5)] = None
+    connection_limit: Annotated[Count | None, says("How many connections it may have open.", 4)] = None
+    rate: Annotated[
+        Rate | None,
+        says(
+            "Its rate limit: requests per second, requests at once, and whose requests are counted together (tenant, "
+            "subject, connection or address; if absent: not known).",
+            {"per_second": 50.0, "burst": 20, "scope": "tenant"},
+        ),
+    ] = None
+    allowed_addresses: Annotated[
+        tuple[Annotated[str, Parsed(_network)], ...],
+        says("The only addresses and networks that its clients may connect from.", ["127.0.0.1/32"], min_length=1),
+    ] = ()
 
     def allows(self, address: str | _Address) -> bool:
-        """Whether a client at that address may come, as far as the tenant's list goes."""
-        client = _address(address) if isinstance(address, str) else address
+        """Return whether the tenant's list allows a client at that address."""
+        client = _parse_address(address) if isinstance(address, str) else address
         return not self.allowed_addresses or any(client in network for network in _networks(self.allowed_addresses))
 
     @property
     def features(self) -> tuple[Feature, ...]:
-        """Which limits it has."""
+        """The kinds of limit that it has."""
         names: tuple[Feature, ...] = ("tunnel_limit", "connection_limit", "rate", "allowed_addresses")
         return tuple(name for name in names if getattr(self, name))
 
 
 @dataclass(frozen=True, slots=True)
-class Relay:
-    """Limits of the whole relay; None where not known."""
+class RelayCapabilities:
+    """Limits of the whole relay; None if not known."""
 
-    connection_limit: int | None = None
-    buffer_pool: int | None = None
+    connection_limit: Annotated[Count | None, says("How many connections it serves.", 100)] = None
+    buffer_pool: Annotated[Count | None, says("For how many tunnels it has buffers.", 100)] = None
 
 
 @dataclass(frozen=True, slots=True)
 class Remote:
-    """Remote ends that a tunnel may name; `dialled` says that the relay dials them before it answers."""
+    """Remote ends that a tunnel can name."""
 
-    reachable: Endpoint = Endpoint("192.168.1.100", 3389)
-    unreachable: Endpoint | None = None
-    dialled: bool = False
+    reachable: Annotated[EndpointText, says("host:port that every valid tunnel names.")] = Endpoint(
+        "192.168.1.100", 3389
+    )
+    unreachable: Annotated[EndpointText | None, says("host:port that can't be reached.", "127.0.0.1:9")] = None
+    dialled: Annotated[bool, says("Whether the relay dials the remote end before it answers.")] = False
 
 
 @dataclass(frozen=True, slots=True)
-class Metrics:
-    """Where the relay's metrics are."""
+class MetricsEndpoint:
+    """The relay's metrics."""
 
-    url: str | None = None
+    url: Annotated[HttpUrl | None, says("The URL of the Prometheus endpoint.", "http://127.0.0.1:9090/metrics")] = None
 
 
 @dataclass(frozen=True, slots=True)
 class HttpCall:
-    """An HTTP call that changes a relay's condition."""
+    """An HTTP call that changes a relay's condition; its status must be from 200 to 299."""
 
-    url: str
-    method: str = "POST"
+    url: HttpUrl
+    method: Annotated[str, Meta(pattern=r"^[A-Z]+\Z", title="an HTTP method in capitals")] = "POST"
     body: str = field(default="", repr=False)
     headers: Mapping[str, str] = field(default_factory=dict, repr=False)
 
 
 @dataclass(frozen=True, slots=True)
 class Action:
-    """What changes a relay's condition: a command (program and arguments, no shell) or an HTTP call."""
+    """A change of a relay's condition: a command (program and arguments, no shell) or an HTTP call."""
 
-    command: tuple[str, ...] = ()
+    command: Annotated[tuple[Text, ...], Meta(min_length=1)] = ()
     http: HttpCall | None = None
+
+    def __post_init__(self) -> None:
+        if bool(self.command) == bool(self.http):
+            raise ValueError("must be { command = [...] } or { http = {...} }")
 
 
 @dataclass(frozen=True, slots=True)
-class Condition:
-    """A condition that the wire can't bring about.
+class ConditionChange:
+    """A condition that clients can't cause.
 
-    It holds already at `target`, or `begin` brings it about and `end` takes it away, each within `settle` seconds.
-    `dialled` (transfer_failed only): the relay at `target` dials the remote end, so it fails for unreachable ones only.
+    It already holds at `target`, or `begin` causes it and `end` ends it, each within `settle` seconds.
     """
 
-    target: Endpoint | None = None
+    target: Annotated[
+        EndpointText | None, says("host:port of a relay for which the condition holds.", "127.0.0.1:8081")
+    ] = None
+    begin: Annotated[
+        Action | None,
+        says("The action that causes it: { command = [...] } or { http = {...} }.", {"command": ["./begin", "now"]}),
+    ] = None
+    end: Annotated[
+        Action | None,
+        says(
+            "The action that ends it.",
+            {"http": {"method": "POST", "url": "http://127.0.0.1:9091/end", "body": "", "headers": {}}},
+        ),
+    ] = None
+    settle: Annotated[float, says("Seconds within which a change takes effect.", ge=0)] = 5.0
+
+
+@dataclass(frozen=True, slots=True)
+class Condition(ConditionChange):
+    """A condition with the facts that some conditions have.
+
+    `limit` is the relay's limit while it holds. `dialled` (transfer_failed only) means that the relay at `target` dials
+    the remote end, so that only transfers to unreachable ends fail.
+    """
+
     limit: int | None = None
-    begin: Action | None = None
-    end: Action | None = None
-    settle: float = 5.0
     dialled: bool | None = None
 
 
@@ -243,25 +420,25 @@ class Condition:
 class Profile:
     """Everything that the suite may know of a relay; each part is optional."""
 
-    target: Target = Target()
+    target: TargetSettings = TargetSettings()
     tls: Tls = Tls()
-    tokens: Tokens = Tokens()
+    tokens: TokenSource = TokenSource()
     tenants: tuple[Tenant, ...] = ()
-    relay: Relay = Relay()
+    relay: RelayCapabilities = RelayCapabilities()
     remote: Remote = Remote()
-    metrics: Metrics = Metrics()
+    metrics: MetricsEndpoint = MetricsEndpoint()
     conditions: Mapping[str, Condition] = field(default_factory=dict)
     path: Path | None = field(default=None, compare=False)
 
     @property
     def main_tenant(self) -> Tenant | None:
-        """The active tenant with the most room: without limits where there is one, or else with the widest."""
-        return self._roomy(0)
+        """The active tenant with the fewest and widest limits."""
+        return self._ranked(0)
 
     @property
     def second_tenant(self) -> Tenant | None:
         """Another active tenant, chosen like the main one."""
-        return self._roomy(1)
+        return self._ranked(1)
 
     @property
     def inactive_tenant(self) -> Tenant | None:
@@ -269,21 +446,21 @@ class Profile:
         return next((tenant for tenant in self.tenants if not tenant.active), None)
 
     def tenants_with(self, feature: Feature) -> tuple[Tenant, ...]:
-        """Give the active tenants with a limit of one kind, those with the fewest others first."""
+        """Return the active tenants with a kind of limit, first those with the fewest other limits."""
         found = [tenant for tenant in self._active if feature in tenant.features]
         return tuple(sorted(found, key=lambda tenant: len(tenant.features)))
 
     def tenant(self, id_: str) -> Tenant | None:
-        """Give the tenant of that id."""
+        """Return the tenant with that id."""
         return next((tenant for tenant in self.tenants if tenant.id == id_), None)
 
     @property
     def _active(self) -> list[Tenant]:
         return [tenant for tenant in self.tenants if tenant.active]
 
-    def _roomy(self, place: int) -> Tenant | None:
+    def _ranked(self, rank: int) -> Tenant | None:
         ranked = sorted(self._active, key=_narrowness)
-        return ranked[place] if place < len(ranked) else None
+        return ranked[rank] if rank < len(ranked) else None
 
 
 def _narrowness(tenant: Tenant) -> tuple[bool, int, float, float]:

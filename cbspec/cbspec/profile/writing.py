@@ -1,39 +1,42 @@
-"""A target profile written as TOML: one that exists, or a commented one to start from."""
+"""Write a target profile as TOML: an existing one, or a commented template."""
 
 from __future__ import annotations
 
 import re
 import textwrap
 from collections.abc import Iterator, Mapping
-from dataclasses import fields, is_dataclass
+from dataclasses import Field, fields, is_dataclass
 from pathlib import Path
 from typing import Any, Final
 
 from cbspec.catalogue.requirements import REQUIREMENTS
-from cbspec.profile.checking import follow, schema, write_key, write_text
+from cbspec.documents import keys, meta, plain_type, write_key, write_pairs, write_value
+from cbspec.profile.reading import ProfileDocument
 from cbspec.profile.target import Endpoint, Profile
 
 _WIDTH: Final = 110
-_HOW_TO_USE: Final = (
-    "A line that begins with # and a key, without a space between, is not in force: take the # away to set the key."
+_INTRODUCTION: Final = (
+    'What the suite may know of a relay. Every key is optional: without it, some requirements are "not exercised", and '
+    "the report names the missing key. A line that begins with # and a key, without a space between them, is inactive: "
+    "remove the # to set the key."
 )
 
 
 def dump(profile: Profile) -> str:
-    """Write a profile that `load` reads back as an equal one.
+    """Return a profile as TOML that `load` reads as an equal one.
 
-    Secrets that came from a file or the environment are in the text, so whoever stores it keeps it private.
+    The text contains secrets that came from a file or the environment, so its file must be private.
     """
     document = _plain(profile)
     tenants = document.pop("tenants", [])
     lines = [line for name, table in document.items() for line in _table(name, table)]
     for tenant in tenants:
-        lines += ["[[tenants]]", *_pairs(tenant), ""]
+        lines += ["[[tenants]]", *write_pairs(tenant), ""]
     return "\n".join(lines)
 
 
 def _plain(value: object) -> Any:  # noqa: ANN401 - any TOML value
-    """Turn a profile's part into what TOML knows; what is None or empty is left out."""
+    """Return a part of a profile as TOML data, without members that are None or empty."""
     match value:
         case Endpoint() | Path():
             return str(value)
@@ -48,72 +51,55 @@ def _plain(value: object) -> Any:  # noqa: ANN401 - any TOML value
 
 
 def _table(name: str, table: Mapping[str, Any]) -> Iterator[str]:
-    """Write a table and the tables in it; what is deeper stands on one line."""
+    """Write a table and its tables; deeper tables are inline."""
     inner = {key: value for key, value in table.items() if isinstance(value, dict)}
     own = {key: value for key, value in table.items() if key not in inner}
     if own:
-        yield from (f"[{name}]", *_pairs(own), "")
+        yield from (f"[{name}]", *write_pairs(own), "")
     for key, value in inner.items():
-        yield from (f"[{name}.{write_key(key)}]", *_pairs(value), "")
-
-
-def _pairs(table: Mapping[str, Any]) -> Iterator[str]:
-    return (f"{write_key(key)} = {write_value(value)}" for key, value in table.items())
-
-
-def write_value(value: object) -> str:
-    """Write a value as TOML does, on one line."""
-    match value:
-        case bool():
-            return "true" if value else "false"
-        case str():
-            return write_text(value)
-        case list():
-            return f"[{', '.join(write_value(item) for item in value)}]"
-        case dict():
-            return f"{{ {', '.join(_pairs(value))} }}" if value else "{}"
-    return repr(value)
+        yield from (f"[{name}.{write_key(key)}]", *write_pairs(value), "")
 
 
 def template() -> str:
-    """Write a profile in which every key is explained and none is in force, made of the schema."""
-    lines = [*_comment(f"{schema()['description']} {_HOW_TO_USE}"), ""]
-    for name, part in schema()["properties"].items():
-        lines += _explained_table((name,), follow(part))
+    """Return a profile in which every key is explained and none is set."""
+    lines = [*_comment(_INTRODUCTION), ""]
+    for item, hint in keys(ProfileDocument):
+        lines += _explained_table((item.name,), hint)
     return "\n".join(lines)
 
 
-def _explained_table(place: tuple[str, ...], part: Mapping[str, Any]) -> Iterator[str]:
+def _explained_table(place: tuple[str, ...], hint: Any) -> Iterator[str]:  # noqa: ANN401 - a type
     name = ".".join(place)
-    repeated = part["type"] == "array"
-    keys = {key: follow(inner) for key, inner in (part["items"] if repeated else part)["properties"].items()}
-    tables = {key: inner for key, inner in keys.items() if key == "ready" or name == "conditions"}
-    yield from _comment(part["description"] + _exercised(name, exactly=True))
+    repeated = name == "tenants"
+    members = keys(plain_type(hint.__origin__.__args__[0] if repeated else hint))
+    tables = [(item, inner) for item, inner in members if item.name == "ready" or name == "conditions"]
+    yield from _comment(meta(hint, "description") + _exercised(name, exactly=True))
     if repeated:
         yield f"#[[{name}]]"
-    elif not tables or keys.keys() != tables.keys():
-        # A condition's table can't be empty, so it isn't in force either.
+    elif len(tables) < len(members):
+        # A condition's table can't be empty, so it is inactive, too.
         yield f"#[{name}]" if place[0] == "conditions" else f"[{name}]"
-    for key, inner in keys.items():
-        if key not in tables:
-            yield from _explained_key(f"{name}.{key}", key, inner)
+    for item, inner in members:
+        if (item, inner) not in tables:
+            yield from _explained_key(f"{name}.{item.name}", item, inner)
     yield ""
-    for key, inner in tables.items():
-        yield from _explained_table((*place, key), inner)
+    for item, inner in tables:
+        yield from _explained_table((*place, item.name), inner)
 
 
-def _explained_key(place: str, key: str, part: Mapping[str, Any]) -> Iterator[str]:
-    yield from _comment(part["description"] + _exercised(place))
-    kind, value = ("default", part["default"]) if "default" in part else ("example", part["examples"][0])
-    yield f"#{key} = {write_value(value)}  # {kind}"
+def _explained_key(place: str, item: Field[Any], hint: Any) -> Iterator[str]:  # noqa: ANN401 - a type
+    yield from _comment(meta(hint, "description") + _exercised(place))
+    examples = meta(hint, "examples")
+    kind, value = ("example", examples[0]) if examples else ("default", _plain(item.default))
+    yield f"#{item.name} = {write_value(value)}  # {kind}"
 
 
 def _exercised(place: str, *, exactly: bool = False) -> str:
-    """Name the requirements that can't be exercised without a key."""
+    """Name the requirements that are not exercised without a key."""
 
     def names(need: str) -> bool:
-        keys = re.findall(r"[a-z_]+(?:\.[a-z_]+)+|^tenants", need)
-        return any(key == place or (not exactly and key.startswith(f"{place}.")) for key in keys)
+        found = re.findall(r"[a-z_]+(?:\.[a-z_]+)+|^tenants", need)
+        return any(key == place or (not exactly and key.startswith(f"{place}.")) for key in found)
 
     ids = [id_ for id_, requirement in REQUIREMENTS.items() if any(map(names, requirement.needs))]
     return f" For {', '.join(ids)}." if ids else ""

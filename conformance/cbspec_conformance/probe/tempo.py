@@ -11,7 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final, TypeVar
 
-from cbspec.profile.profile import Target
+from cbspec.profile.profile import TargetSettings
 from cbspec_conformance.record.transcript import Timekeeper
 
 _Made = TypeVar("_Made")
@@ -102,7 +102,7 @@ class Tempo:
         self._pushed_out = 0
 
     @classmethod
-    def of(cls, target: Target, latency: Latency) -> Tempo:
+    def of(cls, target: TargetSettings, latency: Latency) -> Tempo:
         """Return the tempo within a profile's bounds."""
         return cls(target.timeout, target.timeout_least, latency)
 

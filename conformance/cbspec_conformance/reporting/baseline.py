@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from cbspec.catalogue.requirements import Level, UnknownRequirement, find
-from cbspec.profile.checking import kind, write_text
+from cbspec.documents import kind, write_text
 from cbspec_conformance.judging.findings import Outcome
 from cbspec_conformance.judging.verdicts import Verdict
 

@@ -236,19 +236,19 @@ class Simulator:
         """
         config, endpoint = self.config, self.endpoint
         return target.Profile(
-            target=target.Target(address=endpoint, source_addresses=_source_addresses(endpoint.host)),
+            target=target.TargetSettings(address=endpoint, source_addresses=_source_addresses(endpoint.host)),
             tls=target.Tls(ca=DEVELOPMENT if config.certificate is None else self.ca_file),
             tokens=self._minting(),
             tenants=config.tenants,
-            relay=target.Relay(config.relay.connection_limit, config.relay.buffer_pool),
+            relay=target.RelayCapabilities(config.relay.connection_limit, config.relay.buffer_pool),
             remote=target.Remote(reachable=endpoint, dialled=config.relay.probe),
-            metrics=target.Metrics(self.metrics_url),
+            metrics=target.MetricsEndpoint(self.metrics_url),
         )
 
-    def _minting(self) -> target.Tokens:
+    def _minting(self) -> target.TokenSource:
         tokens, keyring = self.config.tokens, self.relay.keyring
         if keyring is None:
-            return target.Tokens(
+            return target.TokenSource(
                 secret=tokens.secret, key_file=tokens.key_file, development=tokens.development, claims=tokens.claims()
             )
         key = tokens.signing_key()
@@ -257,7 +257,7 @@ class Simulator:
         public = keyring.keys.holding(key)
         if public is None:
             raise ConfigError(f"[tokens] signing_key_file: its public half ({key.algorithm}) isn't in {keyring}")
-        return target.Tokens(key_file=tokens.signing_key_file, key_id=public.key_id, claims=tokens.claims())
+        return target.TokenSource(key_file=tokens.signing_key_file, key_id=public.key_id, claims=tokens.claims())
 
     def _contexts_of(self, config: Config) -> Contexts:
         certificate = config.certificate

@@ -9,7 +9,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Final
 
-from cbspec.profile.checking import schema as profile_schema
+from cbspec.documents import json_schema
+from cbspec.profile.target import Tenant
 from cbspec_simulator.base.values import LATER, Value
 from cbspec_simulator.control.schema import described, fault_schema, when_schema
 from cbspec_simulator.settings.reading import DEVELOPMENT, LIMITS, SEED, TABLES, TIMELINE_ACTIONS
@@ -23,7 +24,6 @@ def scenario_schema() -> dict[str, Any]:
     tables = {name: _object(keys) for name, keys in TABLES.items()}
     tables["tls"] |= {"dependentRequired": {"key": ["chain"]}}
     tables["tokens"] |= {"oneOf": [{"not": {"anyOf": [_with(key) for key in _KEYS]}}, *map(_with, _KEYS)]}
-    tenants = profile_schema()["properties"]["tenants"]
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "title": "A configuration or a scenario of the cbspec simulator, in TOML",
@@ -43,7 +43,7 @@ def scenario_schema() -> dict[str, Any]:
         "$defs": {
             "fault": _fault(),
             "when": when_schema(),
-            "tenant": tenants["items"],
+            "tenant": json_schema(Tenant),
             "limits": _object(LIMITS),
         },
     }

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, fields
 from difflib import get_close_matches
 from typing import Any, Final, Self
 
-from cbspec.profile.checking import kind as json_kind
+from cbspec.documents import kind as json_kind
 from cbspec_simulator.base.values import FLAG, NAME, number
 from cbspec_simulator.faults.catalogue import KINDS
 from cbspec_simulator.faults.kind import FaultKind

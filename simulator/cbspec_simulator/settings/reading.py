@@ -10,7 +10,7 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, Final
 
-from cbspec.profile.checking import kind
+from cbspec.documents import kind
 from cbspec.profile.profile import ProfileError, from_mapping
 from cbspec_simulator.base.values import (
     COUNT,

@@ -73,7 +73,7 @@ def test_the_certificate_is_readable_under_a_narrow_mask(state: Path) -> None:
 
 
 def test_processes_that_start_at_once_agree() -> None:
-    code = "import cbspec.identity as i; print(i.development_ca().ca_file.read_text())"
+    code = "import cbspec.profile.identity as i; print(i.development_ca().ca_file.read_text())"
     started = [subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE) for _ in range(3)]
     seen = {process.communicate(timeout=60)[0] for process in started}
     assert [process.returncode for process in started] == [0, 0, 0]

@@ -12,10 +12,10 @@ from cbspec.profile.profile import (
     Profile,
     ProfileError,
     Ready,
-    Target,
+    TargetSettings,
     Tenant,
     Tls,
-    Tokens,
+    TokenSource,
     development,
     load,
     resolve,
@@ -30,7 +30,7 @@ THERE = Endpoint("relay.example", 8080)
     ("data", "complaint"),
     [
         (None, "can't be read: No such file or directory"),
-        (b"x = " + b"9" * 5000, "holds a number of too many digits"),
+        (b"x = " + b"9" * 5000, "has a number with too many digits"),
         (b"[target\n", "is not TOML: Expected ']' at the end of a table declaration (at line 1, column 8)"),
         (b"a = '\xff'", "is not UTF-8, at byte 5"),
         (b"a = " + b"[" * 100_000, "is nested too deep"),
@@ -58,70 +58,70 @@ def test_no_address_at_all() -> None:
 
 def test_without_a_profile_loopback_gets_the_development_identity() -> None:
     profile = resolve(None, HERE)
-    assert profile.target == Target(address=HERE, server_name="127.0.0.1")
+    assert profile.target == TargetSettings(address=HERE, server_name="127.0.0.1")
     assert profile.tls == Tls(ca="development")
-    assert profile.tokens == Tokens(development=True)
+    assert profile.tokens == TokenSource(development=True)
     assert profile.tenants == DEVELOPMENT_TENANTS
     assert profile == resolve(development(), HERE)
 
 
 def test_without_a_profile_no_other_address_gets_it() -> None:
     profile = resolve(None, THERE)
-    assert profile.target == Target(address=THERE, server_name="relay.example")
+    assert profile.target == TargetSettings(address=THERE, server_name="relay.example")
     assert profile.tls == Tls(ca="system")
-    assert profile.tokens == Tokens()
+    assert profile.tokens == TokenSource()
     assert profile.tenants == ()
 
 
 def test_asked_for_by_name_it_works_anywhere() -> None:
-    asked = Profile(tls=Tls(ca="development"), tokens=Tokens(development=True))
+    asked = Profile(tls=Tls(ca="development"), tokens=TokenSource(development=True))
     profile = resolve(asked, THERE)
     assert (profile.tls, profile.tokens) == (asked.tls, asked.tokens)
     assert profile.tenants == DEVELOPMENT_TENANTS
 
 
 def test_a_profile_that_says_little_is_completed_on_loopback_only() -> None:
-    little = Profile(target=Target(transport="websocket"), tokens=Tokens(subject="me"))
+    little = Profile(target=TargetSettings(transport="websocket"), tokens=TokenSource(subject="me"))
     here = resolve(little, HERE)
     assert here.target.transport == "websocket"
-    assert here.tokens == Tokens(subject="me", development=True)
+    assert here.tokens == TokenSource(subject="me", development=True)
     assert (here.tls.ca, here.tenants) == ("development", DEVELOPMENT_TENANTS)
     there = resolve(little, THERE)
     assert there.tokens == little.tokens
     assert (there.tls.ca, there.tenants) == ("system", ())
 
 
-@pytest.mark.parametrize("tokens", [Tokens(secret="hush"), Tokens(ready=Ready(expired="x"))])
-def test_a_profile_that_names_tokens_keeps_its_own(tokens: Tokens) -> None:
+@pytest.mark.parametrize("tokens", [TokenSource(secret="hush"), TokenSource(ready=Ready(expired="x"))])
+def test_a_profile_that_names_tokens_keeps_its_own(tokens: TokenSource) -> None:
     assert resolve(Profile(tokens=tokens), HERE).tokens == tokens
 
 
 def test_the_command_lines_address_goes_first() -> None:
-    profile = Profile(target=Target(address=THERE, server_name="name"))
+    profile = Profile(target=TargetSettings(address=THERE, server_name="name"))
     assert resolve(profile, None).target.address == THERE
-    assert resolve(profile, HERE).target == Target(address=HERE, server_name="name")
+    assert resolve(profile, HERE).target == TargetSettings(address=HERE, server_name="name")
 
 
 def test_tenants_follow_from_the_tokens_where_none_are_listed() -> None:
     key = SigningKey.hmac("hush")
     one, two, three = (mint(key, {"tenant_id": id_}) for id_ in ("one", "two", "three"))
     ready = Ready(valid=one, second_tenant=two, inactive_tenant=three, tenants={"four": "x", "one": one})
-    assert resolve(Profile(tokens=Tokens(ready=ready)), THERE).tenants == (
+    assert resolve(Profile(tokens=TokenSource(ready=ready)), THERE).tenants == (
         Tenant("one"),
         Tenant("two"),
         Tenant("four"),
         Tenant("three", active=False),
     )
-    assert resolve(Profile(tokens=Tokens(secret="hush")), THERE).tenants == (Tenant("tenant-001"),)
+    assert resolve(Profile(tokens=TokenSource(secret="hush")), THERE).tenants == (Tenant("tenant-001"),)
     by_name = Ready(valid="opaque", tenants={"one": "opaque"})
-    assert resolve(Profile(tokens=Tokens(ready=by_name)), THERE).tenants == (Tenant("one"),)
+    assert resolve(Profile(tokens=TokenSource(ready=by_name)), THERE).tenants == (Tenant("one"),)
     with pytest.raises(ProfileError, match=r"tokens\.ready\.valid: no tenant can be told"):
-        resolve(Profile(tokens=Tokens(ready=Ready(valid="opaque"))), THERE)
-    assert resolve(Profile(tokens=Tokens(ready=ready), tenants=(Tenant("a"),)), THERE).tenants == (Tenant("a"),)
+        resolve(Profile(tokens=TokenSource(ready=Ready(valid="opaque"))), THERE)
+    assert resolve(Profile(tokens=TokenSource(ready=ready), tenants=(Tenant("a"),)), THERE).tenants == (Tenant("a"),)
 
 
 def test_completing_twice_changes_nothing() -> None:
-    for profile in (None, development(), Profile(tokens=Tokens(secret="hush"))):
+    for profile in (None, development(), Profile(tokens=TokenSource(secret="hush"))):
         for address in (HERE, THERE):
             once = resolve(profile, address)
             assert resolve(once, None) == once

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cbspec.profile.identity import DEVELOPMENT_TENANTS
-from cbspec.profile.target import Endpoint, Profile, Rate, Ready, Tenant, Tokens
+from cbspec.profile.target import Endpoint, Profile, Rate, Ready, Tenant, TokenSource, parse_network
 
 HOSTS = st.one_of(
     st.from_regex(r"[a-z0-9.-]{1,20}", fullmatch=True), st.ip_addresses(v=4).map(str), st.ip_addresses(v=6).map(str)
@@ -35,8 +35,8 @@ def test_an_endpoint_is_read_as_it_is_written(host: str, port: int) -> None:
         ("https://relay:80", "brackets"),
         ("::1:80", "in brackets"),
         ("[::1]", "host:port"),
-        ("[relay]:80", "IPv6 address between"),
-        ("[127.0.0.1]:80", "IPv6 address between"),
+        ("[relay]:80", "IPv6 address in its brackets"),
+        ("[127.0.0.1]:80", "IPv6 address in its brackets"),
         ("a b:80", "host:port"),
         ("user@relay:80", "host:port"),
         ("relay/x:80", "host:port"),
@@ -97,5 +97,21 @@ def test_ready_tokens_count_by_what_they_are() -> None:
 
 
 def test_nothing_secret_is_shown() -> None:
-    tokens = Tokens(secret="hush", claims={"a": "hush"}, ready=Ready(valid="hush", tenants={"a": "hush"}))
+    tokens = TokenSource(secret="hush", claims={"a": "hush"}, ready=Ready(valid="hush", tenants={"a": "hush"}))
     assert "hush" not in repr(Profile(tokens=tokens))
+
+
+@given(st.ip_addresses())
+def test_a_single_address_is_a_network(address: object) -> None:
+    assert str(parse_network(str(address)).network_address) == str(address)
+
+
+def test_a_wrong_network_is_rejected_with_the_reason() -> None:
+    for text, complaint in (
+        ("10.0.0.1/8", "did you mean 10.0.0.0/8"),
+        ("2001:db8::1/32", "did you mean 2001:db8::/32"),
+        ("10.0.0.0/33", "must be an address or a network"),
+        ("", "must be an address or a network"),
+    ):
+        with pytest.raises(ValueError, match=complaint):
+            parse_network(text)

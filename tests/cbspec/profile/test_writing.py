@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import tomllib
+import typing
 from pathlib import Path
 
 import pytest
@@ -11,22 +12,23 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cbspec.catalogue.requirements import REQUIREMENTS
-from cbspec.profile.checking import check, follow, schema
+from cbspec.documents import keys, plain_type, write_value
 from cbspec.profile.profile import (
     Action,
     Condition,
     Endpoint,
     HttpCall,
-    Metrics,
+    MetricsEndpoint,
     Profile,
+    ProfileError,
     Rate,
     Ready,
-    Relay,
+    RelayCapabilities,
     Remote,
-    Target,
+    TargetSettings,
     Tenant,
     Tls,
-    Tokens,
+    TokenSource,
     development,
     dump,
     from_mapping,
@@ -34,7 +36,7 @@ from cbspec.profile.profile import (
     resolve,
     template,
 )
-from cbspec.profile.writing import write_value
+from cbspec.profile.reading import ProfileDocument
 
 TEXT = st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=12)
 NAMES = st.from_regex(r"[a-z][a-z0-9.-]{0,15}", fullmatch=True)
@@ -50,7 +52,7 @@ CLAIMS = st.recursive(
 )
 MAYBE_TOKEN = st.none() | TEXT
 TARGETS = st.builds(
-    Target,
+    TargetSettings,
     address=st.none() | ENDPOINTS,
     transport=st.sampled_from(["auto", "tcp", "websocket"]),
     server_name=st.none() | NAMES,
@@ -68,7 +70,7 @@ READY = st.builds(
     tenants=st.dictionaries(TEXT, TEXT, max_size=2),
 )
 TOKENS = st.builds(
-    Tokens,
+    TokenSource,
     secret=st.none() | st.sampled_from(["hush", 'quo"te\\ \x00\x7f\n']),
     algorithm=st.sampled_from([None, "HS256", "HS512"]),
     subject=st.text(st.characters(exclude_categories=["Cs"]), max_size=5),
@@ -104,9 +106,9 @@ PROFILES = st.builds(
     tls=st.builds(Tls, ca=st.sampled_from([None, "development", "system"]), verify=st.booleans()),
     tokens=TOKENS,
     tenants=st.lists(TENANTS, max_size=3, unique_by=lambda tenant: tenant.id).map(tuple),
-    relay=st.builds(Relay, st.none() | COUNTS, st.none() | COUNTS),
+    relay=st.builds(RelayCapabilities, st.none() | COUNTS, st.none() | COUNTS),
     remote=st.builds(Remote, ENDPOINTS, st.none() | ENDPOINTS, st.booleans()),
-    metrics=st.builds(Metrics, st.sampled_from([None, "https://[::1]:9090/metrics"])),
+    metrics=st.builds(MetricsEndpoint, st.sampled_from([None, "https://[::1]:9090/metrics"])),
     conditions=st.fixed_dictionaries(
         {},
         optional={
@@ -151,8 +153,10 @@ def test_the_template_is_a_profile_that_says_nothing(tmp_path: Path) -> None:
 
 def test_every_line_of_the_template_can_be_put_in_force() -> None:
     text = re.sub(r"^#(?=[^ ])", "", template(), flags=re.MULTILINE)
-    data = tomllib.loads(text)
-    assert check(data) == {}
+    with pytest.raises(ProfileError) as caught:
+        from_mapping(tomllib.loads(text), Path("/nowhere"))
+    for problem in caught.value.problems:  # the example's files, variables and contradictions
+        assert re.search("No such file|is not set|exclude", problem), problem
     assert max(map(len, text.splitlines())) <= 120
 
 
@@ -174,12 +178,12 @@ def test_the_template_names_what_each_key_exercises() -> None:
 def test_every_need_in_the_catalogue_is_a_key_of_the_profile() -> None:
     for requirement in REQUIREMENTS.values():
         for need in requirement.needs:
-            keys = re.findall(r"[a-z_]+(?:\.[a-z_]+)+|^tenants", need)
-            assert keys, requirement.id
-            for key in keys:
-                part = schema()
+            named = re.findall(r"[a-z_]+(?:\.[a-z_]+)+|^tenants", need)
+            assert named, requirement.id
+            for key in named:
+                table: object = ProfileDocument
                 for step in key.split("."):
-                    part = follow(part)
-                    assert step in part["properties"], key
-                    part = follow(part["properties"][step])
-                    part = part.get("items", part)
+                    found = {item.name: hint for item, hint in keys(table)}
+                    assert step in found, key
+                    table = plain_type(found[step])
+                    table = typing.get_args(table)[0] if typing.get_origin(table) is tuple else table

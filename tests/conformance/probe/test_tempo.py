@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cbspec.profile.profile import Target
+from cbspec.profile.profile import TargetSettings
 from cbspec_conformance.probe.tempo import PATIENCE, Latency, Tempo, retry
 from cbspec_conformance.record.transcript import Message, Waited
 from tests.conformance.build import TUNNEL
@@ -17,7 +17,7 @@ SECONDS = st.floats(0.001, 60.0)
 
 @given(most=SECONDS, least=SECONDS, slowest=st.floats(0.0, 60.0))
 def test_every_wait_is_within_the_profile_s_bounds(most: float, least: float, slowest: float) -> None:
-    tempo = Tempo.of(Target(timeout=most, timeout_least=least), Latency(heartbeat=slowest))
+    tempo = Tempo.of(TargetSettings(timeout=most, timeout_least=least), Latency(heartbeat=slowest))
     assert tempo.timeout("hello") == most  # the first silence of a kind gets all the time that the profile gives
     tempo.waited_for_nothing("hello")
     assert min(least, most) <= tempo.timeout("hello") <= most

@@ -5,13 +5,13 @@ from __future__ import annotations
 import pytest
 
 from cbspec.catalogue.requirements import CHAPTERS, REQUIREMENTS, Level
-from cbspec.profile.profile import Endpoint, Profile, Target
+from cbspec.profile.profile import Endpoint, Profile, TargetSettings
 from cbspec_conformance.judging.findings import Finding, Outcome
 from cbspec_conformance.judging.verdicts import TIME_UP, judge_run
 from cbspec_conformance.reporting.report import RunResult, write_report
 from cbspec_conformance.target.facts import Facts
 
-PROFILE = Profile(target=Target(address=Endpoint("127.0.0.1", 8080)))
+PROFILE = Profile(target=TargetSettings(address=Endpoint("127.0.0.1", 8080)))
 
 
 def run(*findings: Finding, **switches: bool) -> RunResult:

@@ -6,13 +6,13 @@ from collections.abc import Callable
 
 import pytest
 
-from cbspec.profile.profile import Endpoint, Profile, Target, Tenant
+from cbspec.profile.profile import Endpoint, Profile, TargetSettings, Tenant
 from cbspec_conformance.judging.errors import Inconclusive, NotExercised
 from cbspec_conformance.target.facts import Facts
 from cbspec_conformance.target.preconditions import Preconditions
 
 FULL = Profile(
-    target=Target(address=Endpoint("127.0.0.1", 8080)),
+    target=TargetSettings(address=Endpoint("127.0.0.1", 8080)),
     tenants=(Tenant("one"), Tenant("two"), Tenant("gone", active=False)),
 )
 
@@ -51,5 +51,5 @@ def test_unserved_request_is_inconclusive() -> None:
     [(None, True, True), (None, False, False), (True, False, True), (False, True, False)],
 )
 def test_tenancy_applies_if_declared_or_else_offered(declared: bool, offered: bool, applies: bool) -> None:
-    profile = Profile(target=Target(multi_tenancy=declared))
+    profile = Profile(target=TargetSettings(multi_tenancy=declared))
     assert Preconditions(profile, Facts(features=("multi_tenancy",) if offered else ())).offers_tenancy is applies

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 import trustme
 
-from cbspec.profile.profile import Endpoint, Profile, Target, Tenant, Tls, Tokens
+from cbspec.profile.profile import Endpoint, Profile, TargetSettings, Tenant, Tls, TokenSource
 from cbspec_conformance.probe.session import ProbeSession
 from cbspec_conformance.target.preflight import NoTarget, examine, wait_for
 from tests.conformance.build import AUTH_RESPONSE, HELLO_RESPONSE, error
@@ -39,9 +39,9 @@ def profile_of(folder: Path) -> Callable[[Endpoint], Profile]:
 
     def make(address: Endpoint) -> Profile:
         return Profile(
-            target=Target(address=address, timeout=5.0, transport="tcp"),
-            tls=Tls(ca=str(folder / "ca.pem")),
-            tokens=Tokens(secret="a-secret-that-is-long-enough-for-hs256"),
+            target=TargetSettings(address=address, timeout=5.0, transport="tcp"),
+            tls=Tls(ca=folder / "ca.pem"),
+            tokens=TokenSource(secret="a-secret-that-is-long-enough-for-hs256"),
             tenants=(Tenant("tenant-001"),),
         )
 
@@ -190,7 +190,7 @@ def test_a_certificate_that_isn_t_vouched_for_is_no_relay(
 ) -> None:
     trustme.CA().cert_pem.write_to_path(tmp_path / "other.pem")
     with relay(conforming) as profile:
-        target = make_target(replace(profile, tls=Tls(ca=str(tmp_path / "other.pem"))))
+        target = make_target(replace(profile, tls=Tls(ca=tmp_path / "other.pem")))
         with pytest.raises(NoTarget, match=r"is not accepted.*No token was sent.*tls\.ca"):
             examine(target)
 
@@ -203,7 +203,7 @@ def test_a_ca_file_that_can_t_be_used_is_named(
     if content is not None:
         file.write_text(content)
     with relay(conforming) as profile, pytest.raises(NoTarget, match=r"^tls: "):
-        examine(make_target(replace(profile, tls=Tls(ca=str(file)))))
+        examine(make_target(replace(profile, tls=Tls(ca=file))))
 
 
 def test_a_relay_without_websocket_where_one_is_asked_for(relay: Callable[..., Any], make_target: MakeTarget) -> None:

@@ -9,7 +9,7 @@ from typing import cast
 
 import pytest
 
-from cbspec.profile.profile import Profile, Relay, Target, Tenant
+from cbspec.profile.profile import Profile, RelayCapabilities, TargetSettings, Tenant
 from cbspec_conformance.judging.errors import NotExercised
 from cbspec_conformance.probe.pace import Pacer
 from cbspec_conformance.probe.session import ProbeSession
@@ -76,7 +76,9 @@ def test_tunnels_count_while_their_session_is_open() -> None:
 
 def test_relay_limits_count_all_tenants() -> None:
     case = room(
-        Profile(relay=Relay(connection_limit=2, buffer_pool=3)), session("one", tunnels=1), session("two", tunnels=1)
+        Profile(relay=RelayCapabilities(connection_limit=2, buffer_pool=3)),
+        session("one", tunnels=1),
+        session("two", tunnels=1),
     )
     case.for_tunnel("two")
     with pytest.raises(NotExercised, match=r"relay\.connection_limit leaves no room for 3"):
@@ -87,7 +89,7 @@ def test_relay_limits_count_all_tenants() -> None:
 
 
 def test_connections_at_once_are_bounded() -> None:
-    case = room(Profile(target=Target(connections_at_once=1)))
+    case = room(Profile(target=TargetSettings(connections_at_once=1)))
     case.take_connection()
     case.add(session("one"))
     with pytest.raises(NotExercised, match=r"target\.connections_at_once leaves no room for 2"):
@@ -96,5 +98,5 @@ def test_connections_at_once_are_bounded() -> None:
 
 def test_tunnels_of_a_session_stay_within_the_limits() -> None:
     for limit, pool, most in [(None, None, 5), (3, None, 3), (None, 2, 2), (9, 9, 5), (1, 4, 1)]:
-        profile = Profile(tenants=(Tenant("one", tunnel_limit=limit),), relay=Relay(buffer_pool=pool))
+        profile = Profile(tenants=(Tenant("one", tunnel_limit=limit),), relay=RelayCapabilities(buffer_pool=pool))
         assert room(profile).tunnels(5) == most

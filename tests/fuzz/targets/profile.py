@@ -7,8 +7,9 @@ from functools import cache
 from pathlib import Path
 from typing import Any, Final
 
-from cbspec.profile.checking import schema
-from cbspec.profile.profile import Profile, ProfileError, dump, from_mapping, load, resolve
+from cbspec.documents import keys, plain_type
+from cbspec.profile.profile import Profile, ProfileError, dump, from_mapping, load, resolve, template
+from cbspec.profile.reading import ProfileDocument
 from cbspec.profile.target import Endpoint
 from tests.fuzz.target import Target, memory_folder
 
@@ -58,16 +59,16 @@ def _secrets(data: bytes) -> list[str]:
     ready = tokens.get("ready")
     both = {**(ready if isinstance(ready, dict) else {}), **tokens}
     found = [both[name] for name in _SECRETS if isinstance(both.get(name), str)]
-    known = str(schema())
+    known = template()
     return [secret for secret in found if len(secret) >= 8 and secret not in known]
 
 
 def _words() -> tuple[bytes, ...]:
-    parts = schema()["properties"]
-    tables = [f"[{name}]\n" for name in parts] + ["[[tenants]]\n", "[[conditions]]\n", "[tokens.ready]\n"]
-    keys = [f"{key} = " for part in parts.values() for key in part.get("properties", {})]
+    parts = keys(ProfileDocument)
+    tables = [f"[{item.name}]\n" for item, _ in parts] + ["[[tenants]]\n", "[[conditions]]\n", "[tokens.ready]\n"]
+    names = [f"{item.name} = " for _, hint in parts if hint is not tuple for item, _ in keys(plain_type(hint))]
     return tuple(
-        word.encode() for word in dict.fromkeys([*tables, *keys, '"', "true", "1", "[", "{", "1979-05-27", "\n"])
+        word.encode() for word in dict.fromkeys([*tables, *names, '"', "true", "1", "[", "{", "1979-05-27", "\n"])
     )
 
 

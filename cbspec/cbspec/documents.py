@@ -1,0 +1,439 @@
+"""Read TOML documents into dataclasses and report every mistake at once.
+
+The fields of a document's dataclass carry their constraints as `msgspec.Meta`. msgspec converts the values and stops at
+the first error, so this module converts a document key by key: each error names the full key path and the expected
+value. Texts are never repeated in an error, because they may be secrets; the exceptions are words from a fixed choice
+and texts with a parser of their own (`Parsed`).
+"""
+
+from __future__ import annotations
+
+import difflib
+import json
+import math
+import os
+import re
+import tomllib
+import types
+import typing
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import MISSING, Field, dataclass, fields, is_dataclass
+from functools import cache
+from pathlib import Path
+from typing import Annotated, Any, Final, Literal
+
+import msgspec
+from msgspec import Meta
+
+Text = Annotated[str, Meta(min_length=1)]
+Count = Annotated[int, Meta(ge=1)]
+Seconds = Annotated[float, Meta(gt=0)]
+
+Place = tuple[str | int, ...]
+Finish = Callable[[Any, Place, "Reader"], object]
+
+_INVALID: Final = object()
+_SECTION_DEPTH: Final = 2
+_SHOWN_BELOW: Final = 1e300
+_BARE_KEY: Final = re.compile(r"[A-Za-z0-9_-]+")
+_KINDS: Final[tuple[tuple[type, str], ...]] = (
+    (type(None), "null"),
+    (bool, "a boolean"),
+    (int, "a number"),
+    (float, "a number"),
+    (str, "a string"),
+    (list, "an array"),
+    (dict, "a table"),
+    (object, "a date or time"),
+)
+_WANTED: Final = {
+    bool: "true or false",
+    int: "a whole number",
+    float: "a number",
+    str: "a string",
+    tuple: "an array",
+    Path: "a string that is not empty",
+    Mapping: "a table",
+    object: "a string, number, boolean, array or table",
+}
+
+
+class DocumentError(ValueError):
+    """A document can't be used; `problems` has a line for each mistake."""
+
+    def __init__(self, problems: Iterable[str], source: str = "") -> None:
+        self.problems = tuple(f"{source}: {problem}" if source else problem for problem in problems)
+        super().__init__("\n".join(self.problems))
+
+
+@dataclass(frozen=True, slots=True)
+class Parsed:
+    """Annotation of a field whose text is parsed; `parse` raises ValueError with the reason."""
+
+    parse: Callable[[str], object]
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """A table that says where a text is: in an environment variable or in a file."""
+
+    env: Text | None = None
+    file: Text | None = None
+
+    def __post_init__(self) -> None:
+        if (self.env is None) == (self.file is None):
+            raise ValueError('must have one key, { env = "NAME" } or { file = "PATH" }')
+
+
+@dataclass(frozen=True, slots=True)
+class Sourced:
+    """Annotation of a text that a document can replace by a `Source` table."""
+
+
+def says(description: str, *examples: object, **constraints: Any) -> Meta:  # noqa: ANN401 - msgspec's constraints
+    """Return the annotation of a key: its description, examples of its value and constraints."""
+    return Meta(description=description, examples=list(examples) or None, **constraints)
+
+
+def load_toml(path: Path) -> dict[str, Any]:
+    """Return the data in a TOML file; raise DocumentError, with the file's name, if there are none."""
+    try:
+        return tomllib.loads(path.read_bytes().decode())
+    except OSError as error:
+        problem = f"can't be read: {error.strerror or error}"
+    except UnicodeDecodeError as error:
+        problem = f"is not UTF-8, at byte {error.start}"
+    except tomllib.TOMLDecodeError as error:
+        problem = f"is not TOML: {error}"
+    except ValueError:
+        problem = "has a number with too many digits"
+    except RecursionError:
+        problem = "is nested too deep"
+    raise DocumentError([problem], str(path))
+
+
+class Reader:
+    """Converts the data of one document.
+
+    Paths in the document are relative to `base`. `finish` has, for a dataclass, the function that checks its instances
+    and returns them or their replacement; it reports errors to the reader.
+    """
+
+    def __init__(self, base: Path, finish: Mapping[type, Finish] | None = None) -> None:
+        self.base = base
+        self._finish = {Source: _source_text, **(finish or {})}
+        self._homes: Mapping[str, str] = {}
+        self._found: list[tuple[Place, str]] = []
+
+    def read(self, data: Mapping[str, Any], document: Any) -> Any:  # noqa: ANN401 - a dataclass and what `finish` returns
+        """Return an instance of the dataclass `document`, finished; raise DocumentError with every mistake in order."""
+        self._homes, self._found = _homes(document), []
+        read = self._table(data, document, ())
+        if self._found:
+            found = sorted(self._found, key=lambda item: _position(data, item[0]))
+            raise DocumentError(
+                (f"{write_place(place)}: {text}".removeprefix(": ") for place, text in dict.fromkeys(found))
+            )
+        return read
+
+    def report(self, place: Place, problem: str) -> None:
+        """Record an error of the value at `place`."""
+        self._found.append((place, problem))
+
+    @contextmanager
+    def blaming(self, place: Place, path: Path | None = None) -> Iterator[None]:
+        """Report exceptions as errors of the value at `place`, and of the file `path`."""
+        file = f"{path}: " if path else ""
+        try:
+            yield
+        except OSError as error:
+            self.report(place, f"{file}can't be read: {error.strerror or error}")
+        except UnicodeDecodeError:
+            self.report(place, f"{file}is not UTF-8")
+        except ValueError as error:
+            self.report(place, f"{file}{error}")
+
+    def variable(self, place: Place, name: str) -> str | None:
+        """Return the value of an environment variable; report it if missing or empty."""
+        value = os.environ.get(name)
+        if not value:
+            self.report(place, f"the environment variable {name} is {'empty' if value == '' else 'not set'}")
+        return value or None
+
+    def text_file(self, place: Place, name: str) -> str | None:
+        """Return the text in a file without line feeds at its end; report a file without text."""
+        path = self.path(name)
+        with self.blaming(place, path):
+            text = path.read_text(encoding="utf-8").rstrip("\r\n")
+            if not text:
+                raise ValueError("is empty")
+            return text
+        return None
+
+    def path(self, name: str) -> Path:
+        """Return the absolute path of a file that the document names."""
+        return (self.base / name).absolute()
+
+    def _table(self, table: Mapping[str, Any], kind_: type, place: Place) -> object:
+        known = {item.name: (item, hint) for item, hint in keys(kind_)}
+        values = {}
+        for key, value in table.items():
+            if key in known:
+                values[key] = self._value(value, known[key][1], (*place, key))
+            else:
+                self.report((*place, key), f"unknown key{self._hint(key, list(known), place)}")
+        missing = [name for name, (item, _) in known.items() if _required(item) and name not in table]
+        if missing:
+            self.report(place, f"lacks {' and '.join(missing)}")
+        if missing or len(values) < len(table) or _INVALID in values.values():
+            return _INVALID
+        try:
+            made = kind_(**values)
+        except ValueError as error:
+            self.report(place, str(error))
+            return _INVALID
+        return self._finish[kind_](made, place, self) if kind_ in self._finish else made
+
+    def _value(self, value: Any, hint: Any, place: Place) -> object:  # noqa: ANN401 - any TOML value and type
+        wanted, metas = _split(hint, value)
+        origin = typing.get_origin(wanted) or wanted
+        if origin is object:
+            return self._json(value, place)
+        if parsers := [meta.parse for meta in metas if isinstance(meta, Parsed)]:
+            return self._parsed(value, parsers[0], place)
+        if isinstance(value, Mapping) and any(isinstance(part, Sourced) for part in metas):
+            origin = Source
+        if is_dataclass(origin) and isinstance(value, Mapping):
+            return self._table(value, typing.cast(type, origin), place)
+        if origin is Mapping and isinstance(value, Mapping):
+            inner = typing.get_args(wanted)[1]
+            members = {key: self._value(item, inner, (*place, key)) for key, item in value.items()}
+            return _INVALID if _INVALID in members.values() else members
+        if origin is tuple and isinstance(value, list) and (value or not _min_length(metas)):
+            inner = typing.get_args(wanted)[0]
+            items = tuple(self._value(item, inner, (*place, index)) for index, item in enumerate(value))
+            return _INVALID if _INVALID in items else items
+        if origin in (bool, int, float, str, Path, Literal):
+            return self._scalar(value, wanted, metas, place)
+        return self._reject(value, wanted, metas, place)
+
+    def _scalar(self, value: object, wanted: Any, metas: Sequence[object], place: Place) -> object:  # noqa: ANN401 - a type
+        if wanted is int and isinstance(value, float) and value.is_integer():
+            value = int(value)
+        try:
+            made = msgspec.convert(value, Text if wanted is Path else _annotated(wanted, metas))
+        except msgspec.ValidationError:
+            return self._reject(value, wanted, metas, place)
+        if isinstance(made, float) and not math.isfinite(made):
+            self.report(place, f"must be a finite number, not {made}")
+            return _INVALID
+        return self.path(made) if wanted is Path else made
+
+    def _parsed(self, value: object, parse: Callable[[str], object], place: Place) -> object:
+        if not isinstance(value, str):
+            return self._reject(value, str, (), place)
+        try:
+            return parse(value)
+        except ValueError as error:
+            self.report(place, str(error))
+            return _INVALID
+
+    def _json(self, value: object, place: Place) -> object:
+        match value:
+            case dict():
+                parts = [self._json(inner, (*place, key)) for key, inner in value.items()]
+            case list():
+                parts = [self._json(inner, (*place, index)) for index, inner in enumerate(value)]
+            case float() if not math.isfinite(value):
+                self.report(place, f"must be a finite number, not {value}")
+                return _INVALID
+            case str() | bool() | int() | float():
+                return value
+            case _:
+                return self._reject(value, object, (), place)
+        return _INVALID if _INVALID in parts else value
+
+    def _reject(self, value: object, wanted: Any, metas: Sequence[object], place: Place) -> object:  # noqa: ANN401 - a type
+        self.report(place, f"must be {describe(_annotated(wanted, metas))}{_seen(value, wanted)}")
+        return _INVALID
+
+    def _hint(self, key: str, known: Sequence[str], place: Place) -> str:
+        if near := difflib.get_close_matches(key, known, n=1):
+            return f"; did you mean {near[0]}?"
+        if key in self._homes and len(place) < _SECTION_DEPTH:
+            return f"; it belongs in [{self._homes[key]}]"
+        return f"; known are {', '.join(known)}"
+
+
+@cache
+def keys(document: Any) -> tuple[tuple[Field[Any], Any], ...]:  # noqa: ANN401 - a dataclass
+    """Return the keys of a document's table: the fields that take part in comparison, with their types."""
+    hints = typing.get_type_hints(document, include_extras=True)
+    return tuple((item, hints[item.name]) for item in fields(document) if item.compare)
+
+
+def meta(hint: Any, name: str) -> Any:  # noqa: ANN401 - any type and value
+    """Return an attribute of a type's last `msgspec.Meta` that has it, or None."""
+    found = [getattr(part, name) for part in _split(hint)[1] if isinstance(part, Meta)]
+    return next((value for value in reversed(found) if value is not None), None)
+
+
+def plain_type(hint: Any) -> Any:  # noqa: ANN401 - any type
+    """Return a type without its annotations and without None."""
+    return _split(hint)[0]
+
+
+def describe(hint: Any) -> str:  # noqa: ANN401 - any type
+    """Describe the values of a type: `a whole number, 1 or more`."""
+    if title := meta(hint, "title"):
+        return str(title)
+    wanted, metas = _split(hint)
+    origin = typing.get_origin(wanted) or wanted
+    if origin is Literal:
+        return f"one of {', '.join(typing.get_args(wanted))}"
+    words = "a table" if is_dataclass(origin) else _WANTED[origin]
+    least, above, most = (meta(hint, name) for name in ("ge", "gt", "le"))
+    if least is not None:
+        return f"{words} from {least} to {most}" if most is not None else f"{words}, {least} or more"
+    if above is not None:
+        return f"{words}, more than {above}"
+    return f"{words} that is not empty" if _min_length(metas) else words
+
+
+def json_schema(hint: Any) -> dict[str, Any]:  # noqa: ANN401 - any type
+    """Return the JSON Schema of a type's values; it doesn't cover `finish`, `Parsed` and `__post_init__`."""
+    wanted, metas = _split(hint)
+    origin = typing.get_origin(wanted) or wanted
+    if wanted is object:
+        made: dict[str, Any] = {}
+    elif any(isinstance(part, Parsed) for part in metas) or wanted is Path:
+        made = {"type": "string", "minLength": 1}
+    elif is_dataclass(origin):
+        members = keys(typing.cast(type, origin))
+        made = {"type": "object", "properties": {item.name: json_schema(inner) for item, inner in members}}
+        required = [item.name for item, _ in members if _required(item)]
+        made |= {"additionalProperties": False, **({"required": required} if required else {})}
+    elif origin is tuple:
+        made = {"type": "array", "items": json_schema(typing.get_args(wanted)[0])}
+        made |= {"minItems": 1} if _min_length(metas) else {}
+    elif origin is Mapping:
+        made = {"type": "object", "additionalProperties": json_schema(typing.get_args(wanted)[1])}
+    else:
+        made = msgspec.json.schema(_annotated(wanted, metas))
+    said = {name: meta(hint, name) for name in ("description", "examples")}
+    return {**made, **{name: value for name, value in said.items() if value}}
+
+
+def kind(value: object) -> str:
+    """Name the kind of a TOML or JSON value."""
+    return next(name for type_, name in _KINDS if isinstance(value, type_))
+
+
+def write_key(key: str) -> str:
+    """Return a key as TOML, bare if possible."""
+    return key if _BARE_KEY.fullmatch(key) else write_text(key)
+
+
+def write_text(text: str) -> str:
+    """Return a string as TOML, which has JSON's escapes but forbids an unescaped DEL."""
+    return json.dumps(text, ensure_ascii=False).replace("\x7f", "\\u007f")
+
+
+def write_value(value: object) -> str:
+    """Return a value as TOML on one line."""
+    match value:
+        case bool():
+            return "true" if value else "false"
+        case str():
+            return write_text(value)
+        case list():
+            return f"[{', '.join(write_value(item) for item in value)}]"
+        case dict():
+            return f"{{ {', '.join(write_pairs(value))} }}" if value else "{}"
+    return repr(value)
+
+
+def write_pairs(table: Mapping[str, Any]) -> Iterator[str]:
+    """Return the lines of a table as TOML."""
+    return (f"{write_key(key)} = {write_value(value)}" for key, value in table.items())
+
+
+def write_place(place: Iterable[str | int]) -> str:
+    """Return a key path: `tenants[0].id`."""
+    return "".join(f"[{step}]" if isinstance(step, int) else f".{write_key(step)}" for step in place).removeprefix(".")
+
+
+def _source_text(source: Source, place: Place, reader: Reader) -> object:
+    if source.env is not None:
+        return reader.variable((*place, "env"), source.env)
+    return reader.text_file((*place, "file"), source.file or "")
+
+
+def _split(hint: Any, value: object = MISSING) -> tuple[Any, tuple[object, ...]]:  # noqa: ANN401 - any type
+    """Split a type from its annotations; of a union, take the alternative for a value, or else the first."""
+    metas: tuple[object, ...] = ()
+    while True:
+        if typing.get_origin(hint) is Annotated:
+            hint, metas = hint.__origin__, (*hint.__metadata__, *metas)
+        elif typing.get_origin(hint) in (typing.Union, types.UnionType):
+            hint = _alternative(typing.get_args(hint), value)
+        else:
+            return hint, metas
+
+
+def _alternative(options: Sequence[Any], value: object) -> Any:  # noqa: ANN401 - a type
+    options = [option for option in options if option is not type(None)]
+    for option in options:
+        if typing.get_origin(option) is Literal and value in typing.get_args(option):
+            return option
+        if is_dataclass(option) and isinstance(value, Mapping):
+            return option
+    return options[0]
+
+
+def _annotated(wanted: Any, metas: Sequence[object]) -> Any:  # noqa: ANN401 - a type
+    return Annotated[(wanted, *metas)] if metas else wanted
+
+
+def _min_length(metas: Sequence[object]) -> bool:
+    return any(isinstance(part, Meta) and part.min_length for part in metas)
+
+
+def _required(item: Field[Any]) -> bool:
+    return item.default is MISSING and item.default_factory is MISSING
+
+
+def _seen(value: object, wanted: Any) -> str:  # noqa: ANN401 - a type
+    """Describe a rejected value; only numbers and wrong choices are repeated."""
+    if typing.get_origin(wanted) is Literal and isinstance(value, str):
+        near = difflib.get_close_matches(value, typing.get_args(wanted), n=1)
+        return f", not {value!r}{f'; did you mean {near[0]}?' if near else ''}"
+    number = isinstance(value, int | float) and not isinstance(value, bool)
+    if wanted in (int, float) and number and abs(typing.cast(float, value)) < _SHOWN_BELOW:
+        return f", not {value}"
+    return "" if wanted in (str, Path) and isinstance(value, str) else f", not {kind(value)}"
+
+
+@cache
+def _homes(document: Any) -> dict[str, str]:  # noqa: ANN401 - a dataclass
+    """Return the section in which each key belongs, the first if several have it."""
+    homes: dict[str, str] = {}
+    for section, hint in keys(document):
+        table = _split(hint)[0]
+        for item, _ in keys(typing.cast(Any, table)) if is_dataclass(table) else ():
+            homes.setdefault(item.name, section.name)
+    return homes
+
+
+def _position(data: Any, place: Place) -> list[int]:  # noqa: ANN401 - any TOML value
+    """Return the position of a place in a document, to sort by."""
+    positions = []
+    for step in place:
+        if isinstance(data, Mapping):
+            positions.append(list(data).index(str(step)) if step in data else len(data))
+            data = data.get(step)
+        elif isinstance(data, list) and isinstance(step, int):
+            positions.append(step)
+            data = data[step]
+    return positions

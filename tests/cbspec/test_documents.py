@@ -1,0 +1,135 @@
+"""TOML data become a dataclass, or an error for each wrong key."""
+
+from __future__ import annotations
+
+import datetime
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Annotated, Literal
+
+import jsonschema
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from msgspec import Meta
+
+from cbspec.documents import Count, DocumentError, Reader, Seconds, Text, describe, json_schema, keys, kind, write_place
+from cbspec.profile.profile import ProfileError, from_mapping
+from cbspec.profile.reading import ProfileDocument
+
+VALUES = st.recursive(
+    st.one_of(st.none(), st.booleans(), st.integers(-5, 5), st.floats(), st.text(max_size=5)),
+    lambda inner: st.one_of(st.lists(inner, max_size=3), st.dictionaries(st.text(max_size=5), inner, max_size=3)),
+    max_leaves=8,
+)
+SECTIONS = st.sampled_from([*(item.name for item, _ in keys(ProfileDocument)), "tenant", ""])
+
+
+@given(st.dictionaries(SECTIONS, VALUES, max_size=4))
+def test_any_data_are_a_profile_or_draw_one_line_for_each_mistake(data: dict[str, object]) -> None:
+    try:
+        from_mapping(data, Path("/nowhere"))
+    except ProfileError as error:
+        problems = error.problems
+    else:
+        problems = ("none",)
+    assert problems
+    assert all(problem and "\n" not in problem for problem in problems)
+
+
+@dataclass(frozen=True)
+class Row:
+    name: Text
+    count: Count = 1
+
+
+@dataclass(frozen=True)
+class Sheet:
+    rows: tuple[Row, ...] = ()
+    size: Annotated[float, Meta(ge=0, le=1)] = 0.0
+    wait: Seconds | None = None
+    color: Literal["red", "blue"] = "red"
+    labels: Mapping[str, str] = field(default_factory=dict)
+    extra: object = None
+    file: Path | None = None
+    note: str = field(default="", compare=False)
+
+
+def test_values_are_converted() -> None:
+    data = {
+        "rows": [{"name": "a", "count": 2.0}],
+        "size": 1,
+        "color": "blue",
+        "labels": {"x": "y"},
+        "extra": [1, {"a": True}],
+        "file": "f",
+    }
+    assert Reader(Path("/base")).read(data, Sheet) == Sheet(
+        (Row("a", 2),), 1.0, None, "blue", {"x": "y"}, [1, {"a": True}], Path("/base/f")
+    )
+
+
+def test_all_mistakes_are_reported_in_the_order_of_the_document() -> None:
+    data = {
+        "colour": "red",
+        "color": "bleu",
+        "size": 2,
+        "wait": 10**400,
+        "rows": [{"count": 0}, {"name": "", "cont": 1}, 3],
+        "labels": {"a b": 1},
+        "extra": [datetime.date(2020, 1, 1), float("nan")],
+        "file": "",
+        "note": "x",
+    }
+    with pytest.raises(DocumentError) as caught:
+        Reader(Path()).read(data, Sheet)
+    assert caught.value.problems == (
+        "colour: unknown key; did you mean color?",
+        "color: must be one of red, blue, not 'bleu'; did you mean blue?",
+        "size: must be a number from 0 to 1, not 2",
+        "wait: must be a number, more than 0, not a number",
+        "rows[0]: lacks name",
+        "rows[0].count: must be a whole number, 1 or more, not 0",
+        "rows[1].name: must be a string that is not empty",
+        "rows[1].cont: unknown key; did you mean count?",
+        "rows[2]: must be a table, not a number",
+        'labels."a b": must be a string, not a number',
+        "extra[0]: must be a string, number, boolean, array or table, not a date or time",
+        "extra[1]: must be a finite number, not nan",
+        "file: must be a string that is not empty",
+        "note: unknown key; known are rows, size, wait, color, labels, extra, file",
+    )
+
+
+@given(VALUES, st.sampled_from(["rows", "size", "color", "labels", "file"]))
+def test_the_json_schema_agrees_with_the_reader(value: object, key: str) -> None:
+    valid = jsonschema.Draft202012Validator(json_schema(Sheet)).is_valid({key: value})
+    try:
+        Reader(Path()).read({key: value}, Sheet)
+    except DocumentError:
+        assert not valid or value != value or isinstance(value, float)
+    else:
+        assert valid
+
+
+def test_types_and_values_are_described_in_words() -> None:
+    assert describe(Annotated[int, Meta(title="a port")]) == "a port"
+    assert describe(Row) == "a table"
+    assert describe(tuple[int, ...]) == "an array"
+    assert describe(Annotated[str, Meta(min_length=1)] | None) == "a string that is not empty"
+    for value, name in (
+        (True, "a boolean"),
+        (1, "a number"),
+        (1.5, "a number"),
+        ("", "a string"),
+        ([], "an array"),
+        ({}, "a table"),
+        (datetime.date(2020, 1, 1), "a date or time"),
+    ):
+        assert kind(value) == name
+
+
+def test_places_are_written_as_in_toml() -> None:
+    assert write_place(("tenants", 0, "rate", "burst")) == "tenants[0].rate.burst"
+    assert write_place(("tokens", "claims", "a b", 'c"', "d\n")) == r'tokens.claims."a b"."c\""."d\n"'
