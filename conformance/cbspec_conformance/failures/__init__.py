@@ -1,1 +1,1 @@
-"""A failure that its reader can use: cut out, written to a file, run again, exported as a script."""
+"""Failures as files: the exchange that showed a breach, as steps that can be played again."""

@@ -1,100 +1,81 @@
-"""A failure as a file: what was asked, what was seen, and the steps by which it can be seen again.
+"""A failure as a file: the demand, the breach, and the steps that show it again.
 
-The format is `failure.schema.json`. A file holds no token and no secret: tokens are recipes.
+A file contains no token and no secret: tokens are recipes.
 """
 
 from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
-from functools import cache
-from importlib import resources
 from pathlib import Path
-from typing import Any, Final
+from typing import Annotated, Any, Final
 
-import jsonschema
+import msgspec
 
-from cbspec.catalogue.requirements import find
+from cbspec.catalogue.requirements import UnknownRequirement, find
 from cbspec_conformance.failures.recipes import PLACEHOLDER, Recipe
-from cbspec_conformance.failures.steps import Step, step_from_json, step_to_json
+from cbspec_conformance.failures.steps import Step, TransportName, step_from_json
 from cbspec_conformance.judging.findings import Finding, Outcome
-from cbspec_conformance.record.expectation import Expectation, ExpectationKind
+from cbspec_conformance.record.expectation import Expectation
 
 FORMAT: Final = "cbspec-failure-1"
 
+_CASE = msgspec.Meta(pattern=r"^(preflight$|relay/[A-Za-z0-9_/]+\.py::)")
+_OPTION = msgspec.Meta(pattern=r"^--(effort|examples|seed|transport)=[A-Za-z0-9_.]+$")
+_TOKEN_NAME = msgspec.Meta(pattern="^token-[0-9]+$")
+
 
 class FailureFileError(Exception):
-    """A failure file can't be used; the text names the file and what is wrong with it."""
+    """A failure file is invalid; the text names the file and the fault."""
 
 
-@dataclass(frozen=True, slots=True)
-class Failure:
+class Failure(msgspec.Struct, frozen=True, omit_defaults=True, forbid_unknown_fields=True):
     """A failed or warned finding.
 
-    `case` is the case's node id, `options` those of the suite that it ran with; `target` and `transport` are the
-    relay's; `exchange` is what happened, for people. `steps`, the tokens' recipes and the `expectation` are there where
-    the exchange can be played again without its case.
+    `case` is the case's node id, `options` the suite's options that it ran with; `target` and `transport` are the
+    relay's; `exchange` is the exchange in lines for people. `expectation`, `tokens` and `steps` are present if the
+    exchange can be played without its case.
     """
 
-    requirement: str
-    case: str
+    requirement: Annotated[str, msgspec.Meta(pattern="^CB-[A-Z]{3}-[0-9]{3}$")]
+    case: Annotated[str, _CASE]
     target: str
-    transport: str
+    transport: TransportName
     expected: str
     seen: str
     exchange: tuple[str, ...] = ()
-    options: tuple[str, ...] = ()
+    options: tuple[Annotated[str, _OPTION], ...] = ()
     expectation: Expectation | None = None
-    tokens: Mapping[str, Recipe] | None = None
-    steps: tuple[Step, ...] = ()
+    tokens: dict[Annotated[str, _TOKEN_NAME], Recipe] | None = None
+    steps: tuple[Step, ...] | None = None
+
+    def __post_init__(self) -> None:
+        if self.steps is None:
+            return
+        if self.expectation is None or self.tokens is None:
+            raise ValueError("steps need expectation and tokens")
+        used = {match[1] for match in PLACEHOLDER.finditer(json.dumps(msgspec.to_builtins(self.steps)))} - {"run"}
+        used |= {recipe.of for recipe in self.tokens.values() if recipe.of}
+        if missing := sorted(used - set(self.tokens)):
+            raise ValueError(f"tokens lacks {missing[0]}, which the steps use")
+        if any(recipe.of and self.tokens[recipe.of].of for recipe in self.tokens.values()):
+            raise ValueError("tokens has a forgery of a forgery")
 
     def to_json(self) -> dict[str, Any]:
-        """Return the failure as a JSON object, as the schema has it."""
+        """Return the failure as a JSON object, with format, level and demand for its readers."""
         row = find(self.requirement)
-        played: dict[str, Any] = {}
-        if self.expectation is not None:
-            played = {
-                "expectation": {"kind": self.expectation.kind.value, "values": list(self.expectation.values)},
-                "tokens": {name: recipe.to_dict() for name, recipe in (self.tokens or {}).items()},
-                "steps": [step_to_json(step) for step in self.steps],
-            }
-        return {
-            "format": FORMAT,
-            "requirement": self.requirement,
-            "level": row.level.value,
-            "demand": row.demand,
-            "case": self.case,
-            "options": list(self.options),
-            "target": self.target,
-            "transport": self.transport,
-            "expected": self.expected,
-            "seen": self.seen,
-            "exchange": list(self.exchange),
-            **played,
-        }
+        head = {"format": FORMAT, "requirement": row.id, "level": row.level.value, "demand": row.demand}
+        return {**head, "exchange": (), **msgspec.to_builtins(self)}
 
-    @classmethod
-    def from_json(cls, data: Mapping[str, Any]) -> Failure:
-        """Return the failure that `to_json` made of one; `data` keeps the schema."""
-        expectation = data.get("expectation")
-        return cls(
-            data["requirement"],
-            data["case"],
-            data["target"],
-            data["transport"],
-            data["expected"],
-            data["seen"],
-            tuple(data["exchange"]),
-            tuple(data.get("options", ())),
-            Expectation(ExpectationKind(expectation["kind"]), tuple(expectation["values"])) if expectation else None,
-            {name: Recipe.from_dict(recipe) for name, recipe in data.get("tokens", {}).items()},
-            tuple(step_from_json(step) for step in data.get("steps", ())),
-        )
+
+def failure_from_json(data: Mapping[str, object]) -> Failure:
+    """Return the failure of a JSON object. Raises ValueError."""
+    members = {name: value for name, value in data.items() if name not in ("format", "level", "demand")}
+    return msgspec.convert(members, Failure, dec_hook=_convert)
 
 
 def failures_of(
-    findings: Iterable[Finding], target: str, transport: str, options: tuple[str, ...]
+    findings: Iterable[Finding], target: str, transport: TransportName, options: tuple[str, ...]
 ) -> dict[str, Failure]:
     """Return every distinct failure among the findings of a run, by the name of its file."""
     by_name: dict[str, Failure] = {}
@@ -109,39 +90,35 @@ def failures_of(
             number = numbers[finding.requirement] = numbers.get(finding.requirement, 0) + 1
             name = seen[key] = f"{finding.requirement}-{number}.json"
         elif by_name[name].steps or not finding.steps:
-            continue  # one that can be played by itself is of more use
-        by_name[name] = _failure(finding, target, transport, options)
+            continue  # a failure that can be played is worth more than one that cannot
+        by_name[name] = failure_from_json(
+            {
+                "requirement": finding.requirement,
+                "case": finding.case,
+                "options": options,
+                "target": target,
+                "transport": transport,
+                "expected": finding.expected,
+                "seen": finding.seen,
+                "exchange": finding.exchange.splitlines(),
+                **(json.loads(finding.steps) if finding.steps else {}),
+            }
+        )
     return by_name
 
 
-def _failure(finding: Finding, target: str, transport: str, options: tuple[str, ...]) -> Failure:
-    return Failure.from_json(
-        {
-            "requirement": finding.requirement,
-            "case": finding.case,
-            "options": options,
-            "target": target,
-            "transport": transport,
-            "expected": finding.expected,
-            "seen": finding.seen,
-            "exchange": finding.exchange.splitlines(),
-            **(json.loads(finding.steps) if finding.steps else {}),
-        }
-    )
-
-
 def write_all(failures: Mapping[str, Failure], folder: Path) -> None:
-    """Write a folder of failure files in the place of those of an earlier run. Raises OSError."""
+    """Write failure files to a folder, and delete those of an earlier run there. Raises OSError."""
     folder.mkdir(parents=True, exist_ok=True)
     for old in folder.glob("CB-*-*-*.json"):
-        if old.name not in failures and _is_ours(old):
+        if old.name not in failures and _is_failure_file(old):
             old.unlink()
     for name, failure in failures.items():
         text = json.dumps(failure.to_json(), indent=2, ensure_ascii=False)
         (folder / name).write_text(text + "\n", encoding="utf-8", errors="backslashreplace")
 
 
-def _is_ours(file: Path) -> bool:
+def _is_failure_file(file: Path) -> bool:
     try:
         load(file)
     except FailureFileError:
@@ -156,31 +133,23 @@ def load(file: Path) -> Failure:
     except OSError as error:
         raise FailureFileError(f"{file}: {error.strerror or error}") from None
     except (ValueError, RecursionError):
-        raise FailureFileError(f"{file} is no failure file: not JSON; pytest's --failures FOLDER writes them") from None
-    told = data.get("format") if isinstance(data, dict) else None
-    if told != FORMAT:
-        what = f"its format is {told!r}, this kit reads {FORMAT!r}" if told else "it has no format"
-        raise FailureFileError(f"{file} is no failure file of this kit: {what}; run the suite again with --failures")
-    wrong = next(iter(_schema().iter_errors(data)), None)
-    if wrong is not None:
-        place = "/".join(map(str, wrong.absolute_path)) or "the object"
-        raise FailureFileError(f"{file}: {place} is not as it should be: {wrong.message[:200]}")
-    _check(file, data)
-    return Failure.from_json(data)
+        raise FailureFileError(f"{file} is not JSON; the suite writes failure files with --failures FOLDER") from None
+    written = data.get("format") if isinstance(data, dict) else None
+    if written != FORMAT:
+        fault = f"its format is {written!r}, and this kit reads {FORMAT!r}" if written else "it has no format"
+        raise FailureFileError(
+            f"{file} is not a failure file of this kit: {fault}; run the suite again with --failures"
+        )
+    try:
+        failure = failure_from_json(data)
+        find(failure.requirement)
+    except (ValueError, UnknownRequirement) as error:
+        raise FailureFileError(f"{file}: {str(error)[:300]}; run the suite again with --failures") from None
+    return failure
 
 
-def _check(file: Path, data: Mapping[str, Any]) -> None:
-    """See that what the steps name is there. Raises FailureFileError."""
-    tokens = data.get("tokens", {})
-    named = {match[1] for match in PLACEHOLDER.finditer(json.dumps(data.get("steps", ())))} - {"run"}
-    named |= {recipe["of"] for recipe in tokens.values() if "of" in recipe}
-    if missing := sorted(named - set(tokens)):
-        raise FailureFileError(f"{file}: tokens/{missing[0]} is missing, which the steps use")
-    if any("of" in tokens[recipe["of"]] for recipe in tokens.values() if "of" in recipe):
-        raise FailureFileError(f"{file}: tokens: a forgery is made of a forgery")
-
-
-@cache
-def _schema() -> jsonschema.Draft202012Validator:
-    text = resources.files("cbspec_conformance.failures").joinpath("failure.schema.json").read_text(encoding="utf-8")
-    return jsonschema.Draft202012Validator(json.loads(text))
+def _convert(kind: type, data: object) -> Step:
+    try:
+        return step_from_json(data)
+    except msgspec.ValidationError as error:
+        raise ValueError(str(error)) from None  # msgspec adds the place of the step to a ValueError

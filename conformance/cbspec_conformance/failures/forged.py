@@ -1,4 +1,4 @@
-"""How a script is to make a bad token again: what of a valid HS256 token was changed, found by comparing the two."""
+"""Instructions for a script to make a forged token again: the difference between it and a valid HS256 token."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import Any
 from cbspec.tokens.jws import Compact
 
 _GUESSES = ("secret", "changeme", "your-256-bit-secret")
-_NEAR = 400 * 24 * 60 * 60  # seconds: a claim this close to now is a time that moves with it
+_NEAR = 400 * 24 * 60 * 60  # seconds: a time claim this close to now is relative to it
 _OF_THE_OLD: Mapping[str, Callable[[bytes], bytes]] = {
     "old": lambda old: old,
     "empty": lambda _: b"",
@@ -26,7 +26,7 @@ _OF_THE_OLD: Mapping[str, Callable[[bytes], bytes]] = {
 
 
 def compare(forged: str, valid: str, secret: str, now: float) -> dict[str, Any] | None:
-    """Return how `forged` is made of `valid`, or None where it isn't made by changing header, claims and signature."""
+    """Return how to make `forged` of `valid`, or None if it differs in more than header, claims and signature."""
     try:
         bad, good = Compact.split(forged), Compact.split(valid)
         changed, old, headers = bad.claims, good.claims, bad.headers
@@ -42,7 +42,7 @@ def compare(forged: str, valid: str, secret: str, now: float) -> dict[str, Any] 
     }
     header = {name: value for name, value in headers.items() if good.headers.get(name) != value}
     if set(header) - {"alg"}:
-        return None  # it brings a key of its own
+        return None  # the header contains a key
     recipe = {
         "header": header,
         "claims": {name: value for name, value in claims.items() if name not in later},
@@ -54,7 +54,6 @@ def compare(forged: str, valid: str, secret: str, now: float) -> dict[str, Any] 
 
 
 def _signature(text: str, made: bytes, old: bytes, secret: str) -> dict[str, str]:
-    """Say what the signature is."""
     if made == _sign(secret, text):
         return {"signature": "right"}
     kind = next((name for name, change in _OF_THE_OLD.items() if change(old) == made), "")

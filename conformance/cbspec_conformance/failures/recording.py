@@ -1,13 +1,15 @@
-"""From the records of a case to the steps that a failure file holds: a pure function of the transcript."""
+"""The steps of a failure file, made from the records of a case: a pure function of the transcript."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import replace
 from typing import Any
 
-from cbspec_conformance.failures import frames as websocket
+import msgspec
+from websockets.frames import Frame, Opcode
+
+from cbspec_conformance.failures.frames import parse
 from cbspec_conformance.failures.recipes import NotPortable, Recipes
 from cbspec_conformance.failures.steps import (
     CloseStep,
@@ -17,7 +19,6 @@ from cbspec_conformance.failures.steps import (
     StepFrame,
     StepRequest,
     StepText,
-    step_to_json,
 )
 from cbspec_conformance.record.excerpt import decisive, excerpt, is_fence
 from cbspec_conformance.record.exchange import Exchange
@@ -36,7 +37,6 @@ from cbspec_conformance.record.transcript import (
 
 _MOST_BYTES = 64 * 1024
 _MOST_STEPS = 400
-_TEXT, _CLOSE = 1, 8  # opcodes of a WebSocket's frames; `Close` stands for a closing frame
 
 
 def record(
@@ -46,10 +46,10 @@ def record(
     recipes: Recipes,
     address: str,
 ) -> dict[str, Any]:
-    """Return what a failure file holds of an exchange: expectation, tokens and steps; {} where it can't be played.
+    """Return expectation, tokens and steps of an exchange for a failure file, or {} if it cannot be played again.
 
-    It can't where nothing says what to expect as data, where no message was exchanged, on connections to another
-    address than the target's, and where the steps hold what no file may or are too many.
+    It cannot without an expectation, without a message, on connections to another address than the target's, with
+    content that no file may have, and with too many steps.
     """
     request = decisive(transcript, exchanges)
     if expectation is None or request is None:
@@ -59,22 +59,19 @@ def record(
     if any(isinstance(r, Failed) or (isinstance(r, Opened) and r.target != address) for r in records):
         return {}
     try:
-        found = list(_steps(records, request))
-        steps = [step_to_json(_hidden(step, recipes)) for step in found]
+        steps = [_hidden(step, recipes) for step in _steps(records, request)]
     except NotPortable:
         return {}
-    sends = [step for step in found if isinstance(step, SendStep)]
-    if len(steps) > _MOST_STEPS or not sends or not sends[-1].decisive:  # what left behind it may belong to it
+    sends = [step for step in steps if isinstance(step, SendStep)]
+    if len(steps) > _MOST_STEPS or not sends or not sends[-1].decisive:  # bytes sent after it may belong to it
         return {}
-    return {
-        "expectation": {"kind": expectation.kind.value, "values": [str(value) for value in expectation.values]},
-        "tokens": recipes.used_in(json.dumps(steps)),
-        "steps": steps,
-    }
+    text = json.dumps(msgspec.to_builtins(steps))
+    found = {"expectation": expectation, "tokens": recipes.used_in(text), "steps": steps}
+    return {name: msgspec.to_builtins(value) for name, value in found.items()}
 
 
 def _steps(records: Sequence[Record], request: Message) -> Iterator[Step]:
-    """Yield the steps in the order of time; what came for each request stands beside it."""
+    """Yield the steps in order of time; each SendStep holds its answers."""
     transports: dict[int, str] = {}
     for index, found in enumerate(records):
         if isinstance(found, Opened):
@@ -84,12 +81,12 @@ def _steps(records: Sequence[Record], request: Message) -> Iterator[Step]:
             yield CloseStep(found.connection, reset=found.detail == "reset")
         elif _begins(records, index):
             step = _send(_group(records, index), transports.get(found.connection, ""), request)
-            if step.requests or any(frame.opcode != _CLOSE for frame in step.frames) or step.wire:
+            if step.requests or any(frame.opcode != Opcode.CLOSE for frame in step.frames) or step.wire:
                 yield step
 
 
 def _carrier(records: Sequence[Record], request: Message) -> Message:
-    """Return the request itself; where it is a fence, the one that it was sent behind."""
+    """Return the request itself, or for a fence the request before it."""
     if not is_fence(request):
         return request
     before = records[: next(index for index, record in enumerate(records) if record is request)]
@@ -99,14 +96,14 @@ def _carrier(records: Sequence[Record], request: Message) -> Message:
 
 
 def _begins(records: Sequence[Record], index: int) -> bool:
-    """Whether something new is sent at a record: a message, or bytes that carry none. A fence is nothing new."""
+    """Whether a step begins at a record: a message, or bytes without one. A fence belongs to the step before."""
     found = records[index]
     if not isinstance(found, Message | Bytes) or found.direction is not Direction.SENT:
         return False
     before = next((r for r in reversed(records[:index]) if r.connection == found.connection), None)
     if isinstance(found, Message):
         return not is_fence(found) and not (isinstance(before, Message) and _was_sent(before) and not is_fence(before))
-    # Behind a message come its own bytes; the first bytes on a WebSocket are its opening handshake.
+    # The bytes after a message are its own; the first bytes on a WebSocket are its opening handshake.
     opening = isinstance(before, Opened) and before.transport == "websocket"
     return not opening and not (before is not None and _was_sent(before))
 
@@ -116,7 +113,7 @@ def _was_sent(record: Record) -> bool:
 
 
 def _group(records: Sequence[Record], index: int) -> list[Record]:
-    """Return all records of a connection from `index` on until something new is sent on it."""
+    """Return the records of a connection from `index` to the beginning of its next step."""
     number = records[index].connection
     later = (at for at in range(index + 1, len(records)) if records[at].connection == number and _begins(records, at))
     end = next(later, len(records))
@@ -129,13 +126,13 @@ def _send(group: Sequence[Record], transport: str, request: Message) -> SendStep
     first_fence = next((at for at, found in enumerate(group) if found in sent and found not in requests), len(group))
     pieces = [f.data for f in group[:first_fence] if isinstance(f, Bytes) and f.direction is Direction.SENT]
     if sum(map(len, pieces)) > _MOST_BYTES:
-        raise NotPortable("it is too large")
+        raise NotPortable("too large")
     answers = [found for found in group if isinstance(found, Message) and found.direction is Direction.RECEIVED]
     ended = next((found.how.value for found in group if isinstance(found, Ended) and found.how is not End.OURS), "")
     step = SendStep(
         group[0].connection,
         tuple(
-            StepRequest(StepText.of(message.text), message.type, message.meant, message.decoded.fault)
+            StepRequest.of(message.text, type=message.type, meant=message.meant, fault=message.decoded.fault)
             for message in requests
         ),
         fenced=next(("heartbeat" if m.type == "heartbeat" else "unknown" for m in sent if is_fence(m)), ""),
@@ -147,7 +144,7 @@ def _send(group: Sequence[Record], transport: str, request: Message) -> SendStep
 
 
 def _without_fences(answers: Sequence[Message], sent: Iterable[Message]) -> list[Message]:
-    """Leave out the answers to the fences: the last of the type that each draws."""
+    """Return the answers without those to the fences: for each fence, the last answer of its type."""
     left = list(answers)
     for fence in filter(is_fence, sent):
         kind = "heartbeat_response" if fence.type == "heartbeat" else "error"
@@ -158,34 +155,36 @@ def _without_fences(answers: Sequence[Message], sent: Iterable[Message]) -> list
 
 
 def _on_the_wire(step: SendStep, requests: Sequence[Message], pieces: Sequence[bytes], transport: str) -> SendStep:
-    """Say how the bytes were cut, and what they were where they aren't the messages as usual."""
+    """Add the cuts between the bytes, and the bytes or frames themselves if they are not the messages as usual."""
     data = b"".join(pieces)
     cuts: list[int] = []
     for piece in pieces[:-1]:
         cuts.append((cuts[-1] if cuts else 0) + len(piece))
     if transport != "websocket":
         usual = b"".join(message.text + b"\n" for message in requests)
-        return replace(step, wire=None if data == usual else StepText.of(data), cuts=tuple(cuts))
-    found = websocket.parse(data)
+        return msgspec.structs.replace(step, wire=None if data == usual else StepText.of(data), cuts=tuple(cuts))
+    found = parse(data)
     if found is None:
-        raise NotPortable("its WebSocket frames are broken on purpose")
-    if found == [websocket.ClientFrame(_TEXT, True, message.text) for message in requests]:
-        return replace(step, cuts=tuple(cuts))
-    return replace(step, frames=tuple(StepFrame(f.opcode, f.fin, StepText.of(f.payload)) for f in found))
+        raise NotPortable("its WebSocket frames are invalid")
+    if found == [Frame(Opcode.TEXT, message.text) for message in requests]:
+        return msgspec.structs.replace(step, cuts=tuple(cuts))
+    return msgspec.structs.replace(
+        step, frames=tuple(StepFrame(f.opcode, f.fin, StepText.of(bytes(f.data))) for f in found)
+    )
 
 
 def _hidden(step: Step, recipes: Recipes) -> Step:
-    """Return a step with placeholders for what is new in each run."""
+    """Return a step with placeholders for the values that are new in each run."""
     if not isinstance(step, SendStep):
         return step
 
     def hidden(text: StepText) -> StepText:
-        return replace(text, value=recipes.hide(text.value))
+        return text.with_value(recipes.hide(text.value))
 
-    return replace(
+    return msgspec.structs.replace(
         step,
-        requests=tuple(replace(request, text=hidden(request.text)) for request in step.requests),
+        requests=tuple(hidden(request) for request in step.requests),
         wire=hidden(step.wire) if step.wire else None,
-        frames=tuple(replace(frame, payload=hidden(frame.payload)) for frame in step.frames),
+        frames=tuple(msgspec.structs.replace(frame, payload=hidden(frame.payload)) for frame in step.frames),
         then=tuple(hidden(text) for text in step.then),
     )

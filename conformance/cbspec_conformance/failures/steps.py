@@ -1,114 +1,138 @@
-"""The steps of a failure as data: what was said on each connection, in the order of time, and what came of it.
+"""The steps of a failure: what the suite sent on each connection, in order of time, and what the relay answered.
 
-`Connect`, `Send` and `Close` are what the suite did; what the relay answered stands beside each `Send`. Texts hold
-placeholders (`cbspec_conformance.failures.recipes`) where something is new in each run.
+Texts hold placeholders (`cbspec_conformance.failures.recipes`) for values that are new in each run. The structs are the
+file format: members with default values are left out.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Callable
+from typing import Annotated, Any, Self
+
+import msgspec
+
+Number = Annotated[int, msgspec.Meta(ge=0)]
+TransportName = Annotated[str, msgspec.Meta(pattern="^(tcp|websocket)$")]
 
 
-@dataclass(frozen=True, slots=True)
-class StepText:
-    """A message or bytes: `value` is text, or with `latin_1` bytes beyond UTF-8, a letter for each.
+class StepText(msgspec.Struct, frozen=True, omit_defaults=True, forbid_unknown_fields=True):
+    """A message or bytes: a JSON object in the suite's own spelling, text, or a Latin-1 character for each byte."""
 
-    `plain` says that the text is JSON in the suite's own spelling, so that a file shows the object itself.
-    """
+    json: dict[str, Any] | None = None
+    text: str | None = None
+    latin_1: Annotated[str, msgspec.Meta(pattern="^[\\x00-\\xff]*$")] | None = None
 
-    value: str
-    plain: bool = False
-    latin_1: bool = False
+    def __post_init__(self) -> None:
+        if [self.json, self.text, self.latin_1].count(None) != 2:
+            raise ValueError("needs exactly one of json, text and latin_1")
 
     @classmethod
-    def of(cls, data: bytes) -> StepText:
+    def of(cls, data: bytes, **members: Any) -> Self:  # noqa: ANN401 - further members of a subclass
         """Return bytes as text."""
         try:
             text = data.decode()
         except UnicodeDecodeError:
-            return cls(data.decode("latin-1"), latin_1=True)
-        return cls(text, plain=_is_plain(text))
+            return cls(latin_1=data.decode("latin-1"), **members)
+        return cls(json=json.loads(text), **members) if _is_plain(text) else cls(text=text, **members)
 
-    def to_bytes(self) -> bytes:
-        """Return the text's bytes."""
-        return self.value.encode("latin-1" if self.latin_1 else "utf-8")
+    @property
+    def value(self) -> str:
+        """The text as it is spelled."""
+        if self.json is not None:
+            return spell(self.json)
+        return self.text if self.text is not None else self.latin_1 or ""
 
-    def to_json(self) -> dict[str, Any]:
-        """Return the text as a JSON object with one member."""
-        if self.plain and _is_plain(self.value):
-            return {"json": json.loads(self.value)}
-        return {"latin_1" if self.latin_1 else "text": self.value}
+    def with_value(self, value: str) -> Self:
+        """Return the same kind of text with another value."""
+        if self.json is not None and _is_plain(value):
+            return msgspec.structs.replace(self, json=json.loads(value))
+        if self.latin_1 is not None:
+            return msgspec.structs.replace(self, latin_1=value)
+        return msgspec.structs.replace(self, json=None, text=value)
 
-    @classmethod
-    def from_json(cls, data: Mapping[str, Any]) -> StepText:
-        """Return the text that `to_json` made."""
-        if "json" in data:
-            return cls(spell(data["json"]), plain=True)
-        return cls(data["latin_1"], latin_1=True) if "latin_1" in data else cls(data["text"])
-
-
-@dataclass(frozen=True, slots=True)
-class ConnectStep:
-    """A connection is made; `connection` names it, `source` is the local address where it isn't the usual one."""
-
-    connection: int
-    transport: str
-    source: str = ""
+    def to_bytes(self, reveal: Callable[[str], str] = str) -> bytes:
+        """Return the bytes, after `reveal` replaced the placeholders."""
+        return reveal(self.value).encode("utf-8" if self.latin_1 is None else "latin-1")
 
 
-@dataclass(frozen=True, slots=True)
-class StepRequest:
-    """One message of a `Send`: `type` is the request that it is or resembles, `fault` what is wrong with its text."""
+class StepRequest(StepText, frozen=True, kw_only=True, omit_defaults=True, forbid_unknown_fields=True):
+    """One message of a SendStep: `type` is the request that it is or resembles, `fault` the fault of its text."""
 
-    text: StepText
     type: str
     meant: str = ""
     fault: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class StepFrame:
+class StepFrame(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """One WebSocket frame that the suite made by hand."""
 
-    opcode: int
+    opcode: Annotated[int, msgspec.Meta(ge=0, le=10)]
     fin: bool
     payload: StepText
 
 
-@dataclass(frozen=True, slots=True)
-class SendStep:
-    """Bytes that left, and what came then.
+class Step:
+    """Base of the three kinds of step, which differ by their first member: connect, send or close."""
 
-    `requests` are the messages that they carry (none: bytes that are no message); `wire` the very bytes where these
-    aren't the messages as usual, `frames` the WebSocket frames where they aren't; `cuts` where the bytes were cut into
-    TLS records. `fenced` is the kind of request that was sent behind to see what came before its answer ("heartbeat",
-    "unknown" or ""); `decisive` says that the failure is about this request. `then` are the messages that came, `ended`
-    how the connection ended behind them.
+
+class ConnectStep(
+    msgspec.Struct, Step, frozen=True, omit_defaults=True, forbid_unknown_fields=True, rename={"connection": "connect"}
+):
+    """The suite connects. `connection` is its number, `source` the local address if it is not the usual one."""
+
+    connection: Number
+    transport: TransportName
+    source: str = ""
+
+
+class SendStep(
+    msgspec.Struct,
+    Step,
+    frozen=True,
+    omit_defaults=True,
+    forbid_unknown_fields=True,
+    rename={"connection": "on", "requests": "send"},
+):
+    """The suite sends bytes, and the relay answers.
+
+    `requests` are the messages in them (none: bytes that are no message). `wire` holds the bytes if they are not those
+    messages as usual, `frames` the WebSocket frames likewise, `cuts` the offsets at which the bytes were cut into TLS
+    records. `fenced` is the kind of fence, if one followed. A `decisive` step is the one that failed. `then` are the
+    answers; `ended` is the way the connection ended after them.
     """
 
-    connection: int
+    connection: Number
     requests: tuple[StepRequest, ...]
     wire: StepText | None = None
     frames: tuple[StepFrame, ...] = ()
-    cuts: tuple[int, ...] = ()
-    fenced: str = ""
+    cuts: tuple[Number, ...] = ()
+    fenced: Annotated[str, msgspec.Meta(pattern="^(|heartbeat|unknown)$")] = ""
     decisive: bool = False
     then: tuple[StepText, ...] = ()
     ended: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class CloseStep:
-    """The suite closed a connection; `reset` without a word."""
+class CloseStep(
+    msgspec.Struct, Step, frozen=True, omit_defaults=True, forbid_unknown_fields=True, rename={"connection": "close"}
+):
+    """The suite closes a connection, or aborts it with `reset`."""
 
-    connection: int
+    connection: Number
     reset: bool = False
 
 
-Step = ConnectStep | SendStep | CloseStep
+KINDS = {"connect": ConnectStep, "send": SendStep, "close": CloseStep}
+"""The kinds of step by the member that tells them apart."""
+
+
+def step_from_json(data: object) -> Step:
+    """Return the step of a JSON object. Raises ValueError."""
+    kind = next((kind for member, kind in KINDS.items() if isinstance(data, dict) and member in data), None)
+    if kind is None:
+        raise ValueError(f"a step needs one of {', '.join(KINDS)}")
+    step: Step = msgspec.convert(data, kind)
+    return step
 
 
 def spell(message: object) -> str:
@@ -123,56 +147,3 @@ def _is_plain(text: str) -> bool:
         return spell(json.loads(text)) == text
     except (ValueError, RecursionError):
         return False
-
-
-def step_to_json(step: Step) -> dict[str, Any]:
-    """Return a step as a JSON object; members that say nothing are left out."""
-    if isinstance(step, ConnectStep):
-        return {"connect": step.connection, "transport": step.transport, **_said(source=step.source)}
-    if isinstance(step, CloseStep):
-        return {"close": step.connection, **_said(reset=step.reset)}
-    return {
-        "send": [
-            {"type": request.type, **request.text.to_json(), **_said(meant=request.meant, fault=request.fault)}
-            for request in step.requests
-        ],
-        "on": step.connection,
-        **_said(
-            wire=step.wire.to_json() if step.wire else None,
-            frames=[{"opcode": f.opcode, "fin": f.fin, "payload": f.payload.to_json()} for f in step.frames],
-            cuts=list(step.cuts),
-            fenced=step.fenced,
-            decisive=step.decisive,
-            then=[text.to_json() for text in step.then],
-            ended=step.ended,
-        ),
-    }
-
-
-def step_from_json(data: Mapping[str, Any]) -> Step:
-    """Return the step that `step_to_json` made."""
-    if "connect" in data:
-        return ConnectStep(data["connect"], data["transport"], data.get("source", ""))
-    if "close" in data:
-        return CloseStep(data["close"], data.get("reset", False))
-    return SendStep(
-        data["on"],
-        tuple(
-            StepRequest(StepText.from_json(entry), entry["type"], entry.get("meant", ""), entry.get("fault", ""))
-            for entry in data["send"]
-        ),
-        wire=StepText.from_json(data["wire"]) if "wire" in data else None,
-        frames=tuple(
-            StepFrame(entry["opcode"], entry["fin"], StepText.from_json(entry["payload"]))
-            for entry in data.get("frames", ())
-        ),
-        cuts=tuple(data.get("cuts", ())),
-        fenced=data.get("fenced", ""),
-        decisive=data.get("decisive", False),
-        then=tuple(StepText.from_json(entry) for entry in data.get("then", ())),
-        ended=data.get("ended", ""),
-    )
-
-
-def _said(**members: object) -> dict[str, object]:
-    return {name: value for name, value in members.items() if value}

@@ -1,4 +1,4 @@
-"""A failure as a script of the standard library alone, tried on the relay before it is offered."""
+"""A failure as a script that needs the standard library alone, tried on the relay before it is offered."""
 
 from __future__ import annotations
 
@@ -13,6 +13,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import msgspec
+
 from cbspec.catalogue.requirements import find
 from cbspec.profile.identity import DEVELOPMENT_SECRET, development_ca
 from cbspec.profile.profile import Profile
@@ -24,23 +26,24 @@ from cbspec_conformance.target.relay import RelayUnderTest
 
 _SOURCE = Path(__file__).with_name("standalone.py")
 _NOQA = re.compile(r"  # noqa: .*$", re.MULTILINE)
-_PATIENCE = 120.0  # seconds that a script may take
-_SHOWS_IT = 1
+_TIMEOUT = 120.0  # seconds for a script
+_FAILURE_IS_THERE = 1
 
 
 class NotExportable(Exception):
-    """No script can be offered; the text says why."""
+    """No script can be offered; the text gives the reason."""
 
 
 def export(failure: Failure, target: RelayUnderTest, file: Path) -> None:
-    """Write the script of a failure that was just seen on `target`, and leave it there only if it shows it, too.
+    """Write the script of a failure that was just seen on `target`, and delete it unless it shows the failure too.
 
-    Raises NotExportable, or OSError where the file can't be written.
+    Raises NotExportable, or OSError if the file cannot be written.
     """
     if failure.expectation is None:
-        raise NotExportable("the failure isn't an exchange of messages that can be played without its case")
-    player = Player(target, failure.tokens or {})
-    tokens = {name: _recipe(name, recipe, player) for name, recipe in (failure.tokens or {}).items()}
+        raise NotExportable("the failure has no steps that can be played without its case")
+    recipes = failure.tokens or {}
+    player = Player(target, recipes)
+    tokens = {name: _recipe(name, recipe, player) for name, recipe in recipes.items()}
     file.write_text(script(failure, target.profile, tokens), encoding="utf-8", errors="backslashreplace")
     given = {_variable(name): player.token(name) for name, recipe in tokens.items() if recipe.get("given")}
     try:
@@ -48,32 +51,32 @@ def export(failure: Failure, target: RelayUnderTest, file: Path) -> None:
             [sys.executable, "-I", str(file), str(target.endpoint)],
             env={**os.environ, **environment(target.profile), **given},
             capture_output=True,
-            timeout=_PATIENCE,
+            timeout=_TIMEOUT,
             check=False,
         )
-        code, said = done.returncode, done.stdout.decode(errors="replace").splitlines()[-1:]
+        code, output = done.returncode, done.stdout.decode(errors="replace").splitlines()[-1:]
     except subprocess.TimeoutExpired:
-        code, said = -1, ["it came to no end"]
-    if code != _SHOWS_IT:
+        code, output = -1, ["it did not end in time"]
+    if code != _FAILURE_IS_THERE:
         file.unlink()
-        raise NotExportable(f"a script doesn't show the failure on this relay: {(said or ['it said nothing'])[0]}")
+        raise NotExportable(f"a script does not show the failure on this relay: {(output or ['no output'])[0]}")
 
 
 def environment(profile: Profile) -> dict[str, str]:
-    """Return the environment in which a script finds what it needs of a profile."""
-    tls, where, secret = profile.tls, profile.target, _secret(profile)
+    """Return the environment variables that pass a profile to a script."""
+    tls, target, secret = profile.tls, profile.target, _secret(profile)
     ca = development_ca().ca_file if tls.ca == "development" else tls.ca
-    known = {
+    variables = {
         "CBSPEC_CA": str(ca) if ca not in (None, "system") else "",
         "CBSPEC_VERIFY": "" if tls.verify else "no",
-        "CBSPEC_SERVER_NAME": where.server_name or "",
-        "CBSPEC_WEBSOCKET_PATH": where.websocket_path,
-        "CBSPEC_TIMEOUT": f"{where.timeout:g}",
+        "CBSPEC_SERVER_NAME": target.server_name or "",
+        "CBSPEC_WEBSOCKET_PATH": target.websocket_path,
+        "CBSPEC_TIMEOUT": f"{target.timeout:g}",
         "CBSPEC_SECRET": secret or "",
         "CBSPEC_CLIENT_CERTIFICATE": str(tls.client_certificate or ""),
         "CBSPEC_CLIENT_KEY": str(tls.client_key or ""),
     }
-    return {name: value for name, value in known.items() if value}
+    return {name: value for name, value in variables.items() if value}
 
 
 def script(failure: Failure, profile: Profile, tokens: Mapping[str, Mapping[str, Any]]) -> str:
@@ -95,23 +98,25 @@ def script(failure: Failure, profile: Profile, tokens: Mapping[str, Mapping[str,
 
 def _description(failure: Failure, tokens: Mapping[str, Mapping[str, Any]]) -> str:
     row = find(failure.requirement)
-    given = [_variable(name) for name, recipe in tokens.items() if recipe.get("given")]
-    told = {name: recipe for name, recipe in (failure.tokens or {}).items() if _variable(name) in given}
-    which = [f"  {_variable(name)}: {_told(recipe)}" for name, recipe in told.items()]
+    given = [
+        f"  {_variable(name)}: {_described(recipe)}"
+        for name, recipe in (failure.tokens or {}).items()
+        if tokens[name].get("given")
+    ]
     paragraphs = [
         f"{row.id} ({row.level}): {row.demand}",
         f"Expected {failure.expected}; seen: {failure.seen}.",
-        "Usage: python3 THIS_FILE HOST:PORT. It needs Python 3.10 or newer and nothing else. Exit code 1: the failure "
-        "is there; 0: it is not; 2: nothing can be said. Environment: CBSPEC_SECRET (the relay's HS256 secret), "
+        "Usage: python3 THIS_FILE HOST:PORT. It needs Python 3.10 or later and no package. Exit code 1: the failure is "
+        "there; 0: it is not; 2: the run proves nothing. Environment: CBSPEC_SECRET (the relay's HS256 secret), "
         "CBSPEC_CA (a CA file), CBSPEC_SERVER_NAME, CBSPEC_VERIFY=no, CBSPEC_WEBSOCKET_PATH, CBSPEC_TIMEOUT (seconds), "
-        "CBSPEC_CLIENT_CERTIFICATE and CBSPEC_CLIENT_KEY, and CBSPEC_TOKEN_1 and so on for tokens made elsewhere.",
+        "CBSPEC_CLIENT_CERTIFICATE and CBSPEC_CLIENT_KEY, and CBSPEC_TOKEN_1 and so on for ready-made tokens.",
     ]
     text = "\n\n".join("\n".join(textwrap.wrap(paragraph, 112)) for paragraph in paragraphs)
-    text += "\n\nTokens that have to be given:\n" + "\n".join(which) if which else ""
+    text += "\n\nTokens to provide:\n" + "\n".join(given) if given else ""
     return text.replace("\\", "\\\\").replace('"""', "'''") + "\n"
 
 
-def _told(recipe: Recipe) -> str:
+def _described(recipe: Recipe) -> str:
     return f"the forgery {recipe.forgery} of {recipe.of}" if recipe.forgery else f"a valid token of {recipe.tenant}"
 
 
@@ -124,11 +129,12 @@ def _secret(profile: Profile) -> str | None:
 
 
 def _recipe(name: str, recipe: Recipe, player: Player) -> dict[str, Any]:
-    """Return how the script makes a token; `given` where it can't."""
+    """Return how the script makes a token; `given` if the user has to provide it."""
     secret, tokens = _secret(player.target.profile), player.target.profile.tokens
     if not secret or tokens.algorithm not in (None, "HS256") or tokens.key_id:
         return {"given": True}
     if not recipe.forgery:
-        return recipe.to_dict()
+        members: dict[str, Any] = msgspec.to_builtins(recipe)
+        return members
     changes = compare(player.token(name), player.token(recipe.of), secret, time.time())
     return {"of": recipe.of, **changes} if changes else {"given": True}

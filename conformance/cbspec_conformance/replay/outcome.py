@@ -1,4 +1,4 @@
-"""What came of running a failure again."""
+"""The outcome of running a failure again."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from enum import StrEnum
 
 
 class ReplayVerdict(StrEnum):
-    """Whether the failure is there."""
+    """Whether the failure is still there."""
 
     FIXED = "fixed"
     FAILING = "still failing"
@@ -16,7 +16,7 @@ class ReplayVerdict(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class ReplayOutcome:
-    """A verdict with its reason in a sentence, and what happened, for people. `played`: the steps alone showed it."""
+    """A verdict with its reason and the exchange in lines for people. `played`: the steps alone showed the failure."""
 
     verdict: ReplayVerdict
     reason: str

@@ -1,17 +1,18 @@
-"""Plays a failure's steps against a relay again, by the suite's own session, and judges what comes of it.
+"""Plays the steps of a failure against a relay again, with the suite's own session, and judges the decisive one.
 
-What worked then and doesn't now keeps the play from saying anything, as a broken control does in a case.
+A step before it that worked when the failure was found must work again; otherwise the play is inconclusive.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
+
+from websockets.frames import Frame, Opcode
 
 from cbspec.profile.profile import Tenant
 from cbspec.tokens.forgery import FORGERIES
-from cbspec_conformance.failures.frames import ClientFrame
 from cbspec_conformance.failures.recipes import SPOILED, Recipe, reveal
 from cbspec_conformance.failures.steps import CloseStep, ConnectStep, SendStep, Step, StepRequest, StepText
 from cbspec_conformance.judging import judge
@@ -27,7 +28,7 @@ from cbspec_conformance.record.transcript import Direction, Message
 from cbspec_conformance.target.relay import RelayUnderTest
 
 _SURPLUS_WAIT = 0.3
-"""Seconds in which an answer that nobody asked for is waited for: coming is proof, not coming is none."""
+"""Seconds to wait for an unasked answer: its arrival proves a breach, its absence proves nothing."""
 
 _NOT_ACCEPTED_HERE = ("invalid_token", "tenant_not_found", "ip_not_allowed")
 
@@ -35,7 +36,7 @@ _NOT_ACCEPTED_HERE = ("invalid_token", "tenant_not_found", "ip_not_allowed")
 class Player:
     """One play of the steps.
 
-    Arguments: `target` is the relay for one play; `recipes` say how the tokens are made.
+    Arguments: `target` is the relay for one play; `recipes` tell how to make the tokens.
     """
 
     def __init__(self, target: RelayUnderTest, recipes: Mapping[str, Recipe]) -> None:
@@ -44,8 +45,8 @@ class Player:
         self._tokens: dict[str, str] = {}
         self._sessions: dict[int, ProbeSession] = {}
 
-    def play(self, steps: tuple[Step, ...], expectation: Expectation) -> None:
-        """Play all steps. Raises Broken where the failure shows, Inconclusive where nothing can be said.
+    def play(self, steps: Sequence[Step], expectation: Expectation) -> None:
+        """Play all steps. Raises Broken if the failure shows, Inconclusive if the play proves nothing.
 
         A breach of an invariant is among the target's findings afterwards.
         """
@@ -53,14 +54,15 @@ class Player:
             if isinstance(step, ConnectStep):
                 self._connect(step)
             elif isinstance(step, CloseStep):
-                self._close(step)
-            else:
+                session = self._session(step.connection)
+                session.wire.reset() if step.reset else session.close()
+            elif isinstance(step, SendStep):
                 self._send(step, expectation)
         for session in self.target.room.open_sessions:
             session.unasked(_SURPLUS_WAIT)
 
     def token(self, name: str) -> str:
-        """Return the token of a placeholder's name, made when it is first asked for."""
+        """Return the token of a placeholder; it is made at the first call."""
         if name not in self._tokens:
             self._tokens[name] = self._make(self._recipes[name])
         return self._tokens[name]
@@ -80,20 +82,13 @@ class Player:
         try:
             session = self.target.connect(source=source, transport=step.transport)
         except (Unreachable, HandshakeFailure) as error:
-            raise Inconclusive(f"connection {step.connection} can't be made: {error}") from None
+            raise Inconclusive(f"connection {step.connection} failed: {error}") from None
         self._sessions[step.connection] = session
 
     def _session(self, number: int) -> ProbeSession:
         if number not in self._sessions:
             raise Inconclusive(f"the steps send on connection {number}, which isn't open")
         return self._sessions[number]
-
-    def _close(self, step: CloseStep) -> None:
-        session = self._session(step.connection)
-        if step.reset:
-            session.wire.reset()
-        else:
-            session.close()
 
     def _send(self, step: SendStep, expectation: Expectation) -> None:
         session = self._session(step.connection)
@@ -121,40 +116,40 @@ class Player:
             _as_then(step, exchange)
 
     def _note(self, session: ProbeSession, request: StepRequest) -> Message:
-        text = self._bytes(request.text)
-        value: Any = json.loads(text) if request.text.plain else decode(text).value
+        text = self._bytes(request)
+        value: Any = json.loads(text) if request.json is not None else decode(text).value
         if not isinstance(value, dict) or value.get("type", "") != request.type:
             value = {"type": request.type} if request.type else value
         return session.record_text(text, Decoded(value, fault=request.fault), request.meant)
 
     def _data(self, session: ProbeSession, step: SendStep, noted: list[Message]) -> list[bytes]:
         if step.frames:
-            return [ClientFrame(f.opcode, f.fin, self._bytes(f.payload)).to_bytes() for f in step.frames]
+            frames = [Frame(Opcode(frame.opcode), self._bytes(frame.payload), frame.fin) for frame in step.frames]
+            return [frame.serialize(mask=True) for frame in frames]
         data = self._bytes(step.wire) if step.wire else b"".join(session.encode(message.text) for message in noted)
         ends = [*step.cuts, len(data)]
         return [data[start:end] for start, end in zip([0, *step.cuts], ends, strict=True)]
 
     def _bytes(self, text: StepText) -> bytes:
-        value = reveal(text.value, self.token)
-        return StepText(value, latin_1=text.latin_1).to_bytes()
+        return text.to_bytes(lambda value: reveal(value, self.token))
 
     def _tenant(self, request: StepRequest) -> str:
-        """Return the tenant of the valid token that an auth shows, or ""."""
+        """Return the tenant of the valid token in an auth, or ""."""
         if request.type != "auth":
             return ""
-        names = [name for name in self._recipes if f"<<{name}>>" in request.text.value]
+        names = [name for name in self._recipes if f"<<{name}>>" in request.value]
         return self._recipes[names[0]].tenant if names else ""
 
 
 def _trusted(exchange: Exchange, tenant: str, rejected: bool) -> None:
-    """See that a valid token isn't refused for want of the right key: that says nothing of the relay."""
+    """Raise Inconclusive if the relay refuses a valid token: it does not know the kit's key."""
     code = judge.error_code(exchange)
     if tenant and rejected and code in _NOT_ACCEPTED_HERE:
         raise Inconclusive(f"this kit's tokens are not accepted ({code}); check tokens and tenants in the profile")
 
 
 def _as_then(step: SendStep, exchange: Exchange) -> None:
-    """See that what was served then is served now."""
+    """Raise Inconclusive if a request is refused now that was served when the failure was found."""
     then = [decode(text.to_bytes()) for text in step.then]
     worked = [message.value for message in then if isinstance(message.value, dict) and _is_success(message.value)]
     if worked and not judge.served(exchange):

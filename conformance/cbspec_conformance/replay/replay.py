@@ -1,6 +1,6 @@
-"""Runs failures again: first the exchange by itself, and its case where that doesn't show the failure.
+"""Runs failures again: first the recorded steps, and the whole case if the steps do not show the failure.
 
-So "fixed" never rests on an exchange that lacks what made it fail.
+The verdict "fixed" therefore never rests on steps that lack the cause of the failure.
 """
 
 from __future__ import annotations
@@ -23,13 +23,13 @@ from cbspec_conformance.target.locks import Locks
 from cbspec_conformance.target.preflight import NoTarget, examine
 from cbspec_conformance.target.relay import RelayUnderTest
 
-_NOTHING_SHOWN = ReplayOutcome(ReplayVerdict.UNCLEAR, "the exchange can't be played without its case")
+_NOTHING_SHOWN = ReplayOutcome(ReplayVerdict.UNCLEAR, "the failure has no steps that can be played without its case")
 
 
 class Replayer:
-    """A relay against which failures are run again.
+    """Runs failures again on one relay.
 
-    Arguments: `profile` is what is known of it. Raises NoTarget where there is none.
+    Arguments: `profile` is the relay's. Raises NoTarget if it cannot be reached.
     """
 
     def __init__(self, profile: Profile) -> None:
@@ -52,8 +52,8 @@ class Replayer:
         return RelayUnderTest(*known, locks=Locks(None), pace=self._pace, issuer=self._issuer, tempo=tempo)
 
     def play(self, failure: Failure) -> ReplayOutcome:
-        """Play a failure's steps, and say whether they show it."""
-        if failure.expectation is None:
+        """Play a failure's steps; return whether they show it."""
+        if failure.expectation is None or failure.steps is None:
             return _NOTHING_SHOWN
         target = self.target()
         try:
@@ -69,11 +69,11 @@ class Replayer:
             )
         finally:
             target.close()
-        return self._breach(failure, target) or ReplayOutcome(ReplayVerdict.FIXED, "the exchange shows it no more")
+        return self._breach(failure, target) or ReplayOutcome(ReplayVerdict.FIXED, "the steps no longer show it")
 
     @staticmethod
     def _breach(failure: Failure, target: RelayUnderTest) -> ReplayOutcome | None:
-        """Return what an invariant of the failure's own requirement found on the way."""
+        """Return the outcome of an invariant of the failure's own requirement that was broken during the play."""
         for finding in target.log.findings:
             if finding.requirement == failure.requirement:
                 seen = f"expected {finding.expected}; seen: {finding.seen}"
@@ -82,7 +82,7 @@ class Replayer:
 
 
 def replay(relay: Replayer, failures: Sequence[Failure], options: Sequence[str]) -> list[ReplayOutcome]:
-    """Say of each failure whether it is still there; `options` name the relay for the suite."""
+    """Return whether each failure is still there; `options` name the relay for the suite."""
     outcomes = [relay.play(failure) for failure in failures]
     hidden = [index for index, outcome in enumerate(outcomes) if outcome.verdict is not ReplayVerdict.FAILING]
     again = rerun([failures[index] for index in hidden], options) if hidden else []
@@ -92,7 +92,7 @@ def replay(relay: Replayer, failures: Sequence[Failure], options: Sequence[str])
 
 
 def _settled(played: ReplayOutcome, case: ReplayOutcome) -> ReplayOutcome:
-    """Return the case's verdict; where it has none, why the exchange had none says more."""
+    """Return the outcome of the case, or of the play if both are unclear: the reason of the play is more specific."""
     if (
         case.verdict is ReplayVerdict.UNCLEAR
         and played.verdict is ReplayVerdict.UNCLEAR

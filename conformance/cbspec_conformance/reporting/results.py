@@ -1,44 +1,80 @@
-"""The results of a run for other programs: one JSON object with the verdict on every requirement."""
+"""The results of a run for other programs: a JSON file with the verdict on every requirement."""
 
 from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any
+
+import msgspec
 
 from cbspec.catalogue.revision import REVISION, SET
 from cbspec_conformance.judging.verdicts import Verdict
 from cbspec_conformance.reporting.report import RunResult
 
 
-def results_of(run: RunResult) -> dict[str, Any]:
-    """Return what the report says, as a JSON object; tokens are masked in it as they are there."""
-    return {
-        "target": str(run.profile.target.address),
-        "specification": REVISION,
-        "requirement_set": SET,
-        "transport": run.facts.transport,
-        "green": run.green,
-        "properties": run.plan,
-        "interrupted": run.interrupted,
-        "stale": list(run.stale),
-        "requirements": {verdict.requirement.id: _verdict(verdict) for verdict in run.verdicts},
-        "kit_errors": list(run.kit_errors),
-    }
+class FindingResult(msgspec.Struct, frozen=True, omit_defaults=True):
+    """One finding; see `cbspec_conformance.judging.findings`. Empty members are left out."""
+
+    outcome: str
+    case: str = ""
+    reason: str = ""
+    expected: str = ""
+    seen: str = ""
+    exchange: str = ""
+    aspect: str = ""
+
+
+class RequirementResult(msgspec.Struct, frozen=True):
+    """The verdict on one requirement."""
+
+    level: str
+    outcome: str
+    findings: tuple[FindingResult, ...]
+
+
+class Results(msgspec.Struct, frozen=True):
+    """The results of a run. Tokens are redacted in the texts."""
+
+    target: str
+    specification: str
+    requirement_set: str
+    transport: str
+    green: bool
+    properties: str
+    interrupted: bool
+    stale: tuple[str, ...]
+    requirements: dict[str, RequirementResult]
+    kit_errors: tuple[str, ...]
+
+
+def results_of(run: RunResult) -> Results:
+    """Return the results of a run."""
+    return Results(
+        target=str(run.profile.target.address),
+        specification=REVISION,
+        requirement_set=SET,
+        transport=run.facts.transport,
+        green=run.green,
+        properties=run.plan,
+        interrupted=run.interrupted,
+        stale=tuple(run.stale),
+        requirements={verdict.requirement.id: _requirement(verdict) for verdict in run.verdicts},
+        kit_errors=tuple(run.kit_errors),
+    )
 
 
 def write_results(run: RunResult, file: Path) -> None:
     """Write the results of a run. Raises OSError."""
-    file.write_text(json.dumps(results_of(run), indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+    text = json.dumps(msgspec.to_builtins(results_of(run)), indent=2, ensure_ascii=False)
+    file.write_text(text + "\n", encoding="utf-8")
 
 
-def _verdict(verdict: Verdict) -> dict[str, Any]:
-    findings = [
-        {name: value for name, value in finding.to_dict().items() if value and name not in ("requirement", "steps")}
-        for finding in verdict.findings
-    ]
-    return {
-        "level": verdict.requirement.level.value,
-        "outcome": verdict.outcome.value if verdict.outcome else "not selected",
-        "findings": findings,
-    }
+def read_results(file: Path) -> Results:
+    """Read the results of a run. Raises OSError, or msgspec.DecodeError if the file holds none."""
+    return msgspec.json.decode(file.read_bytes(), type=Results)
+
+
+def _requirement(verdict: Verdict) -> RequirementResult:
+    findings = tuple(msgspec.convert(finding.to_dict(), FindingResult) for finding in verdict.findings)
+    outcome = verdict.outcome.value if verdict.outcome else "not selected"
+    return RequirementResult(verdict.requirement.level.value, outcome, findings)

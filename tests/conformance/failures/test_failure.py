@@ -1,4 +1,4 @@
-"""Failures as files: what is written is what is read, and what can't be used is said in a line."""
+"""Failure files: the round trip, and the errors of invalid files."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cbspec_conformance.failures.failure import FORMAT, Failure, FailureFileError, failures_of, load, write_all
+from cbspec_conformance.failures.failure import Failure, FailureFileError, failures_of, load, write_all
 from cbspec_conformance.failures.recipes import Recipe
 from cbspec_conformance.failures.steps import ConnectStep
 from cbspec_conformance.judging.findings import Finding, Outcome
@@ -36,15 +36,15 @@ FAILURES = st.builds(
 PLAIN = Failure("CB-TUN-007", CASE, "127.0.0.1:8080", "tcp", "an error", "a tunnel")
 
 
-@settings(deadline=None)  # a file is written and read each time, on a machine that may be busy
+@settings(deadline=None)  # each example writes and reads a file
 @given(failure=FAILURES)
-def test_failures_go_round_through_a_file(failure: Failure, tmp_path_factory: pytest.TempPathFactory) -> None:
+def test_failures_survive_a_round_trip(failure: Failure, tmp_path_factory: pytest.TempPathFactory) -> None:
     folder = tmp_path_factory.getbasetemp() / "failures"
     write_all({"CB-TUN-007-1.json": failure}, folder)
     assert load(folder / "CB-TUN-007-1.json") == failure
 
 
-def test_a_run_replaces_the_failures_of_the_one_before_and_nothing_else(tmp_path: Path) -> None:
+def test_a_run_replaces_the_failures_of_an_earlier_run_and_no_other_file(tmp_path: Path) -> None:
     write_all({"CB-TUN-007-1.json": PLAIN, "CB-TUN-007-2.json": PLAIN}, tmp_path)
     (tmp_path / "CB-TUN-007-3.json").write_text("mine")
     (tmp_path / "notes.txt").write_text("mine")
@@ -52,7 +52,7 @@ def test_a_run_replaces_the_failures_of_the_one_before_and_nothing_else(tmp_path
     assert sorted(path.name for path in tmp_path.iterdir()) == ["CB-TUN-007-1.json", "CB-TUN-007-3.json", "notes.txt"]
 
 
-def test_distinct_failures_have_a_file_each_and_one_that_can_be_played_goes_first() -> None:
+def test_each_distinct_failure_has_a_file_and_one_with_steps_is_preferred() -> None:
     def finding(seen: str, outcome: Outcome = Outcome.FAILED, steps: str = "") -> Finding:
         return Finding("CB-TUN-007", outcome, CASE, expected="an error", seen=seen, steps=steps)
 
@@ -72,6 +72,7 @@ def whole() -> dict[str, Any]:
 
 
 SEND = {"send": [], "on": 1}
+FORGED = {"forgery": "x", "of": "token-1"}
 BAD: dict[str, tuple[object, str]] = {
     "an array": ([], "no format"),
     "of another version": ({**whole(), "format": "cbspec-failure-0"}, "'cbspec-failure-0'"),
@@ -79,33 +80,32 @@ BAD: dict[str, tuple[object, str]] = {
     "without a case": ({name: value for name, value in whole().items() if name != "case"}, "case"),
     "with another member": ({**whole(), "more": 1}, "more"),
     "with a case elsewhere": ({**whole(), "case": "../x.py::y"}, "case"),
-    "with an option of pytest's": ({**whole(), "options": ["-p=evil"]}, "options/0"),
-    "with an unknown step": ({**whole(), "steps": [{"wait": 1}]}, "steps/0"),
+    "with an option of pytest's": ({**whole(), "options": ["-p=evil"]}, "options[0]"),
+    "with an unknown step": ({**whole(), "steps": [{"wait": 1}]}, "steps[0]"),
     "with an unknown token": ({**whole(), "steps": [{**SEND, "wire": {"text": "<<token-1>>"}}]}, "token-1"),
     "with a forgery of nothing": ({**whole(), "tokens": {"token-1": {"forgery": "x", "of": "token-2"}}}, "token-2"),
+    "with steps alone": ({**PLAIN.to_json(), "steps": []}, "expectation"),
+    "with a forgery of a forgery": ({**whole(), "tokens": {"token-1": FORGED, "token-2": FORGED}}, "forgery"),
+    "of an unknown requirement": ({**whole(), "requirement": "CB-TUN-999"}, "CB-TUN-"),
 }  # fmt: skip
 
 
 @pytest.mark.parametrize("kind", list(BAD))
-def test_a_file_that_can_t_be_used_is_said_in_a_line(kind: str, tmp_path: Path) -> None:
+def test_an_invalid_file_is_reported_in_one_line(kind: str, tmp_path: Path) -> None:
     data, named = BAD[kind]
     file = tmp_path / "CB-TUN-007-1.json"
     file.write_text(json.dumps(data))
     with pytest.raises(FailureFileError) as error:
         load(file)
-    assert str(file) in str(error.value)
-    assert named in str(error.value)
+    for part in (str(file), named, "--failures"):
+        assert part in str(error.value)
     assert "\n" not in str(error.value)
 
 
-@pytest.mark.parametrize("data", [b"", b"{", b"\xff", b"[" * 100_000])
-def test_what_is_no_json_is_no_failure_file(data: bytes, tmp_path: Path) -> None:
-    (tmp_path / "file").write_bytes(data)
-    with pytest.raises(FailureFileError, match="not JSON"):
-        load(tmp_path / "file")
+def test_a_file_that_is_missing_or_not_json_is_reported(tmp_path: Path) -> None:
+    for data in (b"", b"{", b"\xff", b"[" * 100_000):
+        (tmp_path / "file").write_bytes(data)
+        with pytest.raises(FailureFileError, match="not JSON"):
+            load(tmp_path / "file")
     with pytest.raises(FailureFileError, match="No such file"):
         load(tmp_path / "none")
-
-
-def test_the_format_is_the_schema_s() -> None:
-    assert PLAIN.to_json()["format"] == FORMAT

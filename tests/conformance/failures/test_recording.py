@@ -1,11 +1,12 @@
-"""From records to steps."""
+"""Steps made from the records of a case."""
 
 from __future__ import annotations
 
 import json
 from typing import Any
 
-from cbspec_conformance.failures.frames import ClientFrame
+from websockets.frames import Frame, Opcode
+
 from cbspec_conformance.failures.recipes import RUN, Recipes
 from cbspec_conformance.failures.recording import record
 from cbspec_conformance.record.exchange import Exchange
@@ -42,7 +43,7 @@ def test_an_exchange_becomes_steps_without_its_fences() -> None:
     request = sent({**TUNNEL, "tunnel_id": f"cbspec-{RUN}-1"})
     answers = [received(TUNNEL_RESPONSE), fence(), *left(b"fence"), received(HEARTBEAT_RESPONSE)]
     found = recorded([opened(), request, *left(line(request)), *answers, Ended(1.0, 1, End.OURS)], request)
-    assert found["expectation"] == {"kind": "refused_with", "values": ["invalid_tunnel_info"]}
+    assert found["expectation"] == {"kind": "refused_with", "values": ("invalid_tunnel_info",)}
     connect, send, close = found["steps"]
     assert connect == {"connect": 1, "transport": "tcp", "source": "127.0.0.1"}
     assert close == {"close": 1}
@@ -52,23 +53,25 @@ def test_an_exchange_becomes_steps_without_its_fences() -> None:
     assert "wire" not in send
 
 
-def test_pieces_are_cuts_and_other_bytes_are_kept() -> None:
+def test_cuts_and_unusual_bytes_are_recorded() -> None:
     request = sent(HEARTBEAT)
     whole = line(request)
     (_, send) = recorded([opened(), request, *left(whole[:3], whole[3:9], whole[9:])], request)["steps"]
-    assert send["cuts"] == [3, 9]
+    assert send["cuts"] == (3, 9)
     (_, send) = recorded([opened(), request, *left(request.text + b"\r\n")], request)["steps"]
     assert send["wire"] == {"text": request.text.decode() + "\r\n"}
 
 
-def test_websocket_messages_are_kept_unmasked() -> None:
+def test_websocket_frames_are_recorded_without_their_masks() -> None:
     request = sent(HEARTBEAT)
     opening = left(b"GET / HTTP/1.1\r\n\r\n")
-    usual = ClientFrame(1, True, request.text).to_bytes()
+    usual = Frame(Opcode.TEXT, request.text).serialize(mask=True)
     (_, send) = recorded([opened("websocket"), *opening, request, *left(usual)], request)["steps"]
     assert not send.keys() & {"wire", "frames", "cuts"}
-    parts = [ClientFrame(1, False, request.text[:4]), ClientFrame(0, True, request.text[4:])]
-    found = recorded([opened("websocket"), *opening, request, *left(*(part.to_bytes() for part in parts))], request)
+    parts = [Frame(Opcode.TEXT, request.text[:4], fin=False), Frame(Opcode.CONT, request.text[4:])]
+    found = recorded(
+        [opened("websocket"), *opening, request, *left(*(part.serialize(mask=True) for part in parts))], request
+    )
     (_, send) = found["steps"]
     assert [(frame["opcode"], frame["fin"]) for frame in send["frames"]] == [(1, False), (0, True)]
 
@@ -80,7 +83,7 @@ def test_several_requests_in_one_piece_are_one_step() -> None:
     assert len(send["send"]) == 2
 
 
-def test_what_can_t_be_played_is_not_recorded() -> None:
+def test_an_exchange_that_cannot_be_played_is_not_recorded() -> None:
     request = sent(HEARTBEAT)
     secret = sent({"type": "auth", "token": "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiJ1In0.c2lnbmF0dXJl"})
     assert recorded([opened(address="127.0.0.1:9"), request], request) == {}  # another relay than the target

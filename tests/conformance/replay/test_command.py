@@ -38,7 +38,7 @@ def test_a_folder_of_failures_found_by_the_suite_is_run_again(tmp_path: Path) ->
         now = run("-m", "cbspec", "replay", str(found), str(tmp_path / "gone"), "--target-profile", str(profile))
     assert now.code == 3, now.text
     assert "fixed: its case passes" in now.text
-    assert "can't tell: its case can't be run again" in now.text
+    assert "can't tell: its case cannot run again: this kit has no such case" in now.text
 
 
 def test_nothing_can_be_said_where_there_is_no_relay(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
