@@ -21,13 +21,21 @@ if typing.TYPE_CHECKING:
     from cbspec_simulator.testing.fault import LocalFault
     from cbspec_simulator.testing.relay import LocalRelay, OpenConnection
     from cbspec_simulator.testing.transcript import LocalTranscript
-    from cbspec_simulator.variations.deviations import DEVIATIONS, RARE, Deviation, deviated
-    from cbspec_simulator.variations.open_points import OPEN_POINTS, OpenPoint, opened, opened_config
-    from cbspec_simulator.variations.variants import VARIANTS, Variant, arranged, varied
+    from cbspec_simulator.variations.registry import (
+        DEVIATIONS,
+        OPEN_POINTS,
+        PERSONAS,
+        RARE,
+        VARIANTS,
+        Variation,
+        arranged,
+        varied,
+    )
 
 __all__ = [
     "DEVIATIONS",
     "OPEN_POINTS",
+    "PERSONAS",
     "RARE",
     "VARIANTS",
     "Behaviour",
@@ -36,21 +44,16 @@ __all__ = [
     "ConfigError",
     "ControlError",
     "Deployment",
-    "Deviation",
     "Listen",
     "LocalFault",
     "LocalRelay",
     "LocalTranscript",
     "OpenConnection",
-    "OpenPoint",
     "Simulator",
     "TranscriptEntry",
-    "Variant",
+    "Variation",
     "arranged",
-    "deviated",
     "load_config",
-    "opened",
-    "opened_config",
     "varied",
 ]
 
@@ -61,14 +64,21 @@ _HOMES = {
     "settings.reading": ("load_config",),
     "control.controls": ("ControlError",),
     "app.deployment": ("Deployment",),
-    "variations.deviations": ("DEVIATIONS", "RARE", "Deviation", "deviated"),
     "testing.fault": ("LocalFault",),
     "testing.relay": ("LocalRelay", "OpenConnection"),
     "testing.transcript": ("LocalTranscript",),
-    "variations.open_points": ("OPEN_POINTS", "OpenPoint", "opened", "opened_config"),
     "app.assembly": ("Simulator",),
     "observe.transcript": ("TranscriptEntry",),
-    "variations.variants": ("VARIANTS", "Variant", "arranged", "varied"),
+    "variations.registry": (
+        "DEVIATIONS",
+        "OPEN_POINTS",
+        "PERSONAS",
+        "RARE",
+        "VARIANTS",
+        "Variation",
+        "arranged",
+        "varied",
+    ),
 }
 
 

@@ -1,19 +1,22 @@
-"""The judgement on the suite: from the results of its runs to what it caught, missed, or accused without cause."""
+"""The kill matrix: a verdict on the suite for each relay and transport, as a file and as a document."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+import json
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
 from enum import StrEnum
+from pathlib import Path
 from typing import Any
 
-from tests.adequacy.subjects import Kind, Subject
+from tests.adequacy.subjects import TRANSPORTS, Subject, SubjectKind
 
 _BAD = ("failed", "warned")
 
 
-class Verdict(StrEnum):
-    """What is to be said of the suite after one run."""
+class SuiteVerdict(StrEnum):
+    """What the suite made of a relay."""
 
     KILLED = "killed"
     SURVIVED = "survived"
@@ -24,20 +27,21 @@ class Verdict(StrEnum):
 
     @property
     def good(self) -> bool:
-        """Whether the suite did what it is for."""
-        return self in (Verdict.KILLED, Verdict.LEFT_ALONE)
+        """Whether this is what the suite is for."""
+        return self in (SuiteVerdict.KILLED, SuiteVerdict.LEFT_ALONE)
 
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One relay on one transport, and what the suite made of it.
+    """One relay on one transport.
 
-    `cases` caught it, `others` are requirements that were blamed besides; `remark` says why there is no verdict.
+    `cases` are the node ids that killed it, `others` further requirements that were blamed, and `remark` says why there
+    is no verdict.
     """
 
     subject: Subject
     transport: str
-    verdict: Verdict
+    verdict: SuiteVerdict
     cases: tuple[str, ...] = ()
     others: tuple[str, ...] = ()
     remark: str = ""
@@ -45,30 +49,98 @@ class Row:
 
 
 def judge(subject: Subject, transport: str, results: Mapping[str, Any] | str, seconds: float = 0.0) -> Row:
-    """Return the row of a run: of its results, or of a text that says why there are none."""
+    """Return the row of a run, from its results or from the reason why there are none."""
+    if not isinstance(results, str) and results["kit_errors"]:
+        results = str(results["kit_errors"][0]).strip().splitlines()[-1]
     if isinstance(results, str):
-        return Row(subject, transport, Verdict.NO_VERDICT, remark=results, seconds=seconds)
-    if results["kit_errors"]:
-        remark = str(results["kit_errors"][0]).strip().splitlines()[-1]
-        return Row(subject, transport, Verdict.NO_VERDICT, remark=remark, seconds=seconds)
+        return Row(subject, transport, SuiteVerdict.NO_VERDICT, remark=results, seconds=seconds)
     blamed = {id_: found for id_, found in results["requirements"].items() if found["outcome"] in _BAD}
-    if subject.kind is Kind.DEVIATION:
+    if subject.kind is SubjectKind.DEVIATION:
         others = tuple(id_ for id_ in blamed if id_ != subject.requirement)
         cases = _cases(blamed.get(subject.requirement))
-        missed = Verdict.MISBLAMED if others else Verdict.SURVIVED
-        return Row(subject, transport, Verdict.KILLED if cases else missed, cases, others, seconds=seconds)
-    # A SHOULD is another name for an open point; a variant keeps those, too.
-    accused = tuple(id_ for id_, found in blamed.items() if found["outcome"] == "failed" or _is_strict(subject))
-    verdict = Verdict.LEFT_ALONE if results["green"] and not accused else Verdict.ACCUSED
-    unclear = [id_ for id_, found in results["requirements"].items() if found["outcome"] == "inconclusive"]
-    remark = f"inconclusive: {', '.join(unclear)}" if unclear else ""
-    return Row(subject, transport, verdict, others=accused, remark=remark, seconds=seconds)
-
-
-def _is_strict(subject: Subject) -> bool:
-    return subject.kind is not Kind.OPEN_POINT
+        missed = SuiteVerdict.MISBLAMED if others else SuiteVerdict.SURVIVED
+        verdict = SuiteVerdict.KILLED if cases else missed
+        return Row(subject, transport, verdict, cases, others, seconds=seconds)
+    # An open point may be warned of: it decides a SHOULD.
+    strict = subject.kind is not SubjectKind.OPEN_POINT
+    accused = tuple(id_ for id_, found in blamed.items() if strict or found["outcome"] == "failed")
+    verdict = SuiteVerdict.LEFT_ALONE if results["green"] and not accused else SuiteVerdict.ACCUSED
+    return Row(subject, transport, verdict, others=accused, seconds=seconds)
 
 
 def _cases(found: Mapping[str, Any] | None) -> tuple[str, ...]:
     findings = found["findings"] if found else []
     return tuple(dict.fromkeys(finding["case"] for finding in findings if finding["outcome"] in _BAD))
+
+
+# ---------------------------------------------------------------- the file
+
+
+def save(file: Path, rows: Iterable[Row]) -> None:
+    """Write rows to a file."""
+    file.parent.mkdir(exist_ok=True)
+    text = json.dumps([{**asdict(row), "subject": [row.subject.kind, row.subject.id]} for row in rows], indent=1)
+    file.write_text(text, encoding="utf-8")
+
+
+def load(file: Path, subjects: Iterable[Subject]) -> list[Row]:
+    """Return the rows in a file of the relays that still exist."""
+    known = {(str(subject.kind), subject.id): subject for subject in subjects}
+    entries = json.loads(file.read_text(encoding="utf-8")) if file.exists() else []
+    rows = []
+    for entry in entries:
+        subject = known.get(tuple(entry.pop("subject")))
+        found: dict[str, Any] = {
+            name: tuple(value) if isinstance(value, list) else value for name, value in entry.items()
+        }
+        if subject is not None:
+            rows.append(Row(**{**found, "subject": subject, "verdict": SuiteVerdict(entry["verdict"])}))
+    return rows
+
+
+# ---------------------------------------------------------------- the document
+
+_HEAD = """\
+# Kill matrix
+
+Measured by `make adequacy`, which fails if a deviation survives or is blamed on another requirement only, or if a
+conforming relay is accused. A deviation is judged by the cases of its requirement, other relays by a quick run.
+
+"""
+
+
+def write(rows: Sequence[Row]) -> str:
+    """Return the document: counts, and for each requirement its deviations and the cases that killed them."""
+    lines = ["| relays | transport | runs | as they should be |", "| --- | --- | ---: | ---: |"]
+    for kind in SubjectKind:
+        for transport in TRANSPORTS:
+            runs = [row for row in rows if row.subject.kind is kind and row.transport == transport]
+            if runs:
+                lines.append(f"| {kind} | {transport} | {len(runs)} | {sum(row.verdict.good for row in runs)} |")
+    lines += ["", "| requirement | deviations | verdict | killed by | also blamed |", f"|{' --- |' * 5}"]
+    alike = defaultdict[tuple[str, ...], list[str]](list)
+    for row in rows:
+        if row.subject.kind is SubjectKind.DEVIATION:
+            proof = (row.verdict, ", ".join(_short(row.cases)), ", ".join(row.others))
+            alike[row.subject.requirement, *proof].append(f"`{row.subject.id}`")
+    for (requirement, *cells), ids in sorted(alike.items()):
+        lines.append(f"| {requirement} | {', '.join(ids)} | {' | '.join(cells)} |")
+    return _HEAD + "\n".join(lines) + "\n"
+
+
+def _short(cases: Iterable[str]) -> Iterator[str]:
+    """Give the names of cases, each with its parameters in one pair of brackets."""
+    parameters = defaultdict[str, list[str]](list)
+    for case in cases:
+        name, bracket, rest = case.rpartition("::")[2].removeprefix("test_").partition("[")
+        parameters[name] += [rest[:-1].replace("|", "\\|")] if bracket else []
+    for name, found in parameters.items():
+        shown = [*found[:3], *(["..."] if len(found) > 3 else [])]
+        yield f"{name}[{', '.join(shown)}]" if found else name
+
+
+def summary(rows: Iterable[Row]) -> str:
+    """Return the number of each verdict."""
+    found = list(rows)
+    counts = {verdict: sum(row.verdict is verdict for row in found) for verdict in SuiteVerdict}
+    return ", ".join(f"{count} {verdict}" for verdict, count in counts.items() if count)

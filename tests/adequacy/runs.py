@@ -13,22 +13,22 @@ from pathlib import Path
 from typing import Any
 
 from cbspec.cli.cases import find_cases
-from cbspec_simulator.variations.variants import VARIANTS
+from cbspec_simulator import VARIANTS
 from tests.adequacy.matrix import Row, judge
-from tests.adequacy.subjects import WAITED_FOR, Kind, Subject
+from tests.adequacy.subjects import WAITED_FOR, Subject, SubjectKind
 from tests.adequacy.suites import SUITE, NoResults, forked_relay, relay, results
 
 LOGS = Path(__file__).parents[2] / ".adequacy"
-"""Where the reports are of runs that didn't come out as they should."""
+"""The folder of the state, and of the reports of runs with a bad verdict."""
 
 PATIENCE = 900.0
-"""Seconds after which a run counts as hanging."""
+"""Seconds after which a run is stopped."""
 
-_WORKERS = ("-n", "4")  # a relay that is waited for all the time is waited for by several
+_WORKERS = ("-n", "4")  # several wait at a time
 
 
 def run(context: ForkServerContext, group: Sequence[Subject], transport: str) -> list[Row]:
-    """Judge relays on one transport: as one relay where they are several, and each alone where that one is accused."""
+    """Judge relays on one transport: together, and if that relay is accused, each alone."""
     rows = _together(context, group, transport)
     if len(group) == 1 or all(row.verdict.good for row in rows):
         return rows
@@ -58,23 +58,23 @@ def _relay(
     context: ForkServerContext, folder: Path, group: Sequence[Subject]
 ) -> contextlib.AbstractContextManager[Path]:
     options = [option for subject in group for option in subject.options]
-    # OpenSSL reads its configuration when a process begins.
+    # OpenSSL reads its configuration at the start of a process.
     return relay(folder, *options) if _own_process(group) else forked_relay(context, folder, *options)
 
 
 def _own_process(group: Sequence[Subject]) -> bool:
-    return any(subject.kind is Kind.VARIANT and VARIANTS[subject.id].openssl for subject in group)
+    return any(subject.kind is SubjectKind.VARIANT and VARIANTS[subject.id].openssl for subject in group)
 
 
 def _selection(subject: Subject) -> tuple[str, ...]:
-    """Return which cases judge a relay, and how hard they try."""
-    if subject.kind is not Kind.DEVIATION:
+    """Return the options that select the cases for a relay, and their effort."""
+    if subject.kind is not SubjectKind.DEVIATION:
         return ("--effort", "quick", *(_WORKERS if subject.id in WAITED_FOR else ()), str(SUITE))
     return ("--only", subject.requirement, *_files_of(subject.requirement))
 
 
 @cache
 def _files_of(requirement: str) -> tuple[str, ...]:
-    """Return the files that hold the cases of a requirement: to look at the others would take longer than to run it."""
+    """Return the files with the cases of a requirement: to import all others would take longer than the run."""
     files = {case.file for case in find_cases(SUITE) if requirement in case.requirements}
     return tuple(str(SUITE / file) for file in sorted(files))

@@ -1,7 +1,4 @@
-"""The suite in a process of its own, forked from one that has imported it: that takes longer than most runs.
-
-A relay is started and ended here, too: as a process, from whatever source it is given.
-"""
+"""Suites and relays in forked processes: imports would take longer than most runs."""
 
 from __future__ import annotations
 
@@ -26,15 +23,15 @@ from cbspec.cli import main
 SUITE = Path(cbspec_conformance.__file__).parent
 
 _GRACE = 10.0  # seconds for a relay to end
-_START = 60.0  # seconds for it to begin
+_START = 60.0  # seconds for its start
 
 
 class NoResults(Exception):
-    """A run came to no results; the text says why."""
+    """A run has no results; the text gives the reason."""
 
 
 def fork_server() -> ForkServerContext:
-    """Return the means to start suites quickly."""
+    """Return a server that has imported the suite and the simulator."""
     context = multiprocessing.get_context("forkserver")
     cases = [
         module.name for module in pkgutil.walk_packages(cbspec_conformance.relay.__path__, "cbspec_conformance.relay.")
@@ -53,7 +50,7 @@ def fork_server() -> ForkServerContext:
 
 @contextlib.contextmanager
 def relay(folder: Path, *options: str, **environment: str) -> Iterator[Path]:
-    """Start a simulator, yield the profile that it wrote into `folder`, and end it. Raises NoResults."""
+    """Start a simulator in a new process, yield its profile in `folder`, and stop it. Raises NoResults."""
     profile = folder / "profile.toml"
     command = [sys.executable, "-P", "-m", "cbspec", "simulate", "--port", "0", "--json", "--profile-out", str(profile)]
     with (
@@ -77,7 +74,7 @@ def relay(folder: Path, *options: str, **environment: str) -> Iterator[Path]:
 
 @contextlib.contextmanager
 def forked_relay(context: ForkServerContext, folder: Path, *options: str) -> Iterator[Path]:
-    """Do the same from a process that has imported the simulator, which takes longer than to serve most runs."""
+    """Start a simulator in a forked process, yield its profile in `folder`, and stop it. Raises NoResults."""
     profile = folder / "profile.toml"
     ready, said = context.Pipe(duplex=False)
     command = ("simulate", "--port", "0", "--json", "--profile-out", str(profile), *options)
@@ -108,7 +105,7 @@ def _serve(command: Sequence[str], said: Connection, folder: Path) -> None:
 
 
 def results(context: ForkServerContext, folder: Path, patience: float, *arguments: str) -> dict[str, Any]:
-    """Return the results of a run with some arguments, which may take `patience` seconds. Raises NoResults."""
+    """Return the results of a run that may take `patience` seconds. Raises NoResults."""
     file = folder / "results.json"
     process = context.Process(target=_run, args=(("--results", str(file), *arguments), folder))
     process.start()
@@ -119,7 +116,7 @@ def results(context: ForkServerContext, folder: Path, patience: float, *argument
         raise NoResults(f"the run took more than {patience:.0f} s")
     if not file.exists():
         said = (folder / "suite.log").read_text(errors="replace").strip().splitlines()
-        raise NoResults(f"exit code {process.exitcode}: {said[-1] if said else 'nothing was said'}")
+        raise NoResults(f"exit code {process.exitcode}: {said[-1] if said else 'no output'}")
     return dict(json.loads(file.read_text(encoding="utf-8")))
 
 
@@ -127,5 +124,5 @@ def _run(arguments: Sequence[str], folder: Path) -> None:
     file = os.open(folder / "suite.log", os.O_CREAT | os.O_WRONLY, 0o600)
     os.dup2(file, 1)
     os.dup2(file, 2)
-    os.environ["XDG_CACHE_HOME"] = str(folder)  # no run learns from the failures of another
+    os.environ["XDG_CACHE_HOME"] = str(folder)  # runs share no saved failures
     sys.exit(pytest.main(["-c", str(SUITE / "pytest.ini"), "-p", "no:cacheprovider", "-p", "no:randomly", *arguments]))

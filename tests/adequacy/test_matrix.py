@@ -1,22 +1,25 @@
-"""The judgement on the suite, from results made by hand."""
+"""The verdicts on the suite, its file and its document, from results made by hand."""
 
 from __future__ import annotations
 
+import re
+from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.adequacy.matrix import Row, Verdict, judge
-from tests.adequacy.subjects import Kind, Subject
+from tests.adequacy.matrix import Row, SuiteVerdict, judge, load, save, summary, write
+from tests.adequacy.subjects import Subject, SubjectKind, subjects
+from tests.repo.tree import ROOT, text
 
-DEVIATION = Subject(Kind.DEVIATION, "port-ignored", "CB-TUN-007")
-VARIANT = Subject(Kind.VARIANT, "dribble")
-OPEN_POINT = Subject(Kind.OPEN_POINT, "terse", "CB-ERR-003")
-CLEAN = Subject(Kind.CLEAN, "clean")
+DEVIATION = Subject(SubjectKind.DEVIATION, "port-ignored", "CB-TUN-007")
+VARIANT = Subject(SubjectKind.VARIANT, "dribble")
+OPEN_POINT = Subject(SubjectKind.OPEN_POINT, "terse", "CB-ERR-003")
+CLEAN = Subject(SubjectKind.CLEAN, "clean")
 
 
 def results(*, green: bool = True, kit_errors: tuple[str, ...] = (), **outcomes: str) -> dict[str, Any]:
-    """Return the results of a run in which some requirements came out in some way."""
+    """Return the results of a run with these outcomes of requirements."""
     return {
         "green": green,
         "kit_errors": list(kit_errors),
@@ -33,38 +36,72 @@ def results(*, green: bool = True, kit_errors: tuple[str, ...] = (), **outcomes:
 @pytest.mark.parametrize(
     ("subject", "found", "verdict", "others"),
     [
-        (DEVIATION, results(TUN_007="failed", green=False), Verdict.KILLED, ()),
-        (DEVIATION, results(TUN_007="warned"), Verdict.KILLED, ()),
-        (DEVIATION, results(TUN_007="failed", MSG_004="failed", green=False), Verdict.KILLED, ("CB-MSG-004",)),
-        (DEVIATION, results(TUN_007="passed"), Verdict.SURVIVED, ()),
-        (DEVIATION, results(TUN_007="inconclusive", green=False), Verdict.SURVIVED, ()),
-        (DEVIATION, results(TUN_007="not exercised"), Verdict.SURVIVED, ()),
-        (DEVIATION, results(TUN_007="passed", MSG_004="failed", green=False), Verdict.MISBLAMED, ("CB-MSG-004",)),
-        (VARIANT, results(TUN_007="passed", MSG_004="not exercised"), Verdict.LEFT_ALONE, ()),
-        (VARIANT, results(TUN_007="failed", green=False), Verdict.ACCUSED, ("CB-TUN-007",)),
-        (VARIANT, results(TUN_007="warned"), Verdict.ACCUSED, ("CB-TUN-007",)),
-        (VARIANT, results(TUN_007="inconclusive", green=False), Verdict.ACCUSED, ()),
-        (CLEAN, results(TUN_007="warned"), Verdict.ACCUSED, ("CB-TUN-007",)),
-        (OPEN_POINT, results(ERR_003="warned"), Verdict.LEFT_ALONE, ()),
-        (OPEN_POINT, results(ERR_003="failed", green=False), Verdict.ACCUSED, ("CB-ERR-003",)),
+        (DEVIATION, results(TUN_007="failed", green=False), SuiteVerdict.KILLED, ()),
+        (DEVIATION, results(TUN_007="warned"), SuiteVerdict.KILLED, ()),
+        (DEVIATION, results(TUN_007="failed", MSG_004="failed", green=False), SuiteVerdict.KILLED, ("CB-MSG-004",)),
+        (DEVIATION, results(TUN_007="passed"), SuiteVerdict.SURVIVED, ()),
+        (DEVIATION, results(TUN_007="inconclusive", green=False), SuiteVerdict.SURVIVED, ()),
+        (DEVIATION, results(TUN_007="not exercised"), SuiteVerdict.SURVIVED, ()),
+        (DEVIATION, results(TUN_007="passed", MSG_004="failed", green=False), SuiteVerdict.MISBLAMED, ("CB-MSG-004",)),
+        (VARIANT, results(TUN_007="passed", MSG_004="not exercised"), SuiteVerdict.LEFT_ALONE, ()),
+        (VARIANT, results(TUN_007="failed", green=False), SuiteVerdict.ACCUSED, ("CB-TUN-007",)),
+        (VARIANT, results(TUN_007="warned"), SuiteVerdict.ACCUSED, ("CB-TUN-007",)),
+        (VARIANT, results(TUN_007="inconclusive", green=False), SuiteVerdict.ACCUSED, ()),
+        (CLEAN, results(TUN_007="warned"), SuiteVerdict.ACCUSED, ("CB-TUN-007",)),
+        (OPEN_POINT, results(ERR_003="warned"), SuiteVerdict.LEFT_ALONE, ()),
+        (OPEN_POINT, results(ERR_003="failed", green=False), SuiteVerdict.ACCUSED, ("CB-ERR-003",)),
     ],
 )
 def test_every_outcome_has_its_verdict(
-    subject: Subject, found: dict[str, Any], verdict: Verdict, others: tuple[str, ...]
+    subject: Subject, found: dict[str, Any], verdict: SuiteVerdict, others: tuple[str, ...]
 ) -> None:
     row = judge(subject, "auto", found, 1.5)
     assert (row.verdict, row.others, row.seconds) == (verdict, others, 1.5)
-    assert verdict.good is (verdict in (Verdict.KILLED, Verdict.LEFT_ALONE))
+    assert verdict.good is (verdict in (SuiteVerdict.KILLED, SuiteVerdict.LEFT_ALONE))
 
 
 def test_the_cases_that_caught_a_deviation_are_named_and_no_others() -> None:
     assert judge(DEVIATION, "auto", results(TUN_007="failed", green=False)).cases == ("TUN_007[1]",)
 
 
-@pytest.mark.parametrize(
-    "found", ["the simulator didn't start", results(TUN_007="failed", kit_errors=("a\nKitError",))]
-)
+@pytest.mark.parametrize("found", ["no relay", results(TUN_007="failed", kit_errors=("a\nKitError",))])
 def test_without_results_of_the_relay_there_is_no_verdict(found: dict[str, Any] | str) -> None:
     row = judge(DEVIATION, "auto", found)
-    assert row == Row(DEVIATION, "auto", Verdict.NO_VERDICT, remark=found if isinstance(found, str) else "KitError")
+    assert row == Row(
+        DEVIATION, "auto", SuiteVerdict.NO_VERDICT, remark=found if isinstance(found, str) else "KitError"
+    )
     assert not row.verdict.good
+
+
+def test_rows_are_kept_in_a_file(tmp_path: Path) -> None:
+    rows = [
+        Row(DEVIATION, "auto", SuiteVerdict.KILLED, ("x::test[1]",), ("CB-MSG-004",), "", 1.5),
+        Row(VARIANT, "auto", SuiteVerdict.LEFT_ALONE),
+    ]
+    assert load(tmp_path / "rows.json", [DEVIATION]) == []
+    save(tmp_path / "state" / "rows.json", rows)
+    assert load(tmp_path / "state" / "rows.json", [DEVIATION, VARIANT]) == rows
+    assert load(tmp_path / "state" / "rows.json", [VARIANT]) == rows[1:]
+
+
+def test_the_document_names_the_parameters_that_killed() -> None:
+    cases = tuple(f"relay/a.py::test_port[{at}]" for at in range(5))
+    rows = [
+        Row(DEVIATION, "auto", SuiteVerdict.KILLED, (*cases, "relay/a.py::preflight"), ("CB-MSG-004",)),
+        Row(DEVIATION, "websocket", SuiteVerdict.SURVIVED),
+        Row(VARIANT, "auto", SuiteVerdict.ACCUSED),
+    ]
+    written = write(rows)
+    assert "| CB-TUN-007 | `port-ignored` | killed | port[0, 1, 2, ...], preflight | CB-MSG-004 |" in written
+    assert "| variant | auto | 1 | 0 |" in written
+    assert summary(rows) == "1 killed, 1 survived, 1 accused"
+
+
+def test_the_committed_matrix_holds_every_deviation_and_no_bad_verdict() -> None:
+    matrix = text(ROOT / "docs" / "kill-matrix.md")
+    rows = re.findall(r"^\| (CB-\S+) \| (`.+?`) \| (.+?) \|", matrix, re.MULTILINE)
+    written = [(requirement, id_, verdict) for requirement, ids, verdict in rows for id_ in re.findall("`(.+?)`", ids)]
+    judged = [subject for subject in subjects() if subject.kind is SubjectKind.DEVIATION]
+    assert sorted(written) == sorted((one.requirement, one.id, "killed") for one in judged), "run make adequacy"
+    counts = re.findall(r"\| (\d+) \| (\d+) \|$", matrix, re.MULTILINE)
+    assert all(runs == good for runs, good in counts)

@@ -21,9 +21,7 @@ from cbspec_simulator.relay.behaviour import Behaviour
 from cbspec_simulator.settings.config import Config, ConfigError
 from cbspec_simulator.settings.reading import load_config
 from cbspec_simulator.settings.scenarios import scenario_file, scenarios
-from cbspec_simulator.variations.deviations import KNOWN, deviated
-from cbspec_simulator.variations.open_points import OPEN_POINTS, opened, opened_config
-from cbspec_simulator.variations.variants import VARIANTS, arranged, varied
+from cbspec_simulator.variations.registry import OPEN_POINTS, PERSONAS, VARIANTS, arranged, varied
 
 __all__ = ["configure", "run"]
 
@@ -34,7 +32,7 @@ def run(args: argparse.Namespace) -> int:
         if args.list_scenarios:
             _list(scenarios())
         if args.list_deviations:
-            _list((item.id, item.requirement, item.sentence) for item in KNOWN.values())
+            _list((item.id, item.requirement, item.sentence) for item in PERSONAS.values())
         if args.list_variants:
             _list((item.id, item.sentence) for item in VARIANTS.values())
         if args.list_open_points:
@@ -70,8 +68,7 @@ def _list(rows: Iterable[tuple[str, ...]]) -> None:
 def _config(args: argparse.Namespace) -> Config:
     _known("--open-point", args.open_point, OPEN_POINTS)
     files = [file for file in (args.config, args.scenario and scenario_file(args.scenario)) if file]
-    config = arranged(load_config(*files), *args.variant)
-    config = opened_config(config, *args.open_point)
+    config = arranged(load_config(*files), *args.variant, *args.open_point)
     named = {name: getattr(args, name) for name in ("host", "port") if getattr(args, name) is not None}
     config = replace(
         config,
@@ -93,8 +90,8 @@ def _config(args: argparse.Namespace) -> Config:
 
 def _behaviour(args: argparse.Namespace) -> Behaviour:
     variants = (*TRANSPORTS[args.transport], *args.variant)
-    _known("--persona", args.deviation, KNOWN)
-    return deviated(opened(varied(Behaviour(), *variants), *args.open_point), *args.deviation)
+    _known("--persona", args.deviation, PERSONAS)
+    return varied(Behaviour(), *variants, *args.open_point, *args.deviation)
 
 
 def _known(option: str, ids: Iterable[str], known: Mapping[str, object]) -> None:

@@ -12,8 +12,7 @@ from cbspec_simulator.relay.behaviour import Behaviour
 from cbspec_simulator.settings.config import Config, ConfigError
 from cbspec_simulator.settings.reading import load_config
 from cbspec_simulator.settings.scenarios import scenario_file
-from cbspec_simulator.variations.deviations import KNOWN, deviated
-from cbspec_simulator.variations.variants import VARIANTS, arranged, varied
+from cbspec_simulator.variations.registry import PERSONAS, VARIANTS, arranged, varied
 
 Source = str | Path | Mapping[str, Any]
 
@@ -74,9 +73,9 @@ class Setup:
 
     def behaviour(self) -> Behaviour:
         """Return how the relay behaves; raises ConfigError where a persona or a variant isn't known."""
-        _known("persona", self.persona, KNOWN)
+        _known("persona", self.persona, PERSONAS)
         _known("variant", self.variant, VARIANTS)
-        return deviated(varied(Behaviour(), *self.variant), *self.persona)
+        return varied(Behaviour(), *self.variant, *self.persona)
 
     def check(self) -> None:
         """Raise ConfigError where it can't be used."""

@@ -1,9 +1,7 @@
-"""What deviations and variants are composed of: functions that replace one part of a `Behaviour`.
+"""The pieces of variations: functions that return a behaviour with one part replaced.
 
-Each takes a behaviour and returns another, so that several can be laid over each other:
-
-    change = both(answers("auth_response", put("status", "fine")), without("rate"))
-    behaviour = change(Behaviour())
+change = both(answers("auth_response", put("status", "fine")), without("rate"))
+behaviour = change(Behaviour())
 """
 
 from __future__ import annotations
@@ -14,16 +12,20 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from websockets.server import ServerProtocol
+
 from cbspec.protocol.codes import ErrorCode
-from cbspec.protocol.connection import RequestRefused
+from cbspec.protocol.connection import Framer, RequestRefused
 from cbspec.protocol.framing import Frame
-from cbspec.protocol.messages import Message, Request, Violation
+from cbspec.protocol.messages import Message, Request, TunnelInfo, Violation
 from cbspec.protocol.state import Rule, State
 from cbspec.protocol.strictjson import NotStrictJson
-from cbspec.protocol.tls import server_context
-from cbspec_simulator.base.state import Attempt, Refused
+from cbspec.protocol.tls import TlsLayer, server_context
+from cbspec.protocol.websocket import WebSocketFramer
+from cbspec_simulator.base.state import Attempt, Identity, Refused
 from cbspec_simulator.base.steps import Check, Quota, Step
 from cbspec_simulator.relay.behaviour import AnswerContext, Behaviour, Body
+from cbspec_simulator.settings.config import LimitSettings
 
 Change = Callable[[Behaviour], Behaviour]
 Edit = Callable[[Body, AnswerContext], Body | list[Body]]
@@ -31,7 +33,7 @@ When = Callable[[AnswerContext], bool]
 
 
 def both(*changes: Change) -> Change:
-    """Return the changes laid over each other, the first at the bottom."""
+    """Apply changes in their order."""
 
     def change(behaviour: Behaviour) -> Behaviour:
         for one in changes:
@@ -41,18 +43,18 @@ def both(*changes: Change) -> Change:
     return change
 
 
-def part(**parts: Any) -> Change:  # noqa: ANN401 - checked by the parts' own names
-    """Replace parts by other ones."""
+def part(**parts: Any) -> Change:  # noqa: ANN401 - checked by the names of the parts
+    """Replace parts of the behaviour."""
     return lambda behaviour: replace(behaviour, **parts)
 
 
-def writing(**parts: Any) -> Change:  # noqa: ANN401 - checked by the parts' own names
-    """Put bytes on the wire, or close, in another way."""
+def writing(**parts: Any) -> Change:  # noqa: ANN401 - checked by the names of the parts
+    """Replace parts of the behaviour's writing."""
     return lambda behaviour: replace(behaviour, writing=replace(behaviour.writing, **parts))
 
 
 def served_by(change: Callable[[ssl.SSLContext], None]) -> Change:
-    """Serve TLS as a function leaves its context."""
+    """Change the context that TLS is served with."""
 
     def context(chain: Path, key: Path | None) -> ssl.SSLContext:
         made = server_context(chain, key)
@@ -62,16 +64,50 @@ def served_by(change: Callable[[ssl.SSLContext], None]) -> Change:
     return part(tls=context)
 
 
+def layered(layer: type[TlsLayer]) -> Change:
+    """Use another class for the TLS layer of each connection."""
+    return part(layer=lambda context: layer(context, server_side=True))
+
+
+def framed(framer: Callable[..., Framer]) -> Change:
+    """Divide a plain stream by another framer."""
+    return part(stream=lambda limits: framer(max_message=limits.max_message, max_depth=limits.max_depth))
+
+
+def spoken(protocol: type[ServerProtocol], framer: type[WebSocketFramer] = WebSocketFramer, **options: Any) -> Change:  # noqa: ANN401 - the protocol's own options
+    """Use other classes for WebSocket."""
+
+    def websocket(limits: LimitSettings) -> WebSocketFramer:
+        return framer(protocol(max_size=limits.max_message, **options))
+
+    return part(websocket=websocket)
+
+
 # Answers.
 
 
 def always(_: AnswerContext) -> bool:
-    """Say yes to every exchange."""
+    """Return true for every exchange."""
     return True
 
 
+def over_websocket(exchange: AnswerContext) -> bool:
+    """Whether the exchange takes place over WebSocket."""
+    return exchange.connection.transport == "websocket"
+
+
+def asked(kind: type[Request]) -> When:
+    """Whether the request was valid and of a type."""
+    return lambda exchange: isinstance(exchange.request, kind)
+
+
+def broke(*requirements: str) -> When:
+    """Whether the request was refused by one of these requirements."""
+    return lambda exchange: exchange.requirement in requirements
+
+
 def answers(kind: str, edit: Edit, when: When = always) -> Change:
-    """Edit the answers of a type (an error's may be written `error:code`) before they are spelt."""
+    """Edit the answers of a type before they are encoded. `kind` is a type or `error:code`."""
     name, _, code = kind.partition(":")
 
     def change(behaviour: Behaviour) -> Behaviour:
@@ -88,58 +124,53 @@ def answers(kind: str, edit: Edit, when: When = always) -> Change:
     return change
 
 
+def unanswered(kind: str, when: When = always) -> Change:
+    """Omit the answers of a type."""
+    return answers(kind, lambda _, __: [], when)
+
+
 def put(name: str, value: object) -> Edit:
-    """Set a member; a callable is given the exchange."""
+    """Set a member; a callable value is called with the exchange."""
     return lambda body, exchange: {**body, name: value(exchange) if callable(value) else value}
 
 
 def turn(name: str, function: Callable[[Any], object]) -> Edit:
-    """Replace a member's value by what a function makes of it."""
+    """Apply a function to the value of a member."""
     return lambda body, _: {**body, name: function(body[name])}
 
 
 def drop(name: str) -> Edit:
-    """Leave a member out."""
+    """Omit a member."""
     return lambda body, _: {key: value for key, value in body.items() if key != name}
 
 
-def silence(_: Body, __: AnswerContext) -> list[Body]:
-    """Answer nothing."""
-    return []
-
-
 def twice(body: Body, _: AnswerContext) -> list[Body]:
-    """Answer twice."""
+    """Repeat the answer."""
     return [body, body]
 
 
 def instead(**members: object) -> Edit:
-    """Answer with another message."""
-    return lambda body, exchange: {
-        name: value(exchange) if callable(value) else value for name, value in members.items()
-    }
+    """Send another message."""
+    return lambda _, __: dict(members)
 
 
-def wrong_code(code: str, other: str, when: When = always) -> Change:
-    """Give another code than the one that the situation asks for."""
-    return answers(f"error:{code}", put("code", other), when)
+def closes(kind: str, when: When = always) -> Change:
+    """Close the connection instead of sending the answers of a type."""
+    name, _, code = kind.partition(":")
+
+    def ends(body: Body, exchange: AnswerContext) -> bool:
+        return body.get("type") == name and (not code or body.get("code") == code) and when(exchange)
+
+    return both(part(ends=ends), unanswered(kind, when))
 
 
-def asked(kind: type[Request]) -> When:
-    """Say whether the exchange's request was valid and of a type."""
-    return lambda exchange: isinstance(exchange.request, kind)
-
-
-def broke(*requirements: str) -> When:
-    """Say whether the exchange's request was refused for one of these requirements."""
-    return lambda exchange: exchange.requirement in requirements
-
-
-# Texts on their way out and in.
+def closes_after(when: When) -> Change:
+    """Close the connection after the errors for which `when` is true."""
+    return part(ends=lambda body, exchange: body["type"] == "error" and when(exchange))
 
 
 def texts(function: Callable[[bytes], bytes | list[bytes]], when: Callable[[Body, AnswerContext], bool]) -> Change:
-    """Change the texts of the messages for which `when` holds, after they were spelt."""
+    """Change the encoded messages for which `when` is true."""
 
     def change(behaviour: Behaviour) -> Behaviour:
         def spell(body: Body, exchange: AnswerContext) -> list[bytes]:
@@ -154,8 +185,11 @@ def texts(function: Callable[[bytes], bytes | list[bytes]], when: Callable[[Body
     return change
 
 
+# Input.
+
+
 def takes(mend: Callable[[bytes], bytes | None]) -> Change:
-    """Take for good what isn't JSON: `mend` makes valid JSON of it, or None where it can't."""
+    """Accept input that isn't JSON: `mend` returns the JSON to read instead, or None."""
 
     def change(behaviour: Behaviour) -> Behaviour:
         def decode(frame: Frame, max_depth: int) -> object:
@@ -172,71 +206,79 @@ def takes(mend: Callable[[bytes], bytes | None]) -> Change:
     return change
 
 
+def misreads(what: Callable[[bytes], bytes]) -> Change:
+    """Apply a function to each input text before it is decoded."""
+
+    def change(behaviour: Behaviour) -> Behaviour:
+        def decode(frame: Frame, max_depth: int) -> object:
+            return behaviour.decode(frame._replace(text=what(frame.text)), max_depth)
+
+        return replace(behaviour, decode=decode)
+
+    return change
+
+
+def unreadable(when: Callable[[bytes], bool]) -> Change:
+    """Refuse valid input texts for which `when` is true."""
+    return misreads(lambda text: b'{"type":""}' if when(text) else text)
+
+
+def understands(around: Callable[[Callable[[object], Message | Violation], object], Message | Violation]) -> Change:
+    """Interpret JSON values by a function of the previous interpretation and the value."""
+    return lambda behaviour: replace(behaviour, understand=lambda value: around(behaviour.understand, value))
+
+
 MISSING: Any = object()
-"""Stands for the value of a member that isn't there."""
+"""The value of a member that is absent."""
 
 Test = Callable[[Any], bool]
 
 
 def missing(value: object) -> bool:
-    """Say whether a member isn't there."""
+    """Whether a member is absent."""
     return value is MISSING
 
 
-def accepts(kind: str, member: str, when: Test, by: object) -> Change:
-    """Take a request for good although a member is wrong: where `when` holds of its value, `by` is read instead.
+def of_type(*types: type) -> Test:
+    """Whether a value is of one of these types; a boolean is no number."""
+    return lambda value: isinstance(value, types) and (bool in types or not isinstance(value, bool))
 
-    A callable `by` is given the value.
+
+def accepts(kind: str, member: str, when: Test, by: object) -> Change:
+    """Accept a request with a wrong member: read `by` if `when` is true of the value.
+
+    A callable `by` is called with the value.
     """
 
-    def change(behaviour: Behaviour) -> Behaviour:
-        def understand(value: object) -> Message | Violation:
-            if isinstance(value, dict) and value.get("type") == kind and when(value.get(member, MISSING)):
-                value = {**value, member: by(value.get(member)) if callable(by) else by}
-            return behaviour.understand(value)
+    def around(understand: Callable[[object], Message | Violation], value: object) -> Message | Violation:
+        if isinstance(value, dict) and value.get("type") == kind and when(value.get(member, MISSING)):
+            value = {**value, member: by(value.get(member)) if callable(by) else by}
+        return understand(value)
 
-        return replace(behaviour, understand=understand)
-
-    return change
+    return understands(around)
 
 
 def refuses(kind: str, member: str, when: Test, code: ErrorCode) -> Change:
-    """Refuse a request, where `when` holds of a member's value, with a code that isn't the right one."""
+    """Refuse a request with another code if `when` is true of a member's value."""
 
-    def change(behaviour: Behaviour) -> Behaviour:
-        def understand(value: object) -> Message | Violation:
-            found = behaviour.understand(value)
-            hit = isinstance(value, dict) and value.get("type") == kind and when(value.get(member, MISSING))
-            return replace(found, code=code) if hit and isinstance(found, Violation) else found
+    def around(understand: Callable[[object], Message | Violation], value: object) -> Message | Violation:
+        found = understand(value)
+        hit = isinstance(value, dict) and value.get("type") == kind and when(value.get(member, MISSING))
+        return replace(found, code=code) if hit and isinstance(found, Violation) else found
 
-        return replace(behaviour, understand=understand)
-
-    return change
+    return understands(around)
 
 
-def by_subject(attempt: Attempt) -> Hashable:
-    """Count for each subject of a tenant, whatever scope its rate has."""
-    return attempt.known.tenant.id, attempt.known.subject
-
-
-def by_connection(attempt: Attempt) -> Hashable:
-    """Count for each connection of a tenant, whatever scope its rate has."""
-    return attempt.known.tenant.id, attempt.connection.number
-
-
-# Order.
+# Order and steps.
 
 
 def rule(state: State, request: type[Request], entry: Rule) -> Change:
-    """Give a request another meaning in a state."""
+    """Replace an entry of the transition table."""
     return lambda behaviour: replace(behaviour, table={**behaviour.table, (state, request): entry})
 
 
-# Steps.
-
-
 def each_step(name: str, function: Callable[[Step], tuple[Step, ...]]) -> Change:
-    """Replace a step, by its name, by what a function makes of it."""
+    """Replace the steps of a name by those that a function returns. Raises LookupError if there are none."""
 
     def through(steps: tuple[Step, ...]) -> tuple[Step, ...]:
         return tuple(new for step in steps for new in (function(step) if step.name == name else (step,)))
@@ -252,72 +294,84 @@ def each_step(name: str, function: Callable[[Step], tuple[Step, ...]]) -> Change
 
 
 def without(name: str) -> Change:
-    """Leave a step out."""
+    """Remove a step."""
     return each_step(name, lambda _: ())
+
+
+def added(request: type[Request], step: Step, *, first: bool = False) -> Change:
+    """Add a step at the end of a request's steps, or at the start."""
+
+    def change(behaviour: Behaviour) -> Behaviour:
+        others = behaviour.steps[request]
+        return replace(behaviour, steps={**behaviour.steps, request: (step, *others) if first else (*others, step)})
+
+    return change
 
 
 def moved(
     name: str, to: type[Request], when: Callable[[Attempt], bool] | None = None, *, first: bool = False
 ) -> Change:
-    """Take a step at another request, where `when` holds: behind the steps that are there, or before them."""
+    """Move a step to another request, where it applies if `when` is true."""
 
     def change(behaviour: Behaviour) -> Behaviour:
         step = next(step for steps in behaviour.steps.values() for step in steps if step.name == name)
-        left = without(name)(behaviour)
-        one, others = (replace(step, when=when),), left.steps[to]
-        return replace(left, steps={**left.steps, to: (*one, *others) if first else (*others, *one)})
+        return both(without(name), added(to, replace(step, when=when), first=first))(behaviour)
 
     return change
 
 
 def check(name: str, function: Check) -> Change:
-    """Make another check in a step's place."""
+    """Replace the check of a step."""
     return each_step(name, lambda step: (replace(step, check=function),))
 
 
-def recoded(name: str, code: ErrorCode) -> Change:
-    """Let a step refuse with another listed code."""
+def watching(name: str, make: Callable[[Check], Check]) -> Change:
+    """Replace the check of a step by one that `make` returns; it is called for each behaviour, and may keep state."""
+    return each_step(name, lambda step: (replace(step, check=make(step.check)),))
 
-    def with_code(step: Step) -> tuple[Step, ...]:
-        def refusing(attempt: Attempt) -> Any:  # noqa: ANN401 - whatever the step gives
+
+def recoded(name: str, code: ErrorCode) -> Change:
+    """Let a step refuse with another code."""
+
+    def make(inner: Check) -> Check:
+        def refusing(attempt: Attempt) -> Any:  # noqa: ANN401 - what the step returns
             try:
-                return step.check(attempt)
+                return inner(attempt)
             except Refused as refused:
                 raise Refused(code, refused.text, close=refused.close) from None
 
-        return (replace(step, check=refusing),)
+        return refusing
 
-    return each_step(name, with_code)
+    return watching(name, make)
 
 
-def quota(name: str, **parts: Any) -> Change:  # noqa: ANN401 - checked by the parts' own names
-    """Replace parts of a quota, for example whose account it is, or the limit."""
+def quota(name: str, **parts: Any) -> Change:  # noqa: ANN401 - checked by the names of the parts
+    """Replace parts of a quota, for example its account or its limit."""
 
-    def changed(step: Step) -> tuple[Step, ...]:
-        assert isinstance(step.check, Quota)  # noqa: S101 - a mistake of the caller's
-        return (replace(step, check=replace(step.check, **parts)),)
+    def make(inner: Check) -> Check:
+        assert isinstance(inner, Quota)  # noqa: S101 - the caller names a quota
+        return replace(inner, **parts)
 
-    return each_step(name, changed)
+    return watching(name, make)
 
 
 def limit(name: str, function: Callable[[int], int | None]) -> Change:
-    """Count a quota against another limit, made from the true one."""
+    """Apply a function to the limit of a quota."""
 
-    def changed(step: Step) -> tuple[Step, ...]:
-        assert isinstance(step.check, Quota)  # noqa: S101 - a mistake of the caller's
-        true = step.check.limit
+    def make(inner: Check) -> Check:
+        assert isinstance(inner, Quota)  # noqa: S101 - the caller names a quota
 
         def other(attempt: Attempt) -> int | None:
-            found = true(attempt)
+            found = inner.limit(attempt)
             return None if found is None else function(found)
 
-        return (replace(step, check=replace(step.check, limit=other)),)
+        return replace(inner, limit=other)
 
-    return each_step(name, changed)
+    return watching(name, make)
 
 
 def refusals(function: Callable[[Attempt, RequestRefused], Refused | None]) -> Change:
-    """Refuse what isn't valid in another way, where the function has one."""
+    """Refuse invalid requests as a function says; None keeps the refusal."""
 
     def change(behaviour: Behaviour) -> Behaviour:
         return replace(
@@ -325,3 +379,32 @@ def refusals(function: Callable[[Attempt, RequestRefused], Refused | None]) -> C
         )
 
     return change
+
+
+def refused_as(code: ErrorCode, *requirements: str) -> Change:
+    """Refuse requests that break one of these requirements with another code."""
+    return refusals(lambda _, event: Refused(code, event.text) if event.requirement in requirements else None)
+
+
+def by_subject(attempt: Attempt) -> Hashable:
+    """Return the account of a tenant's subject."""
+    return attempt.known.tenant.id, attempt.known.subject
+
+
+def by_connection(attempt: Attempt) -> Hashable:
+    """Return the account of a tenant's connection."""
+    return attempt.known.tenant.id, attempt.connection.number
+
+
+def named_tenant(attempt: Attempt) -> Identity:
+    """Return an identity of the tenant that a tunnel_info names."""
+    tenant = attempt.relay.tenants.get(asks_for(attempt).tenant_id)
+    if tenant is None:
+        raise Refused(ErrorCode.INVALID_TOKEN, "authenticate first")
+    return Identity("", tenant)
+
+
+def asks_for(attempt: Attempt) -> TunnelInfo:
+    """Return the tunnel_info of an attempt."""
+    assert isinstance(attempt.request, TunnelInfo)  # noqa: S101 - called by steps of tunnel_info only
+    return attempt.request

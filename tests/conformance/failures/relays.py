@@ -15,7 +15,7 @@ from cbspec_conformance.judging.errors import Broken, Inconclusive
 from cbspec_conformance.judging.findings import Finding, Outcome
 from cbspec_conformance.record.render import render
 from cbspec_conformance.replay.replay import Replayer
-from cbspec_simulator import Behaviour, Config, Listen, Simulator, deviated
+from cbspec_simulator import Behaviour, Config, Listen, Simulator, varied
 from cbspec_simulator.settings.config import TokenSettings
 
 
@@ -23,7 +23,7 @@ from cbspec_simulator.settings.config import TokenSettings
 def relay(deviation: str = "", secret: str = "") -> Iterator[Profile]:
     """Run a simulator, wrong in one way or clean, perhaps with another secret; give the profile to judge it by."""
     config = Config(listen=Listen(port=0), tokens=TokenSettings(secret=secret or None))
-    simulator = Simulator(config, behaviour=deviated(Behaviour(), deviation) if deviation else None)
+    simulator = Simulator(config, behaviour=varied(Behaviour(), deviation) if deviation else None)
     loop = asyncio.new_event_loop()
     thread = threading.Thread(target=loop.run_forever)
     thread.start()

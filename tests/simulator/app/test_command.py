@@ -24,9 +24,7 @@ from cbspec.tokens.jwt import SigningKey
 from cbspec.tokens.keypair import new_pair
 from cbspec_simulator.app.options import configure
 from cbspec_simulator.settings.scenarios import scenarios
-from cbspec_simulator.variations.deviations import KNOWN
-from cbspec_simulator.variations.open_points import OPEN_POINTS
-from cbspec_simulator.variations.variants import VARIANTS
+from cbspec_simulator.variations.registry import OPEN_POINTS, PERSONAS, VARIANTS
 from tests.support.client import HELLO, PATIENCE, AsyncClient
 from tests.support.issuer import jwks, pair
 
@@ -144,8 +142,8 @@ def test_a_set_of_keys_and_the_profile_that_mints_by_it(tmp_path: Path) -> None:
 
 def test_deviations_variants_and_open_points_can_be_chosen_and_listed() -> None:
     listed = _run("--list-deviations").stdout.splitlines()
-    assert [line.split()[0] for line in listed] == list(KNOWN)
-    assert all(KNOWN[line.split()[0]].requirement == line.split()[1] for line in listed)
+    assert [line.split()[0] for line in listed] == list(PERSONAS)
+    assert all(PERSONAS[line.split()[0]].requirement == line.split()[1] for line in listed)
     assert [line.split()[0] for line in _run("--list-variants").stdout.splitlines()] == list(VARIANTS)
     points = [line.split()[:2] for line in _run("--list-open-points").stdout.splitlines()]
     assert points == [[point.id, point.requirement] for point in OPEN_POINTS.values()]

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from prometheus_client.core import HistogramMetricFamily
 
 from cbspec.profile.target import Rate, Tenant
-from cbspec_simulator import deviated
+from cbspec_simulator import varied
 from cbspec_simulator.faults.fault import Fault
 from cbspec_simulator.observe.metrics import BUCKETS, Histogram, RelayMetrics
 from cbspec_simulator.relay.events import Sent
@@ -147,7 +147,7 @@ UNKNOWN_ACCEPTED = ("tenant-suffix-accepted", "tunnel-for-unknown-tenant")
 @pytest.mark.parametrize("deviation", [None, *UNKNOWN_ACCEPTED])
 def test_no_client_adds_a_series(deviation: str | None) -> None:
     many = 100 if deviation else 10_000
-    memory = MemoryRelay(Tenant("a"), buffer_pool=None, change=lambda b: deviated(b, deviation) if deviation else b)
+    memory = MemoryRelay(Tenant("a"), buffer_pool=None, change=lambda b: varied(b, deviation) if deviation else b)
     metrics = RelayMetrics(memory.relay, lambda: memory.time)
     before = set(read(metrics))
     for number in range(many // 10):

@@ -12,7 +12,7 @@ from cbspec.protocol.codes import ErrorCode
 from cbspec_simulator import Config
 from cbspec_simulator.base.steps import Dial, Refresh
 from cbspec_simulator.settings.config import TokenSettings
-from cbspec_simulator.variations.deviations import deviated
+from cbspec_simulator.variations.registry import varied
 from tests.support.issuer import jwks, pair
 from tests.support.memory import BEAT, HELLO, MemoryRelay, auth, tunnel
 
@@ -154,7 +154,7 @@ def test_one_key_needs_no_refresh() -> None:
 
 def test_what_goes_wrong_with_tokens_needs_the_key_that_signs_them(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="needs the key that signs them"):
-        MemoryRelay(config=_with_keys(tmp_path), change=lambda behaviour: deviated(behaviour, "expired-accepted"))
+        MemoryRelay(config=_with_keys(tmp_path), change=lambda behaviour: varied(behaviour, "expired-accepted"))
 
 
 def test_another_configuration_keeps_the_keys_that_it_still_means(tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ import pytest
 
 from cbspec_simulator import Behaviour, ConfigError
 from cbspec_simulator.testing.setup import Setup
-from cbspec_simulator.variations.variants import VARIANTS
+from cbspec_simulator.variations.registry import VARIANTS
 
 
 def test_nothing_is_the_default_relay_on_a_free_port() -> None:

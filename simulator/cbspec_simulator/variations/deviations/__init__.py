@@ -1,70 +1,39 @@
-"""Named ways to be wrong: each breaks one requirement, and as far as can be nothing else."""
+"""Relays that each break one requirement."""
 
 from __future__ import annotations
 
-from cbspec_simulator.relay.behaviour import Behaviour
-from cbspec_simulator.variations.compose import both
 from cbspec_simulator.variations.deviations import (
-    accounts,
     arrival,
-    auth,
-    codes,
+    authentication,
     conditions,
     errors,
+    heartbeat,
     hello,
-    hostility,
-    identifiers,
+    input,
     limits,
-    members,
     metrics,
     output,
-    reading,
-    requests,
     robustness,
-    spelling,
     tenants,
     tls,
-    tokens,
-    trust,
     tunnel,
     websocket,
 )
-from cbspec_simulator.variations.deviations.kind import Deviation as Deviation
-from cbspec_simulator.variations.deviations.rare import RARE as RARE
 
-_MODULES = (
+MODULES = (
     hello,
-    auth,
-    tokens,
+    authentication,
     tunnel,
-    tenants,
-    trust,
+    heartbeat,
     errors,
-    requests,
-    members,
-    identifiers,
-    codes,
     limits,
-    accounts,
     conditions,
-    output,
-    spelling,
-    reading,
+    input,
     arrival,
+    output,
     tls,
-    websocket,
+    tenants,
     metrics,
+    websocket,
     robustness,
-    hostility,
 )
-
-DEVIATIONS = {deviation.id: deviation for module in _MODULES for deviation in module.DEVIATIONS}
-"""Every deviation by its id."""
-
-KNOWN = {**DEVIATIONS, **RARE}
-"""Those that are only now and then wrong, too."""
-
-
-def deviated(behaviour: Behaviour, *ids: str) -> Behaviour:
-    """Return the behaviour with deviations laid over it; KeyError where one isn't known."""
-    return both(*(KNOWN[id_].change for id_ in ids))(behaviour)

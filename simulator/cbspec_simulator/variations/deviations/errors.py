@@ -1,31 +1,34 @@
-"""Ways to be wrong about heartbeats, errors and unknown types."""
+"""Deviations of errors: their members, their texts, each listed code, and unknown message types."""
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
 from dataclasses import replace
+from typing import NamedTuple
 
 from cbspec.protocol.framing import Frame
-from cbspec.protocol.messages import Auth
+from cbspec.protocol.messages import Auth, Heartbeat, Message, TunnelInfo, Violation
 from cbspec.protocol.strictjson import NotStrictJson
+from cbspec.tokens.jws import Compact
 from cbspec_simulator.relay.behaviour import AnswerContext, Behaviour, Body
 from cbspec_simulator.variations.compose import (
+    Change,
+    Edit,
+    When,
+    always,
     answers,
-    both,
+    asked,
     broke,
     drop,
     instead,
-    part,
     put,
-    silence,
-    twice,
-    wrong_code,
+    unanswered,
+    understands,
 )
-from cbspec_simulator.variations.deviations.kind import Deviation
 
-_BEAT = "heartbeat_response"
 _UNKNOWN = "error:unknown_message_type"
 _NOT_JSON = broke("CB-MSG-005", "CB-MSG-006")
-_OF_UNKNOWN_TYPE = broke("CB-UNK-001")
+_UNKNOWN_TYPE = broke("CB-UNK-001")
 
 
 def _with_token(exchange: AnswerContext) -> str:
@@ -33,8 +36,12 @@ def _with_token(exchange: AnswerContext) -> str:
     return f"the token {token} is not accepted"
 
 
+def _tenants(exchange: AnswerContext) -> str:
+    return f"not one of {', '.join(exchange.connection.relay.tenants)}"
+
+
 def _quoting(behaviour: Behaviour) -> Behaviour:
-    """Say of what isn't JSON what it was, whatever that is."""
+    """Quote input that isn't JSON in the error."""
 
     def decode(frame: Frame, max_depth: int) -> object:
         try:
@@ -45,173 +52,95 @@ def _quoting(behaviour: Behaviour) -> Behaviour:
     return replace(behaviour, decode=decode)
 
 
-def _held_back(behaviour: Behaviour) -> Behaviour:
-    """Keep every seventh heartbeat_response until there is another answer to send with it."""
-    held: dict[tuple[int, int], Body] = {}
+def _heartbeat_if(test: Callable[[object], bool]) -> Change:
+    """Take a message as a heartbeat if `test` is true of its type."""
 
-    def answers(body: Body, exchange: AnswerContext) -> list[Body]:
-        key = id(exchange.connection.relay), exchange.connection.number
-        found = [*filter(None, [held.pop(key, None)]), *behaviour.answers(body, exchange)]
-        if body["type"] == _BEAT and exchange.nth % 7 == 0:
-            held[key] = found.pop()
-        return found
+    def around(understand: Callable[[object], Message | Violation], value: object) -> Message | Violation:
+        hit = isinstance(value, dict) and test(value.get("type"))
+        return Heartbeat() if hit else understand(value)
 
-    return replace(behaviour, answers=answers)
+    return understands(around)
 
 
-HEARTBEAT = (
-    Deviation("heartbeat-unanswered", "CB-HBT-001", "A heartbeat is never answered.", answers(_BEAT, silence)),
-    Deviation(
-        "heartbeat-first-only",
-        "CB-HBT-001",
-        "Only a connection's first heartbeat is answered.",
-        answers(_BEAT, silence, lambda exchange: exchange.nth > 1),
-    ),
-    Deviation(
-        "heartbeat-every-seventh-lost",
-        "CB-HBT-001",
-        "Every seventh heartbeat of a connection stays unanswered.",
-        answers(_BEAT, silence, lambda exchange: exchange.nth % 7 == 0),
-    ),
-    Deviation(
-        "heartbeat-every-seventh-held-back",
-        "CB-HBT-001",
-        "Every seventh heartbeat_response of a connection goes out only with the answer behind it.",
-        _held_back,
-    ),
-    Deviation(
-        "heartbeat-refused",
-        "CB-HBT-001",
-        "Every heartbeat is refused.",
-        answers(_BEAT, instead(type="error", code="invalid_token", message="who is there?")),
-    ),
-    Deviation(
-        "heartbeat-answered-by-tunnel-response",
-        "CB-HBT-001",
-        "A heartbeat is answered by a tunnel_response.",
-        answers(_BEAT, instead(type="tunnel_response", status="ok", tunnel_id="heartbeat")),
-    ),
-    Deviation("heartbeat-echoed", "CB-MSG-003", "A heartbeat is sent back.", answers(_BEAT, instead(type="heartbeat"))),
-    Deviation(
-        "heartbeat-answered-by-pong",
-        "CB-MSG-003",
-        "A heartbeat is answered by a pong.",
-        answers(_BEAT, instead(type="pong")),
-    ),
-    Deviation("heartbeat-answered-twice", "CB-MSG-004", "A heartbeat is answered twice.", answers(_BEAT, twice)),
+def _name(test: Callable[[str], bool]) -> Callable[[object], bool]:
+    return lambda name: isinstance(name, str) and test(name)
+
+
+def _of_unknown_tenant(exchange: AnswerContext) -> bool:
+    if not isinstance(exchange.request, Auth):
+        return False
+    try:
+        named = Compact.split(exchange.request.token).claims.get("tenant_id")
+    except ValueError:
+        return False
+    return isinstance(named, str) and named not in exchange.connection.relay.tenants
+
+
+class _Cause(NamedTuple):
+    """A cause of a listed code: an unlisted code to send instead, and how its errors are recognised.
+
+    Errors are edited if `when` is true and their message contains `text`.
+    """
+
+    code: str
+    unlisted: str
+    when: When = always
+    text: str = ""
+
+    def edited(self, edit: Edit) -> Change:
+        """Edit the errors of this cause."""
+
+        def edited(body: Body, exchange: AnswerContext) -> Body | list[Body]:
+            return edit(body, exchange) if self.text in str(body.get("message")) else body
+
+        return answers(f"error:{self.code}", edited, self.when)
+
+    def changes(self) -> Iterator[tuple[str, Change]]:
+        """Give the deviations of this cause."""
+        id_ = self.code.replace("_", "-")
+        yield f"{id_}-unlisted", self.edited(put("code", self.unlisted))
+        yield f"{id_}-without-message", self.edited(drop("message"))
+        yield f"{id_}-as-its-own-type", self.edited(instead(type=self.code, message="refused"))
+
+
+_EXPIRED = _Cause("invalid_token", "token_expired", text="expired")
+_BAD_PORT = _Cause("invalid_tunnel_info", "bad_port", broke("CB-TUN-010"))
+_CAUSES = (
+    _EXPIRED,
+    _BAD_PORT,
+    _Cause("rate_limit_exceeded", "too_many_requests"),
+    _Cause("connection_limit_reached", "too_many_connections"),
+    _Cause("server_unavailable", "service_unavailable"),
+    _Cause("unknown_message_type", "unsupported", _UNKNOWN_TYPE),
+    _Cause("tenant_limit_exceeded", "quota_exceeded", asked(TunnelInfo)),
+    _Cause("tenant_not_found", "no_such_tenant", _of_unknown_tenant),
+    _Cause("ip_not_allowed", "forbidden"),
+    _Cause("buffer_pool_exhausted", "out_of_memory"),
+    _Cause("data_transfer_failed", "dial_failed"),
 )
 
-ERRORS = (
-    Deviation(
-        "error-code-unlisted",
-        "CB-ERR-001",
-        "What isn't JSON is refused with a code that isn't on the list.",
-        answers(_UNKNOWN, put("code", "malformed_json"), _NOT_JSON),
-    ),
-    Deviation(
-        "error-code-capitals",
-        "CB-ERR-001",
-        "What isn't JSON is refused with a code in capitals.",
-        answers(_UNKNOWN, put("code", "UNKNOWN_MESSAGE_TYPE"), _NOT_JSON),
-    ),
-    Deviation(
-        "error-code-missing",
-        "CB-ERR-001",
-        "What isn't JSON is refused by an error without a code.",
-        answers(_UNKNOWN, drop("code"), _NOT_JSON),
-    ),
-    Deviation(
-        "error-code-number",
-        "CB-ERR-001",
-        "What isn't JSON is refused by an error whose code is a number.",
-        answers(_UNKNOWN, put("code", 400), _NOT_JSON),
-    ),
-    Deviation("error-message-missing", "CB-ERR-002", "Errors have no message.", answers("error", drop("message"))),
-    Deviation(
-        "error-message-number", "CB-ERR-002", "An error's message is a number.", answers("error", put("message", 1))
-    ),
-    Deviation(
-        "error-message-null", "CB-ERR-002", "An error's message is null.", answers("error", put("message", None))
-    ),
-    Deviation(
-        "error-message-object",
-        "CB-ERR-002",
-        "An error's message is an object with a text in it.",
-        answers("error", put("message", {"text": "refused"})),
-    ),
-    Deviation(
-        "error-message-empty", "CB-ERR-003", "Errors have an empty message.", answers("error", put("message", ""))
-    ),
-    Deviation(
-        "error-quotes-token",
-        "CB-ERR-004",
-        "The error for a token quotes it.",
-        answers("error:invalid_token", put("message", _with_token)),
-    ),
-    Deviation(
-        "error-quotes-what-is-no-json",
-        "CB-ERR-004",
-        "The error for what isn't JSON quotes it, a token in it too.",
-        _quoting,
-    ),
-    Deviation(
-        "error-lists-tenants",
-        "CB-ERR-004",
-        "The error for a tenant lists those that there are.",
-        answers(
-            "error:tenant_not_found",
-            put("message", lambda exchange: f"not one of {', '.join(exchange.connection.relay.tenants)}"),
-        ),
-    ),
-    Deviation(
-        "error-of-another-type",
-        "CB-MSG-003",
-        'An error\'s type is "failure".',
-        answers("error", put("type", "failure")),
-    ),
-    Deviation("error-sent-twice", "CB-MSG-004", "Every error is sent twice.", answers("error", twice)),
-)
 
-UNKNOWN = (
-    Deviation(
-        "unknown-type-unanswered",
-        "CB-UNK-001",
-        "A message of unknown type stays unanswered.",
-        answers(_UNKNOWN, silence, _OF_UNKNOWN_TYPE),
-    ),
-    Deviation(
-        "unknown-type-wrong-code",
-        "CB-UNK-001",
-        "A message of unknown type is refused with invalid_tunnel_info.",
-        wrong_code("unknown_message_type", "invalid_tunnel_info", _OF_UNKNOWN_TYPE),
-    ),
-    Deviation(
-        "unknown-type-answered-ok",
-        "CB-UNK-001",
-        "A message of unknown type is answered by a heartbeat_response.",
-        answers(_UNKNOWN, instead(type=_BEAT), _OF_UNKNOWN_TYPE),
-    ),
-    Deviation(
-        "unknown-type-closes",
-        "CB-UNK-001",
-        "The connection is closed without a word when a message of unknown type comes.",
-        both(
-            part(ends=lambda body, _: body.get("code") == "unknown_message_type"),
-            answers(_UNKNOWN, silence, _OF_UNKNOWN_TYPE),
-        ),
-    ),
-    Deviation(
-        "type-missing-wrong-code",
-        "CB-UNK-002",
-        "A message without a type is refused with invalid_tunnel_info.",
-        wrong_code("unknown_message_type", "invalid_tunnel_info", broke("CB-UNK-002")),
-    ),
-    Deviation(
-        "relay-type-wrong-code",
-        "CB-UNK-003",
-        "A message that only relays send is refused with invalid_token.",
-        wrong_code("unknown_message_type", "invalid_token", broke("CB-UNK-003")),
-    ),
-)
+def _status(cause: _Cause, answer: str) -> Change:
+    return cause.edited(instead(type=answer, status="error", error=cause.code))
 
-DEVIATIONS = (*HEARTBEAT, *ERRORS, *UNKNOWN)
+
+CHANGES: dict[str, Change] = {
+    **dict(change for cause in _CAUSES for change in cause.changes()),
+    "invalid-token-as-a-status": _status(_EXPIRED, "auth_response"),
+    "invalid-tunnel-info-as-a-status": _status(_BAD_PORT, "tunnel_response"),
+    "error-code-unlisted": answers(_UNKNOWN, put("code", "malformed_json"), _NOT_JSON),
+    "error-message-missing": answers("error", drop("message")),
+    "error-message-null": answers("error", put("message", None)),
+    "error-message-empty": answers("error", put("message", "")),
+    "error-message-blank": answers("error", put("message", " ")),
+    "error-quotes-token": answers("error:invalid_token", put("message", _with_token)),
+    "error-lists-tenants": answers("error:tenant_not_found", put("message", _tenants)),
+    "error-quotes-what-is-no-json": _quoting,
+    "unknown-type-unanswered": unanswered(_UNKNOWN, _UNKNOWN_TYPE),
+    "unknown-type-wrong-code": answers(_UNKNOWN, put("code", "invalid_tunnel_info"), _UNKNOWN_TYPE),
+    "type-trimmed": _heartbeat_if(_name(lambda name: name != name.strip())),
+    "type-ping-understood": _heartbeat_if(_name(lambda name: name == "ping")),
+    "type-in-array-accepted": _heartbeat_if(lambda name: name == ["heartbeat"]),
+    "type-missing-wrong-code": answers(_UNKNOWN, put("code", "invalid_tunnel_info"), broke("CB-UNK-002")),
+    "relay-type-wrong-code": answers(_UNKNOWN, put("code", "invalid_token"), broke("CB-UNK-003")),
+}

@@ -1,119 +1,70 @@
-"""Ways to be wrong about hello and its answer."""
+"""Deviations of hello and its answer."""
 
 from __future__ import annotations
 
-from cbspec.protocol.messages import Auth, AuthResponse, Hello
+from cbspec.protocol.messages import Auth, AuthResponse, Heartbeat, HeartbeatResponse, Hello
 from cbspec.protocol.state import Serve, State
 from cbspec_simulator.relay.behaviour import AnswerContext
 from cbspec_simulator.variations.compose import (
+    Change,
     accepts,
     answers,
+    broke,
     drop,
     instead,
     missing,
+    of_type,
     put,
     rule,
-    silence,
     turn,
-    twice,
+    unanswered,
 )
-from cbspec_simulator.variations.deviations.kind import Deviation
 
 _ANSWER = "hello_response"
+_REFUSED = instead(type="error", code="unknown_message_type", message="not now")
 
 
 def _lists_few(exchange: AnswerContext) -> bool:
     return isinstance(exchange.request, Hello) and not set(Hello().features) <= set(exchange.request.features)
 
 
-DEVIATIONS = (
-    Deviation("hello-unanswered", "CB-HEL-001", "A hello is never answered.", answers(_ANSWER, silence)),
-    Deviation(
-        "hello-refused",
-        "CB-HEL-001",
-        "Every hello is refused.",
-        answers(_ANSWER, instead(type="error", code="unknown_message_type", message="not now")),
+def _lists_none(exchange: AnswerContext) -> bool:
+    return isinstance(exchange.request, Hello) and not exchange.request.features
+
+
+def _is_second(exchange: AnswerContext) -> bool:
+    return exchange.connection.number % 2 == 0
+
+
+CHANGES: dict[str, Change] = {
+    "hello-unanswered": unanswered(_ANSWER),
+    "hello-every-second-refused": answers(_ANSWER, _REFUSED, _is_second),
+    "hello-answered-by-auth-response": answers(
+        _ANSWER, instead(type="auth_response", status="ok", client_id="x", tenant_id="x")
     ),
-    Deviation(
-        "hello-version-missing", "CB-HEL-002", "The hello_response has no version.", answers(_ANSWER, drop("version"))
+    "hello-version-missing": answers(_ANSWER, drop("version")),
+    "hello-version-number": answers(_ANSWER, put("version", 1.0)),
+    "hello-features-text": answers(_ANSWER, turn("features", ",".join)),
+    "hello-features-number-inside": answers(_ANSWER, turn("features", lambda names: [*names, 2])),
+    "hello-version-2.0": answers(_ANSWER, put("version", "2.0")),
+    "hello-without-version-accepted": accepts("hello", "version", missing, "1"),
+    "hello-with-number-version-accepted": accepts("hello", "version", of_type(int, float), "1.0"),
+    "hello-version-null-accepted": accepts("hello", "version", of_type(type(None)), "1.0"),
+    "hello-version-array-accepted": accepts("hello", "version", of_type(list), "1.0"),
+    "hello-without-version-unanswered": unanswered("error", broke("CB-HEL-005")),
+    "hello-without-features-accepted": accepts("hello", "features", missing, []),
+    "hello-with-text-features-accepted": accepts("hello", "features", of_type(str), lambda text: text.split(",")),
+    "hello-features-null-accepted": accepts("hello", "features", of_type(type(None)), []),
+    "hello-features-object-accepted": accepts("hello", "features", of_type(dict), []),
+    "hello-features-mixed-accepted": accepts(
+        "hello", "features", lambda value: isinstance(value, list) and 1 in value, []
     ),
-    Deviation(
-        "hello-version-number",
-        "CB-HEL-002",
-        "The hello_response's version is the number 1.0.",
-        answers(_ANSWER, put("version", 1.0)),
+    "hello-without-features-unanswered": unanswered("error", broke("CB-HEL-006")),
+    "auth-before-hello-accepted": rule(State.CONNECTED, Auth, Serve(AuthResponse, State.AUTHENTICATED, "CB-AUT-001")),
+    "heartbeat-before-hello-answered": rule(
+        State.CONNECTED, Heartbeat, Serve(HeartbeatResponse, State.CONNECTED, "CB-HBT-001")
     ),
-    Deviation(
-        "hello-version-null",
-        "CB-HEL-002",
-        "The hello_response's version is null.",
-        answers(_ANSWER, put("version", None)),
-    ),
-    Deviation(
-        "hello-features-missing",
-        "CB-HEL-003",
-        "The hello_response has no features.",
-        answers(_ANSWER, drop("features")),
-    ),
-    Deviation(
-        "hello-features-object",
-        "CB-HEL-003",
-        "The hello_response's features are an object with true for each.",
-        answers(_ANSWER, turn("features", lambda names: dict.fromkeys(names, True))),
-    ),
-    Deviation(
-        "hello-features-text",
-        "CB-HEL-003",
-        "The hello_response's features are one string, separated by commas.",
-        answers(_ANSWER, turn("features", ",".join)),
-    ),
-    Deviation(
-        "hello-features-number-inside",
-        "CB-HEL-003",
-        "There is a number among the hello_response's features.",
-        answers(_ANSWER, turn("features", lambda names: [*names, 2])),
-    ),
-    Deviation(
-        "hello-version-2.0",
-        "CB-HEL-004",
-        'The hello_response\'s version is "2.0".',
-        answers(_ANSWER, put("version", "2.0")),
-    ),
-    Deviation(
-        "hello-without-version-accepted",
-        "CB-HEL-005",
-        "A hello needs no version.",
-        accepts("hello", "version", missing, "1.0"),
-    ),
-    Deviation(
-        "hello-with-number-version-accepted",
-        "CB-HEL-005",
-        "A hello's version may be a number.",
-        accepts("hello", "version", lambda value: isinstance(value, int | float), "1.0"),
-    ),
-    Deviation(
-        "hello-without-features-accepted",
-        "CB-HEL-006",
-        "A hello needs no features.",
-        accepts("hello", "features", missing, []),
-    ),
-    Deviation(
-        "hello-with-text-features-accepted",
-        "CB-HEL-006",
-        "A hello's features may be one string.",
-        accepts("hello", "features", lambda value: isinstance(value, str), lambda text: text.split(",")),
-    ),
-    Deviation(
-        "auth-before-hello-accepted",
-        "CB-HEL-007",
-        "An auth needs no hello before it.",
-        rule(State.CONNECTED, Auth, Serve(AuthResponse, State.AUTHENTICATED, "CB-AUT-001")),
-    ),
-    Deviation(
-        "hello-with-three-features-refused",
-        "CB-HEL-008",
-        "A hello must list all five features.",
-        answers(_ANSWER, instead(type="error", code="unknown_message_type", message="not enough"), _lists_few),
-    ),
-    Deviation("hello-answered-twice", "CB-MSG-004", "A hello is answered twice.", answers(_ANSWER, twice)),
-)
+    "before-hello-unanswered": unanswered("error", broke("CB-HEL-007")),
+    "hello-with-three-features-refused": answers(_ANSWER, _REFUSED, _lists_few),
+    "hello-without-any-feature-refused": answers(_ANSWER, _REFUSED, _lists_none),
+}

@@ -1,18 +1,207 @@
-"""Ways to be wrong about limits: of tunnels, connections, buffers and the whole relay."""
+"""Deviations of limits: of tunnels, connections and buffers, on which account they count, and when they end."""
 
 from __future__ import annotations
 
-from cbspec.profile.target import Tenant
+from collections.abc import Callable, Hashable
+from dataclasses import replace
+
 from cbspec.protocol.codes import ErrorCode
 from cbspec.protocol.messages import TunnelInfo
-from cbspec_simulator.base.limits import Account
+from cbspec_simulator.base.clock import Moment
+from cbspec_simulator.base.limits import Account, UsageCounters
 from cbspec_simulator.base.state import Attempt, Refused
-from cbspec_simulator.base.steps import BUFFERS, RELAY_CONNECTIONS, TENANT_CONNECTIONS, TENANT_TUNNELS, Step
-from cbspec_simulator.variations.compose import Change, answers, each_step, limit, part, quota, recoded, silence
-from cbspec_simulator.variations.deviations.kind import Deviation
+from cbspec_simulator.base.steps import (
+    BUFFERS,
+    RELAY_CONNECTIONS,
+    TENANT_CONNECTIONS,
+    TENANT_TUNNELS,
+    Check,
+    Errand,
+    Quota,
+    Step,
+)
+from cbspec_simulator.relay.behaviour import AnswerContext, Behaviour, Body
+from cbspec_simulator.variations.compose import (
+    Change,
+    answers,
+    both,
+    by_connection,
+    by_subject,
+    each_step,
+    limit,
+    part,
+    quota,
+    recoded,
+    unanswered,
+    watching,
+)
 
 _TUNNELS, _CONNECTIONS = TENANT_TUNNELS.name, TENANT_CONNECTIONS.name
 _RELAY, _BUFFERS = RELAY_CONNECTIONS.name, BUFFERS.name
+_OVER = ErrorCode.TENANT_LIMIT_EXCEEDED
+_AT_ONCE = 0.01  # seconds
+
+
+def _kept(name: str) -> Change:
+    """Never give back what was taken from an account."""
+    return part(gives_back=lambda account: account.name != name)
+
+
+def _kept_at_reset(name: str) -> Change:
+    """Never give back what a connection held that was reset."""
+    return part(gives_back_at_reset=lambda account: account.name != name)
+
+
+def _shared(name: str, limit_of: str) -> Change:
+    """Refuse every tenant while any tenant is at its limit."""
+
+    def full(attempt: Attempt) -> None:
+        for tenant in attempt.relay.tenants.values():
+            most = getattr(tenant, limit_of)
+            if most is not None and attempt.relay.usage.used(Account(name, tenant.id)) >= most:
+                raise Refused(_OVER, "the limit is reached")
+
+    return each_step(name, lambda step: (Step(f"{name}-of-all", full, step.when), step))
+
+
+def _counting_refused(*codes: ErrorCode) -> Change:
+    """Count a tunnel although it was refused with one of these codes."""
+
+    def refused(attempt: Attempt, refusal: Refused) -> None:
+        wanted = attempt.request is None or isinstance(attempt.request, TunnelInfo)
+        if wanted and refusal.code in codes and attempt.identity is not None:
+            account = Account(_TUNNELS, attempt.identity.tenant.id)
+            attempt.relay.usage.take(account, None)
+            attempt.connection.hold(account)
+
+    return part(refused=refused)
+
+
+def _once(name: str, whose: Callable[[Attempt], Hashable]) -> Change:
+    """Refuse each account only once."""
+
+    def make(inner: Check) -> Check:
+        told: set[Hashable] = set()
+
+        def check(attempt: Attempt) -> None:
+            key = id(attempt.relay), whose(attempt)
+            try:
+                inner(attempt)
+            except Refused:
+                if key in told:
+                    return
+                told.add(key)
+                raise
+
+        return check
+
+    return watching(name, make)
+
+
+def _checked_first(name: str, together: Callable[[Moment, Moment], bool]) -> Change:
+    """Check simultaneous requests against the count before the first of them."""
+
+    def make(inner: Check) -> Check:
+        assert isinstance(inner, Quota)  # noqa: S101 - the step of that name is one
+        checks: dict[Hashable, tuple[Moment, int]] = {}
+
+        def check(attempt: Attempt) -> None:
+            account = Account(name, inner.holder(attempt))
+            usage, limit, key = attempt.relay.usage, inner.limit(attempt), (id(attempt.relay), account)
+            if key not in checks or not together(checks[key][0], attempt.now):
+                checks[key] = attempt.now, usage.used(account)
+            if limit is not None and checks[key][1] >= limit:
+                raise Refused(inner.code, inner.text, close=inner.close)
+            usage.take(account, None)
+            attempt.held.append(account)
+
+        return check
+
+    return watching(name, make)
+
+
+def _freed(name: str, by: str) -> Change:
+    """Empty an account when a connection ends that holds something of another account.
+
+    The account of a tenant is emptied by that tenant's connections only.
+    """
+
+    def change(behaviour: Behaviour) -> Behaviour:
+        counters: set[UsageCounters] = set()
+
+        def make(inner: Check) -> Check:
+            def check(attempt: Attempt) -> Errand | None:
+                counters.add(attempt.relay.usage)
+                return inner(attempt)
+
+            return check
+
+        def gives_back(account: Account) -> bool:
+            if account.name == by:
+                freed = Account(name, account.holder if name != _BUFFERS else None)
+                for usage in counters:
+                    while usage.used(freed) > (name == by):
+                        usage.give(freed)
+            return behaviour.gives_back(account)
+
+        return watching(name, make)(replace(behaviour, gives_back=gives_back))
+
+    return change
+
+
+def _refusal_frees(attempt: Attempt, refused: Refused) -> None:
+    """Stop counting a connection whose tunnel was refused."""
+    if refused.code is ErrorCode.INVALID_TUNNEL_INFO and attempt.identity is not None:
+        account = Account(_CONNECTIONS, attempt.identity.tenant.id)
+        if attempt.relay.usage.used(account):
+            attempt.relay.usage.give(account)
+
+
+def _refused_takes_buffer(attempt: Attempt, refused: Refused) -> None:
+    if refused.code is ErrorCode.INVALID_TUNNEL_INFO:
+        attempt.relay.usage.take(Account(_BUFFERS, None), None)
+
+
+def _told_and_served(behaviour: Behaviour) -> Behaviour:
+    """Send the error, and serve the connection nevertheless."""
+    told: set[tuple[int, int]] = set()
+
+    def make(inner: Check) -> Check:
+        def check(attempt: Attempt) -> None:
+            try:
+                inner(attempt)
+            except Refused:
+                told.add((id(attempt.relay), attempt.connection.number))
+
+        return check
+
+    def edit(body: Body, exchange: AnswerContext) -> Body:
+        code = {"type": "error", "code": "connection_limit_reached", "message": "the relay is full"}
+        session = exchange.connection
+        return code if (id(session.relay), session.number) in told else body
+
+    return both(watching(_RELAY, make), answers("hello_response", edit))(behaviour)
+
+
+def _tenant(attempt: Attempt) -> str:
+    return attempt.known.tenant.id
+
+
+def _transport(attempt: Attempt) -> Hashable:
+    return _tenant(attempt), attempt.connection.transport
+
+
+def _connection(attempt: Attempt) -> Hashable:
+    return attempt.connection.number
+
+
+def _common(_: Attempt) -> None:
+    """Return the account of everybody."""
+    return
+
+
+def _never(_: int) -> None:
+    return None
 
 
 def _fewer(number: int) -> int:
@@ -23,202 +212,56 @@ def _more(number: int) -> int:
     return number + 1
 
 
-def _never(_: int) -> None:
-    return None
-
-
-def _kept(name: str) -> Change:
-    """Never give back what was counted under a name."""
-    return part(gives_back=lambda account: account.name != name)
-
-
-def _kept_at_reset(name: str) -> Change:
-    """Never give back what a connection that was reset held under a name."""
-    return part(gives_back_at_reset=lambda account: account.name != name)
-
-
-def _suffers_from_others(name: str, code: ErrorCode) -> Change:
-    """Refuse everybody for as long as any tenant is at its limit."""
-
-    def limit_of(tenant: Tenant) -> int | None:
-        return tenant.tunnel_limit if name == _TUNNELS else tenant.connection_limit
-
-    def full(attempt: Attempt) -> None:
-        for tenant in attempt.relay.tenants.values():
-            most = limit_of(tenant)
-            if most is not None and attempt.relay.usage.used(Account(name, tenant.id)) >= most:
-                raise Refused(code, "the limit is reached")
-
-    return each_step(name, lambda step: (Step(f"{name}-of-all", full, step.when), step))
-
-
-def _refused_ones_count(attempt: Attempt, refused: Refused) -> None:
-    """Count a tunnel although its tunnel_info was refused for what it says."""
-    wanted = attempt.request is None or isinstance(attempt.request, TunnelInfo)
-    wrong = refused.code in (ErrorCode.INVALID_TUNNEL_INFO, ErrorCode.TENANT_NOT_FOUND)
-    if wanted and wrong and attempt.identity is not None:
-        account = Account(_TUNNELS, attempt.identity.tenant.id)
-        attempt.relay.usage.take(account, None)
-        attempt.connection.hold(account)
-
-
-def _failed_ones_count(attempt: Attempt, refused: Refused) -> None:
-    """Count a tunnel although its data could not be transferred."""
-    if refused.code is ErrorCode.DATA_TRANSFER_FAILED and attempt.identity is not None:
-        account = Account(_TUNNELS, attempt.identity.tenant.id)
-        attempt.relay.usage.take(account, None)
-        attempt.connection.hold(account)
-
-
-def _silently(code: ErrorCode) -> Change:
-    return answers(f"error:{code}", silence)
-
-
-TENANT = (
-    Deviation(
-        "tunnel-limit-ignored", "CB-LIM-002", "A tenant may open any number of tunnels.", limit(_TUNNELS, _never)
+CHANGES: dict[str, Change] = {
+    "tunnel-limit-early": limit(_TUNNELS, _fewer),
+    "tunnel-limit-ignored": limit(_TUNNELS, _never),
+    "tunnel-limit-late": limit(_TUNNELS, _more),
+    "tunnel-limit-wrong-code": recoded(_TUNNELS, ErrorCode.BUFFER_POOL_EXHAUSTED),
+    "tunnel-limit-looked-at-first": _checked_first(
+        _TUNNELS, lambda earlier, now: now.monotonic - earlier.monotonic < 2 * _AT_ONCE
     ),
-    Deviation("tunnel-limit-late", "CB-LIM-002", "A tenant may open one tunnel too many.", limit(_TUNNELS, _more)),
-    Deviation("tunnel-limit-early", "CB-LIM-001", "A tenant may open one tunnel too few.", limit(_TUNNELS, _fewer)),
-    Deviation(
-        "tunnel-limit-wrong-code",
-        "CB-LIM-002",
-        "A tunnel over its tenant's limit is refused with buffer_pool_exhausted.",
-        recoded(_TUNNELS, ErrorCode.BUFFER_POOL_EXHAUSTED),
+    "tunnel-limit-counts-refused": _counting_refused(ErrorCode.INVALID_TUNNEL_INFO, ErrorCode.TENANT_NOT_FOUND),
+    "tunnel-limit-counts-failed-transfers": _counting_refused(ErrorCode.DATA_TRANSFER_FAILED),
+    "tunnel-limit-shared": _shared(_TUNNELS, "tunnel_limit"),
+    "tunnel-limit-counts-others": quota(_TUNNELS, holder=_common),
+    "tunnel-limit-per-connection": quota(_TUNNELS, holder=by_connection),
+    "tunnel-limit-per-subject": quota(_TUNNELS, holder=by_subject),
+    "tunnel-limit-per-transport": quota(_TUNNELS, holder=_transport),
+    "tunnel-limit-freed-by-any-close": _freed(_TUNNELS, _CONNECTIONS),
+    "tunnels-never-given-back": _kept(_TUNNELS),
+    "tunnels-kept-at-reset": _kept_at_reset(_TUNNELS),
+    "tenant-connections-early": limit(_CONNECTIONS, _fewer),
+    "tenant-connections-ignored": limit(_CONNECTIONS, _never),
+    "tenant-connections-late": limit(_CONNECTIONS, _more),
+    "tenant-connections-wrong-code": recoded(_CONNECTIONS, ErrorCode.CONNECTION_LIMIT_REACHED),
+    "tenant-connections-per-subject": quota(_CONNECTIONS, holder=by_subject),
+    "tenant-connections-per-transport": quota(_CONNECTIONS, holder=_transport),
+    "tenant-connections-looked-at-first": _checked_first(
+        _CONNECTIONS, lambda earlier, now: now.monotonic - earlier.monotonic < _AT_ONCE
     ),
-    Deviation(
-        "tunnel-limit-per-connection",
-        "CB-LIM-005",
-        "A tenant's limit of tunnels counts for each of its connections anew.",
-        quota(_TUNNELS, holder=lambda attempt: (attempt.known.tenant.id, attempt.connection.number)),
-    ),
-    Deviation(
-        "tunnel-limit-shared",
-        "CB-LIM-004",
-        "As long as one tenant is at its limit of tunnels, no tenant may open one.",
-        _suffers_from_others(_TUNNELS, ErrorCode.TENANT_LIMIT_EXCEEDED),
-    ),
-    Deviation(
-        "tunnel-limit-counts-refused",
-        "CB-LIM-003",
-        "A tunnel_info that is refused counts as a tunnel.",
-        part(refused=_refused_ones_count),
-    ),
-    Deviation(
-        "tunnel-limit-counts-failed-transfers",
-        "CB-LIM-003",
-        "A tunnel whose data could not be transferred counts for as long as its connection is open.",
-        part(refused=_failed_ones_count),
-    ),
-    Deviation(
-        "tunnels-never-given-back",
-        "CB-LIM-006",
-        "A tenant's tunnels count for ever.",
-        _kept(_TUNNELS),
-    ),
-    Deviation(
-        "tunnels-kept-at-reset",
-        "CB-LIM-006",
-        "The tunnels of a connection that is reset count for ever.",
-        _kept_at_reset(_TUNNELS),
-    ),
-    Deviation(
-        "tenant-connections-ignored",
-        "CB-LIM-012",
-        "A tenant may have any number of connections.",
-        limit(_CONNECTIONS, _never),
-    ),
-    Deviation(
-        "tenant-connections-late",
-        "CB-LIM-012",
-        "A tenant may have one connection too many.",
-        limit(_CONNECTIONS, _more),
-    ),
-    Deviation(
-        "tenant-connections-early",
-        "CB-LIM-011",
-        "A tenant may have one connection too few.",
-        limit(_CONNECTIONS, _fewer),
-    ),
-    Deviation(
-        "tenant-connections-wrong-code",
-        "CB-LIM-012",
-        "A connection over its tenant's limit is refused with connection_limit_reached.",
-        recoded(_CONNECTIONS, ErrorCode.CONNECTION_LIMIT_REACHED),
-    ),
-    Deviation(
-        "tenant-connections-shared",
-        "CB-LIM-013",
-        "As long as one tenant is at its limit of connections, no tenant may connect.",
-        _suffers_from_others(_CONNECTIONS, ErrorCode.TENANT_LIMIT_EXCEEDED),
-    ),
-    Deviation(
-        "tenant-connections-never-given-back",
-        "CB-LIM-014",
-        "A tenant's connections count for ever.",
-        _kept(_CONNECTIONS),
-    ),
-    Deviation(
-        "tenant-connections-kept-at-reset",
-        "CB-LIM-014",
-        "A tenant's connection that is reset counts for ever.",
-        _kept_at_reset(_CONNECTIONS),
-    ),
-)
-
-RELAY = (
-    Deviation(
-        "relay-connections-ignored", "CB-CON-002", "The relay serves any number of connections.", limit(_RELAY, _never)
-    ),
-    Deviation(
-        "relay-connections-late", "CB-CON-002", "The relay serves one connection too many.", limit(_RELAY, _more)
-    ),
-    Deviation(
-        "relay-connections-early", "CB-CON-001", "The relay serves one connection too few.", limit(_RELAY, _fewer)
-    ),
-    Deviation(
-        "relay-connections-wrong-code",
-        "CB-CON-003",
-        "A connection over the relay's limit is refused with tenant_limit_exceeded.",
-        recoded(_RELAY, ErrorCode.TENANT_LIMIT_EXCEEDED),
-    ),
-    Deviation(
-        "relay-connections-silent",
-        "CB-CON-004",
-        "A connection over the relay's limit is closed without a word.",
-        _silently(ErrorCode.CONNECTION_LIMIT_REACHED),
-    ),
-    Deviation(
-        "relay-connections-never-given-back", "CB-CON-005", "The relay's connections count for ever.", _kept(_RELAY)
-    ),
-    Deviation(
-        "relay-connections-kept-at-reset",
-        "CB-CON-005",
-        "A connection that is reset counts for ever towards the relay's limit.",
-        _kept_at_reset(_RELAY),
-    ),
-    Deviation(
-        "second-hello-counts",
-        "CB-CON-001",
-        "A second hello on a connection counts as another connection.",
-        each_step(_RELAY, lambda step: (Step(step.name, step.check),)),
-    ),
-    Deviation("buffer-pool-ignored", "CB-BUF-002", "The pool has any number of buffers.", limit(_BUFFERS, _never)),
-    Deviation("buffer-pool-late", "CB-BUF-002", "The pool has one buffer too many.", limit(_BUFFERS, _more)),
-    Deviation("buffer-pool-early", "CB-BUF-001", "The pool has one buffer too few.", limit(_BUFFERS, _fewer)),
-    Deviation(
-        "buffer-pool-wrong-code",
-        "CB-BUF-002",
-        "A tunnel without a buffer is refused with tenant_limit_exceeded.",
-        recoded(_BUFFERS, ErrorCode.TENANT_LIMIT_EXCEEDED),
-    ),
-    Deviation("buffers-never-given-back", "CB-BUF-003", "A buffer once used is gone.", _kept(_BUFFERS)),
-    Deviation(
-        "buffers-kept-at-reset",
-        "CB-BUF-003",
-        "The buffers of a connection that is reset are gone.",
-        _kept_at_reset(_BUFFERS),
-    ),
-)
-
-DEVIATIONS = (*TENANT, *RELAY)
+    "tenant-connections-freed-by-any-close": _freed(_CONNECTIONS, _CONNECTIONS),
+    "tenant-connections-freed-by-refusal": part(refused=_refusal_frees),
+    "tenant-connections-shared": _shared(_CONNECTIONS, "connection_limit"),
+    "tenant-connections-count-others": quota(_CONNECTIONS, holder=_common),
+    "tenant-connections-never-given-back": _kept(_CONNECTIONS),
+    "tenant-connections-kept-at-reset": _kept_at_reset(_CONNECTIONS),
+    "relay-connections-early": limit(_RELAY, _fewer),
+    "second-hello-counts": each_step(_RELAY, lambda step: (Step(step.name, step.check),)),
+    "relay-connections-ignored": limit(_RELAY, _never),
+    "relay-connections-late": limit(_RELAY, _more),
+    "relay-connections-told-and-served": _told_and_served,
+    "relay-connections-wrong-code": recoded(_RELAY, _OVER),
+    "relay-connections-silent": unanswered(f"error:{ErrorCode.CONNECTION_LIMIT_REACHED}"),
+    "relay-connections-never-given-back": _kept(_RELAY),
+    "relay-connections-kept-at-reset": _kept_at_reset(_RELAY),
+    "buffer-pool-early": limit(_BUFFERS, _fewer),
+    "buffer-pool-counts-refused": part(refused=_refused_takes_buffer),
+    "buffer-pool-ignored": limit(_BUFFERS, _never),
+    "buffer-pool-wrong-code": recoded(_BUFFERS, _OVER),
+    "buffer-pool-once": _once(_BUFFERS, _connection),
+    "buffer-pool-per-connection": quota(_BUFFERS, holder=_connection),
+    "buffer-pool-per-tenant": quota(_BUFFERS, holder=_tenant),
+    "buffer-pool-freed-by-any-close": _freed(_BUFFERS, _CONNECTIONS),
+    "buffers-never-given-back": _kept(_BUFFERS),
+    "buffers-kept-at-reset": _kept_at_reset(_BUFFERS),
+}

@@ -1,6 +1,6 @@
-"""Ways to be wrong now and then only: what properties find when they try thoroughly, not what one case does.
+"""Rare deviations: properties find them in a thorough run, and single cases don't.
 
-They are kept apart from the catalogue, which a default run is to catch.
+They are separate from the catalogue, because a default run must find every deviation of that.
 """
 
 from __future__ import annotations
@@ -17,13 +17,22 @@ from cbspec.tokens.jwt import Claims, InvalidToken
 from cbspec_simulator.base.state import Attempt, Authority, Refused
 from cbspec_simulator.base.steps import TENANT_TUNNELS
 from cbspec_simulator.relay.behaviour import AnswerContext, Behaviour
-from cbspec_simulator.settings.config import LimitSettings
-from cbspec_simulator.variations.compose import accepts, answers, check, part, put, silence, takes, turn
-from cbspec_simulator.variations.deviations.kind import Deviation
+from cbspec_simulator.variations.compose import (
+    Change,
+    accepts,
+    answers,
+    check,
+    framed,
+    part,
+    put,
+    takes,
+    turn,
+    unanswered,
+)
 
 _ONE_IN = 500
 _PORTS = range(70_000, 71_000)
-_LOST_BEHIND = 40
+_LOST_AFTER = 40
 _UNCHECKED = slice(8, 12)
 _PAIR = re.compile(rb"(?i)\\u(d[89ab][0-9a-f]{2})\\u(d[c-f][0-9a-f]{2})")
 _FORBEARANCE = 4
@@ -38,7 +47,7 @@ def _is_chosen(exchange: AnswerContext) -> bool:
 
 
 def _is_second(exchange: AnswerContext) -> bool:
-    """Say whether the connection is the second one that its tenant has open."""
+    """Whether the connection is the second open one of its tenant."""
     own = exchange.connection.identity
     theirs = [each for each in exchange.connection.relay.connections if each.identity is not None]
     return own is not None and sum(each.identity.tenant == own.tenant for each in theirs if each.identity) == 2
@@ -50,14 +59,14 @@ def _another(exchange: AnswerContext) -> str:
     return next(name for name in session.relay.tenants if name != own)
 
 
-class _Losing(StreamFramer):
-    """Loses a message of which a read ends behind a certain byte."""
+class _LosingFramer(StreamFramer):
+    """Loses a message if a read ends after a certain byte of it."""
 
     __slots__ = ("_lost",)
 
     def feed(self, data: bytes) -> None:
         lost = getattr(self, "_lost", False) or (
-            len(data) == _LOST_BEHIND and data.startswith(b"{") and not self.pending and not data.endswith(b"}")
+            len(data) == _LOST_AFTER and data.startswith(b"{") and not self.pending and not data.endswith(b"}")
         )
         if not lost:
             super().feed(data)
@@ -65,10 +74,6 @@ class _Losing(StreamFramer):
         _, end, rest = data.partition(b"\n")
         self._lost = not end
         super().feed(rest)
-
-
-def _losing(limits: LimitSettings) -> StreamFramer:
-    return _Losing(max_message=limits.max_message, max_depth=limits.max_depth)
 
 
 def _misread_pairs(behaviour: Behaviour) -> Behaviour:
@@ -80,7 +85,7 @@ def _misread_pairs(behaviour: Behaviour) -> Behaviour:
 
 
 def _partly_verified(authority: Authority, token: str, now: float) -> Claims:
-    """Verify a token, but for four bytes of its signature."""
+    """Verify a token except for four bytes of its signature."""
     try:
         return authority.verifier.verify(token, now)
     except InvalidToken:
@@ -97,18 +102,18 @@ def _partly_verified(authority: Authority, token: str, now: float) -> Claims:
 
 
 def _uncounted_after_a_stranger(behaviour: Behaviour) -> Behaviour:
-    """Let the tunnel pass uncounted that is asked for right behind one of another tenant's."""
-    behind: set[int] = set()
+    """Don't count the tunnel that is requested right after one for another tenant."""
+    uncounted: set[int] = set()
 
     def refused(attempt: Attempt, refusal: Refused) -> None:
         behaviour.refused(attempt, refusal)
         request, identity = attempt.request, attempt.identity
         if isinstance(request, TunnelInfo) and identity is not None and request.tenant_id != identity.tenant.id:
-            behind.add(attempt.connection.number)
+            uncounted.add(attempt.connection.number)
 
     def counted(attempt: Attempt) -> None:
-        if attempt.connection.number in behind:
-            behind.discard(attempt.connection.number)
+        if attempt.connection.number in uncounted:
+            uncounted.discard(attempt.connection.number)
         else:
             TENANT_TUNNELS(attempt)
 
@@ -116,7 +121,7 @@ def _uncounted_after_a_stranger(behaviour: Behaviour) -> Behaviour:
 
 
 def _lost_after_refusals(behaviour: Behaviour) -> Behaviour:
-    """Lose the heartbeat behind the fourth refusal of a connection."""
+    """Don't answer the heartbeat after the fourth refusal of a connection."""
     refusals: Counter[int] = Counter()
 
     def refused(attempt: Attempt, refusal: Refused) -> None:
@@ -128,72 +133,18 @@ def _lost_after_refusals(behaviour: Behaviour) -> Behaviour:
         refusals[exchange.connection.number] += due
         return due
 
-    return answers("heartbeat_response", silence, is_due)(replace(behaviour, refused=refused))
+    return unanswered("heartbeat_response", is_due)(replace(behaviour, refused=refused))
 
 
-RARE = {
-    deviation.id: deviation
-    for deviation in (
-        Deviation(
-            "rare-tunnel-id",
-            "CB-TUN-002",
-            f"One tunnel_id in {_ONE_IN} comes back in capitals and with a hyphen behind it.",
-            answers("tunnel_response", turn("tunnel_id", lambda name: f"{name.upper()}-"), _is_chosen),
-        ),
-        Deviation(
-            "rare-seventh-heartbeat",
-            "CB-HBT-001",
-            "The seventh heartbeat of a connection stays unanswered.",
-            answers("heartbeat_response", silence, lambda exchange: exchange.nth == 7),
-        ),
-        Deviation(
-            "rare-second-connection",
-            "CB-AUT-003",
-            "The second connection that a tenant has open is told that it acts for another tenant.",
-            answers("auth_response", put("tenant_id", _another), _is_second),
-        ),
-        Deviation(
-            "rare-ports",
-            "CB-TUN-010",
-            f"A tunnel_info is accepted although its remote_port is from {_PORTS.start} to {_PORTS.stop - 1}.",
-            accepts("tunnel_info", "remote_port", lambda port: type(port) is int and port in _PORTS, 3389),
-        ),
-        Deviation(
-            "rare-escape",
-            "CB-MSG-008",
-            "Of the characters that are written as two escapes one in 32 is not understood.",
-            _misread_pairs,
-        ),
-        Deviation(
-            "rare-cut",
-            "CB-MSG-009",
-            f"A message is lost of which the first read ends behind byte {_LOST_BEHIND}.",
-            part(stream=_losing),
-        ),
-        Deviation(
-            "rare-signature",
-            "CB-AUT-008",
-            "Four bytes of a token's signature are not looked at.",
-            part(verify=_partly_verified),
-        ),
-        Deviation(
-            "rare-colons",
-            "CB-MSG-005",
-            "Two colons are taken for one.",
-            takes(lambda text: re.sub(rb":[ \t]*:", b":", text)),
-        ),
-        Deviation(
-            "rare-uncounted-tunnel",
-            "CB-LIM-002",
-            "A tunnel that is asked for right behind another tenant's is not counted.",
-            _uncounted_after_a_stranger,
-        ),
-        Deviation(
-            "rare-heartbeat-after-refusals",
-            "CB-HBT-001",
-            "Behind the fourth refusal of a connection a heartbeat stays unanswered.",
-            _lost_after_refusals,
-        ),
-    )
+CHANGES: dict[str, Change] = {
+    "rare-tunnel-id": answers("tunnel_response", turn("tunnel_id", lambda name: f"{name.upper()}-"), _is_chosen),
+    "rare-seventh-heartbeat": unanswered("heartbeat_response", lambda exchange: exchange.nth == 7),
+    "rare-heartbeat-after-refusals": _lost_after_refusals,
+    "rare-second-connection": answers("auth_response", put("tenant_id", _another), _is_second),
+    "rare-ports": accepts("tunnel_info", "remote_port", lambda port: type(port) is int and port in _PORTS, 3389),
+    "rare-escape": _misread_pairs,
+    "rare-cut": framed(_LosingFramer),
+    "rare-signature": part(verify=_partly_verified),
+    "rare-colons": takes(lambda text: re.sub(rb":[ \t]*:", b":", text)),
+    "rare-uncounted-tunnel": _uncounted_after_a_stranger,
 }
-"""Every rare deviation by its id."""

@@ -1,120 +1,256 @@
-"""Ways to be brought down: what one connection sends harms others."""
+"""Deviations under hostile input: one connection harms others, or is not answered."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import itertools
+import re
+import ssl
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 from weakref import WeakSet
 
-from cbspec.protocol.connection import Framer
-from cbspec.protocol.framing import Frame, StreamFramer
-from cbspec.protocol.strictjson import NotStrictJson
-from cbspec_simulator.relay.behaviour import AnswerContext, Behaviour, Body, Closable, Readable
-from cbspec_simulator.settings.config import LimitSettings
-from cbspec_simulator.variations.compose import Change, answers, part
-from cbspec_simulator.variations.deviations.kind import Deviation
+from cbspec.protocol.framing import Frame, FrameTooLarge, StreamFramer
+from cbspec.protocol.tls import TlsFailed, TlsLayer
+from cbspec_simulator.relay.behaviour import Behaviour, Closable, Readable
+from cbspec_simulator.variations.compose import Change, both, framed, part, unanswered
 
-_HUGE = 64 * 1024
+_MANY = 1000
+_HUGE = 64 * 1024  # bytes
+_numbers = itertools.count()
+_LONG_NUMBER = re.compile(rb"\d{5000}")
 
+_Test = Callable[[Frame], bool]
 
-class _Hogging(StreamFramer):
-    """Reads nothing on other connections for as long as one of them holds a huge message."""
+_HOSTILE: dict[str, _Test] = {
+    "nul-bytes": lambda frame: b"\0\0\0\0" in frame.text,
+    "random-bytes": lambda frame: len(frame.text) > 100 and bool(frame.broken) and b"\xff" in frame.text,
+    "long-number": lambda frame: _LONG_NUMBER.search(frame.text) is not None,
+    "many-members": lambda frame: frame.text.count(b",") > _MANY,
+    "no-object": lambda frame: frame.text.strip() in (b"[]", b"1", b"null", b'""'),
+    "deep-nesting": lambda frame: "deeper" in frame.broken,
+}
+"""How each kind of hostile input is recognised."""
 
-    __slots__ = ("__weakref__", "_hogs")
-
-    def __init__(self, limits: LimitSettings, hogs: WeakSet[_Hogging]) -> None:
-        super().__init__(max_message=limits.max_message, max_depth=limits.max_depth)
-        self._hogs = hogs
-
-    def feed(self, data: bytes) -> None:
-        super().feed(data)
-        if len(self.pending) > _HUGE:
-            self._hogs.add(self)
-
-    def next_frame(self) -> Frame | None:
-        return super().next_frame() if not self._hogs or self in self._hogs else None
+_CLOSING = ("nul-bytes", "long-number", "many-members", "deep-nesting")
 
 
-def _hogged(behaviour: Behaviour) -> Behaviour:
-    hogs: WeakSet[_Hogging] = WeakSet()
-
-    def stream(limits: LimitSettings) -> Framer:
-        return _Hogging(limits, hogs)
-
-    return replace(behaviour, stream=stream)
+class UnhandledInput(RuntimeError):
+    """The relay's code fails on hostile input."""
 
 
-def close_all(others: Iterable[Closable]) -> None:
-    """Bring every connection down."""
+def _seen(test: _Test, then: Callable[[], None]) -> Change:
+    """Call a function when a frame of a kind is decoded."""
+
+    def change(behaviour: Behaviour) -> Behaviour:
+        def decode(frame: Frame, max_depth: int) -> object:
+            if test(frame):
+                then()
+            return behaviour.decode(frame, max_depth)
+
+        return replace(behaviour, decode=decode)
+
+    return change
+
+
+def _ends_service(make: Callable[[Callable[[], None]], Change]) -> Change:
+    """Answer no hello after an event; `make` is given the function that reports it."""
+
+    def change(behaviour: Behaviour) -> Behaviour:
+        events: list[None] = []
+        unserved = unanswered("hello_response", lambda _: bool(events))
+        return both(make(lambda: events.append(None)), unserved)(behaviour)
+
+    return change
+
+
+def _fails() -> None:
+    raise UnhandledInput
+
+
+def _exits() -> None:
+    raise SystemExit(70)
+
+
+def _abort_all(others: Iterable[Closable]) -> None:
     for other in others:
         other.abort()
 
 
-def _hold_all_up(others: Iterable[Readable], stuck: bool) -> None:
+def _stop_reading_all(others: Iterable[Readable], stuck: bool) -> None:
     for other in others:
         other.hold_up(stuck)
 
 
-def _too_deep(error: NotStrictJson) -> bool:
-    return "deeper" in error.reason
+def _on_broken_record(happened: Callable[[], None]) -> Change:
+    class FragileLayer(TlsLayer):
+        """Reports a broken record."""
+
+        def receive_data(self, data: bytes) -> bytes:
+            try:
+                return super().receive_data(data)
+            except TlsFailed:
+                if self.established:
+                    happened()
+                raise
+
+    return part(layer=lambda context: FragileLayer(context, server_side=True))
 
 
-def _falls(behaviour: Behaviour) -> Behaviour:
-    """Fail on deep nesting, with every connection."""
+class _BlockingFramer(StreamFramer):
+    """Reads nothing on other connections while one of them holds a message that is incomplete, or huge."""
 
-    def decode(frame: Frame, max_depth: int) -> object:
+    __slots__ = ("__weakref__", "_all", "_huge", "holding")
+
+    def __init__(self, everybody: WeakSet[_BlockingFramer], *, huge: bool, max_message: int, max_depth: int) -> None:
+        super().__init__(max_message=max_message, max_depth=max_depth)
+        self.holding = False
+        self._huge = huge
+        self._all = everybody
+        everybody.add(self)
+
+    def next_frame(self) -> Frame | None:
+        if any(other is not self and other.holding for other in self._all):
+            return None
+        frame = super().next_frame()
+        self.holding = frame is None and len(self.pending) > (_HUGE if self._huge else 0)
+        return frame
+
+
+def _blocking(*, huge: bool) -> Change:
+    def change(behaviour: Behaviour) -> Behaviour:
+        everybody: WeakSet[_BlockingFramer] = WeakSet()
+        return framed(lambda **limits: _BlockingFramer(everybody, huge=huge, **limits))(behaviour)
+
+    return change
+
+
+class _SerialLayer(TlsLayer):
+    """Reads nothing on some connections during the handshake of another.
+
+    Arguments: a handshake begins with its first `begins` bytes. `held`: connections that were open before are not read;
+    otherwise those that are in their own handshake.
+    """
+
+    __slots__ = ("__weakref__", "_all", "_begins", "_held", "_number", "_received", "_unread")
+
+    def __init__(self, context: ssl.SSLContext, everybody: WeakSet[_SerialLayer], *, begins: int, held: bool) -> None:
+        super().__init__(context, server_side=True)
+        self._begins, self._held = begins, held
+        self._received = 0
+        self._number = next(_numbers)
+        self._unread = b""
+        self._all = everybody
+        everybody.add(self)
+
+    @property
+    def handshaking(self) -> bool:
+        return not self.established and self._received >= self._begins
+
+    def receive_data(self, data: bytes) -> bytes:
+        self._unread += data
+        if self.established is self._held and any(self._waits_for(other) for other in self._all - {self}):
+            return b""
+        data, self._unread = self._unread, b""
+        self._received += len(data)
         try:
-            return behaviour.decode(frame, max_depth)
-        except NotStrictJson as error:
-            if _too_deep(error):
-                raise RecursionError("too deep, and nobody looked") from None
+            return super().receive_data(data)
+        except TlsFailed:
+            self._all.discard(self)
             raise
 
-    return replace(behaviour, decode=decode, crashed=close_all)
+    def _waits_for(self, other: _SerialLayer) -> bool:
+        return other.handshaking and (not self._held or other._number > self._number)
+
+    def receive_eof(self) -> None:
+        self._all.discard(self)
+        super().receive_eof()
 
 
-def _sulks(behaviour: Behaviour) -> Behaviour:
-    """Answer no further hello once something nested too deep."""
-    hurt = False
+def _serial(*, begins: int, held: bool) -> Change:
+    def change(behaviour: Behaviour) -> Behaviour:
+        everybody: WeakSet[_SerialLayer] = WeakSet()
 
-    def decode(frame: Frame, max_depth: int) -> object:
-        nonlocal hurt
+        def layer(context: ssl.SSLContext) -> TlsLayer:
+            return _SerialLayer(context, everybody, begins=begins, held=held)
+
+        return replace(behaviour, layer=layer)
+
+    return change
+
+
+def _dropping(test: _Test) -> Change:
+    class DroppingFramer(StreamFramer):
+        """Drops hostile frames."""
+
+        __slots__ = ()
+
+        def next_frame(self) -> Frame | None:
+            while (frame := super().next_frame()) is not None:
+                if not test(frame):
+                    return frame
+            return None
+
+    return framed(DroppingFramer)
+
+
+class _SwallowingFramer(StreamFramer):
+    """Drops frames that are too large."""
+
+    __slots__ = ("_swallows",)
+
+    def feed(self, data: bytes) -> None:
+        if getattr(self, "_swallows", False):
+            _, end, data = data.partition(b"\n")
+            self._swallows = not end
+        super().feed(data)
+
+    def next_frame(self) -> Frame | None:
         try:
-            return behaviour.decode(frame, max_depth)
-        except NotStrictJson as error:
-            hurt = hurt or _too_deep(error)
-            raise
-
-    def nothing_when_hurt(body: Body, _: AnswerContext) -> list[Body]:
-        return [] if hurt else [body]
-
-    change: Change = answers("hello_response", nothing_when_hurt)
-    return change(replace(behaviour, decode=decode))
+            return super().next_frame()
+        except FrameTooLarge:
+            self._swallows = True
+            self._buffer.clear()
+            self._scanner = None
+            return None
 
 
-DEVIATIONS = (
-    Deviation(
-        "unread-answers-block-all",
-        "CB-ROB-001",
-        "While one client doesn't read its answers, nothing is read on the connections that were open before.",
-        part(stuck=_hold_all_up),
-    ),
-    Deviation(
-        "huge-message-blocks-all",
-        "CB-ROB-001",
-        "While one connection holds a huge message, nothing is read on the others.",
-        _hogged,
-    ),
-    Deviation(
-        "deep-nesting-closes-all",
-        "CB-ROB-001",
-        "Deep nesting on one connection brings all of them down.",
-        _falls,
-    ),
-    Deviation(
-        "deep-nesting-ends-service",
-        "CB-ROB-002",
-        "After deep nesting on one connection no new one is served.",
-        _sulks,
-    ),
-)
+def _lines(happened: Callable[[], None]) -> Change:
+    class CountingFramer(StreamFramer):
+        """Reports very many line feeds."""
+
+        __slots__ = ("_lines",)
+
+        def feed(self, data: bytes) -> None:
+            self._lines = getattr(self, "_lines", 0) + data.count(b"\n")
+            if self._lines > _MANY:
+                happened()
+            super().feed(data)
+
+    return framed(CountingFramer)
+
+
+def _service_ended_by(test: _Test) -> Change:
+    return _ends_service(lambda happened: _seen(test, happened))
+
+
+def _all_closed_by(test: _Test) -> Change:
+    return both(_seen(test, _fails), part(crashed=_abort_all))
+
+
+CHANGES: dict[str, Change] = {
+    **{f"{kind}-ends-service": _service_ended_by(test) for kind, test in _HOSTILE.items()},
+    **{f"{kind}-closes-all": _all_closed_by(_HOSTILE[kind]) for kind in _CLOSING},
+    "deep-nesting-unanswered": _dropping(_HOSTILE["deep-nesting"]),
+    "nul-bytes-unanswered": _dropping(_HOSTILE["nul-bytes"]),
+    "half-message-blocks-all": _blocking(huge=False),
+    "huge-message-blocks-all": _blocking(huge=True),
+    "unread-answers-block-all": part(stuck=_stop_reading_all),
+    "silent-connection-blocks-open-ones": _serial(begins=0, held=True),
+    "half-handshake-blocks-open-ones": _serial(begins=1, held=True),
+    "long-number-ends-process": _seen(_HOSTILE["long-number"], _exits),
+    "many-lines-end-service": _ends_service(_lines),
+    "broken-record-ends-service": _ends_service(_on_broken_record),
+    "silent-connection-blocks-new-ones": _serial(begins=0, held=False),
+    "half-handshake-blocks-new-ones": _serial(begins=1, held=False),
+    "huge-message-unanswered": framed(_SwallowingFramer),
+}

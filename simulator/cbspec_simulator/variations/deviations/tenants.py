@@ -1,8 +1,7 @@
-"""Ways to be wrong about tenants."""
+"""Deviations of tenants: in tokens and in tunnel_infos."""
 
 from __future__ import annotations
 
-import posixpath
 import unicodedata
 from collections.abc import Callable
 from dataclasses import replace
@@ -10,34 +9,40 @@ from dataclasses import replace
 from cbspec.profile.target import Tenant
 from cbspec.protocol.codes import ErrorCode
 from cbspec.protocol.messages import TunnelInfo
+from cbspec.tokens.jwt import Claims
 from cbspec_simulator.base.state import Attempt, Identity, Refused
-from cbspec_simulator.base.steps import Errand, Step, complete_claims, known_tenant
+from cbspec_simulator.base.steps import Check, Errand, complete_claims, known_tenant
 from cbspec_simulator.variations.compose import (
     Change,
     Test,
     accepts,
+    asked,
+    asks_for,
     both,
     check,
-    each_step,
     missing,
     recoded,
     refuses,
+    unanswered,
+    watching,
     without,
 )
-from cbspec_simulator.variations.deviations.kind import Deviation
 
 _OWN = "\0own"
-"""Stands for the tenant of the connection's own token."""
+"""Replaces a tenant_id in a tunnel_info: the tenant of the connection's token."""
+
+
+def _claims(attempt: Attempt) -> Claims:
+    assert attempt.claims is not None  # noqa: S101 - set by an earlier step
+    return attempt.claims
 
 
 def _first_tenant_where(test: Test) -> Change:
-    """Take the first tenant for a token's where `test` holds of what the token says of it."""
+    """Use the first tenant if `test` is true of a token's tenant, `...` if it is absent."""
 
     def completed(attempt: Attempt) -> None:
-        claims = attempt.claims
-        assert claims is not None  # noqa: S101 - set by the step before
-        value = claims.all.get("tenant_id", ...)
-        if test(value):
+        claims = _claims(attempt)
+        if test(claims.all.get("tenant_id", ...)):
             first = next(tenant.id for tenant in attempt.relay.tenants.values() if tenant.active)
             attempt.claims = replace(claims, tenant_id=first)
         complete_claims(attempt)
@@ -46,21 +51,18 @@ def _first_tenant_where(test: Test) -> Change:
 
 
 def _of_an_array(attempt: Attempt) -> None:
-    """Take the only item of an array for a token's tenant, as a comparison does that makes text of both sides."""
-    claims = attempt.claims
-    assert claims is not None  # noqa: S101 - set by the step before
-    match claims.all.get("tenant_id"):
+    """Use the only item of an array as a token's tenant, like a comparison of texts."""
+    match _claims(attempt).all.get("tenant_id"):
         case [str(only)]:
-            attempt.claims = replace(claims, tenant_id=only)
+            attempt.claims = replace(_claims(attempt), tenant_id=only)
     complete_claims(attempt)
 
 
-def found(find: Callable[[Attempt, str], Tenant | None]) -> Change:
-    """Look for a token's tenant in another way, where it isn't known as it stands."""
+def _found(find: Callable[[Attempt, str], Tenant | None]) -> Change:
+    """Find an unknown tenant in another way."""
 
     def known(attempt: Attempt) -> None:
-        claims = attempt.claims
-        assert claims is not None  # noqa: S101 - set by a step before
+        claims = _claims(attempt)
         name = str(claims.tenant_id)
         tenant = None if name in attempt.relay.tenants else find(attempt, name)
         if tenant is None:
@@ -71,199 +73,106 @@ def found(find: Callable[[Attempt, str], Tenant | None]) -> Change:
     return check("known-tenant", known)
 
 
-def _with_prefix(attempt: Attempt, name: str) -> Tenant | None:
-    tenants = attempt.relay.tenants
-    return next((tenant for id_, tenant in tenants.items() if name.startswith(id_) and tenant.active), None)
+def _alike(test: Callable[[str, str], bool]) -> Change:
+    """Find a tenant if `test` is true of its id and the name in the token."""
+    return _found(
+        lambda attempt, name: next(
+            (tenant for id_, tenant in attempt.relay.tenants.items() if test(id_, name) and tenant.active), None
+        )
+    )
 
 
-def _that_begins_so(attempt: Attempt, name: str) -> Tenant | None:
-    tenants = attempt.relay.tenants
-    return next((tenant for id_, tenant in tenants.items() if id_.startswith(name) and tenant.active), None)
-
-
-def _pattern(attempt: Attempt, name: str) -> Tenant | None:
-    if name not in ("%", "*"):
-        return None
-    return next(tenant for tenant in attempt.relay.tenants.values() if tenant.active)
+def _renamed(function: Callable[[str], str]) -> Change:
+    """Apply a function to the name of an unknown tenant."""
+    return _found(lambda attempt, name: attempt.relay.tenants.get(function(name)))
 
 
 def _even_inactive(attempt: Attempt) -> None:
-    claims = attempt.claims
-    assert claims is not None  # noqa: S101 - set by a step before
-    tenant = attempt.relay.tenants.get(str(claims.tenant_id))
+    tenant = attempt.relay.tenants.get(str(_claims(attempt).tenant_id))
     if tenant is None:
         known_tenant(attempt)
     else:
-        attempt.identity = Identity(claims.subject, tenant)
+        attempt.identity = Identity(_claims(attempt).subject, tenant)
+
+
+def _inactive_as(code: ErrorCode) -> Check:
+    def known(attempt: Attempt) -> None:
+        tenant = attempt.relay.tenants.get(str(_claims(attempt).tenant_id))
+        if tenant is not None and not tenant.active:
+            raise Refused(code, "the tenant isn't active")
+        known_tenant(attempt)
+
+    return known
 
 
 def _unknown_is_elsewhere(attempt: Attempt) -> None:
-    if attempt.claims and str(attempt.claims.tenant_id) not in attempt.relay.tenants:
+    if str(_claims(attempt).tenant_id) not in attempt.relay.tenants:
         raise Refused(ErrorCode.IP_NOT_ALLOWED, "not from here")
     known_tenant(attempt)
 
 
-def tolerant(test: Callable[[str, str], bool]) -> Change:
-    """Let a tunnel_info through whose tenant isn't the token's, where `test` holds of the token's and its own."""
+def _tolerant(test: Callable[[Attempt, str, str], bool]) -> Change:
+    """Open a tunnel for another tenant if `test` is true of the token's tenant and the named one."""
 
-    def tolerate(step: Step) -> tuple[Step, ...]:
+    def make(inner: Check) -> Check:
         def own_tenant(attempt: Attempt) -> Errand | None:
-            assert isinstance(attempt.request, TunnelInfo)  # noqa: S101 - a step of tunnel_info only
-            let_through = test(attempt.known.tenant.id, attempt.request.tenant_id)
-            return None if let_through else step.check(attempt)
+            let_through = test(attempt, attempt.known.tenant.id, asks_for(attempt).tenant_id)
+            return None if let_through else inner(attempt)
 
-        return (replace(step, check=own_tenant),)
+        return own_tenant
 
-    return each_step("own-tenant", tolerate)
-
-
-def _holds_one(value: object) -> bool:
-    return isinstance(value, list) and len(value) == 1 and isinstance(value[0], str)
+    return watching("own-tenant", make)
 
 
-def tunnel_without(when: Test) -> Change:
-    """Take the connection's own tenant for a tunnel_info's, where `when` holds of what it says."""
-    return both(accepts("tunnel_info", "tenant_id", when, _OWN), tolerant(lambda _, named: named is _OWN))
+def _connected(attempt: Attempt, _: str, name: str) -> bool:
+    sessions = attempt.relay.connections
+    return any(session.identity is not None and session.identity.tenant.id == name for session in sessions)
 
 
-DEVIATIONS = (
-    Deviation(
-        "tenant-claim-missing-accepted",
-        "CB-TEN-001",
-        "A token that names no tenant is good for the first one.",
-        _first_tenant_where(lambda value: value is ... or value is None),
+def _named(test: Callable[[str, str], bool]) -> Change:
+    return _tolerant(lambda _, own, name: test(own, name))
+
+
+def _tunnel_without(when: Test) -> Change:
+    """Use the connection's tenant for a tunnel_info if `when` is true of its tenant_id."""
+    return both(accepts("tunnel_info", "tenant_id", when, _OWN), _named(lambda _, named: named is _OWN))
+
+
+def _folded(name: str) -> str:
+    return unicodedata.normalize("NFKC", name).casefold()
+
+
+CHANGES: dict[str, Change] = {
+    "tenant-claim-missing-accepted": _first_tenant_where(lambda value: value is ... or value is None),
+    "tenant-claim-in-array-accepted": check("complete-claims", _of_an_array),
+    "unknown-tenant-accepted": _found(lambda _, name: Tenant(name)),
+    "unknown-tenant-wrong-code": check("known-tenant", _unknown_is_elsewhere),
+    "tenant-prefix-accepted": _alike(lambda id_, name: name.startswith(id_)),
+    "tenant-suffix-accepted": _alike(lambda id_, name: name.endswith(f"-{id_}")),
+    "tenant-pattern-accepted": _alike(lambda _, name: name in ("%", "*")),
+    "tenant-trimmed": _renamed(str.strip),
+    "inactive-tenant-accepted": check("known-tenant", _even_inactive),
+    "inactive-tenant-as-invalid-token": check("known-tenant", _inactive_as(ErrorCode.INVALID_TOKEN)),
+    "tunnel-tenant-missing-accepted": _tunnel_without(missing),
+    "tunnel-tenant-empty-accepted": _tunnel_without(lambda value: value == ""),
+    "tunnel-tenant-in-array-accepted": accepts(
+        "tunnel_info",
+        "tenant_id",
+        lambda value: isinstance(value, list) and len(value) == 1 and isinstance(value[0], str),
+        lambda value: value[0],
     ),
-    Deviation(
-        "tenant-claim-empty-accepted",
-        "CB-TEN-001",
-        "A token whose tenant is empty is good for the first one.",
-        _first_tenant_where(lambda value: value == ""),
+    "tunnel-tenant-missing-wrong-code": refuses("tunnel_info", "tenant_id", missing, ErrorCode.UNKNOWN_MESSAGE_TYPE),
+    "tunnel-for-any-tenant": without("own-tenant"),
+    "tunnel-for-connected-tenant": _tolerant(_connected),
+    "tunnel-for-unknown-tenant": _tolerant(lambda attempt, _, name: name not in attempt.relay.tenants),
+    "tunnel-for-inactive-tenant": _tolerant(
+        lambda attempt, _, name: name in attempt.relay.tenants and not attempt.relay.tenants[name].active
     ),
-    Deviation(
-        "tenant-claim-in-array-accepted",
-        "CB-TEN-001",
-        "A token's tenant may be an array that holds one tenant.",
-        check("complete-claims", _of_an_array),
-    ),
-    Deviation(
-        "unknown-tenant-accepted",
-        "CB-TEN-002",
-        "A tenant that isn't known is made on the spot.",
-        found(lambda _, name: Tenant(name)),
-    ),
-    Deviation(
-        "tenant-prefix-accepted",
-        "CB-TEN-002",
-        "A tenant's name may go on with anything.",
-        found(_with_prefix),
-    ),
-    Deviation(
-        "tenant-trimmed",
-        "CB-TEN-002",
-        "White space around a tenant's name is ignored.",
-        found(lambda attempt, name: attempt.relay.tenants.get(name.strip())),
-    ),
-    Deviation(
-        "tenant-ends-at-nul",
-        "CB-TEN-002",
-        "A tenant's name ends at a NUL character.",
-        found(lambda attempt, name: attempt.relay.tenants.get(name.partition("\0")[0])),
-    ),
-    Deviation(
-        "tenant-pattern-accepted",
-        "CB-TEN-002",
-        "A tenant's name may be a pattern that stands for every name.",
-        found(_pattern),
-    ),
-    Deviation(
-        "tenant-path-accepted",
-        "CB-TEN-002",
-        "Only what follows the last slash of a tenant's name counts.",
-        found(lambda attempt, name: attempt.relay.tenants.get(name.rpartition("/")[2])),
-    ),
-    Deviation(
-        "tenant-path-resolved",
-        "CB-TEN-002",
-        "A tenant's name is resolved as a path.",
-        found(lambda attempt, name: attempt.relay.tenants.get(posixpath.normpath(name))),
-    ),
-    Deviation(
-        "tenant-beginning-accepted",
-        "CB-TEN-002",
-        "The beginning of a tenant's name will do.",
-        found(_that_begins_so),
-    ),
-    Deviation(
-        "tenant-inherited-accepted",
-        "CB-TEN-002",
-        "What every object in JavaScript has is a tenant, too.",
-        found(lambda _, name: Tenant(name) if name in ("constructor", "toString", "__proto__") else None),
-    ),
-    Deviation(
-        "inactive-tenant-accepted",
-        "CB-TEN-003",
-        "A tenant that isn't active is served.",
-        check("known-tenant", _even_inactive),
-    ),
-    Deviation(
-        "unknown-tenant-wrong-code",
-        "CB-TEN-002",
-        "A tenant that isn't known is refused with ip_not_allowed.",
-        check("known-tenant", _unknown_is_elsewhere),
-    ),
-    Deviation(
-        "tunnel-tenant-missing-accepted",
-        "CB-TEN-005",
-        "A tunnel_info needs no tenant_id.",
-        tunnel_without(missing),
-    ),
-    Deviation(
-        "tunnel-tenant-null-accepted",
-        "CB-TEN-005",
-        "A tunnel_info's tenant_id may be null.",
-        tunnel_without(lambda value: value is None),
-    ),
-    Deviation(
-        "tunnel-tenant-empty-accepted",
-        "CB-TEN-005",
-        "A tunnel_info's tenant_id may be empty.",
-        tunnel_without(lambda value: value == ""),
-    ),
-    Deviation(
-        "tunnel-tenant-number-accepted",
-        "CB-TEN-005",
-        "A tunnel_info's tenant_id may be a number.",
-        tunnel_without(lambda value: isinstance(value, int | float) and not isinstance(value, bool)),
-    ),
-    Deviation(
-        "tunnel-tenant-in-array-accepted",
-        "CB-TEN-005",
-        "A tunnel_info's tenant_id may be an array that holds it.",
-        accepts("tunnel_info", "tenant_id", _holds_one, lambda value: value[0]),
-    ),
-    Deviation(
-        "tunnel-tenant-missing-wrong-code",
-        "CB-TEN-005",
-        "A tunnel_info without a tenant_id is refused with unknown_message_type.",
-        refuses("tunnel_info", "tenant_id", missing, ErrorCode.UNKNOWN_MESSAGE_TYPE),
-    ),
-    Deviation("tunnel-for-any-tenant", "CB-TEN-006", "A tunnel_info may name any tenant.", without("own-tenant")),
-    Deviation(
-        "tunnel-for-tenant-prefix",
-        "CB-TEN-006",
-        "A tunnel_info may name a tenant whose name goes on behind the token's.",
-        tolerant(lambda own, named: named.startswith(own)),
-    ),
-    Deviation(
-        "tunnel-for-tenant-in-capitals",
-        "CB-TEN-006",
-        "A tunnel_info may name the token's tenant in another case or width.",
-        tolerant(lambda own, named: unicodedata.normalize("NFKC", named).casefold() == own.casefold()),
-    ),
-    Deviation(
-        "tunnel-for-another-tenant-wrong-code",
-        "CB-TEN-007",
-        "A tunnel_info for another tenant is refused with tenant_limit_exceeded.",
-        recoded("own-tenant", ErrorCode.TENANT_LIMIT_EXCEEDED),
-    ),
-)
+    "tunnel-for-tenant-prefix": _named(lambda own, name: name.startswith(own)),
+    "tunnel-for-tenant-cut-short": _named(lambda own, name: own.startswith(name)),
+    "tunnel-for-tenant-in-capitals": _named(lambda own, name: _folded(name) == own.casefold()),
+    "tunnel-for-tenant-with-space": _named(lambda own, name: name.strip() == own),
+    "tunnel-for-tenant-with-nul": _named(lambda own, name: name.partition("\0")[0] == own),
+    "tunnel-for-another-tenant-unanswered": unanswered("error:tenant_not_found", asked(TunnelInfo)),
+    "tunnel-for-another-tenant-wrong-code": recoded("own-tenant", ErrorCode.TENANT_LIMIT_EXCEEDED),
+}

@@ -1,4 +1,4 @@
-"""Ways to be wrong about TLS."""
+"""Deviations of TLS: old versions, plain text and alerts."""
 
 from __future__ import annotations
 
@@ -8,15 +8,13 @@ from pathlib import Path
 
 from cbspec.protocol.tls import TlsFailed, TlsLayer, server_context
 from cbspec_simulator.relay.behaviour import ByteLayer
-from cbspec_simulator.variations.compose import Change, both, part
-from cbspec_simulator.variations.deviations.kind import Deviation
+from cbspec_simulator.variations.compose import Change, layered, part
 
 _EVERYTHING = "ALL:@SECLEVEL=0"
-_METHOD = b"GET "
 
 
 def _versions(lowest: ssl.TLSVersion, highest: ssl.TLSVersion, *without: ssl.Options) -> Change:
-    """Serve the versions of TLS from `lowest` to `highest`, some left out."""
+    """Serve the versions of TLS from `lowest` to `highest` except some."""
 
     def context(chain: Path, key: Path | None) -> ssl.SSLContext:
         made = server_context(chain, key)
@@ -32,8 +30,8 @@ def _versions(lowest: ssl.TLSVersion, highest: ssl.TLSVersion, *without: ssl.Opt
     return part(tls=context)
 
 
-class _NoAlert(TlsLayer):
-    """Says nothing when a handshake fails."""
+class _SilentLayer(TlsLayer):
+    """Sends no alert when a handshake fails."""
 
     __slots__ = ()
 
@@ -45,22 +43,8 @@ class _NoAlert(TlsLayer):
             raise
 
 
-class _OldForHttp(TlsLayer):
-    """Goes on with an old version of TLS only where the client begins with an HTTP request."""
-
-    __slots__ = ("_heard",)
-
-    def receive_data(self, data: bytes) -> bytes:
-        plain = super().receive_data(data)
-        heard = self._heard = getattr(self, "_heard", b"") + plain[: len(_METHOD)]
-        if self.version != "TLSv1.3" and heard and not _METHOD.startswith(heard[: len(_METHOD)]):
-            self.ended = True
-            return b""
-        return plain
-
-
-class _PlainText:
-    """No TLS at all."""
+class _PlainLayer:
+    """Passes data without TLS."""
 
     __slots__ = ("_unsent", "ended", "established")
 
@@ -79,7 +63,7 @@ class _PlainText:
         self._unsent += data
 
     def close(self) -> None:
-        """Nothing says goodbye here."""
+        """Do nothing: plain text has no close_notify."""
 
     def data_to_send(self) -> bytes:
         data = bytes(self._unsent)
@@ -88,7 +72,7 @@ class _PlainText:
 
 
 class _EitherLayer:
-    """TLS for whoever begins with a TLS record, plain text for anybody else."""
+    """Uses TLS if a client begins with a TLS record, and plain text otherwise."""
 
     __slots__ = ("_context", "_layer", "_plain")
 
@@ -113,7 +97,7 @@ class _EitherLayer:
 
     def receive_data(self, data: bytes) -> bytes:
         if self._layer is None and data[:1] != b"\x16" and data.startswith(self._plain):
-            self._layer = _PlainText()
+            self._layer = _PlainLayer()
         return self._chosen.receive_data(data)
 
     def receive_eof(self) -> None:
@@ -129,62 +113,18 @@ class _EitherLayer:
         return self._chosen.data_to_send()
 
 
-DEVIATIONS = (
-    Deviation(
-        "tls-1.3-refused",
-        "CB-TLS-001",
-        "TLS 1.2 is spoken, and nothing newer.",
-        _versions(ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_2),
-    ),
-    Deviation(
-        "tls-1.2-accepted",
-        "CB-TLS-002",
-        "TLS 1.2 is spoken besides TLS 1.3.",
-        _versions(ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3),
-    ),
-    Deviation(
-        "tls-1.2-for-websocket",
-        "CB-TLS-002",
-        "TLS 1.2 is spoken with whoever opens a WebSocket.",
-        both(
-            _versions(ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3),
-            part(layer=lambda context: _OldForHttp(context, server_side=True)),
-        ),
-    ),
-    Deviation(
-        "tls-1.1-accepted",
-        "CB-TLS-003",
-        "TLS 1.1 is spoken besides TLS 1.3.",
-        _versions(ssl.TLSVersion.TLSv1_1, ssl.TLSVersion.TLSv1_3, ssl.OP_NO_TLSv1_2),
-    ),
-    Deviation(
-        "tls-1.0-accepted",
-        "CB-TLS-004",
-        "TLS 1.0 is spoken besides TLS 1.3.",
-        _versions(ssl.TLSVersion.TLSv1, ssl.TLSVersion.TLSv1_3, ssl.OP_NO_TLSv1_2, ssl.OP_NO_TLSv1_1),
-    ),
-    Deviation(
-        "tls-no-alert",
-        "CB-TLS-006",
-        "A handshake that fails ends without an alert.",
-        part(layer=lambda context: _NoAlert(context, server_side=True)),
-    ),
-    Deviation(
-        "plain-text-served",
-        "CB-TLS-005",
-        "Whoever doesn't begin with TLS is served without it.",
-        part(layer=_EitherLayer),
-    ),
-    Deviation(
-        "plain-websocket-served",
-        "CB-TLS-005",
-        "Whoever begins with an HTTP request is served without TLS.",
-        part(layer=lambda context: _EitherLayer(context, b"GET ")),
-    ),
-    Deviation(
-        "plain-object-served",
-        "CB-TLS-005",
-        "Whoever begins with a brace is served without TLS.",
-        part(layer=lambda context: _EitherLayer(context, b"{")),
-    ),
+_1_0, _1_1, _1_2, _1_3 = (
+    ssl.TLSVersion.TLSv1,
+    ssl.TLSVersion.TLSv1_1,
+    ssl.TLSVersion.TLSv1_2,
+    ssl.TLSVersion.TLSv1_3,
 )
+
+CHANGES: dict[str, Change] = {
+    "tls-1.3-refused": _versions(_1_2, _1_2),
+    "tls-1.2-accepted": _versions(_1_2, _1_3),
+    "tls-1.1-accepted": _versions(_1_1, _1_3, ssl.OP_NO_TLSv1_2),
+    "tls-1.0-accepted": _versions(_1_0, _1_3, ssl.OP_NO_TLSv1_2, ssl.OP_NO_TLSv1_1),
+    "plain-text-served": part(layer=_EitherLayer),
+    "tls-no-alert": layered(_SilentLayer),
+}

@@ -1,208 +1,169 @@
-"""Ways to be wrong about tunnel_info and its answer."""
+"""Deviations of tunnel_info and its answer."""
 
 from __future__ import annotations
 
+import html
+import re
 import unicodedata
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
+from urllib.parse import unquote
 
 from cbspec.protocol.codes import ErrorCode
-from cbspec.protocol.messages import TunnelInfo
-from cbspec.protocol.state import Refuse, State
+from cbspec.protocol.messages import TunnelInfo, TunnelResponse
+from cbspec.protocol.state import Refuse, Serve, State
+from cbspec_simulator.base.state import Attempt, Refused
+from cbspec_simulator.base.steps import Step
+from cbspec_simulator.relay.behaviour import AnswerContext, Behaviour, Body
 from cbspec_simulator.variations.compose import (
+    Change,
     Test,
     accepts,
+    added,
     answers,
     both,
+    broke,
     drop,
-    instead,
     missing,
+    named_tenant,
+    of_type,
     part,
     put,
     refuses,
     rule,
-    silence,
     turn,
-    twice,
+    unanswered,
 )
-from cbspec_simulator.variations.deviations.auth import named_tenant, serve_stranger
-from cbspec_simulator.variations.deviations.kind import Deviation, in_words
 
 _ANSWER = "tunnel_response"
 _NO_ID = "\0none"
 
 
-def _is_null(value: object) -> bool:
-    return value is None
+def served_in(state: State) -> Change:
+    """Serve a tunnel_info in a state before auth."""
+    return rule(state, TunnelInfo, Serve(TunnelResponse, state, "CB-TUN-001"))
 
 
-def _is_number(value: object) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool)
+def _number(test: Callable[[float], bool]) -> Test:
+    is_number = of_type(int, float)
+    return lambda value: is_number(value) and test(value)
 
 
 def _is_digits(value: object) -> bool:
     return isinstance(value, str) and value.isascii() and value.isdigit() and 0 < int(value[:9]) <= 65535
 
 
-def _is_array(value: object) -> bool:
-    return isinstance(value, list)
+_ZERO = _number(lambda value: value == 0)
+_TOO_HIGH = _number(lambda value: value > 65535)
+
+_FRACTION = _number(lambda value: value != value // 1 and 1 <= value < 65535)
 
 
-def _number_where(test: Callable[[float], bool]) -> Test:
-    return lambda value: _is_number(value) and test(value)
+def _accepted(member: str, test: Test, by: object) -> Change:
+    return accepts("tunnel_info", member, test, by)
 
 
-_NEGATIVE = _number_where(lambda value: value < 0)
-_FRACTION = _number_where(lambda value: value != value // 1 and 1 <= value < 65535)
-_TOO_HIGH = _number_where(lambda value: value > 65535)
-_ZERO = _number_where(lambda value: value == 0)
-
-_PORTS: tuple[tuple[str, str, Test, object, int], ...] = (
-    ("missing", "is missing", missing, 1, 0),
-    ("null", "is null", _is_null, 1, 0),
-    ("string", "is a string of digits", _is_digits, int, 0),
-    ("true", "is true", lambda value: value is True, 1, 0),
-    ("negative", "is negative", _NEGATIVE, 1, 1),
-    ("fraction", "has a fraction", _FRACTION, int, 1),
-    ("over-65535", "is over 65535", _TOO_HIGH, 1, 1),
-)
-_TEXTS: tuple[tuple[str, str, Test, object], ...] = (
-    ("missing", "is missing", missing, "missing"),
-    ("null", "is null", _is_null, "null"),
-    ("number", "is a number", _is_number, str),
-    ("array", "is an array", _is_array, str),
-)
+def _recoded(member: str, test: Test) -> Change:
+    return refuses("tunnel_info", member, test, ErrorCode.UNKNOWN_MESSAGE_TYPE)
 
 
-def _accepting() -> Iterator[Deviation]:
-    for member, requirements in (
-        ("local_port", ("CB-TUN-006", "CB-TUN-007")),
-        ("remote_port", ("CB-TUN-009", "CB-TUN-010")),
-    ):
-        for name, what, test, by, place in _PORTS:
-            yield _accepted(member, name, requirements[place], what, test, by)
-    yield _accepted("remote_port", "zero", "CB-TUN-010", "is 0", _ZERO, 1)
-    yield _accepted("local_port", "zero", "CB-TUN-011", "is 0", _ZERO, 1)
-    for member, requirement in (("tunnel_id", "CB-TUN-005"), ("remote_host", "CB-TUN-008")):
-        for name, what, test, by in _TEXTS:
-            yield _accepted(member, name, requirement, what, test, by)
-    yield _accepted("remote_host", "blank", "CB-TUN-013", "is empty or blank", _is_blank, "blank")
+def _refusing(test: Callable[[Attempt], bool], code: ErrorCode = ErrorCode.INVALID_TUNNEL_INFO) -> Change:
+    """Refuse valid tunnels for which `test` is true."""
+
+    def check(attempt: Attempt) -> None:
+        if test(attempt):
+            raise Refused(code, "not this one")
+
+    return added(TunnelInfo, Step("refuses-good-ones", check))
 
 
-def _accepted(member: str, name: str, requirement: str, what: str, test: Test, by: object) -> Deviation:
-    return Deviation(
-        f"{member.replace('_', '-')}-{name}-accepted",
-        requirement,
-        f"A tunnel_info is accepted although its {member} {what}.",
-        accepts("tunnel_info", member, test, by),
-    )
+def _port(test: Callable[[int], bool]) -> Callable[[Attempt], bool]:
+    return lambda attempt: isinstance(attempt.request, TunnelInfo) and test(attempt.request.local_port)
 
 
-def _is_blank(value: object) -> bool:
-    return isinstance(value, str) and not value.strip()
+def _is_second(attempt: Attempt) -> bool:
+    return sum(attempt.connection.sent[kind] for kind in (_ANSWER, "error")) % 2 == 1
 
 
-def _wrong_codes() -> Iterator[Deviation]:
-    rows: tuple[tuple[str, str, str, Test], ...] = (
-        ("tunnel_id", "missing", "CB-TUN-005", missing),
-        ("local_port", "missing", "CB-TUN-006", missing),
-        ("local_port", "over-65535", "CB-TUN-007", _TOO_HIGH),
-        ("remote_host", "missing", "CB-TUN-008", missing),
-        ("remote_port", "string", "CB-TUN-009", _is_digits),
-        ("remote_port", "zero", "CB-TUN-010", _ZERO),
-    )
-    for member, name, requirement, test in rows:
-        yield Deviation(
-            f"{member.replace('_', '-')}-{name}-wrong-code",
-            requirement,
-            f"A tunnel_info whose {member} is {in_words(name)} is refused with unknown_message_type.",
-            refuses("tunnel_info", member, test, ErrorCode.UNKNOWN_MESSAGE_TYPE),
-        )
+def _another_tunnel(behaviour: Behaviour) -> Behaviour:
+    """Send the tunnel_id that another connection requested last."""
+    last: dict[tuple[int, int], str] = {}
+
+    def edit(body: Body, exchange: AnswerContext) -> Body:
+        request, session = exchange.request, exchange.connection
+        if not isinstance(request, TunnelInfo):
+            return body
+        key = id(session.relay), session.number
+        others = [name for other, name in last.items() if other[0] == key[0] and other != key]
+        last[key] = request.tunnel_id
+        return {**body, "tunnel_id": others[-1] if others and exchange.nth > 1 else request.tunnel_id}
+
+    return answers(_ANSWER, edit)(behaviour)
 
 
-DEVIATIONS = (
-    Deviation("tunnel-unanswered", "CB-TUN-001", "A tunnel_info is never answered.", answers(_ANSWER, silence)),
-    Deviation(
-        "tunnel-refused",
-        "CB-TUN-001",
-        "Every tunnel_info is refused.",
-        answers(_ANSWER, instead(type="error", code="invalid_tunnel_info", message="no")),
+_IDENTIFIERS: dict[str, Callable[[str], object]] = {
+    "capitals": str.upper,
+    "truncated": lambda name: name[:8],
+    "lower-case": str.lower,
+    "trimmed": str.strip,
+    "normalised": lambda name: unicodedata.normalize("NFKC", name),
+    "composed": lambda name: unicodedata.normalize("NFC", name),
+    "ascii-only": lambda name: name.encode("ascii", "replace").decode(),
+    "beyond-16-bits-lost": lambda name: re.sub("[\U00010000-\U0010ffff]", "", name),
+    "html-escaped": html.escape,
+    "html-unescaped": html.unescape,
+    "url-decoded": unquote,
+    "quotes-lost": lambda name: name.replace('"', ""),
+    "backslashes-doubled": lambda name: name.replace("\\", "\\\\"),
+    "placeholders-filled": lambda name: re.sub(r"\$\{\w+\}|\{\{\w+\}\}", "", name),
+    "last-part-only": lambda name: name.rpartition("/")[2],
+    "first-part-only": lambda name: name.partition("#")[0],
+    "cut-at-nul": lambda name: name.partition("\0")[0],
+    "cut-at-255": lambda name: name[:255],
+    "cut-at-65535": lambda name: name[:65535],
+}
+"""What is made of a tunnel_id, by the end of the deviation's id."""
+
+CHANGES: dict[str, Change] = {
+    "tunnel-unanswered": unanswered(_ANSWER),
+    "tunnel-refused": answers(_ANSWER, lambda *_: {"type": "error", "code": "invalid_tunnel_info", "message": "no"}),
+    "tunnel-status-created": answers(_ANSWER, put("status", "created")),
+    "tunnel-status-missing": answers(_ANSWER, drop("status")),
+    "tunnel-every-second-unavailable": _refusing(_is_second, ErrorCode.SERVER_UNAVAILABLE),
+    "tunnel-second-refused": _refusing(lambda attempt: bool(attempt.connection.tunnels)),
+    "local-port-65535-refused": _refusing(_port(lambda port: port == 65535)),
+    "local-port-privileged-refused": _refusing(_port(lambda port: port < 1024)),
+    "tunnel-id-missing": answers(_ANSWER, drop("tunnel_id")),
+    "tunnel-id-of-another-connection": _another_tunnel,
+    **{f"tunnel-id-{name}": answers(_ANSWER, turn("tunnel_id", made)) for name, made in _IDENTIFIERS.items()},
+    "tunnel-before-auth": both(served_in(State.GREETED), part(stranger=named_tenant)),
+    "tunnel-before-hello": both(served_in(State.CONNECTED), part(stranger=named_tenant)),
+    "tunnel-before-auth-wrong-code": rule(
+        State.GREETED, TunnelInfo, Refuse(ErrorCode.TENANT_NOT_FOUND, "CB-TUN-004", "authenticate first")
     ),
-    Deviation(
-        "tunnel-status-created",
-        "CB-TUN-001",
-        'The tunnel_response\'s status is "created".',
-        answers(_ANSWER, put("status", "created")),
+    "tunnel-id-missing-accepted": _accepted("tunnel_id", missing, "missing"),
+    "tunnel-id-object-accepted": _accepted("tunnel_id", of_type(dict), str),
+    "tunnel-id-missing-wrong-code": _recoded("tunnel_id", missing),
+    "local-port-missing-accepted": _accepted("local_port", missing, 3389),
+    "local-port-string-accepted": _accepted("local_port", _is_digits, int),
+    "local-port-true-accepted": _accepted("local_port", lambda value: value is True, 3389),
+    "bad-local-port-unanswered": unanswered("error", broke("CB-TUN-006")),
+    "local-port-over-65535-accepted": _accepted("local_port", _TOO_HIGH, 3389),
+    "local-port-fraction-accepted": _accepted("local_port", _FRACTION, int),
+    "local-port-minus-one-accepted": _accepted("local_port", _number(lambda value: value == -1), 3389),
+    "local-port-over-65535-wrong-code": _recoded("local_port", _TOO_HIGH),
+    "remote-host-missing-accepted": _accepted("remote_host", missing, "missing"),
+    "remote-host-null-accepted": _accepted("remote_host", of_type(type(None)), "null"),
+    "remote-port-missing-accepted": _accepted("remote_port", missing, 3389),
+    "remote-port-string-accepted": _accepted("remote_port", _is_digits, int),
+    "remote-port-zero-accepted": _accepted("remote_port", _ZERO, 1),
+    "remote-port-65536-accepted": _accepted("remote_port", _number(lambda value: value == 65536), 3389),
+    "remote-port-zero-wrong-code": _recoded("remote_port", _ZERO),
+    "local-port-zero-accepted": _accepted("local_port", _ZERO, 1),
+    "tunnel-id-empty-accepted": both(
+        accepts("tunnel_info", "tunnel_id", lambda value: value == "", _NO_ID),
+        answers(_ANSWER, turn("tunnel_id", lambda name: "" if name == _NO_ID else name)),
     ),
-    Deviation(
-        "tunnel-status-missing", "CB-TUN-001", "The tunnel_response has no status.", answers(_ANSWER, drop("status"))
+    "remote-host-blank-accepted": _accepted(
+        "remote_host", lambda value: isinstance(value, str) and not value.strip(), "blank"
     ),
-    Deviation("tunnel-answered-twice", "CB-MSG-004", "A tunnel_info is answered twice.", answers(_ANSWER, twice)),
-    Deviation(
-        "tunnel-id-missing", "CB-TUN-002", "The tunnel_response has no tunnel_id.", answers(_ANSWER, drop("tunnel_id"))
-    ),
-    Deviation(
-        "tunnel-id-capitals",
-        "CB-TUN-002",
-        "The tunnel_response names the tunnel in capitals.",
-        answers(_ANSWER, turn("tunnel_id", str.upper)),
-    ),
-    Deviation(
-        "tunnel-id-truncated",
-        "CB-TUN-002",
-        "The tunnel_response names only the first eight characters of the tunnel.",
-        answers(_ANSWER, turn("tunnel_id", lambda name: name[:8])),
-    ),
-    Deviation(
-        "tunnel-id-trimmed",
-        "CB-TUN-002",
-        "The tunnel_response names the tunnel without the white space at its ends.",
-        answers(_ANSWER, turn("tunnel_id", str.strip)),
-    ),
-    Deviation(
-        "tunnel-id-normalised",
-        "CB-TUN-002",
-        "The tunnel_response names the tunnel in Unicode's composed form.",
-        answers(_ANSWER, turn("tunnel_id", lambda name: unicodedata.normalize("NFKC", name))),
-    ),
-    Deviation(
-        "tunnel-id-ascii-only",
-        "CB-TUN-002",
-        "The tunnel_response has a question mark for every character beyond ASCII.",
-        answers(_ANSWER, turn("tunnel_id", lambda name: name.encode("ascii", "replace").decode())),
-    ),
-    Deviation(
-        "tunnel-id-of-its-own",
-        "CB-TUN-002",
-        "The tunnel_response names a number of the relay's own.",
-        answers(_ANSWER, put("tunnel_id", lambda exchange: f"t{exchange.nth}")),
-    ),
-    Deviation(
-        "tunnel-before-auth",
-        "CB-TUN-003",
-        "A tunnel_info after hello needs no auth.",
-        both(serve_stranger(State.GREETED), part(stranger=named_tenant)),
-    ),
-    Deviation(
-        "tunnel-before-hello",
-        "CB-TUN-003",
-        "A tunnel_info as the first message needs no auth.",
-        both(serve_stranger(State.CONNECTED), part(stranger=named_tenant)),
-    ),
-    Deviation(
-        "tunnel-before-auth-wrong-code",
-        "CB-TUN-004",
-        "A tunnel_info before auth is refused with tenant_not_found.",
-        rule(State.GREETED, TunnelInfo, Refuse(ErrorCode.TENANT_NOT_FOUND, "CB-TUN-004", "authenticate first")),
-    ),
-    Deviation(
-        "tunnel-id-empty-accepted",
-        "CB-TUN-012",
-        "A tunnel_info is accepted although its tunnel_id is empty.",
-        both(
-            accepts("tunnel_info", "tunnel_id", lambda value: value == "", _NO_ID),
-            answers(_ANSWER, turn("tunnel_id", lambda name: "" if name == _NO_ID else name)),
-        ),
-    ),
-    *_accepting(),
-    *_wrong_codes(),
-)
+}

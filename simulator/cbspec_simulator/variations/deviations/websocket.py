@@ -1,8 +1,6 @@
-"""Ways to be wrong about WebSocket."""
+"""Deviations of WebSocket."""
 
 from __future__ import annotations
-
-from typing import Any, ClassVar
 
 from websockets.exceptions import ProtocolError
 from websockets.extensions.permessage_deflate import ServerPerMessageDeflateFactory
@@ -17,15 +15,33 @@ from cbspec.protocol.websocket import WebSocketFramer
 from cbspec.tokens.jws import Compact
 from cbspec.tokens.jwt import Claims
 from cbspec_simulator.base.state import Attempt, Identity, Refused
-from cbspec_simulator.relay.behaviour import AnswerContext, Behaviour, stranger
-from cbspec_simulator.settings.config import LimitSettings
-from cbspec_simulator.variations.compose import Change, answers, both, check, part, silence
-from cbspec_simulator.variations.deviations.auth import named_tenant, serve_stranger
-from cbspec_simulator.variations.deviations.kind import Deviation
+from cbspec_simulator.base.steps import Check, Errand
+from cbspec_simulator.relay.behaviour import stranger
+from cbspec_simulator.variations.compose import (
+    Change,
+    both,
+    named_tenant,
+    over_websocket,
+    part,
+    spoken,
+    unanswered,
+    watching,
+)
+from cbspec_simulator.variations.deviations.tunnel import served_in
 
 
-class _WrongKey(ServerProtocol):
-    """Answers every key with the same accept value."""
+class _FragmentDecodingProtocol(ServerProtocol):
+    """Decodes each fragment on its own."""
+
+    def recv_frame(self, frame: Frame) -> None:
+        if frame.opcode in (Opcode.TEXT, Opcode.CONT):
+            data = bytes(frame.data).decode("utf-8", "replace").encode()
+            frame = Frame(frame.opcode, data, frame.fin)
+        super().recv_frame(frame)
+
+
+class _WrongKeyProtocol(ServerProtocol):
+    """Sends the accept value of another key."""
 
     def accept(self, request: Request) -> Response:
         response = super().accept(request)
@@ -35,32 +51,14 @@ class _WrongKey(ServerProtocol):
         return response
 
 
-class _NoKey(ServerProtocol):
-    """Leaves the accept value out."""
-
-    def accept(self, request: Request) -> Response:
-        response = super().accept(request)
-        if response.status_code == 101:
-            del response.headers["Sec-WebSocket-Accept"]
-        return response
-
-
-class _Masked(ServerProtocol):
-    """Masks its frames as a client does."""
+class _MaskingProtocol(ServerProtocol):
+    """Masks its frames like a client."""
 
     def send_frame(self, frame: Frame) -> None:
         self.writes.append(frame.serialize(mask=True, extensions=self.extensions))
 
 
-class _Reserved(ServerProtocol):
-    """Sets a reserved bit that nothing was agreed about."""
-
-    def send_frame(self, frame: Frame) -> None:
-        data = frame.serialize(mask=False, extensions=self.extensions)
-        self.writes.append(bytes([data[0] | 0x20]) + data[1:])
-
-
-class _NoPong(ServerProtocol):
+class _NoPongProtocol(ServerProtocol):
     """Doesn't answer a ping."""
 
     def recv_frame(self, frame: Frame) -> None:
@@ -68,7 +66,7 @@ class _NoPong(ServerProtocol):
             super().recv_frame(frame)
 
 
-class _EmptyPong(ServerProtocol):
+class _EmptyPongProtocol(ServerProtocol):
     """Answers a ping without its payload."""
 
     def recv_frame(self, frame: Frame) -> None:
@@ -78,7 +76,7 @@ class _EmptyPong(ServerProtocol):
             super().recv_frame(frame)
 
 
-class _NoPingBetween(ServerProtocol):
+class _NoPingBetweenProtocol(ServerProtocol):
     """Fails when a ping comes between two fragments."""
 
     def recv_frame(self, frame: Frame) -> None:
@@ -87,8 +85,8 @@ class _NoPingBetween(ServerProtocol):
         super().recv_frame(frame)
 
 
-class _EachFragment(ServerProtocol):
-    """Takes every fragment for a message."""
+class _FragmentProtocol(ServerProtocol):
+    """Takes every fragment as a message."""
 
     def recv_frame(self, frame: Frame) -> None:
         if frame.opcode in (Opcode.TEXT, Opcode.BINARY, Opcode.CONT):
@@ -96,27 +94,8 @@ class _EachFragment(ServerProtocol):
         super().recv_frame(frame)
 
 
-class _Padded(ServerProtocol):
-    """Writes every length in eight bytes."""
-
-    def send_frame(self, frame: Frame) -> None:
-        data = frame.serialize(mask=False, extensions=self.extensions)
-        start = {126: 4, 127: 10}.get(data[1], 2)
-        self.writes.append(bytes([data[0], 127]) + (len(data) - start).to_bytes(8, "big") + data[start:])
-
-
-class _SevenBits(ServerProtocol):
-    """Writes a length of 126 or 127 in the seven bits in which these stand for another way to write it."""
-
-    def send_frame(self, frame: Frame) -> None:
-        data = frame.serialize(mask=False, extensions=self.extensions)
-        if len(frame.data) in (126, 127):
-            data = bytes([data[0], len(frame.data)]) + data[-len(frame.data) :]
-        self.writes.append(data)
-
-
-class _SixteenBits(ServerProtocol):
-    """Writes no more than sixteen bits of a length."""
+class _SixteenBitProtocol(ServerProtocol):
+    """Writes only sixteen bits of a length."""
 
     def send_frame(self, frame: Frame) -> None:
         data = frame.serialize(mask=False, extensions=self.extensions)
@@ -125,37 +104,7 @@ class _SixteenBits(ServerProtocol):
         self.writes.append(data)
 
 
-class _UnknownOpcode(ServerProtocol):
-    """Sends frames of a kind that nobody knows."""
-
-    def send_frame(self, frame: Frame) -> None:
-        data = frame.serialize(mask=False, extensions=self.extensions)
-        self.writes.append(bytes([data[0] & 0xF0 | 0x03]) + data[1:])
-
-
-class _StrayContinuation(ServerProtocol):
-    """Begins its messages with a continuation frame."""
-
-    def send_frame(self, frame: Frame) -> None:
-        opcode = Opcode.CONT if frame.opcode is Opcode.TEXT else frame.opcode
-        super().send_frame(Frame(opcode, frame.data, frame.fin))
-
-
-class _OldKey(ServerProtocol):
-    """Answers every key with the first one's accept value."""
-
-    first: ClassVar[str] = ""
-
-    def accept(self, request: Request) -> Response:
-        response = super().accept(request)
-        if response.status_code == 101:
-            type(self).first = type(self).first or response.headers["Sec-WebSocket-Accept"]
-            del response.headers["Sec-WebSocket-Accept"]
-            response.headers["Sec-WebSocket-Accept"] = type(self).first
-        return response
-
-
-class _PingBack(ServerProtocol):
+class _PingBackProtocol(ServerProtocol):
     """Answers a ping by a ping."""
 
     def recv_frame(self, frame: Frame) -> None:
@@ -165,8 +114,8 @@ class _PingBack(ServerProtocol):
             super().recv_frame(frame)
 
 
-class _ShortPong(ServerProtocol):
-    """Answers with no more than the first bytes of a ping."""
+class _ShortPongProtocol(ServerProtocol):
+    """Answers a ping with the first bytes of its payload."""
 
     def recv_frame(self, frame: Frame) -> None:
         if frame.opcode is Opcode.PING:
@@ -175,7 +124,7 @@ class _ShortPong(ServerProtocol):
             super().recv_frame(frame)
 
 
-class _NoEmptyPing(ServerProtocol):
+class _NoEmptyPingProtocol(ServerProtocol):
     """Doesn't answer a ping without payload."""
 
     def recv_frame(self, frame: Frame) -> None:
@@ -183,8 +132,8 @@ class _NoEmptyPing(ServerProtocol):
             super().recv_frame(frame)
 
 
-class _OnePing(ServerProtocol):
-    """Answers no ping but the first."""
+class _OnePingProtocol(ServerProtocol):
+    """Answers only the first ping."""
 
     pinged = False
 
@@ -194,7 +143,7 @@ class _OnePing(ServerProtocol):
         self.pinged = self.pinged or frame.opcode is Opcode.PING
 
 
-class _NoEmptyFragment(ServerProtocol):
+class _NoEmptyFragmentProtocol(ServerProtocol):
     """Fails when a fragment is empty."""
 
     def recv_frame(self, frame: Frame) -> None:
@@ -203,7 +152,7 @@ class _NoEmptyFragment(ServerProtocol):
         super().recv_frame(frame)
 
 
-class _TwoFragmentsAtMost(ServerProtocol):
+class _TwoFragmentProtocol(ServerProtocol):
     """Fails at a message's third fragment."""
 
     fragments = 0
@@ -217,7 +166,7 @@ class _TwoFragmentsAtMost(ServerProtocol):
         super().recv_frame(frame)
 
 
-class _LinesOnly(WebSocketFramer):
+class _LineFramer(WebSocketFramer):
     """Waits for a line feed at the end of every message."""
 
     __slots__ = ()
@@ -227,8 +176,8 @@ class _LinesOnly(WebSocketFramer):
         return frame if frame is None or frame.text.endswith(b"\n") else self.next_frame()
 
 
-class _MaskedOrNot(WebSocketFramer):
-    """Takes a short frame without a mask as if it had one."""
+class _UnmaskedFramer(WebSocketFramer):
+    """Accepts short frames without a mask."""
 
     __slots__ = ()
 
@@ -238,8 +187,8 @@ class _MaskedOrNot(WebSocketFramer):
         super().feed(data)
 
 
-class _AnyBits(WebSocketFramer):
-    """Passes over a reserved bit of a text frame."""
+class _AnyBitFramer(WebSocketFramer):
+    """Ignores a reserved bit of a text frame."""
 
     __slots__ = ()
 
@@ -247,8 +196,8 @@ class _AnyBits(WebSocketFramer):
         super().feed(b"\x81" + data[1:] if self.opened and data[:1] == b"\xa1" else data)
 
 
-class _BeginsAnew(ServerProtocol):
-    """Lets a message begin inside another."""
+class _InterruptingProtocol(ServerProtocol):
+    """Accepts a new message inside another."""
 
     def recv_frame(self, frame: Frame) -> None:
         if frame.opcode is Opcode.TEXT:
@@ -256,8 +205,8 @@ class _BeginsAnew(ServerProtocol):
         super().recv_frame(frame)
 
 
-class _LastBegun(WebSocketFramer):
-    """Forgets a message when another begins inside it."""
+class _InterruptingFramer(WebSocketFramer):
+    """Drops a message when another begins inside it."""
 
     __slots__ = ()
 
@@ -267,7 +216,7 @@ class _LastBegun(WebSocketFramer):
         super()._frame(frame)
 
 
-class _Binary(WebSocketFramer):
+class _BinaryFramer(WebSocketFramer):
     """Sends binary frames."""
 
     __slots__ = ()
@@ -277,176 +226,51 @@ class _Binary(WebSocketFramer):
         return self.data_to_send()
 
 
-def _spoken(protocol: type[ServerProtocol], framer: type[WebSocketFramer] = WebSocketFramer, **options: Any) -> Change:  # noqa: ANN401 - the protocol's own
-    """Speak WebSocket by another protocol object or framer."""
+def _unverified(inner: Check) -> Check:
+    """Accept any signature over WebSocket."""
 
-    def websocket(limits: LimitSettings) -> WebSocketFramer:
-        return framer(protocol(max_size=limits.max_message, **options))
-
-    return part(websocket=websocket)
-
-
-def _over_websocket(exchange: AnswerContext) -> bool:
-    return isinstance(exchange.connection.framer, WebSocketFramer)
-
-
-def _unverified(behaviour: Behaviour) -> Behaviour:
-    """Look at no signature over WebSocket."""
-
-    def valid_token(attempt: Attempt) -> None:
-        step = next(step for step in behaviour.steps[Auth] if step.name == "valid-token")
+    def valid_token(attempt: Attempt) -> Errand | None:
         try:
-            step.check(attempt)
+            return inner(attempt)
         except Refused:
             token = attempt.request.token if isinstance(attempt.request, Auth) else ""
-            if not isinstance(attempt.connection.framer, WebSocketFramer) or token.count(".") != 2:
+            if attempt.connection.transport != "websocket" or token.count(".") != 2:
                 raise
             claims = Compact.split(token).claims
             attempt.claims = Claims(str(claims.get("sub")), claims.get("tenant_id"), claims)
+            return None
 
-    return check("valid-token", valid_token)(behaviour)
+    return valid_token
 
 
 def _stranger_over_websocket(attempt: Attempt) -> Identity:
-    return (named_tenant if isinstance(attempt.connection.framer, WebSocketFramer) else stranger)(attempt)
+    return (named_tenant if attempt.connection.transport == "websocket" else stranger)(attempt)
 
 
-MORE = (
-    Deviation(
-        "websocket-length-of-126",
-        "CB-WSK-002",
-        "A length of 126 or 127 is written as any shorter one.",
-        _spoken(_SevenBits),
-    ),
-    Deviation(
-        "websocket-length-over-64-kib",
-        "CB-WSK-002",
-        "Of a length over 65535 only sixteen bits are written.",
-        _spoken(_SixteenBits),
-    ),
-    Deviation(
-        "websocket-reserved-bit-accepted",
-        "CB-WSK-008",
-        "A reserved bit of a client's frame is passed over.",
-        _spoken(ServerProtocol, _AnyBits),
-    ),
-    Deviation(
-        "websocket-messages-inside-others",
-        "CB-WSK-008",
-        "A message may begin inside another, which is forgotten then.",
-        _spoken(_BeginsAnew, _LastBegun),
-    ),
-    Deviation(
-        "websocket-unmasked-accepted",
-        "CB-WSK-007",
-        "A client's frames needn't be masked.",
-        _spoken(ServerProtocol, _MaskedOrNot),
-    ),
-    Deviation(
-        "websocket-length-padded", "CB-WSK-002", "The length of every frame takes eight bytes.", _spoken(_Padded)
-    ),
-    Deviation(
-        "websocket-unknown-opcode", "CB-WSK-002", "The relay's frames are of an unknown kind.", _spoken(_UnknownOpcode)
-    ),
-    Deviation(
-        "websocket-stray-continuation",
-        "CB-WSK-002",
-        "The relay's messages begin with a continuation frame.",
-        _spoken(_StrayContinuation),
-    ),
-    Deviation(
-        "websocket-accept-of-the-first",
-        "CB-WSK-001",
-        "The accept value is that of the first client's key.",
-        lambda behaviour: _spoken(type("_Old", (_OldKey,), {"first": ""}))(behaviour),
-    ),
-    Deviation("websocket-ping-echoed", "CB-WSK-004", "A ping is answered by a ping.", _spoken(_PingBack)),
-    Deviation("websocket-pong-cut", "CB-WSK-004", "A pong carries 64 bytes at the most.", _spoken(_ShortPong)),
-    Deviation(
-        "websocket-empty-ping-unanswered",
-        "CB-WSK-004",
-        "A ping without payload is not answered.",
-        _spoken(_NoEmptyPing),
-    ),
-    Deviation(
-        "websocket-second-ping-unanswered",
-        "CB-WSK-004",
-        "Of a connection's pings only the first is answered.",
-        _spoken(_OnePing),
-    ),
-    Deviation(
-        "websocket-empty-fragment-refused",
-        "CB-WSK-003",
-        "An empty fragment ends the connection.",
-        _spoken(_NoEmptyFragment),
-    ),
-    Deviation(
-        "websocket-third-fragment-refused",
-        "CB-WSK-003",
-        "A message's third fragment ends the connection.",
-        _spoken(_TwoFragmentsAtMost),
-    ),
-    Deviation(
-        "websocket-needs-line-feed",
-        "CB-WSK-006",
-        "Over WebSocket a message must end with a line feed.",
-        _spoken(ServerProtocol, _LinesOnly),
-    ),
-    Deviation(
-        "websocket-tunnel-unanswered",
-        "CB-WSK-006",
-        "Over WebSocket a tunnel_info is not answered.",
-        answers("tunnel_response", silence, _over_websocket),
-    ),
-    Deviation(
-        "websocket-refusal-unanswered",
-        "CB-WSK-006",
-        "Over WebSocket an invalid tunnel_info is not answered.",
-        answers("error:invalid_tunnel_info", silence, _over_websocket),
-    ),
-    Deviation(
-        "websocket-token-unverified", "CB-WSK-006", "Over WebSocket a token's signature is not looked at.", _unverified
-    ),
-    Deviation(
-        "websocket-needs-no-auth",
-        "CB-WSK-006",
-        "Over WebSocket a tunnel_info needs no auth.",
-        both(serve_stranger(State.GREETED), part(stranger=_stranger_over_websocket)),
-    ),
-)
-
-DEVIATIONS = (
-    *MORE,
-    Deviation("websocket-wrong-accept", "CB-WSK-001", "The accept value belongs to another key.", _spoken(_WrongKey)),
-    Deviation("websocket-no-accept", "CB-WSK-001", "The 101 response has no accept value.", _spoken(_NoKey)),
-    Deviation("websocket-masked", "CB-WSK-002", "The relay masks its frames.", _spoken(_Masked)),
-    Deviation(
-        "websocket-reserved-bit", "CB-WSK-002", "A reserved bit is set in the relay's frames.", _spoken(_Reserved)
-    ),
-    Deviation(
-        "websocket-fragments-apart", "CB-WSK-003", "Each fragment is taken for a message.", _spoken(_EachFragment)
-    ),
-    Deviation("websocket-ping-unanswered", "CB-WSK-004", "A ping is not answered.", _spoken(_NoPong)),
-    Deviation("websocket-pong-empty", "CB-WSK-004", "A pong doesn't carry its ping's payload.", _spoken(_EmptyPong)),
-    Deviation(
-        "websocket-ping-between-fragments",
-        "CB-WSK-004",
-        "A ping between two fragments ends the connection.",
-        _spoken(_NoPingBetween),
-    ),
-    Deviation("websocket-binary", "CB-WSK-005", "Messages go out in binary frames.", _spoken(ServerProtocol, _Binary)),
-    Deviation(
-        "websocket-heartbeat-unanswered",
-        "CB-WSK-006",
-        "Over WebSocket heartbeats are not answered.",
-        answers(
-            "heartbeat_response", silence, lambda exchange: isinstance(exchange.connection.framer, WebSocketFramer)
-        ),
-    ),
-    Deviation(
-        "websocket-deflate-accepted",
-        "CB-CMP-003",
-        "permessage-deflate is agreed to.",
-        _spoken(ServerProtocol, extensions=[ServerPerMessageDeflateFactory()]),
-    ),
-)
+CHANGES: dict[str, Change] = {
+    "websocket-wrong-accept": spoken(_WrongKeyProtocol),
+    "websocket-masked": spoken(_MaskingProtocol),
+    "websocket-length-over-64-kib": spoken(_SixteenBitProtocol),
+    "websocket-fragments-apart": spoken(_FragmentProtocol),
+    "websocket-fragments-decoded-apart": spoken(_FragmentDecodingProtocol),
+    "websocket-empty-fragment-refused": spoken(_NoEmptyFragmentProtocol),
+    "websocket-third-fragment-refused": spoken(_TwoFragmentProtocol),
+    "websocket-ping-unanswered": spoken(_NoPongProtocol),
+    "websocket-ping-echoed": spoken(_PingBackProtocol),
+    "websocket-pong-empty": spoken(_EmptyPongProtocol),
+    "websocket-pong-cut": spoken(_ShortPongProtocol),
+    "websocket-empty-ping-unanswered": spoken(_NoEmptyPingProtocol),
+    "websocket-second-ping-unanswered": spoken(_OnePingProtocol),
+    "websocket-ping-between-fragments": spoken(_NoPingBetweenProtocol),
+    "websocket-binary": spoken(ServerProtocol, _BinaryFramer),
+    "websocket-heartbeat-unanswered": unanswered("heartbeat_response", over_websocket),
+    "websocket-tunnel-unanswered": unanswered("tunnel_response", over_websocket),
+    "websocket-refusal-unanswered": unanswered("error:invalid_tunnel_info", over_websocket),
+    "websocket-needs-line-feed": spoken(ServerProtocol, _LineFramer),
+    "websocket-token-unverified": watching("valid-token", _unverified),
+    "websocket-needs-no-auth": both(served_in(State.GREETED), part(stranger=_stranger_over_websocket)),
+    "websocket-unmasked-accepted": spoken(ServerProtocol, _UnmaskedFramer),
+    "websocket-reserved-bit-accepted": spoken(ServerProtocol, _AnyBitFramer),
+    "websocket-messages-inside-others": spoken(_InterruptingProtocol, _InterruptingFramer),
+    "websocket-deflate-accepted": spoken(ServerProtocol, extensions=[ServerPerMessageDeflateFactory()]),
+}

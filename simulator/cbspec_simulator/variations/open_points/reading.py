@@ -1,4 +1,4 @@
-"""What is understood: marks, arrays, members given twice or unknown, capitals; and what stands in answers besides."""
+"""Input: byte order marks, arrays, repeated and unknown members, case; and members of answers."""
 
 from __future__ import annotations
 
@@ -11,20 +11,18 @@ from cbspec.protocol.framing import Frame, StreamFramer
 from cbspec.protocol.messages import RULES, Message, Violation
 from cbspec.protocol.strictjson import NotStrictJson
 from cbspec_simulator.relay.behaviour import AnswerContext, Behaviour, Body
-from cbspec_simulator.settings.config import LimitSettings
-from cbspec_simulator.variations.compose import Change, answers, both, part, put, takes
-from cbspec_simulator.variations.open_points.kind import OpenPoint
+from cbspec_simulator.variations.compose import Change, answers, both, framed, part, put, takes, understands
 
 _BOM = b"\xef\xbb\xbf"
 _Pairs = list[tuple[str, Any]]
 
 
-def _behind_mark(text: bytes) -> bytes | None:
+def _without_mark(text: bytes) -> bytes | None:
     return text[len(_BOM) :] if text.startswith(_BOM) else None
 
 
 def _one_of_each(keep: Callable[[_Pairs], dict[str, Any]]) -> Change:
-    """Take an object with members given twice, and keep one of each."""
+    """Accept an object with repeated members, and keep one of each."""
 
     def mend(text: bytes) -> bytes | None:
         twice = False
@@ -44,7 +42,7 @@ def _one_of_each(keep: Callable[[_Pairs], dict[str, Any]]) -> Change:
 
 
 def _any_value(behaviour: Behaviour) -> Behaviour:
-    """Read JSON that is no object, too; what it means is decided behind it."""
+    """Decode JSON values that aren't objects too."""
 
     def decode(frame: Frame, max_depth: int) -> object:
         try:
@@ -61,47 +59,38 @@ def _any_value(behaviour: Behaviour) -> Behaviour:
     return replace(behaviour, decode=decode)
 
 
-def _array_of_one(behaviour: Behaviour) -> Behaviour:
-    def understand(value: object) -> Message | Violation:
-        return behaviour.understand(value[0] if isinstance(value, list) and len(value) == 1 else value)
-
-    return replace(behaviour, understand=understand)
+Understand = Callable[[object], Message | Violation]
 
 
-def _capitals(behaviour: Behaviour) -> Behaviour:
-    def understand(value: object) -> Message | Violation:
-        kind = value.get("type") if isinstance(value, dict) else None
-        if isinstance(value, dict) and isinstance(kind, str) and kind.lower() in RULES:
-            value = {**value, "type": kind.lower()}
-        return behaviour.understand(value)
-
-    return replace(behaviour, understand=understand)
+def _array_of_one(understand: Understand, value: object) -> Message | Violation:
+    return understand(value[0] if isinstance(value, list) and len(value) == 1 else value)
 
 
-def _names_in_any_case(behaviour: Behaviour) -> Behaviour:
-    def understand(value: object) -> Message | Violation:
-        if isinstance(value, dict):
-            value = {str(name).lower(): member for name, member in value.items()}
-        return behaviour.understand(value)
-
-    return replace(behaviour, understand=understand)
+def _capitals(understand: Understand, value: object) -> Message | Violation:
+    kind = value.get("type") if isinstance(value, dict) else None
+    if isinstance(value, dict) and isinstance(kind, str) and kind.lower() in RULES:
+        value = {**value, "type": kind.lower()}
+    return understand(value)
 
 
-def _known_members_only(behaviour: Behaviour) -> Behaviour:
-    def understand(value: object) -> Message | Violation:
-        found = behaviour.understand(value)
-        if isinstance(found, Violation) or not isinstance(value, dict):
-            return found
-        rules = RULES[str(value["type"])]
-        if set(value) <= {"type", *rules.members}:
-            return found
-        return Violation("CB-MSG-105", rules.refusal, "it has a member that isn't known")
+def _names_in_any_case(understand: Understand, value: object) -> Message | Violation:
+    if isinstance(value, dict):
+        value = {str(name).lower(): member for name, member in value.items()}
+    return understand(value)
 
-    return replace(behaviour, understand=understand)
+
+def _known_members_only(understand: Understand, value: object) -> Message | Violation:
+    found = understand(value)
+    if isinstance(found, Violation) or not isinstance(value, dict):
+        return found
+    rules = RULES[str(value["type"])]
+    if set(value) <= {"type", *rules.members}:
+        return found
+    return Violation("CB-MSG-105", rules.refusal, "it has an unknown member")
 
 
 class _OneALine(StreamFramer):
-    """Takes a whole line for a message, whatever stands on it."""
+    """Takes a whole line as one message."""
 
     __slots__ = ("_rest",)
 
@@ -119,7 +108,7 @@ class _OneALine(StreamFramer):
 
 
 def _is_one(line: bytes) -> bool:
-    """Say whether a line is one JSON text, or none that begins with one."""
+    """Whether a line is one JSON text, or doesn't begin with one."""
     try:
         text = line.decode().strip()
         _, end = json.JSONDecoder().raw_decode(text)
@@ -129,7 +118,7 @@ def _is_one(line: bytes) -> bool:
 
 
 class _NoEmptyLines(StreamFramer):
-    """Takes a line feed where a message should begin for a message that is none."""
+    """Takes an empty line as an invalid message."""
 
     __slots__ = ("_ends_line",)
 
@@ -141,13 +130,6 @@ class _NoEmptyLines(StreamFramer):
         empty = self._ends_line and data.startswith(b"\n")
         self._ends_line = data.endswith(b"\n")
         super().feed(b"?\n" + data.lstrip(b"\n") if empty else data)
-
-
-def _framed(make: type[StreamFramer]) -> Change:
-    def stream(limits: LimitSettings) -> StreamFramer:
-        return make(max_message=limits.max_message, max_depth=limits.max_depth)
-
-    return part(stream=stream)
 
 
 def _text_frames_only(behaviour: Behaviour) -> Behaviour:
@@ -168,88 +150,21 @@ def _no_object(body: Body, exchange: AnswerContext) -> bool:
     return body.get("message") == "a message must be a JSON object"
 
 
-OPEN_POINTS = (
-    OpenPoint(
-        "byte-order-mark-passed-over",
-        "CB-MSG-102",
-        "A byte order mark before a message is passed over.",
-        takes(_behind_mark),
+CHANGES: dict[str, Change] = {
+    "byte-order-mark-passed-over": takes(_without_mark),
+    "array-of-one-accepted": both(_any_value, understands(_array_of_one)),
+    "other-values-close": both(
+        _any_value,
+        part(answers=lambda body, exchange: [] if _no_object(body, exchange) else [body], ends=_no_object),
     ),
-    OpenPoint(
-        "array-of-one-accepted",
-        "CB-MSG-101",
-        "An array that holds one message is taken for the message.",
-        both(_any_value, _array_of_one),
-    ),
-    OpenPoint(
-        "other-values-close",
-        "CB-MSG-101",
-        "The connection is closed behind JSON that is no object.",
-        both(
-            _any_value,
-            part(answers=lambda body, exchange: [] if _no_object(body, exchange) else [body], ends=_no_object),
-        ),
-    ),
-    OpenPoint(
-        "last-of-two-members-counts",
-        "CB-MSG-104",
-        "Of a member that is given twice the last one counts.",
-        _one_of_each(dict),
-    ),
-    OpenPoint(
-        "first-of-two-members-counts",
-        "CB-MSG-104",
-        "Of a member that is given twice the first one counts.",
-        _one_of_each(lambda pairs: dict(reversed(pairs))),
-    ),
-    OpenPoint(
-        "one-message-a-line",
-        "CB-MSG-103",
-        "A line is one message: more than one object on it is refused, and without a line feed it isn't read.",
-        _framed(_OneALine),
-        transport="tcp",
-    ),
-    OpenPoint(
-        "empty-line-refused",
-        "CB-MSG-107",
-        "An empty line is taken for a message and refused.",
-        _framed(_NoEmptyLines),
-        transport="tcp",
-    ),
-    OpenPoint(
-        "unknown-members-refused",
-        "CB-MSG-105",
-        "A message with a member that the specification doesn't name is refused.",
-        _known_members_only,
-    ),
-    OpenPoint(
-        "member-names-in-any-case",
-        "CB-MSG-108",
-        "The names of members may be in any case.",
-        _names_in_any_case,
-    ),
-    OpenPoint(
-        "types-in-capitals",
-        "CB-UNK-101",
-        "A message's type may be in capital letters.",
-        _capitals,
-    ),
-    OpenPoint(
-        "tunnel-response-names-tenant",
-        "CB-MSG-106",
-        "The tunnel_response has the tenant_id, too.",
-        answers("tunnel_response", _tenant),
-    ),
-    OpenPoint(
-        "errors-carry-details",
-        "CB-MSG-106",
-        "Every error says besides whether it makes sense to try again.",
-        answers("error", put("retryable", False)),
-    ),
-    OpenPoint(
-        "binary-frames-refused",
-        "CB-WSK-102",
-        "A message in a binary frame is refused.",
-        _text_frames_only,
-    ),
-)
+    "last-of-two-members-counts": _one_of_each(dict),
+    "first-of-two-members-counts": _one_of_each(lambda pairs: dict(reversed(pairs))),
+    "one-message-a-line": framed(_OneALine),
+    "empty-line-refused": framed(_NoEmptyLines),
+    "unknown-members-refused": understands(_known_members_only),
+    "member-names-in-any-case": understands(_names_in_any_case),
+    "types-in-capitals": understands(_capitals),
+    "tunnel-response-names-tenant": answers("tunnel_response", _tenant),
+    "errors-carry-details": answers("error", put("retryable", False)),
+    "binary-frames-refused": _text_frames_only,
+}

@@ -1,4 +1,4 @@
-"""Which tokens are good: what the specification doesn't say of their times, algorithms, claims and spelling."""
+"""Tokens: questions of time, algorithms, claims and encoding."""
 
 from __future__ import annotations
 
@@ -15,13 +15,12 @@ from cbspec_simulator.base.state import Attempt, Authority, Refused, RelayState
 from cbspec_simulator.base.steps import Step
 from cbspec_simulator.relay.behaviour import Behaviour
 from cbspec_simulator.variations.compose import Change, check, part
-from cbspec_simulator.variations.open_points.kind import OpenPoint
 
 Verify = Callable[[Authority, str, float], Claims]
 
 
 def _verifying(around: Callable[[Verify, Authority, str, float], Claims]) -> Change:
-    """Verify tokens by a function that is given the way it was before."""
+    """Verify tokens by a function of the previous verification and its arguments."""
 
     def change(behaviour: Behaviour) -> Behaviour:
         before = behaviour.verify
@@ -46,7 +45,7 @@ def _longer_hashes(before: Verify, authority: Authority, token: str, now: float)
 def _expiring(before: Verify, authority: Authority, token: str, now: float) -> Claims:
     claims = before(authority, token, now)
     if "exp" not in claims.all:
-        raise InvalidToken("it never expires")
+        raise InvalidToken("it has no expiry")
     return claims
 
 
@@ -59,7 +58,7 @@ def _issued(before: Verify, authority: Authority, token: str, now: float) -> Cla
 
 
 def _any_extension(before: Verify, authority: Authority, token: str, now: float) -> Claims:
-    """Pass over what the header demands, where the signature (an HMAC) is right."""
+    """Ignore the critical extensions of a token with a valid HMAC."""
     try:
         parts = Compact.split(token)
         critical = "crit" in parts.headers and authority.key.symmetric
@@ -78,7 +77,7 @@ def _unpadded(before: Verify, authority: Authority, token: str, now: float) -> C
 
 
 def _tenant_only(attempt: Attempt) -> None:
-    """Ask for a tenant, and call a client without a name anonymous."""
+    """Require a tenant, and name a client without a subject anonymous."""
     claims = attempt.claims
     assert claims is not None  # noqa: S101 - set by the step before
     if not isinstance(claims.tenant_id, str) or not claims.tenant_id:
@@ -87,21 +86,21 @@ def _tenant_only(attempt: Attempt) -> None:
 
 
 def _empty_is_unknown(attempt: Attempt) -> None:
-    """Ask for a subject and for text as a tenant; an empty one is then a tenant that nobody knows."""
+    """Require a subject, and a string as tenant, which may be empty."""
     claims = attempt.claims
     assert claims is not None  # noqa: S101 - set by the step before
     if not claims.subject or not isinstance(claims.tenant_id, str):
         raise Refused(ErrorCode.INVALID_TOKEN, "the token is not accepted: it names no subject or no tenant")
 
 
-def _around_auth(behind: Step, every: tuple[Step, ...] = (), before: Step | None = None) -> Change:
-    """Take a step behind those of auth, one before what follows the token's, and some at each later request."""
+def _around_auth(last: Step, every: tuple[Step, ...] = (), verified: Step | None = None) -> Change:
+    """Add a step after those of auth, one after the token's, and some at each later request."""
 
     def change(behaviour: Behaviour) -> Behaviour:
         steps: list[Step] = []
         for step in behaviour.steps[Auth]:
-            steps += [step, *([before] if before is not None and step.name == "valid-token" else [])]
-        auth = (*steps, behind)
+            steps += [step, *([verified] if verified is not None and step.name == "valid-token" else [])]
+        auth = (*steps, last)
         return part(steps={**behaviour.steps, Auth: auth}, every=(*every, *behaviour.every))(behaviour)
 
     return change
@@ -131,51 +130,24 @@ def _token_for_once() -> Change:
 
     def look(attempt: Attempt) -> None:
         if name(attempt) in known.get(attempt.relay, set()):
-            raise Refused(ErrorCode.INVALID_TOKEN, "the token was shown already")
+            raise Refused(ErrorCode.INVALID_TOKEN, "the token was used already")
 
     def note(attempt: Attempt) -> None:
         if isinstance(name(attempt), str):
             known.setdefault(attempt.relay, set()).add(name(attempt))
 
-    return _around_auth(Step("note-token", note), before=Step("shown-already", look))
+    return _around_auth(Step("note-token", note), verified=Step("shown-already", look))
 
 
-OPEN_POINTS = (
-    OpenPoint(
-        "leeway-of-a-minute", "CB-AUT-104", "Tokens are good for a minute more at either end.", part(leeway=60.0)
-    ),
-    OpenPoint(
-        "longer-hashes-accepted",
-        "CB-AUT-105",
-        "A token is also good where it is signed by HS384 or HS512 with the same secret.",
-        _verifying(_longer_hashes),
-    ),
-    OpenPoint("expiry-required", "CB-AUT-106", "A token without an expiry is refused.", _verifying(_expiring)),
-    OpenPoint(
-        "subject-not-required",
-        "CB-AUT-107",
-        "A token needs no subject; the client_id is anonymous then.",
-        check("complete-claims", _tenant_only),
-    ),
-    OpenPoint(
-        "critical-extension-passed-over",
-        "CB-AUT-108",
-        "A token whose header demands an unknown extension is accepted.",
-        _verifying(_any_extension),
-    ),
-    OpenPoint("padded-token-refused", "CB-AUT-109", "A token in padded base64url is refused.", _verifying(_unpadded)),
-    OpenPoint(
-        "expiry-ends-service",
-        "CB-AUT-110",
-        "A connection whose token has expired is refused everything.",
-        _expiry_ends_service(),
-    ),
-    OpenPoint("token-for-once", "CB-AUT-111", "A token can be shown once.", _token_for_once()),
-    OpenPoint("future-token-refused", "CB-AUT-112", "A token issued in the future is refused.", _verifying(_issued)),
-    OpenPoint(
-        "empty-tenant-as-tenant-not-found",
-        "CB-TEN-101",
-        "A token whose tenant_id is empty is refused with tenant_not_found.",
-        check("complete-claims", _empty_is_unknown),
-    ),
-)
+CHANGES: dict[str, Change] = {
+    "leeway-of-a-minute": part(leeway=60.0),
+    "longer-hashes-accepted": _verifying(_longer_hashes),
+    "expiry-required": _verifying(_expiring),
+    "subject-not-required": check("complete-claims", _tenant_only),
+    "critical-extension-passed-over": _verifying(_any_extension),
+    "padded-token-refused": _verifying(_unpadded),
+    "expiry-ends-service": _expiry_ends_service(),
+    "token-for-once": _token_for_once(),
+    "future-token-refused": _verifying(_issued),
+    "empty-tenant-as-tenant-not-found": check("complete-claims", _empty_is_unknown),
+}

@@ -1,4 +1,4 @@
-"""Certificates of other kinds than the development CA issues by itself, signed by it."""
+"""Certificates with other keys or chains, signed by the development CA."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def ed_25519(ca: DevelopmentCA, names: Iterable[str]) -> tuple[bytes, bytes]:
 
 
 def with_intermediate(ca: DevelopmentCA, names: Iterable[str]) -> tuple[bytes, bytes]:
-    """Issue a certificate by another CA, which the development CA vouches for."""
+    """Issue a certificate by an intermediate CA."""
     root, root_key = ca.signer()
     between_key = ec.generate_private_key(ec.SECP256R1())
     between = _certificate("development CA's own CA", between_key, root).add_extension(

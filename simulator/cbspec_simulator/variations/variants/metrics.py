@@ -1,4 +1,4 @@
-"""Ways to serve metrics: other names, another form."""
+"""Metrics with other names, or in another form."""
 
 from __future__ import annotations
 
@@ -7,11 +7,10 @@ from typing import Any
 
 from cbspec_simulator.relay.behaviour import WsgiApp
 from cbspec_simulator.variations.compose import Change, part
-from cbspec_simulator.variations.variants.kind import Variant
 
 
 def _edited(edit: Callable[[bytes], bytes]) -> Change:
-    """Serve the metrics' text as `edit` leaves it, in the plain text format whatever the client would rather have."""
+    """Edit the text of the metrics, which are served in the plain format whatever the client prefers."""
 
     def around(app: WsgiApp) -> WsgiApp:
         def application(environ: dict[str, Any], start_response: Callable[..., object]) -> Iterable[bytes]:
@@ -28,11 +27,7 @@ def _bare(text: bytes) -> bytes:
     return b"".join(line.replace(b"\n", b" 1800000000000\n") for line in lines)
 
 
-VARIANTS = (
-    Variant(
-        "metrics-other-names",
-        "The metrics have other names.",
-        _edited(lambda text: text.replace(b"cloudbridge", b"relay:v2")),
-    ),
-    Variant("metrics-bare", "The metrics come without help and types, with a time at each sample.", _edited(_bare)),
-)
+CHANGES: dict[str, Change] = {
+    "metrics-other-names": _edited(lambda text: text.replace(b"cloudbridge", b"relay:v2")),
+    "metrics-bare": _edited(_bare),
+}

@@ -1,4 +1,4 @@
-"""Ways to count a rate: by which method, whose, and of what."""
+"""Rate limiters of other algorithms, scopes and costs."""
 
 from __future__ import annotations
 
@@ -13,41 +13,40 @@ from cbspec_simulator.base.steps import RATE
 from cbspec_simulator.relay.behaviour import Behaviour
 from cbspec_simulator.settings.config import Config
 from cbspec_simulator.variations.compose import Change, both, part, writing
-from cbspec_simulator.variations.variants.kind import Variant
 
 _COUNTED: tuple[type[Request], ...] = (TunnelInfo, Heartbeat)  # auth has a step of its own
 
 
 def _window(rate: Rate) -> tuple[float, float]:
-    """Return the seconds of a window that has room for the burst, and how many requests it takes."""
+    """Return the length of a window that admits the burst, in seconds, and the requests that it admits."""
     seconds = max(1.0, rate.burst / rate.per_second)
     return seconds, rate.per_second * seconds
 
 
 class FixedWindow:
-    """Counts in windows that follow each other."""
+    """Counts requests in consecutive windows."""
 
     __slots__ = ("_count", "_most", "_number", "_seconds")
 
     def __init__(self, rate: Rate) -> None:
         self._seconds, self._most = _window(rate)
-        self._number = float("-inf")  # the window's, which no rounding divides in two as it might its bounds
+        self._number = float("-inf")  # compared instead of the window's bounds, which rounding could move
         self._count = 0
 
     def allow(self, now: float) -> bool:
-        """Count a request in the window of now."""
+        """Count a request in the current window."""
         if self.rested(now):
             self._number, self._count = now // self._seconds, 0
         self._count += 1
         return self._count <= self._most
 
     def rested(self, now: float) -> bool:
-        """Say whether the window is over."""
+        """Whether the window is over."""
         return now // self._seconds > self._number
 
 
 class SlidingLog:
-    """Remembers when each request came that was within the rate."""
+    """Keeps the times of admitted requests."""
 
     __slots__ = ("_log", "_most", "_seconds")
 
@@ -56,7 +55,7 @@ class SlidingLog:
         self._log: deque[float] = deque()
 
     def allow(self, now: float) -> bool:
-        """Count the requests of the last seconds."""
+        """Count the requests of the last window."""
         self._forget(now)
         if len(self._log) + 1 > self._most:
             return False
@@ -64,7 +63,7 @@ class SlidingLog:
         return True
 
     def rested(self, now: float) -> bool:
-        """Say whether nothing is remembered any more."""
+        """Whether the log is empty."""
         self._forget(now)
         return not self._log
 
@@ -74,7 +73,7 @@ class SlidingLog:
 
 
 class SlidingCounter:
-    """Counts in windows, and reckons with so much of the window before as would still be in a sliding one."""
+    """Counts in windows, and adds the share of the previous window that a sliding one would still contain."""
 
     __slots__ = ("_before", "_count", "_most", "_seconds", "_window")
 
@@ -84,7 +83,7 @@ class SlidingCounter:
         self._before = self._count = 0
 
     def allow(self, now: float) -> bool:
-        """Count a request, where there is room for it."""
+        """Count a request if the rate admits it."""
         part, window = math.modf(now / self._seconds)
         if window != self._window:
             self._before = self._count if window == self._window + 1 else 0
@@ -95,12 +94,12 @@ class SlidingCounter:
         return True
 
     def rested(self, now: float) -> bool:
-        """Say whether both windows are over."""
+        """Whether both windows are over."""
         return now / self._seconds >= self._window + 2
 
 
 class LeakyBucket:
-    """Fills with requests and leaks steadily; what finds more than the burst in it is refused."""
+    """Fills by requests, leaks at the rate, and refuses requests while its level exceeds the burst."""
 
     __slots__ = ("_level", "_rate", "_when")
 
@@ -110,7 +109,7 @@ class LeakyBucket:
         self._when = 0.0
 
     def allow(self, now: float) -> bool:
-        """Pour a request in, where it doesn't stand too high."""
+        """Add a request if the level admits it."""
         self._leak(now)
         if self._level > self._rate.burst:
             return False
@@ -118,7 +117,7 @@ class LeakyBucket:
         return True
 
     def rested(self, now: float) -> bool:
-        """Say whether the bucket is empty."""
+        """Whether the bucket is empty."""
         self._leak(now)
         return not self._level
 
@@ -128,7 +127,7 @@ class LeakyBucket:
 
 
 def _scope(name: RateScope) -> Callable[[Config], Config]:
-    """Count the rates of tenants in another scope, which the profile then declares."""
+    """Limit the rates of tenants in another scope, which the profile then declares."""
 
     def arrange(config: Config) -> Config:
         tenants = (
@@ -140,15 +139,11 @@ def _scope(name: RateScope) -> Callable[[Config], Config]:
     return arrange
 
 
-def _by(name: RateScope, sentence: str) -> Variant:
-    return Variant(f"rate-by-{name}", sentence, arrange=_scope(name))
-
-
 _LIMIT_CLOSES = part(ends=lambda body, _: body.get("code") == "rate_limit_exceeded")
 
 
 def _lost_with_the_limit(data: bytes) -> Iterable[bytes]:
-    """Leave out what goes out together with rate_limit_exceeded, and the error too: a reset may throw both away."""
+    """Drop a write that holds rate_limit_exceeded and other answers: a reset may discard all of it."""
     return () if b"rate_limit_exceeded" in data and data.count(b'"type"') > 1 else (data,)
 
 
@@ -159,29 +154,18 @@ def _after_validation(behaviour: Behaviour) -> Behaviour:
     return replace(behaviour, every=(), steps=steps)
 
 
-def _counted(meter: Callable[[Rate], object]) -> Change:
-    return part(rate_limiter=meter)
+CHANGES: dict[str, Change] = {
+    "rate-fixed-window": part(rate_limiter=FixedWindow),
+    "rate-sliding-log": part(rate_limiter=SlidingLog),
+    "rate-sliding-counter": part(rate_limiter=SlidingCounter),
+    "rate-leaky-bucket": part(rate_limiter=LeakyBucket),
+    "rate-of-valid-requests": _after_validation,
+    "rate-limit-closes": _LIMIT_CLOSES,
+    "rate-limit-resets-at-once": both(_LIMIT_CLOSES, writing(merge=True, reset=True, pieces=_lost_with_the_limit)),
+}
 
-
-VARIANTS = (
-    Variant("rate-fixed-window", "The rate is counted in fixed windows.", _counted(FixedWindow)),
-    Variant("rate-sliding-log", "The rate is counted in a sliding window, by a log.", _counted(SlidingLog)),
-    Variant(
-        "rate-sliding-counter", "The rate is counted in a sliding window, by two counters.", _counted(SlidingCounter)
-    ),
-    Variant("rate-leaky-bucket", "The rate is counted by a bucket that leaks.", _counted(LeakyBucket)),
-    Variant("rate-of-valid-requests", "Only valid requests count towards the rate.", _after_validation),
-    Variant(
-        "rate-limit-closes",
-        "The connection is closed behind rate_limit_exceeded, and behind no other error.",
-        _LIMIT_CLOSES,
-    ),
-    Variant(
-        "rate-limit-resets-at-once",
-        "Behind rate_limit_exceeded the connection is reset; where requests came together, that is all they draw.",
-        both(_LIMIT_CLOSES, writing(merge=True, reset=True, pieces=_lost_with_the_limit)),
-    ),
-    _by("subject", "A tenant's rate is counted for each subject."),
-    _by("connection", "A tenant's rate is counted for each connection."),
-    _by("address", "A tenant's rate is counted for each client address."),
-)
+ARRANGED = {
+    "rate-by-subject": _scope("subject"),
+    "rate-by-connection": _scope("connection"),
+    "rate-by-address": _scope("address"),
+}

@@ -1,49 +1,89 @@
-"""Ways to refuse with another code, where the specification leaves more than one."""
+"""Refusals with another code, or at another step."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import replace
+
 from cbspec.protocol.codes import ErrorCode
-from cbspec_simulator.base.state import Refused
-from cbspec_simulator.variations.compose import Change, recoded, refusals
+from cbspec.protocol.connection import RequestRefused
+from cbspec.protocol.messages import Auth, Request, TunnelInfo
+from cbspec_simulator.base.limits import Account
+from cbspec_simulator.base.state import Attempt, Refused
+from cbspec_simulator.base.steps import BUFFERS, RELAY_CONNECTIONS, TENANT_TUNNELS, Step, available, new_tunnel
+from cbspec_simulator.relay.behaviour import Behaviour
+from cbspec_simulator.variations.compose import Change, both, moved, part, recoded, refusals, refused_as, without
 from cbspec_simulator.variations.variants.closing import BAD_HELLO, MALFORMED, TOO_EARLY
-from cbspec_simulator.variations.variants.kind import Variant
+
+_TCP_ONLY = part(is_websocket=lambda _: False)
 
 
-def _as(code: ErrorCode, *requirements: str) -> Change:
-    """Refuse with a code what breaks one of these requirements."""
-    return refusals(lambda _, event: Refused(code, event.text) if event.requirement in requirements else None)
+def _limits_first(attempt: Attempt, event: RequestRefused) -> Refused | None:
+    """Check the limits before the tunnel_info itself."""
+    identity = attempt.identity
+    if identity is None or event.code is not ErrorCode.INVALID_TUNNEL_INFO:
+        return None
+    for quota, holder, limit in (
+        (TENANT_TUNNELS, identity.tenant.id, identity.tenant.tunnel_limit),
+        (BUFFERS, None, attempt.relay.buffer_pool),
+    ):
+        if limit is not None and attempt.relay.usage.used(Account(quota.name, holder)) >= limit:
+            return Refused(quota.code, quota.text)
+    return None
 
 
-def _malformed_as(code: ErrorCode) -> Variant:
-    name = code.value.replace("_", "-")
-    return Variant(f"malformed-as-{name}", f"What is not JSON is refused with {code}.", _as(code, *MALFORMED))
+def _first_tunnel(attempt: Attempt) -> bool:
+    return not attempt.connection.tunnels
 
 
-VARIANTS = (
-    *(_malformed_as(code) for code in ErrorCode if code is not ErrorCode.UNKNOWN_MESSAGE_TYPE),
-    Variant(
-        "bad-hello-as-invalid-token",
-        "A hello that is not right is refused with invalid_token.",
-        _as(ErrorCode.INVALID_TOKEN, *BAD_HELLO),
+def _available_only_at(kind: type[Request]) -> Change:
+    """Check availability at one type of request only."""
+
+    def change(behaviour: Behaviour) -> Behaviour:
+        steps = {
+            each: taken if each is kind else tuple(step for step in taken if step.name != "available")
+            for each, taken in behaviour.steps.items()
+        }
+        return replace(behaviour, steps=steps)
+
+    return change
+
+
+def _at_opening(step: Step) -> Change:
+    """Take a step before the first request."""
+    return lambda behaviour: replace(behaviour, welcome=(*behaviour.welcome, step))
+
+
+def _at(name: str, kind: type[Request], when: Callable[[Attempt], bool] | None = None) -> Change:
+    return moved(name, kind, when)
+
+
+_LIMIT_AT_OPENING = both(without(RELAY_CONNECTIONS.name), _at_opening(Step(RELAY_CONNECTIONS.name, RELAY_CONNECTIONS)))
+_AVAILABLE_AT_OPENING = _at_opening(Step("available", available))
+
+_MALFORMED_AS = (code for code in ErrorCode if code is not ErrorCode.UNKNOWN_MESSAGE_TYPE)
+
+CHANGES: dict[str, Change] = {
+    **{f"malformed-as-{code.value.replace('_', '-')}": refused_as(code, *MALFORMED) for code in _MALFORMED_AS},
+    "bad-hello-as-invalid-token": refused_as(ErrorCode.INVALID_TOKEN, *BAD_HELLO),
+    "bad-hello-as-server-unavailable": refused_as(ErrorCode.SERVER_UNAVAILABLE, *BAD_HELLO),
+    "early-message-as-invalid-token": refused_as(ErrorCode.INVALID_TOKEN, *TOO_EARLY),
+    "no-tenant-as-tenant-not-found": recoded("complete-claims", ErrorCode.TENANT_NOT_FOUND),
+    "tunnel-without-tenant-as-tenant-not-found": refused_as(ErrorCode.TENANT_NOT_FOUND, "CB-TEN-005"),
+    "address-at-tunnel": _at("allowed-address", TunnelInfo),
+    "tenant-connections-at-tunnel": _at("tenant-connections", TunnelInfo, _first_tunnel),
+    "connection-limit-at-opening": _LIMIT_AT_OPENING,
+    "connection-limit-at-auth": _at(RELAY_CONNECTIONS.name, Auth),
+    "connection-limit-at-tunnel": _at(RELAY_CONNECTIONS.name, TunnelInfo, _first_tunnel),
+    "unavailable-at-opening": _AVAILABLE_AT_OPENING,
+    "unavailable-at-auth": _available_only_at(Auth),
+    "unavailable-at-tunnel": _available_only_at(TunnelInfo),
+    "limits-before-validation": refusals(_limits_first),
+    "limits-before-tenant": both(
+        moved("buffers", TunnelInfo, new_tunnel, first=True),
+        moved("tenant-tunnels", TunnelInfo, new_tunnel, first=True),
     ),
-    Variant(
-        "bad-hello-as-server-unavailable",
-        "A hello that is not right is refused with server_unavailable.",
-        _as(ErrorCode.SERVER_UNAVAILABLE, *BAD_HELLO),
-    ),
-    Variant(
-        "early-message-as-invalid-token",
-        "A message before hello is refused with invalid_token.",
-        _as(ErrorCode.INVALID_TOKEN, *TOO_EARLY),
-    ),
-    Variant(
-        "no-tenant-as-tenant-not-found",
-        "A token that names no tenant is refused with tenant_not_found.",
-        recoded("complete-claims", ErrorCode.TENANT_NOT_FOUND),
-    ),
-    Variant(
-        "tunnel-without-tenant-as-tenant-not-found",
-        "A tunnel_info that names no tenant is refused with tenant_not_found.",
-        _as(ErrorCode.TENANT_NOT_FOUND, "CB-TEN-005"),
-    ),
-)
+    "pool-before-tenant-limit": moved("tenant-tunnels", TunnelInfo, new_tunnel),
+    "connection-limit-at-accept": both(_TCP_ONLY, _LIMIT_AT_OPENING),
+    "unavailable-at-accept": both(_TCP_ONLY, _AVAILABLE_AT_OPENING),
+}

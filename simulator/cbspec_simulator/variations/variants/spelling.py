@@ -1,19 +1,12 @@
-"""Ways to write the same messages: order, white space, escapes, and what stands between them."""
+"""The same messages in another spelling: member order, white space, escapes and separators."""
 
 from __future__ import annotations
 
 import json
 
-from cbspec.protocol.connection import Framer
 from cbspec.protocol.framing import StreamFramer
 from cbspec_simulator.relay.behaviour import AnswerContext, Body
-from cbspec_simulator.settings.config import LimitSettings
-from cbspec_simulator.variations.compose import Change, part, texts
-from cbspec_simulator.variations.variants.kind import Variant
-
-
-def _spelt(function: object) -> Change:
-    return part(spell=function)
+from cbspec_simulator.variations.compose import Change, framed, part, texts
 
 
 def _reversed(body: Body, _: AnswerContext) -> list[bytes]:
@@ -36,42 +29,31 @@ def _escaped(body: Body, _: AnswerContext) -> list[bytes]:
     return [("{ " + " ,\t".join(members) + " }").encode()]
 
 
-def _between(before: bytes, behind: bytes) -> Change:
-    """Write so much before and behind each message of a plain stream."""
+def _all(_: Body, __: AnswerContext) -> bool:
+    return True
 
-    class Between(StreamFramer):
+
+def _separated(before: bytes, after: bytes) -> Change:
+    """Write other bytes before and after each message of a plain stream."""
+
+    class SeparatingFramer(StreamFramer):
         __slots__ = ()
 
         @staticmethod
         def encode(text: bytes) -> bytes:
-            return before + text + behind
+            return before + text + after
 
-    def stream(limits: LimitSettings) -> Framer:
-        return Between(max_message=limits.max_message, max_depth=limits.max_depth)
-
-    return part(stream=stream)
+    return framed(SeparatingFramer)
 
 
-VARIANTS = (
-    Variant("member-order", "Members come in reverse order.", _spelt(_reversed)),
-    Variant("indented", "Objects go over several lines, with CRLF between them.", _spelt(_indented)),
-    Variant(
-        "escapes", "Names and texts are written in escapes, with white space wherever it may be.", _spelt(_escaped)
-    ),
-    Variant(
-        "escaped-slashes",
-        "A slash is written with a backslash before it, as some libraries do.",
-        texts(lambda text: text.replace(b"/", b"\\/"), lambda _, __: True),
-    ),
-    Variant(
-        "padded",
-        "There is white space before and behind each object, also in a WebSocket's message.",
-        texts(lambda text: b" \t" + text + b"  ", lambda _, __: True),
-    ),
-    Variant("crlf", "Messages end with carriage return and line feed.", _between(b"", b"\r\n"), transport="tcp"),
-    Variant("blank-lines", "There are blank lines between messages.", _between(b"\n \r\n", b"\n\n\n"), transport="tcp"),
-    Variant("unseparated", "Nothing stands between one object and the next.", _between(b"", b""), transport="tcp"),
-    Variant(
-        "separated-before", "A line feed comes before each object, none behind.", _between(b"\n", b""), transport="tcp"
-    ),
-)
+CHANGES: dict[str, Change] = {
+    "member-order": part(spell=_reversed),
+    "indented": part(spell=_indented),
+    "escapes": part(spell=_escaped),
+    "escaped-slashes": texts(lambda text: text.replace(b"/", b"\\/"), _all),
+    "padded": texts(lambda text: b" \t" + text + b"  ", _all),
+    "crlf": _separated(b"", b"\r\n"),
+    "blank-lines": _separated(b"\n \r\n", b"\n\n\n"),
+    "unseparated": _separated(b"", b""),
+    "separated-before": _separated(b"\n", b""),
+}

@@ -1,4 +1,4 @@
-"""Ways to speak TLS 1.3: key, chain, suite, group, tickets, and what else a handshake may hold."""
+"""TLS 1.3 with other keys, chains, suites, groups, tickets and extensions."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from cbspec.protocol.tls import TlsFailed, TlsLayer
 from cbspec_simulator.settings.config import ConfigError
 from cbspec_simulator.variations.compose import Change, part, served_by
 from cbspec_simulator.variations.variants import certificates
-from cbspec_simulator.variations.variants.kind import Variant
 
-_ONE_SUITE = Path(__file__).with_name("one-cipher-suite.cnf")
+ONE_SUITE = Path(__file__).with_name("one-cipher-suite.cnf")
+"""The OpenSSL configuration of the variant one-cipher-suite: OpenSSL reads it at the start of a process."""
 _HANDSHAKE_FAILURE = bytes.fromhex("15030300020228")  # a fatal alert (Source: RFC 8446, 6)
 
 
@@ -21,8 +21,8 @@ def _one_suite(context: ssl.SSLContext) -> None:
     suites = [cipher["name"] for cipher in context.get_ciphers() if cipher["protocol"] == "TLSv1.3"]
     if len(suites) != 1:
         raise ConfigError(
-            "--variant one-cipher-suite: OpenSSL offers more suites than one. Only its configuration file can change "
-            f"that, and `cbspec simulate` begins with it; elsewhere set OPENSSL_CONF={_ONE_SUITE}"
+            "--variant one-cipher-suite: OpenSSL offers more than one suite. Only its configuration file can change "
+            f"that. `cbspec simulate` loads it; in other programs set OPENSSL_CONF={ONE_SUITE}"
         )
 
 
@@ -38,7 +38,7 @@ def _ask_for_certificate(context: ssl.SSLContext) -> None:
 
 
 class _OtherAlert(TlsLayer):
-    """Says handshake_failure where a handshake fails, whatever the reason."""
+    """Sends handshake_failure for every failed handshake."""
 
     __slots__ = ("_alert",)
 
@@ -63,41 +63,16 @@ def _certified(issue: Callable[[DevelopmentCA, Iterable[str]], tuple[bytes, byte
     return part(certificate=issue)
 
 
-VARIANTS = (
-    Variant(
-        "rsa-certificate", "The development certificate's key is RSA, 2048 bits.", _certified(certificates.rsa_2048)
-    ),
-    Variant(
-        "p384-certificate", "The development certificate's key is on the curve P-384.", _certified(certificates.p_384)
-    ),
-    Variant("ed25519-certificate", "The development certificate's key is Ed25519.", _certified(certificates.ed_25519)),
-    Variant(
-        "intermediate-ca",
-        "Another CA stands between the development CA and the relay's certificate.",
-        _certified(certificates.with_intermediate),
-    ),
-    Variant(
-        "one-cipher-suite",
-        "TLS_CHACHA20_POLY1305_SHA256 is the only cipher suite.",
-        served_by(_one_suite),
-        openssl=_ONE_SUITE,
-    ),
-    Variant(
-        "one-group",
-        "P-384 is the only group, so that most clients are asked for a second ClientHello.",
-        served_by(lambda context: context.set_ecdh_curve("secp384r1")),
-    ),
-    Variant("no-tickets", "No session tickets are sent.", served_by(_tickets(0))),
-    Variant("many-tickets", "Eight session tickets are sent.", served_by(_tickets(8))),
-    Variant(
-        "alpn",
-        "The application protocol cloudbridge/2 is chosen where the client offers it.",
-        served_by(lambda context: context.set_alpn_protocols(["cloudbridge/2"])),
-    ),
-    Variant(
-        "client-certificate-asked",
-        "The client is asked for a certificate, and needs none.",
-        served_by(_ask_for_certificate),
-    ),
-    Variant("other-alert", "Old versions of TLS are refused with handshake_failure.", part(layer=_OtherAlert)),
-)
+CHANGES: dict[str, Change] = {
+    "rsa-certificate": _certified(certificates.rsa_2048),
+    "p384-certificate": _certified(certificates.p_384),
+    "ed25519-certificate": _certified(certificates.ed_25519),
+    "intermediate-ca": _certified(certificates.with_intermediate),
+    "one-group": served_by(lambda context: context.set_ecdh_curve("secp384r1")),
+    "no-tickets": served_by(_tickets(0)),
+    "many-tickets": served_by(_tickets(8)),
+    "alpn": served_by(lambda context: context.set_alpn_protocols(["cloudbridge/2"])),
+    "client-certificate-asked": served_by(_ask_for_certificate),
+    "other-alert": part(layer=_OtherAlert),
+    "one-cipher-suite": served_by(_one_suite),
+}

@@ -1,0 +1,167 @@
+"""Deviations of auth: its answer, its tokens, and the connections that it authenticates."""
+
+from __future__ import annotations
+
+import ssl
+from dataclasses import replace
+
+from cbspec.protocol.codes import ErrorCode
+from cbspec.protocol.messages import Auth
+from cbspec.protocol.state import State
+from cbspec.protocol.tls import TlsLayer
+from cbspec_simulator.base.state import Attempt, Identity, Refused
+from cbspec_simulator.relay.behaviour import AnswerContext, Behaviour, Body
+from cbspec_simulator.variations.compose import (
+    Change,
+    accepts,
+    answers,
+    asks_for,
+    both,
+    broke,
+    check,
+    drop,
+    missing,
+    named_tenant,
+    of_type,
+    part,
+    put,
+    unanswered,
+)
+from cbspec_simulator.variations.deviations.tokens import (
+    any_algorithm,
+    any_text,
+    covered,
+    each_tenant,
+    early_where,
+    embedded_key,
+    embedded_secret,
+    json_text,
+    late_where,
+    mends,
+    none_where,
+    secret_is,
+    signature_cache,
+    signature_where,
+    takes_text,
+    takes_token,
+    two_segments,
+)
+from cbspec_simulator.variations.deviations.tunnel import served_in
+
+_ANSWER = "auth_response"
+
+
+def _other_tenant(exchange: AnswerContext) -> str:
+    identity = exchange.connection.identity
+    own = identity.tenant.id if identity else ""
+    return next((id_ for id_ in exchange.connection.relay.tenants if id_ != own), f"{own}-other")
+
+
+def _previous_tenant(behaviour: Behaviour) -> Behaviour:
+    """Send the tenant of the previous auth."""
+    last: dict[int, str] = {}
+
+    def edit(body: Body, exchange: AnswerContext) -> Body:
+        key = id(exchange.connection.relay)
+        before = last.get(key, body["tenant_id"])
+        last[key] = body["tenant_id"]
+        return {**body, "tenant_id": before}
+
+    return answers(_ANSWER, edit)(behaviour)
+
+
+def _let_in(attempt: Attempt, _: Refused) -> None:
+    if isinstance(attempt.request, Auth):
+        attempt.connection.protocol.state = State.AUTHENTICATED
+
+
+def _let_in_expired(attempt: Attempt, refused: Refused) -> None:
+    if refused.code is ErrorCode.INVALID_TOKEN and not attempt.connection.identity and "expired" in refused.text:
+        attempt.connection.protocol.state = State.AUTHENTICATED
+
+
+def _any_identity(attempt: Attempt) -> Identity:
+    """Return the identity of any open connection."""
+    for session in attempt.relay.connections:
+        if session.identity is not None:
+            return session.identity
+    raise Refused(ErrorCode.INVALID_TOKEN, "authenticate first")
+
+
+def _tenant_of_newest(attempt: Attempt) -> None:
+    known = [session for session in attempt.relay.connections if session.identity]
+    newest = max(known, key=lambda session: session.number, default=attempt.connection)
+    if newest.identity and asks_for(attempt).tenant_id != newest.identity.tenant.id:
+        raise Refused(ErrorCode.TENANT_NOT_FOUND, "the tenant_id is not that of the token")
+
+
+def _resumed_is_known(behaviour: Behaviour) -> Behaviour:
+    reading = [False]
+
+    class _Remembering(TlsLayer):
+        """Notes whether the data that is read came on a resumed session."""
+
+        __slots__ = ()
+
+        def receive_data(self, data: bytes) -> bytes:
+            plain = super().receive_data(data)
+            reading[:] = [self.resumed]
+            return plain
+
+    def layer(context: ssl.SSLContext) -> TlsLayer:
+        return _Remembering(context, server_side=True)
+
+    def stranger(attempt: Attempt) -> Identity:
+        return named_tenant(attempt) if reading[0] else behaviour.stranger(attempt)
+
+    return replace(behaviour, stranger=stranger, layer=layer)
+
+
+def _early_as_unknown_tenant(body: Body, _: AnswerContext) -> Body:
+    return {**body, "code": "tenant_not_found"} if "valid yet" in body["message"] else body
+
+
+CHANGES: dict[str, Change] = {
+    "auth-unanswered": unanswered(_ANSWER),
+    "auth-status-missing": answers(_ANSWER, drop("status")),
+    "auth-status-success": answers(_ANSWER, put("status", "success")),
+    "auth-client-id-missing": answers(_ANSWER, drop("client_id")),
+    "auth-tenant-of-another": answers(_ANSWER, put("tenant_id", _other_tenant)),
+    "auth-tenant-of-the-one-before": _previous_tenant,
+    "auth-client-id-empty": answers(_ANSWER, put("client_id", "")),
+    "expired-accepted": mends(late_where(lambda *_: True)),
+    "expiry-zero-ignored": mends(late_where(lambda expires, _: expires == 0)),
+    "nbf-ignored": mends(early_where(lambda *_: True)),
+    "nbf-wrong-code": answers("error:invalid_token", _early_as_unknown_tenant),
+    "tenant-unsigned": mends(covered(each_tenant)),
+    "signature-cached": signature_cache(),
+    "signature-unchecked": mends(signature_where(lambda *_: True)),
+    "signature-first-half": mends(
+        signature_where(lambda right, seen: seen[: len(right) // 2] == right[: len(right) // 2])
+    ),
+    "signature-empty-accepted": mends(signature_where(lambda _, seen: not seen)),
+    "weak-secret-accepted": mends(secret_is("secret")),
+    "alg-none-accepted": mends(none_where(lambda *_: True)),
+    "alg-none-mixed-case-accepted": mends(none_where(lambda name, _: name != "none")),
+    "algorithm-confusion": mends(any_algorithm),
+    "embedded-secret-trusted": mends(embedded_secret),
+    "embedded-key-trusted": mends(embedded_key("jwk")),
+    "any-text-accepted": takes_text(any_text),
+    "json-claims-accepted": takes_text(json_text),
+    "two-segments-accepted": takes_text(two_segments),
+    "empty-token-accepted": takes_token(lambda value: value == ""),
+    "missing-token-accepted": takes_token(missing),
+    "missing-token-swapped-code": answers("error", put("code", "invalid_tunnel_info"), broke("CB-AUT-014")),
+    "null-token-accepted": takes_token(of_type(type(None))),
+    "array-of-token-accepted": accepts(
+        "auth",
+        "token",
+        lambda value: isinstance(value, list) and len(value) == 1 and isinstance(value[0], str),
+        lambda value: value[0],
+    ),
+    "refused-but-authenticated": part(refused=_let_in, stranger=named_tenant),
+    "expired-but-authenticated": part(refused=_let_in_expired, stranger=named_tenant),
+    "auth-leaks": both(served_in(State.GREETED), part(stranger=_any_identity)),
+    "identity-of-the-newest": check("own-tenant", _tenant_of_newest),
+    "resumed-session-authenticated": both(served_in(State.GREETED), _resumed_is_known),
+}

@@ -1,0 +1,105 @@
+"""Every variation by its id, and how variations are applied to a behaviour and a configuration.
+
+`catalogue.toml` says what each variation does; the modules of a kind hold the change that does it.
+"""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from types import ModuleType
+
+from cbspec.profile.target import Transport
+from cbspec_simulator.relay.behaviour import Behaviour
+from cbspec_simulator.settings.config import Config
+from cbspec_simulator.variations import deviations, open_points, variants
+from cbspec_simulator.variations.compose import Change, both
+from cbspec_simulator.variations.deviations import rare
+from cbspec_simulator.variations.variants.tls import ONE_SUITE
+
+_CATALOGUE = tomllib.loads(Path(__file__).with_name("catalogue.toml").read_text(encoding="utf-8"))
+_TRANSPORTS: Mapping[str, Transport] = {id_: name for name, ids in _CATALOGUE["transports"].items() for id_ in ids}
+
+
+def _unarranged(config: Config) -> Config:
+    return config
+
+
+@dataclass(frozen=True, slots=True)
+class Variation:
+    """A named way in which a relay differs from the clean one: a deviation, a variant or an open point.
+
+    `requirement` is broken by a deviation, or shows an open point; a variant has none. `change` makes the
+    behaviour and `arrange` the configuration. `transport` is the only one on which the variation shows, if there is
+    one. `openssl` is a configuration file that OpenSSL must read at the start of the process.
+    """
+
+    id: str
+    requirement: str
+    sentence: str
+    change: Change
+    arrange: Callable[[Config], Config] = _unarranged
+    transport: Transport | None = None
+    openssl: Path | None = None
+
+
+def _rows(kind: str) -> Iterator[tuple[str, str, str]]:
+    """Give requirement, id and sentence of each variation of a kind."""
+    for name, value in _CATALOGUE[kind].items():
+        if isinstance(value, str):
+            yield "", name, value
+        else:
+            for id_, sentence in value.items():
+                yield name, id_, sentence
+
+
+def _read(kind: str, *modules: ModuleType) -> dict[str, Variation]:
+    changes = {id_: change for module in modules for id_, change in module.CHANGES.items()}
+    arranged = {id_: made for module in modules for id_, made in getattr(module, "ARRANGED", {}).items()}
+    found = {
+        id_: Variation(
+            id_,
+            requirement,
+            sentence,
+            changes.pop(id_, both()),
+            arranged.get(id_, _unarranged),
+            _TRANSPORTS.get(id_),
+            ONE_SUITE if id_ == "one-cipher-suite" else None,
+        )
+        for requirement, id_, sentence in _rows(kind)
+    }
+    if changes:
+        raise LookupError(f"catalogue.toml lacks {', '.join(changes)}")
+    return found
+
+
+DEVIATIONS = _read("deviations", *deviations.MODULES)
+"""Each breaks one requirement, and nothing else if that is possible."""
+
+RARE = _read("rare", rare)
+"""Deviations that show too rarely for a default run of the suite: `make rare` judges them."""
+
+PERSONAS = {**DEVIATIONS, **RARE}
+"""Every deviation that a relay can be started with."""
+
+VARIANTS = _read("variants", *variants.MODULES)
+"""Each conforms, and uses a freedom of the specification."""
+
+OPEN_POINTS = _read("open-points", *open_points.MODULES)
+"""Each conforms, and decides a question that the specification leaves open."""
+
+_ALL = {**PERSONAS, **VARIANTS, **OPEN_POINTS}
+
+
+def varied(behaviour: Behaviour, *ids: str) -> Behaviour:
+    """Return the behaviour with variations applied in their order. Raises KeyError for an unknown id."""
+    return both(*(_ALL[id_].change for id_ in ids))(behaviour)
+
+
+def arranged(config: Config, *ids: str) -> Config:
+    """Return the configuration that variations need. Raises KeyError for an unknown id."""
+    for id_ in ids:
+        config = _ALL[id_].arrange(config)
+    return config

@@ -1,0 +1,610 @@
+"""Conversations with a relay in memory: hand-written bytes and situations, and everything that comes back.
+
+A conversation is a list of steps. A step is a connection's name and what it sends, or one of the commands below. A name
+that begins with "w" is a WebSocket; an address can follow after "@".
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import zlib
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+from typing import Any, NamedTuple
+
+from cbspec.profile.target import Rate, Tenant
+from cbspec.tokens.jws import Compact, encode
+from cbspec.tokens.jwt import SigningKey
+from cbspec_simulator.settings.config import Config
+from cbspec_simulator.variations.compose import Change
+from tests.support.memory import BEAT, HELLO, KEY, NOW, Body, MemoryClient, MemoryRelay, auth, token, tunnel
+from tests.support.messages import line
+
+END, RESET, CLOSE, REACHED, UNREACHED, DRAIN, SERVE = (object() for _ in range(7))
+"""The client ends or resets its connection, the relay closes it, a dial succeeds or fails, the relay drains or not."""
+
+Step = tuple[str, object]
+"""A connection's name, and bytes, a message, a command, or a number: seconds to wait."""
+
+TENANTS = (
+    Tenant("a"),
+    Tenant("b"),
+    Tenant("tunnels", tunnel_limit=2),
+    Tenant("tunnels-2", tunnel_limit=2),
+    Tenant("connections", connection_limit=2),
+    Tenant("connections-2", connection_limit=2),
+    Tenant("rate", rate=Rate(1.0, 20, "tenant")),
+    Tenant("rate-2", rate=Rate(1.0, 20, "tenant")),
+    Tenant("here", allowed_addresses=("127.0.0.0/8", "::1/128")),
+    Tenant("elsewhere", allowed_addresses=("192.0.2.0/24",)),
+    Tenant("asleep", active=False),
+)
+
+
+class Conversation(NamedTuple):
+    """Steps, and the settings of the relay."""
+
+    steps: list[Step]
+    settings: Mapping[str, Any] = {}
+
+
+def play(conversation: Conversation, change: Change, config: Config) -> Iterator[tuple[object, ...]]:
+    """Give what a relay does at each step: bytes, closes, dials and failures."""
+    config = replace(config, tenants=config.tenants or TENANTS)
+    memory = MemoryRelay(*config.tenants, change=change, config=config, **conversation.settings)
+    clients: dict[str, MemoryClient] = {}
+    for name, what in conversation.steps:
+        if name not in clients:
+            address = name.partition("@")[2] or "127.0.0.1"
+            clients[name] = memory.client(address, websocket=name.startswith("w"))
+        client = clients[name]
+        try:
+            _take(memory, client, what)
+        except (RuntimeError, SystemExit) as failure:
+            yield name, type(failure).__name__
+            continue
+        yield name, re.sub(rb"Date: [^\r]*", b"", client.raw), client.closed, str(client.errands)
+
+
+def _take(memory: MemoryRelay, client: MemoryClient, what: object) -> None:
+    client.raw = b""
+    if isinstance(what, int | float):
+        memory.time += what
+    elif what is DRAIN or what is SERVE:
+        memory.relay.drain(what is DRAIN)
+    elif what is END or what is RESET:
+        client.session.end(reset=what is RESET)
+    elif what is CLOSE:
+        client.take(client.session.close())
+    elif what is REACHED or what is UNREACHED:
+        client.dialled(what is REACHED)
+    elif isinstance(what, bytes):
+        client.send(what)
+    else:
+        client.send(line(what))
+
+
+# ---------------------------------------------------------------- pieces
+
+UPGRADE = (
+    b"GET / HTTP/1.1\r\nHost: localhost\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+    b"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n"
+)
+_BEAT_TEXT = line(BEAT).strip()
+_UNKNOWN = {"type": "unknown"}
+
+
+def frame(payload: bytes | Body, first: int = 0x81) -> bytes:
+    """Return a frame whose mask is zero."""
+    text = payload if isinstance(payload, bytes) else line(payload).strip()
+    size = len(text)
+    if size < 126:
+        length = bytes([0x80 | size])
+    else:
+        length = b"\xfe" + size.to_bytes(2, "big") if size < 0x10000 else b"\xff" + size.to_bytes(8, "big")
+    return bytes([first]) + length + bytes(4) + text
+
+
+def entered(name: str, tenant: str = "a", **claims: object) -> list[Step]:
+    """Open a connection, and authenticate it."""
+    said: list[Step] = [(name, HELLO), (name, auth(tenant, **claims))]
+    if not name.startswith("w"):
+        return said
+    return [(name, UPGRADE + b"\r\n"), *((name, frame(body)) for _, body in said)]  # type: ignore[arg-type]
+
+
+def each(*messages: object) -> list[Step]:
+    """Send each message on a new connection, followed by a heartbeat."""
+    return [step for place, what in enumerate(messages) for step in ((str(place), what), (str(place), BEAT))]
+
+
+def after_auth(*messages: object) -> list[Step]:
+    """Send each message on a new authenticated connection, followed by a heartbeat."""
+    steps: list[Step] = []
+    for place, what in enumerate(messages):
+        steps += [*entered(str(place)), (str(place), what), (str(place), BEAT)]
+    return steps
+
+
+def with_tokens(*tokens: object) -> list[Step]:
+    """Send each token on a new connection, and request a tunnel."""
+    steps: list[Step] = []
+    for place, shown in enumerate(tokens):
+        body = {"type": "auth"} if shown is ... else {"type": "auth", "token": shown}
+        steps += [(str(place), HELLO), (str(place), body), (str(place), tunnel())]
+    return steps
+
+
+def opened(name: str, tenant: str, *tunnels: str) -> list[Step]:
+    """Authenticate a connection, and request tunnels."""
+    wrap = frame if name.startswith("w") else line
+    return [*entered(name, tenant), *((name, wrap(tunnel(each, tenant))) for each in tunnels)]
+
+
+def _token(signature: bytes | None = None, payload: Mapping[str, object] | None = None, **headers: object) -> str:
+    """Return a token with another signature, another payload under the old signature, or other headers."""
+    claims = Compact.split(token())
+    parts = Compact.signed({"alg": "HS256", "typ": "JWT", **headers}, claims.payload, KEY.sign)
+    if payload is not None:
+        parts = replace(parts, payload=json.dumps({**claims.claims, **payload}).encode())
+    return str(parts if signature is None else replace(parts, signature=signature))
+
+
+def _by(secret: str) -> SigningKey:
+    return SigningKey.hmac(secret)
+
+
+def _half_signature() -> bytes:
+    signature = Compact.split(token()).signature
+    return signature[:16] + bytes(16)
+
+
+def _with_other_bytes() -> bytes:
+    signature = Compact.split(token()).signature
+    return signature[:8] + bytes(4) + signature[12:]
+
+
+def _port(text: bytes) -> bytes:
+    return line(tunnel()).replace(b'"remote_port":3389', b'"remote_port":' + text)
+
+
+_TUNNELS: tuple[Mapping[str, Any], ...] = (
+    *(
+        {"tunnel_id": value}
+        for value in (..., None, 5, {"x": 1}, ["x"], "", "naïve \u212b ½ 👍 <&amp;\"'> %41 {{x}} \\u0041")
+    ),
+    {"tunnel_id": " t  u "},
+    {"tunnel_id": "a/b#c\0d"},
+    {"tunnel_id": "e\u0301"},
+    {"tunnel_id": "x" * 300},
+    {"tunnel_id": "x" * 65_600},
+    *(
+        {member: value}
+        for member in ("local_port", "remote_port")
+        for value in (..., None, True, "3389", [1], 0, -1, 1, 65_535, 65_536, 70_500, 3389.0, 3389.5, 2**32 + 5)
+    ),
+    *({"remote_host": value} for value in (..., None, 5, {"x": 1}, "", " ")),
+    *(
+        {"tenant_id": value}
+        for value in (..., None, 5, ["a"], "", "b", "asleep", "A", "zzz", "a1", "a ", "a\0", "\uff41")
+    ),
+    {"unknown": 1},
+    {"TUNNEL_ID": "t"},
+)
+
+_NOT_JSON = (
+    b"{'type':'heartbeat'}\n",
+    b'{"type":"heartbeat",}\n',
+    b'{,"type":"heartbeat"}\n',
+    b'{"type":"heartbeat" "x":1}\n',
+    b'{"type" "heartbeat"}\n',
+    b'{"type"="heartbeat"}\n',
+    b'{"type":"heartbeat"\n{"type":"heartbeat"}\n',
+    b'{type:"heartbeat"}\n',
+    b'{"type":/* */"heartbeat"}\n',
+    b'{"type":"heartbeat","x":NaN}\n',
+    b'{"type":"heartbeat","x":undefined}\n',
+    b'{"type":"heartbeat","x":True}\n',
+    b'{"type":"heartbeat","x":"\\x41"}\n',
+    b'{"type":"heartbeat","x":"\t"}\n',
+    b'{"type":"heartbeat","x":1.}\n',
+    b'{"type"::"heartbeat"}\n',
+    b'{\f"type":"heartbeat"}\n',
+    b"\v" + _BEAT_TEXT + b"\n",
+    b"x" + _BEAT_TEXT + b"\n",
+    b"\xef\xbb\xbf" + _BEAT_TEXT + b"\n",
+    _port(b"03389"),
+    _port(b"+3389"),
+    _port(b"0xd3d"),
+    b'{"type":"heartbeat","x":"\xc0\xaf"}\n',
+    b'{"type":"heartbeat","x":"\xed\xa0\x80"}\n',
+    b'{"type":"heartbeat","x":"\xf4\x90\x80\x80"}\n',
+    b'{"type":"heartbeat","x":"\xff"}\n',
+    _BEAT_TEXT.decode().encode("utf-16-le") + b"\n",
+    '{"type":"heartbeat"}\n'.encode("utf-16-be"),
+    _BEAT_TEXT.decode().encode("utf-32-le") + b"\n",
+    zlib.compress(_BEAT_TEXT) + b"\n",
+    b"[]\n",
+    b'[{"type":"heartbeat"}]\n',
+    b"[1]\n",
+    b"\n",
+    b"\0" * 4096 + b"\n",
+    b"\xff\x00\x13" * 100 + b"\n",
+    b'{"type":"heartbeat","x":' + b"9" * 6000 + b"}\n",
+    b'{"type":"heartbeat"' + b',"a":1' * 2000 + b"}\n",
+    b'{"x":' * 100 + b"1" + b"}" * 100 + b"\n",
+    b"\n" * 2000,
+    b'{"type":"' + b"x" * 100_000,
+    b'{"type":"' + b"x" * 1_100_000 + b'"}\n',
+    b'{"type":"heartbeat","type":"hello"}\n',
+)
+
+_VALID = (
+    b'{"t\\u0079pe":"heartbeat"}\n',
+    b'{"type":"heartbeat","x":"\\/ \\u00E9 \\ud83d\\ude00 \\ud83d\\ude40"}\n',
+    b'{"x":1,"type":"heartbeat"}\n',
+    b'{"type" : "heartbeat"}\n',
+    b'{\t"type":"heartbeat"}\n',
+    b' \t{"type":"heartbeat"}\n',
+    b'{\n"type":"heartbeat"\n}\n',
+    '{"type":"heartbeat","x":"\u2028"}\n'.encode(),
+    b'{"type":"heartbeat","x":[ 1 ]}\n',
+    line(dict(reversed(tunnel().items()))),
+    b'{"type":"heartbeat","x":"{"}\n',
+    b'{"type":"heartbeat","x":"' + b"[" * 40 + b'"}\n',
+    b'{"type":"heartbeat","x":' + b"[" * 9 + b"]" * 9 + b"}\n",
+    b'{"type":"heartbeat","x":"' + b"x" * 20_000 + b'"}\n',
+    b'{"TYPE":"heartbeat"}\n',
+)
+
+_FEATURES: tuple[object, ...] = (None, "tls", {}, [1], [], ["a", "b", "c"])
+
+_TYPES = ("heartbeat ", "ping", "HEARTBEAT", "hello_response", ["heartbeat"], None, 5)
+
+# ---------------------------------------------------------------- conversations
+
+RARE = {
+    "rare tunnels": Conversation(
+        [
+            *entered("1", "tunnels"),
+            *(("1", tunnel(str(at), tenant)) for at, tenant in enumerate(("b", *["tunnels"] * 4))),
+        ]
+    ),
+    "rare heartbeats": Conversation([*entered("1"), *[("1", _port(b"0"))] * 4, ("1", BEAT)]),
+    "rare signatures": Conversation(with_tokens(_token(_with_other_bytes()))),
+    "rare identifiers": Conversation(
+        [*entered("1"), *(("1", tunnel(f"t{at}")) for at in range(1200))], {"buffer_pool": None}
+    ),
+    "rare escapes": Conversation([*entered("1"), ("1", line(tunnel()).replace(b'"t"', b'"\\ud83d\\ude00"'))]),
+    "rare pieces": Conversation([*entered("1"), ("1", line(tunnel())[:40]), ("1", line(tunnel())[40:])]),
+}
+"""Conversations that show the rare deviations."""
+
+CONVERSATIONS = {
+    "a session": Conversation(
+        [
+            *opened("1", "a", "t", "u", "v"),
+            *[("1", BEAT)] * 9,
+            ("1", _UNKNOWN),
+            ("1", BEAT),
+            ("1", tunnel("x", remote_port=0)),
+            ("1", BEAT),
+            ("1", HELLO),
+            ("1", tunnel("w")),
+            ("1", CLOSE),
+        ]
+    ),
+    "several connections": Conversation(
+        [
+            *opened("1", "a", "one"),
+            *opened("2", "a", "two"),
+            *opened("3", "b", "three"),
+            ("1", tunnel("four")),
+            ("1", BEAT),
+        ]
+    ),
+    "second auth": Conversation([*entered("1"), ("1", auth("b")), ("1", tunnel("t", "b")), ("1", auth("b", sub="v"))]),
+    "hellos": Conversation(
+        each(
+            *({"type": "hello", "version": version, "features": ["tls"]} for version in (None, 1, ["1.0"], "2.0")),
+            *({"type": "hello", "version": "1.0", "features": value} for value in _FEATURES),
+            {"type": "hello", "features": []},
+            {"type": "hello", "version": "1.0"},
+        )
+    ),
+    "early messages": Conversation(each(auth(), BEAT, tunnel(), _UNKNOWN)),
+    "early messages after hello": Conversation(
+        [
+            step
+            for at, body in enumerate((BEAT, tunnel(), _UNKNOWN))
+            for step in ((str(at), HELLO), (str(at), body), (str(at), BEAT))
+        ]
+    ),
+    "while others are authenticated": Conversation([*entered("1"), ("2", HELLO), ("2", tunnel())]),
+    "tokens": Conversation(
+        with_tokens(
+            *(token(exp=when) for when in (0, NOW - 30, NOW - 200, NOW - 0.5)),
+            *(token(nbf=NOW + seconds) for seconds in (30, 200)),
+            *(token(exp=None), token(iat=NOW + 3600), token(sub=None), token(jti="1"), token(jti="1"), token()),
+            *(_token(payload={"tenant_id": "b"}), _token(b""), _token(bytes(32)), _token(_half_signature())),
+            *(token(key=_by("secret")), _token(alg="HS512"), token(key=SigningKey.hmac(KEY.private, "HS384"))),
+            *(_token(b"", alg="none"), _token(b"", alg="NONE"), _token(alg="RS256"), _token(crit=["x"], x=1)),
+            token(key=_by("own"), headers={"alg": "HS256", "jwk": {"kty": "oct", "k": encode(b"own")}}),
+            _token(bytes(32), jwk={"kty": "RSA", "n": "AQ", "e": "AQAB"}),
+            *(
+                "nonsense",
+                '{"sub":"u","tenant_id":"a"}',
+                token().rpartition(".")[0],
+                token() + "=",
+                "",
+                5,
+                None,
+                [token()],
+                ...,
+            ),
+        )
+    ),
+    "refused tokens": Conversation(
+        [
+            ("1", HELLO),
+            ("1", auth(exp=NOW - 60)),
+            ("1", {"type": "auth"}),
+            ("1", {"type": "auth", "token": "x"}),
+            ("1", tunnel()),
+        ]
+    ),
+    "expiry": Conversation([*entered("1"), ("1", 61), ("1", BEAT)]),
+    "tenants": Conversation(
+        with_tokens(*map(token, ("zzz", "ab", "x-a", " a", "*", "A", "asleep", "", None, ["a"], "b", "x" * 300)))
+    ),
+    "tunnels": Conversation([*entered("1"), *entered("2", "b"), *(("1", tunnel(**members)) for members in _TUNNELS)]),
+    "tunnels twice": Conversation(
+        [*opened("1", "tunnels", "t", "t", "u"), *opened("2", "tunnels", "t"), *opened("3", "b", "t")]
+    ),
+    "types": Conversation(after_auth(*({"type": name} for name in _TYPES), {}, {"type": "auth"})),
+    "not JSON": Conversation(after_auth(*_NOT_JSON)),
+    "not JSON, then another": Conversation(
+        [step for what in _NOT_JSON for step in [*after_auth(what), ("new", HELLO)]]
+    ),
+    "not JSON alone": Conversation(
+        [("1", HELLO), ("1", b"nonsense " + token().encode() + b"\n"), ("2", b"nonsense\n")]
+    ),
+    "valid JSON": Conversation(after_auth(*_VALID)),
+    "pieces": Conversation(
+        [
+            *entered("1"),
+            *(
+                ("1", piece)
+                for piece in (
+                    _BEAT_TEXT[:1],
+                    _BEAT_TEXT[1:],
+                    _BEAT_TEXT[:5],
+                    _BEAT_TEXT[5:] + b"\n",
+                    _BEAT_TEXT + _BEAT_TEXT[:9],
+                    _BEAT_TEXT[9:] + b"\n",
+                )
+            ),
+            *(("1", piece) for piece in (line(tunnel("\u2603"))[:40], line(tunnel("\u2603"))[40:])),
+            *(("1", piece) for piece in ('{"type":"heartbeat","x":"\u2603'.encode()[:-1], b'\x83"}\n')),
+        ]
+    ),
+    "pipelined": Conversation(
+        [
+            *entered("1"),
+            ("1", line(BEAT) * 10),
+            ("1", line(tunnel("t")) + line(BEAT) + line(tunnel("u"))),
+            ("1", line(tunnel(remote_port=0)) + line(BEAT)),
+            ("2", line(HELLO) + line(auth()) + line(BEAT)),
+            ("3", line(tunnel()) * 2 + line(BEAT)),
+        ]
+    ),
+    "an incomplete message and another connection": Conversation(
+        [*entered("1"), *entered("2"), ("1", b'{"type":"tunn'), ("2", BEAT), ("1", b"x" * 100_000), ("2", BEAT)]
+    ),
+    "one line": Conversation([*entered("1"), ("1", _BEAT_TEXT * 2 + b"\n"), ("1", _BEAT_TEXT)]),
+    "WebSocket": Conversation(
+        [
+            *entered("w"),
+            *(
+                ("w", frame(body))
+                for body in (tunnel(), tunnel(remote_port=0), BEAT, tunnel("x" * 90), tunnel("x" * 70_000))
+            ),
+            *(("w", frame(b"p" * 100, 0x89)), ("w", frame(b"", 0x89)), ("w", frame(b"1", 0x89) + frame(b"2", 0x89))),
+            *(("w", frame(b'{"type":', 0x01)), ("w", frame(b"two", 0x89)), ("w", frame(b'"heartbeat"}', 0x80))),
+            ("w", frame(_BEAT_TEXT) * 3),
+            ("w", frame(_BEAT_TEXT, 0x82)),
+            *(("w", frame(_BEAT_TEXT)[at : at + 1]) for at in range(26)),
+            ("w", frame(_UNKNOWN)),
+            ("w", frame(b'{"type":"heartbeat","x":"\xff"}')),
+            ("w", frame(b"", 0x88)),
+        ]
+    ),
+    "WebSocket fragments": Conversation(
+        [
+            *entered("w"),
+            ("w", frame(b'{"type":"heartbeat","x":"\xe2', 0x01) + frame(b'\x98\x83"}', 0x80)),
+            ("w", frame(b"", 0x01) + frame(_BEAT_TEXT, 0x80)),
+            ("w", frame(b"{", 0x01) + frame(b'"type":', 0x00) + frame(b'"heartbeat"}', 0x80)),
+            ("w", frame(b"x" * 10)),
+        ]
+    ),
+    "WebSocket spellings": Conversation(
+        [
+            *entered("w"),
+            *(
+                ("w", frame(text))
+                for text in (b" " + _BEAT_TEXT, _BEAT_TEXT + b"x", _BEAT_TEXT + b"\0x", b'{// x\n"type":"heartbeat"}')
+            ),
+        ]
+    ),
+    "WebSocket violations": Conversation(
+        [
+            step
+            for place, data in enumerate(
+                (
+                    b"\x81" + bytes([len(_BEAT_TEXT)]) + _BEAT_TEXT,
+                    frame(_BEAT_TEXT, 0xA1),
+                    frame(b"{", 0x01) + frame(_BEAT_TEXT),
+                    frame(tunnel(remote_port=0)),
+                )
+            )
+            for step in (*entered(f"w{place}"), (f"w{place}", data))
+        ]
+    ),
+    "WebSocket openings": Conversation(
+        [
+            ("w1", UPGRADE[:20]),
+            ("w1", UPGRADE[20:] + b"\r\n"),
+            ("w2", UPGRADE + b"Sec-WebSocket-Extensions: permessage-deflate\r\n\r\n"),
+            ("w3", UPGRADE + b"Sec-WebSocket-Protocol: x, y\r\n\r\n"),
+            ("w4", UPGRADE.replace(b"GET /", b"GET /other") + b"\r\n"),
+            ("w5", b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n"),
+            *(("w6", UPGRADE + b"\r\n"), ("w6", frame(HELLO)), ("w6", frame(tunnel()))),
+            *(
+                ("w7", UPGRADE + b"\r\n"),
+                ("w7", frame(HELLO)),
+                ("w7", frame({"type": "auth", "token": _token(bytes(32))})),
+            ),
+            *(("w8", UPGRADE + b"\r\n"), ("w8", frame(b'{"type":"hello"}'))),
+        ]
+    ),
+    "tunnel limit": Conversation(
+        [
+            *opened("1", "tunnels", "t", "u", "v", "w"),
+            ("1", tunnel("x", "tunnels", remote_port=0)),
+            ("1", tunnel("x", "a")),
+            *opened("2", "tunnels", "y"),
+            *opened("w", "tunnels", "z"),
+            *entered("3", "tunnels", sub="other"),
+            ("3", tunnel("s", "tunnels")),
+            *opened("4", "tunnels-2", "t"),
+            ("2", END),
+            *opened("5", "tunnels", "t"),
+            ("1", END),
+            *opened("6", "tunnels", "t", "u", "v"),
+            ("6", RESET),
+            *opened("7", "tunnels", "t"),
+        ]
+    ),
+    "refused tunnels": Conversation(
+        [
+            *entered("1", "tunnels"),
+            *(("1", tunnel(str(at), "tunnels", remote_port=0)) for at in range(3)),
+            *(("1", tunnel(name, "tunnels")) for name in "tuv"),
+            *entered("2", "tunnels-2"),
+            *(("2", tunnel(name, "tunnels-2")) for name in "t"),
+            ("2", tunnel("x", "b")),
+            *(("2", tunnel(name, "tunnels-2")) for name in "uvw"),
+        ]
+    ),
+    "tunnels at once": Conversation(
+        [*entered("1", "tunnels"), ("1", b"".join(line(tunnel(name, "tunnels")) for name in "tuv"))]
+    ),
+    "connection limit of a tenant": Conversation(
+        [
+            *opened("1", "connections", "t"),
+            ("1", tunnel("t", "connections", remote_port=0)),
+            *opened("2", "connections", "t"),
+            *opened("3", "connections", "t"),
+            ("3", auth("connections", sub="other")),
+            *entered("w", "connections"),
+            *entered("4", "connections-2"),
+            ("2", END),
+            *entered("5", "connections"),
+            *entered("6", "connections"),
+            ("5", RESET),
+            ("1", END),
+            *entered("7", "connections"),
+            *entered("8", "connections"),
+        ]
+    ),
+    "refused auths of a tenant": Conversation(
+        [
+            *(
+                step
+                for at in "12"
+                for step in ((at, HELLO), (at, {"type": "auth", "token": token("connections", exp=NOW - 9)}))
+            ),
+            *entered("3", "connections"),
+        ]
+    ),
+    "connections of other tenants": Conversation(
+        [step for at in range(4) for step in entered(str(at), "ab"[at % 2])] + entered("c", "connections")
+    ),
+    "connection limit": Conversation(
+        [
+            ("1", HELLO),
+            ("1", HELLO),
+            *entered("2"),
+            ("3", b'{"type":"x"}\n'),
+            *opened("4", "b", "t"),
+            ("2", END),
+            ("5", HELLO),
+            ("5", RESET),
+            *entered("6"),
+            ("1", END),
+            *entered("7"),
+        ],
+        {"connection_limit": 2},
+    ),
+    "buffers": Conversation(
+        [
+            *opened("1", "a", "t", "u", "v", "w"),
+            ("1", tunnel("x", remote_port=0)),
+            *opened("2", "a", "t", "u"),
+            *opened("3", "b", "t", "u"),
+            *opened("4", "tunnels", "t"),
+            ("2", END),
+            *opened("5", "a", "t"),
+            ("1", END),
+            *opened("6", "a", "t", "u", "v"),
+            ("6", RESET),
+            *opened("7", "a", "t"),
+        ],
+        {"buffer_pool": 2},
+    ),
+    "buffers and refused tunnels": Conversation(
+        [*entered("1"), *[("1", tunnel(remote_port=0))] * 3, *(("1", tunnel(name)) for name in "tu")],
+        {"buffer_pool": 2},
+    ),
+    "buffers and a tenant's limit": Conversation(opened("1", "tunnels", "t", "u", "v"), {"buffer_pool": 2}),
+    "rate": Conversation(
+        [
+            *entered("1", "rate"),
+            *[("1", _UNKNOWN)] * 3,
+            *[("1", BEAT)] * 20,
+            *entered("2", "rate", sub="other"),
+            *entered("3@127.0.0.2", "rate"),
+            *entered("4", "rate-2"),
+            *opened("5", "a", "t"),
+            *(step for seconds in (9, 10, 1, 19) for step in [("1", seconds), *[("1", BEAT)] * 21]),
+        ]
+    ),
+    "a rate from its start": Conversation([*entered("1", "rate"), *[("1", BEAT)] * 25, ("1", 5), *[("1", BEAT)] * 10]),
+    "addresses": Conversation(
+        [
+            *opened("1", "here", "t"),
+            *opened("2", "elsewhere", "t"),
+            *opened("3", "a", "t"),
+            *opened("4@192.0.2.1", "elsewhere", "t"),
+            ("1", tunnel("t", "her")),
+        ]
+    ),
+    "draining": Conversation(
+        [*entered("1"), ("1", DRAIN), *entered("2"), ("2", tunnel()), ("3", _UNKNOWN), ("1", SERVE), *entered("4")]
+    ),
+    "drained": Conversation([*opened("1", "a", "t"), *opened("2", "a", "t"), ("3", _UNKNOWN)], {"draining": True}),
+    "dials": Conversation(
+        [
+            *opened("1", "tunnels", "t"),
+            ("1", line(BEAT) + line(_UNKNOWN)),
+            ("1", REACHED),
+            ("1", tunnel("u", "tunnels")),
+            ("1", UNREACHED),
+            *(step for name in "vw" for step in (("1", tunnel(name, "tunnels")), ("1", REACHED))),
+            *(("2", HELLO), ("2", auth()), ("2", line(tunnel()) + line(BEAT)), ("2", REACHED)),
+        ],
+        {"probe": True},
+    ),
+}

@@ -1,1 +1,0 @@
-"""Each deviation is really there, and absent from the clean relay."""

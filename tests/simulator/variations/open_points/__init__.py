@@ -1,1 +1,0 @@
-"""Each open point, seen on the wire."""

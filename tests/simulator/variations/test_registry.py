@@ -1,0 +1,105 @@
+"""Each variation differs from the clean relay in a conversation in memory; `test_edge` shows the others."""
+
+from __future__ import annotations
+
+import itertools
+import re
+from collections.abc import Callable, Iterable
+from functools import cache
+from typing import Any
+
+import pytest
+
+from cbspec.catalogue.requirements import REQUIREMENTS, Level
+from cbspec_simulator import (
+    DEVIATIONS,
+    OPEN_POINTS,
+    PERSONAS,
+    RARE,
+    VARIANTS,
+    Behaviour,
+    Config,
+    Variation,
+    arranged,
+    varied,
+)
+from tests.simulator.variations import conversations
+from tests.simulator.variations.conversations import CONVERSATIONS, TENANTS, Conversation, play
+from tests.simulator.variations.test_edge import AT_THE_EDGE
+
+CLEAN = Config(tenants=TENANTS)
+EVERYTHING = {**PERSONAS, **VARIANTS, **OPEN_POINTS}
+OF_METRICS = [id_ for id_ in EVERYTHING if id_.startswith("metrics-")]
+
+
+@cache
+def _clean(name: str) -> list[tuple[object, ...]]:
+    return list(play({**CONVERSATIONS, **conversations.RARE}[name], varied, CLEAN))
+
+
+def _differs(variation: Variation, found: Iterable[tuple[str, Conversation]]) -> bool:
+    config = variation.arrange(CLEAN)
+    return any(list(play(conversation, variation.change, config)) != _clean(name) for name, conversation in found)
+
+
+def test_each_differs_in_a_conversation() -> None:
+    elsewhere = {*AT_THE_EDGE, *OF_METRICS, *RARE}
+    silent = [
+        id_ for id_, each in EVERYTHING.items() if id_ not in elsewhere and not _differs(each, CONVERSATIONS.items())
+    ]
+    assert silent == []
+
+
+def test_each_rare_deviation_differs_in_a_conversation() -> None:
+    everything = {**CONVERSATIONS, **conversations.RARE}
+    assert [id_ for id_, each in RARE.items() if not _differs(each, everything.items())] == []
+
+
+def test_the_clean_relay_repeats_itself() -> None:
+    assert [name for name, talk in CONVERSATIONS.items() if list(play(talk, varied, CLEAN)) != _clean(name)] == []
+
+
+def _served(change: Callable[[Behaviour], Behaviour]) -> list[object]:
+    """Return the status, the headers and the bodies of a metrics application that counts."""
+    number = itertools.count()
+
+    def app(environ: dict[str, Any], start: Callable[..., object]) -> list[bytes]:
+        start("200 OK", [("Content-Type", environ.get("HTTP_ACCEPT", "text/plain"))])
+        return [b"# TYPE cloudbridge_a counter\ncloudbridge_a %d\n" % next(number)]
+
+    made, said = change(Behaviour()).metrics(app), list[object]()
+
+    def start(*about: object) -> None:
+        said.append(about)
+
+    for _ in range(2):
+        said += made({"HTTP_ACCEPT": "application/openmetrics-text"}, start)
+    return said
+
+
+def test_each_variation_of_metrics_differs() -> None:
+    assert [id_ for id_ in OF_METRICS if _served(EVERYTHING[id_].change) == _served(varied)] == []
+
+
+def test_each_has_an_id_a_sentence_and_a_requirement_of_its_kind() -> None:
+    assert len(EVERYTHING) == len(DEVIATIONS) + len(RARE) + len(VARIANTS) + len(OPEN_POINTS), "an id is there twice"
+    for id_, variation in EVERYTHING.items():
+        assert variation.id == id_
+        assert re.fullmatch(r"[a-z0-9]+([.-][a-z0-9]+)*", id_)
+        assert variation.sentence.endswith("."), id_
+    assert {variation.requirement for variation in PERSONAS.values()} <= set(REQUIREMENTS)
+    for point in OPEN_POINTS.values():
+        row = REQUIREMENTS[point.requirement]
+        assert row.level is not Level.MUST, point.id
+        assert not row.untestable, point.id
+
+
+def test_variations_are_applied_in_their_order() -> None:
+    ids = ("hello-version-missing", "rate-ignored", "crlf", "expiry-required", "small-messages", "deep-messages")
+    assert varied(Behaviour(), *ids) != Behaviour()
+    assert arranged(Config(), *ids).limits.max_depth == 256
+    assert arranged(Config(), *reversed(ids)).limits.max_depth == 8
+    with pytest.raises(KeyError):
+        varied(Behaviour(), "no-such-variation")
+    with pytest.raises(KeyError):
+        arranged(Config(), "no-such-variation")

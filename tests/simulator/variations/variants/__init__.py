@@ -1,1 +1,0 @@
-"""Each variant, seen on the wire."""
