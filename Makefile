@@ -38,8 +38,9 @@ adequacy: $(READY) ## Judge the suite: by every deviation, variant and open poin
 rare: $(READY) ## Measure how surely thorough properties find rare deviations (an hour; ARGS="--seeds 3 rare-ports")
 	$(BIN)/python -m tests.conformance.rare $(ARGS)
 
-mutants: $(VENV)/.mutation ## Judge the suite by mutants of the relay's source; writes docs/mutants.md
-	$(BIN)/python -m tests.adequacy.mutants $(ARGS)
+mutants: $(VENV)/.mutation ## Judge the relay's tests by mutants of its source (ARGS="cbspec_simulator.base.limits.*")
+	mkdir -p .mutants && cp -R cbspec/cbspec [crs]*/cbspec_* tests docs README.md pyproject.toml .mutants
+	cd .mutants && ../$(BIN)/mutmut run $(ARGS) && ../$(BIN)/mutmut results
 
 $(VENV)/.bench: $(READY)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev,bench]'
