@@ -1,9 +1,19 @@
 # Every target sets itself up in .venv from nothing: Python 3.11 or newer with pip and venv is all that it needs.
-PYTHON ?= python3.11
 VENV   := .venv
 BIN    := $(VENV)/bin
 READY  := $(VENV)/.ready
 ARGS   ?=
+
+SUITABLE := import sys, ensurepip, venv; sys.exit(sys.version_info < (3, 11))
+# The newest suitable interpreter; `make PYTHON=...` names another.
+PYTHON   ?= $(shell for each in python3.14 python3.13 python3.12 python3.11 python3; do \
+	if $$each -c '$(SUITABLE)' 2>/dev/null; then echo $$each; break; fi; done)
+
+# $(call environment,folder,pip's arguments): create or update an environment; pip's output is shown if pip fails.
+environment = @echo "Setting up $(1) (about a minute) ..." && $(PYTHON) -m venv $(1) && \
+	{ $(1)/bin/python -m pip install --disable-pip-version-check $(2) >$(1)/pip.log 2>&1 || { cat $(1)/pip.log; exit 1; }; }
+comma := ,
+ours = $(call environment,$(VENV),--constraint constraints.txt --editable '.[$(1)]')
 
 .DEFAULT_GOAL := help
 .PHONY: help verify test lint types unit adequacy rare mutants bench fuzz crowd soak hostile docs page freeze format clean
@@ -11,16 +21,22 @@ ARGS   ?=
 help: ## Show the targets
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | awk 'BEGIN {FS = ":.*## "} {printf "  make %-8s %s\n", $$1, $$2}'
 
+.PHONY: .python
+.python: # Print the interpreter for .venv.
+	@if ! $(or $(PYTHON),false) -c '$(SUITABLE)' 2>/dev/null; then \
+		echo "make: no Python from 3.11 on with venv was found; install one (Debian: apt-get install python3-venv)" >&2; \
+		exit 1; fi
+	@echo $(PYTHON)
+
 $(READY): pyproject.toml constraints.txt
-	@$(PYTHON) --version >/dev/null 2>&1 || { echo "make: '$(PYTHON)' was not found; name another: make PYTHON=python3.12 $(MAKECMDGOALS)"; exit 1; }
-	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev]'
+	@$(MAKE) --no-print-directory .python >/dev/null
+	$(call ours,dev)
 	@touch $@
 
-verify: $(READY) ## Judge the embedded simulator: the conformance suite, ending in the table of requirements
+verify: $(READY) ## Run the conformance suite against the embedded simulator
 	$(BIN)/python -m pytest conformance/ $(ARGS)
 
-test: $(READY) lint types unit ## Pass the project's tests: ruff, mypy (strict), then pytest
+test: $(READY) lint types unit ## Run the project's own checks: ruff, mypy (strict), pytest
 
 lint: $(READY) ## Check style (ruff)
 	$(BIN)/ruff check .
@@ -29,60 +45,59 @@ lint: $(READY) ## Check style (ruff)
 types: $(READY) ## Check types (mypy, strict)
 	$(BIN)/mypy
 
-unit: $(READY) $(VENV)/.sslyze ## Run the project's tests alone
+unit: $(READY) $(VENV)/.sslyze ## Run pytest alone
 	$(BIN)/python -m pytest tests/ -n auto --dist worksteal $(ARGS)
 
-adequacy: $(READY) ## Judge the suite: by every deviation, variant and open point; writes docs/kill-matrix.md
+adequacy: $(READY) ## Check the suite against every deviation, variant and open point; writes docs/kill-matrix.md
 	$(BIN)/python -m tests.adequacy $(ARGS)
 
-rare: $(READY) ## Measure how surely thorough properties find rare deviations (an hour; ARGS="--seeds 3 rare-ports")
+rare: $(READY) ## Measure how often thorough properties find rare deviations (an hour; ARGS="--seeds 3 rare-ports")
 	$(BIN)/python -m tests.conformance.rare $(ARGS)
 
-mutants: $(VENV)/.mutation ## Judge the relay's tests by mutants of its source (ARGS="cbspec_simulator.base.limits.*")
+mutants: $(VENV)/.mutation ## Check the relay's tests against mutants of its source (ARGS="cbspec_simulator.base.limits.*")
 	mkdir -p .mutants && cp -R cbspec/cbspec [crs]*/cbspec_* tests docs README.md pyproject.toml .mutants
 	cd .mutants && ../$(BIN)/mutmut run $(ARGS) && ../$(BIN)/mutmut results
 
 $(VENV)/.bench: $(READY)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev,bench]'
+	$(call ours,dev$(comma)bench)
 	@touch $@
 
 $(VENV)/.mutation: $(READY)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev,mutation]'
+	$(call ours,dev$(comma)mutation)
 	@touch $@
 
-bench: $(VENV)/.bench ## Measure speed and memory side by side with peers; writes docs/benchmarks.md (ARGS="--rounds 3")
+bench: $(VENV)/.bench ## Compare speed and memory with similar programs; writes docs/benchmarks.md (ARGS="--rounds 3")
 	$(BIN)/python -m bench $(ARGS)
 
-fuzz: $(READY) ## Fuzz every layer without I/O: a million cases (ARGS="--cases 100000 --target framing --keep")
+fuzz: $(READY) ## Fuzz the layers without I/O: a million cases (ARGS="--cases 100000 --target framing --keep")
 	$(BIN)/python -m tests.fuzz $(ARGS)
 
-crowd: $(READY) ## Judge the simulator with 10,000 connections on it and without: the verdicts must be the same (3 minutes)
+crowd: $(READY) ## Compare the verdicts on the simulator with and without 10,000 open connections (3 minutes)
 	$(BIN)/python -m tests.endurance.crowd $(ARGS)
 
-soak: $(READY) ## Sessions, faults and disconnects at random for ten minutes: nothing may grow (ARGS="--seconds 60 --seed 7")
+soak: $(READY) ## Look for leaks: random sessions, faults and disconnects for ten minutes (ARGS="--seconds 60 --seed 7")
 	$(BIN)/python -m tests.endurance.soak $(ARGS)
 
-hostile: $(READY) ## Measure what others notice of a hostile peer; writes docs/hostile.md
+hostile: $(READY) ## Measure the effect of hostile peers on other clients; writes docs/hostile.md
 	$(BIN)/python -m tests.hostile.beside $(ARGS)
 
-# In an environment of its own, since it wants an older `cryptography` than ours; see constraints-sslyze.txt.
+# sslyze needs an older `cryptography` than the project, so it has an environment of its own.
 $(VENV)/.sslyze: $(READY) constraints-sslyze.txt
-	$(PYTHON) -m venv $(VENV)/sslyze
-	$(VENV)/sslyze/bin/python -m pip install --quiet --disable-pip-version-check --requirement constraints-sslyze.txt
+	$(call environment,$(VENV)/sslyze,--requirement constraints-sslyze.txt)
 	@touch $@
 
-docs: $(READY) ## Generate the generated documents again
+docs: $(READY) ## Generate the generated documents
 	$(BIN)/python -m tests.repo.generate
 
-page: $(READY) ## Take the pictures of the simulator's page for docs/ again (needs Chromium)
+page: $(READY) ## Take the screenshots of the simulator's page for docs/ (needs Chromium)
 	$(BIN)/python -m tests.simulator.control.page.screenshots
 
-freeze: $(READY) ## Freeze the set of requirements, after the catalogue was changed on purpose
+freeze: $(READY) ## Freeze the set of requirements after an intended change of the catalogue
 	$(BIN)/python -m tests.repo.freeze
 
 format: $(READY) ## Format the code
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-clean: ## Remove what the other targets made
+clean: ## Remove the files that the other targets created
 	rm -rf $(VENV) .mutants .fuzz .pytest_cache .mypy_cache .ruff_cache .hypothesis dist build

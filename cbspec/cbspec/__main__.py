@@ -1,4 +1,4 @@
-"""`python -m cbspec`, and the command `cbspec`: the command line, Ctrl-C included while it is still being imported."""
+"""Entry point of `cbspec` and `python -m cbspec`."""
 
 from __future__ import annotations
 
@@ -6,11 +6,11 @@ import sys
 
 
 def main() -> int:
-    """Run the process' own command line and give its exit code."""
+    """Run the command line of the process and return its exit code."""
     try:
         from cbspec.cli import main as run
     except KeyboardInterrupt:
-        return 130  # as `cbspec.cli` has it, which isn't there yet
+        return 130  # pressed while `cbspec.cli` was being imported
     return run()
 
 

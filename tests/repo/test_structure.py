@@ -23,7 +23,7 @@ TESTED_ELSEWHERE = {
     "simulator/cbspec_simulator/app/announce.py": "tests/simulator/app/test_command.py",
     "simulator/cbspec_simulator/app/options.py": "tests/simulator/app/test_command.py",
     "simulator/cbspec_simulator/relay/behaviour.py": "tests/simulator/relay/test_relay.py",
-    "simulator/cbspec_simulator/testing/pytest_turns.py": "tests/simulator/testing/test_pytest_plugin.py",
+    "simulator/cbspec_simulator/testing/pytest_relays.py": "tests/simulator/testing/test_pytest_plugin.py",
     "conformance/cbspec_conformance/judging/expectation.py": "tests/conformance/judging/test_judge.py",
     "conformance/cbspec_conformance/replay/export.py": "tests/conformance/replay/test_replay.py",
     "conformance/cbspec_conformance/replay/judging.py": "tests/conformance/replay/test_replay.py",

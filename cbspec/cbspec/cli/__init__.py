@@ -1,6 +1,6 @@
-"""The command line: one sub-command, one module with `configure(parser)` and `run(args)`, imported when it is called.
+"""The command line. Each sub-command is a module with `configure(parser)` and `run(args)`, imported when it is called.
 
-Exit codes: 0 all is well, 1 what was judged failed, 2 wrong usage or bad input, 130 interrupted.
+Exit codes: 0 success, 1 the judged thing failed, 2 wrong usage or bad input, 130 interrupted.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ import os
 import sys
 from collections.abc import Sequence
 from importlib import metadata
+from importlib.util import find_spec
 from typing import Any, Final
 
 from cbspec.catalogue.requirements import UnknownRequirement
@@ -20,28 +21,26 @@ from cbspec.profile.identity import IdentityError
 from cbspec.profile.profile import ProfileError
 
 COMMANDS: Final = {
-    "simulate": (
-        "cbspec_simulator.app.command",
-        "start the simulator, a conforming relay unless told otherwise",
-    ),
-    "token": ("cbspec.cli.token", "mint a token, good or bad in a named way; make and publish keys"),
-    "fault": ("cbspec.cli.fault", "add, list and remove faults of a simulator that runs"),
-    "transcript": ("cbspec.cli.transcript", "show what a simulator took down"),
-    "connect": ("cbspec_client.command", "connect to a relay with the reference client and show the exchange"),
-    "verify": ("cbspec_conformance.runner.command", "judge a relay: run the suite against host:port"),
-    "load": ("cbspec.cli.load", "let many clients come at once, and watch every exchange (needs cbspec[load])"),
-    "replay": ("cbspec_conformance.replay.command", "run failures again: fixed, still failing, or can't tell"),
-    "fingerprint-diff": (
-        "cbspec.cli.fingerprint_diff",
-        "compare two releases of a relay where the page is silent",
-    ),
-    "explain": ("cbspec.cli.explain", "say what a requirement asks, why, and how it is tried"),
-    "profile": ("cbspec.cli.profile", "write a target profile to start from, or check one"),
+    "simulate": ("cbspec_simulator.app.command", "run the simulator: a conforming relay, or one with named defects"),
+    "token": ("cbspec.cli.token", "mint valid or deliberately bad tokens; create and publish keys"),
+    "fault": ("cbspec.cli.fault", "add, list and remove the faults of a running simulator"),
+    "transcript": ("cbspec.cli.transcript", "print a transcript of the simulator"),
+    "connect": ("cbspec_client.command", "connect to a relay with the reference client and print the exchange"),
+    "verify": ("cbspec_conformance.runner.command", "run the conformance suite against a relay"),
+    "load": ("cbspec.cli.load", "put a relay under load and check every exchange"),
+    "replay": ("cbspec_conformance.replay.command", "run recorded failures again"),
+    "fingerprint-diff": ("cbspec.cli.fingerprint_diff", "compare the fingerprints of two releases of a relay"),
+    "explain": ("cbspec.cli.explain", "explain a requirement: its demand, the reason, and its cases"),
+    "profile": ("cbspec.cli.profile", "write a template of a target profile, or check a profile"),
 }
-"""Each sub-command's module and what it does."""
+"""Each sub-command's module and summary."""
 
-BEHIND_DASHES: Final = "-- OPTION"
-"""The metavar of a sub-command's argument that takes whatever stands behind --, for another program."""
+_VERIFY: Final = ("hypothesis", "jsonschema", "jsonschema_rs")
+EXTRAS: Final = {"verify": ("verify", _VERIFY), "replay": ("verify", _VERIFY), "load": ("load", ("locust", *_VERIFY))}
+"""The sub-commands that need more than `pip install cbspec`: the extra, and the modules that it installs."""
+
+AFTER_DASHES: Final = "-- OPTION"
+"""The metavar of a sub-command's argument that takes everything after --, for another program."""
 
 _FAILED: Final = 2
 _INTERRUPTED: Final = 130
@@ -49,7 +48,7 @@ _PIPE_CLOSED: Final = 141
 
 
 class _CommandParser(argparse.ArgumentParser):
-    """A sub-command's parser, whose module is imported when it is used and not before."""
+    """The parser of a sub-command, which imports the command's module on first use."""
 
     def __init__(self, *, module: str = "", **options: Any) -> None:  # noqa: ANN401 - argparse's own options
         super().__init__(**options)
@@ -61,40 +60,41 @@ class _CommandParser(argparse.ArgumentParser):
         namespace: Any = None,  # noqa: ANN401 - argparse's own type
     ) -> tuple[Any, list[str]]:
         if self._module:
+            _check_extra(self.prog.rpartition(" ")[2])
             module = importlib.import_module(self._module)
             self._module = ""
             module.configure(self)
             self.set_defaults(run=module.run)
-        behind = next((each for each in self._actions if each.metavar == BEHIND_DASHES), None)
-        if behind is not None and args is not None and "--" in args:
-            # argparse gives a positional argument that may be left out nothing of what comes late.
+        after = next((each for each in self._actions if each.metavar == AFTER_DASHES), None)
+        if after is not None and args is not None and "--" in args:
+            # argparse matches an optional positional argument too early, with nothing, if options follow.
             place = list(args).index("--")
             filled, unknown = super().parse_known_args(args[:place], namespace)
-            setattr(filled, behind.dest, list(args[place + 1 :]))
+            setattr(filled, after.dest, list(args[place + 1 :]))
             return filled, unknown
         rest = self._rest()
         if rest is None or args is None or list(args) in (["-h"], ["--help"]):
             return super().parse_known_args(args, namespace)
-        # argparse.REMAINDER doesn't take what begins with a dash in the first place, so it is filled here.
+        # argparse.REMAINDER rejects a leading argument that begins with a dash, so it is filled here.
         filled = super().parse_known_args([], namespace)[0]
         setattr(filled, rest.dest, list(args))
         return filled, []
 
     def _rest(self) -> argparse.Action | None:
-        """Give the argument that takes everything, if the command has no other."""
+        """Return the argument that takes everything, if it is the only one."""
         own = [action for action in self._actions if action.dest != "help"]
         return own[0] if len(own) == 1 and own[0].nargs == argparse.REMAINDER else None
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run a command line and give its exit code; without `argv`, the process' own arguments."""
+    """Run a command line, by default that of the process; return the exit code."""
     try:
         code = _run(argv)
         sys.stdout.flush()
     except KeyboardInterrupt:
         return _INTERRUPTED
     except BrokenPipeError:
-        # The interpreter flushes once more at its end and would complain.
+        # The interpreter flushes again at exit and would report the closed pipe.
         with contextlib.suppress(OSError, ValueError):
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return _PIPE_CLOSED
@@ -116,6 +116,14 @@ def _run(argv: Sequence[str] | None) -> int:
         return _FAILED
     code: int = args.run(args)
     return code
+
+
+def _check_extra(command: str) -> None:
+    extra, modules = EXTRAS.get(command, ("", ()))
+    missing = [module.replace("_", "-") for module in modules if find_spec(module) is None]
+    if missing:
+        packages = "package" if len(missing) == 1 else "packages"
+        raise CommandError(f"{command} needs the {packages} {', '.join(missing)}: run pip install 'cbspec[{extra}]'")
 
 
 def _fail(text: str) -> int:

@@ -1,4 +1,4 @@
-"""The suite's cases, found by reading its source: nothing of the suite is imported."""
+"""The cases of the suite, found in its source without importing it."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from pathlib import Path
 
 @dataclass(frozen=True, slots=True)
 class Case:
-    """A case: where it stands, the requirements that it carries, and what it says of itself."""
+    """A test case: its file, the requirements that it names, and its docstring."""
 
     file: str
     name: str
@@ -21,14 +21,14 @@ class Case:
 
 
 def suite_folder() -> Path | None:
-    """Say where the installed suite is, if it is installed."""
+    """Return the folder of the installed suite, or None."""
     spec = util.find_spec("cbspec_conformance")
     places = list(spec.submodule_search_locations or ()) if spec else []
     return Path(places[0]) if places else None
 
 
 def find_cases(suite: Path) -> list[Case]:
-    """Read every case in a suite's folder, in the order of files and lines."""
+    """Return the cases in a folder of the suite, in the order of files and lines."""
     found: list[Case] = []
     for path in sorted(suite.glob("relay/**/test_*.py")):
         tree = ast.parse(path.read_text(encoding="utf-8"), filename=str(path))
@@ -52,7 +52,7 @@ def _cases(body: list[ast.stmt], file: str, prefix: str, inherited: tuple[str, .
 
 
 def _requirements(decorators: list[ast.expr]) -> Iterator[str]:
-    """Read the ids in `requirement("CB-…")` wherever a decorator holds it, also as the mark of one parameter."""
+    """Yield the ids in `requirement("CB-…")` of decorators, including marks of single parameters."""
     for node in (node for decorator in decorators for node in ast.walk(decorator)):
         match node:
             case ast.Call(

@@ -1,4 +1,4 @@
-"""`cbspec explain`: what a requirement asks, why, and how it is tried."""
+"""`cbspec explain`: the demand of a requirement, the reason, and its cases."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ _SET: Final = f"Revision {REVISION} of the specification, set {SET} of {len(REQU
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the options of `cbspec explain`."""
     parser.add_argument(
-        "requirements", nargs="*", metavar="ID", help="a requirement, such as CB-TUN-004; without one, all are listed"
+        "requirements", nargs="*", metavar="ID", help="id of a requirement, such as CB-TUN-004 (default: list all)"
     )
 
 
 def run(args: argparse.Namespace) -> int:
-    """Explain the requirements that are named, or list them all."""
+    """Explain the given requirements, or list all."""
     wanted = [find(id_) for id_ in args.requirements]
     if not wanted:
         print("\n".join(listing()))
@@ -36,7 +36,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 def listing() -> Iterator[str]:
-    """List every requirement, a line each, by chapter."""
+    """Yield the lines of the list of requirements by chapter."""
     chapter = ""
     for requirement in REQUIREMENTS.values():
         if requirement.chapter != chapter:
@@ -50,16 +50,16 @@ def listing() -> Iterator[str]:
 
 
 def explanation(requirement: Requirement, cases: Sequence[Case]) -> Iterator[str]:
-    """Explain one requirement, with those of the cases that carry it."""
+    """Yield the lines of an explanation of one requirement, with those of `cases` that name it."""
     yield f"{requirement.id}  {requirement.level}  {requirement.section}"
     yield from _paragraph("", requirement.demand)
     yield from _paragraph("Why: ", requirement.why)
     yield from _paragraph("When: ", requirement.when)
     yield from _paragraph("Needs in the profile: ", "; ".join(requirement.needs))
-    yield from _paragraph("Not tried: ", requirement.untestable)
+    yield from _paragraph("Not tested: ", requirement.untestable)
     own = [case for case in cases if requirement.id in case.requirements]
     if own:
-        yield "  How it is tried:"
+        yield "  Cases:"
     for case in own:
         yield f"    conformance/cbspec_conformance/{case.file}: {case.name}"
         for paragraph in case.description.split("\n\n"):

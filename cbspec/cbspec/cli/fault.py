@@ -1,4 +1,4 @@
-"""`cbspec fault`: the faults of a simulator that runs with --control, from the shell."""
+"""`cbspec fault`: manage the faults of a simulator that runs with --control."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from cbspec_simulator.faults.when import CONDITIONS
 
 _DEFAULT: Final = f"http://127.0.0.1:{CONTROL_PORT}"
 _TIMEOUT: Final = 10.0
-_ANOTHER: Final = "that is no simulator's control port; `cbspec simulate --control` says which one is"
+_OTHER_PORT: Final = "this is not the control port of a simulator; `cbspec simulate --control` prints its address"
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -28,41 +28,41 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--url",
         default=os.environ.get("CBSPEC_CONTROL", _DEFAULT),
-        help=f"where the simulator is controlled (default: $CBSPEC_CONTROL, or else {_DEFAULT})",
+        help=f"address of the simulator's controls (default: $CBSPEC_CONTROL or {_DEFAULT})",
     )
     actions = parser.add_subparsers(dest="action", metavar="ACTION", required=True)
-    add = actions.add_parser("add", help="let a fault strike from now on")
-    add.add_argument("kind", help="the kind; or a whole fault as JSON")
+    add = actions.add_parser("add", help="add a fault")
+    add.add_argument("kind", help="kind of the fault, or a complete fault as JSON")
     add.add_argument(
         "keys",
         nargs="*",
         metavar="KEY=VALUE",
-        help="what the kind needs to know, name=..., and when it strikes: tenant=tenant-001 message=tunnel_info nth=3",
+        help="parameters of the kind, a name (name=...), and conditions: tenant=tenant-001 message=tunnel_info nth=3",
     )
-    actions.add_parser("list", help="list the faults, and what they have done so far")
-    remove = actions.add_parser("remove", help="take faults away")
+    actions.add_parser("list", help="list the faults and how often each has struck")
+    remove = actions.add_parser("remove", help="remove faults")
     remove.add_argument("name", nargs="+")
-    release = actions.add_parser("release", help="let go what a fault holds back")
+    release = actions.add_parser("release", help="send the messages that a fault of the kind `hold` holds back")
     release.add_argument("name", nargs="+")
-    actions.add_parser("reset", help="no faults, no draining, the configured limits")
-    actions.add_parser("kinds", help="list the kinds of faults, what they need to know, and when they can strike")
+    actions.add_parser("reset", help="remove all faults, end draining, restore the configured limits")
+    actions.add_parser("kinds", help="list the kinds of faults with their parameters and conditions")
 
 
 def run(args: argparse.Namespace) -> int:
-    """Do what is asked for; return the exit code."""
+    """Carry out the action; return the exit code."""
     match args.action:
         case "kinds":
             print(_kinds())
         case "add":
-            print(_said(_call(args.url, "POST", "/faults", described(args.kind, args.keys))))
+            print(_summary(_call(args.url, "POST", "/faults", described(args.kind, args.keys))))
         case "list":
             found = _call(args.url, "GET", "/faults")
-            print("\n".join(map(_said, found)) or "no faults")
+            print("\n".join(map(_summary, found)) or "no faults")
         case "reset":
             _call(args.url, "POST", "/reset")
         case "remove":
             for name in args.name:
-                print(_said(_call(args.url, "DELETE", f"/faults/{urllib.parse.quote(name, safe='')}")))
+                print(_summary(_call(args.url, "DELETE", f"/faults/{urllib.parse.quote(name, safe='')}")))
         case "release":
             for name in args.name:
                 _call(args.url, "POST", f"/faults/{urllib.parse.quote(name, safe='')}/release")
@@ -70,7 +70,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 def described(kind: str, keys: Sequence[str]) -> dict[str, Any]:
-    """Return the fault that a command line describes; the simulator says what is wrong with it."""
+    """Return the fault of a command line as JSON; the simulator validates it."""
     if kind.lstrip().startswith("{"):
         try:
             whole: dict[str, Any] = json.loads(kind)
@@ -108,32 +108,34 @@ def _call(url: str, method: str, path: str, body: object = None) -> Any:  # noqa
     request = urllib.request.Request(url.rstrip("/") + path, data, headers, method=method)  # noqa: S310 - checked above
     try:
         with urllib.request.urlopen(request, timeout=_TIMEOUT) as answer:  # noqa: S310 - as above
-            said = answer.read()
+            received = answer.read()
     except urllib.error.HTTPError as error:
         raise CommandError(_reason(error)) from None
     except (OSError, http.client.InvalidURL, ValueError) as error:
         reason = getattr(error, "reason", None) or error
         raise CommandError(
-            f"{url}: no simulator answers ({reason}); start one with `cbspec simulate --control`, or name it by --url"
+            f"{url}: no simulator answers ({reason}); start one with `cbspec simulate --control`, or give its --url"
         ) from None
-    except http.client.HTTPException:  # which shows what came: of the relay's own port, an alert of TLS
-        raise CommandError(f"{url}: {_ANOTHER}") from None
+    except http.client.HTTPException:  # its text shows the received bytes: a TLS alert, from the relay's port
+        raise CommandError(f"{url}: {_OTHER_PORT}") from None
     try:
-        return json.loads(said) if said else None
+        return json.loads(received) if received else None
     except ValueError:
-        raise CommandError(f"{url}: {_ANOTHER}") from None
+        raise CommandError(f"{url}: {_OTHER_PORT}") from None
 
 
 def _reason(error: urllib.error.HTTPError) -> str:
     text = error.read().decode(errors="replace")
     try:
-        said = str(json.loads(text)["error"])
+        reason = str(json.loads(text)["error"])
     except (ValueError, KeyError, TypeError):
-        said = f"the simulator answers {error.code} {error.reason}"
-    return f"{said}; CBSPEC_CONTROL_TOKEN can hold it" if error.code == http.HTTPStatus.UNAUTHORIZED else said
+        reason = f"the simulator answers {error.code} {error.reason}"
+    if error.code == http.HTTPStatus.UNAUTHORIZED:
+        return f"{reason}; set CBSPEC_CONTROL_TOKEN"
+    return reason
 
 
-def _said(fault: dict[str, Any]) -> str:
+def _summary(fault: dict[str, Any]) -> str:
     done = ("name", "kind", "sequence", "when", "direction", "matched", "strikes", "repeat")
     parts = [fault.get("kind") or " then ".join(part["kind"] for part in fault["sequence"])]
     parts += [f"{key}={json.dumps(value)}" for key, value in fault.items() if key not in done]
@@ -148,7 +150,7 @@ def _kinds() -> str:
     for kind in KINDS.values():
         lines.append(f"{kind.name:<26} {kind.layer}: {kind.sentence}")
         for name, param in kind.params.items():
-            default = "needed" if param.required else f"default {json.dumps(param.default)}"
+            default = "required" if param.required else f"default {json.dumps(param.default)}"
             lines.append(f"{'':<26}   {name}: {param.value.meaning} ({default})")
     lines += ["", "when:", *(f"{'':<26}   {name}: {value.meaning}" for name, value in CONDITIONS.items())]
     return "\n".join(lines)

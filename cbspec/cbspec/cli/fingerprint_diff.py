@@ -1,4 +1,4 @@
-"""`cbspec fingerprint-diff`: what differs between two releases of a relay where the page leaves it open."""
+"""`cbspec fingerprint-diff`: compare two releases of a relay in the points that the specification leaves open."""
 
 from __future__ import annotations
 
@@ -14,18 +14,20 @@ _WIDTH = 100
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of `cbspec fingerprint-diff`."""
-    parser.add_argument("before", type=Path, help="the older fingerprint, as --fingerprint FILE wrote it")
-    parser.add_argument("after", type=Path, help="the newer one")
+    parser.add_argument(
+        "before", type=Path, help="fingerprint of the older release, from `cbspec verify --fingerprint FILE`"
+    )
+    parser.add_argument("after", type=Path, help="fingerprint of the newer release")
 
 
 def run(args: argparse.Namespace) -> int:
-    """Print every difference; return 0 where there is none, else 1."""
+    """Print the differences; return 0 if there are none, otherwise 1."""
     try:
         before, after = read_fingerprint(args.before), read_fingerprint(args.after)
     except UnusableFingerprint as error:
         raise CommandError(str(error)) from None
     for difference in other_kit(before, after):
-        print(f"Written by different kits, so a change need not be the relay's: {difference}")
+        print(f"Written by different versions of the kit, which may cause differences: {difference}")
     changes = compare(before, after)
     for change in changes:
         print(textwrap.fill(f"{change.what}  {change.demand}".rstrip(), _WIDTH, subsequent_indent="  "))

@@ -1,7 +1,7 @@
-"""`cbspec load`: many clients at once against a relay, on Locust, with every exchange watched.
+"""`cbspec load`: put a relay under load with Locust, and check every exchange.
 
-Exit codes: 0 every session went well, 1 the relay broke the protocol, refused or fell silent, 2 wrong usage or no
-relay, 130 interrupted before all clients had come.
+Exit codes: 0 every session succeeded, 1 a protocol violation, refusal or missing answer, 2 wrong usage or no relay,
+130 interrupted before all sessions began.
 """
 
 from __future__ import annotations
@@ -13,12 +13,11 @@ import socket
 import sys
 from collections.abc import Sequence
 from dataclasses import replace
-from importlib.util import find_spec
 from pathlib import Path
 from time import time as now
 from typing import Literal
 
-from cbspec.cli import BEHIND_DASHES
+from cbspec.cli import AFTER_DASHES
 from cbspec.cli.load_settings import Settings, token_source
 from cbspec.descriptors import take_all
 from cbspec.errors import CommandError
@@ -37,62 +36,95 @@ _MASTER, _PAGE = Endpoint("127.0.0.1", 5557), Endpoint("127.0.0.1", 8089)
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the options of `cbspec load`."""
-    parser.epilog = "What follows -- goes to Locust as it is, for example: -- --processes 2 --html report.html"
+    parser.epilog = "Options after -- are passed to Locust, for example: -- --processes 2 --html report.html"
     parser.add_argument(
-        "address", nargs="?", type=_endpoint, metavar="HOST:PORT", help="the relay (default: the profile's)"
+        "address",
+        nargs="?",
+        type=_endpoint,
+        metavar="HOST:PORT",
+        help="address of the relay (default: from the profile)",
     )
-    parser.add_argument("--sessions", type=_count, default=100, metavar="N", help="clients that come (default: 100)")
+    parser.add_argument("--sessions", type=_count, default=100, metavar="N", help="start N sessions (default: 100)")
     parser.add_argument(
-        "--rate", type=_positive, default=10.0, metavar="R", help="of whom R come each second (default: 10)"
-    )
-    parser.add_argument(
-        "--hold", type=_seconds, default=10.0, metavar="S", help="and each holds its session S seconds (default: 10)"
-    )
-    parser.add_argument(
-        "--run-time", metavar="TIME", help="let each come again when its session is over, for 90s, 20m or 3h"
+        "--rate", type=_positive, default=10.0, metavar="R", help="start R sessions per second (default: 10)"
     )
     parser.add_argument(
-        "--heartbeat", type=_positive, default=10.0, metavar="SECONDS", help="between a session's heartbeats (10)"
+        "--hold", type=_seconds, default=10.0, metavar="S", help="hold each session for S seconds (default: 10)"
     )
-    parser.add_argument("--timeout", type=_positive, default=10.0, metavar="SECONDS", help="for each answer (10)")
     parser.add_argument(
-        "--wait", type=_seconds, default=0.0, metavar="SECONDS", help="wait for the relay to be there (0)"
+        "--run-time",
+        metavar="TIME",
+        help="restart finished sessions for this time: 90s, 20m or 3h (default: each session runs once)",
     )
-    parser.add_argument("--target-profile", type=Path, metavar="FILE", help="what may be known of the relay (TOML)")
-    parser.add_argument("--transport", choices=("auto", "tcp", "websocket"), help="default: the profile's")
     parser.add_argument(
-        "--tenant", action="append", default=[], metavar="ID", help="whose clients they are; several take turns"
+        "--heartbeat",
+        type=_positive,
+        default=10.0,
+        metavar="SECONDS",
+        help="interval between the heartbeats of a session (default: 10)",
     )
-    parser.add_argument("--user", type=Path, metavar="FILE", help="a Python file with subclasses of RelayUser")
+    parser.add_argument(
+        "--timeout", type=_positive, default=10.0, metavar="SECONDS", help="time-out for each answer (default: 10)"
+    )
+    parser.add_argument(
+        "--wait",
+        type=_seconds,
+        default=0.0,
+        metavar="SECONDS",
+        help="wait this long for the relay to accept connections (default: 0)",
+    )
+    parser.add_argument("--target-profile", type=Path, metavar="FILE", help="target profile (TOML)")
+    parser.add_argument(
+        "--transport", choices=("auto", "tcp", "websocket"), help="transport (default: from the profile)"
+    )
+    parser.add_argument(
+        "--tenant",
+        action="append",
+        default=[],
+        metavar="ID",
+        help="tenant of the clients; if repeated, clients alternate",
+    )
+    parser.add_argument(
+        "--user", type=Path, metavar="FILE", help="Python file with subclasses of RelayUser to run as clients"
+    )
     parser.add_argument("--csv", metavar="PREFIX", help="write Locust's CSV files: PREFIX_stats.csv and others")
-    parser.add_argument("--web", action="store_true", help="show Locust's web page, and leave it there at the end")
-    parser.add_argument("--web-address", type=_endpoint, default=_PAGE, help=f"where (default: {_PAGE})")
-    role = parser.add_mutually_exclusive_group()
-    role.add_argument("--master", action="store_true", help="lead workers, and send nothing to the relay oneself")
-    role.add_argument("--worker", action="store_true", help="do what a master says")
+    parser.add_argument("--web", action="store_true", help="serve Locust's web page until Ctrl-C")
     parser.add_argument(
-        "--master-address", type=_endpoint, default=_MASTER, help=f"where the master listens (default: {_MASTER})"
+        "--web-address", type=_endpoint, default=_PAGE, help=f"address of the web page (default: {_PAGE})"
     )
-    parser.add_argument("--workers", type=_count, default=1, metavar="K", help="workers that a master waits for (1)")
-    parser.add_argument("locust", nargs="*", metavar=BEHIND_DASHES, help="Locust's own options")
+    role = parser.add_mutually_exclusive_group()
+    role.add_argument("--master", action="store_true", help="coordinate workers, without sessions of its own")
+    role.add_argument("--worker", action="store_true", help="run sessions for a master")
+    parser.add_argument(
+        "--master-address",
+        type=_endpoint,
+        default=_MASTER,
+        help=f"address on which the master listens (default: {_MASTER})",
+    )
+    parser.add_argument(
+        "--workers",
+        type=_count,
+        default=1,
+        metavar="K",
+        help="number of workers that the master waits for (default: 1)",
+    )
+    parser.add_argument("locust", nargs="*", metavar=AFTER_DASHES, help="options for Locust")
 
 
 def run(args: argparse.Namespace) -> int:
-    """Look whether there is a relay, and become Locust. Raises CommandError."""
-    if find_spec("locust") is None:
-        raise CommandError("load needs Locust, which the extra `load` brings: pip install 'cbspec[load]'")
+    """Check the options and the relay, then replace the process by Locust. Raises CommandError."""
     _check_files(args)
     settings = _settings(args)
     profile = settings.profile()
     settings = replace(settings, tenants=settings.tenants or _main_tenant(profile))
     _check_tokens(profile, settings.tenants)
-    settings = replace(settings, transport="tcp" if args.master else _look(profile, args.wait))
+    settings = replace(settings, transport="tcp" if args.master else _transport(profile, args.wait))
     take_all()
     command = [sys.executable, "-P", "-m", "locust", *_locust(args, profile)]
     sys.stdout.flush()
     sys.stderr.flush()
-    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})  # until the locustfile can answer it: none is lost
-    os.execve(sys.executable, command, settings.to_environment())  # noqa: S606 - ourselves; Ctrl-C goes to Locust alone
+    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})  # the locustfile unblocks it: no Ctrl-C is lost
+    os.execve(sys.executable, command, settings.to_environment())  # noqa: S606 - our own interpreter; only Locust receives Ctrl-C
 
 
 def _settings(args: argparse.Namespace) -> Settings:
@@ -111,15 +143,15 @@ def _settings(args: argparse.Namespace) -> Settings:
 
 def _check_files(args: argparse.Namespace) -> None:
     if args.user is not None and not args.user.is_file():
-        raise CommandError(f"--user {args.user}: there is no such file; name a Python file with a RelayUser in it")
+        raise CommandError(f"--user {args.user}: no such file; give a Python file with a subclass of RelayUser")
     if args.csv is not None:
         folder = Path(args.csv).parent
         try:
             folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:
-            raise CommandError(f"--csv {args.csv}: {error.filename}: {error.strerror}; name another prefix") from None
+            raise CommandError(f"--csv {args.csv}: {error.filename}: {error.strerror}; use another prefix") from None
         if not os.access(folder, os.W_OK):
-            raise CommandError(f"--csv {args.csv}: its folder can't be written to; name a prefix in one that can")
+            raise CommandError(f"--csv {args.csv}: the folder is not writable; use another prefix")
     if args.master:
         _check_port("--master-address", args.master_address)
     if args.web:
@@ -131,17 +163,17 @@ def _check_port(option: str, endpoint: Endpoint) -> None:
         (family, *_, address), *_ = socket.getaddrinfo(endpoint.host, endpoint.port, type=socket.SOCK_STREAM)
         socket.create_server(address[:2], family=family).close()
     except socket.gaierror as error:
-        raise CommandError(f"{option} {endpoint}: {error.strerror}; name another") from None
+        raise CommandError(f"{option} {endpoint}: {error.strerror}; use another address") from None
     except OSError as error:
         reason = os.strerror(error.errno) if error.errno else str(error)
-        raise CommandError(f"{option} {endpoint}: {reason}; name another") from None
+        raise CommandError(f"{option} {endpoint}: {reason}; use another address") from None
     except UnicodeError:
-        raise CommandError(f"{option} {endpoint}: that can be no host's name; name another") from None
+        raise CommandError(f"{option} {endpoint}: this is not a valid host name; use another address") from None
 
 
 def _main_tenant(profile: Profile) -> tuple[str, ...]:
     if profile.main_tenant is None:
-        raise CommandError("no tenant is known whose clients could come: name one by --tenant, or tenants in a profile")
+        raise CommandError("no tenant is known: give --tenant, or a profile with tenants")
     return (profile.main_tenant.id,)
 
 
@@ -149,13 +181,13 @@ def _check_tokens(profile: Profile, tenants: Sequence[str]) -> None:
     try:
         token_source(profile, tenants)
     except ProfileLacks as lack:
-        raise CommandError(f"no token can be had: {lack}; give --target-profile a profile that holds it") from None
+        raise CommandError(f"no token can be minted: {lack}; give it in a profile (--target-profile)") from None
     except (OSError, ValueError) as error:
         raise CommandError(f"tokens: {error}") from None
 
 
-def _look(wanted: Profile, wait: float) -> Literal["tcp", "websocket"]:
-    """Return the transport that the relay speaks; raises CommandError where there is none."""
+def _transport(wanted: Profile, wait: float) -> Literal["tcp", "websocket"]:
+    """Return the transport of the relay; raises CommandError if no relay answers."""
     target = RelayUnderTest(
         wanted,
         Facts(),
@@ -175,7 +207,7 @@ def _look(wanted: Profile, wait: float) -> Literal["tcp", "websocket"]:
 
 
 def _locust(args: argparse.Namespace, profile: Profile) -> list[str]:
-    """Return Locust's own command line."""
+    """Return the command line of Locust."""
     options = ["-f", str(_LOCUSTFILE), "--host", str(profile.target.address), "--loglevel", "WARNING", "--only-summary"]
     master, page = args.master_address, args.web_address
     if args.worker:
@@ -189,7 +221,7 @@ def _locust(args: argparse.Namespace, profile: Profile) -> list[str]:
         options += ["--master", "--master-bind-host", master.host, "--master-bind-port", str(master.port)]
         options += ["--expect-workers", str(args.workers)]
     if args.web:
-        print(f"http://{page}/ shows the load; Ctrl-C ends it", file=sys.stderr)
+        print(f"web page: http://{page}/ (Ctrl-C ends it)", file=sys.stderr)
         options += ["--autostart", "--web-host", page.host, "--web-port", str(page.port)]
     else:
         options.append("--headless")
@@ -205,7 +237,7 @@ def _endpoint(text: str) -> Endpoint:
 
 def _count(text: str) -> int:
     if not text.isascii() or not text.isdigit() or not 0 < int(text) <= 1_000_000:
-        raise argparse.ArgumentTypeError(f"{text!r} is no count; give a number from 1 to 1000000")
+        raise argparse.ArgumentTypeError(f"must be a whole number from 1 to 1000000, not {text!r}")
     return int(text)
 
 
@@ -215,7 +247,7 @@ def _seconds(text: str) -> float:
     except ValueError:
         value = -1.0
     if not 0 <= value <= 86400:
-        raise argparse.ArgumentTypeError(f"must be a number of seconds, a day at most, not {text!r}")
+        raise argparse.ArgumentTypeError(f"must be a number of seconds from 0 to 86400, not {text!r}")
     return value
 
 

@@ -1,4 +1,4 @@
-"""What Locust runs for `cbspec load`: the clients, the count over all processes, the end and the exit code."""
+"""The locustfile of `cbspec load`: the clients, the count of sessions, the end of the run and the exit code."""
 
 from __future__ import annotations
 
@@ -25,12 +25,12 @@ from cbspec_conformance.target.tokens import secrets_of
 
 _SETTINGS: Final = Settings.from_environment()
 _INTERRUPTED: Final = 130
-_OFTEN: Final = 0.2  # seconds between two looks at the count
-_LINES: Final = 2.0  # seconds between two lines of progress
+_INTERVAL: Final = 0.2  # seconds between two checks of the count
+_PROGRESS: Final = 2.0  # seconds between two progress lines
 
 
 class Visitor(RelayUser):
-    """The client of a load test that brings none of its own."""
+    """The client of a load test without --user."""
 
 
 def _prepare(settings: Settings) -> None:
@@ -43,7 +43,7 @@ def _prepare(settings: Settings) -> None:
 
 
 def _own_users(file: str) -> dict[str, type[RelayUser]]:
-    """Return the clients that somebody's file brings."""
+    """Return the client classes of the file given by --user."""
     sys.path.insert(0, str(Path(file).parent))
     found = runpy.run_path(file)
     return {
@@ -53,56 +53,56 @@ def _own_users(file: str) -> dict[str, type[RelayUser]]:
     }
 
 
-class Count:
-    """Counts sessions over all processes, says how far they are, and ends the run when each client has come once."""
+class SessionCount:
+    """Counts the sessions of all processes, prints the progress, and ends the run after the last session."""
 
     def __init__(self, environment: Environment) -> None:
         self.environment = environment
         self._scores: dict[str, Score] = {}
-        self._given: dict[str, int] = {}  # how many clients each worker was given
+        self._given: dict[str, int] = {}  # sessions assigned to each worker
         self.complete = False
         self.lost = 0
-        events.report_to_master.add_listener(self._tell)
-        events.worker_report.add_listener(self._hear)
+        events.report_to_master.add_listener(self._report_score)
+        events.worker_report.add_listener(self._receive_score)
         events.test_start.add_listener(self._begin)
 
     @property
     def total(self) -> Score:
-        """What all processes have scored."""
+        """The sum of the scores of all processes."""
         master = isinstance(self.environment.runner, MasterRunner)
         return Score.sum(self._scores.values() if master else [RelayUser.score])
 
     @property
     def wanted(self) -> int:
-        """How many clients are to come."""
+        """The number of sessions to start."""
         runner = self.environment.runner
         return runner.target_user_count if runner is not None else 0
 
     def run(self) -> None:
-        """Look after the run until it ends."""
-        said, since = "", 0.0
+        """Print the progress until the run ends, and end it."""
+        printed, since = "", 0.0
         while not self.complete:
-            time.sleep(_OFTEN)
-            since += _OFTEN
-            if since >= _LINES and (line := self.line()) != said:
+            time.sleep(_INTERVAL)
+            since += _INTERVAL
+            if since >= _PROGRESS and (line := self.line()) != printed:
                 print(line, file=sys.stderr, flush=True)
-                said, since = line, 0.0
-            self._end()
+                printed, since = line, 0.0
+            self._end_if_complete()
 
     def line(self) -> str:
-        """Say how far it is."""
+        """Return the progress."""
         total = self.total
         of = "" if _SETTINGS.again else f" of {self.wanted}"
         return f"{total.begun}{of} sessions begun, {total.open} open, {total.failed} failed"
 
-    def _end(self) -> None:
+    def _end_if_complete(self) -> None:
         runner = self.environment.runner
         if runner is None or runner.state not in (STATE_RUNNING, STATE_STOPPED):
             return
         self.lost = self._lost(runner)
         if runner.state == STATE_STOPPED:
             if self.environment.web_ui is None:
-                runner.quit()  # Locust stopped, since no worker is left, and would wait for another
+                runner.quit()  # without workers, Locust stops and waits for another one
             return
         if _SETTINGS.again:
             return
@@ -111,15 +111,15 @@ class Count:
         self.complete = True
         options = self.environment.parsed_options
         if options is not None and options.csv_prefix:
-            time.sleep(CSV_STATS_INTERVAL_SEC + _OFTEN)  # Locust's files lag behind by so much
+            time.sleep(CSV_STATS_INTERVAL_SEC + _INTERVAL)  # Locust writes its files this often
         if self.environment.web_ui is None:
             runner.quit()
         else:
             runner.stop()
-            print("all sessions are over; Ctrl-C ends the page", file=sys.stderr, flush=True)
+            print("all sessions have ended; Ctrl-C ends the page", file=sys.stderr, flush=True)
 
     def _lost(self, runner: Runner) -> int:
-        """Return how many clients won't come any more, or not be heard of: those of workers that are gone."""
+        """Return the number of unfinished sessions of workers that have gone."""
         if not isinstance(runner, MasterRunner):
             return 0
         here = {client.id for client in [*runner.clients.ready, *runner.clients.spawning, *runner.clients.running]}
@@ -131,37 +131,37 @@ class Count:
         self._given.clear()
         self.complete = False
 
-    def _tell(self, client_id: str, data: dict[str, Any], **_: object) -> None:
+    def _report_score(self, client_id: str, data: dict[str, Any], **_: object) -> None:
         runner = self.environment.runner
         data["cbspec"] = RelayUser.score.to_dict(), runner.target_user_count if runner is not None else 0
 
-    def _hear(self, client_id: str, data: dict[str, Any], **_: object) -> None:
+    def _receive_score(self, client_id: str, data: dict[str, Any], **_: object) -> None:
         if "cbspec" in data:
             score, self._given[client_id] = data["cbspec"]
             self._scores[client_id] = Score.from_dict(score)
 
 
-class Verdict:
-    """Says at the end what the load came to, and gives Locust's process its exit code."""
+class LoadSummary:
+    """Prints the result at the end, and sets the exit code of Locust."""
 
     def __init__(self) -> None:
-        self._count: Count | None = None
+        self._count: SessionCount | None = None
         self._interrupted = False
-        # Listeners to the end are called in reverse: this one after those of Locust's runner, which gather the last
-        # reports of the workers.
-        events.quitting.add_listener(self._decide)
-        events.quit.add_listener(self._say)
+        # Locust calls the listeners of `quitting` in reverse order: this one after those of the runner, which collect
+        # the last reports of the workers.
+        events.quitting.add_listener(self._set_exit_code)
+        events.quit.add_listener(self._print)
         events.init.add_listener(self._begin)
 
     def _begin(self, environment: Environment, **_: object) -> None:
-        self._count = Count(environment)
-        # Python's own handler would raise in whatever greenlet happens to run, and might end that one alone.
+        self._count = SessionCount(environment)
+        # Python's default handler raises in the current greenlet, and might end only that one.
         signal_handler(signal.SIGINT, self._interrupt)
         if not isinstance(environment.runner, WorkerRunner):
-            threading.Thread(target=self._count.run, daemon=True).start()  # a greenlet: Locust patches
+            threading.Thread(target=self._count.run, daemon=True).start()  # a greenlet: Locust patches threading
 
     def _interrupt(self) -> None:
-        signal.signal(signal.SIGINT, signal.SIG_DFL)  # who can't wait says it twice
+        signal.signal(signal.SIGINT, signal.SIG_DFL)  # a second Ctrl-C ends the process at once
         runner = self._count.environment.runner if self._count is not None else None
         if runner is None or self._count is None:
             return
@@ -170,13 +170,13 @@ class Verdict:
         runner.quit()
         if not began and self._count.environment.web_ui is None:
             print("no session had begun", file=sys.stderr, flush=True)
-            os._exit(_INTERRUPTED)  # Locust waits for workers in its main greenlet
+            os._exit(_INTERRUPTED)  # the main greenlet of Locust is waiting for workers
         if self._count.environment.web_ui is not None:
             self._count.environment.web_ui.stop()
 
-    def _decide(self, environment: Environment, **_: object) -> None:
+    def _set_exit_code(self, environment: Environment, **_: object) -> None:
         if self._count is None or isinstance(environment.runner, WorkerRunner):
-            environment.process_exit_code = 0  # the master judges
+            environment.process_exit_code = 0  # the master sets the exit code
             return
         total = self._count.total
         options = environment.parsed_options
@@ -192,31 +192,31 @@ class Verdict:
         else:
             environment.process_exit_code = 0
 
-    def _say(self, **_: object) -> None:
+    def _print(self, **_: object) -> None:
         if self._count is None or isinstance(self._count.environment.runner, WorkerRunner):
             return
         total = self._count.total
-        cut = f", {total.open} cut off" if total.open else ""
-        print(f"{total.begun} sessions: {total.well} went well, {total.failed} failed{cut}")
+        interrupted = f", {total.open} interrupted" if total.open else ""
+        print(f"{total.begun} sessions: {total.well} succeeded, {total.failed} failed{interrupted}")
         if self._count.lost:
-            print(f"{self._count.lost} were a worker's that is gone")
+            print(f"{self._count.lost} of them were lost with their worker")
         for requirement, broken in sorted(total.broken.items()):
             detail = f": expected {broken.expected}; seen: {broken.seen}" if broken.expected else ""
-            print(f"{requirement} was broken {broken.times} times{detail}")
+            print(f"{requirement} was violated {broken.times} times{detail}")
         if not total.broken and total.begun:
-            print("every exchange was watched: the protocol was kept")
+            print("all exchanges were checked: no protocol violation")
 
 
-def _leave(*_: object) -> None:
-    """End at once: before Locust has begun there is nothing to say."""
+def _exit(*_: object) -> None:
+    """End the process at once: Locust has not started."""
     os._exit(_INTERRUPTED)
 
 
-signal.signal(signal.SIGINT, _leave)
+signal.signal(signal.SIGINT, _exit)
 signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
 _prepare(_SETTINGS)
-Verdict()
-# Locust warns of many clients in a second, since its own come all at once; ours spread themselves.
+LoadSummary()
+# Locust warns of a high spawn rate, which its own users start in bursts; RelayUser spreads its starts.
 logging.getLogger("locust.runners").addFilter(lambda record: "spawn rate is very high" not in record.getMessage())
 if _SETTINGS.user_file:
     del Visitor

@@ -1,4 +1,4 @@
-"""What a load test is told, as it travels from the command to Locust's processes, and what follows from it."""
+"""Settings of a load test: how the command passes them to the processes of Locust, and values derived from them."""
 
 from __future__ import annotations
 
@@ -21,15 +21,15 @@ from cbspec_conformance.record.frames import StrictWebSocket
 from cbspec_conformance.target.contexts import context_for
 
 VARIABLE: Final = "CBSPEC_LOAD"
-"""The environment variable that holds the settings. They hold no token: each process makes its own."""
+"""Environment variable with the settings. They contain no token: each process mints its own."""
 
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """The command's options, as far as clients go by them; times in seconds.
+    """The options that the clients use; times are in seconds.
 
-    `address` and `profile_file` are empty where they aren't named, `tenants` where the profile's main one will do;
-    `user_file` is a Python file with clients of somebody's own.
+    Empty strings stand for absent options, empty `tenants` for the main tenant of the profile. `user_file` is a Python
+    file with subclasses of RelayUser.
     """
 
     address: str
@@ -44,40 +44,40 @@ class Settings:
 
     @classmethod
     def from_environment(cls) -> Self:
-        """Return the settings that `to_environment` put there."""
-        told = json.loads(os.environ[VARIABLE])
-        return cls(**{**told, "tenants": tuple(told["tenants"])})
+        """Return the settings in the variable."""
+        settings = json.loads(os.environ[VARIABLE])
+        return cls(**{**settings, "tenants": tuple(settings["tenants"])})
 
     def to_environment(self) -> dict[str, str]:
-        """Return the environment with the settings in it."""
+        """Return the environment of this process with the variable added."""
         return {**os.environ, VARIABLE: json.dumps(asdict(self))}
 
     def profile(self) -> Profile:
-        """Return the relay's profile, completed. Raises ProfileError."""
+        """Return the completed profile of the relay. Raises ProfileError."""
         profile = load(self.profile_file) if self.profile_file else None
         found = resolve(profile, Endpoint.parse(self.address) if self.address else None)
         return replace(found, target=replace(found.target, transport=self.transport or found.target.transport))
 
 
 def token_source(profile: Profile, tenants: Sequence[str]) -> Callable[[], tuple[str, str]]:
-    """Return what gives each client a token and its tenant, of `tenants` in turn. Raises ProfileLacks where none can.
+    """Return a function that returns a new token and its tenant, for each of `tenants` in turn.
 
-    ValueError and OSError where the profile's key can't serve.
+    Raises ProfileLacks if the profile has no key, ValueError or OSError if its key is unusable.
     """
     issuer = Issuer(profile.tokens, time.time)
     for tenant in tenants:
         issuer.valid(tenant)
     turns = itertools.cycle(tenants)
 
-    def give() -> tuple[str, str]:
+    def next_token() -> tuple[str, str]:
         tenant = next(turns)
         return issuer.valid(tenant), tenant
 
-    return give
+    return next_token
 
 
 def aim_facts(profile: Profile) -> dict[str, object]:
-    """Return where the relay is and how it is reached, by the names that an `Aim` has for it."""
+    """Return the arguments of `Aim` that follow from the profile."""
     target = profile.target
     assert target.address is not None  # noqa: S101 - a completed profile has one
     return {
@@ -94,7 +94,7 @@ def aim_facts(profile: Profile) -> dict[str, object]:
 
 
 def invariants(secrets: tuple[str, ...]) -> Onlooker:
-    """Return an onlooker that holds each exchange against the suite's invariants; what it says holds no token."""
+    """Return an observer that checks each exchange against the invariants of the suite; it redacts tokens."""
 
     def watch(exchanged: Exchanged) -> list[Blame]:
         sent = exchanged.request.text if exchanged.request is not None else None

@@ -1,4 +1,4 @@
-"""`cbspec profile`: a target profile to start from, or one checked."""
+"""`cbspec profile`: write a template of a target profile, or check a profile."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ def configure(parser: argparse.ArgumentParser) -> None:
     actions = parser.add_subparsers(
         dest="action", metavar="action", required=True, parser_class=argparse.ArgumentParser
     )
-    init = actions.add_parser("init", help="write a commented profile in which nothing is in force yet")
-    init.add_argument("file", nargs="?", default="-", help="where to write it (default, and -: standard output)")
-    init.add_argument("--force", action="store_true", help="overwrite the file if it exists")
-    check = actions.add_parser("check", help="say whether a profile can be used, or everything that is wrong with it")
-    check.add_argument("file", type=Path, help="the profile")
+    init = actions.add_parser("init", help="write a template in which every key is commented out")
+    init.add_argument("file", nargs="?", default="-", help="file to write (default or -: standard output)")
+    init.add_argument("--force", action="store_true", help="overwrite an existing file")
+    check = actions.add_parser("check", help="check a profile and list every mistake")
+    check.add_argument("file", type=Path, help="profile to check")
 
 
 def run(args: argparse.Namespace) -> int:
-    """Write or check a profile: 1 where the checked one can't be used."""
+    """Write or check a profile; return 1 if the checked profile has mistakes."""
     if args.action == "check":
         return _check(args.file)
     if args.file == "-":
@@ -35,7 +35,7 @@ def run(args: argparse.Namespace) -> int:
             file.write(template())
     except FileExistsError:
         raise CommandError(f"{path} exists; --force overwrites it") from None
-    print(f"{path}: written; fill it in, then name it with --target-profile")
+    print(f"{path}: written; edit it, then give it to `cbspec verify --target-profile`")
     return 0
 
 
@@ -45,5 +45,5 @@ def _check(path: Path) -> int:
     except ProfileError as error:
         print(error)
         return 1
-    print(f"{path}: can be used")
+    print(f"{path}: valid")
     return 0

@@ -1,7 +1,7 @@
-"""`cbspec token`: tokens good and bad, key pairs, and the sets of public keys that relays verify tokens with.
+"""`cbspec token`: mint valid and bad tokens, create key pairs, publish public keys as a JWKS.
 
-What was asked for goes to standard output, alone; words about it go to standard error. A secret is read from a file or
-the environment, never from the command line, where others could see it.
+Standard output holds only the token or key set; explanations go to standard error. Secrets are read from a file or the
+environment, never from the command line, which other users of the machine can read.
 """
 
 from __future__ import annotations
@@ -31,9 +31,9 @@ from cbspec.tokens.jwt import ALGORITHMS
 from cbspec.tokens.keypair import OF_KEY_PAIRS, new_pair
 
 _KINDS: Final = {forgery.name: forgery for forgery in FORGERIES}
-_USUAL: Final = [tenant.id for tenant in DEVELOPMENT_TENANTS]
+_TENANTS: Final = [tenant.id for tenant in DEVELOPMENT_TENANTS]
 _KEYS: Final = ("secret_env", "secret_file", "key_file")
-_OF_TOKENS: Final = (
+_TOKEN_OPTIONS: Final = (
     *("tenant", "subject", "lifetime", "issuer", "audience", "claim"),
     *("secret_env", "secret_file", "key_file", "no_kid", "other_tenant"),
 )
@@ -43,48 +43,57 @@ _PLACE: Final = re.compile(r"^tokens\.(\w+)")
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the options of `cbspec token`."""
     parser.usage = "cbspec token [OPTION ...]"
-    what = parser.add_mutually_exclusive_group()
-    what.add_argument("--bad", metavar="KIND", help="mint a bad token of this kind")
-    what.add_argument("--list-bad", action="store_true", help="list the kinds of bad tokens")
-    what.add_argument(
+    task = parser.add_mutually_exclusive_group()
+    task.add_argument("--bad", metavar="KIND", help="mint a bad token of this kind")
+    task.add_argument("--list-bad", action="store_true", help="list the kinds of bad tokens")
+    task.add_argument(
         "--jwks", nargs="+", type=Path, metavar="FILE", help="print the public keys of PEM files as a JWKS"
     )
-    what.add_argument(
+    task.add_argument(
         "--new-key",
         nargs=2,
         metavar=("ALGORITHM", "FILE"),
-        help=f"make a key pair, and write the private key to a new file ({', '.join(OF_KEY_PAIRS)})",
+        help=f"create a key pair, and write the private key to a new file ({', '.join(OF_KEY_PAIRS)})",
     )
-    said = parser.add_argument_group("what the token says")
-    said.add_argument("--tenant", type=_text, metavar="ID", help=f"tenant_id (default: {_USUAL[0]})")
-    said.add_argument("--subject", metavar="NAME", help="sub (default: user123)")
-    said.add_argument("--lifetime", type=float, metavar="SECONDS", help="how long it is good (default: 3600)")
-    said.add_argument("--issuer", metavar="NAME", help="iss")
-    said.add_argument("--audience", metavar="NAME", help="aud")
-    said.add_argument(
-        "--claim", action="append", type=_claim, metavar="NAME=JSON", help="another claim (may be repeated)"
+    claims = parser.add_argument_group("claims of the token")
+    claims.add_argument("--tenant", type=_text, metavar="ID", help=f"the claim tenant_id (default: {_TENANTS[0]})")
+    claims.add_argument("--subject", metavar="NAME", help="the claim sub (default: user123)")
+    claims.add_argument(
+        "--lifetime", type=float, metavar="SECONDS", help="seconds until the token expires (default: 3600)"
     )
-    said.add_argument(
-        "--other-tenant", type=_text, metavar="ID", help=f"a second tenant, for --bad (default: {_USUAL[1]})"
+    claims.add_argument("--issuer", metavar="NAME", help="the claim iss")
+    claims.add_argument("--audience", metavar="NAME", help="the claim aud")
+    claims.add_argument(
+        "--claim", action="append", type=_claim, metavar="NAME=JSON", help="an additional claim (repeatable)"
     )
-    signed = parser.add_argument_group("how it is signed (default: with the development secret)")
+    claims.add_argument(
+        "--other-tenant",
+        type=_text,
+        metavar="ID",
+        help=f"second tenant, for kinds of --bad that need one (default: {_TENANTS[1]})",
+    )
+    signed = parser.add_argument_group("signature (default: with the development secret)")
     key = signed.add_mutually_exclusive_group()
-    key.add_argument("--secret-env", metavar="NAME", help="the environment variable with the secret")
-    key.add_argument("--secret-file", metavar="FILE", help="the file with the secret")
-    key.add_argument("--key-file", metavar="FILE", help="the PEM file with the private key")
+    key.add_argument("--secret-env", metavar="NAME", help="environment variable with the secret")
+    key.add_argument("--secret-file", metavar="FILE", help="file with the secret")
+    key.add_argument("--key-file", metavar="FILE", help="PEM file with the private key")
     signed.add_argument(
-        "--algorithm", choices=ALGORITHMS, help="default: HS256 for a secret, or else what fits the key"
+        "--algorithm",
+        choices=ALGORITHMS,
+        help="signature algorithm (default: HS256 for a secret, or the algorithm of the key)",
     )
     named = signed.add_mutually_exclusive_group()
-    named.add_argument("--kid", type=_text, metavar="ID", help="key id (default: for a private key as --jwks has it)")
-    named.add_argument("--no-kid", action="store_true", help="name no key")
+    named.add_argument(
+        "--kid", type=_text, metavar="ID", help="key id in the header (default for a private key: its id in --jwks)"
+    )
+    named.add_argument("--no-kid", action="store_true", help="omit the key id from the header")
 
 
 def run(args: argparse.Namespace) -> int:
-    """Do what is asked for; return the exit code."""
+    """Mint or list tokens, or make or publish keys; return the exit code."""
     asked = next((name for name in ("list_bad", "jwks", "new_key") if getattr(args, name)), None)
     if asked is not None:
-        _alone(asked, args)
+        _reject_token_options(asked, args)
     if args.list_bad:
         print("\n".join(_listing(FORGERIES)))
     elif args.jwks:
@@ -96,50 +105,50 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
-def _alone(asked: str, args: argparse.Namespace) -> None:
+def _reject_token_options(asked: str, args: argparse.Namespace) -> None:
     used = {"jwks": ("kid", "algorithm")}.get(asked, ())
-    given = [name for name in (*_OF_TOKENS, "kid", "algorithm") if name not in used and getattr(args, name)]
+    given = [name for name in (*_TOKEN_OPTIONS, "kid", "algorithm") if name not in used and getattr(args, name)]
     if given:
         options = [f"--{name.replace('_', '-')}" for name in (given[0], asked)]
-        raise CommandError(f"{options[0]} is about a token, and {options[1]} mints none; leave one of them out")
+        raise CommandError(f"{options[0]} applies to tokens, and {options[1]} mints none: remove one of them")
     if asked == "jwks" and args.kid and len(args.jwks) > 1:
-        raise CommandError("--kid names one key; give --jwks one file, or leave --kid out")
+        raise CommandError("--kid names one key: give --jwks one file, or remove --kid")
 
 
 def _mint(args: argparse.Namespace) -> None:
     forgery = _forgery(args.bad) if args.bad is not None else None
     issuer = Issuer(_tokens(args), time.time)
-    tenant = args.tenant or _USUAL[0]
+    tenant = args.tenant or _TENANTS[0]
     try:
         token: object = issuer.minted(tenant, dict(args.claim or ()))
         if forgery is not None:
-            other = args.other_tenant or next(id_ for id_ in _USUAL if id_ != tenant)
+            other = args.other_tenant or next(id_ for id_ in _TENANTS if id_ != tenant)
             token = issuer.forged(forgery, tenant, other, str(token))
     except (ProfileLacks, ValueError) as error:
-        raise CommandError(f"such a token can't be made: {error}") from None
+        raise CommandError(f"this token can't be minted: {error}") from None
     if token is not MISSING:
         print(token if isinstance(token, str) else json.dumps(token))
-    _say(_about_bad(forgery, token) if forgery is not None else _about_good(str(token)))
+    _note(_about_bad(forgery, token) if forgery is not None else _about_valid(str(token)))
 
 
-def _about_good(token: str) -> str:
+def _about_valid(token: str) -> str:
     parts = Compact.split(token)
     named = f", key {parts.headers['kid']}" if "kid" in parts.headers else ""
     subject, tenant, ends = (json.dumps(parts.claims[name]) for name in ("sub", "tenant_id", "exp"))
-    with contextlib.suppress(ValueError, OverflowError, OSError):  # the claim may be anything
+    with contextlib.suppress(ValueError, OverflowError, OSError):  # --claim exp=... may give any JSON value
         ends = datetime.datetime.fromtimestamp(int(ends), datetime.UTC).isoformat(" ")
     return f"for {subject} of {tenant}, until {ends} ({parts.headers['alg']}{named})"
 
 
 def _about_bad(forgery: Forgery, token: object) -> str:
-    said = f"{forgery.requirement}: {forgery.sentence}"
+    text = f"{forgery.requirement}: {forgery.sentence}"
     if token is MISSING:
-        return f"{said} (Send the auth without the member token.)"
-    return said if isinstance(token, str) else f"{said} (Put this JSON into the member token as it is.)"
+        return f"{text} (Send the auth message without the member token.)"
+    return text if isinstance(token, str) else f"{text} (Send this JSON value as the member token.)"
 
 
 def _tokens(args: argparse.Namespace) -> TokenSource:
-    """Return how tokens are to be made, as a profile says it; `CommandError` names the option that is wrong."""
+    """Return the options as the token settings of a profile; CommandError names a wrong option."""
     claims = {"iss": args.issuer, "aud": args.audience}
     given: dict[str, Any] = {
         "development": all(getattr(args, name) is None for name in _KEYS),
@@ -192,12 +201,10 @@ def _make_key(algorithm: str, path: Path) -> None:
         raise CommandError(f"{path} exists; name a new file") from None
     with os.fdopen(descriptor, "wb") as file:
         file.write(pair)
-    _say(
-        f"{path}: a private key for {algorithm}, for your eyes only; cbspec token --jwks {path} prints its public half"
-    )
+    _note(f"{path}: the private key for {algorithm}; keep it secret. cbspec token --jwks {path} prints the public key")
 
 
-def _say(text: str) -> None:
+def _note(text: str) -> None:
     print(f"cbspec token: {text}", file=sys.stderr)
 
 
@@ -210,12 +217,14 @@ def _text(text: str) -> str:
 def _claim(text: str) -> tuple[str, object]:
     name, is_given, value = text.partition("=")
     if not name or not is_given:
-        raise argparse.ArgumentTypeError("must be NAME=JSON, as in admin=true")
+        raise argparse.ArgumentTypeError("must be NAME=JSON, for example admin=true")
     try:
-        return name, json.loads(value, parse_constant=_no_number)
+        return name, json.loads(value, parse_constant=_reject_constant)
     except (ValueError, RecursionError):
-        raise argparse.ArgumentTypeError(f"{name} is no JSON; text needs its quotes, as in '{name}=\"text\"'") from None
+        raise argparse.ArgumentTypeError(
+            f"{name}: the value is not JSON; quote text, for example '{name}=\"text\"'"
+        ) from None
 
 
-def _no_number(name: str) -> object:
+def _reject_constant(name: str) -> object:
     raise ValueError(name)

@@ -1,4 +1,4 @@
-"""`cbspec transcript`: what a simulator took down with --transcript, for people."""
+"""`cbspec transcript`: print a transcript file of the simulator in readable form."""
 
 from __future__ import annotations
 
@@ -13,26 +13,26 @@ from cbspec_simulator.observe.transcript import TranscriptEntry, lines
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the options of `cbspec transcript`."""
-    parser.add_argument("file", type=Path, metavar="FILE", help="what `cbspec simulate --transcript FILE` wrote")
-    parser.add_argument("--connection", type=int, metavar="N", help="only this connection")
-    parser.add_argument("--tenant", metavar="ID", help="only connections of this tenant")
+    parser.add_argument("file", type=Path, metavar="FILE", help="file that `cbspec simulate --transcript FILE` wrote")
+    parser.add_argument("--connection", type=int, metavar="N", help="print only this connection")
+    parser.add_argument("--tenant", metavar="ID", help="print only connections of this tenant")
 
 
 def run(args: argparse.Namespace) -> int:
-    """Show the transcript; return the exit code."""
+    """Print the transcript; return the exit code."""
     entries = tuple(_entries(args.file))
-    theirs = {entry.connection for entry in entries if entry.tenant == args.tenant}
+    of_tenant = {entry.connection for entry in entries if entry.tenant == args.tenant}
     for line in lines(
         entry
         for entry in entries
-        if args.connection in (None, entry.connection) and (args.tenant is None or entry.connection in theirs)
+        if args.connection in (None, entry.connection) and (args.tenant is None or entry.connection in of_tenant)
     ):
         print(line)
     return 0
 
 
 def _entries(file: Path) -> Iterator[TranscriptEntry]:
-    """Read a transcript; a last line that isn't whole yet is left out."""
+    """Read the entries of a file; an incomplete last line is skipped."""
     try:
         text = file.read_text(encoding="utf-8")
     except OSError as error:
@@ -43,4 +43,4 @@ def _entries(file: Path) -> Iterator[TranscriptEntry]:
         try:
             yield TranscriptEntry.from_json(json.loads(line))
         except (ValueError, TypeError):
-            raise CommandError(f"{file}: line {number} is not a transcript's entry") from None
+            raise CommandError(f"{file}: line {number} is not an entry of a transcript") from None

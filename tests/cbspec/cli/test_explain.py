@@ -31,7 +31,7 @@ def test_everything_is_said() -> None:
         "  Why: Because.",
         "  When: it rains",
         "  Needs in the profile: a.b; c",
-        "  How it is tried:",
+        "  Cases:",
         "    conformance/cbspec_conformance/relay/test_x.py: test_one",
         "      First, more.",
         "      Second.",
@@ -40,13 +40,13 @@ def test_everything_is_said() -> None:
 
 def test_what_is_not_tried_says_why() -> None:
     text = "\n".join(explanation(find("CB-TLS-007"), []))
-    assert "Not tried: Python's TLS library" in text
-    assert "How it is tried" not in text
+    assert "Not tested: Python's TLS library" in text
+    assert "Cases:" not in text
 
 
-@pytest.mark.parametrize("id_", REQUIREMENTS)
-def test_every_requirement_fits_the_screen(id_: str) -> None:
-    assert max(map(len, explanation(find(id_), []))) <= 100
+def test_every_requirement_fits_the_screen() -> None:
+    for id_ in REQUIREMENTS:
+        assert max(map(len, explanation(find(id_), []))) <= 100, id_
 
 
 def test_the_list_has_a_line_for_each() -> None:

@@ -127,7 +127,7 @@ def test_the_token_is_asked_for(
     assert run(simulator, "list") == 2
     said = capsys.readouterr().err
     assert "a token is demanded here" in said
-    assert "CBSPEC_CONTROL_TOKEN can hold it" in said
+    assert "set CBSPEC_CONTROL_TOKEN" in said
     assert "let-me-in" not in said
 
 
@@ -149,7 +149,7 @@ def test_another_port_than_the_controls_is_named(said: bytes, capsys: pytest.Cap
         thread.start()
         assert main(["fault", "--url", url, "list"]) == 2
         thread.join(PATIENCE)
-    assert capsys.readouterr().err.startswith(f"cbspec: {url}: that is no simulator's control port; ")
+    assert capsys.readouterr().err.startswith(f"cbspec: {url}: this is not the control port of a simulator; ")
 
 
 def answer_once(server: socket.socket, said: bytes) -> None:

@@ -46,7 +46,7 @@ def test_a_difference_is_1_and_told(tmp_path: Path, capsys: pytest.CaptureFixtur
     row = {**PRINT["rows"]["CB-HEL-101"], "seen": {"after hello": "closed"}}
     assert main(["fingerprint-diff", *files(tmp_path, {**PRINT, "kit": "0.2.0", "rows": {"CB-HEL-101": row}})]) == 1
     assert capsys.readouterr().out == (
-        "Written by different kits, so a change need not be the relay's: kit: 0.1.0 -> 0.2.0\n"
+        "Written by different versions of the kit, which may cause differences: kit: 0.1.0 -> 0.2.0\n"
         "CB-HEL-101  What a second hello draws. (after hello)\n"
         "    accepted -> closed\n"
         "1 difference\n"

@@ -39,13 +39,13 @@ def test_check(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     path = tmp_path / "p.toml"
     path.write_text(template())
     assert main(["profile", "check", str(path)]) == 0
-    assert capsys.readouterr() == (f"{path}: can be used\n", "")
+    assert capsys.readouterr() == (f"{path}: valid\n", "")
     path.write_text("[relay]\nbufer_pool = 1\n[target]\ntimeout = 'x'")
     assert main(["profile", "check", str(path)]) == 1
-    assert capsys.readouterr().out.splitlines() == [
-        f"{path}: relay.bufer_pool: unknown key; did you mean buffer_pool?",
-        f"{path}: target.timeout: must be a number, not a string",
-    ]
+    unknown, wrong = capsys.readouterr().out.splitlines()
+    assert unknown == f"{path}: relay.bufer_pool: unknown key; did you mean buffer_pool?"
+    assert wrong.startswith(f"{path}: target.timeout: must be a number")
+    assert wrong.endswith("not a string")
 
 
 def test_an_action_is_needed(capsys: pytest.CaptureFixture[str]) -> None:

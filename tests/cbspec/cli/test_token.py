@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import subprocess
 import sys
@@ -13,7 +14,7 @@ import pytest
 
 from cbspec.cli import main
 from cbspec.profile.identity import DEVELOPMENT_SECRET
-from cbspec.tokens.forgery import FORGERIES, Forgery
+from cbspec.tokens.forgery import FORGERIES
 from cbspec.tokens.jwks import KeySet, key_id
 from cbspec.tokens.jws import Compact
 from cbspec.tokens.jwt import Claims, InvalidToken, SigningKey, Verifier
@@ -105,11 +106,11 @@ def test_a_private_key_names_itself(token: Run, tmp_path: Path) -> None:
         assert err.endswith(f"(ES256, key {named})\n" if named else "(ES256)\n")
 
 
-@pytest.mark.parametrize("forgery", FORGERIES, ids=lambda forgery: forgery.name)
-def test_every_bad_token(forgery: Forgery, token: Run, tmp_path: Path) -> None:
+def test_every_bad_token(token: Run, tmp_path: Path) -> None:
     file = tmp_path / "key.pem"
     file.write_bytes(new_pair("EdDSA"))
-    for options, key in (([], DEVELOPMENT), (["--key-file", str(file)], SigningKey.from_pem(file))):
+    signers = (([], DEVELOPMENT), (["--key-file", str(file)], SigningKey.from_pem(file)))
+    for forgery, (options, key) in itertools.product(FORGERIES, signers):
         out, err = token("--bad", forgery.name, *options)
         assert f"{forgery.requirement}: {forgery.sentence}" in err
         if forgery.name == "missing":
@@ -188,22 +189,22 @@ def test_wrong_options_are_named(wrong: Callable[..., str], tmp_path: Path, monk
         ("--key-file", junk): f"cbspec: --key-file: {junk}: not an unencrypted private key",
         ("--key-file", pem, "--algorithm", "RS256"): "this key signs with ES256, not with RS256",
         ("--algorithm", "RS256"): "cbspec: --algorithm: a secret signs with",
-        ("--lifetime", "0"): "cbspec: --lifetime: must be more than 0",
-        ("--lifetime", "nan"): "cbspec: --lifetime: must be a finite number",
+        ("--lifetime", "0"): "cbspec: --lifetime: must be a number, more than 0",
+        ("--lifetime", "nan"): "cbspec: --lifetime: must be a ",
         ("--claim", "x"): "argument --claim: must be NAME=JSON",
         ("--claim", "=1"): "argument --claim: must be NAME=JSON",
-        ("--claim", "x=hush"): "argument --claim: x is no JSON; text needs its quotes",
-        ("--claim", "x=NaN"): "argument --claim: x is no JSON",
-        ("--claim", "x=1e999"): "cbspec: such a token can't be made: ",
+        ("--claim", "x=hush"): "argument --claim: x: the value is not JSON; quote text",
+        ("--claim", "x=NaN"): "argument --claim: x: the value is not JSON",
+        ("--claim", "x=1e999"): "cbspec: this token can't be minted: ",
         ("--tenant", ""): "argument --tenant: must not be empty",
         ("--bad", "expird-a-day"): "cbspec: --bad expird-a-day: no such kind; did you mean expired-a-day",
         ("--bad", "?"): "cbspec: --bad ?: no such kind; --list-bad lists them",
         ("--jwks", none): f"cbspec: {none}: No such file or directory",
         ("--jwks", junk): f"cbspec: {junk}: not a public key in PEM form",
-        ("--jwks", pem, "--tenant", "a"): "cbspec: --tenant is about a token, and --jwks mints none",
+        ("--jwks", pem, "--tenant", "a"): "cbspec: --tenant applies to tokens, and --jwks mints none",
         ("--jwks", pem, pem, "--kid", "a"): "cbspec: --kid names one key",
         ("--jwks", pem, "--algorithm", "EdDSA"): f"cbspec: {pem}: this key signs with ES256, not with EdDSA",
-        ("--list-bad", "--no-kid"): "cbspec: --no-kid is about a token, and --list-bad mints none",
+        ("--list-bad", "--no-kid"): "cbspec: --no-kid applies to tokens, and --list-bad mints none",
         ("--new-key", "HS256", none): "cbspec: --new-key HS256: the algorithm is none that a key can be made for",
         ("--new-key", "ES256", pem): f"cbspec: {pem} exists; name a new file",
         ("--new-key", "ES256", f"{none}/key"): f"cbspec: {none}/key: No such file or directory",

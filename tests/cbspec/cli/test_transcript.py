@@ -41,9 +41,9 @@ def test_what_is_wanted_is_shown(
     [
         (None, "t.jsonl: can't be read: No such file or directory"),
         (b"\xff\n", "t.jsonl: is not UTF-8, at byte 0"),
-        (b"[]\n", "t.jsonl: line 1 is not a transcript's entry"),
-        (b'{"number":1}\n', "t.jsonl: line 1 is not a transcript's entry"),
-        (b"x\n", "t.jsonl: line 1 is not a transcript's entry"),
+        (b"[]\n", "t.jsonl: line 1 is not an entry of a transcript"),
+        (b'{"number":1}\n', "t.jsonl: line 1 is not an entry of a transcript"),
+        (b"x\n", "t.jsonl: line 1 is not an entry of a transcript"),
     ],
 )
 def test_what_cant_be_shown_says_why(

@@ -1,0 +1,54 @@
+"""The Makefile sets up an environment with any suitable Python, and reports only failures of pip."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from tests.repo.tree import ROOT
+
+PYTHONS = ("python3.14", "python3.13", "python3.12", "python3.11", "python3")
+# `-c` tells whether the interpreter is suitable, `-m venv FOLDER` makes an environment whose Python is a copy of it.
+FAKE = """#!/bin/sh
+case "$1 $2" in
+"-c "*) exit {unsuitable} ;;
+"-m venv") mkdir -p "$3/bin" && cp "$0" "$3/bin/python" ;;
+"-m pip") echo "output of pip"; exit {failing} ;;
+esac
+"""
+
+
+def make(folder: Path, *arguments: str, suitable: tuple[str, ...], failing: int = 0) -> tuple[int, str, str]:
+    """Run make where the interpreters are fake; return the exit code, standard output and standard error."""
+    for name in PYTHONS:
+        (folder / name).write_text(FAKE.format(unsuitable=int(name not in suitable), failing=failing))
+        (folder / name).chmod(0o755)
+    environment = {**os.environ, "PATH": f"{folder}:/usr/bin:/bin"}
+    environment.pop("PYTHON", None)
+    done = subprocess.run(
+        ["make", "--silent", *arguments], cwd=ROOT, env=environment, capture_output=True, text=True, check=False
+    )
+    return done.returncode, done.stdout, done.stderr
+
+
+@pytest.mark.parametrize("suitable", [PYTHONS, ("python3.13", "python3.11"), ("python3",)])
+def test_the_newest_suitable_interpreter_is_used(tmp_path: Path, suitable: tuple[str, ...]) -> None:
+    assert make(tmp_path, ".python", suitable=suitable) == (0, f"{suitable[0]}\n", "")
+
+
+def test_without_a_suitable_interpreter_one_line_names_the_remedy(tmp_path: Path) -> None:
+    code, output, errors = make(tmp_path, f"VENV={tmp_path}/venv", f"{tmp_path}/venv/.ready", suitable=())
+    message, *rest = errors.splitlines()
+    assert (code, output, "python3-venv" in message) == (2, "", True)
+    assert all(line.startswith("make") for line in rest)
+
+
+@pytest.mark.parametrize(("failing", "shown"), [(0, ""), (1, "output of pip\n")])
+def test_the_output_of_pip_is_shown_only_if_it_fails(tmp_path: Path, failing: int, shown: str) -> None:
+    target = (f"VENV={tmp_path}/venv", f"{tmp_path}/venv/.ready")
+    code, output, _ = make(tmp_path, *target, suitable=("python3.12",), failing=failing)
+    assert (bool(code), output) == (bool(failing), f"Setting up {tmp_path}/venv (about a minute) ...\n{shown}")
+    assert (tmp_path / "venv" / ".ready").exists() is not bool(failing)
