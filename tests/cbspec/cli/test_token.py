@@ -109,7 +109,10 @@ def test_a_private_key_names_itself(token: Run, tmp_path: Path) -> None:
 def test_every_bad_token(token: Run, tmp_path: Path) -> None:
     file = tmp_path / "key.pem"
     file.write_bytes(new_pair("EdDSA"))
-    signers = (([], DEVELOPMENT), (["--key-file", str(file)], SigningKey.from_pem(file)))
+    signers: tuple[tuple[list[str], SigningKey], ...] = (
+        ([], DEVELOPMENT),
+        (["--key-file", str(file)], SigningKey.from_pem(file)),
+    )
     for forgery, (options, key) in itertools.product(FORGERIES, signers):
         out, err = token("--bad", forgery.name, *options)
         assert f"{forgery.requirement}: {forgery.sentence}" in err
