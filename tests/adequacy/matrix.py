@@ -16,7 +16,7 @@ _BAD = ("failed", "warned")
 
 
 class SuiteVerdict(StrEnum):
-    """What the suite made of a relay."""
+    """The outcome of judging one relay."""
 
     KILLED = "killed"
     SURVIVED = "survived"
@@ -27,7 +27,7 @@ class SuiteVerdict(StrEnum):
 
     @property
     def good(self) -> bool:
-        """Whether this is what the suite is for."""
+        """Whether the suite judged the relay correctly."""
         return self in (SuiteVerdict.KILLED, SuiteVerdict.LEFT_ALONE)
 
 

@@ -1,6 +1,6 @@
-"""Measures how surely thorough properties find rare deviations: `make rare`, or this module with --help.
+"""Measures how often thorough properties find rare deviations: `make rare`, or this module with --help.
 
-Each deviation is judged under many seeds, each time from nothing kept. It is found where its own requirement fails.
+Each deviation is judged with many seeds and without saved examples. It is found if its requirement fails.
 """
 
 from __future__ import annotations
@@ -29,15 +29,15 @@ CASES = {
     "rare-uncounted-tunnel": "any_order and tenants",
     "rare-heartbeat-after-refusals": "any_order and tenants",
 }
-"""The properties that are to find each: what other cases find by the way doesn't count."""
+"""The properties that must find each deviation; other cases don't count."""
 
 
 def main() -> int:
-    """Try what the command line asks for; return 0 where everything was found under every seed."""
+    """Judge the deviations of the command line; return 0 if every seed found each of them."""
     parser = argparse.ArgumentParser(prog="python -m tests.conformance.rare", description=__doc__)
     parser.add_argument("ids", nargs="*", default=[*RARE], metavar="ID", help="deviations (default: all)")
-    parser.add_argument("--seeds", type=int, default=20, help="how many seeds (default: 20)")
-    parser.add_argument("--examples", type=int, help="instead of the thorough effort's")
+    parser.add_argument("--seeds", type=int, default=20, help="number of seeds (default: 20)")
+    parser.add_argument("--examples", type=int, help="examples of each property (default: as in the thorough effort)")
     args = parser.parse_args()
     more = ["--examples", str(args.examples)] if args.examples else []
     missed = False
@@ -59,7 +59,7 @@ def main() -> int:
 
 
 def found(id_: str, profile: Path, seed: int, more: list[str]) -> bool:
-    """Judge a relay with a rare deviation under one seed, from nothing kept; return whether it was found."""
+    """Judge a relay with a rare deviation under one seed, and return whether it was found."""
     with tempfile.TemporaryDirectory() as name:
         results = Path(name) / "results.json"
         options = [

@@ -326,7 +326,7 @@ def check(name: str, function: Check) -> Change:
 
 
 def watching(name: str, make: Callable[[Check], Check]) -> Change:
-    """Replace the check of a step by one that `make` returns; it is called for each behaviour, and may keep state."""
+    """Replace the check of a step by `make(check)`, which is called for each behaviour: checks can keep state."""
     return each_step(name, lambda step: (replace(step, check=make(step.check)),))
 
 

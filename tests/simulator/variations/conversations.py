@@ -50,7 +50,7 @@ class Conversation(NamedTuple):
 
 
 def play(conversation: Conversation, change: Change, config: Config) -> Iterator[tuple[object, ...]]:
-    """Give what a relay does at each step: bytes, closes, dials and failures."""
+    """Give the effects of each step: bytes sent, closes, dials and failures."""
     config = replace(config, tenants=config.tenants or TENANTS)
     memory = MemoryRelay(*config.tenants, change=change, config=config, **conversation.settings)
     clients: dict[str, MemoryClient] = {}

@@ -1,4 +1,4 @@
-"""Each variation differs from the clean relay in a conversation in memory; `test_edge` shows the others."""
+"""Each variation differs from the clean relay in a conversation in memory; `test_edge` covers the edge."""
 
 from __future__ import annotations
 

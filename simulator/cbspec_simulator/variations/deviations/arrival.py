@@ -92,7 +92,7 @@ class _SingleFramer(_LimitedFramer):
 
 
 class _DroppingFramer(StreamFramer):
-    """Drops the messages after one that contains `mark`, if they arrived with it."""
+    """Drops the messages that arrive together with, and after, a message that contains `mark`."""
 
     __slots__ = ("_after",)
     mark: re.Pattern[bytes]

@@ -33,7 +33,6 @@ from cbspec_simulator.variations.deviations.tokens import (
     covered,
     each_tenant,
     early_where,
-    embedded_key,
     embedded_secret,
     json_text,
     late_where,
@@ -44,7 +43,6 @@ from cbspec_simulator.variations.deviations.tokens import (
     signature_where,
     takes_text,
     takes_token,
-    two_segments,
 )
 from cbspec_simulator.variations.deviations.tunnel import served_in
 
@@ -117,10 +115,6 @@ def _resumed_is_known(behaviour: Behaviour) -> Behaviour:
     return replace(behaviour, stranger=stranger, layer=layer)
 
 
-def _early_as_unknown_tenant(body: Body, _: AnswerContext) -> Body:
-    return {**body, "code": "tenant_not_found"} if "valid yet" in body["message"] else body
-
-
 CHANGES: dict[str, Change] = {
     "auth-unanswered": unanswered(_ANSWER),
     "auth-status-missing": answers(_ANSWER, drop("status")),
@@ -132,7 +126,6 @@ CHANGES: dict[str, Change] = {
     "expired-accepted": mends(late_where(lambda *_: True)),
     "expiry-zero-ignored": mends(late_where(lambda expires, _: expires == 0)),
     "nbf-ignored": mends(early_where(lambda *_: True)),
-    "nbf-wrong-code": answers("error:invalid_token", _early_as_unknown_tenant),
     "tenant-unsigned": mends(covered(each_tenant)),
     "signature-cached": signature_cache(),
     "signature-unchecked": mends(signature_where(lambda *_: True)),
@@ -145,10 +138,8 @@ CHANGES: dict[str, Change] = {
     "alg-none-mixed-case-accepted": mends(none_where(lambda name, _: name != "none")),
     "algorithm-confusion": mends(any_algorithm),
     "embedded-secret-trusted": mends(embedded_secret),
-    "embedded-key-trusted": mends(embedded_key("jwk")),
     "any-text-accepted": takes_text(any_text),
     "json-claims-accepted": takes_text(json_text),
-    "two-segments-accepted": takes_text(two_segments),
     "empty-token-accepted": takes_token(lambda value: value == ""),
     "missing-token-accepted": takes_token(missing),
     "missing-token-swapped-code": answers("error", put("code", "invalid_tunnel_info"), broke("CB-AUT-014")),

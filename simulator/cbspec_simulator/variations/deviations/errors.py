@@ -36,10 +36,6 @@ def _with_token(exchange: AnswerContext) -> str:
     return f"the token {token} is not accepted"
 
 
-def _tenants(exchange: AnswerContext) -> str:
-    return f"not one of {', '.join(exchange.connection.relay.tenants)}"
-
-
 def _quoting(behaviour: Behaviour) -> Behaviour:
     """Quote input that isn't JSON in the error."""
 
@@ -134,13 +130,11 @@ CHANGES: dict[str, Change] = {
     "error-message-empty": answers("error", put("message", "")),
     "error-message-blank": answers("error", put("message", " ")),
     "error-quotes-token": answers("error:invalid_token", put("message", _with_token)),
-    "error-lists-tenants": answers("error:tenant_not_found", put("message", _tenants)),
     "error-quotes-what-is-no-json": _quoting,
     "unknown-type-unanswered": unanswered(_UNKNOWN, _UNKNOWN_TYPE),
     "unknown-type-wrong-code": answers(_UNKNOWN, put("code", "invalid_tunnel_info"), _UNKNOWN_TYPE),
     "type-trimmed": _heartbeat_if(_name(lambda name: name != name.strip())),
     "type-ping-understood": _heartbeat_if(_name(lambda name: name == "ping")),
-    "type-in-array-accepted": _heartbeat_if(lambda name: name == ["heartbeat"]),
     "type-missing-wrong-code": answers(_UNKNOWN, put("code", "invalid_tunnel_info"), broke("CB-UNK-002")),
     "relay-type-wrong-code": answers(_UNKNOWN, put("code", "invalid_token"), broke("CB-UNK-003")),
 }

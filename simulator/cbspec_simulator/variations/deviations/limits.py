@@ -43,12 +43,12 @@ _AT_ONCE = 0.01  # seconds
 
 
 def _kept(name: str) -> Change:
-    """Never give back what was taken from an account."""
+    """Never give back units of an account."""
     return part(gives_back=lambda account: account.name != name)
 
 
 def _kept_at_reset(name: str) -> Change:
-    """Never give back what a connection held that was reset."""
+    """Never give back the units that a reset connection held."""
     return part(gives_back_at_reset=lambda account: account.name != name)
 
 

@@ -42,18 +42,12 @@ def _body(function: Callable[[bytes], bytes]) -> Change:
     return _served(lambda status, headers, body: (status, headers, function(body)))
 
 
-def _added(lines: bytes) -> Change:
-    return _body(lambda body: body + lines)
-
-
 def _status(status: str) -> Change:
     return _served(lambda _, headers, body: (status, headers, b"" if status.startswith("204") else body))
 
 
 CHANGES: dict[str, Change] = {
     "metrics-not-found": _status("404 Not Found"),
-    "metrics-json": _body(lambda _: b'{"connections": 1}\n'),
     "metrics-cut-off": _body(lambda body: body[:-3]),
-    "metrics-sample-twice": _added(b"cloudbridge_open 1\ncloudbridge_open 2\n"),
     "metrics-frozen": _frozen,
 }

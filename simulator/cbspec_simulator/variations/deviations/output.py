@@ -42,7 +42,6 @@ CHANGES: dict[str, Change] = {
     "output-utf-16": _tunnel(lambda text: text.decode().encode("utf-16")),
     "output-bom": texts(lambda text: b"\xef\xbb\xbf" + text, _of("hello_response")),
     "output-cut-off": _tunnel(lambda text: text[:-1]),
-    "output-nan": answers(_TUNNEL, put("load", float("nan"))),
     "output-log-line": _tunnel(lambda text: [b"opening a tunnel", text]),
     "output-gzip": _tunnel(lambda text: gzip.compress(text, mtime=0)),
     "output-raw-deflate": texts(_raw_deflate, _of_unknown_type),

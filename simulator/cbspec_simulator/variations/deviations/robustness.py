@@ -67,10 +67,6 @@ def _fails() -> None:
     raise UnhandledInput
 
 
-def _exits() -> None:
-    raise SystemExit(70)
-
-
 def _abort_all(others: Iterable[Closable]) -> None:
     for other in others:
         other.abort()
@@ -247,7 +243,6 @@ CHANGES: dict[str, Change] = {
     "unread-answers-block-all": part(stuck=_stop_reading_all),
     "silent-connection-blocks-open-ones": _serial(begins=0, held=True),
     "half-handshake-blocks-open-ones": _serial(begins=1, held=True),
-    "long-number-ends-process": _seen(_HOSTILE["long-number"], _exits),
     "many-lines-end-service": _ends_service(_lines),
     "broken-record-ends-service": _ends_service(_on_broken_record),
     "silent-connection-blocks-new-ones": _serial(begins=0, held=False),

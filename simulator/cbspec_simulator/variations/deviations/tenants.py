@@ -50,14 +50,6 @@ def _first_tenant_where(test: Test) -> Change:
     return check("complete-claims", completed)
 
 
-def _of_an_array(attempt: Attempt) -> None:
-    """Use the only item of an array as a token's tenant, like a comparison of texts."""
-    match _claims(attempt).all.get("tenant_id"):
-        case [str(only)]:
-            attempt.claims = replace(_claims(attempt), tenant_id=only)
-    complete_claims(attempt)
-
-
 def _found(find: Callable[[Attempt, str], Tenant | None]) -> Change:
     """Find an unknown tenant in another way."""
 
@@ -144,23 +136,15 @@ def _folded(name: str) -> str:
 
 CHANGES: dict[str, Change] = {
     "tenant-claim-missing-accepted": _first_tenant_where(lambda value: value is ... or value is None),
-    "tenant-claim-in-array-accepted": check("complete-claims", _of_an_array),
     "unknown-tenant-accepted": _found(lambda _, name: Tenant(name)),
     "unknown-tenant-wrong-code": check("known-tenant", _unknown_is_elsewhere),
     "tenant-prefix-accepted": _alike(lambda id_, name: name.startswith(id_)),
     "tenant-suffix-accepted": _alike(lambda id_, name: name.endswith(f"-{id_}")),
-    "tenant-pattern-accepted": _alike(lambda _, name: name in ("%", "*")),
     "tenant-trimmed": _renamed(str.strip),
     "inactive-tenant-accepted": check("known-tenant", _even_inactive),
     "inactive-tenant-as-invalid-token": check("known-tenant", _inactive_as(ErrorCode.INVALID_TOKEN)),
     "tunnel-tenant-missing-accepted": _tunnel_without(missing),
     "tunnel-tenant-empty-accepted": _tunnel_without(lambda value: value == ""),
-    "tunnel-tenant-in-array-accepted": accepts(
-        "tunnel_info",
-        "tenant_id",
-        lambda value: isinstance(value, list) and len(value) == 1 and isinstance(value[0], str),
-        lambda value: value[0],
-    ),
     "tunnel-tenant-missing-wrong-code": refuses("tunnel_info", "tenant_id", missing, ErrorCode.UNKNOWN_MESSAGE_TYPE),
     "tunnel-for-any-tenant": without("own-tenant"),
     "tunnel-for-connected-tenant": _tolerant(_connected),

@@ -116,7 +116,7 @@ def early_where(test: Callable[[float, float], bool]) -> Mend:
 
 
 def covered(cover: Callable[[Authority, Compact], list[bytes]]) -> Mend:
-    """Accept a signature over another payload, one that `cover` returns."""
+    """Accept a signature over one of the payloads that `cover` returns."""
 
     def mend(authority: Authority, token: Compact, _: float) -> Compact | None:
         good = any(genuine(authority, replace(token, payload=payload)) for payload in cover(authority, token))
@@ -217,11 +217,6 @@ def json_text(authority: Authority, token: str) -> Claims | None:
     return _claims(authority, token)
 
 
-def two_segments(authority: Authority, token: str) -> Claims | None:
-    """Accept a token without a signature segment."""
-    return _claims(authority, Compact.split(f"{token}.AAAA").payload) if token.count(".") == 1 else None
-
-
 def _claims(authority: Authority, payload: bytes | str) -> Claims | None:
     try:
         claims = json.loads(payload)
@@ -229,14 +224,3 @@ def _claims(authority: Authority, payload: bytes | str) -> Claims | None:
         return None
     known = isinstance(claims, dict) and claims.get("tenant_id") in authority.tenants
     return Claims(str(claims.get("sub", "")), claims["tenant_id"], claims) if known else None
-
-
-def embedded_key(header: str) -> Mend:
-    """Accept a token with a public key or its address in a header, without verification."""
-
-    def mend(authority: Authority, token: Compact, _: float) -> Compact | None:
-        brought = token.headers.get(header)
-        public = not (isinstance(brought, dict) and brought.get("kty") == "oct")
-        return signed(authority, token) if brought and public else None
-
-    return mend

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from websockets.exceptions import ProtocolError
 from websockets.extensions.permessage_deflate import ServerPerMessageDeflateFactory
 from websockets.frames import Frame, Opcode
@@ -29,15 +31,76 @@ from cbspec_simulator.variations.compose import (
 )
 from cbspec_simulator.variations.deviations.tunnel import served_in
 
+_TEXTS = (Opcode.TEXT, Opcode.CONT)
 
-class _FragmentDecodingProtocol(ServerProtocol):
-    """Decodes each fragment on its own."""
 
-    def recv_frame(self, frame: Frame) -> None:
-        if frame.opcode in (Opcode.TEXT, Opcode.CONT):
-            data = bytes(frame.data).decode("utf-8", "replace").encode()
-            frame = Frame(frame.opcode, data, frame.fin)
-        super().recv_frame(frame)
+def _sends(serialize: Callable[[Frame], bytes]) -> Change:
+    """Serialize frames by a function."""
+
+    class SendingProtocol(ServerProtocol):
+        def send_frame(self, frame: Frame) -> None:
+            self.writes.append(serialize(frame))
+
+    return spoken(SendingProtocol)
+
+
+def _receives(change: Callable[[ServerProtocol, Frame], Frame]) -> Change:
+    """Change each frame before it is processed."""
+
+    class ReceivingProtocol(ServerProtocol):
+        def recv_frame(self, frame: Frame) -> None:
+            super().recv_frame(change(self, frame))
+
+    return spoken(ReceivingProtocol)
+
+
+def _answers_pings(answer: Callable[[bytes, int], Frame | None]) -> Change:
+    """Answer a ping by a function of its payload and its number on the connection, from 1."""
+
+    class PingProtocol(ServerProtocol):
+        pings = 0
+
+        def recv_frame(self, frame: Frame) -> None:
+            if frame.opcode is not Opcode.PING:
+                super().recv_frame(frame)
+                return
+            self.pings += 1
+            if (made := answer(bytes(frame.data), self.pings)) is not None:
+                self.send_frame(made)
+
+    return spoken(PingProtocol)
+
+
+def _pong(payload: bytes) -> Frame:
+    return Frame(Opcode.PONG, payload)
+
+
+def _with_sixteen_bits(frame: Frame) -> bytes:
+    data = frame.serialize(mask=False)
+    if len(frame.data) > 0xFFFF:
+        data = bytes([data[0], 126]) + (len(frame.data) & 0xFFFF).to_bytes(2, "big") + data[10:]
+    return data
+
+
+def _as_message(_: ServerProtocol, frame: Frame) -> Frame:
+    return Frame(Opcode.TEXT, frame.data) if frame.opcode in (*_TEXTS, Opcode.BINARY) else frame
+
+
+def _decoded_alone(_: ServerProtocol, frame: Frame) -> Frame:
+    decoded = bytes(frame.data).decode("utf-8", "replace").encode()
+    return Frame(frame.opcode, decoded, frame.fin) if frame.opcode in _TEXTS else frame
+
+
+def _not_empty(_: ServerProtocol, frame: Frame) -> Frame:
+    if frame.opcode in _TEXTS and not frame.data:
+        raise ProtocolError("an empty fragment")
+    return frame
+
+
+def _no_ping_between(protocol: ServerProtocol, frame: Frame) -> Frame:
+    if frame.opcode is Opcode.PING and protocol.current_size is not None:
+        raise ProtocolError("a ping between fragments")
+    return frame
 
 
 class _WrongKeyProtocol(ServerProtocol):
@@ -49,107 +112,6 @@ class _WrongKeyProtocol(ServerProtocol):
             del response.headers["Sec-WebSocket-Accept"]
             response.headers["Sec-WebSocket-Accept"] = "AAAAAAAAAAAAAAAAAAAAAAAAAAA="
         return response
-
-
-class _MaskingProtocol(ServerProtocol):
-    """Masks its frames like a client."""
-
-    def send_frame(self, frame: Frame) -> None:
-        self.writes.append(frame.serialize(mask=True, extensions=self.extensions))
-
-
-class _NoPongProtocol(ServerProtocol):
-    """Doesn't answer a ping."""
-
-    def recv_frame(self, frame: Frame) -> None:
-        if frame.opcode is not Opcode.PING:
-            super().recv_frame(frame)
-
-
-class _EmptyPongProtocol(ServerProtocol):
-    """Answers a ping without its payload."""
-
-    def recv_frame(self, frame: Frame) -> None:
-        if frame.opcode is Opcode.PING:
-            self.send_frame(Frame(Opcode.PONG, b""))
-        else:
-            super().recv_frame(frame)
-
-
-class _NoPingBetweenProtocol(ServerProtocol):
-    """Fails when a ping comes between two fragments."""
-
-    def recv_frame(self, frame: Frame) -> None:
-        if frame.opcode is Opcode.PING and self.current_size is not None:
-            raise ProtocolError("a ping between fragments")
-        super().recv_frame(frame)
-
-
-class _FragmentProtocol(ServerProtocol):
-    """Takes every fragment as a message."""
-
-    def recv_frame(self, frame: Frame) -> None:
-        if frame.opcode in (Opcode.TEXT, Opcode.BINARY, Opcode.CONT):
-            frame = Frame(Opcode.TEXT, frame.data)
-        super().recv_frame(frame)
-
-
-class _SixteenBitProtocol(ServerProtocol):
-    """Writes only sixteen bits of a length."""
-
-    def send_frame(self, frame: Frame) -> None:
-        data = frame.serialize(mask=False, extensions=self.extensions)
-        if len(frame.data) > 0xFFFF:
-            data = bytes([data[0], 126]) + (len(frame.data) & 0xFFFF).to_bytes(2, "big") + data[10:]
-        self.writes.append(data)
-
-
-class _PingBackProtocol(ServerProtocol):
-    """Answers a ping by a ping."""
-
-    def recv_frame(self, frame: Frame) -> None:
-        if frame.opcode is Opcode.PING:
-            self.send_frame(Frame(Opcode.PING, frame.data))
-        else:
-            super().recv_frame(frame)
-
-
-class _ShortPongProtocol(ServerProtocol):
-    """Answers a ping with the first bytes of its payload."""
-
-    def recv_frame(self, frame: Frame) -> None:
-        if frame.opcode is Opcode.PING:
-            self.send_frame(Frame(Opcode.PONG, bytes(frame.data)[:64]))
-        else:
-            super().recv_frame(frame)
-
-
-class _NoEmptyPingProtocol(ServerProtocol):
-    """Doesn't answer a ping without payload."""
-
-    def recv_frame(self, frame: Frame) -> None:
-        if frame.opcode is not Opcode.PING or frame.data:
-            super().recv_frame(frame)
-
-
-class _OnePingProtocol(ServerProtocol):
-    """Answers only the first ping."""
-
-    pinged = False
-
-    def recv_frame(self, frame: Frame) -> None:
-        if frame.opcode is not Opcode.PING or not self.pinged:
-            super().recv_frame(frame)
-        self.pinged = self.pinged or frame.opcode is Opcode.PING
-
-
-class _NoEmptyFragmentProtocol(ServerProtocol):
-    """Fails when a fragment is empty."""
-
-    def recv_frame(self, frame: Frame) -> None:
-        if frame.opcode in (Opcode.TEXT, Opcode.CONT) and not frame.data:
-            raise ProtocolError("an empty fragment")
-        super().recv_frame(frame)
 
 
 class _TwoFragmentProtocol(ServerProtocol):
@@ -249,23 +211,21 @@ def _stranger_over_websocket(attempt: Attempt) -> Identity:
 
 CHANGES: dict[str, Change] = {
     "websocket-wrong-accept": spoken(_WrongKeyProtocol),
-    "websocket-masked": spoken(_MaskingProtocol),
-    "websocket-length-over-64-kib": spoken(_SixteenBitProtocol),
-    "websocket-fragments-apart": spoken(_FragmentProtocol),
-    "websocket-fragments-decoded-apart": spoken(_FragmentDecodingProtocol),
-    "websocket-empty-fragment-refused": spoken(_NoEmptyFragmentProtocol),
+    "websocket-masked": _sends(lambda frame: frame.serialize(mask=True)),
+    "websocket-length-over-64-kib": _sends(_with_sixteen_bits),
+    "websocket-fragments-apart": _receives(_as_message),
+    "websocket-fragments-decoded-apart": _receives(_decoded_alone),
+    "websocket-empty-fragment-refused": _receives(_not_empty),
     "websocket-third-fragment-refused": spoken(_TwoFragmentProtocol),
-    "websocket-ping-unanswered": spoken(_NoPongProtocol),
-    "websocket-ping-echoed": spoken(_PingBackProtocol),
-    "websocket-pong-empty": spoken(_EmptyPongProtocol),
-    "websocket-pong-cut": spoken(_ShortPongProtocol),
-    "websocket-empty-ping-unanswered": spoken(_NoEmptyPingProtocol),
-    "websocket-second-ping-unanswered": spoken(_OnePingProtocol),
-    "websocket-ping-between-fragments": spoken(_NoPingBetweenProtocol),
+    "websocket-ping-unanswered": _answers_pings(lambda *_: None),
+    "websocket-pong-empty": _answers_pings(lambda *_: _pong(b"")),
+    "websocket-pong-cut": _answers_pings(lambda data, _: _pong(data[:64])),
+    "websocket-empty-ping-unanswered": _answers_pings(lambda data, _: _pong(data) if data else None),
+    "websocket-second-ping-unanswered": _answers_pings(lambda data, number: _pong(data) if number == 1 else None),
+    "websocket-ping-between-fragments": _receives(_no_ping_between),
     "websocket-binary": spoken(ServerProtocol, _BinaryFramer),
     "websocket-heartbeat-unanswered": unanswered("heartbeat_response", over_websocket),
     "websocket-tunnel-unanswered": unanswered("tunnel_response", over_websocket),
-    "websocket-refusal-unanswered": unanswered("error:invalid_tunnel_info", over_websocket),
     "websocket-needs-line-feed": spoken(ServerProtocol, _LineFramer),
     "websocket-token-unverified": watching("valid-token", _unverified),
     "websocket-needs-no-auth": both(served_in(State.GREETED), part(stranger=_stranger_over_websocket)),

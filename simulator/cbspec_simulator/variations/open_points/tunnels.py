@@ -1,4 +1,4 @@
-"""Tunnels, tenants and limits: repeated identifiers, names of tenants, what counts, and the order of checks."""
+"""Tunnels, tenants and limits: repeated identifiers, names of tenants, counting, and the order of checks."""
 
 from __future__ import annotations
 

@@ -10,7 +10,7 @@ from cbspec_simulator.variations.compose import Change, part
 
 
 def _edited(edit: Callable[[bytes], bytes]) -> Change:
-    """Edit the text of the metrics, which are served in the plain format whatever the client prefers."""
+    """Edit the text of the metrics, which are served in the plain format only."""
 
     def around(app: WsgiApp) -> WsgiApp:
         def application(environ: dict[str, Any], start_response: Callable[..., object]) -> Iterable[bytes]:
