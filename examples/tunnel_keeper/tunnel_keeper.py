@@ -1,4 +1,4 @@
-"""Keeps tunnels open at a relay: it comes back whenever anything goes wrong that may be better the next time."""
+"""Keeps tunnels open at a relay, and reconnects after temporary failures."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ WORTH_RETRYING = {"server_unavailable", "rate_limit_exceeded", "buffer_pool_exha
 
 
 class Refused(Exception):
-    """The relay refused, and would refuse again; `code` is the error's."""
+    """The relay refused permanently; `code` is the error code."""
 
     def __init__(self, code: str) -> None:
         super().__init__(f"the relay refuses: {code}")
@@ -21,15 +21,16 @@ class Refused(Exception):
 
 
 class GaveUp(Exception):
-    """Nothing has worked for so many attempts; the cause is the last one's."""
+    """All attempts failed; the cause is the last failure."""
 
 
 @dataclass
 class Keeper:
-    """Tunnels to be kept open.
+    """Keeps tunnels open.
 
-    `fetch_token` gives a new token; `heartbeat`, `patience` (with an answer) and `pause` (before the second attempt,
-    doubled for each one more) are in seconds; after `attempts` in vain it gives up. `connections` counts them.
+    `fetch_token` returns a new token. In seconds: the interval of `heartbeat`, the time-out `patience` for an answer,
+    and the `pause` before the second attempt, which doubles with each further one. The keeper gives up after `attempts`
+    failures. `connections` counts the connections.
     """
 
     host: str
@@ -47,14 +48,14 @@ class Keeper:
     _token: str | None = None
 
     async def keep(self, beats: int | None = None) -> None:
-        """Keep the tunnels open, until so many heartbeats were answered in all; raises Refused or GaveUp."""
+        """Keep the tunnels open until `beats` heartbeats were answered (None: forever). Raises Refused or GaveUp."""
         failures = 0
         while True:
             before = self.beats
             try:
                 await self._connect(beats)
             except ssl.SSLCertVerificationError:
-                raise  # whoever that is, it isn't the relay
+                raise  # another server than the relay
             except Refused as refused:
                 if refused.code not in WORTH_RETRYING:
                     raise
@@ -65,7 +66,7 @@ class Keeper:
                 return
             failures = 1 if self.beats > before else failures + 1
             if failures >= self.attempts:
-                raise GaveUp(f"no luck in {failures} attempts") from reason
+                raise GaveUp(f"{failures} attempts failed") from reason
             await asyncio.sleep(self.pause * 2 ** (failures - 1))
 
     async def _connect(self, beats: int | None) -> None:
@@ -89,10 +90,10 @@ class Keeper:
                 await asyncio.sleep(self.heartbeat)
         finally:
             writer.transport.abort()
-            await asyncio.sleep(0)  # for the transport to be gone when the loop is
+            await asyncio.sleep(0)  # lets the transport close before the loop does
 
     async def _authenticate(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        """Authenticate with the token at hand; where it isn't good any more, with a new one."""
+        """Authenticate with the last token, or with a new one if it has expired."""
         if self._token is not None:
             try:
                 await self._ask(reader, writer, "auth_response", type="auth", token=self._token)
@@ -105,10 +106,10 @@ class Keeper:
         await self._ask(reader, writer, "auth_response", type="auth", token=self._token)
 
     async def _ask(
-        self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, wanted: str, **said: object
+        self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, wanted: str, **members: object
     ) -> dict[str, Any]:
-        """Say a message and return its answer; raises Refused, or ValueError where it isn't the one that is wanted."""
-        writer.write(json.dumps(said).encode() + b"\n")
+        """Send a message and return its answer. Raises Refused, or ValueError if the answer has another type."""
+        writer.write(json.dumps(members).encode() + b"\n")
         async with asyncio.timeout(self.patience):
             line = await reader.readline()
         if not line.endswith(b"\n"):
@@ -117,5 +118,5 @@ class Keeper:
         if isinstance(answer, dict) and answer.get("type") == "error":
             raise Refused(str(answer.get("code")))
         if not isinstance(answer, dict) or answer.get("type") != wanted:
-            raise ValueError("the relay said something else")
+            raise ValueError("the relay sent another message")
         return answer

@@ -1,4 +1,4 @@
-"""What the tests share: a keeper that is in a hurry."""
+"""Shared fixtures: a keeper with short intervals."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ Make = Callable[..., Keeper]
 
 @pytest.fixture
 def keeper_of() -> Make:
-    """Make a keeper for a relay: it beats often, and doesn't wait for long."""
+    """Return a function that makes a keeper for a relay, with short intervals."""
 
     def make(relay: LocalRelay, **known: object) -> Keeper:
         quick = {"heartbeat": 0.01, "patience": 5.0, "pause": 0.01, "fetch_token": relay.token, **known}

@@ -1,4 +1,4 @@
-"""Coroutines under pytest-asyncio: the keeper runs beside the test, in its loop."""
+"""Coroutines under pytest-asyncio: the keeper runs in the event loop of the test."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ pytestmark = pytest.mark.asyncio
 
 @asynccontextmanager
 async def running(keeper):
-    """Have a keeper run."""
+    """Run a keeper during the block."""
     task = asyncio.create_task(keeper.keep())
     try:
         yield task
@@ -22,7 +22,7 @@ async def running(keeper):
         await asyncio.gather(task, return_exceptions=True)
 
 
-async def test_a_connection_that_is_reset_is_made_anew(relay, keeper_of):
+async def test_it_reconnects_after_a_reset(relay, keeper_of):
     async with running(keeper_of(relay)):
         await relay.transcript.async_wait_for("answer", "heartbeat_response")
         relay.drop()
@@ -30,7 +30,7 @@ async def test_a_connection_that_is_reset_is_made_anew(relay, keeper_of):
         assert [connection.tunnels for connection in relay.connections] == [("desktop",)]
 
 
-async def test_a_draining_relay_is_come_back_to(relay, keeper_of):
+async def test_it_returns_to_a_relay_that_was_draining(relay, keeper_of):
     async with running(keeper_of(relay, attempts=1000)):
         await relay.transcript.async_wait_for("answer", "heartbeat_response")
         relay.drain()
@@ -38,10 +38,10 @@ async def test_a_draining_relay_is_come_back_to(relay, keeper_of):
         refused = await relay.transcript.async_wait_for("answer", "error")
         assert refused.message["code"] == "server_unavailable"
         relay.drain(False)
-        await relay.transcript.async_wait_for("answer", "heartbeat_response", behind=refused)
+        await relay.transcript.async_wait_for("answer", "heartbeat_response", after=refused)
 
 
-async def test_an_answer_that_comes_late_isn_t_taken_for_another_s(relay, keeper_of):
+async def test_it_waits_for_a_late_answer(relay, keeper_of):
     with relay.fault("hold", when={"message": "tunnel_response"}) as held:
         async with running(keeper_of(relay)) as task:
             await relay.transcript.async_wait_for("answer", "tunnel_response")

@@ -1,4 +1,4 @@
-"""Plain tests: what goes wrong at a relay, and what the keeper makes of it."""
+"""Plain tests: failures of a relay, and the reaction of the keeper."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ def test_tunnels_are_opened_and_kept(relay, keeper_of):
 
 
 @pytest.mark.relay("flaky-network")
-def test_a_flaky_network_doesn_t_stop_it(relay, keeper_of):
+def test_it_survives_a_flaky_network(relay, keeper_of):
     keeper = keeper_of(relay, attempts=10)
     asyncio.run(keeper.keep(beats=15))
     assert keeper.connections > 1
 
 
 @pytest.mark.relay("tenant-at-its-limit")
-def test_a_tenant_at_its_limit_is_no_reason_to_try_again(relay, keeper_of):
+def test_it_does_not_retry_at_the_tenant_limit(relay, keeper_of):
     with pytest.raises(Refused, match="tenant_limit_exceeded"):
         asyncio.run(keeper_of(relay, tunnels=["a", "b", "one too many"]).keep(beats=1))
     assert len(relay.transcript.requests("hello")) == 1
@@ -39,14 +39,14 @@ def test_an_expired_token_is_replaced(relay, keeper_of):
     assert [entry.message["code"] for entry in relay.transcript.answers("error")] == ["invalid_token"]
 
 
-def test_an_unavailable_relay_is_tried_again(relay, keeper_of):
+def test_it_retries_an_unavailable_relay(relay, keeper_of):
     with relay.fault("unavailable", when={"message": "hello", "times": 2}) as starting:
         asyncio.run(keeper_of(relay).keep(beats=1))
     assert starting.strikes == 2
     assert len(relay.transcript.requests("hello")) == 3
 
 
-def test_in_the_end_it_gives_up(relay, keeper_of):
+def test_it_gives_up_after_some_attempts(relay, keeper_of):
     relay.drain()
     with pytest.raises(GaveUp) as gave_up:
         asyncio.run(keeper_of(relay, attempts=3).keep(beats=1))
@@ -55,35 +55,35 @@ def test_in_the_end_it_gives_up(relay, keeper_of):
 
 
 @pytest.mark.relay("half-dead-connection")
-def test_a_half_dead_connection_is_left(relay, keeper_of):
+def test_it_leaves_a_silent_connection(relay, keeper_of):
     keeper = keeper_of(relay, patience=0.5)  # the relay is silent after one heartbeat on each connection
     asyncio.run(keeper.keep(beats=2))
     assert keeper.connections >= 2
 
 
 @pytest.mark.relay(scenario=["man-in-the-middle", "expired-certificate", "old-tls"])
-def test_nobody_but_the_relay_gets_the_token(relay, keeper_of):
+def test_only_the_relay_receives_the_token(relay, keeper_of):
     with pytest.raises((ssl.SSLError, GaveUp)):
         asyncio.run(keeper_of(relay, attempts=2).keep(beats=1))
     assert relay.transcript.requests("auth") == []
 
 
 @pytest.mark.relay(scenario=["newer-relay", "certificate-about-to-expire"])
-def test_what_is_unusual_is_no_trouble(relay, keeper_of):
+def test_it_accepts_unusual_relays(relay, keeper_of):
     keeper = keeper_of(relay)
     asyncio.run(keeper.keep(beats=3))
     assert keeper.connections == 1
 
 
 @pytest.mark.relay(scenario=["broken-answers", "wrong-answers"])
-def test_what_is_wrong_isn_t_believed(relay, keeper_of):
+def test_it_rejects_wrong_answers(relay, keeper_of):
     with pytest.raises(GaveUp) as gave_up:
         asyncio.run(keeper_of(relay, attempts=3).keep(beats=1))
     assert isinstance(gave_up.value.__cause__, ValueError)
 
 
 @pytest.mark.relay(persona="tunnel-id-capitals")
-def test_a_relay_that_is_wrong_is_noticed(relay, keeper_of):
+def test_it_detects_a_defective_relay(relay, keeper_of):
     with pytest.raises(GaveUp) as gave_up:
         asyncio.run(keeper_of(relay, attempts=2).keep(beats=1))
     assert "another tunnel" in str(gave_up.value.__cause__)

@@ -10,11 +10,11 @@ from cbspec_simulator.control.controls import ControlError, Controls
 
 T = TypeVar("T")
 Do = Callable[[Callable[[Controls], T]], T]
-"""Does something with a relay's controls in the relay's thread."""
+"""Calls a function with the relay's controls in the relay's thread."""
 
 
 class LocalFault:
-    """A fault of a local relay, from when it was added until `remove`; used in a `with`, until the end of that."""
+    """A fault of a local relay, active until `remove` or the end of its `with`."""
 
     def __init__(self, do: Callable[[Callable[[Controls], dict[str, Any]]], dict[str, Any]], data: object) -> None:
         self._do = do
@@ -33,25 +33,25 @@ class LocalFault:
 
     @property
     def name(self) -> str:
-        """What the fault is called, in the transcript for example."""
+        """The name of the fault, as in the transcript."""
         return str(self._last["name"])
 
     @property
     def strikes(self) -> int:
-        """How often it struck so far."""
+        """The number of times that the fault struck."""
         return int(self._look()["strikes"])
 
     @property
     def matched(self) -> int:
-        """How often what it is about came so far, whether it struck or not."""
+        """The number of times that its condition matched, including those at which it did not strike."""
         return int(self._look()["matched"])
 
     def release(self) -> None:
-        """Let go what it holds back; it goes on holding back what comes."""
+        """Send the messages that are held back; later messages are still held back."""
         self._do(lambda controls: controls.release(self.name))
 
     def remove(self) -> None:
-        """Take it away, and let go what it holds back; nothing happens where it is gone already."""
+        """Remove the fault, and send the messages that are held back; no effect if it was removed before."""
         self._look(lambda controls: controls.remove_fault(self.name))
 
     def _look(self, act: Callable[[Controls], dict[str, Any]] | None = None) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""A relay for tests in the same process: blocking calls around a simulator that runs in a thread of its own."""
+"""A relay for tests in the same process: blocking calls to a simulator in a thread of its own."""
 
 from __future__ import annotations
 
@@ -25,12 +25,12 @@ T = TypeVar("T")
 
 _HOUR = 3600.0
 _NOT_STARTED = "the relay is not started: use it in a `with`"
-_GRACE = 0.05  # seconds for clients to close their end: a test that is over doesn't wait for them
+_GRACE = 0.05  # seconds for clients to close: the end of a test must not wait for them
 
 
 @dataclass(frozen=True, slots=True)
 class OpenConnection:
-    """A connection that is open; `tenant` and `subject` are None until it has authenticated."""
+    """An open connection; `tenant` and `subject` are None until it has authenticated."""
 
     number: int
     transport: str
@@ -42,21 +42,20 @@ class OpenConnection:
 
 
 class LocalRelay:
-    """A relay on a free port of 127.0.0.1, for the time of a `with`; pytest gives it as the fixture `relay`.
+    """A relay on a free port of 127.0.0.1 during a `with`; the pytest fixture `relay` returns one.
 
         with LocalRelay("flaky-network") as relay:
             client = Client(*relay.address, relay.ssl_context(), relay.token())
 
-    It runs in a thread and an event loop of its own, so it serves blocking clients, asyncio's and trio's alike. Every
-    call here blocks until the relay has done it, which is a matter of microseconds: as good in a coroutine. Only
-    `transcript.wait_for` may take longer; `transcript.async_wait_for` is its awaitable twin.
+    The relay runs in a thread and event loop of its own, so it serves blocking, asyncio and trio clients. Each call
+    here blocks until the relay has carried it out, which takes microseconds and may be done in a coroutine. Only
+    `transcript.wait_for` takes longer: in a coroutine, await `transcript.async_wait_for`.
 
-    Arguments: `scenario` is a ready-made one (`cbspec simulate --list-scenarios`) or a TOML file; `config` another
-    file, or a mapping of the same form, laid over it; `faults` strike from the start (mappings as in a scenario's
-    [[faults]]); `persona` makes the relay wrong in a way, or several, of `cbspec simulate --list-personas`; `variant`
-    right and different in one, or several, of `--list-variants`; relative files are looked for in `folder` first.
-    Configured ports are ignored: all are free ones. Raises ConfigError where
-    one of them can't be used. Calls with a mistake in them raise ControlError.
+    Arguments: `scenario` is a ready-made scenario (`cbspec simulate --list-scenarios`) or a TOML file; `config` is a
+    file or mapping of the same form that overrides it; `faults` are active from the start (mappings as in a scenario's
+    [[faults]]); `persona` is one or several defects (`--list-personas`); `variant` is one or several unusual but
+    conforming behaviours (`--list-variants`). Relative files are looked up in `folder` first. Configured ports are
+    replaced by free ones. Raises ConfigError if an argument is invalid; calls with a mistake raise ControlError.
     """
 
     def __init__(
@@ -74,7 +73,7 @@ class LocalRelay:
 
     @classmethod
     def of(cls, setup: Setup) -> Self:
-        """Return the relay of a setup; raises as the construction does."""
+        """Return the relay of a setup. Raises ConfigError."""
         made = cls.__new__(cls)
         made._use(setup)
         return made
@@ -98,10 +97,8 @@ class LocalRelay:
     def __repr__(self) -> str:
         return "<relay, not started>" if self._address is None else "<relay {}:{}>".format(*self._address)
 
-    # ------------------------------------------------------------------ its life
-
     def start(self) -> None:
-        """Listen."""
+        """Start listening."""
         self._thread = LoopThread("cbspec relay")
         try:
             self._thread.run(self._simulator.start())
@@ -111,35 +108,34 @@ class LocalRelay:
         self._address = self._simulator.address
 
     def close(self) -> None:
-        """End: connections are closed, and the thread is gone."""
+        """Close all connections, and end the thread."""
         if self._thread is not None and not self._thread.ended:
             self._thread.run(self._simulator.close(_GRACE))
             self._thread.close()
 
     @property
     def setup(self) -> Setup:
-        """What the relay was told when it began last."""
+        """The setup of the last start or `renew`."""
         return self._present
 
     def reset(self) -> None:
-        """Begin anew at the same address: no faults and limits but those it began with, no time moved, nothing said.
+        """Restore the initial state at the same address: setup, clock, and an empty transcript.
 
-        Connections are dropped. That takes some milliseconds, and is of use between the examples of a property.
+        Connections are dropped. A reset takes some milliseconds; use it between the examples of a property.
         """
         self.renew(self._setup)
 
     def renew(self, setup: Setup | None = None, *, lasting: bool = False) -> None:
-        """Begin anew at the same address as another setup says (None: that of the construction).
+        """Restart at the same address with another setup (default: the initial one).
 
-        With `lasting` the connections that were there at `keep_connections` stay open, unless the clock was moved, or
-        persona or variant is another one. Raises ConfigError where the setup can't be used: then the one before still
-        holds.
+        With `lasting`, the connections that were open at `keep_connections` stay open, unless the clock was advanced or
+        the persona or variant differs. Raises ConfigError if the setup is invalid; the previous one then remains.
         """
         setup = setup or self._setup
         kept = lasting and any(one.number <= self._lasting for one in self.connections)
         if kept and setup.character == self._present.character and self._simulator.clock.ahead == 0:
             config = setup.read(self.port)
-            self._running.call(lambda: self._go_on_by(config))
+            self._running.call(lambda: self._reload(config))
         else:
             simulator = self._made(setup, self.port)
             self._running.run(self._replace(simulator))
@@ -147,14 +143,12 @@ class LocalRelay:
         self._present = setup
 
     def keep_connections(self) -> None:
-        """Let `renew` keep the connections that were opened so far, where it is asked to."""
+        """Mark the connections so far as those that `renew(lasting=True)` keeps."""
         self._lasting = self._running.call(lambda: self._simulator.relay.connected)
-
-    # ------------------------------------------------------------------ where it is, and whom to trust
 
     @property
     def address(self) -> tuple[str, int]:
-        """Host and port."""
+        """The host and port."""
         if self._address is None:
             raise RuntimeError(_NOT_STARTED)
         return self._address
@@ -171,13 +165,13 @@ class LocalRelay:
 
     @property
     def ca_file(self) -> Path:
-        """The PEM file of the CA that vouches for the relay (for 127.0.0.1 and localhost)."""
+        """The PEM file of the CA that signed the relay's certificate (for 127.0.0.1 and localhost)."""
         if self._simulator.ca_file is None:
             raise RuntimeError(_NOT_STARTED)
         return self._simulator.ca_file
 
     def ssl_context(self) -> ssl.SSLContext:
-        """Return a client's context: TLS 1.3, and trust in this relay's CA alone."""
+        """Return a client context for TLS 1.3 that trusts only the CA of this relay."""
         return client_context(self.ca_file)
 
     def token(
@@ -185,13 +179,12 @@ class LocalRelay:
     ) -> str:
         """Mint a token that the relay accepts.
 
-        Arguments: `lifetime` is in seconds of the relay's clock; `claims` are added, or replace what would be there
-        (None: the claim is left out). Raises ControlError where the relay knows no key that signs: it verifies by an
-        issuer's public keys, and [tokens] signing_key_file names none.
+        Arguments: `lifetime` is in seconds of the relay's clock; `claims` add or replace claims (None removes one).
+        Raises ControlError if the relay has only public keys, and [tokens] signing_key_file is not set.
         """
         tokens = self._simulator.config.tokens
         now = int(self._simulator.clock.epoch())
-        said = {
+        wanted = {
             "sub": subject,
             "tenant_id": tenant,
             "iat": now,
@@ -201,9 +194,7 @@ class LocalRelay:
         }
         key = self._signing_key()
         headers = {} if key.symmetric else {"kid": key_id(key)}
-        return mint(key, {name: value for name, value in said.items() if value is not None}, headers)
-
-    # ------------------------------------------------------------------ what goes wrong
+        return mint(key, {name: value for name, value in wanted.items() if value is not None}, headers)
 
     def fault(
         self,
@@ -216,22 +207,21 @@ class LocalRelay:
         repeat: bool | None = None,
         **params: Any,  # noqa: ANN401 - any JSON value
     ) -> LocalFault:
-        """Let a fault strike from now on, until it is removed or the `with` that it is used in ends.
+        """Add a fault, which is active until it is removed or its `with` ends.
 
             relay.fault("latency", seconds=0.3)
             with relay.fault("error", code="server_unavailable", when={"message": "auth", "times": 2}):
                 ...
 
-        Arguments: `kind` and its `params` as `cbspec fault kinds` lists them, or a `sequence` of such mappings, one
-        strike after the other (`repeat`: and from the beginning again); `when` narrows it down to messages, tenants,
-        occasions. Raises ControlError with every mistake in them.
+        Arguments: `kind` and its `params` as in `cbspec fault kinds`, or a `sequence` of such mappings, one for each
+        strike (`repeat` starts it again at its end); `when` holds the conditions. Raises ControlError if it is invalid.
         """
         steps = None if sequence is None else [dict(step) for step in sequence]
-        said = {"name": name, "kind": kind, "when": dict(when) if when else None, "sequence": steps, "repeat": repeat}
-        return LocalFault(self._do, {**params, **{key: value for key, value in said.items() if value is not None}})
+        given = {"name": name, "kind": kind, "when": dict(when) if when else None, "sequence": steps, "repeat": repeat}
+        return LocalFault(self._do, {**params, **{key: value for key, value in given.items() if value is not None}})
 
     def drain(self, draining: bool = True) -> None:
-        """Take no new work from now on (`server_unavailable`), or take it again; what is open goes on."""
+        """Refuse new work with `server_unavailable`, or accept it again; open tunnels continue."""
         self._do(lambda controls: controls.drain(draining=draining))
 
     def limit(self, **limits: int | None) -> None:
@@ -239,28 +229,26 @@ class LocalRelay:
         self._do(lambda controls: controls.limit(limits))
 
     def limit_tenant(self, tenant: str = "tenant-001", /, **changes: Any) -> None:  # noqa: ANN401 - as a file has them
-        """Change what a tenant may: tunnel_limit, connection_limit, rate, allowed_addresses, active (None: any)."""
+        """Change a tenant: tunnel_limit, connection_limit, rate, allowed_addresses (None: no limit), active."""
         self._do(lambda controls: controls.limit_tenant(tenant, changes))
 
     def advance(self, seconds: float) -> None:
-        """Move the relay's clock forward: tokens expire, rates recover, connections have been silent for so long."""
+        """Advance the relay's clock, which affects tokens, rate limits and idle time-outs."""
         self._do(lambda controls: controls.advance(seconds))
-
-    # ------------------------------------------------------------------ what is open, and what was said
 
     @property
     def transcript(self) -> LocalTranscript:
-        """What was said so far."""
+        """The transcript so far."""
         return LocalTranscript(self._running, lambda: self._simulator.transcript)
 
     @property
     def connections(self) -> list[OpenConnection]:
-        """The connections that are open and have said something, in the order in which they came."""
+        """The open connections that have sent a message, in the order of their numbers."""
         found = self._do(lambda controls: controls.connections())
         return [OpenConnection(**{**each, "tunnels": tuple(each["tunnels"])}) for each in found]
 
     def drop(self, number: int | None = None, how: str = "reset") -> None:
-        """End a connection by its number, or all of them.
+        """Close the connection with a number, or all connections.
 
         Arguments: `how` is reset, close, close-without-notify or half-close.
         """
@@ -268,8 +256,6 @@ class LocalRelay:
             self._do(lambda controls: controls.drop_all(how))
         else:
             self._do(lambda controls: controls.drop(number, how))
-
-    # ------------------------------------------------------------------ inside
 
     @property
     def _running(self) -> LoopThread:
@@ -284,14 +270,14 @@ class LocalRelay:
         tokens = self._simulator.config.tokens
         key = tokens.signing_key() or (tokens.key() if tokens.source() is None else None)
         if key is None:
-            raise ControlError("the relay knows its issuer's public keys alone: name [tokens] signing_key_file, too")
+            raise ControlError("the relay has only public keys: set [tokens] signing_key_file")
         return key
 
     def _made(self, setup: Setup, port: int = 0) -> Simulator:
         return Simulator(setup.read(port), behaviour=setup.behaviour())
 
-    def _go_on_by(self, config: Config) -> None:
-        """Begin anew with the connections that last."""
+    def _reload(self, config: Config) -> None:
+        """Apply a configuration, and keep the lasting connections."""
         simulator = self._simulator
         simulator.reload(config)
         simulator.relay.reset_rates()

@@ -1,4 +1,4 @@
-"""What a local relay is told before it begins, and what becomes of it: a configuration and a behaviour."""
+"""The setup of a local relay: its sources, and the configuration and behaviour that follow from them."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ Source = str | Path | Mapping[str, Any]
 
 @dataclass(frozen=True, slots=True)
 class Setup:
-    """A scenario, a configuration laid over it, faults beside its own; personas (ids of deviations) and variants.
+    """A scenario, a configuration that overrides it, additional faults, personas (ids of deviations) and variants.
 
-    Files are looked for in `folder` first.
+    Relative files are looked up in `folder` first.
     """
 
     scenario: str | Path | None = None
@@ -42,16 +42,16 @@ class Setup:
         variant: str | Iterable[str] = (),
         folder: Path | None = None,
     ) -> Setup:
-        """Return the setup; a single persona or variant may be given by its id."""
+        """Return a setup; a single persona or variant may be given as a string."""
         return cls(scenario, config, tuple(faults), _ids(persona), _ids(variant), folder or Path())
 
     @property
     def character(self) -> tuple[tuple[str, ...], ...]:
-        """What a relay can't change while connections are open."""
+        """The parts that can't change while connections are open."""
         return self.persona, self.variant
 
     def read(self, port: int = 0) -> Config:
-        """Return the configuration, for 127.0.0.1 and a port (0: a free one); raises ConfigError."""
+        """Return the configuration, for 127.0.0.1 and a port (0: any free port). Raises ConfigError."""
         sources: list[Source] = []
         if self.scenario is not None:
             sources.append(self._found(self.scenario) or scenario_file(str(self.scenario)))
@@ -63,7 +63,7 @@ class Setup:
             sources.append({"faults": list(self.faults)})
         _known("variant", self.variant, VARIANTS)
         config = arranged(load_config(*sources), *self.variant)
-        # Tests run beside each other: every port is a free one, whatever a file says.
+        # Tests may run in parallel: configured ports are replaced by free ones.
         return replace(
             config,
             listen=replace(config.listen, host="127.0.0.1", port=port),
@@ -72,13 +72,13 @@ class Setup:
         )
 
     def behaviour(self) -> Behaviour:
-        """Return how the relay behaves; raises ConfigError where a persona or a variant isn't known."""
+        """Return the behaviour. Raises ConfigError if a persona or variant is unknown."""
         _known("persona", self.persona, PERSONAS)
         _known("variant", self.variant, VARIANTS)
         return varied(Behaviour(), *self.variant, *self.persona)
 
     def check(self) -> None:
-        """Raise ConfigError where it can't be used."""
+        """Raise ConfigError if the setup is invalid."""
         _ = self.read(), self.behaviour()
 
     def _found(self, file: str | Path) -> Path | None:
@@ -86,8 +86,8 @@ class Setup:
         return path if path.is_file() else None
 
 
-def _ids(said: str | Iterable[str]) -> tuple[str, ...]:
-    return (said,) if isinstance(said, str) else tuple(said)
+def _ids(given: str | Iterable[str]) -> tuple[str, ...]:
+    return (given,) if isinstance(given, str) else tuple(given)
 
 
 def _known(what: str, ids: Iterable[str], known: Mapping[str, object]) -> None:

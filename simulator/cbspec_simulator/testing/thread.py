@@ -1,4 +1,4 @@
-"""An event loop in a thread of its own, for who has no loop, or must not lend it."""
+"""An event loop in a thread of its own."""
 
 from __future__ import annotations
 
@@ -12,14 +12,11 @@ from typing import Any, Final, TypeVar
 T = TypeVar("T")
 
 PATIENCE: Final = 30.0
-"""Seconds for which the thread is waited for: it only ever does what takes milliseconds."""
+"""Seconds to wait for the thread: its tasks take milliseconds."""
 
 
 class LoopThread:
-    """An event loop that runs until `close`.
-
-    Arguments: `name` is the thread's.
-    """
+    """An event loop that runs in a thread, with a given name, until `close`."""
 
     def __init__(self, name: str) -> None:
         self._loop = asyncio.new_event_loop()
@@ -27,7 +24,7 @@ class LoopThread:
         self._thread.start()
 
     def call(self, function: Callable[[], T]) -> T:
-        """Call a function in the thread; return what it returns, or raise what it raises."""
+        """Call a function in the thread; return its result or raise its exception."""
 
         async def called() -> T:
             return function()
@@ -35,7 +32,7 @@ class LoopThread:
         return self.run(called())
 
     def run(self, coroutine: Coroutine[Any, Any, T], timeout: float = PATIENCE) -> T:
-        """Run a coroutine in the thread, and wait for its end; raises TimeoutError where it doesn't come in time."""
+        """Run a coroutine in the thread; return its result. `timeout` is in seconds. Raises TimeoutError."""
         if self.ended:
             coroutine.close()
             raise RuntimeError("the relay is closed")
@@ -50,11 +47,11 @@ class LoopThread:
 
     @property
     def ended(self) -> bool:
-        """Whether it was closed."""
+        """Whether the thread was closed."""
         return self._loop.is_closed()
 
     def close(self) -> None:
-        """End what still runs, and the thread."""
+        """Cancel all tasks, and end the thread."""
         if self.ended:
             return
         with contextlib.suppress(TimeoutError):

@@ -1,4 +1,4 @@
-"""What was said on a local relay, to be read and to be waited for."""
+"""The transcript of a local relay."""
 
 from __future__ import annotations
 
@@ -12,16 +12,16 @@ from cbspec_simulator.observe.transcript import RelayTranscript, TranscriptEntry
 from cbspec_simulator.testing.thread import PATIENCE, LoopThread
 
 TIMEOUT: Final = 10.0
-"""Seconds for which an entry is waited for unless another time is named."""
+"""Default time-out, in seconds, of `wait_for`."""
 
-_SHOWN: Final = 200  # lines, of a transcript that is shown
+_SHOWN: Final = 200  # last lines in the string form
 
 
 class LocalTranscript:
-    """The transcript of a local relay: a sequence of entries, as it is when it is asked for.
+    """The transcript of a local relay, as a sequence of the entries so far.
 
-    An entry's `event` is connected, request, answer, fault or ended; its `type` the message's type, the fault's name or
-    how the connection ended; `message` is what was said, as an object. Tokens are left out.
+    An entry's `event` is connected, request, answer, fault or ended; its `type` is the message's type, the fault's name
+    or the kind of end; `message` is the JSON object. Tokens are redacted.
     """
 
     def __init__(self, thread: LoopThread, transcript: Callable[[], RelayTranscript]) -> None:
@@ -30,7 +30,7 @@ class LocalTranscript:
 
     @property
     def entries(self) -> tuple[TranscriptEntry, ...]:
-        """Everything that happened so far, the last ten thousand entries at most."""
+        """The entries so far: at most the last ten thousand."""
         return self._thread.call(lambda: self._transcript().entries())
 
     def __iter__(self) -> Iterator[TranscriptEntry]:
@@ -45,15 +45,15 @@ class LocalTranscript:
         return "\n".join([*left_out, *lines(entries[-_SHOWN:])])
 
     def requests(self, type: str | None = None) -> list[TranscriptEntry]:
-        """Return what clients asked: everything, or the messages of one type."""
+        """Return the requests of clients: all, or those of one type."""
         return [entry for entry in self.entries if _matches(entry, "request", type)]
 
     def answers(self, type: str | None = None) -> list[TranscriptEntry]:
-        """Return what the relay said: everything, or the messages of one type."""
+        """Return the answers of the relay: all, or those of one type."""
         return [entry for entry in self.entries if _matches(entry, "answer", type)]
 
     def clear(self) -> None:
-        """Forget everything so far; numbers go on."""
+        """Delete all entries; the numbers of later entries continue."""
         self._thread.call(lambda: self._transcript().clear())
 
     def wait_for(
@@ -63,23 +63,23 @@ class LocalTranscript:
         *,
         where: Callable[[TranscriptEntry], bool] | None = None,
         count: int = 1,
-        behind: TranscriptEntry | None = None,
+        after: TranscriptEntry | None = None,
         timeout: float = TIMEOUT,
     ) -> TranscriptEntry:
-        """Wait until something has happened, and return it; what happened before the call counts as well.
+        """Wait for an entry and return it; entries before the call count, too.
 
-        Arguments: `event` and `type` say what, `where` what else must hold of the entry (it is called in the relay's
-        thread); the `count`-th such entry is waited for, counted behind the entry `behind` or else from the beginning;
-        `timeout` is in seconds. Raises TimeoutError with the transcript so far.
+        Arguments: `event` and `type` select the entries, `where` is a further condition (called in the relay's thread).
+        The entry number `count` of them is returned, counted after the entry `after` or from the beginning. `timeout`
+        is in seconds. Raises TimeoutError with the transcript so far.
 
-        It blocks: in a coroutine, where the client under test runs in the same loop, await `async_wait_for` instead.
+        This call blocks: in a coroutine, await `async_wait_for` instead, or a client in the same loop can't run.
         """
         wanted = f"{event} {type or ''}".strip()
 
         def matches(entry: TranscriptEntry) -> bool:
             return _matches(entry, event, type) and (where is None or where(entry))
 
-        since = behind.number if behind is not None else 0
+        since = after.number if after is not None else 0
         try:
             return self._thread.run(self._until(matches, count, since, timeout), timeout + PATIENCE)
         except TimeoutError:
@@ -93,19 +93,19 @@ class LocalTranscript:
         *,
         where: Callable[[TranscriptEntry], bool] | None = None,
         count: int = 1,
-        behind: TranscriptEntry | None = None,
-        timeout: float = TIMEOUT,  # noqa: ASYNC109 - it says what the error says
+        after: TranscriptEntry | None = None,
+        timeout: float = TIMEOUT,  # noqa: ASYNC109 - its error shows the transcript
     ) -> TranscriptEntry:
-        """Wait as `wait_for` does without blocking the loop, asyncio's or trio's."""
+        """Wait as `wait_for` does, without blocking the event loop (asyncio or trio)."""
         return await anyio.to_thread.run_sync(
-            lambda: self.wait_for(event, type, where=where, count=count, behind=behind, timeout=timeout),
+            lambda: self.wait_for(event, type, where=where, count=count, after=after, timeout=timeout),
             abandon_on_cancel=True,
         )
 
     async def _until(
         self, matches: Callable[[TranscriptEntry], bool], count: int, since: int, seconds: float
     ) -> TranscriptEntry:
-        """Return the so-manieth entry that matches, once it is there; runs in the relay's thread."""
+        """Return the matching entry number `count` after entry `since`; runs in the relay's thread."""
         transcript = self._transcript()
         found = [entry for entry in transcript.entries(since) if matches(entry)]
         if len(found) >= count:

@@ -1,4 +1,4 @@
-"""Cases are found in the suite's source by the requirement that they name."""
+"""Finding the cases of the suite in its source."""
 
 from __future__ import annotations
 

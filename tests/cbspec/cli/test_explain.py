@@ -1,4 +1,4 @@
-"""`cbspec explain` says what a requirement asks, why, and how it is tried."""
+"""`cbspec explain`."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ ROW = Requirement(
 )
 
 
-def test_everything_is_said() -> None:
+def test_all_parts_of_an_explanation() -> None:
     cases = [
         Case("relay/test_x.py", "test_one", ("CB-LIM-001",), "First,\nmore.\n\nSecond."),
         Case("relay/test_x.py", "test_two", ("CB-LIM-002",), "Not this."),
@@ -38,7 +38,7 @@ def test_everything_is_said() -> None:
     ]
 
 
-def test_what_is_not_tried_says_why() -> None:
+def test_an_untested_requirement_gives_the_reason() -> None:
     text = "\n".join(explanation(find("CB-TLS-007"), []))
     assert "Not tested: Python's TLS library" in text
     assert "Cases:" not in text
@@ -49,7 +49,7 @@ def test_every_requirement_fits_the_screen() -> None:
         assert max(map(len, explanation(find(id_), []))) <= 100, id_
 
 
-def test_the_list_has_a_line_for_each() -> None:
+def test_the_list_has_a_line_for_each_requirement() -> None:
     lines = list(listing())
     for requirement in REQUIREMENTS.values():
         (line,) = [line for line in lines if requirement.id in line]

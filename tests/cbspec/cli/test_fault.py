@@ -1,4 +1,4 @@
-"""`cbspec fault` against a simulator that runs."""
+"""`cbspec fault` against a running simulator."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from tests.support.client import PATIENCE
 
 @pytest.fixture(scope="module")
 def simulator() -> Iterator[Simulator]:
-    """Run a relay in a thread of its own: the command blocks."""
+    """Run a relay in a thread, since the command blocks."""
     found = Simulator(Config(listen=Listen(port=0), control=ControlSettings(port=0, token="let-me-in")))
     loop = asyncio.new_event_loop()
     thread = threading.Thread(target=loop.run_forever)
@@ -42,12 +42,11 @@ def _token(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def run(simulator: Simulator, *arguments: str) -> int:
-    """Run the command."""
     return main(["fault", "--url", str(simulator.control_url), *arguments])
 
 
 def faults(simulator: Simulator) -> list[dict[str, Any]]:
-    """Return the faults that are there, without what they did."""
+    """Return the faults of the simulator, without their counts."""
     return [active.fault.to_json() for active in simulator.relay.faults.all()]
 
 
@@ -69,7 +68,7 @@ def faults(simulator: Simulator) -> list[dict[str, Any]]:
         ('{"kind":"drop","when":{"nth":2}}', {"kind": "drop", "when": {"nth": 2}}),
     ],
 )
-def test_a_fault_comes_and_goes(
+def test_a_fault_is_added_listed_and_removed(
     simulator: Simulator, capsys: pytest.CaptureFixture[str], arguments: str, fault: dict[str, Any]
 ) -> None:
     name = f"x{abs(hash(arguments))}"
@@ -120,7 +119,7 @@ def test_mistakes_are_named(
 
 
 @pytest.mark.parametrize("token", ["", "wrong"])
-def test_the_token_is_asked_for(
+def test_the_control_token_is_required(
     simulator: Simulator, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, token: str
 ) -> None:
     monkeypatch.setenv("CBSPEC_CONTROL_TOKEN", token)
@@ -132,7 +131,7 @@ def test_the_token_is_asked_for(
 
 
 @pytest.mark.parametrize("url", ["http://127.0.0.1:1", "http://127.0.0.1:x", "ftp://x", "127.0.0.1:8081"])
-def test_no_simulator_there(capsys: pytest.CaptureFixture[str], url: str) -> None:
+def test_an_address_without_a_simulator(capsys: pytest.CaptureFixture[str], url: str) -> None:
     assert main(["fault", "--url", url, "list"]) == 2
     said = capsys.readouterr().err
     assert url in said
@@ -142,7 +141,7 @@ def test_no_simulator_there(capsys: pytest.CaptureFixture[str], url: str) -> Non
 @pytest.mark.parametrize(
     "said", [bytes((21, 3, 3, 0, 2, 2, 10)), b"HTTP/1.1 200 OK\r\n\r\n<html>", b"HTTP/1.1 200 OK\r\n\r\n\xff"]
 )
-def test_another_port_than_the_controls_is_named(said: bytes, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_port_that_is_not_the_control_port(said: bytes, capsys: pytest.CaptureFixture[str]) -> None:
     with socket.create_server(("127.0.0.1", 0)) as server:
         url = f"http://127.0.0.1:{server.getsockname()[1]}"
         thread = threading.Thread(target=answer_once, args=(server, said))
@@ -153,7 +152,7 @@ def test_another_port_than_the_controls_is_named(said: bytes, capsys: pytest.Cap
 
 
 def answer_once(server: socket.socket, said: bytes) -> None:
-    """Meet one connection, and answer its request."""
+    """Accept one connection, and answer its request."""
     client, _ = server.accept()
     with client:
         client.recv(65536)

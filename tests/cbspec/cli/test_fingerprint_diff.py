@@ -37,12 +37,12 @@ def files(folder: Path, after: dict[str, Any]) -> list[str]:
     return found
 
 
-def test_the_same_is_0(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_equal_fingerprints_return_0(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["fingerprint-diff", *files(tmp_path, PRINT)]) == 0
     assert capsys.readouterr().out == "the same\n"
 
 
-def test_a_difference_is_1_and_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_difference_is_printed_and_returns_1(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     row = {**PRINT["rows"]["CB-HEL-101"], "seen": {"after hello": "closed"}}
     assert main(["fingerprint-diff", *files(tmp_path, {**PRINT, "kit": "0.2.0", "rows": {"CB-HEL-101": row}})]) == 1
     assert capsys.readouterr().out == (
@@ -54,7 +54,7 @@ def test_a_difference_is_1_and_told(tmp_path: Path, capsys: pytest.CaptureFixtur
 
 
 @pytest.mark.parametrize("content", [None, "{", "[]"])
-def test_an_unusable_file_is_2_and_named(
+def test_an_unusable_file_is_named_and_returns_2(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], content: str | None
 ) -> None:
     first, second = files(tmp_path, PRINT)

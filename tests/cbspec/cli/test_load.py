@@ -1,4 +1,4 @@
-"""`cbspec load` against a relay that conforms, and against ones that break the protocol only now and then."""
+"""`cbspec load` against a conforming relay, and against relays with rare violations."""
 
 from __future__ import annotations
 
@@ -29,7 +29,6 @@ JWT = re.compile(r"eyJ[\w-]{5,}\.[\w-]{5,}")
 
 @pytest.fixture(scope="module")
 def relay() -> Iterator[LocalRelay]:
-    """Give a relay with room for all."""
     with LocalRelay(config={"relay": {"buffer_pool": 1000}}) as relay:
         yield relay
 
@@ -47,7 +46,7 @@ def start(*arguments: str) -> subprocess.Popen[str]:
 
 @pytest.fixture(autouse=True)
 def _none_stays() -> Iterator[None]:
-    """End what a test that failed left behind."""
+    """End the processes of a failed test."""
     yield
     while STARTED:
         process = STARTED.pop()
@@ -56,7 +55,7 @@ def _none_stays() -> Iterator[None]:
 
 
 def load(*arguments: str) -> tuple[int, str, str]:
-    """Run the command; return its exit code and what it said."""
+    """Run the command; return its exit code, standard output and standard error."""
     with start(*arguments) as process:
         said, errors = process.communicate(timeout=PATIENCE)
     assert not JWT.search(said + errors)
@@ -76,7 +75,7 @@ def rows(prefix: Path, what: str) -> list[dict[str, str]]:
 
 
 @pytest.mark.parametrize("transport", ["tcp", "websocket"])
-def test_sessions_on_a_relay_that_conforms(relay: LocalRelay, transport: str, tmp_path: Path) -> None:
+def test_sessions_on_a_conforming_relay(relay: LocalRelay, transport: str, tmp_path: Path) -> None:
     prefix = tmp_path / "csv"
     options = ("--sessions", "40", "--rate", "40", "--hold", "0.2", "--transport", transport, "--csv", str(prefix))
     code, said, errors = load(address(relay), *options)
@@ -103,9 +102,7 @@ RARE: tuple[tuple[str, str, dict[str, Any], str], ...] = (
 )
 
 
-def test_each_breach_in_a_single_message_is_caught_and_blamed_on_its_requirement(
-    relay: LocalRelay, tmp_path: Path
-) -> None:
+def test_a_violation_in_one_message_is_attributed_to_its_requirement(relay: LocalRelay, tmp_path: Path) -> None:
     prefix = tmp_path / "csv"
     with contextlib.ExitStack() as stack:
         faults = [
@@ -125,9 +122,11 @@ def test_each_breach_in_a_single_message_is_caught_and_blamed_on_its_requirement
     assert failures == expected
 
 
-def test_a_relay_that_breaks_the_protocol_once_in_500_is_caught() -> None:
+def test_a_violation_in_one_of_500_sessions_is_detected() -> None:
     config = {"relay": {"buffer_pool": 1000}}
-    with LocalRelay(persona="rare-tunnel-id", config=config) as relay:  # which ids come back wrong, their digest says
+    with LocalRelay(
+        persona="rare-tunnel-id", config=config
+    ) as relay:  # the digest of an id decides whether it is returned wrong
         code, said, errors = load(address(relay), "--sessions", "210", "--rate", "210", "--hold", "0")
     assert (code, errors.count("WARNING")) == (1, 0)
     assert "210 sessions: 209 succeeded, 1 failed" in said
@@ -135,7 +134,7 @@ def test_a_relay_that_breaks_the_protocol_once_in_500_is_caught() -> None:
 
 
 @pytest.mark.parametrize(("how", "requirement"), [("length-not-minimal", "CB-WSK-002"), ("binary", "CB-WSK-005")])
-def test_what_breaks_websocket_s_rules_is_caught_too(relay: LocalRelay, how: str, requirement: str) -> None:
+def test_a_violation_of_websocket_rules_is_detected(relay: LocalRelay, how: str, requirement: str) -> None:
     options = ("--sessions", "20", "--rate", "100", "--hold", "0", "--transport", "websocket")
     with relay.fault("websocket-broken-frame", how=how, when={"message": "heartbeat_response", "every": 15}):
         code, said, _ = load(address(relay), *options)
@@ -143,7 +142,7 @@ def test_what_breaks_websocket_s_rules_is_caught_too(relay: LocalRelay, how: str
     assert re.findall(r"^(CB-\S+) was violated", said, re.MULTILINE) == [requirement]
 
 
-def test_refusals_are_counted_by_their_codes(relay: LocalRelay, tmp_path: Path) -> None:
+def test_refusals_are_counted_by_code(relay: LocalRelay, tmp_path: Path) -> None:
     prefix = tmp_path / "csv"
     with relay.fault("error", code="server_unavailable", when={"message": "auth", "every": 4}):
         options = ("--sessions", "20", "--rate", "100", "--hold", "0", "--csv", str(prefix))
@@ -154,7 +153,7 @@ def test_refusals_are_counted_by_their_codes(relay: LocalRelay, tmp_path: Path) 
     assert (row["Name"], row["Error"], row["Occurrences"]) == ("auth", "server_unavailable", "5")
 
 
-def test_a_token_in_an_answer_is_shown_nowhere(relay: LocalRelay, tmp_path: Path) -> None:
+def test_a_token_in_an_answer_is_redacted(relay: LocalRelay, tmp_path: Path) -> None:
     token = relay.token()
     with relay.fault("member", member="status", value=token, when={"message": "auth_response", "every": 5}):
         code, said, errors = load(address(relay), "--sessions", "10", "--hold", "0", "--csv", str(tmp_path / "csv"))
@@ -163,7 +162,7 @@ def test_a_token_in_an_answer_is_shown_nowhere(relay: LocalRelay, tmp_path: Path
     assert token[:40] not in shown
 
 
-def test_ctrl_c_gives_the_summary_so_far(relay: LocalRelay) -> None:
+def test_ctrl_c_prints_the_summary_so_far(relay: LocalRelay) -> None:
     with start(address(relay), "--sessions", "10000", "--rate", "30", "--hold", "0") as process:
         assert process.stderr is not None
         assert "of 10000 sessions begun" in process.stderr.readline()
@@ -174,7 +173,7 @@ def test_ctrl_c_gives_the_summary_so_far(relay: LocalRelay) -> None:
     assert "Traceback" not in errors
 
 
-def test_clients_that_come_again_until_time_is_over(relay: LocalRelay) -> None:
+def test_sessions_restart_until_the_run_time_ends(relay: LocalRelay) -> None:
     options = ("--sessions", "3", "--rate", "100", "--hold", "0", "--run-time", "3s")
     code, said, _ = load(address(relay), *options)
     assert code == 0
@@ -217,7 +216,7 @@ def test_a_worker_that_dies(relay: LocalRelay) -> None:
     assert "20 sessions: 10 succeeded" in said
 
 
-def test_what_stands_behind_two_dashes_is_locust_s(relay: LocalRelay, tmp_path: Path) -> None:
+def test_options_after_two_dashes_are_passed_to_locust(relay: LocalRelay, tmp_path: Path) -> None:
     report = tmp_path / "report.html"
     options = ("--sessions", "10", "--rate", "100", "--hold", "0", "--", "--processes", "2", "--html", str(report))
     code, said, _ = load(address(relay), *options)
@@ -247,7 +246,7 @@ def test_the_web_page_shows_the_load_and_no_token(relay: LocalRelay) -> None:
     assert not any(JWT.search(text) for text in texts)
 
 
-def test_clients_of_somebody_s_own(relay: LocalRelay, tmp_path: Path) -> None:
+def test_user_defined_clients(relay: LocalRelay, tmp_path: Path) -> None:
     file = tmp_path / "restless.py"
     file.write_text(
         "from cbspec_client.load import LoadClient, RelayUser\n"
@@ -288,7 +287,7 @@ def test_a_port_of_ipv6_that_is_taken(capsys: pytest.CaptureFixture[str]) -> Non
         (UnicodeError("label empty or too long"), "this is not a valid host name"),
     ],
 )
-def test_a_name_that_nobody_knows(
+def test_an_unknown_host_name(
     error: Exception, said: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def unknown(*_: object, **__: object) -> object:
@@ -296,11 +295,11 @@ def test_a_name_that_nobody_knows(
 
     with monkeypatch.context() as resolving:
         resolving.setattr(socket, "getaddrinfo", unknown)
-        assert main(["load", "127.0.0.1:1", "--web", "--web-address", "nobody:1"]) == 2
-    assert capsys.readouterr().err == f"cbspec: --web-address nobody:1: {said}; use another address\n"
+        assert main(["load", "127.0.0.1:1", "--web", "--web-address", "unknown:1"]) == 2
+    assert capsys.readouterr().err == f"cbspec: --web-address unknown:1: {said}; use another address\n"
 
 
-def test_ctrl_c_while_workers_are_waited_for(relay: LocalRelay) -> None:
+def test_ctrl_c_while_waiting_for_workers(relay: LocalRelay) -> None:
     port = free_port()
     with start(address(relay), "--master", "--master-address", f"127.0.0.1:{port}") as process:
         deadline = time.monotonic() + PATIENCE
@@ -310,7 +309,7 @@ def test_ctrl_c_while_workers_are_waited_for(relay: LocalRelay) -> None:
         end_quietly(process)
 
 
-def test_ctrl_c_while_the_master_is_waited_for(relay: LocalRelay) -> None:
+def test_ctrl_c_while_waiting_for_the_master(relay: LocalRelay) -> None:
     with socket.create_server(("127.0.0.1", 0)) as server:
         server.settimeout(PATIENCE)
         at = "{}:{}".format(*server.getsockname())
@@ -343,13 +342,13 @@ def ends_quietly(process: subprocess.Popen[str]) -> None:
     assert (said, "Traceback" in errors, "KeyboardInterrupt" in errors) == ("", False, False)
 
 
-def test_nobody_listens(capsys: pytest.CaptureFixture[str]) -> None:
+def test_no_relay_listens(capsys: pytest.CaptureFixture[str]) -> None:
     port = free_port()
     assert main(["load", f"127.0.0.1:{port}"]) == 2
     assert capsys.readouterr().err.startswith(f"cbspec: nothing to judge: no connection to 127.0.0.1:{port}: ")
 
 
-def test_what_is_no_tls(capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_server_without_tls(capsys: pytest.CaptureFixture[str]) -> None:
     with socket.create_server(("127.0.0.1", 0)) as server:
         server.settimeout(PATIENCE)
         address = "{}:{}".format(*server.getsockname())
@@ -373,7 +372,7 @@ def test_what_is_no_tls(capsys: pytest.CaptureFixture[str]) -> None:
     assert len(said.splitlines()) == 1
 
 
-def test_a_ca_that_vouches_for_nobody_here(
+def test_a_certificate_of_another_ca(
     relay: LocalRelay, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setenv("CBSPEC_STATE_DIR", str(tmp_path))

@@ -1,4 +1,4 @@
-"""What a load test is told, on its way to Locust's processes."""
+"""The settings of a load test on their way to the processes of Locust."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ from cbspec_client.session import claimed_tenant
 SETTINGS = Settings("127.0.0.1:8080", "", "auto", ("tenant-001",), 1.0, 2.0, 3.0, again=True, user_file="")
 
 
-def test_settings_travel_by_the_environment_without_a_token(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_settings_pass_through_the_environment_without_a_token(monkeypatch: pytest.MonkeyPatch) -> None:
     environment = SETTINGS.to_environment()
     monkeypatch.setenv(VARIABLE, environment[VARIABLE])
     assert Settings.from_environment() == SETTINGS
     assert "token" not in environment[VARIABLE]
 
 
-def test_the_transport_that_is_named_goes_before_the_profile_s(tmp_path: Path) -> None:
+def test_the_transport_option_overrides_the_profile(tmp_path: Path) -> None:
     file = tmp_path / "profile.toml"
     file.write_text('[target]\naddress = "127.0.0.1:1"\ntransport = "websocket"\nwebsocket_path = "/ws"\n')
     named = replace(SETTINGS, address="", profile_file=str(file), transport=None)
@@ -34,12 +34,12 @@ def test_the_transport_that_is_named_goes_before_the_profile_s(tmp_path: Path) -
     assert (facts["host"], facts["port"], facts["transport"], facts["path"]) == ("127.0.0.1", 1, "tcp", "/ws")
 
 
-def test_no_relay_is_named() -> None:
+def test_an_address_is_required() -> None:
     with pytest.raises(ProfileError, match="no relay is named"):
         replace(SETTINGS, address="").profile()
 
 
-def test_tenants_take_turns() -> None:
+def test_clients_alternate_between_tenants() -> None:
     give = token_source(SETTINGS.profile(), ["tenant-001", "tenant-002"])
     given = [give() for _ in range(4)]
     assert [tenant for _, tenant in given] == ["tenant-001", "tenant-002"] * 2
@@ -47,12 +47,12 @@ def test_tenants_take_turns() -> None:
     assert len({token for token, _ in given}) == 4
 
 
-def test_without_a_key_there_is_no_token() -> None:
+def test_a_profile_without_a_key_is_rejected() -> None:
     with pytest.raises(ProfileLacks):
         token_source(Profile(), ["tenant-001"])
 
 
-def test_what_the_onlooker_says_holds_no_token() -> None:
+def test_the_observer_redacts_tokens() -> None:
     token = "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiJ1c2VyIn0.c2lnbmF0dXJlc2lnbmF0dXJl"
     sent = Passed(sent=True, text=b'{"type":"auth","token":"' + token.encode() + b'"}', message=None)
     answer = b'{"type":"auth_response","status":"ok","client_id":"x","tenant_id":"' + token.encode() + b'"}'

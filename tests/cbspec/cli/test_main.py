@@ -1,4 +1,4 @@
-"""The command line's shell: what is imported when, exit codes, and errors in a line."""
+"""The command line: lazy imports, exit codes, and error messages."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ Run = Callable[[argparse.Namespace], int]
 
 @pytest.fixture
 def command(monkeypatch: pytest.MonkeyPatch) -> Callable[[Run], None]:
-    """Put a module of the test's own in the place of `cbspec verify`."""
+    """Return a function that replaces the module of `cbspec verify`."""
 
     def put(run: Run) -> None:
         module = ModuleType("cbspec_conformance.runner.command")
@@ -78,7 +78,7 @@ def test_help_and_version(capsys: pytest.CaptureFixture[str]) -> None:
     assert capsys.readouterr().out == f"cbspec {metadata.version('cbspec')}\n"
 
 
-def test_a_wrong_command_names_the_right_ones(capsys: pytest.CaptureFixture[str]) -> None:
+def test_an_unknown_command_lists_the_known_ones(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["verfy"]) == 2
     complaint = capsys.readouterr().err
     assert "verfy" in complaint
@@ -117,7 +117,7 @@ def test_arguments_are_passed_through(arguments: list[str], command: Callable[[R
     assert seen == [arguments]
 
 
-def test_a_command_that_takes_everything_has_help_all_the_same(
+def test_a_command_that_takes_all_arguments_still_has_help(
     command: Callable[[Run], None], capsys: pytest.CaptureFixture[str]
 ) -> None:
     command(lambda _: 1)
@@ -135,7 +135,7 @@ def test_a_command_that_takes_everything_has_help_all_the_same(
         (OSError("odd"), "cbspec: odd\n"),
     ],
 )
-def test_an_expected_error_is_a_line(
+def test_an_expected_error_is_printed_without_traceback(
     error: Exception, text: str, command: Callable[[Run], None], capsys: pytest.CaptureFixture[str]
 ) -> None:
     def run(_: argparse.Namespace) -> int:
@@ -182,7 +182,7 @@ def test_an_unexpected_error_is_not_hidden(command: Callable[[Run], None]) -> No
         main(["verify"])
 
 
-def test_a_reader_that_goes_away_is_no_error(tmp_path: Path) -> None:
+def test_a_closed_pipe_ends_the_command_quietly(tmp_path: Path) -> None:
     read, write = os.pipe()
     os.close(read)
     with (tmp_path / "err").open("wb") as err:

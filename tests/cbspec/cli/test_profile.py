@@ -1,4 +1,4 @@
-"""`cbspec profile` writes a profile to start from, and checks one."""
+"""`cbspec profile`."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ def test_init_to_standard_output(arguments: list[str], capsys: pytest.CaptureFix
     assert capsys.readouterr() == (template(), "")
 
 
-def test_init_to_a_file_that_is_never_overwritten_unasked(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_init_overwrites_a_file_only_with_force(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     path = tmp_path / "p.toml"
     assert main(["profile", "init", str(path)]) == 0
     assert load(path) == Profile()
@@ -29,7 +29,7 @@ def test_init_to_a_file_that_is_never_overwritten_unasked(tmp_path: Path, capsys
     assert path.read_text() == template()
 
 
-def test_init_where_nothing_can_be_written(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_init_in_a_missing_folder(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     path = tmp_path / "none" / "p.toml"
     assert main(["profile", "init", str(path)]) == 2
     assert capsys.readouterr().err == f"cbspec: {path}: No such file or directory\n"

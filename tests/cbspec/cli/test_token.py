@@ -1,4 +1,4 @@
-"""`cbspec token` mints what it is told, says about it elsewhere, and names what is wrong with its options."""
+"""`cbspec token`."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ Run = Callable[..., tuple[str, str]]
 
 @pytest.fixture
 def token(capsys: pytest.CaptureFixture[str]) -> Run:
-    """Run the command well; return what it wrote to standard output and standard error."""
+    """Return a function that runs the command and returns standard output and standard error."""
 
     def run(*options: str) -> tuple[str, str]:
         assert main(["token", *options]) == 0
@@ -38,7 +38,7 @@ def token(capsys: pytest.CaptureFixture[str]) -> Run:
 
 @pytest.fixture
 def wrong(capsys: pytest.CaptureFixture[str]) -> Callable[..., str]:
-    """Run the command with wrong options; return the last line of what it says, alone on standard error."""
+    """Return a function that runs the command with wrong options and returns the last line of its message."""
 
     def run(*options: str) -> str:
         assert main(["token", *options]) == 2
@@ -64,7 +64,7 @@ def test_a_development_token(token: Run) -> None:
     assert len(err.splitlines()) == 1
 
 
-def test_what_the_token_says(token: Run) -> None:
+def test_options_set_the_claims(token: Run) -> None:
     out, err = token(
         *("--tenant", "one", "--subject", "me", "--lifetime", "60", "--issuer", "us", "--audience", "you"),
         *("--claim", 'role="admin"', "--claim", "n=[1, null]", "--claim", "jti=7", "--algorithm", "HS512"),
@@ -95,7 +95,7 @@ def test_a_secret_from_file_or_environment(token: Run, tmp_path: Path, monkeypat
         assert "a secret" not in err
 
 
-def test_a_private_key_names_itself(token: Run, tmp_path: Path) -> None:
+def test_a_private_key_sets_the_key_id(token: Run, tmp_path: Path) -> None:
     file = tmp_path / "key.pem"
     file.write_bytes(new_pair("ES256"))
     key = SigningKey.from_pem(file)
@@ -156,7 +156,7 @@ def test_a_new_key_is_published_and_mints(algorithm: str, token: Run, tmp_path: 
     assert Verifier(keys.choose).verify(out.strip(), time.time()).tenant_id == "tenant-001"
 
 
-def test_a_set_of_several_keys_and_one_by_a_name(token: Run, tmp_path: Path) -> None:
+def test_a_key_set_of_several_keys_or_with_a_given_id(token: Run, tmp_path: Path) -> None:
     files = []
     for algorithm in ("RS256", "ES256", "EdDSA"):
         files.append(tmp_path / f"{algorithm}.pem")
@@ -167,7 +167,7 @@ def test_a_set_of_several_keys_and_one_by_a_name(token: Run, tmp_path: Path) -> 
     assert [key.key_id for key in KeySet.read(out.encode()).keys] == ["mine"]
 
 
-def test_a_public_key_is_published_as_it_is(token: Run, tmp_path: Path) -> None:
+def test_a_public_key_file_is_published_like_a_private_one(token: Run, tmp_path: Path) -> None:
     private, public = tmp_path / "key.pem", tmp_path / "public.pem"
     private.write_bytes(new_pair("ES256"))
     command = ["openssl", "pkey", "-in", str(private), "-pubout", "-out", str(public)]

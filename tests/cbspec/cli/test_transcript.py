@@ -1,4 +1,4 @@
-"""`cbspec transcript` shows what a simulator took down."""
+"""`cbspec transcript`."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ ENTRIES = [
 
 @pytest.fixture
 def file(tmp_path: Path) -> Path:
-    """Write a transcript whose last line is still being written."""
+    """Return a transcript file whose last line is incomplete."""
     path = tmp_path / "t.jsonl"
     path.write_text("".join(json.dumps(entry.to_json()) + "\n" for entry in ENTRIES) + '{"number": 5')
     return path
@@ -29,7 +29,7 @@ def file(tmp_path: Path) -> Path:
 @pytest.mark.parametrize(
     ("options", "lines"), [((), 4), (("--connection", "1"), 2), (("--tenant", "b"), 2), (("--tenant", "c"), 0)]
 )
-def test_what_is_wanted_is_shown(
+def test_entries_are_selected_by_connection_or_tenant(
     file: Path, capsys: pytest.CaptureFixture[str], options: tuple[str, ...], lines: int
 ) -> None:
     assert main(["transcript", str(file), *options]) == 0
@@ -46,7 +46,7 @@ def test_what_is_wanted_is_shown(
         (b"x\n", "t.jsonl: line 1 is not an entry of a transcript"),
     ],
 )
-def test_what_cant_be_shown_says_why(
+def test_an_unusable_file_is_reported(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], data: bytes | None, text: str
 ) -> None:
     path = tmp_path / "t.jsonl"

@@ -116,7 +116,7 @@ def half_dead_connection(relay: LocalRelay) -> None:
             assert [talk.name(BEAT) for _ in range(2)] == ["heartbeat_response"] * 2
             before = relay.transcript.entries[-1]
             talk.send(BEAT)
-            relay.transcript.wait_for("fault", "half-dead", behind=before)
+            relay.transcript.wait_for("fault", "half-dead", after=before)
             assert [one.state for one in relay.connections] == ["authenticated"]
             _silent(talk)
 

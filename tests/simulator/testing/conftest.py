@@ -1,4 +1,4 @@
-"""A relay for the tests of one module, as new for each of them."""
+"""A relay for the tests of a module, reset before each test."""
 
 from __future__ import annotations
 
@@ -11,13 +11,11 @@ from cbspec_simulator import LocalRelay
 
 @pytest.fixture(scope="module")
 def served() -> Iterator[LocalRelay]:
-    """Run a relay for a module."""
     with LocalRelay() as relay:
         yield relay
 
 
 @pytest.fixture
 def relay(served: LocalRelay) -> LocalRelay:
-    """Reset the module's relay for a test."""
     served.reset()
     return served

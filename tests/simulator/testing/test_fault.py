@@ -1,4 +1,4 @@
-"""A fault of a test's own."""
+"""Faults that a test adds to its relay."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def test_a_fault_strikes_until_the_end_of_its_with(relay: LocalRelay) -> None:
     assert fault.strikes == 1, "what it did is known when it is gone"
 
 
-def test_a_fault_that_nobody_removes_stays(relay: LocalRelay) -> None:
+def test_a_fault_stays_until_it_is_removed(relay: LocalRelay) -> None:
     fault = relay.fault("error", code="teapot", name="tea")
     assert repr(fault) == "<fault tea>"
     with RawClient.to(relay) as talk:
@@ -28,7 +28,7 @@ def test_a_fault_that_nobody_removes_stays(relay: LocalRelay) -> None:
         assert talk.name(HELLO) == "hello_response"
 
 
-def test_what_a_fault_holds_back_comes_when_it_is_released_or_removed(relay: LocalRelay) -> None:
+def test_held_messages_are_sent_on_release_or_removal(relay: LocalRelay) -> None:
     with RawClient.to(relay) as talk, relay.fault("hold", when={"message": "hello_response"}) as held:
         talk.send(HELLO)
         relay.transcript.wait_for("answer", "hello_response")
@@ -40,13 +40,13 @@ def test_what_a_fault_holds_back_comes_when_it_is_released_or_removed(relay: Loc
         assert talk.line()
 
 
-def test_strikes_can_follow_each_other(relay: LocalRelay) -> None:
+def test_a_sequence_of_strikes(relay: LocalRelay) -> None:
     steps = [{"kind": "error", "code": "teapot"}, {"kind": "pass"}]
     with RawClient.to(relay) as talk, relay.fault(sequence=steps, repeat=True):
         assert [talk.name(HELLO) for _ in range(2)] == ["teapot", "hello_response"]
 
 
-def test_a_mistake_says_what_is_right(relay: LocalRelay) -> None:
+def test_a_mistake_is_reported_with_a_hint(relay: LocalRelay) -> None:
     with pytest.raises(ControlError, match=r"there is no kind 'latncy'; did you mean latency\?"):
         relay.fault("latncy", seconds=1)
     with pytest.raises(ControlError, match=r"when\.mesage: unknown key; did you mean message\?"):
@@ -55,7 +55,7 @@ def test_a_mistake_says_what_is_right(relay: LocalRelay) -> None:
         relay.fault("drop", sequence=[{"kind": "drop"}])
 
 
-def test_a_fault_is_gone_with_the_reset(relay: LocalRelay) -> None:
+def test_a_reset_removes_faults(relay: LocalRelay) -> None:
     with relay.fault("drop") as fault:
         relay.reset()
         with RawClient.to(relay) as talk:

@@ -140,7 +140,7 @@ def test_a_mark_says_how_the_relay_is_set_up(project: Project) -> None:
     )
 
 
-def test_a_test_is_tried_by_each_of_several_scenarios(project: Project) -> None:
+def test_a_list_of_scenarios_runs_the_test_with_each(project: Project) -> None:
     said = project.run(
         """
         import pytest
@@ -166,7 +166,7 @@ def test_a_test_is_tried_by_each_of_several_scenarios(project: Project) -> None:
     assert "test_it[expired-token-1] PASSED" in said or "test_it[1-expired-token] PASSED" in said
 
 
-def test_a_relay_of_a_wider_scope_begins_anew_for_each_test(project: Project) -> None:
+def test_a_shared_relay_is_reset_before_each_test(project: Project) -> None:
     project.run(
         """
         import pytest
@@ -312,7 +312,7 @@ def test_coroutines_are_served_under_asyncio_and_anyio(project: Project) -> None
     project.run(source.format(mark="anyio"), passed=1)
 
 
-def test_workers_don_t_get_into_each_other_s_way(project: Project) -> None:
+def test_workers_have_relays_of_their_own(project: Project) -> None:
     project.run(
         """
         import pytest

@@ -1,4 +1,4 @@
-"""What a local relay is told, and what becomes of it."""
+"""Setups of local relays."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from cbspec_simulator.testing.setup import Setup
 from cbspec_simulator.variations.registry import VARIANTS
 
 
-def test_nothing_is_the_default_relay_on_a_free_port() -> None:
+def test_the_default_is_a_relay_on_a_free_port() -> None:
     config = Setup.of().read()
     assert (config.listen.host, config.listen.port, config.control.port) == ("127.0.0.1", 0, None)
     assert Setup.of().read(4711).listen.port == 4711
 
 
-def test_config_is_laid_over_the_scenario_and_faults_add_up() -> None:
+def test_config_overrides_the_scenario_and_faults_are_added() -> None:
     faults = [{"kind": "drop"}]
     setup = Setup.of("slow-relay", config={"seed": 3, "relay": {"buffer_pool": 5}}, faults=faults)
     config = setup.read()
@@ -25,14 +25,14 @@ def test_config_is_laid_over_the_scenario_and_faults_add_up() -> None:
     assert [fault.name for fault in config.faults] == ["busy", "thin", ""]
 
 
-def test_every_configured_port_becomes_a_free_one() -> None:
+def test_configured_ports_are_replaced_by_free_ones() -> None:
     tables = {"listen": {"host": "0.0.0.0", "port": 8080}, "metrics": {"enabled": True, "port": 9090}}  # noqa: S104
     config = Setup.of(config={**tables, "control": {"port": 8081}, "development": True}).read()
     assert (config.listen.host, config.listen.port) == ("127.0.0.1", 0)
     assert (config.metrics.enabled, config.metrics.port, config.control.port) == (True, 0, 0)
 
 
-def test_files_are_looked_for_beside_the_test_first(tmp_path: Path) -> None:
+def test_files_are_looked_up_in_the_folder_first(tmp_path: Path) -> None:
     (tmp_path / "slow-relay").write_text("seed = 11")
     (tmp_path / "base.toml").write_text("seed = 12")
     assert Setup.of("slow-relay", folder=tmp_path).read().seed == 11
@@ -73,7 +73,7 @@ def test_variants_change_configuration_and_behaviour() -> None:
         (Setup.of(variant="zzz"), "variant zzz: no such variant; cbspec simulate --list-variants lists them"),
     ],
 )
-def test_a_mistake_is_named_with_the_way_out(setup: Setup, said: str) -> None:
+def test_a_mistake_is_reported_with_the_remedy(setup: Setup, said: str) -> None:
     with pytest.raises(ConfigError) as caught:
         setup.check()
     assert said in str(caught.value)

@@ -1,4 +1,4 @@
-"""The thread with an event loop of its own."""
+"""The thread with an event loop."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ def thread() -> LoopThread:
     return LoopThread("a test's")
 
 
-def test_what_is_called_runs_in_the_thread_and_gives_back(thread: LoopThread) -> None:
+def test_calls_run_in_the_thread_and_return_their_result(thread: LoopThread) -> None:
     assert thread.call(lambda: threading.current_thread().name) == "a test's"
 
     async def later() -> int:
@@ -28,7 +28,7 @@ def test_what_is_called_runs_in_the_thread_and_gives_back(thread: LoopThread) ->
     thread.close()
 
 
-def test_what_takes_too_long_is_given_up(thread: LoopThread) -> None:
+def test_a_slow_coroutine_is_cancelled(thread: LoopThread) -> None:
     ended = threading.Event()
 
     async def never() -> None:
@@ -43,7 +43,7 @@ def test_what_takes_too_long_is_given_up(thread: LoopThread) -> None:
     thread.close()
 
 
-def test_closing_ends_what_still_runs_and_says_so(thread: LoopThread) -> None:
+def test_closing_cancels_running_coroutines(thread: LoopThread) -> None:
     said: list[str] = []
     waits = threading.Event()
 

@@ -1,4 +1,4 @@
-"""What was said on a local relay, read and waited for."""
+"""The transcript of a local relay."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from tests.support.client import RawClient
 from tests.support.messages import BEAT, HELLO, tunnel
 
 
-def test_what_was_said_is_there_in_order_and_without_tokens(relay: LocalRelay) -> None:
+def test_entries_are_in_order_and_without_tokens(relay: LocalRelay) -> None:
     with RawClient.to(relay) as talk:
         token = relay.token()
         talk.name(HELLO)
@@ -34,7 +34,7 @@ def test_what_was_said_is_there_in_order_and_without_tokens(relay: LocalRelay) -
     assert str(relay.transcript) == ""
 
 
-def test_a_long_transcript_is_shown_from_its_end(relay: LocalRelay) -> None:
+def test_the_string_of_a_long_transcript_shows_its_end(relay: LocalRelay) -> None:
     with RawClient.to(relay) as talk:
         talk.enter()
         for _ in range(120):
@@ -44,7 +44,7 @@ def test_a_long_transcript_is_shown_from_its_end(relay: LocalRelay) -> None:
     assert len(shown) == 201
 
 
-def test_what_happened_already_isn_t_waited_for(relay: LocalRelay) -> None:
+def test_an_existing_entry_is_returned_at_once(relay: LocalRelay) -> None:
     with RawClient.to(relay) as talk:
         talk.enter()
         assert relay.transcript.wait_for("request", "hello", timeout=0.001).number == 2
@@ -52,18 +52,18 @@ def test_what_happened_already_isn_t_waited_for(relay: LocalRelay) -> None:
         assert relay.transcript.wait_for("answer", where=lambda entry: entry.message.get("status") == "ok").number == 5
 
 
-def test_what_is_to_come_is_waited_for(relay: LocalRelay) -> None:
+def test_a_future_entry_is_awaited(relay: LocalRelay) -> None:
     with RawClient.to(relay) as talk:
         talk.enter()
         last = relay.transcript.entries[-1]
         later = threading.Timer(0.02, lambda: talk.send(BEAT, BEAT))
         later.start()
-        found = relay.transcript.wait_for("request", "heartbeat", behind=last, count=2)
+        found = relay.transcript.wait_for("request", "heartbeat", after=last, count=2)
         assert found.number > last.number + 1
         later.join()
 
 
-def test_who_waits_in_vain_is_told_what_there_was(relay: LocalRelay) -> None:
+def test_a_time_out_shows_the_transcript(relay: LocalRelay) -> None:
     with RawClient.to(relay) as talk:
         talk.name(HELLO)
         with pytest.raises(TimeoutError) as caught:
@@ -73,7 +73,7 @@ def test_who_waits_in_vain_is_told_what_there_was(relay: LocalRelay) -> None:
     assert "hello_response" in said
 
 
-def test_a_mistake_in_the_condition_is_the_caller_s(relay: LocalRelay) -> None:
+def test_an_exception_of_the_condition_is_raised(relay: LocalRelay) -> None:
     with RawClient.to(relay) as talk:
         talk.name(HELLO)
         with pytest.raises(ZeroDivisionError):
@@ -88,7 +88,7 @@ async def test_a_coroutine_waits_without_blocking_its_loop(relay: LocalRelay) ->
         assert (await waiting).type == "hello"
 
 
-def test_a_coroutine_that_is_cancelled_doesn_t_wait_on(relay: LocalRelay) -> None:
+def test_a_cancelled_coroutine_stops_waiting(relay: LocalRelay) -> None:
     async def wait() -> bool:
         with anyio.move_on_after(0.02) as scope:
             await relay.transcript.async_wait_for("request", timeout=0.2)
