@@ -142,6 +142,20 @@ def opened(name: str, tenant: str, *tunnels: str) -> list[Step]:
     return [*entered(name, tenant), *((name, wrap(tunnel(each, tenant))) for each in tunnels)]
 
 
+def sends(name: str, *whats: object) -> list[Step]:
+    """Send messages on one connection."""
+    return [(name, what) for what in whats]
+
+
+def script(text: str) -> list[Step]:
+    """Return steps, divided by ";": "name tenant tunnel ...", "name END", "name RESET" or "name HELLO"."""
+    steps: list[Step] = []
+    for name, what, *tunnels in map(str.split, text.split(";")):
+        command = {"END": END, "RESET": RESET, "HELLO": HELLO}.get(what)
+        steps += opened(name, what, *tunnels) if command is None else [(name, command)]
+    return steps
+
+
 def _token(signature: bytes | None = None, payload: Mapping[str, object] | None = None, **headers: object) -> str:
     """Return a token with another signature, another payload under the old signature, or other headers."""
     claims = Compact.split(token())
@@ -286,24 +300,10 @@ CONVERSATIONS = {
         [
             *opened("1", "a", "t", "u", "v"),
             *[("1", BEAT)] * 9,
-            ("1", _UNKNOWN),
-            ("1", BEAT),
-            ("1", tunnel("x", remote_port=0)),
-            ("1", BEAT),
-            ("1", HELLO),
-            ("1", tunnel("w")),
-            ("1", CLOSE),
+            *sends("1", _UNKNOWN, BEAT, tunnel("x", remote_port=0), BEAT, HELLO, tunnel("w"), CLOSE),
         ]
     ),
-    "several connections": Conversation(
-        [
-            *opened("1", "a", "one"),
-            *opened("2", "a", "two"),
-            *opened("3", "b", "three"),
-            ("1", tunnel("four")),
-            ("1", BEAT),
-        ]
-    ),
+    "several connections": Conversation([*script("1 a one; 2 a two; 3 b three"), *sends("1", tunnel("four"), BEAT)]),
     "second auth": Conversation([*entered("1"), ("1", auth("b")), ("1", tunnel("t", "b")), ("1", auth("b", sub="v"))]),
     "hellos": Conversation(
         each(
@@ -315,11 +315,7 @@ CONVERSATIONS = {
     ),
     "early messages": Conversation(each(auth(), BEAT, tunnel(), _UNKNOWN)),
     "early messages after hello": Conversation(
-        [
-            step
-            for at, body in enumerate((BEAT, tunnel(), _UNKNOWN))
-            for step in ((str(at), HELLO), (str(at), body), (str(at), BEAT))
-        ]
+        [*sends("1", HELLO, BEAT, BEAT), *sends("2", HELLO, tunnel(), BEAT), *sends("3", HELLO, _UNKNOWN, BEAT)]
     ),
     "while others are authenticated": Conversation([*entered("1"), ("2", HELLO), ("2", tunnel())]),
     "tokens": Conversation(
@@ -332,27 +328,12 @@ CONVERSATIONS = {
             *(_token(b"", alg="none"), _token(b"", alg="NONE"), _token(alg="RS256"), _token(crit=["x"], x=1)),
             token(key=_by("own"), headers={"alg": "HS256", "jwk": {"kty": "oct", "k": encode(b"own")}}),
             _token(bytes(32), jwk={"kty": "RSA", "n": "AQ", "e": "AQAB"}),
-            *(
-                "nonsense",
-                '{"sub":"u","tenant_id":"a"}',
-                token().rpartition(".")[0],
-                token() + "=",
-                "",
-                5,
-                None,
-                [token()],
-                ...,
-            ),
+            *("nonsense", '{"sub":"u","tenant_id":"a"}', token().rpartition(".")[0], token() + "="),
+            *("", 5, None, [token()], ...),
         )
     ),
     "refused tokens": Conversation(
-        [
-            ("1", HELLO),
-            ("1", auth(exp=NOW - 60)),
-            ("1", {"type": "auth"}),
-            ("1", {"type": "auth", "token": "x"}),
-            ("1", tunnel()),
-        ]
+        sends("1", HELLO, auth(exp=NOW - 60), {"type": "auth"}, {"type": "auth", "token": "x"}, tunnel())
     ),
     "expiry": Conversation([*entered("1"), ("1", 61), ("1", BEAT)]),
     "tenants": Conversation(
@@ -363,10 +344,6 @@ CONVERSATIONS = {
         [*opened("1", "tunnels", "t", "t", "u"), *opened("2", "tunnels", "t"), *opened("3", "b", "t")]
     ),
     "types": Conversation(after_auth(*({"type": name} for name in _TYPES), {}, {"type": "auth"})),
-    "not JSON": Conversation(after_auth(*_NOT_JSON)),
-    "not JSON, then another": Conversation(
-        [step for what in _NOT_JSON for step in [*after_auth(what), ("new", HELLO)]]
-    ),
     "not JSON alone": Conversation(
         [("1", HELLO), ("1", b"nonsense " + token().encode() + b"\n"), ("2", b"nonsense\n")]
     ),
@@ -374,26 +351,16 @@ CONVERSATIONS = {
     "pieces": Conversation(
         [
             *entered("1"),
-            *(
-                ("1", piece)
-                for piece in (
-                    _BEAT_TEXT[:1],
-                    _BEAT_TEXT[1:],
-                    _BEAT_TEXT[:5],
-                    _BEAT_TEXT[5:] + b"\n",
-                    _BEAT_TEXT + _BEAT_TEXT[:9],
-                    _BEAT_TEXT[9:] + b"\n",
-                )
-            ),
-            *(("1", piece) for piece in (line(tunnel("\u2603"))[:40], line(tunnel("\u2603"))[40:])),
-            *(("1", piece) for piece in ('{"type":"heartbeat","x":"\u2603'.encode()[:-1], b'\x83"}\n')),
+            *sends("1", _BEAT_TEXT[:1], _BEAT_TEXT[1:], _BEAT_TEXT[:5], _BEAT_TEXT[5:] + b"\n"),
+            *sends("1", _BEAT_TEXT + _BEAT_TEXT[:9], _BEAT_TEXT[9:] + b"\n"),
+            *sends("1", line(tunnel("\u2603"))[:40], line(tunnel("\u2603"))[40:]),
+            *sends("1", '{"type":"heartbeat","x":"\u2603'.encode()[:-1], b'\x83"}\n'),
         ]
     ),
     "pipelined": Conversation(
         [
             *entered("1"),
-            ("1", line(BEAT) * 10),
-            ("1", line(tunnel("t")) + line(BEAT) + line(tunnel("u"))),
+            *sends("1", line(BEAT) * 10, line(tunnel("t")) + line(BEAT) + line(tunnel("u"))),
             ("1", line(tunnel(remote_port=0)) + line(BEAT)),
             ("2", line(HELLO) + line(auth()) + line(BEAT)),
             ("3", line(tunnel()) * 2 + line(BEAT)),
@@ -406,18 +373,12 @@ CONVERSATIONS = {
     "WebSocket": Conversation(
         [
             *entered("w"),
-            *(
-                ("w", frame(body))
-                for body in (tunnel(), tunnel(remote_port=0), BEAT, tunnel("x" * 90), tunnel("x" * 70_000))
-            ),
-            *(("w", frame(b"p" * 100, 0x89)), ("w", frame(b"", 0x89)), ("w", frame(b"1", 0x89) + frame(b"2", 0x89))),
-            *(("w", frame(b'{"type":', 0x01)), ("w", frame(b"two", 0x89)), ("w", frame(b'"heartbeat"}', 0x80))),
-            ("w", frame(_BEAT_TEXT) * 3),
-            ("w", frame(_BEAT_TEXT, 0x82)),
-            *(("w", frame(_BEAT_TEXT)[at : at + 1]) for at in range(26)),
-            ("w", frame(_UNKNOWN)),
-            ("w", frame(b'{"type":"heartbeat","x":"\xff"}')),
-            ("w", frame(b"", 0x88)),
+            *sends("w", *map(frame, (tunnel(), tunnel(remote_port=0), BEAT, tunnel("x" * 90), tunnel("x" * 70_000)))),
+            *sends("w", frame(b"p" * 100, 0x89), frame(b"", 0x89), frame(b"1", 0x89) + frame(b"2", 0x89)),
+            *sends("w", frame(b'{"type":', 0x01), frame(b"two", 0x89), frame(b'"heartbeat"}', 0x80)),
+            *sends("w", frame(_BEAT_TEXT) * 3, frame(_BEAT_TEXT, 0x82)),
+            *sends("w", *(frame(_BEAT_TEXT)[at : at + 1] for at in range(26))),
+            *sends("w", frame(_UNKNOWN), frame(b'{"type":"heartbeat","x":"\xff"}'), frame(b"", 0x88)),
         ]
     ),
     "WebSocket fragments": Conversation(
@@ -432,70 +393,50 @@ CONVERSATIONS = {
     "WebSocket spellings": Conversation(
         [
             *entered("w"),
-            *(
-                ("w", frame(text))
-                for text in (b" " + _BEAT_TEXT, _BEAT_TEXT + b"x", _BEAT_TEXT + b"\0x", b'{// x\n"type":"heartbeat"}')
-            ),
+            *sends("w", frame(b" " + _BEAT_TEXT), frame(_BEAT_TEXT + b"x"), frame(_BEAT_TEXT + b"\0x")),
+            ("w", frame(b'{// x\n"type":"heartbeat"}')),
         ]
     ),
     "WebSocket violations": Conversation(
         [
-            step
-            for place, data in enumerate(
-                (
-                    b"\x81" + bytes([len(_BEAT_TEXT)]) + _BEAT_TEXT,
-                    frame(_BEAT_TEXT, 0xA1),
-                    frame(b"{", 0x01) + frame(_BEAT_TEXT),
-                    frame(tunnel(remote_port=0)),
-                )
-            )
-            for step in (*entered(f"w{place}"), (f"w{place}", data))
+            *entered("w1"),
+            ("w1", b"\x81" + bytes([len(_BEAT_TEXT)]) + _BEAT_TEXT),
+            *entered("w2"),
+            ("w2", frame(_BEAT_TEXT, 0xA1)),
+            *entered("w3"),
+            ("w3", frame(b"{", 0x01) + frame(_BEAT_TEXT)),
         ]
     ),
     "WebSocket openings": Conversation(
         [
-            ("w1", UPGRADE[:20]),
-            ("w1", UPGRADE[20:] + b"\r\n"),
+            *sends("w1", UPGRADE[:20], UPGRADE[20:] + b"\r\n"),
             ("w2", UPGRADE + b"Sec-WebSocket-Extensions: permessage-deflate\r\n\r\n"),
             ("w3", UPGRADE + b"Sec-WebSocket-Protocol: x, y\r\n\r\n"),
             ("w4", UPGRADE.replace(b"GET /", b"GET /other") + b"\r\n"),
             ("w5", b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n"),
-            *(("w6", UPGRADE + b"\r\n"), ("w6", frame(HELLO)), ("w6", frame(tunnel()))),
-            *(
-                ("w7", UPGRADE + b"\r\n"),
-                ("w7", frame(HELLO)),
-                ("w7", frame({"type": "auth", "token": _token(bytes(32))})),
-            ),
-            *(("w8", UPGRADE + b"\r\n"), ("w8", frame(b'{"type":"hello"}'))),
+            *sends("w6", UPGRADE + b"\r\n", frame(HELLO), frame(tunnel())),
+            *sends("w7", UPGRADE + b"\r\n", frame(HELLO), frame({"type": "auth", "token": _token(bytes(32))})),
+            *sends("w8", UPGRADE + b"\r\n", frame(b'{"type":"hello"}')),
         ]
     ),
     "tunnel limit": Conversation(
         [
             *opened("1", "tunnels", "t", "u", "v", "w"),
-            ("1", tunnel("x", "tunnels", remote_port=0)),
-            ("1", tunnel("x", "a")),
-            *opened("2", "tunnels", "y"),
-            *opened("w", "tunnels", "z"),
+            *sends("1", tunnel("x", "tunnels", remote_port=0), tunnel("x", "a")),
+            *script("2 tunnels y; w tunnels z"),
             *entered("3", "tunnels", sub="other"),
             ("3", tunnel("s", "tunnels")),
-            *opened("4", "tunnels-2", "t"),
-            ("2", END),
-            *opened("5", "tunnels", "t"),
-            ("1", END),
-            *opened("6", "tunnels", "t", "u", "v"),
-            ("6", RESET),
-            *opened("7", "tunnels", "t"),
+            *script("4 tunnels-2 t; 2 END; 5 tunnels t; 1 END; 6 tunnels t u v; 6 RESET; 7 tunnels t"),
         ]
     ),
     "refused tunnels": Conversation(
         [
             *entered("1", "tunnels"),
-            *(("1", tunnel(str(at), "tunnels", remote_port=0)) for at in range(3)),
-            *(("1", tunnel(name, "tunnels")) for name in "tuv"),
-            *entered("2", "tunnels-2"),
-            *(("2", tunnel(name, "tunnels-2")) for name in "t"),
+            *sends("1", *(tunnel(name, "tunnels", remote_port=0) for name in "xyz")),
+            *sends("1", *(tunnel(name, "tunnels") for name in "tuv")),
+            *opened("2", "tunnels-2", "t"),
             ("2", tunnel("x", "b")),
-            *(("2", tunnel(name, "tunnels-2")) for name in "uvw"),
+            *sends("2", *(tunnel(name, "tunnels-2") for name in "uvw")),
         ]
     ),
     "tunnels at once": Conversation(
@@ -505,46 +446,25 @@ CONVERSATIONS = {
         [
             *opened("1", "connections", "t"),
             ("1", tunnel("t", "connections", remote_port=0)),
-            *opened("2", "connections", "t"),
-            *opened("3", "connections", "t"),
+            *script("2 connections t; 3 connections t"),
             ("3", auth("connections", sub="other")),
-            *entered("w", "connections"),
-            *entered("4", "connections-2"),
-            ("2", END),
-            *entered("5", "connections"),
-            *entered("6", "connections"),
-            ("5", RESET),
-            ("1", END),
-            *entered("7", "connections"),
-            *entered("8", "connections"),
+            *script("w connections; 4 connections-2; 2 END; 5 connections; 6 connections; 5 RESET; 1 END"),
+            *script("7 connections; 8 connections"),
         ]
     ),
     "refused auths of a tenant": Conversation(
         [
-            *(
-                step
-                for at in "12"
-                for step in ((at, HELLO), (at, {"type": "auth", "token": token("connections", exp=NOW - 9)}))
-            ),
+            *sends("1", HELLO, auth("connections", exp=NOW - 9)),
+            *sends("2", HELLO, auth("connections", exp=NOW - 9)),
             *entered("3", "connections"),
         ]
     ),
-    "connections of other tenants": Conversation(
-        [step for at in range(4) for step in entered(str(at), "ab"[at % 2])] + entered("c", "connections")
-    ),
+    "connections of other tenants": Conversation(script("1 a; 2 b; 3 a; 4 b; 5 connections")),
     "connection limit": Conversation(
         [
-            ("1", HELLO),
-            ("1", HELLO),
-            *entered("2"),
-            ("3", b'{"type":"x"}\n'),
-            *opened("4", "b", "t"),
-            ("2", END),
-            ("5", HELLO),
-            ("5", RESET),
-            *entered("6"),
-            ("1", END),
-            *entered("7"),
+            *script("1 HELLO; 1 HELLO; 2 a"),
+            ("3", _UNKNOWN),
+            *script("4 b t; 2 END; 5 HELLO; 5 RESET; 6 a; 1 END; 7 a"),
         ],
         {"connection_limit": 2},
     ),
@@ -552,15 +472,7 @@ CONVERSATIONS = {
         [
             *opened("1", "a", "t", "u", "v", "w"),
             ("1", tunnel("x", remote_port=0)),
-            *opened("2", "a", "t", "u"),
-            *opened("3", "b", "t", "u"),
-            *opened("4", "tunnels", "t"),
-            ("2", END),
-            *opened("5", "a", "t"),
-            ("1", END),
-            *opened("6", "a", "t", "u", "v"),
-            ("6", RESET),
-            *opened("7", "a", "t"),
+            *script("2 a t u; 3 b t u; 4 tunnels t; 2 END; 5 a t; 1 END; 6 a t u v; 6 RESET; 7 a t"),
         ],
         {"buffer_pool": 2},
     ),
@@ -583,13 +495,7 @@ CONVERSATIONS = {
     ),
     "a rate from its start": Conversation([*entered("1", "rate"), *[("1", BEAT)] * 25, ("1", 5), *[("1", BEAT)] * 10]),
     "addresses": Conversation(
-        [
-            *opened("1", "here", "t"),
-            *opened("2", "elsewhere", "t"),
-            *opened("3", "a", "t"),
-            *opened("4@192.0.2.1", "elsewhere", "t"),
-            ("1", tunnel("t", "her")),
-        ]
+        [*script("1 here t; 2 elsewhere t; 3 a t; 4@192.0.2.1 elsewhere t"), ("1", tunnel("t", "her"))]
     ),
     "draining": Conversation(
         [*entered("1"), ("1", DRAIN), *entered("2"), ("2", tunnel()), ("3", _UNKNOWN), ("1", SERVE), *entered("4")]
@@ -598,13 +504,15 @@ CONVERSATIONS = {
     "dials": Conversation(
         [
             *opened("1", "tunnels", "t"),
-            ("1", line(BEAT) + line(_UNKNOWN)),
-            ("1", REACHED),
-            ("1", tunnel("u", "tunnels")),
-            ("1", UNREACHED),
-            *(step for name in "vw" for step in (("1", tunnel(name, "tunnels")), ("1", REACHED))),
-            *(("2", HELLO), ("2", auth()), ("2", line(tunnel()) + line(BEAT)), ("2", REACHED)),
+            *sends("1", line(BEAT) + line(_UNKNOWN), REACHED, tunnel("u", "tunnels"), UNREACHED),
+            *sends("1", tunnel("v", "tunnels"), REACHED, tunnel("w", "tunnels"), REACHED),
+            *sends("2", HELLO, auth(), line(tunnel()) + line(BEAT), REACHED),
         ],
         {"probe": True},
+    ),
+    # The longest conversations are last: most variations differ in an earlier one.
+    "not JSON": Conversation(after_auth(*_NOT_JSON)),
+    "not JSON, then another": Conversation(
+        [step for what in _NOT_JSON for step in [*after_auth(what), ("new", HELLO)]]
     ),
 }

@@ -39,7 +39,11 @@ def _clean(name: str) -> list[tuple[object, ...]]:
 
 def _differs(variation: Variation, found: Iterable[tuple[str, Conversation]]) -> bool:
     config = variation.arrange(CLEAN)
-    return any(list(play(conversation, variation.change, config)) != _clean(name) for name, conversation in found)
+    return any(
+        event != clean
+        for name, conversation in found
+        for event, clean in zip(play(conversation, variation.change, config), _clean(name), strict=True)
+    )
 
 
 def test_each_differs_in_a_conversation() -> None:
