@@ -46,12 +46,11 @@ def _differs(variation: Variation, found: Iterable[tuple[str, Conversation]]) ->
     )
 
 
-def test_each_differs_in_a_conversation() -> None:
+@pytest.mark.parametrize("part", range(6))
+def test_each_differs_in_a_conversation(part: int) -> None:
     elsewhere = {*AT_THE_EDGE, *OF_METRICS, *RARE}
-    silent = [
-        id_ for id_, each in EVERYTHING.items() if id_ not in elsewhere and not _differs(each, CONVERSATIONS.items())
-    ]
-    assert silent == []
+    chosen = [id_ for id_ in EVERYTHING if id_ not in elsewhere][part::6]
+    assert [id_ for id_ in chosen if not _differs(EVERYTHING[id_], CONVERSATIONS.items())] == []
 
 
 def test_each_rare_deviation_differs_in_a_conversation() -> None:
