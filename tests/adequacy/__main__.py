@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from pathlib import Path
 
-from tests.adequacy.matrix import Row, load, save, summary, write
+from tests.adequacy.matrix import MatrixRow, load, save, summary, write
 from tests.adequacy.runs import LOGS, run
 from tests.adequacy.subjects import TRANSPORTS, WAITED_FOR, Subject, groups, subjects
 from tests.adequacy.suites import fork_server
@@ -54,8 +54,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _run_all(
-    earlier: dict[tuple[Subject, str], Row], chosen: Sequence[Subject], transports: Sequence[str], jobs: int
-) -> list[Row]:
+    earlier: dict[tuple[Subject, str], MatrixRow], chosen: Sequence[Subject], transports: Sequence[str], jobs: int
+) -> list[MatrixRow]:
     context, began = fork_server(), time.monotonic()
     wanted = [
         (group, transport)
@@ -64,7 +64,7 @@ def _run_all(
     ]
     seconds = {key: row.seconds for key, row in earlier.items()}
     wanted.sort(key=lambda each: -max(seconds.get((one, each[1]), 0.0) for one in each[0]))
-    rows: list[Row] = []
+    rows: list[MatrixRow] = []
     # Runs that mostly wait have a pool of their own: they don't need the processors.
     with ThreadPoolExecutor(jobs) as pool, ThreadPoolExecutor(len(WAITED_FOR) * len(TRANSPORTS)) as waiting:
         runs = [
@@ -84,7 +84,7 @@ def _run_all(
     return rows
 
 
-def _line(row: Row) -> str:
+def _line(row: MatrixRow) -> str:
     about = f"{row.subject.kind} {row.subject.id} ({row.transport})"
     others = f"blamed: {', '.join(row.others)}" if row.others else ""
     return "  ".join(filter(None, (f"{row.verdict:<16}", about, row.subject.requirement, others, row.remark)))

@@ -32,7 +32,7 @@ class SuiteVerdict(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Row:
+class MatrixRow:
     """One relay on one transport.
 
     `cases` are the node ids that killed it, `others` further requirements that were blamed, and `remark` says why there
@@ -48,24 +48,24 @@ class Row:
     seconds: float = 0.0
 
 
-def judge(subject: Subject, transport: str, results: Mapping[str, Any] | str, seconds: float = 0.0) -> Row:
+def judge(subject: Subject, transport: str, results: Mapping[str, Any] | str, seconds: float = 0.0) -> MatrixRow:
     """Return the row of a run, from its results or from the reason why there are none."""
     if not isinstance(results, str) and results["kit_errors"]:
         results = str(results["kit_errors"][0]).strip().splitlines()[-1]
     if isinstance(results, str):
-        return Row(subject, transport, SuiteVerdict.NO_VERDICT, remark=results, seconds=seconds)
+        return MatrixRow(subject, transport, SuiteVerdict.NO_VERDICT, remark=results, seconds=seconds)
     blamed = {id_: found for id_, found in results["requirements"].items() if found["outcome"] in _BAD}
     if subject.kind is SubjectKind.DEVIATION:
         others = tuple(id_ for id_ in blamed if id_ != subject.requirement)
         cases = _cases(blamed.get(subject.requirement))
         missed = SuiteVerdict.MISBLAMED if others else SuiteVerdict.SURVIVED
         verdict = SuiteVerdict.KILLED if cases else missed
-        return Row(subject, transport, verdict, cases, others, seconds=seconds)
+        return MatrixRow(subject, transport, verdict, cases, others, seconds=seconds)
     # An open point may be warned of: it decides a SHOULD.
     strict = subject.kind is not SubjectKind.OPEN_POINT
     accused = tuple(id_ for id_, found in blamed.items() if strict or found["outcome"] == "failed")
     verdict = SuiteVerdict.LEFT_ALONE if results["green"] and not accused else SuiteVerdict.ACCUSED
-    return Row(subject, transport, verdict, others=accused, seconds=seconds)
+    return MatrixRow(subject, transport, verdict, others=accused, seconds=seconds)
 
 
 def _cases(found: Mapping[str, Any] | None) -> tuple[str, ...]:
@@ -76,14 +76,14 @@ def _cases(found: Mapping[str, Any] | None) -> tuple[str, ...]:
 # ---------------------------------------------------------------- the file
 
 
-def save(file: Path, rows: Iterable[Row]) -> None:
+def save(file: Path, rows: Iterable[MatrixRow]) -> None:
     """Write rows to a file."""
     file.parent.mkdir(exist_ok=True)
     text = json.dumps([{**asdict(row), "subject": [row.subject.kind, row.subject.id]} for row in rows], indent=1)
     file.write_text(text, encoding="utf-8")
 
 
-def load(file: Path, subjects: Iterable[Subject]) -> list[Row]:
+def load(file: Path, subjects: Iterable[Subject]) -> list[MatrixRow]:
     """Return the rows in a file of the relays that still exist."""
     known = {(str(subject.kind), subject.id): subject for subject in subjects}
     entries = json.loads(file.read_text(encoding="utf-8")) if file.exists() else []
@@ -94,7 +94,7 @@ def load(file: Path, subjects: Iterable[Subject]) -> list[Row]:
             name: tuple(value) if isinstance(value, list) else value for name, value in entry.items()
         }
         if subject is not None:
-            rows.append(Row(**{**found, "subject": subject, "verdict": SuiteVerdict(entry["verdict"])}))
+            rows.append(MatrixRow(**{**found, "subject": subject, "verdict": SuiteVerdict(entry["verdict"])}))
     return rows
 
 
@@ -109,7 +109,7 @@ conforming relay is accused. A deviation is judged by the cases of its requireme
 """
 
 
-def write(rows: Sequence[Row]) -> str:
+def write(rows: Sequence[MatrixRow]) -> str:
     """Return the document: counts, and for each requirement its deviations and the cases that killed them."""
     lines = ["| relays | transport | runs | as they should be |", "| --- | --- | ---: | ---: |"]
     for kind in SubjectKind:
@@ -139,7 +139,7 @@ def _short(cases: Iterable[str]) -> Iterator[str]:
         yield f"{name}[{', '.join(shown)}]" if found else name
 
 
-def summary(rows: Iterable[Row]) -> str:
+def summary(rows: Iterable[MatrixRow]) -> str:
     """Return the number of each verdict."""
     found = list(rows)
     counts = {verdict: sum(row.verdict is verdict for row in found) for verdict in SuiteVerdict}

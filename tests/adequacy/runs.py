@@ -14,7 +14,7 @@ from typing import Any
 
 from cbspec.cli.cases import find_cases
 from cbspec_simulator import VARIANTS
-from tests.adequacy.matrix import Row, judge
+from tests.adequacy.matrix import MatrixRow, judge
 from tests.adequacy.subjects import WAITED_FOR, Subject, SubjectKind
 from tests.adequacy.suites import SUITE, NoResults, forked_relay, relay, results
 
@@ -27,7 +27,7 @@ PATIENCE = 900.0
 _WORKERS = ("-n", "4")  # several wait at a time
 
 
-def run(context: ForkServerContext, group: Sequence[Subject], transport: str) -> list[Row]:
+def run(context: ForkServerContext, group: Sequence[Subject], transport: str) -> list[MatrixRow]:
     """Judge relays on one transport: together, and if that relay is accused, each alone."""
     rows = _together(context, group, transport)
     if len(group) == 1 or all(row.verdict.good for row in rows):
@@ -35,7 +35,7 @@ def run(context: ForkServerContext, group: Sequence[Subject], transport: str) ->
     return [row for subject in group for row in _together(context, [subject], transport)]
 
 
-def _together(context: ForkServerContext, group: Sequence[Subject], transport: str) -> list[Row]:
+def _together(context: ForkServerContext, group: Sequence[Subject], transport: str) -> list[MatrixRow]:
     began = time.monotonic()
     found: dict[str, Any] | str
     with tempfile.TemporaryDirectory(prefix="cbspec-adequacy-") as name:

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from tests.adequacy.matrix import Row, SuiteVerdict, judge, load, save, summary, write
+from tests.adequacy.matrix import MatrixRow, SuiteVerdict, judge, load, save, summary, write
 from tests.adequacy.subjects import Subject, SubjectKind, subjects
 from tests.repo.tree import ROOT, text
 
@@ -67,7 +67,7 @@ def test_the_cases_that_caught_a_deviation_are_named_and_no_others() -> None:
 @pytest.mark.parametrize("found", ["no relay", results(TUN_007="failed", kit_errors=("a\nKitError",))])
 def test_without_results_of_the_relay_there_is_no_verdict(found: dict[str, Any] | str) -> None:
     row = judge(DEVIATION, "auto", found)
-    assert row == Row(
+    assert row == MatrixRow(
         DEVIATION, "auto", SuiteVerdict.NO_VERDICT, remark=found if isinstance(found, str) else "KitError"
     )
     assert not row.verdict.good
@@ -75,8 +75,8 @@ def test_without_results_of_the_relay_there_is_no_verdict(found: dict[str, Any] 
 
 def test_rows_are_kept_in_a_file(tmp_path: Path) -> None:
     rows = [
-        Row(DEVIATION, "auto", SuiteVerdict.KILLED, ("x::test[1]",), ("CB-MSG-004",), "", 1.5),
-        Row(VARIANT, "auto", SuiteVerdict.LEFT_ALONE),
+        MatrixRow(DEVIATION, "auto", SuiteVerdict.KILLED, ("x::test[1]",), ("CB-MSG-004",), "", 1.5),
+        MatrixRow(VARIANT, "auto", SuiteVerdict.LEFT_ALONE),
     ]
     assert load(tmp_path / "rows.json", [DEVIATION]) == []
     save(tmp_path / "state" / "rows.json", rows)
@@ -87,9 +87,9 @@ def test_rows_are_kept_in_a_file(tmp_path: Path) -> None:
 def test_the_document_names_the_parameters_that_killed() -> None:
     cases = tuple(f"relay/a.py::test_port[{at}]" for at in range(5))
     rows = [
-        Row(DEVIATION, "auto", SuiteVerdict.KILLED, (*cases, "relay/a.py::preflight"), ("CB-MSG-004",)),
-        Row(DEVIATION, "websocket", SuiteVerdict.SURVIVED),
-        Row(VARIANT, "auto", SuiteVerdict.ACCUSED),
+        MatrixRow(DEVIATION, "auto", SuiteVerdict.KILLED, (*cases, "relay/a.py::preflight"), ("CB-MSG-004",)),
+        MatrixRow(DEVIATION, "websocket", SuiteVerdict.SURVIVED),
+        MatrixRow(VARIANT, "auto", SuiteVerdict.ACCUSED),
     ]
     written = write(rows)
     assert "| CB-TUN-007 | `port-ignored` | killed | port[0, 1, 2, ...], preflight | CB-MSG-004 |" in written

@@ -42,14 +42,14 @@ TENANTS = (
 )
 
 
-class Conversation(NamedTuple):
+class Dialogue(NamedTuple):
     """Steps, and the settings of the relay."""
 
     steps: list[Step]
     settings: Mapping[str, Any] = {}
 
 
-def play(conversation: Conversation, change: Change, config: Config) -> Iterator[tuple[object, ...]]:
+def play(conversation: Dialogue, change: Change, config: Config) -> Iterator[tuple[object, ...]]:
     """Give the effects of each step: bytes sent, closes, dials and failures."""
     config = replace(config, tenants=config.tenants or TENANTS)
     memory = MemoryRelay(*config.tenants, change=change, config=config, **conversation.settings)
@@ -279,33 +279,33 @@ _TYPES = ("heartbeat ", "ping", "HEARTBEAT", "hello_response", ["heartbeat"], No
 # ---------------------------------------------------------------- conversations
 
 RARE = {
-    "rare tunnels": Conversation(
+    "rare tunnels": Dialogue(
         [
             *entered("1", "tunnels"),
             *(("1", tunnel(str(at), tenant)) for at, tenant in enumerate(("b", *["tunnels"] * 4))),
         ]
     ),
-    "rare heartbeats": Conversation([*entered("1"), *[("1", _port(b"0"))] * 4, ("1", BEAT)]),
-    "rare signatures": Conversation(with_tokens(_token(_with_other_bytes()))),
-    "rare identifiers": Conversation(
+    "rare heartbeats": Dialogue([*entered("1"), *[("1", _port(b"0"))] * 4, ("1", BEAT)]),
+    "rare signatures": Dialogue(with_tokens(_token(_with_other_bytes()))),
+    "rare identifiers": Dialogue(
         [*entered("1"), *(("1", tunnel(f"t{at}")) for at in range(1200))], {"buffer_pool": None}
     ),
-    "rare escapes": Conversation([*entered("1"), ("1", line(tunnel()).replace(b'"t"', b'"\\ud83d\\ude00"'))]),
-    "rare pieces": Conversation([*entered("1"), ("1", line(tunnel())[:40]), ("1", line(tunnel())[40:])]),
+    "rare escapes": Dialogue([*entered("1"), ("1", line(tunnel()).replace(b'"t"', b'"\\ud83d\\ude00"'))]),
+    "rare pieces": Dialogue([*entered("1"), ("1", line(tunnel())[:40]), ("1", line(tunnel())[40:])]),
 }
 """Conversations that show the rare deviations."""
 
 CONVERSATIONS = {
-    "a session": Conversation(
+    "a session": Dialogue(
         [
             *opened("1", "a", "t", "u", "v"),
             *[("1", BEAT)] * 9,
             *sends("1", _UNKNOWN, BEAT, tunnel("x", remote_port=0), BEAT, HELLO, tunnel("w"), CLOSE),
         ]
     ),
-    "several connections": Conversation([*script("1 a one; 2 a two; 3 b three"), *sends("1", tunnel("four"), BEAT)]),
-    "second auth": Conversation([*entered("1"), ("1", auth("b")), ("1", tunnel("t", "b")), ("1", auth("b", sub="v"))]),
-    "hellos": Conversation(
+    "several connections": Dialogue([*script("1 a one; 2 a two; 3 b three"), *sends("1", tunnel("four"), BEAT)]),
+    "second auth": Dialogue([*entered("1"), ("1", auth("b")), ("1", tunnel("t", "b")), ("1", auth("b", sub="v"))]),
+    "hellos": Dialogue(
         each(
             *({"type": "hello", "version": version, "features": ["tls"]} for version in (None, 1, ["1.0"], "2.0")),
             *({"type": "hello", "version": "1.0", "features": value} for value in _FEATURES),
@@ -313,12 +313,12 @@ CONVERSATIONS = {
             {"type": "hello", "version": "1.0"},
         )
     ),
-    "early messages": Conversation(each(auth(), BEAT, tunnel(), _UNKNOWN)),
-    "early messages after hello": Conversation(
+    "early messages": Dialogue(each(auth(), BEAT, tunnel(), _UNKNOWN)),
+    "early messages after hello": Dialogue(
         [*sends("1", HELLO, BEAT, BEAT), *sends("2", HELLO, tunnel(), BEAT), *sends("3", HELLO, _UNKNOWN, BEAT)]
     ),
-    "while others are authenticated": Conversation([*entered("1"), ("2", HELLO), ("2", tunnel())]),
-    "tokens": Conversation(
+    "while others are authenticated": Dialogue([*entered("1"), ("2", HELLO), ("2", tunnel())]),
+    "tokens": Dialogue(
         with_tokens(
             *(token(exp=when) for when in (0, NOW - 30, NOW - 200, NOW - 0.5)),
             *(token(nbf=NOW + seconds) for seconds in (30, 200)),
@@ -332,23 +332,21 @@ CONVERSATIONS = {
             *("", 5, None, [token()], ...),
         )
     ),
-    "refused tokens": Conversation(
+    "refused tokens": Dialogue(
         sends("1", HELLO, auth(exp=NOW - 60), {"type": "auth"}, {"type": "auth", "token": "x"}, tunnel())
     ),
-    "expiry": Conversation([*entered("1"), ("1", 61), ("1", BEAT)]),
-    "tenants": Conversation(
+    "expiry": Dialogue([*entered("1"), ("1", 61), ("1", BEAT)]),
+    "tenants": Dialogue(
         with_tokens(*map(token, ("zzz", "ab", "x-a", " a", "*", "A", "asleep", "", None, ["a"], "b", "x" * 300)))
     ),
-    "tunnels": Conversation([*entered("1"), *entered("2", "b"), *(("1", tunnel(**members)) for members in _TUNNELS)]),
-    "tunnels twice": Conversation(
+    "tunnels": Dialogue([*entered("1"), *entered("2", "b"), *(("1", tunnel(**members)) for members in _TUNNELS)]),
+    "tunnels twice": Dialogue(
         [*opened("1", "tunnels", "t", "t", "u"), *opened("2", "tunnels", "t"), *opened("3", "b", "t")]
     ),
-    "types": Conversation(after_auth(*({"type": name} for name in _TYPES), {}, {"type": "auth"})),
-    "not JSON alone": Conversation(
-        [("1", HELLO), ("1", b"nonsense " + token().encode() + b"\n"), ("2", b"nonsense\n")]
-    ),
-    "valid JSON": Conversation(after_auth(*_VALID)),
-    "pieces": Conversation(
+    "types": Dialogue(after_auth(*({"type": name} for name in _TYPES), {}, {"type": "auth"})),
+    "not JSON alone": Dialogue([("1", HELLO), ("1", b"nonsense " + token().encode() + b"\n"), ("2", b"nonsense\n")]),
+    "valid JSON": Dialogue(after_auth(*_VALID)),
+    "pieces": Dialogue(
         [
             *entered("1"),
             *sends("1", _BEAT_TEXT[:1], _BEAT_TEXT[1:], _BEAT_TEXT[:5], _BEAT_TEXT[5:] + b"\n"),
@@ -357,7 +355,7 @@ CONVERSATIONS = {
             *sends("1", '{"type":"heartbeat","x":"\u2603'.encode()[:-1], b'\x83"}\n'),
         ]
     ),
-    "pipelined": Conversation(
+    "pipelined": Dialogue(
         [
             *entered("1"),
             *sends("1", line(BEAT) * 10, line(tunnel("t")) + line(BEAT) + line(tunnel("u"))),
@@ -366,11 +364,11 @@ CONVERSATIONS = {
             ("3", line(tunnel()) * 2 + line(BEAT)),
         ]
     ),
-    "an incomplete message and another connection": Conversation(
+    "an incomplete message and another connection": Dialogue(
         [*entered("1"), *entered("2"), ("1", b'{"type":"tunn'), ("2", BEAT), ("1", b"x" * 100_000), ("2", BEAT)]
     ),
-    "one line": Conversation([*entered("1"), ("1", _BEAT_TEXT * 2 + b"\n"), ("1", _BEAT_TEXT)]),
-    "WebSocket": Conversation(
+    "one line": Dialogue([*entered("1"), ("1", _BEAT_TEXT * 2 + b"\n"), ("1", _BEAT_TEXT)]),
+    "WebSocket": Dialogue(
         [
             *entered("w"),
             *sends("w", *map(frame, (tunnel(), tunnel(remote_port=0), BEAT, tunnel("x" * 90), tunnel("x" * 70_000)))),
@@ -381,7 +379,7 @@ CONVERSATIONS = {
             *sends("w", frame(_UNKNOWN), frame(b'{"type":"heartbeat","x":"\xff"}'), frame(b"", 0x88)),
         ]
     ),
-    "WebSocket fragments": Conversation(
+    "WebSocket fragments": Dialogue(
         [
             *entered("w"),
             ("w", frame(b'{"type":"heartbeat","x":"\xe2', 0x01) + frame(b'\x98\x83"}', 0x80)),
@@ -390,14 +388,14 @@ CONVERSATIONS = {
             ("w", frame(b"x" * 10)),
         ]
     ),
-    "WebSocket spellings": Conversation(
+    "WebSocket spellings": Dialogue(
         [
             *entered("w"),
             *sends("w", frame(b" " + _BEAT_TEXT), frame(_BEAT_TEXT + b"x"), frame(_BEAT_TEXT + b"\0x")),
             ("w", frame(b'{// x\n"type":"heartbeat"}')),
         ]
     ),
-    "WebSocket violations": Conversation(
+    "WebSocket violations": Dialogue(
         [
             *entered("w1"),
             ("w1", b"\x81" + bytes([len(_BEAT_TEXT)]) + _BEAT_TEXT),
@@ -407,7 +405,7 @@ CONVERSATIONS = {
             ("w3", frame(b"{", 0x01) + frame(_BEAT_TEXT)),
         ]
     ),
-    "WebSocket openings": Conversation(
+    "WebSocket openings": Dialogue(
         [
             *sends("w1", UPGRADE[:20], UPGRADE[20:] + b"\r\n"),
             ("w2", UPGRADE + b"Sec-WebSocket-Extensions: permessage-deflate\r\n\r\n"),
@@ -419,7 +417,7 @@ CONVERSATIONS = {
             *sends("w8", UPGRADE + b"\r\n", frame(b'{"type":"hello"}')),
         ]
     ),
-    "tunnel limit": Conversation(
+    "tunnel limit": Dialogue(
         [
             *opened("1", "tunnels", "t", "u", "v", "w"),
             *sends("1", tunnel("x", "tunnels", remote_port=0), tunnel("x", "a")),
@@ -429,7 +427,7 @@ CONVERSATIONS = {
             *script("4 tunnels-2 t; 2 END; 5 tunnels t; 1 END; 6 tunnels t u v; 6 RESET; 7 tunnels t"),
         ]
     ),
-    "refused tunnels": Conversation(
+    "refused tunnels": Dialogue(
         [
             *entered("1", "tunnels"),
             *sends("1", *(tunnel(name, "tunnels", remote_port=0) for name in "xyz")),
@@ -439,10 +437,10 @@ CONVERSATIONS = {
             *sends("2", *(tunnel(name, "tunnels-2") for name in "uvw")),
         ]
     ),
-    "tunnels at once": Conversation(
+    "tunnels at once": Dialogue(
         [*entered("1", "tunnels"), ("1", b"".join(line(tunnel(name, "tunnels")) for name in "tuv"))]
     ),
-    "connection limit of a tenant": Conversation(
+    "connection limit of a tenant": Dialogue(
         [
             *opened("1", "connections", "t"),
             ("1", tunnel("t", "connections", remote_port=0)),
@@ -452,15 +450,15 @@ CONVERSATIONS = {
             *script("7 connections; 8 connections"),
         ]
     ),
-    "refused auths of a tenant": Conversation(
+    "refused auths of a tenant": Dialogue(
         [
             *sends("1", HELLO, auth("connections", exp=NOW - 9)),
             *sends("2", HELLO, auth("connections", exp=NOW - 9)),
             *entered("3", "connections"),
         ]
     ),
-    "connections of other tenants": Conversation(script("1 a; 2 b; 3 a; 4 b; 5 connections")),
-    "connection limit": Conversation(
+    "connections of other tenants": Dialogue(script("1 a; 2 b; 3 a; 4 b; 5 connections")),
+    "connection limit": Dialogue(
         [
             *script("1 HELLO; 1 HELLO; 2 a"),
             ("3", _UNKNOWN),
@@ -468,7 +466,7 @@ CONVERSATIONS = {
         ],
         {"connection_limit": 2},
     ),
-    "buffers": Conversation(
+    "buffers": Dialogue(
         [
             *opened("1", "a", "t", "u", "v", "w"),
             ("1", tunnel("x", remote_port=0)),
@@ -476,12 +474,12 @@ CONVERSATIONS = {
         ],
         {"buffer_pool": 2},
     ),
-    "buffers and refused tunnels": Conversation(
+    "buffers and refused tunnels": Dialogue(
         [*entered("1"), *[("1", tunnel(remote_port=0))] * 3, *(("1", tunnel(name)) for name in "tu")],
         {"buffer_pool": 2},
     ),
-    "buffers and a tenant's limit": Conversation(opened("1", "tunnels", "t", "u", "v"), {"buffer_pool": 2}),
-    "rate": Conversation(
+    "buffers and a tenant's limit": Dialogue(opened("1", "tunnels", "t", "u", "v"), {"buffer_pool": 2}),
+    "rate": Dialogue(
         [
             *entered("1", "rate"),
             *[("1", _UNKNOWN)] * 3,
@@ -493,15 +491,15 @@ CONVERSATIONS = {
             *(step for seconds in (9, 10, 1, 19) for step in [("1", seconds), *[("1", BEAT)] * 21]),
         ]
     ),
-    "a rate from its start": Conversation([*entered("1", "rate"), *[("1", BEAT)] * 25, ("1", 5), *[("1", BEAT)] * 10]),
-    "addresses": Conversation(
+    "a rate from its start": Dialogue([*entered("1", "rate"), *[("1", BEAT)] * 25, ("1", 5), *[("1", BEAT)] * 10]),
+    "addresses": Dialogue(
         [*script("1 here t; 2 elsewhere t; 3 a t; 4@192.0.2.1 elsewhere t"), ("1", tunnel("t", "her"))]
     ),
-    "draining": Conversation(
+    "draining": Dialogue(
         [*entered("1"), ("1", DRAIN), *entered("2"), ("2", tunnel()), ("3", _UNKNOWN), ("1", SERVE), *entered("4")]
     ),
-    "drained": Conversation([*opened("1", "a", "t"), *opened("2", "a", "t"), ("3", _UNKNOWN)], {"draining": True}),
-    "dials": Conversation(
+    "drained": Dialogue([*opened("1", "a", "t"), *opened("2", "a", "t"), ("3", _UNKNOWN)], {"draining": True}),
+    "dials": Dialogue(
         [
             *opened("1", "tunnels", "t"),
             *sends("1", line(BEAT) + line(_UNKNOWN), REACHED, tunnel("u", "tunnels"), UNREACHED),
@@ -511,8 +509,6 @@ CONVERSATIONS = {
         {"probe": True},
     ),
     # The longest conversations are last: most variations differ in an earlier one.
-    "not JSON": Conversation(after_auth(*_NOT_JSON)),
-    "not JSON, then another": Conversation(
-        [step for what in _NOT_JSON for step in [*after_auth(what), ("new", HELLO)]]
-    ),
+    "not JSON": Dialogue(after_auth(*_NOT_JSON)),
+    "not JSON, then another": Dialogue([step for what in _NOT_JSON for step in [*after_auth(what), ("new", HELLO)]]),
 }

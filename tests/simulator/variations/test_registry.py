@@ -24,7 +24,7 @@ from cbspec_simulator import (
     varied,
 )
 from tests.simulator.variations import conversations
-from tests.simulator.variations.conversations import CONVERSATIONS, TENANTS, Conversation, play
+from tests.simulator.variations.conversations import CONVERSATIONS, TENANTS, Dialogue, play
 from tests.simulator.variations.test_edge import AT_THE_EDGE
 
 CLEAN = Config(tenants=TENANTS)
@@ -37,7 +37,7 @@ def _clean(name: str) -> list[tuple[object, ...]]:
     return list(play({**CONVERSATIONS, **conversations.RARE}[name], varied, CLEAN))
 
 
-def _differs(variation: Variation, found: Iterable[tuple[str, Conversation]]) -> bool:
+def _differs(variation: Variation, found: Iterable[tuple[str, Dialogue]]) -> bool:
     config = variation.arrange(CLEAN)
     return any(
         event != clean

@@ -108,7 +108,8 @@ class _BlockingFramer(StreamFramer):
         if any(other is not self and other.holding for other in self._all):
             return None
         frame = super().next_frame()
-        self.holding = frame is None and len(self.pending) > (_HUGE if self._huge else 0)
+        if not (self._huge and self.holding):  # a huge message blocks until its connection ends
+            self.holding = frame is None and len(self.pending) > (_HUGE if self._huge else 0)
         return frame
 
 
