@@ -1,1 +1,1 @@
-"""Coverage-guided fuzzing of every layer without I/O: `make fuzz`, or `python -m tests.fuzz`."""
+"""Coverage-guided fuzzing of every layer without I/O: `make fuzz`."""

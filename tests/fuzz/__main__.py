@@ -1,75 +1,69 @@
-"""`python -m tests.fuzz`: every target in turn; exit 1 where one breaks, with the input that broke it saved and named.
+"""`python -m tests.fuzz`: run atheris (libFuzzer) on each target in turn; exit code 1 if a target fails.
 
-A saved input is tried again by `python -m tests.fuzz --replay TARGET FILE`.
+The input that fails is saved in .fuzz/; `python -m tests.fuzz.harness TARGET FILE` runs it again.
 """
 
 from __future__ import annotations
 
 import argparse
 import random
+import resource
+import subprocess
 import sys
-import time
+import tempfile
 from pathlib import Path
 
-from tests.fuzz.run import MEMORY_MIB, Outcome, run
-from tests.fuzz.target import load
-from tests.fuzz.targets import NAMES
+from tests.fuzz.target import FOLDER, read_corpus, write_corpus
+from tests.fuzz.targets import LIMITS
+
+FOUND = Path(".fuzz")
+_SECONDS = 10  # for one input
+_MEMORY = 512  # MiB
+
+
+def fuzz(name: str, cases: int, seed: int, *, longest: int = 512, keep: bool = False) -> bool:
+    """Run a target; return whether it passed. `keep` adds inputs that reach new code to the corpus."""
+    FOUND.mkdir(exist_ok=True)
+    dictionary = FOLDER / "dictionaries" / f"{name}.txt"
+    # The peak memory of a new process counts from that of its parent.
+    memory = _MEMORY + resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
+    options = [f"-runs={cases}", f"-seed={seed}", f"-max_len={longest}", f"-timeout={_SECONDS}", "-verbosity=0"]
+    options += [f"-rss_limit_mb={memory}", f"-artifact_prefix={FOUND / name.rpartition('.')[2]}-"]
+    options += [f"-dict={dictionary}"] if dictionary.exists() else []
+    with tempfile.TemporaryDirectory(prefix="cbspec-fuzz-") as folder:
+        seeds, merged = Path(folder, "seeds"), Path(folder, "merged")
+        for directory in (seeds, merged):
+            directory.mkdir()
+        for number, case in enumerate(read_corpus(name)):
+            (seeds / f"{number:04}").write_bytes(case)
+        harness = [sys.executable, "-m", "tests.fuzz.harness", name]
+        passed = subprocess.run([*harness, *options, str(seeds)], check=False).returncode == 0
+        if keep and passed:
+            subprocess.run([*harness, "-merge=1", "-verbosity=0", str(merged), str(seeds)], check=True)
+            write_corpus(name, [*read_corpus(name), *(case.read_bytes() for case in merged.iterdir())])
+    return passed
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Run what the arguments say, and return the exit code."""
-    args = _parser().parse_args(arguments)
-    if args.replay:
-        name, file = args.replay
-        load(name).check(Path(file).read_bytes())
-        print(f"{name}: {file} breaks nothing any more")
-        return 0
+    """Run the chosen targets; return the exit code."""
+    parser = argparse.ArgumentParser(prog="python -m tests.fuzz", description=__doc__)
+    parser.add_argument("--cases", type=int, default=1_000_000, help="inputs in all (default: %(default)s)")
+    parser.add_argument("--target", action="append", metavar="NAME", help=f"{', '.join(LIMITS)}; may be repeated")
+    parser.add_argument("--seed", type=int, help="seed of a reproducible run (default: random)")
+    parser.add_argument("--keep", action="store_true", help="add inputs that reach new code to the corpus")
+    args = parser.parse_args(arguments)
     seed = args.seed if args.seed is not None else random.SystemRandom().randrange(1, 2**31)
-    names = args.target or NAMES
-    parts = sum(load(name).share for name in names)
-    began, total, broken = time.monotonic(), 0, 0
-    print(f"{args.cases:,} cases, seed {seed}, at most {MEMORY_MIB} MiB")
-    for name in names:
-        cases = max(1, args.cases * load(name).share // parts)
-        outcome = _one(name, cases, seed, keep=args.keep)
-        total += outcome.cases
-        broken += bool(outcome.wrong)
-    verdict = f"{broken} of {len(names)} targets broke" if broken else "nothing broke"
-    print(f"{total:,} cases in {time.monotonic() - began:.0f} s: {verdict}")
-    return 1 if broken else 0
-
-
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="python -m tests.fuzz", description="Fuzz every layer without I/O.")
-    parser.add_argument("--cases", type=int, default=1_000_000, help="in all, by default %(default)s")
-    parser.add_argument("--target", action="append", metavar="NAME", help=f"one of {', '.join(NAMES)}; may be repeated")
-    parser.add_argument("--seed", type=int, help="makes a run that can be repeated; by default another each time")
-    parser.add_argument("--keep", action="store_true", help="add what is new to the corpus, and make that small again")
-    parser.add_argument("--replay", nargs=2, metavar=("TARGET", "FILE"), help="try one saved input again, and end")
-    return parser
-
-
-def _one(name: str, cases: int, seed: int, *, keep: bool) -> Outcome:
-    began = time.monotonic()
-    live = sys.stderr.isatty()
-
-    def tell(outcome: Outcome) -> None:
-        rate = outcome.cases / max(0.001, time.monotonic() - began)
-        if live:
-            print(
-                f"\r{name}: {outcome.cases:,} of {cases:,}, {rate:,.0f}/s, {outcome.peak} MiB ", end="", file=sys.stderr
-            )
-
-    outcome = run(name, cases, seed, tell, keep=keep)
-    if live:
-        print("\r\033[K", end="", file=sys.stderr)
-    spent = time.monotonic() - began
-    print(f"{name}: {outcome.cases:,} cases, {spent:.0f} s, {outcome.settled} to {outcome.peak} MiB", flush=True)
-    if outcome.wrong:
-        print(f"{outcome.wrong}\n{name} broke", flush=True)
-    for file in outcome.kept:
-        print(f"  {file}: python -m tests.fuzz --replay {name} {file}", flush=True)
-    return outcome
+    names = args.target or list(LIMITS)
+    limits = {name: LIMITS.get(name, (1, 512)) for name in names}
+    shares = sum(share for share, _ in limits.values())
+    failed = []
+    for name, (share, longest) in limits.items():
+        cases = max(1, args.cases * share // shares)
+        print(f"{name}: {cases:,} inputs, seed {seed}", flush=True)
+        if not fuzz(name, cases, seed, longest=longest, keep=args.keep):
+            failed.append(name)
+    print(f"failed: {', '.join(failed)}; the inputs are in {FOUND}/" if failed else "no target failed")
+    return 1 if failed else 0
 
 
 if __name__ == "__main__":

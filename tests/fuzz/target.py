@@ -1,39 +1,46 @@
-"""What a target is, and how bytes become choices."""
+"""Targets, their corpora, and how bytes become choices.
+
+A target is a module with a function `check`, which raises if an input breaks a promise. Its corpus is a text file with
+one escaped input per line.
+"""
 
 from __future__ import annotations
 
 import importlib
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from tempfile import mkdtemp
+from typing import TypeVar, cast
+
+T = TypeVar("T")
+FOLDER = Path(__file__).parent
 
 
-@dataclass(frozen=True, slots=True)
-class Target:
-    """Something that any bytes are tried on.
-
-    `check` raises where a promise is broken; `share` is its part of all cases beside the others', less where one takes
-    long; `longest` is how many bytes a case has at most, `words` what is worth putting into one.
-    """
-
-    check: Callable[[bytes], None]
-    share: int = 10
-    longest: int = 512
-    words: tuple[bytes, ...] = ()
+def load(name: str) -> Callable[[bytes], None]:
+    """Return the check of a target in `targets/`, or of any module if the name is dotted."""
+    module = importlib.import_module(name if "." in name else f"tests.fuzz.targets.{name}")
+    return cast(Callable[[bytes], None], module.check)
 
 
-def load(name: str) -> Target:
-    """Return a target of the folder `targets`, or any other: `package.module:ATTRIBUTE`."""
-    module, _, attribute = name.partition(":")
-    found = importlib.import_module(module if attribute else f"tests.fuzz.targets.{name}")
-    target = getattr(found, attribute or "TARGET")
-    assert isinstance(target, Target)
-    return target
+def read_corpus(name: str) -> list[bytes]:
+    """Return the inputs of a target's corpus."""
+    file = FOLDER / "corpus" / f"{name}.txt"
+    lines = file.read_text(encoding="ascii").splitlines() if file.exists() else []
+    return [line.encode("ascii").decode("unicode_escape").encode("latin-1") for line in lines]
+
+
+def write_corpus(name: str, inputs: Iterable[bytes]) -> None:
+    """Write a target's corpus, the shortest inputs first; a space at the end of a line is escaped."""
+    lines = []
+    for case in sorted(set(inputs), key=lambda case: (len(case), case)):
+        line = case.decode("latin-1").encode("unicode_escape").decode("ascii")
+        bare = line.rstrip(" ")
+        lines.append(bare + r"\x20" * (len(line) - len(bare)) + "\n")
+    (FOLDER / "corpus" / f"{name}.txt").write_text("".join(lines), encoding="ascii")
 
 
 class Choices:
-    """Bytes taken from the front, for whatever has to be chosen; what is left is `rest`. At the end all are zero."""
+    """Choices made by bytes taken from the front of an input; `rest` is what is left. At the end all are zero."""
 
     def __init__(self, data: bytes) -> None:
         self.rest = data
@@ -48,21 +55,29 @@ class Choices:
         return taken
 
     def below(self, size: int) -> int:
-        """Take a number from 0 up to, but not including, `size`."""
+        """Take a number from 0 to `size` - 1."""
         return self.byte() % size
 
     def bytes(self, size: int) -> bytes:
-        """Take so many bytes, or what there is."""
+        """Take up to `size` bytes."""
         taken, self.rest = self.rest[:size], self.rest[size:]
         return taken
 
 
 def pieces(data: bytes, size: int) -> Iterator[bytes]:
-    """Cut bytes into pieces of one size."""
+    """Split bytes into pieces of one size."""
     return (data[at : at + size] for at in range(0, len(data), size))
 
 
-def memory_folder() -> Path:
-    """Return an empty folder, in memory where that can be: a file a case is written faster there."""
-    memory = Path("/dev/shm")  # noqa: S108 - the folder in it has a name that nobody can foresee
+def same_however_split(read: Callable[[bytes, int], T], stream: bytes, size: int) -> T:
+    """Return `read(stream, piece size)`, which must be the same for one piece, single bytes and `size`."""
+    whole = read(stream, len(stream) or 1)
+    assert read(stream, 1) == whole
+    assert read(stream, size) == whole
+    return whole
+
+
+def temporary_folder() -> Path:
+    """Return an empty folder, in memory if possible: a file per input is written faster there."""
+    memory = Path("/dev/shm")  # noqa: S108 - the folder in it has an unpredictable name
     return Path(mkdtemp(prefix="cbspec-fuzz-", dir=memory if memory.is_dir() else None))

@@ -1,21 +1,21 @@
-"""The targets: one module a layer, with a `TARGET` that checks any bytes."""
+"""The targets, one module per layer, each with a function `check` that any input must pass."""
 
 from __future__ import annotations
 
 from typing import Final
 
-NAMES: Final = (
-    "framing",
-    "websocket",
-    "strictjson",
-    "messages",
-    "connection",
-    "session",
-    "tls",
-    "tokens",
-    "masking",
-    "profile",
-    "scenario",
-    "suite",
-)
-"""The modules of this folder that are targets."""
+LIMITS: Final = {
+    "framing": (10, 200),
+    "websocket": (4, 400),
+    "strictjson": (10, 256),
+    "messages": (8, 400),
+    "connection": (8, 120),
+    "session": (2, 250),
+    "tls": (2, 500),
+    "tokens": (8, 700),
+    "masking": (8, 300),
+    "profile": (4, 1500),
+    "scenario": (4, 1500),
+    "suite": (6, 400),
+}
+"""For each target its share of all inputs, smaller for slow ones, and the longest input in bytes."""

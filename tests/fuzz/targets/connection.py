@@ -1,4 +1,4 @@
-"""State: relay and client in any order of requests, answers and broken bytes; the table decides, and nothing else."""
+"""State: relay and client in any order of requests, answers and broken bytes; only the table decides."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ from cbspec.protocol.messages import (
     encode,
 )
 from cbspec.protocol.state import TABLE, Serve, State
-from tests.fuzz.target import Choices, Target
+from tests.fuzz.target import Choices
 
 _REQUESTS: Final[tuple[Message, ...]] = (Hello(), Auth("a.b.c"), TunnelInfo("t", "a", 1, "h", 2), Heartbeat())
 _ANSWERS: Final[tuple[Message, ...]] = (
@@ -38,16 +38,39 @@ _ANSWERS: Final[tuple[Message, ...]] = (
 )  # fmt: skip
 
 
+def check(data: bytes) -> None:
+    """Exchange messages and bytes between a client and a relay."""
+    pair, choices = _Pair(), Choices(data)
+    while choices:
+        act = choices.byte()
+        if act < 64:
+            pair.request((*_REQUESTS, *_ANSWERS)[act % 11])
+        elif act < 128:
+            pair.answer((*_ANSWERS, *_REQUESTS)[act % 11])
+        elif act < 160:
+            pair.to_relay(encode(_REQUESTS[act % 4]) + b"\n")
+        elif act < 192:
+            pair.to_client(encode(_ANSWERS[act % 7]) + b"\n")
+        elif act < 250:
+            raw = choices.bytes(act % 32)
+            pair.to_relay(raw) if act & 1 else pair.to_client(raw)
+        else:
+            end = pair.relay if act & 1 else pair.client
+            end.receive_end()
+            assert end.state is State.CLOSED
+            assert end.next_event() is None
+
+
 class _Pair:
-    """A client and a relay; the relay's last request that has no answer is `asked`."""
+    """A client and a relay; `asked` is the request that the relay has to answer."""
 
     def __init__(self) -> None:
         self.client = Connection(Role.CLIENT, StreamFramer())
         self.relay = Connection(Role.RELAY, StreamFramer())
         self.asked: RequestReceived | RequestRefused | None = None
 
-    def ask(self, message: Message) -> None:
-        """Have the client send something, which it must only where the table and the turn allow it."""
+    def request(self, message: Message) -> None:
+        """Have the client send a message, which it must refuse unless the table allows it and no answer is pending."""
         before, busy = self.client.state, self.client.busy
         rule = TABLE.get((before, type(message)))  # type: ignore[arg-type]
         try:
@@ -58,10 +81,10 @@ class _Pair:
         else:
             assert isinstance(rule, Serve)
             assert not busy
-            self.hear(data)
+            self.to_relay(data)
 
-    def hear(self, data: bytes) -> None:
-        """Have the relay take bytes, and one request at most."""
+    def to_relay(self, data: bytes) -> None:
+        """Have the relay receive bytes, and read one request at most."""
         self.relay.receive_data(data)
         state, busy = self.relay.state, self.relay.busy
         try:
@@ -79,7 +102,7 @@ class _Pair:
         self.asked = event
 
     def answer(self, message: Message) -> None:
-        """Have the relay answer, which it must only where it was asked, and with what the table says or an error."""
+        """Have the relay answer, which it must refuse unless it was asked and the table, or an error, fits."""
         asked, before = self.asked, self.relay.state
         fits = isinstance(asked, RequestReceived) and isinstance(message, asked.rule.answer)
         try:
@@ -93,11 +116,11 @@ class _Pair:
         expected = asked.rule.then if fits and isinstance(asked, RequestReceived) else before
         assert self.relay.state is expected
         self.asked = None
-        self.hear(b"")
-        self.told(data)
+        self.to_relay(b"")
+        self.to_client(data)
 
-    def told(self, data: bytes) -> None:
-        """Have the client take bytes."""
+    def to_client(self, data: bytes) -> None:
+        """Have the client receive bytes."""
         state = self.client.state
         self.client.receive_data(data)
         try:
@@ -110,28 +133,3 @@ class _Pair:
         if isinstance(event, AnswerReceived):
             assert not self.client.busy
             assert not isinstance(event.answer, Error) or self.client.state is state
-
-
-def _check(data: bytes) -> None:
-    pair, choices = _Pair(), Choices(data)
-    while choices:
-        act = choices.byte()
-        if act < 64:
-            pair.ask((*_REQUESTS, *_ANSWERS)[act % 11])
-        elif act < 128:
-            pair.answer((*_ANSWERS, *_REQUESTS)[act % 11])
-        elif act < 160:
-            pair.hear(encode(_REQUESTS[act % 4]) + b"\n")
-        elif act < 192:
-            pair.told(encode(_ANSWERS[act % 7]) + b"\n")
-        elif act < 250:
-            raw = choices.bytes(act % 32)
-            pair.hear(raw) if act & 1 else pair.told(raw)
-        else:
-            end = pair.relay if act & 1 else pair.client
-            end.receive_end()
-            assert end.state is State.CLOSED
-            assert end.next_event() is None
-
-
-TARGET: Final = Target(_check, share=8, longest=120, words=(b'{"type":"heartbeat"}\n', b"\n", b"{", b"}"))

@@ -1,4 +1,4 @@
-"""The relay's session with all that listens to it: every request one answer, every answer valid, all given back."""
+"""The relay's session, log, transcript and metrics: each request has one valid answer; all resources are released."""
 
 from __future__ import annotations
 
@@ -25,14 +25,10 @@ from cbspec_simulator.observe.transcript import RelayTranscript, lines
 from cbspec_simulator.relay.events import Answered, Event, MessageReceived
 from cbspec_simulator.relay.session import Action, CloseAction, RelaySession, SendAction, connect
 from cbspec_simulator.settings.config import Config, LimitSettings
-from tests.fuzz.target import Choices, Target
+from tests.fuzz.target import Choices
+from tests.support.client import UPGRADE
 from tests.support.memory import BEAT, HELLO, NOW, MemoryRelay, auth, tunnel
 
-_LARGEST: Final = 400
-_UPGRADE: Final = (
-    b"GET / HTTP/1.1\r\nHost: localhost\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
-    b"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n"
-)
 _TENANTS: Final = (
     Tenant("a", tunnel_limit=2),
     Tenant("b", connection_limit=1),
@@ -48,25 +44,25 @@ _TEXTS: Final = tuple(
         {"type": "hello_response"}, [], {"type": 1},
     )
 )  # fmt: skip
-_SIGNED: Final = base64.urlsafe_b64encode(b'{"alg":"HS256","typ":"JWT"}').rstrip(b"=")
+_LOG: Final = logging.getLogger("simulator")
 
 
-class _Listener(logging.Handler):
-    """Writes every line of the log as a program would read it."""
+def check(data: bytes) -> None:
+    """Talk to a relay on three connections."""
+    with _logging():
+        _converse(Choices(data))
 
+
+class _JsonHandler(logging.Handler):
     def emit(self, record: logging.LogRecord) -> None:
         json.dumps({name: str(value) for name, value in vars(record).items()}).encode()
 
 
-_LOG: Final = logging.getLogger("simulator")
-_LISTENER: Final = _Listener()
-
-
 @contextlib.contextmanager
 def _logging() -> Iterator[None]:
-    """Have all of the log written, to nobody else, for a while."""
+    """Format the whole log as JSON, and show it nowhere."""
     before = _LOG.handlers, _LOG.propagate, _LOG.level
-    _LOG.handlers, _LOG.propagate = [_LISTENER], False
+    _LOG.handlers, _LOG.propagate = [_JsonHandler()], False
     _LOG.setLevel(logging.DEBUG)
     try:
         yield
@@ -76,36 +72,31 @@ def _logging() -> Iterator[None]:
 
 
 def _auth(claims: bytes) -> bytes:
-    """Return an auth with a good signature over whatever claims."""
-    signed = _SIGNED + b"." + base64.urlsafe_b64encode(claims).rstrip(b"=")
-    signature = base64.urlsafe_b64encode(hmac.digest(DEVELOPMENT_SECRET.encode(), signed, hashlib.sha256)).rstrip(b"=")
+    """Return an auth with a valid signature of any claims."""
+
+    def encoded(part: bytes) -> bytes:
+        return base64.urlsafe_b64encode(part).rstrip(b"=")
+
+    signed = encoded(b'{"alg":"HS256","typ":"JWT"}') + b"." + encoded(claims)
+    signature = encoded(hmac.digest(DEVELOPMENT_SECRET.encode(), signed, hashlib.sha256))
     return b'{"type":"auth","token":"' + signed + b"." + signature + b'"}'
 
 
-def _frame(text: bytes, opcode: int = 0x81) -> bytes:
-    size = bytes([0x80 | len(text)]) if len(text) < 126 else b"\xfe" + len(text).to_bytes(2, "big")
-    return bytes([opcode]) + size + bytes(4) + text
-
-
-class _Wire:
-    """One client's connection, and all that was said on it."""
-
-    def __init__(self, memory: MemoryRelay, *, websocket: bool, probed: bool) -> None:
-        self.memory = memory
+class _FuzzedConnection:
+    def __init__(self, memory: MemoryRelay, *, websocket: bool) -> None:
         self.time = 0.0
         self.closed = False
         self.asked = self.answered = 0
-        self.errands: list[Errand] = []
+        self._errands: list[Errand] = []
+        self._websocket = websocket
         self.session: RelaySession = connect(memory.relay, "127.0.0.1", websocket=websocket)
-        self.websocket = websocket
-        self.probed = probed
         if websocket:
-            self.hear(_UPGRADE)
+            self.receive(UPGRADE + b"\r\n")
 
     def __call__(self, event: Event) -> None:
         match event:
             case MessageReceived(connection) if connection is self.session.state:
-                assert self.asked == self.answered, "the answer before is still owed"
+                assert self.asked == self.answered, "the previous request has no answer yet"
                 self.asked += 1
             case Answered(connection, body) if connection is self.session.state:
                 self.answered += 1
@@ -115,102 +106,76 @@ class _Wire:
     def now(self) -> Moment:
         return Moment(self.time, NOW + self.time)
 
-    def say(self, text: bytes) -> None:
-        self.hear(_frame(text[:30_000]) if self.websocket else text + b"\n")
+    def send(self, text: bytes) -> None:
+        if not self._websocket:
+            self.receive(text + b"\n")
+            return
+        text = text[:30_000]
+        size = bytes([0x80 | len(text)]) if len(text) < 126 else b"\xfe" + len(text).to_bytes(2, "big")
+        self.receive(b"\x81" + size + bytes(4) + text)
 
-    def hear(self, data: bytes) -> None:
-        self.take(self.session.receive_data(data, self.now))
+    def receive(self, data: bytes) -> None:
+        self._take(self.session.receive_data(data, self.now))
 
-    def take(self, actions: list[Action]) -> None:
+    def dialled(self, *, reached: bool) -> None:
+        if self._errands:
+            self._errands.pop()
+            self._take(self.session.dialled(reached, self.now))
+
+    def _take(self, actions: list[Action]) -> None:
         for action in actions:
-            assert not self.closed, "something comes behind the end"
+            assert not self.closed, "an action after the close"
             if isinstance(action, SendAction):
-                if not self.websocket:
-                    for line in action.data.splitlines():
-                        assert not isinstance(parse(loads(line), Role.RELAY), Violation)
+                for line in () if self._websocket else action.data.splitlines():
+                    assert not isinstance(parse(loads(line), Role.RELAY), Violation)
             elif isinstance(action, CloseAction):
                 self.closed = True
             else:
                 assert isinstance(action, Dial)
-                self.errands.append(action)
-
-    def dialled(self, reached: bool) -> None:
-        if self.errands:
-            self.errands.pop()
-            self.take(self.session.dialled(reached, self.now))
-
-
-def _check(data: bytes) -> None:
-    with _logging():
-        _converse(Choices(data))
+                self._errands.append(action)
 
 
 def _converse(choices: Choices) -> None:
     mode = choices.byte()
-    config = Config(limits=LimitSettings(max_message=_LARGEST, max_depth=8))
+    config = Config(limits=LimitSettings(max_message=400, max_depth=8))
     memory = MemoryRelay(*_TENANTS, config=config, buffer_pool=3, connection_limit=2, probe=bool(mode & 2))
-    transcript, metrics = (
-        RelayTranscript(Clock(lambda: 0.0, lambda: float(NOW))),
-        RelayMetrics(memory.relay, lambda: 0.0),
-    )
-    wires = [_Wire(memory, websocket=bool(mode & bit), probed=bool(mode & 2)) for bit in (1, 4, 8)]
-    for wire in wires:
-        memory.relay.tell.add(wire)
+    transcript = RelayTranscript(Clock(lambda: 0.0, lambda: float(NOW)))
+    metrics = RelayMetrics(memory.relay, lambda: 0.0)
+    connections = [_FuzzedConnection(memory, websocket=bool(mode & bit)) for bit in (1, 4, 8)]
+    for connection in connections:
+        memory.relay.tell.add(connection)
     memory.relay.tell.add(tell)
     transcript.listen(memory.relay.tell)
     while choices:
         act = choices.byte()
-        wire = wires[act % 3]
+        client = connections[act % 3]
         if act < 128:
-            wire.say(_TEXTS[act // 3 % len(_TEXTS)])
+            client.send(_TEXTS[act // 3 % len(_TEXTS)])
         elif act < 150:
-            wire.say(_auth(choices.bytes(choices.byte())))
+            client.send(_auth(choices.bytes(choices.byte())))
         elif act < 175:
-            wire.say(choices.bytes(choices.byte()))
+            client.send(choices.bytes(choices.byte()))
         elif act < 200:
-            wire.hear(choices.bytes(choices.byte()))
+            client.receive(choices.bytes(choices.byte()))
         elif act < 220:
-            wire.dialled(bool(act & 1))
+            client.dialled(reached=bool(act & 1))
         elif act < 230:
             text = _TEXTS[choices.below(len(_TEXTS))]
             at = choices.below(len(text))
-            wire.say(text[:at] + choices.bytes(act % 4) + text[at + 1 :])
+            client.send(text[:at] + choices.bytes(act % 4) + text[at + 1 :])
         elif act < 245:
-            wire.time += act - 230
+            client.time += act - 230
         else:
-            wire.session.end(reset=bool(act & 1))
-            wire.closed = False
-    for wire in wires:
-        wire.session.end()
-        assert not wire.session.receive_data(_TEXTS[0], wire.now)
-        assert wire.asked - wire.answered in (0, 1, -1)
+            client.session.end(reset=bool(act & 1))
+            client.closed = False
+    for client in connections:
+        client.session.end()
+        assert not client.session.receive_data(_TEXTS[0], client.now)
+        assert client.asked - client.answered in (0, 1, -1)
     assert not memory.relay.state.usage
     assert not memory.relay.state.connections
-    _check_kept(transcript, metrics)
-
-
-def _check_kept(transcript: RelayTranscript, metrics: RelayMetrics) -> None:
-    """See that what is kept of the clients' words can be shown anywhere, and is no more than it may be."""
     entries = transcript.entries()
     assert all(len(entry.tenant) + len(entry.subject) <= 2 * LONGEST_NAME for entry in entries)
-    said = [(entry.tenant, entry.subject, entry.text) for entry in entries]
-    json.dumps(said, ensure_ascii=False).encode()
+    json.dumps([(entry.tenant, entry.subject, entry.text) for entry in entries], ensure_ascii=False).encode()
     "\n".join(lines(entries)).encode()
     assert all(len(family.samples) < 200 for family in metrics.collect())
-
-
-TARGET: Final = Target(
-    _check,
-    share=2,
-    longest=250,
-    words=(
-        *_TEXTS[:2],
-        b'{"sub":"u","tenant_id":"a"}',
-        b'"\\ud800"',
-        b'"tenant_id":',
-        b'"sub":',
-        b'"exp":',
-        b"\n",
-        b"{",
-    ),
-)

@@ -1,4 +1,4 @@
-"""WebSocket: frames give the same messages however the bytes are cut, and well-formed ones give what was in them."""
+"""WebSocket: frames give the same messages however the bytes are split; well-formed ones give their payloads."""
 
 from __future__ import annotations
 
@@ -10,19 +10,35 @@ from websockets.frames import Opcode
 
 from cbspec.protocol.framing import Frame
 from cbspec.protocol.websocket import WebSocketFramer
-from tests.fuzz.target import Choices, Target, pieces
+from tests.fuzz.target import Choices, pieces, same_however_split
+from tests.support.client import UPGRADE
 
-_UPGRADE: Final = (
-    b"GET / HTTP/1.1\r\nHost: localhost\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
-    b"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n"
-)
+_HANDSHAKE: Final = UPGRADE + b"\r\n"
 _LARGEST: Final = 300
 _DATE: Final = re.compile(rb"Date: [^\r]*\r\n")
-_OPCODES: Final = (Opcode.TEXT, Opcode.CONT, Opcode.BINARY, Opcode.PING, Opcode.PONG, Opcode.CLOSE)
+_DATA: Final = (Opcode.TEXT, Opcode.CONT, Opcode.BINARY)
+_OPCODES: Final = (*_DATA, Opcode.PING, Opcode.PONG, Opcode.CLOSE)
 
 
-def _heard(stream: bytes, size: int) -> tuple[list[Frame], bytes, bytes, str, bool, bool]:
-    """Return all that came of a stream: messages, what is left and what goes out, why it failed, and how it stands."""
+def check(data: bytes) -> None:
+    """Read well-formed frames, or any bytes with or without a handshake request."""
+    choices = Choices(data)
+    mode, size = choices.below(3), 1 + choices.below(20)
+    if mode:
+        same_however_split(_read, (_HANDSHAKE if mode == 1 else b"") + choices.rest, size)
+        return
+    frames = []
+    while choices:
+        frames.append(_frame(choices))
+    stream = _HANDSHAKE + b"".join(frame.serialize(mask=True) for frame in frames)
+    found = same_however_split(_read, stream, size)
+    if (messages := _messages(frames)) is not None:
+        assert found[0] == messages
+        assert found[4:] == (True, False)
+
+
+def _read(stream: bytes, size: int) -> tuple[list[Frame], bytes, bytes, str, bool, bool]:
+    """Return messages, unread bytes, bytes to send, kind of failure, opened, ended."""
     framer = WebSocketFramer.server(max_message=_LARGEST)
     sent, found = b"", []
     for piece in pieces(stream, size):
@@ -39,22 +55,19 @@ def _heard(stream: bytes, size: int) -> tuple[list[Frame], bytes, bytes, str, bo
 def _frame(choices: Choices) -> WireFrame:
     kind = choices.byte()
     opcode = _OPCODES[kind % len(_OPCODES)]
-    data = choices.bytes(choices.below(130 if opcode in (Opcode.TEXT, Opcode.CONT, Opcode.BINARY) else 126))
-    return WireFrame(opcode, data, fin=kind < 192 or opcode not in (Opcode.TEXT, Opcode.CONT, Opcode.BINARY))
+    data = choices.bytes(choices.below(130 if opcode in _DATA else 126))
+    return WireFrame(opcode, data, fin=kind < 192 or opcode not in _DATA)
 
 
-def _meant(frames: list[WireFrame]) -> list[Frame] | None:
-    """Return the messages that frames carry, by RFC 6455, 5.4; None where they break a rule of it."""
-    found, parts, binary = list[Frame](), list[bytes](), False
-    begun = False
+def _messages(frames: list[WireFrame]) -> list[Frame] | None:
+    """Return the messages in frames, or None if they break a rule of RFC 6455, 5.4."""
+    found, parts, binary, begun = list[Frame](), list[bytes](), False, False
     for frame in frames:
-        if frame.opcode is Opcode.CLOSE:
-            return None
         if frame.opcode in (Opcode.PING, Opcode.PONG):
             continue
-        if (frame.opcode is Opcode.CONT) is not begun:
+        if frame.opcode is Opcode.CLOSE or (frame.opcode is Opcode.CONT) is not begun:
             return None
-        binary = frame.opcode is Opcode.BINARY if not begun else binary
+        binary = binary if begun else frame.opcode is Opcode.BINARY
         parts.append(bytes(frame.data))
         begun = not frame.fin
         if sum(map(len, parts)) > _LARGEST:
@@ -63,33 +76,3 @@ def _meant(frames: list[WireFrame]) -> list[Frame] | None:
             found.append(Frame(b"".join(parts), binary=binary))
             parts.clear()
     return found
-
-
-def _check(data: bytes) -> None:
-    choices = Choices(data)
-    mode, size = choices.below(3), 1 + choices.below(20)
-    meant = None
-    if mode == 0:
-        frames = []
-        while choices:
-            frames.append(_frame(choices))
-        stream = _UPGRADE + b"".join(frame.serialize(mask=True) for frame in frames)
-        meant = _meant(frames)
-    else:
-        stream = (_UPGRADE if mode == 1 else b"") + choices.rest
-    whole = _heard(stream, len(stream) or 1)
-    assert _heard(stream, size) == whole
-    assert _heard(stream, 1) == whole
-    if meant is not None:
-        assert whole[0] == meant
-        assert (whole[4], whole[5]) == (True, False)
-
-
-TARGET: Final = Target(
-    _check, share=4,
-    longest=400,
-    words=(
-        _UPGRADE, b"\r\n\r\n", b"GET / HTTP/1.1\r\n", b"Sec-WebSocket-Extensions: permessage-deflate\r\n",
-        b"\x81\x80", b"\xc1\x80", b"\x88\x80", b"\x89\x80", b"\x81\xfe\x00\x7e", b"\x81\xff",
-    ),
-)  # fmt: skip
