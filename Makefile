@@ -79,7 +79,7 @@ soak: $(READY) ## Look for leaks: random sessions, faults and disconnects for te
 	$(BIN)/python -m tests.endurance.soak $(ARGS)
 
 hostile: $(READY) ## Measure the effect of hostile peers on other clients; writes docs/hostile.md
-	$(BIN)/python -m tests.hostile.beside $(ARGS)
+	$(BIN)/python -m tests.hostile.measure $(ARGS)
 
 # sslyze needs an older `cryptography` than the project, so it has an environment of its own.
 $(VENV)/.sslyze: $(READY) constraints-sslyze.txt

@@ -2,5 +2,5 @@
 
 
 def check(data: bytes) -> None:
-    """Fail for an input that begins with "no"."""
-    assert not data.startswith(b"no"), "planted failure"
+    """Fail for an input that begins with n."""
+    assert data[:1] != b"n", "planted failure"

@@ -1,1 +1,1 @@
-"""Peers that mean ill: what they send, and what becomes of them and of everybody else."""
+"""Hostile peers: how their connections end, and what other clients notice."""

@@ -1,121 +1,113 @@
-"""What hostile peers do, over and over for as long as they are let.
+"""Attacks on a relay: `python -m tests.hostile.attacks NAME HOST PORT` runs one until the process is killed.
 
-It is run as `python -m tests.hostile.attacks NAME HOST PORT [idle]`.
-
-The process reads "on" and "off" from standard input, and says "ready", "on" and "off" when it is. While it is off an
-attack stands still, its connections open.
+It prints "ready" when it has opened its connections, and begins after SIGCONT.
 """
 
 from __future__ import annotations
 
-import base64
 import contextlib
+import itertools
 import os
 import socket
 import ssl
-import struct
 import sys
-import threading
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
 from typing import Final
 
 from tests.hostile.client_hello import hello, record
-from tests.support.client import HELLO, auth, tunnel
+from tests.support.client import HELLO, UPGRADE, auth, tunnel
+from tests.support.relay import reset
 
 MIB: Final = 1 << 20
-PATIENCE: Final = 20.0
-_UPGRADE: Final = (
-    b"GET / HTTP/1.1\r\nHost: localhost\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Version: 13\r\n"
-    b"Sec-WebSocket-Key: " + base64.b64encode(bytes(16)) + b"\r\n\r\n"
-)
-_NUMBER: Final = b'{"type":"tunnel_info","tunnel_id":"t","tenant_id":"tenant-001","local_port":%d,' % 10**29
 LONG_LINE: Final = b'{"type":"heartbeat","x":"' + b"x" * MIB
 DEEP: Final = b'{"type":"heartbeat","x":' + b"[" * 10**6 + b"]" * 10**6 + b"}\n"
-NUMBERS: Final = _NUMBER + b'"remote_host":"h","remote_port":1}\n'
 TWICE: Final = b'{"type":"heartbeat","type":"heartbeat"}\n'
 MANY_TWICE: Final = b"{" + b",".join([b'"type":"heartbeat"'] * 50_000) + b"}\n"
-ITEMS: Final = b'{"type":"heartbeat","x":[' + b",".join([b"[{}]"] * 200_000) + b"]}\n"
 TINY: Final = b"{}\n" * 100_000
-COMPRESSED: Final = b"\xc1\x85" + bytes(4) + b"hello"
-EMPTY_FRAMES: Final = (b"\x01\x80" + bytes(4)) + (b"\x00\x80" + bytes(4)) * 50_000
+HANDSHAKE: Final = UPGRADE + b"\r\n"
+_NUMBERS: Final = tunnel(port=10**29)
+_ITEMS: Final = b'{"type":"heartbeat","x":[' + b",".join([b"[{}]"] * 200_000) + b"]}\n"
+_EMPTY_FRAMES: Final = (b"\x01\x80" + bytes(4)) + (b"\x00\x80" + bytes(4)) * 50_000
+_RANDOM: Final = bytes.fromhex("e1f3a79b0c5d2e8f4a6b1c9d7e0f2a3b4c5d6e7f8091a2b3")
+_PATIENCE: Final = 20.0
+_PAUSE: Final = 0.25  # seconds between two connections: this is one peer, not a flood of connections
+_CONTEXT: Final = ssl._create_unverified_context()  # noqa: S323 - our own relay
 
-Running = Callable[[], bool]
+Address = tuple[str, int]
+Connect = Callable[[Address], socket.socket]
+Attack = Callable[[Address], Iterator[None]]
+"""Yields when the attack is ready, and attacks when it is resumed."""
 
 
-_PACE: Final = 0.25  # seconds between two connections: it is one peer, and no flood of them
+def tcp(address: Address) -> socket.socket:
+    """Connect without TLS."""
+    return socket.create_connection(address, timeout=_PATIENCE)
 
 
-@dataclass(slots=True)
-class Target:
-    """The relay under attack, and what is kept from one time to the next."""
+def tls(address: Address) -> ssl.SSLSocket:
+    """Connect with TLS."""
+    return _CONTEXT.wrap_socket(tcp(address), server_hostname="localhost")
 
-    address: tuple[str, int]
-    kept: list[ssl.SSLSocket] = field(default_factory=list)
-    context: ssl.SSLContext = field(default_factory=lambda: ssl._create_unverified_context())  # noqa: S323 - our own relay
 
-    def plain(self) -> socket.socket:
-        """Connect without TLS."""
-        return socket.create_connection(self.address, timeout=PATIENCE)
-
-    def tls(self) -> ssl.SSLSocket:
-        """Connect."""
-        return self.context.wrap_socket(self.plain(), server_hostname="localhost")
-
-    def greeted(self) -> ssl.SSLSocket:
-        """Connect, say hello and authenticate."""
-        sock = self.tls()
-        for request in (HELLO, auth()):
-            sock.sendall(request)
-            sock.recv(4096)
-        return sock
-
-    def websocket(self) -> ssl.SSLSocket:
-        """Connect, and open a WebSocket."""
-        sock = self.tls()
-        sock.sendall(_UPGRADE)
+def entered(address: Address) -> ssl.SSLSocket:
+    """Connect, and send hello and auth."""
+    sock = tls(address)
+    for request in (HELLO, auth()):
+        sock.sendall(request)
         sock.recv(4096)
-        return sock
+    return sock
 
 
-Connect = Callable[[Target], socket.socket]
-Attack = Callable[[Target, Running], None]
+def websocket(address: Address) -> ssl.SSLSocket:
+    """Connect, and do the WebSocket handshake."""
+    sock = tls(address)
+    sock.sendall(HANDSHAKE)
+    sock.recv(4096)
+    return sock
 
 
-def reset(sock: socket.socket) -> None:
-    """Break a connection off."""
-    with contextlib.suppress(OSError):
-        sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-    sock.close()
+def states(address: Address) -> Iterator[socket.socket]:
+    """Yield connections, each in another state."""
+    for data in (b"", record(hello())[:50], record(hello())):
+        sock = tcp(address)
+        sock.send(data)
+        yield sock
+    lines = (HELLO, auth(), tunnel())
+    for data in (
+        b"", HELLO[:9], HELLO, b"".join(lines[:2]), b"".join(lines), b"".join(lines)[:-50],
+        HANDSHAKE[:40], HANDSHAKE, HANDSHAKE + b"\x81\xfe\x10\x00",
+    ):  # fmt: skip
+        sealed = tls(address)
+        sealed.sendall(data)
+        yield sealed
 
 
-def _each(
-    connect: Callable[[Target], socket.socket], *sent: bytes, times: int = 1
-) -> Callable[[Target, Running], None]:
-    """Return what connects, sends something so many times and reads to the end, again and again."""
+def _sending(connect: Connect, *data: bytes) -> Attack:
+    """Connect, send data and read to the end, again and again."""
 
-    def attack(target: Target, running: Running) -> None:
-        while running():
-            with contextlib.suppress(OSError), connect(target) as sock:
-                for _ in range(times):
-                    for data in sent:
-                        sock.sendall(data)
+    def attack(address: Address) -> Iterator[None]:
+        yield
+        while True:
+            with contextlib.suppress(OSError), connect(address) as sock:
+                for piece in data:
+                    sock.sendall(piece)
                 sock.settimeout(1.0)
-                while running() and sock.recv(65536):
+                while sock.recv(65536):
                     pass
-            time.sleep(_PACE)
+            time.sleep(_PAUSE)
 
     return attack
 
 
-def _asking(connect: Connect, request: bytes) -> Attack:
-    """Return what asks again and again on one connection."""
+def _asking(request: bytes) -> Attack:
+    """Send a request again and again on one connection."""
 
-    def attack(target: Target, running: Running) -> None:
-        while running():
-            with contextlib.suppress(OSError), connect(target) as sock:
-                while running():
+    def attack(address: Address) -> Iterator[None]:
+        yield
+        while True:
+            with contextlib.suppress(OSError), entered(address) as sock:
+                while True:
                     sock.sendall(request)
                     if not sock.recv(65536):
                         break
@@ -123,136 +115,90 @@ def _asking(connect: Connect, request: bytes) -> Attack:
     return attack
 
 
-def slow_senders(target: Target, running: Running) -> None:
+def _slow_senders(address: Address) -> Iterator[None]:
     """Send a byte a second on each of a thousand connections."""
-    for at in range(10**9):
-        for number, sock in enumerate(target.kept):
+    senders = [tls(address) for _ in range(1000)]
+    yield
+    for at in itertools.count():
+        for number, sock in enumerate(senders):
             with contextlib.suppress(OSError):
                 sock.send(HELLO[at % (len(HELLO) - 1) :][:1])
             if number % 10 == 0:
-                if not running():
-                    return
                 time.sleep(0.01)
 
 
-def many(target: Target, count: int = 1000) -> None:
-    """Open the connections of slow senders."""
-    target.kept = [target.tls() for _ in range(count)]
-
-
-def begun_handshakes(target: Target, running: Running) -> None:
-    """Begin handshakes and never end them, a hundred open at a time."""
+def _begun_handshakes(address: Address) -> Iterator[None]:
+    """Begin handshakes and never end them, a hundred at a time."""
     begun: list[socket.socket] = []
-    parts = (b"", b"\x16", record(hello())[:-1], record(hello()))
-    while running():
-        sock = target.plain()
-        sock.send(parts[len(begun) % 4])
-        begun.append(sock)
+    yield
+    for data in itertools.cycle((b"", b"\x16", record(hello())[:-1], record(hello()))):
+        begun.append(tcp(address))
+        begun[-1].send(data)
         if len(begun) > 100:
             begun.pop(0).close()
-        time.sleep(_PACE)
-    for sock in begun:
-        sock.close()
+        time.sleep(_PAUSE)
 
 
-def half_messages(target: Target, running: Running) -> None:
-    """Send halves of messages, and leave."""
-    while running():
-        with contextlib.suppress(OSError), target.greeted() as sock:
+def _half_messages(address: Address) -> Iterator[None]:
+    """Send half a message, and leave."""
+    yield
+    while True:
+        with contextlib.suppress(OSError), entered(address) as sock:
             sock.sendall(tunnel()[:40])
-            time.sleep(_PACE)
+            time.sleep(_PAUSE)
 
 
-def _states(target: Target) -> Iterator[socket.socket]:
-    """Give connections, each in another state."""
-    yield target.plain()
-    half = target.plain()
-    half.send(record(hello())[:50])
-    yield half
-    shaking = target.plain()
-    shaking.send(record(hello()))
-    yield shaking
-    yield target.tls()
-    for sent in ((HELLO,), (HELLO[:9],), (HELLO, auth()), (HELLO, auth(), tunnel()), (HELLO, auth(), tunnel()[:50])):
-        sock = target.tls()
-        for data in sent:
-            sock.sendall(data)
-        yield sock
-    for raw in (_UPGRADE[:40], _UPGRADE, _UPGRADE + b"\x81\xfe\x10\x00"):
-        sock = target.tls()
-        sock.sendall(raw)
-        yield sock
-
-
-def resets(target: Target, running: Running) -> None:
-    """Break connections off in every state."""
-    while running():
-        for sock in _states(target):
+def _resets(address: Address) -> Iterator[None]:
+    """Reset connections in every state."""
+    yield
+    while True:
+        for sock in states(address):
             reset(sock)
-            time.sleep(_PACE)
-            if not running():
-                return
+            time.sleep(_PAUSE)
 
 
-def unread(target: Target, running: Running) -> None:
-    """Ask for as long as anything is taken, and never read an answer."""
-    while running():
-        with contextlib.suppress(OSError), target.greeted() as sock:
-            sock.settimeout(_PACE)
-            while running():
+def _unread(address: Address) -> Iterator[None]:
+    """Send requests without reading the answers."""
+    yield
+    while True:
+        with contextlib.suppress(OSError), entered(address) as sock:
+            sock.settimeout(_PAUSE)
+            while True:
                 sock.sendall(tunnel("x" * 30_000) * 20)
 
 
 ATTACKS: Final[dict[str, Attack]] = {
-    "1,000 slow senders": slow_senders,
-    "handshakes begun": begun_handshakes,
-    "half messages": half_messages,
-    "64 MiB lines": _each(Target.greeted, LONG_LINE[:-MIB], *[LONG_LINE[-MIB:]] * 64),
-    "10^6-deep JSON": _each(Target.greeted, DEEP),
-    "30-digit numbers": _asking(Target.greeted, NUMBERS),
-    "duplicate keys": _asking(Target.greeted, TWICE),
-    "50,000 duplicate keys": _asking(Target.greeted, MANY_TWICE),
-    "200,000 nested items": _asking(Target.greeted, ITEMS),
-    "100,000 tiny messages": _each(Target.greeted, TINY, times=3),
-    "compressed frames": _each(Target.websocket, COMPRESSED),
-    "50,000 empty frames": _each(Target.websocket, EMPTY_FRAMES, times=3),
-    "resets in every state": resets,
-    "plain HTTP": _each(Target.plain, b"GET / HTTP/1.1\r\n\r\n"),
-    "random bytes": _each(Target.plain, bytes.fromhex("e1f3a79b0c5d2e8f4a6b1c9d7e0f2a3b4c5d6e7f8091a2b3")),
-    "answers unread": unread,
+    "1,000 slow senders": _slow_senders,
+    "handshakes begun": _begun_handshakes,
+    "half messages": _half_messages,
+    "64 MiB lines": _sending(entered, LONG_LINE[:-MIB], *[LONG_LINE[-MIB:]] * 64),
+    "10^6-deep JSON": _sending(entered, DEEP),
+    "30-digit numbers": _asking(_NUMBERS),
+    "duplicate keys": _asking(TWICE),
+    "50,000 duplicate keys": _asking(MANY_TWICE),
+    "200,000 nested items": _asking(_ITEMS),
+    "100,000 tiny messages": _sending(entered, TINY, TINY, TINY),
+    "compressed frames": _sending(websocket, b"\xc1\x85" + bytes(4) + b"hello"),
+    "50,000 empty frames": _sending(websocket, *[_EMPTY_FRAMES] * 3),
+    "resets in every state": _resets,
+    "plain HTTP": _sending(tcp, b"GET / HTTP/1.1\r\n\r\n"),
+    "random bytes": _sending(tcp, _RANDOM),
+    "answers unread": _unread,
 }
 
 
 def main() -> None:
-    """Attack while standard input says so."""
+    """Attack."""
     name, host, port, *idle = sys.argv[1:]
-    # The attacker's own work is not what is measured: it gives way to the others on a processor. Where other programs
-    # leave no processor idle, it would never come to attack.
+    # The attacker's own work isn't measured, so it yields the processor. On a busy machine SCHED_IDLE would starve it.
     if idle:
         os.sched_setscheduler(0, os.SCHED_IDLE, os.sched_param(0))
     else:
         os.nice(10)
-    target, on, end = Target((host, int(port))), threading.Event(), threading.Event()
-    if name == "1,000 slow senders":
-        many(target)
-
-    def running() -> bool:
-        on.wait()
-        return not end.is_set()
-
-    def work() -> None:
-        while running():
-            ATTACKS[name](target, running)
-
-    thread = threading.Thread(target=work)
-    thread.start()
+    attack = ATTACKS[name]((host, int(port)))
+    next(attack)
     print("ready", flush=True)
-    for line in sys.stdin:
-        (on.set if line.strip() == "on" else on.clear)()
-        print(line.strip(), flush=True)
-    end.set()
-    on.set()
-    thread.join()
+    next(attack)
 
 
 if __name__ == "__main__":

@@ -1,7 +1,4 @@
-"""A ClientHello as raw bytes, field by field, each of which can be wrong.
-
-Source: RFC 8446, 4.1.2 and 4.2.
-"""
+"""A ClientHello as raw bytes, any field of which can be wrong (Source: RFC 8446, 4.1.2 and 4.2)."""
 
 from __future__ import annotations
 
@@ -10,10 +7,8 @@ from typing import Final
 
 X25519, P256, UNKNOWN_GROUP, GREASE = 0x001D, 0x0017, 0x9999, 0x1A1A
 SHARE: Final = bytes.fromhex("8520f0098930a754748b7ddcb43ef75a0dbf3a0d26381af4eba4a98eaa9b4e6a")
-"""A public key of X25519: that of RFC 7748, 6.1."""
-SERVER_NAME, GROUPS, SIGNATURES, ALPN, EARLY_DATA, PSK, VERSIONS, COOKIE, MODES, KEY_SHARE = (
-    0, 10, 13, 16, 42, 41, 43, 44, 45, 51,
-)  # fmt: skip
+"""A public X25519 key, of RFC 7748, 6.1."""
+SERVER_NAME, GROUPS, SIGNATURES, PSK, VERSIONS, COOKIE, KEY_SHARE = 0, 10, 13, 41, 43, 44, 51
 
 
 def u16(*numbers: int) -> bytes:
@@ -22,12 +17,12 @@ def u16(*numbers: int) -> bytes:
 
 
 def short(data: bytes) -> bytes:
-    """Return bytes behind their length in one."""
+    """Return bytes with a length of one byte."""
     return bytes([len(data)]) + data
 
 
 def sized(data: bytes) -> bytes:
-    """Return bytes behind their length in two."""
+    """Return bytes with a length of two bytes."""
     return u16(len(data)) + data
 
 
@@ -37,7 +32,7 @@ def extension(number: int, data: bytes = b"") -> bytes:
 
 
 def share(group: int, key: bytes = SHARE) -> bytes:
-    """Return one entry of the extension key_share."""
+    """Return one entry of the key_share extension."""
     return u16(group) + sized(key)
 
 
@@ -47,11 +42,11 @@ USUAL: Final[Mapping[int, bytes]] = {
     VERSIONS: short(u16(0x0304)),
     KEY_SHARE: sized(share(X25519)),
 }
-"""The extensions without which there is no TLS 1.3."""
+"""The extensions that TLS 1.3 requires."""
 
 
 def extensions(changes: Mapping[int, bytes | None] | None = None, behind: bytes = b"") -> bytes:
-    """Return the usual extensions, some of them other ones or (None) left out, and what comes behind them."""
+    """Return the usual extensions with changes (None: left out), followed by `behind`."""
     chosen = {**USUAL, **(changes or {})}
     return b"".join(extension(number, data) for number, data in chosen.items() if data is not None) + behind
 
@@ -67,12 +62,12 @@ def hello(
     bare: bool = False,
     trailing: bytes = b"",
 ) -> bytes:
-    """Return the handshake message; `bare` leaves all extensions out, `trailing` follows them."""
+    """Return the handshake message; `bare` leaves out all extensions, `trailing` follows them."""
     offered = b"" if bare else sized(extensions(changes, behind))
     body = version + b"r" * 32 + short(session) + sized(suites) + short(compression) + offered + trailing
     return b"\x01" + len(body).to_bytes(3, "big") + body
 
 
 def record(data: bytes, content: int = 22, version: bytes = b"\x03\x01") -> bytes:
-    """Return one TLS record in plain text."""
+    """Return one plain TLS record."""
     return bytes([content]) + version + sized(data)

@@ -7,7 +7,6 @@ loop of the relay under test.
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import json
 import os
 import select
@@ -317,11 +316,15 @@ class RawClient:
     def is_silent(self, seconds: float = 0.2) -> bool:
         """Whether no plain text arrives within `seconds`, and the connection stays open."""
         self.socket.settimeout(seconds)
-        with contextlib.suppress(TimeoutError):
+        try:
             while self._receive():
                 if self._plain:
                     return False
-        return not self.ended
+        except TimeoutError:
+            return True
+        finally:
+            self.socket.settimeout(PATIENCE)
+        return False
 
     def names_so_far(self) -> list[str]:
         """Return the types or error codes of the messages that have arrived."""
