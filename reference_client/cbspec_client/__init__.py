@@ -1,6 +1,6 @@
 """The reference client: an asyncio library for the CloudBridge Relay protocol v2.0.
 
-`connect` gives a `Client`; what can go wrong is the tree in `cbspec_client.errors`.
+`connect` yields a `Client`; the exceptions are in `cbspec_client.errors`.
 """
 
 from __future__ import annotations

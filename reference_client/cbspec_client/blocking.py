@@ -1,4 +1,4 @@
-"""The blocking edge: carries a session's bytes over a socket, for threads and greenlets.
+"""A blocking client, for threads and greenlets: transfers a session's bytes over a socket.
 
 with BlockingClient.open(Session(context, "relay.example"), "relay.example", 8080, limit=10) as client:
     client.ask(Hello(), limit=10)
@@ -23,9 +23,9 @@ _CHUNK = 64 * 1024
 
 
 class BlockingClient:
-    """One connection to a relay; made by `open`.
+    """One connection to a relay, created by `open`.
 
-    `failure` is why it has ended, once it has. `linger` is how long the relay may take, in seconds, to close its end.
+    `failure` is the reason why it has ended, or None. `linger` is the time-out, in seconds, for the relay's close.
     """
 
     def __init__(self, session: ClientSession, sock: socket.socket, linger: float) -> None:
@@ -33,7 +33,7 @@ class BlockingClient:
         self._session = session
         self._socket = sock
         self._linger = linger
-        self._over = False  # nothing more can be read
+        self._eof = False
 
     @classmethod
     def open(
@@ -46,9 +46,9 @@ class BlockingClient:
         linger: float = 2.0,
         source: str | None = None,
     ) -> Self:
-        """Connect and do the handshakes, within `limit` seconds; `source` is the local address to connect from.
+        """Connect and do the handshakes within `limit` seconds, from the local address `source`.
 
-        Raises ConnectFailed, one of its kinds, or RelayMisbehaved; nothing is left open then.
+        Raises ConnectFailed, a subclass of it, or RelayMisbehaved, and then leaves nothing open.
         """
         deadline = time.monotonic() + limit
         late = ConnectFailed(f"{authority(host, port)}: no connection within {limit:g} s")
@@ -56,13 +56,13 @@ class BlockingClient:
             sock = socket.create_connection((host, port), limit, (source, 0) if source else None)
         except TimeoutError:
             raise late from None
-        except (OSError, ValueError, OverflowError) as error:  # the last two: what can be no host or port
+        except (OSError, ValueError, OverflowError) as error:  # the last two: an impossible host or port
             raise ConnectFailed(f"{authority(host, port)}: {reason(error)}") from None
         client = cls(session, sock, linger)
         try:
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             client._flush()
-            client._until(lambda: session.ready, deadline - time.monotonic(), late)
+            client._require(lambda: session.ready, deadline - time.monotonic(), late)
         except ConnectionLost as error:
             client.close()
             raise ConnectFailed(str(error)) from None
@@ -79,23 +79,24 @@ class BlockingClient:
     ) -> None:
         if error is None or isinstance(error, Exception):
             self.close()
-        else:  # who is interrupted, or whose greenlet is killed, doesn't wait for the relay
+        else:  # an interrupt or a killed greenlet doesn't wait for the relay
             self._socket.close()
 
     def ask(self, request: Request, limit: float) -> Answer:
-        """Send a request and return what answers it within `limit` seconds, an Error too.
+        """Send a request and return its answer, which may be an Error.
 
-        Raises what ended the connection, AnswerTimeout, or the RelayError that came unasked before.
+        Raises AnswerTimeout after `limit` seconds, the failure that ended the connection, or the RelayError of an error
+        sent without a request.
         """
         self.check()
         self._session.request(request)
         self._flush()
         late = AnswerTimeout(f"no answer to the {request.type} within {limit:g} s")
-        self._until(lambda: self._session.answered, limit, late)
+        self._require(lambda: self._session.answered, limit, late)
         return self._session.take_answer()
 
     def listen(self, seconds: float) -> None:
-        """Do nothing but read for so many seconds; raises as `ask` does."""
+        """Read for a while; raises as `ask` does."""
         deadline = time.monotonic() + seconds
         self.check()
         while (left := deadline - time.monotonic()) > 0:
@@ -103,34 +104,34 @@ class BlockingClient:
             self.check()
 
     def follow(self, seconds: float) -> None:
-        """Read on for so many seconds behind what broke the protocol, until the answer comes all the same.
+        """After RelayMisbehaved, read on until the pending request is answered, or for `seconds`.
 
-        Whether it does says what was wrong: one answer that was, or one too many.
+        If the answer arrives, the relay sent an additional message; if not, the answer itself was wrong.
         """
         deadline = time.monotonic() + seconds
         if isinstance(self.failure, RelayMisbehaved):
             with contextlib.suppress(ClientError):
                 self._session.read_on()
-        while not self._session.answered and not self._over and (left := deadline - time.monotonic()) > 0:
+        while not self._session.answered and not self._eof and (left := deadline - time.monotonic()) > 0:
             self._receive(left)
 
     def check(self) -> None:
-        """Raise what came unasked, or what ended the connection."""
-        unasked = self._session.take_unasked()
-        if unasked is not None:
-            raise refusal(unasked)
+        """Raise the failure that ended the connection, or an error sent without a request."""
+        error = self._session.take_unsolicited()
+        if error is not None:
+            raise refusal(error)
         if self.failure is not None:
             raise self.failure
 
     def close(self) -> None:
-        """End the connection, politely where the relay takes part; what it still sends is read meanwhile."""
+        """Close the connection; read until the relay closes too, at most for the linger time."""
         deadline = time.monotonic() + self._linger
         with contextlib.closing(self._socket):
             if self.failure is None:
                 self._session.close()
                 self._flush()
                 self._wait(lambda: self._session.finished, deadline)
-            # Closing a socket that holds unread bytes would reset the connection, and an alert be lost with it.
+            # Closing a socket with unread bytes resets the connection, and the relay may lose our alert.
             self._session.goodbye()
             with contextlib.suppress(OSError):
                 self._socket.settimeout(self._linger)
@@ -138,13 +139,13 @@ class BlockingClient:
                 self._socket.shutdown(socket.SHUT_WR)
             self._wait(lambda: False, deadline)
 
-    def vanish(self, *, reset: bool = False) -> None:
-        """End the connection below TLS, without a word; `reset` breaks it off."""
+    def abort(self, *, reset: bool = False) -> None:
+        """Close the socket without close_notify, or with a TCP reset."""
         if reset:
             self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         self._socket.close()
 
-    def _until(self, happened: Callable[[], bool], limit: float, late: ClientError) -> None:
+    def _require(self, happened: Callable[[], bool], limit: float, late: ClientError) -> None:
         self._wait(happened, time.monotonic() + limit)
         if happened():
             return
@@ -153,7 +154,7 @@ class BlockingClient:
         raise self.failure
 
     def _wait(self, happened: Callable[[], bool], deadline: float) -> None:
-        """Read until something happened, the connection ended, or it is too late."""
+        """Read until a condition holds, the connection has ended, or the deadline has passed."""
         while not happened() and self.failure is None and (left := deadline - time.monotonic()) > 0:
             self._receive(left)
 
@@ -164,11 +165,11 @@ class BlockingClient:
         except TimeoutError:
             return
         except OSError as error:
-            self._over = True
+            self._eof = True
             self._fail(ConnectionLost(f"the connection broke: {reason(error)}"))
             return
         if not data:
-            self._over = True
+            self._eof = True
             self._fail(self._session.receive_eof())
             return
         try:

@@ -1,4 +1,4 @@
-"""The client: a relay's four requests as coroutines.
+"""The asyncio client: the protocol's four requests as coroutines.
 
 async with connect("127.0.0.1", 8080, ca=Path("ca.pem")) as client:
     await client.hello()
@@ -42,10 +42,9 @@ A = TypeVar("A", bound=Answer)
 
 @dataclass(frozen=True, slots=True)
 class Timeouts:
-    """How long things may take, in seconds.
+    """Time-outs in seconds: for the handshakes, an answer, a heartbeat's answer, and the relay's close.
 
-    `connect` is for everything up to the first request, `answer` for each answer, `heartbeat` for a heartbeat's,
-    `close` for the relay to close its end when the client has. The defaults but the last are deployed clients'.
+    All defaults except that of `close` are those of deployed clients.
     """
 
     connect: float = 10.0
@@ -66,10 +65,10 @@ class Tunnel:
 
 
 class Client:
-    """One connection to a relay; made by `connect`.
+    """One connection to a relay, created by `connect`.
 
-    One request is under way at a time: others wait for their turn. A request that is cancelled before its answer came
-    ends the connection, since the answer would be taken for the next one's.
+    Only one request is pending at a time; concurrent calls wait. Cancelling a pending request ends the connection,
+    since its answer could be mistaken for the answer to the next one.
     """
 
     def __init__(self, session: ClientSession, link: Link, timeouts: Timeouts) -> None:
@@ -81,22 +80,21 @@ class Client:
 
     @property
     def state(self) -> State:
-        """How far the connection has come."""
+        """The protocol state."""
         return State.CLOSED if self._link.failure is not None else self._session.state
 
     @property
     def tenant_id(self) -> str:
-        """The tenant that the relay named in its auth_response; empty before that."""
+        """The tenant in the relay's auth_response; empty before it."""
         return self._tenant_id
 
     async def hello(self, features: Iterable[str] = Hello().features) -> HelloResponse:
-        """Open the session, naming the features that this end knows. Source: Message Types / 1. Hello."""
+        """Send a hello with the features that this client supports. Source: Message Types / 1. Hello."""
         return await self._ask(Hello(features=tuple(features)), HelloResponse, self._timeouts.answer)
 
     async def authenticate(self, token: str) -> AuthResponse:
-        """Show a token.
+        """Send a token; raises RelayMisbehaved if the answer names another tenant than the token.
 
-        Raises RelayMisbehaved where the relay answers for another tenant than the token's.
         Source: Message Types / 2. Authentication.
         """
         answer = await self._ask(Auth(token), AuthResponse, self._timeouts.answer)
@@ -106,7 +104,7 @@ class Client:
     async def open_tunnel(
         self, tunnel_id: str, local_port: int, remote_host: str, remote_port: int, *, tenant_id: str | None = None
     ) -> Tunnel:
-        """Ask for a tunnel; `tenant_id` is the token's own unless said otherwise.
+        """Open a tunnel; the default `tenant_id` is that of the token.
 
         Source: Message Types / 3. Tunnel Management; Notes / multi-tenancy.
         """
@@ -116,7 +114,7 @@ class Client:
         return Tunnel(tunnel_id, tenant, local_port, remote_host, remote_port)
 
     async def heartbeat(self) -> float:
-        """Ask whether the relay is there; return how long the answer took, in seconds.
+        """Send a heartbeat; return the seconds until its answer.
 
         Source: Message Types / 4. Heartbeat.
         """
@@ -125,8 +123,8 @@ class Client:
     def keep_alive(self, *, interval: float = 30.0, failures: int = 3) -> AbstractAsyncContextManager[None]:
         """Return a context in which a heartbeat is sent every `interval` seconds.
 
-        After `failures` failures in a row (refused, or one more time-out for heartbeats without the answer) the body
-        is cancelled and the context raises what the last one was.
+        After `failures` refused heartbeats in a row, or that many time-outs without an answer, the body is cancelled
+        and the context raises the last error.
         """
         return kept_alive(lambda: self._heartbeat(self._timeouts.heartbeat * failures), interval, failures)
 
@@ -145,12 +143,12 @@ class Client:
                 async with asyncio.timeout(limit):
                     await self._link.until(lambda: self._session.answered)
             except TimeoutError:
-                # An answer that came while this process stood still is an answer.
+                # The answer may have arrived while this process was suspended.
                 if not self._session.answered:
                     self._link.fail(AnswerTimeout(f"no answer to the {request.type} within {limit:g} s"))
                     self._link.check()
             except asyncio.CancelledError:
-                self._link.fail(ConnectionLost(f"the {request.type} was cancelled before its answer came"))
+                self._link.fail(ConnectionLost(f"the {request.type} was cancelled before its answer arrived"))
                 raise
             answer = self._session.take_answer()
         if isinstance(answer, Error):
@@ -171,12 +169,11 @@ async def connect(
     timeouts: Timeouts | None = None,
     exchange: Callable[[Passed], None] | None = None,
 ) -> AsyncIterator[Client]:
-    """Connect to a relay over TLS 1.3, and close the connection when the context is left.
+    """Connect to a relay over TLS 1.3; close the connection at the end of the context.
 
-    Arguments: `ca` says who vouches for the relay's certificate, `server_name` who it is for (default: the host),
-    `path` is for the websocket transport, `exchange` is called with each message that passes.
-    Raises Misuse for arguments that can't be, ConnectFailed or one of its kinds, RelayMisbehaved.
-    Source: Notes / TLS 1.3.
+    Arguments: `ca` is the trusted CA, `server_name` the name in the certificate (default: the host), `path` that of the
+    WebSocket request; `exchange` is called with each message sent or received.
+    Raises Misuse for invalid arguments, ConnectFailed or a subclass, RelayMisbehaved. Source: Notes / TLS 1.3.
     """
     limits = timeouts or Timeouts()
     name = server_name or host
@@ -206,6 +203,6 @@ def _context(ca: Path | Trust) -> ssl.SSLContext:
     try:
         return client_context(ca)
     except ssl.SSLError:
-        raise Misuse(f"{ca}: holds no certificate in PEM form") from None
+        raise Misuse(f"{ca}: no certificate in PEM format") from None
     except OSError as error:
         raise Misuse(f"{ca}: {error.strerror or error}") from None

@@ -1,6 +1,6 @@
 """`cbspec connect`: a session from the shell.
 
-Exit codes: 0 all went well, 1 the relay refused, broke the protocol or fell silent, 2 wrong usage or no connection.
+Exit codes: 0 success, 1 the relay refused, broke the protocol or didn't answer, 2 wrong usage or no connection.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ _HOUR = 3600
 
 
 class _Wrong(Exception):
-    """The options can't be followed; the text says why and names the way out."""
+    """The options are wrong; the text names the reason and the remedy."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +47,7 @@ class _TunnelWish:
 
 @dataclass(frozen=True, slots=True)
 class _Plan:
-    """What the options come down to."""
+    """Trust and token, chosen by the options."""
 
     ca: Path | Trust
     token: str = field(repr=False)
@@ -56,29 +56,29 @@ class _Plan:
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the options of `cbspec connect`."""
-    parser.add_argument("address", type=_address, metavar="HOST:PORT", help="the relay")
-    parser.add_argument("--transport", choices=[*Transport], default="tcp", help="tcp (default) or websocket")
-    parser.add_argument("--path", default="/", help="path for websocket (default: /)")
-    parser.add_argument("--server-name", metavar="NAME", help="who the certificate must be for (default: HOST)")
+    parser.add_argument("address", type=_address, metavar="HOST:PORT", help="address of the relay")
+    parser.add_argument("--transport", choices=[*Transport], default="tcp", help="tcp or websocket (default: tcp)")
+    parser.add_argument("--path", default="/", help="path of the WebSocket request (default: /)")
+    parser.add_argument("--server-name", metavar="NAME", help="name that the certificate must have (default: HOST)")
     trust = parser.add_mutually_exclusive_group()
     trust.add_argument(
         "--ca",
         metavar="FILE",
-        help="who vouches for the certificate: a PEM file, 'development' (default on loopback) or 'system' (elsewhere)",
+        help="trusted CA: a PEM file, 'development' (default on loopback) or 'system' (default elsewhere)",
     )
     trust.add_argument(
-        "--insecure", action="store_true", help="check no certificate; a token is sent only if it is named"
+        "--insecure", action="store_true", help="don't verify the certificate, and send no generated token"
     )
     token = parser.add_mutually_exclusive_group()
-    token.add_argument("--token-file", type=Path, metavar="FILE", help="read the token from a file")
-    token.add_argument("--token-env", metavar="NAME", help="read the token from an environment variable")
+    token.add_argument("--token-file", type=Path, metavar="FILE", help="file that contains the token")
+    token.add_argument("--token-env", metavar="NAME", help="environment variable that contains the token")
     parser.add_argument(
         "--development",
         action="store_true",
-        help="use development CA and token, also for an address that isn't loopback",
+        help="use the development CA and a development token for any address",
     )
-    parser.add_argument("--tenant", default="tenant-001", help="tenant of a development token (default: tenant-001)")
-    parser.add_argument("--subject", default="user123", help="subject of a development token (default: user123)")
+    parser.add_argument("--tenant", default="tenant-001", help="tenant in a development token (default: tenant-001)")
+    parser.add_argument("--subject", default="user123", help="subject in a development token (default: user123)")
     parser.add_argument(
         "--tunnel",
         type=_tunnel,
@@ -87,13 +87,15 @@ def configure(parser: argparse.ArgumentParser) -> None:
         metavar="ID:LOCAL_PORT:HOST:PORT",
         help="open a tunnel (may be repeated)",
     )
-    parser.add_argument("--heartbeats", type=_count, default=1, metavar="N", help="heartbeats to send (default: 1)")
-    parser.add_argument("--timeout", type=_seconds, default=10.0, metavar="SECONDS", help="for each step (default: 10)")
-    parser.add_argument("--json", action="store_true", help="print one JSON object per message, and one for the end")
+    parser.add_argument("--heartbeats", type=_count, default=1, metavar="N", help="number of heartbeats (default: 1)")
+    parser.add_argument(
+        "--timeout", type=_seconds, default=10.0, metavar="SECONDS", help="time-out for each step (default: 10)"
+    )
+    parser.add_argument("--json", action="store_true", help="print a line of JSON per message and one for the outcome")
 
 
 def run(args: argparse.Namespace) -> int:
-    """Do the session that the options describe; return the exit code."""
+    """Run the session; return the exit code."""
     try:
         plan = _plan(args)
     except _Wrong as wrong:
@@ -107,7 +109,7 @@ def run(args: argparse.Namespace) -> int:
     except (ConnectFailed, Misuse) as error:
         display.failed(error)
         if isinstance(error, CertificateNotTrusted):
-            display.warn("--ca names who vouches for it, --server-name who it is for")
+            display.warn("name its CA with --ca, or its name with --server-name")
         return 2
     except ClientError as error:
         display.failed(error)
@@ -130,7 +132,7 @@ async def _session(args: argparse.Namespace, plan: _Plan, display: Display) -> N
     ) as client:
         await client.hello()
         if not plan.token:
-            display.say("no token is shown to a relay that nobody vouches for: this is all")
+            display.say("no token is sent without a verified certificate, so the session ends here")
             return
         await client.authenticate(plan.token)
         await _work(client, args, display)
@@ -151,8 +153,8 @@ def _plan(args: argparse.Namespace) -> _Plan:
         return _insecure_plan(args, named)
     if not named and not development:
         raise _Wrong(
-            f"{args.address.host} isn't loopback, so no token is made for it; "
-            "name one with --token-file or --token-env, or say --development"
+            f"{args.address.host} isn't loopback, so no token is generated for it; "
+            "use --token-file, --token-env or --development"
         )
     return _Plan(_trust(args.ca, development=development), named or _development_token(args))
 
@@ -161,10 +163,10 @@ def _insecure_plan(args: argparse.Namespace, named: str) -> _Plan:
     token = named or (_development_token(args) if args.development else "")
     if not token and args.tunnel:
         raise _Wrong(
-            "--tunnel needs a token, and with --insecure only one that is named is sent; "
-            "name one with --token-file or --token-env, or say --development"
+            "--tunnel needs a token, and --insecure sends no generated one; "
+            "use --token-file, --token-env or --development"
         )
-    warning = "the relay's certificate isn't checked: whoever answers there gets the token" if token else ""
+    warning = "the relay's certificate isn't verified: the token may reach another server" if token else ""
     return _Plan(Trust.NOBODY_CHECKS, token, warning)
 
 
@@ -189,12 +191,12 @@ def _named_token(args: argparse.Namespace) -> str:
         except OSError as error:
             raise _Wrong(f"{source}: {error.strerror}") from None
         except UnicodeDecodeError:
-            raise _Wrong(f"{source} is not text, so it holds no token") from None
+            raise _Wrong(f"{source} is not a text file, so it contains no token") from None
     else:
         return ""
-    # The wrong file, a private key for example, must not go to a relay.
+    # A wrong file, such as a private key, must not be sent.
     if not token or not token.isascii() or not token.isprintable() or " " in token:
-        raise _Wrong(f"{source} holds no token: a token is one word of ASCII characters")
+        raise _Wrong(f"{source} contains no token: a token is one word of ASCII characters")
     return token
 
 
@@ -220,13 +222,13 @@ def _tunnel(text: str) -> _TunnelWish:
 
 def _port(text: str) -> int:
     if len(text) > 5 or not 1 <= int(text) <= 65535:
-        raise argparse.ArgumentTypeError(f"{text} is no port; ports are 1 to 65535")
+        raise argparse.ArgumentTypeError(f"{text} is not a port: use 1 to 65535")
     return int(text)
 
 
 def _count(text: str) -> int:
     if not re.fullmatch(r"[0-9]{1,6}", text):
-        raise argparse.ArgumentTypeError(f"{text!r} is no count; give a number from 0 to 999999")
+        raise argparse.ArgumentTypeError(f"{text!r} is not a count: use 0 to 999999")
     return int(text)
 
 
@@ -236,5 +238,5 @@ def _seconds(text: str) -> float:
     except ValueError:
         seconds = math.nan
     if not 0 < seconds <= 86400:
-        raise argparse.ArgumentTypeError(f"{text!r} is no time-out; give seconds, more than 0, a day at most")
+        raise argparse.ArgumentTypeError(f"{text!r} is not a time-out: use seconds, more than 0 and at most 86400")
     return seconds

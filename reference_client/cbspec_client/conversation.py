@@ -1,4 +1,4 @@
-"""What was said on a connection, as exchanges, for who looks on; and what they find."""
+"""Exchanges: each request with its answers, and the requirements that a checker finds broken in them."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from cbspec_client.session import Passed
 
 @dataclass(frozen=True, slots=True)
 class Exchanged:
-    """A request (None: what came, came before any) and all that came for it so far; `tenant` is the token's."""
+    """A request and the answers so far; None if they arrived before any request. `tenant` is that of the token."""
 
     request: Passed | None
     answers: tuple[Passed, ...] = ()
@@ -19,7 +19,7 @@ class Exchanged:
 
 @dataclass(frozen=True, slots=True)
 class Blame:
-    """A requirement that the relay broke: what was expected, and what was seen."""
+    """A requirement that the relay broke, with the expected and the received text."""
 
     requirement: str
     expected: str = ""
@@ -30,14 +30,14 @@ Onlooker = Callable[[Exchanged], Sequence[Blame]]
 
 
 def sees_nothing(exchanged: Exchanged) -> Sequence[Blame]:
-    """Find nothing: for who wants nobody to look on."""
+    """Check nothing."""
     return ()
 
 
 class Conversation:
-    """Cuts what passes on one connection into exchanges and shows each to `onlooker`.
+    """Groups the messages of one connection into exchanges and passes each to `onlooker`.
 
-    `passed` is a session's `exchange`. A requirement is blamed once for each exchange.
+    `passed` is the callback of a session. A requirement is reported once per exchange.
     """
 
     def __init__(self, onlooker: Onlooker = sees_nothing) -> None:
@@ -50,23 +50,23 @@ class Conversation:
         self._open: list[Blame] = []
 
     def passed(self, passed: Passed) -> None:
-        """Take a message that passed."""
+        """Add a message."""
         if not passed.sent:
             self._answers.append(passed)
             return
-        self._judge()  # what came late belongs to the request before
+        self._judge()  # late answers belong to the previous request
         self._request, self._answers, self._judged = passed, [], 0
         self._blamed.clear()
 
     def blame(self, requirement: str) -> None:
-        """Take what the session itself found, where the onlooker finds nothing in the same exchange."""
+        """Add a requirement that the session found broken, unless the onlooker reports the same exchange."""
         self._judge()
         if not self._blamed:
             self._blamed.add(requirement)
             self._open.append(Blame(requirement))
 
     def findings(self) -> list[Blame]:
-        """Return what was found since the last call."""
+        """Return the findings since the last call."""
         self._judge()
         found, self._open = self._open, []
         return found

@@ -1,4 +1,4 @@
-"""What `cbspec connect` prints: the exchange and how it ended, for people or for machines; tokens masked."""
+"""The output of `cbspec connect`, as text or JSON, with tokens redacted."""
 
 from __future__ import annotations
 
@@ -13,21 +13,20 @@ from cbspec_client.errors import ClientError, ConnectFailed, Misuse, RelayError,
 from cbspec_client.session import Passed
 
 _MASK = "***"
-_LONGEST = 2000  # characters of a message that are shown to people
+_LONGEST = 2000  # characters of a message that the text output shows
 
 
 class Display:
-    """Prints a session.
+    """Prints a session; `secret` (a token or "") is never printed.
 
-    `secret` (a token, or nothing) is printed nowhere; with `as_json` each message is a line of JSON on standard output,
-    and a last line says how it ended.
+    With `as_json`, standard output has a line of JSON per message and a last line with the outcome.
     """
 
     def __init__(self, secret: str, *, as_json: bool) -> None:
         self._secret = secret
         self._as_json = as_json
         for stream in (sys.stdout, sys.stderr):
-            # Not every terminal can show every character that a relay sends.
+            # Not every terminal can encode every character that a relay sends.
             if isinstance(stream, TextIOWrapper):
                 stream.reconfigure(errors="backslashreplace")
 
@@ -44,21 +43,21 @@ class Display:
         print("→" if passed.sent else "←", _printable(text), flush=True)
 
     def say(self, text: str) -> None:
-        """Print a remark for people."""
+        """Print a remark, unless the output is JSON."""
         if not self._as_json:
             print(_printable(self._masked(text)), flush=True)
 
     def warn(self, text: str) -> None:
-        """Print a remark that matters to machines' owners too."""
+        """Print a remark to standard error."""
         print(f"cbspec: {_printable(self._masked(text))}", file=sys.stderr, flush=True)
 
     def succeeded(self) -> None:
-        """Print that all went well."""
+        """Print the outcome of a successful session."""
         if self._as_json:
             print(json.dumps({"outcome": "ok"}), flush=True)
 
     def failed(self, error: ClientError) -> None:
-        """Print what went wrong, and what can be done about it."""
+        """Print the error and the next step."""
         if self._as_json:
             outcome = _outcome(error)
             print(json.dumps({**outcome, "text": self._masked(outcome["text"])}), flush=True)
@@ -99,11 +98,13 @@ def _outcome(error: ClientError) -> dict[str, object]:
 def _explanation(error: ClientError) -> list[str]:
     match error:
         case RelayError():
-            meaning = FACTS[ErrorCode(error.code)].meaning if error.code in set(ErrorCode) else "no code of the eleven"
-            again = "no use" if not error.retryable else f"may help, after {error.base_delay:g} s or more"
+            meaning = (
+                FACTS[ErrorCode(error.code)].meaning if error.code in set(ErrorCode) else "not one of the eleven codes"
+            )
+            retry = "pointless" if not error.retryable else f"possible after {error.base_delay:g} s or more"
             said = f'the relay says: "{error.message}"'
-            return [f"the relay refused: {error.code} ({meaning})", said, f"trying again: {again}"]
+            return [f"the relay refused: {error.code} ({meaning})", said, f"a retry is {retry}"]
         case RelayMisbehaved():
-            return [f"the relay broke the protocol: {error}", f"'cbspec explain {error.requirement}' says more"]
+            return [f"the relay broke the protocol: {error}", f"for details run 'cbspec explain {error.requirement}'"]
         case _:
             return [str(error)]

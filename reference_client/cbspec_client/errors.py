@@ -1,11 +1,11 @@
-"""Everything that a session can end with, besides success.
+"""The client's exceptions.
 
     ClientError
     ├── Misuse                        the call was wrong; nothing was sent
-    ├── ConnectFailed                 no connection came about: refused, unknown host, time-out
-    │   └── TlsRefused                no TLS 1.3 session came about; no token was sent
-    │       └── CertificateNotTrusted     because nobody trusted vouches for the relay's certificate
-    ├── ConnectionLost                the connection ended, or was given up after a cancelled request
+    ├── ConnectFailed                 no connection: refused, unknown host, time-out
+    │   └── TlsRefused                no TLS 1.3 session; no token was sent
+    │       └── CertificateNotTrusted     the relay's certificate is not trusted
+    ├── ConnectionLost                the connection ended, also by a cancelled request
     ├── AnswerTimeout                 the relay didn't answer in time
     ├── RelayMisbehaved               the relay broke the protocol; names the requirement
     └── RelayError                    the relay refused: code, message, retryable, base_delay
@@ -22,7 +22,7 @@
         ├── DataTransferFailed        data_transfer_failed
         └── UnknownRelayError         a code that isn't one of the eleven
 
-After a RelayError the connection goes on; after any other that came from a request it has ended.
+After a RelayError the connection is still usable; any other error of a request has ended it.
 """
 
 from __future__ import annotations
@@ -34,23 +34,23 @@ from cbspec.protocol.messages import Error
 
 
 class ClientError(Exception):
-    """The root of them all."""
+    """The base class."""
 
 
 class Misuse(ClientError):
-    """The call asked for what can't be, or not now; nothing was sent."""
+    """The call was invalid, or not allowed in this state; nothing was sent."""
 
 
 class ConnectFailed(ClientError):
-    """No connection to a relay came about."""
+    """No connection to a relay was established."""
 
 
 class TlsRefused(ConnectFailed):
-    """No TLS 1.3 session came about; nothing but the handshake was sent."""
+    """No TLS 1.3 session was established; only the handshake was sent."""
 
 
 class CertificateNotTrusted(TlsRefused):
-    """The relay's certificate is for another name, out of its time, or nobody trusted vouches for it."""
+    """The relay's certificate has another name, is expired or not yet valid, or is not issued by a trusted CA."""
 
 
 class ConnectionLost(ClientError):
@@ -58,11 +58,11 @@ class ConnectionLost(ClientError):
 
 
 class AnswerTimeout(ClientError):
-    """The relay didn't answer in time; the connection was given up, since a late answer would be taken for another."""
+    """The relay didn't answer in time; the connection was closed, since a late answer could be mistaken for another."""
 
 
 class RelayMisbehaved(ClientError):
-    """The relay broke the protocol; `requirement` is the catalogue's id. The connection was given up."""
+    """The relay broke the protocol; `requirement` is the catalogue's id. The connection was closed."""
 
     def __init__(self, text: str, requirement: str) -> None:
         super().__init__(f"{text} ({requirement})")
@@ -70,10 +70,9 @@ class RelayMisbehaved(ClientError):
 
 
 class RelayError(ClientError):
-    """The relay refused.
+    """The relay answered with an error.
 
-    `code` and `message` are the relay's, `retryable` says whether the same request may succeed later without anything
-    else changing, `base_delay` is the first pause before trying again, in seconds (None: don't).
+    `retryable`: the same request may succeed later. `base_delay`: the first pause before a retry, in seconds, or None.
     Source: Message Types / 5. Error; Error Codes.
     """
 
@@ -86,19 +85,19 @@ class RelayError(ClientError):
 
 
 class InvalidToken(RelayError):
-    """The token is not valid, or no longer."""
+    """The token is invalid or expired."""
 
 
 class RateLimitExceeded(RelayError):
-    """Requests came faster than allowed."""
+    """Requests exceeded the rate limit."""
 
 
 class ConnectionLimitReached(RelayError):
-    """The relay serves no more connections."""
+    """The relay accepts no more connections."""
 
 
 class ServerUnavailable(RelayError):
-    """The relay takes no new work."""
+    """The relay accepts no new work."""
 
 
 class InvalidTunnelInfo(RelayError):
@@ -106,11 +105,11 @@ class InvalidTunnelInfo(RelayError):
 
 
 class UnknownMessageType(RelayError):
-    """The relay knows no such message."""
+    """The relay doesn't know this message type."""
 
 
 class TenantLimitExceeded(RelayError):
-    """The tenant has no tunnel or connection left."""
+    """The tenant's limit of tunnels or connections is reached."""
 
 
 class TenantNotFound(RelayError):
@@ -151,7 +150,7 @@ BY_CODE = MappingProxyType(
 
 
 def refusal(error: Error) -> RelayError:
-    """Return the exception that stands for an `error` of the relay's."""
+    """Return the exception for an error message."""
     try:
         code = ErrorCode(error.code)
     except ValueError:

@@ -1,4 +1,4 @@
-"""Heartbeats in the background, for as long as a context is open."""
+"""Heartbeats in the background of a context."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from cbspec_client.errors import ClientError, RelayError
 async def kept_alive(heartbeat: Callable[[], Awaitable[object]], interval: float, failures: int) -> AsyncIterator[None]:
     """Send a heartbeat every `interval` seconds while the context is open.
 
-    A refused one counts as a failure, until one is answered again; at `failures` of them, or at any error that ends the
-    connection, the body is cancelled and the error raised in its place.
+    After `failures` refusals in a row, or any error that ends the connection, the body is cancelled and the error is
+    raised instead.
     """
     body = asyncio.current_task()
     assert body is not None  # noqa: S101 - a context manager is entered by a task
@@ -36,7 +36,7 @@ async def kept_alive(heartbeat: Callable[[], Awaitable[object]], interval: float
         if not interrupted or body.uncancel() > cancelling:
             raise
     finally:
-        # A heartbeat that is under way is waited for: to cancel it would end the connection.
+        # Cancelling a pending heartbeat would end the connection.
         stop.set()
         if not interrupted:
             await _finish(beating)
@@ -71,5 +71,5 @@ async def _finish(beating: asyncio.Task[None]) -> None:
     try:
         await beating
     except ClientError:
-        # It failed as the context was left anyway; the next request tells.
+        # The context has ended anyway; the next request raises the error.
         return

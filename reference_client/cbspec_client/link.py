@@ -1,6 +1,6 @@
-"""The asyncio edge: carries a session's bytes over a socket, and ends in bounded time.
+"""The asyncio transport of a session; it closes in bounded time.
 
-TLS is the session's own layer, so that an alert leaves where a handshake fails.
+TLS belongs to the session, so an alert is sent if the handshake fails.
 """
 
 from __future__ import annotations
@@ -16,15 +16,15 @@ from cbspec_client.session import ClientSession, authority
 
 
 class Link(asyncio.Protocol):
-    """A session's connection; made by `open`.
+    """A session's connection, created by `open`.
 
-    `failure` is why it has ended, once it has: from then on what arrives is thrown away. `linger` is how long the
-    relay may take, in seconds, to close its end.
+    `failure` is the reason why it has ended, or None; after it, input is discarded. `linger` is the time-out, in
+    seconds, for the relay's close.
     """
 
     def __init__(self, session: ClientSession, linger: float) -> None:
         self.failure: ClientError | None = None
-        self._told = False
+        self._raised = False
         self._session = session
         self._linger = linger
         self._transport: asyncio.Transport | None = None
@@ -34,9 +34,9 @@ class Link(asyncio.Protocol):
 
     @classmethod
     async def open(cls, session: ClientSession, host: str, port: int, *, limit: float, linger: float) -> Self:
-        """Connect and do the handshakes, within `limit` seconds in all.
+        """Connect and do the handshakes within `limit` seconds.
 
-        Raises ConnectFailed, one of its kinds, or RelayMisbehaved; nothing is left open then.
+        Raises ConnectFailed, a subclass of it, or RelayMisbehaved, and then leaves nothing open.
         """
         link = cls(session, linger)
         try:
@@ -52,7 +52,7 @@ class Link(asyncio.Protocol):
         except TimeoutError:
             link.abort()
             raise ConnectFailed(f"{authority(host, port)}: no connection within {limit:g} s") from None
-        except (OSError, ValueError, OverflowError) as error:  # the last two: what can be no host or port
+        except (OSError, ValueError, OverflowError) as error:  # the last two: an impossible host or port
             raise ConnectFailed(f"{authority(host, port)}: {reason(error)}") from None
         except BaseException:
             link.abort()
@@ -66,7 +66,7 @@ class Link(asyncio.Protocol):
         self.flush()
 
     def data_received(self, data: bytes) -> None:
-        """Give bytes to the session."""
+        """Pass bytes to the session."""
         if self.failure is None:
             try:
                 self._session.receive_data(data)
@@ -76,12 +76,12 @@ class Link(asyncio.Protocol):
             self._changed.set()
 
     def eof_received(self) -> None:
-        """Take the relay's end for the connection's."""
+        """Treat the relay's end of output as the end of the connection."""
         if self.failure is None:
             self.fail(self._session.receive_eof())
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Take note that the socket is closed."""
+        """Record that the socket is closed."""
         if self.failure is None:
             self.fail(ConnectionLost(f"the connection broke: {reason(exc)}" if exc else "the connection broke"))
         if self._deadline is not None:
@@ -89,23 +89,23 @@ class Link(asyncio.Protocol):
         self._lost.set()
 
     def pause_writing(self) -> None:
-        """Read nothing from a relay that reads nothing: what it sends may demand answers."""
+        """Stop reading from a relay that doesn't read: its input may require answers."""
         if self._transport is not None:
             self._transport.pause_reading()
 
     def resume_writing(self) -> None:
-        """Read again."""
+        """Resume reading."""
         if self._transport is not None:
             self._transport.resume_reading()
 
     def flush(self) -> None:
-        """Send what the session wants to send."""
+        """Send the session's output."""
         wire = self._session.data_to_send()
         if wire and self._transport is not None and not self._transport.is_closing():
             self._transport.write(wire)
 
     def fail(self, error: ClientError) -> None:
-        """End the connection for `error`, unless it has ended; what is still to be said goes out."""
+        """End the connection with `error`, unless it has ended; flush the session's output."""
         if self.failure is not None:
             return
         self.failure = error
@@ -114,25 +114,25 @@ class Link(asyncio.Protocol):
             return
         self._session.goodbye()
         self.flush()
-        # Closing a socket that holds unread bytes would reset the connection, and an alert be lost with it: so the
-        # relay is told that nothing more comes, and has a while to close.
+        # Closing a socket with unread bytes resets the connection, and the relay may lose our alert. So this half is
+        # closed first, and the relay has some time to close its own.
         self._transport.write_eof()
         self._deadline = asyncio.get_running_loop().call_later(self._linger, self._transport.abort)
 
     def check(self) -> None:
-        """Raise what came unasked, or what ended the connection (from the second time on, a ConnectionLost for it)."""
-        unasked = self._session.take_unasked()
-        if unasked is not None:
-            raise refusal(unasked)
+        """Raise an error sent without a request, or the failure that ended the connection (later: ConnectionLost)."""
+        error = self._session.take_unsolicited()
+        if error is not None:
+            raise refusal(error)
         if self.failure is None:
             return
-        if self._told:
+        if self._raised:
             raise ConnectionLost(f"the connection has ended already: {self.failure}") from self.failure
-        self._told = True
+        self._raised = True
         raise self.failure
 
     async def until(self, happened: Callable[[], bool]) -> None:
-        """Wait until something happened; raise what ended the connection before."""
+        """Wait until a condition holds; raise the failure if the connection ends before."""
         while not happened():
             if self.failure is not None:
                 self.check()
@@ -140,7 +140,7 @@ class Link(asyncio.Protocol):
             await self._changed.wait()
 
     async def close(self) -> None:
-        """End the connection, politely where the relay takes part, in any case within the time for it."""
+        """Close the connection, at most within the linger time."""
         try:
             async with asyncio.timeout(self._linger):
                 if self.failure is None:
@@ -158,13 +158,13 @@ class Link(asyncio.Protocol):
             self.abort()
 
     def abort(self) -> None:
-        """Close the socket at once."""
+        """Close the socket immediately."""
         if self._transport is not None:
             self._transport.abort()
 
 
 def reason(error: Exception) -> str:
-    """Return in a few words what the system says of a connection that failed."""
+    """Return the system's description of a failure."""
     if isinstance(error, socket.gaierror):
         return str(error.strerror)
     if isinstance(error, OSError) and error.errno:

@@ -1,4 +1,4 @@
-"""A client for load tests with Locust: subclass `RelayUser`, say where the relay is, and write what it does.
+"""A client for load tests with Locust: subclass `RelayUser`, name the relay, and override `talk` if needed.
 
     class Restless(RelayUser):
         aim = Aim("relay.example", 8080, client_context(), tokens=lambda: (os.environ["RELAY_TOKEN"], "tenant-001"))
@@ -7,8 +7,8 @@
             super().talk(relay)             # hello, auth, a tunnel, heartbeats for `hold` seconds
             relay.ask(Heartbeat())
 
-Each message is one of Locust's requests, named by its type; a refusal is a failure named by its code, a breach of the
-protocol one named by the requirement. It needs the extra: pip install 'cbspec[load]'.
+Each message is a request in Locust's statistics, named by its type. A refusal is a failure named by its code, a breach
+of the protocol one named by its requirement. It needs the extra: pip install 'cbspec[load]'.
 """
 
 from __future__ import annotations
@@ -51,18 +51,18 @@ _NAMES: tuple[tuple[type[ClientError], str], ...] = (
     (ConnectionLost, "connection lost"),
 )
 _A_DAY = 86400.0
-_BEHIND = 1.0  # seconds in which the right answer may come behind a wrong one
+_FOLLOW = 1.0  # seconds in which the right answer may arrive after a wrong message
 
 
 class LoadFailure(Exception):
-    """Why a request of Locust's failed, in a few words that are the same for all of a kind, and never the relay's."""
+    """Why a request failed, in words that are the same for all failures of a kind and never the relay's."""
 
     def __repr__(self) -> str:
         return str(self)
 
     @classmethod
     def of(cls, error: ClientError) -> LoadFailure:
-        """Return how a failure is counted: by its code, its requirement, or its kind."""
+        """Return the failure for an error: its code, its requirement, or its kind."""
         if isinstance(error, RelayError):
             return cls(error.code if error.code in set(ErrorCode) else "a code that isn't one of the eleven")
         if isinstance(error, RelayMisbehaved):
@@ -72,11 +72,11 @@ class LoadFailure(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Aim:
-    """The relay, and how its clients come.
+    """The relay, and how clients connect to it.
 
-    `context` says whom to trust; `tokens` gives each client a token and its tenant; `server_name` is who the
-    certificate must be for (default: the host), `path` is for websocket; `sources` are local addresses that clients
-    take in turn, `tunnel_to` is where tunnels lead, `onlooker` looks at each exchange, and `websocket` at frames.
+    `tokens` returns a token and its tenant for each client; `server_name` is the name in the certificate (default: the
+    host), `path` that of the WebSocket request; clients take turns in the local addresses `sources`; `tunnel_to` is the
+    remote end of tunnels; `onlooker` checks each exchange, and `websocket` is the framer.
     """
 
     host: str
@@ -93,10 +93,9 @@ class Aim:
 
 
 class LoadClient:
-    """One connection under load: each request is counted, timed and looked at.
+    """One connection of a load test: each request is counted, timed and checked.
 
-    Requests raise a ClientError where they don't get what they ask for; by then it is counted. `broke` is how often the
-    relay broke the protocol on it.
+    A failed request raises a ClientError after it was counted. `broke` is how often the relay broke the protocol.
     """
 
     def __init__(self, user: RelayUser, number: int) -> None:
@@ -110,7 +109,7 @@ class LoadClient:
 
     @contextmanager
     def connected(self) -> Iterator[None]:
-        """Be connected inside, and have said goodbye and looked at all that came behind."""
+        """Connect for the context; close and check late messages at its end."""
         aim = self._user.aim
         session = ClientSession(
             aim.context,
@@ -132,25 +131,25 @@ class LoadClient:
             self._late(self._client.failure)
 
     def hello(self) -> Answer:
-        """Open the session."""
+        """Send a hello."""
         return self.ask(Hello())
 
     def authenticate(self) -> Answer:
-        """Show the client's token."""
+        """Send the client's token."""
         return self.ask(Auth(self._token))
 
     def open_tunnel(self) -> Answer:
-        """Ask for a tunnel of this client's own."""
+        """Open a tunnel with an id of this client."""
         host, port = self._user.aim.tunnel_to
         return self.ask(TunnelInfo(f"load-{self._number}", self.tenant, 3389, host, port))
 
     def heartbeat(self) -> Answer:
-        """Ask whether the relay is there."""
+        """Send a heartbeat."""
         return self.ask(Heartbeat())
 
     def ask(self, request: Request) -> Answer:
-        """Send a request and return its answer; raises the RelayError that refuses it."""
-        assert self._client is not None  # noqa: S101 - `connected` is how a client is used
+        """Send a request and return its answer; raises RelayError for a refusal."""
+        assert self._client is not None  # noqa: S101 - used within `connected`
         with self._counted(request.type):
             answer = self._client.ask(request, self._user.timeout)
             if isinstance(answer, Error):
@@ -158,7 +157,7 @@ class LoadClient:
         return answer
 
     def hold(self, seconds: float, pause: float) -> None:
-        """Stay connected for so many seconds, with a heartbeat at once and after every `pause`."""
+        """Stay connected for some seconds, with a heartbeat at once and after each `pause`."""
         assert self._client is not None  # noqa: S101 - as above
         deadline = time.monotonic() + seconds
         self.heartbeat()
@@ -170,7 +169,7 @@ class LoadClient:
 
     @contextmanager
     def _counted(self, name: str) -> Iterator[None]:
-        """Count and time what happens inside as one of Locust's requests."""
+        """Count and time the context as one request."""
         began = time.perf_counter()
         try:
             yield
@@ -178,11 +177,11 @@ class LoadClient:
             self._take(error)
             self._report(name, began, self._blamed() or LoadFailure.of(error))
             raise
-        self._report(name, began, self._blamed())  # a greenlet that is killed in the middle counts nothing
+        self._report(name, began, self._blamed())  # not reached in a killed greenlet
 
     @contextmanager
     def _noticed(self, name: str) -> Iterator[None]:
-        """Count what goes wrong inside, and nothing else."""
+        """Count the context only if it fails."""
         try:
             yield
         except ClientError as error:
@@ -191,7 +190,7 @@ class LoadClient:
             raise
 
     def _late(self, failure: ClientError | None) -> None:
-        """Count what came behind the last answer, if it broke the protocol."""
+        """Count a breach of the protocol after the last answer."""
         if failure is not None:
             self._take(failure)
         if (found := self._blamed()) is not None:
@@ -200,11 +199,11 @@ class LoadClient:
     def _take(self, error: ClientError) -> None:
         if isinstance(error, RelayMisbehaved):
             if self._client is not None:
-                self._client.follow(_BEHIND)
+                self._client.follow(_FOLLOW)
             self._conversation.blame(error.requirement)
 
     def _blamed(self) -> LoadFailure | None:
-        """Score what the onlooker found; return the first of it."""
+        """Add the findings to the score; return the first."""
         found = self._conversation.findings()
         for blame in found:
             self.broke += 1
@@ -216,11 +215,11 @@ class LoadClient:
 
 
 class RelayUser(User):
-    """A client that comes, opens a session, holds it and goes.
+    """A client that connects, holds a session and closes it.
 
-    `aim` is the relay; `hold` how long a session lasts once its tunnel is open, `pause` the time between heartbeats,
-    `timeout` for each answer, all in seconds; `again` whether a client comes again when its session is over. `score` is
-    the process' own count. Override `talk` for other sessions.
+    In seconds: `hold` is how long a session lasts after its tunnel is open, `pause` the time between heartbeats,
+    `timeout` that for each answer. `again`: the client reconnects after its session. `score` counts the sessions of
+    this process. Override `talk` for other sessions.
     """
 
     abstract = True
@@ -234,26 +233,26 @@ class RelayUser(User):
     _numbers: ClassVar[Iterator[int]] = itertools.count()
 
     def talk(self, relay: LoadClient) -> None:
-        """Do one session's work: hello, auth, a tunnel, and heartbeats for as long as it is held."""
+        """Run a session: hello, auth, a tunnel, and heartbeats."""
         relay.hello()
         relay.authenticate()
         relay.open_tunnel()
         relay.hold(self.hold, self.pause)
 
     def on_start(self) -> None:
-        """Come at some time within a second: Locust lets all of a second's clients come at once."""
-        time.sleep(random.random())  # noqa: S311 - no secret
+        """Wait up to a second: Locust starts all clients of a second at once."""
+        time.sleep(random.random())  # noqa: S311 - not a secret
 
     @task
     def session(self) -> None:
-        """Have a session; afterwards rest, unless this client comes again."""
-        self._come()
+        """Run a session, then sleep unless the client reconnects."""
+        self._run_session()
         if not self.again:
-            # Locust would replace a client that ended.
+            # Locust would replace a client that has ended.
             time.sleep(_A_DAY)
 
-    def _come(self) -> None:
-        # By itself, so that a client at rest keeps nothing of its connection.
+    def _run_session(self) -> None:
+        # A function of its own, so that a sleeping client keeps no connection objects.
         score = self.score
         score.begun += 1
         client = LoadClient(self, next(self._numbers))
@@ -261,13 +260,13 @@ class RelayUser(User):
             with client.connected():
                 self.talk(client)
         except ClientError:
-            score.failed += 1  # the request that failed is counted already
+            score.failed += 1  # the failed request was counted
         else:
             score.failed += bool(client.broke)
             score.well += not client.broke
 
     def report(self, name: str, milliseconds: float, failure: LoadFailure | None) -> None:
-        """Tell Locust of a request."""
+        """Add a request to Locust's statistics."""
         facts: dict[str, Any] = {"response_length": 0, "exception": failure, "context": {}}
         transport = str(self.aim.transport)
         self.environment.events.request.fire(request_type=transport, name=name, response_time=milliseconds, **facts)

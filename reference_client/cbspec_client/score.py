@@ -1,4 +1,4 @@
-"""What has become of a load's sessions, as counters that travel between processes."""
+"""Counters of a load test's sessions, which worker processes send as JSON."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from cbspec_client.conversation import Blame
 
 @dataclass(slots=True)
 class BreachCount:
-    """How often a requirement was broken, and how it looked the first time."""
+    """How often a requirement was broken, with the texts of the first time."""
 
     times: int = 0
     expected: str = ""
@@ -20,7 +20,7 @@ class BreachCount:
 
 @dataclass(slots=True)
 class Score:
-    """Sessions that were `begun`, that went `well`, that `failed`; and the requirements that were broken."""
+    """Sessions begun, successful and failed, and the broken requirements."""
 
     begun: int = 0
     well: int = 0
@@ -29,12 +29,12 @@ class Score:
 
     @property
     def ended(self) -> int:
-        """Sessions that are over."""
+        """Sessions that have ended."""
         return self.well + self.failed
 
     @property
     def open(self) -> int:
-        """Sessions that are under way."""
+        """Sessions that have begun and not ended."""
         return self.begun - self.ended
 
     def blame(self, blame: Blame) -> None:
@@ -54,7 +54,7 @@ class Score:
 
     @classmethod
     def sum(cls, scores: Iterable[Score]) -> Self:
-        """Return what several processes scored together."""
+        """Return the sum over several processes."""
         total = cls()
         for score in scores:
             total.begun += score.begun

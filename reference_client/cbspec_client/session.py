@@ -1,8 +1,7 @@
 """A client's session without I/O: bytes in, answers out; requests in, bytes out.
 
-TLS, transport and protocol are stacked here; an edge carries the bytes (`link.py`: asyncio). Failures of any layer come
-out as exceptions of the one family in `errors.py`; what wants to go out nevertheless (a TLS alert) is in
-`data_to_send()`.
+It combines TLS, transport and protocol. `link.py` (asyncio) and `blocking.py` transfer its bytes. Failures of each
+layer are raised as the exceptions of `errors.py`; after one, `data_to_send()` may still hold a TLS alert.
 """
 
 from __future__ import annotations
@@ -45,7 +44,7 @@ from cbspec_client.errors import (
 
 
 class Transport(StrEnum):
-    """How messages travel inside TLS."""
+    """The transport inside TLS."""
 
     TCP = "tcp"
     WEBSOCKET = "websocket"
@@ -53,10 +52,10 @@ class Transport(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Passed:
-    """A message that passed: its text as on the wire, and what it was read as (None: nothing valid).
+    """A message sent or received: its text, and the parsed message or None if it is invalid.
 
-    `binary` is whether it came in a WebSocket's binary message, `faulty` whether its frame broke a rule that only a
-    stricter end than ours looks for. The text may hold a token, so it is in no repr.
+    `binary`: it arrived as a binary WebSocket message. `faulty`: its frame broke a rule that only a stricter framer
+    checks. The text may contain a token, so it is not in the repr.
     """
 
     sent: bool
@@ -69,9 +68,9 @@ class Passed:
 class ClientSession:
     """The client's end of one connection.
 
-    Arguments: `context` offers TLS 1.3 and says whom to trust, `server_name` is who the certificate must be for,
-    `authority` (host and port) and `path` are for the WebSocket handshake, `exchange` is called with each message that
-    passes, `websocket` is the client's end of a WebSocket. Raises Misuse where a name can't be one.
+    Arguments: `context` holds TLS version and trusted CAs, `server_name` is the name in the certificate, `authority`
+    (host and port) and `path` are for the WebSocket handshake, `exchange` is called with each message sent or received,
+    `websocket` is the framer. Raises Misuse for an invalid name or path.
     """
 
     def __init__(
@@ -88,54 +87,54 @@ class ClientSession:
         try:
             self._tls = TlsLayer(context, server_side=False, server_name=server_name)
         except (ValueError, TypeError):
-            raise Misuse(f"{server_name!r} can't be the name of a server") from None
+            raise Misuse(f"{server_name!r} is not a valid server name") from None
         self._websocket: WebSocketFramer | None = None
         if transport is Transport.WEBSOCKET:
             if not path.startswith("/") or not path.isascii() or not path.isprintable() or " " in path:
-                raise Misuse(f"{path!r} can't be a path; it begins with '/' and holds no space")
+                raise Misuse(f"{path!r} is not a valid path; a path begins with '/' and contains no space")
             self._websocket = websocket.client(authority or server_name, path)
         self._connection = Connection(Role.CLIENT, self._websocket or StreamFramer(), read=self._read)
         self._exchange = exchange
         self._token = ""
         self._answer: Answer | None = None
-        self._unasked: Error | None = None
+        self._unsolicited: Error | None = None
         self._said_goodbye = False
 
     @property
     def state(self) -> State:
-        """How far the session has come."""
+        """The protocol state."""
         return self._connection.state
 
     @property
     def ready(self) -> bool:
-        """Whether requests can be sent: the handshakes are done."""
+        """Whether the handshakes are complete, so that requests can be sent."""
         return self._tls.established and (self._websocket is None or self._websocket.opened)
 
     @property
     def answered(self) -> bool:
-        """Whether the answer to the request is there."""
+        """Whether the answer to the request has arrived."""
         return self._answer is not None
 
     @property
     def finished(self) -> bool:
-        """Whether, after `close`, nothing more need be waited for."""
+        """Whether the closing handshake after `close` is complete."""
         return self._websocket is None or not self._websocket.opened or self._websocket.finished
 
     def take_answer(self) -> Answer:
-        """Return the answer to the request; ask `answered` first."""
+        """Return the answer; only if `answered`."""
         answer, self._answer = self._answer, None
         assert answer is not None  # noqa: S101 - `answered` said so
         return answer
 
-    def take_unasked(self) -> Error | None:
-        """Return the first error that came unasked since the last call, if one did."""
-        error, self._unasked = self._unasked, None
+    def take_unsolicited(self) -> Error | None:
+        """Return the first error since the last call that answers no request, or None."""
+        error, self._unsolicited = self._unsolicited, None
         return error
 
     def request(self, message: Request) -> None:
-        """Send a request; its bytes are in `data_to_send()`.
+        """Send a request by `data_to_send()`.
 
-        Raises Misuse where it isn't valid or not in its place, and sends nothing then.
+        Raises Misuse, and sends nothing, if it is invalid or not allowed in this state.
         """
         rule = TABLE[self.state, type(message)]
         if isinstance(rule, Refuse):
@@ -153,15 +152,15 @@ class ClientSession:
         self._tls.send(wire)
 
     def receive_data(self, data: bytes) -> None:
-        """Take bytes from the relay.
+        """Receive bytes.
 
-        Raises ClientError where the connection can't go on; an answer that came before that is there all the same.
+        Raises ClientError if the connection can't continue; an answer received before the failure is available.
         """
         try:
             plain = self._tls.receive_data(data)
             if plain:
                 self._messages(plain)
-                self._tls.receive_data(b"")  # a failure behind the plain text is raised by the next call
+                self._tls.receive_data(b"")  # raises a failure after the plain text
         except TlsFailed as error:
             raise self._tls_failure(error) from None
         failure = self._websocket_failure()
@@ -171,11 +170,11 @@ class ClientSession:
             raise failure
 
     def read_on(self) -> None:
-        """Read what is there already behind a message that broke the protocol; raises as `receive_data` does."""
+        """Read the messages already received after one that broke the protocol; raises as `receive_data` does."""
         self._events()
 
     def receive_eof(self) -> ClientError:
-        """Take note that nothing more will come; return what that means."""
+        """Record the end of input; return the failure that it means."""
         if not self._tls.established:
             return TlsRefused("the other end closed the connection during the TLS handshake")
         if not self.ready:
@@ -184,19 +183,19 @@ class ClientSession:
         return ConnectionLost(f"the relay closed the connection{'' if clean else ' before it had answered'}")
 
     def close(self) -> None:
-        """Begin to end the session; when `finished`, say `goodbye`."""
+        """Begin to close; call `goodbye` when `finished`."""
         if self._websocket is not None:
             self._websocket.close()
 
     def goodbye(self) -> None:
-        """End the session; nothing can be sent after it."""
+        """End the session; nothing can be sent after this."""
         self.close()
         self._pump()
         self._said_goodbye = True
         self._tls.close()
 
     def data_to_send(self) -> bytes:
-        """Return the bytes that want to go to the relay."""
+        """Return the bytes to send to the relay."""
         self._pump()
         return self._tls.data_to_send()
 
@@ -220,11 +219,11 @@ class ClientSession:
     def _take(self, event: AnswerReceived) -> None:
         answer = event.answer
         if isinstance(answer, Error) and self._token:
-            # A relay may repeat the token; error texts end in logs.
+            # A relay may repeat the token, and error texts are logged.
             answer = replace(answer, message=answer.message.replace(self._token, "***"))
         if event.request is None:
-            assert isinstance(answer, Error)  # noqa: S101 - nothing else comes unasked
-            self._unasked = self._unasked or answer
+            assert isinstance(answer, Error)  # noqa: S101 - only errors are accepted without a request
+            self._unsolicited = self._unsolicited or answer
             return
         if isinstance(answer, AuthResponse) and isinstance(event.request, Auth):
             tenant = claimed_tenant(event.request.token)
@@ -263,24 +262,24 @@ class ClientSession:
                     f"the relay answered the WebSocket handshake with HTTP status {response.status_code}"
                 )
             case NegotiationError():
-                return RelayMisbehaved("the relay accepted a WebSocket extension that wasn't offered", "CB-CMP-003")
+                return RelayMisbehaved("the relay accepted a WebSocket extension that was not offered", "CB-CMP-003")
             case InvalidHeader() as error:
-                return RelayMisbehaved(f"the relay's WebSocket handshake is wrong: {error}", "CB-WSK-001")
+                return RelayMisbehaved(f"the relay's WebSocket handshake is invalid: {error}", "CB-WSK-001")
             case InvalidHandshake():
-                return ConnectFailed("the other end doesn't answer as a WebSocket server")
+                return ConnectFailed("the other end is not a WebSocket server")
             case PayloadTooBig():
-                return RelayMisbehaved("a message is longer than may be read", "CB-MSG-002")
+                return RelayMisbehaved("a message exceeds the maximum length", "CB-MSG-002")
             case error:
-                return RelayMisbehaved(f"a wrong WebSocket frame: {error}", "CB-WSK-002")
+                return RelayMisbehaved(f"an invalid WebSocket frame: {error}", "CB-WSK-002")
 
 
 def authority(host: str, port: int) -> str:
-    """Return host and port as one text, an IPv6 address in brackets."""
+    """Return host:port, with an IPv6 address in brackets."""
     return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
 def claimed_tenant(token: str) -> str | None:
-    """Return the tenant_id that a token claims, unverified; None where it claims none that can be read."""
+    """Return the tenant_id claimed by a token, unverified, or None."""
     try:
         tenant = Compact.split(token).claims.get("tenant_id")
     except ValueError:

@@ -116,7 +116,7 @@ class Visit:
         if way == "close":
             client.close()
         else:
-            client.vanish(reset=way == "reset")
+            client.abort(reset=way == "reset")
 
 
 def _named(error: ClientError) -> str:

@@ -1,4 +1,4 @@
-"""The reference client against a relay that goes wrong: a session in good order, or an exception of its own."""
+"""The client against each fault: the session succeeds or raises an exception of the client."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ SOON = Timeouts(connect=1.0, answer=1.0, heartbeat=1.0, close=0.5)
 
 
 @pytest.mark.parametrize("kind", SHOWS)
-async def test_whatever_goes_wrong(kind: str) -> None:
+async def test_every_fault_ends_in_success_or_an_exception_of_the_client(kind: str) -> None:
     for shown, transport in itertools.product((SHOWS[kind][0], SHOWS[kind][-1]), KINDS[kind].transports):
         await _use(Fault.read({"kind": kind, **shown.fault}), transport)
 

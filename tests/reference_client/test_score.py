@@ -1,4 +1,4 @@
-"""Counters of a load, over processes."""
+"""Counters of a load test, over several processes."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ SCORES = st.builds(Score, begun=COUNTS, well=COUNTS, failed=COUNTS, broken=BROKE
 
 
 @given(SCORES)
-def test_a_score_travels_as_json(score: Score) -> None:
+def test_a_score_is_read_from_json_as_written(score: Score) -> None:
     assert Score.from_dict(json.loads(json.dumps(score.to_dict()))) == score
 
 
@@ -31,7 +31,7 @@ def test_scores_add_up(scores: list[Score]) -> None:
         assert broken.times == sum(s.broken[requirement].times for s in scores if requirement in s.broken)
 
 
-def test_a_breach_is_remembered_as_it_looked_first() -> None:
+def test_a_breach_keeps_its_first_texts() -> None:
     score = Score()
     score.blame(Blame("CB-TUN-002", "this", "that"))
     score.blame(Blame("CB-TUN-002", "this", "something else"))

@@ -1,8 +1,7 @@
-"""The client's session without I/O: the answers' spelling and cuts mean nothing, and nothing leaves before its time."""
+"""The client's session without I/O: answers in any spelling and split, handshake failures, and WebSocket frames."""
 
 from __future__ import annotations
 
-import ast
 import ssl
 from itertools import cycle
 from pathlib import Path
@@ -11,7 +10,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-import cbspec_client.session
 from cbspec.protocol.connection import Framer, read_frame
 from cbspec.protocol.framing import StreamFramer
 from cbspec.protocol.messages import (
@@ -54,19 +52,24 @@ EXCHANGES: list[tuple[Request, Message]] = [
 ]
 
 
-class Wire:
-    """A session and a relay's TLS and framing, wired in memory."""
+class MemoryLink:
+    """A session, and a relay's TLS layer and framer, connected in memory."""
 
-    def __init__(self, ca: Path, context: ssl.SSLContext, transport: Transport = Transport.TCP) -> None:
-        self.session = ClientSession(
-            client_context(ca), "relay.example", transport=transport, authority="relay.example:1"
-        )
-        self.framer: Framer = StreamFramer() if transport is Transport.TCP else WebSocketFramer.server()
+    def __init__(
+        self,
+        ca: Path,
+        context: ssl.SSLContext,
+        transport: Transport = Transport.TCP,
+        framer: Framer | None = None,
+    ) -> None:
+        name = "relay.example"
+        self.session = ClientSession(client_context(ca), name, transport=transport, authority=f"{name}:1")
+        self.framer = framer or (StreamFramer() if transport is Transport.TCP else WebSocketFramer.server())
         self.tls = TlsLayer(context, server_side=True)
         self.received: list[object] = []
 
-    def carry(self) -> None:
-        """Carry bytes to and fro until both are silent."""
+    def carry(self) -> MemoryLink:
+        """Transfer bytes in both directions until there are none."""
         while True:
             up = self.session.data_to_send()
             plain = self.tls.receive_data(up)
@@ -77,169 +80,130 @@ class Wire:
             self.tls.send(self.framer.data_to_send())
             down = self.tls.data_to_send()
             if not up and not down:
-                return
+                return self
             self.session.receive_data(down)
 
-    def say(self, plain: bytes) -> bytes:
-        """Return the wire bytes of plain text from the relay."""
+    def sealed(self, plain: bytes) -> bytes:
+        """Return TLS records with plain text of the relay."""
         self.tls.send(plain)
         return self.tls.data_to_send()
 
 
 @pytest.mark.parametrize("transport", Transport)
 @given(data=st.data(), extra=st.dictionaries(texts.map("x-{}".format), json_values, max_size=2))
-def test_answers_are_understood_in_any_spelling_dribbled_or_merged(
+def test_answers_are_understood_in_any_spelling_and_however_split(
     ca: Path, context: ssl.SSLContext, transport: Transport, data: st.DataObject, extra: dict[str, object]
 ) -> None:
-    wire = Wire(ca, context, transport)
-    wire.carry()
-    assert wire.session.ready
+    link = MemoryLink(ca, context, transport).carry()
+    assert link.session.ready
     sizes = data.draw(st.lists(st.integers(1, 200), min_size=1, max_size=6))
     random = data.draw(st.randoms(use_true_random=True))
     for request, answer in EXCHANGES:
-        wire.session.request(request)
-        wire.carry()
-        text = wire.framer.encode(spell({**extra, **to_dict(answer)}, random).encode())
+        link.session.request(request)
+        link.carry()
         size = cycle(sizes)
-        records = b""
+        text, records = link.framer.encode(spell({**extra, **to_dict(answer)}, random).encode()), b""
         while text:
             length = next(size)
-            records += wire.say(text[:length])
-            text = text[length:]
+            records, text = records + link.sealed(text[:length]), text[length:]
         while records:
             length = next(size)
-            wire.session.receive_data(records[:length])
+            link.session.receive_data(records[:length])
             records = records[length:]
-        assert wire.session.answered
-        assert wire.session.take_answer() == answer
-    assert wire.received == [request for request, _ in EXCHANGES]
-    assert wire.session.state is State.AUTHENTICATED
+        assert link.session.answered
+        assert link.session.take_answer() == answer
+    assert link.received == [request for request, _ in EXCHANGES]
+    assert link.session.state is State.AUTHENTICATED
 
 
-def test_an_answer_counts_that_came_with_the_end_of_its_connection(ca: Path, context: ssl.SSLContext) -> None:
-    for last in (b"", b"what is no TLS record"):
-        wire = Wire(ca, context)
-        wire.carry()
-        wire.session.request(Hello())
-        wire.carry()
-        answer = wire.say(encode(HelloResponse()))
-        wire.tls.close()
+def test_an_answer_received_with_the_end_of_the_connection_counts(ca: Path, context: ssl.SSLContext) -> None:
+    for last in (b"", b"no TLS record"):
+        link = MemoryLink(ca, context).carry()
+        link.session.request(Hello())
+        link.carry()
+        answer = link.sealed(encode(HelloResponse()))
+        link.tls.close()
         with pytest.raises(ConnectionLost):
-            wire.session.receive_data(answer + (last or wire.tls.data_to_send()))
-        assert wire.session.take_answer() == HelloResponse()
+            link.session.receive_data(answer + (last or link.tls.data_to_send()))
+        assert link.session.take_answer() == HelloResponse()
 
 
-def test_before_the_handshake_nothing_but_the_handshake_leaves(ca: Path, context: ssl.SSLContext) -> None:
+def test_only_the_handshake_is_sent_before_its_end(ca: Path, context: ssl.SSLContext) -> None:
     for transport in Transport:
-        session = Wire(ca, context, transport).session
+        session = MemoryLink(ca, context, transport).session
         session.data_to_send()
         assert session.data_to_send() == b""
         assert not session.ready
 
 
-def test_each_failure_of_a_handshake_has_its_class(certificates: Path, context: ssl.SSLContext) -> None:
-    stranger = Wire(certificates / "their-ca.pem", context)
+def test_tls_failures_have_their_classes(certificates: Path, context: ssl.SSLContext) -> None:
     with pytest.raises(CertificateNotTrusted):
-        stranger.carry()
+        MemoryLink(certificates / "their-ca.pem", context).carry()
     ours = certificates / "our-ca.pem"
     with pytest.raises(TlsRefused) as caught:
-        Wire(ours, context).session.receive_data(b"220 relay ESMTP\r\n")
+        MemoryLink(ours, context).session.receive_data(b"220 relay ESMTP\r\n")
     assert not isinstance(caught.value, CertificateNotTrusted)
-    assert isinstance(Wire(ours, context).session.receive_eof(), TlsRefused)
+    for transport in Transport:
+        assert isinstance(MemoryLink(ours, context, transport).session.receive_eof(), TlsRefused)
 
 
-WEBSOCKET_REFUSALS: list[tuple[bytes, type[Exception], str]] = [
+UPGRADED = b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+REFUSALS: list[tuple[bytes, type[Exception], str]] = [
     (b"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n", ConnectFailed, "404"),
     (b"HTTP/1.1 503 Service Unavailable\r\nContent-Length: 0\r\n\r\n", ConnectFailed, "503"),
     (b"220 relay ESMTP\r\n\r\n", ConnectFailed, "WebSocket server"),
     (b'{"type":"error","code":"server_unavailable","message":"m"}\n\n', ConnectFailed, "WebSocket server"),
-    (
-        b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
-        b"Sec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n\r\n",
-        RelayMisbehaved,
-        "CB-WSK-001",
-    ),
+    (UPGRADED + b"Sec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n\r\n", RelayMisbehaved, "CB-WSK-001"),
 ]
 
 
-@pytest.mark.parametrize(("answer", "kind", "text"), WEBSOCKET_REFUSALS)
-def test_each_failure_of_a_websocket_handshake_has_its_class(
-    ca: Path, context: ssl.SSLContext, answer: bytes, kind: type[Exception], text: str
-) -> None:
-    wire = Wire(ca, context, Transport.WEBSOCKET)
-    wire.framer = StreamFramer()
-    wire.carry()
-    with pytest.raises(kind, match=text):
-        wire.session.receive_data(wire.say(answer))
-    assert not wire.session.ready
-    assert isinstance(Wire(ca, context, Transport.WEBSOCKET).session.receive_eof(), TlsRefused)
+def test_websocket_handshake_failures_have_their_classes(ca: Path, context: ssl.SSLContext) -> None:
+    for answer, kind, text in REFUSALS:
+        link = MemoryLink(ca, context, Transport.WEBSOCKET, StreamFramer()).carry()
+        with pytest.raises(kind, match=text):
+            link.session.receive_data(link.sealed(answer))
+        assert not link.session.ready
+    link = MemoryLink(ca, context, Transport.WEBSOCKET, StreamFramer()).carry()
+    assert isinstance(link.session.receive_eof(), ConnectFailed)
 
 
-def test_an_end_in_the_websocket_handshake_is_no_connection(ca: Path, context: ssl.SSLContext) -> None:
-    wire = Wire(ca, context, Transport.WEBSOCKET)
-    wire.framer = StreamFramer()
-    wire.carry()
-    assert isinstance(wire.session.receive_eof(), ConnectFailed)
-
-
-@pytest.mark.parametrize(
-    ("frame", "kind", "text"),
-    [
+def test_wrong_frames_name_their_requirement(ca: Path, context: ssl.SSLContext) -> None:
+    frames: list[tuple[bytes, type[Exception], str]] = [
         (bytes([0x81, 0x80, 0, 0, 0, 0]), RelayMisbehaved, "CB-WSK-002"),  # masked
-        (bytes([0xC1, 0x00]), RelayMisbehaved, "CB-WSK-002"),  # said to be compressed
+        (bytes([0xC1, 0x00]), RelayMisbehaved, "CB-WSK-002"),  # marked as compressed
         (bytes([0x81, 0x7F]) + (2 << 20).to_bytes(8, "big"), RelayMisbehaved, "CB-MSG-002"),
         (bytes([0x81, 0x02]) + b"[]", RelayMisbehaved, "CB-MSG-002"),
         (bytes([0x88, 0x02, 0x03, 0xE8]), ConnectionLost, "closed the WebSocket"),
-    ],
-)
-def test_each_wrong_frame_has_its_requirement(
-    ca: Path, context: ssl.SSLContext, frame: bytes, kind: type[Exception], text: str
-) -> None:
-    wire = Wire(ca, context, Transport.WEBSOCKET)
-    wire.carry()
-    with pytest.raises(kind, match=text):
-        wire.session.receive_data(wire.say(frame))
-    wire.session.goodbye()
-    wire.framer.feed(wire.tls.receive_data(wire.session.data_to_send()))
-    assert isinstance(wire.framer, WebSocketFramer)
-    assert wire.framer.ended
-    assert wire.tls.ended
+    ]
+    for frame, kind, text in frames:
+        framer = WebSocketFramer.server()
+        link = MemoryLink(ca, context, Transport.WEBSOCKET, framer).carry()
+        with pytest.raises(kind, match=text):
+            link.session.receive_data(link.sealed(frame))
+        link.session.goodbye()
+        framer.feed(link.tls.receive_data(link.session.data_to_send()))
+        assert framer.ended
+        assert link.tls.ended
 
 
-def test_a_ping_is_answered_while_nothing_is_asked(ca: Path, context: ssl.SSLContext) -> None:
-    wire = Wire(ca, context, Transport.WEBSOCKET)
-    wire.carry()
-    wire.session.receive_data(wire.say(bytes([0x89, 0x02]) + b"hi"))
-    assert isinstance(wire.framer, WebSocketFramer)
-    wire.carry()
-    assert list(wire.framer.pongs) == [b"hi"]
+def test_a_ping_is_answered_without_a_request(ca: Path, context: ssl.SSLContext) -> None:
+    framer = WebSocketFramer.server()
+    link = MemoryLink(ca, context, Transport.WEBSOCKET, framer).carry()
+    link.session.receive_data(link.sealed(bytes([0x89, 0x02]) + b"hi"))
+    link.carry()
+    assert list(framer.pongs) == [b"hi"]
 
 
-@pytest.mark.parametrize("name", ["", ".relay", "a" * 64, "relay\0", "a..b"])
-def test_what_can_be_no_name_is_refused_here(ca: Path, name: str) -> None:
-    with pytest.raises(Misuse, match="name of a server"):
-        ClientSession(client_context(ca), name)
+def test_invalid_names_and_paths_are_rejected(ca: Path) -> None:
+    for name in ("", ".relay", "a" * 64, "relay\0", "a..b"):
+        with pytest.raises(Misuse, match="server name"):
+            ClientSession(client_context(ca), name)
+    for path in ("", "relay", "/a b", "/a\r\nX-Header: b", "/ä"):
+        with pytest.raises(Misuse, match="path"):
+            ClientSession(client_context(ca), "relay", transport=Transport.WEBSOCKET, path=path)
 
 
-@pytest.mark.parametrize("path", ["", "relay", "/a b", "/a\r\nX-Header: b", "/ä"])
-def test_what_can_be_no_path_is_refused_here(ca: Path, path: str) -> None:
-    with pytest.raises(Misuse, match="path"):
-        ClientSession(client_context(ca), "relay", transport=Transport.WEBSOCKET, path=path)
-
-
-@pytest.mark.parametrize("token", ["", "x", "a.b.c", "e30.e30.", "e30.W10.x", "e30.eyJ0ZW5hbnRfaWQiOjd9.x", "..", "é"])
-def test_no_tenant_is_read_where_none_is_claimed(token: str) -> None:
-    assert claimed_tenant(token) is None
-
-
-def test_the_claimed_tenant_is_read_unverified() -> None:
+def test_the_claimed_tenant_is_read_without_verification() -> None:
     assert claimed_tenant("e30.eyJ0ZW5hbnRfaWQiOiJ0In0.eA") == "t"
-
-
-def test_there_is_no_asyncio_in_it() -> None:
-    source = Path(cbspec_client.session.__file__).read_text()
-    imported = {
-        alias.name for node in ast.walk(ast.parse(source)) if isinstance(node, ast.Import) for alias in node.names
-    }
-    imported |= {node.module or "" for node in ast.walk(ast.parse(source)) if isinstance(node, ast.ImportFrom)}
-    assert not {"asyncio", "socket", "time", "cbspec_client.link"} & imported
+    for token in ("", "x", "a.b.c", "e30.e30.", "e30.W10.x", "e30.eyJ0ZW5hbnRfaWQiOjd9.x", "..", "é"):
+        assert claimed_tenant(token) is None, token
