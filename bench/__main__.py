@@ -27,7 +27,7 @@ same round. The table shows the median of the rounds and their range.
 """
 
 
-class Row(NamedTuple):
+class Figure(NamedTuple):
     """One line of the table; `samples` has one value per round."""
 
     name: str
@@ -55,16 +55,16 @@ RATIOS: Final = (
 LIMITS: Final = {"start-up": 0.5, "whole run of the suite": 20.0, "quick run of the suite": 6.0}
 
 
-def rows(times: dict[str, list[float]]) -> Iterator[Row]:
+def rows(times: dict[str, list[float]]) -> Iterator[Figure]:
     """Return the lines for pyperf's results, seconds by benchmark."""
     for name, over, under, limit in RATIOS:
         if over in times and under in times:
-            yield Row(name, [one / other for one, other in zip(times[over], times[under], strict=True)], limit)
+            yield Figure(name, [one / other for one, other in zip(times[over], times[under], strict=True)], limit)
     for name, samples in times.items():
         if name in LIMITS:
-            yield Row(name, samples, LIMITS[name], "s")
+            yield Figure(name, samples, LIMITS[name], "s")
         else:
-            yield Row(name, [1e6 * sample for sample in samples], None, "µs")
+            yield Figure(name, [1e6 * sample for sample in samples], None, "µs")
 
 
 def measured(rounds: int, *options: str) -> dict[str, list[float]]:
@@ -99,8 +99,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     take_all()  # the servers inherit the descriptor limit
     found = list(rows(measured(args.rounds)))
     for name, value in crowd.measure(print).items():
-        found.append(Row(name, [value], 25.0 if "KiB" in name else 1.15))
-    found.append(Row("memory with 1,000 connections after 20 rounds / after 10", [crowd.turnover(print)], 1.05))
+        found.append(Figure(name, [value], 25.0 if "KiB" in name else 1.15))
+    found.append(Figure("memory with 1,000 connections after 20 rounds / after 10", [crowd.turnover(print)], 1.05))
     table = ["| figure | median | range | limit |", "| --- | --- | --- | --- |", *map(str, found)]
     about = _ABOUT.format(rounds=args.rounds)
     facts = "\n".join(f"- {fact}" for fact in machine())

@@ -1,1 +1,1 @@
-"""What takes minutes: a crowd that stays while the suite runs, and a soak. Short forms of both are tests."""
+"""Endurance: a crowd of connections during a run of the suite, and a soak; a short form of each is a test."""

@@ -1,7 +1,7 @@
-"""Some of a crowd, in a process of their own: they come, keep their sessions alive, and go when they are told to.
+"""A part of a crowd: `python -m tests.endurance.guests PROFILE COUNT FIRST TENANT`.
 
-`python -m tests.endurance.guests PROFILE COUNT FIRST TENANT` says "here" when all have a tunnel, and at the end, when
-its standard input is closed, one line of JSON: how many were still served, and what broke the protocol.
+It prints "here" when all connections have a tunnel, sends heartbeats until standard input is closed, and then prints a
+line of JSON: how many connections were served, and the requirements that the relay broke.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ import json
 import select
 import sys
 import time
-from collections import deque
+from itertools import cycle
 from pathlib import Path
 
 from cbspec.cli.load_settings import invariants
@@ -24,10 +24,9 @@ from cbspec_client.session import ClientSession
 from cbspec_conformance.target.contexts import context_for
 from cbspec_conformance.target.tokens import secrets_of
 
-PAUSE = 30.0
-"""Seconds between two heartbeats of a guest."""
-_LIMIT = 60.0  # seconds for an answer: while thousands come, each waits for its turn
-_MANY = 2000  # connections from one source address, far below what its ports allow
+_PAUSE = 30.0  # seconds between two heartbeats of a connection
+_LIMIT = 60.0  # seconds for an answer: thousands connect at the same time
+_PER_ADDRESS = 2000  # connections from one source address
 
 
 class Guest:
@@ -39,52 +38,33 @@ class Guest:
         address = profile.target.address
         assert address is not None
         session = ClientSession(context_for(profile.tls), address.host, exchange=self.conversation.passed)
-        source = f"127.0.0.{2 + number // _MANY}"
+        source = f"127.0.0.{2 + number // _PER_ADDRESS}"
         self._client = BlockingClient.open(session, address.host, address.port, limit=_LIMIT, source=source)
-        for request in (Hello(), Auth(issuer.valid(tenant)), _tunnel(number, tenant)):
-            self._ask(request)
+        tunnel = TunnelInfo(f"crowd-{number}", tenant, 3389, "127.0.0.1", 3389)
+        for request in (Hello(), Auth(issuer.valid(tenant)), tunnel):
+            self.ask(request)
 
-    def heartbeat(self) -> None:
-        """See that the relay is there."""
-        self._ask(Heartbeat())
-
-    def close(self) -> None:
-        """Go."""
-        self._client.close()
-
-    def _ask(self, request: Hello | Auth | TunnelInfo | Heartbeat) -> None:
+    def ask(self, request: Hello | Auth | TunnelInfo | Heartbeat) -> None:
+        """Send a request, which must not be refused."""
         answer = self._client.ask(request, _LIMIT)
         if isinstance(answer, Error):
             raise refusal(answer)
 
 
-def _tunnel(number: int, tenant: str) -> TunnelInfo:
-    return TunnelInfo(f"crowd-{number}", tenant, 3389, "127.0.0.1", 3389)
-
-
-def stay(guests: list[Guest]) -> None:
-    """Keep all sessions alive until standard input is closed."""
-    turns = deque(guests)
-    due = time.monotonic()
-    while True:
-        due += PAUSE / max(1, len(turns))
-        if select.select([sys.stdin], [], [], max(0.0, due - time.monotonic()))[0]:
-            return
-        turns[0].heartbeat()
-        turns.rotate(-1)
-
-
 def main() -> int:
-    """Come, stay, and say what it was like."""
+    """Connect, stay, and report."""
     file, count, first, tenant = sys.argv[1:]
     profile = load(Path(file))
     issuer = Issuer(profile.tokens, time.time)
     try:
-        guests = [Guest(profile, issuer, int(first) + place, tenant) for place in range(int(count))]
+        guests = [Guest(profile, issuer, int(first) + nth, tenant) for nth in range(int(count))]
         print("here", flush=True)
-        stay(guests)
+        turns, due = cycle(guests), time.monotonic()
+        while not select.select([sys.stdin], [], [], max(0.0, due - time.monotonic()))[0]:
+            due += _PAUSE / len(guests)
+            next(turns).ask(Heartbeat())
         for guest in guests:
-            guest.heartbeat()
+            guest.ask(Heartbeat())
     except ClientError as error:
         print(f"{type(error).__name__}: {error}", flush=True)
         return 1
@@ -92,8 +72,6 @@ def main() -> int:
         return 130
     broken = [blame.requirement for guest in guests for blame in guest.conversation.findings()]
     print(json.dumps({"served": len(guests), "broken": broken}), flush=True)
-    for guest in guests:
-        guest.close()
     return 0
 
 

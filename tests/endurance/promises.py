@@ -1,4 +1,4 @@
-"""What faults promise to the one client that they are meant for."""
+"""Faults for a single client, and the outcome of its session."""
 
 from __future__ import annotations
 
@@ -9,15 +9,13 @@ from typing import Any
 SERVED = "served"
 TIMEOUT = "no answer"
 LOST = "connection lost"
+UNCONNECTED = "no connection"
 TOO_MANY = "CB-MSG-004"
 
 
 @dataclass(frozen=True, slots=True)
 class Promise:
-    """A fault at one type of message, and how the session of whom it strikes comes out.
-
-    `outcome` is a code, a requirement, or one of the words above; `takes` the least seconds until the answer.
-    """
+    """A fault at one type of message; `outcome` is a code, a requirement or a word above, `takes` the least seconds."""
 
     kind: str
     message: str
@@ -27,7 +25,7 @@ class Promise:
     takes: float = 0.0
 
     def fault(self, name: str, subject: str) -> dict[str, Any]:
-        """Return the fault, for one subject."""
+        """Return the fault for the sessions of one subject."""
         return {"kind": self.kind, "name": name, **self.params, "when": {"message": self.message, "subject": subject}}
 
 
@@ -66,7 +64,7 @@ PROMISES = (
     Promise("wrong-id", "tunnel_response", "CB-TUN-002"),
     Promise("wrong-tenant", "auth_response", "CB-AUT-003"),
 )
-"""Faults that can be meant for one subject alone, so that all others must see a relay that conforms."""
+"""Faults of one subject, during which all other clients must see a conforming relay."""
 
 STORMS: tuple[Mapping[str, Any], ...] = (
     {"kind": "reset", "when": {"direction": "connect", "probability": 0.4}},
@@ -80,4 +78,4 @@ STORMS: tuple[Mapping[str, Any], ...] = (
     {"kind": "latency", "seconds": 0.02, "jitter": 0.02},
     {"kind": "unavailable", "when": {"probability": 0.3}},
 )
-"""Faults that strike anybody: nothing is promised to a client then but that no other rule is broken."""
+"""Faults of all clients, during which no client may see another requirement broken."""

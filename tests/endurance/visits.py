@@ -1,11 +1,10 @@
-"""A client's visit in a soak: it comes, does some of what clients do, goes in one of many ways, and is judged."""
+"""A client's visit in a soak: a session of random length that ends in a random way, and its outcome."""
 
 from __future__ import annotations
 
 import contextlib
 import socket
 import ssl
-import struct
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -24,19 +23,18 @@ from cbspec_client.errors import (
     refusal,
 )
 from cbspec_client.session import ClientSession, Transport
-from tests.endurance.promises import LOST, SERVED, TIMEOUT
+from tests.endurance.promises import LOST, SERVED, TIMEOUT, UNCONNECTED
+from tests.support.relay import reset
 
-UNCONNECTED = "no connection"
 LIMIT = 10.0
-"""Seconds for an answer that is promised."""
-_SHORT = 0.4  # seconds for one that is promised not to come
+"""Seconds for an expected answer."""
+_SHORT = 0.4  # seconds for an answer that isn't expected
 _LINGER = 2.0
-_RESET = struct.pack("ii", 1, 0)
 
 
 @dataclass(frozen=True, slots=True)
-class Where:
-    """The relay, as visitors need it: address, whom to trust, a valid token of a tenant, who looks on."""
+class Place:
+    """The relay's address and trust, valid tokens by tenant and subject, and the onlooker of a tenant."""
 
     address: tuple[str, int]
     context: ssl.SSLContext
@@ -48,11 +46,11 @@ class Where:
 class Visit:
     """One client's visit.
 
-    `patient` is False where an answer isn't expected, `polite` True where it closes in good order, `more` where it
-    waits for what is to come behind the last answer; `slowest` is the longest wait for an answer.
+    `patient`: answers are expected. `polite`: it closes the connection properly. `more`: it reads on after the last
+    answer. `slowest` is the longest wait for an answer.
     """
 
-    where: Where
+    place: Place
     tenant: str
     subject: str
     transport: Transport
@@ -61,45 +59,43 @@ class Visit:
     more: bool = False
     slowest: float = 0.0
 
-    def outcome(self, chance: Random, dropped: Callable[[str], None] | None = None) -> str:
-        """Make the visit and return how it came out: a code, a requirement, or a word.
+    def outcome(self, chance: Random, drop: Callable[[str], None] | None = None) -> str:
+        """Make the visit; return a code, a requirement, or a word of `promises`.
 
-        `dropped` is called with the subject in the middle of it: it has the relay end the connection.
+        `drop` is called with the subject during the session; it makes the relay end the connection.
         """
-        conversation = Conversation(self.where.onlooker(self.tenant))
+        conversation = Conversation(self.place.onlooker(self.tenant))
         conversation.tenant = self.tenant
-        session = ClientSession(
-            self.where.context, self.where.address[0], transport=self.transport, exchange=conversation.passed
-        )
+        host = self.place.address[0]
+        session = ClientSession(self.place.context, host, transport=self.transport, exchange=conversation.passed)
         try:
             limit = LIMIT if self.patient else _SHORT
-            client = BlockingClient.open(session, *self.where.address, limit=limit, linger=_LINGER)
-        except ConnectFailed:
-            return UNCONNECTED
+            client = BlockingClient.open(session, *self.place.address, limit=limit, linger=_LINGER)
         except ClientError as error:
             return _named(error)
         said = SERVED
         try:
-            self._talk(client, chance, dropped)
+            self._talk(client, chance, drop)
         except ClientError as error:
             said = _named(error)
         client.follow(_SHORT if isinstance(client.failure, RelayMisbehaved) else 0.0)
-        self._go(client, chance, polite=self.polite or said != SERVED)
+        end = "close" if self.polite or said != SERVED else chance.choice(("close", "close", "leave", "reset"))
+        client.close() if end == "close" else client.abort(reset=end == "reset")
         if isinstance(client.failure, RelayMisbehaved):
             conversation.blame(client.failure.requirement)
         found = conversation.findings()
         return found[0].requirement if found else said
 
-    def _talk(self, client: BlockingClient, chance: Random, dropped: Callable[[str], None] | None) -> None:
+    def _talk(self, client: BlockingClient, chance: Random, drop: Callable[[str], None] | None) -> None:
         self._ask(client, Hello())
-        self._ask(client, Auth(self.where.token(self.tenant, self.subject)))
+        self._ask(client, Auth(self.place.token(self.tenant, self.subject)))
         for number in range(chance.randint(1, 4)):
             self._ask(client, TunnelInfo(f"{self.subject}-{number}", self.tenant, 3389, "127.0.0.1", 3389))
             for _ in range(chance.randint(1, 5)):
                 self._ask(client, Heartbeat())
-        if dropped is not None:
-            dropped(self.subject)
-        if dropped is not None or self.more:
+        if drop is not None:
+            drop(self.subject)
+        if drop is not None or self.more:
             client.listen(LIMIT)
 
     def _ask(self, client: BlockingClient, request: Request) -> None:
@@ -108,15 +104,6 @@ class Visit:
         self.slowest = max(self.slowest, time.monotonic() - began)
         if isinstance(answer, Error):
             raise refusal(answer)
-
-    @staticmethod
-    def _go(client: BlockingClient, chance: Random, *, polite: bool) -> None:
-        """Close in good order, or also without a word or by a reset."""
-        way = "close" if polite else chance.choice(("close", "close", "leave", "reset"))
-        if way == "close":
-            client.close()
-        else:
-            client.abort(reset=way == "reset")
 
 
 def _named(error: ClientError) -> str:
@@ -129,21 +116,23 @@ def _named(error: ClientError) -> str:
             return TIMEOUT
         case ConnectionLost():
             return LOST
+        case ConnectFailed():
+            return UNCONNECTED
     return type(error).__name__
 
 
-def intrude(where: Where, chance: Random) -> None:
-    """Come without a handshake, with half of one, or with noise, and go without a word."""
-    with contextlib.suppress(OSError), socket.create_connection(where.address, LIMIT) as sock:
+def intrude(place: Place, chance: Random) -> None:
+    """Connect without a handshake, with a part of one, or with random bytes, and leave."""
+    with contextlib.suppress(OSError), socket.create_connection(place.address, LIMIT) as sock:
         way = chance.randrange(4)
         if way == 1:
             sock.sendall(chance.randbytes(chance.randint(1, 600)))
         elif way == 2:
-            incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
-            layer = where.context.wrap_bio(incoming, outgoing, server_hostname="127.0.0.1")
+            outgoing = ssl.MemoryBIO()
+            layer = place.context.wrap_bio(ssl.MemoryBIO(), outgoing, server_hostname="127.0.0.1")
             with contextlib.suppress(ssl.SSLWantReadError):
                 layer.do_handshake()
             hello = outgoing.read()
             sock.sendall(hello[: chance.randint(1, len(hello))])
         elif way == 3:
-            sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
+            reset(sock)

@@ -35,7 +35,7 @@ from cbspec_client import (
 )
 from cbspec_client.errors import BY_CODE, UnknownRelayError
 from tests.reference_client.conftest import KEY, TIMEOUTS, TOKEN, Connected, authenticate, whole_session
-from tests.support.relay import Ending, Raw, Step
+from tests.support.relay import EndStep, Raw, Step
 
 
 @pytest.mark.parametrize("transport", Transport)
@@ -95,7 +95,7 @@ async def test_each_code_has_its_exception(connected: Connected) -> None:
 
 @pytest.mark.parametrize("kind", [Hello, Auth, Heartbeat])
 async def test_every_request_can_be_refused(connected: Connected, kind: type[Message]) -> None:
-    async with connected({kind: [Error("server_unavailable", "later"), Ending.CLOSE]}) as (client, _):
+    async with connected({kind: [Error("server_unavailable", "later"), EndStep.CLOSE]}) as (client, _):
         with pytest.raises(ServerUnavailable):
             await whole_session(client)
         assert kind is Heartbeat or client.state is not State.AUTHENTICATED
@@ -116,7 +116,7 @@ async def test_a_refused_auth_does_not_authenticate_and_shows_no_token(connected
 
 
 async def test_an_unsolicited_error_is_raised_by_the_next_call(connected: Connected) -> None:
-    script = {Hello: [HelloResponse(), Error("server_unavailable", "draining"), Ending.CLOSE]}
+    script = {Hello: [HelloResponse(), Error("server_unavailable", "draining"), EndStep.CLOSE]}
     async with connected(script) as (client, server):
         await client.hello()
         await server.ended()
@@ -173,8 +173,8 @@ async def test_an_unsolicited_answer_is_reported_by_the_next_call(connected: Con
         assert caught.value.requirement == "CB-MSG-004"
 
 
-@pytest.mark.parametrize("end", Ending)
-async def test_an_end_before_or_after_the_answer_is_noticed(connected: Connected, end: Ending) -> None:
+@pytest.mark.parametrize("end", EndStep)
+async def test_an_end_before_or_after_the_answer_is_noticed(connected: Connected, end: EndStep) -> None:
     before: list[list[Step]] = [[], [Raw([b'{"type":"heartbeat_res'])]]
     for steps in before:
         async with connected({Heartbeat: [*steps, end]}) as (client, _):
@@ -183,7 +183,7 @@ async def test_an_end_before_or_after_the_answer_is_noticed(connected: Connected
                 await client.heartbeat()
             with pytest.raises(ConnectionLost, match="ended already"):
                 await client.heartbeat()
-    if end is not Ending.RESET:  # which may destroy the answer
+    if end is not EndStep.RESET:  # which may destroy the answer
         async with connected({Heartbeat: [HeartbeatResponse(), end]}) as (client, _):
             await authenticate(client)
             await client.heartbeat()

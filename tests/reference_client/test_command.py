@@ -20,7 +20,7 @@ from cbspec.profile.identity import development_ca
 from cbspec.protocol.messages import Auth, Error, Heartbeat, Hello, TunnelInfo, TunnelResponse
 from cbspec.protocol.tls import server_context
 from cbspec.tokens.jws import Compact
-from tests.support.relay import Ending, Raw, ScriptedRelay, Step, except_for
+from tests.support.relay import EndStep, Raw, ScriptedRelay, Step, except_for
 
 PROGRAM = "import sys; from cbspec.cli import main; sys.exit(main())"
 TOKEN = "header-of-a-token.payload-of-a-token.signature-of-a-token"
@@ -168,7 +168,7 @@ async def test_misbehaviour_is_printed_with_its_requirement(
         assert f"'cbspec explain {requirement}'" in ran.err
 
 
-@pytest.mark.parametrize("step", [[], [Ending.CUT], [Raw([b'{"type":']), Ending.RESET]])
+@pytest.mark.parametrize("step", [[], [EndStep.CUT], [Raw([b'{"type":']), EndStep.RESET]])
 async def test_a_missing_answer_or_connection_is_an_error(development: ssl.SSLContext, step: list[Step]) -> None:
     async with relay(development, heartbeat=step) as server:
         ran = await cbspec_connect(server.port, "--timeout", "20" if step else "2")

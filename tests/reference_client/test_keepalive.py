@@ -11,7 +11,7 @@ import pytest
 from cbspec.protocol.messages import Error, Heartbeat, HeartbeatResponse, Message, Violation
 from cbspec_client import AnswerTimeout, ConnectionLost, RateLimitExceeded
 from tests.reference_client.conftest import TIMEOUTS, Connected, authenticate
-from tests.support.relay import Ending, ScriptedRelay, Step, happy
+from tests.support.relay import EndStep, ScriptedRelay, Step, happy
 
 SLOW_DOWN = Error("rate_limit_exceeded", "slow down")
 
@@ -35,7 +35,7 @@ async def test_heartbeats_are_sent_between_other_requests(connected: Connected) 
         assert heartbeats(server) == sent + 1
 
 
-ENDS: list[list[Step]] = [[], [Ending.CLOSE], [Ending.CUT], [Ending.RESET], [HeartbeatResponse(), Ending.CLOSE]]
+ENDS: list[list[Step]] = [[], [EndStep.CLOSE], [EndStep.CUT], [EndStep.RESET], [HeartbeatResponse(), EndStep.CLOSE]]
 
 
 @pytest.mark.parametrize("steps", ENDS)

@@ -238,7 +238,7 @@ def frame(data: bytes, first: int = 0x81) -> bytes:
 # ---------------------------------------------------------------- the scripted relay
 
 
-class Ending(Enum):
+class EndStep(Enum):
     """Ways to end a connection."""
 
     CLOSE = auto()  # close_notify, then the socket
@@ -253,7 +253,7 @@ class Raw:
     pieces: Sequence[bytes]
 
 
-Step = Answer | bytes | Raw | Ending
+Step = Answer | bytes | Raw | EndStep
 MessageScript = Callable[[Message | Violation], Sequence[Step]]
 
 
@@ -353,7 +353,7 @@ class ScriptedRelay:
                     self.messages.append(message)
                     self._changed.notify_all()
                 for step in self._script(message):
-                    if isinstance(step, Ending):
+                    if isinstance(step, EndStep):
                         self._end(step, tls)
                         return step.name.lower()
                     self._send(step, tls, channel)
@@ -370,11 +370,11 @@ class ScriptedRelay:
             tls.sendall(channel.encode(step if isinstance(step, bytes) else encode(step)))
 
     @staticmethod
-    def _end(ending: Ending, tls: ssl.SSLSocket) -> None:
-        if ending is Ending.RESET:
+    def _end(ending: EndStep, tls: ssl.SSLSocket) -> None:
+        if ending is EndStep.RESET:
             reset(tls)
             return
-        if ending is Ending.CLOSE:
+        if ending is EndStep.CLOSE:
             with contextlib.suppress(OSError):
                 tls.unwrap()
         else:
