@@ -1,4 +1,4 @@
-"""An issuer of the tests' own: key pairs, and an address on loopback where the public halves are."""
+"""An issuer: key pairs, and an HTTP server that publishes the public keys."""
 
 from __future__ import annotations
 
@@ -21,18 +21,18 @@ def pair(algorithm: str = "EdDSA") -> SigningKey:
 
 
 def jwks(*keys: SigningKey) -> bytes:
-    """Return what the issuer publishes."""
+    """Return a key set document."""
     return json.dumps({"keys": [public_jwk(key) for key in keys]}).encode()
 
 
 def token(key: SigningKey, tenant: str = "tenant-001", **claims: object) -> str:
-    """Mint a token that is good for ten minutes and names its key."""
+    """Mint a token that is valid for a day and names its key."""
     said = {"sub": "user123", "tenant_id": tenant, "exp": int(time.time()) + 86_400, **claims}
     return mint(key, said, {"kid": key_id(key)})
 
 
 class Address:
-    """What the address answers with, and how often it was asked; `held` lets an answer wait until it is set."""
+    """The answer of a server and its number of requests; if `held` is set, answers wait for that event."""
 
     def __init__(self, body: bytes) -> None:
         self.body = body
@@ -47,7 +47,7 @@ class Address:
 
 @contextmanager
 def published(body: bytes, context: ssl.SSLContext | None = None) -> Iterator[Address]:
-    """Serve a text on a port of its own, over TLS where there is a context."""
+    """Serve a document on a free port, over TLS if there is a context."""
     address = Address(body)
 
     class Handler(BaseHTTPRequestHandler):
@@ -66,7 +66,7 @@ def published(body: bytes, context: ssl.SSLContext | None = None) -> Iterator[Ad
             self.wfile.write(body)
 
         def log_message(self, *_: object) -> None:
-            """Say nothing."""
+            """Log nothing."""
 
     with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
         port = server.server_address[1]

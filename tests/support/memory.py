@@ -1,4 +1,4 @@
-"""A relay in memory, with clients that speak to it in JSON; time stands still until it is moved."""
+"""A relay in memory with JSON clients; its clock changes only when a test sets it."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def tunnel(name: str = "t", tenant: str = "a", **members: object) -> Body:
 
 
 class MemoryRelay:
-    """A relay with the tenants that a test names, without limits unless it says so."""
+    """A relay with the given tenants (default: a and b), by default without limits."""
 
     def __init__(
         self,
@@ -60,13 +60,13 @@ class MemoryRelay:
         return client
 
     def greeted(self) -> MemoryClient:
-        """Connect and say hello."""
+        """Connect and send hello."""
         client = self.client()
         assert client.type(HELLO) == "hello_response"
         return client
 
     def authenticated(self, tenant: str = "a") -> MemoryClient:
-        """Connect, say hello and authenticate."""
+        """Connect, and send hello and auth."""
         client = self.greeted()
         assert client.type(auth(tenant)) == "auth_response"
         return client
@@ -83,20 +83,20 @@ class MemoryClient:
         self.raw = b""
 
     def send(self, data: bytes | Body) -> list[Body]:
-        """Send bytes, or an object and a line feed; return every answer."""
+        """Send bytes, or an object as a line; return the answers."""
         text = data if isinstance(data, bytes) else json.dumps(data).encode() + b"\n"
         return self.take(self.session.receive_data(text, self._now))
 
     def dialled(self, reached: bool) -> list[Body]:
-        """Say how the dial that is wanted went; return every answer."""
+        """Report the result of the dial that the session asked for; return the answers."""
         return self.take(self.session.dialled(reached, self._now))
 
     def refreshed(self) -> list[Body]:
-        """Say that the refresh that is wanted is over; return every answer."""
+        """Report the end of the key refresh that the session asked for; return the answers."""
         return self.take(self.session.refreshed(self._now))
 
     def take(self, actions: list[Action]) -> list[Body]:
-        """Do what the session wants done, until nothing is behind; return what it sent."""
+        """Apply the session's actions until it has read all input; return the answers."""
         while self.session.behind:
             actions += self.session.receive_data(b"", self._now)
         sent = b""
@@ -114,17 +114,17 @@ class MemoryClient:
             return []
 
     def ask(self, data: bytes | Body) -> Body:
-        """Send, and return the one answer."""
+        """Send, and return the only answer."""
         (answer,) = self.send(data)
         return answer
 
     def type(self, data: bytes | Body) -> str:
-        """Send, and return the one answer's type, or an error's code."""
+        """Send, and return the type of the only answer, or its error code."""
         answer = self.ask(data)
         return str(answer["code"] if answer["type"] == "error" else answer["type"])
 
     def end(self) -> None:
-        """Break the connection."""
+        """End the connection."""
         self.session.end()
 
     @property

@@ -1,4 +1,4 @@
-"""A simulator as a process of its own, seen from outside: its profile, its controls, and what the system says of it."""
+"""A simulator process: its profile, its control API, and its use of memory, descriptors and processor time."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _KIB = 1024
 
 @dataclass(frozen=True, slots=True)
 class Holding:
-    """What a process holds: resident memory in KiB, open descriptors, processor seconds so far."""
+    """Resident memory in KiB, open descriptors, and processor seconds of a process."""
 
     memory: float
     descriptors: int
@@ -31,7 +31,7 @@ class Holding:
 
 @dataclass(frozen=True, slots=True)
 class Served:
-    """The simulator: its process, the files of its profile and its log, and what it said when it was ready."""
+    """A running simulator: process, profile file, log file, and the line of JSON that it printed when ready."""
 
     process: subprocess.Popen[bytes]
     profile_file: Path
@@ -40,21 +40,21 @@ class Served:
 
     @property
     def address(self) -> tuple[str, int]:
-        """Where it listens."""
+        """Host and port."""
         return self.ready["host"], self.ready["port"]
 
     @property
     def profile(self) -> Profile:
-        """Everything that may be known of it."""
+        """Its profile."""
         return load(self.profile_file)
 
     @property
     def said(self) -> str:
-        """What is in the log so far."""
+        """The log."""
         return self.log.read_text(errors="replace")
 
     def call(self, method: str, path: str, body: object = None) -> Any:  # noqa: ANN401 - any JSON value
-        """Call the controls; return what they answer."""
+        """Call the control API; return the answer."""
         data = None if body is None else json.dumps(body).encode()
         headers = {"Content-Type": "application/json"}
         url = self.ready["control"] + path
@@ -64,7 +64,7 @@ class Served:
         return json.loads(said) if said else None
 
     def holding(self) -> Holding:
-        """Return what the process holds now. Source: proc(5)."""
+        """Return the current resources of the process. Source: proc(5)."""
         folder = self._system
         resident = int((folder / "statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE") / _KIB
         times = (folder / "stat").read_text().rpartition(")")[2].split()[11:13]
@@ -73,7 +73,7 @@ class Served:
 
     @property
     def peak(self) -> float:
-        """KiB of memory that the process held at most."""
+        """Peak memory of the process in KiB."""
         return float((self._system / "status").read_text().partition("VmHWM:")[2].split()[0])
 
     @property
@@ -83,9 +83,9 @@ class Served:
 
 @contextlib.contextmanager
 def served(folder: Path, *options: str, config: str = "", limit: tuple[int, int] | None = None) -> Iterator[Served]:
-    """Run `cbspec simulate` with options until the context is left; its files are in `folder`.
+    """Run `cbspec simulate` for the context, with its files in `folder`.
 
-    `config` is TOML; `limit` one of the system's (a RLIMIT_ of `resource`, and its value).
+    `config` is TOML; `limit` is a resource limit (a RLIMIT_ constant and its value).
     """
     file, profile, log = folder / "relay.toml", folder / "profile.toml", folder / "relay.log"
     command = [sys.executable, "-P", "-m", "cbspec", "simulate", "--port", "0", "--json", "--profile-out", str(profile)]
@@ -93,7 +93,7 @@ def served(folder: Path, *options: str, config: str = "", limit: tuple[int, int]
         file.write_text(config)
         command += ["--config", str(file)]
 
-    def confine() -> None:
+    def set_limit() -> None:
         if limit is not None:
             resource.setrlimit(limit[0], (limit[1], limit[1]))
 
@@ -102,14 +102,14 @@ def served(folder: Path, *options: str, config: str = "", limit: tuple[int, int]
             [*command, "--grace", "0.1", *options],
             stdout=subprocess.PIPE,
             stderr=errors,
-            preexec_fn=confine if limit else None,
+            preexec_fn=set_limit if limit else None,
         )
     with process:
         try:
             assert process.stdout is not None
             ready = process.stdout.readline()
             if not ready:
-                raise RuntimeError(f"the simulator doesn't start: {log.read_text(errors='replace')[-300:]}")
+                raise RuntimeError(f"the simulator did not start: {log.read_text(errors='replace')[-300:]}")
             yield Served(process, profile, log, json.loads(ready))
         finally:
             process.terminate()

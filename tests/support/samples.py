@@ -1,4 +1,4 @@
-"""A relay's metrics as a test reads them."""
+"""A relay's metrics as dictionaries."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ Samples = dict[tuple[str, tuple[str, ...]], float]
 
 
 def read(metrics: RelayMetrics) -> Samples:
-    """Return every sample by its name and the values of its labels."""
+    """Return the samples by name and label values."""
     return {
         (sample.name.removeprefix("cloudbridge_"), tuple(sample.labels.values())): sample.value
         for family in metrics.collect()
@@ -17,5 +17,5 @@ def read(metrics: RelayMetrics) -> Samples:
 
 
 def counted(metrics: RelayMetrics, name: str) -> dict[str, float]:
-    """Return the samples of a name that aren't 0, by their only label."""
+    """Return the non-zero samples of a name by their only label."""
     return {labels[0]: value for (sample, labels), value in read(metrics).items() if sample == name and value}
