@@ -75,7 +75,8 @@ def main(name: str) -> None:
         Path(file.name).write_bytes(key + chain)
         if name == "node":
             script = Path(__file__).with_name("relay.js")
-            os.set_inheritable(file.fileno(), True)  # the name exists until Node has read it
+            os.set_inheritable(file.fileno(), True)
+            Path(file.name).unlink()  # Node reads the open file; nothing removes the name after exec
             os.execlp("node", "node", str(script), f"/dev/fd/{file.fileno()}", DEVELOPMENT_SECRET)  # noqa: S606, S607 - our own script
         asyncio.run({"echo": _echo, "websockets": _websockets}[name](Path(file.name)))
 
