@@ -31,7 +31,7 @@ Count = Annotated[int, Meta(ge=1)]
 Seconds = Annotated[float, Meta(gt=0)]
 
 Place = tuple[str | int, ...]
-Finish = Callable[[Any, Place, "Reader"], object]
+Finish = Callable[[Any, Place, "DocumentReader"], object]
 
 _INVALID: Final = object()
 _SECTION_DEPTH: Final = 2
@@ -75,7 +75,7 @@ class Parsed:
 
 
 @dataclass(frozen=True, slots=True)
-class Source:
+class SecretSource:
     """A table that says where a text is: in an environment variable or in a file."""
 
     env: Text | None = None
@@ -88,7 +88,7 @@ class Source:
 
 @dataclass(frozen=True, slots=True)
 class Sourced:
-    """Annotation of a text that a document can replace by a `Source` table."""
+    """Annotation of a text that a document can replace by a `SecretSource` table."""
 
 
 def says(description: str, *examples: object, **constraints: Any) -> Meta:  # noqa: ANN401 - msgspec's constraints
@@ -113,7 +113,7 @@ def load_toml(path: Path) -> dict[str, Any]:
     raise DocumentError([problem], str(path))
 
 
-class Reader:
+class DocumentReader:
     """Converts the data of one document.
 
     Paths in the document are relative to `base`. `finish` has, for a dataclass, the function that checks its instances
@@ -122,7 +122,7 @@ class Reader:
 
     def __init__(self, base: Path, finish: Mapping[type, Finish] | None = None) -> None:
         self.base = base
-        self._finish = {Source: _source_text, **(finish or {})}
+        self._finish = {SecretSource: _source_text, **(finish or {})}
         self._homes: Mapping[str, str] = {}
         self._found: list[tuple[Place, str]] = []
 
@@ -203,7 +203,7 @@ class Reader:
         if parsers := [meta.parse for meta in metas if isinstance(meta, Parsed)]:
             return self._parsed(value, parsers[0], place)
         if isinstance(value, Mapping) and any(isinstance(part, Sourced) for part in metas):
-            origin = Source
+            origin = SecretSource
         if is_dataclass(origin) and isinstance(value, Mapping):
             return self._table(value, typing.cast(type, origin), place)
         if origin is Mapping and isinstance(value, Mapping):
@@ -364,7 +364,7 @@ def write_place(place: Iterable[str | int]) -> str:
     return "".join(f"[{step}]" if isinstance(step, int) else f".{write_key(step)}" for step in place).removeprefix(".")
 
 
-def _source_text(source: Source, place: Place, reader: Reader) -> object:
+def _source_text(source: SecretSource, place: Place, reader: DocumentReader) -> object:
     if source.env is not None:
         return reader.variable((*place, "env"), source.env)
     return reader.text_file((*place, "file"), source.file or "")

@@ -13,8 +13,8 @@ from enum import StrEnum
 
 from websockets.exceptions import InvalidHandshake, InvalidHeader, InvalidStatus, NegotiationError, PayloadTooBig
 
-from cbspec.protocol.connection import AnswerReceived, Connection, LocalProtocolError, RemoteProtocolError, read_frame
-from cbspec.protocol.framing import Frame, StreamFramer
+from cbspec.protocol.connection import AnswerReceived, Connection, LocalProtocolError, RemoteProtocolError, read_message
+from cbspec.protocol.framing import RawMessage, StreamFramer
 from cbspec.protocol.messages import (
     Answer,
     Auth,
@@ -231,8 +231,8 @@ class ClientSession:
                 raise RelayMisbehaved("an auth_response for another tenant than the token's", "CB-AUT-003")
         self._answer = answer
 
-    def _read(self, frame: Frame, sender: Role) -> Message | Violation:
-        found = read_frame(frame, sender)
+    def _read(self, frame: RawMessage, sender: Role) -> Message | Violation:
+        found = read_message(frame, sender)
         message = None if isinstance(found, Violation) else found
         faulty = self._websocket is not None and self._websocket.take_fault()
         self._report(Passed(sent=False, text=frame.text, message=message, binary=frame.binary, faulty=faulty))

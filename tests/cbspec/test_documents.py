@@ -14,7 +14,18 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec import Meta
 
-from cbspec.documents import Count, DocumentError, Reader, Seconds, Text, describe, json_schema, keys, kind, write_place
+from cbspec.documents import (
+    Count,
+    DocumentError,
+    DocumentReader,
+    Seconds,
+    Text,
+    describe,
+    json_schema,
+    keys,
+    kind,
+    write_place,
+)
 from cbspec.profile.profile import ProfileError, from_mapping
 from cbspec.profile.reading import ProfileDocument
 
@@ -39,14 +50,14 @@ def test_any_data_are_a_profile_or_draw_one_line_for_each_mistake(data: dict[str
 
 
 @dataclass(frozen=True)
-class Row:
+class SheetRow:
     name: Text
     count: Count = 1
 
 
 @dataclass(frozen=True)
 class Sheet:
-    rows: tuple[Row, ...] = ()
+    rows: tuple[SheetRow, ...] = ()
     size: Annotated[float, Meta(ge=0, le=1)] = 0.0
     wait: Seconds | None = None
     color: Literal["red", "blue"] = "red"
@@ -65,8 +76,8 @@ def test_values_are_converted() -> None:
         "extra": [1, {"a": True}],
         "file": "f",
     }
-    assert Reader(Path("/base")).read(data, Sheet) == Sheet(
-        (Row("a", 2),), 1.0, None, "blue", {"x": "y"}, [1, {"a": True}], Path("/base/f")
+    assert DocumentReader(Path("/base")).read(data, Sheet) == Sheet(
+        (SheetRow("a", 2),), 1.0, None, "blue", {"x": "y"}, [1, {"a": True}], Path("/base/f")
     )
 
 
@@ -83,7 +94,7 @@ def test_all_mistakes_are_reported_in_the_order_of_the_document() -> None:
         "note": "x",
     }
     with pytest.raises(DocumentError) as caught:
-        Reader(Path()).read(data, Sheet)
+        DocumentReader(Path()).read(data, Sheet)
     assert caught.value.problems == (
         "colour: unknown key; did you mean color?",
         "color: must be one of red, blue, not 'bleu'; did you mean blue?",
@@ -106,7 +117,7 @@ def test_all_mistakes_are_reported_in_the_order_of_the_document() -> None:
 def test_the_json_schema_agrees_with_the_reader(value: object, key: str) -> None:
     valid = jsonschema.Draft202012Validator(json_schema(Sheet)).is_valid({key: value})
     try:
-        Reader(Path()).read({key: value}, Sheet)
+        DocumentReader(Path()).read({key: value}, Sheet)
     except DocumentError:
         assert not valid or value != value or isinstance(value, float)
     else:
@@ -115,7 +126,7 @@ def test_the_json_schema_agrees_with_the_reader(value: object, key: str) -> None
 
 def test_types_and_values_are_described_in_words() -> None:
     assert describe(Annotated[int, Meta(title="a port")]) == "a port"
-    assert describe(Row) == "a table"
+    assert describe(SheetRow) == "a table"
     assert describe(tuple[int, ...]) == "an array"
     assert describe(Annotated[str, Meta(min_length=1)] | None) == "a string that is not empty"
     for value, name in (

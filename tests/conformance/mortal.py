@@ -16,7 +16,7 @@ import sys
 import time
 from dataclasses import replace
 
-from cbspec.protocol.framing import Frame
+from cbspec.protocol.framing import RawMessage
 from cbspec_simulator.app.assembly import Simulator
 from cbspec_simulator.relay.behaviour import Behaviour
 from cbspec_simulator.settings.config import Config, Listen
@@ -26,7 +26,7 @@ async def serve(port: int, word: bytes) -> None:
     """Serve until the word is said."""
     behaviour = Behaviour()
 
-    def decode(frame: Frame, max_depth: int) -> object:
+    def decode(frame: RawMessage, max_depth: int) -> object:
         if word in frame.text:
             os._exit(1)
         return behaviour.decode(frame, max_depth)

@@ -75,8 +75,8 @@ class MemoryLink:
             plain = self.tls.receive_data(up)
             if plain:
                 self.framer.feed(plain)
-            while (frame := self.framer.next_frame()) is not None:
-                self.received.append(read_frame(frame, Role.CLIENT))
+            while (frame := self.framer.next_message()) is not None:
+                self.received.append(read_message(frame, Role.CLIENT))
             self.tls.send(self.framer.data_to_send())
             down = self.tls.data_to_send()
             if not up and not down:

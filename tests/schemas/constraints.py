@@ -7,12 +7,12 @@ from collections.abc import Iterator
 from typing import Any
 
 from cbspec_schemas import load
-from tests.schemas.engines import Breach
+from tests.schemas.engines import FailedKeyword
 
 _NOT_CONSTRAINTS = {"$schema", "$id", "$comment", "title", "description", "properties", "items", "allOf"}
 
 
-def constraints(name: str) -> dict[Breach, str]:
+def constraints(name: str) -> dict[FailedKeyword, str]:
     """Return each way to break the schema on its own, with the requirement that its `$comment` names.
 
     A keyword that this walk doesn't know counts as a constraint; what hangs behind `allOf` is another schema's.
@@ -30,19 +30,19 @@ def _places(schema: dict[str, Any], place: str) -> Iterator[tuple[dict[str, Any]
         yield from _places(schema["items"], f"{place}/*")
 
 
-def _keywords(schema: dict[str, Any], root: str) -> Iterator[Breach]:
+def _keywords(schema: dict[str, Any], root: str) -> Iterator[FailedKeyword]:
     for inner, place in _places(schema, root):
         for keyword in inner.keys() - _NOT_CONSTRAINTS - {"required"}:
-            yield Breach(place, keyword)
+            yield FailedKeyword(place, keyword)
         for member in inner.get("required", []):
-            yield Breach(f"{place}/{member}", "required")
+            yield FailedKeyword(f"{place}/{member}", "required")
         if inner.get("type") == "integer":
-            yield Breach(place, "fraction")
+            yield FailedKeyword(place, "fraction")
 
 
-def _blamed(schema: dict[str, Any], root: str) -> Iterator[tuple[Breach, str]]:
+def _blamed(schema: dict[str, Any], root: str) -> Iterator[tuple[FailedKeyword, str]]:
     for inner, place in _places(schema, root):
         for part in inner["$comment"].split("; "):
             match = re.fullmatch(r"(\w+(?:, \w+)*): (CB-[A-Z]{3}-\d{3})", part)
             assert match, f"{part!r} is not of the form 'keyword, keyword: requirement'"
-            yield from ((Breach(place, keyword), match[2]) for keyword in match[1].split(", "))
+            yield from ((FailedKeyword(place, keyword), match[2]) for keyword in match[1].split(", "))

@@ -12,7 +12,7 @@ from referencing import Registry, Resource
 from cbspec_schemas import NAMES, load
 
 
-class Breach(NamedTuple):
+class FailedKeyword(NamedTuple):
     """A failed keyword: at which place of the message ("*" for any item of an array), and which."""
 
     place: str
@@ -33,7 +33,7 @@ def rust_engine(name: str) -> jsonschema_rs.Draft202012Validator:
     return jsonschema_rs.Draft202012Validator(load(name), registry=registry, offline=True)
 
 
-def breaches(name: str, instance: Any) -> set[Breach]:  # noqa: ANN401 - any JSON value
+def failed_keywords(name: str, instance: Any) -> set[FailedKeyword]:  # noqa: ANN401 - any JSON value
     """Return every keyword that the Rust engine finds broken."""
     found = set()
     for error in rust_engine(name).iter_errors(instance):
@@ -42,5 +42,5 @@ def breaches(name: str, instance: Any) -> set[Breach]:  # noqa: ANN401 - any JSO
             path = [*path, error.kind.as_dict()["property"]]
         if keyword == "type" and error.kind.as_dict()["types"] == ["integer"] and isinstance(error.instance, float):
             keyword = "fraction"
-        found.add(Breach("".join("/*" if isinstance(step, int) else f"/{step}" for step in path), keyword))
+        found.add(FailedKeyword("".join("/*" if isinstance(step, int) else f"/{step}" for step in path), keyword))
     return found

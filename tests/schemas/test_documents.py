@@ -13,7 +13,7 @@ from jsonschema import Draft202012Validator
 import cbspec_schemas
 from cbspec_schemas import CLIENT_TYPES, NAMES, RELAY_TYPES, examples, load
 from tests.schemas.constraints import constraints
-from tests.schemas.engines import Breach, breaches
+from tests.schemas.engines import FailedKeyword, failed_keywords
 
 CATALOGUE = tomllib.loads(files("cbspec").joinpath("requirements.toml").read_text("utf-8"))
 UNIONS = {"client_message": CLIENT_TYPES, "relay_message": RELAY_TYPES}
@@ -94,5 +94,5 @@ def test_every_comment_names_requirements_of_the_catalogue(name: str) -> None:
 def test_every_constraint_is_broken_by_an_example(name: str) -> None:
     union = next(union for union, types in UNIONS.items() if name in (union, *types))
     wrong = [each for each in examples() if not each.valid and each.schema in (name, union)]
-    broken = set[Breach]().union(*(breaches(name, json.loads(each.text)) for each in wrong))
+    broken = set[FailedKeyword]().union(*(failed_keywords(name, json.loads(each.text)) for each in wrong))
     assert not set(constraints(name)) - broken

@@ -11,7 +11,7 @@ import cbspec_schemas
 from cbspec.protocol import strictjson
 from cbspec_schemas import CLIENT_TYPES, NAMES, RELAY_TYPES, Example, examples, violations
 from tests.schemas.constraints import constraints
-from tests.schemas.engines import breaches, python_engine, rust_engine
+from tests.schemas.engines import failed_keywords, python_engine, rust_engine
 
 EXAMPLES = examples()
 TYPES = {"client": CLIENT_TYPES, "relay": RELAY_TYPES}
@@ -78,7 +78,7 @@ def test_example_breaks_its_requirement_and_nothing_else(example: Example) -> No
 @every_example
 def test_second_engine_blames_the_same_requirement(example: Example) -> None:
     blame = constraints(example.schema)
-    found = breaches(example.schema, json.loads(example.text))
+    found = failed_keywords(example.schema, json.loads(example.text))
     assert len({breach.place for breach in found}) == (0 if example.valid else 1)
     # Where several keywords fail at one place, the one that the comment names first is the reason.
     first = next((requirement for breach, requirement in blame.items() if breach in found), None)

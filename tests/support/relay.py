@@ -22,8 +22,8 @@ from pathlib import Path
 from typing import Any
 
 from cbspec.profile.profile import Endpoint
-from cbspec.protocol.connection import read_frame
-from cbspec.protocol.framing import Frame
+from cbspec.protocol.connection import read_message
+from cbspec.protocol.framing import RawMessage
 from cbspec.protocol.messages import (
     Answer,
     Auth,
@@ -348,7 +348,7 @@ class ScriptedRelay:
         with tls:
             channel = MessageSocket(tls)
             for text in channel.messages():
-                message = read_frame(Frame(text), Role.CLIENT)
+                message = read_message(RawMessage(text), Role.CLIENT)
                 with self._changed:
                     self.messages.append(message)
                     self._changed.notify_all()

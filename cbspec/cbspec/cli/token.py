@@ -23,7 +23,7 @@ from typing import Any, Final
 from cbspec.errors import CommandError
 from cbspec.profile.identity import DEVELOPMENT_TENANTS
 from cbspec.profile.issuer import Issuer, ProfileLacks
-from cbspec.profile.profile import ProfileError, TokenSource, from_mapping
+from cbspec.profile.profile import ProfileError, TokenSettings, from_mapping
 from cbspec.tokens.forgery import FORGERIES, MISSING, Forgery
 from cbspec.tokens.jwks import PublicKey, key_id, public_jwk
 from cbspec.tokens.jws import Compact

@@ -10,7 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
-from cbspec.documents import DocumentError, Reader, load_toml
+from cbspec.documents import DocumentError, DocumentReader, load_toml
 from cbspec.profile.identity import DEVELOPMENT_TENANTS, is_loopback
 from cbspec.profile.reading import ProfileDocument, finishes
 from cbspec.profile.target import DEVELOPMENT as DEVELOPMENT
@@ -28,7 +28,7 @@ from cbspec.profile.target import Remote as Remote
 from cbspec.profile.target import TargetSettings as TargetSettings
 from cbspec.profile.target import Tenant as Tenant
 from cbspec.profile.target import Tls as Tls
-from cbspec.profile.target import TokenSource as TokenSource
+from cbspec.profile.target import TokenSettings as TokenSettings
 from cbspec.profile.writing import dump as dump
 from cbspec.profile.writing import template as template
 from cbspec.tokens.jws import Compact
@@ -57,7 +57,7 @@ def load(path: str | Path) -> Profile:
 def from_mapping(data: Mapping[str, object], base: Path) -> Profile:
     """Return the profile in TOML data; files that it names are relative to `base`."""
     try:
-        profile: Profile = Reader(base, finishes()).read(data, ProfileDocument)
+        profile: Profile = DocumentReader(base, finishes()).read(data, ProfileDocument)
     except DocumentError as error:
         raise ProfileError(error.problems) from None
     return profile
@@ -67,7 +67,7 @@ def development() -> Profile:
     """Give the profile of a simulator that was told nothing: development CA, secret and tenants."""
     return Profile(
         tls=Tls(ca=DEVELOPMENT),
-        tokens=TokenSource(development=True),
+        tokens=TokenSettings(development=True),
         tenants=DEVELOPMENT_TENANTS,
         remote=Remote(reachable=Endpoint("127.0.0.1", 3389)),
     )
@@ -100,7 +100,7 @@ def resolve(profile: Profile | None, target: Endpoint | None) -> Profile:
     )
 
 
-def _tenants_of(tokens: TokenSource) -> tuple[Tenant, ...]:
+def _tenants_of(tokens: TokenSettings) -> tuple[Tenant, ...]:
     """Tell the tenants from the tokens, where the profile lists none."""
     if tokens.development:
         return DEVELOPMENT_TENANTS

@@ -9,7 +9,7 @@ from typing import Annotated, Final
 
 from cryptography import x509
 
-from cbspec.documents import Count, Finish, Place, Reader, Text, says, write_place
+from cbspec.documents import Count, DocumentReader, Finish, Place, Text, says, write_place
 from cbspec.profile.target import (
     DEVELOPMENT,
     Condition,
@@ -21,7 +21,7 @@ from cbspec.profile.target import (
     TargetSettings,
     Tenant,
     Tls,
-    TokenSource,
+    TokenSettings,
 )
 from cbspec.tokens.jwt import SigningKey
 
@@ -30,7 +30,7 @@ _OWN_CLAIMS: Final = ("sub", "tenant_id", "iat", "exp", "jti")
 
 
 @dataclass(frozen=True, slots=True)
-class TokensTable(TokenSource):
+class TokensTable(TokenSettings):
     """The table `tokens`, in which the secret can be elsewhere."""
 
     secret_env: Annotated[Text | None, says("The environment variable with the secret.", "RELAY_SECRET")] = None
@@ -102,7 +102,7 @@ class ProfileDocument:
     ] = field(default=ConditionsTable())
 
 
-def _finish_tls(tls: Tls, place: Place, reader: Reader) -> Tls:
+def _finish_tls(tls: Tls, place: Place, reader: DocumentReader) -> Tls:
     for key in ("ca", "client_certificate"):
         path = getattr(tls, key)
         if isinstance(path, Path):
@@ -115,14 +115,14 @@ def _finish_tls(tls: Tls, place: Place, reader: Reader) -> Tls:
     return tls
 
 
-def _finish_tokens(table: TokensTable, place: Place, reader: Reader) -> TokenSource:
+def _finish_tokens(table: TokensTable, place: Place, reader: DocumentReader) -> TokenSettings:
     named = [key for key in _KEY_SOURCES if getattr(table, key)]
     if len(named) > 1:
         reader.report(place, f"{' and '.join(named)} exclude each other; keep one")
     for claim in _OWN_CLAIMS:
         if claim in table.claims:
             reader.report((*place, "claims", claim), "the suite sets this claim itself")
-    values = {item.name: getattr(table, item.name) for item in fields(TokenSource)}
+    values = {item.name: getattr(table, item.name) for item in fields(TokenSettings)}
     source, secret = "secret" if table.secret else "algorithm", table.secret
     if table.secret_env:
         source, secret = "secret_env", reader.variable((*place, "secret_env"), table.secret_env)
@@ -134,10 +134,10 @@ def _finish_tokens(table: TokensTable, place: Place, reader: Reader) -> TokenSou
     elif secret or table.algorithm:
         with reader.blaming((*place, source)):
             SigningKey.hmac(secret or DEVELOPMENT, table.algorithm or "HS256")
-    return TokenSource(**{**values, "secret": secret})
+    return TokenSettings(**{**values, "secret": secret})
 
 
-def _finish_condition(table: ConditionChange, place: Place, reader: Reader) -> Condition:
+def _finish_condition(table: ConditionChange, place: Place, reader: DocumentReader) -> Condition:
     if table.target is None and table.begin is None:
         reader.report(place, "needs target, if it already holds there, or begin, the action that causes it")
     if table.target is not None and (table.begin or table.end):
@@ -147,12 +147,12 @@ def _finish_condition(table: ConditionChange, place: Place, reader: Reader) -> C
     return Condition(**{item.name: getattr(table, item.name) for item in fields(table)})
 
 
-def _finish_conditions(table: ConditionsTable, place: Place, reader: Reader) -> dict[str, Condition]:
+def _finish_conditions(table: ConditionsTable, place: Place, reader: DocumentReader) -> dict[str, Condition]:
     found = {item.name: getattr(table, item.name) for item in fields(table)}
     return {name: condition for name, condition in found.items() if condition is not None}
 
 
-def _finish_profile(document: ProfileDocument, place: Place, reader: Reader) -> Profile:
+def _finish_profile(document: ProfileDocument, place: Place, reader: DocumentReader) -> Profile:
     values = {item.name: getattr(document, item.name) for item in fields(document)}
     return Profile(
         **{item.name: values[item.name] for item in fields(document) if values[item.name] is not item.default}
@@ -162,7 +162,7 @@ def _finish_profile(document: ProfileDocument, place: Place, reader: Reader) -> 
 def _distinct_tenants() -> Finish:
     seen: dict[str, Place] = {}
 
-    def finish(tenant: Tenant, place: Place, reader: Reader) -> Tenant:
+    def finish(tenant: Tenant, place: Place, reader: DocumentReader) -> Tenant:
         if (first := seen.setdefault(tenant.id, place)) != place:
             reader.report((*place, "id"), f"{write_place(first)} has the same id")
         return tenant

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from typing import NamedTuple, Protocol
 
 from cbspec.protocol.codes import ErrorCode
-from cbspec.protocol.framing import Frame, FrameTooLarge
+from cbspec.protocol.framing import MessageTooLarge, RawMessage
 from cbspec.protocol.messages import (
     Answer,
     Auth,
@@ -45,7 +45,7 @@ class Framer(Protocol):
     def feed(self, data: bytes) -> None:
         """Take bytes as they came."""
 
-    def next_frame(self) -> Frame | None:
+    def next_message(self) -> RawMessage | None:
         """Return the next message text, or None."""
 
     @property
@@ -104,7 +104,7 @@ class ConnectionEnded:
     clean: bool
 
 
-Reader = Callable[[Frame, Role], Message | Violation]
+Reader = Callable[[RawMessage, Role], Message | Violation]
 Event = RequestReceived | RequestRefused | AnswerReceived | ConnectionEnded
 
 _CLIENT, _RELAY, _CLOSED = Role.CLIENT, Role.RELAY, State.CLOSED  # a member of an enum costs ten times a global
@@ -125,7 +125,7 @@ class Connection:
         self.role = role
         self.state = State.CONNECTED
         self._framer = framer
-        self._read = read or read_frame
+        self._read = read or read_message
         self._table = table
         self._pending: Serve | None = None
         self._unanswered: Request | RequestRefused | None = None
@@ -143,7 +143,7 @@ class Connection:
         """Take note that the other end will send nothing more, for whatever reason."""
         clean = self._unanswered is None and not self._framer.pending.strip()
         self.state = State.CLOSED
-        self._read = read_frame  # nothing is read any more: who did, and holds this, is let go without a collector
+        self._read = read_message  # nothing is read any more: who did, and holds this, is let go without a collector
         return ConnectionEnded(clean)
 
     def next_event(self) -> Event | None:
@@ -156,8 +156,8 @@ class Connection:
         if self.state is _CLOSED or (relay and self._unanswered is not None):
             return None
         try:
-            frame = self._framer.next_frame()
-        except FrameTooLarge as error:
+            frame = self._framer.next_message()
+        except MessageTooLarge as error:
             raise RemoteProtocolError(str(error), "CB-MSG-002" if self.role is Role.CLIENT else "CB-ROB-003") from None
         if frame is None:
             return None
@@ -227,7 +227,7 @@ class Connection:
             raise LocalProtocolError(f"{message.type}: {found.text}", found.requirement)
         self._pending, self._unanswered = found, message
 
-    def _answer(self, frame: Frame) -> AnswerReceived:
+    def _answer(self, frame: RawMessage) -> AnswerReceived:
         message = self._read(frame, Role.RELAY)
         if isinstance(message, Violation):
             raise RemoteProtocolError(message.text, message.requirement)
@@ -256,7 +256,7 @@ class Connection:
             raise RemoteProtocolError("a tunnel_response for another tunnel_id", "CB-TUN-002")
 
 
-def read_frame(frame: Frame, sender: Role) -> Message | Violation:
+def read_message(frame: RawMessage, sender: Role) -> Message | Violation:
     """Return the message that came as `frame` from `sender`, or the first rule that it breaks."""
     ids = ("CB-MSG-001", "CB-MSG-002") if sender is Role.RELAY else ("CB-MSG-006", "CB-MSG-005")
     if frame.broken:

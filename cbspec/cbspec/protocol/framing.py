@@ -39,7 +39,7 @@ _RUN_OF_ITEMS = re.compile(rb"(?:" + _VALUE + rb")*+")
 _RUN_OF_MEMBERS = re.compile(rb"(?:" + _STR + _WS + rb":" + _WS + _VALUE + rb")*+")
 
 
-class FrameTooLarge(ValueError):
+class MessageTooLarge(ValueError):
     """A message is longer than may be read; what follows it can't be told apart any more. It has `begun` so."""
 
     def __init__(self, reason: str, begun: bytes) -> None:
@@ -47,7 +47,7 @@ class FrameTooLarge(ValueError):
         self.begun = begun
 
 
-class Frame(NamedTuple):
+class RawMessage(NamedTuple):
     """One message text.
 
     `broken` says why it can't be JSON where that showed already while cutting it out; `binary` that it came in a
@@ -235,10 +235,10 @@ class StreamFramer:
         """Take bytes as they came."""
         self._buffer += data
 
-    def next_frame(self) -> Frame | None:
+    def next_message(self) -> RawMessage | None:
         """Return the next message text, or None until more bytes come.
 
-        Raises FrameTooLarge where a message doesn't end within its bound (where it ends at a line feed, that is not
+        Raises MessageTooLarge where a message doesn't end within its bound (where it ends at a line feed, that is not
         counted); nothing can be read after that.
         """
         if not self._buffer:
@@ -256,7 +256,7 @@ class StreamFramer:
             self._check_size(len(self._buffer))
         return frame
 
-    def _object(self) -> Frame | None:
+    def _object(self) -> RawMessage | None:
         if self._scanner is None:
             flat = _FLAT_OBJECT.match(self._buffer) if len(self._buffer) < _SHORT else None
             if flat is not None:
@@ -268,7 +268,7 @@ class StreamFramer:
             return self._broken(broken)
         return None if end is None else self._take(end, end)
 
-    def _broken(self, broken: _Broken) -> Frame | None:
+    def _broken(self, broken: _Broken) -> RawMessage | None:
         # An object that was left open shows only where the next one begins: the broken one ends before that line.
         start = self._buffer.rfind(b"\n", 0, broken.at) + 1
         if start and self._buffer[broken.at] == 0x7B and not self._buffer[start : broken.at].strip(_SPACE):
@@ -277,7 +277,7 @@ class StreamFramer:
         self._searched = broken.at
         return self._line()
 
-    def _line(self) -> Frame | None:
+    def _line(self) -> RawMessage | None:
         end = self._buffer.find(b"\n", self._searched)
         if end < 0:
             self._searched = len(self._buffer)
@@ -286,9 +286,11 @@ class StreamFramer:
 
     def _check_size(self, size: int) -> None:
         if size > self._max_message:
-            raise FrameTooLarge(f"a message is longer than {self._max_message} bytes", bytes(self._buffer[:_BEGINNING]))
+            raise MessageTooLarge(
+                f"a message is longer than {self._max_message} bytes", bytes(self._buffer[:_BEGINNING])
+            )
 
-    def _take(self, end: int, size: int, broken: str = "") -> Frame:
+    def _take(self, end: int, size: int, broken: str = "") -> RawMessage:
         # `size` is how many bytes had to be there before the end showed: the same, however they were split.
         self._check_size(size)
         text = bytes(self._buffer[:end])
@@ -298,4 +300,4 @@ class StreamFramer:
         self._scanner = None
         self._line_broken = ""
         self._searched = 0
-        return Frame(text.strip(_SPACE) if broken else text, broken)
+        return RawMessage(text.strip(_SPACE) if broken else text, broken)

@@ -20,7 +20,7 @@ from websockets.protocol import State
 from websockets.server import ServerProtocol
 from websockets.uri import parse_uri
 
-from cbspec.protocol.framing import MAX_MESSAGE, Frame
+from cbspec.protocol.framing import MAX_MESSAGE, RawMessage
 
 try:
     from websockets.speedups import apply_mask
@@ -62,7 +62,7 @@ class WebSocketFramer:
 
     def __init__(self, protocol: ServerProtocol | ClientProtocol) -> None:
         self._protocol = protocol
-        self._messages: deque[Frame] = deque()
+        self._messages: deque[RawMessage] = deque()
         self._parts = bytearray()
         self._seen = b""  # the last bytes of a client's opening handshake, where its end may begin
         self._binary = False
@@ -135,7 +135,7 @@ class WebSocketFramer:
             if not 0 <= length <= self._short or end > len(data):
                 break
             text = begin + _BEGIN
-            self._messages.append(Frame(apply_mask(data[text:end], data[text - 4 : text])))
+            self._messages.append(RawMessage(apply_mask(data[text:end], data[text - 4 : text])))
             begin = end
         return data[begin:]
 
@@ -168,7 +168,7 @@ class WebSocketFramer:
         """Say whether a frame since the last call broke a rule that the library passes over; a stricter end looks."""
         return False
 
-    def next_frame(self) -> Frame | None:
+    def next_message(self) -> RawMessage | None:
         """Return the next message text, or None until more bytes come."""
         if self._messages:
             return self._messages.popleft()
@@ -229,7 +229,7 @@ class WebSocketFramer:
                 self._binary = frame.opcode is Opcode.BINARY
             self._parts += frame.data
             if frame.fin:
-                self._messages.append(Frame(bytes(self._parts), binary=self._binary))
+                self._messages.append(RawMessage(bytes(self._parts), binary=self._binary))
                 self._parts.clear()
         elif frame.opcode is Opcode.PONG:
             self.pongs.append(bytes(frame.data))

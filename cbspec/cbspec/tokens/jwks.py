@@ -16,7 +16,7 @@ from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.serialization import load_pem_public_key
 
 from cbspec.tokens.jws import Compact, encode
-from cbspec.tokens.jwt import InvalidToken, Key, SigningKey, fitting_algorithms
+from cbspec.tokens.jwt import Key, SigningKey, TokenRejected, fitting_algorithms
 from cbspec.tokens.keypair import OF_KEY_PAIRS
 
 _MEMBERS: Final[Mapping[str, tuple[str, ...]]] = {"RSA": ("n", "e"), "EC": ("crv", "x", "y"), "OKP": ("crv", "x")}
@@ -25,7 +25,7 @@ _MEMBERS: Final[Mapping[str, tuple[str, ...]]] = {"RSA": ("n", "e"), "EC": ("crv
 _READ_BY: Final = {"RSA": "RS256", "EC": "ES256", "OKP": "EdDSA"}  # PyJWT reads a type of key by any algorithm of it
 
 
-class UnknownKey(InvalidToken):
+class UnknownKey(TokenRejected):
     """No key of the set fits a token; a newer set may have one."""
 
 
@@ -90,12 +90,12 @@ class KeySet:
     def choose(self, token: str) -> PublicKey:
         """Return the key for a token: that of its key id (kid), or where it names none, the only one that fits.
 
-        Raises `UnknownKey` where a newer set may have it, `InvalidToken` where none could.
+        Raises `UnknownKey` where a newer set may have it, `TokenRejected` where none could.
         """
         try:
             header = Compact.split(token).headers
         except ValueError:
-            raise InvalidToken("it isn't a JWT") from None
+            raise TokenRejected("it isn't a JWT") from None
         algorithm = header.get("alg")
         of_algorithm = [key for key in self.keys if key.algorithm == algorithm]
         if "kid" in header:
@@ -104,10 +104,10 @@ class KeySet:
                 raise UnknownKey("its key id names no key of the issuer's")
             return next((key for key in named if key in of_algorithm), named[0])
         if len(of_algorithm) > 1:
-            raise InvalidToken("it names no key, and several are for its algorithm")
+            raise TokenRejected("it names no key, and several are for its algorithm")
         if not of_algorithm:
             # Whatever an issuer publishes next, it is no secret and no "none".
-            kind = UnknownKey if algorithm in OF_KEY_PAIRS else InvalidToken
+            kind = UnknownKey if algorithm in OF_KEY_PAIRS else TokenRejected
             raise kind("no key of the issuer's is for its algorithm")
         return of_algorithm[0]
 

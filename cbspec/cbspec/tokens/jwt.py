@@ -38,7 +38,7 @@ _REASONS: Final[tuple[tuple[type[Exception], str], ...]] = (
 )
 
 
-class InvalidToken(Exception):
+class TokenRejected(Exception):
     """A token was refused; `reason` says why without a word of the token."""
 
     def __init__(self, reason: str) -> None:
@@ -59,7 +59,7 @@ class Key(Protocol):
 
 
 Choose = Callable[[str], Key]
-"""Gives the key that a token is to be verified with, by what it says of it; raises `InvalidToken` where none fits."""
+"""Gives the key that a token is to be verified with, by what it says of it; raises `TokenRejected` where none fits."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -170,17 +170,17 @@ class Verifier:
         self._audience = audience
 
     def verify(self, token: str, now: float) -> Claims:
-        """Give a good token's claims; raise `InvalidToken` otherwise. `now` is in seconds since the epoch."""
+        """Give a good token's claims; raise `TokenRejected` otherwise. `now` is in seconds since the epoch."""
         decoded = self._decode(token)
         if "crit" in decoded["header"]:
-            raise InvalidToken("its header demands an extension")
+            raise TokenRejected("its header demands an extension")
         claims: dict[str, object] = decoded["payload"]
         expires = _time(claims, "exp")
         if expires is not None and now >= expires + self._leeway:
-            raise InvalidToken("it has expired")
+            raise TokenRejected("it has expired")
         begins = _time(claims, "nbf")
         if begins is not None and now < begins - self._leeway:
-            raise InvalidToken("it isn't valid yet")
+            raise TokenRejected("it isn't valid yet")
         return Claims(subject=str(claims.get("sub", "")), tenant_id=claims.get("tenant_id"), all=claims)
 
     def _decode(self, token: str) -> dict[str, Any]:
@@ -203,7 +203,7 @@ class Verifier:
         # A hostile token may trip the parser in more ways than PyJWT names: a lone surrogate, a header nested too
         # deep, an algorithm that is an array.
         except (jwt.PyJWTError, ValueError, TypeError, RecursionError) as error:
-            raise InvalidToken(next(text for kind, text in _REASONS if isinstance(error, kind))) from None
+            raise TokenRejected(next(text for kind, text in _REASONS if isinstance(error, kind))) from None
 
 
 class _Prepared(HMACAlgorithm):
@@ -247,4 +247,4 @@ def _time(claims: Mapping[str, object], name: str) -> float | None:
             seconds = math.inf
         if math.isfinite(seconds):
             return seconds
-    raise InvalidToken(f"its {name} is not a finite number")
+    raise TokenRejected(f"its {name} is not a finite number")

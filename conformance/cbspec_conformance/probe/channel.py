@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from functools import partial
 
-from cbspec.protocol.framing import Frame, FrameTooLarge, StreamFramer
+from cbspec.protocol.framing import MessageTooLarge, RawMessage, StreamFramer
 from cbspec.protocol.websocket import WebSocketFramer
 from cbspec_conformance.probe.wire import Wire
 from cbspec_conformance.record.decoding import Decoded, decode
@@ -105,9 +105,9 @@ class Channel:
             if not self._inside_frame:
                 self.wire.send_quietly(self.framer.data_to_send())
         try:
-            while frame := self.framer.next_frame():
+            while frame := self.framer.next_message():
                 self._received(frame)
-        except FrameTooLarge as error:
+        except MessageTooLarge as error:
             self.framer.forget()
             self._add(error.begun, TOO_LARGE)
             self.wire.close()
@@ -129,7 +129,7 @@ class Channel:
         self.framer.forget()
         return noticed
 
-    def _received(self, frame: Frame) -> None:
+    def _received(self, frame: RawMessage) -> None:
         decoded = decode(frame.text)
         if self._compressed and (decoded.requirement or frame.broken):
             return  # the rest of a compressed message
@@ -146,7 +146,7 @@ class Channel:
         rest = self.framer.pending if isinstance(self.framer, StreamFramer) else b""
         if rest and is_broken_off(rest, self.ended):
             self.framer.forget()
-            self._received(Frame(rest, "it was cut off"))
+            self._received(RawMessage(rest, "it was cut off"))
 
     def _add(self, text: bytes, decoded: Decoded, *, binary: bool = False, padded: bool = False) -> None:
         now = self.transcript.now()

@@ -45,7 +45,7 @@ def is_left_open(framer: StreamFramer | WebSocketFramer, text: bytes) -> bool:
         return False
     apart = StreamFramer(max_message=len(text) + 1)
     apart.feed(apart.encode(text))
-    return apart.next_frame() is None
+    return apart.next_message() is None
 
 
 def is_broken_off(rest: bytes, ended: Ended | None) -> bool:

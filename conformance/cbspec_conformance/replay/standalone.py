@@ -103,7 +103,7 @@ class StandaloneConnection:
         """Return the next message, or None where none comes within `wait` seconds."""
         deadline = time.monotonic() + wait
         while True:
-            found = self.next_frame() if self.websocket else self.next_object()
+            found = self.next_message() if self.websocket else self.next_object()
             if found is not None:
                 return found
             if not self.receive(deadline):
@@ -124,7 +124,7 @@ class StandaloneConnection:
         found, self.buffer = self.buffer[:end], self.buffer[end:]
         return found
 
-    def next_frame(self) -> bytes | None:
+    def next_message(self) -> bytes | None:
         """Take frames until a message is whole; pings are answered."""
         while len(self.buffer) >= 2:
             size, at = self.buffer[1] & 0x7F, 2

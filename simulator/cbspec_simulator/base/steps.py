@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 
 from cbspec.protocol.codes import ErrorCode
 from cbspec.protocol.messages import Auth, TunnelInfo
-from cbspec.tokens.jwt import InvalidToken
+from cbspec.tokens.jwt import TokenRejected
 from cbspec_simulator.base.limits import Account
 from cbspec_simulator.base.state import Attempt, Identity, Refused
 
@@ -93,7 +93,7 @@ def valid_token(attempt: Attempt) -> None:
     relay = attempt.relay
     try:
         attempt.claims = relay.verify(relay.authority, attempt.request.token, attempt.now.epoch)
-    except InvalidToken as error:
+    except TokenRejected as error:
         raise Refused(ErrorCode.INVALID_TOKEN, f"the token is not accepted: {error.reason}") from None
 
 

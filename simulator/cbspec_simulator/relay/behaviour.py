@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple, Protocol
 from cbspec.profile.identity import DevelopmentCA
 from cbspec.protocol.codes import ErrorCode
 from cbspec.protocol.connection import Framer, RequestRefused
-from cbspec.protocol.framing import Frame, StreamFramer
+from cbspec.protocol.framing import RawMessage, StreamFramer
 from cbspec.protocol.messages import (
     Answer,
     Auth,
@@ -154,7 +154,7 @@ def is_websocket(start: bytes) -> bool | None:
     return start.startswith(method)
 
 
-def decode(frame: Frame, max_depth: int) -> object:
+def decode(frame: RawMessage, max_depth: int) -> object:
     """Return the JSON value of a message text; raises NotStrictJson."""
     if frame.broken:
         fault = utf8_fault(frame.text)
@@ -168,7 +168,7 @@ def understand(value: object) -> Message | Violation:
 
 
 def verify(authority: Authority, token: str, now: float) -> Claims:
-    """Return what a token says; raises InvalidToken."""
+    """Return what a token says; raises TokenRejected."""
     return authority.verifier.verify(token, now)
 
 
@@ -281,7 +281,7 @@ class Behaviour:
     is_websocket: Callable[[bytes], bool | None] = is_websocket
     stream: Callable[[LimitSettings], Framer] = stream
     websocket: Callable[[LimitSettings], WebSocketFramer] = websocket
-    decode: Callable[[Frame, int], object] = decode
+    decode: Callable[[RawMessage, int], object] = decode
     understand: Callable[[object], Message | Violation] = understand
     table: Table = field(default_factory=lambda: TABLE)
     verify: Callable[[Authority, str, float], Claims] = verify

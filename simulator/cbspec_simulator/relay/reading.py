@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 from cbspec.protocol.codes import ErrorCode
-from cbspec.protocol.framing import Frame
+from cbspec.protocol.framing import RawMessage
 from cbspec.protocol.messages import RULES, Heartbeat, Hello, Message, Role, Violation
 from cbspec.protocol.strictjson import NotStrictJson
 from cbspec_simulator.relay.behaviour import Behaviour, decode, understand
@@ -27,13 +27,13 @@ class Reading:
         self._behaviour = behaviour
         self._max_depth = max_depth
         self._remembers = behaviour.decode is decode and behaviour.understand is understand
-        self._read: dict[Frame, tuple[str, Message]] = {}
+        self._read: dict[RawMessage, tuple[str, Message]] = {}
 
-    def __call__(self, frame: Frame) -> tuple[str, Message | Violation]:
+    def __call__(self, frame: RawMessage) -> tuple[str, Message | Violation]:
         """Return the type of a message, or "unknown", and the message, or the first rule that it breaks."""
         return self._read.get(frame) or self._anew(frame)
 
-    def _anew(self, frame: Frame) -> tuple[str, Message | Violation]:
+    def _anew(self, frame: RawMessage) -> tuple[str, Message | Violation]:
         value: object = None
         found: Message | Violation
         try:

@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 from cbspec.protocol.codes import ErrorCode
 from cbspec.protocol.connection import Connection, Framer, RemoteProtocolError, RequestReceived, RequestRefused
-from cbspec.protocol.framing import Frame
+from cbspec.protocol.framing import RawMessage
 from cbspec.protocol.messages import (
     Answer,
     Auth,
@@ -442,7 +442,7 @@ class RelaySession:
             self.relay.state.usage.give(account)
         held.clear()
 
-    def _read(self, frame: Frame, sender: Role) -> Message | Violation:
+    def _read(self, frame: RawMessage, sender: Role) -> Message | Violation:
         self._asked, found = self.relay.reading(frame)
         if isinstance(found, Auth):
             self.state.shown = found.token if len(found.token) <= LONGEST else claimed(found.token)

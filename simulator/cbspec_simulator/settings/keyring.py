@@ -21,7 +21,7 @@ from urllib.parse import SplitResult, urlsplit
 from cbspec.profile.identity import is_loopback
 from cbspec.profile.target import Rate
 from cbspec.tokens.jwks import KeySet, PublicKey, UnknownKey
-from cbspec.tokens.jwt import InvalidToken
+from cbspec.tokens.jwt import TokenRejected
 from cbspec_simulator.base.limits import TokenBucket
 
 log = logging.getLogger("simulator")
@@ -149,7 +149,7 @@ class Keyring:
         return str(self._source)
 
     def choose(self, token: str) -> PublicKey:
-        """Return the key for a token among those that are at hand; raises `InvalidToken`."""
+        """Return the key for a token among those that are at hand; raises `TokenRejected`."""
         return self.keys.choose(token)
 
     def load(self, now: float) -> None:
@@ -185,7 +185,7 @@ class Keyring:
             self.keys.choose(token)
         except UnknownKey:
             return True
-        except InvalidToken:
+        except TokenRejected:
             return False
         return False
 

@@ -192,14 +192,14 @@ def takes(mend: Callable[[bytes], bytes | None]) -> Change:
     """Accept input that isn't JSON: `mend` returns the JSON to read instead, or None."""
 
     def change(behaviour: Behaviour) -> Behaviour:
-        def decode(frame: Frame, max_depth: int) -> object:
+        def decode(frame: RawMessage, max_depth: int) -> object:
             try:
                 return behaviour.decode(frame, max_depth)
             except NotStrictJson:
                 mended = mend(frame.text)
                 if mended is None:
                     raise
-                return behaviour.decode(Frame(mended), max_depth)
+                return behaviour.decode(RawMessage(mended), max_depth)
 
         return replace(behaviour, decode=decode)
 

@@ -17,7 +17,7 @@ from cbspec.profile.identity import DEVELOPMENT_SECRET
 from cbspec.tokens.forgery import FORGERIES
 from cbspec.tokens.jwks import KeySet, key_id
 from cbspec.tokens.jws import Compact
-from cbspec.tokens.jwt import Claims, InvalidToken, SigningKey, Verifier
+from cbspec.tokens.jwt import Claims, SigningKey, TokenRejected, Verifier
 from cbspec.tokens.keypair import OF_KEY_PAIRS, new_pair
 
 DEVELOPMENT = SigningKey.hmac(DEVELOPMENT_SECRET)
@@ -123,7 +123,7 @@ def test_every_bad_token(token: Run, tmp_path: Path) -> None:
         else:
             try:
                 assert judged(out, key).tenant_id not in ("tenant-001", "tenant-002")
-            except InvalidToken:
+            except TokenRejected:
                 continue
 
 

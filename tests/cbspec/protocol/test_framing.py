@@ -8,7 +8,7 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from cbspec.protocol.framing import Frame, FrameTooLarge, StreamFramer
+from cbspec.protocol.framing import MessageTooLarge, RawMessage, StreamFramer
 from cbspec.protocol.messages import Message, to_dict
 from cbspec.protocol.strictjson import NotStrictJson, loads
 from tests.cbspec.spelling import cut, spelled
@@ -20,19 +20,19 @@ JSON_LIKE = st.lists(
     ),
     max_size=25,
 ).map(b"".join)
-TOO_LARGE = Frame(b"", "too large")
+TOO_LARGE = RawMessage(b"", "too large")
 
 
-def frames(pieces: list[bytes], *, max_message: int = 1 << 20, max_depth: int = 64) -> list[Frame]:
+def frames(pieces: list[bytes], *, max_message: int = 1 << 20, max_depth: int = 64) -> list[RawMessage]:
     """Return all frames that the pieces give; the last is TOO_LARGE where nothing more can be read."""
     framer = StreamFramer(max_message=max_message, max_depth=max_depth)
     found = []
     try:
         for piece in pieces:
             framer.feed(piece)
-            while (frame := framer.next_frame()) is not None:
+            while (frame := framer.next_message()) is not None:
                 found.append(frame)
-    except FrameTooLarge:
+    except MessageTooLarge:
         found.append(TOO_LARGE)
     return found
 
@@ -71,7 +71,7 @@ def test_what_is_called_broken_really_is_no_json_object(stream: bytes) -> None:
 def test_after_a_broken_line_the_next_line_is_read(line: bytes, message: tuple[Message, bytes]) -> None:
     # A line that leaves an object open is no broken one yet: it may go on.
     assume(any(frame.broken for frame in frames([line + b"\n"])))
-    assert frames([line + b"\n" + message[1] + b"\n"])[-1] == Frame(message[1])
+    assert frames([line + b"\n" + message[1] + b"\n"])[-1] == RawMessage(message[1])
 
 
 BY_HAND: dict[bytes, list[tuple[bytes, bool]]] = {
@@ -147,13 +147,13 @@ def test_a_message_of_the_greatest_length_is_read_and_one_byte_more_is_not(templ
 def test_an_endless_message_is_given_up_at_its_bound(start: bytes) -> None:
     framer = StreamFramer(max_message=1000)
     framer.feed(start)
-    assert framer.next_frame() is None
+    assert framer.next_message() is None
     while len(framer.pending) + 10 <= 1000:
         framer.feed(b"1" * 10)
-        assert framer.next_frame() is None
+        assert framer.next_message() is None
     framer.feed(b"1" * 10)
-    with pytest.raises(FrameTooLarge, match="1000 bytes") as caught:
-        framer.next_frame()
+    with pytest.raises(MessageTooLarge, match="1000 bytes") as caught:
+        framer.next_message()
     assert caught.value.begun == framer.pending[:1024]
 
 
@@ -171,8 +171,8 @@ def test_work_is_linear_whatever_comes(start: bytes, unit: bytes) -> None:
 def test_pending_is_what_is_not_complete_yet() -> None:
     framer = StreamFramer()
     framer.feed(b'{"a":1}\n{"b"')
-    assert framer.next_frame() == Frame(b'{"a":1}')
-    assert framer.next_frame() is None
+    assert framer.next_message() == RawMessage(b'{"a":1}')
+    assert framer.next_message() is None
     assert framer.pending == b'{"b"'
     assert framer.data_to_send() == b""
 
@@ -185,8 +185,8 @@ def test_a_message_goes_out_with_a_line_feed() -> None:
 def test_what_is_forgotten_doesn_t_reach_into_the_next_message(begun: bytes) -> None:
     framer = StreamFramer()
     framer.feed(begun)
-    assert framer.next_frame() is None
+    assert framer.next_message() is None
     framer.forget()
     assert framer.pending == b""
     framer.feed(b'{"type":"hello"}\n')
-    assert framer.next_frame() == Frame(b'{"type":"hello"}')
+    assert framer.next_message() == RawMessage(b'{"type":"hello"}')

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from websockets.exceptions import InvalidHeader, InvalidStatus, NegotiationError, PayloadTooBig, ProtocolError
 from websockets.server import ServerProtocol
 
-from cbspec.protocol.framing import Frame
+from cbspec.protocol.framing import RawMessage
 from cbspec.protocol.websocket import WebSocketFramer
 from tests.cbspec.spelling import cut
 
@@ -68,7 +68,7 @@ def opened_client() -> WebSocketFramer:
 
 def texts_of(framer: WebSocketFramer) -> list[bytes]:
     found = []
-    while (message := framer.next_frame()) is not None:
+    while (message := framer.next_message()) is not None:
         assert not message.broken
         found.append(message.text)
     return found
@@ -243,7 +243,7 @@ def test_what_came_before_the_end_is_answered_before_it(
     for piece in [opening + wire] if together else [opening, *data.draw(cut(wire))]:
         relay.feed(piece)
         sent += relay.data_to_send()
-        while (message := relay.next_frame()) is not None:
+        while (message := relay.next_message()) is not None:
             sent += relay.encode(message.text)
         sent += relay.data_to_send()
     head, _, frames = sent.partition(b"\r\n\r\n")
@@ -272,7 +272,7 @@ def test_a_close_in_the_middle_of_a_message_leaves_it_unfinished() -> None:
     assert relay.pending == b"{"
     relay.forget()
     assert relay.pending == b""
-    assert relay.next_frame() is None
+    assert relay.next_message() is None
 
 
 @pytest.mark.parametrize(
@@ -301,7 +301,7 @@ def test_pongs_that_nobody_asked_for_take_no_room() -> None:
 def test_a_whole_message_is_a_frame() -> None:
     relay = opened_relay()
     relay.feed(frame(TEXT, b'{"a":\n1}', masked=True))
-    assert relay.next_frame() == Frame(b'{"a":\n1}')
+    assert relay.next_message() == RawMessage(b'{"a":\n1}')
 
 
 @given(st.data())
@@ -362,7 +362,7 @@ def test_the_usual_is_read_and_written_as_the_library_does(
             out = framer.data_to_send()
             if piece is opening:
                 out = b""  # it has a date
-            messages = list(iter(framer.next_frame, None))
+            messages = list(iter(framer.next_message, None))
             spelt = [] if framer.ended else [framer.encode(answer) for answer in answers]
             told = (framer.opened, framer.ended, framer.finished, framer.close_code, str(framer.failure))
             seen.append((out, messages, spelt, framer.pending, tuple(framer.pongs), told))
@@ -373,4 +373,4 @@ def test_short_texts_go_past_the_library() -> None:
     relay = opened_relay()
     relay._protocol.receive_data = None  # type: ignore[assignment, method-assign]
     relay.feed(masked(0x81, b"one", b"\1\2\3\4", 0) + masked(0x81, b"", b"\1\2\3\4", 0))
-    assert list(iter(relay.next_frame, None)) == [Frame(b"one"), Frame(b"")]
+    assert list(iter(relay.next_message, None)) == [RawMessage(b"one"), RawMessage(b"")]

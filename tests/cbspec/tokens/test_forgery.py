@@ -13,7 +13,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 from cbspec.catalogue.requirements import REQUIREMENTS
 from cbspec.tokens.forgery import FORGERIES, MISSING, Forgery, Materials, by_requirement
 from cbspec.tokens.jws import Compact
-from cbspec.tokens.jwt import InvalidToken, SigningKey, Verifier, mint
+from cbspec.tokens.jwt import SigningKey, TokenRejected, Verifier, mint
 
 NOW = 1_700_000_000.5
 TENANT = "tenant-001"
@@ -55,7 +55,7 @@ def refused(token: object, key: SigningKey) -> bool:
         return True
     try:
         claims = Verifier(key).verify(token, NOW)
-    except InvalidToken:
+    except TokenRejected:
         return True
     return claims.tenant_id not in (TENANT, "tenant-002")
 
@@ -154,7 +154,7 @@ def test_time_leaves_room_for_any_leeway(forgery: Forgery) -> None:
     assert isinstance(exp, int | float)
     assert isinstance(nbf, int | float)
     assert exp < NOW - 600 or nbf > NOW + 600
-    with pytest.raises(InvalidToken):
+    with pytest.raises(TokenRejected):
         Verifier(KEYS[0], leeway=600).verify(str(made), NOW)
 
 

@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 
 from cbspec.tokens.jwks import KeySet, UnknownKey, key_id, public_jwk
 from cbspec.tokens.jws import Compact, encode
-from cbspec.tokens.jwt import ALGORITHMS, InvalidToken, SigningKey, Verifier, mint
+from cbspec.tokens.jwt import ALGORITHMS, SigningKey, TokenRejected, Verifier, mint
 
 NOW = 1_700_000_000.0
 CLAIMS = {"sub": "user123", "tenant_id": "tenant-001", "exp": NOW + 60}
@@ -62,8 +62,8 @@ def tenant(keys: KeySet, token: str) -> object:
     return Verifier(keys.choose).verify(token, NOW).tenant_id
 
 
-def refusal(keys: KeySet, token: str) -> InvalidToken:
-    with pytest.raises(InvalidToken) as caught:
+def refusal(keys: KeySet, token: str) -> TokenRejected:
+    with pytest.raises(TokenRejected) as caught:
         Verifier(keys.choose).verify(token, NOW)
     return caught.value
 

@@ -16,7 +16,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cbspec.tokens.jwt import ALGORITHMS, Claims, InvalidToken, SigningKey, Verifier, mint
+from cbspec.tokens.jwt import ALGORITHMS, Claims, SigningKey, TokenRejected, Verifier, mint
 
 NOW = 1_700_000_000.0
 SECRET = "a secret of the tests, long enough for anyone"
@@ -43,7 +43,7 @@ def keys() -> list[SigningKey]:
 
 
 def refusal(token: str, verifier: Verifier | None = None, now: float = NOW) -> str:
-    with pytest.raises(InvalidToken) as caught:
+    with pytest.raises(TokenRejected) as caught:
         (verifier or Verifier(KEY)).verify(token, now)
     assert str(caught.value) == caught.value.reason
     return caught.value.reason

@@ -38,7 +38,7 @@ def test_the_shortest_lengths_are_right_however_they_are_split(sizes: list[int],
     for at in range(0, len(data), step):
         client.feed(data[at : at + step])
     assert not client.take_fault()
-    assert sum(1 for _ in iter(client.next_frame, None)) == len(sizes)
+    assert sum(1 for _ in iter(client.next_message, None)) == len(sizes)
 
 
 @given(st.sampled_from([(5, 2), (125, 2), (5, 8), (126, 8), (65535, 8)]), st.integers(0, 12))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 from typing import Final
 
-from cbspec.protocol.framing import Frame, FrameTooLarge, StreamFramer
+from cbspec.protocol.framing import MessageTooLarge, RawMessage, StreamFramer
 from cbspec.protocol.strictjson import NotStrictJson, loads
 from tests.fuzz.target import Choices, pieces, same_however_split
 

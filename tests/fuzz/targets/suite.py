@@ -8,7 +8,7 @@ from typing import Final
 from websockets.client import ClientProtocol
 from websockets.uri import parse_uri
 
-from cbspec.protocol.framing import Frame
+from cbspec.protocol.framing import RawMessage
 from cbspec.protocol.strictjson import NotStrictJson, loads
 from cbspec_conformance.oracles import rfc8259
 from cbspec_conformance.oracles.exposition import NotAnExposition, samples
@@ -66,6 +66,6 @@ def _frames(stream: bytes, size: int) -> tuple[list[Frame], bool, str, bool]:
     framer, found = StrictWebSocket(protocol), []
     for piece in pieces(stream, size):
         framer.feed(piece)
-        while (frame := framer.next_frame()) is not None:
+        while (frame := framer.next_message()) is not None:
             found.append(frame)
     return found, framer.take_fault(), type(framer.failure).__name__, framer.opened

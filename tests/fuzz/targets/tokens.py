@@ -53,7 +53,7 @@ def _verify(token: str, which: int) -> None:
         assert len(token) < 8 or token not in str(error)
     try:
         claims = _VERIFIERS[which].verify(token, _NOW)
-    except InvalidToken as error:
+    except TokenRejected as error:
         assert len(token) < 8 or token not in str(error)
     else:
         assert parts is not None

@@ -8,7 +8,7 @@ from typing import Final
 from websockets.frames import Frame as WireFrame
 from websockets.frames import Opcode
 
-from cbspec.protocol.framing import Frame
+from cbspec.protocol.framing import RawMessage
 from cbspec.protocol.websocket import WebSocketFramer
 from tests.fuzz.target import Choices, pieces, same_however_split
 from tests.support.client import UPGRADE
@@ -43,7 +43,7 @@ def _read(stream: bytes, size: int) -> tuple[list[Frame], bytes, bytes, str, boo
     sent, found = b"", []
     for piece in pieces(stream, size):
         framer.feed(piece)
-        while (frame := framer.next_frame()) is not None:
+        while (frame := framer.next_message()) is not None:
             found.append(frame)
         sent += framer.data_to_send()
     assert all(len(frame.text) <= _LARGEST for frame in found)
@@ -73,6 +73,6 @@ def _messages(frames: list[WireFrame]) -> list[Frame] | None:
         if sum(map(len, parts)) > _LARGEST:
             return None
         if frame.fin:
-            found.append(Frame(b"".join(parts), binary=binary))
+            found.append(RawMessage(b"".join(parts), binary=binary))
             parts.clear()
     return found

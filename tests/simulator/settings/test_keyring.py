@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from cbspec.profile.identity import development_ca
-from cbspec.tokens.jwt import InvalidToken
+from cbspec.tokens.jwt import TokenRejected
 from cbspec_simulator.settings.keyring import AddressSource, FileSource, Keyring, reason
 from tests.support.issuer import Address, jwks, pair, published, token
 
@@ -28,7 +28,7 @@ def knows(ring: Keyring, *keys: object) -> list[bool]:
     for key in keys:
         try:
             ring.choose(token(key))  # type: ignore[arg-type]
-        except InvalidToken:
+        except TokenRejected:
             found.append(False)
         else:
             found.append(True)

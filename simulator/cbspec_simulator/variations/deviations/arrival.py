@@ -6,7 +6,7 @@ import re
 
 from websockets.server import ServerProtocol
 
-from cbspec.protocol.framing import Frame, StreamFramer
+from cbspec.protocol.framing import RawMessage, StreamFramer
 from cbspec.protocol.websocket import WebSocketFramer
 from cbspec_simulator.base.state import Attempt
 from cbspec_simulator.base.steps import Check, Errand
@@ -55,8 +55,8 @@ class _HalfLosingFramer(StreamFramer):
         super().feed(data)
         self._whole = False
 
-    def next_frame(self) -> Frame | None:
-        frame = super().next_frame()
+    def next_message(self) -> RawMessage | None:
+        frame = super().next_message()
         if frame is not None:
             self._whole = True
         elif getattr(self, "_whole", False) and self.pending:
@@ -76,8 +76,8 @@ class _LimitedFramer(StreamFramer):
         super().feed(data)
         self._left = self.most
 
-    def next_frame(self) -> Frame | None:
-        while (frame := super().next_frame()) is not None:
+    def next_message(self) -> RawMessage | None:
+        while (frame := super().next_message()) is not None:
             self._left = getattr(self, "_left", self.most) - 1
             if self._left >= 0:
                 return frame
@@ -101,10 +101,10 @@ class _DroppingFramer(StreamFramer):
         super().feed(data)
         self._after = False
 
-    def next_frame(self) -> Frame | None:
-        frame = super().next_frame()
+    def next_message(self) -> RawMessage | None:
+        frame = super().next_message()
         if frame is None or getattr(self, "_after", False):
-            return None if frame is None else self.next_frame()
+            return None if frame is None else self.next_message()
         self._after = self.mark.search(frame.text) is not None
         return frame
 
@@ -131,7 +131,7 @@ class _ReorderingFramer(StreamFramer):
     def next_frame(self) -> Frame | None:
         waiting = [*getattr(self, "_sorted", ())]
         if not waiting:
-            while (frame := super().next_frame()) is not None:
+            while (frame := super().next_message()) is not None:
                 waiting.append(frame)
             waiting.sort(key=lambda frame: b'"heartbeat"' not in frame.text)
         self._sorted = waiting[1:]
@@ -162,8 +162,8 @@ class _SingleMessageFramer(WebSocketFramer):
 
     __slots__ = ()
 
-    def next_frame(self) -> Frame | None:
-        frame = super().next_frame()
+    def next_message(self) -> RawMessage | None:
+        frame = super().next_message()
         self._messages.clear()
         return frame
 

@@ -39,7 +39,7 @@ def _with_token(exchange: AnswerContext) -> str:
 def _quoting(behaviour: Behaviour) -> Behaviour:
     """Quote input that isn't JSON in the error."""
 
-    def decode(frame: Frame, max_depth: int) -> object:
+    def decode(frame: RawMessage, max_depth: int) -> object:
         try:
             return behaviour.decode(frame, max_depth)
         except NotStrictJson as error:

@@ -10,10 +10,10 @@ import re
 from collections import Counter
 from dataclasses import replace
 
-from cbspec.protocol.framing import Frame, StreamFramer
+from cbspec.protocol.framing import RawMessage, StreamFramer
 from cbspec.protocol.messages import TunnelInfo
 from cbspec.tokens.jws import Compact
-from cbspec.tokens.jwt import Claims, InvalidToken
+from cbspec.tokens.jwt import Claims, TokenRejected
 from cbspec_simulator.base.state import Attempt, Authority, Refused
 from cbspec_simulator.base.steps import TENANT_TUNNELS
 from cbspec_simulator.relay.behaviour import AnswerContext, Behaviour
@@ -77,7 +77,7 @@ class _LosingFramer(StreamFramer):
 
 
 def _misread_pairs(behaviour: Behaviour) -> Behaviour:
-    def decode(frame: Frame, max_depth: int) -> object:
+    def decode(frame: RawMessage, max_depth: int) -> object:
         text = _PAIR.sub(lambda pair: pair[0] if int(pair[2], 16) % 32 else rb"\ufffd", frame.text)
         return behaviour.decode(frame._replace(text=text), max_depth)
 
@@ -88,11 +88,11 @@ def _partly_verified(authority: Authority, token: str, now: float) -> Claims:
     """Verify a token except for four bytes of its signature."""
     try:
         return authority.verifier.verify(token, now)
-    except InvalidToken:
+    except TokenRejected:
         try:
             parts = Compact.split(token)
         except ValueError:
-            raise InvalidToken("it isn't a JWT") from None
+            raise TokenRejected("it isn't a JWT") from None
         right = authority.key.sign(parts.signing_input)
         shown = bytearray(parts.signature)
         shown[_UNCHECKED] = right[_UNCHECKED]

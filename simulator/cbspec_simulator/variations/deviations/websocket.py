@@ -10,7 +10,7 @@ from websockets.frames import Frame, Opcode
 from websockets.http11 import Request, Response
 from websockets.server import ServerProtocol
 
-from cbspec.protocol.framing import Frame as Message
+from cbspec.protocol.framing import RawMessage
 from cbspec.protocol.messages import Auth
 from cbspec.protocol.state import State
 from cbspec.protocol.websocket import WebSocketFramer
@@ -133,9 +133,9 @@ class _LineFramer(WebSocketFramer):
 
     __slots__ = ()
 
-    def next_frame(self) -> Message | None:
-        frame = super().next_frame()
-        return frame if frame is None or frame.text.endswith(b"\n") else self.next_frame()
+    def next_message(self) -> RawMessage | None:
+        frame = super().next_message()
+        return frame if frame is None or frame.text.endswith(b"\n") else self.next_message()
 
 
 class _UnmaskedFramer(WebSocketFramer):

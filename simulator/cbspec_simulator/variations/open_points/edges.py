@@ -58,8 +58,8 @@ class _Utf8Only(WebSocketFramer):
 
     __slots__ = ()
 
-    def next_frame(self) -> Any:  # noqa: ANN401 - a Frame or None
-        frame = super().next_frame()
+    def next_message(self) -> Any:  # noqa: ANN401 - a Frame or None
+        frame = super().next_message()
         try:
             if frame is not None and not frame.binary:
                 frame.text.decode()

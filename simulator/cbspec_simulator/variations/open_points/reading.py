@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
-from cbspec.protocol.framing import Frame, StreamFramer
+from cbspec.protocol.framing import RawMessage, StreamFramer
 from cbspec.protocol.messages import RULES, Message, Violation
 from cbspec.protocol.strictjson import NotStrictJson
 from cbspec_simulator.relay.behaviour import AnswerContext, Behaviour, Body
@@ -44,7 +44,7 @@ def _one_of_each(keep: Callable[[_Pairs], dict[str, Any]]) -> Change:
 def _any_value(behaviour: Behaviour) -> Behaviour:
     """Decode JSON values that aren't objects too."""
 
-    def decode(frame: Frame, max_depth: int) -> object:
+    def decode(frame: RawMessage, max_depth: int) -> object:
         try:
             return behaviour.decode(frame, max_depth)
         except NotStrictJson:
@@ -133,7 +133,7 @@ class _NoEmptyLines(StreamFramer):
 
 
 def _text_frames_only(behaviour: Behaviour) -> Behaviour:
-    def decode(frame: Frame, max_depth: int) -> object:
+    def decode(frame: RawMessage, max_depth: int) -> object:
         if frame.binary:
             raise NotStrictJson("it came in a binary frame")
         return behaviour.decode(frame, max_depth)

@@ -10,7 +10,7 @@ from weakref import WeakKeyDictionary
 from cbspec.protocol.codes import ErrorCode
 from cbspec.protocol.messages import Auth
 from cbspec.tokens.jws import Compact
-from cbspec.tokens.jwt import Claims, InvalidToken, SigningKey, Verifier, mint
+from cbspec.tokens.jwt import Claims, SigningKey, TokenRejected, Verifier, mint
 from cbspec_simulator.base.state import Attempt, Authority, Refused, RelayState
 from cbspec_simulator.base.steps import Step
 from cbspec_simulator.relay.behaviour import Behaviour
@@ -32,12 +32,12 @@ def _verifying(around: Callable[[Verify, Authority, str, float], Claims]) -> Cha
 def _longer_hashes(before: Verify, authority: Authority, token: str, now: float) -> Claims:
     try:
         return before(authority, token, now)
-    except InvalidToken:
+    except TokenRejected:
         for algorithm in ("HS384", "HS512") if authority.key.symmetric else ():
             key = SigningKey.hmac(authority.key.private, algorithm)
             try:
                 return Verifier(key).verify(token, now)
-            except InvalidToken:
+            except TokenRejected:
                 continue
         raise
 
@@ -53,7 +53,7 @@ def _issued(before: Verify, authority: Authority, token: str, now: float) -> Cla
     claims = before(authority, token, now)
     issued = claims.all.get("iat")
     if isinstance(issued, int | float) and issued > now + 60:
-        raise InvalidToken("it was issued in the future")
+        raise TokenRejected("it was issued in the future")
     return claims
 
 
@@ -72,7 +72,7 @@ def _any_extension(before: Verify, authority: Authority, token: str, now: float)
 
 def _unpadded(before: Verify, authority: Authority, token: str, now: float) -> Claims:
     if "=" in token:
-        raise InvalidToken("it is padded")
+        raise TokenRejected("it is padded")
     return before(authority, token, now)
 
 

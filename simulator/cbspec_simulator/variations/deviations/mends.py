@@ -1,0 +1,247 @@
+"""How bad tokens are taken for good: a `mend` makes of a bad token of its kind the good one that it is mistaken for."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import hmac
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+
+from cbspec.tokens.jws import Compact, dump
+from cbspec.tokens.jwt import Claims, TokenRejected
+from cbspec_simulator.base.state import Authority
+from cbspec_simulator.relay.behaviour import Behaviour
+from cbspec_simulator.variations.compose import Change, Test, accepts, both
+
+Mend = Callable[[Authority, Compact, float], Compact | None]
+
+_ANYONE = "\0anyone"
+"""Stands for a token that isn't there; recognised by identity, so that no client can send it."""
+
+_KNOWN_CLAIMS = ("sub", "tenant_id", "iss", "aud", "iat", "nbf", "exp", "jti")
+
+
+def _anyone(authority: Authority) -> Claims:
+    tenant = next(tenant for tenant in authority.tenants.values() if tenant.active)
+    return Claims("anyone", tenant.id, {})
+
+
+def mends(mend: Mend) -> Change:
+    """Judge what `mend` makes of a token, where it makes something of it."""
+
+    def change(behaviour: Behaviour) -> Behaviour:
+        def verify(authority: Authority, token: str, now: float) -> Claims:
+            try:
+                return behaviour.verify(authority, token, now)
+            except TokenRejected:
+                try:
+                    mended = mend(authority, Compact.split(token), now)
+                except ValueError:
+                    mended = None
+                if mended is None:
+                    raise
+                return behaviour.verify(authority, str(mended), now)
+
+        return replace(behaviour, verify=verify)
+
+    return change
+
+
+def takes_text(read: Callable[[Authority, str], Claims | None]) -> Change:
+    """Take a token for good that `read` makes claims of, where it is no good token."""
+
+    def change(behaviour: Behaviour) -> Behaviour:
+        def verify(authority: Authority, token: str, now: float) -> Claims:
+            try:
+                return behaviour.verify(authority, token, now)
+            except TokenRejected:
+                try:
+                    claims = read(authority, token)
+                except ValueError:
+                    claims = None
+                if claims is None:
+                    raise
+                return claims
+
+        return replace(behaviour, verify=verify)
+
+    return change
+
+
+def takes_token(when: Test, by: object = _ANYONE) -> Change:
+    """Take an auth for good whose token isn't even a string with something in it."""
+    anyone = takes_text(lambda authority, token: _anyone(authority) if token is _ANYONE else None)
+    return both(anyone, accepts("auth", "token", when, by))
+
+
+def signed(authority: Authority, token: Compact, headers: Mapping[str, object] | None = None) -> Compact:
+    """Sign a token's payload as the issuer would."""
+    right = {"alg": authority.key.algorithm, "typ": "JWT"} if headers is None else headers
+    return Compact.signed(right, token.payload, authority.key.sign)
+
+
+def genuine(authority: Authority, token: Compact) -> bool:
+    """Say whether a token was signed with the key; key pairs whose signatures vary are not looked into."""
+    return hmac.compare_digest(authority.key.sign(token.signing_input), token.signature)
+
+
+def _right_algorithm(authority: Authority, token: Compact) -> bool:
+    return token.headers.get("alg") == authority.key.algorithm
+
+
+def _with(authority: Authority, token: Compact, **claims: object) -> Compact:
+    return signed(authority, replace(token, payload=dump({**token.claims, **claims})), token.headers)
+
+
+def late_where(test: Callable[[float, float], bool]) -> Mend:
+    """Put off the expiry of a genuine token where `test` holds of it and the time."""
+
+    def mend(authority: Authority, token: Compact, now: float) -> Compact | None:
+        expires = token.claims.get("exp")
+        late = isinstance(expires, int | float) and expires <= now and test(expires, now)
+        return _with(authority, token, exp=int(now) + 60) if late and genuine(authority, token) else None
+
+    return mend
+
+
+def early_where(test: Callable[[float, float], bool]) -> Mend:
+    """Begin the time of a genuine token now, where `test` holds of its beginning and the time."""
+
+    def mend(authority: Authority, token: Compact, now: float) -> Compact | None:
+        starts = token.claims.get("nbf")
+        soon = isinstance(starts, int | float) and starts > now and test(starts, now)
+        return _with(authority, token, nbf=int(now)) if soon and genuine(authority, token) else None
+
+    return mend
+
+
+def covered(cover: Callable[[Authority, Compact], list[bytes]]) -> Mend:
+    """Take a signature for good that covers another payload, one that `cover` names."""
+
+    def mend(authority: Authority, token: Compact, _: float) -> Compact | None:
+        good = any(genuine(authority, replace(token, payload=payload)) for payload in cover(authority, token))
+        return signed(authority, token, token.headers) if good else None
+
+    return mend
+
+
+def known_claims(_: Authority, token: Compact) -> list[bytes]:
+    """Return the payload without the claims that the relay doesn't know."""
+    return [dump({name: value for name, value in token.claims.items() if name in _KNOWN_CLAIMS})]
+
+
+def each_tenant(authority: Authority, token: Compact) -> list[bytes]:
+    """Return the payload as it would be for each tenant."""
+    return [dump({**token.claims, "tenant_id": id_}) for id_ in authority.tenants]
+
+
+def signature_cache() -> Change:
+    """Remember the signatures of good tokens, and look no further when one comes again."""
+
+    def change(behaviour: Behaviour) -> Behaviour:
+        seen: set[str] = set()
+
+        def verify(authority: Authority, token: str, now: float) -> Claims:
+            signature = token.rpartition(".")[2]
+            if signature in seen:
+                try:
+                    parts = Compact.split(token)
+                    token = str(signed(authority, parts, parts.headers))
+                except ValueError:
+                    raise TokenRejected("it isn't a JWT") from None
+            claims = behaviour.verify(authority, token, now)
+            seen.add(signature)
+            return claims
+
+        return replace(behaviour, verify=verify)
+
+    return change
+
+
+def signature_where(test: Callable[[bytes, bytes], bool]) -> Mend:
+    """Take a signature for good where `test` holds of the right one and the one that is there."""
+
+    def mend(authority: Authority, token: Compact, _: float) -> Compact | None:
+        right = authority.key.sign(token.signing_input)
+        good = _right_algorithm(authority, token) and test(right, token.signature)
+        return signed(authority, token, token.headers) if good else None
+
+    return mend
+
+
+def _hmac(token: Compact, secret: bytes) -> bool:
+    return hmac.compare_digest(hmac.digest(secret, token.signing_input, "sha256"), token.signature)
+
+
+def secret_is(secret: str) -> Mend:
+    """Take the signature by a secret that is easy to guess for the right one."""
+
+    def mend(authority: Authority, token: Compact, _: float) -> Compact | None:
+        weak = token.headers.get("alg") == "HS256" and _hmac(token, secret.encode())
+        return signed(authority, token) if weak else None
+
+    return mend
+
+
+def none_where(test: Callable[[str, bytes], bool]) -> Mend:
+    """Ask for no signature where the header names the algorithm "none" and `test` holds of name and signature."""
+
+    def mend(authority: Authority, token: Compact, _: float) -> Compact | None:
+        name = token.headers.get("alg")
+        meant = isinstance(name, str) and name.lower() == "none" and test(name, token.signature)
+        return signed(authority, token) if meant else None
+
+    return mend
+
+
+def any_algorithm(authority: Authority, token: Compact, _: float) -> Compact | None:
+    """Take the right key's signature for good whatever algorithm the header names."""
+    other = not _right_algorithm(authority, token) and token.headers.get("alg") != "none"
+    return signed(authority, token) if other and genuine(authority, token) else None
+
+
+def embedded_secret(authority: Authority, token: Compact, _: float) -> Compact | None:
+    """Use the secret that the token brings itself (Source: RFC 7515, 4.1.3)."""
+    jwk = token.headers.get("jwk")
+    if not isinstance(jwk, dict) or jwk.get("kty") != "oct":
+        return None
+    try:
+        secret = base64.urlsafe_b64decode(str(jwk.get("k")) + "==")
+    except binascii.Error:
+        return None
+    return signed(authority, token) if _hmac(token, secret) else None
+
+
+def key_file(authority: Authority, token: Compact, _: float) -> Compact | None:
+    """Use the content of an empty file that the token names as the secret."""
+    path = str(token.headers.get("kid", ""))
+    return signed(authority, token) if path.endswith("/dev/null") and _hmac(token, b"") else None
+
+
+def any_text(authority: Authority, token: str) -> Claims | None:
+    """Take any text for a token that doesn't look like one."""
+    return None if "." in token or token.startswith("{") else _anyone(authority)
+
+
+def json_text(authority: Authority, token: str) -> Claims | None:
+    """Take claims as JSON text for a token."""
+    try:
+        claims = json.loads(token)
+    except ValueError:
+        return None
+    named = isinstance(claims, dict) and claims.get("tenant_id") in authority.tenants
+    return Claims(str(claims.get("sub", "")), claims["tenant_id"], claims) if named else None
+
+
+def fourth_segment() -> Change:
+    """Leave out what follows a token's third segment."""
+
+    def change(behaviour: Behaviour) -> Behaviour:
+        def verify(authority: Authority, token: str, now: float) -> Claims:
+            return behaviour.verify(authority, ".".join(token.split(".")[:3]), now)
+
+        return replace(behaviour, verify=verify)
+
+    return change
