@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cbspec.protocol.connection import Framer, read_frame
+from cbspec.protocol.connection import Framer, read_message
 from cbspec.protocol.framing import StreamFramer
 from cbspec.protocol.messages import (
     Auth,

@@ -16,7 +16,7 @@ from websockets.server import ServerProtocol
 
 from cbspec.protocol.codes import ErrorCode
 from cbspec.protocol.connection import Framer, RequestRefused
-from cbspec.protocol.framing import Frame
+from cbspec.protocol.framing import RawMessage
 from cbspec.protocol.messages import Message, Request, TunnelInfo, Violation
 from cbspec.protocol.state import Rule, State
 from cbspec.protocol.strictjson import NotStrictJson
@@ -210,7 +210,7 @@ def misreads(what: Callable[[bytes], bytes]) -> Change:
     """Apply a function to each input text before it is decoded."""
 
     def change(behaviour: Behaviour) -> Behaviour:
-        def decode(frame: Frame, max_depth: int) -> object:
+        def decode(frame: RawMessage, max_depth: int) -> object:
             return behaviour.decode(frame._replace(text=what(frame.text)), max_depth)
 
         return replace(behaviour, decode=decode)

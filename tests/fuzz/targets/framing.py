@@ -17,16 +17,16 @@ def check(data: bytes) -> None:
     choices = Choices(data)
     limits, size = _LIMITS[choices.below(len(_LIMITS))], 1 + choices.below(9)
 
-    def read(stream: bytes, size: int) -> list[Frame]:
+    def read(stream: bytes, size: int) -> list[RawMessage]:
         framer, found = StreamFramer(max_message=limits[0], max_depth=limits[1]), []
         try:
             for piece in pieces(stream, size):
                 framer.feed(piece)
-                while (frame := framer.next_frame()) is not None:
+                while (frame := framer.next_message()) is not None:
                     found.append(frame)
-        except FrameTooLarge:
-            return [*found, Frame(b"", "too large")]
-        return [*found, Frame(framer.pending.strip(b" \t\r\n"), "pending")]
+        except MessageTooLarge:
+            return [*found, RawMessage(b"", "too large")]
+        return [*found, RawMessage(framer.pending.strip(b" \t\r\n"), "pending")]
 
     stream, place = choices.rest, 0
     for frame in same_however_split(read, stream, size)[:-1]:
@@ -34,7 +34,7 @@ def check(data: bytes) -> None:
         if not frame.broken:
             assert frame.text.startswith(b"{")
             assert len(frame.text) <= limits[0]
-            assert read(StreamFramer.encode(frame.text), size) == [frame, Frame(b"", "pending")]
+            assert read(StreamFramer.encode(frame.text), size) == [frame, RawMessage(b"", "pending")]
         elif limits[1] == 64:
             with contextlib.suppress(NotStrictJson):
                 assert not isinstance(loads(frame.text), dict)

@@ -59,7 +59,7 @@ def _check_metrics(text: str, *, openmetrics: bool) -> None:
         assert all(isinstance(value, float) for value in found.values())
 
 
-def _frames(stream: bytes, size: int) -> tuple[list[Frame], bool, str, bool]:
+def _frames(stream: bytes, size: int) -> tuple[list[RawMessage], bool, str, bool]:
     protocol = ClientProtocol(parse_uri("wss://localhost/"), max_size=300)
     protocol.send_request(protocol.connect())
     protocol.key = "dGhlIHNhbXBsZSBub25jZQ=="

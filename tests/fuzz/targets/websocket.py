@@ -37,7 +37,7 @@ def check(data: bytes) -> None:
         assert found[4:] == (True, False)
 
 
-def _read(stream: bytes, size: int) -> tuple[list[Frame], bytes, bytes, str, bool, bool]:
+def _read(stream: bytes, size: int) -> tuple[list[RawMessage], bytes, bytes, str, bool, bool]:
     """Return messages, unread bytes, bytes to send, kind of failure, opened, ended."""
     framer = WebSocketFramer.server(max_message=_LARGEST)
     sent, found = b"", []
@@ -59,9 +59,9 @@ def _frame(choices: Choices) -> WireFrame:
     return WireFrame(opcode, data, fin=kind < 192 or opcode not in _DATA)
 
 
-def _messages(frames: list[WireFrame]) -> list[Frame] | None:
+def _messages(frames: list[WireFrame]) -> list[RawMessage] | None:
     """Return the messages in frames, or None if they break a rule of RFC 6455, 5.4."""
-    found, parts, binary, begun = list[Frame](), list[bytes](), False, False
+    found, parts, binary, begun = list[RawMessage](), list[bytes](), False, False
     for frame in frames:
         if frame.opcode in (Opcode.PING, Opcode.PONG):
             continue

@@ -36,14 +36,14 @@ class _ImpatientFramer(StreamFramer):
 
     __slots__ = ()
 
-    def next_frame(self) -> Frame | None:
-        frame = super().next_frame()
+    def next_message(self) -> RawMessage | None:
+        frame = super().next_message()
         lost = self.pending
         if frame is not None or not lost:
             return frame
         self._buffer.clear()
         self._scanner = None
-        return Frame(lost, "it is cut off")
+        return RawMessage(lost, "it is cut off")
 
 
 class _HalfLosingFramer(StreamFramer):
@@ -128,7 +128,7 @@ class _ReorderingFramer(StreamFramer):
 
     __slots__ = ("_sorted",)
 
-    def next_frame(self) -> Frame | None:
+    def next_message(self) -> RawMessage | None:
         waiting = [*getattr(self, "_sorted", ())]
         if not waiting:
             while (frame := super().next_message()) is not None:
@@ -171,7 +171,7 @@ class _SingleMessageFramer(WebSocketFramer):
 def _nothing_after_a_dial(step: Check) -> Check:
     def dial(attempt: Attempt) -> Errand | None:
         wanted = step(attempt)
-        while wanted is not None and attempt.connection.framer.next_frame() is not None:
+        while wanted is not None and attempt.connection.framer.next_message() is not None:
             pass
         return wanted
 

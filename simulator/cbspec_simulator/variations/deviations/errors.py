@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 from typing import NamedTuple
 
-from cbspec.protocol.framing import Frame
+from cbspec.protocol.framing import RawMessage
 from cbspec.protocol.messages import Auth, Heartbeat, Message, TunnelInfo, Violation
 from cbspec.protocol.strictjson import NotStrictJson
 from cbspec.tokens.jws import Compact

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import replace
 from weakref import WeakSet
 
-from cbspec.protocol.framing import Frame, FrameTooLarge, StreamFramer
+from cbspec.protocol.framing import MessageTooLarge, RawMessage, StreamFramer
 from cbspec.protocol.tls import TlsFailed, TlsLayer
 from cbspec_simulator.relay.behaviour import Behaviour, Closable, Readable
 from cbspec_simulator.variations.compose import Change, both, framed, part, unanswered
@@ -19,7 +19,7 @@ _HUGE = 64 * 1024  # bytes
 _numbers = itertools.count()
 _LONG_NUMBER = re.compile(rb"\d{5000}")
 
-_Test = Callable[[Frame], bool]
+_Test = Callable[[RawMessage], bool]
 
 _HOSTILE: dict[str, _Test] = {
     "nul-bytes": lambda frame: b"\0\0\0\0" in frame.text,
@@ -42,7 +42,7 @@ def _seen(test: _Test, then: Callable[[], None]) -> Change:
     """Call a function when a frame of a kind is decoded."""
 
     def change(behaviour: Behaviour) -> Behaviour:
-        def decode(frame: Frame, max_depth: int) -> object:
+        def decode(frame: RawMessage, max_depth: int) -> object:
             if test(frame):
                 then()
             return behaviour.decode(frame, max_depth)
@@ -104,10 +104,10 @@ class _BlockingFramer(StreamFramer):
         self._all = everybody
         everybody.add(self)
 
-    def next_frame(self) -> Frame | None:
+    def next_message(self) -> RawMessage | None:
         if any(other is not self and other.holding for other in self._all):
             return None
-        frame = super().next_frame()
+        frame = super().next_message()
         if not (self._huge and self.holding):  # a huge message blocks until its connection ends
             self.holding = frame is None and len(self.pending) > (_HUGE if self._huge else 0)
         return frame
@@ -181,8 +181,8 @@ def _dropping(test: _Test) -> Change:
 
         __slots__ = ()
 
-        def next_frame(self) -> Frame | None:
-            while (frame := super().next_frame()) is not None:
+        def next_message(self) -> RawMessage | None:
+            while (frame := super().next_message()) is not None:
                 if not test(frame):
                     return frame
             return None
@@ -201,10 +201,10 @@ class _SwallowingFramer(StreamFramer):
             self._swallows = not end
         super().feed(data)
 
-    def next_frame(self) -> Frame | None:
+    def next_message(self) -> RawMessage | None:
         try:
-            return super().next_frame()
-        except FrameTooLarge:
+            return super().next_message()
+        except MessageTooLarge:
             self._swallows = True
             self._buffer.clear()
             self._scanner = None

@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 
 from cbspec.tokens.jws import Compact, dump
-from cbspec.tokens.jwt import Claims, InvalidToken
+from cbspec.tokens.jwt import Claims, TokenRejected
 from cbspec_simulator.base.state import Authority
 from cbspec_simulator.relay.behaviour import Behaviour
 from cbspec_simulator.variations.compose import Change, Test, accepts, both
@@ -33,7 +33,7 @@ def mends(mend: Mend) -> Change:
         def verify(authority: Authority, token: str, now: float) -> Claims:
             try:
                 return behaviour.verify(authority, token, now)
-            except InvalidToken:
+            except TokenRejected:
                 try:
                     mended = mend(authority, Compact.split(token), now)
                 except ValueError:
@@ -54,7 +54,7 @@ def takes_text(read: Callable[[Authority, str], Claims | None]) -> Change:
         def verify(authority: Authority, token: str, now: float) -> Claims:
             try:
                 return behaviour.verify(authority, token, now)
-            except InvalidToken:
+            except TokenRejected:
                 try:
                     claims = read(authority, token)
                 except ValueError:
@@ -143,7 +143,7 @@ def signature_cache() -> Change:
                     parts = Compact.split(token)
                     token = str(signed(authority, parts, parts.headers))
                 except ValueError:
-                    raise InvalidToken("it isn't a JWT") from None
+                    raise TokenRejected("it isn't a JWT") from None
             claims = behaviour.verify(authority, token, now)
             seen.add(signature)
             return claims

@@ -45,7 +45,7 @@ def _longer_hashes(before: Verify, authority: Authority, token: str, now: float)
 def _expiring(before: Verify, authority: Authority, token: str, now: float) -> Claims:
     claims = before(authority, token, now)
     if "exp" not in claims.all:
-        raise InvalidToken("it has no expiry")
+        raise TokenRejected("it has no expiry")
     return claims
 
 
