@@ -35,7 +35,7 @@ sys.exit(code)
 
 
 @dataclass(frozen=True)
-class Run:
+class GuestRun:
     """How a run ended: its exit code, all that it said, the most memory that it took (MiB) and its seconds."""
 
     code: int
@@ -67,7 +67,7 @@ def host(kind: str, relay: int, folder: Path, transport: str) -> Iterator[int]:
             process.kill()
 
 
-def judged(kind: str, relay: int, folder: Path, transport: str) -> Run:
+def judged(kind: str, relay: int, folder: Path, transport: str) -> GuestRun:
     """Run the suite against a bad host."""
     command = [sys.executable, "-m", "cbspec", "verify", "--effort", "quick", "--transport", transport]
     command += ["-p", "no:randomly", "-k", CASES]
@@ -88,7 +88,7 @@ def judged(kind: str, relay: int, folder: Path, transport: str) -> Run:
                 os.killpg(process.pid, signal.SIGKILL)
                 process.wait()
         said.seek(0)
-        run = Run(process.returncode, said.read().decode(), int(measured) / 1024, time.monotonic() - began)
+        run = GuestRun(process.returncode, said.read().decode(), int(measured) / 1024, time.monotonic() - began)
     busy = max(1.0, os.getloadavg()[0] / (os.cpu_count() or 1))
     assert run.seconds < min(SECONDS, PATIENCE) * busy
     assert run.memory < MOST_MEMORY

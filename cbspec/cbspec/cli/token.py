@@ -24,7 +24,7 @@ from cbspec.errors import CommandError
 from cbspec.profile.identity import DEVELOPMENT_TENANTS
 from cbspec.profile.issuer import Issuer, ProfileLacks
 from cbspec.profile.profile import ProfileError, from_mapping
-from cbspec.profile.target import TokenSettings
+from cbspec.profile.target import IssuerSettings
 from cbspec.tokens.forgery import FORGERIES, MISSING, Forgery
 from cbspec.tokens.jwks import PublicKey, key_id, public_jwk
 from cbspec.tokens.jws import Compact
@@ -148,7 +148,7 @@ def _about_bad(forgery: Forgery, token: object) -> str:
     return text if isinstance(token, str) else f"{text} (Send this JSON value as the member token.)"
 
 
-def _tokens(args: argparse.Namespace) -> TokenSettings:
+def _tokens(args: argparse.Namespace) -> IssuerSettings:
     """Return the options as the token settings of a profile; CommandError names a wrong option."""
     claims = {"iss": args.issuer, "aud": args.audience}
     given: dict[str, Any] = {

@@ -6,7 +6,7 @@ import secrets
 from collections.abc import Callable, Mapping
 
 from cbspec.profile.identity import DEVELOPMENT_SECRET
-from cbspec.profile.target import TokenSettings
+from cbspec.profile.target import IssuerSettings
 from cbspec.tokens.forgery import MISSING, Forgery, Materials
 from cbspec.tokens.jws import Compact
 from cbspec.tokens.jwt import SigningKey, mint
@@ -30,7 +30,7 @@ class Issuer:
     can't be read; `load` has tried both before.
     """
 
-    def __init__(self, tokens: TokenSettings, now: Callable[[], float]) -> None:
+    def __init__(self, tokens: IssuerSettings, now: Callable[[], float]) -> None:
         self._tokens = tokens
         self._now = now
         self.key = _signing_key(tokens)
@@ -129,7 +129,7 @@ class Issuer:
         return named or next((token for token in ready.valid_ones if _claim(token, "tenant_id") == tenant_id), None)
 
 
-def _signing_key(tokens: TokenSettings) -> SigningKey | None:
+def _signing_key(tokens: IssuerSettings) -> SigningKey | None:
     if tokens.key_file is not None:
         return SigningKey.from_pem(tokens.key_file, tokens.algorithm)
     secret = DEVELOPMENT_SECRET if tokens.development else tokens.secret

@@ -19,6 +19,7 @@ from cbspec.profile.target import Action as Action
 from cbspec.profile.target import Condition as Condition
 from cbspec.profile.target import Endpoint as Endpoint
 from cbspec.profile.target import HttpCall as HttpCall
+from cbspec.profile.target import IssuerSettings as IssuerSettings
 from cbspec.profile.target import MetricsEndpoint as MetricsEndpoint
 from cbspec.profile.target import Profile as Profile
 from cbspec.profile.target import Rate as Rate
@@ -28,7 +29,6 @@ from cbspec.profile.target import Remote as Remote
 from cbspec.profile.target import TargetSettings as TargetSettings
 from cbspec.profile.target import Tenant as Tenant
 from cbspec.profile.target import Tls as Tls
-from cbspec.profile.target import TokenSettings as TokenSettings
 from cbspec.profile.writing import dump as dump
 from cbspec.profile.writing import template as template
 from cbspec.tokens.jws import Compact
@@ -67,7 +67,7 @@ def development() -> Profile:
     """Give the profile of a simulator that was told nothing: development CA, secret and tenants."""
     return Profile(
         tls=Tls(ca=DEVELOPMENT),
-        tokens=TokenSettings(development=True),
+        tokens=IssuerSettings(development=True),
         tenants=DEVELOPMENT_TENANTS,
         remote=Remote(reachable=Endpoint("127.0.0.1", 3389)),
     )
@@ -100,7 +100,7 @@ def resolve(profile: Profile | None, target: Endpoint | None) -> Profile:
     )
 
 
-def _tenants_of(tokens: TokenSettings) -> tuple[Tenant, ...]:
+def _tenants_of(tokens: IssuerSettings) -> tuple[Tenant, ...]:
     """Tell the tenants from the tokens, where the profile lists none."""
     if tokens.development:
         return DEVELOPMENT_TENANTS

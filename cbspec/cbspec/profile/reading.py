@@ -14,6 +14,7 @@ from cbspec.profile.target import (
     DEVELOPMENT,
     Condition,
     ConditionChange,
+    IssuerSettings,
     MetricsEndpoint,
     Profile,
     RelayCapabilities,
@@ -21,7 +22,6 @@ from cbspec.profile.target import (
     TargetSettings,
     Tenant,
     Tls,
-    TokenSettings,
 )
 from cbspec.tokens.jwt import SigningKey
 
@@ -30,7 +30,7 @@ _OWN_CLAIMS: Final = ("sub", "tenant_id", "iat", "exp", "jti")
 
 
 @dataclass(frozen=True, slots=True)
-class TokensTable(TokenSettings):
+class TokensTable(IssuerSettings):
     """The table `tokens`, in which the secret can be elsewhere."""
 
     secret_env: Annotated[Text | None, says("The environment variable with the secret.", "RELAY_SECRET")] = None
@@ -115,14 +115,14 @@ def _finish_tls(tls: Tls, place: Place, reader: DocumentReader) -> Tls:
     return tls
 
 
-def _finish_tokens(table: TokensTable, place: Place, reader: DocumentReader) -> TokenSettings:
+def _finish_tokens(table: TokensTable, place: Place, reader: DocumentReader) -> IssuerSettings:
     named = [key for key in _KEY_SOURCES if getattr(table, key)]
     if len(named) > 1:
         reader.report(place, f"{' and '.join(named)} exclude each other; keep one")
     for claim in _OWN_CLAIMS:
         if claim in table.claims:
             reader.report((*place, "claims", claim), "the suite sets this claim itself")
-    values = {item.name: getattr(table, item.name) for item in fields(TokenSettings)}
+    values = {item.name: getattr(table, item.name) for item in fields(IssuerSettings)}
     source, secret = "secret" if table.secret else "algorithm", table.secret
     if table.secret_env:
         source, secret = "secret_env", reader.variable((*place, "secret_env"), table.secret_env)
@@ -134,7 +134,7 @@ def _finish_tokens(table: TokensTable, place: Place, reader: DocumentReader) -> 
     elif secret or table.algorithm:
         with reader.blaming((*place, source)):
             SigningKey.hmac(secret or DEVELOPMENT, table.algorithm or "HS256")
-    return TokenSettings(**{**values, "secret": secret})
+    return IssuerSettings(**{**values, "secret": secret})
 
 
 def _finish_condition(table: ConditionChange, place: Place, reader: DocumentReader) -> Condition:

@@ -242,7 +242,7 @@ class Ready:
 
 
 @dataclass(frozen=True, slots=True)
-class TokenSettings:
+class IssuerSettings:
     """How tokens are made: with a secret, a key file or the development secret, or ready-made."""
 
     secret: Annotated[Text | None, says("The secret with which the relay verifies tokens.", "the relay's secret")] = (
@@ -422,7 +422,7 @@ class Profile:
 
     target: TargetSettings = TargetSettings()
     tls: Tls = Tls()
-    tokens: TokenSettings = TokenSettings()
+    tokens: IssuerSettings = IssuerSettings()
     tenants: tuple[Tenant, ...] = ()
     relay: RelayCapabilities = RelayCapabilities()
     remote: Remote = Remote()

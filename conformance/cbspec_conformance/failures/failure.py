@@ -14,7 +14,7 @@ import msgspec
 
 from cbspec.catalogue.requirements import UnknownRequirement, find
 from cbspec_conformance.failures.recipes import PLACEHOLDER, Recipe
-from cbspec_conformance.failures.steps import Step, TransportName, step_from_json
+from cbspec_conformance.failures.steps import FailureStep, TransportName, step_from_json
 from cbspec_conformance.judging.findings import Finding, Outcome
 from cbspec_conformance.record.expectation import Expectation
 
@@ -47,7 +47,7 @@ class Failure(msgspec.Struct, frozen=True, omit_defaults=True, forbid_unknown_fi
     options: tuple[Annotated[str, _OPTION], ...] = ()
     expectation: Expectation | None = None
     tokens: dict[Annotated[str, _TOKEN_NAME], Recipe] | None = None
-    steps: tuple[Step, ...] | None = None
+    steps: tuple[FailureStep, ...] | None = None
 
     def __post_init__(self) -> None:
         if self.steps is None:
@@ -148,7 +148,7 @@ def load(file: Path) -> Failure:
     return failure
 
 
-def _convert(kind: type, data: object) -> Step:
+def _convert(kind: type, data: object) -> FailureStep:
     try:
         return step_from_json(data)
     except msgspec.ValidationError as error:

@@ -14,8 +14,8 @@ from cbspec_conformance.failures.recipes import NotPortable, Recipes
 from cbspec_conformance.failures.steps import (
     CloseStep,
     ConnectStep,
+    FailureStep,
     SendStep,
-    Step,
     StepFrame,
     StepRequest,
     StepText,
@@ -70,7 +70,7 @@ def record(
     return {name: msgspec.to_builtins(value) for name, value in found.items()}
 
 
-def _steps(records: Sequence[Record], request: Message) -> Iterator[Step]:
+def _steps(records: Sequence[Record], request: Message) -> Iterator[FailureStep]:
     """Yield the steps in order of time; each SendStep holds its answers."""
     transports: dict[int, str] = {}
     for index, found in enumerate(records):
@@ -173,7 +173,7 @@ def _on_the_wire(step: SendStep, requests: Sequence[Message], pieces: Sequence[b
     )
 
 
-def _hidden(step: Step, recipes: Recipes) -> Step:
+def _hidden(step: FailureStep, recipes: Recipes) -> FailureStep:
     """Return a step with placeholders for the values that are new in each run."""
     if not isinstance(step, SendStep):
         return step

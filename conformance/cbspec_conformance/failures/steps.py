@@ -72,12 +72,17 @@ class StepFrame(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     payload: StepText
 
 
-class Step:
+class FailureStep:
     """Base of the three kinds of step, which differ by their first member: connect, send or close."""
 
 
 class ConnectStep(
-    msgspec.Struct, Step, frozen=True, omit_defaults=True, forbid_unknown_fields=True, rename={"connection": "connect"}
+    msgspec.Struct,
+    FailureStep,
+    frozen=True,
+    omit_defaults=True,
+    forbid_unknown_fields=True,
+    rename={"connection": "connect"},
 ):
     """The suite connects. `connection` is its number, `source` the local address if it is not the usual one."""
 
@@ -88,7 +93,7 @@ class ConnectStep(
 
 class SendStep(
     msgspec.Struct,
-    Step,
+    FailureStep,
     frozen=True,
     omit_defaults=True,
     forbid_unknown_fields=True,
@@ -114,7 +119,12 @@ class SendStep(
 
 
 class CloseStep(
-    msgspec.Struct, Step, frozen=True, omit_defaults=True, forbid_unknown_fields=True, rename={"connection": "close"}
+    msgspec.Struct,
+    FailureStep,
+    frozen=True,
+    omit_defaults=True,
+    forbid_unknown_fields=True,
+    rename={"connection": "close"},
 ):
     """The suite closes a connection, or aborts it with `reset`."""
 
@@ -126,12 +136,12 @@ KINDS = {"connect": ConnectStep, "send": SendStep, "close": CloseStep}
 """The kinds of step by the member that tells them apart."""
 
 
-def step_from_json(data: object) -> Step:
+def step_from_json(data: object) -> FailureStep:
     """Return the step of a JSON object. Raises ValueError."""
     kind = next((kind for member, kind in KINDS.items() if isinstance(data, dict) and member in data), None)
     if kind is None:
         raise ValueError(f"a step needs one of {', '.join(KINDS)}")
-    step: Step = msgspec.convert(data, kind)
+    step: FailureStep = msgspec.convert(data, kind)
     return step
 
 

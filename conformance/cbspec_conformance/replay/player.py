@@ -14,7 +14,7 @@ from websockets.frames import Frame, Opcode
 from cbspec.profile.profile import Tenant
 from cbspec.tokens.forgery import FORGERIES
 from cbspec_conformance.failures.recipes import SPOILED, Recipe, reveal
-from cbspec_conformance.failures.steps import CloseStep, ConnectStep, SendStep, Step, StepRequest, StepText
+from cbspec_conformance.failures.steps import CloseStep, ConnectStep, FailureStep, SendStep, StepRequest, StepText
 from cbspec_conformance.judging import judge
 from cbspec_conformance.judging.errors import Inconclusive
 from cbspec_conformance.judging.judge import hold
@@ -45,7 +45,7 @@ class Player:
         self._tokens: dict[str, str] = {}
         self._sessions: dict[int, ProbeSession] = {}
 
-    def play(self, steps: Sequence[Step], expectation: Expectation) -> None:
+    def play(self, steps: Sequence[FailureStep], expectation: Expectation) -> None:
         """Play all steps. Raises Broken if the failure shows, Inconclusive if the play proves nothing.
 
         A breach of an invariant is among the target's findings afterwards.

@@ -245,10 +245,10 @@ class Simulator:
             metrics=target.MetricsEndpoint(self.metrics_url),
         )
 
-    def _minting(self) -> target.TokenSettings:
+    def _minting(self) -> target.IssuerSettings:
         tokens, keyring = self.config.tokens, self.relay.keyring
         if keyring is None:
-            return target.TokenSettings(
+            return target.IssuerSettings(
                 secret=tokens.secret, key_file=tokens.key_file, development=tokens.development, claims=tokens.claims()
             )
         key = tokens.signing_key()
@@ -257,7 +257,7 @@ class Simulator:
         public = keyring.keys.holding(key)
         if public is None:
             raise ConfigError(f"[tokens] signing_key_file: its public half ({key.algorithm}) isn't in {keyring}")
-        return target.TokenSettings(key_file=tokens.signing_key_file, key_id=public.key_id, claims=tokens.claims())
+        return target.IssuerSettings(key_file=tokens.signing_key_file, key_id=public.key_id, claims=tokens.claims())
 
     def _contexts_of(self, config: Config) -> Contexts:
         certificate = config.certificate

@@ -9,13 +9,13 @@ import pytest
 from cbspec.profile.identity import DEVELOPMENT_TENANTS
 from cbspec.profile.profile import (
     Endpoint,
+    IssuerSettings,
     Profile,
     ProfileError,
     Ready,
     TargetSettings,
     Tenant,
     Tls,
-    TokenSettings,
     development,
     load,
     resolve,
@@ -60,7 +60,7 @@ def test_without_a_profile_loopback_gets_the_development_identity() -> None:
     profile = resolve(None, HERE)
     assert profile.target == TargetSettings(address=HERE, server_name="127.0.0.1")
     assert profile.tls == Tls(ca="development")
-    assert profile.tokens == TokenSettings(development=True)
+    assert profile.tokens == IssuerSettings(development=True)
     assert profile.tenants == DEVELOPMENT_TENANTS
     assert profile == resolve(development(), HERE)
 
@@ -69,30 +69,30 @@ def test_without_a_profile_no_other_address_gets_it() -> None:
     profile = resolve(None, THERE)
     assert profile.target == TargetSettings(address=THERE, server_name="relay.example")
     assert profile.tls == Tls(ca="system")
-    assert profile.tokens == TokenSettings()
+    assert profile.tokens == IssuerSettings()
     assert profile.tenants == ()
 
 
 def test_asked_for_by_name_it_works_anywhere() -> None:
-    asked = Profile(tls=Tls(ca="development"), tokens=TokenSettings(development=True))
+    asked = Profile(tls=Tls(ca="development"), tokens=IssuerSettings(development=True))
     profile = resolve(asked, THERE)
     assert (profile.tls, profile.tokens) == (asked.tls, asked.tokens)
     assert profile.tenants == DEVELOPMENT_TENANTS
 
 
 def test_a_profile_that_says_little_is_completed_on_loopback_only() -> None:
-    little = Profile(target=TargetSettings(transport="websocket"), tokens=TokenSettings(subject="me"))
+    little = Profile(target=TargetSettings(transport="websocket"), tokens=IssuerSettings(subject="me"))
     here = resolve(little, HERE)
     assert here.target.transport == "websocket"
-    assert here.tokens == TokenSettings(subject="me", development=True)
+    assert here.tokens == IssuerSettings(subject="me", development=True)
     assert (here.tls.ca, here.tenants) == ("development", DEVELOPMENT_TENANTS)
     there = resolve(little, THERE)
     assert there.tokens == little.tokens
     assert (there.tls.ca, there.tenants) == ("system", ())
 
 
-@pytest.mark.parametrize("tokens", [TokenSettings(secret="hush"), TokenSettings(ready=Ready(expired="x"))])
-def test_a_profile_that_names_tokens_keeps_its_own(tokens: TokenSettings) -> None:
+@pytest.mark.parametrize("tokens", [IssuerSettings(secret="hush"), IssuerSettings(ready=Ready(expired="x"))])
+def test_a_profile_that_names_tokens_keeps_its_own(tokens: IssuerSettings) -> None:
     assert resolve(Profile(tokens=tokens), HERE).tokens == tokens
 
 
@@ -106,22 +106,22 @@ def test_tenants_follow_from_the_tokens_where_none_are_listed() -> None:
     key = SigningKey.hmac("hush")
     one, two, three = (mint(key, {"tenant_id": id_}) for id_ in ("one", "two", "three"))
     ready = Ready(valid=one, second_tenant=two, inactive_tenant=three, tenants={"four": "x", "one": one})
-    assert resolve(Profile(tokens=TokenSettings(ready=ready)), THERE).tenants == (
+    assert resolve(Profile(tokens=IssuerSettings(ready=ready)), THERE).tenants == (
         Tenant("one"),
         Tenant("two"),
         Tenant("four"),
         Tenant("three", active=False),
     )
-    assert resolve(Profile(tokens=TokenSettings(secret="hush")), THERE).tenants == (Tenant("tenant-001"),)
+    assert resolve(Profile(tokens=IssuerSettings(secret="hush")), THERE).tenants == (Tenant("tenant-001"),)
     by_name = Ready(valid="opaque", tenants={"one": "opaque"})
-    assert resolve(Profile(tokens=TokenSettings(ready=by_name)), THERE).tenants == (Tenant("one"),)
+    assert resolve(Profile(tokens=IssuerSettings(ready=by_name)), THERE).tenants == (Tenant("one"),)
     with pytest.raises(ProfileError, match=r"tokens\.ready\.valid: no tenant can be told"):
-        resolve(Profile(tokens=TokenSettings(ready=Ready(valid="opaque"))), THERE)
-    assert resolve(Profile(tokens=TokenSettings(ready=ready), tenants=(Tenant("a"),)), THERE).tenants == (Tenant("a"),)
+        resolve(Profile(tokens=IssuerSettings(ready=Ready(valid="opaque"))), THERE)
+    assert resolve(Profile(tokens=IssuerSettings(ready=ready), tenants=(Tenant("a"),)), THERE).tenants == (Tenant("a"),)
 
 
 def test_completing_twice_changes_nothing() -> None:
-    for profile in (None, development(), Profile(tokens=TokenSettings(secret="hush"))):
+    for profile in (None, development(), Profile(tokens=IssuerSettings(secret="hush"))):
         for address in (HERE, THERE):
             once = resolve(profile, address)
             assert resolve(once, None) == once

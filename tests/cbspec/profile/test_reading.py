@@ -14,6 +14,7 @@ from cbspec.profile.profile import (
     Condition,
     Endpoint,
     HttpCall,
+    IssuerSettings,
     MetricsEndpoint,
     Profile,
     ProfileError,
@@ -24,7 +25,6 @@ from cbspec.profile.profile import (
     TargetSettings,
     Tenant,
     Tls,
-    TokenSettings,
     from_mapping,
     load,
 )
@@ -117,7 +117,7 @@ def test_every_key_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> N
             multi_tenancy=True,
         ),
         tls=Tls(ca=tmp_path / "ca.pem", verify=False),
-        tokens=TokenSettings(
+        tokens=IssuerSettings(
             secret="hush",
             algorithm="HS512",
             key_id="key 1",
@@ -322,6 +322,6 @@ def test_a_file_that_is_wrong(name: str, text: bytes | None, complaint: str, tmp
 def test_a_key_file_is_held_against_the_algorithm(tmp_path: Path) -> None:
     key = ed25519.Ed25519PrivateKey.generate()
     (tmp_path / "k").write_bytes(key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))
-    assert from_mapping({"tokens": {"key_file": "k"}}, tmp_path).tokens == TokenSettings(key_file=tmp_path / "k")
+    assert from_mapping({"tokens": {"key_file": "k"}}, tmp_path).tokens == IssuerSettings(key_file=tmp_path / "k")
     (found,) = problems("tokens = { key_file = 'k', algorithm = 'ES256' }", tmp_path)
     assert found.endswith("this key signs with EdDSA, not with ES256")

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cbspec.profile.identity import DEVELOPMENT_TENANTS
-from cbspec.profile.target import Endpoint, Profile, Rate, Ready, Tenant, TokenSettings, parse_network
+from cbspec.profile.target import Endpoint, IssuerSettings, Profile, Rate, Ready, Tenant, parse_network
 
 HOSTS = st.one_of(
     st.from_regex(r"[a-z0-9.-]{1,20}", fullmatch=True), st.ip_addresses(v=4).map(str), st.ip_addresses(v=6).map(str)
@@ -97,7 +97,7 @@ def test_ready_tokens_count_by_what_they_are() -> None:
 
 
 def test_nothing_secret_is_shown() -> None:
-    tokens = TokenSettings(secret="hush", claims={"a": "hush"}, ready=Ready(valid="hush", tenants={"a": "hush"}))
+    tokens = IssuerSettings(secret="hush", claims={"a": "hush"}, ready=Ready(valid="hush", tenants={"a": "hush"}))
     assert "hush" not in repr(Profile(tokens=tokens))
 
 

@@ -18,6 +18,7 @@ from cbspec.profile.profile import (
     Condition,
     Endpoint,
     HttpCall,
+    IssuerSettings,
     MetricsEndpoint,
     Profile,
     ProfileError,
@@ -28,7 +29,6 @@ from cbspec.profile.profile import (
     TargetSettings,
     Tenant,
     Tls,
-    TokenSettings,
     development,
     dump,
     from_mapping,
@@ -70,7 +70,7 @@ READY = st.builds(
     tenants=st.dictionaries(TEXT, TEXT, max_size=2),
 )
 TOKENS = st.builds(
-    TokenSettings,
+    IssuerSettings,
     secret=st.none() | st.sampled_from(["hush", 'quo"te\\ \x00\x7f\n']),
     algorithm=st.sampled_from([None, "HS256", "HS512"]),
     subject=st.text(st.characters(exclude_categories=["Cs"]), max_size=5),

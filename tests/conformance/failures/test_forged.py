@@ -8,12 +8,12 @@ import pytest
 
 from cbspec.profile.identity import DEVELOPMENT_SECRET
 from cbspec.profile.issuer import Issuer
-from cbspec.profile.profile import TokenSettings
+from cbspec.profile.profile import IssuerSettings
 from cbspec.tokens.forgery import FORGERIES, Forgery
 from cbspec_conformance.failures.forged import compare
 from cbspec_conformance.replay import standalone
 
-ISSUER = Issuer(TokenSettings(development=True), time.time)
+ISSUER = Issuer(IssuerSettings(development=True), time.time)
 # Forgeries that aren't a token of three segments, or bring a key: a script has to be given them.
 NOT_MADE = {"CB-AUT-012", "CB-AUT-013", "CB-AUT-014", "CB-AUT-015"}
 

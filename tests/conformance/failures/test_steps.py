@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 from cbspec_conformance.failures.steps import (
     CloseStep,
     ConnectStep,
+    FailureStep,
     SendStep,
-    Step,
     StepFrame,
     StepRequest,
     StepText,
@@ -39,7 +39,7 @@ REQUESTS = st.builds(
     *[st.text()] * 3,
 )
 NUMBERS = st.integers(0, 99)
-STEPS: st.SearchStrategy[Step] = st.one_of(
+STEPS: st.SearchStrategy[FailureStep] = st.one_of(
     st.builds(ConnectStep, NUMBERS, st.sampled_from(["tcp", "websocket"]), st.text()),
     st.builds(CloseStep, NUMBERS, st.booleans()),
     st.builds(
@@ -64,7 +64,7 @@ def test_bytes_survive_a_round_trip(data: bytes) -> None:
 
 
 @given(STEPS)
-def test_steps_survive_a_round_trip(step: Step) -> None:
+def test_steps_survive_a_round_trip(step: FailureStep) -> None:
     assert step_from_json(json.loads(json.dumps(msgspec.to_builtins(step), allow_nan=False))) == step
 
 

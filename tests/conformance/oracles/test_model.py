@@ -37,7 +37,7 @@ OPS = st.lists(
 )
 
 
-class Run:
+class ModelRun:
     """A relay in memory beside the model."""
 
     def __init__(self, change: Change) -> None:
@@ -94,7 +94,7 @@ class Run:
 
 def blamed(ops: list[tuple[str | Ask, int, str]], change: Change) -> str:
     """Return the requirement that a relay with a change breaks in some steps, or ""."""
-    run = Run(change)
+    run = ModelRun(change)
     for op in ops:
         if not run.blamed:
             run.do(*op)

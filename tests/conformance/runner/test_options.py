@@ -27,7 +27,7 @@ class Parser:
         self.options[name] = facts
 
 
-class Config:
+class PytestConfig:
     """A command line with a few options."""
 
     def __init__(self, **given: object) -> None:
@@ -49,7 +49,7 @@ class Config:
 
 def options(**given: object) -> Options:
     """Return the options of a command line."""
-    return read_options(cast(pytest.Config, Config(**given)))
+    return read_options(cast(pytest.Config, PytestConfig(**given)))
 
 
 def test_nothing_asked_for_is_the_embedded_simulator() -> None:
@@ -180,10 +180,10 @@ def test_an_effort_says_how_many_examples_and_an_option_overrides_it(effort: Eff
 )
 def test_counts_and_seeds_that_are_none(option: str, text: str) -> None:
     with pytest.raises(ArgumentTypeError, match="must be a"):
-        Config().types[option](text)
+        PytestConfig().types[option](text)
 
 
 def test_a_seed_may_be_drawn() -> None:
-    read = Config().types["--seed"]
+    read = PytestConfig().types["--seed"]
     assert read("17") == 17
     assert len({read("random") for _ in range(5)}) > 1

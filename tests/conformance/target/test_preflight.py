@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 import trustme
 
-from cbspec.profile.profile import Endpoint, Profile, TargetSettings, Tenant, Tls, TokenSettings
+from cbspec.profile.profile import Endpoint, IssuerSettings, Profile, TargetSettings, Tenant, Tls
 from cbspec_conformance.probe.session import ProbeSession
 from cbspec_conformance.target.preflight import NoTarget, examine, wait_for
 from tests.conformance.build import AUTH_RESPONSE, HELLO_RESPONSE, error
@@ -41,7 +41,7 @@ def profile_of(folder: Path) -> Callable[[Endpoint], Profile]:
         return Profile(
             target=TargetSettings(address=address, timeout=5.0, transport="tcp"),
             tls=Tls(ca=folder / "ca.pem"),
-            tokens=TokenSettings(secret="a-secret-that-is-long-enough-for-hs256"),
+            tokens=IssuerSettings(secret="a-secret-that-is-long-enough-for-hs256"),
             tenants=(Tenant("tenant-001"),),
         )
 

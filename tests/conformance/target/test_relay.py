@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 import cbspec_schemas
-from cbspec.profile.profile import Profile, Tenant, TokenSettings
+from cbspec.profile.profile import IssuerSettings, Profile, Tenant
 from cbspec.tokens.forgery import by_requirement
 from cbspec_conformance.judging import judge
 from cbspec_conformance.judging.errors import Broken, Inconclusive, NoRoom, NotExercised
@@ -104,13 +104,13 @@ def test_a_control_that_finds_no_room_and_the_connection_closed_says_so(
 
 
 def test_a_relay_that_refuses_every_token_gives_no_session(simulated: Profile, make_target: MakeTarget) -> None:
-    wrong = replace(simulated, tokens=TokenSettings(secret="not-the-relay-s-secret-but-long-enough"))
+    wrong = replace(simulated, tokens=IssuerSettings(secret="not-the-relay-s-secret-but-long-enough"))
     with pytest.raises(Inconclusive, match="auth of"):
         make_target(wrong).authenticated()
 
 
 def test_without_a_key_nothing_can_be_minted_or_forged(simulated: Profile, make_target: MakeTarget) -> None:
-    target = make_target(replace(simulated, tokens=TokenSettings()))
+    target = make_target(replace(simulated, tokens=IssuerSettings()))
     with pytest.raises(NotExercised, match="tokens"):
         target.authenticated()
     with pytest.raises(NotExercised, match="tokens"):
