@@ -1,7 +1,7 @@
-"""A relay's fingerprint: what it does where the page is silent, and which natural readings it keeps, as JSON.
+"""The fingerprint of a relay: its behaviour where the specification is silent, and its SHOULD verdicts, as JSON.
 
-Two runs against the same relay give the same bytes: no times, ports or random names are in it. `compare` says what
-differs between two, for two releases of one relay.
+Two runs against the same relay write the same bytes: no times, ports or random names. `compare` lists the differences
+between two fingerprints, for two releases of one relay.
 """
 
 from __future__ import annotations
@@ -12,7 +12,9 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
+
+import msgspec
 
 from cbspec.catalogue.requirements import Level
 from cbspec.catalogue.revision import REVISION, SET
@@ -21,13 +23,13 @@ from cbspec_conformance.judging.verdicts import Verdict
 from cbspec_conformance.reporting.report import RunResult
 
 FORMAT: Final = 1
-"""The version of the file's form."""
+"""The version of the file format."""
 
 _FACTS: Final = ("transport", "websocket", "features")
 _KIT: Final = ("kit", "specification", "requirements")
-_NOTHING: Final = "not looked at"
+_NOT_OBSERVED: Final = "not observed"
 
-# What differs from run to run in a sentence about the same behaviour.
+# The parts of a sentence that differ between runs of the same behaviour.
 _VARIES: Final = (
     (re.compile(r"cbspec-[0-9a-f]{8}-\d+"), "cbspec-…"),
     (re.compile(r"\b\d+(?:\.\d+)? (s\b|bytes|characters)"), r"… \1"),
@@ -37,12 +39,12 @@ _VARIES: Final = (
 
 
 class UnusableFingerprint(Exception):
-    """A file is no fingerprint that can be compared; the text names it and says what is wrong."""
+    """A file is no fingerprint that can be compared; the text names the file and the fault."""
 
 
 @dataclass(frozen=True, slots=True)
 class RowChange:
-    """One difference: `what` is a requirement's id or a fact's name, `demand` its sentence."""
+    """One difference: `what` is a requirement's id or the name of a fact, `demand` its sentence."""
 
     what: str
     demand: str
@@ -50,119 +52,127 @@ class RowChange:
     after: str
 
 
-def fingerprint_of(run: RunResult) -> dict[str, Any]:
-    """Return the fingerprint of the relay that a run looked at."""
+class FingerprintRow(msgspec.Struct, frozen=True, omit_defaults=True):
+    """The observation of one requirement; `seen` has a text for each situation ("": the only one)."""
+
+    level: str
+    demand: str
+    outcome: str
+    seen: dict[str, str] = {}
+
+
+class Fingerprint(msgspec.Struct, frozen=True):
+    """The content of a fingerprint file. Absent facts are empty."""
+
+    rows: dict[str, FingerprintRow]
+    fingerprint: int = FORMAT
+    kit: str = ""
+    specification: str = ""
+    requirements: str = ""
+    transport: str = ""
+    websocket: bool = False
+    features: tuple[str, ...] = ()
+
+
+def fingerprint_of(run: RunResult) -> Fingerprint:
+    """Return the fingerprint of the relay that a run examined."""
     rows = {v.requirement.id: _row(v) for v in run.verdicts if v.outcome and v.requirement.level is not Level.MUST}
-    return {
-        "fingerprint": FORMAT,
-        "kit": metadata.version("cbspec"),
-        "specification": REVISION,
-        "requirements": SET,
-        "transport": run.facts.transport,
-        "websocket": run.facts.websocket,
-        "features": sorted(run.facts.features),
-        "rows": dict(sorted(rows.items())),
-    }
+    return Fingerprint(
+        kit=metadata.version("cbspec"),
+        specification=REVISION,
+        requirements=SET,
+        transport=run.facts.transport,
+        websocket=run.facts.websocket,
+        features=tuple(sorted(run.facts.features)),
+        rows=dict(sorted(rows.items())),
+    )
 
 
 def write_fingerprint(run: RunResult, file: Path) -> None:
     """Write the fingerprint of a run. Raises OSError."""
-    file.write_text(json.dumps(fingerprint_of(run), indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+    data = msgspec.to_builtins(fingerprint_of(run))
+    data["rows"] = data.pop("rows")  # the long part comes last
+    file.write_text(json.dumps(data, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
 
 
-def read_fingerprint(file: Path) -> dict[str, Any]:
-    """Return the fingerprint in a file. Raises UnusableFingerprint where there is none, OSError where no file is."""
+def read_fingerprint(file: Path) -> Fingerprint:
+    """Read a fingerprint. Raises UnusableFingerprint, or OSError if there is no file."""
     try:
-        found = json.loads(file.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise UnusableFingerprint(f"{file}: not JSON: {error}") from None
-    if not isinstance(found, dict) or "fingerprint" not in found:
-        raise UnusableFingerprint(f"{file}: not a fingerprint; cbspec verify HOST:PORT --fingerprint FILE writes one")
-    if found["fingerprint"] != FORMAT:
-        raise UnusableFingerprint(f"{file}: in a form that this kit doesn't know; write it again")
-    rows = found.get("rows")
-    if not isinstance(rows, dict) or not all(_is_row(row) for row in rows.values()):
-        raise UnusableFingerprint(f"{file}: damaged: its rows aren't what a kit writes; write it again")
-    return found
+        data = json.loads(file.read_bytes())
+    except (ValueError, RecursionError):
+        raise UnusableFingerprint(f"{file}: not JSON; the suite writes a fingerprint with --fingerprint FILE") from None
+    form = data.get("fingerprint") if isinstance(data, dict) else None
+    if form is None:
+        raise UnusableFingerprint(f"{file}: not a fingerprint; the suite writes one with --fingerprint FILE")
+    if form != FORMAT:
+        raise UnusableFingerprint(f"{file}: has format {form}, and this kit reads format {FORMAT}; write it again")
+    try:
+        return msgspec.convert(data, Fingerprint)
+    except msgspec.ValidationError as error:
+        raise UnusableFingerprint(f"{file}: damaged: {error}; write it again") from None
 
 
-def compare(before: Mapping[str, Any], after: Mapping[str, Any]) -> list[RowChange]:
-    """Return what differs in the relay between two fingerprints, facts first, then by requirement and situation."""
-    changes = [
-        RowChange(name, "", _plain(before.get(name)), _plain(after.get(name)))
-        for name in _FACTS
-        if before.get(name) != after.get(name)
-    ]
-    for id_ in sorted({*before["rows"], *after["rows"]}):
-        changes += _compare_rows(id_, before["rows"].get(id_), after["rows"].get(id_))
+def compare(before: Fingerprint, after: Fingerprint) -> list[RowChange]:
+    """Return the differences between two fingerprints: facts first, then by requirement and situation."""
+    changes = [RowChange(name, "", old, new) for name, old, new in _differences(before, after, _FACTS)]
+    for id_ in sorted({*before.rows, *after.rows}):
+        changes += _compare_rows(id_, before.rows.get(id_), after.rows.get(id_))
     return changes
 
 
-def other_kit(before: Mapping[str, Any], after: Mapping[str, Any]) -> list[str]:
-    """Return in what the kits differ that wrote two fingerprints: then a change need not be the relay's."""
-    return [
-        f"{name}: {_plain(before.get(name))} -> {_plain(after.get(name))}"
-        for name in _KIT
-        if before.get(name) != after.get(name)
-    ]
+def other_kit(before: Fingerprint, after: Fingerprint) -> list[str]:
+    """Return the differences between the kits of two fingerprints; with any, a change may not be the relay's."""
+    return [f"{name}: {old} -> {new}" for name, old, new in _differences(before, after, _KIT)]
 
 
-def _row(verdict: Verdict) -> dict[str, Any]:
-    row: dict[str, Any] = {
-        "level": verdict.requirement.level.value,
-        "demand": verdict.requirement.demand,
-        "outcome": str(verdict.outcome),
-    }
-    if verdict.observed:
-        row["seen"] = verdict.observed
-    elif verdict.outcome is Outcome.WARNED:
-        sentences = {_steady(f.seen) for f in verdict.findings if f.outcome is Outcome.WARNED}
-        row["seen"] = {"": "; ".join(sorted(sentences))}
-    return row
+def _differences(before: Fingerprint, after: Fingerprint, names: tuple[str, ...]) -> Iterator[tuple[str, str, str]]:
+    for name in names:
+        old, new = getattr(before, name), getattr(after, name)
+        if old != new:
+            yield name, _plain(old), _plain(new)
 
 
-def _steady(sentence: str) -> str:
+def _row(verdict: Verdict) -> FingerprintRow:
+    seen = dict(verdict.observed)
+    if not seen and verdict.outcome is Outcome.WARNED:
+        sentences = {_without_varying(f.seen) for f in verdict.findings if f.outcome is Outcome.WARNED}
+        seen = {"": "; ".join(sorted(sentences))}
+    row = verdict.requirement
+    return FingerprintRow(row.level.value, row.demand, str(verdict.outcome), seen)
+
+
+def _without_varying(sentence: str) -> str:
     for pattern, instead in _VARIES:
         sentence = pattern.sub(instead, sentence)
     return sentence
 
 
-def _compare_rows(id_: str, before: dict[str, Any] | None, after: dict[str, Any] | None) -> Iterator[RowChange]:
-    demand = (after or before or {}).get("demand", "")
+def _compare_rows(id_: str, before: FingerprintRow | None, after: FingerprintRow | None) -> Iterator[RowChange]:
+    row = after or before
+    demand = row.demand if row else ""
     old, new = _situations(before), _situations(after)
     if old != new and ("" in old) != ("" in new):
-        yield RowChange(id_, demand, _all(old), _all(new))
+        yield RowChange(id_, demand, _joined(old), _joined(new))
         return
     for aspect in sorted({*old, *new}):
         if old.get(aspect) != new.get(aspect):
             words = f"{demand} ({aspect})" if aspect else demand
-            yield RowChange(id_, words, old.get(aspect, _NOTHING), new.get(aspect, _NOTHING))
+            yield RowChange(id_, words, old.get(aspect, _NOT_OBSERVED), new.get(aspect, _NOT_OBSERVED))
 
 
-def _all(situations: Mapping[str, str]) -> str:
+def _joined(situations: Mapping[str, str]) -> str:
     return "; ".join(f"{aspect}: {seen}" if aspect else seen for aspect, seen in situations.items())
 
 
-def _situations(row: dict[str, Any] | None) -> dict[str, str]:
-    """Return what a row says by situation; "" where it says one thing only."""
+def _situations(row: FingerprintRow | None) -> dict[str, str]:
+    """Return the texts of a row by situation; "" is the only situation of its requirement."""
     if row is None:
-        return {"": _NOTHING}
-    seen: dict[str, str] = row.get("seen", {})
-    if row["outcome"] == Outcome.OBSERVED:
-        return seen
-    told = "".join(f": {text}" for aspect, text in seen.items() if not aspect)
-    return {"": f"{row['outcome']}{told}"}
+        return {"": _NOT_OBSERVED}
+    if row.outcome == Outcome.OBSERVED:
+        return row.seen
+    observed = "".join(f": {text}" for aspect, text in row.seen.items() if not aspect)
+    return {"": f"{row.outcome}{observed}"}
 
 
 def _plain(value: object) -> str:
-    return ", ".join(map(str, value)) if isinstance(value, list) else str(value)
-
-
-def _is_row(row: object) -> bool:
-    return (
-        isinstance(row, dict)
-        and isinstance(row.get("outcome"), str)
-        and isinstance(row.get("demand"), str)
-        and isinstance(row.get("seen", {}), dict)
-        and all(isinstance(text, str) for text in row.get("seen", {}).values())
-    )
+    return ", ".join(value) if isinstance(value, tuple) else str(value)

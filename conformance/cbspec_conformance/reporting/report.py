@@ -1,4 +1,4 @@
-"""The report for people: failures as expected, seen and exchange; then the table of requirements by chapter."""
+"""The report on the terminal: failures with their exchanges, then a table of the requirements by chapter."""
 
 from __future__ import annotations
 
@@ -38,10 +38,10 @@ Write = Callable[..., None]
 
 @dataclass(frozen=True, slots=True)
 class RunResult:
-    """What a report is about.
+    """The result of a run.
 
-    `kit_errors` are failures of the kit itself, with their tracebacks; `plan` says how hard its properties tried.
-    `verdicts` are as the `baseline` leaves them; `stale` are its entries that pass now.
+    `verdicts` are those after the `baseline` was applied; `stale` are its entries that pass now. `kit_errors` are
+    errors of the kit itself, with their tracebacks; `plan` describes the effort of the properties.
     """
 
     verdicts: Sequence[Verdict]
@@ -57,7 +57,7 @@ class RunResult:
 
     @property
     def green(self) -> bool:
-        """Whether the relay conforms, as far as the run could tell."""
+        """Whether the relay passed."""
         judged = any(verdict.outcome not in (None, Outcome.NOT_EXERCISED) for verdict in self.verdicts)
         return (
             judged
@@ -69,7 +69,7 @@ class RunResult:
 
 
 def write_report(run: RunResult, line: Write) -> None:
-    """Write the report, a line at a time, with `line(text, **markup)`."""
+    """Write the report by `line(text, **markup)`, a call for each line."""
     for outcome, title in ((Outcome.FAILED, "Failed"), (Outcome.WARNED, "Warned (SHOULD)")):
         _failures(run, outcome, title, line)
     reasons = (
@@ -106,7 +106,7 @@ def _failures(run: RunResult, outcome: Outcome, title: str, line: Write) -> None
         for finding in shown[:3]:
             _failure(finding, line)
         if len(shown) > 3:
-            line(f"    … and {len(shown) - 3} more; cbspec explain {row.id} says how it is tried")
+            line(f"    … and {len(shown) - 3} more; cbspec explain {row.id} describes the cases")
 
 
 def _failure(finding: Finding, line: Write) -> None:
@@ -132,16 +132,16 @@ def _reasons(run: RunResult, outcome: Outcome, title: str, line: Write) -> None:
 
 
 def _known(run: RunResult, line: Write) -> None:
-    """Say what the baseline lets through, and what of it is to be removed or counts no more."""
+    """List the known failures, the stale entries of the baseline and the expired ones."""
     entries = run.baseline.entries.values()
     known = [verdict.requirement.id for verdict in _of(run, Outcome.KNOWN)]
     sections = (
-        ("Known (baseline)", [entry for entry in entries if entry.requirement in known]),
+        ("Known failures (baseline)", [entry for entry in entries if entry.requirement in known]),
         (
-            f"Stale: these pass now; remove them from {run.baseline.path}",
+            f"Stale baseline entries: these pass now; remove them from {run.baseline.path}",
             [run.baseline.entries[id_] for id_ in run.stale],
         ),
-        ("Over: these count no more", [entry for entry in entries if run.baseline.is_over(entry)]),
+        ("Expired baseline entries", [entry for entry in entries if run.baseline.is_over(entry)]),
     )
     for title, found in sections:
         if found:
@@ -152,13 +152,13 @@ def _known(run: RunResult, line: Write) -> None:
 
 
 def _observations(run: RunResult, line: Write) -> None:
-    """Say what the relay does where the page is silent: in full where little was looked at."""
+    """List the observed behaviours, or only their number if they are many."""
     observed = _of(run, Outcome.OBSERVED)
     if not observed:
         return
     line("")
     if len(observed) > _MOST_OBSERVED:
-        line(f"{len(observed)} behaviours observed where the page is silent (INFO): --fingerprint FILE writes them")
+        line(f"{len(observed)} behaviours observed where the specification is silent (INFO): see --fingerprint FILE")
         return
     line("Observed (INFO)", bold=True)
     for verdict in observed:
@@ -170,7 +170,7 @@ def _observations(run: RunResult, line: Write) -> None:
 def _kit_errors(run: RunResult, line: Write) -> None:
     if run.kit_errors:
         line("")
-        line("Mistakes of the kit (no verdict on the relay; please report them)", bold=True, red=True)
+        line("Errors of the kit (no verdict on the relay; please report them)", bold=True, red=True)
         for error in run.kit_errors:
             line(textwrap.indent(error, "  "))
 
@@ -192,10 +192,10 @@ def _table(run: RunResult, line: Write) -> None:
         markup = _COLOURS[worst] if worst is not Outcome.PASSED else {}
         line(f"  {f'CB-{chapter}  {title}'[:42]:<42}" + _cells(counts), **markup)
     line(f"  {'all':<42}" + _cells(totals), bold=True)
-    line(f"  by the set {SET} of {len(run.verdicts)} requirements, for revision {REVISION} of the specification")
+    line(f"  requirement set {SET} ({len(run.verdicts)} requirements), specification revision {REVISION}")
     untestable = [verdict.requirement.id for verdict in run.verdicts if verdict.requirement.untestable]
     if untestable:
-        line(f"  no case can be written for {', '.join(untestable)} (cbspec explain says why)")
+        line(f"  not testable: {', '.join(untestable)} (cbspec explain gives the reason)")
 
 
 def _cells(counts: dict[Outcome, int]) -> str:
@@ -212,16 +212,16 @@ def _conclusion(run: RunResult, line: Write) -> None:
     if run.green:
         passed, left = (sum(v.outcome is o for v in run.verdicts) for o in (Outcome.PASSED, Outcome.NOT_EXERCISED))
         known = len(_of(run, Outcome.KNOWN))
-        failed = f"{known} failed as the baseline knows" if known else "none failed"
+        failed = f"none failed but {known} known" if known else "none failed"
         line(f"{where} passed: {passed} requirements passed, {failed}, {left} not exercised.", green=True)
     else:
         line(f"{where} did not pass: {_why_not(run)}", red=True, bold=True)
     for reason in dict.fromkeys(filter(None, (run.facts.tls, run.facts.hello, run.facts.auth, run.facts.tunnel))):
-        _wrapped(f"What kept cases from a verdict: {reason}.", "", line)
+        _wrapped(f"Some cases have no verdict: {reason}.", "", line)
     if run.plan:
         line(f"Properties: {run.plan}.")
     if unselected:
-        line(f"A partial run: {len(unselected)} requirements were not selected, so this is no verdict on the whole.")
+        line(f"A partial run: {len(unselected)} requirements were not selected.")
 
 
 def _why_not(run: RunResult) -> str:

@@ -1,4 +1,4 @@
-"""Known failures: they don't fail a run for as long as they last, and do once they don't."""
+"""Known failures: they do not fail a run as long as they last; a stale entry does."""
 
 from __future__ import annotations
 
@@ -36,60 +36,59 @@ def verdicts(*findings: Finding) -> list:  # type: ignore[type-arg] # of verdict
 
 
 @given(st.lists(ENTRIES, max_size=5, unique_by=lambda entry: entry.requirement))
-def test_what_is_written_is_read_back(tmp_path_factory: pytest.TempPathFactory, entries: list[BaselineEntry]) -> None:
+def test_a_baseline_survives_a_round_trip(
+    tmp_path_factory: pytest.TempPathFactory, entries: list[BaselineEntry]
+) -> None:
     file = tmp_path_factory.mktemp("baseline") / "known.toml"
     written = Baseline({entry.requirement: entry for entry in entries}, TODAY)
     written.write(file)
     assert load_baseline(file).entries == written.entries
 
 
-@pytest.mark.parametrize(
-    ("text", "words"),
-    [
-        ("x = " + "9" * 5000, "holds a number of too many digits"),
+def test_an_invalid_file_is_reported(tmp_path: Path) -> None:
+    file = tmp_path / "known.toml"
+    valid = "[[known]]\nrequirement = 'CB-TUN-005'\nreason = 'x'\n"
+    for text, words in (
+        ("x = " + "9" * 5000, "too many digits"),
         ("[[known", "is not TOML"),
-        ("known = 1", "must be tables"),
-        ("known = [1]", "must be tables"),
-        ("[CB-TUN-005]\nreason = 'x'", "CB-TUN-005: unknown key"),
-        ("[[known]]\nreason = 'x'", "lacks requirement"),
-        ("[[known]]\nrequirement = 'CB-TUN-005'", "lacks reason"),
-        ("[[known]]\nrequirement = 'CB-TUN-005'\nreason = ' '", "not empty"),
-        ("[[known]]\nrequirement = 'CB-TUN-005'\nreason = 1", "a text"),
-        ("[[known]]\nrequirement = 'CB-TUN-005'\nreason = 'x'\nlink = 1", "link"),
-        ("[[known]]\nrequirement = 'CB-TUN-005'\nreason = 'x'\nuntil = '2026-12-31'", "without quotes"),
-        ("[[known]]\nrequirement = 'CB-TUN-005'\nreason = 'x'\nuntil = 2026-12-31T00:00:00Z", "without quotes"),
-        ("[[known]]\nrequirement = 'CB-TUN-005'\nreason = 'x'\nwhen = 1", "when: unknown key"),
+        ("known = 1", "known"),
+        ("known = [1]", r"known\[0\]"),
+        ("[CB-TUN-005]\nreason = 'x'", "CB-TUN-005"),
+        ("[[known]]\nreason = 'x'", "requirement"),
+        ("[[known]]\nrequirement = 'CB-TUN-005'", "reason"),
+        ("[[known]]\nrequirement = 'CB-TUN-005'\nreason = ' '", r"known\[0\].reason"),
+        ("[[known]]\nrequirement = 'CB-TUN-005'\nreason = 1", r"known\[0\].reason"),
+        (f"{valid}link = 1", "link"),
+        (f"{valid}until = '2026-12-31'", "without quotes"),
+        (f"{valid}until = 2026-12-31T00:00:00Z", "without quotes"),
+        (f"{valid}when = 1", "when"),
         ("[[known]]\nrequirement = 'CB-TUN-0005'\nreason = 'x'", "CB-TUN-005"),
         ("[[known]]\nrequirement = 'CB-TLS-007'\nreason = 'x'", "never fails"),
-        ("[[known]]\nrequirement = 'CB-TUN-005'\nreason = 'x'\n" * 2, "twice"),
-        ("\xff", "is not TOML"),
-    ],
-)
-def test_what_is_wrong_with_a_file_is_said(text: str, words: str, tmp_path: Path) -> None:
-    file = tmp_path / "known.toml"
-    file.write_bytes(text.encode("latin-1"))
-    with pytest.raises(BaselineError, match=words) as caught:
-        load_baseline(file)
-    assert str(file) in str(caught.value)
-
-
-def test_a_file_that_isn_t_there_is_named(tmp_path: Path) -> None:
+        (valid * 2, "remove one"),
+        ("\xff", "is not UTF-8"),
+    ):
+        file.write_bytes(text.encode("latin-1"))
+        with pytest.raises(BaselineError, match=words) as caught:
+            load_baseline(file)
+        assert str(file) in str(caught.value)
     with pytest.raises(BaselineError, match=r"nowhere\.toml: can't be read"):
         load_baseline(tmp_path / "nowhere.toml")
 
 
-@pytest.mark.parametrize(
-    ("id_", "seen", "becomes"),
-    [(MUST, FAILED, Outcome.KNOWN), (SHOULD, WARNED, Outcome.KNOWN), (MUST, PASSED, PASSED), (MUST, UNCLEAR, UNCLEAR)],
-)
-@pytest.mark.parametrize("should", [True, False])
-def test_a_known_failure_spoils_nothing(id_: str, seen: Outcome, becomes: Outcome, should: bool) -> None:
-    (applied,) = (each for each in baseline(id_).applied(verdicts(Finding(id_, seen))) if each.findings)
-    assert applied.outcome is becomes
-    assert spoils(applied, fail_on_should=should) == (becomes is UNCLEAR)
+def test_a_known_failure_does_not_fail_the_run() -> None:
+    for id_, seen, becomes in (
+        (MUST, FAILED, Outcome.KNOWN),
+        (SHOULD, WARNED, Outcome.KNOWN),
+        (MUST, PASSED, PASSED),
+        (MUST, UNCLEAR, UNCLEAR),
+    ):
+        (applied,) = (each for each in baseline(id_).applied(verdicts(Finding(id_, seen))) if each.findings)
+        assert applied.outcome is becomes
+        for should in (True, False):
+            assert spoils(applied, fail_on_should=should) == (becomes is UNCLEAR)
 
 
-def test_another_failure_and_one_past_its_date_spoil() -> None:
+def test_other_failures_and_expired_entries_fail_the_run() -> None:
     found = verdicts(Finding(MUST, FAILED), Finding("CB-TUN-006", FAILED))
     assert [each.outcome for each in baseline().applied(found) if each.findings] == [Outcome.KNOWN, FAILED]
     over = baseline(until=TODAY - datetime.timedelta(days=1))
@@ -97,17 +96,22 @@ def test_another_failure_and_one_past_its_date_spoil() -> None:
     assert baseline(until=TODAY).known(MUST)
 
 
-@pytest.mark.parametrize(
-    ("seen", "until", "stale"),
-    [(PASSED, None, [MUST]), (FAILED, None, []), (UNCLEAR, None, []), (Outcome.NOT_EXERCISED, None, []),
-     (None, None, []), (PASSED, TODAY, [MUST]), (PASSED, TODAY - datetime.timedelta(days=1), [])],
-)  # fmt: skip
-def test_what_passes_is_stale(seen: Outcome | None, until: datetime.date | None, stale: list[str]) -> None:
-    found = verdicts(*([Finding(MUST, seen)] if seen else []))
-    assert baseline(until=until).stale(found) == stale
+def test_an_entry_that_passes_is_stale_while_it_counts() -> None:
+    yesterday = TODAY - datetime.timedelta(days=1)
+    for seen, until, stale in (
+        (PASSED, None, [MUST]),
+        (PASSED, TODAY, [MUST]),
+        (PASSED, yesterday, []),
+        (FAILED, None, []),
+        (UNCLEAR, None, []),
+        (Outcome.NOT_EXERCISED, None, []),
+        (None, None, []),
+    ):
+        found = verdicts(*([Finding(MUST, seen)] if seen else []))
+        assert baseline(until=until).stale(found) == stale
 
 
-def test_an_update_keeps_reasons_drops_what_is_stale_and_adds_what_is_new() -> None:
+def test_an_update_keeps_reasons_drops_stale_entries_and_adds_new_failures() -> None:
     old = Baseline({id_: BaselineEntry(id_, f"reason of {id_}") for id_ in (MUST, "CB-TUN-006", "CB-TUN-007")}, TODAY)
     found = verdicts(
         Finding(MUST, FAILED, expected="a", seen="b"),
@@ -131,7 +135,7 @@ TWO = ("--only", "CB-TUN-010,CB-HBT-001", "--examples", "5")
 
 @pytest.fixture(scope="module")
 def broken(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """Give the profile of a relay that takes port 0."""
+    """Return the profile of a relay that accepts port 0."""
     with simulator(tmp_path_factory.mktemp("broken"), "--deviation", "remote-port-zero-accepted") as profile:
         yield profile
 
@@ -141,14 +145,14 @@ def entry(id_: str, rest: str = "") -> str:
 
 
 @pytest.mark.parametrize("workers", [(), ("-n", "2")], ids=["alone", "xdist"])
-def test_a_known_failure_is_no_failure_anywhere(workers: tuple[str, ...], broken: Path, tmp_path: Path) -> None:
+def test_a_known_failure_is_no_failure_in_any_report(workers: tuple[str, ...], broken: Path, tmp_path: Path) -> None:
     known, report = tmp_path / "known.toml", tmp_path / "report.xml"
     known.write_text(entry("CB-TUN-010"))
     options = ("--target-profile", str(broken), *TWO, "--baseline", str(known), "--junit-xml", str(report), *workers)
     done = verify(*options)
     assert done.code == 0, done.text
     assert "CB-TUN-010: until release 4" in done.text
-    assert "1 failed as the baseline knows" in done.text
+    assert "1 known" in done.text
     suite = ElementTree.parse(report).getroot().find("testsuite")  # noqa: S314 - our own file
     assert suite is not None
     assert (suite.get("failures"), suite.get("errors")) == ("0", "0")
@@ -162,20 +166,22 @@ def test_a_stale_entry_fails_the_run(broken: Path, tmp_path: Path) -> None:
     done = verify(*options, *TWO)
     assert done.code == 1, done.text
     assert "did not pass: stale in the baseline: CB-HBT-001" in done.text
-    assert f"remove them from {known}" in done.text
-    assert verify(*options, *TWO, "-k", "heartbeat_is_answered or tunnel").code == 0  # not every case of it ran
+    assert f"remove them from {known}" in " ".join(done.text.split())
+    assert (
+        verify(*options, *TWO, "-k", "heartbeat_is_answered or tunnel").code == 0
+    )  # a selector may have dropped the case that fails
 
 
-def test_an_entry_past_its_date_counts_no_more(broken: Path, tmp_path: Path) -> None:
+def test_an_expired_entry_does_not_count(broken: Path, tmp_path: Path) -> None:
     known = tmp_path / "known.toml"
     known.write_text(entry("CB-TUN-010", "until = 2020-01-01"))
     done = verify("--target-profile", str(broken), *TWO, "--baseline", str(known))
     assert done.code == 1, done.text
     assert "did not pass: CB-TUN-010" in done.text
-    assert "count no more" in done.text
+    assert "Expired" in done.text
 
 
-def test_a_baseline_is_written_used_and_never_overwritten_by_chance(broken: Path, tmp_path: Path) -> None:
+def test_a_baseline_is_written_used_and_not_overwritten_by_accident(broken: Path, tmp_path: Path) -> None:
     known = tmp_path / "known.toml"
     options = ("--target-profile", str(broken), *TWO)
     done = verify(*options, "--write-baseline", str(known))
