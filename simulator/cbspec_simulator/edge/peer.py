@@ -240,7 +240,7 @@ class Peer(asyncio.Protocol):
         plain = layer.receive_data(data)
         if shaking_hands and layer.established:
             self._shaken()
-        if self._greeting.deaf:
+        if self._greeting.unresponsive:
             plain, shaking_hands = b"", False
         if plain or (shaking_hands and layer.established):
             if self._turns.passes(len(plain)):

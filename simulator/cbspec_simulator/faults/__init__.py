@@ -1,1 +1,1 @@
-"""Faults on demand: what goes wrong, when it strikes, and the decisions, which a seed repeats."""
+"""Faults on demand: what they change, when they strike, and the random decisions, which a seed repeats."""

@@ -1,4 +1,4 @@
-"""Every kind of fault by its name."""
+"""Every kind of fault by name."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The faults that are there, and what they decide: for each thing that is about to happen, which of them strike."""
+"""The active faults of a relay, and the decision which of them strike at each occasion."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ _NONE: Final[tuple[Strike, ...]] = ()
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """What one fault decided on one occasion: the `number`-th that it counts; `chance` is what was drawn, if anything.
+    """The decision of a fault at an occasion, the `number`th that it counts; `chance` is the random number, if drawn.
 
-    `kind` is what strikes or would have, "pass" where a sequence lets a message through.
+    `kind` is the kind that strikes or would have struck, "pass" if a sequence lets the message through.
     """
 
     fault: str
@@ -34,7 +34,7 @@ class Decision:
 
 @dataclass(slots=True)
 class _Count:
-    """What was counted together: occasions that match, turns of the sequence, strikes."""
+    """Matching occasions, turns of the sequence and strikes that are counted together."""
 
     matched: int = 0
     turns: int = 0
@@ -43,7 +43,7 @@ class _Count:
 
 @dataclass(slots=True)
 class Active:
-    """A fault that is there, since when, and what it has done so far."""
+    """A fault, the time when it was added, and its counts so far."""
 
     fault: Fault
     since: float
@@ -53,7 +53,7 @@ class Active:
     drawn: Counter[int] = field(default_factory=Counter)
 
     def to_json(self) -> dict[str, Any]:
-        """Return the fault with what it has done."""
+        """Return the fault with its counts."""
         return {
             **self.fault.to_json(),
             "direction": str(self.fault.direction),
@@ -63,10 +63,10 @@ class Active:
 
 
 class Faults:
-    """The faults of a relay; `active` are those that are there, by their names.
+    """The faults of a relay, by name in `active`.
 
-    Arguments: `seed` repeats what is left to chance; `tell` is told every decision. All times are in seconds of the
-    simulator's clock that never goes back.
+    Arguments: `seed` determines random decisions; `tell` receives every decision. All times are seconds of the
+    simulator's monotonic clock.
     """
 
     def __init__(self, seed: int = 0, tell: Callable[[Decision], None] = lambda _: None) -> None:
@@ -78,35 +78,35 @@ class Faults:
         self._openers: list[Callable[[str], None]] = []
 
     def add(self, fault: Fault, now: float) -> str:
-        """Let a fault strike from now on; return its name. Raises FaultError where the name is taken."""
+        """Add a fault and return its name; raises FaultError if the name is in use."""
         name = fault.name or self._free_name()
         if name in self.active:
-            raise FaultError([f"name: there is a fault {name} already; remove it, or give this one another name"])
+            raise FaultError([f"name: there is already a fault {name}; remove it or choose another name"])
         self.active[name] = Active(replace(fault, name=name), now)
         self._changed()
         return name
 
     def add_all(self, faults: Sequence[Fault], now: float) -> None:
-        """Let faults strike from now on, in this order; those without a name get one that no other has."""
+        """Add faults in this order; those without a name get an unused one."""
         taken = {fault.name for fault in faults}
         for fault in faults:
             self.add(fault if fault.name else replace(fault, name=self._free_name(taken)), now)
 
     def remove(self, name: str) -> Active:
-        """Take a fault away, and let go what it holds back; raises KeyError where there is none of the name."""
+        """Remove a fault and release what it holds; raises KeyError if there is none of this name."""
         gone = self.active.pop(name)
         self.release(name)
         self._changed()
         return gone
 
     def reset(self) -> None:
-        """Take all faults away, and let go what they hold back; names are given from the beginning again."""
+        """Remove all faults, release what they hold and restart the numbering of names."""
         for name in tuple(self.active):
             self.remove(name)
         self._added = 0
 
     def release(self, name: str) -> None:
-        """Let go what a fault holds back; it goes on holding back what comes."""
+        """Release what a fault holds; it continues to hold later messages."""
         for opener in tuple(self._openers):
             opener(name)
 
@@ -115,20 +115,20 @@ class Faults:
         return tuple(self.active.values())
 
     def watch(self, changed: Callable[[], None], released: Callable[[str], None]) -> None:
-        """Have the edge told when faults come and go, and when what one holds back is let go."""
+        """Subscribe to changes of the faults, and to releases by the name of the fault."""
         self._watchers.append(changed)
         self._openers.append(released)
 
     def standing(self, kind: str, now: float) -> bool:
-        """Say whether a fault of a kind that holds all the time is there now."""
+        """Return whether a standing fault of this kind is in effect."""
         return any(
-            part.kind is not None and part.kind.name == kind and _lasts(active, now)
+            part.kind is not None and part.kind.name == kind and active.fault.when.lasts(now - active.since)
             for active in self.active.values()
             for part in active.fault.parts
         )
 
     def turns(self, now: float) -> float | None:
-        """Return in how many seconds the next fault's time begins or ends, if one does."""
+        """Return the seconds until the next fault begins or ends; None if there is none."""
         times = [
             active.since + moment - now
             for active in self.active.values()
@@ -138,18 +138,14 @@ class Faults:
         return min((time for time in times if time > 0), default=None)
 
     def at(self, occasion: Occasion, now: float) -> tuple[Strike, ...]:
-        """Return the strikes at an occasion, in the order in which their faults were added."""
+        """Return the strikes at an occasion, in the order of their faults."""
         if not self.active:
             return _NONE
-        found = []
-        for active in tuple(self.active.values()):
-            strike = self._strike(active, occasion, now)
-            if strike is not None:
-                found.append(strike)
-        return tuple(found)
+        strikes = [self._strike(active, occasion, now) for active in tuple(self.active.values())]
+        return tuple(strike for strike in strikes if strike is not None)
 
     def forget(self, connection: int) -> None:
-        """Forget what was counted for a connection that is gone."""
+        """Delete the counts of a closed connection."""
         for active in self.active.values():
             active.drawn.pop(connection, None)
             if active.fault.when.per is Per.CONNECTION:
@@ -166,7 +162,7 @@ class Faults:
         part = fault.part(count.turns + 1)
         if part is None or not when.chosen(count.matched) or (when.times is not None and count.strikes >= when.times):
             return None
-        # By connection and place in it, so that connections which run beside each other don't change each other's luck.
+        # Seeded by connection and position, so that simultaneous connections do not influence each other.
         chance = _chance(self.seed, fault.name, occasion.connection, active.drawn[occasion.connection])
         drawn = chance.random() if when.probability is not None else None
         due = drawn is None or when.probability is None or drawn < when.probability
@@ -189,11 +185,6 @@ class Faults:
             watcher()
 
 
-def _lasts(active: Active, now: float) -> bool:
-    age, when = now - active.since, active.fault.when
-    return when.begin <= age and (when.end is None or age < when.end)
-
-
 def _chance(seed: int, *place: object) -> random.Random:
     digest = hashlib.sha256(repr((seed, *place)).encode()).digest()
-    return random.Random(digest)  # noqa: S311 - chance that can be repeated, no secret
+    return random.Random(digest)  # noqa: S311 - repeatable, not secret

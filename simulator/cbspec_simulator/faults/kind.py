@@ -1,4 +1,4 @@
-"""A kind of fault: what it does at each point that a message passes, and what it needs to know."""
+"""A kind of fault: its parameters, and its effect at each point that a message passes."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ Body = dict[str, Any]
 Cut = Callable[[bytes], Iterable[tuple[float, bytes]]]
 TRANSPORTS: Final = ("tcp", "websocket")
 VALIDITY: Final = frozenset({"expired", "not-yet-valid", "expiring"})
-"""The ways in which a certificate's time is another, of which it can have one."""
+"""The TLS variations that set the validity period of the certificate; they exclude each other."""
 
 
 class FaultLayer(StrEnum):
-    """How deep a fault goes."""
+    """The protocol layer of a fault."""
 
     TLS = "TLS"
     TRANSPORT = "transport"
@@ -33,26 +33,21 @@ class FaultLayer(StrEnum):
 
 
 class ConnectionEnd(StrEnum):
-    """How the relay ends a connection, or its own half of it."""
+    """How the relay ends a connection, or only its own half of it."""
 
     CLOSE = "close"
-    WITHOUT_NOTIFY = "without close_notify"
     RESET = "reset"
-    HALF = "half"
+    WITHOUT_NOTIFY = "close-without-notify"
+    HALF = "half-close"
 
 
-ENDS: Final[Mapping[str, ConnectionEnd]] = {
-    "close": ConnectionEnd.CLOSE,
-    "reset": ConnectionEnd.RESET,
-    "close-without-notify": ConnectionEnd.WITHOUT_NOTIFY,
-    "half-close": ConnectionEnd.HALF,
-}
-"""The names in the controls and the timeline of the ways to end a connection."""
+ENDS: Final[Mapping[str, ConnectionEnd]] = {end.value: end for end in ConnectionEnd}
+"""The ways to end a connection by their names in the controls and the timeline."""
 
 
 @dataclass(frozen=True, slots=True)
 class Param:
-    """One thing that a kind needs to know; without a default it must be given."""
+    """A parameter of a kind."""
 
     value: Value
     default: Any = None
@@ -61,7 +56,7 @@ class Param:
 
 @dataclass(frozen=True, slots=True)
 class Strike:
-    """One strike of a fault: the parameters of its kind, and chance that the seed repeats."""
+    """One strike of a fault: the parameters of its kind, and a random generator that the seed determines."""
 
     fault: str
     kind: FaultKind
@@ -75,51 +70,51 @@ class Strike:
 
 @dataclass(slots=True)
 class Greeting:
-    """How a new connection is met.
+    """How the relay treats a new connection.
 
-    `tls` says in which ways its TLS is another than the relay's own (`simulator/contexts.py`), `lifetime` for how many
-    seconds an expiring certificate is good. Behind `stall_after` bytes of its TLS answer nothing more goes out, `alert`
-    is sent instead of one; with `deaf` what is asked is read and never served, and `end` closes at once.
+    `tls` names the variations of its TLS (`edge/contexts.py`), `lifetime` the seconds of validity of an expiring
+    certificate. After `stall_after` bytes of the TLS handshake nothing more is sent; `alert` is sent instead of a
+    handshake. An `unresponsive` relay reads requests and never answers; `end` ends the connection at once.
     """
 
     tls: frozenset[str] = frozenset()
     lifetime: float = 0.0
     stall_after: int | None = None
     alert: int | None = None
-    deaf: bool = False
+    unresponsive: bool = False
     end: ConnectionEnd | None = None
 
     @property
     def hangs(self) -> bool:
-        """Whether the connection is kept, however long nothing happens on it."""
-        return self.deaf or self.stall_after is not None
+        """Whether the connection stays open without any traffic."""
+        return self.unresponsive or self.stall_after is not None
 
 
 @dataclass(slots=True)
 class Handling:
-    """How a request is taken: so many times (0: as if it hadn't come), after a pause, once a gate opens, by more steps.
+    """How the relay handles a request: `copies` times (0: it ignores the request), after a pause and open gates.
 
-    `steps` are taken before the relay's own, `behind` after them; `end` ends the connection instead, or the relay's
-    half of it before; `extra` goes out before anything else.
+    `first_steps` check it before the relay's own steps, `last_steps` after them. `extra` messages are sent before
+    everything else. `end` ends the connection without handling the request; a half-close comes before the handling.
     """
 
     copies: int = 1
     pause: float = 0.0
     gates: list[str] = field(default_factory=list)
-    steps: list[Step] = field(default_factory=list)
-    behind: list[Step] = field(default_factory=list)
+    first_steps: list[Step] = field(default_factory=list)
+    last_steps: list[Step] = field(default_factory=list)
     extra: list[Body] = field(default_factory=list)
     end: ConnectionEnd | None = None
 
 
 @dataclass(slots=True)
 class Delivery:
-    """How the bytes of a message go out.
+    """How the bytes of a message are sent.
 
-    `pause` is in seconds, before the first; they stay back until every gate opens. Each of `cuts` takes bytes apart
-    into (seconds before, bytes), and what one made goes through the next. With `swap` they go out behind the next
-    message, with `join` so many messages go out together; both no later than `within` seconds. Only `length` bytes go
-    out of them, and `end` ends the connection.
+    They wait for `pause` seconds and for every gate to open. Each of `cuts` splits bytes into (seconds before, bytes);
+    the next one splits the results. With `swap` the message is sent after the next one, with `join` that many messages
+    are sent together; both wait at most `within` seconds. Only the first `length` bytes are sent; `end` ends the
+    connection after them.
     """
 
     pause: float = 0.0
@@ -136,15 +131,14 @@ class Delivery:
 class FaultKind:
     """One kind of fault.
 
-    `stands_for` is the requirement that it breaks or is about, or the situation that it stands for. A `standing` one
-    holds all the time instead of striking; with `some` one parameter must be given at least. Of the functions each is
-    for one point on a message's way: `connect` for a new connection, `request` for what a client sends; `edit`, `text`,
-    `frame` and `deliver` for what the relay sends: its members, its text, its WebSocket frames (as bytes where
-    they are spelt already), its bytes.
+    `stands_for` is the requirement that it breaks or concerns, or the situation that it simulates. A `standing` kind
+    is in effect all the time instead of striking. With `some`, at least one parameter is required. Each function has an
+    effect at one point: `connect` on a new connection, `request` on a client's message; `edit`, `text`, `frame` and
+    `deliver` on the relay's messages: their members, text, WebSocket frames (bytes if already serialized) and bytes.
     """
 
-    name: str
     layer: FaultLayer
+    name: str
     sentence: str
     stands_for: str
     params: Mapping[str, Param] = field(default_factory=dict)
@@ -160,25 +154,20 @@ class FaultKind:
 
     @property
     def directions(self) -> tuple[MessageDirection, ...]:
-        """Where it can strike, the usual place first."""
-        answer = self.edit or self.text or self.frame or self.deliver
+        """The directions in which it can strike; the first one is the default."""
         points = (
-            (MessageDirection.ANSWER, answer),
+            (MessageDirection.ANSWER, self.edit or self.text or self.frame or self.deliver),
             (MessageDirection.REQUEST, self.request),
-            (MessageDirection.CONNECT, self.connect),
+            (MessageDirection.CONNECT, self.connect or self.standing or None),
         )
-        if self.standing:
-            return (MessageDirection.CONNECT,)
-        return tuple(direction for direction, function in points if function is not None)
+        return tuple(direction for direction, effect in points if effect is not None)
 
 
 def delivered(strikes: Iterable[Strike]) -> Delivery | None:
-    """Return how bytes go out where any strike says so."""
-    changing = [strike for strike in strikes if strike.kind.deliver is not None]
-    if not changing:
-        return None
-    delivery = Delivery()
-    for strike in changing:
+    """Return the delivery that the strikes demand; None if none of them changes it."""
+    delivery: Delivery | None = None
+    for strike in strikes:
         if strike.kind.deliver is not None:
+            delivery = delivery or Delivery()
             strike.kind.deliver(delivery, strike)
     return delivery

@@ -1,9 +1,10 @@
-"""Faults of meaning: messages in good form that say the wrong thing."""
+"""Faults of meaning: well-formed messages with wrong content."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import replace
+from functools import partial
 from typing import Final
 
 from cbspec.protocol.codes import ErrorCode
@@ -14,21 +15,21 @@ from cbspec_simulator.base.values import COUNT, FLAG, TEXT
 from cbspec_simulator.faults.kind import Body, FaultKind, FaultLayer, Handling, Param, Strike
 
 
-def _refused(handling: Handling, strike: Strike) -> None:
+def _refuse(handling: Handling, strike: Strike) -> None:
     code, text, close = strike["code"], strike["text"], strike["close"]
 
     def check(attempt: Attempt) -> None:
         raise Refused(code, text or f"refused as {code}", close=close)
 
-    handling.steps.append(Step(strike.fault, check))
+    handling.first_steps.append(Step(strike.fault, check))
 
 
-def _typed(body: Body, strike: Strike) -> list[Body]:
+def _set_type(body: Body, strike: Strike) -> list[Body]:
     return [{**body, "type": strike["type"]}]
 
 
-def _with(*names: str) -> Callable[[Body, Strike], list[Body]]:
-    """Return what puts another value into whichever of these members a message has."""
+def _replace(*names: str) -> Callable[[Body, Strike], list[Body]]:
+    """Return the edit that replaces the values of these members if they are present."""
 
     def edit(body: Body, strike: Strike) -> list[Body]:
         return [{name: strike["value"] if name in names else value for name, value in body.items()}]
@@ -36,13 +37,13 @@ def _with(*names: str) -> Callable[[Body, Strike], list[Body]]:
     return edit
 
 
-def _unavailable(handling: Handling, strike: Strike) -> None:
+def _refuse_new_work(handling: Handling, strike: Strike) -> None:
     def check(attempt: Attempt) -> None:
         if isinstance(attempt.request, Hello | Auth | TunnelInfo):
             close = not attempt.connection.admitted
             raise Refused(ErrorCode.SERVER_UNAVAILABLE, "the relay takes no new work", close=close)
 
-    handling.steps.append(Step(strike.fault, check))
+    handling.first_steps.append(Step(strike.fault, check))
 
 
 _QUOTAS: Final[Mapping[str, Quota]] = {
@@ -53,75 +54,71 @@ _QUOTAS: Final[Mapping[str, Quota]] = {
 }
 
 
-def _smaller(handling: Handling, strike: Strike) -> None:
-    # Behind the relay's own steps, so that whatever else is wrong with a request is said first.
+def _limit(handling: Handling, strike: Strike) -> None:
+    # Comes after the relay's own steps, so that other errors of a request take precedence.
     def check(attempt: Attempt) -> None:
         for name, quota in _QUOTAS.items():
             taken = [account for account in attempt.held if account.name == quota.name]
             if strike[name] is not None and any(attempt.relay.usage.used(each) > strike[name] for each in taken):
                 raise Refused(quota.code, quota.text, close=quota.close)
 
-    handling.behind.append(Step(strike.fault, check))
+    handling.last_steps.append(Step(strike.fault, check))
 
 
 _CODE: Final = replace(TEXT, schema={**TEXT.schema, "examples": list(ErrorCode)})
+_kind = partial(FaultKind, FaultLayer.MEANING)
 
 KINDS: Final = (
-    FaultKind(
+    _kind(
         "error",
-        FaultLayer.MEANING,
-        "A request is refused with this code, listed or not, and has no effect.",
-        "each of the eleven codes, on demand",
+        "A request is refused with this code, standard or not, and has no effect.",
+        "any of the eleven codes, on demand",
         {
             "code": Param(_CODE.says(f"the code: {', '.join(ErrorCode)}, or any other"), required=True),
-            "text": Param(TEXT.says("the error's message")),
-            "close": Param(FLAG.says("whether the connection ends behind it"), False),
+            "text": Param(TEXT.says("the message of the error")),
+            "close": Param(FLAG.says("whether the connection ends after the error"), False),
         },
-        request=_refused,
+        request=_refuse,
     ),
-    FaultKind(
+    _kind(
         "wrong-type",
-        FaultLayer.MEANING,
         "An answer has another type.",
         "CB-MSG-003",
         {"type": Param(TEXT.says("the type"), "heartbeat_response")},
-        edit=_typed,
+        edit=_set_type,
     ),
-    FaultKind(
+    _kind(
         "wrong-id",
-        FaultLayer.MEANING,
-        "A tunnel_response is for another tunnel_id, an auth_response for another client_id.",
+        "A tunnel_response has another tunnel_id, or an auth_response another client_id.",
         "CB-TUN-002",
         {"value": Param(TEXT.says("the id"), "another-id")},
-        edit=_with("tunnel_id", "client_id"),
+        edit=_replace("tunnel_id", "client_id"),
     ),
-    FaultKind(
+    _kind(
         "wrong-tenant",
-        FaultLayer.MEANING,
         "An auth_response names another tenant than the token.",
         "CB-AUT-003",
         {"value": Param(TEXT.says("the tenant_id"), "another-tenant")},
-        edit=_with("tenant_id"),
+        edit=_replace("tenant_id"),
     ),
-    FaultKind(
+    _kind(
         "unavailable",
-        FaultLayer.MEANING,
-        "New work (hello, auth, tunnel_info) is refused as server_unavailable; who isn't greeted yet is closed.",
+        "New work (hello, auth, tunnel_info) is refused with server_unavailable; "
+        "connections without a hello are closed.",
         "CB-UNA-001",
-        request=_unavailable,
+        request=_refuse_new_work,
     ),
-    FaultKind(
+    _kind(
         "limits",
-        FaultLayer.MEANING,
-        "Limits are smaller than the configured ones; what is open stays.",
+        "Limits are lower than configured; open tunnels and connections stay open.",
         "CB-LIM-001",
         {
-            "tunnels": Param(COUNT.says("how many tunnels the tenant has")),
-            "connections": Param(COUNT.says("how many connections the tenant has")),
-            "relay_connections": Param(COUNT.says("how many connections the relay serves")),
-            "buffers": Param(COUNT.says("how many tunnels the relay has buffers for")),
+            "tunnels": Param(COUNT.says("tunnels of the tenant")),
+            "connections": Param(COUNT.says("connections of the tenant")),
+            "relay_connections": Param(COUNT.says("connections of the relay")),
+            "buffers": Param(COUNT.says("tunnels for which the relay has buffers")),
         },
         some=True,
-        request=_smaller,
+        request=_limit,
     ),
 )

@@ -1,62 +1,55 @@
-"""Faults of single messages: lost, late, doubled, out of order, or not what they were."""
+"""Faults of single messages: lost, late, repeated, reordered or changed."""
 
 from __future__ import annotations
 
 import json
 import random
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any, Final
 
 from cbspec_simulator.base.values import COUNT, JSON, OBJECT, SECONDS, TEXT, one_of, up_to
 from cbspec_simulator.faults.kind import Body, Delivery, FaultKind, FaultLayer, Handling, Param, Strike
 
-_MANY: Final = 10_000
-_LARGE: Final = 100_000_000
+_MAX_COPIES: Final = 10_000
+_MAX_SIZE: Final = 100_000_000
 _NOT_UTF_8: Final = (b"\xff", b"\xc3\x28", b"\xe2\x82", b"\xed\xa0\x80", b"\xc0\xaf")
 
 
-def _not_taken(handling: Handling, strike: Strike) -> None:
+def _ignore(handling: Handling, strike: Strike) -> None:
     handling.copies = 0
 
 
-def _not_sent(body: Body, strike: Strike) -> list[Body]:
+def _send_nothing(body: Body, strike: Strike) -> list[Body]:
     return []
 
 
-def _taken_later(handling: Handling, strike: Strike) -> None:
-    handling.pause += strike["seconds"]
+def _delay(point: Handling | Delivery, strike: Strike) -> None:
+    point.pause += strike["seconds"]
 
 
-def _sent_later(delivery: Delivery, strike: Strike) -> None:
-    delivery.pause += strike["seconds"]
-
-
-def _taken_again(handling: Handling, strike: Strike) -> None:
+def _handle_again(handling: Handling, strike: Strike) -> None:
     handling.copies = strike["copies"]
 
 
-def _sent_again(body: Body, strike: Strike) -> list[Body]:
+def _send_again(body: Body, strike: Strike) -> list[Body]:
     return [body] * strike["copies"]
 
 
-def _swapped(delivery: Delivery, strike: Strike) -> None:
+def _swap(delivery: Delivery, strike: Strike) -> None:
     delivery.swap = True
     delivery.within = strike["seconds"]
 
 
-def _taken_when_released(handling: Handling, strike: Strike) -> None:
-    handling.gates.append(strike.fault)
+def _hold(point: Handling | Delivery, strike: Strike) -> None:
+    point.gates.append(strike.fault)
 
 
-def _sent_when_released(delivery: Delivery, strike: Strike) -> None:
-    delivery.gates.append(strike.fault)
-
-
-def _truncated(text: bytes, strike: Strike) -> bytes:
+def _truncate(text: bytes, strike: Strike) -> bytes:
     return text[: strike["bytes"] if strike["bytes"] is not None else strike.chance.randrange(1, max(2, len(text)))]
 
 
-def _not_utf_8(text: bytes, strike: Strike) -> bytes:
+def _damage_utf_8(text: bytes, strike: Strike) -> bytes:
     place = max(0, text.rfind(b'"'))  # inside the last string
     return text[:place] + strike.chance.choice(_NOT_UTF_8) + text[place:]
 
@@ -72,20 +65,19 @@ _DAMAGE: Final[Mapping[str, Callable[[bytes], bytes]]] = {
 }
 
 
-def _not_json(text: bytes, strike: Strike) -> bytes:
-    how = strike["how"] or strike.chance.choice(tuple(_DAMAGE))
-    return _DAMAGE[how](text)
+def _damage_json(text: bytes, strike: Strike) -> bytes:
+    return _DAMAGE[strike["how"] or strike.chance.choice(tuple(_DAMAGE))](text)
 
 
-def _oversize(body: Body, strike: Strike) -> list[Body]:
+def _enlarge(body: Body, strike: Strike) -> list[Body]:
     return [{**body, "padding": "x" * strike["bytes"]}]
 
 
-def _respelt(text: bytes, strike: Strike) -> bytes:
+def _respell(text: bytes, strike: Strike) -> bytes:
     try:
         value = json.loads(text.decode())
     except ValueError:
-        return text  # another fault was here before
+        return text  # damaged by an earlier fault
     if not isinstance(value, dict):
         return text
     return _SPELLINGS[strike["how"]](value, strike.chance).encode()
@@ -95,9 +87,8 @@ def _escaped(value: Any, chance: random.Random) -> str:  # noqa: ANN401 - any JS
     if isinstance(value, str):
         return '"' + "".join(f"\\u{unit:04x}" for unit in _utf_16(value)) + '"'
     if isinstance(value, dict):
-        return (
-            "{" + ",".join(f"{_escaped(key, chance)}:{_escaped(inner, chance)}" for key, inner in value.items()) + "}"
-        )
+        members = (f"{_escaped(key, chance)}:{_escaped(inner, chance)}" for key, inner in value.items())
+        return "{" + ",".join(members) + "}"
     if isinstance(value, list):
         return "[" + ",".join(_escaped(inner, chance) for inner in value) + "]"
     return json.dumps(value)
@@ -121,133 +112,117 @@ _SPELLINGS: Final[Mapping[str, Callable[[Any, random.Random], str]]] = {
 }
 
 
-def _with_member(body: Body, strike: Strike) -> list[Body]:
+def _set_member(body: Body, strike: Strike) -> list[Body]:
     return [{**body, strike["member"]: strike["value"]}]
 
 
-def _without_member(body: Body, strike: Strike) -> list[Body]:
+def _remove_member(body: Body, strike: Strike) -> list[Body]:
     return [{name: value for name, value in body.items() if name != strike["member"]}]
 
 
-def _and_another(body: Body, strike: Strike) -> list[Body]:
+def _add_message(body: Body, strike: Strike) -> list[Body]:
     return [strike["body"], body] if strike["place"] == "before" else [body, strike["body"]]
 
 
-def _another_first(handling: Handling, strike: Strike) -> None:
+def _send_first(handling: Handling, strike: Strike) -> None:
     handling.extra.append(strike["body"])
 
 
+_kind = partial(FaultKind, FaultLayer.MESSAGE)
+
 KINDS: Final = (
-    FaultKind(
+    _kind(
         "drop",
-        FaultLayer.MESSAGE,
-        "A message is lost: a request isn't taken, an answer isn't sent.",
-        "a relay that forgets, or a buffer that overflowed",
-        edit=_not_sent,
-        request=_not_taken,
+        "A message is lost: a request is ignored, or an answer is not sent.",
+        "lost state, or a buffer overflow",
+        edit=_send_nothing,
+        request=_ignore,
     ),
-    FaultKind(
+    _kind(
         "delay",
-        FaultLayer.MESSAGE,
-        "A message is taken or sent later, and what comes behind it waits as well.",
+        "A message is handled or sent later, and later messages wait for it.",
         "a busy relay",
-        {"seconds": Param(SECONDS.says("how much later"), required=True)},
-        deliver=_sent_later,
-        request=_taken_later,
+        {"seconds": Param(SECONDS.says("the delay"), required=True)},
+        deliver=_delay,
+        request=_delay,
     ),
-    FaultKind(
+    _kind(
         "duplicate",
-        FaultLayer.MESSAGE,
-        "A message is sent, or taken, more than once.",
+        "A message is sent or handled more than once.",
         "CB-MSG-004",
-        {"copies": Param(up_to(_MANY).says("how often"), 2)},
-        edit=_sent_again,
-        request=_taken_again,
+        {"copies": Param(up_to(_MAX_COPIES).says("number of times"), 2)},
+        edit=_send_again,
+        request=_handle_again,
     ),
-    FaultKind(
+    _kind(
         "reorder",
-        FaultLayer.MESSAGE,
-        "An answer goes out behind the next one.",
+        "An answer is sent after the next one.",
         "CB-MSG-011",
-        {"seconds": Param(SECONDS.says("how long it waits for the next one at most"), 0.5)},
-        deliver=_swapped,
+        {"seconds": Param(SECONDS.says("maximum time that it waits for the next answer"), 0.5)},
+        deliver=_swap,
     ),
-    FaultKind(
+    _kind(
         "hold",
-        FaultLayer.MESSAGE,
-        "A message stays back until the fault is released or removed; other answers pass it.",
-        "anything that comes at the worst moment",
-        deliver=_sent_when_released,
-        request=_taken_when_released,
+        "A message is held until the fault is released or removed; other answers pass it.",
+        "a message that arrives at a critical moment",
+        deliver=_hold,
+        request=_hold,
     ),
-    FaultKind(
+    _kind(
         "truncate",
-        FaultLayer.MESSAGE,
-        "Only the beginning of a message is sent, as if it were all.",
+        "Only the beginning of a message is sent, framed as a whole message.",
         "CB-MSG-002",
-        {"bytes": Param(COUNT.says("how much of it (left out: by chance)"))},
-        text=_truncated,
+        {"bytes": Param(COUNT.says("bytes that are sent (default: random)"))},
+        text=_truncate,
     ),
-    FaultKind(
-        "damage-utf-8",
-        FaultLayer.MESSAGE,
-        "A message holds bytes that are no UTF-8.",
-        "CB-MSG-001",
-        text=_not_utf_8,
-    ),
-    FaultKind(
+    _kind("damage-utf-8", "A message contains bytes that are not UTF-8.", "CB-MSG-001", text=_damage_utf_8),
+    _kind(
         "damage-json",
-        FaultLayer.MESSAGE,
-        "A message isn't a JSON object.",
+        "A message is not a JSON object.",
         "CB-MSG-002",
-        {"how": Param(one_of(*_DAMAGE).says("what is wrong (left out: by chance)"))},
-        text=_not_json,
+        {"how": Param(one_of(*_DAMAGE).says("the defect (default: random)"))},
+        text=_damage_json,
     ),
-    FaultKind(
+    _kind(
         "oversize",
-        FaultLayer.MESSAGE,
-        "A message has a member more, of this size.",
-        "a relay that says more than anybody wants to know",
-        {"bytes": Param(up_to(_LARGE).says("how large it is"), 1_000_000)},
-        edit=_oversize,
+        "A message contains an additional member of this size.",
+        "a relay with unusually large answers",
+        {"bytes": Param(up_to(_MAX_SIZE).says("bytes of the member"), 1_000_000)},
+        edit=_enlarge,
     ),
-    FaultKind(
+    _kind(
         "spelling",
-        FaultLayer.MESSAGE,
         "A message is written in another way that JSON allows.",
         "a relay with another JSON library",
-        {"how": Param(one_of(*_SPELLINGS).says("in which way"), "escapes")},
-        text=_respelt,
+        {"how": Param(one_of(*_SPELLINGS).says("the difference"), "escapes")},
+        text=_respell,
     ),
-    FaultKind(
+    _kind(
         "member",
-        FaultLayer.MESSAGE,
-        "A member is added to a message, or has another value.",
-        "a relay that is newer, or wrong",
+        "A member is added to a message or replaced.",
+        "a newer relay, or a defective one",
         {
             "member": Param(TEXT.says("its name"), required=True),
             "value": Param(JSON.says("its value, any JSON"), True),
         },
-        edit=_with_member,
+        edit=_set_member,
     ),
-    FaultKind(
+    _kind(
         "missing-member",
-        FaultLayer.MESSAGE,
-        "A member is left out of a message.",
-        "a relay that is older, or wrong",
+        "A member of a message is missing.",
+        "an older relay, or a defective one",
         {"member": Param(TEXT.says("its name"), required=True)},
-        edit=_without_member,
+        edit=_remove_member,
     ),
-    FaultKind(
+    _kind(
         "unsolicited",
-        FaultLayer.MESSAGE,
-        "A message that nobody asked for comes with an answer, or before a request is taken.",
+        "An unsolicited message is sent with an answer, or before a request is handled.",
         "CB-MSG-004",
         {
             "body": Param(OBJECT.says("the message"), {"type": "heartbeat_response"}),
-            "place": Param(one_of("before", "behind").says("where, beside an answer"), "behind"),
+            "place": Param(one_of("before", "behind").says("whether it comes before or after the answer"), "behind"),
         },
-        edit=_and_another,
-        request=_another_first,
+        edit=_add_message,
+        request=_send_first,
     ),
 )

@@ -1,9 +1,10 @@
-"""Faults of TLS: who the relay says it is, and how the handshake goes wrong."""
+"""TLS faults: wrong certificates, old versions and failing handshakes."""
 
 from __future__ import annotations
 
 import ssl
 from collections.abc import Callable
+from functools import partial
 from typing import Final
 
 from cbspec_simulator.base.values import COUNT, one_of, up_to
@@ -18,10 +19,10 @@ ALERTS: Final = {
 }
 
 
-def _shown(way: str) -> Callable[[Greeting, Strike], None]:
+def _varied(variation: str) -> Callable[[Greeting, Strike], None]:
     def connect(greeting: Greeting, strike: Strike) -> None:
-        # A certificate is valid for one time only: the last word holds. Everything else goes together.
-        greeting.tls = (greeting.tls - VALIDITY if way in VALIDITY else greeting.tls) | {way}
+        # A certificate has one validity period, so the last fault sets it. Other variations can be combined.
+        greeting.tls = (greeting.tls - VALIDITY if variation in VALIDITY else greeting.tls) | {variation}
         if "seconds" in strike.params:
             greeting.lifetime = strike["seconds"]
 
@@ -36,70 +37,58 @@ def _alert(greeting: Greeting, strike: Strike) -> None:
     greeting.alert = ALERTS[strike["alert"]]
 
 
+_kind = partial(FaultKind, FaultLayer.TLS)
+
 KINDS: Final = (
-    FaultKind(
-        "tls-1.2",
-        FaultLayer.TLS,
-        "TLS 1.2 is the newest version that the relay speaks.",
-        "CB-TLS-001",
-        connect=_shown("tls-1.2"),
-    ),
-    FaultKind(
+    _kind("tls-1.2", "The relay supports no TLS version after 1.2.", "CB-TLS-001", connect=_varied("tls-1.2")),
+    _kind(
         "certificate-expired",
-        FaultLayer.TLS,
         "The certificate expired yesterday.",
-        "a certificate that nobody renewed",
-        connect=_shown("expired"),
+        "a certificate that was not renewed",
+        connect=_varied("expired"),
     ),
-    FaultKind(
+    _kind(
         "certificate-not-yet-valid",
-        FaultLayer.TLS,
         "The certificate is valid from tomorrow on.",
-        "a clock that is wrong, here or there",
-        connect=_shown("not-yet-valid"),
+        "a wrong clock on either side",
+        connect=_varied("not-yet-valid"),
     ),
-    FaultKind(
+    _kind(
         "certificate-expiring",
-        FaultLayer.TLS,
-        "The certificate is good and expires soon.",
-        "a certificate that somebody should renew",
-        {"seconds": Param(up_to(_TEN_YEARS).says("how many seconds it is valid still"), 3600)},
-        connect=_shown("expiring"),
+        "The certificate is valid and expires soon.",
+        "a certificate that is due for renewal",
+        {"seconds": Param(up_to(_TEN_YEARS).says("remaining validity in seconds"), 3600)},
+        connect=_varied("expiring"),
     ),
-    FaultKind(
+    _kind(
         "certificate-other-name",
-        FaultLayer.TLS,
-        "The certificate is another host's.",
-        "a relay that took another's address",
-        connect=_shown("other-name"),
+        "The certificate is for another host name.",
+        "a relay at the address of another one",
+        connect=_varied("other-name"),
     ),
-    FaultKind(
+    _kind(
         "certificate-unknown-ca",
-        FaultLayer.TLS,
-        "The certificate is of a CA that nobody knows.",
-        "a man in the middle",
-        connect=_shown("unknown-ca"),
+        "The certificate is signed by an unknown CA.",
+        "a man-in-the-middle attack",
+        connect=_varied("unknown-ca"),
     ),
-    FaultKind(
+    _kind(
         "client-certificate",
-        FaultLayer.TLS,
-        "The relay asks for a certificate, and ends the handshake with an alert when the client has none.",
-        "a relay behind a gateway that wants certificates of its clients",
-        connect=_shown("client-certificate"),
+        "The relay requires a client certificate and ends the handshake with an alert without one.",
+        "a relay behind a gateway with mutual TLS",
+        connect=_varied("client-certificate"),
     ),
-    FaultKind(
+    _kind(
         "handshake-stall",
-        FaultLayer.TLS,
-        "The relay stops in the middle of the TLS handshake, and keeps the connection.",
+        "The relay stops in the middle of the TLS handshake and keeps the connection open.",
         "an overloaded relay",
-        {"bytes": Param(COUNT.says("so many bytes of its answer go out first"), 0)},
+        {"bytes": Param(COUNT.says("bytes of its first flight that are sent before"), 0)},
         connect=_stall,
     ),
-    FaultKind(
+    _kind(
         "handshake-alert",
-        FaultLayer.TLS,
-        "The ClientHello is answered with a fatal alert.",
-        "a relay that shares no parameters with the client",
+        "The relay answers the ClientHello with a fatal alert.",
+        "a relay without common TLS parameters",
         {"alert": Param(one_of(*ALERTS).says("the alert (RFC 8446, 6)"), "handshake_failure")},
         connect=_alert,
     ),

@@ -1,9 +1,10 @@
-"""Faults of the transport: connections that don't come about or break, and bytes that come late or in other pieces."""
+"""Transport faults: connections that fail or break, and bytes that come late or in other pieces."""
 
 from __future__ import annotations
 
 import itertools
 from collections.abc import Iterator
+from functools import partial
 from typing import Final
 
 from cbspec_simulator.base.values import COUNT, LATER, SECONDS, SIZE, SIZES
@@ -18,27 +19,28 @@ from cbspec_simulator.faults.kind import (
     Strike,
 )
 
-_PIECES_A_SECOND = 20  # of a limited bandwidth: fine enough to look steady, coarse enough to cost nothing
+_PIECES_A_SECOND = 20  # of a limited bandwidth: more pieces cost time, fewer look like bursts
 
 
-def _deaf(greeting: Greeting, strike: Strike) -> None:
-    greeting.deaf = True
+def _unresponsive(greeting: Greeting, strike: Strike) -> None:
+    greeting.unresponsive = True
+
+
+_kind = partial(FaultKind, FaultLayer.TRANSPORT)
 
 
 def _ending(name: str, sentence: str, stands_for: str, end: ConnectionEnd) -> FaultKind:
-    """Return the kind that ends a connection: a new one at once, at a request, behind an answer or in the middle."""
+    """Return the kind that ends a connection: when it opens, at a request, or during or after an answer."""
 
-    def at_once(point: Greeting | Handling, strike: Strike) -> None:
+    def instead(point: Greeting | Handling, strike: Strike) -> None:
         point.end = end
 
-    def behind(delivery: Delivery, strike: Strike) -> None:
+    def after(delivery: Delivery, strike: Strike) -> None:
         delivery.end = end
         delivery.length = strike["bytes"]
 
-    params = {"bytes": Param(COUNT.says("so many bytes of the answer go out first (left out: all of it)"))}
-    return FaultKind(
-        name, FaultLayer.TRANSPORT, sentence, stands_for, params, connect=at_once, request=at_once, deliver=behind
-    )
+    params = {"bytes": Param(COUNT.says("bytes of the answer that are sent before (default: all of them)"))}
+    return _kind(name, sentence, stands_for, params, connect=instead, request=instead, deliver=after)
 
 
 def _latency(delivery: Delivery, strike: Strike) -> None:
@@ -77,93 +79,81 @@ def _equal(data: bytes, size: int) -> Iterator[bytes]:
 
 
 KINDS: Final = (
-    FaultKind(
-        "refuse",
-        FaultLayer.TRANSPORT,
-        "Nobody listens on the relay's port.",
-        "a relay that is down",
-        standing=True,
-    ),
-    FaultKind(
+    _kind("refuse", "The relay's port refuses connections.", "a relay that is down", standing=True),
+    _kind(
         "silent",
-        FaultLayer.TRANSPORT,
-        "Connections are accepted, TLS included, and nothing is ever said on them.",
+        "The relay accepts connections, completes TLS and never sends a message.",
         "a relay that hangs",
-        connect=_deaf,
+        connect=_unresponsive,
     ),
     _ending(
         "reset",
-        "The connection is broken off by a TCP reset.",
-        "a relay or a firewall that lost the connection",
+        "The connection ends with a TCP reset.",
+        "a relay or a firewall that lost the connection's state",
         ConnectionEnd.RESET,
     ),
     _ending(
         "close",
-        "The connection is closed in good order.",
-        "a relay that ends connections of its own accord",
+        "The connection is closed properly.",
+        "a relay that closes connections on its own",
         ConnectionEnd.CLOSE,
     ),
     _ending(
         "close-without-notify",
-        "The connection is closed below TLS: no close_notify says that nothing is missing.",
-        "a relay that died, or somebody who cut the connection",
+        "The connection is closed without close_notify, so the client cannot tell whether data is missing.",
+        "a crashed relay, or a truncation attack",
         ConnectionEnd.WITHOUT_NOTIFY,
     ),
     _ending(
         "half-close",
-        "The relay says that it sends nothing more, and goes on reading.",
-        "a connection that is half dead",
+        "The relay ends its half of the connection and continues to read.",
+        "a half-open connection",
         ConnectionEnd.HALF,
     ),
-    FaultKind(
+    _kind(
         "latency",
-        FaultLayer.TRANSPORT,
-        "What the relay sends is on its way for a while; its order stays.",
-        "a long way, or a busy relay",
+        "Everything that the relay sends arrives later, in the same order.",
+        "a long distance, or a busy relay",
         {
-            "seconds": Param(LATER.says("how long"), required=True),
-            "jitter": Param(LATER.says("so many seconds more or less, by chance"), 0.0),
+            "seconds": Param(LATER.says("the delay"), required=True),
+            "jitter": Param(LATER.says("maximum random deviation from the delay, in seconds"), 0.0),
         },
         deliver=_latency,
     ),
-    FaultKind(
+    _kind(
         "bandwidth",
-        FaultLayer.TRANSPORT,
-        "What the relay sends goes out no faster than this.",
-        "a thin line",
-        {"bytes_per_second": Param(SIZE.says("how fast"), required=True)},
+        "The relay sends at a limited rate.",
+        "a slow network",
+        {"bytes_per_second": Param(SIZE.says("the rate"), required=True)},
         deliver=_bandwidth,
     ),
-    FaultKind(
+    _kind(
         "dribble",
-        FaultLayer.TRANSPORT,
-        "What the relay sends goes out in small TLS records, one after the other.",
+        "The relay sends in many small TLS records.",
         "CB-MSG-009",
         {
-            "bytes": Param(SIZE.says("bytes of a record"), 1),
-            "seconds": Param(LATER.says("between records"), 0.001),
+            "bytes": Param(SIZE.says("bytes per record"), 1),
+            "seconds": Param(LATER.says("time between records"), 0.001),
         },
         deliver=_dribble,
     ),
-    FaultKind(
+    _kind(
         "split",
-        FaultLayer.TRANSPORT,
-        "What the relay sends is cut into TLS records behind these bytes.",
+        "Everything that the relay sends is split into TLS records at these positions.",
         "CB-MSG-009",
         {
-            "at": Param(SIZES.says("behind how many bytes the next record begins"), required=True),
-            "seconds": Param(LATER.says("between records"), 0.01),
+            "at": Param(SIZES.says("positions at which a new record begins, in bytes"), required=True),
+            "seconds": Param(LATER.says("time between records"), 0.01),
         },
         deliver=_split,
     ),
-    FaultKind(
+    _kind(
         "merge",
-        FaultLayer.TRANSPORT,
-        "Several messages of the relay's go out as one TLS record.",
+        "Several messages are sent as one TLS record.",
         "CB-MSG-009",
         {
-            "messages": Param(SIZE.says("how many"), 2),
-            "seconds": Param(SECONDS.says("how long the first waits for the others at most"), 0.2),
+            "messages": Param(SIZE.says("messages per record"), 2),
+            "seconds": Param(SECONDS.says("maximum time that the first message waits"), 0.2),
         },
         deliver=_merge,
     ),

@@ -1,9 +1,10 @@
-"""Faults of WebSocket: frames that are cut, interrupted or broken, and closing with a code."""
+"""WebSocket faults: fragments, interleaved pings, broken frames and close frames."""
 
 from __future__ import annotations
 
 import struct
 from collections.abc import Callable, Iterable, Mapping
+from functools import partial
 from typing import Final, TypeGuard
 
 from websockets.frames import Frame, Opcode
@@ -12,20 +13,17 @@ from cbspec.protocol.websocket import WebSocketFramer
 from cbspec_simulator.base.values import SIZE, Value, one_of, short, whole
 from cbspec_simulator.faults.kind import FaultKind, FaultLayer, Param, Strike
 
-_ONLY: Final = ("websocket",)
 _CODE: Final = Value(
     "a close code from 1000 to 4999",
     lambda value: whole(value) and 1000 <= value <= 4999,
     {"type": "integer", "minimum": 1000, "maximum": 4999},
 )
-
-
 _TEXTS: Final = (Opcode.TEXT, Opcode.CONT)
 _Frames = list[Frame | bytes]
 
 
 def framed(framer: WebSocketFramer, text: bytes, strikes: Iterable[Strike]) -> bytes:
-    """Return the frames of a message, as strikes make them one after the other."""
+    """Return the frames of a message after each strike has changed them."""
     frames: _Frames = [Frame(Opcode.TEXT, text)]
     for strike in strikes:
         if strike.kind.frame is not None:
@@ -35,13 +33,13 @@ def framed(framer: WebSocketFramer, text: bytes, strikes: Iterable[Strike]) -> b
 
 def _close(framer: WebSocketFramer, _: _Frames, strike: Strike) -> _Frames:
     framer.close()
-    framer.data_to_send()  # by hand instead: the code may be one that the library refuses to send
-    # Spelt here, so that nothing which strikes behind it takes it for a message.
+    framer.data_to_send()  # discarded: the library refuses to send some codes
+    # Serialized here, so that later strikes do not take it for a message.
     return [Frame(Opcode.CLOSE, struct.pack("!H", strike["code"]) + strike["reason"].encode()).serialize(mask=False)]
 
 
 def _cut(frame: Frame, size: int) -> list[Frame]:
-    """Cut a frame of a message into fragments of so many bytes."""
+    """Split a frame of a message into fragments of `size` bytes."""
     parts = [frame.data[start : start + size] for start in range(0, len(frame.data), size)] or [b""]
     return [
         Frame(Opcode.CONT if number else frame.opcode, part, fin=frame.fin and number == len(parts) - 1)
@@ -62,34 +60,33 @@ def _fragments(_: WebSocketFramer, frames: _Frames, strike: Strike) -> _Frames:
 
 def _pings(_: WebSocketFramer, frames: _Frames, strike: Strike) -> _Frames:
     ping = Frame(Opcode.PING, strike["payload"].encode())
-    if len(frames) == 1 and _is_text(frames[0]):  # a ping can only come in between where there are two
+    if len(frames) == 1 and _is_text(frames[0]):  # a ping between fragments needs two of them
         frames = [*_cut(frames[0], max(1, len(frames[0].data) // 2))]
     return [each for frame in frames for each in ((ping, frame) if _is_text(frame) else (frame,))]
 
 
-def _spelt(frame: Frame, *, opcode: int | None = None, bits: int = 0) -> bytes:
-    first, *others = frame.serialize(mask=False)
-    return bytes(((first & 0xF0 | opcode if opcode is not None else first) | bits, *others))
+def _serialized(frame: Frame, *, opcode: int | None = None, bits: int = 0) -> bytes:
+    first, *rest = frame.serialize(mask=False)
+    return bytes(((first & 0xF0 | opcode if opcode is not None else first) | bits, *rest))
 
 
 def _not_utf8(frame: Frame) -> bytes:
-    return Frame(frame.opcode, b"".join((frame.data[:-1], b"\xff", frame.data[-1:])), fin=frame.fin).serialize(
-        mask=False
-    )
+    data = b"".join((frame.data[:-1], b"\xff", frame.data[-1:]))
+    return Frame(frame.opcode, data, fin=frame.fin).serialize(mask=False)
 
 
 def _longer(frame: Frame) -> bytes:
-    """Say a length of 64 bits for whatever is short."""
+    """Serialize with a length of 64 bits, even if the payload is short."""
     return b"".join((frame.serialize(mask=False)[:1], b"\x7f", struct.pack("!Q", len(frame.data)), frame.data))
 
 
 BROKEN: Final[Mapping[str, Callable[[Frame], bytes]]] = {
     "masked": lambda frame: frame.serialize(mask=True),
-    "reserved-bit": lambda frame: _spelt(frame, bits=0x40),
-    "unknown-opcode": lambda frame: _spelt(frame, opcode=3),
-    "binary": lambda frame: _spelt(frame, opcode=Opcode.BINARY),
+    "reserved-bit": lambda frame: _serialized(frame, bits=0x40),
+    "unknown-opcode": lambda frame: _serialized(frame, opcode=3),
+    "binary": lambda frame: _serialized(frame, opcode=Opcode.BINARY),
     "not-utf-8": _not_utf8,
-    "continuation-first": lambda frame: _spelt(frame, opcode=Opcode.CONT),
+    "continuation-first": lambda frame: _serialized(frame, opcode=Opcode.CONT),
     "long-ping": lambda frame: b"\x89\x7e\x00\x7e" + bytes(126) + frame.serialize(mask=False),
     "length-not-minimal": _longer,
     "unfinished": lambda frame: frame.serialize(mask=False)[:-1],
@@ -97,54 +94,46 @@ BROKEN: Final[Mapping[str, Callable[[Frame], bytes]]] = {
 
 
 def _broken(_: WebSocketFramer, frames: _Frames, strike: Strike) -> _Frames:
-    """Break the first frame of a message; what is unfinished must be its last one."""
-    texts = [place for place, frame in enumerate(frames) if _is_text(frame)]
+    """Break the first frame of a message, or the last one if it is to be unfinished."""
+    texts = [(place, frame) for place, frame in enumerate(frames) if _is_text(frame)]
     if not texts:
         return frames
-    place = texts[-1 if strike["how"] == "unfinished" else 0]
-    frame = frames[place]
-    assert isinstance(frame, Frame)  # noqa: S101 - seen above
+    place, frame = texts[-1 if strike["how"] == "unfinished" else 0]
     return [*frames[:place], BROKEN[strike["how"]](frame), *frames[place + 1 :]]
 
 
+_kind = partial(FaultKind, FaultLayer.WEBSOCKET, transports=("websocket",))
+
 KINDS: Final = (
-    FaultKind(
+    _kind(
         "websocket-close",
-        FaultLayer.WEBSOCKET,
-        "A close frame comes instead of the answer.",
+        "The relay sends a close frame instead of the answer.",
         "a relay or a proxy that ends the WebSocket",
         {
-            "code": Param(_CODE.says("its code (RFC 6455, 7.4)"), 1001),
-            "reason": Param(short(123).says("its reason"), ""),
+            "code": Param(_CODE.says("the close code (RFC 6455, 7.4)"), 1001),
+            "reason": Param(short(123).says("the reason in the close frame"), ""),
         },
-        _ONLY,
         frame=_close,
     ),
-    FaultKind(
+    _kind(
         "websocket-fragments",
-        FaultLayer.WEBSOCKET,
-        "A message comes in fragments.",
+        "A message is sent in fragments.",
         "CB-WSK-003",
-        {"bytes": Param(SIZE.says("bytes of a fragment"), 8)},
-        _ONLY,
+        {"bytes": Param(SIZE.says("bytes per fragment"), 8)},
         frame=_fragments,
     ),
-    FaultKind(
+    _kind(
         "websocket-pings",
-        FaultLayer.WEBSOCKET,
-        "A ping comes before a message and between its fragments.",
+        "A ping is sent before a message and between its fragments.",
         "CB-WSK-004",
-        {"payload": Param(short(125).says("what the ping holds"), "")},
-        _ONLY,
+        {"payload": Param(short(125).says("the payload of the ping"), "")},
         frame=_pings,
     ),
-    FaultKind(
+    _kind(
         "websocket-broken-frame",
-        FaultLayer.WEBSOCKET,
-        "A message comes in a frame that RFC 6455 forbids.",
+        "A message is sent in a frame that RFC 6455 forbids.",
         "CB-WSK-002",
-        {"how": Param(one_of(*BROKEN).says("what is wrong with it"), "masked")},
-        _ONLY,
+        {"how": Param(one_of(*BROKEN).says("the defect of the frame"), "masked")},
         frame=_broken,
     ),
 )

@@ -1,4 +1,4 @@
-"""When a fault strikes: which messages it is about, which of them, and for how long."""
+"""The condition of a fault: which messages it concerns, which of them it strikes, and for how long."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from cbspec_simulator.base.values import CHANCE, LATER, SIZE, TEXT, Value, one_o
 
 
 class MessageDirection(StrEnum):
-    """Where a fault can strike: at a new connection, at what a client sends, or at what the relay sends."""
+    """The points at which a fault can strike: a new connection, a client's message, or the relay's message."""
 
     CONNECT = "connect"
     REQUEST = "request"
@@ -29,9 +29,10 @@ class Per(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Occasion:
-    """What is about to happen: `message` is its type, `answer_to` the type that it answers, "" where there is none.
+    """An event at which a fault can strike.
 
-    `tenant` and `subject` are whom the connection acts for; of an auth, whom its token names, verified or not.
+    `message` is the type of the message, `answer_to` the type of the request that it answers; both may be empty.
+    `tenant` and `subject` are those of the connection, or those that the token of an auth names, verified or not.
     """
 
     direction: MessageDirection
@@ -43,13 +44,16 @@ class Occasion:
     answer_to: str = ""
 
 
+_ABOUT: Final = ("direction", "message", "answer_to", "tenant", "subject", "connection", "transport")
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class When:
-    """The condition of a fault; what is left out doesn't matter.
+    """The condition of a fault; a key that is None or has its default does not restrict it.
 
-    `nth`, `every` and `after` count the occasions that match what stands before them in this list; `per` says whose
-    are counted together, and whose strikes, for `times` and for sequences. `begin` and `end` are seconds of the
-    simulator's clock since the fault was added; at most `times` strikes.
+    `nth`, `every` and `after` count the occasions that match the keys before them; `per` says whose occasions, and
+    whose strikes for `times` and sequences, are counted together. `begin` and `end` are seconds of the simulator's
+    clock since the fault was added; `times` is the maximum number of strikes.
     """
 
     direction: MessageDirection | None = None
@@ -69,21 +73,19 @@ class When:
     times: int | None = None
 
     def matches(self, occasion: Occasion, age: float) -> bool:
-        """Say whether an occasion is one that is counted; `age` is in seconds since the fault was added."""
-        return (
-            (self.direction is None or self.direction is occasion.direction)
-            and (self.message is None or self.message == occasion.message)
-            and (self.answer_to is None or self.answer_to == occasion.answer_to)
-            and (self.tenant is None or self.tenant == occasion.tenant)
-            and (self.subject is None or self.subject == occasion.subject)
-            and (self.connection is None or self.connection == occasion.connection)
-            and (self.transport is None or self.transport == occasion.transport)
-            and self.begin <= age
-            and (self.end is None or age < self.end)
-        )
+        """Return whether an occasion counts; `age` is in seconds since the fault was added."""
+        for name in _ABOUT:
+            wanted = getattr(self, name)
+            if wanted is not None and wanted != getattr(occasion, name):
+                return False
+        return self.lasts(age)
+
+    def lasts(self, age: float) -> bool:
+        """Return whether the fault is in effect; `age` is in seconds since it was added."""
+        return self.begin <= age and (self.end is None or age < self.end)
 
     def chosen(self, number: int) -> bool:
-        """Say whether the so-manieth occasion, from 1, is one to strike at."""
+        """Return whether the fault strikes on the nth matching occasion (1-based)."""
         return (
             number > self.after
             and (self.nth is None or number == self.nth)
@@ -91,7 +93,7 @@ class When:
         )
 
     def holder(self, occasion: Occasion) -> Hashable:
-        """Return with whom an occasion is counted."""
+        """Return the key under which an occasion is counted."""
         return {
             Per.RELAY: None,
             Per.TENANT: occasion.tenant,
@@ -104,25 +106,23 @@ REQUESTS: Final = ("hello", "auth", "tunnel_info", "heartbeat", "unknown")
 ANSWERS: Final = ("hello_response", "auth_response", "tunnel_response", "heartbeat_response", "error")
 
 LASTING: Final = ("begin", "end")
-"""The conditions that are about nothing but time."""
+"""The conditions that concern only time."""
 
 CONDITIONS: Final[Mapping[str, Value]] = {
-    "direction": one_of(*MessageDirection).says(
-        "where: at a new connection, what a client sends, or what the relay sends"
-    ),
-    "message": one_of(*REQUESTS, *ANSWERS).says("the type of the message; it says the direction as well"),
+    "direction": one_of(*MessageDirection).says("the point: a new connection, a client's message or the relay's"),
+    "message": one_of(*REQUESTS, *ANSWERS).says("the type of the message; it implies the direction"),
     "answer_to": one_of(*REQUESTS).says("the type of the request that the relay answers"),
-    "tenant": TEXT.says("the tenant of the connection, or of an auth's token"),
-    "subject": TEXT.says("the subject of the connection, or of an auth's token"),
+    "tenant": TEXT.says("the tenant of the connection, or of the token of an auth"),
+    "subject": TEXT.says("the subject of the connection, or of the token of an auth"),
     "connection": SIZE.says("the number of the connection, counted from 1 since the start"),
     "transport": one_of("tcp", "websocket").says("the transport of the connection"),
-    "begin": LATER.says("not before so many seconds after the fault was added"),
-    "end": LATER.says("not from so many seconds after the fault was added on"),
-    "per": one_of(*Per).says('whose messages and strikes are counted together (left out: "relay", all of them)'),
-    "nth": SIZE.says("only the n-th of the messages that match"),
-    "every": SIZE.says("every n-th of them"),
-    "after": SIZE.says("only those behind the n-th"),
-    "probability": CHANCE.says("how probable a strike is, by the simulator's seed"),
-    "times": SIZE.says("so many strikes at most"),
+    "begin": LATER.says("the first second after the fault was added"),
+    "end": LATER.says("the second after the fault was added at which it ends"),
+    "per": one_of(*Per).says('whose messages and strikes are counted together (default: "relay", all of them)'),
+    "nth": SIZE.says("only the nth matching message"),
+    "every": SIZE.says("every nth matching message"),
+    "after": SIZE.says("only messages after the nth matching one"),
+    "probability": CHANCE.says("the probability of a strike, drawn with the simulator's seed"),
+    "times": SIZE.says("maximum number of strikes"),
 }
 """Every key of a fault's `when`."""

@@ -287,12 +287,12 @@ class RelaySession:
             if every and not isinstance(request, Auth):
                 steps = (*every, *steps)
             if handling is not _AS_EVER:
-                steps = (*handling.steps, *steps, *handling.behind)
+                steps = (*handling.first_steps, *steps, *handling.last_steps)
             self._pass(attempt, iter(steps), event, out)
             return
         attempt = Attempt(self.state, None, self.now, self.state.identity)
         try:
-            for step in (*handling.steps, *every):
+            for step in (*handling.first_steps, *every):
                 step.check(attempt)
             refused = behaviour.refuse(attempt, event)
         except Refused as earlier:
