@@ -16,6 +16,7 @@ from cbspec_conformance.judging.verdicts import TIME_UP
 from cbspec_conformance.record.conclusions import Blamed, Breach, CaseEnded, Concluded, Ending, Judged, Observed
 from cbspec_conformance.record.exchange import Exchange, exchanges
 from cbspec_conformance.record.expectation import Expectation, ExpectationKind
+from cbspec_conformance.record.render import render
 from cbspec_conformance.record.transcript import Transcript
 
 CHANGED = "this version of the kit judges an exchange of the case differently: run the suite again"
@@ -99,14 +100,19 @@ def all_findings(
 def rejudge(requirement: str, case: str, transcript: Transcript, why_not: Callable[[str], str]) -> list[Finding]:
     """Return the findings of a case, computed from its transcript. A `requirement` of "" is the preflight."""
     made = exchanges(transcript)
-    others = [blamed(record, case) for record in _blamed(transcript, made)]
+
+    def shown(numbers: Sequence[int]) -> str:
+        return render(transcript, [made[number] for number in numbers])
+
+    others = [blamed(record, case, shown(record.exchanges)) for record in _blamed(transcript, made)]
     if not requirement:
         return others
     observed = {record.of: record.value for record in transcript.records if isinstance(record, Observed)}
     ended = next((r for r in reversed(transcript.records) if isinstance(r, CaseEnded)), None)
     if ended is None:
         return others
-    own = own_finding(requirement, case, _ended_now(requirement, ended, transcript, made), observed, why_not)
+    now = _ended_now(requirement, ended, transcript, made)
+    own = own_finding(requirement, case, now, observed, why_not, exchange=shown(now.exchanges))
     return all_findings(requirement, case, own, others, observed)
 
 
@@ -123,7 +129,7 @@ def _blamed(transcript: Transcript, made: Mapping[int, Exchange]) -> list[Blamed
     for number, record in enumerate(transcript.records):
         new: list[Blamed] = []
         if isinstance(record, Concluded) and record.held:
-            new = [Blamed(0.0, 0, breach) for breach in _violations(record, made[number])]
+            new = [Blamed(0.0, 0, breach, (number,)) for breach in _violations(record, made[number])]
         elif isinstance(record, Blamed) and record.claimed:
             claimed = next((each for each in found if each.breach.requirement == record.breach.requirement), None)
             found = [each for each in found if each is not claimed]

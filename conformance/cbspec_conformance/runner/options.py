@@ -35,6 +35,7 @@ class Options:
     failures: Path | None
     baseline: Baseline
     write_baseline: Path | None
+    transcript: Path | None
 
 
 def add_options(parser: pytest.Parser) -> None:
@@ -57,6 +58,11 @@ def add_options(parser: pytest.Parser) -> None:
     add("--results", metavar="FILE", help="write the verdict on every requirement (JSON)")
     add("--baseline", metavar="FILE", help="known failures, which do not fail the run (TOML)")
     add("--write-baseline", metavar="FILE", help="write the failures of this run as a baseline (TOML)")
+    add(
+        "--transcript",
+        metavar="FILE",
+        help="write the transcript of the run, for cbspec judge (JSON Lines)",
+    )
     add("--fingerprint", metavar="FILE", help="write the relay's behaviour where the specification is silent (JSON)")
 
 
@@ -81,6 +87,7 @@ def read_options(config: pytest.Config) -> Options:
         failures=_folder("--failures", config.getoption("--failures")),
         baseline=_baseline(config.getoption("--baseline")),
         write_baseline=_new_baseline(config.getoption("--write-baseline"), config.getoption("--baseline")),
+        transcript=_writable("--transcript", config.getoption("--transcript")),
     )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import traceback
+from typing import Any
 
 import pytest
 
@@ -14,10 +15,13 @@ from cbspec_conformance.probe.tcp import Unreachable
 from cbspec_conformance.probe.wire import HandshakeFailure
 from cbspec_conformance.record.conclusions import Breach, CaseEnded, Ending
 from cbspec_conformance.record.render import render
+from cbspec_conformance.record.transcript import Transcript
 from cbspec_conformance.reporting.baseline import Baseline
+from cbspec_conformance.reporting.saved_run import case_row
 from cbspec_conformance.target.relay import RelayUnderTest
 
 _FINDINGS = "cbspec_findings"  # the report's attribute that carries findings from a worker to the controller
+_TRANSCRIPT = "cbspec_transcript"  # the report's attribute that carries the case's transcript
 _KNOWN = "cbspec_known"  # the report's attribute that marks a failure of the baseline
 
 _KIT_ERROR = "cbspec: error of the kit"
@@ -45,7 +49,8 @@ class Outcomes:
     Arguments: `baseline` holds the known failures, which pytest does not count as failures.
     """
 
-    def __init__(self, baseline: Baseline) -> None:
+    def __init__(self, baseline: Baseline, *, transcripts: bool = False) -> None:
+        self._transcripts = transcripts
         self._blamed: set[str] = set()
         self._baseline = baseline
 
@@ -73,6 +78,9 @@ class Outcomes:
         finding = own_finding(own, case, ended, observed, target.facts.why_not if target else _served, **shown)
         findings = all_findings(own, case, finding, target.log.findings if target else [], observed)
         vars(report)[_FINDINGS] = [found.to_dict() for found in findings]
+        if self._transcripts:
+            transcript = target.transcript if target else Transcript(records=[ended])
+            vars(report)[_TRANSCRIPT] = case_row(case, own, transcript)
         if finding is None:
             if error is not None:
                 report.sections.append((_KIT_ERROR, f"{case_name(item)}\n{''.join(traceback.format_exception(error))}"))
@@ -99,6 +107,11 @@ class Outcomes:
 def findings_of(report: pytest.TestReport) -> list[Finding]:
     """Return the findings of a report."""
     return [Finding.from_dict(found) for found in vars(report).get(_FINDINGS, [])]
+
+
+def transcript_of(report: pytest.TestReport) -> dict[str, Any] | None:
+    """Return the case's transcript that a report carries, if any."""
+    return vars(report).get(_TRANSCRIPT)
 
 
 def kit_errors_of(report: pytest.TestReport) -> list[str]:

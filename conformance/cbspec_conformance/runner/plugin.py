@@ -36,6 +36,7 @@ from cbspec_conformance.properties.explore import Explorer
 from cbspec_conformance.properties.kept import kept_for
 from cbspec_conformance.properties.progress import IN_A_LOG, ON_A_TERMINAL, Progress, TerminalLine, silent
 from cbspec_conformance.reporting.report import RunResult, write_report
+from cbspec_conformance.reporting.saved_run import TranscriptWriter, case_row
 from cbspec_conformance.runner.alarm import time_limit
 from cbspec_conformance.runner.embedded import SimulatorFailed
 from cbspec_conformance.runner.options import Options
@@ -47,6 +48,7 @@ from cbspec_conformance.runner.outcomes import (
     kit_errors_of,
     requirement_of,
     status_of,
+    transcript_of,
 )
 from cbspec_conformance.runner.outputs import write_outputs
 from cbspec_conformance.target.facts import Facts
@@ -113,7 +115,8 @@ class Suite:
         self._kit_errors: list[str] = []
         self._selected: list[str] = []
         self._interrupted = False
-        self._outcomes = Outcomes(options.baseline)
+        self._outcomes = Outcomes(options.baseline, transcripts=options.transcript is not None)
+        self._writer: TranscriptWriter | None = None
         self.options = options
         self.facts = Facts()
         self.locks = Locks(None)
@@ -187,6 +190,10 @@ class Suite:
         parts.life.look(target)
         target.close()
         self._findings += target.log.findings
+        if self.options.transcript is not None:
+            self._writer = TranscriptWriter(self.options.transcript)
+            self._writer.begin(self._result(), narrowed=self._is_narrowed())
+            self._writer.add(case_row("preflight", "", target.transcript))
 
     @pytest.hookimpl(trylast=True)
     def pytest_collection_modifyitems(self, config: pytest.Config, items: list[pytest.Item]) -> None:
@@ -217,6 +224,8 @@ class Suite:
         if self._is_worker or self._parts is None:
             return
         result = self._result()
+        if self._writer is not None:
+            self._writer.end(self._selected, self._kit_errors, interrupted=self._interrupted)
         write_report(result, terminalreporter.write_line)
         verdicts = judge_run(REQUIREMENTS, self._findings, self._selected)
         write_outputs(self.options, result, self._findings, verdicts, terminalreporter)
@@ -342,6 +351,8 @@ class Suite:
         """Collect the findings of a finished case, in the controller, from whichever process ran it."""
         self._findings += findings_of(report)
         self._kit_errors += kit_errors_of(report) if report.when != "teardown" else []
+        if self._writer is not None and (case := transcript_of(report)) is not None:
+            self._writer.add(case)
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_report_teststatus(self, report: pytest.TestReport) -> tuple[str, str, str] | None:

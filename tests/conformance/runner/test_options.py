@@ -69,6 +69,7 @@ def test_nothing_asked_for_is_the_embedded_simulator() -> None:
         failures=None,
         baseline=Baseline(),
         write_baseline=None,
+        transcript=None,
     )
     assert read_profile(asked) is None
 

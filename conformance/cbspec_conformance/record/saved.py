@@ -1,0 +1,166 @@
+"""Transcripts as rows of JSON, without tokens: texts are redacted, and bytes on the wire are left out.
+
+A text of more than 4 KiB is cut. The facts that can't be computed from redacted or cut texts are part of the
+`Concluded` records, and unreadable messages keep the fault that was found in the full bytes.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import asdict, replace
+from typing import Any, Final
+
+from cbspec.redact import LONGEST, hide, mask
+from cbspec_conformance.record.conclusions import (
+    Blamed,
+    Breach,
+    CaseEnded,
+    Concluded,
+    Ending,
+    Judged,
+    Observed,
+    Silence,
+)
+from cbspec_conformance.record.decoding import Decoded, decode
+from cbspec_conformance.record.expectation import Expectation, ExpectationKind
+from cbspec_conformance.record.transcript import (
+    Bytes,
+    Direction,
+    End,
+    Ended,
+    Failed,
+    Message,
+    Opened,
+    Record,
+    Transcript,
+    Waited,
+    outline,
+)
+
+_RECORDS: Final = {
+    record.__name__: record
+    for record in (Opened, Failed, Ended, Waited, Concluded, Judged, Blamed, Observed, CaseEnded)
+}
+
+
+class TranscriptError(ValueError):
+    """A saved transcript can't be read; the text says why."""
+
+
+def rows_of(transcript: Transcript) -> list[dict[str, Any]]:
+    """Return the records as JSON objects."""
+    return [_row(record) for record in transcript.records]
+
+
+def transcript_of(rows: Iterable[Mapping[str, Any]]) -> Transcript:
+    """Return the transcript that `rows_of` wrote. Raises TranscriptError."""
+    transcript = Transcript()
+    for number, row in enumerate(rows):
+        try:
+            transcript.records.append(_record(dict(row)))
+        except (AttributeError, KeyError, TypeError, ValueError) as error:
+            raise TranscriptError(f"record {number} is invalid: {error!r}") from None
+    return transcript
+
+
+def _row(record: Record) -> dict[str, Any]:
+    if isinstance(record, Bytes):
+        head = {"record": "Bytes", "at": record.at, "connection": record.connection}
+        return {**head, "direction": record.direction, "size": len(record.data)}
+    if isinstance(record, Message):
+        return _message_row(record)
+    row = {"record": type(record).__name__, **asdict(record)}
+    return {name: _redacted(value) for name, value in row.items() if value not in ("", (), None)}
+
+
+def _redacted(value: Any) -> Any:  # noqa: ANN401 - any JSON value
+    match value:
+        case dict():
+            return {name: _redacted(inner) for name, inner in value.items()}
+        case list() | tuple():
+            return [_redacted(inner) for inner in value]
+        case str():
+            return hide(value)
+    return value
+
+
+def _message_row(message: Message) -> dict[str, Any]:
+    unreadable = message.direction is Direction.RECEIVED and bool(message.decoded.requirement)
+    text, value = mask(message.text), None
+    try:
+        value = json.loads(mask(json.dumps(message.value, ensure_ascii=False).encode()))
+        if not unreadable and message.direction is Direction.RECEIVED:
+            value = None if decode(text.encode()).value == value else value
+    except (ValueError, RecursionError):  # too long, nested too deep, or a number of too many digits
+        message = _cut(message)
+        value = message.value
+    if message.cut or len(message.text) > LONGEST:
+        message = _cut(message)
+        value = message.value
+    row = {
+        "record": "Message",
+        "at": message.at,
+        "connection": message.connection,
+        "direction": message.direction,
+        "text": text,
+        "value": value,
+        "requirement": message.decoded.requirement,
+        "fault": hide(message.decoded.fault),
+        "binary": message.binary,
+        "meant": message.meant,
+        "padded": message.padded,
+        "cut": message.cut,
+    }
+    return {name: each for name, each in row.items() if each not in ("", None, False)}
+
+
+def _cut(message: Message) -> Message:
+    kept = outline(message)
+    return kept if isinstance(kept, Message) else message
+
+
+def _record(row: dict[str, Any]) -> Record:
+    kind = row.pop("record")
+    if kind == "Bytes":
+        return Bytes(row["at"], row["connection"], Direction(row["direction"]), b"")
+    if kind == "Message":
+        return _message(row)
+    for name, make in _MEMBERS.items():
+        if name in row:
+            row[name] = make(row[name])
+    if "held" in row:
+        row["breaches"] = tuple(_breach(each) for each in row.get("breaches", ()))
+    record: Record = _RECORDS[kind](**({"request": None, **row} if kind == "Concluded" else row))
+    return record
+
+
+def _message(row: Mapping[str, Any]) -> Message:
+    text, direction = row.get("text", "").encode("utf-8", "surrogatepass"), Direction(row["direction"])
+    decoded = Decoded(row.get("value"), row.get("requirement", ""), row.get("fault", ""))
+    if direction is Direction.RECEIVED and "value" not in row and not decoded.requirement:
+        decoded = replace(decoded, value=decode(text).value)
+    flags = {name: row.get(name, False) for name in ("binary", "padded", "cut")}
+    return Message(row["at"], row["connection"], direction, text, decoded, meant=row.get("meant", ""), **flags)
+
+
+def _breach(row: Mapping[str, str]) -> Breach:
+    return Breach(**row)
+
+
+def _expectation(row: Mapping[str, Any]) -> Expectation:
+    return Expectation(ExpectationKind(row["kind"]), tuple(row.get("values", ())))
+
+
+_MEMBERS: Final[dict[str, Callable[[Any], Any]]] = {
+    "silence": Silence,
+    "how": End,
+    "result": Ending,
+    "ending": Ending,
+    "breach": _breach,
+    "expectation": _expectation,
+    "answers": tuple,
+    "leaking": tuple,
+    "exchanges": tuple,
+}
+"""How members of records that are no plain JSON values are restored."""

@@ -1,0 +1,31 @@
+"""`cbspec judge`: the verdicts of a saved run, by the current catalogue.
+
+Exit codes: 0 the relay conforms, 1 it does not, 2 wrong usage or an unusable file.
+"""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from cbspec.errors import CommandError
+from cbspec_conformance.record.saved import TranscriptError
+from cbspec_conformance.reporting.report import write_report
+from cbspec_conformance.reporting.saved_run import SavedRun
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments of `cbspec judge`."""
+    parser.add_argument("transcript", type=Path, metavar="TRANSCRIPT", help="file from cbspec verify --transcript FILE")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Print the report of a saved run; return its exit code."""
+    try:
+        result = SavedRun.load(args.transcript).result()
+    except OSError as error:
+        raise CommandError(f"{args.transcript}: {error.strerror}") from None
+    except TranscriptError as error:
+        raise CommandError(str(error)) from None
+    write_report(result, lambda text, **markup: print(text))
+    return 0 if result.green else 1
