@@ -27,6 +27,7 @@ COMMANDS: Final = {
     "transcript": ("cbspec.cli.transcript", "print a transcript of the simulator"),
     "connect": ("cbspec_client.command", "connect to a relay with the reference client and print the exchange"),
     "verify": ("cbspec_conformance.runner.command", "run the conformance suite against a relay"),
+    "judge": ("cbspec_conformance.reporting.judge_command", "recompute the verdicts of a saved transcript"),
     "load": ("cbspec.cli.load", "put a relay under load and check every exchange"),
     "replay": ("cbspec_conformance.replay.command", "run recorded failures again"),
     "fingerprint-diff": ("cbspec.cli.fingerprint_diff", "compare the fingerprints of two releases of a relay"),
@@ -36,7 +37,12 @@ COMMANDS: Final = {
 """Each sub-command's module and summary."""
 
 _VERIFY: Final = ("hypothesis", "jsonschema", "jsonschema_rs")
-EXTRAS: Final = {"verify": ("verify", _VERIFY), "replay": ("verify", _VERIFY), "load": ("load", ("locust", *_VERIFY))}
+EXTRAS: Final = {
+    "verify": ("verify", _VERIFY),
+    "judge": ("verify", _VERIFY),
+    "replay": ("verify", _VERIFY),
+    "load": ("load", ("locust", *_VERIFY)),
+}
 """The sub-commands that need more than `pip install cbspec`: the extra, and the modules that it installs."""
 
 AFTER_DASHES: Final = "-- OPTION"

@@ -52,7 +52,7 @@ class Concluded:
 
     at: float
     connection: int
-    request: int | None
+    request: int | None = None
     answers: tuple[int, ...] = ()
     silence: Silence = Silence.NONE
     tenant: str = ""

@@ -7,27 +7,18 @@ A text of more than 4 KiB is cut. The facts that can't be computed from redacted
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import asdict, replace
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from typing import Any, Final
 
+import msgspec
+
 from cbspec.redact import LONGEST, hide, mask
-from cbspec_conformance.record.conclusions import (
-    Blamed,
-    Breach,
-    CaseEnded,
-    Concluded,
-    Ending,
-    Judged,
-    Observed,
-    Silence,
-)
+from cbspec_conformance.record.conclusions import Blamed, CaseEnded, Concluded, Judged, Observed
 from cbspec_conformance.record.decoding import Decoded, decode
-from cbspec_conformance.record.expectation import Expectation, ExpectationKind
 from cbspec_conformance.record.transcript import (
     Bytes,
     Direction,
-    End,
     Ended,
     Failed,
     Message,
@@ -38,7 +29,7 @@ from cbspec_conformance.record.transcript import (
     outline,
 )
 
-_RECORDS: Final = {
+_RECORDS: Final[dict[str, Any]] = {
     record.__name__: record
     for record in (Opened, Failed, Ended, Waited, Concluded, Judged, Blamed, Observed, CaseEnded)
 }
@@ -58,7 +49,7 @@ def transcript_of(rows: Iterable[Mapping[str, Any]]) -> Transcript:
     transcript = Transcript()
     for number, row in enumerate(rows):
         try:
-            transcript.records.append(_record(dict(row)))
+            transcript.records.append(_record(row))
         except (AttributeError, KeyError, TypeError, ValueError) as error:
             raise TranscriptError(f"record {number} is invalid: {error!r}") from None
     return transcript
@@ -70,15 +61,15 @@ def _row(record: Record) -> dict[str, Any]:
         return {**head, "direction": record.direction, "size": len(record.data)}
     if isinstance(record, Message):
         return _message_row(record)
-    row = {"record": type(record).__name__, **asdict(record)}
-    return {name: _redacted(value) for name, value in row.items() if value not in ("", (), None)}
+    row = {"record": type(record).__name__, **msgspec.to_builtins(record)}
+    return {name: _redacted(value) for name, value in row.items() if value not in ("", [], None)}
 
 
 def _redacted(value: Any) -> Any:  # noqa: ANN401 - any JSON value
     match value:
         case dict():
             return {name: _redacted(inner) for name, inner in value.items()}
-        case list() | tuple():
+        case list():
             return [_redacted(inner) for inner in value]
         case str():
             return hide(value)
@@ -120,19 +111,15 @@ def _cut(message: Message) -> Message:
     return kept if isinstance(kept, Message) else message
 
 
-def _record(row: dict[str, Any]) -> Record:
-    kind = row.pop("record")
-    if kind == "Bytes":
-        return Bytes(row["at"], row["connection"], Direction(row["direction"]), b"")
-    if kind == "Message":
-        return _message(row)
-    for name, make in _MEMBERS.items():
-        if name in row:
-            row[name] = make(row[name])
-    if "held" in row:
-        row["breaches"] = tuple(_breach(each) for each in row.get("breaches", ()))
-    record: Record = _RECORDS[kind](**({"request": None, **row} if kind == "Concluded" else row))
-    return record
+def _record(row: Mapping[str, Any]) -> Record:
+    match row["record"]:
+        case "Bytes":
+            return Bytes(row["at"], row["connection"], Direction(row["direction"]), b"")
+        case "Message":
+            return _message(row)
+        case kind:
+            record: Record = msgspec.convert(row, _RECORDS[kind])
+            return record
 
 
 def _message(row: Mapping[str, Any]) -> Message:
@@ -142,25 +129,3 @@ def _message(row: Mapping[str, Any]) -> Message:
         decoded = replace(decoded, value=decode(text).value)
     flags = {name: row.get(name, False) for name in ("binary", "padded", "cut")}
     return Message(row["at"], row["connection"], direction, text, decoded, meant=row.get("meant", ""), **flags)
-
-
-def _breach(row: Mapping[str, str]) -> Breach:
-    return Breach(**row)
-
-
-def _expectation(row: Mapping[str, Any]) -> Expectation:
-    return Expectation(ExpectationKind(row["kind"]), tuple(row.get("values", ())))
-
-
-_MEMBERS: Final[dict[str, Callable[[Any], Any]]] = {
-    "silence": Silence,
-    "how": End,
-    "result": Ending,
-    "ending": Ending,
-    "breach": _breach,
-    "expectation": _expectation,
-    "answers": tuple,
-    "leaking": tuple,
-    "exchanges": tuple,
-}
-"""How members of records that are no plain JSON values are restored."""

@@ -11,7 +11,7 @@ from typing import Any, Final, Self
 
 from cbspec.catalogue.requirements import REQUIREMENTS, UnknownRequirement, find
 from cbspec.catalogue.revision import SET
-from cbspec.profile.profile import Endpoint, Profile, Target
+from cbspec.profile.profile import Endpoint, Profile, TargetSettings
 from cbspec.redact import hide
 from cbspec_conformance.judging.case import rejudge
 from cbspec_conformance.judging.findings import Finding
@@ -61,7 +61,7 @@ class SavedRun:
             path = Path(header["baseline_file"]) if header["baseline_file"] else None
             known = {entry.requirement: entry for entry in entries}
             baseline = Baseline(known, datetime.date.fromisoformat(header["date"]), path)
-            profile = Profile(target=Target(address=Endpoint.parse(header["target"])))
+            profile = Profile(target=TargetSettings(address=Endpoint.parse(header["target"])))
             findings = [finding for case in self.cases for finding in _findings(case, facts)]
             options = (header["fail_on_should"], header["require_all"])
             plan, narrowed = header["plan"], header["narrowed"]
