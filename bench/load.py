@@ -17,7 +17,7 @@ from typing import Final
 
 from bench.server import TENANTS
 from cbspec.profile.identity import DEVELOPMENT_SECRET, development_ca
-from cbspec.protocol.tls import client_context
+from cbspec.tls_contexts import client_context
 from cbspec.tokens.jwt import SigningKey, mint
 
 BATCH: Final = 25

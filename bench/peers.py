@@ -18,7 +18,8 @@ from typing import cast
 from websockets.asyncio.server import ServerConnection, serve
 
 from cbspec.profile.identity import DEVELOPMENT_SECRET, development_ca
-from cbspec.protocol.tls import TlsLayer, server_context
+from cbspec.protocol.tls import TlsLayer
+from cbspec.tls_contexts import server_context
 
 
 class Echo(asyncio.Protocol):

@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from cbspec.protocol.tls import Trust
+from cbspec.tls_contexts import Trust
 from cbspec_client.client import Client, Timeouts, Tunnel, connect
 from cbspec_client.errors import (
     AnswerTimeout,

@@ -31,7 +31,7 @@ from cbspec.protocol.messages import (
     TunnelResponse,
 )
 from cbspec.protocol.state import State
-from cbspec.protocol.tls import Trust, client_context
+from cbspec.tls_contexts import Trust, client_context
 from cbspec_client.errors import AnswerTimeout, ConnectionLost, Misuse, refusal
 from cbspec_client.keepalive import kept_alive
 from cbspec_client.link import Link

@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from cbspec.profile.identity import DEVELOPMENT_SECRET, development_ca_file, is_loopback
-from cbspec.protocol.tls import Trust
+from cbspec.tls_contexts import Trust
 from cbspec.tokens.jwt import SigningKey, mint
 from cbspec_client.client import Client, Timeouts, connect
 from cbspec_client.display import Display

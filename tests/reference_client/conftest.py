@@ -12,7 +12,7 @@ import pytest
 import trustme
 
 from cbspec.protocol.messages import Message
-from cbspec.protocol.tls import server_context
+from cbspec.tls_contexts import server_context
 from cbspec.tokens.jwt import SigningKey, mint
 from cbspec_client import Client, Timeouts, connect
 from tests.support.relay import MessageScript, ScriptedRelay, Step, except_for

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 import pytest
 
 from cbspec.protocol.messages import Auth, AuthResponse, Error, Heartbeat, HeartbeatResponse, Hello, HelloResponse
-from cbspec.protocol.tls import Trust, client_context
+from cbspec.tls_contexts import Trust, client_context
 from cbspec_client import (
     AnswerTimeout,
     CertificateNotTrusted,

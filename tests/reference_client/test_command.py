@@ -18,7 +18,7 @@ import pytest
 from cbspec.cli import main
 from cbspec.profile.identity import development_ca
 from cbspec.protocol.messages import Auth, Error, Heartbeat, Hello, TunnelInfo, TunnelResponse
-from cbspec.protocol.tls import server_context
+from cbspec.tls_contexts import server_context
 from cbspec.tokens.jws import Compact
 from tests.support.relay import EndStep, Raw, ScriptedRelay, Step, except_for
 

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from cbspec.protocol.tls import Trust
+from cbspec.tls_contexts import Trust
 from cbspec_client import CertificateNotTrusted, ConnectFailed, Misuse, TlsRefused, Transport, connect
 from tests.reference_client.conftest import TIMEOUTS, Connected, authenticate
 from tests.support.relay import ScriptedRelay, over_tls, read_to_end, serving

@@ -29,8 +29,9 @@ from cbspec.protocol.messages import (
     to_dict,
 )
 from cbspec.protocol.state import State
-from cbspec.protocol.tls import TlsLayer, client_context
+from cbspec.protocol.tls import TlsLayer
 from cbspec.protocol.websocket import WebSocketFramer
+from cbspec.tls_contexts import client_context
 from cbspec_client.errors import (
     CertificateNotTrusted,
     ConnectFailed,

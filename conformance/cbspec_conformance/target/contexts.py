@@ -8,7 +8,7 @@ from pathlib import Path
 
 from cbspec.profile.identity import development_ca_file
 from cbspec.profile.profile import Tls
-from cbspec.protocol.tls import Trust, client_context
+from cbspec.tls_contexts import Trust, client_context
 
 
 def context_for(tls: Tls) -> ssl.SSLContext:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import ssl
 from dataclasses import replace
 
-from cbspec.protocol.tls import legacy_client_context
+from cbspec.tls_contexts import legacy_client_context
 from cbspec_conformance.judging import judge
 from cbspec_conformance.judging.errors import Broken, Inconclusive, NotExercised, RateLimited
 from cbspec_conformance.probe.session import ProbeSession

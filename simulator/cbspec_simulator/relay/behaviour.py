@@ -37,8 +37,9 @@ from cbspec.protocol.messages import (
 )
 from cbspec.protocol.state import TABLE, Table
 from cbspec.protocol.strictjson import NotStrictJson, loads, utf8_fault
-from cbspec.protocol.tls import TlsLayer, server_context
+from cbspec.protocol.tls import TlsLayer
 from cbspec.protocol.websocket import WebSocketFramer
+from cbspec.tls_contexts import server_context
 from cbspec.tokens.jwt import Claims
 from cbspec_simulator.base.limits import Account, RateLimiter, TokenBucket
 from cbspec_simulator.base.state import Attempt, Authority, ConnectionState, Identity, Refused

@@ -9,7 +9,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
-from cbspec.protocol.tls import client_context
+from cbspec.tls_contexts import client_context
 from cbspec.tokens.jwks import key_id
 from cbspec.tokens.jwt import SigningKey, mint
 from cbspec_simulator.app.assembly import Simulator

@@ -20,8 +20,9 @@ from cbspec.protocol.framing import RawMessage
 from cbspec.protocol.messages import Message, Request, TunnelInfo, Violation
 from cbspec.protocol.state import Rule, State
 from cbspec.protocol.strictjson import NotStrictJson
-from cbspec.protocol.tls import TlsLayer, server_context
+from cbspec.protocol.tls import TlsLayer
 from cbspec.protocol.websocket import WebSocketFramer
+from cbspec.tls_contexts import server_context
 from cbspec_simulator.base.state import Attempt, Identity, Refused
 from cbspec_simulator.base.steps import Check, Quota, Step
 from cbspec_simulator.relay.behaviour import AnswerContext, Behaviour, Body

@@ -11,7 +11,8 @@ import trustme
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cbspec.protocol.tls import TlsFailed, TlsLayer, Trust, client_context, legacy_client_context, server_context
+from cbspec.protocol.tls import TlsFailed, TlsLayer
+from cbspec.tls_contexts import Trust, client_context, legacy_client_context, server_context
 
 PROTOCOL_VERSION = bytes.fromhex("0002 0246")  # length 2, fatal, protocol_version (70)
 CLOSE_NOTIFY_ENCRYPTED = 0x17  # in TLS 1.3 an alert travels as application data

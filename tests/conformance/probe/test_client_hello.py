@@ -11,7 +11,8 @@ from pathlib import Path
 import pytest
 import trustme
 
-from cbspec.protocol.tls import TlsFailed, TlsLayer, server_context
+from cbspec.protocol.tls import TlsFailed, TlsLayer
+from cbspec.tls_contexts import server_context
 from cbspec_conformance.probe.client_hello import client_hello, modern_client_hello
 from cbspec_conformance.probe.wire import alert_name
 

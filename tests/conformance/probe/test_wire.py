@@ -14,7 +14,7 @@ import pytest
 import trustme
 
 from cbspec.profile.profile import Endpoint
-from cbspec.protocol.tls import Trust, client_context, legacy_client_context
+from cbspec.tls_contexts import Trust, client_context, legacy_client_context
 from cbspec_conformance.probe.wire import HandshakeFailure, Wire, alert_name
 from cbspec_conformance.record.transcript import Bytes, Direction, End, Opened, Transcript
 from tests.support.relay import (

@@ -10,7 +10,8 @@ from typing import Final
 
 import trustme
 
-from cbspec.protocol.tls import TlsFailed, TlsLayer, Trust, client_context, server_context
+from cbspec.protocol.tls import TlsFailed, TlsLayer
+from cbspec.tls_contexts import Trust, client_context, server_context
 from tests.fuzz.target import Choices, pieces, same_however_split
 from tests.hostile.client_hello import COOKIE, GREASE, GROUPS, KEY_SHARE, PSK, VERSIONS, extension, hello, record, u16
 

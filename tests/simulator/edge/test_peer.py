@@ -12,7 +12,7 @@ from dataclasses import replace
 
 import pytest
 
-from cbspec.protocol.tls import legacy_client_context
+from cbspec.tls_contexts import legacy_client_context
 from cbspec_simulator import Behaviour, Config, Simulator
 from cbspec_simulator.edge import peer as peer_module
 from cbspec_simulator.edge import read_throttle

@@ -13,7 +13,7 @@ from dataclasses import replace
 import pytest
 from cryptography import x509
 
-from cbspec.protocol.tls import legacy_client_context
+from cbspec.tls_contexts import legacy_client_context
 from cbspec_simulator import Behaviour, Config, ConfigError, Simulator, arranged, varied
 from cbspec_simulator.relay.behaviour import Readable
 from cbspec_simulator.settings.config import Listen

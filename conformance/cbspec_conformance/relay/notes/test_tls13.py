@@ -13,7 +13,7 @@ import time
 
 import pytest
 
-from cbspec.protocol.tls import legacy_client_context
+from cbspec.tls_contexts import legacy_client_context
 from cbspec_conformance.judging import judge
 from cbspec_conformance.judging.errors import Broken, Inconclusive
 from cbspec_conformance.probe.client_hello import client_hello

@@ -8,7 +8,7 @@ import time
 from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 
-from cbspec.protocol.tls import Trust, client_context
+from cbspec.tls_contexts import Trust, client_context
 from cbspec_conformance.judging.errors import Inconclusive
 from cbspec_conformance.probe.client_hello import GROUPS, SUITES, client_hello, modern_client_hello
 from cbspec_conformance.probe.tcp import tcp_connect

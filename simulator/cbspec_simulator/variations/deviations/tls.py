@@ -6,7 +6,8 @@ import ssl
 import warnings
 from pathlib import Path
 
-from cbspec.protocol.tls import TlsFailed, TlsLayer, server_context
+from cbspec.protocol.tls import TlsFailed, TlsLayer
+from cbspec.tls_contexts import server_context
 from cbspec_simulator.relay.behaviour import ByteLayer
 from cbspec_simulator.variations.compose import Change, layered, part
 
