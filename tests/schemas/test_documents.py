@@ -15,7 +15,7 @@ from cbspec_schemas import CLIENT_TYPES, NAMES, RELAY_TYPES, examples, load
 from tests.schemas.constraints import constraints
 from tests.schemas.engines import FailedKeyword, failed_keywords
 
-CATALOGUE = tomllib.loads(files("cbspec").joinpath("requirements.toml").read_text("utf-8"))
+CATALOGUE = tomllib.loads(files("cbspec.catalogue").joinpath("requirements.toml").read_text("utf-8"))
 UNIONS = {"client_message": CLIENT_TYPES, "relay_message": RELAY_TYPES}
 
 

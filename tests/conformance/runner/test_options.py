@@ -165,7 +165,7 @@ def test_another_machine_is_never_judged_by_the_development_identity() -> None:
 
 @pytest.mark.parametrize("file", [".", "no/such/folder/results.json"])
 def test_results_that_can_t_be_written_are_said_before_the_run(tmp_path: Path, file: str) -> None:
-    with pytest.raises(pytest.UsageError, match=r"--results: .* can't be written"):
+    with pytest.raises(pytest.UsageError, match=r"--results: cannot write .*; name a file"):
         options(results=str(tmp_path / file))
     assert options(results=str(tmp_path / "new.json")).results == tmp_path / "new.json"
 
