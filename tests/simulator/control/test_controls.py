@@ -192,7 +192,7 @@ async def test_mistakes_are_named(simulator: Simulator, do: Do, status: int, tex
 
 async def test_a_name_is_taken_once(simulator: Simulator) -> None:
     simulator.controls.add_fault({"kind": "drop", "name": "x"})
-    with pytest.raises(ControlError, match="name: .* a fault x"):
+    with pytest.raises(ControlError, match=r"name: .* a fault x"):
         simulator.controls.add_fault({"kind": "drop", "name": "x"})
 
 
