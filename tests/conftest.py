@@ -1,7 +1,4 @@
-"""What the tests have instead of the user's own: a development identity, and a place for what is kept between runs.
-
-For all tests alike, from the first on: a relay that tests share has its certificate from the identity of its time.
-"""
+"""The setting of all tests: fixed Hypothesis examples and directories apart from the user's."""
 
 from __future__ import annotations
 
@@ -10,14 +7,16 @@ from collections.abc import Iterator
 import pytest
 from hypothesis import settings
 
-# The same examples in every run: a gate is not where chance belongs. New ones: --hypothesis-profile=default.
-settings.register_profile("the same every time", derandomize=True)
-settings.load_profile("the same every time")
+# The examples are the same in every run, so a failure in CI can be repeated. `--hypothesis-profile=random` draws new ones.
+# There is no deadline: under load, the duration of an example says nothing about the code.
+settings.register_profile("fixed", derandomize=True, deadline=None)
+settings.register_profile("random", deadline=None)
+settings.load_profile("fixed")
 
 
 @pytest.fixture(scope="session", autouse=True)
 def own_directories(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """Keep the tests out of the user's directories; subprocesses see the same ones."""
+    """Keep tests and their subprocesses out of the user's directories; all of them share one development identity."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("CBSPEC_STATE_DIR", str(tmp_path_factory.mktemp("identity")))
         patch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("cache")))
