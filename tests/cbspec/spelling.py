@@ -6,7 +6,6 @@ import json
 from random import Random
 from typing import Any
 
-from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 
 from cbspec.protocol.codes import ErrorCode
@@ -25,10 +24,6 @@ from cbspec.protocol.messages import (
     TunnelResponse,
     to_dict,
 )
-
-# What takes long on a busy machine is no failure; a test's own time limit still holds.
-settings.register_profile("unhurried", deadline=None, suppress_health_check=[HealthCheck.too_slow])
-settings.load_profile("unhurried")
 
 texts = st.text(max_size=12)
 filled = st.text(min_size=1, max_size=12)
