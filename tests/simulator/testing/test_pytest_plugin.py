@@ -2,63 +2,36 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
-from pathlib import Path
-
 import pytest
-
-from tests.repo.tree import ROOT
 
 pytest_plugins = ("pytester",)
 
 CLIENT = """
-import json
-import socket
-
 import pytest
+from tests.support.client import RawClient
+from tests.support.messages import HELLO
 
 
-class Client:
-    def __init__(self, relay):
-        plain = socket.create_connection(relay.address, 20)
-        self.socket = relay.ssl_context().wrap_socket(plain, server_hostname=relay.host)
-        self.lines = self.socket.makefile("rb")
-
-    def ask(self, **body):
-        self.socket.sendall(json.dumps(body).encode() + b"\\n")
-        answer = json.loads(self.lines.readline() or b"{}")
-        return answer.get("code", answer.get("type"))
-
+class Client(RawClient):
     def hello(self):
-        return self.ask(type="hello", version="1.0", features=["tls"])
+        return self.name(HELLO)
 
-    def auth(self, relay, tenant="tenant-001"):
-        return self.ask(type="auth", token=relay.token(tenant))
-
-    def close(self):
-        self.lines.close()
-        self.socket.close()
+    def auth(self, tenant="tenant-001"):
+        return self.name({"type": "auth", "token": self.token(tenant)})
 
 
 @pytest.fixture
 def connect():
     clients = []
-
-    def make(relay):
-        clients.append(Client(relay))
-        return clients[-1]
-
-    yield make
+    yield lambda relay: clients.append(Client.to(relay)) or clients[-1]
     for client in clients:
-        client.close()
+        client.socket.close()
 
 
 @pytest.fixture(scope="module")
 def lasting(relay_module):
-    client = Client(relay_module)
-    yield client
-    client.close()
+    with Client.to(relay_module) as client:
+        yield client
 """
 
 
@@ -86,26 +59,27 @@ def project(pytester: pytest.Pytester) -> Project:
     return Project(pytester)
 
 
-def test_each_test_has_a_relay_of_its_own(project: Project) -> None:
-    project.run(
-        """
-        ports = set()
+def test_each_test_or_the_whole_run_has_a_relay(project: Project) -> None:
+    source = """
+        import os
 
-        def test_one(relay, connect):
+        def test_one(relay, relay_session, connect):
             assert connect(relay).hello() == "hello_response"
             relay.drain()
-            ports.add(relay.port)
-
-        def test_other(relay, connect):
-            assert [entry.event for entry in relay.transcript] == []
-            assert connect(relay).hello() == "hello_response"
-            assert relay.connections[0].number == 1
-        """,
-        passed=2,
+            os.environ["PORTS"] = f"{relay.port} {relay_session.port}"
+    """
+    (project.path / "test_other.py").write_text(
+        "import os\n"
+        "def test_other(relay, relay_session, connect):\n"
+        "    assert connect(relay).hello() == 'hello_response'\n"
+        "    assert relay.connections[0].number == 1\n"
+        "    port, session_port = os.environ.pop('PORTS').split()\n"
+        "    assert (str(relay.port) == port, str(relay_session.port) == session_port) == (False, True)\n"
     )
+    project.run(source, "test_each_test_or_the_whole_run_has_a_relay.py", "test_other.py", passed=2)
 
 
-def test_a_mark_says_how_the_relay_is_set_up(project: Project) -> None:
+def test_a_mark_sets_up_the_relay(project: Project) -> None:
     (project.path / "own.toml").write_text('[[tenants]]\nid = "mine"\n')
     project.run(
         """
@@ -115,13 +89,13 @@ def test_a_mark_says_how_the_relay_is_set_up(project: Project) -> None:
 
         def test_config(relay, connect):
             client = connect(relay)
-            assert [client.hello(), client.auth(relay)] == ["hello_response", "tenant_not_found"]
-            assert client.auth(relay, "mine") == "auth_response"
+            assert [client.hello(), client.auth()] == ["hello_response", "tenant_not_found"]
+            assert client.auth("mine") == "auth_response"
 
         @pytest.mark.relay("expired-token")
         def test_scenario_and_config(relay, connect):
             client = connect(relay)
-            answers = [client.hello(), client.auth(relay, "mine"), client.auth(relay, "mine")]
+            answers = [client.hello(), client.auth("mine"), client.auth("mine")]
             assert answers == ["hello_response", "invalid_token", "auth_response"]
 
         @pytest.mark.relay(config={"relay": {"connection_limit": 0}})
@@ -141,7 +115,7 @@ def test_a_mark_says_how_the_relay_is_set_up(project: Project) -> None:
 
 
 def test_a_list_of_scenarios_runs_the_test_with_each(project: Project) -> None:
-    said = project.run(
+    output = project.run(
         """
         import pytest
 
@@ -149,7 +123,7 @@ def test_a_list_of_scenarios_runs_the_test_with_each(project: Project) -> None:
         @pytest.mark.parametrize("number", [1, 2])
         def test_it(relay, connect, number):
             client = connect(relay)
-            assert "response" not in client.hello() or client.auth(relay) == "invalid_token"
+            assert "response" not in client.hello() or client.auth() == "invalid_token"
 
         @pytest.mark.parametrize("relay", ["half-dead-connection"], indirect=True)
         def test_by_pytest_s_own_means(relay, connect):
@@ -163,7 +137,7 @@ def test_a_list_of_scenarios_runs_the_test_with_each(project: Project) -> None:
         "-v",
         passed=7,
     )
-    assert "test_it[expired-token-1] PASSED" in said or "test_it[1-expired-token] PASSED" in said
+    assert "test_it[expired-token-1] PASSED" in output or "test_it[1-expired-token] PASSED" in output
 
 
 def test_a_shared_relay_is_reset_before_each_test(project: Project) -> None:
@@ -174,7 +148,7 @@ def test_a_shared_relay_is_reset_before_each_test(project: Project) -> None:
         seen = {}
 
         def test_first(relay_module, lasting, connect):
-            assert [lasting.hello(), lasting.auth(relay_module)] == ["hello_response", "auth_response"]
+            assert lasting.enter() == ["hello_response", "auth_response"]
             relay_module.fault("drop")
             relay_module.drain()
             relay_module.limit_tenant(active=False)
@@ -184,14 +158,14 @@ def test_a_shared_relay_is_reset_before_each_test(project: Project) -> None:
         def test_second(relay_module, lasting, connect):
             assert relay_module.port == seen["port"]
             assert list(relay_module.transcript) == []
-            assert lasting.ask(type="heartbeat") == "heartbeat_response", "what a fixture opened stays"
+            assert lasting.name({"type": "heartbeat"}) == "heartbeat_response"
             client = connect(relay_module)
-            assert [client.hello(), client.auth(relay_module)] == ["hello_response", "auth_response"]
+            assert client.enter() == ["hello_response", "auth_response"]
             assert len(relay_module.connections) == 2
 
         @pytest.mark.relay(config={"relay": {"connection_limit": 1}})
         def test_by_a_mark_of_its_own(relay_module, lasting, connect):
-            assert lasting.ask(type="heartbeat") == "heartbeat_response"
+            assert lasting.name({"type": "heartbeat"}) == "heartbeat_response"
             assert connect(relay_module).hello() == "connection_limit_reached"
 
         def test_without_it_again(relay_module, connect):
@@ -206,29 +180,8 @@ def test_a_shared_relay_is_reset_before_each_test(project: Project) -> None:
     )
 
 
-def test_a_run_can_share_one_relay(project: Project) -> None:
-    (project.path / "test_other.py").write_text(
-        "import os\ndef test_same(relay_session): assert str(relay_session.port) == os.environ.pop('PORT')\n"
-    )
-    project.run(
-        """
-        import os
-        import pytest
-
-        @pytest.mark.relay("expired-token")
-        def test_one(relay_session, connect):
-            os.environ["PORT"] = str(relay_session.port)
-            client = connect(relay_session)
-            assert [client.hello(), client.auth(relay_session)] == ["hello_response", "invalid_token"]
-        """,
-        "test_a_run_can_share_one_relay.py",
-        "test_other.py",
-        passed=2,
-    )
-
-
 def test_the_transcript_is_in_the_report_of_a_failure(project: Project) -> None:
-    said = project.run(
+    output = project.run(
         """
         import pytest
 
@@ -241,24 +194,24 @@ def test_the_transcript_is_in_the_report_of_a_failure(project: Project) -> None:
 
         @pytest.fixture
         def broken(relay, connect):
-            connect(relay).auth(relay)
+            connect(relay).auth()
             raise RuntimeError
 
         def test_is_not_reached(broken):
             pass
 
         def test_fails_at_a_shared_one(relay_module, connect):
-            connect(relay_module).ask(type="heartbeat")
+            connect(relay_module).name({"type": "heartbeat"})
             assert False
         """,
         failed=2,
         passed=1,
         errors=1,
     )
-    assert said.count("- transcript of relay -") == 2
-    assert said.count("- transcript of relay_module -") == 1
-    assert said.count('<- {"type":"hello_response"') == 1
-    assert '"token": "<token>"' in said
+    assert output.count("- transcript of relay -") == 2
+    assert output.count("- transcript of relay_module -") == 1
+    assert output.count('<- {"type":"hello_response"') == 1
+    assert '"token":"<token>"' in output
 
 
 MISTAKES = {
@@ -306,53 +259,9 @@ def test_coroutines_are_served_under_asyncio_and_anyio(project: Project) -> None
                 await asyncio.sleep(0)
     """
     project.run(source.format(mark="asyncio"), asyncio=True, passed=1)
-    backend = "\n@pytest.fixture\ndef anyio_backend():\n    return 'asyncio'\n"
     with (project.path / "conftest.py").open("a") as conftest:
-        conftest.write(backend)
+        conftest.write("\n@pytest.fixture\ndef anyio_backend():\n    return 'asyncio'\n")
     project.run(source.format(mark="anyio"), passed=1)
-
-
-def test_workers_have_relays_of_their_own(project: Project) -> None:
-    project.run(
-        """
-        import pytest
-
-        @pytest.mark.parametrize("number", range(12))
-        def test_it(relay, relay_session, connect, number):
-            for each in (relay, relay_session):
-                client = connect(each)
-                assert [client.hello(), client.auth(each)] == ["hello_response", "auth_response"]
-                assert len(each.connections) == 1
-        """,
-        "-n",
-        "2",
-        passed=12,
-    )
-
-
-def test_nothing_is_imported_until_a_test_requests_a_relay(tmp_path: Path) -> None:
-    (tmp_path / "conftest.py").write_text(
-        "import sys\n"
-        "def pytest_sessionfinish(session):\n"
-        "    imported = (name for name in sys.modules if name.startswith(('cbspec', 'cryptography')))\n"
-        "    print('\\nimported:', *sorted(imported))\n"
-    )
-    (tmp_path / "test_it.py").write_text("def test_it(): pass\n")
-    command = [sys.executable, "-m", "pytest", "-q", "-s", "-p", "no:cacheprovider", str(tmp_path)]
-    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False, timeout=100)
-    assert done.returncode == 0, done.stdout
-    plugin = "cbspec_simulator.testing.pytest_plugin"
-    assert f"imported: cbspec_simulator cbspec_simulator.testing {plugin}\n" in done.stdout
-
-
-def test_the_conformance_suite_keeps_its_own_relay(tmp_path: Path) -> None:
-    suite = ROOT / "conformance"
-    (tmp_path / "other.ini").write_text("[pytest]\naddopts = -p no:cacheprovider\n")
-    for options in ([], ["-c", str(tmp_path / "other.ini"), "--rootdir", str(ROOT)]):
-        command = [sys.executable, "-m", "pytest", "--only", "CB-HBT-001", *options, str(suite)]
-        done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False, timeout=100)
-        assert done.returncode == 0, done.stdout
-        assert "1 requirements passed, none failed" in done.stdout
 
 
 def test_a_project_s_own_fixture_can_extend_the_plugin_s(project: Project) -> None:
@@ -371,8 +280,3 @@ def test_a_project_s_own_fixture_can_extend_the_plugin_s(project: Project) -> No
         """,
         passed=2,
     )
-
-
-def test_the_mark_is_listed_with_its_arguments(project: Project) -> None:
-    listed = project.run("", "--markers")
-    assert "@pytest.mark.relay(scenario, config=..., faults=[...], persona=..., variant=...):" in listed

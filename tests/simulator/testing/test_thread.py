@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
@@ -28,41 +29,26 @@ def test_calls_run_in_the_thread_and_return_their_result(thread: LoopThread) -> 
     thread.close()
 
 
-def test_a_slow_coroutine_is_cancelled(thread: LoopThread) -> None:
-    ended = threading.Event()
+def test_a_slow_coroutine_is_cancelled_and_so_is_one_that_runs_when_the_thread_is_closed(thread: LoopThread) -> None:
+    begun, ended = threading.Semaphore(0), threading.Semaphore(0)
 
     async def never() -> None:
+        begun.release()
         try:
             await asyncio.Event().wait()
         finally:
-            ended.set()
+            ended.release()
 
     with pytest.raises(TimeoutError):
         thread.run(never(), 0.01)
-    assert ended.wait(10)
-    thread.close()
-
-
-def test_closing_cancels_running_coroutines(thread: LoopThread) -> None:
-    said: list[str] = []
-    waits = threading.Event()
-
-    async def never() -> None:
-        waits.set()
-        await asyncio.Event().wait()
-
-    def wait() -> None:
-        try:
-            thread.run(never())
-        except RuntimeError as error:
-            said.append(str(error))
-
-    waiting = threading.Thread(target=wait)
-    waiting.start()
-    assert waits.wait(10)
-    thread.close()
-    thread.close()
-    waiting.join(10)
-    assert said == ["the relay was closed"]
+    assert begun.acquire(timeout=10)
+    assert ended.acquire(timeout=10)
+    with ThreadPoolExecutor() as pool:
+        waiting = pool.submit(thread.run, never())
+        assert begun.acquire(timeout=10)
+        thread.close()
+        thread.close()
+        with pytest.raises(RuntimeError, match="the relay was closed"):
+            waiting.result()
     with pytest.raises(RuntimeError, match="the relay is closed"):
         thread.call(lambda: None)

@@ -1,10 +1,10 @@
-"""The wheel in other people's environments: it adds its own names only, and leaves their packages and marks alone."""
+"""The wheel in the environments of users: it adds only its own names, and changes no package, mark or fixture there."""
 
 from __future__ import annotations
 
-import os
 import subprocess
 import sys
+import venv
 import zipfile
 from pathlib import Path
 
@@ -12,65 +12,87 @@ import pytest
 
 from tests.repo.tree import PACKAGES, ROOT, name, tracked
 
-OTHER_PLUGINS = ("anyio", "asyncio", "cacheprovider", "hypothesispytest", "locust", "randomly", "timeout", "xdist")
 MINE = "mine = 1\n"
 
 
-def uses(module: str) -> str:
-    """Return tests that import a module of the project, and request a relay."""
-    return (
-        f"def test_own():\n    from {module} import mine\n    assert mine == 1\n"
-        "def test_relay(relay):\n    assert relay.port and relay.token()\n"
-    )
+def uses(*modules: str) -> str:
+    """Return tests that import modules of the project, and request a relay."""
+    imports = "".join(f"    from {module} import mine\n    assert mine == 1\n" for module in modules)
+    return f"def test_own():\n{imports}def test_relay(relay):\n    assert relay.port and relay.token()\n"
 
 
 PROJECTS: dict[str, dict[str, str]] = {
-    "a simulator package": {"simulator/__init__.py": MINE, "test_it.py": uses("simulator")},
-    "a simulator module": {"simulator.py": MINE, "test_it.py": uses("simulator")},
+    "a simulator package, and schemas without __init__": {
+        "simulator/__init__.py": MINE,
+        "schemas/mine.py": MINE,
+        "test_it.py": uses("simulator", "schemas.mine"),
+    },
+    "a simulator module, and an editable install of src": {
+        "simulator.py": MINE,
+        "src/schemas/__init__.py": MINE,
+        "test_it.py": uses("simulator", "schemas"),
+    },
     "src with pythonpath": {
         "src/simulator/__init__.py": MINE,
         "pytest.ini": "[pytest]\npythonpath = src\n",
         "tests/test_it.py": uses("simulator"),
     },
-    "tests/simulator": {"tests/simulator/__init__.py": MINE, "tests/simulator/test_it.py": uses("simulator")},
-    "an editable install of src/schemas": {"src/schemas/__init__.py": MINE, "test_it.py": uses("schemas")},
-    "schemas without __init__": {"schemas/mine.py": MINE, "test_it.py": uses("schemas.mine")},
+    "tests and simulator": {"tests/simulator/__init__.py": MINE, "tests/simulator/test_it.py": uses("simulator")},
     "a relay fixture and mark": {
-        "conftest.py": """
+        "test_it.py": """
+import sys
 import pytest
 
 @pytest.fixture
 def relay(request):
     return request.node.get_closest_marker("relay")
-""",
-        "test_it.py": """
-import pytest
 
-@pytest.mark.relay("K1", channel=3)
+@pytest.mark.relay("K1", scenario=["a", "b"])
 def test_arguments(relay):
-    assert (relay.args, relay.kwargs) == (("K1",), {"channel": 3})
+    assert (relay.args, relay.kwargs) == (("K1",), {"scenario": ["a", "b"]})
 
-@pytest.mark.relay(scenario=["a", "b"])
-def test_list(relay):
-    assert relay.kwargs == {"scenario": ["a", "b"]}
+def test_nothing_is_imported_until_a_test_requests_a_relay():
+    plugin = "cbspec_simulator.testing.pytest_plugin"
+    imported = {name for name in sys.modules if name.startswith("cbspec")}
+    assert imported == {"cbspec_simulator", "cbspec_simulator.testing", plugin}
 """,
     },
     "a package that hides the kit's": {
         "cbspec/__init__.py": "",
-        "test_it.py": "import cbspec\ndef test_own(): pass\ndef test_relay(relay): pass\n",
+        "test_it.py": "def test_own(): import cbspec\ndef test_relay(relay): pass\n",
     },
 }
+
+DRIVER = """
+import os, runpy, sys
+import cryptography.x509, jwt, prometheus_client, pytest, structlog, websockets.server  # once, not in each child
+
+sys.dont_write_bytecode = False
+OTHERS = "anyio asyncio cacheprovider hypothesispytest locust randomly timeout xdist".split()
+for folder in sys.argv[1:]:
+    for command, first in ("pytest", []), ("python -m pytest", [folder]):
+        if os.fork() == 0:
+            os.chdir(folder)
+            os.dup2(os.open(command, os.O_WRONLY | os.O_CREAT), 1)
+            editable = [folder + "/src"] if "editable" in folder else []
+            sys.path[:1] = first + editable
+            sys.argv = ["pytest", *("-pno:" + name for name in OTHERS)]
+            runpy.run_module("pytest", run_name="__main__")
+        os.wait()
+"""
+"""Runs the two commands in each project, as children of one process that has imported pytest."""
 
 
 @pytest.fixture(scope="module")
 def python(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Build the wheel from the source distribution, and install it into an environment that shares dependencies."""
+    """Build the wheel from the source distribution, and unpack it in an environment that shares dependencies."""
     folder = tmp_path_factory.mktemp("installed")
     run(sys.executable, "-m", "build", "--no-isolation", "--outdir", str(folder), str(ROOT))
-    (wheel,) = folder.glob("*.whl")
-    run(sys.executable, "-m", "venv", "--without-pip", str(folder / "venv"))
+    venv.create(folder / "venv", symlinks=True)
     python = folder / "venv" / "bin" / "python"
-    run(sys.executable, "-m", "pip", "--python", str(python), "install", "--quiet", "--no-deps", str(wheel))
+    (wheel,) = folder.glob("*.whl")
+    with zipfile.ZipFile(wheel) as archive:
+        archive.extractall(site_packages(python))
     shared = [path for path in sys.path if Path(path).name == "site-packages"]
     (site_packages(python) / "dependencies.pth").write_text("\n".join(shared))
     return python
@@ -81,12 +103,10 @@ def site_packages(python: Path) -> Path:
     return folder
 
 
-def run(*command: str, folder: Path = ROOT, code: int = 0, **environment: str) -> str:
-    """Run a command that must end with an exit code; return its output."""
-    done = subprocess.run(
-        command, cwd=folder, env={**os.environ, **environment}, capture_output=True, text=True, timeout=100, check=False
-    )
-    assert done.returncode == code, done.stdout + done.stderr
+def run(*command: str, folder: Path = ROOT) -> str:
+    """Run a command that must succeed; return its output."""
+    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=100, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout + done.stderr
 
 
@@ -107,24 +127,21 @@ def test_the_wheel_adds_only_names_of_the_kit(python: Path) -> None:
 
 
 def test_pytest_works_in_the_projects_of_users(python: Path, tmp_path: Path) -> None:
-    addopts = " ".join(f"-p no:{plugin}" for plugin in OTHER_PLUGINS)
     for project, files in PROJECTS.items():
-        folder = tmp_path / project.replace("/", " ")
-        write(files, folder)
-        path = "src" if "editable" in project else ""
-        for options in (["-P"], []):  # with -P, the current folder is not on the path: so the command `pytest` works
-            command = [str(python), *options, "-m", "pytest"]
-            if "hides" not in project:
-                assert "2 passed" in run(*command, folder=folder, PYTEST_ADDOPTS=addopts, PYTHONPATH=path), project
-        if "hides" in project:
-            printed = run(*command, folder=folder, code=1, PYTEST_ADDOPTS=addopts)
-            assert "1 passed, 1 error" in printed
-            assert "cbspec/__init__.py hides the package cbspec of the kit: rename it" in printed
+        write(files, tmp_path / project)
+    run(str(python), "-c", DRIVER, *(str(tmp_path / project) for project in PROJECTS))
+    for project in PROJECTS:
+        for command in ("pytest", "python -m pytest"):
+            printed = (tmp_path / project / command).read_text()
+            if "hides" in project:
+                assert "1 passed, 1 error" in printed
+                assert "cbspec/__init__.py hides the package cbspec of the kit: rename it" in printed
+            else:
+                assert "2 passed" in printed
 
 
 def test_the_command_works_next_to_packages_with_the_names_of_the_folders(python: Path, tmp_path: Path) -> None:
     names = ("simulator", "schemas", "reference_client", "conformance", "tests")
     write({f"{package}/__init__.py": "raise SystemExit\n" for package in names}, tmp_path)
     verify = ("-m", "cbspec", "verify", "--only", "CB-HBT-001", "--effort", "quick")
-    printed = run(str(python), *verify, folder=tmp_path, PYTHONPATH=".")
-    assert "1 requirements passed, none failed" in printed
+    assert "1 requirements passed, none failed" in run(str(python), *verify, folder=tmp_path)
