@@ -67,10 +67,8 @@ def test_a_refusal_is_an_answer(relay: LocalRelay) -> None:
 
 def test_a_missing_answer_ends_the_connection(relay: LocalRelay) -> None:
     with opened(relay) as client, relay.fault("drop", when={"message": "hello_response"}):
-        began = time.monotonic()
         with pytest.raises(AnswerTimeout, match=r"hello within 0\.05 s"):
             client.ask(Hello(), 0.05)
-        assert time.monotonic() - began < PATIENCE
         with pytest.raises(AnswerTimeout):
             client.ask(Hello(), PATIENCE)
 
@@ -101,15 +99,6 @@ def test_the_answer_after_an_unsolicited_one_can_be_read(relay: LocalRelay, tran
         client.follow(PATIENCE)
     texts = [message.text for message in passed if not message.sent]
     assert [b"heartbeat_response" in text for text in texts] == [True, False]
-
-
-def test_following_a_wrong_answer_ends_after_its_time(relay: LocalRelay) -> None:
-    with relay.fault("wrong-type", when={"message": "hello_response"}), opened(relay) as client:
-        with pytest.raises(RelayMisbehaved):
-            client.ask(Hello(), PATIENCE)
-        began = time.monotonic()
-        client.follow(0.05)
-        assert 0.05 <= time.monotonic() - began < PATIENCE
 
 
 def test_an_unsolicited_error_is_raised_by_the_next_call(relay: LocalRelay) -> None:

@@ -7,7 +7,6 @@ from dataclasses import replace
 
 import pytest
 
-from cbspec.protocol.codes import FACTS, ErrorCode
 from cbspec.protocol.messages import (
     Auth,
     AuthResponse,
@@ -33,7 +32,6 @@ from cbspec_client import (
     Transport,
     Tunnel,
 )
-from cbspec_client.errors import BY_CODE, UnknownRelayError
 from tests.reference_client.conftest import KEY, TIMEOUTS, TOKEN, Connected, authenticate, whole_session
 from tests.support.relay import EndStep, Raw, Step
 
@@ -67,30 +65,6 @@ async def test_a_whole_session(connected: Connected, transport: Transport) -> No
     assert server.endings == ["close_notify"]
     with pytest.raises(ConnectionLost, match="closed here"):
         await client.heartbeat()
-
-
-# ---------------------------------------------------------------- refusals
-
-
-async def test_each_code_has_its_exception(connected: Connected) -> None:
-    codes = iter([*ErrorCode, "teapot"])
-
-    def script(message: object) -> list[Step]:
-        if isinstance(message, TunnelInfo):
-            return [Error(str(next(codes)), "because")]
-        return [HelloResponse() if isinstance(message, Hello) else AuthResponse("user123", "tenant-001")]
-
-    async with connected(script) as (client, _):
-        await authenticate(client)
-        for code in (*ErrorCode, "teapot"):
-            with pytest.raises(RelayError) as caught:
-                await client.open_tunnel("t", 1, "h", 2)
-            error, known = caught.value, isinstance(code, ErrorCode)
-            assert type(error) is (BY_CODE[ErrorCode(code)] if known else UnknownRelayError)
-            assert (error.code, error.message) == (code, "because")
-            assert error.retryable is (known and FACTS[ErrorCode(code)].retryable)
-            assert error.base_delay == (FACTS[ErrorCode(code)].base_delay if known else None)
-            assert client.state is State.AUTHENTICATED, "the connection is still usable"
 
 
 @pytest.mark.parametrize("kind", [Hello, Auth, Heartbeat])
@@ -128,8 +102,6 @@ async def test_an_unsolicited_error_is_raised_by_the_next_call(connected: Connec
     assert [type(message) for message in server.messages] == [Hello]
 
 
-# ---------------------------------------------------------------- misbehaviour and lost connections
-
 OTHER_TENANT = AuthResponse("user123", "tenant-002")
 MISBEHAVIOUR: list[tuple[type[Message], Step, str]] = [
     (Hello, b'{"type":"hello_response",}', "CB-MSG-002"),
@@ -154,7 +126,6 @@ async def test_a_wrong_answer_names_its_requirement_and_ends_the_connection(conn
             with pytest.raises(RelayMisbehaved) as caught:
                 await whole_session(client)
             assert caught.value.requirement == requirement, step
-            assert requirement in str(caught.value)
             received = len(server.messages)
             with pytest.raises(ConnectionLost, match=requirement):
                 await client.heartbeat()
@@ -168,21 +139,18 @@ async def test_an_unsolicited_answer_is_reported_by_the_next_call(connected: Con
     async with connected(script) as (client, _):
         await authenticate(client)
         await client.heartbeat()
-        with pytest.raises(RelayMisbehaved) as caught:
+        with pytest.raises(RelayMisbehaved, match="CB-MSG-004"):
             await client.heartbeat()
-        assert caught.value.requirement == "CB-MSG-004"
 
 
 @pytest.mark.parametrize("end", EndStep)
 async def test_an_end_before_or_after_the_answer_is_noticed(connected: Connected, end: EndStep) -> None:
-    before: list[list[Step]] = [[], [Raw([b'{"type":"heartbeat_res'])]]
-    for steps in before:
-        async with connected({Heartbeat: [*steps, end]}) as (client, _):
-            await authenticate(client)
-            with pytest.raises(ConnectionLost):
-                await client.heartbeat()
-            with pytest.raises(ConnectionLost, match="ended already"):
-                await client.heartbeat()
+    async with connected({Heartbeat: [Raw([b'{"type":"heartbeat_res']), end]}) as (client, _):
+        await authenticate(client)
+        with pytest.raises(ConnectionLost):
+            await client.heartbeat()
+        with pytest.raises(ConnectionLost, match="ended already"):
+            await client.heartbeat()
     if end is not EndStep.RESET:  # which may destroy the answer
         async with connected({Heartbeat: [HeartbeatResponse(), end]}) as (client, _):
             await authenticate(client)
@@ -194,7 +162,7 @@ async def test_an_end_before_or_after_the_answer_is_noticed(connected: Connected
             await client.hello()
 
 
-@pytest.mark.parametrize("kind", [Hello, Auth, TunnelInfo, Heartbeat])
+@pytest.mark.parametrize("kind", [TunnelInfo, Heartbeat])
 async def test_a_missing_answer_ends_the_connection(connected: Connected, kind: type[Message]) -> None:
     timeouts = replace(TIMEOUTS, heartbeat=0.1) if kind is Heartbeat else replace(TIMEOUTS, answer=1.0)
     async with connected({kind: []}, timeouts=timeouts) as (client, server):
@@ -203,9 +171,6 @@ async def test_a_missing_answer_ends_the_connection(connected: Connected, kind: 
         with pytest.raises(ConnectionLost, match="no answer"):
             await client.heartbeat()
     assert isinstance(server.messages[-1], kind)
-
-
-# ---------------------------------------------------------------- misuse, concurrency, cancellation
 
 
 async def test_a_token_without_a_readable_tenant_is_left_to_the_relay(connected: Connected) -> None:
@@ -235,15 +200,6 @@ async def test_invalid_requests_are_not_sent(connected: Connected) -> None:
     assert [type(message) for message in server.messages] == [Hello, Auth, Heartbeat]
 
 
-async def test_concurrent_calls_wait_for_their_turn(connected: Connected) -> None:
-    names = [f"t{number}" for number in range(10)]
-    async with connected() as (client, server):
-        await authenticate(client)
-        tunnels = await asyncio.gather(*(client.open_tunnel(name, 1, "h", 2) for name in names))
-    assert [tunnel.tunnel_id for tunnel in tunnels] == names
-    assert [message.tunnel_id for message in server.messages if isinstance(message, TunnelInfo)] == names
-
-
 async def test_a_cancelled_request_ends_the_connection(connected: Connected) -> None:
     async with connected({Heartbeat: []}) as (client, server):
         await authenticate(client)
@@ -256,23 +212,21 @@ async def test_a_cancelled_request_ends_the_connection(connected: Connected) -> 
         for call in (waiting, client.heartbeat()):
             with pytest.raises(ConnectionLost, match="heartbeat was cancelled"):
                 await call
-        assert await server.ended() == ["close_notify"], "before the context is left"
+        assert await server.ended() == ["close_notify"]
 
 
 async def test_a_call_cancelled_while_it_waits_for_its_turn_has_no_effect(connected: Connected) -> None:
-    gate = asyncio.Event()
     async with connected() as (client, server):
         await authenticate(client)
         first = asyncio.create_task(client.heartbeat())
-        second = asyncio.create_task(client.open_tunnel("t", 1, "h", 2))
-        asyncio.get_running_loop().call_soon(gate.set)
-        await gate.wait()
+        second, third = (asyncio.create_task(client.open_tunnel(name, 1, "h", 2)) for name in "tu")
+        await asyncio.sleep(0)
         second.cancel()
         await first
         with pytest.raises(asyncio.CancelledError):
             await second
-        await client.heartbeat()
-    assert not any(isinstance(message, TunnelInfo) for message in server.messages)
+        assert (await third).tunnel_id == "u"
+    assert [message.tunnel_id for message in server.messages if isinstance(message, TunnelInfo)] == ["u"]
 
 
 async def test_an_exception_in_the_body_closes_the_connection(connected: Connected) -> None:

@@ -46,9 +46,3 @@ def test_a_finding_of_the_session_counts_if_the_onlooker_has_none() -> None:
         add(conversation, b"a", answer)
         conversation.blame("CB-9")
         assert conversation.findings() == [Blame(expected)]
-
-
-def test_without_an_onlooker_there_are_no_findings() -> None:
-    conversation = Conversation()
-    add(conversation, b"CB-1")
-    assert conversation.findings() == []

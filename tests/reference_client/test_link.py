@@ -7,7 +7,6 @@ import socket
 import ssl
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -28,12 +27,11 @@ async def test_an_untrusted_relay_receives_an_alert_and_no_token(
     context: ssl.SSLContext, certificates: Path, transport: Transport
 ) -> None:
     elsewhere = {"ca": certificates / "our-ca.pem", "server_name": "elsewhere.example"}
-    cases: list[tuple[dict[str, Any], str, str]] = [
+    for options, text, alert in (
         ({"ca": certificates / "their-ca.pem"}, "certificate", "tlsv1 alert unknown ca"),
         ({"ca": Trust.SYSTEM}, "certificate", "tlsv1 alert unknown ca"),
         (elsewhere, r"elsewhere\.example", "bad certificate"),
-    ]
-    for options, text, alert in cases:
+    ):
         async with ScriptedRelay(context).serving() as server:
             with pytest.raises(CertificateNotTrusted, match=text):
                 await attempt(server.port, transport=transport, **options)
