@@ -7,7 +7,8 @@ from collections.abc import Iterator
 import pytest
 from hypothesis import HealthCheck, settings
 
-# The examples are the same in every run, so a failure in CI can be repeated. `--hypothesis-profile=random` draws new ones.
+# The examples are the same in every run, so a failure in CI can be repeated; `--hypothesis-profile=random` draws new
+# ones.
 # Durations are not checked: on a busy machine they say nothing about the code. Each test has its own time limit.
 settings.register_profile("random", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.register_profile("fixed", settings.get_profile("random"), derandomize=True)
