@@ -18,7 +18,8 @@ import types
 import typing
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import MISSING, Field, dataclass, fields, is_dataclass
+from dataclasses import MISSING, Field, dataclass, field, fields, is_dataclass
+from enum import Enum
 from functools import cache
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal
@@ -32,10 +33,14 @@ Seconds = Annotated[float, Meta(gt=0)]
 
 Place = tuple[str | int, ...]
 Finish = Callable[[Any, Place, "DocumentReader"], object]
+Convert = Callable[[Any, Place, "DocumentReader"], object]
 
-_INVALID: Final = object()
+INVALID: Final = object()
+"""Takes the place of a value whose errors have been reported."""
+
 _SECTION_DEPTH: Final = 2
 _SHOWN_BELOW: Final = 1e300
+_SURROGATE: Final = re.compile("[\ud800-\udfff]")
 _BARE_KEY: Final = re.compile(r"[A-Za-z0-9_-]+")
 _KINDS: Final[tuple[tuple[type, str], ...]] = (
     (type(None), "null"),
@@ -56,6 +61,7 @@ _WANTED: Final = {
     Path: "a string that is not empty",
     Mapping: "a table",
     object: "a string, number, boolean, array or table",
+    Any: "any JSON value",
 }
 
 
@@ -72,6 +78,14 @@ class Parsed:
     """Annotation of a field whose text is parsed; `parse` raises ValueError with the reason."""
 
     parse: Callable[[str], object]
+
+
+@dataclass(frozen=True, slots=True)
+class Converted:
+    """Annotation of a value that a function converts; it reports errors to the reader and then returns `INVALID`."""
+
+    convert: Convert
+    schema: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,10 +140,13 @@ class DocumentReader:
         self._homes: Mapping[str, str] = {}
         self._found: list[tuple[Place, str]] = []
 
-    def read(self, data: Mapping[str, Any], document: Any) -> Any:  # noqa: ANN401 - a dataclass and what `finish` returns
-        """Return an instance of the dataclass `document`, finished; raise DocumentError with every mistake in order."""
-        self._homes, self._found = _homes(document), []
-        read = self._table(data, document, ())
+    def read(self, data: object, document: Any) -> Any:  # noqa: ANN401 - any type and value
+        """Return data as a value of the type `document`; raise DocumentError with every mistake in order."""
+        self._homes, self._found = _homes(document) if isinstance(document, type) else {}, []
+        try:
+            read = self.convert(data, document, ())
+        except RecursionError:
+            self.report((), "is nested too deep")
         if self._found:
             found = sorted(self._found, key=lambda item: _position(data, item[0]))
             raise DocumentError(
@@ -180,26 +197,29 @@ class DocumentReader:
         values = {}
         for key, value in table.items():
             if key in known:
-                values[key] = self._value(value, known[key][1], (*place, key))
+                values[key] = self.convert(value, known[key][1], (*place, key))
             else:
-                self.report((*place, key), f"unknown key{self._hint(key, list(known), place)}")
+                self.report((*place, key), f"unknown key{self._hint(key, list(known), place, kind_)}")
         missing = [name for name, (item, _) in known.items() if _required(item) and name not in table]
         if missing:
             self.report(place, f"lacks {' and '.join(missing)}")
-        if missing or len(values) < len(table) or _INVALID in values.values():
-            return _INVALID
+        if missing or len(values) < len(table) or INVALID in values.values():
+            return INVALID
         try:
             made = kind_(**values)
         except ValueError as error:
             self.report(place, str(error))
-            return _INVALID
+            return INVALID
         return self._finish[kind_](made, place, self) if kind_ in self._finish else made
 
-    def _value(self, value: Any, hint: Any, place: Place) -> object:  # noqa: ANN401 - any TOML value and type
+    def convert(self, value: Any, hint: Any, place: Place) -> Any:  # noqa: ANN401 - any type and value
+        """Convert a value to a type; report errors and return `INVALID` if it is wrong."""
         wanted, metas = _split(hint, value)
         origin = typing.get_origin(wanted) or wanted
-        if origin is object:
-            return self._json(value, place)
+        if converters := [meta.convert for meta in metas if isinstance(meta, Converted)]:
+            return converters[0](value, place, self)
+        if origin in (object, Any):
+            return self._json(value, place, wanted)
         if parsers := [meta.parse for meta in metas if isinstance(meta, Parsed)]:
             return self._parsed(value, parsers[0], place)
         if isinstance(value, Mapping) and any(isinstance(part, Sourced) for part in metas):
@@ -208,13 +228,13 @@ class DocumentReader:
             return self._table(value, typing.cast(type, origin), place)
         if origin is Mapping and isinstance(value, Mapping):
             inner = typing.get_args(wanted)[1]
-            members = {key: self._value(item, inner, (*place, key)) for key, item in value.items()}
-            return _INVALID if _INVALID in members.values() else members
+            members = {key: self.convert(item, inner, (*place, key)) for key, item in value.items()}
+            return INVALID if INVALID in members.values() or not self._unicode(value, place) else members
         if origin is tuple and isinstance(value, list) and (value or not _min_length(metas)):
             inner = typing.get_args(wanted)[0]
-            items = tuple(self._value(item, inner, (*place, index)) for index, item in enumerate(value))
-            return _INVALID if _INVALID in items else items
-        if origin in (bool, int, float, str, Path, Literal):
+            items = tuple(self.convert(item, inner, (*place, index)) for index, item in enumerate(value))
+            return INVALID if INVALID in items else items
+        if origin in (bool, int, float, str, Path, Literal) or _is_enum(origin):
             return self._scalar(value, wanted, metas, place)
         return self._reject(value, wanted, metas, place)
 
@@ -227,7 +247,9 @@ class DocumentReader:
             return self._reject(value, wanted, metas, place)
         if isinstance(made, float) and not math.isfinite(made):
             self.report(place, f"must be a finite number, not {made}")
-            return _INVALID
+            return INVALID
+        if isinstance(made, str) and not self._unicode([made], place):
+            return INVALID
         return self.path(made) if wanted is Path else made
 
     def _parsed(self, value: object, parse: Callable[[str], object], place: Place) -> object:
@@ -237,32 +259,44 @@ class DocumentReader:
             return parse(value)
         except ValueError as error:
             self.report(place, str(error))
-            return _INVALID
+            return INVALID
 
-    def _json(self, value: object, place: Place) -> object:
+    def _json(self, value: object, place: Place, wanted: Any) -> object:  # noqa: ANN401 - a type
         match value:
             case dict():
-                parts = [self._json(inner, (*place, key)) for key, inner in value.items()]
+                parts = [self._json(inner, (*place, key), wanted) for key, inner in value.items()]
             case list():
-                parts = [self._json(inner, (*place, index)) for index, inner in enumerate(value)]
+                parts = [self._json(inner, (*place, index), wanted) for index, inner in enumerate(value)]
             case float() if not math.isfinite(value):
                 self.report(place, f"must be a finite number, not {value}")
-                return _INVALID
+                return INVALID
             case str() | bool() | int() | float():
-                return value
+                parts = []
+            case None if wanted is Any:
+                parts = []
             case _:
-                return self._reject(value, object, (), place)
-        return _INVALID if _INVALID in parts else value
+                return self._reject(value, wanted, (), place)
+        texts = [value] if isinstance(value, str) else value if isinstance(value, dict) else ()
+        return value if self._unicode(texts, place) and INVALID not in parts else INVALID
+
+    def _unicode(self, texts: Iterable[str], place: Place) -> bool:
+        """Report a text with a lone surrogate, which JSON can spell and UTF-8 can't encode."""
+        if any(_SURROGATE.search(text) for text in texts):
+            self.report(place, "must not contain half of a surrogate pair")
+            return False
+        return True
 
     def _reject(self, value: object, wanted: Any, metas: Sequence[object], place: Place) -> object:  # noqa: ANN401 - a type
         self.report(place, f"must be {describe(_annotated(wanted, metas))}{_seen(value, wanted)}")
-        return _INVALID
+        return INVALID
 
-    def _hint(self, key: str, known: Sequence[str], place: Place) -> str:
+    def _hint(self, key: str, known: Sequence[str], place: Place, kind_: type) -> str:
         if near := difflib.get_close_matches(key, known, n=1):
             return f"; did you mean {near[0]}?"
         if key in self._homes and len(place) < _SECTION_DEPTH:
             return f"; it belongs in [{self._homes[key]}]"
+        if key in _homes(kind_):
+            return f"; it belongs in {write_place((*place, _homes(kind_)[key]))}"
         return f"; known are {', '.join(known)}"
 
 
@@ -290,8 +324,8 @@ def describe(hint: Any) -> str:  # noqa: ANN401 - any type
         return str(title)
     wanted, metas = _split(hint)
     origin = typing.get_origin(wanted) or wanted
-    if origin is Literal:
-        return f"one of {', '.join(typing.get_args(wanted))}"
+    if choices := _choices(wanted):
+        return f"one of {', '.join(choices)}"
     words = "a table" if is_dataclass(origin) else _WANTED[origin]
     least, above, most = (meta(hint, name) for name in ("ge", "gt", "le"))
     if least is not None:
@@ -303,10 +337,15 @@ def describe(hint: Any) -> str:  # noqa: ANN401 - any type
 
 def json_schema(hint: Any) -> dict[str, Any]:  # noqa: ANN401 - any type
     """Return the JSON Schema of a type's values; it doesn't cover `finish`, `Parsed` and `__post_init__`."""
+    made: dict[str, Any]
     wanted, metas = _split(hint)
     origin = typing.get_origin(wanted) or wanted
-    if wanted is object:
-        made: dict[str, Any] = {}
+    if converters := [part for part in metas if isinstance(part, Converted)]:
+        made = dict(converters[0].schema)
+    elif wanted in (object, Any):
+        made = {}
+    elif choices := _choices(wanted):
+        made = {"enum": list(choices)}
     elif any(isinstance(part, Parsed) for part in metas) or wanted is Path:
         made = {"type": "string", "minLength": 1}
     elif is_dataclass(origin):
@@ -321,6 +360,9 @@ def json_schema(hint: Any) -> dict[str, Any]:  # noqa: ANN401 - any type
         made = {"type": "object", "additionalProperties": json_schema(typing.get_args(wanted)[1])}
     else:
         made = msgspec.json.schema(_annotated(wanted, metas))
+        made.pop("title", None)
+        if "pattern" in made:
+            made["pattern"] = made["pattern"].replace(r"\Z", "$")  # in ECMAScript, $ matches at the very end only
     said = {name: meta(hint, name) for name in ("description", "examples")}
     return {**made, **{name: value for name, value in said.items() if value}}
 
@@ -361,7 +403,8 @@ def write_pairs(table: Mapping[str, Any]) -> Iterator[str]:
 
 def write_place(place: Iterable[str | int]) -> str:
     """Return a key path: `tenants[0].id`."""
-    return "".join(f"[{step}]" if isinstance(step, int) else f".{write_key(step)}" for step in place).removeprefix(".")
+    text = "".join(f"[{step}]" if isinstance(step, int) else f".{write_key(step)}" for step in place)
+    return text.removeprefix(".").encode(errors="backslashreplace").decode()
 
 
 def _source_text(source: SecretSource, place: Place, reader: DocumentReader) -> object:
@@ -392,6 +435,17 @@ def _alternative(options: Sequence[Any], value: object) -> Any:  # noqa: ANN401 
     return options[0]
 
 
+def _is_enum(wanted: Any) -> bool:  # noqa: ANN401 - a type
+    return isinstance(wanted, type) and issubclass(wanted, Enum)
+
+
+def _choices(wanted: Any) -> tuple[str, ...]:  # noqa: ANN401 - a type
+    """Return the words of a fixed choice, or none for another type."""
+    if typing.get_origin(wanted) is Literal:
+        return typing.get_args(wanted)
+    return tuple(each.value for each in wanted) if _is_enum(wanted) else ()
+
+
 def _annotated(wanted: Any, metas: Sequence[object]) -> Any:  # noqa: ANN401 - a type
     return Annotated[(wanted, *metas)] if metas else wanted
 
@@ -406,8 +460,8 @@ def _required(item: Field[Any]) -> bool:
 
 def _seen(value: object, wanted: Any) -> str:  # noqa: ANN401 - a type
     """Describe a rejected value; only numbers and wrong choices are repeated."""
-    if typing.get_origin(wanted) is Literal and isinstance(value, str):
-        near = difflib.get_close_matches(value, typing.get_args(wanted), n=1)
+    if (choices := _choices(wanted)) and isinstance(value, str):
+        near = difflib.get_close_matches(value, choices, n=1)
         return f", not {value!r}{f'; did you mean {near[0]}?' if near else ''}"
     number = isinstance(value, int | float) and not isinstance(value, bool)
     if wanted in (int, float) and number and abs(typing.cast(float, value)) < _SHOWN_BELOW:

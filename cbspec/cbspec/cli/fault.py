@@ -13,6 +13,7 @@ import urllib.request
 from collections.abc import Sequence
 from typing import Any, Final
 
+from cbspec.documents import meta
 from cbspec.errors import CommandError
 from cbspec_simulator.app.options import CONTROL_PORT
 from cbspec_simulator.faults.catalogue import KINDS
@@ -151,6 +152,6 @@ def _kinds() -> str:
         lines.append(f"{kind.name:<26} {kind.layer}: {kind.sentence}")
         for name, param in kind.params.items():
             default = "required" if param.required else f"default {json.dumps(param.default)}"
-            lines.append(f"{'':<26}   {name}: {param.value.meaning} ({default})")
-    lines += ["", "when:", *(f"{'':<26}   {name}: {value.meaning}" for name, value in CONDITIONS.items())]
+            lines.append(f"{'':<26}   {name}: {param.meaning} ({default})")
+    lines += ["", "when:", *(f"{'':<26}   {name}: {meta(hint, 'description')}" for name, hint in CONDITIONS.items())]
     return "\n".join(lines)

@@ -1,13 +1,14 @@
-"""What `cbspec simulate` says when it is ready: for people, or as one line of JSON for programs."""
+"""The output of `cbspec simulate` when it is ready: text, or one line of JSON."""
 
 from __future__ import annotations
 
 import argparse
 import json
 import time
-from collections.abc import Iterable
+from collections.abc import Iterator
+from dataclasses import asdict, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from cbspec.profile.identity import DEVELOPMENT_SECRET
 from cbspec.profile.target import Tenant
@@ -16,11 +17,12 @@ from cbspec_simulator.app.assembly import Simulator
 from cbspec_simulator.app.deployment import Deployment
 from cbspec_simulator.app.options import CONTROL_PORT
 
-_DAY = 86_400
+_DAY: Final = 86_400
+_TRANSPORTS: Final = {"both": "TCP and WebSocket", "tcp": "TCP", "websocket": "WebSocket"}
 
 
 def announce(simulator: Simulator, deployment: Deployment | None, args: argparse.Namespace) -> None:
-    """Say where the relay is and how to use it; `args` are the command's."""
+    """Print the relay's address and how to use it; `args` are the command's."""
     facts = _facts(simulator, deployment, args.profile_out)
     print(json.dumps(facts) if args.json else "\n".join(_text(facts, args)), flush=True)
 
@@ -38,66 +40,58 @@ def _facts(simulator: Simulator, deployment: Deployment | None, profile: Path | 
             "tokens": simulator.config.tokens.development,
         },
         "profile": str(profile.absolute()) if profile else None,
-        "tenants": [_tenant_facts(tenant) for tenant in simulator.config.tenants],
+        "tenants": [asdict(_with_scope(tenant)) for tenant in simulator.config.tenants],
         "metrics": simulator.metrics_url,
         "control": simulator.control_url,
         "conditions": {name: str(other.endpoint) for name, other in conditions.items()},
     }
 
 
-def _tenant_facts(tenant: Tenant) -> dict[str, Any]:
+def _with_scope(tenant: Tenant) -> Tenant:
+    """Return the tenant with the default scope of its rate limit."""
     rate = tenant.rate
-    return {
-        "id": tenant.id,
-        "active": tenant.active,
-        "tunnel_limit": tenant.tunnel_limit,
-        "connection_limit": tenant.connection_limit,
-        "rate": {"per_second": rate.per_second, "burst": rate.burst, "scope": rate.scope or "tenant"} if rate else None,
-        "allowed_addresses": list(tenant.allowed_addresses),
-    }
+    return replace(tenant, rate=replace(rate, scope=rate.scope or "tenant")) if rate else tenant
 
 
-def _text(facts: dict[str, Any], args: argparse.Namespace) -> Iterable[str]:
-    spoken = {"both": "TCP and WebSocket", "tcp": "TCP", "websocket": "WebSocket"}[args.transport]
-    yield f"CloudBridge relay, for tests, on {facts['address']} (TLS 1.3; {spoken})"
+def _text(facts: dict[str, Any], args: argparse.Namespace) -> Iterator[str]:
+    yield f"CloudBridge relay for tests on {facts['address']} (TLS 1.3; {_TRANSPORTS[args.transport]})"
     for kind in ("deviation", "variant", "open_point"):
         yield from (f"  {kind.replace('_', ' ')}: {id_}" for id_ in getattr(args, kind))
     yield f"CA file: {facts['ca_file']}"
     if facts["metrics"]:
         yield f"Metrics: {facts['metrics']}"
     if facts["control"]:
-        where = "" if facts["control"].endswith(f":{CONTROL_PORT}") else f" --url {facts['control']}"
-        yield f"Control: {facts['control']} (a page to look at; {facts['control']}/openapi.json)"
-        yield f"  cbspec fault{where} list"
+        url = "" if facts["control"].endswith(f":{CONTROL_PORT}") else f" --url {facts['control']}"
+        yield f"Control: {facts['control']} (web page; API: {facts['control']}/openapi.json)"
+        yield f"  cbspec fault{url} list"
     yield "Tenants:"
     yield from (f"  {tenant['id']}: {_limits(tenant)}" for tenant in facts["tenants"])
-    token = _token(facts)
-    if token:
+    if token := _token(facts):
         yield f"A token of {token[0]}, valid for a day:"
         yield f"  {token[1]}"
     profile = f" --target-profile={facts['profile']}" if facts["profile"] else ""
-    yield "To judge it:"
+    yield "Test it:"
     yield f"  pytest conformance/ --target={facts['address']}{profile}"
     yield f"  cbspec verify {facts['address']}{profile}"
-    yield "To talk to it by hand, one JSON object per line:"
+    yield "Connect by hand (one JSON object per line):"
     yield f"  openssl s_client -connect {facts['address']} -CAfile {facts['ca_file']} -tls1_3 -quiet"
-    yield "Ctrl-C ends it."
+    yield "Stop it: Ctrl-C"
 
 
 def _limits(tenant: dict[str, Any]) -> str:
     rate = tenant["rate"]
-    said = [
+    parts = [
         "" if tenant["active"] else "not active",
         f"{tenant['tunnel_limit']} tunnels" if tenant["tunnel_limit"] is not None else "",
         f"{tenant['connection_limit']} connections" if tenant["connection_limit"] is not None else "",
         f"{rate['per_second']:g} requests/s (burst {rate['burst']}, by {rate['scope']})" if rate else "",
         f"from {', '.join(tenant['allowed_addresses'])}" if tenant["allowed_addresses"] else "",
     ]
-    return ", ".join(filter(None, said)) or "no limits"
+    return ", ".join(filter(None, parts)) or "no limits"
 
 
 def _token(facts: dict[str, Any]) -> tuple[str, str] | None:
-    """Mint a token of the first active tenant, where anybody could: for the development identity only."""
+    """Return the first active tenant and a token of it if the development secret, which is public, verifies tokens."""
     active = [tenant["id"] for tenant in facts["tenants"] if tenant["active"]]
     if not facts["development"]["tokens"] or not active:
         return None

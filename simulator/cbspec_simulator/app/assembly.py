@@ -19,7 +19,7 @@ from cbspec_simulator.control.controls import Controls
 from cbspec_simulator.edge.contexts import Contexts
 from cbspec_simulator.edge.server import RelayServer
 from cbspec_simulator.faults.kind import ConnectionEnd
-from cbspec_simulator.observe.log import tell
+from cbspec_simulator.observe.log import log_event
 from cbspec_simulator.observe.metrics import RelayMetrics
 from cbspec_simulator.observe.metrics_server import MetricsServer
 from cbspec_simulator.observe.transcript import RelayTranscript
@@ -95,7 +95,7 @@ class Simulator:
         except OSError as error:
             raise ConfigError(f"transcript {self._transcript_file}: {_reason(error)}") from None
         self._transcript.listen(relay.tell)
-        relay.tell.add(tell, Connected, MessageReceived, Answered, Decided, Disconnected)
+        relay.tell.add(log_event, Connected, MessageReceived, Answered, Decided, Disconnected)
         listen = self.config.listen
         try:
             await server.open(listen.host, listen.port)
@@ -182,7 +182,7 @@ class Simulator:
         self._timeline = Timeline(config.timeline, self.controls, self.clock)
 
     def drop(self, number: int, how: ConnectionEnd) -> bool:
-        """ConnectionEnd a connection by its number; return whether it was open."""
+        """End a connection by its number; return whether it was open."""
         return self._server is not None and self._server.drop(number, how)
 
     @property

@@ -1,4 +1,4 @@
-"""`cbspec simulate`: the reference relay from the shell."""
+"""`cbspec simulate`: starts the reference relay."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import argparse
 import asyncio
 import os
 import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from difflib import get_close_matches
 
@@ -27,16 +27,17 @@ __all__ = ["configure", "run"]
 
 
 def run(args: argparse.Namespace) -> int:
-    """Serve until SIGINT or SIGTERM; return the exit code: 0, or 2 where it could not begin."""
-    if args.list_deviations or args.list_variants or args.list_open_points or args.list_scenarios:
-        if args.list_scenarios:
-            _list(scenarios())
-        if args.list_deviations:
-            _list((item.id, item.requirement, item.sentence) for item in PERSONAS.values())
-        if args.list_variants:
-            _list((item.id, item.sentence) for item in VARIANTS.values())
-        if args.list_open_points:
-            _list((item.id, item.requirement, item.sentence) for item in OPEN_POINTS.values())
+    """Serve until SIGINT or SIGTERM; return the exit code, 2 if the relay can't start."""
+    lists: dict[str, Callable[[], Iterable[tuple[str, ...]]]] = {
+        "scenarios": scenarios,
+        "deviations": lambda: ((item.id, item.requirement, item.sentence) for item in PERSONAS.values()),
+        "variants": lambda: ((item.id, item.sentence) for item in VARIANTS.values()),
+        "open_points": lambda: ((item.id, item.requirement, item.sentence) for item in OPEN_POINTS.values()),
+    }
+    wanted = [rows() for name, rows in lists.items() if getattr(args, f"list_{name}")]
+    for rows in wanted:
+        _print_table(rows)
+    if wanted:
         return 0
     try:
         _configure_openssl(args)
@@ -50,15 +51,15 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _configure_openssl(args: argparse.Namespace) -> None:
-    """Begin anew with OpenSSL's configuration file where a variant needs one: it is read only when a process begins."""
-    _known("--variant", args.variant, VARIANTS)
+    """Restart the process with the OpenSSL configuration of a variant: OpenSSL reads it only at the start."""
+    _check_ids("--variant", args.variant, VARIANTS)
     files = {str(VARIANTS[id_].openssl) for id_ in args.variant if VARIANTS[id_].openssl}
     if files and os.environ.get("OPENSSL_CONF") not in files:
         environment = {**os.environ, "OPENSSL_CONF": files.pop()}
-        os.execve(sys.executable, sys.orig_argv, environment)  # noqa: S606 - itself, with the arguments it was given
+        os.execve(sys.executable, sys.orig_argv, environment)  # noqa: S606 - the same program and arguments
 
 
-def _list(rows: Iterable[tuple[str, ...]]) -> None:
+def _print_table(rows: Iterable[tuple[str, ...]]) -> None:
     table = list(rows)
     widths = [max(map(len, column)) for column in zip(*table, strict=True)]
     for row in table:
@@ -66,7 +67,7 @@ def _list(rows: Iterable[tuple[str, ...]]) -> None:
 
 
 def _config(args: argparse.Namespace) -> Config:
-    _known("--open-point", args.open_point, OPEN_POINTS)
+    _check_ids("--open-point", args.open_point, OPEN_POINTS)
     files = [file for file in (args.config, args.scenario and scenario_file(args.scenario)) if file]
     config = arranged(load_config(*files), *args.variant, *args.open_point)
     named = {name: getattr(args, name) for name in ("host", "port") if getattr(args, name) is not None}
@@ -90,11 +91,11 @@ def _config(args: argparse.Namespace) -> Config:
 
 def _behaviour(args: argparse.Namespace) -> Behaviour:
     variants = (*TRANSPORTS[args.transport], *args.variant)
-    _known("--persona", args.deviation, PERSONAS)
+    _check_ids("--persona", args.deviation, PERSONAS)
     return varied(Behaviour(), *variants, *args.open_point, *args.deviation)
 
 
-def _known(option: str, ids: Iterable[str], known: Mapping[str, object]) -> None:
+def _check_ids(option: str, ids: Iterable[str], known: Mapping[str, object]) -> None:
     for id_ in ids:
         if id_ not in known:
             near = get_close_matches(id_, known, n=3, cutoff=0.5)

@@ -1,4 +1,4 @@
-"""A relay together with others of its kind in which the conditions hold that the wire can't bring about."""
+"""A relay with further relays, one for each condition that clients can't cause."""
 
 from __future__ import annotations
 
@@ -25,30 +25,28 @@ CONDITIONS: dict[str, dict[str, Any]] = {
     "connection_limit": {"connection_limit": _LIMIT},
     "transfer_failed": {"probe": True},
 }
-"""What is different in the relay where a condition holds, by the profile's name of the condition.
-
-The main relay itself is made unavailable by its controls."""
+"""The settings that cause a condition, by its name in the profile; the controls make the main relay unavailable."""
 
 
 class Deployment:
-    """The main relay and one more for each condition, for the time of an `async with`.
+    """The main relay and one relay for each condition, for the duration of an `async with`.
 
-    They share identity, tenants and behaviour, not their counters. The profile also names a remote end that can't be
-    reached: its port is held, and nobody listens there.
+    They share identity, tenants and behaviour, but no counters. The profile also names an unreachable remote end: a
+    port that is bound, but not listened on.
     """
 
     def __init__(self, config: Config, behaviour: Behaviour | None = None, *, transcript: Path | None = None) -> None:
-        self.main = Simulator(_watched(config), behaviour=behaviour, transcript=transcript)
+        self.main = Simulator(_observed(config), behaviour=behaviour, transcript=transcript)
         self.conditions = {
             name: Simulator(_with_condition(config, parts), behaviour=behaviour) for name, parts in CONDITIONS.items()
         }
         self._stack = contextlib.AsyncExitStack()
-        self._held = socket.socket()
+        self._bound = socket.socket()
 
     async def __aenter__(self) -> Self:
         try:
-            self._stack.callback(self._held.close)
-            self._held.bind((_LOOPBACK, 0))
+            self._stack.callback(self._bound.close)
+            self._bound.bind((_LOOPBACK, 0))
             for simulator in (self.main, *self.conditions.values()):
                 await self._stack.enter_async_context(simulator)
         except BaseException:
@@ -62,40 +60,45 @@ class Deployment:
         await self._stack.aclose()
 
     async def drain(self, grace: float) -> None:
-        """Take no new work anywhere, and wait for what is open to end, at most `grace` seconds."""
+        """Refuse new work, and wait at most `grace` seconds for the open connections of all relays to end."""
         await asyncio.gather(*(simulator.drain(grace) for simulator in (self.main, *self.conditions.values())))
 
     def reload(self, config: Config) -> None:
-        """Go on by another configuration without dropping a connection; raises as `Simulator.reload` does."""
-        self.main.reload(_watched(config))
+        """Apply another configuration without closing a connection; raises as `Simulator.reload` does."""
+        self.main.reload(_observed(config))
         for name, simulator in self.conditions.items():
             simulator.reload(_with_condition(config, CONDITIONS[name]))
 
     def profile(self) -> Profile:
-        """Return everything that the conformance suite needs to exercise every requirement."""
+        """Return the profile with which the conformance suite tests every requirement."""
         main = self.main.profile()
-        unreachable = Endpoint(*self._held.getsockname())
+        unreachable = Endpoint(*self._bound.getsockname())
         return replace(
             main,
             remote=replace(main.remote, unreachable=unreachable),
             conditions={
-                **{name: _condition(name, simulator) for name, simulator in self.conditions.items()},
+                **{
+                    name: Condition(
+                        simulator.endpoint, limit=CONDITIONS[name].get(name), dialled=name == "transfer_failed" or None
+                    )
+                    for name, simulator in self.conditions.items()
+                },
                 "unavailable": self._unavailable(),
             },
         )
 
     def _unavailable(self) -> Condition:
-        """Return how the main relay is made unavailable, and available again: so its coming back can be judged too."""
-        rules, url = self.main.config.control, f"{self.main.control_url}/drain"
-        headers = {"Authorization": f"Bearer {rules.token}"} if rules.token else {}
+        """Return the HTTP calls that make the main relay unavailable and available again."""
+        token, url = self.main.config.control.token, f"{self.main.control_url}/drain"
+        headers = {"Authorization": f"Bearer {token}"} if token else {}
         return Condition(
             begin=Action(http=HttpCall(url, "POST", headers=headers)),
             end=Action(http=HttpCall(url, "DELETE", headers=headers)),
         )
 
 
-def _watched(config: Config) -> Config:
-    """Return the configuration with metrics and controls, on free ports where it names none."""
+def _observed(config: Config) -> Config:
+    """Return the configuration with metrics and controls, by default on free ports."""
     metrics = config.metrics if config.metrics.enabled else MetricsSettings(enabled=True, port=0)
     control = config.control if config.control.port is not None else replace(config.control, port=0)
     return replace(config, metrics=metrics, control=control)
@@ -111,20 +114,8 @@ def _with_condition(config: Config, parts: dict[str, Any]) -> Config:
     )
 
 
-def _condition(name: str, simulator: Simulator) -> Condition:
-    known: dict[str, Any] = {"target": simulator.endpoint}
-    if name in ("buffer_pool", "connection_limit"):
-        known["limit"] = _LIMIT
-    if name == "transfer_failed":
-        known["dialled"] = True
-    return Condition(**known)
-
-
 def write_profile(profile: Profile, path: Path) -> None:
-    """Write a profile as a whole or not at all, readable by its owner only: it may hold the secret.
-
-    Raises ConfigError where that fails.
-    """
+    """Write a profile atomically, readable by its owner only, since it may contain the secret; raises ConfigError."""
     part = path.with_name(f".{path.name}.{os.getpid()}")
     try:
         part.touch(mode=0o600)

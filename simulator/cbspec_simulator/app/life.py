@@ -1,4 +1,4 @@
-"""A relay's life in a process: it serves until a signal ends it, drains at SIGTERM, and reads its files at SIGHUP."""
+"""The life cycle of a relay's process: SIGTERM drains the relay, SIGINT ends it, SIGHUP reloads its files."""
 
 from __future__ import annotations
 
@@ -17,18 +17,15 @@ from cbspec_simulator.settings.config import Config, ConfigError
 
 log = logging.getLogger("simulator")
 
-_CALM: Final = 5_000
+_THRESHOLD: Final = 5_000  # objects; Python's default of 700 causes many useless collections a second under load
 
 
 @contextmanager
-def _calm_collector() -> Iterator[None]:
-    """Have the garbage collector leave alone what was there before the first connection, and look less often.
-
-    It looks at what is new whenever 700 objects more were made than freed: under load many times a second, in vain.
-    """
+def _rare_collections() -> Iterator[None]:
+    """Exclude the objects that exist before the first connection from garbage collection, and collect less often."""
     before = gc.get_threshold()
     gc.freeze()
-    gc.set_threshold(_CALM)
+    gc.set_threshold(_THRESHOLD)
     try:
         yield
     finally:
@@ -41,8 +38,9 @@ async def live(
 ) -> None:
     """Serve until SIGINT or SIGTERM; `ready` is called once the relay listens.
 
-    SIGTERM has new work refused and waits for what is open, at most `grace` seconds; a second one, or SIGINT, doesn't.
-    SIGHUP reads the configuration again: no connection is dropped, and one that can't be used leaves the old one.
+    After SIGTERM, new work is refused, and open connections have `grace` seconds to end; a second SIGTERM or a SIGINT
+    ends them at once. SIGHUP calls `read` and applies the configuration without closing a connection; if it can't be
+    used, the old one stays in force.
     """
     loop = asyncio.get_running_loop()
     drain, end = asyncio.Event(), asyncio.Event()
@@ -59,7 +57,7 @@ async def live(
             served.reload(read())
         except (ConfigError, OSError) as error:
             for line in str(error).splitlines():
-                log.error("the old configuration stays: %s", line)  # noqa: TRY400 - the text says it all
+                log.error("the old configuration stays: %s", line)  # noqa: TRY400 - no bug, no traceback
         else:
             log.warning("the configuration was read again")
 
@@ -68,7 +66,7 @@ async def live(
         loop.add_signal_handler(signal.SIGTERM, terminate)
         loop.add_signal_handler(signal.SIGINT, interrupt)
         loop.add_signal_handler(signal.SIGHUP, reload)
-        stack.enter_context(_calm_collector())
+        stack.enter_context(_rare_collections())
         take_all()
         ready()
         await drain.wait()

@@ -5,104 +5,89 @@ from __future__ import annotations
 import argparse
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Final
+from typing import Annotated, Any, Final
 
-from cbspec_simulator.base.values import COUNT, LATER, PORT, Value
+import msgspec
+from msgspec import Meta
+
+from cbspec.documents import describe
+from cbspec_simulator.base.values import Natural, Port
 from cbspec_simulator.observe import log
 
 CONTROL_PORT: Final = 8081
-"""Where the controls are unless another port is named."""
+"""The default port of the controls."""
 
 TRANSPORTS: Final = {"both": (), "tcp": ("tcp-only",), "websocket": ("websocket-only",)}
 """The variants that each choice of transports stands for."""
 
-
-def _number(text: str) -> int:
-    return int(_checked(text, int, COUNT))
+_YEAR: Final = 365 * 24 * 3600
 
 
-def _port(text: str) -> int:
-    return int(_checked(text, int, PORT))
+def _converter(hint: Any) -> Callable[[str], Any]:  # noqa: ANN401 - a type
+    """Return the function that converts an option's text to a value of the type."""
 
+    def convert(text: str) -> Any:  # noqa: ANN401 - a value of the type
+        try:
+            return msgspec.convert(text, hint, strict=False)
+        except msgspec.ValidationError:
+            raise argparse.ArgumentTypeError(f"must be {describe(hint)}, not {text!r:.60}") from None
 
-def _seconds(text: str) -> float:
-    return float(_checked(text, float, LATER))
-
-
-def _checked(text: str, read: Callable[[str], Any], wanted: Value) -> Any:  # noqa: ANN401 - what the value holds
-    try:
-        value = read(text)
-    except ValueError:
-        value = text
-    if not wanted.good(value):
-        raise argparse.ArgumentTypeError(f"must be {wanted.wanted}, not {text!r:.60}")
-    return value
+    return convert
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the options of `cbspec simulate`."""
-    _relay(parser.add_argument_group("the relay"))
-    _faults(parser.add_argument_group("faults, and relays that are wrong or different"))
-    _watching(parser.add_argument_group("watching it"))
-    _lists(parser.add_argument_group("lists"))
+    port, seconds = _converter(Port), _converter(Annotated[float, Meta(ge=0, le=_YEAR)])
+    many: dict[str, Any] = {"action": "append", "default": [], "metavar": "ID"}
 
-
-def _relay(group: argparse._ArgumentGroup) -> None:
-    add = group.add_argument
-    add("--config", type=Path, metavar="FILE", help="configuration (TOML)")
+    add = parser.add_argument_group("the relay").add_argument
+    add("--config", type=Path, metavar="FILE", help="configuration file (TOML)")
     add("--host", help="address to listen on (default: 127.0.0.1)")
-    add("--port", type=_port, help="port to listen on, 0 for a free one (default: 8080)")
-    add("--transport", choices=TRANSPORTS, default="both", help="transports to speak (default: both)")
-    add("--secret-env", metavar="NAME", help="environment variable with the secret of tokens (HS256)")
-    add(
-        "--development", action="store_true", help="let the development identity serve an address that others can reach"
-    )
+    add("--port", type=port, help="port to listen on, 0 for a free one (default: 8080)")
+    add("--transport", choices=TRANSPORTS, default="both", help="transports to offer (default: both)")
+    add("--secret-env", metavar="NAME", help="environment variable with the secret of the tokens (HS256)")
+    add("--development", action="store_true", help="allow the development identity on addresses that aren't loopback")
     add(
         "--profile-out",
         type=Path,
         metavar="FILE",
-        help="write the profile with which the suite can judge this relay in full; starts the relays that it names",
+        help="write a profile that lets the suite test every requirement; starts the additional relays that it names",
     )
     add(
-        "--grace", type=_seconds, default=5.0, metavar="SECONDS", help="how long SIGTERM waits for clients (default: 5)"
+        "--grace",
+        type=seconds,
+        default=5.0,
+        metavar="SECONDS",
+        help="time for open connections to end after SIGTERM (default: 5)",
     )
 
+    add = parser.add_argument_group("faults, and relays that violate the specification or differ").add_argument
+    add("--scenario", metavar="NAME", help="ready-made scenario or file with tenants, limits, faults and a timeline")
+    add("--seed", type=_converter(Natural), help="random seed for faults (default: 0)")
+    wrong = "violate the specification in this way (can be repeated)"
+    add("--persona", "--deviation", dest="deviation", help=wrong, **many)
+    add("--variant", help="conform to the specification in this unusual way (can be repeated)", **many)
+    add("--open-point", help="make this choice on a point that the specification leaves open (can be repeated)", **many)
 
-def _faults(group: argparse._ArgumentGroup) -> None:
-    add = group.add_argument
-    add("--scenario", metavar="NAME", help="a ready-made scenario or a file: tenants, limits, faults, timeline")
-    add("--seed", type=_number, help="what faults leave to chance follows from this number (default: 0)")
-    wrong = "be wrong in this way (may be repeated)"
-    add("--persona", "--deviation", dest="deviation", action="append", default=[], metavar="ID", help=wrong)
-    add("--variant", action="append", default=[], metavar="ID", help="be right and different (may be repeated)")
-    open_ = "go this way where the specification doesn't say which (may be repeated)"
-    add("--open-point", action="append", default=[], metavar="ID", help=open_)
-
-
-def _watching(group: argparse._ArgumentGroup) -> None:
-    add = group.add_argument
+    add = parser.add_argument_group("observation").add_argument
     add(
         "--control",
-        type=_port,
+        type=port,
         nargs="?",
         const=CONTROL_PORT,
         metavar="PORT",
-        help=f"let it be controlled over HTTP on this port of 127.0.0.1 (without a number: {CONTROL_PORT})",
+        help=f"serve the controls over HTTP on this port of 127.0.0.1 (without a number: {CONTROL_PORT})",
     )
-    add("--transcript", type=Path, metavar="FILE", help="take down what is said, without tokens")
-    add(
-        "--log-level", choices=log.LEVELS, default="warning", help="what is logged on standard error (default: warning)"
-    )
-    add("--log-format", choices=log.FORMATS, default="text", help="for people or for programs (default: text)")
+    add("--transcript", type=Path, metavar="FILE", help="write all messages, without tokens, to this file")
+    add("--log-level", choices=log.LEVELS, default="warning", help="level of the log on stderr (default: warning)")
+    add("--log-format", choices=log.FORMATS, default="text", help="format of the log (default: text)")
     add("--json", action="store_true", help="print one line of JSON when ready, and nothing else")
 
-
-def _lists(group: argparse._ArgumentGroup) -> None:
-    for names, what in (
+    add = parser.add_argument_group("lists").add_argument
+    for names, listed in (
         (("scenarios",), "the ready-made scenarios"),
-        (("deviations", "personas"), "the ways to be wrong"),
-        (("variants",), "the ways to be right and different"),
-        (("open-points",), "the ways that the specification leaves open"),
+        (("deviations", "personas"), "the violations of the specification"),
+        (("variants",), "the unusual but conforming relays"),
+        (("open-points",), "the choices on points that the specification leaves open"),
     ):
-        options = [f"--list-{name}" for name in names]
-        group.add_argument(*options, action="store_true", help=f"list {what}, and exit")
+        add(*(f"--list-{name}" for name in names), action="store_true", help=f"list {listed}, and exit")

@@ -1,4 +1,4 @@
-"""What happens to a relay by itself, at times that a scenario names."""
+"""The timeline: actions on a relay at the times that a scenario names."""
 
 from __future__ import annotations
 
@@ -15,50 +15,51 @@ log = logging.getLogger("simulator")
 
 
 class Timeline:
-    """The acts of a scenario, each done when its time has come by the simulator's clock."""
+    """Performs each action when it is due by the simulator's clock."""
 
-    def __init__(self, acts: tuple[TimelineEntry, ...], controls: Controls, clock: Clock) -> None:
-        self._left = sorted(acts, key=lambda act: act.at)
+    def __init__(self, entries: tuple[TimelineEntry, ...], controls: Controls, clock: Clock) -> None:
+        self._left = sorted(entries, key=lambda entry: entry.at)
         self._controls = controls
         self._clock = clock
         self._began = clock.monotonic()
         self._timer: asyncio.TimerHandle | None = None
         if self._left:
-            clock.watch(self._look)
-            self._look()
+            clock.watch(self._run)
+            self._run()
 
     def close(self) -> None:
-        """Do nothing more."""
+        """Cancel the remaining actions."""
         self._left.clear()
         if self._timer is not None:
             self._timer.cancel()
 
-    def _look(self) -> None:
-        """Do what is due, and come back for the rest."""
+    def _run(self) -> None:
+        """Perform the actions that are due, and set a timer for the next one."""
         if self._timer is not None:
             self._timer.cancel()
         while self._left and self._left[0].at <= self._clock.monotonic() - self._began:
-            self._do(self._left.pop(0))
+            self._perform(self._left.pop(0))
         if self._left:
             left = self._left[0].at - (self._clock.monotonic() - self._began)
-            self._timer = asyncio.get_running_loop().call_later(max(0.0, left), self._look)
+            self._timer = asyncio.get_running_loop().call_later(max(0.0, left), self._run)
 
-    def _do(self, act: TimelineEntry) -> None:
-        log.info("timeline", extra={"at": act.at, "do": act.do})
-        try:
-            self._acts()[act.do](act.what)
-        except ControlError as error:
-            log.error("the timeline's %s at %g: %s", act.do, act.at, error)  # noqa: TRY400 - the text says it all
-
-    def _acts(self) -> Mapping[str, Callable[[Any], object]]:
+    def _perform(self, entry: TimelineEntry) -> None:
+        name, argument = entry.action
+        log.info("timeline", extra={"at": entry.at, "do": name})
         controls = self._controls
-        return {
+        actions: Mapping[str, Callable[[Any], object]] = {
             "add": controls.add_fault,
             "remove": controls.remove_fault,
             "release": controls.release,
             "reset": lambda _: controls.reset(),
             "drain": lambda draining: controls.drain(draining=draining),
             "limits": controls.limit,
-            "tenant": lambda what: controls.limit_tenant(what["id"], {k: v for k, v in what.items() if k != "id"}),
+            "tenant": lambda changes: controls.limit_tenant(
+                changes["id"], {key: value for key, value in changes.items() if key != "id"}
+            ),
             "drop": controls.drop_all,
         }
+        try:
+            actions[name](argument)
+        except ControlError as error:
+            log.error("timeline: %s at %g failed: %s", name, entry.at, error)  # noqa: TRY400 - no bug, no traceback

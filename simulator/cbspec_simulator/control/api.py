@@ -16,10 +16,10 @@ from starlette.exceptions import HTTPException
 from cbspec_simulator.control.controls import ControlError, Controls
 from cbspec_simulator.control.guard import Guard
 from cbspec_simulator.control.page.routes import FILES, add_page
-from cbspec_simulator.control.schema import fault_schema
 from cbspec_simulator.control.streams import Streams
 from cbspec_simulator.faults.kind import ENDS
 from cbspec_simulator.observe.transcript import TranscriptEntry, lines
+from cbspec_simulator.settings.schema import fault_schema
 
 Object = dict[str, Any]
 

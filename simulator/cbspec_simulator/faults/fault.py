@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, fields
+from collections.abc import Container, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, fields, make_dataclass
 from difflib import get_close_matches
-from typing import Any, Final, Self
+from enum import Enum
+from functools import cache, partial
+from pathlib import Path
+from typing import Annotated, Any, Final, Literal, Self
 
+from cbspec.documents import INVALID, Converted, DocumentError, DocumentReader, Place, says
 from cbspec.documents import kind as json_kind
-from cbspec_simulator.base.values import FLAG, NAME, Value, number
+from cbspec_simulator.base.values import Name
 from cbspec_simulator.faults.catalogue import KINDS
 from cbspec_simulator.faults.kind import FaultKind
 from cbspec_simulator.faults.when import ANSWERS, CONDITIONS, LASTING, REQUESTS, MessageDirection, Occasion, Per, When
@@ -17,16 +21,13 @@ THROUGH: Final = "pass"
 """The part of a sequence that lets a message through."""
 
 _PLAIN: Final = When()
-_KEYS: Final = ("name", "kind", "sequence", "repeat", "when")
 _POINTS: Final = dict(zip(MessageDirection, ("new connections", "requests", "answers"), strict=True))
+_FaultName = Annotated[Name, says("the name of the fault (if absent: a number is assigned)")]
+_Condition = Annotated[When, says("the condition under which it strikes")]
 
 
-class FaultError(Exception):
+class FaultError(DocumentError):
     """A fault is invalid; each of `problems` names one problem and its remedy."""
-
-    def __init__(self, problems: Sequence[str]) -> None:
-        super().__init__("\n".join(problems))
-        self.problems = tuple(problems)
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +45,7 @@ class Part:
     def to_json(self) -> dict[str, Any]:
         """Return the part as in a scenario, without default values."""
         known = self.kind.params if self.kind else {}
-        given = {name: value for name, value in self.params.items() if value is not known[name].default}
+        given = {name: _json(value) for name, value in self.params.items() if value is not known[name].default}
         return {"kind": self.name, **given}
 
 
@@ -61,11 +62,11 @@ class Fault:
     @classmethod
     def read(cls, data: object) -> Self:
         """Read a fault from a JSON object or a TOML table; raises FaultError with every problem."""
-        reader = _Reader()
-        read = reader.fault(data)
-        if reader.problems:
-            raise FaultError(reader.problems)
-        return cls(**read)
+        try:
+            read: Self = DocumentReader(Path()).read(data, FaultTable)
+        except DocumentError as error:
+            raise FaultError(error.problems) from None
+        return read
 
     def part(self, turn: int) -> Part | None:
         """Return the part for the nth turn (1-based), or None after the last one."""
@@ -89,152 +90,150 @@ class Fault:
         else:
             data |= {"sequence": [part.to_json() for part in self.parts], "repeat": self.repeat}
         when = {each.name: getattr(self.when, each.name) for each in fields(When)}
-        when = {name: value for name, value in when.items() if value != getattr(_PLAIN, name)}
+        when = {name: _json(value) for name, value in when.items() if value != getattr(_PLAIN, name)}
         return {**data, "when": when} if when else data
 
 
-class _Reader:
-    """Reads one fault and collects its problems."""
+def _json(value: object) -> object:
+    """Return a value as it is written in JSON, a whole number of seconds without a decimal point."""
+    match value:
+        case Enum():
+            return value.value
+        case tuple():
+            return list(value)
+        case float() if value.is_integer():
+            return int(value)
+    return value
 
-    def __init__(self) -> None:
-        self.problems: list[str] = []
 
-    def fault(self, data: object) -> dict[str, Any]:
-        if not isinstance(data, Mapping):
-            self.problems.append(f"a fault must be a table with a kind, not {json_kind(data)}")
-            return {}
-        name = data.get("name", "")
-        if "name" in data:
-            self._is("name", NAME, name)
-        parts = self._parts(data)
-        kinds = [part.kind for part in parts if part.kind is not None]
-        if parts and not kinds:
-            self.problems.append(f'sequence: needs a part with a kind other than "{THROUGH}"')
-        when = self._when(data.get("when", {}))
-        repeat = data.get("repeat", "sequence" not in data)
-        if self._is("repeat", FLAG, repeat) and "repeat" in data and "sequence" not in data:
-            self.problems.append("repeat: needs a sequence; when.times limits the strikes of a single kind")
-        direction = self._direction(kinds, when)
-        self._check_when(kinds, when, direction)
-        return {"name": name, "parts": tuple(parts), "when": when, "repeat": repeat, "direction": direction}
+@cache
+def kind_table(name: str, *, alone: bool) -> type:
+    """Return the dataclass of the table of a kind, or of the part that lets a message through.
 
-    def _parts(self, data: Mapping[str, Any]) -> list[Part]:
-        if "sequence" not in data:
-            return self._part(data, "", _KEYS)
-        if "kind" in data:
-            self.problems.append("kind and sequence exclude each other; keep one")
-        items = data["sequence"]
-        if not isinstance(items, list) or not items:
-            seen = "an empty one" if items == [] else json_kind(items)
-            self.problems.append(f"sequence: must be an array of tables, not {seen}")
-            return []
-        self._unknown("", data, _KEYS)
-        parts: list[Part] = []
-        for place, item in enumerate(items, 1):
-            if isinstance(item, Mapping):
-                parts += self._part(item, f"sequence {place}: ", ("kind",))
-            else:
-                self.problems.append(f"sequence {place}: must be a table with a kind, not {json_kind(item)}")
-        return parts
+    A fault on its own may have a name and a condition, a part of a sequence may not.
+    """
+    params = [
+        (key, param.hint, field() if param.required else field(default_factory=partial(_same, param.default)))
+        for key, param in (KINDS[name].params if name in KINDS else {}).items()
+    ]
+    common = [("name", _FaultName, field(default="")), ("when", _Condition, field(default=_PLAIN))] if alone else []
+    return make_dataclass(name, [("kind", Literal[name]), *params, *common], kw_only=True)
 
-    def _part(self, data: Mapping[str, Any], prefix: str, own: tuple[str, ...]) -> list[Part]:
-        name = data.get("kind")
-        if name == THROUGH and prefix:
-            return [Part(None, {})]
-        if not isinstance(name, str) or name not in KINDS:
-            near = get_close_matches(str(name), KINDS, n=3) if name is not None else []
-            hint = f"did you mean {' or '.join(near)}?" if near else "`cbspec fault kinds` lists them"
-            problem = "is missing" if name is None else f"there is no kind {name!r:.60}"
-            self.problems.append(f"{prefix}kind: {problem}; {hint}")
-            return []
-        kind = KINDS[name]
-        self._unknown(prefix, data, (*kind.params, *own))
-        params = {}
-        for key, param in kind.params.items():
-            if key in data:
-                self._is(f"{prefix}{key}", param.value, data[key])
-            elif param.required:
-                self.problems.append(f"{prefix}{key}: {name} needs it ({param.value.meaning})")
-            params[key] = data.get(key, param.default)
-        if kind.some and not any(key in data for key in kind.params):
-            self.problems.append(f"{prefix}{name} needs at least one of {', '.join(kind.params)}")
-        return [Part(kind, params)]
 
-    def _when(self, data: object) -> When:
-        if not isinstance(data, Mapping):
-            self.problems.append(f"when: must be a table, not {json_kind(data)}")
-            return When()
-        self._unknown("when.", data, tuple(CONDITIONS))
-        keys = {
-            key: value
-            for key, value in data.items()
-            if key in CONDITIONS and self._is(f"when.{key}", CONDITIONS[key], value)
-        }
-        if "direction" in keys:
-            keys["direction"] = MessageDirection(keys["direction"])
-        if "per" in keys:
-            keys["per"] = Per(keys["per"])
-        when = When(**keys)
-        if when.end is not None and when.end <= when.begin:
-            self.problems.append("when.end: must be more than when.begin")
-        if when.nth is not None and not when.chosen(when.nth):
-            self.problems.append("when.nth: every and after exclude it, so the fault would never strike")
-        return when
+def _same(value: object) -> object:
+    return value
 
-    def _direction(self, kinds: Sequence[FaultKind], when: When) -> MessageDirection:
-        """Return the direction that the condition demands, or else the default of the kinds."""
-        common = [each for each in MessageDirection if all(each in kind.directions for kind in kinds)]
-        by_message = dict.fromkeys(REQUESTS, MessageDirection.REQUEST) | dict.fromkeys(ANSWERS, MessageDirection.ANSWER)
-        answers = MessageDirection.ANSWER if when.answer_to else None
-        wanted = {when.direction, by_message.get(when.message or ""), answers} - {None}
-        names = " and ".join(dict.fromkeys(kind.name for kind in kinds))
-        if not kinds:
-            return MessageDirection.ANSWER
-        if len(wanted) > 1:
-            self.problems.append("when: direction, message and answer_to contradict each other")
-        elif not common:
-            self.problems.append(f"sequence: {names} strike at different points and cannot be combined")
-        elif wanted and not wanted <= set(common):
-            (meant,) = wanted
-            points = " or ".join(_POINTS[each] for each in MessageDirection if each in common)
-            hint = "; use message" if common == [MessageDirection.REQUEST] and when.answer_to else ""
-            self.problems.append(f"when: {names} strikes at {points}, not at {_POINTS[meant or common[0]]}{hint}")
-        else:
-            default = next(each for each in kinds[0].directions if each in common)
-            return next((each for each in wanted if each is not None), default)
-        return MessageDirection.ANSWER
 
-    def _check_when(self, kinds: Sequence[FaultKind], when: When, direction: MessageDirection) -> None:
-        """Report conditions that the kinds do not support or that are unknown when they strike."""
-        standing = next((kind.name for kind in kinds if kind.standing), None)
-        if standing is not None and len(kinds) > 1:
-            self.problems.append(f"sequence: {standing} is in effect all the time and cannot be part of one")
-        for name in [name for name in CONDITIONS if getattr(when, name) != getattr(_PLAIN, name)]:
-            early = name in ("tenant", "subject", "transport") or (name == "per" and when.per is not Per.CONNECTION)
-            if standing is not None and name not in (*LASTING, "direction"):
-                only = " and ".join(LASTING)
-                self.problems.append(f"when.{name}: {standing} is in effect all the time; only {only} apply")
-            elif direction is MessageDirection.CONNECT and early:
-                self.problems.append(f"when.{name}: is not known yet when a connection opens")
-        for kind in kinds:
-            if when.transport is not None and when.transport not in kind.transports:
-                self.problems.append(f"when.transport: {kind.name} only exists on {' and '.join(kind.transports)}")
+def _read_part(data: object, place: Place, reader: DocumentReader, *, alone: bool = False) -> Any:  # noqa: ANN401
+    """Return the instance of the kind's table, or `INVALID`."""
+    if not isinstance(data, Mapping):
+        reader.report(place, f"must be a table with a kind, not {json_kind(data)}")
+        return INVALID
+    name = data.get("kind")
+    if name == THROUGH and not alone:
+        return reader.convert(data, kind_table(THROUGH, alone=False), place)
+    if not isinstance(name, str) or name not in KINDS:
+        near = get_close_matches(str(name), KINDS, n=3) if name is not None else []
+        hint = f"did you mean {' or '.join(near)}?" if near else "`cbspec fault kinds` lists them"
+        problem = "is missing" if name is None else f"there is no kind {name!r:.60}"
+        reader.report((*place, "kind"), f"{problem}; {hint}")
+        return INVALID
+    if KINDS[name].some and not any(key in data for key in KINDS[name].params):
+        reader.report(place, f"{name} needs at least one of {', '.join(KINDS[name].params)}")
+    return reader.convert(data, kind_table(name, alone=alone), place)
 
-    def _is(self, place: str, value: Value, seen: object) -> bool:
-        if value.good(seen):
-            return True
-        plain = isinstance(seen, str | list | dict)
-        shown = f"{seen!r:.60}" if plain else f"{seen!s:.60}" if number(seen) else json_kind(seen)
-        self.problems.append(f"{place}: must be {value.wanted}, not {shown}")
-        return False
 
-    def _unknown(self, prefix: str, data: Mapping[str, Any], known: Sequence[str]) -> None:
-        for key in data:
-            if key in known:
-                continue
-            near = [] if key in CONDITIONS else get_close_matches(str(key), known, n=1)
-            if prefix != "when.":
-                near = near or [f"when.{name}" for name in get_close_matches(str(key), CONDITIONS, n=1, cutoff=0.8)]
-            rest = f", and in when: {', '.join(CONDITIONS)}" if "when" in known else ""
-            hint = f"did you mean {near[0]}?" if near else f"known keys are {', '.join(known)}{rest}"
-            self.problems.append(f"{prefix}{key}: unknown key; {hint}")
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SequenceTable:
+    """The table of a fault with several parts."""
+
+    sequence: Annotated[
+        tuple[Annotated[Part, Converted(_read_part)], ...],
+        says("the parts, which strike in this order", min_length=1, title="an array of tables that is not empty"),
+    ]
+    repeat: Annotated[bool, says("whether the sequence starts again after its last part")] = False
+    name: _FaultName = ""
+    when: _Condition = _PLAIN
+
+
+def _read_fault(data: object, place: Place, reader: DocumentReader) -> object:
+    several = isinstance(data, Mapping) and "sequence" in data
+    if isinstance(data, Mapping) and several and "kind" in data:
+        reader.report(place, "kind and sequence exclude each other; keep one")
+        return INVALID
+    if isinstance(data, Mapping) and not several and "repeat" in data:
+        reader.report((*place, "repeat"), "needs a sequence; when.times limits the strikes of a single kind")
+        data = {key: value for key, value in data.items() if key != "repeat"}
+    table = reader.convert(data, SequenceTable, place) if several else _read_part(data, place, reader, alone=True)
+    if table is INVALID:
+        return INVALID
+    parts = tuple(map(_part, table.sequence if several else (table,)))
+    kinds = [part.kind for part in parts if part.kind is not None]
+    if not kinds:
+        reader.report((*place, "sequence"), f'needs a part with a kind other than "{THROUGH}"')
+        return INVALID
+    direction, problems = _check(kinds, table.when)
+    for key, problem in problems:
+        reader.report((*place, *key.split(".")), problem)
+    return Fault(table.name, parts, table.when, not several or table.repeat, direction)
+
+
+FaultTable = Annotated[Fault, Converted(_read_fault, {"$ref": "#/$defs/fault"})]
+"""The type of a fault in a document."""
+
+
+def _part(table: Any) -> Part:  # noqa: ANN401 - an instance of a kind's table
+    if table.kind == THROUGH:
+        return Part(None, {})
+    return Part(KINDS[table.kind], {name: getattr(table, name) for name in KINDS[table.kind].params})
+
+
+def _check(kinds: Sequence[FaultKind], when: When) -> tuple[MessageDirection, list[tuple[str, str]]]:
+    """Return the direction that the condition demands, or else the default of the kinds, and the contradictions."""
+    common = [each for each in MessageDirection if all(each in kind.directions for kind in kinds)]
+    by_message = dict.fromkeys(REQUESTS, MessageDirection.REQUEST) | dict.fromkeys(ANSWERS, MessageDirection.ANSWER)
+    answers = MessageDirection.ANSWER if when.answer_to else None
+    wanted = {when.direction, by_message.get(when.message or ""), answers} - {None}
+    direction = next((each for each in (*wanted, *kinds[0].directions) if each in common), MessageDirection.ANSWER)
+    problems = []
+    if when.end is not None and when.end <= when.begin:
+        problems.append(("when.end", "must be more than when.begin"))
+    if when.nth is not None and not when.chosen(when.nth):
+        problems.append(("when.nth", "every and after exclude it, so the fault would never strike"))
+    if wrong := _wrong_point(kinds, common, wanted):
+        problems.append(wrong)
+        direction = MessageDirection.ANSWER
+    return direction, [*problems, *_unsupported(kinds, when, direction)]
+
+
+def _wrong_point(
+    kinds: Sequence[FaultKind], common: Sequence[MessageDirection], wanted: Container[MessageDirection | None]
+) -> tuple[str, str] | None:
+    """Return the key and the problem if the kinds can't strike where the condition demands."""
+    names = " and ".join(dict.fromkeys(kind.name for kind in kinds))
+    demanded = [each for each in MessageDirection if each in wanted]
+    if len(demanded) > 1:
+        return "when", "direction, message and answer_to contradict each other"
+    if not common:
+        return "sequence", f"{names} strike at different points and cannot be combined"
+    if not demanded or demanded[0] in common:
+        return None
+    points = " or ".join(_POINTS[each] for each in common)
+    hint = "; use message" if common == [MessageDirection.REQUEST] else ""
+    return "when", f"{names} strikes at {points}, not at {_POINTS[demanded[0]]}{hint}"
+
+
+def _unsupported(kinds: Sequence[FaultKind], when: When, direction: MessageDirection) -> Iterator[tuple[str, str]]:
+    """Yield the conditions that the kinds do not support or that are unknown when they strike."""
+    standing = next((kind.name for kind in kinds if kind.standing), None)
+    if standing is not None and len(kinds) > 1:
+        yield "sequence", f"{standing} is in effect all the time and cannot be part of one"
+    for name in [name for name in CONDITIONS if getattr(when, name) != getattr(_PLAIN, name)]:
+        early = name in ("tenant", "subject", "transport") or (name == "per" and when.per is not Per.CONNECTION)
+        if standing is not None and name not in (*LASTING, "direction"):
+            yield f"when.{name}", f"{standing} is in effect all the time; only {' and '.join(LASTING)} apply"
+        elif direction is MessageDirection.CONNECT and early:
+            yield f"when.{name}", "is not known yet when a connection opens"
+    for kind in kinds:
+        if when.transport is not None and when.transport not in kind.transports:
+            yield "when.transport", f"{kind.name} only exists on {' and '.join(kind.transports)}"

@@ -6,13 +6,13 @@ import random
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Any, Final
+from typing import Annotated, Any, Final
 
 from websockets.frames import Frame
 
+from cbspec.documents import says
 from cbspec.protocol.websocket import WebSocketFramer
 from cbspec_simulator.base.steps import Step
-from cbspec_simulator.base.values import Value
 from cbspec_simulator.faults.when import MessageDirection, Occasion
 
 Body = dict[str, Any]
@@ -47,11 +47,17 @@ ENDS: Final[Mapping[str, ConnectionEnd]] = {end.value: end for end in Connection
 
 @dataclass(frozen=True, slots=True)
 class Param:
-    """A parameter of a kind."""
+    """A parameter of a kind; the type constrains its values."""
 
-    value: Value
+    type: Any
+    meaning: str
     default: Any = None
     required: bool = False
+
+    @property
+    def hint(self) -> Any:  # noqa: ANN401 - a type
+        """The type, annotated with the meaning."""
+        return Annotated[self.type, says(self.meaning)]
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import replace
 from functools import partial
-from typing import Final
+from typing import Annotated, Final
 
+from cbspec.documents import Text, says
 from cbspec.protocol.codes import ErrorCode
 from cbspec.protocol.messages import Auth, Hello, TunnelInfo
 from cbspec_simulator.base.state import Attempt, Refused
 from cbspec_simulator.base.steps import BUFFERS, RELAY_CONNECTIONS, TENANT_CONNECTIONS, TENANT_TUNNELS, Quota, Step
-from cbspec_simulator.base.values import COUNT, FLAG, TEXT
+from cbspec_simulator.base.values import Natural
 from cbspec_simulator.faults.kind import Body, FaultKind, FaultLayer, Handling, Param, Strike
 
 
@@ -65,7 +65,6 @@ def _limit(handling: Handling, strike: Strike) -> None:
     handling.last_steps.append(Step(strike.fault, check))
 
 
-_CODE: Final = replace(TEXT, schema={**TEXT.schema, "examples": list(ErrorCode)})
 _kind = partial(FaultKind, FaultLayer.MEANING)
 
 KINDS: Final = (
@@ -74,9 +73,11 @@ KINDS: Final = (
         "A request is refused with this code, standard or not, and has no effect.",
         "any of the eleven codes, on demand",
         {
-            "code": Param(_CODE.says(f"the code: {', '.join(ErrorCode)}, or any other"), required=True),
-            "text": Param(TEXT.says("the message of the error")),
-            "close": Param(FLAG.says("whether the connection ends after the error"), False),
+            "code": Param(
+                Annotated[Text, says("", *ErrorCode)], f"the code: {', '.join(ErrorCode)}, or any other", required=True
+            ),
+            "text": Param(Text, "the message of the error"),
+            "close": Param(bool, "whether the connection ends after the error", False),
         },
         request=_refuse,
     ),
@@ -84,21 +85,21 @@ KINDS: Final = (
         "wrong-type",
         "An answer has another type.",
         "CB-MSG-003",
-        {"type": Param(TEXT.says("the type"), "heartbeat_response")},
+        {"type": Param(Text, "the type", "heartbeat_response")},
         edit=_set_type,
     ),
     _kind(
         "wrong-id",
         "A tunnel_response has another tunnel_id, or an auth_response another client_id.",
         "CB-TUN-002",
-        {"value": Param(TEXT.says("the id"), "another-id")},
+        {"value": Param(Text, "the id", "another-id")},
         edit=_replace("tunnel_id", "client_id"),
     ),
     _kind(
         "wrong-tenant",
         "An auth_response names another tenant than the token.",
         "CB-AUT-003",
-        {"value": Param(TEXT.says("the tenant_id"), "another-tenant")},
+        {"value": Param(Text, "the tenant_id", "another-tenant")},
         edit=_replace("tenant_id"),
     ),
     _kind(
@@ -113,10 +114,10 @@ KINDS: Final = (
         "Limits are lower than configured; open tunnels and connections stay open.",
         "CB-LIM-001",
         {
-            "tunnels": Param(COUNT.says("tunnels of the tenant")),
-            "connections": Param(COUNT.says("connections of the tenant")),
-            "relay_connections": Param(COUNT.says("connections of the relay")),
-            "buffers": Param(COUNT.says("tunnels for which the relay has buffers")),
+            "tunnels": Param(Natural, "tunnels of the tenant"),
+            "connections": Param(Natural, "connections of the tenant"),
+            "relay_connections": Param(Natural, "connections of the relay"),
+            "buffers": Param(Natural, "tunnels for which the relay has buffers"),
         },
         some=True,
         request=_limit,

@@ -8,7 +8,8 @@ from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any, Final
 
-from cbspec_simulator.base.values import COUNT, JSON, OBJECT, SECONDS, TEXT, one_of, up_to
+from cbspec.documents import Seconds, Text
+from cbspec_simulator.base.values import JsonObject, Natural, one_of, up_to
 from cbspec_simulator.faults.kind import Body, Delivery, FaultKind, FaultLayer, Handling, Param, Strike
 
 _MAX_COPIES: Final = 10_000
@@ -142,7 +143,7 @@ KINDS: Final = (
         "delay",
         "A message is handled or sent later, and later messages wait for it.",
         "a busy relay",
-        {"seconds": Param(SECONDS.says("the delay"), required=True)},
+        {"seconds": Param(Seconds, "the delay in seconds", required=True)},
         deliver=_delay,
         request=_delay,
     ),
@@ -150,7 +151,7 @@ KINDS: Final = (
         "duplicate",
         "A message is sent or handled more than once.",
         "CB-MSG-004",
-        {"copies": Param(up_to(_MAX_COPIES).says("number of times"), 2)},
+        {"copies": Param(up_to(_MAX_COPIES), "number of times", 2)},
         edit=_send_again,
         request=_handle_again,
     ),
@@ -158,7 +159,7 @@ KINDS: Final = (
         "reorder",
         "An answer is sent after the next one.",
         "CB-MSG-011",
-        {"seconds": Param(SECONDS.says("maximum time that it waits for the next answer"), 0.5)},
+        {"seconds": Param(Seconds, "maximum seconds that it waits for the next answer", 0.5)},
         deliver=_swap,
     ),
     _kind(
@@ -172,7 +173,7 @@ KINDS: Final = (
         "truncate",
         "Only the beginning of a message is sent, framed as a whole message.",
         "CB-MSG-002",
-        {"bytes": Param(COUNT.says("bytes that are sent (default: random)"))},
+        {"bytes": Param(Natural, "bytes that are sent (default: random)")},
         text=_truncate,
     ),
     _kind("damage-utf-8", "A message contains bytes that are not UTF-8.", "CB-MSG-001", text=_damage_utf_8),
@@ -180,21 +181,21 @@ KINDS: Final = (
         "damage-json",
         "A message is not a JSON object.",
         "CB-MSG-002",
-        {"how": Param(one_of(*_DAMAGE).says("the defect (default: random)"))},
+        {"how": Param(one_of(*_DAMAGE), "the defect (default: random)")},
         text=_damage_json,
     ),
     _kind(
         "oversize",
         "A message contains an additional member of this size.",
         "a relay with unusually large answers",
-        {"bytes": Param(up_to(_MAX_SIZE).says("bytes of the member"), 1_000_000)},
+        {"bytes": Param(up_to(_MAX_SIZE), "bytes of the member", 1_000_000)},
         edit=_enlarge,
     ),
     _kind(
         "spelling",
         "A message is written in another way that JSON allows.",
         "a relay with another JSON library",
-        {"how": Param(one_of(*_SPELLINGS).says("the difference"), "escapes")},
+        {"how": Param(one_of(*_SPELLINGS), "the difference", "escapes")},
         text=_respell,
     ),
     _kind(
@@ -202,8 +203,8 @@ KINDS: Final = (
         "A member is added to a message or replaced.",
         "a newer relay, or a defective one",
         {
-            "member": Param(TEXT.says("its name"), required=True),
-            "value": Param(JSON.says("its value, any JSON"), True),
+            "member": Param(Text, "its name", required=True),
+            "value": Param(Any, "its value, any JSON", True),
         },
         edit=_set_member,
     ),
@@ -211,7 +212,7 @@ KINDS: Final = (
         "missing-member",
         "A member of a message is missing.",
         "an older relay, or a defective one",
-        {"member": Param(TEXT.says("its name"), required=True)},
+        {"member": Param(Text, "its name", required=True)},
         edit=_remove_member,
     ),
     _kind(
@@ -219,8 +220,8 @@ KINDS: Final = (
         "An unsolicited message is sent with an answer, or before a request is handled.",
         "CB-MSG-004",
         {
-            "body": Param(OBJECT.says("the message"), {"type": "heartbeat_response"}),
-            "place": Param(one_of("before", "behind").says("whether it comes before or after the answer"), "behind"),
+            "body": Param(JsonObject, "the message", {"type": "heartbeat_response"}),
+            "place": Param(one_of("before", "behind"), "whether it comes before or after the answer", "behind"),
         },
         edit=_add_message,
         request=_send_first,

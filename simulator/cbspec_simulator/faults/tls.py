@@ -7,7 +7,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import Final
 
-from cbspec_simulator.base.values import COUNT, one_of, up_to
+from cbspec_simulator.base.values import Natural, one_of, up_to
 from cbspec_simulator.faults.kind import VALIDITY, FaultKind, FaultLayer, Greeting, Param, Strike
 
 _TEN_YEARS: Final = 10 * 365 * 24 * 3600
@@ -57,7 +57,7 @@ KINDS: Final = (
         "certificate-expiring",
         "The certificate is valid and expires soon.",
         "a certificate that is due for renewal",
-        {"seconds": Param(up_to(_TEN_YEARS).says("remaining validity in seconds"), 3600)},
+        {"seconds": Param(up_to(_TEN_YEARS), "remaining validity in seconds", 3600)},
         connect=_varied("expiring"),
     ),
     _kind(
@@ -82,14 +82,14 @@ KINDS: Final = (
         "handshake-stall",
         "The relay stops in the middle of the TLS handshake and keeps the connection open.",
         "an overloaded relay",
-        {"bytes": Param(COUNT.says("bytes of its first flight that are sent before"), 0)},
+        {"bytes": Param(Natural, "bytes of its first flight that are sent before", 0)},
         connect=_stall,
     ),
     _kind(
         "handshake-alert",
         "The relay answers the ClientHello with a fatal alert.",
         "a relay without common TLS parameters",
-        {"alert": Param(one_of(*ALERTS).says("the alert (RFC 8446, 6)"), "handshake_failure")},
+        {"alert": Param(one_of(*ALERTS), "the alert (RFC 8446, 6)", "handshake_failure")},
         connect=_alert,
     ),
 )

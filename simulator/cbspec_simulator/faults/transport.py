@@ -5,9 +5,12 @@ from __future__ import annotations
 import itertools
 from collections.abc import Iterator
 from functools import partial
-from typing import Final
+from typing import Annotated, Final
 
-from cbspec_simulator.base.values import COUNT, LATER, SECONDS, SIZE, SIZES
+from msgspec import Meta
+
+from cbspec.documents import Count, Seconds
+from cbspec_simulator.base.values import Delay, Natural
 from cbspec_simulator.faults.kind import (
     ConnectionEnd,
     Delivery,
@@ -19,6 +22,7 @@ from cbspec_simulator.faults.kind import (
     Strike,
 )
 
+_Positions = Annotated[tuple[Count, ...], Meta(min_length=1, title="an array of whole numbers, 1 or more")]
 _PIECES_A_SECOND = 20  # of a limited bandwidth: more pieces cost time, fewer look like bursts
 
 
@@ -39,7 +43,7 @@ def _ending(name: str, sentence: str, stands_for: str, end: ConnectionEnd) -> Fa
         delivery.end = end
         delivery.length = strike["bytes"]
 
-    params = {"bytes": Param(COUNT.says("bytes of the answer that are sent before (default: all of them)"))}
+    params = {"bytes": Param(Natural, "bytes of the answer that are sent before (default: all of them)")}
     return _kind(name, sentence, stands_for, params, connect=instead, request=instead, deliver=after)
 
 
@@ -115,8 +119,8 @@ KINDS: Final = (
         "Everything that the relay sends arrives later, in the same order.",
         "a long distance, or a busy relay",
         {
-            "seconds": Param(LATER.says("the delay"), required=True),
-            "jitter": Param(LATER.says("maximum random deviation from the delay, in seconds"), 0.0),
+            "seconds": Param(Delay, "the delay in seconds", required=True),
+            "jitter": Param(Delay, "maximum random deviation from the delay, in seconds", 0.0),
         },
         deliver=_latency,
     ),
@@ -124,7 +128,7 @@ KINDS: Final = (
         "bandwidth",
         "The relay sends at a limited rate.",
         "a slow network",
-        {"bytes_per_second": Param(SIZE.says("the rate"), required=True)},
+        {"bytes_per_second": Param(Count, "the rate", required=True)},
         deliver=_bandwidth,
     ),
     _kind(
@@ -132,8 +136,8 @@ KINDS: Final = (
         "The relay sends in many small TLS records.",
         "CB-MSG-009",
         {
-            "bytes": Param(SIZE.says("bytes per record"), 1),
-            "seconds": Param(LATER.says("time between records"), 0.001),
+            "bytes": Param(Count, "bytes per record", 1),
+            "seconds": Param(Delay, "seconds between records", 0.001),
         },
         deliver=_dribble,
     ),
@@ -142,8 +146,8 @@ KINDS: Final = (
         "Everything that the relay sends is split into TLS records at these positions.",
         "CB-MSG-009",
         {
-            "at": Param(SIZES.says("positions at which a new record begins, in bytes"), required=True),
-            "seconds": Param(LATER.says("time between records"), 0.01),
+            "at": Param(_Positions, "positions at which a new record begins, in bytes", required=True),
+            "seconds": Param(Delay, "seconds between records", 0.01),
         },
         deliver=_split,
     ),
@@ -152,8 +156,8 @@ KINDS: Final = (
         "Several messages are sent as one TLS record.",
         "CB-MSG-009",
         {
-            "messages": Param(SIZE.says("messages per record"), 2),
-            "seconds": Param(SECONDS.says("maximum time that the first message waits"), 0.2),
+            "messages": Param(Count, "messages per record", 2),
+            "seconds": Param(Seconds, "maximum seconds that the first message waits", 0.2),
         },
         deliver=_merge,
     ),

@@ -5,19 +5,17 @@ from __future__ import annotations
 import struct
 from collections.abc import Callable, Iterable, Mapping
 from functools import partial
-from typing import Final, TypeGuard
+from typing import Annotated, Final, TypeGuard
 
+from msgspec import Meta
 from websockets.frames import Frame, Opcode
 
+from cbspec.documents import Count
 from cbspec.protocol.websocket import WebSocketFramer
-from cbspec_simulator.base.values import SIZE, Value, one_of, short, whole
+from cbspec_simulator.base.values import one_of, short
 from cbspec_simulator.faults.kind import FaultKind, FaultLayer, Param, Strike
 
-_CODE: Final = Value(
-    "a close code from 1000 to 4999",
-    lambda value: whole(value) and 1000 <= value <= 4999,
-    {"type": "integer", "minimum": 1000, "maximum": 4999},
-)
+_CloseCode = Annotated[int, Meta(ge=1000, le=4999, title="a close code from 1000 to 4999")]
 _TEXTS: Final = (Opcode.TEXT, Opcode.CONT)
 _Frames = list[Frame | bytes]
 
@@ -110,8 +108,8 @@ KINDS: Final = (
         "The relay sends a close frame instead of the answer.",
         "a relay or a proxy that ends the WebSocket",
         {
-            "code": Param(_CODE.says("the close code (RFC 6455, 7.4)"), 1001),
-            "reason": Param(short(123).says("the reason in the close frame"), ""),
+            "code": Param(_CloseCode, "the close code (RFC 6455, 7.4)", 1001),
+            "reason": Param(short(123), "the reason in the close frame", ""),
         },
         frame=_close,
     ),
@@ -119,21 +117,21 @@ KINDS: Final = (
         "websocket-fragments",
         "A message is sent in fragments.",
         "CB-WSK-003",
-        {"bytes": Param(SIZE.says("bytes per fragment"), 8)},
+        {"bytes": Param(Count, "bytes per fragment", 8)},
         frame=_fragments,
     ),
     _kind(
         "websocket-pings",
         "A ping is sent before a message and between its fragments.",
         "CB-WSK-004",
-        {"payload": Param(short(125).says("the payload of the ping"), "")},
+        {"payload": Param(short(125), "the payload of the ping", "")},
         frame=_pings,
     ),
     _kind(
         "websocket-broken-frame",
         "A message is sent in a frame that RFC 6455 forbids.",
         "CB-WSK-002",
-        {"how": Param(one_of(*BROKEN).says("the defect of the frame"), "masked")},
+        {"how": Param(one_of(*BROKEN), "the defect of the frame", "masked")},
         frame=_broken,
     ),
 )

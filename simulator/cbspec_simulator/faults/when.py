@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import typing
 from collections.abc import Hashable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Final
+from typing import Annotated, Any, Final, Literal
 
-from cbspec_simulator.base.values import CHANCE, LATER, SIZE, TEXT, Value, one_of
+from cbspec.documents import Count, Text, keys, says
+from cbspec_simulator.base.values import Delay, Probability
 
 
 class MessageDirection(StrEnum):
@@ -47,30 +49,45 @@ class Occasion:
 _ABOUT: Final = ("direction", "message", "answer_to", "tenant", "subject", "connection", "transport")
 
 
+TransportName = Literal["tcp", "websocket"]
+RequestName = Literal["hello", "auth", "tunnel_info", "heartbeat", "unknown"]
+AnswerName = Literal["hello_response", "auth_response", "tunnel_response", "heartbeat_response", "error"]
+REQUESTS: Final = typing.get_args(RequestName)
+ANSWERS: Final = typing.get_args(AnswerName)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class When:
     """The condition of a fault; a key that is None or has its default does not restrict it.
 
     `nth`, `every` and `after` count the occasions that match the keys before them; `per` says whose occasions, and
     whose strikes for `times` and sequences, are counted together. `begin` and `end` are seconds of the simulator's
-    clock since the fault was added; `times` is the maximum number of strikes.
+    clock since the fault was added.
     """
 
-    direction: MessageDirection | None = None
-    transport: str | None = None
-    connection: int | None = None
-    tenant: str | None = None
-    subject: str | None = None
-    message: str | None = None
-    answer_to: str | None = None
-    begin: float = 0.0
-    end: float | None = None
-    per: Per = Per.RELAY
-    nth: int | None = None
-    every: int | None = None
-    after: int = 0
-    probability: float | None = None
-    times: int | None = None
+    direction: Annotated[
+        MessageDirection | None, says("the point: a new connection, a client's message or the relay's")
+    ] = None
+    message: Annotated[
+        Literal[RequestName, AnswerName] | None, says("the type of the message; it implies the direction")
+    ] = None
+    answer_to: Annotated[RequestName | None, says("the type of the request that the relay answers")] = None
+    tenant: Annotated[Text | None, says("the tenant of the connection, or of the token of an auth")] = None
+    subject: Annotated[Text | None, says("the subject of the connection, or of the token of an auth")] = None
+    connection: Annotated[Count | None, says("the number of the connection, counted from 1 since the start")] = None
+    transport: Annotated[TransportName | None, says("the transport of the connection")] = None
+    begin: Annotated[Delay, says("the first second after the fault was added")] = 0.0
+    end: Annotated[Delay | None, says("the second after the fault was added at which it ends")] = None
+    per: Annotated[Per, says('whose messages and strikes are counted together (default: "relay", all of them)')] = (
+        Per.RELAY
+    )
+    nth: Annotated[Count | None, says("only the nth matching message")] = None
+    every: Annotated[Count | None, says("every nth matching message")] = None
+    after: Annotated[Count, says("only messages after the nth matching one")] = 0
+    probability: Annotated[Probability | None, says("the probability of a strike, drawn with the simulator's seed")] = (
+        None
+    )
+    times: Annotated[Count | None, says("maximum number of strikes")] = None
 
     def matches(self, occasion: Occasion, age: float) -> bool:
         """Return whether an occasion counts; `age` is in seconds since the fault was added."""
@@ -102,27 +119,8 @@ class When:
         }[self.per]
 
 
-REQUESTS: Final = ("hello", "auth", "tunnel_info", "heartbeat", "unknown")
-ANSWERS: Final = ("hello_response", "auth_response", "tunnel_response", "heartbeat_response", "error")
-
 LASTING: Final = ("begin", "end")
 """The conditions that concern only time."""
 
-CONDITIONS: Final[Mapping[str, Value]] = {
-    "direction": one_of(*MessageDirection).says("the point: a new connection, a client's message or the relay's"),
-    "message": one_of(*REQUESTS, *ANSWERS).says("the type of the message; it implies the direction"),
-    "answer_to": one_of(*REQUESTS).says("the type of the request that the relay answers"),
-    "tenant": TEXT.says("the tenant of the connection, or of the token of an auth"),
-    "subject": TEXT.says("the subject of the connection, or of the token of an auth"),
-    "connection": SIZE.says("the number of the connection, counted from 1 since the start"),
-    "transport": one_of("tcp", "websocket").says("the transport of the connection"),
-    "begin": LATER.says("the first second after the fault was added"),
-    "end": LATER.says("the second after the fault was added at which it ends"),
-    "per": one_of(*Per).says('whose messages and strikes are counted together (default: "relay", all of them)'),
-    "nth": SIZE.says("only the nth matching message"),
-    "every": SIZE.says("every nth matching message"),
-    "after": SIZE.says("only messages after the nth matching one"),
-    "probability": CHANCE.says("the probability of a strike, drawn with the simulator's seed"),
-    "times": SIZE.says("maximum number of strikes"),
-}
-"""Every key of a fault's `when`."""
+CONDITIONS: Final[Mapping[str, Any]] = {item.name: hint for item, hint in keys(When)}
+"""The type of every key of a fault's `when`."""

@@ -1,4 +1,4 @@
-"""The log: what happens in a relay as lines for people or for programs, each with connection and tenant."""
+"""The log of a relay's events, as text or JSON lines; each names connection and tenant."""
 
 from __future__ import annotations
 
@@ -17,11 +17,8 @@ LEVELS: Final = ("debug", "info", "warning", "error")
 FORMATS: Final = ("text", "json")
 
 
-def tell(event: Event) -> None:
-    """Write a line about what happened, where anybody wants it.
-
-    Connections, refusals and faults that strike are of level info, every message and the faults that don't of debug.
-    """
+def log_event(event: Event) -> None:
+    """Log an event: connections, errors and strikes of faults at level info, all others at level debug."""
     if not log.isEnabledFor(logging.INFO):
         return
     match event:
@@ -31,32 +28,34 @@ def tell(event: Event) -> None:
             _line(logging.DEBUG, "request", connection.number, connection.acts_for, type=name, text=mask(text))
         case Answered(connection, body, texts):
             refused = body.get("type") == "error"
-            said: dict[str, object] = {"type": str(body.get("type"))}
+            values: dict[str, object] = {"type": str(body.get("type"))}
             if refused:
-                said["code"] = str(body.get("code"))
+                values["code"] = str(body.get("code"))
             if log.isEnabledFor(logging.DEBUG):
-                said["text"] = " ".join(map(mask, texts))
-            _line(logging.INFO if refused else logging.DEBUG, "answer", connection.number, connection.acts_for, **said)
+                values["text"] = " ".join(map(mask, texts))
+            _line(
+                logging.INFO if refused else logging.DEBUG, "answer", connection.number, connection.acts_for, **values
+            )
         case Decided(decision):
             about = decision.occasion
-            found: dict[str, object] = {"fault": decision.fault, "kind": decision.kind, "at": about.message}
-            found |= {"match": decision.number, "struck": decision.struck, "seed": decision.seed}
+            values = {"fault": decision.fault, "kind": decision.kind, "at": about.message}
+            values |= {"match": decision.number, "struck": decision.struck, "seed": decision.seed}
             if decision.chance is not None:
-                found["chance"] = decision.chance
+                values["chance"] = decision.chance
             level = logging.INFO if decision.struck else logging.DEBUG
-            _line(level, "fault", about.connection, (about.tenant, about.subject), **found)
+            _line(level, "fault", about.connection, (about.tenant, about.subject), **values)
         case Disconnected(connection, reset):
             _line(logging.INFO, "ended", connection.number, connection.acts_for, how="reset" if reset else "closed")
 
 
-def _line(level: int, event: str, connection: int, acts_for: tuple[str, str], **said: object) -> None:
+def _line(level: int, event: str, connection: int, acts_for: tuple[str, str], **values: object) -> None:
     if log.isEnabledFor(level):
         tenant, subject = map(hide, acts_for)
-        log.log(level, event, extra={"connection": connection, "tenant": tenant, "subject": subject, **said})
+        log.log(level, event, extra={"connection": connection, "tenant": tenant, "subject": subject, **values})
 
 
 def configure(level: str = "warning", format_: str = "text", stream: IO[str] | None = None) -> None:
-    """Have the simulator's log, and asyncio's complaints, written to a stream (standard error) as lines."""
+    """Write the logs of the simulator and of asyncio to a stream (default: standard error)."""
     stream = stream or sys.stderr
     shared: list[structlog.typing.Processor] = [
         structlog.stdlib.ExtraAdder(),

@@ -1,11 +1,12 @@
-"""The relay's configuration: what it is told from a file, and what it is when it is told nothing."""
+"""The relay's configuration as data; annotations constrain and describe the keys of its file."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
+from cbspec.documents import INVALID, Converted, Count, DocumentReader, Place, Seconds, Text, keys, says
 from cbspec.profile.identity import DEVELOPMENT_SECRET, DEVELOPMENT_TENANTS, is_loopback
 from cbspec.profile.target import Tenant
 from cbspec.protocol.framing import MAX_MESSAGE
@@ -13,25 +14,27 @@ from cbspec.protocol.messages import HelloResponse
 from cbspec.protocol.strictjson import MAX_DEPTH
 from cbspec.tokens.jwks import KeySet
 from cbspec.tokens.jwt import SigningKey
-from cbspec_simulator.faults.fault import Fault
+from cbspec_simulator.base.values import Delay, Natural, Port
+from cbspec_simulator.faults.fault import Fault, FaultTable
+from cbspec_simulator.faults.kind import ConnectionEnd
 from cbspec_simulator.settings.keyring import AddressSource, FileSource, Source
 
 
 class ConfigError(Exception):
-    """The configuration can't be used; each line of the text names one mistake and the way out."""
+    """The configuration can't be used; each line of the text names one mistake and its remedy."""
 
 
 @dataclass(frozen=True, slots=True)
 class Listen:
-    """Where the relay listens; port 0 takes a free one."""
+    """The relay's address."""
 
-    host: str = "127.0.0.1"
-    port: int = 8080
+    host: Annotated[Text, says("address to listen on")] = "127.0.0.1"
+    port: Annotated[Port, says("port to listen on; 0 takes a free one")] = 8080
 
 
 @dataclass(frozen=True, slots=True)
 class Certificate:
-    """The relay's certificate: PEM files (`key` None: in the chain's file)."""
+    """PEM files with the relay's certificate chain and its key (None: in the same file)."""
 
     chain: Path
     key: Path | None = None
@@ -39,24 +42,39 @@ class Certificate:
 
 @dataclass(frozen=True, slots=True)
 class TokenSettings:
-    """By what tokens are judged: one of secret, key file and the two kinds of JWKS, or the development secret.
+    """How tokens are verified: with a secret, a key file or a JWKS; without any of them, with the development secret.
 
-    `leeway` and `jwks_max_age` are in seconds; the suite mints with `signing_key_file`, and the relay doesn't need it.
+    `leeway` and `jwks_max_age` are in seconds. Only the suite uses `signing_key_file`, to sign tokens.
     """
 
-    secret: str | None = field(default=None, repr=False)
-    key_file: Path | None = None
-    leeway: float = 0.0
-    issuer: str | None = None
-    audience: str | None = None
-    jwks_file: Path | None = None
-    jwks_url: str | None = None
-    jwks_max_age: float = 300.0
-    signing_key_file: Path | None = None
+    secret: Annotated[Text | None, says("secret of the tokens (HS256); if no key is given: the development secret")] = (
+        field(default=None, repr=False)
+    )
+    key_file: Annotated[Path | None, says("PEM file with the private key of the tokens (RS256, ES256, EdDSA)")] = None
+    leeway: Annotated[Delay, says("seconds by which a token may be expired or not yet valid")] = 0.0
+    issuer: Annotated[Text | None, says("required value of the claim iss")] = None
+    audience: Annotated[Text | None, says("required value of the claim aud")] = None
+    jwks_file: Annotated[
+        Path | None, says("file with the issuer's public keys (JWKS); it is read again after every change")
+    ] = None
+    jwks_url: Annotated[
+        Text | None, says("URL of the issuer's public keys (JWKS): https, or http on a loopback address")
+    ] = None
+    jwks_max_age: Annotated[
+        Seconds,
+        says(
+            "seconds after which the keys of jwks_url are fetched again; Cache-Control can shorten it, and an unknown "
+            "key id has them fetched at once"
+        ),
+    ] = 300.0
+    signing_key_file: Annotated[
+        Path | None,
+        says("PEM file with the private key of the JWKS, with which the suite signs tokens (--profile-out)"),
+    ] = None
 
     @property
     def development(self) -> bool:
-        """Whether anybody can mint tokens: the secret is the published one."""
+        """Whether the development secret verifies tokens, so that anyone can sign them."""
         return (self.secret, self.key_file, self.jwks_file, self.jwks_url) == (None, None, None, None)
 
     def claims(self) -> dict[str, object]:
@@ -66,21 +84,21 @@ class TokenSettings:
 
     @property
     def jwks(self) -> tuple[Path | None, str | None, float]:
-        """Which keys of an issuer's are meant: where it is the same as before, those at hand will do."""
+        """The settings of the key set; if they are equal, the loaded keys stay valid."""
         return self.jwks_file, self.jwks_url, self.jwks_max_age
 
     def source(self) -> Source | None:
-        """Return where the issuer's keys come from, if they can change; ValueError where that can't be an address."""
+        """Return the source of the issuer's keys, if they can change; ValueError if the URL can't be used."""
         if self.jwks_file is not None:
             return FileSource(self.jwks_file)
         return AddressSource(self.jwks_url, self.jwks_max_age) if self.jwks_url is not None else None
 
     def signing_key(self) -> SigningKey | None:
-        """Return the key that the suite mints with, where it isn't the relay's own; raises OSError or ValueError."""
+        """Return the key of `signing_key_file`; raises OSError or ValueError."""
         return SigningKey.from_pem(self.signing_key_file) if self.signing_key_file is not None else None
 
     def check_keys(self) -> None:
-        """Raise OSError or ValueError where there are no keys to verify with; an address isn't asked for them."""
+        """Raise OSError or ValueError if there are no keys to verify tokens with; a URL is not fetched."""
         source = self.source()
         if source is None:
             self.key()
@@ -88,66 +106,118 @@ class TokenSettings:
             KeySet.read(source.read(0.0))
 
     def key(self) -> SigningKey:
-        """Return the one key that tokens are verified with; raises OSError or ValueError where there is none."""
+        """Return the secret or key that verifies tokens; raises OSError or ValueError."""
         if self.key_file is not None:
             return SigningKey.from_pem(self.key_file)
         return SigningKey.hmac(DEVELOPMENT_SECRET if self.secret is None else self.secret)
 
 
 @dataclass(frozen=True, slots=True)
-class RelaySettings:
-    """Limits and habits of the whole relay; `probe_timeout` in seconds."""
+class RelayLimits:
+    """Limits of the whole relay that can change while it runs; None means no limit."""
 
-    connection_limit: int | None = None
-    buffer_pool: int | None = 100
-    features: tuple[str, ...] = HelloResponse().features
-    draining: bool = False
-    probe: bool = False
-    probe_timeout: float = 5.0
+    connection_limit: Annotated[
+        Natural | None, says("connections that the whole relay serves (if absent: no limit)")
+    ] = None
+    buffer_pool: Annotated[Natural | None, says("tunnels for which the whole relay has buffers")] = None
+
+
+@dataclass(frozen=True, slots=True)
+class RelaySettings(RelayLimits):
+    """Limits and behaviour of the whole relay."""
+
+    buffer_pool: Annotated[Natural | None, says("tunnels for which the whole relay has buffers")] = 100
+    features: Annotated[tuple[str, ...], says("features in the hello_response", title="an array of strings")] = (
+        HelloResponse().features
+    )
+    draining: Annotated[bool, says("whether the relay refuses new work")] = False
+    probe: Annotated[bool, says("whether the remote end is dialled before a tunnel is opened")] = False
+    probe_timeout: Annotated[Seconds, says("time-out of the dial in seconds")] = 5.0
 
 
 @dataclass(frozen=True, slots=True)
 class LimitSettings:
-    """What one connection may take: bytes of a message, levels of nesting, seconds of handshake and of silence."""
+    """Limits of one connection."""
 
-    max_message: int = MAX_MESSAGE
-    max_depth: int = MAX_DEPTH
-    handshake_timeout: float = 10.0
-    idle_timeout: float = 300.0
+    max_message: Annotated[Count, says("longest message in bytes")] = MAX_MESSAGE
+    max_depth: Annotated[Count, says("deepest nesting of a message in levels")] = MAX_DEPTH
+    handshake_timeout: Annotated[Seconds, says("time-out of the TLS handshake in seconds")] = 10.0
+    idle_timeout: Annotated[Seconds, says("seconds after which a connection without input is closed")] = 300.0
 
 
 @dataclass(frozen=True, slots=True)
 class MetricsSettings:
-    """Whether metrics are served, and on which port of 127.0.0.1 (0: a free one)."""
+    """Whether and on which port of 127.0.0.1 metrics are served."""
 
-    enabled: bool = False
-    port: int = 9090
-
-
-@dataclass(frozen=True, slots=True)
-class TimelineEntry:
-    """What happens by itself: so many seconds after the start (`at`), an act of the timeline's (`do`), with `what`."""
-
-    at: float
-    do: str
-    what: Any
+    enabled: Annotated[bool, says("whether metrics are served at /metrics")] = False
+    port: Annotated[Port, says("port on 127.0.0.1 for the metrics; 0 takes a free one")] = 9090
 
 
 @dataclass(frozen=True, slots=True)
 class ControlSettings:
-    """Where the relay can be controlled over HTTP (`port` None: nowhere, 0: a free one), and by whom."""
+    """The address of the HTTP controls (`port` None: no controls) and the required token."""
 
     host: str = "127.0.0.1"
     port: int | None = None
     token: str | None = field(default=None, repr=False)
 
 
+def _as_written(type_: Any, reference: str) -> Converted:  # noqa: ANN401 - a type
+    """Return the annotation of a table that is checked against a type and kept as written."""
+
+    def convert(value: object, place: Place, reader: DocumentReader) -> object:
+        return INVALID if reader.convert(value, type_, place) is INVALID else value
+
+    return Converted(convert, {"$ref": f"#/$defs/{reference}"})
+
+
+@dataclass(frozen=True, slots=True)
+class _TenantChange(Tenant):
+    """A tenant in a timeline, which may be one of the configured tenants."""
+
+
+@dataclass(frozen=True, slots=True)
+class TimelineEntry:
+    """One action of the timeline, `at` seconds after the start."""
+
+    at: Annotated[Delay, says("seconds after the start, by the simulator's clock")]
+    add: Annotated[Any, _as_written(FaultTable, "fault"), says("fault to add", title="a fault")] = None
+    remove: Annotated[Text | None, says("name of the fault to remove")] = None
+    release: Annotated[Text | None, says("name of the fault to release")] = None
+    reset: Annotated[bool | None, says("removes all faults, ends draining and restores the configured limits")] = None
+    drain: Annotated[bool | None, says("whether the relay refuses new work from then on")] = None
+    limits: Annotated[
+        Any,
+        _as_written(RelayLimits, "limits"),
+        says("new limits of the whole relay: connection_limit, buffer_pool", title="a table"),
+    ] = None
+    tenant: Annotated[
+        Any, _as_written(_TenantChange, "tenant"), says("id of a tenant, and its new limits", title="a table")
+    ] = None
+    drop: Annotated[ConnectionEnd | None, says("how all open connections end")] = None
+
+    def __post_init__(self) -> None:
+        if len(self._actions()) != 1:
+            names = [item.name for item, _ in keys(TimelineEntry)[1:]]
+            raise ValueError(f"must have at and one action, {', '.join(names)}")
+
+    @property
+    def action(self) -> tuple[str, Any]:
+        """The action's name and its argument."""
+        ((name, argument),) = self._actions().items()
+        return name, argument
+
+    def _actions(self) -> dict[str, Any]:
+        found = {item.name: getattr(self, item.name) for item, _ in keys(TimelineEntry)[1:]}
+        return {name: argument for name, argument in found.items() if argument is not None}
+
+
 @dataclass(frozen=True, slots=True)
 class Config:
     """The whole configuration.
 
-    `development` lets the development identity serve an address that isn't loopback; `faults` are there from the start,
-    `seed` repeats what they leave to chance, and `timeline` says what happens later.
+    `development` allows the development identity on an address that isn't loopback. `faults` are active from the start,
+    `seed` determines their random choices, and `timeline` has later actions.
     """
 
     listen: Listen = Listen()
@@ -164,7 +234,7 @@ class Config:
     seed: int = 0
 
     def check(self) -> None:
-        """Raise ConfigError where the development identity would serve an address that others can reach."""
+        """Raise ConfigError if the development identity would be used on an address that isn't loopback."""
         if is_loopback(self.listen.host) or self.development:
             return
         missing = []
@@ -174,6 +244,6 @@ class Config:
             missing.append("[tokens] secret_env, secret, key_file, jwks_file or jwks_url")
         if missing:
             raise ConfigError(
-                f"{self.listen.host} can be reached by others, and the development identity, which everybody knows, "
-                f"would serve it: name {' and '.join(missing)}, or say development = true (--development)"
+                f"{self.listen.host} can be reached from other machines, and the development identity is public: "
+                f"set {' and '.join(missing)}, or allow it with development = true (--development)"
             )

@@ -1,33 +1,29 @@
-"""The configuration read from a TOML file, with every mistake named at once."""
+"""Read the configuration from TOML files, with every mistake reported at once."""
 
 from __future__ import annotations
 
 import functools
-import os
-import tomllib
-from collections.abc import Iterable, Mapping
-from difflib import get_close_matches
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields, is_dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Annotated, Any, Final
 
-from cbspec.documents import kind
-from cbspec.profile.profile import ProfileError, from_mapping
-from cbspec_simulator.base.values import (
-    COUNT,
-    FLAG,
-    LATER,
-    OBJECT,
-    PORT,
-    SECONDS,
-    SIZE,
-    TEXT,
-    TEXTS,
-    Value,
-    number,
-    one_of,
+from cbspec.documents import (
+    DocumentError,
+    DocumentReader,
+    Finish,
+    Place,
+    Text,
+    keys,
+    load_toml,
+    plain_type,
+    says,
 )
-from cbspec_simulator.faults.fault import Fault, FaultError
-from cbspec_simulator.faults.kind import ENDS
+from cbspec.profile.identity import DEVELOPMENT_TENANTS
+from cbspec.profile.reading import finishes as profile_finishes
+from cbspec.profile.target import Tenant
+from cbspec_simulator.base.values import Natural, Port
+from cbspec_simulator.faults.fault import FaultTable
 from cbspec_simulator.settings.config import (
     Certificate,
     Config,
@@ -40,307 +36,169 @@ from cbspec_simulator.settings.config import (
     TimelineEntry,
     TokenSettings,
 )
-from cbspec_simulator.settings.keyring import reason
 
-TABLES: Final[Mapping[str, Mapping[str, Value]]] = {
-    "listen": {
-        "host": TEXT.says("the address to listen on"),
-        "port": PORT.says("the port to listen on; 0 takes a free one"),
-    },
-    "tls": {
-        "chain": TEXT.says("a PEM file with the relay's certificate (left out: one of the development CA's)"),
-        "key": TEXT.says("a PEM file with its key, where it isn't in the same file"),
-    },
-    "tokens": {
-        "secret": TEXT.says("the secret of tokens (HS256); without any key it is the development secret"),
-        "secret_env": TEXT.says("the environment variable that holds the secret"),
-        "key_file": TEXT.says("a PEM file with the private key of tokens (RS256, ES256, EdDSA)"),
-        "jwks_file": TEXT.says("a file with the issuer's public keys (JWKS), read again whenever it changed"),
-        "jwks_url": TEXT.says("the address of the issuer's public keys: https, on loopback http as well"),
-        "jwks_max_age": SECONDS.says(
-            "how old the keys of jwks_url may be; for an unknown key id, or by Cache-Control, they are fetched sooner"
-        ),
-        "signing_key_file": TEXT.says(
-            "a private key that goes with the JWKS, for `--profile-out`: the suite mints with it"
-        ),
-        "leeway": LATER.says("how long a token is good after its expiry and before its time"),
-        "issuer": TEXT.says("the iss claim that a token must have"),
-        "audience": TEXT.says("the aud claim that a token must have"),
-    },
-    "relay": {
-        "connection_limit": COUNT.says("how many connections the whole relay serves (left out: any number)"),
-        "buffer_pool": COUNT.says("how many tunnels the whole relay has buffers for"),
-        "features": TEXTS.says("what the hello_response lists"),
-        "draining": FLAG.says("whether the relay takes no new work"),
-        "probe": FLAG.says("whether the remote end is dialled before a tunnel is opened"),
-        "probe_timeout": SECONDS.says("how long dialling may take"),
-    },
-    "limits": {
-        "max_message": SIZE.says("bytes of one message"),
-        "max_depth": SIZE.says("levels of nesting in one message"),
-        "handshake_timeout": SECONDS.says("how long the TLS handshake may take"),
-        "idle_timeout": SECONDS.says("how long a connection may be silent"),
-    },
-    "metrics": {
-        "enabled": FLAG.says("whether metrics are served, at /metrics"),
-        "port": PORT.says("the port of 127.0.0.1 that they are served on; 0 takes a free one"),
-    },
-    "control": {
-        "host": TEXT.says("the address on which the relay can be controlled over HTTP; off loopback only with a token"),
-        "port": PORT.says("the port for it, 0 for a free one (left out: it can't be controlled)"),
-        "token_env": TEXT.says("the environment variable with the token that is demanded"),
-    },
-}
-"""Every key of the configuration but `tenants`, `faults`, `seed` and `development`, by table."""
+KEY_SOURCES: Final = ("secret", "secret_env", "key_file", "jwks_file", "jwks_url")
+"""The keys of the table `tokens` that exclude each other."""
 
-TIMELINE_ACTIONS: Final[Mapping[str, Value]] = {
-    "add": OBJECT.says("a fault that strikes from then on"),
-    "remove": TEXT.says("the name of a fault that is taken away"),
-    "release": TEXT.says("the name of a fault that lets go what it holds back"),
-    "reset": FLAG.says("true: no faults, no draining, the configured limits"),
-    "drain": FLAG.says("whether the relay takes no new work from then on"),
-    "limits": OBJECT.says("limits of the whole relay: connection_limit, buffer_pool"),
-    "tenant": OBJECT.says("the id of a tenant, and its keys that change"),
-    "drop": one_of(*ENDS).says("in which way all connections that are open end"),
-}
-"""Every key of a timeline's entry beside `at`; each entry has one of them."""
 
-SEED: Final = COUNT.says("what faults leave to chance follows from this number")
-DEVELOPMENT: Final = FLAG.says("whether the development identity may serve an address that others can reach")
-LIMITS: Final = {name: TABLES["relay"][name] for name in ("connection_limit", "buffer_pool")}
-"""What a timeline can change of the whole relay."""
+@dataclass(frozen=True, slots=True)
+class CertificateTable:
+    """The table `tls`."""
 
-_FILES: Final = {"tls": ("chain", "key"), "tokens": ("key_file", "jwks_file", "signing_key_file")}
-_TOP: Final = (*TABLES, "tenants", "faults", "timeline", "seed", "development")
+    chain: Annotated[
+        Path | None, says("PEM file with the relay's certificate (if absent: one of the development CA)")
+    ] = None
+    key: Annotated[Path | None, says("PEM file with the certificate's key, if it isn't in the same file")] = None
+
+    def __post_init__(self) -> None:
+        if self.key and not self.chain:
+            raise ValueError("lacks chain, the PEM file with the certificate")
+
+
+@dataclass(frozen=True, slots=True)
+class TokenTable(TokenSettings):
+    """The table `tokens`, in which the secret can be in the environment."""
+
+    secret_env: Annotated[Text | None, says("environment variable with the secret")] = None
+
+
+@dataclass(frozen=True, slots=True)
+class ControlTable:
+    """The table `control`."""
+
+    host: Annotated[Text, says("address of the HTTP controls; an address that isn't loopback needs a token")] = (
+        "127.0.0.1"
+    )
+    port: Annotated[Port | None, says("port of the HTTP controls, 0 for a free one (if absent: no controls)")] = None
+    token_env: Annotated[Text | None, says("environment variable with the token that clients must send")] = None
+
+
+@dataclass(frozen=True, slots=True)
+class ConfigDocument:
+    """The tables and keys of a configuration file; every key is optional."""
+
+    listen: Listen = field(default=Listen())
+    tls: CertificateTable = field(default=CertificateTable())
+    tokens: TokenTable = field(default=TokenTable())
+    tenants: Annotated[
+        tuple[Tenant, ...],
+        says("the relay's tenants (if absent: the development tenants)", title="an array of tables, [[tenants]]"),
+    ] = DEVELOPMENT_TENANTS
+    relay: RelaySettings = field(default=RelaySettings())
+    limits: LimitSettings = field(default=LimitSettings())
+    metrics: MetricsSettings = field(default=MetricsSettings())
+    control: ControlTable = field(default=ControlTable())
+    faults: Annotated[
+        tuple[FaultTable, ...],
+        says("faults that are active from the start", title="an array of tables, [[faults]]"),
+    ] = ()
+    timeline: Annotated[
+        tuple[TimelineEntry, ...], says("actions at later times", title="an array of tables, [[timeline]]")
+    ] = ()
+    seed: Annotated[Natural, says("seed of the faults' random choices")] = 0
+    development: Annotated[
+        bool, says("whether the development identity may be used on an address that isn't loopback")
+    ] = False
 
 
 def load_config(*sources: str | Path | Mapping[str, Any]) -> Config:
-    """Return the configuration in TOML files, or in mappings that hold what a file would.
+    """Return the configuration in TOML files, or in mappings with the content of such a file.
 
-    What a later one says counts, faults and timelines of all add up. Files that one names are relative to it, or to the
-    working directory for a mapping. Raises ConfigError with one line for each mistake, naming file, key and, for an
-    unknown one, the nearest right one.
+    Keys of a later source override those of an earlier one; faults and timelines are concatenated. Files that a source
+    names are relative to it, or to the working directory for a mapping. Raises ConfigError with one line for each
+    mistake, which names file, key and remedy.
     """
-    read: list[tuple[str, dict[str, Any]]] = []
     problems: list[str] = []
+    names, read, configs = [], [], []
     for source in sources:
         name, base = ("config", Path()) if isinstance(source, Mapping) else (str(source), Path(source).parent)
-        data = _with_paths(dict(source) if isinstance(source, Mapping) else _toml(Path(source)), base)
-        reader = _Reader(base)
-        reader.read(data)
-        problems += [f"{name}: {problem}" for problem in reader.problems]
-        read.append((name, data))
+        try:
+            data = source if isinstance(source, Mapping) else load_toml(Path(source))
+        except DocumentError as error:
+            raise ConfigError(str(error)) from None
+        data = _absolute(data, base)
+        try:
+            configs.append(_read(data))
+        except DocumentError as error:
+            problems += [f"{name}: {problem}" for problem in error.problems]
+        names.append(name)
+        read.append(data)
     if problems:
         raise ConfigError("\n".join(problems))
-    reader = _Reader(Path())
-    config = reader.read(functools.reduce(_laid_over, (data for _, data in read), {}))
-    if reader.problems:
-        names = " and ".join(name for name, _ in read)
-        raise ConfigError("\n".join(f"{names}: {problem}" for problem in reader.problems))
+    if len(configs) == 1:
+        return configs[0]
+    try:
+        return _read(functools.reduce(_overridden, read, {}))
+    except DocumentError as error:
+        raise ConfigError("\n".join(f"{' and '.join(names)}: {problem}" for problem in error.problems)) from None
+
+
+def _read(data: Mapping[str, Any]) -> Config:
+    finish: Mapping[type, Finish] = {
+        Tenant: profile_finishes()[Tenant],
+        TokenTable: _finish_tokens,
+        ControlTable: _finish_control,
+        ConfigDocument: _finish,
+    }
+    config: Config = DocumentReader(Path(), finish).read(data, ConfigDocument)
     return config
 
 
-def _toml(path: Path) -> dict[str, Any]:
-    try:
-        return tomllib.loads(path.read_bytes().decode())
-    except OSError as error:
-        raise ConfigError(f"{path}: can't be read: {error.strerror or error}") from None
-    except UnicodeDecodeError as error:
-        raise ConfigError(f"{path}: is not UTF-8, at byte {error.start}") from None
-    except (tomllib.TOMLDecodeError, RecursionError) as error:
-        raise ConfigError(f"{path}: is not TOML: {error}") from None
-    except ValueError:
-        raise ConfigError(f"{path}: holds a number of too many digits") from None
-
-
-def _with_paths(data: dict[str, Any], base: Path) -> dict[str, Any]:
-    """Return a file's data with the files that it names made absolute."""
+def _absolute(data: Mapping[str, Any], base: Path) -> dict[str, Any]:
+    """Return a file's data with absolute paths."""
     made = dict(data)
-    for table, keys in _FILES.items():
-        if isinstance(data.get(table), dict):
-            files = {
-                key: str((base / name).absolute())
-                for key, name in data[table].items()
-                if key in keys and TEXT.good(name)
+    for item, hint in keys(ConfigDocument):
+        table = data.get(item.name)
+        if is_dataclass(plain_type(hint)) and isinstance(table, Mapping):
+            paths = [key.name for key, type_ in keys(plain_type(hint)) if plain_type(type_) is Path]
+            made[item.name] = {
+                key: str((base / value).absolute()) if key in paths and value and isinstance(value, str) else value
+                for key, value in table.items()
             }
-            made[table] = {**data[table], **files}
     return made
 
 
-def _laid_over(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:
+def _overridden(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the data of two files, of which the second takes precedence."""
     made = dict(below)
     for key, value in above.items():
-        if key in TABLES and isinstance(below.get(key), dict):
-            made[key] = {**below[key], **value}
-        elif key in ("faults", "timeline"):
-            made[key] = [*below.get(key, ()), *value]
+        if isinstance(value, Mapping):
+            made[key] = {**below.get(key, {}), **value}
         else:
-            made[key] = value
+            made[key] = [*below.get(key, ()), *value] if key in ("faults", "timeline") else value
     return made
 
 
-class _Reader:
-    """Reads one configuration; what is wrong with it ends in `problems`."""
-
-    def __init__(self, base: Path) -> None:
-        self._base = base
-        self.problems: list[str] = []
-
-    def read(self, data: Mapping[str, Any]) -> Config:
-        self._unknown("", data, _TOP)
-        tables = {name: self._table(name, data.get(name, {})) for name in TABLES}
-        parts: dict[str, Any] = {}
-        if "tenants" in data:
-            try:
-                parts["tenants"] = from_mapping({"tenants": data["tenants"]}, self._base).tenants
-            except ProfileError as error:
-                self.problems += error.problems
-        if not DEVELOPMENT.good(development := data.get("development", False)):
-            self.problems.append(f"development: must be {DEVELOPMENT.wanted}, not {kind(development)}")
-        features = tables["relay"].pop("features", None)
-        if features is not None:
-            tables["relay"]["features"] = tuple(features)
-        return Config(
-            listen=Listen(**tables["listen"]),
-            certificate=self._certificate(tables["tls"]),
-            tokens=self._tokens(tables["tokens"]),
-            relay=RelaySettings(**tables["relay"]),
-            limits=LimitSettings(**tables["limits"]),
-            metrics=MetricsSettings(**tables["metrics"]),
-            control=self._control(tables["control"]),
-            faults=self._faults(data.get("faults", [])),
-            timeline=self._timeline(data.get("timeline", [])),
-            seed=self._seed(data.get("seed", 0)),
-            development=development is True,
-            **parts,
-        )
-
-    def _control(self, table: dict[str, Any]) -> ControlSettings:
-        if variable := table.pop("token_env", None):
-            table["token"] = os.environ.get(variable) or None
-            if table["token"] is None:
-                self.problems.append(f"control.token_env: the environment variable {variable} is not set or empty")
-        return ControlSettings(**table)
-
-    def _faults(self, items: object) -> tuple[Fault, ...]:
-        if not isinstance(items, list):
-            self.problems.append(f"faults: must be an array of tables, [[faults]], not {kind(items)}")
-            return ()
-        faults: list[Fault] = []
-        for number_, item in enumerate(items, 1):
-            try:
-                faults.append(Fault.read(item))
-            except FaultError as error:
-                self.problems += [f"faults {number_}: {problem}" for problem in error.problems]
-        names = [fault.name for fault in faults if fault.name]
-        twice = sorted({name for name in names if names.count(name) > 1})
-        self.problems += [f"faults: two are called {name}; give one another name" for name in twice]
-        return tuple(faults)
-
-    def _timeline(self, items: object) -> tuple[TimelineEntry, ...]:
-        if not isinstance(items, list):
-            self.problems.append(f"timeline: must be an array of tables, [[timeline]], not {kind(items)}")
-            return ()
-        acts = (self._act(f"timeline {number_}", item) for number_, item in enumerate(items, 1))
-        return tuple(act for act in acts if act is not None)
-
-    def _act(self, where: str, item: object) -> TimelineEntry | None:
-        if not isinstance(item, dict) or not LATER.good(item.get("at")):
-            self.problems.append(f"{where}: must be a table with at, {LATER.wanted} since the start")
-            return None
-        done = [key for key in item if key != "at"]
-        if len(done) != 1 or done[0] not in TIMELINE_ACTIONS:
-            self.problems.append(
-                f"{where}: must do one thing of {', '.join(TIMELINE_ACTIONS)}, not {' and '.join(done) or 'none'}"
-            )
-            return None
-        do, what = done[0], item[done[0]]
-        if not TIMELINE_ACTIONS[do].good(what):
-            self.problems.append(f"{where}: {do} must be {TIMELINE_ACTIONS[do].wanted}, not {kind(what)}")
-            return None
-        self.problems += [f"{where}: {do}: {problem}" for problem in _wrong_with(do, what)]
-        return TimelineEntry(float(item["at"]), do, what)
-
-    def _seed(self, value: object) -> int:
-        if not SEED.good(value):
-            self.problems.append(f"seed: must be {SEED.wanted}, not {kind(value)}")
-            return 0
-        return int(str(value))
-
-    def _table(self, name: str, table: object) -> dict[str, Any]:
-        """Return what is right in a table."""
-        if not isinstance(table, dict):
-            self.problems.append(f"{name}: must be a table, not {kind(table)}")
-            return {}
-        known = TABLES[name]
-        self._unknown(f"{name}.", table, tuple(known))
-        right = {}
-        for key, value in table.items():
-            if key in known and known[key].good(value):
-                right[key] = value
-            elif key in known:
-                seen = f"{value}" if number(value) else kind(value)
-                self.problems.append(f"{name}.{key}: must be {known[key].wanted}, not {seen}")
-        return right
-
-    def _unknown(self, prefix: str, table: Mapping[str, Any], known: tuple[str, ...]) -> None:
-        for key in table:
-            if key in known:
-                continue
-            near = get_close_matches(key, known, n=1)
-            home = next((f"[{name}] {key}" for name, keys in TABLES.items() if key in keys), None)
-            hint = f"did you mean {near[0]}?" if near else f"known are {', '.join(known)}"
-            self.problems.append(f"{prefix}{key}: unknown key; {f'did you mean {home}?' if home else hint}")
-
-    def _certificate(self, table: Mapping[str, Any]) -> Certificate | None:
-        if not table:
-            return None
-        if "chain" not in table:
-            self.problems.append("tls: lacks the key chain, the certificate's PEM file")
-            return None
-        return Certificate(self._path(table["chain"]), self._path(table["key"]) if "key" in table else None)
-
-    def _tokens(self, table: dict[str, Any]) -> TokenSettings:
-        sources = [key for key in ("secret", "secret_env", "key_file", "jwks_file", "jwks_url") if key in table]
-        if len(sources) > 1:
-            self.problems.append(f"tokens: {' and '.join(sources)} exclude each other; keep one")
-        if variable := table.pop("secret_env", None):
-            table["secret"] = os.environ.get(variable) or None
-            if table["secret"] is None:
-                self.problems.append(f"tokens.secret_env: the environment variable {variable} is not set or empty")
-        if "signing_key_file" in table and not {"jwks_file", "jwks_url"} & table.keys():
-            self.problems.append("tokens.signing_key_file: goes with jwks_file or jwks_url, and neither is there")
-        table |= {key: self._path(table[key]) for key in _FILES["tokens"] if key in table}
-        rules = TokenSettings(**table)
-        for key, look in (((*sources, "secret")[0], rules.check_keys), ("signing_key_file", rules.signing_key)):
-            try:
-                look()
-            except (OSError, ValueError) as error:
-                file = f"{error.filename}: " if isinstance(error, OSError) and error.filename else ""
-                self.problems.append(f"tokens.{key}: {file}{reason(error)}")
-        return rules
-
-    def _path(self, name: str) -> Path:
-        return (self._base / name).absolute()
+def _finish_tokens(table: TokenTable, place: Place, reader: DocumentReader) -> TokenSettings:
+    given = [key for key in KEY_SOURCES if getattr(table, key) is not None]
+    if len(given) > 1:
+        reader.report(place, f"{' and '.join(given)} exclude each other; keep one")
+    if table.signing_key_file and not (table.jwks_file or table.jwks_url):
+        reader.report((*place, "signing_key_file"), "needs jwks_file or jwks_url")
+    values = {item.name: getattr(table, item.name) for item in fields(TokenSettings)}
+    if table.secret_env:
+        values["secret"] = reader.variable((*place, "secret_env"), table.secret_env)
+    tokens = TokenSettings(**values)
+    key = given[0] if given else "secret"
+    with reader.blaming((*place, key), table.key_file or table.jwks_file):
+        tokens.check_keys()
+    with reader.blaming((*place, "signing_key_file"), table.signing_key_file):
+        tokens.signing_key()
+    return tokens
 
 
-def _wrong_with(do: str, what: Any) -> Iterable[str]:  # noqa: ANN401 - any TOML value
-    """Give the mistakes in what a timeline's act is about."""
-    match do:
-        case "add":
-            try:
-                Fault.read(what)
-            except FaultError as error:
-                yield from error.problems
-        case "limits":
-            yield from (f"{name}: unknown limit; known are {', '.join(LIMITS)}" for name in what if name not in LIMITS)
-            yield from (
-                f"{name}: must be {LIMITS[name].wanted}, not {kind(value)}"
-                for name, value in what.items()
-                if name in LIMITS and not LIMITS[name].good(value)
-            )
-        case "tenant":
-            try:
-                from_mapping({"tenants": [what]}, Path())
-            except ProfileError as error:
-                yield from (problem.removeprefix("tenants[0]").lstrip(".: ") for problem in error.problems)
+def _finish_control(table: ControlTable, place: Place, reader: DocumentReader) -> ControlSettings:
+    token = reader.variable((*place, "token_env"), table.token_env) if table.token_env else None
+    return ControlSettings(table.host, table.port, token)
+
+
+def _finish(document: ConfigDocument, place: Place, reader: DocumentReader) -> Config:
+    seen: set[str] = set()
+    for index, fault in enumerate(document.faults):
+        if fault.name in seen:
+            reader.report(("faults", index, "name"), f"two faults are named {fault.name}; rename one")
+        seen |= {fault.name} - {""}
+    given = {item.name: getattr(document, item.name) for item in fields(document)}
+    given = {item.name: given[item.name] for item in fields(document) if given[item.name] is not item.default}
+    tls = given.pop("tls", CertificateTable())
+    return Config(**given, certificate=Certificate(tls.chain, tls.key) if tls.chain else None)

@@ -104,7 +104,7 @@ def test_every_kind_and_condition_is_listed(capsys: pytest.CaptureFixture[str]) 
     ("arguments", "text"),
     [
         ("add eror", "kind: there is no kind 'eror'; did you mean error?"),
-        ("add drop nth=x", "when.nth: must be a whole number, 1 or more, not 'x'"),
+        ("add drop nth=x", "when.nth: must be a whole number, 1 or more, not a string"),
         ("add drop nth", "nth: must be written KEY=VALUE"),
         ("add {", "the fault is not JSON"),
         ("remove nothing", "there is no fault nothing; there is none"),

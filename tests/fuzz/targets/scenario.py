@@ -8,11 +8,11 @@ from typing import Any
 
 import jsonschema_rs
 
-from cbspec_simulator.app.scenario_schema import scenario_schema
 from cbspec_simulator.faults.engine import Faults
 from cbspec_simulator.faults.fault import Fault, FaultError
 from cbspec_simulator.settings.config import ConfigError
 from cbspec_simulator.settings.reading import load_config
+from cbspec_simulator.settings.schema import scenario_schema
 from tests.fuzz.target import temporary_folder
 
 _folder = cache(temporary_folder)  # empty, so files that a configuration names don't exist

@@ -19,7 +19,7 @@ from cbspec.tokens.jws import LONGEST_NAME
 from cbspec_schemas import violations
 from cbspec_simulator.base.clock import Clock, Moment
 from cbspec_simulator.base.steps import Dial, Errand
-from cbspec_simulator.observe.log import tell
+from cbspec_simulator.observe.log import log_event
 from cbspec_simulator.observe.metrics import RelayMetrics
 from cbspec_simulator.observe.transcript import RelayTranscript, lines
 from cbspec_simulator.relay.events import Answered, Event, MessageReceived
@@ -144,7 +144,7 @@ def _converse(choices: Choices) -> None:
     connections = [_FuzzedConnection(memory, websocket=bool(mode & bit)) for bit in (1, 4, 8)]
     for connection in connections:
         memory.relay.tell.add(connection)
-    memory.relay.tell.add(tell)
+    memory.relay.tell.add(log_event)
     transcript.listen(memory.relay.tell)
     while choices:
         act = choices.byte()

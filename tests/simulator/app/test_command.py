@@ -100,7 +100,7 @@ def test_the_text_for_people() -> None:
     with _serving() as process:
         assert process.stdout
         lines: list[str] = []
-        while not lines or not lines[-1].startswith("Ctrl-C"):
+        while not lines or not lines[-1].startswith("Stop it"):
             lines.append(process.stdout.readline())
             assert lines[-1], lines
         text = "".join(lines)
@@ -175,9 +175,9 @@ def _tls(folder: Path, name: str, pem: str, key: str = "") -> Path:
         ("--control", "-1", "must be a port from 0 to 65535, not '-1'"),
         ("--seed", "-1", "must be a whole number, 0 or more, not '-1'"),
         ("--seed", "1.5", "must be a whole number, 0 or more, not '1.5'"),
-        ("--grace", "-1", "must be a number of seconds, 0 or more, not '-1'"),
-        ("--grace", "nan", "must be a number of seconds, 0 or more, not 'nan'"),
-        ("--grace", "soon", "must be a number of seconds, 0 or more, not 'soon'"),
+        ("--grace", "-1", "must be a number from 0 to 31536000, not '-1'"),
+        ("--grace", "nan", "must be a number from 0 to 31536000, not 'nan'"),
+        ("--grace", "soon", "must be a number from 0 to 31536000, not 'soon'"),
     ],
 )
 def test_a_number_that_cannot_be_is_refused(
@@ -211,7 +211,7 @@ def test_what_is_wrong_is_one_clear_line_each(tmp_path: Path) -> None:
             ("--open-point", "second-helo-refused"): "no such open point; did you mean second-hello-refused",
             ("--open-point", "zzz"): "--list-open-points lists them",
             ("--secret-env", "NOT_THERE"): "the environment variable NOT_THERE is not set or empty",
-            ("--host", "0.0.0.0"): "or say development = true (--development)",  # noqa: S104 - refused
+            ("--host", "0.0.0.0"): "or allow it with development = true (--development)",  # noqa: S104 - refused
             ("--config", str(tmp_path / "none.toml")): "can't be read: No such file or directory",
             ("--config", _config(tmp_path, "[tls]\nchain = 'none.pem'")): "none.pem: no such file or directory",
             ("--config", str(_tls(tmp_path, "empty", ""))): "is no certificate in PEM form",

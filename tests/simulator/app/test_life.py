@@ -124,7 +124,7 @@ async def test_what_needs_another_start_is_named(caplog: pytest.LogCaptureFixtur
     ("text", "said"),
     [
         ("[listen\n", "is not TOML"),
-        ('[[faults]]\nkind = "eror"\n', "faults 1: kind: there is no kind 'eror'"),
+        ('[[faults]]\nkind = "eror"\n', "faults[0].kind: there is no kind 'eror'"),
         ('[tls]\nchain = "nowhere.pem"\n', "[tls]"),
         (None, "can't be read"),
     ],

@@ -1,4 +1,4 @@
-"""What happens to a relay by itself: each act, when its time has come by the simulator's clock."""
+"""The timeline's actions happen at their times of the simulator's clock."""
 
 from __future__ import annotations
 
@@ -6,86 +6,77 @@ import logging
 
 import pytest
 
+from cbspec.documents import keys
 from cbspec_simulator import Config, Simulator
 from cbspec_simulator.settings.config import Listen, TimelineEntry
-from cbspec_simulator.settings.reading import TIMELINE_ACTIONS
 from tests.support.client import AsyncClient, until
 
 LATE = {"kind": "latency", "seconds": 0.01, "name": "late"}
+ACTIONS = (
+    TimelineEntry(10.0, add=LATE),
+    TimelineEntry(10.0, remove="there"),
+    TimelineEntry(10.0, release="there"),
+    TimelineEntry(10.0, reset=True),
+    TimelineEntry(10.0, drain=True),
+    TimelineEntry(10.0, limits={"buffer_pool": 1}),
+    TimelineEntry(10.0, tenant={"id": "tenant-001", "tunnel_limit": 1}),
+    TimelineEntry(10.0, drop="reset"),  # type: ignore[arg-type] # a word, as in a file
+)
 
 
-def _config(*acts: TimelineEntry) -> Config:
-    return Config(listen=Listen(port=0), timeline=acts)
+def simulator(*timeline: TimelineEntry) -> Simulator:
+    """Return a simulator with a timeline."""
+    return Simulator(Config(listen=Listen(port=0), timeline=timeline))
 
 
-async def test_acts_come_in_the_order_of_their_times() -> None:
-    acts = (
-        TimelineEntry(30.0, "remove", "late"),
-        TimelineEntry(10.0, "add", LATE),
-        TimelineEntry(20.0, "drain", True),
-        TimelineEntry(20.0, "drain", False),
+async def test_actions_happen_in_the_order_of_their_times() -> None:
+    timeline = (
+        TimelineEntry(30.0, remove="late"),
+        TimelineEntry(10.0, add=LATE),
+        TimelineEntry(20.0, drain=True),
+        TimelineEntry(20.0, drain=False),
     )
-    async with Simulator(_config(*acts)) as simulator:
+    async with simulator(*timeline) as relay:
         seen = []
         for _ in range(4):
-            seen.append((len(simulator.controls.faults()), simulator.relay.state.draining))
-            simulator.clock.advance(10)
+            seen.append((len(relay.controls.faults()), relay.relay.state.draining))
+            relay.clock.advance(10)
     assert seen == [(0, False), (1, False), (1, False), (0, False)]
 
 
-async def test_time_passes_by_itself_as_well() -> None:
-    async with Simulator(_config(TimelineEntry(0.05, "drain", True))) as simulator:
-        assert not simulator.relay.state.draining
-        await until(lambda: simulator.relay.state.draining)
+async def test_actions_happen_without_a_change_of_the_clock() -> None:
+    async with simulator(TimelineEntry(0.05, drain=True)) as relay:
+        assert not relay.relay.state.draining
+        await until(lambda: relay.relay.state.draining)
 
 
-@pytest.mark.parametrize(
-    ("act", "what"),
-    [
-        ("add", LATE),
-        ("remove", "there"),
-        ("release", "there"),
-        ("reset", True),
-        ("drain", True),
-        ("limits", {"buffer_pool": 1}),
-        ("tenant", {"id": "tenant-001", "tunnel_limit": 1}),
-        ("drop", "reset"),
-    ],
-)
-async def test_every_act_does_something(act: str, what: object, caplog: pytest.LogCaptureFixture) -> None:
-    async with Simulator(_config(TimelineEntry(10.0, act, what))) as simulator, AsyncClient(simulator.address) as wire:
-        await wire.greet()
-        simulator.controls.add_fault({"kind": "drop", "name": "there", "when": {"nth": 99}})
-        before = _state(simulator)
-        with caplog.at_level(logging.ERROR, "simulator"):
-            simulator.clock.advance(10)
-        await until(lambda: act == "release" or _state(simulator) != before)
-        assert not caplog.records
+async def test_each_action_has_an_effect(caplog: pytest.LogCaptureFixture) -> None:
+    assert [entry.action[0] for entry in ACTIONS] == [item.name for item, _ in keys(TimelineEntry)[1:]]
+    for entry in ACTIONS:
+        async with simulator(entry) as relay, AsyncClient(relay.address) as client:
+            await client.greet()
+            relay.controls.add_fault({"kind": "drop", "name": "there", "when": {"nth": 99}})
+            before = _state(relay)
+            relay.clock.advance(10)
+            if entry.release is None:
+                await until(lambda relay=relay, before=before: _state(relay) != before)  # type: ignore[misc]
+    assert not [record for record in caplog.records if record.levelno >= logging.ERROR]
 
 
-def test_no_act_is_left_out() -> None:
-    (mark,) = test_every_act_does_something.pytestmark  # type: ignore[attr-defined] # pytest's own
-    assert {act for act, _ in mark.args[1]} == set(TIMELINE_ACTIONS)
+async def test_the_next_action_happens_after_a_failed_one(caplog: pytest.LogCaptureFixture) -> None:
+    async with simulator(TimelineEntry(0.0, remove="nothing"), TimelineEntry(0.0, drain=True)) as relay:
+        assert relay.relay.state.draining
+    assert "timeline: remove at 0 failed: there is no fault nothing; there is none" in caplog.text
 
 
-async def test_an_act_that_cant_be_done_is_told_and_the_next_is_done(caplog: pytest.LogCaptureFixture) -> None:
-    with caplog.at_level(logging.ERROR, "simulator"):
-        async with Simulator(
-            _config(TimelineEntry(0.0, "remove", "nothing"), TimelineEntry(0.0, "drain", True))
-        ) as simulator:
-            assert simulator.relay.state.draining
-    assert "the timeline's remove at 0: there is no fault nothing; there is none" in caplog.text
-
-
-async def test_nothing_happens_behind_the_end() -> None:
-    async with Simulator(_config(TimelineEntry(5.0, "drain", True))) as simulator:
+async def test_no_action_happens_after_the_end() -> None:
+    async with simulator(TimelineEntry(5.0, drain=True)) as relay:
         pass
-    simulator.clock.advance(10)
-    assert not simulator.relay.state.draining
+    relay.clock.advance(10)
+    assert not relay.relay.state.draining
 
 
-def _state(simulator: Simulator) -> tuple[object, ...]:
-    controls = simulator.controls
-    said = controls.state()
-    del said["time"]
-    return said, controls.tenants(), controls.faults()
+def _state(relay: Simulator) -> tuple[object, ...]:
+    state = relay.controls.state()
+    del state["time"]
+    return state, relay.controls.tenants(), relay.controls.faults()

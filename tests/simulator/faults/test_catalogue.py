@@ -7,6 +7,7 @@ import re
 from cbspec.catalogue.requirements import REQUIREMENTS
 from cbspec_simulator.faults import meaning, message, tls, transport, websocket
 from cbspec_simulator.faults.catalogue import KINDS
+from cbspec_simulator.faults.fault import Fault
 from cbspec_simulator.faults.kind import TRANSPORTS, FaultLayer
 from cbspec_simulator.faults.when import CONDITIONS, REQUESTS
 from tests.simulator.faults import test_meaning, test_message, test_tls, test_transport, test_websocket
@@ -47,7 +48,8 @@ def test_each_kind_is_described() -> None:
         if kind.stands_for.startswith("CB-"):
             assert kind.stands_for in REQUIREMENTS
         for key, param in kind.params.items():
-            assert param.value.meaning, (name, key)
+            assert param.meaning, (name, key)
             assert not (param.required and param.default is not None), (name, key)
-            assert param.default is None or param.value.good(param.default), (name, key)
+            if param.default is not None:
+                Fault.read({**SHOWS[name][0].fault, "kind": name, key: param.default})
             assert key not in (*CONDITIONS, "name", "kind", "sequence", "repeat", "when"), (name, key)

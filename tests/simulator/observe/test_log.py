@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from cbspec_simulator.faults.fault import Fault
-from cbspec_simulator.observe.log import FORMATS, LEVELS, configure, tell
+from cbspec_simulator.observe.log import FORMATS, LEVELS, configure, log_event
 from tests.support.memory import BEAT, HELLO, MemoryRelay, auth
 from tests.support.messages import token
 
@@ -30,7 +30,7 @@ def _lines(level: str, format_: str) -> str:
     stream = io.StringIO()
     configure(level, format_, stream)
     memory = MemoryRelay()
-    memory.relay.tell.add(tell)
+    memory.relay.tell.add(log_event)
     memory.relay.faults.add(Fault.read({"kind": "drop", "when": {"message": "heartbeat", "probability": 0.0}}), 0.0)
     memory.relay.faults.add(Fault.read({"kind": "error", "code": "no_room", "when": {"message": "heartbeat"}}), 0.0)
     client = memory.client()

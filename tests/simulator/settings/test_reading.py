@@ -1,8 +1,9 @@
-"""The configuration file: what it gives, and what is said of each mistake."""
+"""Configuration files become a `Config`, or an error for each mistake."""
 
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Final
 
 import pytest
 
@@ -11,30 +12,26 @@ from cbspec.tokens.keypair import new_pair
 from cbspec_simulator import Config, ConfigError, load_config
 from cbspec_simulator.settings.config import (
     Certificate,
+    ControlSettings,
     LimitSettings,
     Listen,
     MetricsSettings,
     RelaySettings,
+    TimelineEntry,
     TokenSettings,
 )
 from tests.support.issuer import jwks, pair
 
-WHOLE = """
+SECRET: Final = "a secret that is long enough"
+EVERY_KEY: Final = """
 development = true
-
-[listen]
-host = "0.0.0.0"
-port = 0
-
-[tls]
-chain = "chain.pem"
-key = "/etc/key.pem"
-
-[tokens]
-secret_env = "RELAY_SECRET"
-leeway = 5
-issuer = "me"
-audience = "you"
+seed = 7
+listen = { host = "0.0.0.0", port = 0 }
+tls = { chain = "chain.pem", key = "/etc/key.pem" }
+tokens = { secret_env = "RELAY_SECRET", leeway = 5, issuer = "me", audience = "you" }
+control = { host = "::1", port = 0, token_env = "RELAY_SECRET" }
+limits = { max_message = 1000, max_depth = 4, handshake_timeout = 1, idle_timeout = 2.5 }
+metrics = { enabled = true, port = 0 }
 
 [[tenants]]
 id = "one"
@@ -54,30 +51,26 @@ draining = true
 probe = true
 probe_timeout = 0.5
 
-[limits]
-max_message = 1000
-max_depth = 4
-handshake_timeout = 1
-idle_timeout = 2.5
-
-[metrics]
-enabled = true
-port = 0
+[[timeline]]
+at = 1
+tenant = { id = "one", tunnel_limit = 1 }
 """
 
 
-def _file(folder: Path, text: str) -> Path:
+def load(folder: Path, text: str) -> Config:
+    """Load a file with this text."""
     path = folder / "relay.toml"
     path.write_text(text, encoding="utf-8")
-    return path
+    return load_config(path)
 
 
 def test_every_key(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("RELAY_SECRET", "a secret that is long enough")
-    assert load_config(_file(tmp_path, WHOLE)) == Config(
-        listen=Listen("0.0.0.0", 0),  # noqa: S104 - nobody listens
+    monkeypatch.setenv("RELAY_SECRET", SECRET)
+    config = load(tmp_path, EVERY_KEY)
+    assert config == Config(
+        listen=Listen("0.0.0.0", 0),  # noqa: S104 - not listened on
         certificate=Certificate(tmp_path / "chain.pem", Path("/etc/key.pem")),
-        tokens=TokenSettings("a secret that is long enough", None, 5, "me", "you"),
+        tokens=TokenSettings(SECRET, None, 5, "me", "you"),
         tenants=(
             Tenant("one", True, 2, None, Rate(10.0, 5, "subject"), ("192.0.2.0/24", "::1")),
             Tenant("two", active=False),
@@ -85,130 +78,123 @@ def test_every_key(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         relay=RelaySettings(7, 8, ("tls",), True, True, 0.5),
         limits=LimitSettings(1000, 4, 1, 2.5),
         metrics=MetricsSettings(True, 0),
+        control=ControlSettings("::1", 0, SECRET),
+        timeline=(TimelineEntry(1, tenant={"id": "one", "tunnel_limit": 1}),),
         development=True,
+        seed=7,
     )
-
-
-def test_an_empty_file_is_the_default(tmp_path: Path) -> None:
-    assert load_config(_file(tmp_path, "")) == Config()
+    assert SECRET not in repr(config)
+    for empty in ("", "[tls]", "[tokens]\n[control]"):
+        assert load(tmp_path, empty) == load_config() == Config()
 
 
 @pytest.mark.parametrize(
-    ("text", "said"),
+    ("text", "problem"),
     [
         ("[listn]\nport = 1", "listn: unknown key; did you mean listen?"),
-        (
-            "prot = 1",
-            "prot: unknown key; known are listen, tls, tokens, relay, limits, metrics, control, tenants",
-        ),
-        ("port = 1", "port: unknown key; did you mean [listen] port?"),
+        ("prot = 1", "prot: unknown key; known are listen, tls, tokens, tenants, relay, limits, metrics, control"),
+        ("port = 1", "port: unknown key; it belongs in [listen]"),
         ("[listen]\nprot = 1", "listen.prot: unknown key; did you mean port?"),
-        ("[relay]\nmax_depth = 1", "relay.max_depth: unknown key; did you mean [limits] max_depth?"),
+        ("[relay]\nmax_depth = 1", "relay.max_depth: unknown key; it belongs in [limits]"),
         ("[listen]\nport = 65536", "listen.port: must be a port from 0 to 65535, not 65536"),
         ("[listen]\nport = true", "listen.port: must be a port from 0 to 65535, not a boolean"),
-        ('[listen]\nhost = ""', "listen.host: must be a string that is not empty, not a string"),
+        ('[listen]\nhost = ""', "listen.host: must be a string that is not empty"),
         ("listen = 1", "listen: must be a table, not a number"),
+        ("faults = 1", "faults: must be an array of tables, [[faults]], not a number"),
+        ("timeline = {}", "timeline: must be an array of tables, [[timeline]], not a table"),
+        ('[[faults]]\nkind = "dorp"', "faults[0].kind: there is no kind 'dorp'; did you mean drop?"),
+        ('faults = [{ name = "x", kind = "drop" }, { name = "x", kind = "drop" }]', "faults[1].name: two faults are"),
         ('development = "yes"', "development: must be true or false, not a string"),
-        ('[tls]\nkey = "x"', "tls: lacks the key chain, the certificate's PEM file"),
-        ('[tokens]\nsecret_env = "NO_SUCH"', "tokens.secret_env: the environment variable NO_SUCH is not set or empty"),
-        ('[tokens]\nkey_file = "none.pem"', "tokens.key_file: {folder}/none.pem: No such file or directory"),
+        ("seed = -1", "seed: must be a whole number, 0 or more, not -1"),
+        ('[tls]\nkey = "x"', "tls: lacks chain, the PEM file with the certificate"),
+        ('[tokens]\nsecret_env = "NO_SUCH"', "tokens.secret_env: the environment variable NO_SUCH is not set"),
+        ('[control]\ntoken_env = "NO_SUCH"', "control.token_env: the environment variable NO_SUCH is not set"),
+        ('[tokens]\nkey_file = "none.pem"', "tokens.key_file: {folder}/none.pem: can't be read: No such file"),
         ('[tokens]\nsecret = "x"\nkey_file = "y"', "tokens: secret and key_file exclude each other; keep one"),
-        ('[tokens]\njwks_file = "none.json"', "tokens.jwks_file: {folder}/none.json: No such file or directory"),
-        ('[tokens]\njwks_file = "relay.toml"', "tokens.jwks_file: it is no JSON text"),
+        ('[tokens]\njwks_file = "none.json"', "tokens.jwks_file: {folder}/none.json: can't be read: No such file"),
+        ('[tokens]\njwks_file = "relay.toml"', "tokens.jwks_file: {folder}/relay.toml: it is no JSON text"),
         ('[tokens]\njwks_url = "http://issuer.example/"', "tokens.jwks_url: issuer.example isn't loopback"),
         ('[tokens]\njwks_url = "jwks.json"', "tokens.jwks_url: it is no address of the form https://HOST/PATH"),
-        (
-            '[tokens]\nsecret = "x"\njwks_url = "https://127.0.0.1/"',
-            "tokens: secret and jwks_url exclude each other; keep one",
-        ),
-        ("[tokens]\njwks_max_age = 0", "tokens.jwks_max_age: must be a number of seconds, more than 0, not 0"),
+        ("[tokens]\njwks_max_age = 0", "tokens.jwks_max_age: must be a number, more than 0, not 0"),
         (
             '[tokens]\njwks_url = "https://127.0.0.1/"\nsigning_key_file = "relay.toml"',
-            "tokens.signing_key_file: not an unencrypted private key in PEM form",
+            "tokens.signing_key_file: {folder}/relay.toml: not an unencrypted private key in PEM form",
         ),
-        (
-            '[tokens]\nsigning_key_file = "none.pem"',
-            "tokens.signing_key_file: goes with jwks_file or jwks_url, and neither is there",
-        ),
-        ("[tokens]\nleeway = -1", "tokens.leeway: must be a number of seconds, 0 or more, not -1"),
-        ("[limits]\nidle_timeout = inf", "limits.idle_timeout: must be a number of seconds, more than 0, not a number"),
-        ("[limits]\nmax_message = 0", "limits.max_message: must be a whole number, 1 or more, not 0"),
-        ("[relay]\nfeatures = [1]", "relay.features: must be an array of strings, not an array"),
+        ('[tokens]\nsigning_key_file = "none.pem"', "tokens.signing_key_file: needs jwks_file or jwks_url"),
+        ("[limits]\nidle_timeout = inf", "limits.idle_timeout: must be a finite number, not inf"),
+        ("[relay]\nfeatures = [1]", "relay.features[0]: must be a string, not a number"),
         ("[[tenants]]\nactive = true", "tenants[0]: lacks id"),
+        ('tenants = [{ id = "x" }, { id = "x" }]', "tenants[1].id: tenants[0] has the same id"),
         ('[[tenants]]\nid = "x"\ntunel_limit = 1', "tenants[0].tunel_limit: unknown key; did you mean tunnel_limit?"),
-        ("x = " + "9" * 5000, "holds a number of too many digits"),
+        ("[[timeline]]\ndrain = true", "timeline[0]: lacks at"),
+        ("[[timeline]]\nat = 1", "timeline[0]: must have at and one action, add, remove, release, reset, drain"),
+        ("[[timeline]]\nat = 1\ndrain = true\nreset = true", "timeline[0]: must have at and one action"),
+        (
+            '[[timeline]]\nat = 1\nadd = { kind = "dorp" }',
+            "timeline[0].add.kind: there is no kind 'dorp'; did you mean",
+        ),
+        ("[[timeline]]\nat = 1\nlimits = { pool = 1 }", "timeline[0].limits.pool: unknown key; known are connection_"),
+        ("[[timeline]]\nat = 1\ntenant = { active = true }", "timeline[0].tenant: lacks id"),
+        (
+            '[[timeline]]\nat = 1\ndrop = "gently"',
+            "timeline[0].drop: must be one of close, reset, close-without-notify",
+        ),
+        ("x = " + "9" * 5000, "has a number with too many digits"),
         ("x = ", "is not TOML"),
+        ("x = " + "[" * 100_000, "is nested too deep"),
     ],
 )
-def test_a_mistake_is_named_with_the_way_out(tmp_path: Path, text: str, said: str) -> None:
-    path = _file(tmp_path, text)
+def test_mistakes_are_named_with_a_remedy(tmp_path: Path, text: str, problem: str) -> None:
     with pytest.raises(ConfigError) as caught:
-        load_config(path)
-    assert f"{path}: {said.replace('{folder}', str(tmp_path))}" in str(caught.value)
+        load(tmp_path, text)
+    assert f"{tmp_path}/relay.toml: {problem.replace('{folder}', str(tmp_path))}" in str(caught.value)
 
 
-def test_the_issuers_keys_by_file_or_address(tmp_path: Path) -> None:
-    (tmp_path / "key.pem").write_bytes(new_pair("ES256"))
-    (tmp_path / "jwks.json").write_bytes(jwks(pair()))
-    written = 'jwks_file = "jwks.json"\nsigning_key_file = "key.pem"'
-    assert load_config(_file(tmp_path, f"[tokens]\n{written}")).tokens == TokenSettings(
-        jwks_file=tmp_path / "jwks.json", signing_key_file=tmp_path / "key.pem"
-    )
-    rules = load_config(_file(tmp_path, '[tokens]\njwks_url = "https://127.0.0.1/x"\njwks_max_age = 5')).tokens
-    assert rules == TokenSettings(jwks_url="https://127.0.0.1/x", jwks_max_age=5)
-    assert not rules.development
-
-
-def test_every_mistake_is_named_at_once(tmp_path: Path) -> None:
+def test_all_mistakes_of_all_files_are_named_at_once(tmp_path: Path) -> None:
+    path = tmp_path / "relay.toml"
+    path.write_text("[listen]\nport = -1\n[metrics]\nport = -1\nenabled = 1")
     with pytest.raises(ConfigError) as caught:
-        load_config(_file(tmp_path, "[listen]\nport = -1\n[metrics]\nport = -1\nenabled = 1"))
-    assert len(str(caught.value).splitlines()) == 3
+        load_config({"faults": 1}, path, {"sed": 1})
+    lines = str(caught.value).splitlines()
+    assert [line.split(": ")[:2] for line in lines] == [
+        ["config", "faults"],
+        *([str(path), place] for place in ("listen.port", "metrics.port", "metrics.enabled")),
+        ["config", "sed"],
+    ]
 
 
 def test_files_that_cannot_be_read(tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match=r"can't be read: No such file"):
+    with pytest.raises(ConfigError, match=r"none.toml: can't be read: No such file"):
         load_config(tmp_path / "none.toml")
     (tmp_path / "bytes.toml").write_bytes(b"\xff")
     with pytest.raises(ConfigError, match="is not UTF-8, at byte 0"):
         load_config(tmp_path / "bytes.toml")
 
 
-def test_a_secret_is_in_no_repr(tmp_path: Path) -> None:
-    config = load_config(_file(tmp_path, '[tokens]\nsecret = "very-secret-indeed"'))
-    assert "very-secret-indeed" not in repr(config)
+def test_the_keys_of_an_issuer(tmp_path: Path) -> None:
+    (tmp_path / "key.pem").write_bytes(new_pair("ES256"))
+    (tmp_path / "jwks.json").write_bytes(jwks(pair()))
+    config = load(tmp_path, '[tokens]\njwks_file = "jwks.json"\nsigning_key_file = "key.pem"')
+    assert config.tokens == TokenSettings(jwks_file=tmp_path / "jwks.json", signing_key_file=tmp_path / "key.pem")
+    tokens = load(tmp_path, '[tokens]\njwks_url = "https://127.0.0.1/x"\njwks_max_age = 5').tokens
+    assert tokens == TokenSettings(jwks_url="https://127.0.0.1/x", jwks_max_age=5)
+    assert not tokens.development
 
 
-def test_a_mapping_is_laid_over_like_a_file(tmp_path: Path) -> None:
-    below = _file(tmp_path, 'seed = 1\n[relay]\nbuffer_pool = 1\n[[faults]]\nkind = "drop"')
+def test_later_sources_override_earlier_ones(tmp_path: Path) -> None:
+    below = tmp_path / "below.toml"
+    below.write_text(
+        'seed = 1\n[tokens]\nsecret = "x"\n[relay]\nbuffer_pool = 1\n[[faults]]\nname = "x"\nkind = "drop"'
+    )
     above = {"relay": {"connection_limit": 2}, "faults": [{"kind": "reset"}], "tls": {"chain": "chain.pem"}}
     config = load_config(below, above)
-    assert (config.seed, config.relay.buffer_pool, config.relay.connection_limit) == (1, 1, 2)
-    assert [fault.parts[0].to_json()["kind"] for fault in config.faults] == ["drop", "reset"]
+    assert (config.seed, config.relay) == (1, RelaySettings(2, 1))
+    assert [fault.parts[0].name for fault in config.faults] == ["drop", "reset"]
     assert config.certificate == Certificate(Path("chain.pem").absolute())
-    with pytest.raises(ConfigError, match=r"^config: sed: unknown key; did you mean seed"):
-        load_config(below, {"sed": 1})
-
-
-@pytest.mark.parametrize("text", ["faults = 1", "timeline = 1", "relay = 1"])
-def test_a_mistake_in_one_file_doesn_t_stop_the_reading_of_the_next(tmp_path: Path, text: str) -> None:
-    with pytest.raises(ConfigError) as caught:
-        load_config({"relay": {"buffer_pool": 1}}, _file(tmp_path, text), {"sed": 1})
-    assert len(str(caught.value).splitlines()) == 2
-
-
-@pytest.mark.parametrize(
-    ("act", "said"),
-    [
-        ('add = { kind = "dorp" }', "add: kind: there is no kind 'dorp'; did you mean drop?"),
-        ("limits = { pool = 1 }", "limits: pool: unknown limit; known are connection_limit, buffer_pool"),
-        ("limits = { buffer_pool = -1 }", "limits: buffer_pool: must be a whole number, 0 or more, not a number"),
-        ("tenant = { active = true }", "tenant: lacks id"),
-        ('tenant = { id = "x", tunel_limit = 1 }', "tenant: tunel_limit: unknown key; did you mean tunnel_limit?"),
-        ('tenant = { id = "x", tunnel_limit = -1 }', "tenant: tunnel_limit: must be"),
-        ('drop = "gently"', "drop must be one of close, reset, close-without-notify, half-close, not a string"),
-    ],
-)
-def test_a_mistake_in_a_timeline_is_told_before_its_time(tmp_path: Path, act: str, said: str) -> None:
-    with pytest.raises(ConfigError) as caught:
-        load_config(_file(tmp_path, f"[[timeline]]\nat = 1\n{act}"))
-    assert f"timeline 1: {said}" in str(caught.value)
+    for contradiction, problem in (
+        ({"tokens": {"secret_env": "HOME"}}, "tokens: secret and secret_env exclude each other; keep one"),
+        ({"faults": [{"kind": "drop", "name": "x"}]}, "faults[1].name: two faults are named x; rename one"),
+    ):
+        with pytest.raises(ConfigError) as caught:
+            load_config(below, contradiction)
+        assert str(caught.value) == f"{below} and config: {problem}"

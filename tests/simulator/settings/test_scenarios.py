@@ -15,8 +15,8 @@ import pytest
 
 from cbspec.protocol.codes import ErrorCode
 from cbspec_simulator import ConfigError, LocalRelay
-from cbspec_simulator.app.scenario_schema import scenario_schema
 from cbspec_simulator.settings.scenarios import scenario_file, scenarios
+from cbspec_simulator.settings.schema import scenario_schema
 from tests.support.client import PATIENCE, RawClient, entered
 from tests.support.messages import BEAT, HELLO, tunnel
 

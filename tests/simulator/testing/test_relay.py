@@ -89,7 +89,7 @@ def test_it_drains_and_its_limits_change_while_it_runs(relay: LocalRelay) -> Non
         relay.limit_tenant("tenant-001", tunnel_limit=None)
         relay.limit(buffer_pool=1)
         assert client.name(tunnel("c")) == "buffer_pool_exhausted"
-    with pytest.raises(ControlError, match="pool: unknown limit; known are connection_limit, buffer_pool"):
+    with pytest.raises(ControlError, match="pool: unknown key; known are connection_limit, buffer_pool"):
         relay.limit(pool=1)
 
 

@@ -1,0 +1,153 @@
+"""The JSON Schemas of faults and configuration files accept what the reader accepts, and nothing else."""
+
+from __future__ import annotations
+
+from dataclasses import is_dataclass
+from typing import Any, Final
+
+import jsonschema
+import jsonschema_rs
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from cbspec.documents import keys, plain_type
+from cbspec_simulator import ConfigError, load_config
+from cbspec_simulator.faults.catalogue import KINDS
+from cbspec_simulator.faults.fault import Fault, FaultError
+from cbspec_simulator.faults.when import CONDITIONS
+from cbspec_simulator.settings.config import TimelineEntry
+from cbspec_simulator.settings.reading import ConfigDocument
+from cbspec_simulator.settings.schema import fault_schema, scenario_schema
+
+Data = dict[str, Any]
+SCENARIO: Final = jsonschema_rs.validator_for(scenario_schema())  # much faster than jsonschema
+FAULT: Final = jsonschema_rs.validator_for(fault_schema())
+
+TABLES: Final = {item.name: plain_type(hint) for item, hint in keys(ConfigDocument) if is_dataclass(plain_type(hint))}
+OUTSIDE: Final = ("key_file", "jwks_file", "signing_key_file", "secret_env", "token_env", "jwks_url")
+"""Keys whose files and variables the reader looks up, which a schema can't."""
+PLACES: Final = [
+    (table, key)
+    for table, type_ in TABLES.items()
+    for key in (*(item.name for item, _ in keys(type_)), "kee")
+    if key not in OUTSIDE
+]
+ACTIONS: Final = [item.name for item, _ in keys(TimelineEntry) if item.name != "at"]
+PARAMS: Final = sorted({name for kind in KINDS.values() for name in kind.params})
+NEEDED: Final[dict[str, Data]] = {
+    "error": {"code": "x"}, "delay": {"seconds": 1}, "latency": {"seconds": 1}, "bandwidth": {"bytes_per_second": 9},
+    "split": {"at": [3]}, "member": {"member": "x"}, "missing-member": {"member": "x"}, "limits": {"tunnels": 1},
+}  # fmt: skip
+VALUES: Final[st.SearchStrategy[Any]] = st.one_of(
+    st.sampled_from(["", "x", "tenant-001", "hello", "tunnel_info", "error", "close", "reset", "relay", "127.0.0.1"]),
+    st.integers(-2, 70_000),
+    st.floats(-2, 100, allow_nan=False),
+    st.booleans(),
+    st.sampled_from([[], ["x"], [1], [0], [3, 4], {}, {"x": 1}, {"type": "hello"}]),
+)
+
+
+def agree(data: Data) -> bool:
+    """Check that reader and schema agree on a configuration, and return whether it is valid."""
+    try:
+        load_config(data)
+        read = True
+    except ConfigError:
+        read = False
+    assert SCENARIO.is_valid(data) is read, data
+    return read
+
+
+def test_both_are_schemas() -> None:
+    for schema in (fault_schema(), scenario_schema()):
+        jsonschema.Draft202012Validator.check_schema(schema)
+
+
+@settings(deadline=None, max_examples=300)
+@given(st.sampled_from(PLACES), VALUES)
+def test_keys_of_tables(place: tuple[str, str], value: object) -> None:
+    agree({place[0]: {place[1]: value}})
+
+
+@settings(deadline=None)
+@given(st.sampled_from(["seed", "development", "faults", "timeline", "tenants", "listen", "sed"]), VALUES)
+def test_keys_of_the_document(key: str, value: object) -> None:
+    agree({key: value})
+
+
+@settings(deadline=None, max_examples=300)
+@given(st.sampled_from(list(KINDS)), st.sampled_from([*PARAMS, "name", "kind", "repeat", "sequence"]), VALUES)
+def test_keys_of_faults(kind: str, key: str, value: object) -> None:
+    fault = {"kind": kind, **NEEDED.get(kind, {})}
+    assert agree({"faults": [fault]})
+    assert agree({"faults": [{"sequence": [fault, {"kind": "pass"}], "repeat": True}]}) or kind == "refuse"
+    agree({"faults": [{**fault, key: value}]})
+    agree({"faults": [{"sequence": [{**fault, key: value}]}]})
+
+
+@settings(deadline=None, max_examples=200)
+@given(st.sampled_from([*CONDITIONS, "nht"]), VALUES)
+def test_keys_of_conditions(key: str, value: object) -> None:
+    if (key, value) != ("end", 0):  # it must be more than begin
+        agree({"faults": [{"kind": "reset", "when": {key: value}}]})  # reset strikes at every point
+
+
+@settings(deadline=None, max_examples=300)
+@given(st.sampled_from([*ACTIONS, "dop"]), VALUES, st.sampled_from([0, 1.5, -1, "x", True]))
+def test_keys_of_timelines(action: str, value: object, at: object) -> None:
+    agree({"timeline": [{"at": at, action: value}]})
+    agree({"timeline": [{"at": 1, "limits": {"connection_limit": value}}]})
+
+
+@settings(deadline=None)
+@given(st.sampled_from(["id", "active", "tunnel_limit", "connection_limit", "rate", "idd"]), VALUES)
+def test_keys_of_tenants(key: str, value: object) -> None:
+    tenant = {"id": "x", key: value}
+    agree({"tenants": [tenant], "timeline": [{"at": 1, "tenant": tenant}]})
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        {"timeline": [{"at": 1}]},
+        {"timeline": [{"at": 1, "drain": True, "reset": True}]},
+        {"timeline": [{"drain": True}]},
+        {"timeline": [{"at": 1, "tenant": {"active": False}}]},
+        {"timeline": [{"at": 1, "add": {"kind": "dorp"}}]},
+        {"tokens": {"secret": "x", "key_file": "y"}},
+        {"tls": {"key": "x"}},
+        {"faults": [{"kind": "drop", "sequence": [{"kind": "drop"}]}]},
+        {"faults": [{"kind": "pass"}]},
+        {"faults": [{}]},
+        {"faults": [{"kind": "latency"}]},
+        {"faults": [{"sequence": []}]},
+    ],
+)
+def test_both_refuse(data: Data) -> None:
+    assert not agree(data)
+
+
+@settings(deadline=None, max_examples=200)
+@given(
+    st.sampled_from(list(KINDS)),
+    st.dictionaries(st.sampled_from([*PARAMS, "name", "y"]), VALUES | st.none(), max_size=2),
+    st.dictionaries(st.sampled_from([*CONDITIONS, "z"]), VALUES, max_size=3),
+)
+def test_the_schema_of_faults(kind: str, params: Data, when: Data) -> None:
+    fault = {"kind": kind, **NEEDED.get(kind, {}), **params, "when": when}
+    problems: tuple[str, ...] = ()
+    try:
+        written = Fault.read(fault).to_json()
+    except FaultError as error:
+        written, problems = fault, error.problems
+    # A schema doesn't cover contradictions in a condition.
+    assert FAULT.is_valid(written) is not bool(problems) or all(problem.startswith("when") for problem in problems)
+
+
+def test_the_schema_of_sequences() -> None:
+    fault: Data = {"name": "s", "sequence": [{"kind": "drop"}, {"kind": "pass"}], "repeat": True, "when": {"nth": 2}}
+    for data in (fault, Fault.read(fault).to_json()):
+        assert FAULT.is_valid(data)
+    assert not FAULT.is_valid({**fault, "sequence": []})
+    assert not FAULT.is_valid({**fault, "kind": "drop"})
