@@ -17,6 +17,7 @@ from typing import Final
 
 from bench.server import TENANTS
 from cbspec.profile.identity import DEVELOPMENT_SECRET, development_ca
+from cbspec.protocol.handshake import opening_request
 from cbspec.tls_contexts import client_context
 from cbspec.tokens.jwt import SigningKey, mint
 
@@ -24,10 +25,7 @@ BATCH: Final = 25
 BEAT: Final = b'{"type":"heartbeat"}'
 _HELLO: Final = b'{"type":"hello","version":"1.0","features":["tls","heartbeat","tunnel_info"]}'
 _PER_ADDRESS: Final = 4000  # connections per source address: a port in TIME_WAIT is blocked for a minute
-_UPGRADE: Final = (
-    b"GET / HTTP/1.1\r\nHost: localhost\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
-    b"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n"
-)
+_UPGRADE: Final = opening_request()
 
 
 class Load:

@@ -1,4 +1,4 @@
-"""Entry point of `cbspec` and `python -m cbspec`."""
+"""The entry point of `cbspec` and `python -m cbspec`."""
 
 from __future__ import annotations
 
@@ -6,11 +6,11 @@ import sys
 
 
 def main() -> int:
-    """Run the command line of the process and return its exit code."""
+    """Run the command line of this process; return the exit code."""
     try:
         from cbspec.cli import main as run
     except KeyboardInterrupt:
-        return 130  # pressed while `cbspec.cli` was being imported
+        return 130  # Ctrl-C during the import of `cbspec.cli`
     return run()
 
 

@@ -1,4 +1,4 @@
-"""File descriptors, of which each connection takes one: the usual limit is a thousand."""
+"""The limit of open file descriptors: each connection takes one, and the usual limit is about a thousand."""
 
 from __future__ import annotations
 
@@ -6,9 +6,8 @@ import contextlib
 import resource
 
 
-def take_all() -> None:
-    """Let this process, and those that it starts, have as many open as the system allows at all."""
+def raise_limit() -> None:
+    """Raise the limit of this process and its future children to the hard limit."""
     hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
-    # Where there is no hard limit, some systems refuse to have no other one either: then the usual one must do.
-    with contextlib.suppress(ValueError, OSError):
+    with contextlib.suppress(ValueError, OSError):  # some systems refuse an infinite hard limit as the soft limit
         resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))

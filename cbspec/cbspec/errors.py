@@ -1,7 +1,7 @@
-"""What a command can't do, in a line."""
+"""The error of a command."""
 
 from __future__ import annotations
 
 
 class CommandError(Exception):
-    """A command can't be carried out; the text, a line for each cause, names the thing and the way out."""
+    """A command can't be carried out; the text has a line for each cause, with the remedy."""

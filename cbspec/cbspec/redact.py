@@ -1,4 +1,4 @@
-"""Texts without the tokens in them, for whatever is shown or kept."""
+"""Recognise and redact tokens in texts. Every search takes linear time, since any peer may have written the text."""
 
 from __future__ import annotations
 
@@ -8,64 +8,73 @@ from typing import Any, Final
 
 MASK: Final = "<token>"
 
-# Both take a time that grows with the text and no faster, whatever the text is: it comes from anybody.
-_JWT: Final = re.compile(
-    r"(?<![\w-])(?:[\w-]{8,}+\.[\w-]{8,}+\.[\w-]*+"
-    r"|eyJ[\w-]{8,}+(?:\.[\w-]*+)?"  # its beginning: in base64url, every JSON object begins so
-    r"|[\w-]*+(?:\.[\w-]{43,}+)++)"  # its end: no signature is shorter
+LONGEST: Final = 4096
+"""Bytes of a message that are shown."""
+
+_BEGINNING: Final = r"eyJ[\w-]{5,}+"  # of a header: in base64url, every JSON object begins with these letters
+_WHOLE: Final = re.compile(_BEGINNING + r"\.[\w-]{5,}+\.[\w-]*+")
+_PART: Final = re.compile(
+    _BEGINNING + r"(?:\.[\w-]*+){0,2}"
+    r"|(?<![\w-])(?:[\w-]{8,}+\.[\w-]{8,}+\.[\w-]*+"
+    r"|[\w-]*+(?:\.[\w-]{43,}+)++)"  # the end of a token: no signature is shorter
 )
 _MEMBER: Final = re.compile(r'("token"\s*+:\s*+)"(?:[^"\\]++|\\.)*+"?')
-_LETTER: Final = re.compile(
-    r"\\u00(2[de]|3\d|4[1-9a-f]|5[0-9af]|6[1-9a-f]|7[0-9a])", re.IGNORECASE
-)  # of a name or a token
+_ESCAPED_LETTER: Final = re.compile(r"\\u00(2[de]|3\d|4[1-9a-f]|5[0-9af]|6[1-9a-f]|7[0-9a])", re.IGNORECASE)
 _LAST_WORD: Final = re.compile(r"[\w.\\-]++$")
 
-LONGEST: Final = 4096
-"""Bytes of a text that are shown."""
+
+def find_tokens(text: str) -> list[str]:
+    """Return the complete tokens in a text."""
+    return _WHOLE.findall(text)
 
 
-def hide(text: str) -> str:
-    """Return a text of one's own, such as a name that a client has given, with "<token>" where a token is."""
-    return _JWT.sub(MASK, text)
+def has_token(text: str) -> bool:
+    """Whether a text contains a token or a part of one that `redact` replaces."""
+    return _PART.search(text) is not None
 
 
-def mask(text: bytes) -> str:
-    """Return a message's text with "<token>" where a token is, however it is written; bytes that are no UTF-8 escaped.
+def redact(text: str, mask: str = MASK) -> str:
+    """Return a text with `mask` in place of each token and part of one."""
+    return _PART.sub(lambda _: mask, text)
 
-    A JSON text is only written anew where its spelling hides a token. Of a long text only the beginning is shown, and
-    nothing where a token could hide in it.
+
+def redact_message(text: bytes) -> str:
+    """Return a message's text with its tokens redacted, JSON escapes considered; bytes that aren't UTF-8 are escaped.
+
+    The spelling is kept unless it could hide a token. A long text is cut.
     """
     if len(text) > LONGEST:
         head = text[:LONGEST]
-        kept = "" if b"\\" in head else _LAST_WORD.sub("", _masked(head.decode(errors="backslashreplace")))
+        kept = "" if b"\\" in head else _LAST_WORD.sub("", _redact_members(head.decode(errors="backslashreplace")))
         return f"{kept}… ({len(text)} bytes)"
-    shown = _masked(text.decode(errors="backslashreplace"))
+    plain = text.decode(errors="backslashreplace")
+    shown = _redact_members(plain)
     if "\\" not in shown:
         return shown
     try:
-        without = _without(json.loads(text))
-    except (ValueError, RecursionError):  # no JSON, or nested deeper than can be taken apart
-        return _masked(_LETTER.sub(lambda escape: chr(int(escape[1], 16)), shown))
+        redacted = _redact_value(json.loads(text))
+    except (ValueError, RecursionError):
+        return _redact_members(_ESCAPED_LETTER.sub(lambda escape: chr(int(escape[1], 16)), plain))
     try:
-        whole = json.loads(shown) == without
-    except ValueError:  # part of an escape is gone
-        whole = False
-    return shown if whole else json.dumps(without, ensure_ascii=False, separators=(",", ":"))
+        complete = json.loads(shown) == redacted
+    except ValueError:  # an escape was cut in two
+        complete = False
+    return shown if complete else json.dumps(redacted, ensure_ascii=False, separators=(",", ":"))
 
 
-def _masked(text: str) -> str:
-    return _JWT.sub(MASK, _MEMBER.sub(rf'\1"{MASK}"', text))
+def _redact_members(text: str) -> str:
+    return redact(_MEMBER.sub(rf'\1"{MASK}"', text))
 
 
-def _without(value: Any) -> Any:  # noqa: ANN401 - any JSON value
+def _redact_value(value: Any) -> Any:  # noqa: ANN401 - any JSON value
     match value:
         case dict():
             return {
-                name: MASK if name == "token" and isinstance(inner, str) else _without(inner)
+                name: MASK if name == "token" and isinstance(inner, str) else _redact_value(inner)
                 for name, inner in value.items()
             }
         case list():
-            return [_without(inner) for inner in value]
+            return [_redact_value(inner) for inner in value]
         case str():
-            return _JWT.sub(MASK, value)
+            return redact(value)
     return value

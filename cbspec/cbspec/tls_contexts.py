@@ -1,4 +1,4 @@
-"""TLS contexts: certificates and trust from files, TLS 1.3 only unless a caller asks for an old version."""
+"""TLS contexts: certificates and trust from files, TLS 1.3 only unless a caller requests an old version."""
 
 from __future__ import annotations
 
@@ -9,39 +9,37 @@ from pathlib import Path
 
 
 class Trust(StrEnum):
-    """Whose certificates a client accepts, where it isn't a CA file's."""
+    """The trust of a client without a CA file: the system's CAs, or any certificate."""
 
     SYSTEM = "system"
-    NOBODY_CHECKS = "nobody checks"
+    ANY = "any"
 
 
 def server_context(chain: Path, key: Path | None = None) -> ssl.SSLContext:
-    """Return a context that serves TLS 1.3 only, with the PEM files `chain` and `key` (None: in the chain's file).
+    """Return a context that serves TLS 1.3 only, with the PEM files `chain` and `key` (None: the key is in `chain`).
 
-    Raises OSError (which names the file) or ssl.SSLError where they can't be read, the key is encrypted, or they don't
-    fit each other.
+    Raises OSError with the file's name, or ssl.SSLError if the key is encrypted or doesn't belong to the certificate.
     """
     for file in filter(None, (chain, key)):
-        file.open("rb").close()  # OpenSSL's own error doesn't say which
+        file.open("rb").close()  # OpenSSL's own error lacks the name
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.minimum_version = ssl.TLSVersion.TLSv1_3
-    context.load_cert_chain(chain, key, password=_no_password)
+    context.load_cert_chain(chain, key, password=_reject_password)
     return context
 
 
-def _no_password() -> str:
-    # Nobody sits there to be asked, which is what OpenSSL would do.
-    raise ssl.SSLError("the key is encrypted")
+def _reject_password() -> str:
+    raise ssl.SSLError("the key is encrypted")  # instead of OpenSSL's prompt on the terminal
 
 
 def client_context(trust: Path | Trust = Trust.SYSTEM) -> ssl.SSLContext:
-    """Return a context that offers TLS 1.3 only and accepts what `trust` vouches for.
+    """Return a context that offers TLS 1.3 only; `trust` may be a PEM file with CA certificates.
 
-    Raises OSError or ssl.SSLError where a CA file can't be read or holds no certificate.
+    Raises OSError or ssl.SSLError if the CA file is unreadable or has no certificate.
     """
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.minimum_version = ssl.TLSVersion.TLSv1_3
-    if trust is Trust.NOBODY_CHECKS:
+    if trust is Trust.ANY:
         context.check_hostname = False
         context.verify_mode = ssl.CERT_NONE
     elif trust is Trust.SYSTEM:
@@ -52,9 +50,9 @@ def client_context(trust: Path | Trust = Trust.SYSTEM) -> ssl.SSLContext:
 
 
 def legacy_client_context(version: ssl.TLSVersion) -> ssl.SSLContext:
-    """Return a context that offers exactly `version`, with every cipher: only the peer is to refuse it.
+    """Return a context that offers exactly `version`, with every cipher, so that only the peer can refuse it.
 
-    It verifies nothing, so it must carry no secret.
+    It verifies no certificate: never send a secret over it.
     """
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.check_hostname = False
@@ -62,8 +60,7 @@ def legacy_client_context(version: ssl.TLSVersion) -> ssl.SSLContext:
     context.set_ciphers("ALL:@SECLEVEL=0")
     context.minimum_version = ssl.TLSVersion.MINIMUM_SUPPORTED
     with warnings.catch_warnings():
-        # Python warns of the versions whose refusal is to be seen; a run with warnings as errors mustn't stop on it.
-        warnings.simplefilter("ignore", DeprecationWarning)
+        warnings.simplefilter("ignore", DeprecationWarning)  # old versions are offered to see their refusal
         context.maximum_version = version
     if version >= ssl.TLSVersion.TLSv1_2:
         context.minimum_version = version

@@ -167,7 +167,7 @@ def _insecure_plan(args: argparse.Namespace, named: str) -> _Plan:
             "use --token-file, --token-env or --development"
         )
     warning = "the relay's certificate isn't verified: the token may reach another server" if token else ""
-    return _Plan(Trust.NOBODY_CHECKS, token, warning)
+    return _Plan(Trust.ANY, token, warning)
 
 
 def _trust(ca: str | None, *, development: bool) -> Path | Trust:

@@ -1,4 +1,4 @@
-"""File descriptors: as many as there are, and no end where a system refuses."""
+"""The limit of file descriptors."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ from collections.abc import Iterator
 
 import pytest
 
-from cbspec.descriptors import take_all
+from cbspec.descriptors import raise_limit
 
 
 @pytest.fixture
 def limits() -> Iterator[tuple[int, int]]:
-    """Give the limits, the usual one lowered, and put them back."""
+    """Lower the soft limit during a test."""
     before = resource.getrlimit(resource.RLIMIT_NOFILE)
     lowered = (min(512, before[0]), before[1])
     resource.setrlimit(resource.RLIMIT_NOFILE, lowered)
@@ -20,13 +20,13 @@ def limits() -> Iterator[tuple[int, int]]:
     resource.setrlimit(resource.RLIMIT_NOFILE, before)
 
 
-def test_all_are_taken_that_there_are(limits: tuple[int, int]) -> None:
-    take_all()
+def test_the_soft_limit_is_raised_to_the_hard_one(limits: tuple[int, int]) -> None:
+    raise_limit()
     assert resource.getrlimit(resource.RLIMIT_NOFILE) == (limits[1], limits[1])
 
 
 @pytest.mark.parametrize("error", [ValueError, OSError])
-def test_a_system_that_refuses_leaves_the_usual_limit(
+def test_a_system_that_refuses_keeps_its_limit(
     error: type[Exception], limits: tuple[int, int], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def refuse(*_: object) -> None:
@@ -34,5 +34,5 @@ def test_a_system_that_refuses_leaves_the_usual_limit(
 
     with monkeypatch.context() as refusing:
         refusing.setattr(resource, "setrlimit", refuse)
-        take_all()
+        raise_limit()
     assert resource.getrlimit(resource.RLIMIT_NOFILE) == limits

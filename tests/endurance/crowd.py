@@ -20,7 +20,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from cbspec.descriptors import take_all
+from cbspec.descriptors import raise_limit
 from cbspec.profile.identity import DEVELOPMENT_TENANTS
 from cbspec.profile.profile import Profile, dump
 from tests.support.processes import Served, served
@@ -155,7 +155,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
     if hard < args.connections + _OTHER_DESCRIPTORS:
         parser.error(f"{hard} descriptors (ulimit -Hn) are too few for {args.connections} connections")
-    take_all()
+    raise_limit()
     try:
         without = run(0, 0, 0.0, args.suite)
         print(f"without a crowd: {dict(Counter(without.outcomes.values()))}, {without.seconds:.1f} s", flush=True)

@@ -14,6 +14,7 @@ LONGEST_FILE = 600  # lines
 
 # Modules without a test file of their own name, and the file that tests them.
 TESTED_ELSEWHERE = {
+    "cbspec/cbspec/protocol/handshake.py": "tests/cbspec/protocol/test_websocket.py",
     "cbspec/cbspec/tls_contexts.py": "tests/cbspec/protocol/test_tls.py",
     "cbspec/cbspec/__main__.py": "tests/cbspec/cli/test_main.py",
     "cbspec/cbspec/errors.py": "tests/cbspec/cli/test_main.py",

@@ -7,9 +7,7 @@ receives; it speaks lines or, if a connection begins as HTTP, WebSocket.
 from __future__ import annotations
 
 import asyncio
-import base64
 import contextlib
-import hashlib
 import json
 import socket
 import ssl
@@ -24,6 +22,7 @@ from typing import Any
 from cbspec.profile.profile import Endpoint
 from cbspec.protocol.connection import read_message
 from cbspec.protocol.framing import RawMessage
+from cbspec.protocol.handshake import accepting_response
 from cbspec.protocol.messages import (
     Answer,
     Auth,
@@ -45,7 +44,6 @@ PATIENCE = 20.0
 """Seconds after which a script stops waiting for its peer."""
 
 _LARGEST_FRAME = 1 << 27  # bytes: more than the suite ever sends
-_GUID = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"  # RFC 6455, 1.3
 
 Script = Callable[[socket.socket], object]
 """Handles a connection, which is closed when the script returns."""
@@ -193,11 +191,7 @@ class MessageSocket:
 
     def _upgrade(self, headers: list[bytes]) -> None:
         keys = [line.split(b":")[1].strip() for line in headers if line.lower().startswith(b"sec-websocket-key:")]
-        accept = base64.b64encode(hashlib.sha1(next(iter(keys), b"") + _GUID, usedforsecurity=False).digest())
-        self._tls.sendall(
-            b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
-            b"Sec-WebSocket-Accept: " + accept + b"\r\n\r\n"
-        )
+        self._tls.sendall(accepting_response(next(iter(keys), b"").decode()))
 
     def _message(self) -> bytes | None:
         """Return the next message, or None at the end.

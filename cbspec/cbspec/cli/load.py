@@ -19,7 +19,7 @@ from typing import Literal
 
 from cbspec.cli import AFTER_DASHES
 from cbspec.cli.load_settings import Settings, token_source
-from cbspec.descriptors import take_all
+from cbspec.descriptors import raise_limit
 from cbspec.errors import CommandError
 from cbspec.profile.issuer import Issuer, ProfileLacks
 from cbspec.profile.profile import Endpoint, Profile
@@ -119,7 +119,7 @@ def run(args: argparse.Namespace) -> int:
     settings = replace(settings, tenants=settings.tenants or _main_tenant(profile))
     _check_tokens(profile, settings.tenants)
     settings = replace(settings, transport="tcp" if args.master else _transport(profile, args.wait))
-    take_all()
+    raise_limit()
     command = [sys.executable, "-P", "-m", "locust", *_locust(args, profile)]
     sys.stdout.flush()
     sys.stderr.flush()

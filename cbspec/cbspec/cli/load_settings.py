@@ -13,7 +13,7 @@ from typing import Final, Self
 from cbspec.profile.issuer import Issuer
 from cbspec.profile.profile import Endpoint, Profile, load, resolve
 from cbspec.profile.target import Transport
-from cbspec.redact import mask
+from cbspec.redact import redact_message
 from cbspec_client import session as client_session
 from cbspec_client.conversation import Blame, Exchanged, Onlooker
 from cbspec_conformance.judging.onlooker import Received, look
@@ -102,6 +102,6 @@ def invariants(secrets: tuple[str, ...]) -> Onlooker:
         found = look(
             sent, received, tenant=exchanged.tenant, secrets=tuple(s for s in secrets if s != exchanged.tenant)
         )
-        return [Blame(breach.requirement, breach.expected, mask(breach.seen.encode())) for breach in found]
+        return [Blame(breach.requirement, breach.expected, redact_message(breach.seen.encode())) for breach in found]
 
     return watch

@@ -1,8 +1,8 @@
-"""A stream of bytes, cut into message texts.
+"""The messages of a byte stream.
 
-The specification says nothing of framing. Deployed clients send one object and a line feed over TLS; some readers go
-by line, some by object. So a message that begins with `{` ends at its matching brace, wherever the line feeds are, and
-anything else ends at the line feed. After a broken message reading starts again at the next line.
+The specification doesn't define a framing. Deployed clients send one object and a line feed over TLS; some readers read
+lines, others objects. So a message that begins with `{` ends at the matching brace, wherever line feeds are, and any
+other text ends at the line feed. After a broken message, reading resumes at the next line.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from typing import NamedTuple
 from cbspec.protocol.strictjson import MAX_DEPTH
 
 MAX_MESSAGE = 1024 * 1024
-"""Bytes of one message that are read; deployed clients have the same cap."""
+"""Bytes of the longest message that is read; deployed clients have the same limit."""
 
 _SPACE = b" \t\r\n"
 _CONTENT = rb'[^"\\\x00-\x1f]*+(?:\\[^\x00-\x1f][^"\\\x00-\x1f]*+)*+'
@@ -22,17 +22,17 @@ _IN_STRING = re.compile(_CONTENT)
 _SCALAR = re.compile(rb"[-+.0-9A-Za-z]+")
 _BLANK = re.compile(rb"[ \t\r\n]*")
 _SHORT = 4096
-_BEGINNING = 1024  # bytes of what is too long that are shown
-# The usual case in one step of the regular expression engine: a short object whose members are strings, scalars and
-# flat arrays. It says the same as the scanner, which takes over where it doesn't match.
+_BEGINNING = 1024  # bytes of a message that is too long, for the error
+# The usual message, a short object of strings, scalars and flat arrays, is matched by one regular expression. The
+# scanner accepts the same texts, and reads all others.
 _WS, _STR, _NUM = rb"[ \t\r\n]*+", b'"' + _CONTENT + b'"', rb"[-+.0-9A-Za-z]++"
 _ATOM = rb"(?:" + _STR + rb"|" + _NUM + rb")" + _WS
 _ITEMS = rb"\[" + _WS + rb"(?:" + _ATOM + rb"(?:," + _WS + _ATOM + rb")*+)?+\]" + _WS
 _MEMBER = _STR + _WS + rb":" + _WS + rb"(?:" + _ATOM + rb"|" + _ITEMS + rb")"
 _FLAT = rb"\{" + _WS + rb"(?:" + _MEMBER + rb"(?:," + _WS + _MEMBER + rb")*+)?+\}"
 _FLAT_OBJECT = re.compile(_FLAT)
-# Items and members, each with the comma behind it, as many as there are: what the scanner can take in one step, too. An
-# item may be flat itself, which is two levels more.
+# Sequences of items or members, each with the comma after it, which the scanner passes in one step. An item may be a
+# flat object or array, which adds two levels.
 _VALUE = rb"(?:" + _ATOM + rb"|" + _ITEMS + rb"|" + _FLAT + _WS + rb")," + _WS
 _FLAT_LEVELS = 2
 _RUN_OF_ITEMS = re.compile(rb"(?:" + _VALUE + rb")*+")
@@ -40,7 +40,7 @@ _RUN_OF_MEMBERS = re.compile(rb"(?:" + _STR + _WS + rb":" + _WS + _VALUE + rb")*
 
 
 class MessageTooLarge(ValueError):
-    """A message is longer than may be read; what follows it can't be told apart any more. It has `begun` so."""
+    """A message exceeds the limit, so the stream can't be read any more; `begun` is the beginning of the message."""
 
     def __init__(self, reason: str, begun: bytes) -> None:
         super().__init__(reason)
@@ -48,10 +48,10 @@ class MessageTooLarge(ValueError):
 
 
 class RawMessage(NamedTuple):
-    """One message text.
+    """The text of one message.
 
-    `broken` says why it can't be JSON where that showed already while cutting it out; `binary` that it came in a
-    WebSocket's binary message.
+    `broken` is the reason why it can't be JSON, if the framer found one. `binary` is True for a binary WebSocket
+    message.
     """
 
     text: bytes
@@ -60,7 +60,7 @@ class RawMessage(NamedTuple):
 
 
 class _Want(Enum):
-    """What the grammar allows next inside an object or array."""
+    """The next token that the grammar allows in an object or array."""
 
     VALUE = auto()
     VALUE_OR_END = auto()
@@ -72,6 +72,17 @@ class _Want(Enum):
 
 _NAMES = frozenset({_Want.NAME, _Want.NAME_OR_END})
 _VALUES = frozenset({_Want.VALUE, _Want.VALUE_OR_END})
+_QUOTE, _BACKSLASH, _BRACE, _BRACKET = b'"\\{['
+_ALLOWED = {
+    _QUOTE: _NAMES | _VALUES,
+    _BRACE: _VALUES,
+    _BRACKET: _VALUES,
+    ord("}"): frozenset({_Want.NAME_OR_END, _Want.COMMA_OR_END}),
+    ord("]"): frozenset({_Want.VALUE_OR_END, _Want.COMMA_OR_END}),
+    ord(":"): frozenset({_Want.COLON}),
+    ord(","): frozenset({_Want.COMMA_OR_END}),
+}
+"""The states of the grammar that allow a byte; every other byte can only begin a scalar."""
 
 
 class _Broken(Exception):
@@ -83,7 +94,7 @@ class _Broken(Exception):
 
 
 class _ObjectScanner:
-    """Finds the end of one JSON object, resuming where the bytes ran out; it looks at each byte once."""
+    """Finds the end of one JSON object. It looks at each byte once, and resumes when more bytes are available."""
 
     __slots__ = ("_in_name", "_in_string", "_max_depth", "_stack", "_want", "position")
 
@@ -96,7 +107,7 @@ class _ObjectScanner:
         self._in_name = False
 
     def scan(self, data: bytearray) -> int | None:
-        """Return the index behind the object at the start of `data`, or None where more bytes are needed."""
+        """Return the index after the object at the start of `data`, or None if it is incomplete."""
         size = len(data)
         while self.position < size:
             if self._in_string:
@@ -114,12 +125,12 @@ class _ObjectScanner:
         return None
 
     def _run(self, data: bytearray) -> None:
-        """Pass what is whole and followed by a comma, without looking at each token of it."""
+        """Pass a sequence of complete members or items, without looking at each token."""
         if not self._stack or len(self._stack) + _FLAT_LEVELS > self._max_depth:
             return
         if self._want in _NAMES:
             run, then = _RUN_OF_MEMBERS.match(data, self.position), _Want.NAME
-        elif self._want in _VALUES and self._stack[-1] == 0x5B:
+        elif self._want in _VALUES and self._stack[-1] == _BRACKET:
             run, then = _RUN_OF_ITEMS.match(data, self.position), _Want.VALUE
         else:
             return
@@ -129,9 +140,9 @@ class _ObjectScanner:
     def _rest_of_string(self, data: bytearray) -> bool:
         content = _IN_STRING.match(data, self.position)
         end = self.position = content.end() if content else self.position
-        if end >= len(data) or (data[end] == 0x5C and end + 1 >= len(data)):
+        if end >= len(data) or (data[end] == _BACKSLASH and end + 1 >= len(data)):
             return False
-        if data[end] != 0x22:
+        if data[end] != _QUOTE:
             raise _Broken(end, "a control character inside a string")
         self.position = end + 1
         self._in_string = False
@@ -140,121 +151,95 @@ class _ObjectScanner:
 
     def _token(self, data: bytearray) -> None:
         at, byte = self.position, data[self.position]
-        self.position += 1
-        if byte == 0x22:
-            self._string(at)
-        elif byte in b"{[":
-            self._open(at, byte)
-        elif byte in b"}]":
-            self._close(at, byte)
-        elif byte == 0x3A:
-            self._expect(at, _Want.COLON)
-            self._want = _Want.VALUE
-        elif byte == 0x2C:
-            self._expect(at, _Want.COMMA_OR_END)
-            self._want = _Want.NAME if self._stack[-1] == 0x7B else _Want.VALUE
-        else:
-            self._scalar(at, data)
-
-    def _string(self, at: int) -> None:
-        self._in_name = self._want in (_Want.NAME, _Want.NAME_OR_END)
-        if not self._in_name:
-            self._expect(at, _Want.VALUE, _Want.VALUE_OR_END)
-        self._in_string = True
-
-    def _open(self, at: int, byte: int) -> None:
-        self._expect(at, _Want.VALUE, _Want.VALUE_OR_END)
-        if len(self._stack) >= self._max_depth:
-            raise _Broken(at, f"it nests deeper than {self._max_depth} levels")
-        self._stack.append(byte)
-        self._want = _Want.NAME_OR_END if byte == 0x7B else _Want.VALUE_OR_END
-
-    def _close(self, at: int, byte: int) -> None:
-        if self._stack[-1] != byte - 2:
+        scalar = None if byte in _ALLOWED else _SCALAR.match(data, at)
+        if byte in b"}]" and self._stack[-1] != byte - 2:
             raise _Broken(at, "brackets that don't match")
-        ends = (_Want.NAME_OR_END, _Want.COMMA_OR_END) if byte == 0x7D else (_Want.VALUE_OR_END, _Want.COMMA_OR_END)
-        self._expect(at, *ends)
-        self._stack.pop()
-        self._want = _Want.COMMA_OR_END
-
-    def _scalar(self, at: int, data: bytearray) -> None:
-        # A scalar that was cut in two is read as two: so one may follow another here, and the JSON decoder, which
-        # sees the whole text, has the last word on it.
-        match = _SCALAR.match(data, at)
-        if match is None:
+        # A scalar may arrive in two pieces. So two in sequence are allowed here, and the JSON decoder rejects them.
+        continues = scalar and self._want is _Want.COMMA_OR_END and _SCALAR.match(data, at - 1)
+        if self._want not in _ALLOWED.get(byte, _VALUES if scalar else ()) and not continues:
             raise _Broken(at, "a byte that JSON doesn't allow here")
-        if not (self._want is _Want.COMMA_OR_END and _SCALAR.match(data, at - 1)):
-            self._expect(at, _Want.VALUE, _Want.VALUE_OR_END)
-        self.position = match.end()
-        self._want = _Want.COMMA_OR_END
-
-    def _expect(self, at: int, *wanted: _Want) -> None:
-        if self._want not in wanted:
-            raise _Broken(at, "a byte that JSON doesn't allow here")
+        self.position = scalar.end() if scalar else at + 1
+        match byte:
+            case 0x22:  # "
+                self._in_string, self._in_name = True, self._want in _NAMES
+            case 0x7B | 0x5B:  # { [
+                if len(self._stack) >= self._max_depth:
+                    raise _Broken(at, f"it nests deeper than {self._max_depth} levels")
+                self._stack.append(byte)
+                self._want = _Want.NAME_OR_END if byte == _BRACE else _Want.VALUE_OR_END
+            case 0x3A:  # :
+                self._want = _Want.VALUE
+            case 0x2C:  # ,
+                self._want = _Want.NAME if self._stack[-1] == _BRACE else _Want.VALUE
+            case _:
+                if scalar is None:  # } ]
+                    self._stack.pop()
+                self._want = _Want.COMMA_OR_END
 
 
 class StreamFramer:
-    """Messages in a stream of bytes, one object after another, a line feed (or any white space) between them.
+    """The messages of a stream: JSON objects in sequence, with a line feed or any white space between them.
 
-    Arguments: `max_message` bytes and `max_depth` levels bound what one message may take.
+    `max_message` bytes and `max_depth` levels are the limits of one message.
     """
 
     __slots__ = ("_buffer", "_line_broken", "_max_depth", "_max_message", "_scanner", "_searched")
 
     def __init__(self, *, max_message: int = MAX_MESSAGE, max_depth: int = MAX_DEPTH) -> None:
         self._buffer = bytearray()
-        self._scanner: _ObjectScanner | None = None  # of the object at hand, where one step doesn't do
         self._max_depth = max_depth
         self._max_message = max_message
-        self._line_broken = ""  # why the message at hand ends at the line feed and not at a brace
-        self._searched = 0  # how far the line feed was looked for
+        self._begin()
+
+    def _begin(self) -> None:
+        self._scanner: _ObjectScanner | None = None  # of the current object, unless one regular expression matches it
+        self._line_broken = ""  # why the current message ends at the line feed, and not at a brace
+        self._searched = 0  # bytes without a line feed
 
     @staticmethod
     def encode(text: bytes) -> bytes:
-        """Return `text` as it goes on the wire."""
+        """Return the bytes that carry a message's text."""
         return text + b"\n"
 
     @staticmethod
     def data_to_send() -> bytes:
-        """Return the bytes that want to go out unasked: none in a plain stream."""
+        """Return the bytes to send without a message: none in a plain stream."""
         return b""
 
     @property
     def pending(self) -> bytes:
-        """The bytes of a message that isn't complete yet."""
+        """The bytes of an incomplete message."""
         return bytes(self._buffer)
 
-    def forget(self) -> None:
-        """Let go of the message that isn't complete: what comes next begins a new one."""
+    def discard(self) -> None:
+        """Discard the incomplete message: the next byte begins a new one."""
         self._buffer.clear()
-        self._scanner = None
-        self._line_broken = ""
-        self._searched = 0
+        self._begin()
 
     def feed(self, data: bytes) -> None:
-        """Take bytes as they came."""
+        """Add received bytes to the read buffer."""
         self._buffer += data
 
     def next_message(self) -> RawMessage | None:
-        """Return the next message text, or None until more bytes come.
+        """Return the next message, or None until more bytes are available.
 
-        Raises MessageTooLarge where a message doesn't end within its bound (where it ends at a line feed, that is not
-        counted); nothing can be read after that.
+        Raises MessageTooLarge if a message exceeds its limit (a line feed at its end doesn't count); the stream is
+        unreadable from then on.
         """
         if not self._buffer:
             return None
-        if self._buffer[0] != 0x7B and not self._line_broken:
+        if self._buffer[0] != _BRACE and not self._line_broken:
             blank = _BLANK.match(self._buffer)
             if blank is not None and blank.end():
                 del self._buffer[: blank.end()]
             if not self._buffer:
                 return None
-            if self._buffer[0] != 0x7B:
+            if self._buffer[0] != _BRACE:
                 self._line_broken = "it doesn't begin with a brace"
-        frame = self._line() if self._line_broken else self._object()
-        if frame is None:
+        message = self._line() if self._line_broken else self._object()
+        if message is None:
             self._check_size(len(self._buffer))
-        return frame
+        return message
 
     def _object(self) -> RawMessage | None:
         if self._scanner is None:
@@ -265,13 +250,13 @@ class StreamFramer:
         try:
             end = self._scanner.scan(self._buffer)
         except _Broken as broken:
-            return self._broken(broken)
+            return self._recover(broken)
         return None if end is None else self._take(end, end)
 
-    def _broken(self, broken: _Broken) -> RawMessage | None:
-        # An object that was left open shows only where the next one begins: the broken one ends before that line.
+    def _recover(self, broken: _Broken) -> RawMessage | None:
+        # An unterminated object is only found at the beginning of the next one; it ends before that line.
         start = self._buffer.rfind(b"\n", 0, broken.at) + 1
-        if start and self._buffer[broken.at] == 0x7B and not self._buffer[start : broken.at].strip(_SPACE):
+        if start and self._buffer[broken.at] == _BRACE and not self._buffer[start : broken.at].strip(_SPACE):
             return self._take(start, broken.at, broken.reason)
         self._line_broken = broken.reason
         self._searched = broken.at
@@ -286,18 +271,15 @@ class StreamFramer:
 
     def _check_size(self, size: int) -> None:
         if size > self._max_message:
-            raise MessageTooLarge(
-                f"a message is longer than {self._max_message} bytes", bytes(self._buffer[:_BEGINNING])
-            )
+            beginning = bytes(self._buffer[:_BEGINNING])
+            raise MessageTooLarge(f"a message is longer than {self._max_message} bytes", beginning)
 
     def _take(self, end: int, size: int, broken: str = "") -> RawMessage:
-        # `size` is how many bytes had to be there before the end showed: the same, however they were split.
+        # `size` is the number of bytes that determine the end: the same for every segmentation of the stream.
         self._check_size(size)
         text = bytes(self._buffer[:end])
         del self._buffer[:end]
-        if self._buffer == b"\n":  # as nearly always: nothing is left to look at
+        if self._buffer == b"\n":  # the usual rest
             self._buffer.clear()
-        self._scanner = None
-        self._line_broken = ""
-        self._searched = 0
+        self._begin()
         return RawMessage(text.strip(_SPACE) if broken else text, broken)

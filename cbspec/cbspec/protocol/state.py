@@ -1,10 +1,10 @@
-"""The only authority on order: what each request means in each state.
+"""The state table: the rule for each request in each state.
 
-Every pair of state and request is in `TABLE`; no check of order is made anywhere else. Both roles read it: a relay to
-answer, a client to know what it may send and what may come back.
+`TABLE` contains every pair of state and request, and no other code checks the order of messages. A relay reads its
+answers in it, a client the requests that it may send and the answers that it may receive.
 
-Source: Message Types. The specification numbers hello, authentication, tunnels; that an earlier message is refused, and
-with which code, is its natural reading and nobody is failed for another.
+Source: Message Types. The specification only numbers hello, authentication and tunnels. That an earlier message is
+refused, and with which code, is its natural reading (SHOULD).
 """
 
 from __future__ import annotations
@@ -30,19 +30,19 @@ from cbspec.protocol.messages import (
 
 
 class State(Enum):
-    """How far a connection has come."""
+    """The progress of a connection."""
 
     CONNECTED = "connected"
     GREETED = "greeted"
     AUTHENTICATED = "authenticated"
     CLOSED = "closed"
 
-    __hash__ = object.__hash__  # Enum's own is Python code, and the table is looked into for every message
+    __hash__ = object.__hash__  # Enum's own is Python code, and every message needs a look-up in the table
 
 
 @dataclass(frozen=True, slots=True)
 class Serve:
-    """The request is in order: `answer` is the type of its success, `then` the state after one."""
+    """The request is in order: `answer` is the type of a positive answer, `then` the state after one."""
 
     answer: type[Answer]
     then: State
@@ -51,7 +51,7 @@ class Serve:
 
 @dataclass(frozen=True, slots=True)
 class Refuse:
-    """The request is out of order: a relay answers `code`, for the reason `text`."""
+    """The request is out of order: a relay answers with the error `code` and the reason `text`."""
 
     code: ErrorCode
     requirement: str
@@ -71,18 +71,24 @@ TABLE: Table = {
     (State.CONNECTED, Auth): _SAY_HELLO,
     (State.CONNECTED, TunnelInfo): _SHOW_TOKEN,
     (State.CONNECTED, Heartbeat): _SAY_HELLO,
-    # The page is silent on a second hello: it is answered like the first and changes nothing.
+    # The specification doesn't mention a second hello: it is answered like the first and changes nothing.
     (State.GREETED, Hello): Serve(HelloResponse, State.GREETED, "CB-HEL-001"),
     (State.GREETED, Auth): Serve(AuthResponse, State.AUTHENTICATED, "CB-AUT-001"),
     (State.GREETED, TunnelInfo): _SHOW_TOKEN,
     (State.GREETED, Heartbeat): _SHOW_TOKEN,
     (State.AUTHENTICATED, Hello): Serve(HelloResponse, State.AUTHENTICATED, "CB-HEL-001"),
-    # The page is silent on a second auth. What a connection holds belongs to its first identity, so it keeps that.
+    # Nor does it mention a second auth. The tunnels of a connection belong to its first identity, so it is kept.
     (State.AUTHENTICATED, Auth): Refuse(ErrorCode.INVALID_TOKEN, "CB-AUT-001", "already authenticated"),
     (State.AUTHENTICATED, TunnelInfo): Serve(TunnelResponse, State.AUTHENTICATED, "CB-TUN-001"),
     (State.AUTHENTICATED, Heartbeat): Serve(HeartbeatResponse, State.AUTHENTICATED, "CB-HBT-001"),
     **dict.fromkeys(product([State.CLOSED], REQUESTS), _ENDED),
 }
+
+
+SUCCESS_TYPES: Mapping[str, str] = {
+    request.type: rule.answer.type for (_, request), rule in TABLE.items() if isinstance(rule, Serve)
+}
+"""The type of the positive answer to each type of request."""
 
 
 def diagram() -> str:

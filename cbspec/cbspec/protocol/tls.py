@@ -1,31 +1,31 @@
-"""TLS as a layer like the others: bytes in, plain text out, bytes to send; no socket.
+"""TLS over memory buffers: bytes in, plain text out, bytes to send; no socket.
 
-asyncio's own TLS closes without an alert when a handshake fails and keeps fifteen times the memory. Here an alert is in
-`data_to_send()` like any other byte. Source: Notes / TLS 1.3.
+asyncio's TLS closes without an alert after a failed handshake, and needs fifteen times the memory. Here an alert is in
+`data_to_send()` like any other bytes. Source: Notes / TLS 1.3.
 """
 
 from __future__ import annotations
 
 import ssl
 
-_CHUNK = 16 * 1024  # the most that one TLS record holds
+_CHUNK = 16 * 1024  # bytes of the largest TLS record
 
 _UNEXPECTED_MESSAGE, _ILLEGAL_PARAMETER, _PROTOCOL_VERSION = 10, 47, 70
-# Where OpenSSL gives up without an alert, or with another one than RFC 8446 asks for, by its name of the failure.
+# The alerts of RFC 8446 for failures after which OpenSSL sends none or another one, by OpenSSL's reason.
 _ALERTS = {
-    "HTTP_REQUEST": _UNEXPECTED_MESSAGE,  # 5.1: no record begins so; nor the next two
+    "HTTP_REQUEST": _UNEXPECTED_MESSAGE,  # 5.1: not the beginning of a record, like the next two
     "HTTPS_PROXY_REQUEST": _UNEXPECTED_MESSAGE,
     "WRONG_VERSION_NUMBER": _UNEXPECTED_MESSAGE,
-    "VERSION_TOO_LOW": _PROTOCOL_VERSION,  # D.5: SSL 3.0, in whose own words OpenSSL says handshake_failure
-    "NO_COMPRESSION_SPECIFIED": _ILLEGAL_PARAMETER,  # 4.1.2: anything but the one null method
+    "VERSION_TOO_LOW": _PROTOCOL_VERSION,  # D.5: SSL 3.0, for which OpenSSL sends handshake_failure
+    "NO_COMPRESSION_SPECIFIED": _ILLEGAL_PARAMETER,  # 4.1.2: the null method is missing
 }
-_PLAIN_ALERT = 7  # bytes of an alert's record before there are keys
+_PLAIN_ALERT = 7  # bytes of an alert's record before encryption
 
 
 class TlsFailed(Exception):
-    """The handshake or the session failed; what is in `data_to_send()` (an alert) still wants to go out.
+    """The handshake or the session failed; `data_to_send()` may contain an alert.
 
-    `reason` is OpenSSL's own, in words; `unverified` is True where the peer's certificate was not accepted here.
+    `reason` is OpenSSL's, in words. `unverified` is True if the peer's certificate was rejected.
     """
 
     def __init__(self, error: ssl.SSLError) -> None:
@@ -37,9 +37,9 @@ class TlsFailed(Exception):
 class TlsLayer:
     """One end of a TLS connection over memory buffers.
 
-    Arguments: `context` says what is offered and trusted; a client names the server in `server_name`, a server gives
-    None. `resume` is an earlier connection's `session`, of the same context, that a client goes on with. A client's
-    ClientHello is in `data_to_send()` at once.
+    A client passes the server's name in `server_name`, a server passes None. `resume` is the `session` of an earlier
+    connection with the same context. A client's ClientHello is in `data_to_send()` at once. `ended` is True after the
+    peer's close_notify.
     """
 
     __slots__ = ("_failure", "_incoming", "_outgoing", "_tls", "_unsent", "ended", "established")
@@ -58,82 +58,79 @@ class TlsLayer:
         self._unsent = bytearray()
         self._failure: TlsFailed | None = None
         self.established = False
-        self.ended = False  # the peer said close_notify: it will send nothing more
+        self.ended = False
         if not server_side:
             self._advance()
 
     @property
     def version(self) -> str | None:
-        """The version that was agreed, for example "TLSv1.3"."""
+        """The negotiated version, for example "TLSv1.3"."""
         return self._tls.version()
 
     @property
     def cipher(self) -> str | None:
-        """The cipher suite that was agreed."""
+        """The negotiated cipher suite."""
         cipher = self._tls.cipher()
         return cipher[0] if cipher else None
 
     @property
     def certificate(self) -> bytes | None:
-        """The peer's certificate, DER."""
+        """The peer's certificate in DER form."""
         return self._tls.getpeercert(binary_form=True)
 
     @property
     def alpn(self) -> str | None:
-        """The protocol that was agreed by ALPN, if one was."""
+        """The protocol negotiated by ALPN, or None."""
         return self._tls.selected_alpn_protocol()
 
     @property
     def session(self) -> ssl.SSLSession | None:
-        """What another connection can resume, once a ticket has come."""
+        """The session for another connection to resume, after a ticket was received."""
         return self._tls.session
 
     @property
     def resumed(self) -> bool:
-        """Whether the session of an earlier connection goes on."""
+        """Whether the session of an earlier connection was resumed."""
         return bool(self._tls.session_reused)
 
     @property
     def has_ticket(self) -> bool:
-        """Whether a ticket to resume the session with has come, among what was read so far."""
+        """Whether a ticket to resume the session was received."""
         return self._tls.session is not None and self._tls.session.has_ticket
 
     def receive_data(self, data: bytes) -> bytes:
-        """Take bytes from the peer; return the plain text that they hold. What follows its close_notify is nothing.
-
-        Raises TlsFailed where the peer, or what it offers, can't be accepted.
-        """
+        """Return the plain text in bytes from the peer; bytes after its close_notify are ignored. Raises TlsFailed."""
         if self.ended:
             return b""
         self._incoming.write(data)
         return self._advance()
 
     def check(self) -> None:
-        """Raise TlsFailed where a failure came behind the last plain text that was given."""
+        """Raise TlsFailed if the session failed after the last plain text."""
         if self._failure is not None:
             raise self._failure
 
     def receive_eof(self) -> None:
-        """Take note that the transport ended."""
+        """Record the end of the transport."""
         self._incoming.write_eof()
 
     def send(self, data: bytes) -> None:
-        """Encrypt `data`; before the handshake is done it waits."""
+        """Encrypt `data`, during the handshake after its end."""
         if self.established:
             self._tls.write(data)
         else:
             self._unsent += data
 
     def close(self) -> None:
-        """Say close_notify. Nothing can be sent after it; what the peer still sends can be read."""
+        """Send close_notify; the peer's data can still be read afterwards."""
         if self.established:
             try:
                 self._tls.unwrap()
             except ssl.SSLError:
-                return  # the peer hasn't answered with its own yet, and needn't
+                return  # the peer need not answer with its own
 
     def data_to_send(self) -> bytes:
-        """Return the bytes that want to go to the peer."""
+        """Return the bytes to send to the peer."""
         return self._outgoing.read()
 
     def _advance(self) -> bytes:
@@ -147,8 +144,8 @@ class TlsLayer:
                 if self._unsent:
                     self._tls.write(bytes(self._unsent))
                     self._unsent.clear()
-            # To find out by reading that there is nothing more costs an exception, which is most of a small read. A
-            # read takes a whole record, so nothing is left of one that was read.
+            # A read takes a complete record. A read without data would raise an exception, which costs more than a
+            # small read.
             while self._incoming.pending:
                 if not (chunk := self._tls.read(_CHUNK)):
                     self.ended = True
@@ -160,13 +157,13 @@ class TlsLayer:
             self.ended = True
         except ssl.SSLError as error:
             self._failure = TlsFailed(error)
-            self._set_right(_ALERTS.get(error.reason))
-            if not plain:  # what came before the failure is given first
+            self._correct_alert(_ALERTS.get(error.reason))
+            if not plain:  # plain text before the failure is returned first
                 raise self._failure from None
         return b"".join(plain)
 
-    def _set_right(self, alert: int | None) -> None:
-        """Say this alert, where OpenSSL says none in plain text or another one."""
+    def _correct_alert(self, alert: int | None) -> None:
+        """Replace a missing or different unencrypted alert of OpenSSL."""
         if alert is None or self.established or self._outgoing.pending not in (0, _PLAIN_ALERT):
             return
         self._outgoing.read()

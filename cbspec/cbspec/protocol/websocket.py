@@ -1,8 +1,8 @@
-"""Messages over WebSocket, one JSON object per message, on the `websockets` package's sans-I/O layer.
+"""Messages over WebSocket, one JSON object per message, on the sans-I/O layer of the `websockets` package.
 
-No permessage-deflate: neither end offers or accepts it. What a relay gets and says nearly always, a short text in a
-frame of its own, is read and written here in one step; the library has all that is anything else, and says the same of
-the usual (a property test holds the two together). Source: Notes / no compression; RFC 6455.
+Neither end offers or accepts permessage-deflate. A short text in one frame, which is the usual message, is decoded and
+encoded here, and everything else by the library (a property test compares both).
+Source: Notes / no compression; RFC 6455.
 """
 
 from __future__ import annotations
@@ -21,56 +21,57 @@ from websockets.server import ServerProtocol
 from websockets.uri import parse_uri
 
 from cbspec.protocol.framing import MAX_MESSAGE, RawMessage
+from cbspec.protocol.handshake import HEAD_END, VERSION
 
 try:
     from websockets.speedups import apply_mask
-except ImportError:  # where the library is pure Python, as for its own frames
+except ImportError:  # the library was installed without its C extension
     from websockets.utils import apply_mask
 
-_HEAD_END = b"\r\n\r\n"
-_VERSION_HEADER, _VERSION = "Sec-WebSocket-Version", "13"
-_PONGS = 16  # a peer may send any number unasked
-_CONNECTING, _OPEN = State.CONNECTING, State.OPEN  # a member of an enum costs ten times a global
-_TEXT = 0x81  # the first byte of a text that is whole (Source: RFC 6455, 5.2)
-_MASKED = 0x80  # in the second byte, whose rest is the length up to
+_VERSION_HEADER = "Sec-WebSocket-Version"
+_PONGS = 16  # a peer may send any number of unsolicited pongs
+_CONNECTING, _OPEN = State.CONNECTING, State.OPEN  # access to a member of an enum costs ten times a global
+_TEXT = 0x81  # first byte of an unfragmented text frame (Source: RFC 6455, 5.2)
+_MASKED = 0x80  # bit of the second byte, whose other bits are the length of a short payload
 _SHORT = 125
-_BEGIN = 6  # bytes before a short text that is masked: these two, and the mask
+_HEADER = 6  # bytes before a short masked payload: the two above, and the mask
 
 
 class WebSocketFramer:
-    """One end of a WebSocket: opening handshake, messages, pings and the closing handshake.
+    """One end of a WebSocket: opening handshake, messages, pings and closing handshake.
 
-    Made by `server()` or `client()`. What wants to go out unasked (handshake, pongs, close) is in `data_to_send()`;
-    `pongs` are the payloads of the peer's last pongs, `status` the HTTP status with which a relay answered a client.
+    Created by `server()` or `client()`. Bytes to send without a message (handshake, pongs, close) are in
+    `data_to_send()`. `pongs` are the payloads of the peer's last pongs, `status` is the HTTP status of the relay's
+    response, and `protocol` is the library's object.
     """
 
     __slots__ = (
-        "_behind",
         "_binary",
-        "_farewell",
+        "_fragmented",
+        "_head_end",
+        "_held_close",
         "_messages",
-        "_parted",
         "_parts",
-        "_protocol",
         "_ready",
-        "_seen",
         "_short",
+        "_unparsed",
         "opened",
         "pongs",
+        "protocol",
         "status",
     )
 
     def __init__(self, protocol: ServerProtocol | ClientProtocol) -> None:
-        self._protocol = protocol
+        self.protocol = protocol
         self._messages: deque[RawMessage] = deque()
         self._parts = bytearray()
-        self._seen = b""  # the last bytes of a client's opening handshake, where its end may begin
+        self._head_end = b""  # the last bytes of an incomplete opening handshake
         self._binary = False
-        self._behind = 0  # bytes of the peer's frames that the library has, and gave no frame for
-        self._parted = False  # a message has begun in a frame that isn't its last
-        self._farewell = b""  # a relay's close, while messages that came before the client's wait to be answered
-        self._ready = b""  # what goes out before it
-        self._short = -1  # bytes of a text up to which it is read and written here
+        self._unparsed = 0  # bytes in the library that aren't a complete frame yet
+        self._fragmented = False  # the current message has begun, and its last frame is missing
+        self._ready = b""  # bytes to send first
+        self._held_close = b""  # a relay's close frame, until the messages before the client's close are answered
+        self._short = -1  # bytes of the longest text that is handled without the library
         self.opened = False
         self.pongs: deque[bytes] = deque(maxlen=_PONGS)
         self.status: int | None = None
@@ -84,147 +85,90 @@ class WebSocketFramer:
 
     @classmethod
     def client(cls, host: str, path: str = "/", *, max_message: int = MAX_MESSAGE) -> Self:
-        """Return a client's end; its opening handshake is in `data_to_send()`. `host` may carry a port."""
+        """Return a client's end, with its opening handshake in `data_to_send()`; `host` may include a port."""
         protocol = ClientProtocol(parse_uri(f"wss://{host}{path}"), max_size=max_message)
         protocol.send_request(protocol.connect())
         return cls(protocol)
 
     @property
     def failure(self) -> WebSocketException | Exception | None:
-        """Why the opening handshake or a frame of the peer's was not accepted, if one wasn't."""
-        return self._protocol.handshake_exc or self._protocol.parser_exc
+        """Why the opening handshake or a frame of the peer was rejected, or None."""
+        return self.protocol.handshake_exc or self.protocol.parser_exc
 
     @property
     def ended(self) -> bool:
-        """The closing handshake has begun, or the connection failed: no more messages will come or can be sent."""
-        state = self._protocol.state
+        """Whether the closing handshake has begun or the connection has failed."""
+        state = self.protocol.state
         return state is not _OPEN and state is not _CONNECTING
 
     @property
-    def silent(self) -> bool:
-        """Nothing can be sent any more: it has ended, and what came before its end was taken."""
-        return self.ended and not self._farewell
+    def write_closed(self) -> bool:
+        """Whether nothing can be sent any more; a relay may answer the messages received before the end."""
+        return self.ended and not self._held_close
 
     @property
     def finished(self) -> bool:
-        """Everything is said: the transport may be closed as soon as `data_to_send()` is out."""
-        return self._protocol.close_expected()
+        """Whether the transport may be closed after `data_to_send()` is flushed."""
+        return self.protocol.close_expected()
 
     def feed(self, data: bytes) -> None:
-        """Take bytes as they came."""
-        state = self._protocol.state
+        """Process received bytes."""
+        state = self.protocol.state
         if state is _OPEN:
-            if not self._behind and not self._parted:
-                data = self._usual(data)
-        elif state is _CONNECTING and isinstance(self._protocol, ServerProtocol):
-            head, data = self._split(data)
-            known = self._protocol.handshake_exc
+            if not self._unparsed and not self._fragmented:
+                data = self._take_short_texts(data)
+        elif state is _CONNECTING and isinstance(self.protocol, ServerProtocol):
+            head, data = self._split_head(data)
+            known = self.protocol.handshake_exc
             self._receive(head)
             if known is None:
-                self._ready += _refusal(self._protocol.handshake_exc, self._protocol)
+                self._ready += _refusal(self.protocol.handshake_exc, self.protocol)
         if data:
-            self._behind += len(data)
+            self._unparsed += len(data)
             self._receive(data)
 
-    def _usual(self, data: bytes) -> bytes:
-        """Take the short texts that are whole in a frame of their own; return what begins with anything else."""
+    def _take_short_texts(self, data: bytes) -> bytes:
+        """Take the unfragmented short texts at the beginning; return the rest."""
         begin = 0
-        while len(data) - begin >= _BEGIN and data[begin] == _TEXT:
+        while len(data) - begin >= _HEADER and data[begin] == _TEXT:
             length = data[begin + 1] - _MASKED
-            end = begin + _BEGIN + length
+            end = begin + _HEADER + length
             if not 0 <= length <= self._short or end > len(data):
                 break
-            text = begin + _BEGIN
+            text = begin + _HEADER
             self._messages.append(RawMessage(apply_mask(data[text:end], data[text - 4 : text])))
             begin = end
         return data[begin:]
 
-    def _split(self, data: bytes) -> tuple[bytes, bytes]:
-        """Split bytes behind a client's opening handshake: what a frame is worth shows once it was answered."""
-        before = self._seen
-        end = (before + data).find(_HEAD_END)
-        self._seen = (before + data)[1 - len(_HEAD_END) :]
-        cut = len(data) if end < 0 else max(0, end + len(_HEAD_END) - len(before))
+    def _split_head(self, data: bytes) -> tuple[bytes, bytes]:
+        """Split bytes at the end of the opening handshake: frames after it are parsed after the response is sent."""
+        before = self._head_end
+        end = (before + data).find(HEAD_END)
+        self._head_end = (before + data)[1 - len(HEAD_END) :]
+        cut = len(data) if end < 0 else max(0, end + len(HEAD_END) - len(before))
         return data[:cut], data[cut:]
 
     def _receive(self, data: bytes) -> None:
-        was_open = self._protocol.state is _OPEN
-        self._protocol.receive_data(data)
-        for event in self._protocol.events_received():
+        was_open = self.protocol.state is _OPEN
+        self.protocol.receive_data(data)
+        for event in self.protocol.events_received():
             if isinstance(event, WireFrame):
-                self._behind -= _wire_size(event)
-                self._frame(event)
-            elif isinstance(event, Request) and isinstance(self._protocol, ServerProtocol):
-                self._protocol.send_response(_response(self._protocol, event))
-                self.opened = self._protocol.state is _OPEN
+                self._unparsed -= _wire_size(event)
+                self.receive_frame(event)
+            elif isinstance(event, Request) and isinstance(self.protocol, ServerProtocol):
+                self.protocol.send_response(_response(self.protocol, event))
+                self.opened = self.protocol.state is _OPEN
             elif isinstance(event, Response):
                 self.status = event.status_code
-                self.opened = self._protocol.handshake_exc is None
-        if was_open and self._messages and self.ended and isinstance(self._protocol, ServerProtocol):
-            *ready, self._farewell = filter(None, self._protocol.data_to_send())
+                self.opened = self.protocol.handshake_exc is None
+        if was_open and self._messages and self.ended and isinstance(self.protocol, ServerProtocol):
+            *ready, self._held_close = filter(None, self.protocol.data_to_send())
             self._ready += b"".join(ready)
 
-    def take_fault(self) -> bool:
-        """Say whether a frame since the last call broke a rule that the library passes over; a stricter end looks."""
-        return False
-
-    def next_message(self) -> RawMessage | None:
-        """Return the next message text, or None until more bytes come."""
-        if self._messages:
-            return self._messages.popleft()
-        self._let_go()
-        return None
-
-    @property
-    def pending(self) -> bytes:
-        """The fragments of a message that isn't complete yet."""
-        return bytes(self._parts)
-
-    def forget(self) -> None:
-        """Let go of the message that isn't complete."""
-        self._parts.clear()
-
-    def end(self) -> None:
-        """Take note that the connection is over: nothing is read any more, and what the library holds can be let go.
-
-        Its parser refers to it, so half of a large message would stay until the garbage collector comes.
-        """
-        self._protocol.parser.close()
-
-    @property
-    def close_code(self) -> int | None:
-        """The code with which the peer closed, if it did."""
-        closed = self._protocol.close_rcvd
-        return closed.code if closed is not None else None
-
-    def encode(self, text: bytes) -> bytes:
-        """Return `text` as a text frame."""
-        if len(text) <= self._short and self._protocol.state is _OPEN:
-            return b"%b%c%c%b" % (self.data_to_send(), _TEXT, len(text), text)
-        if self._farewell:
-            return self.data_to_send() + WireFrame(Opcode.TEXT, text).serialize(mask=False)
-        self._protocol.send_text(text)
-        return self.data_to_send()
-
-    def close(self, code: int = 1000) -> None:
-        """Begin the closing handshake, if it hasn't begun; nothing that waits is answered any more."""
-        self._let_go()
-        if self._protocol.state is _OPEN:
-            self._protocol.send_close(code)
-
-    def data_to_send(self) -> bytes:
-        """Return the bytes that want to go to the peer."""
-        ready, self._ready = self._ready, b""
-        return ready + b"".join(self._protocol.data_to_send())
-
-    def _let_go(self) -> None:
-        """Let the close go out: what came before it was answered."""
-        if self._farewell:
-            self._ready, self._farewell = self._ready + self._farewell, b""
-
-    def _frame(self, frame: WireFrame) -> None:
+    def receive_frame(self, frame: WireFrame) -> None:
+        """Process a frame from the library."""
         if frame.opcode in DATA_OPCODES:
-            self._parted = not frame.fin
+            self._fragmented = not frame.fin
             if frame.opcode is not Opcode.CONT:
                 self._binary = frame.opcode is Opcode.BINARY
             self._parts += frame.data
@@ -234,19 +178,73 @@ class WebSocketFramer:
         elif frame.opcode is Opcode.PONG:
             self.pongs.append(bytes(frame.data))
 
+    def take_fault(self) -> bool:
+        """Whether a frame since the last call broke a rule that the library ignores; a stricter subclass checks."""
+        return False
+
+    def next_message(self) -> RawMessage | None:
+        """Return the next message, or None until more bytes are available."""
+        if self._messages:
+            return self._messages.popleft()
+        self._release_close()
+        return None
+
+    @property
+    def pending(self) -> bytes:
+        """The fragments of an incomplete message."""
+        return bytes(self._parts)
+
+    def discard(self) -> None:
+        """Discard the incomplete message."""
+        self._parts.clear()
+
+    def end(self) -> None:
+        """Release the library's buffers: its parser is part of a reference cycle, which delays the collection."""
+        self.protocol.parser.close()
+
+    @property
+    def close_code(self) -> int | None:
+        """The code of the peer's close frame, or None."""
+        closed = self.protocol.close_rcvd
+        return closed.code if closed is not None else None
+
+    def encode(self, text: bytes) -> bytes:
+        """Return the bytes that carry a message's text, after those of `data_to_send()`."""
+        if len(text) <= self._short and self.protocol.state is _OPEN:
+            return b"%b%c%c%b" % (self.data_to_send(), _TEXT, len(text), text)
+        if self._held_close:
+            return self.data_to_send() + WireFrame(Opcode.TEXT, text).serialize(mask=False)
+        self.protocol.send_text(text)
+        return self.data_to_send()
+
+    def close(self, code: int = 1000) -> None:
+        """Begin the closing handshake, or continue it without answers to the remaining messages."""
+        self._release_close()
+        if self.protocol.state is _OPEN:
+            self.protocol.send_close(code)
+
+    def data_to_send(self) -> bytes:
+        """Return the bytes to send to the peer."""
+        ready, self._ready = self._ready, b""
+        return ready + b"".join(self.protocol.data_to_send())
+
+    def _release_close(self) -> None:
+        if self._held_close:
+            self._ready, self._held_close = self._ready + self._held_close, b""
+
 
 def _response(protocol: ServerProtocol, request: Request) -> Response:
-    """Return what an opening handshake draws; one of another version learns which one is spoken (RFC 6455, 4.2.2)."""
+    """Return the response to an opening handshake; a refused version is told the supported one (RFC 6455, 4.2.2)."""
     response = protocol.accept(request)
     refused = protocol.handshake_exc
     if isinstance(refused, InvalidHeader) and refused.name == _VERSION_HEADER:
-        response.headers[_VERSION_HEADER] = _VERSION
+        response.headers[_VERSION_HEADER] = VERSION
     return response
 
 
 def _refusal(failure: Exception | None, protocol: ServerProtocol) -> bytes:
-    """Return what a head draws that is no HTTP: an error (RFC 6455, 4.2.1), where the library says nothing."""
-    if type(failure) is not InvalidMessage:  # what is derived from it is answered there
+    """Return the error response to a request that isn't HTTP, which the library leaves out (RFC 6455, 4.2.1)."""
+    if type(failure) is not InvalidMessage:  # the library answers its subclasses
         return b""
     cause = failure.__cause__
     reason = "a line doesn't end in CR LF" if isinstance(cause, EOFError) else cause
@@ -254,6 +252,6 @@ def _refusal(failure: Exception | None, protocol: ServerProtocol) -> bytes:
 
 
 def _wire_size(frame: WireFrame) -> int:
-    """Return how long a client's frame was on the wire, its length spelt in as few bytes as can be."""
+    """Return the bytes of a client's frame on the wire, with its length in the shortest form."""
     size = len(frame.data)
-    return _BEGIN + size + (0 if size <= _SHORT else 2 if size < 1 << 16 else 8)
+    return _HEADER + size + (0 if size <= _SHORT else 2 if size < 1 << 16 else 8)

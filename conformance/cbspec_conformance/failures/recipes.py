@@ -14,6 +14,8 @@ from dataclasses import dataclass, field
 
 import msgspec
 
+from cbspec.redact import has_token
+
 RUN = uuid.uuid4().hex[:8]
 """The part of this run's identifiers that no other run has."""
 
@@ -22,8 +24,6 @@ SPOILED = "spoiled"
 
 PLACEHOLDER = re.compile(r"<<(run|token-\d+)>>")
 _SHORTEST = 16  # characters of a token: a shorter one is no secret and may occur in a text by chance
-# Linear in the length of the text: some of it is the relay's.
-_JWT_LIKE = re.compile(r"eyJ[\w-]{5}|(?<![\w-])[\w-]{32,}+\.[\w-]{32}|\.[\w-]{43}")
 
 
 class NotPortable(Exception):
@@ -67,7 +67,7 @@ class Recipes:
             for spelled in dict.fromkeys((token, *_escaped(token))):
                 text = text.replace(spelled, f"<<{self._names[token]}>>")
         text = text.replace(f"cbspec-{RUN}-", "cbspec-<<run>>-")
-        if _JWT_LIKE.search(PLACEHOLDER.sub(" ", text)):
+        if has_token(PLACEHOLDER.sub(" ", text)):
             raise NotPortable("it contains a token without a recipe")
         return text
 

@@ -12,17 +12,17 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 import cbspec_schemas
+from cbspec.protocol.messages import WITH_STATUS
+from cbspec.protocol.state import SUCCESS_TYPES
+from cbspec.redact import find_tokens
 from cbspec_conformance.judging.judge import describe, is_success, named, silence
 from cbspec_conformance.record.conclusions import Breach, Silence
-from cbspec_conformance.record.exchange import SUCCESS, Exchange, Redaction
+from cbspec_conformance.record.exchange import Exchange, Redaction
 from cbspec_conformance.record.transcript import Message
 
 # Errors about the relay, or about a tunnel opened earlier: they may come without a request.
 _UNASKED = ("server_unavailable", "rate_limit_exceeded", "connection_limit_reached", "data_transfer_failed")
-_WITH_STATUS = ("auth_response", "tunnel_response")
 _SHORTEST_TOKEN = 16  # characters: shorter strings may occur in a text by chance
-
-_JWT = re.compile(r"eyJ[\w-]{5,}\.[\w-]{5,}\.[\w-]*")
 
 
 def check(exchange: Exchange) -> list[Breach]:
@@ -67,7 +67,7 @@ def _message(number: int, message: Message, exchange: Exchange) -> Iterator[Brea
             f"{describe(message)}: {_preview(message)}",
         )
         return
-    refusal = message.type in _WITH_STATUS and message.member("status") not in ("ok", None)
+    refusal = message.type in WITH_STATUS and message.member("status") not in ("ok", None)
     for violation in cbspec_schemas.violations("relay", message.value):
         if refusal and violation.path != "/status":
             continue  # a refusal need not name the tenant
@@ -105,7 +105,7 @@ def _secrets(exchange: Exchange) -> list[str]:
         known.append(_claims(token))
     tokens = [token] if isinstance(token, str) and len(token) >= _SHORTEST_TOKEN else []
     if request is not None and not isinstance(token, str):
-        tokens = _JWT.findall(request.text.decode(errors="replace"))  # a malformed request may hold one, too
+        tokens = find_tokens(request.text.decode(errors="replace"))  # a malformed request may hold one, too
     return [*tokens, *(secret for secret in exchange.secrets if not any(secret in text for text in known))]
 
 
@@ -171,7 +171,7 @@ def _count(exchange: Exchange) -> Iterator[Breach]:
         answers = [message for message in answers if message is exchange.answer or message.type != "error"]
     if len(answers) > 1:
         asked = request.type or "request"
-        kind = f" ({named(SUCCESS[asked])} or an error)" if asked in SUCCESS else ""
+        kind = f" ({named(SUCCESS_TYPES[asked])} or an error)" if asked in SUCCESS_TYPES else ""
         yield Breach(
             "CB-MSG-004",
             f"at most one answer to {named(asked)}{kind}",

@@ -12,9 +12,11 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 
 from cbspec.protocol.codes import ErrorCode
+from cbspec.protocol.messages import WITH_STATUS
+from cbspec.protocol.state import SUCCESS_TYPES
 from cbspec_conformance.judging.errors import Broken, Inconclusive, NoRoom
 from cbspec_conformance.record.conclusions import Ending, Silence
-from cbspec_conformance.record.exchange import SUCCESS, Exchange
+from cbspec_conformance.record.exchange import Exchange
 from cbspec_conformance.record.expectation import Expectation, ExpectationKind
 from cbspec_conformance.record.transcript import Message
 
@@ -51,14 +53,14 @@ def accepted(exchange: Exchange, *against: ErrorCode | str) -> Message:
         if (code := error_code(exchange)) in OUT_OF_ROOM and code not in against:
             raise no_room(code, " to a valid request")
         asked = exchange.request.type if exchange.request else ""
-        wanted = SUCCESS[asked]
-        expected = f'{named(wanted)} with status "ok"' if wanted in _WITH_STATUS else named(wanted)
+        wanted = SUCCESS_TYPES[asked]
+        expected = f'{named(wanted)} with status "ok"' if wanted in WITH_STATUS else named(wanted)
         try:
             answer = _answer(exchange, expected, expectation)
         except Broken as broken:
             broken.unserved = asked
             raise
-        if answer.type != wanted or (wanted in _WITH_STATUS and answer.member("status") != "ok"):
+        if answer.type != wanted or (wanted in WITH_STATUS and answer.member("status") != "ok"):
             raise Broken(expected, describe(answer), exchange, unserved=asked, expectation=expectation)
         return answer
 
@@ -97,7 +99,7 @@ def not_accepted(exchange: Exchange, expected: str = "no success answer") -> Non
     with _judgement(exchange, ExpectationKind.NOT_ACCEPTED) as expectation:
         asked = exchange.request.type if exchange.request else ""
         for answer in exchange.answers:
-            if is_success(answer) and answer.type == SUCCESS.get(asked, answer.type):
+            if is_success(answer) and answer.type == SUCCESS_TYPES.get(asked, answer.type):
                 raise Broken(expected, describe(answer), exchange, expectation=expectation)
 
 
@@ -151,9 +153,9 @@ def no_room(code: str, to: str = "", see: str = " (see the case of that code)") 
 
 def is_success(message: Message) -> bool:
     """Whether a message says that a request was served."""
-    if message.type in _WITH_STATUS:
+    if message.type in WITH_STATUS:
         return bool(message.member("status") == "ok")
-    return message.type in SUCCESS.values()
+    return message.type in SUCCESS_TYPES.values()
 
 
 def served(exchange: Exchange) -> bool:
@@ -176,7 +178,7 @@ def describe(message: Message) -> str:
         return f"a message of {len(message.text)} bytes: {message.decoded.fault}"
     if message.type == "error":
         return f"an error with code {_short(message.member('code'))}"
-    if message.type in _WITH_STATUS:
+    if message.type in WITH_STATUS:
         return f"{named(message.type)} with status {_short(message.member('status'))}"
     return f"a message of type {_short(message.member('type'))}"
 
@@ -192,9 +194,6 @@ def silence(exchange: Exchange) -> str:
         detail = f" ({exchange.ended.detail})" if exchange.ended.detail else ""
         return f"no answer; the connection was {exchange.ended.how}{detail}"
     return f"no answer within {exchange.waited:.1f} s; {exchange.silence or 'nothing more is known'}"
-
-
-_WITH_STATUS = ("auth_response", "tunnel_response")
 
 
 def _answer(exchange: Exchange, expected: str, expectation: Expectation) -> Message:
@@ -214,7 +213,7 @@ def _readable(answer: Message) -> None:
         raise Inconclusive(f"the answer is of no known type (see CB-MSG-003): {describe(answer)}")
 
 
-_KNOWN = (*SUCCESS.values(), "error")
+_KNOWN = (*SUCCESS_TYPES.values(), "error")
 _CODES = tuple(str(code) for code in ErrorCode)
 
 

@@ -12,6 +12,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from enum import Enum, auto
 
+from cbspec.protocol.state import SUCCESS_TYPES
+
 NOTHING = ""
 """Stands, among answers, for no answer: silence, or the end of the connection alone."""
 
@@ -40,13 +42,10 @@ class Ask(Enum):
 
 
 SUCCESS = {
-    Ask.HELLO: "hello_response",
-    Ask.AUTH: "auth_response",
-    Ask.BAD_AUTH: "auth_response",
-    Ask.TUNNEL: "tunnel_response",
-    Ask.BAD_TUNNEL: "tunnel_response",
-    Ask.FOREIGN_TUNNEL: "tunnel_response",
-    Ask.HEARTBEAT: "heartbeat_response",
+    **{Ask(request): answer for request, answer in SUCCESS_TYPES.items()},
+    Ask.BAD_AUTH: SUCCESS_TYPES["auth"],
+    Ask.BAD_TUNNEL: SUCCESS_TYPES["tunnel_info"],
+    Ask.FOREIGN_TUNNEL: SUCCESS_TYPES["tunnel_info"],
 }
 """The type of the answer that says that a request was served."""
 

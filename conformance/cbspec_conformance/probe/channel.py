@@ -108,12 +108,12 @@ class Channel:
             while frame := self.framer.next_message():
                 self._received(frame)
         except MessageTooLarge as error:
-            self.framer.forget()
+            self.framer.discard()
             self._add(error.begun, TOO_LARGE)
             self.wire.close()
         if isinstance(self.framer, WebSocketFramer) and self.framer.ended:
             if self.framer.failure is not None and not self.ended:
-                self.framer.forget()
+                self.framer.discard()
                 self._add(b"", given_up(self.framer.failure))
             self.wire.finish(End.WEBSOCKET_CLOSE)
 
@@ -126,7 +126,7 @@ class Channel:
                 self.wire.send(self.framer.data_to_send())
             noticed = self.wire.close(wait)
         self.wire.close()
-        self.framer.forget()
+        self.framer.discard()
         return noticed
 
     def _received(self, frame: RawMessage) -> None:
@@ -145,7 +145,7 @@ class Channel:
         """Record bytes that never become a message as a broken one."""
         rest = self.framer.pending if isinstance(self.framer, StreamFramer) else b""
         if rest and is_broken_off(rest, self.ended):
-            self.framer.forget()
+            self.framer.discard()
             self._received(RawMessage(rest, "it was cut off"))
 
     def _add(self, text: bytes, decoded: Decoded, *, binary: bool = False, padded: bool = False) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
+from cbspec.protocol.state import SUCCESS_TYPES
 from cbspec_conformance.record.conclusions import Concluded, Ending, Silence
 from cbspec_conformance.record.expectation import Expectation
 from cbspec_conformance.record.transcript import Ended, Message, Transcript
@@ -53,16 +54,7 @@ class Exchange:
     def fitting_types(self) -> tuple[str, ...]:
         """The types that an answer to this request may have."""
         asked = self.request.type if self.request else ""
-        return (*((SUCCESS[asked],) if asked in SUCCESS else ()), "error")
-
-
-SUCCESS = {
-    "hello": "hello_response",
-    "auth": "auth_response",
-    "tunnel_info": "tunnel_response",
-    "heartbeat": "heartbeat_response",
-}
-"""The type of the answer to each request. Source: Message Types."""
+        return (*((SUCCESS_TYPES[asked],) if asked in SUCCESS_TYPES else ()), "error")
 
 
 def exchanges(transcript: Transcript) -> dict[int, Exchange]:

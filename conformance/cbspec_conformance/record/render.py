@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Sequence
 
+from cbspec.redact import redact
 from cbspec_conformance.record.excerpt import decisive, excerpt
 from cbspec_conformance.record.exchange import Exchange
 from cbspec_conformance.record.transcript import (
@@ -22,7 +22,6 @@ from cbspec_conformance.record.transcript import (
 
 _LONGEST = 200
 _MOST = 24
-_JWT = re.compile(r"eyJ[\w-]{5,}+(?:\.[\w-]*+){0,2}")  # possessive: the search takes linear time
 
 
 def render(transcript: Transcript, exchanges: Sequence[Exchange]) -> str:
@@ -80,6 +79,6 @@ def _text(message: Message) -> str:
     text = message.text.decode("utf-8", "backslashreplace")
     if message.type == "auth" and "token" in message.value:
         text = json.dumps({**message.value, "token": masked(message.value["token"])}, separators=(",", ":"))
-    text = _JWT.sub("***", text)
+    text = redact(text, "***")
     text = text.encode("unicode_escape", "backslashreplace").decode() if not text.isprintable() else text
     return text if len(text) <= _LONGEST else f"{text[:_LONGEST]}… ({len(message.text)} bytes)"

@@ -13,7 +13,7 @@ from typing import Any, Final
 
 import msgspec
 
-from cbspec.redact import LONGEST, hide, mask
+from cbspec.redact import LONGEST, redact, redact_message
 from cbspec_conformance.record.conclusions import Blamed, CaseEnded, Concluded, Judged, Observed
 from cbspec_conformance.record.decoding import Decoded, decode
 from cbspec_conformance.record.transcript import (
@@ -72,15 +72,15 @@ def _redacted(value: Any) -> Any:  # noqa: ANN401 - any JSON value
         case list():
             return [_redacted(inner) for inner in value]
         case str():
-            return hide(value)
+            return redact(value)
     return value
 
 
 def _message_row(message: Message) -> dict[str, Any]:
     unreadable = message.direction is Direction.RECEIVED and bool(message.decoded.requirement)
-    text, value = mask(message.text), None
+    text, value = redact_message(message.text), None
     try:
-        value = json.loads(mask(json.dumps(message.value, ensure_ascii=False).encode()))
+        value = json.loads(redact_message(json.dumps(message.value, ensure_ascii=False).encode()))
         if not unreadable and message.direction is Direction.RECEIVED:
             value = None if decode(text.encode()).value == value else value
     except (ValueError, RecursionError):  # too long, nested too deep, or a number of too many digits
@@ -97,7 +97,7 @@ def _message_row(message: Message) -> dict[str, Any]:
         "text": text,
         "value": value,
         "requirement": message.decoded.requirement,
-        "fault": hide(message.decoded.fault),
+        "fault": redact(message.decoded.fault),
         "binary": message.binary,
         "meant": message.meant,
         "padded": message.padded,

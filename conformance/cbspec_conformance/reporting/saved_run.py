@@ -12,7 +12,7 @@ from typing import Any, Final, Self
 from cbspec.catalogue.requirements import REQUIREMENTS, UnknownRequirement, find
 from cbspec.catalogue.revision import SET
 from cbspec.profile.profile import Endpoint, Profile, TargetSettings
-from cbspec.redact import hide
+from cbspec.redact import redact
 from cbspec_conformance.judging.case import rejudge
 from cbspec_conformance.judging.findings import Finding
 from cbspec_conformance.judging.verdicts import judge_run
@@ -106,7 +106,7 @@ class TranscriptWriter:
 
     def end(self, selected: Sequence[str], kit_errors: Sequence[str], *, interrupted: bool) -> None:
         """Write the end of the run and close the file."""
-        errors = [hide(error) for error in kit_errors]
+        errors = [redact(error) for error in kit_errors]
         self._write({"selected": list(selected), "kit_errors": errors, "interrupted": interrupted})
         self._file.close()
 

@@ -26,7 +26,7 @@ def _context(trust: Path | Trust, certificate: Path | None, key: Path | None) ->
 
 def _trust(tls: Tls) -> Path | Trust:
     if not tls.verify:
-        return Trust.NOBODY_CHECKS
+        return Trust.ANY
     if tls.ca == "development":
         return development_ca_file()
     return Trust.SYSTEM if tls.ca in (None, "system") else Path(tls.ca)

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 from contextlib import AsyncExitStack, contextmanager
 from typing import Final
 
-from cbspec.descriptors import take_all
+from cbspec.descriptors import raise_limit
 from cbspec_simulator.app.assembly import Simulator
 from cbspec_simulator.app.deployment import Deployment
 from cbspec_simulator.settings.config import Config, ConfigError
@@ -67,7 +67,7 @@ async def live(
         loop.add_signal_handler(signal.SIGINT, interrupt)
         loop.add_signal_handler(signal.SIGHUP, reload)
         stack.enter_context(_rare_collections())
-        take_all()
+        raise_limit()
         ready()
         await drain.wait()
         if not end.is_set():

@@ -9,7 +9,7 @@ from typing import Any, Final, Protocol
 
 from cbspec.documents import DocumentError, DocumentReader, keys
 from cbspec.profile.target import Endpoint, Tenant
-from cbspec.redact import hide
+from cbspec.redact import redact
 from cbspec_simulator.base.clock import Clock
 from cbspec_simulator.base.limits import Account
 from cbspec_simulator.base.steps import TENANT_CONNECTIONS
@@ -142,8 +142,8 @@ class Controls:
                 "address": str(connection.address),
                 "state": connection.protocol.state.value,
                 "tenant": connection.identity.tenant.id if connection.identity else None,
-                "subject": hide(connection.identity.subject) if connection.identity else None,
-                "tunnels": [hide(tunnel) for tunnel in sorted(connection.tunnels)],
+                "subject": redact(connection.identity.subject) if connection.identity else None,
+                "tunnels": [redact(tunnel) for tunnel in sorted(connection.tunnels)],
             }
             for connection in sorted(self._relay.state.connections, key=lambda connection: connection.number)
         ]

@@ -8,7 +8,7 @@ from typing import IO, Final
 
 import structlog
 
-from cbspec.redact import hide, mask
+from cbspec.redact import redact, redact_message
 from cbspec_simulator.relay.events import Answered, Connected, Decided, Disconnected, Event, MessageReceived
 
 log = logging.getLogger("simulator")
@@ -25,14 +25,14 @@ def log_event(event: Event) -> None:
         case Connected(connection):
             _line(logging.INFO, "connected", connection.number, connection.acts_for, address=str(connection.address))
         case MessageReceived(connection, name, text):
-            _line(logging.DEBUG, "request", connection.number, connection.acts_for, type=name, text=mask(text))
+            _line(logging.DEBUG, "request", connection.number, connection.acts_for, type=name, text=redact_message(text))
         case Answered(connection, body, texts):
             refused = body.get("type") == "error"
             values: dict[str, object] = {"type": str(body.get("type"))}
             if refused:
                 values["code"] = str(body.get("code"))
             if log.isEnabledFor(logging.DEBUG):
-                values["text"] = " ".join(map(mask, texts))
+                values["text"] = " ".join(map(redact_message, texts))
             _line(
                 logging.INFO if refused else logging.DEBUG, "answer", connection.number, connection.acts_for, **values
             )
@@ -50,7 +50,7 @@ def log_event(event: Event) -> None:
 
 def _line(level: int, event: str, connection: int, acts_for: tuple[str, str], **values: object) -> None:
     if log.isEnabledFor(level):
-        tenant, subject = map(hide, acts_for)
+        tenant, subject = map(redact, acts_for)
         log.log(level, event, extra={"connection": connection, "tenant": tenant, "subject": subject, **values})
 
 

@@ -11,7 +11,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import IO, Any, Final, Self
 
-from cbspec.redact import LONGEST, hide, mask
+from cbspec.redact import LONGEST, redact, redact_message
 from cbspec.tokens.jws import claimed
 from cbspec_simulator.base.clock import Clock
 from cbspec_simulator.base.state import Address
@@ -71,9 +71,9 @@ _NOWHERE: Final = ("", "")
 
 def _entry(note: _Note) -> TranscriptEntry:
     number, when, connection, (transport, address), named_by, event, type_, text = note
-    shown = mask(text) if isinstance(text, bytes) else text
+    shown = redact_message(text) if isinstance(text, bytes) else text
     acts_for = claimed(named_by) if isinstance(named_by, str) else named_by
-    tenant, subject = map(hide, acts_for)
+    tenant, subject = map(redact, acts_for)
     return TranscriptEntry(
         number, round(when, 6), connection, transport, str(address), tenant, subject, event, type_, shown
     )
@@ -160,7 +160,7 @@ class RelayTranscript:
     ) -> None:
         self._number += 1
         if len(text) > LONGEST and isinstance(text, bytes):
-            text = mask(text)  # only its beginning is kept
+            text = redact_message(text)  # only its beginning is kept
         where = self._addresses.get(connection, _NOWHERE)
         self._notes.append((self._number, self._clock.epoch(), connection, where, named_by, event, type_, text))
         if self._file is not None or self._followers:

@@ -398,7 +398,7 @@ class RelaySession:
         out: list[Action],
     ) -> None:
         """Give the bytes of a message, which is told as it goes out."""
-        if self._websocket is not None and self._websocket.silent:
+        if self._websocket is not None and self._websocket.write_closed:
             return
         self.relay.tell(Answered(self.state, body, texts))
         for text in texts:

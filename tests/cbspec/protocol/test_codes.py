@@ -1,40 +1,26 @@
-"""The eleven codes, written down by hand a second time."""
+"""The eleven error codes, compared with a hand-written list."""
 
 from __future__ import annotations
-
-import pytest
 
 from cbspec.protocol.codes import FACTS, ErrorCode
 from cbspec_schemas import ERROR_CODES
 
-RETRYABLE = {"rate_limit_exceeded": 5.0, "server_unavailable": 10.0, "data_transfer_failed": 1.0}
-BY_HAND = [
-    "invalid_token",
-    "rate_limit_exceeded",
-    "connection_limit_reached",
-    "server_unavailable",
-    "invalid_tunnel_info",
-    "unknown_message_type",
-    "tenant_limit_exceeded",
-    "tenant_not_found",
-    "ip_not_allowed",
-    "buffer_pool_exhausted",
-    "data_transfer_failed",
-]
+DELAYS = {  # seconds before the first retry, as deployed clients document it
+    "invalid_token": None,
+    "rate_limit_exceeded": 5.0,
+    "connection_limit_reached": None,
+    "server_unavailable": 10.0,
+    "invalid_tunnel_info": None,
+    "unknown_message_type": None,
+    "tenant_limit_exceeded": None,
+    "tenant_not_found": None,
+    "ip_not_allowed": None,
+    "buffer_pool_exhausted": None,
+    "data_transfer_failed": 1.0,
+}
 
 
-def test_the_codes_are_the_specifications_eleven_in_its_order() -> None:
-    assert [code.value for code in ErrorCode] == BY_HAND
-    assert list(ERROR_CODES) == BY_HAND
-
-
-def test_facts_are_known_of_every_code_and_of_no_other() -> None:
-    assert list(FACTS) == list(ErrorCode)
-
-
-@pytest.mark.parametrize("code", ErrorCode)
-def test_a_code_is_worth_retrying_exactly_where_deployed_clients_do(code: ErrorCode) -> None:
-    assert FACTS[code].retryable is (code.value in RETRYABLE)
-    assert FACTS[code].base_delay == RETRYABLE.get(code.value)
-    assert FACTS[code].meaning
-    assert str(code) == code.value
+def test_the_codes_are_those_of_the_specification_in_its_order() -> None:
+    assert [str(code) for code in ErrorCode] == list(ERROR_CODES) == list(DELAYS)
+    assert {str(code): facts.base_delay for code, facts in FACTS.items()} == DELAYS
+    assert all(facts.retryable == (facts.base_delay is not None) and facts.meaning for facts in FACTS.values())

@@ -1,9 +1,8 @@
-"""The nine messages: what is one, what isn't, and which requirement a wrong one breaks."""
+"""The nine messages: encoding, validation, and the requirement that a wrong message breaks."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -11,9 +10,20 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cbspec.protocol.codes import ErrorCode
-from cbspec.protocol.messages import RULES, Auth, Hello, Message, Role, TunnelInfo, Violation, encode, parse, to_dict
+from cbspec.protocol.messages import (
+    RULES,
+    WITH_STATUS,
+    Auth,
+    Message,
+    Role,
+    TunnelInfo,
+    Violation,
+    encode,
+    parse,
+    to_dict,
+)
 from cbspec.protocol.strictjson import loads
-from cbspec_schemas import CLIENT_TYPES, RELAY_TYPES, examples, violations
+from cbspec_schemas import CLIENT_TYPES, RELAY_TYPES, Direction, examples, violations
 from tests.cbspec.spelling import json_values, messages, spelled
 
 PAGE: dict[str, dict[str, Any]] = {
@@ -37,9 +47,9 @@ PAGE: dict[str, dict[str, Any]] = {
 SENDER = {**dict.fromkeys(CLIENT_TYPES, Role.CLIENT), **dict.fromkeys(RELAY_TYPES, Role.RELAY)}
 MISSING = object()
 STRICTER = {"CB-TUN-011", "CB-TUN-012", "CB-TUN-013"}
-"""Demands at SHOULD level, which the schemas leave out and our own ends keep."""
+"""Demands at SHOULD level, which the schemas omit and `parse` includes."""
 
-# member -> requirement by kind of fault, from the catalogue's words; "" where the value is no fault.
+# The requirement that each kind of wrong value breaks, from the catalogue; kinds that are valid are absent.
 BLAME: dict[tuple[str, str], dict[str, str]] = {
     ("hello", "version"): {"missing": "CB-HEL-005", "type": "CB-HEL-005"},
     ("hello", "features"): {"missing": "CB-HEL-006", "type": "CB-HEL-006"},
@@ -78,7 +88,7 @@ REFUSAL = {"auth": "invalid_token", "tunnel_info": "invalid_tunnel_info"}
 
 
 def values(member: str) -> dict[str, list[Any]]:
-    """Return wrong values for a member, by kind of fault."""
+    """Return wrong values for a member, by kind."""
     of_type: list[Any] = [None, True, False, 1, 1.5, "text", ["tls"], {}, [], {"a": 1}]
     if member.endswith("_port"):
         return {
@@ -94,96 +104,76 @@ def values(member: str) -> dict[str, list[Any]]:
     return {"missing": [MISSING], "type": strings, "empty": [""], "blank": [" ", "\t\n", "\u3000"]}
 
 
-def faults() -> Iterator[tuple[str, str, str, Any, str]]:
-    for (kind, member), blame in BLAME.items():
-        for fault, wrong in values(member).items():
-            for value in wrong:
-                yield kind, member, fault, value, blame.get(fault, "")
+def direction(sender: Role) -> Direction:
+    return "client" if sender is Role.CLIENT else "relay"
 
 
-def test_the_tables_know_every_message_and_member() -> None:
+def test_the_tables_contain_every_message_and_member() -> None:
     assert set(PAGE) == set(RULES) == set(SENDER)
     members = {(kind, name) for kind, body in PAGE.items() for name in body if name != "type"}
     assert set(BLAME) == members == {(kind, name) for kind, rules in RULES.items() for name in rules.members}
+    assert set(WITH_STATUS) == {kind for kind, name in members if name == "status"}
 
 
 @pytest.mark.parametrize("kind", PAGE)
-def test_the_specifications_examples_are_messages(kind: str) -> None:
+def test_the_specifications_examples_are_messages_of_one_sender(kind: str) -> None:
     message = parse(PAGE[kind], SENDER[kind])
     assert not isinstance(message, Violation)
-    assert message.type == kind
-    assert to_dict(message) == PAGE[kind]
-    assert list(to_dict(message)) == list(PAGE[kind])
+    assert list(to_dict(message).items()) == list(PAGE[kind].items())
+    other = Role.RELAY if SENDER[kind] is Role.CLIENT else Role.CLIENT
+    assert broken(PAGE[kind], other) == ("CB-MSG-003" if other is Role.RELAY else "CB-UNK-003")
 
 
 @given(messages)
-def test_every_message_makes_the_round_trip(message: Message) -> None:
+def test_an_encoded_message_is_valid_and_read_as_itself(message: Message) -> None:
     text = encode(message)
     assert b"\n" not in text
     assert parse(loads(text), SENDER[message.type]) == message
-    assert violations("client" if SENDER[message.type] is Role.CLIENT else "relay", json.loads(text)) == []
+    assert violations(direction(SENDER[message.type]), json.loads(text)) == []
 
 
 @given(spelled())
-def test_every_spelling_with_any_other_members_means_the_same(case: tuple[Message, bytes]) -> None:
+def test_every_spelling_and_unknown_members_are_accepted(case: tuple[Message, bytes]) -> None:
     message, text = case
     assert parse(loads(text), SENDER[message.type]) == message
 
 
-@pytest.mark.parametrize(("kind", "member", "fault", "value", "requirement"), list(faults()))
-def test_a_wrong_member_breaks_its_own_requirement(
-    kind: str, member: str, fault: str, value: object, requirement: str
-) -> None:
-    body = {name: each for name, each in {**PAGE[kind], member: value}.items() if each is not MISSING}
-    found = parse(body, SENDER[kind])
-    if not requirement:
-        assert not isinstance(found, Violation), fault
-        return
-    assert isinstance(found, Violation), fault
-    assert found.requirement == requirement
-    assert found.code == REFUSAL.get(kind, "unknown_message_type")
-    assert f"'{member}'" in found.text
+@pytest.mark.parametrize(("kind", "member"), BLAME)
+def test_a_wrong_member_breaks_its_own_requirement(kind: str, member: str) -> None:
+    for fault, wrong in values(member).items():
+        for value in wrong:
+            body = {name: each for name, each in {**PAGE[kind], member: value}.items() if each is not MISSING}
+            found = parse(body, SENDER[kind])
+            requirement = BLAME[kind, member].get(fault)
+            if requirement is None:
+                assert not isinstance(found, Violation), (fault, value)
+                continue
+            assert isinstance(found, Violation), (fault, value)
+            assert (found.requirement, found.code) == (requirement, REFUSAL.get(kind, "unknown_message_type"))
+            assert f"'{member}'" in found.text
 
 
 @pytest.mark.parametrize("value", [3389, 3389.0, 1, 65535, 1.0, 6.5535e4])
-def test_a_port_is_an_integer_in_any_of_jsons_spellings(value: float) -> None:
+def test_a_port_is_an_integer_in_any_spelling_of_json(value: float) -> None:
     message = parse({**PAGE["tunnel_info"], "local_port": value, "remote_port": value}, Role.CLIENT)
     assert isinstance(message, TunnelInfo)
     assert isinstance(message.local_port, int)
     assert message.local_port == message.remote_port == value
 
 
-@pytest.mark.parametrize("value", [None, True, 1, 1.5, "hello", [], [{"type": "heartbeat"}]])
-def test_what_is_no_object_is_no_message(value: object) -> None:
-    assert _requirement(value, Role.CLIENT) == "CB-MSG-005"
-    assert _requirement(value, Role.RELAY) == "CB-MSG-002"
-
-
 @pytest.mark.parametrize(
-    ("value", "requirement"),
+    ("value", "by_client", "by_relay"),
     [
-        ({}, "CB-UNK-002"),
-        ({"type": None}, "CB-UNK-002"),
-        ({"type": 1}, "CB-UNK-002"),
-        ({"type": ["hello"]}, "CB-UNK-002"),
-        ({"Type": "heartbeat"}, "CB-UNK-002"),
-        ({"type": ""}, "CB-UNK-001"),
-        ({"type": "HEARTBEAT"}, "CB-UNK-001"),
-        ({"type": "heartbeat "}, "CB-UNK-001"),
-        ({"type": "tunnel_close"}, "CB-UNK-001"),
+        *((value, "CB-MSG-005", "CB-MSG-002") for value in (None, True, 1, 1.5, "hello", [], [{"type": "heartbeat"}])),
+        *(
+            (value, "CB-UNK-002", "CB-MSG-003")
+            for value in ({}, {"type": None}, {"type": 1}, {"type": ["hello"]}, {"Type": "heartbeat"})
+        ),
+        *(({"type": name}, "CB-UNK-001", "CB-MSG-003") for name in ("", "HEARTBEAT", "heartbeat ", "tunnel_close")),
     ],
 )
-def test_what_has_no_known_type_is_no_message(value: object, requirement: str) -> None:
-    assert _requirement(value, Role.CLIENT) == requirement
-    assert _requirement(value, Role.RELAY) == "CB-MSG-003"
-
-
-@pytest.mark.parametrize("kind", PAGE)
-def test_each_end_sends_its_own_types_only(kind: str) -> None:
-    if SENDER[kind] is Role.CLIENT:
-        assert _requirement(PAGE[kind], Role.RELAY) == "CB-MSG-003"
-    else:
-        assert _requirement(PAGE[kind], Role.CLIENT) == "CB-UNK-003"
+def test_a_value_without_a_known_type_is_rejected(value: object, by_client: str, by_relay: str) -> None:
+    assert (broken(value, Role.CLIENT), broken(value, Role.RELAY)) == (by_client, by_relay)
 
 
 @st.composite
@@ -197,47 +187,37 @@ def nearly_messages(draw: st.DrawFn) -> dict[str, Any]:
 
 @given(nearly_messages(), st.sampled_from(Role))
 def test_parse_and_the_schemas_agree(body: dict[str, Any], sender: Role) -> None:
-    broken = {found.requirement for found in violations("client" if sender is Role.CLIENT else "relay", body)}
+    by_schema = {found.requirement for found in violations(direction(sender), body)}
     found = parse(body, sender)
     if isinstance(found, Violation):
-        assert found.requirement in broken | STRICTER
-    else:
-        # A code that isn't on the list is a violation to the suite; to a client it is an error like any other.
-        assert broken <= ({"CB-ERR-001"} if isinstance(body.get("code"), str) else set())
+        assert found.requirement in by_schema | STRICTER
+    else:  # an unknown code is a violation to the suite, and an error like any other to a client
+        assert by_schema <= ({"CB-ERR-001"} if isinstance(body.get("code"), str) else set())
 
 
-@pytest.mark.parametrize("example", examples(), ids=lambda example: example.name)
-def test_the_examples_are_read_as_they_say(example: Any) -> None:  # noqa: ANN401 - the schemas' own class
-    found = parse(loads(example.text.encode()), Role(example.direction))
-    if isinstance(found, Violation):
-        assert found.requirement == example.requirement or (example.valid and found.requirement in STRICTER)
-    else:
-        assert example.valid or example.requirement == "CB-ERR-001"
+def test_the_examples_are_read_as_their_index_says() -> None:
+    for example in examples():
+        found = parse(loads(example.text.encode()), Role(example.direction))
+        if isinstance(found, Violation):
+            assert found.requirement == example.requirement or (example.valid and found.requirement in STRICTER)
+        else:
+            assert example.valid or example.requirement == "CB-ERR-001", example.name
 
 
 @given(nearly_messages(), st.sampled_from(Role))
-def test_a_reason_never_repeats_a_value(body: dict[str, Any], sender: Role) -> None:
+def test_a_violation_never_repeats_a_value(body: dict[str, Any], sender: Role) -> None:
     secret = {name: f"secret-{value}" for name, value in body.items()}
     for marked in (secret, {**secret, "type": body.get("type")}, {**body, "token": ["secret-"]}):
         found = parse(marked, sender)
         assert not isinstance(found, Violation) or "secret-" not in found.text
 
 
-def test_a_token_is_in_no_repr() -> None:
+def test_the_repr_of_a_message_contains_no_token() -> None:
     auth = Auth("the-very-token")
     assert "the-very-token" not in f"{auth!r} {auth} {[auth]}"
 
 
-def test_a_hello_offers_the_specifications_five_features() -> None:
-    assert Hello().features == ("tls", "heartbeat", "tunnel_info", "multi_tenancy", "metrics")
-    assert Hello().version == "1.0"
-
-
-def test_every_refusal_code_is_one_of_the_eleven() -> None:
-    assert {rules.refusal for rules in RULES.values()} <= set(ErrorCode)
-
-
-def _requirement(value: object, sender: Role) -> str:
+def broken(value: object, sender: Role) -> str:
     found = parse(value, sender)
     assert isinstance(found, Violation)
     assert found.code is ErrorCode.UNKNOWN_MESSAGE_TYPE

@@ -5,14 +5,15 @@ from __future__ import annotations
 import pytest
 
 from cbspec.catalogue.requirements import REQUIREMENTS
-from cbspec_conformance.record.exchange import SUCCESS, Exchange
+from cbspec.protocol.state import SUCCESS_TYPES
+from cbspec_conformance.record.exchange import Exchange
 from cbspec_schemas import CLIENT_TYPES, RELAY_TYPES
 from tests.conformance.build import HEARTBEAT_RESPONSE, HELLO, TUNNEL, TUNNEL_RESPONSE, error, exchange
 
 
 def test_every_request_has_a_success() -> None:
-    assert set(SUCCESS) == set(CLIENT_TYPES)
-    assert {*SUCCESS.values(), "error"} == set(RELAY_TYPES)
+    assert set(SUCCESS_TYPES) == set(CLIENT_TYPES)
+    assert {*SUCCESS_TYPES.values(), "error"} == set(RELAY_TYPES)
 
 
 @pytest.mark.parametrize(
@@ -40,4 +41,4 @@ def test_secrets_stay_out_of_an_exchange_s_words() -> None:
 
 def test_the_types_are_the_catalogue_s() -> None:
     demands = " ".join(row.demand for row in REQUIREMENTS.values())
-    assert all(name in demands for name in SUCCESS.values())
+    assert all(name in demands for name in SUCCESS_TYPES.values())

@@ -11,9 +11,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from websockets.frames import Frame, Opcode
 
+from cbspec.protocol.state import SUCCESS_TYPES
 from cbspec_conformance.failures.frames import parse
 from cbspec_conformance.judging.judge import OUT_OF_ROOM
-from cbspec_conformance.record.exchange import SUCCESS
 from cbspec_conformance.replay import standalone
 from tests.conformance.build import HELLO_RESPONSE, SUCCESSES, error
 
@@ -26,7 +26,7 @@ def test_it_needs_the_standard_library_alone() -> None:
 
 
 def test_it_agrees_with_the_suite_on_what_there_is() -> None:
-    assert standalone.SUCCESS == SUCCESS
+    assert standalone.SUCCESS == SUCCESS_TYPES
     assert set(standalone.NO_ROOM) == set(OUT_OF_ROOM)
 
 

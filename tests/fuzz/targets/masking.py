@@ -6,7 +6,7 @@ import contextlib
 import json
 from typing import Final
 
-from cbspec.redact import LONGEST, mask
+from cbspec.redact import LONGEST, redact_message
 from tests.fuzz.target import Choices
 
 _TOKEN: Final = "Sesame0123456789"
@@ -18,7 +18,7 @@ def check(data: bytes) -> None:
     choices = Choices(data)
     mode = choices.byte()
     if mode & 1:
-        shown = mask(choices.rest)
+        shown = redact_message(choices.rest)
         assert len(shown) <= 6 * LONGEST + 40
         shown.encode()
         return
@@ -33,7 +33,7 @@ def check(data: bytes) -> None:
     gap = (" ", "\n", "", "\t ")[mode >> 6]
     text = "{" + f",{gap}".join(member.replace('":', f'"{gap}:{gap}') for member in members)
     text += "" if mode & 32 else "}"
-    shown = mask(text.encode())
+    shown = redact_message(text.encode())
     assert secret not in shown, shown
     if len(text) <= LONGEST:
         with contextlib.suppress(ValueError):

@@ -9,6 +9,7 @@ from websockets.client import ClientProtocol
 from websockets.uri import parse_uri
 
 from cbspec.protocol.framing import RawMessage
+from cbspec.protocol.handshake import accepting_response
 from cbspec.protocol.strictjson import NotStrictJson, loads
 from cbspec_conformance.oracles import rfc8259
 from cbspec_conformance.oracles.exposition import NotAnExposition, samples
@@ -17,10 +18,7 @@ from cbspec_conformance.record.decoding import decode
 from cbspec_conformance.record.frames import StrictWebSocket
 from tests.fuzz.target import Choices, pieces, same_however_split
 
-_RESPONSE: Final = (
-    b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
-    b"Sec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n\r\n"
-)
+_RESPONSE: Final = accepting_response()
 
 
 def check(data: bytes) -> None:

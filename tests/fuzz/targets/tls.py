@@ -37,7 +37,7 @@ def _contexts() -> tuple[ssl.SSLContext, ssl.SSLContext]:
     with tempfile.TemporaryDirectory() as folder:
         chain = Path(folder, "chain.pem")
         issued.private_key_and_cert_chain_pem.write_to_path(chain)
-        return server_context(chain), client_context(Trust.NOBODY_CHECKS)
+        return server_context(chain), client_context(Trust.ANY)
 
 
 def _relay() -> TlsLayer:

@@ -9,6 +9,7 @@ from typing import Any, Final
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from cbspec.protocol.handshake import opening_request
 from cbspec_simulator.base.clock import Moment
 from cbspec_simulator.edge.outbox import Outbox
 from cbspec_simulator.faults.catalogue import KINDS
@@ -27,10 +28,6 @@ MESSAGES: Final = [
     if direction is not MessageDirection.CONNECT
 ]
 TEXTS: Final = [data for data in MESSAGES if KINDS[data["kind"]].text or KINDS[data["kind"]].frame]
-_UPGRADE: Final = (
-    b"GET / HTTP/1.1\r\nHost: localhost\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
-    b"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n"
-)
 
 
 def _frame(text: bytes) -> bytes:
@@ -53,7 +50,7 @@ class _Conversation:
         self.sent = b""
         self.closed = False
         if websocket:
-            self._send(_UPGRADE)
+            self._send(opening_request())
         for body in (HELLO, auth(), tunnel(), {"type": "x"}, BEAT, BEAT):
             text = json.dumps(body).encode()
             self._send(_frame(text) if websocket else text + b"\n")

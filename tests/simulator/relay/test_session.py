@@ -11,6 +11,7 @@ import pytest
 
 from cbspec.profile.target import Tenant
 from cbspec.protocol.codes import ErrorCode
+from cbspec.protocol.handshake import opening_request
 from cbspec.protocol.state import TABLE, Refuse, Serve, State
 from cbspec.protocol.websocket import WebSocketFramer
 from cbspec.tokens.jwt import SigningKey
@@ -20,10 +21,7 @@ from cbspec_simulator.relay.session import SendAction
 from cbspec_simulator.settings.config import Config, LimitSettings
 from tests.support.memory import BEAT, HELLO, Body, MemoryRelay, auth, token, tunnel
 
-OPENING = (
-    b"GET / HTTP/1.1\r\nHost: relay\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
-    b"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n"
-)
+OPENING = opening_request()
 
 
 def test_the_exchange_of_the_specification() -> None:
@@ -214,7 +212,7 @@ def test_half_of_a_large_message_goes_with_its_connection_and_waits_for_no_colle
         client = relay.client(websocket=True)
         client.send(OPENING + half)
         assert isinstance(client.session.state.framer, WebSocketFramer)
-        library = weakref.ref(client.session.state.framer._protocol)
+        library = weakref.ref(client.session.state.framer.protocol)
         client.end()
         relay.clients.clear()
         del client

@@ -18,6 +18,7 @@ from cbspec.tokens.jws import Compact, encode
 from cbspec.tokens.jwt import SigningKey
 from cbspec_simulator.settings.config import Config
 from cbspec_simulator.variations.compose import Change
+from tests.support.client import UPGRADE
 from tests.support.memory import BEAT, HELLO, KEY, NOW, Body, MemoryClient, MemoryRelay, auth, token, tunnel
 from tests.support.messages import line
 
@@ -87,10 +88,6 @@ def _take(memory: MemoryRelay, client: MemoryClient, what: object) -> None:
 
 # ---------------------------------------------------------------- pieces
 
-UPGRADE = (
-    b"GET / HTTP/1.1\r\nHost: localhost\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
-    b"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n"
-)
 _BEAT_TEXT = line(BEAT).strip()
 _UNKNOWN = {"type": "unknown"}
 

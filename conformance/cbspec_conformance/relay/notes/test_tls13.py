@@ -13,6 +13,7 @@ import time
 
 import pytest
 
+from cbspec.protocol.handshake import opening_request
 from cbspec.tls_contexts import legacy_client_context
 from cbspec_conformance.judging import judge
 from cbspec_conformance.judging.errors import Broken, Inconclusive
@@ -67,10 +68,7 @@ def test_plain_text_is_not_served(relay: RelayUnderTest) -> None:
     """A hello is sent without TLS, over both ways of framing: no hello_response may come back."""
     _works(relay)
     hello = b'{"type":"hello","version":"1.0","features":["tls"]}\n'
-    upgrade = (
-        f"GET {relay.profile.target.websocket_path} HTTP/1.1\r\nHost: {relay.endpoint}\r\nUpgrade: websocket\r\n"
-        "Connection: Upgrade\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n"
-    ).encode()
+    upgrade = opening_request(str(relay.endpoint), relay.profile.target.websocket_path)
     for data, served in ((hello, rb"hello_response"), (upgrade, rb"HTTP/1\.[01] 101\b")):
         answer, _ = _raw(relay, data)
         if re.search(served, answer[:200]) and not answer.startswith((b"\x15", b"\x16")):

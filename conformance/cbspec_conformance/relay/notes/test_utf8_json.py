@@ -9,10 +9,11 @@ from typing import Any
 
 import pytest
 
+from cbspec.protocol.state import SUCCESS_TYPES
 from cbspec_conformance.judging import judge
 from cbspec_conformance.judging.errors import Broken, Inconclusive, NotExercised, RateLimited
 from cbspec_conformance.probe.session import HELLO, ProbeSession
-from cbspec_conformance.record.exchange import SUCCESS, Exchange
+from cbspec_conformance.record.exchange import Exchange
 from cbspec_conformance.relay.error_codes.causes import CAUSES
 from cbspec_conformance.relay.error_codes.refusals import dials, failing
 from cbspec_conformance.runner.marks import alone, last, requirement
@@ -401,7 +402,7 @@ def _all_answered(
 ) -> None:
     """See that requests sent in one piece draw an answer each, by type; what comes besides is CB-MSG-004's."""
     exchange = _together(session, requests, encode=encode)
-    judge.all_answered(exchange, [SUCCESS[request["type"]] for request in requests])
+    judge.all_answered(exchange, [SUCCESS_TYPES[request["type"]] for request in requests])
 
 
 def _together(

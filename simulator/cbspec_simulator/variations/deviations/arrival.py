@@ -41,8 +41,7 @@ class _ImpatientFramer(StreamFramer):
         lost = self.pending
         if frame is not None or not lost:
             return frame
-        self._buffer.clear()
-        self._scanner = None
+        self.discard()
         return RawMessage(lost, "it is cut off")
 
 
@@ -61,8 +60,7 @@ class _HalfLosingFramer(StreamFramer):
             self._whole = True
         elif getattr(self, "_whole", False) and self.pending:
             self._whole = False
-            self._buffer.clear()
-            self._scanner = None
+            self.discard()
         return frame
 
 

@@ -206,8 +206,7 @@ class _SwallowingFramer(StreamFramer):
             return super().next_message()
         except MessageTooLarge:
             self._swallows = True
-            self._buffer.clear()
-            self._scanner = None
+            self.discard()
             return None
 
 

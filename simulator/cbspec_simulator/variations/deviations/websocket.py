@@ -172,10 +172,10 @@ class _InterruptingFramer(WebSocketFramer):
 
     __slots__ = ()
 
-    def _frame(self, frame: Frame) -> None:
+    def receive_frame(self, frame: Frame) -> None:
         if frame.opcode is Opcode.TEXT:
-            self._parts.clear()
-        super()._frame(frame)
+            self.discard()
+        super().receive_frame(frame)
 
 
 class _BinaryFramer(WebSocketFramer):
@@ -184,7 +184,7 @@ class _BinaryFramer(WebSocketFramer):
     __slots__ = ()
 
     def encode(self, text: bytes) -> bytes:
-        self._protocol.send_binary(text)
+        self.protocol.send_binary(text)
         return self.data_to_send()
 
 

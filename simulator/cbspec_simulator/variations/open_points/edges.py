@@ -64,7 +64,7 @@ class _Utf8Only(WebSocketFramer):
             if frame is not None and not frame.binary:
                 frame.text.decode()
         except UnicodeDecodeError:
-            self._protocol.fail(_INVALID_DATA, "text that isn't UTF-8")
+            self.protocol.fail(_INVALID_DATA, "text that isn't UTF-8")
             return None
         return frame
 

@@ -32,7 +32,7 @@ def _sending(send: Callable[[Any, bytes], None]) -> Change:
         __slots__ = ()
 
         def encode(self, text: bytes) -> bytes:
-            send(self._protocol, text)
+            send(self.protocol, text)
             return self.data_to_send()
 
     return spoken(ServerProtocol, SendingFramer)
