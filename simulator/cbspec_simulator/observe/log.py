@@ -25,7 +25,9 @@ def log_event(event: Event) -> None:
         case Connected(connection):
             _line(logging.INFO, "connected", connection.number, connection.acts_for, address=str(connection.address))
         case MessageReceived(connection, name, text):
-            _line(logging.DEBUG, "request", connection.number, connection.acts_for, type=name, text=redact_message(text))
+            _line(
+                logging.DEBUG, "request", connection.number, connection.acts_for, type=name, text=redact_message(text)
+            )
         case Answered(connection, body, texts):
             refused = body.get("type") == "error"
             values: dict[str, object] = {"type": str(body.get("type"))}
