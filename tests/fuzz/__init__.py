@@ -1,1 +1,1 @@
-"""Coverage-guided fuzzing of every layer without I/O: `make fuzz`."""
+"""Coverage-guided fuzzing of the layers without I/O: `make fuzz`."""

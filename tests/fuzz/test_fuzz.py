@@ -28,7 +28,7 @@ def test_no_input_of_the_corpus_fails(name: str) -> None:
     assert corpus
     for case in corpus:
         check(case)
-        for first in range(8):
+        for first in range(4):
             check(bytes((first, 3)) + case)
 
 
@@ -46,17 +46,20 @@ def test_a_corpus_is_read_as_written(tmp_path: Path, monkeypatch: pytest.MonkeyP
 
 
 @linux
-@pytest.mark.parametrize("name", LIMITS)
-def test_a_short_run_passes(name: str, found: Path) -> None:
-    share, longest = LIMITS[name]
-    assert command.fuzz(name, 300 * share, 1, longest=longest)  # the same inputs each time
+def test_a_short_run_passes(found: Path) -> None:
+    assert command.main(["--cases", "2000", "--seed", "1", "--target", "framing", "--target", "tokens"]) == 0
     assert list(found.iterdir()) == []
 
 
 @linux
-def test_a_planted_failure_is_found_and_its_input_saved(found: Path, capfd: pytest.CaptureFixture[str]) -> None:
-    assert command.main(["--cases", "20000", "--seed", "1", "--target", "tests.fuzz.planted"]) == 1
+def test_a_failure_is_found_and_its_input_saved(
+    found: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (found.parent / "planted").mkdir()
+    module = "def check(data): assert data[:1] != b'n', 'planted failure'\n"
+    (found.parent / "planted" / "target.py").write_text(module)
+    monkeypatch.setenv("PYTHONPATH", str(found.parent))
+    assert command.main(["--cases", "20000", "--seed", "1", "--target", "planted.target"]) == 1
     assert "planted failure" in capfd.readouterr().out
     (saved,) = found.iterdir()
-    with pytest.raises(AssertionError, match="planted"):
-        load("tests.fuzz.planted")(saved.read_bytes())
+    assert saved.read_bytes()[:1] == b"n"

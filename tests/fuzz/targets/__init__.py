@@ -8,8 +8,6 @@ LIMITS: Final = {
     "framing": (10, 200),
     "websocket": (4, 400),
     "strictjson": (10, 256),
-    "messages": (8, 400),
-    "connection": (8, 120),
     "session": (2, 250),
     "tls": (2, 500),
     "tokens": (8, 700),

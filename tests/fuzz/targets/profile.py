@@ -27,9 +27,7 @@ def check(data: bytes) -> None:
             assert secret not in str(error), str(error)
         return
     assert _members(from_mapping(tomllib.loads(dump(profile)), _folder())) == _members(profile)
-    assert (
-        not profile.tokens.secret or profile.tokens.secret not in repr(profile) or "secret" not in repr(profile.tokens)
-    )
+    assert not profile.tokens.secret or f"secret={profile.tokens.secret!r}" not in repr(profile)
     try:
         resolve(profile, Endpoint("127.0.0.1", 1))
     except ProfileError as error:

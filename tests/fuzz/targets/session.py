@@ -2,20 +2,14 @@
 
 from __future__ import annotations
 
-import base64
-import contextlib
-import hashlib
-import hmac
 import json
 import logging
-from collections.abc import Iterator
 from typing import Final
 
-from cbspec.profile.identity import DEVELOPMENT_SECRET
 from cbspec.profile.target import Rate, Tenant
 from cbspec.protocol.messages import Role, Violation, parse
 from cbspec.protocol.strictjson import loads
-from cbspec.tokens.jws import LONGEST_NAME
+from cbspec.tokens.jws import LONGEST_NAME, Compact
 from cbspec_schemas import violations
 from cbspec_simulator.base.clock import Clock, Moment
 from cbspec_simulator.base.steps import Dial, Errand
@@ -26,8 +20,8 @@ from cbspec_simulator.relay.events import Answered, Event, MessageReceived
 from cbspec_simulator.relay.session import Action, CloseAction, RelaySession, SendAction, connect
 from cbspec_simulator.settings.config import Config, LimitSettings
 from tests.fuzz.target import Choices
-from tests.support.client import UPGRADE
-from tests.support.memory import BEAT, HELLO, NOW, MemoryRelay, auth, tunnel
+from tests.support.client import UPGRADE, frame
+from tests.support.memory import BEAT, HELLO, KEY, NOW, MemoryRelay, auth, tunnel
 
 _TENANTS: Final = (
     Tenant("a", tunnel_limit=2),
@@ -48,9 +42,15 @@ _LOG: Final = logging.getLogger("simulator")
 
 
 def check(data: bytes) -> None:
-    """Talk to a relay on three connections."""
-    with _logging():
+    """Talk to a relay on three connections, and format the whole log as JSON."""
+    handler = _JsonHandler()
+    _LOG.addHandler(handler)
+    _LOG.setLevel(logging.DEBUG)
+    try:
         _converse(Choices(data))
+    finally:
+        _LOG.removeHandler(handler)
+        _LOG.setLevel(logging.NOTSET)
 
 
 class _JsonHandler(logging.Handler):
@@ -58,28 +58,9 @@ class _JsonHandler(logging.Handler):
         json.dumps({name: str(value) for name, value in vars(record).items()}).encode()
 
 
-@contextlib.contextmanager
-def _logging() -> Iterator[None]:
-    """Format the whole log as JSON, and show it nowhere."""
-    before = _LOG.handlers, _LOG.propagate, _LOG.level
-    _LOG.handlers, _LOG.propagate = [_JsonHandler()], False
-    _LOG.setLevel(logging.DEBUG)
-    try:
-        yield
-    finally:
-        _LOG.handlers, _LOG.propagate = before[:2]
-        _LOG.setLevel(before[2])
-
-
 def _auth(claims: bytes) -> bytes:
     """Return an auth with a valid signature of any claims."""
-
-    def encoded(part: bytes) -> bytes:
-        return base64.urlsafe_b64encode(part).rstrip(b"=")
-
-    signed = encoded(b'{"alg":"HS256","typ":"JWT"}') + b"." + encoded(claims)
-    signature = encoded(hmac.digest(DEVELOPMENT_SECRET.encode(), signed, hashlib.sha256))
-    return b'{"type":"auth","token":"' + signed + b"." + signature + b'"}'
+    return json.dumps({"type": "auth", "token": str(Compact.signed({"alg": "HS256"}, claims, KEY.sign))}).encode()
 
 
 class _FuzzedConnection:
@@ -107,12 +88,7 @@ class _FuzzedConnection:
         return Moment(self.time, NOW + self.time)
 
     def send(self, text: bytes) -> None:
-        if not self._websocket:
-            self.receive(text + b"\n")
-            return
-        text = text[:30_000]
-        size = bytes([0x80 | len(text)]) if len(text) < 126 else b"\xfe" + len(text).to_bytes(2, "big")
-        self.receive(b"\x81" + size + bytes(4) + text)
+        self.receive(frame(text) if self._websocket else text + b"\n")
 
     def receive(self, data: bytes) -> None:
         self._take(self.session.receive_data(data, self.now))

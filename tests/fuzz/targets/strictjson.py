@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections import Counter
 from collections.abc import Iterator
 from typing import Any, Final
 
@@ -12,10 +13,6 @@ from cbspec_conformance.oracles import rfc8259
 
 _DIGITS: Final = re.compile(rb"[0-9]{4300}")  # longer integers are rejected by Python
 _INFINITE: Final = (float("inf"), float("-inf"))
-
-
-class _DuplicateMember(Exception):
-    pass
 
 
 def check(data: bytes) -> None:
@@ -44,14 +41,16 @@ def _is_json(data: bytes) -> bool:
 
 
 def _python_reads_it_strictly(data: bytes) -> bool:
+    """Whether Python reads a text, and it has no duplicate member, lone surrogate or excessive depth."""
+    duplicates: list[str] = []
+
     def unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-        if len({name for name, _ in pairs}) != len(pairs):
-            raise _DuplicateMember
+        duplicates.extend(name for name, times in Counter(name for name, _ in pairs).items() if times > 1)
         return dict(pairs)
 
     try:
-        return _is_strict(json.loads(data, object_pairs_hook=unique))
-    except (_DuplicateMember, RecursionError):
+        return _is_strict(json.loads(data, object_pairs_hook=unique)) and not duplicates
+    except RecursionError:
         return False
 
 
@@ -68,12 +67,10 @@ def _depth(value: object) -> int:
 
 def _scalars(value: object) -> Iterator[object]:
     """Yield all scalars of a value, member names included."""
-    match value:
-        case list():
-            for item in value:
-                yield from _scalars(item)
-        case dict():
-            yield from value
-            yield from _scalars(list(value.values()))
-        case _:
-            yield value
+    if isinstance(value, dict):
+        yield from value
+    inner = value.values() if isinstance(value, dict) else value if isinstance(value, list) else None
+    if inner is None:
+        yield value
+    for item in inner or ():
+        yield from _scalars(item)

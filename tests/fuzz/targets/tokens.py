@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import base64
 import contextlib
-import hashlib
-import hmac
 import json
 from typing import Final
 
 from cbspec.profile.identity import DEVELOPMENT_SECRET
 from cbspec.tokens.jwks import KeySet
-from cbspec.tokens.jws import Compact
+from cbspec.tokens.jws import Compact, encode
 from cbspec.tokens.jwt import SigningKey, TokenRejected, Verifier
 from tests.fuzz.target import Choices
 
@@ -36,13 +33,8 @@ def check(data: bytes) -> None:
         _verify(choices.rest.decode("utf-8", "surrogateescape" if which else "replace"), which)
     else:
         header = b'{"alg":"HS256","typ":"JWT"}' if mode == 2 else choices.bytes(choices.byte())
-        signed = _encoded(header) + b"." + _encoded(choices.rest)
-        signature = _encoded(hmac.digest(DEVELOPMENT_SECRET.encode(), signed, hashlib.sha256))
-        _verify((signed + b"." + signature).decode(), which)
-
-
-def _encoded(data: bytes) -> bytes:
-    return base64.urlsafe_b64encode(data).rstrip(b"=")
+        signed = f"{encode(header)}.{encode(choices.rest)}"
+        _verify(f"{signed}.{encode(_KEY.sign(signed.encode()))}", which)
 
 
 def _verify(token: str, which: int) -> None:
