@@ -84,7 +84,7 @@ def states(address: Address) -> Iterator[socket.socket]:
 
 
 def _sending(connect: Connect, *data: bytes) -> Attack:
-    """Connect, send data and read to the end, again and again."""
+    """Connect, send data and read to the end, repeatedly."""
 
     def attack(address: Address) -> Iterator[None]:
         yield
@@ -101,7 +101,7 @@ def _sending(connect: Connect, *data: bytes) -> Attack:
 
 
 def _asking(request: bytes) -> Attack:
-    """Send a request again and again on one connection."""
+    """Send a request repeatedly on one connection."""
 
     def attack(address: Address) -> Iterator[None]:
         yield

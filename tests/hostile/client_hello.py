@@ -8,7 +8,7 @@ from typing import Final
 X25519, P256, UNKNOWN_GROUP, GREASE = 0x001D, 0x0017, 0x9999, 0x1A1A
 SHARE: Final = bytes.fromhex("8520f0098930a754748b7ddcb43ef75a0dbf3a0d26381af4eba4a98eaa9b4e6a")
 """A public X25519 key, of RFC 7748, 6.1."""
-SERVER_NAME, GROUPS, SIGNATURES, PSK, VERSIONS, COOKIE, KEY_SHARE = 0, 10, 13, 41, 43, 44, 51
+GROUPS, SIGNATURES, PSK, VERSIONS, COOKIE, KEY_SHARE = 10, 13, 41, 43, 44, 51
 
 
 def u16(*numbers: int) -> bytes:
@@ -45,12 +45,6 @@ USUAL: Final[Mapping[int, bytes]] = {
 """The extensions that TLS 1.3 requires."""
 
 
-def extensions(changes: Mapping[int, bytes | None] | None = None, behind: bytes = b"") -> bytes:
-    """Return the usual extensions with changes (None: left out), followed by `behind`."""
-    chosen = {**USUAL, **(changes or {})}
-    return b"".join(extension(number, data) for number, data in chosen.items() if data is not None) + behind
-
-
 def hello(
     changes: Mapping[int, bytes | None] | None = None,
     *,
@@ -58,13 +52,16 @@ def hello(
     session: bytes = b"s" * 32,
     suites: bytes = u16(0x1301, 0x1302, 0x1303),
     compression: bytes = b"\x00",
-    behind: bytes = b"",
+    last: bytes = b"",
     bare: bool = False,
-    trailing: bytes = b"",
 ) -> bytes:
-    """Return the handshake message; `bare` leaves out all extensions, `trailing` follows them."""
-    offered = b"" if bare else sized(extensions(changes, behind))
-    body = version + b"r" * 32 + short(session) + sized(suites) + short(compression) + offered + trailing
+    """Return the handshake message with the usual extensions except `changes` (None: left out), followed by `last`.
+
+    `bare` leaves out all extensions.
+    """
+    chosen = {**USUAL, **(changes or {})}
+    offered = b"".join(extension(number, data) for number, data in chosen.items() if data is not None) + last
+    body = version + b"r" * 32 + short(session) + sized(suites) + short(compression) + (b"" if bare else sized(offered))
     return b"\x01" + len(body).to_bytes(3, "big") + body
 
 

@@ -48,9 +48,7 @@ class Waits(NamedTuple):
 
 def measure(name: str, seconds: float, *, idle: bool = True) -> Waits:
     """Attack one of two relays and send heartbeats to both; an `idle` attacker uses only otherwise idle processors."""
-    calm: list[float] = []
-    elsewhere: list[float] = []
-    attacked: list[float] = []
+    calm, elsewhere, attacked = list[float](), list[float](), list[float]()
     with contextlib.ExitStack() as stack:
         target, other = (stack.enter_context(_relay()) for _ in range(2))
         clients, others = ([stack.enter_context(_client(each)) for _ in range(_CLIENTS)] for each in (target, other))
@@ -62,8 +60,8 @@ def measure(name: str, seconds: float, *, idle: bool = True) -> Waits:
             attacked += _waits(clients)
             elsewhere += _waits(others)
         memory = target.peak / 1024
-    medians = (_quantile(0.5, calm), _quantile(0.5, attacked))
-    p99 = (_quantile(0.99, calm), _quantile(0.99, elsewhere), _quantile(0.99, attacked))
+    medians = _quantile(0.5, calm), _quantile(0.5, attacked)
+    p99 = _quantile(0.99, calm), _quantile(0.99, elsewhere), _quantile(0.99, attacked)
     return Waits(*p99, medians, len(attacked), memory)
 
 
@@ -114,14 +112,10 @@ def _quantile(part: float, waits: list[float]) -> float:
     return 1000 * sorted(waits)[int(part * len(waits))]
 
 
-def _rows(names: list[str], seconds: float) -> Iterator[str]:
-    yield "| " + " | ".join(_HEAD) + " |"
-    yield "| --- " * len(_HEAD) + "|"
-    for name in names:
-        found = measure(name, seconds)
-        p99 = [f"{each:.2f}" for each in (found.calm, found.elsewhere, found.attacked)]
-        medians = ", ".join(f"{each:.2f}" for each in found.medians)
-        yield "| " + " | ".join((name, *p99, f"{found.ratio:.1f}", medians, f"{found.memory:.0f}")) + " |"
+def _row(name: str, found: Waits) -> str:
+    p99 = [f"{each:.2f}" for each in (found.calm, found.elsewhere, found.attacked)]
+    medians = ", ".join(f"{each:.2f}" for each in found.medians)
+    return "| " + " | ".join((name, *p99, f"{found.ratio:.1f}", medians, f"{found.memory:.0f}")) + " |"
 
 
 def main() -> None:
@@ -130,10 +124,10 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=10.0, help="seconds per attack (default: %(default)s)")
     parser.add_argument("names", nargs="*", metavar="NAME", help=f"attacks (default: all): {', '.join(ATTACKS)}")
     args = parser.parse_args()
-    rows = []
-    for row in _rows(args.names or list(ATTACKS), args.seconds):
-        print(row, flush=True)
-        rows.append(row)
+    rows = ["| " + " | ".join(_HEAD) + " |", "| --- " * len(_HEAD) + "|"]
+    for name in args.names or ATTACKS:
+        rows.append(_row(name, measure(name, args.seconds)))
+        print(rows[-1], flush=True)
     if not args.names:
         text = _DOCUMENT.read_text(encoding="utf-8")
         before, after = text.partition("| ")[0], text.rpartition("|\n")[2].partition("## The machine")[0]

@@ -7,8 +7,8 @@ import pytest
 from tests.hostile.measure import Waits, measure
 
 ATTEMPTS = 3
-SHORT = ("half messages", "64 MiB lines", "10^6-deep JSON", "50,000 duplicate keys", "resets in every state")
-"""One attack of each kind; `make hostile` measures all."""
+SHORT = ("64 MiB lines", "50,000 duplicate keys", "resets in every state")
+"""Some attacks; `make hostile` measures all."""
 
 
 @pytest.mark.timeout(400)

@@ -13,7 +13,6 @@ from tests.hostile.attacks import tcp
 from tests.support.client import RawClient
 from tests.support.messages import BEAT
 from tests.support.processes import Served, served
-from tests.support.relay import reset
 
 DESCRIPTORS = 64
 
@@ -36,8 +35,8 @@ def test_connections_without_a_descriptor_are_served_once_others_close(tmp_path:
         while "no more connections" not in relay.said and time.monotonic() < end:
             assert is_served(before)
         spent = relay.holding().processor
-        assert before.is_silent(2.0)
-        assert relay.holding().processor - spent < 1.0, "it doesn't spin"
+        assert before.is_silent(1.0)
+        assert relay.holding().processor - spent < 0.5, "it doesn't spin"
         assert is_served(before)
         for sock in held:
             sock.close()
@@ -47,29 +46,13 @@ def test_connections_without_a_descriptor_are_served_once_others_close(tmp_path:
         assert relay.said.count("\n") == 1, relay.said
 
 
-@pytest.mark.parametrize("option", ["--transcript=/dev/full", "--transcript=file"])
-def test_a_full_disk_ends_the_transcript_only(option: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize("option", ["--transcript=/dev/full", "--transcript=file", "--log-level=debug"])
+def test_a_full_disk_ends_the_transcript_or_the_log_only(option: str, tmp_path: Path) -> None:
     limit = None if option.endswith("full") else (resource.RLIMIT_FSIZE, 4096)
-    option = option.replace("=file", f"={tmp_path / 'transcript'}")
-    with served(tmp_path, option, limit=limit) as relay:
+    with served(tmp_path, option.replace("=file", f"={tmp_path / 'transcript'}"), limit=limit) as relay:
         with entered(relay) as client:
             assert all(is_served(client) for _ in range(100))
-        assert relay.said.count("the transcript ends here: ") == 1, relay.said
-        assert relay.said.count("\n") == 1, relay.said
-
-
-def test_a_log_that_cannot_be_written_stops_nothing(tmp_path: Path) -> None:
-    with served(tmp_path, "--log-level=debug", limit=(resource.RLIMIT_FSIZE, 4096)) as relay:
-        with entered(relay) as client:
-            assert all(is_served(client) for _ in range(200))
-        assert relay.process.poll() is None
-        assert relay.log.stat().st_size <= 4096
-
-
-def test_reset_connections_in_the_backlog_are_skipped(tmp_path: Path) -> None:
-    with served(tmp_path) as relay:
-        for _ in range(200):
-            reset(tcp(relay.address))
-        with entered(relay) as after:
-            assert is_served(after)
-        assert relay.said == ""
+        if "log" in option:
+            assert relay.log.stat().st_size <= 4096
+        else:
+            assert relay.said.count("the transcript ends here: ") == relay.said.count("\n") == 1, relay.said

@@ -7,7 +7,6 @@ import contextlib
 import json
 import logging
 import socket
-import struct
 import time
 from dataclasses import replace
 from typing import Final
@@ -18,7 +17,7 @@ from cbspec_simulator import Clock, Config, Simulator
 from cbspec_simulator.settings.config import LimitSettings, Listen, RelaySettings
 from tests.hostile import attacks
 from tests.hostile.attacks import MIB
-from tests.support.client import BEAT, HELLO, PATIENCE, AsyncClient, AsyncWebSocket, auth, tunnel, until
+from tests.support.client import BEAT, HELLO, PATIENCE, AsyncClient, auth, tunnel, until
 from tests.support.relay import reset
 
 CONFIG: Final = Config(listen=Listen(port=0), limits=LimitSettings(handshake_timeout=1.0, idle_timeout=2.0))
@@ -31,16 +30,11 @@ async def everything_is_released(simulator: Simulator) -> None:
 
 REFUSED: Final = {
     "a line of 64 MiB": (attacks.LONG_LINE[:-MIB] + b"x" * 64 * MIB, False),
-    "an object of 64 MiB": (b'{"x":[' + b"1," * 32 * MIB, False),
     "10^6 levels": (attacks.DEEP, False),
     "65 levels": (b'{"type":"heartbeat","x":' + b"[" * 64 + b"]" * 64 + b"}\n", True),
-    "half a million levels": (b'{"x":' + b"[" * 500_000 + b"]" * 500_000 + b"}\n", True),
     "a duplicate member": (attacks.TWICE, True),
     "50,000 duplicate members": (attacks.MANY_TWICE, True),
-    "a nested duplicate member": (b'{"type":"heartbeat","x":[{"a":1,"a":1}]}\n', True),
-    "a number of 5,000 digits": (b'{"type":"heartbeat","x":' + b"9" * 5000 + b"}\n", True),
     "a million spaces": (b" " * (2 * MIB) + b"{}\n", True),
-    "half a surrogate pair": (b'{"type":"heartbeat","x":"\\ud800"}\n', True),
     "invalid UTF-8": (b'{"type":"heartbeat","x":"' + b"\xff" * (MIB // 2) + b'"}\n', True),
 }
 """Bytes sent after auth that draw unknown_message_type, and whether the connection stays open."""
@@ -72,50 +66,12 @@ async def test_large_or_ambiguous_input_is_refused_in_time(name: str) -> None:
         await everything_is_released(simulator)
 
 
-async def test_an_incomplete_message_does_not_keep_a_connection_open() -> None:
-    async with Simulator(CONFIG) as simulator:
-        async with AsyncClient(simulator.address) as client:
-            await client.greet()
-            await send(client, b'{"x":' + b"[" * 10**6)
-            assert await client.line() == b""
-        await everything_is_released(simulator)
-
-
-async def test_numbers_of_thirty_digits_are_no_ports() -> None:
-    async with Simulator(CONFIG) as simulator, AsyncClient(simulator.address) as client:
-        await client.greet()
-        for digits in ("1" + "0" * 29, "-" + "9" * 30, "0." + "3" * 30, "1e400", "65536"):
-            assert (await client.ask(tunnel(port=digits)))["code"] == "invalid_tunnel_info", digits
-        assert (await client.ask(tunnel(port="3389." + "0" * 30)))["type"] == "tunnel_response"
-
-
-async def test_a_frame_with_bits_that_were_not_negotiated_ends_the_websocket() -> None:
-    async with Simulator(CONFIG) as simulator:
-        for first in (0xC1, 0xA1, 0x91, 0xF1, 0xC2, 0x83):
-            async with AsyncWebSocket(simulator.address) as client:
-                assert b"permessage" not in await client.open(b"Sec-WebSocket-Extensions: permessage-deflate")
-                client.write(bytes([first]) + b"\x85" + bytes(4) + b"hello")
-                kind, payload = await client.next()
-                assert (kind, payload[:2]) == (0x88, struct.pack(">H", 1002)), first
-                assert await client.rest() == b""
-        await everything_is_released(simulator)
-
-
-async def test_a_websocket_message_of_64_mib_is_refused_by_its_header() -> None:
-    async with Simulator(CONFIG) as simulator, AsyncWebSocket(simulator.address) as client:
-        await client.open()
-        client.write(b"\x81\xff" + struct.pack(">Q", 64 * MIB) + bytes(4) + b"x" * 1000)
-        kind, payload = await client.next()
-        assert (kind, payload[:2]) == (0x88, struct.pack(">H", 1009))
-        assert await client.rest() == b""
-
-
 def begun(address: tuple[str, int]) -> list[socket.socket]:
     """Return connections that have begun something and don't end it, below TLS and above it."""
     pairs = [(attacks.tcp, b""), (attacks.tcp, b"\x16\x03\x01\x02\x00\x01")] + [
         (attacks.tls, data)
         for data in (
-            b"", b"GET / HTTP/1.1\r\nHost: x\r\n", b"GET / HTTP/1.1\r\n" + b"a: b\r\n" * 100, HELLO[:20],
+            b"", b"GET / HTTP/1.1\r\nHost: x\r\n", HELLO[:20], b'{"x":' + b"[" * 10**6,
             attacks.HANDSHAKE + b"\x81\xfe\x10\x00",
         )
     ]  # fmt: skip
@@ -145,9 +101,10 @@ async def test_a_reset_in_any_state_is_cleaned_up(caplog: pytest.LogCaptureFixtu
 
 
 async def test_a_clock_that_is_set_affects_tokens_only() -> None:
-    ahead = 0.0
-    clock = Clock(epoch=lambda: time.time() + ahead)
-    async with Simulator(CONFIG, clock=clock) as simulator, AsyncClient(simulator.address) as client:
+    ahead, monotonic_ahead = 0.0, 0.0
+    clock = Clock(lambda: time.monotonic() + monotonic_ahead, lambda: time.time() + ahead)
+    config = replace(CONFIG, limits=LimitSettings(idle_timeout=300.0))
+    async with Simulator(config, clock=clock) as simulator, AsyncClient(simulator.address) as client:
         await client.greet()
         for step in (3600.0, -7200.0, 10 * 365 * 86400.0, -(10.0**9), 0.0):
             ahead = step
@@ -156,33 +113,13 @@ async def test_a_clock_that_is_set_affects_tokens_only() -> None:
                 assert (await other.ask(HELLO))["type"] == "hello_response"
                 answer = await other.ask(auth(exp=int(time.time()) + 600))
                 assert answer.get("code", answer["type"]) == ("invalid_token" if step > 600 else "auth_response")
-        times = [entry.time for entry in simulator.transcript.entries()]
-        assert max(times) - min(times) > 10**9
-
-
-async def test_a_jump_of_the_monotonic_clock_leaves_active_connections_open() -> None:
-    ahead = 0.0
-    config = replace(CONFIG, limits=LimitSettings(idle_timeout=300.0))
-    clock = Clock(lambda: time.monotonic() + ahead)
-    async with Simulator(config, clock=clock) as simulator, AsyncClient(simulator.address) as client:
-        await client.greet()
-        ahead = 86_400.0
+        monotonic_ahead = 86_400.0  # a jump doesn't end active connections
         for _ in range(2):
             assert (await client.ask(BEAT))["type"] == "heartbeat_response"
 
 
-async def test_a_flood_of_small_messages_is_answered_completely_and_in_order() -> None:
+async def test_a_flood_is_answered_in_order_while_other_connections_have_their_turns() -> None:
     config = replace(CONFIG, limits=LimitSettings(), relay=RelaySettings(buffer_pool=None))
-    async with Simulator(config) as simulator, AsyncClient(simulator.address) as client:
-        await client.greet()
-        names = [f"t{number}" for number in range(3000)]
-        client.write(b"".join(map(tunnel, names)))
-        async with asyncio.timeout(4 * PATIENCE):
-            assert [json.loads(await client.line())["tunnel_id"] for _ in names] == names
-
-
-async def test_other_connections_have_their_turns_during_a_flood() -> None:
-    config = replace(CONFIG, limits=LimitSettings())
     async with (
         Simulator(config) as simulator,
         AsyncClient(simulator.address) as flooding,
@@ -191,9 +128,12 @@ async def test_other_connections_have_their_turns_during_a_flood() -> None:
         await flooding.greet()
         await other.greet()
         (flooded,) = (connection for connection in simulator.relay.state.connections if connection.number == 1)
-        flooding.write(attacks.TINY)
+        names = [f"t{number}" for number in range(3000)]
+        flooding.write(b"".join(map(tunnel, names)))
         asked = 0
-        while flooded.sent["error"] < 4000:
+        while flooded.sent["tunnel_response"] < 2000:
             assert (await other.ask(BEAT))["type"] == "heartbeat_response"
             asked += 1
-        assert asked > 20
+        assert asked > 10
+        async with asyncio.timeout(4 * PATIENCE):
+            assert [json.loads(await flooding.line())["tunnel_id"] for _ in names] == names

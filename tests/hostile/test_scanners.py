@@ -35,12 +35,17 @@ def by_sslyze(address: tuple[str, int], folder: Path) -> dict[str, Any]:
     return {name: check["result"] for name, check in scanned["scan_result"].items() if check["status"] == "COMPLETED"}
 
 
-def by_testssl(address: tuple[str, int], folder: Path, *checks: str) -> dict[str, dict[str, str]]:
-    """Return the findings of testssl.sh by id."""
-    folder.mkdir()
+def by_testssl(address: tuple[str, int], folder: Path) -> dict[str, dict[str, str]]:
+    """Return the findings of testssl.sh by id. What sslyze checks, in a tenth of the time, is left out."""
     file = folder / "testssl.json"
     quick = ["--quiet", "--color=0", "--warnings=off", "--nodns=none", "--ip=127.0.0.1", f"--jsonfile={file}"]
-    command = [program("testssl", "testssl.sh"), *quick, *checks, f"localhost:{address[1]}"]
+    command = [
+        program("testssl", "testssl.sh"),
+        *quick,
+        "--protocols",
+        "--server-preference",
+        f"localhost:{address[1]}",
+    ]
     subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, check=False, timeout=110, cwd=folder)
     return {found["id"]: found for found in json.loads(file.read_text(encoding="utf-8"))}
 
@@ -67,21 +72,10 @@ async def test_sslyze_finds_tls_1_3_and_no_weakness(tmp_path: Path) -> None:
     assert not any(weaknesses.values()), weaknesses
 
 
-async def test_testssl_finds_tls_1_3_and_no_weakness(tmp_path: Path) -> None:
-    runs = [("--protocols", "--server-preference"), ("--standard", "--pfs"), ("--vulnerable",)]
+async def test_testssl_finds_tls_1_3_only(tmp_path: Path) -> None:
     async with Simulator(CONFIG) as simulator:
-        scans = await asyncio.gather(
-            *(
-                asyncio.to_thread(by_testssl, simulator.address, tmp_path / str(number), *checks)
-                for number, checks in enumerate(runs)  # at the same time, since they wait most of the time
-            )
-        )
-    found = {name: each for scan in scans for name, each in scan.items()}
+        found = await asyncio.to_thread(by_testssl, simulator.address, tmp_path)
     bad = {name: each for name, each in found.items() if each["severity"] not in ("OK", "INFO")}
     assert bad.keys() <= HARMLESS, bad
     assert {found[name]["finding"] for name in ("SSLv2", "SSLv3", "TLS1", "TLS1_1", "TLS1_2")} == {"not offered"}
     assert found["TLS1_3"]["finding"].startswith("offered")
-    assert set(found["cipherorder_TLSv1_3"]["finding"].split()) == SUITES
-    assert found["cipherlist_STRONG"]["finding"] == "offered"
-    assert set(found["PFS_ECDHE_curves"]["finding"].split()) <= GROUPS
-    assert {"heartbleed", "CCS", "ROBOT", "POODLE_SSL", "BEAST", "RC4"} <= found.keys()

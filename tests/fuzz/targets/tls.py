@@ -101,7 +101,7 @@ def _changed_hello(choices: Choices) -> bytes:
         changes[number] = None if kind < 32 else choices.bytes(kind % 40)
     last = extension(choices.byte(), choices.bytes(choices.below(20))) if choices.below(3) == 1 else b""
     suites = u16(0x1301, 0x1303) if choices.below(4) else choices.bytes(choices.below(9))
-    message = bytearray(hello(changes, behind=last, suites=suites))
+    message = bytearray(hello(changes, last=last, suites=suites))
     for _ in range(choices.below(4)):
         message[choices.byte() % len(message)] ^= choices.byte()
     return b"".join(record(piece) for piece in pieces(bytes(message), 1 + choices.byte())) + choices.rest
