@@ -38,14 +38,8 @@ def by_sslyze(address: tuple[str, int], folder: Path) -> dict[str, Any]:
 def by_testssl(address: tuple[str, int], folder: Path) -> dict[str, dict[str, str]]:
     """Return the findings of testssl.sh by id. What sslyze checks, in a tenth of the time, is left out."""
     file = folder / "testssl.json"
-    quick = ["--quiet", "--color=0", "--warnings=off", "--nodns=none", "--ip=127.0.0.1", f"--jsonfile={file}"]
-    command = [
-        program("testssl", "testssl.sh"),
-        *quick,
-        "--protocols",
-        "--server-preference",
-        f"localhost:{address[1]}",
-    ]
+    options = ["--quiet", "--color=0", "--warnings=off", "--nodns=none", "--ip=127.0.0.1", f"--jsonfile={file}"]
+    command = [program("testssl", "testssl.sh"), *options, "--protocols", f"localhost:{address[1]}"]
     subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, check=False, timeout=110, cwd=folder)
     return {found["id"]: found for found in json.loads(file.read_text(encoding="utf-8"))}
 
