@@ -1,6 +1,6 @@
-"""The development identity: a CA, a secret and tenants that simulator and suite agree on without being told.
+"""The development identity: a CA, a secret and tenants that simulator and suite share by default.
 
-None of it protects anything: the secret stands in this file. It applies by itself to loopback addresses only.
+It gives no protection, since the secret is public, and is the default for loopback addresses only.
 """
 
 from __future__ import annotations
@@ -41,22 +41,22 @@ DEVELOPMENT_TENANTS: Final[tuple[Tenant, ...]] = (
     Tenant("tenant-elsewhere", allowed_addresses=("192.0.2.0/24", "2001:db8::/32")),
     Tenant("tenant-inactive", active=False),
 )
-"""The tenants of a simulator that was told nothing: the first for ordinary work, one for each kind of limit.
+"""The tenants of a simulator without configuration: two without limits, and at least one for each kind of limit.
 
-Several have the same rate: a case that needs a fresh one needn't wait until what another case used is forgotten.
+Several have the same rate limit, so that a case need not wait until the requests of another have expired.
 """
 
-_OTHERS: Final = stat.S_IRWXG | stat.S_IRWXO
+_GROUP_OR_OTHERS: Final = stat.S_IRWXG | stat.S_IRWXO
 _LOCK_SECONDS: Final = 30.0
 
 
 class IdentityError(Exception):
-    """The development identity can't be had; the text names the file and the way out."""
+    """The development identity is unusable; the text names the file and the remedy."""
 
 
 @dataclass(frozen=True, slots=True)
 class DevelopmentCA:
-    """The development CA: `ca_file` is its certificate, for whoever is to trust it."""
+    """The development CA; `ca_file` is its certificate in PEM form."""
 
     ca_file: Path
     _authority: trustme.CA = field(repr=False)
@@ -67,7 +67,7 @@ class DevelopmentCA:
         not_before: datetime.datetime | None = None,
         not_after: datetime.datetime | None = None,
     ) -> tuple[bytes, bytes]:
-        """Issue a server certificate for host names and addresses: its chain and its P-256 key, both PEM."""
+        """Issue a server certificate for host names and addresses; return its chain and its P-256 key in PEM form."""
         leaf = self._authority.issue_cert(
             *names, key_type=trustme.KeyType.ECDSA, not_before=not_before, not_after=not_after
         )
@@ -75,7 +75,7 @@ class DevelopmentCA:
         return chain, leaf.private_key_pem.bytes()
 
     def signer(self) -> tuple[x509.Certificate, CertificateIssuerPrivateKeyTypes]:
-        """Give the CA's certificate and key, for who issues a certificate of another kind."""
+        """Return the CA's certificate and key, to issue other kinds of certificates."""
         key = load_pem_private_key(self._authority.private_key_pem.bytes(), password=None)
         return x509.load_pem_x509_certificate(self._authority.cert_pem.bytes()), cast(
             CertificateIssuerPrivateKeyTypes, key
@@ -83,28 +83,28 @@ class DevelopmentCA:
 
 
 def state_directory() -> Path:
-    """Say where the identity is kept: $CBSPEC_STATE_DIR, or else the user's state directory."""
+    """Return the folder of the identity: $CBSPEC_STATE_DIR, or the user's state directory."""
     named = os.environ.get("CBSPEC_STATE_DIR")
     return Path(named) if named else platformdirs.user_state_path("cbspec")
 
 
 def development_ca() -> DevelopmentCA:
-    """Give the development CA, made when it is first asked for; `IdentityError` where that fails."""
-    return _authority(lambda certificate, key: DevelopmentCA(certificate, _load(certificate, key)))
+    """Return the development CA, which is created on first use. Raises IdentityError."""
+    return _with_files(lambda certificate, key: DevelopmentCA(certificate, _load(certificate, key)))
 
 
 def development_ca_file() -> Path:
-    """Give the file of the development CA's certificate, for who only trusts it; it is made as by `development_ca`."""
-    return _authority(lambda certificate, key: certificate)
+    """Return the file of the development CA's certificate, without access to its key. Raises IdentityError."""
+    return _with_files(lambda certificate, key: certificate)
 
 
-def _authority(use: Callable[[Path, Path], _Used]) -> _Used:
+def _with_files(use: Callable[[Path, Path], _Used]) -> _Used:
     folder = state_directory()
     certificate, key = folder / "ca.pem", folder / "private" / "ca.key"
     try:
-        # The certificate is put in place last: where it is, the key is whole.
+        # The certificate is written last: if it exists, the key is complete.
         if not certificate.exists():
-            _make(certificate, key)
+            _create(certificate, key)
         return use(certificate, key)
     except filelock.Timeout:
         raise IdentityError(f"{folder}: another process has held the lock for {_LOCK_SECONDS:.0f} seconds") from None
@@ -115,19 +115,19 @@ def _authority(use: Callable[[Path, Path], _Used]) -> _Used:
         ) from None
 
 
-def _make(certificate: Path, key: Path) -> None:
+def _create(certificate: Path, key: Path) -> None:
     key.parent.parent.mkdir(parents=True, exist_ok=True)
     key.parent.mkdir(mode=0o700, exist_ok=True)
     with filelock.FileLock(key.with_name("lock"), timeout=_LOCK_SECONDS):
         if certificate.exists():
             return
         authority = trustme.CA(organization_name="cbspec", organization_unit_name="development CA, for loopback only")
-        _put(key, authority.private_key_pem.bytes(), 0o600)
-        _put(certificate, authority.cert_pem.bytes(), 0o644)
+        _write(key, authority.private_key_pem.bytes(), 0o600)
+        _write(certificate, authority.cert_pem.bytes(), 0o644)
 
 
-def _put(path: Path, data: bytes, mode: int) -> None:
-    """Put a file in place as a whole, never readable by more than `mode` allows."""
+def _write(path: Path, data: bytes, mode: int) -> None:
+    """Write a file atomically, with the permissions `mode` from the beginning."""
     part = path.with_name(f"{path.name}.new")
     part.unlink(missing_ok=True)
     descriptor = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
@@ -140,31 +140,31 @@ def _put(path: Path, data: bytes, mode: int) -> None:
 
 
 def _load(certificate: Path, key: Path) -> trustme.CA:
-    way_out = f"delete {certificate}, and it will be made anew"
+    remedy = f"delete {certificate}, and a new CA will be created"
     cert_pem = certificate.read_bytes()
     if not key.exists():
-        raise IdentityError(f"{key}: the development CA's key is missing; {way_out}")
-    if key.stat().st_mode & _OTHERS:
-        raise IdentityError(f"{key}: others may read the development CA's key; {way_out}")
+        raise IdentityError(f"{key}: the development CA's key is missing; {remedy}")
+    if key.stat().st_mode & _GROUP_OR_OTHERS:
+        raise IdentityError(f"{key}: others may read the development CA's key; {remedy}")
     key_pem = key.read_bytes()
     try:
         x509_certificate = x509.load_pem_x509_certificate(cert_pem)
         ends = x509_certificate.not_valid_after_utc
     except ValueError:
-        raise IdentityError(f"{certificate}: not a certificate in PEM form; {way_out}") from None
+        raise IdentityError(f"{certificate}: not a certificate in PEM form; {remedy}") from None
     try:
         private = load_pem_private_key(key_pem, password=None)
     except (ValueError, TypeError):
-        raise IdentityError(f"{key}: not a private key in PEM form; {way_out}") from None
+        raise IdentityError(f"{key}: not a private key in PEM form; {remedy}") from None
     if private.public_key() != x509_certificate.public_key():
-        raise IdentityError(f"{key}: not the key of {certificate}; {way_out}")
+        raise IdentityError(f"{key}: not the key of {certificate}; {remedy}")
     if ends.timestamp() <= time.time():
-        raise IdentityError(f"{certificate}: expired on {ends:%Y-%m-%d}; {way_out}")
+        raise IdentityError(f"{certificate}: expired on {ends:%Y-%m-%d}; {remedy}")
     return trustme.CA.from_pem(cert_pem, key_pem)
 
 
 def is_loopback(host: str) -> bool:
-    """Whether a host can only be this machine: `localhost`, 127.0.0.0/8 or ::1, without asking any name server."""
+    """Whether a host is this machine: `localhost`, 127.0.0.0/8 or ::1, without a look-up of the name."""
     name = host.removeprefix("[").removesuffix("]")
     if name.rstrip(".").lower() == "localhost":
         return True

@@ -1,4 +1,4 @@
-"""Tokens for a target, good and bad, as far as its profile allows."""
+"""Valid and invalid tokens for a target, as far as its profile allows."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from cbspec.tokens.forgery import MISSING, Forgery, Materials
 from cbspec.tokens.jws import Compact
 from cbspec.tokens.jwt import SigningKey, mint
 
-_HOLD_THE_KEY = "the relay's signing key (tokens.secret or tokens.key_file)"
+_KEY = "the relay's signing key (tokens.secret or tokens.key_file)"
 
 
 class ProfileLacks(Exception):
-    """The profile doesn't hold what is needed; `key` names what would do, and the text says it in a sentence."""
+    """The profile lacks a key, `key`; the text is a sentence about it."""
 
     def __init__(self, key: str, sentence: str) -> None:
         super().__init__(sentence)
@@ -24,10 +24,10 @@ class ProfileLacks(Exception):
 
 
 class Issuer:
-    """Makes tokens as a profile's `tokens` table says.
+    """Mints tokens as the table `tokens` of a profile describes them.
 
-    `now` gives the time in seconds since the epoch. ValueError where the key can't serve, OSError where its file
-    can't be read; `load` has tried both before.
+    `now` returns the time in seconds since the epoch. Raises ValueError or OSError if the key is unusable, which `load`
+    has checked before.
     """
 
     def __init__(self, tokens: IssuerSettings, now: Callable[[], float]) -> None:
@@ -36,9 +36,9 @@ class Issuer:
         self.key = _signing_key(tokens)
 
     def valid(self, tenant_id: str, subject: str | None = None) -> str:
-        """Give a valid token of a tenant: a new one where the key is held, or else the ready-made one.
+        """Return a valid token of a tenant: a new one, or without the signing key a ready-made one.
 
-        Without `subject` it is the profile's. `ProfileLacks` where there is no such token.
+        The default subject is the profile's. Raises ProfileLacks.
         """
         if self.key is not None:
             now = int(self._now())
@@ -54,10 +54,10 @@ class Issuer:
         if token is None:
             raise ProfileLacks(
                 f"tokens.ready.tenants.{tenant_id}",
-                f"a ready-made token of the tenant {tenant_id} (tokens.ready.tenants), or {_HOLD_THE_KEY}, is needed",
+                f"a ready-made token of the tenant {tenant_id} (tokens.ready.tenants), or {_KEY}, is needed",
             )
         if subject is not None and _claim(token, "sub") != subject:
-            raise ProfileLacks("tokens.secret", f"for a token of another subject {_HOLD_THE_KEY} is needed")
+            raise ProfileLacks("tokens.secret", f"for a token of another subject {_KEY} is needed")
         return token
 
     def minted(
@@ -67,14 +67,14 @@ class Issuer:
         headers: Mapping[str, object] | None = None,
         algorithm: str = "",
     ) -> str:
-        """Give a token signed with the right key, for what the specification doesn't decide.
+        """Return a token signed with the right key, which a relay may accept or refuse.
 
-        It is a valid one of a tenant with some claims changed (`MISSING`: left out), `headers` in its header, and
-        signed by another `algorithm` of the same secret where one is named. `ProfileLacks` where the key isn't held.
+        Some claims are changed, or omitted if `MISSING`. `headers` are added to the header. `algorithm` is another
+        algorithm for the same secret. Raises ProfileLacks.
         """
         key = self.key
         if key is None:
-            raise ProfileLacks("tokens.secret", f"for such a token {_HOLD_THE_KEY} is needed")
+            raise ProfileLacks("tokens.secret", f"for such a token {_KEY} is needed")
         if algorithm and not key.symmetric:
             raise ProfileLacks("tokens.secret", f"for a token signed by {algorithm} a secret (tokens.secret) is needed")
         claims = {**_claims(self.valid(tenant_id)), **changes}
@@ -83,14 +83,14 @@ class Issuer:
         return mint(used, said, {**self._header(), **(headers or {})})
 
     def forged(self, forgery: Forgery, tenant_id: str, other_tenant: str = "", valid: str = "") -> object:
-        """Give a bad token: what the member `token` is to be, or `MISSING`.
+        """Return the value of the member `token` for a forgery, or `MISSING`.
 
-        It is made of `valid`, a valid token of `tenant_id` (empty: a new one); `other_tenant` is a second tenant that
-        the relay knows. Where the key isn't held, the profile's ready-made token for the forgery's purpose stands in.
-        `ProfileLacks` where that is missing too.
+        The forgery is made from `valid`, a valid token of `tenant_id` (default: a new one); `other_tenant` is a second
+        tenant that the relay knows. Without the signing key, the profile's ready-made token for the forgery's purpose
+        replaces it. Raises ProfileLacks.
         """
         if forgery.needs_key and self.key is None:
-            return self._standing_in(forgery)
+            return self._replacement(forgery)
         if forgery.needs_other_tenant and not other_tenant:
             raise ProfileLacks("tenants", "a second active tenant (tenants) is needed")
         valid = valid or self.valid(tenant_id)
@@ -107,21 +107,20 @@ class Issuer:
         try:
             return forgery.make(materials)
         except ValueError:
-            # A ready-made token may be of a kind that can't be taken apart.
-            return self._standing_in(forgery)
+            # A ready-made token may be opaque.
+            return self._replacement(forgery)
 
     def _header(self) -> dict[str, object]:
-        """Give what every token's header says beside algorithm and type."""
         return {} if self._tokens.key_id is None else {"kid": self._tokens.key_id}
 
-    def _standing_in(self, forgery: Forgery) -> str:
+    def _replacement(self, forgery: Forgery) -> str:
         purpose = forgery.purpose
         token = self._tokens.ready.purpose(purpose) if purpose else None
         if token is not None:
             return token
         ready = f"a ready-made token (tokens.ready.{purpose}), or " if purpose else ""
         key = f"tokens.ready.{purpose}" if purpose else "tokens.secret"
-        raise ProfileLacks(key, f"{ready}{_HOLD_THE_KEY} is needed")
+        raise ProfileLacks(key, f"{ready}{_KEY} is needed")
 
     def _ready_made(self, tenant_id: str) -> str | None:
         ready = self._tokens.ready

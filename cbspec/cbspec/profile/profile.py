@@ -34,7 +34,7 @@ from cbspec.profile.writing import template as template
 from cbspec.tokens.jws import Compact
 
 _USUAL_TENANT: Final = Tenant("tenant-001")
-"""The tenant of the specification's examples, for whoever has a key and lists no tenants."""
+"""The tenant of the specification's examples, the default of a profile with a key and without tenants."""
 
 
 class ProfileError(DocumentError):
@@ -64,7 +64,7 @@ def from_mapping(data: Mapping[str, object], base: Path) -> Profile:
 
 
 def development() -> Profile:
-    """Give the profile of a simulator that was told nothing: development CA, secret and tenants."""
+    """Return the profile of a simulator without configuration: development CA, secret and tenants."""
     return Profile(
         tls=Tls(ca=DEVELOPMENT),
         tokens=IssuerSettings(development=True),
@@ -74,11 +74,10 @@ def development() -> Profile:
 
 
 def resolve(profile: Profile | None, target: Endpoint | None) -> Profile:
-    """Complete a profile: the command line's address goes first, and what is missing follows from the address.
+    """Return a profile with its missing values; `target` takes precedence over the profile's address.
 
-    Without a profile a loopback relay is judged by the development identity; any other gets the system's CAs and no
-    tokens. A profile keeps what it says; the development CA and secret fill its gaps on loopback only, the secret only
-    where it says nothing of tokens. `ProfileError` where no address is known.
+    For a loopback address the defaults are the development CA and, without any setting of tokens, the development
+    secret; for any other address, the system's CAs and no tokens. Raises ProfileError if no address is known.
     """
     address = target or (profile.target.address if profile else None)
     if address is None:
@@ -101,7 +100,7 @@ def resolve(profile: Profile | None, target: Endpoint | None) -> Profile:
 
 
 def _tenants_of(tokens: IssuerSettings) -> tuple[Tenant, ...]:
-    """Tell the tenants from the tokens, where the profile lists none."""
+    """Return the tenants of a profile that lists none."""
     if tokens.development:
         return DEVELOPMENT_TENANTS
     if tokens.has_key:
@@ -110,9 +109,7 @@ def _tenants_of(tokens: IssuerSettings) -> tuple[Tenant, ...]:
     active = dict.fromkeys([*_tenant_ids(ready.valid, ready.second_tenant), *ready.tenants])
     inactive = [id_ for id_ in _tenant_ids(ready.inactive_tenant) if id_ not in active]
     if ready.valid is not None and not active:
-        raise ProfileError(
-            ["tokens.ready.valid: no tenant can be told from it; give it by tenant, in tokens.ready.tenants"]
-        )
+        raise ProfileError(["tokens.ready.valid: it names no tenant; give it by tenant, in tokens.ready.tenants"])
     return (*(Tenant(id_) for id_ in active), *(Tenant(id_, active=False) for id_ in inactive))
 
 

@@ -1,4 +1,4 @@
-"""Tokens signed by somebody who isn't the relay's issuer, or under an algorithm that isn't the signature's."""
+"""Tokens signed with a key that isn't the issuer's, or with another algorithm than the header names."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _ED25519_SIGNATURE: Final = 64  # bytes; Ed448's are longer (Source: RFC 8032, 5
 
 
 def sign_alike(valid: Compact, secret: str) -> str:
-    """Sign the same header and payload by the same algorithm, but with a key of our own."""
+    """Sign the same header and payload with the same algorithm and a key of our own."""
     algorithm = str(valid.headers.get("alg"))
     if algorithm.startswith("HS"):
         key = SigningKey.hmac(secret, algorithm)
@@ -35,16 +35,13 @@ def sign_alike(valid: Compact, secret: str) -> str:
 
 
 def sign_by_guess(key: SigningKey, valid: Compact, guess: str) -> str:
-    """Sign alike with a secret that people leave in place, or with another where it is the right one."""
+    """Sign with a common secret, or with a variation if it is the right one."""
     right = key.symmetric and key.sign(b"") == SigningKey.hmac(guess, key.algorithm).sign(b"")
     return sign_alike(valid, f"not-{guess}" if right else guess)
 
 
 def confuse(key: SigningKey, valid: Compact) -> str:
-    """Let what verifies by the key serve as an HMAC secret, or an HMAC pass for a key pair's signature.
-
-    Source: RFC 8725, 2.1.
-    """
+    """Use the public key as an HMAC secret, or name a key pair's algorithm for an HMAC (Source: RFC 8725, 2.1)."""
     if key.symmetric:
         return str(Compact.signed({**valid.headers, "alg": "RS256"}, valid.payload, key.sign))
     secret: bytes = key.public.public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
@@ -52,35 +49,35 @@ def confuse(key: SigningKey, valid: Compact) -> str:
 
 
 def rename(key: SigningKey, valid: Compact) -> str:
-    """Sign with the right key, and say that another algorithm was used."""
+    """Sign with the right key, and name another algorithm."""
     other = "EdDSA" if key.algorithm == "ES256" else "ES256"
     return str(Compact.signed({**valid.headers, "alg": other}, valid.payload, key.sign))
 
 
 def with_public_key(valid: Compact) -> str:
-    """Bring the public key along (Source: RFC 7515, 4.1.3)."""
+    """Include the public key in the header (Source: RFC 7515, 4.1.3)."""
     return _rs256(valid, jwk=json.loads(jwt.algorithms.RSAAlgorithm.to_jwk(_rsa_key().public_key())))
 
 
 def with_certificate(valid: Compact) -> str:
-    """Bring a certificate of our own along (Source: RFC 7515, 4.1.6)."""
+    """Include our certificate in the header (Source: RFC 7515, 4.1.6)."""
     return _rs256(valid, x5c=[base64.b64encode(_certificate()).decode()])
 
 
 def with_key_address(valid: Compact) -> str:
-    """Name an address where the key is to be fetched; nothing can be there (Source: RFC 7515, 4.1.2; RFC 2606, 2)."""
+    """Name the URL of the key, in a domain that can't exist (Source: RFC 7515, 4.1.2; RFC 2606, 2)."""
     return _rs256(valid, jku="https://keys.cbspec.invalid/jwks.json", kid="cbspec")
 
 
 def with_secret(valid: Compact, secret: str) -> str:
-    """Bring the HMAC secret along (Source: RFC 7515, 4.1.3)."""
+    """Include the HMAC secret in the header (Source: RFC 7515, 4.1.3)."""
     raw = hashlib.sha256(secret.encode()).digest()
     header = {**valid.headers, "alg": "HS256", "jwk": {"kty": "oct", "k": encode(raw), "alg": "HS256"}}
     return str(Compact.signed(header, valid.payload, lambda data: _hs256(raw, data)))
 
 
 def with_key_path(valid: Compact) -> str:
-    """Make the key id a path to a file that is empty on most systems."""
+    """Use the path of a file that is empty on most systems as the key id, and its content as the secret."""
     header = {**valid.headers, "alg": "HS256", "kid": "../../../../../../../../dev/null"}
     return str(Compact.signed(header, valid.payload, lambda data: _hs256(b"", data)))
 
@@ -94,7 +91,7 @@ def _hs256(secret: bytes, data: bytes) -> bytes:
 
 
 def _own_pair(algorithm: str, signature_length: int) -> bytes:
-    """Give a key pair that signs by an algorithm; the length tells the two curves of EdDSA apart."""
+    """Return a new key pair for an algorithm; the length of the signature distinguishes the curves of EdDSA."""
     if algorithm[:2] in ("RS", "PS"):
         return pem(_rsa_key())
     if algorithm == "EdDSA" and signature_length > _ED25519_SIGNATURE:
@@ -104,7 +101,7 @@ def _own_pair(algorithm: str, signature_length: int) -> bytes:
 
 @cache
 def _rsa_key() -> rsa.RSAPrivateKey:
-    """Make the one RSA key of this process: a tenth of a second each is too much for every token."""
+    """Return the RSA key of this process: its generation takes a tenth of a second."""
     return rsa.generate_private_key(public_exponent=65537, key_size=2048)
 
 

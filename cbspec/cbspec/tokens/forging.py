@@ -1,4 +1,4 @@
-"""What forgeries are made of, and the ways of making them."""
+"""The parts of forgeries: a valid token, and the functions that change it."""
 
 from __future__ import annotations
 
@@ -12,22 +12,22 @@ from cbspec.tokens.jwt import SigningKey, mint
 
 
 class Missing(Enum):
-    """The type of `MISSING`, so that a type checker can tell it from any JSON value."""
+    """The type of `MISSING`, which distinguishes it from JSON values."""
 
     MISSING = "missing"
 
 
 MISSING: Final = Missing.MISSING
-"""Stands for leaving the member `token`, or a claim, out."""
+"""Stands for the absence of the member `token`, or of a claim."""
 
 
 @dataclass(frozen=True, slots=True)
 class Materials:
-    """What a forgery is made of.
+    """The data from which forgeries are made.
 
-    `valid` is a token that the relay accepts, `claims` are its claims, `key` is what it was signed with (None: not
-    held), `now` is in seconds since the epoch, `other_tenant` is a second tenant that the relay knows (empty: none),
-    `fresh` is a text that nobody has used before, and `headers` is what every header says beside algorithm and type.
+    `valid` is a token that the relay accepts, with the claims `claims`, the signing key `key` (None: unknown) and the
+    header members `headers` besides algorithm and type. `now` is in seconds since the epoch. `fresh` is a unique text.
+    `other_tenant` is a second tenant that the relay knows (empty: none).
     """
 
     valid: str = field(repr=False)
@@ -41,46 +41,46 @@ class Materials:
 
     @property
     def held(self) -> SigningKey:
-        """The key; ValueError where it isn't held."""
+        """The signing key. Raises ValueError if it is unknown."""
         if self.key is None:
             raise ValueError("this forgery needs the signing key")
         return self.key
 
     @property
     def parts(self) -> Compact:
-        """The valid token taken apart."""
+        """The decoded segments of the valid token. Raises ValueError."""
         return Compact.split(self.valid)
 
     @property
     def segments(self) -> list[str]:
-        """The valid token's three segments as they are written; ValueError where it hasn't three."""
+        """The encoded segments of the valid token. Raises ValueError if there aren't three."""
         _ = self.parts
         return self.valid.split(".")
 
     def in_seconds(self, seconds: float) -> float:
-        """Count from now in whole seconds, as most issuers do; negative: ago."""
+        """Return a time relative to now, which is rounded down to whole seconds, as most issuers do."""
         return int(self.now) + seconds
 
     def remint(self, changes: Mapping[str, object]) -> str:
-        """Sign the valid claims again with some of them changed; a claim given as `MISSING` is left out."""
+        """Return a new token with some claims changed, or omitted if `MISSING`."""
         claims = {name: value for name, value in {**self.claims, **changes}.items() if value is not MISSING}
         return mint(self.held, claims, self.headers)
 
 
 Make = Callable[[Materials], object]
-"""Gives the value of the member `token`: usually text, for wrong types any JSON value, or `MISSING`."""
+"""Returns the value of the member `token`: text, another JSON value, or `MISSING`."""
 
 Changes = Callable[[Materials], Mapping[str, object]]
-"""Gives claims by their new values."""
+"""Returns the new values of claims."""
 
 
 @dataclass(frozen=True, slots=True)
 class Forgery:
-    """One kind of bad token, which a requirement demands to be refused.
+    """A token that is invalid in one way, and the requirement that demands its refusal.
 
-    With `needs_key` it can't be made from a valid token alone; `purpose` then names the profile's ready-made token
-    that can stand in for it. With `needs_other_tenant` it needs a second tenant that the relay knows. `also` are the
-    codes that may refuse it beside invalid_token, for more than one thing is wrong with it.
+    With `needs_key`, a valid token isn't enough; the profile's ready-made token for `purpose`, if any, can replace the
+    forgery. With `needs_other_tenant`, a second tenant is needed. `also` are the codes other than invalid_token that a
+    relay may answer, because more than one thing is wrong.
     """
 
     requirement: str
@@ -94,27 +94,27 @@ class Forgery:
 
 
 def with_claims(changes: Changes) -> Make:
-    """Sign other claims with the right key."""
+    """Change claims and sign them with the right key."""
     return lambda m: m.remint(changes(m))
 
 
 def with_tenant(name: Callable[[Materials], object]) -> Make:
-    """Sign another tenant's name with the right key."""
+    """Change the tenant and sign with the right key."""
     return with_claims(lambda m: {"tenant_id": name(m)})
 
 
 def claims_changed(changes: Changes) -> Make:
-    """Change claims behind the signature's back."""
+    """Change claims and keep the signature."""
     return lambda m: str(replace(m.parts, payload=dump({**m.parts.claims, **changes(m)})))
 
 
 def signature_changed(change: Callable[[bytes], bytes]) -> Make:
-    """Change the signature and keep what it signs."""
+    """Change only the signature."""
     return lambda m: str(replace(m.parts, signature=change(m.parts.signature)))
 
 
 def algorithm_none(spelling: str, *, keep_signature: bool) -> Make:
-    """Let the header say that there is no algorithm (Source: RFC 7518, 3.6)."""
+    """Name the algorithm "none" in the header (Source: RFC 7518, 3.6)."""
 
     def make(m: Materials) -> str:
         header = dump({**m.parts.headers, "alg": spelling})
@@ -124,7 +124,7 @@ def algorithm_none(spelling: str, *, keep_signature: bool) -> Make:
 
 
 def with_payload(data: Callable[[bytes], bytes]) -> Make:
-    """Put a payload that is no set of claims in the place of the valid one; signed where the key is held."""
+    """Replace the payload by one that isn't a set of claims, signed if the key is known."""
 
     def make(m: Materials) -> str:
         sign = m.key.sign if m.key is not None else lambda _: m.parts.signature
@@ -134,13 +134,21 @@ def with_payload(data: Callable[[bytes], bytes]) -> Make:
 
 
 def flip(signature: bytes, index: int) -> bytes:
-    """Turn over the lowest bit of one byte."""
+    """Invert the lowest bit of one byte."""
     changed = bytearray(signature)
     changed[index] ^= 0x01
     return bytes(changed)
 
 
 def look_alike(name: str) -> str:
-    """Spell a name with Cyrillic letters of the same looks, or with a space of no width behind it."""
+    """Replace letters by Cyrillic ones of the same shape, or else append a zero-width space."""
     cyrillic = name.translate(str.maketrans("aeopcxyi", "аеорсхуі"))
     return cyrillic if cyrillic != name else name + "\u200b"
+
+
+def first_half(name: str) -> str:
+    """Return the first half of a name, since a longer part could be a name of its own, "site-1" of "site-10".
+
+    A name that is too short is extended.
+    """
+    return name[: len(name) // 2] or f"{name}-cbspec"

@@ -1,4 +1,4 @@
-"""The public keys of an issuer as it publishes them (JWKS): read, chosen from by a token's header, and written.
+"""JSON Web Key Sets (JWKS): the published public keys of an issuer, and the choice of a token's key.
 
 Source: RFC 7517; RFC 7518, 6; RFC 8037, 2; RFC 7638.
 """
@@ -20,22 +20,22 @@ from cbspec.tokens.jwt import Key, SigningKey, TokenRejected, fitting_algorithms
 from cbspec.tokens.keypair import OF_KEY_PAIRS
 
 _MEMBERS: Final[Mapping[str, tuple[str, ...]]] = {"RSA": ("n", "e"), "EC": ("crv", "x", "y"), "OKP": ("crv", "x")}
-"""What makes up a public key, by its type (Source: RFC 7518, 6.2.1 and 6.3.1; RFC 8037, 2)."""
+"""The members of a public key, by its type (Source: RFC 7518, 6.2.1 and 6.3.1; RFC 8037, 2)."""
 
-_READ_BY: Final = {"RSA": "RS256", "EC": "ES256", "OKP": "EdDSA"}  # PyJWT reads a type of key by any algorithm of it
+_READ_BY: Final = {"RSA": "RS256", "EC": "ES256", "OKP": "EdDSA"}  # any algorithm of a key type reads it
 
 
 class UnknownKey(TokenRejected):
-    """No key of the set fits a token; a newer set may have one."""
+    """No key of the set fits a token, but a newer set may have one."""
 
 
-class _Unfit(Exception):
-    """A key of a set can't verify tokens; the text says why."""
+class _UnusableKey(Exception):
+    """A key of a set can't verify tokens; the text is the reason."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class PublicKey:
-    """A public key, the one algorithm that it is used with, and the id by which tokens name it."""
+    """A public key with its algorithm and its key id (kid)."""
 
     algorithm: str
     public: Any = field(repr=False)
@@ -43,9 +43,9 @@ class PublicKey:
 
     @classmethod
     def from_pem(cls, data: bytes, algorithm: str | None = None) -> Self:
-        """Read a public key in PEM form, or take the public half of a private one.
+        """Return the key from a public or private key in PEM form; the algorithm defaults to the usual one of the key.
 
-        The algorithm follows from the key unless one that fits is named; ValueError where it doesn't.
+        Raises ValueError if the key is unreadable or doesn't fit the algorithm.
         """
         if b"-----BEGIN PUBLIC KEY-----" not in data:
             pair = SigningKey.from_pem(data, algorithm)
@@ -62,17 +62,16 @@ class PublicKey:
 
 @dataclass(frozen=True, slots=True)
 class KeySet:
-    """The keys of a set that tokens can be verified with; `skipped` says of each other one why it can't serve."""
+    """The usable keys of a set; `skipped` are the reasons why other keys are unusable."""
 
     keys: tuple[PublicKey, ...] = ()
     skipped: tuple[str, ...] = ()
 
     @classmethod
     def read(cls, text: bytes) -> Self:
-        """Read a set. A key that can't verify tokens is left out, as RFC 7517, 5 asks.
+        """Return a set from its text, without the keys that can't verify tokens (Source: RFC 7517, 5).
 
-        ValueError where the text is no set, where no key is left, and where the set holds what it must not show to
-        anybody: a secret or a private key.
+        Raises ValueError if the text isn't a set, no key is usable, or a key is a secret or a private key.
         """
         keys: list[PublicKey] = []
         skipped: list[str] = []
@@ -81,16 +80,16 @@ class KeySet:
                 key = _public_key(place, member, keys)
                 if key is not None:
                     keys.append(key)
-            except _Unfit as unfit:
-                skipped.append(f"{_named(place, member)} is left out: {unfit}")
+            except _UnusableKey as unusable:
+                skipped.append(f"{_named(place, member)} is skipped: {unusable}")
         if not keys:
             raise ValueError("; ".join(["no key in it verifies signatures", *skipped]))
         return cls(tuple(keys), tuple(skipped))
 
     def choose(self, token: str) -> PublicKey:
-        """Return the key for a token: that of its key id (kid), or where it names none, the only one that fits.
+        """Return the key for a token, by its key id (kid), or without one, the only key for its algorithm.
 
-        Raises `UnknownKey` where a newer set may have it, `TokenRejected` where none could.
+        Raises `UnknownKey` if a newer set may have the key, or else `TokenRejected`.
         """
         try:
             header = Compact.split(token).headers
@@ -106,7 +105,7 @@ class KeySet:
         if len(of_algorithm) > 1:
             raise TokenRejected("it names no key, and several are for its algorithm")
         if not of_algorithm:
-            # Whatever an issuer publishes next, it is no secret and no "none".
+            # No future set can contain a secret or "none".
             kind = UnknownKey if algorithm in OF_KEY_PAIRS else TokenRejected
             raise kind("no key of the issuer's is for its algorithm")
         return of_algorithm[0]
@@ -117,19 +116,19 @@ class KeySet:
 
 
 def key_id(key: Key) -> str:
-    """Return the id that follows from a public key (Source: RFC 7638); ValueError for a secret."""
+    """Return the thumbprint of a public key as its id (Source: RFC 7638). Raises ValueError for a secret."""
     text = json.dumps(_required(key), separators=(",", ":"), sort_keys=True)
     return encode(hashlib.sha256(text.encode()).digest())
 
 
 def public_jwk(key: Key, named: str | None = None) -> dict[str, str]:
-    """Return a public key as an issuer publishes it, by `named` or else by its own id; ValueError for a secret."""
+    """Return a public key as a JWK with the id `named`, by default its thumbprint. Raises ValueError for a secret."""
     return {**_required(key), "kid": named or key_id(key), "use": "sig", "alg": key.algorithm}
 
 
 def _required(key: Key) -> dict[str, str]:
     if key.algorithm not in OF_KEY_PAIRS:
-        raise ValueError("a secret has no public half that could be published")
+        raise ValueError("a secret has no public key to publish")
     members = jwt.get_algorithm_by_name(key.algorithm).to_jwk(key.public, as_dict=True)
     return {name: members[name] for name in ("kty", *_MEMBERS[members["kty"]])}
 
@@ -138,62 +137,58 @@ def _list_of_keys(text: bytes) -> list[Any]:
     try:
         found = json.loads(text)
     except (ValueError, RecursionError):
-        raise ValueError("it is no JSON text") from None
+        raise ValueError("it is not JSON") from None
     match found:
         case {"keys": list() as keys}:
             return keys
-    raise ValueError('it is no JWKS: a JSON object with an array of keys, "keys"')
+    raise ValueError('it is not a JWKS, a JSON object with the array "keys"')
 
 
 def _public_key(place: int, member: object, before: Sequence[PublicKey]) -> PublicKey | None:
-    """Return the key, or None where it is for something else than signatures; `before` are the keys before it."""
+    """Return the key, or None if it isn't for signatures; `before` are the keys before it."""
     if not isinstance(member, dict):
-        raise _Unfit("it is no JSON object")
+        raise _UnusableKey("it is not a JSON object")
     kty = member.get("kty")
     if kty == "oct":
-        raise ValueError(f"{_named(place, member)} is a secret (kty oct), which no published set may hold")
+        raise ValueError(f"{_named(place, member)} is a secret (kty oct), which must not be published")
     if "d" in member:
-        raise ValueError(f"{_named(place, member)} is a private key (d), which no published set may hold")
-    if member.get("use", "sig") != "sig" or "verify" not in _operations(member):
+        raise ValueError(f"{_named(place, member)} is a private key (d), which must not be published")
+    operations = member.get("key_ops", ["verify"])
+    if not isinstance(operations, list):
+        raise _UnusableKey("its key_ops is not an array")
+    if member.get("use", "sig") != "sig" or "verify" not in operations:
         return None
     if not isinstance(kty, str) or kty not in _MEMBERS:
-        raise _Unfit(f"its kty is none of {', '.join(_MEMBERS)}")
+        raise _UnusableKey(f"its kty is not one of {', '.join(_MEMBERS)}")
     named = member.get("kid")
     if named is not None and not isinstance(named, str):
-        raise _Unfit("its kid is no string")
+        raise _UnusableKey("its kid is not a string")
     public = _read(kty, member)
     try:
         fitting = fitting_algorithms(public)
     except ValueError as error:
-        raise _Unfit(str(error)) from None
+        raise _UnusableKey(str(error)) from None
     algorithm = member.get("alg", fitting[0])
     if algorithm not in fitting:
-        raise _Unfit(f"its alg is none that such a key verifies ({', '.join(fitting)})")
+        raise _UnusableKey(f"its alg is not one of the key ({', '.join(fitting)})")
     if named is not None and any((one.key_id, one.algorithm) == (named, algorithm) for one in before):
-        raise _Unfit("an earlier key has its kid and algorithm")
+        raise _UnusableKey("an earlier key has its kid and algorithm")
     return PublicKey(algorithm, public, named)
-
-
-def _operations(member: Mapping[str, Any]) -> list[Any]:
-    operations = member.get("key_ops", ["verify"])
-    if not isinstance(operations, list):
-        raise _Unfit("its key_ops is no array")
-    return operations
 
 
 def _read(kty: str, member: Mapping[str, Any]) -> object:
     needed = {name: member.get(name) for name in _MEMBERS[kty]}
     missing = [name for name, value in needed.items() if not isinstance(value, str)]
     if missing:
-        raise _Unfit(f"it lacks the text {' and '.join(missing)}")
+        raise _UnusableKey(f"it lacks the string {' and '.join(missing)}")
     try:
         return jwt.get_algorithm_by_name(_READ_BY[kty]).from_jwk({"kty": kty, **needed})
     except (jwt.PyJWTError, ValueError, UnsupportedAlgorithm):
-        raise _Unfit(f"its {', '.join(needed)} make no key") from None
+        raise _UnusableKey(f"its {', '.join(needed)} are not a key") from None
 
 
 def _named(place: int, member: object) -> str:
-    """Name a key by its place in the set, and by its id where that is a short and plain one."""
+    """Describe a key by its place in the set, and by its id if that is short and printable."""
     named = member.get("kid") if isinstance(member, dict) else None
     plain = isinstance(named, str) and len(named) <= 64 and named.isprintable()
     return f"key {place} (kid {named})" if plain else f"key {place}"

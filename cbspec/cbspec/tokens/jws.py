@@ -1,4 +1,4 @@
-"""The compact form of a token, taken apart and put together without any check: forgeries are made of it.
+"""The JWS compact serialization, decoded and encoded without verification, which forgeries need.
 
 Source: RFC 7515, 3.1.
 """
@@ -12,16 +12,16 @@ from dataclasses import dataclass, replace
 from typing import Final, Self
 
 LONGEST_NAME: Final = 256
-"""Characters of a tenant or subject that are kept of a token that nobody verified: thousands of them are remembered."""
+"""Characters of an unverified token's tenant or subject that are kept: thousands of names are in memory."""
 
 
 def encode(data: bytes) -> str:
-    """Write bytes as base64url without padding."""
+    """Return bytes as base64url without padding."""
     return base64.urlsafe_b64encode(data).rstrip(b"=").decode()
 
 
 def decode(segment: str) -> bytes:
-    """Read base64url with or without padding; ValueError where it is none."""
+    """Decode base64url with or without padding. Raises ValueError."""
     try:
         return base64.b64decode(segment + "=" * (-len(segment) % 4), altchars=b"-_", validate=True)
     except ValueError:
@@ -30,7 +30,7 @@ def decode(segment: str) -> bytes:
 
 @dataclass(frozen=True, slots=True, repr=False)
 class Compact:
-    """The three segments of a token, decoded."""
+    """The three decoded segments of a token."""
 
     header: bytes
     payload: bytes
@@ -38,7 +38,7 @@ class Compact:
 
     @classmethod
     def split(cls, token: str) -> Self:
-        """Take a token apart; ValueError, never quoting it, where it hasn't three segments of base64url."""
+        """Decode a token. Raises ValueError, without the token in its text."""
         segments = token.split(".")
         if len(segments) != 3:
             raise ValueError("the token hasn't three segments")
@@ -46,23 +46,23 @@ class Compact:
 
     @classmethod
     def signed(cls, header: Mapping[str, object], payload: bytes, sign: Callable[[bytes], bytes]) -> Self:
-        """Put a token together; `sign` gets the bytes of the first two segments."""
+        """Return the segments with a signature; `sign` gets the signing input."""
         unsigned = cls(dump(header), payload, b"")
         return replace(unsigned, signature=sign(unsigned.signing_input))
 
     @property
     def signing_input(self) -> bytes:
-        """What the signature covers: the first two segments as they are written."""
+        """The bytes that are signed: the first two segments, encoded."""
         return f"{encode(self.header)}.{encode(self.payload)}".encode()
 
     @property
     def headers(self) -> dict[str, object]:
-        """The header's members; ValueError where it is no JSON object."""
+        """The members of the header. Raises ValueError if it isn't a JSON object."""
         return _members(self.header, "header")
 
     @property
     def claims(self) -> dict[str, object]:
-        """The payload's members; ValueError where it is no JSON object."""
+        """The members of the payload. Raises ValueError if it isn't a JSON object."""
         return _members(self.payload, "payload")
 
     def __str__(self) -> str:
@@ -70,21 +70,21 @@ class Compact:
 
 
 def claimed(token: str) -> tuple[str, str]:
-    """Return whom a token names, tenant and subject, whether it is good or not; two empty texts where nobody."""
+    """Return the tenant and subject that an unverified token claims, or empty texts."""
     try:
         claims = Compact.split(token).claims
     except ValueError:
         return "", ""
-    return _shown(claims.get("tenant_id")), _shown(claims.get("sub"))
+    return _shortened(claims.get("tenant_id")), _shortened(claims.get("sub"))
 
 
-def _shown(name: object) -> str:
-    """Return a name that anybody may have chosen, fit to be kept and shown: no longer than one, and without halves."""
+def _shortened(name: object) -> str:
+    """Return a name of limited length without lone surrogates, which UTF-8 can't encode."""
     return name[:LONGEST_NAME].encode("utf-8", "replace").decode() if isinstance(name, str) else ""
 
 
 def dump(members: Mapping[str, object]) -> bytes:
-    """Write header members or claims the way that tokens are usually written: without white space."""
+    """Return header members or claims as JSON without white space, as in most tokens."""
     return json.dumps(dict(members), separators=(",", ":")).encode()
 
 

@@ -1,4 +1,4 @@
-"""JSON Web Tokens: minted and verified with a key and the key's one algorithm, never the token's own choice."""
+"""Mint and verify JSON Web Tokens. The algorithm follows from the key, never from the token."""
 
 from __future__ import annotations
 
@@ -16,19 +16,18 @@ from cryptography.hazmat.primitives.asymmetric import ec, ed448, ed25519, rsa
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
 from jwt.algorithms import HMACAlgorithm
 
-# HMAC fills a key that is shorter than the hash function's block with zero bytes (RFC 2104, 2), so a secret filled up
-# here signs the same, and PyJWT has no short key to warn about.
+# HMAC pads a short key with zero bytes (RFC 2104, 2). A secret is padded here already, so that PyJWT doesn't warn.
 _HMAC_BLOCK: Final = {"HS256": 64, "HS384": 128, "HS512": 128}
 _RSA: Final = ("RS256", "RS384", "RS512", "PS256", "PS384", "PS512")
 _EC: Final = {"secp256r1": "ES256", "secp384r1": "ES384", "secp521r1": "ES512"}
 _MIN_RSA_BITS: Final = 2048
 
 ALGORITHMS: Final = (*_HMAC_BLOCK, *_RSA, *_EC.values(), "EdDSA")
-"""Every algorithm that a key may be made for."""
+"""The supported algorithms."""
 
-# Looked through in order: PyJWT's own texts may quote the token, these never do.
+# The first match counts. PyJWT's own texts may contain the token.
 _REASONS: Final[tuple[tuple[type[Exception], str], ...]] = (
-    (jwt.InvalidSignatureError, "the signature doesn't belong to the token and the key"),
+    (jwt.InvalidSignatureError, "the signature doesn't match the token and the key"),
     (jwt.InvalidAlgorithmError, "the header's algorithm isn't the key's"),
     (jwt.InvalidIssuerError, "the issuer isn't the expected one"),
     (jwt.InvalidAudienceError, "the audience isn't the expected one"),
@@ -39,7 +38,7 @@ _REASONS: Final[tuple[tuple[type[Exception], str], ...]] = (
 
 
 class TokenRejected(Exception):
-    """A token was refused; `reason` says why without a word of the token."""
+    """A token was rejected; `reason` contains no part of it."""
 
     def __init__(self, reason: str) -> None:
         super().__init__(reason)
@@ -47,7 +46,7 @@ class TokenRejected(Exception):
 
 
 class Key(Protocol):
-    """What verifies tokens: a public key, or a secret, and the one algorithm that it is used with."""
+    """A public key or secret that verifies tokens, with its algorithm."""
 
     @property
     def algorithm(self) -> str:
@@ -59,15 +58,12 @@ class Key(Protocol):
 
 
 Choose = Callable[[str], Key]
-"""Gives the key that a token is to be verified with, by what it says of it; raises `TokenRejected` where none fits."""
+"""Returns the key for a token, chosen by its header; raises `TokenRejected` if none fits."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class SigningKey:
-    """A key and the one algorithm that it is used with.
-
-    Make it with `hmac` or `from_pem`, which check that key and algorithm fit.
-    """
+    """A key that signs tokens, with its algorithm; created by `hmac` or `from_pem`, which check both."""
 
     algorithm: str
     private: Any = field(repr=False)
@@ -75,7 +71,7 @@ class SigningKey:
 
     @classmethod
     def hmac(cls, secret: str | bytes, algorithm: str = "HS256") -> Self:
-        """Make a key of a shared secret, for HS256, HS384 or HS512; ValueError where it can't serve as one."""
+        """Return a key from a shared secret, for HS256, HS384 or HS512. Raises ValueError."""
         if algorithm not in _HMAC_BLOCK:
             raise ValueError(f"a secret signs with {', '.join(_HMAC_BLOCK)}, not with {algorithm}")
         raw = secret.encode() if isinstance(secret, str) else secret
@@ -90,11 +86,10 @@ class SigningKey:
 
     @classmethod
     def from_pem(cls, pem: bytes | Path, algorithm: str | None = None) -> Self:
-        """Make a key of a private key in PEM form: the bytes, or the path of a file that holds them.
+        """Return a key from a private key in PEM form, given as bytes or as the path of a file.
 
-        The algorithm follows from the key (RSA: RS256, P-256: ES256, P-384: ES384, P-521: ES512, Ed25519 and Ed448:
-        EdDSA) unless one that fits is named. ValueError where the key can't be read or doesn't fit, OSError where the
-        file can't.
+        The default algorithm is RS256 for RSA, ES256 for P-256, ES384 for P-384, ES512 for P-521, and EdDSA for Ed25519
+        and Ed448. Raises ValueError if the key is unreadable or doesn't fit the algorithm, OSError for the file.
         """
         data = pem.read_bytes() if isinstance(pem, Path) else pem
         try:
@@ -108,16 +103,16 @@ class SigningKey:
 
     @property
     def symmetric(self) -> bool:
-        """Whether the key that signs is the one that verifies."""
+        """Whether the same key signs and verifies."""
         return self.algorithm in _HMAC_BLOCK
 
     def sign(self, message: bytes) -> bytes:
-        """Sign bytes as they are (Source: RFC 7515, 5.1)."""
+        """Return the signature of a message (Source: RFC 7515, 5.1)."""
         return jwt.get_algorithm_by_name(self.algorithm).sign(message, self.private)
 
 
 def fitting_algorithms(key: object) -> tuple[str, ...]:
-    """Return what a private or public key may be used with, the usual first; ValueError where it fits no algorithm."""
+    """Return the algorithms for a private or public key, the default first. Raises ValueError if there are none."""
     match key:
         case rsa.RSAPrivateKey(key_size=bits) | rsa.RSAPublicKey(key_size=bits):
             if bits < _MIN_RSA_BITS:
@@ -125,22 +120,22 @@ def fitting_algorithms(key: object) -> tuple[str, ...]:
             return _RSA
         case ec.EllipticCurvePrivateKey(curve=curve) | ec.EllipticCurvePublicKey(curve=curve) if curve.name in _EC:
             return (_EC[curve.name],)
-        case ed25519.Ed25519PrivateKey() | ed25519.Ed25519PublicKey():
-            return ("EdDSA",)
-        case ed448.Ed448PrivateKey() | ed448.Ed448PublicKey():
+        case (
+            ed25519.Ed25519PrivateKey() | ed25519.Ed25519PublicKey() | ed448.Ed448PrivateKey() | ed448.Ed448PublicKey()
+        ):
             return ("EdDSA",)
     raise ValueError("tokens are signed with an RSA, P-256, P-384, P-521, Ed25519 or Ed448 key")
 
 
 def mint(key: SigningKey, claims: Mapping[str, object], headers: Mapping[str, object] | None = None) -> str:
-    """Sign claims, whatever they say, and give the token in its compact form."""
+    """Return a token with the claims, which are not checked."""
     payload = json.dumps(dict(claims), separators=(",", ":"), allow_nan=False).encode()
     return _signer().encode(payload, key.private, key.algorithm, dict(headers or {}))
 
 
 @dataclass(frozen=True, slots=True)
 class Claims:
-    """What a verified token says: `subject` is empty and `tenant_id` None where it says nothing."""
+    """The claims of a verified token; `subject` is empty and `tenant_id` None if absent."""
 
     subject: str
     tenant_id: object
@@ -148,20 +143,15 @@ class Claims:
 
 
 class Verifier:
-    """Decides whether a token is good at a given time.
+    """Verifies tokens.
 
-    `key` verifies every token, or chooses a key for each (as `cbspec.tokens.jwks.KeySet.choose` does). `leeway` is in
-    seconds, for the clocks' difference; `issuer` and `audience` are asked for only where given.
+    `key` verifies every token, or is a function that chooses a key for each, such as `KeySet.choose`. `leeway` is the
+    allowed difference of clocks in seconds. `issuer` and `audience` are required if given.
     Source: Message Types / 2. Authentication; RFC 7519.
     """
 
     def __init__(
-        self,
-        key: SigningKey | Choose,
-        *,
-        leeway: float = 0.0,
-        issuer: str | None = None,
-        audience: str | None = None,
+        self, key: SigningKey | Choose, *, leeway: float = 0.0, issuer: str | None = None, audience: str | None = None
     ) -> None:
         self._choose: Choose = (lambda _: key) if isinstance(key, SigningKey) else key
         self._secret = _prepared(key) if isinstance(key, SigningKey) and key.symmetric else None
@@ -170,7 +160,7 @@ class Verifier:
         self._audience = audience
 
     def verify(self, token: str, now: float) -> Claims:
-        """Give a good token's claims; raise `TokenRejected` otherwise. `now` is in seconds since the epoch."""
+        """Return the claims of a token that is valid at `now`, in seconds since the epoch. Raises TokenRejected."""
         decoded = self._decode(token)
         if "crit" in decoded["header"]:
             raise TokenRejected("its header demands an extension")
@@ -200,21 +190,19 @@ class Verifier:
                     "verify_aud": self._audience is not None,
                 },
             )
-        # A hostile token may trip the parser in more ways than PyJWT names: a lone surrogate, a header nested too
-        # deep, an algorithm that is an array.
+        # PyJWT lets some exceptions of hostile tokens through: lone surrogates, deep nesting, an array as algorithm.
         except (jwt.PyJWTError, ValueError, TypeError, RecursionError) as error:
             raise TokenRejected(next(text for kind, text in _REASONS if isinstance(error, kind))) from None
 
 
 class _Prepared(HMACAlgorithm):
-    """HMAC with a secret that `SigningKey.hmac` has looked at, as PyJWT would again for each token."""
+    """HMAC without PyJWT's checks of the secret for each token, which `SigningKey.hmac` has made."""
 
     def prepare_key(self, key: str | bytes) -> bytes:
-        """Return the secret as it is."""
         return key.encode() if isinstance(key, str) else key
 
     def check_key_length(self, key: bytes) -> None:
-        """Find nothing wrong with it: `SigningKey.hmac` has filled it up."""
+        pass
 
 
 @cache
@@ -236,7 +224,7 @@ def _prepared(key: SigningKey) -> jwt.PyJWK:
 
 
 def _time(claims: Mapping[str, object], name: str) -> float | None:
-    """Read a time claim (Source: RFC 7519, 2, NumericDate)."""
+    """Return a time claim (Source: RFC 7519, 2, NumericDate)."""
     if name not in claims:
         return None
     value = claims[name]

@@ -208,7 +208,7 @@ def test_wrong_options_are_named(wrong: Callable[..., str], tmp_path: Path, monk
         ("--jwks", pem, pem, "--kid", "a"): "cbspec: --kid names one key",
         ("--jwks", pem, "--algorithm", "EdDSA"): f"cbspec: {pem}: this key signs with ES256, not with EdDSA",
         ("--list-bad", "--no-kid"): "cbspec: --no-kid applies to tokens, and --list-bad mints none",
-        ("--new-key", "HS256", none): "cbspec: --new-key HS256: the algorithm is none that a key can be made for",
+        ("--new-key", "HS256", none): "cbspec: --new-key HS256: no key can be made for this algorithm",
         ("--new-key", "ES256", pem): f"cbspec: {pem} exists; name a new file",
         ("--new-key", "ES256", f"{none}/key"): f"cbspec: {none}/key: No such file or directory",
         ("--bad", "empty", "--list-bad"): "not allowed with argument",

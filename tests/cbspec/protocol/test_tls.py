@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from cbspec.protocol.tls import TlsFailed, TlsLayer
 from cbspec.tls_contexts import Trust, client_context, legacy_client_context, server_context
+from tests.support.tls import ends, exchange, handshake
 
 PROTOCOL_VERSION = bytes.fromhex("0002 0246")  # length 2, fatal, protocol_version (70)
 CLOSE_NOTIFY_ENCRYPTED = 0x17  # in TLS 1.3 an alert is sent as application data
@@ -38,29 +39,6 @@ def server(folder: Path) -> ssl.SSLContext:
 @pytest.fixture(scope="module")
 def trusting(folder: Path) -> ssl.SSLContext:
     return client_context(folder / "ours-ca.pem")
-
-
-def ends(client: ssl.SSLContext, server: ssl.SSLContext, name: str = "localhost") -> tuple[TlsLayer, TlsLayer]:
-    return TlsLayer(client, server_side=False, server_name=name), TlsLayer(server, server_side=True)
-
-
-def exchange(client: TlsLayer, server: TlsLayer) -> tuple[bytes, bytes]:
-    """Exchange bytes until neither end has any to send; return the plain text of each end."""
-    to_client, to_server = bytearray(), bytearray()
-    while True:
-        up, down = client.data_to_send(), server.data_to_send()
-        if not up and not down:
-            return bytes(to_client), bytes(to_server)
-        to_server += server.receive_data(up)
-        to_client += client.receive_data(down)
-
-
-def handshake(client: ssl.SSLContext, server: ssl.SSLContext, name: str = "localhost") -> tuple[TlsLayer, TlsLayer]:
-    both = ends(client, server, name)
-    exchange(*both)
-    assert both[0].established
-    assert both[1].established
-    return both
 
 
 @pytest.mark.parametrize("name", ["localhost", "127.0.0.1", "::1"])

@@ -1,4 +1,4 @@
-"""Sets of public keys: what is read of them, which key a token gets, and what is written."""
+"""JSON Web Key Sets: reading, the choice of a token's key, and publishing."""
 
 from __future__ import annotations
 
@@ -10,15 +10,14 @@ from typing import Any
 
 import jwt
 import pytest
-from cryptography.hazmat.primitives.asymmetric import ec, ed448, ed25519, rsa
-from cryptography.hazmat.primitives.asymmetric.types import PrivateKeyTypes
-from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+from cryptography.hazmat.primitives.asymmetric import ed448, rsa
 from hypothesis import given
 from hypothesis import strategies as st
 
 from cbspec.tokens.jwks import KeySet, UnknownKey, key_id, public_jwk
 from cbspec.tokens.jws import Compact, encode
 from cbspec.tokens.jwt import ALGORITHMS, SigningKey, TokenRejected, Verifier, mint
+from cbspec.tokens.keypair import new_pair, pem
 
 NOW = 1_700_000_000.0
 CLAIMS = {"sub": "user123", "tenant_id": "tenant-001", "exp": NOW + 60}
@@ -35,19 +34,17 @@ RFC_KEY = {
 RFC_THUMBPRINT = "NzbLsXh8uDCcd-6MNwXF4W_7noWXFZAfHkxZsRGC9Xs"
 
 
-def signing(private: PrivateKeyTypes, algorithm: str | None = None) -> SigningKey:
-    return SigningKey.from_pem(private.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()), algorithm)
+def signing(algorithm: str) -> SigningKey:
+    return SigningKey.from_pem(new_pair(algorithm))
 
 
-_RSA = rsa.generate_private_key(65537, 2048)
+_RSA = new_pair("RS256")
 PAIRS = [
-    *(signing(_RSA, name) for name in ALGORITHMS if name[:2] in ("RS", "PS")),
-    *(signing(ec.generate_private_key(curve)) for curve in (ec.SECP256R1(), ec.SECP384R1(), ec.SECP521R1())),
-    signing(ed25519.Ed25519PrivateKey.generate()),
-    signing(ed448.Ed448PrivateKey.generate()),
+    *(SigningKey.from_pem(_RSA, name) for name in ALGORITHMS if name[:2] in ("RS", "PS")),
+    *map(signing, ("ES256", "ES384", "ES512", "EdDSA")),
+    SigningKey.from_pem(pem(ed448.Ed448PrivateKey.generate())),
 ]
-ES256, OTHER_ES256 = signing(ec.generate_private_key(ec.SECP256R1())), signing(ec.generate_private_key(ec.SECP256R1()))
-EDDSA = signing(ed25519.Ed25519PrivateKey.generate())
+ES256, OTHER_ES256, EDDSA = map(signing, ("ES256", "ES256", "EdDSA"))
 
 
 def published(*keys: dict[str, Any]) -> bytes:
@@ -69,11 +66,12 @@ def refusal(keys: KeySet, token: str) -> TokenRejected:
 
 
 @pytest.mark.parametrize("pair", PAIRS, ids=lambda pair: pair.algorithm)
-def test_what_is_published_verifies_the_pairs_tokens_and_no_others(pair: SigningKey) -> None:
+def test_a_published_key_verifies_only_the_tokens_of_its_pair(pair: SigningKey) -> None:
     jwk = public_jwk(pair)
     keys = KeySet.read(published(jwk))
     assert keys.skipped == ()
     assert jwk["kid"] == key_id(pair)
+    assert jwk.keys() <= {"kty", "n", "e", "crv", "x", "y", "kid", "use", "alg"}
     for other in PAIRS:
         token = mint(other, CLAIMS, {"kid": jwk["kid"]})
         if other is pair:
@@ -83,20 +81,18 @@ def test_what_is_published_verifies_the_pairs_tokens_and_no_others(pair: Signing
 
 
 @pytest.mark.parametrize("pair", PAIRS, ids=lambda pair: pair.algorithm)
-def test_another_library_user_reads_what_is_published(pair: SigningKey) -> None:
+def test_pyjwt_reads_a_published_key(pair: SigningKey) -> None:
     (theirs,) = jwt.PyJWKSet.from_json(published(public_jwk(pair, "mine")).decode()).keys
     assert theirs.key_id == "mine"
     assert jwt.decode(mint(pair, CLAIMS), theirs, [pair.algorithm], options={"verify_exp": False}) == CLAIMS
 
 
-def test_nothing_private_is_published() -> None:
-    for pair in PAIRS:
-        assert public_jwk(pair).keys() <= {"kty", "n", "e", "crv", "x", "y", "kid", "use", "alg"}
-    with pytest.raises(ValueError, match="no public half"):
+def test_a_secret_is_never_published() -> None:
+    with pytest.raises(ValueError, match="no public key"):
         public_jwk(SigningKey.hmac("a secret"))
 
 
-def test_the_id_is_the_rfcs_thumbprint() -> None:
+def test_the_default_id_is_the_rfcs_thumbprint() -> None:
     (key,) = KeySet.read(published(RFC_KEY)).keys
     assert key_id(SigningKey("RS256", None, key.public)) == RFC_THUMBPRINT
 
@@ -110,7 +106,7 @@ def test_the_key_id_chooses_among_several() -> None:
     assert isinstance(refusal(keys, mint(ES256, CLAIMS, {"kid": "newer"})), UnknownKey)
 
 
-def test_without_a_key_id_the_algorithm_must_leave_one() -> None:
+def test_without_a_key_id_only_one_key_may_have_the_algorithm() -> None:
     jwks = [public_jwk(ES256, "old"), public_jwk(OTHER_ES256, "new"), without(public_jwk(EDDSA), "kid")]
     keys = KeySet.read(published(*jwks))
     assert tenant(keys, mint(EDDSA, CLAIMS)) == "tenant-001"
@@ -126,7 +122,7 @@ def test_keys_of_different_kinds_may_share_an_id() -> None:
         assert tenant(keys, mint(pair, CLAIMS, {"kid": "k"})) == "tenant-001"
 
 
-def test_a_public_key_is_no_secret_and_no_algorithm_is_none() -> None:
+def test_hmac_and_none_are_rejected() -> None:
     jwk = public_jwk(ES256, "k")
     keys = KeySet.read(published(jwk))
     payload = json.dumps(CLAIMS).encode()
@@ -143,26 +139,24 @@ def test_a_public_key_is_no_secret_and_no_algorithm_is_none() -> None:
         {},
         {"alg": None},
         {"alg": ["ES256"]},
-        {"alg": {}},
         {"alg": "ES256", "kid": 7},
         {"alg": "ES256", "kid": None},
-        {"alg": "ES256", "kid": ["k"]},
         {"alg": ["ES256"], "kid": "k"},
         {"alg": "ES384", "kid": "k"},
     ],
 )
-def test_a_header_that_bends_the_rules_is_refused(header: dict[str, object]) -> None:
+def test_an_invalid_header_is_rejected(header: dict[str, object]) -> None:
     keys = KeySet.read(published(public_jwk(ES256, "k")))
     refusal(keys, str(Compact.signed(header, json.dumps(CLAIMS).encode(), ES256.sign)))
 
 
 @given(st.one_of(st.text(st.characters(exclude_categories=())), st.text("ey.AZaz09-_=", max_size=80)))
-def test_any_text_is_refused_without_being_quoted(text: str) -> None:
+def test_any_text_is_rejected_without_repeating_it(text: str) -> None:
     keys = KeySet((KeySet.read(published(RFC_KEY)).keys[0],))
     assert refusal(keys, text).reason in {"it isn't a JWT", "no key of the issuer's is for its algorithm"}
 
 
-def test_a_header_that_is_nested_too_deep_is_no_crash() -> None:
+def test_a_deeply_nested_header_is_rejected() -> None:
     assert refusal(KeySet(), f"{encode(b'[' * 100_000)}.e30.AA").reason == "it isn't a JWT"
 
 
@@ -173,28 +167,25 @@ _WEAK = json.loads(jwt.algorithms.RSAAlgorithm.to_jwk(rsa.generate_private_key(6
 @pytest.mark.parametrize(
     ("member", "said"),
     [
-        (7, "it is no JSON object"),
-        ({}, "its kty is none of RSA, EC, OKP"),
-        ({"kty": ["EC"]}, "its kty is none of"),
-        ({"kty": "AKP"}, "its kty is none of"),
-        ({**_GOOD, "kid": 1}, "its kid is no string"),
-        ({**_GOOD, "key_ops": "verify"}, "its key_ops is no array"),
-        (without(_GOOD, "x"), "it lacks the text x"),
-        ({**_GOOD, "x": 1, "y": None}, "it lacks the text x and y"),
-        ({**_GOOD, "x": _GOOD["y"]}, "its crv, x, y make no key"),
-        ({**_GOOD, "x": "AA"}, "its crv, x, y make no key"),
-        ({**_GOOD, "x": "ä"}, "its crv, x, y make no key"),
-        ({**_GOOD, "crv": "P-384"}, "its crv, x, y make no key"),
-        ({**_GOOD, "crv": "secp256k1"}, "its crv, x, y make no key"),
-        ({**public_jwk(EDDSA), "crv": "X25519"}, "its crv, x make no key"),
-        ({**_GOOD, "alg": "HS256"}, "its alg is none that such a key verifies (ES256)"),
-        ({**_GOOD, "alg": "ES384"}, "its alg is none that such a key verifies (ES256)"),
-        ({**_GOOD, "alg": ["ES256"]}, "its alg is none"),
-        ({**RFC_KEY, "e": "AA"}, "its n, e make no key"),
+        (7, "it is not a JSON object"),
+        ({}, "its kty is not one of RSA, EC, OKP"),
+        ({"kty": "AKP"}, "its kty is not one of"),
+        ({**_GOOD, "kid": 1}, "its kid is not a string"),
+        ({**_GOOD, "key_ops": "verify"}, "its key_ops is not an array"),
+        (without(_GOOD, "x"), "it lacks the string x"),
+        ({**_GOOD, "x": 1, "y": None}, "it lacks the string x and y"),
+        ({**_GOOD, "x": _GOOD["y"]}, "its crv, x, y are not a key"),
+        ({**_GOOD, "x": "ä"}, "its crv, x, y are not a key"),
+        ({**_GOOD, "crv": "P-384"}, "its crv, x, y are not a key"),
+        ({**public_jwk(EDDSA), "crv": "X25519"}, "its crv, x are not a key"),
+        ({**_GOOD, "alg": "HS256"}, "its alg is not one of the key (ES256)"),
+        ({**_GOOD, "alg": "ES384"}, "its alg is not one of the key (ES256)"),
+        ({**_GOOD, "alg": ["ES256"]}, "its alg is not"),
+        ({**RFC_KEY, "e": "AA"}, "its n, e are not a key"),
         (without(_WEAK, "key_ops"), "2048 bits or more, this one has 1024"),
     ],
 )
-def test_a_key_that_cannot_serve_is_left_out_with_a_word(member: object, said: str) -> None:
+def test_an_unusable_key_is_skipped_with_a_reason(member: object, said: str) -> None:
     keys = KeySet.read(json.dumps({"keys": [member, public_jwk(EDDSA)]}).encode())
     assert [key.algorithm for key in keys.keys] == ["EdDSA"]
     (skipped,) = keys.skipped
@@ -205,14 +196,14 @@ def test_a_key_that_cannot_serve_is_left_out_with_a_word(member: object, said: s
 
 
 @pytest.mark.parametrize("change", [{"use": "enc"}, {"key_ops": ["encrypt"]}, {"key_ops": []}, {"use": None}])
-def test_a_key_for_another_use_is_passed_over(change: dict[str, object]) -> None:
+def test_a_key_for_another_use_is_ignored(change: dict[str, object]) -> None:
     keys = KeySet.read(published({**_GOOD, **change}, public_jwk(EDDSA)))
     assert ([key.algorithm for key in keys.keys], keys.skipped) == (["EdDSA"], ())
 
 
-def test_a_second_key_of_the_same_id_and_algorithm_is_left_out() -> None:
+def test_a_second_key_with_the_same_id_and_algorithm_is_skipped() -> None:
     keys = KeySet.read(published(public_jwk(ES256, "k"), public_jwk(OTHER_ES256, "k")))
-    assert keys.skipped == ("key 2 (kid k) is left out: an earlier key has its kid and algorithm",)
+    assert keys.skipped == ("key 2 (kid k) is skipped: an earlier key has its kid and algorithm",)
     assert tenant(keys, mint(ES256, CLAIMS, {"kid": "k"})) == "tenant-001"
 
 
@@ -225,7 +216,7 @@ def test_a_second_key_of_the_same_id_and_algorithm_is_left_out() -> None:
         ({**_GOOD, "d": "c2VjcmV0", "use": "enc"}, "key 2 (kid k) is a private key (d)"),
     ],
 )
-def test_a_set_that_shows_a_secret_is_refused_as_a_whole(member: dict[str, Any], said: str) -> None:
+def test_a_set_with_a_secret_is_rejected(member: dict[str, Any], said: str) -> None:
     with pytest.raises(ValueError, match=re.escape(said)) as caught:
         KeySet.read(published(public_jwk(EDDSA), member))
     assert "c2VjcmV0" not in str(caught.value)
@@ -234,26 +225,25 @@ def test_a_set_that_shows_a_secret_is_refused_as_a_whole(member: dict[str, Any],
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        (b"", "it is no JSON text"),
-        (b"\xff", "it is no JSON text"),
-        (b"[" * 100_000, "it is no JSON text"),
-        (b"[]", "it is no JWKS"),
-        (b'{"keys":{}}', "it is no JWKS"),
-        (json.dumps(_GOOD).encode(), "it is no JWKS"),
+        (b"", "it is not JSON"),
+        (b"\xff", "it is not JSON"),
+        (b"[" * 100_000, "it is not JSON"),
+        (b'{"keys":{}}', "it is not a JWKS"),
+        (json.dumps(_GOOD).encode(), "it is not a JWKS"),
         (b'{"keys":[]}', "no key in it verifies signatures"),
     ],
 )
-def test_what_is_no_set_is_named(text: bytes, said: str) -> None:
+def test_other_texts_are_rejected(text: bytes, said: str) -> None:
     with pytest.raises(ValueError, match=said):
         KeySet.read(text)
 
 
-def test_a_key_without_an_algorithm_has_the_usual_one() -> None:
+def test_a_key_without_an_algorithm_has_the_default_one() -> None:
     keys = KeySet.read(published(RFC_KEY, *(without(public_jwk(pair), "alg") for pair in (ES256, EDDSA))))
     assert [key.algorithm for key in keys.keys] == ["RS256", "ES256", "EdDSA"]
 
 
-def test_a_pairs_public_half_is_found() -> None:
+def test_the_public_key_of_a_pair_is_found() -> None:
     keys = KeySet.read(published(public_jwk(OTHER_ES256, "a"), public_jwk(ES256, "b")))
     found = keys.holding(ES256)
     assert found is not None

@@ -66,7 +66,7 @@ async def test_a_file_is_read_again_when_it_changed(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "said"), [(b"{", "it is no JSON text"), (None, "No such file or directory"), (b" " * 1_048_577, "longer")]
+    ("text", "said"), [(b"{", "it is not JSON"), (None, "No such file or directory"), (b" " * 1_048_577, "longer")]
 )
 async def test_a_file_that_is_no_set_any_more_leaves_the_old_keys(
     tmp_path: Path, text: bytes | None, said: str, caplog: pytest.LogCaptureFixture
@@ -183,7 +183,7 @@ async def test_a_key_that_is_published_while_an_answer_is_under_way_is_found(add
         (404, b"", "the answer is 404 Not Found"),
         (302, b"", "the answer is 302 Found"),
         (799, b"", "the answer is 799"),
-        (200, b"<html>", "it is no JSON text"),
+        (200, b"<html>", "it is not JSON"),
         (200, b'{"keys":[]}', "no key in it"),
         (200, b" " * 1_048_577, "longer than 1048576 bytes"),
         (200, b'{"keys":[{"kty":"oct","k":"c2VjcmV0"}]}', "key 1 is a secret"),
@@ -288,6 +288,6 @@ async def test_a_key_that_is_left_out_is_named_once(address: Address, caplog: py
     caplog.set_level(logging.WARNING)
     address.body = b'{"keys":[{"kty":"AKP"},' + jwks(OLD).removeprefix(b'{"keys": [')
     ring = asking(address)
-    assert caplog.messages == [f"{address.url}: key 1 is left out: its kty is none of RSA, EC, OKP"]
+    assert caplog.messages == [f"{address.url}: key 1 is skipped: its kty is not one of RSA, EC, OKP"]
     await ring.refresh(token(NEW), 0.0)
     assert (address.asked, len(caplog.messages)) == (2, 1)

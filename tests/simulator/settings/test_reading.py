@@ -112,7 +112,7 @@ def test_every_key(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         ('[tokens]\nkey_file = "none.pem"', "tokens.key_file: {folder}/none.pem: can't be read: No such file"),
         ('[tokens]\nsecret = "x"\nkey_file = "y"', "tokens: secret and key_file exclude each other; keep one"),
         ('[tokens]\njwks_file = "none.json"', "tokens.jwks_file: {folder}/none.json: can't be read: No such file"),
-        ('[tokens]\njwks_file = "relay.toml"', "tokens.jwks_file: {folder}/relay.toml: it is no JSON text"),
+        ('[tokens]\njwks_file = "relay.toml"', "tokens.jwks_file: {folder}/relay.toml: it is not JSON"),
         ('[tokens]\njwks_url = "http://issuer.example/"', "tokens.jwks_url: issuer.example isn't loopback"),
         ('[tokens]\njwks_url = "jwks.json"', "tokens.jwks_url: it is no address of the form https://HOST/PATH"),
         ("[tokens]\njwks_max_age = 0", "tokens.jwks_max_age: must be a number, more than 0, not 0"),
