@@ -41,6 +41,9 @@ TESTED_ELSEWHERE = {
     "conformance/cbspec_conformance/target/shared.py": "tests/conformance/target/test_relay.py",
     "conformance/cbspec_conformance/target/tokens.py": "tests/conformance/target/test_relay.py",
     "simulator/cbspec_simulator/app/assembly.py": "tests/simulator/app/test_command.py",
+    "simulator/cbspec_simulator/control/guard.py": "tests/simulator/control/test_api.py",
+    "simulator/cbspec_simulator/control/server.py": "tests/simulator/control/test_api.py",
+    "simulator/cbspec_simulator/control/streams.py": "tests/simulator/control/test_api.py",
     "simulator/cbspec_simulator/base/state.py": "tests/simulator/relay/test_session.py",
     "simulator/cbspec_simulator/faults/kind.py": "tests/simulator/faults/test_engine.py",
 }

@@ -1,1 +1,1 @@
-"""The relay's controls: what can be done to it while it runs, over HTTP, from the shell, from a test."""
+"""The controls of a running relay, as a class and over HTTP."""

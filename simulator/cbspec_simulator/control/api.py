@@ -1,6 +1,6 @@
-"""The HTTP API of the controls, described by OpenAPI at /openapi.json; at / is a page that uses it.
+"""The HTTP API of the controls, described by OpenAPI at /openapi.json; the web page at / uses it.
 
-It speaks JSON. Mistakes are answered with {"error": "..."}: 404 for what isn't there, 422 for what can't be used.
+An error has the body {"error": "..."}, and the status 404 for an unknown object or 422 for invalid input.
 """
 
 from __future__ import annotations
@@ -32,36 +32,34 @@ _EXAMPLES: Any = {
             "when": {"tenant": "tenant-001", "message": "tunnel_info", "nth": 3},
         },
     },
-    "slow": {"summary": "Everything comes late", "value": {"kind": "latency", "seconds": 0.3, "jitter": 0.1}},
+    "slow": {"summary": "All messages are delayed", "value": {"kind": "latency", "seconds": 0.3, "jitter": 0.1}},
 }
 
-
-Wanted = Annotated[Object, Body(openapi_examples=_EXAMPLES, json_schema_extra=fault_schema())]
+FaultBody = Annotated[Object, Body(openapi_examples=_EXAMPLES, json_schema_extra=fault_schema())]
 Limits = Annotated[Object, Body(examples=[{"buffer_pool": 2}])]
 Changes = Annotated[Object, Body(examples=[{"tunnel_limit": 1}])]
 By = Annotated[Object, Body(examples=[{"seconds": 3600}])]
-How = Annotated[str, Query(description="in which way", json_schema_extra={"enum": list(ENDS)})]
-Behind = Annotated[int | None, Query(ge=0, description="begin with what is remembered behind this entry")]
-Since = Annotated[int, Query(ge=0, description="only what came behind the entry of this number")]
+How = Annotated[str, Query(description="how it ends", json_schema_extra={"enum": list(ENDS)})]
+Since = Annotated[int, Query(ge=0, description="return only entries after this number")]
+Remembered = Annotated[int | None, Query(ge=0, description="begin with the entries after this number")]
 
 
 def make_api(controls: Controls, streams: Streams, token: str | None = None) -> FastAPI:
     """Return the application.
 
-    Arguments: `controls` and `streams` are the relay's; `token` is demanded as `Authorization: Bearer`, where
-    there is one.
+    Arguments: `controls` and `streams` are the relay's; `token`, if not None, is required as `Authorization: Bearer`.
     """
     api = FastAPI(
         title="cbspec simulator",
         version="1",
-        description="What can be done to the relay while it runs.",
+        description="The controls of a running relay.",
         docs_url=None,
         redoc_url=None,
     )
     api.add_middleware(Guard, token=token, public=FILES)
-    api.exception_handler(ControlError)(_refused)
-    api.exception_handler(RequestValidationError)(_not_understood)
-    api.exception_handler(HTTPException)(_not_there)
+    api.exception_handler(ControlError)(_control_error)
+    api.exception_handler(RequestValidationError)(_invalid)
+    api.exception_handler(HTTPException)(_unknown)
     _add_faults(api, controls)
     _add_relay(api, controls)
     _add_connections(api, controls)
@@ -71,41 +69,46 @@ def make_api(controls: Controls, streams: Streams, token: str | None = None) -> 
 
 
 def _add_faults(api: FastAPI, controls: Controls) -> None:
-    @api.get("/faults", tags=["faults"], summary="The faults that are there, and what they have done so far")
+    @api.get("/faults", tags=["faults"], summary="The faults with their counts")
     async def list_faults() -> list[Object]:
         return controls.faults()
 
-    @api.post("/faults", status_code=201, tags=["faults"], summary="Let a fault strike from now on")
-    async def add_fault(data: Wanted) -> Object:
+    @api.post("/faults", status_code=201, tags=["faults"], summary="Add a fault")
+    async def add_fault(data: FaultBody) -> Object:
         return controls.add_fault(data)
 
     @api.get("/faults/{name}", tags=["faults"], summary="One fault")
     async def one_fault(name: str) -> Object:
         return controls.fault(name)
 
-    @api.delete("/faults/{name}", tags=["faults"], summary="Take a fault away, and let go what it holds back")
+    @api.delete("/faults/{name}", tags=["faults"], summary="Remove a fault, and release the messages that it holds")
     async def remove_fault(name: str) -> Object:
         return controls.remove_fault(name)
 
-    @api.post("/faults/{name}/release", tags=["faults"], summary="Let go what a fault holds back")
+    @api.post("/faults/{name}/release", tags=["faults"], summary="Release the messages that a fault holds")
     async def release(name: str) -> Object:
         return controls.release(name)
 
-    @api.post("/reset", status_code=204, tags=["faults"], summary="No faults, no draining, the configured limits")
+    @api.post(
+        "/reset",
+        status_code=204,
+        tags=["faults"],
+        summary="Remove all faults, end draining, restore the configured limits",
+    )
     async def reset() -> None:
         controls.reset()
 
 
 def _add_relay(api: FastAPI, controls: Controls) -> None:
-    @api.get("/health", tags=["relay"], summary="Whether the relay serves, and what it is doing")
+    @api.get("/health", tags=["relay"], summary="State and counts of the relay")
     async def health() -> Object:
         return {**controls.state(), "tasks": len(asyncio.all_tasks())}
 
-    @api.post("/drain", status_code=204, tags=["relay"], summary="Take no new work; what is open goes on")
+    @api.post("/drain", status_code=204, tags=["relay"], summary="Refuse new work; open connections continue")
     async def drain() -> None:
         controls.drain()
 
-    @api.delete("/drain", status_code=204, tags=["relay"], summary="Take work again")
+    @api.delete("/drain", status_code=204, tags=["relay"], summary="Accept new work again")
     async def serve() -> None:
         controls.drain(draining=False)
 
@@ -113,7 +116,7 @@ def _add_relay(api: FastAPI, controls: Controls) -> None:
     async def limit(limits: Limits) -> Object:
         return controls.limit(limits)
 
-    @api.get("/tenants", tags=["relay"], summary="The tenants, their limits, and what they use of them")
+    @api.get("/tenants", tags=["relay"], summary="The tenants with their limits and usage")
     async def tenants() -> list[Object]:
         return controls.tenants()
 
@@ -121,7 +124,7 @@ def _add_relay(api: FastAPI, controls: Controls) -> None:
     async def limit_tenant(tenant_id: str, changes: Changes) -> Object:
         return controls.limit_tenant(tenant_id, changes)
 
-    @api.get("/time", tags=["relay"], summary="What time it is by the simulator's clock")
+    @api.get("/time", tags=["relay"], summary="The time of the simulator's clock")
     async def time() -> Object:
         return controls.time()
 
@@ -138,45 +141,42 @@ def _add_connections(api: FastAPI, controls: Controls) -> None:
         return controls.connections()
 
     @api.delete("/connections/{number}", status_code=204, tags=["connections"], summary="End one connection")
-    async def drop(
-        number: int,
-        how: Annotated[str, Query(description="in which way", json_schema_extra={"enum": list(ENDS)})] = "reset",
-    ) -> None:
+    async def drop(number: int, how: How = "reset") -> None:
         controls.drop(number, how)
 
 
 def _add_transcript(api: FastAPI, controls: Controls, streams: Streams) -> None:
-    @api.get("/transcript", tags=["transcript"], summary="What was said, without tokens")
+    @api.get("/transcript", tags=["transcript"], summary="The transcript, without tokens")
     async def transcript(since: Since = 0) -> list[Object]:
         return controls.transcript(since)
 
-    @api.get("/transcript.txt", tags=["transcript"], summary="The same for people", response_class=PlainTextResponse)
+    @api.get("/transcript.txt", tags=["transcript"], summary="The transcript as text", response_class=PlainTextResponse)
     async def readable(since: Since = 0) -> str:
         entries = (TranscriptEntry.from_json(entry) for entry in controls.transcript(since))
         return "".join(f"{line}\n" for line in lines(entries))
 
-    @api.get("/events", tags=["transcript"], summary="What is said, as it is said (server-sent events)")
-    async def events(since: Behind = None) -> StreamingResponse:
+    @api.get("/events", tags=["transcript"], summary="New transcript entries (server-sent events)")
+    async def events(since: Remembered = None) -> StreamingResponse:
         return StreamingResponse(
             streams.events(since), media_type="text/event-stream", headers={"Cache-Control": "no-store"}
         )
 
 
-async def _refused(_: Request, error: Exception) -> Response:
-    assert isinstance(error, ControlError)  # noqa: S101 - that is what it is called for
+async def _control_error(_: Request, error: Exception) -> Response:
+    assert isinstance(error, ControlError)  # noqa: S101 - registered for it
     return JSONResponse({"error": str(error)}, error.status)
 
 
-async def _not_there(request: Request, error: Exception) -> Response:
-    assert isinstance(error, HTTPException)  # noqa: S101 - that is what it is called for
-    said = f"{request.method} {request.url.path}: {str(error.detail).lower()}; /openapi.json lists what there is"
-    return JSONResponse({"error": said}, error.status_code, error.headers)
+async def _unknown(request: Request, error: Exception) -> Response:
+    assert isinstance(error, HTTPException)  # noqa: S101 - registered for it
+    text = f"{request.method} {request.url.path}: {str(error.detail).lower()}; /openapi.json lists all operations"
+    return JSONResponse({"error": text}, error.status_code, error.headers)
 
 
-async def _not_understood(request: Request, error: Exception) -> Response:
-    assert isinstance(error, RequestValidationError)  # noqa: S101 - that is what it is called for
+async def _invalid(request: Request, error: Exception) -> Response:
+    assert isinstance(error, RequestValidationError)  # noqa: S101 - registered for it
     if "json" not in request.headers.get("content-type", "json"):
-        # Only what a web page can't send without being asked is taken.
+        # A page of another site can send any other content type without a preflight request.
         return JSONResponse({"error": "the body must be sent as application/json (curl --json '...')"}, 415)
-    said = "; ".join(f"{'.'.join(map(str, each['loc']))}: {each['msg']}" for each in error.errors())
-    return JSONResponse({"error": said}, 422)
+    text = "; ".join(f"{'.'.join(map(str, each['loc']))}: {each['msg']}" for each in error.errors())
+    return JSONResponse({"error": text}, 422)

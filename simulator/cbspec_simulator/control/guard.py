@@ -1,4 +1,4 @@
-"""Who is let in to the controls, and what browsers are told of every answer."""
+"""Access control of the HTTP controls, and the security headers of their answers."""
 
 from __future__ import annotations
 
@@ -19,19 +19,19 @@ HEADERS: Final = {
     "Referrer-Policy": "no-referrer",
     "X-Content-Type-Options": "nosniff",
 }
-"""What a browser may do with an answer: show it, ask here for more, and never take a text for HTML or a script."""
-
+"""The headers of every answer: a browser may load data from this host only, and must never guess a content type."""
 
 _LOOPBACK: Final = ("127.0.0.1", "localhost", "[::1]")
 
 
 class Guard:
-    """Lets nobody in without the token, and no other site's page.
+    """Middleware that refuses requests without the token, and those of other sites' pages.
 
-    Without a token only loopback is served, by its own names: no web page may come in by another that leads there.
+    Without a token the Host header must be a loopback name, so that no web page can reach the controls by a DNS name
+    of its own (DNS rebinding).
 
-    Arguments: `token` is demanded as `Authorization: Bearer` where there is one, but of who asks for a `public` path: a
-    browser can't send it for a page.
+    Arguments: `token` is required as `Authorization: Bearer` if it isn't None, except for `public` paths, since a
+    browser can't send it when it loads a page.
     """
 
     def __init__(self, app: ASGIApp, token: str | None, public: Collection[str]) -> None:
@@ -40,33 +40,33 @@ class Guard:
         self._public = public
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Serve one request, or refuse it."""
+        """Serve or refuse one request."""
 
-        async def tell(message: Message) -> None:
+        async def send_with_headers(message: Message) -> None:
             if message["type"] == "http.response.start":
                 MutableHeaders(scope=message).update(HEADERS)
             await send(message)
 
         refusal = self._refusal(scope) if scope["type"] == "http" else None
-        await (refusal or self._app)(scope, receive, tell)
+        await (refusal or self._app)(scope, receive, send_with_headers)
 
     def _refusal(self, scope: Scope) -> JSONResponse | None:
         headers = Headers(scope=scope)
         origin = headers.get("origin")
         if origin is not None and origin.partition("://")[2] != headers.get("host"):
-            # Another site's page can send a POST without a body, and needn't see the answer to do harm.
-            return JSONResponse({"error": f"a page of {origin} has no business here"}, 403)
+            # A page of another site can send a POST without a body; it needs no answer to do harm.
+            return JSONResponse({"error": f"pages of {origin} are not allowed here"}, 403)
         if self._token is None:
             host = _without_port(headers.get("host", ""))
-            wrong = f"the controls are asked for by one of {', '.join(_LOOPBACK)}, not as {host:.60}"
-            return None if host in _LOOPBACK else JSONResponse({"error": wrong}, 400)
+            problem = f"the Host header must be one of {', '.join(_LOOPBACK)}, not {host:.60}"
+            return None if host in _LOOPBACK else JSONResponse({"error": problem}, 400)
         if scope["path"] in self._public:
             return None
         given = headers.get("authorization", "").removeprefix("Bearer ")
         if hmac.compare_digest(given.encode(), self._token.encode()):
             return None
-        said = {"error": "a token is demanded here: Authorization: Bearer TOKEN"}
-        return JSONResponse(said, 401, {"WWW-Authenticate": "Bearer"})
+        body = {"error": "a token is required: Authorization: Bearer TOKEN"}
+        return JSONResponse(body, 401, {"WWW-Authenticate": "Bearer"})
 
 
 def _without_port(host: str) -> str:

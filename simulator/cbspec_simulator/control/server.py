@@ -18,7 +18,7 @@ from cbspec_simulator.settings.config import ConfigError
 
 
 class _Server(uvicorn.Server):
-    """Leaves the process's signals alone: they are the relay's."""
+    """Installs no signal handlers: the relay has its own."""
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
@@ -28,21 +28,19 @@ class _Server(uvicorn.Server):
 class ControlServer:
     """Serves the controls until `close`.
 
-    Arguments: `host` and `port` (0: a free one) are where; `token` is demanded of everybody, and off loopback there
-    must be one. Raises ConfigError where it can't begin.
+    Arguments: `host` and `port` (0: a free one) are the address; `token` is required of every client, and mandatory on
+    an address that isn't loopback. Raises ConfigError if it can't start.
     """
 
     def __init__(self, controls: Controls, host: str, port: int, token: str | None) -> None:
         if token is None and not is_loopback(host):
-            raise ConfigError(
-                f"[control] host {host} can be reached by others: name in [control] token_env a variable with a token"
-            )
+            raise ConfigError(f"[control] host {host} can be reached from other machines: set [control] token_env")
         family = socket.AF_INET6 if ":" in host else socket.AF_INET
         self._socket = socket.socket(family)
         try:
             self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             self._socket.bind((host, port))
-            self._socket.listen()  # who is told the address may come at once
+            self._socket.listen()  # now, since clients may connect as soon as they know the address
         except (OSError, OverflowError) as error:
             self._socket.close()
             reason = getattr(error, "strerror", None) or str(error)
@@ -60,7 +58,7 @@ class ControlServer:
 
     @property
     def url(self) -> str:
-        """Where the API is."""
+        """The URL of the API."""
         host, port = self._socket.getsockname()[:2]
         return f"http://{Endpoint(host, port)}"
 

@@ -1,4 +1,4 @@
-"""What is said, as it is said, for whoever listens over HTTP: server-sent events."""
+"""The transcript as server-sent events, for clients that follow it over HTTP."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from typing import Any, Final
 from cbspec_simulator.control.controls import Controls
 from cbspec_simulator.observe.transcript import TranscriptEntry
 
-BEHIND: Final = 1000
-"""How many entries one listener may be late by."""
-_QUIET = 10.0  # seconds
+BACKLOG: Final = 1000
+"""The most entries that wait for a slow client; older ones are dropped, which it sees by the numbers."""
+_KEEP_ALIVE: Final = 10.0  # seconds between comments without which a closed connection would not be noticed
 
 
 class Streams:
-    """The streams of one relay's transcript, and their common end."""
+    """The streams of one relay's transcript, which end together."""
 
     def __init__(self, controls: Controls) -> None:
         self._controls = controls
@@ -25,11 +25,8 @@ class Streams:
         self._ended = False
 
     async def events(self, since: int | None) -> AsyncIterator[str]:
-        """Give each new entry as an event, and a comment now and then so that an end is noticed.
-
-        Before it come those that are remembered behind the so-manieth; without a number there are none.
-        """
-        queue: asyncio.Queue[TranscriptEntry | None] = asyncio.Queue(BEHIND)
+        """Yield each new entry as an event, after those in memory with numbers above `since` (None: no old ones)."""
+        queue: asyncio.Queue[TranscriptEntry | None] = asyncio.Queue(BACKLOG)
 
         stop = self._controls.follow(partial(_put, queue))
         remembered = self._controls.transcript(since) if since is not None else []
@@ -40,7 +37,7 @@ class Streams:
                 yield _event(entry)
             while not self._ended or not queue.empty():
                 try:
-                    new = await asyncio.wait_for(queue.get(), _QUIET)
+                    new = await asyncio.wait_for(queue.get(), _KEEP_ALIVE)
                 except TimeoutError:
                     yield ": quiet\n\n"
                     continue
@@ -52,14 +49,14 @@ class Streams:
             stop()
 
     def end(self) -> None:
-        """End every stream, now and from now on, so that nobody has to break one off."""
+        """End every stream, and those that are opened later."""
         self._ended = True
         for queue in self._queues:
             _put(queue, None)
 
 
 def _put(queue: asyncio.Queue[TranscriptEntry | None], entry: TranscriptEntry | None) -> None:
-    if queue.full():  # who reads too slowly misses the oldest, and sees it by the numbers
+    if queue.full():
         queue.get_nowait()
     queue.put_nowait(entry)
 

@@ -1,8 +1,8 @@
-"""What a relay's metrics are: what it has done, counted as it happens, and what it holds, read when they are asked for.
+"""A relay's metrics: counters of its events, and gauges that are computed on each scrape.
 
-A label's values are known to the relay before any client speaks: transports, types, codes, kinds of fault, tenants that
-are configured. What a client chooses (tunnel ids, subjects, unknown types and tenants) is never one. prometheus-client
-writes the exposition; the numbers are plain ones, which cost a sixth of its own counters and histograms.
+All label values are known in advance: transports, types, codes, kinds of faults, configured tenants. Values that a
+client chooses (tunnel ids, subjects, unknown types and tenants) are never labels. prometheus-client formats the
+metrics; counts are plain integers, which take a sixth of the time of its own counters and histograms.
 """
 
 from __future__ import annotations
@@ -29,28 +29,28 @@ if TYPE_CHECKING:
 
 HEARTBEAT: Final = "heartbeat"
 REQUESTS: Final = ("hello", "auth", "tunnel_info", "unknown")
-"""The labels of requests that are no heartbeats; whatever else a client sends is "unknown"."""
+"""The labels of requests other than heartbeats; any other message is "unknown"."""
 
 BUCKETS: Final = (0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
-"""The bounds of the histograms, in seconds: from a relay on the same machine to one that its users have given up."""
+"""The upper bounds of the histograms' buckets in seconds."""
 
 _OTHER: Final = "other"
-"""Stands for every code that isn't listed: only faults send such ones."""
+"""The label of error codes that are not standard, which only faults send."""
 
 _LIMITS: Final[tuple[tuple[str, str, Callable[[Tenant], float | None]], ...]] = (
-    ("tunnel_limit", "Tunnels that a tenant may have open.", lambda tenant: tenant.tunnel_limit),
+    ("tunnel_limit", "Maximum number of open tunnels of a tenant.", lambda tenant: tenant.tunnel_limit),
     (
         "session_limit",
-        "Sessions that a tenant may have open: its connection_limit.",
+        "Maximum number of open sessions of a tenant: its connection_limit.",
         lambda tenant: tenant.connection_limit,
     ),
-    ("rate_limit", "Requests per second that a tenant may make.", lambda t: t.rate.per_second if t.rate else None),
-    ("rate_burst", "Requests that a tenant may make at once.", lambda t: t.rate.burst if t.rate else None),
+    ("rate_limit", "Maximum requests per second of a tenant.", lambda t: t.rate.per_second if t.rate else None),
+    ("rate_burst", "Maximum burst of requests of a tenant.", lambda t: t.rate.burst if t.rate else None),
 )
 
 
 class Histogram:
-    """How many of the observed seconds lie in which bucket."""
+    """Counts observed durations in buckets."""
 
     __slots__ = ("_counts", "_sum")
 
@@ -59,21 +59,21 @@ class Histogram:
         self._sum = 0.0
 
     def observe(self, seconds: float) -> None:
-        """Count one."""
+        """Count a duration."""
         self._counts[bisect_left(BUCKETS, seconds)] += 1
         self._sum += seconds
 
     def add_to(self, family: HistogramMetricFamily, *labels: str) -> None:
-        """Add the buckets, each counting what those before it count, to a family."""
+        """Add the cumulative buckets to a family."""
         bounds = (*map(str, BUCKETS), "+Inf")
         family.add_metric(labels, list(zip(bounds, accumulate(tuple(self._counts)), strict=True)), self._sum)
 
 
 class RelayMetrics(Collector):
-    """Counts what a relay does from now on.
+    """Counts the events of a relay.
 
-    Arguments: `now` is the relay's clock that never goes back. Events come from the relay's own thread, and `collect`
-    may be called from any other: it copies what it iterates over.
+    Arguments: `now` is the relay's monotonic clock. Events are received in the relay's thread; `collect` can be called
+    in another thread, since it copies each collection before it iterates.
     """
 
     def __init__(self, relay: Relay, now: Callable[[], float]) -> None:
@@ -89,7 +89,7 @@ class RelayMetrics(Collector):
         relay.tell.add(self._received, MessageReceived)
         relay.tell.add(self._answered, Answered)
         relay.tell.add(self._sent, Sent)
-        relay.tell.add(self._happened, Connected, Decided, Disconnected)
+        relay.tell.add(self._count, Connected, Decided, Disconnected)
         relay.timed = True
 
     def _received(self, event: MessageReceived) -> None:
@@ -99,7 +99,7 @@ class RelayMetrics(Collector):
         _, type_, asked = event
         self._latency[type_].observe(self._now() - asked)
 
-    def _happened(self, event: Connected | Decided | Disconnected) -> None:
+    def _count(self, event: Connected | Decided | Disconnected) -> None:
         match event:
             case Connected():
                 self._connections[event.connection.transport] += 1
@@ -117,13 +117,13 @@ class RelayMetrics(Collector):
             self._errors[code if isinstance(code, str) and code in self._errors else _OTHER] += 1
 
     def collect(self) -> Iterator[Metric]:
-        """Give every metric as it is now."""
-        yield from self._done()
+        """Yield every metric with its present value."""
+        yield from self._counters()
         yield from self._latencies()
-        yield from self._held()
+        yield from self._gauges()
         yield from self._tenants(tuple(self._relay.state.tenants.values()))
 
-    def _done(self) -> Iterator[Metric]:
+    def _counters(self) -> Iterator[Metric]:
         yield _counter("connections", "Connections whose first bytes arrived.", "transport", self._connections)
         yield CounterMetricFamily(
             "cloudbridge_sessions", "Sessions: connections that have authenticated.", self._sessions
@@ -133,22 +133,22 @@ class RelayMetrics(Collector):
         yield _counter("faults", "Strikes of faults, by kind.", "kind", self._faults)
 
     def _latencies(self) -> Iterator[Metric]:
-        about = "from the last byte of its text to the last byte of its answer, in seconds."
-        beats = HistogramMetricFamily("cloudbridge_heartbeat_latency_seconds", f"What a heartbeat takes, {about}")
+        about = "from the last byte of the request to the last byte of its answer, in seconds."
+        beats = HistogramMetricFamily("cloudbridge_heartbeat_latency_seconds", f"Latency of heartbeats {about}")
         self._latency[HEARTBEAT].add_to(beats)
         yield beats
         others = HistogramMetricFamily(
-            "cloudbridge_request_latency_seconds", f"What another request takes, {about}", labels=["type"]
+            "cloudbridge_request_latency_seconds", f"Latency of other requests {about}", labels=["type"]
         )
         for name in REQUESTS:
             self._latency[name].add_to(others, name)
         yield others
 
-    def _held(self) -> Iterator[Metric]:
+    def _gauges(self) -> Iterator[Metric]:
         relay, state = self._relay, self._relay.state
-        yield from _gauge("active_connections", "Connections that are open.", len(state.connections))
-        yield from _gauge("connection_limit", "Connections that may be open.", state.connection_limit)
-        yield from _gauge("buffer_pool_size", "Buffers that there are.", state.buffer_pool)
+        yield from _gauge("active_connections", "Open connections.", len(state.connections))
+        yield from _gauge("connection_limit", "Maximum number of open connections.", state.connection_limit)
+        yield from _gauge("buffer_pool_size", "Buffers in the pool.", state.buffer_pool)
         yield from _gauge("buffer_pool_usage", "Buffers in use.", relay.buffers)
 
     def _tenants(self, tenants: Iterable[Tenant]) -> Iterator[Metric]:
@@ -157,8 +157,8 @@ class RelayMetrics(Collector):
         sessions = {
             tenant.id: relay.state.usage.used(Account(TENANT_CONNECTIONS.name, tenant.id)) for tenant in tenants
         }
-        yield from _by_tenant("tunnels", "Tunnels that a tenant has open.", tunnels)
-        yield from _by_tenant("sessions", "Sessions that a tenant has open.", sessions)
+        yield from _by_tenant("tunnels", "Open tunnels of a tenant.", tunnels)
+        yield from _by_tenant("sessions", "Open sessions of a tenant.", sessions)
         for name, about, limit in _LIMITS:
             yield from _by_tenant(name, about, {tenant.id: limit(tenant) for tenant in tenants})
 
@@ -171,7 +171,7 @@ def _counter(name: str, about: str, label: str, counts: Mapping[str, int]) -> Me
 
 
 def _gauge(name: str, about: str, value: float | None) -> Iterator[Metric]:
-    """Give a gauge, or nothing where there is no limit: a ratio to no number would be one that means nothing."""
+    """Yield a gauge, or nothing if the limit is missing, since a ratio to a placeholder would be meaningless."""
     if value is not None:
         yield GaugeMetricFamily(f"cloudbridge_{name}", about, value)
 

@@ -17,10 +17,7 @@ _HOST = "127.0.0.1"
 
 
 class MetricsServer:
-    """Serves metrics over HTTP from a thread, until `close`.
-
-    Raises OSError where the port can't be had; 0 takes a free one.
-    """
+    """Serves metrics over HTTP in a thread, until `close`; raises OSError if it can't listen on the port."""
 
     def __init__(self, metrics: Collector, port: int, behaviour: Behaviour) -> None:
         registry = CollectorRegistry()
@@ -32,7 +29,7 @@ class MetricsServer:
 
     @property
     def url(self) -> str:
-        """Where the metrics are."""
+        """The URL of the metrics."""
         return f"http://{_HOST}:{self._server.server_port}/metrics"
 
     def close(self) -> None:
@@ -43,12 +40,12 @@ class MetricsServer:
 
 
 class _Server(ThreadingMixIn, WSGIServer):
-    """A slow reader doesn't keep the next one waiting."""
+    """Serves each request in its own thread, so that a slow client delays no other."""
 
     daemon_threads = True
 
     def server_bind(self) -> None:
-        # The base class asks the name server for the host's full name, which may take seconds.
+        # The base class looks up the host's full name in the DNS, which may take seconds.
         self.socket.bind(self.server_address)
         self.server_address = self.socket.getsockname()
         self.server_name, self.server_port = str(self.server_address[0]), int(self.server_address[1])
@@ -56,9 +53,9 @@ class _Server(ThreadingMixIn, WSGIServer):
 
 
 class _Quiet(WSGIRequestHandler):
-    """Answers without a line on standard error for each request."""
+    """Logs no requests."""
 
     timeout = 10.0
 
     def log_message(self, format: str, *args: object) -> None:
-        """Say nothing."""
+        """Do nothing."""

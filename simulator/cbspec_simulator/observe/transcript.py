@@ -1,4 +1,4 @@
-"""What clients and relay said to each other, entry by entry: the last of them in memory, all of them in a file."""
+"""The transcript of a relay: the last entries in memory, all entries in a file."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import contextlib
 import json
 import logging
 from collections import deque
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import IO, Any, Final, Self
@@ -20,16 +20,16 @@ from cbspec_simulator.relay.events import Answered, Connected, Decided, Disconne
 log = logging.getLogger("simulator")
 
 REMEMBERED: Final = 10_000
-"""How many entries stay in memory."""
+"""The number of entries in memory."""
 
 
 @dataclass(frozen=True, slots=True)
 class TranscriptEntry:
-    """One thing that happened. `time` is in seconds since the epoch, by the simulator's clock.
+    """One event of a connection.
 
-    An answer is there when the relay gives it, whatever holds it up on its way: so its place never depends on time.
-    `event` is connected, request, answer, fault or ended; `type` the message's type, the fault's name or how it ended;
-    `text` the message as it was written, without the token, or what the fault decided.
+    `time` is in seconds since the epoch, by the simulator's clock. `event` is connected, request, answer, fault or
+    ended; `type` is the message's type, the fault's name, or closed or reset; `text` is the message without its token,
+    or the fault's decision. An answer is recorded when the relay decides on it, before any delay.
     """
 
     number: int
@@ -45,12 +45,12 @@ class TranscriptEntry:
 
     @property
     def message(self) -> dict[str, Any]:
-        """What was said, as an object without the token; empty where nothing was, or nothing that is one."""
+        """The message as an object without the token; empty if the entry has none, or no object."""
         try:
-            said = json.loads(self.text) if self.event in ("request", "answer") else None
+            message = json.loads(self.text) if self.event in ("request", "answer") else None
         except (ValueError, RecursionError):
             return {}
-        return said if isinstance(said, dict) else {}
+        return message if isinstance(message, dict) else {}
 
     def to_json(self) -> dict[str, Any]:
         """Return the entry as a JSON object."""
@@ -58,13 +58,12 @@ class TranscriptEntry:
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> Self:
-        """Return the entry that a JSON object says; raises TypeError where it isn't one."""
+        """Return the entry in a JSON object; raises TypeError if it is not one."""
         return cls(**data)
 
 
-# An entry as it is taken down: number, time, connection, transport and address, tenant and subject (or the token that
-# names them), event, type, text. A message's text is as it came: the token in it is masked, and the one that names
-# somebody taken apart, when somebody reads the entry, which hardly anybody does.
+# An entry before it is read: number, time, connection, transport and address, tenant and subject (or the token that
+# names them), event, type, text. Tokens are masked and decoded when the entry is read, since most entries never are.
 _Note = tuple[int, float, int, tuple[str, Address | str], tuple[str, str] | str, str, str, bytes | str]
 _NOWHERE: Final = ("", "")
 
@@ -80,10 +79,10 @@ def _entry(note: _Note) -> TranscriptEntry:
 
 
 class RelayTranscript:
-    """Listens to a relay and takes down what happens.
+    """Records the events of a relay.
 
-    Arguments: `clock` says when; `file` is where every entry is written to as well, a JSON object to a line.
-    Raises OSError where the file can't be written to.
+    Arguments: `clock` is the source of time; every entry is also written to `file`, one JSON object per line. Raises
+    OSError if the file can't be written.
     """
 
     def __init__(self, clock: Clock, file: Path | None = None) -> None:
@@ -96,7 +95,7 @@ class RelayTranscript:
         self._file: IO[str] | None = file.open("w", encoding="utf-8", buffering=1) if file else None
 
     def listen(self, tell: Subscribers) -> None:
-        """Take down what is told from now on."""
+        """Subscribe to a relay's events."""
         tell.add(self._connected, Connected)
         tell.add(self._received, MessageReceived)
         tell.add(self._answered, Answered)
@@ -122,8 +121,8 @@ class RelayTranscript:
         if decision.struck:
             about = decision.occasion
             drawn = f", {decision.chance:.6f} by seed {decision.seed}" if decision.chance is not None else ""
-            said = f"{decision.kind} at {about.message or 'the connection'}, match {decision.number}{drawn}"
-            self._add(about.connection, (about.tenant, about.subject), "fault", decision.fault, said)
+            text = f"{decision.kind} at {about.message or 'the connection'}, match {decision.number}{drawn}"
+            self._add(about.connection, (about.tenant, about.subject), "fault", decision.fault, text)
 
     def _ended(self, event: Disconnected) -> None:
         connection = event.connection
@@ -132,26 +131,26 @@ class RelayTranscript:
 
     @property
     def number(self) -> int:
-        """How many entries there were so far: the number of the last one."""
+        """The number of the last entry."""
         return self._number
 
     def entries(self, since: int = 0) -> tuple[TranscriptEntry, ...]:
-        """Return the entries in memory behind the so-manieth."""
+        """Return the entries in memory after entry `since`."""
         return tuple(_entry(note) for note in self._notes if note[0] > since)
 
     def clear(self) -> None:
-        """Forget what is in memory; numbers go on."""
+        """Delete the entries in memory; numbers continue."""
         self._notes.clear()
 
     def follow(self, follower: Callable[[TranscriptEntry], None]) -> Callable[[], None]:
-        """Have somebody told of each new entry; return what ends it."""
+        """Call `follower` with each new entry; return the function that stops this."""
         self._followers.append(follower)
         return lambda: self._followers.remove(follower)
 
     def close(self) -> None:
         """Close the file."""
         if self._file is not None:
-            with contextlib.suppress(OSError):  # what can't be written was told when it was tried
+            with contextlib.suppress(OSError):  # reported when it was written
                 self._file.close()
             self._file = None
 
@@ -160,35 +159,35 @@ class RelayTranscript:
     ) -> None:
         self._number += 1
         if len(text) > LONGEST and isinstance(text, bytes):
-            text = redact_message(text)  # only its beginning is kept
+            text = redact_message(text)  # keeps only its beginning
         where = self._addresses.get(connection, _NOWHERE)
         self._notes.append((self._number, self._clock.epoch(), connection, where, named_by, event, type_, text))
         if self._file is not None or self._followers:
-            self._pass_on(_entry(self._notes[-1]))
+            self._publish(_entry(self._notes[-1]))
 
-    def _pass_on(self, entry: TranscriptEntry) -> None:
+    def _publish(self, entry: TranscriptEntry) -> None:
         if self._file is not None:
             self._write(entry)
         for follower in tuple(self._followers):
             follower(entry)
 
     def _write(self, entry: TranscriptEntry) -> None:
-        assert self._file is not None  # noqa: S101 - asked for by the caller
+        assert self._file is not None  # noqa: S101 - checked by the caller
         try:
             self._file.write(json.dumps(entry.to_json(), ensure_ascii=True) + "\n")
         except OSError as error:
-            log.error("the transcript ends here: %s", error.strerror or error)  # noqa: TRY400 - the reason says it all
+            log.error("the transcript ends here: %s", error.strerror or error)  # noqa: TRY400 - no bug, no traceback
             self.close()
 
 
-def lines(entries: Iterable[TranscriptEntry]) -> Iterable[str]:
-    """Give entries for people, a line each: seconds since the first, connection, who, what."""
+def lines(entries: Iterable[TranscriptEntry]) -> Iterator[str]:
+    """Yield each entry as a line of text: seconds since the first one, connection, tenant and subject, event."""
     began: float | None = None
     for entry in entries:
         began = entry.time if began is None else began
         who = entry.tenant + (f"/{entry.subject}" if entry.subject else "")
         arrow = {"request": "->", "answer": "<-", "fault": "!!"}.get(entry.event, "--")
-        said = entry.text if entry.event in ("request", "answer") else f"{entry.type} {entry.text}".strip()
+        text = entry.text if entry.event in ("request", "answer") else f"{entry.type} {entry.text}".strip()
         if entry.event == "connected":
-            said = f"connected from {entry.address} ({entry.transport})"
-        yield f"{entry.time - began:9.3f} #{entry.connection:<4} {who or '-':<20} {arrow} {said}"
+            text = f"connected from {entry.address} ({entry.transport})"
+        yield f"{entry.time - began:9.3f} #{entry.connection:<4} {who or '-':<20} {arrow} {text}"

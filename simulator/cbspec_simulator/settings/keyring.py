@@ -1,7 +1,7 @@
-"""The issuer's public keys where they can change: a JWKS in a file or at an address, brought up to date when needed.
+"""The issuer's public keys: a JWKS in a file or at a URL, updated when necessary.
 
-This is an edge: it reads files and fetches, in a thread, and never while a token is verified. A set that can't be had
-leaves the old one in force; the log says why.
+Files are read and URLs fetched in a thread, never while a token is verified. If a key set can't be loaded, the old one
+stays valid, and the reason is logged.
 """
 
 from __future__ import annotations
@@ -26,34 +26,33 @@ from cbspec_simulator.base.limits import TokenBucket
 
 log = logging.getLogger("simulator")
 
-_PATIENCE: Final = 5.0  # seconds for an answer
-_MAX_SIZE: Final = 1024 * 1024  # bytes of a set
-_PIECE: Final = 64 * 1024
+_TIMEOUT: Final = 5.0  # seconds
+_MAX_SIZE: Final = 1024 * 1024  # bytes of a key set
+_READ_SIZE: Final = 64 * 1024
 _FETCHES: Final = Rate(per_second=0.5, burst=3)
-"""How often an address is asked: tokens with invented key ids must not become a flood at the issuer's. A few in a row
-are let through, so that a client which comes right after a rotation is served at its first try."""
+"""The rate limit of fetches, since tokens with invented key ids cause some; the burst serves clients right after a key
+rotation."""
 
-
-_NOT_KEPT: Final = re.compile(r"(?:^|,)\s*no-(?:store|cache)\s*(?:,|$)")
+_NO_CACHE: Final = re.compile(r"(?:^|,)\s*no-(?:store|cache)\s*(?:,|$)")
 _MAX_AGE: Final = re.compile(r"(?:^|,)\s*max-age\s*=\s*\"?([0-9]{1,12})\"?\s*(?:,|$)")
 _SECONDS: Final = re.compile(r"[0-9]{1,12}")
 
 
 class Source(Protocol):
-    """Where a set comes from."""
+    """The source of a key set; times are in seconds of the monotonic clock."""
 
     def stale(self, missing: bool, now: float) -> bool:
-        """Say whether there is a reason to read the set anew; `missing`: a token names a key that it hasn't."""
+        """Return whether the set should be read again; `missing` means that it lacks the key of a token."""
 
     def allows(self, now: float) -> bool:
-        """Say whether reading it once more is not too often, and count it."""
+        """Count an attempt to read the set, and return whether the rate limit allows it."""
 
     def read(self, now: float) -> bytes:
         """Return the text of the set; raises OSError or ValueError."""
 
 
 class FileSource:
-    """A file, read again whenever it changed."""
+    """A file, which is read again after every change."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
@@ -63,20 +62,20 @@ class FileSource:
         return str(self._path)
 
     def stale(self, missing: bool, now: float) -> bool:
-        """Say whether the file is another than at the last try to read it."""
-        return self._look() != self._seen
+        """Return whether the file has changed since the last attempt to read it."""
+        return self._version() != self._seen
 
     def allows(self, now: float) -> bool:
-        """Say that it may be read: it costs nobody anything."""
+        """Return True: files have no rate limit."""
         return True
 
     def read(self, now: float) -> bytes:
         """Return the file's bytes."""
-        self._seen = self._look()  # before it is read: what changes meanwhile is seen next time
+        self._seen = self._version()  # before the file is read, so that a change during the read is noticed later
         with self._path.open("rb") as file:
             return _limited(file.read(_MAX_SIZE + 1))
 
-    def _look(self) -> tuple[int, ...]:
+    def _version(self) -> tuple[int, ...]:
         try:
             found = self._path.stat()
         except OSError:
@@ -85,11 +84,10 @@ class FileSource:
 
 
 class AddressSource:
-    """An address, asked again when a key is missing or the set is older than `max_age` seconds, within `_FETCHES`.
+    """A URL, which is fetched again if a key is missing or the set is too old, within the rate limit `_FETCHES`.
 
-    It is asked sooner where the answer's Cache-Control says so.
-
-    ValueError where the address can't be used: it is http or https, http on loopback alone, and holds no password.
+    Arguments: `max_age` is the longest age of a set in seconds; the answer's Cache-Control can shorten it. Raises
+    ValueError if the URL can't be used: it must be https, or http on a loopback address, and contain no password.
     """
 
     def __init__(self, url: str, max_age: float) -> None:
@@ -99,20 +97,20 @@ class AddressSource:
         self._bucket = TokenBucket(_FETCHES)
 
     def __str__(self) -> str:
-        return self._parts._replace(query="").geturl()  # a query may hold a password
+        return self._parts._replace(query="").geturl()  # a query may contain a password
 
     def stale(self, missing: bool, now: float) -> bool:
-        """Say whether a key is missing, or the answer too old."""
+        """Return whether a key is missing or the set too old."""
         return missing or now >= self._expires
 
     def allows(self, now: float) -> bool:
-        """Say whether the address may be asked so soon."""
+        """Count a fetch, and return whether the rate limit allows it."""
         return self._bucket.allow(now)
 
     def read(self, now: float) -> bytes:
-        """Ask; no redirection is followed and no proxy used. HTTPS trusts the system's CAs, or $SSL_CERT_FILE's."""
+        """Fetch the set without redirects or proxies. HTTPS trusts the system's CAs or those in $SSL_CERT_FILE."""
         parts = self._parts
-        ends = time.monotonic() + _PATIENCE
+        deadline = time.monotonic() + _TIMEOUT
         connection = _connection(parts)
         try:
             target = parts._replace(scheme="", netloc="", fragment="").geturl() or "/"
@@ -124,12 +122,12 @@ class AddressSource:
                 )
             age = min(self._max_age, _fresh(answer.headers))
             text = b""
-            while len(text) <= _MAX_SIZE and (piece := answer.read1(_PIECE)):
+            while len(text) <= _MAX_SIZE and (piece := answer.read1(_READ_SIZE)):
                 text += piece
-                if time.monotonic() > ends:
-                    raise TimeoutError(f"the answer isn't complete after {_PATIENCE:g} seconds")
+                if time.monotonic() > deadline:
+                    raise TimeoutError(f"the answer is incomplete after {_TIMEOUT:g} seconds")
         except http.client.HTTPException:
-            raise ValueError("the answer is no HTTP, or breaks off") from None
+            raise ValueError("the answer is not HTTP or incomplete") from None
         finally:
             connection.close()
         self._expires = now + age
@@ -137,48 +135,48 @@ class AddressSource:
 
 
 class Keyring:
-    """The keys of a source, as they were when it was last read well."""
+    """The keys of a source since it was last read successfully."""
 
     def __init__(self, source: Source) -> None:
         self.keys = KeySet()
         self._source = source
         self._lock = asyncio.Lock()
-        self._begun = 0
+        self._reads = 0
 
     def __str__(self) -> str:
         return str(self._source)
 
     def choose(self, token: str) -> PublicKey:
-        """Return the key for a token among those that are at hand; raises `TokenRejected`."""
+        """Return the loaded key for a token; raises `TokenRejected`."""
         return self.keys.choose(token)
 
     def load(self, now: float) -> None:
-        """Read the source; raises OSError or ValueError, and the old keys stay."""
-        self._begun += 1
+        """Read the source; raises OSError or ValueError, and the old keys stay valid."""
+        self._reads += 1
         keys = KeySet.read(self._source.read(now))
         if keys.skipped != self.keys.skipped:
-            for word in keys.skipped:
-                log.warning("%s: %s", self._source, word)
+            for problem in keys.skipped:
+                log.warning("%s: %s", self._source, problem)
         self.keys = keys
 
     def stale(self, token: str, now: float) -> bool:
-        """Say whether a token is to wait for newer keys; `now` is of a clock that never goes back."""
+        """Return whether a token must wait for newer keys; `now` is in seconds of the monotonic clock."""
         missing = self._misses(token)
-        # A slow answer on somebody else's account is no reason to wait.
+        # A fetch for another token is no reason to wait if the key is loaded.
         return self._source.stale(missing, now) and (missing or not self._lock.locked())
 
     async def refresh(self, token: str, now: float) -> None:
-        """Bring the keys up to date for a token, where they are stale."""
-        begun = self._begun
+        """Update the keys for a token if they are stale."""
+        reads = self._reads
         if not self.stale(token, now):
             return
         async with self._lock:
-            # What was begun since this token came is as new as can be: nobody asks twice for those who wait together.
-            if self._begun == begun and self._source.stale(self._misses(token), now) and self._source.allows(now):
+            # A read that began after the token arrived is recent enough, so tokens that wait together cause one read.
+            if self._reads == reads and self._source.stale(self._misses(token), now) and self._source.allows(now):
                 try:
                     await asyncio.to_thread(self.load, now)
                 except (OSError, ValueError) as error:
-                    log.warning("the keys stay as they were: %s: %s", self._source, reason(error))
+                    log.warning("the old keys stay valid: %s: %s", self._source, reason(error))
 
     def _misses(self, token: str) -> bool:
         try:
@@ -191,7 +189,7 @@ class Keyring:
 
 
 def reason(error: Exception) -> str:
-    """Say in few words why a set couldn't be read."""
+    """Return the reason why a set couldn't be read."""
     return str(getattr(error, "strerror", None) or error)
 
 
@@ -200,29 +198,29 @@ def _checked(url: str) -> SplitResult:
         parts = urlsplit(url)
         host, _ = parts.hostname, parts.port
     except ValueError:
-        raise ValueError("it is no address") from None
+        raise ValueError("not a URL") from None
     if parts.scheme not in ("http", "https") or not host or not url.isascii() or not url.isprintable() or " " in url:
-        raise ValueError("it is no address of the form https://HOST/PATH")
+        raise ValueError("must be a URL of the form https://HOST/PATH")
     if parts.username is not None or parts.password is not None:
-        raise ValueError("it must hold no user and no password")
+        raise ValueError("must contain no user and no password")
     if parts.scheme == "http" and not is_loopback(host):
-        raise ValueError(f"{host} isn't loopback, so it must be https: who could change the answer could mint tokens")
+        raise ValueError(f"{host} isn't loopback, so it must be https: a changed answer would make any token valid")
     return parts
 
 
 def _connection(parts: SplitResult) -> http.client.HTTPConnection:
     host = parts.hostname or ""
     if parts.scheme == "https":
-        return http.client.HTTPSConnection(host, parts.port, timeout=_PATIENCE, context=ssl.create_default_context())
-    return http.client.HTTPConnection(host, parts.port, timeout=_PATIENCE)
+        return http.client.HTTPSConnection(host, parts.port, timeout=_TIMEOUT, context=ssl.create_default_context())
+    return http.client.HTTPConnection(host, parts.port, timeout=_TIMEOUT)
 
 
 def _fresh(headers: Message) -> float:
-    """Return for how many seconds an answer may be kept (Source: RFC 9111, 5.2.2 and 5.1)."""
-    said = ",".join(headers.get_all("Cache-Control", [])).lower()
-    if _NOT_KEPT.search(said):
+    """Return the seconds for which an answer may be cached (RFC 9111, 5.2.2 and 5.1)."""
+    directives = ",".join(headers.get_all("Cache-Control", [])).lower()
+    if _NO_CACHE.search(directives):
         return 0.0
-    found = _MAX_AGE.search(said)
+    found = _MAX_AGE.search(directives)
     if found is None:
         return math.inf
     age = headers.get("Age", "").strip()
@@ -231,5 +229,5 @@ def _fresh(headers: Message) -> float:
 
 def _limited(text: bytes) -> bytes:
     if len(text) > _MAX_SIZE:
-        raise ValueError(f"it is longer than {_MAX_SIZE} bytes")
+        raise ValueError(f"longer than {_MAX_SIZE} bytes")
     return text

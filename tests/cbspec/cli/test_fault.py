@@ -125,7 +125,7 @@ def test_the_control_token_is_required(
     monkeypatch.setenv("CBSPEC_CONTROL_TOKEN", token)
     assert run(simulator, "list") == 2
     said = capsys.readouterr().err
-    assert "a token is demanded here" in said
+    assert "a token is required" in said
     assert "set CBSPEC_CONTROL_TOKEN" in said
     assert "let-me-in" not in said
 

@@ -1,77 +1,89 @@
-"""The HTTP API, by plain HTTP against a real server, and its description."""
+"""The HTTP API over a real server: its operations, its access control and its event streams."""
 
 from __future__ import annotations
 
 import asyncio
 import http.client
 import json
+import signal
+import socket
 from collections.abc import AsyncIterator
-from typing import Any
+from contextlib import asynccontextmanager
+from typing import Any, Final
 
 import pytest
 
 from cbspec_simulator import Config, ConfigError, Simulator
 from cbspec_simulator.control.api import make_api
-from cbspec_simulator.control.streams import Streams
+from cbspec_simulator.control.guard import HEADERS
+from cbspec_simulator.control.server import ControlServer
+from cbspec_simulator.control.streams import BACKLOG, Streams
 from cbspec_simulator.settings.config import ControlSettings, Listen
-from tests.support.client import BEAT, PATIENCE, AsyncClient
+from tests.support.client import BEAT, PATIENCE, AsyncClient, until
 
-CONTROLLED = Config(listen=Listen(port=0), control=ControlSettings(port=0))
-FAULT = {"name": "x", "kind": "drop", "when": {"message": "heartbeat_response"}}
+FAULT: Final = {"name": "x", "kind": "drop", "when": {"message": "heartbeat_response"}}
+GREETING: Final = 5
+"""The transcript entries of a connection that has authenticated."""
+
+
+def controlled(**settings: Any) -> Simulator:  # noqa: ANN401 - those of ControlSettings
+    """Return a simulator with controls on a free port."""
+    return Simulator(Config(listen=Listen(port=0), control=ControlSettings(**{"port": 0, **settings})))
 
 
 @pytest.fixture
 async def simulator() -> AsyncIterator[Simulator]:
-    async with Simulator(CONTROLLED) as simulator:
+    async with controlled() as simulator:
         yield simulator
-
-
-def _call(
-    simulator: Simulator, method: str, path: str, body: object = None, **headers: str
-) -> tuple[int, Any, http.client.HTTPMessage]:
-    assert simulator.control_url
-    connection = http.client.HTTPConnection(simulator.control_url.removeprefix("http://"), timeout=PATIENCE)
-    try:
-        data = None if body is None else body if isinstance(body, bytes) else json.dumps(body).encode()
-        said = {"Content-Type": "application/json"} if body is not None else {}
-        connection.request(
-            method, path, data, {**said, **{name.replace("_", "-"): value for name, value in headers.items()}}
-        )
-        answer = connection.getresponse()
-        text = answer.read()
-    finally:
-        connection.close()
-    try:
-        return answer.status, json.loads(text) if text else None, answer.msg
-    except ValueError:
-        return answer.status, text.decode(), answer.msg
-
-
-async def ask(simulator: Simulator, method: str, path: str, body: object = None, **headers: str) -> tuple[int, Any]:
-    """Call from a thread: the server runs in this one."""
-    status, said, _ = await call(simulator, method, path, body, **headers)
-    return status, said
 
 
 async def call(
     simulator: Simulator, method: str, path: str, body: object = None, **headers: str
 ) -> tuple[int, Any, http.client.HTTPMessage]:
-    """Call, and return the answer's headers as well."""
-    return await asyncio.to_thread(_call, simulator, method, path, body, **headers)
+    """Send a request from a thread; return status, body (decoded if it is JSON) and headers."""
+    data = body if body is None or isinstance(body, bytes) else json.dumps(body).encode()
+    kind = {} if body is None else {"Content-Type": "application/json"}
+
+    def send() -> tuple[int, Any, http.client.HTTPMessage]:
+        connection = http.client.HTTPConnection(str(simulator.control_url).removeprefix("http://"), timeout=PATIENCE)
+        try:
+            connection.request(method, path, data, kind | {name.replace("_", "-"): headers[name] for name in headers})
+            answer = connection.getresponse()
+            text = answer.read().decode()
+        finally:
+            connection.close()
+        is_json = answer.headers.get_content_type() == "application/json"
+        return answer.status, json.loads(text) if is_json and text else text or None, answer.msg
+
+    return await asyncio.to_thread(send)
 
 
-async def test_a_fault_comes_and_goes(simulator: Simulator) -> None:
-    assert await ask(simulator, "GET", "/faults") == (200, [])
+async def ask(simulator: Simulator, method: str, path: str, body: object = None, **headers: str) -> tuple[int, Any]:
+    """Send a request; return status and body."""
+    return (await call(simulator, method, path, body, **headers))[:2]
+
+
+@asynccontextmanager
+async def followed(url: str | None, path: str) -> AsyncIterator[asyncio.StreamReader]:
+    """Open a stream of events that has begun."""
+    reader, writer = await asyncio.open_connection("127.0.0.1", int(str(url).rpartition(":")[2]))
+    writer.write(f"GET {path} HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n".encode())
+    async with asyncio.timeout(PATIENCE):
+        await reader.readuntil(b": listening")
+        yield reader
+    writer.close()
+
+
+async def test_faults(simulator: Simulator) -> None:
     status, fault = await ask(simulator, "POST", "/faults", FAULT)
     assert (status, fault["name"], fault["strikes"]) == (201, "x", 0)
     assert await ask(simulator, "GET", "/faults") == (200, [fault])
-    assert await ask(simulator, "GET", "/faults/x") == (200, fault)
-    assert await ask(simulator, "POST", "/faults/x/release") == (200, fault)
-    assert await ask(simulator, "DELETE", "/faults/x") == (200, fault)
-    assert (await ask(simulator, "DELETE", "/faults/x"))[0] == 404
+    for method, path in (("GET", "/faults/x"), ("POST", "/faults/x/release"), ("DELETE", "/faults/x")):
+        assert await ask(simulator, method, path) == (200, fault)
+    assert await ask(simulator, "GET", "/faults") == (200, [])
 
 
-async def test_the_relay_is_controlled(simulator: Simulator) -> None:
+async def test_state_limits_and_time(simulator: Simulator) -> None:
     assert (await ask(simulator, "GET", "/health"))[1]["tasks"] >= 1
     assert await ask(simulator, "POST", "/drain") == (204, None)
     assert (await ask(simulator, "GET", "/health"))[1]["status"] == "draining"
@@ -86,9 +98,9 @@ async def test_the_relay_is_controlled(simulator: Simulator) -> None:
 
 
 async def test_connections_and_transcript(simulator: Simulator) -> None:
-    async with AsyncClient(simulator.address) as wire:
-        await wire.greet()
-        await wire.ask(BEAT)
+    async with AsyncClient(simulator.address) as client:
+        await client.greet()
+        await client.ask(BEAT)
         (connection,) = (await ask(simulator, "GET", "/connections"))[1]
         assert connection["tenant"] == "tenant-001"
         entries = (await ask(simulator, "GET", "/transcript"))[1]
@@ -96,50 +108,14 @@ async def test_connections_and_transcript(simulator: Simulator) -> None:
         assert (await ask(simulator, "GET", f"/transcript?since={len(entries) - 1}"))[1] == entries[-1:]
         assert "-> " in (await ask(simulator, "GET", "/transcript.txt"))[1]
         assert await ask(simulator, "DELETE", "/connections/1?how=close") == (204, None)
-        assert await wire.rest() == b""
-
-
-async def test_what_is_said_is_sent_as_it_is_said(simulator: Simulator) -> None:
-    assert simulator.control_url
-    host, _, port = simulator.control_url.removeprefix("http://").partition(":")
-    reader, writer = await asyncio.open_connection(host, int(port))
-    writer.write(b"GET /events HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n")
-    async with asyncio.timeout(PATIENCE):
-        await reader.readuntil(b": listening")
-        async with AsyncClient(simulator.address) as wire:
-            await wire.greet()
-        data = await reader.readuntil(b'"type": "auth_response"')
-    assert b"id: 1\ndata: {" in data
-    writer.close()
-
-
-async def test_what_is_remembered_comes_first(simulator: Simulator) -> None:
-    assert simulator.control_url
-    host, _, port = simulator.control_url.removeprefix("http://").partition(":")
-    async with AsyncClient(simulator.address) as wire:
-        await wire.greet()
-        last = (await ask(simulator, "GET", "/health"))[1]["entries"]
-        assert last == len(simulator.controls.transcript())
-        reader, writer = await asyncio.open_connection(host, int(port))
-        writer.write(f"GET /events?since={last - 1} HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n".encode())
-        async with asyncio.timeout(PATIENCE):
-            await reader.readuntil(b": listening")
-            remembered = await reader.readuntil(b'"type": "auth_response"')
-            await wire.ask(BEAT)
-            assert b'"request", "type": "heartbeat"' in await reader.readuntil(b'"type": "heartbeat"')
-    assert remembered.count(b"id: ") == 1
-    writer.close()
-
-
-async def test_another_relay_is_another_one(simulator: Simulator) -> None:
-    async with Simulator(CONTROLLED) as other:
-        assert simulator.controls.state()["started"] < other.controls.state()["started"]
+        assert await client.rest() == b""
 
 
 @pytest.mark.parametrize(
     ("method", "path", "body", "status", "text"),
     [
         ("POST", "/faults", {"kind": "eror"}, 422, "kind: there is no kind 'eror'; did you mean error?"),
+        ("POST", "/faults", {"kind": "drop", "\ud800": 1}, 422, '"\\ud800": unknown key'),
         ("POST", "/faults", [1], 422, "body: "),
         ("POST", "/faults", b"{", 422, "body."),
         ("POST", "/faults", None, 422, "body: Field required"),
@@ -149,51 +125,19 @@ async def test_another_relay_is_another_one(simulator: Simulator) -> None:
         ("DELETE", "/connections/x", None, 422, "path.number: "),
         ("DELETE", "/connections/9?how=x", None, 422, "how: must be one of"),
         ("GET", "/transcript?since=-1", None, 422, "query.since: "),
-        ("GET", "/nothing", None, 404, "GET /nothing: not found; /openapi.json lists what there is"),
+        ("GET", "/nothing", None, 404, "GET /nothing: not found; /openapi.json lists all operations"),
         ("PUT", "/faults", {}, 405, "PUT /faults: method not allowed"),
     ],
 )
 async def test_mistakes_are_named(
     simulator: Simulator, method: str, path: str, body: object, status: int, text: str
 ) -> None:
-    found, said = await ask(simulator, method, path, body)
+    found, answer = await ask(simulator, method, path, body)
     assert found == status
-    assert said["error"].startswith(text)
+    assert answer["error"].startswith(text)
 
 
-async def test_a_web_page_cant_come_in(simulator: Simulator) -> None:
-    status, said = await ask(simulator, "POST", "/faults", FAULT, Content_Type="text/plain")
-    assert (status, said["error"]) == (415, "the body must be sent as application/json (curl --json '...')")
-    assert (await ask(simulator, "GET", "/health", Host="rebound.example"))[0] == 400
-    assert (await ask(simulator, "GET", "/health", Host="localhost:1234"))[0] == 200
-
-
-async def test_a_token_is_demanded(monkeypatch: pytest.MonkeyPatch) -> None:
-    config = Config(listen=Listen(port=0), control=ControlSettings(port=0, token="let-me-in"))
-    async with Simulator(config) as simulator:
-        for given in ({}, {"Authorization": "Bearer no"}, {"Authorization": "let-me-in2"}):
-            status, said, headers = await call(simulator, "GET", "/health", **given)
-            assert (status, headers["WWW-Authenticate"]) == (401, "Bearer")
-            assert "let-me-in" not in str(said)
-        assert (await ask(simulator, "GET", "/health", Authorization="Bearer let-me-in"))[0] == 200
-
-
-async def test_off_loopback_there_must_be_a_token() -> None:
-    config = Config(listen=Listen(port=0), control=ControlSettings(host="0.0.0.0", port=0))  # noqa: S104 - refused
-    with pytest.raises(ConfigError, match="can be reached by others: name in \\[control\\] token_env"):
-        async with Simulator(config):
-            pass
-
-
-async def test_a_port_in_use_is_named(simulator: Simulator) -> None:
-    assert simulator.control_url
-    port = int(simulator.control_url.rpartition(":")[2])
-    with pytest.raises(ConfigError, match=rf"\[control\] can't listen on 127.0.0.1:{port}: address already in use"):
-        async with Simulator(Config(listen=Listen(port=0), control=ControlSettings(port=port))):
-            pass
-
-
-async def test_the_description_names_every_path_and_its_example_works(simulator: Simulator) -> None:
+async def test_the_description_has_every_operation_and_its_examples_work(simulator: Simulator) -> None:
     status, described = await ask(simulator, "GET", "/openapi.json")
     assert status == 200
     body = described["paths"]["/faults"]["post"]["requestBody"]["content"]["application/json"]
@@ -204,3 +148,101 @@ async def test_the_description_names_every_path_and_its_example_works(simulator:
     assert all(operation["summary"] and operation["tags"] for operation in operations)
     routes: Any = make_api(simulator.controls, Streams(simulator.controls)).routes
     assert {route.path for route in routes if route.include_in_schema} == set(described["paths"])
+
+
+async def test_browsers_cannot_be_abused(simulator: Simulator) -> None:
+    for path in ("/", "/health", "/nothing", "/page/page.js"):
+        _, _, headers = await call(simulator, "GET", path)
+        assert {name: headers[name] for name in HEADERS} == HEADERS
+    status, answer = await ask(simulator, "POST", "/faults", FAULT, Content_Type="text/plain")
+    assert (status, answer["error"]) == (415, "the body must be sent as application/json (curl --json '...')")
+    await ask(simulator, "POST", "/drain")
+    for origin in ("http://elsewhere.example", "http://127.0.0.1", "http://localhost:1", "null"):
+        status, answer = await ask(simulator, "POST", "/reset", Origin=origin)
+        assert (status, answer["error"]) == (403, f"pages of {origin} are not allowed here")
+        assert simulator.controls.state()["status"] == "draining"
+    assert (await ask(simulator, "POST", "/reset", Origin=str(simulator.control_url)))[0] == 204
+    for host in ("127.0.0.1", "127.0.0.1:8081", "localhost:8081", "[::1]:8081", "[::1]"):
+        assert (await ask(simulator, "GET", "/health", Host=host))[0] == 200
+    wrong = "elsewhere.example"
+    for host in (wrong, f"{wrong}:8081", f"127.0.0.1.{wrong}", f"localhost:8081.{wrong}", ""):
+        status, answer = await ask(simulator, "GET", "/health", Host=host)
+        assert status == 400
+        assert answer["error"].startswith("the Host header must be one of 127.0.0.1, localhost, [::1], not ")
+
+
+async def test_a_token_is_required_except_for_the_page() -> None:
+    async with controlled(token="let-me-in") as simulator:
+        for given in ({}, {"Authorization": "Bearer no"}, {"Authorization": "let-me-in2"}):
+            status, answer, headers = await call(simulator, "GET", "/health", **given)
+            assert (status, headers["WWW-Authenticate"]) == (401, "Bearer")
+            assert "let-me-in" not in str(answer)
+        for path in ("/events", "/openapi.json", "/page/../health", "//", "/page/"):
+            assert (await ask(simulator, "GET", path))[0] == 401, path
+        assert (await ask(simulator, "GET", "/health", Authorization="Bearer let-me-in"))[0] == 200
+        assert (await ask(simulator, "GET", "/"))[0] == (await ask(simulator, "GET", "/page/page.js"))[0] == 200
+
+
+async def test_addresses_that_cannot_be_used(simulator: Simulator) -> None:
+    port = int(str(simulator.control_url).rpartition(":")[2])
+    for settings, problem in (
+        ({"port": port}, rf"\[control\] can't listen on 127.0.0.1:{port}: address already in use"),
+        ({"host": "0.0.0.0"}, r"can be reached from other machines: set \[control\] token_env"),  # noqa: S104
+    ):
+        with pytest.raises(ConfigError, match=problem):
+            await controlled(**settings).start()
+    async with controlled(host="::1") as other:
+        assert str(other.control_url).startswith("http://[::1]:")
+
+
+async def test_the_server_closes_its_connections_and_installs_no_signal_handlers() -> None:
+    def handlers() -> list[object]:
+        return [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)]
+
+    before = handlers()
+    async with controlled() as simulator:
+        port = int(str(simulator.control_url).rpartition(":")[2])
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)  # sends no request
+        await asyncio.sleep(0)
+        assert handlers() == before
+    assert simulator.control_url is None
+    assert await reader.read() == b""
+    writer.close()
+    with socket.socket() as probe, pytest.raises(ConnectionRefusedError):
+        probe.connect(("127.0.0.1", port))
+
+
+async def test_events_are_streamed_after_those_in_memory(simulator: Simulator) -> None:
+    async with AsyncClient(simulator.address) as client, followed(simulator.control_url, "/events") as new:
+        await client.greet()
+        assert b"id: 1\ndata: {" in await new.readuntil(b'"type": "auth_response"')
+        assert (await ask(simulator, "GET", "/health"))[1]["entries"] == GREETING
+        async with followed(simulator.control_url, f"/events?since={GREETING - 1}") as both:
+            assert (await both.readuntil(b'"type": "auth_response"')).count(b"id: ") == 1
+            await client.ask(BEAT)
+            assert b'"request", "type": "heartbeat"' in await both.readuntil(b'"type": "heartbeat"')
+
+
+async def test_slow_clients_miss_the_oldest_events(simulator: Simulator) -> None:
+    streams = Streams(simulator.controls)
+    stream = streams.events(None)
+    assert await anext(stream) == ": listening\n\n"
+    async with AsyncClient(simulator.address) as client:
+        await client.greet()
+        for _ in range(BACKLOG // 2):
+            await client.ask(BEAT)
+    await until(lambda: not simulator.controls.connections())
+    streams.end()
+    numbers = [int(event.split()[1]) async for event in stream]
+    last = simulator.controls.state()["entries"]
+    assert last > BACKLOG
+    assert numbers == list(range(last - BACKLOG + 2, last + 1))
+    assert [event async for event in streams.events(None)] == [": listening\n\n"]
+
+
+async def test_streams_end_properly_with_the_server(simulator: Simulator, caplog: pytest.LogCaptureFixture) -> None:
+    server = ControlServer(simulator.controls, "127.0.0.1", 0, None)
+    async with followed(server.url, "/events") as reader:
+        await server.close()
+        assert (await reader.read()).endswith(b"0\r\n\r\n")
+    assert not [each for each in caplog.records if each.name.startswith("uvicorn") and each.levelname == "ERROR"]

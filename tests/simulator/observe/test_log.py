@@ -1,4 +1,4 @@
-"""The log: lines with connection and tenant, for people and for programs."""
+"""The log: lines with connection and tenant, as text and as JSON, without tokens."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from tests.support.messages import token
 
 
 @pytest.fixture(autouse=True)
-def _as_it_was() -> Iterator[None]:
+def _restored_loggers() -> Iterator[None]:
     loggers = [logging.getLogger(name) for name in ("simulator", "asyncio")]
     before = [(logger, logger.handlers, logger.propagate, logger.level) for logger in loggers]
     yield
@@ -26,7 +26,8 @@ def _as_it_was() -> Iterator[None]:
         logger.setLevel(level)
 
 
-def _lines(level: str, format_: str) -> str:
+def logged(level: str, format_: str) -> str:
+    """Return the log of one conversation with two faults."""
     stream = io.StringIO()
     configure(level, format_, stream)
     memory = MemoryRelay()
@@ -41,47 +42,41 @@ def _lines(level: str, format_: str) -> str:
 
 
 def test_json_lines() -> None:
-    found: list[dict[str, Any]] = [json.loads(line) for line in _lines("debug", "json").splitlines()]
-    assert [(line["event"], line["level"]) for line in found] == [
+    lines: list[dict[str, Any]] = [json.loads(line) for line in logged("debug", "json").splitlines()]
+    assert [(line["event"], line["level"]) for line in lines] == [
         ("connected", "info"),
-        ("request", "debug"),
-        ("answer", "debug"),
-        ("request", "debug"),
-        ("answer", "debug"),
+        *[("request", "debug"), ("answer", "debug")] * 2,
         ("request", "debug"),
         ("fault", "debug"),
         ("fault", "info"),
         ("answer", "info"),
         ("ended", "info"),
     ]
-    assert {line["connection"] for line in found} == {1}
-    assert [line["tenant"] for line in found] == ["", "", "", *["a"] * 7]
-    drawn, struck = found[6], found[7]
+    assert {line["connection"] for line in lines} == {1}
+    assert [line["tenant"] for line in lines] == ["", "", "", *["a"] * 7]
+    drawn, struck = lines[6], lines[7]
     assert (drawn["struck"], drawn["seed"], drawn["match"]) == (False, 0, 1)
     assert 0 <= drawn["chance"] < 1
     assert (struck["struck"], struck["fault"], struck["kind"]) == (True, "fault-2", "error")
-    assert found[8]["code"] == "no_room"
+    assert lines[8]["code"] == "no_room"
 
 
-def test_lines_for_people() -> None:
-    text = _lines("info", "text")
+def test_text_has_no_colours_for_a_file() -> None:
+    text = logged("info", "text")
     assert "code=no_room connection=1" in text
     assert "request" not in text
     assert "\x1b" not in text
 
 
-@pytest.mark.parametrize("format_", FORMATS)
-@pytest.mark.parametrize("level", LEVELS)
-def test_no_token_is_there(level: str, format_: str) -> None:
-    assert token().split(".")[0] not in _lines(level, format_)
+def test_levels_and_secrets() -> None:
+    for level in LEVELS:
+        for format_ in FORMATS:
+            text = logged(level, format_)
+            assert token().split(".")[0] not in text
+            assert bool(text) is (level in ("debug", "info"))
 
 
-@pytest.mark.parametrize(("level", "some"), [("warning", False), ("error", False), ("info", True)])
-def test_levels(level: str, some: bool) -> None:
-    assert bool(_lines(level, "json")) is some
-
-
-def test_a_failure_is_told_with_its_traceback() -> None:
+def test_exceptions_are_logged_with_a_traceback() -> None:
     stream = io.StringIO()
     configure("error", "json", stream)
     try:

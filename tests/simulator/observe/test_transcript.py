@@ -1,9 +1,8 @@
-"""What is taken down: every message, what faults did, and no token."""
+"""The transcript: every message and strike in order, in memory and in a file, without tokens."""
 
 from __future__ import annotations
 
 import json
-import logging
 from pathlib import Path
 from typing import Any
 
@@ -15,25 +14,22 @@ from cbspec_simulator.faults.fault import Fault
 from cbspec_simulator.observe.transcript import REMEMBERED, RelayTranscript, TranscriptEntry, lines
 from cbspec_simulator.relay.events import Connected, Disconnected, Subscribers
 from cbspec_simulator.settings.config import Listen
-from tests.support.client import BEAT, HELLO, AsyncClient, auth
-from tests.support.memory import MemoryRelay
+from tests.support.client import BEAT, HELLO, AsyncClient
+from tests.support.memory import MemoryRelay, auth
 from tests.support.messages import token
 
-ANY_PORT = Config(listen=Listen(port=0), faults=(Fault.read({"kind": "drop", "when": {"message": "error"}}),))
+CONFIG = Config(listen=Listen(port=0), faults=(Fault.read({"kind": "drop", "when": {"message": "error"}}),))
 
 
-async def _exchange(file: Path | None = None) -> list[TranscriptEntry]:
-    async with Simulator(ANY_PORT, transcript=file) as simulator:
-        async with AsyncClient(simulator.address) as wire:
-            await wire.greet()
-            wire.write(b"garbage\n")
-            await wire.ask(BEAT)
-        return list(simulator.transcript.entries())
-
-
-async def test_everything_is_there_in_order() -> None:
-    entries = await _exchange()
-    assert [(entry.event, entry.type) for entry in entries][:10] == [
+async def test_memory_and_file_have_all_events_in_order_without_tokens(tmp_path: Path) -> None:
+    file = tmp_path / "transcript.jsonl"
+    async with Simulator(CONFIG, transcript=file) as simulator:
+        async with AsyncClient(simulator.address) as client:
+            await client.greet()
+            client.write(b"garbage\n")
+            await client.ask(BEAT)
+        entries = list(simulator.transcript.entries())
+    assert [(entry.event, entry.type) for entry in entries][:9] == [
         ("connected", "tcp"),
         ("request", "hello"),
         ("answer", "hello_response"),
@@ -43,47 +39,36 @@ async def test_everything_is_there_in_order() -> None:
         ("fault", "fault-1"),
         ("request", "heartbeat"),
         ("answer", "heartbeat_response"),
-    ][:10]
+    ]
     assert [entry.number for entry in entries] == list(range(1, len(entries) + 1))
     assert {entry.connection for entry in entries} == {1}
     assert entries[1].text == HELLO.decode().strip()
+    assert '"<token>"' in entries[3].text
     assert entries[4].tenant == "tenant-001"
     assert (entries[0].transport, entries[0].address) == ("tcp", "127.0.0.1")
-
-
-async def test_no_token_is_there(tmp_path: Path) -> None:
-    file = tmp_path / "transcript.jsonl"
-    entries = await _exchange(file)
-    assert '"<token>"' in entries[3].text
-    assert token().split(".")[0] not in file.read_text()
-
-
-def test_no_token_is_there_as_a_name() -> None:
-    memory = MemoryRelay()
-    transcript = RelayTranscript(Clock())
-    transcript.listen(memory.relay.tell)
-    memory.greeted().send(auth("a", sub=token()))
-    assert {entry.subject for entry in transcript.entries()} == {"", "<token>"}
-
-
-async def test_the_file_says_the_same(tmp_path: Path) -> None:
-    file = tmp_path / "transcript.jsonl"
-    entries = await _exchange(file)
-    read = [TranscriptEntry.from_json(json.loads(line)) for line in file.read_text().splitlines()]
+    text = file.read_text()
+    assert token().split(".")[0] not in text
+    read = [TranscriptEntry.from_json(json.loads(line)) for line in text.splitlines()]
     assert read[: len(entries)] == entries
     assert read[-1].event == "ended"
 
 
-async def test_a_file_that_cant_be_written_is_named(tmp_path: Path) -> None:
+def test_an_auth_belongs_to_the_subject_that_it_names() -> None:
+    memory = MemoryRelay()
+    transcript = RelayTranscript(Clock())
+    transcript.listen(memory.relay.tell)
+    memory.greeted().send(auth("b", exp=1))
+    answer = transcript.entries()[-1]
+    assert (answer.event, answer.tenant, answer.subject) == ("answer", "b", "user123")
+    memory.greeted().send(auth("a", sub=token()))
+    assert transcript.entries()[-1].subject == "<token>"
+
+
+async def test_files_that_cannot_be_written(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     with pytest.raises(ConfigError, match=r"transcript .*nowhere.*: no such file or directory"):
-        async with Simulator(ANY_PORT, transcript=tmp_path / "nowhere" / "t.jsonl"):
-            pass
-
-
-def test_a_full_disk_ends_the_file_and_nothing_else(caplog: pytest.LogCaptureFixture) -> None:
+        await Simulator(CONFIG, transcript=tmp_path / "nowhere" / "t.jsonl").start()
     transcript = RelayTranscript(Clock(), Path("/dev/full"))
-    with caplog.at_level(logging.ERROR, "simulator"):
-        _many(transcript, 2)
+    _record(transcript, 2)
     assert "the transcript ends here: No space left on device" in caplog.text
     assert len(transcript.entries()) == 2
     transcript.close()
@@ -91,7 +76,7 @@ def test_a_full_disk_ends_the_file_and_nothing_else(caplog: pytest.LogCaptureFix
 
 def test_only_the_last_entries_stay_in_memory() -> None:
     transcript = RelayTranscript(Clock())
-    _many(transcript, REMEMBERED + 5)
+    _record(transcript, REMEMBERED + 5)
     entries = transcript.entries()
     assert (len(entries), entries[0].number, entries[-1].number) == (REMEMBERED, 6, REMEMBERED + 5)
     assert [entry.number for entry in transcript.entries(REMEMBERED + 3)] == [REMEMBERED + 4, REMEMBERED + 5]
@@ -99,16 +84,16 @@ def test_only_the_last_entries_stay_in_memory() -> None:
     assert transcript.entries() == ()
 
 
-def test_who_follows_is_told_until_it_ends() -> None:
+def test_followers_get_new_entries_until_they_stop() -> None:
     transcript, seen = RelayTranscript(Clock()), list[Any]()
     stop = transcript.follow(seen.append)
-    _many(transcript, 3)
+    _record(transcript, 3)
     stop()
-    _many(transcript, 3)
+    _record(transcript, 3)
     assert [entry.number for entry in seen] == [1, 2, 3]
 
 
-def test_lines_for_people() -> None:
+def test_entries_as_text() -> None:
     entries = [
         TranscriptEntry(1, 100.0, 7, "tcp", "::1", "", "", "connected", "tcp", ""),
         TranscriptEntry(2, 100.25, 7, "tcp", "::1", "a", "u", "request", "hello", "{}"),
@@ -123,19 +108,8 @@ def test_lines_for_people() -> None:
     ]
 
 
-def _many(transcript: RelayTranscript, count: int) -> None:
-    connection, tell = MemoryRelay().client().session.state, Subscribers()
-    transcript.listen(tell)
+def _record(transcript: RelayTranscript, count: int) -> None:
+    connection, publish = MemoryRelay().client().session.state, Subscribers()
+    transcript.listen(publish)
     for number in range(count):
-        tell(Disconnected(connection, reset=False) if number % 2 else Connected(connection))
-
-
-def test_an_auth_is_laid_to_whom_it_names() -> None:
-    memory = MemoryRelay()
-    transcript = RelayTranscript(Clock())
-    transcript.listen(memory.relay.tell)
-    client = memory.greeted()
-    client.send(auth("b", exp=1))
-    request, answer = transcript.entries()[-2:]
-    assert (request.event, answer.event) == ("request", "answer")
-    assert (answer.tenant, answer.subject) == ("b", "user123")
+        publish(Disconnected(connection, reset=False) if number % 2 else Connected(connection))

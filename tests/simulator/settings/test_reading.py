@@ -114,7 +114,7 @@ def test_every_key(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         ('[tokens]\njwks_file = "none.json"', "tokens.jwks_file: {folder}/none.json: can't be read: No such file"),
         ('[tokens]\njwks_file = "relay.toml"', "tokens.jwks_file: {folder}/relay.toml: it is not JSON"),
         ('[tokens]\njwks_url = "http://issuer.example/"', "tokens.jwks_url: issuer.example isn't loopback"),
-        ('[tokens]\njwks_url = "jwks.json"', "tokens.jwks_url: it is no address of the form https://HOST/PATH"),
+        ('[tokens]\njwks_url = "jwks.json"', "tokens.jwks_url: must be a URL of the form https://HOST/PATH"),
         ("[tokens]\njwks_max_age = 0", "tokens.jwks_max_age: must be a number, more than 0, not 0"),
         (
             '[tokens]\njwks_url = "https://127.0.0.1/"\nsigning_key_file = "relay.toml"',

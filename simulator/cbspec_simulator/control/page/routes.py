@@ -1,4 +1,4 @@
-"""The page's files, as they are served."""
+"""The files of the web page."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ FILES: Final = {
     "/page/page.js": ("page.js", "text/javascript"),
     "/page/icon.svg": ("icon.svg", "image/svg+xml"),
 }
-"""What is where: the file, and its type. There is no secret in them, and everybody may have them."""
+"""File and content type by path; they contain no secret, so they are public."""
 
 
 def add_page(api: FastAPI) -> None:

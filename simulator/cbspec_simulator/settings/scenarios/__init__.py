@@ -1,8 +1,8 @@
-"""Ready-made scenarios, each a file beside this one that is named after what a client's author wants to try."""
+"""Ready-made scenarios: one file for each situation of a client, in this folder."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterator
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Final
@@ -12,14 +12,14 @@ from cbspec_simulator.settings.config import ConfigError
 _FOLDER: Final = Path(__file__).parent
 
 
-def scenarios() -> Iterable[tuple[str, str]]:
-    """Give the ready-made scenarios: name and sentence, which is the file's first line."""
+def scenarios() -> Iterator[tuple[str, str]]:
+    """Yield name and sentence of each ready-made scenario; the sentence is the first line of its file."""
     for file in sorted(_FOLDER.glob("*.toml")):
         yield file.stem, file.read_text(encoding="utf-8").partition("\n")[0].lstrip("# ")
 
 
 def scenario_file(name: str) -> Path:
-    """Return the file of a ready-made scenario, or the one that is named; raises ConfigError where there is neither."""
+    """Return the file of a ready-made scenario, or the file with this path; raises ConfigError if neither exists."""
     ready = _FOLDER / f"{name}.toml"
     if Path(name).name == name and ready.exists():
         return ready
