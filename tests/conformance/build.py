@@ -1,4 +1,4 @@
-"""Messages and exchanges made by hand, for the functions that are pure in them."""
+"""Hand-made messages and exchanges for tests of pure functions."""
 
 from __future__ import annotations
 
@@ -52,17 +52,17 @@ def sent(value: object, connection: int = 1) -> Message:
 
 
 def received(value: object, *, binary: bool = False, connection: int = 1) -> Message:
-    """Return a message that came from the relay: bytes as they are, anything else as JSON."""
+    """Return a message from the relay; a value other than bytes is encoded as JSON."""
     text = value if isinstance(value, bytes) else json.dumps(value).encode()
     return Message(0.1, connection, Direction.RECEIVED, text, decode(text), binary)
 
 
 def exchange(request: object, *answers: object, **facts: Any) -> Exchange:  # noqa: ANN401 - Exchange's own members
-    """Return the exchange of one request (None: none) and its answers."""
+    """Return the exchange of a request (None: no request) and its answers."""
     asked = None if request is None else sent(request)
     return Exchange(asked, tuple(a if isinstance(a, Message) else received(a) for a in answers), **facts)
 
 
 def ended(how: End, detail: str = "") -> Ended:
-    """Return the end of the connection that `exchange` speaks of."""
+    """Return the end of the connection of `exchange`."""
     return Ended(0.2, 1, how, detail)

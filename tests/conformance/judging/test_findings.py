@@ -14,9 +14,9 @@ FINDINGS = st.builds(Finding, TEXTS, st.sampled_from(Outcome), TEXTS, TEXTS, TEX
 
 
 @given(FINDINGS)
-def test_a_finding_survives_the_way_between_processes(finding: Finding) -> None:
+def test_findings_survive_serialisation(finding: Finding) -> None:
     assert Finding.from_dict(json.loads(json.dumps(finding.to_dict()))) == finding
 
 
-def test_it_is_data_that_pytest_s_reports_may_carry() -> None:
+def test_findings_serialise_to_strings_only() -> None:
     assert {type(value) for value in Finding("CB-HEL-001", Outcome.FAILED).to_dict().values()} == {str}

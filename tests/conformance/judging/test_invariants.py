@@ -1,4 +1,4 @@
-"""What every exchange must keep: each breach blamed on its own requirement, and nothing else accused."""
+"""Invariants of every exchange: each breach names its requirement, and conforming exchanges break none."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ TOKEN: Final = "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiJ1c2VyIn0.c2lnbmF0dXJl"
 
 
 def without(message: dict[str, Any], member: str) -> dict[str, Any]:
-    """Return `message` with a member left out."""
+    """Return `message` without a member."""
     return {name: value for name, value in message.items() if name != member}
 
 
@@ -46,11 +46,11 @@ def _token(claims: dict[str, Any]) -> str:
 
 # An exchange, and the requirements that it breaks.
 BREACHES: Final[dict[str, tuple[Exchange, list[str]]]] = {
-    # ------------------------------------------------ nothing wrong
+    # ------------------------------------------------ conforming
     **{f"fine: {name}": (exchange(REQUESTS[name], SUCCESSES[name]), []) for name in REQUESTS},
     **{f"fine: {code}": (exchange(TUNNEL, error(code)), []) for code in ErrorCode},
     "no answer": (exchange(TUNNEL), []),
-    "nothing at all": (exchange(None), []),
+    "neither request nor answer": (exchange(None), []),
     "extra members": (exchange(TUNNEL, {**TUNNEL_RESPONSE, "code": "ok", "x": [1]}), []),
     "other features": (exchange(HELLO, {**HELLO_RESPONSE, "features": []}), []),
     "a client_id that isn't ASCII": (exchange(AUTH, {**AUTH_RESPONSE, "client_id": "é☃"}), []),
@@ -69,9 +69,9 @@ BREACHES: Final[dict[str, tuple[Exchange, list[str]]]] = {
     "version 1.0 as a number": (exchange(HELLO, {**HELLO_RESPONSE, "version": 1.0}), ["CB-HEL-002"]),
     "version 2.0": (exchange(HELLO, {**HELLO_RESPONSE, "version": "2.0"}), ["CB-HEL-004"]),
     "version empty": (exchange(HELLO, {**HELLO_RESPONSE, "version": ""}), ["CB-HEL-004"]),
-    "version 2.0, as asked": (
+    "version 2.0, as requested": (
         exchange({**HELLO, "version": "2.0"}, {**HELLO_RESPONSE, "version": "2.0"}),
-        [],  # what a hello with another version draws, nobody says
+        [],  # the specification does not say how a hello with another version is answered
     ),
     "features missing": (exchange(HELLO, without(HELLO_RESPONSE, "features")), ["CB-HEL-003"]),
     "features a string": (exchange(HELLO, {**HELLO_RESPONSE, "features": "tls"}), ["CB-HEL-003"]),
@@ -85,20 +85,20 @@ BREACHES: Final[dict[str, tuple[Exchange, list[str]]]] = {
     "client_id empty, without a subject": (
         exchange({"type": "auth", "token": _token({})}, {**AUTH_RESPONSE, "client_id": ""}), [],
     ),
-    "client_id empty in spite of the subject": (
+    "client_id empty, with a subject": (
         exchange({"type": "auth", "token": _token({"sub": "user"})}, {**AUTH_RESPONSE, "client_id": ""}),
         ["CB-AUT-004"],
     ),
     "tenant_id missing": (exchange(AUTH, without(AUTH_RESPONSE, "tenant_id")), ["CB-AUT-003"]),
     "tenant_id null": (exchange(AUTH, {**AUTH_RESPONSE, "tenant_id": None}), ["CB-AUT-003"]),
-    "told another tenant": (exchange(AUTH, AUTH_RESPONSE, tenant="tenant-002"), ["CB-AUT-003"]),
+    "another tenant": (exchange(AUTH, AUTH_RESPONSE, tenant="tenant-002"), ["CB-AUT-003"]),
     "the token's tenant": (exchange(AUTH, AUTH_RESPONSE, tenant="tenant-001"), []),
     "the tenant in capitals": (exchange(AUTH, AUTH_RESPONSE, tenant="TENANT-001"), ["CB-AUT-003"]),
     "tunnel_id missing": (exchange(TUNNEL, without(TUNNEL_RESPONSE, "tunnel_id")), ["CB-TUN-002"]),
     "tunnel_id a number": (exchange(TUNNEL, {**TUNNEL_RESPONSE, "tunnel_id": 1}), ["CB-TUN-002"]),
     "another tunnel_id": (exchange(TUNNEL, {**TUNNEL_RESPONSE, "tunnel_id": "tunnel_002"}), ["CB-TUN-002"]),
     "tunnel_id trimmed": (exchange({**TUNNEL, "tunnel_id": "tunnel_001 "}, TUNNEL_RESPONSE), ["CB-TUN-002"]),
-    "a refusal needs no echo": (
+    "a refusal without the tunnel_id": (
         exchange(TUNNEL, {**TUNNEL_RESPONSE, "status": "error", "tunnel_id": "x"}), [],
     ),
     # ------------------------------------------------ types
@@ -116,40 +116,40 @@ BREACHES: Final[dict[str, tuple[Exchange, list[str]]]] = {
     "an empty message": (exchange(TUNNEL, error(message="")), ["CB-ERR-003"]),
     "a blank message": (exchange(TUNNEL, error(message=" \t")), ["CB-ERR-003"]),
     "both members wrong": (exchange(TUNNEL, error("x", 1)), ["CB-ERR-001", "CB-ERR-002"]),
-    # ------------------------------------------------ what an error may not tell
+    # ------------------------------------------------ secrets in error texts
     "the secret": (exchange(AUTH, error(message="not by s3cret-s3cret"), secrets=("s3cret-s3cret",)), ["CB-ERR-004"]),
-    "another tenant": (
+    "an error names another tenant": (
         exchange(TUNNEL, error(message="tenant-002 is full"), tenant="tenant-001", secrets=("tenant-002",)),
         ["CB-ERR-004"],
     ),
-    "its own tenant": (
+    "an error names its own tenant": (
         exchange(TUNNEL, error(message="tenant-002 is full"), tenant="tenant-002", secrets=("tenant-002",)),
         [],
     ),
-    "its own tenant, named like another": (
+    "its own tenant's name begins with another's": (
         exchange(TUNNEL, error(message="tenant-10 is full"), tenant="tenant-10", secrets=("tenant-1",)), [],
     ),
-    "the token that was sent": (
+    "the token of the request": (
         exchange({"type": "auth", "token": TOKEN}, error(message=f"{TOKEN} has expired")), ["CB-ERR-004"],
     ),
-    "the token in what is no JSON": (
+    "the token of a request that is not JSON": (
         exchange(f"{{'token':'{TOKEN}'}}".encode(), error(message=f"no JSON: {TOKEN}")), ["CB-ERR-004"],
     ),
-    "no token in what is no JSON": (exchange(b"{'token'}", error(message="no JSON: {'token'}")), []),
+    "a request that is not JSON, without a token": (exchange(b"{'token'}", error(message="no JSON: {'token'}")), []),
     "the token in an array": (
         exchange({"type": "auth", "token": [TOKEN]}, error(message=f"[{TOKEN}] is no text")), ["CB-ERR-004"],
     ),
-    "an empty token is in every text": (exchange({"type": "auth", "token": ""}, error(message="no")), []),
-    "a short token may be there by chance": (exchange({"type": "auth", "token": "no"}, error(message="no")), []),
+    "an empty token occurs in every text": (exchange({"type": "auth", "token": ""}, error(message="no")), []),
+    "a short token may occur by chance": (exchange({"type": "auth", "token": "no"}, error(message="no")), []),
     "a token that is no string": (exchange({"type": "auth", "token": 7}, error(message="7")), []),
-    # ------------------------------------------------ how many
+    # ------------------------------------------------ number of answers
     "doubled": (exchange(HEARTBEAT, HEARTBEAT_RESPONSE, HEARTBEAT_RESPONSE), ["CB-MSG-004"]),
     "success and error": (exchange(TUNNEL, TUNNEL_RESPONSE, error()), ["CB-MSG-004"]),
     "error and success": (exchange(TUNNEL, error(), TUNNEL_RESPONSE), ["CB-MSG-004"]),
     "two errors": (exchange(TUNNEL, error(), error()), ["CB-MSG-004"]),
-    "an answer and another's": (exchange(TUNNEL, HEARTBEAT_RESPONSE, TUNNEL_RESPONSE), ["CB-MSG-004"]),
-    "another's alone": (exchange(TUNNEL, HEARTBEAT_RESPONSE), []),
-    "one broken, one whole": (exchange(TUNNEL, b"log line", TUNNEL_RESPONSE), ["CB-MSG-002"]),
+    "another request's answer, then the own one": (exchange(TUNNEL, HEARTBEAT_RESPONSE, TUNNEL_RESPONSE), ["CB-MSG-004"]),
+    "another request's answer": (exchange(TUNNEL, HEARTBEAT_RESPONSE), []),
+    "one broken, one valid": (exchange(TUNNEL, b"log line", TUNNEL_RESPONSE), ["CB-MSG-002"]),
     "success, then the relay ends": (exchange(TUNNEL, TUNNEL_RESPONSE, error("server_unavailable")), []),
     "the relay ends, then success": (exchange(TUNNEL, error("server_unavailable"), TUNNEL_RESPONSE), []),
     "two with a code that is an array": (
@@ -158,20 +158,20 @@ BREACHES: Final[dict[str, tuple[Exchange, list[str]]]] = {
     "a success that carries an error's code": (
         exchange(TUNNEL, TUNNEL_RESPONSE, {**TUNNEL_RESPONSE, "code": "server_unavailable"}), ["CB-MSG-004"],
     ),
-    "two errors to what is no message": (
+    "two errors in answer to a broken message": (
         Exchange(received(b"x"), (received(error()), received(error()))), [],
     ),
-    "a success and an error to what is no message": (
+    "a success and an error in answer to a broken message": (
         Exchange(received(b"x"), (received(error()), received(HEARTBEAT_RESPONSE))), ["CB-MSG-004"],
     ),
-    # ------------------------------------------------ unasked
-    "unasked success": (exchange(None, TUNNEL_RESPONSE), ["CB-MSG-004"]),
-    "unasked error about a request": (exchange(None, error("invalid_tunnel_info")), ["CB-MSG-004"]),
+    # ------------------------------------------------ unsolicited
+    "unsolicited success": (exchange(None, TUNNEL_RESPONSE), ["CB-MSG-004"]),
+    "unsolicited error about a request": (exchange(None, error("invalid_tunnel_info")), ["CB-MSG-004"]),
     **{
-        f"unasked: {code}": (exchange(None, error(code)), [])
+        f"unsolicited: {code}": (exchange(None, error(code)), [])
         for code in ("server_unavailable", "rate_limit_exceeded", "connection_limit_reached", "data_transfer_failed")
     },
-    "unasked and broken": (exchange(None, b"bye"), ["CB-MSG-002"]),
+    "unsolicited and broken": (exchange(None, b"bye"), ["CB-MSG-002"]),
     # ------------------------------------------------ frames
     "a binary frame": (exchange(HEARTBEAT, received(HEARTBEAT_RESPONSE, binary=True)), ["CB-WSK-005"]),
     "a broken binary frame": (exchange(HEARTBEAT, received(b"\x00", binary=True)), ["CB-MSG-002"]),
@@ -179,7 +179,7 @@ BREACHES: Final[dict[str, tuple[Exchange, list[str]]]] = {
 
 
 @pytest.mark.parametrize("kind", BREACHES)
-def test_every_breach_is_blamed_on_its_own_requirement(kind: str) -> None:
+def test_breaches_name_their_requirement(kind: str) -> None:
     seen, expected = BREACHES[kind]
     breaches = check(seen)
     assert [breach.requirement for breach in breaches] == expected
@@ -189,15 +189,15 @@ def test_every_breach_is_blamed_on_its_own_requirement(kind: str) -> None:
         assert breach.seen
 
 
-@pytest.mark.parametrize("kind", ["the secret", "another tenant", "the token that was sent"])
-def test_a_breach_never_repeats_what_it_blames(kind: str) -> None:
+@pytest.mark.parametrize("kind", ["the secret", "another tenant", "the token of the request"])
+def test_breach_never_repeats_the_secret(kind: str) -> None:
     seen = BREACHES[kind][0]
     (breach,) = check(seen)
     for secret in (*seen.secrets, TOKEN):
         assert secret not in breach.seen + breach.expected
 
 
-def test_many_answers_are_named_once() -> None:
+def test_surplus_answers_are_listed_up_to_four() -> None:
     (breach,) = check(exchange(AUTH, *[AUTH_RESPONSE] * 9))
     assert breach.expected == "at most one answer to an auth (an auth_response or an error)"
     assert breach.seen.count("an auth_response") == 4
@@ -221,10 +221,10 @@ ANSWERS = st.one_of(
 
 
 @given(request=st.sampled_from([*REQUESTS.values(), None]), answers=st.lists(ANSWERS, max_size=3))
-def test_whatever_comes_is_judged(request: dict[str, Any] | None, answers: list[object]) -> None:
+def test_any_answer_is_judged(request: dict[str, Any] | None, answers: list[object]) -> None:
     for breach in check(exchange(request, *answers, tenant="tenant-001", secrets=("tenant-002",))):
         assert find(breach.requirement).id == breach.requirement
 
 
-def test_what_the_suite_sent_is_not_judged() -> None:
+def test_requests_are_not_judged() -> None:
     assert check(Exchange(sent({"type": "tunnel_info"}))) == []

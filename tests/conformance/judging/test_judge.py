@@ -1,4 +1,4 @@
-"""Every judgement on every kind of answer, with the outcome written out by hand."""
+"""Every judgement on every kind of answer, in a hand-written table."""
 
 from __future__ import annotations
 
@@ -30,17 +30,17 @@ from tests.conformance.build import (
 
 FINE, BROKEN, UNCLEAR = "fine", "broken", "inconclusive"
 
-# What may come for a tunnel_info, and what `accepted`, `refused_with(invalid_tunnel_info)`, `refused` and
-# `not_accepted` say to it.
+# Answers to a tunnel_info, and the outcomes of `accepted`, `refused_with(invalid_tunnel_info)`, `refused` and
+# `not_accepted`.
 ANSWERS: Final[dict[str, tuple[Exchange, str, str, str, str]]] = {
-    "as asked": (exchange(TUNNEL, TUNNEL_RESPONSE), FINE, BROKEN, BROKEN, BROKEN),
+    "as requested": (exchange(TUNNEL, TUNNEL_RESPONSE), FINE, BROKEN, BROKEN, BROKEN),
     "status not ok": (exchange(TUNNEL, {**TUNNEL_RESPONSE, "status": "error"}), BROKEN, BROKEN, BROKEN, FINE),
     "status OK in capitals": (exchange(TUNNEL, {**TUNNEL_RESPONSE, "status": "OK"}), BROKEN, BROKEN, BROKEN, FINE),
     "status true": (exchange(TUNNEL, {**TUNNEL_RESPONSE, "status": True}), BROKEN, BROKEN, BROKEN, FINE),
     "no status": (exchange(TUNNEL, {"type": "tunnel_response", "tunnel_id": "x"}), BROKEN, BROKEN, BROKEN, FINE),
     "another answer's type": (exchange(TUNNEL, HEARTBEAT_RESPONSE), BROKEN, BROKEN, BROKEN, FINE),
     "another answer's, refused": (exchange(TUNNEL, {**AUTH_RESPONSE, "status": "no"}), BROKEN, BROKEN, BROKEN, FINE),
-    "the code that was asked": (exchange(TUNNEL, error("invalid_tunnel_info")), BROKEN, FINE, FINE, FINE),
+    "the expected code": (exchange(TUNNEL, error("invalid_tunnel_info")), BROKEN, FINE, FINE, FINE),
     "another listed code": (exchange(TUNNEL, error("tenant_not_found")), BROKEN, BROKEN, FINE, FINE),
     "a code that isn't listed": (exchange(TUNNEL, error("bad_request")), BROKEN, UNCLEAR, FINE, FINE),
     "an error without a code": (exchange(TUNNEL, {"type": "error", "message": "no"}), BROKEN, UNCLEAR, FINE, FINE),
@@ -77,7 +77,7 @@ JUDGEMENTS: Final[dict[str, Callable[[Exchange], object]]] = {
 
 
 def outcome(judgement: Callable[[Exchange], object], seen: Exchange) -> str:
-    """Return in a word what a judgement says."""
+    """Return the outcome of a judgement."""
     try:
         judgement(seen)
     except Broken:
@@ -97,7 +97,7 @@ def test_every_judgement_on_every_kind_of_answer(kind: str, column: tuple[int, s
 
 @pytest.mark.parametrize("asked", REQUESTS)
 @pytest.mark.parametrize("answered", SUCCESSES)
-def test_only_a_request_s_own_success_is_accepted(asked: str, answered: str) -> None:
+def test_only_the_matching_success_is_accepted(asked: str, answered: str) -> None:
     seen = exchange(REQUESTS[asked], SUCCESSES[answered])
     assert outcome(judge.accepted, seen) == (FINE if asked == answered else BROKEN)
 
@@ -112,7 +112,7 @@ def test_silence_is_never_accepted(request_type: str, kind: str) -> None:
 
 @pytest.mark.parametrize("code", sorted(judge.OUT_OF_ROOM))
 @pytest.mark.parametrize("judgement", [judge.accepted, judge.with_room])
-def test_what_others_hold_may_come_back(code: ErrorCode, judgement: Callable[[Exchange], object]) -> None:
+def test_capacity_errors_are_inconclusive(code: ErrorCode, judgement: Callable[[Exchange], object]) -> None:
     with pytest.raises(Inconclusive, match=f"{code}.*has no room") as raised:
         judgement(exchange(TUNNEL, error(code)))
     assert isinstance(raised.value, NoRoom) is (code in judge.FULL)
@@ -132,19 +132,19 @@ def test_a_relay_that_refuses_every_request_is_never_accepted() -> None:
 
 @pytest.mark.parametrize("code", ErrorCode)
 @pytest.mark.parametrize("wanted", ErrorCode)
-def test_a_refusal_needs_the_very_code(code: ErrorCode, wanted: ErrorCode) -> None:
+def test_refusal_needs_the_expected_code(code: ErrorCode, wanted: ErrorCode) -> None:
     seen = exchange(TUNNEL, error(code))
     assert outcome(lambda e: judge.refused_with(e, wanted), seen) == (FINE if code is wanted else BROKEN)
 
 
-def test_one_of_several_codes_will_do() -> None:
+def test_one_of_several_codes_suffices() -> None:
     wanted = (ErrorCode.TENANT_NOT_FOUND, "invalid_token")
     assert judge.refused_with(exchange(TUNNEL, error("invalid_token")), *wanted).member("code") == "invalid_token"
     with pytest.raises(Broken, match="tenant_not_found or invalid_token"):
         judge.refused_with(exchange(TUNNEL, error("ip_not_allowed")), *wanted)
 
 
-def test_what_is_expected_and_seen_is_in_words() -> None:
+def test_expectation_and_observation_are_in_words() -> None:
     with pytest.raises(Broken) as broken:
         judge.accepted(exchange(TUNNEL, error("ip_not_allowed")))
     assert broken.value.expected == 'a tunnel_response with status "ok"'
@@ -166,12 +166,12 @@ def test_what_is_expected_and_seen_is_in_words() -> None:
         (TUNNEL_RESPONSE, "a tunnel_response with status 'ok'"),
         ({"type": "auth_response"}, "an auth_response with status None"),
         (error("x" * 100), f"an error with code '{'x' * 59}…"),
-        ({"type": "auth", "token": "geheim"}, "a message of type 'auth'"),
+        ({"type": "auth", "token": "secret"}, "a message of type 'auth'"),
         (b"[1]", "a message of 3 bytes: it is not a JSON object but an array"),
     ],
     ids=["hello", "tunnel", "no-status", "long", "token", "array"],
 )
-def test_a_message_in_words(message: object, words: str) -> None:
+def test_description_of_a_message(message: object, words: str) -> None:
     assert judge.describe(received(message)) == words
 
 
@@ -185,7 +185,7 @@ def test_a_message_in_words(message: object, words: str) -> None:
         (exchange(TUNNEL), "nothing more is known"),
     ],
 )
-def test_silence_in_words(seen: Exchange, words: str) -> None:
+def test_description_of_silence(seen: Exchange, words: str) -> None:
     assert words in judge.silence(seen)
 
 
@@ -201,5 +201,5 @@ def test_silence_in_words(seen: Exchange, words: str) -> None:
         ((b"error",), ""),
     ],
 )
-def test_the_code_among_the_answers(answers: tuple[object, ...], code: str) -> None:
+def test_error_code_among_answers(answers: tuple[object, ...], code: str) -> None:
     assert judge.error_code(exchange(TUNNEL, *answers)) == code

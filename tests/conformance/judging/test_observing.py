@@ -1,4 +1,4 @@
-"""What a relay did, in words that stay the same."""
+"""Outcomes of INFO cases, in a fixed vocabulary."""
 
 from __future__ import annotations
 
@@ -17,33 +17,33 @@ CASES: dict[str, tuple[Exchange, str]] = {
     **{f"{name} served": (exchange(REQUESTS[name], SUCCESSES[name]), "accepted") for name in REQUESTS},
     **{code: (exchange(TUNNEL, error(code)), f"refused: {code}") for code in ErrorCode if code not in OUT_OF_ROOM},
     "status not ok": (exchange(TUNNEL, {**TUNNEL_RESPONSE, "status": "no"}), "answered otherwise"),
-    "a twelfth code": (exchange(TUNNEL, error("teapot")), "refused: an unlisted code"),
+    "unlisted code": (exchange(TUNNEL, error("teapot")), "refused: an unlisted code"),
     "no code": (exchange(TUNNEL, error([])), "refused: an unlisted code"),
     "closed": (exchange(TUNNEL, ended=ended(End.EOF)), "closed"),
-    "error and close": (exchange(TUNNEL, error(), ended=ended(End.EOF)), "refused: invalid_tunnel_info"),
+    "error, then close": (exchange(TUNNEL, error(), ended=ended(End.EOF)), "refused: invalid_tunnel_info"),
     "ignored": (exchange(TUNNEL, silence=Silence.IGNORED), "ignored"),
 }
 UNCLEAR: dict[str, Exchange] = {
     **{code: exchange(TUNNEL, error(code)) for code in sorted(OUT_OF_ROOM)},
-    "deaf": exchange(TUNNEL, silence=Silence.UNRESPONSIVE),
+    "unresponsive": exchange(TUNNEL, silence=Silence.UNRESPONSIVE),
     "late": exchange(TUNNEL),
     "not JSON": exchange(TUNNEL, b"oops"),
 }
 
 
 @pytest.mark.parametrize("name", CASES)
-def test_every_reaction_has_its_words(name: str) -> None:
+def test_reactions(name: str) -> None:
     found, words = CASES[name]
     assert reaction(found) == words
 
 
 @pytest.mark.parametrize("name", UNCLEAR)
-def test_what_can_t_be_told_is_inconclusive(name: str) -> None:
+def test_ambiguous_exchanges_are_inconclusive(name: str) -> None:
     with pytest.raises(Inconclusive):
         reaction(UNCLEAR[name])
 
 
-def test_a_want_of_room_counts_where_the_case_is_about_it() -> None:
+def test_capacity_error_counts_if_the_case_is_about_it() -> None:
     assert reaction(exchange(TUNNEL, error("rate_limit_exceeded")), "rate_limit_exceeded") == (
         "refused: rate_limit_exceeded"
     )

@@ -1,4 +1,4 @@
-"""What passed somewhere else, held against the invariants."""
+"""Invariants applied to exchanges that another client recorded."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def blamed(
     return [breach.requirement for breach in look(sent, received, tenant=tenant, secrets=("tenant-002",))]
 
 
-def test_what_keeps_the_protocol_breaks_nothing() -> None:
+def test_conforming_exchanges_break_nothing() -> None:
     assert blamed(TUNNEL, text(TUNNEL_RESPONSE)) == []
     assert blamed(AUTH, text(AUTH_RESPONSE)) == []
     assert blamed(TUNNEL, text(error())) == []
@@ -28,7 +28,7 @@ def test_what_keeps_the_protocol_breaks_nothing() -> None:
     assert blamed(HEARTBEAT) == []
 
 
-def test_each_breach_is_blamed_on_its_requirement() -> None:
+def test_breaches_name_their_requirement() -> None:
     assert blamed(TUNNEL, text({**TUNNEL_RESPONSE, "tunnel_id": "another"})) == ["CB-TUN-002"]
     assert blamed(AUTH, text(AUTH_RESPONSE), tenant="tenant-003") == ["CB-AUT-003"]
     assert blamed(HEARTBEAT, text(HEARTBEAT_RESPONSE), text(HEARTBEAT_RESPONSE)) == ["CB-MSG-004"]
@@ -36,4 +36,4 @@ def test_each_breach_is_blamed_on_its_requirement() -> None:
     assert blamed(HEARTBEAT, b"\xff{}") == ["CB-MSG-001"]
     assert blamed(HEARTBEAT, text(HEARTBEAT_RESPONSE), binary=True) == ["CB-WSK-005"]
     assert blamed(HEARTBEAT, text(HEARTBEAT_RESPONSE), padded=True) == ["CB-WSK-002"]
-    assert blamed(TUNNEL, text(error(message="tenant-002 has it"))) == ["CB-ERR-004"]
+    assert blamed(TUNNEL, text(error(message="tenant-002 owns it"))) == ["CB-ERR-004"]

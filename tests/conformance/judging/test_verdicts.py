@@ -1,4 +1,4 @@
-"""From findings to verdicts: what may be green and what may not, as properties and as a table."""
+"""From findings to verdicts, as properties and as tables."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ UNCLEAR, UNTRIED = Outcome.INCONCLUSIVE, Outcome.NOT_EXERCISED
 
 
 def row(level: Level, number: int = 1) -> Requirement:
-    """Return a requirement of some level."""
+    """Return a requirement of this level."""
     return Requirement(f"CB-HEL-{number:03}", level, "Message Types / 1. Hello", "demand", "why")
 
 
@@ -42,7 +42,7 @@ SWITCHES = st.fixed_dictionaries({"fail_on_should": st.booleans(), "require_all"
 
 
 def verdicts(findings: list[Finding]) -> dict[str, Verdict]:
-    """Return the verdicts on the small catalogue, all of it selected."""
+    """Return the verdicts on the small catalogue, with every requirement selected."""
     return {verdict.requirement.id: verdict for verdict in judge_run(CATALOGUE, findings, list(CATALOGUE))}
 
 
@@ -90,8 +90,8 @@ SPOILS: Final[dict[tuple[Level, Outcome | None, str], tuple[bool, bool, bool]]] 
 
 
 @pytest.mark.parametrize(("level", "outcome", "reason"), SPOILS, ids=lambda value: str(value) or "-")
-def test_what_spoils_a_run(level: Level, outcome: Outcome | None, reason: str) -> None:
-    each = row(level, 2)  # none of the core: see below
+def test_outcomes_that_spoil_a_run(level: Level, outcome: Outcome | None, reason: str) -> None:
+    each = row(level, 2)  # not one of the core requirements, which have a test below
     findings = () if outcome is None else (Finding(each.id, outcome, reason=reason),)
     verdict = Verdict(each, outcome, findings)
     plain, fail_on_should, require_all = SPOILS[level, outcome, reason]
@@ -101,17 +101,17 @@ def test_what_spoils_a_run(level: Level, outcome: Outcome | None, reason: str) -
 
 
 @given(findings=FINDINGS, switches=SWITCHES, where=st.integers(0, 8), outcome=st.sampled_from([FAILED, UNCLEAR]))
-def test_a_must_that_failed_or_is_unclear_is_never_green(
+def test_failed_or_inconclusive_must_is_never_green(
     findings: list[Finding], switches: dict[str, bool], where: int, outcome: Outcome
 ) -> None:
-    # A warning beside an unclear case says more than it, and the first never comes of a MUST.
+    # A warning outranks an inconclusive finding, and a MUST never warns.
     kept = [each for each in findings if each.outcome is not WARNED or each.requirement != "CB-HEL-001"]
     kept.insert(where, Finding("CB-HEL-001", outcome))
     assert not is_green(verdicts(kept).values(), **switches)
 
 
 @given(findings=FINDINGS, outcome=st.sampled_from([FAILED, WARNED, UNCLEAR]))
-def test_a_pass_never_hides_anything(findings: list[Finding], outcome: Outcome) -> None:
+def test_pass_never_hides_another_finding(findings: list[Finding], outcome: Outcome) -> None:
     some = [*findings, Finding("CB-HEL-001", outcome)]
     before = verdicts(some)["CB-HEL-001"].outcome
     after = verdicts([*some, *[Finding("CB-HEL-001", PASSED)] * 9])["CB-HEL-001"].outcome
@@ -120,22 +120,22 @@ def test_a_pass_never_hides_anything(findings: list[Finding], outcome: Outcome) 
 
 
 @given(findings=FINDINGS, seed=st.integers(), switches=SWITCHES)
-def test_the_order_of_findings_says_nothing(findings: list[Finding], seed: int, switches: dict[str, bool]) -> None:
-    shuffled = random.Random(seed).sample(findings, len(findings))  # noqa: S311 - an order, no secret
+def test_order_of_findings_is_irrelevant(findings: list[Finding], seed: int, switches: dict[str, bool]) -> None:
+    shuffled = random.Random(seed).sample(findings, len(findings))  # noqa: S311 - not a secret
     before, after = verdicts(findings), verdicts(shuffled)
     assert [each.outcome for each in before.values()] == [each.outcome for each in after.values()]
     assert is_green(before.values(), **switches) == is_green(after.values(), **switches)
 
 
 @given(findings=FINDINGS, switches=SWITCHES)
-def test_stricter_is_never_greener(findings: list[Finding], switches: dict[str, bool]) -> None:
+def test_stricter_options_never_turn_a_run_green(findings: list[Finding], switches: dict[str, bool]) -> None:
     found = verdicts(findings).values()
     if is_green(found, **switches):
         assert is_green(found)
 
 
 @given(findings=FINDINGS)
-def test_what_was_selected_and_never_ran_is_no_pass(findings: list[Finding]) -> None:
+def test_selected_case_that_never_ran_is_no_pass(findings: list[Finding]) -> None:
     silent = [each for each in findings if each.requirement != "CB-HEL-002"]
     verdict = verdicts(silent)["CB-HEL-002"]
     assert verdict.outcome is UNTRIED
@@ -144,7 +144,7 @@ def test_what_was_selected_and_never_ran_is_no_pass(findings: list[Finding]) -> 
 
 
 @given(findings=FINDINGS)
-def test_every_requirement_has_one_verdict_in_the_catalogue_s_order(findings: list[Finding]) -> None:
+def test_one_verdict_per_requirement_in_catalogue_order(findings: list[Finding]) -> None:
     found = judge_run(CATALOGUE, findings, [])
     assert [verdict.requirement.id for verdict in found] == list(CATALOGUE)
     for verdict in found:
@@ -154,20 +154,20 @@ def test_every_requirement_has_one_verdict_in_the_catalogue_s_order(findings: li
 
 
 @given(outcomes=st.lists(st.sampled_from([PASSED, UNTRIED]), max_size=4), missing=st.integers(1, 3))
-def test_a_requirement_some_of_whose_cases_never_ran_is_no_pass(outcomes: list[Outcome], missing: int) -> None:
+def test_requirement_with_a_missing_case_is_no_pass(outcomes: list[Outcome], missing: int) -> None:
     findings = [Finding("CB-HEL-001", outcome) for outcome in outcomes]
     (verdict, *_) = judge_run(CATALOGUE, findings, ["CB-HEL-001"] * (len(findings) + missing))
     assert verdict.outcome is UNTRIED
     assert spoils(verdict)
 
 
-def test_what_nobody_selected_says_nothing() -> None:
+def test_without_selection_there_is_no_verdict() -> None:
     found = judge_run(REQUIREMENTS, [], [])
     assert {verdict.outcome for verdict in found} == {None}
-    assert is_green(found)  # which is why a run without a single verdict is an error of its own, in the report
+    assert is_green(found)  # the report treats a run without a verdict as an error
 
 
-def test_reasons_are_those_of_the_verdict_and_each_once() -> None:
+def test_reasons_belong_to_the_verdict_without_duplicates() -> None:
     findings = [
         Finding("CB-HEL-001", UNTRIED, reason="give a"),
         Finding("CB-HEL-001", UNTRIED, reason="give b"),
@@ -179,13 +179,13 @@ def test_reasons_are_those_of_the_verdict_and_each_once() -> None:
 
 
 @given(findings=FINDINGS)
-def test_a_requirement_that_ran_out_of_time_is_not_passed(findings: list[Finding]) -> None:
+def test_requirement_without_enough_time_is_no_pass(findings: list[Finding]) -> None:
     verdict = verdicts([*findings, Finding("CB-HEL-001", UNTRIED, reason=TIME_UP)])["CB-HEL-001"]
     assert verdict.outcome is not PASSED
     assert spoils(verdict) or verdict.outcome is WARNED
 
 
 @pytest.mark.parametrize("identifier", ["CB-HEL-001", "CB-AUT-001", "CB-TUN-001", "CB-HBT-001"])
-def test_a_run_that_could_try_no_exchange_is_not_green(identifier: str) -> None:
+def test_untried_core_requirement_spoils_a_run(identifier: str) -> None:
     found = (Finding(identifier, UNTRIED, reason="give tokens.secret"),)
     assert spoils(Verdict(REQUIREMENTS[identifier], UNTRIED, found))

@@ -1,4 +1,4 @@
-"""Bytes of a received message: what is wrong with them, and whose requirement that is."""
+"""Received bytes: the fault in them, and the requirement that it breaks."""
 
 from __future__ import annotations
 
@@ -24,19 +24,19 @@ def _raw_deflate(data: bytes) -> bytes:
 
 FAULTS: Final[dict[str, tuple[bytes, str, str]]] = {
     "byte order mark": (b"\xef\xbb\xbf" + OBJECT, "CB-MSG-001", "byte order mark"),
-    "UTF-16 with its mark": (OBJECT.decode().encode("utf-16"), "CB-MSG-001", "byte 0 (0xff)"),
+    "UTF-16 with byte order mark": (OBJECT.decode().encode("utf-16"), "CB-MSG-001", "byte 0 (0xff)"),
     "a byte 0xff": (b'{"a":"\xff"}', "CB-MSG-001", "byte 6 (0xff)"),
     "Latin-1": ('{"a":"é"}'.encode("latin-1"), "CB-MSG-001", "byte 6 (0xe9)"),
-    "half a surrogate pair in UTF-8": (b'{"a":"\xed\xa0\x80"}', "CB-MSG-001", "byte 6 (0xed)"),
+    "lone surrogate in UTF-8": (b'{"a":"\xed\xa0\x80"}', "CB-MSG-001", "byte 6 (0xed)"),
     "an overlong slash": (b'{"a":"\xc0\xaf"}', "CB-MSG-001", "byte 6 (0xc0)"),
     "a sequence cut off": (b'{"a":"\xe2\x98', "CB-MSG-001", "byte 6 (0xe2)"),
     "gzip": (gzip.compress(OBJECT), "CB-CMP-001", "gzip"),
-    "gzip of what is no JSON": (gzip.compress(b"hello"), "CB-CMP-001", "gzip"),
+    "gzip of other text": (gzip.compress(b"hello"), "CB-CMP-001", "gzip"),
     "zlib": (zlib.compress(OBJECT), "CB-CMP-001", "zlib"),
     "raw deflate": (_raw_deflate(OBJECT), "CB-CMP-001", "deflate"),
     "zstd": (b"\x28\xb5\x2f\xfd\x20\x02\x11\x00\x00{}", "CB-CMP-001", "zstd"),
-    "UTF-16 without its mark": (OBJECT.decode().encode("utf-16-le"), "CB-MSG-002", "not JSON"),
-    "nothing": (b"", "CB-MSG-002", "not JSON"),
+    "UTF-16 without byte order mark": (OBJECT.decode().encode("utf-16-le"), "CB-MSG-002", "not JSON"),
+    "empty": (b"", "CB-MSG-002", "not JSON"),
     "blanks": (b"  ", "CB-MSG-002", "not JSON"),
     "text": (b"ok", "CB-MSG-002", "not JSON"),
     "HTTP": (b"HTTP/1.1 400 Bad Request", "CB-MSG-002", "not JSON"),
@@ -47,7 +47,7 @@ FAULTS: Final[dict[str, tuple[bytes, str, str]]] = {
     "single quotes": (b"{'a':1}", "CB-MSG-002", "not JSON"),
     "cut off": (b'{"type":"heartbeat', "CB-MSG-002", "not JSON"),
     "two objects": (OBJECT + OBJECT, "CB-MSG-002", "not JSON"),
-    "something behind it": (OBJECT + b"x", "CB-MSG-002", "not JSON"),
+    "text after the object": (OBJECT + b"x", "CB-MSG-002", "not JSON"),
     "a raw line feed in a string": (b'{"a":"\n"}', "CB-MSG-002", "not JSON"),
     "very deep": (b'{"a":' + b"[" * 100_000 + b"]" * 100_000 + b"}", "CB-MSG-002", "not JSON"),
     "an array": (b"[]", "CB-MSG-002", "an array"),
@@ -60,7 +60,7 @@ FAULTS: Final[dict[str, tuple[bytes, str, str]]] = {
 
 
 @pytest.mark.parametrize("kind", FAULTS)
-def test_each_fault_and_its_requirement(kind: str) -> None:
+def test_faults_name_their_requirement(kind: str) -> None:
     text, requirement, words = FAULTS[kind]
     decoded = decode(text)
     assert decoded.requirement == requirement
@@ -80,7 +80,7 @@ def test_each_fault_and_its_requirement(kind: str) -> None:
         b'{"a":1e308,"b":-0,"c":123456789012345678901234567890}',
     ],
 )
-def test_a_relay_s_own_style_is_no_fault(text: bytes) -> None:
+def test_unusual_style_is_no_fault(text: bytes) -> None:
     assert decode(text) == Decoded(json.loads(text))
 
 
@@ -98,15 +98,13 @@ WHITE_SPACE = st.text(" \t\r\n", max_size=3)
 
 
 @given(value=JSON_OBJECTS, ascii_only=st.booleans(), indent=st.sampled_from([None, 0, 2]), around=WHITE_SPACE)
-def test_no_valid_object_is_ever_faulted(
-    value: dict[str, Any], ascii_only: bool, indent: int | None, around: str
-) -> None:
+def test_valid_objects_have_no_fault(value: dict[str, Any], ascii_only: bool, indent: int | None, around: str) -> None:
     text = (around + json.dumps(value, ensure_ascii=ascii_only, indent=indent) + around).encode()
     assert decode(text) == Decoded(value)
 
 
 @given(value=JSON_OBJECTS)
-def test_compressed_objects_are_told_from_broken_ones(value: dict[str, Any]) -> None:
+def test_compressed_objects_are_recognised(value: dict[str, Any]) -> None:
     text = json.dumps(value).encode()
     for packed in (gzip.compress(text), zlib.compress(text)):
         assert decode(packed).requirement == "CB-CMP-001"
@@ -115,7 +113,7 @@ def test_compressed_objects_are_told_from_broken_ones(value: dict[str, Any]) -> 
 @given(st.binary(max_size=60))
 @example(b"\x1f\x8b")
 @example(b"\x78\x9c")
-def test_any_bytes_are_read_and_a_fault_has_a_requirement(text: bytes) -> None:
+def test_every_fault_has_a_requirement(text: bytes) -> None:
     decoded = decode(text)
     assert bool(decoded.fault) == bool(decoded.requirement)
     if not decoded.fault:
@@ -123,7 +121,7 @@ def test_any_bytes_are_read_and_a_fault_has_a_requirement(text: bytes) -> None:
 
 
 @given(st.binary(max_size=30).map(lambda tail: OBJECT[:-1] + b',"x":"' + tail + b'"}'))
-def test_what_the_protocol_s_own_decoder_takes_is_taken_here_too(text: bytes) -> None:
+def test_input_valid_for_the_protocol_is_valid_here(text: bytes) -> None:
     try:
         value = loads(text)
     except NotStrictJson:

@@ -1,4 +1,4 @@
-"""What of a transcript a failure is read from."""
+"""The part of a transcript that a failure shows."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ def fence(connection: int = 1) -> Message:
     return Message(0.0, connection, Direction.SENT, message.text, message.decoded, meant="fence")
 
 
-def test_what_follows_the_exchange_is_left_out_and_its_fence_is_not() -> None:
+def test_excerpt_ends_after_the_fence_of_the_exchange() -> None:
     request, answer = sent(TUNNEL), received(TUNNEL_RESPONSE)
     records: list[Record] = [opened(1), request, left(), answer, fence(), left(), received(HEARTBEAT_RESPONSE)]
     later: list[Record] = [sent(HEARTBEAT), left()]
     assert excerpt(Transcript(records=[*records, *later]), [Exchange(request, (answer,))]) == records
 
 
-def test_connections_that_were_open_beside_come_along_when_asked_for() -> None:
+def test_excerpt_includes_parallel_connections_on_request() -> None:
     request = sent(TUNNEL, 3)
     over: list[Record] = [opened(1), Ended(0.0, 1, End.OURS)]
     everything = Transcript(records=[*over, opened(2), opened(3), request, left(3), opened(4)])
@@ -36,7 +36,7 @@ def test_connections_that_were_open_beside_come_along_when_asked_for() -> None:
     assert {record.connection for record in excerpt(everything, [Exchange(request)], beside=True)} == {2, 3}
 
 
-def test_what_lay_there_when_a_request_left_is_no_answer_to_it() -> None:
+def test_message_received_before_a_request_is_no_answer_to_it() -> None:
     first, second, surplus = sent(HEARTBEAT), sent(HEARTBEAT), received(HEARTBEAT_RESPONSE)
     records: list[Record] = [first, left(), second, surplus, left()]
     transcript = Transcript(records=records)
@@ -46,7 +46,7 @@ def test_what_lay_there_when_a_request_left_is_no_answer_to_it() -> None:
     assert decisive(transcript, []) is None
 
 
-def test_what_is_only_kept_in_outline_is_still_found() -> None:
+def test_shortened_records_are_found() -> None:
     first, surplus, second = sent(HEARTBEAT), received({**HEARTBEAT_RESPONSE, "x": "x" * MOST}), sent(TUNNEL)
     transcript = Transcript()
     for record in (first, left(), surplus, second, left(), received(TUNNEL_RESPONSE)):
@@ -56,11 +56,11 @@ def test_what_is_only_kept_in_outline_is_still_found() -> None:
     assert excerpt(transcript, [Exchange(None, (surplus,))]) == transcript.records[:3]
 
 
-def test_a_request_that_never_left_stays_where_it_was() -> None:
+def test_unsent_request_keeps_its_place() -> None:
     records: list[Record] = [sent(HEARTBEAT), received(HEARTBEAT_RESPONSE)]
     assert in_order(Transcript(records=records)) == records
 
 
-def test_fences_are_known_by_what_they_were_meant_for() -> None:
+def test_fences_are_marked() -> None:
     assert is_fence(fence())
     assert not is_fence(sent(HEARTBEAT))

@@ -1,4 +1,4 @@
-"""Which of several answers counts."""
+"""The decisive answer of an exchange."""
 
 from __future__ import annotations
 
@@ -31,14 +31,14 @@ def test_every_request_has_a_success() -> None:
         (exchange(None, HEARTBEAT_RESPONSE), "heartbeat_response"),
     ],
 )
-def test_the_answer_that_counts(seen: Exchange, counts: str | None) -> None:
+def test_decisive_answer(seen: Exchange, counts: str | None) -> None:
     assert (seen.answer.type if seen.answer else None) == counts
 
 
-def test_secrets_stay_out_of_an_exchange_s_words() -> None:
+def test_repr_has_no_secrets() -> None:
     assert "s3cret" not in repr(exchange(TUNNEL, secrets=("s3cret",)))
 
 
-def test_the_types_are_the_catalogue_s() -> None:
+def test_types_are_those_of_the_catalogue() -> None:
     demands = " ".join(row.demand for row in REQUIREMENTS.values())
     assert all(name in demands for name in SUCCESS_TYPES.values())

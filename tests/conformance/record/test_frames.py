@@ -1,4 +1,4 @@
-"""A frame's length must take as few bytes as it can."""
+"""WebSocket frame lengths must use the shortest encoding."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def _frame(size: int, length_bytes: int) -> bytes:
 
 
 @given(st.lists(_SIZES, max_size=5), st.integers(1, 999))
-def test_the_shortest_lengths_are_right_however_they_are_split(sizes: list[int], step: int) -> None:
+def test_shortest_lengths_are_valid_for_any_split(sizes: list[int], step: int) -> None:
     client = _opened()
     data = b"".join(Frame(Opcode.TEXT, b"x" * size).serialize(mask=False) for size in sizes)
     step = step if len(data) < 1000 else 997
@@ -42,7 +42,7 @@ def test_the_shortest_lengths_are_right_however_they_are_split(sizes: list[int],
 
 
 @given(st.sampled_from([(5, 2), (125, 2), (5, 8), (126, 8), (65535, 8)]), st.integers(0, 12))
-def test_a_longer_one_is_a_fault_once(padded: tuple[int, int], cut: int) -> None:
+def test_longer_length_is_reported_once(padded: tuple[int, int], cut: int) -> None:
     client = _opened()
     data = _frame(5, 0) + _frame(*padded)
     for piece in (data[:cut], data[cut:]):
@@ -51,7 +51,7 @@ def test_a_longer_one_is_a_fault_once(padded: tuple[int, int], cut: int) -> None
     assert not client.take_fault()
 
 
-def test_many_tiny_frames_at_once_take_no_more_than_they_are() -> None:
+def test_many_small_frames_need_linear_memory() -> None:
     client = _opened()
     client.feed(_frame(0, 0) * 100_000 + _frame(5, 8))  # read over and over, these would take minutes
     assert client.take_fault()

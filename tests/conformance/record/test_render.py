@@ -1,4 +1,4 @@
-"""Exchanges for people: readable, short, and without a token."""
+"""Exchanges as text: short, and without tokens."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def opened(connection: int = 1) -> Opened:
     return Opened(0.0, connection, "127.0.0.1:8080", "127.0.0.1:50000", "tcp", "TLSv1.3", "TLS_AES_256_GCM_SHA384")
 
 
-def test_a_connection_is_shown_from_its_beginning_to_its_end() -> None:
+def test_connection_is_shown_from_start_to_end() -> None:
     shown = render(
         transcript(
             opened(),
@@ -43,7 +43,7 @@ def test_a_connection_is_shown_from_its_beginning_to_its_end() -> None:
     ]
 
 
-def test_only_the_exchange_s_own_connections_are_shown() -> None:
+def test_other_connections_are_omitted() -> None:
     one, two, three = (sent(HEARTBEAT, number) for number in (1, 2, 3))
     everything = transcript(opened(1), one, opened(2), two, opened(3), three)
     shown = render(everything, [Exchange(two), Exchange(None, (received(HEARTBEAT_RESPONSE, connection=3),))])
@@ -51,7 +51,7 @@ def test_only_the_exchange_s_own_connections_are_shown() -> None:
     assert {line.split()[1] for line in render(everything, []).splitlines()} == {"#3"}  # the last, where none is named
 
 
-def test_faults_and_what_was_meant_stand_behind_a_message() -> None:
+def test_fault_and_intention_follow_a_message() -> None:
     meant = Message(0.0, 1, Direction.SENT, b"{", received(b"{").decoded, meant="cut off")
     first, second = render(transcript(meant, received(b"nonsense")), []).splitlines()
     assert first == "  0.000 #1 -> {   [cut off]"
@@ -65,13 +65,13 @@ def test_long_exchanges_are_shortened_in_the_middle() -> None:
     assert '"n": 99' in shown[-1]
 
 
-def test_long_texts_are_cut_and_say_how_long_they_were() -> None:
+def test_long_texts_are_cut_and_state_their_length() -> None:
     shown = render(transcript(received({"type": "error", "message": "x" * 5000})), [])
     assert len(shown) < 260
     assert shown.endswith("bytes)")
 
 
-def test_what_can_t_be_printed_is_escaped() -> None:
+def test_unprintable_characters_are_escaped() -> None:
     (shown,) = render(transcript(received(b'{"type":"\x1b[31m\x07\xff\n"}')), []).splitlines()
     assert shown.isprintable()
     assert "\\x1b[31m" in shown
@@ -86,7 +86,7 @@ TOKENS = st.one_of(
 
 
 @given(token=TOKENS, nested=st.booleans())
-def test_a_token_that_was_sent_is_never_shown(token: str, nested: bool) -> None:
+def test_sent_token_is_never_shown(token: str, nested: bool) -> None:
     request = sent({**AUTH, "token": [token] if nested else token})
     shown = render(transcript(opened(), request), [Exchange(request)])
     assert token not in shown
@@ -97,7 +97,7 @@ def test_a_token_that_was_sent_is_never_shown(token: str, nested: bool) -> None:
 @given(
     st.sampled_from(['{"type":"error","message":"%s"}', '{"type":"auth","token":"%s', "%s", '{"x":["%s"]}', "a %s b"])
 )
-def test_a_jwt_is_masked_wherever_it_comes_back(text: str) -> None:
+def test_jwt_is_masked_in_any_answer(text: str) -> None:
     shown = render(transcript(received((text % JWT).encode())), [])
     for part in JWT.split("."):
         assert part not in shown

@@ -1,4 +1,4 @@
-"""Records, and the one clock that they are dated by."""
+"""Records and their clock."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from cbspec_conformance.record.transcript import Direction, Message, Transcript
 from tests.conformance.memory import ManualClock
 
 
-def test_time_is_counted_from_the_beginning() -> None:
+def test_time_starts_at_zero() -> None:
     clock = ManualClock()
     clock.sleep(100.0)
     transcript = Transcript(clock)
@@ -35,7 +35,7 @@ def test_records_stay_in_their_order() -> None:
         (b"nonsense", "", None),
     ],
 )
-def test_members_of_whatever_came(text: bytes, kind: str, code: object) -> None:
+def test_members_of_any_message(text: bytes, kind: str, code: object) -> None:
     message = Message(0.0, 1, Direction.RECEIVED, text, decode(text))
     assert message.type == kind
     assert message.member("code") == code
