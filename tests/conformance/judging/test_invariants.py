@@ -147,7 +147,7 @@ BREACHES: Final[dict[str, tuple[Exchange, list[str]]]] = {
     "success and error": (exchange(TUNNEL, TUNNEL_RESPONSE, error()), ["CB-MSG-004"]),
     "error and success": (exchange(TUNNEL, error(), TUNNEL_RESPONSE), ["CB-MSG-004"]),
     "two errors": (exchange(TUNNEL, error(), error()), ["CB-MSG-004"]),
-    "another request's answer, then the own one": (exchange(TUNNEL, HEARTBEAT_RESPONSE, TUNNEL_RESPONSE), ["CB-MSG-004"]),
+    "another answer, then the own one": (exchange(TUNNEL, HEARTBEAT_RESPONSE, TUNNEL_RESPONSE), ["CB-MSG-004"]),
     "another request's answer": (exchange(TUNNEL, HEARTBEAT_RESPONSE), []),
     "one broken, one valid": (exchange(TUNNEL, b"log line", TUNNEL_RESPONSE), ["CB-MSG-002"]),
     "success, then the relay ends": (exchange(TUNNEL, TUNNEL_RESPONSE, error("server_unavailable")), []),
@@ -189,7 +189,7 @@ def test_breaches_name_their_requirement(kind: str) -> None:
         assert breach.seen
 
 
-@pytest.mark.parametrize("kind", ["the secret", "another tenant", "the token of the request"])
+@pytest.mark.parametrize("kind", ["the secret", "an error names another tenant", "the token of the request"])
 def test_breach_never_repeats_the_secret(kind: str) -> None:
     seen = BREACHES[kind][0]
     (breach,) = check(seen)
