@@ -1,6 +1,6 @@
 """Every decision that the relay takes, as a small part that can be replaced; the defaults conform.
 
-A deviation or a variant is a function from a `Behaviour` to another one (see `variations.compose`). The parts follow a
+A deviation or a variant is a function from a `Behaviour` to another one (see `variations.parts`). The parts follow a
 message on its way: bytes are cut into texts, texts decoded, values understood, requests checked step by step, answers
 edited, spelt and written.
 """

@@ -15,8 +15,8 @@ from cbspec.profile.target import Transport
 from cbspec_simulator.relay.behaviour import Behaviour
 from cbspec_simulator.settings.config import Config
 from cbspec_simulator.variations import deviations, open_points, variants
-from cbspec_simulator.variations.compose import Change, both
 from cbspec_simulator.variations.deviations import rare
+from cbspec_simulator.variations.parts import Change, both
 from cbspec_simulator.variations.variants.tls import ONE_SUITE
 
 _CATALOGUE = tomllib.loads(Path(__file__).with_name("catalogue.toml").read_text(encoding="utf-8"))

@@ -22,7 +22,7 @@ from cbspec_conformance.oracles.model import (
     ModelStep,
 )
 from cbspec_simulator import DEVIATIONS
-from cbspec_simulator.variations.compose import Change
+from cbspec_simulator.variations.parts import Change
 from tests.support.memory import BEAT, HELLO, Body, MemoryClient, MemoryRelay, auth, tunnel
 
 TENANTS = (Tenant("a", tunnel_limit=2), Tenant("b", connection_limit=2), Tenant("c"))

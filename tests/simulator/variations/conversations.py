@@ -17,7 +17,7 @@ from cbspec.profile.target import Rate, Tenant
 from cbspec.tokens.jws import Compact, encode
 from cbspec.tokens.jwt import SigningKey
 from cbspec_simulator.settings.config import Config
-from cbspec_simulator.variations.compose import Change
+from cbspec_simulator.variations.parts import Change
 from tests.support.client import UPGRADE
 from tests.support.memory import BEAT, HELLO, KEY, NOW, Body, MemoryClient, MemoryRelay, auth, token, tunnel
 from tests.support.messages import line

@@ -6,7 +6,9 @@ import pytest
 
 from cbspec.protocol.codes import ErrorCode
 from cbspec_simulator.relay.behaviour import Behaviour
-from cbspec_simulator.variations.compose import answers, both, drop, put, recoded, twice, without
+from cbspec_simulator.variations.answers import answers, drop, put, twice
+from cbspec_simulator.variations.parts import both
+from cbspec_simulator.variations.steps import recoded, without
 from tests.support.memory import BEAT, HELLO, MemoryRelay, tunnel
 
 

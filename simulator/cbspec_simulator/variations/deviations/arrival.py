@@ -10,13 +10,12 @@ from cbspec.protocol.framing import RawMessage, StreamFramer
 from cbspec.protocol.websocket import WebSocketFramer
 from cbspec_simulator.base.state import Attempt
 from cbspec_simulator.base.steps import Check, Errand
-from cbspec_simulator.variations.compose import Change, framed, spoken, watching
+from cbspec_simulator.variations.parts import Change, framed, spoken
+from cbspec_simulator.variations.steps import watching
 
 
 class _ReadFramer(StreamFramer):
     """Decodes each read on its own."""
-
-    __slots__ = ()
 
     def feed(self, data: bytes) -> None:
         super().feed(data.decode("utf-8", "replace").encode())
@@ -25,16 +24,12 @@ class _ReadFramer(StreamFramer):
 class _ByteDroppingFramer(StreamFramer):
     """Drops reads of one byte."""
 
-    __slots__ = ()
-
     def feed(self, data: bytes) -> None:
         super().feed(data if len(data) > 1 else b"")
 
 
 class _ImpatientFramer(StreamFramer):
     """Takes each read as complete messages, and an incomplete one as invalid."""
-
-    __slots__ = ()
 
     def next_message(self) -> RawMessage | None:
         frame = super().next_message()
@@ -47,8 +42,6 @@ class _ImpatientFramer(StreamFramer):
 
 class _HalfLosingFramer(StreamFramer):
     """Drops an incomplete message after a complete one."""
-
-    __slots__ = ("_whole",)
 
     def feed(self, data: bytes) -> None:
         super().feed(data)
@@ -67,7 +60,6 @@ class _HalfLosingFramer(StreamFramer):
 class _LimitedFramer(StreamFramer):
     """Takes at most `most` messages from each read, and drops the rest."""
 
-    __slots__ = ("_left",)
     most = 8
 
     def feed(self, data: bytes) -> None:
@@ -85,14 +77,12 @@ class _LimitedFramer(StreamFramer):
 class _SingleFramer(_LimitedFramer):
     """Takes one message from each read."""
 
-    __slots__ = ()
     most = 1
 
 
 class _DroppingFramer(StreamFramer):
     """Drops the messages that arrive together with, and after, a message that contains `mark`."""
 
-    __slots__ = ("_after",)
     mark: re.Pattern[bytes]
 
     def feed(self, data: bytes) -> None:
@@ -110,21 +100,17 @@ class _DroppingFramer(StreamFramer):
 class _AuthDroppingFramer(_DroppingFramer):
     """Drops the messages after an auth."""
 
-    __slots__ = ()
     mark = re.compile(rb'"token"')
 
 
 class _RefusalDroppingFramer(_DroppingFramer):
     """Drops the messages after a tunnel_info for port 0."""
 
-    __slots__ = ()
     mark = re.compile(rb'"remote_port":0[,}]')
 
 
 class _ReorderingFramer(StreamFramer):
     """Takes the heartbeats of a read first."""
-
-    __slots__ = ("_sorted",)
 
     def next_message(self) -> RawMessage | None:
         waiting = [*getattr(self, "_sorted", ())]
@@ -139,16 +125,12 @@ class _ReorderingFramer(StreamFramer):
 class _WholeFrameFramer(WebSocketFramer):
     """Drops reads of one byte after the opening handshake."""
 
-    __slots__ = ()
-
     def feed(self, data: bytes) -> None:
         super().feed(data if not self.opened or len(data) > 1 else b"")
 
 
 class _HastyFramer(WebSocketFramer):
     """Takes the first read as the complete opening handshake."""
-
-    __slots__ = ()
 
     def feed(self, data: bytes) -> None:
         whole = self.opened or data.endswith(b"\r\n\r\n")
@@ -157,8 +139,6 @@ class _HastyFramer(WebSocketFramer):
 
 class _SingleMessageFramer(WebSocketFramer):
     """Takes one message from each read."""
-
-    __slots__ = ()
 
     def next_message(self) -> RawMessage | None:
         frame = super().next_message()

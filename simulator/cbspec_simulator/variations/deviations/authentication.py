@@ -11,22 +11,7 @@ from cbspec.protocol.state import State
 from cbspec.protocol.tls import TlsLayer
 from cbspec_simulator.base.state import Attempt, Identity, Refused
 from cbspec_simulator.relay.behaviour import AnswerContext, Behaviour, Body
-from cbspec_simulator.variations.compose import (
-    Change,
-    accepts,
-    answers,
-    asks_for,
-    both,
-    broke,
-    check,
-    drop,
-    missing,
-    named_tenant,
-    of_type,
-    part,
-    put,
-    unanswered,
-)
+from cbspec_simulator.variations.answers import answers, broke, drop, put, unanswered
 from cbspec_simulator.variations.deviations.tokens import (
     any_algorithm,
     any_text,
@@ -45,6 +30,9 @@ from cbspec_simulator.variations.deviations.tokens import (
     takes_token,
 )
 from cbspec_simulator.variations.deviations.tunnel import served_in
+from cbspec_simulator.variations.parts import Change, both, part
+from cbspec_simulator.variations.requests import accepts, missing, of_type
+from cbspec_simulator.variations.steps import asks_for, check, named_tenant
 
 _ANSWER = "auth_response"
 

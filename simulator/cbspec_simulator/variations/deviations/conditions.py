@@ -9,18 +9,9 @@ from cbspec.protocol.codes import ErrorCode
 from cbspec_simulator.base.limits import TokenBucket
 from cbspec_simulator.base.state import Attempt, Refused
 from cbspec_simulator.base.steps import Check, Dial, allowed_address
-from cbspec_simulator.variations.compose import (
-    Change,
-    answers,
-    by_connection,
-    check,
-    part,
-    put,
-    recoded,
-    unanswered,
-    watching,
-    without,
-)
+from cbspec_simulator.variations.answers import answers, put, unanswered
+from cbspec_simulator.variations.parts import Change, part
+from cbspec_simulator.variations.steps import by_connection, check, recoded, watching, without
 
 _SHADOW = 1.0  # seconds for which all tenants are refused after one exceeded its rate
 _LIMITED = f"error:{ErrorCode.RATE_LIMIT_EXCEEDED}"

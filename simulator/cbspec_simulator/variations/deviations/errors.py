@@ -11,8 +11,7 @@ from cbspec.protocol.messages import Auth, Heartbeat, Message, TunnelInfo, Viola
 from cbspec.protocol.strictjson import NotStrictJson
 from cbspec.tokens.jws import Compact
 from cbspec_simulator.relay.behaviour import AnswerContext, Behaviour, Body
-from cbspec_simulator.variations.compose import (
-    Change,
+from cbspec_simulator.variations.answers import (
     Edit,
     When,
     always,
@@ -23,8 +22,9 @@ from cbspec_simulator.variations.compose import (
     instead,
     put,
     unanswered,
-    understands,
 )
+from cbspec_simulator.variations.parts import Change
+from cbspec_simulator.variations.requests import understands
 
 _UNKNOWN = "error:unknown_message_type"
 _NOT_JSON = broke("CB-MSG-005", "CB-MSG-006")

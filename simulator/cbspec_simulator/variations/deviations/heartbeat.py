@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import replace
 
 from cbspec_simulator.relay.behaviour import AnswerContext, Behaviour, Body
-from cbspec_simulator.variations.compose import Change, answers, instead, unanswered
+from cbspec_simulator.variations.answers import answers, instead, unanswered
+from cbspec_simulator.variations.parts import Change
 
 _ANSWER = "heartbeat_response"
 

@@ -5,20 +5,10 @@ from __future__ import annotations
 from cbspec.protocol.messages import Auth, AuthResponse, Heartbeat, HeartbeatResponse, Hello
 from cbspec.protocol.state import Serve, State
 from cbspec_simulator.relay.behaviour import AnswerContext
-from cbspec_simulator.variations.compose import (
-    Change,
-    accepts,
-    answers,
-    broke,
-    drop,
-    instead,
-    missing,
-    of_type,
-    put,
-    rule,
-    turn,
-    unanswered,
-)
+from cbspec_simulator.variations.answers import answers, broke, drop, instead, put, turn, unanswered
+from cbspec_simulator.variations.parts import Change
+from cbspec_simulator.variations.requests import accepts, missing, of_type
+from cbspec_simulator.variations.steps import rule
 
 _ANSWER = "hello_response"
 _REFUSED = instead(type="error", code="unknown_message_type", message="not now")

@@ -10,7 +10,9 @@ import zlib
 from collections.abc import Callable
 
 from cbspec.protocol.framing import StreamFramer
-from cbspec_simulator.variations.compose import Change, both, broke, framed, misreads, takes, unanswered, unreadable
+from cbspec_simulator.variations.answers import broke, unanswered
+from cbspec_simulator.variations.parts import Change, both, framed
+from cbspec_simulator.variations.requests import misreads, takes, unreadable
 
 _MAGIC = (b"\x1f\x8b", b"\x78\x01", b"\x78\x5e", b"\x78\x9c", b"\x78\xda")  # of gzip and zlib
 
@@ -83,8 +85,6 @@ def _unpack(text: bytes) -> bytes | None:
 
 class _UnpackingFramer(StreamFramer):
     """Decompresses input that begins like gzip or zlib."""
-
-    __slots__ = ("_packed",)
 
     def feed(self, data: bytes) -> None:
         packed = getattr(self, "_packed", b"") + data

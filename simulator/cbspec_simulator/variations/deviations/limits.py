@@ -21,20 +21,9 @@ from cbspec_simulator.base.steps import (
     Step,
 )
 from cbspec_simulator.relay.behaviour import AnswerContext, Behaviour, Body
-from cbspec_simulator.variations.compose import (
-    Change,
-    answers,
-    both,
-    by_connection,
-    by_subject,
-    each_step,
-    limit,
-    part,
-    quota,
-    recoded,
-    unanswered,
-    watching,
-)
+from cbspec_simulator.variations.answers import answers, unanswered
+from cbspec_simulator.variations.parts import Change, both, part
+from cbspec_simulator.variations.steps import by_connection, by_subject, each_step, limit, quota, recoded, watching
 
 _TUNNELS, _CONNECTIONS = TENANT_TUNNELS.name, TENANT_CONNECTIONS.name
 _RELAY, _BUFFERS = RELAY_CONNECTIONS.name, BUFFERS.name

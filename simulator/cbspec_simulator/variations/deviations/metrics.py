@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 from cbspec_simulator.relay.behaviour import Behaviour, WsgiApp
-from cbspec_simulator.variations.compose import Change, part
+from cbspec_simulator.variations.parts import Change, part
 
 _Headers = list[tuple[str, str]]
 _Edit = Callable[[str, _Headers, bytes], tuple[str, _Headers, bytes]]

@@ -7,7 +7,8 @@ import zlib
 from collections.abc import Callable
 
 from cbspec_simulator.relay.behaviour import AnswerContext, Body
-from cbspec_simulator.variations.compose import Change, answers, broke, drop, instead, put, texts, twice
+from cbspec_simulator.variations.answers import answers, broke, drop, instead, put, texts, twice
+from cbspec_simulator.variations.parts import Change
 
 _TUNNEL = "tunnel_response"
 

@@ -17,18 +17,10 @@ from cbspec.tokens.jwt import Claims, TokenRejected
 from cbspec_simulator.base.state import Attempt, Authority, Refused
 from cbspec_simulator.base.steps import TENANT_TUNNELS
 from cbspec_simulator.relay.behaviour import AnswerContext, Behaviour
-from cbspec_simulator.variations.compose import (
-    Change,
-    accepts,
-    answers,
-    check,
-    framed,
-    part,
-    put,
-    takes,
-    turn,
-    unanswered,
-)
+from cbspec_simulator.variations.answers import answers, put, turn, unanswered
+from cbspec_simulator.variations.parts import Change, framed, part
+from cbspec_simulator.variations.requests import accepts, takes
+from cbspec_simulator.variations.steps import check
 
 _ONE_IN = 500
 _PORTS = range(70_000, 71_000)
@@ -61,8 +53,6 @@ def _another(exchange: AnswerContext) -> str:
 
 class _LosingFramer(StreamFramer):
     """Loses a message if a read ends after a certain byte of it."""
-
-    __slots__ = ("_lost",)
 
     def feed(self, data: bytes) -> None:
         lost = getattr(self, "_lost", False) or (

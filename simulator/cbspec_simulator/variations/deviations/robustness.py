@@ -12,7 +12,8 @@ from weakref import WeakSet
 from cbspec.protocol.framing import MessageTooLarge, RawMessage, StreamFramer
 from cbspec.protocol.tls import TlsFailed, TlsLayer
 from cbspec_simulator.relay.behaviour import Behaviour, Closable, Readable
-from cbspec_simulator.variations.compose import Change, both, framed, part, unanswered
+from cbspec_simulator.variations.answers import unanswered
+from cbspec_simulator.variations.parts import Change, both, framed, part
 
 _MANY = 1000
 _HUGE = 64 * 1024  # bytes
@@ -95,8 +96,6 @@ def _on_broken_record(happened: Callable[[], None]) -> Change:
 class _BlockingFramer(StreamFramer):
     """Reads nothing on other connections while one of them holds a message that is incomplete, or huge."""
 
-    __slots__ = ("__weakref__", "_all", "_huge", "holding")
-
     def __init__(self, everybody: WeakSet[_BlockingFramer], *, huge: bool, max_message: int, max_depth: int) -> None:
         super().__init__(max_message=max_message, max_depth=max_depth)
         self.holding = False
@@ -127,8 +126,6 @@ class _SerialLayer(TlsLayer):
     Arguments: a handshake begins with its first `begins` bytes. `held`: connections that were open before are not read;
     otherwise those that are in their own handshake.
     """
-
-    __slots__ = ("__weakref__", "_all", "_begins", "_held", "_number", "_received", "_unread")
 
     def __init__(self, context: ssl.SSLContext, everybody: WeakSet[_SerialLayer], *, begins: int, held: bool) -> None:
         super().__init__(context, server_side=True)
@@ -192,8 +189,6 @@ def _dropping(test: _Test) -> Change:
 
 class _SwallowingFramer(StreamFramer):
     """Drops frames that are too large."""
-
-    __slots__ = ("_swallows",)
 
     def feed(self, data: bytes) -> None:
         if getattr(self, "_swallows", False):

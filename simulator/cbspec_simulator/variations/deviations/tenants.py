@@ -12,21 +12,10 @@ from cbspec.protocol.messages import TunnelInfo
 from cbspec.tokens.jwt import Claims
 from cbspec_simulator.base.state import Attempt, Identity, Refused
 from cbspec_simulator.base.steps import Check, Errand, complete_claims, known_tenant
-from cbspec_simulator.variations.compose import (
-    Change,
-    Test,
-    accepts,
-    asked,
-    asks_for,
-    both,
-    check,
-    missing,
-    recoded,
-    refuses,
-    unanswered,
-    watching,
-    without,
-)
+from cbspec_simulator.variations.answers import asked, unanswered
+from cbspec_simulator.variations.parts import Change, both
+from cbspec_simulator.variations.requests import Test, accepts, missing, refuses
+from cbspec_simulator.variations.steps import asks_for, check, recoded, watching, without
 
 _OWN = "\0own"
 """Replaces a tenant_id in a tunnel_info: the tenant of the connection's token."""

@@ -9,7 +9,7 @@ from pathlib import Path
 from cbspec.protocol.tls import TlsFailed, TlsLayer
 from cbspec.tls_contexts import server_context
 from cbspec_simulator.relay.behaviour import ByteLayer
-from cbspec_simulator.variations.compose import Change, layered, part
+from cbspec_simulator.variations.parts import Change, layered, part
 
 _EVERYTHING = "ALL:@SECLEVEL=0"
 
@@ -34,8 +34,6 @@ def _versions(lowest: ssl.TLSVersion, highest: ssl.TLSVersion, *without: ssl.Opt
 class _SilentLayer(TlsLayer):
     """Sends no alert when a handshake fails."""
 
-    __slots__ = ()
-
     def receive_data(self, data: bytes) -> bytes:
         try:
             return super().receive_data(data)
@@ -46,8 +44,6 @@ class _SilentLayer(TlsLayer):
 
 class _PlainLayer:
     """Passes data without TLS."""
-
-    __slots__ = ("_unsent", "ended", "established")
 
     def __init__(self) -> None:
         self._unsent = bytearray()
@@ -74,8 +70,6 @@ class _PlainLayer:
 
 class _EitherLayer:
     """Uses TLS if a client begins with a TLS record, and plain text otherwise."""
-
-    __slots__ = ("_context", "_layer", "_plain")
 
     def __init__(self, context: ssl.SSLContext, plain: bytes = b"") -> None:
         self._context = context

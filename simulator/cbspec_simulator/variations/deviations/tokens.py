@@ -13,7 +13,8 @@ from cbspec.tokens.jws import Compact, dump
 from cbspec.tokens.jwt import Claims, TokenRejected
 from cbspec_simulator.base.state import Authority
 from cbspec_simulator.relay.behaviour import Behaviour
-from cbspec_simulator.variations.compose import Change, Test, accepts, both
+from cbspec_simulator.variations.parts import Change, both
+from cbspec_simulator.variations.requests import Test, accepts
 
 Mend = Callable[[Authority, Compact, float], Compact | None]
 

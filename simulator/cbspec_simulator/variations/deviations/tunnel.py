@@ -14,25 +14,10 @@ from cbspec.protocol.state import Refuse, Serve, State
 from cbspec_simulator.base.state import Attempt, Refused
 from cbspec_simulator.base.steps import Step
 from cbspec_simulator.relay.behaviour import AnswerContext, Behaviour, Body
-from cbspec_simulator.variations.compose import (
-    Change,
-    Test,
-    accepts,
-    added,
-    answers,
-    both,
-    broke,
-    drop,
-    missing,
-    named_tenant,
-    of_type,
-    part,
-    put,
-    refuses,
-    rule,
-    turn,
-    unanswered,
-)
+from cbspec_simulator.variations.answers import answers, broke, drop, put, turn, unanswered
+from cbspec_simulator.variations.parts import Change, both, part
+from cbspec_simulator.variations.requests import Test, accepts, missing, of_type, refuses
+from cbspec_simulator.variations.steps import added, named_tenant, rule
 
 _ANSWER = "tunnel_response"
 _NO_ID = "\0none"

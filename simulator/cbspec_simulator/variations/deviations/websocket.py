@@ -19,17 +19,10 @@ from cbspec.tokens.jwt import Claims
 from cbspec_simulator.base.state import Attempt, Identity, Refused
 from cbspec_simulator.base.steps import Check, Errand
 from cbspec_simulator.relay.behaviour import stranger
-from cbspec_simulator.variations.compose import (
-    Change,
-    both,
-    named_tenant,
-    over_websocket,
-    part,
-    spoken,
-    unanswered,
-    watching,
-)
+from cbspec_simulator.variations.answers import over_websocket, unanswered
 from cbspec_simulator.variations.deviations.tunnel import served_in
+from cbspec_simulator.variations.parts import Change, both, part, spoken
+from cbspec_simulator.variations.steps import named_tenant, watching
 
 _TEXTS = (Opcode.TEXT, Opcode.CONT)
 
@@ -131,8 +124,6 @@ class _TwoFragmentProtocol(ServerProtocol):
 class _LineFramer(WebSocketFramer):
     """Waits for a line feed at the end of every message."""
 
-    __slots__ = ()
-
     def next_message(self) -> RawMessage | None:
         frame = super().next_message()
         return frame if frame is None or frame.text.endswith(b"\n") else self.next_message()
@@ -140,8 +131,6 @@ class _LineFramer(WebSocketFramer):
 
 class _UnmaskedFramer(WebSocketFramer):
     """Accepts short frames without a mask."""
-
-    __slots__ = ()
 
     def feed(self, data: bytes) -> None:
         if self.opened and data[:1] == b"\x81" and data[2:3] == b"{" and data[1] < 126:
@@ -151,8 +140,6 @@ class _UnmaskedFramer(WebSocketFramer):
 
 class _AnyBitFramer(WebSocketFramer):
     """Ignores a reserved bit of a text frame."""
-
-    __slots__ = ()
 
     def feed(self, data: bytes) -> None:
         super().feed(b"\x81" + data[1:] if self.opened and data[:1] == b"\xa1" else data)
@@ -170,8 +157,6 @@ class _InterruptingProtocol(ServerProtocol):
 class _InterruptingFramer(WebSocketFramer):
     """Drops a message when another begins inside it."""
 
-    __slots__ = ()
-
     def receive_frame(self, frame: Frame) -> None:
         if frame.opcode is Opcode.TEXT:
             self.discard()
@@ -180,8 +165,6 @@ class _InterruptingFramer(WebSocketFramer):
 
 class _BinaryFramer(WebSocketFramer):
     """Sends binary frames."""
-
-    __slots__ = ()
 
     def encode(self, text: bytes) -> bytes:
         self.protocol.send_binary(text)

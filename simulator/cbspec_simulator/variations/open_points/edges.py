@@ -15,7 +15,7 @@ from websockets.server import ServerProtocol
 from cbspec.protocol.websocket import WebSocketFramer
 from cbspec_simulator.relay.behaviour import WsgiApp
 from cbspec_simulator.settings.config import Config
-from cbspec_simulator.variations.compose import Change, part, served_by, spoken
+from cbspec_simulator.variations.parts import Change, part, served_by, spoken
 
 _INVALID_DATA = 1007
 
@@ -55,8 +55,6 @@ class _NoContent(ServerProtocol):
 
 class _Utf8Only(WebSocketFramer):
     """Fails a WebSocket whose text isn't UTF-8 (Source: RFC 6455, 8.1)."""
-
-    __slots__ = ()
 
     def next_message(self) -> Any:  # noqa: ANN401 - a Frame or None
         frame = super().next_message()

@@ -8,20 +8,9 @@ from cbspec.protocol.state import Refuse, Serve, State
 from cbspec_simulator.base.state import Attempt, Refused
 from cbspec_simulator.base.steps import Step
 from cbspec_simulator.relay.behaviour import AnswerContext, Body
-from cbspec_simulator.variations.compose import (
-    Change,
-    added,
-    answers,
-    asked,
-    both,
-    broke,
-    closes_after,
-    part,
-    put,
-    refusals,
-    refused_as,
-    rule,
-)
+from cbspec_simulator.variations.answers import answers, asked, broke, closes_after, put
+from cbspec_simulator.variations.parts import Change, both, part
+from cbspec_simulator.variations.steps import added, refusals, refused_as, rule
 
 _C, _G, _A = State.CONNECTED, State.GREETED, State.AUTHENTICATED
 _UNKNOWN, _TOKEN = ErrorCode.UNKNOWN_MESSAGE_TYPE, ErrorCode.INVALID_TOKEN

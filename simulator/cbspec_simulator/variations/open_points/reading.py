@@ -11,7 +11,9 @@ from cbspec.protocol.framing import RawMessage, StreamFramer
 from cbspec.protocol.messages import RULES, Message, Violation
 from cbspec.protocol.strictjson import NotStrictJson
 from cbspec_simulator.relay.behaviour import AnswerContext, Behaviour, Body
-from cbspec_simulator.variations.compose import Change, answers, both, framed, part, put, takes, understands
+from cbspec_simulator.variations.answers import answers, put
+from cbspec_simulator.variations.parts import Change, both, framed, part
+from cbspec_simulator.variations.requests import takes, understands
 
 _BOM = b"\xef\xbb\xbf"
 _Pairs = list[tuple[str, Any]]
@@ -92,8 +94,6 @@ def _known_members_only(understand: Understand, value: object) -> Message | Viol
 class _OneALine(StreamFramer):
     """Takes a whole line as one message."""
 
-    __slots__ = ("_rest",)
-
     def __init__(self, **bounds: int) -> None:
         super().__init__(**bounds)
         self._rest = b""
@@ -119,8 +119,6 @@ def _is_one(line: bytes) -> bool:
 
 class _NoEmptyLines(StreamFramer):
     """Takes an empty line as an invalid message."""
-
-    __slots__ = ("_ends_line",)
 
     def __init__(self, **bounds: int) -> None:
         super().__init__(**bounds)

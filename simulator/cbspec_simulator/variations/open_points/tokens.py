@@ -14,7 +14,8 @@ from cbspec.tokens.jwt import Claims, SigningKey, TokenRejected, Verifier, mint
 from cbspec_simulator.base.state import Attempt, Authority, Refused, RelayState
 from cbspec_simulator.base.steps import Step
 from cbspec_simulator.relay.behaviour import Behaviour
-from cbspec_simulator.variations.compose import Change, check, part
+from cbspec_simulator.variations.parts import Change, part
+from cbspec_simulator.variations.steps import check
 
 Verify = Callable[[Authority, str, float], Claims]
 

@@ -13,20 +13,17 @@ from cbspec_simulator.base.limits import Account
 from cbspec_simulator.base.state import Attempt, Identity, Refused
 from cbspec_simulator.base.steps import BUFFERS, TENANT_CONNECTIONS, TENANT_TUNNELS, Quota, Step
 from cbspec_simulator.settings.config import Config
-from cbspec_simulator.variations.compose import (
-    Change,
+from cbspec_simulator.variations.parts import Change, both, part
+from cbspec_simulator.variations.requests import refuses, understands
+from cbspec_simulator.variations.steps import (
     added,
     asks_for,
-    both,
     by_connection,
     by_subject,
     check,
     each_step,
-    part,
     recoded,
     refusals,
-    refuses,
-    understands,
 )
 
 

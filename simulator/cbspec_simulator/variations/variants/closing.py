@@ -7,7 +7,8 @@ from dataclasses import replace
 from cbspec.protocol.codes import ErrorCode
 from cbspec.protocol.messages import Auth, Error
 from cbspec_simulator.settings.config import Config
-from cbspec_simulator.variations.compose import Change, always, both, broke, closes, closes_after, part, writing
+from cbspec_simulator.variations.answers import always, broke, closes, closes_after
+from cbspec_simulator.variations.parts import Change, both, part, writing
 
 MALFORMED = ("CB-MSG-005", "CB-MSG-006")
 """The requirements that input breaks if it isn't JSON in UTF-8."""

@@ -6,7 +6,8 @@ from dataclasses import replace
 
 from cbspec_simulator.relay.behaviour import AnswerContext, Body
 from cbspec_simulator.settings.config import Config
-from cbspec_simulator.variations.compose import Change, Edit, answers, both, part, put, turn
+from cbspec_simulator.variations.answers import Edit, answers, put, turn
+from cbspec_simulator.variations.parts import Change, both, part
 
 _TYPES = ("hello_response", "auth_response", "tunnel_response", "heartbeat_response", "error")
 

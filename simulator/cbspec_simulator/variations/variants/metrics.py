@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 from cbspec_simulator.relay.behaviour import WsgiApp
-from cbspec_simulator.variations.compose import Change, part
+from cbspec_simulator.variations.parts import Change, part
 
 
 def _edited(edit: Callable[[bytes], bytes]) -> Change:

@@ -12,7 +12,7 @@ from cbspec.protocol.messages import Heartbeat, Request, TunnelInfo
 from cbspec_simulator.base.steps import RATE
 from cbspec_simulator.relay.behaviour import Behaviour
 from cbspec_simulator.settings.config import Config
-from cbspec_simulator.variations.compose import Change, both, part, writing
+from cbspec_simulator.variations.parts import Change, both, part, writing
 
 _COUNTED: tuple[type[Request], ...] = (TunnelInfo, Heartbeat)  # auth has a step of its own
 
@@ -25,8 +25,6 @@ def _window(rate: Rate) -> tuple[float, float]:
 
 class FixedWindow:
     """Counts requests in consecutive windows."""
-
-    __slots__ = ("_count", "_most", "_number", "_seconds")
 
     def __init__(self, rate: Rate) -> None:
         self._seconds, self._most = _window(rate)
@@ -47,8 +45,6 @@ class FixedWindow:
 
 class SlidingLog:
     """Keeps the times of admitted requests."""
-
-    __slots__ = ("_log", "_most", "_seconds")
 
     def __init__(self, rate: Rate) -> None:
         self._seconds, self._most = _window(rate)
@@ -75,8 +71,6 @@ class SlidingLog:
 class SlidingCounter:
     """Counts in windows, and adds the share of the previous window that a sliding one would still contain."""
 
-    __slots__ = ("_before", "_count", "_most", "_seconds", "_window")
-
     def __init__(self, rate: Rate) -> None:
         self._seconds, self._most = _window(rate)
         self._window = float("-inf")
@@ -100,8 +94,6 @@ class SlidingCounter:
 
 class LeakyBucket:
     """Fills by requests, leaks at the rate, and refuses requests while its level exceeds the burst."""
-
-    __slots__ = ("_level", "_rate", "_when")
 
     def __init__(self, rate: Rate) -> None:
         self._rate = rate

@@ -12,7 +12,8 @@ from cbspec_simulator.base.limits import Account
 from cbspec_simulator.base.state import Attempt, Refused
 from cbspec_simulator.base.steps import BUFFERS, RELAY_CONNECTIONS, TENANT_TUNNELS, Step, available, new_tunnel
 from cbspec_simulator.relay.behaviour import Behaviour
-from cbspec_simulator.variations.compose import Change, both, moved, part, recoded, refusals, refused_as, without
+from cbspec_simulator.variations.parts import Change, both, part
+from cbspec_simulator.variations.steps import moved, recoded, refusals, refused_as, without
 from cbspec_simulator.variations.variants.closing import BAD_HELLO, MALFORMED, TOO_EARLY
 
 _TCP_ONLY = part(is_websocket=lambda _: False)

@@ -6,7 +6,8 @@ import json
 
 from cbspec.protocol.framing import StreamFramer
 from cbspec_simulator.relay.behaviour import AnswerContext, Body
-from cbspec_simulator.variations.compose import Change, framed, part, texts
+from cbspec_simulator.variations.answers import texts
+from cbspec_simulator.variations.parts import Change, framed, part
 
 
 def _reversed(body: Body, _: AnswerContext) -> list[bytes]:

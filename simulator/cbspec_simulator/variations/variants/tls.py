@@ -9,7 +9,7 @@ from pathlib import Path
 from cbspec.profile.identity import DevelopmentCA
 from cbspec.protocol.tls import TlsFailed, TlsLayer
 from cbspec_simulator.settings.config import ConfigError
-from cbspec_simulator.variations.compose import Change, part, served_by
+from cbspec_simulator.variations.parts import Change, part, served_by
 from cbspec_simulator.variations.variants import certificates
 
 ONE_SUITE = Path(__file__).with_name("one-cipher-suite.cnf")
@@ -39,8 +39,6 @@ def _ask_for_certificate(context: ssl.SSLContext) -> None:
 
 class _OtherAlert(TlsLayer):
     """Sends handshake_failure for every failed handshake."""
-
-    __slots__ = ("_alert",)
 
     def __init__(self, context: ssl.SSLContext) -> None:
         super().__init__(context, server_side=True)

@@ -9,7 +9,7 @@ from websockets.http11 import Request, Response
 from websockets.server import ServerProtocol
 
 from cbspec.protocol.websocket import WebSocketFramer
-from cbspec_simulator.variations.compose import Change, both, part, spoken
+from cbspec_simulator.variations.parts import Change, both, part, spoken
 from cbspec_simulator.variations.variants.closing import CLOSE_AFTER_ERROR
 
 

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from itertools import cycle
 
 from cbspec_simulator.relay.behaviour import Behaviour
-from cbspec_simulator.variations.compose import Change, writing
+from cbspec_simulator.variations.parts import Change, writing
 
 _UNEVEN = (0.0, 0.12, 0.01, 0.25, 0.0, 0.06, 0.18, 0.03)  # seconds of delay of successive answers
 

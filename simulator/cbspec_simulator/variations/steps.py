@@ -1,0 +1,154 @@
+"""Changes of the order of messages, and of the steps that serve a request."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Hashable
+from dataclasses import replace
+from typing import Any
+
+from cbspec.protocol.codes import ErrorCode
+from cbspec.protocol.connection import RequestRefused
+from cbspec.protocol.messages import Request, TunnelInfo
+from cbspec.protocol.state import Rule, State
+from cbspec_simulator.base.state import Attempt, Identity, Refused
+from cbspec_simulator.base.steps import Check, Quota, Step
+from cbspec_simulator.relay.behaviour import Behaviour
+from cbspec_simulator.variations.parts import Change, both
+
+
+def rule(state: State, request: type[Request], entry: Rule) -> Change:
+    """Replace an entry of the transition table."""
+    return lambda behaviour: replace(behaviour, table={**behaviour.table, (state, request): entry})
+
+
+def each_step(name: str, function: Callable[[Step], tuple[Step, ...]]) -> Change:
+    """Replace the steps of a name by those that a function returns. Raises LookupError if there are none."""
+
+    def through(steps: tuple[Step, ...]) -> tuple[Step, ...]:
+        return tuple(new for step in steps for new in (function(step) if step.name == name else (step,)))
+
+    def change(behaviour: Behaviour) -> Behaviour:
+        changed = {kind: through(steps) for kind, steps in behaviour.steps.items()}
+        every = through(behaviour.every)
+        if changed == dict(behaviour.steps) and every == behaviour.every:
+            raise LookupError(f"no step is called {name}")
+        return replace(behaviour, steps=changed, every=every)
+
+    return change
+
+
+def without(name: str) -> Change:
+    """Remove a step."""
+    return each_step(name, lambda _: ())
+
+
+def added(request: type[Request], step: Step, *, first: bool = False) -> Change:
+    """Add a step at the end of a request's steps, or at the start."""
+
+    def change(behaviour: Behaviour) -> Behaviour:
+        others = behaviour.steps[request]
+        return replace(behaviour, steps={**behaviour.steps, request: (step, *others) if first else (*others, step)})
+
+    return change
+
+
+def moved(
+    name: str, to: type[Request], when: Callable[[Attempt], bool] | None = None, *, first: bool = False
+) -> Change:
+    """Move a step to another request, where it applies if `when` is true."""
+
+    def change(behaviour: Behaviour) -> Behaviour:
+        step = next(step for steps in behaviour.steps.values() for step in steps if step.name == name)
+        return both(without(name), added(to, replace(step, when=when), first=first))(behaviour)
+
+    return change
+
+
+def check(name: str, function: Check) -> Change:
+    """Replace the check of a step."""
+    return each_step(name, lambda step: (replace(step, check=function),))
+
+
+def watching(name: str, make: Callable[[Check], Check]) -> Change:
+    """Replace the check of a step by `make(check)`, which is called for each behaviour: checks can keep state."""
+    return each_step(name, lambda step: (replace(step, check=make(step.check)),))
+
+
+def recoded(name: str, code: ErrorCode) -> Change:
+    """Let a step refuse with another code."""
+
+    def make(inner: Check) -> Check:
+        def refusing(attempt: Attempt) -> Any:  # noqa: ANN401 - what the step returns
+            try:
+                return inner(attempt)
+            except Refused as refused:
+                raise Refused(code, refused.text, close=refused.close) from None
+
+        return refusing
+
+    return watching(name, make)
+
+
+def quota(name: str, **parts: Any) -> Change:  # noqa: ANN401 - checked by the names of the parts
+    """Replace parts of a quota, for example its account or its limit."""
+
+    def make(inner: Check) -> Check:
+        assert isinstance(inner, Quota)  # noqa: S101 - the caller names a quota
+        return replace(inner, **parts)
+
+    return watching(name, make)
+
+
+def limit(name: str, function: Callable[[int], int | None]) -> Change:
+    """Apply a function to the limit of a quota."""
+
+    def make(inner: Check) -> Check:
+        assert isinstance(inner, Quota)  # noqa: S101 - the caller names a quota
+
+        def other(attempt: Attempt) -> int | None:
+            found = inner.limit(attempt)
+            return None if found is None else function(found)
+
+        return replace(inner, limit=other)
+
+    return watching(name, make)
+
+
+def refusals(function: Callable[[Attempt, RequestRefused], Refused | None]) -> Change:
+    """Refuse invalid requests as a function says; None keeps the refusal."""
+
+    def change(behaviour: Behaviour) -> Behaviour:
+        return replace(
+            behaviour, refuse=lambda attempt, event: function(attempt, event) or behaviour.refuse(attempt, event)
+        )
+
+    return change
+
+
+def refused_as(code: ErrorCode, *requirements: str) -> Change:
+    """Refuse requests that break one of these requirements with another code."""
+    return refusals(lambda _, event: Refused(code, event.text) if event.requirement in requirements else None)
+
+
+def by_subject(attempt: Attempt) -> Hashable:
+    """Return the account of a tenant's subject."""
+    return attempt.known.tenant.id, attempt.known.subject
+
+
+def by_connection(attempt: Attempt) -> Hashable:
+    """Return the account of a tenant's connection."""
+    return attempt.known.tenant.id, attempt.connection.number
+
+
+def named_tenant(attempt: Attempt) -> Identity:
+    """Return an identity of the tenant that a tunnel_info names."""
+    tenant = attempt.relay.tenants.get(asks_for(attempt).tenant_id)
+    if tenant is None:
+        raise Refused(ErrorCode.INVALID_TOKEN, "authenticate first")
+    return Identity("", tenant)
+
+
+def asks_for(attempt: Attempt) -> TunnelInfo:
+    """Return the tunnel_info of an attempt."""
+    assert isinstance(attempt.request, TunnelInfo)  # noqa: S101 - called by steps of tunnel_info only
+    return attempt.request
