@@ -5,18 +5,20 @@
 
 from __future__ import annotations
 
+import pkgutil
 import tomllib
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from importlib import import_module
 from pathlib import Path
-from types import ModuleType
+from typing import Any
 
 from cbspec.profile.target import Transport
 from cbspec_simulator.relay.behaviour import Behaviour
 from cbspec_simulator.settings.config import Config
 from cbspec_simulator.variations import deviations, open_points, variants
-from cbspec_simulator.variations.deviations import rare
 from cbspec_simulator.variations.parts import Change, both
+from cbspec_simulator.variations.rows import change
 from cbspec_simulator.variations.variants.tls import ONE_SUITE
 
 _CATALOGUE = tomllib.loads(Path(__file__).with_name("catalogue.toml").read_text(encoding="utf-8"))
@@ -55,42 +57,52 @@ def _rows(kind: str) -> Iterator[tuple[str, str, str]]:
                 yield name, id_, sentence
 
 
-def _read(kind: str, *modules: ModuleType) -> dict[str, Variation]:
-    changes = {id_: change for module in modules for id_, change in module.CHANGES.items()}
-    arranged = {id_: made for module in modules for id_, made in getattr(module, "ARRANGED", {}).items()}
-    found = {
+def _found(name: str) -> dict[str, Any]:
+    """Return what the modules of all kinds have in their dictionaries of one name, by id of the variation."""
+    found: dict[str, Any] = {}
+    for package in (deviations, variants, open_points):
+        for module in pkgutil.iter_modules(package.__path__, f"{package.__name__}."):
+            found |= getattr(import_module(module.name), name, {})
+    return found
+
+
+_CHANGES = {**_found("CHANGES"), **{id_: change(row) for id_, row in _CATALOGUE["changes"].items()}}
+_ARRANGED = _found("ARRANGED")
+
+
+def _read(kind: str) -> dict[str, Variation]:
+    return {
         id_: Variation(
             id_,
             requirement,
             sentence,
-            changes.pop(id_, both()),
-            arranged.get(id_, _unarranged),
+            _CHANGES.get(id_, both()),
+            _ARRANGED.get(id_, _unarranged),
             _TRANSPORTS.get(id_),
             ONE_SUITE if id_ == "one-cipher-suite" else None,
         )
         for requirement, id_, sentence in _rows(kind)
     }
-    if changes:
-        raise LookupError(f"catalogue.toml lacks {', '.join(changes)}")
-    return found
 
 
-DEVIATIONS = _read("deviations", *deviations.MODULES)
+DEVIATIONS = _read("deviations")
 """Each breaks one requirement, and nothing else if that is possible."""
 
-RARE = _read("rare", rare)
+RARE = _read("rare")
 """Deviations that show too rarely for a default run of the suite: `make rare` judges them."""
 
 PERSONAS = {**DEVIATIONS, **RARE}
 """Every deviation that a relay can be started with."""
 
-VARIANTS = _read("variants", *variants.MODULES)
+VARIANTS = _read("variants")
 """Each conforms, and uses a freedom of the specification."""
 
-OPEN_POINTS = _read("open-points", *open_points.MODULES)
+OPEN_POINTS = _read("open-points")
 """Each conforms, and decides a question that the specification leaves open."""
 
 _ALL = {**PERSONAS, **VARIANTS, **OPEN_POINTS}
+if unknown := {*_CHANGES, *_ARRANGED} - set(_ALL):
+    raise LookupError(f"catalogue.toml lacks {', '.join(unknown)}")
 
 
 def varied(behaviour: Behaviour, *ids: str) -> Behaviour:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable, Sequence
 
 from websockets.server import ServerProtocol
 
@@ -14,34 +15,71 @@ from cbspec_simulator.variations.parts import Change, framed, spoken
 from cbspec_simulator.variations.steps import watching
 
 
-class _ReadFramer(StreamFramer):
-    """Decodes each read on its own."""
+def _read_as(function: Callable[[bytes], bytes]) -> Change:
+    """Apply a function to each read."""
 
-    def feed(self, data: bytes) -> None:
-        super().feed(data.decode("utf-8", "replace").encode())
+    class ReadFramer(StreamFramer):
+        def feed(self, data: bytes) -> None:
+            super().feed(function(data))
+
+    return framed(ReadFramer)
 
 
-class _ByteDroppingFramer(StreamFramer):
-    """Drops reads of one byte."""
+def websocket_read_as(function: Callable[[bytes, bool], bytes]) -> Change:
+    """Apply a function of the data, and whether the opening handshake is over, to each read."""
 
-    def feed(self, data: bytes) -> None:
-        super().feed(data if len(data) > 1 else b"")
+    class ReadFramer(WebSocketFramer):
+        def feed(self, data: bytes) -> None:
+            super().feed(function(data, self.opened))
+
+    return spoken(ServerProtocol, ReadFramer)
+
+
+def _taken(choose: Callable[[list[RawMessage]], Sequence[RawMessage]]) -> Change:
+    """Take from the messages that arrive together those that a function chooses."""
+
+    class ChoosingFramer(StreamFramer):
+        _chosen: Sequence[RawMessage] = ()
+
+        def next_message(self) -> RawMessage | None:
+            if not self._chosen:
+                self._chosen = choose([*iter(super().next_message, None)])
+            first, self._chosen = next(iter(self._chosen), None), self._chosen[1:]
+            return first
+
+    return framed(ChoosingFramer)
+
+
+def _up_to(mark: bytes) -> Change:
+    """Drop the messages after one that contains a pattern."""
+
+    def choose(found: list[RawMessage]) -> list[RawMessage]:
+        marked = (place for place, message in enumerate(found) if re.search(mark, message.text))
+        return found[: next(marked, len(found)) + 1]
+
+    return _taken(choose)
+
+
+def _heartbeats_first(found: list[RawMessage]) -> list[RawMessage]:
+    return sorted(found, key=lambda message: b'"heartbeat"' not in message.text)
 
 
 class _ImpatientFramer(StreamFramer):
-    """Takes each read as complete messages, and an incomplete one as invalid."""
+    """Takes an incomplete message as invalid at the end of each read."""
 
     def next_message(self) -> RawMessage | None:
-        frame = super().next_message()
-        lost = self.pending
+        frame, lost = super().next_message(), self.pending
         if frame is not None or not lost:
             return frame
-        self.discard()
+        self._buffer.clear()
+        self._scanner = None
         return RawMessage(lost, "it is cut off")
 
 
 class _HalfLosingFramer(StreamFramer):
     """Drops an incomplete message after a complete one."""
+
+    _whole = False
 
     def feed(self, data: bytes) -> None:
         super().feed(data)
@@ -49,92 +87,11 @@ class _HalfLosingFramer(StreamFramer):
 
     def next_message(self) -> RawMessage | None:
         frame = super().next_message()
-        if frame is not None:
-            self._whole = True
-        elif getattr(self, "_whole", False) and self.pending:
-            self._whole = False
-            self.discard()
+        if frame is None and self._whole and self.pending:
+            self._buffer.clear()
+            self._scanner = None
+        self._whole = frame is not None
         return frame
-
-
-class _LimitedFramer(StreamFramer):
-    """Takes at most `most` messages from each read, and drops the rest."""
-
-    most = 8
-
-    def feed(self, data: bytes) -> None:
-        super().feed(data)
-        self._left = self.most
-
-    def next_message(self) -> RawMessage | None:
-        while (frame := super().next_message()) is not None:
-            self._left = getattr(self, "_left", self.most) - 1
-            if self._left >= 0:
-                return frame
-        return None
-
-
-class _SingleFramer(_LimitedFramer):
-    """Takes one message from each read."""
-
-    most = 1
-
-
-class _DroppingFramer(StreamFramer):
-    """Drops the messages that arrive together with, and after, a message that contains `mark`."""
-
-    mark: re.Pattern[bytes]
-
-    def feed(self, data: bytes) -> None:
-        super().feed(data)
-        self._after = False
-
-    def next_message(self) -> RawMessage | None:
-        frame = super().next_message()
-        if frame is None or getattr(self, "_after", False):
-            return None if frame is None else self.next_message()
-        self._after = self.mark.search(frame.text) is not None
-        return frame
-
-
-class _AuthDroppingFramer(_DroppingFramer):
-    """Drops the messages after an auth."""
-
-    mark = re.compile(rb'"token"')
-
-
-class _RefusalDroppingFramer(_DroppingFramer):
-    """Drops the messages after a tunnel_info for port 0."""
-
-    mark = re.compile(rb'"remote_port":0[,}]')
-
-
-class _ReorderingFramer(StreamFramer):
-    """Takes the heartbeats of a read first."""
-
-    def next_message(self) -> RawMessage | None:
-        waiting = [*getattr(self, "_sorted", ())]
-        if not waiting:
-            while (frame := super().next_message()) is not None:
-                waiting.append(frame)
-            waiting.sort(key=lambda frame: b'"heartbeat"' not in frame.text)
-        self._sorted = waiting[1:]
-        return waiting[0] if waiting else None
-
-
-class _WholeFrameFramer(WebSocketFramer):
-    """Drops reads of one byte after the opening handshake."""
-
-    def feed(self, data: bytes) -> None:
-        super().feed(data if not self.opened or len(data) > 1 else b"")
-
-
-class _HastyFramer(WebSocketFramer):
-    """Takes the first read as the complete opening handshake."""
-
-    def feed(self, data: bytes) -> None:
-        whole = self.opened or data.endswith(b"\r\n\r\n")
-        super().feed(data if whole else data + b"\r\n\r\n")
 
 
 class _SingleMessageFramer(WebSocketFramer):
@@ -158,16 +115,20 @@ def _nothing_after_a_dial(step: Check) -> Check:
 
 CHANGES: dict[str, Change] = {
     "input-split-not-understood": framed(_ImpatientFramer),
-    "input-split-character-mangled": framed(_ReadFramer),
-    "input-single-bytes-lost": framed(_ByteDroppingFramer),
+    "input-split-character-mangled": _read_as(lambda data: data.decode("utf-8", "replace").encode()),
+    "input-single-bytes-lost": _read_as(lambda data: data if len(data) > 1 else b""),
     "input-half-behind-whole-lost": framed(_HalfLosingFramer),
-    "input-split-websocket-frame-lost": spoken(ServerProtocol, _WholeFrameFramer),
-    "input-split-handshake-refused": spoken(ServerProtocol, _HastyFramer),
-    "input-pipelined-lost": framed(_SingleFramer),
-    "input-pipelined-beyond-eight-lost": framed(_LimitedFramer),
-    "input-pipelined-behind-auth-lost": framed(_AuthDroppingFramer),
-    "input-pipelined-behind-refused-lost": framed(_RefusalDroppingFramer),
+    "input-split-websocket-frame-lost": websocket_read_as(
+        lambda data, opened: data if not opened or len(data) > 1 else b""
+    ),
+    "input-split-handshake-refused": websocket_read_as(
+        lambda data, opened: data if opened or data.endswith(b"\r\n\r\n") else data + b"\r\n\r\n"
+    ),
+    "input-pipelined-lost": _taken(lambda found: found[:1]),
+    "input-pipelined-beyond-eight-lost": _taken(lambda found: found[:8]),
+    "input-pipelined-behind-auth-lost": _up_to(rb'"token"'),
+    "input-pipelined-behind-refused-lost": _up_to(rb'"remote_port":0[,}]'),
     "input-pipelined-behind-dialled-lost": watching("dial", _nothing_after_a_dial),
     "input-pipelined-websocket-lost": spoken(ServerProtocol, _SingleMessageFramer),
-    "input-pipelined-heartbeats-first": framed(_ReorderingFramer),
+    "input-pipelined-heartbeats-first": _taken(_heartbeats_first),
 }

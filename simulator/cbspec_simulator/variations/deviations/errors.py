@@ -21,13 +21,10 @@ from cbspec_simulator.variations.answers import (
     drop,
     instead,
     put,
-    unanswered,
 )
 from cbspec_simulator.variations.parts import Change
 from cbspec_simulator.variations.requests import understands
 
-_UNKNOWN = "error:unknown_message_type"
-_NOT_JSON = broke("CB-MSG-005", "CB-MSG-006")
 _UNKNOWN_TYPE = broke("CB-UNK-001")
 
 
@@ -124,17 +121,9 @@ CHANGES: dict[str, Change] = {
     **dict(change for cause in _CAUSES for change in cause.changes()),
     "invalid-token-as-a-status": _status(_EXPIRED, "auth_response"),
     "invalid-tunnel-info-as-a-status": _status(_BAD_PORT, "tunnel_response"),
-    "error-code-unlisted": answers(_UNKNOWN, put("code", "malformed_json"), _NOT_JSON),
-    "error-message-missing": answers("error", drop("message")),
     "error-message-null": answers("error", put("message", None)),
-    "error-message-empty": answers("error", put("message", "")),
-    "error-message-blank": answers("error", put("message", " ")),
     "error-quotes-token": answers("error:invalid_token", put("message", _with_token)),
     "error-quotes-what-is-no-json": _quoting,
-    "unknown-type-unanswered": unanswered(_UNKNOWN, _UNKNOWN_TYPE),
-    "unknown-type-wrong-code": answers(_UNKNOWN, put("code", "invalid_tunnel_info"), _UNKNOWN_TYPE),
     "type-trimmed": _heartbeat_if(_name(lambda name: name != name.strip())),
     "type-ping-understood": _heartbeat_if(_name(lambda name: name == "ping")),
-    "type-missing-wrong-code": answers(_UNKNOWN, put("code", "invalid_tunnel_info"), broke("CB-UNK-002")),
-    "relay-type-wrong-code": answers(_UNKNOWN, put("code", "invalid_token"), broke("CB-UNK-003")),
 }

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from cbspec_simulator.relay.behaviour import AnswerContext, Behaviour, Body
-from cbspec_simulator.variations.answers import answers, instead, unanswered
+from cbspec_simulator.variations.answers import unanswered
 from cbspec_simulator.variations.parts import Change
 
 _ANSWER = "heartbeat_response"
@@ -31,10 +31,6 @@ def _others_are_newer(exchange: AnswerContext) -> bool:
 
 
 CHANGES: dict[str, Change] = {
-    "heartbeat-unanswered": unanswered(_ANSWER),
-    "heartbeat-answered-by-tunnel-response": answers(
-        _ANSWER, instead(type="tunnel_response", status="ok", tunnel_id="heartbeat")
-    ),
     "heartbeat-every-seventh-lost": unanswered(_ANSWER, lambda exchange: exchange.nth % 7 == 0),
     "heartbeat-every-seventh-held-back": _held_back,
     "heartbeat-with-tunnel-unanswered": unanswered(_ANSWER, lambda exchange: bool(exchange.connection.tunnels)),

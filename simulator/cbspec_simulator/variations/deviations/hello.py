@@ -5,9 +5,9 @@ from __future__ import annotations
 from cbspec.protocol.messages import Auth, AuthResponse, Heartbeat, HeartbeatResponse, Hello
 from cbspec.protocol.state import Serve, State
 from cbspec_simulator.relay.behaviour import AnswerContext
-from cbspec_simulator.variations.answers import answers, broke, drop, instead, put, turn, unanswered
+from cbspec_simulator.variations.answers import answers, instead, turn
 from cbspec_simulator.variations.parts import Change
-from cbspec_simulator.variations.requests import accepts, missing, of_type
+from cbspec_simulator.variations.requests import accepts, of_type
 from cbspec_simulator.variations.steps import rule
 
 _ANSWER = "hello_response"
@@ -27,34 +27,17 @@ def _is_second(exchange: AnswerContext) -> bool:
 
 
 CHANGES: dict[str, Change] = {
-    "hello-unanswered": unanswered(_ANSWER),
     "hello-every-second-refused": answers(_ANSWER, _REFUSED, _is_second),
-    "hello-answered-by-auth-response": answers(
-        _ANSWER, instead(type="auth_response", status="ok", client_id="x", tenant_id="x")
-    ),
-    "hello-version-missing": answers(_ANSWER, drop("version")),
-    "hello-version-number": answers(_ANSWER, put("version", 1.0)),
     "hello-features-text": answers(_ANSWER, turn("features", ",".join)),
     "hello-features-number-inside": answers(_ANSWER, turn("features", lambda names: [*names, 2])),
-    "hello-version-2.0": answers(_ANSWER, put("version", "2.0")),
-    "hello-without-version-accepted": accepts("hello", "version", missing, "1"),
-    "hello-with-number-version-accepted": accepts("hello", "version", of_type(int, float), "1.0"),
-    "hello-version-null-accepted": accepts("hello", "version", of_type(type(None)), "1.0"),
-    "hello-version-array-accepted": accepts("hello", "version", of_type(list), "1.0"),
-    "hello-without-version-unanswered": unanswered("error", broke("CB-HEL-005")),
-    "hello-without-features-accepted": accepts("hello", "features", missing, []),
     "hello-with-text-features-accepted": accepts("hello", "features", of_type(str), lambda text: text.split(",")),
-    "hello-features-null-accepted": accepts("hello", "features", of_type(type(None)), []),
-    "hello-features-object-accepted": accepts("hello", "features", of_type(dict), []),
     "hello-features-mixed-accepted": accepts(
         "hello", "features", lambda value: isinstance(value, list) and 1 in value, []
     ),
-    "hello-without-features-unanswered": unanswered("error", broke("CB-HEL-006")),
     "auth-before-hello-accepted": rule(State.CONNECTED, Auth, Serve(AuthResponse, State.AUTHENTICATED, "CB-AUT-001")),
     "heartbeat-before-hello-answered": rule(
         State.CONNECTED, Heartbeat, Serve(HeartbeatResponse, State.CONNECTED, "CB-HBT-001")
     ),
-    "before-hello-unanswered": unanswered("error", broke("CB-HEL-007")),
     "hello-with-three-features-refused": answers(_ANSWER, _REFUSED, _lists_few),
     "hello-without-any-feature-refused": answers(_ANSWER, _REFUSED, _lists_none),
 }

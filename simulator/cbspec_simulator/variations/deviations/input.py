@@ -10,7 +10,6 @@ import zlib
 from collections.abc import Callable
 
 from cbspec.protocol.framing import StreamFramer
-from cbspec_simulator.variations.answers import broke, unanswered
 from cbspec_simulator.variations.parts import Change, both, framed
 from cbspec_simulator.variations.requests import misreads, takes, unreadable
 
@@ -162,8 +161,6 @@ _VALID: dict[str, Callable[[bytes], bool]] = {
 CHANGES: dict[str, Change] = {
     **{f"input-{name}-accepted": takes(mend) for name, mend in {**_NEARLY_JSON, **_NOT_UTF8}.items()},
     "input-compressed-accepted": both(framed(_UnpackingFramer), takes(_unpack)),
-    "input-not-json-unanswered": unanswered("error", broke("CB-MSG-005", "CB-MSG-006")),
-    "input-not-utf8-unanswered": unanswered("error", broke("CB-MSG-006")),
     **{f"input-{name}-not-understood": unreadable(when) for name, when in _VALID.items()},
     "input-escapes-not-understood": misreads(lambda text: _UNICODE_ESCAPE.sub(rb"\1\\\\u", text)),
     "input-type-must-be-first": unreadable(lambda text: text.lstrip().startswith(b"{") and not _TYPE_FIRST.match(text)),

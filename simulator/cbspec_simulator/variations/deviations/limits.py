@@ -21,24 +21,14 @@ from cbspec_simulator.base.steps import (
     Step,
 )
 from cbspec_simulator.relay.behaviour import AnswerContext, Behaviour, Body
-from cbspec_simulator.variations.answers import answers, unanswered
+from cbspec_simulator.variations.answers import answers
 from cbspec_simulator.variations.parts import Change, both, part
-from cbspec_simulator.variations.steps import by_connection, by_subject, each_step, limit, quota, recoded, watching
+from cbspec_simulator.variations.steps import by_connection, by_subject, each_step, quota, watching
 
 _TUNNELS, _CONNECTIONS = TENANT_TUNNELS.name, TENANT_CONNECTIONS.name
 _RELAY, _BUFFERS = RELAY_CONNECTIONS.name, BUFFERS.name
 _OVER = ErrorCode.TENANT_LIMIT_EXCEEDED
 _AT_ONCE = 0.01  # seconds
-
-
-def _kept(name: str) -> Change:
-    """Never give back units of an account."""
-    return part(gives_back=lambda account: account.name != name)
-
-
-def _kept_at_reset(name: str) -> Change:
-    """Never give back the units that a reset connection held."""
-    return part(gives_back_at_reset=lambda account: account.name != name)
 
 
 def _shared(name: str, limit_of: str) -> Change:
@@ -70,16 +60,16 @@ def _once(name: str, whose: Callable[[Attempt], Hashable]) -> Change:
     """Refuse each account only once."""
 
     def make(inner: Check) -> Check:
-        told: set[Hashable] = set()
+        refused: set[Hashable] = set()
 
         def check(attempt: Attempt) -> None:
             key = id(attempt.relay), whose(attempt)
             try:
                 inner(attempt)
             except Refused:
-                if key in told:
+                if key in refused:
                     return
-                told.add(key)
+                refused.add(key)
                 raise
 
         return check
@@ -153,21 +143,21 @@ def _refused_takes_buffer(attempt: Attempt, refused: Refused) -> None:
 
 def _told_and_served(behaviour: Behaviour) -> Behaviour:
     """Send the error, and serve the connection nevertheless."""
-    told: set[tuple[int, int]] = set()
+    refused: set[tuple[int, int]] = set()
 
     def make(inner: Check) -> Check:
         def check(attempt: Attempt) -> None:
             try:
                 inner(attempt)
             except Refused:
-                told.add((id(attempt.relay), attempt.connection.number))
+                refused.add((id(attempt.relay), attempt.connection.number))
 
         return check
 
     def edit(body: Body, exchange: AnswerContext) -> Body:
         code = {"type": "error", "code": "connection_limit_reached", "message": "the relay is full"}
         session = exchange.connection
-        return code if (id(session.relay), session.number) in told else body
+        return code if (id(session.relay), session.number) in refused else body
 
     return both(watching(_RELAY, make), answers("hello_response", edit))(behaviour)
 
@@ -189,23 +179,7 @@ def _common(_: Attempt) -> None:
     return
 
 
-def _never(_: int) -> None:
-    return None
-
-
-def _fewer(number: int) -> int:
-    return number - 1
-
-
-def _more(number: int) -> int:
-    return number + 1
-
-
 CHANGES: dict[str, Change] = {
-    "tunnel-limit-early": limit(_TUNNELS, _fewer),
-    "tunnel-limit-ignored": limit(_TUNNELS, _never),
-    "tunnel-limit-late": limit(_TUNNELS, _more),
-    "tunnel-limit-wrong-code": recoded(_TUNNELS, ErrorCode.BUFFER_POOL_EXHAUSTED),
     "tunnel-limit-looked-at-first": _checked_first(
         _TUNNELS, lambda earlier, now: now.monotonic - earlier.monotonic < 2 * _AT_ONCE
     ),
@@ -217,12 +191,6 @@ CHANGES: dict[str, Change] = {
     "tunnel-limit-per-subject": quota(_TUNNELS, holder=by_subject),
     "tunnel-limit-per-transport": quota(_TUNNELS, holder=_transport),
     "tunnel-limit-freed-by-any-close": _freed(_TUNNELS, _CONNECTIONS),
-    "tunnels-never-given-back": _kept(_TUNNELS),
-    "tunnels-kept-at-reset": _kept_at_reset(_TUNNELS),
-    "tenant-connections-early": limit(_CONNECTIONS, _fewer),
-    "tenant-connections-ignored": limit(_CONNECTIONS, _never),
-    "tenant-connections-late": limit(_CONNECTIONS, _more),
-    "tenant-connections-wrong-code": recoded(_CONNECTIONS, ErrorCode.CONNECTION_LIMIT_REACHED),
     "tenant-connections-per-subject": quota(_CONNECTIONS, holder=by_subject),
     "tenant-connections-per-transport": quota(_CONNECTIONS, holder=_transport),
     "tenant-connections-looked-at-first": _checked_first(
@@ -232,25 +200,11 @@ CHANGES: dict[str, Change] = {
     "tenant-connections-freed-by-refusal": part(refused=_refusal_frees),
     "tenant-connections-shared": _shared(_CONNECTIONS, "connection_limit"),
     "tenant-connections-count-others": quota(_CONNECTIONS, holder=_common),
-    "tenant-connections-never-given-back": _kept(_CONNECTIONS),
-    "tenant-connections-kept-at-reset": _kept_at_reset(_CONNECTIONS),
-    "relay-connections-early": limit(_RELAY, _fewer),
     "second-hello-counts": each_step(_RELAY, lambda step: (Step(step.name, step.check),)),
-    "relay-connections-ignored": limit(_RELAY, _never),
-    "relay-connections-late": limit(_RELAY, _more),
     "relay-connections-told-and-served": _told_and_served,
-    "relay-connections-wrong-code": recoded(_RELAY, _OVER),
-    "relay-connections-silent": unanswered(f"error:{ErrorCode.CONNECTION_LIMIT_REACHED}"),
-    "relay-connections-never-given-back": _kept(_RELAY),
-    "relay-connections-kept-at-reset": _kept_at_reset(_RELAY),
-    "buffer-pool-early": limit(_BUFFERS, _fewer),
     "buffer-pool-counts-refused": part(refused=_refused_takes_buffer),
-    "buffer-pool-ignored": limit(_BUFFERS, _never),
-    "buffer-pool-wrong-code": recoded(_BUFFERS, _OVER),
     "buffer-pool-once": _once(_BUFFERS, _connection),
     "buffer-pool-per-connection": quota(_BUFFERS, holder=_connection),
     "buffer-pool-per-tenant": quota(_BUFFERS, holder=_tenant),
     "buffer-pool-freed-by-any-close": _freed(_BUFFERS, _CONNECTIONS),
-    "buffers-never-given-back": _kept(_BUFFERS),
-    "buffers-kept-at-reset": _kept_at_reset(_BUFFERS),
 }

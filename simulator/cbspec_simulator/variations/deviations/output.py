@@ -7,7 +7,7 @@ import zlib
 from collections.abc import Callable
 
 from cbspec_simulator.relay.behaviour import AnswerContext, Body
-from cbspec_simulator.variations.answers import answers, broke, drop, instead, put, texts, twice
+from cbspec_simulator.variations.answers import answers, broke, texts
 from cbspec_simulator.variations.parts import Change
 
 _TUNNEL = "tunnel_response"
@@ -46,14 +46,6 @@ CHANGES: dict[str, Change] = {
     "output-log-line": _tunnel(lambda text: [b"opening a tunnel", text]),
     "output-gzip": _tunnel(lambda text: gzip.compress(text, mtime=0)),
     "output-raw-deflate": texts(_raw_deflate, _of_unknown_type),
-    "hello-echoed": answers("hello_response", instead(type="hello")),
-    "auth-type-short": answers("auth_response", put("type", "response")),
-    "tunnel-type-missing": answers(_TUNNEL, drop("type")),
-    "heartbeat-echoed": answers("heartbeat_response", instead(type="heartbeat")),
-    "error-of-another-type": answers("error", put("type", "failure")),
-    "hello-answered-twice": answers("hello_response", twice),
-    "tunnel-answered-twice": answers(_TUNNEL, twice),
-    "error-sent-twice": answers("error", twice),
     "heartbeat-unasked": answers(_TUNNEL, _with_heartbeat),
     "error-and-success": answers("error:invalid_tunnel_info", _with_heartbeat, broke("CB-TUN-007")),
 }

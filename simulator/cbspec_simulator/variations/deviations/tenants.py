@@ -14,8 +14,8 @@ from cbspec_simulator.base.state import Attempt, Identity, Refused
 from cbspec_simulator.base.steps import Check, Errand, complete_claims, known_tenant
 from cbspec_simulator.variations.answers import asked, unanswered
 from cbspec_simulator.variations.parts import Change, both
-from cbspec_simulator.variations.requests import Test, accepts, missing, refuses
-from cbspec_simulator.variations.steps import asks_for, check, recoded, watching, without
+from cbspec_simulator.variations.requests import Test, accepts, missing
+from cbspec_simulator.variations.steps import asks_for, check, watching
 
 _OWN = "\0own"
 """Replaces a tenant_id in a tunnel_info: the tenant of the connection's token."""
@@ -134,8 +134,6 @@ CHANGES: dict[str, Change] = {
     "inactive-tenant-as-invalid-token": check("known-tenant", _inactive_as(ErrorCode.INVALID_TOKEN)),
     "tunnel-tenant-missing-accepted": _tunnel_without(missing),
     "tunnel-tenant-empty-accepted": _tunnel_without(lambda value: value == ""),
-    "tunnel-tenant-missing-wrong-code": refuses("tunnel_info", "tenant_id", missing, ErrorCode.UNKNOWN_MESSAGE_TYPE),
-    "tunnel-for-any-tenant": without("own-tenant"),
     "tunnel-for-connected-tenant": _tolerant(_connected),
     "tunnel-for-unknown-tenant": _tolerant(lambda attempt, _, name: name not in attempt.relay.tenants),
     "tunnel-for-inactive-tenant": _tolerant(
@@ -147,5 +145,4 @@ CHANGES: dict[str, Change] = {
     "tunnel-for-tenant-with-space": _named(lambda own, name: name.strip() == own),
     "tunnel-for-tenant-with-nul": _named(lambda own, name: name.partition("\0")[0] == own),
     "tunnel-for-another-tenant-unanswered": unanswered("error:tenant_not_found", asked(TunnelInfo)),
-    "tunnel-for-another-tenant-wrong-code": recoded("own-tenant", ErrorCode.TENANT_LIMIT_EXCEEDED),
 }

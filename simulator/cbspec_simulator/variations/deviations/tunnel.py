@@ -14,9 +14,9 @@ from cbspec.protocol.state import Refuse, Serve, State
 from cbspec_simulator.base.state import Attempt, Refused
 from cbspec_simulator.base.steps import Step
 from cbspec_simulator.relay.behaviour import AnswerContext, Behaviour, Body
-from cbspec_simulator.variations.answers import answers, broke, drop, put, turn, unanswered
+from cbspec_simulator.variations.answers import answers, turn
 from cbspec_simulator.variations.parts import Change, both, part
-from cbspec_simulator.variations.requests import Test, accepts, missing, of_type, refuses
+from cbspec_simulator.variations.requests import Test, accepts, of_type, refuses
 from cbspec_simulator.variations.steps import added, named_tenant, rule
 
 _ANSWER = "tunnel_response"
@@ -109,15 +109,11 @@ _IDENTIFIERS: dict[str, Callable[[str], object]] = {
 """What is made of a tunnel_id, by the end of the deviation's id."""
 
 CHANGES: dict[str, Change] = {
-    "tunnel-unanswered": unanswered(_ANSWER),
     "tunnel-refused": answers(_ANSWER, lambda *_: {"type": "error", "code": "invalid_tunnel_info", "message": "no"}),
-    "tunnel-status-created": answers(_ANSWER, put("status", "created")),
-    "tunnel-status-missing": answers(_ANSWER, drop("status")),
     "tunnel-every-second-unavailable": _refusing(_is_second, ErrorCode.SERVER_UNAVAILABLE),
     "tunnel-second-refused": _refusing(lambda attempt: bool(attempt.connection.tunnels)),
     "local-port-65535-refused": _refusing(_port(lambda port: port == 65535)),
     "local-port-privileged-refused": _refusing(_port(lambda port: port < 1024)),
-    "tunnel-id-missing": answers(_ANSWER, drop("tunnel_id")),
     "tunnel-id-of-another-connection": _another_tunnel,
     **{f"tunnel-id-{name}": answers(_ANSWER, turn("tunnel_id", made)) for name, made in _IDENTIFIERS.items()},
     "tunnel-before-auth": both(served_in(State.GREETED), part(stranger=named_tenant)),
@@ -125,20 +121,13 @@ CHANGES: dict[str, Change] = {
     "tunnel-before-auth-wrong-code": rule(
         State.GREETED, TunnelInfo, Refuse(ErrorCode.TENANT_NOT_FOUND, "CB-TUN-004", "authenticate first")
     ),
-    "tunnel-id-missing-accepted": _accepted("tunnel_id", missing, "missing"),
     "tunnel-id-object-accepted": _accepted("tunnel_id", of_type(dict), str),
-    "tunnel-id-missing-wrong-code": _recoded("tunnel_id", missing),
-    "local-port-missing-accepted": _accepted("local_port", missing, 3389),
     "local-port-string-accepted": _accepted("local_port", _is_digits, int),
     "local-port-true-accepted": _accepted("local_port", lambda value: value is True, 3389),
-    "bad-local-port-unanswered": unanswered("error", broke("CB-TUN-006")),
     "local-port-over-65535-accepted": _accepted("local_port", _TOO_HIGH, 3389),
     "local-port-fraction-accepted": _accepted("local_port", _FRACTION, int),
     "local-port-minus-one-accepted": _accepted("local_port", _number(lambda value: value == -1), 3389),
     "local-port-over-65535-wrong-code": _recoded("local_port", _TOO_HIGH),
-    "remote-host-missing-accepted": _accepted("remote_host", missing, "missing"),
-    "remote-host-null-accepted": _accepted("remote_host", of_type(type(None)), "null"),
-    "remote-port-missing-accepted": _accepted("remote_port", missing, 3389),
     "remote-port-string-accepted": _accepted("remote_port", _is_digits, int),
     "remote-port-zero-accepted": _accepted("remote_port", _ZERO, 1),
     "remote-port-65536-accepted": _accepted("remote_port", _number(lambda value: value == 65536), 3389),

@@ -20,6 +20,7 @@ from cbspec_simulator.base.state import Attempt, Identity, Refused
 from cbspec_simulator.base.steps import Check, Errand
 from cbspec_simulator.relay.behaviour import stranger
 from cbspec_simulator.variations.answers import over_websocket, unanswered
+from cbspec_simulator.variations.deviations.arrival import websocket_read_as
 from cbspec_simulator.variations.deviations.tunnel import served_in
 from cbspec_simulator.variations.parts import Change, both, part, spoken
 from cbspec_simulator.variations.steps import named_tenant, watching
@@ -129,20 +130,11 @@ class _LineFramer(WebSocketFramer):
         return frame if frame is None or frame.text.endswith(b"\n") else self.next_message()
 
 
-class _UnmaskedFramer(WebSocketFramer):
-    """Accepts short frames without a mask."""
-
-    def feed(self, data: bytes) -> None:
-        if self.opened and data[:1] == b"\x81" and data[2:3] == b"{" and data[1] < 126:
-            data = bytes([data[0], data[1] | 0x80]) + bytes(4) + data[2:]
-        super().feed(data)
-
-
-class _AnyBitFramer(WebSocketFramer):
-    """Ignores a reserved bit of a text frame."""
-
-    def feed(self, data: bytes) -> None:
-        super().feed(b"\x81" + data[1:] if self.opened and data[:1] == b"\xa1" else data)
+def _unmasked(data: bytes, opened: bool) -> bytes:
+    """Mask short frames without a mask."""
+    if opened and data[:1] == b"\x81" and data[2:3] == b"{" and data[1] < 126:
+        return bytes([data[0], data[1] | 0x80]) + bytes(4) + data[2:]
+    return data
 
 
 class _InterruptingProtocol(ServerProtocol):
@@ -212,8 +204,10 @@ CHANGES: dict[str, Change] = {
     "websocket-needs-line-feed": spoken(ServerProtocol, _LineFramer),
     "websocket-token-unverified": watching("valid-token", _unverified),
     "websocket-needs-no-auth": both(served_in(State.GREETED), part(stranger=_stranger_over_websocket)),
-    "websocket-unmasked-accepted": spoken(ServerProtocol, _UnmaskedFramer),
-    "websocket-reserved-bit-accepted": spoken(ServerProtocol, _AnyBitFramer),
+    "websocket-unmasked-accepted": websocket_read_as(_unmasked),
+    "websocket-reserved-bit-accepted": websocket_read_as(
+        lambda data, opened: b"\x81" + data[1:] if opened and data[:1] == b"\xa1" else data
+    ),
     "websocket-messages-inside-others": spoken(_InterruptingProtocol, _InterruptingFramer),
     "websocket-deflate-accepted": spoken(ServerProtocol, extensions=[ServerPerMessageDeflateFactory()]),
 }

@@ -8,9 +8,9 @@ from cbspec.protocol.state import Refuse, Serve, State
 from cbspec_simulator.base.state import Attempt, Refused
 from cbspec_simulator.base.steps import Step
 from cbspec_simulator.relay.behaviour import AnswerContext, Body
-from cbspec_simulator.variations.answers import answers, asked, broke, closes_after, put
+from cbspec_simulator.variations.answers import answers, asked, closes_after, put
 from cbspec_simulator.variations.parts import Change, both, part
-from cbspec_simulator.variations.steps import added, refusals, refused_as, rule
+from cbspec_simulator.variations.steps import added, refusals, rule
 
 _C, _G, _A = State.CONNECTED, State.GREETED, State.AUTHENTICATED
 _UNKNOWN, _TOKEN = ErrorCode.UNKNOWN_MESSAGE_TYPE, ErrorCode.INVALID_TOKEN
@@ -46,7 +46,6 @@ CHANGES: dict[str, Change] = {
     "second-hello-forgets-auth": rule(_A, Hello, Serve(HelloResponse, _G, "CB-HEL-001")),
     "version-echoed": answers("hello_response", put("version", _requested_version)),
     "other-versions-refused": added(Hello, Step("version", _version_1_0), first=True),
-    "bad-hello-as-invalid-tunnel-info": refused_as(ErrorCode.INVALID_TUNNEL_INFO, "CB-HEL-005", "CB-HEL-006"),
     "tunnel-before-hello-as-unknown-message-type": rule(
         _C, TunnelInfo, Refuse(_UNKNOWN, "CB-HEL-007", "send hello first")
     ),
@@ -69,8 +68,6 @@ CHANGES: dict[str, Change] = {
     "tunnel-before-auth-as-invalid-tunnel-info": rule(
         _G, TunnelInfo, Refuse(ErrorCode.INVALID_TUNNEL_INFO, "CB-TUN-004", "authenticate first")
     ),
-    "close-after-unknown-type": closes_after(broke("CB-UNK-001")),
-    "tunnel-before-auth-closes": closes_after(broke("CB-TUN-004")),
     "refused-tunnel-closes": closes_after(asked(TunnelInfo)),
     "failed-transfer-closes": part(ends=lambda body, _: body.get("code") == "data_transfer_failed"),
 }

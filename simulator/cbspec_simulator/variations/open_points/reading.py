@@ -11,7 +11,7 @@ from cbspec.protocol.framing import RawMessage, StreamFramer
 from cbspec.protocol.messages import RULES, Message, Violation
 from cbspec.protocol.strictjson import NotStrictJson
 from cbspec_simulator.relay.behaviour import AnswerContext, Behaviour, Body
-from cbspec_simulator.variations.answers import answers, put
+from cbspec_simulator.variations.answers import answers
 from cbspec_simulator.variations.parts import Change, both, framed, part
 from cbspec_simulator.variations.requests import takes, understands
 
@@ -163,6 +163,5 @@ CHANGES: dict[str, Change] = {
     "member-names-in-any-case": understands(_names_in_any_case),
     "types-in-capitals": understands(_capitals),
     "tunnel-response-names-tenant": answers("tunnel_response", _tenant),
-    "errors-carry-details": answers("error", put("retryable", False)),
     "binary-frames-refused": _text_frames_only,
 }

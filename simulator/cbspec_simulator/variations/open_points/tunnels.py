@@ -22,7 +22,6 @@ from cbspec_simulator.variations.steps import (
     by_subject,
     check,
     each_step,
-    recoded,
     refusals,
 )
 
@@ -122,9 +121,6 @@ CHANGES: dict[str, Change] = {
     "tunnel-with-empty-tenant-as-tenant-not-found": refuses(
         "tunnel_info", "tenant_id", lambda value: value == "", ErrorCode.TENANT_NOT_FOUND
     ),
-    "tenant-error-as-invalid-token": recoded("known-tenant", ErrorCode.INVALID_TOKEN),
-    "foreign-tenant-as-invalid-tunnel-info": recoded("own-tenant", ErrorCode.INVALID_TUNNEL_INFO),
-    "foreign-tenant-as-invalid-token": recoded("own-tenant", ErrorCode.INVALID_TOKEN),
 }
 
 ARRANGED = {"rate-counted-by-connection": _scope_unsaid, "rate-counted-by-subject": _scope_unsaid}

@@ -12,18 +12,11 @@ from cbspec_simulator.variations.parts import Change, both, part, writing
 
 MALFORMED = ("CB-MSG-005", "CB-MSG-006")
 """The requirements that input breaks if it isn't JSON in UTF-8."""
-BAD_HELLO = ("CB-HEL-005", "CB-HEL-006")
-TOO_EARLY = ("CB-HEL-007",)
 
 _IDLE = 3.0  # seconds
 
 CLOSE_AFTER_ERROR = closes_after(always)
 """Close the connection after every error."""
-
-
-def _silently(*requirements: str) -> Change:
-    """Close the connection instead of sending the error for one of these requirements."""
-    return closes("error", broke(*requirements))
 
 
 def _impatient(config: Config) -> Config:
@@ -38,11 +31,7 @@ CHANGES: dict[str, Change] = {
     "close-after-refused-auth": closes_after(
         lambda exchange: isinstance(exchange.request, Auth) or "CB-AUT-" in exchange.requirement
     ),
-    "close-after-malformed": closes_after(broke(*MALFORMED)),
-    "malformed-closes": _silently(*MALFORMED),
-    "malformed-resets": both(_silently(*MALFORMED), writing(reset=True)),
-    "bad-hello-closes": _silently(*BAD_HELLO),
-    "early-message-closes": _silently(*TOO_EARLY),
+    "malformed-resets": both(closes("error", broke(*MALFORMED)), writing(reset=True)),
     "late-return": part(notices_after=1.0),
     "late-return-behind-errors": both(CLOSE_AFTER_ERROR, part(notices_after=1.0)),
     "goodbye": part(parting=lambda _: Error(ErrorCode.SERVER_UNAVAILABLE, "the relay closes the connection")),

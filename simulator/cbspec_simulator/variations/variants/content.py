@@ -39,14 +39,9 @@ def _on_ipv6(config: Config) -> Config:
 CHANGES: dict[str, Change] = {
     "extra-members": _every(_extra),
     "long-answers": _every(_long),
-    "fewer-features": _features(put("features", ["tls", "tunnel_info", "multi_tenancy"])),
-    "only-multi-tenancy": _features(put("features", ["multi_tenancy"])),
-    "no-features": _features(put("features", [])),
     "more-features": _features(turn("features", lambda features: [*features, "drain"])),
     "feature-order": _features(turn("features", lambda features: [*reversed(features), features[0]])),
     "own-client-id": answers("auth_response", put("client_id", lambda exchange: f"c/{exchange.connection.number:08x}")),
-    "terse-errors": answers("error", put("message", "refused")),
-    "errors-in-russian": answers("error", put("message", "Запрос отклонён.\nПопробуйте позже 🙂")),
     "leeway": part(leeway=300.0),
 }
 

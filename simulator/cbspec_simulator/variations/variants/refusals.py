@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import replace
 
 from cbspec.protocol.codes import ErrorCode
@@ -13,8 +12,8 @@ from cbspec_simulator.base.state import Attempt, Refused
 from cbspec_simulator.base.steps import BUFFERS, RELAY_CONNECTIONS, TENANT_TUNNELS, Step, available, new_tunnel
 from cbspec_simulator.relay.behaviour import Behaviour
 from cbspec_simulator.variations.parts import Change, both, part
-from cbspec_simulator.variations.steps import moved, recoded, refusals, refused_as, without
-from cbspec_simulator.variations.variants.closing import BAD_HELLO, MALFORMED, TOO_EARLY
+from cbspec_simulator.variations.steps import moved, refusals, refused_as, without
+from cbspec_simulator.variations.variants.closing import MALFORMED
 
 _TCP_ONLY = part(is_websocket=lambda _: False)
 
@@ -55,10 +54,6 @@ def _at_opening(step: Step) -> Change:
     return lambda behaviour: replace(behaviour, welcome=(*behaviour.welcome, step))
 
 
-def _at(name: str, kind: type[Request], when: Callable[[Attempt], bool] | None = None) -> Change:
-    return moved(name, kind, when)
-
-
 _LIMIT_AT_OPENING = both(without(RELAY_CONNECTIONS.name), _at_opening(Step(RELAY_CONNECTIONS.name, RELAY_CONNECTIONS)))
 _AVAILABLE_AT_OPENING = _at_opening(Step("available", available))
 
@@ -66,16 +61,11 @@ _MALFORMED_AS = (code for code in ErrorCode if code is not ErrorCode.UNKNOWN_MES
 
 CHANGES: dict[str, Change] = {
     **{f"malformed-as-{code.value.replace('_', '-')}": refused_as(code, *MALFORMED) for code in _MALFORMED_AS},
-    "bad-hello-as-invalid-token": refused_as(ErrorCode.INVALID_TOKEN, *BAD_HELLO),
-    "bad-hello-as-server-unavailable": refused_as(ErrorCode.SERVER_UNAVAILABLE, *BAD_HELLO),
-    "early-message-as-invalid-token": refused_as(ErrorCode.INVALID_TOKEN, *TOO_EARLY),
-    "no-tenant-as-tenant-not-found": recoded("complete-claims", ErrorCode.TENANT_NOT_FOUND),
-    "tunnel-without-tenant-as-tenant-not-found": refused_as(ErrorCode.TENANT_NOT_FOUND, "CB-TEN-005"),
-    "address-at-tunnel": _at("allowed-address", TunnelInfo),
-    "tenant-connections-at-tunnel": _at("tenant-connections", TunnelInfo, _first_tunnel),
+    "address-at-tunnel": moved("allowed-address", TunnelInfo),
+    "tenant-connections-at-tunnel": moved("tenant-connections", TunnelInfo, _first_tunnel),
     "connection-limit-at-opening": _LIMIT_AT_OPENING,
-    "connection-limit-at-auth": _at(RELAY_CONNECTIONS.name, Auth),
-    "connection-limit-at-tunnel": _at(RELAY_CONNECTIONS.name, TunnelInfo, _first_tunnel),
+    "connection-limit-at-auth": moved(RELAY_CONNECTIONS.name, Auth),
+    "connection-limit-at-tunnel": moved(RELAY_CONNECTIONS.name, TunnelInfo, _first_tunnel),
     "unavailable-at-opening": _AVAILABLE_AT_OPENING,
     "unavailable-at-auth": _available_only_at(Auth),
     "unavailable-at-tunnel": _available_only_at(TunnelInfo),
