@@ -19,6 +19,8 @@ import pytest
 
 import cbspec_conformance.relay
 from cbspec.cli import main
+from cbspec_conformance.reporting.results import write_results
+from cbspec_conformance.reporting.saved_run import SavedRun
 
 SUITE = Path(cbspec_conformance.__file__).parent
 
@@ -105,9 +107,13 @@ def _serve(command: Sequence[str], said: Connection, folder: Path) -> None:
 
 
 def results(context: ForkServerContext, folder: Path, patience: float, *arguments: str) -> dict[str, Any]:
-    """Return the results of a run that may take `patience` seconds. Raises NoResults."""
-    file = folder / "results.json"
-    process = context.Process(target=_run, args=(("--results", str(file), *arguments), folder))
+    """Return the results of a run that may take `patience` seconds.
+
+    Raises NoResults if there are none, or if its transcript gives other verdicts.
+    """
+    file, transcript = folder / "results.json", folder / "transcript.jsonl"
+    options = ("--results", str(file), "--transcript", str(transcript), *arguments)
+    process = context.Process(target=_run, args=(options, folder))
     process.start()
     process.join(patience)
     if process.is_alive():
@@ -117,7 +123,26 @@ def results(context: ForkServerContext, folder: Path, patience: float, *argument
     if not file.exists():
         said = (folder / "suite.log").read_text(errors="replace").strip().splitlines()
         raise NoResults(f"exit code {process.exitcode}: {said[-1] if said else 'no output'}")
-    return dict(json.loads(file.read_text(encoding="utf-8")))
+    found = dict(json.loads(file.read_text(encoding="utf-8")))
+    if difference := _difference(found, folder / "rejudged.json"):
+        raise NoResults(f"the transcript gives another verdict: {difference}")
+    return found
+
+
+def _difference(run: dict[str, Any], rejudged: Path) -> str:
+    """Return the first difference between the verdicts of a run and those recomputed from its transcript."""
+    again = json.loads(rejudged.read_text(encoding="utf-8")) if rejudged.exists() else {"requirements": {}}
+    for name, verdict in run["requirements"].items():
+        one, other = _verdict(verdict), _verdict(again["requirements"].get(name, {}))
+        if one != other:
+            return f"{name}: {one} and {other}"
+    return "" if run["green"] == again["green"] else f"green: {run['green']} and {again['green']}"
+
+
+def _verdict(verdict: dict[str, Any]) -> dict[str, Any]:
+    """Return a verdict without the exchanges as text: a transcript cuts long messages."""
+    findings = [{**finding, "exchange": ""} for finding in verdict.get("findings", ())]
+    return {**verdict, "findings": findings}
 
 
 def _run(arguments: Sequence[str], folder: Path) -> None:
@@ -125,4 +150,7 @@ def _run(arguments: Sequence[str], folder: Path) -> None:
     os.dup2(file, 1)
     os.dup2(file, 2)
     os.environ["XDG_CACHE_HOME"] = str(folder)  # runs share no saved failures
-    sys.exit(pytest.main(["-c", str(SUITE / "pytest.ini"), "-p", "no:cacheprovider", "-p", "no:randomly", *arguments]))
+    code = pytest.main(["-c", str(SUITE / "pytest.ini"), "-p", "no:cacheprovider", "-p", "no:randomly", *arguments])
+    if (transcript := folder / "transcript.jsonl").exists():
+        write_results(SavedRun.load(transcript).result(), folder / "rejudged.json")
+    sys.exit(code)

@@ -1,6 +1,6 @@
-"""`cbspec replay`: run failures again to see whether they are fixed.
+"""`cbspec replay`: replay failures to see whether they are fixed.
 
-Exit codes: 0 all are fixed, 1 one is still failing, 2 wrong usage or an invalid file, 3 one is undecided.
+Exit codes: 0 all are fixed, 1 at least one still occurs, 2 wrong usage or an invalid file, 3 at least one is undecided.
 """
 
 from __future__ import annotations
@@ -20,29 +20,18 @@ from cbspec_conformance.replay.outcome import ReplayOutcome, ReplayVerdict
 from cbspec_conformance.replay.replay import Replayer, replay
 from cbspec_conformance.target.preflight import NoTarget
 
-_STILL_FAILING, _UNDECIDED = 1, 3
-
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of `cbspec replay`."""
-    parser.add_argument("files", nargs="+", type=Path, metavar="FILE", help="failure file, or folder of failure files")
-    parser.add_argument(
-        "--export",
-        type=Path,
-        metavar="SCRIPT",
-        help="write a Python script that shows the failure and needs the standard library alone (for one file)",
-    )
-    parser.add_argument("--target", metavar="HOST:PORT", help="the relay (default: the profile's address)")
-    parser.add_argument(
-        "--target-profile",
-        type=Path,
-        metavar="FILE",
-        help="profile of the relay: its tokens, tenants and limits (TOML)",
-    )
+    add = parser.add_argument
+    add("files", nargs="+", type=Path, metavar="FILE", help="failure file, or folder of failure files")
+    add("--export", type=Path, metavar="SCRIPT", help="write a stand-alone Python script that shows the failure")
+    add("--target", metavar="HOST:PORT", help="relay (default: the profile's address)")
+    add("--target-profile", type=Path, metavar="FILE", help="profile of the relay: tokens, tenants and limits (TOML)")
 
 
 def run(args: argparse.Namespace) -> int:
-    """Run failures again; return the exit code."""
+    """Replay failures; return the exit code."""
     failures = dict(_failures(args.files))
     profile = _profile(args.target, args.target_profile)
     if args.export is not None:
@@ -56,22 +45,19 @@ def run(args: argparse.Namespace) -> int:
     except NoTarget as error:
         outcomes = [ReplayOutcome(ReplayVerdict.UNCLEAR, str(error))] * len(failures)
     for (file, failure), outcome in zip(failures.items(), outcomes, strict=True):
-        print("\n".join(report(file, failure, outcome)))
+        print("\n".join(_report(file, failure, outcome)))
         if args.export is not None:
             print(_export(replayer, failure, outcome, args.export))
     return exit_code(outcomes)
 
 
 def exit_code(outcomes: Sequence[ReplayOutcome]) -> int:
-    """Return 1 if a failure is still there, else 3 if one is undecided, else 0."""
+    """Return 1 if a failure still occurs, else 3 if one is undecided, else 0."""
     verdicts = {outcome.verdict for outcome in outcomes}
-    if ReplayVerdict.FAILING in verdicts:
-        return _STILL_FAILING
-    return _UNDECIDED if ReplayVerdict.UNCLEAR in verdicts else 0
+    return 1 if ReplayVerdict.FAILING in verdicts else 3 if ReplayVerdict.UNCLEAR in verdicts else 0
 
 
-def report(file: Path, failure: Failure, outcome: ReplayOutcome) -> Iterator[str]:
-    """Yield the lines of the report on one failure."""
+def _report(file: Path, failure: Failure, outcome: ReplayOutcome) -> Iterator[str]:
     row = find(failure.requirement)
     yield f"{file}: {row.id} {row.level}"
     yield from textwrap.wrap(row.demand, 110, initial_indent="  ", subsequent_indent="  ")

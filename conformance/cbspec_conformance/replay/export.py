@@ -1,4 +1,4 @@
-"""A failure as a script that needs the standard library alone, tried on the relay before it is offered."""
+"""Exports a failure as a script for Python's standard library, and tries it on the relay."""
 
 from __future__ import annotations
 
@@ -19,32 +19,31 @@ from cbspec.catalogue.requirements import find
 from cbspec.profile.identity import DEVELOPMENT_SECRET, development_ca
 from cbspec.profile.profile import Profile
 from cbspec_conformance.failures.failure import Failure
-from cbspec_conformance.failures.forged import compare
 from cbspec_conformance.failures.recipes import Recipe
+from cbspec_conformance.replay import standalone
+from cbspec_conformance.replay.forged import compare
 from cbspec_conformance.replay.player import Player
 from cbspec_conformance.target.relay import RelayUnderTest
 
-_SOURCE = Path(__file__).with_name("standalone.py")
+_SOURCE = Path(standalone.__file__)
 _NOQA = re.compile(r"  # noqa: .*$", re.MULTILINE)
 _TIMEOUT = 120.0  # seconds for a script
-_FAILURE_IS_THERE = 1
 
 
 class NotExportable(Exception):
-    """No script can be offered; the text gives the reason."""
+    """The failure cannot be exported; the text gives the reason."""
 
 
 def export(failure: Failure, target: RelayUnderTest, file: Path) -> None:
-    """Write the script of a failure that was just seen on `target`, and delete it unless it shows the failure too.
+    """Write the script of a failure that was just seen on `target`; delete it unless it shows the failure too.
 
     Raises NotExportable, or OSError if the file cannot be written.
     """
     if failure.expectation is None:
         raise NotExportable("the failure has no steps that can be played without its case")
-    recipes = failure.tokens or {}
-    player = Player(target, recipes)
-    tokens = {name: _recipe(name, recipe, player) for name, recipe in recipes.items()}
-    file.write_text(script(failure, target.profile, tokens), encoding="utf-8", errors="backslashreplace")
+    player = Player(target, failure.tokens or {})
+    tokens = {name: _recipe(name, recipe, player) for name, recipe in (failure.tokens or {}).items()}
+    file.write_text(_script(failure, target.profile, tokens), encoding="utf-8", errors="backslashreplace")
     given = {_variable(name): player.token(name) for name, recipe in tokens.items() if recipe.get("given")}
     try:
         done = subprocess.run(  # noqa: S603 - our own
@@ -56,15 +55,15 @@ def export(failure: Failure, target: RelayUnderTest, file: Path) -> None:
         )
         code, output = done.returncode, done.stdout.decode(errors="replace").splitlines()[-1:]
     except subprocess.TimeoutExpired:
-        code, output = -1, ["it did not end in time"]
-    if code != _FAILURE_IS_THERE:
+        code, output = standalone.UNCLEAR, ["it did not end in time"]
+    if code != standalone.PRESENT:
         file.unlink()
         raise NotExportable(f"a script does not show the failure on this relay: {(output or ['no output'])[0]}")
 
 
 def environment(profile: Profile) -> dict[str, str]:
     """Return the environment variables that pass a profile to a script."""
-    tls, target, secret = profile.tls, profile.target, _secret(profile)
+    tls, target = profile.tls, profile.target
     ca = development_ca().ca_file if tls.ca == "development" else tls.ca
     variables = {
         "CBSPEC_CA": str(ca) if ca not in (None, "system") else "",
@@ -72,15 +71,14 @@ def environment(profile: Profile) -> dict[str, str]:
         "CBSPEC_SERVER_NAME": target.server_name or "",
         "CBSPEC_WEBSOCKET_PATH": target.websocket_path,
         "CBSPEC_TIMEOUT": f"{target.timeout:g}",
-        "CBSPEC_SECRET": secret or "",
+        "CBSPEC_SECRET": _secret(profile) or "",
         "CBSPEC_CLIENT_CERTIFICATE": str(tls.client_certificate or ""),
         "CBSPEC_CLIENT_KEY": str(tls.client_key or ""),
     }
     return {name: value for name, value in variables.items() if value}
 
 
-def script(failure: Failure, profile: Profile, tokens: Mapping[str, Mapping[str, Any]]) -> str:
-    """Return the script's text."""
+def _script(failure: Failure, profile: Profile, tokens: Mapping[str, Mapping[str, Any]]) -> str:
     data = {
         "requirement": failure.requirement,
         "target": str(profile.target.address or failure.target),
@@ -99,7 +97,8 @@ def script(failure: Failure, profile: Profile, tokens: Mapping[str, Mapping[str,
 def _description(failure: Failure, tokens: Mapping[str, Mapping[str, Any]]) -> str:
     row = find(failure.requirement)
     given = [
-        f"  {_variable(name)}: {_described(recipe)}"
+        f"  {_variable(name)}: "
+        + (f"the forgery {recipe.forgery} of {recipe.of}" if recipe.forgery else f"a valid token of {recipe.tenant}")
         for name, recipe in (failure.tokens or {}).items()
         if tokens[name].get("given")
     ]
@@ -116,10 +115,6 @@ def _description(failure: Failure, tokens: Mapping[str, Mapping[str, Any]]) -> s
     return text.replace("\\", "\\\\").replace('"""', "'''") + "\n"
 
 
-def _described(recipe: Recipe) -> str:
-    return f"the forgery {recipe.forgery} of {recipe.of}" if recipe.forgery else f"a valid token of {recipe.tenant}"
-
-
 def _variable(name: str) -> str:
     return f"CBSPEC_{name.upper().replace('-', '_')}"
 
@@ -134,7 +129,6 @@ def _recipe(name: str, recipe: Recipe, player: Player) -> dict[str, Any]:
     if not secret or tokens.algorithm not in (None, "HS256") or tokens.key_id:
         return {"given": True}
     if not recipe.forgery:
-        members: dict[str, Any] = msgspec.to_builtins(recipe)
-        return members
+        return dict(msgspec.to_builtins(recipe))
     changes = compare(player.token(name), player.token(recipe.of), secret, time.time())
     return {"of": recipe.of, **changes} if changes else {"given": True}

@@ -1,4 +1,4 @@
-"""The outcome of running a failure again."""
+"""The outcome of a replay."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from enum import StrEnum
 
 
 class ReplayVerdict(StrEnum):
-    """Whether the failure is still there."""
+    """Whether the failure still occurs."""
 
     FIXED = "fixed"
     FAILING = "still failing"
@@ -16,9 +16,8 @@ class ReplayVerdict(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class ReplayOutcome:
-    """A verdict with its reason and the exchange in lines for people. `played`: the steps alone showed the failure."""
+    """A verdict, its reason and the exchange as text."""
 
     verdict: ReplayVerdict
     reason: str
     exchange: str = ""
-    played: bool = False

@@ -1,6 +1,6 @@
-"""Plays the steps of a failure against a relay again, with the suite's own session, and judges the decisive one.
+"""Plays the steps of a failure on a relay with the suite's own session, and judges the decisive step.
 
-A step before it that worked when the failure was found must work again; otherwise the play is inconclusive.
+If an earlier step was accepted when the failure was found and is not accepted now, the replay is inconclusive.
 """
 
 from __future__ import annotations
@@ -28,15 +28,15 @@ from cbspec_conformance.record.transcript import Direction, Message
 from cbspec_conformance.target.relay import RelayUnderTest
 
 _SURPLUS_WAIT = 0.3
-"""Seconds to wait for an unasked answer: its arrival proves a breach, its absence proves nothing."""
+"""Seconds to wait for an unexpected answer: its arrival is a breach, its absence proves nothing."""
 
-_NOT_ACCEPTED_HERE = ("invalid_token", "tenant_not_found", "ip_not_allowed")
+_NOT_TRUSTED = ("invalid_token", "tenant_not_found", "ip_not_allowed")
 
 
 class Player:
-    """One play of the steps.
+    """One replay of the steps.
 
-    Arguments: `target` is the relay for one play; `recipes` tell how to make the tokens.
+    Arguments: `target` is the relay for this replay; `recipes` describe the tokens.
     """
 
     def __init__(self, target: RelayUnderTest, recipes: Mapping[str, Recipe]) -> None:
@@ -46,9 +46,9 @@ class Player:
         self._sessions: dict[int, ProbeSession] = {}
 
     def play(self, steps: Sequence[FailureStep], expectation: Expectation) -> None:
-        """Play all steps. Raises Broken if the failure shows, Inconclusive if the play proves nothing.
+        """Play all steps. Raises Broken if the failure occurs, Inconclusive if the replay proves nothing.
 
-        A breach of an invariant is among the target's findings afterwards.
+        The violation of an invariant is among the target's findings afterwards.
         """
         for step in steps:
             if isinstance(step, ConnectStep):
@@ -92,41 +92,44 @@ class Player:
 
     def _send(self, step: SendStep, expectation: Expectation) -> None:
         session = self._session(step.connection)
-        noted = [self._note(session, request) for request in step.requests]
-        data = self._data(session, step, noted)
-        if not noted:
-            for piece in data:
+        requests = [self._request(session, request) for request in step.requests]
+        pieces = self._pieces(session, step, requests)
+        if not requests:
+            for piece in pieces:
                 session.send_unanswered(piece)
             return
         tenant = next(filter(None, map(self._tenant, step.requests)), "")
         session.assume(tenant=tenant or None)
-        if len(noted) == 1:
+        if len(requests) == 1:
             session.fences.use(step.fenced or session.fences.kind)
-            exchange = session.exchange(noted[0], *data, fence=bool(step.fenced))
+            exchange = session.exchange(requests[0], *pieces, fence=bool(step.fenced))
         else:
-            exchange = session.together(noted, b"".join(data))
-        if noted[-1].type == "auth" or len(noted) > 1:
+            exchange = session.together(requests, b"".join(pieces))
+        if requests[-1].type == "auth" or len(requests) > 1:
             session.assume(authenticated=session.authenticated or judge.served(exchange))
         if step.decisive:
-            _trusted(exchange, tenant, self.target.facts.rejected)
+            if tenant and self.target.facts.rejected:
+                _require_trust(exchange)
             hold(expectation, exchange)
             if expectation.kind is ExpectationKind.INVARIANT:
                 session.unasked(_SURPLUS_WAIT)  # before a step closes the connection
-        elif len(noted) == 1:
-            _as_then(step, exchange)
+        elif len(requests) == 1:
+            _require_earlier_success(step, exchange)
 
-    def _note(self, session: ProbeSession, request: StepRequest) -> Message:
+    def _request(self, session: ProbeSession, request: StepRequest) -> Message:
+        """Record a request in the transcript."""
         text = self._bytes(request)
         value: Any = json.loads(text) if request.json is not None else decode(text).value
         if not isinstance(value, dict) or value.get("type", "") != request.type:
             value = {"type": request.type} if request.type else value
         return session.record_text(text, Decoded(value, fault=request.fault), request.meant)
 
-    def _data(self, session: ProbeSession, step: SendStep, noted: list[Message]) -> list[bytes]:
+    def _pieces(self, session: ProbeSession, step: SendStep, requests: list[Message]) -> list[bytes]:
+        """Return the bytes to send, a piece for each TLS record."""
         if step.frames:
             frames = [Frame(Opcode(frame.opcode), self._bytes(frame.payload), frame.fin) for frame in step.frames]
             return [frame.serialize(mask=True) for frame in frames]
-        data = self._bytes(step.wire) if step.wire else b"".join(session.encode(message.text) for message in noted)
+        data = self._bytes(step.wire) if step.wire else b"".join(session.encode(message.text) for message in requests)
         ends = [*step.cuts, len(data)]
         return [data[start:end] for start, end in zip([0, *step.cuts], ends, strict=True)]
 
@@ -141,22 +144,19 @@ class Player:
         return self._recipes[names[0]].tenant if names else ""
 
 
-def _trusted(exchange: Exchange, tenant: str, rejected: bool) -> None:
+def _require_trust(exchange: Exchange) -> None:
     """Raise Inconclusive if the relay refuses a valid token: it does not know the kit's key."""
     code = judge.error_code(exchange)
-    if tenant and rejected and code in _NOT_ACCEPTED_HERE:
+    if code in _NOT_TRUSTED:
         raise Inconclusive(f"this kit's tokens are not accepted ({code}); check tokens and tenants in the profile")
 
 
-def _as_then(step: SendStep, exchange: Exchange) -> None:
-    """Raise Inconclusive if a request is refused now that was served when the failure was found."""
-    then = [decode(text.to_bytes()) for text in step.then]
-    worked = [message.value for message in then if isinstance(message.value, dict) and _is_success(message.value)]
-    if worked and not judge.served(exchange):
-        seen = judge.describe(exchange.answers[0]) if exchange.answers else judge.silence(exchange)
-        raise Inconclusive(f"{step.requests[0].type} drew {judge.named(worked[0]['type'])} then, and now: {seen}")
-
-
-def _is_success(value: Mapping[str, Any]) -> bool:
-    message = Message(0.0, 0, Direction.RECEIVED, b"", Decoded(value))
-    return judge.is_success(message)
+def _require_earlier_success(step: SendStep, exchange: Exchange) -> None:
+    """Raise Inconclusive if a request is refused now that was accepted when the failure was found."""
+    answers = [Message(0.0, 0, Direction.RECEIVED, b"", decode(text.to_bytes())) for text in step.then]
+    accepted = [answer for answer in answers if judge.is_success(answer)]
+    if accepted and not judge.served(exchange):
+        now = judge.describe(exchange.answers[0]) if exchange.answers else judge.silence(exchange)
+        raise Inconclusive(
+            f"{step.requests[0].type} drew {judge.named(accepted[0].type)} when the failure was found, and now: {now}"
+        )

@@ -1,6 +1,6 @@
-"""Runs failures again: first the recorded steps, and the whole case if the steps do not show the failure.
+"""Replays failures: first the recorded steps, then the whole case if the steps do not show the failure.
 
-The verdict "fixed" therefore never rests on steps that lack the cause of the failure.
+So the verdict "fixed" never rests on steps that lack the cause of the failure.
 """
 
 from __future__ import annotations
@@ -23,11 +23,11 @@ from cbspec_conformance.target.locks import Locks
 from cbspec_conformance.target.preflight import NoTarget, examine
 from cbspec_conformance.target.relay import RelayUnderTest
 
-_NOTHING_SHOWN = ReplayOutcome(ReplayVerdict.UNCLEAR, "the failure has no steps that can be played without its case")
+_NO_STEPS = ReplayOutcome(ReplayVerdict.UNCLEAR, "the failure has no steps that can be played without its case")
 
 
 class Replayer:
-    """Runs failures again on one relay.
+    """Plays the steps of failures on one relay.
 
     Arguments: `profile` is the relay's. Raises NoTarget if it cannot be reached.
     """
@@ -46,7 +46,7 @@ class Replayer:
             target.close()
 
     def target(self) -> RelayUnderTest:
-        """Return the relay for one play."""
+        """Return the relay for one replay."""
         tempo = Tempo.of(self.profile.target, self.facts.latency)
         known = (self.profile, self.facts, "replay")
         return RelayUnderTest(*known, locks=Locks(None), pace=self._pace, issuer=self._issuer, tempo=tempo)
@@ -54,49 +54,34 @@ class Replayer:
     def play(self, failure: Failure) -> ReplayOutcome:
         """Play a failure's steps; return whether they show it."""
         if failure.expectation is None or failure.steps is None:
-            return _NOTHING_SHOWN
+            return _NO_STEPS
         target = self.target()
+        outcome = ReplayOutcome(ReplayVerdict.FIXED, "the steps no longer show it")
         try:
             Player(target, failure.tokens or {}).play(failure.steps, failure.expectation)
         except Broken as broken:
-            exchange = render(target.transcript, broken.exchanges)
-            return ReplayOutcome(
-                ReplayVerdict.FAILING, f"expected {broken.expected}; seen: {broken.seen}", exchange, played=True
-            )
+            return _failing(broken.expected, broken.seen, render(target.transcript, broken.exchanges))
         except (Inconclusive, NotExercised, RateLimited) as error:
-            return self._breach(failure, target) or ReplayOutcome(
-                ReplayVerdict.UNCLEAR, str(error), render(target.transcript, ())
-            )
+            outcome = ReplayOutcome(ReplayVerdict.UNCLEAR, str(error), render(target.transcript, ()))
         finally:
             target.close()
-        return self._breach(failure, target) or ReplayOutcome(ReplayVerdict.FIXED, "the steps no longer show it")
-
-    @staticmethod
-    def _breach(failure: Failure, target: RelayUnderTest) -> ReplayOutcome | None:
-        """Return the outcome of an invariant of the failure's own requirement that was broken during the play."""
-        for finding in target.log.findings:
+        for finding in target.log.findings:  # a violated invariant
             if finding.requirement == failure.requirement:
-                seen = f"expected {finding.expected}; seen: {finding.seen}"
-                return ReplayOutcome(ReplayVerdict.FAILING, seen, finding.exchange, played=True)
-        return None
+                return _failing(finding.expected, finding.seen, finding.exchange)
+        return outcome
 
 
-def replay(relay: Replayer, failures: Sequence[Failure], options: Sequence[str]) -> list[ReplayOutcome]:
-    """Return whether each failure is still there; `options` name the relay for the suite."""
-    outcomes = [relay.play(failure) for failure in failures]
-    hidden = [index for index, outcome in enumerate(outcomes) if outcome.verdict is not ReplayVerdict.FAILING]
-    again = rerun([failures[index] for index in hidden], options) if hidden else []
-    for index, outcome in zip(hidden, again, strict=True):
-        outcomes[index] = _settled(outcomes[index], outcome)
+def _failing(expected: str, seen: str, exchange: str) -> ReplayOutcome:
+    return ReplayOutcome(ReplayVerdict.FAILING, f"expected {expected}; seen: {seen}", exchange)
+
+
+def replay(replayer: Replayer, failures: Sequence[Failure], options: Sequence[str]) -> list[ReplayOutcome]:
+    """Return whether each failure still occurs. `options` are the suite's options that name the relay."""
+    outcomes = [replayer.play(failure) for failure in failures]
+    left = [index for index, outcome in enumerate(outcomes) if outcome.verdict is not ReplayVerdict.FAILING]
+    for index, case in zip(left, rerun([failures[index] for index in left], options), strict=True):
+        played = outcomes[index]
+        both_unclear = case.verdict is played.verdict is ReplayVerdict.UNCLEAR
+        if not both_unclear or played is _NO_STEPS:  # the steps give the more specific reason
+            outcomes[index] = case
     return outcomes
-
-
-def _settled(played: ReplayOutcome, case: ReplayOutcome) -> ReplayOutcome:
-    """Return the outcome of the case, or of the play if both are unclear: the reason of the play is more specific."""
-    if (
-        case.verdict is ReplayVerdict.UNCLEAR
-        and played.verdict is ReplayVerdict.UNCLEAR
-        and played is not _NOTHING_SHOWN
-    ):
-        return played
-    return case

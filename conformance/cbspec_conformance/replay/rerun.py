@@ -1,11 +1,12 @@
-"""Runs the case of a failure again, in a process of its own, if its steps cannot be played or do not show it."""
+"""Runs the case of a failure again in a process of its own, if its steps cannot be played or do not show it."""
 
 from __future__ import annotations
 
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterable, Sequence
+from collections import defaultdict
+from collections.abc import Sequence
 from pathlib import Path
 
 from cbspec_conformance import PYTEST_OPTIONS, SUITE
@@ -14,32 +15,30 @@ from cbspec_conformance.replay.outcome import ReplayOutcome, ReplayVerdict
 from cbspec_conformance.reporting.results import Results, read_results
 
 PREFLIGHT = "preflight"
-"""The case name of a failure that was seen before any case ran."""
+"""The case name of a failure from the preflight."""
 
 
 def rerun(failures: Sequence[Failure], target: Sequence[str]) -> list[ReplayOutcome]:
-    """Run the cases of all failures and return the outcome of each; `target` are the options that name the relay."""
+    """Run the cases of all failures and return the outcome of each; `target` are the options that name the relay.
+
+    Failures with the same options share a run.
+    """
+    groups = defaultdict[tuple[tuple[str, ...], bool], list[int]](list)
+    for index, failure in enumerate(failures):
+        groups[failure.options, failure.case == PREFLIGHT].append(index)
     found: dict[int, ReplayOutcome] = {}
-    for indices in _runs(failures):
+    for indices in groups.values():
         together = [failures[index] for index in indices]
         results = _run([*target, *_arguments(together)])
-        if isinstance(results, str) and len(together) > 1:  # one missing case keeps the others from running
-            found.update((index, rerun([failures[index]], target)[0]) for index in indices)
+        if isinstance(results, str) and len(together) > 1:  # a single missing case stops the whole run
+            found |= {index: rerun([failures[index]], target)[0] for index in indices}
         else:
-            found.update((index, _outcome(failures[index], results)) for index in indices)
+            found |= {index: _outcome(failures[index], results) for index in indices}
     return [found[index] for index in range(len(failures))]
 
 
-def _runs(failures: Sequence[Failure]) -> Iterable[list[int]]:
-    """Return the indices of failures that can share a run: those with the same options."""
-    together: dict[tuple[tuple[str, ...], bool], list[int]] = {}
-    for index, failure in enumerate(failures):
-        together.setdefault((failure.options, failure.case == PREFLIGHT), []).append(index)
-    return together.values()
-
-
 def _arguments(failures: Sequence[Failure]) -> list[str]:
-    if failures[0].case == PREFLIGHT:  # without a case of its own: any case of the requirement runs the preflight
+    if failures[0].case == PREFLIGHT:  # any case of the requirement runs the preflight
         names = [str(SUITE), *dict.fromkeys(f"--only={failure.requirement}" for failure in failures)]
     else:
         names = [f"{SUITE}/{name}" for name in dict.fromkeys(failure.case for failure in failures)]
@@ -66,13 +65,11 @@ def _outcome(failure: Failure, results: Results | str) -> ReplayOutcome:
     own = rows[failure.requirement].findings if failure.requirement in rows else ()
     for finding in own:
         if finding.outcome in ("failed", "warned"):
-            seen = f"expected {finding.expected}; seen: {finding.seen}"
-            return ReplayOutcome(ReplayVerdict.FAILING, f"its case fails: {seen}", finding.exchange)
-    if failure.case == PREFLIGHT:
-        mine = list(own)
-    else:
-        mine = [finding for row in rows.values() for finding in row.findings if finding.case == failure.case]
-    if mine and all(finding.outcome == "passed" for finding in mine):
+            seen = f"its case fails: expected {finding.expected}; seen: {finding.seen}"
+            return ReplayOutcome(ReplayVerdict.FAILING, seen, finding.exchange)
+    of_case = [finding for row in rows.values() for finding in row.findings if finding.case == failure.case]
+    findings = own if failure.case == PREFLIGHT else of_case
+    if findings and all(finding.outcome == "passed" for finding in findings):
         return ReplayOutcome(ReplayVerdict.FIXED, "its case passes")
-    reason = next((finding.reason for finding in mine if finding.reason), "its case did not finish")
+    reason = next((finding.reason for finding in findings if finding.reason), "it did not finish")
     return ReplayOutcome(ReplayVerdict.UNCLEAR, f"its case: {reason}")

@@ -1,6 +1,6 @@
-"""What an exported script is made of: it plays one failure with the standard library alone.
+"""The template of an exported script: plays one failure with the standard library alone.
 
-`cbspec_conformance.replay.export` puts the failure's data in place of `FAILURE` and a description here.
+`cbspec_conformance.replay.export` replaces this text by a description, and `FAILURE` by the failure's data.
 """
 
 from __future__ import annotations
@@ -16,13 +16,14 @@ import socket
 import ssl
 import sys
 import time
+from collections.abc import Callable
 from typing import Any
 
 FAILURE: dict[str, Any] = {}
 
-THERE, NOT_THERE, UNCLEAR = 1, 0, 2
+PRESENT, ABSENT, UNCLEAR = 1, 0, 2
 TIMEOUT = float(os.environ.get("CBSPEC_TIMEOUT", "5"))  # seconds for an answer
-QUIET = 0.3  # seconds to look for an answer that nobody asked for
+QUIET = 0.3  # seconds for a further answer
 RUN = secrets.token_hex(4)
 SUCCESS = {
     "hello": "hello_response",
@@ -37,16 +38,27 @@ NO_ROOM = (
     "tenant_limit_exceeded",
     "buffer_pool_exhausted",
 )
-BINARY = b"binary: "  # stands before a message that came in a WebSocket's binary frame
+BINARY = b"binary: "  # marks a message from a binary WebSocket frame
 LITERAL = ("type", "status", "code", "version", "tenant_id")
+SIGNATURES: dict[str, Callable[[bytes], bytes]] = {
+    "unchanged": lambda old: old,
+    "empty": lambda old: b"",
+    "first bit flipped": lambda old: bytes([old[0] ^ 1]) + old[1:],
+    "last bit flipped": lambda old: old[:-1] + bytes([old[-1] ^ 1]),
+    "last three bytes zero": lambda old: old[:-3] + b"\0\0\0",
+    "without its last byte": lambda old: old[:-1],
+    "first half": lambda old: old[: len(old) // 2],
+    "a byte more": lambda old: old + b"\0",
+    "zero": lambda old: bytes(len(old)),
+}  # signatures of forged tokens, made from a valid signature
 
 
 class Unclear(Exception):
-    """Nothing can be said of the failure; the text says why."""
+    """The run proves nothing; the text gives the reason."""
 
 
 class StandaloneConnection:
-    """One connection to the relay: TLS 1.3, and a WebSocket over it where that is the transport."""
+    """A connection to the relay: TLS 1.3, optionally with WebSocket."""
 
     def __init__(self, number: int, host: str, port: int, transport: str, source: str) -> None:
         self.number, self.ended, self.buffer, self.fragments = number, "", b"", b""
@@ -64,7 +76,7 @@ class StandaloneConnection:
             self.open_websocket(f"{host}:{port}")
 
     def open_websocket(self, host: str) -> None:
-        """Make the opening handshake of RFC 6455."""
+        """Do the opening handshake (RFC 6455, 4.1)."""
         key = base64.b64encode(secrets.token_bytes(16)).decode()
         path = os.environ.get("CBSPEC_WEBSOCKET_PATH", "/")
         upgrade = f"Upgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: {key}"
@@ -77,14 +89,14 @@ class StandaloneConnection:
             raise Unclear(f"no WebSocket was opened: {head[:80]!r}")
 
     def send(self, data: bytes) -> None:
-        """Send bytes; a connection that the relay has ended takes them in silence."""
+        """Send bytes; do nothing if the relay has ended the connection."""
         try:
             self.socket.sendall(data)
         except OSError as error:
             self.ended = self.ended or str(error)
 
     def receive(self, deadline: float) -> bool:
-        """Take what arrives until the deadline, and say whether something did."""
+        """Receive bytes until the deadline; return whether any arrived."""
         if self.ended:
             return False
         self.socket.settimeout(max(deadline - time.monotonic(), 0.001))
@@ -100,7 +112,7 @@ class StandaloneConnection:
         return bool(data)
 
     def message(self, wait: float) -> bytes | None:
-        """Return the next message, or None where none comes within `wait` seconds."""
+        """Return the next message, or None if none arrives within `wait` seconds."""
         deadline = time.monotonic() + wait
         while True:
             found = self.next_message() if self.websocket else self.next_object()
@@ -111,7 +123,7 @@ class StandaloneConnection:
                 return rest or None
 
     def next_object(self) -> bytes | None:
-        """Cut the next object, or else the next line, out of what has arrived."""
+        """Remove the next object, or else the next line, from the read buffer."""
         self.buffer = self.buffer.lstrip(b" \t\r\n")
         text = self.buffer.decode("latin-1")
         try:
@@ -125,19 +137,18 @@ class StandaloneConnection:
         return found
 
     def next_message(self) -> bytes | None:
-        """Take frames until a message is whole; pings are answered."""
+        """Remove frames from the read buffer until a message is complete; answer pings."""
         while len(self.buffer) >= 2:
             size, at = self.buffer[1] & 0x7F, 2
             if size > 125:
                 at = 4 if size == 126 else 10
                 size = int.from_bytes(self.buffer[2:at], "big")
-            at += 4 if self.buffer[1] & 0x80 else 0
+            if self.buffer[1] & 0x80 or self.buffer[0] & 0x70:
+                self.buffer, self.ended = b"", "an invalid frame"
+                return b"an invalid frame"
             if len(self.buffer) < at + size:
                 return None
             opcode, last = self.buffer[0] & 15, self.buffer[0] & 0x80
-            if self.buffer[1] & 0x80 or self.buffer[0] & 0x70:
-                self.buffer, self.ended = b"", "a broken frame"
-                return b"a broken frame"
             payload, self.buffer = self.buffer[at : at + size], self.buffer[at + size :]
             if opcode == 9:
                 self.send(frame(10, True, payload))
@@ -152,7 +163,7 @@ class StandaloneConnection:
 
 
 def frame(opcode: int, last: bool, payload: bytes) -> bytes:
-    """Return a client's WebSocket frame, masked."""
+    """Return a masked WebSocket frame."""
     mask, size = secrets.token_bytes(4), len(payload)
     if size < 126:
         length = bytes([128 | size])
@@ -162,19 +173,21 @@ def frame(opcode: int, last: bool, payload: bytes) -> bytes:
     return bytes([(128 if last else 0) | opcode]) + length + mask + masked
 
 
-def base64url(data: bytes) -> str:
-    """Return bytes as a token writes them."""
-    return base64.urlsafe_b64encode(data).rstrip(b"=").decode()
-
-
 def unbase64url(text: str) -> bytes:
-    """Return the bytes that a token wrote."""
+    """Decode a token's segment."""
     return base64.urlsafe_b64decode(text + "=" * (-len(text) % 4))
 
 
-def signature(secret: str, text: str) -> bytes:
-    """Return the HS256 signature."""
-    return hmac.new(secret.encode(), text.encode(), hashlib.sha256).digest()
+def signed(header: dict[str, Any], claims: dict[str, Any], secret: str, signature: bytes | None = None) -> str:
+    """Return a token with an HS256 signature, or with another signature."""
+
+    def base64url(data: bytes) -> str:
+        return base64.urlsafe_b64encode(data).rstrip(b"=").decode()
+
+    text = ".".join(base64url(json.dumps(part, separators=(",", ":")).encode()) for part in (header, claims))
+    if signature is None:
+        signature = hmac.new(secret.encode(), text.encode(), hashlib.sha256).digest()
+    return f"{text}.{base64url(signature)}"
 
 
 class StandaloneTokens:
@@ -184,74 +197,44 @@ class StandaloneTokens:
         self.made: dict[str, str] = {}
 
     def get(self, name: str) -> str:
-        """Return a token, made when it is first asked for."""
+        """Return a token; it is made at the first call."""
         if name not in self.made:
             given = os.environ.get(f"CBSPEC_{name.upper().replace('-', '_')}")
             self.made[name] = given or self.make(FAILURE["tokens"][name])
         return self.made[name]
 
     def make(self, recipe: dict[str, Any]) -> str:
-        """Make a token, good or bad."""
-        secret = os.environ.get("CBSPEC_SECRET", "")
+        """Make a valid token, or change header, claims and signature of one."""
+        secret, now = os.environ.get("CBSPEC_SECRET", ""), int(time.time())
         if recipe.get("given") or not secret:
-            raise Unclear(
-                "set CBSPEC_SECRET, the relay's HS256 secret, or the CBSPEC_TOKEN_n that the text above names"
-            )
+            raise Unclear("set CBSPEC_SECRET, the relay's HS256 secret, or the CBSPEC_TOKEN_n named in the docstring")
         if "of" not in recipe:
-            now = int(time.time())
             own = {"tenant_id": recipe["tenant"], "iat": now, "exp": now + 3600, "jti": secrets.token_hex(16)}
-            claims = {**FAILURE["claims"], **({"sub": recipe["subject"]} if "subject" in recipe else {}), **own}
-            return self.write({"typ": "JWT", "alg": "HS256"}, claims, lambda text: signature(secret, text))
-        return self.forge(recipe, secret)
+            subject = {"sub": recipe["subject"]} if "subject" in recipe else {}
+            return signed({"typ": "JWT", "alg": "HS256"}, {**FAILURE["claims"], **subject, **own}, secret)
+        header, claims, old = map(unbase64url, self.get(recipe["of"]).split("."))
+        later = {name: now + seconds for name, seconds in recipe.get("in_seconds", {}).items()}
+        changed = {**json.loads(claims), **recipe.get("claims", {}), **later}
+        kept = {name: value for name, value in changed.items() if name not in recipe.get("without", ())}
+        key = secret if recipe["signature"] == "right" else recipe.get("secret") or secrets.token_hex(32)
+        change = SIGNATURES.get(recipe["signature"])
+        return signed({**json.loads(header), **recipe.get("header", {})}, kept, key, change(old) if change else None)
 
-    def forge(self, recipe: dict[str, Any], secret: str) -> str:
-        """Make a bad token of a good one: some of its header, claims and signature are changed."""
-        parts = self.get(recipe["of"]).split(".")
-        header, claims = (json.loads(unbase64url(part)) for part in parts[:2])
-        later = {name: int(time.time()) + seconds for name, seconds in recipe.get("in_seconds", {}).items()}
-        claims = {**claims, **recipe.get("claims", {}), **later}
-        claims = {name: value for name, value in claims.items() if name not in recipe.get("without", ())}
-        old = unbase64url(parts[2])
-        kinds = {
-            "right": lambda text: signature(secret, text),
-            "of another key": lambda text: signature(recipe.get("secret") or secrets.token_hex(32), text),
-            "old": lambda _: old,
-            "empty": lambda _: b"",
-            "first bit flipped": lambda _: bytes([old[0] ^ 1]) + old[1:],
-            "last bit flipped": lambda _: old[:-1] + bytes([old[-1] ^ 1]),
-            "last three bytes zero": lambda _: old[:-3] + b"\0\0\0",
-            "without its last byte": lambda _: old[:-1],
-            "first half": lambda _: old[: len(old) // 2],
-            "a byte more": lambda _: old + b"\0",
-            "zero": lambda _: bytes(len(old)),
-        }
-        return self.write({**header, **recipe.get("header", {})}, claims, kinds[recipe["signature"]])
-
-    @staticmethod
-    def write(header: dict[str, Any], claims: dict[str, Any], sign: Any) -> str:  # noqa: ANN401 - text -> bytes
-        """Return a token of three segments."""
-        text = ".".join(base64url(json.dumps(part, separators=(",", ":")).encode()) for part in (header, claims))
-        return f"{text}.{base64url(sign(text))}"
-
-    def put_in(self, text: str) -> str:
-        """Return a text with tokens and this run's name in their places."""
+    def data(self, entry: dict[str, Any]) -> bytes:
+        """Return the bytes of a text, with values for its placeholders."""
 
         def value(match: re.Match[str]) -> str:
             return json.dumps(RUN if match[1] == "run" else self.get(match[1]), ensure_ascii=False)[1:-1]
 
-        return re.sub(r"<<(run|token-\d+)>>", value, text)
-
-    def data(self, entry: dict[str, Any]) -> bytes:
-        """Return the bytes of a text as the failure has it: the object itself, its text, or a letter for each byte."""
         if "json" in entry:
-            return self.put_in(json.dumps(entry["json"], separators=(",", ":"), ensure_ascii=False)).encode()
-        return (
-            self.put_in(entry["text"]).encode() if "text" in entry else self.put_in(entry["latin_1"]).encode("latin-1")
-        )
+            text = json.dumps(entry["json"], separators=(",", ":"), ensure_ascii=False)
+        else:
+            text = entry["text"] if "text" in entry else entry["latin_1"]
+        return re.sub(r"<<(run|token-\d+)>>", value, text).encode("latin-1" if "latin_1" in entry else "utf-8")
 
 
 def show(number: int, arrow: str, data: bytes) -> None:
-    """Print a message, without its tokens."""
+    """Print a message with its tokens redacted."""
     text = data.decode("utf-8", "backslashreplace")
     text = re.sub(r'("token"\s*:\s*)"[^"]+"', r'\1"***"', re.sub(r"eyJ[\w-]+\.[\w-]*\.?[\w-]*", "***", text))
     text = text if text.isprintable() else text.encode("unicode_escape").decode()
@@ -259,7 +242,7 @@ def show(number: int, arrow: str, data: bytes) -> None:
 
 
 def decoded(data: bytes) -> Any:  # noqa: ANN401 - any JSON value
-    """Return a message's value; for what is none, in a word, why not."""
+    """Return a message's value, or the reason why it has none."""
     if data.startswith(BINARY):
         return "binary"
     try:
@@ -271,28 +254,25 @@ def decoded(data: bytes) -> Any:  # noqa: ANN401 - any JSON value
 
 
 def is_success(value: Any, wanted: str = "") -> bool:  # noqa: ANN401 - any JSON value
-    """Whether a message says that a request was served."""
+    """Whether an answer accepts a request (`wanted`: the type of the answer)."""
     if not isinstance(value, dict) or value.get("type") not in SUCCESS.values():
         return False
-    served = value.get("status") == "ok" if value["type"] in ("auth_response", "tunnel_response") else True
-    return served and (not wanted or value["type"] == wanted)
+    accepted = value.get("status") == "ok" if value["type"] in ("auth_response", "tunnel_response") else True
+    return accepted and (not wanted or value["type"] == wanted)
 
 
 def take(relay: StandaloneConnection, count: int, wait: float) -> list[bytes]:
-    """Return up to `count` messages, as they come."""
+    """Return up to `count` messages; wait up to `wait` seconds for each."""
     found: list[bytes] = []
-    while len(found) < count:
-        data = relay.message(wait)
-        if data is None:
-            break
+    while len(found) < count and (data := relay.message(wait)) is not None:
         show(relay.number, "<-", data)
         found.append(data)
     return found
 
 
 def ask(relay: StandaloneConnection, step: dict[str, Any], tokens: StandaloneTokens) -> list[Any]:
-    """Send what a step sends, and return what came of it."""
-    messages = [tokens.data(entry) for entry in step["send"]]
+    """Send the messages of a step; return the answers."""
+    messages, decisive = [tokens.data(entry) for entry in step["send"]], step.get("decisive")
     if "frames" in step:
         pieces = [frame(each["opcode"], each["fin"], tokens.data(each["payload"])) for each in step["frames"]]
     else:
@@ -306,25 +286,19 @@ def ask(relay: StandaloneConnection, step: dict[str, Any], tokens: StandaloneTok
         relay.send(piece)
     if not messages:
         return []
-    found = take(relay, max(1, len(step.get("then", ())), len(messages)) if step.get("decisive") else 1, QUIET)
-    found = found or take(relay, 1, TIMEOUT)
-    if len(found) < len(messages):
-        found += take(relay, len(messages) - len(found), TIMEOUT)
-    if step.get("decisive"):
-        found += behind(relay, step.get("fenced", ""))
-    return [decoded(data) for data in found]
+    found = take(relay, len(messages), TIMEOUT)
+    return [decoded(data) for data in (found + further(relay, step.get("fenced", "")) if decisive else found)]
 
 
-def behind(relay: StandaloneConnection, fence: str) -> list[bytes]:
-    """Return what came before the answer to a request that is sent behind, or in a while where none is sent."""
+def further(relay: StandaloneConnection, fence: str) -> list[bytes]:
+    """Return further answers: those before the answer to a fence, or without a fence those within QUIET seconds."""
     if not fence:
         return take(relay, 9, QUIET)
     request = {"type": "heartbeat" if fence == "heartbeat" else f"cbspec_fence_{RUN}"}
     text = json.dumps(request).encode()
     show(relay.number, "->", text)
     relay.send(frame(1, True, text) if relay.websocket else text + b"\n")
-    found = take(relay, 1, TIMEOUT)
-    found += take(relay, 9, QUIET)
+    found = take(relay, 1, TIMEOUT) + take(relay, 9, QUIET)
     wanted = "heartbeat_response" if fence == "heartbeat" else "error"
     for index in range(len(found) - 1, -1, -1):
         value = decoded(found[index])
@@ -334,41 +308,36 @@ def behind(relay: StandaloneConnection, fence: str) -> list[bytes]:
     return found
 
 
-def judge(step: dict[str, Any], answers: list[Any], ended: str, tokens: StandaloneTokens) -> int:
-    """Hold what came against what was expected."""
+def is_present(step: dict[str, Any], answers: list[Any], ended: str, tokens: StandaloneTokens) -> bool:
+    """Whether the answers show the failure."""
     kind, values = FAILURE["expectation"]["kind"], FAILURE["expectation"]["values"]
-    asked = step["send"][0]["type"]
-    types = ("error", SUCCESS.get(asked, ""))
-    known = [value for value in answers if isinstance(value, dict) and value.get("type") in types]
-    answer = known[0] if known else answers[0] if answers else {}
-    answer = answer if isinstance(answer, dict) else {}
-    code, error = answer.get("code"), answer.get("type") == "error"
     if FAILURE["requirement"] == "CB-WSK-005":
-        return THERE if "binary" in answers else NOT_THERE
+        return "binary" in answers
     if kind == "invariant":
         then = [decoded(tokens.data(entry)) for entry in step.get("then", ())]
         request = b"".join(tokens.data(entry) for entry in step["send"]).decode("latin-1")
-        return (
-            THERE
-            if [shape(each, request) for each in answers] == [shape(each, request) for each in then]
-            else NOT_THERE
-        )
+        return [shape(each, request) for each in answers] == [shape(each, request) for each in then]
+    wanted = SUCCESS.get(step["send"][0]["type"], "")
+    objects = [value for value in answers if isinstance(value, dict)]
+    expected = [value for value in objects if value.get("type") in ("error", wanted)]
+    answer = (expected or answers or [{}])[0]
+    answer = answer if isinstance(answer, dict) else {}
+    code, error = answer.get("code"), answer.get("type") == "error"
     if kind == "accepted" and error and code in NO_ROOM and code not in values:
-        raise Unclear(f"the relay answers {code}: it has no room")
-    counted = [value.get("type") for value in answers if isinstance(value, dict)]
-    fine = {
-        "accepted": is_success(answer, SUCCESS.get(asked, "")),
+        raise Unclear(f"the relay has no capacity: {code}")
+    types = [value.get("type") for value in objects]
+    return not {
+        "accepted": is_success(answer, wanted),
         "refused_with": error and code in values,
         "refused": error or (not answers and bool(ended)),
-        "not_accepted": not any(is_success(value, SUCCESS.get(asked, "")) for value in answers),
+        "not_accepted": not any(is_success(value, wanted) for value in answers),
         "noticed": bool(answers or ended),
-        "all_answered": all(counted.count(each) >= values.count(each) for each in values),
-    }
-    return NOT_THERE if fine[kind] else THERE
+        "all_answered": all(types.count(each) >= values.count(each) for each in values),
+    }[kind]
 
 
 def shape(value: Any, request: str, member: str = "") -> Any:  # noqa: ANN401 - any JSON value
-    """Return what of an answer is the same each time: kinds of values, and whether texts are those that were asked."""
+    """Return a value with a word for each text that differs between runs."""
     if isinstance(value, dict):
         return {name: shape(inner, request, name) for name, inner in value.items()}
     if isinstance(value, list):
@@ -376,11 +345,11 @@ def shape(value: Any, request: str, member: str = "") -> Any:  # noqa: ANN401 - 
     if not isinstance(value, str) or not value or member in LITERAL or not member:
         return value
     spelled = json.dumps(value, ensure_ascii=False).encode().decode("latin-1")
-    return "as asked" if spelled in request else "a token" if "eyJ" in value else "text"
+    return "a text of the request" if spelled in request else "a token" if "eyJ" in value else "a text"
 
 
-def play(host: str, port: int) -> int:
-    """Play the exchange and say what came out."""
+def play(host: str, port: int) -> bool:
+    """Play the steps; return whether they show the failure."""
     relays: dict[int, StandaloneConnection] = {}
     tokens = StandaloneTokens()
     for step in FAILURE["steps"]:
@@ -396,23 +365,23 @@ def play(host: str, port: int) -> int:
             relay = relays[step["on"]]
             answers = ask(relay, step, tokens)
             if step.get("decisive"):
-                return judge(step, answers, relay.ended, tokens)
+                return is_present(step, answers, relay.ended, tokens)
             then = [decoded(tokens.data(entry)) for entry in step.get("then", ())]
             if any(map(is_success, then)) and not any(map(is_success, answers)):
-                raise Unclear(f"{step['send'][0]['type']} was served then, and isn't now")
-    raise Unclear("there is no step to judge")
+                raise Unclear(f"{step['send'][0]['type']} was accepted when the failure was found, and is not now")
+    raise Unclear("no step is decisive")
 
 
 def main() -> int:
-    """Read the address, play, and end with what came out."""
+    """Play the failure; return the exit code."""
     host, _, port = (sys.argv[1] if len(sys.argv) == 2 else FAILURE["target"]).rpartition(":")
     try:
-        found = play(host.strip("[]"), int(port))
+        present = play(host.strip("[]"), int(port))
     except (Unclear, OSError, ValueError, KeyError, IndexError) as error:
         print(f"can't tell: {error}")
         return UNCLEAR
-    print("the failure is there" if found == THERE else "the failure is not there")
-    return found
+    print("the failure is there" if present else "the failure is not there")
+    return PRESENT if present else ABSENT
 
 
 if __name__ == "__main__":

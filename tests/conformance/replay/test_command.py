@@ -1,4 +1,4 @@
-"""`cbspec replay` as people use it: what it prints and how it ends."""
+"""`cbspec replay`: output and exit codes."""
 
 from __future__ import annotations
 
@@ -17,10 +17,9 @@ TUNNEL = Found(
     "local-port-fraction-accepted", "CB-TUN-007", "message_types.test_3_tunnel_management", "test_local_port_must_exist"
 )
 GONE = Failure("CB-TUN-007", "relay/gone.py::test_gone", "127.0.0.1:1", "tcp", "an error", "a tunnel")
-TLS = Failure("CB-TLS-002", "relay/notes/test_tls13.py::test_old_tls[1.2]", "127.0.0.1:1", "tcp", "an alert", "none")
 
 
-def test_a_folder_of_failures_found_by_the_suite_is_run_again(tmp_path: Path) -> None:
+def test_a_folder_of_failures_is_replayed(tmp_path: Path) -> None:
     found = tmp_path / "found"
     (tmp_path / "clean").mkdir()
     with simulator(tmp_path, "--deviation", TUNNEL.deviation) as profile:
@@ -28,20 +27,20 @@ def test_a_folder_of_failures_found_by_the_suite_is_run_again(tmp_path: Path) ->
         assert run("-m", "cbspec", "verify", *arguments).code == 1
         assert [path.name for path in found.iterdir()] == ["CB-TUN-007-1.json"]
         script = ("--export", str(tmp_path / "script.py"))
-        again = run("-m", "cbspec", "replay", str(found), "--target-profile", str(profile), *script)
-    assert (again.code, "still failing: expected an error with code" in again.text) == (1, True), again.text
-    assert '"local_port":3389.5' in again.text
-    assert "script.py: shows the failure: python3 " in again.text
-    assert "local_port is not as it must be" in (tmp_path / "script.py").read_text()
+        wrong = run("-m", "cbspec", "replay", str(found), "--target-profile", str(profile), *script)
+    assert (wrong.code, "still failing: expected an error with code" in wrong.text) == (1, True), wrong.text
+    assert '"local_port":3389.5' in wrong.text
+    assert "script.py: shows the failure: python3 " in wrong.text
+    assert "CB-TUN-007 (MUST)" in (tmp_path / "script.py").read_text()
     write_all({"CB-TUN-007-2.json": GONE}, tmp_path / "gone")
     with simulator(tmp_path / "clean") as profile:
-        now = run("-m", "cbspec", "replay", str(found), str(tmp_path / "gone"), "--target-profile", str(profile))
-    assert now.code == 3, now.text
-    assert "fixed: its case passes" in now.text
-    assert "can't tell: its case cannot run again: this kit has no such case" in now.text
+        clean = run("-m", "cbspec", "replay", str(found), str(tmp_path / "gone"), "--target-profile", str(profile))
+    assert clean.code == 3, clean.text
+    assert "fixed: its case passes" in clean.text
+    assert "can't tell: its case cannot run again: this kit has no such case" in clean.text
 
 
-def test_nothing_can_be_said_where_there_is_no_relay(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_without_a_relay_there_is_no_verdict(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     with relay(TUNNEL.deviation) as wrong:
         write_all({"CB-TUN-007-1.json": find(TUNNEL, wrong)}, tmp_path)
     assert main(["replay", str(tmp_path), "--target", str(wrong.target.address)]) == 3
@@ -52,15 +51,15 @@ def test_nothing_can_be_said_where_there_is_no_relay(tmp_path: Path, capsys: pyt
     ("arguments", "text"),
     [
         (("none.json",), "none.json: No such file"),
-        ((".",), "holds no failure file"),
+        (("empty",), "holds no failure file"),
         (("CB-1.json", "--target", "here"), "--target: "),
         (("CB-1.json", "--target-profile", "none.toml"), "none.toml"),
         (("CB-1.json",), "no relay is named"),
         (("CB-1.json", "--target", "127.0.0.1:9", "--export", "CB-1.json"), "--export: CB-1.json exists"),
-        (("CB-1.json", "CB-2.json", "--target", "127.0.0.1:9", "--export", "x.py"), "name one file"),
+        ((".", "--target", "127.0.0.1:9", "--export", "x.py"), "name one file"),
     ],
 )
-def test_wrong_usage_is_said_in_a_line(
+def test_wrong_usage_is_reported_in_a_line(
     arguments: tuple[str, ...],
     text: str,
     tmp_path: Path,
@@ -68,13 +67,13 @@ def test_wrong_usage_is_said_in_a_line(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    if text != "holds no failure file":
-        write_all({"CB-1.json": GONE, "CB-2.json": GONE}, tmp_path)
+    (tmp_path / "empty").mkdir()
+    write_all({"CB-1.json": GONE, "CB-2.json": GONE}, tmp_path)
     assert main(["replay", *arguments]) == 2
     assert text in capsys.readouterr().err
 
 
-def test_one_failure_that_is_still_there_decides() -> None:
+def test_a_remaining_failure_decides_the_exit_code() -> None:
     fixed, failing, unclear = (
         ReplayOutcome(verdict, "") for verdict in (ReplayVerdict.FIXED, ReplayVerdict.FAILING, ReplayVerdict.UNCLEAR)
     )

@@ -1,4 +1,4 @@
-"""The case of a failure run again, on a relay that conforms."""
+"""The case of a failure run again, on a conforming relay."""
 
 from __future__ import annotations
 
@@ -14,14 +14,15 @@ def failure(requirement: str, case: str, *options: str) -> Failure:
     return Failure(requirement, case, "127.0.0.1:1", "tcp", "an error", "none", options=options)
 
 
-def test_each_failure_gets_its_case_s_verdict(tmp_path: Path) -> None:
+def test_each_failure_gets_the_verdict_of_its_case(tmp_path: Path) -> None:
+    file = "relay/message_types/test_3_tunnel_management.py"
     with simulator(tmp_path) as profile:
         fixed, preflight, elsewhere, gone = rerun(
             [
-                failure("CB-TUN-012", "relay/message_types/test_3_tunnel_management.py::test_empty_tunnel_id"),
+                failure("CB-TUN-012", f"{file}::test_empty_tunnel_id"),
                 failure("CB-HEL-002", "preflight"),
-                failure("CB-MSG-004", "relay/message_types/test_3_tunnel_management.py::test_empty_tunnel_id"),
-                failure("CB-TUN-012", "relay/message_types/test_3_tunnel_management.py::test_gone", "--seed=1"),
+                failure("CB-MSG-004", f"{file}::test_empty_tunnel_id"),
+                failure("CB-TUN-012", f"{file}::test_gone", "--seed=1"),
             ],
             ["--target-profile", str(profile)],
         )

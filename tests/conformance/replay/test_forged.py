@@ -1,4 +1,4 @@
-"""Bad tokens made again by a script: changed in the same way as the kit's own."""
+"""Forged tokens made by a script: changed in the same way as the kit's own."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from cbspec.profile.identity import DEVELOPMENT_SECRET
 from cbspec.profile.issuer import Issuer
 from cbspec.profile.profile import IssuerSettings
 from cbspec.tokens.forgery import FORGERIES, Forgery
-from cbspec_conformance.failures.forged import compare
 from cbspec_conformance.replay import standalone
+from cbspec_conformance.replay.forged import compare
 
 ISSUER = Issuer(IssuerSettings(development=True), time.time)
-# Forgeries that aren't a token of three segments, or bring a key: a script has to be given them.
+# Forgeries that are no token of three segments, or contain a key: the user has to provide them.
 NOT_MADE = {"CB-AUT-012", "CB-AUT-013", "CB-AUT-014", "CB-AUT-015"}
 
 
@@ -30,8 +30,7 @@ def test_a_script_makes_the_same_kind_of_token(forgery: Forgery, monkeypatch: py
     monkeypatch.setattr(standalone, "FAILURE", {"claims": {"sub": "user123"}, "tokens": tokens})
     monkeypatch.setenv("CBSPEC_SECRET", DEVELOPMENT_SECRET)
     made = standalone.StandaloneTokens()
-    again = compare(made.get("token-2"), made.get("token-1"), DEVELOPMENT_SECRET, time.time())
-    assert again is not None
-    later = again.pop("in_seconds", {})
-    assert later == pytest.approx(recipe.pop("in_seconds", {}), abs=60)
-    assert again == recipe
+    remade = compare(made.get("token-2"), made.get("token-1"), DEVELOPMENT_SECRET, time.time())
+    assert remade is not None
+    assert remade.pop("in_seconds", {}) == pytest.approx(recipe.pop("in_seconds", {}), abs=60)
+    assert remade == recipe
