@@ -1,13 +1,11 @@
-"""The kill matrix: a verdict on the suite for each relay and transport, as a file and as a document."""
+"""The kill matrix: a verdict on the suite for each relay and transport, as a document."""
 
 from __future__ import annotations
 
-import json
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from enum import StrEnum
-from pathlib import Path
 from typing import Any
 
 from tests.adequacy.subjects import TRANSPORTS, Subject, SubjectKind
@@ -45,27 +43,26 @@ class MatrixRow:
     cases: tuple[str, ...] = ()
     others: tuple[str, ...] = ()
     remark: str = ""
-    seconds: float = 0.0
 
 
-def judge(subject: Subject, transport: str, results: Mapping[str, Any] | str, seconds: float = 0.0) -> MatrixRow:
+def judge(subject: Subject, transport: str, results: Mapping[str, Any] | str) -> MatrixRow:
     """Return the row of a run, from its results or from the reason why there are none."""
     if not isinstance(results, str) and results["kit_errors"]:
         results = str(results["kit_errors"][0]).strip().splitlines()[-1]
     if isinstance(results, str):
-        return MatrixRow(subject, transport, SuiteVerdict.NO_VERDICT, remark=results, seconds=seconds)
+        return MatrixRow(subject, transport, SuiteVerdict.NO_VERDICT, remark=results)
     blamed = {id_: found for id_, found in results["requirements"].items() if found["outcome"] in _BAD}
     if subject.kind is SubjectKind.DEVIATION:
         others = tuple(id_ for id_ in blamed if id_ != subject.requirement)
         cases = _cases(blamed.get(subject.requirement))
         missed = SuiteVerdict.MISBLAMED if others else SuiteVerdict.SURVIVED
         verdict = SuiteVerdict.KILLED if cases else missed
-        return MatrixRow(subject, transport, verdict, cases, others, seconds=seconds)
+        return MatrixRow(subject, transport, verdict, cases, others)
     # An open point may be warned of: it decides a SHOULD.
     strict = subject.kind is not SubjectKind.OPEN_POINT
     accused = tuple(id_ for id_, found in blamed.items() if strict or found["outcome"] == "failed")
     verdict = SuiteVerdict.LEFT_ALONE if results["green"] and not accused else SuiteVerdict.ACCUSED
-    return MatrixRow(subject, transport, verdict, others=accused, seconds=seconds)
+    return MatrixRow(subject, transport, verdict, others=accused)
 
 
 def _cases(found: Mapping[str, Any] | None) -> tuple[str, ...]:
@@ -73,45 +70,19 @@ def _cases(found: Mapping[str, Any] | None) -> tuple[str, ...]:
     return tuple(dict.fromkeys(finding["case"] for finding in findings if finding["outcome"] in _BAD))
 
 
-# ---------------------------------------------------------------- the file
-
-
-def save(file: Path, rows: Iterable[MatrixRow]) -> None:
-    """Write rows to a file."""
-    file.parent.mkdir(exist_ok=True)
-    text = json.dumps([{**asdict(row), "subject": [row.subject.kind, row.subject.id]} for row in rows], indent=1)
-    file.write_text(text, encoding="utf-8")
-
-
-def load(file: Path, subjects: Iterable[Subject]) -> list[MatrixRow]:
-    """Return the rows in a file of the relays that still exist."""
-    known = {(str(subject.kind), subject.id): subject for subject in subjects}
-    entries = json.loads(file.read_text(encoding="utf-8")) if file.exists() else []
-    rows = []
-    for entry in entries:
-        subject = known.get(tuple(entry.pop("subject")))
-        found: dict[str, Any] = {
-            name: tuple(value) if isinstance(value, list) else value for name, value in entry.items()
-        }
-        if subject is not None:
-            rows.append(MatrixRow(**{**found, "subject": subject, "verdict": SuiteVerdict(entry["verdict"])}))
-    return rows
-
-
-# ---------------------------------------------------------------- the document
-
 _HEAD = """\
 # Kill matrix
 
-Measured by `make adequacy`, which fails if a deviation survives or is blamed on another requirement only, or if a
-conforming relay is accused. A deviation is judged by the cases of its requirement, other relays by a quick run.
+Measured by `make adequacy`, which fails if a deviation survives or is blamed on another requirement only, if a
+conforming relay is accused, or if the transcript of a run gives other verdicts than the run. A deviation is judged by
+the cases of its requirement, other relays by a quick run.
 
 """
 
 
 def write(rows: Sequence[MatrixRow]) -> str:
     """Return the document: counts, and for each requirement its deviations and the cases that killed them."""
-    lines = ["| relays | transport | runs | as they should be |", "| --- | --- | ---: | ---: |"]
+    lines = ["| relays | transport | runs | correct |", "| --- | --- | ---: | ---: |"]
     for kind in SubjectKind:
         for transport in TRANSPORTS:
             runs = [row for row in rows if row.subject.kind is kind and row.transport == transport]
@@ -124,7 +95,7 @@ def write(rows: Sequence[MatrixRow]) -> str:
             proof = (row.verdict, ", ".join(_short(row.cases)), ", ".join(row.others))
             alike[row.subject.requirement, *proof].append(f"`{row.subject.id}`")
     for (requirement, *cells), ids in sorted(alike.items()):
-        lines.append(f"| {requirement} | {', '.join(ids)} | {' | '.join(cells)} |")
+        lines.append(f"| {requirement} | {', '.join(sorted(ids))} | {' | '.join(cells)} |")
     return _HEAD + "\n".join(lines) + "\n"
 
 

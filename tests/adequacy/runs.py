@@ -5,8 +5,7 @@ from __future__ import annotations
 import contextlib
 import shutil
 import tempfile
-import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from functools import cache
 from multiprocessing.context import ForkServerContext
 from pathlib import Path
@@ -16,14 +15,11 @@ from cbspec.cli.cases import find_cases
 from cbspec_simulator import VARIANTS
 from tests.adequacy.matrix import MatrixRow, judge
 from tests.adequacy.subjects import WAITED_FOR, Subject, SubjectKind
-from tests.adequacy.suites import SUITE, NoResults, forked_relay, relay, results
+from tests.adequacy.suites import SUITE, NoResults, forked_relay, results
+from tests.support.processes import served
 
-LOGS = Path(__file__).parents[2] / ".adequacy"
-"""The folder of the state, and of the reports of runs with a bad verdict."""
-
-PATIENCE = 900.0
-"""Seconds after which a run is stopped."""
-
+_LOGS = Path(__file__).parents[2] / ".adequacy"  # reports of runs with a bad verdict
+_PATIENCE = 900.0  # seconds after which a run is stopped
 _WORKERS = ("-n", "4")  # several wait at a time
 
 
@@ -36,34 +32,33 @@ def run(context: ForkServerContext, group: Sequence[Subject], transport: str) ->
 
 
 def _together(context: ForkServerContext, group: Sequence[Subject], transport: str) -> list[MatrixRow]:
-    began = time.monotonic()
     found: dict[str, Any] | str
     with tempfile.TemporaryDirectory(prefix="cbspec-adequacy-") as name:
         folder = Path(name)
         try:
             with _relay(context, folder, group) as profile:
                 chosen = ("--target-profile", str(profile), "--transport", transport, *_selection(group[0]))
-                found = results(context, folder, PATIENCE, *chosen)
+                found = results(context, folder, _PATIENCE, *chosen)
         except NoResults as reason:
             found = str(reason)
-        rows = [judge(subject, transport, found, time.monotonic() - began) for subject in group]
+        rows = [judge(subject, transport, found) for subject in group]
         for row in rows:
             if not row.verdict.good and (folder / "suite.log").exists():
-                LOGS.mkdir(exist_ok=True)
-                shutil.copy(folder / "suite.log", LOGS / f"{row.subject.kind}-{row.subject.id}-{transport}.log")
+                _LOGS.mkdir(exist_ok=True)
+                shutil.copy(folder / "suite.log", _LOGS / f"{row.subject.kind}-{row.subject.id}-{transport}.log")
     return rows
 
 
-def _relay(
-    context: ForkServerContext, folder: Path, group: Sequence[Subject]
-) -> contextlib.AbstractContextManager[Path]:
+@contextlib.contextmanager
+def _relay(context: ForkServerContext, folder: Path, group: Sequence[Subject]) -> Iterator[Path]:
+    """Start the relay of a group and yield its profile."""
     options = [option for subject in group for option in subject.options]
-    # OpenSSL reads its configuration at the start of a process.
-    return relay(folder, *options) if _own_process(group) else forked_relay(context, folder, *options)
-
-
-def _own_process(group: Sequence[Subject]) -> bool:
-    return any(subject.kind is SubjectKind.VARIANT and VARIANTS[subject.id].openssl for subject in group)
+    if any(subject.kind is SubjectKind.VARIANT and VARIANTS[subject.id].openssl for subject in group):
+        with served(folder, *options) as relay:  # OpenSSL reads its configuration at the start of a process
+            yield relay.profile_file
+    else:
+        with forked_relay(context, folder, *options) as profile:
+            yield profile
 
 
 def _selection(subject: Subject) -> tuple[str, ...]:

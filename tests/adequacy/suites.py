@@ -7,7 +7,6 @@ import json
 import multiprocessing
 import os
 import pkgutil
-import subprocess
 import sys
 from collections.abc import Iterator, Sequence
 from multiprocessing.connection import Connection
@@ -48,30 +47,6 @@ def fork_server() -> ForkServerContext:
         ]
     )
     return context
-
-
-@contextlib.contextmanager
-def relay(folder: Path, *options: str, **environment: str) -> Iterator[Path]:
-    """Start a simulator in a new process, yield its profile in `folder`, and stop it. Raises NoResults."""
-    profile = folder / "profile.toml"
-    command = [sys.executable, "-P", "-m", "cbspec", "simulate", "--port", "0", "--json", "--profile-out", str(profile)]
-    with (
-        (folder / "relay.log").open("w+b") as log,
-        subprocess.Popen(
-            [*command, *options], stdout=subprocess.PIPE, stderr=log, env={**os.environ, **environment}, cwd=folder
-        ) as process,
-    ):
-        try:
-            if not (process.stdout and process.stdout.readline()):
-                log.seek(0)
-                raise NoResults(f"the relay doesn't start: {log.read().decode(errors='replace').strip()[-300:]}")
-            yield profile
-        finally:
-            process.terminate()
-            try:
-                process.wait(_GRACE)
-            except subprocess.TimeoutExpired:
-                process.kill()
 
 
 @contextlib.contextmanager

@@ -1,14 +1,13 @@
-"""The verdicts on the suite, its file and its document, from results made by hand."""
+"""The verdicts on the suite and their document, from results made by hand."""
 
 from __future__ import annotations
 
 import re
-from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.adequacy.matrix import MatrixRow, SuiteVerdict, judge, load, save, summary, write
+from tests.adequacy.matrix import MatrixRow, SuiteVerdict, judge, summary, write
 from tests.adequacy.subjects import Subject, SubjectKind, subjects
 from tests.repo.tree import ROOT, text
 
@@ -55,33 +54,22 @@ def results(*, green: bool = True, kit_errors: tuple[str, ...] = (), **outcomes:
 def test_every_outcome_has_its_verdict(
     subject: Subject, found: dict[str, Any], verdict: SuiteVerdict, others: tuple[str, ...]
 ) -> None:
-    row = judge(subject, "auto", found, 1.5)
-    assert (row.verdict, row.others, row.seconds) == (verdict, others, 1.5)
+    row = judge(subject, "auto", found)
+    assert (row.verdict, row.others) == (verdict, others)
     assert verdict.good is (verdict in (SuiteVerdict.KILLED, SuiteVerdict.LEFT_ALONE))
 
 
-def test_the_cases_that_caught_a_deviation_are_named_and_no_others() -> None:
+def test_only_the_cases_that_killed_a_deviation_are_named() -> None:
     assert judge(DEVIATION, "auto", results(TUN_007="failed", green=False)).cases == ("TUN_007[1]",)
 
 
 @pytest.mark.parametrize("found", ["no relay", results(TUN_007="failed", kit_errors=("a\nKitError",))])
-def test_without_results_of_the_relay_there_is_no_verdict(found: dict[str, Any] | str) -> None:
+def test_without_results_there_is_no_verdict(found: dict[str, Any] | str) -> None:
     row = judge(DEVIATION, "auto", found)
     assert row == MatrixRow(
         DEVIATION, "auto", SuiteVerdict.NO_VERDICT, remark=found if isinstance(found, str) else "KitError"
     )
     assert not row.verdict.good
-
-
-def test_rows_are_kept_in_a_file(tmp_path: Path) -> None:
-    rows = [
-        MatrixRow(DEVIATION, "auto", SuiteVerdict.KILLED, ("x::test[1]",), ("CB-MSG-004",), "", 1.5),
-        MatrixRow(VARIANT, "auto", SuiteVerdict.LEFT_ALONE),
-    ]
-    assert load(tmp_path / "rows.json", [DEVIATION]) == []
-    save(tmp_path / "state" / "rows.json", rows)
-    assert load(tmp_path / "state" / "rows.json", [DEVIATION, VARIANT]) == rows
-    assert load(tmp_path / "state" / "rows.json", [VARIANT]) == rows[1:]
 
 
 def test_the_document_names_the_parameters_that_killed() -> None:

@@ -1,7 +1,7 @@
-"""The steps of a failure: what the suite sent on each connection, in order of time, and what the relay answered.
+"""The steps of a failure: the messages and bytes sent on each connection in order of time, and the relay's answers.
 
-Texts hold placeholders (`cbspec_conformance.failures.recipes`) for values that are new in each run. The structs are the
-file format: members with default values are left out.
+Values that are new in each run are placeholders (`cbspec_conformance.failures.recipes`). The structs are the file
+format: members with default values are left out.
 """
 
 from __future__ import annotations
@@ -57,7 +57,7 @@ class StepText(msgspec.Struct, frozen=True, omit_defaults=True, forbid_unknown_f
 
 
 class StepRequest(StepText, frozen=True, kw_only=True, omit_defaults=True, forbid_unknown_fields=True):
-    """One message of a SendStep: `type` is the request that it is or resembles, `fault` the fault of its text."""
+    """One message of a SendStep. `type` is the request that it is or resembles, `fault` the fault of its text."""
 
     type: str
     meant: str = ""
@@ -65,7 +65,7 @@ class StepRequest(StepText, frozen=True, kw_only=True, omit_defaults=True, forbi
 
 
 class StepFrame(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """One WebSocket frame that the suite made by hand."""
+    """One unusual WebSocket frame."""
 
     opcode: Annotated[int, msgspec.Meta(ge=0, le=10)]
     fin: bool
@@ -76,35 +76,25 @@ class FailureStep:
     """Base of the three kinds of step, which differ by their first member: connect, send or close."""
 
 
-class ConnectStep(
-    msgspec.Struct,
-    FailureStep,
-    frozen=True,
-    omit_defaults=True,
-    forbid_unknown_fields=True,
-    rename={"connection": "connect"},
-):
-    """The suite connects. `connection` is its number, `source` the local address if it is not the usual one."""
+class _Step(msgspec.Struct, FailureStep, frozen=True, omit_defaults=True, forbid_unknown_fields=True):
+    pass
+
+
+class ConnectStep(_Step, frozen=True, rename={"connection": "connect"}):
+    """The suite opens a connection. `source` is the local address, if it is not the default."""
 
     connection: Number
     transport: TransportName
     source: str = ""
 
 
-class SendStep(
-    msgspec.Struct,
-    FailureStep,
-    frozen=True,
-    omit_defaults=True,
-    forbid_unknown_fields=True,
-    rename={"connection": "on", "requests": "send"},
-):
+class SendStep(_Step, frozen=True, rename={"connection": "on", "requests": "send"}):
     """The suite sends bytes, and the relay answers.
 
-    `requests` are the messages in them (none: bytes that are no message). `wire` holds the bytes if they are not those
-    messages as usual, `frames` the WebSocket frames likewise, `cuts` the offsets at which the bytes were cut into TLS
-    records. `fenced` is the kind of fence, if one followed. A `decisive` step is the one that failed. `then` are the
-    answers; `ended` is the way the connection ended after them.
+    `requests` are the messages sent (none: the bytes are no message). `wire` holds the bytes, and `frames` the
+    WebSocket frames, if the messages were not sent in the usual way. `cuts` are the offsets at which the bytes were cut
+    into TLS records, `fenced` is the kind of the fence that followed, and `then` are the answers. `decisive` marks the
+    step that failed; `ended` is the way in which the connection ended.
     """
 
     connection: Number
@@ -118,14 +108,7 @@ class SendStep(
     ended: str = ""
 
 
-class CloseStep(
-    msgspec.Struct,
-    FailureStep,
-    frozen=True,
-    omit_defaults=True,
-    forbid_unknown_fields=True,
-    rename={"connection": "close"},
-):
+class CloseStep(_Step, frozen=True, rename={"connection": "close"}):
     """The suite closes a connection, or aborts it with `reset`."""
 
     connection: Number
@@ -133,7 +116,7 @@ class CloseStep(
 
 
 KINDS = {"connect": ConnectStep, "send": SendStep, "close": CloseStep}
-"""The kinds of step by the member that tells them apart."""
+"""The kinds of step by the member that identifies them."""
 
 
 def step_from_json(data: object) -> FailureStep:

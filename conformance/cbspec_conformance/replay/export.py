@@ -20,6 +20,7 @@ from cbspec.profile.identity import DEVELOPMENT_SECRET, development_ca
 from cbspec.profile.profile import Profile
 from cbspec_conformance.failures.failure import Failure
 from cbspec_conformance.failures.recipes import Recipe
+from cbspec_conformance.record.expectation import Expectation, ExpectationKind
 from cbspec_conformance.replay import standalone
 from cbspec_conformance.replay.forged import compare
 from cbspec_conformance.replay.player import Player
@@ -28,6 +29,7 @@ from cbspec_conformance.target.relay import RelayUnderTest
 _SOURCE = Path(standalone.__file__)
 _NOQA = re.compile(r"  # noqa: .*$", re.MULTILINE)
 _TIMEOUT = 120.0  # seconds for a script
+_COUNTED = (ExpectationKind.INVARIANT, ExpectationKind.ALL_ANSWERED)  # expectations of all answers, not of the first
 
 
 class NotExportable(Exception):
@@ -43,7 +45,8 @@ def export(failure: Failure, target: RelayUnderTest, file: Path) -> None:
         raise NotExportable("the failure has no steps that can be played without its case")
     player = Player(target, failure.tokens or {})
     tokens = {name: _recipe(name, recipe, player) for name, recipe in (failure.tokens or {}).items()}
-    file.write_text(_script(failure, target.profile, tokens), encoding="utf-8", errors="backslashreplace")
+    text = _script(failure, failure.expectation, target.profile, tokens)
+    file.write_text(text, encoding="utf-8", errors="backslashreplace")
     given = {_variable(name): player.token(name) for name, recipe in tokens.items() if recipe.get("given")}
     try:
         done = subprocess.run(  # noqa: S603 - our own
@@ -78,13 +81,16 @@ def environment(profile: Profile) -> dict[str, str]:
     return {name: value for name, value in variables.items() if value}
 
 
-def _script(failure: Failure, profile: Profile, tokens: Mapping[str, Mapping[str, Any]]) -> str:
+def _script(
+    failure: Failure, expectation: Expectation, profile: Profile, tokens: Mapping[str, Mapping[str, Any]]
+) -> str:
     data = {
         "requirement": failure.requirement,
         "target": str(profile.target.address or failure.target),
         "sources": bool(profile.target.source_addresses),
         "claims": {"sub": profile.tokens.subject, **profile.tokens.claims},
-        "expectation": failure.to_json()["expectation"],
+        "codes": expectation.values,
+        "compared": None if expectation.kind in _COUNTED else 1,
         "tokens": tokens,
         "steps": failure.to_json()["steps"],
     }
