@@ -1,4 +1,4 @@
-"""Load the suite's plugin for `pytest conformance/`, also if pytest uses another configuration file than ours."""
+"""Loads the suite's plugin for `pytest conformance/` with another configuration file than the suite's."""
 
 from __future__ import annotations
 

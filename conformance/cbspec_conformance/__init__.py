@@ -1,4 +1,4 @@
-"""The conformance suite: judges a relay through its socket and names the requirement that it fails."""
+"""The conformance suite: judges a relay through its socket and names the requirements that it violates."""
 
 from __future__ import annotations
 
@@ -9,4 +9,4 @@ SUITE: Final = Path(__file__).parent
 """The folder with the cases and pytest.ini, in a checkout and in an installed wheel."""
 
 PYTEST_OPTIONS: Final = ("-c", str(SUITE / "pytest.ini"))
-"""pytest options that select the suite's configuration and plugin, whatever the current folder is."""
+"""pytest options that select the suite's configuration and plugin in any folder."""

@@ -1,11 +1,9 @@
-"""A failure as a file: the demand, the breach, and the steps that show it again.
-
-A file contains no token and no secret: tokens are recipes.
-"""
+"""Failure files: the demand, the breach, and the steps that reproduce it. Tokens are stored as recipes."""
 
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Final
@@ -32,9 +30,9 @@ class FailureFileError(Exception):
 class Failure(msgspec.Struct, frozen=True, omit_defaults=True, forbid_unknown_fields=True):
     """A failed or warned finding.
 
-    `case` is the case's node id, `options` the suite's options that it ran with; `target` and `transport` are the
-    relay's; `exchange` is the exchange in lines for people. `expectation`, `tokens` and `steps` are present if the
-    exchange can be played without its case.
+    `case` is the case's node id, `options` are the suite's options in that run, `target` and `transport` are the
+    relay's, and `exchange` is the exchange as lines of text. `expectation`, `tokens` and `steps` are present if the
+    exchange can be replayed without its case.
     """
 
     requirement: Annotated[str, msgspec.Meta(pattern="^CB-[A-Z]{3}-[0-9]{3}$")]
@@ -62,7 +60,7 @@ class Failure(msgspec.Struct, frozen=True, omit_defaults=True, forbid_unknown_fi
             raise ValueError("tokens has a forgery of a forgery")
 
     def to_json(self) -> dict[str, Any]:
-        """Return the failure as a JSON object, with format, level and demand for its readers."""
+        """Return the failure as a JSON object, with format, level and demand."""
         row = find(self.requirement)
         head = {"format": FORMAT, "requirement": row.id, "level": row.level.value, "demand": row.demand}
         return {**head, "exchange": (), **msgspec.to_builtins(self)}
@@ -78,20 +76,17 @@ def failures_of(
     findings: Iterable[Finding], target: str, transport: TransportName, options: tuple[str, ...]
 ) -> dict[str, Failure]:
     """Return every distinct failure among the findings of a run, by the name of its file."""
-    by_name: dict[str, Failure] = {}
-    seen: dict[tuple[str, str, str], str] = {}
-    numbers: dict[str, int] = {}
+    distinct: dict[tuple[str, str, str], Finding] = {}
     for finding in findings:
-        key = (finding.requirement, finding.expected, finding.seen)
-        if finding.outcome not in (Outcome.FAILED, Outcome.WARNED):
-            continue
-        name = seen.get(key)
-        if name is None:
-            number = numbers[finding.requirement] = numbers.get(finding.requirement, 0) + 1
-            name = seen[key] = f"{finding.requirement}-{number}.json"
-        elif by_name[name].steps or not finding.steps:
-            continue  # a failure that can be played is worth more than one that cannot
-        by_name[name] = failure_from_json(
+        if finding.outcome in (Outcome.FAILED, Outcome.WARNED):
+            first = distinct.setdefault((finding.requirement, finding.expected, finding.seen), finding)
+            if finding.steps and not first.steps:  # steps can be replayed without their case
+                distinct[finding.requirement, finding.expected, finding.seen] = finding
+    numbers = Counter[str]()
+    by_name: dict[str, Failure] = {}
+    for finding in distinct.values():
+        numbers[finding.requirement] += 1
+        by_name[f"{finding.requirement}-{numbers[finding.requirement]}.json"] = failure_from_json(
             {
                 "requirement": finding.requirement,
                 "case": finding.case,

@@ -1,4 +1,4 @@
-"""A client's WebSocket frames, parsed from the bytes that it sent."""
+"""A parser of the WebSocket frames that a client sent."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from websockets.streams import StreamReader
 
 
 def parse(data: bytes) -> list[Frame] | None:
-    """Return the masked frames in `data`, or None if it is not a sequence of whole valid frames."""
+    """Return the masked frames in `data`, or None if one is invalid or incomplete."""
     reader = StreamReader()
     reader.feed_data(data)
     reader.feed_eof()

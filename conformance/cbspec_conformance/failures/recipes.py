@@ -1,6 +1,6 @@
-"""Recipes of tokens: a failure file says how to make a token, and never contains one.
+"""Recipes of tokens: a failure file describes how to make a token, and never contains one.
 
-Values that are new in each run (the suite's own identifiers and tokens) are placeholders in a file: `<<run>>`,
+Values that are new in each run (the suite's identifiers and tokens) are placeholders in a file: `<<run>>`,
 `<<token-1>>`.
 """
 
@@ -17,13 +17,13 @@ import msgspec
 from cbspec.redact import has_token
 
 RUN = uuid.uuid4().hex[:8]
-"""The part of this run's identifiers that no other run has."""
+"""The part of the suite's identifiers that differs between runs."""
 
 SPOILED = "spoiled"
-"""The name of the forgery that is a valid token with other letters at its end."""
+"""The name of the forgery that is a valid token with its last characters replaced."""
 
 PLACEHOLDER = re.compile(r"<<(run|token-\d+)>>")
-_SHORTEST = 16  # characters of a token: a shorter one is no secret and may occur in a text by chance
+_SHORTEST = 16  # characters of a secret token: a shorter one may occur in a text by chance
 
 
 class NotPortable(Exception):
@@ -31,7 +31,7 @@ class NotPortable(Exception):
 
 
 class Recipe(msgspec.Struct, frozen=True, omit_defaults=True, forbid_unknown_fields=True):
-    """How to make a token: a valid one of `tenant` and `subject` (None: the usual), or the `forgery` of token `of`."""
+    """How to make a token: a valid one of `tenant` and `subject` (None: the default), or a `forgery` of token `of`."""
 
     tenant: str = ""
     subject: str | None = None
@@ -72,7 +72,7 @@ class Recipes:
         return text
 
     def used_in(self, text: str) -> dict[str, Recipe]:
-        """Return the recipes of the placeholders in `text`, the tokens that others are made of first."""
+        """Return the recipes of the placeholders in `text`, those of original tokens before those of forgeries."""
         wanted: dict[str, Recipe] = {}
         for name in dict.fromkeys(match[1] for match in PLACEHOLDER.finditer(text)):
             recipe = self._recipes.get(name)
@@ -88,7 +88,7 @@ class Recipes:
 
 
 def reveal(text: str, tokens: Callable[[str], str]) -> str:
-    """Return `text` with the values of its placeholders, spelled as inside a JSON string."""
+    """Return `text` with values for its placeholders, escaped as in a JSON string."""
 
     def value(match: re.Match[str]) -> str:
         return json.dumps(RUN if match[1] == "run" else tokens(match[1]), ensure_ascii=False)[1:-1]

@@ -1,9 +1,10 @@
-"""The steps of a failure file, made from the records of a case: a pure function of the transcript."""
+"""The steps of a failure file: a pure function of the records of a case."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Iterator, Sequence
+from itertools import accumulate
 from typing import Any
 
 import msgspec
@@ -46,10 +47,10 @@ def record(
     recipes: Recipes,
     address: str,
 ) -> dict[str, Any]:
-    """Return expectation, tokens and steps of an exchange for a failure file, or {} if it cannot be played again.
+    """Return expectation, tokens and steps of an exchange for a failure file, or {} if it cannot be replayed.
 
-    It cannot without an expectation, without a message, on connections to another address than the target's, with
-    content that no file may have, and with too many steps.
+    It cannot be replayed without an expectation or a message, if a connection failed or went to another address than
+    the target's, if its content is not allowed in a file, or if it has too many steps.
     """
     request = decisive(transcript, exchanges)
     if expectation is None or request is None:
@@ -66,8 +67,7 @@ def record(
     if len(steps) > _MOST_STEPS or not sends or not sends[-1].decisive:  # bytes sent after it may belong to it
         return {}
     text = json.dumps(msgspec.to_builtins(steps))
-    found = {"expectation": expectation, "tokens": recipes.used_in(text), "steps": steps}
-    return {name: msgspec.to_builtins(value) for name, value in found.items()}
+    return dict(msgspec.to_builtins({"expectation": expectation, "tokens": recipes.used_in(text), "steps": steps}))
 
 
 def _steps(records: Sequence[Record], request: Message) -> Iterator[FailureStep]:
@@ -86,24 +86,27 @@ def _steps(records: Sequence[Record], request: Message) -> Iterator[FailureStep]
 
 
 def _carrier(records: Sequence[Record], request: Message) -> Message:
-    """Return the request itself, or for a fence the request before it."""
+    """Return the request, or if it is a fence, the last request before it that is none."""
     if not is_fence(request):
         return request
-    before = records[: next(index for index, record in enumerate(records) if record is request)]
-    sent = [found for found in before if isinstance(found, Message) and found.direction is Direction.SENT]
-    own = [found for found in sent if found.connection == request.connection and not is_fence(found)]
-    return own[-1] if own else request
+    carrier = request
+    for found in records:
+        if found is request:
+            break
+        if isinstance(found, Message) and _was_sent(found) and found.connection == request.connection:
+            carrier = carrier if is_fence(found) else found
+    return carrier
 
 
 def _begins(records: Sequence[Record], index: int) -> bool:
-    """Whether a step begins at a record: a message, or bytes without one. A fence belongs to the step before."""
+    """Whether a step begins at a record: a message, or bytes without one. A fence belongs to the step before it."""
     found = records[index]
-    if not isinstance(found, Message | Bytes) or found.direction is not Direction.SENT:
+    if not _was_sent(found):
         return False
     before = next((r for r in reversed(records[:index]) if r.connection == found.connection), None)
     if isinstance(found, Message):
         return not is_fence(found) and not (isinstance(before, Message) and _was_sent(before) and not is_fence(before))
-    # The bytes after a message are its own; the first bytes on a WebSocket are its opening handshake.
+    # The bytes after a message belong to it; the first bytes of a WebSocket are its opening handshake.
     opening = isinstance(before, Opened) and before.transport == "websocket"
     return not opening and not (before is not None and _was_sent(before))
 
@@ -121,10 +124,10 @@ def _group(records: Sequence[Record], index: int) -> list[Record]:
 
 
 def _send(group: Sequence[Record], transport: str, request: Message) -> SendStep:
-    sent = [found for found in group if isinstance(found, Message) and found.direction is Direction.SENT]
+    sent = [found for found in group if isinstance(found, Message) and _was_sent(found)]
     requests = [message for message in sent if message.text and not is_fence(message)]
     first_fence = next((at for at, found in enumerate(group) if found in sent and found not in requests), len(group))
-    pieces = [f.data for f in group[:first_fence] if isinstance(f, Bytes) and f.direction is Direction.SENT]
+    pieces = [found.data for found in group[:first_fence] if isinstance(found, Bytes) and _was_sent(found)]
     if sum(map(len, pieces)) > _MOST_BYTES:
         raise NotPortable("too large")
     answers = [found for found in group if isinstance(found, Message) and found.direction is Direction.RECEIVED]
@@ -155,19 +158,16 @@ def _without_fences(answers: Sequence[Message], sent: Iterable[Message]) -> list
 
 
 def _on_the_wire(step: SendStep, requests: Sequence[Message], pieces: Sequence[bytes], transport: str) -> SendStep:
-    """Add the cuts between the bytes, and the bytes or frames themselves if they are not the messages as usual."""
-    data = b"".join(pieces)
-    cuts: list[int] = []
-    for piece in pieces[:-1]:
-        cuts.append((cuts[-1] if cuts else 0) + len(piece))
+    """Add the cuts between the bytes, and unusual bytes or frames themselves."""
+    data, cuts = b"".join(pieces), tuple(accumulate(map(len, pieces[:-1])))
     if transport != "websocket":
         usual = b"".join(message.text + b"\n" for message in requests)
-        return msgspec.structs.replace(step, wire=None if data == usual else StepText.of(data), cuts=tuple(cuts))
+        return msgspec.structs.replace(step, wire=None if data == usual else StepText.of(data), cuts=cuts)
     found = parse(data)
     if found is None:
         raise NotPortable("its WebSocket frames are invalid")
     if found == [Frame(Opcode.TEXT, message.text) for message in requests]:
-        return msgspec.structs.replace(step, cuts=tuple(cuts))
+        return msgspec.structs.replace(step, cuts=cuts)
     return msgspec.structs.replace(
         step, frames=tuple(StepFrame(f.opcode, f.fin, StepText.of(bytes(f.data))) for f in found)
     )
@@ -183,8 +183,8 @@ def _hidden(step: FailureStep, recipes: Recipes) -> FailureStep:
 
     return msgspec.structs.replace(
         step,
-        requests=tuple(hidden(request) for request in step.requests),
+        requests=tuple(map(hidden, step.requests)),
         wire=hidden(step.wire) if step.wire else None,
         frames=tuple(msgspec.structs.replace(frame, payload=hidden(frame.payload)) for frame in step.frames),
-        then=tuple(hidden(text) for text in step.then),
+        then=tuple(map(hidden, step.then)),
     )

@@ -1,4 +1,4 @@
-"""Known failures: a gate lets them pass as long as they last, and no longer.
+"""Known failures, which do not fail a run; an entry whose requirement passes does.
 
 A baseline is a TOML file with a table for each requirement:
 
@@ -6,7 +6,7 @@ A baseline is a TOML file with a table for each requirement:
     requirement = "CB-TUN-010"
     reason = "remote_port 0 is accepted until release 4"
     link = "https://tracker.example/123"   # optional
-    until = 2026-12-31                     # optional: the last day on which it counts
+    until = 2026-12-31                     # optional: the last day on which the entry applies
 """
 
 from __future__ import annotations
@@ -30,11 +30,11 @@ _FORM: Final = "[[known]] has requirement and reason, and optionally link and un
 
 
 class BaselineError(ValueError):
-    """A baseline is invalid; the text names the file, the entry and the fault."""
+    """A baseline is invalid; the text names file, entry and fault."""
 
 
 class BaselineEntry(msgspec.Struct, frozen=True, omit_defaults=True, forbid_unknown_fields=True):
-    """One known failure. `until` is the last day on which it counts (None: no end)."""
+    """A known failure. `until` is the last day on which it applies (None: no end)."""
 
     requirement: str
     reason: Annotated[str, msgspec.Meta(pattern=r"\S")]
@@ -63,14 +63,14 @@ class BaselineDocument(msgspec.Struct, forbid_unknown_fields=True):
 
 @dataclass(frozen=True, slots=True)
 class Baseline:
-    """The known failures of a relay by requirement; `today` decides which of them still count."""
+    """The known failures of a relay by requirement. `today` decides which entries still apply."""
 
     entries: Mapping[str, BaselineEntry] = field(default_factory=dict)
     today: datetime.date = field(default_factory=datetime.date.today)
     path: Path | None = None
 
     def known(self, requirement: str) -> BaselineEntry | None:
-        """Return the entry of a requirement, if it still counts."""
+        """Return the entry of a requirement, if it still applies."""
         entry = self.entries.get(requirement)
         return entry if entry is not None and not self.is_over(entry) else None
 
@@ -93,7 +93,7 @@ class Baseline:
         return sorted(passed & {id_ for id_ in self.entries if self.known(id_)})
 
     def updated(self, verdicts: Sequence[Verdict], stale: Sequence[str], *, should: bool = False) -> Baseline:
-        """Return a baseline of the present failures. Existing entries are kept, except those that are `stale`.
+        """Return a baseline of the present failures, with existing entries that are not `stale`.
 
         With `should`, warnings count as failures.
         """
@@ -107,7 +107,7 @@ class Baseline:
     def write(self, file: Path) -> None:
         """Write the baseline. Raises OSError."""
         lines = [
-            "# Known failures, see cbspec's README. Give in `reason` why it is tolerated, in `until` the last day."
+            "# Known failures, see cbspec's README. `reason` says why a failure is tolerated, `until` is the last day."
         ]
         for entry in self.entries.values():
             texts = {"requirement": entry.requirement, "reason": entry.reason, "link": entry.link}

@@ -1,7 +1,7 @@
-"""The fingerprint of a relay: its behaviour where the specification is silent, and its SHOULD verdicts, as JSON.
+"""The fingerprint of a relay as JSON: its behaviour in the points that the specification leaves open, and its SHOULDs.
 
-Two runs against the same relay write the same bytes: no times, ports or random names. `compare` lists the differences
-between two fingerprints, for two releases of one relay.
+Two runs on the same relay write the same bytes: no times, ports or random names. `compare` lists the differences
+between two fingerprints, for example of two releases.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ _FACTS: Final = ("transport", "websocket", "features")
 _KIT: Final = ("kit", "specification", "requirements")
 _NOT_OBSERVED: Final = "not observed"
 
-# The parts of a sentence that differ between runs of the same behaviour.
+# Parts of a sentence that differ between runs of the same behaviour.
 _VARIES: Final = (
     (re.compile(r"cbspec-[0-9a-f]{8}-\d+"), "cbspec-…"),
     (re.compile(r"\b\d+(?:\.\d+)? (s\b|bytes|characters)"), r"… \1"),
@@ -39,12 +39,12 @@ _VARIES: Final = (
 
 
 class UnusableFingerprint(Exception):
-    """A file is no fingerprint that can be compared; the text names the file and the fault."""
+    """A file is no fingerprint of this format; the text names file and fault."""
 
 
 @dataclass(frozen=True, slots=True)
 class RowChange:
-    """One difference: `what` is a requirement's id or the name of a fact, `demand` its sentence."""
+    """A difference. `what` is the id of a requirement or the name of a fact, `demand` the requirement's sentence."""
 
     what: str
     demand: str
@@ -121,7 +121,7 @@ def compare(before: Fingerprint, after: Fingerprint) -> list[RowChange]:
 
 
 def other_kit(before: Fingerprint, after: Fingerprint) -> list[str]:
-    """Return the differences between the kits of two fingerprints; with any, a change may not be the relay's."""
+    """Return the differences between the kits of two fingerprints, which may explain other changes."""
     return [f"{name}: {old} -> {new}" for name, old, new in _differences(before, after, _KIT)]
 
 

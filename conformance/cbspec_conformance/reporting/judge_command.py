@@ -1,6 +1,6 @@
-"""`cbspec judge`: the verdicts of a saved run, by the current catalogue.
+"""`cbspec judge`: recompute the verdicts of a saved run with the current catalogue.
 
-Exit codes: 0 the relay conforms, 1 it does not, 2 wrong usage or an unusable file.
+Exit codes: 0 the relay passed, 1 it did not, 2 wrong usage or an invalid file.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from cbspec_conformance.reporting.saved_run import SavedRun
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of `cbspec judge`."""
-    parser.add_argument("transcript", type=Path, metavar="TRANSCRIPT", help="file from cbspec verify --transcript FILE")
+    parser.add_argument("transcript", type=Path, metavar="TRANSCRIPT", help="file from cbspec verify --transcript")
 
 
 def run(args: argparse.Namespace) -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import textwrap
+from collections import Counter, defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
@@ -14,25 +15,21 @@ from cbspec_conformance.judging.verdicts import Verdict, is_green, spoils
 from cbspec_conformance.reporting.baseline import Baseline
 from cbspec_conformance.target.facts import Facts
 
-_COLUMNS = (
-    Outcome.PASSED,
-    Outcome.FAILED,
-    Outcome.WARNED,
-    Outcome.INCONCLUSIVE,
-    Outcome.NOT_EXERCISED,
-    Outcome.OBSERVED,
-    Outcome.KNOWN,
-)
-_COLOURS: dict[Outcome, dict[str, bool]] = {
-    Outcome.PASSED: {"green": True},
-    Outcome.FAILED: {"red": True, "bold": True},
-    Outcome.WARNED: {"yellow": True},
-    Outcome.INCONCLUSIVE: {"yellow": True, "bold": True},
-    Outcome.NOT_EXERCISED: {},
-    Outcome.OBSERVED: {},
-    Outcome.KNOWN: {},
+_COLUMNS = {
+    Outcome.PASSED: "passed",
+    Outcome.FAILED: "failed",
+    Outcome.WARNED: "warned",
+    Outcome.INCONCLUSIVE: "inconcl.",
+    Outcome.NOT_EXERCISED: "not ex.",
+    Outcome.OBSERVED: "observed",
+    Outcome.KNOWN: "known",
 }
-_MOST_OBSERVED = 12
+_COLOURS: dict[Outcome, dict[str, bool]] = {
+    Outcome.FAILED: {"red": True, "bold": True},
+    Outcome.INCONCLUSIVE: {"yellow": True, "bold": True},
+    Outcome.WARNED: {"yellow": True},
+}
+_MOST_OBSERVED = 12  # observations that are listed
 Write = Callable[..., None]
 
 
@@ -69,7 +66,7 @@ class RunResult:
 
 
 def write_report(run: RunResult, line: Write) -> None:
-    """Write the report by `line(text, **markup)`, a call for each line."""
+    """Write the report with `line(text, **markup)`, one call for each line."""
     for outcome, title in ((Outcome.FAILED, "Failed"), (Outcome.WARNED, "Warned (SHOULD)")):
         _failures(run, outcome, title, line)
     reasons = (
@@ -118,37 +115,31 @@ def _failure(finding: Finding, line: Write) -> None:
         line(f"      {text}")
 
 
+def _section(title: str, texts: Sequence[str], line: Write) -> None:
+    if texts:
+        line("")
+        line(title, bold=True)
+        for text in texts:
+            _wrapped(text, "  ", line)
+
+
 def _reasons(run: RunResult, outcome: Outcome, title: str, line: Write) -> None:
-    by_reason: dict[str, list[str]] = {}
+    by_reason = defaultdict[str, list[str]](list)
     for verdict in _of(run, outcome):
         for reason in verdict.reasons:
-            by_reason.setdefault(reason, []).append(verdict.requirement.id)
-    if not by_reason:
-        return
-    line("")
-    line(title, bold=True)
-    for reason, ids in by_reason.items():
-        _wrapped(f"{', '.join(ids)}: {reason}", "  ", line)
+            by_reason[reason].append(verdict.requirement.id)
+    _section(title, [f"{', '.join(ids)}: {reason}" for reason, ids in by_reason.items()], line)
 
 
 def _known(run: RunResult, line: Write) -> None:
     """List the known failures, the stale entries of the baseline and the expired ones."""
-    entries = run.baseline.entries.values()
+    entries = {id_: f"{id_}: {entry}" for id_, entry in run.baseline.entries.items()}
     known = [verdict.requirement.id for verdict in _of(run, Outcome.KNOWN)]
-    sections = (
-        ("Known failures (baseline)", [entry for entry in entries if entry.requirement in known]),
-        (
-            f"Stale baseline entries: these pass now; remove them from {run.baseline.path}",
-            [run.baseline.entries[id_] for id_ in run.stale],
-        ),
-        ("Expired baseline entries", [entry for entry in entries if run.baseline.is_over(entry)]),
-    )
-    for title, found in sections:
-        if found:
-            line("")
-            line(title, bold=True)
-            for entry in found:
-                _wrapped(f"{entry.requirement}: {entry}", "  ", line)
+    expired = [id_ for id_, entry in run.baseline.entries.items() if run.baseline.is_over(entry)]
+    _section("Known failures (baseline)", [text for id_, text in entries.items() if id_ in known], line)
+    stale = f"Stale baseline entries: these pass now; remove them from {run.baseline.path}"
+    _section(stale, [entries[id_] for id_ in run.stale], line)
+    _section("Expired baseline entries", [entries[id_] for id_ in expired], line)
 
 
 def _observations(run: RunResult, line: Write) -> None:
@@ -177,29 +168,24 @@ def _kit_errors(run: RunResult, line: Write) -> None:
 
 def _table(run: RunResult, line: Write) -> None:
     line("")
-    columns = _COLUMNS if _of(run, Outcome.KNOWN) else _COLUMNS[:-1]
-    heads = ("passed", "failed", "warned", "inconcl.", "not ex.", "observed", "known")
-    line(f"{'Requirements by chapter':<44}" + "".join(f"{head:>9}" for head in heads[: len(columns)]), bold=True)
-    totals = dict.fromkeys(columns, 0)
+    columns = [column for column in _COLUMNS if column is not Outcome.KNOWN or _of(run, column)]
+    line(f"{'Requirements by chapter':<44}" + "".join(f"{_COLUMNS[column]:>9}" for column in columns), bold=True)
+    totals = Counter[Outcome | None]()
     for chapter, title in CHAPTERS.items():
-        outcomes = [verdict.outcome for verdict in run.verdicts if verdict.requirement.chapter == chapter]
-        counts = {column: outcomes.count(column) for column in columns}
-        if not any(counts.values()):
-            continue
-        for column in columns:
-            totals[column] += counts[column]
-        worst = next((c for c in (Outcome.FAILED, Outcome.INCONCLUSIVE, Outcome.WARNED) if counts[c]), Outcome.PASSED)
-        markup = _COLOURS[worst] if worst is not Outcome.PASSED else {}
-        line(f"  {f'CB-{chapter}  {title}'[:42]:<42}" + _cells(counts), **markup)
-    line(f"  {'all':<42}" + _cells(totals), bold=True)
+        counts = Counter(verdict.outcome for verdict in run.verdicts if verdict.requirement.chapter == chapter)
+        totals += counts
+        if any(counts[column] for column in columns):
+            markup = next((colour for outcome, colour in _COLOURS.items() if counts[outcome]), {})
+            line(f"  {f'CB-{chapter}  {title}'[:42]:<42}" + _cells(counts, columns), **markup)
+    line(f"  {'all':<42}" + _cells(totals, columns), bold=True)
     line(f"  requirement set {SET} ({len(run.verdicts)} requirements), specification revision {REVISION}")
     untestable = [verdict.requirement.id for verdict in run.verdicts if verdict.requirement.untestable]
     if untestable:
         line(f"  not testable: {', '.join(untestable)} (cbspec explain gives the reason)")
 
 
-def _cells(counts: dict[Outcome, int]) -> str:
-    return "".join(f"{count or '·':>9}" for count in counts.values())
+def _cells(counts: Counter[Outcome | None], columns: Sequence[Outcome]) -> str:
+    return "".join(f"{counts[column] or '·':>9}" for column in columns)
 
 
 def _conclusion(run: RunResult, line: Write) -> None:
@@ -207,15 +193,15 @@ def _conclusion(run: RunResult, line: Write) -> None:
     transports = run.facts.transport + (
         ", WebSocket too" if run.facts.websocket and run.facts.transport == "tcp" else ""
     )
-    where = f"{run.profile.target.address} ({transports})"
+    relay = f"{run.profile.target.address} ({transports})"
     unselected = [v for v in run.verdicts if v.outcome is None and not v.requirement.untestable]
     if run.green:
         passed, left = (sum(v.outcome is o for v in run.verdicts) for o in (Outcome.PASSED, Outcome.NOT_EXERCISED))
         known = len(_of(run, Outcome.KNOWN))
         failed = f"none failed but {known} known" if known else "none failed"
-        line(f"{where} passed: {passed} requirements passed, {failed}, {left} not exercised.", green=True)
+        line(f"{relay} passed: {passed} requirements passed, {failed}, {left} not exercised.", green=True)
     else:
-        line(f"{where} did not pass: {_why_not(run)}", red=True, bold=True)
+        line(f"{relay} did not pass: {_why_not(run)}", red=True, bold=True)
     for reason in dict.fromkeys(filter(None, (run.facts.tls, run.facts.hello, run.facts.auth, run.facts.tunnel))):
         _wrapped(f"Some cases have no verdict: {reason}.", "", line)
     if run.plan:

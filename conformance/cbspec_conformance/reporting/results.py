@@ -1,4 +1,4 @@
-"""The results of a run for other programs: a JSON file with the verdict on every requirement."""
+"""The results of a run as a JSON file: the verdict on every requirement."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from cbspec_conformance.reporting.report import RunResult
 
 
 class FindingResult(msgspec.Struct, frozen=True, omit_defaults=True):
-    """One finding; see `cbspec_conformance.judging.findings`. Empty members are left out."""
+    """A finding (`cbspec_conformance.judging.findings`); empty members are left out of the file."""
 
     outcome: str
     case: str = ""

@@ -1,13 +1,15 @@
-"""A run in a file, as JSON Lines: a header, then each case with its records, then the end of the run."""
+"""A run as a file in JSON Lines: a header, the cases with their records, and the end of the run."""
 
 from __future__ import annotations
 
 import datetime
 import json
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, Self
+
+import msgspec
 
 from cbspec.catalogue.requirements import REQUIREMENTS, UnknownRequirement, find
 from cbspec.catalogue.revision import SET
@@ -27,49 +29,80 @@ _VERSION: Final = 1
 Row = dict[str, Any]
 
 
+class RunHeader(msgspec.Struct, frozen=True):
+    """The first line of a file. `transcript` is the version of the format."""
+
+    transcript: int
+    target: str
+    requirement_set: str
+    facts: Row
+    fail_on_should: bool
+    require_all: bool
+    plan: str
+    narrowed: bool
+    date: datetime.date
+    baseline_file: str
+    baseline: tuple[BaselineEntry, ...]
+
+
+class RunEnd(msgspec.Struct, frozen=True):
+    """The last line of a file; it is missing if the run was killed. `selected` has an id for each selected case."""
+
+    selected: tuple[str, ...] = ()
+    kit_errors: tuple[str, ...] = ()
+    interrupted: bool = True
+
+
 def case_row(name: str, requirement: str, transcript: Transcript) -> Row:
     """Return a case as a JSON object."""
     return {"case": name, "requirement": requirement, "records": rows_of(transcript)}
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True)
 class SavedRun:
-    """The content of a transcript file. `selected` holds the requirement of each selected case."""
+    """The content of a transcript file."""
 
-    header: Row
-    cases: list[Row] = field(default_factory=list)
-    selected: Sequence[str] = ()
-    kit_errors: Sequence[str] = ()
-    interrupted: bool = True
+    header: RunHeader
+    cases: Sequence[Row]
+    end: RunEnd
 
     @classmethod
     def load(cls, file: Path) -> Self:
         """Read a file. Raises TranscriptError, or OSError."""
         rows = list(_rows(file))
         if not rows or rows[0].get("transcript") != _VERSION:
-            raise TranscriptError(f"{file}: is no transcript of `cbspec verify --transcript`, or of another version")
-        end = rows[-1] if "selected" in rows[-1] else {}
-        ended = (end.get("selected", ()), end.get("kit_errors", ()), end.get("interrupted", True))
-        return cls(rows[0], [row for row in rows[1:] if "case" in row], *ended)
+            raise TranscriptError(f"{file}: not a transcript of `cbspec verify --transcript`, or of another version")
+        try:
+            header = msgspec.convert(rows[0], RunHeader)
+            end = msgspec.convert(rows[-1] if "selected" in rows[-1] else {}, RunEnd)
+        except msgspec.ValidationError as error:
+            raise TranscriptError(f"{file}: {error}") from None
+        return cls(header, [row for row in rows[1:] if "case" in row], end)
 
     def result(self) -> RunResult:
-        """Judge the run again, with the current catalogue. Raises TranscriptError."""
-        header = self.header
+        """Recompute the verdicts with the current catalogue. Raises TranscriptError."""
+        header, end = self.header, self.end
         try:
-            facts = Facts.from_dict(header["facts"])
-            entries = [BaselineEntry(**{**row, "until": _date(row["until"])}) for row in header["baseline"]]
-            path = Path(header["baseline_file"]) if header["baseline_file"] else None
-            known = {entry.requirement: entry for entry in entries}
-            baseline = Baseline(known, datetime.date.fromisoformat(header["date"]), path)
-            profile = Profile(target=TargetSettings(address=Endpoint.parse(header["target"])))
+            facts = Facts.from_dict(header.facts)
+            profile = Profile(target=TargetSettings(address=Endpoint.parse(header.target)))
             findings = [finding for case in self.cases for finding in _findings(case, facts)]
-            options = (header["fail_on_should"], header["require_all"])
-            plan, narrowed = header["plan"], header["narrowed"]
         except (KeyError, TypeError, ValueError, UnknownRequirement) as error:
             raise TranscriptError(f"the transcript is invalid: {error!r}") from None
-        verdicts = baseline.applied(judge_run(REQUIREMENTS, findings, self.selected))
-        stale = () if narrowed else baseline.stale(verdicts)
-        return RunResult(verdicts, profile, facts, *options, self.kit_errors, self.interrupted, plan, baseline, stale)
+        known = {entry.requirement: entry for entry in header.baseline}
+        baseline = Baseline(known, header.date, Path(header.baseline_file) if header.baseline_file else None)
+        verdicts = baseline.applied(judge_run(REQUIREMENTS, findings, end.selected))
+        return RunResult(
+            verdicts,
+            profile,
+            facts,
+            header.fail_on_should,
+            header.require_all,
+            end.kit_errors,
+            end.interrupted,
+            header.plan,
+            baseline,
+            () if header.narrowed else baseline.stale(verdicts),
+        )
 
 
 class TranscriptWriter:
@@ -81,37 +114,29 @@ class TranscriptWriter:
     def begin(self, result: RunResult, *, narrowed: bool) -> None:
         """Write the header."""
         baseline = result.baseline
-        self._write(
-            {
-                "transcript": _VERSION,
-                "target": str(result.profile.target.address),
-                "requirement_set": SET,
-                "facts": result.facts.to_dict(),
-                "fail_on_should": result.fail_on_should,
-                "require_all": result.require_all,
-                "plan": result.plan,
-                "narrowed": narrowed,
-                "date": baseline.today.isoformat(),
-                "baseline_file": str(baseline.path or ""),
-                "baseline": [
-                    {"requirement": e.requirement, "reason": e.reason, "link": e.link, "until": str(e.until or "")}
-                    for e in baseline.entries.values()
-                ],
-            }
+        header = RunHeader(
+            _VERSION,
+            str(result.profile.target.address),
+            SET,
+            result.facts.to_dict(),
+            result.fail_on_should,
+            result.require_all,
+            result.plan,
+            narrowed,
+            baseline.today,
+            str(baseline.path or ""),
+            tuple(baseline.entries.values()),
         )
+        self.add(msgspec.to_builtins(header))
 
     def add(self, case: Row) -> None:
         """Write a case."""
-        self._write(case)
+        self._file.write(json.dumps(case) + "\n")
 
     def end(self, selected: Sequence[str], kit_errors: Sequence[str], *, interrupted: bool) -> None:
         """Write the end of the run and close the file."""
-        errors = [redact(error) for error in kit_errors]
-        self._write({"selected": list(selected), "kit_errors": errors, "interrupted": interrupted})
+        self.add(msgspec.to_builtins(RunEnd(tuple(selected), tuple(map(redact, kit_errors)), interrupted)))
         self._file.close()
-
-    def _write(self, row: Row) -> None:
-        self._file.write(json.dumps(row) + "\n")
 
 
 def _rows(file: Path) -> Iterator[Row]:
@@ -122,16 +147,11 @@ def _rows(file: Path) -> Iterator[Row]:
             except ValueError:
                 row = None
             if not isinstance(row, dict):
-                raise TranscriptError(f"{file}: line {number} is no JSON object")
+                raise TranscriptError(f"{file}: line {number} is not a JSON object")
             yield row
 
 
-def _date(text: str) -> datetime.date | None:
-    return datetime.date.fromisoformat(text) if text else None
-
-
 def _findings(case: Row, facts: Facts) -> list[Finding]:
-    requirement = case["requirement"]
-    if requirement:
-        find(requirement)
-    return rejudge(requirement, case["case"], transcript_of(case["records"]), facts.why_not)
+    if case["requirement"]:
+        find(case["requirement"])
+    return rejudge(case["requirement"], case["case"], transcript_of(case["records"]), facts.why_not)

@@ -1,4 +1,4 @@
-"""The time limit of a run (--max-time), which interrupts a case wherever it is."""
+"""The time limit of a run (--max-time), which interrupts the running case."""
 
 from __future__ import annotations
 

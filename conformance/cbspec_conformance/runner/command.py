@@ -18,7 +18,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "arguments",
         nargs=argparse.REMAINDER,
         metavar="HOST:PORT [OPTION ...]",
-        help="the relay to judge (default: an embedded simulator), then options of the suite or of pytest, for example "
+        help="address of the relay (default: an embedded simulator) and options of the suite or of pytest, for example "
         "--target-profile FILE, --transport websocket, --only CB-TUN-004, --wait 10, --max-time 60, --fail-on should, "
         "--require-all, --junit-xml FILE, --effort thorough, -n 2",
     )
@@ -35,5 +35,5 @@ def _with_target(arguments: list[str]) -> list[str]:
         free = place == 0 or not arguments[place - 1].startswith("-") or "=" in arguments[place - 1]
         if free and _ADDRESS.fullmatch(argument):
             return ["--target", argument, *arguments[:place], *arguments[place + 1 :]]
-    # Read a first argument that is not an address as the target too: the error message then names what is wrong.
+    # A first argument that is no address is passed as the target too, so that the error message names it.
     return ["--target", *arguments] if arguments and not arguments[0].startswith("-") else arguments

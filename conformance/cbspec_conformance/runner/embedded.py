@@ -1,4 +1,4 @@
-"""The embedded simulator: a process of its own, judged through its socket and a profile file like any other relay."""
+"""The embedded simulator: a separate process, judged through its socket and a profile file like any other relay."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from cbspec.profile.profile import Profile, load
 
 
 class SimulatorFailed(Exception):
-    """The simulator did not start; the text is its own."""
+    """The simulator did not start; the text contains its output."""
 
 
 @contextlib.contextmanager
 def embedded_simulator() -> Iterator[Callable[[], Profile]]:
     """Start a simulator on free ports; yield a function that waits for it and returns its profile.
 
-    That function raises SimulatorFailed. A start takes half a second, which the caller can use for other work.
+    That function raises SimulatorFailed. The start takes half a second, during which the caller can do other work.
     """
     with tempfile.TemporaryDirectory(prefix="cbspec-") as folder:
         profile = Path(folder) / "profile.toml"
@@ -30,7 +30,7 @@ def embedded_simulator() -> Iterator[Callable[[], Profile]]:
             try:
                 yield partial(_ready, process, profile)
             finally:
-                process.kill()  # it has no state to save, and an orderly stop takes as long as the start
+                process.kill()  # there is no state to save, and a graceful stop takes as long as the start
 
 
 def _ready(process: subprocess.Popen[bytes], profile: Path) -> Profile:

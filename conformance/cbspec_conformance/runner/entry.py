@@ -24,8 +24,8 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 def pytest_configure(config: pytest.Config) -> None:
     """Read options and profile, and register the suite.
 
-    The settings of conformance/pytest.ini are repeated here for runs with another configuration file: pytest takes
-    an option's value that is an existing file, such as profile.toml, for a test path and looks for its ini-file there.
+    The settings of pytest.ini are repeated here for runs with another configuration file: if the value of an option is
+    an existing file, such as profile.toml, pytest takes it for a test path and looks for its configuration there.
     """
     for line in MARKERS:
         config.addinivalue_line("markers", line)
@@ -44,5 +44,4 @@ def pytest_configure(config: pytest.Config) -> None:
         simulator = stack.enter_context(embedded_simulator())
     from cbspec_conformance.runner.plugin import Suite  # after the simulator was started
 
-    suite = Suite.worker(config, options, briefing) if briefing else Suite(config, options, profile, simulator)
-    config.pluginmanager.register(suite)
+    config.pluginmanager.register(Suite(config, options, profile, simulator, briefing))

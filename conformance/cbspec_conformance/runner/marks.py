@@ -8,7 +8,7 @@ from cbspec.catalogue.requirements import find
 
 
 def requirement(identifier: str) -> pytest.MarkDecorator:
-    """Mark a case with the requirement that it exercises. An unknown id raises UnknownRequirement at once."""
+    """Mark a case with the requirement that it exercises. Raises UnknownRequirement."""
     return pytest.mark.requirement(find(identifier).id)
 
 
@@ -16,11 +16,11 @@ alone = pytest.mark.alone
 """The case needs the relay to itself: no other process of the run uses it at the same time."""
 
 last = pytest.mark.last
-"""The case runs after all others, because its effect on the relay lasts for a while."""
+"""The case runs after all others, because it affects the relay for some time."""
 
 MARKERS = (
     "requirement(id): the requirement that a case exercises",
     "alone: the case needs the relay to itself",
-    "last: the case comes after all others",
+    "last: the case runs after all others",
 )
 """The marks in the form of pytest's `markers` setting."""

@@ -42,13 +42,11 @@ def add_options(parser: pytest.Parser) -> None:
     """Register the options with pytest."""
     add = parser.getgroup("cbspec", "CloudBridge Relay conformance").addoption
     add("--target", metavar="HOST:PORT", help="relay to judge (default: an embedded simulator)")
-    add("--target-profile", metavar="FILE", help="profile of the relay: its tokens, tenants and limits (TOML)")
+    add("--target-profile", metavar="FILE", help="profile of the relay: tokens, tenants and limits (TOML)")
     add("--transport", choices=("auto", "tcp", "websocket"), help="transport of the cases (default: the profile's)")
     add("--only", action="append", default=[], metavar="ID", help="run the cases of this requirement (repeatable)")
-    add(
-        "--wait", type=_seconds, default=0.0, metavar="SECONDS", help="time to wait for the relay to start (default: 0)"
-    )
-    add("--max-time", type=_seconds, metavar="SECONDS", help="time after which the run ends and reports what it has")
+    add("--wait", type=_seconds, default=0.0, metavar="SECONDS", help="wait for the relay to start (default: 0)")
+    add("--max-time", type=_seconds, metavar="SECONDS", help="end the run after this time, with a report")
     add("--fail-on", choices=("must", "should"), default="must", help="lowest level that fails the run (default: must)")
     add("--require-all", action="store_true", help="fail the run if a MUST was not exercised")
     add("--effort", choices=tuple(EFFORTS), default=DEFAULT.name, help="amount of property testing (default: default)")
@@ -58,11 +56,7 @@ def add_options(parser: pytest.Parser) -> None:
     add("--results", metavar="FILE", help="write the verdict on every requirement (JSON)")
     add("--baseline", metavar="FILE", help="known failures, which do not fail the run (TOML)")
     add("--write-baseline", metavar="FILE", help="write the failures of this run as a baseline (TOML)")
-    add(
-        "--transcript",
-        metavar="FILE",
-        help="write the transcript of the run, for cbspec judge (JSON Lines)",
-    )
+    add("--transcript", metavar="FILE", help="write the transcript of the run, for cbspec judge (JSON Lines)")
     add("--fingerprint", metavar="FILE", help="write the relay's behaviour where the specification is silent (JSON)")
 
 
@@ -73,7 +67,7 @@ def read_options(config: pytest.Config) -> Options:
     effort = EFFORTS[config.getoption("--effort")]
     plan = EffortPlan(effort, config.getoption("--examples") or effort.examples, config.getoption("--seed"))
     return Options(
-        target=_endpoint(target) if target is not None else None,  # an empty address is an error, not the default
+        target=_endpoint(target) if target is not None else None,  # an empty address is an error
         profile_file=Path(profile_file) if profile_file else None,
         transport=config.getoption("--transport"),
         only=tuple(_only(config.getoption("--only"))),
@@ -122,7 +116,7 @@ def _endpoint(text: str) -> Endpoint:
 
 
 def _writable(option: str, file: str | None) -> Path | None:
-    """Return the file's path. The check comes before the run, so that no run is lost."""
+    """Return the file's path; check it before the run, so that no results are lost."""
     if file is None:
         return None
     path = Path(file)

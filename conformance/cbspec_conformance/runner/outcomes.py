@@ -1,4 +1,4 @@
-"""Findings from the way a case ended, and pytest's outcome from the findings."""
+"""Findings from the end of a case, and pytest's outcome from the findings."""
 
 from __future__ import annotations
 
@@ -20,16 +20,17 @@ from cbspec_conformance.reporting.baseline import Baseline
 from cbspec_conformance.reporting.saved_run import case_row
 from cbspec_conformance.target.relay import RelayUnderTest
 
-_FINDINGS = "cbspec_findings"  # the report's attribute that carries findings from a worker to the controller
-_TRANSCRIPT = "cbspec_transcript"  # the report's attribute that carries the case's transcript
-_KNOWN = "cbspec_known"  # the report's attribute that marks a failure of the baseline
+# Attributes of a report, which carry data from a worker to the controller.
+_FINDINGS = "cbspec_findings"
+_TRANSCRIPT = "cbspec_transcript"
+_KNOWN = "cbspec_known"  # marks a failure of the baseline
 
 _KIT_ERROR = "cbspec: error of the kit"
 _LETTERS = {Outcome.WARNED: "w", Outcome.INCONCLUSIVE: "?", Outcome.NOT_EXERCISED: "-", Outcome.OBSERVED: "o"}
 
 
 class TimeUp(BaseException):
-    """The time of --max-time is up. Not an Exception, so that no handler takes it for the relay's fault."""
+    """The time of --max-time is up. Not an Exception, so that no handler takes it for a fault of the relay."""
 
 
 def requirement_of(item: pytest.Item) -> str:
@@ -44,7 +45,7 @@ def case_name(item: pytest.Item) -> str:
 
 
 class Outcomes:
-    """Attaches findings to pytest's reports, and remembers which requirements failed before.
+    """Attaches findings, and on request transcripts, to pytest's reports.
 
     Arguments: `baseline` holds the known failures, which pytest does not count as failures.
     """
@@ -64,37 +65,41 @@ class Outcomes:
         report.user_properties = list(item.user_properties)
 
     def _settle_case(self, item: pytest.Item, error: BaseException | None, report: pytest.TestReport) -> None:
-        relay = getattr(item, "funcargs", {}).get("relay")
-        target = relay if isinstance(relay, RelayUnderTest) else None
         if isinstance(error, KeyboardInterrupt):
             return
+        relay = getattr(item, "funcargs", {}).get("relay")
+        target = relay if isinstance(relay, RelayUnderTest) else None
         own, case = requirement_of(item), case_name(item)
-        ended = case_end(own, error, target)
-        observed = target.log.observations if target else {}
-        shown: dict[str, str] = {}
-        if isinstance(error, Broken) and target is not None:
-            steps = target.log.steps(error.exchanges, error.expectation)
-            shown = {"exchange": render(target.transcript, error.exchanges), "steps": steps}
-        finding = own_finding(own, case, ended, observed, target.facts.why_not if target else _served, **shown)
-        findings = all_findings(own, case, finding, target.log.findings if target else [], observed)
+        ended = _end(own, error, target)
+        if target is None:
+            transcript = Transcript(records=[ended])
+            finding = own_finding(own, case, ended, {}, lambda request: "")
+            findings = all_findings(own, case, finding, [], {})
+        else:
+            log, transcript = target.log, target.transcript
+            transcript.add(ended)
+            shown: dict[str, str] = {}
+            if isinstance(error, Broken):
+                steps = log.steps(error.exchanges, error.expectation)
+                shown = {"exchange": render(transcript, error.exchanges), "steps": steps}
+            finding = own_finding(own, case, ended, log.observations, target.facts.why_not, **shown)
+            findings = all_findings(own, case, finding, log.findings, log.observations)
         vars(report)[_FINDINGS] = [found.to_dict() for found in findings]
         if self._transcripts:
-            transcript = target.transcript if target else Transcript(records=[ended])
             vars(report)[_TRANSCRIPT] = case_row(case, own, transcript)
         if finding is None:
             if error is not None:
-                report.sections.append((_KIT_ERROR, f"{case_name(item)}\n{''.join(traceback.format_exception(error))}"))
+                report.sections.append((_KIT_ERROR, f"{case}\n{''.join(traceback.format_exception(error))}"))
             return
         _show(report, finding)
         entry = self._baseline.known(finding.requirement)
         if entry is not None and report.outcome == "failed":
             vars(report)[_KNOWN] = True
-            report.outcome = "skipped"
-            report.longrepr = (report.location[0], report.location[1] or 0, f"{Outcome.KNOWN}: {entry}")
+            _skip(report, f"{Outcome.KNOWN}: {entry}")
         self._blame(report, findings, own)
 
     def _blame(self, report: pytest.TestReport, findings: list[Finding], own: str) -> None:
-        """Fail the first case that saw a MUST broken, so that JUnit XML and other reports of pytest show the breach."""
+        """Fail the first case that saw a violation of another MUST, so that pytest's own reports show it."""
         for finding in findings:
             if finding.outcome is not Outcome.FAILED or self._baseline.known(finding.requirement):
                 continue
@@ -120,7 +125,7 @@ def kit_errors_of(report: pytest.TestReport) -> list[str]:
 
 
 def status_of(report: pytest.TestReport) -> tuple[str, str, str] | None:
-    """Return category, letter and word of an outcome that pytest does not know; None for the others."""
+    """Return category, letter and word of an outcome that pytest does not know, or None."""
     if report.when != "call" or report.outcome == "failed":
         return None
     if vars(report).get(_KNOWN):
@@ -132,19 +137,8 @@ def status_of(report: pytest.TestReport) -> tuple[str, str, str] | None:
     return None
 
 
-def _served(request: str) -> str:
-    return ""
-
-
-def case_end(requirement: str, error: BaseException | None, target: RelayUnderTest | None) -> CaseEnded:
-    """Return how a case ended, and record it in the transcript."""
-    ended = _ended(requirement, error, target)
-    if target is not None:
-        target.transcript.add(ended)
-    return ended
-
-
-def _ended(requirement: str, error: BaseException | None, target: RelayUnderTest | None) -> CaseEnded:
+def _end(requirement: str, error: BaseException | None, target: RelayUnderTest | None) -> CaseEnded:
+    """Return the end of a case as a record."""
     now = target.transcript.now() if target else 0.0
     match error:
         case None:
@@ -152,15 +146,7 @@ def _ended(requirement: str, error: BaseException | None, target: RelayUnderTest
         case Broken():
             breach = Breach(error.requirement or requirement, error.expected, error.seen)
             numbers = target.log.numbers(error.exchanges) if target else ()
-            return CaseEnded(
-                now,
-                0,
-                Ending.BROKEN,
-                breach=breach,
-                unserved=error.unserved,
-                exchanges=numbers,
-                expectation=error.expectation,
-            )
+            return CaseEnded(now, 0, Ending.BROKEN, "", breach, error.unserved, numbers, error.expectation)
         case TimeUp():
             return CaseEnded(now, 0, Ending.TIME_UP)
         case NotExercised():
@@ -174,10 +160,14 @@ def _show(report: pytest.TestReport, finding: Finding) -> None:
     if finding.outcome is Outcome.FAILED:
         report.outcome, report.longrepr = "failed", _sentence(finding)
     elif finding.outcome in (Outcome.INCONCLUSIVE, Outcome.NOT_EXERCISED):
-        report.outcome = "skipped"
-        report.longrepr = (report.location[0], report.location[1] or 0, f"{finding.outcome}: {finding.reason}")
+        _skip(report, f"{finding.outcome}: {finding.reason}")
     else:
         report.outcome, report.longrepr = "passed", None
+
+
+def _skip(report: pytest.TestReport, reason: str) -> None:
+    report.outcome = "skipped"
+    report.longrepr = (report.location[0], report.location[1] or 0, reason)
 
 
 def _sentence(finding: Finding) -> str:

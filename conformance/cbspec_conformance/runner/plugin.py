@@ -1,6 +1,6 @@
 """The suite as a pytest plugin: preflight, fixtures, outcomes, report and exit code.
 
-The controller of a run examines the relay once, before any case, and passes the facts to the workers.
+The controller runs the preflight once, before any case, and passes the facts to the workers.
 """
 
 from __future__ import annotations
@@ -64,7 +64,7 @@ NO_TARGET = 3
 
 @dataclass(slots=True)
 class SharedParts:
-    """The parts that all cases of one process share."""
+    """The objects that all cases of one process share."""
 
     profile: Profile
     issuer: Issuer
@@ -75,14 +75,17 @@ class SharedParts:
 
     @classmethod
     def of(cls, profile: Profile, facts: Facts, options: Options, workers: int) -> SharedParts:
-        """Make the parts for a relay that `workers` processes share."""
+        """Create them for a relay that `workers` processes share."""
         if options.transport:
             profile = replace(profile, target=replace(profile.target, transport=options.transport))
         restarts = any(condition.begin is not None for condition in profile.conditions.values())
-        life = Life(workers, provoked=restarts)
-        tempo = Tempo.of(profile.target, facts.latency)
         return cls(
-            profile, Issuer(profile.tokens, time.time), Pacer(profile, workers), life, tempo, SharedState(workers)
+            profile,
+            Issuer(profile.tokens, time.time),
+            Pacer(profile, workers),
+            Life(workers, provoked=restarts),
+            Tempo.of(profile.target, facts.latency),
+            SharedState(workers),
         )
 
 
@@ -91,17 +94,16 @@ class Suite:
 
     Arguments: `config` is pytest's; `options` and `profile` are the user's; without a profile, `simulator` waits for
     the embedded simulator and returns its profile (see `cbspec_conformance.runner.entry`); `briefing` is the
-    controller's message to a worker.
+    controller's message to a worker, in JSON.
     """
 
     def __init__(
         self,
         config: pytest.Config,
         options: Options,
-        profile: Profile | None = None,
-        simulator: Callable[[], Profile] | None = None,
-        *,
-        briefing: dict[str, Any] | None = None,
+        profile: Profile | None,
+        simulator: Callable[[], Profile] | None,
+        briefing: str | None,
     ) -> None:
         set_hypothesis_home_dir(user_cache_path("cbspec") / "hypothesis")
         self._config = config
@@ -122,18 +124,14 @@ class Suite:
         self.locks = Locks(None)
         seconds = options.max_time
         if briefing is not None:
-            self._judged, seconds = briefing["judged"], briefing["seconds"]
-            self.options = replace(options, plan=replace(options.plan, seed=briefing["seed"]))
-            self.facts = Facts.from_dict(briefing["facts"])
-            self.locks = Locks.for_run(briefing["run"])
-            told = from_mapping(tomllib.loads(briefing["profile"]), Path())
-            self._parts = SharedParts.of(told, self.facts, self.options, briefing["workers"])
+            run = json.loads(briefing)
+            self._judged, seconds = run["judged"], run["seconds"]
+            self.options = replace(options, plan=replace(options.plan, seed=run["seed"]))
+            self.facts = Facts.from_dict(run["facts"])
+            self.locks = Locks.for_run(run["run"])
+            judged_profile = from_mapping(tomllib.loads(run["profile"]), Path())
+            self._parts = SharedParts.of(judged_profile, self.facts, self.options, run["workers"])
         self._deadline = None if seconds is None else time.monotonic() + seconds
-
-    @classmethod
-    def worker(cls, config: pytest.Config, options: Options, briefing: str) -> Suite:
-        """Return the suite of a worker; `briefing` is JSON from the controller."""
-        return cls(config, options, briefing=json.loads(briefing))
 
     @pytest.hookimpl(optionalhook=True)
     def pytest_configure_node(self, node: Any) -> None:  # noqa: ANN401 - a class of xdist's
@@ -152,7 +150,7 @@ class Suite:
 
     @property
     def parts(self) -> SharedParts:
-        """The shared parts, from the preflight on."""
+        """The shared objects; available after the preflight."""
         if self._parts is None:
             raise RuntimeError("the relay has not been examined yet")
         return self._parts
@@ -161,7 +159,7 @@ class Suite:
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_sessionstart(self, session: pytest.Session) -> None:
-        """Wait for the relay and examine it."""
+        """Wait for the relay and run the preflight."""
         if self._is_worker or session.config.option.collectonly:
             return
         try:
@@ -174,7 +172,7 @@ class Suite:
 
     def _exit(self, reason: str) -> None:
         reporter = self._config.pluginmanager.get_plugin("terminalreporter")
-        if reporter is not None:  # pytest prints the reason; its reporter would repeat it in a banner
+        if reporter is not None:  # pytest prints the reason, and its reporter would repeat it
             self._config.pluginmanager.unregister(reporter)
         pytest.exit(reason, returncode=NO_TARGET)
 
@@ -197,7 +195,7 @@ class Suite:
 
     @pytest.hookimpl(trylast=True)
     def pytest_collection_modifyitems(self, config: pytest.Config, items: list[pytest.Item]) -> None:
-        """Apply --only, and move the cases marked `last` to the end, also in a random order."""
+        """Apply --only, and move the cases marked `last` to the end."""
         if self.options.only:
             dropped = [item for item in items if requirement_of(item) not in self.options.only]
             items[:] = [item for item in items if requirement_of(item) in self.options.only]
@@ -205,9 +203,9 @@ class Suite:
         items.sort(key=lambda item: item.get_closest_marker("last") is not None)
 
     def pytest_collection_finish(self, session: pytest.Session) -> None:
-        """Record the selected requirements, after -k and every other selector."""
+        """Record the requirements of the selected cases."""
         self._selected = [requirement_of(item) for item in session.items]
-        gc.freeze()  # the objects so far stay alive: the garbage collector need not look at them again
+        gc.freeze()  # the present objects stay alive, so the garbage collector can skip them
 
     def pytest_sessionfinish(self, session: pytest.Session, exitstatus: int) -> None:
         """Set the exit code from the verdict."""
@@ -219,7 +217,7 @@ class Suite:
             session.exitstatus = pytest.ExitCode.OK if self._result().green else pytest.ExitCode.TESTS_FAILED
 
     def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter, exitstatus: int) -> None:
-        """Write report and files, also after an interruption."""
+        """Write the report and the files, even after an interruption."""
         self._interrupted = exitstatus == pytest.ExitCode.INTERRUPTED
         if self._is_worker or self._parts is None:
             return
@@ -247,7 +245,7 @@ class Suite:
         )
 
     def _is_narrowed(self) -> bool:
-        """Whether a selector may have dropped some cases of a requirement, so that its pass does not count in full."""
+        """Whether a selector may have dropped some cases of a requirement, so that its pass proves less."""
         option = self._config.option
         paths = [Path(self._config.rootpath, argument).resolve() for argument in self._config.args]
         elsewhere = any(path not in (SUITE, SUITE.parent) for path in paths)
@@ -271,7 +269,7 @@ class Suite:
 
     @pytest.fixture
     def relay(self, request: pytest.FixtureRequest) -> Iterator[RelayUnderTest]:
-        """Give a case the relay under test, and close its connections afterwards."""
+        """Yield the relay under test to a case, and close its connections afterwards."""
         target = self.target(case_name(request.node))
         in_turn = self.parts.profile.target.connections_at_once is not None
         alone = in_turn or request.node.get_closest_marker("alone") is not None
@@ -281,17 +279,17 @@ class Suite:
             finally:
                 target.close()
                 if any(finding.requirement == "CB-HBT-001" for finding in target.log.findings):
-                    self.facts = replace(self.facts, fence="unknown")  # a heartbeat is not a reliable fence here
+                    self.facts = replace(self.facts, fence="unknown")  # this relay's heartbeat is no reliable fence
 
     @pytest.fixture
     def explorer(self, request: pytest.FixtureRequest, relay: RelayUnderTest) -> Explorer:
-        """Give a case the explorer of its properties."""
+        """Return the explorer of a case's properties."""
         case = case_name(request.node)
         kept = kept_for(self._judged, case)
         return Explorer(self.options.plan, case, kept=kept, remark=relay.log.remark, progress=self._progress())
 
     def _progress(self) -> Progress:
-        """Return the progress display; workers have no terminal."""
+        """Return the progress display: silent in a worker, which has no terminal."""
         reporter = self._config.pluginmanager.get_plugin("terminalreporter")
         if self._is_worker or not isinstance(reporter, pytest.TerminalReporter):
             return silent()
@@ -299,7 +297,7 @@ class Suite:
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_pyfunc_call(self, pyfuncitem: pytest.Function) -> bool | None:
-        """Run a case. Retry it after a pause if the relay had no room or answered with its rate limit."""
+        """Run a case. Retry it after a pause if the relay had no capacity or answered with its rate limit."""
         relay = pyfuncitem.funcargs.get("relay")
         if not isinstance(relay, RelayUnderTest):
             return None
@@ -312,8 +310,8 @@ class Suite:
             try:
                 self._try(relay, lambda: until_room(relay, lambda: pyfuncitem.obj(**arguments)))
             except Exception as error:
-                if not life.look(relay) and _is_explained_by_death(error, identifier):
-                    raise Inconclusive(f"the relay died in this case (see {LIVES_ON})") from None
+                if not life.look(relay) and _is_explained_by_crash(error, identifier):
+                    raise Inconclusive(f"the relay went down in this case (see {LIVES_ON})") from None
                 raise
             life.look(relay)
         return True
@@ -327,13 +325,13 @@ class Suite:
                 relay.close()
                 if pause is None:
                     tempo.rate_struck_on()
-                    raise Inconclusive(f"{limited}, again and again: declare tenants.rate in the profile") from None
+                    raise Inconclusive(f"{limited}, repeatedly: declare tenants.rate in the profile") from None
                 time.sleep(pause)
             else:
                 return
 
     def _require_hello(self, identifier: str) -> None:
-        """Raise Inconclusive at once if hello does not work: each case would cost several time-outs."""
+        """Raise Inconclusive at once if no hello is accepted: each case would cost several time-outs."""
         reason = self.facts.tls or self.facts.hello
         if reason and identifier != "CB-HEL-001" and identifier.split("-")[1] not in ("TLS", "MET", "WSK"):
             raise Inconclusive(f"hello is never served on this relay: {reason}")
@@ -348,7 +346,7 @@ class Suite:
         return report
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
-        """Collect the findings of a finished case, in the controller, from whichever process ran it."""
+        """Collect the findings of a finished case in the controller."""
         self._findings += findings_of(report)
         self._kit_errors += kit_errors_of(report) if report.when != "teardown" else []
         if self._writer is not None and (case := transcript_of(report)) is not None:
@@ -360,13 +358,16 @@ class Suite:
         return status_of(report)
 
 
-def _is_explained_by_death(error: Exception, identifier: str) -> bool:
-    """Whether a case's failure follows from the relay's death and says nothing about its requirement."""
+def _is_explained_by_crash(error: Exception, identifier: str) -> bool:
+    """Whether a case failed because the relay went down, so that it says nothing about its requirement."""
     return isinstance(error, Broken | Inconclusive | Unreachable | HandshakeFailure) and "-ROB-" not in identifier
 
 
 def until_room(relay: RelayUnderTest, case: Callable[[], object]) -> None:
-    """Retry a case until the relay has room for it, within its time to release room, if retrying ever helped."""
+    """Run a case, and retry it while the relay has no capacity: for as long as the relay may take to release it.
+
+    After two cases for which this did not help, a case is not retried.
+    """
 
     def attempt() -> None:
         try:

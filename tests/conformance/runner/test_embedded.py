@@ -1,4 +1,4 @@
-"""The embedded simulator: started, used, stopped."""
+"""The embedded simulator."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from cbspec_conformance.probe.tcp import Unreachable, tcp_connect
 from cbspec_conformance.runner.embedded import SimulatorFailed, embedded_simulator
 
 
-def test_it_runs_as_long_as_the_context() -> None:
+def test_it_runs_until_the_context_is_left() -> None:
     with embedded_simulator() as ready:
         profile = ready()
         address = profile.target.address

@@ -12,7 +12,6 @@ import pytest
 
 from cbspec.profile.profile import Profile
 from cbspec_conformance.runner import entry
-from tests.conformance.commands import verify
 
 
 class ConfigDouble(SimpleNamespace):
@@ -39,7 +38,7 @@ def log(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
         yield Profile
         happened.append("stopped")
 
-    def suite(config: object, options: object, profile: object, embedded: object) -> None:
+    def suite(config: object, options: object, profile: object, embedded: object, briefing: object) -> None:
         happened.append(f"suite of {'the embedded simulator' if embedded else profile}")
 
     monkeypatch.setattr(entry, "embedded_simulator", simulator)
@@ -69,9 +68,3 @@ def test_no_simulator_starts_for_a_named_relay_or_if_no_case_runs(
     monkeypatch.setattr(entry, "read_profile", lambda options: "a profile")
     entry.pytest_configure(ConfigDouble())  # type: ignore[arg-type]
     assert log == ["suite of None", "suite of None", "suite of a profile"]
-
-
-def test_cases_can_be_listed_without_a_relay() -> None:
-    done = verify("--collect-only", "-q", "--only", "CB-HEL-001")
-    assert done.code == 0
-    assert "test_1_hello.py" in done.text
