@@ -1,4 +1,4 @@
-"""A relay in memory with a clock of its own: what a session does is seen without a socket and without waiting."""
+"""A relay in memory with a manual clock: tests of a session need no socket and no waiting."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ from cbspec_conformance.record.transcript import Bytes, Direction, End, Transcri
 from tests.conformance.build import SUCCESSES, error
 
 Reply = tuple[float, bytes | End]
-"""Seconds after the request, and what comes then: bytes or the end of the connection."""
+"""Seconds after the request, and the bytes sent then, or the end of the connection."""
 Relay = Callable[[dict[str, Any]], Iterable[Reply]]
-"""What comes of a request."""
+"""Maps a request to replies."""
 
 
 class ManualClock:
@@ -59,7 +59,7 @@ class MemoryWire(Wire):
         return self._manual.now
 
     def send(self, data: bytes) -> None:
-        """Give the relay every whole line."""
+        """Pass each complete line to the relay."""
         if self.ended:
             return
         *lines, self._unread = (self._unread + data).split(b"\n")
@@ -73,11 +73,11 @@ class MemoryWire(Wire):
                 self.later(delay, what)
 
     def later(self, delay: float, what: bytes | End) -> None:
-        """Let something come after `delay` seconds."""
+        """Schedule a reply after `delay` seconds."""
         heapq.heappush(self._due, (self._manual.now + delay, next(self._order), what))
 
     def receive(self, wait: float) -> bytes:
-        """Return what is due next, if that is soon enough; let the time pass."""
+        """Return the next reply if it is due within `wait` seconds, and advance the clock."""
         if self.ended:
             return b""
         if not self._due or self._due[0][0] > self._manual.now + wait:
@@ -92,18 +92,18 @@ class MemoryWire(Wire):
         return what
 
     def close(self, wait: float = 0.0) -> bool:
-        """End it from our side."""
+        """Close the connection."""
         self.finish(End.OURS)
         return True
 
 
 def line(message: object) -> bytes:
-    """Return a message as a relay writes it."""
+    """Return a message as one line of JSON."""
     return json.dumps(message).encode() + b"\n"
 
 
 def answer(request: dict[str, Any]) -> bytes:
-    """Return what a conforming relay answers after auth."""
+    """Return the answer of a conforming relay after auth."""
     kind = str(request.get("type"))
     if kind == "tunnel_info":
         return line({**SUCCESSES[kind], "tunnel_id": request.get("tunnel_id")})
@@ -111,12 +111,12 @@ def answer(request: dict[str, Any]) -> bytes:
 
 
 def conforming(delay: float = 0.001) -> Relay:
-    """Return a relay that answers everything, each answer as late as the next."""
+    """Return a relay that answers every request after the same delay."""
     return lambda request: [(delay, answer(request))]
 
 
 class MemoryProbe:
-    """A session with a relay in memory, and every exchange that it observed."""
+    """A session with a relay in memory, and the exchanges that it observed."""
 
     def __init__(
         self,
@@ -133,7 +133,7 @@ class MemoryProbe:
         self.transcript = Transcript(clock)
         self.wire = MemoryWire(relay, clock, self.transcript)
         self.alive = True
-        self.asked_alive = 0
+        self.alive_checks = 0
         surroundings = Surroundings(tempo or Tempo(5.0), pacer or Pacer(Profile()), self._observe, self._is_alive)
         channel = Channel(self.wire, framer or stream_framer(), self.transcript)
         self.session = ProbeSession(channel, surroundings, fence)
@@ -144,5 +144,5 @@ class MemoryProbe:
         return exchange
 
     def _is_alive(self) -> bool:
-        self.asked_alive += 1
+        self.alive_checks += 1
         return self.alive

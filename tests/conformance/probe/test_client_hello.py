@@ -1,4 +1,4 @@
-"""ClientHellos by hand: taken apart byte by byte, and shown to OpenSSL."""
+"""Hand-made ClientHellos, parsed byte by byte and sent to OpenSSL."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ VERSIONS = {
 
 @dataclass
 class Reader:
-    """Bytes, taken from the front."""
+    """A cursor over bytes."""
 
     data: bytes
 
@@ -39,7 +39,7 @@ class Reader:
 
 
 def extensions(data: bytes) -> dict[int, bytes]:
-    """Return a ClientHello's extensions, after seeing that everything before them is as RFC 5246 has it."""
+    """Return the extensions of a ClientHello, and check everything before them (RFC 5246, 7.4.1.2)."""
     reader = Reader(data)
     assert reader.take(3) == b"\x16\x03\x01"
     handshake = Reader(reader.sized(2))
@@ -51,7 +51,7 @@ def extensions(data: bytes) -> dict[int, bytes]:
     assert body.sized(1) == b""  # no session
     suites = body.sized(2)
     assert len(suites) % 2 == 0
-    assert b"\x13\x01" not in [suites[i : i + 2] for i in range(0, len(suites), 2)]  # none of TLS 1.3's
+    assert b"\x13\x01" not in [suites[i : i + 2] for i in range(0, len(suites), 2)]  # no suite of TLS 1.3
     assert body.sized(1) == b"\x00"  # no compression
     rest, found = Reader(body.sized(2)), {}
     assert body.data == b""
@@ -63,7 +63,7 @@ def extensions(data: bytes) -> dict[int, bytes]:
 
 
 @pytest.mark.parametrize("version", VERSIONS)
-def test_the_bytes_are_a_client_hello(version: str) -> None:
+def test_bytes_are_a_valid_client_hello(version: str) -> None:
     data = client_hello(version, "relay.example")
     found = extensions(data)
     assert data[9:11] == VERSIONS[version][0]
@@ -73,11 +73,11 @@ def test_the_bytes_are_a_client_hello(version: str) -> None:
 
 
 @pytest.mark.parametrize("address", ["127.0.0.1", "::1", "192.0.2.7"])
-def test_an_address_is_no_server_name(address: str) -> None:
+def test_address_is_not_sent_as_server_name(address: str) -> None:
     assert 0 not in extensions(client_hello("1.2", address))
 
 
-def test_no_two_are_the_same() -> None:
+def test_random_differs() -> None:
     assert client_hello("1.2", "a")[11:43] != client_hello("1.2", "a")[11:43]
 
 
@@ -89,7 +89,7 @@ def chain(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def answer(context: ssl.SSLContext, data: bytes) -> bytes:
-    """Return what OpenSSL answers to `data`."""
+    """Return the answer of OpenSSL to `data`."""
     server = TlsLayer(context, server_side=True)
     with contextlib.suppress(TlsFailed):
         server.receive_data(data)
@@ -97,12 +97,12 @@ def answer(context: ssl.SSLContext, data: bytes) -> bytes:
 
 
 @pytest.mark.parametrize("version", VERSIONS)
-def test_a_server_of_tls_1_3_alone_answers_with_the_alert(version: str, chain: Path) -> None:
+def test_server_with_tls_1_3_only_sends_the_alert(version: str, chain: Path) -> None:
     assert alert_name(answer(server_context(chain), client_hello(version, "relay.example"))) == "protocol_version"
 
 
 @pytest.mark.parametrize("version", VERSIONS)
-def test_a_server_that_allows_the_version_answers_with_it(version: str, chain: Path) -> None:
+def test_server_that_allows_the_version_accepts_it(version: str, chain: Path) -> None:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(chain)
     context.set_ciphers("ALL:@SECLEVEL=0")
@@ -115,9 +115,11 @@ def test_a_server_that_allows_the_version_answers_with_it(version: str, chain: P
     assert data[9:11] == VERSIONS[version][0]
 
 
-@pytest.mark.parametrize(("suites", "groups", "taken"), [((0x1302,), (0x001D,), True), ((0x1305,), (0x001D,), False)])
-def test_a_modern_one_draws_a_server_hello_where_both_sides_have_a_suite(
-    tmp_path: Path, suites: tuple[int, ...], groups: tuple[int, ...], taken: bool
+@pytest.mark.parametrize(
+    ("suites", "groups", "accepted"), [((0x1302,), (0x001D,), True), ((0x1305,), (0x001D,), False)]
+)
+def test_tls_1_3_hello_draws_a_server_hello_if_a_suite_is_shared(
+    tmp_path: Path, suites: tuple[int, ...], groups: tuple[int, ...], accepted: bool
 ) -> None:
     leaf = trustme.CA().issue_cert("localhost")
     chain = tmp_path / "chain.pem"
@@ -126,5 +128,5 @@ def test_a_modern_one_draws_a_server_hello_where_both_sides_have_a_suite(
     with contextlib.suppress(TlsFailed):
         layer.receive_data(modern_client_hello("localhost", suites, groups))
     reply = layer.data_to_send()
-    assert (reply[:1] == b"\x16" and reply[5:6] == b"\x02") is taken
-    assert bool(alert_name(reply)) is not taken
+    assert (reply[:1] == b"\x16" and reply[5:6] == b"\x02") is accepted
+    assert bool(alert_name(reply)) is not accepted

@@ -1,4 +1,4 @@
-"""What the suite itself sends is what was meant, or the kit's own mistake."""
+"""The suite sends what the case meant; anything else is an error of the kit."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ JSON = st.recursive(
 
 
 @given(JSON)
-def test_a_message_is_spelt_on_one_line(message: object) -> None:
+def test_messages_are_encoded_on_one_line(message: object) -> None:
     assert b"\n" not in spell(message)
     assert json.loads(spell(message)) == message
 
 
 @pytest.mark.parametrize("request_", REQUESTS.values(), ids=REQUESTS)
-def test_a_valid_request_may_go_out(request_: dict[str, Any]) -> None:
+def test_valid_request_is_allowed(request_: dict[str, Any]) -> None:
     check_own(request_, spell(request_), "")
 
 
@@ -38,19 +38,19 @@ def test_a_valid_request_may_go_out(request_: dict[str, Any]) -> None:
         (json.dumps(TUNNEL, indent=1).encode(), "", "one line"),
     ],
 )
-def test_what_was_not_meant_may_not(text: bytes, invalid: str, words: str) -> None:
+def test_unintended_text_is_rejected(text: bytes, invalid: str, words: str) -> None:
     with pytest.raises(KitError, match=words):
         check_own(TUNNEL, text, invalid)
 
 
-def test_an_invalid_request_says_what_is_wrong_with_it() -> None:
+def test_invalid_request_needs_a_reason() -> None:
     wrong = {**TUNNEL, "local_port": -1}
     with pytest.raises(KitError, match="meant to be valid"):
         check_own(wrong, spell(wrong), "")
     check_own(wrong, spell(wrong), "local_port is negative")
 
 
-def test_a_text_by_hand_is_the_message_that_it_is_after_all() -> None:
+def test_hand_made_text_is_decoded() -> None:
     assert intended(b'{"type":"heartbeat"}', "heartbeat").fault == ""
     assert intended(b'{"type":"heartbeat"', "heartbeat").fault
     assert intended(b'{"type":"heartbeat","type":"heartbeat"}', "heartbeat").fault
@@ -62,4 +62,4 @@ def test_frames_make_up_one_message(parts: list[bytes]) -> None:
     sent = frames(parts)
     assert len(sent) == len(parts)
     assert [frame[0] & 0x80 for frame in sent] == [0] * (len(parts) - 1) + [0x80]
-    assert all(frame[1] & 0x80 for frame in sent)  # masked, as a client's are
+    assert all(frame[1] & 0x80 for frame in sent)  # masked, since a client sends them

@@ -15,7 +15,7 @@ from tests.conformance.memory import ManualClock
 PROFILE = Profile(tenants=(Tenant("free"), Tenant("slow", rate=Rate(per_second=10.0, burst=1, scope="tenant"))))
 
 
-def test_only_tenants_with_a_rate_wait_and_no_longer_than_the_interval() -> None:
+def test_only_tenants_with_a_rate_wait_for_one_interval_at_most() -> None:
     clock = ManualClock()
     pace = Pacer(PROFILE, clock=clock)
     for tenant in ["free", "unknown", "", "slow", "slow"]:

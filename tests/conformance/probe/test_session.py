@@ -1,4 +1,4 @@
-"""One connection as cases use it: what belongs to a request, what doesn't, and what silence means."""
+"""A probe session: answers, unsolicited messages, silence."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ SLOW = Tempo(5.0, 2.0, Latency(0.3))
 
 @pytest.fixture
 def probe() -> MakeProbe:
-    """Give a way to a session with a relay in memory."""
+    """Return a factory of sessions with a relay in memory."""
     return lambda relay, **options: MemoryProbe(relay, ManualClock(), **options)
 
 
@@ -46,7 +46,7 @@ def fences(probe: MemoryProbe) -> int:
 # ---------------------------------------------------------------------------- answers
 
 
-def test_a_request_gets_its_answer_and_one_fence(probe: MakeProbe) -> None:
+def test_request_is_followed_by_one_fence(probe: MakeProbe) -> None:
     made = probe(conforming())
     exchange = made.session.ask(TUNNEL)
     assert types(exchange) == ["tunnel_response"]
@@ -56,7 +56,7 @@ def test_a_request_gets_its_answer_and_one_fence(probe: MakeProbe) -> None:
     assert made.observed == [exchange]
 
 
-def test_a_heartbeat_or_who_isn_t_authenticated_needs_no_fence_behind_an_answer(probe: MakeProbe) -> None:
+def test_no_fence_after_an_answered_heartbeat_or_before_auth(probe: MakeProbe) -> None:
     made = probe(conforming())
     made.session.heartbeat()
     made.session.ask(TUNNEL, fence=False)
@@ -66,7 +66,7 @@ def test_a_heartbeat_or_who_isn_t_authenticated_needs_no_fence_behind_an_answer(
     assert fences(made) == 0
 
 
-def test_what_comes_behind_an_error_is_found_by_the_request_that_follows(probe: MakeProbe) -> None:
+def test_second_answer_after_an_error_is_found_with_the_next_request(probe: MakeProbe) -> None:
     refused = line(error("invalid_token"))
 
     def relay(request: dict[str, Any]) -> list[Reply]:
@@ -86,7 +86,7 @@ DELAYS = st.one_of(st.sampled_from([0.0, 0.3, PATIENCE - 0.01, PATIENCE, PATIENC
 
 @pytest.mark.parametrize("authenticated", [True, False])
 @pytest.mark.parametrize("one_by_one", [True, False])
-def test_a_slow_relay_is_not_accused(authenticated: bool, one_by_one: bool) -> None:
+def test_slow_relay_is_not_accused(authenticated: bool, one_by_one: bool) -> None:
     @given(delay=DELAYS, requests=st.lists(st.sampled_from([TUNNEL, HELLO, HEARTBEAT]), min_size=1, max_size=4))
     @example(delay=1.5, requests=[TUNNEL, TUNNEL])
     def check_it(delay: float, requests: list[dict[str, Any]]) -> None:
@@ -113,12 +113,12 @@ def types_of(request: dict[str, Any]) -> list[str]:
 
 
 @pytest.mark.parametrize("delay", [0.001, 0.3])
-def test_a_doubled_answer_belongs_to_its_request(delay: float, probe: MakeProbe) -> None:
+def test_duplicate_answer_belongs_to_its_request(delay: float, probe: MakeProbe) -> None:
     made = probe(lambda request: [(delay, answer(request)), (delay + 0.0005, answer(request))])
     assert types(made.session.ask(TUNNEL)) == ["tunnel_response", "tunnel_response"]
 
 
-def test_a_second_answer_that_comes_late_is_judged_before_the_next_request(probe: MakeProbe) -> None:
+def test_late_second_answer_is_judged_before_the_next_request(probe: MakeProbe) -> None:
     def relay(request: dict[str, Any]) -> list[Reply]:
         late: list[Reply] = [(1.0, answer(request))] if request["type"] == "tunnel_info" else []
         return [(0.001, answer(request)), *late]
@@ -132,7 +132,7 @@ def test_a_second_answer_that_comes_late_is_judged_before_the_next_request(probe
     assert [breach.requirement for breach in check(unasked[0])] == ["CB-MSG-004"]
 
 
-def test_an_answer_in_many_pieces_and_several_in_one_are_read(probe: MakeProbe) -> None:
+def test_split_and_merged_answers_are_read(probe: MakeProbe) -> None:
     made = probe(lambda request: [(0.001 * at, bytes([byte])) for at, byte in enumerate(answer(request), 1)])
     assert types(made.session.heartbeat()) == ["heartbeat_response"]
     made = probe(lambda request: [(0.001, b'{"type":\n "heartbeat_response"}  {"type":"error"}')])
@@ -143,7 +143,7 @@ def test_an_answer_in_many_pieces_and_several_in_one_are_read(probe: MakeProbe) 
 
 
 def holding(every: int) -> Relay:
-    """Return a relay that keeps some answers until it has another to send."""
+    """Return a relay that holds back every nth answer until the next one."""
     held: list[bytes] = []
     asked = itertools.count(1)
 
@@ -158,7 +158,7 @@ def holding(every: int) -> Relay:
     return relay
 
 
-def test_an_answer_that_is_held_back_is_silence_once_that_is_certain(probe: MakeProbe) -> None:
+def test_held_back_answer_counts_as_silence_after_three_observations(probe: MakeProbe) -> None:
     made = probe(holding(7))
     exchanges = [made.session.heartbeat() for _ in range(24)]
     late = [exchange for exchange in exchanges if exchange.waited > PATIENCE]
@@ -168,30 +168,30 @@ def test_an_answer_that_is_held_back_is_silence_once_that_is_certain(probe: Make
     assert all(types(exchange) == ["heartbeat_response"] for exchange in exchanges if exchange not in late)
 
 
-def test_what_is_no_message_may_be_ended_by_the_fence(probe: MakeProbe) -> None:
+def test_fence_may_complete_a_text_that_is_no_message(probe: MakeProbe) -> None:
     made = probe(holding(3))
     asked = [made.session.ask_text(b"hello?", meant="words") for _ in range(7)]
     assert {exchange.silence for exchange in asked} == {Silence.NONE}
 
 
-def test_a_fence_s_answer_that_comes_too_late_is_no_other_request_s(probe: MakeProbe) -> None:
+def test_late_answer_to_a_fence_belongs_to_no_other_request(probe: MakeProbe) -> None:
     made = probe(holding(2))
     assert [types(made.session.ask(TUNNEL)) for _ in range(2)] == [["tunnel_response"]] * 2
     breaches = [breach for exchange in made.observed for breach in check(exchange)]
     assert [breach.requirement for breach in breaches] == ["CB-HBT-001"]
 
 
-@pytest.mark.parametrize("behind", [0.0, 0.4, 0.6])
+@pytest.mark.parametrize("delay", [0.0, 0.4, 0.6])
 @pytest.mark.parametrize("authenticated", [True, False])
-def test_a_relay_that_is_late_by_a_fence_is_only_slow(behind: float, authenticated: bool, probe: MakeProbe) -> None:
-    """Its first answers come just when a fence has gone out, as if that had pushed them out."""
+def test_relay_slower_than_a_fence_is_not_accused(delay: float, authenticated: bool, probe: MakeProbe) -> None:
+    """The first answers arrive just after a fence was sent, as if the fence had caused them."""
 
     def relay(request: dict[str, Any]) -> list[Reply]:
         return [(max(stalled - made.wire.now, 0.0) + 0.001, answer(request))]
 
     made = probe(relay, authenticated=authenticated)
     for _ in range(8):
-        stalled = made.wire.now + made.session.tempo.patience + behind
+        stalled = made.wire.now + made.session.tempo.patience + delay
         exchange = made.session.heartbeat()
         assert (types(exchange), exchange.silence) == (["heartbeat_response"], Silence.NONE)
         made.session.unasked(10.0)
@@ -199,19 +199,19 @@ def test_a_relay_that_is_late_by_a_fence_is_only_slow(behind: float, authenticat
 
 
 def only(*kinds: str) -> Relay:
-    """Return a relay that answers requests of some types only."""
+    """Return a relay that answers only requests of these types."""
     return lambda request: [(0.001, answer(request))] if request["type"] in kinds else []
 
 
-def test_ignored_is_believed_after_two_fences(probe: MakeProbe) -> None:
+def test_request_counts_as_ignored_after_two_fences(probe: MakeProbe) -> None:
     made = probe(only("heartbeat"))
     exchange = made.session.ask(TUNNEL)
     assert (types(exchange), exchange.silence, fences(made)) == ([], Silence.IGNORED, 2)
     assert exchange.waited >= PATIENCE
-    assert made.asked_alive == 0
+    assert made.alive_checks == 0
 
 
-def test_ignored_before_auth_is_told_by_messages_of_unknown_type(probe: MakeProbe) -> None:
+def test_before_auth_fences_are_messages_of_unknown_type(probe: MakeProbe) -> None:
     made = probe(lambda request: [] if request["type"] == "hello" else [(0.001, answer(request))], authenticated=False)
     exchange = made.session.hello()
     assert (types(exchange), exchange.silence) == ([], Silence.IGNORED)
@@ -221,22 +221,22 @@ def test_ignored_before_auth_is_told_by_messages_of_unknown_type(probe: MakeProb
 
 
 @pytest.mark.parametrize("alive", [True, False])
-def test_who_answers_nothing_is_deaf_and_a_new_connection_says_more(alive: bool, probe: MakeProbe) -> None:
+def test_unresponsive_relay_is_probed_by_a_new_connection(alive: bool, probe: MakeProbe) -> None:
     made = probe(only())
     made.alive = alive
     exchange = made.session.ask(TUNNEL)
     assert (types(exchange), exchange.silence, exchange.relay_alive) == ([], Silence.UNRESPONSIVE, alive)
-    assert made.asked_alive == 1
+    assert made.alive_checks == 1
 
 
-def test_without_a_fence_silence_is_waited_for(probe: MakeProbe) -> None:
+def test_without_fences_silence_takes_the_whole_timeout(probe: MakeProbe) -> None:
     made = probe(only(), fence="")
     exchange = made.session.ask(TUNNEL)
     assert (exchange.silence, fences(made)) == (Silence.UNRESPONSIVE, 0)
     assert exchange.waited >= made.session.timeout
 
 
-def test_a_relay_whose_heartbeats_fail_is_fenced_once_and_not_waited_for_again(probe: MakeProbe) -> None:
+def test_relay_without_heartbeats_is_fenced_once(probe: MakeProbe) -> None:
     made = probe(only("tunnel_info"))
     for _ in range(3):
         assert types(made.session.ask(TUNNEL)) == ["tunnel_response"]
@@ -245,7 +245,7 @@ def test_a_relay_whose_heartbeats_fail_is_fenced_once_and_not_waited_for_again(p
 
 @pytest.mark.parametrize("how", [End.EOF, End.RESET, End.CLOSE_NOTIFY, End.TLS_ALERT])
 @pytest.mark.parametrize("refusal", [True, False])
-def test_an_end_ends_the_exchange(how: End, refusal: bool, probe: MakeProbe) -> None:
+def test_exchange_ends_with_the_connection(how: End, refusal: bool, probe: MakeProbe) -> None:
     words: list[Reply] = [(0.001, line(error()))] if refusal else []
     made = probe(lambda request: [*words, (0.002, how)])
     exchange = made.session.ask(TUNNEL)
@@ -255,14 +255,14 @@ def test_an_end_ends_the_exchange(how: End, refusal: bool, probe: MakeProbe) -> 
     assert exchange.silence is Silence.NONE
 
 
-def test_an_end_while_a_fence_is_under_way_is_an_end_too(probe: MakeProbe) -> None:
+def test_exchange_ends_with_the_connection_during_a_fence(probe: MakeProbe) -> None:
     made = probe(lambda request: [(0.6, End.EOF)] if request["type"] == "tunnel_info" else [])
     exchange = made.session.ask(TUNNEL)
     assert (types(exchange), exchange.silence) == ([], Silence.NONE)
     assert exchange.ended is not None
 
 
-# ---------------------------------------------------------------------------- what can't be read
+# ---------------------------------------------------------------------------- unreadable answers
 
 
 @pytest.mark.parametrize(
@@ -279,14 +279,14 @@ def test_an_end_while_a_fence_is_under_way_is_an_end_too(probe: MakeProbe) -> No
     ],
     ids=["line", "cut-off", "array", "not-utf8", "bom", "gzip", "no-line-feed", "no-brace"],
 )
-def test_what_can_t_be_read_is_a_message_with_a_fault(text: bytes, requirement: str, probe: MakeProbe) -> None:
+def test_unreadable_answer_is_a_message_with_a_fault(text: bytes, requirement: str, probe: MakeProbe) -> None:
     made = probe(lambda request: [(0.001, text), (0.002, End.EOF)])
     exchange = made.session.ask(TUNNEL)
     assert {message.decoded.requirement for message in exchange.answers} == {requirement}
 
 
 @pytest.mark.parametrize("start", [b'{"type":"', b"no message, ", '{"type":"\N{SNOWMAN}'.encode() * 300])
-def test_a_message_without_end_is_given_up_once_and_shown_by_its_beginning(start: bytes, probe: MakeProbe) -> None:
+def test_endless_message_is_abandoned_and_shown_by_its_beginning(start: bytes, probe: MakeProbe) -> None:
     made = probe(
         lambda request: [(0.001 * number, start + b"a" * 50_000) for number in range(1, 10)],
         framer=StreamFramer(max_message=100_000),
@@ -299,21 +299,21 @@ def test_a_message_without_end_is_given_up_once_and_shown_by_its_beginning(start
     assert made.session.ended.how is End.OURS
 
 
-def test_half_a_message_that_stays_half_is_told_when_the_connection_ends(probe: MakeProbe) -> None:
+def test_incomplete_message_is_reported_at_the_end_of_the_connection(probe: MakeProbe) -> None:
     made = probe(lambda request: [(0.001, b'{"type":"heart'), (3.0, End.EOF)])
     exchange = made.session.ask(TUNNEL)
     assert [message.decoded.fault for message in exchange.answers] != []
 
 
 @pytest.mark.parametrize("end", [End.RESET, End.OURS])
-def test_half_a_message_that_was_lost_on_its_way_accuses_nobody(end: End, probe: MakeProbe) -> None:
+def test_incomplete_message_before_a_reset_is_not_reported(end: End, probe: MakeProbe) -> None:
     made = probe(lambda request: [(0.001, b'{"type":"heart'), (0.002, end)])
     exchange = made.session.ask(TUNNEL)
     assert exchange.answers == ()
     assert exchange.ended is not None
 
 
-# ---------------------------------------------------------------------------- the kit's own mistakes
+# ---------------------------------------------------------------------------- errors of the kit
 
 
 @pytest.mark.parametrize(
@@ -321,7 +321,7 @@ def test_half_a_message_that_was_lost_on_its_way_accuses_nobody(end: End, probe:
     [{**TUNNEL, "remote_port": 0}, {**TUNNEL, "tunnel_id": None}, {"type": "auth"}, {"type": "cbspec"}, {}],
     ids=["port", "type", "missing", "unknown", "empty"],
 )
-def test_an_invalid_request_is_sent_on_purpose_only(request_: dict[str, Any], probe: MakeProbe) -> None:
+def test_invalid_request_needs_a_reason(request_: dict[str, Any], probe: MakeProbe) -> None:
     made = probe(conforming())
     with pytest.raises(KitError, match="meant to be valid"):
         made.session.ask(request_)
@@ -330,7 +330,7 @@ def test_an_invalid_request_is_sent_on_purpose_only(request_: dict[str, Any], pr
     assert made.wire.sent[0] == request_
 
 
-def test_a_spelling_that_changes_the_meaning_is_the_kit_s_mistake(probe: MakeProbe) -> None:
+def test_encoding_that_changes_the_meaning_is_an_error_of_the_kit(probe: MakeProbe) -> None:
     made = probe(conforming())
     with pytest.raises(KitError, match="changed its meaning"):
         made.session.ask(HEARTBEAT, encode=lambda message: b'{"type":"hello"}')
@@ -340,7 +340,7 @@ def test_a_spelling_that_changes_the_meaning_is_the_kit_s_mistake(probe: MakePro
     assert made.wire.sent == [HEARTBEAT]
 
 
-def test_a_text_that_is_no_message_may_be_sent(probe: MakeProbe) -> None:
+def test_text_that_is_no_message_can_be_sent(probe: MakeProbe) -> None:
     made = probe(conforming())
     exchange = made.session.ask_text(b"not JSON", meant="no JSON", like="tunnel_info")
     assert types(exchange) == ["error"]
@@ -351,28 +351,28 @@ def test_a_text_that_is_no_message_may_be_sent(probe: MakeProbe) -> None:
 # ---------------------------------------------------------------------------- rates
 
 
-def test_a_rate_limit_that_nobody_asked_for_stops_the_case(probe: MakeProbe) -> None:
+def test_unexpected_rate_limit_ends_the_case(probe: MakeProbe) -> None:
     made = probe(lambda request: [(0.001, line(error("rate_limit_exceeded")))])
     with pytest.raises(RateLimited):
         made.session.ask(TUNNEL)
-    assert len(made.observed) == 1  # it is judged all the same
+    assert len(made.observed) == 1  # it is still judged
     made.session.expect_rate_limit()
     assert types(made.session.ask(TUNNEL)) == ["error"]
 
 
-def test_what_is_no_message_may_be_refused_with_any_code_where_the_next_heartbeat_is_served(probe: MakeProbe) -> None:
+def test_text_that_is_no_message_may_draw_a_rate_limit_if_the_next_heartbeat_is_served(probe: MakeProbe) -> None:
     limited = (0.001, line(error("rate_limit_exceeded")))
     served = conforming()
     made = probe(lambda request: served(request) if request["type"] == "heartbeat" else [limited])
     assert types(made.session.ask_text(b"no JSON", meant="no JSON")) == ["error"]
     with pytest.raises(RateLimited):
-        made.session.ask(TUNNEL)  # a message may not
+        made.session.ask(TUNNEL)  # unlike a valid message
     made = probe(lambda request: [limited])
     with pytest.raises(RateLimited):
         made.session.ask_text(b"no JSON", meant="no JSON")
 
 
-def test_every_request_and_every_fence_keeps_the_pace(probe: MakeProbe) -> None:
+def test_requests_and_fences_keep_the_pace(probe: MakeProbe) -> None:
     profile = Profile(tenants=(Tenant("tenant-001", rate=Rate(per_second=2.0, burst=1)),))
     clock = ManualClock()
     made = MemoryProbe(conforming(0.0), clock, pacer=Pacer(profile, clock=clock))
@@ -383,10 +383,10 @@ def test_every_request_and_every_fence_keeps_the_pace(probe: MakeProbe) -> None:
     assert clock.now == pytest.approx(2.0, abs=0.1)
 
 
-# ---------------------------------------------------------------------------- many at once
+# ---------------------------------------------------------------------------- pipelining
 
 
-def test_requests_that_go_out_together_are_recorded_and_answered(probe: MakeProbe) -> None:
+def test_pipelined_requests_are_recorded_and_answered(probe: MakeProbe) -> None:
     made = probe(conforming())
     _, first = made.session.note(TUNNEL)
     _, second = made.session.note(HEARTBEAT)
@@ -395,7 +395,7 @@ def test_requests_that_go_out_together_are_recorded_and_answered(probe: MakeProb
     assert made.session.answers(1, 0.01) == ()
 
 
-def test_what_was_asked_for_is_no_flood_however_much_of_it_comes_at_once(probe: MakeProbe) -> None:
+def test_many_requested_answers_are_no_flood(probe: MakeProbe) -> None:
     asked = 3 * FLOOD
     requests = itertools.count(1)
     made = probe(lambda request: [(0.001, answer(request) * asked)] if next(requests) == asked else [])
@@ -404,14 +404,14 @@ def test_what_was_asked_for_is_no_flood_however_much_of_it_comes_at_once(probe: 
     assert made.session.ended is None
 
 
-def test_who_sends_what_nobody_asked_for_is_given_up(probe: MakeProbe) -> None:
+def test_flood_of_unsolicited_messages_closes_the_connection(probe: MakeProbe) -> None:
     made = probe(lambda request: [(0.001, answer(request) * (FLOOD + 2))])
     made.session.heartbeat()
     assert made.session.ended is not None
     assert made.session.ended.how is End.OURS
 
 
-def test_a_transcript_holds_all_of_it_in_order(probe: MakeProbe) -> None:
+def test_transcript_is_complete_and_in_order(probe: MakeProbe) -> None:
     made = probe(conforming())
     made.session.ask({**TUNNEL, "tunnel_id": TUNNEL_RESPONSE["tunnel_id"]})
     messages = [record for record in made.transcript.records if isinstance(record, Message)]
@@ -424,7 +424,7 @@ def test_a_transcript_holds_all_of_it_in_order(probe: MakeProbe) -> None:
 
 
 class _Ponging(StreamFramer):
-    """Wants a pong sent for every line that comes."""
+    """Returns a pong for every line received."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -439,7 +439,7 @@ class _Ponging(StreamFramer):
         return data
 
 
-def test_no_pong_goes_out_inside_a_frame(probe: MakeProbe, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_no_pong_is_sent_inside_a_frame(probe: MakeProbe, monkeypatch: pytest.MonkeyPatch) -> None:
     made = probe(conforming(), framer=_Ponging())
     quiet: list[bytes] = []
     monkeypatch.setattr(made.wire, "send_quietly", lambda data: quiet.extend([data] if data else []))
@@ -453,7 +453,7 @@ def test_no_pong_goes_out_inside_a_frame(probe: MakeProbe, monkeypatch: pytest.M
     assert quiet == [b"pong"] * 2
 
 
-def test_a_slow_relay_that_closes_behind_an_error_is_always_seen_to(probe: MakeProbe) -> None:
+def test_close_after_an_error_is_always_noticed(probe: MakeProbe) -> None:
     late, bad = 0.3, {**TUNNEL, "remote_port": 0}
     for _ in range(20):
         made = probe(lambda request: [(late, line(error("invalid_tunnel_info"))), (late, End.EOF)], tempo=SLOW)

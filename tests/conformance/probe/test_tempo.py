@@ -1,4 +1,4 @@
-"""How long the suite waits: within the profile's bounds, and never twice for the same nothing."""
+"""Time-outs: within the bounds of the profile, and shorter after a kind of silence was seen once."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ SECONDS = st.floats(0.001, 60.0)
 
 
 @given(most=SECONDS, least=SECONDS, slowest=st.floats(0.0, 60.0))
-def test_every_wait_is_within_the_profile_s_bounds(most: float, least: float, slowest: float) -> None:
+def test_waits_stay_within_the_bounds_of_the_profile(most: float, least: float, slowest: float) -> None:
     tempo = Tempo.of(TargetSettings(timeout=most, timeout_least=least), Latency(heartbeat=slowest))
-    assert tempo.timeout("hello") == most  # the first silence of a kind gets all the time that the profile gives
+    assert tempo.timeout("hello") == most  # the first silence of a kind takes the whole time-out
     tempo.waited_for_nothing("hello")
     assert min(least, most) <= tempo.timeout("hello") <= most
     assert tempo.timeout("hello") >= min(slowest, most)
@@ -28,7 +28,7 @@ def test_every_wait_is_within_the_profile_s_bounds(most: float, least: float, sl
     assert tempo.timeout("auth") == most
 
 
-def test_no_room_is_not_waited_for_where_that_never_helps() -> None:
+def test_retries_for_capacity_stop_after_two_failures() -> None:
     tempo = Tempo(5.0)
     assert tempo.room_again == tempo.soon == 5.0
     tempo.had_no_room()
@@ -43,11 +43,11 @@ def test_without_a_measurement_the_upper_bound_holds() -> None:
     assert tempo.timeout("hello") == 5.0
 
 
-def test_the_slowest_of_all_measurements_counts() -> None:
+def test_slowest_measurement_counts() -> None:
     assert Latency(0.1, 0.3, 0.2).slowest == 0.3
 
 
-def test_an_answer_that_comes_late_ends_the_calibration() -> None:
+def test_late_answer_ends_the_calibration() -> None:
     tempo = Tempo(5.0, 2.0, Latency(heartbeat=0.001))
     tempo.waited_for_nothing("hello")
     tempo.came(0.9)
@@ -56,7 +56,7 @@ def test_an_answer_that_comes_late_ends_the_calibration() -> None:
     assert tempo.timeout("hello") == 5.0
 
 
-def test_a_fast_relay_is_fenced_always_also_on_a_busy_machine_and_a_slow_one_at_first() -> None:
+def test_fast_relay_is_always_fenced_and_a_slow_one_at_first() -> None:
     fast, slow = Tempo(5.0, 2.0, Latency(0.3, 0.3, 0.3, 0.01)), Tempo(5.0, 2.0, Latency(fastest=0.3))
     assert all(fast.wants_fence("tunnel_info error") for _ in range(20))
     assert sum(slow.wants_fence("tunnel_info error") for _ in range(20)) == 5
@@ -65,7 +65,7 @@ def test_a_fast_relay_is_fenced_always_also_on_a_busy_machine_and_a_slow_one_at_
     assert all(slow.wants_fence("tunnel_info error") for _ in range(20))
 
 
-def test_a_relay_that_leaves_closed_connections_open_is_not_waited_for_again() -> None:
+def test_relay_that_ignores_closes_is_waited_for_three_times() -> None:
     tempo = Tempo(5.0)
     for _ in range(3):
         assert tempo.closing == 1.0
@@ -75,14 +75,14 @@ def test_a_relay_that_leaves_closed_connections_open_is_not_waited_for_again() -
     assert tempo.closing == 1.0
 
 
-def test_a_relay_that_answers_late_may_notice_a_close_as_late() -> None:
+def test_slow_relay_may_notice_a_close_as_slowly() -> None:
     tempo = Tempo(5.0, 2.0, Latency(0.25))
     for _ in range(4):
         tempo.closed(noticed=False)
     assert 0.5 <= tempo.closing <= 1.0
 
 
-def test_room_that_doesn_t_come_back_is_waited_for_once() -> None:
+def test_missing_capacity_is_waited_for_once() -> None:
     tempo = Tempo(5.0)
     assert (tempo.soon, tempo.is_stuck("a limit")) == (5.0, False)
     tempo.room("a limit", there=False)
@@ -91,7 +91,7 @@ def test_room_that_doesn_t_come_back_is_waited_for_once() -> None:
     assert (tempo.soon, tempo.is_stuck("a limit")) == (5.0, False)
 
 
-def test_retry_gives_up_in_time_and_raises_the_last_error() -> None:
+def test_retry_stops_in_time_and_raises_the_last_error() -> None:
     clock = ManualClock()
     attempts: list[float] = []
 
@@ -111,7 +111,7 @@ def test_retry_gives_up_in_time_and_raises_the_last_error() -> None:
         retry(attempt, (KeyError,), 5.0, clock)
 
 
-def test_a_wait_for_nothing_is_in_the_transcript_and_shorter_the_next_time() -> None:
+def test_wait_is_recorded_and_shorter_the_next_time() -> None:
     clock = ManualClock()
     tempo = Tempo(5.0, 2.0, Latency(0.001, 0.001, 0.001))
     waits = []
@@ -124,7 +124,7 @@ def test_a_wait_for_nothing_is_in_the_transcript_and_shorter_the_next_time() -> 
     assert waits == [5.0, 2.0]
 
 
-def test_on_a_slow_relay_fences_become_few() -> None:
+def test_slow_relay_is_fenced_five_times() -> None:
     clock = ManualClock()
     made = MemoryProbe(
         lambda request: [(0.3, answer(request))], clock, tempo=Tempo(5.0, 2.0, Latency(heartbeat=0.3, fastest=0.3))

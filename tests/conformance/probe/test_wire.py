@@ -1,4 +1,4 @@
-"""The blocking TLS connection, against servers of a few lines."""
+"""The blocking TLS connection against short scripted servers."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def trusting(folder: Path) -> ssl.SSLContext:
 
 
 def opened(endpoint: Endpoint, context: ssl.SSLContext, name: str = "127.0.0.1", timeout: float = TIMEOUT) -> Wire:
-    """Return an open wire with a transcript of its own."""
+    """Return an open wire with its own transcript."""
     wire = Wire(7, Transcript(), timeout)
     wire.open(endpoint, context, name=name, source=None, transport="tcp")
     return wire
@@ -61,7 +61,7 @@ def opened(endpoint: Endpoint, context: ssl.SSLContext, name: str = "127.0.0.1",
 
 @contextmanager
 def connection(script: Script, context: ssl.SSLContext) -> Iterator[Wire]:
-    """Give a wire to a server that does `script`."""
+    """Yield a wire to a server that runs `script`."""
     with serving(script) as endpoint:
         wire = opened(endpoint, context)
         try:
@@ -71,7 +71,7 @@ def connection(script: Script, context: ssl.SSLContext) -> Iterator[Wire]:
 
 
 def read_all(wire: Wire) -> bytes:
-    """Return all that comes until the connection ends."""
+    """Return all data until the connection ends."""
     data = b""
     while not wire.ended:
         data += wire.receive(TIMEOUT)
@@ -111,14 +111,14 @@ def test_data_goes_both_ways_and_is_recorded(context: ssl.SSLContext, trusting: 
     assert [record.at for record in records] == sorted(record.at for record in records)
 
 
-def test_silence_is_no_end(context: ssl.SSLContext, trusting: ssl.SSLContext) -> None:
+def test_silence_does_not_end_the_connection(context: ssl.SSLContext, trusting: ssl.SSLContext) -> None:
     with connection(over_tls(context, read_to_end), trusting) as wire:
         assert wire.receive(0.0) == b""
         assert wire.receive(0.02) == b""
         assert wire.ended is None
 
 
-def test_what_came_with_the_handshake_is_not_lost(context: ssl.SSLContext, trusting: ssl.SSLContext) -> None:
+def test_data_sent_with_the_handshake_is_kept(context: ssl.SSLContext, trusting: ssl.SSLContext) -> None:
     def greet(tls: ssl.SSLSocket) -> None:
         tls.sendall(b"first")  # in the same flight as the tickets
         read_to_end(tls)
@@ -130,13 +130,13 @@ def test_what_came_with_the_handshake_is_not_lost(context: ssl.SSLContext, trust
         assert data == b"first"
 
 
-# ---------------------------------------------------------------------------- how it ends
+# ---------------------------------------------------------------------------- ends
 
 
-def test_close_notify_is_told_from_a_bare_end(context: ssl.SSLContext, trusting: ssl.SSLContext) -> None:
+def test_close_notify_differs_from_a_plain_close(context: ssl.SSLContext, trusting: ssl.SSLContext) -> None:
     def polite(tls: ssl.SSLSocket) -> None:
         tls.sendall(b"bye")
-        with contextlib.suppress(OSError):  # which wants an answer to it
+        with contextlib.suppress(OSError):  # the client sends no close_notify back
             tls.unwrap()
 
     def bare(tls: ssl.SSLSocket) -> None:
@@ -150,14 +150,14 @@ def test_close_notify_is_told_from_a_bare_end(context: ssl.SSLContext, trusting:
             assert wire.ended.how is how
 
 
-def test_what_came_before_a_reset_is_read_first(context: ssl.SSLContext, trusting: ssl.SSLContext) -> None:
-    def answer_and_break_off(tls: ssl.SSLSocket) -> None:
+def test_data_before_a_reset_is_read(context: ssl.SSLContext, trusting: ssl.SSLContext) -> None:
+    def answer_and_reset(tls: ssl.SSLSocket) -> None:
         assert tls.recv(100) == b"ask"
         tls.sendall(b"refused")
-        tls.recv(100)  # wait until it was read, since a reset may overtake what is under way
+        tls.recv(100)  # wait until the client has read, since a reset discards data in transit
         reset(tls)
 
-    with connection(over_tls(context, answer_and_break_off), trusting) as wire:
+    with connection(over_tls(context, answer_and_reset), trusting) as wire:
         wire.send(b"ask")
         assert wire.receive(TIMEOUT) == b"refused"
         wire.send(b"more")
@@ -167,12 +167,12 @@ def test_what_came_before_a_reset_is_read_first(context: ssl.SSLContext, trustin
         assert wire.ended.detail
 
 
-def test_a_reset_is_one_also_where_sending_met_it_first(context: ssl.SSLContext, trusting: ssl.SSLContext) -> None:
-    def break_off(tls: ssl.SSLSocket) -> None:
+def test_reset_found_while_sending_is_a_reset(context: ssl.SSLContext, trusting: ssl.SSLContext) -> None:
+    def abort(tls: ssl.SSLSocket) -> None:
         assert tls.recv(100) == b"ask"
         reset(tls)
 
-    with connection(over_tls(context, break_off), trusting) as wire:
+    with connection(over_tls(context, abort), trusting) as wire:
         wire.send(b"ask")
         assert wire.has_unread(TIMEOUT)
         wire.send(b"more")
@@ -181,7 +181,7 @@ def test_a_reset_is_one_also_where_sending_met_it_first(context: ssl.SSLContext,
         assert (wire.ended.how, bool(wire.ended.detail)) == (End.RESET, True)
 
 
-def test_sending_to_who_reads_no_more_tells_nothing_and_loses_nothing(
+def test_sending_after_the_peer_closed_raises_nothing_and_loses_nothing(
     context: ssl.SSLContext, trusting: ssl.SSLContext
 ) -> None:
     def refuse(tls: ssl.SSLSocket) -> None:
@@ -191,8 +191,8 @@ def test_sending_to_who_reads_no_more_tells_nothing_and_loses_nothing(
     with connection(over_tls(context, refuse), trusting) as wire:
         for _ in range(3):
             wire.send(b"x" * 1000)
-        assert wire.ended is None  # reading tells, not sending
-        assert read_all(wire) in (b"full", b"")  # a reset may destroy what nobody has read
+        assert wire.ended is None  # only receive() reports the end
+        assert read_all(wire) in (b"full", b"")  # a reset may discard unread data
         assert wire.ended is not None
         before = len(transcript_of(wire).records)
         wire.send(b"more")
@@ -200,19 +200,19 @@ def test_sending_to_who_reads_no_more_tells_nothing_and_loses_nothing(
         assert len(transcript_of(wire).records) == before
 
 
-def test_a_broken_record_is_a_tls_failure(context: ssl.SSLContext, trusting: ssl.SSLContext) -> None:
-    def spoil(sock: socket.socket) -> None:
+def test_broken_record_is_a_tls_failure(context: ssl.SSLContext, trusting: ssl.SSLContext) -> None:
+    def corrupt(sock: socket.socket) -> None:
         sock.sendall(b"\x17\x03\x03\x00\x20" + b"\0" * 32)
         read_to_end(sock)
 
-    with connection(below_tls(context, spoil), trusting) as wire:
+    with connection(below_tls(context, corrupt), trusting) as wire:
         assert read_all(wire) == b"ready"
         assert wire.ended is not None
         assert wire.ended.how is End.TLS_ALERT
         assert wire.ended.detail
 
 
-def test_an_end_is_told_once(context: ssl.SSLContext, trusting: ssl.SSLContext) -> None:
+def test_end_is_recorded_once(context: ssl.SSLContext, trusting: ssl.SSLContext) -> None:
     with connection(over_tls(context, lambda tls: tls.shutdown(socket.SHUT_RDWR)), trusting) as wire:
         read_all(wire)
         first = wire.ended
@@ -223,17 +223,17 @@ def test_an_end_is_told_once(context: ssl.SSLContext, trusting: ssl.SSLContext) 
         assert wire.receive(1.0) == b""
 
 
-def test_the_transport_above_may_end_it(context: ssl.SSLContext, trusting: ssl.SSLContext) -> None:
+def test_upper_layer_can_end_the_connection(context: ssl.SSLContext, trusting: ssl.SSLContext) -> None:
     with connection(over_tls(context, read_to_end), trusting) as wire:
         wire.finish(End.WEBSOCKET_CLOSE, "1001")
         assert wire.ended is not None
         assert (wire.ended.how, wire.ended.detail) == (End.WEBSOCKET_CLOSE, "1001")
 
 
-def test_our_own_reset_reaches_the_other_end(context: ssl.SSLContext, trusting: ssl.SSLContext) -> None:
+def test_reset_reaches_the_peer(context: ssl.SSLContext, trusting: ssl.SSLContext) -> None:
     ends: list[str] = []
 
-    def watch(sock: socket.socket) -> None:  # below TLS, whose library takes a reset for an end
+    def watch(sock: socket.socket) -> None:  # below TLS: the ssl module reports a reset as end of file
         try:
             ends.append(f"read {sock.recv(100)!r}")
         except ConnectionResetError:
@@ -247,7 +247,7 @@ def test_our_own_reset_reaches_the_other_end(context: ssl.SSLContext, trusting: 
     assert ends == ["reset"]
 
 
-def test_closing_waits_for_the_other_end_but_not_for_ever(context: ssl.SSLContext, trusting: ssl.SSLContext) -> None:
+def test_close_waits_for_the_peer_for_a_bounded_time(context: ssl.SSLContext, trusting: ssl.SSLContext) -> None:
     may_close = threading.Event()
     closing: list[str] = []
 
@@ -266,13 +266,13 @@ def test_closing_waits_for_the_other_end_but_not_for_ever(context: ssl.SSLContex
         assert closing == ["relay"]
 
 
-# ---------------------------------------------------------------------------- handshakes that fail
+# ---------------------------------------------------------------------------- failed handshakes
 
 
 def failure(
     script: Script, context: ssl.SSLContext, *, timeout: float = TIMEOUT, name: str = "127.0.0.1"
 ) -> HandshakeFailure:
-    """Return how the handshake with a server fails."""
+    """Return the failure of a handshake."""
     with serving(tolerant(script)) as endpoint, pytest.raises(HandshakeFailure) as failed:
         opened(endpoint, context, name, timeout)
     return failed.value
@@ -316,7 +316,7 @@ def test_text_instead_of_a_handshake(trusting: ssl.SSLContext) -> None:
     assert failed.alert == ""
 
 
-def test_an_alert_is_named(trusting: ssl.SSLContext) -> None:
+def test_alert_has_its_name(trusting: ssl.SSLContext) -> None:
     def script(sock: socket.socket) -> None:
         sock.recv(10_000)
         sock.sendall(b"\x15\x03\x03\x00\x02\x02\x28")
@@ -327,7 +327,7 @@ def test_an_alert_is_named(trusting: ssl.SSLContext) -> None:
     assert failed.received == b"\x15\x03\x03\x00\x02\x02\x28"
 
 
-def test_an_old_version_is_refused_by_the_server_s_alert(folder: Path) -> None:
+def test_old_version_draws_an_alert(folder: Path) -> None:
     context = server(folder / "our.pem")
     context.minimum_version = ssl.TLSVersion.TLSv1_3
     failed = failure(over_tls(context, lambda tls: None), legacy_client_context(ssl.TLSVersion.TLSv1_2))
@@ -337,7 +337,7 @@ def test_an_old_version_is_refused_by_the_server_s_alert(folder: Path) -> None:
 @pytest.mark.parametrize(
     ("file", "name"), [("their.pem", "127.0.0.1"), ("our.pem", "other.example")], ids=["unknown-ca", "other-name"]
 )
-def test_a_certificate_that_isn_t_vouched_for_is_told_and_answered_by_an_alert(
+def test_untrusted_certificate_is_reported_and_draws_an_alert(
     file: str, name: str, folder: Path, trusting: ssl.SSLContext
 ) -> None:
     seen: list[bytes] = []
@@ -354,7 +354,7 @@ def test_a_certificate_that_isn_t_vouched_for_is_told_and_answered_by_an_alert(
     assert b"ALERT" in seen[0]
 
 
-def test_a_name_in_the_certificate_is_enough(folder: Path, context: ssl.SSLContext, trusting: ssl.SSLContext) -> None:
+def test_any_name_of_the_certificate_suffices(folder: Path, context: ssl.SSLContext, trusting: ssl.SSLContext) -> None:
     names: list[str | None] = []
     context = server(folder / "our.pem")
     context.sni_callback = lambda sock, name, own: names.append(name)
@@ -363,7 +363,7 @@ def test_a_name_in_the_certificate_is_enough(folder: Path, context: ssl.SSLConte
     assert names == ["relay.example"]
 
 
-def test_who_checks_nothing_accepts_any(folder: Path) -> None:
+def test_without_verification_any_certificate_is_accepted(folder: Path) -> None:
     script = over_tls(server(folder / "their.pem"), read_to_end)
     with serving(script) as endpoint:
         opened(endpoint, client_context(Trust.ANY), "other.example").close()
@@ -385,5 +385,5 @@ def test_who_checks_nothing_accepts_any(folder: Path) -> None:
         (b"\x15\x03\x03\x00\x15" + bytes(21), ""),
     ],
 )
-def test_the_alert_at_the_end_of_some_records(data: bytes, name: str) -> None:
+def test_alert_name(data: bytes, name: str) -> None:
     assert alert_name(data) == name

@@ -48,7 +48,7 @@ def test_other_connections_are_omitted() -> None:
     everything = transcript(opened(1), one, opened(2), two, opened(3), three)
     shown = render(everything, [Exchange(two), Exchange(None, (received(HEARTBEAT_RESPONSE, connection=3),))])
     assert {line.split()[1] for line in shown.splitlines()} == {"#2", "#3"}
-    assert {line.split()[1] for line in render(everything, []).splitlines()} == {"#3"}  # the last, where none is named
+    assert {line.split()[1] for line in render(everything, []).splitlines()} == {"#3"}  # the last one
 
 
 def test_fault_and_intention_follow_a_message() -> None:
