@@ -1,4 +1,4 @@
-"""Facts as plain data."""
+"""Serialisation of facts."""
 
 from __future__ import annotations
 
@@ -22,5 +22,5 @@ FACTS = st.builds(
 
 
 @given(FACTS)
-def test_facts_survive_the_way_between_processes(facts: Facts) -> None:
+def test_facts_survive_serialisation(facts: Facts) -> None:
     assert Facts.from_dict(json.loads(json.dumps(facts.to_dict()))) == facts

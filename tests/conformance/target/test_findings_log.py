@@ -1,4 +1,4 @@
-"""Violations seen along the way of a case are blamed on the requirements that they break."""
+"""Violations of other requirements during a case become findings about those requirements."""
 
 from __future__ import annotations
 

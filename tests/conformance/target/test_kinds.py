@@ -1,4 +1,4 @@
-"""Many kinds of one mistake in one case."""
+"""A case that tries many kinds of one mistake."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def test_every_kind_is_tried() -> None:
     assert tried == list(KINDS)
 
 
-def test_all_that_are_broken_are_named_and_the_first_is_shown() -> None:
+def test_all_failures_are_named_and_the_first_is_shown() -> None:
     seen = exchange(HELLO)
 
     def check(kind: str) -> None:
@@ -34,7 +34,7 @@ def test_all_that_are_broken_are_named_and_the_first_is_shown() -> None:
     )
 
 
-def test_one_that_is_broken_outweighs_one_that_is_unclear() -> None:
+def test_failure_outweighs_inconclusive() -> None:
     def check(kind: str) -> None:
         if kind == "one":
             raise Inconclusive("slow")
@@ -45,7 +45,7 @@ def test_one_that_is_broken_outweighs_one_that_is_unclear() -> None:
         each(KINDS, check)
 
 
-def test_one_that_is_unclear_leaves_the_others_to_be_tried() -> None:
+def test_inconclusive_kind_does_not_stop_the_case() -> None:
     tried: list[str] = []
 
     def check(kind: str) -> None:
@@ -57,7 +57,7 @@ def test_one_that_is_unclear_leaves_the_others_to_be_tried() -> None:
     assert tried == list(KINDS)
 
 
-def test_after_a_few_that_are_broken_no_more_are_tried() -> None:
+def test_several_failures_stop_the_case() -> None:
     tried: list[str] = []
 
     def check(kind: str) -> None:
@@ -69,7 +69,7 @@ def test_after_a_few_that_are_broken_no_more_are_tried() -> None:
     assert len(tried) < len(KINDS)
 
 
-def test_what_can_t_be_exercised_ends_it() -> None:
+def test_not_exercised_stops_the_case() -> None:
     def check(_: str) -> None:
         raise NotExercised("give a key")
 

@@ -1,4 +1,4 @@
-"""Locks between processes: who counts on a limit is alone with it."""
+"""Locks between processes."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ import pytest
 
 from cbspec_conformance.target.locks import Locks
 
-# Holds a lock of the run named in the first argument until standard input ends; says so when it has it.
+# Holds a lock of the run named in the first argument until standard input ends, and prints when it has it.
 HOLDER = """
 import sys
 from cbspec_conformance.target.locks import Locks
@@ -27,7 +27,7 @@ with getattr(Locks.for_run(sys.argv[1]), sys.argv[2])():
 
 @contextmanager
 def another(run: str, kind: str) -> Iterator[subprocess.Popen[bytes]]:
-    """Start another process of the run, which wants a lock; it gives it back when it is told to."""
+    """Run another process that acquires a lock and releases it at the end of its input."""
     command = [sys.executable, "-c", HOLDER, run, kind]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
         try:
@@ -44,7 +44,7 @@ def held(process: subprocess.Popen[bytes]) -> bool:
 
 @pytest.fixture
 def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
-    """Give a run's name, with its files in a folder of the test's own."""
+    """Return the name of a run whose lock files are in the folder of the test."""
     monkeypatch.setenv("TMPDIR", str(tmp_path))
     monkeypatch.setattr(tempfile, "tempdir", None)
     return uuid.uuid4().hex
@@ -61,7 +61,7 @@ def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
         ("limits", "shared", True),
     ],
 )
-def test_which_locks_two_processes_hold_together(first: str, second: str, together: bool, run: str) -> None:
+def test_locks_that_two_processes_hold_together(first: str, second: str, together: bool, run: str) -> None:
     with another(run, first) as one:
         assert held(one)
         with another(run, second) as other:
@@ -75,7 +75,7 @@ def test_which_locks_two_processes_hold_together(first: str, second: str, togeth
             assert together or held(other)
 
 
-def test_a_process_that_waits_gets_its_turn(run: str) -> None:
+def test_waiting_process_gets_the_lock(run: str) -> None:
     with ExitStack() as stack:
         with Locks.for_run(run).alone():
             other = stack.enter_context(another(run, "shared"))
@@ -84,20 +84,20 @@ def test_a_process_that_waits_gets_its_turn(run: str) -> None:
         assert held(other)
 
 
-def test_one_process_alone_needs_no_lock(tmp_path: Path) -> None:
+def test_single_process_creates_no_lock_file(tmp_path: Path) -> None:
     locks = Locks(None)
     with locks.alone(), locks.alone(), locks.shared(), locks.limits(), locks.limits():
         pass
     assert list(tmp_path.iterdir()) == []
 
 
-def test_runs_of_different_names_don_t_wait_for_each_other(run: str) -> None:
+def test_different_runs_are_independent(run: str) -> None:
     with another(run, "alone") as one, another(f"{run}-2", "alone") as other:
         assert held(one)
         assert held(other)
 
 
-def test_the_files_are_readable_by_their_owner_only(run: str, tmp_path: Path) -> None:
+def test_lock_files_are_private(run: str, tmp_path: Path) -> None:
     Locks.for_run(run)
     (folder,) = tmp_path.iterdir()
     assert folder.stat().st_mode & 0o077 == 0

@@ -1,4 +1,4 @@
-"""Before any case: what is no relay, and what is one that speaks wrongly."""
+"""The preflight: targets that are not relays, and relays with defects in their first exchange."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def profile_of(folder: Path) -> Callable[[Endpoint], Profile]:
-    """Give a way to the profile of a scripted relay."""
+    """Return a factory of profiles for scripted relays."""
 
     def make(address: Endpoint) -> Profile:
         return Profile(
@@ -50,7 +50,7 @@ def profile_of(folder: Path) -> Callable[[Endpoint], Profile]:
 
 @pytest.fixture
 def relay(folder: Path, profile_of: Callable[[Endpoint], Profile]) -> Callable[..., Any]:
-    """Give a way to a scripted relay and its profile."""
+    """Return a context manager that runs a scripted relay and yields its profile."""
 
     @contextlib.contextmanager
     def start(answers: Answers) -> Iterator[Profile]:
@@ -65,7 +65,7 @@ def conforming(request: dict[str, Any]) -> list[bytes]:
 
 
 def instead(kind: str, *answers: object) -> Answers:
-    """Return a relay that conforms but for one type of request."""
+    """Return answers that differ from a conforming relay's for one type of request."""
 
     def relay(request: dict[str, Any]) -> list[bytes]:
         if request.get("type") != kind:
@@ -79,7 +79,7 @@ def instead(kind: str, *answers: object) -> Answers:
 
 
 @pytest.mark.parametrize("transport", ["auto", "tcp", "websocket"])
-def test_everything_works_on_a_relay_that_conforms(transport: str, simulated: Profile, make_target: MakeTarget) -> None:
+def test_conforming_relay(transport: str, simulated: Profile, make_target: MakeTarget) -> None:
     target = make_target(replace(simulated, target=replace(simulated.target, transport=transport)))  # type: ignore[arg-type] # one of the three
     facts = examine(target)
     assert (facts.tls, facts.hello, facts.auth, facts.tunnel, facts.heartbeat) == ("", "", "", "", "")
@@ -89,9 +89,9 @@ def test_everything_works_on_a_relay_that_conforms(transport: str, simulated: Pr
     assert (target.log.findings, facts.rejected) == ([], False)
 
 
-# What a relay answers to one type of request instead; which facts are then broken, and who is blamed.
+# The answers of a relay, the facts that are then not empty, and the requirements that fail.
 WRONG: dict[str, tuple[Answers, set[str], set[str]]] = {
-    "nothing wrong": (conforming, set(), set()),
+    "conforming": (conforming, set(), set()),
     "hello refused": (instead("hello", error()), {"hello", "auth", "tunnel", "heartbeat"}, {"CB-HEL-001"}),
     "hello unanswered": (instead("hello"), {"hello", "auth", "tunnel", "heartbeat"}, {"CB-HEL-001"}),
     "hello not JSON": (instead("hello", b"ok\n"), {"hello", "auth", "tunnel", "heartbeat"}, {"CB-MSG-002"}),
@@ -101,19 +101,19 @@ WRONG: dict[str, tuple[Answers, set[str], set[str]]] = {
     "hello without version": (instead("hello", {**HELLO_RESPONSE, "version": None}), set(), {"CB-HEL-002"}),
     "features an object": (instead("hello", {**HELLO_RESPONSE, "features": {"tls": True}}), set(), {"CB-HEL-003"}),
     "auth refused": (instead("auth", error("invalid_token")), {"auth", "tunnel", "heartbeat"}, set()),
-    "auth out of room": (instead("auth", error("tenant_limit_exceeded")), {"auth", "tunnel", "heartbeat"}, set()),
+    "auth without capacity": (instead("auth", error("tenant_limit_exceeded")), {"auth", "tunnel", "heartbeat"}, set()),
     "another tenant": (instead("auth", {**AUTH_RESPONSE, "tenant_id": "x"}), set(), {"CB-AUT-003"}),
     "tunnel refused": (instead("tunnel_info", error()), {"tunnel"}, set()),
     "tunnel unanswered": (instead("tunnel_info"), {"tunnel"}, set()),
     "heartbeat refused": (instead("heartbeat", error("unknown_message_type")), {"heartbeat"}, set()),
-    "heartbeat doubled": (
+    "heartbeat answered twice": (
         instead("heartbeat", *[{"type": "heartbeat_response"}] * 2), set(), {"CB-MSG-004"},
     ),
 }  # fmt: skip
 
 
-def test_no_two_connections_are_open_at_once(relay: Callable[..., Any], make_target: MakeTarget) -> None:
-    """A relay with room for one connection is looked at like any other."""
+def test_one_connection_at_a_time(relay: Callable[..., Any], make_target: MakeTarget) -> None:
+    """A relay with capacity for one connection can be examined."""
     with relay(conforming) as profile:
         target = make_target(profile)
         held: list[int] = []
@@ -123,16 +123,14 @@ def test_no_two_connections_are_open_at_once(relay: Callable[..., Any], make_tar
             held.append(sum(session.ended is None for session in target.room.open_sessions))
             return connect(**options)
 
-        target.connect = counting  # type: ignore[method-assign] # watched
+        target.connect = counting  # type: ignore[method-assign] # records the open sessions
         examine(target)
         target.close()
     assert set(held) == {0}
 
 
 @pytest.mark.parametrize("kind", WRONG)
-def test_what_doesn_t_work_is_a_fact_and_what_is_broken_a_finding(
-    kind: str, relay: Callable[..., Any], make_target: MakeTarget
-) -> None:
+def test_defects_become_facts_and_findings(kind: str, relay: Callable[..., Any], make_target: MakeTarget) -> None:
     answers, broken, blamed = WRONG[kind]
     with relay(answers) as profile:
         target = make_target(profile)
@@ -143,7 +141,7 @@ def test_what_doesn_t_work_is_a_fact_and_what_is_broken_a_finding(
     assert facts.rejected == (kind == "auth refused")
 
 
-def test_a_relay_that_limits_the_first_requests_is_a_fact(relay: Callable[..., Any], make_target: MakeTarget) -> None:
+def test_rate_limited_auth_is_a_fact(relay: Callable[..., Any], make_target: MakeTarget) -> None:
     with relay(instead("auth", error("rate_limit_exceeded"))) as profile:
         target = make_target(profile)
         facts = examine(target)
@@ -152,7 +150,7 @@ def test_a_relay_that_limits_the_first_requests_is_a_fact(relay: Callable[..., A
     assert facts.hello == ""
 
 
-def test_tls_1_2_alone_is_a_finding(folder: Path, profile_of: Any, make_target: MakeTarget) -> None:  # noqa: ANN401 - the fixture's own
+def test_relay_with_tls_1_2_only_is_a_finding(folder: Path, profile_of: Any, make_target: MakeTarget) -> None:  # noqa: ANN401 - the fixture's own
     context = server(folder / "server.pem")
     context.maximum_version = ssl.TLSVersion.TLSv1_2
     with serving(tolerant(over_tls(context, read_to_end))) as address:
@@ -164,7 +162,7 @@ def test_tls_1_2_alone_is_a_finding(folder: Path, profile_of: Any, make_target: 
     assert [finding.requirement for finding in target.log.findings] == ["CB-TLS-001"]
 
 
-# ---------------------------------------------------------------------------- no relays
+# ---------------------------------------------------------------------------- targets that are not relays
 
 
 def _http(sock: socket.socket) -> None:
@@ -177,7 +175,7 @@ def _http(sock: socket.socket) -> None:
     [(_http, "doesn't speak TLS"), (lambda sock: None, "no TLS behind it")],
     ids=["http", "closes"],
 )
-def test_what_isn_t_tls_is_no_relay(script: Script, words: str, profile_of: Any, make_target: MakeTarget) -> None:  # noqa: ANN401 - the fixture's own
+def test_target_without_tls(script: Script, words: str, profile_of: Any, make_target: MakeTarget) -> None:  # noqa: ANN401 - the fixture's own
     with serving(tolerant(script)) as address:
         target = make_target(profile_of(address))
         with pytest.raises(NoTarget, match=words):
@@ -185,9 +183,7 @@ def test_what_isn_t_tls_is_no_relay(script: Script, words: str, profile_of: Any,
     assert target.log.findings == []
 
 
-def test_a_certificate_that_isn_t_vouched_for_is_no_relay(
-    relay: Callable[..., Any], make_target: MakeTarget, tmp_path: Path
-) -> None:
+def test_untrusted_certificate(relay: Callable[..., Any], make_target: MakeTarget, tmp_path: Path) -> None:
     trustme.CA().cert_pem.write_to_path(tmp_path / "other.pem")
     with relay(conforming) as profile:
         target = make_target(replace(profile, tls=Tls(ca=tmp_path / "other.pem")))
@@ -196,7 +192,7 @@ def test_a_certificate_that_isn_t_vouched_for_is_no_relay(
 
 
 @pytest.mark.parametrize("content", [None, "no certificate"])
-def test_a_ca_file_that_can_t_be_used_is_named(
+def test_unusable_ca_file_is_named(
     content: str | None, tmp_path: Path, relay: Callable[..., Any], make_target: MakeTarget
 ) -> None:
     file = tmp_path / "ca.pem"
@@ -206,7 +202,7 @@ def test_a_ca_file_that_can_t_be_used_is_named(
         examine(make_target(replace(profile, tls=Tls(ca=file))))
 
 
-def test_a_relay_without_websocket_where_one_is_asked_for(relay: Callable[..., Any], make_target: MakeTarget) -> None:
+def test_missing_websocket(relay: Callable[..., Any], make_target: MakeTarget) -> None:
     with relay(lambda request: [b"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n"]) as profile:
         asked = replace(profile, target=replace(profile.target, transport="websocket"))
         target = make_target(asked)
@@ -218,7 +214,7 @@ def test_a_relay_without_websocket_where_one_is_asked_for(relay: Callable[..., A
 # ---------------------------------------------------------------------------- waiting
 
 
-def test_nobody_there_is_told_at_once_with_the_way_out(simulated: Profile, make_target: MakeTarget) -> None:
+def test_refused_connection_names_the_remedy(simulated: Profile, make_target: MakeTarget) -> None:
     with socket.create_server(("127.0.0.1", 0)) as listener:
         address = Endpoint("127.0.0.1", listener.getsockname()[1])
     target = make_target(replace(simulated, target=replace(simulated.target, address=address)))
@@ -228,5 +224,5 @@ def test_nobody_there_is_told_at_once_with_the_way_out(simulated: Profile, make_
         wait_for(target, 0.2)
 
 
-def test_waiting_ends_when_somebody_is_there(simulated: Profile, make_target: MakeTarget) -> None:
+def test_wait_ends_when_the_relay_accepts(simulated: Profile, make_target: MakeTarget) -> None:
     wait_for(make_target(simulated), 0.0)

@@ -1,4 +1,4 @@
-"""Conditions that somebody else brings about: an address, a command, an HTTP call."""
+"""Conditions that an address, a command or an HTTP call establishes."""
 
 from __future__ import annotations
 
@@ -21,36 +21,36 @@ def profile(condition: Condition) -> Profile:
 
 
 def writes(file: Path, word: str) -> Action:
-    """Return a command that leaves a word in a file."""
+    """Return a command that appends a word to a file."""
     return Action(command=(sys.executable, "-c", f"open({str(file)!r}, 'a').write({word!r})"))
 
 
 def fails(word: str) -> Action:
-    """Return a command that fails and says why."""
+    """Return a command that fails with this message."""
     return Action(command=(sys.executable, "-c", f"import sys; sys.exit({word!r})"))
 
 
-def test_a_condition_that_the_profile_doesn_t_know_names_its_key() -> None:
+def test_undeclared_condition_names_its_key() -> None:
     with pytest.raises(NotExercised, match=r"conditions\.unavailable"), provoked(Profile(), "unavailable"):
         pytest.fail("it began")
 
 
-def test_a_condition_without_a_way_names_its_keys() -> None:
+def test_condition_without_an_action_names_its_keys() -> None:
     empty = profile(Condition(limit=3))
     with pytest.raises(NotExercised, match=r"conditions\.unavailable\.begin"), provoked(empty, "unavailable"):
         pytest.fail("it began")
 
 
-def test_an_address_where_it_holds_already_needs_no_action(tmp_path: Path) -> None:
+def test_address_in_the_condition_needs_no_action(tmp_path: Path) -> None:
     file = tmp_path / "log"
-    where = Endpoint("127.0.0.1", 9)
-    condition = Condition(target=where, begin=writes(file, "begin"), end=writes(file, "end"))
+    address = Endpoint("127.0.0.1", 9)
+    condition = Condition(target=address, begin=writes(file, "begin"), end=writes(file, "end"))
     with provoked(profile(condition), "unavailable") as (given, at):
-        assert (given, at) == (condition, where)
+        assert (given, at) == (condition, address)
     assert not file.exists()
 
 
-def test_commands_bring_it_about_and_take_it_away(tmp_path: Path) -> None:
+def test_commands_begin_and_end_the_condition(tmp_path: Path) -> None:
     file = tmp_path / "log"
     with provoked(profile(Condition(begin=writes(file, "b"), end=writes(file, "e"))), "unavailable") as (_, at):
         assert at is None
@@ -58,7 +58,7 @@ def test_commands_bring_it_about_and_take_it_away(tmp_path: Path) -> None:
     assert file.read_text() == "be"
 
 
-def test_it_is_taken_away_also_when_the_case_fails(tmp_path: Path) -> None:
+def test_condition_ends_after_a_failed_case(tmp_path: Path) -> None:
     file = tmp_path / "log"
     condition = Condition(begin=writes(file, "b"), end=writes(file, "e"))
     with pytest.raises(Broken), provoked(profile(condition), "unavailable"):
@@ -76,12 +76,12 @@ def test_it_is_taken_away_also_when_the_case_fails(tmp_path: Path) -> None:
     ],
     ids=["command-fails", "no-command", "no-server", "no-url"],
 )
-def test_a_way_that_doesn_t_work_is_inconclusive(condition: Condition, words: str) -> None:
+def test_failed_begin_is_inconclusive(condition: Condition, words: str) -> None:
     with pytest.raises(Inconclusive, match=words), provoked(profile(condition), "unavailable"):
         pytest.fail("it began")
 
 
-def test_an_end_that_doesn_t_work_is_inconclusive(tmp_path: Path) -> None:
+def test_failed_end_is_inconclusive(tmp_path: Path) -> None:
     condition = Condition(begin=writes(tmp_path / "log", "b"), end=fails("stuck"))
     with (
         pytest.raises(Inconclusive, match=r"conditions\.unavailable\.end: "),
@@ -91,7 +91,7 @@ def test_an_end_that_doesn_t_work_is_inconclusive(tmp_path: Path) -> None:
 
 
 class Http(BaseHTTPRequestHandler):
-    """Takes note of every call; the path says how it answers."""
+    """Records every call; the path selects the status."""
 
     calls: list[tuple[str, str, bytes, str | None]]
 
@@ -108,12 +108,12 @@ class Http(BaseHTTPRequestHandler):
         self.end_headers()
 
     def log_message(self, *args: object) -> None:
-        """Keep quiet."""
+        """Log nothing."""
 
 
 @pytest.fixture
 def http() -> Iterator[tuple[str, list[tuple[str, str, bytes, str | None]]]]:
-    """Give the address of an HTTP server, and the calls that it got."""
+    """Yield the address of an HTTP server and its list of calls."""
     calls: list[tuple[str, str, bytes, str | None]] = []
     handler = type("Handler", (Http,), {"calls": calls})
     with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
@@ -124,7 +124,7 @@ def http() -> Iterator[tuple[str, list[tuple[str, str, bytes, str | None]]]]:
         thread.join()
 
 
-def test_http_calls_are_made_as_the_profile_has_them(http: tuple[str, list[Any]]) -> None:
+def test_http_calls_are_those_of_the_profile(http: tuple[str, list[Any]]) -> None:
     address, calls = http
     begin = Action(http=HttpCall(f"{address}/drain", "PUT", '{"on":true}', {"X-Key": "k"}))
     end = Action(http=HttpCall(f"{address}/serve"))
@@ -133,13 +133,13 @@ def test_http_calls_are_made_as_the_profile_has_them(http: tuple[str, list[Any]]
     assert calls[1:] == [("POST", "/serve", b"", None)]
 
 
-def test_an_http_error_is_inconclusive(http: tuple[str, list[Any]]) -> None:
+def test_http_error_is_inconclusive(http: tuple[str, list[Any]]) -> None:
     begin = Action(http=HttpCall(f"{http[0]}/broken"))
     with pytest.raises(Inconclusive, match="500"), provoked(profile(Condition(begin=begin)), "unavailable"):
         pytest.fail("it began")
 
 
-def test_an_attempt_is_made_until_it_works() -> None:
+def test_attempts_repeat_until_success() -> None:
     attempts = 0
 
     def attempt() -> None:
@@ -152,7 +152,7 @@ def test_an_attempt_is_made_until_it_works() -> None:
     assert attempts == 3
 
 
-def test_the_last_attempt_s_error_is_raised_when_time_is_up() -> None:
+def test_last_error_is_raised_after_the_time_limit() -> None:
     def attempt() -> None:
         raise Inconclusive("never")
 
@@ -160,7 +160,7 @@ def test_the_last_attempt_s_error_is_raised_when_time_is_up() -> None:
         until(Condition(settle=0.0), attempt, (Inconclusive,))
 
 
-def test_other_errors_end_the_attempts() -> None:
+def test_other_errors_stop_the_attempts() -> None:
     def attempt() -> None:
         raise Broken("a", "b")
 

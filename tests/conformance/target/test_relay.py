@@ -1,4 +1,4 @@
-"""The relay as cases see it, against a simulator of its own: controls, requests, tokens, limits that stay hit."""
+"""The relay under test, with a simulator: controls, requests, tokens, exhausted limits."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from tests.conformance.conftest import MakeTarget
 
 
 @pytest.mark.parametrize("transport", ["tcp", "websocket"])
-def test_sessions_in_every_state(transport: str, simulated: Profile, make_target: MakeTarget) -> None:
+def test_sessions_in_each_state(transport: str, simulated: Profile, make_target: MakeTarget) -> None:
     target = make_target(simulated, transport=transport)
     assert not target.connect().authenticated
     assert not target.greeted().authenticated
@@ -30,7 +30,7 @@ def test_sessions_in_every_state(transport: str, simulated: Profile, make_target
     assert target.log.findings == []
 
 
-def test_valid_requests_are_valid_and_never_the_same(simulated: Profile, make_target: MakeTarget) -> None:
+def test_generated_requests_are_valid_and_unique(simulated: Profile, make_target: MakeTarget) -> None:
     target = make_target(simulated)
     requests = [target.tunnel_info() for _ in range(3)]
     assert len({request["tunnel_id"] for request in requests}) == 3
@@ -40,15 +40,15 @@ def test_valid_requests_are_valid_and_never_the_same(simulated: Profile, make_ta
 
 
 @pytest.mark.parametrize("fact", ["hello", "auth", "tunnel"])
-def test_what_the_preflight_saw_broken_is_no_control(fact: str, simulated: Profile, make_target: MakeTarget) -> None:
+def test_control_that_failed_in_the_preflight_is_inconclusive(
+    fact: str, simulated: Profile, make_target: MakeTarget
+) -> None:
     target = make_target(simulated, **{fact: "it was refused"})
     with pytest.raises(Inconclusive, match="it was refused"):
         target.open_tunnel(target.authenticated())
 
 
-def test_a_control_that_fails_is_inconclusive_and_never_the_relay_s_fault(
-    simulated: Profile, make_target: MakeTarget
-) -> None:
+def test_failed_control_is_inconclusive(simulated: Profile, make_target: MakeTarget) -> None:
     target = make_target(simulated)
     with (
         pytest.raises(Inconclusive, match="the control failed: a valid thing: expected a; seen: b"),
@@ -60,7 +60,7 @@ def test_a_control_that_fails_is_inconclusive_and_never_the_relay_s_fault(
 
 
 @pytest.mark.parametrize(("error", "stuck"), [(NotExercised("no"), False), (Broken("a", "b"), True)])
-def test_only_room_that_was_waited_for_in_vain_is_not_waited_for_as_long_again(
+def test_wait_for_capacity_is_shorter_after_a_failure(
     error: Exception, stuck: bool, simulated: Profile, make_target: MakeTarget
 ) -> None:
     target = make_target(simulated, auth="it was refused, and is not waited for")
@@ -73,21 +73,19 @@ def test_only_room_that_was_waited_for_in_vain_is_not_waited_for_as_long_again(
     assert target.tempo.is_stuck("soon") is stuck
 
 
-def test_a_relay_that_closes_over_having_no_room_is_not_asked_again_on_that_connection(
-    simulated: Profile, make_target: MakeTarget
-) -> None:
-    said = [NoRoom("full"), Broken("an answer", "the connection was closed")]
+def test_close_after_a_capacity_error_ends_the_attempts(simulated: Profile, make_target: MakeTarget) -> None:
+    errors = [NoRoom("full"), Broken("an answer", "the connection was closed")]
 
     def attempt() -> None:
-        raise said.pop(0)
+        raise errors.pop(0)
 
     relay = make_target(simulated)
     with pytest.raises(NoRoom, match="full"):
         relay.soon(attempt)
-    assert relay.tempo.soon == relay.tempo.most  # nothing was waited for in vain
+    assert relay.tempo.soon == relay.tempo.most  # no wait failed
 
 
-def test_a_control_that_finds_no_room_and_the_connection_closed_says_so(
+def test_control_without_capacity_on_a_closed_connection(
     simulated: Profile, make_target: MakeTarget, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     relay = make_target(simulated)
@@ -103,13 +101,13 @@ def test_a_control_that_finds_no_room_and_the_connection_closed_says_so(
         relay.open_tunnel(session)
 
 
-def test_a_relay_that_refuses_every_token_gives_no_session(simulated: Profile, make_target: MakeTarget) -> None:
+def test_relay_that_refuses_every_token(simulated: Profile, make_target: MakeTarget) -> None:
     wrong = replace(simulated, tokens=IssuerSettings(secret="not-the-relay-s-secret-but-long-enough"))
     with pytest.raises(Inconclusive, match="auth of"):
         make_target(wrong).authenticated()
 
 
-def test_without_a_key_nothing_can_be_minted_or_forged(simulated: Profile, make_target: MakeTarget) -> None:
+def test_tokens_need_a_key(simulated: Profile, make_target: MakeTarget) -> None:
     target = make_target(replace(simulated, tokens=IssuerSettings()))
     with pytest.raises(NotExercised, match="tokens"):
         target.authenticated()
@@ -117,7 +115,7 @@ def test_without_a_key_nothing_can_be_minted_or_forged(simulated: Profile, make_
         target.tokens.each_forgery("CB-AUT-005", target.tenant, lambda forgery: None)
 
 
-def test_forged_tokens_are_refused_and_nothing_opens_behind_them(simulated: Profile, make_target: MakeTarget) -> None:
+def test_forged_tokens_are_refused(simulated: Profile, make_target: MakeTarget) -> None:
     target = make_target(simulated)
     tried: list[str] = []
 
@@ -131,7 +129,7 @@ def test_forged_tokens_are_refused_and_nothing_opens_behind_them(simulated: Prof
     assert target.tokens.spoiled(target.tenant) != target.tokens.valid(target.tenant)
 
 
-def test_a_tenant_s_limits_are_not_met_by_accident(simulated: Profile, make_target: MakeTarget) -> None:
+def test_sessions_stay_within_the_limits_of_the_tenant(simulated: Profile, make_target: MakeTarget) -> None:
     target = make_target(simulated)
     limited = next(tenant for tenant in simulated.tenants if tenant.connection_limit)
     assert limited.connection_limit is not None
@@ -140,7 +138,7 @@ def test_a_tenant_s_limits_are_not_met_by_accident(simulated: Profile, make_targ
     with pytest.raises(NotExercised, match=r"tenants\.connection_limit"):
         target.authenticated(limited)
     target.close()
-    target.authenticated(limited)  # all were given back
+    target.authenticated(limited)  # closing released all
 
 
 CASES = [
@@ -153,7 +151,7 @@ CASES = [
 
 @pytest.mark.parametrize(("code", "request_type", "requirement"), CASES)
 @pytest.mark.parametrize("declared", [True, False])
-def test_a_limit_that_stays_hit_breaks_its_own_requirement(
+def test_limit_that_stays_exhausted_breaks_its_requirement(
     code: str, request_type: str, requirement: str, declared: bool, simulated: Profile, make_target: MakeTarget
 ) -> None:
     limit = 3 if declared else None
@@ -171,13 +169,13 @@ def test_a_limit_that_stays_hit_breaks_its_own_requirement(
     assert [finding.requirement for finding in target.log.findings] == ([requirement] if declared else [])
 
 
-def test_no_other_error_is_taken_for_a_limit(simulated: Profile, make_target: MakeTarget) -> None:
+def test_other_errors_are_no_exhausted_limit(simulated: Profile, make_target: MakeTarget) -> None:
     target = make_target(simulated)
     assert not target.is_full(made({"type": "auth"}, error("invalid_token")), "one", last=True)
     assert not target.is_full(made({"type": "auth"}), "one", last=True)
 
 
-def test_a_relay_is_alive_while_it_answers_new_connections(simulated: Profile, make_target: MakeTarget) -> None:
+def test_relay_is_alive_if_it_answers_new_connections(simulated: Profile, make_target: MakeTarget) -> None:
     assert make_target(simulated).alive()
     address = simulated.target.address
     assert address is not None
@@ -185,7 +183,7 @@ def test_a_relay_is_alive_while_it_answers_new_connections(simulated: Profile, m
     assert not make_target(nowhere).alive()
 
 
-def test_closing_ends_every_session(simulated: Profile, make_target: MakeTarget) -> None:
+def test_close_ends_every_session(simulated: Profile, make_target: MakeTarget) -> None:
     target = make_target(simulated)
     sessions = [target.connect(), target.greeted(), target.authenticated()]
     target.close()
@@ -197,7 +195,7 @@ def test_closing_ends_every_session(simulated: Profile, make_target: MakeTarget)
     ("identifier", "told"),
     [("slow", False), ("Home", False), ("tenant-2", True), ("a_b", True), ("t2", True), ("x" * 16, True)],
 )
-def test_another_tenant_s_name_that_is_a_word_may_stand_in_any_text(
+def test_tenant_name_that_is_a_common_word_may_occur_in_errors(
     identifier: str, told: bool, simulated: Profile, make_target: MakeTarget
 ) -> None:
     other = replace(simulated, tenants=(*simulated.tenants[:1], Tenant(identifier)))

@@ -1,4 +1,4 @@
-"""Declared limits are not hit by accident."""
+"""The room of a case: sessions and tunnels stay within the declared limits."""
 
 from __future__ import annotations
 

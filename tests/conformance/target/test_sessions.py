@@ -1,4 +1,4 @@
-"""Sessions for cases that ask many times."""
+"""Sessions for cases with many requests."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from cbspec_conformance.target.sessions import Sessions
 from tests.conformance.conftest import MakeTarget
 
 
-def test_one_session_is_used_until_it_has_no_room(simulated: Profile, make_target: MakeTarget) -> None:
+def test_session_is_reused_while_it_has_capacity(simulated: Profile, make_target: MakeTarget) -> None:
     target = make_target(replace(simulated, relay=replace(simulated.relay, buffer_pool=3)))
     sessions = Sessions(target)
     used = []
@@ -25,7 +25,7 @@ def test_one_session_is_used_until_it_has_no_room(simulated: Profile, make_targe
     assert len([session for session in {id(s): s for s in used}.values() if not session.ended]) == 1
 
 
-def test_one_that_was_closed_is_replaced(simulated: Profile, make_target: MakeTarget) -> None:
+def test_closed_session_is_replaced(simulated: Profile, make_target: MakeTarget) -> None:
     sessions = Sessions(make_target(simulated))
     first = sessions.next()
     first.close()
@@ -34,7 +34,7 @@ def test_one_that_was_closed_is_replaced(simulated: Profile, make_target: MakeTa
     judge.accepted(second.heartbeat())
 
 
-def test_one_whose_control_failed_is_not_used(simulated: Profile, make_target: MakeTarget) -> None:
+def test_session_with_a_failed_control_is_not_used(simulated: Profile, make_target: MakeTarget) -> None:
     target = make_target(simulated)
     target.facts = replace(target.facts, tunnel="refused with invalid_token")
     sessions = Sessions(target)
