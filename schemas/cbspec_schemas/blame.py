@@ -1,4 +1,4 @@
-"""What a decoded message breaks, requirement by requirement, as the schemas' `$comment` members have it."""
+"""The requirements that a decoded message breaks, from the `$comment` members of the schemas."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ from referencing import Registry, Resource
 from cbspec_schemas.store import CLIENT_TYPES, NAMES, RELAY_TYPES, Direction, load
 
 _TYPES = {"client": CLIENT_TYPES, "relay": RELAY_TYPES}
-_ECHO = 60  # characters of a value that a text repeats at most
+_ECHO = 60  # most characters of a value in a text
 
 _KINDS: tuple[tuple[type, str], ...] = (
-    (bool, "a boolean"),  # before int, which it is in Python
+    (bool, "a boolean"),  # before int, of which bool is a subclass
     (int, "a number"),
     (float, "a number"),
     (str, "a string"),
@@ -31,11 +31,10 @@ _WANTED = {"string": "a string", "integer": "a whole number", "array": "an array
 
 @dataclass(frozen=True)
 class SchemaViolation:
-    """One member of a message that is not as its schema demands.
+    """One wrong or missing member of a message.
 
-    `requirement` is the id in the catalogue, `path` a JSON pointer to the member (where it would be, if it is
-    missing; empty for the message itself), `text` a sentence that repeats at most 60 characters of a value, and
-    never one of `token`.
+    `requirement` is the id in the catalogue, and `path` the JSON pointer of the member (empty for the message itself).
+    `text` is a sentence with at most 60 characters of a value, and none of `token`.
     """
 
     requirement: str
@@ -45,7 +44,7 @@ class SchemaViolation:
 
 @dataclass(frozen=True)
 class _Breach:
-    """One failed keyword at one place: what the schema wants there, what it found, and the place's `$comment`."""
+    """A failed keyword, with its value, the value in the message, and the `$comment` of the place."""
 
     path: tuple[str | int, ...]
     keyword: str
@@ -55,17 +54,17 @@ class _Breach:
 
     @property
     def rank(self) -> int:
-        """How early the `$comment` names the keyword: of several at one place the first is the reason."""
+        """The position of the keyword in the `$comment`; of several failures at one place, the first counts."""
         return list(_blame(self.comment)).index(self.keyword)
 
 
 def violations(direction: Direction, instance: object) -> list[SchemaViolation]:
-    """Return what the decoded message `instance`, coming from a client or a relay, breaks: at most one for a member.
+    """Return the violations of a decoded message, at most one for each member.
 
     Source: Message Types; Notes / all fields are required.
     """
     name = _schema_for(direction, instance)
-    if _breaks_nothing(name, instance):
+    if _is_valid(name, instance):
         return []
     reasons: dict[tuple[str | int, ...], _Breach] = {}
     for error in _validator(name).iter_errors(instance):
@@ -82,36 +81,32 @@ def _violation(breach: _Breach) -> SchemaViolation:
 
 
 def _schema_for(direction: Direction, instance: object) -> str:
-    # The schema of the type alone says the same as that of the direction, with far less work.
+    # The schema of the type has the same result as the one of the direction, and is faster.
     kind = instance.get("type") if isinstance(instance, dict) else None
     return kind if isinstance(kind, str) and kind in _TYPES[direction] else f"{direction}_message"
 
 
-def _breaks_nothing(name: str, instance: object) -> bool:
-    # Nearly all messages are right, and this validator finds that out a hundred times faster. It can't say which
-    # keyword failed for which members, and some values that Python can hold it can't take.
+def _is_valid(name: str, instance: object) -> bool:
+    # Most messages are valid, and this validator accepts them a hundred times faster. Its errors don't contain all
+    # members, and it rejects some values of Python.
     try:
-        return _swift(name).is_valid(instance)
+        return _fast_validator(name).is_valid(instance)
     except ValueError:
         return False
 
 
 @cache
-def _swift(name: str) -> jsonschema_rs.Draft202012Validator:
+def _fast_validator(name: str) -> jsonschema_rs.Draft202012Validator:
     registry = jsonschema_rs.Registry([(load(each)["$id"], load(each)) for each in NAMES])
     return jsonschema_rs.Draft202012Validator(load(name), registry=registry, offline=True)
 
 
 @cache
 def _validator(name: str) -> Draft202012Validator:
-    return Draft202012Validator(load(name), registry=_registry())
-
-
-@cache
-def _registry() -> Registry[Any]:
-    # A registry without a way to retrieve: a reference that isn't among our files fails, instead of being fetched.
+    # The registry can't download: a reference to another document fails.
     documents = [load(name) for name in NAMES]
-    return Registry().with_resources((each["$id"], Resource.from_contents(each)) for each in documents)
+    registry = Registry[Any]().with_resources((each["$id"], Resource.from_contents(each)) for each in documents)
+    return Draft202012Validator(load(name), registry=registry)
 
 
 def _breaches(error: ValidationError) -> Iterator[_Breach]:
@@ -119,7 +114,7 @@ def _breaches(error: ValidationError) -> Iterator[_Breach]:
     keyword, wanted, found = str(error.validator), cast(Any, error.validator_value), cast(Any, error.instance)
     path = tuple(error.absolute_path)
     if keyword == "required":
-        # The validator reports once for each member that is missing, but names it only in its text.
+        # The error names the missing members only in its text.
         for member in (each for each in wanted if each not in found):
             yield _Breach((*path, member), keyword, wanted, None, schema["properties"][member]["$comment"])
         return
@@ -130,7 +125,7 @@ def _breaches(error: ValidationError) -> Iterator[_Breach]:
 
 @cache
 def _blame(comment: str) -> dict[str, str]:
-    """Read a `$comment`, as "required, type: CB-TUN-006; minimum: CB-TUN-007", into keyword -> requirement."""
+    """Return the requirement of each keyword in a `$comment`, "required, type: CB-TUN-006; minimum: CB-TUN-007"."""
     blame = {}
     for part in comment.split(";"):
         keywords, requirement = part.split(":")
@@ -164,7 +159,7 @@ def _kind(value: object) -> str:
 
 
 def _echo(value: object) -> str:
-    # Escaped to ASCII, since texts end in terminals and logs.
+    # Escaped to ASCII for terminals and logs.
     text = json.dumps(value[:_ECHO] if isinstance(value, str) else value)
     return text if len(text) <= _ECHO else text[: _ECHO - 1] + "…"
 

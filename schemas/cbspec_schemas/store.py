@@ -1,4 +1,4 @@
-"""The files of this folder, read as package data: in a checkout and from a wheel alike."""
+"""The schema and example files as package data."""
 
 from __future__ import annotations
 
@@ -9,24 +9,24 @@ from importlib.resources import files
 from typing import Any, Literal
 
 Direction = Literal["client", "relay"]
-"""Who sends a message."""
+"""The sender of a message."""
 
 CLIENT_TYPES = ("hello", "auth", "tunnel_info", "heartbeat")
-"""The types of message that a client sends."""
+"""The types of a client's messages."""
 
 RELAY_TYPES = ("hello_response", "auth_response", "tunnel_response", "heartbeat_response", "error")
-"""The types of message that a relay sends."""
+"""The types of a relay's messages."""
 
 NAMES = (*CLIENT_TYPES, *RELAY_TYPES, "client_message", "relay_message")
-"""The names of all schemas: one for each type, and one for any message of a direction."""
+"""The names of the schemas: one for each type, and one for all messages of each sender."""
 
 
 @dataclass(frozen=True)
 class Example:
-    """One message as text, right or wrong.
+    """One valid or invalid message as text.
 
-    `schema` names the schema that it is an example of, `requirement` the one requirement that a wrong message breaks
-    (None for a right one), `because` says in a sentence what it shows.
+    `schema` is the name of its schema, `requirement` the only requirement that an invalid message breaks, and `because`
+    a sentence about its purpose.
     """
 
     name: str
@@ -44,10 +44,7 @@ def _read(*path: str) -> str:
 
 @cache
 def load(name: str) -> dict[str, Any]:
-    """Return the schema called `name`, one of NAMES; it is shared, so leave it as it is.
-
-    Raises ValueError for any other name.
-    """
+    """Return the schema with a name of NAMES, which callers must not change. Raises ValueError."""
     if name not in NAMES:
         raise ValueError(f"there is no schema {name!r}; there are: {', '.join(NAMES)}")
     schema: dict[str, Any] = json.loads(_read(f"{name}.schema.json"))
@@ -55,7 +52,7 @@ def load(name: str) -> dict[str, Any]:
 
 
 def examples() -> list[Example]:
-    """Return every example in examples/index.json, in its order."""
+    """Return the examples in the order of examples/index.json."""
     return [_example(**row) for row in json.loads(_read("examples", "index.json"))]
 
 

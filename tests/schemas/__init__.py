@@ -1,1 +1,1 @@
-"""Tests of the schemas, of their examples and of the index over both."""
+"""Tests of the schemas and their examples."""

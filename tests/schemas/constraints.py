@@ -1,4 +1,4 @@
-"""The constraints of a schema, read from the schema itself."""
+"""The constraints in a schema."""
 
 from __future__ import annotations
 
@@ -13,10 +13,7 @@ _NOT_CONSTRAINTS = {"$schema", "$id", "$comment", "title", "description", "prope
 
 
 def constraints(name: str) -> dict[FailedKeyword, str]:
-    """Return each way to break the schema on its own, with the requirement that its `$comment` names.
-
-    A keyword that this walk doesn't know counts as a constraint; what hangs behind `allOf` is another schema's.
-    """
+    """Return the constraints of a schema, each with the requirement in its `$comment`; an unknown keyword is one."""
     keywords, blamed = set(_keywords(load(name), "")), dict(_blamed(load(name), ""))
     assert keywords == set(blamed), f"{name}: constraints and comments differ: {keywords ^ set(blamed)}"
     return blamed

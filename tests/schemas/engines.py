@@ -1,4 +1,4 @@
-"""Two independent validators over the same schemas: jsonschema (Python) and jsonschema-rs (Rust)."""
+"""Two independent validators: jsonschema (Python) and jsonschema-rs (Rust)."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from cbspec_schemas import NAMES, load
 
 
 class FailedKeyword(NamedTuple):
-    """A failed keyword: at which place of the message ("*" for any item of an array), and which."""
+    """A failed keyword and its place in the message, with "*" for any item of an array."""
 
     place: str
     keyword: str
@@ -34,7 +34,7 @@ def rust_engine(name: str) -> jsonschema_rs.Draft202012Validator:
 
 
 def failed_keywords(name: str, instance: Any) -> set[FailedKeyword]:  # noqa: ANN401 - any JSON value
-    """Return every keyword that the Rust engine finds broken."""
+    """Return the failed keywords according to the Rust engine."""
     found = set()
     for error in rust_engine(name).iter_errors(instance):
         path, keyword = error.instance_path, str(error.schema_path[-1])

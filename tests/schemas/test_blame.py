@@ -1,4 +1,4 @@
-"""What a message breaks: one violation for a member, named by pointer, requirement and text."""
+"""The violations of a message, one for each wrong member."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ SIDES += [("relay", each) for each in RELAY_TYPES]
 PAGE: dict[str, dict[str, Any]] = {
     each.schema: json.loads(each.text) for each in examples() if each.name.endswith("-page")
 }
+DEEP: Any = json.loads("[" * 200 + "]" * 200)
 MEMBERS = [(side, name, member) for side, name in SIDES for member in PAGE[name]]
 
 scalars = st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text()
@@ -28,7 +29,7 @@ ports = st.sampled_from([-1, 0, 1, 65535, 65536, 0.5, 3389.0, 65535.5]) | st.int
 
 @st.composite
 def messages(draw: st.DrawFn) -> tuple[Direction, str, dict[str, Any]]:
-    """Draw a message of one of the nine types whose other members are right, wrong or missing, in any order."""
+    """Draw a message whose members other than the type are right, wrong or missing, in any order."""
     direction, name = draw(st.sampled_from(SIDES))
     message: dict[str, Any] = {}
     for member in draw(st.permutations(list(PAGE[name]))):
@@ -40,110 +41,67 @@ def messages(draw: st.DrawFn) -> tuple[Direction, str, dict[str, Any]]:
     return direction, name, message
 
 
-@pytest.mark.parametrize(
-    ("direction", "message", "requirement", "path", "text"),
-    [
-        ("client", [], "CB-MSG-005", "", "the message is an array, not an object"),
-        ("relay", None, "CB-MSG-002", "", "the message is null, not an object"),
-        ("client", {}, "CB-UNK-002", "/type", "type is missing"),
-        ("client", {"type": True}, "CB-UNK-002", "/type", "type is a boolean, not a string"),
-        ("relay", {"type": {}}, "CB-MSG-003", "/type", "type is an object, not a string"),
-        (
-            "client",
-            {"type": "bye"},
-            "CB-UNK-001",
-            "/type",
-            'type is "bye", not one of hello, auth, tunnel_info, heartbeat',
-        ),
-        ("client", {"type": "error"}, "CB-UNK-003", "/type", 'type is "error", which only a relay sends'),
-        ("client", PAGE["hello"] | {"version": 1}, "CB-HEL-005", "/version", "version is a number, not a string"),
-        ("client", PAGE["auth"] | {"token": ""}, "CB-AUT-013", "/token", "token is empty"),
-        (
-            "relay",
-            PAGE["hello_response"] | {"features": ["tls", None]},
-            "CB-HEL-003",
-            "/features/1",
-            "features[1] is null, not a string",
-        ),
-        (
-            "client",
-            PAGE["tunnel_info"] | {"local_port": "80"},
-            "CB-TUN-006",
-            "/local_port",
-            "local_port is a string, not a whole number",
-        ),
-        (
-            "client",
-            PAGE["tunnel_info"] | {"local_port": 80.5},
-            "CB-TUN-007",
-            "/local_port",
-            "local_port is 80.5, not a whole number",
-        ),
-        (
-            "client",
-            PAGE["tunnel_info"] | {"remote_port": 0},
-            "CB-TUN-010",
-            "/remote_port",
-            "remote_port is 0, less than 1",
-        ),
-        (
-            "client",
-            PAGE["tunnel_info"] | {"remote_port": 65536},
-            "CB-TUN-010",
-            "/remote_port",
-            "remote_port is 65536, more than 65535",
-        ),
-    ],
-)
-def test_violation(direction: Direction, message: object, requirement: str, path: str, text: str) -> None:
+BROKEN: list[tuple[Direction, object, str, str, str]] = [
+    ("client", [], "CB-MSG-005", "", "the message is an array, not an object"),
+    ("relay", None, "CB-MSG-002", "", "the message is null, not an object"),
+    ("client", {}, "CB-UNK-002", "/type", "type is missing"),
+    ("client", {"type": True}, "CB-UNK-002", "/type", "type is a boolean, not a string"),
+    ("relay", {"type": {}}, "CB-MSG-003", "/type", "type is an object, not a string"),
+    ("client", {"type": "x"}, "CB-UNK-001", "/type", 'type is "x", not one of hello, auth, tunnel_info, heartbeat'),
+    ("client", {"type": "error"}, "CB-UNK-003", "/type", 'type is "error", which only a relay sends'),
+    ("client", PAGE["auth"] | {"token": ""}, "CB-AUT-013", "/token", "token is empty"),
+    ("relay", PAGE["error"] | {"code": DEEP}, "CB-ERR-001", "/code", "code is an array, not a string"),
+    ("relay", PAGE["hello_response"] | {"features": ["tls", None]}, "CB-HEL-003", "/features/1", "features[1] is null"),
+    *(
+        ("client", PAGE["tunnel_info"] | {name: value}, requirement, f"/{name}", f"{name} is {text}")
+        for name, value, requirement, text in (
+            ("local_port", "80", "CB-TUN-006", "a string, not a whole number"),
+            ("local_port", 80.5, "CB-TUN-007", "80.5, not a whole number"),
+            ("local_port", float("inf"), "CB-TUN-007", ""),
+            ("remote_port", 0, "CB-TUN-010", "0, less than 1"),
+            ("remote_port", 65536, "CB-TUN-010", "65536, more than 65535"),
+        )
+    ),
+]
+
+
+@pytest.mark.parametrize(("direction", "message", "requirement", "path", "text"), BROKEN)
+def test_a_violation_has_requirement_path_and_text(
+    direction: Direction, message: object, requirement: str, path: str, text: str
+) -> None:
     (found,) = violations(direction, message)
-    assert (found.requirement, found.path, found.text) == (requirement, path, text)
+    assert (found.requirement, found.path) == (requirement, path)
+    assert found.text.startswith(text)
 
 
 @pytest.mark.parametrize(("direction", "name", "member"), MEMBERS)
-def test_a_member_that_is_missing_or_null_is_refused(direction: Direction, name: str, member: str) -> None:
+def test_a_missing_member_and_null_are_violations(direction: Direction, name: str, member: str) -> None:
     without = {key: value for key, value in PAGE[name].items() if key != member}
     for message in (without, PAGE[name] | {member: None}):
         (found,) = violations(direction, message)
         assert found.path == f"/{member}"
 
 
-def test_each_wrong_member_is_a_violation_of_its_own() -> None:
-    found = violations("client", {"type": "tunnel_info", "tunnel_id": 1, "local_port": -0.5, "features": 1})
-    assert {each.path: each.requirement for each in found} == {
-        "/tunnel_id": "CB-TUN-005",
-        "/tenant_id": "CB-TEN-005",
-        "/local_port": "CB-TUN-007",
-        "/remote_host": "CB-TUN-008",
-        "/remote_port": "CB-TUN-009",
-    }
-
-
 @given(st.sampled_from(SIDES), st.dictionaries(st.text(), values))
-def test_unknown_members_are_tolerated(side: tuple[Direction, str], extra: dict[str, Any]) -> None:
+def test_unknown_members_are_valid(side: tuple[Direction, str], extra: dict[str, Any]) -> None:
     direction, name = side
-    assert violations(direction, extra | PAGE[name]) == []
+    assert violations(direction, {"x": DEEP} | extra | PAGE[name]) == []
 
 
 @given(messages())
-def test_schema_union_engines_and_violations_agree(drawn: tuple[Direction, str, dict[str, Any]]) -> None:
+def test_schemas_engines_and_violations_agree(drawn: tuple[Direction, str, dict[str, Any]]) -> None:
     direction, name, message = drawn
-    right = not violations(direction, message)
+    broken = violations(direction, message)
+    assert len({each.path for each in broken}) == len(broken)
+    assert all(each.path.split("/")[1] in load(name)["properties"] for each in broken)
+    right = not broken
     for schema in (name, f"{direction}_message"):
         assert python_engine(schema).is_valid(message) == right
         assert rust_engine(schema).is_valid(message) == right
 
 
-@given(messages())
-def test_violations_name_members_of_the_schema_once(drawn: tuple[Direction, str, dict[str, Any]]) -> None:
-    direction, name, message = drawn
-    found = violations(direction, message)
-    assert len({each.path for each in found}) == len(found)
-    assert all(each.path.split("/")[1] in load(name)["properties"] for each in found)
-
-
 @given(st.sampled_from(["client", "relay"]), values | st.fixed_dictionaries({"type": values}))
-def test_any_json_value_is_judged(direction: Direction, value: object) -> None:
+def test_any_json_value_has_a_violation(direction: Direction, value: object) -> None:
     (found,) = violations(direction, value)
     assert found.path in ("", "/type")
     assert not rust_engine(f"{direction}_message").is_valid(value)
@@ -176,18 +134,3 @@ def test_a_port_passes_exactly_if_it_is_whole_and_in_range(port: float) -> None:
     assert ("/local_port" in {each.path for each in found}) == (not whole or not 0 <= port <= 65535)
     assert ("/remote_port" in {each.path for each in found}) == (not whole or not 1 <= port <= 65535)
     assert {each.requirement for each in found} <= {"CB-TUN-007", "CB-TUN-010"}
-
-
-@pytest.mark.parametrize("text", ["1e400", "-1e400"])
-def test_a_number_beyond_all_bounds_is_no_port(text: str) -> None:
-    (found,) = violations("client", PAGE["tunnel_info"] | {"local_port": json.loads(text)})
-    assert found.requirement == "CB-TUN-007"
-
-
-def test_deep_values_of_unknown_members_and_wrong_ones_are_judged() -> None:
-    deep: Any = []
-    for _ in range(200):
-        deep = [deep]
-    assert violations("relay", PAGE["error"] | {"extra": deep}) == []
-    (found,) = violations("relay", PAGE["error"] | {"code": deep})
-    assert found.text == "code is an array, not a string"

@@ -36,7 +36,7 @@ CHAPTERS: Final[Mapping[str, str]] = MappingProxyType(
         "ROB": "Robustness",
     }
 )
-"""The readable title of each chapter, by the three letters of its ids."""
+"""The title of each chapter, by the three letters of its ids."""
 
 _ID: Final = re.compile(r"CB-([A-Z]{3})-\d{3}")
 _TEXTS: Final = ("role", "section", "demand", "why", "when", "untestable")
@@ -44,7 +44,7 @@ _REQUIRED: Final = ("level", "section", "demand", "why")
 
 
 class Level(StrEnum):
-    """How strongly the specification asks for something."""
+    """The strength of a demand."""
 
     MUST = "MUST"
     SHOULD = "SHOULD"
@@ -52,7 +52,7 @@ class Level(StrEnum):
 
 
 class CatalogueError(ValueError):
-    """The catalogue itself is malformed; the text names the row."""
+    """The catalogue is malformed; the text names the row."""
 
 
 class UnknownRequirement(LookupError):
@@ -68,8 +68,8 @@ class UnknownRequirement(LookupError):
 class Requirement:
     """One demand on an implementation, in our own words.
 
-    `when` is the condition under which it applies (empty: always), `needs` names the profile keys without which it
-    can't be exercised, and `untestable` says why no case exists (empty: at least one does).
+    `when` is the condition under which it applies (empty: always). `needs` are the profile keys without which it can't
+    be exercised. `untestable` is the reason why no case exists (empty: at least one does).
     """
 
     id: str
@@ -87,14 +87,9 @@ class Requirement:
         """The three letters of the id, a key of `CHAPTERS`."""
         return self.id[3:6]
 
-    @property
-    def needs_profile(self) -> bool:
-        """Whether it can be exercised only when the profile holds certain keys."""
-        return bool(self.needs)
-
 
 def parse(text: str) -> Mapping[str, Requirement]:
-    """Read a catalogue: TOML text in, requirements by id out, in the text's order."""
+    """Return the requirements in a TOML text by id, in its order. Raises CatalogueError."""
     try:
         document = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
@@ -124,11 +119,11 @@ def _row(id_: str, row: object) -> Requirement:
 REQUIREMENTS: Final[Mapping[str, Requirement]] = parse(
     resources.files("cbspec.catalogue").joinpath("requirements.toml").read_text(encoding="utf-8")
 )
-"""Every requirement by its id, in the catalogue's order."""
+"""Every requirement by its id."""
 
 
 def find(id_: str) -> Requirement:
-    """Return the requirement with that id, in upper or lower case; `UnknownRequirement` names the nearest."""
+    """Return the requirement with an id in upper or lower case. Raises UnknownRequirement."""
     try:
         return REQUIREMENTS[id_.strip().upper()]
     except KeyError:

@@ -1,8 +1,8 @@
-"""Which revision of the specification the catalogue reads, and the set of requirements that is frozen for it.
+"""The revision of the specification, and the frozen set of requirements that belongs to it.
 
-A verdict means something only together with the set that it was reached by. For each revision `cbspec/frozen/` holds a
-line for every requirement: its id, its level, and a digest of what it demands and when. A test holds the catalogue
-against it, and reports and fingerprints name revision and digest.
+A verdict refers to a set of requirements. So for each revision, `cbspec/catalogue/frozen/` has a line for every
+requirement: its id, its level, and a digest of its demand and condition. A test compares the catalogue with it, and
+reports and fingerprints contain revision and digest.
 """
 
 from __future__ import annotations
@@ -18,13 +18,13 @@ from cbspec.catalogue.requirements import REQUIREMENTS, Requirement
 REVISION: Final[str] = tomllib.loads(
     resources.files("cbspec.catalogue").joinpath("requirements.toml").read_text(encoding="utf-8")
 )["revision"]
-"""The revision of the specification that the catalogue reads."""
+"""The revision of the specification that the catalogue covers."""
 
-_HEAD: Final = "# Frozen: one requirement a line, with its level and the digest of what it demands (`make freeze`).\n"
+_HEAD: Final = "# Frozen: one requirement a line, with its level and the digest of its demand (`make freeze`).\n"
 
 
 def frozen_lines(requirements: Mapping[str, Requirement]) -> str:
-    """Return a set of requirements in the form in which it is frozen."""
+    """Return the lines of a frozen set."""
     return "".join(f"{row.id} {row.level} {_digest(f'{row.demand}|{row.when}')}\n" for row in requirements.values())
 
 
@@ -34,7 +34,7 @@ def frozen_text(requirements: Mapping[str, Requirement]) -> str:
 
 
 def frozen(revision: str) -> str:
-    """Return the set that is frozen for a revision, without its comment; FileNotFoundError where there is none."""
+    """Return the frozen lines of a revision. Raises FileNotFoundError."""
     text = resources.files("cbspec.catalogue").joinpath("frozen", f"{revision}.txt").read_text(encoding="utf-8")
     return "".join(line for line in text.splitlines(keepends=True) if not line.startswith("#"))
 
@@ -44,4 +44,4 @@ def _digest(text: str) -> str:
 
 
 SET: Final = _digest(frozen_lines(REQUIREMENTS))
-"""The digest of the whole set: it differs where any requirement was added, changed or given another level."""
+"""The digest of the set, which changes with every id, level, demand and condition."""

@@ -1,4 +1,4 @@
-"""The catalogue is complete, and a malformed one says where."""
+"""The catalogue of requirements, and the errors of a malformed one."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from cbspec.catalogue.requirements import (
 ROW = 'level = "MUST"\nsection = "s"\ndemand = "d"\nwhy = "w"\n'
 
 
-def test_every_row_reads_as_sentences() -> None:
+def test_every_text_is_a_sentence() -> None:
     for id_, requirement in REQUIREMENTS.items():
         assert requirement.id == id_
         assert requirement.role == "relay"
@@ -30,42 +30,31 @@ def test_every_row_reads_as_sentences() -> None:
             assert not text.endswith("."), id_
 
 
-def test_every_chapter_has_a_row_and_its_rows_stand_together() -> None:
+def test_every_chapter_has_rows_in_sequence() -> None:
     order = [requirement.chapter for requirement in REQUIREMENTS.values()]
     assert set(order) == set(CHAPTERS)
     changes = sum(left != right for left, right in itertools.pairwise(order))
     assert changes == len(CHAPTERS) - 1
-
-
-def test_numbers_rise_within_a_chapter() -> None:
     for chapter in CHAPTERS:
         ids = [id_ for id_, requirement in REQUIREMENTS.items() if requirement.chapter == chapter]
         assert ids == sorted(ids)
 
 
-def test_needs_profile_follows_needs() -> None:
-    assert find("CB-LIM-001").needs_profile
-    assert not find("CB-AUT-001").needs_profile
-
-
 @pytest.mark.parametrize("spelling", ["CB-TUN-004", "cb-tun-004", " Cb-Tun-004 "])
-def test_find_takes_any_case(spelling: str) -> None:
+def test_an_id_is_found_in_upper_and_lower_case(spelling: str) -> None:
     requirement = find(spelling)
     assert requirement.id == "CB-TUN-004"
     assert requirement.level is Level.SHOULD
 
 
-def test_find_names_the_nearest() -> None:
+def test_an_unknown_id_names_similar_ones_or_the_list() -> None:
     with pytest.raises(UnknownRequirement, match="unknown requirement 'CB-TUN-04'; did you mean CB-TUN-"):
         find("CB-TUN-04")
-
-
-def test_find_without_a_near_one_says_where_to_look() -> None:
     with pytest.raises(UnknownRequirement, match="'cbspec explain' lists them all"):
         find("~")
 
 
-def test_a_row_is_read_with_its_defaults() -> None:
+def test_optional_keys_have_defaults() -> None:
     assert parse(f"[CB-HEL-001]\n{ROW}") == {
         "CB-HEL-001": Requirement(id="CB-HEL-001", level=Level.MUST, section="s", demand="d", why="w")
     }
@@ -87,6 +76,6 @@ def test_a_row_is_read_with_its_defaults() -> None:
         ("[CB-HEL-001]\n" + ROW.replace('"MUST"', "[1]"), "level must be one of MUST, SHOULD, INFO"),
     ],
 )
-def test_a_malformed_catalogue_is_named(text: str, complaint: str) -> None:
+def test_a_malformed_row_is_named(text: str, complaint: str) -> None:
     with pytest.raises(CatalogueError, match="^.*" + complaint):
         parse(text)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -76,21 +77,19 @@ def test_a_ready_made_token_is_found_by_its_tenant() -> None:
     assert ready.valid("one", "me") == READY.valid
 
 
-def test_the_missing_key_of_the_profile_is_named() -> None:
-    ready = issuer(IssuerSettings(ready=READY))
-    for call, key, text in (
-        (lambda: ready.valid("three"), "tokens.ready.tenants.three", "a ready-made token of the tenant three"),
-        (lambda: ready.valid("one", "somebody else"), "tokens.secret", "another subject"),
-        (lambda: ready.minted("one", {}), "tokens.secret", "signing key"),
-        (
-            lambda: issuer(IssuerSettings(secret="hush")).forged(named("payload-other-tenant"), "one"),
-            "tenants",
-            "a second active tenant",
-        ),
-    ):
-        with pytest.raises(ProfileLacks, match=text) as caught:
-            call()
-        assert caught.value.key == key
+@pytest.mark.parametrize(
+    ("call", "key", "text"),
+    [
+        (lambda ready: ready.valid("three"), "tokens.ready.tenants.three", "a ready-made token of the tenant three"),
+        (lambda ready: ready.valid("one", "somebody else"), "tokens.secret", "another subject"),
+        (lambda ready: ready.minted("one", {}), "tokens.secret", "signing key"),
+        (lambda ready: ready.forged(named("payload-other-tenant"), "one"), "tenants", "a second active tenant"),
+    ],
+)
+def test_the_missing_key_of_the_profile_is_named(call: Callable[[Issuer], object], key: str, text: str) -> None:
+    with pytest.raises(ProfileLacks, match=text) as caught:
+        call(issuer(IssuerSettings(ready=READY)))
+    assert caught.value.key == key
 
 
 @pytest.mark.parametrize("forgery", FORGERIES, ids=lambda forgery: forgery.name)
