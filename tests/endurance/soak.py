@@ -9,6 +9,7 @@ no findings, 1 findings, 130 interrupted.
 from __future__ import annotations
 
 import argparse
+import itertools
 import sys
 import tempfile
 import threading
@@ -31,30 +32,15 @@ from tests.endurance.visits import Place, Visit, intrude
 from tests.support.processes import Holding, Served, served
 
 CONFIGURATION = """
-[relay]
-buffer_pool = 200
-
-[limits]
-handshake_timeout = 2.0
-idle_timeout = 5.0
-
-[[tenants]]
-id = "roomy-1"
-
-[[tenants]]
-id = "roomy-2"
-
-[[tenants]]
-id = "narrow-tunnels"
-tunnel_limit = 4
-
-[[tenants]]
-id = "narrow-connections"
-connection_limit = 3
-
-[[tenants]]
-id = "slow"
-rate = { per_second = 60.0, burst = 10, scope = "tenant" }
+relay.buffer_pool = 200
+limits = { handshake_timeout = 2.0, idle_timeout = 5.0 }
+tenants = [
+    { id = "roomy-1" },
+    { id = "roomy-2" },
+    { id = "narrow-tunnels", tunnel_limit = 4 },
+    { id = "narrow-connections", connection_limit = 3 },
+    { id = "slow", rate = { per_second = 60.0, burst = 10, scope = "tenant" } },
+]
 """
 ROOMY = ("roomy-1", "roomy-2")
 LIMITED = {
@@ -91,10 +77,8 @@ class Soak:
             self.faults[f"{fault['kind']} for all"] += 1
         deadline = time.monotonic() + seconds
         with ThreadPoolExecutor(CLIENTS) as pool:
-            for failures in pool.map(
-                lambda client: self._visits(number, client, deadline, storm=storm), range(CLIENTS)
-            ):
-                self.found += failures
+            findings = pool.map(lambda client: self._visits(number, client, deadline, storm=storm), range(CLIENTS))
+            self.found += itertools.chain(*findings)
         if storm:
             self.relay.call("DELETE", "/faults/storm")
 
@@ -157,9 +141,7 @@ class Soak:
         """Check that nothing is in use, and record what the process holds."""
         deadline = time.monotonic() + _SETTLING
         least = min((holding.descriptors for holding, _ in self.samples), default=sys.maxsize)
-        while (used := self._used()) or self.relay.holding().descriptors > least:
-            if time.monotonic() > deadline:
-                break
+        while ((used := self._used()) or self.relay.holding().descriptors > least) and time.monotonic() < deadline:
             time.sleep(0.05)
         if used:
             self.found.append(f"round {number}: in use without a client: {used}")
@@ -180,13 +162,15 @@ def growth(samples: Sequence[tuple[Holding, int]], memory: float) -> list[str]:
     """
     quarter = len(samples) // 4
     early, late = samples[-2 * quarter : -quarter], samples[-quarter:]
-    kinds: tuple[tuple[str, Callable[[tuple[Holding, int]], float], float], ...] = (
+    found = []
+    for name, of, slack in (
         ("memory in KiB", lambda sample: sample[0].memory, memory),
         ("descriptors", lambda sample: sample[0].descriptors, 0),
         ("tasks", lambda sample: sample[1], 0),
-    )
-    pairs = [(name, min(map(of, early)), min(map(of, late)), slack) for name, of, slack in kinds]
-    return [f"{name} grew from {was:.0f} to {now:.0f}" for name, was, now, slack in pairs if now > was + slack]
+    ):
+        was, now = min(map(of, early)), min(map(of, late))
+        found += [f"{name} grew from {was:.0f} to {now:.0f}"] if now > was + slack else []
+    return found
 
 
 def soak(seconds: float, seed: int, memory: float, progress: Callable[[str], None]) -> list[str]:

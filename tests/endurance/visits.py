@@ -21,7 +21,7 @@ from cbspec_client.errors import (
     RelayError,
     RelayMisbehaved,
     refusal,
-)
+)  # fmt: skip
 from cbspec_client.session import ClientSession, Transport
 from tests.endurance.promises import LOST, SERVED, TIMEOUT, UNCONNECTED
 from tests.support.relay import reset
@@ -73,18 +73,18 @@ class Visit:
             client = BlockingClient.open(session, *self.place.address, limit=limit, linger=_LINGER)
         except ClientError as error:
             return _named(error)
-        said = SERVED
+        outcome = SERVED
         try:
             self._talk(client, chance, drop)
         except ClientError as error:
-            said = _named(error)
+            outcome = _named(error)
         client.follow(_SHORT if isinstance(client.failure, RelayMisbehaved) else 0.0)
-        end = "close" if self.polite or said != SERVED else chance.choice(("close", "close", "leave", "reset"))
+        end = "close" if self.polite or outcome != SERVED else chance.choice(("close", "close", "leave", "reset"))
         client.close() if end == "close" else client.abort(reset=end == "reset")
         if isinstance(client.failure, RelayMisbehaved):
             conversation.blame(client.failure.requirement)
         found = conversation.findings()
-        return found[0].requirement if found else said
+        return found[0].requirement if found else outcome
 
     def _talk(self, client: BlockingClient, chance: Random, drop: Callable[[str], None] | None) -> None:
         self._ask(client, Hello())
@@ -107,32 +107,26 @@ class Visit:
 
 
 def _named(error: ClientError) -> str:
+    """Return a requirement, a code, or a word of `promises`."""
     match error:
-        case RelayError():
-            return error.code
         case RelayMisbehaved():
             return error.requirement
+        case RelayError():
+            return error.code
         case AnswerTimeout():
             return TIMEOUT
         case ConnectionLost():
             return LOST
-        case ConnectFailed():
-            return UNCONNECTED
-    return type(error).__name__
+    return UNCONNECTED if isinstance(error, ConnectFailed) else type(error).__name__
 
 
 def intrude(place: Place, chance: Random) -> None:
-    """Connect without a handshake, with a part of one, or with random bytes, and leave."""
+    """Connect without a handshake, with the beginning of one, or with random bytes, and leave."""
     with contextlib.suppress(OSError), socket.create_connection(place.address, LIMIT) as sock:
         way = chance.randrange(4)
         if way == 1:
             sock.sendall(chance.randbytes(chance.randint(1, 600)))
         elif way == 2:
-            outgoing = ssl.MemoryBIO()
-            layer = place.context.wrap_bio(ssl.MemoryBIO(), outgoing, server_hostname="127.0.0.1")
-            with contextlib.suppress(ssl.SSLWantReadError):
-                layer.do_handshake()
-            hello = outgoing.read()
-            sock.sendall(hello[: chance.randint(1, len(hello))])
+            sock.sendall(chance.choice([b"\x16", b"\x16\x03\x01\x02\x00\x01", b"GET / HTTP/1.1\r\n"]))
         elif way == 3:
             reset(sock)
