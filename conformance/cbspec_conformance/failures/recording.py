@@ -55,7 +55,7 @@ def record(
     request = decisive(transcript, exchanges)
     if expectation is None or request is None:
         return {}
-    records = excerpt(transcript, exchanges, beside=True)
+    records = excerpt(transcript, exchanges, parallel=True)
     request = _carrier(records, request)
     if any(isinstance(r, Failed) or (isinstance(r, Opened) and r.target != address) for r in records):
         return {}

@@ -33,7 +33,7 @@ class Broken(Exception):
 
 
 class Inconclusive(Exception):
-    """No judgement is possible: a control failed, or a machine was too slow."""
+    """No judgement is possible: a control failed, or the machine was too slow."""
 
 
 class NoRoom(Inconclusive):

@@ -1,7 +1,6 @@
-"""What a relay does where the page is silent, in a small vocabulary: pure functions of an exchange.
+"""The relay's behaviour if the specification is silent, in a small vocabulary: pure functions of an exchange.
 
-The words stay the same from run to run, so that the fingerprints of two releases can be compared: no times, no ports,
-no texts of the relay's own making.
+The words contain no times, ports or texts of the relay, so the fingerprints of two releases can be compared.
 """
 
 from __future__ import annotations
@@ -20,10 +19,10 @@ OPEN = "stays open"
 
 
 def reaction(exchange: Exchange, *about: ErrorCode | str) -> str:
-    """Return how the relay met a request: accepted, refused with a code, closed or ignored.
+    """Return the relay's reaction to a request: accepted, refused with a code, closed or ignored.
 
-    Raises Inconclusive where it can't be told: no answer in time, one that can't be read, or a refusal for want of room
-    where the case isn't about that code (`about`).
+    Raises Inconclusive without an answer in time, with an unreadable answer, and after a refusal for lack of room unless
+    the case is about that code (`about`).
     """
     answer = exchange.answer
     if answer is None:
@@ -36,7 +35,7 @@ def reaction(exchange: Exchange, *about: ErrorCode | str) -> str:
 
 
 def answered(answer: Message, *about: ErrorCode | str) -> str:
-    """Return what one answer says. Raises Inconclusive as `reaction` does."""
+    """Return the reaction that one answer shows. Raises Inconclusive like `reaction`."""
     if answer.decoded.requirement:
         raise Inconclusive(f"the answer can't be read (see {answer.decoded.requirement}): {answer.decoded.fault}")
     if is_success(answer):

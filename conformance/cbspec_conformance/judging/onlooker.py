@@ -1,7 +1,4 @@
-"""The invariants for who isn't the suite: pure, from texts as they passed to what they break.
-
-A load test, or a soak, carries the messages itself; what it saw of one request is held against the same invariants.
-"""
+"""The invariants for other clients, such as a load test: a pure function of the texts of one exchange."""
 
 from __future__ import annotations
 
@@ -16,7 +13,7 @@ from cbspec_conformance.record.transcript import Direction, Message
 
 
 class Received(NamedTuple):
-    """An answer: its text, whether it came in a WebSocket's binary message, and in a frame longer than it had to be."""
+    """An answer: its text, whether its WebSocket message was binary, and whether its frame length was padded."""
 
     text: bytes
     binary: bool = False
@@ -26,10 +23,10 @@ class Received(NamedTuple):
 def look(
     sent: bytes | None, received: Sequence[Received], *, tenant: str = "", secrets: tuple[str, ...] = ()
 ) -> list[Breach]:
-    """Return what an exchange breaks.
+    """Return the breaches of the invariants in an exchange.
 
-    Arguments: `sent` is the request's text (None: nothing was asked), `received` the answers; `tenant` is the token's,
-    `secrets` what no error text may hold.
+    Arguments: `sent` is the text of the request (None: the answers are unsolicited), `received` the answers, `tenant` the
+    tenant of the client's token, and `secrets` strings that no error text may contain.
     """
     request = _message(Direction.SENT, sent) if sent is not None else None
     answers = tuple(_message(Direction.RECEIVED, *answer) for answer in received)

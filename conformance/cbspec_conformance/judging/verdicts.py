@@ -1,9 +1,8 @@
 """From findings to verdicts: pure functions.
 
-A run is green only where no MUST failed or is inconclusive, and every MUST that needs nothing from the profile passed.
-What was not exercised or is inconclusive never looks like a pass. A requirement that was left out for what the profile
-lacks or the relay doesn't offer spoils nothing; one that was left out for want of time does. What is only observed
-(INFO) spoils nothing, however it went.
+A run is green only if no MUST failed or is inconclusive, and every MUST that needs nothing from the profile passed. A
+requirement that was not exercised or is inconclusive never counts as passed. It does not spoil the run if the profile
+lacks a key or the relay does not offer the feature; it does if the time was too short. INFO rows spoil nothing.
 """
 
 from __future__ import annotations
@@ -18,7 +17,7 @@ from cbspec_conformance.judging.findings import Finding, Outcome
 TIME_UP = "the time given by --max-time was up"
 CUT_SHORT = "the run ended before its cases did"
 _CORE = ("CB-HEL-001", "CB-AUT-001", "CB-TUN-001", "CB-HBT-001")
-"""Requirements without which nothing was judged: a run that couldn't try them, for want of tokens, is not green."""
+"""Requirements that every run must exercise: without them (for lack of tokens, say) a run is not green."""
 
 _UNFINISHED = (TIME_UP, CUT_SHORT)
 
@@ -35,7 +34,7 @@ _WORST_FIRST = (
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """What the run says of one requirement. `outcome` is None where no case of it was selected."""
+    """The verdict on one requirement. `outcome` is None if none of its cases was selected."""
 
     requirement: Requirement
     outcome: Outcome | None
@@ -43,12 +42,12 @@ class Verdict:
 
     @property
     def reasons(self) -> list[str]:
-        """Return why, for what was not exercised or is inconclusive; each sentence once."""
+        """The reasons of an inconclusive or not exercised verdict, without duplicates."""
         return list(dict.fromkeys(f.reason for f in self.findings if f.outcome is self.outcome and f.reason))
 
     @property
     def observed(self) -> dict[str, str]:
-        """Return what the relay was seen to do, by situation."""
+        """The observed behaviour by situation."""
         seen = {f.aspect: f.seen for f in self.findings if f.outcome is Outcome.OBSERVED}
         return dict(sorted(seen.items()))
 
@@ -56,9 +55,9 @@ class Verdict:
 def judge_run(
     requirements: Mapping[str, Requirement], findings: Iterable[Finding], selected: Iterable[str]
 ) -> list[Verdict]:
-    """Return the verdict on every requirement, in the catalogue's order.
+    """Return the verdict on every requirement, in the order of the catalogue.
 
-    `selected` holds the id of each case of the run, as often as there are cases.
+    `selected` holds the requirement of each selected case.
     """
     by_id: dict[str, list[Finding]] = {}
     for finding in findings:
@@ -72,7 +71,7 @@ def _verdict(requirement: Requirement, findings: list[Finding], cases: int) -> V
         findings = [*findings, Finding(requirement.id, Outcome.NOT_EXERCISED, reason=CUT_SHORT)]
     outcomes = {finding.outcome for finding in findings}
     if any(finding.reason in _UNFINISHED for finding in findings):
-        outcomes -= {Outcome.PASSED, Outcome.OBSERVED}  # a case that had no time might have failed
+        outcomes -= {Outcome.PASSED, Outcome.OBSERVED}  # a case without enough time might have failed
     outcome = next((outcome for outcome in _WORST_FIRST if outcome in outcomes), None)
     return Verdict(requirement, outcome, tuple(findings))
 
@@ -95,5 +94,5 @@ def spoils(verdict: Verdict, *, fail_on_should: bool = False, require_all: bool 
 
 
 def is_green(verdicts: Iterable[Verdict], *, fail_on_should: bool = False, require_all: bool = False) -> bool:
-    """Whether the relay conforms, as far as the run could tell."""
+    """Whether no verdict spoils the run."""
     return not any(spoils(verdict, fail_on_should=fail_on_should, require_all=require_all) for verdict in verdicts)

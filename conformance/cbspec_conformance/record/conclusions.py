@@ -1,6 +1,6 @@
-"""What the probe and the case concluded, as records: no verdict needs more than these and the wire's own records.
+"""The conclusions of the probe and of the case, as records: verdicts need only these and the records of the wire.
 
-Messages and exchanges are named by their place in `Transcript.records`.
+Messages and exchanges are identified by their index in `Transcript.records`.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ class Breach:
 
 @dataclass(frozen=True, slots=True)
 class Concluded:
-    """The probe matched answers to a request (None: the answers came unasked).
+    """The probe matched answers to a request (None: the answers are unsolicited).
 
     `silence` says what a missing answer means, `waited` the seconds until the first answer or until the probe gave up,
     `relay_alive` whether a new connection was answered at that time. `held` says that the exchange was checked against

@@ -1,7 +1,7 @@
-"""What the bytes of a received message are, read independently of the decoder that relay and client use.
+"""A second, independent decoder for received messages.
 
-A relay's text is judged by Python's own parser with its leniencies taken away here, so that a mistake in
-`cbspec.protocol.strictjson` can't hide on both sides.
+It is Python's own JSON parser without its leniencies, so that a bug in `cbspec.protocol.strictjson`, which the simulator
+and the reference client use, cannot hide on both sides.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ _MANY_DIGITS = 1000
 
 @dataclass(frozen=True, slots=True)
 class Decoded:
-    """A message's text, decoded. `requirement` and `fault` say what is wrong with it; both empty where nothing is."""
+    """A decoded message. `requirement` and `fault` describe the first defect of its text; both are "" if it has none."""
 
     value: Any = None
     requirement: str = ""
@@ -24,7 +24,7 @@ class Decoded:
 
 
 def decode(text: bytes) -> Decoded:
-    """Return what `text`, one message as it was cut out of the stream, is."""
+    """Decode the text of one message."""
     if text.startswith(b"\xef\xbb\xbf"):
         return Decoded(None, "CB-MSG-001", "it begins with a byte order mark")
     if compressed := _compression(text):
@@ -43,7 +43,7 @@ def decode(text: bytes) -> Decoded:
 
 
 def _integer(digits: str) -> int | float:
-    # Python refuses to read integers of many digits; JSON has no such bound.
+    # Python limits the digits of an integer; JSON does not.
     return int(digits) if len(digits) < _MANY_DIGITS else float(digits)
 
 

@@ -18,11 +18,11 @@ from cbspec_conformance.record.transcript import (
 )
 
 
-def excerpt(transcript: Transcript, exchanges: Sequence[Exchange], *, beside: bool = False) -> list[WireRecord]:
+def excerpt(transcript: Transcript, exchanges: Sequence[Exchange], *, parallel: bool = False) -> list[WireRecord]:
     """Return the records of the connections of `exchanges`, up to the end of the last exchange.
 
-    Without exchanges, return the records of the last connection. With `beside`, include other connections that were
-    open at the time: they may explain the failure.
+    Without exchanges, return the records of the last connection. With `parallel`, include other connections that
+    were open at the time: they may explain the failure.
     """
     records = in_order(transcript)
     own = {message.connection for exchange in exchanges for message in messages(exchange)}
@@ -30,7 +30,7 @@ def excerpt(transcript: Transcript, exchanges: Sequence[Exchange], *, beside: bo
         last = max((record.connection for record in records), default=0)
         return [record for record in records if record.connection == last]
     end = _end(records, exchanges[-1])
-    wanted = own | (_beside(records, own, decisive(transcript, exchanges)) if beside else set())
+    wanted = own | (_parallel(records, own, decisive(transcript, exchanges)) if parallel else set())
     return [record for record in records[:end] if record.connection in wanted]
 
 
@@ -64,7 +64,7 @@ def messages(exchange: Exchange) -> list[Message]:
 
 
 def decisive(transcript: Transcript, exchanges: Sequence[Exchange]) -> Message | None:
-    """Return the request that the failure is about; for an unasked message, the request before it."""
+    """Return the request that the failure is about; for an unsolicited message, the request before it."""
     if not exchanges or not messages(exchanges[-1]):
         return None
     if exchanges[-1].request is not None:
@@ -114,7 +114,7 @@ def _is_request(record: WireRecord) -> bool:
     return isinstance(record, Message) and record.direction is Direction.SENT and not is_fence(record)
 
 
-def _beside(records: Sequence[WireRecord], own: set[int], request: Message | None) -> set[int]:
+def _parallel(records: Sequence[WireRecord], own: set[int], request: Message | None) -> set[int]:
     """Return the connections that were opened before the request and still open when the first of `own` began."""
     begin = next((index for index, record in enumerate(records) if record.connection in own), 0)
     over = {record.connection for record in records[:begin] if isinstance(record, Ended | Failed)}

@@ -1,4 +1,4 @@
-"""One request and its answers: the slice of a transcript that a judgement is made on."""
+"""One request and its answers: the part of a transcript that is judged."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def _unrecorded(number: int, expectation: Expectation, result: Ending) -> None:
 
 @dataclass(frozen=True, slots=True)
 class Exchange:
-    """A request (None: nothing was asked), its answers and the state of the connection afterwards.
+    """A request (None: the answers are unsolicited), its answers and the state of the connection afterwards.
 
     `tenant` is the tenant of the connection's token, `secrets` may appear in no error text, and `ended` is the end of
     the connection, if it ended. `number` is the place of the exchange's `Concluded` record in the transcript (-1: it
@@ -84,9 +84,9 @@ def _exchange(transcript: Transcript, number: int, record: Concluded, ended: End
 
 
 def latecomers(exchange: Exchange) -> Callable[[Message], bool]:
-    """Return a test whether a message that comes before the next request still belongs to this exchange.
+    """Return a predicate: whether a message received before the next request belongs to this exchange.
 
-    A broken answer counts once, whatever is left of it. A malformed request may draw several errors.
+    The rest of a broken answer does. A malformed request may draw several errors.
     """
     broken = any(answer.decoded.requirement for answer in exchange.answers)
     malformed = exchange.request is not None and bool(exchange.request.decoded.fault)
@@ -94,5 +94,5 @@ def latecomers(exchange: Exchange) -> Callable[[Message], bool]:
 
 
 def is_valid_opening(request: Message) -> bool:
-    """Whether a request is a hello or an auth that was not spoiled on purpose."""
+    """Whether a request is a hello or an auth that was not made invalid on purpose."""
     return request.type in ("hello", "auth") and not request.meant

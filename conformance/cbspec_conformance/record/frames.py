@@ -1,8 +1,6 @@
-"""What cuts a relay's bytes into messages: a WebSocket's frames are held against what the library passes over.
+"""Framers for the bytes of a relay; the one for WebSocket also rejects padded lengths, which the library accepts.
 
-Each length must take as few bytes as it can.
-
-Source: RFC 6455, 5.2.
+Source: RFC 6455, 5.2 (the minimal number of bytes must be used to encode the length).
 """
 
 from __future__ import annotations
@@ -17,23 +15,23 @@ from cbspec_conformance.record.decoding import Decoded
 from cbspec_conformance.record.transcript import End, Ended
 
 LARGEST = 16 * 1024 * 1024
-"""Bytes of one message that the suite takes from a relay, which is sixteen times what deployed clients take."""
+"""Bytes: largest message that the suite accepts from a relay, sixteen times the limit of deployed clients."""
 
-TOO_LARGE = Decoded(None, "CB-MSG-002", f"the beginning of one of more than {LARGEST} bytes")
-"""What is wrong with a longer one."""
+TOO_LARGE = Decoded(None, "CB-MSG-002", f"the beginning of a message of more than {LARGEST} bytes")
+"""The fault of a longer message."""
 
 _HEAD_END = b"\r\n\r\n"
-_EXTENDED = {126: 2, 127: 8}  # bytes of the length that follow the second one
+_EXTENDED = {126: 2, 127: 8}  # bytes of the extended length
 _LEAST = {126: 126, 127: 1 << 16}
 
 
 def stream_framer() -> StreamFramer:
-    """Return a framer that bounds a relay's messages only by what the suite can hold."""
+    """Return a framer with the largest message size of the suite."""
     return StreamFramer(max_message=LARGEST)
 
 
 def given_up(failure: Exception) -> Decoded:
-    """Return what is wrong where the library read no further."""
+    """Return the fault for an error of the library, which reads no further."""
     if isinstance(failure, PayloadTooBig):
         return TOO_LARGE
     return Decoded(None, "CB-WSK-002", f"a broken WebSocket frame: {failure}")
@@ -49,15 +47,15 @@ def is_left_open(framer: StreamFramer | WebSocketFramer, text: bytes) -> bool:
 
 
 def is_broken_off(rest: bytes, ended: Ended | None) -> bool:
-    """Whether bytes that aren't a whole message never become one, by the relay's own doing.
+    """Whether the relay itself left a message incomplete.
 
-    What is lost with a reset, or behind the suite's own end, it may well have sent.
+    After a reset or a close by the suite, the relay may have sent the rest.
     """
     return not rest.startswith(b"{") or (ended is not None and ended.how not in (End.RESET, End.OURS))
 
 
 class StrictWebSocket(WebSocketFramer):
-    """A client's end of a WebSocket that also looks at the frames' headers itself."""
+    """The client side of a WebSocket that also checks the lengths in frame headers."""
 
     __slots__ = ("_fault", "_head", "_rest", "_skip")
 
@@ -69,12 +67,12 @@ class StrictWebSocket(WebSocketFramer):
         self._fault = False
 
     def feed(self, data: bytes) -> None:
-        """Take bytes as they came."""
+        """Accept received bytes."""
         self._scan(data)
         super().feed(data)
 
     def take_fault(self) -> bool:
-        """Say whether a length was longer than it had to be since this was asked last."""
+        """Return whether a padded length was received since the last call."""
         fault, self._fault = self._fault, False
         return fault
 
@@ -91,7 +89,7 @@ class StrictWebSocket(WebSocketFramer):
         self._skip, self._rest = max(0, at - len(rest)), rest[at:]
 
     def _passed(self, data: bytes, at: int) -> int:
-        """Take note of the header that begins there, if all of it is there; return its frame's bytes, or else 0."""
+        """Check the header at `at` and return the size of its frame, or 0 if the header is incomplete."""
         if len(data) < at + 2:
             return 0
         short = data[at + 1] & 0x7F

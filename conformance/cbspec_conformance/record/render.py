@@ -30,7 +30,7 @@ def render(transcript: Transcript, exchanges: Sequence[Exchange]) -> str:
     Connections that were open at the time are included. ">" marks the decisive request and its answers.
     """
     decided = {id(decisive(transcript, exchanges)), *(id(answer) for last in exchanges[-1:] for answer in last.answers)}
-    return _lines(excerpt(transcript, exchanges, beside=True), decided)
+    return _lines(excerpt(transcript, exchanges, parallel=True), decided)
 
 
 def render_connection(transcript: Transcript, number: int) -> str:

@@ -58,7 +58,7 @@ class Opened:
 
 @dataclass(frozen=True, slots=True)
 class Bytes:
-    """Plain bytes as they left or arrived, however they were cut."""
+    """Plain bytes of one read or write."""
 
     at: float
     connection: int
@@ -68,9 +68,9 @@ class Bytes:
 
 @dataclass(frozen=True, slots=True)
 class Message:
-    """One message, cut out of the bytes.
+    """One message of the stream.
 
-    `meant` describes a message that the suite spoiled on purpose, or is "fence"; `padded` says that the length in its
+    `meant` describes a message that the suite made invalid on purpose, or is "fence"; `padded` says that the length in its
     WebSocket frame was longer than necessary; `cut` that only the beginning of its text was kept. `type` is the
     message's type, or "" if it has none.
     """
@@ -87,7 +87,7 @@ class Message:
     type: str = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
-        # Computed once: the judgements of one exchange ask for it some twenty times.
+        # Computed once: the judgements of one exchange read it about twenty times.
         value = self.decoded.value
         name = value.get("type") if isinstance(value, dict) else None
         object.__setattr__(self, "type", name if isinstance(name, str) else "")
@@ -185,7 +185,7 @@ class Transcript:
         """Return the message at a place."""
         record = self.records[place]
         if not isinstance(record, Message):
-            raise TypeError(f"record {place} is no message")
+            raise TypeError(f"record {place} is not a message")
         return record
 
     def place(self, message: Message) -> int:

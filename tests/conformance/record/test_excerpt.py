@@ -33,7 +33,7 @@ def test_excerpt_includes_parallel_connections_on_request() -> None:
     over: list[Record] = [opened(1), Ended(0.0, 1, End.OURS)]
     everything = Transcript(records=[*over, opened(2), opened(3), request, left(3), opened(4)])
     assert {record.connection for record in excerpt(everything, [Exchange(request)])} == {3}
-    assert {record.connection for record in excerpt(everything, [Exchange(request)], beside=True)} == {2, 3}
+    assert {record.connection for record in excerpt(everything, [Exchange(request)], parallel=True)} == {2, 3}
 
 
 def test_message_received_before_a_request_is_no_answer_to_it() -> None:
