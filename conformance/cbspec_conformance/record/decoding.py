@@ -16,7 +16,7 @@ _MANY_DIGITS = 1000
 
 @dataclass(frozen=True, slots=True)
 class Decoded:
-    """A decoded message. `requirement` and `fault` describe the first defect of its text; both are "" if it has none."""
+    """A decoded message. `requirement` and `fault` describe its first defect, and are "" if it has none."""
 
     value: Any = None
     requirement: str = ""
