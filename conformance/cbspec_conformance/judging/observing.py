@@ -21,8 +21,8 @@ OPEN = "stays open"
 def reaction(exchange: Exchange, *about: ErrorCode | str) -> str:
     """Return the relay's reaction to a request: accepted, refused with a code, closed or ignored.
 
-    Raises Inconclusive without an answer in time, with an unreadable answer, and after a refusal for lack of room unless
-    the case is about that code (`about`).
+    Raises Inconclusive without an answer in time, with an unreadable answer, and after a refusal for lack of room
+    unless the case is about that code (`about`).
     """
     answer = exchange.answer
     if answer is None:

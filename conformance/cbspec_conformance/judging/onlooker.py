@@ -25,8 +25,8 @@ def look(
 ) -> list[Breach]:
     """Return the breaches of the invariants in an exchange.
 
-    Arguments: `sent` is the text of the request (None: the answers are unsolicited), `received` the answers, `tenant` the
-    tenant of the client's token, and `secrets` strings that no error text may contain.
+    Arguments: `sent` is the text of the request (None: the answers are unsolicited), `received` the answers, `tenant`
+    the tenant of the client's token, and `secrets` strings that no error text may contain.
     """
     request = _message(Direction.SENT, sent) if sent is not None else None
     answers = tuple(_message(Direction.RECEIVED, *answer) for answer in received)

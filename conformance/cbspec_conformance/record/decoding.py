@@ -1,7 +1,7 @@
 """A second, independent decoder for received messages.
 
-It is Python's own JSON parser without its leniencies, so that a bug in `cbspec.protocol.strictjson`, which the simulator
-and the reference client use, cannot hide on both sides.
+It is Python's own JSON parser without its leniencies, so that a bug in `cbspec.protocol.strictjson`, which the
+simulator and the reference client use, cannot hide on both sides.
 """
 
 from __future__ import annotations

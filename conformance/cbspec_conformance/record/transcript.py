@@ -70,8 +70,8 @@ class Bytes:
 class Message:
     """One message of the stream.
 
-    `meant` describes a message that the suite made invalid on purpose, or is "fence"; `padded` says that the length in its
-    WebSocket frame was longer than necessary; `cut` that only the beginning of its text was kept. `type` is the
+    `meant` describes a message that the suite made invalid on purpose, or is "fence"; `padded` says that the length in
+    its WebSocket frame was longer than necessary; `cut` that only the beginning of its text was kept. `type` is the
     message's type, or "" if it has none.
     """
 
