@@ -21,6 +21,9 @@ from tests.support.messages import HELLO, Body
 
 CONFIG = Config(listen=Listen(port=0), tenants=(Tenant("a"), Tenant("b"), Tenant("one", tunnel_limit=1)))
 GREETED = ["hello_response", "auth_response"]
+BEATEN = "heartbeat_response"
+OPENED = "tunnel_response"
+SERVED = [*GREETED, OPENED, BEATEN]
 
 
 def auth(tenant: str = "a", subject: str = "user123") -> Body:
@@ -29,6 +32,11 @@ def auth(tenant: str = "a", subject: str = "user123") -> Body:
 
 def tunnel(name: str = "t", tenant: str = "a") -> Body:
     return messages.tunnel(name, tenant)
+
+
+def at(message: str, **keys: Any) -> dict[str, Any]:  # noqa: ANN401 - parameters of a kind
+    """Return parameters with the condition that a fault strikes at this message."""
+    return {**keys, "when": {"message": message}}
 
 
 class ProbedRelay:

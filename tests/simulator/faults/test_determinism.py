@@ -1,4 +1,4 @@
-"""Equal seeds give equal bytes on the wire, whatever other connections do; other seeds give other bytes."""
+"""Equal seeds give equal bytes on the wire, independently of other connections; other seeds give other bytes."""
 
 from __future__ import annotations
 

@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import os
-import subprocess
-import sys
 from dataclasses import replace
 from typing import Any, Final
 
@@ -73,42 +70,6 @@ def test_connections_are_independent(data: st.DataObject, seed: int) -> None:
     for connection, seen in mixed.items():
         alone = with_fault(_CHANCE, seed)
         assert [bool(alone.at(replace(ANSWER, connection=connection), 0.0)) for _ in seen] == seen
-
-
-def test_faults_are_independent() -> None:
-    both = with_fault(_CHANCE)
-    both.add(Fault.read({**_CHANCE, "name": "other"}), 0.0)
-    seen = [frozenset(strike.fault for strike in both.at(ANSWER, 0.0)) for _ in range(64)]
-    assert [number for number, names in enumerate(seen, 1) if "it" in names] == struck(with_fault(_CHANCE), 64)
-    assert {len(names) for names in seen} == {0, 1, 2}
-
-
-def test_the_random_generator_of_a_strike_is_repeatable() -> None:
-    draws = [
-        [strike.chance.random() for _ in range(20) for strike in with_fault(_CHANCE, 7).at(ANSWER, 0.0)] for _ in "ab"
-    ]
-    assert draws[0] == draws[1]
-    faults = with_fault({"kind": "drop"})
-    assert len({strike.chance.random() for _ in range(20) for strike in faults.at(ANSWER, 0.0)}) == 20
-
-
-_DECIDE: Final = """
-from tests.simulator.faults.test_engine import _CHANCE, struck, with_fault
-print(struck(with_fault(_CHANCE, 7), 100))
-"""
-
-
-def test_another_process_decides_equally() -> None:
-    outputs = {
-        subprocess.run(
-            [sys.executable, "-c", _DECIDE],
-            env={**os.environ, "PYTHONHASHSEED": hash_seed},
-            capture_output=True,
-            check=True,
-        ).stdout
-        for hash_seed in ("1", "2")
-    }
-    assert outputs == {f"{struck(with_fault(_CHANCE, 7), 100)}\n".encode()}
 
 
 # ---------------------------------------------------------------------------- counting

@@ -8,7 +8,7 @@ from typing import Any, Final
 import pytest
 
 from cbspec.protocol.codes import ErrorCode
-from tests.simulator.faults.probe import GREETED, ProbedRelay, Show, auth, prove, tunnel
+from tests.simulator.faults.probe import BEATEN, GREETED, OPENED, SERVED, ProbedRelay, Show, at, auth, prove, tunnel
 from tests.support.messages import BEAT, HELLO
 
 
@@ -39,43 +39,40 @@ def _three_connections(relay: ProbedRelay, transport: str) -> list[str]:
         return [name for wire in (one, two, three) for body in (HELLO, auth()) for name in wire.names(body)]
 
 
-_OPENED: Final = (HELLO, auth(), tunnel("1"), tunnel("2"), tunnel("1"), BEAT)
-_ALL: Final = [*GREETED, *["tunnel_response"] * 3, "heartbeat_response"]
-_SERVED: Final = [*GREETED, "tunnel_response", "heartbeat_response"]
+_OPENING: Final = (HELLO, auth(), tunnel("1"), tunnel("2"), tunnel("1"), BEAT)
+_ALL: Final = [*GREETED, OPENED, OPENED, OPENED, BEATEN]
+_DIALOGUE: Final = _met(HELLO, auth(), tunnel(), BEAT)
+_THIRD: Final = _met(HELLO, auth("one"), tunnel("1", "one"), tunnel("2", "one"), tunnel("3", "a"))
+_THIRD_ANSWERS: Final = [*GREETED, OPENED, "tenant_limit_exceeded", "tenant_not_found"]
 
 SHOWS: Final[dict[str, tuple[Show, ...]]] = {
     "error": (
         *(
-            Show(
-                _met(HELLO, auth(), tunnel(), BEAT),
-                _SERVED,
-                [*GREETED, code, "heartbeat_response"],
-                {"code": code, "when": {"message": "tunnel_info"}},
-            )
+            Show(_DIALOGUE, SERVED, [*GREETED, code, BEATEN], at("tunnel_info", code=code))
             for code in (*ErrorCode, "made_up")
         ),
         Show(
             _met(HELLO, auth(), BEAT, BEAT, end=True),
-            [*GREETED, "heartbeat_response", "heartbeat_response"],
+            [*GREETED, BEATEN, BEATEN],
             [*GREETED, "ip_not_allowed", "closed"],
-            {"code": "ip_not_allowed", "close": True, "when": {"message": "heartbeat"}},
+            at("heartbeat", code="ip_not_allowed", close=True),
         ),
         Show(
             lambda relay, how: _member("message", HELLO, auth(), {"type": "x"})(relay, how) == "never heard of it",
             False,
             True,
-            {"code": "unknown_message_type", "text": "never heard of it", "when": {"message": "unknown"}},
+            at("unknown", code="unknown_message_type", text="never heard of it"),
         ),
         # A refused request has no effect: the tenant's only tunnel can still be opened.
         Show(
             _met(HELLO, auth("one"), tunnel("1", "one"), tunnel("2", "one")),
-            [*GREETED, "tunnel_response", "tenant_limit_exceeded"],
-            [*GREETED, "buffer_pool_exhausted", "tunnel_response"],
+            [*GREETED, OPENED, "tenant_limit_exceeded"],
+            [*GREETED, "buffer_pool_exhausted", OPENED],
             {"code": "buffer_pool_exhausted", "when": {"message": "tunnel_info", "nth": 1}},
         ),
     ),
     "wrong-type": (
-        Show(_met(HELLO, auth()), GREETED, ["hello_response", "heartbeat_response"], {"when": {"answer_to": "auth"}}),
+        Show(_met(HELLO, auth()), GREETED, ["hello_response", BEATEN], {"when": {"answer_to": "auth"}}),
         Show(_met(HELLO), ["hello_response"], ["hi"], {"type": "hi"}),
     ),
     "wrong-id": (
@@ -88,16 +85,11 @@ SHOWS: Final[dict[str, tuple[Show, ...]]] = {
     ),
     "unavailable": (
         Show(_met(HELLO, BEAT, end=True), ["hello_response", "invalid_token"], ["server_unavailable", "closed"]),
-        Show(
-            _met(HELLO, auth(), tunnel(), BEAT),
-            _SERVED,
-            [*GREETED, "server_unavailable", "heartbeat_response"],
-            {"when": {"after": 2}},
-        ),
+        Show(_DIALOGUE, SERVED, [*GREETED, "server_unavailable", BEATEN], {"when": {"after": 2}}),
     ),
     "limits": (
-        Show(_met(*_OPENED), _ALL, [*GREETED, "tunnel_response", "tenant_limit_exceeded", *_ALL[-2:]], {"tunnels": 1}),
-        Show(_met(*_OPENED), _ALL, [*GREETED, "tunnel_response", "buffer_pool_exhausted", *_ALL[-2:]], {"buffers": 1}),
+        Show(_met(*_OPENING), _ALL, [*GREETED, OPENED, "tenant_limit_exceeded", *_ALL[-2:]], {"tunnels": 1}),
+        Show(_met(*_OPENING), _ALL, [*GREETED, OPENED, "buffer_pool_exhausted", *_ALL[-2:]], {"buffers": 1}),
         Show(
             _three_connections,
             GREETED * 3,
@@ -106,13 +98,8 @@ SHOWS: Final[dict[str, tuple[Show, ...]]] = {
         ),
         Show(_three_connections, GREETED * 3, [*GREETED * 2, "connection_limit_reached"], {"relay_connections": 2}),
         # The configured limits stay in force, and other errors take precedence.
-        Show(_met(*_OPENED), _ALL, _ALL, {"tunnels": 2, "buffers": 2}),
-        Show(
-            _met(HELLO, auth("one"), tunnel("1", "one"), tunnel("2", "one"), tunnel("3", "a")),
-            [*GREETED, "tunnel_response", "tenant_limit_exceeded", "tenant_not_found"],
-            [*GREETED, "tunnel_response", "tenant_limit_exceeded", "tenant_not_found"],
-            {"tunnels": 5},
-        ),
+        Show(_met(*_OPENING), _ALL, _ALL, {"tunnels": 2, "buffers": 2}),
+        Show(_THIRD, _THIRD_ANSWERS, _THIRD_ANSWERS, {"tunnels": 5}),
         Show(
             _met(HELLO, auth("nobody"), auth()),
             ["hello_response", "tenant_not_found", "auth_response"],

@@ -8,7 +8,7 @@ from typing import Any, Final
 
 import pytest
 
-from tests.simulator.faults.probe import GREETED, ProbedRelay, Show, auth, prove, tunnel
+from tests.simulator.faults.probe import BEATEN, GREETED, OPENED, SERVED, ProbedRelay, Show, at, auth, prove, tunnel
 from tests.support.client import PATIENCE
 from tests.support.messages import BEAT, HELLO
 
@@ -82,70 +82,49 @@ def _until_released(relay: ProbedRelay, transport: str) -> list[list[str]]:
         return [found, wire.names(number=4 - len(found))]
 
 
-_ALL: Final = [*GREETED, "tunnel_response", "heartbeat_response"]
-_OPENED: Final = _up_to("tunnel_response", tunnel())
-_TUNNEL: Final = [*GREETED, "tunnel_response"]
+_UNKNOWN: Final = {"type": "x"}
+_ENDS: Final = "unknown_message_type"
+_TUNNEL: Final = _up_to(OPENED, tunnel())
+_BOTH: Final = _up_to(BEATEN, tunnel(), BEAT)
 _HELLO: Final = ["features", "type", "version"]
+_PLAIN: Final = (_HELLO, "hello_response", False, False)
 
 SHOWS: Final[dict[str, tuple[Show, ...]]] = {
     "drop": (
+        Show(_BOTH, SERVED, [*GREETED, BEATEN], at(OPENED)),
+        Show(_BOTH, SERVED, [*GREETED, BEATEN], at("tunnel_info")),
         Show(
-            _up_to("heartbeat_response", tunnel(), BEAT),
-            _ALL,
-            [*GREETED, "heartbeat_response"],
-            {"when": {"message": "tunnel_response"}},
-        ),
-        Show(
-            _up_to("heartbeat_response", tunnel("t", "b"), BEAT),
-            [*GREETED, "tenant_not_found", "heartbeat_response"],
-            [*GREETED, "heartbeat_response"],
-            {"when": {"message": "tunnel_info"}},
-        ),
-        Show(
-            _up_to("tunnel_response", BEAT, BEAT, BEAT, tunnel()),
-            [*GREETED, *["heartbeat_response"] * 3, "tunnel_response"],
-            [*GREETED, "heartbeat_response", "tunnel_response"],
+            _up_to(OPENED, BEAT, BEAT, BEAT, tunnel()),
+            [*GREETED, BEATEN, BEATEN, BEATEN, OPENED],
+            [*GREETED, BEATEN, OPENED],
             {"when": {"message": "heartbeat", "after": 1}},
         ),
     ),
-    "delay": tuple(
-        Show(_late, False, True, {"seconds": 0.2, "when": {"message": message}})
-        for message in ("heartbeat_response", "heartbeat")
-    ),
+    "delay": tuple(Show(_late, False, True, at(message, seconds=0.2)) for message in (BEATEN, "heartbeat")),
     "duplicate": (
-        Show(
-            _up_to("tunnel_response", BEAT, tunnel()),
-            [*GREETED, "heartbeat_response", "tunnel_response"],
-            [*GREETED, *["heartbeat_response"] * 3, "tunnel_response"],
-            {"copies": 3, "when": {"message": "heartbeat_response"}},
-        ),
-        Show(
-            _up_to("heartbeat_response", BEAT),
-            [*GREETED, "heartbeat_response"],
-            ["hello_response", *GREETED, "heartbeat_response"],
-            {"when": {"message": "hello"}},
-        ),
+        Show(_BOTH, SERVED, [*GREETED, OPENED, OPENED, OPENED, BEATEN], at(OPENED, copies=3)),
+        Show(_BOTH, SERVED, ["hello_response", *SERVED], at("hello")),
     ),
     "reorder": (
         Show(
-            _up_to("unknown_message_type", tunnel(), BEAT, {"type": "x"}),
-            [*_ALL, "unknown_message_type"],
-            [*GREETED, "heartbeat_response", "tunnel_response", "unknown_message_type"],
-            {"seconds": PATIENCE, "when": {"message": "tunnel_response"}},
+            _up_to(_ENDS, tunnel(), BEAT, _UNKNOWN),
+            [*SERVED, _ENDS],
+            [*GREETED, BEATEN, OPENED, _ENDS],
+            at(OPENED, seconds=PATIENCE),
         ),
         Show(_late, False, True, {"seconds": 0.2}),
     ),
     "hold": (
         Show(
             _until_released,
-            [_ALL, []],
-            [[*GREETED, "heartbeat_response"], ["tunnel_response"]],
-            {"when": {"message": "tunnel_response", "tenant": "a"}},
+            [SERVED, []],
+            [[*GREETED, BEATEN], [OPENED]],
+            {"when": {"message": OPENED, "tenant": "a"}},
         ),
         Show(
             _until_released,
-            [_ALL, []],
-            [GREETED, ["tunnel_response", "heartbeat_response"]],
+            [SERVED, []],
+            [GREETED, [OPENED, BEATEN]],
             {"when": {"message": "tunnel_info", "tenant": "a"}},
         ),
     ),
@@ -164,13 +143,8 @@ SHOWS: Final[dict[str, tuple[Show, ...]]] = {
     ),
     "oversize": (Show(lambda relay, how: len(_text(relay, how)) > 200_000, False, True, {"bytes": 200_000}),),
     "spelling": (
-        Show(_spelling, (_HELLO, "hello_response", False, False), (_HELLO, "hello_response", True, False)),
-        Show(
-            _spelling,
-            (_HELLO, "hello_response", False, False),
-            (_HELLO, "hello_response", False, True),
-            {"how": "white-space"},
-        ),
+        Show(_spelling, _PLAIN, (*_PLAIN[:2], True, False)),
+        Show(_spelling, _PLAIN, (*_PLAIN[:2], False, True), {"how": "white-space"}),
         Show(_orders, False, True, {"how": "order"}),
     ),
     "member": (
@@ -179,24 +153,14 @@ SHOWS: Final[dict[str, tuple[Show, ...]]] = {
     ),
     "missing-member": (Show(_members, _HELLO, _HELLO[:2], {"member": "version"}),),
     "unsolicited": (
+        Show(_TUNNEL, [*GREETED, OPENED], [*GREETED, BEATEN, OPENED], at("auth_response")),
         Show(
-            _OPENED,
             _TUNNEL,
-            [*GREETED, "heartbeat_response", "tunnel_response"],
-            {"when": {"message": "auth_response"}},
+            [*GREETED, OPENED],
+            ["hello_response", "made-up", "auth_response", OPENED],
+            at("auth_response", body={"type": "made-up"}, place="before"),
         ),
-        Show(
-            _OPENED,
-            _TUNNEL,
-            ["hello_response", "made-up", "auth_response", "tunnel_response"],
-            {"body": {"type": "made-up"}, "place": "before", "when": {"message": "auth_response"}},
-        ),
-        Show(
-            _OPENED,
-            _TUNNEL,
-            ["hello_response", "heartbeat_response", "auth_response", "tunnel_response"],
-            {"when": {"message": "auth"}},
-        ),
+        Show(_TUNNEL, [*GREETED, OPENED], ["hello_response", BEATEN, "auth_response", OPENED], at("auth")),
     ),
 }
 

@@ -13,7 +13,7 @@ from cbspec_simulator import Clock, Config, Simulator
 from cbspec_simulator.edge.peer import Peer
 from cbspec_simulator.faults.fault import Fault
 from cbspec_simulator.settings.config import LimitSettings, Listen
-from tests.support.client import BEAT, HELLO, AsyncClient, AsyncWebSocket, auth, tunnel, until
+from tests.support.client import BEAT, HELLO, AsyncClient, AsyncWebSocket, tunnel, until
 
 DAY: Final = 86_400.0
 ANY_PORT: Final = Config(listen=Listen(port=0), limits=LimitSettings(idle_timeout=10 * DAY))
@@ -52,33 +52,6 @@ async def test_late_messages_come_when_the_clock_is_advanced() -> None:
             assert json.loads(await line)["type"] == "heartbeat_response"
 
 
-async def test_unavailable_for_a_while() -> None:
-    fault = {"kind": "unavailable", "when": {"begin": 10, "end": 20}}
-    async with serving(fault) as simulator, AsyncClient(simulator.address) as wire:
-        await wire.greet()
-        met = []
-        for name in "abc":
-            answer = await wire.ask(tunnel(name))
-            met.append(answer.get("code", answer["type"]))
-            simulator.clock.advance(10)
-        assert met == ["tunnel_response", "server_unavailable", "tunnel_response"]
-
-
-async def test_heartbeats_unanswered_from_the_third_on() -> None:
-    fault = {"kind": "drop", "when": {"message": "heartbeat", "after": 2, "per": "connection"}}
-    async with (
-        serving(fault) as simulator,
-        AsyncClient(simulator.address) as wire,
-        AsyncClient(simulator.address) as other,
-    ):
-        await wire.greet()
-        await other.greet()
-        wire.write(BEAT * 5 + tunnel())
-        received = [json.loads(await wire.line())["type"] for _ in range(3)]
-        assert received == ["heartbeat_response", "heartbeat_response", "tunnel_response"]
-        assert (await other.ask(BEAT))["type"] == "heartbeat_response"
-
-
 @pytest.mark.parametrize(("kind", "kept"), [("handshake-stall", True), ("silent", True), ("drop", False)])
 async def test_an_unresponsive_relay_keeps_the_connection(kind: str, kept: bool) -> None:
     fault = {"kind": kind, **({"when": {"nth": 1}} if kept else {})}
@@ -105,17 +78,6 @@ async def test_reading_pauses_while_a_request_is_held() -> None:
         simulator.relay.faults.release("it")
         kinds = [json.loads(await wire.line())["type"] for _ in range(asked + 1)]
         assert kinds == ["heartbeat_response", *["tunnel_response"] * asked]
-
-
-async def test_a_held_answer_waits_for_its_release() -> None:
-    fault = {"kind": "hold", "name": "it", "when": {"message": "auth_response"}}
-    async with serving(fault) as simulator, AsyncClient(simulator.address) as wire:
-        assert (await wire.ask(HELLO))["type"] == "hello_response"
-        assert (await wire.ask(auth() + BEAT))["type"] == "heartbeat_response"
-        simulator.clock.advance(5 * DAY)
-        assert (await wire.ask(BEAT))["type"] == "heartbeat_response"
-        simulator.relay.faults.release("it")
-        assert json.loads(await wire.line())["type"] == "auth_response"
 
 
 @pytest.mark.parametrize("transport", [AsyncClient, AsyncWebSocket])

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import json
 from typing import Any, Final
 
@@ -27,7 +26,6 @@ MESSAGES: Final = [
     for shown in (shows if kind != "error" else shows[:1])
     if direction is not MessageDirection.CONNECT
 ]
-TEXTS: Final = [data for data in MESSAGES if KINDS[data["kind"]].text or KINDS[data["kind"]].frame]
 
 
 def _frame(text: bytes) -> bytes:
@@ -84,13 +82,6 @@ class _Conversation:
             self.closed = True
 
 
-def test_any_two_faults_of_the_text() -> None:
-    for websocket, one, other in itertools.product((False, True), TEXTS, TEXTS):
-        run = _Conversation([one, other], websocket=websocket)
-        if websocket or "websocket" not in one["kind"] + other["kind"]:
-            assert run.decided
-
-
 @settings(deadline=None)
 @given(st.lists(st.sampled_from(MESSAGES), max_size=8), st.booleans())
 def test_any_number_of_faults(faults: list[dict[str, Any]], websocket: bool) -> None:
@@ -98,9 +89,3 @@ def test_any_number_of_faults(faults: list[dict[str, Any]], websocket: bool) -> 
     run.client.session.end()
     assert not run.memory.relay.state.usage
     assert not run.memory.relay.state.connections
-
-
-def test_without_faults_every_message_is_answered() -> None:
-    run = _Conversation([], websocket=False)
-    assert run.sent.count(b"\n") == 6
-    assert not run.closed
