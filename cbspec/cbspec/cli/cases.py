@@ -52,11 +52,8 @@ def _cases(body: list[ast.stmt], file: str, prefix: str, inherited: tuple[str, .
 
 
 def _requirements(decorators: list[ast.expr]) -> Iterator[str]:
-    """Yield the ids in `requirement("CB-…")` of decorators, including marks of single parameters."""
+    """Yield the ids in `requirement("CB-…")` and `requirements("CB-…", …)`, including marks of single parameters."""
     for node in (node for decorator in decorators for node in ast.walk(decorator)):
-        match node:
-            case ast.Call(
-                func=ast.Name(id="requirement") | ast.Attribute(attr="requirement"),
-                args=[ast.Constant(value=str(id_))],
-            ):
-                yield id_
+        if isinstance(node, ast.Call) and ast.unparse(node.func).rpartition(".")[2] in ("requirement", "requirements"):
+            constants = (each for arg in node.args for each in ast.walk(arg) if isinstance(each, ast.Constant))
+            yield from (each.value for each in constants if isinstance(each.value, str))

@@ -1,7 +1,7 @@
-"""Whether a text is a Prometheus exposition: the text format 0.0.4, or OpenMetrics, by their rules.
+"""Validates Prometheus expositions: the text format 0.0.4, and OpenMetrics.
 
-prometheus-client's parsers are built to read what is right and pass over much that isn't, so the lines are held against
-the format's grammar first. Source: Prometheus' "Exposition formats".
+The parsers of prometheus-client are lenient, so each line is checked against the format's grammar first. Source:
+Prometheus' "Exposition formats".
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ from __future__ import annotations
 import itertools
 import math
 import re
+from collections import defaultdict
 from collections.abc import Iterable
 
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as parse_openmetrics
@@ -37,7 +38,7 @@ def samples(text: str, *, openmetrics: bool = False) -> dict[str, float]:
     twice = ""
     try:
         for family in parse(text):
-            if family.type == "histogram" and not openmetrics:  # OpenMetrics' own parser looks after these
+            if family.type == "histogram" and not openmetrics:  # the parser of OpenMetrics checks them itself
                 _check_histogram(family.name, family.samples)
             for sample in family.samples:
                 key = f"{sample.name}{sorted(sample.labels.items())}"
@@ -48,27 +49,27 @@ def samples(text: str, *, openmetrics: bool = False) -> dict[str, float]:
     except (ValueError, KeyError, IndexError, TypeError) as error:
         raise NotAnExposition(f"it can't be read: {error}") from None
     if twice:
-        raise NotAnExposition(f"the sample {twice} is there twice with the same labels")
+        raise NotAnExposition(f"the sample {twice} occurs twice with the same labels")
     return found
 
 
 def _check_histogram(name: str, every: Iterable[Sample]) -> None:
-    """See that each histogram has its buckets in order, up to +Inf, each counting what those before it count."""
-    buckets: dict[tuple[tuple[str, str], ...], list[tuple[float, float]]] = {}
-    counts: dict[tuple[tuple[str, str], ...], float] = {}
+    """Check that buckets are in order, cumulative and end at +Inf, for each set of labels."""
+    buckets: defaultdict[str, list[tuple[float, float]]] = defaultdict(list)
+    counts: dict[str, float] = {}
     for sample in every:
-        labels = tuple(sorted((label, value) for label, value in sample.labels.items() if label != "le"))
+        labels = str(sorted((label, value) for label, value in sample.labels.items() if label != "le"))
         if sample.name == f"{name}_bucket":
             if "le" not in sample.labels:
                 raise NotAnExposition(f"a bucket of the histogram {name} has no le")
-            buckets.setdefault(labels, []).append((float(sample.labels["le"]), float(sample.value)))
+            buckets[labels].append((float(sample.labels["le"]), float(sample.value)))
         elif sample.name in (f"{name}_count", f"{name}_sum"):
-            buckets.setdefault(labels, [])
+            _ = buckets[labels]  # a histogram without buckets is a fault
             if sample.name == f"{name}_count":
                 counts[labels] = float(sample.value)
-    for labels, rungs in buckets.items():
-        bounds, values = [bound for bound, _ in rungs], [value for _, value in rungs]
-        if not rungs or bounds[-1] != math.inf:
+    for labels, pairs in buckets.items():
+        bounds, values = [bound for bound, _ in pairs], [value for _, value in pairs]
+        if not pairs or bounds[-1] != math.inf:
             fault = "its buckets aren't in increasing order" if math.inf in bounds else "it has no bucket for +Inf"
         elif any(one >= other for one, other in itertools.pairwise(bounds)):
             fault = "its buckets aren't in increasing order"
@@ -87,22 +88,16 @@ def _check_lines(text: str) -> None:
     typed: set[str] = set()
     for number, line in enumerate(text.split("\n"), 1):
         stripped = line.lstrip(" \t")
-        if not stripped:
-            continue
-        if stripped.startswith("#"):
-            _check_comment(stripped, number, typed)
-        elif _SAMPLE.fullmatch(stripped) is None:
-            raise NotAnExposition(f"line {number} is no sample: {line[:60]!r}")
-
-
-def _check_comment(line: str, number: int, typed: set[str]) -> None:
-    words = line[1:].split(None, 1)
-    if words[:1] == ["TYPE"]:
-        match = _TYPE.fullmatch(line)
-        if match is None:
-            raise NotAnExposition(f"line {number} is no TYPE line: {line[:60]!r}")
-        if match[1] in typed:
-            raise NotAnExposition(f"line {number}: a second TYPE line for {match[1]}")
-        typed.add(match[1])
-    elif words[:1] == ["HELP"] and _HELP.fullmatch(line) is None:
-        raise NotAnExposition(f"line {number} is no HELP line: {line[:60]!r}")
+        words = stripped[1:].split(None, 1)[:1]
+        if not stripped.startswith("#"):
+            if stripped and _SAMPLE.fullmatch(stripped) is None:
+                raise NotAnExposition(f"line {number} is no sample: {line[:60]!r}")
+        elif words == ["TYPE"]:
+            match = _TYPE.fullmatch(stripped)
+            if match is None:
+                raise NotAnExposition(f"line {number} is no TYPE line: {stripped[:60]!r}")
+            if match[1] in typed:
+                raise NotAnExposition(f"line {number}: a second TYPE line for {match[1]}")
+            typed.add(match[1])
+        elif words == ["HELP"] and _HELP.fullmatch(stripped) is None:
+            raise NotAnExposition(f"line {number} is no HELP line: {stripped[:60]!r}")

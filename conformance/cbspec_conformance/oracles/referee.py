@@ -1,12 +1,11 @@
-"""What the bytes of a damaged request are, decided again from those bytes: the schemas and a reader of its own.
+"""Decides whether a damaged request is invalid, from its bytes: by the schemas and an independent reader.
 
-A property draws damage, and shrinking takes some of it away: only what is decided here counts as damaged.
+Shrinking may undo the damage that a property has drawn, so only this decision counts.
 """
 
 from __future__ import annotations
 
 from functools import cache
-from typing import Any
 
 from jsonschema import Draft202012Validator
 
@@ -17,9 +16,9 @@ _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 
 
 def broken_members(text: bytes) -> set[str]:
-    """Return the members in which a request is not as its schema demands; empty where it is valid.
+    """Return the members of a request that violate its schema.
 
-    Raises NotJson where the text isn't JSON, ValueError where it is no request of a known type.
+    Raises NotJson if the text isn't JSON, ValueError if it is no request of a known type.
     """
     value = read(text)
     kind = value.get("type") if isinstance(value, dict) else None
@@ -27,16 +26,15 @@ def broken_members(text: bytes) -> set[str]:
         raise ValueError("not a request of a known type")
     found: set[str] = set()
     for error in _validator(str(kind)).iter_errors(value):
-        path: list[Any] = list(error.absolute_path)
-        wanted = [path[0]] if path else [name for name in error.schema.get("required", ()) if name not in value]
-        found.update(str(name) for name in wanted)
+        missing = [name for name in error.schema.get("required", ()) if name not in value]
+        found.update(map(str, list(error.absolute_path)[:1] or missing))
     return found
 
 
 def is_no_message(text: bytes) -> bool:
-    """Whether no reader may take anything in `text` for a message: not JSON or not UTF-8, and no whole object in it.
+    """Whether no reader may take anything in `text` for a message: no JSON, or no UTF-8, and no whole object in it.
 
-    A text with a line feed may be several, and one with a byte order mark in front is an open point: neither counts.
+    A text with a line feed may be several messages, and a byte order mark is an open point: neither counts.
     """
     if text.startswith(_BYTE_ORDER_MARK) or {0x0A, 0x0D} & set(text) or not text.strip() or holds_object(text):
         return False
@@ -48,7 +46,7 @@ def is_no_message(text: bytes) -> bool:
 
 
 def is_closed(text: bytes) -> bool:
-    """Whether quotes and braces are closed as far as they can be read: in a stream, what isn't takes what follows."""
+    """Whether quotes and braces are closed, as far as they can be read; in a stream, others include what follows."""
     in_string, escaped, depth = False, False, 0
     for byte in text:
         if in_string:

@@ -1,17 +1,18 @@
-"""JSON by the grammar of RFC 8259, read without any other reader's code: what says of damaged texts that they are none.
+"""JSON by the grammar of RFC 8259, with a reader of its own.
 
-Nothing here is shared with the decoders of relay, client and suite, nor with Python's, so that no mistake of theirs can
-call a text damaged that isn't, or the other way round.
+It shares no code with the decoders of relay, client and suite, nor with Python's. So no mistake of theirs can make the
+suite take a damaged text for a valid one, or the reverse.
 """
 
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from typing import Any
 
 _SPACE = re.compile(r"[ \t\n\r]*")
 _NUMBER = re.compile(r"-?(?:0|[1-9][0-9]*)(\.[0-9]+)?([eE][+-]?[0-9]+)?")
-# Bytes that are not UTF-8 are read as half surrogates (PEP 383), which no string may hold as they are.
+# Bytes that are not UTF-8 are read as lone surrogates (PEP 383), which no string may contain unescaped.
 _STRING = re.compile(r'"(?:[^"\\\x00-\x1f\ud800-\udfff]|\\(?:["\\/bfnrt]|u[0-9a-fA-F]{4}))*"')
 _ESCAPE = re.compile(r"\\(?:u([0-9a-fA-F]{4})|(.))")
 _SHORT = {"b": "\b", "f": "\f", "n": "\n", "r": "\r", "t": "\t"}
@@ -23,16 +24,16 @@ class NotJson(ValueError):
 
 
 def read(data: bytes) -> Any:  # noqa: ANN401 - any JSON value
-    """Return the value of one JSON text in UTF-8. Raises NotJson. Of members with one name the last counts."""
+    """Return the value of one JSON text in UTF-8; of members with the same name the last counts. Raises NotJson."""
     text = _decode(data)
     value, end = _value(text, _skip(text, 0))
     if _skip(text, end) != len(text):
-        raise NotJson(f"more behind the value, at character {end}")
+        raise NotJson(f"text after the value, at character {end}")
     return value
 
 
 def holds_object(data: bytes) -> bool:
-    """Whether a whole object stands anywhere in `data`: a reader that finds it there may take it for a message."""
+    """Whether `data` contains a whole object anywhere: a reader that finds it may take it for a message."""
     text = _decode(data)
     for start in (match.start() for match in re.finditer(r"\{", text)):
         try:
@@ -60,9 +61,10 @@ def _skip(text: str, at: int) -> int:
 def _value(text: str, at: int) -> tuple[Any, int]:
     start = text[at : at + 1]
     if start == "{":
-        return _object(text, at + 1)
+        members, at = _items(text, at, "}", _member)
+        return dict(members), at
     if start == "[":
-        return _array(text, at + 1)
+        return _items(text, at, "]", _value)
     if start == '"':
         return _string(text, at)
     for word, value in _WORDS.items():
@@ -83,39 +85,28 @@ def _string(text: str, at: int) -> tuple[str, int]:
     return units.decode("utf-16-le", "replace"), match.end()
 
 
-def _array(text: str, at: int) -> tuple[list[Any], int]:
-    items: list[Any] = []
+def _member(text: str, at: int) -> tuple[tuple[str, Any], int]:
+    name, at = _string(text, at)
     at = _skip(text, at)
-    if text[at : at + 1] == "]":
+    if text[at : at + 1] != ":":
+        raise NotJson(f"no colon at character {at}")
+    value, at = _value(text, _skip(text, at + 1))
+    return (name, value), at
+
+
+def _items(text: str, at: int, end: str, read_item: Callable[[str, int], tuple[Any, int]]) -> tuple[list[Any], int]:
+    """Return the items of an array or object that begins at `at`, and the place after it."""
+    items: list[Any] = []
+    at = _skip(text, at + 1)
+    if text[at : at + 1] == end:
         return items, at + 1
     while True:
-        item, at = _value(text, _skip(text, at))
+        item, at = read_item(text, _skip(text, at))
         items.append(item)
-        more, at = _comma(text, at, "]")
-        if not more:
-            return items, at
-
-
-def _object(text: str, at: int) -> tuple[dict[str, Any], int]:
-    members: dict[str, Any] = {}
-    at = _skip(text, at)
-    if text[at : at + 1] == "}":
-        return members, at + 1
-    while True:
-        name, at = _string(text, _skip(text, at))
         at = _skip(text, at)
-        if text[at : at + 1] != ":":
-            raise NotJson(f"no colon at character {at}")
-        members[name], at = _value(text, _skip(text, at + 1))
-        more, at = _comma(text, at, "}")
-        if not more:
-            return members, at
-
-
-def _comma(text: str, at: int, end: str) -> tuple[bool, int]:
-    """Return whether another item follows, and where."""
-    at = _skip(text, at)
-    mark = text[at : at + 1]
-    if mark not in (",", end) or not mark:
-        raise NotJson(f"neither a comma nor the end at character {at}")
-    return mark == ",", at + 1
+        mark = text[at : at + 1]
+        if mark == end:
+            return items, at + 1
+        if mark != ",":
+            raise NotJson(f"neither a comma nor the end at character {at}")
+        at += 1

@@ -1,7 +1,7 @@
-"""Whether a token must be refused, decided from the token itself: base64, HMAC and JSON by hand, no library of tokens.
+"""Decides whether a token must be refused, from the token itself: base64, HMAC and JSON without a token library.
 
-Only what the project's reading of the specification calls a MUST counts. Everything that a relay is free in leaves the
-matter open: expiry within minutes, a missing exp or sub, another hash function with the right secret, unknown headers.
+Only what our reading of the specification calls a MUST counts. Everything else is left to the relay: expiry within
+minutes, a missing exp or sub, another hash function with the right secret, unknown headers.
 """
 
 from __future__ import annotations
@@ -15,7 +15,9 @@ from collections.abc import Collection
 from dataclasses import dataclass, field
 from typing import Any
 
-_LEEWAY = 600  # seconds by which every relay must tell an expired token and one that isn't valid yet
+_LEEWAY = 600
+"""Seconds after which every relay must refuse an expired token, or one that isn't valid yet."""
+
 _HASHES = (hashlib.sha256, hashlib.sha384, hashlib.sha512)
 _INVALID, _NO_TENANT = "invalid_token", "tenant_not_found"
 _NOT_JSON = object()
@@ -23,7 +25,7 @@ _NOT_JSON = object()
 
 @dataclass(frozen=True, slots=True)
 class MustRefuse:
-    """The requirement by which a token must be refused, and the codes that may say so."""
+    """The requirement by which a token must be refused, and the codes that are right."""
 
     requirement: str
     codes: tuple[str, ...]
@@ -31,10 +33,10 @@ class MustRefuse:
 
 @dataclass(frozen=True, slots=True)
 class TokenOracle:
-    """What is known of a relay's tokens.
+    """The rules for a relay's tokens.
 
-    `genuine` are tokens that were really signed for it, `secret` the HMAC secret where there is one, `tenants` the
-    names that it knows, `tenancy` whether it must look at them; `now` is in seconds since the epoch.
+    `genuine` are tokens that were signed for the relay, `secret` is its HMAC secret (or None), `tenants` are the known
+    tenants, `tenancy` says whether the relay must check them, and `now` is in seconds since the epoch.
     """
 
     genuine: Collection[str] = field(repr=False)
@@ -44,9 +46,9 @@ class TokenOracle:
     now: float
 
     def judge(self, token: str, *, signed: bool = False) -> MustRefuse | None:
-        """Return by which requirement `token` must be refused; None where it is good or that is open.
+        """Return the requirement by which `token` must be refused, or None.
 
-        `signed` says of a token that can't be verified here, for it takes more than a secret, that it is signed.
+        `signed` declares the signature right if it can't be verified with a secret.
         """
         if not token:
             return MustRefuse("CB-AUT-013", (_INVALID,))
@@ -65,29 +67,28 @@ class TokenOracle:
         return MustRefuse(requirement, codes) if requirement else None
 
     def _is_signed(self, segments: list[str]) -> bool:
-        """Whether the signature is right, read as leniently as any relay may."""
+        """Whether the signature is right for the most lenient reader."""
         signature = _lenient(segments[2])
-        plain = [_encode(_lenient(segment)) for segment in segments[:2]]
+        plain = [base64.urlsafe_b64encode(_lenient(segment)).rstrip(b"=").decode() for segment in segments[:2]]
         inputs = {f"{a}.{b}" for a, b in (segments[:2], plain)}
         for token in self.genuine:
-            signed, _, its = token.rpartition(".")
-            if signed in inputs and _lenient(its) == signature:
+            signed, _, genuine_signature = token.rpartition(".")
+            if signed in inputs and _lenient(genuine_signature) == signature:
                 return True
-        if self.secret is None:
-            return False
-        return any(
-            hmac.compare_digest(hmac.new(self.secret, text.encode(), kind).digest(), signature)
+        secret = self.secret
+        return secret is not None and any(
+            hmac.compare_digest(hmac.new(secret, text.encode(), kind).digest(), signature)
             for text in inputs
             for kind in _HASHES
         )
 
     def _forged(self, segments: list[str], header: dict[str, Any]) -> str:
-        """Return the requirement that a token breaks whose signature is not right."""
+        """Return the requirement that a token with a wrong signature breaks."""
         if str(header.get("alg")).lower() == "none":
             return "CB-AUT-010"
+        ours = [_lenient(segment) for segment in segments]
         for token in self.genuine:
-            theirs, ours = token.split("."), [_lenient(segment) for segment in segments]
-            same = [_lenient(a) == b for a, b in zip(theirs, ours, strict=True)]
+            same = [_lenient(theirs) == own for theirs, own in zip(token.split("."), ours, strict=True)]
             if same == [True, False, True]:
                 return "CB-AUT-007"
         return "CB-AUT-008"
@@ -101,28 +102,22 @@ class TokenOracle:
         tenant = claims.get("tenant_id")
         if not isinstance(tenant, str) or not tenant:
             return "CB-TEN-001"
-        known = {name.casefold() for name in self.tenants}  # whether upper and lower case are alike is open
+        known = {name.casefold() for name in self.tenants}  # whether case matters is an open point
         return "" if tenant.casefold() in known else "CB-TEN-002"
 
 
 def _number(value: object, otherwise: float) -> float:
-    """Return a time claim; what is no number leaves the matter open."""
     return value if isinstance(value, int | float) and not isinstance(value, bool) else otherwise
 
 
 def _lenient(segment: str) -> bytes:
-    """Decode base64 as leniently as any library: both alphabets, any padding, what is foreign left out."""
+    """Decode base64 as leniently as any library: both alphabets, any padding, unknown characters ignored."""
     known = re.sub(r"[^A-Za-z0-9_-]", "", segment.replace("+", "-").replace("/", "_"))
     known = known[: len(known) - (len(known) % 4 == 1)]
     return base64.urlsafe_b64decode(known + "=" * (-len(known) % 4))
 
 
-def _encode(data: bytes) -> str:
-    return base64.urlsafe_b64encode(data).rstrip(b"=").decode()
-
-
 def _value(data: bytes) -> object:
-    """Return what a JSON text says, _NOT_JSON where it isn't one."""
     try:
         return json.loads(data)
     except (ValueError, RecursionError):

@@ -1,4 +1,4 @@
-"""Broken requests, each between two valid ones of its kind that are accepted in the same conditions."""
+"""Invalid requests, each between two valid ones of its type that are accepted under the same conditions."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ from cbspec_conformance.probe.session import HELLO, ProbeSession
 from cbspec_conformance.target.relay import RelayUnderTest
 
 _MOST = 6
-"""Tunnels that one session opens at the most: a relay may have limits that the profile doesn't tell of."""
+"""Most tunnels of one session: a relay may have limits that the profile doesn't declare."""
 
 
 class ControlledRequests:
-    """Gives sessions on which a broken request of a kind may be sent. The control after one is that before the next.
+    """Sessions for invalid requests of the type `kind`; the control after one request is that before the next.
 
-    Each control is one: Inconclusive where it doesn't work.
+    A control that fails raises Inconclusive.
     """
 
     def __init__(self, relay: RelayUnderTest, kind: str) -> None:
@@ -23,26 +23,24 @@ class ControlledRequests:
         self._tunnels: ProbeSession | None = None
         self._left = 0
         self._controlled = False
-        self._control()
+        self.check()
 
     def session(self) -> ProbeSession:
         """Return a session in the state in which a valid request would be accepted now.
 
-        Where nobody saw that behind the last broken request, since that one failed, it is seen now on a new one:
-        the relay may have closed the old connection, or have opened a tunnel on it.
+        If the control after the last request was skipped, since that failed, it is made up for on a new session: the
+        relay may have closed the old one, or have opened a tunnel on it.
         """
         if not self._controlled:
             self._relay.close()
             self._tunnels = None
-            self._control()
+            self.check()
         self._controlled = False
         if self._kind == "hello":
             return self._relay.connect()
         if self._kind == "auth":
             return self._relay.greeted()
-        if self._tunnels is None:
-            return self._relay.authenticated()
-        return self._tunnels
+        return self._tunnels or self._relay.authenticated()
 
     def request(self, session: ProbeSession) -> dict[str, Any]:
         """Return the valid request."""
@@ -52,11 +50,8 @@ class ControlledRequests:
             return {"type": "auth", "token": self._relay.tokens.valid(self._relay.tenant)}
         return self._relay.tunnel_info(session.tenant)
 
-    def after(self) -> None:
-        """See that a valid request is accepted, behind the broken one."""
-        self._control()
-
-    def _control(self) -> None:
+    def check(self) -> None:
+        """Check that a valid request is accepted, after an invalid one. A control."""
         if self._kind == "tunnel_info":
             self._open_tunnel()
         else:
@@ -65,7 +60,7 @@ class ControlledRequests:
         self._controlled = True
 
     def _open_tunnel(self) -> None:
-        """Open a tunnel, on the same session where it has room for that and for another one behind it."""
+        """Open a tunnel, on the same session if it has room for this one and the next."""
         session = self._tunnels
         if session is None or session.ended or session.unresponsive or self._left < 2:
             self._relay.close()
@@ -74,6 +69,6 @@ class ControlledRequests:
         self._relay.open_tunnel(session)
         self._left -= 1
         self._tunnels = session
-        if self._left == 0:  # where there is room for one only, that is the broken request's
+        if self._left == 0:  # room for one tunnel only: it is the invalid request's
             self._relay.close()
             self._tunnels = None

@@ -1,8 +1,9 @@
-"""Damage, for what must be refused: near misses, bytes changed at will, JSON with one rule broken."""
+"""Damage to requests that a relay must refuse: one invalid member, changed bytes, one broken rule of JSON."""
 
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -12,22 +13,22 @@ from hypothesis.strategies import SearchStrategy
 
 from cbspec_conformance.properties.strategies import MISSING
 
-# ------------------------------------------------------------------ one member broken
+# ------------------------------------------------------------------ one invalid member
 
 
 @dataclass(frozen=True, slots=True)
 class Literal:
-    """A value as it is spelled."""
+    """A value in its JSON spelling."""
 
     text: str
 
 
 EXACT = 2**53 - 1
-"""The largest integer of which every reader of JSON has the value; RFC 8259, section 6, lets it refuse larger ones."""
+"""The largest integer that every reader of JSON represents exactly; RFC 8259, section 6, permits limits above it."""
 
 
 def is_beyond_readers(value: object) -> bool:
-    """Whether a reader of JSON may refuse a value for the size of its number alone, so that the text is none to it."""
+    """Whether a reader of JSON may refuse a number for its size, so that the text is invalid for it."""
     return isinstance(value, int) and abs(value) > EXACT
 
 
@@ -39,22 +40,18 @@ _NESTED = st.recursive(
     lambda inner: st.lists(inner, max_size=2) | st.dictionaries(_PLAIN, inner, max_size=2),
     max_leaves=4,
 )
-_CONTAINERS = st.lists(_NESTED, max_size=2) | st.dictionaries(_PLAIN, _NESTED, max_size=2)
-_NO_STRING: SearchStrategy[Any] = st.just(MISSING) | _SCALARS | _CONTAINERS
-_NO_STRINGS: SearchStrategy[Any] = st.one_of(
-    st.just(MISSING),
-    _SCALARS,
-    _PLAIN,
-    st.dictionaries(_PLAIN, _NESTED, max_size=2),
-    st.tuples(st.lists(_PLAIN, max_size=2), _SCALARS, st.lists(_PLAIN, max_size=2)).map(
-        lambda parts: [*parts[0], parts[1], *parts[2]]
-    ),
+_OBJECTS = st.dictionaries(_PLAIN, _NESTED, max_size=2)
+_CONTAINERS = st.lists(_NESTED, max_size=2) | _OBJECTS
+_MIXED_LISTS = st.tuples(st.lists(_PLAIN, max_size=2), _SCALARS, st.lists(_PLAIN, max_size=2)).map(
+    lambda parts: [*parts[0], parts[1], *parts[2]]
 )
+_NO_STRING: SearchStrategy[Any] = st.just(MISSING) | _SCALARS | _CONTAINERS
+_NO_STRINGS: SearchStrategy[Any] = st.just(MISSING) | _SCALARS | _PLAIN | _OBJECTS | _MIXED_LISTS
 _NO_NUMBER: SearchStrategy[Any] = st.one_of(
     st.just(MISSING), st.none(), st.booleans(), _PLAIN, st.integers(1, 65535).map(str), _CONTAINERS
 )
 _FRACTION = st.builds(
-    lambda whole, share, spelling: Literal(spelling.format(f"{whole}.{share}", whole, share)),
+    lambda whole, share, spelling: Literal(spelling.format(f"{whole}.{share}")),
     st.integers(0, 65534),
     st.integers(1, 999).filter(lambda share: share % 10),
     st.sampled_from(["{0}", "{0}e0", "{0}E+0", "{0}0"]),
@@ -73,10 +70,7 @@ _NO_PORT: SearchStrategy[Any] = st.one_of(
 
 @dataclass(frozen=True, slots=True)
 class NearMiss:
-    """A requirement that a broken member breaks: the request's type, the member, values and the codes that may answer.
-
-    No code: any error or a close will do.
-    """
+    """Invalid values of a request's member, and the codes that are right (none: any error or a close)."""
 
     kind: str
     member: str
@@ -97,10 +91,10 @@ NEAR_MISSES: Mapping[str, NearMiss] = {
     "CB-TUN-010": NearMiss("tunnel_info", "remote_port", st.just(0) | _NO_PORT, _TUNNEL),
     "CB-TEN-005": NearMiss("tunnel_info", "tenant_id", st.just("") | _NO_STRING, (*_TUNNEL, "tenant_not_found")),
 }
-"""For each requirement that asks for a member, the ways to break it."""
+"""For each requirement on a member, the ways to break it."""
 
 
-def spell_with(request: Mapping[str, Any], member: str, value: object) -> bytes:
+def write_with(request: Mapping[str, Any], member: str, value: object) -> bytes:
     """Return the text of `request` with one member replaced, or left out (MISSING)."""
     members = {name: old for name, old in request.items() if name != member or value is not MISSING}
     parts = [f"{json.dumps(name)}:{_text(value if name == member else old)}" for name, old in members.items()]
@@ -111,7 +105,7 @@ def _text(value: object) -> str:
     return value.text if isinstance(value, Literal) else json.dumps(value, ensure_ascii=False)
 
 
-# ------------------------------------------------------------------ bytes changed at will
+# ------------------------------------------------------------------ changed bytes
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,15 +120,13 @@ class ByteChange:
     def apply(self, text: bytes) -> bytes:
         """Return `text` changed."""
         at, to = sorted((int(self.place * len(text)), int(self.other * len(text))))
-        if self.how == "delete":
-            return text[:at] + text[at + 1 + (to - at) % 3 :]
-        if self.how == "insert":
-            return text[:at] + self.by + text[at:]
-        if self.how == "replace":
-            return text[:at] + self.by + text[at + len(self.by) :]
-        if self.how == "double":
-            return text[: at + 1] + text[at : at + 1] + text[at + 1 :]
-        return text[:at] + text[to : to + 1] + text[at + 1 : to] + text[at : at + 1] + text[to + 1 :]
+        return {
+            "delete": text[:at] + text[at + 1 + (to - at) % 3 :],
+            "insert": text[:at] + self.by + text[at:],
+            "replace": text[:at] + self.by + text[at + len(self.by) :],
+            "double": text[: at + 1] + text[at : at + 1] + text[at + 1 :],
+            "swap": text[:at] + text[to : to + 1] + text[at + 1 : to] + text[at : at + 1] + text[to + 1 :],
+        }[self.how]
 
 
 _TELLING = st.sampled_from(
@@ -144,28 +136,24 @@ _ILL_ENCODED = st.sampled_from(
     [b"\x80", b"\xc0\xaf", b"\xed\xa0\x80", b"\xe2\x82", b"\xf4\x90\x80\x80", b"\xe9", b"\xff", b"\xf8\x88\x80\x80\x80"]
 )
 _SHARES = st.floats(0, 0.9999)
-CHANGES: SearchStrategy[list[ByteChange]] = st.lists(
-    st.builds(
-        ByteChange,
-        st.sampled_from(["delete", "insert", "replace", "double", "swap"]),
-        _SHARES,
-        _SHARES,
-        _TELLING | _ILL_ENCODED | st.binary(min_size=1, max_size=2),
-    ),
-    min_size=1,
-    max_size=3,
+_CHANGE = st.builds(
+    ByteChange,
+    st.sampled_from(["delete", "insert", "replace", "double", "swap"]),
+    _SHARES,
+    _SHARES,
+    _TELLING | _ILL_ENCODED | st.binary(min_size=1, max_size=2),
 )
-"""Changes of a legal text's bytes; the referee says whether what comes out is still one."""
+CHANGES: SearchStrategy[list[ByteChange]] = st.lists(_CHANGE, min_size=1, max_size=3)
+"""Changes of a valid text's bytes; the referee decides whether the result is still valid."""
 
-# ------------------------------------------------------------------ one rule of the grammar broken
+# ------------------------------------------------------------------ one broken rule of the grammar
+
+_TOKEN = re.compile(r'"(?:[^"\\]|\\.)*"|[{}\[\]:,]|[^"{}\[\]:,]+')
 
 
 @dataclass(frozen=True, slots=True)
 class Slip:
-    """One rule of JSON's grammar broken: at the token of that number, counted round and round, by a text of ours.
-
-    `how` is where the text stands: "before" the token, "after" it, or "for" it.
-    """
+    """One broken rule of JSON's grammar: `text` "before", "after" or "for" the nth token, modulo their number."""
 
     number: int
     how: str
@@ -173,26 +161,10 @@ class Slip:
 
     def apply(self, text: bytes) -> bytes:
         """Return `text`, which is JSON, with the rule broken."""
-        tokens = _tokens(text.decode())
+        tokens = _TOKEN.findall(text.decode())
         at = self.number % len(tokens)
         made = {"before": self.text + tokens[at], "after": tokens[at] + self.text, "for": self.text}[self.how]
         return "".join([*tokens[:at], made, *tokens[at + 1 :]]).encode()
-
-
-def _tokens(text: str) -> list[str]:
-    """Cut a JSON text into its tokens; strings and numbers are whole."""
-    found: list[str] = []
-    at = 0
-    while at < len(text):
-        end = at + 1
-        if text[at] == '"':
-            _, end = json.JSONDecoder().raw_decode(text, at)
-        elif text[at] not in "{}[]:,":
-            while end < len(text) and text[end] not in "{}[]:,":
-                end += 1
-        found.append(text[at:end])
-        at = end
-    return found
 
 
 _FOREIGN = (
@@ -207,4 +179,4 @@ SLIPS: SearchStrategy[Slip] = st.builds(
     st.sampled_from(["before", "after", "for"]),
     st.sampled_from(_FOREIGN) | st.just(""),
 )
-"""Breaches of one rule; the referee says whether the text is JSON all the same."""
+"""Slips; the referee decides whether the text is still JSON."""

@@ -1,7 +1,7 @@
 """Hypothesis for cases whose every example costs a network exchange.
 
-A failing example is shrunk as usual, but only for a limited time: one that fails by a time-out costs seconds. Failures
-are remembered, so that the smallest one found so far is reported when the time is up, and kept for the next run.
+A failing example is shrunk for a limited time only: an example that fails by a time-out costs seconds. Failures are
+remembered, so that the smallest one found so far is reported when the time is up, and kept for the next run.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ SHRINKING = 10.0
 """Seconds for shrinking a failing example."""
 
 FEWEST = 3
-"""Examples that are tried on the slowest relay; fewer if each costs much (`share`)."""
+"""Least examples on the slowest relay; fewer if each is costly (`share`)."""
 
 _Value = TypeVar("_Value")
 Clock = Callable[[], float]
@@ -34,7 +34,7 @@ class Explorer:
     """Tries the properties of one case.
 
     Arguments: `plan` is the run's; `case` names the case; `kept` holds its failing examples between runs (or None);
-    `remark` is called with a note on a pass with fewer examples; `clock` gives seconds.
+    `remark` is called with a note on a pass with fewer examples; `clock` returns seconds.
     """
 
     def __init__(
@@ -60,21 +60,24 @@ class Explorer:
 
         Every run with the same seed draws the same values: a verdict must not depend on chance. An exception that is no
         failure (Inconclusive, NotExercised, RateLimited) ends the exploration at once. A property with costly examples
-        takes a `share` of them: 4 means a fourth.
+        takes only a `share` of them: 4 means a fourth.
         """
         most = max(1, self.plan.examples // share)
-        bound = _Bound(self.plan.effort.enough, max(1, FEWEST // share), self._clock)
-        attempts = _Attempts(check, bound, lambda made: self._progress.tell(self._case, made, most))
+        attempts = _Attempts(self.plan.effort.enough, max(1, FEWEST // share), self._clock)
+
+        def counted(value: _Value) -> None:
+            self._progress.tell(self._case, attempts.made, most)
+            check(value)
 
         def attempt(value: _Value) -> None:
             try:
-                attempts.make(value)
+                attempts.make(value, counted)
             finally:
                 if self._kept is not None:
                     self._kept.frozen = attempts.interrupted is not None
 
         # In this order: @seed removes the database, and the settings bring it back.
-        seeded = seed(_number(f"{self.plan.seed} {self._case}"))(given(values)(attempt))
+        number = int.from_bytes(hashlib.sha256(f"{self.plan.seed} {self._case}".encode()).digest()[:8], "big")
         run = settings(
             max_examples=most,
             deadline=None,
@@ -84,7 +87,7 @@ class Explorer:
             report_multiple_bugs=False,
             phases=[Phase.reuse, Phase.generate, Phase.shrink],
             suppress_health_check=list(HealthCheck),
-        )(seeded)
+        )(seed(number)(given(values)(attempt)))
         try:
             run()
         except Broken as broken:
@@ -97,57 +100,41 @@ class Explorer:
             self._remark(f"a slow relay: {attempts.made} of {most} examples were tried in {self._case}")
 
 
-def _number(text: str) -> int:
-    return int.from_bytes(hashlib.sha256(text.encode()).digest()[:8], "big")
+class _Attempts:
+    """The attempts of one exploration, with the failures so far.
 
-
-class _Bound:
-    """When to stop: after `enough` seconds (None: never) and `fewest` examples, or when shrinking took too long."""
+    New attempts end after `enough` seconds (None: never) and `fewest` examples, or when shrinking took too long.
+    """
 
     def __init__(self, enough: float | None, fewest: int, clock: Clock) -> None:
-        self._clock = clock
-        self._fewest = fewest
-        self._enough = None if enough is None else clock() + enough
-        self._stop: float | None = None
-
-    def failed(self) -> None:
-        """Start the time for shrinking at the first failure."""
-        self._stop = self._stop or self._clock() + SHRINKING
-
-    def is_over(self, made: int) -> bool:
-        """Whether to stop after `made` examples."""
-        if self._stop is not None:
-            return self._clock() > self._stop
-        return self._enough is not None and made >= self._fewest and self._clock() > self._enough
-
-
-class _Attempts:
-    """The attempts of one exploration, with the failures so far."""
-
-    def __init__(self, check: Callable[[Any], None], bound: _Bound, tell: Callable[[int], None]) -> None:
         self.interrupted: Exception | None = None
         self.made = 0
         self.left_out = 0
-        self._check = check
-        self._bound = bound
-        self._tell = tell
+        self._fewest = fewest
+        self._clock = clock
+        self._end = None if enough is None else clock() + enough
+        self._end_of_shrinking: float | None = None
         self._failures: dict[str, Broken] = {}
 
-    def make(self, value: Any) -> None:  # noqa: ANN401 - any value of the strategy
+    def make(self, value: Any, check: Callable[[Any], None]) -> None:  # noqa: ANN401 - any value of the strategy
         """Try one value, unless it is time to stop. A value that failed before fails again without another exchange."""
         known = self._failures.get(repr(value))
         if known is not None:
             raise known
-        if self.interrupted is not None or self._bound.is_over(self.made):
+        if self.interrupted is not None or self._is_over():
             self.left_out += 1
             return
         self.made += 1
-        self._tell(self.made)
         try:
-            self._check(value)
+            check(value)
         except Broken as broken:
-            self._bound.failed()
+            self._end_of_shrinking = self._end_of_shrinking or self._clock() + SHRINKING
             self._failures[repr(value)] = broken
             raise
         except (Inconclusive, NotExercised, RateLimited) as error:
             self.interrupted = error
+
+    def _is_over(self) -> bool:
+        if self._end_of_shrinking is not None:
+            return self._clock() > self._end_of_shrinking
+        return self._end is not None and self.made >= self._fewest and self._clock() > self._end

@@ -12,7 +12,7 @@ from platformdirs import user_cache_path
 
 
 def kept_for(target: str, case: str) -> Kept:
-    """Return the failing examples of a case on one target. Another target's would cost time and prove nothing here."""
+    """Return the failing examples of a case on one target; those of another target would only cost time."""
     folder = user_cache_path("cbspec") / "failures"
     for name in (target, case):
         folder /= hashlib.sha256(name.encode()).hexdigest()[:16]
@@ -23,7 +23,7 @@ class Kept(ExampleDatabase):
     """A Hypothesis database in a folder, for failing examples only. An unwritable folder keeps nothing.
 
     Hypothesis saves other examples too. They are dropped: they would cost time in the next run and change the values
-    after them. While `frozen`, no example is deleted: one that could not be judged did not pass.
+    after them. While `frozen`, no example is deleted: an example that could not be judged did not pass.
     """
 
     def __init__(self, folder: Path) -> None:

@@ -14,7 +14,7 @@ IN_A_LOG = 15.0
 
 
 class Progress:
-    """Reports how many examples were tried, by `say`, at most once in `every` seconds."""
+    """Reports the number of tried examples by `say`, at most once in `every` seconds."""
 
     def __init__(self, say: Callable[[str], None], every: float, clock: Callable[[], float] = time.monotonic) -> None:
         self._say = say

@@ -1,7 +1,7 @@
-"""Values for the properties: legal spellings of a message, ways to cut bytes, near misses.
+"""Values for the properties: legal spellings of a message, cuts of its bytes, identifiers.
 
-Every spelling is legal by RFC 8259: the relay must understand it. Objects stay on one line, since the page doesn't say
-how messages are told apart.
+Every spelling is legal by RFC 8259: the relay must understand it. Objects stay on one line, since the specification
+doesn't say how messages are separated.
 """
 
 from __future__ import annotations
@@ -22,8 +22,8 @@ _SHORT_ESCAPES = {'"': '\\"', "\\": "\\\\", "/": "\\/", "\b": "\\b", "\f": "\\f"
 class Spelling:
     """A way to write any message, drawn before the message is known.
 
-    `order` sorts members, `spaces` stand wherever white space may, `styles` say how each character of a string is
-    written; the last two are used in turn, again and again.
+    `order` sorts the members, `spaces` are inserted wherever white space is permitted, and `styles` are the ways of
+    writing the characters of a string; the last two are used in rotation.
     """
 
     order: tuple[int, ...]
@@ -46,7 +46,7 @@ SPELLINGS: SearchStrategy[Spelling] = st.builds(
 
 @dataclass(frozen=True, slots=True)
 class _Writer:
-    """Writes one message, taking spaces and styles in turn."""
+    """Writes one message, with spaces and styles in rotation."""
 
     spaces: Iterator[str]
     styles: Iterator[str]
@@ -79,7 +79,7 @@ class _Writer:
 
 
 CUTS: SearchStrategy[list[float]] = st.lists(st.floats(0, 1), max_size=6)
-"""Places at which to cut bytes, as shares of their length."""
+"""Places of cuts, as shares of the length."""
 
 
 def pieces(data: bytes, places: list[float], tail: int = 1) -> list[bytes]:
@@ -92,10 +92,10 @@ def pieces(data: bytes, places: list[float], tail: int = 1) -> list[bytes]:
 TUNNEL_IDS: SearchStrategy[str] = st.text(
     st.characters(codec="utf-8", exclude_characters="\0", exclude_categories=("Cs", "Cc")), min_size=1, max_size=40
 ).filter(lambda text: bool(text.strip()))
-"""Identifiers of a tunnel that any relay must give back as they came."""
+"""Identifiers of a tunnel that a relay must return unchanged."""
 
 MISSING = object()
-"""Stands for a member that is left out."""
+"""The value of a member that is left out."""
 
 
 def without(message: Mapping[str, Any], member: str, value: object = MISSING) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""Damage to tokens, drawn without any token at hand: nothing secret is in what is drawn, shown or kept."""
+"""Damage to tokens, drawn without a token: nothing secret is in the examples that are shown or kept."""
 
 from __future__ import annotations
 
@@ -26,22 +26,22 @@ class FromNow:
 
 @dataclass(frozen=True, slots=True)
 class Ours:
-    """The token's own tenant, with something before and behind it."""
+    """The token's own tenant, with text before and after it."""
 
     before: str
-    behind: str
+    after: str
 
 
 @dataclass(frozen=True, slots=True)
 class Members:
-    """Claims or headers set to other values, or left out (MISSING); `signed`: by the relay's own key, after that."""
+    """Claims and headers that are replaced or left out (MISSING); if `signed`, the relay's own key signs the result."""
 
     claims: Mapping[str, Any]
     headers: Mapping[str, Any]
     signed: bool
 
     def apply(self, token: str, sign: Sign | None, now: float) -> str | None:
-        """Return the token damaged; None where that takes a key that isn't held."""
+        """Return the damaged token, or None if the key is missing."""
         parts = Compact.split(token)
         made = replace(
             parts,
@@ -56,14 +56,14 @@ class Members:
 def _changed(data: bytes, members: dict[str, object], changes: Mapping[str, Any], now: float, tenant: str) -> bytes:
     if not changes:
         return data
-    values = {**members, **{name: _real(value, now, tenant) for name, value in changes.items()}}
+
+    def real(value: object) -> object:
+        if isinstance(value, FromNow):
+            return int(now) + value.seconds
+        return value.before + tenant + value.after if isinstance(value, Ours) else value
+
+    values = {**members, **{name: real(value) for name, value in changes.items()}}
     return dump({name: value for name, value in values.items() if value is not MISSING})
-
-
-def _real(value: object, now: float, tenant: str) -> object:
-    if isinstance(value, FromNow):
-        return int(now) + value.seconds
-    return value.before + tenant + value.behind if isinstance(value, Ours) else value
 
 
 _ANY: SearchStrategy[Any] = st.one_of(
@@ -73,47 +73,44 @@ _LONG_AGO = st.integers(-(2**63), 10**9) | st.sampled_from([0, -1, 0.5, -1e300])
 _AGO = st.integers(-(10**9), -660) | st.floats(-(10.0**6), -660.5)
 _AHEAD = st.integers(660, 10**9) | st.floats(660.5, 10.0**6)
 _LETTERS = st.text(st.characters(codec="utf-8"), min_size=1, max_size=4)
+_OTHER_TENANTS = st.one_of(
+    st.builds(Ours, _LETTERS, st.just("")),
+    st.builds(Ours, st.just(""), _LETTERS),
+    _LETTERS.map(lambda text: f"cbspec {text}"),
+)
 _CLAIMS: SearchStrategy[Mapping[str, Any]] = st.one_of(
     st.fixed_dictionaries({"exp": _AGO.map(FromNow) | _LONG_AGO}),
     st.fixed_dictionaries({"nbf": _AHEAD.map(FromNow) | st.sampled_from([2**53, 2**63, 1e18, 1e300])}),
     st.fixed_dictionaries({"tenant_id": st.just(MISSING) | _ANY}),
-    st.fixed_dictionaries(
-        {
-            "tenant_id": st.builds(Ours, _LETTERS, st.just(""))
-            | st.builds(Ours, st.just(""), _LETTERS)
-            | _LETTERS.map(lambda text: f"cbspec {text}")
-        }
-    ),
+    st.fixed_dictionaries({"tenant_id": _OTHER_TENANTS}),
 )
-_OTHERS: SearchStrategy[Mapping[str, Any]] = st.dictionaries(
-    st.sampled_from(["iss", "aud", "jti", "iat", "sub", "scope"]), st.just(MISSING) | _ANY, max_size=1
-)
+
+
+def _some(names: list[str], values: SearchStrategy[Any], least: int, most: int) -> SearchStrategy[Mapping[str, Any]]:
+    return st.dictionaries(st.sampled_from(names), st.just(MISSING) | values, min_size=least, max_size=most)
+
+
+_OTHERS = _some(["iss", "aud", "jti", "iat", "sub", "scope"], _ANY, 0, 1)
 CLAIMS: SearchStrategy[Members] = st.builds(
     lambda claims, others: Members({**others, **claims}, {}, signed=True), _CLAIMS, st.just({}) | _OTHERS
 )
 """Claims that must be refused although the signature is right; needs the key."""
 
-_HEADERS: SearchStrategy[Mapping[str, Any]] = st.dictionaries(
-    st.sampled_from(["alg", "typ", "cty", "kid", "jku", "jwk", "x5u", "x5c", "crit", "b64", "zip"]),
-    st.just(MISSING) | st.sampled_from(["none", "None", "NONE", "nOnE", "HS256", "RS256", "ES256", "hs256", ""]) | _ANY,
-    min_size=1,
-    max_size=2,
+_ALGORITHMS = st.sampled_from(["none", "None", "NONE", "nOnE", "HS256", "RS256", "ES256", "hs256", ""])
+_HEADERS = _some(
+    ["alg", "typ", "cty", "kid", "jku", "jwk", "x5u", "x5c", "crit", "b64", "zip"], _ALGORITHMS | _ANY, 1, 2
 )
-_UNSIGNED_CLAIMS: SearchStrategy[Mapping[str, Any]] = st.dictionaries(
-    st.sampled_from(["sub", "tenant_id", "exp", "nbf", "iat", "iss", "aud", "jti"]),
-    st.just(MISSING) | _ANY | _AHEAD.map(FromNow),
-    min_size=1,
-    max_size=2,
+_UNSIGNED = _some(["sub", "tenant_id", "exp", "nbf", "iat", "iss", "aud", "jti"], _ANY | _AHEAD.map(FromNow), 1, 2)
+MEMBERS: SearchStrategy[Members] = st.one_of(
+    _UNSIGNED.map(lambda claims: Members(claims, {}, signed=False)),
+    _HEADERS.map(lambda headers: Members({}, headers, signed=False)),
 )
-MEMBERS: SearchStrategy[Members] = st.builds(Members, _UNSIGNED_CLAIMS, st.just({}), st.just(False)) | st.builds(
-    Members, st.just({}), _HEADERS, st.just(False)
-)
-"""Claims or headers changed behind the signature's back; needs no key."""
+"""Changed claims or headers under the old signature; needs no key."""
 
 
 @dataclass(frozen=True, slots=True)
 class TokenTextChange:
-    """A change of the token's text: of the segment of that number, at a place given as a share of its length."""
+    """A change of the text of a token's segment, at a place given as a share of its length."""
 
     how: str
     segment: int
@@ -121,7 +118,7 @@ class TokenTextChange:
     by: str
 
     def apply(self, token: str, sign: Sign | None, now: float) -> str | None:
-        """Return the token damaged."""
+        """Return the damaged token."""
         segments = token.split(".")
         at = self.segment % len(segments)
         if self.how in _WHOLE:
@@ -145,6 +142,8 @@ _WHOLE: Mapping[str, Callable[[list[str], int, str], list[str]]] = {
     "add": lambda segments, at, by: [*segments[:at], encode(by.encode()), *segments[at:]],
     "swap": lambda segments, at, _: [segments[at], *segments[:at], *segments[at + 1 :]],
 }
+"""Changes of whole segments."""
+
 TEXTS: SearchStrategy[TokenTextChange] = st.builds(
     TokenTextChange,
     st.sampled_from(["replace", "replace", "delete", "insert", "cut", "case", *_WHOLE]),

@@ -1,4 +1,4 @@
-"""A WebSocket opening handshake by hand, so that every header of it can be chosen and looked at."""
+"""WebSocket connections by hand: an opening handshake with any header, and single frames."""
 
 from __future__ import annotations
 
@@ -8,18 +8,24 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
+from websockets.frames import Frame, Opcode
+
 from cbspec.profile.profile import Endpoint
 from cbspec.protocol.handshake import HEAD_END, accept_value, opening_request, parse_headers
+from cbspec.protocol.websocket import WebSocketFramer
 from cbspec_conformance.judging.errors import Inconclusive
 from cbspec_conformance.probe.session import ProbeSession
 from cbspec_conformance.target.relay import RelayUnderTest
 
-_APART = 0.05  # seconds between pieces, so that each is read by itself
+BEAT = b'{"type":"heartbeat"}'
+
+_APART = 0.05
+"""Seconds between pieces: a relay reads each one by itself."""
 
 
 @dataclass(frozen=True, slots=True)
 class Response:
-    """What came back. `headers` have lower-case names; `expected_accept` is what belongs to the key that was sent."""
+    """An HTTP response. `headers` have lower-case names; `expected_accept` is the value for the key that was sent."""
 
     status: int
     headers: Mapping[str, str] = field(default_factory=dict)
@@ -34,9 +40,9 @@ def upgrade(
     headers: Mapping[str, str] | None = None,
     cut: Callable[[bytes], list[bytes]] | None = None,
 ) -> Response:
-    """Send an opening handshake on a new connection and return the response. Raises Inconclusive where none came.
+    """Send an opening handshake on a new connection and return the response. Raises Inconclusive without one.
 
-    `headers` are sent besides, or in the place of the usual ones; one that is empty is left out. With `cut` it goes in
+    `headers` are added to the usual ones or replace them; an empty one is left out. `cut` splits the handshake into
     pieces, each in a TLS record of its own.
     """
     session = relay.connect(at=at, transport="tcp")
@@ -53,9 +59,38 @@ def upgrade(
     return Response(int(words[1]), parse_headers(head), accept_value(key))
 
 
+def accepted_upgrade(relay: RelayUnderTest, headers: Mapping[str, str] | None = None) -> Response:
+    """Return the response to an opening handshake. Raises Inconclusive unless its status is 101."""
+    relay.needs.websocket()
+    response = upgrade(relay, headers=headers)
+    if response.status != 101:
+        raise Inconclusive(f"the relay answered the opening handshake with {response.status}")
+    return response
+
+
 def _head(session: ProbeSession) -> bytes:
     data = b""
     deadline = time.monotonic() + session.timeout
     while HEAD_END not in data and not session.ended and time.monotonic() < deadline and len(data) < 64 * 1024:
         data += session.wire.receive(deadline - time.monotonic())
     return data.partition(HEAD_END)[0]
+
+
+def authenticated_websocket(relay: RelayUnderTest) -> ProbeSession:
+    """Return an authenticated session over WebSocket on which heartbeats are answered."""
+    relay.needs.websocket()
+    session = relay.authenticated(transport="websocket")
+    relay.beat(session)
+    return session
+
+
+def framer_of(session: ProbeSession) -> WebSocketFramer:
+    """Return the framer of a session over WebSocket."""
+    if not isinstance(session.framer, WebSocketFramer):
+        raise Inconclusive("not a WebSocket")
+    return session.framer
+
+
+def frame(opcode: Opcode, data: bytes, *, fin: bool = True, mask: bool = True) -> bytes:
+    """Return the bytes of a client's frame."""
+    return Frame(opcode, data, fin).serialize(mask=mask)

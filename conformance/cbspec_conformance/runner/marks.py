@@ -12,6 +12,11 @@ def requirement(identifier: str) -> pytest.MarkDecorator:
     return pytest.mark.requirement(find(identifier).id)
 
 
+def requirements(*identifiers: str) -> pytest.MarkDecorator:
+    """Run a case once for each requirement, which it gets as `identifier`."""
+    return pytest.mark.parametrize("identifier", [pytest.param(each, marks=requirement(each)) for each in identifiers])
+
+
 alone = pytest.mark.alone
 """The case needs the relay to itself: no other process of the run uses it at the same time."""
 

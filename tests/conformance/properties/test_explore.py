@@ -1,4 +1,4 @@
-"""Properties that cost a network exchange each: found, made small, bounded, and the same in every run."""
+"""The exploration of properties: reproducible, limited in time, with the smallest failure."""
 
 from __future__ import annotations
 
@@ -21,96 +21,98 @@ FOREVER = Effort("forever", 20, 20, None)
 
 
 def explore(
-    check: Callable[[Any], None],
-    values: st.SearchStrategy[Any],
-    examples: int,
+    check: Callable[[Any], object],
+    values: st.SearchStrategy[Any] = NUMBERS,
+    examples: int = 50,
     *,
+    case: str = "a case",
     seed: int = 0,
     effort: Effort = DEFAULT,
+    share: int = 1,
     **parts: Any,  # noqa: ANN401 - Explorer's own
-) -> None:
-    """Try a property that stands alone."""
-    Explorer(EffortPlan(effort, examples, seed), "a case", **parts).explore(values, check)
+) -> list[Any]:
+    """Explore a property, and return the values that were tried."""
+    tried: list[Any] = []
+
+    def checked(value: object) -> None:
+        tried.append(value)
+        check(value)
+
+    Explorer(EffortPlan(effort, examples, seed), case, **parts).explore(values, checked, share=share)
+    return tried
+
+
+def passes(_: int) -> None:
+    pass
 
 
 def over_100(value: int) -> None:
-    """Fail for more than a hundred."""
+    """Fail for values over a hundred."""
     if value > 100:
         raise Broken("at most 100", str(value))
 
 
-def test_what_never_fails_is_tried_as_often_as_asked() -> None:
-    seen: list[int] = []
-    explore(seen.append, NUMBERS, 17)
-    assert len(seen) == 17
+def fails(**parts: Any) -> tuple[list[int], str]:  # noqa: ANN401 - as above
+    """Explore `over_100`, and return the tried values and the failure."""
+    tried: list[int] = []
 
-
-def test_few_values_are_tried_once_each() -> None:
-    seen: list[bool] = []
-    explore(seen.append, st.booleans(), 17)
-    assert sorted(seen) == [False, True]
-
-
-def test_the_same_values_come_in_every_run() -> None:
-    runs: list[list[int]] = [[], []]
-    for run in runs:
-        explore(run.append, NUMBERS, 20)
-    assert runs[0] == runs[1]
-
-
-def test_a_failure_is_made_small_and_told_as_it_was_raised() -> None:
     def check(value: int) -> None:
-        if value > 100:
-            raise Broken("at most 100", str(value))
+        tried.append(value)
+        over_100(value)
 
     with pytest.raises(Broken) as broken:
-        explore(check, NUMBERS, 50)
-    assert (broken.value.expected, broken.value.seen) == ("at most 100", "101")
-    assert broken.value.__cause__ is None
+        explore(check, **parts)
+    assert (broken.value.expected, broken.value.__cause__) == ("at most 100", None)
+    return tried, broken.value.seen
+
+
+def test_the_plan_gives_the_number_of_examples() -> None:
+    assert len(explore(passes, examples=17)) == 17
+    assert len(explore(passes, examples=20, share=4)) == 5
+    assert sorted(explore(passes, st.booleans(), 17)) == [False, True]
+
+
+def test_values_depend_on_seed_and_case_only() -> None:
+    assert explore(passes) == explore(passes)
+    runs = [explore(passes), explore(passes, seed=1), explore(passes, case="another case")]
+    assert len({tuple(run) for run in runs}) == 3
+
+
+def test_the_smallest_failure_is_raised_and_none_is_tried_twice() -> None:
+    tried, seen = fails()
+    assert seen == "101"
+    failed = [value for value in tried if value > 100]
+    assert len(failed) == len(set(failed))
 
 
 @pytest.mark.parametrize("error", [Inconclusive("slow"), NotExercised("give a key"), TimeUp()])
-def test_what_a_check_raised_is_raised(error: BaseException) -> None:
+def test_another_exception_is_raised_as_it_is(error: BaseException) -> None:
     def check(_: int) -> None:
         raise error
 
     with pytest.raises(type(error)) as raised:
-        explore(check, NUMBERS, 5)
+        explore(check)
     assert raised.value is error
 
 
-def test_making_small_ends_in_time_with_the_smallest_so_far() -> None:
+def test_shrinking_ends_in_time_with_the_smallest_failure_so_far() -> None:
     now = 0.0
     failed: list[int] = []
 
     def check(value: int) -> None:
         nonlocal now
         if value > 100:
-            now += SHRINKING / 4  # each failure costs as much as a time-out
+            now += SHRINKING / 4  # each failure takes as long as a time-out
             failed.append(value)
-            raise Broken("at most 100", str(value))
+        over_100(value)
 
     with pytest.raises(Broken) as broken:
-        explore(check, NUMBERS, 50, clock=lambda: now)
+        explore(check, clock=lambda: now)
     assert len(failed) <= 6
     assert int(broken.value.seen) in failed
 
 
-def test_a_failure_is_not_tried_twice() -> None:
-    tried: list[int] = []
-
-    def check(value: int) -> None:
-        tried.append(value)
-        if value > 100:
-            raise Broken("at most 100", str(value))
-
-    with pytest.raises(Broken):
-        explore(check, NUMBERS, 50)
-    failed = [value for value in tried if value > 100]
-    assert len(failed) == len(set(failed))
-
-
-def test_a_relay_that_fails_by_chance_is_reported_all_the_same() -> None:
+def test_a_failure_that_is_not_reproducible_is_reported() -> None:
     calls = 0
 
     def check(value: int) -> None:
@@ -120,48 +122,14 @@ def test_a_relay_that_fails_by_chance_is_reported_all_the_same() -> None:
             raise Broken("an answer", f"nothing for {value}")
 
     with pytest.raises(Broken, match="nothing for"):
-        explore(check, NUMBERS, 20)
+        explore(check)
 
 
-def test_another_seed_and_another_case_have_other_values() -> None:
-    runs: list[list[int]] = [[], [], []]
-    explore(runs[0].append, NUMBERS, 20)
-    explore(runs[1].append, NUMBERS, 20, seed=1)
-    Explorer(EffortPlan(DEFAULT, 20, 0), "another case").explore(NUMBERS, runs[2].append)
-    assert len({tuple(run) for run in runs}) == 3
-
-
-def test_a_share_takes_fewer_examples() -> None:
-    seen: list[int] = []
-    Explorer(EffortPlan(DEFAULT, 20, 0), "a case").explore(NUMBERS, seen.append, share=4)
-    assert len(seen) == 5
-
-
-def test_a_failure_is_kept_and_tried_first(tmp_path: Path) -> None:
-    for expected in ("found", "kept"):
-        tried: list[int] = []
-
-        def check(value: int, tried: list[int] = tried) -> None:
-            tried.append(value)
-            over_100(value)
-
-        with pytest.raises(Broken) as broken:
-            explore(check, NUMBERS, 50, kept=Kept(tmp_path))
-        assert broken.value.seen == "101"
-        assert (tried[0] == 101) == (expected == "kept")
-    assert tried == [101]
-
-
-def test_a_kept_failure_that_is_one_no_more_is_dropped(tmp_path: Path) -> None:
-    with pytest.raises(Broken):
-        explore(over_100, NUMBERS, 50, kept=Kept(tmp_path))
-    runs: list[list[int]] = [[], []]
-    for run in runs:
-        explore(run.append, NUMBERS, 20, kept=Kept(tmp_path))
-    fresh: list[int] = []
-    explore(fresh.append, NUMBERS, 20)
-    assert runs[0][0] == 101
-    assert runs[1] == fresh
+def test_a_failure_is_kept_and_tried_first_until_it_passes(tmp_path: Path) -> None:
+    assert fails(kept=Kept(tmp_path))[0][0] != 101
+    assert fails(kept=Kept(tmp_path)) == ([101], "101")
+    assert explore(passes, kept=Kept(tmp_path))[0] == 101
+    assert explore(passes, kept=Kept(tmp_path)) == explore(passes)
 
 
 @pytest.mark.parametrize("error", [Inconclusive("slow"), RateLimited("slow down")])
@@ -169,41 +137,27 @@ def test_a_kept_failure_that_could_not_be_judged_stays(tmp_path: Path, error: Ex
     def unclear(_: int) -> None:
         raise error
 
-    with pytest.raises(Broken):
-        explore(over_100, NUMBERS, 50, kept=Kept(tmp_path))
+    fails(kept=Kept(tmp_path))
     with pytest.raises(type(error)):
-        explore(unclear, NUMBERS, 50, kept=Kept(tmp_path))
-    tried: list[int] = []
-    explore(tried.append, NUMBERS, 5, kept=Kept(tmp_path))
-    assert tried[0] == 101
+        explore(unclear, kept=Kept(tmp_path))
+    assert explore(passes, kept=Kept(tmp_path))[0] == 101
 
 
 @pytest.mark.parametrize("effort", [DEFAULT, FOREVER])
-def test_a_slow_relay_is_tried_less_and_that_is_said_unless_it_was_to_take_its_time(effort: Effort) -> None:
-    now, remarks = 0.0, list[str]()
-    made: list[int] = []
-
-    def check(value: int) -> None:
-        nonlocal now
-        now += 2.0
-        made.append(value)
-
-    explore(check, NUMBERS, 20, effort=effort, clock=lambda: now, remark=remarks.append)
-    assert len(made) == (FEWEST if effort is DEFAULT else 20)
-    assert remarks == ([f"a slow relay: {FEWEST} of 20 examples were tried in a case"] if effort is DEFAULT else [])
-
-
-def test_how_far_it_is_can_be_seen() -> None:
-    now, said = 0.0, list[str]()
+def test_a_slow_relay_gets_fewer_examples_and_a_remark_unless_effort_is_unlimited(effort: Effort) -> None:
+    now, remarks, progress = 0.0, list[str](), list[str]()
 
     def check(_: int) -> None:
         nonlocal now
-        now += 1.0
+        now += 2.0
 
-    explore(check, NUMBERS, 9, effort=FOREVER, progress=Progress(said.append, 3.0, lambda: now))
-    assert said == ["a case: 4 of 9 examples", "a case: 7 of 9 examples"]
+    display = Progress(progress.append, 10.0, lambda: now)
+    tried = explore(check, examples=20, effort=effort, clock=lambda: now, remark=remarks.append, progress=display)
+    assert len(tried) == (FEWEST if effort is DEFAULT else 20)
+    assert remarks == ([f"a slow relay: {FEWEST} of 20 examples were tried in a case"] if effort is DEFAULT else [])
+    assert progress == ([] if effort is DEFAULT else [f"a case: {made} of 20 examples" for made in (6, 11, 16)])
 
 
-def test_values_that_can_t_be_made_are_not_exercised() -> None:
+def test_a_property_without_values_is_not_exercised() -> None:
     with pytest.raises(NotExercised):
-        explore(lambda _: None, st.integers().filter(lambda _: False), 5)
+        explore(passes, st.integers().filter(lambda _: False))

@@ -14,7 +14,11 @@ from tests.conformance.commands import run, simulator
 from tests.conformance.failures.relays import Found, find, relay
 
 TUNNEL = Found(
-    "local-port-fraction-accepted", "CB-TUN-007", "message_types.test_3_tunnel_management", "test_local_port_must_exist"
+    "local-port-fraction-accepted",
+    "CB-TUN-007",
+    "message_types.test_3_tunnel_management",
+    "test_invalid_member_is_refused",
+    ("CB-TUN-007",),
 )
 GONE = Failure("CB-TUN-007", "relay/gone.py::test_gone", "127.0.0.1:1", "tcp", "an error", "a tunnel")
 

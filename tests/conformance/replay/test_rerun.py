@@ -19,9 +19,9 @@ def test_each_failure_gets_the_verdict_of_its_case(tmp_path: Path) -> None:
     with simulator(tmp_path) as profile:
         fixed, preflight, elsewhere, gone = rerun(
             [
-                failure("CB-TUN-012", f"{file}::test_empty_tunnel_id"),
+                failure("CB-TUN-012", f"{file}::test_invalid_member_is_refused[CB-TUN-012]"),
                 failure("CB-HEL-002", "preflight"),
-                failure("CB-MSG-004", f"{file}::test_empty_tunnel_id"),
+                failure("CB-MSG-004", f"{file}::test_invalid_member_is_refused[CB-TUN-012]"),
                 failure("CB-TUN-012", f"{file}::test_gone", "--seed=1"),
             ],
             ["--target-profile", str(profile)],

@@ -53,7 +53,7 @@ def test_a_death_is_blamed_on_the_exchange_and_the_rest_ends_quickly() -> None:
     assert done.code == 1, done.text
     assert (verdict(done.text, "passed"), verdict(done.text, "failed"), verdict(done.text, "inconclusive")) == (1, 1, 2)
     assert f"did not pass: {LIVES_ON}; without a verdict: CB-TUN-007, CB-HBT-001" in done.text
-    assert "the last message before: local_port is not as it must be" in done.text
+    assert "the last message before: local_port is missing or invalid" in done.text
     assert '"local_port":-1' in done.text  # the exchange itself
     assert "the relay died: after relay/message_types/test_3_tunnel_management.py" in " ".join(done.text.split())
 

@@ -1,9 +1,10 @@
-"""What the cases about limits share: filling them up, and trying again for a while."""
+"""Arrangements for the cases about limits: fill a limit, check that it holds, and check that it is released."""
 
 from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Iterator
+from typing import Literal
 
 from cbspec.profile.profile import Endpoint, Tenant
 from cbspec_conformance.judging import judge
@@ -11,44 +12,59 @@ from cbspec_conformance.judging.errors import Broken, NotExercised
 from cbspec_conformance.probe.session import ProbeSession
 from cbspec_conformance.target.relay import RelayUnderTest
 
-MOST = 256
-"""The largest limit that is filled."""
+LARGEST = 256
+"""The largest limit that the suite fills: more connections would be a load test."""
+
+FULL = "tenant_limit_exceeded"
+
+LimitKey = Literal["tunnel_limit", "connection_limit"]
+"""The profile's key of a tenant's limit."""
 
 
 def fillable(limit: int, key: str) -> int:
-    """Return the limit. Raises NotExercised where filling it would take more than a suite should ask of a relay."""
-    if limit > MOST:
-        raise NotExercised(f"{key} is {limit}: more than the {MOST} that the suite fills; give a smaller one")
+    """Return the limit that the profile declares by `key`. Raises NotExercised if it is too large to fill."""
+    if limit > LARGEST:
+        raise NotExercised(f"{key} is {limit}: more than the {LARGEST} that the suite fills; give a smaller one")
     return limit
 
 
-def tunnel_tenant(relay: RelayUnderTest) -> tuple[Tenant, int]:
-    """Return a tenant with a limit of tunnels, and the limit."""
-    tenants = relay.profile.tenants_with("tunnel_limit")
-    if not tenants or tenants[0].tunnel_limit is None:
-        raise NotExercised("give tenants.tunnel_limit (for a tenant of its own)")
-    return tenants[0], fillable(tenants[0].tunnel_limit, "tenants.tunnel_limit")
+def limited_tenant(relay: RelayUnderTest, key: LimitKey) -> tuple[Tenant, int]:
+    """Return a tenant with a limit, and the limit."""
+    for tenant in relay.profile.tenants_with(key):
+        return tenant, fillable(getattr(tenant, key), f"tenants.{key}")
+    raise NotExercised(f"give tenants.{key} (for a tenant of its own)")
 
 
-def connection_tenant(relay: RelayUnderTest) -> tuple[Tenant, int]:
-    """Return a tenant with a limit of connections, and the limit."""
-    tenants = relay.profile.tenants_with("connection_limit")
-    if not tenants or tenants[0].connection_limit is None:
-        raise NotExercised("give tenants.connection_limit (for a tenant of its own)")
-    return tenants[0], fillable(tenants[0].connection_limit, "tenants.connection_limit")
+def shared_tunnel_limit(relay: RelayUnderTest, least: int = 1) -> tuple[Tenant, int]:
+    """Return a tenant that may have two connections, and its tunnel limit of at least `least`.
+
+    A control: the limit holds on one connection.
+    """
+    tenant, limit = limited_tenant(relay, "tunnel_limit")
+    if tenant.connection_limit is not None and tenant.connection_limit < 2:
+        raise NotExercised("a tenant with tenants.tunnel_limit and room for 2 connections is needed")
+    if limit < least:
+        raise NotExercised(f"tenants.tunnel_limit of {least} or more is needed to share it between two connections")
+    limit_holds(relay, tenant, limit)
+    return tenant, limit
 
 
-def room_for(tenant: Tenant, connections: int) -> None:
-    """Say that the case needs a tenant which may have so many connections."""
-    if tenant.connection_limit is not None and tenant.connection_limit < connections:
-        raise NotExercised(f"a tenant with tenants.tunnel_limit and room for {connections} connections is needed")
+def other_tenant(relay: RelayUnderTest, tenant: Tenant) -> Tenant:
+    """Return an active tenant other than `tenant`."""
+    for other in (relay.tenant, relay.profile.second_tenant):
+        if other is not None and other.id != tenant.id:
+            return other
+    raise NotExercised("give tenants (a second active one)")
+
+
+# ------------------------------------------------------------------ tunnels
 
 
 def fill_tunnels(relay: RelayUnderTest, session: ProbeSession, count: int) -> ProbeSession:
-    """Have `count` tunnels on one connection, and return it. Raises Inconclusive at the first that isn't opened.
+    """Open tunnels up to `count` on one connection and return it. A control.
 
-    It waits at each for what the case before left behind: a relay may give room back late, and bit by bit. Where it
-    closes the connection behind a refusal, a new one takes its place.
+    The relay may release the tunnels of earlier cases late and one by one. If it closes the connection after a refusal,
+    a new connection takes its place.
     """
     tenant = relay.profile.tenant(session.tenant)
 
@@ -59,104 +75,109 @@ def fill_tunnels(relay: RelayUnderTest, session: ProbeSession, count: int) -> Pr
         while session.tunnels < count:
             relay.open_tunnel(session)
 
-    relay.soon(fill)
+    with relay.control(f"{count} tunnels"):
+        relay.soon(fill)
     return session
 
 
 def served_tunnels(relay: RelayUnderTest, tenant: Tenant, count: int, at: Endpoint | None = None) -> None:
-    """See that a new connection of a tenant opens `count` tunnels, and close it. Raises Broken where it doesn't."""
-    session = relay.authenticated(tenant, at=at)
-    try:
+    """Check that a new connection of a tenant opens `count` tunnels, and close it."""
+    with contextlib.closing(relay.authenticated(tenant, at=at)) as session:
         for _ in range(count):
-            judge.accepted(session.ask(relay.tunnel_info(tenant.id)), "tenant_limit_exceeded")
-    finally:
-        session.close()
+            judge.accepted(session.ask(relay.tunnel_info(tenant.id)), FULL)
+
+
+def tunnels_work(relay: RelayUnderTest, tenant: Tenant, limit: int, *, at: Endpoint | None = None) -> None:
+    """Check that a tenant can open all tunnels of its limit. A control."""
+    with relay.control(f"{limit} tunnels"):
+        relay.soon(lambda: served_tunnels(relay, tenant, limit, at))
 
 
 def limit_holds(relay: RelayUnderTest, tenant: Tenant, limit: int) -> None:
-    """See that a tenant's limit of tunnels holds on one connection, and close it. A control for what it does on two."""
+    """Check that a tenant's tunnel limit holds on one connection, and close it. A control for two connections."""
     session = relay.authenticated(tenant)
     with relay.control(f"a limit of {limit} tunnels on one connection"):
         session = fill_tunnels(relay, session, limit)
-        judge.refused_with(session.ask(relay.tunnel_info(tenant.id)), "tenant_limit_exceeded")
+        tunnel_refused(relay, session)
     session.close()
 
 
+def tunnel_refused(relay: RelayUnderTest, session: ProbeSession) -> None:
+    """Check that the tenant's limit refuses another tunnel."""
+    judge.refused_with(session.ask(relay.tunnel_info(session.tenant)), FULL)
+
+
+def count_tunnels(relay: RelayUnderTest, session: ProbeSession, most: int, end: str = "closed") -> int:
+    """Open tunnels until one is refused, at most `most`; end the session and return the number of tunnels."""
+    with ending(session, end):
+        for count in range(most):
+            if session.ended or not judge.served(session.ask(relay.tunnel_info(session.tenant))):
+                return count
+    return most
+
+
+# ------------------------------------------------------------------ connections
+
+
 def served_connections(relay: RelayUnderTest, tenant: Tenant, count: int) -> None:
-    """See that `count` connections of a tenant are served side by side, and close them. Raises Broken if not."""
-    sessions: list[ProbeSession] = []
-    try:
-        for _ in range(count):
-            sessions.append(relay.greeted())
-            _occupy(relay, sessions[-1], tenant)
-        for session in sessions:
-            judge.accepted(session.heartbeat(), "tenant_limit_exceeded")
-    finally:
-        for session in sessions:
-            session.close()
+    """Check that `count` connections of a tenant are served at the same time, and close them."""
+    with contextlib.ExitStack() as stack:
+        for session in [_occupy(relay, tenant, stack) for _ in range(count)]:
+            judge.accepted(session.heartbeat(), FULL)
 
 
 def fill_connections(relay: RelayUnderTest, tenant: Tenant, count: int) -> list[ProbeSession]:
-    """Have `count` connections of a tenant served side by side. Raises Broken where they aren't, before long.
-
-    Each opens a tunnel: the page doesn't say at which step a connection counts.
-    """
+    """Return `count` connections of a tenant that are open at the same time. A control."""
 
     def fill() -> list[ProbeSession]:
-        sessions: list[ProbeSession] = []
         with contextlib.ExitStack() as stack:
-            for _ in range(count):
-                sessions.append(stack.enter_context(contextlib.closing(relay.greeted())))
-                _occupy(relay, sessions[-1], tenant)
+            sessions = [_occupy(relay, tenant, stack) for _ in range(count)]
             stack.pop_all()
         return sessions
 
     relay.room.use(tenant)
-    return relay.soon(fill)
+    with relay.control(f"{count} connections"):
+        return relay.soon(fill)
 
 
-def _occupy(relay: RelayUnderTest, session: ProbeSession, tenant: Tenant) -> None:
-    judge.accepted(relay.authenticate(session, tenant), "tenant_limit_exceeded")
+def _occupy(relay: RelayUnderTest, tenant: Tenant, stack: contextlib.ExitStack) -> ProbeSession:
+    """Open a connection that counts against the tenant's limit.
+
+    It opens a tunnel if there is room for one: the specification doesn't say at which step a connection counts.
+    """
+    session = stack.enter_context(contextlib.closing(relay.greeted()))
+    judge.accepted(relay.authenticate(session, tenant), FULL)
     pool = relay.profile.relay.buffer_pool
     if tenant.tunnel_limit is None and (pool is None or pool >= (tenant.connection_limit or 0)):
-        judge.accepted(session.ask(relay.tunnel_info(tenant.id)), "tenant_limit_exceeded")
+        judge.accepted(session.ask(relay.tunnel_info(tenant.id)), FULL)
+    return session
 
 
-def come_back(relay: RelayUnderTest, use: Callable[[], int], what: str, end: str = "closed") -> None:
-    """See that what `use` could have once, it can have again soon after it was closed, or as `end` says.
+# ------------------------------------------------------------------ release
 
-    `use` takes as much as it gets, ends its connections so, and returns how much that was.
+
+def released(relay: RelayUnderTest, use: Callable[[], int], what: str, end: str) -> None:
+    """Check that a limit is available again soon after its connections were "closed" or "reset" (`end`).
+
+    `use` takes as much of the limit as it gets, ends its connections in this way, and returns the amount.
     """
-    found: list[int] = []
 
-    def at_least(wanted: int, since: str) -> None:
+    def at_least(wanted: int, since: str) -> int:
         got = use()
         if got < wanted:
             raise Broken(f"room for {wanted} {what} {since}", f"room for {got}, {relay.tempo.soon:.0f} s later")
-        found.append(got)
+        return got
 
-    relay.soon(lambda: at_least(1, "while the suite holds none"))
-    relay.soon(lambda: at_least(found[0], f"after their connection was {end}"))
+    found = relay.soon(lambda: at_least(1, "while the suite holds none"))
+    relay.soon(lambda: at_least(found, f"after their connection was {end}"))
 
 
 @contextlib.contextmanager
 def ending(session: ProbeSession, end: str) -> Iterator[ProbeSession]:
-    """Have a session for a while, and end it: "closed" or "reset", without a word."""
+    """Yield a session and end it: "closed" in order, or "reset" without a close_notify."""
     try:
         yield session
     finally:
         if end == "reset":
             session.wire.reset()
         session.close()
-
-
-def tunnels_had(relay: RelayUnderTest, session: ProbeSession, most: int, end: str = "closed") -> int:
-    """Open up to `most` tunnels on a session, until one is refused; end it and return how many there were."""
-    had = 0
-    with ending(session, end):
-        while had < most and not session.ended:
-            exchange = session.ask(relay.tunnel_info(session.tenant))
-            if not judge.served(exchange):
-                break
-            had += 1
-    return had

@@ -1,4 +1,4 @@
-"""What the cases about a relay that serves nobody more share: trying to be served, and reading the refusal."""
+"""Arrangements for the cases about refusals: attempt to be served, and judge the refusal."""
 
 from __future__ import annotations
 
@@ -9,7 +9,8 @@ from typing import Any
 from cbspec.profile.profile import Endpoint, Tenant
 from cbspec_conformance.judging import judge
 from cbspec_conformance.judging.errors import Broken, Inconclusive, NotExercised
-from cbspec_conformance.judging.observing import reaction
+from cbspec_conformance.judging.observing import CLOSED, OPEN, reaction
+from cbspec_conformance.probe.session import ProbeSession
 from cbspec_conformance.probe.tcp import Unreachable
 from cbspec_conformance.probe.wire import HandshakeFailure
 from cbspec_conformance.record.exchange import Exchange
@@ -18,12 +19,14 @@ from cbspec_conformance.target.connector import WebSocketRefused
 from cbspec_conformance.target.relay import RelayUnderTest
 
 _NOT_NOW = (429, 503)
-"""HTTP statuses by which a server says that it could serve the request at another time."""
+"""HTTP statuses of a server that could serve the request at another time."""
+
+_NO_CONNECTION = "no connection, or none with TLS"
 
 
 @contextlib.contextmanager
 def limited(relay: RelayUnderTest, condition: str, declared: int | None) -> Iterator[tuple[Endpoint | None, int]]:
-    """Yield where the relay's own limit can be filled, and the limit: at the condition's address, else the target's."""
+    """Yield the address at which the relay's own limit can be filled (None: the target's), and the limit."""
     if condition not in relay.profile.conditions and declared is not None and relay.profile.target.exclusive:
         yield None, fillable(declared, f"relay.{condition}")
         return
@@ -33,54 +36,54 @@ def limited(relay: RelayUnderTest, condition: str, declared: int | None) -> Iter
         yield at, found.limit
 
 
+# ------------------------------------------------------------------ attempts to be served
+
+
 def attempt(
     relay: RelayUnderTest, at: Endpoint | None, *, insist: bool = False, tenant: Tenant | None = None
 ) -> list[Exchange]:
-    """Try hello, auth (of the main tenant, or `tenant`) and a tunnel on a new connection; return the exchanges.
+    """Send hello, auth (of the main tenant, or `tenant`) and a tunnel_info on a new connection.
 
-    There are none where there is no connection.
-
-    The first that isn't served is the last, unless the suite is to `insist`: what is asked after a refusal may be
-    refused for another reason.
+    Returns the exchanges, up to the first request that isn't served; without a connection there are none. With
+    `insist`, the requests after a refusal are sent too, although they may be refused for another reason.
     """
     try:
-        return _tried(relay, at, tenant or relay.tenant, insist=insist)
+        return _attempt(relay, at, tenant or relay.tenant, insist=insist)
     except (Unreachable, HandshakeFailure, Inconclusive):
         return []
 
 
-def attempt_or_say(relay: RelayUnderTest, at: Endpoint | None, code: str) -> list[Exchange]:
-    """Try as `attempt` does, where `code` is to be sent. Raises Broken where there is no connection, and says why.
+def attempt_for_code(relay: RelayUnderTest, at: Endpoint | None, code: str) -> list[Exchange]:
+    """Attempt as `attempt` does. Raises Broken if there is no connection on which `code` could be sent.
 
-    Raises NotExercised where a WebSocket's opening handshake is refused with a status that says the same in HTTP.
+    Raises NotExercised if the WebSocket's opening handshake is refused with a status of the same meaning.
     """
     try:
-        return _tried(relay, at, relay.tenant)
+        return _attempt(relay, at, relay.tenant)
     except WebSocketRefused as refused:
         if refused.status in _NOT_NOW:
-            raise NotExercised(f"HTTP status {refused.status} tells it to a WebSocket, before any code can") from None
+            raise NotExercised(f"HTTP status {refused.status} refuses the WebSocket, before any code is sent") from None
         raise Broken(f"an error with code {code}", str(refused)) from None
     except (Unreachable, HandshakeFailure) as error:
-        raise Broken(f"an error with code {code}", f"no connection, or none with TLS: {error}") from None
+        raise Broken(f"an error with code {code}", f"{_NO_CONNECTION}: {error}") from None
 
 
 def step_of_refusal(relay: RelayUnderTest, at: Endpoint | None, code: str) -> str:
-    """Return in a few words at which step a client is refused, and how, where `code` is to be expected."""
+    """Return the step at which a client is refused, and the reaction; `code` is the expected one."""
     try:
-        exchanges = _tried(relay, at, relay.tenant)
+        exchange = _attempt(relay, at, relay.tenant)[-1]
     except WebSocketRefused as refused:
         return f"opening handshake: status {refused.status}" if refused.status else "opening handshake: none"
     except (Unreachable, HandshakeFailure):
-        return "no connection, or none with TLS"
-    last = exchanges[-1]
-    return f"{last.request.type if last.request else ''}: {reaction(last, code)}"
+        return _NO_CONNECTION
+    return f"{exchange.request.type if exchange.request else ''}: {reaction(exchange, code)}"
 
 
-def _tried(relay: RelayUnderTest, at: Endpoint | None, tenant: Tenant, *, insist: bool = False) -> list[Exchange]:
+def _attempt(relay: RelayUnderTest, at: Endpoint | None, tenant: Tenant, *, insist: bool = False) -> list[Exchange]:
     session = relay.connect(at=at)
     exchanges = [session.hello()]
     if insist and not session.ended and not judge.served(exchanges[-1]):
-        exchanges.append(session.hello())  # a relay may say once that it doesn't serve, and serve then
+        exchanges.append(session.hello())  # a relay may refuse only the first hello
     steps: tuple[Callable[[], Exchange], ...] = (
         lambda: relay.authenticate(session, tenant),
         lambda: session.ask(relay.tunnel_info(tenant.id)),
@@ -92,20 +95,27 @@ def _tried(relay: RelayUnderTest, at: Endpoint | None, tenant: Tenant, *, insist
     return exchanges
 
 
+# ------------------------------------------------------------------ judgements
+
+
 def not_served(exchanges: list[Exchange], expected: str) -> None:
-    """See that no tunnel was opened. Raises Broken where one was."""
+    """Check that no tunnel was opened."""
     for exchange in exchanges:
-        if exchange.request is not None and exchange.request.type == "tunnel_info":
+        if _is_for_tunnel(exchange):
             judge.not_accepted(exchange, expected)
 
 
 def served_tunnel(exchange: Exchange) -> bool:
     """Whether a tunnel was opened."""
-    return exchange.request is not None and exchange.request.type == "tunnel_info" and judge.served(exchange)
+    return _is_for_tunnel(exchange) and judge.served(exchange)
+
+
+def _is_for_tunnel(exchange: Exchange) -> bool:
+    return exchange.request is not None and exchange.request.type == "tunnel_info"
 
 
 def code_if_any(exchanges: list[Exchange], expected: str) -> None:
-    """See that an error, if one was sent, has the code `expected`. Raises Broken where it has another."""
+    """Check that an error, if one was sent, has the code `expected`."""
     for exchange in exchanges:
         code = judge.error_code(exchange)
         for answer in exchange.answers:
@@ -115,28 +125,40 @@ def code_if_any(exchanges: list[Exchange], expected: str) -> None:
 
 
 def code_is_sent(exchanges: list[Exchange], expected: str) -> None:
-    """See that the refusal was an error with the code `expected`. Raises Broken where it wasn't."""
+    """Check that the refusal was an error with the code `expected`."""
     if not any(judge.error_code(exchange) == expected for exchange in exchanges):
         for exchange in exchanges:
             if exchange.answer is not None:
                 judge.legible(exchange.answer)
-        seen = "; ".join(_seen(exchange) for exchange in exchanges)
-        raise Broken(f"an error with code {expected}", seen, *exchanges)
+        raise Broken(f"an error with code {expected}", "; ".join(map(seen, exchanges)), *exchanges)
 
 
-def _seen(exchange: Exchange) -> str:
+def seen(exchange: Exchange) -> str:
+    """Return a short description of an exchange's first answer, or of the silence."""
     return judge.describe(exchange.answers[0]) if exchange.answers else judge.silence(exchange)
 
 
+def connection_after_error(session: ProbeSession, request: dict[str, Any] | None = None) -> str:
+    """Return whether the relay keeps a connection open after an error: whether it answers one more request."""
+    after = request or {"type": "cbspec_after_an_error"}
+    exchange = session.ask(after, invalid="" if request else "of unknown type", fence=False)
+    if not exchange.answers and exchange.ended is None:
+        raise Inconclusive("neither an answer nor a close after the error")
+    return OPEN if exchange.answers else CLOSED
+
+
+# ------------------------------------------------------------------ failed transfers
+
+
 def dials(relay: RelayUnderTest, at: Endpoint | None) -> bool:
-    """Whether it is only for the remote end that transfers fail there."""
+    """Whether transfers at this address fail only if the remote end can't be reached."""
     condition = relay.profile.conditions.get("transfer_failed")
     return relay.profile.remote.dialled if at is None else bool(condition and condition.dialled)
 
 
 @contextlib.contextmanager
 def failing(relay: RelayUnderTest) -> Iterator[tuple[Endpoint | None, dict[str, Any]]]:
-    """Yield where to ask, and a tunnel_info that fails there."""
+    """Yield an address (None: the target's) and a tunnel_info whose transfer fails there."""
     remote = relay.profile.remote
     end = remote.unreachable or remote.reachable
     request = relay.tunnel_info(remote_host=end.host, remote_port=end.port)
@@ -146,4 +168,13 @@ def failing(relay: RelayUnderTest) -> Iterator[tuple[Endpoint | None, dict[str, 
     if "transfer_failed" not in relay.profile.conditions:
         raise NotExercised("give remote.unreachable with remote.dialled = true, or conditions.transfer_failed")
     with relay.provoked("transfer_failed") as (_, at):
+        yield at, request
+
+
+@contextlib.contextmanager
+def dialling(relay: RelayUnderTest) -> Iterator[tuple[Endpoint | None, dict[str, Any]]]:
+    """Yield as `failing` does. Raises NotExercised unless transfers fail only for an unreachable remote end."""
+    with failing(relay) as (at, request):
+        if not dials(relay, at):
+            raise NotExercised("give remote.unreachable with remote.dialled, or conditions.transfer_failed.dialled")
         yield at, request

@@ -1,4 +1,4 @@
-"""Source: Error Codes / buffer_pool_exhausted: one buffer for each open tunnel, from a pool of the relay's."""
+"""Source: Error Codes / buffer_pool_exhausted: one buffer for each open tunnel, from a pool of the relay."""
 
 from __future__ import annotations
 
@@ -11,118 +11,88 @@ from cbspec_conformance.judging import judge
 from cbspec_conformance.judging.errors import NotExercised
 from cbspec_conformance.judging.observing import reaction
 from cbspec_conformance.probe.session import ProbeSession
-from cbspec_conformance.relay.error_codes.limits import come_back, tunnels_had
+from cbspec_conformance.relay.error_codes.limits import count_tunnels, released
 from cbspec_conformance.relay.error_codes.refusals import limited
 from cbspec_conformance.runner.marks import alone, last, requirement
 from cbspec_conformance.target.relay import RelayUnderTest
 
+_FULL = "buffer_pool_exhausted"
+
 
 @alone
 @requirement("CB-BUF-001")
-def test_all_buffers_of_the_pool(relay: RelayUnderTest) -> None:
-    """As many tunnels are opened as the pool has room for."""
+@pytest.mark.parametrize("before", ["nothing", "refusals"])
+def test_all_buffers_of_the_pool(relay: RelayUnderTest, before: str) -> None:
+    """Open as many tunnels as the pool has buffers; before that, request as many with an invalid port."""
     with _pool(relay) as (at, size):
-        relay.soon(lambda: _fill(relay, at, size).close())
+        if before == "refusals":
+            _use_up(relay, at, size).close()
+            session = relay.authenticated(at=at)
+            with relay.control("refusing tunnels to port 0"):
+                for _ in range(size):
+                    session = relay.authenticated(at=at) if session.ended else session
+                    judge.refused(session.ask(relay.tunnel_info(remote_port=0), invalid="remote_port is 0"))
+        relay.soon(lambda: _open_tunnels(relay, at, size).close())
 
 
 @alone
 @requirement("CB-BUF-002")
-def test_one_tunnel_more(relay: RelayUnderTest) -> None:
-    """With the pool used up, another tunnel is asked for."""
+@pytest.mark.parametrize("where", ["same connection", "same tenant", "second tenant", "after a close"])
+def test_one_tunnel_more(relay: RelayUnderTest, where: str) -> None:
+    """Use up the pool, then request tunnels on the same connection, also after another closed, or on another one."""
+    other = relay.second_tenant if where == "second tenant" else relay.tenant
     with _pool(relay) as (at, size):
-        with relay.control(f"{size} tunnels"):
-            session = _filled(relay, at, size)
+        session = _use_up(relay, at, size)
+        if where != "same connection":
+            another = relay.authenticated(other, at=at)
+            if where == "after a close":
+                another.close()
+            else:
+                session = another
         for _ in range(2):
             if not session.ended:
-                judge.refused_with(session.ask(relay.tunnel_info(session.tenant)), "buffer_pool_exhausted")
-
-
-@alone
-@requirement("CB-BUF-002")
-@pytest.mark.parametrize("whose", ["same", "second"])
-def test_one_tunnel_more_elsewhere(relay: RelayUnderTest, whose: str) -> None:
-    """With the pool used up, another connection asks for a tunnel: of the same tenant, or of another."""
-    other = relay.tenant if whose == "same" else relay.second_tenant
-    with _pool(relay) as (at, size):
-        with relay.control(f"{size} tunnels"):
-            _filled(relay, at, size)
-        session = relay.authenticated(other, at=at)
-        judge.refused_with(session.ask(relay.tunnel_info(other.id)), "buffer_pool_exhausted")
-
-
-@alone
-@requirement("CB-BUF-002")
-def test_another_connections_end_gives_nothing_back(relay: RelayUnderTest) -> None:
-    """With the pool used up by one connection, another without a tunnel comes and goes; still there is no buffer."""
-    with _pool(relay) as (at, size):
-        with relay.control(f"{size} tunnels"):
-            session = _filled(relay, at, size)
-            relay.authenticated(at=at).close()
-        judge.refused_with(session.ask(relay.tunnel_info(session.tenant)), "buffer_pool_exhausted")
-
-
-@alone
-@requirement("CB-BUF-001")
-def test_refused_tunnels_take_no_buffer(relay: RelayUnderTest) -> None:
-    """As many tunnels as the pool has room for are refused for an invalid port; then the whole pool is still there."""
-    with _pool(relay) as (at, size):
-        with relay.control(f"{size} tunnels, and as many refused"):
-            relay.soon(lambda: _fill(relay, at, size).close())
-            session = relay.authenticated(at=at)
-            for _ in range(size):
-                session = relay.authenticated(at=at) if session.ended else session
-                judge.refused(session.ask(relay.tunnel_info(remote_port=0), invalid="remote_port is 0"))
-        relay.soon(lambda: _fill(relay, at, size).close())
+                judge.refused_with(session.ask(relay.tunnel_info(session.tenant)), _FULL)
 
 
 @alone
 @requirement("CB-BUF-003")
-def test_buffers_come_back(relay: RelayUnderTest) -> None:
-    """The pool is used up, the connection closed, and the whole pool asked for again within a few seconds."""
+@pytest.mark.parametrize("end", ["closed", pytest.param("reset", marks=last)])
+def test_buffers_come_back(relay: RelayUnderTest, end: str) -> None:
+    """Use up the pool, close or reset the connection, then use up the pool again within a few seconds."""
     with _pool(relay) as (at, size):
         relay.needs.served("tunnel_info")
-        come_back(relay, lambda: tunnels_had(relay, relay.authenticated(at=at), size + 1), "tunnels")
-
-
-@alone
-@last
-@requirement("CB-BUF-003")
-def test_buffers_come_back_after_a_reset(relay: RelayUnderTest) -> None:
-    """The pool is used up, the connection reset, and the whole pool asked for again within a few seconds."""
-    with _pool(relay) as (at, size):
-        relay.needs.served("tunnel_info")
-        come_back(relay, lambda: tunnels_had(relay, relay.authenticated(at=at), size + 1, "reset"), "tunnels", "reset")
+        released(relay, lambda: count_tunnels(relay, relay.authenticated(at=at), size + 1, end), "tunnels", end)
 
 
 @alone
 @requirement("CB-BUF-101")
 def test_pool_or_validation_first(relay: RelayUnderTest) -> None:
-    """With the pool used up, a tunnel_info with a negative port is sent."""
+    """Use up the pool, then send a tunnel_info with a negative port."""
     with _pool(relay) as (at, size):
-        with relay.control(f"{size} tunnels"):
-            session = _filled(relay, at, size)
+        session = _use_up(relay, at, size)
         request = relay.tunnel_info(session.tenant, local_port=-1)
-        relay.log.saw(reaction(session.ask(request, invalid="local_port is negative"), "buffer_pool_exhausted"))
+        relay.log.saw(reaction(session.ask(request, invalid="local_port is negative"), _FULL))
 
 
 def _pool(relay: RelayUnderTest) -> AbstractContextManager[tuple[Endpoint | None, int]]:
     return limited(relay, "buffer_pool", relay.profile.relay.buffer_pool)
 
 
-def _fill(relay: RelayUnderTest, at: Endpoint | None, size: int) -> ProbeSession:
+def _use_up(relay: RelayUnderTest, at: Endpoint | None, size: int) -> ProbeSession:
+    """Use up the pool; the relay may release the buffers of an earlier case late. A control."""
+    with relay.control(f"{size} tunnels"):
+        return relay.soon(lambda: _open_tunnels(relay, at, size))
+
+
+def _open_tunnels(relay: RelayUnderTest, at: Endpoint | None, size: int) -> ProbeSession:
     tenant = relay.tenant
     if tenant.tunnel_limit is not None and tenant.tunnel_limit <= size:
         raise NotExercised(f"tenants.tunnel_limit of {tenant.id} is not above the pool's {size}")
     session = relay.authenticated(at=at)
     try:
         for _ in range(size):
-            judge.accepted(session.ask(relay.tunnel_info(tenant.id)), "buffer_pool_exhausted")
+            judge.accepted(session.ask(relay.tunnel_info(tenant.id)), _FULL)
     except Exception:
         session.close()
         raise
     return session
-
-
-def _filled(relay: RelayUnderTest, at: Endpoint | None, size: int) -> ProbeSession:
-    """Fill the pool; what the case before left behind may still be counted for a moment."""
-    return relay.soon(lambda: _fill(relay, at, size))

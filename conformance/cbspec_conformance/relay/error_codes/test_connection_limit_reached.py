@@ -1,4 +1,4 @@
-"""Source: Error Codes / connection_limit_reached: the relay's own limit of connections."""
+"""Source: Error Codes / connection_limit_reached: the connection limit of the whole relay."""
 
 from __future__ import annotations
 
@@ -7,6 +7,8 @@ from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 
+import pytest
+
 from cbspec.profile.profile import Endpoint
 from cbspec_conformance.judging import judge
 from cbspec_conformance.judging.errors import Broken, Inconclusive, NotExercised
@@ -14,10 +16,10 @@ from cbspec_conformance.probe.session import HELLO, ProbeSession
 from cbspec_conformance.probe.tcp import Unreachable
 from cbspec_conformance.probe.wire import HandshakeFailure
 from cbspec_conformance.record.exchange import Exchange
-from cbspec_conformance.relay.error_codes.limits import come_back, ending
+from cbspec_conformance.relay.error_codes.limits import ending, released
 from cbspec_conformance.relay.error_codes.refusals import (
     attempt,
-    attempt_or_say,
+    attempt_for_code,
     code_if_any,
     code_is_sent,
     limited,
@@ -25,30 +27,25 @@ from cbspec_conformance.relay.error_codes.refusals import (
     served_tunnel,
     step_of_refusal,
 )
-from cbspec_conformance.runner.marks import alone, last, requirement
+from cbspec_conformance.runner.marks import alone, last, requirement, requirements
 from cbspec_conformance.target.relay import RelayUnderTest
 
-
-@alone
-@requirement("CB-CON-001")
-def test_all_connections_of_the_limit(relay: RelayUnderTest) -> None:
-    """As many connections as the relay's limit say hello, authenticate and are served side by side."""
-    with _limited(relay) as (at, limit):
-        relay.soon(lambda: _fill(relay, at, limit))
+_CODE = "connection_limit_reached"
 
 
 @alone
 @requirement("CB-CON-001")
-def test_a_second_hello_is_no_second_connection(relay: RelayUnderTest) -> None:
-    """One connection says hello twice; beside it there is room for the rest of the relay's limit, on others."""
+@pytest.mark.parametrize("hellos", [1, 2])
+def test_all_connections_of_the_limit(relay: RelayUnderTest, hellos: int) -> None:
+    """Open as many connections as the relay's limit, one of them with a second hello: all must be served."""
     with _limited(relay) as (at, limit):
-        relay.soon(lambda: _fill(relay, at, limit, greet_again=True))
+        relay.soon(lambda: _fill(relay, at, limit, second_hello=hellos == 2))
 
 
 @alone
 @requirement("CB-CON-002")
 def test_one_connection_more(relay: RelayUnderTest) -> None:
-    """With the limit used up, another connection is made: it is refused by an error or a close, at any step."""
+    """Use up the limit, then open another connection: an error or a close refuses it, at any step."""
     with _full(relay) as full:
         for tenant in (relay.tenant, relay.profile.second_tenant, relay.tenant):
             if tenant is None:
@@ -63,57 +60,38 @@ def test_one_connection_more(relay: RelayUnderTest) -> None:
 
 
 @alone
-@requirement("CB-CON-003")
-def test_code_if_any(relay: RelayUnderTest) -> None:
-    """With the limit used up, another connection is made; if an error is sent, its code is read."""
+@requirements("CB-CON-003", "CB-CON-004")
+def test_code(relay: RelayUnderTest, identifier: str) -> None:
+    """Use up the limit, then open another connection; expect connection_limit_reached, or no error (CB-CON-003)."""
     with _full(relay) as full:
-        exchanges = attempt(relay, full.at)
-        full.not_by_the_pool(exchanges)
-        code_if_any(exchanges, "connection_limit_reached")
-
-
-@alone
-@requirement("CB-CON-004")
-def test_code_is_sent(relay: RelayUnderTest) -> None:
-    """With the limit used up, another connection is made; it is told connection_limit_reached."""
-    with _full(relay) as full:
-        exchanges = attempt_or_say(relay, full.at, "connection_limit_reached")
-        if any(served_tunnel(exchange) for exchange in exchanges):
+        exchanges = attempt(relay, full.at) if identifier == "CB-CON-003" else attempt_for_code(relay, full.at, _CODE)
+        if identifier == "CB-CON-004" and any(served_tunnel(exchange) for exchange in exchanges):
             raise Inconclusive(f"connection {full.limit + 1} was served (see CB-CON-002)")
         full.not_by_the_pool(exchanges)
-        code_is_sent(exchanges, "connection_limit_reached")
+        (code_if_any if identifier == "CB-CON-003" else code_is_sent)(exchanges, _CODE)
 
 
 @alone
 @requirement("CB-CON-005")
-def test_room_after_a_close(relay: RelayUnderTest) -> None:
-    """The limit is used up, the connections closed, and as many asked for again within a few seconds."""
+@pytest.mark.parametrize("end", ["closed", pytest.param("reset", marks=last)])
+def test_limit_is_released(relay: RelayUnderTest, end: str) -> None:
+    """Use up the limit, close or reset the connections, then open as many again within a few seconds."""
     with _limited(relay) as (at, limit):
         relay.needs.served("hello")
-        come_back(relay, lambda: _served(relay, at, limit + 1), "connections")
-
-
-@alone
-@last
-@requirement("CB-CON-005")
-def test_room_after_a_reset(relay: RelayUnderTest) -> None:
-    """The limit is used up, the connections reset, and as many asked for again within a few seconds."""
-    with _limited(relay) as (at, limit):
-        relay.needs.served("hello")
-        come_back(relay, lambda: _served(relay, at, limit + 1, "reset"), "connections", "reset")
+        released(relay, lambda: _served(relay, at, limit + 1, end), "connections", end)
 
 
 @alone
 @requirement("CB-CON-101")
 def test_step_of_the_limit(relay: RelayUnderTest) -> None:
-    """With the limit used up, another connection says hello, authenticates, asks for a tunnel, until it is refused."""
+    """Use up the limit, then send hello, auth and a tunnel_info on another connection until one is refused."""
     with _full(relay) as full:
-        relay.log.saw(step_of_refusal(relay, full.at, "connection_limit_reached"))
+        relay.log.saw(step_of_refusal(relay, full.at, _CODE))
 
 
 @dataclass(frozen=True, slots=True)
 class _Full:
-    """The relay's limit used up: where, how many there may be, and the connections that use it up."""
+    """The relay at its limit: its address, the limit, the open connections, and its buffer pool if known."""
 
     at: Endpoint | None
     limit: int
@@ -121,18 +99,19 @@ class _Full:
     pool: int | None
 
     def still_open(self) -> None:
-        """See by a fence that the limit is used up still. Raises Inconclusive where connections ended meanwhile."""
+        """Raise Inconclusive if a connection that uses up the limit has ended in the meantime."""
         for session in self.sessions:
             if session.ended or not session.heartbeat().answers or session.ended:
                 raise Inconclusive(f"one of the {self.limit} connections that used up the limit has ended by itself")
 
     def not_by_the_pool(self, exchanges: Sequence[Exchange]) -> None:
-        """Raise Inconclusive where a tunnel was refused for want of a buffer, and the pool may well be used up."""
-        asked = [each for each in exchanges if each.request is not None and each.request.type == "tunnel_info"]
+        """Raise Inconclusive if a tunnel was refused because the buffer pool may be used up, too."""
         if self.pool is not None and self.pool > self.limit:
             return
-        if any(judge.error_code(exchange) == "buffer_pool_exhausted" for exchange in asked):
-            raise Inconclusive("the pool of buffers is used up, too; give a relay.buffer_pool above the connections")
+        for exchange in exchanges:
+            is_tunnel = exchange.request is not None and exchange.request.type == "tunnel_info"
+            if is_tunnel and judge.error_code(exchange) == "buffer_pool_exhausted":
+                raise Inconclusive("the buffer pool is used up, too; give a relay.buffer_pool above the connections")
 
 
 def _limited(relay: RelayUnderTest) -> AbstractContextManager[tuple[Endpoint | None, int]]:
@@ -143,37 +122,33 @@ def _limited(relay: RelayUnderTest) -> AbstractContextManager[tuple[Endpoint | N
 
 @contextlib.contextmanager
 def _full(relay: RelayUnderTest) -> Iterator[_Full]:
-    """Yield where the limit is used up. A control: Inconclusive where it can't be used up."""
+    """Yield the relay at its limit. A control."""
     with _limited(relay) as (at, limit):
         with relay.control(f"{limit} connections"):
             filled = relay.soon(lambda: _fill(relay, at, limit))
         yield _Full(at, limit, filled, _pool(relay, at))
 
 
-def _fill(relay: RelayUnderTest, at: Endpoint | None, limit: int, *, greet_again: bool = False) -> list[ProbeSession]:
-    """Have as many connections as the limit served side by side; where one isn't, close them all and raise Broken.
+def _fill(relay: RelayUnderTest, at: Endpoint | None, limit: int, *, second_hello: bool = False) -> list[ProbeSession]:
+    """Return as many open connections as the limit; if one isn't served, close all and raise Broken.
 
-    With `greet_again` the first says hello a second time before the others are made.
+    With `second_hello`, the first connection sends another hello before the others are opened.
     """
     sessions: list[ProbeSession] = []
     with contextlib.ExitStack() as stack:
         for number in range(limit):
             sessions.append(stack.enter_context(contextlib.closing(_join(relay, at, limit))))
-            if greet_again and number == 0:
-                _greet_again(sessions[0])
+            if second_hello and number == 0:
+                exchange = sessions[0].ask(HELLO, fence=False)  # the answer to a heartbeat after it is an open point
+                if not judge.served(exchange) and judge.error_code(exchange) != _CODE:
+                    raise NotExercised("the relay doesn't answer a second hello")
+                judge.accepted(exchange, _CODE)
         stack.pop_all()
     return sessions
 
 
-def _greet_again(session: ProbeSession) -> None:
-    exchange = session.ask(HELLO, fence=False)  # what a heartbeat draws behind it is open
-    if not judge.served(exchange) and judge.error_code(exchange) != "connection_limit_reached":
-        raise NotExercised("the relay doesn't answer a second hello")
-    judge.accepted(exchange, "connection_limit_reached")
-
-
-def _served(relay: RelayUnderTest, at: Endpoint | None, most: int, end: str = "closed") -> int:
-    """Return how many connections are served side by side, up to `most`, and end them."""
+def _served(relay: RelayUnderTest, at: Endpoint | None, most: int, end: str) -> int:
+    """Return the number of connections served at the same time, at most `most`, and end them."""
     with contextlib.ExitStack() as stack:
         for number in range(most):
             try:
@@ -184,11 +159,17 @@ def _served(relay: RelayUnderTest, at: Endpoint | None, most: int, end: str = "c
 
 
 def _join(relay: RelayUnderTest, at: Endpoint | None, limit: int) -> ProbeSession:
-    """Return a connection that counts: the page doesn't say at which step, so it opens a tunnel where all may."""
-    session = _connect(relay, at)
+    """Return a connection that counts against the limit.
+
+    It opens a tunnel if all connections can: the specification doesn't say at which step a connection counts.
+    """
     try:
-        judge.accepted(session.hello(), "connection_limit_reached")
-        judge.accepted(relay.authenticate(session, relay.tenant), "connection_limit_reached")
+        session = relay.connect(at=at)
+    except (Unreachable, HandshakeFailure, Inconclusive) as error:
+        raise Broken("a connection that is served", str(error)) from None
+    try:
+        judge.accepted(session.hello(), _CODE)
+        judge.accepted(relay.authenticate(session, relay.tenant), _CODE)
         if all(room is None or room >= limit for room in (_pool(relay, at), relay.tenant.tunnel_limit)):
             _take_tunnel(relay, session)
     except BaseException:
@@ -200,19 +181,12 @@ def _join(relay: RelayUnderTest, at: Endpoint | None, limit: int) -> ProbeSessio
 def _take_tunnel(relay: RelayUnderTest, session: ProbeSession) -> None:
     exchange = session.ask(relay.tunnel_info(session.tenant))
     code = judge.error_code(exchange)
-    if code == "connection_limit_reached":
-        judge.accepted(exchange, "connection_limit_reached")
+    if code == _CODE:
+        judge.accepted(exchange, _CODE)
     if code and session.ended:
         raise Inconclusive(f"the relay answers {code} to a valid tunnel_info, and closes the connection")
 
 
 def _pool(relay: RelayUnderTest, at: Endpoint | None) -> int | None:
-    """Return the size of the relay's pool where it is declared; of a condition's own relay nobody knows."""
+    """Return the size of the buffer pool; that of a relay at a condition's address is unknown."""
     return relay.profile.relay.buffer_pool if at is None else None
-
-
-def _connect(relay: RelayUnderTest, at: Endpoint | None) -> ProbeSession:
-    try:
-        return relay.connect(at=at)
-    except (Unreachable, HandshakeFailure, Inconclusive) as error:
-        raise Broken("a connection that is served", str(error)) from None

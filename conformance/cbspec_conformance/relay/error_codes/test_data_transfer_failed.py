@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
+from cbspec.profile.profile import Endpoint
 from cbspec_conformance.judging import judge
-from cbspec_conformance.judging.errors import Inconclusive, NotExercised
-from cbspec_conformance.judging.observing import CLOSED, OPEN
-from cbspec_conformance.relay.error_codes.refusals import dials, failing
+from cbspec_conformance.judging.errors import NotExercised
+from cbspec_conformance.probe.session import ProbeSession
+from cbspec_conformance.relay.error_codes.refusals import connection_after_error, dials, failing
 from cbspec_conformance.runner.marks import alone, requirement
 from cbspec_conformance.target.relay import RelayUnderTest
 
@@ -13,25 +17,22 @@ from cbspec_conformance.target.relay import RelayUnderTest
 @alone
 @requirement("CB-TRF-001")
 def test_failed_transfer(relay: RelayUnderTest) -> None:
-    """A tunnel is asked for whose data can't be transferred."""
+    """Request a tunnel whose data can't be transferred."""
     relay.authenticated()
     with failing(relay) as (at, request):
-        session = relay.authenticated(at=at)
-        judge.refused_with(session.ask(request), "data_transfer_failed")
+        judge.refused_with(relay.authenticated(at=at).ask(request), "data_transfer_failed")
 
 
 @alone
 @requirement("CB-TRF-002")
 def test_works_again(relay: RelayUnderTest) -> None:
-    """After a failed transfer a tunnel to a reachable end is asked for, on the same connection where it is open."""
+    """After a failed transfer, request a tunnel to a reachable end, on the same connection if it is still open."""
     condition = relay.profile.conditions.get("transfer_failed")
     with failing(relay) as (at, request):
-        session = relay.authenticated(at=at)
-        with relay.control("a failed transfer"):
-            judge.refused_with(session.ask(request), "data_transfer_failed")
+        session = _after_failure(relay, at, request)
         if dials(relay, at):
             exchange = session.ask(relay.tunnel_info(session.tenant))
-            if not exchange.answers and exchange.ended is not None:  # closed behind the error
+            if not exchange.answers and exchange.ended is not None:  # closed after the error
                 session = relay.authenticated(at=at)
                 exchange = session.ask(relay.tunnel_info(session.tenant))
             judge.accepted(exchange)
@@ -44,14 +45,16 @@ def test_works_again(relay: RelayUnderTest) -> None:
 
 @alone
 @requirement("CB-TRF-101")
-def test_behind_a_failed_transfer(relay: RelayUnderTest) -> None:
-    """A tunnel is asked for whose data can't be transferred; a message of unknown type follows."""
+def test_after_a_failed_transfer(relay: RelayUnderTest) -> None:
+    """After a failed transfer, send a message of unknown type on the same connection."""
     relay.authenticated()
     with failing(relay) as (at, request):
-        session = relay.authenticated(at=at)
-        with relay.control("a failed transfer"):
-            judge.refused_with(session.ask(request), "data_transfer_failed")
-        exchange = session.ask({"type": "cbspec_behind_an_error"}, invalid="of unknown type", fence=False)
-        if not exchange.answers and exchange.ended is None:
-            raise Inconclusive("neither an answer nor an end behind the error")
-        relay.log.saw(OPEN if exchange.answers else CLOSED)
+        relay.log.saw(connection_after_error(_after_failure(relay, at, request)))
+
+
+def _after_failure(relay: RelayUnderTest, at: Endpoint | None, request: Mapping[str, Any]) -> ProbeSession:
+    """Return a session on which a transfer has failed. A control."""
+    session = relay.authenticated(at=at)
+    with relay.control("a failed transfer"):
+        judge.refused_with(session.ask(request), "data_transfer_failed")
+    return session

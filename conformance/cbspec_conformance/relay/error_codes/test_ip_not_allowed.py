@@ -1,4 +1,4 @@
-"""Source: Error Codes / ip_not_allowed: a tenant's list of addresses."""
+"""Source: Error Codes / ip_not_allowed: the list of addresses of a tenant."""
 
 from __future__ import annotations
 
@@ -9,30 +9,27 @@ from cbspec.profile.profile import Tenant
 from cbspec_conformance.judging import judge
 from cbspec_conformance.judging.errors import Broken, NotExercised
 from cbspec_conformance.judging.observing import reaction
+from cbspec_conformance.probe.session import ProbeSession
+from cbspec_conformance.record.exchange import Exchange
 from cbspec_conformance.runner.marks import requirement
 from cbspec_conformance.target.relay import RelayUnderTest
 
 
 @requirement("CB-ADR-001")
 def test_address_on_the_list(relay: RelayUnderTest) -> None:
-    """A client whose address is on its tenant's list authenticates and opens a tunnel."""
+    """Authenticate and open a tunnel from an address on the tenant's list."""
     tenant, source = _tenant_and_source(relay, allowed=True)
     relay.authenticated()
-    session = relay.greeted(source=source)
-    judge.accepted(relay.authenticate(session, tenant))
-    judge.accepted(session.ask(relay.tunnel_info(tenant.id)))
+    _served(relay, tenant, source)
 
 
 @requirement("CB-ADR-002")
 def test_address_outside_the_list(relay: RelayUnderTest) -> None:
-    """A client whose address is not on its tenant's list authenticates, and asks for a tunnel where auth passed."""
+    """Authenticate from an address that is not on the tenant's list, and request a tunnel if auth was accepted."""
     tenant, source = _tenant_and_source(relay, allowed=False)
     relay.authenticated()
-    for _ in range(3):  # it must go on being refused
-        session = relay.greeted(source=source)
-        exchange = relay.authenticate(session, tenant)
-        if session.authenticated:  # the page doesn't say at which step the list is looked at
-            exchange = session.ask(relay.tunnel_info(tenant.id))
+    for _ in range(3):  # every attempt must be refused
+        session, exchange = _attempt(relay, tenant, source)
         judge.refused_with(exchange, "ip_not_allowed")
         if not session.ended:
             judge.not_accepted(session.ask(relay.tunnel_info(tenant.id)), "no tunnel after ip_not_allowed")
@@ -41,41 +38,32 @@ def test_address_outside_the_list(relay: RelayUnderTest) -> None:
 
 @requirement("CB-ADR-003")
 def test_list_is_the_tenants_own(relay: RelayUnderTest) -> None:
-    """From an address that one tenant's list leaves out, a tenant without a list authenticates and opens a tunnel."""
+    """Use an address that one tenant's list lacks: a tenant without a list authenticates and opens a tunnel."""
     tenant, source = _tenant_and_source(relay, allowed=False)
     relay.authenticated()
-    session = relay.greeted(source=source)
     with relay.control(f"{tenant.id} refused from this address"):
-        exchange = relay.authenticate(session, tenant)
-        if session.authenticated:
-            exchange = session.ask(relay.tunnel_info(tenant.id))
-        judge.refused(exchange)
-    free = next((other for other in (relay.tenant, relay.profile.second_tenant) if _serves(other, source)), None)
+        judge.refused(_attempt(relay, tenant, source)[1])
+    free = next((other for other in _main_tenants(relay) if other.allows(source)), None)
     if free is None:
         raise NotExercised("give tenants (an active one without tenants.allowed_addresses)")
-    session = relay.greeted(source=source)
-    judge.accepted(relay.authenticate(session, free))
-    judge.accepted(session.ask(relay.tunnel_info(free.id)))
+    _served(relay, free, source)
 
 
 @requirement("CB-ADR-101")
 def test_step_of_the_refusal(relay: RelayUnderTest) -> None:
-    """A client whose address is not on its tenant's list authenticates, and asks for a tunnel where auth passed."""
+    """Authenticate from an address that is not on the tenant's list, and request a tunnel if auth was accepted."""
     tenant, source = _tenant_and_source(relay, allowed=False)
     relay.authenticated()
-    session = relay.greeted(source=source)
-    seen = f"auth: {reaction(relay.authenticate(session, tenant))}"
-    if session.authenticated:
-        seen = f"tunnel_info: {reaction(session.ask(relay.tunnel_info(tenant.id)))}"
-    relay.log.saw(seen)
+    _, exchange = _attempt(relay, tenant, source)
+    relay.log.saw(f"{exchange.request.type if exchange.request else ''}: {reaction(exchange)}")
 
 
 @requirement("CB-ADR-003")
-def test_no_list_lets_everybody_in(relay: RelayUnderTest) -> None:
-    """A tenant without a list authenticates from an address from which a tenant with that address on its list does."""
+def test_no_list_allows_every_address(relay: RelayUnderTest) -> None:
+    """Authenticate a tenant without a list from an address that another tenant's list names."""
     _tenant_and_source(relay, allowed=False)
     tenant, source = _tenant_and_source(relay, allowed=True)
-    free = [one for one in (relay.tenant, relay.profile.second_tenant) if one and not one.allowed_addresses]
+    free = [other for other in _main_tenants(relay) if not other.allowed_addresses]
     if not free:
         raise NotExercised("give tenants (an active one without tenants.allowed_addresses)")
     with relay.control(f"{tenant.id} served from this address"):
@@ -86,12 +74,30 @@ def test_no_list_lets_everybody_in(relay: RelayUnderTest) -> None:
             raise Broken(f"no list for {other.id}, as the profile declares", "ip_not_allowed", exchange)
 
 
-def _serves(tenant: Tenant | None, source: str) -> bool:
-    return tenant is not None and tenant.allows(source)
+def _attempt(relay: RelayUnderTest, tenant: Tenant, source: str) -> tuple[ProbeSession, Exchange]:
+    """Authenticate from an address, and request a tunnel if that was accepted; return the last exchange.
+
+    The specification doesn't say at which step the relay checks the list.
+    """
+    session = relay.greeted(source=source)
+    exchange = relay.authenticate(session, tenant)
+    if session.authenticated:
+        exchange = session.ask(relay.tunnel_info(tenant.id))
+    return session, exchange
+
+
+def _served(relay: RelayUnderTest, tenant: Tenant, source: str) -> None:
+    session = relay.greeted(source=source)
+    judge.accepted(relay.authenticate(session, tenant))
+    judge.accepted(session.ask(relay.tunnel_info(tenant.id)))
+
+
+def _main_tenants(relay: RelayUnderTest) -> list[Tenant]:
+    return [tenant for tenant in (relay.tenant, relay.profile.second_tenant) if tenant is not None]
 
 
 def _tenant_and_source(relay: RelayUnderTest, *, allowed: bool) -> tuple[Tenant, str]:
-    """Return a tenant with a list and a source address of the suite's that is on it, or is not."""
+    """Return a tenant with a list, and a source address of the suite that is on the list or not."""
     for tenant in relay.profile.tenants_with("allowed_addresses"):
         for source in _sources(relay):
             if tenant.allows(source) is allowed:
@@ -101,10 +107,10 @@ def _tenant_and_source(relay: RelayUnderTest, *, allowed: bool) -> tuple[Tenant,
 
 
 def _sources(relay: RelayUnderTest) -> list[str]:
-    """Return the addresses that the suite can come from: those of the profile, else the one that the system picks."""
+    """Return the suite's source addresses: those of the profile, or the one that the system chooses."""
     if relay.profile.target.source_addresses:
         return list(relay.profile.target.source_addresses)
-    if not is_loopback(relay.endpoint.host):  # what is between may put another address in its place
+    if not is_loopback(relay.endpoint.host):  # a gateway may replace the address
         raise NotExercised("give target.source_addresses: the addresses that the relay sees the suite come from")
     address = relay.connect().wire.local_address
     return [str(ipaddress.ip_address(address.partition("%")[0]))]

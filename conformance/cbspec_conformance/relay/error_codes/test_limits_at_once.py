@@ -1,7 +1,7 @@
-"""Source: Error Codes / tenant_limit_exceeded: a limit holds, too, when more than it allows is asked for at once.
+"""Source: Error Codes / tenant_limit_exceeded: a limit also holds for requests that arrive at the same time.
 
-A relay that looks at its count first and adds to it later lets too many in then. How many are served below the limit is
-not judged here: what is asked for one by one tells that.
+A relay that checks its count before it increases it may allow too many. The cases of single requests judge whether all
+below the limit are served.
 """
 
 from __future__ import annotations
@@ -16,47 +16,38 @@ from cbspec_conformance.judging.errors import Broken, NotExercised
 from cbspec_conformance.probe.session import ProbeSession
 from cbspec_conformance.record.exchange import Exchange
 from cbspec_conformance.relay.error_codes.limits import (
-    connection_tenant,
-    limit_holds,
-    room_for,
+    limited_tenant,
     served_connections,
-    served_tunnels,
-    tunnel_tenant,
+    shared_tunnel_limit,
+    tunnels_work,
 )
 from cbspec_conformance.runner.marks import requirement
 from cbspec_conformance.target.relay import RelayUnderTest
 
 _ROUNDS = 2
-_TOO_MANY = 2
+_EXCESS = 2
 
 
 @requirement("CB-LIM-002")
 def test_tunnels_at_once(relay: RelayUnderTest) -> None:
-    """Two tunnels more than the limit are asked for in one TLS record; no more than the limit may be opened."""
-    tenant, limit = tunnel_tenant(relay)
+    """Request two tunnels more than the limit in one TLS record; at most the limit may be opened."""
+    tenant, limit = limited_tenant(relay, "tunnel_limit")
     _no_rate(tenant)
-    with relay.control(f"{limit} tunnels"):
-        relay.soon(lambda: served_tunnels(relay, tenant, limit))
+    tunnels_work(relay, tenant, limit)
     for _ in range(_ROUNDS):
-        session = relay.authenticated(tenant)
-        _at_most(limit, "tunnels", _tunnels_at_once(relay, [session], limit + _TOO_MANY))
-        session.close()
+        _one_connection(relay, tenant, limit)
 
 
 @requirement("CB-LIM-005")
 def test_tunnels_at_once_on_two_connections(relay: RelayUnderTest) -> None:
-    """Two connections ask at once for more tunnels than the limit, together; no more than it may be opened."""
-    tenant, limit = tunnel_tenant(relay)
-    room_for(tenant, 2)
+    """Request more tunnels than the limit on two connections at once; together they may open at most the limit."""
+    tenant, limit = shared_tunnel_limit(relay)
     _no_rate(tenant)
-    limit_holds(relay, tenant, limit)
     for _ in range(_ROUNDS):
-        with relay.control(f"a limit of {limit} tunnels, asked for at once on one connection"):
-            session = relay.authenticated(tenant)
-            _at_most(limit, "tunnels", _tunnels_at_once(relay, [session], limit + _TOO_MANY))
-            session.close()
+        with relay.control(f"a limit of {limit} tunnels, requested at once on one connection"):
+            _one_connection(relay, tenant, limit)
         sessions = [relay.authenticated(tenant) for _ in range(2)]
-        exchanges = _tunnels_at_once(relay, sessions, (limit + _TOO_MANY + 1) // 2)
+        exchanges = _tunnels_at_once(relay, sessions, (limit + _EXCESS + 1) // 2)
         for exchange in exchanges:
             _at_most(limit, "tunnels", [exchange])
         _at_most(limit, "tunnels", still_held(sessions, exchanges))
@@ -66,11 +57,11 @@ def test_tunnels_at_once_on_two_connections(relay: RelayUnderTest) -> None:
 
 @requirement("CB-LIM-012")
 def test_connections_at_once(relay: RelayUnderTest) -> None:
-    """Two connections more than the limit authenticate at once, then ask for a tunnel each, where auth still passed.
+    """Authenticate two connections more than the limit at once, then request a tunnel on those that were accepted.
 
-    No more tunnels than the limit may be opened: the page doesn't say where the limit strikes.
+    At most the limit may open one: the specification doesn't say at which step the limit applies.
     """
-    tenant, limit = connection_tenant(relay)
+    tenant, limit = limited_tenant(relay, "connection_limit")
     _no_rate(tenant)
     if tenant.tunnel_limit is not None and tenant.tunnel_limit <= limit:
         raise NotExercised(f"tenants.tunnel_limit of {tenant.id} is not above its tenants.connection_limit")
@@ -78,37 +69,40 @@ def test_connections_at_once(relay: RelayUnderTest) -> None:
         relay.room.use(tenant)
         with relay.control(f"{limit} connections"):
             relay.soon(lambda: served_connections(relay, tenant, limit))
-        sessions = [relay.greeted() for _ in range(limit + _TOO_MANY)]
+        sessions = [relay.greeted() for _ in range(limit + _EXCESS)]
         for session in sessions:
             session.assume(tenant=tenant.id)
         auths = _at_once(relay, sessions, [[{"type": "auth", "token": relay.tokens.valid(tenant)}] for _ in sessions])
         for session, exchange in zip(sessions, auths, strict=True):
             session.assume(authenticated=judge.served(exchange))
-        _room_elsewhere(auths)
+        _no_other_limit(auths)
         _at_most(limit, "connections", _tunnels_at_once(relay, [each for each in sessions if each.authenticated], 1))
         for session in sessions:
             session.close()
 
 
+def _one_connection(relay: RelayUnderTest, tenant: Tenant, limit: int) -> None:
+    session = relay.authenticated(tenant)
+    _at_most(limit, "tunnels", _tunnels_at_once(relay, [session], limit + _EXCESS))
+    session.close()
+
+
 def _tunnels_at_once(relay: RelayUnderTest, sessions: list[ProbeSession], count: int) -> list[Exchange]:
-    """Ask for so many tunnels on each session, all of them before any answer is read."""
+    """Request `count` tunnels on each session before any answer is read."""
     return _at_once(relay, sessions, [[relay.tunnel_info(each.tenant) for _ in range(count)] for each in sessions])
 
 
 def _at_once(
     relay: RelayUnderTest, sessions: list[ProbeSession], requests: list[list[Mapping[str, Any]]]
 ) -> list[Exchange]:
-    """Send each session its requests in one piece, and read no answer before the last is sent."""
-    ready = [
-        (session, [session.note(request) for request in asked])
-        for session, asked in zip(sessions, requests, strict=True)
-    ]
-    for session, noted in ready:
-        session.send_unanswered(b"".join(data for _, data in noted), messages=len(noted))
+    """Send each session's requests in one piece, and read answers only after the last piece."""
+    noted = [[session.note(request) for request in theirs] for session, theirs in zip(sessions, requests, strict=True)]
+    for session, messages in zip(sessions, noted, strict=True):
+        session.send_unanswered(b"".join(data for _, data in messages), messages=len(messages))
     exchanges = []
-    for session, noted in ready:
-        exchange = session.gathered(noted[0][0], session.answers(len(noted)))
-        if len(noted) == 1:
+    for session, messages in zip(sessions, noted, strict=True):
+        exchange = session.gathered(messages[0][0], session.answers(len(messages)))
+        if len(messages) == 1:
             exchange = relay.log.observe(exchange)
         session.count_tunnels(_opened([exchange]))
         exchanges.append(exchange)
@@ -116,30 +110,30 @@ def _at_once(
 
 
 def _opened(exchanges: Iterable[Exchange]) -> int:
-    """Return how many tunnels were opened, by their names: an answer that comes twice opens nothing."""
+    """Return the number of opened tunnels, by their ids: a repeated answer opens nothing."""
     answers = [answer for exchange in exchanges for answer in exchange.answers if answer.type == "tunnel_response"]
     return len({str(answer.member("tunnel_id")) for answer in answers if judge.is_success(answer)})
 
 
 def _at_most(limit: int, what: str, exchanges: list[Exchange]) -> None:
-    """See that no more tunnels were opened than the limit allows."""
+    """Check that no more tunnels were opened than the limit allows."""
     opened = _opened(exchanges)
     if opened > limit:
-        raise Broken(f"at most {limit} {what}, however many are asked for at once", f"{opened} tunnels", *exchanges)
-    _room_elsewhere(exchanges)
+        raise Broken(f"at most {limit} {what}, however many are requested at once", f"{opened} tunnels", *exchanges)
+    _no_other_limit(exchanges)
 
 
 def still_held(sessions: Iterable[ProbeSession], exchanges: Iterable[Exchange]) -> list[Exchange]:
-    """Return the exchanges of those sessions that the relay left open.
+    """Return the exchanges of the sessions that are still open.
 
-    One that it closed behind a refusal gave back what it had opened, and another may have had that since.
+    A session that the relay closed after a refusal has released its tunnels, and another may have taken them.
     """
     both = zip(sessions, exchanges, strict=True)
     return [exchange for session, exchange in both if not session.ended and judge.served(session.heartbeat())]
 
 
-def _room_elsewhere(exchanges: list[Exchange]) -> None:
-    """See that no other limit refused anything. Raises Inconclusive where one did: it may have hidden the breach."""
+def _no_other_limit(exchanges: list[Exchange]) -> None:
+    """Raise Inconclusive if another limit refused a request: it may have hidden the breach."""
     for answer in (answer for exchange in exchanges for answer in exchange.answers):
         code = answer.member("code") if answer.type == "error" else None
         if code in judge.OUT_OF_ROOM and code != ErrorCode.TENANT_LIMIT_EXCEEDED:
@@ -148,4 +142,4 @@ def _room_elsewhere(exchanges: list[Exchange]) -> None:
 
 def _no_rate(tenant: Tenant) -> None:
     if tenant.rate is not None:
-        raise NotExercised(f"{tenant.id} has a rate: what it asks at once may be refused for that")
+        raise NotExercised(f"{tenant.id} has a rate, which may refuse requests that are sent at once")

@@ -1,4 +1,4 @@
-"""Source: Error Codes / the limits: any order of messages on many connections of many tenants, against a model."""
+"""Source: Error Codes / the limits: messages in any order on many connections of many tenants, against a model."""
 
 from __future__ import annotations
 
@@ -23,42 +23,44 @@ from cbspec_conformance.properties.explore import Explorer
 from cbspec_conformance.record.conclusions import Breach, Silence
 from cbspec_conformance.record.exchange import Exchange
 from cbspec_conformance.relay.error_codes.limits import (
+    LimitKey,
+    count_tunnels,
     fillable,
     limit_holds,
     served_connections,
     served_tunnels,
-    tunnels_had,
 )
-from cbspec_conformance.relay.error_codes.refusals import limited
+from cbspec_conformance.relay.error_codes.refusals import limited, seen
 from cbspec_conformance.runner.marks import alone, requirement
 from cbspec_conformance.target.relay import RelayUnderTest
 
 _MOST_TUNNELS = 3
-"""Tunnels on one connection of a tenant without a limit: a relay may have limits that the profile doesn't tell of."""
+"""Most tunnels on one connection of a tenant without a limit: a relay may have limits that the profile lacks."""
 
 _NO_ROOM = ("CB-LIM-001", "CB-LIM-003", "CB-LIM-011", "CB-CON-001", "CB-BUF-001")
-"""The requirements that a refusal breaks where there is room."""
+"""The requirements that a refusal below a limit breaks."""
 
 _OVER = ("CB-LIM-002", "CB-LIM-005", "CB-LIM-012", "CB-CON-002", "CB-CON-003", "CB-BUF-002")
-"""The requirements that being served breaks where there is no room: as long as those are open that have it."""
+"""The requirements that service above a limit breaks, while the connections that use up the limit are open."""
 
-
-@dataclass(frozen=True, slots=True)
-class _Op:
-    """One step of a run: what is done, on which connection and for which tenant, both counted round and round."""
-
-    what: Ask | str
-    which: int
-    tenant: int
-    websocket: bool
-
-
-_WHATS = (
+_ACTIONS = (
     *("join", "join", "join", "connect", "close", "close", "reset"),
     *(Ask.HELLO, Ask.AUTH, Ask.BAD_AUTH, Ask.HEARTBEAT, Ask.UNKNOWN),
     *(Ask.TUNNEL, Ask.TUNNEL, Ask.TUNNEL, Ask.TUNNEL, Ask.BAD_TUNNEL, Ask.BAD_TUNNEL, Ask.FOREIGN_TUNNEL),
 )
-_OPS = st.builds(_Op, st.sampled_from(_WHATS), st.integers(0, 7), st.integers(0, 3), st.booleans())
+
+
+@dataclass(frozen=True, slots=True)
+class _Op:
+    """One step of a run: an action, and the numbers of its connection and tenant, modulo how many there are."""
+
+    action: Ask | str
+    connection: int
+    tenant: int
+    websocket: bool
+
+
+_OPS = st.builds(_Op, st.sampled_from(_ACTIONS), st.integers(0, 7), st.integers(0, 3), st.booleans())
 
 
 def _runs(steps: int) -> SearchStrategy[list[_Op]]:
@@ -67,7 +69,10 @@ def _runs(steps: int) -> SearchStrategy[list[_Op]]:
 
 @dataclass(frozen=True, slots=True)
 class _Place:
-    """Where a run takes place: an address (None: the target's), tenants, limits, and how to see that all has room."""
+    """The conditions of a run: an address (None: the target's), tenants, limits, and most connections.
+
+    `settle` checks that no limit is in use.
+    """
 
     at: Endpoint | None
     tenants: list[Tenant]
@@ -78,14 +83,12 @@ class _Place:
 
 @requirement("CB-LIM-005")
 def test_tenants_limits_in_any_order(relay: RelayUnderTest, explorer: Explorer) -> None:
-    """Hypothesis sends messages in any order on up to six connections of four tenants; a model knows what may come."""
-    limited_ones = [
-        *relay.profile.tenants_with("tunnel_limit")[:1],
-        *relay.profile.tenants_with("connection_limit")[:1],
-    ]
+    """Send messages in any order on up to six connections of four tenants, and compare the answers with a model."""
+    keys: tuple[LimitKey, ...] = ("tunnel_limit", "connection_limit")
+    limited_ones = [tenant for key in keys for tenant in relay.profile.tenants_with(key)[:1]]
     if not limited_ones:
         raise NotExercised("give tenants.tunnel_limit or tenants.connection_limit (for a tenant of its own)")
-    tenants = list({tenant.id: tenant for tenant in [*limited_ones, *_free(relay)]}.values())
+    tenants = list({tenant.id: tenant for tenant in [*limited_ones, *_main_tenants(relay)]}.values())
     for tenant in limited_ones:
         fillable(max(tenant.tunnel_limit or 0, tenant.connection_limit or 0), f"a limit of {tenant.id}")
     for tenant in tenants:
@@ -103,17 +106,14 @@ def test_tenants_limits_in_any_order(relay: RelayUnderTest, explorer: Explorer) 
                 served_connections(relay, tenant, tenant.connection_limit)
 
     rules = relay.profile.relay
-    _explore(
-        relay,
-        explorer,
-        _Place(None, tenants, _limits(relay, tenants, rules.connection_limit, rules.buffer_pool), settle),
-    )
+    limits = _limits(relay, tenants, rules.connection_limit, rules.buffer_pool)
+    _explore(relay, explorer, _Place(None, tenants, limits, settle))
 
 
 @alone
 @requirement("CB-CON-002")
 def test_relays_connections_in_any_order(relay: RelayUnderTest, explorer: Explorer) -> None:
-    """Hypothesis sends any messages in any order on one connection more than the relay's limit, or two."""
+    """Send messages in any order on up to two connections more than the relay's limit, and compare with a model."""
     relay.needs.served("auth")
     with limited(relay, "connection_limit", relay.profile.relay.connection_limit) as (at, limit):
 
@@ -123,7 +123,7 @@ def test_relays_connections_in_any_order(relay: RelayUnderTest, explorer: Explor
                     session = stack.enter_context(contextlib.closing(relay.connect(at=at)))
                     judge.accepted(session.hello(), "connection_limit_reached")
 
-        tenants = _free(relay)[:1]
+        tenants = _main_tenants(relay)[:1]
         pool = relay.profile.relay.buffer_pool if at is None else None
         _explore(relay, explorer, _Place(at, tenants, _limits(relay, tenants, limit, pool), settle, limit + 2))
 
@@ -131,18 +131,18 @@ def test_relays_connections_in_any_order(relay: RelayUnderTest, explorer: Explor
 @alone
 @requirement("CB-BUF-002")
 def test_buffers_in_any_order(relay: RelayUnderTest, explorer: Explorer) -> None:
-    """Hypothesis sends any messages in any order on several connections that share a pool of buffers."""
+    """Send messages in any order on connections that share a buffer pool, and compare the answers with a model."""
     with limited(relay, "buffer_pool", relay.profile.relay.buffer_pool) as (at, size):
 
         def settle() -> None:
-            if tunnels_had(relay, relay.authenticated(at=at), size) < size:
+            if count_tunnels(relay, relay.authenticated(at=at), size) < size:
                 raise Inconclusive(f"the pool of {size} buffers has no room for as many tunnels (see CB-BUF-003)")
 
-        tenants = _free(relay)
+        tenants = _main_tenants(relay)
         _explore(relay, explorer, _Place(at, tenants, _limits(relay, tenants, None, size), settle))
 
 
-def _free(relay: RelayUnderTest) -> list[Tenant]:
+def _main_tenants(relay: RelayUnderTest) -> list[Tenant]:
     return [tenant for tenant in (relay.tenant, relay.profile.second_tenant) if tenant is not None]
 
 
@@ -165,20 +165,20 @@ def _explore(relay: RelayUnderTest, explorer: Explorer, place: _Place) -> None:
         for op in ops:
             steps.do(op)
         for finding in relay.log.findings:
-            if finding.outcome is Outcome.FAILED:  # what every exchange must keep is made small, too
+            if finding.outcome is Outcome.FAILED:  # so that Hypothesis shrinks violations of invariants, too
                 relay.log.judge_invariant(finding.requirement)
 
     def check(ops: list[_Op]) -> None:
         nonlocal late
         relay.hang_up()
-        with relay.control("all room of every limit"):
+        with relay.control("every limit unused"):
             relay.soon(place.settle)
         try:
             run(ops)
         except Broken as broken:
             if broken.requirement not in _NO_ROOM:
                 raise
-            # What was closed before these steps began may be counted still: in time it must not be.
+            # The relay may still count connections that closed before the run; some seconds later it must not.
             relay.hang_up()
             time.sleep(relay.tempo.soon)
             run(ops)
@@ -189,7 +189,7 @@ def _explore(relay: RelayUnderTest, explorer: Explorer, place: _Place) -> None:
 
 
 class _Run:
-    """One run: the connections, and the model beside them; `late`: of a relay that gives back late."""
+    """One run: the connections and their model. `late`: the relay releases limits late."""
 
     def __init__(self, relay: RelayUnderTest, place: _Place, *, late: bool) -> None:
         self._relay = relay
@@ -198,20 +198,18 @@ class _Run:
         self._sessions: dict[int, ProbeSession] = {}
 
     def do(self, op: _Op) -> None:
-        """Take a step, where it can be taken now."""
+        """Take a step, if it is possible now."""
         tenant = self._place.tenants[op.tenant % len(self._place.tenants)]
-        if op.what in ("connect", "join"):
+        if op.action in ("connect", "join"):
             self._connect(op, tenant)
-            return
-        if not self._model.open:
-            return
-        connection = self._model.open[op.which % len(self._model.open)]
-        session = self._sessions[id(connection)]
-        if isinstance(op.what, Ask):
-            self._ask(connection, op.what, tenant)
-        else:
-            session.wire.reset() if op.what == "reset" else session.close()
-            self._model.ended(connection)
+        elif self._model.open:
+            connection = self._model.open[op.connection % len(self._model.open)]
+            session = self._sessions[id(connection)]
+            if isinstance(op.action, Ask):
+                self._ask(connection, op.action, tenant)
+            else:
+                session.wire.reset() if op.action == "reset" else session.close()
+                self._model.ended(connection)
 
     def _connect(self, op: _Op, tenant: Tenant) -> None:
         if len(self._model.open) >= self._place.most:
@@ -225,7 +223,7 @@ class _Run:
             return
         connection = self._model.connect()
         self._sessions[id(connection)] = session
-        for ask in (Ask.HELLO, Ask.AUTH, Ask.TUNNEL) if op.what == "join" else ():
+        for ask in (Ask.HELLO, Ask.AUTH, Ask.TUNNEL) if op.action == "join" else ():
             if connection.step is not ModelStep.ENDED and not connection.refused:
                 self._ask(connection, ask, tenant)
 
@@ -234,27 +232,27 @@ class _Run:
         if ask is Ask.TUNNEL and connection.tunnels >= _MOST_TUNNELS and limits.tunnels.get(connection.tenant) is None:
             return
         session = self._sessions[id(connection)]
-        whom = connection.tenant or tenant.id
-        allowed = self._model.allowed(connection, ask, whom)
-        exchange = self._send(session, ask, whom)
+        tenant_id = connection.tenant or tenant.id
+        allowed = self._model.allowed(connection, ask, tenant_id)
+        exchange = self._send(session, ask, tenant_id)
         answer, is_error = _answer(exchange)
         if answer == NOTHING and exchange.ended and connection.refused:
             self._model.ended(connection)  # a relay may close after an error, and its close may come late
             return
-        if requirement_ := allowed.breach(answer, is_error=is_error):
+        if identifier := allowed.breach(answer, is_error=is_error):
             wanted = " or ".join(sorted(allowed.answers - {NOTHING})) or "a refusal"
-            self._blame(connection, whom, Breach(requirement_, f"{wanted} to {ask.value}", _seen(exchange)), exchange)
-        self._model.happened(connection, ask, answer, is_error=is_error, tenant=whom)
+            breach = Breach(identifier, f"{wanted} to {ask.value}", seen(exchange))
+            self._blame(connection, breach, exchange, self._undeclared(answer, tenant_id))
+        self._model.happened(connection, ask, answer, is_error=is_error, tenant=tenant_id)
         session.assume(authenticated=connection.step is ModelStep.AUTHENTICATED)
         if session.ended:
             self._model.ended(connection)
 
-    def _blame(self, connection: ModelConnection, whom: str, breach: Breach, exchange: Exchange) -> None:
-        """Raise Broken, or Inconclusive where a limit may be the cause that the profile doesn't tell of.
+    def _blame(self, connection: ModelConnection, breach: Breach, exchange: Exchange, undeclared: str) -> None:
+        """Raise Broken, or Inconclusive if the cause may be a limit that the profile doesn't declare.
 
-        What draws a warning only is noted: it doesn't end the case of what the relay must do.
+        A breach of a SHOULD is only logged, since the requirement of the case is a MUST.
         """
-        undeclared = self._undeclared(_answer(exchange)[0], whom)
         if find(breach.requirement).level is Level.MUST:
             if undeclared:
                 raise Inconclusive(undeclared)
@@ -266,14 +264,14 @@ class _Run:
         if session.unresponsive:
             session.close()
 
-    def _still_open(self, connection: ModelConnection, blamed: str) -> None:
-        """Raise Inconclusive where a limit isn't used up any more, since others ended that the model holds open."""
-        if blamed not in _OVER:
+    def _still_open(self, connection: ModelConnection, broken: str) -> None:
+        """Raise Inconclusive if connections that use up the broken limit have ended without the model's knowledge."""
+        if broken not in _OVER:
             return
         for other in self._model.open:
             session = self._sessions[id(other)]
             if other is not connection and other.tunnels and not (session.heartbeat().answers and not session.ended):
-                raise Inconclusive("a connection that used up the limit has ended meanwhile, by itself")
+                raise Inconclusive("a connection that used up the limit has ended by itself")
 
     def _send(self, session: ProbeSession, ask: Ask, tenant: str) -> Exchange:
         relay = self._relay
@@ -293,11 +291,10 @@ class _Run:
         return asks[ask]()
 
     def _undeclared(self, code: str, tenant: str) -> str:
-        """Say that a refusal for want of room says nothing where the profile declares no such limit; else ""."""
+        """Return why a refusal for lack of room can't be judged, if the profile declares no such limit; else ""."""
         limits = self._place.limits
         declared = {
-            "tenant_limit_exceeded": limits.tunnels.get(tenant) is not None
-            or limits.connections.get(tenant) is not None,
+            "tenant_limit_exceeded": {limits.tunnels.get(tenant), limits.connections.get(tenant)} != {None},
             "connection_limit_reached": limits.relay is not None,
             "buffer_pool_exhausted": limits.pool is not None,
         }
@@ -307,7 +304,7 @@ class _Run:
 
 
 def _answer(exchange: Exchange) -> tuple[str, bool]:
-    """Return an exchange's answer as the model names it, and whether it is an error."""
+    """Return an exchange's answer in the model's terms, and whether it is an error."""
     answer = exchange.answer
     if answer is None:
         if exchange.silence is Silence.UNRESPONSIVE and not exchange.relay_alive:
@@ -318,7 +315,3 @@ def _answer(exchange: Exchange) -> tuple[str, bool]:
     if answer.type == "error":
         return judge.error_code(exchange), True
     return (answer.type if judge.is_success(answer) else judge.describe(answer)), False
-
-
-def _seen(exchange: Exchange) -> str:
-    return judge.describe(exchange.answers[0]) if exchange.answers else judge.silence(exchange)

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Iterator
+
 from cbspec.profile.profile import Condition, Endpoint
 from cbspec_conformance.judging import judge
 from cbspec_conformance.judging.errors import Broken, Inconclusive, NotExercised
@@ -9,51 +12,46 @@ from cbspec_conformance.probe.tcp import Unreachable
 from cbspec_conformance.probe.wire import HandshakeFailure
 from cbspec_conformance.relay.error_codes.refusals import (
     attempt,
-    attempt_or_say,
+    attempt_for_code,
     code_if_any,
     code_is_sent,
     not_served,
     step_of_refusal,
 )
 from cbspec_conformance.relay.upgrade import upgrade
-from cbspec_conformance.runner.marks import alone, requirement
+from cbspec_conformance.runner.marks import alone, requirement, requirements
 from cbspec_conformance.target.provoke import until
 from cbspec_conformance.target.relay import RelayUnderTest
+
+_CODE = "server_unavailable"
 
 
 @alone
 @requirement("CB-UNA-001")
 def test_unavailable_relay_does_not_serve(relay: RelayUnderTest) -> None:
-    """While the relay is unavailable a client tries hello, auth and a tunnel: no tunnel is opened."""
+    """While the relay is unavailable, send hello, auth and a tunnel_info: no tunnel is opened."""
     relay.open_tunnel(relay.authenticated())
     with relay.provoked("unavailable") as (condition, at):
         until(condition, lambda: _not_served(relay, at), (Broken,))
-        for _ in range(3):  # and it goes on so
+        for _ in range(3):  # the relay must stay unavailable
             _not_served(relay, at)
 
 
 @alone
-@requirement("CB-UNA-002")
-def test_code_if_any(relay: RelayUnderTest) -> None:
-    """While the relay is unavailable a client tries hello, auth and a tunnel; if an error is sent, its code is read."""
-    with relay.provoked("unavailable") as (condition, at):
-        _settle(relay, condition, at)
-        code_if_any(attempt(relay, at), "server_unavailable")
-
-
-@alone
-@requirement("CB-UNA-003")
-def test_code_is_sent(relay: RelayUnderTest) -> None:
-    """While the relay is unavailable a client tries hello, auth and a tunnel; it is told server_unavailable."""
-    with relay.provoked("unavailable") as (condition, at):
-        _settle(relay, condition, at)
-        code_is_sent(attempt_or_say(relay, at, "server_unavailable"), "server_unavailable")
+@requirements("CB-UNA-002", "CB-UNA-003")
+def test_code(relay: RelayUnderTest, identifier: str) -> None:
+    """While the relay is unavailable, send hello and auth; expect server_unavailable, or no error (CB-UNA-002)."""
+    with _unavailable(relay) as at:
+        if identifier == "CB-UNA-002":
+            code_if_any(attempt(relay, at), _CODE)
+        else:
+            code_is_sent(attempt_for_code(relay, at, _CODE), _CODE)
 
 
 @alone
 @requirement("CB-UNA-004")
 def test_serves_again(relay: RelayUnderTest) -> None:
-    """After what made the relay unavailable is taken away, a client gets its tunnel within a few seconds."""
+    """After the relay became available again, a client gets a tunnel within a few seconds."""
     condition = relay.profile.conditions.get("unavailable")
     if condition is None or (condition.target is None and condition.begin is None):
         raise NotExercised("give conditions.unavailable: a target where it holds, or begin and end")
@@ -67,27 +65,33 @@ def test_serves_again(relay: RelayUnderTest) -> None:
 @alone
 @requirement("CB-UNA-101")
 def test_step_of_the_refusal(relay: RelayUnderTest) -> None:
-    """While the relay is unavailable a client tries hello, auth and a tunnel, until it is refused."""
-    with relay.provoked("unavailable") as (condition, at):
-        _settle(relay, condition, at)
-        relay.log.saw(step_of_refusal(relay, at, "server_unavailable"))
+    """While the relay is unavailable, send hello, auth and a tunnel_info until one is refused."""
+    with _unavailable(relay) as at:
+        relay.log.saw(step_of_refusal(relay, at, _CODE))
 
 
 @alone
 @requirement("CB-UNA-102")
 def test_websocket_handshake(relay: RelayUnderTest) -> None:
-    """While the relay is unavailable a client sends an opening handshake; the HTTP status is read."""
+    """While the relay is unavailable, send an opening handshake and record the HTTP status."""
     relay.needs.websocket()
-    with relay.provoked("unavailable") as (condition, at):
-        _settle(relay, condition, at)
+    with _unavailable(relay) as at:
         try:
             relay.log.saw(f"status {upgrade(relay, at=at).status}")
         except (Unreachable, HandshakeFailure):
             relay.log.saw("no connection, or none with TLS")
 
 
+@contextlib.contextmanager
+def _unavailable(relay: RelayUnderTest) -> Iterator[Endpoint | None]:
+    """Yield the address at which the relay is unavailable, once it shows."""
+    with relay.provoked("unavailable") as (condition, at):
+        _settle(relay, condition, at)
+        yield at
+
+
 def _settle(relay: RelayUnderTest, condition: Condition, at: Endpoint | None) -> None:
-    """Wait until the condition shows; whether it does at all is CB-UNA-001's to say."""
+    """Wait until the relay doesn't serve; CB-UNA-001 judges a relay that keeps serving."""
     try:
         until(condition, lambda: _not_served(relay, at), (Broken,))
     except Broken:
@@ -102,4 +106,4 @@ def _served(relay: RelayUnderTest) -> None:
     exchanges = attempt(relay, None)
     if not exchanges:
         raise Broken("a relay that serves again", "no connection, or none with TLS")
-    judge.accepted(exchanges[-1], "server_unavailable")
+    judge.accepted(exchanges[-1], _CODE)

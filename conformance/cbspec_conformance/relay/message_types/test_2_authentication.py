@@ -3,118 +3,94 @@
 from __future__ import annotations
 
 import contextlib
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 import pytest
 
-from cbspec.tokens.forgery import FORGERIES, Forgery
+from cbspec.profile.profile import Tenant
+from cbspec.tokens.forgery import FORGERIES, MISSING, Forgery
+from cbspec.tokens.jws import Compact
 from cbspec_conformance.judging import judge
-from cbspec_conformance.judging.errors import NotExercised
-from cbspec_conformance.runner.marks import requirement
+from cbspec_conformance.judging.errors import Inconclusive, NotExercised
+from cbspec_conformance.judging.observing import ACCEPTED, CLOSED, OPEN, reaction
+from cbspec_conformance.probe.session import ProbeSession
+from cbspec_conformance.properties.effort import QUICK
+from cbspec_conformance.properties.explore import Explorer
+from cbspec_conformance.relay.tunnels import open_tunnel_and_close
+from cbspec_conformance.runner.marks import requirement, requirements
 from cbspec_conformance.target.relay import RelayUnderTest
+
+_LIFETIMES = (1, 3, 6)
+"""Seconds until a token expires, tried in turn: a slow relay may receive it later than the first."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Unusual:
+    """A signed token with other claims, times (in seconds from now), headers or algorithm than usual."""
+
+    claims: Mapping[str, object] = field(default_factory=dict)
+    times: Mapping[str, int] = field(default_factory=dict)
+    headers: Mapping[str, object] | None = None
+    algorithm: str = ""
+
+
+_UNUSUAL = {
+    "CB-AUT-104": {
+        "expired 30 s ago": _Unusual(times={"iat": -600, "exp": -30}),
+        "expired 4 minutes ago": _Unusual(times={"iat": -600, "exp": -240}),
+        "valid in 30 s": _Unusual(times={"iat": -600, "nbf": 30}),
+        "valid in 4 minutes": _Unusual(times={"iat": -600, "nbf": 240}),
+    },
+    "CB-AUT-105": {"HS384": _Unusual(algorithm="HS384"), "HS512": _Unusual(algorithm="HS512")},
+    "CB-AUT-106": {"": _Unusual({"exp": MISSING})},
+    "CB-AUT-107": {"missing": _Unusual({"sub": MISSING}), "empty": _Unusual({"sub": ""})},
+    "CB-AUT-108": {"": _Unusual(headers={"crit": ["urn:cbspec:unknown"], "urn:cbspec:unknown": True})},
+    "CB-AUT-112": {"": _Unusual(times={"iat": 660})},
+}
 
 
 @requirement("CB-AUT-001")
 def test_valid_token_is_accepted(relay: RelayUnderTest) -> None:
-    """A token made as the profile says is shown after hello. Where no token is accepted at all, nothing can be said."""
-    session = relay.greeted()
-    judge.accepted(relay.authenticate(session, relay.tenant))
+    """Send a valid token after hello. If the relay accepts no token at all, the case is inconclusive."""
+    judge.accepted(relay.authenticate(relay.greeted(), relay.tenant))
 
 
-@requirement("CB-AUT-002")
-def test_client_id_is_a_string(relay: RelayUnderTest) -> None:
-    """The answer to a valid auth is held against the schema of auth_response."""
-    relay.authenticated()
-    relay.log.judge_invariant("CB-AUT-002")
-
-
-@requirement("CB-AUT-003")
-def test_tenant_is_the_tokens(relay: RelayUnderTest) -> None:
-    """The tenant_id of the auth_response is compared with the token's, for two tenants where the profile has two."""
+@requirements("CB-AUT-002", "CB-AUT-003", "CB-AUT-004")
+def test_auth_response_is_valid(relay: RelayUnderTest, identifier: str) -> None:
+    """Check the members of the answer to a valid auth, for two tenants if the profile has two."""
     relay.authenticated()
     if relay.profile.second_tenant is not None:
         relay.authenticated(relay.second_tenant)
-    relay.log.judge_invariant("CB-AUT-003")
+    relay.log.judge_invariant(identifier)
 
 
-@requirement("CB-AUT-004")
-def test_client_id_is_not_empty(relay: RelayUnderTest) -> None:
-    """The client_id in the answer to a valid auth has at least one character."""
-    relay.authenticated()
-    relay.log.judge_invariant("CB-AUT-004")
+@requirements(
+    *("CB-AUT-005", "CB-AUT-006", "CB-AUT-007", "CB-AUT-008", "CB-AUT-009", "CB-AUT-010"),
+    *("CB-AUT-011", "CB-AUT-012", "CB-AUT-013", "CB-AUT-014", "CB-AUT-015"),
+)
+def test_forged_tokens_are_refused(relay: RelayUnderTest, identifier: str) -> None:
+    """Send every forgery of a requirement, each on a new connection; expect invalid_token.
 
+    Each forgery differs in one way from a valid token that the relay accepts.
+    """
+    # All are made from the token that was just accepted: a relay may cache its verdicts on tokens.
+    valid = relay.tokens.valid(relay.tenant)
+    open_tunnel_and_close(relay, valid)
 
-@requirement("CB-AUT-005")
-def test_expired_token(relay: RelayUnderTest) -> None:
-    """Tokens that expired eleven minutes ago or earlier are shown, each valid but for that."""
-    _refused(relay, "CB-AUT-005")
+    def check(forgery: Forgery) -> None:
+        judge.refused_with(relay.show_forged(forgery, valid), "invalid_token", *forgery.also)
 
-
-@requirement("CB-AUT-006")
-def test_token_not_yet_valid(relay: RelayUnderTest) -> None:
-    """Tokens that become valid in eleven minutes or later are shown, each valid but for that."""
-    _refused(relay, "CB-AUT-006")
-
-
-@requirement("CB-AUT-007")
-def test_payload_changed(relay: RelayUnderTest) -> None:
-    """Tokens whose payload was changed under the old signature are shown; the decoded bytes differ."""
-    _refused(relay, "CB-AUT-007")
-
-
-@requirement("CB-AUT-008")
-def test_signature_changed(relay: RelayUnderTest) -> None:
-    """Tokens with a changed, cut or missing signature are shown; the decoded bytes differ, not only the padding."""
-    _refused(relay, "CB-AUT-008")
-
-
-@requirement("CB-AUT-009")
-def test_wrong_key(relay: RelayUnderTest) -> None:
-    """A token is shown that is valid but for the key that signed it."""
-    _refused(relay, "CB-AUT-009")
-
-
-@requirement("CB-AUT-010")
-def test_algorithm_none(relay: RelayUnderTest) -> None:
-    """Tokens that call themselves unsigned are shown, in four spellings, with and without the old signature."""
-    _refused(relay, "CB-AUT-010")
-
-
-@requirement("CB-AUT-011")
-def test_algorithm_confusion(relay: RelayUnderTest) -> None:
-    """Tokens are shown whose header names another kind of algorithm, or brings the key to verify them with."""
-    _refused(relay, "CB-AUT-011")
-
-
-@requirement("CB-AUT-012")
-def test_not_a_jwt(relay: RelayUnderTest) -> None:
-    """Texts are shown that are no JWT, or are one cut short."""
-    _refused(relay, "CB-AUT-012")
-
-
-@requirement("CB-AUT-013")
-def test_empty_token(relay: RelayUnderTest) -> None:
-    """An auth with an empty token is sent."""
-    _refused(relay, "CB-AUT-013")
-
-
-@requirement("CB-AUT-014")
-def test_token_missing(relay: RelayUnderTest) -> None:
-    """An auth without a token is sent."""
-    _refused(relay, "CB-AUT-014")
-
-
-@requirement("CB-AUT-015")
-def test_token_is_not_a_string(relay: RelayUnderTest) -> None:
-    """Auths are sent whose token is a number, null, true, an array or an object, also such as hold a valid token."""
-    _refused(relay, "CB-AUT-015")
+    relay.tokens.each_forgery(identifier, relay.tenant, check)
 
 
 @requirement("CB-AUT-016")
 def test_refused_is_not_authenticated(relay: RelayUnderTest) -> None:
-    """A tunnel_info that was accepted elsewhere follows a refused auth; so it does in every case of a bad token."""
-    _tunnel_and_close(relay)
+    """Send a valid tunnel_info after a refused auth; every case of a forged token does the same."""
+    open_tunnel_and_close(relay)
     session = relay.greeted()
-    with relay.control("an auth that is refused"):
+    with relay.control("a refused auth"):
         judge.refused(session.ask({"type": "auth", "token": "not-a-token"}))
     if session.ended:
         return
@@ -123,12 +99,12 @@ def test_refused_is_not_authenticated(relay: RelayUnderTest) -> None:
 
 @requirement("CB-AUT-016")
 def test_no_kind_of_refused_token_authenticates(relay: RelayUnderTest) -> None:
-    """One bad token of each kind is shown, each on a connection of its own; a tunnel_info behind it isn't accepted."""
+    """Send one forgery of each requirement on a connection of its own, followed by a tunnel_info."""
     valid = relay.tokens.valid(relay.tenant)
     relay.authenticated(token=valid).close()
     kinds = {forgery.requirement: forgery for forgery in FORGERIES if forgery.requirement.startswith("CB-AUT")}
     for forgery in kinds.values():
-        with contextlib.suppress(NotExercised):  # without the key some can't be made
+        with contextlib.suppress(NotExercised):  # some forgeries need the signing key
             relay.show_forged(forgery, valid)
     relay.log.judge_invariant("CB-AUT-016")
 
@@ -136,7 +112,7 @@ def test_no_kind_of_refused_token_authenticates(relay: RelayUnderTest) -> None:
 @requirement("CB-AUT-017")
 @pytest.mark.parametrize("when", ["before", "after", "closed"])
 def test_auth_counts_for_its_own_connection(relay: RelayUnderTest, when: str) -> None:
-    """One connection authenticates and opens a tunnel; another, opened before, after or when it closed, tries to."""
+    """Authenticate one connection; a tunnel_info on another, opened before, after or when it closed, is refused."""
     other = relay.greeted() if when == "before" else None
     authenticated = relay.authenticated()
     relay.open_tunnel(authenticated)
@@ -148,7 +124,7 @@ def test_auth_counts_for_its_own_connection(relay: RelayUnderTest, when: str) ->
 
 @requirement("CB-AUT-017")
 def test_tenants_stay_apart(relay: RelayUnderTest) -> None:
-    """Two connections authenticate as two tenants; each opens tunnels of its own tenant, in turn."""
+    """Authenticate two connections for two tenants; each opens tunnels of its own tenant, in turn."""
     first, second = relay.authenticated(), relay.authenticated(relay.second_tenant)
     for session in (first, second, first, second):
         exchange = session.ask(relay.tunnel_info(session.tenant))
@@ -158,7 +134,7 @@ def test_tenants_stay_apart(relay: RelayUnderTest) -> None:
 
 @requirement("CB-AUT-017")
 def test_a_resumed_tls_session_is_not_authenticated(relay: RelayUnderTest) -> None:
-    """A connection authenticates and closes; another resumes its TLS session, says hello and asks for a tunnel."""
+    """Authenticate and close a connection, resume its TLS session on another, and request a tunnel after hello."""
     authenticated = relay.authenticated()
     relay.open_tunnel(authenticated)
     ticket = authenticated.wire.tls_session
@@ -173,20 +149,110 @@ def test_a_resumed_tls_session_is_not_authenticated(relay: RelayUnderTest) -> No
     judge.not_accepted(other.ask(relay.tunnel_info()), "no tunnel without an auth of its own")
 
 
-def _tunnel_and_close(relay: RelayUnderTest, token: str = "") -> None:
-    """Open a tunnel, as a control, and close its connection: what counts for others beside it is CB-AUT-017's."""
-    session = relay.authenticated(token=token)
-    relay.open_tunnel(session)
+# ------------------------------------------------------------------ open points, which are recorded and never judged
+
+
+@requirement("CB-AUT-101")
+def test_client_id(relay: RelayUnderTest) -> None:
+    """Compare the client_id in the answer to a valid auth with the token's subject."""
+    token = relay.tokens.valid(relay.tenant)
+    try:
+        subject = Compact.split(token).claims.get("sub")
+    except ValueError:
+        raise NotExercised("the ready-made token is no readable JWT; give tokens.secret or tokens.key_file") from None
+    with relay.control("a valid auth"):
+        answer = judge.accepted(relay.authenticate(relay.greeted(), relay.tenant, token=token))
+    relay.log.saw("the token's subject" if answer.member("client_id") == subject else "another")
+
+
+@requirement("CB-AUT-102")
+def test_second_auth(relay: RelayUnderTest) -> None:
+    """On an authenticated connection, send an auth of the same tenant or of another, then tunnel_infos of both."""
+    other = relay.second_tenant
+    relay.authenticated(other)
+    for name, tenant in (("the same tenant", relay.tenant), ("another tenant", other)):
+        session = relay.authenticated()
+        relay.open_tunnel(session)
+        session.assume(authenticated=False, tenant="")  # the connection's tenant is unknown from here on
+        seen = reaction(session.ask({"type": "auth", "token": relay.tokens.valid(tenant)}))
+        relay.log.saw(f"{seen}, {_tenants_after(relay, session, other)}", of=name)
+
+
+@requirement("CB-AUT-103")
+def test_after_a_refused_auth(relay: RelayUnderTest) -> None:
+    """Send an auth with an invalid signature, then a valid one on the same connection."""
+    relay.authenticated()
+    session = relay.greeted()
+    with relay.control("a refused auth"):
+        judge.refused(session.ask({"type": "auth", "token": relay.tokens.spoiled(relay.tenant)}))
+    seen = CLOSED if session.ended else reaction(relay.authenticate(session, relay.tenant))
+    relay.log.saw(CLOSED if seen == CLOSED else f"{OPEN}, a good token is {seen}")
+
+
+@requirements("CB-AUT-104", "CB-AUT-105", "CB-AUT-106", "CB-AUT-107", "CB-AUT-108", "CB-AUT-112")
+def test_unusual_tokens(relay: RelayUnderTest, identifier: str) -> None:
+    """Send signed tokens with unusual claims, headers or algorithms, and record the reactions."""
+    now = int(time.time())
+    for name, unusual in _UNUSUAL[identifier].items():
+        claims = {**unusual.claims, **{claim: now + seconds for claim, seconds in unusual.times.items()}}
+        _record(relay, relay.tokens.minted(relay.tenant, claims, unusual.headers, unusual.algorithm), of=name)
+
+
+@requirement("CB-AUT-109")
+def test_padded_signature(relay: RelayUnderTest) -> None:
+    """Send a valid token whose signature is padded with equals signs."""
+    token = relay.tokens.valid(relay.tenant)
+    missing = -len(token.rpartition(".")[2]) % 4
+    if not missing:
+        raise NotExercised("signatures by the relay's algorithm need no padding")
+    _record(relay, token + "=" * missing)
+
+
+@requirement("CB-AUT-110")
+def test_expiry_during_a_session(relay: RelayUnderTest, explorer: Explorer) -> None:
+    """Let a token expire on an authenticated connection, until other connections refuse it; then request a tunnel."""
+    if explorer.plan.effort is QUICK:
+        raise NotExercised("the case waits until a token expires; use --effort default")
+    for lifetime in _LIFETIMES:
+        expires = int(time.time()) + lifetime + 1
+        token = relay.tokens.minted(relay.tenant, {"exp": expires})
+        session = relay.greeted()
+        if not judge.served(relay.authenticate(session, relay.tenant, token=token)):
+            continue
+        relay.open_tunnel(session)
+        time.sleep(max(0.0, expires - time.time()) + 0.05)
+        if judge.served(relay.authenticate(relay.greeted(), relay.tenant, token=token)):
+            raise NotExercised("the relay accepts the expired token for longer than a case should wait")
+        session.assume(authenticated=False)
+        seen = reaction(session.ask(relay.tunnel_info(session.tenant)))
+        relay.log.saw("goes on" if seen == ACCEPTED else seen)
+        return
+    raise Inconclusive("every token expired before the relay accepted it")
+
+
+@requirement("CB-AUT-111")
+def test_token_used_twice(relay: RelayUnderTest) -> None:
+    """Send the token of an open connection on a second one, and again after both have closed."""
+    token = relay.tokens.valid(relay.tenant)
+    first = relay.authenticated(token=token)
+    _record(relay, token, of="at the same time")
+    first.close()
+    _record(relay, token, of="afterwards")
+
+
+def _record(relay: RelayUnderTest, token: str, of: str = "") -> None:
+    """Record the reaction to a token of the main tenant. A valid token is the control."""
+    relay.authenticated().close()
+    session = relay.greeted()
+    relay.log.saw(reaction(relay.authenticate(session, relay.tenant, token=token)), of=of)
     session.close()
 
 
-def _refused(relay: RelayUnderTest, identifier: str) -> None:
-    """Show every forgery of a requirement on a connection of its own, beside a good token that was accepted."""
-    # What is forged is the very token that was accepted a moment ago: a relay may remember what it has seen.
-    valid = relay.tokens.valid(relay.tenant)
-    _tunnel_and_close(relay, valid)
-
-    def check(forgery: Forgery) -> None:
-        judge.refused_with(relay.show_forged(forgery, valid), "invalid_token", *forgery.also)
-
-    relay.tokens.each_forgery(identifier, relay.tenant, check)
+def _tenants_after(relay: RelayUnderTest, session: ProbeSession, other: Tenant) -> str:
+    """Return the tenants whose tunnels are opened after a second auth."""
+    served = {}
+    for name, tenant in (("the first tenant", relay.tenant), ("the second tenant", other)):
+        if session.ended:
+            return "and closed"
+        served[name] = reaction(session.ask(relay.tunnel_info(tenant.id))) == ACCEPTED
+    return f"acts for {' and '.join(name for name, yes in served.items() if yes) or 'no tenant'}"

@@ -2,24 +2,47 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import pytest
 
 from cbspec_conformance.judging import judge
 from cbspec_conformance.judging.errors import Broken, Inconclusive, NotExercised
+from cbspec_conformance.judging.observing import reaction
 from cbspec_conformance.properties.damage import is_beyond_readers
 from cbspec_conformance.properties.explore import Explorer
 from cbspec_conformance.properties.strategies import MISSING, TUNNEL_IDS, without
 from cbspec_conformance.record.exchange import Exchange
-from cbspec_conformance.runner.marks import requirement
+from cbspec_conformance.relay.tunnels import TUNNEL_ID_REFUSED, open_tunnel_and_close
+from cbspec_conformance.runner.marks import requirement, requirements
 from cbspec_conformance.target.kinds import each
 from cbspec_conformance.target.relay import RelayUnderTest
 from cbspec_conformance.target.sessions import Sessions
 
 _TRIES = 8
-_CHANCE = 2
-"""Refusals for want of room that may be chance: another client of the relay may hold what there is for a moment."""
+_BY_CHANCE = 2
+"""Refusals for lack of room that may be chance: another client may use up a limit for a moment."""
+
+_LONG = 1000
+_MAY_BE_REFUSED = ("nul-inside", "70,000-letters")
+_UNUSUAL_IDS = {
+    "short": "t",
+    "mixed-case": "UPPER-lower_09.~",
+    "spaces": " spaces inside ",
+    "quotes": 'quote " and \\ backslash',
+    "unicode": "snow ☃, smile 😀, é",
+    "zero": "0",
+    "long": "x" * 256,
+    "address-like": "a/b?c#d%20",
+    "html": "&<>'&amp;&#65;",
+    "not-normalised": "e\u0301 \ufb01 \u212b",
+    "templates": "${x} {{x}} %s \\u0041",
+    "nul-inside": "nul\0",
+    "70,000-letters": "".join(f"{n:07}" for n in range(10_000)),
+}
+"""Beginnings of tunnel_ids that a relay must return unchanged, if it accepts them at all."""
+
 _NOT_STRINGS = {"missing": MISSING, "null": None, "number": 42, "true": True, "array": ["a"], "object": {"a": 1}}
 _NOT_NUMBERS = {
     "missing": MISSING,
@@ -39,19 +62,41 @@ _OUT_OF_RANGE = {
     "32 bits under": 3389 - 2**32,
     "64 bits over": 2**64 + 3389,
 }
+_INVALID: dict[str, tuple[str, dict[str, Any]]] = {
+    "CB-TUN-005": ("tunnel_id", _NOT_STRINGS),
+    "CB-TUN-006": ("local_port", _NOT_NUMBERS),
+    "CB-TUN-007": ("local_port", _OUT_OF_RANGE),
+    "CB-TUN-008": ("remote_host", _NOT_STRINGS),
+    "CB-TUN-009": ("remote_port", _NOT_NUMBERS),
+    "CB-TUN-010": ("remote_port", {"zero": 0, **_OUT_OF_RANGE}),
+    "CB-TUN-011": ("local_port", {"zero": 0}),
+    "CB-TUN-012": ("tunnel_id", {"empty": ""}),
+    "CB-TUN-013": ("remote_host", {"empty": "", "blank": "   "}),
+}
+"""For each requirement on a member, the member and values that break it; MISSING leaves it out."""
 
 
 @requirement("CB-TUN-001")
 def test_valid_tunnel_is_opened(relay: RelayUnderTest) -> None:
-    """A tunnel_info as the page shows it, for the token's own tenant, is sent after auth."""
+    """Send a tunnel_info as in the specification, for the token's own tenant, after auth."""
     session = relay.authenticated()
     relay.room.for_tunnel(session.tenant)
     judge.accepted(session.ask(relay.tunnel_info(session.tenant)))
 
 
 @requirement("CB-TUN-001")
+@pytest.mark.parametrize("local_port", [1, 65535])
+def test_every_local_port_is_accepted(relay: RelayUnderTest, local_port: int) -> None:
+    """After an accepted tunnel_info, send one with the lowest or the highest local port."""
+    session = relay.authenticated()
+    relay.open_tunnel(session)
+    relay.room.for_tunnel(session.tenant)
+    judge.accepted(session.ask(relay.tunnel_info(session.tenant, local_port=local_port)))
+
+
+@requirement("CB-TUN-001")
 def test_more_tunnels_on_a_connection(relay: RelayUnderTest) -> None:
-    """Three tunnels are opened one after the other on one connection, as far as the declared limits let them."""
+    """Open three tunnels in turn on one connection, as far as the declared limits allow."""
     session = relay.authenticated()
     relay.open_tunnel(session)
     for _ in range(relay.room.tunnels(3) - 1):
@@ -60,10 +105,10 @@ def test_more_tunnels_on_a_connection(relay: RelayUnderTest) -> None:
 
 @requirement("CB-TUN-001")
 def test_room_does_not_come_and_go(relay: RelayUnderTest) -> None:
-    """Tunnels are opened one after the other on one connection, each of them tried once.
+    """Request tunnels in turn on one connection, each once.
 
-    A relay that has no room keeps having none until something is given back; one that refuses for want of room again
-    and again, and opens the very next tunnel each time, is not full.
+    A full relay refuses until a tunnel is released. A relay that refuses some tunnels for lack of room, but opens the
+    next one each time, is not full.
     """
     session = relay.authenticated()
     last: Exchange | None = None
@@ -73,84 +118,32 @@ def test_room_does_not_come_and_go(relay: RelayUnderTest) -> None:
         if judge.served(exchange) and last is not None:
             flips.append(last)
         last = exchange if judge.error_code(exchange) in judge.OUT_OF_ROOM else None
-        if len(flips) > _CHANCE:
+        if len(flips) > _BY_CHANCE:
             seen = f"{judge.error_code(flips[-1])}, {len(flips)} times, and each time the next tunnel was opened"
             raise Broken("tunnels opened while there is room", seen, *flips, exchange)
         session = relay.authenticated() if session.ended else session
 
 
-@requirement("CB-TUN-001")
-@pytest.mark.parametrize("local_port", [1, 65535])
-def test_any_local_port_will_do(relay: RelayUnderTest, local_port: int) -> None:
-    """The lowest and the highest local port are asked for, after a usual one was accepted."""
-    session = relay.authenticated()
-    relay.open_tunnel(session)
-    relay.room.for_tunnel(session.tenant)
-    judge.accepted(session.ask(relay.tunnel_info(session.tenant, local_port=local_port)))
-
-
 @requirement("CB-TUN-002")
-@pytest.mark.parametrize(
-    "tunnel_id",
-    [
-        "t",
-        "UPPER-lower_09.~",
-        " spaces inside ",
-        'quote " and \\ backslash',
-        "snow ☃, smile 😀, é",
-        "0",
-        "x" * 256,
-        "a/b?c#d%20",
-        "&<>'&amp;&#65;",
-        "e\u0301 \ufb01 \u212b",
-        "${x} {{x}} %s \\u0041",
-    ],
-    ids=[
-        "short",
-        "mixed-case",
-        "spaces",
-        "quotes",
-        "unicode",
-        "zero",
-        "long",
-        "address-like",
-        "html",
-        "not-normalised",
-        "templates",
-    ],
-)
-def test_tunnel_id_comes_back(relay: RelayUnderTest, tunnel_id: str) -> None:
-    """Identifiers of many kinds are asked for; the answer's is compared character by character."""
+@pytest.mark.parametrize("kind", list(_UNUSUAL_IDS))
+def test_tunnel_id_comes_back(relay: RelayUnderTest, kind: str) -> None:
+    """Request tunnels with unusual identifiers; a relay that accepts one returns the same characters."""
     session = relay.authenticated()
     relay.open_tunnel(session)
-    asked = f"{tunnel_id}{relay.tunnel_info()['tunnel_id']}"
     relay.room.for_tunnel(session.tenant)
-    exchange = session.ask(relay.tunnel_info(session.tenant, tunnel_id=asked))
-    if judge.error_code(exchange) == "invalid_tunnel_info":
-        raise NotExercised("the relay takes no tunnel_id of this kind, and the page doesn't say which it must take")
+    tunnel_id = f"{_UNUSUAL_IDS[kind]}{relay.tunnel_info()['tunnel_id']}"
+    # A relay that refuses a message for its size may ignore the next one: no fence.
+    fence = len(tunnel_id) < _LONG
+    exchange = session.ask(relay.tunnel_info(session.tenant, tunnel_id=tunnel_id), fence=fence)
+    relay.log.judge_invariant("CB-TUN-002")
+    if judge.error_code(exchange) == "invalid_tunnel_info" or (kind in _MAY_BE_REFUSED and not judge.served(exchange)):
+        raise NotExercised(TUNNEL_ID_REFUSED)
     judge.accepted(exchange)
-    relay.log.judge_invariant("CB-TUN-002")
-
-
-@requirement("CB-TUN-002")
-@pytest.mark.parametrize("kind", ["nul-inside", "70,000-letters"])
-def test_tunnel_id_that_may_be_refused(relay: RelayUnderTest, kind: str) -> None:
-    """A tunnel_id has an escaped NUL inside, or 70,000 letters: it may be refused; if it isn't, it comes back whole."""
-    session = relay.authenticated()
-    relay.open_tunnel(session)
-    name = relay.tunnel_info()["tunnel_id"]
-    asked = f"{name}\0{name}" if kind == "nul-inside" else name + "".join(f"{n:07}" for n in range(10_000))
-    relay.room.for_tunnel(session.tenant)
-    # Who refuses a message for its size may pass over what follows: no fence.
-    exchange = session.ask(relay.tunnel_info(session.tenant, tunnel_id=asked), fence=False)
-    relay.log.judge_invariant("CB-TUN-002")
-    if not judge.served(exchange):
-        raise NotExercised("the relay takes no tunnel_id of this kind, and the page doesn't say which it must take")
 
 
 @requirement("CB-TUN-002")
 def test_any_tunnel_id_comes_back(relay: RelayUnderTest, explorer: Explorer) -> None:
-    """Hypothesis draws identifiers from all of Unicode; the answer's is compared character by character."""
+    """Request random identifiers from all of Unicode; the answer's must be the same in every character."""
     sessions = Sessions(relay)
 
     def check(tunnel_id: str) -> None:
@@ -165,7 +158,7 @@ def test_any_tunnel_id_comes_back(relay: RelayUnderTest, explorer: Explorer) -> 
 
 @requirement("CB-TUN-002")
 def test_tunnel_ids_stay_apart(relay: RelayUnderTest) -> None:
-    """Two connections open tunnels in turn; each answer names the tunnel of its own connection's last request."""
+    """Open tunnels on two connections in turn; each answer must name the tunnel of its own connection's request."""
     one, two = relay.authenticated(), relay.authenticated()
     for session in (one, two, one):
         relay.room.for_tunnel(session.tenant)
@@ -174,101 +167,95 @@ def test_tunnel_ids_stay_apart(relay: RelayUnderTest) -> None:
 
 
 @requirement("CB-TUN-003")
-def test_no_tunnel_before_auth(relay: RelayUnderTest) -> None:
-    """A tunnel_info that is accepted after auth is sent on a connection that only said hello."""
-    _tunnel_and_close(relay)
-    judge.not_accepted(relay.greeted().ask(relay.tunnel_info()), "no tunnel before auth")
-
-
-@requirement("CB-TUN-003")
-def test_no_tunnel_before_hello(relay: RelayUnderTest) -> None:
-    """A tunnel_info that is accepted after auth is the first message of its connection."""
-    _tunnel_and_close(relay)
-    judge.not_accepted(relay.connect().ask(relay.tunnel_info()), "no tunnel before hello and auth")
+@pytest.mark.parametrize("step", ["hello", "auth"])
+def test_no_tunnel_before_auth(relay: RelayUnderTest, step: str) -> None:
+    """Send a tunnel_info, which is accepted after auth, before hello or before auth."""
+    open_tunnel_and_close(relay)
+    session = relay.connect() if step == "hello" else relay.greeted()
+    judge.not_accepted(session.ask(relay.tunnel_info()), f"no tunnel before {step}")
 
 
 @requirement("CB-TUN-004")
 def test_tunnel_before_auth_draws_invalid_token(relay: RelayUnderTest) -> None:
-    """A tunnel_info that is accepted after auth is sent on a connection that only said hello."""
-    _tunnel_and_close(relay)
+    """Send a tunnel_info, which is accepted after auth, on a connection after hello only; expect invalid_token."""
+    open_tunnel_and_close(relay)
     exchange = relay.greeted().ask(relay.tunnel_info())
     if judge.served(exchange):
-        raise Inconclusive("it was opened (see CB-TUN-003)")
+        raise Inconclusive("the tunnel was opened (see CB-TUN-003)")
     judge.refused_with(exchange, "invalid_token")
 
 
-@requirement("CB-TUN-005")
-def test_tunnel_id_must_be_a_string(relay: RelayUnderTest) -> None:
-    """A tunnel_info that differs from an accepted one in its tunnel_id only."""
-    _refused(relay, "tunnel_id", _NOT_STRINGS)
-
-
-@requirement("CB-TUN-006")
-def test_local_port_must_be_a_number(relay: RelayUnderTest) -> None:
-    """A tunnel_info that differs from an accepted one in its local_port only."""
-    _refused(relay, "local_port", _NOT_NUMBERS)
-
-
-@requirement("CB-TUN-007")
-def test_local_port_must_exist(relay: RelayUnderTest) -> None:
-    """A tunnel_info that differs from an accepted one in its local_port only."""
-    _refused(relay, "local_port", _OUT_OF_RANGE)
-
-
-@requirement("CB-TUN-008")
-def test_remote_host_must_be_a_string(relay: RelayUnderTest) -> None:
-    """A tunnel_info that differs from an accepted one in its remote_host only."""
-    _refused(relay, "remote_host", _NOT_STRINGS)
-
-
-@requirement("CB-TUN-009")
-def test_remote_port_must_be_a_number(relay: RelayUnderTest) -> None:
-    """A tunnel_info that differs from an accepted one in its remote_port only."""
-    _refused(relay, "remote_port", _NOT_NUMBERS)
-
-
-@requirement("CB-TUN-010")
-def test_remote_port_must_exist(relay: RelayUnderTest) -> None:
-    """A tunnel_info that differs from an accepted one in its remote_port only."""
-    _refused(relay, "remote_port", {"zero": 0, **_OUT_OF_RANGE})
-
-
-@requirement("CB-TUN-011")
-def test_local_port_zero(relay: RelayUnderTest) -> None:
-    """A tunnel_info that differs from an accepted one in its local_port only."""
-    _refused(relay, "local_port", {"zero": 0})
-
-
-@requirement("CB-TUN-012")
-def test_empty_tunnel_id(relay: RelayUnderTest) -> None:
-    """A tunnel_info that differs from an accepted one in its tunnel_id only."""
-    _refused(relay, "tunnel_id", {"empty": ""})
-
-
-@requirement("CB-TUN-013")
-def test_blank_remote_host(relay: RelayUnderTest) -> None:
-    """A tunnel_info that differs from an accepted one in its remote_host only."""
-    _refused(relay, "remote_host", {"empty": "", "blank": "   "})
-
-
-def _tunnel_and_close(relay: RelayUnderTest) -> None:
-    """Open a tunnel, as a control, and close its connection: what counts for others beside it is CB-AUT-017's."""
-    session = relay.authenticated()
-    relay.open_tunnel(session)
-    session.close()
-
-
-def _refused(relay: RelayUnderTest, member: str, values: dict[str, Any]) -> None:
-    """Ask for tunnels that differ from an accepted one in `member` only; MISSING leaves it out."""
+@requirements(
+    *("CB-TUN-005", "CB-TUN-006", "CB-TUN-007", "CB-TUN-008", "CB-TUN-009"),
+    *("CB-TUN-010", "CB-TUN-011", "CB-TUN-012", "CB-TUN-013"),
+)
+def test_invalid_member_is_refused(relay: RelayUnderTest, identifier: str) -> None:
+    """Send tunnel_infos that differ from an accepted one in one member only; expect invalid_tunnel_info."""
+    member, values = _INVALID[identifier]
     sessions = Sessions(relay)
 
     def check(value: object) -> None:
         session = sessions.next()
         request = without(relay.tunnel_info(session.tenant), member, value)
-        exchange = session.ask(request, invalid=f"{member} is not as it must be")
+        exchange = session.ask(request, invalid=f"{member} is missing or invalid")
         if is_beyond_readers(value):
             judge.refused(exchange)
         else:
             judge.refused_with(exchange, "invalid_tunnel_info")
 
     each(values, check)
+
+
+# ------------------------------------------------------------------ open points, which are recorded and never judged
+
+
+@requirement("CB-TUN-101")
+def test_ports_with_a_point(relay: RelayUnderTest) -> None:
+    """Send tunnel_infos whose valid ports are written with a fraction of zero, or with an exponent of zero."""
+    relay.open_tunnel(relay.authenticated())
+    remote = relay.profile.remote.reachable.port
+    for member, port in (("local_port", 3389), ("remote_port", remote)):
+        for ending in (".0", "e0"):
+            session = relay.authenticated()
+            request = relay.tunnel_info(session.tenant, **{member: float(port)})
+            text = json.dumps({**request, member: "?"}).replace('"?"', f"{port}{ending}")
+            exchange = session.ask(request, encode=lambda _, text=text: text.encode())  # type: ignore[misc]
+            relay.log.saw(reaction(exchange), of=f"{member} with {ending}")
+            session.close()
+
+
+@requirement("CB-TUN-102")
+def test_identifier_twice_on_a_connection(relay: RelayUnderTest) -> None:
+    """Request the tunnel_id of an open tunnel again: in the same message, and with another local_port."""
+    for name, changes in (("the same again", {}), ("with another local_port", {"local_port": 3390})):
+        session = relay.authenticated()
+        first = _request(relay.open_tunnel(session))
+        relay.room.for_tunnel(session.tenant)
+        relay.log.saw(reaction(session.ask({**first, **changes})), of=name)
+
+
+@requirement("CB-TUN-103")
+def test_identifier_on_two_connections(relay: RelayUnderTest) -> None:
+    """Request the tunnel_id of an open tunnel on another connection, of the same tenant and of another."""
+    session = relay.authenticated()
+    tunnel_id = _request(relay.open_tunnel(session))["tunnel_id"]
+    for name, tenant in (("the same tenant", relay.tenant), ("another tenant", relay.profile.second_tenant)):
+        if tenant is not None:
+            other = relay.authenticated(tenant)
+            relay.room.for_tunnel(tenant.id)
+            relay.log.saw(reaction(other.ask(relay.tunnel_info(tenant.id, tunnel_id=tunnel_id))), of=name)
+
+
+@requirement("CB-TUN-104")
+def test_two_mistakes_at_once(relay: RelayUnderTest) -> None:
+    """Send a tunnel_info with another tenant's tenant_id and a negative port."""
+    relay.needs.tenancy()
+    session = relay.authenticated()
+    relay.open_tunnel(session)
+    other = relay.profile.second_tenant
+    request = relay.tunnel_info(other.id if other else f"{relay.tenant.id}-unknown", local_port=-1)
+    relay.log.saw(reaction(session.ask(request, invalid="local_port is negative")))
+
+
+def _request(exchange: Exchange) -> dict[str, object]:
+    return dict(exchange.request.value) if exchange.request is not None else {}

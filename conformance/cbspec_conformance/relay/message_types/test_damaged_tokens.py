@@ -1,4 +1,4 @@
-"""Source: Message Types / 2. Authentication; Error Codes / invalid_token: tokens damaged in every way."""
+"""Source: Message Types / 2. Authentication; Error Codes / invalid_token: random damage to tokens."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ Damage = Members | TokenTextChange
 def test_damaged_tokens_are_refused(
     relay: RelayUnderTest, explorer: Explorer, damage: SearchStrategy[Damage], needs_key: bool
 ) -> None:
-    """Hypothesis damages claims, headers and letters of a good token; a rule of its own tells which must be refused."""
+    """Damage the claims, headers or letters of a valid token at random; an oracle decides which must be refused."""
     key = relay.tokens.key
     if needs_key and key is None:
         raise NotExercised("the relay's signing key (tokens.secret or tokens.key_file) is needed")
@@ -59,15 +59,17 @@ def test_damaged_tokens_are_refused(
             raise
 
     explorer.explore(damage, check)
-    relay.authenticated().close()  # with a new token: a relay may take each only once
+    relay.authenticated().close()  # with a new token: a relay may accept each token only once
 
 
 def _accepted(relay: RelayUnderTest) -> str:
-    """Return a token that the relay accepts, of the kind that can be taken apart."""
+    """Return a token that the relay accepts and that can be parsed."""
     valid = relay.tokens.valid(relay.tenant)
     try:
         _ = Compact.split(valid).headers, Compact.split(valid).claims
     except ValueError:
-        raise NotExercised("the ready-made tokens are of a kind that can't be damaged on purpose") from None
+        raise NotExercised(
+            "the ready-made tokens are no readable JWTs; give tokens.secret or tokens.key_file"
+        ) from None
     relay.open_tunnel(relay.authenticated(token=valid))
     return valid

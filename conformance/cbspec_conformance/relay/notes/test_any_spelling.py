@@ -1,4 +1,4 @@
-"""Source: Notes / all messages must be valid UTF-8 JSON: any legal spelling, and however it was split."""
+"""Source: Notes / all messages must be valid UTF-8 JSON: any legal spelling, in any pieces."""
 
 from __future__ import annotations
 
@@ -16,6 +16,8 @@ from cbspec_conformance.probe.session import HELLO, ProbeSession
 from cbspec_conformance.properties.explore import Explorer
 from cbspec_conformance.properties.strategies import CUTS, SPELLINGS, TUNNEL_IDS, Spelling, pieces
 from cbspec_conformance.record.exchange import Exchange
+from cbspec_conformance.relay.error_codes.refusals import seen
+from cbspec_conformance.relay.tunnels import TUNNEL_ID_REFUSED
 from cbspec_conformance.runner.marks import requirement
 from cbspec_conformance.target.relay import RelayUnderTest
 from cbspec_conformance.target.sessions import Sessions
@@ -24,8 +26,8 @@ _TYPES = ("hello", "auth", "tunnel_info", "heartbeat")
 
 
 @dataclass(frozen=True, slots=True)
-class _Message:
-    """How a valid message is to be sent: its spelling, where it is cut, and what a tunnel_info says."""
+class _Form:
+    """The form of a valid message: spelling and cuts, and the contents of a tunnel_info."""
 
     spelling: Spelling
     cuts: list[float]
@@ -34,74 +36,46 @@ class _Message:
 
 
 _LINE_ENDS = "\u0085\u2028\u2029"
-"""Characters that end a line for some readers, and are like any other inside a JSON string."""
+"""Characters that end a line for some readers, but are ordinary ones inside a JSON string."""
+
 _NAMES = TUNNEL_IDS | st.tuples(TUNNEL_IDS, st.sampled_from(_LINE_ENDS), TUNNEL_IDS).map("".join)
-_MESSAGES = st.builds(_Message, SPELLINGS, CUTS, _NAMES, st.integers(1, 65535))
+_FORMS = st.builds(_Form, SPELLINGS, CUTS, _NAMES, st.integers(1, 65535))
+_ESCAPED = Spelling((0,), ("",), ("lower",))
 
 
 @requirement("CB-MSG-008")
 @pytest.mark.parametrize("transport", ["tcp", "websocket"])
 @pytest.mark.parametrize("kind", _TYPES)
 def test_any_spelling_split_anywhere(relay: RelayUnderTest, kind: str, transport: str, explorer: Explorer) -> None:
-    """Hypothesis spells and cuts valid requests; each is accepted, and a tunnel_id comes back as it was asked for."""
+    """Send valid requests in random spellings and pieces; each is accepted, and a tunnel_id comes back unchanged."""
     if transport == "websocket":
         relay.needs.websocket()
     else:
         relay.needs.stream()
-    sending = _Sending(relay, kind, transport)
+    sender = _Sender(relay, kind, transport)
 
-    def check(message: _Message) -> None:
-        exchange = sending.send(message)
+    def check(form: _Form) -> None:
+        exchange = sender.send(form)
         if _understood(exchange):
             judge.accepted(exchange)
-        elif blamed := sending.to_blame(message):
-            raise Broken("an answer as to the same message in one piece", _seen(exchange), exchange, requirement=blamed)
+        elif broken := sender.requirement_broken(form):
+            raise Broken("the answer to the same message in one piece", _seen(exchange), exchange, requirement=broken)
         else:
             relay.log.judge_invariant("CB-TUN-002")
 
-    explorer.explore(_MESSAGES, check)
-
-
-_ESCAPED = Spelling((0,), ("",), ("lower",))
+    explorer.explore(_FORMS, check)
 
 
 @requirement("CB-MSG-008")
-@pytest.mark.parametrize("letter", ["\u0085", "\u2028", "\u2029"], ids=["U+0085", "U+2028", "U+2029"])
-def test_characters_that_end_no_line(relay: RelayUnderTest, letter: str) -> None:
-    """A tunnel_id holds a character that ends lines elsewhere: in escapes, then as it stands, which is the same."""
-    _no_other_than_escaped(relay, letter)
-
-
-@requirement("CB-MSG-008")
-@pytest.mark.parametrize("brackets", ["{", "}", "[{" * 40], ids=["open", "close", "many"])
-def test_brackets_in_a_string(relay: RelayUnderTest, brackets: str) -> None:
-    """A tunnel_id holds brackets without their pairs: in escapes, then as they stand, which is the same."""
-    _no_other_than_escaped(relay, brackets)
-
-
-def _no_other_than_escaped(relay: RelayUnderTest, letters: str) -> None:
-    """Ask for a tunnel_id with some letters in escapes, then as they stand, over a new connection."""
-    session = relay.authenticated()
-    request = relay.tunnel_info(session.tenant)
-    request["tunnel_id"] += f"{letters}end"
+@pytest.mark.parametrize(
+    "letters",
+    ["\u0085", "\u2028", "\u2029", "{", "}", "[{" * 40],
+    ids=["U+0085", "U+2028", "U+2029", "open", "close", "many"],
+)
+def test_characters_that_need_no_escape(relay: RelayUnderTest, letters: str) -> None:
+    """Request a tunnel_id with brackets or line separators, first as escapes, then as plain characters."""
     escaped = "".join(f"\\u{ord(letter):04x}" for letter in letters)
-    text = json.dumps(request, ensure_ascii=False).replace(f"{letters}end", f"{escaped}end").encode()
-    relay.room.for_tunnel(session.tenant)
-    control = session.ask(request, encode=lambda _: text)
-    if not _understood(control):
-        if judge.error_code(control) == "invalid_tunnel_info":
-            raise NotExercised("the relay takes no tunnel_id of this kind, and the page doesn't say which it must take")
-        judge.with_room(control)
-        raise Inconclusive(f"the control failed: the same tunnel_id in escapes draws {_seen(control)}")
-    relay.close()
-    session = relay.authenticated()
-    relay.room.for_tunnel(session.tenant)
-    exchange = session.ask(request)
-    if judge.error_code(exchange) == "invalid_tunnel_info":
-        raise NotExercised("the relay takes no such letters in a tunnel_id as they stand")
-    answer = judge.accepted(exchange)
-    if answer.member("tunnel_id") != request["tunnel_id"]:
-        raise Broken("the tunnel_id as it came back in escapes", _seen(exchange), exchange)
+    _same_either_way(relay, letters, escaped, letters, may_refuse=True)
 
 
 @requirement("CB-MSG-008")
@@ -118,29 +92,46 @@ def _no_other_than_escaped(relay: RelayUnderTest, letters: str) -> None:
     ids=["solidus", "letter", "accent", "snowman", "pair", "pair-in-capitals"],
 )
 def test_escapes_mean_their_characters(relay: RelayUnderTest, letter: str, escape: str) -> None:
-    """A tunnel_id holds a character as it stands, which is accepted; then another one holds it as an escape."""
+    """Request a tunnel_id with a plain character, which is accepted, then another with the character as an escape."""
+    _same_either_way(relay, letter, letter, escape)
+
+
+def _same_either_way(
+    relay: RelayUnderTest, letters: str, control: str, spelling: str, *, may_refuse: bool = False
+) -> None:
+    """Request a tunnel_id whose `letters` are written as `control`, which is accepted, then another as `spelling`.
+
+    A relay that refuses all tunnel_ids with such unescaped characters may do so (`may_refuse`).
+    """
+    exchange = _request_written(relay, letters, control)
+    if judge.error_code(exchange) == "invalid_tunnel_info":
+        raise NotExercised(TUNNEL_ID_REFUSED)
+    if not _understood(exchange):
+        judge.with_room(exchange)
+        raise Inconclusive(
+            f"the control failed: the same characters written as {control[:20]!r} draw {_seen(exchange)}"
+        )
+    relay.close()
+    exchange = _request_written(relay, letters, spelling)
+    if may_refuse and judge.error_code(exchange) == "invalid_tunnel_info":
+        raise NotExercised(TUNNEL_ID_REFUSED)
+    judge.accepted(exchange)
+    if not _understood(exchange):
+        raise Broken("the tunnel_id of the request", _seen(exchange), exchange)
+
+
+def _request_written(relay: RelayUnderTest, letters: str, written: str) -> Exchange:
+    """Request a tunnel on a new connection, with `letters` in its tunnel_id that are written as `written`."""
     session = relay.authenticated()
     request = relay.tunnel_info(session.tenant)
-    request["tunnel_id"] += f"{letter}end"
+    request["tunnel_id"] += f"{letters}end"
+    text = json.dumps(request, ensure_ascii=False).replace(f"{letters}end", f"{written}end").encode()
     relay.room.for_tunnel(session.tenant)
-    control = session.ask(request)
-    if judge.error_code(control) == "invalid_tunnel_info":
-        raise NotExercised("the relay takes no tunnel_id of this kind, and the page doesn't say which it must take")
-    with relay.control("the same character as it stands"):
-        judge.accepted(control)
-    relay.close()
-    session = relay.authenticated()
-    request["tunnel_id"] = f"{relay.tunnel_info()['tunnel_id']}{letter}end"
-    text = json.dumps(request, ensure_ascii=False).replace(f"{letter}end", f"{escape}end").encode()
-    relay.room.for_tunnel(session.tenant)
-    exchange = session.ask(request, encode=lambda _: text)
-    answer = judge.accepted(exchange)
-    if answer.member("tunnel_id") != request["tunnel_id"]:
-        raise Broken("the tunnel_id as it was asked for", _seen(exchange), exchange)
+    return session.ask(request, encode=lambda _: text)
 
 
-class _Sending:
-    """Sends messages of one type over one transport, in the way that is drawn or in part of it."""
+class _Sender:
+    """Sends messages of one type over one transport, in a drawn form or in a part of it."""
 
     def __init__(self, relay: RelayUnderTest, kind: str, transport: str) -> None:
         self._relay = relay
@@ -148,36 +139,36 @@ class _Sending:
         self._transport = transport
         self._sessions = Sessions(relay, transport)
 
-    def send(self, message: _Message, *, spelled: bool = True, cut: bool = True, named: bool = True) -> Exchange:
-        """Send a message; without `spelled`, `cut` or `named` in the plain spelling, whole, or under a fresh name."""
-        tunnel_id = message.tunnel_id if named else str(self._relay.tunnel_info()["tunnel_id"])
+    def send(self, form: _Form, *, spelled: bool = True, cut: bool = True, named: bool = True) -> Exchange:
+        """Send a message; without `spelled`, `cut` or `named` in plain spelling, in one piece, or with a new name."""
+        tunnel_id = form.tunnel_id if named else str(self._relay.tunnel_info()["tunnel_id"])
         session = self._session(tunnel_id)
-        request = self._request(session, tunnel_id, message.local_port)
-        encode = (lambda _: message.spelling.write(request).encode()) if spelled else None
+        request = self._request(session, tunnel_id, form.local_port)
+        encode = (lambda _: form.spelling.write(request).encode()) if spelled else None
         if not spelled and not cut:
             return session.ask(request)
-        # What is in pieces, though it is one, is judged here, and not by what every exchange must keep.
+        # Sent as pieces even if it is one, so that the case judges the answer and not the invariants.
         fragments = self._transport == "websocket"
         return session.ask_in_pieces(
-            request, lambda data: pieces(data, message.cuts) if cut else [data], encode=encode, fragments=fragments
+            request, lambda data: pieces(data, form.cuts) if cut else [data], encode=encode, fragments=fragments
         )
 
-    def to_blame(self, message: _Message) -> str:
-        """Return the requirement that is broken: the spelling's, that of what was cut, or "" where it is neither.
+    def requirement_broken(self, form: _Form) -> str:
+        """Return the requirement that is broken: that of the spelling or that of the cuts; "" if neither.
 
-        The page doesn't say which identifiers a relay must take: one that it takes in escapes, and says nothing
-        against as it stands, is its spelling's matter. Raises Broken where it refuses the message in one
-        plain piece under any name.
+        The specification doesn't say which identifiers a relay must accept. If it accepts one in escapes, and gives no
+        reason against the plain one, the spelling is to blame. Raises Broken if the relay refuses the message in one
+        plain piece with any name.
         """
-        plain = self.send(message, spelled=False, cut=False)
+        plain = self.send(form, spelled=False, cut=False)
         if not _understood(plain):
             if not judge.served(plain):
-                escaped = replace(message, spelling=_ESCAPED)
+                escaped = replace(form, spelling=_ESCAPED)
                 if judge.error_code(plain) != "invalid_tunnel_info" and _understood(self.send(escaped, cut=False)):
                     return "CB-MSG-008"
-                judge.accepted(self.send(message, spelled=False, cut=False, named=False))
+                judge.accepted(self.send(form, spelled=False, cut=False, named=False))
             return ""
-        if not _understood(self.send(message, cut=False)):
+        if not _understood(self.send(form, cut=False)):
             return "CB-MSG-008"
         return "CB-WSK-003" if self._transport == "websocket" else "CB-MSG-009"
 
@@ -202,7 +193,7 @@ class _Sending:
 
 
 def _understood(exchange: Exchange) -> bool:
-    """Whether a request was served, and a tunnel named as it was asked for."""
+    """Whether a request was served, with the requested tunnel_id if it has one."""
     asked = exchange.request.member("tunnel_id") if exchange.request else None
     return judge.served(exchange) and (asked is None or any(a.member("tunnel_id") == asked for a in exchange.answers))
 
@@ -210,4 +201,4 @@ def _understood(exchange: Exchange) -> bool:
 def _seen(exchange: Exchange) -> str:
     if judge.served(exchange):
         return f"tunnel_id {str(exchange.answers[0].member('tunnel_id'))[:80]!r}"
-    return judge.describe(exchange.answers[0]) if exchange.answers else judge.silence(exchange)
+    return seen(exchange)

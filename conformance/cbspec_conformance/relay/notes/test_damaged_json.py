@@ -1,4 +1,4 @@
-"""Source: Notes / all messages must be valid UTF-8 JSON: texts that are not, made from ones that are."""
+"""Source: Notes / all messages must be valid UTF-8 JSON: damaged texts."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ _GRAMMAR: SearchStrategy[Damage] = SLIPS.map(lambda slip: [slip])
 def test_damaged_texts_are_not_accepted(
     relay: RelayUnderTest, explorer: Explorer, damage: SearchStrategy[Damage], transport: str
 ) -> None:
-    """Hypothesis breaks a rule of JSON's grammar, or changes bytes; a reader of its own tells what is no JSON then."""
+    """Damage JSON texts at random; an independent reader decides which are no JSON, and none of those is accepted."""
     if transport == "websocket":
         relay.needs.websocket()
     else:
@@ -44,13 +44,13 @@ def test_damaged_texts_are_not_accepted(
         text = spelling.write(_request(relay, beats=beats)).encode()
         for change in changes:
             text = change.apply(text)
-        # In a stream, what isn't closed takes the messages behind it; over WebSocket a message has its own bounds.
+        # In a stream, an unclosed text includes the messages after it; over WebSocket a message has its own bounds.
         if not is_no_message(text) or (transport == "tcp" and not is_closed(text)):
             reject()
         session = sessions.next()
         exchange = session.ask_text(text, meant=str(changes), like="heartbeat" if beats else "tunnel_info")
         try:
-            judge.not_accepted(exchange, "no success answer to what isn't JSON in UTF-8")
+            judge.not_accepted(exchange, "no success answer to a text that is not JSON in UTF-8")
         except Broken as broken:
             broken.requirement = "CB-MSG-005" if is_utf8(text) else "CB-MSG-006"
             raise

@@ -1,10 +1,10 @@
-"""Source: Message Types: every demand of the page holds for every client, whatever another one sends."""
+"""Source: Message Types: hostile input from one client must not keep the relay from serving the other clients."""
 
 from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 
 import pytest
 
@@ -14,7 +14,7 @@ from cbspec_conformance.probe.client_hello import client_hello
 from cbspec_conformance.probe.session import ProbeSession
 from cbspec_conformance.probe.tcp import Unreachable, tcp_connect
 from cbspec_conformance.probe.wire import HandshakeFailure
-from cbspec_conformance.runner.marks import last, requirement
+from cbspec_conformance.runner.marks import last, requirement, requirements
 from cbspec_conformance.target.relay import RelayUnderTest
 
 _MIB = 1024 * 1024
@@ -22,15 +22,17 @@ _SIZES = {"4 KiB": 4096, "64 KiB": 65536, "512 KiB": 512 * 1024, "2 MiB": 2 * _M
 _DEPTHS = {f"{depth} levels": depth for depth in (8, 32, 128, 512)}
 _END = "an error or a close after hostile input"
 _LONG_ANSWERS = 8
-_UNREAD = 256 * 1024  # bytes of answers; more than a relay's system keeps for a client that takes little at a time
-_BOUND = 30.0  # seconds; a relay may wait for the rest of a message, but not for ever
+_UNREAD = 256 * 1024
+"""Bytes of answers: more than the relay's system buffers for a client with a small receive window."""
 
+_BOUND = 30.0
+"""Seconds: a relay may wait for the rest of a message, but not without a limit."""
 
 _BETWEEN = 0.01
-"""Seconds between two heartbeats while hostile input is read."""
+"""Seconds between two heartbeats while the relay reads hostile input."""
 
 _A_WHILE = 0.05
-"""Seconds in which a relay reads half a megabyte that draws no answer, mostly."""
+"""Seconds in which most relays read half a megabyte that draws no answer."""
 
 
 def _send(data: bytes) -> Callable[[ProbeSession], None]:
@@ -38,7 +40,6 @@ def _send(data: bytes) -> Callable[[ProbeSession], None]:
 
 
 def _deep(levels: int) -> Callable[[ProbeSession], None]:
-    """Send a message that is nested so deep: who refuses a long one for its length never sees how deep it is."""
     return _send(b'{"type":' + b"[" * levels + b"]" * levels + b"}\n")
 
 
@@ -59,6 +60,7 @@ def _slow(session: ProbeSession) -> None:
 _HOSTILE: dict[str, Callable[[ProbeSession], None]] = {
     "huge": _huge,
     "half-a-huge-message": _send(b'{"type":"' + b"x" * (_MIB // 2)),
+    # Several depths: a relay that refuses a long message for its length doesn't parse it.
     "deep": _deep(100_000),
     "deep-in-64-kib": _deep(30_000),
     "deep-in-16-kib": _deep(8_000),
@@ -75,94 +77,98 @@ _HOSTILE: dict[str, Callable[[ProbeSession], None]] = {
     "wrong-tls-record": lambda session: session.wire.send_raw(b"\x17\x03\x03\x00\x10" + b"\0" * 16),
 }
 
-_SILENT = {"half-a-huge-message": _A_WHILE, "half-a-message": 0.0, "many-lines": _A_WHILE, "reset": 0.0, "slow": 0.0}
-"""Of these nothing need come, and a relay has read them after so many seconds, mostly.
+_UNANSWERED = {
+    "half-a-huge-message": _A_WHILE,
+    "half-a-message": 0.0,
+    "many-lines": _A_WHILE,
+    "reset": 0.0,
+    "slow": 0.0,
+}
+"""Inputs that need not be answered, and the seconds after which most relays have read them.
 
-The others end in an error or a close, and what they do may show only with that.
+The other inputs end in an error or a close, and their effect on other clients may show only then.
 """
 
 _BEFORE_TLS = {"says-nothing": 0, "half-a-client-hello": 40}
-"""Connections on which TLS gets no further: how many bytes of a ClientHello are sent."""
+"""Connections without a complete TLS handshake: the bytes of a ClientHello that are sent."""
 
 
 @requirement("CB-ROB-001")
 @pytest.mark.parametrize("kind", list(_HOSTILE))
 def test_open_connections_go_on(relay: RelayUnderTest, kind: str) -> None:
-    """One connection sends hostile input; another, open and authenticated before, gets its answers during and after."""
-    beside = relay.authenticated()
-    relay.beat(beside)
+    """Send hostile input on one connection; an authenticated one must get its answers during and after it."""
+    other = relay.authenticated()
+    relay.beat(other)
     attacker = relay.authenticated()
-    with relay.control("two connections side by side"):
-        relay.beat(beside)
+    with relay.control("two connections at the same time"):
+        relay.beat(other)
     _HOSTILE[kind](attacker)
-    taken = _after(_SILENT[kind]) if kind in _SILENT else attacker.wire.has_unread
-    _goes_on(relay, beside, attacker.close, taken)
+    read = _after(_UNANSWERED[kind]) if kind in _UNANSWERED else attacker.wire.has_unread
+    _served_meanwhile(relay, other, attacker.close, read)
 
 
-@requirement("CB-ROB-001")
+@requirements("CB-ROB-001", "CB-ROB-002")
 @pytest.mark.parametrize("kind", list(_BEFORE_TLS))
-def test_open_connections_go_on_beside_a_handshake(relay: RelayUnderTest, kind: str) -> None:
-    """A connection is made whose TLS handshake gets no further; another, open before, gets its answers."""
+def test_incomplete_handshake(relay: RelayUnderTest, kind: str, identifier: str) -> None:
+    """Begin a TLS handshake and don't complete it; an open connection and a new one must be served."""
     _two_at_once(relay)
-    beside = relay.authenticated()
-    relay.beat(beside)
-    with _stuck_handshake(relay, kind) as end:
-        _goes_on(relay, beside, end)
+    other = relay.authenticated() if identifier == "CB-ROB-001" else None
+    if other is not None:
+        relay.beat(other)
+    relay.room.take_connection()
+    with contextlib.closing(tcp_connect(relay.endpoint, relay.connector.source, relay.profile.target.timeout)) as sock:
+        with contextlib.suppress(OSError):
+            sock.sendall(client_hello("1.2", relay.connector.server_name)[: _BEFORE_TLS[kind]])
+        if other is not None:
+            _served_meanwhile(relay, other, sock.close)
+        else:
+            _served(relay)
 
 
 @requirement("CB-ROB-001")
-def test_open_connections_go_on_beside_one_that_reads_nothing(relay: RelayUnderTest) -> None:
-    """One connection asks for long answers and reads none of them; another, open before, gets its answers."""
+def test_open_connections_go_on_if_another_reads_nothing(relay: RelayUnderTest) -> None:
+    """Request long answers on one connection and read none; another one must get its answers."""
     _two_at_once(relay)
-    beside = relay.authenticated()
-    relay.beat(beside)
+    other = relay.authenticated()
+    relay.beat(other)
     attacker = _narrow(relay)
     tunnels = relay.room.tunnels(_LONG_ANSWERS + 1) - 1
     if not tunnels:
         raise NotExercised("room for two tunnels at a time is needed (tenants.tunnel_limit, relay.buffer_pool)")
-    asked = [relay.tunnel_info() for _ in range(tunnels)]
-    for request in asked:
+    requests = [relay.tunnel_info() for _ in range(tunnels)]
+    for request in requests:
         request["tunnel_id"] = request["tunnel_id"].ljust(_UNREAD // tunnels, "x")
-    with relay.control("two connections side by side"):
-        relay.beat(beside)
-    attacker.send_unanswered(b"".join(attacker.note(request)[1] for request in asked), messages=tunnels)
+    with relay.control("two connections at the same time"):
+        relay.beat(other)
+    attacker.send_unanswered(b"".join(attacker.note(request)[1] for request in requests), messages=tunnels)
     if not attacker.wire.has_unread(relay.tempo.most):
         raise Inconclusive("no answer to tunnel_infos with long tunnel_ids, nor an error or a close")
-    _goes_on(relay, beside, attacker.wire.reset, _after(_A_WHILE))
+    _served_meanwhile(relay, other, attacker.wire.reset, _after(_A_WHILE))
     attacker.wire.reset()
 
 
 @requirement("CB-ROB-002")
 @pytest.mark.parametrize("kind", list(_HOSTILE))
 def test_new_connections_are_served(relay: RelayUnderTest, kind: str) -> None:
-    """One connection sends hostile input; right after that a new one gets hello, auth and a tunnel."""
+    """Send hostile input on one connection; a new one must be served right afterwards: hello, auth and a tunnel."""
     control = relay.authenticated()
     relay.open_tunnel(control)
     control.close()
     attacker = _attack(relay, kind)
-    if kind not in _SILENT:
+    if kind not in _UNANSWERED:
         attacker.wire.has_unread(relay.tempo.patience)
     if relay.profile.relay.connection_limit == 1 or relay.tenant.connection_limit == 1:
         attacker.close()
     _served(relay)
 
 
-@requirement("CB-ROB-002")
-@pytest.mark.parametrize("kind", list(_BEFORE_TLS))
-def test_new_connections_are_served_beside_a_handshake(relay: RelayUnderTest, kind: str) -> None:
-    """A connection is made whose TLS handshake gets no further; beside it a new one gets hello, auth and a tunnel."""
-    _two_at_once(relay)
-    with _stuck_handshake(relay, kind):
-        _served(relay)
-
-
 @requirement("CB-ROB-003")
 @pytest.mark.parametrize("kind", ["huge", "deep", "deep-open", "not-an-object", "random", "nul-bytes"])
 def test_hostile_input_is_refused(relay: RelayUnderTest, kind: str) -> None:
-    """Hostile input that is complete draws an error or a close within half a minute, as a line of words does."""
+    """Send complete hostile input; expect an error or a close within half a minute, as after a line of words."""
     plain = relay.authenticated().ask_text(b"no message", meant="plain words")
     if not plain.answers and not plain.ended:
-        raise Inconclusive("the relay doesn't answer what is no message (see CB-MSG-007)")
+        raise Inconclusive("the relay doesn't answer a text that is no message (see CB-MSG-007)")
     session = _attack(relay, kind)
     bound = min(_BOUND, relay.tempo.timeout(_END))
     deadline = time.monotonic() + bound
@@ -175,11 +181,48 @@ def test_hostile_input_is_refused(relay: RelayUnderTest, kind: str) -> None:
     if not session.ended:
         relay.tempo.waited_for_nothing(_END)
         raise Broken("an error or a close", f"neither within {bound:.0f} s")
-    _still_serves(relay)
+    try:  # the relay must have closed only this connection
+        relay.connect().close()
+    except (Unreachable, HandshakeFailure) as error:
+        raise Broken("a new connection after the close", str(error), requirement="CB-ROB-002") from None
+
+
+@last
+@requirement("CB-ROB-101")
+def test_largest_message(relay: RelayUnderTest) -> None:
+    """Send heartbeats with more and more white space in them, until one is not answered."""
+    _record_most(relay, _SIZES, lambda size: b'{"type":"heartbeat"' + b" " * size + b"}")
+
+
+@last
+@requirement("CB-ROB-102")
+def test_deepest_message(relay: RelayUnderTest) -> None:
+    """Send heartbeats with a more and more deeply nested member, until one is not answered."""
+    _record_most(relay, _DEPTHS, lambda depth: b'{"type":"heartbeat","x":' + b"[" * depth + b"]" * depth + b"}")
+
+
+def _record_most(relay: RelayUnderTest, amounts: Mapping[str, int], spell: Callable[[int], bytes]) -> None:
+    """Record the largest amount at which a heartbeat is answered, each on a connection of its own."""
+    relay.beat(relay.authenticated())
+    taken = "less than"
+    for name, amount in amounts.items():
+        exchange = relay.authenticated().ask_text(spell(amount), meant=name, like="heartbeat", fence=False)
+        if not judge.served(exchange):
+            relay.log.saw(f"{taken} {name}" if taken == "less than" else f"{taken}, not {name}")
+            return
+        taken = name
+    relay.log.saw(f"at least {taken}")
+
+
+def _attack(relay: RelayUnderTest, kind: str) -> ProbeSession:
+    session = relay.authenticated()
+    session.announce(f"hostile input: {kind}")
+    _HOSTILE[kind](session)
+    return session
 
 
 def _after(seconds: float) -> Callable[[float], bool]:
-    """Return what waits as long as it is told, and says whether so many seconds have passed since now."""
+    """Return a function that waits, and says whether `seconds` have passed since now."""
     until = time.monotonic() + seconds
 
     def passed(wait: float) -> bool:
@@ -189,40 +232,40 @@ def _after(seconds: float) -> Callable[[float], bool]:
     return passed
 
 
-def _goes_on(
+def _served_meanwhile(
     relay: RelayUnderTest,
-    beside: ProbeSession,
+    session: ProbeSession,
     end: Callable[[], object],
-    taken: Callable[[float], bool] = lambda wait: True,
+    read: Callable[[float], bool] = lambda wait: True,
 ) -> None:
-    """See that a connection gets its answers beside a hostile one, which `end` closes, until the input is `taken`.
+    """Check that a connection is served while the relay reads another's hostile input; `end` closes the other one.
 
-    A relay may read slowly what is hostile: what that does to others shows only then.
+    `read` waits some seconds and says whether the input was read: reading it may delay other connections.
     """
     deadline = time.monotonic() + relay.tempo.patience
     try:
         for _ in range(3):
-            judge.accepted(beside.heartbeat())
-        while not taken(_BETWEEN) and time.monotonic() < deadline:
-            judge.accepted(beside.heartbeat())
-        judge.accepted(beside.heartbeat())
-        relay.soon(lambda: judge.accepted(beside.ask(relay.tunnel_info(beside.tenant))))
+            judge.accepted(session.heartbeat())
+        while not read(_BETWEEN) and time.monotonic() < deadline:
+            judge.accepted(session.heartbeat())
+        judge.accepted(session.heartbeat())
+        relay.soon(lambda: judge.accepted(session.ask(relay.tunnel_info(session.tenant))))
     except Inconclusive as silent:
-        if not beside.unresponsive:
+        if not session.unresponsive:
             raise
-        # The relay answered in time right before: either the hostile connection kept it from that, or it hangs.
+        # The relay answered in time before: the hostile connection blocks it, or it hangs.
         end()
         again = any(relay.alive() for _ in range(3))
         seen = "none until it was closed" if again else "none, and no new connection is answered either"
-        raise Broken("answers beside hostile input", f"{seen}: {silent}") from None
+        raise Broken("answers during another connection's hostile input", f"{seen}: {silent}") from None
 
 
 def _narrow(relay: RelayUnderTest) -> ProbeSession:
-    """Return an authenticated session that has hardly room for what it doesn't read."""
+    """Return an authenticated session with a very small receive window."""
     try:
         session = relay.connect(narrow=True)
     except (Unreachable, HandshakeFailure) as error:
-        raise NotExercised(f"a connection that takes little at a time can't be made here: {error}") from None
+        raise NotExercised(f"a connection with a small receive window can't be made here: {error}") from None
     with relay.control("hello and auth"):
         judge.accepted(session.hello())
         judge.accepted(relay.authenticate(session, relay.tenant))
@@ -230,7 +273,7 @@ def _narrow(relay: RelayUnderTest) -> ProbeSession:
 
 
 def _served(relay: RelayUnderTest) -> None:
-    """See that a new connection gets hello, auth and a tunnel."""
+    """Check that a new connection is served: hello, auth and a tunnel."""
     try:
         session = relay.connect()
     except (Unreachable, HandshakeFailure) as error:
@@ -241,7 +284,7 @@ def _served(relay: RelayUnderTest) -> None:
 
 
 def _two_at_once(relay: RelayUnderTest) -> None:
-    """See that the relay serves two connections side by side, and close them."""
+    """Check as a control that the relay serves two connections at the same time, and close them."""
     for limit in (relay.profile.relay.connection_limit, relay.profile.target.connections_at_once):
         if limit is not None and limit < 2:
             raise NotExercised("room for two connections at a time is needed (relay, target.connections_at_once)")
@@ -249,55 +292,3 @@ def _two_at_once(relay: RelayUnderTest) -> None:
     relay.open_tunnel(sessions[1])
     for session in sessions:
         session.close()
-
-
-@contextlib.contextmanager
-def _stuck_handshake(relay: RelayUnderTest, kind: str) -> Iterator[Callable[[], None]]:
-    """Hold a connection whose handshake gets no further; what is yielded closes it."""
-    relay.room.take_connection()
-    with contextlib.closing(tcp_connect(relay.endpoint, relay.connector.source, relay.profile.target.timeout)) as sock:
-        with contextlib.suppress(OSError):
-            sock.sendall(client_hello("1.2", relay.connector.server_name)[: _BEFORE_TLS[kind]])
-        yield sock.close
-
-
-def _still_serves(relay: RelayUnderTest) -> None:
-    """See that a close was the connection's and not the relay's end."""
-    try:
-        relay.connect().close()
-    except (Unreachable, HandshakeFailure) as error:
-        raise Broken("a new connection behind the close", str(error), requirement="CB-ROB-002") from None
-
-
-@last
-@requirement("CB-ROB-101")
-def test_largest_message(relay: RelayUnderTest) -> None:
-    """Heartbeats with more and more white space in them are sent, until one is not answered."""
-    _most(relay, _SIZES, lambda size: b'{"type":"heartbeat"' + b" " * size + b"}")
-
-
-@last
-@requirement("CB-ROB-102")
-def test_deepest_message(relay: RelayUnderTest) -> None:
-    """Heartbeats with a member that is nested deeper and deeper are sent, until one is not answered."""
-    _most(relay, _DEPTHS, lambda depth: b'{"type":"heartbeat","x":' + b"[" * depth + b"]" * depth + b"}")
-
-
-def _most(relay: RelayUnderTest, amounts: Mapping[str, int], spell: Callable[[int], bytes]) -> None:
-    """Record up to what amount a heartbeat is answered, each on a connection of its own."""
-    relay.beat(relay.authenticated())
-    taken = "less than"
-    for name, amount in amounts.items():
-        exchange = relay.authenticated().ask_text(spell(amount), meant=name, like="heartbeat", fence=False)
-        if not judge.served(exchange):
-            relay.log.saw(f"{taken} {name}" if taken == "less than" else f"{taken}, not {name}")
-            return
-        taken = name
-    relay.log.saw(f"{taken} at the least")
-
-
-def _attack(relay: RelayUnderTest, kind: str) -> ProbeSession:
-    session = relay.authenticated()
-    session.announce(f"hostile input: {kind}")
-    _HOSTILE[kind](session)
-    return session

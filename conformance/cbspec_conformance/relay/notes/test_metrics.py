@@ -16,6 +16,8 @@ from cbspec_conformance.runner.marks import last, requirement
 from cbspec_conformance.target.relay import RelayUnderTest
 
 _PROMETHEUS = "application/openmetrics-text;version=1.0.0;q=0.5,text/plain;version=0.0.4;q=0.9,*/*;q=0.1"
+_OF_THE_RUNTIME = ("process_", "python_", "go_", "scrape_", "promhttp_", "nodejs_", "jvm_")
+"""Prefixes of metrics that change without the relay being used."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,7 +29,7 @@ class _Scrape:
 
 @requirement("CB-MET-001")
 def test_status_is_200(relay: RelayUnderTest) -> None:
-    """The metrics address is asked as Prometheus asks it."""
+    """Request the metrics as Prometheus does; expect HTTP status 200."""
     scrape = _scrape(relay)
     if scrape.status != 200:
         raise Broken("HTTP status 200", f"HTTP status {scrape.status}")
@@ -36,7 +38,7 @@ def test_status_is_200(relay: RelayUnderTest) -> None:
 @requirement("CB-MET-002")
 @pytest.mark.parametrize("accept", [_PROMETHEUS, "text/plain", ""], ids=["prometheus", "plain", "any"])
 def test_exposition_is_valid(relay: RelayUnderTest, accept: str) -> None:
-    """What the metrics address answers is read line by line, by the rules of its format."""
+    """Request the metrics with several Accept headers, and check each line by the grammar of the format."""
     scrape = _scrape(relay, accept)
     if scrape.status != 200:
         raise Inconclusive(f"HTTP status {scrape.status} (see CB-MET-001)")
@@ -50,38 +52,42 @@ def test_exposition_is_valid(relay: RelayUnderTest, accept: str) -> None:
 
 @requirement("CB-MET-003")
 def test_samples_move(relay: RelayUnderTest) -> None:
-    """The samples are read before and after a session with a tunnel and an error; at least one is another then."""
-    before = _read(relay)
-    session = relay.authenticated()
-    relay.open_tunnel(session)
-    session.ask({"type": "cbspec_unknown"}, invalid="of unknown type")
-    after = _read(relay)
-    own = ("process_", "python_", "go_", "scrape_", "promhttp_", "nodejs_", "jvm_")
-    if {k: v for k, v in before.items() if not k.startswith(own)} == {
-        k: v for k, v in after.items() if not k.startswith(own)
-    }:
+    """Read the samples before and after a session with a tunnel and an error; at least one must change."""
+
+    def read() -> dict[str, float]:
+        return {name: value for name, value in _read(relay).items() if not name.startswith(_OF_THE_RUNTIME)}
+
+    before = read()
+    _use(relay)
+    after = read()
+    if before == after:
         raise Broken("a sample that changes when the relay is used", f"{len(after)} samples, all as before")
 
 
 @last
 @requirement("CB-MET-101")
 def test_names(relay: RelayUnderTest) -> None:
-    """After a session with a tunnel and an error the names of all metrics are taken down."""
-    session = relay.authenticated()
-    relay.open_tunnel(session)
-    session.ask({"type": "cbspec_unknown"}, invalid="of unknown type")
+    """Record the names of all metrics after a session with a tunnel and an error."""
+    _use(relay)
     named = re.findall(r"^# TYPE (\S+) ", _scrape(relay).text, re.MULTILINE)
-    named = named or [key.partition("{")[0] for key in _read(relay)]
+    named = named or [key.partition("[")[0] for key in _read(relay)]
     # The same counter has one name in OpenMetrics and another in the text format.
     relay.log.saw(", ".join(sorted({name.removesuffix("_total") for name in named if not name.endswith("_created")})))
 
 
 @requirement("CB-MET-102")
 def test_format(relay: RelayUnderTest) -> None:
-    """The content type of the answer is read, for a client that takes OpenMetrics and one that says nothing."""
-    for name, accept in (("Prometheus", _PROMETHEUS), ("anybody", "")):
+    """Record the content type for a client that accepts OpenMetrics, and for one without an Accept header."""
+    for name, accept in (("Prometheus", _PROMETHEUS), ("any client", "")):
         scrape = _scrape(relay, accept)
         relay.log.saw(scrape.content_type or "no content type", of=name)
+
+
+def _use(relay: RelayUnderTest) -> None:
+    """Open a tunnel and cause an error."""
+    session = relay.authenticated()
+    relay.open_tunnel(session)
+    session.ask({"type": "cbspec_unknown"}, invalid="of unknown type")
 
 
 def _read(relay: RelayUnderTest) -> dict[str, float]:

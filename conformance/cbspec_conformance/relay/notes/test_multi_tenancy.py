@@ -12,7 +12,7 @@ from cbspec_conformance.judging.errors import Inconclusive, NotExercised
 from cbspec_conformance.judging.observing import reaction
 from cbspec_conformance.properties.strategies import MISSING, without
 from cbspec_conformance.record.exchange import Exchange
-from cbspec_conformance.runner.marks import requirement
+from cbspec_conformance.runner.marks import requirement, requirements
 from cbspec_conformance.target.kinds import each
 from cbspec_conformance.target.relay import RelayUnderTest
 from cbspec_conformance.target.sessions import Sessions
@@ -22,125 +22,9 @@ _NO_TENANT = {
 }  # fmt: skip
 
 
-@requirement("CB-TEN-001")
-def test_token_without_tenant(relay: RelayUnderTest) -> None:
-    """Tokens are shown that are valid but for the tenant_id: missing, null, empty, or a known one in an array."""
-    _refused(relay, "CB-TEN-001")
-
-
-@requirement("CB-TEN-002")
-def test_unknown_tenant(relay: RelayUnderTest) -> None:
-    """Tokens are shown that are valid but for a tenant that the relay doesn't know, with names of many kinds."""
-    _refused(relay, "CB-TEN-002")
-
-
-@requirement("CB-TEN-003")
-def test_inactive_tenant(relay: RelayUnderTest) -> None:
-    """A valid token of a tenant that the profile declares inactive is shown."""
-    judge.refused_with(_inactive(relay), "tenant_not_found", "invalid_token")
-
-
-@requirement("CB-TEN-004")
-def test_code_for_unknown_tenant(relay: RelayUnderTest) -> None:
-    """A token of an unknown tenant is shown; the code is tenant_not_found."""
-    relay.needs.tenancy()
-    relay.open_tunnel(relay.authenticated())
-    forgery = next(forgery for forgery in FORGERIES if forgery.requirement == "CB-TEN-002")
-    # Made of a new token: a relay that takes each only once has another code for one that it has seen.
-    _coded(relay.show_forged(forgery, relay.tokens.valid(relay.tenant)), "CB-TEN-002")
-
-
-@requirement("CB-TEN-004")
-def test_code_for_inactive_tenant(relay: RelayUnderTest) -> None:
-    """A token of an inactive tenant is shown; the code is tenant_not_found."""
-    _coded(_inactive(relay), "CB-TEN-003")
-
-
-@requirement("CB-TEN-005")
-def test_tunnel_without_tenant(relay: RelayUnderTest) -> None:
-    """A tunnel_info that differs from an accepted one in its tenant_id only: missing, empty or no string.
-
-    What is no string holds the right one, too: some languages find ["a"] equal to "a".
-    """
-    relay.needs.tenancy()
-    sessions = Sessions(relay)
-    own = relay.tenant.id
-
-    def check(value: object) -> None:
-        session = sessions.next()
-        request = without(relay.tunnel_info(session.tenant), "tenant_id", value)
-        exchange = session.ask(request, invalid="tenant_id is not as it must be")
-        judge.refused_with(exchange, "invalid_tunnel_info", "tenant_not_found")
-
-    each({**_NO_TENANT, "own in an array": [own], "own in an object": {"id": own}, "own and more": [own, own]}, check)
-
-
-@requirement("CB-TEN-006")
-@pytest.mark.parametrize("kind", ["second", "unknown", "inactive", "shorter", "space", "nul", "full-width"])
-def test_tunnel_of_another_tenant(relay: RelayUnderTest, kind: str) -> None:
-    """A tunnel_info that differs from an accepted one in its tenant_id only: another's, or one that looks alike."""
-    judge.not_accepted(_of_another(relay, kind), "no tunnel for another tenant")
-
-
-@requirement("CB-TEN-006")
-def test_tunnel_of_a_tenant_that_is_here(relay: RelayUnderTest) -> None:
-    """While another tenant is connected and has a tunnel, a tunnel_info names that tenant."""
-    relay.needs.tenancy()
-    theirs = relay.authenticated(relay.second_tenant)
-    relay.open_tunnel(theirs)
-    judge.not_accepted(_of_another(relay, "second"), "no tunnel for another tenant")
-
-
-@requirement("CB-TEN-007")
-def test_code_for_tunnel_of_another_tenant(relay: RelayUnderTest) -> None:
-    """A tunnel_info with another tenant's tenant_id is sent; the code is tenant_not_found."""
-    kind = "second" if relay.profile.second_tenant is not None else "unknown"
-    _coded(_of_another(relay, kind), "CB-TEN-006")
-
-
-def _coded(exchange: Exchange, where_served: str) -> None:
-    """See that a refusal's code is tenant_not_found; where there was none, another requirement says so."""
-    if judge.served(exchange):
-        raise Inconclusive(f"it was served (see {where_served})")
-    judge.refused_with(exchange, "tenant_not_found")
-
-
-@requirement("CB-TEN-101")
-def test_how_a_token_without_tenant_is_refused(relay: RelayUnderTest) -> None:
-    """Tokens are shown that are valid but for the tenant_id, which is missing, null or empty."""
-    relay.needs.tenancy()
-    relay.authenticated()
-    for name, value in (("missing", LEFT_OUT), ("null", None), ("empty", "")):
-        token = relay.tokens.minted(relay.tenant, {"tenant_id": value})
-        relay.log.saw(reaction(relay.greeted().ask({"type": "auth", "token": token})), of=name)
-
-
-@requirement("CB-TEN-102")
-def test_names_in_the_other_case(relay: RelayUnderTest) -> None:
-    """A token and a tunnel_info name the tenant with small letters for capital ones, and the other way round."""
-    relay.needs.tenancy()
-    other = relay.tenant.id.swapcase()
-    if other == relay.tenant.id or relay.profile.tenant(other) is not None:
-        raise NotExercised("the main tenant's id has no letters, or is another tenant's with them in the other case")
-    session = relay.authenticated()
-    relay.open_tunnel(session)
-    relay.log.saw(reaction(session.ask(relay.tunnel_info(other))), of="in a tunnel_info")
-    token = relay.tokens.minted(relay.tenant, {"tenant_id": other})
-    relay.log.saw(reaction(relay.greeted().ask({"type": "auth", "token": token})), of="in a token")
-
-
-@requirement("CB-TEN-103")
-def test_how_a_tunnel_without_tenant_is_refused(relay: RelayUnderTest) -> None:
-    """A tunnel_info differs from an accepted one in its tenant_id only: missing, empty or no string."""
-    relay.needs.tenancy()
-    sessions = Sessions(relay)
-    for name in ("missing", "null", "empty", "number"):
-        session = sessions.next()
-        request = without(relay.tunnel_info(session.tenant), "tenant_id", _NO_TENANT[name])
-        relay.log.saw(reaction(session.ask(request, invalid="tenant_id is not as it must be")), of=name)
-
-
-def _refused(relay: RelayUnderTest, identifier: str) -> None:
+@requirements("CB-TEN-001", "CB-TEN-002")
+def test_token_of_no_tenant(relay: RelayUnderTest, identifier: str) -> None:
+    """Send tokens that are valid except for their tenant_id: missing, no string, or of an unknown tenant."""
     relay.needs.tenancy()
     valid = relay.tokens.valid(relay.tenant)
     relay.open_tunnel(relay.authenticated(token=valid))
@@ -153,8 +37,108 @@ def _refused(relay: RelayUnderTest, identifier: str) -> None:
     relay.tokens.each_forgery(identifier, relay.tenant, check)
 
 
+@requirement("CB-TEN-003")
+def test_inactive_tenant(relay: RelayUnderTest) -> None:
+    """Send a valid token of a tenant that the profile declares inactive."""
+    judge.refused_with(_inactive(relay), "tenant_not_found", "invalid_token")
+
+
+@requirement("CB-TEN-004")
+@pytest.mark.parametrize("kind", ["unknown", "inactive"])
+def test_code_for_tenant(relay: RelayUnderTest, kind: str) -> None:
+    """Send a token of an unknown or inactive tenant; expect tenant_not_found."""
+    if kind == "inactive":
+        _coded(_inactive(relay), "CB-TEN-003")
+        return
+    relay.needs.tenancy()
+    relay.open_tunnel(relay.authenticated())
+    forgery = next(forgery for forgery in FORGERIES if forgery.requirement == "CB-TEN-002")
+    # Made from a new token: a relay that accepts each token only once has another code for a known one.
+    _coded(relay.show_forged(forgery, relay.tokens.valid(relay.tenant)), "CB-TEN-002")
+
+
+@requirement("CB-TEN-005")
+def test_tunnel_without_tenant(relay: RelayUnderTest) -> None:
+    """Send tunnel_infos that differ from an accepted one in their tenant_id only: missing, empty or no string.
+
+    Some values contain the right tenant: in some languages, ["a"] equals "a".
+    """
+    relay.needs.tenancy()
+    sessions = Sessions(relay)
+    own = relay.tenant.id
+
+    def check(value: object) -> None:
+        session = sessions.next()
+        request = without(relay.tunnel_info(session.tenant), "tenant_id", value)
+        exchange = session.ask(request, invalid="tenant_id is missing or invalid")
+        judge.refused_with(exchange, "invalid_tunnel_info", "tenant_not_found")
+
+    each({**_NO_TENANT, "own in an array": [own], "own in an object": {"id": own}, "own and more": [own, own]}, check)
+
+
+@requirement("CB-TEN-006")
+@pytest.mark.parametrize(
+    "kind", ["second", "connected", "unknown", "inactive", "shorter", "space", "nul", "full-width"]
+)
+def test_tunnel_of_another_tenant(relay: RelayUnderTest, kind: str) -> None:
+    """Send a tunnel_info that differs from an accepted one in its tenant_id only: another tenant, or a similar id."""
+    if kind == "connected":
+        relay.needs.tenancy()
+        relay.open_tunnel(relay.authenticated(relay.second_tenant))
+    judge.not_accepted(_of_another(relay, kind), "no tunnel for another tenant")
+
+
+@requirement("CB-TEN-007")
+def test_code_for_tunnel_of_another_tenant(relay: RelayUnderTest) -> None:
+    """Send a tunnel_info with another tenant's tenant_id; expect tenant_not_found."""
+    kind = "second" if relay.profile.second_tenant is not None else "unknown"
+    _coded(_of_another(relay, kind), "CB-TEN-006")
+
+
+def _coded(exchange: Exchange, requirement_if_served: str) -> None:
+    """Check that a refusal's code is tenant_not_found; another requirement judges a relay that serves."""
+    if judge.served(exchange):
+        raise Inconclusive(f"it was served (see {requirement_if_served})")
+    judge.refused_with(exchange, "tenant_not_found")
+
+
+@requirement("CB-TEN-101")
+def test_reaction_to_a_token_without_tenant(relay: RelayUnderTest) -> None:
+    """Send tokens that are valid except for the tenant_id, which is missing, null or empty."""
+    relay.needs.tenancy()
+    relay.authenticated()
+    for name, value in (("missing", LEFT_OUT), ("null", None), ("empty", "")):
+        token = relay.tokens.minted(relay.tenant, {"tenant_id": value})
+        relay.log.saw(reaction(relay.greeted().ask({"type": "auth", "token": token})), of=name)
+
+
+@requirement("CB-TEN-102")
+def test_names_in_the_other_case(relay: RelayUnderTest) -> None:
+    """Send a token and a tunnel_info with the tenant's id in swapped case."""
+    relay.needs.tenancy()
+    other = relay.tenant.id.swapcase()
+    if other == relay.tenant.id or relay.profile.tenant(other) is not None:
+        raise NotExercised("the main tenant's id has no letters, or is another tenant's id in swapped case")
+    session = relay.authenticated()
+    relay.open_tunnel(session)
+    relay.log.saw(reaction(session.ask(relay.tunnel_info(other))), of="in a tunnel_info")
+    token = relay.tokens.minted(relay.tenant, {"tenant_id": other})
+    relay.log.saw(reaction(relay.greeted().ask({"type": "auth", "token": token})), of="in a token")
+
+
+@requirement("CB-TEN-103")
+def test_reaction_to_a_tunnel_without_tenant(relay: RelayUnderTest) -> None:
+    """Send tunnel_infos that differ from an accepted one in their tenant_id only: missing, empty or no string."""
+    relay.needs.tenancy()
+    sessions = Sessions(relay)
+    for name in ("missing", "null", "empty", "number"):
+        session = sessions.next()
+        request = without(relay.tunnel_info(session.tenant), "tenant_id", _NO_TENANT[name])
+        relay.log.saw(reaction(session.ask(request, invalid="tenant_id is missing or invalid")), of=name)
+
+
 def _names_known_tenant(relay: RelayUnderTest, token: object) -> bool:
-    """Whether what was made of a tenant's name is another tenant's by chance, as the beginning of it may be."""
+    """Whether a forged tenant_id is another tenant's by chance, as a prefix may be."""
     try:
         named = Compact.split(str(token)).claims.get("tenant_id")
     except ValueError:
@@ -174,6 +158,7 @@ def _inactive(relay: RelayUnderTest) -> Exchange:
 def _of_another(relay: RelayUnderTest, kind: str) -> Exchange:
     relay.needs.tenancy()
     tenants = {
+        "connected": relay.profile.second_tenant.id if relay.profile.second_tenant else "",
         "second": relay.profile.second_tenant.id if relay.profile.second_tenant else "",
         "unknown": f"{relay.tenant.id}-unknown",
         "shorter": relay.tenant.id[:-1],

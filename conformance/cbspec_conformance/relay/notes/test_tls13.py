@@ -1,38 +1,46 @@
 """Source: Notes / all connections must use TLS 1.3.
 
-The local side must not do the refusing: it offers every cipher at the lowest security level, and a refusal counts only
-when the ClientHello really left.
+The suite's TLS library must not refuse a version itself: it offers every cipher at the lowest security level, and a
+refusal counts only if the ClientHello was sent.
 """
 
 from __future__ import annotations
 
-import contextlib
 import re
 import ssl
 import time
 
 import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives.asymmetric import ec, rsa
 
 from cbspec.protocol.handshake import opening_request
-from cbspec.tls_contexts import legacy_client_context
+from cbspec.tls_contexts import Trust, client_context, legacy_client_context
 from cbspec_conformance.judging import judge
 from cbspec_conformance.judging.errors import Broken, Inconclusive
-from cbspec_conformance.probe.client_hello import client_hello
+from cbspec_conformance.probe.client_hello import GROUPS, SUITES, client_hello, modern_client_hello
 from cbspec_conformance.probe.session import HELLO
-from cbspec_conformance.probe.tcp import Unreachable, tcp_connect
+from cbspec_conformance.probe.tcp import Unreachable
 from cbspec_conformance.probe.wire import HandshakeFailure, alert_name
 from cbspec_conformance.record.transcript import Bytes, Direction, End, Ended
-from cbspec_conformance.runner.marks import requirement
+from cbspec_conformance.relay.handshakes import is_server_hello, is_tls, send_plain, tls_works
+from cbspec_conformance.runner.marks import requirement, requirements
 from cbspec_conformance.target.connector import WebSocketRefused
 from cbspec_conformance.target.relay import RelayUnderTest
 
-_HEAD = 5  # bytes before a TLS record's content
 _VERSIONS = {"1.2": ssl.TLSVersion.TLSv1_2, "1.1": ssl.TLSVersion.TLSv1_1, "1.0": ssl.TLSVersion.TLSv1}
+_SERVED = "served"
+_ENDS = {
+    End.CLOSE_NOTIFY: "sends close_notify",
+    End.EOF: "closes without close_notify",
+    End.RESET: "resets the connection",
+    End.TLS_ALERT: "sends an alert",
+}
 
 
 @requirement("CB-TLS-001")
 def test_tls_1_3_works(relay: RelayUnderTest) -> None:
-    """A client that offers TLS 1.3 only connects."""
+    """Connect as a client that offers only TLS 1.3."""
     if relay.facts.tls:
         raise Broken("a TLS 1.3 handshake that works", relay.facts.tls)
     try:
@@ -45,71 +53,59 @@ def test_tls_1_3_works(relay: RelayUnderTest) -> None:
         raise Broken("TLSv1.3", session.wire.version)
 
 
-@requirement("CB-TLS-002")
-def test_tls_1_2_is_refused(relay: RelayUnderTest) -> None:
-    """A ClientHello of TLS 1.2 with every cipher goes out; where it is taken, nothing may be answered behind it."""
-    _refused(relay, "1.2")
-
-
-@requirement("CB-TLS-003")
-def test_tls_1_1_is_refused(relay: RelayUnderTest) -> None:
-    """A ClientHello of TLS 1.1 with every cipher goes out; where it is taken, nothing may be answered behind it."""
-    _refused(relay, "1.1")
-
-
-@requirement("CB-TLS-004")
-def test_tls_1_0_is_refused(relay: RelayUnderTest) -> None:
-    """A ClientHello of TLS 1.0 with every cipher goes out; where it is taken, nothing may be answered behind it."""
-    _refused(relay, "1.0")
+@pytest.mark.parametrize(
+    "version",
+    [
+        pytest.param("1.2", marks=requirement("CB-TLS-002")),
+        pytest.param("1.1", marks=requirement("CB-TLS-003")),
+        pytest.param("1.0", marks=requirement("CB-TLS-004")),
+    ],
+)
+def test_older_version_is_refused(relay: RelayUnderTest, version: str) -> None:
+    """Offer only an older version of TLS, with every cipher; if the handshake succeeds, no hello may be answered."""
+    tls_works(relay)
+    for transport in dict.fromkeys((relay.facts.transport, "websocket" if relay.facts.websocket else "tcp")):
+        try:
+            answered, ended = _speak(relay, legacy_client_context(_VERSIONS[version]), transport)
+        except Unreachable as error:
+            raise Inconclusive(str(error)) from None
+        except HandshakeFailure as failure:
+            _judge_refusal(relay, version, failure)
+            return
+        # The handshake was completed. A relay may still refuse by closing: only an answer counts.
+        if answered:
+            raise Broken(f"no service over TLS {version}", answered)
+        if not ended:
+            raise Broken(f"TLS {version} refused", "a session that stays open")
+    relay.log.remark(f"the relay completed a handshake of TLS {version} and then closed")
 
 
 @requirement("CB-TLS-005")
 def test_plain_text_is_not_served(relay: RelayUnderTest) -> None:
-    """A hello is sent without TLS, over both ways of framing: no hello_response may come back."""
-    _works(relay)
+    """Send a hello, and the opening handshake of a WebSocket, without TLS; neither may be served."""
+    tls_works(relay)
     hello = b'{"type":"hello","version":"1.0","features":["tls"]}\n'
     upgrade = opening_request(str(relay.endpoint), relay.profile.target.websocket_path)
     for data, served in ((hello, rb"hello_response"), (upgrade, rb"HTTP/1\.[01] 101\b")):
-        answer, _ = _raw(relay, data)
-        if re.search(served, answer[:200]) and not answer.startswith((b"\x15", b"\x16")):
+        answer, _ = send_plain(relay, data)
+        if re.search(served, answer[:200]) and not is_tls(answer):
             raise Broken("no service without TLS", f"an answer in plain text: {answer[:60]!r}")
 
 
 @requirement("CB-TLS-006")
 @pytest.mark.parametrize("name", list(_VERSIONS))
-def test_an_alert_says_so(relay: RelayUnderTest, name: str) -> None:
-    """A ClientHello of an older version goes out, byte for byte; the refusal is read as a TLS alert."""
-    _works(relay)
-    answer, _ = _raw(relay, client_hello(name, relay.connector.server_name))
-    if answer.startswith(b"\x16"):
+def test_refusal_is_an_alert(relay: RelayUnderTest, name: str) -> None:
+    """Send the ClientHello of an older version byte for byte; expect a TLS alert."""
+    tls_works(relay)
+    answer, _ = send_plain(relay, client_hello(name, relay.connector.server_name))
+    if is_server_hello(answer):
         raise Inconclusive(f"the relay doesn't refuse TLS {name} (see its own requirement)")
     if not alert_name(answer):
         raise Broken("a TLS alert, such as protocol_version", f"{len(answer)} bytes: {answer[:20]!r}")
 
 
-def _refused(relay: RelayUnderTest, name: str) -> None:
-    _works(relay)
-    for transport in dict.fromkeys((relay.facts.transport, "websocket" if relay.facts.websocket else "tcp")):
-        try:
-            answered, ended = _speak(relay, legacy_client_context(_VERSIONS[name]), transport)
-        except Unreachable as error:
-            raise Inconclusive(str(error)) from None
-        except HandshakeFailure as failure:
-            _judge_refusal(relay, name, failure)
-            return
-        # The handshake was completed. A relay may still refuse late, by closing: what counts is whether it answers.
-        if answered:
-            raise Broken(f"no service over TLS {name}", answered)
-        if not ended:
-            raise Broken(f"TLS {name} refused", "a session that stays open")
-    relay.log.remark(f"the relay completed a handshake of TLS {name} and then closed")
-
-
 def _speak(relay: RelayUnderTest, context: ssl.SSLContext, transport: str) -> tuple[str, bool]:
-    """Open a connection as a client of that transport does; return what answers it, and whether the relay closed.
-
-    Raises Unreachable or HandshakeFailure where it doesn't come to that.
-    """
+    """Connect and send a hello; return a description of the answer ("": none), and whether the relay closed."""
     before = len(relay.transcript.records)
     try:
         session = relay.connect(transport=transport, context=context)
@@ -126,17 +122,19 @@ def _speak(relay: RelayUnderTest, context: ssl.SSLContext, transport: str) -> tu
     return answer or (f"{len(data)} bytes" if data else ""), ended
 
 
-def _judge_refusal(relay: RelayUnderTest, name: str, failure: HandshakeFailure) -> None:
+def _judge_refusal(relay: RelayUnderTest, version: str, failure: HandshakeFailure) -> None:
     if failure.received[:1] == b"\x15" or (not failure.received and failure.hello_left and not failure.timed_out):
-        relay.log.remark(f"the relay refused TLS {name} by {_refusal(failure.received)}")
+        relay.log.remark(f"the relay refused TLS {version} by {_refusal(failure.received)}")
         return
-    # The local library gave up, or the relay kept silent: ask again with bytes that no library filters.
-    answer, ended = _raw(relay, client_hello(name, relay.connector.server_name))
-    if answer.startswith(b"\x16"):
-        raise Broken(f"TLS {name} refused by the relay", f"a ServerHello in answer to a ClientHello of TLS {name}")
+    # The local library failed, or the relay was silent: try again with bytes that no library filters.
+    answer, ended = send_plain(relay, client_hello(version, relay.connector.server_name))
+    if is_server_hello(answer):
+        raise Broken(
+            f"TLS {version} refused by the relay", f"a ServerHello in answer to a ClientHello of TLS {version}"
+        )
     if not answer and not ended:
-        raise Broken(f"TLS {name} refused by the relay", "silence: neither an alert nor a close")
-    relay.log.remark(f"the relay refused a ClientHello of TLS {name} made by hand by {_refusal(answer)}")
+        raise Broken(f"TLS {version} refused by the relay", "silence: neither an alert nor a close")
+    relay.log.remark(f"the relay refused a hand-made ClientHello of TLS {version} by {_refusal(answer)}")
 
 
 def _refusal(received: bytes) -> str:
@@ -144,33 +142,105 @@ def _refusal(received: bytes) -> str:
     return f"the alert {alert}" if alert else "closing, without an alert"
 
 
-def _works(relay: RelayUnderTest) -> None:
-    """See that TLS 1.3 works, beside which a refusal means something."""
-    with relay.control("a TLS 1.3 handshake"):
-        relay.connect(transport="tcp").close()
+# ------------------------------------------------------------------ open points, which are recorded and never judged
 
 
-def _raw(relay: RelayUnderTest, data: bytes) -> tuple[bytes, bool]:
-    """Send bytes without TLS; return what comes back within the time-out, and whether the relay closed."""
-    timeout = relay.tempo.timeout("an answer to bytes without TLS")
-    relay.room.take_connection()
-    sock = tcp_connect(relay.endpoint, relay.connector.source, timeout)
-    received = b""
-    with contextlib.closing(sock):
-        deadline = time.monotonic() + timeout
+@requirements("CB-TLS-101", "CB-TLS-102")
+def test_suites_and_groups(relay: RelayUnderTest, identifier: str) -> None:
+    """Send hand-made ClientHellos of TLS 1.3 that offer one cipher suite or one group each."""
+    tls_works(relay)
+    if identifier == "CB-TLS-101":
+        names = [name for name, suite in SUITES.items() if _offer(relay, suites=(suite,)) == _SERVED]
+    else:
+        names = [name for name, group in GROUPS.items() if _offer(relay, groups=(group,)) == _SERVED]
+    relay.log.saw(", ".join(names) or "none of those offered")
+
+
+@requirement("CB-TLS-103")
+def test_alpn(relay: RelayUnderTest) -> None:
+    """Offer HTTP/1.1, and an unknown protocol, by ALPN."""
+    tls_works(relay)
+    for name in ("http/1.1", "cbspec-unknown"):
+        context = client_context(Trust.ANY)
+        context.set_alpn_protocols([name])
         try:
-            sock.sendall(data)
-            while len(received) < 4096:
-                sock.settimeout(max(deadline - time.monotonic(), 0.001))
-                part = sock.recv(4096)
-                if not part:
-                    return received, True
-                received += part
-                if received[:1] == b"\x16" and len(received) > _HEAD:
-                    break  # a ServerHello: nothing that follows matters
-        except TimeoutError:
-            relay.tempo.waited_for_nothing("an answer to bytes without TLS")
-            return received, False
-        except OSError:
-            return received, True
-    return received, False
+            session = relay.connect(transport="tcp", context=context)
+        except HandshakeFailure as failure:
+            relay.log.saw(f"refused by {failure.alert or 'closing'}", of=name)
+        else:
+            relay.log.saw("chosen" if session.wire.alpn else "ignored", of=name)
+            session.close()
+
+
+@requirement("CB-TLS-104")
+def test_tickets(relay: RelayUnderTest) -> None:
+    """Record whether the relay has sent a session ticket by the answer to hello."""
+    relay.log.saw("given" if relay.greeted().wire.has_ticket else "not given")
+
+
+@requirement("CB-TLS-105")
+def test_key_of_the_certificate(relay: RelayUnderTest) -> None:
+    """Record the kind and size of the certificate's key."""
+    session = relay.connect(transport="tcp")
+    try:
+        key = x509.load_der_x509_certificate(session.wire.certificate or b"").public_key()
+    except ValueError as error:
+        raise Inconclusive(f"the certificate can't be read: {error}") from None
+    match key:
+        case rsa.RSAPublicKey():
+            relay.log.saw(f"RSA, {key.key_size} bits")
+        case ec.EllipticCurvePublicKey():
+            relay.log.saw(f"EC, {key.curve.name}")
+        case _:
+            relay.log.saw(type(key).__name__.removesuffix("PublicKey"))
+
+
+@requirement("CB-TLS-106")
+def test_refusal_of_older_versions(relay: RelayUnderTest) -> None:
+    """Send hand-made ClientHellos of the older versions, and record the first record of the answer."""
+    tls_works(relay)
+    for version in ("1.2", "1.1", "1.0"):
+        relay.log.saw(_reply(relay, client_hello(version, relay.connector.server_name)), of=f"TLS {version}")
+
+
+@requirement("CB-TLS-107")
+def test_close_notify(relay: RelayUnderTest) -> None:
+    """Send close_notify after hello, and read until the relay ends the connection."""
+    session = relay.greeted()
+    session.wire.finish_sending()
+    deadline = time.monotonic() + 1.0
+    while session.wire.ended is None and time.monotonic() < deadline:
+        session.wire.receive(deadline - time.monotonic())
+    relay.log.saw(
+        _ENDS.get(session.wire.ended.how, "ends otherwise") if session.wire.ended else "stays open for a second"
+    )
+
+
+@requirement("CB-TLS-108")
+def test_other_server_names(relay: RelayUnderTest) -> None:
+    """Send hand-made ClientHellos of TLS 1.3 with another server name, and without one."""
+    tls_works(relay)
+    relay.log.saw(_offer(relay, name="other.cbspec.invalid"), of="another name")
+    relay.log.saw(_offer(relay, name="127.0.0.1"), of="no name")  # an address is never sent as a server name
+
+
+def _offer(
+    relay: RelayUnderTest,
+    *,
+    suites: tuple[int, ...] = tuple(SUITES.values()),
+    groups: tuple[int, ...] = tuple(GROUPS.values()),
+    name: str = "",
+) -> str:
+    return _reply(relay, modern_client_hello(name or relay.connector.server_name, suites, groups))
+
+
+def _reply(relay: RelayUnderTest, hello: bytes) -> str:
+    """Send a ClientHello and return the reaction."""
+    received, ended = send_plain(relay, hello)
+    if is_server_hello(received):
+        return _SERVED
+    if alert := alert_name(received):
+        return f"refused: alert {alert}"
+    if ended is None:
+        raise Inconclusive("no answer to a ClientHello in time")
+    return "reset" if ended is End.RESET else "closed, without an alert"

@@ -9,41 +9,35 @@ from typing import Any
 
 import pytest
 
-from cbspec.protocol.state import SUCCESS_TYPES
 from cbspec_conformance.judging import judge
 from cbspec_conformance.judging.errors import Broken, Inconclusive, NotExercised, RateLimited
+from cbspec_conformance.judging.observing import ACCEPTED, CLOSED, IGNORED, answered, reaction
 from cbspec_conformance.probe.session import HELLO, ProbeSession
 from cbspec_conformance.record.exchange import Exchange
+from cbspec_conformance.record.transcript import Message
 from cbspec_conformance.relay.error_codes.causes import CAUSES
-from cbspec_conformance.relay.error_codes.refusals import dials, failing
-from cbspec_conformance.runner.marks import alone, last, requirement
+from cbspec_conformance.relay.error_codes.refusals import dialling
+from cbspec_conformance.relay.together import all_answered, send_together
+from cbspec_conformance.relay.upgrade import BEAT
+from cbspec_conformance.runner.marks import alone, last, requirement, requirements
 from cbspec_conformance.target.relay import RelayUnderTest
 
-_TUNNEL = "cbspec-tunnel"
 _MERGED = 64
-_PADDING = 64  # bytes of white space: sixty-four messages are more than 4 KiB then
-_MOMENT = 0.02  # seconds: whoever answers twice does it at once
+_PADDING = 64  # bytes of white space: 64 padded messages take more than 4 KiB
+_MOMENT = 0.02  # seconds in which a second answer follows the first
+_BEAT: dict[str, Any] = {"type": "heartbeat"}
+
+# ------------------------------------------------------------------ output
 
 
-@requirement("CB-MSG-001")
-def test_output_is_utf8(relay: RelayUnderTest) -> None:
-    """One of each exchange is made, with identifiers beyond ASCII; the bytes of each answer are decoded strictly."""
+@requirements("CB-MSG-001", "CB-MSG-002", "CB-MSG-003")
+def test_output_is_a_message(relay: RelayUnderTest, identifier: str) -> None:
+    """Send one request of each kind, with identifiers beyond ASCII.
+
+    Every answer must be one JSON object in UTF-8, of a type that relays send.
+    """
     _one_of_each(relay)
-    relay.log.judge_invariant("CB-MSG-001")
-
-
-@requirement("CB-MSG-002")
-def test_output_is_one_object(relay: RelayUnderTest) -> None:
-    """One of each exchange is made; each answer is read strictly and must be one object, nothing beside it."""
-    _one_of_each(relay)
-    relay.log.judge_invariant("CB-MSG-002")
-
-
-@requirement("CB-MSG-003")
-def test_output_is_of_a_known_type(relay: RelayUnderTest) -> None:
-    """One of each exchange is made; the type of each answer is one that relays send."""
-    _one_of_each(relay)
-    relay.log.judge_invariant("CB-MSG-003")
+    relay.log.judge_invariant(identifier)
 
 
 @last
@@ -51,23 +45,52 @@ def test_output_is_of_a_known_type(relay: RelayUnderTest) -> None:
 @requirement("CB-MSG-003")
 @pytest.mark.parametrize("cause", list(CAUSES))
 def test_output_is_of_a_known_type_whatever_the_cause(relay: RelayUnderTest, cause: str) -> None:
-    """What the profile declares is filled up, exceeded or provoked; what this draws is of a known type."""
+    """Cause errors by limits, rates and conditions; each is of a known type."""
     CAUSES[cause](relay)
     relay.log.judge_invariant("CB-MSG-003")
 
 
 @requirement("CB-MSG-004")
 def test_one_answer_to_a_request(relay: RelayUnderTest) -> None:
-    """One of each exchange is made, each followed by a moment: nothing more may come in it."""
+    """Send one request of each kind, and wait a moment after each: no second answer may follow."""
     _one_of_each(relay, _MOMENT)
     relay.log.judge_invariant("CB-MSG-004")
+
+
+def _one_of_each(relay: RelayUnderTest, moment: float = 0.0) -> None:
+    """Send one request of each kind, and read further answers for `moment` seconds after each."""
+    opening = relay.connect()
+    opening.hello()
+    opening.unasked(moment)
+    opening.close()
+    session = relay.authenticated()
+    tunnel = relay.tunnel_info(session.tenant)
+    tunnel["tunnel_id"] += relay.facts.odd_letters
+    session.ask(tunnel)
+    session.unasked(moment)
+    session.heartbeat()
+    session.unasked(moment)
+    for request, why in (
+        (relay.tunnel_info(session.tenant, local_port=-1), "local_port is negative"),
+        ({"type": "cbspec_unknown"}, "of unknown type"),
+    ):
+        if not session.ended:
+            session.ask(request, invalid=why)
+            session.unasked(moment)
+    session.close()
+    refused = relay.greeted()
+    refused.ask({"type": "auth", "token": relay.tokens.spoiled(relay.tenant)})
+    refused.unasked(moment)
+
+
+# ------------------------------------------------------------------ invalid input
 
 
 def _nearly_json(text: str) -> dict[str, bytes]:
     """Return texts that are nearly `text`, a JSON object on one line that begins with its type.
 
-    None of them begins with a whole object: a relay that reads a stream of objects may answer such a one at once, and
-    take only what follows for broken.
+    None of them begins with a whole object: a relay that reads a stream of objects may answer it at once, before it
+    finds the rest invalid.
     """
     body = text[1:-1]
     first, _, rest = body.partition(",")
@@ -112,7 +135,7 @@ _NEAR = list(_nearly_json('{"type":"heartbeat"}'))
 @pytest.mark.parametrize("kind", _NEAR)
 @pytest.mark.parametrize("request_type", ["tunnel_info", "heartbeat"])
 def test_nearly_json(relay: RelayUnderTest, request_type: str, kind: str) -> None:
-    """A tunnel_info or heartbeat is spelled in a way that is nearly JSON; the same one in JSON was accepted."""
+    """Send a tunnel_info or heartbeat in a text that is nearly JSON; its valid form was accepted."""
     _not_accepted(relay, request_type, lambda text: _nearly_json(text)[kind], kind)
 
 
@@ -131,7 +154,7 @@ _BAD_UTF8 = {
 @pytest.mark.parametrize("kind", list(_BAD_UTF8))
 @pytest.mark.parametrize("where", ["value", "extra"])
 def test_not_utf8(relay: RelayUnderTest, kind: str, where: str) -> None:
-    """A tunnel_info holds bytes that are not UTF-8: in its tunnel_id, or in a member beside, else valid."""
+    """Send a tunnel_info with bytes that are not UTF-8, in its tunnel_id or in an additional member."""
 
     def spoil(text: str) -> bytes:
         if where == "value":
@@ -144,27 +167,38 @@ def test_not_utf8(relay: RelayUnderTest, kind: str, where: str) -> None:
 @requirement("CB-MSG-006")
 @pytest.mark.parametrize("encoding", ["utf-16-le", "utf-16-be", "utf-32-le"])
 def test_other_encodings(relay: RelayUnderTest, encoding: str) -> None:
-    """A tunnel_info is encoded in UTF-16 or UTF-32."""
+    """Send a tunnel_info in UTF-16 or UTF-32."""
     _not_accepted(relay, "tunnel_info", lambda text: text.encode(encoding), encoding)
 
 
 @requirement("CB-MSG-006")
 @pytest.mark.parametrize("request_type", ["tunnel_info", "heartbeat"])
 def test_line_in_utf16(relay: RelayUnderTest, request_type: str) -> None:
-    """On a plain stream a request comes in UTF-16, the line feed behind it too: a reader by lines has it whole."""
+    """On a plain stream, send a request and its line feed in UTF-16, which a reader of lines receives as a whole."""
     relay.needs.stream()
-    # The line feed's second byte is the one that ends every message on a stream.
+    # The line feed's second byte is the byte that ends every message on a stream.
     _not_accepted(relay, request_type, lambda text: f"{text}\n".encode("utf-16-be")[:-1], "a line in UTF-16")
 
 
-_NOT_MESSAGES = {
+def _not_accepted(relay: RelayUnderTest, request_type: str, spoil: Callable[[str], bytes], meant: str) -> None:
+    session = _controlled(relay)
+    request = relay.tunnel_info(session.tenant) if request_type == "tunnel_info" else _BEAT
+    text = spoil(json.dumps(request, separators=(",", ":")))
+    exchange = session.ask_text(text, meant=meant, like=request_type)
+    judge.not_accepted(exchange, "no success answer to a text that is not JSON in UTF-8")
+
+
+_NOT_OBJECTS = {
     "plain words": b"hello relay",
     "an array": b"[1,2,3]",
+    "an array of a heartbeat": b'[{"type":"heartbeat"}]',
     "a string": b'"heartbeat"',
     "a number": b"42",
     "null": b"null",
-    "an array of a heartbeat": b'[{"type":"heartbeat"}]',
     "single quotes": b"{'type':'heartbeat'}",
+}
+_NOT_MESSAGES = {
+    **_NOT_OBJECTS,
     "not UTF-8": b'{"type":"heartbeat","x":"\xff"}',
     "backslash before a tab": b'{"type":"heartbeat","x":"\\\t"}',
 }
@@ -172,57 +206,62 @@ _NOT_MESSAGES = {
 
 @requirement("CB-MSG-007")
 @pytest.mark.parametrize("kind", list(_NOT_MESSAGES))
-def test_bad_input_is_not_met_by_silence(relay: RelayUnderTest, kind: str) -> None:
-    """A line that is no message is sent after auth: an error or a close follows, in time."""
+def test_invalid_input_is_answered(relay: RelayUnderTest, kind: str) -> None:
+    """After auth, send a line that is no message; an error or a close must follow in time."""
     session = _controlled(relay)
     judge.noticed(session.ask_text(_NOT_MESSAGES[kind], meant=kind))
+
+
+# ------------------------------------------------------------------ white space
 
 
 @requirement("CB-MSG-008")
 @pytest.mark.parametrize("ending", [b"\r\n", b" \n", b"\t\r\n"], ids=["CRLF", "space", "tab"])
 def test_white_space_between_messages(relay: RelayUnderTest, ending: bytes) -> None:
-    """On a plain stream a heartbeat ends with more white space than a line feed; the next one follows."""
+    """On a plain stream, send a heartbeat that ends with more white space than a line feed, then another."""
     relay.needs.stream()
     session = relay.authenticated()
-    request, data = session.note({"type": "heartbeat"})
+    request, data = session.note(_BEAT)
     judge.accepted(session.exchange(request, data.rstrip(b"\n") + ending))
     judge.accepted(session.heartbeat())
 
 
 @requirement("CB-MSG-008")
 def test_line_feeds_inside(relay: RelayUnderTest) -> None:
-    """Over WebSocket, where a message has its own bounds, a heartbeat goes over several lines."""
+    """Over WebSocket, where a message has its own bounds, send a heartbeat over several lines."""
     relay.needs.websocket()
     session = relay.authenticated(transport="websocket")
     relay.beat(session)
     judge.accepted(session.ask_text(b'{\n  "type":\r\n "heartbeat"\n}\n', meant="over several lines", like="heartbeat"))
 
 
+# ------------------------------------------------------------------ messages in pieces
+
+
+def _inside_characters(data: bytes) -> list[bytes]:
+    """Cut data inside each multi-byte character, and after its first byte."""
+    inside = [at for at in range(len(data)) if data[at] & 0xC0 == 0x80]
+    return [data[start:end] for start, end in itertools.pairwise(sorted({0, 1, *inside, len(data)}))]
+
+
 @requirement("CB-MSG-009")
 @pytest.mark.parametrize("request_type", ["hello", "auth", "tunnel_info", "heartbeat"])
 def test_byte_by_byte(relay: RelayUnderTest, request_type: str) -> None:
-    """Each byte of a request travels in a TLS record of its own."""
-    session, request = _ready_for(relay, request_type)
-    _understood_in_pieces(session, request, lambda data: [bytes([byte]) for byte in data])
+    """Send each byte of a request in a TLS record of its own."""
+    _understood_in_pieces(*_ready_for(relay, request_type), lambda data: [bytes([byte]) for byte in data])
 
 
 @requirement("CB-MSG-009")
 def test_pieces_that_are_read_apart(relay: RelayUnderTest) -> None:
-    """A tunnel_info is cut inside each character of several bytes, and behind its first byte."""
-    session, request = _ready_for(relay, "tunnel_info")
-
-    def cut(data: bytes) -> list[bytes]:
-        inside = [at for at in range(len(data)) if data[at] & 0xC0 == 0x80]
-        return [data[start:end] for start, end in itertools.pairwise(sorted({0, 1, *inside, len(data)}))]
-
-    _understood_in_pieces(session, request, cut)
+    """Send a tunnel_info in pieces that split each multi-byte character, and after its first byte."""
+    _understood_in_pieces(*_ready_for(relay, "tunnel_info"), _inside_characters)
 
 
 @requirement("CB-MSG-009")
-def test_half_behind_a_whole(relay: RelayUnderTest) -> None:
-    """One heartbeat and the first half of another travel in one TLS record, the second half in the next."""
+def test_half_after_a_whole(relay: RelayUnderTest) -> None:
+    """Send a heartbeat and the first half of another in one TLS record, and the second half in the next."""
     session = _controlled(relay)
-    first, second = session.note({"type": "heartbeat"}), session.note({"type": "heartbeat"})
+    first, second = session.note(_BEAT), session.note(_BEAT)
     half = len(second[1]) // 2
     for _ in range(2):
         session.keep_pace()
@@ -233,138 +272,8 @@ def test_half_behind_a_whole(relay: RelayUnderTest) -> None:
     judge.all_answered(judge.with_room(session.gathered(first[0], answers)), ["heartbeat_response"] * 2)
 
 
-@requirement("CB-MSG-010")
-@pytest.mark.parametrize("count", [2, 10])
-def test_pipelined_heartbeats(relay: RelayUnderTest, count: int) -> None:
-    """Several heartbeats arrive in one TLS record; as many heartbeat_responses come back."""
-    rate = relay.tenant.rate
-    if rate is not None and rate.burst < 2 * count:
-        raise NotExercised(f"tenants.rate of {relay.tenant.id} leaves no room for {count} requests at once")
-    session = _controlled(relay)
-    for _ in range(min(count, 3)):  # what isn't answered one by one isn't lost by coming together
-        relay.beat(session)
-    _all_answered(session, [{"type": "heartbeat"}] * count)
-
-
-@requirement("CB-MSG-010")
-def test_pipelined_requests(relay: RelayUnderTest) -> None:
-    """A tunnel, a heartbeat and another tunnel arrive in one TLS record; all three are answered."""
-    _room_for_three(relay)
-    session = _controlled(relay)
-    requests = [relay.tunnel_info(session.tenant), {"type": "heartbeat"}, relay.tunnel_info(session.tenant)]
-    _all_answered(session, requests)
-
-
-@requirement("CB-MSG-010")
-def test_many_requests_over_4_kib(relay: RelayUnderTest) -> None:
-    """Sixty-four heartbeats and tunnels of more than 4 KiB together arrive in one TLS record; all are answered."""
-    _room_for_three(relay)
-    if relay.tenant.rate is not None:
-        raise NotExercised(f"{relay.tenant.id} has tenants.rate: no room for {_MERGED} requests at once")
-    session = _controlled(relay)
-    with relay.control("a heartbeat with white space in it"):
-        judge.accepted(session.ask({"type": "heartbeat"}, encode=_padded))
-    with relay.control("heartbeats that arrive together"):
-        _all_answered(session, [{"type": "heartbeat"}] * 3)
-    requests: list[dict[str, Any]] = [{"type": "heartbeat"} for _ in range(_MERGED)]
-    requests[_MERGED // 3] = relay.tunnel_info(session.tenant)
-    requests[-1] = relay.tunnel_info(session.tenant)
-    try:
-        _all_answered(session, requests, encode=_padded)
-    except RateLimited:
-        raise NotExercised(f"the relay has a rate without room for {_MERGED} requests: give tenants.rate") from None
-
-
-@requirement("CB-MSG-010")
-def test_request_behind_a_refused_one(relay: RelayUnderTest) -> None:
-    """A bad tunnel_info and a heartbeat arrive in one TLS record; a relay that doesn't close answers both."""
-    session = _controlled(relay)
-    bad, beat = relay.tunnel_info(session.tenant, remote_port=0), {"type": "heartbeat"}
-    with relay.control("a heartbeat behind a bad tunnel_info"):
-        judge.refused(session.ask(bad, invalid="remote_port is 0"))
-        if session.ended:
-            raise NotExercised("the relay closes the connection behind an error")
-        relay.beat(session)
-    exchange = _together(session, [bad, beat], invalid="remote_port is 0")
-    if not any(answer.type == "heartbeat_response" for answer in exchange.answers):
-        seen = ", ".join(judge.describe(answer) for answer in exchange.answers) or judge.silence(exchange)
-        raise Broken("a heartbeat_response behind the error", seen, exchange)
-
-
-@alone
-@requirement("CB-MSG-010")
-def test_request_behind_a_dialled_tunnel(relay: RelayUnderTest) -> None:
-    """A tunnel whose remote end the relay tries and a heartbeat arrive in one TLS record; both are answered."""
-    with failing(relay) as (at, _):
-        if not dials(relay, at):
-            raise NotExercised("give remote.unreachable with remote.dialled, or conditions.transfer_failed.dialled")
-        session = relay.authenticated(at=at)
-        with relay.control("a heartbeat behind a tunnel"):
-            judge.accepted(session.ask(relay.tunnel_info(session.tenant)))
-            relay.beat(session)
-        _all_answered(session, [relay.tunnel_info(session.tenant), {"type": "heartbeat"}])
-
-
-@requirement("CB-MSG-010")
-def test_whole_session_at_once(relay: RelayUnderTest) -> None:
-    """hello, auth and a tunnel_info arrive in one TLS record; all three are answered."""
-    _controlled(relay).close()
-    session = relay.connect()
-    session.assume(tenant=relay.tenant.id)
-    _all_answered(
-        session, [dict(HELLO), {"type": "auth", "token": relay.tokens.valid(relay.tenant)}, relay.tunnel_info()]
-    )
-
-
-@requirement("CB-MSG-011")
-def test_pipelined_answers_keep_order(relay: RelayUnderTest) -> None:
-    """Tunnels and heartbeats arrive together; the answers come in the order of the requests."""
-    _room_for_three(relay)
-    session = _controlled(relay)
-    requests = [relay.tunnel_info(session.tenant), {"type": "heartbeat"}] * 2
-    requests[2] = relay.tunnel_info(session.tenant)
-    exchange = _together(session, requests)
-    seen = [answer.member("tunnel_id") or answer.type for answer in exchange.answers]
-    wanted = [request.get("tunnel_id") or "heartbeat_response" for request in requests]
-    if sorted(map(str, seen)) != sorted(wanted):
-        raise Inconclusive("not all were answered (see CB-MSG-010)")
-    if seen != wanted:
-        raise Broken("answers in the order of the requests", ", ".join(map(str, seen)), exchange)
-
-
-def _one_of_each(relay: RelayUnderTest, moment: float = 0.0) -> None:
-    """Make one of each exchange; what comes unasked is looked for behind each, for so many seconds."""
-    opening = relay.connect()
-    opening.hello()
-    opening.unasked(moment)
-    opening.close()
-    session = relay.authenticated()
-    session.ask(relay.tunnel_info(session.tenant, tunnel_id=relay.tunnel_info()["tunnel_id"] + relay.facts.odd_letters))
-    session.unasked(moment)
-    session.heartbeat()
-    session.unasked(moment)
-    for request, why in (
-        (relay.tunnel_info(session.tenant, local_port=-1), "local_port is negative"),
-        ({"type": "cbspec_unknown"}, "of unknown type"),
-    ):
-        if not session.ended:
-            session.ask(request, invalid=why)
-            session.unasked(moment)
-    session.close()
-    refused = relay.greeted()
-    refused.ask({"type": "auth", "token": relay.tokens.spoiled(relay.tenant)})
-    refused.unasked(moment)
-
-
-def _controlled(relay: RelayUnderTest) -> ProbeSession:
-    session = relay.authenticated()
-    relay.open_tunnel(session)
-    relay.beat(session)
-    return session
-
-
 def _ready_for(relay: RelayUnderTest, request_type: str) -> tuple[ProbeSession, dict[str, Any]]:
-    """Return a session on which a request of a type is in order, and the request."""
+    """Return a request, and a session on which it is valid."""
     if request_type == "hello":
         return relay.connect(), dict(HELLO)
     if request_type == "auth":
@@ -374,18 +283,127 @@ def _ready_for(relay: RelayUnderTest, request_type: str) -> tuple[ProbeSession, 
         return session, {"type": "auth", "token": relay.tokens.valid(relay.tenant)}
     session = relay.authenticated()
     if request_type == "heartbeat":
-        return session, {"type": "heartbeat"}
+        return session, _BEAT
     request = relay.tunnel_info(session.tenant)
     request["tunnel_id"] += relay.facts.odd_letters
     return session, request
 
 
-def _not_accepted(relay: RelayUnderTest, request_type: str, spoil: Any, meant: str) -> None:  # noqa: ANN401 - str -> bytes
+def _understood_in_pieces(session: ProbeSession, request: dict[str, Any], cut: Callable[[bytes], list[bytes]]) -> None:
+    """Check that a request in pieces is served, and its tunnel_id returned as after a request in one piece."""
+    exchange = session.ask_in_pieces(request, cut)
+    judge.accepted(exchange)
+    returned, asked = exchange.answers[0].member("tunnel_id"), request.get("tunnel_id")
+    if asked is None or returned == asked:
+        return
+    whole = session.ask(request) if not session.ended else exchange
+    if any(answer.member("tunnel_id") == asked for answer in whole.answers):
+        raise Broken(f"tunnel_id {asked[:80]!r}, as sent in pieces", f"tunnel_id {str(returned)[:80]!r}", exchange)
+
+
+# ------------------------------------------------------------------ several messages at once
+
+
+@requirement("CB-MSG-010")
+@pytest.mark.parametrize("count", [2, 10])
+def test_pipelined_heartbeats(relay: RelayUnderTest, count: int) -> None:
+    """Send several heartbeats in one TLS record; expect as many heartbeat_responses."""
+    rate = relay.tenant.rate
+    if rate is not None and rate.burst < 2 * count:
+        raise NotExercised(f"tenants.rate of {relay.tenant.id} leaves no room for {count} requests at once")
     session = _controlled(relay)
-    request = relay.tunnel_info(session.tenant) if request_type == "tunnel_info" else {"type": "heartbeat"}
-    text = spoil(json.dumps(request, separators=(",", ":")))
-    exchange = session.ask_text(text, meant=meant, like=request_type)
-    judge.not_accepted(exchange, "no success answer to what isn't valid")
+    for _ in range(min(count, 3)):  # a relay that doesn't answer single heartbeats breaks another requirement
+        relay.beat(session)
+    all_answered(session, [_BEAT] * count)
+
+
+@requirement("CB-MSG-010")
+def test_pipelined_requests(relay: RelayUnderTest) -> None:
+    """Send a tunnel_info, a heartbeat and another tunnel_info in one TLS record; expect three answers."""
+    _room_for_three(relay)
+    session = _controlled(relay)
+    all_answered(session, [relay.tunnel_info(session.tenant), _BEAT, relay.tunnel_info(session.tenant)])
+
+
+@requirement("CB-MSG-010")
+def test_many_requests_over_4_kib(relay: RelayUnderTest) -> None:
+    """Send 64 heartbeats and tunnel_infos of more than 4 KiB in one TLS record; expect an answer to each."""
+    _room_for_three(relay)
+    if relay.tenant.rate is not None:
+        raise NotExercised(f"{relay.tenant.id} has tenants.rate: no room for {_MERGED} requests at once")
+    session = _controlled(relay)
+    with relay.control("a heartbeat with white space in it"):
+        judge.accepted(session.ask(_BEAT, encode=_padded))
+    with relay.control("heartbeats that arrive together"):
+        all_answered(session, [_BEAT] * 3)
+    requests: list[dict[str, Any]] = [_BEAT] * _MERGED
+    requests[_MERGED // 3] = relay.tunnel_info(session.tenant)
+    requests[-1] = relay.tunnel_info(session.tenant)
+    try:
+        all_answered(session, requests, encode=_padded)
+    except RateLimited:
+        raise NotExercised(f"the relay has a rate without room for {_MERGED} requests: give tenants.rate") from None
+
+
+@requirement("CB-MSG-010")
+def test_request_after_a_refused_one(relay: RelayUnderTest) -> None:
+    """Send an invalid tunnel_info and a heartbeat in one TLS record; a relay that doesn't close answers both."""
+    session = _controlled(relay)
+    invalid = relay.tunnel_info(session.tenant, remote_port=0)
+    with relay.control("a heartbeat after an invalid tunnel_info"):
+        judge.refused(session.ask(invalid, invalid="remote_port is 0"))
+        if session.ended:
+            raise NotExercised("the relay closes the connection after an error")
+        relay.beat(session)
+    exchange = send_together(session, [invalid, _BEAT], invalid="remote_port is 0")
+    if not any(answer.type == "heartbeat_response" for answer in exchange.answers):
+        seen = ", ".join(judge.describe(answer) for answer in exchange.answers) or judge.silence(exchange)
+        raise Broken("a heartbeat_response after the error", seen, exchange)
+
+
+@alone
+@requirement("CB-MSG-010")
+def test_request_after_a_dialled_tunnel(relay: RelayUnderTest) -> None:
+    """Send a tunnel_info whose remote end the relay dials, and a heartbeat, in one TLS record; expect both answers."""
+    with dialling(relay) as (at, _):
+        session = relay.authenticated(at=at)
+        with relay.control("a heartbeat after a tunnel"):
+            judge.accepted(session.ask(relay.tunnel_info(session.tenant)))
+            relay.beat(session)
+        all_answered(session, [relay.tunnel_info(session.tenant), _BEAT])
+
+
+@requirement("CB-MSG-010")
+def test_whole_session_at_once(relay: RelayUnderTest) -> None:
+    """Send hello, auth and a tunnel_info in one TLS record; expect three answers."""
+    _controlled(relay).close()
+    session = relay.connect()
+    session.assume(tenant=relay.tenant.id)
+    auth = {"type": "auth", "token": relay.tokens.valid(relay.tenant)}
+    all_answered(session, [dict(HELLO), auth, relay.tunnel_info()])
+
+
+@requirement("CB-MSG-011")
+def test_pipelined_answers_keep_order(relay: RelayUnderTest) -> None:
+    """Send tunnel_infos and heartbeats in one TLS record; expect the answers in the order of the requests."""
+    _room_for_three(relay)
+    session = _controlled(relay)
+    requests = [relay.tunnel_info(session.tenant), _BEAT, relay.tunnel_info(session.tenant), _BEAT]
+    exchange = send_together(session, requests)
+    seen = [answer.member("tunnel_id") or answer.type for answer in exchange.answers]
+    wanted = [request.get("tunnel_id") or "heartbeat_response" for request in requests]
+    if sorted(map(str, seen)) != sorted(wanted):
+        raise Inconclusive("not all were answered (see CB-MSG-010)")
+    if seen != wanted:
+        raise Broken("answers in the order of the requests", ", ".join(map(str, seen)), exchange)
+
+
+def _controlled(relay: RelayUnderTest) -> ProbeSession:
+    """Return a session on which a tunnel and a heartbeat were accepted."""
+    session = relay.authenticated()
+    relay.open_tunnel(session)
+    relay.beat(session)
+    return session
 
 
 def _room_for_three(relay: RelayUnderTest) -> None:
@@ -397,33 +415,152 @@ def _padded(request: object) -> bytes:
     return json.dumps(request, separators=("," + " " * _PADDING, ": " + " " * _PADDING)).encode()
 
 
-def _all_answered(
-    session: ProbeSession, requests: list[dict[str, Any]], *, encode: Callable[[object], bytes] | None = None
-) -> None:
-    """See that requests sent in one piece draw an answer each, by type; what comes besides is CB-MSG-004's."""
-    exchange = _together(session, requests, encode=encode)
-    judge.all_answered(exchange, [SUCCESS_TYPES[request["type"]] for request in requests])
+# ------------------------------------------------------------------ open points, which are recorded and never judged
 
 
-def _together(
-    session: ProbeSession,
-    requests: list[dict[str, Any]],
-    *,
-    invalid: str = "",
-    encode: Callable[[object], bytes] | None = None,
-) -> Exchange:
-    """Send requests in one piece and return all their answers as one exchange; `invalid` is what is wrong with one."""
-    noted = [session.note(request, meant=invalid, encode=encode) for request in requests]
-    return judge.with_room(session.together([message for message, _ in noted], b"".join(data for _, data in noted)))
+@requirement("CB-MSG-101")
+def test_reaction_to_invalid_input(relay: RelayUnderTest) -> None:
+    """After auth, send lines that are no message, each on a connection of its own."""
+    relay.beat(relay.authenticated())
+    for name, text in _NOT_OBJECTS.items():
+        relay.log.saw(reaction(relay.authenticated().ask_text(text, meant=name)), of=name)
 
 
-def _understood_in_pieces(session: ProbeSession, request: dict[str, Any], cut: Callable[[bytes], list[bytes]]) -> None:
-    """See that a request which arrives in pieces is served, and its tunnel named as when it arrives whole."""
-    exchange = session.ask_in_pieces(request, cut)
-    judge.accepted(exchange)
-    told, asked = exchange.answers[0].member("tunnel_id"), request.get("tunnel_id")
-    if asked is None or told == asked:
-        return
-    whole = session.ask(request) if not session.ended else exchange
-    if any(answer.member("tunnel_id") == asked for answer in whole.answers):
-        raise Broken(f"tunnel_id {asked[:80]!r}, as asked in pieces", f"tunnel_id {str(told)[:80]!r}", exchange)
+@requirement("CB-MSG-102")
+def test_byte_order_mark(relay: RelayUnderTest) -> None:
+    """Send a heartbeat after the three bytes of a byte order mark."""
+    session = relay.authenticated()
+    relay.beat(session)
+    exchange = session.ask_text(b"\xef\xbb\xbf" + BEAT, meant="after a byte order mark", like="heartbeat")
+    relay.log.saw(reaction(exchange))
+
+
+@requirement("CB-MSG-103")
+def test_several_objects_on_a_line(relay: RelayUnderTest) -> None:
+    """Send two heartbeats on one line (over WebSocket: in one message), and a tunnel_info on the next."""
+    for name, between in (("with a space between", b" "), ("with nothing between", b"")):
+        session = relay.authenticated()
+        relay.beat(session)
+        relay.room.for_tunnel(session.tenant)
+        beat, _ = session.note({"type": "heartbeat"})
+        tunnel, data = session.note(relay.tunnel_info(session.tenant))
+        session.send_unanswered(session.framer.encode(BEAT + between + BEAT) + data)
+        relay.log.saw(_counted(_until_tunnel(relay, session, beat, tunnel), session), of=name)
+
+
+@requirement("CB-MSG-104")
+def test_members_twice(relay: RelayUnderTest) -> None:
+    """Send a heartbeat with two types, and a tunnel_info with two tunnel_ids; its answer shows which one counts."""
+    session = relay.authenticated()
+    relay.beat(session)
+    text = b'{"type":"heartbeat","type":"heartbeat"}'
+    relay.log.saw(reaction(session.ask_text(text, meant="type given twice", like="heartbeat")), of="a type")
+    session = relay.authenticated()
+    relay.room.for_tunnel(session.tenant)
+    request = relay.tunnel_info(session.tenant)
+    first, second = request["tunnel_id"], relay.tunnel_info()["tunnel_id"]
+    twice = json.dumps(request)[:-1] + f', "tunnel_id": "{second}"}}'
+    exchange = session.ask_text(twice.encode(), meant="two tunnel_ids", like="tunnel_info")
+    seen = reaction(exchange)
+    if seen == ACCEPTED and exchange.answer is not None:
+        which = {first: "the first counts", second: "the second counts"}
+        seen = which.get(exchange.answer.member("tunnel_id"), "neither counts")
+    relay.log.saw(seen, of="a tunnel_id")
+
+
+@requirement("CB-MSG-105")
+def test_unknown_members(relay: RelayUnderTest) -> None:
+    """Send each request with an additional member of unknown name."""
+    relay.open_tunnel(relay.authenticated())
+    extra: dict[str, Any] = {"cbspec_extra": {"note": [1, None]}}
+    relay.log.saw(reaction(relay.connect().hello(**extra)), of="hello")
+    auth = {"type": "auth", "token": relay.tokens.valid(relay.tenant), **extra}
+    relay.log.saw(reaction(relay.greeted().ask(auth)), of="auth")
+    session = relay.authenticated()
+    relay.room.for_tunnel(session.tenant)
+    relay.log.saw(reaction(session.ask(relay.tunnel_info(session.tenant, **extra))), of="tunnel_info")
+    relay.log.saw(reaction(relay.authenticated().ask({"type": "heartbeat", **extra})), of="heartbeat")
+
+
+_MEMBERS = {
+    "hello_response": {"type", "version", "features"},
+    "auth_response": {"type", "status", "client_id", "tenant_id"},
+    "tunnel_response": {"type", "status", "tunnel_id"},
+    "heartbeat_response": {"type"},
+    "error": {"type", "code", "message"},
+}
+
+
+@requirement("CB-MSG-106")
+def test_members_of_answers(relay: RelayUnderTest) -> None:
+    """Record the names of additional members in each kind of answer."""
+    answers = [*relay.connect().hello().answers, *relay.authenticate(relay.greeted(), relay.tenant).answers]
+    session = relay.authenticated()
+    answers += relay.open_tunnel(session).answers
+    answers += session.heartbeat().answers
+    answers += session.ask({"type": "cbspec_unknown"}, invalid="of unknown type").answers
+    for answer in answers:
+        if isinstance(answer.value, dict) and answer.type in _MEMBERS:
+            extra = sorted(str(name)[:40] for name in set(answer.value) - _MEMBERS[answer.type])
+            relay.log.saw(", ".join(extra) or "none", of=answer.type)
+
+
+@requirement("CB-MSG-107")
+def test_line_feeds(relay: RelayUnderTest) -> None:
+    """On a plain stream, send a heartbeat without its line feed, and a tunnel_info after an empty line."""
+    relay.needs.stream()
+    session = relay.authenticated()
+    relay.beat(session)
+    session.note({"type": "heartbeat"})
+    session.send_unanswered(BEAT)
+    at_once = session.answers(1, session.tempo.patience)
+    session.send_unanswered(b"\n")
+    answers = at_once or session.answers(1)
+    if not answers:
+        raise Inconclusive("a heartbeat whose line feed was sent later had no answer")
+    relay.log.saw(f"{answered(answers[0])}{'' if at_once else ', after the line feed'}", of="no line feed")
+    session = relay.authenticated()
+    relay.room.for_tunnel(session.tenant)
+    tunnel, data = session.note(relay.tunnel_info(session.tenant))
+    session.send_unanswered(b"\n" + data)
+    found = _until_tunnel(relay, session, tunnel, tunnel)
+    errors = [answered(answer) for answer in found if answer.type == "error"]
+    relay.log.saw(errors[0] if errors else IGNORED if found else CLOSED, of="an empty line")
+
+
+@requirement("CB-MSG-108")
+def test_names_of_members_in_the_other_case(relay: RelayUnderTest) -> None:
+    """Send tunnel_infos with Tunnel_ID or Remote_Host, and a heartbeat with Type, in place of the proper names."""
+    relay.open_tunnel(relay.authenticated())
+    for name, other in (("tunnel_id", "Tunnel_ID"), ("remote_host", "Remote_Host")):
+        session = relay.authenticated()
+        relay.room.for_tunnel(session.tenant)
+        request = {other if old == name else old: value for old, value in relay.tunnel_info(session.tenant).items()}
+        relay.log.saw(reaction(session.ask(request, invalid=f"{other} for {name}")), of=name)
+        session.close()
+    session = relay.authenticated()
+    relay.beat(session)
+    relay.log.saw(reaction(session.ask({"Type": "heartbeat"}, invalid="Type for type")), of="type")
+
+
+def _until_tunnel(relay: RelayUnderTest, session: ProbeSession, beat: Message, tunnel: Message) -> list[Message]:
+    """Return the answers up to the tunnel_response or the end, and check each against the invariants."""
+    found: list[Message] = []
+    while not (found and found[-1].type == "tunnel_response") and not session.ended:
+        answers = session.answers(1)
+        if not answers and not session.ended:
+            raise Inconclusive("no answer to the tunnel_info on the next line")
+        found += answers
+        for answer in answers:
+            request = tunnel if answer.type == "tunnel_response" else beat
+            relay.log.observe(Exchange(request, (answer,), tenant=session.tenant))
+    return found
+
+
+def _counted(found: list[Message], session: ProbeSession) -> str:
+    beats = sum(answer.type == "heartbeat_response" for answer in found)
+    errors = [answered(answer) for answer in found if answer.type == "error"]
+    if not found or (session.ended and not errors and not beats):
+        return CLOSED
+    how = {0: "", 1: "the first is answered", 2: "each is answered"}.get(beats, "more answers than objects")
+    return ", ".join(part for part in (how, errors[0] if errors else "") if part) or IGNORED

@@ -1,4 +1,4 @@
-"""Source: Notes / all messages must be valid UTF-8 JSON, over WebSocket, where a message has bounds of its own."""
+"""Source: Notes / all messages must be valid UTF-8 JSON, over WebSocket: a message has its own bounds there."""
 
 from __future__ import annotations
 
@@ -7,66 +7,69 @@ import pytest
 from cbspec_conformance.judging import judge
 from cbspec_conformance.judging.errors import Broken, Inconclusive
 from cbspec_conformance.probe.session import ProbeSession
-from cbspec_conformance.record.exchange import Exchange
-from cbspec_conformance.record.transcript import Message
-from cbspec_conformance.relay.upgrade import upgrade
+from cbspec_conformance.relay.together import all_answered
+from cbspec_conformance.relay.upgrade import BEAT, accepted_upgrade, authenticated_websocket, upgrade
 from cbspec_conformance.runner.marks import requirement
 from cbspec_conformance.target.relay import RelayUnderTest
 
-_BEAT = b'{"type":"heartbeat"}'
+_AFTER = {
+    "garbage": b"x",
+    "brace": b"}",
+    "comma": b",",
+    "NUL": b"\0",
+    "text": b" and more",
+    "NUL and text": b"\0 and more",
+    "NUL and another object": b"\0" + BEAT,
+    "vertical tab": b"\v",
+    "form feed": b"\f",
+    "no-break space": "\u00a0".encode(),
+    "em space": "\u2003".encode(),
+    "next line": "\u0085".encode(),
+    "line separator": "\u2028".encode(),
+    "comment": b" // x",
+    "hash comment": b" # x",
+}
+_BEFORE = {
+    "garbage": b"x",
+    "comma": b",",
+    "vertical tab": b"\v",
+    "form feed": b"\f",
+    "no-break space": "\u00a0".encode(),
+    "em space": "\u2003".encode(),
+    "comment": b"// x\n",
+    "hash comment": b"# x\n",
+}
 _NEAR = {
-    "garbage behind": _BEAT + b"x",
-    "brace behind": _BEAT + b"}",
-    "comma behind": _BEAT + b",",
-    "NUL behind": _BEAT + b"\0",
-    "words behind": _BEAT + b" and more",
-    "words behind a NUL": _BEAT + b"\0 and more",
-    "another behind a NUL": _BEAT + b"\0" + _BEAT,
-    "vertical tab behind": _BEAT + b"\v",
-    "form feed behind": _BEAT + b"\f",
-    "no-break space behind": _BEAT + "\u00a0".encode(),
-    "em space behind": _BEAT + "\u2003".encode(),
-    "next line behind": _BEAT + "\u0085".encode(),
-    "line separator behind": _BEAT + "\u2028".encode(),
-    "vertical tab before": b"\v" + _BEAT,
-    "form feed before": b"\f" + _BEAT,
-    "no-break space before": "\u00a0".encode() + _BEAT,
-    "em space before": "\u2003".encode() + _BEAT,
-    "comment behind": _BEAT + b" // x",
-    "garbage before": b"x" + _BEAT,
-    "comma before": b"," + _BEAT,
-    "comment before": b"// x\n" + _BEAT,
+    **{f"{name} after": BEAT + text for name, text in _AFTER.items()},
+    **{f"{name} before": text + BEAT for name, text in _BEFORE.items()},
     "line comment": b'{ // x\n"type":"heartbeat"}',
-    "hash comment": b'{ # x\n"type":"heartbeat"}',
-    "hash comment behind": _BEAT + b" # x",
-    "hash comment before": b"# x\n" + _BEAT,
+    "line hash comment": b'{ # x\n"type":"heartbeat"}',
 }
 
 
 @requirement("CB-MSG-005")
 @pytest.mark.parametrize("kind", list(_NEAR))
 def test_nearly_one_object(relay: RelayUnderTest, kind: str) -> None:
-    """A heartbeat with something before, behind or inside that is no JSON is the whole text of one message."""
-    session = _ready(relay)
-    exchange = session.ask_text(_NEAR[kind], meant=kind, like="heartbeat")
-    judge.not_accepted(exchange, "no success answer to what isn't JSON")
+    """Send a message that is a heartbeat with other text before, after or inside it."""
+    exchange = _ready(relay).ask_text(_NEAR[kind], meant=kind, like="heartbeat")
+    judge.not_accepted(exchange, "no success answer to a text that isn't JSON")
 
 
 @requirement("CB-MSG-009")
-def test_frames_byte_by_byte(relay: RelayUnderTest) -> None:
-    """Each byte of a heartbeat's frame travels in a TLS record of its own."""
-    session = _ready(relay)
-    judge.accepted(session.ask_in_pieces({"type": "heartbeat"}, lambda data: [bytes([byte]) for byte in data]))
+@pytest.mark.parametrize("first", [1, None], ids=["first-byte-apart", "byte-by-byte"])
+def test_frames_in_pieces(relay: RelayUnderTest, first: int | None) -> None:
+    """Send the first byte of a heartbeat's frame, or each byte, in a TLS record of its own."""
+    exchange = _ready(relay).ask_in_pieces(
+        {"type": "heartbeat"}, lambda data: [data[:1], data[1:]] if first else [bytes([byte]) for byte in data]
+    )
+    judge.accepted(exchange)
 
 
 @requirement("CB-MSG-009")
-@pytest.mark.parametrize("at", [2, 6, -2], ids=["in-the-method", "behind-the-method", "at-the-end"])
+@pytest.mark.parametrize("at", [2, 6, -2], ids=["in-the-method", "after-the-method", "at-the-end"])
 def test_opening_handshake_in_two(relay: RelayUnderTest, at: int) -> None:
-    """An opening handshake that is answered with 101 comes in two TLS records."""
-    relay.needs.websocket()
-    whole = upgrade(relay)
-    if whole.status != 101:
-        raise Inconclusive(f"the relay answered the whole opening handshake with {whole.status}")
+    """Send an opening handshake in two TLS records; in one record it is answered with 101."""
+    accepted_upgrade(relay)
     relay.close()
     try:
         seen = f"status {upgrade(relay, cut=lambda text: [text[:at], text[at:]]).status}"
@@ -76,37 +79,22 @@ def test_opening_handshake_in_two(relay: RelayUnderTest, at: int) -> None:
         raise Broken("status 101, as in one piece", seen)
 
 
-@requirement("CB-MSG-009")
-def test_first_byte_apart(relay: RelayUnderTest) -> None:
-    """The first byte of a heartbeat's frame arrives alone; behind a pause comes what is left."""
-    session = _ready(relay)
-    judge.accepted(session.ask_in_pieces({"type": "heartbeat"}, lambda data: [data[:1], data[1:]]))
-
-
 @requirement("CB-MSG-008")
 def test_white_space_around(relay: RelayUnderTest) -> None:
-    """White space stands before and behind the object of a heartbeat, inside its message."""
-    session = _ready(relay)
-    judge.accepted(session.ask_text(b" \t\r\n" + _BEAT + b" \r\n", meant="in white space", like="heartbeat"))
+    """Send a heartbeat with white space before and after its object, inside the message."""
+    exchange = _ready(relay).ask_text(b" \t\r\n" + BEAT + b" \r\n", meant="in white space", like="heartbeat")
+    judge.accepted(exchange)
 
 
 @requirement("CB-MSG-010")
 def test_frames_that_arrive_together(relay: RelayUnderTest) -> None:
-    """The frames of three heartbeats arrive in one TLS record; three heartbeat_responses come back."""
-    session = _ready(relay)
-    noted: list[tuple[Message, bytes]] = []
-    for _ in range(3):
-        session.keep_pace()
-        noted.append(session.note({"type": "heartbeat"}))
-    session.send_unanswered(b"".join(data for _, data in noted))
-    answers = session.answers(3)
-    exchange = Exchange(noted[0][0], answers, ended=session.ended, tenant=session.tenant, waited=session.timeout)
-    judge.all_answered(exchange, ["heartbeat_response"] * 3)
+    """Send the frames of three heartbeats in one TLS record; expect three heartbeat_responses."""
+    all_answered(_ready(relay), [{"type": "heartbeat"}] * 3)
 
 
 def _ready(relay: RelayUnderTest) -> ProbeSession:
-    relay.needs.websocket()
-    session = relay.authenticated(transport="websocket")
-    for _ in range(3):
+    """Return a session over WebSocket on which three heartbeats are answered."""
+    session = authenticated_websocket(relay)
+    for _ in range(2):
         relay.beat(session)
     return session

@@ -1,144 +1,124 @@
-"""Source: Notes / all connections, over WebSocket (RFC 6455). Applies where the relay answers 101."""
+"""Source: Notes / all connections, over WebSocket (RFC 6455). Applies if the relay answers an upgrade with 101."""
 
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 
 import pytest
 from hypothesis import strategies as st
-from websockets.frames import Frame, Opcode
+from websockets.frames import Opcode
 
-from cbspec.protocol.websocket import WebSocketFramer
 from cbspec_conformance.judging import judge
 from cbspec_conformance.judging.errors import Broken, Inconclusive
+from cbspec_conformance.judging.observing import OPEN, reaction
 from cbspec_conformance.probe.session import ProbeSession
 from cbspec_conformance.properties.explore import Explorer
 from cbspec_conformance.properties.strategies import CUTS, pieces
-from cbspec_conformance.relay.upgrade import upgrade
-from cbspec_conformance.runner.marks import requirement
+from cbspec_conformance.relay.upgrade import (
+    BEAT,
+    accepted_upgrade,
+    authenticated_websocket,
+    frame,
+    framer_of,
+    upgrade,
+)
+from cbspec_conformance.runner.marks import requirement, requirements
 from cbspec_conformance.target.connector import WebSocketRefused
 from cbspec_conformance.target.relay import RelayUnderTest
 
 _SHORT = 128
 _SIZES = (125, 126, 127, _SHORT, 65_535, 65_536)
-"""Bytes of an answer: the most that seven bits hold the length of and sixteen, and what is next to that."""
+"""Bytes of an answer around the limits of a frame's length in 7 and in 16 bits."""
 
-_BEHIND = b"behind"
-_BEATS = 5
-"""Heartbeats after which a connection is given up: what a relay does to many is another requirement's."""
-
-
-_BEAT = b'{"type":"heartbeat"}'
-
-
-def _frame(opcode: Opcode, data: bytes, *, fin: bool = True) -> bytes:
-    return Frame(opcode, data, fin).serialize(mask=True)
-
+_AFTER = b"after"
+_MOST_BEATS = 5
+"""Heartbeats on one connection: other requirements judge more of them."""
 
 _FORBIDDEN = {
-    "a reserved bit": bytes([0xA1]) + _frame(Opcode.TEXT, _BEAT)[1:],
-    "an unknown opcode": bytes([0x83]) + _frame(Opcode.TEXT, _BEAT)[1:],
-    "a continuation of nothing": _frame(Opcode.CONT, _BEAT),
-    "a message inside another": _frame(Opcode.TEXT, _BEAT[:8], fin=False) + _frame(Opcode.TEXT, _BEAT),
-    "a ping in fragments": bytes([0x09]) + _frame(Opcode.PING, b"in fragments")[1:],
+    "a frame without a mask": frame(Opcode.TEXT, BEAT, mask=False),
+    "a reserved bit": bytes([0xA1]) + frame(Opcode.TEXT, BEAT)[1:],
+    "an unknown opcode": bytes([0x83]) + frame(Opcode.TEXT, BEAT)[1:],
+    "a continuation of nothing": frame(Opcode.CONT, BEAT),
+    "a message inside another": frame(Opcode.TEXT, BEAT[:8], fin=False) + frame(Opcode.TEXT, BEAT),
+    "a ping in fragments": bytes([0x09]) + frame(Opcode.PING, b"in fragments")[1:],
 }
-"""Frames that a client mustn't send. Source: RFC 6455, 5.2 (bits, opcodes), 5.4 (fragments), 5.5 (control frames)."""
+"""Frames that a client must not send. Source: RFC 6455, 5.1 (masks), 5.2 (bits, opcodes), 5.4, 5.5 (fragments)."""
 
 
 @requirement("CB-WSK-001")
 def test_accept_key(relay: RelayUnderTest) -> None:
-    """An opening handshake with a random key is sent; the 101 response must carry the value that belongs to it."""
-    relay.needs.websocket()
-    response = upgrade(relay)
-    if response.status != 101:
-        raise Inconclusive(f"the relay answered the opening handshake with {response.status}")
-    accept = response.headers.get("sec-websocket-accept", "")
-    if accept != response.expected_accept:
-        raise Broken(f"Sec-WebSocket-Accept: {response.expected_accept}", f"Sec-WebSocket-Accept: {accept}")
+    """Send two opening handshakes with random keys; each 101 response must carry the value for its own key."""
+    for response in (accepted_upgrade(relay), accepted_upgrade(relay)):
+        accept = response.headers.get("sec-websocket-accept", "")
+        if accept != response.expected_accept:
+            raise Broken(f"Sec-WebSocket-Accept: {response.expected_accept}", f"Sec-WebSocket-Accept: {accept}")
 
 
-@requirement("CB-WSK-001")
-def test_accept_key_of_each_client(relay: RelayUnderTest) -> None:
-    """Two opening handshakes with different keys are sent; each response carries its own value."""
-    relay.needs.websocket()
-    for response in (upgrade(relay), upgrade(relay)):
-        if response.status == 101 and response.headers.get("sec-websocket-accept", "") != response.expected_accept:
-            raise Broken("the value that belongs to the key", "another's")
-
-
-@requirement("CB-WSK-002")
-def test_frames_are_well_formed(relay: RelayUnderTest) -> None:
-    """A session with a tunnel is held; every frame of the relay is parsed strictly and must be unmasked."""
-    session = _authenticated(relay)
+@requirements("CB-WSK-002", "CB-WSK-005")
+def test_frames_are_well_formed(relay: RelayUnderTest, identifier: str) -> None:
+    """Open a tunnel and send a heartbeat; every frame of the relay must be well formed, unmasked and a text frame."""
+    session = authenticated_websocket(relay)
     session.ask(relay.tunnel_info(session.tenant))
     if not session.ended:
         session.heartbeat()
-    relay.log.judge_invariant("CB-WSK-002")
+    relay.log.judge_invariant(identifier)
 
 
 @requirement("CB-WSK-002")
 def test_lengths_of_every_kind(relay: RelayUnderTest) -> None:
-    """tunnel_ids are asked for whose answers are as long as a frame's length can just be written in one way or another.
+    """Request tunnel_ids whose answers have lengths at the limits of the three encodings of a frame's length.
 
-    A relay may refuse them, or close on the longest: how long an identifier may be is not said.
+    A relay may refuse them, or close after the longest: the specification doesn't limit the length of a tunnel_id.
     """
-    session = _authenticated(relay)
+    session = authenticated_websocket(relay)
     request = relay.tunnel_info(session.tenant)
     around = len(relay.open_tunnel(session).answers[0].text) - len(request["tunnel_id"])
     for size in _SIZES:
         session.close()
-        session = _authenticated(relay)
+        session = authenticated_websocket(relay)
         request = relay.tunnel_info(session.tenant)
         request["tunnel_id"] = request["tunnel_id"].ljust(size - around, "x")
         exchange = session.ask(request)
-        silent = not exchange.answers and (session.ended or size > _SHORT)  # what is long may take long
+        silent = not exchange.answers and (session.ended or size > _SHORT)  # a long answer may take long
         if not silent and not judge.error_code(exchange):
             judge.accepted(exchange)
 
 
-@requirement("CB-WSK-003")
-def test_two_fragments(relay: RelayUnderTest) -> None:
-    """A tunnel_info comes as two frames of one message."""
-    session = _authenticated(relay)
-    request = relay.tunnel_info(session.tenant)
-    judge.accepted(session.ask_in_pieces(request, lambda text: [text[:20], text[20:]], fragments=True))
+_FRAGMENTS: dict[str, Callable[[bytes], list[bytes]]] = {
+    "two": lambda text: [text[:20], text[20:]],
+    "bytes": lambda text: [bytes([byte]) for byte in text],
+    "empty ones": lambda text: [b"", text[:20], b"", text[20:], b""],
+}
 
 
 @requirement("CB-WSK-003")
-def test_fragments_inside_a_character(relay: RelayUnderTest) -> None:
-    """A tunnel_info comes in frames of one byte each, which part the characters of several bytes as well."""
-    session = _authenticated(relay)
+@pytest.mark.parametrize("kind", list(_FRAGMENTS))
+def test_fragments(relay: RelayUnderTest, kind: str) -> None:
+    """Send a tunnel_info in two frames, in frames of one byte, or with empty frames before, between and after."""
+    session = authenticated_websocket(relay)
     request = relay.tunnel_info(session.tenant)
-    request["tunnel_id"] += relay.facts.odd_letters
-    exchange = session.ask_in_pieces(request, lambda text: [bytes([byte]) for byte in text], fragments=True)
-    told = judge.accepted(exchange).member("tunnel_id")
-    if told != request["tunnel_id"] and not session.ended:
+    if kind == "bytes":  # which also split multi-byte characters
+        request["tunnel_id"] += relay.facts.odd_letters
+    exchange = session.ask_in_pieces(request, _FRAGMENTS[kind], fragments=True)
+    answered = judge.accepted(exchange).member("tunnel_id")
+    if answered != request["tunnel_id"] and not session.ended:
         whole = session.ask(request)
         if any(answer.member("tunnel_id") == request["tunnel_id"] for answer in whole.answers):
-            raise Broken("the tunnel_id as it came in frames", f"{str(told)[:80]!r}", exchange)
-
-
-@requirement("CB-WSK-003")
-def test_empty_fragments(relay: RelayUnderTest) -> None:
-    """A tunnel_info comes in two frames, and empty ones before, between and behind them."""
-    session = _authenticated(relay)
-    request = relay.tunnel_info(session.tenant)
-    judge.accepted(session.ask_in_pieces(request, lambda text: [b"", text[:20], b"", text[20:], b""], fragments=True))
+            raise Broken("the tunnel_id as sent in fragments", f"{str(answered)[:80]!r}", exchange)
 
 
 @requirement("CB-WSK-003")
 def test_any_fragments(relay: RelayUnderTest, explorer: Explorer) -> None:
-    """Hypothesis cuts heartbeats into frames at any places, empty frames among them."""
-    session = _authenticated(relay)
-
-    asked = 0
+    """Send heartbeats in frames that are cut at random places, some of them empty."""
+    session, beats = authenticated_websocket(relay), 0
 
     def check(drawn: tuple[list[float], int | None]) -> None:
-        nonlocal session, asked
-        asked += 1
-        if session.ended or asked % _BEATS == 0:
+        nonlocal session, beats
+        beats += 1
+        if session.ended or beats % _MOST_BEATS == 0:
             relay.close()
-            session = _authenticated(relay)
+            session = authenticated_websocket(relay)
         places, empty = drawn
 
         def cut(text: bytes) -> list[bytes]:
@@ -153,85 +133,63 @@ def test_any_fragments(relay: RelayUnderTest, explorer: Explorer) -> None:
 @requirement("CB-WSK-004")
 @pytest.mark.parametrize("payload", [b"", b"cbspec", bytes(range(125))], ids=["empty", "text", "longest"])
 def test_ping(relay: RelayUnderTest, payload: bytes) -> None:
-    """A ping is sent; a pong with the same payload comes back."""
-    session = _authenticated(relay)
-    session.send_unanswered(_frame(Opcode.PING, payload))
+    """Send a ping; expect a pong with the same payload."""
+    session = authenticated_websocket(relay)
+    session.send_unanswered(frame(Opcode.PING, payload))
     _await_pong(session, payload)
 
 
 @requirement("CB-WSK-004")
 def test_ping_between_fragments(relay: RelayUnderTest) -> None:
-    """A ping is sent between two fragments of a heartbeat; both are answered."""
-    session = _authenticated(relay)
-    text = _BEAT
-    session.send_unanswered(_frame(Opcode.TEXT, text[:8], fin=False))
-    session.send_unanswered(_frame(Opcode.PING, b"between"))
-    _await_pong(session, b"between", half=True)
+    """Send a ping between two fragments of a heartbeat; expect an answer to both."""
+    session = authenticated_websocket(relay)
+    session.send_unanswered(frame(Opcode.TEXT, BEAT[:8], fin=False))
+    session.send_unanswered(frame(Opcode.PING, b"between"))
+    _await_pong(session, b"between", inside_message=True)
     request = session.record({"type": "heartbeat"}, meant="in fragments")
-    judge.accepted(session.exchange(request, _frame(Opcode.CONT, text[8:])))
-
-
-@requirement("CB-WSK-007")
-def test_frame_without_a_mask(relay: RelayUnderTest) -> None:
-    """A heartbeat comes in a frame without a mask, and a ping behind it as it should be: neither is served."""
-    _ends_at(relay, "a frame without a mask", Frame(Opcode.TEXT, _BEAT).serialize(mask=False))
-
-
-@requirement("CB-WSK-008")
-@pytest.mark.parametrize("kind", list(_FORBIDDEN))
-def test_frame_that_is_forbidden(relay: RelayUnderTest, kind: str) -> None:
-    """A frame comes that mustn't be, and a ping behind it as it should be: neither is served."""
-    _ends_at(relay, kind, _FORBIDDEN[kind])
+    judge.accepted(session.exchange(request, frame(Opcode.CONT, BEAT[8:])))
 
 
 @requirement("CB-WSK-004")
 def test_pings_that_arrive_together(relay: RelayUnderTest) -> None:
-    """Two pings arrive in one TLS record; the second is answered, as the first may be, and so is a heartbeat."""
-    session = _authenticated(relay)
-    session.send_unanswered(_frame(Opcode.PING, b"first") + _frame(Opcode.PING, b"second"))
+    """Send two pings in one TLS record, then a heartbeat; expect an answer to the second ping and to the heartbeat."""
+    session = authenticated_websocket(relay)
+    session.send_unanswered(frame(Opcode.PING, b"first") + frame(Opcode.PING, b"second"))
     _await_pong(session, b"second")
     judge.accepted(session.heartbeat())
-
-
-@requirement("CB-WSK-005")
-def test_text_frames(relay: RelayUnderTest) -> None:
-    """A session with a tunnel is held; every message of the relay comes in text frames."""
-    session = _authenticated(relay)
-    session.ask(relay.tunnel_info(session.tenant))
-    relay.log.judge_invariant("CB-WSK-005")
 
 
 @requirement("CB-WSK-006")
 @pytest.mark.parametrize("step", ["hello", "auth", "tunnel_info", "heartbeat", "refusals", "stranger"])
 def test_every_exchange(relay: RelayUnderTest, step: str) -> None:
-    """hello, auth, tunnel, heartbeat, a bad tunnel, a bad token and an unknown type go over WebSocket."""
+    """Send every request over WebSocket: hello, auth, tunnel_info, heartbeat, and invalid ones."""
     relay.needs.websocket()
     if step == "hello":
-        judge.accepted(_open(relay).hello())
-        return
-    if step == "stranger":
+        try:
+            session = relay.connect(transport="websocket")
+        except WebSocketRefused as refused:
+            raise Inconclusive(f"{refused} (see CB-WSK-001)") from None
+        judge.accepted(session.hello())
+    elif step == "auth":
+        judge.accepted(relay.authenticate(relay.greeted(transport="websocket"), relay.tenant))
+    elif step == "stranger":
         relay.open_tunnel(relay.authenticated(transport="websocket"))
         judge.not_accepted(relay.greeted(transport="websocket").ask(relay.tunnel_info()), "no tunnel before auth")
-        return
-    session = relay.greeted(transport="websocket")
-    exchange = relay.authenticate(session, relay.tenant)
-    if step == "auth":
-        judge.accepted(exchange)
-        return
-    with relay.control("auth"):
-        judge.accepted(exchange)
-    if step == "tunnel_info":
+    elif step == "tunnel_info":
+        session = relay.authenticated(transport="websocket")
         judge.accepted(session.ask(relay.tunnel_info(session.tenant)))
     elif step == "heartbeat":
+        session = relay.authenticated(transport="websocket")
         for _ in range(3):
             judge.accepted(session.heartbeat())
     else:
-        _refusals(relay, session)
+        _refusals(relay)
 
 
-def _refusals(relay: RelayUnderTest, session: ProbeSession) -> None:
-    bad_port = relay.tunnel_info(session.tenant, remote_port=70000)
-    judge.refused(session.ask(bad_port, invalid="no such port"))
+def _refusals(relay: RelayUnderTest) -> None:
+    session = relay.authenticated(transport="websocket")
+    invalid_port = relay.tunnel_info(session.tenant, remote_port=70000)
+    judge.refused(session.ask(invalid_port, invalid="remote_port is above 65535"))
     session.close()
     session = relay.authenticated(transport="websocket")
     judge.refused(session.ask({"type": "cbspec_unknown"}, invalid="of unknown type"))
@@ -240,50 +198,41 @@ def _refusals(relay: RelayUnderTest, session: ProbeSession) -> None:
     judge.refused(session.ask({"type": "auth", "token": relay.tokens.spoiled(relay.tenant)}))
 
 
-def _open(relay: RelayUnderTest) -> ProbeSession:
-    try:
-        return relay.connect(transport="websocket")
-    except WebSocketRefused as refused:
-        raise Inconclusive(f"{refused} (see CB-WSK-001)") from None
-
-
-def _authenticated(relay: RelayUnderTest) -> ProbeSession:
-    relay.needs.websocket()
-    session = relay.authenticated(transport="websocket")
-    relay.beat(session)
-    return session
-
-
-def _ends_at(relay: RelayUnderTest, what: str, data: bytes) -> None:
-    """See that the connection ends at a frame that mustn't be: neither it nor a ping behind it is served."""
-    session = _authenticated(relay)
-    session.announce(what)
-    session.send_unanswered(data)
-    session.send_unanswered(_frame(Opcode.PING, _BEHIND))
+@pytest.mark.parametrize(
+    "kind",
+    [
+        pytest.param("a frame without a mask", marks=requirement("CB-WSK-007")),
+        pytest.param("a reserved bit", marks=requirement("CB-WSK-008")),
+        pytest.param("an unknown opcode", marks=requirement("CB-WSK-008")),
+        pytest.param("a continuation of nothing", marks=requirement("CB-WSK-008")),
+        pytest.param("a message inside another", marks=requirement("CB-WSK-008")),
+        pytest.param("a ping in fragments", marks=requirement("CB-WSK-008")),
+    ],
+)
+def test_forbidden_frame_ends_the_connection(relay: RelayUnderTest, kind: str) -> None:
+    """Send a forbidden frame, then a valid ping; neither may be answered."""
+    session = authenticated_websocket(relay)
+    session.announce(kind)
+    session.send_unanswered(_FORBIDDEN[kind])
+    session.send_unanswered(frame(Opcode.PING, _AFTER))
     answers = session.answers(1)
     if any(map(judge.is_success, answers)):
-        raise Broken(f"no answer to {what}", judge.describe(answers[0]))
+        raise Broken(f"no answer to {kind}", judge.describe(answers[0]))
     if answers:
-        session.answers(1)  # behind an error the connection may end a little later
-    if _BEHIND in _framer(session).pongs:
-        raise Broken(f"the end of the connection at {what}", "an answer to a ping behind it")
+        session.answers(1)  # after an error the connection may end a little later
+    if _AFTER in framer_of(session).pongs:
+        raise Broken(f"the end of the connection at {kind}", "an answer to a ping after it")
     if not session.ended:
         raise Inconclusive("neither the end of the connection nor a pong in time")
 
 
-def _framer(session: ProbeSession) -> WebSocketFramer:
-    if not isinstance(session.framer, WebSocketFramer):
-        raise Inconclusive("not a WebSocket")
-    return session.framer
-
-
-def _await_pong(session: ProbeSession, payload: bytes, *, half: bool = False) -> None:
-    """Wait for a pong; `half` says that a message is under way, which can't be answered yet."""
-    framer = _framer(session)
+def _await_pong(session: ProbeSession, payload: bytes, *, inside_message: bool = False) -> None:
+    """Await a pong; `inside_message`: a message is incomplete, so that no answer to it may come."""
+    framer = framer_of(session)
     deadline = time.monotonic() + session.timeout
     while payload not in framer.pongs and not session.ended and time.monotonic() < deadline:
-        wait = min(0.01 if half else 0.1, deadline - time.monotonic())  # a pong ends the second kind of look only
-        if not half:
+        wait = min(0.01 if inside_message else 0.1, deadline - time.monotonic())  # `answers` doesn't end at a pong
+        if not inside_message:
             session.unasked(wait)
         elif early := session.answers(1, wait):
             seen = judge.describe(early[0])
@@ -291,3 +240,71 @@ def _await_pong(session: ProbeSession, payload: bytes, *, half: bool = False) ->
     if payload not in framer.pongs:
         pongs = ", ".join(repr(pong[:20]) for pong in framer.pongs) or "no pong"
         raise Broken(f"a pong with the ping's {len(payload)} bytes", pongs)
+
+
+# ------------------------------------------------------------------ open points, which are recorded and never judged
+
+
+@requirement("CB-WSK-101")
+def test_close_codes(relay: RelayUnderTest) -> None:
+    """Close with code 1000, and break rules of RFC 6455, each on a connection of its own."""
+    session = authenticated_websocket(relay)
+    framer_of(session).close(1000)
+    relay.log.saw(_drawn(session, framer_of(session).data_to_send()), of="a close with 1000")
+    for name in ("a frame without a mask", "a reserved bit", "a continuation of nothing", "a text that isn't UTF-8"):
+        data = _FORBIDDEN.get(name) or frame(Opcode.TEXT, b'{"type":"heartbeat","x":"\xff"}')
+        relay.log.saw(_drawn(authenticated_websocket(relay), data + frame(Opcode.PING, _AFTER)), of=name)
+
+
+@requirement("CB-WSK-102")
+def test_binary_frame(relay: RelayUnderTest) -> None:
+    """Send a heartbeat in a binary frame."""
+    session = authenticated_websocket(relay)
+    request = session.record({"type": "heartbeat"}, meant="in a binary frame")
+    relay.log.saw(reaction(session.exchange(request, frame(Opcode.BINARY, BEAT))))
+
+
+@requirement("CB-WSK-103")
+def test_another_path(relay: RelayUnderTest) -> None:
+    """Send an opening handshake with an unknown path."""
+    relay.needs.websocket()
+    relay.log.saw(_status(relay, path="/cbspec/another-path"))
+
+
+@requirement("CB-WSK-104")
+def test_subprotocol(relay: RelayUnderTest) -> None:
+    """Send an opening handshake that offers an unknown subprotocol."""
+    relay.needs.websocket()
+    response = upgrade(relay, headers={"Sec-WebSocket-Protocol": "cbspec-unknown"})
+    chosen = response.headers.get("sec-websocket-protocol")
+    relay.log.saw(f"status {response.status}, {'chosen' if chosen else 'ignored'}")
+
+
+@requirement("CB-WSK-105")
+def test_other_requests(relay: RelayUnderTest) -> None:
+    """Send a GET without an upgrade, and a handshake of a version other than 13."""
+    relay.needs.websocket()
+    plain = dict.fromkeys(("Upgrade", "Connection", "Sec-WebSocket-Key", "Sec-WebSocket-Version"), "")
+    relay.log.saw(_status(relay, headers=plain), of="a plain GET")
+    relay.log.saw(_status(relay, headers={"Sec-WebSocket-Version": "7"}), of="version 7")
+
+
+def _status(relay: RelayUnderTest, path: str = "", headers: dict[str, str] | None = None) -> str:
+    try:
+        return f"status {upgrade(relay, path=path, headers=headers).status}"
+    except Inconclusive:
+        return "no HTTP response"
+
+
+def _drawn(session: ProbeSession, data: bytes) -> str:
+    """Send frames and return the reaction: a close with its code, an end without one, or a pong to the ping."""
+    framer = framer_of(session)
+    session.send_unanswered(data)
+    deadline = time.monotonic() + session.timeout
+    while framer.close_code is None and not session.ended and _AFTER not in framer.pongs:
+        if time.monotonic() > deadline:
+            raise Inconclusive("neither a close nor a pong in time")
+        framer.feed(session.wire.receive(deadline - time.monotonic()))
+    if framer.close_code is not None:
+        return f"closed with {framer.close_code}"
+    return "closed without a code" if session.ended else OPEN

@@ -1,4 +1,4 @@
-"""Limits in any order: the tenants are the case's own as long as the model counts for them."""
+"""The case of limits in any order: it locks the limited tenants as long as its model counts for them."""
 
 from __future__ import annotations
 
@@ -20,17 +20,18 @@ from tests.conformance.conftest import MakeTarget
 def test_no_other_process_uses_the_tenants_meanwhile(
     simulated: Profile, make_target: MakeTarget, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    held: list[None] = []
-    asked: list[bool] = []
+    held = 0
+    counts: list[int] = []
 
     @contextlib.contextmanager
     def limits(_: Locks) -> Iterator[None]:
-        held.append(None)
+        nonlocal held
+        held += 1
         yield
-        held.pop()
+        held -= 1
 
     def allowed(*arguments: Any) -> Any:  # noqa: ANN401 - the model's own
-        asked.append(bool(held))
+        counts.append(held)
         return of_the_model(*arguments)
 
     of_the_model = Model.allowed
@@ -38,7 +39,7 @@ def test_no_other_process_uses_the_tenants_meanwhile(
     monkeypatch.setattr(Model, "allowed", allowed)
     target = make_target(simulated)
     in_any_order(target, Explorer(EffortPlan(QUICK, 8, 0), "a case"))
-    assert asked
-    assert all(asked)
+    assert counts
+    assert all(counts)
     target.close()
-    assert not held
+    assert held == 0
