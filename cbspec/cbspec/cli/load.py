@@ -37,78 +37,38 @@ _MASTER, _PAGE = Endpoint("127.0.0.1", 5557), Endpoint("127.0.0.1", 8089)
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the options of `cbspec load`."""
     parser.epilog = "Options after -- are passed to Locust, for example: -- --processes 2 --html report.html"
-    parser.add_argument(
+    add = parser.add_argument
+    add(
         "address",
         nargs="?",
         type=_endpoint,
         metavar="HOST:PORT",
         help="address of the relay (default: from the profile)",
     )
-    parser.add_argument("--sessions", type=_count, default=100, metavar="N", help="start N sessions (default: 100)")
-    parser.add_argument(
-        "--rate", type=_positive, default=10.0, metavar="R", help="start R sessions per second (default: 10)"
+    add("--sessions", type=_count, default=100, metavar="N", help="start N sessions (default: 100)")
+    add("--rate", type=_positive, default=10.0, metavar="R", help="start R sessions per second (default: 10)")
+    add("--hold", type=_seconds, default=10.0, metavar="S", help="hold each session for S seconds (default: 10)")
+    add("--run-time", metavar="TIME", help="restart sessions for this time: 90s, 20m or 3h (default: run each once)")
+    add("--heartbeat", type=_positive, default=10.0, metavar="S", help="seconds between heartbeats (default: 10)")
+    add(
+        "--timeout", type=_positive, default=10.0, metavar="S", help="time-out for each answer in seconds (default: 10)"
     )
-    parser.add_argument(
-        "--hold", type=_seconds, default=10.0, metavar="S", help="hold each session for S seconds (default: 10)"
+    add("--wait", type=_seconds, default=0.0, metavar="S", help="wait S seconds for a relay that isn't up (default: 0)")
+    add("--target-profile", type=Path, metavar="FILE", help="target profile (TOML)")
+    add("--transport", choices=("auto", "tcp", "websocket"), help="transport (default: from the profile)")
+    add(
+        "--tenant", action="append", default=[], metavar="ID", help="tenant of the clients; if repeated, they alternate"
     )
-    parser.add_argument(
-        "--run-time",
-        metavar="TIME",
-        help="restart finished sessions for this time: 90s, 20m or 3h (default: each session runs once)",
-    )
-    parser.add_argument(
-        "--heartbeat",
-        type=_positive,
-        default=10.0,
-        metavar="SECONDS",
-        help="interval between the heartbeats of a session (default: 10)",
-    )
-    parser.add_argument(
-        "--timeout", type=_positive, default=10.0, metavar="SECONDS", help="time-out for each answer (default: 10)"
-    )
-    parser.add_argument(
-        "--wait",
-        type=_seconds,
-        default=0.0,
-        metavar="SECONDS",
-        help="wait this long for the relay to accept connections (default: 0)",
-    )
-    parser.add_argument("--target-profile", type=Path, metavar="FILE", help="target profile (TOML)")
-    parser.add_argument(
-        "--transport", choices=("auto", "tcp", "websocket"), help="transport (default: from the profile)"
-    )
-    parser.add_argument(
-        "--tenant",
-        action="append",
-        default=[],
-        metavar="ID",
-        help="tenant of the clients; if repeated, clients alternate",
-    )
-    parser.add_argument(
-        "--user", type=Path, metavar="FILE", help="Python file with subclasses of RelayUser to run as clients"
-    )
-    parser.add_argument("--csv", metavar="PREFIX", help="write Locust's CSV files: PREFIX_stats.csv and others")
-    parser.add_argument("--web", action="store_true", help="serve Locust's web page until Ctrl-C")
-    parser.add_argument(
-        "--web-address", type=_endpoint, default=_PAGE, help=f"address of the web page (default: {_PAGE})"
-    )
+    add("--user", type=Path, metavar="FILE", help="Python file with subclasses of RelayUser to run as clients")
+    add("--csv", metavar="PREFIX", help="write Locust's CSV files: PREFIX_stats.csv and others")
+    add("--web", action="store_true", help="serve Locust's web page until Ctrl-C")
+    add("--web-address", type=_endpoint, default=_PAGE, help=f"address of the web page (default: {_PAGE})")
     role = parser.add_mutually_exclusive_group()
     role.add_argument("--master", action="store_true", help="coordinate workers, without sessions of its own")
     role.add_argument("--worker", action="store_true", help="run sessions for a master")
-    parser.add_argument(
-        "--master-address",
-        type=_endpoint,
-        default=_MASTER,
-        help=f"address on which the master listens (default: {_MASTER})",
-    )
-    parser.add_argument(
-        "--workers",
-        type=_count,
-        default=1,
-        metavar="K",
-        help="number of workers that the master waits for (default: 1)",
-    )
-    parser.add_argument("locust", nargs="*", metavar=AFTER_DASHES, help="options for Locust")
+    add("--master-address", type=_endpoint, default=_MASTER, help=f"address of the master (default: {_MASTER})")
+    add("--workers", type=_count, default=1, metavar="K", help="number of workers to wait for (default: 1)")
+    add("locust", nargs="*", metavar=AFTER_DASHES, help="options for Locust")
 
 
 def run(args: argparse.Namespace) -> int:
@@ -116,7 +76,10 @@ def run(args: argparse.Namespace) -> int:
     _check_files(args)
     settings = _settings(args)
     profile = settings.profile()
-    settings = replace(settings, tenants=settings.tenants or _main_tenant(profile))
+    if not settings.tenants:
+        if profile.main_tenant is None:
+            raise CommandError("no tenant is known: give --tenant, or a profile with tenants")
+        settings = replace(settings, tenants=(profile.main_tenant.id,))
     _check_tokens(profile, settings.tenants)
     settings = replace(settings, transport="tcp" if args.master else _transport(profile, args.wait))
     raise_limit()
@@ -129,8 +92,8 @@ def run(args: argparse.Namespace) -> int:
 
 def _settings(args: argparse.Namespace) -> Settings:
     return Settings(
-        address=str(args.address) if args.address else "",
-        profile_file=str(args.target_profile) if args.target_profile else "",
+        address=str(args.address or ""),
+        profile_file=str(args.target_profile or ""),
         transport=args.transport,
         tenants=tuple(args.tenant),
         hold=args.hold,
@@ -163,18 +126,14 @@ def _check_port(option: str, endpoint: Endpoint) -> None:
         (family, *_, address), *_ = socket.getaddrinfo(endpoint.host, endpoint.port, type=socket.SOCK_STREAM)
         socket.create_server(address[:2], family=family).close()
     except socket.gaierror as error:
-        raise CommandError(f"{option} {endpoint}: {error.strerror}; use another address") from None
+        reason = error.strerror
     except OSError as error:
         reason = os.strerror(error.errno) if error.errno else str(error)
-        raise CommandError(f"{option} {endpoint}: {reason}; use another address") from None
     except UnicodeError:
-        raise CommandError(f"{option} {endpoint}: this is not a valid host name; use another address") from None
-
-
-def _main_tenant(profile: Profile) -> tuple[str, ...]:
-    if profile.main_tenant is None:
-        raise CommandError("no tenant is known: give --tenant, or a profile with tenants")
-    return (profile.main_tenant.id,)
+        reason = "this is not a valid host name"
+    else:
+        return
+    raise CommandError(f"{option} {endpoint}: {reason}; use another address")
 
 
 def _check_tokens(profile: Profile, tenants: Sequence[str]) -> None:

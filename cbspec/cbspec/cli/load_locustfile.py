@@ -29,7 +29,7 @@ _INTERVAL: Final = 0.2  # seconds between two checks of the count
 _PROGRESS: Final = 2.0  # seconds between two progress lines
 
 
-class Visitor(RelayUser):
+class DefaultUser(RelayUser):
     """The client of a load test without --user."""
 
 
@@ -219,5 +219,5 @@ LoadSummary()
 # Locust warns of a high spawn rate, which its own users start in bursts; RelayUser spreads its starts.
 logging.getLogger("locust.runners").addFilter(lambda record: "spawn rate is very high" not in record.getMessage())
 if _SETTINGS.user_file:
-    del Visitor
+    del DefaultUser
     globals().update(_own_users(_SETTINGS.user_file))

@@ -14,7 +14,6 @@ import os
 import re
 import sys
 import time
-from collections.abc import Iterable
 from dataclasses import replace
 from difflib import get_close_matches
 from pathlib import Path
@@ -25,6 +24,7 @@ from cbspec.profile.identity import DEVELOPMENT_TENANTS
 from cbspec.profile.issuer import Issuer, ProfileLacks
 from cbspec.profile.profile import ProfileError, from_mapping
 from cbspec.profile.target import IssuerSettings
+from cbspec.protocol import strictjson
 from cbspec.tokens.forgery import FORGERIES, MISSING, Forgery
 from cbspec.tokens.jwks import PublicKey, key_id, public_jwk
 from cbspec.tokens.jws import Compact
@@ -44,50 +44,31 @@ _PLACE: Final = re.compile(r"^tokens\.(\w+)")
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the options of `cbspec token`."""
     parser.usage = "cbspec token [OPTION ...]"
-    task = parser.add_mutually_exclusive_group()
-    task.add_argument("--bad", metavar="KIND", help="mint a bad token of this kind")
-    task.add_argument("--list-bad", action="store_true", help="list the kinds of bad tokens")
-    task.add_argument(
-        "--jwks", nargs="+", type=Path, metavar="FILE", help="print the public keys of PEM files as a JWKS"
-    )
-    task.add_argument(
-        "--new-key",
-        nargs=2,
-        metavar=("ALGORITHM", "FILE"),
-        help=f"create a key pair, and write the private key to a new file ({', '.join(OF_KEY_PAIRS)})",
-    )
-    claims = parser.add_argument_group("claims of the token")
-    claims.add_argument("--tenant", type=_text, metavar="ID", help=f"the claim tenant_id (default: {_TENANTS[0]})")
-    claims.add_argument("--subject", metavar="NAME", help="the claim sub (default: user123)")
-    claims.add_argument(
-        "--lifetime", type=float, metavar="SECONDS", help="seconds until the token expires (default: 3600)"
-    )
-    claims.add_argument("--issuer", metavar="NAME", help="the claim iss")
-    claims.add_argument("--audience", metavar="NAME", help="the claim aud")
-    claims.add_argument(
-        "--claim", action="append", type=_claim, metavar="NAME=JSON", help="an additional claim (repeatable)"
-    )
-    claims.add_argument(
-        "--other-tenant",
-        type=_text,
-        metavar="ID",
-        help=f"second tenant, for kinds of --bad that need one (default: {_TENANTS[1]})",
-    )
-    signed = parser.add_argument_group("signature (default: with the development secret)")
-    key = signed.add_mutually_exclusive_group()
-    key.add_argument("--secret-env", metavar="NAME", help="environment variable with the secret")
-    key.add_argument("--secret-file", metavar="FILE", help="file with the secret")
-    key.add_argument("--key-file", metavar="FILE", help="PEM file with the private key")
-    signed.add_argument(
-        "--algorithm",
-        choices=ALGORITHMS,
-        help="signature algorithm (default: HS256 for a secret, or the algorithm of the key)",
-    )
-    named = signed.add_mutually_exclusive_group()
-    named.add_argument(
-        "--kid", type=_text, metavar="ID", help="key id in the header (default for a private key: its id in --jwks)"
-    )
-    named.add_argument("--no-kid", action="store_true", help="omit the key id from the header")
+    add = parser.add_mutually_exclusive_group().add_argument
+    add("--bad", metavar="KIND", help="mint a bad token of this kind")
+    add("--list-bad", action="store_true", help="list the kinds of bad tokens")
+    add("--jwks", nargs="+", type=Path, metavar="FILE", help="print the public keys of PEM files as a JWKS")
+    new = f"create a key pair, and write the private key to a new file ({', '.join(OF_KEY_PAIRS)})"
+    add("--new-key", nargs=2, metavar=("ALGORITHM", "FILE"), help=new)
+    add = parser.add_argument_group("claims of the token").add_argument
+    add("--tenant", type=_text, metavar="ID", help=f"the claim tenant_id (default: {_TENANTS[0]})")
+    add("--subject", metavar="NAME", help="the claim sub (default: user123)")
+    add("--lifetime", type=float, metavar="SECONDS", help="seconds until the token expires (default: 3600)")
+    add("--issuer", metavar="NAME", help="the claim iss")
+    add("--audience", metavar="NAME", help="the claim aud")
+    add("--claim", action="append", type=_claim, metavar="NAME=JSON", help="an additional claim (repeatable)")
+    other = f"second tenant, for kinds of --bad that need one (default: {_TENANTS[1]})"
+    add("--other-tenant", type=_text, metavar="ID", help=other)
+    signature = parser.add_argument_group("signature (default: with the development secret)")
+    add = signature.add_mutually_exclusive_group().add_argument
+    add("--secret-env", metavar="NAME", help="environment variable with the secret")
+    add("--secret-file", metavar="FILE", help="file with the secret")
+    add("--key-file", metavar="FILE", help="PEM file with the private key")
+    algorithm = "signature algorithm (default: HS256 for a secret, or the algorithm of the key)"
+    signature.add_argument("--algorithm", choices=ALGORITHMS, help=algorithm)
+    add = signature.add_mutually_exclusive_group().add_argument
+    add("--kid", type=_text, metavar="ID", help="key id in the header (default for a private key: its id in --jwks)")
+    add("--no-kid", action="store_true", help="omit the key id from the header")
 
 
 def run(args: argparse.Namespace) -> int:
@@ -96,7 +77,8 @@ def run(args: argparse.Namespace) -> int:
     if asked is not None:
         _reject_token_options(asked, args)
     if args.list_bad:
-        print("\n".join(_listing(FORGERIES)))
+        width = max(map(len, _KINDS))
+        print("\n".join(f"{each.name.ljust(width)}  {each.requirement}  {each.sentence}" for each in FORGERIES))
     elif args.jwks:
         print(json.dumps({"keys": [_published(path, args) for path in args.jwks]}, indent=2))
     elif args.new_key:
@@ -110,8 +92,9 @@ def _reject_token_options(asked: str, args: argparse.Namespace) -> None:
     used = {"jwks": ("kid", "algorithm")}.get(asked, ())
     given = [name for name in (*_TOKEN_OPTIONS, "kid", "algorithm") if name not in used and getattr(args, name)]
     if given:
-        options = [f"--{name.replace('_', '-')}" for name in (given[0], asked)]
-        raise CommandError(f"{options[0]} applies to tokens, and {options[1]} mints none: remove one of them")
+        raise CommandError(
+            f"{_option(given[0])} applies to tokens, and {_option(asked)} mints none: remove one of them"
+        )
     if asked == "jwks" and args.kid and len(args.jwks) > 1:
         raise CommandError("--kid names one key: give --jwks one file, or remove --kid")
 
@@ -142,10 +125,10 @@ def _about_valid(token: str) -> str:
 
 
 def _about_bad(forgery: Forgery, token: object) -> str:
-    text = f"{forgery.requirement}: {forgery.sentence}"
+    hint = " (Send this JSON value as the member token.)"
     if token is MISSING:
-        return f"{text} (Send the auth message without the member token.)"
-    return text if isinstance(token, str) else f"{text} (Send this JSON value as the member token.)"
+        hint = " (Send the auth message without the member token.)"
+    return f"{forgery.requirement}: {forgery.sentence}{'' if isinstance(token, str) else hint}"
 
 
 def _tokens(args: argparse.Namespace) -> IssuerSettings:
@@ -161,14 +144,18 @@ def _tokens(args: argparse.Namespace) -> IssuerSettings:
         named = {name: value for name, value in given.items() if value is not None}
         tokens = from_mapping({"tokens": named}, Path()).tokens
     except ProfileError as error:
-        raise CommandError("\n".join(_PLACE.sub(_option, problem) for problem in error.problems)) from None
+        raise CommandError("\n".join(_PLACE.sub(_as_option, problem) for problem in error.problems)) from None
     if tokens.key_file is None or args.kid or args.no_kid:
         return tokens
     return replace(tokens, key_id=key_id(PublicKey.from_pem(tokens.key_file.read_bytes(), tokens.algorithm)))
 
 
-def _option(place: re.Match[str]) -> str:
-    return f"--{place[1].replace('_', '-')}"
+def _as_option(place: re.Match[str]) -> str:
+    return _option(place[1])
+
+
+def _option(name: str) -> str:
+    return f"--{name.replace('_', '-')}"
 
 
 def _forgery(name: str) -> Forgery:
@@ -177,11 +164,6 @@ def _forgery(name: str) -> Forgery:
         hint = f"did you mean {' or '.join(near)}?" if near else "--list-bad lists them"
         raise CommandError(f"--bad {name}: no such kind; {hint}")
     return _KINDS[name]
-
-
-def _listing(forgeries: Iterable[Forgery]) -> Iterable[str]:
-    width = max(map(len, _KINDS))
-    return (f"{forgery.name.ljust(width)}  {forgery.requirement}  {forgery.sentence}" for forgery in forgeries)
 
 
 def _published(path: Path, args: argparse.Namespace) -> dict[str, str]:
@@ -220,12 +202,7 @@ def _claim(text: str) -> tuple[str, object]:
     if not name or not is_given:
         raise argparse.ArgumentTypeError("must be NAME=JSON, for example admin=true")
     try:
-        return name, json.loads(value, parse_constant=_reject_constant)
-    except (ValueError, RecursionError):
-        raise argparse.ArgumentTypeError(
-            f"{name}: the value is not JSON; quote text, for example '{name}=\"text\"'"
-        ) from None
-
-
-def _reject_constant(name: str) -> object:
-    raise ValueError(name)
+        return name, strictjson.loads(value.encode("utf-8", "surrogateescape"))
+    except strictjson.NotStrictJson:
+        reason = f"{name}: the value is not JSON; quote text, for example '{name}=\"text\"'"
+        raise argparse.ArgumentTypeError(reason) from None

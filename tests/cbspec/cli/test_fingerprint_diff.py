@@ -10,6 +10,12 @@ import pytest
 
 from cbspec.cli import main
 
+ROW = {
+    "level": "INFO",
+    "demand": "What a second hello draws.",
+    "outcome": "observed",
+    "seen": {"after hello": "accepted"},
+}
 PRINT: dict[str, Any] = {
     "fingerprint": 1,
     "kit": "0.1.0",
@@ -18,14 +24,7 @@ PRINT: dict[str, Any] = {
     "transport": "tcp",
     "websocket": True,
     "features": ["tls"],
-    "rows": {
-        "CB-HEL-101": {
-            "level": "INFO",
-            "demand": "What a second hello draws.",
-            "outcome": "observed",
-            "seen": {"after hello": "accepted"},
-        }
-    },
+    "rows": {"CB-HEL-101": ROW},
 }
 
 
@@ -43,7 +42,7 @@ def test_equal_fingerprints_return_0(tmp_path: Path, capsys: pytest.CaptureFixtu
 
 
 def test_a_difference_is_printed_and_returns_1(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    row = {**PRINT["rows"]["CB-HEL-101"], "seen": {"after hello": "closed"}}
+    row = {**ROW, "seen": {"after hello": "closed"}}
     assert main(["fingerprint-diff", *files(tmp_path, {**PRINT, "kit": "0.2.0", "rows": {"CB-HEL-101": row}})]) == 1
     assert capsys.readouterr().out == (
         "Written by different versions of the kit, which may cause differences: kit: 0.1.0 -> 0.2.0\n"
@@ -62,6 +61,6 @@ def test_an_unusable_file_is_named_and_returns_2(
     if content is not None:
         Path(second).write_text(content)
     assert main(["fingerprint-diff", first, second]) == 2
-    told = capsys.readouterr()
-    assert told.out == ""
-    assert second in told.err
+    printed = capsys.readouterr()
+    assert printed.out == ""
+    assert second in printed.err
