@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Final
 
 from bench.load import Load
@@ -15,7 +14,7 @@ _ROUNDS: Final = 20
 _PER_ROUND: Final = 1_000
 
 
-def measure(progress: Callable[[str], None], numbers: tuple[int, ...] = NUMBERS) -> dict[str, float]:
+def measure(numbers: tuple[int, ...] = NUMBERS) -> dict[str, float]:
     """Open connections up to each of `numbers`; return KiB per connection, and the cost of messages as ratios."""
     found: dict[str, float] = {}
     with simulator() as server:
@@ -33,24 +32,21 @@ def measure(progress: Callable[[str], None], numbers: tuple[int, ...] = NUMBERS)
         for number in numbers:
             load.open(number - opened)
             opened = number
-            found[f"memory per idle connection at {number:,}, KiB"] = (
-                (server.memory() - server.initial_memory) / number / 1024
-            )
-            progress(f"{number:,} connections are open")
+            memory = (server.memory() - server.initial_memory) / number / 1024
+            found[f"memory per idle connection at {number:,}, KiB"] = memory
         found[f"message with {opened:,} connections, ten of them active / with {_FEW}"] = cost(10) / few
         found[f"message with {opened:,} connections, all active / with {_FEW}"] = cost() / few
         load.close()
     return found
 
 
-def turnover(progress: Callable[[str], None], rounds: int = _ROUNDS) -> float:
+def turnover(rounds: int = _ROUNDS) -> float:
     """Return the memory with a thousand connections in the last round of opening and closing / in the middle one."""
     held = []
     with simulator() as server:
         load = Load(server.port)
-        for nth in range(rounds):
+        for _ in range(rounds):
             load.open(_PER_ROUND)
             held.append(server.memory())
             load.close()
-            progress(f"{_PER_ROUND:,} connections opened and closed, round {nth + 1} of {rounds}")
     return held[-1] / held[rounds // 2 - 1]

@@ -91,14 +91,13 @@ class Load:
         return sockets
 
     def _enter(self, sockets: Sequence[ssl.SSLSocket]) -> None:
-        auths, tunnels = [], []
+        auths, tunnels = list[bytes](), list[bytes]()
+        ends = {"local_port": 3389, "remote_host": "127.0.0.1", "remote_port": 3389}
         for nth in range(len(sockets)):
-            tenant = f"tenant-{nth % TENANTS}"
-            claims = {"sub": f"user-{nth}", "tenant_id": tenant, "exp": int(time.time()) + 3600}
-            ends = {"local_port": 3389, "remote_host": "127.0.0.1", "remote_port": 3389}
-            tunnel = {"type": "tunnel_info", "tunnel_id": f"tunnel-{nth}", "tenant_id": tenant, **ends}
-            auths.append(json.dumps({"type": "auth", "token": mint(self._key, claims)}).encode())
-            tunnels.append(json.dumps(tunnel).encode())
+            tenant = {"tenant_id": f"tenant-{nth % TENANTS}"}
+            token = mint(self._key, {"sub": f"user-{nth}", **tenant, "exp": int(time.time()) + 3600})
+            auths.append(json.dumps({"type": "auth", "token": token}).encode())
+            tunnels.append(json.dumps({"type": "tunnel_info", "tunnel_id": f"t-{nth}", **tenant, **ends}).encode())
         for texts in ([_HELLO] * len(sockets), auths, tunnels):
             self._ask(sockets, texts)
 

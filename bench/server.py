@@ -9,28 +9,23 @@ import sys
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
-from types import TracebackType
 from typing import Final, Self
 
 TENANTS: Final = 10
 _PAGE: Final = os.sysconf("SC_PAGE_SIZE")
-_TENANT: Final = """
+_NO_LIMIT: Final = 1_000_000
+_TENANT: Final = f"""
 [[tenants]]
-id = "tenant-{number}"
-tunnel_limit = 1000000
-connection_limit = 1000000
+id = "tenant-%d"
+tunnel_limit = {_NO_LIMIT}
+connection_limit = {_NO_LIMIT}
 allowed_addresses = ["127.0.0.0/8"]
-rate = {{ per_second = 1000000, burst = 1000000 }}
+rate = {{ per_second = {_NO_LIMIT}, burst = {_NO_LIMIT} }}
 """
-_CONFIGURATION: Final = """
-[relay]
-connection_limit = 1000000
-buffer_pool = 1000000
-
-[metrics]
-enabled = true
-port = 0
-""" + "".join(_TENANT.format(number=number) for number in range(TENANTS))
+_CONFIGURATION: Final = f"""
+relay = {{ connection_limit = {_NO_LIMIT}, buffer_pool = {_NO_LIMIT} }}
+metrics = {{ enabled = true, port = 0 }}
+""" + "".join(_TENANT % number for number in range(TENANTS))
 
 
 class Server:
@@ -48,9 +43,7 @@ class Server:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self._process.kill()
         self._process.communicate()
 

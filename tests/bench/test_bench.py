@@ -37,7 +37,7 @@ def test_a_ratio_is_formed_within_each_round() -> None:
 def test_the_crowd_is_measured(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(crowd, "_MESSAGES", 100)
     monkeypatch.setattr(crowd, "_PER_ROUND", BATCH)
-    found = crowd.measure(lambda _: None, (100,))
+    found = crowd.measure((100,))
     assert len(found) == 3
     assert all(value > 0 for value in found.values())
-    assert 0.9 < crowd.turnover(lambda _: None, 2) < 1.5
+    assert 0.9 < crowd.turnover(2) < 1.5
