@@ -175,16 +175,9 @@ async def connect(
     WebSocket request; `exchange` is called with each message sent or received.
     Raises Misuse for invalid arguments, ConnectFailed or a subclass, RelayMisbehaved. Source: Notes / TLS 1.3.
     """
-    limits = timeouts or Timeouts()
-    name = server_name or host
-    session = ClientSession(
-        _context(ca),
-        name,
-        transport=_transport(transport),
-        authority=authority(name, port),
-        path=path,
-        exchange=exchange,
-    )
+    limits, name = timeouts or Timeouts(), server_name or host
+    kind, address = _transport(transport), authority(name, port)
+    session = ClientSession(_context(ca), name, transport=kind, authority=address, path=path, exchange=exchange)
     link = await Link.open(session, host, port, limit=limits.connect, linger=limits.close)
     try:
         yield Client(session, link, limits)

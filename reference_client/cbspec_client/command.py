@@ -18,7 +18,7 @@ from pathlib import Path
 from cbspec.profile.identity import DEVELOPMENT_SECRET, development_ca_file, is_loopback
 from cbspec.tls_contexts import Trust
 from cbspec.tokens.jwt import SigningKey, mint
-from cbspec_client.client import Client, Timeouts, connect
+from cbspec_client.client import Timeouts, connect
 from cbspec_client.display import Display
 from cbspec_client.errors import CertificateNotTrusted, ClientError, ConnectFailed, Misuse
 from cbspec_client.session import Transport
@@ -30,19 +30,6 @@ _HOUR = 3600
 
 class _Wrong(Exception):
     """The options are wrong; the text names the reason and the remedy."""
-
-
-@dataclass(frozen=True, slots=True)
-class _Address:
-    host: str
-    port: int
-
-
-@dataclass(frozen=True, slots=True)
-class _TunnelWish:
-    tunnel_id: str
-    local_port: int
-    remote: _Address
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,9 +60,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     token.add_argument("--token-file", type=Path, metavar="FILE", help="file that contains the token")
     token.add_argument("--token-env", metavar="NAME", help="environment variable that contains the token")
     parser.add_argument(
-        "--development",
-        action="store_true",
-        help="use the development CA and a development token for any address",
+        "--development", action="store_true", help="use the development CA and a development token for any address"
     )
     parser.add_argument("--tenant", default="tenant-001", help="tenant in a development token (default: tenant-001)")
     parser.add_argument("--subject", default="user123", help="subject in a development token (default: user123)")
@@ -121,8 +106,7 @@ def run(args: argparse.Namespace) -> int:
 async def _session(args: argparse.Namespace, plan: _Plan, display: Display) -> None:
     limit = args.timeout
     async with connect(
-        args.address.host,
-        args.address.port,
+        *args.address,
         transport=args.transport,
         ca=plan.ca,
         server_name=args.server_name,
@@ -135,39 +119,26 @@ async def _session(args: argparse.Namespace, plan: _Plan, display: Display) -> N
             display.say("no token is sent without a verified certificate, so the session ends here")
             return
         await client.authenticate(plan.token)
-        await _work(client, args, display)
-
-
-async def _work(client: Client, args: argparse.Namespace, display: Display) -> None:
-    for wish in args.tunnel:
-        await client.open_tunnel(wish.tunnel_id, wish.local_port, wish.remote.host, wish.remote.port)
-    times = [await client.heartbeat() for _ in range(args.heartbeats)]
-    slowest = f", each answered within {max(times) * 1000:.1f} ms" if times else ""
-    display.say(f"ok: {len(args.tunnel)} tunnels open, {len(times)} heartbeats{slowest}")
+        for tunnel in args.tunnel:
+            await client.open_tunnel(*tunnel)
+        times = [await client.heartbeat() for _ in range(args.heartbeats)]
+        slowest = f", each answered within {max(times) * 1000:.1f} ms" if times else ""
+        display.say(f"ok: {len(args.tunnel)} tunnels open, {len(times)} heartbeats{slowest}")
 
 
 def _plan(args: argparse.Namespace) -> _Plan:
-    development = args.development or is_loopback(args.address.host)
-    named = _named_token(args)
+    development = args.development or is_loopback(args.address[0])
+    token = _named_token(args)
+    remedy = "use --token-file, --token-env or --development"
     if args.insecure:
-        return _insecure_plan(args, named)
-    if not named and not development:
-        raise _Wrong(
-            f"{args.address.host} isn't loopback, so no token is generated for it; "
-            "use --token-file, --token-env or --development"
-        )
-    return _Plan(_trust(args.ca, development=development), named or _development_token(args))
-
-
-def _insecure_plan(args: argparse.Namespace, named: str) -> _Plan:
-    token = named or (_development_token(args) if args.development else "")
-    if not token and args.tunnel:
-        raise _Wrong(
-            "--tunnel needs a token, and --insecure sends no generated one; "
-            "use --token-file, --token-env or --development"
-        )
-    warning = "the relay's certificate isn't verified: the token may reach another server" if token else ""
-    return _Plan(Trust.ANY, token, warning)
+        token = token or (_development_token(args) if args.development else "")
+        if not token and args.tunnel:
+            raise _Wrong(f"--tunnel needs a token, and --insecure sends no generated one; {remedy}")
+        warning = "the relay's certificate isn't verified: the token may reach another server" if token else ""
+        return _Plan(Trust., token, warning)
+    if not token and not development:
+        raise _Wrong(f"{args.address[0]} isn't loopback, so no token is generated for it; {remedy}")
+    return _Plan(_trust(args.ca, development=development), token or _development_token(args))
 
 
 def _trust(ca: str | None, *, development: bool) -> Path | Trust:
@@ -206,18 +177,18 @@ def _development_token(args: argparse.Namespace) -> str:
     return mint(SigningKey.hmac(DEVELOPMENT_SECRET), claims)
 
 
-def _address(text: str) -> _Address:
+def _address(text: str) -> tuple[str, int]:
     match = _ADDRESS.fullmatch(text)
     if match is None:
         raise argparse.ArgumentTypeError(f"{text!r} is not HOST:PORT, as in relay.example:8080 or [::1]:8080")
-    return _Address(match["host"].strip("[]"), _port(match["port"]))
+    return match["host"].strip("[]"), _port(match["port"])
 
 
-def _tunnel(text: str) -> _TunnelWish:
+def _tunnel(text: str) -> tuple[str, int, str, int]:
     match = _TUNNEL.fullmatch(text)
     if match is None:
         raise argparse.ArgumentTypeError(f"{text!r} is not ID:LOCAL_PORT:HOST:PORT, as in rdp:3389:192.168.1.100:3389")
-    return _TunnelWish(match["id"], _port(match["local"]), _Address(match["host"].strip("[]"), _port(match["port"])))
+    return match["id"], _port(match["local"]), match["host"].strip("[]"), _port(match["port"])
 
 
 def _port(text: str) -> int:

@@ -85,26 +85,21 @@ def _printable(text: str) -> str:
 def _outcome(error: ClientError) -> dict[str, object]:
     match error:
         case RelayError():
-            facts: dict[str, object] = {"code": error.code, "retryable": error.retryable}
+            facts = {"code": error.code, "retryable": error.retryable}
             return {"outcome": "refused", **facts, "text": error.message}
         case RelayMisbehaved():
             return {"outcome": "misbehaved", "requirement": error.requirement, "text": str(error)}
-        case ConnectFailed() | Misuse():
-            return {"outcome": "not connected", "text": str(error)}
-        case _:
-            return {"outcome": "lost", "text": str(error)}
+    return {"outcome": "not connected" if isinstance(error, ConnectFailed | Misuse) else "lost", "text": str(error)}
 
 
 def _explanation(error: ClientError) -> list[str]:
     match error:
         case RelayError():
-            meaning = (
-                FACTS[ErrorCode(error.code)].meaning if error.code in set(ErrorCode) else "not one of the eleven codes"
-            )
+            known = error.code in set(ErrorCode)
+            meaning = FACTS[ErrorCode(error.code)].meaning if known else "not one of the eleven codes"
             retry = "pointless" if not error.retryable else f"possible after {error.base_delay:g} s or more"
-            said = f'the relay says: "{error.message}"'
-            return [f"the relay refused: {error.code} ({meaning})", said, f"a retry is {retry}"]
+            quoted = f'the relay says: "{error.message}"'
+            return [f"the relay refused: {error.code} ({meaning})", quoted, f"a retry is {retry}"]
         case RelayMisbehaved():
             return [f"the relay broke the protocol: {error}", f"for details run 'cbspec explain {error.requirement}'"]
-        case _:
-            return [str(error)]
+    return [str(error)]

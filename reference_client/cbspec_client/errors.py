@@ -28,13 +28,16 @@ After a RelayError the connection is still usable; any other error of a request 
 from __future__ import annotations
 
 from types import MappingProxyType
+from typing import ClassVar
 
 from cbspec.protocol.codes import FACTS, ErrorCode
 from cbspec.protocol.messages import Error
 
 
 class ClientError(Exception):
-    """The base class."""
+    """The base class; `kind` describes the class, for statistics."""
+
+    kind: ClassVar[str] = "client error"
 
 
 class Misuse(ClientError):
@@ -44,21 +47,31 @@ class Misuse(ClientError):
 class ConnectFailed(ClientError):
     """No connection to a relay was established."""
 
+    kind = "no connection"
+
 
 class TlsRefused(ConnectFailed):
     """No TLS 1.3 session was established; only the handshake was sent."""
+
+    kind = "no TLS session"
 
 
 class CertificateNotTrusted(TlsRefused):
     """The relay's certificate has another name, is expired or not yet valid, or is not issued by a trusted CA."""
 
+    kind = "certificate not trusted"
+
 
 class ConnectionLost(ClientError):
     """The connection has ended."""
 
+    kind = "connection lost"
+
 
 class AnswerTimeout(ClientError):
     """The relay didn't answer in time; the connection was closed, since a late answer could be mistaken for another."""
+
+    kind = "no answer in time"
 
 
 class RelayMisbehaved(ClientError):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 
@@ -39,7 +40,8 @@ async def kept_alive(heartbeat: Callable[[], Awaitable[object]], interval: float
         # Cancelling a pending heartbeat would end the connection.
         stop.set()
         if not interrupted:
-            await _finish(beating)
+            with contextlib.suppress(ClientError):  # the next request raises the error
+                await beating
     if interrupted:
         beating.result()
 
@@ -59,17 +61,7 @@ async def _beat(
 
 
 async def _happens(event: asyncio.Event, within: float) -> bool:
-    try:
+    with contextlib.suppress(TimeoutError):
         async with asyncio.timeout(within):
             await event.wait()
-    except TimeoutError:
-        return False
-    return True
-
-
-async def _finish(beating: asyncio.Task[None]) -> None:
-    try:
-        await beating
-    except ClientError:
-        # The context has ended anyway; the next request raises the error.
-        return
+    return event.is_set()

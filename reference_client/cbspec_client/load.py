@@ -29,27 +29,10 @@ from cbspec.protocol.messages import Answer, Auth, Error, Heartbeat, Hello, Requ
 from cbspec.protocol.websocket import WebSocketFramer
 from cbspec_client.blocking import BlockingClient
 from cbspec_client.conversation import Conversation, Onlooker, sees_nothing
-from cbspec_client.errors import (
-    AnswerTimeout,
-    CertificateNotTrusted,
-    ClientError,
-    ConnectFailed,
-    ConnectionLost,
-    RelayError,
-    RelayMisbehaved,
-    TlsRefused,
-    refusal,
-)
+from cbspec_client.errors import ClientError, RelayError, RelayMisbehaved, refusal
 from cbspec_client.score import Score
 from cbspec_client.session import ClientSession, Transport, authority
 
-_NAMES: tuple[tuple[type[ClientError], str], ...] = (
-    (CertificateNotTrusted, "certificate not trusted"),
-    (TlsRefused, "no TLS session"),
-    (ConnectFailed, "no connection"),
-    (AnswerTimeout, "no answer in time"),
-    (ConnectionLost, "connection lost"),
-)
 _A_DAY = 86400.0
 _FOLLOW = 1.0  # seconds in which the right answer may arrive after a wrong message
 
@@ -67,7 +50,7 @@ class LoadFailure(Exception):
             return cls(error.code if error.code in set(ErrorCode) else "a code that isn't one of the eleven")
         if isinstance(error, RelayMisbehaved):
             return cls(error.requirement)
-        return cls(next((name for kind, name in _NAMES if isinstance(error, kind)), type(error).__name__))
+        return cls(error.kind)
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,32 +145,23 @@ class LoadClient:
         deadline = time.monotonic() + seconds
         self.heartbeat()
         while (left := deadline - time.monotonic()) > 0:
-            with self._noticed("unasked"):
+            with self._counted("unasked", failures_only=True):
                 self._client.listen(min(pause, left))
             if left > pause:
                 self.heartbeat()
 
     @contextmanager
-    def _counted(self, name: str) -> Iterator[None]:
+    def _counted(self, name: str, *, failures_only: bool = False) -> Iterator[None]:
         """Count and time the context as one request."""
         began = time.perf_counter()
         try:
             yield
         except ClientError as error:
             self._take(error)
-            self._report(name, began, self._blamed() or LoadFailure.of(error))
+            self._report(name, time.perf_counter() if failures_only else began, self._blamed() or LoadFailure.of(error))
             raise
-        self._report(name, began, self._blamed())  # not reached in a killed greenlet
-
-    @contextmanager
-    def _noticed(self, name: str) -> Iterator[None]:
-        """Count the context only if it fails."""
-        try:
-            yield
-        except ClientError as error:
-            self._take(error)
-            self._report(name, time.perf_counter(), self._blamed() or LoadFailure.of(error))
-            raise
+        if not failures_only:  # not reached in a killed greenlet
+            self._report(name, began, self._blamed())
 
     def _late(self, failure: ClientError | None) -> None:
         """Count a breach of the protocol after the last answer."""
@@ -248,8 +222,7 @@ class RelayUser(User):
         """Run a session, then sleep unless the client reconnects."""
         self._run_session()
         if not self.again:
-            # Locust would replace a client that has ended.
-            time.sleep(_A_DAY)
+            time.sleep(_A_DAY)  # Locust would replace a client that has ended
 
     def _run_session(self) -> None:
         # A function of its own, so that a sleeping client keeps no connection objects.

@@ -159,7 +159,8 @@ class ClientSession:
         try:
             plain = self._tls.receive_data(data)
             if plain:
-                self._messages(plain)
+                self._connection.receive_data(plain)
+                self.read_on()
                 self._tls.receive_data(b"")  # raises a failure after the plain text
         except TlsFailed as error:
             raise self._tls_failure(error) from None
@@ -171,7 +172,12 @@ class ClientSession:
 
     def read_on(self) -> None:
         """Read the messages already received after one that broke the protocol; raises as `receive_data` does."""
-        self._events()
+        try:
+            while (event := self._connection.next_event()) is not None:
+                if isinstance(event, AnswerReceived):
+                    self._take(event)
+        except RemoteProtocolError as error:
+            raise RelayMisbehaved(str(error), error.requirement) from None
 
     def receive_eof(self) -> ClientError:
         """Record the end of input; return the failure that it means."""
@@ -203,18 +209,6 @@ class ClientSession:
         wire = self._websocket.data_to_send() if self._websocket else b""
         if wire and not self._said_goodbye:
             self._tls.send(wire)
-
-    def _messages(self, plain: bytes) -> None:
-        self._connection.receive_data(plain)
-        self._events()
-
-    def _events(self) -> None:
-        try:
-            while (event := self._connection.next_event()) is not None:
-                if isinstance(event, AnswerReceived):
-                    self._take(event)
-        except RemoteProtocolError as error:
-            raise RelayMisbehaved(str(error), error.requirement) from None
 
     def _take(self, event: AnswerReceived) -> None:
         answer = event.answer
@@ -258,9 +252,8 @@ class ClientSession:
             case None:
                 return None
             case InvalidStatus(response=response):
-                return ConnectFailed(
-                    f"the relay answered the WebSocket handshake with HTTP status {response.status_code}"
-                )
+                status = response.status_code
+                return ConnectFailed(f"the relay answered the WebSocket handshake with HTTP status {status}")
             case NegotiationError():
                 return RelayMisbehaved("the relay accepted a WebSocket extension that was not offered", "CB-CMP-003")
             case InvalidHeader() as error:
