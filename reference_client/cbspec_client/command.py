@@ -135,7 +135,7 @@ def _plan(args: argparse.Namespace) -> _Plan:
         if not token and args.tunnel:
             raise _Wrong(f"--tunnel needs a token, and --insecure sends no generated one; {remedy}")
         warning = "the relay's certificate isn't verified: the token may reach another server" if token else ""
-        return _Plan(Trust., token, warning)
+        return _Plan(Trust.ANY, token, warning)
     if not token and not development:
         raise _Wrong(f"{args.address[0]} isn't loopback, so no token is generated for it; {remedy}")
     return _Plan(_trust(args.ca, development=development), token or _development_token(args))
