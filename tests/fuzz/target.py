@@ -9,7 +9,6 @@ from __future__ import annotations
 import importlib
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
-from tempfile import mkdtemp
 from typing import TypeVar, cast
 
 T = TypeVar("T")
@@ -75,9 +74,3 @@ def same_however_split(read: Callable[[bytes, int], T], stream: bytes, size: int
     assert read(stream, 1) == whole
     assert read(stream, size) == whole
     return whole
-
-
-def temporary_folder() -> Path:
-    """Return an empty folder, in memory if possible: a file per input is written faster there."""
-    memory = Path("/dev/shm")  # noqa: S108 - the folder in it has an unpredictable name
-    return Path(mkdtemp(prefix="cbspec-fuzz-", dir=memory if memory.is_dir() else None))

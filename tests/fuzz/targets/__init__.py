@@ -11,9 +11,7 @@ LIMITS: Final = {
     "session": (2, 250),
     "tls": (2, 500),
     "tokens": (8, 700),
-    "masking": (8, 300),
     "profile": (4, 1500),
-    "scenario": (4, 1500),
     "suite": (6, 400),
 }
 """For each target its share of all inputs, smaller for slow ones, and the longest input in bytes."""

@@ -1,18 +1,17 @@
-"""The pieces that deviations and variants are made of."""
+"""The functions that variations are made of."""
 
 from __future__ import annotations
 
 import pytest
 
-from cbspec.protocol.codes import ErrorCode
 from cbspec_simulator.relay.behaviour import Behaviour
 from cbspec_simulator.variations.answers import answers, drop, put, twice
 from cbspec_simulator.variations.parts import both
-from cbspec_simulator.variations.steps import recoded, without
+from cbspec_simulator.variations.steps import without
 from tests.support.memory import BEAT, HELLO, MemoryRelay, tunnel
 
 
-def test_changes_are_laid_over_each_other_in_their_order() -> None:
+def test_changes_are_applied_in_their_order() -> None:
     change = both(
         answers("hello_response", put("version", "9")),
         answers("hello_response", lambda body, _: {**body, "version": body["version"] * 2}),
@@ -21,20 +20,13 @@ def test_changes_are_laid_over_each_other_in_their_order() -> None:
     assert [body["version"] for body in MemoryRelay(change=change).client().send(HELLO)] == ["99", "99"]
 
 
-def test_an_edit_touches_the_named_type_and_code_only() -> None:
-    memory = MemoryRelay(change=answers("error:tenant_not_found", drop("message")))
-    client = memory.authenticated()
+def test_an_edit_affects_only_the_named_type_and_code() -> None:
+    client = MemoryRelay(change=answers("error:tenant_not_found", drop("message"))).authenticated()
     assert "message" not in client.ask(tunnel(tenant="b"))
     assert "message" in client.ask({"type": "x"})
     assert client.type(BEAT) == "heartbeat_response"
 
 
-def test_a_behaviour_is_never_changed_itself() -> None:
-    clean = Behaviour()
-    both(without("rate"), recoded("own-tenant", ErrorCode.INVALID_TOKEN))(clean)
-    assert clean == Behaviour()
-
-
-def test_a_step_that_is_not_there_is_named() -> None:
+def test_a_step_that_does_not_exist_is_named() -> None:
     with pytest.raises(LookupError, match="no step is called rats"):
         without("rats")(Behaviour())
