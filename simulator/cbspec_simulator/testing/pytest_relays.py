@@ -44,7 +44,7 @@ class RunningRelays:
     def serve(self, request: pytest.FixtureRequest) -> Iterator[LocalRelay]:
         """Run the relay of a fixture until the fixture ends."""
         name, param = request.fixturename or "relay", getattr(request, "param", None)
-        with _reported(lambda: LocalRelay.of(_setup(request.node, param))) as relay:
+        with _reported(lambda: LocalRelay(**_given(request.node, param))) as relay:
             self._relays[name] = relay
             if request.scope != "function":
                 self._shared[name] = param
@@ -65,7 +65,7 @@ class RunningRelays:
         self._item = item
         for name in _SHARED:
             if self._uses(item, name) and name not in self._relays:
-                _reported(_setup(item, _param(item, name)).check)
+                _reported(Setup.of(**_given(item, _param(item, name))).check)
         for name in self._used(item):
             self._prepare(name, item)
 
@@ -99,18 +99,18 @@ class RunningRelays:
 
     def _prepare(self, name: str, item: pytest.Item) -> None:
         relay = self._relays[name]
-        setup = _setup(item, self._shared[name])
+        setup = Setup.of(**_given(item, self._shared[name]))
         if setup == relay.setup:
             relay.transcript.clear()
         else:
             _reported(lambda: relay.renew(setup, lasting=True))
 
 
-def _setup(node: Any, param: object) -> Setup:  # noqa: ANN401 - pytest's nodes have no common public type
+def _given(node: Any, param: object) -> dict[str, Any]:  # noqa: ANN401 - pytest's nodes have no common public type
     given: dict[str, Any] = {} if param is None else {"scenario": param}
     for mark in node.iter_markers("relay"):
         given = {**_arguments(mark), **given}  # the nearest mark comes first
-    return Setup.of(**given, folder=node.path.parent if node.path.is_file() else node.path)
+    return {**given, "folder": node.path.parent if node.path.is_file() else node.path}
 
 
 def _param(item: pytest.Item, name: str) -> object:

@@ -68,19 +68,10 @@ class LocalRelay:
         variant: str | Iterable[str] = (),
         folder: Path | None = None,
     ) -> None:
-        setup = Setup.of(scenario, config=config, faults=faults, persona=persona, variant=variant, folder=folder)
-        self._use(setup)
-
-    @classmethod
-    def of(cls, setup: Setup) -> Self:
-        """Return the relay of a setup. Raises ConfigError."""
-        made = cls.__new__(cls)
-        made._use(setup)
-        return made
-
-    def _use(self, setup: Setup) -> None:
-        self._setup = self._present = setup
-        self._simulator = self._made(setup)
+        self._setup = self._present = Setup.of(
+            scenario, config=config, faults=faults, persona=persona, variant=variant, folder=folder
+        )
+        self._simulator = self._made(self._setup)
         self._thread: LoopThread | None = None
         self._address: tuple[str, int] | None = None
         self._lasting = 0
@@ -182,16 +173,9 @@ class LocalRelay:
         Arguments: `lifetime` is in seconds of the relay's clock; `claims` add or replace claims (None removes one).
         Raises ControlError if the relay has only public keys, and [tokens] signing_key_file is not set.
         """
-        tokens = self._simulator.config.tokens
-        now = int(self._simulator.clock.epoch())
-        wanted = {
-            "sub": subject,
-            "tenant_id": tenant,
-            "iat": now,
-            "exp": int(now + lifetime),
-            **tokens.claims(),
-            **claims,
-        }
+        now, usual = int(self._simulator.clock.epoch()), self._simulator.config.tokens.claims()
+        times = {"iat": now, "exp": int(now + lifetime)}
+        wanted = {"sub": subject, "tenant_id": tenant, **times, **usual, **claims}
         key = self._signing_key()
         headers = {} if key.symmetric else {"kid": key_id(key)}
         return mint(key, {name: value for name, value in wanted.items() if value is not None}, headers)

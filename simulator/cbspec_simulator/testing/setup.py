@@ -55,9 +55,7 @@ class Setup:
         sources: list[Source] = []
         if self.scenario is not None:
             sources.append(self._found(self.scenario) or scenario_file(str(self.scenario)))
-        if isinstance(self.config, Mapping):
-            sources.append(self.config)
-        elif self.config is not None:
+        if self.config is not None:
             sources.append(self._found(self.config) or self.config)
         if self.faults:
             sources.append({"faults": list(self.faults)})
@@ -81,9 +79,9 @@ class Setup:
         """Raise ConfigError if the setup is invalid."""
         _ = self.read(), self.behaviour()
 
-    def _found(self, file: str | Path) -> Path | None:
-        path = self.folder / file
-        return path if path.is_file() else None
+    def _found(self, file: Source) -> Path | None:
+        path = None if isinstance(file, Mapping) else self.folder / file
+        return path if path is not None and path.is_file() else None
 
 
 def _ids(given: str | Iterable[str]) -> tuple[str, ...]:
