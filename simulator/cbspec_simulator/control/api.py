@@ -6,6 +6,9 @@ An error has the body {"error": "..."}, and the status 404 for an unknown object
 from __future__ import annotations
 
 import asyncio
+import functools
+from collections.abc import Awaitable, Callable
+from http import HTTPStatus
 from typing import Annotated, Any
 
 from fastapi import Body, FastAPI, Query, Request, Response
@@ -60,49 +63,59 @@ def make_api(controls: Controls, streams: Streams, token: str | None = None) -> 
     api.exception_handler(ControlError)(_control_error)
     api.exception_handler(RequestValidationError)(_invalid)
     api.exception_handler(HTTPException)(_unknown)
-    _add_faults(api, controls)
-    _add_relay(api, controls)
-    _add_connections(api, controls)
+    _add_simple(api, controls)
+    _add_changes(api, controls)
     _add_transcript(api, controls, streams)
     add_page(api)
     return api
 
 
-def _add_faults(api: FastAPI, controls: Controls) -> None:
-    @api.get("/faults", tags=["faults"], summary="The faults with their counts")
-    async def list_faults() -> list[Object]:
-        return controls.faults()
+def _add_simple(api: FastAPI, controls: Controls) -> None:
+    """Add the operations without a body or a query."""
+    reset = "Remove all faults, end draining, restore the configured limits"
+    for method, path, tag, control, summary in (
+        ("GET", "/faults", "faults", controls.faults, "The faults with their counts"),
+        ("GET", "/faults/{name}", "faults", controls.fault, "One fault"),
+        ("DELETE", "/faults/{name}", "faults", controls.remove_fault, "Remove a fault, and release its messages"),
+        ("POST", "/faults/{name}/release", "faults", controls.release, "Release the messages that a fault holds"),
+        ("POST", "/reset", "faults", controls.reset, reset),
+        ("GET", "/tenants", "relay", controls.tenants, "The tenants with their limits and usage"),
+        ("GET", "/time", "relay", controls.time, "The time of the simulator's clock"),
+        ("GET", "/connections", "connections", controls.connections, "The open connections and their tunnels"),
+    ):
+        empty = control.__annotations__["return"] == "None"
+        status = HTTPStatus.NO_CONTENT if empty else HTTPStatus.OK
+        api.add_api_route(path, _in_loop(control), methods=[method], tags=[tag], summary=summary, status_code=status)
+
+
+def _in_loop(control: Callable[..., object]) -> Callable[..., Awaitable[object]]:
+    """Return a control as a coroutine function, since FastAPI calls plain functions in other threads."""
+
+    @functools.wraps(control)
+    async def call(**arguments: object) -> object:
+        return control(**arguments)
+
+    return call
+
+
+def _add_changes(api: FastAPI, controls: Controls) -> None:
+    """Add the other operations on faults, limits and the clock."""
 
     @api.post("/faults", status_code=201, tags=["faults"], summary="Add a fault")
     async def add_fault(data: FaultBody) -> Object:
         return controls.add_fault(data)
 
-    @api.get("/faults/{name}", tags=["faults"], summary="One fault")
-    async def one_fault(name: str) -> Object:
-        return controls.fault(name)
-
-    @api.delete("/faults/{name}", tags=["faults"], summary="Remove a fault, and release the messages that it holds")
-    async def remove_fault(name: str) -> Object:
-        return controls.remove_fault(name)
-
-    @api.post("/faults/{name}/release", tags=["faults"], summary="Release the messages that a fault holds")
-    async def release(name: str) -> Object:
-        return controls.release(name)
-
-    @api.post(
-        "/reset",
-        status_code=204,
-        tags=["faults"],
-        summary="Remove all faults, end draining, restore the configured limits",
-    )
-    async def reset() -> None:
-        controls.reset()
-
-
-def _add_relay(api: FastAPI, controls: Controls) -> None:
     @api.get("/health", tags=["relay"], summary="State and counts of the relay")
     async def health() -> Object:
         return {**controls.state(), "tasks": len(asyncio.all_tasks())}
+
+    @api.patch("/limits", tags=["relay"], summary="Change limits of the whole relay (null: none)")
+    async def limit(limits: Limits) -> Object:
+        return controls.limit(limits)
+
+    @api.patch("/tenants/{tenant_id}", tags=["relay"], summary="Change a tenant's limits (null: none)")
+    async def limit_tenant(tenant_id: str, changes: Changes) -> Object:
+        return controls.limit_tenant(tenant_id, changes)
 
     @api.post("/drain", status_code=204, tags=["relay"], summary="Refuse new work; open connections continue")
     async def drain() -> None:
@@ -112,33 +125,11 @@ def _add_relay(api: FastAPI, controls: Controls) -> None:
     async def serve() -> None:
         controls.drain(draining=False)
 
-    @api.patch("/limits", tags=["relay"], summary="Change limits of the whole relay (null: none)")
-    async def limit(limits: Limits) -> Object:
-        return controls.limit(limits)
-
-    @api.get("/tenants", tags=["relay"], summary="The tenants with their limits and usage")
-    async def tenants() -> list[Object]:
-        return controls.tenants()
-
-    @api.patch("/tenants/{tenant_id}", tags=["relay"], summary="Change a tenant's limits (null: none)")
-    async def limit_tenant(tenant_id: str, changes: Changes) -> Object:
-        return controls.limit_tenant(tenant_id, changes)
-
-    @api.get("/time", tags=["relay"], summary="The time of the simulator's clock")
-    async def time() -> Object:
-        return controls.time()
-
     @api.post("/time", tags=["relay"], summary="Move the clock forward")
     async def advance(by: By) -> Object:
         if set(by) != {"seconds"}:
             raise ControlError('the body must be {"seconds": ...}')
         return controls.advance(by["seconds"])
-
-
-def _add_connections(api: FastAPI, controls: Controls) -> None:
-    @api.get("/connections", tags=["connections"], summary="The open connections and their tunnels")
-    async def connections() -> list[Object]:
-        return controls.connections()
 
     @api.delete("/connections/{number}", status_code=204, tags=["connections"], summary="End one connection")
     async def drop(number: int, how: How = "reset") -> None:

@@ -123,7 +123,7 @@ def test_wrong_faults_are_refused_and_json_is_accepted(browser: Browser, relay: 
     browser.until("document.querySelectorAll('#kind option').length > 30")
     submit = "document.getElementById('add').requestSubmit()"
     browser.choose("split")
-    for value, problem in (("x", "at: must be JSON, such as [1, 20]"), ("[0]", "at: ")):
+    for value, problem in (("x", "at: must be JSON, such as [1, 20]"), ("[0]", "at[0]: ")):
         browser.js("document.getElementById('param-at').value = arguments[0]", value)
         browser.js(submit)
         browser.until_text("#refused", problem)
