@@ -12,6 +12,7 @@ from cbspec_conformance.oracles.exposition import NotAnExposition, samples
 
 VALID = {
     "nothing": "",
+    "comments and empty lines": "\n# anything\n#\n\nx 1\n\n",
     "labels": 'http_requests_total{method="post",code="200"} 1027 1395066363000\n',
     "a comma after the last label": 'x{a="1",} 1\n',
     "no labels in braces": "x{} 1\n",
@@ -20,8 +21,6 @@ VALID = {
     "special values": "a NaN\nb +Inf\nc -Inf\nd .5\ne 5.\nf -0\n",
     "help and type": "# HELP x A \\\\ text.\n# TYPE x counter\nx 1\n",
     "help without a text": "# HELP x\nx 1\n",
-    "comments": "# anything\n#\nx 1\n",
-    "empty lines": "\n\nx 1\n\n",
     "UTF-8 in a label": 'x{a="é☃"} 1\n',
     "a colon in a name": "job:rate5m 1\n",
     "a histogram": '# TYPE h histogram\nh_bucket{le="1"} 1\nh_bucket{le="+Inf"} 2\nh_sum 3\nh_count 2\n',
@@ -29,9 +28,7 @@ VALID = {
         '# TYPE h histogram\nh_bucket{le="1",a="x"} 9\nh_bucket{le="+Inf",a="x"} 9\nh_count{a="x"} 9\n'
         'h_bucket{le="1",a="y"} 1\nh_bucket{le="+Inf",a="y"} 2\n'
     ),
-    "a histogram without a child": "# TYPE h histogram\n",
     "names of a histogram without its type": 'h_bucket{le="1"} 1\nh_count 9\n',
-    "one name, other labels": 'x{a="1"} 1\nx{a="2"} 1\n',
 }
 NO_SAMPLES = [
     "<html><body>ok</body></html>\n", '{"x": 1}\n', "x\n", "x one\n", 'x{a="1"} \n', "9x 1\n", "a-b 1\n", "x{a=1} 1\n",

@@ -46,9 +46,22 @@ def requirement(token: str, rules: TokenOracle = RULES, *, signed: bool = False)
         (minted(tenant_id=""), "CB-TEN-001"),
         (minted(tenant_id="tenant-a "), "CB-TEN-002"),
         (minted(SigningKey.hmac("another secret, also long enough for it")), "CB-AUT-008"),
+        # Freedoms of the relay:
+        (VALID, ""),
+        (minted(exp=NOW - 599), ""),
+        (minted(nbf=NOW + 599), ""),
+        (minted(exp=...), ""),
+        (minted(sub=...), ""),
+        (minted(exp="never"), ""),
+        (minted(tenant_id="TENANT-A"), ""),
+        (minted(SigningKey.hmac(KEY.private, "HS512")), ""),
+        (minted(headers={"crit": ["x"], "x": 1}), ""),
+        (VALID + "=", ""),
+        (f" {VALID} ", ""),
+        (VALID.replace("-", "+").replace("_", "/"), ""),
     ],
 )
-def test_invalid_tokens(token: str, expected: str) -> None:
+def test_tokens_row_by_row(token: str, expected: str) -> None:
     assert requirement(token) == expected
 
 
@@ -65,27 +78,6 @@ def test_a_payload_that_is_no_object_has_no_tenant_either(payload: bytes, codes:
     found = RULES.judge(str(Compact.signed(Compact.split(VALID).headers, payload, KEY.sign)))
     assert found is not None
     assert (found.requirement, set(found.codes)) == ("CB-AUT-012", codes)
-
-
-FREE = {
-    "valid": VALID,
-    "expired within the leeway": minted(exp=NOW - 599),
-    "early within the leeway": minted(nbf=NOW + 599),
-    "no exp": minted(exp=...),
-    "no sub": minted(sub=...),
-    "exp is text": minted(exp="never"),
-    "upper case": minted(tenant_id="TENANT-A"),
-    "another hash function": minted(SigningKey.hmac(KEY.private, "HS512")),
-    "crit": minted(headers={"crit": ["x"], "x": 1}),
-    "padding": VALID + "=",
-    "white space": f" {VALID} ",
-    "the other alphabet": VALID.replace("-", "+").replace("_", "/"),
-}
-
-
-@pytest.mark.parametrize("token", FREE.values(), ids=FREE)
-def test_freedoms_of_the_relay(token: str) -> None:
-    assert requirement(token) == ""
 
 
 def test_without_tenancy_the_tenant_is_not_checked() -> None:
