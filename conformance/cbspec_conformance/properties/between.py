@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from cbspec_conformance.probe.session import HELLO, ProbeSession
+from cbspec_conformance.probe.session import ProbeSession
 from cbspec_conformance.target.relay import RelayUnderTest
 
 _MOST = 6
@@ -42,13 +42,9 @@ class ControlledRequests:
             return self._relay.greeted()
         return self._tunnels or self._relay.authenticated()
 
-    def request(self, session: ProbeSession) -> dict[str, Any]:
+    def request(self) -> dict[str, Any]:
         """Return the valid request."""
-        if self._kind == "hello":
-            return dict(HELLO)
-        if self._kind == "auth":
-            return {"type": "auth", "token": self._relay.tokens.valid(self._relay.tenant)}
-        return self._relay.tunnel_info(session.tenant)
+        return self._relay.request(self._kind)
 
     def check(self) -> None:
         """Check that a valid request is accepted, after an invalid one. A control."""

@@ -264,6 +264,16 @@ class RelayUnderTest:
         }
         return {**message, **changes}
 
+    def request(self, kind: str) -> dict[str, Any]:
+        """Return a valid request of a type, for the main tenant."""
+        requests: dict[str, Callable[[], dict[str, Any]]] = {
+            "hello": lambda: dict(HELLO),
+            "auth": lambda: {"type": "auth", "token": self.tokens.valid(self.tenant)},
+            "tunnel_info": self.tunnel_info,
+            "heartbeat": lambda: {"type": "heartbeat"},
+        }
+        return requests[kind]()
+
     def show(self, token: object, why: str) -> Exchange:
         """Send a bad token on a new connection; a tunnel that is opened afterwards is a breach."""
         session = self.greeted()

@@ -21,10 +21,10 @@ def test_after_a_failed_request_there_is_room_again(
         if how == "closed":
             session.close()
         else:
-            judge.accepted(session.ask(between.request(session)))
+            judge.accepted(session.ask(between.request()))
     session = between.session()
     assert session.ended is None
-    judge.accepted(session.ask(between.request(session)))
+    judge.accepted(session.ask(between.request()))
 
 
 def test_tunnels_share_a_connection(simulated: Profile, make_target: MakeTarget) -> None:

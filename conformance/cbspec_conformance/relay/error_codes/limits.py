@@ -49,15 +49,17 @@ def shared_tunnel_limit(relay: RelayUnderTest, least: int = 1) -> tuple[Tenant, 
     return tenant, limit
 
 
+def active_tenants(relay: RelayUnderTest) -> list[Tenant]:
+    """Return the main tenant, and the second one if the profile has it."""
+    return [tenant for tenant in (relay.tenant, relay.profile.second_tenant) if tenant is not None]
+
+
 def other_tenant(relay: RelayUnderTest, tenant: Tenant) -> Tenant:
     """Return an active tenant other than `tenant`."""
-    for other in (relay.tenant, relay.profile.second_tenant):
-        if other is not None and other.id != tenant.id:
+    for other in active_tenants(relay):
+        if other.id != tenant.id:
             return other
     raise NotExercised("give tenants (a second active one)")
-
-
-# ------------------------------------------------------------------ tunnels
 
 
 def fill_tunnels(relay: RelayUnderTest, session: ProbeSession, count: int) -> ProbeSession:
@@ -116,9 +118,6 @@ def count_tunnels(relay: RelayUnderTest, session: ProbeSession, most: int, end: 
     return most
 
 
-# ------------------------------------------------------------------ connections
-
-
 def served_connections(relay: RelayUnderTest, tenant: Tenant, count: int) -> None:
     """Check that `count` connections of a tenant are served at the same time, and close them."""
     with contextlib.ExitStack() as stack:
@@ -151,9 +150,6 @@ def _occupy(relay: RelayUnderTest, tenant: Tenant, stack: contextlib.ExitStack) 
     if tenant.tunnel_limit is None and (pool is None or pool >= (tenant.connection_limit or 0)):
         judge.accepted(session.ask(relay.tunnel_info(tenant.id)), FULL)
     return session
-
-
-# ------------------------------------------------------------------ release
 
 
 def released(relay: RelayUnderTest, use: Callable[[], int], what: str, end: str) -> None:

@@ -36,9 +36,6 @@ def limited(relay: RelayUnderTest, condition: str, declared: int | None) -> Iter
         yield at, found.limit
 
 
-# ------------------------------------------------------------------ attempts to be served
-
-
 def attempt(
     relay: RelayUnderTest, at: Endpoint | None, *, insist: bool = False, tenant: Tenant | None = None
 ) -> list[Exchange]:
@@ -95,9 +92,6 @@ def _attempt(relay: RelayUnderTest, at: Endpoint | None, tenant: Tenant, *, insi
     return exchanges
 
 
-# ------------------------------------------------------------------ judgements
-
-
 def not_served(exchanges: list[Exchange], expected: str) -> None:
     """Check that no tunnel was opened."""
     for exchange in exchanges:
@@ -145,9 +139,6 @@ def connection_after_error(session: ProbeSession, request: dict[str, Any] | None
     if not exchange.answers and exchange.ended is None:
         raise Inconclusive("neither an answer nor a close after the error")
     return OPEN if exchange.answers else CLOSED
-
-
-# ------------------------------------------------------------------ failed transfers
 
 
 def dials(relay: RelayUnderTest, at: Endpoint | None) -> bool:

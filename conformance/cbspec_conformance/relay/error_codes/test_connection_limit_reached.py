@@ -16,7 +16,7 @@ from cbspec_conformance.probe.session import HELLO, ProbeSession
 from cbspec_conformance.probe.tcp import Unreachable
 from cbspec_conformance.probe.wire import HandshakeFailure
 from cbspec_conformance.record.exchange import Exchange
-from cbspec_conformance.relay.error_codes.limits import ending, released
+from cbspec_conformance.relay.error_codes.limits import active_tenants, ending, released
 from cbspec_conformance.relay.error_codes.refusals import (
     attempt,
     attempt_for_code,
@@ -47,9 +47,7 @@ def test_all_connections_of_the_limit(relay: RelayUnderTest, hellos: int) -> Non
 def test_one_connection_more(relay: RelayUnderTest) -> None:
     """Use up the limit, then open another connection: an error or a close refuses it, at any step."""
     with _full(relay) as full:
-        for tenant in (relay.tenant, relay.profile.second_tenant, relay.tenant):
-            if tenant is None:
-                continue
+        for tenant in (*active_tenants(relay), relay.tenant):
             exchanges = attempt(relay, full.at, insist=True, tenant=tenant)
             try:
                 not_served(exchanges, f"no tunnel on connection {full.limit + 1}")
@@ -167,24 +165,19 @@ def _join(relay: RelayUnderTest, at: Endpoint | None, limit: int) -> ProbeSessio
         session = relay.connect(at=at)
     except (Unreachable, HandshakeFailure, Inconclusive) as error:
         raise Broken("a connection that is served", str(error)) from None
-    try:
+    with contextlib.ExitStack() as stack:
+        stack.callback(session.close)
         judge.accepted(session.hello(), _CODE)
         judge.accepted(relay.authenticate(session, relay.tenant), _CODE)
         if all(room is None or room >= limit for room in (_pool(relay, at), relay.tenant.tunnel_limit)):
-            _take_tunnel(relay, session)
-    except BaseException:
-        session.close()
-        raise
+            exchange = session.ask(relay.tunnel_info(session.tenant))
+            code = judge.error_code(exchange)
+            if code == _CODE:
+                judge.accepted(exchange, _CODE)
+            if code and session.ended:
+                raise Inconclusive(f"the relay answers {code} to a valid tunnel_info, and closes the connection")
+        stack.pop_all()
     return session
-
-
-def _take_tunnel(relay: RelayUnderTest, session: ProbeSession) -> None:
-    exchange = session.ask(relay.tunnel_info(session.tenant))
-    code = judge.error_code(exchange)
-    if code == _CODE:
-        judge.accepted(exchange, _CODE)
-    if code and session.ended:
-        raise Inconclusive(f"the relay answers {code} to a valid tunnel_info, and closes the connection")
 
 
 def _pool(relay: RelayUnderTest, at: Endpoint | None) -> int | None:

@@ -11,6 +11,7 @@ from cbspec_conformance.judging.errors import Broken, NotExercised
 from cbspec_conformance.judging.observing import reaction
 from cbspec_conformance.probe.session import ProbeSession
 from cbspec_conformance.record.exchange import Exchange
+from cbspec_conformance.relay.error_codes.limits import active_tenants
 from cbspec_conformance.runner.marks import requirement
 from cbspec_conformance.target.relay import RelayUnderTest
 
@@ -43,7 +44,7 @@ def test_list_is_the_tenants_own(relay: RelayUnderTest) -> None:
     relay.authenticated()
     with relay.control(f"{tenant.id} refused from this address"):
         judge.refused(_attempt(relay, tenant, source)[1])
-    free = next((other for other in _main_tenants(relay) if other.allows(source)), None)
+    free = next((other for other in active_tenants(relay) if other.allows(source)), None)
     if free is None:
         raise NotExercised("give tenants (an active one without tenants.allowed_addresses)")
     _served(relay, free, source)
@@ -63,7 +64,7 @@ def test_no_list_allows_every_address(relay: RelayUnderTest) -> None:
     """Authenticate a tenant without a list from an address that another tenant's list names."""
     _tenant_and_source(relay, allowed=False)
     tenant, source = _tenant_and_source(relay, allowed=True)
-    free = [other for other in _main_tenants(relay) if not other.allowed_addresses]
+    free = [other for other in active_tenants(relay) if not other.allowed_addresses]
     if not free:
         raise NotExercised("give tenants (an active one without tenants.allowed_addresses)")
     with relay.control(f"{tenant.id} served from this address"):
@@ -90,10 +91,6 @@ def _served(relay: RelayUnderTest, tenant: Tenant, source: str) -> None:
     session = relay.greeted(source=source)
     judge.accepted(relay.authenticate(session, tenant))
     judge.accepted(session.ask(relay.tunnel_info(tenant.id)))
-
-
-def _main_tenants(relay: RelayUnderTest) -> list[Tenant]:
-    return [tenant for tenant in (relay.tenant, relay.profile.second_tenant) if tenant is not None]
 
 
 def _tenant_and_source(relay: RelayUnderTest, *, allowed: bool) -> tuple[Tenant, str]:

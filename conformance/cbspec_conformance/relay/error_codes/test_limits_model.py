@@ -24,6 +24,7 @@ from cbspec_conformance.record.conclusions import Breach, Silence
 from cbspec_conformance.record.exchange import Exchange
 from cbspec_conformance.relay.error_codes.limits import (
     LimitKey,
+    active_tenants,
     count_tunnels,
     fillable,
     limit_holds,
@@ -88,7 +89,7 @@ def test_tenants_limits_in_any_order(relay: RelayUnderTest, explorer: Explorer) 
     limited_ones = [tenant for key in keys for tenant in relay.profile.tenants_with(key)[:1]]
     if not limited_ones:
         raise NotExercised("give tenants.tunnel_limit or tenants.connection_limit (for a tenant of its own)")
-    tenants = list({tenant.id: tenant for tenant in [*limited_ones, *_main_tenants(relay)]}.values())
+    tenants = list({tenant.id: tenant for tenant in [*limited_ones, *active_tenants(relay)]}.values())
     for tenant in limited_ones:
         fillable(max(tenant.tunnel_limit or 0, tenant.connection_limit or 0), f"a limit of {tenant.id}")
     for tenant in tenants:
@@ -123,7 +124,7 @@ def test_relays_connections_in_any_order(relay: RelayUnderTest, explorer: Explor
                     session = stack.enter_context(contextlib.closing(relay.connect(at=at)))
                     judge.accepted(session.hello(), "connection_limit_reached")
 
-        tenants = _main_tenants(relay)[:1]
+        tenants = active_tenants(relay)[:1]
         pool = relay.profile.relay.buffer_pool if at is None else None
         _explore(relay, explorer, _Place(at, tenants, _limits(relay, tenants, limit, pool), settle, limit + 2))
 
@@ -138,12 +139,8 @@ def test_buffers_in_any_order(relay: RelayUnderTest, explorer: Explorer) -> None
             if count_tunnels(relay, relay.authenticated(at=at), size) < size:
                 raise Inconclusive(f"the pool of {size} buffers has no room for as many tunnels (see CB-BUF-003)")
 
-        tenants = _main_tenants(relay)
+        tenants = active_tenants(relay)
         _explore(relay, explorer, _Place(at, tenants, _limits(relay, tenants, None, size), settle))
-
-
-def _main_tenants(relay: RelayUnderTest) -> list[Tenant]:
-    return [tenant for tenant in (relay.tenant, relay.profile.second_tenant) if tenant is not None]
 
 
 def _limits(relay: RelayUnderTest, tenants: list[Tenant], connections: int | None, pool: int | None) -> ModelLimits:

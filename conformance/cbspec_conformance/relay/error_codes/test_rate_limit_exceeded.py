@@ -140,7 +140,7 @@ def test_tenants_with_a_rate_have_one_each(relay: RelayUnderTest) -> None:
 @requirement("CB-RAT-101")
 def test_scope(relay: RelayUnderTest) -> None:
     """While one connection exceeds the rate, send some heartbeats on others: same subject, same tenant, another."""
-    tenant, rate = _rated_again(relay)
+    tenant, rate = _rated(relay, 0, again=True)
     observed = {
         "a connection's": _unpaced(relay.authenticated(tenant)),
         "a subject's": _unpaced(relay.authenticated(tenant, subject="cbspec-other")),
@@ -160,7 +160,7 @@ def test_scope(relay: RelayUnderTest) -> None:
 @requirement("CB-RAT-102")
 def test_connection_after_the_limit(relay: RelayUnderTest) -> None:
     """Exceed the rate on a connection, then send another heartbeat on it."""
-    tenant, rate = _rated_again(relay)
+    tenant, rate = _rated(relay, 0, again=True)
     session = _exceeded(relay, _unpaced(relay.authenticated(tenant)), rate)
     session.answers(1, 0.0)
     relay.log.saw(connection_after_error(session, {"type": "heartbeat"}))
@@ -181,27 +181,18 @@ def _affects(relay: RelayUnderTest, flooding: ProbeSession, other: ProbeSession,
     return False
 
 
-# ------------------------------------------------------------------ tenants, and the state of their rates
-
-
-def _rated(relay: RelayUnderTest, number: int) -> tuple[Tenant, Rate]:
+def _rated(relay: RelayUnderTest, number: int, *, again: bool = False) -> tuple[Tenant, Rate]:
     """Return the tenant with a rate for the case of this number: a different one, if the profile has several.
 
-    They are independent only if the rate is the tenant's own: another scope may count them together.
+    They are independent only if the rate is the tenant's own: another scope may count them together. A case that may
+    find the rate in use gets it `again`, and the use is recorded.
     """
-    tenants = relay.profile.tenants_with("rate")
+    tenants = [(tenant, tenant.rate) for tenant in relay.profile.tenants_with("rate") if tenant.rate is not None]
     if not tenants:
         raise NotExercised("give tenants.rate (for a tenant of its own)")
-    tenant = tenants[number % len(tenants)]
-    if tenant.rate is None:
-        raise AssertionError("tenants_with returns only tenants with a rate")
-    return tenant, tenant.rate
-
-
-def _rated_again(relay: RelayUnderTest) -> tuple[Tenant, Rate]:
-    """Return a tenant for a case that may find the rate in use, and record the use."""
-    tenant, rate = _rated(relay, 0)
-    relay.shared.rates_used.add(_account(tenant, rate))
+    tenant, rate = tenants[number % len(tenants)]
+    if again:
+        relay.shared.rates_used.add(_account(tenant, rate))
     return tenant, rate
 
 
@@ -238,9 +229,6 @@ def _unpaced(session: ProbeSession) -> ProbeSession:
     """Let a session exceed the rate."""
     session.expect_rate_limit(unpaced=True)
     return session
-
-
-# ------------------------------------------------------------------ many heartbeats
 
 
 def _send(session: ProbeSession, count: int) -> Message:

@@ -37,8 +37,6 @@ _RELEASED: dict[str, tuple[str, LimitKey]] = {
     "CB-LIM-014": ("connections", "connection_limit"),
 }
 
-# ------------------------------------------------------------------ tunnels
-
 
 @requirements("CB-LIM-001", "CB-LIM-011")
 def test_whole_limit_is_served(relay: RelayUnderTest, identifier: str) -> None:
@@ -159,9 +157,6 @@ def test_tunnels_of_two_connections_add_up(relay: RelayUnderTest, event: str) ->
             second = fill_tunnels(relay, relay.authenticated(tenant), share)
     # One request only: a relay may close a connection after an error, which releases its tunnels.
     tunnel_refused(relay, second)
-
-
-# ------------------------------------------------------------------ connections
 
 
 @requirement("CB-LIM-012")

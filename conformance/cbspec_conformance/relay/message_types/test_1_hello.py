@@ -11,18 +11,21 @@ from cbspec_conformance.judging.observing import ACCEPTED, reaction
 from cbspec_conformance.probe.session import HELLO
 from cbspec_conformance.properties.strategies import MISSING, without
 from cbspec_conformance.runner.marks import requirement, requirements
+from cbspec_conformance.target.kinds import each
 from cbspec_conformance.target.relay import RelayUnderTest
+
+_INVALID: dict[str, tuple[str, dict[str, Any]]] = {
+    "CB-HEL-005": ("version", {"missing": MISSING, "null": None, "number": 1.0, "array": ["1.0"]}),
+    "CB-HEL-006": (
+        "features",
+        {"missing": MISSING, "null": None, "string": "tls", "object": {"tls": True}, "mixed": ["tls", 1]},
+    ),
+}
 
 
 @requirement("CB-HEL-001")
 def test_hello_is_answered(relay: RelayUnderTest) -> None:
-    """Send the hello of the specification on a new connection; expect a hello_response."""
-    judge.accepted(relay.connect().hello())
-
-
-@requirement("CB-HEL-001")
-def test_every_hello_is_answered(relay: RelayUnderTest) -> None:
-    """Send a hello on each of four connections, one after the other; expect an answer to each."""
+    """Send the hello of the specification on four connections, one after the other; expect a hello_response to each."""
     for _ in range(4):
         session = relay.connect()
         judge.accepted(session.hello())
@@ -36,20 +39,17 @@ def test_hello_response_is_valid(relay: RelayUnderTest, identifier: str) -> None
     relay.log.judge_invariant(identifier)
 
 
-@requirement("CB-HEL-005")
-@pytest.mark.parametrize("version", [MISSING, None, 1.0, ["1.0"]], ids=["missing", "null", "number", "array"])
-def test_version_is_required(relay: RelayUnderTest, version: object) -> None:
-    """After a valid hello on one connection, send a hello without a valid version on another."""
-    _refused(relay, "version", version)
+@requirements("CB-HEL-005", "CB-HEL-006")
+def test_members_are_required(relay: RelayUnderTest, identifier: str) -> None:
+    """After a valid hello, send hellos whose version or features are missing or invalid, each on a new connection."""
+    member, values = _INVALID[identifier]
+    relay.greeted()
 
+    def check(value: object) -> None:
+        exchange = relay.connect().ask(without(HELLO, member, value), invalid=f"{member} is missing or invalid")
+        judge.refused(exchange)
 
-@requirement("CB-HEL-006")
-@pytest.mark.parametrize(
-    "features", [MISSING, None, "tls", {"tls": True}, ["tls", 1]], ids=["missing", "null", "string", "object", "mixed"]
-)
-def test_features_are_required(relay: RelayUnderTest, features: object) -> None:
-    """After a valid hello on one connection, send a hello without valid features on another."""
-    _refused(relay, "features", features)
+    each(values, check)
 
 
 @requirement("CB-HEL-007")
@@ -59,12 +59,7 @@ def test_hello_comes_first(relay: RelayUnderTest, kind: str) -> None:
     control = relay.authenticated()
     if kind == "tunnel_info":
         relay.open_tunnel(control)
-    request: dict[str, dict[str, Any]] = {
-        "auth": {"type": "auth", "token": relay.tokens.valid(relay.tenant)},
-        "tunnel_info": relay.tunnel_info(),
-        "heartbeat": {"type": "heartbeat"},
-    }
-    judge.refused(relay.connect().ask(request[kind]))
+    judge.refused(relay.connect().ask(relay.request(kind)))
 
 
 @requirement("CB-HEL-008")
@@ -73,11 +68,6 @@ def test_fewer_features_are_accepted(relay: RelayUnderTest, features: list[str])
     """Send a hello with three features, as deployed clients do, or without any."""
     relay.greeted()
     judge.accepted(relay.connect().hello(features=features))
-
-
-def _refused(relay: RelayUnderTest, member: str, value: object) -> None:
-    relay.greeted()
-    judge.refused(relay.connect().ask(without(HELLO, member, value), invalid=f"{member} is missing or invalid"))
 
 
 # ------------------------------------------------------------------ open points, which are recorded and never judged
@@ -125,13 +115,8 @@ def test_reaction_to_an_invalid_hello(relay: RelayUnderTest) -> None:
 def test_reaction_to_a_message_before_hello(relay: RelayUnderTest) -> None:
     """Send each other request, and a message of unknown type, as the first message of a connection."""
     relay.open_tunnel(relay.authenticated())
-    requests: tuple[dict[str, Any], ...] = (
-        {"type": "auth", "token": relay.tokens.valid(relay.tenant)},
-        relay.tunnel_info(),
-        {"type": "heartbeat"},
-    )
-    for request in requests:
-        relay.log.saw(reaction(relay.connect().ask(request)), of=request["type"])
+    for kind in ("auth", "tunnel_info", "heartbeat"):
+        relay.log.saw(reaction(relay.connect().ask(relay.request(kind))), of=kind)
     exchange = relay.connect().ask({"type": "cbspec_unknown"}, invalid="of unknown type")
     relay.log.saw(reaction(exchange), of="an unknown type")
 

@@ -27,7 +27,7 @@ def test_near_misses_are_refused(relay: RelayUnderTest, identifier: str, explore
 
     def check(value: object) -> None:
         session = between.session()
-        text = write_with(between.request(session), miss.member, value)
+        text = write_with(between.request(), miss.member, value)
         if broken_members(text) != {miss.member}:
             raise KitError(f"a {miss.kind} should be invalid in its {miss.member} only, but is not")
         exchange = session.ask(json.loads(text), invalid=f"{miss.member} is missing or invalid", encode=lambda _: text)

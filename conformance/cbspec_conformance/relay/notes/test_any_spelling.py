@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import Any
 
 import pytest
 from hypothesis import strategies as st
 
 from cbspec_conformance.judging import judge
 from cbspec_conformance.judging.errors import Broken, Inconclusive, NotExercised
-from cbspec_conformance.probe.session import HELLO, ProbeSession
+from cbspec_conformance.probe.session import ProbeSession
 from cbspec_conformance.properties.explore import Explorer
 from cbspec_conformance.properties.strategies import CUTS, SPELLINGS, TUNNEL_IDS, Spelling, pieces
 from cbspec_conformance.record.exchange import Exchange
@@ -143,7 +141,9 @@ class _Sender:
         """Send a message; without `spelled`, `cut` or `named` in plain spelling, in one piece, or with a new name."""
         tunnel_id = form.tunnel_id if named else str(self._relay.tunnel_info()["tunnel_id"])
         session = self._session(tunnel_id)
-        request = self._request(session, tunnel_id, form.local_port)
+        request = self._relay.request(self._kind)
+        if self._kind == "tunnel_info":
+            request |= {"tunnel_id": tunnel_id, "local_port": form.local_port}
         encode = (lambda _: form.spelling.write(request).encode()) if spelled else None
         if not spelled and not cut:
             return session.ask(request)
@@ -181,15 +181,6 @@ class _Sender:
         session = self._relay.greeted(transport=self._transport)
         session.tenant = self._relay.tenant.id
         return session
-
-    def _request(self, session: ProbeSession, tunnel_id: str, local_port: int) -> dict[str, Any]:
-        requests: dict[str, Callable[[], dict[str, Any]]] = {
-            "hello": lambda: dict(HELLO),
-            "auth": lambda: {"type": "auth", "token": self._relay.tokens.valid(self._relay.tenant)},
-            "tunnel_info": lambda: self._relay.tunnel_info(session.tenant, tunnel_id=tunnel_id, local_port=local_port),
-            "heartbeat": lambda: {"type": "heartbeat"},
-        }
-        return requests[self._kind]()
 
 
 def _understood(exchange: Exchange) -> bool:
