@@ -15,17 +15,7 @@ from cbspec_simulator import DEVIATIONS, OPEN_POINTS, VARIANTS, load_config
 from cbspec_simulator.faults.catalogue import KINDS
 from cbspec_simulator.faults.fault import Fault
 from cbspec_simulator.faults.when import CONDITIONS
-from tests.repo.documents import (
-    DOCUMENTS,
-    EXAMPLE,
-    FAULT_COMMAND,
-    FAULT_EXAMPLE,
-    MEASURED,
-    SEQUENCE_EXAMPLE,
-    SITUATIONS,
-    WRITTEN,
-    table,
-)
+from tests.repo.documents import DOCUMENTS, MEASURED, WRITTEN, fill, table
 from tests.repo.tree import ROOT, text, tracked
 
 DOCS = ROOT / "docs"
@@ -60,16 +50,25 @@ def test_every_requirement_and_link_in_a_document_exists() -> None:
 
 def test_the_example_configuration_is_valid(tmp_path: Path) -> None:
     file = tmp_path / "relay.toml"
-    file.write_text(EXAMPLE)
+    (example,) = blocks("configuration.md", "toml")
+    file.write_text(example)
     assert load_config(file).relay.buffer_pool == 20
 
 
 def test_the_example_faults_are_valid() -> None:
-    shown = tomllib.loads(FAULT_EXAMPLE)["faults"][0]
-    assert _added(FAULT_COMMAND.removeprefix("cbspec fault add ")) == Fault.read(shown)
-    assert Fault.read(tomllib.loads(SEQUENCE_EXAMPLE)["faults"][0]).repeat
-    for said in SITUATIONS.values():
-        _added(said)
+    fault, sequence = (tomllib.loads(block)["faults"][0] for block in blocks("faults.md", "toml"))
+    (command,) = blocks("faults.md", "sh")
+    assert _added(command.removeprefix("cbspec fault add ")) == Fault.read(fault)
+    assert Fault.read(sequence).repeat
+    situations = re.findall(r"`cbspec fault add ([^`]+)` \|$", text(DOCS / "faults.md"), re.MULTILINE)
+    assert len(situations) > 10
+    for words in situations:
+        _added(words)
+
+
+def blocks(document: str, language: str) -> list[str]:
+    """Return the code blocks of a document in one language."""
+    return re.findall(rf"^```{language}\n(.*?)^```", text(DOCS / document), re.MULTILINE | re.DOTALL)
 
 
 def _added(words: str) -> Fault:
@@ -85,3 +84,8 @@ def test_every_kind_of_fault_is_in_its_document() -> None:
 
 def test_table_cells_are_escaped() -> None:
     assert table(("a", "b"), [("x|y", "1\n2")]) == "| a | b |\n| --- | --- |\n| x\\|y | 1 2 |"
+
+
+def test_a_document_has_the_placeholders_of_its_template() -> None:
+    with pytest.raises(ValueError, match=r"profile\.md\.in has other placeholders"):
+        fill("profile.md", dict)

@@ -86,7 +86,8 @@ def _message_row(message: Message) -> dict[str, Any]:
     except (ValueError, RecursionError):  # too long, nested too deep, or a number of too many digits
         message = _cut(message)
         value = message.value
-    if message.cut or len(message.text) > LONGEST:
+    changed = text.encode(errors="replace") != message.text
+    if message.cut or len(message.text) > LONGEST or (unreadable and changed):  # a fault quotes the full bytes
         message = _cut(message)
         value = message.value
     row = {
