@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Final
 
-X25519, P256, UNKNOWN_GROUP, GREASE = 0x001D, 0x0017, 0x9999, 0x1A1A
+X25519, P256, GREASE = 0x001D, 0x0017, 0x1A1A
 SHARE: Final = bytes.fromhex("8520f0098930a754748b7ddcb43ef75a0dbf3a0d26381af4eba4a98eaa9b4e6a")
 """A public X25519 key, of RFC 7748, 6.1."""
 GROUPS, SIGNATURES, PSK, VERSIONS, COOKIE, KEY_SHARE = 10, 13, 41, 43, 44, 51
@@ -49,22 +49,17 @@ def hello(
     changes: Mapping[int, bytes | None] | None = None,
     *,
     version: bytes = b"\x03\x03",
-    session: bytes = b"s" * 32,
     suites: bytes = u16(0x1301, 0x1302, 0x1303),
     compression: bytes = b"\x00",
     last: bytes = b"",
-    bare: bool = False,
 ) -> bytes:
-    """Return the handshake message with the usual extensions except `changes` (None: left out), followed by `last`.
-
-    `bare` leaves out all extensions.
-    """
+    """Return the handshake message with the usual extensions except `changes` (None: left out), followed by `last`."""
     chosen = {**USUAL, **(changes or {})}
     offered = b"".join(extension(number, data) for number, data in chosen.items() if data is not None) + last
-    body = version + b"r" * 32 + short(session) + sized(suites) + short(compression) + (b"" if bare else sized(offered))
+    body = version + b"r" * 32 + short(b"s" * 32) + sized(suites) + short(compression) + sized(offered)
     return b"\x01" + len(body).to_bytes(3, "big") + body
 
 
-def record(data: bytes, content: int = 22, version: bytes = b"\x03\x01") -> bytes:
+def record(data: bytes, content: int = 22) -> bytes:
     """Return one plain TLS record."""
-    return bytes([content]) + version + sized(data)
+    return bytes([content]) + b"\x03\x01" + sized(data)

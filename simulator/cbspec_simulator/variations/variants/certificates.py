@@ -2,21 +2,15 @@
 
 from __future__ import annotations
 
-import datetime
 from collections.abc import Iterable
-from ipaddress import ip_address
 
+import trustme
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
-from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from cbspec.profile.identity import DevelopmentCA
-
-_DAY = datetime.timedelta(days=1)
-_YEAR = 365 * _DAY
-Key = rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey | ed25519.Ed25519PrivateKey
 
 
 def rsa_2048(ca: DevelopmentCA, names: Iterable[str]) -> tuple[bytes, bytes]:
@@ -36,57 +30,28 @@ def ed_25519(ca: DevelopmentCA, names: Iterable[str]) -> tuple[bytes, bytes]:
 
 def with_intermediate(ca: DevelopmentCA, names: Iterable[str]) -> tuple[bytes, bytes]:
     """Issue a certificate by an intermediate CA."""
-    root, root_key = ca.signer()
-    between_key = ec.generate_private_key(ec.SECP256R1())
-    between = _certificate("development CA's own CA", between_key, root).add_extension(
-        x509.BasicConstraints(ca=True, path_length=0), critical=True
-    )
-    signed = between.sign(root_key, hashes.SHA256())
-    key = ec.generate_private_key(ec.SECP256R1())
-    leaf = _leaf(names, key, signed).sign(between_key, hashes.SHA256())
-    return _pem(leaf) + _pem(signed), _key_pem(key)
+    root, key = ca.signer()
+    root_key = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+    authority = trustme.CA.from_pem(root.public_bytes(Encoding.PEM), root_key)
+    intermediate = authority.create_child_ca(key_type=trustme.KeyType.ECDSA)
+    leaf = intermediate.issue_cert(*names, key_type=trustme.KeyType.ECDSA)
+    return b"".join(blob.bytes() for blob in leaf.cert_chain_pems), leaf.private_key_pem.bytes()
 
 
-def _issue(ca: DevelopmentCA, names: Iterable[str], key: Key) -> tuple[bytes, bytes]:
-    root, root_key = ca.signer()
-    return _pem(_leaf(names, key, root).sign(root_key, hashes.SHA256())), _key_pem(key)
-
-
-def _leaf(names: Iterable[str], key: Key, issuer: x509.Certificate) -> x509.CertificateBuilder:
-    return (
-        _certificate("relay", key, issuer)
-        .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
-        .add_extension(x509.SubjectAlternativeName([_name(name) for name in names]), critical=True)
-        .add_extension(x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH]), critical=False)
-    )
-
-
-def _certificate(subject: str, key: Key, issuer: x509.Certificate) -> x509.CertificateBuilder:
-    identifier = issuer.extensions.get_extension_for_class(x509.SubjectKeyIdentifier).value
-    now = datetime.datetime.now(datetime.UTC)
-    return (
-        x509.CertificateBuilder()
-        .subject_name(x509.Name([x509.NameAttribute(NameOID.ORGANIZATION_NAME, f"cbspec {subject}")]))
-        .issuer_name(issuer.subject)
-        .public_key(key.public_key())
-        .not_valid_before(now - _DAY)
-        .not_valid_after(now + _YEAR)
-        .serial_number(x509.random_serial_number())
-        .add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False)
-        .add_extension(x509.AuthorityKeyIdentifier.from_issuer_subject_key_identifier(identifier), critical=False)
-    )
-
-
-def _name(text: str) -> x509.GeneralName:
-    try:
-        return x509.IPAddress(ip_address(text))
-    except ValueError:
-        return x509.DNSName(text)
-
-
-def _pem(certificate: x509.Certificate) -> bytes:
-    return certificate.public_bytes(Encoding.PEM)
-
-
-def _key_pem(key: Key) -> bytes:
-    return key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+def _issue(
+    ca: DevelopmentCA,
+    names: Iterable[str],
+    key: rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey | ed25519.Ed25519PrivateKey,
+) -> tuple[bytes, bytes]:
+    """Issue a certificate that differs from the usual one in its key."""
+    usual = x509.load_pem_x509_certificate(ca.issue(*names)[0])
+    _, root_key = ca.signer()
+    builder = x509.CertificateBuilder(usual.issuer, usual.subject, key.public_key(), x509.random_serial_number())
+    builder = builder.not_valid_before(usual.not_valid_before_utc).not_valid_after(usual.not_valid_after_utc)
+    for extension in usual.extensions:
+        own = isinstance(extension.value, x509.SubjectKeyIdentifier)
+        value = x509.SubjectKeyIdentifier.from_public_key(key.public_key()) if own else extension.value
+        builder = builder.add_extension(value, extension.critical)
+    certificate = builder.sign(root_key, hashes.SHA256())
+    private = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+    return certificate.public_bytes(Encoding.PEM), private
