@@ -10,38 +10,44 @@ from cbspec.protocol.codes import ErrorCode
 from cbspec.protocol.framing import RawMessage
 from cbspec.protocol.messages import Message, Violation
 from cbspec.protocol.strictjson import NotStrictJson
-from cbspec_simulator.relay.behaviour import Behaviour
+from cbspec.tokens.jwt import Claims
+from cbspec_simulator.base.state import Authority
 from cbspec_simulator.variations.parts import Change
+
+Decode = Callable[[RawMessage, int], object]
+Verify = Callable[[Authority, str, float], Claims]
+
+
+def decoding(around: Callable[[Decode, RawMessage, int], object]) -> Change:
+    """Decode input by a function of the previous decoding, the message and the maximum depth."""
+    return lambda behaviour: replace(behaviour, decode=lambda frame, depth: around(behaviour.decode, frame, depth))
+
+
+def verifying(around: Callable[[Verify, Authority, str, float], Claims]) -> Change:
+    """Verify tokens by a function of the previous verification and its arguments."""
+    return lambda behaviour: replace(
+        behaviour, verify=lambda authority, token, now: around(behaviour.verify, authority, token, now)
+    )
 
 
 def takes(mend: Callable[[bytes], bytes | None]) -> Change:
     """Accept input that isn't JSON: `mend` returns the JSON to read instead, or None."""
 
-    def change(behaviour: Behaviour) -> Behaviour:
-        def decode(frame: RawMessage, max_depth: int) -> object:
-            try:
-                return behaviour.decode(frame, max_depth)
-            except NotStrictJson:
-                mended = mend(frame.text)
-                if mended is None:
-                    raise
-                return behaviour.decode(RawMessage(mended), max_depth)
+    def around(decode: Decode, frame: RawMessage, max_depth: int) -> object:
+        try:
+            return decode(frame, max_depth)
+        except NotStrictJson:
+            mended = mend(frame.text)
+            if mended is None:
+                raise
+            return decode(RawMessage(mended), max_depth)
 
-        return replace(behaviour, decode=decode)
-
-    return change
+    return decoding(around)
 
 
 def misreads(what: Callable[[bytes], bytes]) -> Change:
     """Apply a function to each input text before it is decoded."""
-
-    def change(behaviour: Behaviour) -> Behaviour:
-        def decode(frame: RawMessage, max_depth: int) -> object:
-            return behaviour.decode(frame._replace(text=what(frame.text)), max_depth)
-
-        return replace(behaviour, decode=decode)
-
-    return change
+    return decoding(lambda decode, frame, max_depth: decode(frame._replace(text=what(frame.text)), max_depth))
 
 
 def unreadable(when: Callable[[bytes], bool]) -> Change:

@@ -28,11 +28,11 @@ def _read_as(function: Callable[[bytes], bytes]) -> Change:
 def websocket_read_as(function: Callable[[bytes, bool], bytes]) -> Change:
     """Apply a function of the data, and whether the opening handshake is over, to each read."""
 
-    class ReadFramer(WebSocketFramer):
+    class ReadWebSocket(WebSocketFramer):
         def feed(self, data: bytes) -> None:
             super().feed(function(data, self.opened))
 
-    return spoken(ServerProtocol, ReadFramer)
+    return spoken(ServerProtocol, ReadWebSocket)
 
 
 def _taken(choose: Callable[[list[RawMessage]], Sequence[RawMessage]]) -> Change:

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import replace
 from typing import NamedTuple
 
 from cbspec.protocol.framing import RawMessage
 from cbspec.protocol.messages import Auth, Heartbeat, Message, TunnelInfo, Violation
 from cbspec.protocol.strictjson import NotStrictJson
 from cbspec.tokens.jws import Compact
-from cbspec_simulator.relay.behaviour import AnswerContext, Behaviour, Body
+from cbspec_simulator.relay.behaviour import AnswerContext, Body
 from cbspec_simulator.variations.answers import (
     Edit,
     When,
@@ -23,7 +22,7 @@ from cbspec_simulator.variations.answers import (
     put,
 )
 from cbspec_simulator.variations.parts import Change
-from cbspec_simulator.variations.requests import understands
+from cbspec_simulator.variations.requests import Decode, decoding, understands
 
 _UNKNOWN_TYPE = broke("CB-UNK-001")
 
@@ -33,16 +32,12 @@ def _with_token(exchange: AnswerContext) -> str:
     return f"the token {token} is not accepted"
 
 
-def _quoting(behaviour: Behaviour) -> Behaviour:
+def _quoting(decode: Decode, frame: RawMessage, max_depth: int) -> object:
     """Quote input that isn't JSON in the error."""
-
-    def decode(frame: RawMessage, max_depth: int) -> object:
-        try:
-            return behaviour.decode(frame, max_depth)
-        except NotStrictJson as error:
-            raise NotStrictJson(frame.text.decode(errors="replace"), utf8=error.utf8) from None
-
-    return replace(behaviour, decode=decode)
+    try:
+        return decode(frame, max_depth)
+    except NotStrictJson as error:
+        raise NotStrictJson(frame.text.decode(errors="replace"), utf8=error.utf8) from None
 
 
 def _heartbeat_if(test: Callable[[object], bool]) -> Change:
@@ -123,7 +118,7 @@ CHANGES: dict[str, Change] = {
     "invalid-tunnel-info-as-a-status": _status(_BAD_PORT, "tunnel_response"),
     "error-message-null": answers("error", put("message", None)),
     "error-quotes-token": answers("error:invalid_token", put("message", _with_token)),
-    "error-quotes-what-is-no-json": _quoting,
+    "error-quotes-what-is-no-json": decoding(_quoting),
     "type-trimmed": _heartbeat_if(_name(lambda name: name != name.strip())),
     "type-ping-understood": _heartbeat_if(_name(lambda name: name == "ping")),
 }

@@ -85,8 +85,10 @@ def _unpack(text: bytes) -> bytes | None:
 class _UnpackingFramer(StreamFramer):
     """Decompresses input that begins like gzip or zlib."""
 
+    _packed = b""
+
     def feed(self, data: bytes) -> None:
-        packed = getattr(self, "_packed", b"") + data
+        packed = self._packed + data
         if not packed.startswith(_MAGIC):
             super().feed(data)
             return

@@ -10,7 +10,7 @@ import re
 from collections import Counter
 from dataclasses import replace
 
-from cbspec.protocol.framing import RawMessage, StreamFramer
+from cbspec.protocol.framing import StreamFramer
 from cbspec.protocol.messages import TunnelInfo
 from cbspec.tokens.jws import Compact
 from cbspec.tokens.jwt import Claims, TokenRejected
@@ -19,7 +19,7 @@ from cbspec_simulator.base.steps import TENANT_TUNNELS
 from cbspec_simulator.relay.behaviour import AnswerContext, Behaviour
 from cbspec_simulator.variations.answers import answers, put, turn, unanswered
 from cbspec_simulator.variations.parts import Change, framed, part
-from cbspec_simulator.variations.requests import accepts, takes
+from cbspec_simulator.variations.requests import accepts, misreads, takes
 from cbspec_simulator.variations.steps import check
 
 _ONE_IN = 500
@@ -54,8 +54,10 @@ def _another(exchange: AnswerContext) -> str:
 class _LosingFramer(StreamFramer):
     """Loses a message if a read ends after a certain byte of it."""
 
+    _lost = False
+
     def feed(self, data: bytes) -> None:
-        lost = getattr(self, "_lost", False) or (
+        lost = self._lost or (
             len(data) == _LOST_AFTER and data.startswith(b"{") and not self.pending and not data.endswith(b"}")
         )
         if not lost:
@@ -66,12 +68,8 @@ class _LosingFramer(StreamFramer):
         super().feed(rest)
 
 
-def _misread_pairs(behaviour: Behaviour) -> Behaviour:
-    def decode(frame: RawMessage, max_depth: int) -> object:
-        text = _PAIR.sub(lambda pair: pair[0] if int(pair[2], 16) % 32 else rb"\ufffd", frame.text)
-        return behaviour.decode(frame._replace(text=text), max_depth)
-
-    return replace(behaviour, decode=decode)
+def _misread_pairs(text: bytes) -> bytes:
+    return _PAIR.sub(lambda pair: pair[0] if int(pair[2], 16) % 32 else rb"\ufffd", text)
 
 
 def _partly_verified(authority: Authority, token: str, now: float) -> Claims:
@@ -132,7 +130,7 @@ CHANGES: dict[str, Change] = {
     "rare-heartbeat-after-refusals": _lost_after_refusals,
     "rare-second-connection": answers("auth_response", put("tenant_id", _another), _is_second),
     "rare-ports": accepts("tunnel_info", "remote_port", lambda port: type(port) is int and port in _PORTS, 3389),
-    "rare-escape": _misread_pairs,
+    "rare-escape": misreads(_misread_pairs),
     "rare-cut": framed(_LosingFramer),
     "rare-signature": part(verify=_partly_verified),
     "rare-colons": takes(lambda text: re.sub(rb":[ \t]*:", b":", text)),

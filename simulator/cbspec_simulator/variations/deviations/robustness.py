@@ -13,7 +13,8 @@ from cbspec.protocol.framing import MessageTooLarge, RawMessage, StreamFramer
 from cbspec.protocol.tls import TlsFailed, TlsLayer
 from cbspec_simulator.relay.behaviour import Behaviour, Closable, Readable
 from cbspec_simulator.variations.answers import unanswered
-from cbspec_simulator.variations.parts import Change, both, framed, part
+from cbspec_simulator.variations.parts import Change, both, framed, layered, part
+from cbspec_simulator.variations.requests import Decode, decoding
 
 _MANY = 1000
 _HUGE = 64 * 1024  # bytes
@@ -40,17 +41,14 @@ class UnhandledInput(RuntimeError):
 
 
 def _seen(test: _Test, then: Callable[[], None]) -> Change:
-    """Call a function when a frame of a kind is decoded."""
+    """Call a function when a message of a kind is decoded."""
 
-    def change(behaviour: Behaviour) -> Behaviour:
-        def decode(frame: RawMessage, max_depth: int) -> object:
-            if test(frame):
-                then()
-            return behaviour.decode(frame, max_depth)
+    def around(decode: Decode, frame: RawMessage, max_depth: int) -> object:
+        if test(frame):
+            then()
+        return decode(frame, max_depth)
 
-        return replace(behaviour, decode=decode)
-
-    return change
+    return decoding(around)
 
 
 def _ends_service(make: Callable[[Callable[[], None]], Change]) -> Change:
@@ -90,7 +88,7 @@ def _on_broken_record(happened: Callable[[], None]) -> Change:
                     happened()
                 raise
 
-    return part(layer=lambda context: FragileLayer(context, server_side=True))
+    return layered(FragileLayer)
 
 
 class _BlockingFramer(StreamFramer):
@@ -173,16 +171,11 @@ def _serial(*, begins: int, held: bool) -> Change:
 
 
 def _dropping(test: _Test) -> Change:
+    """Drop messages of a kind."""
+
     class DroppingFramer(StreamFramer):
-        """Drops hostile frames."""
-
-        __slots__ = ()
-
         def next_message(self) -> RawMessage | None:
-            while (frame := super().next_message()) is not None:
-                if not test(frame):
-                    return frame
-            return None
+            return next((frame for frame in iter(super().next_message, None) if not test(frame)), None)
 
     return framed(DroppingFramer)
 
@@ -190,8 +183,10 @@ def _dropping(test: _Test) -> Change:
 class _SwallowingFramer(StreamFramer):
     """Drops frames that are too large."""
 
+    _swallows = False
+
     def feed(self, data: bytes) -> None:
-        if getattr(self, "_swallows", False):
+        if self._swallows:
             _, end, data = data.partition(b"\n")
             self._swallows = not end
         super().feed(data)
@@ -201,7 +196,8 @@ class _SwallowingFramer(StreamFramer):
             return super().next_message()
         except MessageTooLarge:
             self._swallows = True
-            self.discard()
+            self._buffer.clear()
+            self._scanner = None
             return None
 
 
@@ -209,10 +205,10 @@ def _lines(happened: Callable[[], None]) -> Change:
     class CountingFramer(StreamFramer):
         """Reports very many line feeds."""
 
-        __slots__ = ("_lines",)
+        _lines = 0
 
         def feed(self, data: bytes) -> None:
-            self._lines = getattr(self, "_lines", 0) + data.count(b"\n")
+            self._lines += data.count(b"\n")
             if self._lines > _MANY:
                 happened()
             super().feed(data)

@@ -14,9 +14,8 @@ from cbspec.tokens.jwt import Claims, TokenRejected
 from cbspec_simulator.base.state import Authority
 from cbspec_simulator.relay.behaviour import Behaviour
 from cbspec_simulator.variations.parts import Change, both
-from cbspec_simulator.variations.requests import Test, accepts, missing, of_type
+from cbspec_simulator.variations.requests import Test, Verify, accepts, missing, of_type, verifying
 
-Verify = Callable[[Authority, str, float], Claims]
 Mend = Callable[[Authority, Compact, float], Compact | None]
 
 _ANYONE = "\0anyone"
@@ -46,19 +45,16 @@ def _takes_text(read: Callable[[Authority, str], Claims | None]) -> Change:
 def _rejected(read: Callable[[Verify, Authority, str, float], Claims | None]) -> Change:
     """Accept the rejected tokens whose claims `read` returns."""
 
-    def change(behaviour: Behaviour) -> Behaviour:
-        def verify(authority: Authority, token: str, now: float) -> Claims:
-            try:
-                return behaviour.verify(authority, token, now)
-            except TokenRejected:
-                with contextlib.suppress(ValueError):
-                    if (claims := read(behaviour.verify, authority, token, now)) is not None:
-                        return claims
-                raise
+    def around(verify: Verify, authority: Authority, token: str, now: float) -> Claims:
+        try:
+            return verify(authority, token, now)
+        except TokenRejected:
+            with contextlib.suppress(ValueError):
+                if (claims := read(verify, authority, token, now)) is not None:
+                    return claims
+            raise
 
-        return replace(behaviour, verify=verify)
-
-    return change
+    return verifying(around)
 
 
 def _takes_token(when: Test, by: object = _ANYONE) -> Change:

@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from dataclasses import replace
 from typing import Any
 
 from cbspec.protocol.framing import RawMessage, StreamFramer
 from cbspec.protocol.messages import RULES, Message, Violation
 from cbspec.protocol.strictjson import NotStrictJson
-from cbspec_simulator.relay.behaviour import AnswerContext, Behaviour, Body
+from cbspec_simulator.relay.behaviour import AnswerContext, Body
 from cbspec_simulator.variations.answers import answers
 from cbspec_simulator.variations.parts import Change, both, framed, part
-from cbspec_simulator.variations.requests import takes, understands
+from cbspec_simulator.variations.requests import Decode, decoding, takes, understands
 
 _BOM = b"\xef\xbb\xbf"
 _Pairs = list[tuple[str, Any]]
@@ -43,22 +42,18 @@ def _one_of_each(keep: Callable[[_Pairs], dict[str, Any]]) -> Change:
     return takes(mend)
 
 
-def _any_value(behaviour: Behaviour) -> Behaviour:
+def _any_value(decode: Decode, frame: RawMessage, max_depth: int) -> object:
     """Decode JSON values that aren't objects too."""
-
-    def decode(frame: RawMessage, max_depth: int) -> object:
+    try:
+        return decode(frame, max_depth)
+    except NotStrictJson:
         try:
-            return behaviour.decode(frame, max_depth)
-        except NotStrictJson:
-            try:
-                value = json.loads(frame.text)
-            except (ValueError, RecursionError):
-                value = {}
-            if isinstance(value, dict):
-                raise
-            return value
-
-    return replace(behaviour, decode=decode)
+            value = json.loads(frame.text)
+        except (ValueError, RecursionError):
+            value = {}
+        if isinstance(value, dict):
+            raise
+        return value
 
 
 Understand = Callable[[object], Message | Violation]
@@ -130,13 +125,10 @@ class _NoEmptyLines(StreamFramer):
         super().feed(b"?\n" + data.lstrip(b"\n") if empty else data)
 
 
-def _text_frames_only(behaviour: Behaviour) -> Behaviour:
-    def decode(frame: RawMessage, max_depth: int) -> object:
-        if frame.binary:
-            raise NotStrictJson("it came in a binary frame")
-        return behaviour.decode(frame, max_depth)
-
-    return replace(behaviour, decode=decode)
+def _text_frames_only(decode: Decode, frame: RawMessage, max_depth: int) -> object:
+    if frame.binary:
+        raise NotStrictJson("it came in a binary frame")
+    return decode(frame, max_depth)
 
 
 def _tenant(body: Body, exchange: AnswerContext) -> Body:
@@ -150,9 +142,9 @@ def _no_object(body: Body, exchange: AnswerContext) -> bool:
 
 CHANGES: dict[str, Change] = {
     "byte-order-mark-passed-over": takes(_without_mark),
-    "array-of-one-accepted": both(_any_value, understands(_array_of_one)),
+    "array-of-one-accepted": both(decoding(_any_value), understands(_array_of_one)),
     "other-values-close": both(
-        _any_value,
+        decoding(_any_value),
         part(answers=lambda body, exchange: [] if _no_object(body, exchange) else [body], ends=_no_object),
     ),
     "last-of-two-members-counts": _one_of_each(dict),
@@ -163,5 +155,5 @@ CHANGES: dict[str, Change] = {
     "member-names-in-any-case": understands(_names_in_any_case),
     "types-in-capitals": understands(_capitals),
     "tunnel-response-names-tenant": answers("tunnel_response", _tenant),
-    "binary-frames-refused": _text_frames_only,
+    "binary-frames-refused": decoding(_text_frames_only),
 }

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 from weakref import WeakKeyDictionary
@@ -15,19 +14,8 @@ from cbspec_simulator.base.state import Attempt, Authority, Refused, RelayState
 from cbspec_simulator.base.steps import Step
 from cbspec_simulator.relay.behaviour import Behaviour
 from cbspec_simulator.variations.parts import Change, part
+from cbspec_simulator.variations.requests import Verify, verifying
 from cbspec_simulator.variations.steps import check
-
-Verify = Callable[[Authority, str, float], Claims]
-
-
-def _verifying(around: Callable[[Verify, Authority, str, float], Claims]) -> Change:
-    """Verify tokens by a function of the previous verification and its arguments."""
-
-    def change(behaviour: Behaviour) -> Behaviour:
-        before = behaviour.verify
-        return replace(behaviour, verify=lambda authority, token, now: around(before, authority, token, now))
-
-    return change
 
 
 def _longer_hashes(before: Verify, authority: Authority, token: str, now: float) -> Claims:
@@ -142,13 +130,13 @@ def _token_for_once() -> Change:
 
 CHANGES: dict[str, Change] = {
     "leeway-of-a-minute": part(leeway=60.0),
-    "longer-hashes-accepted": _verifying(_longer_hashes),
-    "expiry-required": _verifying(_expiring),
+    "longer-hashes-accepted": verifying(_longer_hashes),
+    "expiry-required": verifying(_expiring),
     "subject-not-required": check("complete-claims", _tenant_only),
-    "critical-extension-passed-over": _verifying(_any_extension),
-    "padded-token-refused": _verifying(_unpadded),
+    "critical-extension-passed-over": verifying(_any_extension),
+    "padded-token-refused": verifying(_unpadded),
     "expiry-ends-service": _expiry_ends_service(),
     "token-for-once": _token_for_once(),
-    "future-token-refused": _verifying(_issued),
+    "future-token-refused": verifying(_issued),
     "empty-tenant-as-tenant-not-found": check("complete-claims", _empty_is_unknown),
 }
