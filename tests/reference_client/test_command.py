@@ -9,7 +9,6 @@ import re
 import ssl
 import sys
 from collections.abc import Awaitable, Callable, Sequence
-from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,7 +16,7 @@ import pytest
 
 from cbspec.cli import main
 from cbspec.profile.identity import development_ca
-from cbspec.protocol.messages import Auth, Error, Heartbeat, Hello, TunnelInfo, TunnelResponse
+from cbspec.protocol.messages import Auth, Error, Heartbeat, Hello, Message, TunnelInfo, TunnelResponse
 from cbspec.tls_contexts import server_context
 from cbspec.tokens.jws import Compact
 from tests.support.relay import EndStep, Raw, ScriptedRelay, Step, except_for
@@ -27,17 +26,23 @@ TOKEN = "header-of-a-token.payload-of-a-token.signature-of-a-token"
 
 @dataclass
 class Finished:
-    """The exit code and the output of a command."""
+    """The exit code and the output of a command, and the relay that it used."""
 
     code: int
     out: str
     err: str
+    server: ScriptedRelay
 
     def lines(self) -> list[dict[str, object]]:
         return [json.loads(line) for line in self.out.splitlines()]
 
+    @property
+    def tokens(self) -> list[str]:
+        return [message.token for message in self.server.messages if isinstance(message, Auth)]
+
 
 Command = Callable[..., Awaitable[Finished]]
+TYPES: dict[str, type[Message]] = {"hello": Hello, "auth": Auth, "tunnel_info": TunnelInfo, "heartbeat": Heartbeat}
 
 
 @pytest.fixture
@@ -51,33 +56,23 @@ def development(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> ssl.SSLConte
 
 
 @pytest.fixture
-def cbspec_connect(capsys: pytest.CaptureFixture[str]) -> Command:
-    """Return a function that runs the command in a thread."""
+def cbspec_connect(development: ssl.SSLContext, capsys: pytest.CaptureFixture[str]) -> Command:
+    """Return a function that runs the command in a thread, against a relay with the given replies."""
 
-    async def run(port: int, *options: str) -> Finished:
-        code = await asyncio.to_thread(main, ["connect", f"127.0.0.1:{port}", *options])
-        done = Finished(code, *capsys.readouterr())
+    async def run(*options: str, context: ssl.SSLContext | None = development, **replies: list[Step]) -> Finished:
+        script = except_for({TYPES[name]: steps for name, steps in replies.items()})
+        async with ScriptedRelay(context, script).serving() as server:
+            code = await asyncio.to_thread(main, ["connect", f"127.0.0.1:{server.port}", *options])
+        done = Finished(code, *capsys.readouterr(), server)
         assert TOKEN not in done.out + done.err
         return done
 
     return run
 
 
-def relay(context: ssl.SSLContext | None, **replies: list[Step]) -> AbstractAsyncContextManager[ScriptedRelay]:
-    types = {"hello": Hello, "auth": Auth, "tunnel_info": TunnelInfo, "heartbeat": Heartbeat}
-    return ScriptedRelay(context, except_for({types[name]: steps for name, steps in replies.items()})).serving()
-
-
-def tokens(server: ScriptedRelay) -> list[str]:
-    return [message.token for message in server.messages if isinstance(message, Auth)]
-
-
-async def test_a_session_is_printed_with_its_token_redacted(
-    development: ssl.SSLContext, cbspec_connect: Command
-) -> None:
+async def test_a_session_is_printed_with_its_token_redacted(cbspec_connect: Command) -> None:
     tunnels = ("--tunnel", "rdp:3389:192.168.1.100:3390", "--tunnel", "a:b:1:[::1]:2")
-    async with relay(development) as server:
-        done = await cbspec_connect(server.port, *tunnels, "--heartbeats", "2")
+    done = await cbspec_connect(*tunnels, "--heartbeats", "2")
     assert (done.code, done.err) == (0, "")
     lines = done.out.splitlines()
     assert lines[0].startswith('→ {"type": "hello", ')
@@ -85,19 +80,18 @@ async def test_a_session_is_printed_with_its_token_redacted(
     assert lines[2] == '→ {"type": "auth", "token": "***"}'
     assert lines[-1].startswith("ok: 2 tunnels open, 2 heartbeats, each answered within ")
     assert [line[0] for line in lines[:-1]] == ["→", "←"] * 6
-    assert server.messages[2:4] == [
+    assert done.server.messages[2:4] == [
         TunnelInfo("rdp", "tenant-001", 3389, "192.168.1.100", 3390),
         TunnelInfo("a:b", "tenant-001", 1, "::1", 2),
     ]
-    (token,) = tokens(server)
+    (token,) = done.tokens
     assert token not in done.out
     claims = Compact.split(token).claims
     assert (claims["sub"], claims["tenant_id"]) == ("user123", "tenant-001")
 
 
-async def test_the_json_output_has_a_line_per_message(development: ssl.SSLContext, cbspec_connect: Command) -> None:
-    async with relay(development) as server:
-        done = await cbspec_connect(server.port, "--json", "--heartbeats", "0")
+async def test_the_json_output_has_a_line_per_message(cbspec_connect: Command) -> None:
+    done = await cbspec_connect("--json", "--heartbeats", "0")
     assert (done.code, done.err) == (0, "")
     features = list(Hello().features)
     auth_response = {"type": "auth_response", "status": "ok", "client_id": "user123", "tenant_id": "tenant-001"}
@@ -110,99 +104,80 @@ async def test_the_json_output_has_a_line_per_message(development: ssl.SSLContex
     ]
 
 
-async def test_a_given_token_is_sent_and_never_printed(
-    development: ssl.SSLContext, cbspec_connect: Command, tmp_path: Path
-) -> None:
+async def test_a_given_token_is_sent_and_never_printed(cbspec_connect: Command, tmp_path: Path) -> None:
     (tmp_path / "token").write_text(f"{TOKEN}\n")
     for source in (("--token-file", str(tmp_path / "token")), ("--token-env", "A_TOKEN", "--json")):
-        async with relay(development, auth=[Error("invalid_token", f"{TOKEN} is no token")]) as server:
-            done = await cbspec_connect(server.port, *source)
-        assert tokens(server) == [TOKEN]
-        assert done.code == 1
+        done = await cbspec_connect(*source, auth=[Error("invalid_token", f"{TOKEN} is no token")])
+        assert (done.code, done.tokens) == (1, [TOKEN])
         assert "*** is no token" in done.out
 
 
-async def test_a_refusal_is_explained(development: ssl.SSLContext, cbspec_connect: Command) -> None:
+async def test_a_refusal_is_explained(cbspec_connect: Command) -> None:
     for code, retry in (
         ("tenant_limit_exceeded", "pointless"),
         ("server_unavailable", "10 s"),
         ("teapot", "pointless"),
     ):
-        async with relay(development, tunnel_info=[Error(code, "be\x1b[31mcause")]) as server:
-            done = await cbspec_connect(server.port, "--tunnel", "t:1:h:2")
+        done = await cbspec_connect("--tunnel", "t:1:h:2", tunnel_info=[Error(code, "be\x1b[31mcause")])
         assert done.code == 1
         assert f"the relay refused: {code} (" in done.err
         assert re.search(f"retry.*{retry}", done.err)
         assert 'the relay says: "be\\u001b[31mcause"' in done.err
         assert "\x1b" not in done.out + done.err
-        assert not any(isinstance(message, Heartbeat) for message in server.messages)
+        assert isinstance(done.server.messages[-1], TunnelInfo)
 
 
-MISBEHAVIOUR: list[tuple[str, list[Step], str]] = [
-    ("hello", [TunnelResponse("t")], "CB-HEL-001"),
-    ("auth", [b"HTTP/1.1 400 Bad Request\r\n"], "CB-MSG-002"),
-    ("auth", [b'{"type":"auth_response\xff"}'], "CB-MSG-001"),
-    ("tunnel_info", [TunnelResponse("u")], "CB-TUN-002"),
-]
-
-
-async def test_misbehaviour_is_printed_with_its_requirement(
-    development: ssl.SSLContext, cbspec_connect: Command
-) -> None:
-    for request, steps, requirement in MISBEHAVIOUR:
-        async with relay(development, **{request: steps}) as server:
-            done = await cbspec_connect(server.port, "--tunnel", "t:1:h:2")
-            assert (done.code, f"'cbspec explain {requirement}'" in done.err) == (1, True)
-            done = await cbspec_connect(server.port, "--tunnel", "t:1:h:2", "--json")
+async def test_misbehaviour_is_printed_with_its_requirement(cbspec_connect: Command) -> None:
+    for requirement, replies in (
+        ("CB-HEL-001", {"hello": [TunnelResponse("t")]}),
+        ("CB-MSG-002", {"auth": [b"HTTP/1.1 400 Bad Request\r\n"]}),
+        ("CB-TUN-002", {"tunnel_info": [TunnelResponse("u")]}),
+    ):
+        done = await cbspec_connect("--tunnel", "t:1:h:2", **replies)
+        assert (done.code, f"'cbspec explain {requirement}'" in done.err) == (1, True)
+        done = await cbspec_connect("--tunnel", "t:1:h:2", "--json", **replies)
         *_, message, outcome = done.lines()
         assert (done.code, outcome["outcome"], outcome["requirement"]) == (1, "misbehaved", requirement)
         assert message["from"] == "relay"
 
 
-async def test_a_missing_answer_or_connection_is_an_error(development: ssl.SSLContext, cbspec_connect: Command) -> None:
-    endings: list[list[Step]] = [[], [EndStep.CUT], [Raw([b'{"type":']), EndStep.RESET]]
-    for steps in endings:
-        async with relay(development, heartbeat=steps) as server:
-            done = await cbspec_connect(server.port, "--timeout", "20" if steps else "0.5")
-        assert done.code == 1
-        assert done.err.startswith("cbspec: ")
+async def test_a_missing_answer_or_connection_is_an_error(cbspec_connect: Command) -> None:
+    for steps, timeout in (([], "0.5"), ([EndStep.CUT], "20"), ([Raw([b'{"type":']), EndStep.RESET], "20")):
+        done = await cbspec_connect("--timeout", timeout, heartbeat=steps)
+        assert (done.code, done.err[:8]) == (1, "cbspec: ")
 
 
 async def test_an_untrusted_relay_receives_no_generated_token(
-    context: ssl.SSLContext, development: object, cbspec_connect: Command, ca: Path
+    context: ssl.SSLContext, cbspec_connect: Command, ca: Path
 ) -> None:
-    async with relay(context) as server:
-        for options in ((), ("--ca", "system")):
-            done = await cbspec_connect(server.port, *options)
-            assert done.code == 2
-            assert "certificate is not trusted" in done.err
-            assert "--ca" in done.err
-        assert server.messages == []
-        done = await cbspec_connect(server.port, "--insecure")
-        assert done.code == 0
-        assert [type(message) for message in server.messages] == [Hello]
-        assert "no token is sent" in done.out
-        done = await cbspec_connect(server.port, "--insecure", "--token-env", "A_TOKEN")
-        assert done.code == 0
-        assert "isn't verified" in done.err
-        assert tokens(server) == [TOKEN]
-        assert (await cbspec_connect(server.port, "--ca", str(ca), "--server-name", "relay.example")).code == 0
+    for options in ((), ("--ca", "system")):
+        done = await cbspec_connect(*options, context=context)
+        assert (done.code, done.server.messages) == (2, [])
+        assert "certificate is not trusted" in done.err
+        assert "--ca" in done.err
+    done = await cbspec_connect("--insecure", context=context)
+    assert (done.code, [type(message) for message in done.server.messages]) == (0, [Hello])
+    assert "no token is sent" in done.out
+    done = await cbspec_connect("--insecure", "--token-env", "A_TOKEN", context=context)
+    assert (done.code, done.tokens) == (0, [TOKEN])
+    assert "isn't verified" in done.err
+    assert (await cbspec_connect("--ca", str(ca), "--server-name", "relay.example", context=context)).code == 0
 
 
 async def test_a_port_without_tls_and_a_closed_port_are_distinguished(
-    development: object, cbspec_connect: Command
+    cbspec_connect: Command, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    async with relay(None) as server:
-        done = await cbspec_connect(server.port)
+    done = await cbspec_connect(context=None)
     assert (done.code, done.out) == (2, "")
     assert "no TLS 1.3 session" in done.err
-    done = await cbspec_connect(server.port, "--json")
-    assert (done.code, done.err) == (2, "")
-    assert done.lines() == [{"outcome": "not connected", "text": f"127.0.0.1:{server.port}: connection refused"}]
+    port = done.server.port
+    assert await asyncio.to_thread(main, ["connect", f"127.0.0.1:{port}", "--json"]) == 2
+    printed = json.loads(capsys.readouterr().out)
+    assert printed == {"outcome": "not connected", "text": f"127.0.0.1:{port}: connection refused"}
 
 
 async def test_a_terminal_without_arrows_is_supported(development: ssl.SSLContext) -> None:
-    async with relay(development) as server:
+    async with ScriptedRelay(development).serving() as server:
         process = await asyncio.create_subprocess_exec(
             *(sys.executable, "-m", "cbspec", "connect", f"127.0.0.1:{server.port}"),
             stdout=asyncio.subprocess.PIPE,
