@@ -133,9 +133,19 @@ def test_a_list_of_scenarios_runs_the_test_with_each(project: Project) -> None:
         @pytest.mark.relay(["expired-token", "slow-relay"])
         def test_of_a_wider_scope(relay_module):
             assert relay_module.setup.scenario in ("expired-token", "slow-relay")
+
+        class TestOwnFixture:
+            @pytest.fixture
+            def relay(self, relay):
+                relay.drain()
+                return relay
+
+            @pytest.mark.relay(scenario=["slow-relay", "newer-relay"])
+            def test_it(self, relay):
+                assert relay.setup.scenario in ("slow-relay", "newer-relay")
         """,
         "-v",
-        passed=7,
+        passed=9,
     )
     assert "test_it[expired-token-1] PASSED" in output or "test_it[1-expired-token] PASSED" in output
 
@@ -168,11 +178,11 @@ def test_a_shared_relay_is_reset_before_each_test(project: Project) -> None:
             assert lasting.name({"type": "heartbeat"}) == "heartbeat_response"
             assert connect(relay_module).hello() == "connection_limit_reached"
 
-        def test_without_it_again(relay_module, connect):
+        def test_without_the_mark(relay_module, connect):
             assert connect(relay_module).hello() == "hello_response"
             relay_module.advance(1e6)
 
-        def test_time_is_not_ahead_any_more(relay_module, connect):
+        def test_the_time_is_reset(relay_module, connect):
             assert connect(relay_module).hello() == "hello_response"
             assert relay_module.transcript.entries[0].time < 1e5 + __import__("time").time()
         """,
@@ -240,9 +250,6 @@ def test_coroutines_are_served_under_asyncio_and_anyio(project: Project) -> None
     source = """
         import asyncio
         import json
-
-        import anyio
-        import anyio.streams.tls
         import pytest
 
         pytestmark = pytest.mark.{mark}
@@ -262,21 +269,3 @@ def test_coroutines_are_served_under_asyncio_and_anyio(project: Project) -> None
     with (project.path / "conftest.py").open("a") as conftest:
         conftest.write("\n@pytest.fixture\ndef anyio_backend():\n    return 'asyncio'\n")
     project.run(source.format(mark="anyio"), passed=1)
-
-
-def test_a_project_s_own_fixture_can_extend_the_plugin_s(project: Project) -> None:
-    project.run(
-        """
-        import pytest
-
-        @pytest.fixture
-        def relay(relay):
-            relay.drain()
-            return relay
-
-        @pytest.mark.relay(scenario=["slow-relay", "newer-relay"])
-        def test_it(relay):
-            assert relay.setup.scenario in ("slow-relay", "newer-relay")
-        """,
-        passed=2,
-    )
