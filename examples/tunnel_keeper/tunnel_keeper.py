@@ -80,8 +80,8 @@ class Keeper:
             await self._authenticate(reader, writer)
             for tunnel in self.tunnels:
                 end = {"local_port": 3389, "remote_host": "192.168.1.100", "remote_port": 3389}
-                said = {"type": "tunnel_info", "tunnel_id": tunnel, "tenant_id": self.tenant, **end}
-                answer = await self._ask(reader, writer, "tunnel_response", **said)
+                request = {"type": "tunnel_info", "tunnel_id": tunnel, "tenant_id": self.tenant, **end}
+                answer = await self._ask(reader, writer, "tunnel_response", **request)
                 if answer.get("tunnel_id") != tunnel:
                     raise ValueError("the answer is about another tunnel")
             while beats is None or self.beats < beats:

@@ -130,10 +130,10 @@ async def test_a_flood_is_answered_in_order_while_other_connections_have_their_t
         (flooded,) = (connection for connection in simulator.relay.state.connections if connection.number == 1)
         names = [f"t{number}" for number in range(3000)]
         flooding.write(b"".join(map(tunnel, names)))
-        asked = 0
+        beats = 0
         while flooded.sent["tunnel_response"] < 2000:
             assert (await other.ask(BEAT))["type"] == "heartbeat_response"
-            asked += 1
-        assert asked > 10
+            beats += 1
+        assert beats > 10
         async with asyncio.timeout(4 * PATIENCE):
             assert [json.loads(await flooding.line())["tunnel_id"] for _ in names] == names

@@ -24,12 +24,12 @@ def over_websocket(exchange: AnswerContext) -> bool:
     return exchange.connection.transport == "websocket"
 
 
-def asked(kind: type[Request]) -> When:
+def request_is(kind: type[Request]) -> When:
     """Whether the request was valid and of a type."""
     return lambda exchange: isinstance(exchange.request, kind)
 
 
-def broke(*requirements: str) -> When:
+def refused_by(*requirements: str) -> When:
     """Whether the request was refused by one of these requirements."""
     return lambda exchange: exchange.requirement in requirements
 
@@ -62,7 +62,7 @@ def put(name: str, value: object) -> Edit:
     return lambda body, exchange: {**body, name: value(exchange) if callable(value) else value}
 
 
-def turn(name: str, function: Callable[[Any], object]) -> Edit:
+def mapped(name: str, function: Callable[[Any], object]) -> Edit:
     """Apply a function to the value of a member."""
     return lambda body, _: {**body, name: function(body[name])}
 

@@ -66,7 +66,11 @@ def framed(framer: Callable[..., Framer]) -> Change:
     return part(stream=lambda limits: framer(max_message=limits.max_message, max_depth=limits.max_depth))
 
 
-def spoken(protocol: type[ServerProtocol], framer: type[WebSocketFramer] = WebSocketFramer, **options: Any) -> Change:  # noqa: ANN401 - the protocol's own options
+def websocket_by(
+    protocol: type[ServerProtocol],
+    framer: type[WebSocketFramer] = WebSocketFramer,
+    **options: Any,  # noqa: ANN401 - the protocol's own options
+) -> Change:
     """Use other classes for WebSocket."""
 
     def websocket(limits: LimitSettings) -> WebSocketFramer:

@@ -30,24 +30,24 @@ def verifying(around: Callable[[Verify, Authority, str, float], Claims]) -> Chan
     )
 
 
-def takes(mend: Callable[[bytes], bytes | None]) -> Change:
-    """Accept input that isn't JSON: `mend` returns the JSON to read instead, or None."""
+def accepts_repaired(repair: Callable[[bytes], bytes | None]) -> Change:
+    """Accept input that isn't JSON: `repair` returns the JSON to read instead, or None."""
 
     def around(decode: Decode, frame: RawMessage, max_depth: int) -> object:
         try:
             return decode(frame, max_depth)
         except NotStrictJson:
-            mended = mend(frame.text)
-            if mended is None:
+            repaired = repair(frame.text)
+            if repaired is None:
                 raise
-            return decode(RawMessage(mended), max_depth)
+            return decode(RawMessage(repaired), max_depth)
 
     return decoding(around)
 
 
-def misreads(what: Callable[[bytes], bytes]) -> Change:
+def misreads(change: Callable[[bytes], bytes]) -> Change:
     """Apply a function to each input text before it is decoded."""
-    return decoding(lambda decode, frame, max_depth: decode(frame._replace(text=what(frame.text)), max_depth))
+    return decoding(lambda decode, frame, max_depth: decode(frame._replace(text=change(frame.text)), max_depth))
 
 
 def unreadable(when: Callable[[bytes], bool]) -> Change:

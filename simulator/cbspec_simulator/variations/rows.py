@@ -9,12 +9,12 @@ from cbspec.protocol.codes import ErrorCode
 from cbspec_simulator.variations.answers import (
     always,
     answers,
-    broke,
     closes,
     closes_after,
     drop,
     instead,
     put,
+    refused_by,
     twice,
     unanswered,
 )
@@ -32,8 +32,8 @@ _VALUES: Final[Mapping[str, Test]] = {
 
 _FUNCTIONS: Final[Mapping[str, Callable[..., Change]]] = {
     "accepts": lambda kind, member, value, by: accepts(kind, member, _VALUES[value], by),
-    "closes": lambda *requirements: closes("error", broke(*requirements)),
-    "closes-after": lambda *requirements: closes_after(broke(*requirements)),
+    "closes": lambda *requirements: closes("error", refused_by(*requirements)),
+    "closes-after": lambda *requirements: closes_after(refused_by(*requirements)),
     "drop": lambda kind, member: answers(kind, drop(member)),
     "instead": lambda kind, message: answers(kind, instead(**message)),
     "keeps": lambda account: part(gives_back=lambda given: given.name != account),
@@ -57,4 +57,4 @@ def change(row: Sequence[Any]) -> Change:
 
 
 def _if_broken(requirements: Sequence[str]) -> Callable[..., bool]:
-    return broke(*requirements) if requirements else always
+    return refused_by(*requirements) if requirements else always

@@ -142,13 +142,13 @@ def by_connection(attempt: Attempt) -> Hashable:
 
 def named_tenant(attempt: Attempt) -> Identity:
     """Return an identity of the tenant that a tunnel_info names."""
-    tenant = attempt.relay.tenants.get(asks_for(attempt).tenant_id)
+    tenant = attempt.relay.tenants.get(tunnel_request(attempt).tenant_id)
     if tenant is None:
         raise Refused(ErrorCode.INVALID_TOKEN, "authenticate first")
     return Identity("", tenant)
 
 
-def asks_for(attempt: Attempt) -> TunnelInfo:
+def tunnel_request(attempt: Attempt) -> TunnelInfo:
     """Return the tunnel_info of an attempt."""
     assert isinstance(attempt.request, TunnelInfo)  # noqa: S101 - called by steps of tunnel_info only
     return attempt.request

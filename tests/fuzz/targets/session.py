@@ -67,7 +67,7 @@ class _FuzzedConnection:
     def __init__(self, memory: MemoryRelay, *, websocket: bool) -> None:
         self.time = 0.0
         self.closed = False
-        self.asked = self.answered = 0
+        self.requested = self.answered = 0
         self._errands: list[Errand] = []
         self._websocket = websocket
         self.session: RelaySession = connect(memory.relay, "127.0.0.1", websocket=websocket)
@@ -77,8 +77,8 @@ class _FuzzedConnection:
     def __call__(self, event: Event) -> None:
         match event:
             case MessageReceived(connection) if connection is self.session.state:
-                assert self.asked == self.answered, "the previous request has no answer yet"
-                self.asked += 1
+                assert self.requested == self.answered, "the previous request has no answer yet"
+                self.requested += 1
             case Answered(connection, body) if connection is self.session.state:
                 self.answered += 1
                 assert not violations("relay", body), body
@@ -147,7 +147,7 @@ def _converse(choices: Choices) -> None:
     for client in connections:
         client.session.end()
         assert not client.session.receive_data(_TEXTS[0], client.now)
-        assert client.asked - client.answered in (0, 1, -1)
+        assert client.requested - client.answered in (0, 1, -1)
     assert not memory.relay.state.usage
     assert not memory.relay.state.connections
     entries = transcript.entries()

@@ -24,9 +24,9 @@ def test_entries_are_in_order_and_without_tokens(relay: LocalRelay) -> None:
     assert [entry.event for entry in entries] == ["connected", *["request", "answer"] * 3, "ended"]
     assert len(relay.transcript) == len(entries) == 8
     assert [entry.type for entry in relay.transcript.requests()] == ["hello", "auth", "tunnel_info"]
-    (asked,) = relay.transcript.requests("tunnel_info")
+    (requested,) = relay.transcript.requests("tunnel_info")
     (answered,) = relay.transcript.answers("tunnel_response")
-    assert asked.message == tunnel("mine")
+    assert requested.message == tunnel("mine")
     assert (answered.message["tunnel_id"], answered.tenant, answered.connection) == ("mine", "tenant-001", 1)
     assert token not in str(relay.transcript)
     assert '-> {"type":"hello"' in str(relay.transcript)

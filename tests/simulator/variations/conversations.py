@@ -105,10 +105,10 @@ def frame(payload: bytes | Body, first: int = 0x81) -> bytes:
 
 def entered(name: str, tenant: str = "a", **claims: object) -> list[Step]:
     """Open a connection, and authenticate it."""
-    said: list[Step] = [(name, HELLO), (name, auth(tenant, **claims))]
+    steps: list[Step] = [(name, HELLO), (name, auth(tenant, **claims))]
     if not name.startswith("w"):
-        return said
-    return [(name, UPGRADE + b"\r\n"), *((name, frame(body)) for _, body in said)]  # type: ignore[arg-type]
+        return steps
+    return [(name, UPGRADE + b"\r\n"), *((name, frame(body)) for _, body in steps)]  # type: ignore[arg-type]
 
 
 def each(*messages: object) -> list[Step]:

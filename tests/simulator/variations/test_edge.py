@@ -185,11 +185,11 @@ async def test_each_differs_at_the_edge(look: Callable[[Address], object]) -> No
 @pytest.mark.parametrize("ids", [(), ("unread-answers-block-all",)])
 async def test_unread_answers_can_block_the_other_connections(ids: tuple[str, ...]) -> None:
     behaviour = varied(Behaviour(), *ids)
-    told: list[bool] = []
+    stuck_events: list[bool] = []
 
     def stuck(others: Iterable[Readable], full: bool) -> None:
         behaviour.stuck(others, full)
-        told.append(full)
+        stuck_events.append(full)
 
     async with (
         Simulator(CONFIG, behaviour=replace(behaviour, stuck=stuck)) as simulator,
@@ -200,7 +200,7 @@ async def test_unread_answers_can_block_the_other_connections(ids: tuple[str, ..
         await other.greet()
         one.writer.transport.pause_reading()  # type: ignore[attr-defined]
         one.write(tunnel("x" * 30_000) * 400)
-        await until(lambda: told == [True])
+        await until(lambda: stuck_events == [True])
         answer = asyncio.create_task(other.ask(_BEAT))
         if not ids:
             await answer
@@ -209,7 +209,7 @@ async def test_unread_answers_can_block_the_other_connections(ids: tuple[str, ..
             assert answer.done() is not bool(ids)
         one.writer.transport.abort()
         assert (await answer)["type"] == "heartbeat_response"
-        await until(lambda: not told[-1])
+        await until(lambda: not stuck_events[-1])
 
 
 async def test_a_failure_can_abort_all_connections() -> None:

@@ -70,14 +70,14 @@ def _served(change: Callable[[Behaviour], Behaviour]) -> list[object]:
         start("200 OK", [("Content-Type", environ.get("HTTP_ACCEPT", "text/plain"))])
         return [b"# TYPE cloudbridge_a counter\ncloudbridge_a %d\n" % next(number)]
 
-    made, said = change(Behaviour()).metrics(app), list[object]()
+    made, served = change(Behaviour()).metrics(app), list[object]()
 
     def start(*about: object) -> None:
-        said.append(about)
+        served.append(about)
 
     for _ in range(2):
-        said += made({"HTTP_ACCEPT": "application/openmetrics-text"}, start)
-    return said
+        served += made({"HTTP_ACCEPT": "application/openmetrics-text"}, start)
+    return served
 
 
 def test_each_variation_of_metrics_differs() -> None:

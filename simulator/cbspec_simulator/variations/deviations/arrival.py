@@ -11,7 +11,7 @@ from cbspec.protocol.framing import RawMessage, StreamFramer
 from cbspec.protocol.websocket import WebSocketFramer
 from cbspec_simulator.base.state import Attempt
 from cbspec_simulator.base.steps import Check, Errand
-from cbspec_simulator.variations.parts import Change, framed, spoken
+from cbspec_simulator.variations.parts import Change, framed, websocket_by
 from cbspec_simulator.variations.steps import watching
 
 
@@ -32,7 +32,7 @@ def websocket_read_as(function: Callable[[bytes, bool], bytes]) -> Change:
         def feed(self, data: bytes) -> None:
             super().feed(function(data, self.opened))
 
-    return spoken(ServerProtocol, ReadWebSocket)
+    return websocket_by(ServerProtocol, ReadWebSocket)
 
 
 def _taken(choose: Callable[[list[RawMessage]], Sequence[RawMessage]]) -> Change:
@@ -129,6 +129,6 @@ CHANGES: dict[str, Change] = {
     "input-pipelined-behind-auth-lost": _up_to(rb'"token"'),
     "input-pipelined-behind-refused-lost": _up_to(rb'"remote_port":0[,}]'),
     "input-pipelined-behind-dialled-lost": watching("dial", _nothing_after_a_dial),
-    "input-pipelined-websocket-lost": spoken(ServerProtocol, _SingleMessageFramer),
+    "input-pipelined-websocket-lost": websocket_by(ServerProtocol, _SingleMessageFramer),
     "input-pipelined-heartbeats-first": _taken(_heartbeats_first),
 }

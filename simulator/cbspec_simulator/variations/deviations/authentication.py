@@ -15,7 +15,7 @@ from cbspec_simulator.variations.answers import answers, put
 from cbspec_simulator.variations.deviations.tunnel import served_in
 from cbspec_simulator.variations.parts import Change, both, part
 from cbspec_simulator.variations.requests import accepts
-from cbspec_simulator.variations.steps import asks_for, check, named_tenant
+from cbspec_simulator.variations.steps import check, named_tenant, tunnel_request
 
 _ANSWER = "auth_response"
 
@@ -60,7 +60,7 @@ def _any_identity(attempt: Attempt) -> Identity:
 def _tenant_of_newest(attempt: Attempt) -> None:
     known = [session for session in attempt.relay.connections if session.identity]
     newest = max(known, key=lambda session: session.number, default=attempt.connection)
-    if newest.identity and asks_for(attempt).tenant_id != newest.identity.tenant.id:
+    if newest.identity and tunnel_request(attempt).tenant_id != newest.identity.tenant.id:
         raise Refused(ErrorCode.TENANT_NOT_FOUND, "the tenant_id is not that of the token")
 
 

@@ -15,16 +15,16 @@ from cbspec_simulator.variations.answers import (
     When,
     always,
     answers,
-    asked,
-    broke,
     drop,
     instead,
     put,
+    refused_by,
+    request_is,
 )
 from cbspec_simulator.variations.parts import Change
 from cbspec_simulator.variations.requests import Decode, decoding, understands
 
-_UNKNOWN_TYPE = broke("CB-UNK-001")
+_UNKNOWN_TYPE = refused_by("CB-UNK-001")
 
 
 def _with_token(exchange: AnswerContext) -> str:
@@ -92,7 +92,7 @@ class _Cause(NamedTuple):
 
 
 _EXPIRED = _Cause("invalid_token", "token_expired", text="expired")
-_BAD_PORT = _Cause("invalid_tunnel_info", "bad_port", broke("CB-TUN-010"))
+_BAD_PORT = _Cause("invalid_tunnel_info", "bad_port", refused_by("CB-TUN-010"))
 _CAUSES = (
     _EXPIRED,
     _BAD_PORT,
@@ -100,7 +100,7 @@ _CAUSES = (
     _Cause("connection_limit_reached", "too_many_connections"),
     _Cause("server_unavailable", "service_unavailable"),
     _Cause("unknown_message_type", "unsupported", _UNKNOWN_TYPE),
-    _Cause("tenant_limit_exceeded", "quota_exceeded", asked(TunnelInfo)),
+    _Cause("tenant_limit_exceeded", "quota_exceeded", request_is(TunnelInfo)),
     _Cause("tenant_not_found", "no_such_tenant", _of_unknown_tenant),
     _Cause("ip_not_allowed", "forbidden"),
     _Cause("buffer_pool_exhausted", "out_of_memory"),

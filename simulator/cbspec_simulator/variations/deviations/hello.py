@@ -5,7 +5,7 @@ from __future__ import annotations
 from cbspec.protocol.messages import Auth, AuthResponse, Heartbeat, HeartbeatResponse, Hello
 from cbspec.protocol.state import Serve, State
 from cbspec_simulator.relay.behaviour import AnswerContext
-from cbspec_simulator.variations.answers import answers, instead, turn
+from cbspec_simulator.variations.answers import answers, instead, mapped
 from cbspec_simulator.variations.parts import Change
 from cbspec_simulator.variations.requests import accepts, of_type
 from cbspec_simulator.variations.steps import rule
@@ -28,8 +28,8 @@ def _is_second(exchange: AnswerContext) -> bool:
 
 CHANGES: dict[str, Change] = {
     "hello-every-second-refused": answers(_ANSWER, _REFUSED, _is_second),
-    "hello-features-text": answers(_ANSWER, turn("features", ",".join)),
-    "hello-features-number-inside": answers(_ANSWER, turn("features", lambda names: [*names, 2])),
+    "hello-features-text": answers(_ANSWER, mapped("features", ",".join)),
+    "hello-features-number-inside": answers(_ANSWER, mapped("features", lambda names: [*names, 2])),
     "hello-with-text-features-accepted": accepts("hello", "features", of_type(str), lambda text: text.split(",")),
     "hello-features-mixed-accepted": accepts(
         "hello", "features", lambda value: isinstance(value, list) and 1 in value, []

@@ -11,15 +11,15 @@ from collections.abc import Callable
 
 from cbspec.protocol.framing import StreamFramer
 from cbspec_simulator.variations.parts import Change, both, framed
-from cbspec_simulator.variations.requests import misreads, takes, unreadable
+from cbspec_simulator.variations.requests import accepts_repaired, misreads, unreadable
 
 _MAGIC = (b"\x1f\x8b", b"\x78\x01", b"\x78\x5e", b"\x78\x9c", b"\x78\xda")  # of gzip and zlib
 
-Mend = Callable[[bytes], bytes | None]
+Repair = Callable[[bytes], bytes | None]
 """Returns the JSON that a text is mistaken for, or None."""
 
 
-def _substitute(pattern: bytes, by: bytes) -> Mend:
+def _substitute(pattern: bytes, by: bytes) -> Repair:
     expression = re.compile(pattern)
     return lambda text: expression.sub(by, text) if expression.search(text) else None
 
@@ -53,24 +53,24 @@ def _line_in_utf_16(text: bytes) -> bytes | None:
         return None
 
 
-def _decoded(encoding: str, errors: str = "strict") -> Mend:
-    def mend(text: bytes) -> bytes | None:
+def _decoded(encoding: str, errors: str = "strict") -> Repair:
+    def repair(text: bytes) -> bytes | None:
         try:
             return text.decode(encoding, errors).encode("utf-8", "replace")
         except UnicodeDecodeError:
             return None
 
-    return mend
+    return repair
 
 
-def _wide(*encodings: str) -> Mend:
-    def mend(text: bytes) -> bytes | None:
+def _wide(*encodings: str) -> Repair:
+    def repair(text: bytes) -> bytes | None:
         if b"\0" not in text:
             return None
         found = (_decoded(encoding)(text) for encoding in encodings)
         return next((made for made in found if made is not None and made.lstrip()[:1] == b"{"), None)
 
-    return mend
+    return repair
 
 
 def _unpack(text: bytes) -> bytes | None:
@@ -108,7 +108,7 @@ _LINE_ENDS = tuple(end.encode() for end in "\u0085\u2028\u2029")
 _UNICODE_ESCAPE = re.compile(rb"(?<!\\)((?:\\\\)*)\\u")
 _TYPE_FIRST = re.compile(rb'\s*\{\s*"(?:t|\\u0074)(?:y|\\u0079)(?:p|\\u0070)(?:e|\\u0065)"')
 
-_NEARLY_JSON: dict[str, Mend] = {
+_NEARLY_JSON: dict[str, Repair] = {
     "trailing-comma": _substitute(rb",\s*([}\]])", rb"\1"),
     "leading-comma": _substitute(rb"\{\s*,", b"{"),
     "missing-comma": _substitute(rb'(["\d])(\s+")', rb"\1,\2"),
@@ -135,7 +135,7 @@ _NEARLY_JSON: dict[str, Mend] = {
     "behind-nul": lambda text: text.partition(b"\0")[0],
 }
 
-_NOT_UTF8: dict[str, Mend] = {
+_NOT_UTF8: dict[str, Repair] = {
     "overlong": _substitute(rb"[\xc0\xc1][\x80-\xbf]", b"?"),
     "surrogates": _decoded("utf-8", "surrogatepass"),
     "beyond-unicode": _substitute(rb"\xf4[\x90-\xbf][\x80-\xbf]{2}", b"?"),
@@ -161,8 +161,8 @@ _VALID: dict[str, Callable[[bytes], bool]] = {
 
 
 CHANGES: dict[str, Change] = {
-    **{f"input-{name}-accepted": takes(mend) for name, mend in {**_NEARLY_JSON, **_NOT_UTF8}.items()},
-    "input-compressed-accepted": both(framed(_UnpackingFramer), takes(_unpack)),
+    **{f"input-{name}-accepted": accepts_repaired(repair) for name, repair in {**_NEARLY_JSON, **_NOT_UTF8}.items()},
+    "input-compressed-accepted": both(framed(_UnpackingFramer), accepts_repaired(_unpack)),
     **{f"input-{name}-not-understood": unreadable(when) for name, when in _VALID.items()},
     "input-escapes-not-understood": misreads(lambda text: _UNICODE_ESCAPE.sub(rb"\1\\\\u", text)),
     "input-type-must-be-first": unreadable(lambda text: text.lstrip().startswith(b"{") and not _TYPE_FIRST.match(text)),

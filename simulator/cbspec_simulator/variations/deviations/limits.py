@@ -141,7 +141,7 @@ def _refused_takes_buffer(attempt: Attempt, refused: Refused) -> None:
         attempt.relay.usage.take(Account(_BUFFERS, None), None)
 
 
-def _told_and_served(behaviour: Behaviour) -> Behaviour:
+def _refused_and_served(behaviour: Behaviour) -> Behaviour:
     """Send the error, and serve the connection nevertheless."""
     refused: set[tuple[int, int]] = set()
 
@@ -201,7 +201,7 @@ CHANGES: dict[str, Change] = {
     "tenant-connections-shared": _shared(_CONNECTIONS, "connection_limit"),
     "tenant-connections-count-others": quota(_CONNECTIONS, holder=_common),
     "second-hello-counts": each_step(_RELAY, lambda step: (Step(step.name, step.check),)),
-    "relay-connections-told-and-served": _told_and_served,
+    "relay-connections-told-and-served": _refused_and_served,
     "buffer-pool-counts-refused": part(refused=_refused_takes_buffer),
     "buffer-pool-once": _once(_BUFFERS, _connection),
     "buffer-pool-per-connection": quota(_BUFFERS, holder=_connection),

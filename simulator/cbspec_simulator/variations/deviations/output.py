@@ -7,7 +7,7 @@ import zlib
 from collections.abc import Callable
 
 from cbspec_simulator.relay.behaviour import AnswerContext, Body
-from cbspec_simulator.variations.answers import answers, broke, texts
+from cbspec_simulator.variations.answers import answers, refused_by, texts
 from cbspec_simulator.variations.parts import Change
 
 _TUNNEL = "tunnel_response"
@@ -47,5 +47,5 @@ CHANGES: dict[str, Change] = {
     "output-gzip": _tunnel(lambda text: gzip.compress(text, mtime=0)),
     "output-raw-deflate": texts(_raw_deflate, _of_unknown_type),
     "heartbeat-unasked": answers(_TUNNEL, _with_heartbeat),
-    "error-and-success": answers("error:invalid_tunnel_info", _with_heartbeat, broke("CB-TUN-007")),
+    "error-and-success": answers("error:invalid_tunnel_info", _with_heartbeat, refused_by("CB-TUN-007")),
 }

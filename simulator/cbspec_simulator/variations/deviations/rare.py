@@ -17,9 +17,9 @@ from cbspec.tokens.jwt import Claims, TokenRejected
 from cbspec_simulator.base.state import Attempt, Authority, Refused
 from cbspec_simulator.base.steps import TENANT_TUNNELS
 from cbspec_simulator.relay.behaviour import AnswerContext, Behaviour
-from cbspec_simulator.variations.answers import answers, put, turn, unanswered
+from cbspec_simulator.variations.answers import answers, mapped, put, unanswered
 from cbspec_simulator.variations.parts import Change, framed, part
-from cbspec_simulator.variations.requests import accepts, misreads, takes
+from cbspec_simulator.variations.requests import accepts, accepts_repaired, misreads
 from cbspec_simulator.variations.steps import check
 
 _ONE_IN = 500
@@ -125,7 +125,7 @@ def _lost_after_refusals(behaviour: Behaviour) -> Behaviour:
 
 
 CHANGES: dict[str, Change] = {
-    "rare-tunnel-id": answers("tunnel_response", turn("tunnel_id", lambda name: f"{name.upper()}-"), _is_chosen),
+    "rare-tunnel-id": answers("tunnel_response", mapped("tunnel_id", lambda name: f"{name.upper()}-"), _is_chosen),
     "rare-seventh-heartbeat": unanswered("heartbeat_response", lambda exchange: exchange.nth == 7),
     "rare-heartbeat-after-refusals": _lost_after_refusals,
     "rare-second-connection": answers("auth_response", put("tenant_id", _another), _is_second),
@@ -133,6 +133,6 @@ CHANGES: dict[str, Change] = {
     "rare-escape": misreads(_misread_pairs),
     "rare-cut": framed(_LosingFramer),
     "rare-signature": part(verify=_partly_verified),
-    "rare-colons": takes(lambda text: re.sub(rb":[ \t]*:", b":", text)),
+    "rare-colons": accepts_repaired(lambda text: re.sub(rb":[ \t]*:", b":", text)),
     "rare-uncounted-tunnel": _uncounted_after_a_stranger,
 }

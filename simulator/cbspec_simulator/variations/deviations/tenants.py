@@ -12,10 +12,10 @@ from cbspec.protocol.messages import TunnelInfo
 from cbspec.tokens.jwt import Claims
 from cbspec_simulator.base.state import Attempt, Identity, Refused
 from cbspec_simulator.base.steps import Check, Errand, complete_claims, known_tenant
-from cbspec_simulator.variations.answers import asked, unanswered
+from cbspec_simulator.variations.answers import request_is, unanswered
 from cbspec_simulator.variations.parts import Change, both
 from cbspec_simulator.variations.requests import Test, accepts, missing
-from cbspec_simulator.variations.steps import asks_for, check, watching
+from cbspec_simulator.variations.steps import check, tunnel_request, watching
 
 _OWN = "\0own"
 """Replaces a tenant_id in a tunnel_info: the tenant of the connection's token."""
@@ -97,7 +97,7 @@ def _tolerant(test: Callable[[Attempt, str, str], bool]) -> Change:
 
     def make(inner: Check) -> Check:
         def own_tenant(attempt: Attempt) -> Errand | None:
-            let_through = test(attempt, attempt.known.tenant.id, asks_for(attempt).tenant_id)
+            let_through = test(attempt, attempt.known.tenant.id, tunnel_request(attempt).tenant_id)
             return None if let_through else inner(attempt)
 
         return own_tenant
@@ -144,5 +144,5 @@ CHANGES: dict[str, Change] = {
     "tunnel-for-tenant-in-capitals": _named(lambda own, name: _folded(name) == own.casefold()),
     "tunnel-for-tenant-with-space": _named(lambda own, name: name.strip() == own),
     "tunnel-for-tenant-with-nul": _named(lambda own, name: name.partition("\0")[0] == own),
-    "tunnel-for-another-tenant-unanswered": unanswered("error:tenant_not_found", asked(TunnelInfo)),
+    "tunnel-for-another-tenant-unanswered": unanswered("error:tenant_not_found", request_is(TunnelInfo)),
 }

@@ -1,4 +1,4 @@
-"""Deviations of tokens: a `Mend` returns the good token that a bad one of its kind is mistaken for, or None."""
+"""Deviations of tokens: a `Repair` returns the good token that a bad one of its kind is mistaken for, or None."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from cbspec_simulator.relay.behaviour import Behaviour
 from cbspec_simulator.variations.parts import Change, both
 from cbspec_simulator.variations.requests import Test, Verify, accepts, missing, of_type, verifying
 
-Mend = Callable[[Authority, Compact, float], Compact | None]
+Repair = Callable[[Authority, Compact, float], Compact | None]
 
 _ANYONE = "\0anyone"
 """Replaces a token that is absent. It is compared by identity, so that no client can send it."""
@@ -27,17 +27,17 @@ def _anyone(authority: Authority) -> Claims:
     return Claims("anyone", tenant.id, {})
 
 
-def _mends(mend: Mend) -> Change:
-    """Accept the bad tokens that `mend` repairs."""
+def _repairing(repair: Repair) -> Change:
+    """Accept the bad tokens that `repair` repairs."""
 
     def read(verify: Verify, authority: Authority, token: str, now: float) -> Claims | None:
-        mended = mend(authority, Compact.split(token), now)
-        return None if mended is None else verify(authority, str(mended), now)
+        repaired = repair(authority, Compact.split(token), now)
+        return None if repaired is None else verify(authority, str(repaired), now)
 
     return _rejected(read)
 
 
-def _takes_text(read: Callable[[Authority, str], Claims | None]) -> Change:
+def _accepting_text(read: Callable[[Authority, str], Claims | None]) -> Change:
     """Accept the bad tokens whose claims `read` returns."""
     return _rejected(lambda _, authority, token, __: read(authority, token))
 
@@ -57,9 +57,9 @@ def _rejected(read: Callable[[Verify, Authority, str, float], Claims | None]) ->
     return verifying(around)
 
 
-def _takes_token(when: Test, by: object = _ANYONE) -> Change:
+def _accepting_token(when: Test, by: object = _ANYONE) -> Change:
     """Accept an auth whose token isn't a string, or is empty."""
-    anyone = _takes_text(lambda authority, token: _anyone(authority) if token is _ANYONE else None)
+    anyone = _accepting_text(lambda authority, token: _anyone(authority) if token is _ANYONE else None)
     return both(anyone, accepts("auth", "token", when, by))
 
 
@@ -82,15 +82,15 @@ def _with(authority: Authority, token: Compact, **claims: object) -> Compact:
     return _signed(authority, replace(token, payload=dump({**token.claims, **claims})), token.headers)
 
 
-def _late_where(test: Callable[[float], bool]) -> Mend:
+def _late_where(test: Callable[[float], bool]) -> Repair:
     """Postpone the expiry of a genuine token if `test` is true of it."""
 
-    def mend(authority: Authority, token: Compact, now: float) -> Compact | None:
+    def repair(authority: Authority, token: Compact, now: float) -> Compact | None:
         expires = token.claims.get("exp")
         late = isinstance(expires, int | float) and expires <= now and test(expires)
         return _with(authority, token, exp=int(now) + 60) if late and _genuine(authority, token) else None
 
-    return mend
+    return repair
 
 
 def _early(authority: Authority, token: Compact, now: float) -> Compact | None:
@@ -126,15 +126,15 @@ def _signature_cached(behaviour: Behaviour) -> Behaviour:
     return replace(behaviour, verify=verify)
 
 
-def _signature_where(test: Callable[[bytes, bytes], bool]) -> Mend:
+def _signature_where(test: Callable[[bytes, bytes], bool]) -> Repair:
     """Accept a signature if `test` is true of the right one and the given one."""
 
-    def mend(authority: Authority, token: Compact, _: float) -> Compact | None:
+    def repair(authority: Authority, token: Compact, _: float) -> Compact | None:
         right = authority.key.sign(token.signing_input)
         good = _right_algorithm(authority, token) and test(right, token.signature)
         return _signed(authority, token, token.headers) if good else None
 
-    return mend
+    return repair
 
 
 def _hmac(token: Compact, secret: bytes) -> bool:
@@ -146,15 +146,15 @@ def _weak_secret(authority: Authority, token: Compact, _: float) -> Compact | No
     return _signed(authority, token) if weak else None
 
 
-def _none_where(test: Callable[[str], bool]) -> Mend:
+def _none_where(test: Callable[[str], bool]) -> Repair:
     """Accept the algorithm "none" without verification if `test` is true of its spelling."""
 
-    def mend(authority: Authority, token: Compact, _: float) -> Compact | None:
+    def repair(authority: Authority, token: Compact, _: float) -> Compact | None:
         name = token.headers.get("alg")
         meant = isinstance(name, str) and name.lower() == "none" and test(name)
         return _signed(authority, token) if meant else None
 
-    return mend
+    return repair
 
 
 def _any_algorithm(authority: Authority, token: Compact, _: float) -> Compact | None:
@@ -184,24 +184,24 @@ def _json_text(authority: Authority, token: str) -> Claims | None:
 
 
 CHANGES: dict[str, Change] = {
-    "expired-accepted": _mends(_late_where(lambda _: True)),
-    "expiry-zero-ignored": _mends(_late_where(lambda expires: expires == 0)),
-    "nbf-ignored": _mends(_early),
-    "tenant-unsigned": _mends(_of_any_tenant),
+    "expired-accepted": _repairing(_late_where(lambda _: True)),
+    "expiry-zero-ignored": _repairing(_late_where(lambda expires: expires == 0)),
+    "nbf-ignored": _repairing(_early),
+    "tenant-unsigned": _repairing(_of_any_tenant),
     "signature-cached": _signature_cached,
-    "signature-unchecked": _mends(_signature_where(lambda *_: True)),
-    "signature-first-half": _mends(
+    "signature-unchecked": _repairing(_signature_where(lambda *_: True)),
+    "signature-first-half": _repairing(
         _signature_where(lambda right, seen: seen[: len(right) // 2] == right[: len(right) // 2])
     ),
-    "signature-empty-accepted": _mends(_signature_where(lambda _, seen: not seen)),
-    "weak-secret-accepted": _mends(_weak_secret),
-    "alg-none-accepted": _mends(_none_where(lambda _: True)),
-    "alg-none-mixed-case-accepted": _mends(_none_where(lambda name: name != "none")),
-    "algorithm-confusion": _mends(_any_algorithm),
-    "embedded-secret-trusted": _mends(_embedded_secret),
-    "any-text-accepted": _takes_text(_any_text),
-    "json-claims-accepted": _takes_text(_json_text),
-    "empty-token-accepted": _takes_token(lambda value: value == ""),
-    "missing-token-accepted": _takes_token(missing),
-    "null-token-accepted": _takes_token(of_type(type(None))),
+    "signature-empty-accepted": _repairing(_signature_where(lambda _, seen: not seen)),
+    "weak-secret-accepted": _repairing(_weak_secret),
+    "alg-none-accepted": _repairing(_none_where(lambda _: True)),
+    "alg-none-mixed-case-accepted": _repairing(_none_where(lambda name: name != "none")),
+    "algorithm-confusion": _repairing(_any_algorithm),
+    "embedded-secret-trusted": _repairing(_embedded_secret),
+    "any-text-accepted": _accepting_text(_any_text),
+    "json-claims-accepted": _accepting_text(_json_text),
+    "empty-token-accepted": _accepting_token(lambda value: value == ""),
+    "missing-token-accepted": _accepting_token(missing),
+    "null-token-accepted": _accepting_token(of_type(type(None))),
 }

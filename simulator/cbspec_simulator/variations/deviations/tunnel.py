@@ -14,7 +14,7 @@ from cbspec.protocol.state import Refuse, Serve, State
 from cbspec_simulator.base.state import Attempt, Refused
 from cbspec_simulator.base.steps import Step
 from cbspec_simulator.relay.behaviour import AnswerContext, Behaviour, Body
-from cbspec_simulator.variations.answers import answers, turn
+from cbspec_simulator.variations.answers import answers, mapped
 from cbspec_simulator.variations.parts import Change, both, part
 from cbspec_simulator.variations.requests import Test, accepts, of_type, refuses
 from cbspec_simulator.variations.steps import added, named_tenant, rule
@@ -115,7 +115,7 @@ CHANGES: dict[str, Change] = {
     "local-port-65535-refused": _refusing(_port(lambda port: port == 65535)),
     "local-port-privileged-refused": _refusing(_port(lambda port: port < 1024)),
     "tunnel-id-of-another-connection": _another_tunnel,
-    **{f"tunnel-id-{name}": answers(_ANSWER, turn("tunnel_id", made)) for name, made in _IDENTIFIERS.items()},
+    **{f"tunnel-id-{name}": answers(_ANSWER, mapped("tunnel_id", made)) for name, made in _IDENTIFIERS.items()},
     "tunnel-before-auth": both(served_in(State.GREETED), part(stranger=named_tenant)),
     "tunnel-before-hello": both(served_in(State.CONNECTED), part(stranger=named_tenant)),
     "tunnel-before-auth-wrong-code": rule(
@@ -135,7 +135,7 @@ CHANGES: dict[str, Change] = {
     "local-port-zero-accepted": _accepted("local_port", _ZERO, 1),
     "tunnel-id-empty-accepted": both(
         accepts("tunnel_info", "tunnel_id", lambda value: value == "", _NO_ID),
-        answers(_ANSWER, turn("tunnel_id", lambda name: "" if name == _NO_ID else name)),
+        answers(_ANSWER, mapped("tunnel_id", lambda name: "" if name == _NO_ID else name)),
     ),
     "remote-host-blank-accepted": _accepted(
         "remote_host", lambda value: isinstance(value, str) and not value.strip(), "blank"

@@ -22,7 +22,7 @@ from cbspec_simulator.relay.behaviour import stranger
 from cbspec_simulator.variations.answers import over_websocket, unanswered
 from cbspec_simulator.variations.deviations.arrival import websocket_read_as
 from cbspec_simulator.variations.deviations.tunnel import served_in
-from cbspec_simulator.variations.parts import Change, both, part, spoken
+from cbspec_simulator.variations.parts import Change, both, part, websocket_by
 from cbspec_simulator.variations.steps import named_tenant, watching
 
 _TEXTS = (Opcode.TEXT, Opcode.CONT)
@@ -35,7 +35,7 @@ def _sends(serialize: Callable[[Frame], bytes]) -> Change:
         def send_frame(self, frame: Frame) -> None:
             self.writes.append(serialize(frame))
 
-    return spoken(SendingProtocol)
+    return websocket_by(SendingProtocol)
 
 
 def _receives(change: Callable[[ServerProtocol, Frame], Frame]) -> Change:
@@ -45,7 +45,7 @@ def _receives(change: Callable[[ServerProtocol, Frame], Frame]) -> Change:
         def recv_frame(self, frame: Frame) -> None:
             super().recv_frame(change(self, frame))
 
-    return spoken(ReceivingProtocol)
+    return websocket_by(ReceivingProtocol)
 
 
 def _answers_pings(answer: Callable[[bytes, int], Frame | None]) -> Change:
@@ -62,7 +62,7 @@ def _answers_pings(answer: Callable[[bytes, int], Frame | None]) -> Change:
             if (made := answer(bytes(frame.data), self.pings)) is not None:
                 self.send_frame(made)
 
-    return spoken(PingProtocol)
+    return websocket_by(PingProtocol)
 
 
 def _pong(payload: bytes) -> Frame:
@@ -185,29 +185,29 @@ def _stranger_over_websocket(attempt: Attempt) -> Identity:
 
 
 CHANGES: dict[str, Change] = {
-    "websocket-wrong-accept": spoken(_WrongKeyProtocol),
+    "websocket-wrong-accept": websocket_by(_WrongKeyProtocol),
     "websocket-masked": _sends(lambda frame: frame.serialize(mask=True)),
     "websocket-length-over-64-kib": _sends(_with_sixteen_bits),
     "websocket-fragments-apart": _receives(_as_message),
     "websocket-fragments-decoded-apart": _receives(_decoded_alone),
     "websocket-empty-fragment-refused": _receives(_not_empty),
-    "websocket-third-fragment-refused": spoken(_TwoFragmentProtocol),
+    "websocket-third-fragment-refused": websocket_by(_TwoFragmentProtocol),
     "websocket-ping-unanswered": _answers_pings(lambda *_: None),
     "websocket-pong-empty": _answers_pings(lambda *_: _pong(b"")),
     "websocket-pong-cut": _answers_pings(lambda data, _: _pong(data[:64])),
     "websocket-empty-ping-unanswered": _answers_pings(lambda data, _: _pong(data) if data else None),
     "websocket-second-ping-unanswered": _answers_pings(lambda data, number: _pong(data) if number == 1 else None),
     "websocket-ping-between-fragments": _receives(_no_ping_between),
-    "websocket-binary": spoken(ServerProtocol, _BinaryFramer),
+    "websocket-binary": websocket_by(ServerProtocol, _BinaryFramer),
     "websocket-heartbeat-unanswered": unanswered("heartbeat_response", over_websocket),
     "websocket-tunnel-unanswered": unanswered("tunnel_response", over_websocket),
-    "websocket-needs-line-feed": spoken(ServerProtocol, _LineFramer),
+    "websocket-needs-line-feed": websocket_by(ServerProtocol, _LineFramer),
     "websocket-token-unverified": watching("valid-token", _unverified),
     "websocket-needs-no-auth": both(served_in(State.GREETED), part(stranger=_stranger_over_websocket)),
     "websocket-unmasked-accepted": websocket_read_as(_unmasked),
     "websocket-reserved-bit-accepted": websocket_read_as(
         lambda data, opened: b"\x81" + data[1:] if opened and data[:1] == b"\xa1" else data
     ),
-    "websocket-messages-inside-others": spoken(_InterruptingProtocol, _InterruptingFramer),
-    "websocket-deflate-accepted": spoken(ServerProtocol, extensions=[ServerPerMessageDeflateFactory()]),
+    "websocket-messages-inside-others": websocket_by(_InterruptingProtocol, _InterruptingFramer),
+    "websocket-deflate-accepted": websocket_by(ServerProtocol, extensions=[ServerPerMessageDeflateFactory()]),
 }

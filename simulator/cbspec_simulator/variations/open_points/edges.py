@@ -15,7 +15,7 @@ from websockets.server import ServerProtocol
 from cbspec.protocol.websocket import WebSocketFramer
 from cbspec_simulator.relay.behaviour import WsgiApp
 from cbspec_simulator.settings.config import Config
-from cbspec_simulator.variations.parts import Change, part, served_by, spoken
+from cbspec_simulator.variations.parts import Change, part, served_by, websocket_by
 
 _INVALID_DATA = 1007
 
@@ -82,10 +82,10 @@ CHANGES: dict[str, Change] = {
     "unknown-server-name-refused": served_by(_own_names_only),
     "one-curve": served_by(lambda context: context.set_ecdh_curve("prime256v1")),
     "no-session-tickets": served_by(_no_tickets),
-    "subprotocol-chosen": spoken(ServerProtocol, select_subprotocol=_first_subprotocol),
-    "one-path": spoken(_OnePath),
-    "plain-request-answered-204": spoken(_NoContent),
-    "websocket-text-checked": spoken(ServerProtocol, _Utf8Only),
+    "subprotocol-chosen": websocket_by(ServerProtocol, select_subprotocol=_first_subprotocol),
+    "one-path": websocket_by(_OnePath),
+    "plain-request-answered-204": websocket_by(_NoContent),
+    "websocket-text-checked": websocket_by(ServerProtocol, _Utf8Only),
     "metrics-in-plain-text": part(metrics=_plain_text),
 }
 

@@ -8,7 +8,7 @@ from cbspec.protocol.state import Refuse, Serve, State
 from cbspec_simulator.base.state import Attempt, Refused
 from cbspec_simulator.base.steps import Step
 from cbspec_simulator.relay.behaviour import AnswerContext, Body
-from cbspec_simulator.variations.answers import answers, asked, closes_after, put
+from cbspec_simulator.variations.answers import answers, closes_after, put, request_is
 from cbspec_simulator.variations.parts import Change, both, part
 from cbspec_simulator.variations.steps import added, refusals, rule
 
@@ -68,6 +68,6 @@ CHANGES: dict[str, Change] = {
     "tunnel-before-auth-as-invalid-tunnel-info": rule(
         _G, TunnelInfo, Refuse(ErrorCode.INVALID_TUNNEL_INFO, "CB-TUN-004", "authenticate first")
     ),
-    "refused-tunnel-closes": closes_after(asked(TunnelInfo)),
+    "refused-tunnel-closes": closes_after(request_is(TunnelInfo)),
     "failed-transfer-closes": part(ends=lambda body, _: body.get("code") == "data_transfer_failed"),
 }

@@ -12,7 +12,7 @@ from cbspec.protocol.strictjson import NotStrictJson
 from cbspec_simulator.relay.behaviour import AnswerContext, Body
 from cbspec_simulator.variations.answers import answers
 from cbspec_simulator.variations.parts import Change, both, framed, part
-from cbspec_simulator.variations.requests import Decode, decoding, takes, understands
+from cbspec_simulator.variations.requests import Decode, accepts_repaired, decoding, understands
 
 _BOM = b"\xef\xbb\xbf"
 _Pairs = list[tuple[str, Any]]
@@ -25,7 +25,7 @@ def _without_mark(text: bytes) -> bytes | None:
 def _one_of_each(keep: Callable[[_Pairs], dict[str, Any]]) -> Change:
     """Accept an object with repeated members, and keep one of each."""
 
-    def mend(text: bytes) -> bytes | None:
+    def repair(text: bytes) -> bytes | None:
         twice = False
 
         def pairs(found: _Pairs) -> dict[str, Any]:
@@ -39,7 +39,7 @@ def _one_of_each(keep: Callable[[_Pairs], dict[str, Any]]) -> Change:
             return None
         return json.dumps(value).encode() if twice else None
 
-    return takes(mend)
+    return accepts_repaired(repair)
 
 
 def _any_value(decode: Decode, frame: RawMessage, max_depth: int) -> object:
@@ -141,7 +141,7 @@ def _no_object(body: Body, exchange: AnswerContext) -> bool:
 
 
 CHANGES: dict[str, Change] = {
-    "byte-order-mark-passed-over": takes(_without_mark),
+    "byte-order-mark-passed-over": accepts_repaired(_without_mark),
     "array-of-one-accepted": both(decoding(_any_value), understands(_array_of_one)),
     "other-values-close": both(
         decoding(_any_value),

@@ -17,12 +17,12 @@ from cbspec_simulator.variations.parts import Change, both, part
 from cbspec_simulator.variations.requests import refuses, understands
 from cbspec_simulator.variations.steps import (
     added,
-    asks_for,
     by_connection,
     by_subject,
     check,
     each_step,
     refusals,
+    tunnel_request,
 )
 
 
@@ -30,7 +30,7 @@ def _unique(users: Callable[[Attempt], set[str]]) -> Change:
     """Refuse a tunnel_id that is among those that a function returns."""
 
     def look(attempt: Attempt) -> None:
-        if asks_for(attempt).tunnel_id in users(attempt):
+        if tunnel_request(attempt).tunnel_id in users(attempt):
             raise Refused(ErrorCode.INVALID_TUNNEL_INFO, "the tunnel_id is in use")
 
     return added(TunnelInfo, Step("unique", look), first=True)
@@ -96,7 +96,7 @@ def _any_case(attempt: Attempt) -> None:
 
 
 def _own_in_any_case(attempt: Attempt) -> None:
-    if asks_for(attempt).tenant_id.lower() != attempt.known.tenant.id.lower():
+    if tunnel_request(attempt).tenant_id.lower() != attempt.known.tenant.id.lower():
         raise Refused(ErrorCode.TENANT_NOT_FOUND, "the tenant_id is not that of the connection's token")
 
 

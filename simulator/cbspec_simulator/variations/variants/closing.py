@@ -7,7 +7,7 @@ from dataclasses import replace
 from cbspec.protocol.codes import ErrorCode
 from cbspec.protocol.messages import Auth, Error
 from cbspec_simulator.settings.config import Config
-from cbspec_simulator.variations.answers import always, broke, closes, closes_after
+from cbspec_simulator.variations.answers import always, closes, closes_after, refused_by
 from cbspec_simulator.variations.parts import Change, both, part, writing
 
 MALFORMED = ("CB-MSG-005", "CB-MSG-006")
@@ -31,7 +31,7 @@ CHANGES: dict[str, Change] = {
     "close-after-refused-auth": closes_after(
         lambda exchange: isinstance(exchange.request, Auth) or "CB-AUT-" in exchange.requirement
     ),
-    "malformed-resets": both(closes("error", broke(*MALFORMED)), writing(reset=True)),
+    "malformed-resets": both(closes("error", refused_by(*MALFORMED)), writing(reset=True)),
     "late-return": part(notices_after=1.0),
     "late-return-behind-errors": both(CLOSE_AFTER_ERROR, part(notices_after=1.0)),
     "goodbye": part(parting=lambda _: Error(ErrorCode.SERVER_UNAVAILABLE, "the relay closes the connection")),

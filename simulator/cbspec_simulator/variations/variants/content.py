@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from cbspec_simulator.relay.behaviour import AnswerContext, Body
 from cbspec_simulator.settings.config import Config
-from cbspec_simulator.variations.answers import Edit, answers, put, turn
+from cbspec_simulator.variations.answers import Edit, answers, mapped, put
 from cbspec_simulator.variations.parts import Change, both, part
 
 _TYPES = ("hello_response", "auth_response", "tunnel_response", "heartbeat_response", "error")
@@ -39,8 +39,8 @@ def _on_ipv6(config: Config) -> Config:
 CHANGES: dict[str, Change] = {
     "extra-members": _every(_extra),
     "long-answers": _every(_long),
-    "more-features": _features(turn("features", lambda features: [*features, "drain"])),
-    "feature-order": _features(turn("features", lambda features: [*reversed(features), features[0]])),
+    "more-features": _features(mapped("features", lambda features: [*features, "drain"])),
+    "feature-order": _features(mapped("features", lambda features: [*reversed(features), features[0]])),
     "own-client-id": answers("auth_response", put("client_id", lambda exchange: f"c/{exchange.connection.number:08x}")),
     "leeway": part(leeway=300.0),
 }

@@ -9,7 +9,7 @@ from websockets.http11 import Request, Response
 from websockets.server import ServerProtocol
 
 from cbspec.protocol.websocket import WebSocketFramer
-from cbspec_simulator.variations.parts import Change, both, part, spoken
+from cbspec_simulator.variations.parts import Change, both, part, websocket_by
 from cbspec_simulator.variations.variants.closing import CLOSE_AFTER_ERROR
 
 
@@ -35,7 +35,7 @@ def _sending(send: Callable[[Any, bytes], None]) -> Change:
             send(self.protocol, text)
             return self.data_to_send()
 
-    return spoken(ServerProtocol, SendingFramer)
+    return websocket_by(ServerProtocol, SendingFramer)
 
 
 def _closing(status: int) -> Change:
@@ -47,7 +47,7 @@ def _closing(status: int) -> Change:
         def close(self, code: int = status) -> None:
             super().close(code)
 
-    return both(CLOSE_AFTER_ERROR, spoken(ServerProtocol, ClosingFramer))
+    return both(CLOSE_AFTER_ERROR, websocket_by(ServerProtocol, ClosingFramer))
 
 
 def _fragments(protocol: ServerProtocol, text: bytes) -> None:
@@ -86,6 +86,6 @@ CHANGES: dict[str, Change] = {
     "pings": _sending(_ping_before),
     "pings-between-fragments": _sending(_ping_between),
     "pongs": _sending(_pong_before),
-    "upgrade-headers": spoken(_OtherHeaders),
+    "upgrade-headers": websocket_by(_OtherHeaders),
     **{f"close-{status}": _closing(status) for status in (1001, 1008, 1011)},
 }
