@@ -138,7 +138,7 @@ class Soak:
         return "" if outcome in allowed else f"{name}: {outcome} instead of {' or '.join(sorted(allowed))}"
 
     def settle(self, number: int) -> None:
-        """Check that nothing is in use, and record what the process holds."""
+        """Check that nothing is in use, and record the resources of the process."""
         deadline = time.monotonic() + _SETTLING
         least = min((holding.descriptors for holding, _ in self.samples), default=sys.maxsize)
         while ((used := self._used()) or self.relay.holding().descriptors > least) and time.monotonic() < deadline:
@@ -156,7 +156,7 @@ class Soak:
 
 
 def growth(samples: Sequence[tuple[Holding, int]], memory: float) -> list[str]:
-    """Return what grew between the third and the last quarter of at least four samples; `memory` KiB are allowed.
+    """Describe each growth between the third and the last quarter of at least four samples; `memory` KiB are allowed.
 
     The first half is for warming up.
     """

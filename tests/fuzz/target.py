@@ -39,7 +39,7 @@ def write_corpus(name: str, inputs: Iterable[bytes]) -> None:
 
 
 class Choices:
-    """Choices made by bytes taken from the front of an input; `rest` is what is left. At the end all are zero."""
+    """Choices made by bytes taken from the front of an input; `rest` is the remainder. At the end all are zero."""
 
     def __init__(self, data: bytes) -> None:
         self.rest = data

@@ -1,1 +1,1 @@
-"""Hostile peers: how their connections end, and what other clients notice."""
+"""Hostile peers: the ends of their connections, and the effect on other clients."""

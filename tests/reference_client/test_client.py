@@ -230,7 +230,7 @@ async def test_a_call_cancelled_while_it_waits_for_its_turn_has_no_effect(connec
 
 
 async def test_an_exception_in_the_body_closes_the_connection(connected: Connected) -> None:
-    with pytest.raises(ZeroDivisionError):  # noqa: PT012 - leaving the context by it is what is tested
+    with pytest.raises(ZeroDivisionError):  # noqa: PT012 - the context must be left by it
         async with connected() as (client, server):
             await client.hello()
             raise ZeroDivisionError
