@@ -20,7 +20,6 @@ from cbspec.protocol.messages import (
     TunnelResponse,
 )
 from cbspec.protocol.state import State
-from cbspec.tokens.jwt import mint
 from cbspec_client import (
     AnswerTimeout,
     ConnectionLost,
@@ -32,7 +31,7 @@ from cbspec_client import (
     Transport,
     Tunnel,
 )
-from tests.reference_client.conftest import KEY, TIMEOUTS, TOKEN, Connected, authenticate, whole_session
+from tests.reference_client.conftest import TIMEOUTS, TOKEN, Connected, authenticate, whole_session
 from tests.support.relay import EndStep, Raw, Step
 
 
@@ -171,13 +170,6 @@ async def test_a_missing_answer_ends_the_connection(connected: Connected, kind: 
         with pytest.raises(ConnectionLost, match="no answer"):
             await client.heartbeat()
     assert isinstance(server.messages[-1], kind)
-
-
-async def test_a_token_without_a_readable_tenant_is_left_to_the_relay(connected: Connected) -> None:
-    for token in ("no-jwt", "a.b.c", mint(KEY, {"sub": "u"}), mint(KEY, {"tenant_id": 7})):
-        async with connected() as (client, _):
-            await client.hello()
-            assert (await client.authenticate(token)).tenant_id == "tenant-001"
 
 
 async def test_invalid_requests_are_not_sent(connected: Connected) -> None:

@@ -13,7 +13,7 @@ import pytest
 from cbspec.tls_contexts import Trust
 from cbspec_client import CertificateNotTrusted, ConnectFailed, Misuse, TlsRefused, Transport, connect
 from tests.reference_client.conftest import TIMEOUTS, Connected, authenticate
-from tests.support.relay import ScriptedRelay, over_tls, read_to_end, serving
+from tests.support.relay import ScriptedRelay, serving
 
 
 async def attempt(port: int, host: str = "127.0.0.1", **options: object) -> None:
@@ -89,16 +89,6 @@ async def test_ipv6_works(context: ssl.SSLContext, ca: Path) -> None:
     for transport in Transport:
         async with ScriptedRelay(context).serving("::1") as server:
             await attempt(server.port, "::1", ca=ca, transport=transport)
-
-
-async def test_a_websocket_client_recognises_a_relay_that_speaks_lines(context: ssl.SSLContext, ca: Path) -> None:
-    def lines(tls: ssl.SSLSocket) -> None:
-        tls.recv(4096)
-        tls.sendall(b'{"type":"error"}\n\n')
-        read_to_end(tls)
-
-    with serving(over_tls(context, lines)) as endpoint, pytest.raises(ConnectFailed, match="WebSocket server"):
-        await attempt(endpoint.port, ca=ca, transport="websocket")
 
 
 async def test_closing_does_not_wait_for_the_relay_longer_than_allowed(connected: Connected) -> None:
