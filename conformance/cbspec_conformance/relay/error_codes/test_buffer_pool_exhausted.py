@@ -16,10 +16,11 @@ from cbspec_conformance.relay.error_codes.refusals import limited
 from cbspec_conformance.runner.marks import alone, last, requirement
 from cbspec_conformance.target.relay import RelayUnderTest
 
+pytestmark = alone
+
 _FULL = "buffer_pool_exhausted"
 
 
-@alone
 @requirement("CB-BUF-001")
 @pytest.mark.parametrize("before", ["nothing", "refusals"])
 def test_all_buffers_of_the_pool(relay: RelayUnderTest, before: str) -> None:
@@ -35,7 +36,6 @@ def test_all_buffers_of_the_pool(relay: RelayUnderTest, before: str) -> None:
         relay.soon(lambda: _open_tunnels(relay, at, size).close())
 
 
-@alone
 @requirement("CB-BUF-002")
 @pytest.mark.parametrize("where", ["same connection", "same tenant", "second tenant", "after a close"])
 def test_one_tunnel_more(relay: RelayUnderTest, where: str) -> None:
@@ -54,7 +54,6 @@ def test_one_tunnel_more(relay: RelayUnderTest, where: str) -> None:
                 judge.refused_with(session.ask(relay.tunnel_info(session.tenant)), _FULL)
 
 
-@alone
 @requirement("CB-BUF-003")
 @pytest.mark.parametrize("end", ["closed", pytest.param("reset", marks=last)])
 def test_buffers_come_back(relay: RelayUnderTest, end: str) -> None:
@@ -64,7 +63,6 @@ def test_buffers_come_back(relay: RelayUnderTest, end: str) -> None:
         released(relay, lambda: count_tunnels(relay, relay.authenticated(at=at), size + 1, end), "tunnels", end)
 
 
-@alone
 @requirement("CB-BUF-101")
 def test_pool_or_validation_first(relay: RelayUnderTest) -> None:
     """Use up the pool, then send a tunnel_info with a negative port."""

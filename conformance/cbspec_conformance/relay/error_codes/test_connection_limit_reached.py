@@ -30,10 +30,11 @@ from cbspec_conformance.relay.error_codes.refusals import (
 from cbspec_conformance.runner.marks import alone, last, requirement, requirements
 from cbspec_conformance.target.relay import RelayUnderTest
 
+pytestmark = alone
+
 _CODE = "connection_limit_reached"
 
 
-@alone
 @requirement("CB-CON-001")
 @pytest.mark.parametrize("hellos", [1, 2])
 def test_all_connections_of_the_limit(relay: RelayUnderTest, hellos: int) -> None:
@@ -42,7 +43,6 @@ def test_all_connections_of_the_limit(relay: RelayUnderTest, hellos: int) -> Non
         relay.soon(lambda: _fill(relay, at, limit, second_hello=hellos == 2))
 
 
-@alone
 @requirement("CB-CON-002")
 def test_one_connection_more(relay: RelayUnderTest) -> None:
     """Use up the limit, then open another connection: an error or a close refuses it, at any step."""
@@ -57,7 +57,6 @@ def test_one_connection_more(relay: RelayUnderTest) -> None:
             full.not_by_the_pool(exchanges)
 
 
-@alone
 @requirements("CB-CON-003", "CB-CON-004")
 def test_code(relay: RelayUnderTest, identifier: str) -> None:
     """Use up the limit, then open another connection; expect connection_limit_reached, or no error (CB-CON-003)."""
@@ -69,7 +68,6 @@ def test_code(relay: RelayUnderTest, identifier: str) -> None:
         (code_if_any if identifier == "CB-CON-003" else code_is_sent)(exchanges, _CODE)
 
 
-@alone
 @requirement("CB-CON-005")
 @pytest.mark.parametrize("end", ["closed", pytest.param("reset", marks=last)])
 def test_limit_is_released(relay: RelayUnderTest, end: str) -> None:
@@ -79,7 +77,6 @@ def test_limit_is_released(relay: RelayUnderTest, end: str) -> None:
         released(relay, lambda: _served(relay, at, limit + 1, end), "connections", end)
 
 
-@alone
 @requirement("CB-CON-101")
 def test_step_of_the_limit(relay: RelayUnderTest) -> None:
     """Use up the limit, then send hello, auth and a tunnel_info on another connection until one is refused."""

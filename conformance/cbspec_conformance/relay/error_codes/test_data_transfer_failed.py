@@ -13,8 +13,9 @@ from cbspec_conformance.relay.error_codes.refusals import connection_after_error
 from cbspec_conformance.runner.marks import alone, requirement
 from cbspec_conformance.target.relay import RelayUnderTest
 
+pytestmark = alone
 
-@alone
+
 @requirement("CB-TRF-001")
 def test_failed_transfer(relay: RelayUnderTest) -> None:
     """Request a tunnel whose data can't be transferred."""
@@ -23,7 +24,6 @@ def test_failed_transfer(relay: RelayUnderTest) -> None:
         judge.refused_with(relay.authenticated(at=at).ask(request), "data_transfer_failed")
 
 
-@alone
 @requirement("CB-TRF-002")
 def test_works_again(relay: RelayUnderTest) -> None:
     """After a failed transfer, request a tunnel to a reachable end, on the same connection if it is still open."""
@@ -43,7 +43,6 @@ def test_works_again(relay: RelayUnderTest) -> None:
     judge.accepted(relay.authenticated().ask(relay.tunnel_info()))
 
 
-@alone
 @requirement("CB-TRF-101")
 def test_after_a_failed_transfer(relay: RelayUnderTest) -> None:
     """After a failed transfer, send a message of unknown type on the same connection."""

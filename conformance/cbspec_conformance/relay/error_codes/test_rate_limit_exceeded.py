@@ -17,6 +17,8 @@ from cbspec_conformance.relay.error_codes.refusals import connection_after_error
 from cbspec_conformance.runner.marks import alone, last, requirement
 from cbspec_conformance.target.relay import RelayUnderTest
 
+pytestmark = [alone, last]
+
 _CODE = "rate_limit_exceeded"
 _MOST_CONNECTIONS = 32
 _BATCH = 20
@@ -26,8 +28,6 @@ _MARGIN = 3
 _TOGETHER = "an answer to each of many heartbeats"
 
 
-@last
-@alone
 @requirement("CB-RAT-002")
 def test_well_below_the_rate(relay: RelayUnderTest) -> None:
     """With nothing used up, send half the declared burst at once, then heartbeats at half the rate: all are served.
@@ -46,8 +46,6 @@ def test_well_below_the_rate(relay: RelayUnderTest) -> None:
             raise Broken("service well below the declared rate", "rate_limit_exceeded at half of it", exchange)
 
 
-@last
-@alone
 @requirement("CB-RAT-001")
 def test_well_above_the_rate(relay: RelayUnderTest) -> None:
     """Send heartbeats at full speed, three times as many as burst and rate allow in a second."""
@@ -55,8 +53,6 @@ def test_well_above_the_rate(relay: RelayUnderTest) -> None:
     _exceed(relay, _fresh(relay, tenant, rate), rate)
 
 
-@last
-@alone
 @requirement("CB-RAT-001")
 def test_connections_of_a_tenant_add_up(relay: RelayUnderTest) -> None:
     """If the rate is the tenant's, exceed it with several connections of several subjects together."""
@@ -87,8 +83,6 @@ def test_connections_of_a_tenant_add_up(relay: RelayUnderTest) -> None:
     raise Broken(f"rate_limit_exceeded well above {rate.per_second:g}/s for the tenant", seen)
 
 
-@last
-@alone
 @requirement("CB-RAT-003")
 def test_recovers(relay: RelayUnderTest) -> None:
     """Exceed the rate, wait until a token bucket is full again, then send a heartbeat."""
@@ -104,8 +98,6 @@ def test_recovers(relay: RelayUnderTest) -> None:
     judge.accepted(session.heartbeat(), _CODE)
 
 
-@last
-@alone
 @requirement("CB-RAT-004")
 def test_limit_is_the_tenants_own(relay: RelayUnderTest) -> None:
     """One tenant exceeds its rate; the heartbeats of another tenant below its own rate are answered."""
@@ -119,8 +111,6 @@ def test_limit_is_the_tenants_own(relay: RelayUnderTest) -> None:
         judge.accepted(theirs.heartbeat(), _CODE)
 
 
-@last
-@alone
 @requirement("CB-RAT-004")
 def test_tenants_with_a_rate_have_one_each(relay: RelayUnderTest) -> None:
     """One tenant exceeds its rate; another tenant with a rate sends half its burst at once: all are served."""
@@ -135,8 +125,6 @@ def test_tenants_with_a_rate_have_one_each(relay: RelayUnderTest) -> None:
     _burst(relay, others_session, _few(theirs))
 
 
-@last
-@alone
 @requirement("CB-RAT-101")
 def test_scope(relay: RelayUnderTest) -> None:
     """While one connection exceeds the rate, send some heartbeats on others: same subject, same tenant, another."""
@@ -155,8 +143,6 @@ def test_scope(relay: RelayUnderTest) -> None:
     relay.log.saw("more than a tenant's" if "a tenant's" in observed else "a tenant's, or more than that")
 
 
-@last
-@alone
 @requirement("CB-RAT-102")
 def test_connection_after_the_limit(relay: RelayUnderTest) -> None:
     """Exceed the rate on a connection, then send another heartbeat on it."""

@@ -23,10 +23,11 @@ from cbspec_conformance.runner.marks import alone, requirement, requirements
 from cbspec_conformance.target.provoke import until
 from cbspec_conformance.target.relay import RelayUnderTest
 
+pytestmark = alone
+
 _CODE = "server_unavailable"
 
 
-@alone
 @requirement("CB-UNA-001")
 def test_unavailable_relay_does_not_serve(relay: RelayUnderTest) -> None:
     """While the relay is unavailable, send hello, auth and a tunnel_info: no tunnel is opened."""
@@ -37,7 +38,6 @@ def test_unavailable_relay_does_not_serve(relay: RelayUnderTest) -> None:
             _not_served(relay, at)
 
 
-@alone
 @requirements("CB-UNA-002", "CB-UNA-003")
 def test_code(relay: RelayUnderTest, identifier: str) -> None:
     """While the relay is unavailable, send hello and auth; expect server_unavailable, or no error (CB-UNA-002)."""
@@ -48,7 +48,6 @@ def test_code(relay: RelayUnderTest, identifier: str) -> None:
             code_is_sent(attempt_for_code(relay, at, _CODE), _CODE)
 
 
-@alone
 @requirement("CB-UNA-004")
 def test_serves_again(relay: RelayUnderTest) -> None:
     """After the relay became available again, a client gets a tunnel within a few seconds."""
@@ -62,7 +61,6 @@ def test_serves_again(relay: RelayUnderTest) -> None:
     until(condition, lambda: _served(relay), (Broken,))
 
 
-@alone
 @requirement("CB-UNA-101")
 def test_step_of_the_refusal(relay: RelayUnderTest) -> None:
     """While the relay is unavailable, send hello, auth and a tunnel_info until one is refused."""
@@ -70,7 +68,6 @@ def test_step_of_the_refusal(relay: RelayUnderTest) -> None:
         relay.log.saw(step_of_refusal(relay, at, _CODE))
 
 
-@alone
 @requirement("CB-UNA-102")
 def test_websocket_handshake(relay: RelayUnderTest) -> None:
     """While the relay is unavailable, send an opening handshake and record the HTTP status."""
