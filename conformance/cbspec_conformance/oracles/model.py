@@ -148,14 +148,6 @@ class _Usage:
     over: str
     under: str
 
-    @property
-    def may_be_full(self) -> bool:
-        return self.most >= self.limit
-
-    @property
-    def is_full(self) -> bool:
-        return self.certain >= self.limit
-
 
 class Model:
     """All connections of a relay, in the order in which they were made.
@@ -247,11 +239,11 @@ class Model:
     def _below_limits(answer: str, usages: list[_Usage | None], blame: str, *, may_pass: bool = False) -> Allowed:
         """Return the allowed answers of a request that counts; with `may_pass`, a full limit may refuse a later one."""
         known = [usage for usage in usages if usage is not None]
-        answers = {usage.code for usage in known if usage.may_be_full}
+        answers = {usage.code for usage in known if usage.most >= usage.limit}
         if _FULL_RELAY in answers:
             answers.add(NOTHING)
-        blames = {usage.code: usage.under for usage in known if not usage.may_be_full}
-        full = next((usage for usage in known if usage.is_full), None)
+        blames = {usage.code: usage.under for usage in known if usage.most < usage.limit}
+        full = next((usage for usage in known if usage.certain >= usage.limit), None)
         if full is None or may_pass:
             return Allowed(frozenset({answer, *answers}), blame, blames)
         if full.code == _FULL_RELAY:

@@ -16,17 +16,7 @@ from cbspec_conformance.probe.session import HELLO, ProbeSession
 from cbspec_conformance.probe.tcp import Unreachable
 from cbspec_conformance.probe.wire import HandshakeFailure
 from cbspec_conformance.record.exchange import Exchange
-from cbspec_conformance.relay.error_codes.limits import active_tenants, ending, released
-from cbspec_conformance.relay.error_codes.refusals import (
-    attempt,
-    attempt_for_code,
-    code_if_any,
-    code_is_sent,
-    limited,
-    not_served,
-    served_tunnel,
-    step_of_refusal,
-)
+from cbspec_conformance.relay.error_codes import limits, refusals
 from cbspec_conformance.runner.marks import alone, last, requirement, requirements
 from cbspec_conformance.target.relay import RelayUnderTest
 
@@ -47,10 +37,10 @@ def test_all_connections_of_the_limit(relay: RelayUnderTest, hellos: int) -> Non
 def test_one_connection_more(relay: RelayUnderTest) -> None:
     """Use up the limit, then open another connection: an error or a close refuses it, at any step."""
     with _full(relay) as full:
-        for tenant in (*active_tenants(relay), relay.tenant):
-            exchanges = attempt(relay, full.at, insist=True, tenant=tenant)
+        for tenant in (*limits.active_tenants(relay), relay.tenant):
+            exchanges = refusals.attempt(relay, full.at, insist=True, tenant=tenant)
             try:
-                not_served(exchanges, f"no tunnel on connection {full.limit + 1}")
+                refusals.not_served(exchanges, f"no tunnel on connection {full.limit + 1}")
             except Broken:
                 full.still_open()
                 raise
@@ -61,11 +51,15 @@ def test_one_connection_more(relay: RelayUnderTest) -> None:
 def test_code(relay: RelayUnderTest, identifier: str) -> None:
     """Use up the limit, then open another connection; expect connection_limit_reached, or no error (CB-CON-003)."""
     with _full(relay) as full:
-        exchanges = attempt(relay, full.at) if identifier == "CB-CON-003" else attempt_for_code(relay, full.at, _CODE)
-        if identifier == "CB-CON-004" and any(served_tunnel(exchange) for exchange in exchanges):
+        exchanges = (
+            refusals.attempt(relay, full.at)
+            if identifier == "CB-CON-003"
+            else refusals.attempt_for_code(relay, full.at, _CODE)
+        )
+        if identifier == "CB-CON-004" and any(refusals.served_tunnel(exchange) for exchange in exchanges):
             raise Inconclusive(f"connection {full.limit + 1} was served (see CB-CON-002)")
         full.not_by_the_pool(exchanges)
-        (code_if_any if identifier == "CB-CON-003" else code_is_sent)(exchanges, _CODE)
+        (refusals.code_if_any if identifier == "CB-CON-003" else refusals.code_is_sent)(exchanges, _CODE)
 
 
 @requirement("CB-CON-005")
@@ -74,14 +68,14 @@ def test_limit_is_released(relay: RelayUnderTest, end: str) -> None:
     """Use up the limit, close or reset the connections, then open as many again within a few seconds."""
     with _limited(relay) as (at, limit):
         relay.needs.served("hello")
-        released(relay, lambda: _served(relay, at, limit + 1, end), "connections", end)
+        limits.released(relay, lambda: _served(relay, at, limit + 1, end), "connections", end)
 
 
 @requirement("CB-CON-101")
 def test_step_of_the_limit(relay: RelayUnderTest) -> None:
     """Use up the limit, then send hello, auth and a tunnel_info on another connection until one is refused."""
     with _full(relay) as full:
-        relay.log.saw(step_of_refusal(relay, full.at, _CODE))
+        relay.log.saw(refusals.step_of_refusal(relay, full.at, _CODE))
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,7 +106,7 @@ class _Full:
 def _limited(relay: RelayUnderTest) -> AbstractContextManager[tuple[Endpoint | None, int]]:
     if relay.tenant.connection_limit is not None:
         raise NotExercised("give tenants (an active one without tenants.connection_limit)")
-    return limited(relay, "connection_limit", relay.profile.relay.connection_limit)
+    return refusals.limited(relay, "connection_limit", relay.profile.relay.connection_limit)
 
 
 @contextlib.contextmanager
@@ -147,7 +141,7 @@ def _served(relay: RelayUnderTest, at: Endpoint | None, most: int, end: str) -> 
     with contextlib.ExitStack() as stack:
         for number in range(most):
             try:
-                stack.enter_context(ending(_join(relay, at, most), end))
+                stack.enter_context(limits.ending(_join(relay, at, most), end))
             except Broken:
                 return number
     return most

@@ -15,12 +15,7 @@ from cbspec_conformance.judging import judge
 from cbspec_conformance.judging.errors import Broken, NotExercised
 from cbspec_conformance.probe.session import ProbeSession
 from cbspec_conformance.record.exchange import Exchange
-from cbspec_conformance.relay.error_codes.limits import (
-    limited_tenant,
-    served_connections,
-    shared_tunnel_limit,
-    tunnels_work,
-)
+from cbspec_conformance.relay.error_codes import limits
 from cbspec_conformance.runner.marks import requirement
 from cbspec_conformance.target.relay import RelayUnderTest
 
@@ -31,9 +26,9 @@ _EXCESS = 2
 @requirement("CB-LIM-002")
 def test_tunnels_at_once(relay: RelayUnderTest) -> None:
     """Request two tunnels more than the limit in one TLS record; at most the limit may be opened."""
-    tenant, limit = limited_tenant(relay, "tunnel_limit")
+    tenant, limit = limits.limited_tenant(relay, "tunnel_limit")
     _no_rate(tenant)
-    tunnels_work(relay, tenant, limit)
+    limits.tunnels_work(relay, tenant, limit)
     for _ in range(_ROUNDS):
         _one_connection(relay, tenant, limit)
 
@@ -41,7 +36,7 @@ def test_tunnels_at_once(relay: RelayUnderTest) -> None:
 @requirement("CB-LIM-005")
 def test_tunnels_at_once_on_two_connections(relay: RelayUnderTest) -> None:
     """Request more tunnels than the limit on two connections at once; together they may open at most the limit."""
-    tenant, limit = shared_tunnel_limit(relay)
+    tenant, limit = limits.shared_tunnel_limit(relay)
     _no_rate(tenant)
     for _ in range(_ROUNDS):
         with relay.control(f"a limit of {limit} tunnels, requested at once on one connection"):
@@ -61,14 +56,14 @@ def test_connections_at_once(relay: RelayUnderTest) -> None:
 
     At most the limit may open one: the specification doesn't say at which step the limit applies.
     """
-    tenant, limit = limited_tenant(relay, "connection_limit")
+    tenant, limit = limits.limited_tenant(relay, "connection_limit")
     _no_rate(tenant)
     if tenant.tunnel_limit is not None and tenant.tunnel_limit <= limit:
         raise NotExercised(f"tenants.tunnel_limit of {tenant.id} is not above its tenants.connection_limit")
     for _ in range(_ROUNDS):
         relay.room.use(tenant)
         with relay.control(f"{limit} connections"):
-            relay.soon(lambda: served_connections(relay, tenant, limit))
+            relay.soon(lambda: limits.served_connections(relay, tenant, limit))
         sessions = [relay.greeted() for _ in range(limit + _EXCESS)]
         for session in sessions:
             session.assume(tenant=tenant.id)

@@ -10,14 +10,7 @@ from cbspec_conformance.judging import judge
 from cbspec_conformance.judging.errors import Broken, Inconclusive, NotExercised
 from cbspec_conformance.probe.tcp import Unreachable
 from cbspec_conformance.probe.wire import HandshakeFailure
-from cbspec_conformance.relay.error_codes.refusals import (
-    attempt,
-    attempt_for_code,
-    code_if_any,
-    code_is_sent,
-    not_served,
-    step_of_refusal,
-)
+from cbspec_conformance.relay.error_codes import refusals
 from cbspec_conformance.relay.upgrade import upgrade
 from cbspec_conformance.runner.marks import alone, requirement, requirements
 from cbspec_conformance.target.provoke import until
@@ -43,9 +36,9 @@ def test_code(relay: RelayUnderTest, identifier: str) -> None:
     """While the relay is unavailable, send hello and auth; expect server_unavailable, or no error (CB-UNA-002)."""
     with _unavailable(relay) as at:
         if identifier == "CB-UNA-002":
-            code_if_any(attempt(relay, at), _CODE)
+            refusals.code_if_any(refusals.attempt(relay, at), _CODE)
         else:
-            code_is_sent(attempt_for_code(relay, at, _CODE), _CODE)
+            refusals.code_is_sent(refusals.attempt_for_code(relay, at, _CODE), _CODE)
 
 
 @requirement("CB-UNA-004")
@@ -65,7 +58,7 @@ def test_serves_again(relay: RelayUnderTest) -> None:
 def test_step_of_the_refusal(relay: RelayUnderTest) -> None:
     """While the relay is unavailable, send hello, auth and a tunnel_info until one is refused."""
     with _unavailable(relay) as at:
-        relay.log.saw(step_of_refusal(relay, at, _CODE))
+        relay.log.saw(refusals.step_of_refusal(relay, at, _CODE))
 
 
 @requirement("CB-UNA-102")
@@ -96,11 +89,11 @@ def _settle(relay: RelayUnderTest, condition: Condition, at: Endpoint | None) ->
 
 
 def _not_served(relay: RelayUnderTest, at: Endpoint | None) -> None:
-    not_served(attempt(relay, at, insist=True), "no tunnel while the relay is unavailable")
+    refusals.not_served(refusals.attempt(relay, at, insist=True), "no tunnel while the relay is unavailable")
 
 
 def _served(relay: RelayUnderTest) -> None:
-    exchanges = attempt(relay, None)
+    exchanges = refusals.attempt(relay, None)
     if not exchanges:
         raise Broken("a relay that serves again", "no connection, or none with TLS")
     judge.accepted(exchanges[-1], _CODE)
