@@ -24,7 +24,7 @@ def test_plain():
 
 @other
 @marks.requirement("CB-HEL-002")
-@requirement("CB-HEL-003")
+@requirements("CB-HEL-003", *("CB-HEL-007",))
 async def test_two():
     pass
 
@@ -64,7 +64,7 @@ def test_cases_are_found(tmp_path: Path) -> None:
     file = "relay/message_types/test_1_hello.py"
     assert find_cases(tmp_path) == [
         Case(file, "test_plain", ("CB-HEL-001",), "One sentence.\n\nIndented\n  further."),
-        Case(file, "test_two", ("CB-HEL-002", "CB-HEL-003"), ""),
+        Case(file, "test_two", ("CB-HEL-002", "CB-HEL-003", "CB-HEL-007"), ""),
         Case(file, "TestGroup.test_inner", ("CB-HEL-004",), "Inner."),
         Case(file, "Machine", ("CB-HEL-005",), "A state machine."),
         Case(file, "test_param", ("CB-HEL-006",), ""),
