@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 
 import pytest
 
@@ -19,7 +19,10 @@ from cbspec_conformance.target.relay import RelayUnderTest
 
 _MIB = 1024 * 1024
 _SIZES = {"4 KiB": 4096, "64 KiB": 65536, "512 KiB": 512 * 1024, "2 MiB": 2 * _MIB}
-_DEPTHS = {f"{depth} levels": depth for depth in (8, 32, 128, 512)}
+_GROWING = {
+    "CB-ROB-101": {name: b'{"type":"heartbeat"' + b" " * size + b"}" for name, size in _SIZES.items()},
+    "CB-ROB-102": {f"{n} levels": b'{"type":"heartbeat","x":' + b"[" * n + b"]" * n + b"}" for n in (8, 32, 128, 512)},
+}
 _END = "an error or a close after hostile input"
 _LONG_ANSWERS = 8
 _UNREAD = 256 * 1024
@@ -188,30 +191,18 @@ def test_hostile_input_is_refused(relay: RelayUnderTest, kind: str) -> None:
 
 
 @last
-@requirement("CB-ROB-101")
-def test_largest_message(relay: RelayUnderTest) -> None:
-    """Send heartbeats with more and more white space in them, until one is not answered."""
-    _record_most(relay, _SIZES, lambda size: b'{"type":"heartbeat"' + b" " * size + b"}")
-
-
-@last
-@requirement("CB-ROB-102")
-def test_deepest_message(relay: RelayUnderTest) -> None:
-    """Send heartbeats with a more and more deeply nested member, until one is not answered."""
-    _record_most(relay, _DEPTHS, lambda depth: b'{"type":"heartbeat","x":' + b"[" * depth + b"]" * depth + b"}")
-
-
-def _record_most(relay: RelayUnderTest, amounts: Mapping[str, int], spell: Callable[[int], bytes]) -> None:
-    """Record the largest amount at which a heartbeat is answered, each on a connection of its own."""
+@requirements("CB-ROB-101", "CB-ROB-102")
+def test_largest_message(relay: RelayUnderTest, identifier: str) -> None:
+    """Send heartbeats with more and more white space, or more and more deeply nested, until one is not answered."""
     relay.beat(relay.authenticated())
-    taken = "less than"
-    for name, amount in amounts.items():
-        exchange = relay.authenticated().ask_text(spell(amount), meant=name, like="heartbeat", fence=False)
+    accepted = ""
+    for name, text in _GROWING[identifier].items():
+        exchange = relay.authenticated().ask_text(text, meant=name, like="heartbeat", fence=False)
         if not judge.served(exchange):
-            relay.log.saw(f"{taken} {name}" if taken == "less than" else f"{taken}, not {name}")
+            relay.log.saw(f"{accepted}, not {name}" if accepted else f"less than {name}")
             return
-        taken = name
-    relay.log.saw(f"at least {taken}")
+        accepted = name
+    relay.log.saw(f"at least {accepted}")
 
 
 def _attack(relay: RelayUnderTest, kind: str) -> ProbeSession:

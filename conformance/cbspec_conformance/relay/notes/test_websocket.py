@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 from hypothesis import strategies as st
@@ -264,13 +265,6 @@ def test_binary_frame(relay: RelayUnderTest) -> None:
     relay.log.saw(reaction(session.exchange(request, frame(Opcode.BINARY, BEAT))))
 
 
-@requirement("CB-WSK-103")
-def test_another_path(relay: RelayUnderTest) -> None:
-    """Send an opening handshake with an unknown path."""
-    relay.needs.websocket()
-    relay.log.saw(_status(relay, path="/cbspec/another-path"))
-
-
 @requirement("CB-WSK-104")
 def test_subprotocol(relay: RelayUnderTest) -> None:
     """Send an opening handshake that offers an unknown subprotocol."""
@@ -280,20 +274,26 @@ def test_subprotocol(relay: RelayUnderTest) -> None:
     relay.log.saw(f"status {response.status}, {'chosen' if chosen else 'ignored'}")
 
 
-@requirement("CB-WSK-105")
-def test_other_requests(relay: RelayUnderTest) -> None:
-    """Send a GET without an upgrade, and a handshake of a version other than 13."""
+_HANDSHAKES: dict[str, dict[str, dict[str, Any]]] = {
+    "CB-WSK-103": {"": {"path": "/cbspec/another-path"}},
+    "CB-WSK-105": {
+        "a plain GET": {
+            "headers": dict.fromkeys(("Upgrade", "Connection", "Sec-WebSocket-Key", "Sec-WebSocket-Version"), "")
+        },
+        "version 7": {"headers": {"Sec-WebSocket-Version": "7"}},
+    },
+}
+
+
+@requirements("CB-WSK-103", "CB-WSK-105")
+def test_other_handshakes(relay: RelayUnderTest, identifier: str) -> None:
+    """Send an opening handshake with an unknown path or another version, or a GET without an upgrade."""
     relay.needs.websocket()
-    plain = dict.fromkeys(("Upgrade", "Connection", "Sec-WebSocket-Key", "Sec-WebSocket-Version"), "")
-    relay.log.saw(_status(relay, headers=plain), of="a plain GET")
-    relay.log.saw(_status(relay, headers={"Sec-WebSocket-Version": "7"}), of="version 7")
-
-
-def _status(relay: RelayUnderTest, path: str = "", headers: dict[str, str] | None = None) -> str:
-    try:
-        return f"status {upgrade(relay, path=path, headers=headers).status}"
-    except Inconclusive:
-        return "no HTTP response"
+    for name, changes in _HANDSHAKES[identifier].items():
+        try:
+            relay.log.saw(f"status {upgrade(relay, **changes).status}", of=name)
+        except Inconclusive:
+            relay.log.saw("no HTTP response", of=name)
 
 
 def _drawn(session: ProbeSession, data: bytes) -> str:
