@@ -10,13 +10,11 @@ import pytest
 from cbspec_conformance.judging import judge
 from cbspec_conformance.judging.errors import Broken, Inconclusive, NotExercised
 from cbspec_conformance.judging.observing import reaction
-from cbspec_conformance.properties.damage import is_beyond_readers
 from cbspec_conformance.properties.explore import Explorer
-from cbspec_conformance.properties.strategies import MISSING, TUNNEL_IDS, without
+from cbspec_conformance.properties.strategies import MISSING, TUNNEL_IDS
 from cbspec_conformance.record.exchange import Exchange
-from cbspec_conformance.relay.tunnels import TUNNEL_ID_REFUSED, open_tunnel_and_close
+from cbspec_conformance.relay.tunnels import TUNNEL_ID_REFUSED, invalid_member_refused, open_tunnel_and_close
 from cbspec_conformance.runner.marks import requirement, requirements
-from cbspec_conformance.target.kinds import each
 from cbspec_conformance.target.relay import RelayUnderTest
 from cbspec_conformance.target.sessions import Sessions
 
@@ -191,19 +189,7 @@ def test_tunnel_before_auth_draws_invalid_token(relay: RelayUnderTest) -> None:
 )
 def test_invalid_member_is_refused(relay: RelayUnderTest, identifier: str) -> None:
     """Send tunnel_infos that differ from an accepted one in one member only; expect invalid_tunnel_info."""
-    member, values = _INVALID[identifier]
-    sessions = Sessions(relay)
-
-    def check(value: object) -> None:
-        session = sessions.next()
-        request = without(relay.tunnel_info(session.tenant), member, value)
-        exchange = session.ask(request, invalid=f"{member} is missing or invalid")
-        if is_beyond_readers(value):
-            judge.refused(exchange)
-        else:
-            judge.refused_with(exchange, "invalid_tunnel_info")
-
-    each(values, check)
+    invalid_member_refused(relay, *_INVALID[identifier], "invalid_tunnel_info")
 
 
 # ------------------------------------------------------------------ open points, which are recorded and never judged

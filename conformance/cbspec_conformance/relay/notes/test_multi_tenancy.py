@@ -12,8 +12,8 @@ from cbspec_conformance.judging.errors import Inconclusive, NotExercised
 from cbspec_conformance.judging.observing import reaction
 from cbspec_conformance.properties.strategies import MISSING, without
 from cbspec_conformance.record.exchange import Exchange
+from cbspec_conformance.relay.tunnels import invalid_member_refused
 from cbspec_conformance.runner.marks import requirement, requirements
-from cbspec_conformance.target.kinds import each
 from cbspec_conformance.target.relay import RelayUnderTest
 from cbspec_conformance.target.sessions import Sessions
 
@@ -64,16 +64,9 @@ def test_tunnel_without_tenant(relay: RelayUnderTest) -> None:
     Some values contain the right tenant: in some languages, ["a"] equals "a".
     """
     relay.needs.tenancy()
-    sessions = Sessions(relay)
     own = relay.tenant.id
-
-    def check(value: object) -> None:
-        session = sessions.next()
-        request = without(relay.tunnel_info(session.tenant), "tenant_id", value)
-        exchange = session.ask(request, invalid="tenant_id is missing or invalid")
-        judge.refused_with(exchange, "invalid_tunnel_info", "tenant_not_found")
-
-    each({**_NO_TENANT, "own in an array": [own], "own in an object": {"id": own}, "own and more": [own, own]}, check)
+    values = {**_NO_TENANT, "own in an array": [own], "own in an object": {"id": own}, "own and more": [own, own]}
+    invalid_member_refused(relay, "tenant_id", values, "invalid_tunnel_info", "tenant_not_found")
 
 
 @requirement("CB-TEN-006")
