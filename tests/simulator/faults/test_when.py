@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from cbspec.documents import meta
 from cbspec.protocol.messages import RULES, Role
-from cbspec_simulator.faults.when import ANSWERS, CONDITIONS, LASTING, REQUESTS, MessageDirection, Occasion, Per, When
+from cbspec_simulator.faults.when import ANSWERS, CONDITIONS, LASTING, REQUESTS, MessageDirection, Occasion, When
 
 _ABOUT: Final[dict[str, st.SearchStrategy[Any]]] = {
     "direction": st.sampled_from(MessageDirection),
@@ -43,18 +43,6 @@ def test_chosen_occasions(nth: int | None, every: int | None, after: int) -> Non
         left = [number for number in left if number == nth]
     when = When(nth=nth, every=every, after=after)
     assert [number for number in range(1, 31) if when.chosen(number)] == list(left)
-
-
-@given(_OCCASIONS, _OCCASIONS, st.sampled_from(Per))
-def test_occasions_counted_together(one: Occasion, other: Occasion, per: Per) -> None:
-    same = {
-        Per.RELAY: True,
-        Per.TENANT: one.tenant == other.tenant,
-        Per.SUBJECT: (one.tenant, one.subject) == (other.tenant, other.subject),
-        Per.CONNECTION: one.connection == other.connection,
-    }
-    when = When(per=per)
-    assert (when.holder(one) == when.holder(other)) is same[per]
 
 
 def test_conditions_are_described_and_name_the_messages_of_the_protocol() -> None:
