@@ -47,30 +47,17 @@ class TokenSettings:
     `leeway` and `jwks_max_age` are in seconds. Only the suite uses `signing_key_file`, to sign tokens.
     """
 
-    secret: Annotated[Text | None, says("secret of the tokens (HS256); if no key is given: the development secret")] = (
-        field(default=None, repr=False)
-    )
+    secret: Annotated[Text | None, says("secret of the tokens (HS256)")] = field(default=None, repr=False)
     key_file: Annotated[Path | None, says("PEM file with the private key of the tokens (RS256, ES256, EdDSA)")] = None
     leeway: Annotated[Delay, says("seconds by which a token may be expired or not yet valid")] = 0.0
     issuer: Annotated[Text | None, says("required value of the claim iss")] = None
     audience: Annotated[Text | None, says("required value of the claim aud")] = None
-    jwks_file: Annotated[
-        Path | None, says("file with the issuer's public keys (JWKS); it is read again after every change")
-    ] = None
-    jwks_url: Annotated[
-        Text | None, says("URL of the issuer's public keys (JWKS): https, or http on a loopback address")
-    ] = None
+    jwks_file: Annotated[Path | None, says("file with the issuer's public keys (JWKS), read after each change")] = None
+    jwks_url: Annotated[Text | None, says("URL of the issuer's public keys: https, or http on loopback")] = None
     jwks_max_age: Annotated[
-        Seconds,
-        says(
-            "seconds after which the keys of jwks_url are fetched again; Cache-Control can shorten it, and an unknown "
-            "key id has them fetched at once"
-        ),
+        Seconds, says("longest age in seconds of the keys of jwks_url; they are also fetched for an unknown key id")
     ] = 300.0
-    signing_key_file: Annotated[
-        Path | None,
-        says("PEM file with the private key of the JWKS, with which the suite signs tokens (--profile-out)"),
-    ] = None
+    signing_key_file: Annotated[Path | None, says("PEM file with a private key for the suite (--profile-out)")] = None
 
     @property
     def development(self) -> bool:
@@ -116,20 +103,15 @@ class TokenSettings:
 class RelayLimits:
     """Limits of the whole relay that can change while it runs; None means no limit."""
 
-    connection_limit: Annotated[
-        Natural | None, says("connections that the whole relay serves (if absent: no limit)")
-    ] = None
-    buffer_pool: Annotated[Natural | None, says("tunnels for which the whole relay has buffers")] = None
+    connection_limit: Annotated[Natural | None, says("most connections of the relay (if absent: no limit)")] = None
+    buffer_pool: Annotated[Natural | None, says("most open tunnels of the relay, each of which needs a buffer")] = 100
 
 
 @dataclass(frozen=True, slots=True)
 class RelaySettings(RelayLimits):
     """Limits and behaviour of the whole relay."""
 
-    buffer_pool: Annotated[Natural | None, says("tunnels for which the whole relay has buffers")] = 100
-    features: Annotated[tuple[str, ...], says("features in the hello_response", title="an array of strings")] = (
-        HelloResponse().features
-    )
+    features: Annotated[tuple[str, ...], says("features in the hello_response")] = HelloResponse().features
     draining: Annotated[bool, says("whether the relay refuses new work")] = False
     probe: Annotated[bool, says("whether the remote end is dialled before a tunnel is opened")] = False
     probe_timeout: Annotated[Seconds, says("time-out of the dial in seconds")] = 5.0

@@ -45,9 +45,7 @@ KEY_SOURCES: Final = ("secret", "secret_env", "key_file", "jwks_file", "jwks_url
 class CertificateTable:
     """The table `tls`."""
 
-    chain: Annotated[
-        Path | None, says("PEM file with the relay's certificate (if absent: one of the development CA)")
-    ] = None
+    chain: Annotated[Path | None, says("PEM file with the certificate (if absent: one of the development CA)")] = None
     key: Annotated[Path | None, says("PEM file with the certificate's key, if it isn't in the same file")] = None
 
     def __post_init__(self) -> None:
@@ -66,9 +64,7 @@ class TokenTable(TokenSettings):
 class ControlTable:
     """The table `control`."""
 
-    host: Annotated[Text, says("address of the HTTP controls; an address that isn't loopback needs a token")] = (
-        "127.0.0.1"
-    )
+    host: Annotated[Text, says("address of the HTTP controls; only loopback needs no token")] = "127.0.0.1"
     port: Annotated[Port | None, says("port of the HTTP controls, 0 for a free one (if absent: no controls)")] = None
     token_env: Annotated[Text | None, says("environment variable with the token that clients must send")] = None
 
