@@ -24,10 +24,6 @@ def _refuse(handling: Handling, strike: Strike) -> None:
     handling.first_steps.append(Step(strike.fault, check))
 
 
-def _set_type(body: Body, strike: Strike) -> list[Body]:
-    return [{**body, "type": strike["type"]}]
-
-
 def _replace(*names: str) -> Callable[[Body, Strike], list[Body]]:
     """Return the edit that replaces the values of these members if they are present."""
 
@@ -86,7 +82,7 @@ KINDS: Final = (
         "An answer has another type.",
         "CB-MSG-003",
         {"type": Param(Text, "the type", "heartbeat_response")},
-        edit=_set_type,
+        edit=lambda body, strike: [{**body, "type": strike["type"]}],
     ),
     _kind(
         "wrong-id",

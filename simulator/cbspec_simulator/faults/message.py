@@ -21,20 +21,12 @@ def _ignore(handling: Handling, strike: Strike) -> None:
     handling.copies = 0
 
 
-def _send_nothing(body: Body, strike: Strike) -> list[Body]:
-    return []
-
-
 def _delay(point: Handling | Delivery, strike: Strike) -> None:
     point.pause += strike["seconds"]
 
 
 def _handle_again(handling: Handling, strike: Strike) -> None:
     handling.copies = strike["copies"]
-
-
-def _send_again(body: Body, strike: Strike) -> list[Body]:
-    return [body] * strike["copies"]
 
 
 def _swap(delivery: Delivery, strike: Strike) -> None:
@@ -64,14 +56,6 @@ _DAMAGE: Final[Mapping[str, Callable[[bytes], bytes]]] = {
     "array": lambda text: b"[" + text + b"]",
     "words": lambda text: b"not JSON at all",
 }
-
-
-def _damage_json(text: bytes, strike: Strike) -> bytes:
-    return _DAMAGE[strike["how"] or strike.chance.choice(tuple(_DAMAGE))](text)
-
-
-def _enlarge(body: Body, strike: Strike) -> list[Body]:
-    return [{**body, "padding": "x" * strike["bytes"]}]
 
 
 def _respell(text: bytes, strike: Strike) -> bytes:
@@ -113,14 +97,6 @@ _SPELLINGS: Final[Mapping[str, Callable[[Any, random.Random], str]]] = {
 }
 
 
-def _set_member(body: Body, strike: Strike) -> list[Body]:
-    return [{**body, strike["member"]: strike["value"]}]
-
-
-def _remove_member(body: Body, strike: Strike) -> list[Body]:
-    return [{name: value for name, value in body.items() if name != strike["member"]}]
-
-
 def _add_message(body: Body, strike: Strike) -> list[Body]:
     return [strike["body"], body] if strike["place"] == "before" else [body, strike["body"]]
 
@@ -136,7 +112,7 @@ KINDS: Final = (
         "drop",
         "A message is lost: a request is ignored, or an answer is not sent.",
         "lost state, or a buffer overflow",
-        edit=_send_nothing,
+        edit=lambda body, strike: [],
         request=_ignore,
     ),
     _kind(
@@ -152,7 +128,7 @@ KINDS: Final = (
         "A message is sent or handled more than once.",
         "CB-MSG-004",
         {"copies": Param(up_to(_MAX_COPIES), "number of times", 2)},
-        edit=_send_again,
+        edit=lambda body, strike: [body] * strike["copies"],
         request=_handle_again,
     ),
     _kind(
@@ -182,14 +158,14 @@ KINDS: Final = (
         "A message is not a JSON object.",
         "CB-MSG-002",
         {"how": Param(one_of(*_DAMAGE), "the defect (default: random)")},
-        text=_damage_json,
+        text=lambda text, strike: _DAMAGE[strike["how"] or strike.chance.choice(tuple(_DAMAGE))](text),
     ),
     _kind(
         "oversize",
         "A message contains an additional member of this size.",
         "a relay with unusually large answers",
         {"bytes": Param(up_to(_MAX_SIZE), "bytes of the member", 1_000_000)},
-        edit=_enlarge,
+        edit=lambda body, strike: [{**body, "padding": "x" * strike["bytes"]}],
     ),
     _kind(
         "spelling",
@@ -206,14 +182,14 @@ KINDS: Final = (
             "member": Param(Text, "its name", required=True),
             "value": Param(Any, "its value, any JSON", True),
         },
-        edit=_set_member,
+        edit=lambda body, strike: [{**body, strike["member"]: strike["value"]}],
     ),
     _kind(
         "missing-member",
         "A member of a message is missing.",
         "an older relay, or a defective one",
         {"member": Param(Text, "its name", required=True)},
-        edit=_remove_member,
+        edit=lambda body, strike: [{name: body[name] for name in body if name != strike["member"]}],
     ),
     _kind(
         "unsolicited",

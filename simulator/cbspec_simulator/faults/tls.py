@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import ssl
-from collections.abc import Callable
+from collections.abc import Mapping
 from functools import partial
 from typing import Final
 
@@ -19,16 +19,6 @@ ALERTS: Final = {
 }
 
 
-def _varied(variation: str) -> Callable[[Greeting, Strike], None]:
-    def connect(greeting: Greeting, strike: Strike) -> None:
-        # A certificate has one validity period, so the last fault sets it. Other variations can be combined.
-        greeting.tls = (greeting.tls - VALIDITY if variation in VALIDITY else greeting.tls) | {variation}
-        if "seconds" in strike.params:
-            greeting.lifetime = strike["seconds"]
-
-    return connect
-
-
 def _stall(greeting: Greeting, strike: Strike) -> None:
     greeting.stall_after = strike["bytes"]
 
@@ -39,44 +29,38 @@ def _alert(greeting: Greeting, strike: Strike) -> None:
 
 _kind = partial(FaultKind, FaultLayer.TLS)
 
+
+def _varied(name: str, sentence: str, stands_for: str, params: Mapping[str, Param] | None = None) -> FaultKind:
+    """Return the kind that changes the relay's TLS by the variation of the same name (`edge/contexts.py`)."""
+    variation = name.removeprefix("certificate-")
+
+    def connect(greeting: Greeting, strike: Strike) -> None:
+        # A certificate has one validity period, so the last fault sets it. Other variations can be combined.
+        greeting.tls = (greeting.tls - VALIDITY if variation in VALIDITY else greeting.tls) | {variation}
+        if "seconds" in strike.params:
+            greeting.lifetime = strike["seconds"]
+
+    return _kind(name, sentence, stands_for, params or {}, connect=connect)
+
+
 KINDS: Final = (
-    _kind("tls-1.2", "The relay supports no TLS version after 1.2.", "CB-TLS-001", connect=_varied("tls-1.2")),
-    _kind(
-        "certificate-expired",
-        "The certificate expired yesterday.",
-        "a certificate that was not renewed",
-        connect=_varied("expired"),
-    ),
-    _kind(
-        "certificate-not-yet-valid",
-        "The certificate is valid from tomorrow on.",
-        "a wrong clock on either side",
-        connect=_varied("not-yet-valid"),
-    ),
-    _kind(
+    _varied("tls-1.2", "The relay supports no TLS version after 1.2.", "CB-TLS-001"),
+    _varied("certificate-expired", "The certificate expired yesterday.", "a certificate that was not renewed"),
+    _varied("certificate-not-yet-valid", "The certificate is valid from tomorrow on.", "a wrong clock on either side"),
+    _varied(
         "certificate-expiring",
         "The certificate is valid and expires soon.",
         "a certificate that is due for renewal",
         {"seconds": Param(up_to(_TEN_YEARS), "remaining validity in seconds", 3600)},
-        connect=_varied("expiring"),
     ),
-    _kind(
-        "certificate-other-name",
-        "The certificate is for another host name.",
-        "a relay at the address of another one",
-        connect=_varied("other-name"),
+    _varied(
+        "certificate-other-name", "The certificate is for another host name.", "a relay at the address of another one"
     ),
-    _kind(
-        "certificate-unknown-ca",
-        "The certificate is signed by an unknown CA.",
-        "a man-in-the-middle attack",
-        connect=_varied("unknown-ca"),
-    ),
-    _kind(
+    _varied("certificate-unknown-ca", "The certificate is signed by an unknown CA.", "a man-in-the-middle attack"),
+    _varied(
         "client-certificate",
         "The relay requires a client certificate and ends the handshake with an alert without one.",
         "a relay behind a gateway with mutual TLS",
-        connect=_varied("client-certificate"),
     ),
     _kind(
         "handshake-stall",

@@ -33,7 +33,7 @@ def _unresponsive(greeting: Greeting, strike: Strike) -> None:
 _kind = partial(FaultKind, FaultLayer.TRANSPORT)
 
 
-def _ending(name: str, sentence: str, stands_for: str, end: ConnectionEnd) -> FaultKind:
+def _ending(end: ConnectionEnd, sentence: str, stands_for: str) -> FaultKind:
     """Return the kind that ends a connection: when it opens, at a request, or during or after an answer."""
 
     def instead(point: Greeting | Handling, strike: Strike) -> None:
@@ -44,7 +44,7 @@ def _ending(name: str, sentence: str, stands_for: str, end: ConnectionEnd) -> Fa
         delivery.length = strike["bytes"]
 
     params = {"bytes": Param(Natural, "bytes of the answer that are sent before (default: all of them)")}
-    return _kind(name, sentence, stands_for, params, connect=instead, request=instead, deliver=after)
+    return _kind(end.value, sentence, stands_for, params, connect=instead, request=instead, deliver=after)
 
 
 def _latency(delivery: Delivery, strike: Strike) -> None:
@@ -91,28 +91,20 @@ KINDS: Final = (
         connect=_unresponsive,
     ),
     _ending(
-        "reset",
+        ConnectionEnd.RESET,
         "The connection ends with a TCP reset.",
         "a relay or a firewall that lost the connection's state",
-        ConnectionEnd.RESET,
     ),
+    _ending(ConnectionEnd.CLOSE, "The connection is closed properly.", "a relay that closes connections on its own"),
     _ending(
-        "close",
-        "The connection is closed properly.",
-        "a relay that closes connections on its own",
-        ConnectionEnd.CLOSE,
-    ),
-    _ending(
-        "close-without-notify",
+        ConnectionEnd.WITHOUT_NOTIFY,
         "The connection is closed without close_notify, so the client cannot tell whether data is missing.",
         "a crashed relay, or a truncation attack",
-        ConnectionEnd.WITHOUT_NOTIFY,
     ),
     _ending(
-        "half-close",
+        ConnectionEnd.HALF,
         "The relay ends its half of the connection and continues to read.",
         "a half-open connection",
-        ConnectionEnd.HALF,
     ),
     _kind(
         "latency",
