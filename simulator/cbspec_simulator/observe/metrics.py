@@ -145,11 +145,15 @@ class RelayMetrics(Collector):
         yield others
 
     def _gauges(self) -> Iterator[Metric]:
-        relay, state = self._relay, self._relay.state
-        yield from _gauge("active_connections", "Open connections.", len(state.connections))
-        yield from _gauge("connection_limit", "Maximum number of open connections.", state.connection_limit)
-        yield from _gauge("buffer_pool_size", "Buffers in the pool.", state.buffer_pool)
-        yield from _gauge("buffer_pool_usage", "Buffers in use.", relay.buffers)
+        state = self._relay.state
+        for name, about, value in (
+            ("active_connections", "Open connections.", len(state.connections)),
+            ("connection_limit", "Maximum number of open connections.", state.connection_limit),
+            ("buffer_pool_size", "Buffers in the pool.", state.buffer_pool),
+            ("buffer_pool_usage", "Buffers in use.", self._relay.buffers),
+        ):
+            if value is not None:  # a ratio to a placeholder for a missing limit would be meaningless
+                yield GaugeMetricFamily(f"cloudbridge_{name}", about, value)
 
     def _tenants(self, tenants: Iterable[Tenant]) -> Iterator[Metric]:
         relay = self._relay
@@ -168,12 +172,6 @@ def _counter(name: str, about: str, label: str, counts: Mapping[str, int]) -> Me
     for value, count in counts.items():
         family.add_metric([value], count)
     return family
-
-
-def _gauge(name: str, about: str, value: float | None) -> Iterator[Metric]:
-    """Yield a gauge, or nothing if the limit is missing, since a ratio to a placeholder would be meaningless."""
-    if value is not None:
-        yield GaugeMetricFamily(f"cloudbridge_{name}", about, value)
 
 
 def _by_tenant(name: str, about: str, values: Mapping[str, float | None]) -> Iterator[Metric]:

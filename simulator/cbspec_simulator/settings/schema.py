@@ -20,9 +20,11 @@ Schema = dict[str, Any]
 
 def fault_schema() -> Schema:
     """Return the schema of a fault without references: OpenAPI includes it, and the web page makes a form from it."""
-    sequence = json_schema(SequenceTable)
-    sequence["properties"]["sequence"]["items"] = {"oneOf": _parts(alone=False)}
-    return {"oneOf": [*_parts(alone=True), {"title": "sequence", **sequence}]}
+    sequence, kinds = json_schema(SequenceTable), _kinds()
+    common = {name: sequence["properties"][name] for name in ("name", "when")}
+    alone = [{**kind, "properties": {**kind["properties"], **common}} for kind in kinds]
+    sequence["properties"]["sequence"]["items"] = {"oneOf": [*kinds, _through()]}
+    return {"oneOf": [*alone, {"title": "sequence", **sequence}]}
 
 
 def scenario_schema() -> Schema:
@@ -61,7 +63,7 @@ def _shared_fault() -> Schema:
 
 def _shared_part() -> Schema:
     """Return the schema of a kind with its parameters, to which a fault adds other keys."""
-    parts = [_without(part, "title", "x-layer", "type", "additionalProperties") for part in _parts(alone=False)]
+    parts = [_without(part, "title", "x-layer", "type", "additionalProperties") for part in (*_kinds(), _through())]
     for part in parts:
         part["required"].remove("kind")
     kinds = [{name: value for name, value in part.items() if value} for part in parts]
@@ -72,15 +74,19 @@ def _without(schema: Schema, *names: str) -> Schema:
     return {name: value for name, value in schema.items() if name not in names}
 
 
-def _parts(*, alone: bool) -> list[Schema]:
+def _through() -> Schema:
+    return json_schema(kind_table(THROUGH, alone=False))
+
+
+def _kinds() -> list[Schema]:
     made = []
     for kind in KINDS.values():
         schema: Schema = {"title": kind.name, "x-layer": kind.layer, "description": kind.sentence}
-        schema |= json_schema(kind_table(kind.name, alone=alone))
+        schema |= json_schema(kind_table(kind.name, alone=False))
         for name, param in kind.params.items():
             if param.default is not None:
                 schema["properties"][name]["default"] = param.default
         if kind.some:
             schema["anyOf"] = [{"required": [name]} for name in kind.params]
         made.append(schema)
-    return made if alone else [*made, json_schema(kind_table(THROUGH, alone=False))]
+    return made

@@ -1,11 +1,10 @@
-// The relay as it works: what is said, who is there, what goes wrong. Every text that comes from anybody is put into the
-// page as text, never as HTML.
+// Shows a relay's messages, connections and faults. All text from clients is inserted as text, never as HTML.
 
 const KEPT = 400; // entries of the exchange
-const CUT = /… \(\d+ bytes\)$/; // how the transcript ends a long text
+const CUT = /… \(\d+ bytes\)$/; // the end of a long text in the transcript
 const LISTED = 100; // connections
-const LANE = 230; // pixels that a connection's lifelines need
-const SILENCE = 30_000; // milliseconds: the relay says something every ten seconds
+const LANE = 230; // width of a connection in pixels
+const SILENCE = 30_000; // milliseconds; the relay sends a comment every ten seconds
 
 const $ = (id) => document.getElementById(id);
 const wait = (ms) => new Promise((done) => setTimeout(done, ms));
@@ -61,12 +60,12 @@ function send(method, path, body) {
   return ask(path, { method, headers, body: body === undefined ? undefined : JSON.stringify(body) });
 }
 
-let asking = null; // one question, however many requests wait for the answer
+let asking = null; // the dialog that all waiting requests share
 
 function askForToken(tried) {
-  if (sessionStorage.getItem(TOKEN) !== tried) return Promise.resolve(); // another request got it meanwhile
+  if (sessionStorage.getItem(TOKEN) !== tried) return Promise.resolve(); // another request has asked for it in the meantime
   asking ??= new Promise((done) => {
-    put($("token-wrong"), tried ? "That isn't the token." : "");
+    put($("token-wrong"), tried ? "Wrong token." : "");
     $("ask").showModal();
     $("token-form").onsubmit = (event) => {
       event.preventDefault();
@@ -80,7 +79,7 @@ function askForToken(tried) {
   return asking;
 }
 
-$("ask").addEventListener("cancel", (event) => event.preventDefault()); // nothing works without the token
+$("ask").addEventListener("cancel", (event) => event.preventDefault()); // all requests need the token
 
 async function attempt(what, act) {
   put($("wrong"), "");
@@ -96,7 +95,7 @@ async function attempt(what, act) {
   }
 }
 
-// ---------------------------------------------------------------------------------------------- lists that keep the focus
+// ---------------------------------------------------------------------------------------------- lists
 
 function show(list, items, key, build, update) {
   const old = new Map([...list.children].map((child) => [child.dataset.key, child]));
@@ -220,7 +219,7 @@ function drop(number) {
 
 $("drain").addEventListener("click", () => {
   const draining = $("drain").getAttribute("aria-checked") === "true";
-  attempt(draining ? "The relay takes work again." : "The relay is draining: it takes no new work.",
+  attempt(draining ? "The relay accepts new work again." : "The relay is draining: it refuses new work.",
     () => send(draining ? "DELETE" : "POST", "drain"));
 });
 
@@ -231,7 +230,7 @@ $("forward").addEventListener("submit", (event) => {
 });
 
 $("reset").addEventListener("click", () => {
-  attempt("Reset: no faults, no draining, the configured limits.", () => send("POST", "reset"));
+  attempt("Reset: all faults are removed and the configured limits restored.", () => send("POST", "reset"));
 });
 
 // ---------------------------------------------------------------------------------------------- faults
@@ -254,7 +253,7 @@ function showFaults(faults) {
         make("div", { class: "also quiet" }, fault.when ? `when ${terms(fault.when)}` : `at every ${fault.direction}`)),
       make("div", { class: "count" }, make("b", { class: "strikes" }), make("span", { class: "matched quiet" })),
       make("button", { type: "button", hidden: !holds(fault), "aria-label": `Release ${fault.name}`,
-        onclick: () => attempt(`What ${fault.name} held back was let go.`,
+        onclick: () => attempt(`The messages held by ${fault.name} were released.`,
           () => send("POST", `faults/${encodeURIComponent(fault.name)}/release`)) }, "Release"),
       make("button", { type: "button", "aria-label": `Remove ${fault.name}`,
         onclick: () => attempt(`${fault.name} was removed.`,
@@ -293,7 +292,7 @@ function chooseKind() {
   $("when").hidden = !kind;
   $("params").classList.toggle("wide", !kind);
   if (!kind) {
-    put($("kind-says"), "A whole fault, as a scenario or curl would give it; sequences, too.");
+    put($("kind-says"), "A complete fault as JSON, for example with a sequence.");
     const area = make("textarea", { id: "as-json", rows: 8, spellcheck: "false" }, JSON.stringify(EXAMPLE, null, 2));
     $("params").replaceChildren(make("div", {}, make("label", { for: "as-json" }, "Fault"), area));
     return;
@@ -378,8 +377,8 @@ $("add").addEventListener("submit", async (event) => {
 
 // ---------------------------------------------------------------------------------------------- the exchange
 
-let entries = []; // the last of them; each with `row` where it is shown
-let pending = []; // not shown yet
+let entries = []; // the last entries; `row` is set if an entry is shown
+let pending = []; // entries that are not shown yet
 let leftOut = 0;
 let lastNumber = 0;
 let lanes = [];
@@ -429,7 +428,7 @@ function known() {
     }
     if (entry.event === "connected") lane.first = entry.number;
     if (entry.event === "ended") lane.last = entry.number;
-    lane.open = lane.last === Infinity && (lane.open || entry.event !== "fault"); // a fault may strike before anything
+    lane.open = lane.last === Infinity && (lane.open || entry.event !== "fault"); // a fault may strike before the first message
     lane.who = entry.tenant ? `${entry.tenant} / ${entry.subject}` : lane.who ?? "";
     lane.transport = entry.transport || lane.transport || "";
   }
@@ -486,7 +485,7 @@ function showLanes() {
     });
 }
 
-// What tells one message from another of its type, in a word.
+// The value that distinguishes a message from others of its type.
 function gist(entry) {
   try {
     const read = JSON.parse(entry.text);
@@ -568,7 +567,7 @@ function closeText() {
 
 function choose(number) {
   if (![...$("which").options].some((option) => option.value === String(number))) {
-    put($("said"), `Of connection ${number} nothing is kept here any more.`);
+    put($("said"), `The messages of connection ${number} are no longer in memory.`);
     return;
   }
   $("which").value = number;
@@ -600,9 +599,9 @@ $("pause").addEventListener("click", () => {
 });
 new ResizeObserver(() => draw(entries.length > 0)).observe($("scroller"));
 
-// ---------------------------------------------------------------------------------------------- staying up to date
+// ---------------------------------------------------------------------------------------------- updates
 
-let started = null; // when the relay began: another one has another time
+let started = null; // start time of the relay, by which a restart is noticed
 let linked = false;
 let refreshing = null;
 let timer = null;
@@ -611,7 +610,7 @@ async function refresh() {
   const [health, faults, connections, tenants] = await Promise.all(["health", "faults", "connections", "tenants"].map(get));
   if (started !== health.started) {
     if (started !== null) {
-      put($("said"), "Another relay began; the exchange starts anew.");
+      put($("said"), "Another relay has started; earlier messages are discarded.");
       forget();
     }
     started = health.started;
@@ -632,7 +631,7 @@ function refreshSoon(after = 400) {
     if (!linked) return;
     await refreshing?.catch(() => {});
     refreshing = refresh();
-    refreshing.catch(() => {}); // the stream notices when the relay is gone
+    refreshing.catch(() => {}); // the stream reports a closed relay
   }, after);
 }
 
@@ -664,7 +663,7 @@ async function live() {
     try {
       await refresh();
       if (kinds.size === 0) await loadKinds();
-      if (before === started) put($("said"), "The relay is back.");
+      if (before === started) put($("said"), "The relay is reachable again.");
       linked = true;
       pause = 250;
       await listen();
@@ -674,7 +673,7 @@ async function live() {
     linked = false;
     put($("state"), "not reachable");
     $("state").className = "state lost";
-    put($("said"), "The relay ended or can't be reached; this page goes on as soon as it is back.");
+    put($("said"), "The relay is not reachable; the page continues when it is reachable again.");
     await wait(pause);
     pause = Math.min(4000, pause * 2);
   }

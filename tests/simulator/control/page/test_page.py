@@ -296,7 +296,7 @@ def test_missed_traffic_is_shown_after_a_reconnect(
     browser.until_text("#state", "not reachable")
     loop.call(wire.ask, BEAT)
     again = loop.call(serve, port)
-    browser.until_text("#said", "The relay is back.")
+    browser.until_text("#said", "The relay is reachable again.")
     browser.until_arrows(7)
     loop.call(wire.ask, tunnel("t"))
     browser.until_arrows(9)
