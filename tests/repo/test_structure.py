@@ -41,6 +41,7 @@ TESTED_ELSEWHERE = {
     "conformance/cbspec_conformance/target/shared.py": "tests/conformance/target/test_relay.py",
     "conformance/cbspec_conformance/target/tokens.py": "tests/conformance/target/test_relay.py",
     "simulator/cbspec_simulator/app/assembly.py": "tests/simulator/app/test_command.py",
+    "simulator/cbspec_simulator/settings/config.py": "tests/simulator/settings/test_reading.py",
     "simulator/cbspec_simulator/control/guard.py": "tests/simulator/control/test_api.py",
     "simulator/cbspec_simulator/control/server.py": "tests/simulator/control/test_api.py",
     "simulator/cbspec_simulator/control/streams.py": "tests/simulator/control/test_api.py",

@@ -6,6 +6,8 @@ import asyncio
 import logging
 import os
 import ssl
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
@@ -27,7 +29,6 @@ from cbspec_simulator.relay.behaviour import Behaviour
 from cbspec_simulator.relay.events import Answered, Connected, Decided, Disconnected, MessageReceived
 from cbspec_simulator.relay.relay import Relay
 from cbspec_simulator.settings.config import Config, ConfigError, ControlSettings
-from cbspec_simulator.settings.keyring import Keyring, reason
 
 if TYPE_CHECKING:
     from cbspec_simulator.control.server import ControlServer
@@ -83,29 +84,26 @@ class Simulator:
         """Listen, and start the metrics, the controls and the timeline."""
         contexts = self._contexts_of(self.config)
         self.ca_file = contexts.ca_file
-        try:
+        with _errors("[tokens]"):
             relay = Relay(self.config, self._behaviour)
-        except (OSError, ValueError) as error:
-            raise ConfigError(f"[tokens]: {_reason(error)}") from None
-        await self._load_keys(relay.keyring)
+        if relay.keyring is not None:
+            with _errors(f"[tokens] {relay.keyring}"):
+                await asyncio.to_thread(relay.keyring.load, self.clock.monotonic())
         server = RelayServer(relay, contexts, self.clock)
         relay.faults.add_all(self.config.faults, self.clock.monotonic())
-        try:
+        with _errors(f"transcript {self._transcript_file}"):
             self._transcript = RelayTranscript(self.clock, self._transcript_file)
-        except OSError as error:
-            raise ConfigError(f"transcript {self._transcript_file}: {_reason(error)}") from None
         self._transcript.listen(relay.tell)
         relay.tell.add(log_event, Connected, MessageReceived, Answered, Decided, Disconnected)
         listen = self.config.listen
-        try:
+        with _errors(f"can't listen on {Endpoint(listen.host, listen.port)}", " (port 0 takes a free one)"):
             await server.open(listen.host, listen.port)
-        except (OSError, OverflowError) as error:
-            raise ConfigError(
-                f"can't listen on {Endpoint(listen.host, listen.port)}: {_reason(error)} (port 0 takes a free one)"
-            ) from None
         self._relay, self._server = relay, server
         try:
-            self._start_metrics(relay)
+            if self.config.metrics.enabled:
+                with _errors(f"[metrics] port {self.config.metrics.port}"):
+                    metrics = RelayMetrics(relay, self.clock.monotonic)
+                    self._metrics = MetricsServer(metrics, self.config.metrics.port, self._behaviour)
             self._timeline = Timeline(self.config.timeline, self.controls, self.clock)
             if self.config.control.port is not None:
                 self._control = self._controlled(self.config.control)
@@ -113,27 +111,11 @@ class Simulator:
             await self.close()
             raise
 
-    def _start_metrics(self, relay: Relay) -> None:
-        port = self.config.metrics.port
-        if self.config.metrics.enabled:
-            try:
-                self._metrics = MetricsServer(RelayMetrics(relay, self.clock.monotonic), port, self._behaviour)
-            except OSError as error:
-                raise ConfigError(f"[metrics] port {port}: {_reason(error)}") from None
-
     def _controlled(self, settings: ControlSettings) -> ControlServer:
-        # The HTTP server takes a third of a second to import: it is imported only if it is needed.
+        # Imported on demand, since importing the HTTP server takes a third of a second.
         from cbspec_simulator.control.server import ControlServer
 
         return ControlServer(self.controls, settings.host, settings.port or 0, settings.token)
-
-    async def _load_keys(self, keyring: Keyring | None) -> None:
-        if keyring is None:
-            return
-        try:
-            await asyncio.to_thread(keyring.load, self.clock.monotonic())
-        except (OSError, ValueError) as error:
-            raise ConfigError(f"[tokens] {keyring}: {reason(error)}") from None
 
     async def close(self, grace: float = _GRACE) -> None:
         """Close all connections and servers; clients have `grace` seconds to close their ends."""
@@ -163,10 +145,8 @@ class Simulator:
         """
         config.check()
         contexts = self._contexts_of(config)
-        try:
+        with _errors("[tokens]"):
             self.relay.reconfigure(config)
-        except (OSError, ValueError) as error:
-            raise ConfigError(f"[tokens]: {_reason(error)}") from None
         for table in ("listen", "metrics", "control"):
             if getattr(config, table) != getattr(self.config, table):
                 log.warning("[%s] changed; the change applies when the relay is started again", table)
@@ -270,11 +250,20 @@ class Simulator:
             raise ConfigError(f"[tls] {error.filename or certificate.chain}: {_unusable(error)}") from None
 
 
+@contextmanager
+def _errors(place: str, hint: str = "") -> Iterator[None]:
+    """Raise errors as ConfigError with their place in the configuration."""
+    try:
+        yield
+    except (OSError, OverflowError, ValueError) as error:
+        raise ConfigError(f"{place}: {_reason(error)}{hint}") from None
+
+
 def _reason(error: Exception) -> str:
     number = getattr(error, "errno", None)
     if isinstance(number, int) and number > 0 and not isinstance(error, ssl.SSLError):
         return os.strerror(number).lower()  # asyncio's own text repeats the address
-    return str(getattr(error, "strerror", None) or error).lower()
+    return str(getattr(error, "strerror", None) or error)
 
 
 def _unusable(error: OSError) -> str:

@@ -1,1 +1,1 @@
-"""Faults on demand: what they change, when they strike, and the random decisions, which a seed repeats."""
+"""Faults on demand: kinds, conditions, and the engine, whose random decisions a seed repeats."""

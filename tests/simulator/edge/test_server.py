@@ -229,8 +229,8 @@ async def test_keys_that_cannot_be_had_at_the_start_are_named(tmp_path: Path) ->
     file = tmp_path / "jwks.json"
     file.write_bytes(b'{"keys":[{"kty":"oct","k":"c2VjcmV0"}]}')
     for rules, said in (
-        (TokenSettings(jwks_url=address.url), f"[tokens] {address.url}: Connection refused"),
-        (TokenSettings(jwks_file=tmp_path / "none"), f"[tokens] {tmp_path / 'none'}: No such file or directory"),
+        (TokenSettings(jwks_url=address.url), f"[tokens] {address.url}: connection refused"),
+        (TokenSettings(jwks_file=tmp_path / "none"), f"[tokens] {tmp_path / 'none'}: no such file or directory"),
         (TokenSettings(jwks_file=file), f"[tokens] {file}: key 1 is a secret (kty oct)"),
         (TokenSettings(jwks_url="http://issuer.example/"), "[tokens]: issuer.example isn't loopback"),
     ):

@@ -1,1 +1,1 @@
-"""Tests of the faults: what each does on the wire, when it strikes, and how it is read."""
+"""Tests of the faults: effects on the wire, conditions, and errors."""

@@ -52,7 +52,7 @@ def _converse(wire: RawClient, number: int) -> list[bytes]:
 
 
 async def _seen(seed: int, transport: str, connections: int = CONNECTIONS) -> Seen:
-    """Return what each of several simultaneous clients receives, and the faults that struck it."""
+    """Return the data that each of several simultaneous clients receives, and the faults that struck it."""
     struck: dict[int, set[str]] = defaultdict(set)
 
     def note(event: Event) -> None:

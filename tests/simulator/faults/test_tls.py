@@ -62,7 +62,7 @@ def _first_flight(relay: ProbedRelay, transport: str) -> tuple[int, str]:
 
 
 def _after_handshake(relay: ProbedRelay, transport: str) -> list[str]:
-    """Return what follows the client's half of the handshake."""
+    """Return the answer or error after the client's half of the handshake."""
     with RawClient(relay.address, transport) as wire:
         wire.handshake()
         try:

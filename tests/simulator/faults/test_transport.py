@@ -39,7 +39,7 @@ def _answered(relay: ProbedRelay, transport: str) -> tuple[bool, str]:
 
 
 def _accepted(relay: ProbedRelay, transport: str) -> str:
-    """Return what answers a ClientHello."""
+    """Return the reaction to a ClientHello."""
     with RawClient(relay.address, transport) as wire:
         try:
             wire.send_client_hello()

@@ -29,7 +29,7 @@ def test_events_are_counted() -> None:
     first, second = memory.authenticated("a"), memory.greeted()
     for data in (tunnel("t"), tunnel("u"), BEAT, BEAT, BEAT):
         first.ask(data)
-    assert second.type({"type": "whatever a client thinks of"}) == "unknown_message_type"
+    assert second.type({"type": "made-up"}) == "unknown_message_type"
     assert second.type(auth("c")) == "tenant_not_found"
     assert counted(metrics, "connections_total") == {"tcp": 2}
     assert counted(metrics, "messages_total") == {"hello": 2, "auth": 2, "tunnel_info": 2, "heartbeat": 3, "unknown": 1}

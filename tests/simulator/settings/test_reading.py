@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
@@ -198,3 +199,10 @@ def test_later_sources_override_earlier_ones(tmp_path: Path) -> None:
         with pytest.raises(ConfigError) as caught:
             load_config(below, contradiction)
         assert str(caught.value) == f"{below} and config: {problem}"
+
+
+def test_the_development_identity_stays_on_loopback_by_default() -> None:
+    config = Config(listen=Listen("192.0.2.1", 0))
+    with pytest.raises(ConfigError, match=r"\[tls\] chain and \[tokens\]"):
+        config.check()
+    replace(config, development=True).check()
