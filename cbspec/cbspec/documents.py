@@ -22,7 +22,7 @@ from dataclasses import MISSING, Field, dataclass, field, fields, is_dataclass
 from enum import Enum
 from functools import cache
 from pathlib import Path
-from typing import Annotated, Any, Final, Literal
+from typing import Annotated, Any, Final, Literal, cast
 
 import msgspec
 from msgspec import Meta
@@ -142,7 +142,7 @@ class DocumentReader:
 
     def read(self, data: object, document: Any) -> Any:  # noqa: ANN401 - any type and value
         """Return data as a value of the type `document`; raise DocumentError with every mistake in order."""
-        self._homes, self._found = _homes(document) if isinstance(document, type) else {}, []
+        self._homes, self._found = _homes(cast(Any, document)) if is_dataclass(document) else {}, []
         try:
             read = self.convert(data, document, ())
         except RecursionError:
@@ -225,7 +225,7 @@ class DocumentReader:
         if isinstance(value, Mapping) and any(isinstance(part, Sourced) for part in metas):
             origin = SecretSource
         if is_dataclass(origin) and isinstance(value, Mapping):
-            return self._table(value, typing.cast(type, origin), place)
+            return self._table(value, cast(type, origin), place)
         if origin is Mapping and isinstance(value, Mapping):
             inner = typing.get_args(wanted)[1]
             members = {key: self.convert(item, inner, (*place, key)) for key, item in value.items()}
@@ -349,7 +349,7 @@ def json_schema(hint: Any) -> dict[str, Any]:  # noqa: ANN401 - any type
     elif any(isinstance(part, Parsed) for part in metas) or wanted is Path:
         made = {"type": "string", "minLength": 1}
     elif is_dataclass(origin):
-        members = keys(typing.cast(type, origin))
+        members = keys(cast(type, origin))
         made = {"type": "object", "properties": {item.name: json_schema(inner) for item, inner in members}}
         required = [item.name for item, _ in members if _required(item)]
         made |= {"additionalProperties": False, **({"required": required} if required else {})}
@@ -464,7 +464,7 @@ def _seen(value: object, wanted: Any) -> str:  # noqa: ANN401 - a type
         near = difflib.get_close_matches(value, choices, n=1)
         return f", not {value!r}{f'; did you mean {near[0]}?' if near else ''}"
     number = isinstance(value, int | float) and not isinstance(value, bool)
-    if wanted in (int, float) and number and abs(typing.cast(float, value)) < _SHOWN_BELOW:
+    if wanted in (int, float) and number and abs(cast(float, value)) < _SHOWN_BELOW:
         return f", not {value}"
     return "" if wanted in (str, Path) and isinstance(value, str) else f", not {kind(value)}"
 
@@ -475,7 +475,7 @@ def _homes(document: Any) -> dict[str, str]:  # noqa: ANN401 - a dataclass
     homes: dict[str, str] = {}
     for section, hint in keys(document):
         table = _split(hint)[0]
-        for item, _ in keys(typing.cast(Any, table)) if is_dataclass(table) else ():
+        for item, _ in keys(cast(Any, table)) if is_dataclass(table) else ():
             homes.setdefault(item.name, section.name)
     return homes
 
