@@ -8,7 +8,7 @@ import itertools
 import logging
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
-from typing import Any, NamedTuple
+from typing import Any, Final, NamedTuple
 
 from cbspec.profile.target import Tenant
 from cbspec_simulator import Config, Simulator
@@ -17,13 +17,19 @@ from cbspec_simulator.faults.fault import Fault
 from cbspec_simulator.settings.config import Listen
 from tests.support import messages
 from tests.support.client import RawClient
-from tests.support.messages import HELLO, Body
+from tests.support.messages import BEAT, HELLO, Body
 
 CONFIG = Config(listen=Listen(port=0), tenants=(Tenant("a"), Tenant("b"), Tenant("one", tunnel_limit=1)))
 GREETED = ["hello_response", "auth_response"]
 BEATEN = "heartbeat_response"
 OPENED = "tunnel_response"
 SERVED = [*GREETED, OPENED, BEATEN]
+
+NEEDED: Final[Mapping[str, Mapping[str, Any]]] = {
+    "error": {"code": "x"}, "delay": {"seconds": 1}, "latency": {"seconds": 1}, "bandwidth": {"bytes_per_second": 9},
+    "split": {"at": [3]}, "member": {"member": "x"}, "missing-member": {"member": "x"}, "limits": {"tunnels": 1},
+}  # fmt: skip
+"""The parameters that kinds require."""
 
 
 def auth(tenant: str = "a", subject: str = "user123") -> Body:
@@ -73,6 +79,12 @@ class Show(NamedTuple):
     clean: object
     wrong: object
     fault: Mapping[str, Any] = {}
+
+
+def is_late(relay: ProbedRelay, transport: str) -> bool:
+    """Whether the answer to a heartbeat is slow."""
+    with relay.authenticated(transport) as wire:
+        return wire.is_slow(BEAT)
 
 
 async def prove(kind: str, shows: tuple[Show, ...]) -> None:

@@ -13,18 +13,9 @@ from hypothesis import strategies as st
 from cbspec_simulator.faults.catalogue import KINDS
 from cbspec_simulator.faults.fault import Fault, FaultError
 from cbspec_simulator.faults.when import CONDITIONS, MessageDirection, Occasion
+from tests.simulator.faults.probe import NEEDED
 
 _WRONG: Final[tuple[object, ...]] = (None, True, "", "no such word", -1, 0, 1.5, 10**9, [], [0], {}, 10**400)
-_NEEDED: Final[dict[str, dict[str, Any]]] = {
-    "latency": {"seconds": 1},
-    "delay": {"seconds": 1},
-    "bandwidth": {"bytes_per_second": 1},
-    "split": {"at": [1]},
-    "member": {"member": "x"},
-    "missing-member": {"member": "x"},
-    "error": {"code": "x"},
-    "limits": {"tunnels": 1},
-}
 _GOOD: Final[dict[str, Any]] = {
     "direction": "request",
     "message": "hello",
@@ -56,7 +47,7 @@ def problems(data: object) -> tuple[str, ...]:
 
 def test_each_kind_with_the_parameters_that_it_needs() -> None:
     for kind in KINDS:
-        data = {"kind": kind, **_NEEDED.get(kind, {})}
+        data = {"kind": kind, **NEEDED.get(kind, {})}
         fault = Fault.read(data)
         assert fault.direction is KINDS[kind].directions[0]
         assert fault.to_json() == data
@@ -64,16 +55,16 @@ def test_each_kind_with_the_parameters_that_it_needs() -> None:
             for direction in MessageDirection:
                 expected = direction is fault.direction and transport in KINDS[kind].transports
                 assert fault.concerns(Occasion(direction, 1, transport)) is expected
-        if kind in _NEEDED:
+        if kind in NEEDED:
             (problem,) = problems({"kind": kind})
-            assert next(iter(_NEEDED[kind])) in problem
+            assert next(iter(NEEDED[kind])) in problem
 
 
 def test_wrong_values_are_named() -> None:
     for kind in KINDS.values():
         for key, param in kind.params.items():
             for bad in _WRONG:
-                found = problems({"kind": kind.name, **_NEEDED.get(kind.name, {}), key: bad})
+                found = problems({"kind": kind.name, **NEEDED.get(kind.name, {}), key: bad})
                 assert found or param.type is Any or bad is not None
                 assert all(re.match(rf"{key}(\[\d\])?: must ", p) and len(p) < 900 for p in found)
     for key in CONDITIONS:
@@ -159,7 +150,7 @@ def test_all_mistakes_are_named_at_once() -> None:
 @settings(deadline=None)
 @given(
     st.lists(
-        st.sampled_from([{"kind": "pass"}, *({"kind": kind, **_NEEDED.get(kind, {})} for kind in KINDS)]), min_size=1
+        st.sampled_from([{"kind": "pass"}, *({"kind": kind, **NEEDED.get(kind, {})} for kind in KINDS)]), min_size=1
     ),
     st.booleans(),
     st.fixed_dictionaries({}, optional={key: st.just(value) for key, value in _GOOD.items()}),

@@ -8,7 +8,19 @@ from typing import Any, Final
 
 import pytest
 
-from tests.simulator.faults.probe import BEATEN, GREETED, OPENED, SERVED, ProbedRelay, Show, at, auth, prove, tunnel
+from tests.simulator.faults.probe import (
+    BEATEN,
+    GREETED,
+    OPENED,
+    SERVED,
+    ProbedRelay,
+    Show,
+    at,
+    auth,
+    is_late,
+    prove,
+    tunnel,
+)
 from tests.support.client import PATIENCE
 from tests.support.messages import BEAT, HELLO
 
@@ -66,11 +78,6 @@ def _members(relay: ProbedRelay, transport: str) -> list[str]:
     return sorted(json.loads(_text(relay, transport)))
 
 
-def _late(relay: ProbedRelay, transport: str) -> bool:
-    with relay.authenticated(transport) as wire:
-        return wire.is_slow(BEAT)
-
-
 def _until_released(relay: ProbedRelay, transport: str) -> list[list[str]]:
     """Return the answers before a fault is released, while another connection is served, and those after it."""
     with relay.wire(transport) as wire:
@@ -100,7 +107,7 @@ SHOWS: Final[dict[str, tuple[Show, ...]]] = {
             {"when": {"message": "heartbeat", "after": 1}},
         ),
     ),
-    "delay": tuple(Show(_late, False, True, at(message, seconds=0.2)) for message in (BEATEN, "heartbeat")),
+    "delay": tuple(Show(is_late, False, True, at(message, seconds=0.2)) for message in (BEATEN, "heartbeat")),
     "duplicate": (
         Show(_BOTH, SERVED, [*GREETED, OPENED, OPENED, OPENED, BEATEN], at(OPENED, copies=3)),
         Show(_BOTH, SERVED, ["hello_response", *SERVED], at("hello")),
@@ -112,7 +119,7 @@ SHOWS: Final[dict[str, tuple[Show, ...]]] = {
             [*GREETED, BEATEN, OPENED, _ENDS],
             at(OPENED, seconds=PATIENCE),
         ),
-        Show(_late, False, True, {"seconds": 0.2}),
+        Show(is_late, False, True, {"seconds": 0.2}),
     ),
     "hold": (
         Show(

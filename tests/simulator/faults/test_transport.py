@@ -10,7 +10,7 @@ from typing import Any, Final
 
 import pytest
 
-from tests.simulator.faults.probe import GREETED, ProbedRelay, Show, auth, prove, tunnel
+from tests.simulator.faults.probe import GREETED, ProbedRelay, Show, auth, is_late, prove, tunnel
 from tests.support.client import UPGRADE, RawClient
 from tests.support.messages import BEAT, HELLO
 
@@ -80,11 +80,6 @@ def _still_read(relay: ProbedRelay, transport: str) -> tuple[str, list[str]]:
             return wire.ended, other.names(tunnel("second", "one"))
 
 
-def _late(relay: ProbedRelay, transport: str) -> bool:
-    with relay.authenticated(transport) as wire:
-        return wire.is_slow(BEAT)
-
-
 def _jitter(relay: ProbedRelay, transport: str) -> tuple[bool, bool]:
     """Return whether delays differ, and whether the answers keep the order of the requests."""
     with relay.authenticated(transport) as wire:
@@ -139,22 +134,22 @@ SHOWS: Final[dict[str, tuple[Show, ...]]] = {
         *(Show(_still_read, ("", _READ), ("closed", _READ), when) for when in (_FIRST, _FIRST_REQUEST)),
     ),
     "latency": (
-        Show(_late, False, True, {"seconds": 0.2}),
+        Show(is_late, False, True, {"seconds": 0.2}),
         Show(_jitter, (False, True), (True, True), {"seconds": 0.15, "jitter": 0.15}),
     ),
     "bandwidth": (
-        Show(_late, False, True, {"bytes_per_second": 100, **_BEATS}),
+        Show(is_late, False, True, {"bytes_per_second": 100, **_BEATS}),
         Show(_records(1), [], [7] * 4, {"bytes_per_second": 140, **_BEATS}),
     ),
-    "dribble": (Show(_records(1), [], [4] * 7, {"bytes": 4}), Show(_late, False, True, {"seconds": 0.01})),
+    "dribble": (Show(_records(1), [], [4] * 7, {"bytes": 4}), Show(is_late, False, True, {"seconds": 0.01})),
     "split": (
         Show(_records(1), [], [3, 6], {"at": [9, 3, 3, 1000]}),
-        Show(_late, False, True, {"at": [1], "seconds": 0.2, **_BEATS}),
+        Show(is_late, False, True, {"at": [1], "seconds": 0.2, **_BEATS}),
     ),
     "merge": (
         Show(lambda relay, how: len(_records(3)(relay, how)), 2, 0, {"messages": 3, **_BEATS}),
         Show(lambda relay, how: len(_records(3)(relay, how)), 2, 1, _BEATS),
-        Show(_late, False, True, {"seconds": 0.2}),
+        Show(is_late, False, True, {"seconds": 0.2}),
     ),
 }
 

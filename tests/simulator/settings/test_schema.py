@@ -19,6 +19,7 @@ from cbspec_simulator.faults.when import CONDITIONS
 from cbspec_simulator.settings.config import TimelineEntry
 from cbspec_simulator.settings.reading import ConfigDocument
 from cbspec_simulator.settings.schema import fault_schema, scenario_schema
+from tests.simulator.faults.probe import NEEDED
 
 Data = dict[str, Any]
 SCENARIO: Final = jsonschema_rs.validator_for(scenario_schema())  # much faster than jsonschema
@@ -35,10 +36,6 @@ PLACES: Final = [
 ]
 ACTIONS: Final = [item.name for item, _ in keys(TimelineEntry) if item.name != "at"]
 PARAMS: Final = sorted({name for kind in KINDS.values() for name in kind.params})
-NEEDED: Final[dict[str, Data]] = {
-    "error": {"code": "x"}, "delay": {"seconds": 1}, "latency": {"seconds": 1}, "bandwidth": {"bytes_per_second": 9},
-    "split": {"at": [3]}, "member": {"member": "x"}, "missing-member": {"member": "x"}, "limits": {"tunnels": 1},
-}  # fmt: skip
 VALUES: Final[st.SearchStrategy[Any]] = st.one_of(
     st.sampled_from(["", "x", "tenant-001", "hello", "tunnel_info", "error", "close", "reset", "relay", "127.0.0.1"]),
     st.integers(-2, 70_000),

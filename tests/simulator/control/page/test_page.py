@@ -11,7 +11,6 @@ from selenium.webdriver import Keys
 
 from cbspec.redact import has_token
 from cbspec_simulator import Config, Simulator
-from cbspec_simulator.control.page.routes import FILES
 from cbspec_simulator.control.server import ControlServer
 from cbspec_simulator.settings.config import ControlSettings, Listen
 from tests.simulator.control.page.browser import Browser
@@ -209,15 +208,6 @@ def test_hostile_text_stays_text(browser: Browser, loop: BlockingPortal, relay: 
     error = browser.js("(() => { try { document.body.innerHTML = 'x'; } catch (error) { return error.name; } })()")
     assert error == "TypeError"
     assert any("TrustedHTML" in each for each in browser.complaints())
-
-
-def test_the_page_loads_only_its_own_files(browser: Browser, relay: Simulator, talk: Talk) -> None:
-    browser.go(url(relay))
-    talk(relay)
-    browser.until_arrows(5)
-    asked = browser.js("performance.getEntriesByType('resource').map((each) => each.name)")
-    assert all(each.startswith(f"{url(relay)}/") for each in asked)
-    assert {f"{url(relay)}{path}" for path in FILES} - {f"{url(relay)}/", f"{url(relay)}/page/icon.svg"} <= set(asked)
 
 
 def test_memory_is_bounded(browser: Browser, loop: BlockingPortal, relay: Simulator, talk: Talk) -> None:
