@@ -93,20 +93,20 @@ class Faults:
             self.add(fault if fault.name else replace(fault, name=self._free_name(taken)), now)
 
     def remove(self, name: str) -> Active:
-        """Remove a fault and release what it holds; raises KeyError if there is none of this name."""
+        """Remove a fault and release the messages that it holds; raises KeyError if there is none of this name."""
         gone = self.active.pop(name)
         self.release(name)
         self._changed()
         return gone
 
     def reset(self) -> None:
-        """Remove all faults, release what they hold and restart the numbering of names."""
+        """Remove all faults, release their messages and restart the numbering of names."""
         for name in tuple(self.active):
             self.remove(name)
         self._added = 0
 
     def release(self, name: str) -> None:
-        """Release what a fault holds; it continues to hold later messages."""
+        """Release the messages that a fault holds; it continues to hold later messages."""
         for opener in tuple(self._openers):
             opener(name)
 

@@ -65,7 +65,7 @@ class TokenSettings:
         return (self.secret, self.key_file, self.jwks_file, self.jwks_url) == (None, None, None, None)
 
     def claims(self) -> dict[str, object]:
-        """Return the claims that a token must have besides subject and tenant."""
+        """Return the claims that a token must have in addition to subject and tenant."""
         wanted = {"iss": self.issuer, "aud": self.audience}
         return {name: value for name, value in wanted.items() if value is not None}
 

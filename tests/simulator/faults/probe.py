@@ -54,7 +54,7 @@ class ProbedRelay:
         self._loop = asyncio.get_running_loop()
 
     def release(self, name: str) -> None:
-        """Release what a fault holds."""
+        """Release the messages that a fault holds."""
         self._loop.call_soon_threadsafe(self._faults.release, name)
 
     def wire(self, transport: str) -> RawClient:

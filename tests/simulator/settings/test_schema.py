@@ -1,4 +1,4 @@
-"""The JSON Schemas of faults and configuration files accept what the reader accepts, and nothing else."""
+"""The JSON Schemas of faults and configuration files agree with the reader."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""The page on the control port: the relay to look at, and its switches. It has no build step, and asks nobody else."""
+"""The web page of the controls: plain files without a build step, which load nothing from other hosts."""
