@@ -45,34 +45,32 @@ def test_a_baseline_survives_a_round_trip(
     assert load_baseline(file).entries == written.entries
 
 
-def test_an_invalid_file_is_reported(tmp_path: Path) -> None:
-    file = tmp_path / "known.toml"
-    valid = "[[known]]\nrequirement = 'CB-TUN-005'\nreason = 'x'\n"
-    for text, words in (
-        ("x = " + "9" * 5000, "too many digits"),
+VALID = "[[known]]\nrequirement = 'CB-TUN-005'\nreason = 'x'\n"
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
         ("[[known", "is not TOML"),
         ("known = 1", "known"),
-        ("known = [1]", r"known\[0\]"),
         ("[CB-TUN-005]\nreason = 'x'", "CB-TUN-005"),
         ("[[known]]\nreason = 'x'", "requirement"),
-        ("[[known]]\nrequirement = 'CB-TUN-005'", "reason"),
         ("[[known]]\nrequirement = 'CB-TUN-005'\nreason = ' '", r"known\[0\].reason"),
-        ("[[known]]\nrequirement = 'CB-TUN-005'\nreason = 1", r"known\[0\].reason"),
-        (f"{valid}link = 1", "link"),
-        (f"{valid}until = '2026-12-31'", "without quotes"),
-        (f"{valid}until = 2026-12-31T00:00:00Z", "without quotes"),
-        (f"{valid}when = 1", "when"),
+        (f"{VALID}until = '2026-12-31'", "without quotes"),
+        (f"{VALID}when = 1", "when"),
         ("[[known]]\nrequirement = 'CB-TUN-0005'\nreason = 'x'", "CB-TUN-005"),
         ("[[known]]\nrequirement = 'CB-TLS-007'\nreason = 'x'", "never fails"),
-        (valid * 2, "remove one"),
-        ("\xff", "is not UTF-8"),
-    ):
-        file.write_bytes(text.encode("latin-1"))
-        with pytest.raises(BaselineError, match=words) as caught:
-            load_baseline(file)
-        assert str(file) in str(caught.value)
-    with pytest.raises(BaselineError, match=r"nowhere\.toml: can't be read"):
-        load_baseline(tmp_path / "nowhere.toml")
+        (VALID * 2, "remove one"),
+        (None, "can't be read"),
+    ],
+)
+def test_an_invalid_file_is_reported(text: str | None, words: str, tmp_path: Path) -> None:
+    file = tmp_path / "known.toml"
+    if text is not None:
+        file.write_text(text)
+    with pytest.raises(BaselineError, match=words) as caught:
+        load_baseline(file)
+    assert str(file) in str(caught.value)
 
 
 def test_a_known_failure_does_not_fail_the_run() -> None:
@@ -128,14 +126,12 @@ def test_an_update_keeps_reasons_drops_stale_entries_and_adds_new_failures() -> 
     assert SHOULD in old.updated(found, [], should=True).entries
 
 
-# ---------------------------------------------------------------------------- whole runs
-
 TWO = ("--only", "CB-TUN-010,CB-HBT-001", "--examples", "5")
 
 
 @pytest.fixture(scope="module")
 def broken(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """Return the profile of a relay that accepts port 0."""
+    """Yield the profile of a relay that accepts port 0."""
     with simulator(tmp_path_factory.mktemp("broken"), "--deviation", "remote-port-zero-accepted") as profile:
         yield profile
 
@@ -144,11 +140,10 @@ def entry(id_: str, rest: str = "") -> str:
     return f'[[known]]\nrequirement = "{id_}"\nreason = "until release 4"\n{rest}\n'
 
 
-@pytest.mark.parametrize("workers", [(), ("-n", "2")], ids=["alone", "xdist"])
-def test_a_known_failure_is_no_failure_in_any_report(workers: tuple[str, ...], broken: Path, tmp_path: Path) -> None:
+def test_a_known_failure_is_no_failure_in_any_report(broken: Path, tmp_path: Path) -> None:
     known, report = tmp_path / "known.toml", tmp_path / "report.xml"
     known.write_text(entry("CB-TUN-010"))
-    options = ("--target-profile", str(broken), *TWO, "--baseline", str(known), "--junit-xml", str(report), *workers)
+    options = ("--target-profile", str(broken), *TWO, "--baseline", str(known), "--junit-xml", str(report), "-n", "2")
     done = verify(*options)
     assert done.code == 0, done.text
     assert "CB-TUN-010: until release 4" in done.text
@@ -159,26 +154,17 @@ def test_a_known_failure_is_no_failure_in_any_report(workers: tuple[str, ...], b
     assert int(suite.get("skipped", "0")) > 0
 
 
-def test_a_stale_entry_fails_the_run(broken: Path, tmp_path: Path) -> None:
+def test_a_stale_entry_fails_a_whole_run(broken: Path, tmp_path: Path) -> None:
     known = tmp_path / "known.toml"
-    known.write_text(entry("CB-TUN-010") + entry("CB-HBT-001") + entry("CB-TUN-005"))
-    options = ("--target-profile", str(broken), "--baseline", str(known))
-    done = verify(*options, *TWO)
+    known.write_text(entry("CB-TUN-010") + entry("CB-HBT-001") + entry("CB-TUN-005", "until = 2020-01-01"))
+    options = ("--target-profile", str(broken), "--baseline", str(known), *TWO)
+    done = verify(*options)
     assert done.code == 1, done.text
     assert "did not pass: stale in the baseline: CB-HBT-001" in done.text
     assert f"remove them from {known}" in " ".join(done.text.split())
-    assert (
-        verify(*options, *TWO, "-k", "heartbeat_is_answered or tunnel").code == 0
-    )  # a selector may have dropped the case that fails
-
-
-def test_an_expired_entry_does_not_count(broken: Path, tmp_path: Path) -> None:
-    known = tmp_path / "known.toml"
-    known.write_text(entry("CB-TUN-010", "until = 2020-01-01"))
-    done = verify("--target-profile", str(broken), *TWO, "--baseline", str(known))
-    assert done.code == 1, done.text
-    assert "did not pass: CB-TUN-010" in done.text
     assert "Expired" in done.text
+    selected = verify(*options, "-k", "heartbeat_is_answered or tunnel")  # may drop the case that fails
+    assert selected.code == 0, selected.text
 
 
 def test_a_baseline_is_written_used_and_not_overwritten_by_accident(broken: Path, tmp_path: Path) -> None:
@@ -187,17 +173,9 @@ def test_a_baseline_is_written_used_and_not_overwritten_by_accident(broken: Path
     done = verify(*options, "--write-baseline", str(known))
     assert done.code == 1, done.text
     assert list(load_baseline(known).entries) == ["CB-TUN-010"]
-    again = verify(*options, "--write-baseline", str(known))
-    assert again.code == 4
-    assert "to update it" in again.text
+    refused = verify(*options, "--write-baseline", str(known))
+    assert refused.code == 4
+    assert "to update it" in refused.text
     known.write_text(known.read_text().replace("expected", "Expected"))
     assert verify(*options, "--baseline", str(known), "--write-baseline", str(known)).code == 0
     assert load_baseline(known).entries["CB-TUN-010"].reason.startswith("Expected")
-
-
-def test_an_unknown_requirement_is_wrong_usage(tmp_path: Path) -> None:
-    known = tmp_path / "known.toml"
-    known.write_text(entry("CB-TUN-0100"))
-    done = verify("--baseline", str(known))
-    assert done.code == 4, done.text
-    assert "CB-TUN-010" in done.text
