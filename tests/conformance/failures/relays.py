@@ -1,11 +1,9 @@
-"""Relays in a thread of this process, and failures that cases find on them."""
+"""Relays in a thread of this process, and the failures that cases find on them."""
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import importlib
-import threading
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
@@ -17,30 +15,27 @@ from cbspec_conformance.record.render import render
 from cbspec_conformance.replay.replay import Replayer
 from cbspec_simulator import Behaviour, Config, Listen, Simulator, varied
 from cbspec_simulator.settings.config import TokenSettings
+from cbspec_simulator.testing.thread import LoopThread
 
 
 @contextlib.contextmanager
 def relay(deviation: str = "", secret: str = "") -> Iterator[Profile]:
-    """Run a simulator, wrong in one way or clean, perhaps with another secret; give the profile to judge it by."""
+    """Run a simulator, with a deviation or another token secret if given; yield its profile."""
     config = Config(listen=Listen(port=0), tokens=TokenSettings(secret=secret or None))
     simulator = Simulator(config, behaviour=varied(Behaviour(), deviation) if deviation else None)
-    loop = asyncio.new_event_loop()
-    thread = threading.Thread(target=loop.run_forever)
-    thread.start()
+    thread = LoopThread("relay")
     try:
-        asyncio.run_coroutine_threadsafe(simulator.start(), loop).result(30)
+        thread.run(simulator.start())
         profile = simulator.profile()
         yield replace(profile, target=replace(profile.target, timeout=1.5))
     finally:
-        asyncio.run_coroutine_threadsafe(simulator.close(), loop).result(30)
-        loop.call_soon_threadsafe(loop.stop)
-        thread.join(30)
-        loop.close()
+        thread.run(simulator.close())
+        thread.close()
 
 
 @dataclass(frozen=True)
 class Found:
-    """A deviation, and the case that finds it: module below conformance.relay, function, arguments."""
+    """A deviation, and the case that detects it: module in cbspec_conformance.relay, function, arguments."""
 
     deviation: str
     requirement: str
@@ -51,15 +46,12 @@ class Found:
     @property
     def name(self) -> str:
         """The case's name in pytest."""
-        return f"relay/{self.module.replace('.', '/')}.py::{self.case}{self._parameters}"
-
-    @property
-    def _parameters(self) -> str:
-        return f"[{'-'.join(self.arguments)}]" if self.arguments else ""
+        parameters = f"[{'-'.join(self.arguments)}]" if self.arguments else ""
+        return f"relay/{self.module.replace('.', '/')}.py::{self.case}{parameters}"
 
 
 def find(found: Found, profile: Profile) -> Failure:
-    """Run the case on a relay and return the failure that it finds."""
+    """Run the case on a relay; return the failure that it finds."""
     target = Replayer(profile).target()
     case = getattr(importlib.import_module(f"cbspec_conformance.relay.{found.module}"), found.case)
     try:
@@ -67,13 +59,11 @@ def find(found: Found, profile: Profile) -> Failure:
     except Broken as broken:
         steps = target.log.steps(broken.exchanges, broken.expectation)
         shown = render(target.transcript, broken.exchanges)
-        said = {"expected": broken.expected, "seen": broken.seen, "exchange": shown, "steps": steps}
-        about = Finding(found.requirement, Outcome.FAILED, found.name, **said)
-        target.log.findings.insert(0, about)
+        breach = {"expected": broken.expected, "seen": broken.seen, "exchange": shown, "steps": steps}
+        target.log.findings.insert(0, Finding(found.requirement, Outcome.FAILED, **breach))
     except Inconclusive:
-        pass  # a control met what is wrong: then that is among the target's findings
+        pass  # a control failed, so the failure is among the target's findings
     finally:
         target.close()
-    findings = [finding for finding in target.log.findings if finding.requirement == found.requirement]
-    named = [Finding.from_dict({**finding.to_dict(), "case": found.name}) for finding in findings]
-    return failures_of(named, str(profile.target.address), "tcp", ())[f"{found.requirement}-1.json"]
+    findings = [replace(each, case=found.name) for each in target.log.findings if each.requirement == found.requirement]
+    return failures_of(findings, str(profile.target.address), "tcp", ())[f"{found.requirement}-1.json"]

@@ -1,4 +1,4 @@
-"""Failure files: the round trip, and the errors of invalid files."""
+"""Failure files: round trip and errors."""
 
 from __future__ import annotations
 
@@ -73,26 +73,25 @@ def whole() -> dict[str, Any]:
 
 SEND = {"send": [], "on": 1}
 FORGED = {"forgery": "x", "of": "token-1"}
-BAD: dict[str, tuple[object, str]] = {
-    "an array": ([], "no format"),
-    "of another version": ({**whole(), "format": "cbspec-failure-0"}, "'cbspec-failure-0'"),
-    "of another kind": ({"requirement": "CB-TUN-007"}, "no format"),
-    "without a case": ({name: value for name, value in whole().items() if name != "case"}, "case"),
-    "with another member": ({**whole(), "more": 1}, "more"),
-    "with a case elsewhere": ({**whole(), "case": "../x.py::y"}, "case"),
-    "with an option of pytest's": ({**whole(), "options": ["-p=evil"]}, "options[0]"),
-    "with an unknown step": ({**whole(), "steps": [{"wait": 1}]}, "steps[0]"),
-    "with an unknown token": ({**whole(), "steps": [{**SEND, "wire": {"text": "<<token-1>>"}}]}, "token-1"),
-    "with a forgery of nothing": ({**whole(), "tokens": {"token-1": {"forgery": "x", "of": "token-2"}}}, "token-2"),
-    "with steps alone": ({**PLAIN.to_json(), "steps": []}, "expectation"),
-    "with a forgery of a forgery": ({**whole(), "tokens": {"token-1": FORGED, "token-2": FORGED}}, "forgery"),
-    "of an unknown requirement": ({**whole(), "requirement": "CB-TUN-999"}, "CB-TUN-"),
-}  # fmt: skip
+INVALID: dict[str, tuple[object, str]] = {
+    "another version": ({**whole(), "format": "cbspec-failure-0"}, "'cbspec-failure-0'"),
+    "no format": ({"requirement": "CB-TUN-007"}, "no format"),
+    "no case": ({name: value for name, value in whole().items() if name != "case"}, "case"),
+    "another member": ({**whole(), "more": 1}, "more"),
+    "a case elsewhere": ({**whole(), "case": "../x.py::y"}, "case"),
+    "an option of pytest": ({**whole(), "options": ["-p=evil"]}, "options[0]"),
+    "an unknown step": ({**whole(), "steps": [{"wait": 1}]}, "steps[0]"),
+    "an unknown token": ({**whole(), "steps": [{**SEND, "wire": {"text": "<<token-1>>"}}]}, "token-1"),
+    "a forgery of nothing": ({**whole(), "tokens": {"token-1": {"forgery": "x", "of": "token-2"}}}, "token-2"),
+    "steps alone": ({**PLAIN.to_json(), "steps": []}, "expectation"),
+    "a forgery of a forgery": ({**whole(), "tokens": {"token-1": FORGED, "token-2": FORGED}}, "forgery"),
+    "an unknown requirement": ({**whole(), "requirement": "CB-TUN-999"}, "CB-TUN-"),
+}
 
 
-@pytest.mark.parametrize("kind", list(BAD))
+@pytest.mark.parametrize("kind", INVALID)
 def test_an_invalid_file_is_reported_in_one_line(kind: str, tmp_path: Path) -> None:
-    data, named = BAD[kind]
+    data, named = INVALID[kind]
     file = tmp_path / "CB-TUN-007-1.json"
     file.write_text(json.dumps(data))
     with pytest.raises(FailureFileError) as error:

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from cbspec.cli import main
-from cbspec.redact import find_tokens
+from cbspec.redact import has_token
 from tests.conformance.commands import simulator, verify
 
 
@@ -27,7 +27,7 @@ def test_the_report_is_that_of_the_run(
         live = verify("--target-profile", str(profile), *options, "--transcript", str(transcript))
     assert main(["judge", str(transcript)]) == live.code
     assert table(capsys.readouterr().out) == table(live.text)
-    assert not find_tokens(transcript.read_text())
+    assert not has_token(transcript.read_text())
 
 
 @pytest.mark.parametrize("text", [None, "", "{]\n", "[]\n", '{"transcript": 0}\n', '{"transcript": 1}\n'])
