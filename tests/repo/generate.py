@@ -7,7 +7,7 @@ from tests.repo.tree import ROOT, name
 
 
 def main() -> None:
-    """Write every document that changed, and delete what is none."""
+    """Write the documents that changed, and delete all other files in docs/."""
     folder = ROOT / "docs"
     folder.mkdir(exist_ok=True)
     for stray in sorted(folder.iterdir()):

@@ -22,7 +22,7 @@ esac
 
 
 def make(folder: Path, *arguments: str, suitable: tuple[str, ...], failing: int = 0) -> tuple[int, str, str]:
-    """Run make where the interpreters are fake; return the exit code, standard output and standard error."""
+    """Run make with fake interpreters; return exit code, standard output and standard error."""
     for name in PYTHONS:
         (folder / name).write_text(FAKE.format(unsuitable=int(name not in suitable), failing=failing))
         (folder / name).chmod(0o755)

@@ -53,7 +53,7 @@ TESTED_TOGETHER = {
     "conformance/cbspec_conformance/relay/": "tests/conformance/test_end_to_end.py",
     "simulator/cbspec_simulator/variations/": "tests/simulator/variations",
 }
-# Folders of tests about the whole project, and of what tests share.
+# Folders of tests about the whole project, and the folder of shared test code.
 OF_THE_WHOLE = {"repo", "adequacy", "endurance", "fuzz", "hostile", "support"}
 
 MODULES = [path for path in sources(*PACKAGES.values()) if path.name != "__init__.py"]

@@ -1,7 +1,7 @@
-"""A relay double with real sockets: each connection in a thread of its own, by the standard library alone.
+"""A relay double with real sockets: one thread for each connection, standard library only.
 
-A script handles one connection, below TLS or above it. `ScriptedRelay` answers messages by a script and records what it
-receives; it speaks lines or, if a connection begins as HTTP, WebSocket.
+A script handles one connection, below TLS or above it. `ScriptedRelay` answers messages by a script and records them;
+it speaks lines, or WebSocket if a connection begins as HTTP.
 """
 
 from __future__ import annotations
@@ -145,7 +145,7 @@ def read_to_end(sock: socket.socket) -> bytes:
 
 
 def answering(relay: Callable[[dict[str, Any]], Iterable[bytes]]) -> Callable[[ssl.SSLSocket], None]:
-    """Return a script that passes each line, as JSON, to `relay` and sends what it returns."""
+    """Return a script that passes each line, as JSON, to `relay` and sends the answers."""
 
     def run(tls: ssl.SSLSocket) -> None:
         with tls.makefile("rb") as lines, contextlib.suppress(OSError):

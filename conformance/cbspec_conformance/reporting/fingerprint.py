@@ -44,7 +44,7 @@ class UnusableFingerprint(Exception):
 
 @dataclass(frozen=True, slots=True)
 class RowChange:
-    """A difference. `what` is the id of a requirement or the name of a fact, `demand` the requirement's sentence."""
+    """A difference. `what` is a requirement id or a fact, `demand` the requirement's text."""
 
     what: str
     demand: str

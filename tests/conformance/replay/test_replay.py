@@ -1,4 +1,4 @@
-"""A failure replayed on the relay on which it was found, on a conforming one, and on one that refuses the tokens."""
+"""A failure replayed on its own relay, on a conforming relay, and on a relay that refuses the tokens."""
 
 from __future__ import annotations
 
