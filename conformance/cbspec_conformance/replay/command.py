@@ -15,10 +15,10 @@ from cbspec.errors import CommandError
 from cbspec.profile.profile import Endpoint, Profile, load, resolve
 from cbspec_conformance.failures.failure import Failure, FailureFileError
 from cbspec_conformance.failures.failure import load as load_failure
-from cbspec_conformance.replay.export import NotExportable, environment, export
+from cbspec_conformance.probe.tcp import Unreachable
 from cbspec_conformance.replay.outcome import ReplayOutcome, ReplayVerdict
-from cbspec_conformance.replay.replay import Replayer, replay
-from cbspec_conformance.target.preflight import NoTarget
+from cbspec_conformance.replay.replay import export, replay
+from cbspec_conformance.replay.script import environment
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -38,16 +38,14 @@ def run(args: argparse.Namespace) -> int:
         _check_export(args.export, len(failures))
     named = (("target", args.target), ("target-profile", args.target_profile))
     options = [f"--{name}={value}" for name, value in named if value]
-    replayer: Replayer | None = None
     try:
-        replayer = Replayer(profile)
-        outcomes = replay(replayer, list(failures.values()), options)
-    except NoTarget as error:
-        outcomes = [ReplayOutcome(ReplayVerdict.UNCLEAR, str(error))] * len(failures)
+        outcomes = replay(list(failures.values()), profile, options)
+    except Unreachable as error:
+        outcomes = [ReplayOutcome(ReplayVerdict.UNCLEAR, f"nothing to judge: no connection to {error}")] * len(failures)
     for (file, failure), outcome in zip(failures.items(), outcomes, strict=True):
         print("\n".join(_report(file, failure, outcome)))
         if args.export is not None:
-            print(_export(replayer, failure, outcome, args.export))
+            print(_export(failure, profile, outcome, args.export))
     return exit_code(outcomes)
 
 
@@ -74,20 +72,15 @@ def _check_export(script: Path, count: int) -> None:
         raise CommandError(f"--export: {script} exists; name another file")
 
 
-def _export(replayer: Replayer | None, failure: Failure, outcome: ReplayOutcome, script: Path) -> str:
+def _export(failure: Failure, profile: Profile, outcome: ReplayOutcome, script: Path) -> str:
     """Write the script; return the command that runs it, or the reason why there is none."""
-    if replayer is None or outcome.verdict is not ReplayVerdict.FAILING:
+    if outcome.verdict is not ReplayVerdict.FAILING:
         return f"{script}: not written, because the failure does not show on this relay"
-    target = replayer.target()
-    try:
-        export(failure, target, script)
-    except NotExportable as error:
-        return f"{script}: not written: {error}"
-    finally:
-        target.close()
-    needs = ", ".join(name for name in environment(replayer.profile) if name in ("CBSPEC_CA", "CBSPEC_SECRET"))
+    if reason := export(failure, profile, script):
+        return f"{script}: not written: {reason}"
+    needs = ", ".join(name for name in environment(profile) if name in ("CBSPEC_CA", "CBSPEC_SECRET"))
     hint = f" (set {needs}; the script's docstring lists more)" if needs else ""
-    return f"{script}: shows the failure: python3 {script} {target.endpoint}{hint}"
+    return f"{script}: shows the failure: python3 {script} {profile.target.address}{hint}"
 
 
 def _failures(paths: Sequence[Path]) -> Iterator[tuple[Path, Failure]]:

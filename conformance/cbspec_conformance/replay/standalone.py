@@ -1,6 +1,6 @@
 """The template of an exported script: plays one failure with the standard library alone.
 
-`cbspec_conformance.replay.export` replaces this text by a description, and `FAILURE` by the failure's data.
+`cbspec_conformance.replay.script` replaces this text by a description, and `FAILURE` by the failure's data.
 """
 
 from __future__ import annotations
@@ -55,7 +55,7 @@ class StandaloneConnection:
     """A connection to the relay: TLS 1.3, optionally with WebSocket."""
 
     def __init__(self, number: int, host: str, port: int, transport: str, source: str) -> None:
-        self.number, self.ended, self.buffer, self.fragments = number, "", b"", b""
+        self.name, self.ended, self.buffer, self.fragments = f" #{number}", "", b"", b""
         self.websocket = transport == "websocket"
         context = ssl.create_default_context(cafile=os.environ.get("CBSPEC_CA") or None)
         context.minimum_version = ssl.TLSVersion.TLSv1_3
@@ -227,12 +227,12 @@ class StandaloneTokens:
         return re.sub(r"<<(run|token-\d+)>>", value, text).encode("latin-1" if "latin_1" in entry else "utf-8")
 
 
-def show(number: int, arrow: str, data: bytes) -> None:
+def show(name: str, arrow: str, data: bytes) -> None:
     """Print a message with its tokens redacted."""
     text = data.decode("utf-8", "backslashreplace")
     text = re.sub(r'("token"\s*:\s*)"[^"]+"', r'\1"***"', re.sub(r"eyJ[\w-]+\.[\w-]*\.?[\w-]*", "***", text))
     text = text if text.isprintable() else text.encode("unicode_escape").decode()
-    print(f"#{number} {arrow} {text[:300]}")
+    print(f"{name} {arrow} {text[:300]}")
 
 
 def decoded(data: bytes) -> Any:  # noqa: ANN401 - any JSON value
@@ -256,7 +256,7 @@ def take(relay: StandaloneConnection, count: int, wait: float) -> list[bytes]:
     """Return up to `count` messages; wait up to `wait` seconds for each."""
     found: list[bytes] = []
     while len(found) < count and (data := relay.message(wait)) is not None:
-        show(relay.number, "<-", data)
+        show(relay.name, "<-", data)
         found.append(data)
     return found
 
@@ -264,6 +264,7 @@ def take(relay: StandaloneConnection, count: int, wait: float) -> list[bytes]:
 def ask(relay: StandaloneConnection, step: dict[str, Any], tokens: StandaloneTokens) -> list[Any]:
     """Send the messages of a step; return the answers."""
     messages, decisive = [tokens.data(entry) for entry in step["send"]], step.get("decisive")
+    relay.name = f"{'>' if decisive else ' '}#{step['on']}"
     if "frames" in step:
         pieces = [frame(each["opcode"], each["fin"], tokens.data(each["payload"])) for each in step["frames"]]
     else:
@@ -272,7 +273,7 @@ def ask(relay: StandaloneConnection, step: dict[str, Any], tokens: StandaloneTok
         ends = [*step.get("cuts", ()), len(data)]
         pieces = [data[start:end] for start, end in zip([0, *ends], ends)]  # noqa: B905 - the last start has no end
     for text in messages or [b"(bytes that are no message)"]:
-        show(relay.number, "->", text)
+        show(relay.name, "->", text)
     for piece in pieces:
         relay.send(piece)
     if not messages:
@@ -287,7 +288,7 @@ def further(relay: StandaloneConnection, fence: str) -> list[bytes]:
         return take(relay, 9, QUIET)
     request = {"type": "heartbeat" if fence == "heartbeat" else f"cbspec_fence_{RUN}"}
     text = json.dumps(request).encode()
-    show(relay.number, "->", text)
+    show(relay.name, "->", text)
     relay.send(frame(1, True, text) if relay.websocket else text + b"\n")
     found = take(relay, 1, TIMEOUT) + take(relay, 9, QUIET)
     wanted = "heartbeat_response" if fence == "heartbeat" else "error"
@@ -336,10 +337,10 @@ def play(host: str, port: int) -> bool:
             number = step["connect"]
             source = step.get("source", "") if FAILURE["sources"] else ""
             relays[number] = StandaloneConnection(number, host, port, step["transport"], source)
-            print(f"#{number} -- connected to {host}:{port} ({step['transport']})")
+            print(f" #{number} -- connected to {host}:{port} ({step['transport']})")
         elif "close" in step:
             relays[step["close"]].socket.close()
-            print(f"#{step['close']} -- closed by this script")
+            print(f" #{step['close']} -- closed by this script")
         else:
             relay = relays[step["on"]]
             answers = ask(relay, step, tokens)

@@ -4,15 +4,21 @@ from __future__ import annotations
 
 import contextlib
 import importlib
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
+from cbspec.profile.issuer import Issuer
 from cbspec.profile.profile import Profile
 from cbspec_conformance.failures.failure import Failure, failures_of
 from cbspec_conformance.judging.errors import Broken, Inconclusive
 from cbspec_conformance.judging.findings import Finding, Outcome
+from cbspec_conformance.probe.pace import Pacer
+from cbspec_conformance.probe.tempo import Tempo
 from cbspec_conformance.record.render import render
-from cbspec_conformance.replay.replay import Replayer
+from cbspec_conformance.target.facts import Facts
+from cbspec_conformance.target.locks import Locks
+from cbspec_conformance.target.relay import RelayUnderTest
 from cbspec_simulator import Behaviour, Config, Listen, Simulator, varied
 from cbspec_simulator.settings.config import TokenSettings
 from cbspec_simulator.testing.thread import LoopThread
@@ -52,7 +58,16 @@ class Found:
 
 def find(found: Found, profile: Profile) -> Failure:
     """Run the case on a relay; return the failure that it finds."""
-    target = Replayer(profile).target()
+    issuer, facts = Issuer(profile.tokens, time.time), Facts(websocket=True, features=("multi_tenancy",))
+    target = RelayUnderTest(
+        profile,
+        facts,
+        found.name,
+        locks=Locks(None),
+        pace=Pacer(profile),
+        issuer=issuer,
+        tempo=Tempo.of(profile.target, facts.latency),
+    )
     case = getattr(importlib.import_module(f"cbspec_conformance.relay.{found.module}"), found.case)
     try:
         case(target, *found.arguments)
