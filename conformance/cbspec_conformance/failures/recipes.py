@@ -9,7 +9,6 @@ from __future__ import annotations
 import json
 import re
 import uuid
-from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import msgspec
@@ -85,15 +84,6 @@ class Recipes:
         if token not in self._names:
             name = self._names[token] = f"token-{len(self._names) + 1}"
             self._recipes[name] = recipe
-
-
-def reveal(text: str, tokens: Callable[[str], str]) -> str:
-    """Return `text` with values for its placeholders, escaped as in a JSON string."""
-
-    def value(match: re.Match[str]) -> str:
-        return json.dumps(RUN if match[1] == "run" else tokens(match[1]), ensure_ascii=False)[1:-1]
-
-    return PLACEHOLDER.sub(value, text)
 
 
 def _escaped(token: str) -> tuple[str, str]:

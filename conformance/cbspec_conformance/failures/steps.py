@@ -7,7 +7,6 @@ format: members with default values are left out.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
 from typing import Annotated, Any, Self
 
 import msgspec
@@ -50,10 +49,6 @@ class StepText(msgspec.Struct, frozen=True, omit_defaults=True, forbid_unknown_f
         if self.latin_1 is not None:
             return msgspec.structs.replace(self, latin_1=value)
         return msgspec.structs.replace(self, json=None, text=value)
-
-    def to_bytes(self, reveal: Callable[[str], str] = str) -> bytes:
-        """Return the bytes, after `reveal` replaced the placeholders."""
-        return reveal(self.value).encode("utf-8" if self.latin_1 is None else "latin-1")
 
 
 class StepRequest(StepText, frozen=True, kw_only=True, omit_defaults=True, forbid_unknown_fields=True):

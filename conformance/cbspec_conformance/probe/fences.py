@@ -30,10 +30,6 @@ class FencePolicy:
         self.awaited_until: float | None = None
         self.owed = ""
 
-    def use(self, kind: str) -> None:
-        """Send another kind of fence from now on."""
-        self.kind = kind
-
     def next(self, *, authenticated: bool) -> Fence | None:
         """Return the next fence, or None if no fence can be sent."""
         if authenticated and self.kind == "heartbeat":

@@ -202,10 +202,6 @@ class ProbeSession:
         """Record a request as sent, which the caller sends in pieces."""
         return self._note(spell(dict(request)), meant, _IN_PIECES)
 
-    def record_text(self, text: bytes, decoded: Decoded, meant: str) -> Message:
-        """Record any text as sent and return it."""
-        return self.channel.record_sent(text, decoded, meant)
-
     def announce(self, meant: str) -> None:
         """Record that the next bytes are no message, and what they are."""
         self.channel.record_sent(b"", Decoded(None, fault="no message"), meant)

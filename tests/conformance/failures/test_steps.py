@@ -56,7 +56,8 @@ STEPS: st.SearchStrategy[FailureStep] = st.one_of(
 @given(BYTES)
 def test_bytes_survive_a_round_trip(data: bytes) -> None:
     text = json.dumps(msgspec.to_builtins(StepText.of(data)), allow_nan=False)
-    assert msgspec.convert(json.loads(text), StepText).to_bytes() == data
+    read = msgspec.convert(json.loads(text), StepText)
+    assert read.value.encode("utf-8" if read.latin_1 is None else "latin-1") == data
 
 
 @given(STEPS)
