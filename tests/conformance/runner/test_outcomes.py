@@ -102,11 +102,20 @@ def test_any_other_error_is_one_of_the_kit(error: Exception) -> None:
     assert report.outcome == "failed"
     (text,) = kit_errors_of(report)
     assert "oops" in text
-    assert "relay/test_x.py::test_y" in text
-
-
-def test_an_interruption_is_no_error_of_the_kit() -> None:
+    assert case_name(item()) == "relay/test_x.py::test_y" in text
     assert kit_errors_of(settled(item(), KeyboardInterrupt())) == []
+
+
+def test_findings_belong_to_setup_or_call_and_never_to_teardown() -> None:
+    case = item()
+    failed = settled(case, NotExercised("give x"), when="setup")
+    assert [finding.outcome for finding in findings_of(failed)] == [Outcome.NOT_EXERCISED]
+    assert failed.user_properties == [("requirement", "CB-TUN-001")]
+    settled(case, when="call")
+    torn_down = settled(case, when="teardown")
+    assert findings_of(torn_down) == []
+    assert torn_down.user_properties == [("requirement", "CB-TUN-001")]
+    assert requirement_of(cast(pytest.Item, Item(None))) == ""
 
 
 def test_a_violation_of_another_requirement_is_attributed_to_it() -> None:
@@ -115,21 +124,6 @@ def test_a_violation_of_another_requirement_is_attributed_to_it() -> None:
         ("CB-HEL-004", Outcome.WARNED),
         ("CB-TUN-001", Outcome.INCONCLUSIVE),
     ]
-
-
-def test_a_case_that_fails_before_it_begins_has_a_finding_too() -> None:
-    report = settled(item(), NotExercised("give x"), when="setup")
-    assert [finding.outcome for finding in findings_of(report)] == [Outcome.NOT_EXERCISED]
-    assert ("requirement", "CB-TUN-001") in report.user_properties
-
-
-def test_teardown_adds_nothing() -> None:
-    case = item()
-    settled(case, when="setup")
-    settled(case, when="call")
-    report = settled(case, when="teardown")
-    assert findings_of(report) == []
-    assert [name for name, _ in report.user_properties].count("requirement") == 1
 
 
 def test_a_violation_of_another_must_fails_the_first_case(simulated: Profile, make_target: MakeTarget) -> None:
@@ -149,34 +143,25 @@ def test_a_violation_of_another_must_fails_the_first_case(simulated: Profile, ma
     assert shown == ["failed", "passed", "passed"]
 
 
-def test_names_and_requirements_of_cases() -> None:
-    assert case_name(item()) == "relay/test_x.py::test_y"
-    assert requirement_of(item("cb-hel-001")) == "CB-HEL-001"
-    assert requirement_of(cast(pytest.Item, Item(None))) == ""
-
-
-def test_an_observation_is_no_pass_and_no_failure(make_target: MakeTarget) -> None:
+@pytest.mark.parametrize(
+    ("seen", "error", "outcomes"),
+    [
+        ({"after hello": "accepted", "after auth": "closed"}, None, [Outcome.OBSERVED, Outcome.OBSERVED]),
+        ({"after hello": "accepted"}, Broken("a", "b"), [Outcome.INCONCLUSIVE, Outcome.OBSERVED]),
+        ({}, None, [Outcome.INCONCLUSIVE]),
+    ],
+)
+def test_an_observation_is_no_pass_and_no_failure(
+    seen: dict[str, str], error: Exception | None, outcomes: list[Outcome], make_target: MakeTarget
+) -> None:
     target = make_target(Profile())
-    target.log.saw("accepted", of="after hello")
-    target.log.saw("closed", of="after auth")
-    report = settled(item("CB-HEL-101", target))
-    found = [(finding.outcome, finding.aspect, finding.seen) for finding in findings_of(report)]
-    assert found == [(Outcome.OBSERVED, "after hello", "accepted"), (Outcome.OBSERVED, "after auth", "closed")]
-    assert report.outcome == "passed"
-    report.user_properties.append(("requirement", "CB-HEL-101"))
-    assert (status_of(report) or ("",))[0] == "observed"
-
-
-def test_an_interrupted_observation_is_inconclusive_and_keeps_its_findings(make_target: MakeTarget) -> None:
-    target = make_target(Profile())
-    target.log.saw("accepted", of="after hello")
-    found = findings_of(settled(item("CB-HEL-101", target), Broken("a", "b")))
-    assert [(finding.outcome, finding.aspect) for finding in found] == [
-        (Outcome.INCONCLUSIVE, ""),
-        (Outcome.OBSERVED, "after hello"),
-    ]
-
-
-def test_a_case_without_observations_is_inconclusive() -> None:
-    (finding,) = findings_of(settled(item("CB-HEL-101")))
-    assert finding.outcome is Outcome.INCONCLUSIVE
+    for situation, value in seen.items():
+        target.log.saw(value, of=situation)
+    report = settled(item("CB-HEL-101", target), error)
+    found = findings_of(report)
+    assert [finding.outcome for finding in found] == outcomes
+    assert {finding.aspect: finding.seen for finding in found if finding.outcome is Outcome.OBSERVED} == seen
+    assert report.outcome != "failed" or not seen
+    if outcomes[0] is Outcome.OBSERVED:
+        report.user_properties.append(("requirement", "CB-HEL-101"))
+        assert (status_of(report) or ("",))[0] == "observed"
