@@ -53,11 +53,11 @@ def fork_server() -> ForkServerContext:
 def forked_relay(context: ForkServerContext, folder: Path, *options: str) -> Iterator[Path]:
     """Start a simulator in a forked process, yield its profile in `folder`, and stop it. Raises NoResults."""
     profile = folder / "profile.toml"
-    ready, said = context.Pipe(duplex=False)
+    ready, output = context.Pipe(duplex=False)
     command = ("simulate", "--port", "0", "--json", "--profile-out", str(profile), *options)
-    process = context.Process(target=_serve, args=(command, said, folder))
+    process = context.Process(target=_serve, args=(command, output, folder))
     process.start()
-    said.close()
+    output.close()
     try:
         if not (ready.poll(_START) and os.read(ready.fileno(), 1)):
             log = (folder / "relay.log").read_text(errors="replace")
@@ -72,11 +72,11 @@ def forked_relay(context: ForkServerContext, folder: Path, *options: str) -> Ite
             process.join()
 
 
-def _serve(command: Sequence[str], said: Connection, folder: Path) -> None:
+def _serve(command: Sequence[str], output: Connection, folder: Path) -> None:
     log = os.open(folder / "relay.log", os.O_CREAT | os.O_WRONLY, 0o600)
-    os.dup2(said.fileno(), 1)
+    os.dup2(output.fileno(), 1)
     os.dup2(log, 2)
-    said.close()
+    output.close()
     os.chdir(folder)
     sys.exit(main(command))
 
@@ -96,8 +96,8 @@ def results(context: ForkServerContext, folder: Path, patience: float, *argument
         process.join()
         raise NoResults(f"the run took more than {patience:.0f} s")
     if not file.exists():
-        said = (folder / "suite.log").read_text(errors="replace").strip().splitlines()
-        raise NoResults(f"exit code {process.exitcode}: {said[-1] if said else 'no output'}")
+        lines = (folder / "suite.log").read_text(errors="replace").strip().splitlines()
+        raise NoResults(f"exit code {process.exitcode}: {lines[-1] if lines else 'no output'}")
     found = dict(json.loads(file.read_text(encoding="utf-8")))
     if difference := _difference(found, folder / "rejudged.json"):
         raise NoResults(f"the transcript gives another verdict: {difference}")

@@ -197,7 +197,7 @@ def soak(seconds: float, seed: int, memory: float, progress: Callable[[str], Non
                     f"{held.descriptors} descriptors, {tasks} tasks, {len(state.found)} findings"
                 )
         state.found += growth(state.samples, memory)
-        state.found += [f"the simulator's log: {line}" for line in relay.said.splitlines()]
+        state.found += [f"the simulator's log: {line}" for line in relay.log_text.splitlines()]
     progress(f"visits: {dict(state.outcomes.most_common())}\nfaults: {dict(state.faults.most_common())}")
     return state.found
 

@@ -32,7 +32,7 @@ def test_connections_without_a_descriptor_are_served_once_others_close(tmp_path:
         before = stack.enter_context(entered(relay))
         held = [stack.enter_context(tcp(relay.address)) for _ in range(2 * DESCRIPTORS)]
         end = time.monotonic() + 20
-        while "no more connections" not in relay.said and time.monotonic() < end:
+        while "no more connections" not in relay.log_text and time.monotonic() < end:
             assert is_served(before)
         spent = relay.holding().processor
         assert before.is_silent(1.0)
@@ -42,8 +42,8 @@ def test_connections_without_a_descriptor_are_served_once_others_close(tmp_path:
             sock.close()
         with entered(relay) as after:
             assert is_served(after)
-        assert relay.said.count("no more connections can be accepted (Too many open files)") == 1
-        assert relay.said.count("\n") == 1, relay.said
+        assert relay.log_text.count("no more connections can be accepted (Too many open files)") == 1
+        assert relay.log_text.count("\n") == 1, relay.log_text
 
 
 @pytest.mark.parametrize("option", ["--transcript=/dev/full", "--transcript=file", "--log-level=debug"])
@@ -55,4 +55,4 @@ def test_a_full_disk_ends_the_transcript_or_the_log_only(option: str, tmp_path: 
         if "log" in option:
             assert relay.log.stat().st_size <= 4096
         else:
-            assert relay.said.count("the transcript ends here: ") == relay.said.count("\n") == 1, relay.said
+            assert relay.log_text.count("the transcript ends here: ") == relay.log_text.count("\n") == 1, relay.log_text

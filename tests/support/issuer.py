@@ -27,8 +27,8 @@ def jwks(*keys: SigningKey) -> bytes:
 
 def token(key: SigningKey, tenant: str = "tenant-001", **claims: object) -> str:
     """Mint a token that is valid for a day and names its key."""
-    said = {"sub": "user123", "tenant_id": tenant, "exp": int(time.time()) + 86_400, **claims}
-    return mint(key, said, {"kid": key_id(key)})
+    all_claims = {"sub": "user123", "tenant_id": tenant, "exp": int(time.time()) + 86_400, **claims}
+    return mint(key, all_claims, {"kid": key_id(key)})
 
 
 class Address:

@@ -49,8 +49,8 @@ class Served:
         return load(self.profile_file)
 
     @property
-    def said(self) -> str:
-        """The log."""
+    def log_text(self) -> str:
+        """The text of the log file."""
         return self.log.read_text(errors="replace")
 
     def call(self, method: str, path: str, body: object = None) -> Any:  # noqa: ANN401 - any JSON value
@@ -60,8 +60,8 @@ class Served:
         url = self.ready["control"] + path
         request = urllib.request.Request(url, data, headers, method=method)  # noqa: S310 - loopback
         with urllib.request.urlopen(request, timeout=PATIENCE) as answer:  # noqa: S310 - as above
-            said = answer.read()
-        return json.loads(said) if said else None
+            text = answer.read()
+        return json.loads(text) if text else None
 
     def holding(self) -> Holding:
         """Return the current resources of the process. Source: proc(5)."""

@@ -1,1 +1,1 @@
-"""Failures as files: the exchange that showed a breach, as steps that can be played again."""
+"""Failure files: the exchange that showed a breach, as steps that can be replayed."""

@@ -1,1 +1,1 @@
-"""`cbspec replay`: plays a failure again and exports it as a script."""
+"""`cbspec replay`: replays a failure and exports it as a script."""

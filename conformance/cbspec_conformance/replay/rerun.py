@@ -1,4 +1,4 @@
-"""Runs the case of a failure again in a process of its own, if its steps cannot be played or do not show it."""
+"""Reruns the case of a failure in a process of its own, if its steps cannot be played or do not show it."""
 
 from __future__ import annotations
 
