@@ -31,6 +31,7 @@ Algorithm = Literal[
 ]
 
 _MAX_PORT: Final = 65_535
+_PATH: Final = "a path that begins with / and contains no space"
 _Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 
 
@@ -117,35 +118,23 @@ class TargetSettings:
     address: Annotated[
         EndpointText | None,
         says(
-            "The relay's address: host:port, or [address]:port for IPv6. The option --target takes precedence.",
-            "127.0.0.1:8080",
+            "The relay's address, host:port or [address]:port. The option --target takes precedence.", "127.0.0.1:8080"
         ),
     ] = None
     transport: Annotated[
         Transport,
-        says(
-            "How messages are transported inside TLS: tcp (one per line), websocket (one per text message), or auto "
-            "(the one that the relay answers)."
-        ),
+        says("How messages are transported: tcp (one per line), websocket, or auto (the one that the relay answers)."),
     ] = "auto"
     server_name: Annotated[
-        Text | None,
-        says("The name in SNI and in the relay's certificate. If absent: the host of the address.", "relay.example"),
+        Text | None, says("The name in SNI and the certificate. If absent: the host of the address.", "relay.example")
     ] = None
-    websocket_path: Annotated[
-        str,
-        says(
-            "The path of the WebSocket handshake.",
-            pattern=r"^/[!-~]*\Z",
-            title="a path that begins with / and contains no space",
-        ),
-    ] = "/"
+    websocket_path: Annotated[str, says("The path of the WebSocket handshake.", pattern=r"^/[!-~]*\Z", title=_PATH)] = (
+        "/"
+    )
     timeout: Annotated[
-        Seconds, says("The longest time-out of an answer, in seconds. The suite measures the time-out that it uses.")
+        Seconds, says("The longest time-out of an answer, in seconds. The suite measures a shorter one.")
     ] = 5.0
-    timeout_least: Annotated[
-        Seconds, says("The shortest time-out of an answer, in seconds, even if the relay is fast; at most timeout.")
-    ] = 2.0
+    timeout_least: Annotated[Seconds, says("The shortest time-out of an answer, in seconds; at most timeout.")] = 2.0
     connections_at_once: Annotated[
         Count | None,
         says(
@@ -164,9 +153,7 @@ class TargetSettings:
     ] = None
     source_addresses: Annotated[
         tuple[Annotated[str, Parsed(_address)], ...],
-        says(
-            "Addresses of this machine that the suite may connect from. If absent: the system chooses.", ["127.0.0.1"]
-        ),
+        says("Local addresses that the suite may connect from. If absent: the system chooses.", ["127.0.0.1"]),
     ] = ()
     exclusive: Annotated[
         bool, says("Whether the suite is the relay's only client. Limits of the whole relay are tested only then.")
@@ -190,41 +177,28 @@ class Tls:
     ] = None
     verify: Annotated[bool, says("Whether the relay's certificate is verified before any token is sent.")] = True
     client_certificate: Annotated[
-        Path | None,
-        says("A PEM file with the certificate that the suite presents to a relay that requests one.", "client.pem"),
+        Path | None, says("A PEM file with the certificate for a relay that requests one.", "client.pem")
     ] = None
     client_key: Annotated[
         Path | None, says("A PEM file with the key of that certificate, if it is in another file.", "client.key")
     ] = None
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class Ready:
     """Ready-made tokens, by purpose, and valid ones by tenant."""
 
-    valid: Annotated[Token | None, says("A valid token.")] = field(default=None, repr=False)
-    second_tenant: Annotated[Token | None, says("A valid token of another tenant.")] = field(default=None, repr=False)
-    expired: Annotated[Token | None, says("A token that expired at least ten minutes ago (CB-AUT-005).")] = field(
-        default=None, repr=False
-    )
-    not_yet_valid: Annotated[
-        Token | None, says("A token that becomes valid in ten minutes at the earliest (CB-AUT-006).")
-    ] = field(default=None, repr=False)
-    wrong_key: Annotated[Token | None, says("A token signed with a key that isn't the relay's (CB-AUT-009).")] = field(
-        default=None, repr=False
-    )
-    no_tenant: Annotated[Token | None, says("A token without a tenant_id (CB-TEN-001).")] = field(
-        default=None, repr=False
-    )
-    unknown_tenant: Annotated[Token | None, says("A token of a tenant that the relay doesn't know (CB-TEN-002).")] = (
-        field(default=None, repr=False)
-    )
-    inactive_tenant: Annotated[Token | None, says("A token of an inactive tenant (CB-TEN-003).")] = field(
-        default=None, repr=False
-    )
+    valid: Annotated[Token | None, says("A valid token.")] = None
+    second_tenant: Annotated[Token | None, says("A valid token of another tenant.")] = None
+    expired: Annotated[Token | None, says("A token that expired at least ten minutes ago (CB-AUT-005).")] = None
+    not_yet_valid: Annotated[Token | None, says("A token that is valid in ten minutes or later (CB-AUT-006).")] = None
+    wrong_key: Annotated[Token | None, says("A token signed with a key that isn't the relay's (CB-AUT-009).")] = None
+    no_tenant: Annotated[Token | None, says("A token without a tenant_id (CB-TEN-001).")] = None
+    unknown_tenant: Annotated[Token | None, says("A token of a tenant unknown to the relay (CB-TEN-002).")] = None
+    inactive_tenant: Annotated[Token | None, says("A token of an inactive tenant (CB-TEN-003).")] = None
     tenants: Annotated[
         Mapping[str, Token], says("Valid tokens by the id of their tenant.", {"tenant-001": {"env": "TOKEN_001"}})
-    ] = field(default_factory=dict, repr=False)
+    ] = field(default_factory=dict)
 
     def purpose(self, name: str) -> str | None:
         """Return the token for a purpose, named as in the profile."""
@@ -241,16 +215,15 @@ class Ready:
         return any(getattr(self, item.name) for item in fields(self))
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class IssuerSettings:
     """How tokens are made: with a secret, a key file or the development secret, or ready-made."""
 
     secret: Annotated[Text | None, says("The secret with which the relay verifies tokens.", "the relay's secret")] = (
-        field(default=None, repr=False)
+        None
     )
     key_file: Annotated[
-        Path | None,
-        says("A PEM file with the private key of the public key with which the relay verifies tokens.", "key.pem"),
+        Path | None, says("A PEM file with the private key whose public key verifies the relay's tokens.", "key.pem")
     ] = None
     development: Annotated[bool, says("Whether the development secret signs the tokens.")] = False
     algorithm: Annotated[
@@ -260,7 +233,7 @@ class IssuerSettings:
     subject: Annotated[str, says("The subject (sub) of every token.")] = "user123"
     claims: Annotated[
         Mapping[str, object], says("Claims to add to every token.", {"iss": "https://issuer.example"})
-    ] = field(default_factory=dict, repr=False)
+    ] = field(default_factory=dict)
     lifetime: Annotated[Seconds, says("Seconds from the issue of a token to its expiry.")] = 3600.0
     ready: Annotated[
         Ready,
@@ -270,8 +243,7 @@ class IssuerSettings:
         ),
     ] = field(default=Ready())
     key_id: Annotated[
-        Text | None,
-        says("The key id (kid) in the header of every token, for a relay that selects its key by it.", "key-1"),
+        Text | None, says("The key id (kid) in the header of tokens, for a relay with several keys.", "key-1")
     ] = None
 
     @property
@@ -380,6 +352,9 @@ class Action:
             raise ValueError("must be { command = [...] } or { http = {...} }")
 
 
+_CALL: Final = {"method": "POST", "url": "http://127.0.0.1:9091/end", "body": "", "headers": {}}
+
+
 @dataclass(frozen=True, slots=True)
 class ConditionChange:
     """A condition that clients can't cause.
@@ -394,13 +369,7 @@ class ConditionChange:
         Action | None,
         says("The action that causes it: { command = [...] } or { http = {...} }.", {"command": ["./begin", "now"]}),
     ] = None
-    end: Annotated[
-        Action | None,
-        says(
-            "The action that ends it.",
-            {"http": {"method": "POST", "url": "http://127.0.0.1:9091/end", "body": "", "headers": {}}},
-        ),
-    ] = None
+    end: Annotated[Action | None, says("The action that ends it.", {"http": _CALL})] = None
     settle: Annotated[float, says("Seconds within which a change takes effect.", ge=0)] = 5.0
 
 
@@ -447,19 +416,15 @@ class Profile:
 
     def tenants_with(self, feature: Feature) -> tuple[Tenant, ...]:
         """Return the active tenants with a kind of limit, first those with the fewest other limits."""
-        found = [tenant for tenant in self._active if feature in tenant.features]
+        found = [tenant for tenant in self.tenants if tenant.active and feature in tenant.features]
         return tuple(sorted(found, key=lambda tenant: len(tenant.features)))
 
     def tenant(self, id_: str) -> Tenant | None:
         """Return the tenant with that id."""
         return next((tenant for tenant in self.tenants if tenant.id == id_), None)
 
-    @property
-    def _active(self) -> list[Tenant]:
-        return [tenant for tenant in self.tenants if tenant.active]
-
     def _ranked(self, rank: int) -> Tenant | None:
-        ranked = sorted(self._active, key=_narrowness)
+        ranked = sorted((tenant for tenant in self.tenants if tenant.active), key=_narrowness)
         return ranked[rank] if rank < len(ranked) else None
 
 
