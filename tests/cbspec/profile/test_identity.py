@@ -42,8 +42,9 @@ def test_the_state_directory_is_configured_or_the_users(state: Path, monkeypatch
     assert state_directory().name == "cbspec"
 
 
-def test_the_identity_is_created_once_and_its_key_is_private(state: Path) -> None:
-    old = os.umask(0)
+@pytest.mark.parametrize("umask", [0, 0o077])
+def test_the_identity_is_created_once_and_its_key_is_private(state: Path, umask: int) -> None:
+    old = os.umask(umask)
     try:
         first = development_ca()
     finally:
@@ -55,15 +56,6 @@ def test_the_identity_is_created_once_and_its_key_is_private(state: Path) -> Non
     assert mode(state / "private") == 0o700
     assert mode(state / "private" / "ca.key") == 0o600
     assert sorted(path.name for path in state.rglob("*")) == ["ca.key", "ca.pem", "lock", "private"]
-
-
-def test_the_certificate_is_readable_in_spite_of_the_umask(state: Path) -> None:
-    old = os.umask(0o077)
-    try:
-        development_ca()
-    finally:
-        os.umask(old)
-    assert mode(state / "ca.pem") == 0o644
 
 
 def test_concurrent_processes_share_one_identity() -> None:

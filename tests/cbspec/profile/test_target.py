@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cbspec.profile.identity import DEVELOPMENT_TENANTS
-from cbspec.profile.target import Endpoint, IssuerSettings, Profile, Rate, Ready, Tenant, parse_network
+from cbspec.profile.target import Endpoint, IssuerSettings, Profile, Rate, Ready, Tenant
 
 HOSTS = st.one_of(
     st.from_regex(r"[a-z0-9.-]{1,20}", fullmatch=True), st.ip_addresses(v=4).map(str), st.ip_addresses(v=6).map(str)
@@ -90,19 +90,3 @@ def test_ready_made_tokens_have_purposes() -> None:
 def test_the_repr_of_a_profile_contains_no_secret() -> None:
     tokens = IssuerSettings(secret="hush", claims={"a": "hush"}, ready=Ready(valid="hush", tenants={"a": "hush"}))
     assert "hush" not in repr(Profile(tokens=tokens))
-
-
-@given(st.ip_addresses())
-def test_a_single_address_is_a_network(address: object) -> None:
-    assert str(parse_network(str(address)).network_address) == str(address)
-
-
-def test_a_wrong_network_is_rejected_with_the_reason() -> None:
-    for text, complaint in (
-        ("10.0.0.1/8", "did you mean 10.0.0.0/8"),
-        ("2001:db8::1/32", "did you mean 2001:db8::/32"),
-        ("10.0.0.0/33", "must be an address or a network"),
-        ("", "must be an address or a network"),
-    ):
-        with pytest.raises(ValueError, match=complaint):
-            parse_network(text)

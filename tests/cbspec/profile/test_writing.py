@@ -159,15 +159,9 @@ def test_the_template_shows_the_defaults() -> None:
         assert default.removesuffix("  # default") in written
 
 
-def test_the_template_names_the_requirements_of_each_key() -> None:
-    assert re.search(r"For CB-RAT-001,[^=]*\n#rate = ", template())
-    for requirement in REQUIREMENTS.values():
-        if requirement.needs:
-            assert requirement.id in template()
-
-
 def test_every_need_in_the_catalogue_is_a_key_of_the_profile() -> None:
     for requirement in REQUIREMENTS.values():
+        assert not requirement.needs or requirement.id in template()
         for need in requirement.needs:
             named = re.findall(r"[a-z_]+(?:\.[a-z_]+)+|^tenants", need)
             assert named, requirement.id

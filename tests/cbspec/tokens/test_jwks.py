@@ -11,11 +11,12 @@ from typing import Any
 import jwt
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ed448, rsa
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cbspec.tokens.jwks import KeySet, UnknownKey, key_id, public_jwk
-from cbspec.tokens.jws import Compact, encode
+from cbspec.tokens.jwks import KeySet, PublicKey, UnknownKey, key_id, public_jwk
+from cbspec.tokens.jws import Compact
 from cbspec.tokens.jwt import ALGORITHMS, SigningKey, TokenRejected, Verifier, mint
 from cbspec.tokens.keypair import new_pair, pem
 
@@ -44,7 +45,9 @@ PAIRS = [
     *map(signing, ("ES256", "ES384", "ES512", "EdDSA")),
     SigningKey.from_pem(pem(ed448.Ed448PrivateKey.generate())),
 ]
-ES256, OTHER_ES256, EDDSA = map(signing, ("ES256", "ES256", "EdDSA"))
+ES256, OTHER_ES256 = map(signing, ("ES256", "ES256"))
+_EDDSA_PEM = new_pair("EdDSA")
+EDDSA = SigningKey.from_pem(_EDDSA_PEM)
 
 
 def published(*keys: dict[str, Any]) -> bytes:
@@ -80,11 +83,11 @@ def test_a_published_key_verifies_only_the_tokens_of_its_pair(pair: SigningKey) 
             refusal(keys, token)
 
 
-@pytest.mark.parametrize("pair", PAIRS, ids=lambda pair: pair.algorithm)
-def test_pyjwt_reads_a_published_key(pair: SigningKey) -> None:
-    (theirs,) = jwt.PyJWKSet.from_json(published(public_jwk(pair, "mine")).decode()).keys
-    assert theirs.key_id == "mine"
-    assert jwt.decode(mint(pair, CLAIMS), theirs, [pair.algorithm], options={"verify_exp": False}) == CLAIMS
+def test_a_public_key_is_read_from_pem() -> None:
+    pem = EDDSA.public.public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
+    assert PublicKey.from_pem(pem).public == PublicKey.from_pem(_EDDSA_PEM).public == EDDSA.public
+    with pytest.raises(ValueError, match="this key is for EdDSA, not for ES256"):
+        PublicKey.from_pem(pem, "ES256")
 
 
 def test_a_secret_is_never_published() -> None:
@@ -98,9 +101,10 @@ def test_the_default_id_is_the_rfcs_thumbprint() -> None:
 
 
 def test_the_key_id_chooses_among_several() -> None:
-    keys = KeySet.read(published(public_jwk(ES256, "old"), public_jwk(OTHER_ES256, "new"), public_jwk(EDDSA, "x")))
-    for pair, named in ((ES256, "old"), (OTHER_ES256, "new"), (EDDSA, "x")):
-        assert tenant(keys, mint(pair, CLAIMS, {"kid": named})) == "tenant-001"
+    named = ((ES256, "old"), (OTHER_ES256, "new"), (EDDSA, "x"), (EDDSA, "old"))  # two keys may share an id
+    keys = KeySet.read(published(*(public_jwk(*each) for each in named)))
+    for pair, id_ in named:
+        assert tenant(keys, mint(pair, CLAIMS, {"kid": id_})) == "tenant-001"
     assert "signature" in refusal(keys, mint(ES256, CLAIMS, {"kid": "new"})).reason
     assert "algorithm isn't the key's" in refusal(keys, mint(ES256, CLAIMS, {"kid": "x"})).reason
     assert isinstance(refusal(keys, mint(ES256, CLAIMS, {"kid": "newer"})), UnknownKey)
@@ -114,12 +118,6 @@ def test_without_a_key_id_only_one_key_may_have_the_algorithm() -> None:
     assert several.reason == "it names no key, and several are for its algorithm"
     assert not isinstance(several, UnknownKey)
     assert isinstance(refusal(keys, mint(PAIRS[0], CLAIMS)), UnknownKey)
-
-
-def test_keys_of_different_kinds_may_share_an_id() -> None:
-    keys = KeySet.read(published(public_jwk(ES256, "k"), public_jwk(EDDSA, "k")))
-    for pair in (ES256, EDDSA):
-        assert tenant(keys, mint(pair, CLAIMS, {"kid": "k"})) == "tenant-001"
 
 
 def test_hmac_and_none_are_rejected() -> None:
@@ -154,10 +152,6 @@ def test_an_invalid_header_is_rejected(header: dict[str, object]) -> None:
 def test_any_text_is_rejected_without_repeating_it(text: str) -> None:
     keys = KeySet((KeySet.read(published(RFC_KEY)).keys[0],))
     assert refusal(keys, text).reason in {"it isn't a JWT", "no key of the issuer's is for its algorithm"}
-
-
-def test_a_deeply_nested_header_is_rejected() -> None:
-    assert refusal(KeySet(), f"{encode(b'[' * 100_000)}.e30.AA").reason == "it isn't a JWT"
 
 
 _GOOD = public_jwk(ES256, "k")

@@ -6,7 +6,6 @@ import base64
 import hmac
 import json
 import math
-from pathlib import Path
 
 import jwt
 import pytest
@@ -43,6 +42,7 @@ def refusal(token: str, verifier: Verifier | None = None, now: float = NOW) -> s
 def test_every_algorithm_verifies_its_own_tokens_and_no_others(keys: list[SigningKey]) -> None:
     assert [key.algorithm for key in keys] == list(ALGORITHMS)
     for signer in keys:
+        assert repr(signer) == f"SigningKey(algorithm='{signer.algorithm}')"
         token = mint(signer, CLAIMS)
         for key in keys:
             if key is signer:
@@ -55,17 +55,6 @@ def test_pyjwt_verifies_our_tokens() -> None:
     token = mint(KEY, CLAIMS, {"kid": "7"})
     assert jwt.get_unverified_header(token) == {"alg": "HS256", "typ": "JWT", "kid": "7"}
     assert jwt.decode(token, SECRET, ["HS256"], options={"verify_exp": False}) == CLAIMS
-
-
-def test_a_token_from_elsewhere_is_verified() -> None:
-    token = (
-        "eyJhbGciOiJIUzI1NiIsInR5cCI6IkpXVCJ9.eyJzdWIiOiIxMjM0NTY3ODkwIiwibmFtZSI6IkpvaG4gRG9lIiwiYWRtaW4iOnRydWUsIml"
-        "hdCI6MTUxNjIzOTAyMn0.KMUFsIDTnFmyG3nMiGM6H9FNFUROf3wh7SmqJp-QV30"
-    )
-    claims = Verifier(SigningKey.hmac("a-string-secret-at-least-256-bits-long")).verify(token, NOW)
-    assert claims == Claims(
-        "1234567890", None, {"sub": "1234567890", "name": "John Doe", "admin": True, "iat": 1516239022}
-    )
 
 
 def test_a_short_secret_signs_as_in_other_libraries() -> None:
@@ -81,10 +70,6 @@ def test_any_secret_works_or_is_rejected(secret: bytes) -> None:
     except ValueError:
         return
     assert Verifier(key).verify(mint(key, CLAIMS), NOW).all == CLAIMS
-
-
-def test_the_repr_of_a_key_contains_no_secret() -> None:
-    assert repr(KEY) == "SigningKey(algorithm='HS256')"
 
 
 @pytest.mark.parametrize(
@@ -196,13 +181,3 @@ def test_an_unusable_secret_is_rejected(secret: str, algorithm: str, complaint: 
 def test_an_unusable_key_is_rejected(data: bytes, algorithm: str | None, complaint: str) -> None:
     with pytest.raises(ValueError, match=complaint):
         SigningKey.from_pem(data, algorithm)
-
-
-def test_a_key_file_is_read(tmp_path: Path) -> None:
-    path = tmp_path / "key.pem"
-    path.write_bytes(new_pair("EdDSA"))
-    key = SigningKey.from_pem(path)
-    assert key.algorithm == "EdDSA"
-    assert not key.symmetric
-    with pytest.raises(OSError, match="nowhere"):
-        SigningKey.from_pem(tmp_path / "nowhere")
