@@ -31,7 +31,7 @@ from cbspec.protocol.messages import (
 from cbspec.protocol.state import TABLE, Refuse, State
 from cbspec.protocol.tls import TlsFailed, TlsLayer
 from cbspec.protocol.websocket import WebSocketFramer
-from cbspec.tokens.jws import Compact
+from cbspec.tokens.jws import CompactJws
 from cbspec_client.errors import (
     CertificateNotTrusted,
     ClientError,
@@ -274,7 +274,7 @@ def authority(host: str, port: int) -> str:
 def claimed_tenant(token: str) -> str | None:
     """Return the tenant_id claimed by a token, unverified, or None."""
     try:
-        tenant = Compact.split(token).claims.get("tenant_id")
+        tenant = CompactJws.split(token).claims.get("tenant_id")
     except ValueError:
         return None
     return tenant if isinstance(tenant, str) else None

@@ -18,7 +18,7 @@ from cbspec.cli import main
 from cbspec.profile.identity import development_ca
 from cbspec.protocol.messages import Auth, Error, Heartbeat, Hello, Message, TunnelInfo, TunnelResponse
 from cbspec.tls_contexts import server_context
-from cbspec.tokens.jws import Compact
+from cbspec.tokens.jws import CompactJws
 from tests.support.relay import EndStep, Raw, ScriptedRelay, Step, except_for
 
 TOKEN = "header-of-a-token.payload-of-a-token.signature-of-a-token"
@@ -86,7 +86,7 @@ async def test_a_session_is_printed_with_its_token_redacted(cbspec_connect: Comm
     ]
     (token,) = done.tokens
     assert token not in done.out
-    claims = Compact.split(token).claims
+    claims = CompactJws.split(token).claims
     assert (claims["sub"], claims["tenant_id"]) == ("user123", "tenant-001")
 
 

@@ -27,7 +27,7 @@ from cbspec.profile.target import IssuerSettings
 from cbspec.protocol import strictjson
 from cbspec.tokens.forgery import FORGERIES, MISSING, Forgery
 from cbspec.tokens.jwks import PublicKey, key_id, public_jwk
-from cbspec.tokens.jws import Compact
+from cbspec.tokens.jws import CompactJws
 from cbspec.tokens.jwt import ALGORITHMS
 from cbspec.tokens.keypair import OF_KEY_PAIRS, new_pair
 
@@ -116,7 +116,7 @@ def _mint(args: argparse.Namespace) -> None:
 
 
 def _about_valid(token: str) -> str:
-    parts = Compact.split(token)
+    parts = CompactJws.split(token)
     named = f", key {parts.headers['kid']}" if "kid" in parts.headers else ""
     subject, tenant, ends = (json.dumps(parts.claims[name]) for name in ("sub", "tenant_id", "exp"))
     with contextlib.suppress(ValueError, OverflowError, OSError):  # --claim exp=... may give any JSON value

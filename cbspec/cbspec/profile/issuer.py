@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from cbspec.profile.identity import DEVELOPMENT_SECRET
 from cbspec.profile.target import IssuerSettings
 from cbspec.tokens.forgery import MISSING, Forgery, Materials
-from cbspec.tokens.jws import Compact
+from cbspec.tokens.jws import CompactJws
 from cbspec.tokens.jwt import SigningKey, mint
 
 _KEY = "the relay's signing key (tokens.secret or tokens.key_file)"
@@ -137,7 +137,7 @@ def _signing_key(tokens: IssuerSettings) -> SigningKey | None:
 
 def _claims(token: str) -> dict[str, object]:
     try:
-        return Compact.split(token).claims
+        return CompactJws.split(token).claims
     except ValueError:
         return {}
 

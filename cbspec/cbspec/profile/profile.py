@@ -23,15 +23,15 @@ from cbspec.profile.target import IssuerSettings as IssuerSettings
 from cbspec.profile.target import MetricsEndpoint as MetricsEndpoint
 from cbspec.profile.target import Profile as Profile
 from cbspec.profile.target import Rate as Rate
-from cbspec.profile.target import Ready as Ready
+from cbspec.profile.target import ReadyTokens as ReadyTokens
 from cbspec.profile.target import RelayCapabilities as RelayCapabilities
-from cbspec.profile.target import Remote as Remote
+from cbspec.profile.target import RemoteEnds as RemoteEnds
 from cbspec.profile.target import TargetSettings as TargetSettings
 from cbspec.profile.target import Tenant as Tenant
-from cbspec.profile.target import Tls as Tls
+from cbspec.profile.target import TlsSettings as TlsSettings
 from cbspec.profile.writing import dump as dump
 from cbspec.profile.writing import template as template
-from cbspec.tokens.jws import Compact
+from cbspec.tokens.jws import CompactJws
 
 _USUAL_TENANT: Final = Tenant("tenant-001")
 """The tenant of the specification's examples, the default of a profile with a key and without tenants."""
@@ -66,10 +66,10 @@ def from_mapping(data: Mapping[str, object], base: Path) -> Profile:
 def development() -> Profile:
     """Return the profile of a simulator without configuration: development CA, secret and tenants."""
     return Profile(
-        tls=Tls(ca=DEVELOPMENT),
+        tls=TlsSettings(ca=DEVELOPMENT),
         tokens=IssuerSettings(development=True),
         tenants=DEVELOPMENT_TENANTS,
-        remote=Remote(reachable=Endpoint("127.0.0.1", 3389)),
+        remote=RemoteEnds(reachable=Endpoint("127.0.0.1", 3389)),
     )
 
 
@@ -117,7 +117,7 @@ def _tenant_ids(*tokens: str | None) -> list[str]:
     found = []
     for token in tokens:
         try:
-            claim = Compact.split(token or "").claims.get("tenant_id")
+            claim = CompactJws.split(token or "").claims.get("tenant_id")
         except ValueError:
             continue
         if isinstance(claim, str) and claim:

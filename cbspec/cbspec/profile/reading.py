@@ -18,10 +18,10 @@ from cbspec.profile.target import (
     MetricsEndpoint,
     Profile,
     RelayCapabilities,
-    Remote,
+    RemoteEnds,
     TargetSettings,
     Tenant,
-    Tls,
+    TlsSettings,
 )
 from cbspec.tokens.jwt import SigningKey
 
@@ -74,7 +74,7 @@ class ProfileDocument:
     target: Annotated[TargetSettings, says("The relay's address and how to reach it.")] = field(
         default=TargetSettings()
     )
-    tls: Annotated[Tls, says("The certificates to trust and to present.")] = field(default=Tls())
+    tls: Annotated[TlsSettings, says("The certificates to trust and to present.")] = field(default=TlsSettings())
     tokens: Annotated[
         TokensTable,
         says(
@@ -91,7 +91,7 @@ class ProfileDocument:
         ),
     ] = ()
     relay: Annotated[RelayCapabilities, says("Limits of the whole relay.")] = field(default=RelayCapabilities())
-    remote: Annotated[Remote, says("Remote ends that a tunnel can name.")] = field(default=Remote())
+    remote: Annotated[RemoteEnds, says("Remote ends that a tunnel can name.")] = field(default=RemoteEnds())
     metrics: Annotated[MetricsEndpoint, says("The relay's metrics.")] = field(default=MetricsEndpoint())
     conditions: Annotated[
         ConditionsTable,
@@ -102,7 +102,7 @@ class ProfileDocument:
     ] = field(default=ConditionsTable())
 
 
-def _finish_tls(tls: Tls, place: Place, reader: DocumentReader) -> Tls:
+def _finish_tls(tls: TlsSettings, place: Place, reader: DocumentReader) -> TlsSettings:
     for key in ("ca", "client_certificate"):
         path = getattr(tls, key)
         if isinstance(path, Path):
@@ -173,7 +173,7 @@ def _distinct_tenants() -> Finish:
 def finishes() -> Mapping[type, Finish]:
     """Return the functions that complete the tables of one profile."""
     return {
-        Tls: _finish_tls,
+        TlsSettings: _finish_tls,
         TokensTable: _finish_tokens,
         Tenant: _distinct_tenants(),
         ConditionChange: _finish_condition,

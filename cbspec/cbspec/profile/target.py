@@ -164,7 +164,7 @@ class TargetSettings:
 
 
 @dataclass(frozen=True, slots=True)
-class Tls:
+class TlsSettings:
     """The certificates to trust and to present; with `ca` None, `resolve` decides."""
 
     ca: Annotated[
@@ -185,7 +185,7 @@ class Tls:
 
 
 @dataclass(frozen=True, slots=True, repr=False)
-class Ready:
+class ReadyTokens:
     """Ready-made tokens, by purpose, and valid ones by tenant."""
 
     valid: Annotated[Token | None, says("A valid token.")] = None
@@ -236,12 +236,12 @@ class IssuerSettings:
     ] = field(default_factory=dict)
     lifetime: Annotated[Seconds, says("Seconds from the issue of a token to its expiry.")] = 3600.0
     ready: Annotated[
-        Ready,
+        ReadyTokens,
         says(
             'Ready-made tokens, for a relay whose key you don\'t have. Each is the token, { env = "NAME" } or '
             '{ file = "PATH" }.'
         ),
-    ] = field(default=Ready())
+    ] = field(default=ReadyTokens())
     key_id: Annotated[
         Text | None, says("The key id (kid) in the header of tokens, for a relay with several keys.", "key-1")
     ] = None
@@ -313,7 +313,7 @@ class RelayCapabilities:
 
 
 @dataclass(frozen=True, slots=True)
-class Remote:
+class RemoteEnds:
     """Remote ends that a tunnel can name."""
 
     reachable: Annotated[EndpointText, says("host:port that every valid tunnel names.")] = Endpoint(
@@ -390,11 +390,11 @@ class Profile:
     """Everything that the suite may know of a relay; each part is optional."""
 
     target: TargetSettings = TargetSettings()
-    tls: Tls = Tls()
+    tls: TlsSettings = TlsSettings()
     tokens: IssuerSettings = IssuerSettings()
     tenants: tuple[Tenant, ...] = ()
     relay: RelayCapabilities = RelayCapabilities()
-    remote: Remote = Remote()
+    remote: RemoteEnds = RemoteEnds()
     metrics: MetricsEndpoint = MetricsEndpoint()
     conditions: Mapping[str, Condition] = field(default_factory=dict)
     path: Path | None = field(default=None, compare=False)

@@ -24,7 +24,7 @@ from cbspec.tokens.forging import (
 )
 from cbspec.tokens.forging import Materials as Materials
 from cbspec.tokens.forging import Missing as Missing
-from cbspec.tokens.jws import Compact, dump, encode
+from cbspec.tokens.jws import CompactJws, dump, encode
 
 _ELEVEN_MINUTES: Final = 11 * 60
 _DAY: Final = 24 * 60 * 60
@@ -129,7 +129,7 @@ _TABLE: Final[Mapping[str, _Rows]] = {
         "signature-removed": ("The third segment is empty.", signature_changed(lambda _: b"")),
         "signature-of-another-token": (
             "The signature is that of another valid token.",
-            lambda m: str(replace(m.parts, signature=Compact.split(m.remint({"jti": f"another-{m.fresh}"})).signature)),
+            lambda m: str(replace(m.parts, signature=CompactJws.split(m.remint({"jti": f"x-{m.fresh}"})).signature)),
         ),
     },
     "CB-AUT-009": {

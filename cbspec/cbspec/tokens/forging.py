@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from enum import Enum
 from typing import Final
 
-from cbspec.tokens.jws import Compact, dump
+from cbspec.tokens.jws import CompactJws, dump
 from cbspec.tokens.jwt import SigningKey, mint
 
 
@@ -47,9 +47,9 @@ class Materials:
         return self.key
 
     @property
-    def parts(self) -> Compact:
+    def parts(self) -> CompactJws:
         """The decoded segments of the valid token. Raises ValueError."""
-        return Compact.split(self.valid)
+        return CompactJws.split(self.valid)
 
     @property
     def segments(self) -> list[str]:
@@ -128,7 +128,7 @@ def with_payload(data: Callable[[bytes], bytes]) -> Make:
 
     def make(m: Materials) -> str:
         sign = m.key.sign if m.key is not None else lambda _: m.parts.signature
-        return str(Compact.signed(m.parts.headers, data(m.parts.payload), sign))
+        return str(CompactJws.signed(m.parts.headers, data(m.parts.payload), sign))
 
     return make
 

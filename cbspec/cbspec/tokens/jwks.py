@@ -15,8 +15,8 @@ import jwt
 from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.serialization import load_pem_public_key
 
-from cbspec.tokens.jws import Compact, encode
-from cbspec.tokens.jwt import Key, SigningKey, TokenRejected, fitting_algorithms
+from cbspec.tokens.jws import CompactJws, encode
+from cbspec.tokens.jwt import SigningKey, TokenRejected, VerificationKey, fitting_algorithms
 from cbspec.tokens.keypair import OF_KEY_PAIRS
 
 _MEMBERS: Final[Mapping[str, tuple[str, ...]]] = {"RSA": ("n", "e"), "EC": ("crv", "x", "y"), "OKP": ("crv", "x")}
@@ -92,7 +92,7 @@ class KeySet:
         Raises `UnknownKey` if a newer set may have the key, or else `TokenRejected`.
         """
         try:
-            header = Compact.split(token).headers
+            header = CompactJws.split(token).headers
         except ValueError:
             raise TokenRejected("it isn't a JWT") from None
         algorithm = header.get("alg")
@@ -115,18 +115,18 @@ class KeySet:
         return next((one for one in self.keys if (one.algorithm, one.public) == (key.algorithm, key.public)), None)
 
 
-def key_id(key: Key) -> str:
+def key_id(key: VerificationKey) -> str:
     """Return the thumbprint of a public key as its id (Source: RFC 7638). Raises ValueError for a secret."""
     text = json.dumps(_required(key), separators=(",", ":"), sort_keys=True)
     return encode(hashlib.sha256(text.encode()).digest())
 
 
-def public_jwk(key: Key, named: str | None = None) -> dict[str, str]:
+def public_jwk(key: VerificationKey, named: str | None = None) -> dict[str, str]:
     """Return a public key as a JWK with the id `named`, by default its thumbprint. Raises ValueError for a secret."""
     return {**_required(key), "kid": named or key_id(key), "use": "sig", "alg": key.algorithm}
 
 
-def _required(key: Key) -> dict[str, str]:
+def _required(key: VerificationKey) -> dict[str, str]:
     if key.algorithm not in OF_KEY_PAIRS:
         raise ValueError("a secret has no public key to publish")
     members = jwt.get_algorithm_by_name(key.algorithm).to_jwk(key.public, as_dict=True)

@@ -29,7 +29,7 @@ def decode(segment: str) -> bytes:
 
 
 @dataclass(frozen=True, slots=True, repr=False)
-class Compact:
+class CompactJws:
     """The three decoded segments of a token."""
 
     header: bytes
@@ -72,7 +72,7 @@ class Compact:
 def claimed(token: str) -> tuple[str, str]:
     """Return the tenant and subject that an unverified token claims, or empty texts."""
     try:
-        claims = Compact.split(token).claims
+        claims = CompactJws.split(token).claims
     except ValueError:
         return "", ""
     return _shortened(claims.get("tenant_id")), _shortened(claims.get("sub"))

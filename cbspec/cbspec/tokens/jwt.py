@@ -45,7 +45,7 @@ class TokenRejected(Exception):
         self.reason = reason
 
 
-class Key(Protocol):
+class VerificationKey(Protocol):
     """A public key or secret that verifies tokens, with its algorithm."""
 
     @property
@@ -57,7 +57,7 @@ class Key(Protocol):
         """The key itself."""
 
 
-Choose = Callable[[str], Key]
+KeyChooser = Callable[[str], VerificationKey]
 """Returns the key for a token, chosen by its header; raises `TokenRejected` if none fits."""
 
 
@@ -151,9 +151,14 @@ class Verifier:
     """
 
     def __init__(
-        self, key: SigningKey | Choose, *, leeway: float = 0.0, issuer: str | None = None, audience: str | None = None
+        self,
+        key: SigningKey | KeyChooser,
+        *,
+        leeway: float = 0.0,
+        issuer: str | None = None,
+        audience: str | None = None,
     ) -> None:
-        self._choose: Choose = (lambda _: key) if isinstance(key, SigningKey) else key
+        self._choose: KeyChooser = (lambda _: key) if isinstance(key, SigningKey) else key
         self._secret = _prepared(key) if isinstance(key, SigningKey) and key.symmetric else None
         self._leeway = leeway
         self._issuer = issuer

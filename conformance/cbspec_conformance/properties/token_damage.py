@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from hypothesis.strategies import SearchStrategy
 
 from cbspec.tokens.forging import MISSING
-from cbspec.tokens.jws import Compact, dump, encode
+from cbspec.tokens.jws import CompactJws, dump, encode
 
 Sign = Callable[[bytes], bytes]
 
@@ -42,7 +42,7 @@ class Members:
 
     def apply(self, token: str, sign: Sign | None, now: float) -> str | None:
         """Return the damaged token, or None if the key is missing."""
-        parts = Compact.split(token)
+        parts = CompactJws.split(token)
         made = replace(
             parts,
             header=_changed(parts.header, parts.headers, self.headers, now, ""),

@@ -7,7 +7,7 @@ import hmac
 import json
 from typing import Any
 
-from cbspec.tokens.jws import Compact
+from cbspec.tokens.jws import CompactJws
 from cbspec_conformance.replay.standalone import SIGNATURES
 
 _GUESSES = ("secret", "changeme", "your-256-bit-secret")
@@ -17,7 +17,7 @@ _NEAR = 400 * 24 * 60 * 60  # seconds: a time claim this close to now is relativ
 def compare(forged: str, valid: str, secret: str, now: float) -> dict[str, Any] | None:
     """Return how to make `forged` from `valid`, or None if it differs in more than header, claims and signature."""
     try:
-        bad, good = Compact.split(forged), Compact.split(valid)
+        bad, good = CompactJws.split(forged), CompactJws.split(valid)
         changed, old, headers = bad.claims, good.claims, bad.headers
     except ValueError:
         return None

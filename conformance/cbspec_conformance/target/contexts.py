@@ -7,11 +7,11 @@ from functools import lru_cache
 from pathlib import Path
 
 from cbspec.profile.identity import development_ca_file
-from cbspec.profile.profile import Tls
+from cbspec.profile.profile import TlsSettings
 from cbspec.tls_contexts import Trust, client_context
 
 
-def context_for(tls: Tls) -> ssl.SSLContext:
+def context_for(tls: TlsSettings) -> ssl.SSLContext:
     """Return the context for connections to the relay. Raises OSError or ssl.SSLError for an unusable file."""
     return _context(_trust(tls), tls.client_certificate, tls.client_key)
 
@@ -24,7 +24,7 @@ def _context(trust: Path | Trust, certificate: Path | None, key: Path | None) ->
     return context
 
 
-def _trust(tls: Tls) -> Path | Trust:
+def _trust(tls: TlsSettings) -> Path | Trust:
     if not tls.verify:
         return Trust.ANY
     if tls.ca == "development":

@@ -217,11 +217,11 @@ class Simulator:
         config, endpoint = self.config, self.endpoint
         return target.Profile(
             target=target.TargetSettings(address=endpoint, source_addresses=_source_addresses(endpoint.host)),
-            tls=target.Tls(ca=DEVELOPMENT if config.certificate is None else self.ca_file),
+            tls=target.TlsSettings(ca=DEVELOPMENT if config.certificate is None else self.ca_file),
             tokens=self._minting(),
             tenants=config.tenants,
             relay=target.RelayCapabilities(config.relay.connection_limit, config.relay.buffer_pool),
-            remote=target.Remote(reachable=endpoint, dialled=config.relay.probe),
+            remote=target.RemoteEnds(reachable=endpoint, dialled=config.relay.probe),
             metrics=target.MetricsEndpoint(self.metrics_url),
         )
 

@@ -14,7 +14,7 @@ from cbspec.cli import main
 from cbspec.profile.identity import DEVELOPMENT_SECRET
 from cbspec.tokens.forgery import FORGERIES
 from cbspec.tokens.jwks import KeySet, key_id
-from cbspec.tokens.jws import Compact
+from cbspec.tokens.jws import CompactJws
 from cbspec.tokens.jwt import Claims, SigningKey, TokenRejected, Verifier
 from cbspec.tokens.keypair import new_pair
 
@@ -82,7 +82,7 @@ def test_a_secret_from_file_or_environment(token: Run, tmp_path: Path, monkeypat
     for options in (["--secret-file", str(file)], ["--secret-env", "CBSPEC_TEST_SECRET"]):
         out, err = token(*options)
         assert judged(out, key).tenant_id == "tenant-001"
-        assert "kid" not in Compact.split(out.strip()).headers
+        assert "kid" not in CompactJws.split(out.strip()).headers
         assert "a secret" not in err
 
 
@@ -93,7 +93,7 @@ def test_a_private_key_sets_the_key_id(token: Run, tmp_path: Path) -> None:
     for options, named in (([], key_id(key)), (["--kid", "mine"], "mine"), (["--no-kid"], None)):
         out, err = token("--key-file", str(file), *options)
         assert judged(out, key).subject == "user123"
-        assert Compact.split(out.strip()).headers.get("kid") == named
+        assert CompactJws.split(out.strip()).headers.get("kid") == named
         assert err.endswith(f"(ES256, key {named})\n" if named else "(ES256)\n")
 
 
@@ -114,9 +114,9 @@ def test_every_bad_token(token: Run) -> None:
 
 def test_a_bad_token_of_another_tenant_with_other_claims(token: Run) -> None:
     out, _ = token("--bad", "payload-other-tenant", "--tenant", "a", "--other-tenant", "b", "--claim", "x=1")
-    assert Compact.split(out.strip()).claims.items() >= {"tenant_id": "b", "x": 1}.items()
+    assert CompactJws.split(out.strip()).claims.items() >= {"tenant_id": "b", "x": 1}.items()
     out, _ = token("--bad", "payload-other-tenant", "--tenant", "tenant-002")
-    assert Compact.split(out.strip()).claims["tenant_id"] == "tenant-001"
+    assert CompactJws.split(out.strip()).claims["tenant_id"] == "tenant-001"
 
 
 @pytest.mark.parametrize("algorithm", ["PS256", "ES256", "EdDSA"])

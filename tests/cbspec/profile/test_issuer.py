@@ -10,15 +10,15 @@ import pytest
 
 from cbspec.profile.identity import DEVELOPMENT_SECRET
 from cbspec.profile.issuer import Issuer, ProfileLacks
-from cbspec.profile.profile import IssuerSettings, Ready
+from cbspec.profile.profile import IssuerSettings, ReadyTokens
 from cbspec.tokens.forgery import FORGERIES, MISSING, Forgery
-from cbspec.tokens.jws import Compact
+from cbspec.tokens.jws import CompactJws
 from cbspec.tokens.jwt import SigningKey, TokenRejected, Verifier, mint
 from cbspec.tokens.keypair import new_pair
 
 NOW = 1_700_000_000.75
 KEY = SigningKey.hmac("hush")
-READY = Ready(
+READY = ReadyTokens(
     valid=mint(KEY, {"sub": "me", "tenant_id": "one"}),
     second_tenant=mint(KEY, {"sub": "me", "tenant_id": "two"}),
     inactive_tenant=mint(KEY, {"tenant_id": "off"}),
@@ -46,7 +46,7 @@ def test_a_minted_token_has_the_claims_of_the_profile() -> None:
     assert Verifier(KEY).verify(minted.valid("one", ""), NOW).subject == ""
     assert minted.valid("one") != minted.valid("one")
     header = {"alg": "HS256", "typ": "JWT", "kid": "k", "crit": ["x"]}
-    assert Compact.split(minted.minted("one", {}, {"crit": ["x"]})).headers == header
+    assert CompactJws.split(minted.minted("one", {}, {"crit": ["x"]})).headers == header
     Verifier(KEY).verify(issuer(IssuerSettings(secret="hush", lifetime=0.1)).valid("one"), NOW)
 
 
@@ -96,7 +96,7 @@ def test_the_missing_key_of_the_profile_is_named(call: Callable[[Issuer], object
 def test_every_forgery_is_invalid_or_its_missing_key_is_named(forgery: Forgery) -> None:
     token = issuer(IssuerSettings(secret="hush", claims={"iss": "us"}, key_id="k")).forged(forgery, "one", "two")
     if isinstance(token, str):
-        assert not forgery.needs_key or Compact.split(token).headers["kid"] == "k"
+        assert not forgery.needs_key or CompactJws.split(token).headers["kid"] == "k"
         with contextlib.suppress(TokenRejected):
             assert Verifier(KEY).verify(token, NOW).tenant_id not in ("one", "two")
     ready = issuer(IssuerSettings(ready=READY))
@@ -108,16 +108,13 @@ def test_every_forgery_is_invalid_or_its_missing_key_is_named(forgery: Forgery) 
         with pytest.raises(ProfileLacks, match="signing key") as caught:
             ready.forged(forgery, "one")
         assert caught.value.key == (f"tokens.ready.{forgery.purpose}" if forgery.purpose else "tokens.secret")
-    try:
-        assert (
-            issuer(IssuerSettings(ready=Ready(tenants={"named": "opaque"}))).forged(forgery, "named", "x") != "opaque"
-        )
-    except ProfileLacks:
-        return
+    opaque = issuer(IssuerSettings(ready=ReadyTokens(tenants={"named": "opaque"})))
+    with contextlib.suppress(ProfileLacks):
+        assert opaque.forged(forgery, "named", "other") != "opaque"
 
 
 def test_some_forgeries_can_be_made_from_an_opaque_token() -> None:
-    opaque = issuer(IssuerSettings(ready=Ready(wrong_key="wrong", tenants={"named": "opaque"})))
+    opaque = issuer(IssuerSettings(ready=ReadyTokens(wrong_key="wrong", tenants={"named": "opaque"})))
     assert opaque.forged(named("missing"), "named") is MISSING
     assert opaque.forged(named("type-array-of-token"), "named") == ["opaque"]
     assert opaque.forged(named("another-key"), "named") == "wrong"

@@ -12,10 +12,10 @@ from cbspec.profile.profile import (
     IssuerSettings,
     Profile,
     ProfileError,
-    Ready,
+    ReadyTokens,
     TargetSettings,
     Tenant,
-    Tls,
+    TlsSettings,
     development,
     load,
     resolve,
@@ -24,6 +24,8 @@ from cbspec.tokens.jwt import SigningKey, mint
 
 HERE = Endpoint("127.0.0.1", 8080)
 THERE = Endpoint("relay.example", 8080)
+DEVELOPMENT_CA, SYSTEM_CAS = TlsSettings("development"), TlsSettings("system")
+DEVELOPMENT_TOKENS = IssuerSettings(development=True)
 SECRET = IssuerSettings(secret="hush")
 
 
@@ -58,19 +60,19 @@ def test_an_address_is_required() -> None:
         (
             None,
             HERE,
-            Profile(tls=Tls("development"), tokens=IssuerSettings(development=True), tenants=DEVELOPMENT_TENANTS),
+            Profile(tls=DEVELOPMENT_CA, tokens=DEVELOPMENT_TOKENS, tenants=DEVELOPMENT_TENANTS),
         ),
-        (None, THERE, Profile(tls=Tls("system"))),
+        (None, THERE, Profile(tls=SYSTEM_CAS)),
         (
-            Profile(tls=Tls("development"), tokens=IssuerSettings(development=True)),
+            Profile(tls=DEVELOPMENT_CA, tokens=DEVELOPMENT_TOKENS),
             THERE,
-            Profile(tls=Tls("development"), tokens=IssuerSettings(development=True), tenants=DEVELOPMENT_TENANTS),
+            Profile(tls=DEVELOPMENT_CA, tokens=DEVELOPMENT_TOKENS, tenants=DEVELOPMENT_TENANTS),
         ),
         (
             Profile(tokens=IssuerSettings(subject="me")),
             HERE,
             Profile(
-                tls=Tls("development"),
+                tls=DEVELOPMENT_CA,
                 tokens=IssuerSettings(subject="me", development=True),
                 tenants=DEVELOPMENT_TENANTS,
             ),
@@ -78,13 +80,17 @@ def test_an_address_is_required() -> None:
         (
             Profile(tokens=IssuerSettings(subject="me")),
             THERE,
-            Profile(tls=Tls("system"), tokens=IssuerSettings(subject="me")),
+            Profile(tls=SYSTEM_CAS, tokens=IssuerSettings(subject="me")),
         ),
-        (Profile(tokens=SECRET), HERE, Profile(tls=Tls("development"), tokens=SECRET, tenants=(Tenant("tenant-001"),))),
         (
-            Profile(tokens=IssuerSettings(ready=Ready(expired="x"))),
+            Profile(tokens=SECRET),
             HERE,
-            Profile(tls=Tls("development"), tokens=IssuerSettings(ready=Ready(expired="x"))),
+            Profile(tls=DEVELOPMENT_CA, tokens=SECRET, tenants=(Tenant("tenant-001"),)),
+        ),
+        (
+            Profile(tokens=IssuerSettings(ready=ReadyTokens(expired="x"))),
+            HERE,
+            Profile(tls=DEVELOPMENT_CA, tokens=IssuerSettings(ready=ReadyTokens(expired="x"))),
         ),
     ],
 )
@@ -108,13 +114,13 @@ def test_the_address_of_the_command_line_takes_precedence() -> None:
 def test_unlisted_tenants_are_those_of_the_tokens() -> None:
     key = SigningKey.hmac("hush")
     one, two, three = (mint(key, {"tenant_id": id_}) for id_ in ("one", "two", "three"))
-    ready = Ready(valid=one, second_tenant=two, inactive_tenant=three, tenants={"four": "x", "one": one})
+    ready = ReadyTokens(valid=one, second_tenant=two, inactive_tenant=three, tenants={"four": "x", "one": one})
 
-    def tenants(ready: Ready, *listed: Tenant) -> tuple[Tenant, ...]:
+    def tenants(ready: ReadyTokens, *listed: Tenant) -> tuple[Tenant, ...]:
         return resolve(Profile(tokens=IssuerSettings(ready=ready), tenants=listed), THERE).tenants
 
     assert tenants(ready) == (Tenant("one"), Tenant("two"), Tenant("four"), Tenant("three", active=False))
     assert tenants(ready, Tenant("a")) == (Tenant("a"),)
-    assert tenants(Ready(valid="opaque", tenants={"one": "opaque"})) == (Tenant("one"),)
+    assert tenants(ReadyTokens(valid="opaque", tenants={"one": "opaque"})) == (Tenant("one"),)
     with pytest.raises(ProfileError, match=r"tokens\.ready\.valid: it names no tenant"):
-        tenants(Ready(valid="opaque"))
+        tenants(ReadyTokens(valid="opaque"))

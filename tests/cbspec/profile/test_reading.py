@@ -17,12 +17,12 @@ from cbspec.profile.profile import (
     Profile,
     ProfileError,
     Rate,
-    Ready,
+    ReadyTokens,
     RelayCapabilities,
-    Remote,
+    RemoteEnds,
     TargetSettings,
     Tenant,
-    Tls,
+    TlsSettings,
     from_mapping,
     load,
 )
@@ -115,7 +115,7 @@ def test_every_key_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> N
             exclusive=False,
             multi_tenancy=True,
         ),
-        tls=Tls(ca=tmp_path / "ca.pem", verify=False),
+        tls=TlsSettings(ca=tmp_path / "ca.pem", verify=False),
         tokens=IssuerSettings(
             secret="hush",
             algorithm="HS512",
@@ -123,7 +123,7 @@ def test_every_key_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> N
             subject="somebody",
             claims={"iss": "us", "scope": ["a", 1, True, {"b": 2.5}]},
             lifetime=60.0,
-            ready=Ready(valid="v.v.v", expired="e.e.e", wrong_key="w.w.w", tenants={"tenant 1": "t.t.t"}),
+            ready=ReadyTokens(valid="v.v.v", expired="e.e.e", wrong_key="w.w.w", tenants={"tenant 1": "t.t.t"}),
         ),
         tenants=(
             Tenant("tenant 1", tunnel_limit=5),
@@ -136,7 +136,7 @@ def test_every_key_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> N
             ),
         ),
         relay=RelayCapabilities(connection_limit=100, buffer_pool=10),
-        remote=Remote(reachable=Endpoint("127.0.0.1", 3389), unreachable=Endpoint("127.0.0.1", 9), dialled=True),
+        remote=RemoteEnds(reachable=Endpoint("127.0.0.1", 3389), unreachable=Endpoint("127.0.0.1", 9), dialled=True),
         metrics=MetricsEndpoint("http://127.0.0.1:9090/metrics"),
         conditions={
             "unavailable": Condition(

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cbspec.profile.identity import DEVELOPMENT_TENANTS
-from cbspec.profile.target import Endpoint, IssuerSettings, Profile, Rate, Ready, Tenant
+from cbspec.profile.target import Endpoint, IssuerSettings, Profile, Rate, ReadyTokens, Tenant
 
 HOSTS = st.one_of(
     st.from_regex(r"[a-z0-9.-]{1,20}", fullmatch=True), st.ip_addresses(v=4).map(str), st.ip_addresses(v=6).map(str)
@@ -79,14 +79,14 @@ def test_a_profile_without_tenants_has_no_main_tenant() -> None:
 
 
 def test_ready_made_tokens_have_purposes() -> None:
-    assert not Ready()
-    assert Ready(tenants={"a": "x"})
-    ready = Ready(valid="v", expired="e", inactive_tenant="i", tenants={"a": "x"})
+    assert not ReadyTokens()
+    assert ReadyTokens(tenants={"a": "x"})
+    ready = ReadyTokens(valid="v", expired="e", inactive_tenant="i", tenants={"a": "x"})
     assert ready.valid_ones == ("v", "i", "x")
     assert ready.purpose("expired") == "e"
     assert ready.purpose("wrong_key") is None
 
 
 def test_the_repr_of_a_profile_contains_no_secret() -> None:
-    tokens = IssuerSettings(secret="hush", claims={"a": "hush"}, ready=Ready(valid="hush", tenants={"a": "hush"}))
+    tokens = IssuerSettings(secret="hush", claims={"a": "hush"}, ready=ReadyTokens(valid="hush", tenants={"a": "hush"}))
     assert "hush" not in repr(Profile(tokens=tokens))

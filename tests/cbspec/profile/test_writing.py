@@ -23,12 +23,12 @@ from cbspec.profile.profile import (
     Profile,
     ProfileError,
     Rate,
-    Ready,
+    ReadyTokens,
     RelayCapabilities,
-    Remote,
+    RemoteEnds,
     TargetSettings,
     Tenant,
-    Tls,
+    TlsSettings,
     dump,
     from_mapping,
     load,
@@ -61,7 +61,7 @@ TARGETS = st.builds(
     multi_tenancy=st.none() | st.booleans(),
 )
 READY = st.builds(
-    Ready,
+    ReadyTokens,
     valid=MAYBE_TOKEN,
     expired=MAYBE_TOKEN,
     inactive_tenant=MAYBE_TOKEN,
@@ -101,11 +101,11 @@ ACTIONS = st.one_of(
 PROFILES = st.builds(
     Profile,
     target=TARGETS,
-    tls=st.builds(Tls, ca=st.sampled_from([None, "development", "system"]), verify=st.booleans()),
+    tls=st.builds(TlsSettings, ca=st.sampled_from([None, "development", "system"]), verify=st.booleans()),
     tokens=TOKENS,
     tenants=st.lists(TENANTS, max_size=3, unique_by=lambda tenant: tenant.id).map(tuple),
     relay=st.builds(RelayCapabilities, st.none() | COUNTS, st.none() | COUNTS),
-    remote=st.builds(Remote, ENDPOINTS, st.none() | ENDPOINTS, st.booleans()),
+    remote=st.builds(RemoteEnds, ENDPOINTS, st.none() | ENDPOINTS, st.booleans()),
     metrics=st.builds(MetricsEndpoint, st.sampled_from([None, "https://[::1]:9090/metrics"])),
     conditions=st.fixed_dictionaries(
         {},

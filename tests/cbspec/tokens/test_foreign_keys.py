@@ -13,13 +13,13 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from cbspec.tokens import foreign_keys as foreign
-from cbspec.tokens.jws import Compact
+from cbspec.tokens.jws import CompactJws
 from cbspec.tokens.jwt import SigningKey, mint
 from cbspec.tokens.keypair import new_pair
 
 SECRET = SigningKey.hmac("hush")
 PAIR = SigningKey.from_pem(new_pair("EdDSA"))
-VALID = Compact.split(mint(SECRET, {"sub": "me"}, {"kid": "theirs"}))
+VALID = CompactJws.split(mint(SECRET, {"sub": "me"}, {"kid": "theirs"}))
 
 
 def test_an_embedded_public_key_verifies_its_token() -> None:
@@ -38,7 +38,7 @@ def test_an_embedded_certificate_verifies_its_token() -> None:
 
 
 def test_an_embedded_secret_verifies_its_token() -> None:
-    made = Compact.split(foreign.with_secret(VALID, "ours"))
+    made = CompactJws.split(foreign.with_secret(VALID, "ours"))
     jwk = made.headers["jwk"]
     assert isinstance(jwk, dict)
     raw = base64.urlsafe_b64decode(jwk["k"] + "=")
@@ -47,7 +47,7 @@ def test_an_embedded_secret_verifies_its_token() -> None:
 
 
 def test_a_key_path_is_signed_with_an_empty_secret() -> None:
-    made = Compact.split(foreign.with_key_path(VALID))
+    made = CompactJws.split(foreign.with_key_path(VALID))
     assert str(made.headers["kid"]).endswith("/dev/null")
     assert made.signature == hmac.digest(b"", made.signing_input, "sha256")
 
@@ -57,19 +57,19 @@ def test_a_key_address_can_not_exist() -> None:
 
 
 def test_a_public_key_is_used_as_a_secret() -> None:
-    made = Compact.split(foreign.confuse(PAIR, Compact.split(mint(PAIR, {"sub": "me"}))))
+    made = CompactJws.split(foreign.confuse(PAIR, CompactJws.split(mint(PAIR, {"sub": "me"}))))
     pem = PAIR.public.public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
     assert made.headers["alg"] == "HS256"
     assert made.signature == hmac.digest(pem, made.signing_input, "sha256")
 
 
 def test_a_secret_is_used_as_a_key_pair() -> None:
-    made = Compact.split(foreign.confuse(SECRET, VALID))
+    made = CompactJws.split(foreign.confuse(SECRET, VALID))
     assert made.headers == {"alg": "RS256", "typ": "JWT", "kid": "theirs"}
     assert made.signature == hmac.digest(b"hush", made.signing_input, "sha256")
 
 
 def test_an_algorithm_without_keys_is_rejected() -> None:
-    odd = Compact(b'{"alg":"none"}', b"{}", b"")
+    odd = CompactJws(b'{"alg":"none"}', b"{}", b"")
     with pytest.raises(ValueError, match="no key can be made for"):
         foreign.sign_alike(odd, "ours")

@@ -10,7 +10,7 @@ from cryptography.hazmat.primitives.asymmetric import ed448
 
 from cbspec.catalogue.requirements import REQUIREMENTS
 from cbspec.tokens.forgery import FORGERIES, MISSING, Forgery, Materials, by_requirement
-from cbspec.tokens.jws import Compact
+from cbspec.tokens.jws import CompactJws
 from cbspec.tokens.jwt import SigningKey, TokenRejected, Verifier, mint
 from cbspec.tokens.keypair import new_pair, pem
 
@@ -39,12 +39,12 @@ def refused(token: object, key: SigningKey) -> bool:
     return claims.tenant_id not in (TENANT, "tenant-002")
 
 
-def made(forgery: Forgery, key: SigningKey = KEYS[0]) -> tuple[Compact, Compact]:
+def made(forgery: Forgery, key: SigningKey = KEYS[0]) -> tuple[CompactJws, CompactJws]:
     """Return the segments of the valid token and of the forgery."""
     made_of = materials(key)
     token = forgery.make(made_of)
     assert isinstance(token, str)
-    return made_of.parts, Compact.split(token)
+    return made_of.parts, CompactJws.split(token)
 
 
 @pytest.mark.parametrize("forgery", FORGERIES, ids=lambda forgery: forgery.name)
@@ -144,4 +144,4 @@ def test_tokens_of_other_types() -> None:
 )
 def test_unusual_tenants_have_forgeries(forgery: str, tenant: str, name: str) -> None:
     (found,) = (each for each in FORGERIES if each.name == forgery)
-    assert Compact.split(str(found.make(materials(tenant=tenant)))).claims["tenant_id"] == name
+    assert CompactJws.split(str(found.make(materials(tenant=tenant)))).claims["tenant_id"] == name

@@ -16,7 +16,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cbspec.tokens.jwks import KeySet, PublicKey, UnknownKey, key_id, public_jwk
-from cbspec.tokens.jws import Compact
+from cbspec.tokens.jws import CompactJws
 from cbspec.tokens.jwt import ALGORITHMS, SigningKey, TokenRejected, Verifier, mint
 from cbspec.tokens.keypair import new_pair, pem
 
@@ -126,9 +126,9 @@ def test_hmac_and_none_are_rejected() -> None:
     payload = json.dumps(CLAIMS).encode()
     for header in ({"alg": "HS256", "kid": "k"}, {"alg": "none", "kid": "k"}, {"alg": "HS256"}, {"alg": "none"}):
         for secret in (json.dumps(jwk), jwk["x"], "k"):
-            token = str(Compact.signed(header, payload, partial(hmac.digest, secret.encode(), digest="sha256")))
+            token = str(CompactJws.signed(header, payload, partial(hmac.digest, secret.encode(), digest="sha256")))
             assert not isinstance(refusal(keys, token), UnknownKey)
-        refusal(keys, str(Compact.signed(header, payload, lambda _: b"")))
+        refusal(keys, str(CompactJws.signed(header, payload, lambda _: b"")))
 
 
 @pytest.mark.parametrize(
@@ -145,7 +145,7 @@ def test_hmac_and_none_are_rejected() -> None:
 )
 def test_an_invalid_header_is_rejected(header: dict[str, object]) -> None:
     keys = KeySet.read(published(public_jwk(ES256, "k")))
-    refusal(keys, str(Compact.signed(header, json.dumps(CLAIMS).encode(), ES256.sign)))
+    refusal(keys, str(CompactJws.signed(header, json.dumps(CLAIMS).encode(), ES256.sign)))
 
 
 @given(st.one_of(st.text(st.characters(exclude_categories=())), st.text("ey.AZaz09-_=", max_size=80)))

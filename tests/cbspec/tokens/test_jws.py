@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cbspec.tokens.jws import LONGEST_NAME, Compact, claimed, decode, encode
+from cbspec.tokens.jws import LONGEST_NAME, CompactJws, claimed, decode, encode
 from cbspec.tokens.jwt import SigningKey, mint
 
 KEY = SigningKey.hmac("a secret of the tests")
@@ -14,8 +14,8 @@ KEY = SigningKey.hmac("a secret of the tests")
 
 @given(st.binary(), st.binary(), st.binary())
 def test_encoded_segments_are_decoded_as_they_were(header: bytes, payload: bytes, signature: bytes) -> None:
-    parts = Compact(header, payload, signature)
-    assert Compact.split(str(parts)) == parts
+    parts = CompactJws(header, payload, signature)
+    assert CompactJws.split(str(parts)) == parts
 
 
 @given(st.binary())
@@ -27,8 +27,8 @@ def test_padding_is_optional(data: bytes) -> None:
 
 def test_tokens_are_the_same_as_those_of_pyjwt() -> None:
     token = mint(KEY, {"sub": "ü"})
-    parts = Compact.split(token)
-    assert str(Compact.signed(parts.headers, parts.payload, KEY.sign)) == token
+    parts = CompactJws.split(token)
+    assert str(CompactJws.signed(parts.headers, parts.payload, KEY.sign)) == token
     assert parts.claims == {"sub": "ü"}
     assert "sub" not in repr(parts)
 
@@ -38,13 +38,13 @@ def test_other_texts_are_rejected(token: str) -> None:
     with pytest.raises(
         ValueError, match=r"^(the token hasn't three segments|a segment of the token is not base64url)$"
     ):
-        Compact.split(token)
+        CompactJws.split(token)
     assert claimed(token) == ("", "")
 
 
 @pytest.mark.parametrize("data", [b"", b"[]", b"{", b"\xff", b"[" * 100_000])
 def test_header_and_payload_must_be_objects(data: bytes) -> None:
-    parts = Compact(data, data, b"")
+    parts = CompactJws(data, data, b"")
     with pytest.raises(ValueError, match=r"^the token's header is not a JSON object$"):
         _ = parts.headers
     with pytest.raises(ValueError, match=r"^the token's payload is not a JSON object$"):

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cbspec.tokens.jws import Compact
+from cbspec.tokens.jws import CompactJws
 from cbspec.tokens.jwt import SigningKey, TokenRejected, Verifier, mint
 from cbspec_conformance.oracles.token_rules import TokenOracle
 from cbspec_conformance.properties.token_damage import CLAIMS, MEMBERS, TEXTS, Members, TokenTextChange
@@ -75,7 +75,7 @@ def test_tokens_row_by_row(token: str, expected: str) -> None:
     ],
 )
 def test_a_payload_that_is_no_object_has_no_tenant_either(payload: bytes, codes: set[str]) -> None:
-    found = RULES.judge(str(Compact.signed(Compact.split(VALID).headers, payload, KEY.sign)))
+    found = RULES.judge(str(CompactJws.signed(CompactJws.split(VALID).headers, payload, KEY.sign)))
     assert found is not None
     assert (found.requirement, set(found.codes)) == ("CB-AUT-012", codes)
 

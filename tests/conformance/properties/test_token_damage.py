@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cbspec.tokens.jws import Compact
+from cbspec.tokens.jws import CompactJws
 from cbspec_conformance.properties.token_damage import CLAIMS, MEMBERS, TEXTS, FromNow, Members, Ours, TokenTextChange
 from tests.conformance.oracles.test_token_rules import KEY, NOW, RULES, VALID
 
@@ -15,7 +15,7 @@ def test_members_are_changed_and_signed_again() -> None:
     damage = Members({"exp": FromNow(-700), "tenant_id": Ours("x-", " ")}, {"kid": "k"}, signed=True)
     token = damage.apply(VALID, KEY.sign, NOW)
     assert token is not None
-    parts = Compact.split(token)
+    parts = CompactJws.split(token)
     assert (parts.claims["exp"], parts.claims["tenant_id"], parts.headers["kid"]) == (NOW - 700, "x-tenant-a ", "k")
     assert parts.signature == KEY.sign(parts.signing_input)
     assert damage.apply(VALID, None, NOW) is None

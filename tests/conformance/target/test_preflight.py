@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 import trustme
 
-from cbspec.profile.profile import Endpoint, IssuerSettings, Profile, TargetSettings, Tenant, Tls
+from cbspec.profile.profile import Endpoint, IssuerSettings, Profile, TargetSettings, Tenant, TlsSettings
 from cbspec_conformance.probe.session import ProbeSession
 from cbspec_conformance.target.preflight import NoTarget, examine, wait_for
 from tests.conformance.build import AUTH_RESPONSE, HELLO_RESPONSE, error
@@ -40,7 +40,7 @@ def profile_of(folder: Path) -> Callable[[Endpoint], Profile]:
     def make(address: Endpoint) -> Profile:
         return Profile(
             target=TargetSettings(address=address, timeout=5.0, transport="tcp"),
-            tls=Tls(ca=folder / "ca.pem"),
+            tls=TlsSettings(ca=folder / "ca.pem"),
             tokens=IssuerSettings(secret="a-secret-that-is-long-enough-for-hs256"),
             tenants=(Tenant("tenant-001"),),
         )
@@ -186,7 +186,7 @@ def test_target_without_tls(script: Script, words: str, profile_of: Any, make_ta
 def test_untrusted_certificate(relay: Callable[..., Any], make_target: MakeTarget, tmp_path: Path) -> None:
     trustme.CA().cert_pem.write_to_path(tmp_path / "other.pem")
     with relay(conforming) as profile:
-        target = make_target(replace(profile, tls=Tls(ca=tmp_path / "other.pem")))
+        target = make_target(replace(profile, tls=TlsSettings(ca=tmp_path / "other.pem")))
         with pytest.raises(NoTarget, match=r"is not accepted.*No token was sent.*tls\.ca"):
             examine(target)
 
@@ -199,7 +199,7 @@ def test_unusable_ca_file_is_named(
     if content is not None:
         file.write_text(content)
     with relay(conforming) as profile, pytest.raises(NoTarget, match=r"^tls: "):
-        examine(make_target(replace(profile, tls=Tls(ca=file))))
+        examine(make_target(replace(profile, tls=TlsSettings(ca=file))))
 
 
 def test_missing_websocket(relay: Callable[..., Any], make_target: MakeTarget) -> None:

@@ -9,7 +9,7 @@ from typing import Final
 from cbspec.profile.target import Rate, Tenant
 from cbspec.protocol.messages import Role, Violation, parse
 from cbspec.protocol.strictjson import loads
-from cbspec.tokens.jws import LONGEST_NAME, Compact
+from cbspec.tokens.jws import LONGEST_NAME, CompactJws
 from cbspec_schemas import violations
 from cbspec_simulator.base.clock import Clock, Moment
 from cbspec_simulator.base.steps import Dial, Errand
@@ -60,7 +60,7 @@ class _JsonHandler(logging.Handler):
 
 def _auth(claims: bytes) -> bytes:
     """Return an auth with a valid signature of any claims."""
-    return json.dumps({"type": "auth", "token": str(Compact.signed({"alg": "HS256"}, claims, KEY.sign))}).encode()
+    return json.dumps({"type": "auth", "token": str(CompactJws.signed({"alg": "HS256"}, claims, KEY.sign))}).encode()
 
 
 class _FuzzedConnection:

@@ -8,7 +8,7 @@ from typing import Final
 
 from cbspec.profile.identity import DEVELOPMENT_SECRET
 from cbspec.tokens.jwks import KeySet
-from cbspec.tokens.jws import Compact, encode
+from cbspec.tokens.jws import CompactJws, encode
 from cbspec.tokens.jwt import SigningKey, TokenRejected, Verifier
 from tests.fuzz.target import Choices
 
@@ -40,7 +40,7 @@ def check(data: bytes) -> None:
 def _verify(token: str, which: int) -> None:
     parts = None
     try:
-        parts = Compact.split(token)
+        parts = CompactJws.split(token)
     except ValueError as error:
         assert len(token) < 8 or token not in str(error)
     try:
@@ -52,7 +52,7 @@ def _verify(token: str, which: int) -> None:
         assert parts.headers["alg"] == "HS256"
         assert claims.all == parts.claims
     if parts is not None:
-        assert Compact.split(str(parts)) == parts
+        assert CompactJws.split(str(parts)) == parts
         for claim in ("headers", "claims"):
             with contextlib.suppress(ValueError):
                 assert isinstance(getattr(parts, claim), dict)

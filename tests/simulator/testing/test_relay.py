@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from cbspec.tokens.jws import Compact
+from cbspec.tokens.jws import CompactJws
 from cbspec.tokens.jwt import SigningKey
 from cbspec.tokens.keypair import new_pair
 from cbspec_simulator import ConfigError, ControlError, LocalRelay, OpenConnection
@@ -31,12 +31,12 @@ def test_its_address_and_ca(relay: LocalRelay) -> None:
 
 
 def test_arguments_set_the_claims_of_a_token(relay: LocalRelay) -> None:
-    claims = Compact.split(relay.token("tenant-002", "me", lifetime=60, role="admin", iat=None)).claims
+    claims = CompactJws.split(relay.token("tenant-002", "me", lifetime=60, role="admin", iat=None)).claims
     assert (claims["sub"], claims["tenant_id"], claims["role"]) == ("me", "tenant-002", "admin")
     assert 0 < float(str(claims["exp"])) - time.time() <= 60
     assert "iat" not in claims
     with LocalRelay(config={"tokens": {"secret": "x" * 32, "issuer": "me", "audience": "you"}}) as other:
-        claims = Compact.split(other.token()).claims
+        claims = CompactJws.split(other.token()).claims
         assert (claims["iss"], claims["aud"]) == ("me", "you")
         assert entered(other) == IN
 

@@ -14,7 +14,7 @@ from dataclasses import replace
 from typing import Any, NamedTuple
 
 from cbspec.profile.target import Rate, Tenant
-from cbspec.tokens.jws import Compact, encode
+from cbspec.tokens.jws import CompactJws, encode
 from cbspec.tokens.jwt import SigningKey
 from cbspec_simulator.settings.config import Config
 from cbspec_simulator.variations.parts import Change
@@ -155,8 +155,8 @@ def script(text: str) -> list[Step]:
 
 def _token(signature: bytes | None = None, payload: Mapping[str, object] | None = None, **headers: object) -> str:
     """Return a token with another signature, another payload under the old signature, or other headers."""
-    claims = Compact.split(token())
-    parts = Compact.signed({"alg": "HS256", "typ": "JWT", **headers}, claims.payload, KEY.sign)
+    claims = CompactJws.split(token())
+    parts = CompactJws.signed({"alg": "HS256", "typ": "JWT", **headers}, claims.payload, KEY.sign)
     if payload is not None:
         parts = replace(parts, payload=json.dumps({**claims.claims, **payload}).encode())
     return str(parts if signature is None else replace(parts, signature=signature))
@@ -167,12 +167,12 @@ def _by(secret: str) -> SigningKey:
 
 
 def _half_signature() -> bytes:
-    signature = Compact.split(token()).signature
+    signature = CompactJws.split(token()).signature
     return signature[:16] + bytes(16)
 
 
 def _with_other_bytes() -> bytes:
-    signature = Compact.split(token()).signature
+    signature = CompactJws.split(token()).signature
     return signature[:8] + bytes(4) + signature[12:]
 
 

@@ -11,7 +11,7 @@ import pytest
 
 from cbspec.profile.profile import Tenant
 from cbspec.tokens.forgery import FORGERIES, MISSING, Forgery
-from cbspec.tokens.jws import Compact
+from cbspec.tokens.jws import CompactJws
 from cbspec_conformance.judging import judge
 from cbspec_conformance.judging.errors import Inconclusive, NotExercised
 from cbspec_conformance.judging.observing import ACCEPTED, CLOSED, OPEN, reaction
@@ -157,7 +157,7 @@ def test_client_id(relay: RelayUnderTest) -> None:
     """Compare the client_id in the answer to a valid auth with the token's subject."""
     token = relay.tokens.valid(relay.tenant)
     try:
-        subject = Compact.split(token).claims.get("sub")
+        subject = CompactJws.split(token).claims.get("sub")
     except ValueError:
         raise NotExercised("the ready-made token is no readable JWT; give tokens.secret or tokens.key_file") from None
     with relay.control("a valid auth"):

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import reject
 from hypothesis.strategies import SearchStrategy
 
-from cbspec.tokens.jws import Compact
+from cbspec.tokens.jws import CompactJws
 from cbspec_conformance.judging import judge
 from cbspec_conformance.judging.errors import Broken, NotExercised
 from cbspec_conformance.oracles.token_rules import TokenOracle
@@ -66,7 +66,7 @@ def _accepted(relay: RelayUnderTest) -> str:
     """Return a token that the relay accepts and that can be parsed."""
     valid = relay.tokens.valid(relay.tenant)
     try:
-        _ = Compact.split(valid).headers, Compact.split(valid).claims
+        _ = CompactJws.split(valid).headers, CompactJws.split(valid).claims
     except ValueError:
         raise NotExercised(
             "the ready-made tokens are no readable JWTs; give tokens.secret or tokens.key_file"

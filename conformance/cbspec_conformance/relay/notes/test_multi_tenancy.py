@@ -6,7 +6,7 @@ import pytest
 
 from cbspec.tokens.forgery import FORGERIES, Forgery
 from cbspec.tokens.forgery import MISSING as LEFT_OUT
-from cbspec.tokens.jws import Compact
+from cbspec.tokens.jws import CompactJws
 from cbspec_conformance.judging import judge
 from cbspec_conformance.judging.errors import Inconclusive, NotExercised
 from cbspec_conformance.judging.observing import reaction
@@ -133,7 +133,7 @@ def test_reaction_to_a_tunnel_without_tenant(relay: RelayUnderTest) -> None:
 def _names_known_tenant(relay: RelayUnderTest, token: object) -> bool:
     """Whether a forged tenant_id is another tenant's by chance, as a prefix may be."""
     try:
-        named = Compact.split(str(token)).claims.get("tenant_id")
+        named = CompactJws.split(str(token)).claims.get("tenant_id")
     except ValueError:
         return False
     return isinstance(named, str) and named.casefold() in {tenant.id.casefold() for tenant in relay.profile.tenants}

@@ -12,7 +12,7 @@ from dataclasses import replace
 
 from cbspec.protocol.framing import StreamFramer
 from cbspec.protocol.messages import TunnelInfo
-from cbspec.tokens.jws import Compact
+from cbspec.tokens.jws import CompactJws
 from cbspec.tokens.jwt import Claims, TokenRejected
 from cbspec_simulator.base.state import Attempt, Authority, Refused
 from cbspec_simulator.base.steps import TENANT_TUNNELS
@@ -78,7 +78,7 @@ def _partly_verified(authority: Authority, token: str, now: float) -> Claims:
         return authority.verifier.verify(token, now)
     except TokenRejected:
         try:
-            parts = Compact.split(token)
+            parts = CompactJws.split(token)
         except ValueError:
             raise TokenRejected("it isn't a JWT") from None
         right = authority.key.sign(parts.signing_input)

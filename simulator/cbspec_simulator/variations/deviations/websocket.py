@@ -14,7 +14,7 @@ from cbspec.protocol.framing import RawMessage
 from cbspec.protocol.messages import Auth
 from cbspec.protocol.state import State
 from cbspec.protocol.websocket import WebSocketFramer
-from cbspec.tokens.jws import Compact
+from cbspec.tokens.jws import CompactJws
 from cbspec.tokens.jwt import Claims
 from cbspec_simulator.base.state import Attempt, Identity, Refused
 from cbspec_simulator.base.steps import Check, Errand
@@ -173,7 +173,7 @@ def _unverified(inner: Check) -> Check:
             token = attempt.request.token if isinstance(attempt.request, Auth) else ""
             if attempt.connection.transport != "websocket" or token.count(".") != 2:
                 raise
-            claims = Compact.split(token).claims
+            claims = CompactJws.split(token).claims
             attempt.claims = Claims(str(claims.get("sub")), claims.get("tenant_id"), claims)
             return None
 

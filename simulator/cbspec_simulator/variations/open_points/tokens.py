@@ -8,7 +8,7 @@ from weakref import WeakKeyDictionary
 
 from cbspec.protocol.codes import ErrorCode
 from cbspec.protocol.messages import Auth
-from cbspec.tokens.jws import Compact
+from cbspec.tokens.jws import CompactJws
 from cbspec.tokens.jwt import Claims, SigningKey, TokenRejected, Verifier, mint
 from cbspec_simulator.base.state import Attempt, Authority, Refused, RelayState
 from cbspec_simulator.base.steps import Step
@@ -49,7 +49,7 @@ def _issued(before: Verify, authority: Authority, token: str, now: float) -> Cla
 def _any_extension(before: Verify, authority: Authority, token: str, now: float) -> Claims:
     """Ignore the critical extensions of a token with a valid HMAC."""
     try:
-        parts = Compact.split(token)
+        parts = CompactJws.split(token)
         critical = "crit" in parts.headers and authority.key.symmetric
         own = critical and parts.headers.get("alg") == authority.key.algorithm
         if own and authority.key.sign(parts.signing_input) == parts.signature:

@@ -8,7 +8,7 @@ from typing import Any
 
 from cbspec.protocol.codes import ErrorCode
 from cbspec.protocol.messages import Auth, Message, TunnelInfo, Violation
-from cbspec.tokens.jws import Compact
+from cbspec.tokens.jws import CompactJws
 from cbspec_simulator.base.limits import Account
 from cbspec_simulator.base.state import Attempt, Identity, Refused
 from cbspec_simulator.base.steps import BUFFERS, TENANT_CONNECTIONS, TENANT_TUNNELS, Quota, Step
@@ -77,7 +77,7 @@ def _refused_auths_count(attempt: Attempt, refused: Refused) -> None:
     if not isinstance(attempt.request, Auth) or refused.code is not ErrorCode.INVALID_TOKEN:
         return
     try:
-        tenant = Compact.split(attempt.request.token).claims.get("tenant_id")
+        tenant = CompactJws.split(attempt.request.token).claims.get("tenant_id")
     except ValueError:
         return
     account = Account(TENANT_CONNECTIONS.name, tenant if isinstance(tenant, str) else "")
