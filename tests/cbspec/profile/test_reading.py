@@ -10,18 +10,11 @@ from cbspec.profile.identity import development_ca
 from cbspec.profile.profile import (
     Action,
     Condition,
-    Endpoint,
     HttpCall,
     IssuerSettings,
-    MetricsEndpoint,
     Profile,
     ProfileError,
-    Rate,
     ReadyTokens,
-    RelayCapabilities,
-    RemoteEnds,
-    TargetSettings,
-    Tenant,
     TlsSettings,
     from_mapping,
     load,
@@ -41,111 +34,40 @@ def problems(text: str, folder: Path) -> list[str]:
     return lines
 
 
-FULL = """
-[target]
-address = "[::1]:8080"
-transport = "websocket"
-server_name = "relay.example"
-websocket_path = "/relay"
-timeout = 2
-source_addresses = ["127.0.0.1", "::1"]
-exclusive = false
-multi_tenancy = true
-[tls]
-ca = "ca.pem"
-verify = false
+SOURCES = """
+tls.ca = "ca.pem"
 [tokens]
 secret_env = "CBSPEC_TEST_SECRET"
-algorithm = "HS512"
-key_id = "key 1"
-subject = "somebody"
-claims = { iss = "us", scope = ["a", 1, true, { b = 2.5 }] }
-lifetime = 60
+claims = { scope = ["a", 1, true, { b = 2.5 }] }
 [tokens.ready]
 valid = "v.v.v"
 expired = { env = "CBSPEC_TEST_EXPIRED" }
 wrong_key = { file = "wrong.txt" }
-tenants = { "tenant 1" = "t.t.t" }
-[[tenants]]
-id = "tenant 1"
-tunnel_limit = 5
-[[tenants]]
-id = "two"
-active = false
-connection_limit = 4
-rate = { per_second = 50, burst = 20, scope = "tenant" }
-allowed_addresses = ["127.0.0.1", "2001:db8::/32"]
-[relay]
-connection_limit = 100
-buffer_pool = 10
-[remote]
-reachable = "127.0.0.1:3389"
-unreachable = "127.0.0.1:9"
-dialled = true
-[metrics]
-url = "http://127.0.0.1:9090/metrics"
 [conditions.unavailable]
 begin = { command = ["drain", "--now"] }
-end = { http = { url = "https://127.0.0.1/end", body = "{}", headers = { X-Key = "k" } } }
-settle = 1
-[conditions.buffer_pool]
-target = "127.0.0.1:8081"
-limit = 3
+end = { http = { url = "https://127.0.0.1/end", headers = { X-Key = "k" } } }
 """
 
 
-def test_every_key_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_secrets_and_files_are_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("CBSPEC_STATE_DIR", str(tmp_path))
     monkeypatch.setenv("CBSPEC_TEST_SECRET", "hush")
     monkeypatch.setenv("CBSPEC_TEST_EXPIRED", "e.e.e")
     development_ca()
     (tmp_path / "wrong.txt").write_text("w.w.w\r\n")
     path = tmp_path / "p.toml"
-    path.write_text(FULL, encoding="utf-8")
+    path.write_text(SOURCES, encoding="utf-8")
     profile = load(str(path))
     assert profile.path == path
+    end = Action(http=HttpCall("https://127.0.0.1/end", headers={"X-Key": "k"}))
     assert profile == Profile(
-        target=TargetSettings(
-            address=Endpoint("::1", 8080),
-            transport="websocket",
-            server_name="relay.example",
-            websocket_path="/relay",
-            timeout=2.0,
-            source_addresses=("127.0.0.1", "::1"),
-            exclusive=False,
-            multi_tenancy=True,
-        ),
-        tls=TlsSettings(ca=tmp_path / "ca.pem", verify=False),
+        tls=TlsSettings(ca=tmp_path / "ca.pem"),
         tokens=IssuerSettings(
             secret="hush",
-            algorithm="HS512",
-            key_id="key 1",
-            subject="somebody",
-            claims={"iss": "us", "scope": ["a", 1, True, {"b": 2.5}]},
-            lifetime=60.0,
-            ready=ReadyTokens(valid="v.v.v", expired="e.e.e", wrong_key="w.w.w", tenants={"tenant 1": "t.t.t"}),
+            claims={"scope": ["a", 1, True, {"b": 2.5}]},
+            ready=ReadyTokens(valid="v.v.v", expired="e.e.e", wrong_key="w.w.w"),
         ),
-        tenants=(
-            Tenant("tenant 1", tunnel_limit=5),
-            Tenant(
-                "two",
-                active=False,
-                connection_limit=4,
-                rate=Rate(50.0, 20, "tenant"),
-                allowed_addresses=("127.0.0.1", "2001:db8::/32"),
-            ),
-        ),
-        relay=RelayCapabilities(connection_limit=100, buffer_pool=10),
-        remote=RemoteEnds(reachable=Endpoint("127.0.0.1", 3389), unreachable=Endpoint("127.0.0.1", 9), dialled=True),
-        metrics=MetricsEndpoint("http://127.0.0.1:9090/metrics"),
-        conditions={
-            "unavailable": Condition(
-                begin=Action(command=("drain", "--now")),
-                end=Action(http=HttpCall("https://127.0.0.1/end", "POST", "{}", {"X-Key": "k"})),
-                settle=1.0,
-            ),
-            "buffer_pool": Condition(target=Endpoint("127.0.0.1", 8081), limit=3),
-        },
+        conditions={"unavailable": Condition(begin=Action(command=("drain", "--now")), end=end)},
     )
     assert "hush" not in repr(profile)
     assert ".w" not in repr(profile)

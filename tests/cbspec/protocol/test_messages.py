@@ -27,23 +27,9 @@ from cbspec_schemas import CLIENT_TYPES, RELAY_TYPES, Direction, examples, viola
 from tests.cbspec.spelling import json_values, messages, spelled
 
 PAGE: dict[str, dict[str, Any]] = {
-    "hello": {"type": "hello", "version": "1.0", "features": ["tls"]},
-    "hello_response": {"type": "hello_response", "version": "1.0", "features": ["tls"]},
-    "auth": {"type": "auth", "token": "<jwt>"},
-    "auth_response": {"type": "auth_response", "status": "ok", "client_id": "user123", "tenant_id": "tenant-001"},
-    "tunnel_info": {
-        "type": "tunnel_info",
-        "tunnel_id": "tunnel_001",
-        "tenant_id": "tenant-001",
-        "local_port": 3389,
-        "remote_host": "192.168.1.100",
-        "remote_port": 3389,
-    },
-    "tunnel_response": {"type": "tunnel_response", "status": "ok", "tunnel_id": "tunnel_001"},
-    "heartbeat": {"type": "heartbeat"},
-    "heartbeat_response": {"type": "heartbeat_response"},
-    "error": {"type": "error", "code": "tenant_limit_exceeded", "message": "Tunnel limit exceeded for tenant"},
+    each.schema: json.loads(each.text) for each in examples() if each.name.endswith("-page")
 }
+"""The messages of the specification."""
 SENDER = {**dict.fromkeys(CLIENT_TYPES, Role.CLIENT), **dict.fromkeys(RELAY_TYPES, Role.RELAY)}
 MISSING = object()
 STRICTER = {"CB-TUN-011", "CB-TUN-012", "CB-TUN-013"}

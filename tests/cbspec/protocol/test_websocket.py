@@ -32,6 +32,14 @@ def frame(opcode: int, payload: bytes, *, fin: bool = True, masked: bool = False
     return first + length + (bytes(4) if masked else b"") + payload
 
 
+def masked(first: int, payload: bytes, mask: bytes, spelt: int) -> bytes:
+    """Return a hand-written frame of a client, with its length in at least `spelt` extra bytes."""
+    extra = max(0 if len(payload) < 126 else 2, spelt)
+    short = {0: len(payload), 2: 126, 8: 127}[extra]
+    length = bytes([0x80 | short]) + (len(payload).to_bytes(extra, "big") if extra else b"")
+    return bytes([first]) + length + mask + bytes(byte ^ mask[nth % 4] for nth, byte in enumerate(payload))
+
+
 def opened_relay(max_message: int = 1 << 20) -> WebSocketFramer:
     relay = WebSocketFramer.server(max_message=max_message)
     relay.feed((OPENING % "").encode())
@@ -277,15 +285,6 @@ def test_a_frame_next_to_the_opening_handshake_is_read_like_one_after_the_respon
     assert sent.partition(b"\r\n\r\n")[2] == expected.data_to_send()
     assert texts_of(relay) == texts_of(expected)
     assert (relay.ended, type(relay.failure)) == (expected.ended, type(expected.failure))
-
-
-def masked(first: int, payload: bytes, mask: bytes, spelt: int) -> bytes:
-    """Return a hand-written frame of a client, with its length in at least `spelt` extra bytes."""
-    need = 0 if len(payload) < 126 else 2
-    extra = max(need, spelt)
-    length = bytes([0x80 | len(payload)]) if not extra else bytes([0x80 | (126 if extra == 2 else 127)])
-    text = bytes(byte ^ mask[nth % 4] for nth, byte in enumerate(payload))
-    return bytes([first]) + length + (len(payload).to_bytes(extra, "big") if extra else b"") + mask + text
 
 
 USUAL = st.builds(masked, st.just(0x81), st.binary(max_size=140), st.binary(min_size=4, max_size=4), st.just(0))
