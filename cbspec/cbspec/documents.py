@@ -363,8 +363,8 @@ def json_schema(hint: Any) -> dict[str, Any]:  # noqa: ANN401 - any type
         made.pop("title", None)
         if "pattern" in made:
             made["pattern"] = made["pattern"].replace(r"\Z", "$")  # in ECMAScript, $ matches at the very end only
-    said = {name: meta(hint, name) for name in ("description", "examples")}
-    return {**made, **{name: value for name, value in said.items() if value}}
+    notes = {name: meta(hint, name) for name in ("description", "examples")}
+    return {**made, **{name: value for name, value in notes.items() if value}}
 
 
 def kind(value: object) -> str:

@@ -73,9 +73,9 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Mint or list tokens, or make or publish keys; return the exit code."""
-    asked = next((name for name in ("list_bad", "jwks", "new_key") if getattr(args, name)), None)
-    if asked is not None:
-        _reject_token_options(asked, args)
+    task = next((name for name in ("list_bad", "jwks", "new_key") if getattr(args, name)), None)
+    if task is not None:
+        _reject_token_options(task, args)
     if args.list_bad:
         width = max(map(len, _KINDS))
         print("\n".join(f"{each.name.ljust(width)}  {each.requirement}  {each.sentence}" for each in FORGERIES))
@@ -88,14 +88,12 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
-def _reject_token_options(asked: str, args: argparse.Namespace) -> None:
-    used = {"jwks": ("kid", "algorithm")}.get(asked, ())
+def _reject_token_options(task: str, args: argparse.Namespace) -> None:
+    used = {"jwks": ("kid", "algorithm")}.get(task, ())
     given = [name for name in (*_TOKEN_OPTIONS, "kid", "algorithm") if name not in used and getattr(args, name)]
     if given:
-        raise CommandError(
-            f"{_option(given[0])} applies to tokens, and {_option(asked)} mints none: remove one of them"
-        )
-    if asked == "jwks" and args.kid and len(args.jwks) > 1:
+        raise CommandError(f"{_option(given[0])} applies to tokens, and {_option(task)} mints none: remove one of them")
+    if task == "jwks" and args.kid and len(args.jwks) > 1:
         raise CommandError("--kid names one key: give --jwks one file, or remove --kid")
 
 

@@ -79,8 +79,8 @@ class Issuer:
             raise ProfileLacks("tokens.secret", f"for a token signed by {algorithm} a secret (tokens.secret) is needed")
         claims = {**_claims(self.valid(tenant_id)), **changes}
         used = SigningKey.hmac(key.private, algorithm) if algorithm else key
-        said = {name: value for name, value in claims.items() if value is not MISSING}
-        return mint(used, said, {**self._header(), **(headers or {})})
+        payload = {name: value for name, value in claims.items() if value is not MISSING}
+        return mint(used, payload, {**self._header(), **(headers or {})})
 
     def forged(self, forgery: Forgery, tenant_id: str, other_tenant: str = "", valid: str = "") -> object:
         """Return the value of the member `token` for a forgery, or `MISSING`.

@@ -234,7 +234,7 @@ class WebSocketFramer:
 
 
 def _response(protocol: ServerProtocol, request: Request) -> Response:
-    """Return the response to an opening handshake; a refused version is told the supported one (RFC 6455, 4.2.2)."""
+    """Return the response to an opening handshake; a refusal of a version names the supported one (RFC 6455, 4.2.2)."""
     response = protocol.accept(request)
     refused = protocol.handshake_exc
     if isinstance(refused, InvalidHeader) and refused.name == _VERSION_HEADER:

@@ -97,7 +97,7 @@ _TABLE: Final[Mapping[str, _Rows]] = {
     "CB-AUT-007": {
         "payload-other-subject": (
             "The subject was changed after signing.",
-            claims_changed(lambda m: {"sub": f"somebody-else-{m.fresh}"}),
+            claims_changed(lambda m: {"sub": f"other-{m.fresh}"}),
         ),
         "payload-other-tenant": (
             "The tenant was changed to another after signing.",

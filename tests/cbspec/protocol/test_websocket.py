@@ -218,9 +218,9 @@ def test_messages_before_the_end_are_answered_before_the_close(
         sent += relay.data_to_send()
     head, _, frames = sent.partition(b"\r\n\r\n")
     assert head.startswith(b"HTTP/1.1 101 ")
-    said = frame(PONG, b"p") + b"".join(frame(TEXT, text) for text in texts)
-    assert frames.startswith(said + bytes([0x80 | CLOSE]))
-    assert len(frames) == len(said) + 2 + frames[len(said) + 1]
+    expected = frame(PONG, b"p") + b"".join(frame(TEXT, text) for text in texts)
+    assert frames.startswith(expected + bytes([0x80 | CLOSE]))
+    assert len(frames) == len(expected) + 2 + frames[len(expected) + 1]
     assert relay.ended
     assert relay.write_closed
 

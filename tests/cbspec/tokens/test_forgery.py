@@ -1,4 +1,4 @@
-"""Every forgery is refused, and differs from the valid token as its sentence says."""
+"""Every forgery is refused, and differs from the valid token as its sentence describes."""
 
 from __future__ import annotations
 

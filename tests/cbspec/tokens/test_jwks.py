@@ -159,7 +159,7 @@ _WEAK = json.loads(jwt.algorithms.RSAAlgorithm.to_jwk(rsa.generate_private_key(6
 
 
 @pytest.mark.parametrize(
-    ("member", "said"),
+    ("member", "reason"),
     [
         (7, "it is not a JSON object"),
         ({}, "its kty is not one of RSA, EC, OKP"),
@@ -179,12 +179,12 @@ _WEAK = json.loads(jwt.algorithms.RSAAlgorithm.to_jwk(rsa.generate_private_key(6
         (without(_WEAK, "key_ops"), "2048 bits or more, this one has 1024"),
     ],
 )
-def test_an_unusable_key_is_skipped_with_a_reason(member: object, said: str) -> None:
+def test_an_unusable_key_is_skipped_with_a_reason(member: object, reason: str) -> None:
     keys = KeySet.read(json.dumps({"keys": [member, public_jwk(EDDSA)]}).encode())
     assert [key.algorithm for key in keys.keys] == ["EdDSA"]
     (skipped,) = keys.skipped
     assert skipped.startswith("key 1")
-    assert said in skipped
+    assert reason in skipped
     with pytest.raises(ValueError, match="no key in it verifies signatures; key 1"):
         KeySet.read(json.dumps({"keys": [member]}).encode())
 
@@ -202,7 +202,7 @@ def test_a_second_key_with_the_same_id_and_algorithm_is_skipped() -> None:
 
 
 @pytest.mark.parametrize(
-    ("member", "said"),
+    ("member", "reason"),
     [
         ({"kty": "oct", "k": "c2VjcmV0", "kid": "s"}, "key 2 (kid s) is a secret (kty oct)"),
         ({"kty": "oct", "k": "c2VjcmV0", "kid": "x" * 65}, "key 2 is a secret (kty oct)"),
@@ -210,14 +210,14 @@ def test_a_second_key_with_the_same_id_and_algorithm_is_skipped() -> None:
         ({**_GOOD, "d": "c2VjcmV0", "use": "enc"}, "key 2 (kid k) is a private key (d)"),
     ],
 )
-def test_a_set_with_a_secret_is_rejected(member: dict[str, Any], said: str) -> None:
-    with pytest.raises(ValueError, match=re.escape(said)) as caught:
+def test_a_set_with_a_secret_is_rejected(member: dict[str, Any], reason: str) -> None:
+    with pytest.raises(ValueError, match=re.escape(reason)) as caught:
         KeySet.read(published(public_jwk(EDDSA), member))
     assert "c2VjcmV0" not in str(caught.value)
 
 
 @pytest.mark.parametrize(
-    ("text", "said"),
+    ("text", "reason"),
     [
         (b"", "it is not JSON"),
         (b"\xff", "it is not JSON"),
@@ -227,8 +227,8 @@ def test_a_set_with_a_secret_is_rejected(member: dict[str, Any], said: str) -> N
         (b'{"keys":[]}', "no key in it verifies signatures"),
     ],
 )
-def test_other_texts_are_rejected(text: bytes, said: str) -> None:
-    with pytest.raises(ValueError, match=said):
+def test_other_texts_are_rejected(text: bytes, reason: str) -> None:
+    with pytest.raises(ValueError, match=reason):
         KeySet.read(text)
 
 
