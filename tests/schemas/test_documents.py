@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from importlib.resources import files
-from typing import Any
 
 import pytest
 from jsonschema import Draft202012Validator
@@ -16,14 +15,6 @@ from tests.schemas.constraints import constraints
 from tests.schemas.engines import FailedKeyword, failed_keywords
 
 UNIONS = {"client_message": CLIENT_TYPES, "relay_message": RELAY_TYPES}
-
-
-def every_object(node: object) -> list[dict[str, Any]]:
-    if isinstance(node, list):
-        return [found for item in node for found in every_object(item)]
-    if not isinstance(node, dict):
-        return []
-    return [node, *(found for item in node.values() for found in every_object(item))]
 
 
 def test_every_schema_file_is_listed() -> None:
@@ -41,8 +32,8 @@ def test_the_form_of_a_schema(name: str) -> None:
     described += [member["items"] for member in schema["properties"].values() if "items" in member]
     assert schema["title"]
     assert all(each["description"].endswith(".") for each in described)
-    forbidden = {"additionalProperties", "unevaluatedProperties", "propertyNames"}
-    assert all(forbidden.isdisjoint(each) for each in every_object(schema))
+    for forbidden in ("additionalProperties", "unevaluatedProperties", "propertyNames"):
+        assert forbidden not in json.dumps(schema)
     if name not in UNIONS:
         assert schema["required"] == list(schema["properties"])
         assert schema["properties"]["type"]["const"] == name

@@ -16,7 +16,7 @@ from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.serialization import load_pem_public_key
 
 from cbspec.tokens.jws import CompactJws, encode
-from cbspec.tokens.jwt import SigningKey, TokenRejected, VerificationKey, fitting_algorithms
+from cbspec.tokens.jwt import SigningKey, TokenRejected, VerificationKey, choose_algorithm, fitting_algorithms
 from cbspec.tokens.keypair import OF_KEY_PAIRS
 
 _MEMBERS: Final[Mapping[str, tuple[str, ...]]] = {"RSA": ("n", "e"), "EC": ("crv", "x", "y"), "OKP": ("crv", "x")}
@@ -54,10 +54,7 @@ class PublicKey:
             public = load_pem_public_key(data)
         except (ValueError, UnsupportedAlgorithm):
             raise ValueError("not a public key in PEM form") from None
-        fitting = fitting_algorithms(public)
-        if algorithm is not None and algorithm not in fitting:
-            raise ValueError(f"this key is for {', '.join(fitting)}, not for {algorithm}")
-        return cls(algorithm or fitting[0], public)
+        return cls(choose_algorithm(public, algorithm), public)
 
 
 @dataclass(frozen=True, slots=True)

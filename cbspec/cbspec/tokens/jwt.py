@@ -96,10 +96,7 @@ class SigningKey:
             private = load_pem_private_key(data, password=None)
         except (ValueError, TypeError, UnsupportedAlgorithm):
             raise ValueError("not an unencrypted private key in PEM form") from None
-        fitting = fitting_algorithms(private)
-        if algorithm is not None and algorithm not in fitting:
-            raise ValueError(f"this key signs with {', '.join(fitting)}, not with {algorithm}")
-        return cls(algorithm or fitting[0], private, private.public_key())
+        return cls(choose_algorithm(private, algorithm), private, private.public_key())
 
     @property
     def symmetric(self) -> bool:
@@ -125,6 +122,14 @@ def fitting_algorithms(key: object) -> tuple[str, ...]:
         ):
             return ("EdDSA",)
     raise ValueError("tokens are signed with an RSA, P-256, P-384, P-521, Ed25519 or Ed448 key")
+
+
+def choose_algorithm(key: object, algorithm: str | None) -> str:
+    """Return `algorithm`, or the default one of a private or public key. Raises ValueError if the key doesn't fit."""
+    fitting = fitting_algorithms(key)
+    if algorithm is not None and algorithm not in fitting:
+        raise ValueError(f"this key signs with {', '.join(fitting)}, not with {algorithm}")
+    return algorithm or fitting[0]
 
 
 def mint(key: SigningKey, claims: Mapping[str, object], headers: Mapping[str, object] | None = None) -> str:

@@ -86,7 +86,7 @@ def test_a_published_key_verifies_only_the_tokens_of_its_pair(pair: SigningKey) 
 def test_a_public_key_is_read_from_pem() -> None:
     pem = EDDSA.public.public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
     assert PublicKey.from_pem(pem).public == PublicKey.from_pem(_EDDSA_PEM).public == EDDSA.public
-    with pytest.raises(ValueError, match="this key is for EdDSA, not for ES256"):
+    with pytest.raises(ValueError, match="this key signs with EdDSA, not with ES256"):
         PublicKey.from_pem(pem, "ES256")
 
 
