@@ -59,12 +59,12 @@ class SessionCount:
     def __init__(self, environment: Environment) -> None:
         self.environment = environment
         self._scores: dict[str, Score] = {}
-        self._given: dict[str, int] = {}  # sessions assigned to each worker
+        self._assigned: dict[str, int] = {}  # sessions of each worker
         self.complete = False
         self.lost = 0
         events.report_to_master.add_listener(self._report_score)
         events.worker_report.add_listener(self._receive_score)
-        events.test_start.add_listener(self._begin)
+        events.test_start.add_listener(self._reset)
 
     @property
     def total(self) -> Score:
@@ -84,35 +84,32 @@ class SessionCount:
         while not self.complete:
             time.sleep(_INTERVAL)
             since += _INTERVAL
-            if since >= _PROGRESS and (line := self.line()) != printed:
+            if since >= _PROGRESS and (line := self._progress()) != printed:
                 print(line, file=sys.stderr, flush=True)
                 printed, since = line, 0.0
             self._end_if_complete()
 
-    def line(self) -> str:
-        """Return the progress."""
+    def _progress(self) -> str:
         total = self.total
         of = "" if _SETTINGS.again else f" of {self.wanted}"
         return f"{total.begun}{of} sessions begun, {total.open} open, {total.failed} failed"
 
     def _end_if_complete(self) -> None:
-        runner = self.environment.runner
+        runner, page = self.environment.runner, self.environment.web_ui
         if runner is None or runner.state not in (STATE_RUNNING, STATE_STOPPED):
             return
         self.lost = self._lost(runner)
         if runner.state == STATE_STOPPED:
-            if self.environment.web_ui is None:
+            if page is None:
                 runner.quit()  # without workers, Locust stops and waits for another one
             return
-        if _SETTINGS.again:
-            return
-        if self.total.ended + self.lost < self.wanted:
+        if _SETTINGS.again or self.total.ended + self.lost < self.wanted:
             return
         self.complete = True
         options = self.environment.parsed_options
         if options is not None and options.csv_prefix:
             time.sleep(CSV_STATS_INTERVAL_SEC + _INTERVAL)  # Locust writes its files this often
-        if self.environment.web_ui is None:
+        if page is None:
             runner.quit()
         else:
             runner.stop()
@@ -123,21 +120,20 @@ class SessionCount:
         if not isinstance(runner, MasterRunner):
             return 0
         here = {client.id for client in [*runner.clients.ready, *runner.clients.spawning, *runner.clients.running]}
-        return sum(given - self._scores[worker].ended for worker, given in self._given.items() if worker not in here)
+        return sum(most - self._scores[worker].ended for worker, most in self._assigned.items() if worker not in here)
 
-    def _begin(self, **_: object) -> None:
+    def _reset(self, **_: object) -> None:
         RelayUser.score = Score()
         self._scores.clear()
-        self._given.clear()
+        self._assigned.clear()
         self.complete = False
 
     def _report_score(self, client_id: str, data: dict[str, Any], **_: object) -> None:
-        runner = self.environment.runner
-        data["cbspec"] = RelayUser.score.to_dict(), runner.target_user_count if runner is not None else 0
+        data["cbspec"] = RelayUser.score.to_dict(), self.wanted
 
     def _receive_score(self, client_id: str, data: dict[str, Any], **_: object) -> None:
         if "cbspec" in data:
-            score, self._given[client_id] = data["cbspec"]
+            score, self._assigned[client_id] = data["cbspec"]
             self._scores[client_id] = Score.from_dict(score)
 
 
@@ -145,7 +141,6 @@ class LoadSummary:
     """Prints the result at the end, and sets the exit code of Locust."""
 
     def __init__(self) -> None:
-        self._count: SessionCount | None = None
         self._interrupted = False
         # Locust calls the listeners of `quitting` in reverse order: this one after those of the runner, which collect
         # the last reports of the workers.
@@ -154,6 +149,7 @@ class LoadSummary:
         events.init.add_listener(self._begin)
 
     def _begin(self, environment: Environment, **_: object) -> None:
+        self._environment = environment
         self._count = SessionCount(environment)
         # Python's default handler raises in the current greenlet, and might end only that one.
         signal_handler(signal.SIGINT, self._interrupt)
@@ -162,38 +158,34 @@ class LoadSummary:
 
     def _interrupt(self) -> None:
         signal.signal(signal.SIGINT, signal.SIG_DFL)  # a second Ctrl-C ends the process at once
-        runner = self._count.environment.runner if self._count is not None else None
-        if runner is None or self._count is None:
+        runner, page = self._environment.runner, self._environment.web_ui
+        if runner is None:
             return
         self._interrupted = True
         began = runner.state != STATE_INIT
         runner.quit()
-        if not began and self._count.environment.web_ui is None:
+        if page is not None:
+            page.stop()
+        elif not began:
             print("no session had begun", file=sys.stderr, flush=True)
             os._exit(_INTERRUPTED)  # the main greenlet of Locust is waiting for workers
-        if self._count.environment.web_ui is not None:
-            self._count.environment.web_ui.stop()
 
     def _set_exit_code(self, environment: Environment, **_: object) -> None:
-        if self._count is None or isinstance(environment.runner, WorkerRunner):
+        total, options = self._count.total, environment.parsed_options
+        unfinished = not _SETTINGS.again and total.ended < self._count.wanted
+        if isinstance(environment.runner, WorkerRunner):
             environment.process_exit_code = 0  # the master sets the exit code
-            return
-        total = self._count.total
-        options = environment.parsed_options
-        on_error = options.exit_code_on_error if options is not None else 1
-        if total.broken:
+        elif total.broken:
             environment.process_exit_code = 1
         elif total.failed or environment.stats.errors:
-            environment.process_exit_code = on_error
+            environment.process_exit_code = options.exit_code_on_error if options is not None else 1
         elif self._interrupted and not self._count.complete and not _SETTINGS.again:
             environment.process_exit_code = _INTERRUPTED
-        elif not _SETTINGS.again and total.ended < self._count.wanted:
-            environment.process_exit_code = 1
         else:
-            environment.process_exit_code = 0
+            environment.process_exit_code = int(unfinished)
 
     def _print(self, **_: object) -> None:
-        if self._count is None or isinstance(self._count.environment.runner, WorkerRunner):
+        if isinstance(self._environment.runner, WorkerRunner):
             return
         total = self._count.total
         interrupted = f", {total.open} interrupted" if total.open else ""
