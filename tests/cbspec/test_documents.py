@@ -1,4 +1,4 @@
-"""TOML data become a dataclass, or an error for each wrong key."""
+"""Reading TOML data into a dataclass, with an error for each wrong key."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ SECTIONS = st.sampled_from([*(item.name for item, _ in keys(ProfileDocument)), "
 
 
 @given(st.dictionaries(SECTIONS, VALUES, max_size=4))
-def test_any_data_are_a_profile_or_draw_one_line_for_each_mistake(data: dict[str, object]) -> None:
+def test_wrong_data_have_one_line_for_each_mistake(data: dict[str, object]) -> None:
     try:
         from_mapping(data, Path("/nowhere"))
     except ProfileError as error:
