@@ -140,26 +140,27 @@ def _write(path: Path, data: bytes, mode: int) -> None:
 
 
 def _load(certificate: Path, key: Path) -> trustme.CA:
-    remedy = f"delete {certificate}, and a new CA will be created"
+    def unusable(file: Path, reason: str) -> IdentityError:
+        return IdentityError(f"{file}: {reason}; delete {certificate}, and a new CA will be created")
+
     cert_pem = certificate.read_bytes()
     if not key.exists():
-        raise IdentityError(f"{key}: the development CA's key is missing; {remedy}")
+        raise unusable(key, "the development CA's key is missing")
     if key.stat().st_mode & _GROUP_OR_OTHERS:
-        raise IdentityError(f"{key}: others may read the development CA's key; {remedy}")
+        raise unusable(key, "others may read the development CA's key")
     key_pem = key.read_bytes()
     try:
-        x509_certificate = x509.load_pem_x509_certificate(cert_pem)
-        ends = x509_certificate.not_valid_after_utc
+        authority = x509.load_pem_x509_certificate(cert_pem)
     except ValueError:
-        raise IdentityError(f"{certificate}: not a certificate in PEM form; {remedy}") from None
+        raise unusable(certificate, "not a certificate in PEM form") from None
     try:
         private = load_pem_private_key(key_pem, password=None)
     except (ValueError, TypeError):
-        raise IdentityError(f"{key}: not a private key in PEM form; {remedy}") from None
-    if private.public_key() != x509_certificate.public_key():
-        raise IdentityError(f"{key}: not the key of {certificate}; {remedy}")
-    if ends.timestamp() <= time.time():
-        raise IdentityError(f"{certificate}: expired on {ends:%Y-%m-%d}; {remedy}")
+        raise unusable(key, "not a private key in PEM form") from None
+    if private.public_key() != authority.public_key():
+        raise unusable(key, f"not the key of {certificate}")
+    if authority.not_valid_after_utc.timestamp() <= time.time():
+        raise unusable(certificate, f"expired on {authority.not_valid_after_utc:%Y-%m-%d}")
     return trustme.CA.from_pem(cert_pem, key_pem)
 
 
