@@ -10,6 +10,7 @@ from websockets.exceptions import PayloadTooBig
 from websockets.server import ServerProtocol
 
 from cbspec.protocol.framing import StreamFramer
+from cbspec.protocol.handshake import HEAD_END
 from cbspec.protocol.websocket import WebSocketFramer
 from cbspec_conformance.record.decoding import Decoded
 from cbspec_conformance.record.transcript import End, Ended
@@ -20,7 +21,6 @@ LARGEST = 16 * 1024 * 1024
 TOO_LARGE = Decoded(None, "CB-MSG-002", f"the beginning of a message of more than {LARGEST} bytes")
 """The fault of a longer message."""
 
-_HEAD_END = b"\r\n\r\n"
 _EXTENDED = {126: 2, 127: 8}  # bytes of the extended length
 _LEAST = {126: 126, 127: 1 << 16}
 
@@ -79,11 +79,11 @@ class StrictWebSocket(WebSocketFramer):
     def _scan(self, data: bytes) -> None:
         rest, at = self._rest + data, self._skip
         if self._head:
-            end = rest.find(_HEAD_END)
+            end = rest.find(HEAD_END)
             if end < 0:
                 self._rest = rest
                 return
-            self._head, at = False, end + len(_HEAD_END)
+            self._head, at = False, end + len(HEAD_END)
         while size := self._passed(rest, at):
             at += size
         self._skip, self._rest = max(0, at - len(rest)), rest[at:]
