@@ -8,7 +8,7 @@ from typing import NamedTuple
 from cbspec.protocol.framing import RawMessage
 from cbspec.protocol.messages import Auth, Heartbeat, Message, TunnelInfo, Violation
 from cbspec.protocol.strictjson import NotStrictJson
-from cbspec.tokens.jws import Compact
+from cbspec.tokens.jws import CompactJws
 from cbspec_simulator.relay.behaviour import AnswerContext, Body
 from cbspec_simulator.variations.answers import (
     Edit,
@@ -58,7 +58,7 @@ def _of_unknown_tenant(exchange: AnswerContext) -> bool:
     if not isinstance(exchange.request, Auth):
         return False
     try:
-        named = Compact.split(exchange.request.token).claims.get("tenant_id")
+        named = CompactJws.split(exchange.request.token).claims.get("tenant_id")
     except ValueError:
         return False
     return isinstance(named, str) and named not in exchange.connection.relay.tenants

@@ -9,14 +9,14 @@ import json
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 
-from cbspec.tokens.jws import Compact, dump
+from cbspec.tokens.jws import CompactJws, dump
 from cbspec.tokens.jwt import Claims, TokenRejected
 from cbspec_simulator.base.state import Authority
 from cbspec_simulator.relay.behaviour import Behaviour
 from cbspec_simulator.variations.parts import Change, both
 from cbspec_simulator.variations.requests import Test, Verify, accepts, missing, of_type, verifying
 
-Repair = Callable[[Authority, Compact, float], Compact | None]
+Repair = Callable[[Authority, CompactJws, float], CompactJws | None]
 
 _ANYONE = "\0anyone"
 """Replaces a token that is absent. It is compared by identity, so that no client can send it."""
@@ -31,7 +31,7 @@ def _repairing(repair: Repair) -> Change:
     """Accept the bad tokens that `repair` repairs."""
 
     def read(verify: Verify, authority: Authority, token: str, now: float) -> Claims | None:
-        repaired = repair(authority, Compact.split(token), now)
+        repaired = repair(authority, CompactJws.split(token), now)
         return None if repaired is None else verify(authority, str(repaired), now)
 
     return _rejected(read)
@@ -63,29 +63,29 @@ def _accepting_token(when: Test, by: object = _ANYONE) -> Change:
     return both(anyone, accepts("auth", "token", when, by))
 
 
-def _signed(authority: Authority, token: Compact, headers: Mapping[str, object] | None = None) -> Compact:
+def _signed(authority: Authority, token: CompactJws, headers: Mapping[str, object] | None = None) -> CompactJws:
     """Sign the payload of a token with the issuer's key."""
     right = {"alg": authority.key.algorithm, "typ": "JWT"} if headers is None else headers
-    return Compact.signed(right, token.payload, authority.key.sign)
+    return CompactJws.signed(right, token.payload, authority.key.sign)
 
 
-def _genuine(authority: Authority, token: Compact) -> bool:
+def _genuine(authority: Authority, token: CompactJws) -> bool:
     """Whether a token was signed with the key. Algorithms whose signatures vary are not supported."""
     return hmac.compare_digest(authority.key.sign(token.signing_input), token.signature)
 
 
-def _right_algorithm(authority: Authority, token: Compact) -> bool:
+def _right_algorithm(authority: Authority, token: CompactJws) -> bool:
     return token.headers.get("alg") == authority.key.algorithm
 
 
-def _with(authority: Authority, token: Compact, **claims: object) -> Compact:
+def _with(authority: Authority, token: CompactJws, **claims: object) -> CompactJws:
     return _signed(authority, replace(token, payload=dump({**token.claims, **claims})), token.headers)
 
 
 def _late_where(test: Callable[[float], bool]) -> Repair:
     """Postpone the expiry of a genuine token if `test` is true of it."""
 
-    def repair(authority: Authority, token: Compact, now: float) -> Compact | None:
+    def repair(authority: Authority, token: CompactJws, now: float) -> CompactJws | None:
         expires = token.claims.get("exp")
         late = isinstance(expires, int | float) and expires <= now and test(expires)
         return _with(authority, token, exp=int(now) + 60) if late and _genuine(authority, token) else None
@@ -93,14 +93,14 @@ def _late_where(test: Callable[[float], bool]) -> Repair:
     return repair
 
 
-def _early(authority: Authority, token: Compact, now: float) -> Compact | None:
+def _early(authority: Authority, token: CompactJws, now: float) -> CompactJws | None:
     """Start the validity of a genuine token now."""
     starts = token.claims.get("nbf")
     soon = isinstance(starts, int | float) and starts > now
     return _with(authority, token, nbf=int(now)) if soon and _genuine(authority, token) else None
 
 
-def _of_any_tenant(authority: Authority, token: Compact, _: float) -> Compact | None:
+def _of_any_tenant(authority: Authority, token: CompactJws, _: float) -> CompactJws | None:
     """Accept a signature over the same claims with any tenant."""
     payloads = (dump({**token.claims, "tenant_id": id_}) for id_ in authority.tenants)
     good = any(_genuine(authority, replace(token, payload=payload)) for payload in payloads)
@@ -115,7 +115,7 @@ def _signature_cached(behaviour: Behaviour) -> Behaviour:
         signature = token.rpartition(".")[2]
         if signature in seen:
             try:
-                parts = Compact.split(token)
+                parts = CompactJws.split(token)
                 token = str(_signed(authority, parts, parts.headers))
             except ValueError:
                 raise TokenRejected("it isn't a JWT") from None
@@ -129,7 +129,7 @@ def _signature_cached(behaviour: Behaviour) -> Behaviour:
 def _signature_where(test: Callable[[bytes, bytes], bool]) -> Repair:
     """Accept a signature if `test` is true of the right one and the given one."""
 
-    def repair(authority: Authority, token: Compact, _: float) -> Compact | None:
+    def repair(authority: Authority, token: CompactJws, _: float) -> CompactJws | None:
         right = authority.key.sign(token.signing_input)
         good = _right_algorithm(authority, token) and test(right, token.signature)
         return _signed(authority, token, token.headers) if good else None
@@ -137,11 +137,11 @@ def _signature_where(test: Callable[[bytes, bytes], bool]) -> Repair:
     return repair
 
 
-def _hmac(token: Compact, secret: bytes) -> bool:
+def _hmac(token: CompactJws, secret: bytes) -> bool:
     return hmac.compare_digest(hmac.digest(secret, token.signing_input, "sha256"), token.signature)
 
 
-def _weak_secret(authority: Authority, token: Compact, _: float) -> Compact | None:
+def _weak_secret(authority: Authority, token: CompactJws, _: float) -> CompactJws | None:
     weak = token.headers.get("alg") == "HS256" and _hmac(token, b"secret")
     return _signed(authority, token) if weak else None
 
@@ -149,7 +149,7 @@ def _weak_secret(authority: Authority, token: Compact, _: float) -> Compact | No
 def _none_where(test: Callable[[str], bool]) -> Repair:
     """Accept the algorithm "none" without verification if `test` is true of its spelling."""
 
-    def repair(authority: Authority, token: Compact, _: float) -> Compact | None:
+    def repair(authority: Authority, token: CompactJws, _: float) -> CompactJws | None:
         name = token.headers.get("alg")
         meant = isinstance(name, str) and name.lower() == "none" and test(name)
         return _signed(authority, token) if meant else None
@@ -157,13 +157,13 @@ def _none_where(test: Callable[[str], bool]) -> Repair:
     return repair
 
 
-def _any_algorithm(authority: Authority, token: Compact, _: float) -> Compact | None:
+def _any_algorithm(authority: Authority, token: CompactJws, _: float) -> CompactJws | None:
     """Accept the right key's signature for any algorithm."""
     other = not _right_algorithm(authority, token) and token.headers.get("alg") != "none"
     return _signed(authority, token) if other and _genuine(authority, token) else None
 
 
-def _embedded_secret(authority: Authority, token: Compact, _: float) -> Compact | None:
+def _embedded_secret(authority: Authority, token: CompactJws, _: float) -> CompactJws | None:
     """Verify with the secret in the token's header (Source: RFC 7515, 4.1.3)."""
     jwk = token.headers.get("jwk")
     if not isinstance(jwk, dict) or jwk.get("kty") != "oct":
