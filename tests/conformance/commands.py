@@ -1,4 +1,4 @@
-"""The command line as people use it: the suite and the simulator as processes of their own."""
+"""The command line as users run it: suite and simulator as processes."""
 
 from __future__ import annotations
 
@@ -18,25 +18,25 @@ PATIENCE = 100.0
 
 @dataclass(frozen=True)
 class Done:
-    """How a command ended, and all that it printed."""
+    """The exit code and the output of a command."""
 
     code: int
     text: str
 
 
-def verify(*arguments: str, folder: Path | None = None, **environment: str) -> Done:
-    """Run `cbspec verify` in some folder, outside of any checkout unless one is named."""
-    return run("-m", "cbspec", "verify", *arguments, folder=folder, **environment)
+def verify(*arguments: str, folder: Path | None = None, patience: float | None = PATIENCE, **environment: str) -> Done:
+    """Run `cbspec verify` in `folder`, or outside of any checkout."""
+    return run("-m", "cbspec", "verify", *arguments, folder=folder, patience=patience, **environment)
 
 
-def run(*arguments: str, folder: Path | None = None, **environment: str) -> Done:
+def run(*arguments: str, folder: Path | None = None, patience: float | None = PATIENCE, **environment: str) -> Done:
     """Run Python with some arguments."""
     done = subprocess.run(
         [sys.executable, *arguments],
         cwd=folder or "/",
         env={**os.environ, "COLUMNS": "200", **environment},
         capture_output=True,
-        timeout=PATIENCE,
+        timeout=patience,
         check=False,
     )
     return Done(done.returncode, (done.stdout + done.stderr).decode())
@@ -44,13 +44,13 @@ def run(*arguments: str, folder: Path | None = None, **environment: str) -> Done
 
 @contextlib.contextmanager
 def simulator(folder: Path, *arguments: str) -> Iterator[Path]:
-    """Start a simulator of its own; give the profile that it wrote."""
+    """Start a simulator; give the profile that it wrote."""
     with served(folder, *arguments) as relay:
         yield relay.profile_file
 
 
 def verdict(text: str, column: str) -> int:
-    """Return a number out of the last line of the report's table: how many requirements ended in some way."""
+    """Return the number of requirements with a verdict from the last line of the report's table."""
     columns = ("passed", "failed", "warned", "inconclusive", "not exercised", "observed")
     (line,) = (line for line in text.splitlines() if line.split()[:1] == ["all"])
     number = line.split()[1 + columns.index(column)]

@@ -1,4 +1,4 @@
-"""Targets to try the suite on."""
+"""Targets for tests of the suite."""
 
 from __future__ import annotations
 
@@ -17,33 +17,26 @@ from cbspec_conformance.target.facts import Facts
 from cbspec_conformance.target.locks import Locks
 from cbspec_conformance.target.relay import RelayUnderTest
 
+MakeTarget = Callable[..., RelayUnderTest]
+
 
 @pytest.fixture(scope="session")
 def simulated() -> Iterator[Profile]:
-    """Give the profile of an embedded simulator that the tests of a run share."""
+    """Give the profile of an embedded simulator that all tests share."""
     with embedded_simulator() as ready:
-        profile = ready()
-        yield profile
-
-
-MakeTarget = Callable[..., RelayUnderTest]
+        yield ready()
 
 
 @pytest.fixture
 def make_target() -> Iterator[MakeTarget]:
-    """Give a way to a target of some profile; what it opened is closed in the end."""
+    """Give a function that returns the target of a profile, with some facts; the targets are closed at the end."""
     made: list[RelayUnderTest] = []
 
     def make(profile: Profile, **facts: Any) -> RelayUnderTest:  # noqa: ANN401 - Facts' own members
-        target = RelayUnderTest(
-            profile,
-            Facts(**{"features": ("multi_tenancy",), **facts}),
-            "a case",
-            locks=Locks(None),
-            pace=Pacer(profile),
-            issuer=Issuer(profile.tokens, time.time),
-            tempo=Tempo.of(profile.target, Latency()),
-        )
+        known = Facts(**{"features": ("multi_tenancy",), **facts})
+        tempo, issuer = Tempo.of(profile.target, Latency()), Issuer(profile.tokens, time.time)
+        parts: dict[str, Any] = {"locks": Locks(None), "pace": Pacer(profile), "issuer": issuer, "tempo": tempo}
+        target = RelayUnderTest(profile, known, "a case", **parts)
         made.append(target)
         return target
 

@@ -1,4 +1,4 @@
-"""A relay in memory with a manual clock: tests of a session need no socket and no waiting."""
+"""A relay in memory with its own clock: sessions are tested without sockets and without waiting."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ from cbspec_conformance.probe.tempo import Tempo
 from cbspec_conformance.probe.wire import Wire
 from cbspec_conformance.record.exchange import Exchange
 from cbspec_conformance.record.frames import stream_framer
-from cbspec_conformance.record.transcript import Bytes, Direction, End, Transcript
+from cbspec_conformance.record.transcript import Bytes, Direction, End, Message, Transcript
 from tests.conformance.build import SUCCESSES, error
 
 Reply = tuple[float, bytes | End]
-"""Seconds after the request, and the bytes sent then, or the end of the connection."""
+"""Seconds after the request, and bytes or the end of the connection."""
 Relay = Callable[[dict[str, Any]], Iterable[Reply]]
-"""Maps a request to replies."""
+"""Returns the replies to a request."""
 
 
 class ManualClock:
@@ -42,10 +42,11 @@ class ManualClock:
 
 
 class MemoryWire(Wire):
-    """A wire without a socket: requests go to a function, and its replies arrive when they are due."""
+    """A connection without a socket: requests go to a function, and its replies arrive when they are due."""
 
     def __init__(self, relay: Relay, clock: ManualClock, transcript: Transcript) -> None:
-        super().__init__(1, transcript, 5.0)
+        nothing: Any = None
+        super().__init__(1, transcript, nothing, nothing, 5.0)
         self._manual = clock
         self.sent: list[dict[str, Any]] = []
         self._relay = relay
@@ -55,50 +56,46 @@ class MemoryWire(Wire):
 
     @property
     def now(self) -> float:
-        """The time."""
         return self._manual.now
 
     def send(self, data: bytes) -> None:
-        """Pass each complete line to the relay."""
+        """Pass every complete line to the relay."""
         if self.ended:
             return
         *lines, self._unread = (self._unread + data).split(b"\n")
-        for line in lines:
+        for text in lines:
             try:
-                request = json.loads(line)
+                request = json.loads(text)
             except ValueError:
                 request = {"type": "not JSON"}
             self.sent.append(request)
-            for delay, what in self._relay(request):
-                self.later(delay, what)
-
-    def later(self, delay: float, what: bytes | End) -> None:
-        """Schedule a reply after `delay` seconds."""
-        heapq.heappush(self._due, (self._manual.now + delay, next(self._order), what))
+            for delay, reply in self._relay(request):
+                heapq.heappush(self._due, (self._manual.now + delay, next(self._order), reply))
 
     def receive(self, wait: float) -> bytes:
-        """Return the next reply if it is due within `wait` seconds, and advance the clock."""
+        """Return the next reply if it is due in time; advance the clock."""
         if self.ended:
             return b""
         if not self._due or self._due[0][0] > self._manual.now + wait:
             self._manual.now += wait
             return b""
-        due, _, what = heapq.heappop(self._due)
+        due, _, reply = heapq.heappop(self._due)
         self._manual.now = max(self._manual.now, due)
-        if isinstance(what, End):
-            self.finish(what)
+        if isinstance(reply, End):
+            self.finish(reply)
             return b""
-        self._transcript.add(Bytes(self._transcript.now(), 1, Direction.RECEIVED, what))
-        return what
+        self._transcript.add(Bytes(self._transcript.now(), 1, Direction.RECEIVED, reply))
+        return reply
+
+    def finish(self, how: End, detail: str = "") -> None:
+        self._end(how, detail)
 
     def close(self, wait: float = 0.0) -> bool:
-        """Close the connection."""
         self.finish(End.OURS)
         return True
 
 
 def line(message: object) -> bytes:
-    """Return a message as one line of JSON."""
     return json.dumps(message).encode() + b"\n"
 
 
@@ -111,12 +108,11 @@ def answer(request: dict[str, Any]) -> bytes:
 
 
 def conforming(delay: float = 0.001) -> Relay:
-    """Return a relay that answers every request after the same delay."""
     return lambda request: [(delay, answer(request))]
 
 
 class MemoryProbe:
-    """A session with a relay in memory, and the exchanges that it observed."""
+    """A session with a relay in memory, and every exchange that it observed."""
 
     def __init__(
         self,
@@ -133,16 +129,20 @@ class MemoryProbe:
         self.transcript = Transcript(clock)
         self.wire = MemoryWire(relay, clock, self.transcript)
         self.alive = True
-        self.alive_checks = 0
+        self.asked_alive = 0
         surroundings = Surroundings(tempo or Tempo(5.0), pacer or Pacer(Profile()), self._observe, self._is_alive)
         channel = Channel(self.wire, framer or stream_framer(), self.transcript)
         self.session = ProbeSession(channel, surroundings, fence)
         self.session.assume(authenticated=authenticated)
+
+    @property
+    def fences(self) -> int:
+        return sum(isinstance(record, Message) and record.meant == "fence" for record in self.transcript.records)
 
     def _observe(self, exchange: Exchange) -> Exchange:
         self.observed.append(exchange)
         return exchange
 
     def _is_alive(self) -> bool:
-        self.alive_checks += 1
+        self.asked_alive += 1
         return self.alive

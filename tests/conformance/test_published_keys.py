@@ -1,4 +1,4 @@
-"""The suite judges a relay that verifies tokens by an issuer's public keys, by whatever algorithm and from wherever."""
+"""The suite judges a relay that verifies tokens by an issuer's public keys, from a file or an address."""
 
 from __future__ import annotations
 
@@ -18,12 +18,11 @@ NEEDS_A_SECRET = "CB-AUT-105"
 NEEDS_TIME = "CB-AUT-110"
 
 
-@pytest.mark.parametrize("at", ["file", "address"])
-@pytest.mark.parametrize("algorithm", ["RS256", "ES256", "EdDSA"])
+@pytest.mark.parametrize(("algorithm", "at"), [("RS256", "file"), ("EdDSA", "address")])
 def test_the_suite_is_green(algorithm: str, at: str, tmp_path: Path) -> None:
     private, file = tmp_path / "key.pem", tmp_path / "jwks.json"
     private.write_bytes(new_pair(algorithm))
-    # Another key of the same algorithm stands before it, as after a rotation: the key id has to tell them apart.
+    # As after a rotation, another key of the same algorithm comes first: the key id distinguishes them.
     keys = jwks(pair(algorithm), SigningKey.from_pem(private))
     file.write_bytes(keys)
     with published(keys) if at == "address" else nullcontext() as address:
@@ -31,10 +30,8 @@ def test_the_suite_is_green(algorithm: str, at: str, tmp_path: Path) -> None:
         config = tmp_path / "relay.toml"
         config.write_text(f"[tokens]\n{source}\nsigning_key_file = 'key.pem'\nissuer = 'me'\naudience = 'you'\n")
         with simulator(tmp_path, "--config", str(config)) as profile:
-            only = [word for id_ in ABOUT_TOKENS for word in ("--only", id_)]
-            done = verify("--target-profile", str(profile), "--effort", "quick", *only)
+            done = verify("--target-profile", str(profile), "--effort", "quick", "--only", ",".join(ABOUT_TOKENS))
     judged = sum(REQUIREMENTS[id_].level != "INFO" for id_ in ABOUT_TOKENS)
-    counts = {column: verdict(done.text, column) for column in ("passed", "failed", "warned", "inconclusive")}
-    observed = sum(REQUIREMENTS[id_].level == "INFO" for id_ in ABOUT_TOKENS) - len({NEEDS_A_SECRET, NEEDS_TIME})
-    assert (done.code, verdict(done.text, "observed")) == (0, observed), done.text
-    assert counts == {"passed": judged, "failed": 0, "warned": 0, "inconclusive": 0}, done.text
+    counts = [verdict(done.text, column) for column in ("passed", "failed", "warned", "inconclusive", "observed")]
+    assert counts == [judged, 0, 0, 0, len(ABOUT_TOKENS) - judged - len({NEEDS_A_SECRET, NEEDS_TIME})], done.text
+    assert done.code == 0, done.text

@@ -144,15 +144,15 @@ def _success(message: Message, exchange: Exchange) -> Iterator[Breach]:
     elif message.type == "auth_response":
         if message.member("client_id") == "" and not (exchange.redaction and exchange.redaction.nameless):
             yield Breach("CB-AUT-004", "a client_id that is not empty", "an empty one")
-        told = message.member("tenant_id")
-        if exchange.tenant and isinstance(told, str) and told != exchange.tenant:
-            yield Breach("CB-AUT-003", f"tenant_id {exchange.tenant!r}, the token's", f"tenant_id {told[:80]!r}")
+        tenant = message.member("tenant_id")
+        if exchange.tenant and isinstance(tenant, str) and tenant != exchange.tenant:
+            yield Breach("CB-AUT-003", f"tenant_id {exchange.tenant!r}, the token's", f"tenant_id {tenant[:80]!r}")
     elif message.type == "tunnel_response" and request is not None and request.type == "tunnel_info":
         if request.decoded.fault:
             return  # a request that was sent in pieces is judged by its case
-        asked, told = request.member("tunnel_id"), message.member("tunnel_id")
-        if isinstance(asked, str) and isinstance(told, str) and asked != told:
-            yield Breach("CB-TUN-002", f"tunnel_id {asked[:80]!r}, as asked", f"tunnel_id {told[:80]!r}")
+        asked, answered = request.member("tunnel_id"), message.member("tunnel_id")
+        if isinstance(asked, str) and isinstance(answered, str) and asked != answered:
+            yield Breach("CB-TUN-002", f"tunnel_id {asked[:80]!r}, as asked", f"tunnel_id {answered[:80]!r}")
 
 
 def _count(exchange: Exchange) -> Iterator[Breach]:

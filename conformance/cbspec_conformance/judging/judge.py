@@ -8,8 +8,9 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from typing import Final
 
 from cbspec.protocol.codes import ErrorCode
 from cbspec.protocol.messages import WITH_STATUS
@@ -120,23 +121,20 @@ def all_answered(exchange: Exchange, types: Sequence[str]) -> None:
             raise Broken(f"{expected} to requests that arrive together", seen, exchange, expectation=expectation)
 
 
+_JUDGEMENTS: Final[Mapping[ExpectationKind, Callable[..., object]]] = {
+    ExpectationKind.ACCEPTED: accepted,
+    ExpectationKind.REFUSED_WITH: refused_with,
+    ExpectationKind.REFUSED: refused,
+    ExpectationKind.NOT_ACCEPTED: not_accepted,
+    ExpectationKind.NOTICED: noticed,
+    ExpectationKind.ALL_ANSWERED: lambda exchange, *types: all_answered(exchange, types),
+    ExpectationKind.INVARIANT: lambda exchange: None,  # no expectation of a single exchange
+}
+
+
 def hold(expectation: Expectation, exchange: Exchange) -> None:
-    """Compare an exchange with an expectation. The invariants are not an expectation of a single exchange."""
-    match expectation.kind:
-        case ExpectationKind.ACCEPTED:
-            accepted(exchange, *expectation.values)
-        case ExpectationKind.REFUSED_WITH:
-            refused_with(exchange, *expectation.values)
-        case ExpectationKind.REFUSED:
-            refused(exchange)
-        case ExpectationKind.NOT_ACCEPTED:
-            not_accepted(exchange)
-        case ExpectationKind.NOTICED:
-            noticed(exchange)
-        case ExpectationKind.ALL_ANSWERED:
-            all_answered(exchange, expectation.values)
-        case ExpectationKind.INVARIANT:
-            pass
+    """Compare an exchange with an expectation."""
+    _JUDGEMENTS[expectation.kind](exchange, *expectation.values)
 
 
 def with_room(exchange: Exchange) -> Exchange:

@@ -29,7 +29,7 @@ class Channel:
         self.clock = transcript.clock
         self.inbox: list[Message] = []
         self._most = FLOOD
-        self._compressed = self._inside_frame = False
+        self._compressed = self._inside_frame = self._flooded = False
 
     @property
     def ended(self) -> Ended | None:
@@ -105,7 +105,7 @@ class Channel:
             if not self._inside_frame:
                 self.wire.send_quietly(self.framer.data_to_send())
         try:
-            while frame := self.framer.next_message():
+            while not self._flooded and (frame := self.framer.next_message()):
                 self._received(frame)
         except MessageTooLarge as error:
             self.framer.discard()
@@ -154,4 +154,6 @@ class Channel:
         self.transcript.add(message)
         self.inbox.append(message)
         if len(self.inbox) > self._most:
+            self._flooded = True
+            self.framer.discard()
             self.wire.finish(End.OURS, "it sends too many unasked messages")

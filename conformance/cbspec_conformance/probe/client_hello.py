@@ -39,15 +39,10 @@ _SIGNATURES = (0x0403, 0x0503, 0x0603, 0x0804, 0x0805, 0x0806, 0x0401, 0x0501, 0
 
 def client_hello(version: str, server_name: str) -> bytes:
     """Return a ClientHello record that offers at most `version` ("1.0", "1.1" or "1.2") with common ciphers."""
-    extensions = _extension(10, _list16(_GROUPS)) + _extension(11, b"\x01\x00")
+    extensions = {10: _list16(_GROUPS), 11: b"\x01\x00"}
     if version == "1.2":
-        extensions += _extension(13, _list16(_SIGNATURES))
-    if not _is_address(server_name):
-        name = server_name.encode("idna")
-        extensions += _extension(0, _sized(b"\x00" + _sized(name)))
-    body = _VERSIONS[version] + os.urandom(32) + b"\x00" + _list16(_SUITES) + b"\x01\x00" + _sized(extensions)
-    handshake = b"\x01" + len(body).to_bytes(3, "big") + body
-    return b"\x16\x03\x01" + _sized(handshake)
+        extensions[13] = _list16(_SIGNATURES)
+    return _record(_VERSIONS[version], b"", _SUITES, extensions, server_name)
 
 
 def modern_client_hello(server_name: str, suites: tuple[int, ...], groups: tuple[int, ...]) -> bytes:
@@ -55,14 +50,19 @@ def modern_client_hello(server_name: str, suites: tuple[int, ...], groups: tuple
 
     A server that accepts one of each answers with a HelloRetryRequest, which is a ServerHello, too.
     """
-    extensions = _extension(10, _list16(groups)) + _extension(13, _list16(_SIGNATURES))
-    extensions += _extension(43, b"\x02\x03\x04") + _extension(51, _sized(b""))
+    extensions = {10: _list16(groups), 13: _list16(_SIGNATURES), 43: b"\x02\x03\x04", 51: _sized(b"")}
+    return _record(_VERSIONS["1.2"], os.urandom(32), suites, extensions, server_name)
+
+
+def _record(
+    version: bytes, session: bytes, suites: tuple[int, ...], extensions: dict[int, bytes], server_name: str
+) -> bytes:
     if not _is_address(server_name):
-        extensions += _extension(0, _sized(b"\x00" + _sized(server_name.encode("idna"))))
-    session = b"\x20" + os.urandom(32)
-    body = _VERSIONS["1.2"] + os.urandom(32) + session + _list16(suites) + b"\x01\x00" + _sized(extensions)
-    handshake = b"\x01" + len(body).to_bytes(3, "big") + body
-    return b"\x16\x03\x01" + _sized(handshake)
+        extensions[0] = _sized(b"\x00" + _sized(server_name.encode("idna")))
+    listed = b"".join(number.to_bytes(2, "big") + _sized(data) for number, data in extensions.items())
+    session = bytes([len(session)]) + session
+    body = version + os.urandom(32) + session + _list16(suites) + b"\x01\x00" + _sized(listed)
+    return b"\x16\x03\x01" + _sized(b"\x01" + len(body).to_bytes(3, "big") + body)
 
 
 def _sized(data: bytes) -> bytes:
@@ -71,10 +71,6 @@ def _sized(data: bytes) -> bytes:
 
 def _list16(values: tuple[int, ...]) -> bytes:
     return _sized(b"".join(value.to_bytes(2, "big") for value in values))
-
-
-def _extension(number: int, data: bytes) -> bytes:
-    return number.to_bytes(2, "big") + _sized(data)
 
 
 def _is_address(name: str) -> bool:

@@ -22,6 +22,8 @@ class FencePolicy:
     """Decides which fence to send on one connection, and after which answers.
 
     Arguments: `kind` is the fence after auth: "heartbeat", "unknown" (a message of unknown type), or "" for none.
+    `awaited_until` is the time until which a fence's answer was awaited, or None once other messages were read; `owed`
+    is the type of an overdue answer, which may still come.
     """
 
     def __init__(self, kind: str, tempo: Tempo) -> None:
@@ -43,14 +45,6 @@ class FencePolicy:
     def closed_after(self, request: Message, answer: Message) -> None:
         """Record that the relay closed the connection after such an answer."""
         self._tempo.closed_after(_kind(request, answer))
-
-    def awaited(self, until: float | None) -> None:
-        """Record the time until which a fence's answer was awaited, or None once other messages were read."""
-        self.awaited_until = until
-
-    def missed(self, answer: str) -> None:
-        """Record that a fence's answer of this type is overdue: it may still come."""
-        self.owed = answer
 
     def settle(self, inbox: list[Message]) -> bool:
         """Remove an overdue answer to a fence from the front of the inbox; return whether it was there."""

@@ -27,7 +27,7 @@ class Pacer:
         self._next: dict[str, float] = {}
         bound = profile.target.requests_per_second
         self._bound = None if bound is None else bound / share
-        self._taken: deque[float] = deque()
+        self._expiries: deque[float] = deque()
         self._clock = clock
 
     def __call__(self, tenant: str) -> None:
@@ -51,15 +51,15 @@ class Pacer:
         most = max(1, int(self._bound))
         if count > most:
             raise NotExercised(f"target.requests_per_second leaves no room for {count} at once")
-        window = _MARGIN * most / self._bound
+        window = _MARGIN * max(1.0, most / self._bound)
         while True:
             now = self._clock.monotonic()
-            while self._taken and self._taken[0] <= now - window:
-                self._taken.popleft()
-            if len(self._taken) + count <= most:
+            while self._expiries and self._expiries[0] <= now:
+                self._expiries.popleft()
+            if len(self._expiries) + count <= most:
                 break
-            self._clock.sleep(self._taken[len(self._taken) + count - most - 1] + window - now)
-        self._taken.extend([now] * count)
+            self._clock.sleep(self._expiries[len(self._expiries) + count - most - 1] - now)
+        self._expiries.extend([now + window] * count)
 
     def needs(self, per_second: float) -> None:
         """Raise NotExercised if the profile doesn't allow so many requests per second."""

@@ -251,7 +251,7 @@ class ProbeSession:
         channel, awaited = self.channel, self.fences.awaited_until
         # A second answer to a fence must not be taken for the answer to the next request.
         channel.read(wait if awaited is None else max(wait, awaited + _SHORTLY - self._clock.monotonic()))
-        self.fences.awaited(None)
+        self.fences.awaited_until = None
         self.fences.settle(channel.inbox)
         left = [message for message in channel.take() if not self._belongs(message)]
         refusal = [message for message in left if self.ended and message.type == "error"]
@@ -280,7 +280,7 @@ class ProbeSession:
         answers = self.channel.take()
         self.unresponsive = self.unresponsive or silence is Silence.UNRESPONSIVE
         if answers:
-            self.tempo.came(waited)
+            self.tempo.answered_after(waited)
         alive = silence is not Silence.UNRESPONSIVE or self._surroundings.alive()
         secrets = self._surroundings.secrets
         exchange = self._surroundings.observe(
@@ -306,7 +306,7 @@ class ProbeSession:
         return not beats or not any(is_success(answer) for answer in self.heartbeat().answers)
 
     def _fence_off(self, request: Message) -> None:
-        """Leave only the answers to `request` in the inbox: those that came before the fence's own answer."""
+        """Leave only the answers to `request` in the inbox: those received before the fence's own answer."""
         channel, fence = self.channel, self.fences.next(authenticated=self.authenticated)
         if fence is None or self.unresponsive:
             return
@@ -319,7 +319,7 @@ class ProbeSession:
             self.fences.closed_after(request, answer)
         if not channel.remove_last(fence.answer, kept) and not self.ended:
             self.unresponsive = True
-            self.fences.missed(fence.answer)
+            self.fences.owed = fence.answer
             if len(channel.inbox) == kept and sent.type == "heartbeat" and not request.decoded.fault:
                 alive = self._surroundings.alive()
                 silent = Exchange(sent, silence=Silence.UNRESPONSIVE, waited=waited, relay_alive=alive)
@@ -335,7 +335,7 @@ class ProbeSession:
             # If hello or auth is only slow, a fence that draws an error could cost the connection.
             channel.wait_for(1, tempo.alone if tempo.suspects else tempo.timeout(asked), asked)
             if channel.inbox or self.ended:
-                tempo.came_alone()
+                tempo.answered_alone()
                 return Silence.NONE
             tempo.waited_for_nothing(asked)
             if fence is None:
@@ -386,8 +386,7 @@ class ProbeSession:
         began = self._clock.monotonic()
         if not self.channel.wait_until(enough, self.tempo.timeout(what), what) and not self.ended:
             self.tempo.waited_for_nothing(what)
-        until = self._clock.monotonic()
-        self.fences.awaited(until)
+        self.fences.awaited_until = until = self._clock.monotonic()
         return until - began
 
 

@@ -118,7 +118,7 @@ class Tempo:
         """Record that a wait of a kind timed out."""
         self._silent.add(kind)
 
-    def came(self, seconds: float) -> None:
+    def answered_after(self, seconds: float) -> None:
         """Record the time of an answer: a slow one ends the calibration."""
         if seconds > self._calibrated / 2:
             self._calibrated = self.most
@@ -146,7 +146,7 @@ class Tempo:
         self._pushed_out += 1
         return self._pushed_out > _PUSHED_OUT
 
-    def came_alone(self) -> None:
+    def answered_alone(self) -> None:
         """Record that an answer was only slow."""
         self._pushed_out = 0
 
@@ -199,7 +199,7 @@ class Tempo:
         return what in self._stuck
 
     def room(self, what: str, there: bool) -> None:
-        """Record whether room of a kind came back in time."""
+        """Record whether room of a kind was given back in time."""
         (self._stuck.discard if there else self._stuck.add)(what)
 
 

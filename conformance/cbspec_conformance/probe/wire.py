@@ -1,7 +1,7 @@
 """A blocking TLS connection that records every byte.
 
 TLS runs over memory buffers (`cbspec.protocol.tls`): alerts are visible as bytes, and a refusal by the local library
-can be told from one by the relay. All received data is read before an end is reported.
+differs from one by the relay. All received data is read before an end is reported.
 """
 
 from __future__ import annotations
@@ -13,7 +13,9 @@ from dataclasses import dataclass
 from cbspec.profile.profile import Endpoint
 from cbspec.protocol.tls import TlsFailed, TlsLayer
 from cbspec_conformance.probe.tcp import Tcp, tcp_connect
-from cbspec_conformance.record.transcript import Bytes, Direction, End, Ended, Failed, Opened, Transcript
+from cbspec_conformance.record.transcript import Bytes, Direction, End, Ended, Failed, Opened, Timekeeper, Transcript
+
+_KEPT = 4096  # bytes of a failed handshake
 
 _ALERTS = {
     0: "close_notify",
@@ -45,8 +47,8 @@ _ALERTS = {
 class HandshakeFailure(Exception):
     """A TLS handshake failed on a TCP connection.
 
-    `alert` is the relay's alert, if it sent one; `received` its raw bytes (at most 4 KiB); `unverified` is True if the
-    relay's certificate was not accepted, `hello_left` if our ClientHello was sent, `timed_out` if nothing was received.
+    `alert` is the relay's alert, if any; `received` the beginning of its raw bytes; `unverified` is True if its
+    certificate was not accepted, `hello_left` if our ClientHello was sent, `timed_out` if nothing was received.
     """
 
     reason: str
@@ -72,169 +74,117 @@ def alert_name(data: bytes | bytearray) -> str:
     return name
 
 
-class Wire:
-    """One connection.
+def open_wire(
+    number: int,
+    transcript: Transcript,
+    endpoint: Endpoint,
+    context: ssl.SSLContext,
+    *,
+    timeout: float,
+    name: str,
+    source: str | None = None,
+    transport: str = "tcp",
+    resume: ssl.SSLSession | None = None,
+    narrow: bool = False,
+) -> Wire:
+    """Connect, complete the TLS handshake, and return the connection.
 
-    Arguments: `number` identifies it in the transcript; `timeout` (seconds) bounds connecting, the handshake and each
-    send.
+    `number` identifies it in the transcript; `timeout` (seconds) bounds connecting, the handshake and each send;
+    `resume` is the TLS session of an earlier connection. A `narrow` connection has a very small receive window (see
+    `tcp_connect`). Raises Unreachable or HandshakeFailure.
+    """
+    tcp = Tcp(tcp_connect(endpoint, source, timeout, narrow=narrow), transcript.clock)
+    tls = TlsLayer(context, server_side=False, server_name=name, resume=resume)
+    try:
+        early = _handshake(tcp, tls, transcript.clock.monotonic() + timeout, transcript.clock)
+    except HandshakeFailure as failure:
+        with contextlib.suppress(OSError):
+            tcp.finish()
+        tcp.close()
+        at, reason = transcript.now(), failure.reason
+        transcript.add(Failed(at, number, str(endpoint), reason, failure.alert, failure.hello_left))
+        transcript.add(Ended(at, number, End.OURS))
+        raise
+    at, local = transcript.now(), ":".join(map(str, tcp.local))
+    transcript.add(Opened(at, number, str(endpoint), local, transport, tls.version or "", tls.cipher or ""))
+    return Wire(number, transcript, tcp, tls, timeout, early)
+
+
+def _handshake(tcp: Tcp, tls: TlsLayer, deadline: float, clock: Timekeeper) -> bytes:
+    """Complete the handshake and return plain data received with it."""
+    hello = tls.data_to_send()
+    received, early = bytearray(), b""
+
+    def failure(reason: str, **facts: bool) -> HandshakeFailure:
+        hello_left = hello[:1] == b"\x16"
+        return HandshakeFailure(reason, alert_name(received), bytes(received), hello_left=hello_left, **facts)
+
+    def remaining() -> float:
+        return max(deadline - clock.monotonic(), 0.001)
+
+    try:
+        tcp.send(hello, remaining())
+        while not tls.established:
+            data = tcp.receive(remaining())
+            if data is None:
+                raise failure("the relay didn't answer the TLS handshake in time", timed_out=True)
+            if not data:
+                raise failure("the relay closed the connection during the TLS handshake")
+            received += data[: max(0, _KEPT - len(received))]
+            early += tls.receive_data(data)
+            tcp.send(tls.data_to_send(), remaining())
+    except TlsFailed as failed:
+        with contextlib.suppress(OSError):
+            tcp.send(tls.data_to_send(), remaining())
+        raise failure(str(failed), unverified=failed.unverified) from None
+    except OSError as error:
+        raise failure(f"the TLS handshake was cut off: {error.strerror or error}") from None
+    return early
+
+
+class Wire:
+    """One connection after its TLS handshake.
+
+    Arguments: see `open_wire`; `early` is plain data received with the handshake.
     """
 
-    def __init__(self, number: int, transcript: Transcript, timeout: float) -> None:
+    def __init__(
+        self, number: int, transcript: Transcript, tcp: Tcp, tls: TlsLayer, timeout: float, early: bytes = b""
+    ) -> None:
         self.number = number
+        self.tcp = tcp
+        self.tls = tls
         self.ended: Ended | None = None
+        self.closed = False
         self._transcript = transcript
         self._clock = transcript.clock
         self._timeout = timeout
-        self._tcp: Tcp | None = None
-        self._tls: TlsLayer | None = None
-        self._early = b""
+        self._early = early
         self._lost = ""
-
-    def open(
-        self,
-        endpoint: Endpoint,
-        context: ssl.SSLContext,
-        *,
-        name: str,
-        source: str | None,
-        transport: str,
-        resume: ssl.SSLSession | None = None,
-        narrow: bool = False,
-    ) -> None:
-        """Connect and complete the TLS handshake; `resume` is the TLS session of an earlier connection.
-
-        A `narrow` connection has a very small receive window (see `tcp_connect`). Raises Unreachable or
-        HandshakeFailure.
-        """
-        tcp = self._tcp = Tcp(tcp_connect(endpoint, source, self._timeout, narrow=narrow), self._clock)
-        tls = self._tls = TlsLayer(context, server_side=False, server_name=name, resume=resume)
-        try:
-            self._handshake(tcp, tls)
-        except HandshakeFailure as failure:
-            now, where = self._transcript.now(), str(endpoint)
-            record = Failed(now, self.number, where, failure.reason, failure.alert, failure.hello_left)
-            self._transcript.add(record)
-            self.close()
-            raise
-        host, port = tcp.local
-        self._transcript.add(
-            Opened(
-                self._transcript.now(),
-                self.number,
-                str(endpoint),
-                f"{host}:{port}",
-                transport,
-                tls.version or "",
-                tls.cipher or "",
-            )
-        )
-
-    def _handshake(self, tcp: Tcp, tls: TlsLayer) -> None:
-        deadline = self._clock.monotonic() + self._timeout
-        hello = tls.data_to_send()
-        hello_left = hello[:1] == b"\x16"
-        received = bytearray()
-        try:
-            tcp.send(hello, self._timeout)
-            while not tls.established:
-                data = tcp.receive(max(deadline - self._clock.monotonic(), 0.001))
-                if data is None:
-                    raise HandshakeFailure(
-                        "the relay didn't answer the TLS handshake in time",
-                        "",
-                        bytes(received),
-                        hello_left=hello_left,
-                        timed_out=True,
-                    )
-                if not data:
-                    raise HandshakeFailure(
-                        "the relay closed the connection during the TLS handshake",
-                        alert_name(received),
-                        bytes(received[:4096]),
-                        hello_left=hello_left,
-                    )
-                received += data[: max(0, 4096 - len(received))]
-                self._early += tls.receive_data(data)
-                tcp.send(tls.data_to_send(), self._timeout)
-        except TlsFailed as failed:
-            with contextlib.suppress(OSError):
-                tcp.send(tls.data_to_send(), self._timeout)
-            raise HandshakeFailure(
-                str(failed), alert_name(received), bytes(received), failed.unverified, hello_left
-            ) from None
-        except OSError as error:
-            raise HandshakeFailure(
-                f"the TLS handshake was cut off: {error.strerror or error}",
-                alert_name(received),
-                bytes(received),
-                hello_left=hello_left,
-            ) from None
-
-    @property
-    def closed(self) -> bool:
-        """Whether the local socket is closed."""
-        return self._tcp is None
-
-    @property
-    def version(self) -> str:
-        """The negotiated TLS version."""
-        return (self._tls.version if self._tls else None) or ""
-
-    @property
-    def local_address(self) -> str:
-        """The local address, without its port."""
-        return self._tcp.local[0] if self._tcp is not None else ""
-
-    @property
-    def certificate(self) -> bytes | None:
-        """The relay's certificate, DER."""
-        return self._tls.certificate if self._tls else None
-
-    @property
-    def alpn(self) -> str:
-        """The protocol negotiated by ALPN, or ""."""
-        return (self._tls.alpn if self._tls else None) or ""
-
-    @property
-    def tls_session(self) -> ssl.SSLSession | None:
-        """The TLS session for resumption by another connection, or None if the relay sent no ticket."""
-        return self._tls.session if self._tls is not None and self._tls.has_ticket else None
-
-    @property
-    def resumed(self) -> bool:
-        """Whether the connection resumed an earlier TLS session."""
-        return self._tls is not None and self._tls.resumed
-
-    @property
-    def has_ticket(self) -> bool:
-        """Whether the relay sent a session ticket."""
-        return self._tls is not None and self._tls.has_ticket
 
     def finish_sending(self) -> None:
         """Send close_notify; the relay's data can still be read."""
-        if self._tls is not None and self.ended is None:
-            self._tls.close()
+        if self.ended is None:
+            self.tls.close()
             self._flush()
 
     def send(self, data: bytes) -> None:
         """Send plain bytes. After the relay has ended the connection, this does nothing: reading reports the end."""
-        if self._tcp is None or self._tls is None or self.ended:
-            return
-        self._transcript.add(Bytes(self._transcript.now(), self.number, Direction.SENT, data))
-        self._tls.send(data)
-        self._flush()
+        if self.ended is None:
+            self._transcript.add(Bytes(self._transcript.now(), self.number, Direction.SENT, data))
+            self.send_quietly(data)
 
     def send_quietly(self, data: bytes) -> None:
         """Send bytes that belong to no message, without a record: pongs and closing frames."""
-        if data and self._tls is not None and self.ended is None:
-            self._tls.send(data)
+        if data and self.ended is None:
+            self.tls.send(data)
             self._flush()
 
     def send_raw(self, data: bytes) -> None:
         """Send bytes on the socket, without TLS."""
-        if self._tcp is not None:
+        if not self.closed:
             with contextlib.suppress(OSError):
-                self._tcp.send(data, self._timeout)
+                self.tcp.send(data, self._timeout)
 
     def finish(self, how: End, detail: str = "") -> None:
         """Record that the transport above ended the connection, and close it."""
@@ -247,58 +197,53 @@ class Wire:
         Without a wait, return only data that has arrived already.
         """
         if self._early:
-            data, self._early = self._early, b""
-            return self._took(data)
+            early, self._early = self._early, b""
+            return self._record(early)
         deadline = self._clock.monotonic() + wait
-        looked = False
-        while self.ended is None and self._tcp is not None and self._tls is not None:
-            if looked and self._clock.monotonic() > deadline:
-                return b""  # a peer may send records without plain text forever
-            looked = True
+        while self.ended is None:
             try:
-                came = self._tcp.receive(max(deadline - self._clock.monotonic(), 1e-4) if wait else 0.0)
+                data = self.tcp.receive(max(deadline - self._clock.monotonic(), 1e-4) if wait else 0.0)
             except OSError as error:
                 self._end(End.RESET, error.strerror or str(error))
-                return b""
-            if came is None:
-                return b""
-            if plain := self._decrypt(self._tls, came):
+                break
+            if data is None:
+                break
+            # A peer may send records without plain text forever.
+            if (plain := self._decrypt(data)) or self._clock.monotonic() > deadline:
                 return plain
         return b""
 
     def has_unread(self, wait: float) -> bool:
         """Whether unread data is there, or arrives within `wait` seconds."""
-        return self._tcp is not None and self._tcp.has_unread(wait)
+        return not self.closed and self.tcp.has_unread(wait)
 
-    def _decrypt(self, tls: TlsLayer, data: bytes) -> bytes:
+    def _decrypt(self, data: bytes) -> bytes:
         if not data:  # after send() reports ECONNRESET, recv() returns the end of the stream
             self._end(*((End.RESET, self._lost) if self._lost else (End.EOF, "")))
             return b""
         plain = b""
         try:
-            plain = tls.receive_data(data)
+            plain = self.tls.receive_data(data)
             if plain:
-                self._took(plain)
-                tls.check()  # raises a failure that came right after the text
+                self._record(plain)
+                self.tls.check()  # raises a failure received right after the text
         except TlsFailed as failed:
             self._flush()
             self._end(End.TLS_ALERT, str(failed))
             return plain
         self._flush()
-        if tls.ended:
+        if self.tls.ended:
             self._end(End.CLOSE_NOTIFY)
         return plain
 
-    def _took(self, data: bytes) -> bytes:
+    def _record(self, data: bytes) -> bytes:
         self._transcript.add(Bytes(self._transcript.now(), self.number, Direction.RECEIVED, data))
         return data
 
     def _flush(self) -> None:
-        if self._tcp is None or self._tls is None:
-            return
-        if data := self._tls.data_to_send():
+        if not self.closed and (data := self.tls.data_to_send()):
             try:
-                self._tcp.send(data, self._timeout)
+                self.tcp.send(data, self._timeout)
             except TimeoutError:
                 pass
             except OSError as error:  # the peer may have sent data before: reading reports the end
@@ -312,32 +257,31 @@ class Wire:
     def reset(self) -> None:
         """Abort the connection with a TCP reset."""
         self._end(End.OURS, "reset")
-        if self._tcp is not None:
-            self._tcp.reset()
-            self._tcp = None
+        if not self.closed:
+            self.closed = True
+            self.tcp.reset()
 
     def close(self, wait: float = 0.0) -> bool:
         """Send close_notify and close; wait some seconds for the relay to close its side; return whether it did."""
         noticed = True
-        if self._tcp is not None and self._tls is not None and self.ended is None:
-            self._tls.close()
-            self._flush()
+        if self.ended is None:
+            self.finish_sending()
             with contextlib.suppress(OSError):
-                self._tcp.finish()
-            noticed = self._await_eof(self._tcp, wait)
+                self.tcp.finish()
+            noticed = self._await_eof(wait)
         self._end(End.OURS)
         self._close_tcp()
         return noticed
 
-    def _await_eof(self, tcp: Tcp, wait: float) -> bool:
+    def _await_eof(self, wait: float) -> bool:
         deadline = self._clock.monotonic() + wait
         with contextlib.suppress(OSError):
             while (remaining := deadline - self._clock.monotonic()) > 0:
-                if tcp.receive(remaining) == b"":
+                if self.tcp.receive(remaining) == b"":
                     return True
         return False
 
     def _close_tcp(self) -> None:
-        if self._tcp is not None:
-            self._tcp.close()
-            self._tcp = None
+        if not self.closed:
+            self.closed = True
+            self.tcp.close()

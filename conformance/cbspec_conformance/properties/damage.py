@@ -32,7 +32,7 @@ def is_beyond_readers(value: object) -> bool:
     return isinstance(value, int) and abs(value) > EXACT
 
 
-_PLAIN = st.text(st.characters(codec="utf-8", exclude_categories=("Cs", "Cc"), exclude_characters='"\\'), max_size=8)
+_PLAIN = st.text(st.characters(exclude_categories=("Cs", "Cc"), exclude_characters='"\\'), max_size=8)
 _NUMBERS = st.integers(-EXACT, EXACT) | st.floats(-1e9, 1e9, allow_nan=False).map(lambda value: value + 0.0)
 _SCALARS = st.none() | st.booleans() | _NUMBERS
 _NESTED = st.recursive(

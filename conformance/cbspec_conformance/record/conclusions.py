@@ -32,6 +32,14 @@ class Ending(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
+class Entry:
+    """A record of a transcript: seconds since its beginning, and the number of the connection (0: none)."""
+
+    at: float
+    connection: int
+
+
+@dataclass(frozen=True, slots=True)
 class Breach:
     """A violation of `requirement`: the expected and the seen behaviour."""
 
@@ -41,7 +49,7 @@ class Breach:
 
 
 @dataclass(frozen=True, slots=True)
-class Concluded:
+class Concluded(Entry):
     """The probe matched answers to a request (None: the answers are unsolicited).
 
     `silence` says what a missing answer means, `waited` the seconds until the first answer or until the probe gave up,
@@ -50,8 +58,6 @@ class Concluded:
     computed from the full texts: a saved transcript holds no token and cuts long texts.
     """
 
-    at: float
-    connection: int
     request: int | None = None
     answers: tuple[int, ...] = ()
     silence: Silence = Silence.NONE
@@ -65,25 +71,21 @@ class Concluded:
 
 
 @dataclass(frozen=True, slots=True)
-class Judged:
+class Judged(Entry):
     """The case compared an exchange with an expectation."""
 
-    at: float
-    connection: int
     exchange: int
     expectation: Expectation
     result: Ending
 
 
 @dataclass(frozen=True, slots=True)
-class Blamed:
+class Blamed(Entry):
     """The case found a breach of a requirement other than its own. `claimed` takes back one that an invariant found.
 
     `certain` is False if another peer may have caused the breach: it counts as inconclusive then.
     """
 
-    at: float
-    connection: int
     breach: Breach
     exchanges: tuple[int, ...] = ()
     expectation: Expectation | None = None
@@ -94,24 +96,20 @@ class Blamed:
 
 
 @dataclass(frozen=True, slots=True)
-class Observed:
+class Observed(Entry):
     """The case saw how the relay behaves where the specification is silent, in the situation `of`."""
 
-    at: float
-    connection: int
     value: str
     of: str = ""
 
 
 @dataclass(frozen=True, slots=True)
-class CaseEnded:
+class CaseEnded(Entry):
     """The end of a case. `text` is the reason for a skip, or the remarks of a pass.
 
     `breach` and the members after it describe a broken case; see `cbspec_conformance.judging.errors.Broken`.
     """
 
-    at: float
-    connection: int
     ending: Ending
     text: str = ""
     breach: Breach | None = None

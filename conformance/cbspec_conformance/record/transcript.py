@@ -11,12 +11,12 @@ from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import Any, Final, Protocol
 
-from cbspec_conformance.record.conclusions import Conclusion
+from cbspec_conformance.record.conclusions import Conclusion, Entry
 from cbspec_conformance.record.decoding import Decoded
 
 
 class Timekeeper(Protocol):
-    """A clock: the module `time`, or one that a test controls."""
+    """A clock: the module `time`, or a clock under the control of a test."""
 
     def monotonic(self) -> float:
         """Return seconds."""
@@ -44,11 +44,9 @@ class End(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Opened:
+class Opened(Entry):
     """A connection was made. `source` and `target` are addresses; `tls` and `cipher` were negotiated (or "")."""
 
-    at: float
-    connection: int
     target: str
     source: str
     transport: str
@@ -57,17 +55,15 @@ class Opened:
 
 
 @dataclass(frozen=True, slots=True)
-class Bytes:
+class Bytes(Entry):
     """Plain bytes of one read or write."""
 
-    at: float
-    connection: int
     direction: Direction
     data: bytes
 
 
 @dataclass(frozen=True, slots=True)
-class Message:
+class Message(Entry):
     """One message of the stream.
 
     `meant` describes a message that the suite made invalid on purpose, or is "fence"; `padded` says that the length in
@@ -75,8 +71,6 @@ class Message:
     message's type, or "" if it has none.
     """
 
-    at: float
-    connection: int
     direction: Direction
     text: bytes
     decoded: Decoded
@@ -104,21 +98,17 @@ class Message:
 
 
 @dataclass(frozen=True, slots=True)
-class Ended:
+class Ended(Entry):
     """A connection ended. `detail` is the TLS alert, the close code or the system's error."""
 
-    at: float
-    connection: int
     how: End
     detail: str = ""
 
 
 @dataclass(frozen=True, slots=True)
-class Failed:
+class Failed(Entry):
     """A TLS handshake failed. `hello_left` says that our ClientHello was sent, `alert` names the relay's alert."""
 
-    at: float
-    connection: int
     target: str
     reason: str
     alert: str = ""
@@ -126,11 +116,9 @@ class Failed:
 
 
 @dataclass(frozen=True, slots=True)
-class Waited:
+class Waited(Entry):
     """A wait for `what` timed out after some seconds."""
 
-    at: float
-    connection: int
     seconds: float
     what: str
 
@@ -144,6 +132,7 @@ Record = WireRecord | Conclusion
 MOST: Final = 32 * 1024 * 1024
 """Bytes from the relay that a transcript keeps: beyond it, the long texts of older records are cut."""
 
+_LARGE: Final = 1024 * 1024
 OUTLINE: Final = 1024
 _TELLING: Final = ("type", "status", "code")
 
@@ -180,6 +169,11 @@ class Transcript:
                     self.records[self._cut] = outline(old)
                 self._cut += 1
         return len(self.records) - 1
+
+    @property
+    def is_large(self) -> bool:
+        """Whether the transcript takes much memory."""
+        return self._held > _LARGE
 
     def message(self, place: int) -> Message:
         """Return the message at a place."""

@@ -52,7 +52,7 @@ from cbspec_conformance.runner.outcomes import (
 )
 from cbspec_conformance.runner.outputs import write_outputs
 from cbspec_conformance.target.facts import Facts
-from cbspec_conformance.target.life import LIVES_ON, Life
+from cbspec_conformance.target.life import STAYS_UP, Life
 from cbspec_conformance.target.locks import Locks
 from cbspec_conformance.target.preflight import NoTarget, examine, wait_for
 from cbspec_conformance.target.relay import RelayUnderTest
@@ -278,6 +278,8 @@ class Suite:
                 yield target
             finally:
                 target.close()
+                if target.transcript.is_large:
+                    gc.collect()  # frames and exceptions refer to each other, and so delay the transcript's release
                 if any(finding.requirement == "CB-HBT-001" for finding in target.log.findings):
                     self.facts = replace(self.facts, fence="unknown")  # this relay's heartbeat is no reliable fence
 
@@ -311,7 +313,7 @@ class Suite:
                 self._try(relay, lambda: until_room(relay, lambda: pyfuncitem.obj(**arguments)))
             except Exception as error:
                 if not life.look(relay) and _is_explained_by_crash(error, identifier):
-                    raise Inconclusive(f"the relay went down in this case (see {LIVES_ON})") from None
+                    raise Inconclusive(f"the relay went down in this case (see {STAYS_UP})") from None
                 raise
             life.look(relay)
         return True

@@ -1,8 +1,9 @@
-"""Opens connections to the relay, and notes whether it is reachable and answers."""
+"""Opens connections to the relay, and records whether it is reachable and answers."""
 
 from __future__ import annotations
 
 import ssl
+from dataclasses import dataclass
 from functools import cached_property
 
 from cbspec.profile.profile import Endpoint, Profile
@@ -10,7 +11,7 @@ from cbspec.protocol.websocket import WebSocketFramer
 from cbspec_conformance.judging.errors import Inconclusive
 from cbspec_conformance.probe.channel import Channel
 from cbspec_conformance.probe.tcp import Unreachable
-from cbspec_conformance.probe.wire import HandshakeFailure, Wire
+from cbspec_conformance.probe.wire import HandshakeFailure, Wire, open_wire
 from cbspec_conformance.record.frames import LARGEST, StrictWebSocket, stream_framer
 from cbspec_conformance.record.transcript import Transcript
 from cbspec_conformance.target.contexts import context_for
@@ -28,29 +29,17 @@ class WebSocketRefused(Inconclusive):
         self.status = status
 
 
+@dataclass(slots=True)
 class LifeSigns:
-    """Signs that the relay may be down: the last failure to connect, and connections without any answer."""
+    """Signs that the relay may be down.
 
-    def __init__(self) -> None:
-        self.trouble: Unreachable | HandshakeFailure | None = None
-        self.silent = False
-        self.restless = False
+    `trouble` is the last failure to connect; `silent` says that a connection drew no answer, and `restless` that a
+    condition began that may restart the relay.
+    """
 
-    def failed(self, trouble: Unreachable | HandshakeFailure) -> None:
-        """Record that a connection failed."""
-        self.trouble = trouble
-
-    def kept_silent(self, silent: bool = True) -> None:
-        """Record that a connection drew no answer."""
-        self.silent = self.silent or silent
-
-    def look_again(self) -> None:
-        """Forget earlier silence."""
-        self.silent = False
-
-    def provoked(self) -> None:
-        """Record that a condition began that may restart the relay."""
-        self.restless = True
+    trouble: Unreachable | HandshakeFailure | None = None
+    silent: bool = False
+    restless: bool = False
 
 
 class Connector:
@@ -89,11 +78,13 @@ class Connector:
         A failure is a sign about the relay only for a `usual` connection: to its own address, from any of ours.
         """
         self._count += 1
-        wire = Wire(self._count, self._transcript, self._profile.target.timeout)
         try:
-            wire.open(
+            wire = open_wire(
+                self._count,
+                self._transcript,
                 endpoint,
                 context or self._context,
+                timeout=self._profile.target.timeout,
                 name=self.server_name,
                 source=source or self.source,
                 transport=transport,
@@ -102,7 +93,7 @@ class Connector:
             )
         except (Unreachable, HandshakeFailure) as error:
             if usual and (isinstance(error, Unreachable) or (context is None and error.timed_out)):
-                self._signs.failed(error)
+                self._signs.trouble = error
             raise
         framer = self._websocket(wire, endpoint) if transport == "websocket" else stream_framer()
         return Channel(wire, framer, self._transcript)
@@ -120,7 +111,7 @@ class Connector:
             framer.feed(wire.receive(deadline - clock.monotonic()))
         if not framer.opened:
             silent = framer.failure is None and not wire.ended
-            self._signs.kept_silent(silent)
+            self._signs.silent |= silent
             wire.close()
             raise WebSocketRefused(str(framer.failure or (NO_ANSWER if silent else CLOSED)), framer.status)
         return framer

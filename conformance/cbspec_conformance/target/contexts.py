@@ -1,4 +1,4 @@
-"""TLS contexts as the profile asks for them, made once: loading CA files is dear."""
+"""TLS contexts for the profile's settings, cached: loading CA files is slow."""
 
 from __future__ import annotations
 
@@ -13,7 +13,12 @@ from cbspec.tls_contexts import Trust, client_context
 
 def context_for(tls: TlsSettings) -> ssl.SSLContext:
     """Return the context for connections to the relay. Raises OSError or ssl.SSLError for an unusable file."""
-    return _context(_trust(tls), tls.client_certificate, tls.client_key)
+    trust: Path | Trust = Trust.SYSTEM if tls.ca in (None, "system") else Path(tls.ca)
+    if not tls.verify:
+        trust = Trust.ANY
+    elif tls.ca == "development":
+        trust = development_ca_file()
+    return _context(trust, tls.client_certificate, tls.client_key)
 
 
 @lru_cache
@@ -22,11 +27,3 @@ def _context(trust: Path | Trust, certificate: Path | None, key: Path | None) ->
     if certificate is not None:
         context.load_cert_chain(certificate, key)
     return context
-
-
-def _trust(tls: TlsSettings) -> Path | Trust:
-    if not tls.verify:
-        return Trust.ANY
-    if tls.ca == "development":
-        return development_ca_file()
-    return Trust.SYSTEM if tls.ca in (None, "system") else Path(tls.ca)

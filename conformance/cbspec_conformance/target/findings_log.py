@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import partial
 
 from cbspec_conformance.failures.recipes import Recipes
 from cbspec_conformance.failures.recording import record
@@ -76,10 +77,7 @@ class FindingsLog:
                 breaches,
             )
         )
-        return replace(exchange, number=number, redaction=redaction, record=self._judged)
-
-    def _judged(self, number: int, expectation: Expectation, result: Ending) -> None:
-        self.transcript.add(Judged(self.transcript.now(), 0, number, expectation, result))
+        return replace(exchange, number=number, redaction=redaction, record=partial(_judged, transcript))
 
     def numbers(self, exchanges: Sequence[Exchange]) -> tuple[int, ...]:
         """Return the numbers of exchanges; those made by the case itself are recorded first."""
@@ -91,8 +89,8 @@ class FindingsLog:
         self.transcript.add(Blamed(self.transcript.now(), 0, breach, where, expectation))
         self._found(breach, exchanges, expectation)
 
-    def died(self, suspect: str, breach: Breach, *, reason: str, certain: bool, exchange: str) -> None:
-        """Record that the relay died, in the case `suspect`."""
+    def went_down(self, suspect: str, breach: Breach, *, reason: str, certain: bool, exchange: str) -> None:
+        """Record that the relay went down in the case `suspect`."""
         record = Blamed(self.transcript.now(), 0, breach, certain=certain, reason=reason, case=suspect)
         self.transcript.add(record)
         self.findings.append(blamed(record, self.case, exchange=exchange))
@@ -119,3 +117,8 @@ class FindingsLog:
         found = Blamed(0.0, 0, breach)
         shown, steps = render(self.transcript, exchanges), self.steps(exchanges, expectation)
         self.findings.append(blamed(found, self.case, exchange=shown, steps=steps))
+
+
+def _judged(transcript: Transcript, number: int, expectation: Expectation, result: Ending) -> None:
+    """Record a judgement. An exchange refers to the transcript only: a cycle would delay its release."""
+    transcript.add(Judged(transcript.now(), 0, number, expectation, result))

@@ -1,4 +1,4 @@
-"""Many kinds of one mistake in one case: all are tried, and the failure names each that was broken."""
+"""Several kinds of one mistake in one case: each is tried, and the failure names all that the relay got wrong."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _MOST = 4
 
 
 def each(kinds: Mapping[str, _Kind], check: Callable[[_Kind], None]) -> None:
-    """Call `check` with every kind. Raises Broken where one is broken, else Inconclusive where one is that."""
+    """Call `check` with every kind. Raises Broken if any kind is broken, else Inconclusive if any is inconclusive."""
     broken: dict[str, Broken] = {}
     unclear: Inconclusive | None = None
     for name, kind in kinds.items():

@@ -1,8 +1,8 @@
-"""Notices at once that the relay died, so that no later case spends a time-out on it.
+"""Detects at once that the relay is down, so that no later case spends a time-out on it.
 
-A relay is dead if it accepted connections before and refuses two in a row. CB-ROB-002 is blamed on the last message
-before, in whichever case; a case in which the relay died says nothing about its own requirement. If the relay is
-restarted, the run goes on. A relay that accepts connections but answers nothing counts as dead, but without blame.
+A relay is down if it accepted connections before and refuses two in a row. CB-ROB-002 is blamed on the last message
+before, in any case; a case in which the relay went down says nothing about its own requirement. After a restart, the
+run goes on. A relay that accepts connections but answers nothing counts as down, but without blame.
 """
 
 from __future__ import annotations
@@ -20,12 +20,12 @@ from cbspec_conformance.record.transcript import Bytes, Direction, End, Ended, M
 from cbspec_conformance.target.relay import RelayUnderTest
 
 _AGAIN: Final = 0.2
-"""Seconds between the two attempts: a listener's queue may be full for a moment."""
+"""Seconds between the two attempts: a listener's backlog may be full for a moment."""
 
 _LOOKS: Final = 2.0
 """Seconds between two checks whether an unresponsive relay has recovered: each may cost a time-out."""
 
-LIVES_ON: Final = "CB-ROB-002"
+STAYS_UP: Final = "CB-ROB-002"
 
 
 class Unanswered(Exception):
@@ -63,7 +63,7 @@ class Life:
         raise Inconclusive(self.gone)
 
     def look(self, relay: RelayUnderTest) -> bool:
-        """Return whether the relay survived a case. Its death becomes a finding of the case."""
+        """Return whether the relay is still up after a case; if not, this becomes a finding of the case."""
         if relay.signs.trouble is None and not relay.signs.silent and not _ended_by_relay(relay):
             self._before = relay
             return True
@@ -93,7 +93,7 @@ class Life:
             return None
         if not self._silent:
             return None
-        relay.signs.look_again()
+        relay.signs.silent = False
         relay.alive()
         for session in relay.room.open_sessions:
             session.close()  # an open one would take a connection of the case's limits
@@ -101,10 +101,10 @@ class Life:
 
     def _report(self, relay: RelayUnderTest, error: Trouble) -> None:
         silent = not isinstance(error, Unreachable)
-        suspect = relay if relay.said_anything or self._before is None else self._before
+        suspect = self._before if self._before is not None and _last_sent(relay) is None else relay
         ignored = "hello" if isinstance(error, Unanswered) else "TLS handshake"
         what = f"accepts connections, but answers no {ignored}" if silent else f"is gone: {error}"
-        self.gone = f"the relay died: after {suspect.case} it {what}"
+        self.gone = f"the relay went down: after {suspect.case} it {what}"
         self._blame(relay, suspect, str(error), uncertain=silent or suspect.signs.restless or self._shared)
         if not silent:
             try:  # a supervisor may restart it
@@ -122,10 +122,10 @@ class Life:
         sent = last.meant or last.type or "bytes" if last is not None else "a connection without any message"
         seen = f"{seen}, twice; the last message before: {sent}"
         if self._processes > 1:
-            seen += f"; {self._processes} processes shared the relay: a run without -n tells which case killed it"
+            seen += f"; {self._processes} processes shared the relay: a run without -n shows which case stopped it"
         exchange = render_connection(suspect.transcript, last.connection) if last is not None else ""
-        breach = Breach(LIVES_ON, "a relay that stays up and accepts new connections", seen)
-        relay.log.died(suspect.case, breach, reason=self.gone, certain=not uncertain, exchange=exchange)
+        breach = Breach(STAYS_UP, "a relay that stays up and accepts new connections", seen)
+        relay.log.went_down(suspect.case, breach, reason=self.gone, certain=not uncertain, exchange=exchange)
 
 
 def _ended_by_relay(relay: RelayUnderTest) -> bool:

@@ -1,7 +1,7 @@
-"""What processes that judge one relay at the same time must not do at the same time.
+"""Locks between the processes that judge one relay.
 
-A tenant's limit, or the relay's own, can be counted only by one case at a time. Cases that don't count share the relay;
-one that needs it alone waits for the others and keeps them waiting. A single process needs no locks.
+Only one case at a time may count against a limit of a tenant or the relay. Other cases share the relay; a case that
+needs it alone waits for them and blocks new ones. A single process needs no locks.
 """
 
 from __future__ import annotations
@@ -19,12 +19,12 @@ from filelock import FileLock, ReadWriteLock
 class Locks:
     """Locks between the processes of one run.
 
-    Arguments: `folder` is where the lock files are; None where one process judges alone.
+    Arguments: `folder` holds the lock files; None for a single process.
     """
 
     def __init__(self, folder: Path | None) -> None:
         self._whole = ReadWriteLock(folder / "relay.lock") if folder else None
-        # One lock for all limited tenants, not one each: two cases can't wait for each other's.
+        # A single lock for all limited tenants avoids deadlocks between two cases.
         self._limits = FileLock(folder / "limits.lock") if folder else None
 
     @classmethod
@@ -36,19 +36,19 @@ class Locks:
 
     @staticmethod
     def remove(run: str) -> None:
-        """Remove what the locks of the run named `run` left behind, once its processes have ended."""
+        """Remove the lock files of the run named `run` after its processes have ended."""
         shutil.rmtree(_folder(run), ignore_errors=True)
 
     def shared(self) -> AbstractContextManager[object]:
-        """Hold the relay together with others."""
+        """Share the relay with other cases."""
         return self._whole.read_lock() if self._whole else contextlib.nullcontext()
 
     def alone(self) -> AbstractContextManager[object]:
-        """Hold the relay alone."""
+        """Reserve the relay."""
         return self._whole.write_lock() if self._whole else contextlib.nullcontext()
 
     def limits(self) -> AbstractContextManager[object]:
-        """Hold every tenant that has a limit."""
+        """Reserve every tenant that has a limit."""
         return self._limits or contextlib.nullcontext()
 
 

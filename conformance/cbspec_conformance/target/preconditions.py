@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from typing import TypeVar
+
 from cbspec.profile.profile import Endpoint, Profile, Tenant
 from cbspec_conformance.judging.errors import Inconclusive, NotExercised
 from cbspec_conformance.target.facts import Facts
 
+_Value = TypeVar("_Value")
+
 
 class Preconditions:
-    """What a case needs of the profile and of the relay.
+    """A case's needs of the profile and of the relay.
 
     Arguments: `profile` and `facts` describe the relay.
     """
@@ -16,29 +20,21 @@ class Preconditions:
     def __init__(self, profile: Profile, facts: Facts) -> None:
         self._profile = profile
         self._facts = facts
-        self._main, self._second = profile.main_tenant, profile.second_tenant
 
     @property
     def endpoint(self) -> Endpoint:
         """The relay's address."""
-        address = self._profile.target.address
-        if address is None:
-            raise NotExercised("give target.address")
-        return address
+        return _given(self._profile.target.address, "target.address")
 
     @property
     def tenant(self) -> Tenant:
         """The active tenant that most cases use."""
-        if self._main is None:
-            raise NotExercised("give tenants (an active one)")
-        return self._main
+        return _given(self._profile.main_tenant, "tenants (an active one)")
 
     @property
     def second_tenant(self) -> Tenant:
         """Another active tenant."""
-        if self._second is None:
-            raise NotExercised("give tenants (a second active one)")
-        return self._second
+        return _given(self._profile.second_tenant, "tenants (a second active one)")
 
     @property
     def offers_tenancy(self) -> bool:
@@ -65,3 +61,9 @@ class Preconditions:
         """Raise NotExercised unless the cases use a plain stream of messages."""
         if self._facts.transport != "tcp":
             raise NotExercised("the cases use WebSocket (target.transport)")
+
+
+def _given(value: _Value | None, key: str) -> _Value:
+    if value is None:
+        raise NotExercised(f"give {key}")
+    return value

@@ -1,13 +1,14 @@
-"""Before any case: is there a relay, and what works on it at all.
+"""The checks before any case: whether there is a relay, and which exchanges work on it.
 
-A dead target, a port that isn't TLS, a certificate that the CA doesn't vouch for is one message (`NoTarget`). A relay
-that speaks, but wrongly, is no such thing: it gets findings, and the cases that need what doesn't work say so.
+An unreachable target, a port without TLS or an untrusted certificate ends the run with one message (`NoTarget`). A
+relay that answers wrongly gets findings, and the cases that need the broken exchange give it as their reason.
 """
 
 from __future__ import annotations
 
 import ssl
 from dataclasses import replace
+from typing import Any
 
 from cbspec.tls_contexts import legacy_client_context
 from cbspec_conformance.judging import judge
@@ -15,25 +16,23 @@ from cbspec_conformance.judging.errors import Broken, Inconclusive, NotExercised
 from cbspec_conformance.probe.session import ProbeSession
 from cbspec_conformance.probe.tcp import Unreachable, tcp_connect
 from cbspec_conformance.probe.tempo import Latency, retry
-from cbspec_conformance.probe.wire import HandshakeFailure, Wire
+from cbspec_conformance.probe.wire import HandshakeFailure, open_wire
 from cbspec_conformance.record.conclusions import Breach, Silence
 from cbspec_conformance.record.exchange import Exchange
 from cbspec_conformance.target.connector import CLOSED, NO_ANSWER, WebSocketRefused
 from cbspec_conformance.target.facts import ODD_LETTERS, Facts
 from cbspec_conformance.target.relay import RelayUnderTest
 
-_CONFIGURATION = ("invalid_token", "tenant_not_found", "ip_not_allowed")
-
-
+_REJECTED = ("invalid_token", "tenant_not_found", "ip_not_allowed")
 _RATE_LIMITED = "the relay answered rate_limit_exceeded to the first requests; declare tenants.rate or wait a while"
 
 
 class NoTarget(Exception):
-    """There is no relay to judge; the text says why, and what to do."""
+    """There is no relay to judge; the text gives the reason and the remedy."""
 
 
 def wait_for(target: RelayUnderTest, seconds: float) -> None:
-    """Wait until something accepts connections at the target's address, at most `seconds`. Raises NoTarget."""
+    """Wait at most `seconds` until the target's address accepts connections. Raises NoTarget."""
     try:
         retry(
             lambda: tcp_connect(target.endpoint, target.connector.source, target.profile.target.timeout).close(),
@@ -47,30 +46,35 @@ def wait_for(target: RelayUnderTest, seconds: float) -> None:
 
 
 def examine(target: RelayUnderTest) -> Facts:
-    """Find out what works on the relay. What is broken is in `target.log.findings`. Raises NoTarget."""
+    """Return the exchanges that work on the relay; breaches are in `target.log.findings`. Raises NoTarget."""
     began = target.clock.monotonic()
     facts = Facts(tls=_tls(target), latency=Latency(handshake=target.clock.monotonic() - began))
     target.calibrate(facts.latency)
     if facts.tls:
-        return replace(facts, hello=facts.tls, auth=facts.tls, tunnel=facts.tls, heartbeat=facts.tls)
+        return _broken(facts, facts.tls, hello=facts.tls)
     try:
         facts = _transport(target, facts)
     except RateLimited:
-        return replace(facts, hello=_RATE_LIMITED, auth=_RATE_LIMITED, tunnel=_RATE_LIMITED, heartbeat=_RATE_LIMITED)
+        return _broken(facts, _RATE_LIMITED, hello=_RATE_LIMITED)
     except (Unreachable, HandshakeFailure) as error:
-        reason = f"the relay takes no second connection: {error}"
-        return replace(facts, hello=reason, auth=reason, tunnel=reason, heartbeat=reason)
+        reason = f"the relay accepts no second connection: {error}"
+        return _broken(facts, reason, hello=reason)
     target.learn(facts)
     if facts.hello:
-        return replace(facts, auth=facts.hello, tunnel=facts.hello, heartbeat=facts.hello)
+        return _broken(facts, facts.hello)
     try:
         return _exchanges(target, facts)
     except RateLimited:
-        return replace(facts, auth=_RATE_LIMITED, tunnel=_RATE_LIMITED, heartbeat=_RATE_LIMITED)
+        return _broken(facts, _RATE_LIMITED)
+
+
+def _broken(facts: Facts, reason: str, **others: Any) -> Facts:  # noqa: ANN401 - Facts' own members
+    """Return the facts about a relay on which nothing after hello works."""
+    return replace(facts, auth=reason, tunnel=reason, heartbeat=reason, **others)
 
 
 def _tls(target: RelayUnderTest) -> str:
-    """Return "" where a TLS 1.3 handshake works, else why not; a finding is made then. Raises NoTarget."""
+    """Return "" if a TLS 1.3 handshake works, else the reason, after adding a finding. Raises NoTarget."""
     where = target.endpoint
     try:
         target.connect(transport="tcp").close()
@@ -96,20 +100,18 @@ def _tls(target: RelayUnderTest) -> str:
 
 
 def _speaks_tls(target: RelayUnderTest, failure: HandshakeFailure) -> bool:
-    # A record that holds a ServerHello; an echo of our own ClientHello is none.
+    # A record that holds a ServerHello, not an echo of our own ClientHello.
     if failure.alert or (failure.received[:1] == b"\x16" and failure.received[5:6] == b"\x02"):
         return True
     if failure.received:
         return False
-    wire = Wire(0, target.transcript, target.profile.target.timeout)
     context = legacy_client_context(ssl.TLSVersion.TLSv1_2)
+    timeout, connector = target.profile.target.timeout, target.connector
+    name, source = connector.server_name, connector.source
     try:
-        wire.open(
-            target.endpoint, context, name=target.connector.server_name, source=target.connector.source, transport="tcp"
-        )
+        open_wire(0, target.transcript, target.endpoint, context, timeout=timeout, name=name, source=source).close()
     except (Unreachable, HandshakeFailure):
         return False
-    wire.close()
     return True
 
 
@@ -117,23 +119,23 @@ def _not_tls(target: RelayUnderTest, failure: HandshakeFailure) -> str:
     where = target.endpoint
     if failure.received:
         return f"{where} doesn't speak TLS: it answered the handshake with {failure.received[:40]!r}"
-    return f"{where} accepts connections, but there is no TLS behind it: {failure.reason}"
+    return f"{where} accepts connections, but does not speak TLS: {failure.reason}"
 
 
 def _transport(target: RelayUnderTest, facts: Facts) -> Facts:
-    """Find out which transport the relay speaks and whether hello works on it. Raises NoTarget."""
+    """Return the facts with the relay's transport and its hello. Raises NoTarget."""
     wanted = target.profile.target.transport
     websocket, refused = (False, "not tried") if wanted == "tcp" else _opens_websocket(target)
     plain = None if wanted == "websocket" else _hello(target, "tcp")
-    if (
-        not websocket
-        and plain is not None
-        and _is_silent(plain)
-        and (wanted == "tcp" or refused in (NO_ANSWER, CLOSED))
-    ):
-        raise NoTarget(_silent(target, wanted))
-    if plain is not None and (not websocket or _is_hello_response(plain)):
-        if wanted == "auto" and _is_http(plain):
+    silent = plain is not None and not plain.answers and plain.silence is Silence.UNRESPONSIVE
+    if silent and not websocket and (wanted == "tcp" or refused in (NO_ANSWER, CLOSED)):
+        tried = "not even a hello" if wanted == "tcp" else "neither a hello nor a WebSocket's opening handshake"
+        raise NoTarget(
+            f"{target.endpoint} completes the TLS handshake, but answers nothing within "
+            f"{target.profile.target.timeout:g} s, {tried}: this is no CloudBridge relay, or one that hangs"
+        )
+    if plain is not None and (not websocket or any(answer.type == "hello_response" for answer in plain.answers)):
+        if wanted == "auto" and any(answer.text.startswith(b"HTTP/") for answer in plain.answers):
             raise NoTarget(
                 f"{target.endpoint} speaks HTTP, but no WebSocket was opened at {target.profile.target.websocket_path}"
                 f" ({refused}): give target.websocket_path, or this is not a CloudBridge relay"
@@ -153,7 +155,7 @@ def _transport(target: RelayUnderTest, facts: Facts) -> Facts:
 
 
 def _opens_websocket(target: RelayUnderTest) -> tuple[bool, str]:
-    """Whether an opening handshake is answered with 101, also one that is wrong; else why not."""
+    """Whether an opening handshake is answered with 101, even in an invalid response; else the reason."""
     try:
         target.connect(transport="websocket").close()
     except WebSocketRefused as refused:
@@ -187,38 +189,18 @@ def _greeted(target: RelayUnderTest, facts: Facts, exchange: Exchange) -> Facts:
     return replace(facts, features=tuple(feature for feature in listed if isinstance(feature, str)))
 
 
-def _silent(target: RelayUnderTest, wanted: str) -> str:
-    tried = "not even a hello" if wanted == "tcp" else "neither a hello nor a WebSocket's opening handshake"
-    return (
-        f"{target.endpoint} completes the TLS handshake, but answers nothing within "
-        f"{target.profile.target.timeout:g} s, {tried}: this is no CloudBridge relay, or one that hangs"
-    )
-
-
-def _is_silent(exchange: Exchange) -> bool:
-    return exchange.silence is Silence.UNRESPONSIVE and not exchange.answers
-
-
-def _is_hello_response(exchange: Exchange) -> bool:
-    return any(answer.type == "hello_response" for answer in exchange.answers)
-
-
-def _is_http(exchange: Exchange) -> bool:
-    return any(answer.text.startswith(b"HTTP/") for answer in exchange.answers)
-
-
 def _exchanges(target: RelayUnderTest, facts: Facts) -> Facts:
-    """Try one of each exchange after hello."""
+    """Try one exchange of each type after hello."""
     try:
         session = target.greeted()
         exchange = target.authenticate(session, target.tenant)
     except (Inconclusive, NotExercised) as error:
-        return replace(facts, auth=str(error), tunnel=str(error), heartbeat=str(error))
+        return _broken(facts, str(error))
     if reason := _reason(exchange):
         code = judge.error_code(exchange)
-        if rejected := code in _CONFIGURATION:
+        if rejected := code in _REJECTED:
             reason = f"the suite's tokens are not accepted ({code}); check tokens and tenants in the profile"
-        return replace(facts, auth=reason, rejected=rejected, tunnel=reason, heartbeat=reason)
+        return _broken(facts, reason, rejected=rejected)
     beats = [session.heartbeat() for _ in range(3)]
     heartbeat = next(filter(None, map(_reason, beats)), "")
     if not heartbeat:
@@ -239,8 +221,8 @@ def _exchanges(target: RelayUnderTest, facts: Facts) -> Facts:
 
 
 def _answers_twice(session: ProbeSession, target: RelayUnderTest) -> bool:
-    """Whether heartbeats drew more than one answer: the last one's second shows beside the next request's."""
-    session.ask({"type": "cbspec_behind_heartbeats"}, invalid="of unknown type", fence=False)
+    """Whether heartbeats drew more than one answer: the next request finds a second answer to the last heartbeat."""
+    session.ask({"type": "cbspec_after_heartbeats"}, invalid="of unknown type", fence=False)
     return any(finding.requirement == "CB-MSG-004" for finding in target.log.findings)
 
 

@@ -1,4 +1,4 @@
-"""Conditions that the wire can't bring about: a second address where one holds, a command, or an HTTP call."""
+"""Conditions that no message causes: an address at which one holds, a command, or an HTTP call."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ import contextlib
 import http.client
 import subprocess
 import tempfile
-import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator
 
@@ -20,9 +19,9 @@ _COMMAND_TIMEOUT = 60.0
 
 @contextlib.contextmanager
 def provoked(profile: Profile, name: str) -> Iterator[tuple[Condition, Endpoint | None]]:
-    """Yield the condition `name` while it holds, and the address where (None: the target's own).
+    """Yield the condition `name` while it holds, and the address at which it does (None: the target's own).
 
-    Raises NotExercised where the profile doesn't say how, Inconclusive where the way that it gives doesn't work.
+    Raises NotExercised if the profile names no way to cause it, Inconclusive if that way does not work.
     """
     condition = profile.conditions.get(name)
     if condition is None:
@@ -44,12 +43,12 @@ def provoked(profile: Profile, name: str) -> Iterator[tuple[Condition, Endpoint 
 
 
 def until(condition: Condition, attempt: Callable[[], None], errors: tuple[type[Exception], ...]) -> None:
-    """Call `attempt` until it raises none of `errors`, as long as the condition may take; then let it raise."""
+    """Call `attempt` until it raises none of `errors`, for as long as the condition may take; then let it raise."""
     retry(attempt, errors, condition.settle)
 
 
 def _await_listening(profile: Profile, condition: Condition) -> None:
-    """Wait until the relay accepts connections, which it doesn't while it is being started again."""
+    """Wait until the relay accepts connections: the action may have restarted it."""
     address = profile.target.address
     if address is not None:
         with contextlib.suppress(Unreachable):
@@ -65,13 +64,13 @@ def _perform(action: Action, key: str) -> None:
             )
             with urllib.request.urlopen(request, timeout=_COMMAND_TIMEOUT):  # noqa: S310 - as above
                 return
-        with tempfile.TemporaryFile() as words:  # a pipe would keep the suite waiting for whatever stays running
+        with tempfile.TemporaryFile() as output:  # a pipe would block on processes that stay running
             done = subprocess.run(  # noqa: S603 - the user's own command, without a shell
-                action.command, stdin=subprocess.DEVNULL, stdout=words, stderr=words, timeout=_COMMAND_TIMEOUT
+                action.command, stdin=subprocess.DEVNULL, stdout=output, stderr=output, timeout=_COMMAND_TIMEOUT
             )
             if done.returncode:
-                words.seek(0)
-                said = words.read().decode(errors="replace").strip()[-300:]
-                raise Inconclusive(f"{key}: the command ended with {done.returncode}: {said}")
+                output.seek(0)
+                text = output.read().decode(errors="replace").strip()[-300:]
+                raise Inconclusive(f"{key}: the command ended with {done.returncode}: {text}")
     except (OSError, subprocess.TimeoutExpired, http.client.HTTPException, ValueError) as error:
         raise Inconclusive(f"{key}: {error}") from None

@@ -28,7 +28,7 @@ from cbspec_conformance.probe.wire import HandshakeFailure
 from cbspec_conformance.record.conclusions import Breach
 from cbspec_conformance.record.exchange import Exchange
 from cbspec_conformance.record.expectation import Expectation, ExpectationKind
-from cbspec_conformance.record.transcript import Message, Timekeeper, Transcript
+from cbspec_conformance.record.transcript import Timekeeper, Transcript
 from cbspec_conformance.target.connector import NO_ANSWER, Connector, LifeSigns, WebSocketRefused
 from cbspec_conformance.target.facts import Facts
 from cbspec_conformance.target.findings_log import FindingsLog
@@ -161,15 +161,12 @@ class RelayUnderTest:
             raise Inconclusive(f"hello doesn't work on this relay: {self.facts.hello}")
         if at is None:
             self.room.for_connection()
-        with self.control("hello"):
-            for attempt in self._attempts():
-                session = self.connect(at=at, source=source, transport=transport)
-                exchange = session.hello()
-                if not self.is_full(exchange, "", last=attempt):
-                    judge.accepted(exchange)
-                    return session
-                session.close()
-        raise AssertionError("unreachable")  # pragma: no cover
+
+        def attempt() -> tuple[ProbeSession, Exchange]:
+            session = self.connect(at=at, source=source, transport=transport)
+            return session, session.hello()
+
+        return self._served("hello", "", attempt)
 
     def authenticated(
         self,
@@ -187,15 +184,23 @@ class RelayUnderTest:
         if self.facts.auth and at is None:
             raise Inconclusive(f"auth doesn't work on this relay: {self.facts.auth}")
         self.room.use(tenant, connections=1)
-        with self.control(f"auth of {tenant.id}"):
-            for attempt in self._attempts():
-                session = self.greeted(at=at, source=source, transport=transport)
-                exchange = self.authenticate(session, tenant, token=token)
-                if not self.is_full(exchange, tenant.id, last=attempt):
+
+        def attempt() -> tuple[ProbeSession, Exchange]:
+            session = self.greeted(at=at, source=source, transport=transport)
+            return session, self.authenticate(session, tenant, token=token)
+
+        return self._served(f"auth of {tenant.id}", tenant.id, attempt)
+
+    def _served(self, what: str, tenant: str, attempt: Callable[[], tuple[ProbeSession, Exchange]]) -> ProbeSession:
+        """Return the session of the first attempt that no limit refuses. A control."""
+        with self.control(what):
+            for last in self._attempts():
+                session, exchange = attempt()
+                if not self.is_full(exchange, tenant, last=last):
                     judge.accepted(exchange)
-                    return session
+                    break
                 session.close()
-        raise AssertionError("unreachable")  # pragma: no cover
+        return session
 
     def authenticate(self, session: ProbeSession, tenant: Tenant, *, token: str = "") -> Exchange:
         """Send a valid auth of `tenant` on `session` and return the exchange; this is no control.
@@ -215,15 +220,15 @@ class RelayUnderTest:
             raise Inconclusive(f"tunnels don't work on this relay: {self.facts.tunnel}")
         self.room.for_tunnel(session.tenant)
         with self.control("a valid tunnel_info"):
-            for attempt in self._attempts():
+            for last in self._attempts():
                 exchange = session.ask(self.tunnel_info(session.tenant), fence=False)
-                if not self.is_full(exchange, session.tenant, last=attempt):
+                if not self.is_full(exchange, session.tenant, last=last):
                     judge.accepted(exchange)
-                    return exchange
+                    break
                 if session.ended:
                     code = judge.error_code(exchange)
                     raise NoRoom(f"the relay answers {code} to a valid tunnel_info and closes the connection")
-        raise AssertionError("unreachable")  # pragma: no cover
+        return exchange
 
     def beat(self, session: ProbeSession) -> None:
         """Send a heartbeat on an authenticated session. A control."""
@@ -336,7 +341,7 @@ class RelayUnderTest:
             silent = not answered and session.ended is None
         except (Unreachable, HandshakeFailure, Inconclusive, NotExercised) as error:
             answered, silent = False, _is_silence(error)
-        self.signs.kept_silent(silent)
+        self.signs.silent |= silent
         return answered
 
     @contextlib.contextmanager
@@ -344,7 +349,7 @@ class RelayUnderTest:
         """Yield a condition while it holds, and the address at which it does (see `provoke`)."""
         condition = self.profile.conditions.get(name)
         if condition is not None and condition.begin is not None:
-            self.signs.provoked()
+            self.signs.restless = True
         with provoked(self.profile, name) as found:
             yield found
 
@@ -355,11 +360,6 @@ class RelayUnderTest:
             return
         self.room.take_connection()
         tcp_connect(self.endpoint, self.connector.source, self.profile.target.timeout).close()
-
-    @property
-    def said_anything(self) -> bool:
-        """Whether the case has sent any message."""
-        return any(isinstance(record, Message) for record in self.transcript.records)
 
     def is_full(self, exchange: Exchange, tenant: str, *, last: bool) -> bool:
         """Whether a limit was hit that should have room. On the last attempt, that is a breach and raises."""

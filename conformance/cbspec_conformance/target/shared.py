@@ -1,4 +1,4 @@
-"""What the cases of one process tell later cases."""
+"""State that the cases of one process share."""
 
 from __future__ import annotations
 

@@ -4,14 +4,6 @@ from __future__ import annotations
 
 from cbspec_conformance.judging.errors import Broken, Inconclusive, KitError, NotExercised, RateLimited
 from cbspec_conformance.runner.outcomes import TimeUp
-from tests.conformance.build import HELLO, exchange
-
-
-def test_broken_states_expectation_and_observation() -> None:
-    seen = exchange(HELLO)
-    broken = Broken("a hello_response", "nothing", seen, requirement="CB-HEL-001")
-    assert str(broken) == "expected a hello_response; seen: nothing"
-    assert (broken.exchanges, broken.requirement) == ((seen,), "CB-HEL-001")
 
 
 def test_no_outcome_is_a_subclass_of_another() -> None:

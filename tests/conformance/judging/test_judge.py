@@ -19,7 +19,6 @@ from tests.conformance.build import (
     HEARTBEAT_RESPONSE,
     HELLO_RESPONSE,
     REQUESTS,
-    SUCCESSES,
     TUNNEL,
     TUNNEL_RESPONSE,
     ended,
@@ -57,8 +56,8 @@ ANSWERS: Final[dict[str, tuple[Exchange, str, str, str, str]]] = {
     "a client's type": (exchange(TUNNEL, TUNNEL), UNCLEAR, UNCLEAR, UNCLEAR, FINE),
     "no type": (exchange(TUNNEL, {"status": "ok"}), UNCLEAR, UNCLEAR, UNCLEAR, FINE),
     "ignored": (exchange(TUNNEL, silence=Silence.IGNORED), BROKEN, BROKEN, BROKEN, FINE),
-    "deaf, the relay alive": (exchange(TUNNEL, silence=Silence.UNRESPONSIVE), BROKEN, BROKEN, BROKEN, FINE),
-    "deaf, the relay too": (
+    "unresponsive, the relay alive": (exchange(TUNNEL, silence=Silence.UNRESPONSIVE), BROKEN, BROKEN, BROKEN, FINE),
+    "unresponsive, the relay too": (
         exchange(TUNNEL, silence=Silence.UNRESPONSIVE, relay_alive=False), UNCLEAR, UNCLEAR, UNCLEAR, FINE,
     ),
     "the code, then an end": (exchange(TUNNEL, error(), ended=ended(End.EOF)), BROKEN, FINE, FINE, FINE),
@@ -95,21 +94,6 @@ def test_every_judgement_on_every_kind_of_answer(kind: str, column: tuple[int, s
     assert outcome(JUDGEMENTS[name], seen) == expected[number]
 
 
-@pytest.mark.parametrize("asked", REQUESTS)
-@pytest.mark.parametrize("answered", SUCCESSES)
-def test_only_the_matching_success_is_accepted(asked: str, answered: str) -> None:
-    seen = exchange(REQUESTS[asked], SUCCESSES[answered])
-    assert outcome(judge.accepted, seen) == (FINE if asked == answered else BROKEN)
-
-
-@pytest.mark.parametrize("request_type", REQUESTS)
-@pytest.mark.parametrize("kind", [kind for kind, row in ANSWERS.items() if row[0].answer is None])
-def test_silence_is_never_accepted(request_type: str, kind: str) -> None:
-    seen = ANSWERS[kind][0]
-    same = exchange(REQUESTS[request_type], silence=seen.silence, ended=seen.ended, relay_alive=seen.relay_alive)
-    assert outcome(judge.accepted, same) in (BROKEN, UNCLEAR)
-
-
 @pytest.mark.parametrize("code", sorted(judge.OUT_OF_ROOM))
 @pytest.mark.parametrize("judgement", [judge.accepted, judge.with_room])
 def test_capacity_errors_are_inconclusive(code: ErrorCode, judgement: Callable[[Exchange], object]) -> None:
@@ -135,13 +119,6 @@ def test_a_relay_that_refuses_every_request_is_never_accepted() -> None:
 def test_refusal_needs_the_expected_code(code: ErrorCode, wanted: ErrorCode) -> None:
     seen = exchange(TUNNEL, error(code))
     assert outcome(lambda e: judge.refused_with(e, wanted), seen) == (FINE if code is wanted else BROKEN)
-
-
-def test_one_of_several_codes_suffices() -> None:
-    wanted = (ErrorCode.TENANT_NOT_FOUND, "invalid_token")
-    assert judge.refused_with(exchange(TUNNEL, error("invalid_token")), *wanted).member("code") == "invalid_token"
-    with pytest.raises(Broken, match="tenant_not_found or invalid_token"):
-        judge.refused_with(exchange(TUNNEL, error("ip_not_allowed")), *wanted)
 
 
 def test_expectation_and_observation_are_in_words() -> None:
@@ -187,19 +164,3 @@ def test_description_of_a_message(message: object, words: str) -> None:
 )
 def test_description_of_silence(seen: Exchange, words: str) -> None:
     assert words in judge.silence(seen)
-
-
-@pytest.mark.parametrize(
-    ("answers", "code"),
-    [
-        ((), ""),
-        ((TUNNEL_RESPONSE,), ""),
-        ((error("ip_not_allowed"),), "ip_not_allowed"),
-        ((TUNNEL_RESPONSE, error("ip_not_allowed")), "ip_not_allowed"),
-        ((error(3), error("x")), "x"),
-        (({"type": "tunnel_response", "code": "ip_not_allowed"},), ""),
-        ((b"error",), ""),
-    ],
-)
-def test_error_code_among_answers(answers: tuple[object, ...], code: str) -> None:
-    assert judge.error_code(exchange(TUNNEL, *answers)) == code

@@ -110,15 +110,6 @@ def test_failed_or_inconclusive_must_is_never_green(
     assert not is_green(verdicts(kept).values(), **switches)
 
 
-@given(findings=FINDINGS, outcome=st.sampled_from([FAILED, WARNED, UNCLEAR]))
-def test_pass_never_hides_another_finding(findings: list[Finding], outcome: Outcome) -> None:
-    some = [*findings, Finding("CB-HEL-001", outcome)]
-    before = verdicts(some)["CB-HEL-001"].outcome
-    after = verdicts([*some, *[Finding("CB-HEL-001", PASSED)] * 9])["CB-HEL-001"].outcome
-    assert before is after
-    assert after is not PASSED
-
-
 @given(findings=FINDINGS, seed=st.integers(), switches=SWITCHES)
 def test_order_of_findings_is_irrelevant(findings: list[Finding], seed: int, switches: dict[str, bool]) -> None:
     shuffled = random.Random(seed).sample(findings, len(findings))  # noqa: S311 - not a secret
@@ -132,25 +123,6 @@ def test_stricter_options_never_turn_a_run_green(findings: list[Finding], switch
     found = verdicts(findings).values()
     if is_green(found, **switches):
         assert is_green(found)
-
-
-@given(findings=FINDINGS)
-def test_selected_case_that_never_ran_is_no_pass(findings: list[Finding]) -> None:
-    silent = [each for each in findings if each.requirement != "CB-HEL-002"]
-    verdict = verdicts(silent)["CB-HEL-002"]
-    assert verdict.outcome is UNTRIED
-    assert verdict.reasons == [CUT_SHORT]
-    assert spoils(verdict)
-
-
-@given(findings=FINDINGS)
-def test_one_verdict_per_requirement_in_catalogue_order(findings: list[Finding]) -> None:
-    found = judge_run(CATALOGUE, findings, [])
-    assert [verdict.requirement.id for verdict in found] == list(CATALOGUE)
-    for verdict in found:
-        own = [finding for finding in findings if finding.requirement == verdict.requirement.id]
-        assert list(verdict.findings) == own
-        assert (verdict.outcome is None) == (not own)
 
 
 @given(outcomes=st.lists(st.sampled_from([PASSED, UNTRIED]), max_size=4), missing=st.integers(1, 3))

@@ -1,4 +1,4 @@
-"""The pacer keeps requests below a tenant's declared rate."""
+"""The pacer keeps requests below a tenant's rate and the profile's."""
 
 from __future__ import annotations
 
@@ -8,11 +8,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cbspec.profile.profile import Profile, Rate, Tenant
+from cbspec.profile.profile import Profile, Rate, TargetSettings, Tenant
+from cbspec_conformance.judging.errors import NotExercised
 from cbspec_conformance.probe.pace import Pacer
 from tests.conformance.memory import ManualClock
 
-PROFILE = Profile(tenants=(Tenant("free"), Tenant("slow", rate=Rate(per_second=10.0, burst=1, scope="tenant"))))
+PROFILE = Profile(
+    target=TargetSettings(requests_per_second=20.0),
+    tenants=(Tenant("free"), Tenant("slow", rate=Rate(per_second=10.0, burst=1, scope="tenant"))),
+)
 
 
 def test_only_tenants_with_a_rate_wait_for_one_interval_at_most() -> None:
@@ -26,7 +30,7 @@ def test_only_tenants_with_a_rate_wait_for_one_interval_at_most() -> None:
 
 
 @given(pauses=st.lists(st.floats(0, 1), min_size=2, max_size=20), share=st.integers(1, 4))
-def test_requests_stay_at_half_the_rate(pauses: list[float], share: int) -> None:
+def test_requests_stay_at_half_the_tenants_rate(pauses: list[float], share: int) -> None:
     clock = ManualClock()
     pace = Pacer(PROFILE, share, clock=clock)
     sent = []
@@ -36,3 +40,17 @@ def test_requests_stay_at_half_the_rate(pauses: list[float], share: int) -> None
         sent.append(clock.now)
     interval = 2 * share / 10.0
     assert all(later - earlier >= interval - 1e-6 for earlier, later in itertools.pairwise(sent))
+
+
+@given(steps=st.lists(st.tuples(st.floats(0, 0.5), st.integers(1, 5)), max_size=30), share=st.integers(1, 4))
+def test_no_second_holds_more_messages_than_the_profile_allows(steps: list[tuple[float, int]], share: int) -> None:
+    clock = ManualClock()
+    pacer = Pacer(PROFILE, share, clock=clock)
+    sent: list[float] = []
+    for pause, count in steps:
+        clock.now += pause
+        pacer.take(count)
+        sent += [clock.now] * count
+    assert all(sum(start <= at <= start + 1.0 for at in sent) <= 20 / share for start in sent)
+    with pytest.raises(NotExercised, match=r"target\.requests_per_second leaves no room for 21"):
+        pacer.take(21)

@@ -13,7 +13,7 @@ _SIZES = st.sampled_from([0, 1, 125, 126, 127, 300, 65535, 65536, 70000])
 
 
 def _opened() -> StrictWebSocket:
-    """Return a client's end behind a good opening handshake."""
+    """Return a client's end after a successful opening handshake."""
     client, relay = StrictWebSocket.client("localhost"), ServerProtocol()
     relay.receive_data(client.data_to_send())
     (request,) = relay.events_received()

@@ -43,14 +43,6 @@ def test_connection_is_shown_from_start_to_end() -> None:
     ]
 
 
-def test_other_connections_are_omitted() -> None:
-    one, two, three = (sent(HEARTBEAT, number) for number in (1, 2, 3))
-    everything = transcript(opened(1), one, opened(2), two, opened(3), three)
-    shown = render(everything, [Exchange(two), Exchange(None, (received(HEARTBEAT_RESPONSE, connection=3),))])
-    assert {line.split()[1] for line in shown.splitlines()} == {"#2", "#3"}
-    assert {line.split()[1] for line in render(everything, []).splitlines()} == {"#3"}  # the last one
-
-
 def test_fault_and_intention_follow_a_message() -> None:
     meant = Message(0.0, 1, Direction.SENT, b"{", received(b"{").decoded, meant="cut off")
     first, second = render(transcript(meant, received(b"nonsense")), []).splitlines()
@@ -63,12 +55,6 @@ def test_long_exchanges_are_shortened_in_the_middle() -> None:
     assert len(shown) == 25
     assert "lines left out" in shown[4]
     assert '"n": 99' in shown[-1]
-
-
-def test_long_texts_are_cut_and_state_their_length() -> None:
-    shown = render(transcript(received({"type": "error", "message": "x" * 5000})), [])
-    assert len(shown) < 260
-    assert shown.endswith("bytes)")
 
 
 def test_unprintable_characters_are_escaped() -> None:

@@ -1,4 +1,4 @@
-"""A case that tries many kinds of one mistake."""
+"""Several kinds of one mistake in one case."""
 
 from __future__ import annotations
 
@@ -8,70 +8,37 @@ from cbspec_conformance.judging.errors import Broken, Inconclusive, NotExercised
 from cbspec_conformance.target.kinds import each
 from tests.conformance.build import HELLO, exchange
 
-KINDS = {name: name for name in ("one", "two", "three", "four", "five", "six")}
+KINDS = ("one", "two", "three", "four", "five", "six")
+SEEN = exchange(HELLO)
+SILENCE = Broken("an error", "silence", SEEN, requirement="CB-HEL-005")
 
 
-def test_every_kind_is_tried() -> None:
-    tried: list[str] = []
-    each(KINDS, tried.append)
-    assert tried == list(KINDS)
-
-
-def test_all_failures_are_named_and_the_first_is_shown() -> None:
-    seen = exchange(HELLO)
-
-    def check(kind: str) -> None:
-        if kind in ("two", "four"):
-            raise Broken("an error", f"silence to {kind}", seen, requirement="CB-HEL-005")
-
-    with pytest.raises(Broken) as broken:
-        each(KINDS, check)
-    assert broken.value.seen == "silence to two (two; broken, too: four)"
-    assert (broken.value.expected, broken.value.exchanges, broken.value.requirement) == (
-        "an error",
-        (seen,),
-        "CB-HEL-005",
-    )
-
-
-def test_failure_outweighs_inconclusive() -> None:
-    def check(kind: str) -> None:
-        if kind == "one":
-            raise Inconclusive("slow")
-        if kind == "six":
-            raise Broken("an error", "silence")
-
-    with pytest.raises(Broken, match=r"silence \(six\)"):
-        each(KINDS, check)
-
-
-def test_inconclusive_kind_does_not_stop_the_case() -> None:
-    tried: list[str] = []
+@pytest.mark.parametrize(
+    ("errors", "result", "tried"),
+    [
+        ({}, "", 6),
+        ({"two": SILENCE, "four": SILENCE}, "expected an error; seen: silence (two; broken, too: four)", 6),
+        ({"one": Inconclusive("slow"), "six": SILENCE}, "expected an error; seen: silence (six)", 6),
+        ({"one": Inconclusive("slow one"), "two": Inconclusive("slow two")}, "slow one", 6),
+        (dict.fromkeys(KINDS, SILENCE), "expected an error; seen: silence (one; broken, too: two, three, four)", 4),
+        ({"two": NotExercised("give a key")}, "give a key", 2),
+    ],
+)
+def test_every_kind_is_tried_and_the_failure_names_the_broken_ones(
+    errors: dict[str, Exception], result: str, tried: int
+) -> None:
+    seen: list[str] = []
+    raised: Exception | None = None
 
     def check(kind: str) -> None:
-        tried.append(kind)
-        raise Inconclusive(f"slow {kind}")
+        seen.append(kind)
+        if kind in errors:
+            raise errors[kind]
 
-    with pytest.raises(Inconclusive, match="slow one"):
-        each(KINDS, check)
-    assert tried == list(KINDS)
-
-
-def test_several_failures_stop_the_case() -> None:
-    tried: list[str] = []
-
-    def check(kind: str) -> None:
-        tried.append(kind)
-        raise Broken("an error", "silence")
-
-    with pytest.raises(Broken):
-        each(KINDS, check)
-    assert len(tried) < len(KINDS)
-
-
-def test_not_exercised_stops_the_case() -> None:
-    def check(_: str) -> None:
-        raise NotExercised("give a key")
-
-    with pytest.raises(NotExercised):
-        each(KINDS, check)
+    try:
+        each({kind: kind for kind in KINDS}, check)
+    except (Broken, Inconclusive, NotExercised) as error:
+        raised = error
+    assert (str(raised or ""), len(seen)) == (result, tried)
+    if isinstance(raised, Broken):
+        assert (raised.exchanges, raised.requirement) == ((SEEN,), "CB-HEL-005")

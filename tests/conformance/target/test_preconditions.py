@@ -17,14 +17,6 @@ FULL = Profile(
 )
 
 
-def test_full_profile() -> None:
-    needs = Preconditions(FULL, Facts(websocket=True))
-    needs.websocket()
-    needs.stream()
-    needs.served("hello")
-    assert (str(needs.endpoint), needs.tenant.id, needs.second_tenant.id) == ("127.0.0.1:8080", "one", "two")
-
-
 @pytest.mark.parametrize(
     ("ask", "key"),
     [

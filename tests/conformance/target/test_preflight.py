@@ -1,4 +1,4 @@
-"""The preflight: targets that are not relays, and relays with defects in their first exchange."""
+"""The preflight: targets that are no relay, and relays that answer wrongly."""
 
 from __future__ import annotations
 
@@ -33,31 +33,28 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-@pytest.fixture
-def profile_of(folder: Path) -> Callable[[Endpoint], Profile]:
-    """Return a factory of profiles for scripted relays."""
-
-    def make(address: Endpoint) -> Profile:
-        return Profile(
-            target=TargetSettings(address=address, timeout=5.0, transport="tcp"),
-            tls=TlsSettings(ca=folder / "ca.pem"),
-            tokens=IssuerSettings(secret="a-secret-that-is-long-enough-for-hs256"),
-            tenants=(Tenant("tenant-001"),),
-        )
-
-    return make
+StartRelay = Callable[[Script], contextlib.AbstractContextManager[Profile]]
 
 
 @pytest.fixture
-def relay(folder: Path, profile_of: Callable[[Endpoint], Profile]) -> Callable[..., Any]:
-    """Return a context manager that runs a scripted relay and yields its profile."""
+def relay(folder: Path) -> StartRelay:
+    """Give a function that runs a scripted relay; its context is the profile."""
 
     @contextlib.contextmanager
-    def start(answers: Answers) -> Iterator[Profile]:
-        with serving(tolerant(over_tls(server(folder / "server.pem"), answering(answers)))) as address:
-            yield profile_of(address)
+    def start(script: Script) -> Iterator[Profile]:
+        with serving(tolerant(script)) as address:
+            yield Profile(
+                target=TargetSettings(address=address, timeout=2.0, transport="tcp"),
+                tls=TlsSettings(ca=folder / "ca.pem"),
+                tokens=IssuerSettings(secret="a-secret-that-is-long-enough-for-hs256"),
+                tenants=(Tenant("tenant-001"),),
+            )
 
     return start
+
+
+def talking(folder: Path, answers: Answers) -> Script:
+    return over_tls(server(folder / "server.pem"), answering(answers))
 
 
 def conforming(request: dict[str, Any]) -> list[bytes]:
@@ -65,7 +62,7 @@ def conforming(request: dict[str, Any]) -> list[bytes]:
 
 
 def instead(kind: str, *answers: object) -> Answers:
-    """Return answers that differ from a conforming relay's for one type of request."""
+    """Return a relay that answers one type of request otherwise."""
 
     def relay(request: dict[str, Any]) -> list[bytes]:
         if request.get("type") != kind:
@@ -79,7 +76,7 @@ def instead(kind: str, *answers: object) -> Answers:
 
 
 @pytest.mark.parametrize("transport", ["auto", "tcp", "websocket"])
-def test_conforming_relay(transport: str, simulated: Profile, make_target: MakeTarget) -> None:
+def test_everything_works_on_a_relay_that_conforms(transport: str, simulated: Profile, make_target: MakeTarget) -> None:
     target = make_target(replace(simulated, target=replace(simulated.target, transport=transport)))  # type: ignore[arg-type] # one of the three
     facts = examine(target)
     assert (facts.tls, facts.hello, facts.auth, facts.tunnel, facts.heartbeat) == ("", "", "", "", "")
@@ -89,9 +86,9 @@ def test_conforming_relay(transport: str, simulated: Profile, make_target: MakeT
     assert (target.log.findings, facts.rejected) == ([], False)
 
 
-# The answers of a relay, the facts that are then not empty, and the requirements that fail.
+# A relay that answers one type of request otherwise; the facts that are broken then, and the blamed requirements.
 WRONG: dict[str, tuple[Answers, set[str], set[str]]] = {
-    "conforming": (conforming, set(), set()),
+    "nothing wrong": (conforming, set(), set()),
     "hello refused": (instead("hello", error()), {"hello", "auth", "tunnel", "heartbeat"}, {"CB-HEL-001"}),
     "hello unanswered": (instead("hello"), {"hello", "auth", "tunnel", "heartbeat"}, {"CB-HEL-001"}),
     "hello not JSON": (instead("hello", b"ok\n"), {"hello", "auth", "tunnel", "heartbeat"}, {"CB-MSG-002"}),
@@ -101,20 +98,20 @@ WRONG: dict[str, tuple[Answers, set[str], set[str]]] = {
     "hello without version": (instead("hello", {**HELLO_RESPONSE, "version": None}), set(), {"CB-HEL-002"}),
     "features an object": (instead("hello", {**HELLO_RESPONSE, "features": {"tls": True}}), set(), {"CB-HEL-003"}),
     "auth refused": (instead("auth", error("invalid_token")), {"auth", "tunnel", "heartbeat"}, set()),
-    "auth without capacity": (instead("auth", error("tenant_limit_exceeded")), {"auth", "tunnel", "heartbeat"}, set()),
+    "auth rate limited": (instead("auth", error("rate_limit_exceeded")), {"auth", "tunnel", "heartbeat"}, set()),
+    "auth out of room": (instead("auth", error("tenant_limit_exceeded")), {"auth", "tunnel", "heartbeat"}, set()),
     "another tenant": (instead("auth", {**AUTH_RESPONSE, "tenant_id": "x"}), set(), {"CB-AUT-003"}),
     "tunnel refused": (instead("tunnel_info", error()), {"tunnel"}, set()),
     "tunnel unanswered": (instead("tunnel_info"), {"tunnel"}, set()),
     "heartbeat refused": (instead("heartbeat", error("unknown_message_type")), {"heartbeat"}, set()),
-    "heartbeat answered twice": (
+    "heartbeat doubled": (
         instead("heartbeat", *[{"type": "heartbeat_response"}] * 2), set(), {"CB-MSG-004"},
     ),
 }  # fmt: skip
 
 
-def test_one_connection_at_a_time(relay: Callable[..., Any], make_target: MakeTarget) -> None:
-    """A relay with capacity for one connection can be examined."""
-    with relay(conforming) as profile:
+def test_only_one_connection_is_open_at_a_time(folder: Path, relay: StartRelay, make_target: MakeTarget) -> None:
+    with relay(talking(folder, conforming)) as profile:
         target = make_target(profile)
         held: list[int] = []
         connect = target.connect
@@ -123,16 +120,18 @@ def test_one_connection_at_a_time(relay: Callable[..., Any], make_target: MakeTa
             held.append(sum(session.ended is None for session in target.room.open_sessions))
             return connect(**options)
 
-        target.connect = counting  # type: ignore[method-assign] # records the open sessions
+        target.connect = counting  # type: ignore[method-assign]
         examine(target)
         target.close()
     assert set(held) == {0}
 
 
 @pytest.mark.parametrize("kind", WRONG)
-def test_defects_become_facts_and_findings(kind: str, relay: Callable[..., Any], make_target: MakeTarget) -> None:
+def test_broken_exchanges_are_facts_and_breaches_are_findings(
+    kind: str, folder: Path, relay: StartRelay, make_target: MakeTarget
+) -> None:
     answers, broken, blamed = WRONG[kind]
-    with relay(answers) as profile:
+    with relay(talking(folder, answers)) as profile:
         target = make_target(profile)
         facts = examine(target)
         target.close()
@@ -141,20 +140,11 @@ def test_defects_become_facts_and_findings(kind: str, relay: Callable[..., Any],
     assert facts.rejected == (kind == "auth refused")
 
 
-def test_rate_limited_auth_is_a_fact(relay: Callable[..., Any], make_target: MakeTarget) -> None:
-    with relay(instead("auth", error("rate_limit_exceeded"))) as profile:
-        target = make_target(profile)
-        facts = examine(target)
-        target.close()
-    assert "rate_limit_exceeded" in facts.auth
-    assert facts.hello == ""
-
-
-def test_relay_with_tls_1_2_only_is_a_finding(folder: Path, profile_of: Any, make_target: MakeTarget) -> None:  # noqa: ANN401 - the fixture's own
+def test_tls_1_2_alone_is_a_finding(folder: Path, relay: StartRelay, make_target: MakeTarget) -> None:
     context = server(folder / "server.pem")
     context.maximum_version = ssl.TLSVersion.TLSv1_2
-    with serving(tolerant(over_tls(context, read_to_end))) as address:
-        target = make_target(profile_of(address))
+    with relay(over_tls(context, read_to_end)) as profile:
+        target = make_target(profile)
         facts = examine(target)
         target.close()
     assert facts.tls
@@ -162,59 +152,46 @@ def test_relay_with_tls_1_2_only_is_a_finding(folder: Path, profile_of: Any, mak
     assert [finding.requirement for finding in target.log.findings] == ["CB-TLS-001"]
 
 
-# ---------------------------------------------------------------------------- targets that are not relays
+# ---------------------------------------------------------------------------- no relays
 
 
-def _http(sock: socket.socket) -> None:
+def http(sock: socket.socket) -> None:
     sock.recv(10_000)
     sock.sendall(b"HTTP/1.1 400 Bad Request\r\n\r\n")
 
 
 @pytest.mark.parametrize(
-    ("script", "words"),
-    [(_http, "doesn't speak TLS"), (lambda sock: None, "no TLS behind it")],
-    ids=["http", "closes"],
+    ("script", "changes", "words"),
+    [
+        (http, {}, "doesn't speak TLS"),
+        (lambda sock: None, {}, "accepts connections, but does not speak TLS"),
+        (None, {"tls": "other.pem"}, r"is not accepted.*No token was sent.*tls\.ca"),
+        (None, {"tls": "absent.pem"}, r"^tls: "),
+        (None, {"tls": "empty.pem"}, r"^tls: "),
+        (None, {"transport": "websocket"}, r"opens no WebSocket at /: .*target\.transport"),
+    ],
+    ids=["http", "closes", "other-ca", "no-ca", "empty-ca", "no-websocket"],
 )
-def test_target_without_tls(script: Script, words: str, profile_of: Any, make_target: MakeTarget) -> None:  # noqa: ANN401 - the fixture's own
-    with serving(tolerant(script)) as address:
-        target = make_target(profile_of(address))
+def test_a_target_that_cannot_be_judged(
+    script: Script | None, changes: dict[str, str], words: str, folder: Path, relay: StartRelay, make_target: MakeTarget
+) -> None:
+    trustme.CA().cert_pem.write_to_path(folder / "other.pem")
+    (folder / "empty.pem").write_text("no certificate")
+    not_found = talking(folder, lambda request: [b"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n"])
+    with relay(script or not_found) as profile:
+        if "tls" in changes:
+            profile = replace(profile, tls=TlsSettings(ca=folder / changes["tls"]))
+        else:
+            profile = replace(profile, target=replace(profile.target, **changes))  # type: ignore[arg-type]
+        target = make_target(profile)
         with pytest.raises(NoTarget, match=words):
             examine(target)
+        target.close()
     assert target.log.findings == []
 
 
-def test_untrusted_certificate(relay: Callable[..., Any], make_target: MakeTarget, tmp_path: Path) -> None:
-    trustme.CA().cert_pem.write_to_path(tmp_path / "other.pem")
-    with relay(conforming) as profile:
-        target = make_target(replace(profile, tls=TlsSettings(ca=tmp_path / "other.pem")))
-        with pytest.raises(NoTarget, match=r"is not accepted.*No token was sent.*tls\.ca"):
-            examine(target)
-
-
-@pytest.mark.parametrize("content", [None, "no certificate"])
-def test_unusable_ca_file_is_named(
-    content: str | None, tmp_path: Path, relay: Callable[..., Any], make_target: MakeTarget
-) -> None:
-    file = tmp_path / "ca.pem"
-    if content is not None:
-        file.write_text(content)
-    with relay(conforming) as profile, pytest.raises(NoTarget, match=r"^tls: "):
-        examine(make_target(replace(profile, tls=TlsSettings(ca=file))))
-
-
-def test_missing_websocket(relay: Callable[..., Any], make_target: MakeTarget) -> None:
-    with relay(lambda request: [b"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n"]) as profile:
-        asked = replace(profile, target=replace(profile.target, transport="websocket"))
-        target = make_target(asked)
-        with pytest.raises(NoTarget, match=r"opens no WebSocket at /: .*target\.transport"):
-            examine(target)
-        target.close()
-
-
-# ---------------------------------------------------------------------------- waiting
-
-
-def test_refused_connection_names_the_remedy(simulated: Profile, make_target: MakeTarget) -> None:
+def test_waiting_for_a_target_ends_in_time(simulated: Profile, make_target: MakeTarget) -> None:
+    wait_for(make_target(simulated), 0.0)
     with socket.create_server(("127.0.0.1", 0)) as listener:
         address = Endpoint("127.0.0.1", listener.getsockname()[1])
     target = make_target(replace(simulated, target=replace(simulated.target, address=address)))
@@ -222,7 +199,3 @@ def test_refused_connection_names_the_remedy(simulated: Profile, make_target: Ma
         wait_for(target, 0.0)
     with pytest.raises(NoTarget, match=r"waited 0\.2 s"):
         wait_for(target, 0.2)
-
-
-def test_wait_ends_when_the_relay_accepts(simulated: Profile, make_target: MakeTarget) -> None:
-    wait_for(make_target(simulated), 0.0)

@@ -1,4 +1,4 @@
-"""Conditions that an address, a command or an HTTP call establishes."""
+"""Conditions that no message causes: an address, a command, an HTTP call."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import pytest
 
 from cbspec.profile.profile import Action, Condition, Endpoint, HttpCall, Profile
 from cbspec_conformance.judging.errors import Broken, Inconclusive, NotExercised
-from cbspec_conformance.target.provoke import provoked, until
+from cbspec_conformance.target.provoke import provoked
 
 
 def profile(condition: Condition) -> Profile:
@@ -26,62 +26,54 @@ def writes(file: Path, word: str) -> Action:
 
 
 def fails(word: str) -> Action:
-    """Return a command that fails with this message."""
+    """Return a command that fails with a message."""
     return Action(command=(sys.executable, "-c", f"import sys; sys.exit({word!r})"))
 
 
-def test_undeclared_condition_names_its_key() -> None:
-    with pytest.raises(NotExercised, match=r"conditions\.unavailable"), provoked(Profile(), "unavailable"):
-        pytest.fail("it began")
-
-
-def test_condition_without_an_action_names_its_keys() -> None:
-    empty = profile(Condition(limit=3))
-    with pytest.raises(NotExercised, match=r"conditions\.unavailable\.begin"), provoked(empty, "unavailable"):
-        pytest.fail("it began")
-
-
-def test_address_in_the_condition_needs_no_action(tmp_path: Path) -> None:
-    file = tmp_path / "log"
-    address = Endpoint("127.0.0.1", 9)
-    condition = Condition(target=address, begin=writes(file, "begin"), end=writes(file, "end"))
-    with provoked(profile(condition), "unavailable") as (given, at):
-        assert (given, at) == (condition, address)
-    assert not file.exists()
-
-
-def test_commands_begin_and_end_the_condition(tmp_path: Path) -> None:
-    file = tmp_path / "log"
-    with provoked(profile(Condition(begin=writes(file, "b"), end=writes(file, "e"))), "unavailable") as (_, at):
-        assert at is None
-        assert file.read_text() == "b"
-    assert file.read_text() == "be"
-
-
-def test_condition_ends_after_a_failed_case(tmp_path: Path) -> None:
-    file = tmp_path / "log"
-    condition = Condition(begin=writes(file, "b"), end=writes(file, "e"))
-    with pytest.raises(Broken), provoked(profile(condition), "unavailable"):
-        raise Broken("a", "b")
-    assert file.read_text() == "be"
+def call(url: str) -> Condition:
+    return Condition(begin=Action(http=HttpCall(url)))
 
 
 @pytest.mark.parametrize(
-    ("condition", "words"),
+    ("given", "error", "words"),
     [
-        (Condition(begin=fails("no such relay")), r"conditions\.unavailable\.begin: .*ended with 1: no such relay"),
-        (Condition(begin=Action(command=("/nonexistent/cbspec",))), r"conditions\.unavailable\.begin: "),
-        (Condition(begin=Action(http=HttpCall("http://127.0.0.1:9/"))), r"conditions\.unavailable\.begin: "),
-        (Condition(begin=Action(http=HttpCall("nonsense"))), r"conditions\.unavailable\.begin: "),
+        (Profile(), NotExercised, "conditions.unavailable"),
+        (profile(Condition(limit=3)), NotExercised, r"conditions\.unavailable\.begin"),
+        (profile(Condition(begin=fails("no such relay"))), Inconclusive, r"begin: .*ended with 1: no such relay"),
+        (profile(Condition(begin=Action(command=("/nonexistent/cbspec",)))), Inconclusive, r"unavailable\.begin: "),
+        (profile(call("http://127.0.0.1:9/")), Inconclusive, r"unavailable\.begin: "),
+        (profile(call("nonsense")), Inconclusive, r"unavailable\.begin: "),
     ],
-    ids=["command-fails", "no-command", "no-server", "no-url"],
+    ids=["unknown", "no-action", "command-fails", "no-command", "no-server", "no-url"],
 )
-def test_failed_begin_is_inconclusive(condition: Condition, words: str) -> None:
-    with pytest.raises(Inconclusive, match=words), provoked(profile(condition), "unavailable"):
+def test_a_condition_that_cannot_begin(given: Profile, error: type[Exception], words: str) -> None:
+    with pytest.raises(error, match=words), provoked(given, "unavailable"):
         pytest.fail("it began")
 
 
-def test_failed_end_is_inconclusive(tmp_path: Path) -> None:
+def test_an_address_at_which_it_holds_needs_no_action(tmp_path: Path) -> None:
+    file = tmp_path / "log"
+    condition = Condition(target=Endpoint("127.0.0.1", 9), begin=writes(file, "begin"), end=writes(file, "end"))
+    with provoked(profile(condition), "unavailable") as (given, at):
+        assert (given, at) == (condition, condition.target)
+    assert not file.exists()
+
+
+def test_commands_begin_and_end_it_even_if_the_case_fails(tmp_path: Path) -> None:
+    file = tmp_path / "log"
+    condition = Condition(begin=writes(file, "b"), end=writes(file, "e"))
+
+    def case() -> None:
+        with provoked(profile(condition), "unavailable") as (_, at):
+            assert (at, file.read_text()) == (None, "b")
+            raise Broken("a", "b")
+
+    with pytest.raises(Broken):
+        case()
+    assert file.read_text() == "be"
+
+
+def test_an_end_that_fails_is_inconclusive(tmp_path: Path) -> None:
     condition = Condition(begin=writes(tmp_path / "log", "b"), end=fails("stuck"))
     with (
         pytest.raises(Inconclusive, match=r"conditions\.unavailable\.end: "),
@@ -91,29 +83,25 @@ def test_failed_end_is_inconclusive(tmp_path: Path) -> None:
 
 
 class Http(BaseHTTPRequestHandler):
-    """Records every call; the path selects the status."""
+    """Records every call; one path answers with an error."""
 
     calls: list[tuple[str, str, bytes, str | None]]
 
     def do_PUT(self) -> None:
-        self._answer()
-
-    def do_POST(self) -> None:
-        self._answer()
-
-    def _answer(self) -> None:
         body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
         self.calls.append((self.command, self.path, body, self.headers.get("X-Key")))
         self.send_response(500 if self.path == "/broken" else 204)
         self.end_headers()
 
+    do_POST = do_PUT  # noqa: N815 - the library's name
+
     def log_message(self, *args: object) -> None:
-        """Log nothing."""
+        pass
 
 
 @pytest.fixture
 def http() -> Iterator[tuple[str, list[tuple[str, str, bytes, str | None]]]]:
-    """Yield the address of an HTTP server and its list of calls."""
+    """Give the address of an HTTP server and its calls."""
     calls: list[tuple[str, str, bytes, str | None]] = []
     handler = type("Handler", (Http,), {"calls": calls})
     with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
@@ -124,45 +112,12 @@ def http() -> Iterator[tuple[str, list[tuple[str, str, bytes, str | None]]]]:
         thread.join()
 
 
-def test_http_calls_are_those_of_the_profile(http: tuple[str, list[Any]]) -> None:
+def test_http_calls_are_made(http: tuple[str, list[Any]]) -> None:
     address, calls = http
     begin = Action(http=HttpCall(f"{address}/drain", "PUT", '{"on":true}', {"X-Key": "k"}))
     end = Action(http=HttpCall(f"{address}/serve"))
     with provoked(profile(Condition(begin=begin, end=end)), "unavailable"):
         assert calls == [("PUT", "/drain", b'{"on":true}', "k")]
     assert calls[1:] == [("POST", "/serve", b"", None)]
-
-
-def test_http_error_is_inconclusive(http: tuple[str, list[Any]]) -> None:
-    begin = Action(http=HttpCall(f"{http[0]}/broken"))
-    with pytest.raises(Inconclusive, match="500"), provoked(profile(Condition(begin=begin)), "unavailable"):
+    with pytest.raises(Inconclusive, match="500"), provoked(profile(call(f"{address}/broken")), "unavailable"):
         pytest.fail("it began")
-
-
-def test_attempts_repeat_until_success() -> None:
-    attempts = 0
-
-    def attempt() -> None:
-        nonlocal attempts
-        attempts += 1
-        if attempts < 3:
-            raise Inconclusive("not yet")
-
-    until(Condition(settle=30), attempt, (Inconclusive,))
-    assert attempts == 3
-
-
-def test_last_error_is_raised_after_the_time_limit() -> None:
-    def attempt() -> None:
-        raise Inconclusive("never")
-
-    with pytest.raises(Inconclusive, match="never"):
-        until(Condition(settle=0.0), attempt, (Inconclusive,))
-
-
-def test_other_errors_stop_the_attempts() -> None:
-    def attempt() -> None:
-        raise Broken("a", "b")
-
-    with pytest.raises(Broken):
-        until(Condition(settle=30), attempt, (Inconclusive,))

@@ -1,4 +1,4 @@
-"""The relay under test, with a simulator: controls, requests, tokens, exhausted limits."""
+"""The relay under test, against a simulator: controls, requests, tokens, and limits that stay hit."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import pytest
 
 import cbspec_schemas
 from cbspec.profile.profile import IssuerSettings, Profile, Tenant
-from cbspec.tokens.forgery import by_requirement
+from cbspec.tokens.forgery import Forgery, by_requirement
 from cbspec_conformance.judging import judge
 from cbspec_conformance.judging.errors import Broken, Inconclusive, NoRoom, NotExercised
 from cbspec_conformance.record.exchange import Exchange
@@ -19,7 +19,7 @@ from tests.conformance.conftest import MakeTarget
 
 
 @pytest.mark.parametrize("transport", ["tcp", "websocket"])
-def test_sessions_in_each_state(transport: str, simulated: Profile, make_target: MakeTarget) -> None:
+def test_sessions_in_every_state(transport: str, simulated: Profile, make_target: MakeTarget) -> None:
     target = make_target(simulated, transport=transport)
     assert not target.connect().authenticated
     assert not target.greeted().authenticated
@@ -30,7 +30,7 @@ def test_sessions_in_each_state(transport: str, simulated: Profile, make_target:
     assert target.log.findings == []
 
 
-def test_generated_requests_are_valid_and_unique(simulated: Profile, make_target: MakeTarget) -> None:
+def test_requests_are_valid_and_have_new_ids(simulated: Profile, make_target: MakeTarget) -> None:
     target = make_target(simulated)
     requests = [target.tunnel_info() for _ in range(3)]
     assert len({request["tunnel_id"] for request in requests}) == 3
@@ -40,7 +40,7 @@ def test_generated_requests_are_valid_and_unique(simulated: Profile, make_target
 
 
 @pytest.mark.parametrize("fact", ["hello", "auth", "tunnel"])
-def test_control_that_failed_in_the_preflight_is_inconclusive(
+def test_an_exchange_that_failed_in_the_preflight_is_no_control(
     fact: str, simulated: Profile, make_target: MakeTarget
 ) -> None:
     target = make_target(simulated, **{fact: "it was refused"})
@@ -48,7 +48,7 @@ def test_control_that_failed_in_the_preflight_is_inconclusive(
         target.open_tunnel(target.authenticated())
 
 
-def test_failed_control_is_inconclusive(simulated: Profile, make_target: MakeTarget) -> None:
+def test_a_failed_control_is_inconclusive(simulated: Profile, make_target: MakeTarget) -> None:
     target = make_target(simulated)
     with (
         pytest.raises(Inconclusive, match="the control failed: a valid thing: expected a; seen: b"),
@@ -59,55 +59,46 @@ def test_failed_control_is_inconclusive(simulated: Profile, make_target: MakeTar
         raise NotExercised("give a key")
 
 
-@pytest.mark.parametrize(("error", "stuck"), [(NotExercised("no"), False), (Broken("a", "b"), True)])
-def test_wait_for_capacity_is_shorter_after_a_failure(
-    error: Exception, stuck: bool, simulated: Profile, make_target: MakeTarget
+@pytest.mark.parametrize(
+    ("errors", "raised", "stuck"),
+    [
+        ([NotExercised("no")], NotExercised, False),
+        ([Broken("a", "b")], Broken, True),
+        ([NoRoom("full"), Broken("an answer", "the connection was closed")], NoRoom, False),
+    ],
+)
+def test_room_is_awaited_unless_the_relay_closes_the_connection(
+    errors: list[Exception], raised: type[Exception], stuck: bool, simulated: Profile, make_target: MakeTarget
 ) -> None:
-    target = make_target(simulated, auth="it was refused, and is not waited for")
-
-    def attempt() -> None:
-        raise error
-
-    with pytest.raises(type(error)):
-        target.soon(attempt)
-    assert target.tempo.is_stuck("soon") is stuck
-
-
-def test_close_after_a_capacity_error_ends_the_attempts(simulated: Profile, make_target: MakeTarget) -> None:
-    errors = [NoRoom("full"), Broken("an answer", "the connection was closed")]
+    target = make_target(simulated, auth="" if len(errors) > 1 else "it was refused, and is not waited for")
 
     def attempt() -> None:
         raise errors.pop(0)
 
-    relay = make_target(simulated)
-    with pytest.raises(NoRoom, match="full"):
-        relay.soon(attempt)
-    assert relay.tempo.soon == relay.tempo.most  # no wait failed
+    with pytest.raises(raised):
+        target.soon(attempt)
+    assert target.tempo.is_stuck("soon") is stuck
 
 
-def test_control_without_capacity_on_a_closed_connection(
+def test_a_refused_tunnel_on_a_closed_connection_is_a_lack_of_room(
     simulated: Profile, make_target: MakeTarget, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    relay = make_target(simulated)
-    session = relay.authenticated()
-    refused = made(TUNNEL, error("buffer_pool_exhausted"))
+    target = make_target(simulated)
+    session = target.authenticated()
 
     def ask(*_: object, **__: object) -> Exchange:
         session.wire.finish(End.CLOSE_NOTIFY)
-        return refused
+        return made(TUNNEL, error("buffer_pool_exhausted"))
 
     monkeypatch.setattr(session, "ask", ask)
     with pytest.raises(NoRoom, match="buffer_pool_exhausted"):
-        relay.open_tunnel(session)
+        target.open_tunnel(session)
 
 
-def test_relay_that_refuses_every_token(simulated: Profile, make_target: MakeTarget) -> None:
+def test_tokens_need_a_key_that_the_relay_knows(simulated: Profile, make_target: MakeTarget) -> None:
     wrong = replace(simulated, tokens=IssuerSettings(secret="not-the-relay-s-secret-but-long-enough"))
     with pytest.raises(Inconclusive, match="auth of"):
         make_target(wrong).authenticated()
-
-
-def test_tokens_need_a_key(simulated: Profile, make_target: MakeTarget) -> None:
     target = make_target(replace(simulated, tokens=IssuerSettings()))
     with pytest.raises(NotExercised, match="tokens"):
         target.authenticated()
@@ -115,13 +106,13 @@ def test_tokens_need_a_key(simulated: Profile, make_target: MakeTarget) -> None:
         target.tokens.each_forgery("CB-AUT-005", target.tenant, lambda forgery: None)
 
 
-def test_forged_tokens_are_refused(simulated: Profile, make_target: MakeTarget) -> None:
+def test_forged_tokens_are_refused_and_open_no_tunnel(simulated: Profile, make_target: MakeTarget) -> None:
     target = make_target(simulated)
     tried: list[str] = []
 
-    def check(forgery: object) -> None:
-        tried.append(forgery.name)  # type: ignore[attr-defined] # a Forgery
-        judge.refused_with(target.show_forged(forgery, target.tokens.valid(target.tenant)), "invalid_token")  # type: ignore[arg-type]
+    def check(forgery: Forgery) -> None:
+        tried.append(forgery.name)
+        judge.refused_with(target.show_forged(forgery, target.tokens.valid(target.tenant)), "invalid_token")
 
     target.tokens.each_forgery("CB-AUT-008", target.tenant, check)
     assert tried == [forgery.name for forgery in by_requirement("CB-AUT-008")]
@@ -129,16 +120,15 @@ def test_forged_tokens_are_refused(simulated: Profile, make_target: MakeTarget) 
     assert target.tokens.spoiled(target.tenant) != target.tokens.valid(target.tenant)
 
 
-def test_sessions_stay_within_the_limits_of_the_tenant(simulated: Profile, make_target: MakeTarget) -> None:
+def test_a_tenants_limits_are_not_hit_by_accident(simulated: Profile, make_target: MakeTarget) -> None:
     target = make_target(simulated)
     limited = next(tenant for tenant in simulated.tenants if tenant.connection_limit)
-    assert limited.connection_limit is not None
-    for _ in range(limited.connection_limit):
-        target.authenticated(limited)
+    sessions = [target.authenticated(limited) for _ in range(limited.connection_limit or 0)]
     with pytest.raises(NotExercised, match=r"tenants\.connection_limit"):
         target.authenticated(limited)
     target.close()
-    target.authenticated(limited)  # closing released all
+    assert all(session.ended for session in sessions)
+    target.authenticated(limited)
 
 
 CASES = [
@@ -151,7 +141,7 @@ CASES = [
 
 @pytest.mark.parametrize(("code", "request_type", "requirement"), CASES)
 @pytest.mark.parametrize("declared", [True, False])
-def test_limit_that_stays_exhausted_breaks_its_requirement(
+def test_a_limit_that_stays_hit_breaks_its_own_requirement(
     code: str, request_type: str, requirement: str, declared: bool, simulated: Profile, make_target: MakeTarget
 ) -> None:
     limit = 3 if declared else None
@@ -169,13 +159,13 @@ def test_limit_that_stays_exhausted_breaks_its_requirement(
     assert [finding.requirement for finding in target.log.findings] == ([requirement] if declared else [])
 
 
-def test_other_errors_are_no_exhausted_limit(simulated: Profile, make_target: MakeTarget) -> None:
+def test_other_errors_are_not_limits(simulated: Profile, make_target: MakeTarget) -> None:
     target = make_target(simulated)
     assert not target.is_full(made({"type": "auth"}, error("invalid_token")), "one", last=True)
     assert not target.is_full(made({"type": "auth"}), "one", last=True)
 
 
-def test_relay_is_alive_if_it_answers_new_connections(simulated: Profile, make_target: MakeTarget) -> None:
+def test_a_relay_is_alive_if_it_answers_new_connections(simulated: Profile, make_target: MakeTarget) -> None:
     assert make_target(simulated).alive()
     address = simulated.target.address
     assert address is not None
@@ -183,23 +173,15 @@ def test_relay_is_alive_if_it_answers_new_connections(simulated: Profile, make_t
     assert not make_target(nowhere).alive()
 
 
-def test_close_ends_every_session(simulated: Profile, make_target: MakeTarget) -> None:
-    target = make_target(simulated)
-    sessions = [target.connect(), target.greeted(), target.authenticated()]
-    target.close()
-    assert all(session.ended for session in sessions)
-    target.close()
-
-
 @pytest.mark.parametrize(
-    ("identifier", "told"),
+    ("identifier", "leaks"),
     [("slow", False), ("Home", False), ("tenant-2", True), ("a_b", True), ("t2", True), ("x" * 16, True)],
 )
-def test_tenant_name_that_is_a_common_word_may_occur_in_errors(
-    identifier: str, told: bool, simulated: Profile, make_target: MakeTarget
+def test_an_error_may_contain_another_tenants_name_only_if_it_is_a_word(
+    identifier: str, leaks: bool, simulated: Profile, make_target: MakeTarget
 ) -> None:
     other = replace(simulated, tenants=(*simulated.tenants[:1], Tenant(identifier)))
     target = make_target(other)
     session = target.connect()
     target.log.observe(made({"type": "hello"}, error(message=f"{identifier} down"), secrets=session.hello().secrets))
-    assert ["CB-ERR-004" in finding.requirement for finding in target.log.findings] == [True] * told
+    assert ["CB-ERR-004" in finding.requirement for finding in target.log.findings] == [True] * leaks

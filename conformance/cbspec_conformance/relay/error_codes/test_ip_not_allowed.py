@@ -109,5 +109,5 @@ def _sources(relay: RelayUnderTest) -> list[str]:
         return list(relay.profile.target.source_addresses)
     if not is_loopback(relay.endpoint.host):  # a gateway may replace the address
         raise NotExercised("give target.source_addresses: the addresses that the relay sees the suite come from")
-    address = relay.connect().wire.local_address
+    address = relay.connect().wire.tcp.local[0]
     return [str(ipaddress.ip_address(address.partition("%")[0]))]

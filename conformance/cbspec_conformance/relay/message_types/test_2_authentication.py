@@ -137,14 +137,14 @@ def test_a_resumed_tls_session_is_not_authenticated(relay: RelayUnderTest) -> No
     """Authenticate and close a connection, resume its TLS session on another, and request a tunnel after hello."""
     authenticated = relay.authenticated()
     relay.open_tunnel(authenticated)
-    ticket = authenticated.wire.tls_session
+    tls = authenticated.wire.tls
     authenticated.close()
-    if ticket is None:
+    if not tls.has_ticket:
         raise NotExercised("the relay gives no ticket to resume a TLS session with")
     with relay.control("hello on a resumed TLS session"):
-        other = relay.connect(resume=ticket)
+        other = relay.connect(resume=tls.session)
         judge.accepted(other.hello())
-    if not other.wire.resumed:
+    if not other.wire.tls.resumed:
         raise NotExercised("the relay resumes no TLS session")
     judge.not_accepted(other.ask(relay.tunnel_info()), "no tunnel without an auth of its own")
 
