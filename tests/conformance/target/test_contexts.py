@@ -15,7 +15,13 @@ from cbspec_conformance.target.contexts import context_for
 def test_every_context_offers_only_tls_1_3_and_verifies_unless_told_otherwise(tmp_path: Path) -> None:
     file = tmp_path / "ca.pem"
     trustme.CA().cert_pem.write_to_path(file)
-    for tls in (TlsSettings(ca=file), TlsSettings(ca="system"), TlsSettings(ca="development"), TlsSettings(), TlsSettings(verify=False)):
+    for tls in (
+        TlsSettings(ca=file),
+        TlsSettings(ca="system"),
+        TlsSettings(ca="development"),
+        TlsSettings(),
+        TlsSettings(verify=False),
+    ):
         context = context_for(tls)
         assert context.minimum_version is ssl.TLSVersion.TLSv1_3
         assert context.verify_mode is (ssl.CERT_REQUIRED if tls.verify else ssl.CERT_NONE)
