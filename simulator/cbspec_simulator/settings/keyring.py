@@ -15,7 +15,7 @@ import ssl
 import time
 from email.message import Message
 from pathlib import Path
-from typing import Final, Protocol
+from typing import Final
 from urllib.parse import SplitResult, urlsplit
 
 from cbspec.profile.identity import is_loopback
@@ -38,21 +38,8 @@ _MAX_AGE: Final = re.compile(r"(?:^|,)\s*max-age\s*=\s*\"?([0-9]{1,12})\"?\s*(?:
 _SECONDS: Final = re.compile(r"[0-9]{1,12}")
 
 
-class Source(Protocol):
-    """The source of a key set; times are in seconds of the monotonic clock."""
-
-    def stale(self, missing: bool, now: float) -> bool:
-        """Return whether the set should be read again; `missing` means that it lacks the key of a token."""
-
-    def allows(self, now: float) -> bool:
-        """Count an attempt to read the set, and return whether the rate limit allows it."""
-
-    def read(self, now: float) -> bytes:
-        """Return the text of the set; raises OSError or ValueError."""
-
-
 class FileSource:
-    """A file, which is read again after every change."""
+    """A file, which is read again after every change; the methods are those of `AddressSource`."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
@@ -100,7 +87,7 @@ class AddressSource:
         return self._parts._replace(query="").geturl()  # a query may contain a password
 
     def stale(self, missing: bool, now: float) -> bool:
-        """Return whether a key is missing or the set too old."""
+        """Return whether the set should be read again: it lacks the key of a token (`missing`) or is too old."""
         return missing or now >= self._expires
 
     def allows(self, now: float) -> bool:
@@ -108,7 +95,10 @@ class AddressSource:
         return self._bucket.allow(now)
 
     def read(self, now: float) -> bytes:
-        """Fetch the set without redirects or proxies. HTTPS trusts the system's CAs or those in $SSL_CERT_FILE."""
+        """Fetch the set, without redirects or proxies; raises OSError or ValueError.
+
+        HTTPS trusts the system's CAs or those in $SSL_CERT_FILE.
+        """
         parts = self._parts
         deadline = time.monotonic() + _TIMEOUT
         connection = _connection(parts)
@@ -132,6 +122,9 @@ class AddressSource:
             connection.close()
         self._expires = now + age
         return _limited(text)
+
+
+Source = FileSource | AddressSource
 
 
 class Keyring:
