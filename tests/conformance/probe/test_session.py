@@ -335,13 +335,6 @@ def test_an_invalid_request_is_sent_on_purpose_only(request_: dict[str, Any], pr
     assert made.wire.sent[0] == request_
 
 
-def test_a_malformed_text_can_be_sent(probe: MakeProbe) -> None:
-    exchange = probe(conforming()).session.ask_text(b"not JSON", meant="no JSON", like="tunnel_info")
-    assert types(exchange) == ["error"]
-    assert exchange.request is not None
-    assert (exchange.request.type, exchange.request.meant) == ("tunnel_info", "no JSON")
-
-
 # ---------------------------------------------------------------------------- rates
 
 

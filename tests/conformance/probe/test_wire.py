@@ -15,7 +15,7 @@ import pytest
 import trustme
 
 from cbspec.profile.profile import Endpoint
-from cbspec.tls_contexts import Trust, client_context, legacy_client_context
+from cbspec.tls_contexts import Trust, client_context
 from cbspec_conformance.probe.wire import HandshakeFailure, Wire, alert_name, open_wire
 from cbspec_conformance.record.transcript import Bytes, Direction, End, Opened, Record, Transcript
 from tests.support.relay import (
@@ -181,12 +181,6 @@ def test_a_broken_record_is_a_tls_failure(context: ssl.SSLContext, trusting: ssl
         assert end_of(wire) is End.TLS_ALERT
 
 
-def test_the_transport_above_may_end_it(context: ssl.SSLContext, trusting: ssl.SSLContext) -> None:
-    with connection(over_tls(context, read_to_end), trusting) as wire:
-        wire.finish(End.WEBSOCKET_CLOSE, "1001")
-        assert end_of(wire) is End.WEBSOCKET_CLOSE
-
-
 def test_a_reset_by_the_suite_reaches_the_relay(context: ssl.SSLContext, trusting: ssl.SSLContext) -> None:
     ends: list[str] = []
 
@@ -266,12 +260,6 @@ def test_another_answer_than_a_handshake(
 
 def test_silence_instead_of_a_handshake(trusting: ssl.SSLContext) -> None:
     assert failure(read_to_end, trusting, timeout=0.1).timed_out
-
-
-def test_an_old_version_is_refused_by_the_servers_alert(folder: Path) -> None:
-    context = server(folder / "our.pem")
-    context.minimum_version = ssl.TLSVersion.TLSv1_3
-    failure(over_tls(context, lambda tls: None), legacy_client_context(ssl.TLSVersion.TLSv1_2))
 
 
 @pytest.mark.parametrize(

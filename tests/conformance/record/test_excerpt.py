@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from cbspec_conformance.record.excerpt import decisive, excerpt, in_order, is_fence
+from cbspec_conformance.record.excerpt import decisive, excerpt, in_order
 from cbspec_conformance.record.exchange import Exchange
 from cbspec_conformance.record.transcript import MOST, Bytes, Direction, End, Ended, Message, Opened, Record, Transcript
 from tests.conformance.build import HEARTBEAT, HEARTBEAT_RESPONSE, TUNNEL, TUNNEL_RESPONSE, received, sent
@@ -59,8 +59,3 @@ def test_shortened_records_are_found() -> None:
 def test_unsent_request_keeps_its_place() -> None:
     records: list[Record] = [sent(HEARTBEAT), received(HEARTBEAT_RESPONSE)]
     assert in_order(Transcript(records=records)) == records
-
-
-def test_fences_are_marked() -> None:
-    assert is_fence(fence())
-    assert not is_fence(sent(HEARTBEAT))

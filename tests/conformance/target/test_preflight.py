@@ -75,17 +75,6 @@ def instead(kind: str, *answers: object) -> Answers:
 # ---------------------------------------------------------------------------- relays
 
 
-@pytest.mark.parametrize("transport", ["auto", "tcp", "websocket"])
-def test_everything_works_on_a_relay_that_conforms(transport: str, simulated: Profile, make_target: MakeTarget) -> None:
-    target = make_target(replace(simulated, target=replace(simulated.target, transport=transport)))  # type: ignore[arg-type] # one of the three
-    facts = examine(target)
-    assert (facts.tls, facts.hello, facts.auth, facts.tunnel, facts.heartbeat) == ("", "", "", "", "")
-    assert facts.transport == ("websocket" if transport == "websocket" else "tcp")
-    assert facts.websocket == (transport != "tcp")
-    assert "multi_tenancy" in facts.features
-    assert (target.log.findings, facts.rejected) == ([], False)
-
-
 # A relay that answers one type of request otherwise; the facts that are broken then, and the blamed requirements.
 WRONG: dict[str, tuple[Answers, set[str], set[str]]] = {
     "nothing wrong": (conforming, set(), set()),

@@ -8,26 +8,12 @@ import pytest
 
 import cbspec_schemas
 from cbspec.profile.profile import IssuerSettings, Profile, Tenant
-from cbspec.tokens.forgery import Forgery, by_requirement
-from cbspec_conformance.judging import judge
 from cbspec_conformance.judging.errors import Broken, Inconclusive, NoRoom, NotExercised
 from cbspec_conformance.record.exchange import Exchange
 from cbspec_conformance.record.transcript import End
 from tests.conformance.build import TUNNEL, error
 from tests.conformance.build import exchange as made
 from tests.conformance.conftest import MakeTarget
-
-
-@pytest.mark.parametrize("transport", ["tcp", "websocket"])
-def test_sessions_in_every_state(transport: str, simulated: Profile, make_target: MakeTarget) -> None:
-    target = make_target(simulated, transport=transport)
-    assert not target.connect().authenticated
-    assert not target.greeted().authenticated
-    session = target.authenticated()
-    assert (session.authenticated, session.tenant) == (True, target.tenant.id)
-    judge.accepted(target.open_tunnel(session))
-    judge.accepted(session.heartbeat())
-    assert target.log.findings == []
 
 
 def test_requests_are_valid_and_have_new_ids(simulated: Profile, make_target: MakeTarget) -> None:
@@ -106,20 +92,6 @@ def test_tokens_need_a_key_that_the_relay_knows(simulated: Profile, make_target:
         target.tokens.each_forgery("CB-AUT-005", target.tenant, lambda forgery: None)
 
 
-def test_forged_tokens_are_refused_and_open_no_tunnel(simulated: Profile, make_target: MakeTarget) -> None:
-    target = make_target(simulated)
-    tried: list[str] = []
-
-    def check(forgery: Forgery) -> None:
-        tried.append(forgery.name)
-        judge.refused_with(target.show_forged(forgery, target.tokens.valid(target.tenant)), "invalid_token")
-
-    target.tokens.each_forgery("CB-AUT-008", target.tenant, check)
-    assert tried == [forgery.name for forgery in by_requirement("CB-AUT-008")]
-    assert target.log.findings == []
-    assert target.tokens.spoiled(target.tenant) != target.tokens.valid(target.tenant)
-
-
 def test_a_tenants_limits_are_not_hit_by_accident(simulated: Profile, make_target: MakeTarget) -> None:
     target = make_target(simulated)
     limited = next(tenant for tenant in simulated.tenants if tenant.connection_limit)
@@ -163,14 +135,6 @@ def test_other_errors_are_not_limits(simulated: Profile, make_target: MakeTarget
     target = make_target(simulated)
     assert not target.is_full(made({"type": "auth"}, error("invalid_token")), "one", last=True)
     assert not target.is_full(made({"type": "auth"}), "one", last=True)
-
-
-def test_a_relay_is_alive_if_it_answers_new_connections(simulated: Profile, make_target: MakeTarget) -> None:
-    assert make_target(simulated).alive()
-    address = simulated.target.address
-    assert address is not None
-    nowhere = replace(simulated, target=replace(simulated.target, address=replace(address, port=1)))
-    assert not make_target(nowhere).alive()
 
 
 @pytest.mark.parametrize(
