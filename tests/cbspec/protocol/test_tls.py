@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from cbspec.protocol.tls import TlsFailed, TlsLayer
 from cbspec.tls_contexts import Trust, client_context, legacy_client_context, server_context
-from tests.support.tls import ends, exchange, handshake
+from tests.support.tls import ends, handshake
 
 PROTOCOL_VERSION = bytes.fromhex("0002 0246")  # length 2, fatal, protocol_version (70)
 CLOSE_NOTIFY_ENCRYPTED = 0x17  # in TLS 1.3 an alert is sent as application data
@@ -49,14 +49,6 @@ def test_a_handshake_negotiates_tls_1_3(trusting: ssl.SSLContext, server: ssl.SS
     assert client.cipher
     assert client.certificate
     assert relay.certificate is None
-
-
-def test_data_sent_before_the_handshake_is_delayed(trusting: ssl.SSLContext, server: ssl.SSLContext) -> None:
-    client, relay = ends(trusting, server)
-    client.send(b"up ")
-    client.send(b"front")
-    relay.send(b"down")
-    assert exchange(client, relay) == (b"down", b"up front")
 
 
 # Sizes are drawn instead of places, because the length of a handshake varies.
