@@ -1,4 +1,4 @@
-"""Tests of the simulator: in memory where that is enough, over loopback with clients of their own where it isn't."""
+"""Tests of the simulator, in memory or over loopback."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""How long answers take, as the metrics have it: by the clock of a real relay, whatever becomes of an answer."""
+"""The latency metrics of a relay over loopback: each answered request counts once, by the relay's clock."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ import pytest
 from cbspec_simulator import Behaviour, Clock, Config, Simulator, varied
 from cbspec_simulator.base.clock import Moment
 from cbspec_simulator.observe.metrics import RelayMetrics
+from cbspec_simulator.relay.actions import SendAction
 from cbspec_simulator.relay.events import Answered, Connected, Event, MessageReceived
-from cbspec_simulator.relay.session import SendAction
 from cbspec_simulator.settings.config import Listen
 from tests.support.client import BEAT, HELLO, AsyncClient, auth, tunnel, until
 from tests.support.memory import MemoryRelay
@@ -18,18 +18,13 @@ ANY_PORT = Config(listen=Listen(port=0))
 
 
 @pytest.mark.parametrize(("direction", "message"), [("request", "heartbeat"), ("answer", "heartbeat_response")])
-async def test_a_latency_lasts_as_long_as_the_message_is_kept(direction: str, message: str) -> None:
+async def test_a_latency_includes_the_time_for_which_a_fault_holds_a_message(direction: str, message: str) -> None:
     clock = Clock(monotonic=lambda: 100.0)
     async with Simulator(ANY_PORT, clock=clock) as simulator, AsyncClient(simulator.address) as wire:
         metrics = RelayMetrics(simulator.relay, clock.monotonic)
         await wire.greet()
-        simulator.controls.add_fault(
-            {
-                "kind": "hold",
-                "name": "gate",
-                "when": {"direction": direction, "message": message},
-            }
-        )
+        when = {"direction": direction, "message": message}
+        simulator.controls.add_fault({"kind": "hold", "name": "gate", "when": when})
         wire.write(BEAT)
         await until(lambda: bool(simulator.controls.fault("gate")["strikes"]))
         clock.advance(3)
@@ -62,12 +57,12 @@ async def test_each_answered_request_is_timed_once(fault: dict[str, object], var
     async with Simulator(ANY_PORT, behaviour=behaviour) as simulator:
         metrics = RelayMetrics(simulator.relay, simulator.clock.monotonic)
         simulator.controls.add_fault(fault)
-        asked = [HELLO, auth(), tunnel("t"), BEAT, b'{"type":"x"}\n', tunnel("u"), BEAT]
+        requests = [HELLO, auth(), tunnel("t"), BEAT, b'{"type":"x"}\n', tunnel("u"), BEAT]
         async with AsyncClient(simulator.address) as wire:
-            wire.write(b"".join(asked))
-            await until(lambda: _timed(metrics) >= len(asked))
+            wire.write(b"".join(requests))
+            await until(lambda: _timed(metrics) >= len(requests))
         await until(lambda: not simulator.relay.state.connections)
-    assert _timed(metrics) == len(asked)
+    assert _timed(metrics) == len(requests)
     timed = counted(metrics, "request_latency_seconds_count")
     assert timed == {"hello": 1, "auth": 1, "tunnel_info": 2, "unknown": 1}
 
@@ -77,7 +72,7 @@ def _timed(metrics: RelayMetrics) -> float:
     return heartbeats + sum(counted(metrics, "request_latency_seconds_count").values())
 
 
-async def test_a_request_that_is_not_answered_is_not_timed() -> None:
+async def test_an_unanswered_request_is_not_timed() -> None:
     async with Simulator(ANY_PORT) as simulator, AsyncClient(simulator.address) as wire:
         metrics = RelayMetrics(simulator.relay, simulator.clock.monotonic)
         for direction in ("request", "answer"):
@@ -89,11 +84,11 @@ async def test_a_request_that_is_not_answered_is_not_timed() -> None:
         await until(lambda: _timed(metrics) == 1)
 
 
-def test_nothing_is_told_where_nobody_wants_to_know() -> None:
+def test_no_sent_events_without_a_subscriber() -> None:
     memory = MemoryRelay()
-    told: list[Event] = []
-    memory.relay.tell.add(told.append)
+    events: list[Event] = []
+    memory.relay.tell.add(events.append)
     session = memory.client().session
     actions = session.receive_data(HELLO, Moment(0.0, 0.0))
     assert [action.then for action in actions if isinstance(action, SendAction)] == [()]
-    assert [type(event) for event in told] == [Connected, MessageReceived, Answered]
+    assert [type(event) for event in events] == [Connected, MessageReceived, Answered]

@@ -1,4 +1,4 @@
-"""Any order of messages on any number of connections, against a model of the limits: nothing is lost or kept."""
+"""Random messages on several connections, against a model of the limits."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _CONNECTIONS, _BUFFERS = 4, 4
 
 @dataclass(eq=False)
 class _Known:
-    """What the model knows of a connection."""
+    """The model of a connection."""
 
     client: MemoryClient
     greeted: bool = False
@@ -33,7 +33,7 @@ class _Known:
 
 
 class Limits(RuleBasedStateMachine):
-    """The relay's sessions beside what they should hold."""
+    """Compares the resources that sessions hold with the model."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -147,7 +147,7 @@ class Limits(RuleBasedStateMachine):
         self.open.remove(known)
 
     @invariant()
-    def holds_what_it_should(self) -> None:
+    def holds_the_resources_of_the_model(self) -> None:
         for tenant in _TENANTS:
             assert self.memory.relay.tunnels(tenant.id) == self.tunnels(tenant.id)
         assert self.memory.relay.buffers == self.buffers
@@ -161,4 +161,4 @@ class Limits(RuleBasedStateMachine):
 
 
 TestLimits = Limits.TestCase
-TestLimits.settings = settings(max_examples=60, stateful_step_count=40, deadline=None)
+TestLimits.settings = settings(max_examples=40, stateful_step_count=30, deadline=None)

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
 
 from cbspec.profile.target import Tenant
 from cbspec_simulator.base.clock import Moment
-from cbspec_simulator.base.steps import Errand
+from cbspec_simulator.base.steps import IoRequest
+from cbspec_simulator.relay.actions import Action, CloseAction, SendAction
 from cbspec_simulator.relay.behaviour import Behaviour
 from cbspec_simulator.relay.relay import Relay
-from cbspec_simulator.relay.session import Action, CloseAction, SendAction, connect
+from cbspec_simulator.relay.session import connect
 from cbspec_simulator.settings.config import Config, RelaySettings
 from tests.support import messages
 from tests.support.messages import BEAT, HELLO, KEY, Body
@@ -79,7 +80,7 @@ class MemoryClient:
         self._memory = memory
         self.session = connect(memory.relay, address, websocket=websocket)
         self.closed = False
-        self.errands: list[Errand] = []
+        self.io_requests: list[IoRequest] = []
         self.raw = b""
 
     def send(self, data: bytes | Body) -> list[Body]:
@@ -89,22 +90,23 @@ class MemoryClient:
 
     def dialled(self, reached: bool) -> list[Body]:
         """Report the result of the dial that the session asked for; return the answers."""
-        return self.take(self.session.dialled(reached, self._now))
+        return self.take(self.session.io_done(reached, self._now))
 
     def refreshed(self) -> list[Body]:
         """Report the end of the key refresh that the session asked for; return the answers."""
-        return self.take(self.session.refreshed(self._now))
+        return self.take(self.session.io_done(True, self._now))
 
-    def take(self, actions: list[Action]) -> list[Body]:
+    def take(self, actions: Sequence[Action]) -> list[Body]:
         """Apply the session's actions until it has read all input; return the answers."""
-        while self.session.behind:
+        actions = [*actions]
+        while self.session.backlog:
             actions += self.session.receive_data(b"", self._now)
         sent = b""
         for action in actions:
             if isinstance(action, SendAction):
                 sent += action.data
-            elif isinstance(action, Errand):
-                self.errands.append(action)
+            elif isinstance(action, IoRequest):
+                self.io_requests.append(action)
             elif isinstance(action, CloseAction):
                 self.closed = True
         self.raw = sent

@@ -1,7 +1,7 @@
 """A connection of the protocol, without I/O: bytes in, events out; messages in, bytes out.
 
 Relay and client are the same `Connection` in two roles over the same state table. At most one request is under way at a
-time: the next event is given only when the request before it has its answer, and bytes wait in the framer meanwhile.
+time: `next_event` returns the next request only after the answer to the one before, and the framer keeps the bytes.
 
     connection.receive_data(data)
     while (event := connection.next_event()) is not None:
@@ -40,27 +40,27 @@ from cbspec.protocol.strictjson import NotStrictJson, loads, utf8_fault
 
 
 class Framer(Protocol):
-    """What cuts bytes into message texts; see `cbspec.protocol.framing`."""
+    """Splits a transport's bytes into message texts; see `cbspec.protocol.framing`."""
 
     def feed(self, data: bytes) -> None:
-        """Take bytes as they came."""
+        """Take received bytes."""
 
     def next_message(self) -> RawMessage | None:
         """Return the next message text, or None."""
 
     @property
     def pending(self) -> bytes:
-        """The bytes of a message that isn't complete yet."""
+        """The bytes of an incomplete message."""
 
     def encode(self, text: bytes) -> bytes:
-        """Return `text` as it goes on the wire."""
+        """Return the bytes that carry `text`."""
 
     def data_to_send(self) -> bytes:
-        """Return the bytes that want to go out unasked."""
+        """Return the bytes that the transport itself sends, such as pongs."""
 
 
 class ProtocolError(Exception):
-    """A rule of the protocol was broken; the subclass says by whom. `requirement` is the catalogue's id."""
+    """A rule of the protocol was broken; the subclass names the side. `requirement` is the catalogue's id."""
 
     def __init__(self, text: str, requirement: str) -> None:
         super().__init__(text)
@@ -68,22 +68,22 @@ class ProtocolError(Exception):
 
 
 class LocalProtocolError(ProtocolError):
-    """The end that runs this code was about to send what it may not; nothing was sent."""
+    """The local end was about to send a message that it may not send; nothing was sent."""
 
 
 class RemoteProtocolError(ProtocolError):
-    """The other end sent what it may not."""
+    """The other end sent a message that it may not send."""
 
 
 class RequestReceived(NamedTuple):
-    """Relay: a valid request in its place. Answer it with a `rule.answer` or an Error."""
+    """Relay: a valid request in order. Answer it with a `rule.answer` or an Error."""
 
     request: Request
     rule: Serve
 
 
 class RequestRefused(NamedTuple):
-    """Relay: the message is not valid or not in its place. Answer with an Error of `code`."""
+    """Relay: the message is invalid or out of order. Answer with an Error of `code`."""
 
     code: ErrorCode
     requirement: str
@@ -91,7 +91,7 @@ class RequestRefused(NamedTuple):
 
 
 class AnswerReceived(NamedTuple):
-    """Client: the answer to `request`, which is what the request asks for, or an Error (`request` None: unasked)."""
+    """Client: the success of `request`, or an Error (unsolicited if `request` is None)."""
 
     answer: Answer
     request: Request | None
@@ -99,7 +99,7 @@ class AnswerReceived(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class ConnectionEnded:
-    """No more will be received. `clean` is False where a message or a request was left unfinished."""
+    """Nothing more will be received. `clean` is False if a message is incomplete or a request unanswered."""
 
     clean: bool
 
@@ -115,8 +115,8 @@ _REQUESTS = (Hello, Auth, TunnelInfo, Heartbeat)
 class Connection:
     """One end of a connection.
 
-    Arguments: `role` is the end that this object is; `framer` cuts the bytes of its transport; `read` and `table` are
-    how message texts are read and what they mean in which state (only a relay that is wrong on purpose gives others).
+    Arguments: `role` is the role of this end; `framer` splits the bytes of its transport; `read` parses message texts;
+    `table` rules which request is served in which state.
     """
 
     __slots__ = ("_framer", "_pending", "_read", "_table", "_unanswered", "role", "state")
@@ -132,25 +132,25 @@ class Connection:
 
     @property
     def busy(self) -> bool:
-        """A request is under way: received and not answered, or sent and not answered."""
+        """Whether a request is under way: received or sent, and not answered."""
         return self._unanswered is not None
 
     def receive_data(self, data: bytes) -> None:
-        """Take bytes from the other end; `next_event` says what they mean."""
+        """Take bytes from the other end; `next_event` returns their meaning."""
         self._framer.feed(data)
 
     def receive_end(self) -> ConnectionEnded:
-        """Take note that the other end will send nothing more, for whatever reason."""
+        """Record the end of input, for whatever reason."""
         clean = self._unanswered is None and not self._framer.pending.strip()
         self.state = State.CLOSED
-        self._read = read_message  # nothing is read any more: who did, and holds this, is let go without a collector
+        self._read = read_message  # drops the reference to the owner of another reader, which may refer to this object
         return ConnectionEnded(clean)
 
     def next_event(self) -> Event | None:
-        """Return what happened next, or None until more bytes come or the request at hand is answered.
+        """Return the next event, or None until more bytes come or the current request is answered.
 
-        Raises RemoteProtocolError: for a relay only where nothing more can be read (a message without end), for a
-        client whenever the relay breaks a rule.
+        Raises RemoteProtocolError: for a relay only if nothing more can be read (an oversized message), for a client
+        whenever the relay breaks a rule.
         """
         relay = self.role is _RELAY
         if self.state is _CLOSED or (relay and self._unanswered is not None):
@@ -158,106 +158,90 @@ class Connection:
         try:
             frame = self._framer.next_message()
         except MessageTooLarge as error:
-            raise RemoteProtocolError(str(error), "CB-MSG-002" if self.role is Role.CLIENT else "CB-ROB-003") from None
+            raise RemoteProtocolError(str(error), "CB-ROB-003" if relay else "CB-MSG-002") from None
         if frame is None:
             return None
-        return self._judge_request(self._read(frame, _CLIENT)) if relay else self._answer(frame)
+        return self._receive_request(self._read(frame, _CLIENT)) if relay else self._receive_answer(frame)
 
-    def send(self, message: Message) -> bytes:
-        """Return the bytes that carry `message`, and take note of it.
+    def send(self, message: Message, text: bytes | None = None) -> bytes:
+        """Return the bytes that carry `message`, and count it as sent.
 
-        Raises LocalProtocolError where this end may not send it now.
+        Arguments: `text` is the message in JSON if the caller has it already, for example from a cache. Raises
+        LocalProtocolError if this end may not send the message now.
         """
-        try:
-            text = encode(message)
-        except UnicodeEncodeError:
-            raise LocalProtocolError(f"the {message.type} holds half a surrogate pair", "CB-MSG-001") from None
-        self.note(message)
+        if text is None:
+            try:
+                text = encode(message)
+            except UnicodeEncodeError:
+                raise LocalProtocolError(f"the {message.type} holds half a surrogate pair", "CB-MSG-001") from None
+        if self.role is _RELAY:
+            self._send_answer(message)
+        else:
+            self._send_request(message)
         return self._framer.encode(text)
 
-    def note(self, message: Message) -> None:
-        """Take note that this end sends `message`, for who puts it on the wire in another way.
-
-        Raises LocalProtocolError where this end may not send it now.
-        """
-        if self.role is _RELAY:
-            self._note_answer(message)
-        else:
-            self._note_request(message)
-
-    def ignore(self) -> None:
-        """Relay: take the request at hand as if it had never come (only one that is wrong on purpose does)."""
-        self._pending = self._unanswered = None
-
-    def again(self, event: RequestReceived | RequestRefused) -> RequestReceived | RequestRefused:
-        """Relay: take a request that was answered once more, as if it came again (only one wrong on purpose does)."""
-        return self._judge_request(event.request) if isinstance(event, RequestReceived) else self._refused(event)
-
-    def _judge_request(self, message: Message | Violation) -> RequestReceived | RequestRefused:
+    def _receive_request(self, message: Message | Violation) -> RequestReceived | RequestRefused:
+        event: RequestReceived | RequestRefused
         if isinstance(message, Violation):
-            return self._refused(RequestRefused(message.code, message.requirement, message.text))
-        assert isinstance(message, _REQUESTS)  # noqa: S101 - parse() gives a client's messages only
-        found = self._table[self.state, type(message)]
-        if isinstance(found, Refuse):
-            return self._refused(RequestRefused(found.code, found.requirement, found.text))
-        self._unanswered, self._pending = message, found
-        return RequestReceived(message, found)
-
-    def _refused(self, event: RequestRefused) -> RequestRefused:
+            event = RequestRefused(message.code, message.requirement, message.text)
+        else:
+            assert isinstance(message, _REQUESTS)  # noqa: S101 - parse() returns only a client's messages
+            rule = self._table[self.state, type(message)]
+            if not isinstance(rule, Refuse):
+                self._unanswered, self._pending = message, rule
+                return RequestReceived(message, rule)
+            event = RequestRefused(rule.code, rule.requirement, rule.text)
         self._unanswered, self._pending = event, None
         return event
 
-    def _note_answer(self, message: Message) -> None:
+    def _send_answer(self, message: Message) -> None:
         pending = self._pending
         if pending is not None and isinstance(message, pending.answer):
             self.state = pending.then
         elif not isinstance(message, _ANSWERS):
             raise LocalProtocolError(f"a relay never sends a {message.type}", "CB-MSG-003")
         elif not isinstance(message, Error):
-            raise LocalProtocolError(f"nobody asked for a {message.type}", "CB-MSG-004")
+            raise LocalProtocolError(f"no request for a {message.type}", "CB-MSG-004")
         self._pending = self._unanswered = None
 
-    def _note_request(self, message: Message) -> None:
+    def _send_request(self, message: Message) -> None:
         if not isinstance(message, _REQUESTS):
             raise LocalProtocolError(f"a client never sends a {message.type}", "CB-UNK-003")
         if self.busy:
-            raise LocalProtocolError("the request before has no answer yet", "CB-MSG-010")
-        found = self._table[self.state, type(message)]
-        if isinstance(found, Refuse):
-            raise LocalProtocolError(f"{message.type}: {found.text}", found.requirement)
-        self._pending, self._unanswered = found, message
+            raise LocalProtocolError("the previous request has no answer yet", "CB-MSG-010")
+        rule = self._table[self.state, type(message)]
+        if isinstance(rule, Refuse):
+            raise LocalProtocolError(f"{message.type}: {rule.text}", rule.requirement)
+        self._pending, self._unanswered = rule, message
 
-    def _answer(self, frame: RawMessage) -> AnswerReceived:
-        message = self._read(frame, Role.RELAY)
+    def _receive_answer(self, frame: RawMessage) -> AnswerReceived:
+        message = self._read(frame, _RELAY)
         if isinstance(message, Violation):
             raise RemoteProtocolError(message.text, message.requirement)
-        assert isinstance(message, _ANSWERS)  # noqa: S101 - parse() gives a relay's messages only
+        assert isinstance(message, _ANSWERS)  # noqa: S101 - parse() returns only a relay's messages
         request, pending = self._unanswered, self._pending
         assert not isinstance(request, RequestRefused)  # noqa: S101 - a client refuses nothing
         if not isinstance(message, Error):
             if pending is None or request is None:
-                raise RemoteProtocolError(f"a {message.type} that nobody asked for", "CB-MSG-004")
-            self._match(request, message, pending)
+                raise RemoteProtocolError(f"an unsolicited {message.type}", "CB-MSG-004")
+            _match(request, message, pending)
             self.state = pending.then
         self._pending = self._unanswered = None
         return AnswerReceived(message, request)
 
-    @staticmethod
-    def _match(request: Request, answer: Answer, pending: Serve) -> None:
-        if not isinstance(answer, pending.answer):
-            raise RemoteProtocolError(f"a {answer.type} in answer to a {request.type}", pending.requirement)
-        if isinstance(answer, AuthResponse | TunnelResponse) and answer.status != "ok":
-            raise RemoteProtocolError(f'a {answer.type} whose status is not "ok"', pending.requirement)
-        if (
-            isinstance(request, TunnelInfo)
-            and isinstance(answer, TunnelResponse)
-            and answer.tunnel_id != request.tunnel_id
-        ):
-            raise RemoteProtocolError("a tunnel_response for another tunnel_id", "CB-TUN-002")
+
+def _match(request: Request, answer: Answer, rule: Serve) -> None:
+    """Raise RemoteProtocolError if `answer` is not the success of `request`."""
+    if not isinstance(answer, rule.answer):
+        raise RemoteProtocolError(f"a {answer.type} in answer to a {request.type}", rule.requirement)
+    if isinstance(answer, AuthResponse | TunnelResponse) and answer.status != "ok":
+        raise RemoteProtocolError(f'a {answer.type} whose status is not "ok"', rule.requirement)
+    if isinstance(request, TunnelInfo) and isinstance(answer, TunnelResponse) and answer.tunnel_id != request.tunnel_id:
+        raise RemoteProtocolError("a tunnel_response for another tunnel_id", "CB-TUN-002")
 
 
 def read_message(frame: RawMessage, sender: Role) -> Message | Violation:
-    """Return the message that came as `frame` from `sender`, or the first rule that it breaks."""
+    """Return the message of `sender` in `frame`, or the first rule that it breaks."""
     ids = ("CB-MSG-001", "CB-MSG-002") if sender is Role.RELAY else ("CB-MSG-006", "CB-MSG-005")
     if frame.broken:
         fault = utf8_fault(frame.text)

@@ -31,10 +31,10 @@ class Refresh:
     token: str = field(repr=False)
 
 
-Errand = Dial | Refresh
+IoRequest = Dial | Refresh
 """I/O that the edge performs before a request can be answered."""
 
-Check = Callable[[Attempt], Errand | None]
+Check = Callable[[Attempt], IoRequest | None]
 """Checks a request: raises `Refused`, or returns the I/O that the next check needs."""
 
 

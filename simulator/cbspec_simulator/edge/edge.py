@@ -11,11 +11,12 @@ from cbspec_simulator.base.clock import Clock
 from cbspec_simulator.edge.contexts import Contexts
 from cbspec_simulator.edge.read_throttle import Crowd
 from cbspec_simulator.faults.kind import ConnectionEnd
+from cbspec_simulator.relay.behaviour import OtherConnection
 from cbspec_simulator.relay.relay import Relay
 
 
-class OpenPeer(Protocol):
-    """An open connection, as the edge and the other connections see it."""
+class OpenPeer(OtherConnection, Protocol):
+    """An open connection for the edge."""
 
     number: int
 
@@ -25,14 +26,8 @@ class OpenPeer(Protocol):
     def clock_moved(self) -> None:
         """Do everything that became due when the clock was moved."""
 
-    def hold_up(self, held: bool) -> None:
-        """Pause or resume reading."""
-
     def finish(self, how: ConnectionEnd | None = None) -> None:
         """Close the connection in the relay's usual way or in another one."""
-
-    def abort(self) -> None:
-        """Close the connection at once."""
 
 
 @dataclass(eq=False, slots=True)

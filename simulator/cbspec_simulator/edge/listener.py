@@ -1,4 +1,4 @@
-"""Where a relay listens: a port that is shut while a fault refuses connections, and the same when it opens again."""
+"""The listening sockets of a relay, closed while a fault refuses connections."""
 
 from __future__ import annotations
 
@@ -12,98 +12,97 @@ from typing import Any
 
 from cbspec_simulator.base.clock import Clock
 from cbspec_simulator.edge.acceptor import BACKLOG, Acceptor
+from cbspec_simulator.edge.timer import Timer
 from cbspec_simulator.faults.engine import Faults
 
 log = logging.getLogger("simulator")
 
-_PATIENCE = 1.0  # seconds between attempts to listen again where somebody took the port
+_RETRY = 1.0  # seconds between attempts to listen again if another process took the port
+
+_Place = tuple[socket.AddressFamily, Any]
 
 
 class Listener:
-    """The listening sockets of a relay.
+    """Accepts connections, unless a `refuse` fault stands at the time of `clock`; `factory` makes their protocols.
 
-    Arguments: `meet` makes the protocol of a new connection; `faults` say when it is shut, by `clock`. While it is
-    shut its port is held, and nobody listens there: whoever connects is refused.
+    While it refuses, a socket that doesn't listen holds the port.
     """
 
-    def __init__(self, meet: Callable[[], asyncio.Protocol], faults: Faults, clock: Clock) -> None:
-        self._meet = meet
+    def __init__(self, factory: Callable[[], asyncio.Protocol], faults: Faults, clock: Clock) -> None:
+        self._factory = factory
         self._faults = faults
         self._clock = clock
-        self._places: list[tuple[socket.AddressFamily, Any]] = []
+        self._places: list[_Place] = []
         self._acceptors: list[Acceptor] = []
         self._held: list[socket.socket] = []
-        self._timer: asyncio.TimerHandle | None = None
+        self._timer = Timer()
 
     async def open(self, host: str, port: int) -> None:
-        """Listen from now on; raises OSError or OverflowError where that can't be."""
+        """Start to listen; raises OSError or OverflowError."""
         found = await asyncio.get_running_loop().getaddrinfo(
             host or None, None, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
         )
         places = dict.fromkeys((family, (address[0], port, *address[2:])) for family, *_, address in found)
-        sockets = _listening([place for place in places if _known(place[0])])
+        sockets = _listening([place for place in places if _supported(place[0])])
         self._places = [(sock.family, sock.getsockname()) for sock in sockets]
-        self._acceptors = [Acceptor(sock, self._meet) for sock in sockets]
-        self._look()
-        self._faults.watch(self._look, lambda _: None)
-        self._clock.watch(self._look)
+        self._acceptors = [Acceptor(sock, self._factory) for sock in sockets]
+        self._update()
+        self._faults.watch(self._update, lambda _: None)
+        self._clock.watch(self._update)
 
     @property
     def listening(self) -> bool:
-        """Whether connections are accepted at the moment."""
+        """Whether connections are accepted now."""
         return bool(self._acceptors)
 
     @property
     def addresses(self) -> list[tuple[str, int]]:
-        """Host and port, of each address of the host, whether anybody listens there at the moment or not."""
+        """Host and port of each address, also while connections are refused."""
         return [address[:2] for _, address in self._places]
 
     def close(self) -> None:
-        """Listen no more."""
+        """Stop listening."""
         self._places.clear()
-        if self._timer is not None:
-            self._timer.cancel()
-        acceptors, self._acceptors = self._acceptors, []
-        for acceptor in acceptors:
-            acceptor.close()
-        for sock in self._held:
-            sock.close()
+        self._timer.cancel()
+        self._close_sockets()
 
-    def _look(self) -> None:
-        """Shut or open as the faults say now, and look again when the time of one begins or ends."""
+    def _update(self) -> None:
+        """Listen or refuse as the faults demand now; schedule the next change."""
         if not self._places:
             return
-        if self._timer is not None:
-            self._timer.cancel()
         now = self._clock.monotonic()
         wanted, left = not self._faults.standing("refuse", now), self._faults.turns(now)
         if wanted is not self.listening:
-            self._unshut() if wanted else self._shut()
+            self._close_sockets()
+            self._listen() if wanted else self._hold()
         if wanted and not self.listening:
-            left = _PATIENCE
+            left = _RETRY
+        self._timer.cancel()
         if left is not None:
-            self._timer = asyncio.get_running_loop().call_later(left, self._look)
+            self._timer.start(left, self._update)
 
-    def _shut(self) -> None:
+    def _close_sockets(self) -> None:
         for acceptor in self._acceptors:
             acceptor.close()
-        self._acceptors = []
+        for sock in self._held:
+            sock.close()
+        self._acceptors, self._held = [], []
+
+    def _hold(self) -> None:
         for family, address in self._places:
-            with contextlib.suppress(OSError):  # without it the port is merely free
+            with contextlib.suppress(OSError):  # connections are refused all the same
                 self._held.append(_bound(family, address))
 
-    def _unshut(self) -> None:
-        while self._held:
-            self._held.pop().close()
+    def _listen(self) -> None:
         try:
             sockets = _listening(self._places)
         except OSError as error:
             log.warning("can't listen on port %d again: %s; trying on", self.addresses[0][1], error.strerror)
             return
-        self._acceptors = [Acceptor(sock, self._meet) for sock in sockets]
+        self._acceptors = [Acceptor(sock, self._factory) for sock in sockets]
 
 
-def _known(family: socket.AddressFamily) -> bool:
+def _supported(family: socket.AddressFamily) -> bool:
     try:
         socket.socket(family).close()
     except OSError as error:
@@ -111,7 +110,7 @@ def _known(family: socket.AddressFamily) -> bool:
     return True
 
 
-def _listening(places: Iterable[tuple[socket.AddressFamily, Any]]) -> list[socket.socket]:
+def _listening(places: Iterable[_Place]) -> list[socket.socket]:
     sockets: list[socket.socket] = []
     try:
         for family, address in places:
@@ -124,7 +123,7 @@ def _listening(places: Iterable[tuple[socket.AddressFamily, Any]]) -> list[socke
     return sockets
 
 
-def _bound(family: socket.AddressFamily, address: Any) -> socket.socket:  # noqa: ANN401 - of any family
+def _bound(family: socket.AddressFamily, address: Any) -> socket.socket:  # noqa: ANN401 - depends on the family
     sock = socket.socket(family)
     try:
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)

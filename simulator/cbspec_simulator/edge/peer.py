@@ -1,220 +1,342 @@
-"""The asyncio edge of one connection: its socket, TLS layer, transport and time-outs around a session without I/O."""
+"""The asyncio edge of one connection: it connects socket, TLS, session and time-outs."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
 import logging
-import socket
 import ssl
-import struct
 from collections.abc import Callable, Sequence
 from functools import partial
-from typing import cast
+from typing import Final, cast
 
 from cbspec.protocol.tls import TlsFailed
-from cbspec_simulator.base.steps import Dial, Refresh
+from cbspec_simulator.edge.action_queue import ActionQueue
+from cbspec_simulator.edge.channel import TlsChannel
 from cbspec_simulator.edge.edge import Edge
-from cbspec_simulator.edge.outbox import Outbox
+from cbspec_simulator.edge.io_requests import IoPerformer
 from cbspec_simulator.edge.read_throttle import ReadThrottle
+from cbspec_simulator.edge.timer import Timer
 from cbspec_simulator.faults.kind import ConnectionEnd, Greeting
 from cbspec_simulator.faults.when import MessageDirection, Occasion
-from cbspec_simulator.relay.session import Action, CloseAction, RelaySession, SendAction, WaitAction, connect
-from cbspec_simulator.settings.keyring import Keyring
+from cbspec_simulator.relay.actions import Action, CloseAction, SendAction, WaitAction
+from cbspec_simulator.relay.session import RelaySession, connect
 
 log = logging.getLogger("simulator")
 
 LINGER = 2.0
-"""Seconds for which a closed connection's late bytes are still read: closing a socket that has unread ones resets it,
-and the client may lose what was sent to it last."""
+"""Seconds for which the input of a closed connection is still read: closing a socket with unread input resets it, and
+the client may lose the last answers."""
 
-_AS_EVER = Greeting()
-_BEFORE_RESET = 0.05  # seconds; a reset throws away what hasn't left yet
-_AT_ONCE = 256  # actions of one connection before the others have their turn
-_READ_AHEAD = 64 * 1024  # bytes that may wait while a request is put off, a remote end dialled, or keys fetched
-_MUCH = 16 * 1024  # bytes, more of which are read more slowly where nobody listens to them
-_GAP = 0.0005  # seconds
+_CONFORMING: Final = Greeting()
+_BEFORE_RESET: Final = 0.05  # seconds: a reset discards bytes that haven't left yet
+_READ_AHEAD: Final = 64 * 1024  # bytes that may wait while the session is paused or waits for I/O
+_LARGE_READ: Final = 16 * 1024  # bytes of input after the end; larger reads are followed by a pause of
+_READ_GAP: Final = 0.0005  # seconds
 
 
 class Peer(asyncio.Protocol):
     """One client's connection."""
 
-    __slots__ = (
-        "_client_done",
-        "_edge",
-        "_errand",
-        "_finished",
-        "_greeting",
-        "_head",
-        "_held_up",
-        "_last",
-        "_layer",
-        "_next_turn",
-        "_outbox",
-        "_said",
-        "_session",
-        "_shut",
-        "_timer",
-        "_transport",
-        "_turns",
-        "_waiting",
-        "_wake",
-        "_write_full",
-        "_written",
-        "number",
-    )
-
     def __init__(self, edge: Edge) -> None:
+        relay = edge.relay
         self._edge = edge
-        self.number = edge.relay.accept()
-        self._greeting = self._met()
-        self._layer = edge.relay.behaviour.layer(self._context())
-        self._transport: asyncio.Transport
+        self.number = relay.accept()
+        self._greeting = self._meet()
+        wanted = self._greeting.tls
+        context = edge.contexts(wanted, self._greeting.lifetime) if wanted else edge.contexts.own
+        self._channel = TlsChannel(relay.behaviour.layer(context), self._greeting.stall_after)
+        self._queue = ActionQueue(
+            relay.behaviour.writing, edge.clock, self._perform, partial(self._guarded, self._run_queue)
+        )
+        self._io = IoPerformer(relay, edge.clock)
         self._session: RelaySession | None = None
-        self._head = b""
-        self._last = edge.clock.monotonic()
-        self._timer: asyncio.TimerHandle | None = None
-        self._errand: asyncio.Task[None] | None = None
-        self._waiting = 0
-        self._write_full = False
-        self._outbox = Outbox(edge.relay.behaviour.writing)
-        self._wake: asyncio.TimerHandle | None = None
-        self._turns = ReadThrottle(edge.crowd)
-        self._next_turn: asyncio.TimerHandle | None = None
-        self._written = 0
-        self._said = False  # all that TLS had to say about what came
-        self._shut = False
+        self._head = b""  # the first bytes, until they tell the transport
+        self._throttle = ReadThrottle(edge.crowd)
+        self._turn = Timer()
+        self._read_ahead = 0
         self._held_up = False
-        self._client_done = False
+        self._timer = Timer()  # time-outs of handshake and idleness, then the end of the connection
+        self._last = edge.clock.monotonic()
         self._finished = False
 
-    def _met(self) -> Greeting:
-        """Return how faults have the connection met."""
+    def _meet(self) -> Greeting:
+        """Return how faults treat the new connection."""
         faults = self._edge.relay.faults
         if not faults.active:
-            return _AS_EVER
+            return _CONFORMING
         greeting = Greeting()
         for strike in faults.at(Occasion(MessageDirection.CONNECT, self.number), self._edge.clock.monotonic()):
             if strike.kind.connect is not None:
                 strike.kind.connect(greeting, strike)
         return greeting
 
-    def _context(self) -> ssl.SSLContext:
-        wanted = self._greeting.tls
-        return self._edge.contexts(wanted, self._greeting.lifetime) if wanted else self._edge.contexts.own
-
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Begin."""
-        self._transport = cast(asyncio.Transport, transport)
+        """Start the handshake."""
+        self._channel.transport = cast(asyncio.Transport, transport)
         self._edge.added(self)
-        self._arm(self._edge.relay.config.limits.handshake_timeout)
+        self._timer.start(self._edge.relay.config.limits.handshake_timeout, self._check_time)
         if self._greeting.end is not None:
             self.finish(self._greeting.end)
 
     def data_received(self, data: bytes) -> None:
-        """Take bytes from the socket."""
-        if self._finished or self._client_done:
-            if len(data) > _MUCH:
-                self._transport.pause_reading()
-                asyncio.get_running_loop().call_later(_GAP, self._transport.resume_reading)
+        """Handle bytes from the socket."""
+        if self._finished or self._channel.client_ended:
+            if len(data) > _LARGE_READ:
+                transport = self._channel.transport
+                transport.pause_reading()
+                asyncio.get_running_loop().call_later(_READ_GAP, transport.resume_reading)
             return
-        try:
-            self._received(data)
-        except Exception as error:
-            self._failed(error)
+        self._guarded(self._received, data)
 
     def eof_received(self) -> bool:
-        """Take note that the client sends nothing more; what is under way still goes out."""
+        """Handle the end of input; pending answers are still sent."""
         if not self._finished:
-            self._layer.receive_eof()
+            self._channel.receive_eof()
             self._guarded(self._client_ended)
         return not self._finished
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Give everything back."""
+        """Release everything."""
         self._finished = True
-        if self._write_full:
-            self._full(False)
+        if self._queue.blocked:
+            self._block(False)
         self._end_session(reset=exc is not None)
-        for timer in (self._timer, self._wake, self._next_turn):
-            if timer is not None:
-                timer.cancel()
-        self._outbox.clear()
+        self._timer.cancel()
+        self._turn.cancel()
+        self._queue.clear()
         self._edge.relay.faults.forget(self.number)
         self._edge.lost(self)
+        del self._queue  # it refers to this object; without a cycle, the memory is free at once
 
     def pause_writing(self) -> None:
-        """Read nothing more from a client that doesn't read."""
-        self._full(True)
+        """Pause everything while the client reads nothing."""
+        self._block(True)
 
     def resume_writing(self) -> None:
-        """Read on, and go on with what is still to be sent."""
-        self._full(False)
-        self._guarded(self._release)
+        """Continue to send and to read."""
+        self._block(False)
+        self._guarded(self._run_queue)
         self._guarded(self._plan_turn)
 
     def hold_up(self, held: bool) -> None:
-        """Read nothing, or read on, whatever the client does."""
+        """Pause or resume reading."""
         self._held_up = held
-        self._throttle()
+        self._pause_or_resume()
+
+    def released(self, gate: str) -> None:
+        """Release actions and requests that a fault holds back."""
+        self._queue.release(gate)
+        self._guarded(self._run_queue)
+
+    def clock_moved(self) -> None:
+        """Do everything that became due when the clock was moved."""
+        self._guarded(self._run_queue)
+        if not self._finished and not self._greeting.end:
+            self._check_time()
+
+    def abort(self) -> None:
+        """Close the connection at once."""
+        self._channel.transport.abort()
 
     def finish(self, how: ConnectionEnd | None = None) -> None:
-        """Say what is left to be said, and close, in the relay's usual way or in another one."""
-        if self._finished or (how is ConnectionEnd.HALF and self._shut):
+        """Send the last messages and close the connection, in the relay's usual way (None) or in another one."""
+        channel, writing = self._channel, self._edge.relay.behaviour.writing
+        if self._finished or (how is ConnectionEnd.HALF and channel.write_closed):
             return
         if how is ConnectionEnd.HALF:
-            self._end_writing(notify=True)
-            self._shut = True
+            channel.end_writing(notify=True)
+            channel.write_closed = True
             return
-        if self._session is not None and how is None and not self._session.ended:
-            with contextlib.suppress(ssl.SSLError):  # it is TLS itself that may have failed
+        if self._session is not None and how is None:
+            with contextlib.suppress(ssl.SSLError):  # the reason for the end may be a failure of TLS
                 for action in self._session.close():
                     self._perform(action)
         self._finished = True
-        if self._session is not None:
-            self._end_session()
-            self._session = None  # with half of a message that may be large, and nobody will complete
-        self._outbox.clear()
-        self._turns.clear()
-        if self._next_turn is not None:
-            self._next_turn.cancel()
-            self._next_turn = None
-        self._waiting = 0
-        self._throttle()  # what still comes is read, or closing would reset the connection
-        writing = self._edge.relay.behaviour.writing
-        if how is ConnectionEnd.RESET or (how is None and writing.reset and not self._client_done):
-            self._flush()  # an alert, where it was TLS that failed
-            self._arm(_BEFORE_RESET, self._reset)
+        self._end_session()
+        self._session = None  # it may hold half of a large message
+        self._queue.clear()
+        self._throttle.clear()
+        self._turn.cancel()
+        self._read_ahead = 0
+        self._pause_or_resume()  # unread input would reset the connection
+        if how is ConnectionEnd.RESET or (how is None and writing.reset and not channel.client_ended):
+            channel.flush()  # an alert, if TLS has failed
+            self._timer.start(_BEFORE_RESET, channel.reset)
             return
-        self._end_writing(notify=how is ConnectionEnd.CLOSE or (how is None and writing.close_notify))
-        if not self._client_done or self._transport.get_write_buffer_size():
-            self._arm(LINGER, self._transport.abort)
+        channel.end_writing(notify=how is ConnectionEnd.CLOSE or (how is None and writing.close_notify))
+        if not channel.client_ended or channel.transport.get_write_buffer_size():
+            self._timer.start(LINGER, self.abort)
 
-    def _end_writing(self, *, notify: bool) -> None:
-        """Send nothing more, with TLS's own word for it or without."""
-        if notify:
-            self._layer.close()
-        self._flush()
-        if self._client_done:
-            self._transport.close()
-        elif not self._transport.is_closing():
-            try:
-                self._transport.write_eof()
-            except OSError:  # the client reset the connection, and asyncio hasn't noticed yet
-                self._transport.abort()
+    def _received(self, data: bytes) -> None:
+        channel, greeting = self._channel, self._greeting
+        if greeting.alert is not None:
+            channel.send_alert(greeting.alert)
+            self.finish(ConnectionEnd.WITHOUT_NOTIFY)
+            return
+        handshake = not channel.established
+        plain = channel.receive(data)
+        handshake = handshake and channel.established
+        if handshake:
+            limits = self._edge.relay.config.limits
+            self._last = self._edge.clock.monotonic()
+            if limits.idle_timeout < limits.handshake_timeout:  # otherwise the handshake's timer is in time
+                self._timer.start(limits.idle_timeout, self._check_time)
+        if (plain or handshake) and not greeting.unresponsive:
+            if self._throttle.passes(len(plain)):
+                self._read(plain)
+                if self._throttle.backlog:
+                    self._plan_turn()
+            else:
+                self._throttle.put(plain)
+                self._plan_turn()
+        self._settle()
 
-    def abort(self) -> None:
-        """Close at once, whatever is left to be said."""
-        self._transport.abort()
+    def _plan_turn(self) -> None:
+        """Schedule the next turn of large input, if any waits, and pause reading until then."""
+        now = self._edge.clock.monotonic()
+        pause = self._throttle.pause(now)
+        if pause is not None and not (self._turn.running or self._queue.blocked or self._finished):
+            self._last = max(self._last, now + pause)  # the client isn't idle
+            self._turn.start(pause, self._guarded, self._take_turn)
+        self._pause_or_resume()
 
-    def _reset(self) -> None:
-        """Close by a TCP reset."""
-        sock = self._transport.get_extra_info("socket")
-        sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-        self._transport.abort()
+    def _take_turn(self) -> None:
+        """Read large input for one turn."""
+        for piece in self._throttle.pieces(self._edge.clock.monotonic()):
+            self._read(piece)
+            if self._finished or self._queue.blocked:
+                break
+        if not self._finished:
+            self._plan_turn()
+            self._settle()
+
+    def _settle(self) -> None:
+        """Handle the client's end once all input before it was read; send TLS's own messages."""
+        if self._finished:
+            return
+        if self._channel.input_ended and not self._turn.running and not self._throttle:
+            self._client_ended()
+        self._channel.flush_tls()
+
+    def _read(self, plain: bytes) -> None:
+        """Pass plain text to the session."""
+        session = self._session
+        if session is None:
+            self._head += plain
+            session = self._open_session()
+            if session is None:
+                return
+            plain, self._head = self._head, b""
+        if self._io.running or session.paused is not None:
+            self._read_ahead += len(plain)
+            self._pause_or_resume()
+        now = self._edge.clock.now()
+        actions = session.receive_data(plain, now)
+        self._throttle.took(len(plain), len(actions))
+        if session.backlog:
+            self._throttle.backlog = True
+        if actions:
+            self._last = now.monotonic  # only complete messages: single bytes must not keep a connection open for ever
+            self._add(actions)
+
+    def _open_session(self) -> RelaySession | None:
+        """Open the session once the first bytes tell the transport."""
+        relay = self._edge.relay
+        websocket = relay.behaviour.is_websocket(self._head)
+        if websocket is None:
+            return None
+        address = self._channel.transport.get_extra_info("peername")[0]
+        self._session = connect(relay, address, websocket=websocket, number=self.number)
+        if websocket:
+            self._timer.start(relay.config.limits.handshake_timeout, self._check_time)
+        return self._session
+
+    def _client_ended(self) -> None:
+        self._channel.client_ended = True
+        self._end_session()
+        if self._queue:
+            self._queue.end()
+        self._finish_if_done()
+
+    def _end_session(self, *, reset: bool = False) -> None:
+        self._io.cancel()
+        if self._session is None:
+            return
+        if late := self._edge.relay.behaviour.notices_after:
+            asyncio.get_running_loop().call_later(late, partial(self._session.end, reset=reset))
+        else:
+            self._session.end(reset=reset)
+
+    def _add(self, actions: Sequence[Action]) -> None:
+        self._queue.add(actions)
+        self._finish_if_done()
+
+    def _run_queue(self) -> None:
+        self._queue.run()
+        self._finish_if_done()
+
+    def _finish_if_done(self) -> None:
+        """Close after the last answer if the client has ended its half."""
+        if self._channel.client_ended and not self._queue:
+            self.finish()
+
+    def _perform(self, action: Action) -> None:
+        if self._finished:
+            return
+        if isinstance(action, SendAction):
+            if action.data and not self._channel.write_closed:
+                self._channel.send(action.data)
+                for event in action.then:
+                    self._edge.relay.tell(event)
+        elif isinstance(action, CloseAction):
+            self.finish(action.how)
+        elif isinstance(action, WaitAction):
+            self._continue(lambda session: session.resume(self._edge.clock.now()))
+        else:
+            self._io.perform(
+                action, lambda done: self._continue(lambda session: session.io_done(done, self._edge.clock.now()))
+            )
+
+    def _continue(self, step: Callable[[RelaySession], Sequence[Action]]) -> None:
+        """Continue a session that was paused or waited for I/O."""
+        self._read_ahead = 0
+        self._pause_or_resume()
+        if (session := self._session) is not None:
+            self._guarded(lambda: self._add(step(session)))
+            if session.backlog:
+                self._throttle.backlog = True
+                self._plan_turn()
+
+    def _block(self, blocked: bool) -> None:
+        """React to a full or empty write buffer."""
+        self._queue.blocked = blocked
+        self._pause_or_resume()
+        self._edge.relay.behaviour.stuck((peer for peer in self._edge.peers.values() if peer is not self), blocked)
+
+    def _pause_or_resume(self) -> None:
+        """Read the socket unless there is a reason to pause."""
+        turn = self._throttle or self._turn.running
+        if self._queue.blocked or self._held_up or self._read_ahead > _READ_AHEAD or turn:
+            self._channel.transport.pause_reading()
+        else:
+            self._channel.transport.resume_reading()
+
+    def _check_time(self) -> None:
+        """Close the connection after the time-out; input in between doesn't restart the timer."""
+        if self._greeting.hangs:
+            return
+        limits = self._edge.relay.config.limits
+        opened = self._channel.established and (self._session is None or self._session.opened)
+        allowed = limits.idle_timeout if opened else limits.handshake_timeout
+        left = self._last + allowed - self._edge.clock.monotonic()
+        if left > 0:
+            self._timer.start(left, self._check_time)
+        else:
+            self.finish()
 
     def _guarded(self, work: Callable[..., None], *args: object) -> None:
-        """Do the work; what goes wrong in it ends this connection and no other."""
+        """Call a function; its failure ends this connection only."""
         try:
             work(*args)
         except Exception as error:
@@ -228,246 +350,3 @@ class Peer(asyncio.Protocol):
         log.error("a connection failed and is closed", exc_info=error)
         self.finish()
         self._edge.relay.behaviour.crashed(tuple(self._edge.peers.values()))
-
-    def _received(self, data: bytes) -> None:
-        if self._greeting.alert is not None:
-            self._transport.write(bytes((21, 3, 3, 0, 2, 2, self._greeting.alert)))  # a record with a fatal alert
-            self.finish(ConnectionEnd.WITHOUT_NOTIFY)
-            return
-        layer = self._layer
-        self._said = False
-        shaking_hands = not layer.established
-        plain = layer.receive_data(data)
-        if shaking_hands and layer.established:
-            self._shaken()
-        if self._greeting.unresponsive:
-            plain, shaking_hands = b"", False
-        if plain or (shaking_hands and layer.established):
-            if self._turns.passes(len(plain)):
-                self._read(plain)
-                if self._turns.behind:
-                    self._plan_turn()
-            else:
-                self._turns.put(plain)
-                self._plan_turn()
-        self._settle()
-
-    def _plan_turn(self) -> None:
-        """Have a turn when there is something to take, or leave this connection alone for a while."""
-        now = self._edge.clock.monotonic()
-        pause = self._turns.pause(now)
-        if pause is not None and self._next_turn is None and not (self._write_full or self._finished):
-            self._last = max(self._last, now + pause)  # it is not the client that is silent
-            self._next_turn = asyncio.get_running_loop().call_later(pause, self._guarded, self._take_turn)
-        self._throttle()
-
-    def _take_turn(self) -> None:
-        """Take what came of what is large, or many, as far as one turn goes; the other connections have theirs next."""
-        self._next_turn = None
-        now = self._edge.clock.monotonic()
-        for piece in self._turns.pieces(now):
-            self._read(piece)
-            if self._finished or self._write_full:
-                break
-        if not self._finished:
-            self._plan_turn()
-            self._settle()
-
-    def _settle(self) -> None:
-        """Take note of the client's end once all before it was taken."""
-        if self._finished:
-            return
-        if self._layer.ended and self._next_turn is None and not self._turns:
-            self._client_ended()
-        if not self._said:
-            self._flush()  # what TLS itself has to say goes out with the first answer, if there is one
-
-    def _shaken(self) -> None:
-        """Begin to count the time of silence."""
-        self._last = self._edge.clock.monotonic()
-        limits = self._edge.relay.config.limits
-        if limits.idle_timeout < limits.handshake_timeout:  # else the timer of the handshake looks at the clock first
-            self._arm(limits.idle_timeout)
-
-    def _read(self, plain: bytes) -> None:
-        session = self._session
-        if session is None:
-            self._head += plain
-            websocket = self._edge.relay.behaviour.is_websocket(self._head)
-            if websocket is None:
-                return
-            name = self._transport.get_extra_info("peername")
-            session = self._session = connect(self._edge.relay, name[0], websocket=websocket, number=self.number)
-            plain, self._head = self._head, b""
-            if websocket:
-                self._arm(self._edge.relay.config.limits.handshake_timeout)
-        if self._errand is not None or session.paused is not None:
-            self._waiting += len(plain)
-            self._throttle()
-        now = self._edge.clock.now()
-        actions = session.receive_data(plain, now)
-        self._turns.took(len(plain), len(actions))
-        if session.behind:
-            self._turns.behind = True
-        if actions:
-            # Only what completes a message counts as life: a byte now and then must not hold a connection for ever.
-            self._last = now.monotonic
-            self._do(actions)
-
-    def released(self, gate: str) -> None:
-        """Let go what a fault held back, of what goes out and of what came in."""
-        self._outbox.release(gate, self._edge.clock.monotonic())
-        self._guarded(self._release)
-
-    def clock_moved(self) -> None:
-        """Do what has become due since the clock was moved."""
-        self._guarded(self._release)
-        if not self._finished and not self._greeting.end:
-            self._look_at_clock()
-
-    def _do(self, actions: Sequence[Action]) -> None:
-        for nth, action in enumerate(actions):
-            if nth == _AT_ONCE or self._write_full or not self._outbox.passes(action):
-                self._outbox.put(actions[nth:], self._edge.clock.monotonic())
-                self._release()
-                return
-            self._send(action)
-        if self._client_done and not self._outbox:
-            self.finish()
-
-    def _release(self) -> None:
-        """Perform what is due, and see to it that the rest is performed when it is."""
-        clock = self._edge.clock
-        for done, action in enumerate(self._outbox.due(clock.monotonic()), 1):
-            self._perform(action)
-            if self._write_full or done == _AT_ONCE:
-                break
-        if self._wake is not None:
-            self._wake.cancel()
-            self._wake = None
-        if self._write_full and self._outbox:
-            return
-        due = self._outbox.next_due()
-        if due is not None and not self._finished:
-            left = max(0.0, due - clock.monotonic())
-            self._wake = asyncio.get_running_loop().call_later(left, self._guarded, self._release)
-        elif self._client_done:
-            self.finish()
-
-    def _perform(self, action: Action) -> None:
-        if self._finished:
-            return
-        if isinstance(action, SendAction):
-            self._send(action)
-        elif isinstance(action, Dial):
-            self._errand = asyncio.get_running_loop().create_task(self._dial(action))
-        elif isinstance(action, Refresh):
-            self._refresh(action)
-        elif isinstance(action, WaitAction):
-            self._back(lambda session: session.resume(self._edge.clock.now()))
-        elif isinstance(action, CloseAction):
-            self.finish(action.how)
-
-    def _send(self, what: SendAction) -> None:
-        if what.data and not self._shut and not self._finished:
-            self._layer.send(what.data)
-            self._flush()
-            for event in what.then:
-                self._edge.relay.tell(event)
-
-    async def _dial(self, wanted: Dial) -> None:
-        try:
-            async with asyncio.timeout(self._edge.relay.config.relay.probe_timeout):
-                loop = asyncio.get_running_loop()
-                transport, _ = await loop.create_connection(asyncio.Protocol, wanted.host, wanted.port)
-        except (OSError, ValueError):  # a time-out is an OSError, a host that can't be a name a ValueError
-            reached = False
-        else:
-            transport.abort()
-            reached = True
-        self._back(lambda session: session.dialled(reached, self._edge.clock.now()))
-
-    def _refresh(self, wanted: Refresh) -> None:
-        keyring, clock = self._edge.relay.keyring, self._edge.clock
-
-        async def refresh(stale: Keyring) -> None:
-            await stale.refresh(wanted.token, clock.monotonic())
-            self._back(lambda session: session.refreshed(clock.now()))
-
-        if keyring is not None and keyring.stale(wanted.token, clock.monotonic()):
-            self._errand = asyncio.get_running_loop().create_task(refresh(keyring))
-        else:
-            self._back(lambda session: session.refreshed(clock.now()))
-
-    def _back(self, tell: Callable[[RelaySession], Sequence[Action]]) -> None:
-        """Go on with what waited for something outside, or for its time."""
-        self._errand = None
-        self._waiting = 0
-        self._throttle()
-        if self._session is not None:
-            session = self._session
-            self._guarded(lambda: self._do(tell(session)))
-            if session.behind:
-                self._turns.behind = True
-                self._plan_turn()
-
-    def _client_ended(self) -> None:
-        self._client_done = True
-        self._end_session()
-        if self._outbox:
-            self._outbox.end(self._edge.clock.monotonic())
-            self._release()
-        else:
-            self.finish()
-
-    def _end_session(self, *, reset: bool = False) -> None:
-        if self._errand is not None:
-            self._errand.cancel()
-            self._errand = None
-        if self._session is None:
-            return
-        if late := self._edge.relay.behaviour.notices_after:
-            asyncio.get_running_loop().call_later(late, partial(self._session.end, reset=reset))
-        else:
-            self._session.end(reset=reset)
-
-    def _full(self, full: bool) -> None:
-        self._write_full = full
-        self._throttle()
-        self._edge.relay.behaviour.stuck((peer for peer in self._edge.peers.values() if peer is not self), full)
-
-    def _throttle(self) -> None:
-        turn = self._turns or self._next_turn is not None
-        if self._write_full or self._held_up or self._waiting > _READ_AHEAD or turn:
-            self._transport.pause_reading()
-        else:
-            self._transport.resume_reading()
-
-    def _flush(self) -> None:
-        self._said = True
-        data = self._layer.data_to_send()
-        if not data:
-            return
-        if self._greeting.stall_after is not None:
-            data = data[: max(0, self._greeting.stall_after - self._written)]
-            self._written += len(data)
-        if data and not self._shut:
-            self._transport.write(data)
-
-    def _arm(self, seconds: float, then: Callable[[], None] | None = None) -> None:
-        if self._timer is not None:
-            self._timer.cancel()
-        self._timer = asyncio.get_running_loop().call_later(seconds, then or self._look_at_clock)
-
-    def _look_at_clock(self) -> None:
-        """Close what has been silent for too long; what is said in between doesn't touch the timer."""
-        limits = self._edge.relay.config.limits
-        talking = self._layer.established and (self._session is None or self._session.opened)
-        allowed = limits.idle_timeout if talking else limits.handshake_timeout
-        left = self._last + allowed - self._edge.clock.monotonic()
-        if self._greeting.hangs:
-            return
-        if left > 0:
-            self._arm(left)
-        else:
-            self.finish()

@@ -1,9 +1,9 @@
-"""What one connection may take of the relay's time at once: the others beside it are to notice nothing of it.
+"""The share of the relay's time that the input of one connection may take: other connections must not notice.
 
-What is small is taken as it comes. What is larger, or holds many messages, is taken piece by piece, in turns; where
-others ask for little and wait for it, turns are short and leave most of the time to them. A single large message can't
-be taken in pieces: a connection may spend a little time on such ones, and is not read from where it spent more, until
-that is no more than a three-hundredth of its time. Where nobody else is there, nothing of this holds anybody up.
+Small input is read at once. Larger input, or many messages, are read in turns: short ones, with gaps, while other
+connections wait. A single large message can't be read in parts: a connection has a small budget for them, and after
+that is paused until they took no more than a three-hundredth of the time. All this applies only while other connections
+are active.
 """
 
 from __future__ import annotations
@@ -14,91 +14,71 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Final
 
-_SMALL: Final = 1024  # bytes that are taken as they come
-_LEAST, _FEW, _USUAL, _MOST = 16, 64, 512, 32 * 1024  # bytes of a piece: many only inside of a long message
-_LARGE: Final = 8 * 1024  # bytes of a message from which on it may have to be paused behind
+_SMALL: Final = 1024  # bytes of input that are read at once
+_LEAST, _FEW, _USUAL, _MOST = 16, 64, 512, 32 * 1024  # bytes of a piece; the largest only inside a long message
+_LARGE: Final = 8 * 1024  # bytes of a message that counts against the budget
 _TURN: Final = 0.00025  # seconds
 _SHORT_TURN: Final = 0.00005
-_GAP: Final = 4  # times as long as a turn took, a millisecond at most, until the next one
-_WAITING: Final = 0.05  # seconds for which another one who asked for little counts as waiting
-_FREE: Final = 0.002  # seconds that large messages may take without a pause behind them
-_SHARE: Final = 1 / 300  # of the time
+_GAP: Final = 4  # the gap between short turns, as a multiple of the last turn, at most a millisecond
+_WAITING: Final = 0.05  # seconds for which another connection counts as waiting after small input
+_BUDGET: Final = 0.002  # seconds for large messages without a pause
+_SHARE: Final = 1 / 300  # of the time for large messages beyond the budget
 _LONGEST_PAUSE: Final = 30.0  # seconds
-_LOOK: Final = 0.5  # seconds until it is looked again whether a pause need last
-_AROUND: Final = 2.0  # seconds for which another one counts as there
+_RECHECK: Final = 0.5  # seconds until a pause is reconsidered
+_ACTIVE: Final = 2.0  # seconds for which another connection counts as active after small input
 
 
 @dataclass(slots=True)
 class Crowd:
-    """What a relay's connections know of each other: how often any of them asked for little."""
+    """The number of small inputs of all connections of a relay."""
 
-    asked: int = 0
+    small_inputs: int = 0
 
 
 class ReadThrottle:
-    """The bytes of one connection that wait for their turn; `behind` says that messages wait that came already.
+    """The unread input of one connection; `backlog`: messages of earlier input wait to be handled.
 
-    Arguments: `crowd` is shared by all connections of a relay; `clock` gives the seconds of processor time, by which
-    turns are measured: what other programs take mustn't count. The time that is handed in is any that never goes back,
-    in seconds.
+    Arguments: `crowd` is shared by all connections of a relay; `clock` returns seconds of processor time, which other
+    programs don't affect. The time that is passed to methods is in seconds of a monotonic clock.
     """
-
-    __slots__ = (
-        "_asked",
-        "_clock",
-        "_crowd",
-        "_data",
-        "_heard",
-        "_message",
-        "_others",
-        "_owed",
-        "_since",
-        "_size",
-        "_spent",
-        "_took",
-        "behind",
-    )
 
     def __init__(self, crowd: Crowd, clock: Callable[[], float] = time.thread_time) -> None:
         self._clock = clock
         self._crowd = crowd
-        self._asked = 0  # how often this one asked for little
-        self._others = crowd.asked  # how often others had when that was last looked at, and when it last was more
-        self._heard = -math.inf
+        self._own = 0  # small inputs of this connection
+        self._others = crowd.small_inputs  # those of the other connections when they were last counted,
+        self._heard = -math.inf  # and the time at which the number last grew
         self._data = bytearray()
-        self.behind = False
-        self._message = 0  # bytes since a message was complete
-        self._took = 0  # messages of the last piece
+        self.backlog = False
+        self._message = 0  # bytes since the end of the last message
+        self._completed = 0  # messages that the last piece completed
         self._size = _USUAL
-        self._owed = 0.0  # seconds that large messages took, less what was given for them since
+        self._owed = 0.0  # seconds for large messages, less the share of the time since
         self._since = 0.0
         self._spent = 0.0  # seconds of the last turn
 
     def __bool__(self) -> bool:
-        return self.behind or bool(self._data)
+        return self.backlog or bool(self._data)
 
     def passes(self, size: int) -> bool:
-        """Say whether so many bytes more are taken as they come; that is to ask for little, and others notice."""
-        if size > _SMALL or self._data or self.behind or self._message + size > _LARGE:
+        """Count `size` bytes as small input, and return whether they are: they can be read at once."""
+        if size > _SMALL or self._data or self.backlog or self._message + size > _LARGE:
             return False
-        self._crowd.asked += 1
-        self._asked += 1
+        self._crowd.small_inputs += 1
+        self._own += 1
         return True
 
     def put(self, data: bytes) -> None:
-        """Take bytes that wait for their turn."""
+        """Add input that waits for its turn."""
         self._data += data
 
     def clear(self) -> None:
-        """Forget what waits: nobody is there any more to take it."""
+        """Drop all input."""
         self._data.clear()
-        self.behind = False
+        self.backlog = False
 
     def pieces(self, now: float) -> Iterator[bytes]:
-        """Give what is taken in this turn, piece by piece; after each `took` is told.
-
-        An empty piece is for messages that came already.
-        """
+        """Return the input of one turn in pieces; call `took` after each. An empty piece stands for the backlog."""
         self._spent, silence = 0.0, self._silence(now)
         if self._rest(now, silence):
             return
@@ -109,55 +89,54 @@ class ReadThrottle:
             yield piece
             then = self._clock()
             if message + len(piece) > _LARGE and then - before > _TURN:
-                self._owed = min(self._owed + then - before, _FREE + _LONGEST_PAUSE * _SHARE)
+                self._owed = min(self._owed + then - before, _BUDGET + _LONGEST_PAUSE * _SHARE)
             if piece:
-                self._measure(then - before, turn / 2)
+                self._adapt(then - before, turn / 2)
             self._spent, before = then - began, then
             if self._spent >= turn:
                 return
 
     def took(self, size: int, completed: int) -> None:
-        """Take note that so many bytes were taken, and how much was complete with them."""
-        self._took = completed
+        """Record that a piece was read, and how many messages it completed."""
+        self._completed = completed
         if completed:
             self._message = 0
-            if self._size > _USUAL:
-                self._size = _USUAL
+            self._size = min(self._size, _USUAL)
         else:
             self._message += size
 
     def pause(self, now: float) -> float | None:
-        """Return in how many seconds to look again, or None where nothing is left and nobody need wait."""
+        """Return the seconds until the next turn; None if no input is left and no pause is needed."""
         silence = self._silence(now)
         rest = self._rest(now, silence)
         if rest or not self:
-            return min(rest, _LOOK) or None
+            return min(rest, _RECHECK) or None
         return 0.0 if silence > _WAITING else _GAP * min(self._spent, _TURN)
 
     def _next(self) -> bytes:
-        if self.behind:
-            self.behind = False
+        if self.backlog:
+            self.backlog = False
             return b""
         piece = bytes(self._data[: self._size])
         del self._data[: self._size]
         return piece
 
-    def _measure(self, seconds: float, wanted: float) -> None:
-        """Have pieces that take as long as is wanted; smaller ones don't help where it is one message that does."""
-        if seconds > wanted and self._took != 1:
-            self._size = max(_FEW if self._took else _LEAST, self._size // 4)
-        elif seconds < wanted / 2 and not self.behind:
-            self._size = min(2 * self._size, _USUAL if self._took else _MOST)
+    def _adapt(self, seconds: float, wanted: float) -> None:
+        """Adapt the size of pieces to the wanted time; smaller ones don't shorten the work on a single message."""
+        if seconds > wanted and self._completed != 1:
+            self._size = max(_FEW if self._completed else _LEAST, self._size // 4)
+        elif seconds < wanted / 2 and not self.backlog:
+            self._size = min(2 * self._size, _USUAL if self._completed else _MOST)
 
     def _silence(self, now: float) -> float:
-        """Return for how many seconds nobody else asked for anything, as far as it was looked."""
-        others = self._crowd.asked - self._asked
+        """Return the seconds since another connection's last small input, as far as it was counted."""
+        others = self._crowd.small_inputs - self._own
         if others != self._others:
             self._others, self._heard = others, now
         return now - self._heard
 
     def _rest(self, now: float, silence: float) -> float:
-        """Return the seconds for which nothing is taken."""
+        """Return the seconds of the pause that large messages demand."""
         self._owed = max(0.0, self._owed - _SHARE * (now - self._since))
         self._since = now
-        return max(0.0, self._owed - _FREE) / _SHARE if silence < _AROUND else 0.0
+        return max(0.0, self._owed - _BUDGET) / _SHARE if silence < _ACTIVE else 0.0

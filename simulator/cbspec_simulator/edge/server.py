@@ -34,12 +34,10 @@ class RelayServer:
         self.edge.contexts = contexts
 
     def drop(self, number: int, how: ConnectionEnd) -> bool:
-        """ConnectionEnd a connection by its number; return whether it was open."""
+        """End a connection by its number; return whether it was open."""
         peer = self.edge.peers.get(number)
         if peer is not None:
-            peer.finish(
-                None if how is ConnectionEnd.CLOSE else how
-            )  # the relay's usual way includes a closing handshake
+            peer.finish(None if how is ConnectionEnd.CLOSE else how)  # None includes the WebSocket's closing handshake
         return peer is not None
 
     async def emptied(self, seconds: float) -> None:

@@ -1,8 +1,8 @@
-"""Every decision that the relay takes, as a small part that can be replaced; the defaults conform.
+"""Every decision of the relay as a small part that can be replaced; the defaults conform.
 
 A deviation or a variant is a function from a `Behaviour` to another one (see `variations.parts`). The parts follow a
-message on its way: bytes are cut into texts, texts decoded, values understood, requests checked step by step, answers
-edited, spelt and written.
+message on its way: bytes are split into texts, texts decoded, values interpreted, requests checked step by step,
+answers edited, spelled and written.
 """
 
 from __future__ import annotations
@@ -50,54 +50,51 @@ if TYPE_CHECKING:
     from cbspec_simulator.settings.config import LimitSettings
 
 _COMPACT: Final = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"))
-_BEAT: Final = to_dict(HeartbeatResponse())  # the one answer that is always the same, and the one of most
+_BEAT: Final = to_dict(HeartbeatResponse())  # the most frequent answer, and always the same
 _BEAT_TEXT: Final = _COMPACT.encode(_BEAT).encode()
 
 Body = dict[str, Any]
-"""A message as a JSON object, on its way out."""
+"""A message of the relay as a JSON object."""
+
+WsgiApp = Callable[..., Iterable[bytes]]
 
 
 class ByteLayer(Protocol):
-    """What stands between the socket and the framer; see `cbspec.protocol.tls.TlsLayer`."""
+    """The layer between socket and framer; see `cbspec.protocol.tls.TlsLayer`."""
 
     established: bool
     ended: bool
 
     def receive_data(self, data: bytes) -> bytes:
-        """Take bytes from the peer; return the plain text that they hold."""
+        """Return the plain text of received bytes."""
 
     def receive_eof(self) -> None:
-        """Take note that the transport ended."""
+        """Record the end of input."""
 
     def send(self, data: bytes) -> None:
         """Encrypt `data`."""
 
     def close(self) -> None:
-        """Say that nothing more will be sent."""
+        """Announce the end of output."""
 
     def data_to_send(self) -> bytes:
-        """Return the bytes that want to go to the peer."""
+        """Return the bytes for the peer."""
 
 
-class Closable(Protocol):
-    """A connection, as far as it can be closed."""
+class OtherConnection(Protocol):
+    """A connection of the relay, for the parts that affect other connections."""
 
     def abort(self) -> None:
-        """Close at once."""
-
-
-class Readable(Protocol):
-    """A connection, as far as it can be read."""
+        """Close the connection at once."""
 
     def hold_up(self, held: bool) -> None:
-        """Read nothing more, or read on."""
+        """Pause or resume reading."""
 
 
 class AnswerContext(NamedTuple):
-    """To what an answer belongs.
+    """The request of an answer, or None and the requirement that it broke.
 
-    `request` is None where it wasn't valid, `requirement` then the id that it broke; `nth` counts the answers of this
-    type on the connection, from 1.
+    `nth` counts the answers of this type on the connection, from 1.
     """
 
     connection: ConnectionState
@@ -106,39 +103,40 @@ class AnswerContext(NamedTuple):
     nth: int
 
 
-def whole(data: bytes) -> Iterable[bytes]:
-    """Return what is written at once: all of it."""
+def in_one_piece(data: bytes) -> Iterable[bytes]:
+    """Write all bytes at once."""
     return (data,)
 
 
-def at_once() -> float:
-    """Return how late an answer is: not at all."""
+def no_delay() -> float:
+    """Delay no answer."""
     return 0.0
 
 
 @dataclass(frozen=True, slots=True)
 class Writing:
-    """How bytes go out, and how a connection is closed.
+    """How bytes are written, and how a connection is closed.
 
-    `pieces` cuts what is written at once, and `gap` lies between pieces; `pause` says how late each answer is; both in
-    seconds. With `merge` the answers to what arrived together go out as one, with `reset` the relay closes by a reset.
+    `pieces` splits the bytes of an answer, with `gap` seconds between two pieces; `pause` returns the delay of an
+    answer in seconds. With `merge`, the answers to requests that arrived together are sent together; with `reset`, the
+    relay closes by a reset.
     """
 
-    pieces: Callable[[bytes], Iterable[bytes]] = whole
+    pieces: Callable[[bytes], Iterable[bytes]] = in_one_piece
     gap: float = 0.0
-    pause: Callable[[], float] = at_once
+    pause: Callable[[], float] = no_delay
     merge: bool = False
     close_notify: bool = True
     reset: bool = False
 
     @property
-    def straight(self) -> bool:
-        """Whether each answer goes out as it is, as soon as it is there."""
-        return self.pieces is whole and self.pause is at_once and not self.merge
+    def plain(self) -> bool:
+        """Whether each answer is sent unchanged and at once."""
+        return self.pieces is in_one_piece and self.pause is no_delay and not self.merge
 
 
 def stream(limits: LimitSettings) -> Framer:
-    """Return what cuts a plain stream into message texts."""
+    """Return the framer of a plain stream."""
     return StreamFramer(max_message=limits.max_message, max_depth=limits.max_depth)
 
 
@@ -148,7 +146,7 @@ def websocket(limits: LimitSettings) -> WebSocketFramer:
 
 
 def is_websocket(start: bytes) -> bool | None:
-    """Tell the transports apart by the first bytes; None where more of them are needed."""
+    """Detect the transport by the first bytes; None: more bytes are needed."""
     method = b"GET "
     if len(start) < len(method) and method.startswith(start):
         return None
@@ -164,99 +162,53 @@ def decode(frame: RawMessage, max_depth: int) -> object:
 
 
 def understand(value: object) -> Message | Violation:
-    """Return the message that a JSON value is."""
+    """Return the message of a JSON value."""
     return parse(value, Role.CLIENT)
 
 
 def verify(authority: Authority, token: str, now: float) -> Claims:
-    """Return what a token says; raises TokenRejected."""
+    """Return the claims of a token; raises TokenRejected."""
     return authority.verifier.verify(token, now)
 
 
 def stranger(attempt: Attempt) -> Identity:
-    """Return for whom a connection acts that has not authenticated: nobody."""
+    """Return the identity of a connection before auth: none."""
     raise Refused(ErrorCode.INVALID_TOKEN, "authenticate first")
 
 
 def refuse(attempt: Attempt, event: RequestRefused) -> Refused:
-    """Return the refusal of a request that isn't valid or not in its place."""
+    """Return the refusal of an invalid request, or of one out of order."""
     return Refused(event.code, event.text)
 
 
 def unchanged(body: Body, exchange: AnswerContext) -> list[Body]:
-    """Return the messages that go out as an answer: the answer."""
+    """Send the answer only."""
     return [body]
 
 
 def spell(body: Body, exchange: AnswerContext) -> list[bytes]:
-    """Return the texts that go out as a message: one JSON text."""
+    """Return the texts of a message: one JSON text."""
     return [_COMPACT.encode(body).encode()]
 
 
-def spelt(answer: Answer) -> tuple[Body, bytes]:
-    """Return an answer as an object, and the text that a straight behaviour makes of it."""
+def stays_open(body: Body, exchange: AnswerContext) -> bool:
+    """Keep the connection open after an answer."""
+    return False
+
+
+def encoded(answer: Answer) -> tuple[Body, bytes]:
+    """Return an answer as an object, and as the text of a behaviour that leaves answers unchanged."""
     if isinstance(answer, HeartbeatResponse):
         return _BEAT, _BEAT_TEXT
-    return _spelt_once(answer) if isinstance(answer, HelloResponse) else _spelt(answer)
+    return _encoded_once(answer) if isinstance(answer, HelloResponse) else _encoded(answer)
 
 
-def _spelt(answer: Answer) -> tuple[Body, bytes]:
+def _encoded(answer: Answer) -> tuple[Body, bytes]:
     body = to_dict(answer)
     return body, _COMPACT.encode(body).encode()
 
 
-_spelt_once = lru_cache(maxsize=16)(_spelt)  # a hello is answered the same, whoever says it
-
-
-def nothing(attempt: Attempt, refused: Refused) -> None:
-    """Do nothing more about a refusal."""
-
-
-def everything(account: Account) -> bool:
-    """Say whether what was taken from an account is given back when the connection ends: it is."""
-    return True
-
-
-def stays_open(body: Body, exchange: AnswerContext) -> bool:
-    """Say whether a connection ends behind an answer: it doesn't."""
-    return False
-
-
-def without_a_word(connection: ConnectionState) -> Error | None:
-    """Return what is said to a client whose connection the relay ends of its own accord: nothing."""
-    return None
-
-
-def leave_others_alone(others: Iterable[Closable]) -> None:
-    """Do nothing to the other connections when one of them failed."""
-
-
-def hold_nobody_up(others: Iterable[Readable], stuck: bool) -> None:
-    """Do nothing to the other connections while the client of one reads nothing."""
-
-
-def tls_layer(context: ssl.SSLContext) -> ByteLayer:
-    """Return the layer of a new connection."""
-    return TlsLayer(context, server_side=True)
-
-
-def tls_context(chain: Path, key: Path | None) -> ssl.SSLContext:
-    """Return what TLS is served with."""
-    return server_context(chain, key)
-
-
-def certificate(ca: DevelopmentCA, names: Iterable[str]) -> tuple[bytes, bytes]:
-    """Return the chain and the key, both PEM, of a relay that has no certificate of its own."""
-    return ca.issue(*names)
-
-
-WsgiApp = Callable[..., Iterable[bytes]]
-
-
-def plain_app(app: WsgiApp) -> WsgiApp:
-    """Return the metrics' HTTP application as it is."""
-    return app
-
+_encoded_once = lru_cache(maxsize=16)(_encoded)  # the answer to a hello depends on the configuration only
 
 STEPS: Mapping[type[Request], tuple[Step, ...]] = {
     Hello: HELLO_STEPS,
@@ -268,17 +220,18 @@ STEPS: Mapping[type[Request], tuple[Step, ...]] = {
 
 @dataclass(frozen=True, slots=True)
 class Behaviour:
-    """What a relay does, part by part; `Behaviour()` conforms.
+    """The behaviour of a relay, part by part; `Behaviour()` conforms.
 
-    `every` holds the steps of each request, valid or not, on an authenticated connection; `steps` those of a request of
-    one type; `welcome` those of a connection that was opened, before anything is asked. `refused` is told of every
-    refusal, `crashed` when the code of a connection fails, `stuck` when a client leaves its answers unread and when it
-    doesn't any more. The end of a connection is noticed `notices_after` seconds.
+    `every` holds the steps of each request, valid or not, on an authenticated connection; `steps` those of each type of
+    request; `welcome` those of a new connection. `stranger` returns the identity of a connection before auth. After the
+    end of a connection, `gives_back` and `gives_back_at_reset` tell which of its units are released, `notices_after`
+    seconds later. `parting` returns the last message of a connection that the relay closes. `refused` is called after
+    each refusal, `crashed` when the code of a connection fails, `stuck` when a write buffer is full or empty again.
     """
 
-    certificate: Callable[[DevelopmentCA, Iterable[str]], tuple[bytes, bytes]] = certificate
-    tls: Callable[[Path, Path | None], ssl.SSLContext] = tls_context
-    layer: Callable[[ssl.SSLContext], ByteLayer] = tls_layer
+    certificate: Callable[[DevelopmentCA, Iterable[str]], tuple[bytes, bytes]] = lambda ca, names: ca.issue(*names)
+    tls: Callable[[Path, Path | None], ssl.SSLContext] = server_context
+    layer: Callable[[ssl.SSLContext], ByteLayer] = lambda context: TlsLayer(context, server_side=True)
     is_websocket: Callable[[bytes], bool | None] = is_websocket
     stream: Callable[[LimitSettings], Framer] = stream
     websocket: Callable[[LimitSettings], WebSocketFramer] = websocket
@@ -293,21 +246,21 @@ class Behaviour:
     stranger: Callable[[Attempt], Identity] = stranger
     rate_holder: Callable[[Attempt], Hashable] = rate_holder
     rate_limiter: Callable[[Rate], RateLimiter] = TokenBucket
-    gives_back: Callable[[Account], bool] = everything
-    gives_back_at_reset: Callable[[Account], bool] = everything
+    gives_back: Callable[[Account], bool] = lambda account: True
+    gives_back_at_reset: Callable[[Account], bool] = lambda account: True
     refuse: Callable[[Attempt, RequestRefused], Refused] = refuse
-    refused: Callable[[Attempt, Refused], None] = nothing
+    refused: Callable[[Attempt, Refused], None] = lambda attempt, refused: None
     answers: Callable[[Body, AnswerContext], list[Body]] = unchanged
     spell: Callable[[Body, AnswerContext], list[bytes]] = spell
     ends: Callable[[Body, AnswerContext], bool] = stays_open
-    parting: Callable[[ConnectionState], Error | None] = without_a_word
+    parting: Callable[[ConnectionState], Error | None] = lambda connection: None
     notices_after: float = 0.0
     writing: Writing = field(default_factory=Writing)
-    crashed: Callable[[Iterable[Closable]], None] = leave_others_alone
-    stuck: Callable[[Iterable[Readable], bool], None] = hold_nobody_up
-    metrics: Callable[[WsgiApp], WsgiApp] = plain_app
+    crashed: Callable[[Iterable[OtherConnection]], None] = lambda others: None
+    stuck: Callable[[Iterable[OtherConnection], bool], None] = lambda others, stuck: None
+    metrics: Callable[[WsgiApp], WsgiApp] = lambda app: app
 
     @property
-    def straight(self) -> bool:
-        """Whether each answer is one message, spelt as it is, and none ends the connection."""
+    def plain(self) -> bool:
+        """Whether answers are sent unchanged, and none ends the connection."""
         return self.answers is unchanged and self.spell is spell and self.ends is stays_open

@@ -28,7 +28,7 @@ class Relay:
     def __init__(self, config: Config, behaviour: Behaviour | None = None) -> None:
         self.config: Config = config
         self.behaviour: Behaviour = behaviour or Behaviour()
-        self.straight = self.behaviour.straight
+        self.plain = self.behaviour.plain
         self.tell = Subscribers()
         self.timed = False
         self.faults = Faults(config.seed, lambda decision: self.tell(Decided(decision)))
@@ -96,6 +96,12 @@ class Relay:
         """Return the number of a new connection, from 1 on."""
         self.connected += 1
         return self.connected
+
+    def give_back(self, held: list[Account]) -> None:
+        """Return units to the usage counters, unless the behaviour keeps them."""
+        for account in filter(self.behaviour.gives_back, held):
+            self.state.usage.give(account)
+        held.clear()
 
     def tunnels(self, tenant_id: str) -> int:
         """Return the number of a tenant's open tunnels."""

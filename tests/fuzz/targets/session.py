@@ -12,12 +12,13 @@ from cbspec.protocol.strictjson import loads
 from cbspec.tokens.jws import LONGEST_NAME, CompactJws
 from cbspec_schemas import violations
 from cbspec_simulator.base.clock import Clock, Moment
-from cbspec_simulator.base.steps import Dial, Errand
+from cbspec_simulator.base.steps import Dial, IoRequest
 from cbspec_simulator.observe.log import log_event
 from cbspec_simulator.observe.metrics import RelayMetrics
 from cbspec_simulator.observe.transcript import RelayTranscript, lines
+from cbspec_simulator.relay.actions import Action, CloseAction, SendAction
 from cbspec_simulator.relay.events import Answered, Event, MessageReceived
-from cbspec_simulator.relay.session import Action, CloseAction, RelaySession, SendAction, connect
+from cbspec_simulator.relay.session import RelaySession, connect
 from cbspec_simulator.settings.config import Config, LimitSettings
 from tests.fuzz.target import Choices
 from tests.support.client import UPGRADE, frame
@@ -68,7 +69,7 @@ class _FuzzedConnection:
         self.time = 0.0
         self.closed = False
         self.requested = self.answered = 0
-        self._errands: list[Errand] = []
+        self._io_requests: list[IoRequest] = []
         self._websocket = websocket
         self.session: RelaySession = connect(memory.relay, "127.0.0.1", websocket=websocket)
         if websocket:
@@ -94,9 +95,9 @@ class _FuzzedConnection:
         self._take(self.session.receive_data(data, self.now))
 
     def dialled(self, *, reached: bool) -> None:
-        if self._errands:
-            self._errands.pop()
-            self._take(self.session.dialled(reached, self.now))
+        if self._io_requests:
+            self._io_requests.pop()
+            self._take(self.session.io_done(reached, self.now))
 
     def _take(self, actions: list[Action]) -> None:
         for action in actions:
@@ -108,7 +109,7 @@ class _FuzzedConnection:
                 self.closed = True
             else:
                 assert isinstance(action, Dial)
-                self._errands.append(action)
+                self._io_requests.append(action)
 
 
 def _converse(choices: Choices) -> None:

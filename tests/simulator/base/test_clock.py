@@ -1,4 +1,4 @@
-"""The clock is given to the relay, and can be moved."""
+"""The clock that tests and controls can move forward."""
 
 from __future__ import annotations
 
@@ -13,14 +13,7 @@ from cbspec_simulator import Clock, Config, Simulator
 from cbspec_simulator.settings.config import LimitSettings, Listen
 from tests.support.client import BEAT, HELLO, AsyncClient, auth
 
-ANY_PORT = Config(listen=Listen(port=0))
-
-
-async def test_the_clock_is_given() -> None:
-    clock = Clock(epoch=lambda: 0.0)
-    async with Simulator(ANY_PORT, clock=clock) as simulator, AsyncClient(simulator.address) as wire:
-        await wire.ask(HELLO)
-        assert (await wire.ask(auth(exp=1)))["type"] == "auth_response"
+CONFIG = Config(listen=Listen(port=0), limits=LimitSettings(idle_timeout=3600.0))
 
 
 @given(st.lists(st.floats(0, 1e6)))
@@ -41,32 +34,24 @@ def test_time_never_goes_back(seconds: float) -> None:
         Clock().advance(seconds)
 
 
-async def test_a_token_expires_when_time_is_moved() -> None:
-    async with Simulator(ANY_PORT) as simulator:
-        answers = []
+async def test_tokens_are_verified_by_the_relays_clock() -> None:
+    async with Simulator(CONFIG) as simulator:
+        expires, answers = int(time.time()) + 600, []
         for seconds in (0, 590, 20):
             simulator.clock.advance(seconds)
             async with AsyncClient(simulator.address) as wire:
                 await wire.ask(HELLO)
-                answers.append((await wire.ask(auth(exp=int(time.time()) + 600)))["type"])
+                answers.append((await wire.ask(auth(exp=expires)))["type"])
     assert answers == ["auth_response", "auth_response", "error"]
 
 
-async def test_an_idle_connection_ends_when_time_is_moved() -> None:
-    config = Config(listen=Listen(port=0), limits=LimitSettings(idle_timeout=3600.0))
-    async with Simulator(config) as simulator, AsyncClient(simulator.address) as wire:
-        await wire.greet()
-        simulator.clock.advance(3590)
-        assert (await wire.ask(BEAT))["type"] == "heartbeat_response"
-        simulator.clock.advance(3601)
-        assert await wire.rest() == b""
-
-
-async def test_a_rate_recovers_when_time_is_moved() -> None:
-    async with Simulator(ANY_PORT) as simulator, AsyncClient(simulator.address) as wire:
+async def test_idle_connections_and_rates_follow_the_relays_clock() -> None:
+    async with Simulator(CONFIG) as simulator, AsyncClient(simulator.address) as wire:
         await wire.greet()
         simulator.controls.limit_tenant("tenant-001", {"rate": {"per_second": 0.005, "burst": 1}})
         answers = [await wire.ask(BEAT), await wire.ask(BEAT)]
-        simulator.clock.advance(200)
+        simulator.clock.advance(3590)
         answers.append(await wire.ask(BEAT))
-    assert [answer.get("code") for answer in answers] == [None, "rate_limit_exceeded", None]
+        assert [answer.get("code") for answer in answers] == [None, "rate_limit_exceeded", None]
+        simulator.clock.advance(3601)
+        assert await wire.rest() == b""

@@ -1,4 +1,4 @@
-"""Tokens, addresses and rates, each step by its cause."""
+"""Each step that refuses a request: tokens, addresses and rates."""
 
 from __future__ import annotations
 
@@ -26,12 +26,12 @@ from tests.support.memory import BEAT, HELLO, NOW, Body, MemoryRelay, auth, tunn
         ({"type": "auth", "token": "nonsense"}, ErrorCode.INVALID_TOKEN),
         (auth("nobody"), ErrorCode.TENANT_NOT_FOUND),
         (auth("A"), ErrorCode.TENANT_NOT_FOUND),
-        (auth("asleep"), ErrorCode.TENANT_NOT_FOUND),
+        (auth("inactive"), ErrorCode.TENANT_NOT_FOUND),
     ],
     ids=str,
 )
-def test_an_auth_that_is_not_accepted(what: Body, code: ErrorCode) -> None:
-    memory = MemoryRelay(Tenant("a"), Tenant("asleep", active=False))
+def test_a_rejected_auth(what: Body, code: ErrorCode) -> None:
+    memory = MemoryRelay(Tenant("a"), Tenant("inactive", active=False))
     client = memory.greeted()
     answer = client.ask(what)
     assert answer["code"] == code
@@ -40,7 +40,7 @@ def test_an_auth_that_is_not_accepted(what: Body, code: ErrorCode) -> None:
     assert client.type(auth()) == "auth_response"
 
 
-ANYWHERE = ("192.0.2.9", "::ffff:192.0.2.9", "2001:db8::1", "fe80::1%eth0")
+ADDRESSES = ("192.0.2.9", "::ffff:192.0.2.9", "2001:db8::1", "fe80::1%eth0")
 
 
 @pytest.mark.parametrize(
@@ -58,7 +58,7 @@ ANYWHERE = ("192.0.2.9", "::ffff:192.0.2.9", "2001:db8::1", "fe80::1%eth0")
         (("fe80::/10",), "fe80::1%eth0", True),
     ],
 )
-def test_an_address_list(allowed: tuple[str, ...], address: str, served: bool) -> None:
+def test_allowed_addresses(allowed: tuple[str, ...], address: str, served: bool) -> None:
     memory = MemoryRelay(Tenant("a", allowed_addresses=allowed), Tenant("b"))
     client = memory.client(address)
     client.send(HELLO)
@@ -67,8 +67,8 @@ def test_an_address_list(allowed: tuple[str, ...], address: str, served: bool) -
         assert client.type(auth("b")) == "auth_response"
 
 
-def test_addresses_in_other_clothes() -> None:
-    assert [str(plain_address(text)) for text in ANYWHERE] == ["192.0.2.9", "192.0.2.9", "2001:db8::1", "fe80::1"]
+def test_addresses_lose_zone_and_mapping() -> None:
+    assert [str(plain_address(text)) for text in ADDRESSES] == ["192.0.2.9", "192.0.2.9", "2001:db8::1", "fe80::1"]
 
 
 def test_the_rate_counts_every_request_of_the_tenant() -> None:
@@ -84,7 +84,7 @@ def test_the_rate_counts_every_request_of_the_tenant() -> None:
 
 
 @pytest.mark.parametrize(
-    ("scope", "apart"),
+    ("scope", "counted_apart"),
     [
         ("tenant", set()),
         ("subject", {"subject"}),
@@ -92,14 +92,14 @@ def test_the_rate_counts_every_request_of_the_tenant() -> None:
         ("address", {"address"}),
     ],
 )
-def test_the_rates_scope(scope: str, apart: set[str]) -> None:
+def test_the_scope_of_a_rate(scope: str, counted_apart: set[str]) -> None:
     memory = MemoryRelay(Tenant("a", rate=Rate(1.0, 1, scope)))  # type: ignore[arg-type]
     assert memory.authenticated().type(BEAT) == ErrorCode.RATE_LIMIT_EXCEEDED
     others = {"subject": ("127.0.0.1", "other"), "connection": ("127.0.0.1", "user123"), "address": ("::1", "user123")}
     for name, (address, subject) in others.items():
         client = memory.client(address)
         client.send(HELLO)
-        expected = "auth_response" if name in apart else ErrorCode.RATE_LIMIT_EXCEEDED
+        expected = "auth_response" if name in counted_apart else ErrorCode.RATE_LIMIT_EXCEEDED
         assert client.type(auth(sub=subject)) == expected
 
 

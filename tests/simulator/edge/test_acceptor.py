@@ -1,4 +1,4 @@
-"""Connections are taken as they come, and descriptors that run out are waited for, with one word in the log."""
+"""Accepting connections in batches, and without free file descriptors: a pause, and one entry in the log."""
 
 from __future__ import annotations
 
@@ -16,54 +16,35 @@ from cbspec_simulator.edge.acceptor import Acceptor
 from tests.support.client import PATIENCE, until
 
 
-class Met(asyncio.Protocol):
-    """What meets connections: it greets."""
+class Greeter(asyncio.Protocol):
+    """Sends a greeting and closes."""
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Greet."""
         assert isinstance(transport, asyncio.Transport)
-        sock: socket.socket = transport.get_extra_info("socket")
-        # Without it a second answer waits for the client's acknowledgement of the first, which takes 40 ms.
-        assert sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
+        # Without it, a second answer waits for the client's acknowledgement of the first, which takes 40 ms.
+        assert transport.get_extra_info("socket").getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
         transport.write(b"hello")
         transport.close()
 
 
-class Listening:
-    """A listening socket that fails as often as a test wants."""
+class FailingSocket(socket.socket):
+    """A listening socket whose first attempts to accept fail."""
 
-    def __init__(self, failures: Iterator[OSError | None]) -> None:
-        self.sock = socket.create_server(("127.0.0.1", 0))
+    def __init__(self, failures: Iterator[OSError]) -> None:
+        super().__init__()
+        self.bind(("127.0.0.1", 0))
+        self.listen()
         self.failures = failures
         self.tried = 0
 
     def accept(self) -> tuple[socket.socket, object]:
-        """Accept, or fail."""
         self.tried += 1
-        failure = next(self.failures, None)
-        if failure is not None:
+        if (failure := next(self.failures, None)) is not None:
             raise failure
-        return self.sock.accept()
-
-    def setblocking(self, on: bool) -> None:
-        """Pass on."""
-        self.sock.setblocking(on)
-
-    def setsockopt(self, *option: int) -> None:
-        """Pass on."""
-        self.sock.setsockopt(*option)
-
-    def fileno(self) -> int:
-        """Pass on."""
-        return self.sock.fileno()
-
-    def close(self) -> None:
-        """Pass on."""
-        self.sock.close()
+        return super().accept()
 
 
-async def greeted(address: tuple[str, int]) -> bytes:
-    """Return what comes of a connection."""
+async def greeting(address: tuple[str, int]) -> bytes:
     reader, writer = await asyncio.open_connection(*address)
     try:
         async with asyncio.timeout(PATIENCE):
@@ -73,50 +54,48 @@ async def greeted(address: tuple[str, int]) -> bytes:
 
 
 @pytest.mark.parametrize("number", [errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM])
-async def test_who_comes_while_nothing_is_left_waits_and_is_served(
+async def test_connections_wait_for_free_file_descriptors(
     number: int, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(module, "_PAUSE", 0.01)
-    listening = Listening(iter([OSError(number, "none left")] * 20))
-    acceptor = Acceptor(listening, Met)  # type: ignore[arg-type]
+    listening = FailingSocket(iter([OSError(number, "none left")] * 20))
+    acceptor = Acceptor(listening, Greeter)
     began = time.process_time()
-    assert await greeted(listening.sock.getsockname()) == b"hello"
-    assert 20 < listening.tried < 30, "one attempt a pause, and no more"
+    assert await greeting(listening.getsockname()) == b"hello"
+    assert 20 < listening.tried < 30, "one attempt per pause"
     assert time.process_time() - began < 1.0
-    told = [record.getMessage() for record in caplog.records if record.levelno >= logging.WARNING]
-    assert len(told) == 1
-    assert told[0].startswith("no more connections can be accepted (none left)")
+    (logged,) = [record.getMessage() for record in caplog.records if record.levelno >= logging.WARNING]
+    assert logged.startswith("no more connections can be accepted (none left)")
     acceptor.close()
 
 
-async def test_many_at_once_are_all_served_in_turns() -> None:
+async def test_many_connections_at_once_are_all_served() -> None:
     sock = socket.create_server(("127.0.0.1", 0), backlog=module.BACKLOG)
-    acceptor = Acceptor(sock, Met)
-    address = sock.getsockname()
-    assert await asyncio.gather(*(greeted(address) for _ in range(3 * module._AT_ONCE))) == [b"hello"] * 192
+    acceptor = Acceptor(sock, Greeter)
+    address, number = sock.getsockname(), 3 * module._BATCH
+    assert await asyncio.gather(*(greeting(address) for _ in range(number))) == [b"hello"] * number
     acceptor.close()
     with pytest.raises(ConnectionRefusedError):
-        await greeted(address)
+        await greeting(address)
 
 
-async def test_closing_in_a_pause_ends_it(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_closing_ends_a_pause(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "_PAUSE", 0.01)
-    listening = Listening(iter([OSError(errno.EMFILE, "none left")] * 10_000))
-    acceptor = Acceptor(listening, Met)  # type: ignore[arg-type]
-    with socket.create_connection(listening.sock.getsockname()):
+    listening = FailingSocket(iter([OSError(errno.EMFILE, "none left")] * 10_000))
+    acceptor = Acceptor(listening, Greeter)
+    with socket.create_connection(listening.getsockname()):
         await until(lambda: listening.tried > 2)
         acceptor.close()
-        tried = listening.tried
-        await asyncio.sleep(0.05)
-        assert listening.tried == tried
+        assert acceptor._pausing is not None
+        assert acceptor._pausing.cancelled()
 
 
-async def test_a_connection_that_cannot_be_met_is_closed_and_told(caplog: pytest.LogCaptureFixture) -> None:
+async def test_a_connection_without_a_protocol_is_closed_and_logged(caplog: pytest.LogCaptureFixture) -> None:
     def fail() -> asyncio.Protocol:
         raise OSError(errno.EMFILE, "none left")
 
     sock = socket.create_server(("127.0.0.1", 0))
     acceptor = Acceptor(sock, fail)
-    assert await greeted(sock.getsockname()) == b""
+    assert await greeting(sock.getsockname()) == b""
     assert "a connection can't be served: [Errno 24] none left" in caplog.text
     acceptor.close()

@@ -1,4 +1,4 @@
-"""The contexts of TLS: whose certificate each serves, and when it is made."""
+"""The TLS contexts: certificate, versions, and the time at which each is made."""
 
 from __future__ import annotations
 
@@ -11,118 +11,85 @@ import pytest
 from cryptography import x509
 
 from cbspec.profile.identity import development_ca
-from cbspec.protocol.tls import TlsLayer
+from cbspec.protocol.tls import TlsFailed, TlsLayer
 from cbspec_simulator.edge.contexts import Contexts
 from cbspec_simulator.relay.behaviour import Behaviour
 from cbspec_simulator.settings.config import Certificate
 from tests.support.client import context
 
-NAMES = ("127.0.0.1", "localhost")
 ALL = ("tls-1.2", "client-certificate", "expired", "not-yet-valid", "other-name", "unknown-ca")
+CHOICES = [frozenset(names) for number in (1, 2) for names in itertools.combinations(ALL, number)]
 
 
-def _way(name: str) -> frozenset[str]:
-    return frozenset({name})
-
-
-def _served(served: ssl.SSLContext) -> x509.Certificate:
-    """Return the certificate that a client sees who looks at nothing."""
-    blind = ssl.create_default_context()
-    blind.check_hostname = False
-    blind.verify_mode = ssl.CERT_NONE
-    client, server = TlsLayer(blind, server_side=False), TlsLayer(served, server_side=True)
+def handshake(served: ssl.SSLContext, trusting: ssl.SSLContext) -> x509.Certificate:
+    """Return the certificate that a client receives; raises TlsFailed."""
+    client = TlsLayer(trusting, server_side=False, server_name="localhost")
+    server = TlsLayer(served, server_side=True)
     while not client.established:
         server.receive_data(client.data_to_send())
         client.receive_data(server.data_to_send())
-    der = client.certificate
-    assert der is not None
-    return x509.load_der_x509_certificate(der)
+    assert client.certificate is not None
+    return x509.load_der_x509_certificate(client.certificate)
 
 
-@pytest.fixture
+def served(made: ssl.SSLContext) -> x509.Certificate:
+    """Return the certificate that a client without any check receives."""
+    unchecked = ssl.create_default_context()
+    unchecked.check_hostname = False
+    unchecked.verify_mode = ssl.CERT_NONE
+    return handshake(made, unchecked)
+
+
+def names(certificate: x509.Certificate) -> list[str]:
+    value = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+    return list(value.get_values_for_type(x509.DNSName))
+
+
+@pytest.fixture(scope="module")
 def contexts() -> Contexts:
     """Return the contexts of a relay with the development identity."""
-    return Contexts(None, Behaviour(), NAMES)
+    return Contexts(None, Behaviour(), ("127.0.0.1", "localhost"))
 
 
-def test_its_own(contexts: Contexts) -> None:
+def test_the_relays_own_context(contexts: Contexts) -> None:
     assert contexts.ca_file == development_ca().ca_file
-    names = _served(contexts.own).extensions.get_extension_for_class(x509.SubjectAlternativeName).value
-    assert "localhost" in names.get_values_for_type(x509.DNSName)
+    assert "localhost" in names(handshake(contexts.own, context()))
 
 
-@pytest.mark.parametrize("name", ALL)
-def test_each_is_made_once_when_it_is_asked_for(contexts: Contexts, name: str) -> None:
-    assert contexts(_way(name)) is contexts(_way(name))
-    assert contexts(_way(name)) is not contexts.own
-
-
-def test_when_each_certificate_is_valid(contexts: Contexts) -> None:
-    now = datetime.datetime.now(datetime.UTC)
-    assert _served(contexts(_way("expired"))).not_valid_after_utc < now
-    assert _served(contexts(_way("not-yet-valid"))).not_valid_before_utc > now
-    for name in ("other-name", "unknown-ca", "tls-1.2"):
-        served = _served(contexts(_way(name)))
-        assert served.not_valid_before_utc < now < served.not_valid_after_utc
-
-
-def test_who_issued_it(contexts: Contexts) -> None:
-    issuer = _served(contexts.own).issuer
-    assert all(_served(contexts(_way(name))).issuer == issuer for name in ("expired", "not-yet-valid", "other-name"))
-    assert _served(contexts(_way("unknown-ca"))).issuer != issuer
-
-
-def test_one_that_expires_is_made_anew_each_time(contexts: Contexts) -> None:
-    one, other = contexts(_way("expiring"), 60), contexts(_way("expiring"), 120)
-    assert _served(other).not_valid_after_utc > _served(one).not_valid_after_utc
-
-
-@pytest.mark.parametrize("ways", list(itertools.combinations(sorted(ALL), 2)))
-def test_they_go_together(contexts: Contexts, ways: tuple[str, str]) -> None:
-    both, now = frozenset(ways), datetime.datetime.now(datetime.UTC)
-    made = contexts(both)
-    assert (made.maximum_version is ssl.TLSVersion.TLSv1_2) == ("tls-1.2" in both)
-    assert (made.verify_mode is ssl.CERT_REQUIRED) == ("client-certificate" in both)
+@pytest.mark.parametrize("variations", CHOICES, ids=lambda chosen: "+".join(sorted(chosen)))
+def test_each_combination_of_variations(contexts: Contexts, variations: frozenset[str]) -> None:
+    made, now = contexts(variations), datetime.datetime.now(datetime.UTC)
+    assert made is contexts(variations) is not contexts.own
+    assert (made.maximum_version is ssl.TLSVersion.TLSv1_2) == ("tls-1.2" in variations)
+    assert (made.verify_mode is ssl.CERT_REQUIRED) == ("client-certificate" in variations)
     if made.verify_mode is ssl.CERT_REQUIRED:
-        made.verify_mode = ssl.CERT_NONE  # the client of this test has none
-    served = _served(made)
-    names = served.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
-    assert ("localhost" not in names.get_values_for_type(x509.DNSName)) == ("other-name" in both)
-    assert (served.issuer != _served(contexts.own).issuer) == ("unknown-ca" in both)
-    assert (served.not_valid_after_utc < now) == ("expired" in both)
-    assert (served.not_valid_before_utc > now) == ("not-yet-valid" in both and "expired" not in both)
+        made.verify_mode = ssl.CERT_NONE  # this client has no certificate
+    certificate = served(made)
+    assert ("localhost" not in names(certificate)) == ("other-name" in variations)
+    assert (certificate.issuer != served(contexts.own).issuer) == ("unknown-ca" in variations)
+    assert (certificate.not_valid_after_utc < now) == ("expired" in variations)
+    assert (certificate.not_valid_before_utc > now) == ("not-yet-valid" in variations and "expired" not in variations)
+    if variations & set(ALL[2:]):
+        with pytest.raises(TlsFailed):
+            handshake(made, context())
 
 
-def test_a_certificate_of_its_own(tmp_path: Path) -> None:
+def test_an_expiring_certificate_is_made_for_each_use(contexts: Contexts) -> None:
+    first, second = (contexts(frozenset({"expiring"}), lifetime) for lifetime in (60, 120))
+    assert served(second).not_valid_after_utc > served(first).not_valid_after_utc
+
+
+def test_a_configured_certificate(tmp_path: Path) -> None:
     chain, key = development_ca().issue("mine.example")
     file = tmp_path / "mine.pem"
     file.write_bytes(key + chain)
-    contexts = Contexts(Certificate(file), Behaviour(), NAMES)
+    contexts = Contexts(Certificate(file), Behaviour(), ("localhost",))
     assert contexts.ca_file == file
-    names = _served(contexts.own).extensions.get_extension_for_class(x509.SubjectAlternativeName).value
-    assert names.get_values_for_type(x509.DNSName) == ["mine.example"]
+    assert names(served(contexts.own)) == ["mine.example"]
     for name in ALL:
-        _served(contexts(_way(name))) if name != "client-certificate" else contexts(_way(name))
-
-
-def test_a_client_that_checks_accepts_its_own_only(contexts: Contexts) -> None:
-    def meets(served: ssl.SSLContext) -> str:
-        client = TlsLayer(context(), server_side=False, server_name="localhost")
-        server = TlsLayer(served, server_side=True)
-        try:
-            while not client.established:
-                server.receive_data(client.data_to_send())
-                client.receive_data(server.data_to_send())
-        except Exception as error:
-            return type(error).__name__
-        return "fine"
-
-    assert meets(contexts.own) == "fine"
-    assert {meets(contexts(_way(name))) for name in ("expired", "not-yet-valid", "other-name", "unknown-ca")} == {
-        "TlsFailed"
-    }
+        assert contexts(frozenset({name})) is not contexts.own
 
 
 def test_files_that_cannot_be_read(tmp_path: Path) -> None:
     with pytest.raises(OSError, match="No such file"):
-        Contexts(Certificate(tmp_path / "none.pem"), Behaviour(), NAMES)
+        Contexts(Certificate(tmp_path / "none.pem"), Behaviour(), ("localhost",))

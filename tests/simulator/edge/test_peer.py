@@ -1,4 +1,4 @@
-"""One connection at the edge: transports, alerts, time-outs, resets, backpressure."""
+"""One connection over loopback: transports, alerts, time-outs, resets, backpressure."""
 
 from __future__ import annotations
 
@@ -18,18 +18,8 @@ from cbspec_simulator.edge import peer as peer_module
 from cbspec_simulator.edge import read_throttle
 from cbspec_simulator.edge.peer import Peer
 from cbspec_simulator.settings.config import LimitSettings, Listen, RelaySettings
-from tests.support.client import (
-    ACCEPT,
-    BEAT,
-    HELLO,
-    PATIENCE,
-    AsyncClient,
-    AsyncWebSocket,
-    auth,
-    context,
-    tunnel,
-    until,
-)
+from tests.support import client
+from tests.support.client import BEAT, HELLO, PATIENCE, AsyncClient, AsyncWebSocket, auth, tunnel, until
 
 ANY_PORT = Config(listen=Listen(port=0))
 
@@ -38,7 +28,7 @@ async def test_websocket_on_the_same_port() -> None:
     async with Simulator(ANY_PORT) as simulator, AsyncWebSocket(simulator.address) as wire:
         response = await wire.open(b"Sec-WebSocket-Extensions: permessage-deflate")
         assert response.startswith(b"HTTP/1.1 101 ")
-        assert b"Sec-WebSocket-Accept: " + ACCEPT in response
+        assert b"Sec-WebSocket-Accept: " + client.ACCEPT in response
         assert b"Extensions" not in response
         assert json.loads(await wire.say(HELLO))["type"] == "hello_response"
         assert json.loads(await wire.say(auth()))["type"] == "auth_response"
@@ -52,7 +42,7 @@ async def test_websocket_on_the_same_port() -> None:
         assert await wire.rest() == b""
 
 
-async def test_a_message_that_is_too_long_for_the_websocket() -> None:
+async def test_an_oversized_websocket_message_and_http_without_an_upgrade_are_refused() -> None:
     config = replace(ANY_PORT, limits=LimitSettings(max_message=100))
     async with Simulator(config) as simulator, AsyncWebSocket(simulator.address) as wire:
         await wire.open()
@@ -61,20 +51,17 @@ async def test_a_message_that_is_too_long_for_the_websocket() -> None:
         assert (first, payload[:2]) == (0x88, struct.pack(">H", 1009))
         await wire.rest()
         await until(lambda: not simulator.relay.state.connections)
-
-
-async def test_http_that_is_no_websocket_is_told_so() -> None:
-    async with Simulator(ANY_PORT) as simulator, AsyncClient(simulator.address) as wire:
-        wire.write(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
-        assert (await wire.rest()).startswith(b"HTTP/1.1 426 ")
+        async with AsyncClient(simulator.address) as plain:
+            plain.write(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
+            assert (await plain.rest()).startswith(b"HTTP/1.1 426 ")
 
 
 @pytest.mark.parametrize("version", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_1, ssl.TLSVersion.TLSv1])
-async def test_an_older_version_is_refused_by_an_alert(version: ssl.TLSVersion) -> None:
+async def test_older_tls_versions_are_refused_with_an_alert(version: ssl.TLSVersion) -> None:
     incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
-    client = legacy_client_context(version).wrap_bio(incoming, outgoing)
+    legacy = legacy_client_context(version).wrap_bio(incoming, outgoing)
     with pytest.raises(ssl.SSLWantReadError):
-        client.do_handshake()
+        legacy.do_handshake()
     hello = outgoing.read()
     assert hello[:1] == b"\x16"
     async with Simulator(ANY_PORT) as simulator:
@@ -83,10 +70,11 @@ async def test_an_older_version_is_refused_by_an_alert(version: ssl.TLSVersion) 
         assert not simulator.relay.state.connections
 
 
-async def test_plain_text_is_refused() -> None:
-    async with Simulator(ANY_PORT) as simulator:
-        answer = await _raw(simulator, HELLO)
-        assert answer[:1] in (b"", b"\x15")
+async def test_plain_text_and_silence_end_the_connection() -> None:
+    config = replace(ANY_PORT, limits=LimitSettings(handshake_timeout=0.05))
+    async with Simulator(config) as simulator:
+        assert (await _raw(simulator, HELLO))[:1] in (b"", b"\x15")
+        assert await _raw(simulator, b"") == b""
 
 
 async def _raw(simulator: Simulator, data: bytes) -> bytes:
@@ -99,7 +87,7 @@ async def _raw(simulator: Simulator, data: bytes) -> bytes:
         writer.transport.abort()
 
 
-async def test_a_reset_gives_everything_back() -> None:
+async def test_a_reset_releases_everything() -> None:
     async with Simulator(ANY_PORT) as simulator:
         async with AsyncClient(simulator.address) as wire:
             await wire.greet()
@@ -111,8 +99,8 @@ async def test_a_reset_gives_everything_back() -> None:
         assert not simulator.relay.state.usage
 
 
-class _ResetUnnoticed(asyncio.Transport):
-    """A socket that the client has reset, which asyncio finds out only when it touches it."""
+class _ResetTransport(asyncio.Transport):
+    """A socket that the client has reset; asyncio notices on the next call."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -134,16 +122,16 @@ class _ResetUnnoticed(asyncio.Transport):
         self.aborted = True
 
 
-async def test_a_close_that_meets_a_reset_ends_quietly() -> None:
+async def test_closing_a_connection_that_the_client_has_reset() -> None:
     async with Simulator(ANY_PORT) as simulator:
-        peer, transport = Peer(simulator.server.edge), _ResetUnnoticed()
+        peer, transport = Peer(simulator.server.edge), _ResetTransport()
         peer.connection_made(transport)
         peer.finish()
         assert transport.aborted
         peer.connection_lost(None)
 
 
-async def test_the_remote_end_is_dialled() -> None:
+async def test_the_remote_end_is_dialled_before_the_answer() -> None:
     held = socket.socket()
     held.bind(("127.0.0.1", 0))
     with held:
@@ -158,7 +146,7 @@ async def test_the_remote_end_is_dialled() -> None:
             assert not simulator.relay.state.usage
 
 
-async def test_what_waits_behind_a_dial_is_taken_in_turns_and_in_order() -> None:
+async def test_requests_after_a_dial_are_handled_in_turns_and_in_order() -> None:
     config = replace(ANY_PORT, relay=RelaySettings(probe=True))
     async with (
         Simulator(config) as simulator,
@@ -167,7 +155,7 @@ async def test_what_waits_behind_a_dial_is_taken_in_turns_and_in_order() -> None
     ):
         await wire.greet()
         await other.greet()
-        (asking,) = (session for session in simulator.relay.state.connections if session.number == 1)
+        (asking,) = (connection for connection in simulator.relay.state.connections if connection.number == 1)
         for times in (1, 2, 40, 4000):
             before = asking.sent["heartbeat_response"]
             wire.write(tunnel(f"t{times}", port=simulator.address[1]) + BEAT * times)
@@ -184,7 +172,7 @@ async def test_a_connection_that_ends_while_the_remote_end_is_dialled() -> None:
     listener.listen(0)
     waiting = [socket.socket() for _ in range(3)]
     try:
-        # A full backlog lets further attempts hang: nobody answers them and nobody refuses.
+        # With a full backlog, further attempts are neither accepted nor refused.
         for one in waiting:
             one.setblocking(False)
             one.connect_ex(listener.getsockname())
@@ -200,7 +188,7 @@ async def test_a_connection_that_ends_while_the_remote_end_is_dialled() -> None:
             one.close()
 
 
-async def test_an_error_arrives_before_the_close_even_if_more_was_sent() -> None:
+async def test_an_error_arrives_before_the_close_despite_unread_input() -> None:
     config = replace(ANY_PORT, relay=RelaySettings(connection_limit=0))
     async with Simulator(config) as simulator, AsyncClient(simulator.address) as wire:
         wire.write(HELLO + BEAT * 1000)
@@ -208,29 +196,23 @@ async def test_an_error_arrives_before_the_close_even_if_more_was_sent() -> None
         assert [json.loads(line)["code"] for line in found] == ["connection_limit_reached"]
 
 
-async def test_a_handshake_that_does_not_come_is_ended() -> None:
-    config = replace(ANY_PORT, limits=LimitSettings(handshake_timeout=0.05))
-    async with Simulator(config) as simulator:
-        assert await _raw(simulator, b"") == b""
-
-
-async def test_what_comes_behind_a_close_is_read_and_the_last_answer_arrives(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(read_throttle, "_TURN", 0.0)  # reading pauses behind each piece
+async def test_input_after_a_close_is_read_so_that_the_last_answer_arrives(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(read_throttle, "_TURN", 0.0)  # reading pauses after each piece
     monkeypatch.setattr(peer_module, "LINGER", 2 * PATIENCE)
 
-    def send_all_and_listen(address: tuple[str, int]) -> bytes:
+    def send_all_and_receive(address: tuple[str, int]) -> bytes:
         with (
             socket.create_connection(address, PATIENCE) as sock,
-            context().wrap_socket(sock, server_hostname="localhost") as tls,
+            client.context().wrap_socket(sock, server_hostname="localhost") as tls,
         ):
             tls.sendall(b'{"type":"' + b"x" * 12_000_000)
             return tls.recv(4096)
 
     async with Simulator(ANY_PORT) as simulator:
-        assert b"longer than" in await asyncio.to_thread(send_all_and_listen, simulator.address)
+        assert b"longer than" in await asyncio.to_thread(send_all_and_receive, simulator.address)
 
 
-async def test_half_a_message_does_not_hold_a_connection_for_ever() -> None:
+async def test_an_incomplete_message_does_not_keep_a_connection_open() -> None:
     config = replace(ANY_PORT, limits=LimitSettings(idle_timeout=0.3))
     async with Simulator(config) as simulator, AsyncClient(simulator.address) as wire:
         await wire.greet()
@@ -238,7 +220,7 @@ async def test_half_a_message_does_not_hold_a_connection_for_ever() -> None:
         assert await wire.rest() == b""
 
 
-async def test_a_client_that_does_not_read_is_not_read_from() -> None:
+async def test_backpressure_pauses_reading_and_loses_nothing() -> None:
     async with Simulator(ANY_PORT) as simulator, AsyncClient(simulator.address) as wire:
         await wire.greet()
         wire.writer.transport.pause_reading()  # type: ignore[attr-defined]
@@ -251,7 +233,7 @@ async def test_a_client_that_does_not_read_is_not_read_from() -> None:
         assert set(answers) == {b'{"type":"tunnel_response","status":"ok","tunnel_id":"' + b"x" * 30_000 + b'"}\n'}
 
 
-async def test_a_failure_in_one_connection_hurts_no_other(caplog: pytest.LogCaptureFixture) -> None:
+async def test_a_failure_ends_its_own_connection_only(caplog: pytest.LogCaptureFixture) -> None:
     def fail(body: object, exchange: object) -> list[bytes]:
         if "boom" in json.dumps(body):
             raise RuntimeError("a bug")

@@ -1,7 +1,8 @@
-"""Turns: all bytes in their order, none of it for long, and a pause behind what took long."""
+"""Turns of reading: all bytes in order, no turn too long, and pauses for expensive messages."""
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable
 
 import pytest
@@ -12,174 +13,148 @@ from cbspec_simulator.edge import read_throttle as module
 from cbspec_simulator.edge.read_throttle import Crowd, ReadThrottle
 
 
-class Time:
-    """A clock of processor time that stands still but for what work takes."""
+class Work:
+    """A throttle, and a clock of processor time that only work advances."""
 
-    def __init__(self) -> None:
-        self.now = 0.0
+    def __init__(self, waiting: bytes = b"", *, busy: bool = False) -> None:
+        self.time = 0.0
+        self.crowd = Crowd()
+        self.busy = busy
+        self.throttle = ReadThrottle(self.crowd, lambda: self.time)
+        if waiting:
+            self.throttle.put(waiting)
 
-    def __call__(self) -> float:
-        return self.now
+    def turns(self, cost: Callable[[bytes], tuple[float, int]]) -> list[tuple[bytes, float | None]]:
+        """Read everything; return each turn, and the pause after it, which isn't kept.
 
+        `cost` returns the seconds of a piece and the messages that it completes; others are active if `busy`.
+        """
+        found = []
+        for _ in range(100_000):
+            turn = b""
+            self.crowd.small_inputs += self.busy
+            for piece in self.throttle.pieces(0.0):
+                seconds, completed = cost(piece)
+                self.time += seconds
+                self.throttle.took(len(piece), completed)
+                turn += piece
+            found.append((turn, self.throttle.pause(0.0)))
+            if not self.throttle or not turn:
+                return found
+        raise AssertionError("no end of turns")
 
-def taken(
-    turns: ReadThrottle, time: Time, cost: Callable[[bytes], tuple[float, int]], crowd: Crowd | None = None
-) -> list[tuple[bytes, float | None]]:
-    """Take everything, while others of a crowd ask; return each turn, and the pause behind it, which isn't kept."""
-    found = []
-    for _ in range(100_000):
-        turn = b""
-        if crowd is not None:
-            crowd.asked += 1
-        for piece in turns.pieces(0.0):
-            seconds, completed = cost(piece)
-            time.now += seconds
-            turns.took(len(piece), completed)
-            turn += piece
-        found.append((turn, turns.pause(0.0)))
-        if not turns or not turn:
-            return found
-    raise AssertionError("no end of turns")
+    def read_large_message(self, seconds: float, now: float = 0.0) -> float | None:
+        """Read a large message; return the pause after it."""
+        self.throttle.took(module._LARGE, 0)
+        assert not self.throttle.passes(1)
+        self.throttle.put(b"}")
+        for _ in self.throttle.pieces(now):
+            self.time += seconds
+            self.throttle.took(1, 1)
+        return self.throttle.pause(now)
 
 
 @given(st.binary(max_size=20_000), st.floats(0, 1e-6), st.integers(0, 2), st.booleans())
-def test_all_is_taken_in_order_and_no_turn_is_long(data: bytes, byte: float, completed: int, busy: bool) -> None:
-    time, crowd = Time(), Crowd()
-    turns = ReadThrottle(crowd, time)
-    turns.put(data[:100])
-    turns.put(data[100:])
-    found = taken(turns, time, lambda piece: (byte * len(piece), completed), crowd if busy else None)
+def test_all_input_is_read_in_order_in_short_turns(data: bytes, byte: float, completed: int, busy: bool) -> None:
+    work = Work(data[:100], busy=busy)
+    work.throttle.put(data[100:])
+    found = work.turns(lambda piece: (byte * len(piece), completed))
     assert b"".join(turn for turn, _ in found) == data
     allowed = module._SHORT_TURN if busy else module._TURN
-    for turn, _ in found:
-        # A piece may begin just before the time is up, and is no more than doubled.
-        assert byte * len(turn) <= 2 * allowed + byte * module._USUAL
+    # A piece may begin just before the end of the turn, and its size at most doubles.
+    assert all(byte * len(turn) <= 2 * allowed + byte * module._USUAL for turn, _ in found)
 
 
 @pytest.mark.parametrize("busy", [False, True])
-def test_many_small_messages_are_taken_a_few_at_a_time(busy: bool) -> None:
-    time, crowd = Time(), Crowd()
-    turns = ReadThrottle(crowd, time)
-    turns.put(bytes(100_000))
+def test_many_small_messages_are_read_in_small_pieces(busy: bool) -> None:
     # 24 µs for three bytes
-    found = taken(turns, time, lambda piece: (len(piece) * 8e-6, len(piece) // 3), crowd if busy else None)
-    later = found[10:-1]
-    assert {len(turn) for turn, _ in later} == {module._FEW}
-    assert {pause for _, pause in later} == {module._GAP * module._TURN if busy else 0.0}
+    found = Work(bytes(100_000), busy=busy).turns(lambda piece: (len(piece) * 8e-6, len(piece) // 3))
+    assert {len(turn) for turn, _ in found[10:-1]} == {module._FEW}
+    assert {pause for _, pause in found[10:-1]} == {module._GAP * module._TURN if busy else 0.0}
     assert found[-1][1] is None
 
 
-def test_frames_that_say_nothing_are_taken_fewer_at_a_time_still() -> None:
-    time, crowd = Time(), Crowd()
-    turns = ReadThrottle(crowd, time)
-    turns.put(bytes(100_000))
-    found = taken(turns, time, lambda piece: (len(piece) * 2e-6, 0), crowd)
+def test_frames_without_a_message_are_read_in_the_smallest_pieces() -> None:
+    found = Work(bytes(100_000), busy=True).turns(lambda piece: (len(piece) * 2e-6, 0))
     assert all(len(turn) * 2e-6 < module._SHORT_TURN + 2 * module._LEAST * 2e-6 for turn, _ in found[10:])
 
 
-def test_a_message_that_takes_long_by_itself_makes_no_smaller_pieces() -> None:
-    time = Time()
-    turns = ReadThrottle(Crowd(), time)
-    turns.put(bytes(10 * module._USUAL))
-    assert {len(turn) for turn, _ in taken(turns, time, lambda _: (0.01, 1))} == {module._USUAL}
+def test_a_single_expensive_message_does_not_shrink_the_pieces() -> None:
+    found = Work(bytes(10 * module._USUAL)).turns(lambda _: (0.01, 1))
+    assert {len(turn) for turn, _ in found} == {module._USUAL}
 
 
-def test_a_large_message_is_taken_in_few_pieces() -> None:
-    time = Time()
-    turns = ReadThrottle(Crowd(), time)
-    turns.put(bytes(1 << 20))
-    sizes: list[int] = []
-
-    def cost(piece: bytes) -> tuple[float, int]:
-        sizes.append(len(piece))
-        return len(piece) * 1e-10, 0
-
-    assert [pause for _, pause in taken(turns, time, cost)][-1] is None
-    assert len(sizes) < 50
+def test_a_large_message_is_read_in_few_pieces() -> None:
+    pieces = itertools.count()
+    found = Work(bytes(1 << 20)).turns(lambda piece: (len(piece) * 1e-10 + 0 * next(pieces), 0))
+    assert found[-1][1] is None
+    assert next(pieces) < 50
 
 
-def test_messages_that_wait_are_taken_before_more_bytes_are() -> None:
-    turns = ReadThrottle(Crowd(), Time())
-    turns.put(b"more")
-    turns.behind = True
-    assert not turns.passes(1)
+def test_the_backlog_is_handled_before_more_bytes() -> None:
+    throttle = Work(b"more").throttle
+    throttle.backlog = True
+    assert not throttle.passes(1)
     found = []
-    for piece in turns.pieces(0.0):
+    for piece in throttle.pieces(0.0):
         found.append(piece)
-        turns.behind = len(found) < 3
-        turns.took(len(piece), 4)
+        throttle.backlog = len(found) < 3
+        throttle.took(len(piece), 4)
     assert found == [b"", b"", b"", b"more"]
-    assert not turns
+    assert not throttle
 
 
-def heavy(turns: ReadThrottle, time: Time, seconds: float, now: float = 0.0) -> float | None:
-    """Take a large message; return the pause behind it."""
-    turns.took(module._LARGE, 0)
-    assert not turns.passes(1)
-    turns.put(b"}")
-    for _ in turns.pieces(now):
-        time.now += seconds
-        turns.took(1, 1)
-    return turns.pause(now)
+def test_expensive_messages_are_paused_until_they_are_a_small_share_of_the_time() -> None:
+    work = Work()
+    throttle = work.throttle
+    work.crowd.small_inputs += 1
+    assert work.read_large_message(module._BUDGET / 2) is None
+    due = module._BUDGET / 2 / module._SHARE
+    assert work.read_large_message(module._BUDGET) == pytest.approx(min(module._RECHECK, due))
+    throttle.put(b"x")
+    work.crowd.small_inputs += 1
+    assert list(throttle.pieces(due - 0.01)) == []
+    assert throttle.pause(due - 0.01) == pytest.approx(0.01)
+    assert list(throttle.pieces(due + 0.01)) == [b"x"]
+    work.read_large_message(1000.0, due)
+    work.crowd.small_inputs += 1
+    assert list(throttle.pieces(due + module._LONGEST_PAUSE - 0.01)) == []
+    throttle.put(b"y")
+    assert list(throttle.pieces(due + module._LONGEST_PAUSE + 0.01)) == [b"y"]
 
 
-def test_large_messages_that_take_long_are_paused_behind_until_they_are_a_small_share() -> None:
-    time, crowd = Time(), Crowd()
-    turns = ReadThrottle(crowd, time)
-    crowd.asked += 1
-    assert heavy(turns, time, module._FREE / 2) is None
-    due = module._FREE / 2 / module._SHARE
-    assert heavy(turns, time, module._FREE) == pytest.approx(min(module._LOOK, due))
-    turns.put(b"x")
-    crowd.asked += 1
-    assert list(turns.pieces(due - 0.01)) == []
-    assert turns.pause(due - 0.01) == pytest.approx(0.01)
-    assert list(turns.pieces(due + 0.01)) == [b"x"]
-    heavy(turns, time, 1000.0, due)
-    crowd.asked += 1
-    assert list(turns.pieces(due + module._LONGEST_PAUSE - 0.01)) == []
-    turns.put(b"y")
-    assert list(turns.pieces(due + module._LONGEST_PAUSE + 0.01)) == [b"y"]
+def test_the_pause_ends_when_no_other_connection_is_active() -> None:
+    work = Work()
+    work.crowd.small_inputs += 1
+    assert work.read_large_message(1.0) == module._RECHECK
+    work.throttle.put(b"more")
+    assert work.throttle.pause(module._ACTIVE / 2) == module._RECHECK
+    assert work.throttle.pause(module._ACTIVE + 0.01) == 0.0
+    assert list(work.throttle.pieces(module._ACTIVE + 0.01)) == [b"more"]
 
 
-def test_nobody_is_paused_while_nobody_else_is_there() -> None:
-    time, crowd = Time(), Crowd()
-    turns = ReadThrottle(crowd, time)
-    crowd.asked += 1
-    assert heavy(turns, time, 1.0) == module._LOOK
-    turns.put(b"more")
-    assert turns.pause(module._AROUND / 2) == module._LOOK
-    assert turns.pause(module._AROUND + 0.01) == 0.0
-    assert list(turns.pieces(module._AROUND + 0.01)) == [b"more"]
-
-
-def test_what_it_asks_itself_keeps_nobody_waiting() -> None:
+def test_own_input_is_not_another_connections_input() -> None:
     crowd = Crowd()
-    before = ReadThrottle(crowd, Time())
-    assert before.passes(1)
-    turns = ReadThrottle(crowd, Time())
-    assert turns.passes(1)
-    turns.put(b"more")
-    assert turns._silence(0.0) > module._AROUND
-    assert before.passes(1)
-    assert turns._silence(1.0) == 0.0
+    other, throttle = ReadThrottle(crowd), ReadThrottle(crowd)
+    assert throttle.passes(1)
+    assert throttle._silence(0.0) > module._ACTIVE
+    assert other.passes(1)
+    assert throttle._silence(1.0) == 0.0
 
 
-def test_a_small_message_is_never_paused_behind_whatever_the_machine_does_meanwhile() -> None:
-    time, crowd = Time(), Crowd()
-    turns = ReadThrottle(crowd, time)
-    turns.put(bytes(2000))
-    pauses = [pause for _, pause in taken(turns, time, lambda _: (0.5, 1), crowd)]
+def test_small_messages_cause_no_pause_on_a_slow_machine() -> None:
+    work = Work(bytes(2000), busy=True)
+    pauses = [pause for _, pause in work.turns(lambda _: (0.5, 1))]
     assert pauses[:-1] == [module._GAP * module._TURN] * (len(pauses) - 1)
     assert pauses[-1] is None
-    assert turns.passes(1)
+    assert work.throttle.passes(1)
 
 
-def test_what_waits_is_taken_first() -> None:
-    turns = ReadThrottle(Crowd(), Time())
-    assert turns.passes(module._SMALL)
-    assert not turns.passes(module._SMALL + 1)
-    turns.put(b"a")
-    assert not turns.passes(1)
-    turns.clear()
-    assert turns.passes(1)
+def test_small_input_passes_unless_other_input_waits() -> None:
+    throttle = Work().throttle
+    assert throttle.passes(module._SMALL)
+    assert not throttle.passes(module._SMALL + 1)
+    throttle.put(b"a")
+    assert not throttle.passes(1)
+    throttle.clear()
+    assert throttle.passes(1)

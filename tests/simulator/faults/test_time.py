@@ -117,5 +117,5 @@ async def test_a_large_answer_in_small_pieces_does_not_delay_other_connections()
         assert await wire.reader.read(1)
         await _serve_others(simulator)
         peers = [peer for peer in simulator.server.edge.peers.values() if isinstance(peer, Peer)]
-        sizes = [peer._transport.get_write_buffer_size() for peer in peers]
+        sizes = [peer._channel.transport.get_write_buffer_size() for peer in peers]
         assert max(sizes) < 1_000_000

@@ -14,8 +14,8 @@ from cbspec_simulator.edge.outbox import Outbox
 from cbspec_simulator.faults.catalogue import KINDS
 from cbspec_simulator.faults.fault import Fault
 from cbspec_simulator.faults.when import MessageDirection
+from cbspec_simulator.relay.actions import Action, CloseAction, SendAction, WaitAction
 from cbspec_simulator.relay.events import Decided, Event
-from cbspec_simulator.relay.session import Action, CloseAction, SendAction, WaitAction
 from tests.simulator.faults.test_catalogue import SHOWS
 from tests.support.memory import BEAT, HELLO, MemoryClient, MemoryRelay, auth, tunnel
 

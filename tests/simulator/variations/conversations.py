@@ -65,7 +65,7 @@ def play(conversation: Dialogue, change: Change, config: Config) -> Iterator[tup
         except (RuntimeError, SystemExit) as failure:
             yield name, type(failure).__name__
             continue
-        yield name, re.sub(rb"Date: [^\r]*", b"", client.raw), client.closed, str(client.errands)
+        yield name, re.sub(rb"Date: [^\r]*", b"", client.raw), client.closed, str(client.io_requests)
 
 
 def _take(memory: MemoryRelay, client: MemoryClient, step: object) -> None:

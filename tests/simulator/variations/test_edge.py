@@ -15,7 +15,7 @@ from cryptography import x509
 
 from cbspec.tls_contexts import legacy_client_context
 from cbspec_simulator import Behaviour, Config, ConfigError, Simulator, arranged, varied
-from cbspec_simulator.relay.behaviour import Readable
+from cbspec_simulator.relay.behaviour import OtherConnection
 from cbspec_simulator.settings.config import Listen
 from tests.support.client import PATIENCE, AsyncClient, RawClient, auth, context, tunnel, until
 from tests.support.messages import BEAT, HELLO, line
@@ -187,7 +187,7 @@ async def test_unread_answers_can_block_the_other_connections(ids: tuple[str, ..
     behaviour = varied(Behaviour(), *ids)
     stuck_events: list[bool] = []
 
-    def stuck(others: Iterable[Readable], full: bool) -> None:
+    def stuck(others: Iterable[OtherConnection], full: bool) -> None:
         behaviour.stuck(others, full)
         stuck_events.append(full)
 

@@ -10,7 +10,7 @@ from websockets.server import ServerProtocol
 from cbspec.protocol.framing import RawMessage, StreamFramer
 from cbspec.protocol.websocket import WebSocketFramer
 from cbspec_simulator.base.state import Attempt
-from cbspec_simulator.base.steps import Check, Errand
+from cbspec_simulator.base.steps import Check, IoRequest
 from cbspec_simulator.variations.parts import Change, framed, websocket_by
 from cbspec_simulator.variations.steps import watching
 
@@ -104,7 +104,7 @@ class _SingleMessageFramer(WebSocketFramer):
 
 
 def _nothing_after_a_dial(step: Check) -> Check:
-    def dial(attempt: Attempt) -> Errand | None:
+    def dial(attempt: Attempt) -> IoRequest | None:
         wanted = step(attempt)
         while wanted is not None and attempt.connection.framer.next_message() is not None:
             pass

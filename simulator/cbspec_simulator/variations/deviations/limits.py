@@ -16,7 +16,7 @@ from cbspec_simulator.base.steps import (
     TENANT_CONNECTIONS,
     TENANT_TUNNELS,
     Check,
-    Errand,
+    IoRequest,
     Quota,
     Step,
 )
@@ -109,7 +109,7 @@ def _freed(name: str, by: str) -> Change:
         counters: set[UsageCounters] = set()
 
         def make(inner: Check) -> Check:
-            def check(attempt: Attempt) -> Errand | None:
+            def check(attempt: Attempt) -> IoRequest | None:
                 counters.add(attempt.relay.usage)
                 return inner(attempt)
 

@@ -11,7 +11,7 @@ from weakref import WeakSet
 
 from cbspec.protocol.framing import MessageTooLarge, RawMessage, StreamFramer
 from cbspec.protocol.tls import TlsFailed, TlsLayer
-from cbspec_simulator.relay.behaviour import Behaviour, Closable, Readable
+from cbspec_simulator.relay.behaviour import Behaviour, OtherConnection
 from cbspec_simulator.variations.answers import unanswered
 from cbspec_simulator.variations.parts import Change, both, framed, layered, part
 from cbspec_simulator.variations.requests import Decode, decoding
@@ -66,12 +66,12 @@ def _fails() -> None:
     raise UnhandledInput
 
 
-def _abort_all(others: Iterable[Closable]) -> None:
+def _abort_all(others: Iterable[OtherConnection]) -> None:
     for other in others:
         other.abort()
 
 
-def _stop_reading_all(others: Iterable[Readable], stuck: bool) -> None:
+def _stop_reading_all(others: Iterable[OtherConnection], stuck: bool) -> None:
     for other in others:
         other.hold_up(stuck)
 

@@ -11,7 +11,7 @@ from cbspec.protocol.codes import ErrorCode
 from cbspec.protocol.messages import TunnelInfo
 from cbspec.tokens.jwt import Claims
 from cbspec_simulator.base.state import Attempt, Identity, Refused
-from cbspec_simulator.base.steps import Check, Errand, complete_claims, known_tenant
+from cbspec_simulator.base.steps import Check, IoRequest, complete_claims, known_tenant
 from cbspec_simulator.variations.answers import request_is, unanswered
 from cbspec_simulator.variations.parts import Change, both
 from cbspec_simulator.variations.requests import Test, accepts, missing
@@ -96,7 +96,7 @@ def _tolerant(test: Callable[[Attempt, str, str], bool]) -> Change:
     """Open a tunnel for another tenant if `test` is true of the token's tenant and the named one."""
 
     def make(inner: Check) -> Check:
-        def own_tenant(attempt: Attempt) -> Errand | None:
+        def own_tenant(attempt: Attempt) -> IoRequest | None:
             let_through = test(attempt, attempt.known.tenant.id, tunnel_request(attempt).tenant_id)
             return None if let_through else inner(attempt)
 

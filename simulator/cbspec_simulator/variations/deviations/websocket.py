@@ -17,7 +17,7 @@ from cbspec.protocol.websocket import WebSocketFramer
 from cbspec.tokens.jws import CompactJws
 from cbspec.tokens.jwt import Claims
 from cbspec_simulator.base.state import Attempt, Identity, Refused
-from cbspec_simulator.base.steps import Check, Errand
+from cbspec_simulator.base.steps import Check, IoRequest
 from cbspec_simulator.relay.behaviour import stranger
 from cbspec_simulator.variations.answers import over_websocket, unanswered
 from cbspec_simulator.variations.deviations.arrival import websocket_read_as
@@ -166,7 +166,7 @@ class _BinaryFramer(WebSocketFramer):
 def _unverified(inner: Check) -> Check:
     """Accept any signature over WebSocket."""
 
-    def valid_token(attempt: Attempt) -> Errand | None:
+    def valid_token(attempt: Attempt) -> IoRequest | None:
         try:
             return inner(attempt)
         except Refused:

@@ -1,0 +1,90 @@
+"""TLS on the socket of one connection: plain bytes in and out, and each way to close."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import struct
+
+from cbspec_simulator.relay.behaviour import ByteLayer
+
+
+class TlsChannel:
+    """A TLS layer on a socket transport, which `connection_made` sets.
+
+    Arguments: after `stall_after` bytes nothing more is sent (None: no limit). `write_closed`: the relay has ended its
+    half of the connection. `client_ended`: the client has ended its half.
+    """
+
+    def __init__(self, layer: ByteLayer, stall_after: int | None) -> None:
+        self.transport: asyncio.Transport
+        self.client_ended = False
+        self.write_closed = False
+        self._layer = layer
+        self._stall_after = stall_after
+        self._written = 0
+        self._flushed = False
+
+    @property
+    def established(self) -> bool:
+        """Whether the TLS handshake is complete."""
+        return self._layer.established
+
+    @property
+    def input_ended(self) -> bool:
+        """Whether TLS received the end of the client's data."""
+        return self._layer.ended
+
+    def receive(self, data: bytes) -> bytes:
+        """Return the plain text of received bytes; raises TlsFailed."""
+        self._flushed = False
+        return self._layer.receive_data(data)
+
+    def receive_eof(self) -> None:
+        """Record the end of input."""
+        self._layer.receive_eof()
+
+    def send(self, data: bytes) -> None:
+        """Send plain text."""
+        self._layer.send(data)
+        self.flush()
+
+    def send_alert(self, code: int) -> None:
+        """Send a record with a fatal alert, without encryption."""
+        self.transport.write(bytes((21, 3, 3, 0, 2, 2, code)))
+
+    def flush(self) -> None:
+        """Send the bytes that TLS has ready."""
+        self._flushed = True
+        data = self._layer.data_to_send()
+        if not data:
+            return
+        if self._stall_after is not None:
+            data = data[: max(0, self._stall_after - self._written)]
+            self._written += len(data)
+        if data and not self.write_closed:
+            self.transport.write(data)
+
+    def flush_tls(self) -> None:
+        """Send TLS's own messages, unless an answer since the last `receive` carried them."""
+        if not self._flushed:
+            self.flush()
+
+    def end_writing(self, *, notify: bool) -> None:
+        """End the relay's half of the connection, with or without a close_notify."""
+        if notify:
+            self._layer.close()
+        self.flush()
+        if self.client_ended:
+            self.transport.close()
+        elif not self.transport.is_closing():
+            try:
+                self.transport.write_eof()
+            except OSError:  # the client reset the connection, and asyncio hasn't noticed yet
+                self.transport.abort()
+
+    def reset(self) -> None:
+        """Close by a TCP reset."""
+        sock = self.transport.get_extra_info("socket")
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        self.transport.abort()
