@@ -10,7 +10,7 @@ from __future__ import annotations
 from cbspec.protocol.codes import ErrorCode
 from cbspec.protocol.connection import Connection, Framer, RemoteProtocolError, RequestReceived, RequestRefused
 from cbspec.protocol.framing import RawMessage
-from cbspec.protocol.messages import Auth, Error, Message, Role, Violation
+from cbspec.protocol.messages import Auth, Error, HeartbeatResponse, Message, Role, Violation
 from cbspec.protocol.state import Refuse, State
 from cbspec.protocol.websocket import WebSocketFramer
 from cbspec.redact import LONGEST
@@ -141,7 +141,7 @@ class RelaySession:
         output = self._output
         self.backlog = False
         for _ in _BATCH:
-            if output.closing or self._requests.waiting is not None:
+            if output.closing:
                 break
             try:
                 event = self.state.protocol.next_event()
@@ -157,7 +157,11 @@ class RelaySession:
             if self.relay.faults.active:
                 self._handle_with_faults(event)
             else:
-                self._conclude(self._requests.handle(event, self._now, None), event)
+                outcome = self._requests.handle(event, self._now, None)
+                if isinstance(outcome, HeartbeatResponse):  # the most frequent outcome
+                    output.answer(outcome, event, self._now)
+                else:
+                    self._conclude(outcome, event)
         else:
             self.backlog = True
             return output.actions
@@ -199,11 +203,15 @@ class RelaySession:
             output.drop()
         for number in range(handling.copies):
             if number:
-                if protocol.busy or self._requests.waiting is not None or output.closing:
-                    return  # the copy before is still being checked, or was the last request
+                if protocol.busy or output.closing:
+                    return  # the first copy waits for I/O, or was the last request
                 event = self._judged_again(event)
                 output.copy = True
-            self._conclude(self._requests.handle(event, self._now, handling), event)
+            outcome = self._requests.handle(event, self._now, handling)
+            if number and isinstance(outcome, _IO_REQUESTS):
+                self._requests.abandon()  # the connection would not wait for it
+                return
+            self._conclude(outcome, event)
 
     def _judged_again(self, event: RequestReceived | RequestRefused) -> RequestReceived | RequestRefused:
         """Return the event of a request that arrives once more."""
