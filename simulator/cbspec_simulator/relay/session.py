@@ -235,7 +235,7 @@ class RelaySession:
 
 
 def connect(relay: Relay, address: str, *, websocket: bool = False, number: int | None = None) -> RelaySession:
-    """Return the session of a new connection from `address`; `number` is the one that `accept` returned, if any."""
+    """Return the session of a new connection from `address`; `number`: the result of `accept`, if it was called."""
     behaviour, limits = relay.behaviour, relay.config.limits
     framer = behaviour.websocket(limits) if websocket else behaviour.stream(limits)
     session = RelaySession(relay, plain_address(address), number or relay.accept(), framer)
