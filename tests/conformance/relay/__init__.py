@@ -1,1 +1,1 @@
-"""Tests of what cases share."""
+"""Tests of the arrangements that cases share."""

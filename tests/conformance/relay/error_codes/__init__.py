@@ -1,1 +1,1 @@
-"""Tests of what the cases about error codes share."""
+"""Tests of the arrangements for the cases about error codes."""
