@@ -118,22 +118,14 @@ def test_violations_and_refusals_are_counted(relay: LocalRelay, tmp_path: Path) 
         code, out, errors = load(address(relay), "--sessions", "120", *FAST, "--csv", str(prefix))
         assert [fault.strikes for fault in faults] == [1] * len(RARE)
     expected = Counter(["CB-AUT-001", *(requirement for *_, requirement in RARE)])  # a status other than ok
-    assert (code, violated(out)) == (1, expected)
+    assert (code, violated(out), errors.count("WARNING")) == (1, expected, 0)
+    assert re.search(r"CB-TUN-002 was violated 1 times: expected tunnel_id '\S+', as asked; seen: tunnel_id", out)
     assert "111 succeeded, 9 failed" in out
     failures = Counter({row["Error"]: 0 for row in rows(prefix, "failures")})
     for row in rows(prefix, "failures"):
         failures[row["Error"]] += int(row["Occurrences"])
     assert failures.items() >= {**expected, "server_unavailable": 1}.items()
     assert token[:40] not in "".join([out, errors, *(file.read_text() for file in tmp_path.iterdir())])
-
-
-def test_a_violation_in_one_of_500_sessions_is_detected() -> None:
-    # The persona returns a wrong id for some ids, decided by their digest.
-    with LocalRelay(persona="rare-tunnel-id", config={"relay": {"buffer_pool": 1000}}) as relay:
-        code, out, errors = load(address(relay), "--sessions", "210", "--rate", "210", "--hold", "0")
-    assert (code, errors.count("WARNING")) == (1, 0)
-    assert "210 sessions: 209 succeeded, 1 failed" in out
-    assert "CB-TUN-002 was violated 1 times: expected tunnel_id 'load-200', as asked; seen: tunnel_id" in out
 
 
 def test_violations_of_websocket_rules_are_detected(relay: LocalRelay) -> None:
@@ -203,8 +195,6 @@ def test_options_after_two_dashes_are_passed_to_locust(relay: LocalRelay, tmp_pa
     assert (code, out.splitlines()[0]) == (0, "10 sessions: 10 succeeded, 0 failed")
     assert "heartbeat" in report.read_text()
     assert not find_tokens(report.read_text())
-    code, _, errors = load(address(relay), "--", "--no-such-option")
-    assert (code, "--no-such-option" in errors) == (2, True)
 
 
 def test_the_web_page_shows_the_load_and_no_token(relay: LocalRelay) -> None:
