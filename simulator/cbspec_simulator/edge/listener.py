@@ -97,7 +97,7 @@ class Listener:
         try:
             sockets = _listening(self._places)
         except OSError as error:
-            log.warning("can't listen on port %d again: %s; trying on", self.addresses[0][1], error.strerror)
+            log.warning("can't listen on port %d again: %s; retrying", self.addresses[0][1], error.strerror)
             return
         self._acceptors = [Acceptor(sock, self._factory) for sock in sockets]
 

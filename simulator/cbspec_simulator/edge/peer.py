@@ -119,7 +119,7 @@ class Peer(asyncio.Protocol):
         self._guarded(self._run_queue)
         self._guarded(self._plan_turn)
 
-    def hold_up(self, held: bool) -> None:
+    def hold_reading(self, held: bool) -> None:
         """Pause or resume reading."""
         self._held_up = held
         self._pause_or_resume()

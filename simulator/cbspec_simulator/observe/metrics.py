@@ -96,8 +96,8 @@ class RelayMetrics(Collector):
         self._messages[event.type] += 1
 
     def _sent(self, event: Sent) -> None:
-        _, type_, asked = event
-        self._latency[type_].observe(self._now() - asked)
+        _, type_, arrival = event
+        self._latency[type_].observe(self._now() - arrival)
 
     def _count(self, event: Connected | Decided | Disconnected) -> None:
         match event:

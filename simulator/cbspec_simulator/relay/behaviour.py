@@ -87,7 +87,7 @@ class OtherConnection(Protocol):
     def abort(self) -> None:
         """Close the connection at once."""
 
-    def hold_up(self, held: bool) -> None:
+    def hold_reading(self, held: bool) -> None:
         """Pause or resume reading."""
 
 
@@ -171,7 +171,7 @@ def verify(authority: Authority, token: str, now: float) -> Claims:
     return authority.verifier.verify(token, now)
 
 
-def stranger(attempt: Attempt) -> Identity:
+def identity_before_auth(attempt: Attempt) -> Identity:
     """Return the identity of a connection before auth: none."""
     raise Refused(ErrorCode.INVALID_TOKEN, "authenticate first")
 
@@ -223,10 +223,10 @@ class Behaviour:
     """The behaviour of a relay, part by part; `Behaviour()` conforms.
 
     `every` holds the steps of each request, valid or not, on an authenticated connection; `steps` those of each type of
-    request; `welcome` those of a new connection. `stranger` returns the identity of a connection before auth. After the
-    end of a connection, `gives_back` and `gives_back_at_reset` tell which of its units are released, `notices_after`
-    seconds later. `parting` returns the last message of a connection that the relay closes. `refused` is called after
-    each refusal, `crashed` when the code of a connection fails, `stuck` when a write buffer is full or empty again.
+    request; `welcome` those of a new connection. `notices_after` seconds after the end of a connection, its units are
+    released that `releases`, and after a reset `releases_at_reset`, return true for. `parting` returns the last message
+    of a connection that the relay closes. `refused` is called after each refusal, `crashed` when the code of a
+    connection fails, `stuck` when a write buffer is full or empty again.
     """
 
     certificate: Callable[[DevelopmentCA, Iterable[str]], tuple[bytes, bytes]] = lambda ca, names: ca.issue(*names)
@@ -243,11 +243,11 @@ class Behaviour:
     welcome: tuple[Step, ...] = ()
     every: tuple[Step, ...] = (RATE,)
     steps: Mapping[type[Request], tuple[Step, ...]] = field(default_factory=lambda: STEPS)
-    stranger: Callable[[Attempt], Identity] = stranger
+    identity_before_auth: Callable[[Attempt], Identity] = identity_before_auth
     rate_holder: Callable[[Attempt], Hashable] = rate_holder
     rate_limiter: Callable[[Rate], RateLimiter] = TokenBucket
-    gives_back: Callable[[Account], bool] = lambda account: True
-    gives_back_at_reset: Callable[[Account], bool] = lambda account: True
+    releases: Callable[[Account], bool] = lambda account: True
+    releases_at_reset: Callable[[Account], bool] = lambda account: True
     refuse: Callable[[Attempt, RequestRefused], Refused] = refuse
     refused: Callable[[Attempt, Refused], None] = lambda attempt, refused: None
     answers: Callable[[Body, AnswerContext], list[Body]] = unchanged

@@ -34,12 +34,12 @@ class Answered(NamedTuple):
 class Sent(NamedTuple):
     """The whole answer to a request was passed to the transport; published only if `Relay.timed` is set.
 
-    `type` is the request's, or "unknown"; `asked` is the arrival of its last byte, in seconds of the monotonic clock.
+    `type` is the request's, or "unknown"; `arrival` is the time of its last byte, in seconds of the monotonic clock.
     """
 
     connection: ConnectionState
     type: str
-    asked: float
+    arrival: float
 
 
 class Decided(NamedTuple):

@@ -97,9 +97,9 @@ class Relay:
         self.connected += 1
         return self.connected
 
-    def give_back(self, held: list[Account]) -> None:
+    def release(self, held: list[Account]) -> None:
         """Return units to the usage counters, unless the behaviour keeps them."""
-        for account in filter(self.behaviour.gives_back, held):
+        for account in filter(self.behaviour.releases, held):
             self.state.usage.give(account)
         held.clear()
 

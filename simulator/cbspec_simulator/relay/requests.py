@@ -86,13 +86,13 @@ class RequestHandler:
         """Release the resources of a waiting request."""
         if self.waiting is not None:
             self.waiting = None
-            self._relay.give_back(self._attempt.held)
+            self._relay.release(self._attempt.held)
 
     def _take(self, attempt: Attempt, steps: Iterator[Step], event: RequestReceived) -> Outcome:
         """Take steps until one refuses or needs I/O."""
         try:
             if attempt.identity is None and isinstance(attempt.request, TunnelInfo):
-                attempt.identity = self._relay.behaviour.stranger(attempt)
+                attempt.identity = self._relay.behaviour.identity_before_auth(attempt)
             for step in steps:
                 if step.when is None or step.when(attempt):
                     wanted = step.check(attempt)
@@ -104,7 +104,7 @@ class RequestHandler:
         return self._serve(attempt)
 
     def _refused(self, attempt: Attempt, refused: Refused) -> Refused:
-        self._relay.give_back(attempt.held)
+        self._relay.release(attempt.held)
         self._relay.behaviour.refused(attempt, refused)
         return refused
 

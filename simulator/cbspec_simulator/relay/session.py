@@ -107,8 +107,8 @@ class RelaySession:
             self._websocket.end()
         self._requests.abandon()
         if reset:
-            self.state.held[:] = filter(self.relay.behaviour.gives_back_at_reset, self.state.held)
-        self.relay.give_back(self.state.held)
+            self.state.held[:] = filter(self.relay.behaviour.releases_at_reset, self.state.held)
+        self.relay.release(self.state.held)
         self.paused = None
         self.state.tunnels.clear()
         self.relay.state.connections.discard(self.state)

@@ -80,10 +80,10 @@ def _resumed_is_known(behaviour: Behaviour) -> Behaviour:
     def layer(context: ssl.SSLContext) -> TlsLayer:
         return _Remembering(context, server_side=True)
 
-    def stranger(attempt: Attempt) -> Identity:
-        return named_tenant(attempt) if reading[0] else behaviour.stranger(attempt)
+    def identity_before_auth(attempt: Attempt) -> Identity:
+        return named_tenant(attempt) if reading[0] else behaviour.identity_before_auth(attempt)
 
-    return replace(behaviour, stranger=stranger, layer=layer)
+    return replace(behaviour, identity_before_auth=identity_before_auth, layer=layer)
 
 
 CHANGES: dict[str, Change] = {
@@ -95,9 +95,9 @@ CHANGES: dict[str, Change] = {
         lambda value: isinstance(value, list) and len(value) == 1 and isinstance(value[0], str),
         lambda value: value[0],
     ),
-    "refused-but-authenticated": part(refused=_let_in, stranger=named_tenant),
-    "expired-but-authenticated": part(refused=_let_in_expired, stranger=named_tenant),
-    "auth-leaks": both(served_in(State.GREETED), part(stranger=_any_identity)),
+    "refused-but-authenticated": part(refused=_let_in, identity_before_auth=named_tenant),
+    "expired-but-authenticated": part(refused=_let_in_expired, identity_before_auth=named_tenant),
+    "auth-leaks": both(served_in(State.GREETED), part(identity_before_auth=_any_identity)),
     "identity-of-the-newest": check("own-tenant", _tenant_of_newest),
     "resumed-session-authenticated": both(served_in(State.GREETED), _resumed_is_known),
 }

@@ -115,15 +115,15 @@ def _freed(name: str, by: str) -> Change:
 
             return check
 
-        def gives_back(account: Account) -> bool:
+        def releases(account: Account) -> bool:
             if account.name == by:
                 freed = Account(name, account.holder if name != _BUFFERS else None)
                 for usage in counters:
                     while usage.used(freed) > (name == by):
                         usage.give(freed)
-            return behaviour.gives_back(account)
+            return behaviour.releases(account)
 
-        return watching(name, make)(replace(behaviour, gives_back=gives_back))
+        return watching(name, make)(replace(behaviour, releases=releases))
 
     return change
 

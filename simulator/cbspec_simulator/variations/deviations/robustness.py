@@ -73,7 +73,7 @@ def _abort_all(others: Iterable[OtherConnection]) -> None:
 
 def _stop_reading_all(others: Iterable[OtherConnection], stuck: bool) -> None:
     for other in others:
-        other.hold_up(stuck)
+        other.hold_reading(stuck)
 
 
 def _on_broken_record(happened: Callable[[], None]) -> Change:

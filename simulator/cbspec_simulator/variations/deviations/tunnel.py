@@ -116,8 +116,8 @@ CHANGES: dict[str, Change] = {
     "local-port-privileged-refused": _refusing(_port(lambda port: port < 1024)),
     "tunnel-id-of-another-connection": _another_tunnel,
     **{f"tunnel-id-{name}": answers(_ANSWER, mapped("tunnel_id", made)) for name, made in _IDENTIFIERS.items()},
-    "tunnel-before-auth": both(served_in(State.GREETED), part(stranger=named_tenant)),
-    "tunnel-before-hello": both(served_in(State.CONNECTED), part(stranger=named_tenant)),
+    "tunnel-before-auth": both(served_in(State.GREETED), part(identity_before_auth=named_tenant)),
+    "tunnel-before-hello": both(served_in(State.CONNECTED), part(identity_before_auth=named_tenant)),
     "tunnel-before-auth-wrong-code": rule(
         State.GREETED, TunnelInfo, Refuse(ErrorCode.TENANT_NOT_FOUND, "CB-TUN-004", "authenticate first")
     ),

@@ -18,7 +18,7 @@ from cbspec.tokens.jws import CompactJws
 from cbspec.tokens.jwt import Claims
 from cbspec_simulator.base.state import Attempt, Identity, Refused
 from cbspec_simulator.base.steps import Check, IoRequest
-from cbspec_simulator.relay.behaviour import stranger
+from cbspec_simulator.relay.behaviour import identity_before_auth
 from cbspec_simulator.variations.answers import over_websocket, unanswered
 from cbspec_simulator.variations.deviations.arrival import websocket_read_as
 from cbspec_simulator.variations.deviations.tunnel import served_in
@@ -180,8 +180,8 @@ def _unverified(inner: Check) -> Check:
     return valid_token
 
 
-def _stranger_over_websocket(attempt: Attempt) -> Identity:
-    return (named_tenant if attempt.connection.transport == "websocket" else stranger)(attempt)
+def _identity_over_websocket(attempt: Attempt) -> Identity:
+    return (named_tenant if attempt.connection.transport == "websocket" else identity_before_auth)(attempt)
 
 
 CHANGES: dict[str, Change] = {
@@ -203,7 +203,7 @@ CHANGES: dict[str, Change] = {
     "websocket-tunnel-unanswered": unanswered("tunnel_response", over_websocket),
     "websocket-needs-line-feed": websocket_by(ServerProtocol, _LineFramer),
     "websocket-token-unverified": watching("valid-token", _unverified),
-    "websocket-needs-no-auth": both(served_in(State.GREETED), part(stranger=_stranger_over_websocket)),
+    "websocket-needs-no-auth": both(served_in(State.GREETED), part(identity_before_auth=_identity_over_websocket)),
     "websocket-unmasked-accepted": websocket_read_as(_unmasked),
     "websocket-reserved-bit-accepted": websocket_read_as(
         lambda data, opened: b"\x81" + data[1:] if opened and data[:1] == b"\xa1" else data
