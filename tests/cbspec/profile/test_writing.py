@@ -160,8 +160,9 @@ def test_the_template_shows_the_defaults() -> None:
 
 
 def test_every_need_in_the_catalogue_is_a_key_of_the_profile() -> None:
+    text = template()
     for requirement in REQUIREMENTS.values():
-        assert not requirement.needs or requirement.id in template()
+        assert not requirement.needs or requirement.id in text
         for need in requirement.needs:
             named = re.findall(r"[a-z_]+(?:\.[a-z_]+)+|^tenants", need)
             assert named, requirement.id

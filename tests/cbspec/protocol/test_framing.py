@@ -148,13 +148,11 @@ def test_an_endless_message_is_rejected_at_the_limit(start: bytes) -> None:
 
 
 @pytest.mark.parametrize(
-    "unit",
-    [b"x", b'"', b"[", b"{\n", b"\\", b'{"', b"{]\n", b"1 ", b'{"a":1\n', b'{"a":[1'],
+    "unit", [b"x", b'"', b"[", b"{\n", b"\\", b'{"', b"{]\n", b"1 ", b'{"a":1\n', b'{"a":[1', b'{"a":"{\n']
 )
-@pytest.mark.parametrize("start", [b"", b'{"a":"'])
-def test_framing_takes_linear_time(start: bytes, unit: bytes) -> None:
+def test_framing_takes_linear_time(unit: bytes) -> None:
     # Quadratic work on a quarter of a megabyte exceeds the time limit of the test.
-    stream = start + (unit * (1 << 18))[: 1 << 18]
+    stream = (unit * (1 << 18))[: 1 << 18]
     assert frames([stream]) == frames([stream[at : at + 3] for at in range(0, len(stream), 3)])
 
 
