@@ -50,7 +50,10 @@ def test_a_relay_that_accepts_everything_fails_every_refusal(tmp_path: Path) -> 
 
 
 def test_a_silent_listener_is_no_target(tmp_path: Path) -> None:
-    done = judged("is silent", "auto", tmp_path)
+    profile = tmp_path / "profile.toml"
+    with tiny_relay(RELAYS["is silent"], tmp_path) as endpoint:
+        profile.write_text(f'[target]\naddress = "{endpoint}"\ntimeout = 1.0\ntimeout_least = 1.0\n')
+        done = verify("--target-profile", str(profile))
     assert done.code == 3, done.text
-    assert "completes the TLS handshake, but answers nothing within 5 s" in done.text
+    assert "completes the TLS handshake, but answers nothing within 1 s, neither a hello nor a WebSocket's" in done.text
     assert "Requirements by chapter" not in done.text
