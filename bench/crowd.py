@@ -1,4 +1,4 @@
-"""What pyperf doesn't measure: memory per idle connection, and the cost of a message among many connections."""
+"""Measurements outside pyperf: memory per idle connection, and the cost of a message among many connections."""
 
 from __future__ import annotations
 

@@ -8,7 +8,7 @@ import pytest
 
 
 def program(name: str, package: str) -> str:
-    """Return where a program is; fail where it isn't there."""
+    """Return the path of a program; fail with the remedy if it is missing."""
     found = shutil.which(name)
     if found is None:
         pytest.fail(f"{name} is missing: apt-get install --no-install-recommends {package}", pytrace=False)

@@ -90,7 +90,7 @@ class Converted:
 
 @dataclass(frozen=True, slots=True)
 class SecretSource:
-    """A table that says where a text is: in an environment variable or in a file."""
+    """A table that names the source of a text: an environment variable or a file."""
 
     env: Text | None = None
     file: Text | None = None

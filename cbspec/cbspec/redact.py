@@ -29,7 +29,7 @@ def find_tokens(text: str) -> list[str]:
 
 
 def has_token(text: str) -> bool:
-    """Whether a text contains a token or a part of one that `redact` replaces."""
+    """Whether a text contains a token, or a part of a token that `redact` replaces."""
     return _PART.search(text) is not None
 
 

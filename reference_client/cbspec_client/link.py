@@ -60,7 +60,7 @@ class Link(asyncio.Protocol):
         return link
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Send what begins the handshake."""
+        """Send the first bytes of the handshake."""
         assert isinstance(transport, asyncio.Transport)  # noqa: S101 - asyncio's own promise for a socket
         self._transport = transport
         self.flush()

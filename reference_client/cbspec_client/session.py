@@ -171,7 +171,7 @@ class ClientSession:
             raise failure
 
     def read_on(self) -> None:
-        """Read the messages already received after one that broke the protocol; raises as `receive_data` does."""
+        """Read the messages already received after a violation of the protocol; raises as `receive_data` does."""
         try:
             while (event := self._connection.next_event()) is not None:
                 if isinstance(event, AnswerReceived):

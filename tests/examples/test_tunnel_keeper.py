@@ -25,7 +25,7 @@ RUNS = {
 
 
 def run(folder: Path, *options: str, wrong: tuple[str, str] = ("", "")) -> tuple[int, str]:
-    """Run the tests of a copy, where the client says something `wrong`, if anything; return exit code and output."""
+    """Run the tests of a copy whose client sends `wrong`, if given; return exit code and output."""
     copy = folder / "tunnel_keeper"
     shutil.copytree(EXAMPLE, copy, ignore=shutil.ignore_patterns("__pycache__", ".*"))
     client = copy / "tunnel_keeper.py"

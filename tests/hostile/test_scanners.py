@@ -36,7 +36,7 @@ def by_sslyze(address: tuple[str, int], folder: Path) -> dict[str, Any]:
 
 
 def by_testssl(address: tuple[str, int], folder: Path) -> dict[str, dict[str, str]]:
-    """Return the findings of testssl.sh by id. What sslyze checks, in a tenth of the time, is left out."""
+    """Return the findings of testssl.sh by id. The checks of sslyze, which needs a tenth of the time, are omitted."""
     file = folder / "testssl.json"
     options = ["--quiet", "--color=0", "--warnings=off", "--nodns=none", "--ip=127.0.0.1", f"--jsonfile={file}"]
     command = [program("testssl", "testssl.sh"), *options, "--protocols", f"localhost:{address[1]}"]

@@ -1,4 +1,4 @@
-"""The target profile: what the suite may know of a relay, read from TOML.
+"""The target profile: the suite's knowledge of a relay, read from TOML.
 
 The tables themselves are in `target.py`; this module reads, completes and writes them.
 """

@@ -1,4 +1,4 @@
-"""The tables of a target profile as dataclasses: what the suite may know of a relay.
+"""The tables of a target profile as dataclasses: the suite's knowledge of a relay.
 
 The annotations constrain the keys of a profile file and describe them in the output of `cbspec profile init`.
 """

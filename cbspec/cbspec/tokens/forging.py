@@ -26,8 +26,8 @@ class Materials:
     """The data from which forgeries are made.
 
     `valid` is a token that the relay accepts, with the claims `claims`, the signing key `key` (None: unknown) and the
-    header members `headers` besides algorithm and type. `now` is in seconds since the epoch. `fresh` is a unique text.
-    `other_tenant` is a second tenant that the relay knows (empty: none).
+    header members `headers` other than algorithm and type. `now` is in seconds since the epoch. `fresh` is a unique
+    text. `other_tenant` is a second tenant that the relay knows (empty: none).
     """
 
     valid: str = field(repr=False)
@@ -124,7 +124,7 @@ def algorithm_none(spelling: str, *, keep_signature: bool) -> Make:
 
 
 def with_payload(data: Callable[[bytes], bytes]) -> Make:
-    """Replace the payload by one that isn't a set of claims, signed if the key is known."""
+    """Replace the payload by a value that isn't a set of claims, signed if the key is known."""
 
     def make(m: Materials) -> str:
         sign = m.key.sign if m.key is not None else lambda _: m.parts.signature

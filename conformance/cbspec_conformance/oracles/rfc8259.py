@@ -20,7 +20,7 @@ _WORDS = {"true": True, "false": False, "null": None}
 
 
 class NotJson(ValueError):
-    """A text is not JSON; the argument says where it breaks the grammar."""
+    """A text is not JSON; the argument names the place of the error."""
 
 
 def read(data: bytes) -> Any:  # noqa: ANN401 - any JSON value

@@ -1,7 +1,7 @@
 """Decides whether a token must be refused, from the token itself: base64, HMAC and JSON without a token library.
 
-Only what our reading of the specification calls a MUST counts. Everything else is left to the relay: expiry within
-minutes, a missing exp or sub, another hash function with the right secret, unknown headers.
+Only demands that our reading of the specification calls a MUST count. Everything else is left to the relay: expiry
+within minutes, a missing exp or sub, another hash function with the right secret, unknown headers.
 """
 
 from __future__ import annotations

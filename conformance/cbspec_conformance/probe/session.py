@@ -40,7 +40,7 @@ _SHORTLY = 0.001
 
 @dataclass(frozen=True, slots=True)
 class Surroundings:
-    """What the sessions of a case share.
+    """The parts that the sessions of a case share.
 
     `tempo` are the time-outs; `pacer` keeps below declared rates; `observe` checks an exchange and numbers it; `alive`
     says whether a new connection is answered; `secrets` may appear in no error text.
@@ -203,7 +203,7 @@ class ProbeSession:
         return self._note(spell(dict(request)), meant, _IN_PIECES)
 
     def announce(self, meant: str) -> None:
-        """Record that the next bytes are no message, and what they are."""
+        """Record that the next bytes are not a message, with a description."""
         self.channel.record_sent(b"", Decoded(None, fault="no message"), meant)
 
     def encode(self, text: bytes) -> bytes:

@@ -12,7 +12,7 @@ from cbspec_conformance.record.expectation import Expectation
 
 
 class Silence(StrEnum):
-    """What a missing answer means."""
+    """The meaning of a missing answer."""
 
     NONE = ""
     IGNORED = "the relay ignored it: it answered two later requests and not this one"
@@ -52,10 +52,10 @@ class Breach:
 class Concluded(Entry):
     """The probe matched answers to a request (None: the answers are unsolicited).
 
-    `silence` says what a missing answer means, `waited` the seconds until the first answer or until the probe gave up,
-    `relay_alive` whether a new connection was answered at that time. `held` says that the exchange was checked against
-    the invariants. `leaking` (answers that hold a secret), `nameless` (the token has no subject) and `breaches` were
-    computed from the full texts: a saved transcript holds no token and cuts long texts.
+    `silence` is the meaning of a missing answer, `waited` the seconds until the first answer or until the probe gave
+    up, `relay_alive` whether a new connection was answered at that time. `held` says that the exchange was checked
+    against the invariants. `leaking` (answers that hold a secret), `nameless` (the token has no subject) and `breaches`
+    were computed from the full texts: a saved transcript holds no token and cuts long texts.
     """
 
     request: int | None = None
@@ -81,9 +81,10 @@ class Judged(Entry):
 
 @dataclass(frozen=True, slots=True)
 class Blamed(Entry):
-    """The case found a breach of a requirement other than its own. `claimed` takes back one that an invariant found.
+    """The case found a breach of another requirement than its own.
 
-    `certain` is False if another peer may have caused the breach: it counts as inconclusive then.
+    `claimed` withdraws a breach that an invariant found. `certain` is False if another peer may have caused the breach:
+    it counts as inconclusive then.
     """
 
     breach: Breach
@@ -97,7 +98,7 @@ class Blamed(Entry):
 
 @dataclass(frozen=True, slots=True)
 class Observed(Entry):
-    """The case saw how the relay behaves where the specification is silent, in the situation `of`."""
+    """The case saw how the relay behaves on a point that the specification leaves open, in the situation `of`."""
 
     value: str
     of: str = ""

@@ -1,4 +1,4 @@
-"""TLS handshakes by hand: bytes without TLS, and what comes back."""
+"""Hand-made TLS handshakes: bytes without TLS, and the answers to them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the preflight found out about the relay: plain data that travels between processes."""
+"""The preflight's results about the relay: plain data that travels between processes."""
 
 from __future__ import annotations
 
@@ -13,12 +13,13 @@ ODD_LETTERS = '/é"\\☃😀'
 
 @dataclass(frozen=True, slots=True)
 class Facts:
-    """What works on the relay. `tls`, `hello`, `auth`, `tunnel` and `heartbeat` are "" if it works, else the reason.
+    """The results of the preflight.
 
-    `transport` is the transport of the cases; `websocket` says whether the relay answers an opening handshake with 101;
-    `features` are those of its hello_response; `rejected` says that it refused every token of the suite;
-    `odd_identifiers` whether a tunnel_id may hold quotes and letters beyond ASCII; `fence` is the fence after auth:
-    "heartbeat", or "unknown" if heartbeats draw no answer or several; `latency` was measured.
+    `tls`, `hello`, `auth`, `tunnel` and `heartbeat` are "" if they work, else the reason. `transport` is the transport
+    of the cases; `websocket` says whether the relay answers an opening handshake with 101; `features` are those of its
+    hello_response; `rejected` says that it refused every token of the suite; `odd_identifiers` whether a tunnel_id may
+    hold quotes and letters beyond ASCII; `fence` is the fence after auth: "heartbeat", or "unknown" if heartbeats draw
+    no answer or several; `latency` was measured.
     """
 
     transport: str = "tcp"

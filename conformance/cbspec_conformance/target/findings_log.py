@@ -42,7 +42,7 @@ class FindingsLog:
         self.remarks.append(sentence)
 
     def saw(self, value: str, of: str = "") -> None:
-        """Record the relay's behaviour where the specification is silent: a few words of a fixed vocabulary.
+        """Record the relay's behaviour on an open point, in a few words of a fixed vocabulary.
 
         `of` names the situation, if the case looks at several.
         """

@@ -209,7 +209,7 @@ def _check(kinds: Sequence[FaultKind], when: When) -> tuple[MessageDirection, li
 def _wrong_point(
     kinds: Sequence[FaultKind], common: Sequence[MessageDirection], wanted: Container[MessageDirection | None]
 ) -> tuple[str, str] | None:
-    """Return the key and the problem if the kinds can't strike where the condition demands."""
+    """Return the key and the problem if the kinds can't strike at the point that the condition names."""
     names = " and ".join(dict.fromkeys(kind.name for kind in kinds))
     demanded = [each for each in MessageDirection if each in wanted]
     if len(demanded) > 1:

@@ -32,7 +32,8 @@ class RunningRelays:
     def of(cls, config: pytest.Config, own: Mapping[str, str]) -> RunningRelays:
         """Return the relays of a run; the first call registers the hooks below.
 
-        `own` names, for each fixture, another one that is among a test's fixture names if the plugin's fixture is used.
+        `own` names, for each fixture, another fixture that is among a test's fixture names if the plugin's fixture is
+        used.
         """
         found = config.pluginmanager.get_plugin(_NAME)
         if not isinstance(found, RunningRelays):

@@ -1,6 +1,6 @@
 """Every variation by its id, and how variations are applied to a behaviour and a configuration.
 
-`catalogue.toml` says what each variation does; the modules of a kind hold the change that does it.
+`catalogue.toml` describes each variation; the modules of a kind hold the change that does it.
 """
 
 from __future__ import annotations
@@ -58,7 +58,7 @@ def _rows(kind: str) -> Iterator[tuple[str, str, str]]:
 
 
 def _found(name: str) -> dict[str, Any]:
-    """Return what the modules of all kinds have in their dictionaries of one name, by id of the variation."""
+    """Return the entries of the modules of all kinds in their dictionaries of one name, by id of the variation."""
     found: dict[str, Any] = {}
     for package in (deviations, variants, open_points):
         for module in pkgutil.iter_modules(package.__path__, f"{package.__name__}."):

@@ -55,7 +55,7 @@ def added(request: type[Request], step: Step, *, first: bool = False) -> Change:
 def moved(
     name: str, to: type[Request], when: Callable[[Attempt], bool] | None = None, *, first: bool = False
 ) -> Change:
-    """Move a step to another request, where it applies if `when` is true."""
+    """Move a step to another request; it applies there if `when` is true."""
 
     def change(behaviour: Behaviour) -> Behaviour:
         step = next(step for steps in behaviour.steps.values() for step in steps if step.name == name)

@@ -1,4 +1,4 @@
-"""Every kind is described, and proven on the wire at each point where it strikes and with each parameter."""
+"""Every kind is described, and proven on the wire at each point at which it strikes and with each parameter."""
 
 from __future__ import annotations
 

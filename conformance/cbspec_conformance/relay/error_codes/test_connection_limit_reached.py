@@ -121,7 +121,7 @@ def _full(relay: RelayUnderTest) -> Iterator[_Full]:
 def _fill(relay: RelayUnderTest, at: Endpoint | None, limit: int, *, second_hello: bool = False) -> list[ProbeSession]:
     """Return as many open connections as the limit; if one isn't served, close all and raise Broken.
 
-    With `second_hello`, the first connection sends another hello before the others are opened.
+    With `second_hello`, the first connection sends another hello before the other connections are opened.
     """
     sessions: list[ProbeSession] = []
     with contextlib.ExitStack() as stack:

@@ -104,7 +104,7 @@ def _tenant_and_source(relay: RelayUnderTest, *, allowed: bool) -> tuple[Tenant,
 
 
 def _sources(relay: RelayUnderTest) -> list[str]:
-    """Return the suite's source addresses: those of the profile, or the one that the system chooses."""
+    """Return the suite's source addresses: those of the profile, or the system's choice."""
     if relay.profile.target.source_addresses:
         return list(relay.profile.target.source_addresses)
     if not is_loopback(relay.endpoint.host):  # a gateway may replace the address

@@ -297,6 +297,6 @@ def _attempt(relay: RelayUnderTest, tenant: Tenant, *, subject: str | None = Non
 def _request_tunnel(
     relay: RelayUnderTest, session: ProbeSession, tenant: Tenant, subject: str | None = None
 ) -> Exchange:
-    """Authenticate, and request a tunnel if that was accepted: the specification doesn't say where it applies."""
+    """Authenticate, and request a tunnel if accepted: the specification doesn't say which request draws the error."""
     exchange = relay.authenticate(session, tenant, token=relay.tokens.valid(tenant, subject))
     return session.ask(relay.tunnel_info(tenant.id)) if session.authenticated else exchange

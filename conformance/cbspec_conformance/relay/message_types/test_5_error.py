@@ -1,4 +1,4 @@
-"""Source: Message Types / 5. Error. The invariants check every error of the run, whatever it answers."""
+"""Source: Message Types / 5. Error. The invariants check every error of the run."""
 
 from __future__ import annotations
 

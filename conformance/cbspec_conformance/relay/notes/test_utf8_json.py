@@ -215,7 +215,7 @@ def test_white_space_between_messages(relay: RelayUnderTest, ending: bytes) -> N
 
 @requirement("CB-MSG-008")
 def test_line_feeds_inside(relay: RelayUnderTest) -> None:
-    """Over WebSocket, where a message has its own bounds, send a heartbeat over several lines."""
+    """Over WebSocket, which delimits messages itself, send a heartbeat over several lines."""
     relay.needs.websocket()
     session = relay.authenticated(transport="websocket")
     relay.beat(session)

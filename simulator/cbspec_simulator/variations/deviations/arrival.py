@@ -51,7 +51,7 @@ def _taken(choose: Callable[[list[RawMessage]], Sequence[RawMessage]]) -> Change
 
 
 def _up_to(mark: bytes) -> Change:
-    """Drop the messages after one that contains a pattern."""
+    """Drop the messages after a message that contains a pattern."""
 
     def choose(found: list[RawMessage]) -> list[RawMessage]:
         marked = (place for place, message in enumerate(found) if re.search(mark, message.text))
