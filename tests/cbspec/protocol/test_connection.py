@@ -349,10 +349,11 @@ def test_an_unknown_error_code_is_an_error_like_others() -> None:
     assert event == AnswerReceived(Error("teapot", ""), Hello())
 
 
-@pytest.mark.parametrize("answer_type", ANSWERS)
-def test_a_client_never_sends_an_answer(answer_type: type[Answer]) -> None:
-    with pytest.raises(LocalProtocolError, match="never sends"):
-        end_in(State.AUTHENTICATED, Role.CLIENT).send(ANSWERS[answer_type])
+def test_a_client_never_sends_an_answer() -> None:
+    client = end_in(State.AUTHENTICATED, Role.CLIENT)
+    for answer in ANSWERS.values():
+        with pytest.raises(LocalProtocolError, match="never sends"):
+            client.send(answer)
 
 
 def test_a_message_that_cannot_be_encoded_changes_nothing() -> None:
