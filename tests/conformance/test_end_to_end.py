@@ -8,9 +8,11 @@ from pathlib import Path
 import pytest
 
 from cbspec.catalogue.requirements import REQUIREMENTS, Level
+from cbspec.cli import main
 from cbspec_conformance.reporting.fingerprint import compare, read_fingerprint
 from cbspec_simulator import DEVIATIONS, OPEN_POINTS
 from tests.conformance.commands import Done, simulator, verdict, verify
+from tests.conformance.reporting.test_judge_command import table
 
 QUICK = ("--examples", "5")
 
@@ -28,20 +30,22 @@ def assert_green(done: Done) -> None:
     assert "Mistakes of the kit" not in done.text
 
 
-def test_the_embedded_simulator_passes_in_full(tmp_path: Path) -> None:
-    done = verify(*QUICK, folder=tmp_path)
+@pytest.mark.parametrize("transport", ["tcp", "websocket"])
+def test_a_whole_run_passes_and_its_transcript_gives_the_same_report(
+    transport: str, clean: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (folder := tmp_path / "empty").mkdir()
+    target = ("--target-profile", str(clean), "-n", "2") if transport == "websocket" else ()
+    options = ("--transport", transport, "--transcript", str(tmp_path / "run.jsonl"))
+    done = verify(*target, *options, *QUICK, folder=folder)
     assert_green(done)
+    assert f"({transport}" in done.text
     testable = sum(not row.untestable for row in REQUIREMENTS.values())
     assert sum(verdict(done.text, column) for column in ("passed", "not exercised", "observed")) == testable
     assert verdict(done.text, "passed") >= sum(row.level is Level.MUST for row in REQUIREMENTS.values())
-    assert list(tmp_path.iterdir()) == []
-
-
-def test_two_workers_pass_over_websocket(clean: Path) -> None:
-    done = verify("--target-profile", str(clean), *QUICK, "--transport", "websocket", "-n", "2", "-k", "error_codes")
-    assert_green(done)
-    assert verdict(done.text, "passed") > 20
-    assert "(websocket)" in done.text
+    assert list(folder.iterdir()) == []
+    assert main(["judge", str(tmp_path / "run.jsonl")]) == 0
+    assert table(capsys.readouterr().out) == table(done.text)
 
 
 @pytest.mark.parametrize("deviation", ["hello-version-missing", "error-quotes-token", "tls-1.2-accepted"])

@@ -53,9 +53,9 @@ class RunEnd(msgspec.Struct, frozen=True):
     interrupted: bool = True
 
 
-def case_row(name: str, requirement: str, transcript: Transcript) -> Row:
-    """Return a case as a JSON object."""
-    return {"case": name, "requirement": requirement, "records": rows_of(transcript)}
+def case_line(name: str, requirement: str, transcript: Transcript) -> str:
+    """Return a case as a line of JSON, which a worker can send to the controller."""
+    return json.dumps({"case": name, "requirement": requirement, "records": rows_of(transcript)})
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,15 +127,16 @@ class TranscriptWriter:
             str(baseline.path or ""),
             tuple(baseline.entries.values()),
         )
-        self.add(msgspec.to_builtins(header))
+        self.add(json.dumps(msgspec.to_builtins(header)))
 
-    def add(self, case: Row) -> None:
-        """Write a case."""
-        self._file.write(json.dumps(case) + "\n")
+    def add(self, line: str) -> None:
+        """Write a line: a case from `case_line`."""
+        self._file.write(f"{line}\n")
 
     def end(self, selected: Sequence[str], kit_errors: Sequence[str], *, interrupted: bool) -> None:
         """Write the end of the run and close the file."""
-        self.add(msgspec.to_builtins(RunEnd(tuple(selected), tuple(map(redact, kit_errors)), interrupted)))
+        end = RunEnd(tuple(selected), tuple(map(redact, kit_errors)), interrupted)
+        self.add(json.dumps(msgspec.to_builtins(end)))
         self._file.close()
 
 

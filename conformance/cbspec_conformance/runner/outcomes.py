@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import traceback
-from typing import Any
 
 import pytest
 
@@ -17,7 +16,7 @@ from cbspec_conformance.record.conclusions import Breach, CaseEnded, Ending
 from cbspec_conformance.record.render import render
 from cbspec_conformance.record.transcript import Transcript
 from cbspec_conformance.reporting.baseline import Baseline
-from cbspec_conformance.reporting.saved_run import case_row
+from cbspec_conformance.reporting.saved_run import case_line
 from cbspec_conformance.target.relay import RelayUnderTest
 
 # Attributes of a report, which carry data from a worker to the controller.
@@ -86,7 +85,7 @@ class Outcomes:
             findings = all_findings(own, case, finding, log.findings, log.observations)
         vars(report)[_FINDINGS] = [found.to_dict() for found in findings]
         if self._transcripts:
-            vars(report)[_TRANSCRIPT] = case_row(case, own, transcript)
+            vars(report)[_TRANSCRIPT] = case_line(case, own, transcript)
         if finding is None:
             if error is not None:
                 report.sections.append((_KIT_ERROR, f"{case}\n{''.join(traceback.format_exception(error))}"))
@@ -114,8 +113,8 @@ def findings_of(report: pytest.TestReport) -> list[Finding]:
     return [Finding.from_dict(found) for found in vars(report).get(_FINDINGS, [])]
 
 
-def transcript_of(report: pytest.TestReport) -> dict[str, Any] | None:
-    """Return the case's transcript that a report carries, if any."""
+def transcript_of(report: pytest.TestReport) -> str | None:
+    """Return the case's transcript that a report carries, if any, as a line of JSON."""
     return vars(report).get(_TRANSCRIPT)
 
 

@@ -36,7 +36,7 @@ from cbspec_conformance.properties.explore import Explorer
 from cbspec_conformance.properties.kept import kept_for
 from cbspec_conformance.properties.progress import IN_A_LOG, ON_A_TERMINAL, Progress, TerminalLine, silent
 from cbspec_conformance.reporting.report import RunResult, write_report
-from cbspec_conformance.reporting.saved_run import TranscriptWriter, case_row
+from cbspec_conformance.reporting.saved_run import TranscriptWriter, case_line
 from cbspec_conformance.runner.alarm import time_limit
 from cbspec_conformance.runner.embedded import SimulatorFailed
 from cbspec_conformance.runner.options import Options
@@ -191,7 +191,7 @@ class Suite:
         if self.options.transcript is not None:
             self._writer = TranscriptWriter(self.options.transcript)
             self._writer.begin(self._result(), narrowed=self._is_narrowed())
-            self._writer.add(case_row("preflight", "", target.transcript))
+            self._writer.add(case_line("preflight", "", target.transcript))
 
     @pytest.hookimpl(trylast=True)
     def pytest_collection_modifyitems(self, config: pytest.Config, items: list[pytest.Item]) -> None:
