@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
-
 import pytest
 
 from cbspec.catalogue.requirements import (
@@ -11,33 +9,12 @@ from cbspec.catalogue.requirements import (
     REQUIREMENTS,
     CatalogueError,
     Level,
-    Requirement,
     UnknownRequirement,
     find,
     parse,
 )
 
 ROW = 'level = "MUST"\nsection = "s"\ndemand = "d"\nwhy = "w"\n'
-
-
-def test_every_text_is_a_sentence() -> None:
-    for id_, requirement in REQUIREMENTS.items():
-        assert requirement.id == id_
-        assert requirement.role == "relay"
-        for text in (requirement.demand, requirement.why, requirement.untestable):
-            assert not text or text.endswith("."), id_
-        for text in (requirement.when, *requirement.needs):
-            assert not text.endswith("."), id_
-
-
-def test_every_chapter_has_rows_in_sequence() -> None:
-    order = [requirement.chapter for requirement in REQUIREMENTS.values()]
-    assert set(order) == set(CHAPTERS)
-    changes = sum(left != right for left, right in itertools.pairwise(order))
-    assert changes == len(CHAPTERS) - 1
-    for chapter in CHAPTERS:
-        ids = [id_ for id_, requirement in REQUIREMENTS.items() if requirement.chapter == chapter]
-        assert ids == sorted(ids)
 
 
 @pytest.mark.parametrize("spelling", ["CB-TUN-004", "cb-tun-004", " Cb-Tun-004 "])
@@ -47,17 +24,15 @@ def test_an_id_is_found_in_upper_and_lower_case(spelling: str) -> None:
     assert requirement.level is Level.SHOULD
 
 
+def test_every_chapter_has_rows() -> None:
+    assert {requirement.chapter for requirement in REQUIREMENTS.values()} == set(CHAPTERS)
+
+
 def test_an_unknown_id_names_similar_ones_or_the_list() -> None:
     with pytest.raises(UnknownRequirement, match="unknown requirement 'CB-TUN-04'; did you mean CB-TUN-"):
         find("CB-TUN-04")
     with pytest.raises(UnknownRequirement, match="'cbspec explain' lists them all"):
         find("~")
-
-
-def test_optional_keys_have_defaults() -> None:
-    assert parse(f"[CB-HEL-001]\n{ROW}") == {
-        "CB-HEL-001": Requirement(id="CB-HEL-001", level=Level.MUST, section="s", demand="d", why="w")
-    }
 
 
 @pytest.mark.parametrize(

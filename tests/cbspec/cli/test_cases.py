@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from cbspec.cli.cases import Case, find_cases, suite_folder
+from cbspec.cli.cases import Case, find_cases
 
 SOURCE = '''
 from conformance import marks
@@ -69,9 +69,3 @@ def test_cases_are_found(tmp_path: Path) -> None:
         Case(file, "Machine", ("CB-HEL-005",), "A state machine."),
         Case(file, "test_param", ("CB-HEL-006",), ""),
     ]
-
-
-def test_the_suite_is_found() -> None:
-    folder = suite_folder()
-    assert folder is not None
-    assert folder.name == "cbspec_conformance"

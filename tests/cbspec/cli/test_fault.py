@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 import socket
-import threading
 from collections.abc import Iterator
 from typing import Any
 
@@ -16,24 +14,20 @@ from cbspec_simulator import Config, Simulator
 from cbspec_simulator.faults.catalogue import KINDS
 from cbspec_simulator.faults.when import CONDITIONS
 from cbspec_simulator.settings.config import ControlSettings, Listen
-from tests.support.client import PATIENCE
+from cbspec_simulator.testing.thread import LoopThread
+from tests.support.relay import serving
+
+CONTROL = ControlSettings(port=0, token="let-me-in")
 
 
 @pytest.fixture(scope="module")
 def simulator() -> Iterator[Simulator]:
-    """Run a relay in a thread, since the command blocks."""
-    found = Simulator(Config(listen=Listen(port=0), control=ControlSettings(port=0, token="let-me-in")))
-    loop = asyncio.new_event_loop()
-    thread = threading.Thread(target=loop.run_forever)
-    thread.start()
-    asyncio.run_coroutine_threadsafe(found.start(), loop).result(PATIENCE)
-    try:
-        yield found
-    finally:
-        asyncio.run_coroutine_threadsafe(found.close(), loop).result(PATIENCE)
-        loop.call_soon_threadsafe(loop.stop)
-        thread.join(PATIENCE)
-        loop.close()
+    """Run a relay with controls in a thread, since the command blocks."""
+    thread, found = LoopThread("relay"), Simulator(Config(listen=Listen(port=0), control=CONTROL))
+    thread.run(found.start())
+    yield found
+    thread.run(found.close())
+    thread.close()
 
 
 @pytest.fixture(autouse=True)
@@ -130,21 +124,14 @@ def test_an_address_without_a_simulator(capsys: pytest.CaptureFixture[str], url:
 
 
 @pytest.mark.parametrize(
-    "text", [bytes((21, 3, 3, 0, 2, 2, 10)), b"HTTP/1.1 200 OK\r\n\r\n<html>", b"HTTP/1.1 200 OK\r\n\r\n\xff"]
+    "answer", [bytes((21, 3, 3, 0, 2, 2, 10)), b"HTTP/1.1 200 OK\r\n\r\n<html>", b"HTTP/1.1 200 OK\r\n\r\n\xff"]
 )
-def test_a_port_that_is_not_the_control_port(text: bytes, capsys: pytest.CaptureFixture[str]) -> None:
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        url = f"http://127.0.0.1:{server.getsockname()[1]}"
-        thread = threading.Thread(target=answer_once, args=(server, text))
-        thread.start()
-        assert main(["fault", "--url", url, "list"]) == 2
-        thread.join(PATIENCE)
-    assert capsys.readouterr().err.startswith(f"cbspec: {url}: this is not the control port of a simulator; ")
+def test_a_port_that_is_not_the_control_port(answer: bytes, capsys: pytest.CaptureFixture[str]) -> None:
+    def serve(sock: socket.socket) -> None:
+        sock.recv(65536)
+        sock.sendall(answer)
 
-
-def answer_once(server: socket.socket, text: bytes) -> None:
-    """Accept one connection, and answer its request."""
-    client, _ = server.accept()
-    with client:
-        client.recv(65536)
-        client.sendall(text)
+    with serving(serve) as endpoint:
+        assert main(["fault", "--url", f"http://{endpoint}", "list"]) == 2
+    text = f"cbspec: http://{endpoint}: this is not the control port of a simulator; "
+    assert capsys.readouterr().err.startswith(text)

@@ -10,7 +10,6 @@ import signal
 import socket
 import subprocess
 import sys
-import time
 import urllib.request
 from collections import Counter
 from collections.abc import Iterator
@@ -137,6 +136,17 @@ def test_violations_of_websocket_rules_are_detected(relay: LocalRelay) -> None:
     assert (code, violated(out)) == (1, {"CB-WSK-002": 1, "CB-WSK-005": 1})
 
 
+def test_ctrl_c_before_any_session_ends_quietly(relay: LocalRelay) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        server.settimeout(PATIENCE)
+        with start(address(relay), "--worker", "--master-address", f"127.0.0.1:{server.getsockname()[1]}") as process:
+            server.accept()[0].close()
+            process.send_signal(signal.SIGINT)
+            out, errors = process.communicate(timeout=PATIENCE)
+    assert process.returncode == 130
+    assert (out, "Traceback" in errors, "KeyboardInterrupt" in errors) == ("", False, False)
+
+
 def test_ctrl_c_prints_the_summary(relay: LocalRelay) -> None:
     with start(address(relay), "--sessions", "10000", "--rate", "30", "--hold", "0") as process:
         assert process.stderr is not None
@@ -146,13 +156,6 @@ def test_ctrl_c_prints_the_summary(relay: LocalRelay) -> None:
     assert process.returncode == 130
     assert re.match(r"\d+ sessions: [1-9]\d* succeeded, 0 failed", out)
     assert "Traceback" not in errors
-
-
-def test_sessions_restart_until_the_run_time_ends(relay: LocalRelay) -> None:
-    code, out, _ = load(address(relay), "--sessions", "3", *FAST, "--run-time", "2s")
-    assert code == 0
-    (begun,) = re.findall(r"^(\d+) sessions:", out)
-    assert int(begun) > 3
 
 
 def test_a_master_and_two_workers(relay: LocalRelay, tmp_path: Path) -> None:
@@ -189,14 +192,6 @@ def test_the_sessions_of_a_killed_worker_are_lost(relay: LocalRelay) -> None:
     assert "20 sessions: 10 succeeded" in out
 
 
-def test_options_after_two_dashes_are_passed_to_locust(relay: LocalRelay, tmp_path: Path) -> None:
-    report = tmp_path / "report.html"
-    code, out, _ = load(address(relay), "--sessions", "10", *FAST, "--", "--processes", "2", "--html", str(report))
-    assert (code, out.splitlines()[0]) == (0, "10 sessions: 10 succeeded, 0 failed")
-    assert "heartbeat" in report.read_text()
-    assert not find_tokens(report.read_text())
-
-
 def test_the_web_page_shows_the_load_and_no_token(relay: LocalRelay) -> None:
     page = f"127.0.0.1:{free_port()}"
     with start(address(relay), "--sessions", "5", *FAST, "--web", "--web-address", page) as process:
@@ -227,8 +222,10 @@ def test_user_defined_clients(relay: LocalRelay, tmp_path: Path) -> None:
         "            relay.heartbeat()\n"
     )
     prefix = tmp_path / "csv"
-    code, out, _ = load(address(relay), "--sessions", "3", "--rate", "9", "--user", str(file), "--csv", str(prefix))
+    amount = ("--sessions", "3", "--rate", "9", "--csv", str(prefix))
+    code, out, _ = load(address(relay), *amount, "--user", str(file), "--", "--html", str(tmp_path / "report.html"))
     assert (code, out[:9]) == (0, "3 session")
+    assert "heartbeat" in (tmp_path / "report.html").read_text()
     counted = {row["Name"]: row["Request Count"] for row in rows(prefix, "stats")}
     assert counted["heartbeat"] == "21"
     assert "tunnel_info" not in counted
@@ -240,61 +237,6 @@ def test_a_port_in_use_is_named(role: str, host: str, capsys: pytest.CaptureFixt
         at = f"{f'[{host}]' if ':' in host else host}:{server.getsockname()[1]}"
         assert main(["load", "127.0.0.1:1", f"--{role}", f"--{role}-address", at]) == 2
     assert capsys.readouterr().err == f"cbspec: --{role}-address {at}: Address already in use; use another address\n"
-
-
-@pytest.mark.parametrize(
-    ("error", "reason"),
-    [
-        (socket.gaierror(-2, "Name or service not known"), "Name or service not known"),
-        (UnicodeError("label empty or too long"), "this is not a valid host name"),
-    ],
-)
-def test_an_unknown_host_is_named(
-    error: Exception, reason: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def unknown(*_: object, **__: object) -> object:
-        raise error
-
-    with monkeypatch.context() as resolving:
-        resolving.setattr(socket, "getaddrinfo", unknown)
-        assert main(["load", "127.0.0.1:1", "--web", "--web-address", "unknown:1"]) == 2
-    assert capsys.readouterr().err == f"cbspec: --web-address unknown:1: {reason}; use another address\n"
-
-
-INTERRUPTS_LOCUST = """
-import os, signal, sys
-if "locust" in sys.orig_argv:
-    os.kill(os.getpid(), signal.SIGINT)
-"""
-
-
-@pytest.mark.parametrize("phase", ["waits for workers", "waits for the master", "starts"])
-def test_ctrl_c_before_any_session_ends_quietly(
-    relay: LocalRelay, phase: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        port = server.getsockname()[1]
-        if phase == "starts":
-            (tmp_path / "sitecustomize.py").write_text(INTERRUPTS_LOCUST, encoding="utf-8")
-            monkeypatch.setenv("PYTHONPATH", str(tmp_path))
-            process = start(address(relay))
-        elif phase == "waits for the master":
-            server.settimeout(PATIENCE)
-            process = start(address(relay), "--worker", "--master-address", f"127.0.0.1:{port}")
-            server.accept()[0].close()
-        else:
-            server.close()
-            process = start(address(relay), "--master", "--master-address", f"127.0.0.1:{port}")
-            deadline = time.monotonic() + PATIENCE
-            while time.monotonic() < deadline:
-                with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port)):
-                    break
-        with process:
-            if phase != "starts":
-                process.send_signal(signal.SIGINT)
-            out, errors = process.communicate(timeout=PATIENCE)
-    assert process.returncode == 130
-    assert (out, "Traceback" in errors, "KeyboardInterrupt" in errors) == ("", False, False)
 
 
 def test_a_certificate_of_another_ca_is_rejected(
@@ -314,6 +256,7 @@ def test_a_certificate_of_another_ca_is_rejected(
         (["127.0.0.1:1", "--user", "nowhere.py"], "nowhere.py: no such file"),
         (["127.0.0.1:1", "--csv", f"{__file__}/x"], "File exists; use another prefix"),
         (["127.0.0.1:1", "--target-profile", "nowhere.toml"], "nowhere.toml: can't be read"),
+        (["127.0.0.1:1", "--web", "--web-address", "a..b:1"], "--web-address a..b:1: this is not a valid host name"),
         (["127.0.0.1:1", "--sessions", "0"], "whole number from 1"),
         (["127.0.0.1:1", "--rate", "0"], "more than 0"),
         (["127.0.0.1:1", "--hold", "-1"], "number of seconds"),

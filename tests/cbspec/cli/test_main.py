@@ -106,14 +106,6 @@ def test_arguments_are_passed_through(arguments: list[str], command: Callable[[R
     assert seen == [arguments]
 
 
-def test_a_command_with_any_arguments_has_help(
-    command: Callable[[Run], None], capsys: pytest.CaptureFixture[str]
-) -> None:
-    command(lambda _: 1)
-    assert main(["verify", "--help"]) == 0
-    assert "usage: cbspec verify" in capsys.readouterr().out
-
-
 @pytest.mark.parametrize(
     ("error", "text"),
     [
@@ -134,24 +126,6 @@ def test_expected_errors_are_printed_without_traceback(
     command(run)
     assert main(["verify"]) == (2 if text else 130)
     assert capsys.readouterr() == ("", text)
-
-
-def test_an_interrupt_during_the_import_ends_quietly() -> None:
-    program = """
-import sys
-from importlib.metadata import entry_points
-
-class Interrupting:
-    def find_spec(self, name, *_):
-        if name == "cbspec.cli":
-            raise KeyboardInterrupt
-
-sys.meta_path.insert(0, Interrupting())
-(command,) = entry_points(group="console_scripts", name="cbspec")
-sys.exit(command.load()())
-"""
-    ended = subprocess.run([sys.executable, "-c", program], capture_output=True, check=False, timeout=60)
-    assert (ended.returncode, ended.stdout, ended.stderr) == (130, b"", b"")
 
 
 def test_a_closed_pipe_ends_the_command_quietly(tmp_path: Path) -> None:

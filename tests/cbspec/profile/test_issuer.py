@@ -62,14 +62,6 @@ def test_each_kind_of_key_signs(tmp_path: Path) -> None:
     assert "hush" not in str(vars(issuer(IssuerSettings(secret="hush"))))
 
 
-def test_claims_and_algorithm_of_a_minted_token_can_be_changed() -> None:
-    minted = issuer(IssuerSettings(secret="hush"))
-    claims = Verifier(KEY).verify(minted.minted("a", {"sub": "", "exp": MISSING}), NOW + 1e6)
-    assert (claims.subject, claims.tenant_id) == ("", "a")
-    other = Verifier(SigningKey.hmac("hush", "HS512"))
-    assert other.verify(minted.minted("a", {}, algorithm="HS512"), NOW).tenant_id == "a"
-
-
 def test_a_ready_made_token_is_found_by_its_tenant() -> None:
     ready = issuer(IssuerSettings(ready=READY))
     found = [ready.valid(id_) for id_ in ("one", "two", "off", "named")]
@@ -113,10 +105,7 @@ def test_every_forgery_is_invalid_or_its_missing_key_is_named(forgery: Forgery) 
         assert opaque.forged(forgery, "named", "other") != "opaque"
 
 
-def test_some_forgeries_can_be_made_from_an_opaque_token() -> None:
-    opaque = issuer(IssuerSettings(ready=ReadyTokens(wrong_key="wrong", tenants={"named": "opaque"})))
-    assert opaque.forged(named("missing"), "named") is MISSING
-    assert opaque.forged(named("type-array-of-token"), "named") == ["opaque"]
-    assert opaque.forged(named("another-key"), "named") == "wrong"
-    with pytest.raises(ProfileLacks):
-        opaque.forged(named("signature-removed"), "named")
+def test_some_forgeries_need_no_key() -> None:
+    tokens = issuer(IssuerSettings(ready=ReadyTokens(wrong_key="wrong", tenants={"named": "opaque"})))
+    found = [tokens.forged(named(name), "named") for name in ("missing", "type-array-of-token", "another-key")]
+    assert found == [MISSING, ["opaque"], "wrong"]

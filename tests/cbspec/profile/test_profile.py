@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -54,55 +55,29 @@ def test_an_address_is_required() -> None:
             resolve(profile, None)
 
 
+ME, EXPIRED = IssuerSettings(subject="me"), IssuerSettings(ready=ReadyTokens(expired="x"))
+
+
 @pytest.mark.parametrize(
-    ("profile", "address", "expected"),
+    ("profile", "address", "tls", "tokens", "tenants"),
     [
-        (
-            None,
-            HERE,
-            Profile(tls=DEVELOPMENT_CA, tokens=DEVELOPMENT_TOKENS, tenants=DEVELOPMENT_TENANTS),
-        ),
-        (None, THERE, Profile(tls=SYSTEM_CAS)),
-        (
-            Profile(tls=DEVELOPMENT_CA, tokens=DEVELOPMENT_TOKENS),
-            THERE,
-            Profile(tls=DEVELOPMENT_CA, tokens=DEVELOPMENT_TOKENS, tenants=DEVELOPMENT_TENANTS),
-        ),
-        (
-            Profile(tokens=IssuerSettings(subject="me")),
-            HERE,
-            Profile(
-                tls=DEVELOPMENT_CA,
-                tokens=IssuerSettings(subject="me", development=True),
-                tenants=DEVELOPMENT_TENANTS,
-            ),
-        ),
-        (
-            Profile(tokens=IssuerSettings(subject="me")),
-            THERE,
-            Profile(tls=SYSTEM_CAS, tokens=IssuerSettings(subject="me")),
-        ),
-        (
-            Profile(tokens=SECRET),
-            HERE,
-            Profile(tls=DEVELOPMENT_CA, tokens=SECRET, tenants=(Tenant("tenant-001"),)),
-        ),
-        (
-            Profile(tokens=IssuerSettings(ready=ReadyTokens(expired="x"))),
-            HERE,
-            Profile(tls=DEVELOPMENT_CA, tokens=IssuerSettings(ready=ReadyTokens(expired="x"))),
-        ),
+        (None, HERE, DEVELOPMENT_CA, DEVELOPMENT_TOKENS, DEVELOPMENT_TENANTS),
+        (development(), HERE, DEVELOPMENT_CA, DEVELOPMENT_TOKENS, DEVELOPMENT_TENANTS),
+        (None, THERE, SYSTEM_CAS, IssuerSettings(), ()),
+        (development(), THERE, DEVELOPMENT_CA, DEVELOPMENT_TOKENS, DEVELOPMENT_TENANTS),
+        (Profile(tokens=ME), HERE, DEVELOPMENT_CA, replace(ME, development=True), DEVELOPMENT_TENANTS),
+        (Profile(tokens=ME), THERE, SYSTEM_CAS, ME, ()),
+        (Profile(tokens=SECRET), HERE, DEVELOPMENT_CA, SECRET, (Tenant("tenant-001"),)),
+        (Profile(tokens=EXPIRED), HERE, DEVELOPMENT_CA, EXPIRED, ()),
     ],
 )
-def test_defaults_depend_on_the_address(profile: Profile | None, address: Endpoint, expected: Profile) -> None:
+def test_defaults_depend_on_the_address(
+    profile: Profile | None, address: Endpoint, tls: TlsSettings, tokens: IssuerSettings, tenants: tuple[Tenant, ...]
+) -> None:
     found = resolve(profile, address)
-    assert (found.tls, found.tokens, found.tenants) == (expected.tls, expected.tokens, expected.tenants)
+    assert (found.tls, found.tokens, found.tenants) == (tls, tokens, tenants)
     assert found.target == TargetSettings(address=address, server_name=address.host)
     assert resolve(found, None) == found
-
-
-def test_the_default_on_loopback_is_the_development_profile() -> None:
-    assert resolve(None, HERE) == resolve(development(), HERE)
 
 
 def test_the_address_of_the_command_line_takes_precedence() -> None:

@@ -73,10 +73,6 @@ def test_secrets_and_files_are_read(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     assert ".w" not in repr(profile)
 
 
-def test_an_empty_profile_is_valid() -> None:
-    assert from_mapping({}, Path()) == Profile()
-
-
 WRONG = r"""
 target.adress = 'x:1' | target.adress: unknown key; did you mean address?
 tenants = [{ id = 'a', tunel_limit = 1 }] | tenants[0].tunel_limit: unknown key; did you mean tunnel_limit?
@@ -134,32 +130,9 @@ def test_each_mistake_is_reported_with_its_key(tmp_path: Path, monkeypatch: pyte
         found = problems(text, tmp_path)
         assert found[0].startswith(complaint), (text, found)
         assert len(found) == 1 or "end = " in text, found
-
-
-def test_all_mistakes_are_reported_in_the_order_of_the_file(tmp_path: Path) -> None:
-    text = """
-    [tokens]
-    secret = "hush"
-    secret_file = "none"
-    [relay]
-    conection_limit = 3
-    buffer_pool = "x"
-    [[tenants]]
-    id = "a"
-    [[tenants]]
-    id = "a"
-    [target]
-    timeout = "5"
-    """
-    found = problems(text, tmp_path)
-    assert found == [
-        "tokens: secret and secret_file exclude each other; keep one",
-        f"tokens.secret_file: {tmp_path / 'none'}: can't be read: No such file or directory",
-        "relay.conection_limit: unknown key; did you mean connection_limit?",
-        "relay.buffer_pool: must be a whole number, 1 or more, not a string",
-        "tenants[1].id: tenants[0] has the same id",
-        "target.timeout: must be a number, more than 0, not a string",
-    ]
+    text = "[tokens]\nsecret = 'hush'\nsecret_file = 'none'\n[relay]\nconection_limit = 3\n[target]\ntimeout = '5'"
+    keys = [problem.partition(":")[0] for problem in problems(text, tmp_path)]
+    assert keys == ["tokens", "tokens.secret_file", "relay.conection_limit", "target.timeout"]
 
 
 @pytest.mark.parametrize(

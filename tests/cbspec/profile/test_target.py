@@ -42,21 +42,15 @@ def test_a_wrong_endpoint_is_rejected_with_the_reason(text: str, complaint: str)
         Endpoint.parse(text)
 
 
-def test_the_development_tenants_have_one_purpose_each() -> None:
+def test_tenants_are_chosen_by_their_limits() -> None:
     profile = Profile(tenants=DEVELOPMENT_TENANTS)
     chosen = [profile.main_tenant, profile.second_tenant, profile.inactive_tenant]
     assert [tenant and tenant.id for tenant in chosen] == ["tenant-001", "tenant-002", "tenant-inactive"]
-    assert [tenant.id for tenant in profile.tenants_with("tunnel_limit")] == ["tenant-tunnels"]
-    assert [tenant.id for tenant in profile.tenants_with("connection_limit")] == ["tenant-connections"]
-    assert [tenant.id for tenant in profile.tenants_with("rate")] == [
-        f"tenant-rate{suffix}" for suffix in ("", "-2", "-3", "-4", "-5", "-6")
-    ]
     here, elsewhere = profile.tenants_with("allowed_addresses")
-    assert here.allows("127.0.0.1")
-    assert here.allows("::1")
-    assert not elsewhere.allows("127.0.0.1")
+    assert [here.allows("127.0.0.1"), here.allows("::1"), elsewhere.allows("127.0.0.1")] == [True, True, False]
     assert profile.tenant("tenant-rate") == profile.tenants_with("rate")[0]
     assert profile.tenant("none") is None
+    assert (Profile().main_tenant, Profile().inactive_tenant) == (None, None)
 
 
 def test_without_an_unlimited_tenant_the_one_with_the_widest_limits_is_chosen() -> None:
@@ -69,13 +63,6 @@ def test_without_an_unlimited_tenant_the_one_with_the_widest_limits_is_chosen() 
     assert profile.main_tenant == wide
     assert profile.second_tenant == narrow
     assert profile.tenants_with("tunnel_limit") == (narrow, both)
-
-
-def test_a_profile_without_tenants_has_no_main_tenant() -> None:
-    profile = Profile()
-    assert (profile.main_tenant, profile.second_tenant, profile.inactive_tenant) == (None, None, None)
-    assert Profile(tenants=(Tenant("one"),)).second_tenant is None
-    assert Tenant("t").allows("192.0.2.1")
 
 
 def test_ready_made_tokens_have_purposes() -> None:

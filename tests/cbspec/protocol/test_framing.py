@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from cbspec.protocol.framing import MessageTooLarge, RawMessage, StreamFramer
 from cbspec.protocol.messages import Message, to_dict
-from cbspec.protocol.strictjson import NotStrictJson, loads
+from cbspec.protocol.strictjson import loads
 from tests.cbspec.spelling import cut, spelled
 
 BETWEEN = (b"", b"\n", b"\r\n", b" ", b"\t", b"\n\n", b" \r\n \n")
@@ -55,14 +55,6 @@ def test_every_segmentation_gives_the_same_messages(
 ) -> None:
     whole = frames([stream], max_message=max_message, max_depth=max_depth)
     assert frames(data.draw(cut(stream)), max_message=max_message, max_depth=max_depth) == whole
-
-
-@given(JSON_LIKE)
-def test_a_broken_message_is_not_a_json_object(stream: bytes) -> None:
-    for frame in frames([stream]):
-        if frame.broken:
-            with pytest.raises((NotStrictJson, AssertionError)):
-                assert isinstance(loads(frame.text), dict)
 
 
 @given(JSON_LIKE.filter(lambda line: b"\n" not in line), spelled())
@@ -156,14 +148,6 @@ def test_framing_takes_linear_time(unit: bytes) -> None:
     assert frames([stream]) == frames([stream[at : at + 3] for at in range(0, len(stream), 3)])
 
 
-def test_a_message_is_sent_with_a_line_feed() -> None:
-    framer = StreamFramer()
-    framer.feed(framer.encode(b'{"a":1}') + b'{"b"')
-    assert framer.next_message() == RawMessage(b'{"a":1}')
-    assert framer.next_message() is None
-    assert (framer.pending, framer.data_to_send()) == (b'{"b"', b"")
-
-
 @pytest.mark.parametrize("begun", [b"half a line", b'{"half":"an', b'{"half":[1,2', b'{"half"]'])
 def test_a_discarded_message_does_not_change_the_next_one(begun: bytes) -> None:
     framer = StreamFramer()
@@ -171,5 +155,6 @@ def test_a_discarded_message_does_not_change_the_next_one(begun: bytes) -> None:
     assert framer.next_message() is None
     framer.discard()
     assert framer.pending == b""
-    framer.feed(b'{"type":"hello"}\n')
+    framer.feed(framer.encode(b'{"type":"hello"}'))
+    assert framer.data_to_send() == b""
     assert framer.next_message() == RawMessage(b'{"type":"hello"}')

@@ -24,7 +24,7 @@ from cbspec.protocol.messages import (
 )
 from cbspec.protocol.strictjson import loads
 from cbspec_schemas import CLIENT_TYPES, RELAY_TYPES, Direction, examples, violations
-from tests.cbspec.spelling import json_values, messages, spelled
+from tests.cbspec.spelling import json_values, messages
 
 PAGE: dict[str, dict[str, Any]] = {
     each.schema: json.loads(each.text) for each in examples() if each.name.endswith("-page")
@@ -47,24 +47,12 @@ BLAME: dict[tuple[str, str], dict[str, str]] = {
     ("auth_response", "tenant_id"): {"missing": "CB-AUT-003", "type": "CB-AUT-003"},
     ("tunnel_info", "tunnel_id"): {"missing": "CB-TUN-005", "type": "CB-TUN-005", "empty": "CB-TUN-012"},
     ("tunnel_info", "tenant_id"): {"missing": "CB-TEN-005", "type": "CB-TEN-005", "empty": "CB-TEN-005"},
-    ("tunnel_info", "local_port"): {
-        "missing": "CB-TUN-006",
-        "type": "CB-TUN-006",
-        "zero": "CB-TUN-011",
-        "range": "CB-TUN-007",
-    },
-    ("tunnel_info", "remote_host"): {
-        "missing": "CB-TUN-008",
-        "type": "CB-TUN-008",
-        "empty": "CB-TUN-013",
-        "blank": "CB-TUN-013",
-    },
-    ("tunnel_info", "remote_port"): {
-        "missing": "CB-TUN-009",
-        "type": "CB-TUN-009",
-        "zero": "CB-TUN-010",
-        "range": "CB-TUN-010",
-    },
+    ("tunnel_info", "local_port"): dict.fromkeys(["missing", "type"], "CB-TUN-006")
+    | {"zero": "CB-TUN-011", "range": "CB-TUN-007"},
+    ("tunnel_info", "remote_host"): dict.fromkeys(["missing", "type"], "CB-TUN-008")
+    | dict.fromkeys(["empty", "blank"], "CB-TUN-013"),
+    ("tunnel_info", "remote_port"): dict.fromkeys(["missing", "type"], "CB-TUN-009")
+    | dict.fromkeys(["zero", "range"], "CB-TUN-010"),
     ("tunnel_response", "status"): {"missing": "CB-TUN-001", "type": "CB-TUN-001"},
     ("tunnel_response", "tunnel_id"): {"missing": "CB-TUN-002", "type": "CB-TUN-002"},
     ("error", "code"): {"missing": "CB-ERR-001", "type": "CB-ERR-001"},
@@ -116,12 +104,6 @@ def test_an_encoded_message_is_valid_and_read_as_itself(message: Message) -> Non
     assert b"\n" not in text
     assert parse(loads(text), SENDER[message.type]) == message
     assert violations(direction(SENDER[message.type]), json.loads(text)) == []
-
-
-@given(spelled())
-def test_every_spelling_and_unknown_members_are_accepted(case: tuple[Message, bytes]) -> None:
-    message, text = case
-    assert parse(loads(text), SENDER[message.type]) == message
 
 
 @pytest.mark.parametrize(("kind", "member"), BLAME)
@@ -179,15 +161,6 @@ def test_parse_and_the_schemas_agree(body: dict[str, Any], sender: Role) -> None
         assert found.requirement in by_schema | STRICTER
     else:  # an unknown code is a violation to the suite, and an error like any other to a client
         assert by_schema <= ({"CB-ERR-001"} if isinstance(body.get("code"), str) else set())
-
-
-def test_the_examples_are_read_as_their_index_says() -> None:
-    for example in examples():
-        found = parse(loads(example.text.encode()), Role(example.direction))
-        if isinstance(found, Violation):
-            assert found.requirement == example.requirement or (example.valid and found.requirement in STRICTER)
-        else:
-            assert example.valid or example.requirement == "CB-ERR-001", example.name
 
 
 @given(nearly_messages(), st.sampled_from(Role))

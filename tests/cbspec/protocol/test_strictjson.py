@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 from random import Random
 
@@ -90,13 +89,6 @@ def test_a_wrong_encoding_is_reported_as_such(data: bytes) -> None:
     assert utf8_fault(data) == caught.value.reason
 
 
-@given(st.binary(max_size=30))
-def test_any_bytes_have_a_value_or_a_reason(data: bytes) -> None:
-    fault = utf8_fault(data)
-    with pytest.raises(NotStrictJson, match=fault) if fault else contextlib.suppress(NotStrictJson):
-        loads(data)
-
-
 @given(texts)
 def test_a_reason_never_repeats_the_text(secret: str) -> None:
     name = json.dumps(f"secret-{secret}")
@@ -105,36 +97,16 @@ def test_a_reason_never_repeats_the_text(secret: str) -> None:
     assert "secret-" not in str(caught.value)
 
 
-@pytest.mark.parametrize(
-    ("data", "value"),
-    [
-        (b'"\\ud83d\\ude00"', "\U0001f600"),
-        (b'"\\\\ud800"', "\\ud800"),
-        (b"123456789012345678901234567890", 123456789012345678901234567890),
-        (b"1e400", float("inf")),  # JSON, but no valid port
-    ],
-)
-def test_unusual_values_are_decoded(data: bytes, value: object) -> None:
-    assert loads(data) == value
-
-
 @pytest.mark.parametrize(("opening", "closing"), [("[", "]"), ('{"a":', "}"), ('[{"a":', "}]")])
 def test_the_depth_is_limited_exactly(opening: str, closing: str) -> None:
     times = MAX_DEPTH // (opening.count("[") + opening.count("{"))
     inside = '"[[[{{{\\"[[["'
     loads((opening * times + inside + closing * times).encode())
+    assert depth((opening + "1" + closing + ",") * 1000) <= 2  # in sequence
+    with pytest.raises(NotStrictJson, match="nests deeper"):
+        loads(b"[" * 100_000, max_depth=1_000_000)  # beyond the stack of the decoder
     with pytest.raises(NotStrictJson, match="nests deeper"):
         loads((opening * times + f"[{inside}]" + closing * times).encode())
-
-
-def test_brackets_in_sequence_are_not_deep() -> None:
-    assert len(loads(b"[" + b",".join([b"[]"] * 1000) + b"]")) == 1000
-    assert depth("[]" * 1000) == 1
-
-
-def test_nesting_beyond_the_decoders_stack_is_rejected() -> None:
-    with pytest.raises(NotStrictJson, match="nests deeper"):
-        loads(b"[" * 100_000, max_depth=1_000_000)
 
 
 @pytest.mark.parametrize(

@@ -137,7 +137,6 @@ def _extensions(opening: bytes) -> set[bytes]:
 @pytest.mark.parametrize(
     ("ca", "name", "reason", "alert"),
     [
-        ("theirs", "localhost", "certificate", "TLSV1_ALERT_UNKNOWN_CA"),
         ("ours", "relay.example", "relay.example", "SSLV3_ALERT_BAD_CERTIFICATE"),
         (None, "localhost", "certificate", "TLSV1_ALERT_UNKNOWN_CA"),
     ],
@@ -157,10 +156,6 @@ def test_an_untrusted_certificate_is_refused_by_an_alert(
     assert refused.value.reason == alert
 
 
-def test_a_client_without_verification_accepts_any_certificate(server: ssl.SSLContext) -> None:
-    handshake(client_context(Trust.ANY), server, "relay.example")
-
-
 @pytest.mark.parametrize("line", [b"HELO relay\r\n", b'{"type":"hello"}\n', b"GET / HTTP/1.1\r\n\r\n", b"\x00" * 20])
 def test_bytes_that_are_not_tls_fail_with_a_reason(server: ssl.SSLContext, line: bytes) -> None:
     relay = TlsLayer(server, server_side=True)
@@ -177,13 +172,6 @@ def test_an_unusable_file_is_an_error(tmp_path: Path, make: type) -> None:
     (tmp_path / "empty.pem").write_text("no certificate\n")
     with pytest.raises(ssl.SSLError):
         make(tmp_path / "empty.pem")
-
-
-def test_contexts_offer_tls_1_3_only(trusting: ssl.SSLContext, server: ssl.SSLContext) -> None:
-    assert trusting.minimum_version == server.minimum_version == ssl.TLSVersion.TLSv1_3
-    opening = TlsLayer(trusting, server_side=False, server_name="localhost").data_to_send()
-    at = opening.index(b"\x00\x2b\x00\x03\x02")  # supported_versions with one entry
-    assert opening[at + 5 : at + 7] == b"\x03\x04"
 
 
 def test_plain_text_before_a_failure_is_returned(trusting: ssl.SSLContext, server: ssl.SSLContext) -> None:

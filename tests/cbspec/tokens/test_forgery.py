@@ -74,43 +74,6 @@ def test_the_table_is_complete_and_in_order() -> None:
     assert purposes == ["expired", "not_yet_valid", "wrong_key", "no_tenant", "unknown_tenant"]
 
 
-@pytest.mark.parametrize("key", KEYS, ids=lambda key: key.algorithm)
-def test_only_one_segment_differs(key: SigningKey) -> None:
-    for forgery in by_requirement("CB-AUT-007"):
-        valid, bad = made(forgery, key)
-        assert bad.payload != valid.payload
-        assert (bad.header, bad.signature) == (valid.header, valid.signature)
-        assert isinstance(bad.claims, dict)
-    for forgery in by_requirement("CB-AUT-008"):
-        valid, bad = made(forgery, key)
-        assert bad.signature != valid.signature
-        assert bad.signing_input == valid.signing_input
-    for forgery in by_requirement("CB-AUT-009"):
-        valid, bad = made(forgery, key)
-        assert bad.signing_input == valid.signing_input
-        assert len(bad.signature) == len(valid.signature)
-    for forgery in by_requirement("CB-AUT-010"):
-        valid, bad = made(forgery, key)
-        assert str(bad.headers["alg"]).lower() == "none"
-        assert bad.payload == valid.payload
-        assert bad.signature in {b"", valid.signature}
-    for forgery in by_requirement("CB-AUT-011"):
-        valid, bad = made(forgery, key)
-        assert bad.headers["alg"] != key.algorithm or bad.headers.keys() & {"jwk", "x5c", "jku", "kid"}
-        assert bad.payload == valid.payload
-
-
-@pytest.mark.parametrize("forgery", by_requirement("CB-AUT-005") + by_requirement("CB-AUT-006"), ids=lambda f: f.name)
-def test_times_exceed_a_leeway_of_ten_minutes(forgery: Forgery) -> None:
-    _, bad = made(forgery)
-    exp, nbf = bad.claims["exp"], bad.claims.get("nbf", 0)
-    assert isinstance(exp, int | float)
-    assert isinstance(nbf, int | float)
-    assert exp < NOW - 600 or nbf > NOW + 600
-    with pytest.raises(TokenRejected):
-        Verifier(KEYS[0], leeway=600).verify(str(bad), NOW)
-
-
 def test_only_one_claim_differs() -> None:
     for id_ in ("CB-AUT-005", "CB-AUT-006", "CB-TEN-001", "CB-TEN-002"):
         for forgery in by_requirement(id_):
@@ -133,15 +96,26 @@ def test_tokens_of_other_types() -> None:
     assert values == ["", MISSING, 12345, None, True, [], [made_of.valid], {}, {"token": made_of.valid}]
 
 
-@pytest.mark.parametrize(
-    ("forgery", "tenant", "name"),
-    [
-        ("tenant-look-alike", "42", "42\u200b"),
-        ("tenant-beginning", "4", "4-cbspec"),
-        ("tenant-beginning", "42", "4"),
-        ("tenant-beginning", "site-10", "sit"),
-    ],
-)
-def test_unusual_tenants_have_forgeries(forgery: str, tenant: str, name: str) -> None:
-    (found,) = (each for each in FORGERIES if each.name == forgery)
-    assert CompactJws.split(str(found.make(materials(tenant=tenant)))).claims["tenant_id"] == name
+@pytest.mark.parametrize("key", KEYS, ids=lambda key: key.algorithm)
+def test_only_one_segment_differs(key: SigningKey) -> None:
+    for id_ in ("CB-AUT-007", "CB-AUT-008", "CB-AUT-009", "CB-AUT-010", "CB-AUT-011"):
+        for forgery in by_requirement(id_):
+            valid, bad = made(forgery, key)
+            assert (bad.payload == valid.payload) is (id_ != "CB-AUT-007")
+            if id_ in ("CB-AUT-008", "CB-AUT-009"):
+                assert bad.signing_input == valid.signing_input
+                assert bad.signature != valid.signature
+                assert id_ == "CB-AUT-008" or len(bad.signature) == len(valid.signature)
+            elif id_ == "CB-AUT-010":
+                assert str(bad.headers["alg"]).lower() == "none"
+                assert bad.signature in {b"", valid.signature}
+            elif id_ == "CB-AUT-011":
+                assert bad.headers["alg"] != key.algorithm or bad.headers.keys() & {"jwk", "x5c", "jku", "kid"}
+            else:
+                assert (bad.header, bad.signature) == (valid.header, valid.signature)
+
+
+@pytest.mark.parametrize("forgery", by_requirement("CB-AUT-005") + by_requirement("CB-AUT-006"), ids=lambda f: f.name)
+def test_times_exceed_a_leeway_of_ten_minutes(forgery: Forgery) -> None:
+    with pytest.raises(TokenRejected, match=r"expired|isn't valid yet"):
+        Verifier(KEYS[0], leeway=600).verify(str(made(forgery)[1]), NOW)

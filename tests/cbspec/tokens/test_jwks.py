@@ -85,14 +85,11 @@ def test_a_published_key_verifies_only_the_tokens_of_its_pair(pair: SigningKey) 
 
 def test_a_public_key_is_read_from_pem() -> None:
     pem = EDDSA.public.public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
+    with pytest.raises(ValueError, match="no public key"):
+        public_jwk(SigningKey.hmac("a secret"))
     assert PublicKey.from_pem(pem).public == PublicKey.from_pem(_EDDSA_PEM).public == EDDSA.public
     with pytest.raises(ValueError, match="this key signs with EdDSA, not with ES256"):
         PublicKey.from_pem(pem, "ES256")
-
-
-def test_a_secret_is_never_published() -> None:
-    with pytest.raises(ValueError, match="no public key"):
-        public_jwk(SigningKey.hmac("a secret"))
 
 
 def test_the_default_id_is_the_rfcs_thumbprint() -> None:
@@ -129,23 +126,6 @@ def test_hmac_and_none_are_rejected() -> None:
             token = str(CompactJws.signed(header, payload, partial(hmac.digest, secret.encode(), digest="sha256")))
             assert not isinstance(refusal(keys, token), UnknownKey)
         refusal(keys, str(CompactJws.signed(header, payload, lambda _: b"")))
-
-
-@pytest.mark.parametrize(
-    "header",
-    [
-        {},
-        {"alg": None},
-        {"alg": ["ES256"]},
-        {"alg": "ES256", "kid": 7},
-        {"alg": "ES256", "kid": None},
-        {"alg": ["ES256"], "kid": "k"},
-        {"alg": "ES384", "kid": "k"},
-    ],
-)
-def test_an_invalid_header_is_rejected(header: dict[str, object]) -> None:
-    keys = KeySet.read(published(public_jwk(ES256, "k")))
-    refusal(keys, str(CompactJws.signed(header, json.dumps(CLAIMS).encode(), ES256.sign)))
 
 
 @given(st.one_of(st.text(st.characters(exclude_categories=())), st.text("ey.AZaz09-_=", max_size=80)))
@@ -195,12 +175,6 @@ def test_a_key_for_another_use_is_ignored(change: dict[str, object]) -> None:
     assert ([key.algorithm for key in keys.keys], keys.skipped) == (["EdDSA"], ())
 
 
-def test_a_second_key_with_the_same_id_and_algorithm_is_skipped() -> None:
-    keys = KeySet.read(published(public_jwk(ES256, "k"), public_jwk(OTHER_ES256, "k")))
-    assert keys.skipped == ("key 2 (kid k) is skipped: an earlier key has its kid and algorithm",)
-    assert tenant(keys, mint(ES256, CLAIMS, {"kid": "k"})) == "tenant-001"
-
-
 @pytest.mark.parametrize(
     ("member", "reason"),
     [
@@ -216,31 +190,15 @@ def test_a_set_with_a_secret_is_rejected(member: dict[str, Any], reason: str) ->
     assert "c2VjcmV0" not in str(caught.value)
 
 
-@pytest.mark.parametrize(
-    ("text", "reason"),
-    [
-        (b"", "it is not JSON"),
-        (b"\xff", "it is not JSON"),
-        (b"[" * 100_000, "it is not JSON"),
-        (b'{"keys":{}}', "it is not a JWKS"),
-        (json.dumps(_GOOD).encode(), "it is not a JWKS"),
-        (b'{"keys":[]}', "no key in it verifies signatures"),
-    ],
-)
-def test_other_texts_are_rejected(text: bytes, reason: str) -> None:
-    with pytest.raises(ValueError, match=reason):
-        KeySet.read(text)
-
-
-def test_a_key_without_an_algorithm_has_the_default_one() -> None:
-    keys = KeySet.read(published(RFC_KEY, *(without(public_jwk(pair), "alg") for pair in (ES256, EDDSA))))
+def test_keys_of_one_set_are_distinguished() -> None:
+    keys = KeySet.read(published(RFC_KEY, *(public_jwk(pair, "k") for pair in (ES256, OTHER_ES256, EDDSA))))
     assert [key.algorithm for key in keys.keys] == ["RS256", "ES256", "EdDSA"]
+    assert keys.skipped == ("key 3 (kid k) is skipped: an earlier key has its kid and algorithm",)
+    assert repr(keys.holding(ES256)) == "PublicKey(algorithm='ES256', key_id='k')"
+    assert keys.holding(OTHER_ES256) is None
 
 
-def test_the_public_key_of_a_pair_is_found() -> None:
-    keys = KeySet.read(published(public_jwk(OTHER_ES256, "a"), public_jwk(ES256, "b")))
-    found = keys.holding(ES256)
-    assert found is not None
-    assert found.key_id == "b"
-    assert keys.holding(EDDSA) is None
-    assert repr(found) == "PublicKey(algorithm='ES256', key_id='b')"
+@pytest.mark.parametrize("text", [b"", b"\xff", b"[" * 100_000, b'{"keys":{}}', json.dumps(_GOOD).encode()])
+def test_other_texts_are_rejected(text: bytes) -> None:
+    with pytest.raises(ValueError, match=r"it is not JSON|it is not a JWKS"):
+        KeySet.read(text)

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import base64
-import hmac
 import json
-import math
+from collections.abc import Callable
 
-import jwt
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ec, rsa, x25519
 from hypothesis import given
@@ -51,27 +49,6 @@ def test_every_algorithm_verifies_its_own_tokens_and_no_others(keys: list[Signin
                 refusal(token, Verifier(key))
 
 
-def test_pyjwt_verifies_our_tokens() -> None:
-    token = mint(KEY, CLAIMS, {"kid": "7"})
-    assert jwt.get_unverified_header(token) == {"alg": "HS256", "typ": "JWT", "kid": "7"}
-    assert jwt.decode(token, SECRET, ["HS256"], options={"verify_exp": False}) == CLAIMS
-
-
-def test_a_short_secret_signs_as_in_other_libraries() -> None:
-    signed, _, signature = mint(SigningKey.hmac("short"), CLAIMS).rpartition(".")
-    expected = hmac.digest(b"short", signed.encode(), "sha256")
-    assert base64.urlsafe_b64decode(signature + "=") == expected
-
-
-@given(st.binary(min_size=1, max_size=300).filter(lambda raw: b"-----" not in raw))
-def test_any_secret_works_or_is_rejected(secret: bytes) -> None:
-    try:
-        key = SigningKey.hmac(secret)
-    except ValueError:
-        return
-    assert Verifier(key).verify(mint(key, CLAIMS), NOW).all == CLAIMS
-
-
 @pytest.mark.parametrize(
     ("claims", "subject", "tenant"),
     [
@@ -109,31 +86,20 @@ def compact(header: object, payload: bytes) -> str:
     return (signed + b"." + base64.urlsafe_b64encode(KEY.sign(signed)).rstrip(b"=")).decode()
 
 
-@pytest.mark.parametrize(
-    "header",
-    [
-        {},
-        {"alg": "none"},
-        {"alg": None},
-        {"alg": 256},
-        {"alg": ["HS256"]},
-        {"alg": "HS384"},
-        {"alg": "hs256"},
-        {"alg": "HS256", "crit": ["x"], "x": 1},
-        {"alg": "HS256", "b64": False, "crit": ["b64"]},
-        [],
-        "HS256",
-    ],
+HEADERS: tuple[object, ...] = (
+    *({"alg": alg} for alg in ("none", None, 256, ["HS256"], "HS384", "hs256")),
+    {"alg": "HS256", "crit": ["x"], "x": 1},
+    {"alg": "HS256", "b64": False, "crit": ["b64"]},
+    *({}, [], "HS256"),
 )
-def test_an_invalid_header_is_rejected(header: object) -> None:
-    refusal(compact(header, b"{}"))
+PAYLOADS = (b"", b"[]", b"null", b'"x"', b"{", b"\xff", b'{"sub":1}', b'{"sub":null}', b"[" * 50_000)
 
 
-@pytest.mark.parametrize(
-    "payload", [b"", b"[]", b"null", b'"x"', b"{", b"\xff", b'{"sub":1}', b'{"sub":null}', b"[" * 50_000]
-)
-def test_an_invalid_payload_is_rejected(payload: bytes) -> None:
-    refusal(compact({"alg": "HS256"}, payload))
+def test_an_invalid_header_or_payload_is_rejected() -> None:
+    for header in HEADERS:
+        refusal(compact(header, b"{}"))
+    for payload in PAYLOADS:
+        refusal(compact({"alg": "HS256"}, payload))
 
 
 @given(st.one_of(st.text(st.characters(exclude_categories=())), st.text("ey.AZaz09-_=", max_size=80)))
@@ -150,34 +116,21 @@ def test_issuer_and_audience_are_required_if_given() -> None:
     assert "missing" in refusal(mint(KEY, {}), Verifier(KEY, issuer="x"))
 
 
-def test_nan_is_never_signed() -> None:
-    with pytest.raises(ValueError, match="not JSON compliant"):
-        mint(KEY, {"exp": math.nan})
-
-
 @pytest.mark.parametrize(
-    ("secret", "algorithm", "complaint"),
+    ("read", "data", "algorithm", "complaint"),
     [
-        ("", "HS256", "the secret is empty"),
-        ("x", "RS256", "a secret signs with HS256, HS384, HS512, not with RS256"),
-        (new_pair("EdDSA").decode(), "HS256", "name it as a key file"),
+        (SigningKey.hmac, "", "HS256", "the secret is empty"),
+        (SigningKey.hmac, "x", "RS256", "a secret signs with HS256, HS384, HS512, not with RS256"),
+        (SigningKey.hmac, new_pair("EdDSA").decode(), "HS256", "name it as a key file"),
+        (SigningKey.from_pem, b"junk", None, "not an unencrypted private key in PEM form"),
+        (SigningKey.from_pem, new_pair("ES256"), "HS256", "this key signs with ES256, not with HS256"),
+        (SigningKey.from_pem, pem(ec.generate_private_key(ec.SECP256K1())), None, "tokens are signed with"),
+        (SigningKey.from_pem, pem(x25519.X25519PrivateKey.generate()), None, "tokens are signed with"),
+        (SigningKey.from_pem, pem(rsa.generate_private_key(65537, 1024)), None, "2048 bits or more"),  # noqa: S505 - weak on purpose
     ],
 )
-def test_an_unusable_secret_is_rejected(secret: str, algorithm: str, complaint: str) -> None:
+def test_an_unusable_secret_or_key_is_rejected(
+    read: Callable[..., SigningKey], data: object, algorithm: str | None, complaint: str
+) -> None:
     with pytest.raises(ValueError, match=complaint):
-        SigningKey.hmac(secret, algorithm)
-
-
-@pytest.mark.parametrize(
-    ("data", "algorithm", "complaint"),
-    [
-        (b"junk", None, "not an unencrypted private key in PEM form"),
-        (new_pair("ES256"), "HS256", "this key signs with ES256, not with HS256"),
-        (pem(ec.generate_private_key(ec.SECP256K1())), None, "tokens are signed with"),
-        (pem(x25519.X25519PrivateKey.generate()), None, "tokens are signed with"),
-        (pem(rsa.generate_private_key(65537, 1024)), None, "2048 bits or more"),  # noqa: S505 - weak on purpose
-    ],
-)
-def test_an_unusable_key_is_rejected(data: bytes, algorithm: str | None, complaint: str) -> None:
-    with pytest.raises(ValueError, match=complaint):
-        SigningKey.from_pem(data, algorithm)
+        read(data, algorithm)
