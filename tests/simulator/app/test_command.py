@@ -4,14 +4,11 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import re
 import signal
 import socket
 import subprocess
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
@@ -37,20 +34,6 @@ from tests.support.messages import HELLO
 COMMAND: Final = (sys.executable, "-W", "error", "-m", "cbspec", "simulate", "--port", "0", "--json")
 
 
-@contextmanager
-def serving(*options: str) -> Iterator[tuple[subprocess.Popen[str], dict[str, object]]]:
-    """Start the command, and return the process and the line that it prints."""
-    process = subprocess.Popen(
-        [*COMMAND, *options], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=os.environ
-    )
-    try:
-        assert process.stdout
-        yield process, json.loads(process.stdout.readline())
-    finally:
-        process.kill()
-        process.communicate()
-
-
 def arguments(*options: str) -> argparse.Namespace:
     """Parse the command's options."""
     parser = argparse.ArgumentParser()
@@ -63,15 +46,16 @@ def test_the_process_prints_json_and_ends_without_errors(tmp_path: Path) -> None
     below.write_text("[relay]\nbuffer_pool = 7\n")
     options = ("--config", str(below), "--scenario", "tenant-at-its-limit", "--profile-out", str(path))
     chosen = ("--deviation", "hello-version-number", "--variant", "slow", "--open-point", "features-in-common")
-    with serving(*options, *chosen) as (process, facts):
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+    with subprocess.Popen([*COMMAND, *options, *chosen], text=True, **pipes) as process:  # type: ignore[call-overload]
+        facts = json.loads(process.stdout.readline())
         profile = load(path)
         assert facts["address"] == str(profile.target.address) == f"{facts['host']}:{facts['port']}"
-        assert facts["profile"] == str(path)
-        assert facts["metrics"] == profile.metrics.url
+        assert (facts["profile"], facts["metrics"]) == (str(path), profile.metrics.url)
         assert facts["control"]
         places = {name: str(found.target) for name, found in profile.conditions.items() if found.target}
         assert facts["conditions"] == places
-        limits = [(tenant["id"], tenant["tunnel_limit"]) for tenant in facts["tenants"]]  # type: ignore[attr-defined]
+        limits = [(tenant["id"], tenant["tunnel_limit"]) for tenant in facts["tenants"]]
         assert limits == [("tenant-001", 2), ("tenant-002", None)]
         assert profile.relay.buffer_pool == 7
         assert profile.target.address
@@ -100,17 +84,16 @@ async def test_the_text_has_a_token_only_for_the_development_secret(
 
 
 async def test_a_profile_needs_the_signing_key_of_a_key_set(tmp_path: Path) -> None:
-    (tmp_path / "key.pem").write_bytes(new_pair("EdDSA"))
-    (tmp_path / "jwks.json").write_bytes(jwks(pair("ES256"), SigningKey.from_pem(tmp_path / "key.pem")))
+    key = tmp_path / "key.pem"
+    key.write_bytes(new_pair("EdDSA"))
+    (tmp_path / "jwks.json").write_bytes(jwks(pair("ES256"), SigningKey.from_pem(key)))
     tokens = {"jwks_file": str(tmp_path / "jwks.json")}
     async with Deployment(load_config({"listen": {"port": 0}, "tokens": tokens})) as deployment:
         with pytest.raises(ConfigError, match=r"\[tokens\] signing_key_file: is needed for a profile"):
             deployment.profile()
-    tokens["signing_key_file"] = str(tmp_path / "key.pem")
+    tokens["signing_key_file"] = str(key)
     async with Deployment(load_config({"listen": {"port": 0}, "tokens": tokens})) as deployment:
-        profile = deployment.profile()
-    assert profile.tokens.key_file == tmp_path / "key.pem"
-    assert profile.tokens.key_id
+        assert deployment.profile().tokens.key_file == key
 
 
 def test_lists(capsys: pytest.CaptureFixture[str]) -> None:
@@ -128,20 +111,16 @@ def test_lists(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 @pytest.mark.parametrize(
-    ("option", "value", "problem"),
+    ("option", "problem"),
     [
-        ("--port", "65536", "must be a port from 0 to 65535, not '65536'"),
-        ("--port", "http", "must be a port from 0 to 65535, not 'http'"),
-        ("--control", "-1", "must be a port from 0 to 65535, not '-1'"),
-        ("--seed", "-1", "must be a whole number, 0 or more, not '-1'"),
-        ("--seed", "1.5", "must be a whole number, 0 or more, not '1.5'"),
-        ("--grace", "-1", "must be a number from 0 to 31536000, not '-1'"),
-        ("--grace", "nan", "must be a number from 0 to 31536000, not 'nan'"),
+        ("--port=http", "must be a port from 0 to 65535, not 'http'"),
+        ("--seed=-1", "must be a whole number, 0 or more, not '-1'"),
+        ("--grace=nan", "must be a number from 0 to 31536000, not 'nan'"),
     ],
 )
-def test_wrong_numbers_are_refused(capsys: pytest.CaptureFixture[str], option: str, value: str, problem: str) -> None:
+def test_wrong_numbers_are_refused(capsys: pytest.CaptureFixture[str], option: str, problem: str) -> None:
     with pytest.raises(SystemExit) as caught:
-        arguments(f"{option}={value}")
+        arguments(option)
     assert caught.value.code == 2
     assert problem in capsys.readouterr().err
 
@@ -164,24 +143,15 @@ def test_each_mistake_is_one_line(
         file.write_text(f"[tls]\nchain = '{name}.pem'\n" + (f"key = '{key}'\n" if key else ""))
         return str(file)
 
-    nowhere = tmp_path / "nowhere.toml"
-    nowhere.write_text("[tls]\nchain = 'none.pem'")
-    with socket.socket() as held:
-        held.bind(("127.0.0.1", 0))
-        held.listen()
+    with socket.create_server(("127.0.0.1", 0)) as held:
         port = str(held.getsockname()[1])
         rows = {
             ("--port", port): f"can't listen on 127.0.0.1:{port}: address already in use (port 0 takes a free one)",
-            ("--deviation", "hello-versoin-missing"): "no such persona; did you mean hello-version-missing",
             ("--persona", "zzz"): "--persona zzz: no such persona; --list-personas lists them",
             ("--variant", "zzz"): "no such variant; --list-variants lists them",
             ("--open-point", "second-helo-refused"): "no such open point; did you mean second-hello-refused",
-            ("--open-point", "zzz"): "--list-open-points lists them",
             ("--secret-env", "NOT_THERE"): "the environment variable NOT_THERE is not set or empty",
             ("--host", "0.0.0.0"): "or allow it with development = true (--development)",  # noqa: S104 - refused
-            ("--scenario", "flaky"): "scenario flaky: no such scenario and no such file; did you mean flaky-network",
-            ("--config", str(tmp_path / "none.toml")): "can't be read: No such file or directory",
-            ("--config", str(nowhere)): "none.pem: no such file or directory",
             ("--config", tls("empty", "")): "is no certificate in PEM form",
             ("--config", tls("alone", chain)): "its key isn't with it; [tls] key can name another file",
             ("--config", tls("other", other + chain)): "the key isn't the certificate's",

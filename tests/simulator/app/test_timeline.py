@@ -31,6 +31,7 @@ def simulator(*timeline: TimelineEntry) -> Simulator:
 
 async def test_actions_happen_in_the_order_of_their_times() -> None:
     timeline = (
+        TimelineEntry(90.0, drain=True),  # after the end: no effect
         TimelineEntry(30.0, remove="late"),
         TimelineEntry(10.0, add=LATE),
         TimelineEntry(20.0, drain=True),
@@ -41,13 +42,9 @@ async def test_actions_happen_in_the_order_of_their_times() -> None:
         for _ in range(4):
             seen.append((len(relay.controls.faults()), relay.relay.state.draining))
             relay.clock.advance(10)
+    relay.clock.advance(100)
+    assert not relay.relay.state.draining
     assert seen == [(0, False), (1, False), (1, False), (0, False)]
-
-
-async def test_actions_happen_without_a_change_of_the_clock() -> None:
-    async with simulator(TimelineEntry(0.05, drain=True)) as relay:
-        assert not relay.relay.state.draining
-        await until(lambda: relay.relay.state.draining)
 
 
 async def test_each_action_has_an_effect(caplog: pytest.LogCaptureFixture) -> None:
@@ -64,16 +61,10 @@ async def test_each_action_has_an_effect(caplog: pytest.LogCaptureFixture) -> No
 
 
 async def test_the_next_action_happens_after_a_failed_one(caplog: pytest.LogCaptureFixture) -> None:
-    async with simulator(TimelineEntry(0.0, remove="nothing"), TimelineEntry(0.0, drain=True)) as relay:
-        assert relay.relay.state.draining
-    assert "timeline: remove at 0 failed: there is no fault nothing; there is none" in caplog.text
-
-
-async def test_no_action_happens_after_the_end() -> None:
-    async with simulator(TimelineEntry(5.0, drain=True)) as relay:
-        pass
-    relay.clock.advance(10)
-    assert not relay.relay.state.draining
+    async with simulator(TimelineEntry(0.05, remove="nothing"), TimelineEntry(0.05, drain=True)) as relay:
+        assert not relay.relay.state.draining
+        await until(lambda: relay.relay.state.draining)  # without a change of the clock
+    assert "timeline: remove at 0.05 failed: there is no fault nothing; there is none" in caplog.text
 
 
 def _state(relay: Simulator) -> tuple[object, ...]:

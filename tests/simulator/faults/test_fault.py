@@ -17,22 +17,10 @@ from tests.simulator.faults.probe import NEEDED
 
 _WRONG: Final[tuple[object, ...]] = (None, True, "", "no such word", -1, 0, 1.5, 10**9, [], [0], {}, 10**400)
 _GOOD: Final[dict[str, Any]] = {
-    "direction": "request",
-    "message": "hello",
-    "answer_to": "hello",
-    "tenant": "a",
-    "subject": "u",
-    "connection": 1,
-    "transport": "tcp",
-    "begin": 1,
-    "end": 2.5,
-    "per": "tenant",
-    "nth": 1,
-    "every": 1,
-    "after": 1,
-    "probability": 0.5,
+    "direction": "request", "message": "hello", "answer_to": "hello", "tenant": "a", "subject": "u", "connection": 1,
+    "transport": "tcp", "begin": 1, "end": 2.5, "per": "tenant", "nth": 1, "every": 1, "after": 1, "probability": 0.5,
     "times": 1,
-}
+}  # fmt: skip
 _DROP: Final = {"kind": "drop"}
 
 
@@ -79,14 +67,11 @@ _MISTAKES: Final[tuple[tuple[object, str], ...]] = (
     (None, "null"),
     ([], "an array"),
     ({}, "kind: cbspec fault kinds"),
-    ({"kind": 7}, "kind: 7 cbspec fault kinds"),
     ({"kind": "latenci", "seconds": 1}, "kind: latenci latency?"),
     ({"kind": "pass"}, "kind: pass cbspec fault kinds"),
     ({"kind": "latency", "second": 1, "seconds": 1}, "second: seconds?"),
     ({**_DROP, "nth": 1}, "nth: when"),
-    ({**_DROP, "x": 1}, "x: kind, name, when"),
     ({**_DROP, "tennant": "a"}, "tennant: kind, name, when"),
-    ({**_DROP, "name": ""}, "name: letters"),
     ({**_DROP, "name": "a/b"}, "name: letters"),
     ({**_DROP, "name": None}, "name: letters null"),
     ({**_DROP, "repeat": True}, "repeat: sequence when.times"),
@@ -98,16 +83,13 @@ _MISTAKES: Final[tuple[tuple[object, str], ...]] = (
     ({"sequence": [{"kind": "pass"}]}, 'sequence: "pass"'),
     ({"sequence": [_DROP, {}]}, "sequence[1].kind: cbspec fault kinds"),
     ({"sequence": [{**_DROP, "name": "x"}]}, "sequence[0].name: kind"),
-    ({"sequence": [{"kind": "delay"}]}, "sequence[0]: seconds"),
     ({"sequence": [_DROP], "seconds": 1}, "seconds: sequence"),
     ({"sequence": [{"kind": "reset"}, _DROP, {"kind": "tls-1.2"}]}, "sequence: reset drop tls-1.2"),
     ({"sequence": [{"kind": "refuse"}, {"kind": "tls-1.2"}]}, "sequence: refuse"),
     ({**_DROP, "when": []}, "when: an array"),
     ({**_DROP, "when": {"mesage": "hello"}}, "when.mesage: message?"),
     ({**_DROP, "when": {"begin": 2, "end": 2}}, "when.end: when.begin"),
-    ({**_DROP, "when": {"end": 0}}, "when.end: when.begin"),
     ({**_DROP, "when": {"nth": 2, "after": 2}}, "when.nth: every after"),
-    ({**_DROP, "when": {"nth": 3, "every": 2}}, "when.nth: every after"),
     ({**_DROP, "when": {"message": "hello", "direction": "answer"}}, "when: direction message answer_to"),
     ({**_DROP, "when": {"message": "hello", "answer_to": "hello"}}, "when: direction message answer_to"),
     ({"kind": "error", "code": "x", "when": {"answer_to": "hello"}}, "when: error requests answers message"),
@@ -168,12 +150,3 @@ def test_faults_survive_a_round_trip(
     written = json.loads(json.dumps(fault.to_json()))
     assert Fault.read(written) == fault
     assert Fault.read(written).to_json() == written
-
-
-def test_the_parts_of_a_sequence() -> None:
-    data = {"sequence": [_DROP, {"kind": "pass"}]}
-    for repeat, expected in ((False, ["drop", "pass", None, None]), (True, ["drop", "pass"] * 2)):
-        parts = map(Fault.read({**data, "repeat": repeat}).part, range(1, 5))
-        assert [part and part.name for part in parts] == expected
-    alone = Fault.read(_DROP)
-    assert alone.part(1) is alone.part(9) is alone.parts[0]

@@ -8,19 +8,8 @@ from typing import Any, Final
 
 import pytest
 
-from tests.simulator.faults.probe import (
-    BEATEN,
-    GREETED,
-    OPENED,
-    SERVED,
-    ProbedRelay,
-    Show,
-    at,
-    auth,
-    is_late,
-    prove,
-    tunnel,
-)
+from tests.simulator.faults import probe
+from tests.simulator.faults.probe import BEATEN, GREETED, OPENED, SERVED, ProbedRelay, Show, at, auth, is_late, tunnel
 from tests.support.client import PATIENCE
 from tests.support.messages import BEAT, HELLO
 
@@ -64,14 +53,13 @@ def _object(relay: ProbedRelay, transport: str) -> str:
 def _spelling(relay: ProbedRelay, transport: str) -> tuple[object, ...]:
     """Return the meaning of an answer, and whether it contains escapes and white space."""
     text = _text(relay, transport)
-    body = json.loads(text)
-    return sorted(body), body["type"], b"\\u" in text, b"\t" in text or b" " in text
+    return sorted(json.loads(text)), b"\\u" in text, b"\t" in text or b" " in text
 
 
 def _orders(relay: ProbedRelay, transport: str) -> bool:
     """Whether the members of twenty answers come in different orders."""
     with relay.authenticated(transport) as wire:
-        return len({tuple(body) for body in wire.answers(*(tunnel(str(number)) for number in range(20)))}) > 1
+        return len({tuple(body) for body in wire.answers(*[tunnel()] * 20)}) > 1
 
 
 def _members(relay: ProbedRelay, transport: str) -> list[str]:
@@ -94,18 +82,12 @@ _ENDS: Final = "unknown_message_type"
 _TUNNEL: Final = _up_to(OPENED, tunnel())
 _BOTH: Final = _up_to(BEATEN, tunnel(), BEAT)
 _HELLO: Final = ["features", "type", "version"]
-_PLAIN: Final = (_HELLO, "hello_response", False, False)
+_PLAIN: Final = (_HELLO, False, False)
 
 SHOWS: Final[dict[str, tuple[Show, ...]]] = {
     "drop": (
         Show(_BOTH, SERVED, [*GREETED, BEATEN], at(OPENED)),
         Show(_BOTH, SERVED, [*GREETED, BEATEN], at("tunnel_info")),
-        Show(
-            _up_to(OPENED, BEAT, BEAT, BEAT, tunnel()),
-            [*GREETED, BEATEN, BEATEN, BEATEN, OPENED],
-            [*GREETED, BEATEN, OPENED],
-            {"when": {"message": "heartbeat", "after": 1}},
-        ),
     ),
     "delay": tuple(Show(is_late, False, True, at(message, seconds=0.2)) for message in (BEATEN, "heartbeat")),
     "duplicate": (
@@ -122,18 +104,8 @@ SHOWS: Final[dict[str, tuple[Show, ...]]] = {
         Show(is_late, False, True, {"seconds": 0.2}),
     ),
     "hold": (
-        Show(
-            _until_released,
-            [SERVED, []],
-            [[*GREETED, BEATEN], [OPENED]],
-            {"when": {"message": OPENED, "tenant": "a"}},
-        ),
-        Show(
-            _until_released,
-            [SERVED, []],
-            [GREETED, [OPENED, BEATEN]],
-            {"when": {"message": "tunnel_info", "tenant": "a"}},
-        ),
+        Show(_until_released, [SERVED, []], [[*GREETED, BEATEN], [OPENED]], at(OPENED)),
+        Show(_until_released, [SERVED, []], [GREETED, [OPENED, BEATEN]], at("tunnel_info")),
     ),
     "truncate": (
         Show(lambda relay, how: _text(relay, how)[10:11], b"e", b"", {"bytes": 10}),
@@ -150,8 +122,8 @@ SHOWS: Final[dict[str, tuple[Show, ...]]] = {
     ),
     "oversize": (Show(lambda relay, how: len(_text(relay, how)) > 200_000, False, True, {"bytes": 200_000}),),
     "spelling": (
-        Show(_spelling, _PLAIN, (*_PLAIN[:2], True, False)),
-        Show(_spelling, _PLAIN, (*_PLAIN[:2], False, True), {"how": "white-space"}),
+        Show(_spelling, _PLAIN, (_HELLO, True, False)),
+        Show(_spelling, _PLAIN, (_HELLO, False, True), {"how": "white-space"}),
         Show(_orders, False, True, {"how": "order"}),
     ),
     "member": (
@@ -174,4 +146,4 @@ SHOWS: Final[dict[str, tuple[Show, ...]]] = {
 
 @pytest.mark.parametrize("kind", SHOWS)
 async def test_kinds_on_the_wire(kind: str) -> None:
-    await prove(kind, SHOWS[kind])
+    await probe.prove(kind, SHOWS[kind])

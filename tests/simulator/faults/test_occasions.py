@@ -2,28 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from typing import Any, Final
 
-from cbspec_simulator.faults.engine import Faults
 from cbspec_simulator.faults.fault import Fault
-from cbspec_simulator.faults.kind import Strike
 from cbspec_simulator.faults.when import MessageDirection, Occasion
-from tests.support.memory import BEAT, HELLO, Body, MemoryRelay, auth, tunnel
-
-
-class _Recorder(Faults):
-    """Records the occasions; its only fault never strikes."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.occasions: list[Occasion] = []
-        self.add(Fault.read({"kind": "drop", "when": {"tenant": "nobody"}}), 0.0)
-
-    def at(self, occasion: Occasion, now: float) -> tuple[Strike, ...]:
-        """Record an occasion."""
-        self.occasions.append(occasion)
-        return super().at(occasion, now)
+from cbspec_simulator.relay.events import Decided
+from tests.support.memory import BEAT, HELLO, MemoryRelay, auth, tunnel
+from tests.support.messages import line
 
 
 def _pair(message: str, answer: str, tenant: str = "", subject: str = "") -> list[Occasion]:
@@ -33,17 +18,13 @@ def _pair(message: str, answer: str, tenant: str = "", subject: str = "") -> lis
     ]
 
 
+_PAIRS: Final = (("auth", "auth_response"), ("tunnel_info", "tunnel_response"), ("heartbeat", "heartbeat_response"))
 _ME: Final = ("a", "user123")
 _HELLO: Final = _pair("hello", "hello_response")
 _DIALOGUES: Final[tuple[tuple[list[Any], list[Occasion]], ...]] = (
     (
         [HELLO, auth(), tunnel(), BEAT],
-        [
-            *_HELLO,
-            *_pair("auth", "auth_response", *_ME),
-            *_pair("tunnel_info", "tunnel_response", *_ME),
-            *_pair("heartbeat", "heartbeat_response", *_ME),
-        ],
+        [*_HELLO, *(each for pair in _PAIRS for each in _pair(*pair, *_ME))],
     ),
     (
         [b"no JSON\n", {"type": "teapot"}, {"type": "error", "code": "x", "message": ""}, BEAT],
@@ -59,16 +40,22 @@ _DIALOGUES: Final[tuple[tuple[list[Any], list[Occasion]], ...]] = (
 )
 
 
-def _line(body: bytes | Body) -> bytes:
-    return body if isinstance(body, bytes) else json.dumps(body).encode() + b"\n"
-
-
 def test_occasions_of_dialogues() -> None:
     for sent, expected in _DIALOGUES:
-        for chunks in ([_line(body) for body in sent], [b"".join(map(_line, sent))]):
-            memory, recorder = MemoryRelay(), _Recorder()
-            memory.relay.faults = recorder
+        lines = [body if isinstance(body, bytes) else line(body) for body in sent]
+        for chunks in (lines, [b"".join(lines)]):
+            memory, occasions = MemoryRelay(), list[Occasion]()
+            for direction in ("request", "answer"):
+                fault = {"kind": "drop", "when": {"direction": direction, "probability": 0.0}}
+                memory.relay.faults.add(Fault.read(fault), 0.0)
+            memory.relay.tell.add(
+                lambda event, seen=occasions: (
+                    seen.append(event.decision.occasion)  # type: ignore[misc]
+                    if isinstance(event, Decided)
+                    else None
+                )
+            )
             client = memory.client()
             for chunk in chunks:
                 client.send(chunk)
-            assert recorder.occasions == expected
+            assert occasions == expected

@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-import asyncio
 import ssl
 import time
-from dataclasses import replace
 from typing import Final
 
 import pytest
 
-from cbspec_simulator import Simulator
-from cbspec_simulator.faults.fault import Fault
-from tests.simulator.faults.probe import CONFIG, ProbedRelay, Show, prove
+from tests.simulator.faults.probe import ProbedRelay, Show, prove
 from tests.support.client import RawClient
 from tests.support.messages import HELLO
 
@@ -101,11 +97,3 @@ SHOWS: Final[dict[str, tuple[Show, ...]]] = {
 @pytest.mark.parametrize("kind", SHOWS)
 async def test_kinds_on_the_wire(kind: str) -> None:
     await prove(kind, SHOWS[kind])
-
-
-async def test_old_tls_with_an_expired_certificate() -> None:
-    config = replace(CONFIG, faults=tuple(Fault.read({"kind": kind}) for kind in ("tls-1.2", "certificate-expired")))
-    async with Simulator(config) as simulator:
-        relay = ProbedRelay(simulator)
-        assert await asyncio.to_thread(_only_tls_1_3, relay, "tcp") == "tlsv1_alert_protocol_version"
-        assert await asyncio.to_thread(_handshake, relay, "tcp") == "certificate has expired"

@@ -59,12 +59,7 @@ _HEAD: Final = (bytes((0x81, _SIZE)), _SIZE + 2)
 SHOWS: Final[dict[str, tuple[Show, ...]]] = {
     "websocket-close": (
         Show(_closing, (0x81, False, _TEXT, ""), (0x88, False, struct.pack("!H", 1001), "closed")),
-        Show(
-            _closing,
-            (0x81, False, _TEXT, ""),
-            (0x88, False, struct.pack("!H", 1005) + "müde".encode(), "closed"),
-            {"code": 1005, "reason": "müde"},
-        ),
+        Show(_first(2), _TEXT, struct.pack("!H", 1005) + "müde".encode(), {"code": 1005, "reason": "müde"}),
     ),
     "websocket-fragments": (
         Show(
@@ -130,10 +125,8 @@ _ONE, _TWO, _HI = (0x01, b"abcd"), (0x80, b"ef"), (0x89, b"hi")
 
 def test_several_faults_of_one_message() -> None:
     assert _together(_CUT, _PING) == [_HI, _ONE, _HI, _TWO]
-    assert _together(_PING, _CUT) == [_HI, (0x01, b"abc"), _HI, (0x80, b"def")]
     small = [_HI, (0x01, b"ab"), (0x00, b"c"), _HI, (0x00, b"de"), (0x80, b"f")]
     assert _together(_PING, {**_CUT, "bytes": 2}) == small
     assert _together(_CUT, _BREAK) == [(0x41, b"abcd"), _TWO]
     assert _together(_CUT, _UNFINISHED) == [_ONE, (0x80, b"e")]
-    assert _together(_BREAK, _CUT) == _together(_BREAK, _UNFINISHED) == [(0xC1, b"abcdef")]
     assert _together(_CUT, _CLOSE, _PING) == [(0x88, struct.pack("!H", 1001))]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import itertools
 import json
 import logging
 from collections.abc import Iterator
@@ -43,15 +44,9 @@ def logged(level: str, format_: str) -> str:
 
 def test_json_lines() -> None:
     lines: list[dict[str, Any]] = [json.loads(line) for line in logged("debug", "json").splitlines()]
-    assert [(line["event"], line["level"]) for line in lines] == [
-        ("connected", "info"),
-        *[("request", "debug"), ("answer", "debug")] * 2,
-        ("request", "debug"),
-        ("fault", "debug"),
-        ("fault", "info"),
-        ("answer", "info"),
-        ("ended", "info"),
-    ]
+    expected = ["connected", *["request", "answer"] * 2, "request", "fault", "fault", "answer", "ended"]
+    assert [line["event"] for line in lines] == expected
+    assert [line["event"] for line in lines if line["level"] == "info"] == ["connected", *expected[-3:]]
     assert {line["connection"] for line in lines} == {1}
     assert [line["tenant"] for line in lines] == ["", "", "", *["a"] * 7]
     drawn, struck = lines[6], lines[7]
@@ -61,19 +56,12 @@ def test_json_lines() -> None:
     assert lines[8]["code"] == "no_room"
 
 
-def test_text_has_no_colours_for_a_file() -> None:
-    text = logged("info", "text")
-    assert "code=no_room connection=1" in text
-    assert "request" not in text
-    assert "\x1b" not in text
-
-
 def test_levels_and_secrets() -> None:
-    for level in LEVELS:
-        for format_ in FORMATS:
-            text = logged(level, format_)
-            assert token().split(".")[0] not in text
-            assert bool(text) is (level in ("debug", "info"))
+    for level, format_ in itertools.product(LEVELS, FORMATS):
+        text = logged(level, format_)
+        assert token().split(".")[0] not in text
+        assert bool(text) is (level in ("debug", "info"))
+        assert "\x1b" not in text
 
 
 def test_exceptions_are_logged_with_a_traceback() -> None:
