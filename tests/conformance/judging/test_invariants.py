@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import gzip
 import json
 from typing import Any, Final
 
@@ -29,7 +28,6 @@ from tests.conformance.build import (
     error,
     exchange,
     received,
-    sent,
 )
 
 TOKEN: Final = "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiJ1c2VyIn0.c2lnbmF0dXJl"
@@ -49,39 +47,19 @@ BREACHES: Final[dict[str, tuple[Exchange, list[str]]]] = {
     # ------------------------------------------------ conforming
     **{f"fine: {name}": (exchange(REQUESTS[name], SUCCESSES[name]), []) for name in REQUESTS},
     **{f"fine: {code}": (exchange(TUNNEL, error(code)), []) for code in ErrorCode},
-    "no answer": (exchange(TUNNEL), []),
     "neither request nor answer": (exchange(None), []),
     "extra members": (exchange(TUNNEL, {**TUNNEL_RESPONSE, "code": "ok", "x": [1]}), []),
-    "other features": (exchange(HELLO, {**HELLO_RESPONSE, "features": []}), []),
     "a client_id that isn't ASCII": (exchange(AUTH, {**AUTH_RESPONSE, "client_id": "é☃"}), []),
     # ------------------------------------------------ the bytes
     "not JSON": (exchange(TUNNEL, b"ok"), ["CB-MSG-002"]),
-    "NaN": (exchange(TUNNEL, b'{"type":"heartbeat_response","x":NaN}'), ["CB-MSG-002"]),
-    "an array": (exchange(TUNNEL, [TUNNEL_RESPONSE]), ["CB-MSG-002"]),
-    "cut off": (exchange(TUNNEL, b'{"type":"tunnel_resp'), ["CB-MSG-002"]),
-    "empty": (exchange(TUNNEL, b""), ["CB-MSG-002"]),
-    "a byte order mark": (exchange(HEARTBEAT, b'\xef\xbb\xbf{"type":"heartbeat_response"}'), ["CB-MSG-001"]),
-    "not UTF-8": (exchange(HEARTBEAT, b'{"type":"heartbeat_response","x":"\xff"}'), ["CB-MSG-001"]),
-    "gzip": (exchange(HEARTBEAT, gzip.compress(b'{"type":"heartbeat_response"}')), ["CB-CMP-001"]),
-    "two broken ones": (exchange(TUNNEL, b"a", b"b"), ["CB-MSG-002", "CB-MSG-002"]),
     # ------------------------------------------------ members
-    "version missing": (exchange(HELLO, without(HELLO_RESPONSE, "version")), ["CB-HEL-002"]),
     "version 1.0 as a number": (exchange(HELLO, {**HELLO_RESPONSE, "version": 1.0}), ["CB-HEL-002"]),
     "version 2.0": (exchange(HELLO, {**HELLO_RESPONSE, "version": "2.0"}), ["CB-HEL-004"]),
-    "version empty": (exchange(HELLO, {**HELLO_RESPONSE, "version": ""}), ["CB-HEL-004"]),
     "version 2.0, as requested": (
         exchange({**HELLO, "version": "2.0"}, {**HELLO_RESPONSE, "version": "2.0"}),
         [],  # the specification does not say how a hello with another version is answered
     ),
-    "features missing": (exchange(HELLO, without(HELLO_RESPONSE, "features")), ["CB-HEL-003"]),
     "features a string": (exchange(HELLO, {**HELLO_RESPONSE, "features": "tls"}), ["CB-HEL-003"]),
-    "a feature that is no string": (exchange(HELLO, {**HELLO_RESPONSE, "features": ["tls", 1]}), ["CB-HEL-003"]),
-    "client_id missing": (exchange(AUTH, without(AUTH_RESPONSE, "client_id")), ["CB-AUT-002"]),
-    "client_id a number": (exchange(AUTH, {**AUTH_RESPONSE, "client_id": 7}), ["CB-AUT-002"]),
-    "client_id empty": (exchange(AUTH, {**AUTH_RESPONSE, "client_id": ""}), ["CB-AUT-004"]),
-    "client_id empty, as the subject": (
-        exchange({"type": "auth", "token": _token({"sub": ""})}, {**AUTH_RESPONSE, "client_id": ""}), [],
-    ),
     "client_id empty, without a subject": (
         exchange({"type": "auth", "token": _token({})}, {**AUTH_RESPONSE, "client_id": ""}), [],
     ),
@@ -89,12 +67,8 @@ BREACHES: Final[dict[str, tuple[Exchange, list[str]]]] = {
         exchange({"type": "auth", "token": _token({"sub": "user"})}, {**AUTH_RESPONSE, "client_id": ""}),
         ["CB-AUT-004"],
     ),
-    "tenant_id missing": (exchange(AUTH, without(AUTH_RESPONSE, "tenant_id")), ["CB-AUT-003"]),
     "tenant_id null": (exchange(AUTH, {**AUTH_RESPONSE, "tenant_id": None}), ["CB-AUT-003"]),
     "another tenant": (exchange(AUTH, AUTH_RESPONSE, tenant="tenant-002"), ["CB-AUT-003"]),
-    "the token's tenant": (exchange(AUTH, AUTH_RESPONSE, tenant="tenant-001"), []),
-    "the tenant in capitals": (exchange(AUTH, AUTH_RESPONSE, tenant="TENANT-001"), ["CB-AUT-003"]),
-    "tunnel_id missing": (exchange(TUNNEL, without(TUNNEL_RESPONSE, "tunnel_id")), ["CB-TUN-002"]),
     "tunnel_id a number": (exchange(TUNNEL, {**TUNNEL_RESPONSE, "tunnel_id": 1}), ["CB-TUN-002"]),
     "another tunnel_id": (exchange(TUNNEL, {**TUNNEL_RESPONSE, "tunnel_id": "tunnel_002"}), ["CB-TUN-002"]),
     "tunnel_id trimmed": (exchange({**TUNNEL, "tunnel_id": "tunnel_001 "}, TUNNEL_RESPONSE), ["CB-TUN-002"]),
@@ -103,19 +77,13 @@ BREACHES: Final[dict[str, tuple[Exchange, list[str]]]] = {
     ),
     # ------------------------------------------------ types
     "an unknown type": (exchange(HEARTBEAT, {"type": "pong"}), ["CB-MSG-003"]),
-    "no type": (exchange(HEARTBEAT, {"status": "ok"}), ["CB-MSG-003"]),
     "a type that is no string": (exchange(HEARTBEAT, {"type": ["error"]}), ["CB-MSG-003"]),
     "a client's type": (exchange(HEARTBEAT, HEARTBEAT), ["CB-MSG-003"]),
     # ------------------------------------------------ errors
     "a code that isn't listed": (exchange(TUNNEL, error("bad_request")), ["CB-ERR-001"]),
-    "no code": (exchange(TUNNEL, {"type": "error", "message": "no"}), ["CB-ERR-001"]),
     "a code that is an array": (exchange(TUNNEL, error(["invalid_token"])), ["CB-ERR-001"]),
-    "a code that is an object": (exchange(TUNNEL, error({"code": "invalid_token"})), ["CB-ERR-001"]),
     "no message": (exchange(TUNNEL, {"type": "error", "code": "invalid_token"}), ["CB-ERR-002"]),
-    "a message that is null": (exchange(TUNNEL, error(message=None)), ["CB-ERR-002"]),
     "an empty message": (exchange(TUNNEL, error(message="")), ["CB-ERR-003"]),
-    "a blank message": (exchange(TUNNEL, error(message=" \t")), ["CB-ERR-003"]),
-    "both members wrong": (exchange(TUNNEL, error("x", 1)), ["CB-ERR-001", "CB-ERR-002"]),
     # ------------------------------------------------ secrets in error texts
     "the secret": (exchange(AUTH, error(message="not by s3cret-s3cret"), secrets=("s3cret-s3cret",)), ["CB-ERR-004"]),
     "an error names another tenant": (
@@ -141,13 +109,9 @@ BREACHES: Final[dict[str, tuple[Exchange, list[str]]]] = {
     ),
     "an empty token occurs in every text": (exchange({"type": "auth", "token": ""}, error(message="no")), []),
     "a short token may occur by chance": (exchange({"type": "auth", "token": "no"}, error(message="no")), []),
-    "a token that is no string": (exchange({"type": "auth", "token": 7}, error(message="7")), []),
     # ------------------------------------------------ number of answers
     "doubled": (exchange(HEARTBEAT, HEARTBEAT_RESPONSE, HEARTBEAT_RESPONSE), ["CB-MSG-004"]),
-    "success and error": (exchange(TUNNEL, TUNNEL_RESPONSE, error()), ["CB-MSG-004"]),
-    "error and success": (exchange(TUNNEL, error(), TUNNEL_RESPONSE), ["CB-MSG-004"]),
     "two errors": (exchange(TUNNEL, error(), error()), ["CB-MSG-004"]),
-    "another answer, then the own one": (exchange(TUNNEL, HEARTBEAT_RESPONSE, TUNNEL_RESPONSE), ["CB-MSG-004"]),
     "another request's answer": (exchange(TUNNEL, HEARTBEAT_RESPONSE), []),
     "one broken, one valid": (exchange(TUNNEL, b"log line", TUNNEL_RESPONSE), ["CB-MSG-002"]),
     "success, then the relay ends": (exchange(TUNNEL, TUNNEL_RESPONSE, error("server_unavailable")), []),
@@ -171,7 +135,6 @@ BREACHES: Final[dict[str, tuple[Exchange, list[str]]]] = {
         f"unsolicited: {code}": (exchange(None, error(code)), [])
         for code in ("server_unavailable", "rate_limit_exceeded", "connection_limit_reached", "data_transfer_failed")
     },
-    "unsolicited and broken": (exchange(None, b"bye"), ["CB-MSG-002"]),
     # ------------------------------------------------ frames
     "a binary frame": (exchange(HEARTBEAT, received(HEARTBEAT_RESPONSE, binary=True)), ["CB-WSK-005"]),
     "a broken binary frame": (exchange(HEARTBEAT, received(b"\x00", binary=True)), ["CB-MSG-002"]),
@@ -197,12 +160,6 @@ def test_breach_never_repeats_the_secret(kind: str) -> None:
         assert secret not in breach.seen + breach.expected
 
 
-def test_surplus_answers_are_listed_up_to_four() -> None:
-    (breach,) = check(exchange(AUTH, *[AUTH_RESPONSE] * 9))
-    assert breach.expected == "at most one answer to an auth (an auth_response or an error)"
-    assert breach.seen.count("an auth_response") == 4
-
-
 JSON_VALUES = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(max_size=5),
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=3),
@@ -224,7 +181,3 @@ ANSWERS = st.one_of(
 def test_any_answer_is_judged(request: dict[str, Any] | None, answers: list[object]) -> None:
     for breach in check(exchange(request, *answers, tenant="tenant-001", secrets=("tenant-002",))):
         assert find(breach.requirement).id == breach.requirement
-
-
-def test_requests_are_not_judged() -> None:
-    assert check(Exchange(sent({"type": "tunnel_info"}))) == []

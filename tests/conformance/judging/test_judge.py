@@ -15,7 +15,6 @@ from cbspec_conformance.record.conclusions import Silence
 from cbspec_conformance.record.exchange import Exchange
 from cbspec_conformance.record.transcript import End
 from tests.conformance.build import (
-    AUTH_RESPONSE,
     HEARTBEAT_RESPONSE,
     HELLO_RESPONSE,
     REQUESTS,
@@ -34,15 +33,12 @@ FINE, BROKEN, UNCLEAR = "fine", "broken", "inconclusive"
 ANSWERS: Final[dict[str, tuple[Exchange, str, str, str, str]]] = {
     "as requested": (exchange(TUNNEL, TUNNEL_RESPONSE), FINE, BROKEN, BROKEN, BROKEN),
     "status not ok": (exchange(TUNNEL, {**TUNNEL_RESPONSE, "status": "error"}), BROKEN, BROKEN, BROKEN, FINE),
-    "status OK in capitals": (exchange(TUNNEL, {**TUNNEL_RESPONSE, "status": "OK"}), BROKEN, BROKEN, BROKEN, FINE),
     "status true": (exchange(TUNNEL, {**TUNNEL_RESPONSE, "status": True}), BROKEN, BROKEN, BROKEN, FINE),
     "no status": (exchange(TUNNEL, {"type": "tunnel_response", "tunnel_id": "x"}), BROKEN, BROKEN, BROKEN, FINE),
     "another answer's type": (exchange(TUNNEL, HEARTBEAT_RESPONSE), BROKEN, BROKEN, BROKEN, FINE),
-    "another answer's, refused": (exchange(TUNNEL, {**AUTH_RESPONSE, "status": "no"}), BROKEN, BROKEN, BROKEN, FINE),
     "the expected code": (exchange(TUNNEL, error("invalid_tunnel_info")), BROKEN, FINE, FINE, FINE),
     "another listed code": (exchange(TUNNEL, error("tenant_not_found")), BROKEN, BROKEN, FINE, FINE),
     "a code that isn't listed": (exchange(TUNNEL, error("bad_request")), BROKEN, UNCLEAR, FINE, FINE),
-    "an error without a code": (exchange(TUNNEL, {"type": "error", "message": "no"}), BROKEN, UNCLEAR, FINE, FINE),
     "an error with code 7": (exchange(TUNNEL, error(7)), BROKEN, UNCLEAR, FINE, FINE),
     "error, then success": (exchange(TUNNEL, error(), TUNNEL_RESPONSE), BROKEN, FINE, FINE, BROKEN),
     "success, then error": (exchange(TUNNEL, TUNNEL_RESPONSE, error()), FINE, BROKEN, BROKEN, BROKEN),
@@ -50,11 +46,8 @@ ANSWERS: Final[dict[str, tuple[Exchange, str, str, str, str]]] = {
         exchange(TUNNEL, HEARTBEAT_RESPONSE, TUNNEL_RESPONSE), FINE, BROKEN, BROKEN, BROKEN,
     ),
     "not JSON": (exchange(TUNNEL, b"ok"), UNCLEAR, UNCLEAR, UNCLEAR, FINE),
-    "not UTF-8": (exchange(TUNNEL, b'{"type":"\xff"}'), UNCLEAR, UNCLEAR, UNCLEAR, FINE),
-    "an array": (exchange(TUNNEL, [TUNNEL_RESPONSE]), UNCLEAR, UNCLEAR, UNCLEAR, FINE),
     "an unknown type": (exchange(TUNNEL, {"type": "pong"}), UNCLEAR, UNCLEAR, UNCLEAR, FINE),
     "a client's type": (exchange(TUNNEL, TUNNEL), UNCLEAR, UNCLEAR, UNCLEAR, FINE),
-    "no type": (exchange(TUNNEL, {"status": "ok"}), UNCLEAR, UNCLEAR, UNCLEAR, FINE),
     "ignored": (exchange(TUNNEL, silence=Silence.IGNORED), BROKEN, BROKEN, BROKEN, FINE),
     "unresponsive, the relay alive": (exchange(TUNNEL, silence=Silence.UNRESPONSIVE), BROKEN, BROKEN, BROKEN, FINE),
     "unresponsive, the relay too": (
@@ -67,12 +60,12 @@ ANSWERS: Final[dict[str, tuple[Exchange, str, str, str, str]]] = {
     },
 }  # fmt: skip
 
-JUDGEMENTS: Final[dict[str, Callable[[Exchange], object]]] = {
-    "accepted": judge.accepted,
-    "refused_with": lambda seen: judge.refused_with(seen, ErrorCode.INVALID_TUNNEL_INFO),
-    "refused": judge.refused,
-    "not_accepted": judge.not_accepted,
-}
+JUDGEMENTS: Final[list[Callable[[Exchange], object]]] = [
+    judge.accepted,
+    lambda seen: judge.refused_with(seen, ErrorCode.INVALID_TUNNEL_INFO),
+    judge.refused,
+    judge.not_accepted,
+]
 
 
 def outcome(judgement: Callable[[Exchange], object], seen: Exchange) -> str:
@@ -86,12 +79,10 @@ def outcome(judgement: Callable[[Exchange], object], seen: Exchange) -> str:
     return FINE
 
 
-@pytest.mark.parametrize("column", list(enumerate(JUDGEMENTS)), ids=lambda column: column[1])
 @pytest.mark.parametrize("kind", ANSWERS)
-def test_every_judgement_on_every_kind_of_answer(kind: str, column: tuple[int, str]) -> None:
+def test_every_judgement_on_every_kind_of_answer(kind: str) -> None:
     seen, *expected = ANSWERS[kind]
-    number, name = column
-    assert outcome(JUDGEMENTS[name], seen) == expected[number]
+    assert [outcome(judgement, seen) for judgement in JUDGEMENTS] == expected
 
 
 @pytest.mark.parametrize("code", sorted(judge.OUT_OF_ROOM))
@@ -114,11 +105,11 @@ def test_a_relay_that_refuses_every_request_is_never_accepted() -> None:
             assert outcome(partial(_accepted_against, code), refused) == BROKEN
 
 
-@pytest.mark.parametrize("code", ErrorCode)
 @pytest.mark.parametrize("wanted", ErrorCode)
-def test_refusal_needs_the_expected_code(code: ErrorCode, wanted: ErrorCode) -> None:
-    seen = exchange(TUNNEL, error(code))
-    assert outcome(lambda e: judge.refused_with(e, wanted), seen) == (FINE if code is wanted else BROKEN)
+def test_refusal_needs_the_expected_code(wanted: ErrorCode) -> None:
+    for code in ErrorCode:
+        found = outcome(lambda seen: judge.refused_with(seen, wanted), exchange(TUNNEL, error(code)))
+        assert found == (FINE if code is wanted else BROKEN)
 
 
 def test_expectation_and_observation_are_in_words() -> None:
