@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import contextlib
 import json
-import random
 import ssl
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager
@@ -26,12 +25,6 @@ _SUCCESSES: dict[str, dict[str, Any]] = {
     "auth": {"type": "auth_response", "status": "ok", "client_id": "anybody", "tenant_id": "tenant-001"},
     "tunnel_info": {"type": "tunnel_response", "status": "ok"},
 }
-_random = random.Random(1)  # noqa: S311 - no secret
-
-
-def refuse(_: bytes) -> bytes:
-    """Refuse every message."""
-    return json.dumps({"type": "error", "code": "invalid_token", "message": "no"}).encode()
 
 
 def accept(text: bytes) -> bytes:
@@ -43,15 +36,6 @@ def accept(text: bytes) -> bytes:
     request = request if isinstance(request, dict) else {}
     answer = _SUCCESSES.get(str(request.get("type")), {"type": "heartbeat_response"})
     return json.dumps({**answer, "tunnel_id": request.get("tunnel_id") or "any"}).encode()
-
-
-RELAYS: dict[str, Answer] = {
-    "refuses": refuse,
-    "accepts": accept,
-    "echoes": lambda text: text,
-    "is silent": lambda text: None,
-    "sends random bytes": lambda text: _random.randbytes(40),
-}
 
 
 @contextlib.contextmanager

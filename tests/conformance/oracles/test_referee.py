@@ -38,10 +38,10 @@ def test_every_near_miss_breaks_its_own_requirement_only(requirement: str) -> No
     check()
 
 
-@pytest.mark.parametrize("text", [b"[]", b'{"type":"error"}', b"{}", b'{"type":1}', b'{"type":"hello"'])
-def test_other_texts_have_no_members_to_break(text: bytes) -> None:
-    with pytest.raises(NotJson if text.endswith(b'"') else ValueError):
-        broken_members(text)
+def test_a_text_without_a_request_has_no_members_to_break() -> None:
+    for text, error in ((b"[]", ValueError), (b'{"type":"error"}', ValueError), (b'{"type":"hello"', NotJson)):
+        with pytest.raises(error):
+            broken_members(text)
 
 
 @given(spelling=SPELLINGS, slip=SLIPS, changes=CHANGES)

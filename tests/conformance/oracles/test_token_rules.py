@@ -39,10 +39,8 @@ def requirement(token: str, rules: TokenOracle = RULES, *, signed: bool = False)
         (VALID + ".AAAA", "CB-AUT-012"),
         ("AAAA.AAAA.AAAA", "CB-AUT-012"),
         (minted(exp=NOW - 600), "CB-AUT-005"),
-        (minted(exp=0), "CB-AUT-005"),
         (minted(nbf=NOW + 600), "CB-AUT-006"),
         (minted(tenant_id=...), "CB-TEN-001"),
-        (minted(tenant_id=None), "CB-TEN-001"),
         (minted(tenant_id=""), "CB-TEN-001"),
         (minted(tenant_id="tenant-a "), "CB-TEN-002"),
         (minted(SigningKey.hmac("another secret, also long enough for it")), "CB-AUT-008"),
@@ -69,8 +67,6 @@ def test_tokens_row_by_row(token: str, expected: str) -> None:
     ("payload", "codes"),
     [
         (b"[]", {"invalid_token", "tenant_not_found"}),
-        (b'[{"tenant_id":"tenant-a"}]', {"invalid_token", "tenant_not_found"}),
-        (b"null", {"invalid_token", "tenant_not_found"}),
         (b'{"tenant_id":', {"invalid_token"}),
     ],
 )
@@ -80,12 +76,9 @@ def test_a_payload_that_is_no_object_has_no_tenant_either(payload: bytes, codes:
     assert (found.requirement, set(found.codes)) == ("CB-AUT-012", codes)
 
 
-def test_without_tenancy_the_tenant_is_not_checked() -> None:
-    assert requirement(minted(tenant_id=...), WITHOUT_TENANCY) == ""
-
-
-def test_without_a_secret_only_known_signatures_are_right() -> None:
+def test_without_a_secret_or_tenancy_less_is_checked() -> None:
     assert requirement(VALID, WITHOUT_SECRET) == ""
+    assert requirement(minted(tenant_id=...), WITHOUT_TENANCY) == ""
     assert requirement(minted(exp=0), WITHOUT_SECRET, signed=True) == "CB-AUT-005"
 
 

@@ -26,7 +26,6 @@ from tests.conformance.build import HEARTBEAT, HELLO, TUNNEL, error
 from tests.conformance.memory import ManualClock, MemoryProbe, Relay, Reply, answer, conforming, line
 
 MakeProbe = Callable[..., MemoryProbe]
-SLOW = Tempo(5.0, 2.0, Latency(0.3))
 LEFT_OPEN = b'{"type":"heartbeat"'
 
 
@@ -47,7 +46,7 @@ def breaches(probe: MemoryProbe) -> list[str]:
 # ---------------------------------------------------------------------------- answers
 
 
-def test_a_request_draws_its_answer_and_one_fence(probe: MakeProbe) -> None:
+def test_a_request_draws_its_answer_and_one_fence_unless_a_heartbeat(probe: MakeProbe) -> None:
     made = probe(conforming())
     exchange = made.session.ask(TUNNEL)
     assert (types(exchange), exchange.silence) == (["tunnel_response"], Silence.NONE)
@@ -59,61 +58,39 @@ def test_a_request_draws_its_answer_and_one_fence(probe: MakeProbe) -> None:
         ("sent", "heartbeat", "fence"),
         ("received", "heartbeat_response", ""),
     ]
-
-
-def test_no_fence_follows_an_answer_to_a_heartbeat_or_before_auth(probe: MakeProbe) -> None:
-    made = probe(conforming())
     made.session.heartbeat()
     made.session.ask(TUNNEL, fence=False)
-    assert made.fences == 0
-    made = probe(conforming(), authenticated=False)
-    assert types(made.session.hello()) == ["hello_response"]
-    assert made.fences == 0
-
-
-def test_a_second_error_is_found_by_the_next_request(probe: MakeProbe) -> None:
-    refused = line(error("invalid_token"))
-    made = probe(
-        lambda request: [(0.001, refused), (0.0015, refused)][: 2 if request["type"] == "auth" else 1],
-        authenticated=False,
-    )
-    first = made.session.ask({"type": "auth", "token": "x"}, invalid="a bad token", followed=True)
-    assert types(first) == ["error"]
-    made.session.ask(TUNNEL)
-    assert set(breaches(made)) == {"CB-MSG-004"}
+    assert made.fences == 1
 
 
 DELAYS = st.one_of(st.sampled_from([0.0, 0.3, PATIENCE - 0.01, PATIENCE, PATIENCE + 0.01, 1.0, 2.0]), st.floats(0, 2.2))
 REQUESTS = st.lists(st.sampled_from([TUNNEL, HELLO, HEARTBEAT, None]), min_size=1, max_size=4)
 
 
-@pytest.mark.parametrize("authenticated", [True, False])
-@pytest.mark.parametrize("one_by_one", [True, False])
-def test_a_slow_relay_is_not_accused(authenticated: bool, one_by_one: bool) -> None:
+@given(delay=DELAYS, requests=REQUESTS, measured=st.booleans(), authenticated=st.booleans(), one_by_one=st.booleans())
+@example(delay=1.5, requests=[TUNNEL, TUNNEL], measured=False, authenticated=True, one_by_one=True)
+@example(delay=1.5, requests=[TUNNEL, TUNNEL], measured=False, authenticated=False, one_by_one=False)
+def test_a_slow_relay_is_not_accused(
+    delay: float, requests: list[dict[str, Any] | None], measured: bool, authenticated: bool, one_by_one: bool
+) -> None:
     """None stands for an object without end, which the relay answers as a line."""
+    clock = ManualClock()
+    busy = 0.0
 
-    @given(delay=DELAYS, requests=REQUESTS, measured=st.booleans())
-    @example(delay=1.5, requests=[TUNNEL, TUNNEL], measured=False)
-    def check_it(delay: float, requests: list[dict[str, Any] | None], measured: bool) -> None:
-        clock = ManualClock()
-        busy = 0.0
+    def relay(request: dict[str, Any]) -> list[Reply]:
+        nonlocal busy
+        busy = max(busy, clock.now) + delay if one_by_one else clock.now + delay
+        return [(busy - clock.now, answer(request))]
 
-        def relay(request: dict[str, Any]) -> list[Reply]:
-            nonlocal busy
-            busy = max(busy, clock.now) + delay if one_by_one else clock.now + delay
-            return [(busy - clock.now, answer(request))]
-
-        tempo = Tempo(5.0, 2.0, Latency(delay, delay, delay, delay)) if measured else None
-        made = MemoryProbe(relay, clock, authenticated=authenticated, tempo=tempo)
-        for request in requests:
-            if request is None:
-                assert types(made.session.ask_text(LEFT_OPEN, meant="open")) == ["error"]
-            else:
-                assert types(made.session.ask(request)) == [json.loads(answer(request))["type"]]
-        made.session.unasked(10.0)
-        assert breaches(made) == []
-
-    check_it()
+    tempo = Tempo(5.0, 2.0, Latency(delay, delay, delay, delay)) if measured else None
+    made = MemoryProbe(relay, clock, authenticated=authenticated, tempo=tempo)
+    for request in requests:
+        if request is None:
+            assert types(made.session.ask_text(LEFT_OPEN, meant="open")) == ["error"]
+        else:
+            assert types(made.session.ask(request)) == [json.loads(answer(request))["type"]]
+    made.session.unasked(10.0)
+    assert breaches(made) == []
 
 
 @pytest.mark.parametrize("text", [LEFT_OPEN, LEFT_OPEN + b"}}"])
@@ -190,12 +167,6 @@ def test_an_answer_held_back_repeatedly_is_silence(probe: MakeProbe) -> None:
     assert all(types(exchange) == ["heartbeat_response"] for exchange in exchanges if exchange not in late)
 
 
-def test_the_fence_may_complete_a_malformed_message(probe: MakeProbe) -> None:
-    made = probe(holding(3))
-    exchanges = [made.session.ask_text(b"hello?", meant="words") for _ in range(7)]
-    assert {exchange.silence for exchange in exchanges} == {Silence.NONE}
-
-
 def test_a_fences_late_answer_is_not_taken_for_another(probe: MakeProbe) -> None:
     made = probe(holding(2))
     assert [types(made.session.ask(TUNNEL)) for _ in range(2)] == [["tunnel_response"]] * 2
@@ -219,62 +190,50 @@ def test_an_answer_just_after_the_fence_may_be_only_slow(after: float, authentic
 
 def only(*kinds: str) -> Relay:
     """Return a relay that answers some types of requests."""
-    return lambda request: [(0.001, answer(request))] if request["type"] in kinds else []
+    return lambda request: [(0.001, answer(request))] if request["type"].rstrip("0123456789") in kinds else []
 
 
-def test_a_request_counts_as_ignored_after_two_fences(probe: MakeProbe) -> None:
-    made = probe(only("heartbeat"))
-    exchange = made.session.ask(TUNNEL)
-    assert (types(exchange), exchange.silence, made.fences, made.asked_alive) == ([], Silence.IGNORED, 2, 0)
-    assert exchange.waited >= PATIENCE
-
-
-def test_the_fences_before_auth_are_of_unknown_type(probe: MakeProbe) -> None:
-    made = probe(lambda request: [] if request["type"] == "hello" else [(0.001, answer(request))], authenticated=False)
-    exchange = made.session.hello()
-    assert (types(exchange), exchange.silence) == ([], Silence.IGNORED)
-    first, *kinds = [request["type"] for request in made.wire.sent]
-    assert (first, [kind.rstrip("0123456789") for kind in kinds]) == ("hello", ["cbspec_fence_"] * 2)
-
-
+@pytest.mark.parametrize(
+    ("answered", "options", "silence", "fences"),
+    [
+        (("heartbeat",), {}, Silence.IGNORED, 2),
+        (("cbspec_fence_",), {"authenticated": False}, Silence.IGNORED, 2),
+        ((), {}, Silence.UNRESPONSIVE, 1),
+        ((), {"fence": ""}, Silence.UNRESPONSIVE, 0),
+        (("tunnel_info",), {}, Silence.NONE, 1),
+    ],
+    ids=["ignored", "before-auth", "unresponsive", "no-fence", "fence-ignored"],
+)
 @pytest.mark.parametrize("alive", [True, False])
-def test_an_unresponsive_connection_is_compared_with_a_new_one(alive: bool, probe: MakeProbe) -> None:
-    made = probe(only())
+def test_silence_is_judged_by_fences_and_a_new_connection(
+    answered: tuple[str, ...], options: dict[str, Any], silence: Silence, fences: int, alive: bool, probe: MakeProbe
+) -> None:
+    made = probe(only(*answered), **options)
     made.alive = alive
     exchange = made.session.ask(TUNNEL)
-    assert (types(exchange), exchange.silence, exchange.relay_alive) == ([], Silence.UNRESPONSIVE, alive)
-    assert made.asked_alive == 1
-
-
-def test_without_a_fence_the_whole_time_out_is_waited(probe: MakeProbe) -> None:
-    made = probe(only(), fence="")
-    exchange = made.session.ask(TUNNEL)
-    assert (exchange.silence, made.fences) == (Silence.UNRESPONSIVE, 0)
-    assert exchange.waited >= made.session.timeout
-
-
-def test_a_fence_without_answer_is_not_sent_again(probe: MakeProbe) -> None:
-    made = probe(only("tunnel_info"))
-    for _ in range(3):
-        assert types(made.session.ask(TUNNEL)) == ["tunnel_response"]
-    assert made.fences == 1
+    assert (exchange.silence, bool(exchange.answers)) == (silence, silence is Silence.NONE)
+    assert made.fences == fences
+    if silence is Silence.UNRESPONSIVE:
+        assert (made.asked_alive, exchange.relay_alive) == (1, alive)
+    if silence is not Silence.NONE:
+        assert exchange.waited >= (PATIENCE if fences else made.session.timeout)
+    else:
+        made.session.ask(TUNNEL)
+        assert made.fences == 1  # a fence without answer is not sent again
 
 
 @pytest.mark.parametrize("how", [End.EOF, End.RESET, End.CLOSE_NOTIFY, End.TLS_ALERT])
+@pytest.mark.parametrize("after", [0.002, 0.6])
 @pytest.mark.parametrize("replies", [[], [(0.001, line(error()))]])
-def test_the_end_of_the_connection_ends_the_exchange(how: End, replies: list[Reply], probe: MakeProbe) -> None:
-    made = probe(lambda request: [*replies, (0.002, how)])
+def test_the_end_of_the_connection_ends_the_exchange(
+    how: End, after: float, replies: list[Reply], probe: MakeProbe
+) -> None:
+    """After 0.6 seconds, the answer to a fence is awaited."""
+    made = probe(lambda request: [*replies, (after, how)] if request["type"] == "tunnel_info" else [])
     exchange = made.session.ask(TUNNEL)
     assert (types(exchange), exchange.silence) == (["error"] * len(replies), Silence.NONE)
     assert exchange.ended is not None
     assert exchange.ended.how is how
-
-
-def test_the_connection_may_end_while_a_fence_is_awaited(probe: MakeProbe) -> None:
-    made = probe(lambda request: [(0.6, End.EOF)] if request["type"] == "tunnel_info" else [])
-    exchange = made.session.ask(TUNNEL)
-    assert (types(exchange), exchange.silence) == ([], Silence.NONE)
-    assert exchange.ended is not None
 
 
 # ---------------------------------------------------------------------------- unreadable input
@@ -284,10 +243,7 @@ def test_the_connection_may_end_while_a_fence_is_awaited(probe: MakeProbe) -> No
     ("text", "end", "requirement"),
     [
         (b"log line\n", (0.002, End.EOF), "CB-MSG-002"),
-        (b'{"type":"tunnel_resp\n', (0.002, End.EOF), "CB-MSG-002"),
-        (b"[1]\n", (0.002, End.EOF), "CB-MSG-002"),
         (b'{"type":"\xff"}\n', (0.002, End.EOF), "CB-MSG-001"),
-        (b'\xef\xbb\xbf{"type":"heartbeat_response"}\n', (0.002, End.EOF), "CB-MSG-001"),
         (gzip.compress(b'{"type":"heartbeat_response"}'), (0.002, End.EOF), "CB-CMP-001"),
         (b"bye", (0.002, End.EOF), "CB-MSG-002"),
         (b'{"type":"heartbeat_response"', (0.002, End.EOF), "CB-MSG-002"),
@@ -295,7 +251,7 @@ def test_the_connection_may_end_while_a_fence_is_awaited(probe: MakeProbe) -> No
         (b'{"type":"heart', (0.002, End.RESET), ""),  # the rest may be lost
         (b'{"type":"heart', (0.002, End.OURS), ""),
     ],
-    ids=["line", "cut", "array", "utf8", "bom", "gzip", "no-feed", "no-brace", "late-end", "reset", "our-end"],
+    ids=["line", "utf8", "gzip", "no-feed", "no-brace", "late-end", "reset", "our-end"],
 )
 def test_unreadable_input_is_a_message_with_a_fault(
     text: bytes, end: Reply, requirement: str, probe: MakeProbe
@@ -323,8 +279,8 @@ def test_only_the_beginning_of_a_message_without_end_is_kept(start: bytes, probe
 
 @pytest.mark.parametrize(
     "request_",
-    [{**TUNNEL, "remote_port": 0}, {**TUNNEL, "tunnel_id": None}, {"type": "auth"}, {"type": "cbspec"}, {}],
-    ids=["port", "type", "missing", "unknown", "empty"],
+    [{**TUNNEL, "remote_port": 0}, {"type": "cbspec"}, {}],
+    ids=["port", "unknown", "empty"],
 )
 def test_an_invalid_request_is_sent_on_purpose_only(request_: dict[str, Any], probe: MakeProbe) -> None:
     made = probe(conforming())
@@ -338,23 +294,19 @@ def test_an_invalid_request_is_sent_on_purpose_only(request_: dict[str, Any], pr
 # ---------------------------------------------------------------------------- rates
 
 
-def test_an_unexpected_rate_limit_ends_the_case(probe: MakeProbe) -> None:
-    made = probe(lambda request: [(0.001, line(error("rate_limit_exceeded")))])
+def test_an_unexpected_rate_limit_ends_the_case_unless_of_a_malformed_message(probe: MakeProbe) -> None:
+    limited = probe(lambda request: [(0.001, line(error("rate_limit_exceeded")))])
+    refusal, served = (0.001, line(error("rate_limit_exceeded"))), conforming()
+    serving = probe(lambda request: served(request) if request["type"] == "heartbeat" else [refusal])
+    for made in (limited, serving):
+        with pytest.raises(RateLimited):
+            made.session.ask(TUNNEL)
+        assert len(made.observed) == 1
     with pytest.raises(RateLimited):
-        made.session.ask(TUNNEL)
-    assert len(made.observed) == 1
-    with pytest.raises(RateLimited):
-        made.session.ask_text(b"no JSON", meant="no JSON")
-    made.session.expect_rate_limit()
-    assert types(made.session.ask(TUNNEL)) == ["error"]
-
-
-def test_a_malformed_message_may_be_refused_with_any_code_if_the_next_heartbeat_is_served(probe: MakeProbe) -> None:
-    limited, served = (0.001, line(error("rate_limit_exceeded"))), conforming()
-    made = probe(lambda request: served(request) if request["type"] == "heartbeat" else [limited])
-    assert types(made.session.ask_text(b"no JSON", meant="no JSON")) == ["error"]
-    with pytest.raises(RateLimited):
-        made.session.ask(TUNNEL)
+        limited.session.ask_text(b"no JSON", meant="no JSON")
+    assert types(serving.session.ask_text(b"no JSON", meant="no JSON")) == ["error"]
+    limited.session.expect_rate_limit()
+    assert types(limited.session.ask(TUNNEL)) == ["error"]
 
 
 def test_requests_and_fences_keep_the_pace() -> None:
@@ -421,10 +373,3 @@ def test_no_pong_is_sent_inside_a_frame(probe: MakeProbe, monkeypatch: pytest.Mo
     assert pongs == [b"pong"]
     assert len(made.session.answers(1)) == 1
     assert pongs == [b"pong"] * 2
-
-
-def test_a_close_after_an_error_is_always_seen_on_a_slow_relay(probe: MakeProbe) -> None:
-    for _ in range(20):
-        made = probe(lambda request: [(0.3, line(error("invalid_tunnel_info"))), (0.3, End.EOF)], tempo=SLOW)
-        assert types(made.session.ask({**TUNNEL, "remote_port": 0}, invalid="port 0")) == ["error"]
-        assert made.session.ended

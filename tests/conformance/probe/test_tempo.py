@@ -8,9 +8,7 @@ from hypothesis import strategies as st
 
 from cbspec.profile.profile import TargetSettings
 from cbspec_conformance.probe.tempo import PATIENCE, Latency, Tempo, retry
-from cbspec_conformance.record.transcript import Waited
-from tests.conformance.build import TUNNEL
-from tests.conformance.memory import ManualClock, MemoryProbe, answer
+from tests.conformance.memory import ManualClock
 
 SECONDS = st.floats(0.001, 60.0)
 
@@ -89,24 +87,3 @@ def test_retry_gives_up_in_time_and_raises_the_last_error() -> None:
         with pytest.raises(ValueError, match="too early"):
             retry(attempt, errors, 0.5, clock)
         assert clock.now == pytest.approx(seconds)
-
-
-def test_a_wait_that_timed_out_is_recorded_and_shorter_the_next_time() -> None:
-    clock = ManualClock()
-    tempo = Tempo(5.0, 2.0, Latency(0.001, 0.001, 0.001))
-    waits = []
-    for _ in range(2):
-        probe = MemoryProbe(lambda request: [], clock, tempo=tempo)
-        probe.session.ask(TUNNEL)
-        (waited,) = (record for record in probe.transcript.records if isinstance(record, Waited))
-        assert "tunnel_info" in waited.what
-        waits.append(waited.seconds)
-    assert waits == [5.0, 2.0]
-
-
-def test_a_slow_relay_gets_few_fences() -> None:
-    tempo = Tempo(5.0, 2.0, Latency(heartbeat=0.3, fastest=0.3))
-    probe = MemoryProbe(lambda request: [(0.3, answer(request))], ManualClock(), tempo=tempo)
-    for _ in range(10):
-        probe.session.ask(TUNNEL)
-    assert probe.fences == 5

@@ -8,7 +8,7 @@ import zlib
 from typing import Any, Final
 
 import pytest
-from hypothesis import example, given
+from hypothesis import given
 from hypothesis import strategies as st
 
 from cbspec.protocol.strictjson import NotStrictJson, loads
@@ -26,36 +26,19 @@ FAULTS: Final[dict[str, tuple[bytes, str, str]]] = {
     "byte order mark": (b"\xef\xbb\xbf" + OBJECT, "CB-MSG-001", "byte order mark"),
     "UTF-16 with byte order mark": (OBJECT.decode().encode("utf-16"), "CB-MSG-001", "byte 0 (0xff)"),
     "a byte 0xff": (b'{"a":"\xff"}', "CB-MSG-001", "byte 6 (0xff)"),
-    "Latin-1": ('{"a":"é"}'.encode("latin-1"), "CB-MSG-001", "byte 6 (0xe9)"),
-    "lone surrogate in UTF-8": (b'{"a":"\xed\xa0\x80"}', "CB-MSG-001", "byte 6 (0xed)"),
-    "an overlong slash": (b'{"a":"\xc0\xaf"}', "CB-MSG-001", "byte 6 (0xc0)"),
-    "a sequence cut off": (b'{"a":"\xe2\x98', "CB-MSG-001", "byte 6 (0xe2)"),
     "gzip": (gzip.compress(OBJECT), "CB-CMP-001", "gzip"),
-    "gzip of other text": (gzip.compress(b"hello"), "CB-CMP-001", "gzip"),
     "zlib": (zlib.compress(OBJECT), "CB-CMP-001", "zlib"),
     "raw deflate": (_raw_deflate(OBJECT), "CB-CMP-001", "deflate"),
     "zstd": (b"\x28\xb5\x2f\xfd\x20\x02\x11\x00\x00{}", "CB-CMP-001", "zstd"),
     "UTF-16 without byte order mark": (OBJECT.decode().encode("utf-16-le"), "CB-MSG-002", "not JSON"),
     "empty": (b"", "CB-MSG-002", "not JSON"),
-    "blanks": (b"  ", "CB-MSG-002", "not JSON"),
-    "text": (b"ok", "CB-MSG-002", "not JSON"),
-    "HTTP": (b"HTTP/1.1 400 Bad Request", "CB-MSG-002", "not JSON"),
     "NaN": (b'{"a":NaN}', "CB-MSG-002", "NaN is no JSON value"),
-    "Infinity": (b'{"a":Infinity}', "CB-MSG-002", "Infinity is no JSON value"),
-    "minus Infinity": (b'{"a":-Infinity}', "CB-MSG-002", "-Infinity is no JSON value"),
     "a comma at the end": (b'{"a":1,}', "CB-MSG-002", "not JSON"),
-    "single quotes": (b"{'a':1}", "CB-MSG-002", "not JSON"),
-    "cut off": (b'{"type":"heartbeat', "CB-MSG-002", "not JSON"),
     "two objects": (OBJECT + OBJECT, "CB-MSG-002", "not JSON"),
-    "text after the object": (OBJECT + b"x", "CB-MSG-002", "not JSON"),
     "a raw line feed in a string": (b'{"a":"\n"}', "CB-MSG-002", "not JSON"),
     "very deep": (b'{"a":' + b"[" * 100_000 + b"]" * 100_000 + b"}", "CB-MSG-002", "not JSON"),
     "an array": (b"[]", "CB-MSG-002", "an array"),
-    "a string": (b'"ok"', "CB-MSG-002", "a string"),
-    "true": (b"true", "CB-MSG-002", "a boolean"),
     "null": (b"null", "CB-MSG-002", "null"),
-    "a number": (b"17", "CB-MSG-002", "a number"),
-    "a fraction": (b"1.5", "CB-MSG-002", "a number"),
 }
 
 
@@ -71,10 +54,7 @@ def test_faults_name_their_requirement(kind: str) -> None:
     "text",
     [
         OBJECT,
-        b"{}",
         b' \t\r\n{"type" : "heartbeat_response"}\n ',
-        b'{\n  "type": "heartbeat_response"\n}',
-        b'{"type":"\\u0068eartbeat_response"}',
         b'{"a":"\\ud83d\\ude00","b":"\xf0\x9f\x98\x80"}',
         b'{"a":"\xef\xbb\xbf"}',
         b'{"a":1e308,"b":-0,"c":123456789012345678901234567890}',
@@ -101,16 +81,6 @@ WHITE_SPACE = st.text(" \t\r\n", max_size=3)
 def test_valid_objects_have_no_fault(value: dict[str, Any], ascii_only: bool, indent: int | None, around: str) -> None:
     text = (around + json.dumps(value, ensure_ascii=ascii_only, indent=indent) + around).encode()
     assert decode(text) == Decoded(value)
-
-
-@given(st.binary(max_size=60))
-@example(b"\x1f\x8b")
-@example(b"\x78\x9c")
-def test_every_fault_has_a_requirement(text: bytes) -> None:
-    decoded = decode(text)
-    assert bool(decoded.fault) == bool(decoded.requirement)
-    if not decoded.fault:
-        assert isinstance(decoded.value, dict)
 
 
 @given(st.binary(max_size=30).map(lambda tail: OBJECT[:-1] + b',"x":"' + tail + b'"}'))

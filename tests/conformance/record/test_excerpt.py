@@ -54,8 +54,3 @@ def test_shortened_records_are_found() -> None:
     assert surplus not in transcript.records
     assert decisive(transcript, [Exchange(None, (surplus,))]) is first
     assert excerpt(transcript, [Exchange(None, (surplus,))]) == transcript.records[:3]
-
-
-def test_unsent_request_keeps_its_place() -> None:
-    records: list[Record] = [sent(HEARTBEAT), received(HEARTBEAT_RESPONSE)]
-    assert in_order(Transcript(records=records)) == records

@@ -4,15 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from cbspec.protocol.state import SUCCESS_TYPES
 from cbspec_conformance.record.exchange import Exchange
-from cbspec_schemas import CLIENT_TYPES, RELAY_TYPES
-from tests.conformance.build import HEARTBEAT_RESPONSE, HELLO, TUNNEL, TUNNEL_RESPONSE, error, exchange
-
-
-def test_every_request_has_a_success() -> None:
-    assert set(SUCCESS_TYPES) == set(CLIENT_TYPES)
-    assert {*SUCCESS_TYPES.values(), "error"} == set(RELAY_TYPES)
+from tests.conformance.build import HEARTBEAT_RESPONSE, TUNNEL, TUNNEL_RESPONSE, error, exchange
 
 
 @pytest.mark.parametrize(
@@ -20,12 +13,9 @@ def test_every_request_has_a_success() -> None:
     [
         (exchange(TUNNEL), None),
         (exchange(TUNNEL, TUNNEL_RESPONSE), "tunnel_response"),
-        (exchange(TUNNEL, HEARTBEAT_RESPONSE), "heartbeat_response"),
         (exchange(TUNNEL, HEARTBEAT_RESPONSE, TUNNEL_RESPONSE), "tunnel_response"),
         (exchange(TUNNEL, HEARTBEAT_RESPONSE, error()), "error"),
-        (exchange(TUNNEL, error(), TUNNEL_RESPONSE), "error"),
         (exchange(TUNNEL, b"x", TUNNEL_RESPONSE), "tunnel_response"),
-        (exchange(HELLO, TUNNEL_RESPONSE, error()), "error"),
         (exchange({"type": "cbspec_unknown"}, HEARTBEAT_RESPONSE, error()), "error"),
         (exchange(None, HEARTBEAT_RESPONSE), "heartbeat_response"),
     ],

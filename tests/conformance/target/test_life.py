@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import socket
 import subprocess
 import sys
@@ -21,10 +20,9 @@ from cbspec_conformance.target.life import STAYS_UP, Life
 from tests.conformance.commands import verdict, verify
 from tests.conformance.conftest import MakeTarget
 from tests.conformance.memory import ManualClock
-from tests.conformance.tiny import accept, tiny_relay
 
 ROOT = Path(__file__).parents[3]
-CASES = ("--only", "CB-HEL-001", "--only", "CB-TUN-007", "--only", "CB-HBT-001", "-p", "no:randomly")
+CASES = ("--only", "CB-HEL-001,CB-TUN-007,CB-HBT-001", "--effort", "quick", "-p", "no:randomly")
 FATAL = '"local_port":-1'  # sent by the case of CB-TUN-007
 
 
@@ -44,25 +42,6 @@ def test_a_crash_is_blamed_on_the_exchange_and_ends_the_run_at_once() -> None:
     assert "the relay went down: after relay/message_types/test_3_tunnel_management.py" in " ".join(done.text.split())
 
 
-def test_a_relay_that_hangs_ends_the_run_at_once(tmp_path: Path) -> None:
-    heartbeats = itertools.count(1)
-    hangs = False
-
-    def answer(text: bytes) -> bytes | None:
-        nonlocal hangs
-        hangs = hangs or (b'"heartbeat"}' in text and next(heartbeats) == 20)  # in the first case of CB-HBT-001
-        return None if hangs else accept(text)
-
-    with tiny_relay(answer, tmp_path) as endpoint:
-        profile = tmp_path / "profile.toml"
-        target = f'address = "{endpoint}"\ntransport = "tcp"\ntimeout = 1.0\ntimeout_least = 1.0'
-        profile.write_text(f'[target]\n{target}\n[[tenants]]\nid = "tenant-001"\n')
-        done = verify("--target-profile", str(profile), "--only", "CB-HEL-001,CB-HBT-001", "-p", "no:randomly")
-    assert done.code == 1, done.text
-    assert "accepts connections, but answers no hello" in " ".join(done.text.split())
-    assert (verdict(done.text, "passed"), verdict(done.text, "failed")) == (1, 0)
-
-
 @pytest.fixture
 def gone(simulated: Profile) -> Profile:
     """Give the profile of a port without listener."""
@@ -76,7 +55,6 @@ def gone(simulated: Profile) -> Profile:
     [
         (1, False, False, Outcome.FAILED),
         (2, False, False, Outcome.FAILED),
-        (1, True, False, Outcome.FAILED),
         (2, True, False, Outcome.INCONCLUSIVE),
         (1, True, True, Outcome.INCONCLUSIVE),
     ],

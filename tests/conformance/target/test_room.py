@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager
 from types import SimpleNamespace
 from typing import cast
+from unittest.mock import MagicMock, Mock
 
 import pytest
 
@@ -19,24 +18,7 @@ from cbspec_conformance.target.room import Room
 FULL = Profile(tenants=(Tenant("one"), Tenant("two"), Tenant("limited", tunnel_limit=3, connection_limit=2)))
 
 
-class CountingLocks(Locks):
-    """Counts how often the limits are held."""
-
-    def __init__(self) -> None:
-        super().__init__(None)
-        self.held = 0
-
-    def limits(self) -> AbstractContextManager[object]:
-        @contextmanager
-        def hold() -> Iterator[None]:
-            self.held += 1
-            yield
-            self.held -= 1
-
-        return hold()
-
-
-def room(profile: Profile = FULL, *sessions: ProbeSession, locks: Locks | None = None) -> Room:
+def room(profile: Profile, *sessions: ProbeSession, locks: Locks | None = None) -> Room:
     made = Room(profile, locks or Locks(None), Pacer(profile))
     for each in sessions:
         made.add(each)
@@ -50,18 +32,18 @@ def session(tenant: str, *, tunnels: int = 0, ended: bool = False) -> ProbeSessi
 
 
 def test_limited_tenant_is_reserved_once() -> None:
-    locks = CountingLocks()
-    case = room(locks=locks)
+    held = MagicMock()
+    case = room(FULL, locks=Mock(limits=Mock(return_value=held)))
     case.use(FULL.tenants[0], connections=1)
-    assert locks.held == 0
+    assert not held.__enter__.called
     for _ in range(2):
         case.use(FULL.tenants[2], connections=1)
         case.add(session("limited"))
-    assert locks.held == 1
     with pytest.raises(NotExercised, match=r"tenants\.connection_limit of limited leaves no room for 3"):
         case.use(FULL.tenants[2], connections=1)
+    assert (held.__enter__.call_count, held.__exit__.call_count) == (1, 0)
     case.close()
-    assert locks.held == 0
+    assert held.__exit__.call_count == 1
 
 
 def test_tunnels_count_while_their_session_is_open() -> None:
@@ -75,25 +57,16 @@ def test_tunnels_count_while_their_session_is_open() -> None:
 
 
 def test_relay_limits_count_all_tenants() -> None:
-    case = room(
-        Profile(relay=RelayCapabilities(connection_limit=2, buffer_pool=3)),
-        session("one", tunnels=1),
-        session("two", tunnels=1),
-    )
+    limits, target = RelayCapabilities(connection_limit=2, buffer_pool=3), TargetSettings(connections_at_once=2)
+    case = room(Profile(target, relay=limits), session("one", tunnels=1), session("two", tunnels=1))
     case.for_tunnel("two")
+    with pytest.raises(NotExercised, match=r"target\.connections_at_once leaves no room for 3"):
+        case.take_connection()
     with pytest.raises(NotExercised, match=r"relay\.connection_limit leaves no room for 3"):
         case.for_connection()
     case.add(session("three", tunnels=1))
     with pytest.raises(NotExercised, match=r"relay\.buffer_pool leaves no room for 4"):
         case.for_tunnel("two")
-
-
-def test_connections_at_once_are_bounded() -> None:
-    case = room(Profile(target=TargetSettings(connections_at_once=1)))
-    case.take_connection()
-    case.add(session("one"))
-    with pytest.raises(NotExercised, match=r"target\.connections_at_once leaves no room for 2"):
-        case.take_connection()
 
 
 def test_tunnels_of_a_session_stay_within_the_limits() -> None:
