@@ -20,6 +20,8 @@ class ActionQueue:
     `blocked` is set, the socket's write buffer is full, and nothing is performed.
     """
 
+    __slots__ = ("_clock", "_outbox", "_perform", "_timer", "_wake", "blocked")
+
     def __init__(
         self, writing: Writing, clock: Clock, perform: Callable[[Action], None], wake: Callable[[], None]
     ) -> None:

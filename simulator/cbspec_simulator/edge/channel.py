@@ -16,6 +16,8 @@ class TlsChannel:
     half of the connection. `client_ended`: the client has ended its half.
     """
 
+    __slots__ = ("_flushed", "_layer", "_stall_after", "_written", "client_ended", "transport", "write_closed")
+
     def __init__(self, layer: ByteLayer, stall_after: int | None) -> None:
         self.transport: asyncio.Transport
         self.client_ended = False

@@ -14,6 +14,8 @@ from cbspec_simulator.relay.relay import Relay
 class IoPerformer:
     """Performs the I/O requests of one connection, one at a time."""
 
+    __slots__ = ("_clock", "_relay", "_task")
+
     def __init__(self, relay: Relay, clock: Clock) -> None:
         self._relay = relay
         self._clock = clock

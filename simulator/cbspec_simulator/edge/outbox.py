@@ -33,6 +33,8 @@ class _Joined:
 class Outbox:
     """Orders actions by `writing` (the relay's way to write) and by the deliveries of faults."""
 
+    __slots__ = ("_held", "_joined", "_last_due", "_next", "_plain", "_queued", "_swapped", "_writing")
+
     def __init__(self, writing: Writing) -> None:
         self._writing = writing
         self._plain = writing.plain

@@ -38,6 +38,24 @@ _READ_GAP: Final = 0.0005  # seconds
 class Peer(asyncio.Protocol):
     """One client's connection."""
 
+    __slots__ = (
+        "_channel",
+        "_edge",
+        "_finished",
+        "_greeting",
+        "_head",
+        "_held_up",
+        "_io",
+        "_last",
+        "_queue",
+        "_read_ahead",
+        "_session",
+        "_throttle",
+        "_timer",
+        "_turn",
+        "number",
+    )
+
     def __init__(self, edge: Edge) -> None:
         relay = edge.relay
         self._edge = edge

@@ -42,6 +42,22 @@ class ReadThrottle:
     programs don't affect. The time that is passed to methods is in seconds of a monotonic clock.
     """
 
+    __slots__ = (
+        "_clock",
+        "_completed",
+        "_crowd",
+        "_data",
+        "_heard",
+        "_message",
+        "_others",
+        "_owed",
+        "_own",
+        "_since",
+        "_size",
+        "_spent",
+        "backlog",
+    )
+
     def __init__(self, crowd: Crowd, clock: Callable[[], float] = time.thread_time) -> None:
         self._clock = clock
         self._crowd = crowd

@@ -20,6 +20,20 @@ _NO_PROTOCOL: Final = asyncio.Protocol()
 class SocketTransport(asyncio.Transport):
     """Calls `protocol` as asyncio does, and owns `sock`; `address` is the client's."""
 
+    __slots__ = (
+        "_closing",
+        "_full",
+        "_input_ended",
+        "_loop",
+        "_lost",
+        "_number",
+        "_output_ended",
+        "_paused",
+        "_protocol",
+        "_sock",
+        "_unsent",
+    )
+
     def __init__(
         self,
         loop: asyncio.AbstractEventLoop,

@@ -28,6 +28,8 @@ class Output:
     `copy` is a request that a fault repeats. After `closing` nothing more is written.
     """
 
+    __slots__ = ("_relay", "_state", "_websocket", "actions", "closing", "copy", "request_type", "timing")
+
     def __init__(self, relay: Relay, state: ConnectionState) -> None:
         self._relay = relay
         self._state = state

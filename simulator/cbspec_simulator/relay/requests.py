@@ -34,6 +34,8 @@ class RequestHandler:
     `waiting` is the request that waits for I/O: call `go_on` after it.
     """
 
+    __slots__ = ("_attempt", "_relay", "_state", "_steps", "waiting")
+
     def __init__(self, relay: Relay, state: ConnectionState) -> None:
         self._relay = relay
         self._state = state

@@ -43,6 +43,19 @@ class RelaySession:
     `WaitAction` delays.
     """
 
+    __slots__ = (
+        "_arrival",
+        "_now",
+        "_opened",
+        "_output",
+        "_requests",
+        "_websocket",
+        "backlog",
+        "paused",
+        "relay",
+        "state",
+    )
+
     def __init__(self, relay: Relay, address: Address, number: int, framer: Framer) -> None:
         self.relay = relay
         protocol = Connection(Role.RELAY, framer, read=self._read, table=relay.behaviour.table)
