@@ -69,7 +69,7 @@ $(VENV)/.mutation: $(READY)
 bench: $(VENV)/.bench ## Compare speed and memory with similar programs; writes docs/benchmarks.md (ARGS="--rounds 3")
 	$(BIN)/python -m bench $(ARGS)
 
-fuzz: $(READY) ## Fuzz the layers without I/O: a million cases (ARGS="--cases 100000 --target framing --keep")
+fuzz: $(READY) ## Fuzz the layers without I/O: a million cases (ARGS="--cases 100000 --target framing")
 	$(BIN)/python -m tests.fuzz $(ARGS)
 
 crowd: $(READY) ## Compare the verdicts on the simulator with and without 10,000 open connections (3 minutes)

@@ -3,36 +3,24 @@
 from __future__ import annotations
 
 import resource
-from collections.abc import Iterator
+from unittest.mock import Mock
 
 import pytest
 
 from cbspec.descriptors import raise_limit
 
 
-@pytest.fixture
-def limits() -> Iterator[tuple[int, int]]:
-    """Lower the soft limit during a test."""
-    before = resource.getrlimit(resource.RLIMIT_NOFILE)
-    lowered = (min(512, before[0]), before[1])
+def test_the_soft_limit_is_raised_if_the_system_permits(monkeypatch: pytest.MonkeyPatch) -> None:
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    lowered = min(512, soft), hard
     resource.setrlimit(resource.RLIMIT_NOFILE, lowered)
-    yield lowered
-    resource.setrlimit(resource.RLIMIT_NOFILE, before)
-
-
-def test_the_soft_limit_is_raised_to_the_hard_one(limits: tuple[int, int]) -> None:
-    raise_limit()
-    assert resource.getrlimit(resource.RLIMIT_NOFILE) == (limits[1], limits[1])
-
-
-@pytest.mark.parametrize("error", [ValueError, OSError])
-def test_a_system_that_refuses_keeps_its_limit(
-    error: type[Exception], limits: tuple[int, int], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def refuse(*_: object) -> None:
-        raise error("current limit exceeds maximum limit")
-
-    with monkeypatch.context() as refusing:
-        refusing.setattr(resource, "setrlimit", refuse)
+    try:
+        for error in (ValueError, OSError):
+            with monkeypatch.context() as refusing:
+                refusing.setattr(resource, "setrlimit", Mock(side_effect=error))
+                raise_limit()
+            assert resource.getrlimit(resource.RLIMIT_NOFILE) == lowered
         raise_limit()
-    assert resource.getrlimit(resource.RLIMIT_NOFILE) == limits
+        assert resource.getrlimit(resource.RLIMIT_NOFILE) == (hard, hard)
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))

@@ -20,10 +20,8 @@ from cbspec.documents import (
     DocumentReader,
     Seconds,
     Text,
-    describe,
     json_schema,
     keys,
-    kind,
     write_place,
 )
 from cbspec.profile.profile import ProfileError, from_mapping
@@ -122,23 +120,6 @@ def test_the_json_schema_agrees_with_the_reader(value: object, key: str) -> None
         assert not valid or value != value or isinstance(value, float)
     else:
         assert valid
-
-
-def test_types_and_values_are_described_in_words() -> None:
-    assert describe(Annotated[int, Meta(title="a port")]) == "a port"
-    assert describe(SheetRow) == "a table"
-    assert describe(tuple[int, ...]) == "an array"
-    assert describe(Annotated[str, Meta(min_length=1)] | None) == "a string that is not empty"
-    for value, name in (
-        (True, "a boolean"),
-        (1, "a number"),
-        (1.5, "a number"),
-        ("", "a string"),
-        ([], "an array"),
-        ({}, "a table"),
-        (datetime.date(2020, 1, 1), "a date or time"),
-    ):
-        assert kind(value) == name
 
 
 def test_places_are_written_as_in_toml() -> None:

@@ -10,41 +10,39 @@ import argparse
 import contextlib
 import json
 import os
-import resource
 import subprocess
 import sys
 import tempfile
 import time
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from cbspec.descriptors import raise_limit
 from cbspec.profile.identity import DEVELOPMENT_TENANTS
-from cbspec.profile.profile import Profile, dump
+from cbspec.profile.profile import Profile, Tenant, dump, load
 from tests.endurance.guests import TENANTS
 from tests.support.processes import Served, served
 
 ROOT = Path(__file__).parents[2]
 _POOL = 100  # buffers for the suite
 _PATIENCE = 1800.0
-_OTHER_DESCRIPTORS = 2000
 
 
 def configuration(crowd: int) -> str:
     """Return the simulator's configuration: tenants and buffers for the suite, and others for the crowd."""
-    tenants = [f'\n[[tenants]]\nid = "{tenant}"\n' for tenant in TENANTS] if crowd else []
-    suite = dump(Profile(tenants=DEVELOPMENT_TENANTS))
-    return f"[relay]\nbuffer_pool = {_POOL + crowd}\n\n{suite[suite.index('[[tenants]]') :]}{''.join(tenants)}"
+    tenants = (*DEVELOPMENT_TENANTS, *map(Tenant, TENANTS if crowd else ()))
+    text = dump(Profile(tenants=tenants))
+    return f"[relay]\nbuffer_pool = {_POOL + crowd}\n\n{text[text.index('[[tenants]]') :]}"
 
 
-def suite_profile(profile: Path, crowd: int) -> Path:
+def suite_profile(file: Path) -> Path:
     """Write the simulator's profile without the tenants and buffers of the crowd."""
-    text = profile.read_text().replace(f"buffer_pool = {_POOL + crowd}\n", f"buffer_pool = {_POOL}\n")
-    head, *tenants = text.split("\n[[tenants]]\n")
-    file = profile.with_name("suite.toml")
-    file.write_text("\n[[tenants]]\n".join([head, *(each for each in tenants if not each.startswith('id = "crowd-'))]))
-    return file
+    profile, path = load(file), file.with_name("suite.toml")
+    tenants = tuple(tenant for tenant in profile.tenants if tenant.id not in TENANTS)
+    path.write_text(dump(replace(profile, tenants=tenants, relay=replace(profile.relay, buffer_pool=_POOL))))
+    return path
 
 
 @contextlib.contextmanager
@@ -81,7 +79,7 @@ def run(crowd: int, options: Sequence[str]) -> dict[str, str]:
     """Run the suite with a crowd (0: none), and print a summary; return the outcome of each requirement."""
     with tempfile.TemporaryDirectory(prefix="cbspec-crowd-") as name, contextlib.ExitStack() as stack:
         relay = stack.enter_context(served(Path(name), config=configuration(crowd)))
-        profile, empty = suite_profile(relay.profile_file, crowd), relay.holding()
+        profile, empty = suite_profile(relay.profile_file), relay.holding()
         if crowd:
             stack.enter_context(crowded(relay, crowd))
             full = relay.holding()
@@ -106,9 +104,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--connections", type=int, default=10_000, metavar="N", help="connections (default: 10000)")
     parser.add_argument("suite", nargs="*", metavar="-- OPTION", help="options of the suite, after --")
     args = parser.parse_args(arguments)
-    hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
-    if hard < args.connections + _OTHER_DESCRIPTORS:
-        parser.error(f"{hard} descriptors (ulimit -Hn) are too few for {args.connections} connections")
     raise_limit()
     try:
         without, within = run(0, args.suite), run(args.connections, args.suite)

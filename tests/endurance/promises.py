@@ -15,14 +15,13 @@ TOO_MANY = "CB-MSG-004"
 
 @dataclass(frozen=True, slots=True)
 class Promise:
-    """A fault at one type of message; `outcome` is a code, a requirement or a word above, `takes` the least seconds."""
+    """A fault at one type of message; `outcome` is a code, a requirement or a word above."""
 
     kind: str
     message: str
     outcome: str
     params: Mapping[str, Any] = field(default_factory=dict)
     transport: str = ""
-    takes: float = 0.0
 
     def fault(self, name: str, subject: str) -> dict[str, Any]:
         """Return the fault for the sessions of one subject."""
@@ -47,8 +46,8 @@ PROMISES = (
     Promise("drop", "heartbeat", TIMEOUT),
     Promise("drop", "tunnel_response", TIMEOUT),
     Promise("hold", "heartbeat_response", TIMEOUT),
-    Promise("latency", "heartbeat_response", SERVED, {"seconds": 0.05}, takes=0.05),
-    Promise("delay", "tunnel_response", SERVED, {"seconds": 0.05}, takes=0.05),
+    Promise("latency", "heartbeat_response", SERVED, {"seconds": 0.05}),
+    Promise("delay", "tunnel_response", SERVED, {"seconds": 0.05}),
     Promise("bandwidth", "auth_response", SERVED, {"bytes_per_second": 2000}),
     Promise("dribble", "heartbeat_response", SERVED, {"bytes": 3, "seconds": 0.001}),
     Promise("split", "auth_response", SERVED, {"at": [1, 7]}),

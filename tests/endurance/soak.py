@@ -117,11 +117,7 @@ class Soak:
         strikes = self.relay.call("DELETE", f"/faults/{subject}")["strikes"]
         self.faults[promise.kind] += 1
         name = f"{promise.kind} at {promise.message}"
-        if wrong := self._judge(name, outcome, {promise.outcome}):
-            return wrong
-        if not strikes:
-            return f"{name} never struck"
-        return f"{name}: no answer took {promise.takes} s" if visit.slowest < promise.takes else ""
+        return self._judge(name, outcome, {promise.outcome}) or ("" if strikes else f"{name} never struck")
 
     def _drop(self, chance: Random) -> Callable[[str], None]:
         how = chance.choice(("reset", "close", "close-without-notify"))

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import socket
 import ssl
-import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from random import Random
@@ -47,7 +46,7 @@ class Visit:
     """One client's visit.
 
     `patient`: answers are expected. `polite`: it closes the connection properly. `more`: it reads on after the last
-    answer. `slowest` is the longest wait for an answer.
+    answer.
     """
 
     place: Place
@@ -57,7 +56,6 @@ class Visit:
     patient: bool = True
     polite: bool = False
     more: bool = False
-    slowest: float = 0.0
 
     def outcome(self, chance: Random, drop: Callable[[str], None] | None = None) -> str:
         """Make the visit; return a code, a requirement, or a word of `promises`.
@@ -99,9 +97,7 @@ class Visit:
             client.listen(LIMIT)
 
     def _ask(self, client: BlockingClient, request: Request) -> None:
-        began = time.monotonic()
         answer = client.ask(request, LIMIT if self.patient else _SHORT)
-        self.slowest = max(self.slowest, time.monotonic() - began)
         if isinstance(answer, Error):
             raise refusal(answer)
 

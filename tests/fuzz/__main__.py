@@ -13,7 +13,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from tests.fuzz.target import FOLDER, read_corpus, write_corpus
+from tests.fuzz.target import FOLDER, read_corpus
 from tests.fuzz.targets import LIMITS
 
 FOUND = Path(".fuzz")
@@ -21,8 +21,8 @@ _SECONDS = 10  # for one input
 _MEMORY = 512  # MiB
 
 
-def fuzz(name: str, cases: int, seed: int, *, longest: int = 512, keep: bool = False) -> bool:
-    """Run a target; return whether it passed. `keep` adds inputs that reach new code to the corpus."""
+def fuzz(name: str, cases: int, seed: int, *, longest: int) -> bool:
+    """Run a target; return whether it passed."""
     FOUND.mkdir(exist_ok=True)
     dictionary = FOLDER / "dictionaries" / f"{name}.txt"
     # The peak memory of a new process counts from that of its parent.
@@ -30,18 +30,11 @@ def fuzz(name: str, cases: int, seed: int, *, longest: int = 512, keep: bool = F
     options = [f"-runs={cases}", f"-seed={seed}", f"-max_len={longest}", f"-timeout={_SECONDS}", "-verbosity=0"]
     options += [f"-rss_limit_mb={memory}", f"-artifact_prefix={FOUND / name.rpartition('.')[2]}-"]
     options += [f"-dict={dictionary}"] if dictionary.exists() else []
-    with tempfile.TemporaryDirectory(prefix="cbspec-fuzz-") as folder:
-        seeds, merged = Path(folder, "seeds"), Path(folder, "merged")
-        for directory in (seeds, merged):
-            directory.mkdir()
+    with tempfile.TemporaryDirectory(prefix="cbspec-fuzz-") as seeds:
         for number, case in enumerate(read_corpus(name)):
-            (seeds / f"{number:04}").write_bytes(case)
-        harness = [sys.executable, "-m", "tests.fuzz.harness", name]
-        passed = subprocess.run([*harness, *options, str(seeds)], check=False).returncode == 0
-        if keep and passed:
-            subprocess.run([*harness, "-merge=1", "-verbosity=0", str(merged), str(seeds)], check=True)
-            write_corpus(name, [*read_corpus(name), *(case.read_bytes() for case in merged.iterdir())])
-    return passed
+            Path(seeds, f"{number:04}").write_bytes(case)
+        command = [sys.executable, "-m", "tests.fuzz.harness", name, *options, seeds]
+        return subprocess.run(command, check=False).returncode == 0
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -50,17 +43,15 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--cases", type=int, default=1_000_000, help="inputs in all (default: %(default)s)")
     parser.add_argument("--target", action="append", metavar="NAME", help=f"{', '.join(LIMITS)}; may be repeated")
     parser.add_argument("--seed", type=int, help="seed of a reproducible run (default: random)")
-    parser.add_argument("--keep", action="store_true", help="add inputs that reach new code to the corpus")
     args = parser.parse_args(arguments)
     seed = args.seed if args.seed is not None else random.SystemRandom().randrange(1, 2**31)
-    names = args.target or list(LIMITS)
-    limits = {name: LIMITS.get(name, (1, 512)) for name in names}
+    limits = {name: LIMITS.get(name, (1, 512)) for name in args.target or LIMITS}
     shares = sum(share for share, _ in limits.values())
     failed = []
     for name, (share, longest) in limits.items():
         cases = max(1, args.cases * share // shares)
         print(f"{name}: {cases:,} inputs, seed {seed}", flush=True)
-        if not fuzz(name, cases, seed, longest=longest, keep=args.keep):
+        if not fuzz(name, cases, seed, longest=longest):
             failed.append(name)
     print(f"failed: {', '.join(failed)}; the inputs are in {FOUND}/" if failed else "no target failed")
     return 1 if failed else 0

@@ -7,7 +7,7 @@ one escaped input per line.
 from __future__ import annotations
 
 import importlib
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TypeVar, cast
 
@@ -26,16 +26,6 @@ def read_corpus(name: str) -> list[bytes]:
     file = FOLDER / "corpus" / f"{name}.txt"
     lines = file.read_text(encoding="ascii").splitlines() if file.exists() else []
     return [line.encode("ascii").decode("unicode_escape").encode("latin-1") for line in lines]
-
-
-def write_corpus(name: str, inputs: Iterable[bytes]) -> None:
-    """Write a target's corpus, the shortest inputs first; a space at the end of a line is escaped."""
-    lines = []
-    for case in sorted(set(inputs), key=lambda case: (len(case), case)):
-        line = case.decode("latin-1").encode("unicode_escape").decode("ascii")
-        bare = line.rstrip(" ")
-        lines.append(bare + r"\x20" * (len(line) - len(bare)) + "\n")
-    (FOLDER / "corpus" / f"{name}.txt").write_text("".join(lines), encoding="ascii")
 
 
 class Choices:

@@ -8,8 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.fuzz import __main__ as command
-from tests.fuzz import target
-from tests.fuzz.target import FOLDER, load, read_corpus, write_corpus
+from tests.fuzz.target import FOLDER, load, read_corpus
 from tests.fuzz.targets import LIMITS
 
 linux = pytest.mark.skipif(sys.platform != "linux", reason="atheris has wheels for Linux only")
@@ -26,23 +25,11 @@ def found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def test_no_input_of_the_corpus_fails(name: str) -> None:
     check, corpus = load(name), read_corpus(name)
     assert corpus
+    assert (FOLDER / "dictionaries" / f"{name}.txt").exists()
     for case in corpus:
         check(case)
         for first in range(4):
             check(bytes((first, 3)) + case)
-
-
-def test_each_corpus_and_dictionary_belongs_to_a_target() -> None:
-    for folder in ("corpus", "dictionaries"):
-        assert {file.stem for file in (FOLDER / folder).iterdir()} == set(LIMITS)
-
-
-def test_a_corpus_is_read_as_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(target, "FOLDER", tmp_path)
-    (tmp_path / "corpus").mkdir()
-    cases = [b"", b"\n", b"\\n", b"\xff\x00", b"a  ", '"ü"'.encode(), bytes(range(256))]
-    write_corpus("any", [*cases, b"\n"])
-    assert sorted(read_corpus("any")) == sorted(cases)
 
 
 @linux

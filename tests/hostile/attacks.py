@@ -139,15 +139,6 @@ def _begun_handshakes(address: Address) -> Iterator[None]:
         time.sleep(_PAUSE)
 
 
-def _half_messages(address: Address) -> Iterator[None]:
-    """Send half a message, and leave."""
-    yield
-    while True:
-        with contextlib.suppress(OSError), entered(address) as sock:
-            sock.sendall(tunnel()[:40])
-            time.sleep(_PAUSE)
-
-
 def _resets(address: Address) -> Iterator[None]:
     """Reset connections in every state."""
     yield
@@ -170,7 +161,7 @@ def _unread(address: Address) -> Iterator[None]:
 ATTACKS: Final[dict[str, Attack]] = {
     "1,000 slow senders": _slow_senders,
     "handshakes begun": _begun_handshakes,
-    "half messages": _half_messages,
+    "half messages": _sending(entered, tunnel()[:40]),
     "64 MiB lines": _sending(entered, LONG_LINE[:-MIB], *[LONG_LINE[-MIB:]] * 64),
     "10^6-deep JSON": _sending(entered, DEEP),
     "30-digit numbers": _asking(_NUMBERS),
@@ -189,12 +180,8 @@ ATTACKS: Final[dict[str, Attack]] = {
 
 def main() -> None:
     """Attack."""
-    name, host, port, *idle = sys.argv[1:]
-    # The attacker's own work isn't measured, so it yields the processor. On a busy machine SCHED_IDLE would starve it.
-    if idle:
-        os.sched_setscheduler(0, os.SCHED_IDLE, os.sched_param(0))
-    else:
-        os.nice(10)
+    name, host, port = sys.argv[1:]
+    os.nice(10)  # the attacker's own work isn't measured
     attack = ATTACKS[name]((host, int(port)))
     next(attack)
     print("ready", flush=True)

@@ -46,13 +46,13 @@ class Waits(NamedTuple):
         return self.attacked / self.calm
 
 
-def measure(name: str, seconds: float, *, idle: bool = True) -> Waits:
-    """Attack one of two relays and send heartbeats to both; an `idle` attacker uses only otherwise idle processors."""
+def measure(name: str, seconds: float) -> Waits:
+    """Attack one of two relays and send heartbeats to both."""
     calm, elsewhere, attacked = list[float](), list[float](), list[float]()
     with contextlib.ExitStack() as stack:
         target, other = (stack.enter_context(_relay()) for _ in range(2))
         clients, others = ([stack.enter_context(_client(each)) for _ in range(_CLIENTS)] for each in (target, other))
-        attacker = stack.enter_context(_attacker(name, target, idle=idle))
+        attacker = stack.enter_context(_attacker(name, target))
         for _ in range(max(1, round(seconds / _WINDOW))):
             os.kill(attacker.pid, signal.SIGSTOP)
             calm += _waits(others)
@@ -61,8 +61,8 @@ def measure(name: str, seconds: float, *, idle: bool = True) -> Waits:
             elsewhere += _waits(others)
         memory = target.peak / 1024
     medians = _quantile(0.5, calm), _quantile(0.5, attacked)
-    p99 = _quantile(0.99, calm), _quantile(0.99, elsewhere), _quantile(0.99, attacked)
-    return Waits(*p99, medians, len(attacked), memory)
+    first, second, third = (_quantile(0.99, each) for each in (calm, elsewhere, attacked))
+    return Waits(first, second, third, medians, len(attacked), memory)
 
 
 @contextlib.contextmanager
@@ -78,8 +78,8 @@ def _client(relay: Served) -> RawClient:
 
 
 @contextlib.contextmanager
-def _attacker(name: str, target: Served, *, idle: bool) -> Iterator[subprocess.Popen[bytes]]:
-    command = [sys.executable, "-m", "tests.hostile.attacks", name, *map(str, target.address), *["idle"] * idle]
+def _attacker(name: str, target: Served) -> Iterator[subprocess.Popen[bytes]]:
+    command = [sys.executable, "-m", "tests.hostile.attacks", name, *map(str, target.address)]
     with subprocess.Popen(command, stdout=subprocess.PIPE) as process:
         try:
             assert process.stdout is not None

@@ -8,16 +8,16 @@ import json
 import logging
 import socket
 import time
-from dataclasses import replace
 from typing import Final
 
 import pytest
 
 from cbspec_simulator import Clock, Config, Simulator
-from cbspec_simulator.settings.config import LimitSettings, Listen, RelaySettings
+from cbspec_simulator.settings.config import LimitSettings, Listen
 from tests.hostile import attacks
 from tests.hostile.attacks import MIB
-from tests.support.client import BEAT, HELLO, PATIENCE, AsyncClient, auth, tunnel, until
+from tests.hostile.client_hello import record
+from tests.support.client import BEAT, HELLO, AsyncClient, auth, until
 from tests.support.relay import reset
 
 CONFIG: Final = Config(listen=Listen(port=0), limits=LimitSettings(handshake_timeout=1.0, idle_timeout=2.0))
@@ -68,7 +68,7 @@ async def test_large_or_ambiguous_input_is_refused_in_time(name: str) -> None:
 
 def begun(address: tuple[str, int]) -> list[socket.socket]:
     """Return connections that have begun something and don't end it, below TLS and above it."""
-    pairs = [(attacks.tcp, b""), (attacks.tcp, b"\x16\x03\x01\x02\x00\x01")] + [
+    pairs = [(attacks.tcp, b""), (attacks.tcp, b"\x16\x03\x01\x02\x00\x01"), (attacks.tcp, record(b""))] + [
         (attacks.tls, data)
         for data in (
             b"", b"GET / HTTP/1.1\r\nHost: x\r\n", HELLO[:20], b'{"x":' + b"[" * 10**6,
@@ -101,39 +101,16 @@ async def test_a_reset_in_any_state_is_cleaned_up(caplog: pytest.LogCaptureFixtu
 
 
 async def test_a_clock_that_is_set_affects_tokens_only() -> None:
-    ahead, monotonic_ahead = 0.0, 0.0
-    clock = Clock(lambda: time.monotonic() + monotonic_ahead, lambda: time.time() + ahead)
-    config = replace(CONFIG, limits=LimitSettings(idle_timeout=300.0))
-    async with Simulator(config, clock=clock) as simulator, AsyncClient(simulator.address) as client:
+    ahead = 0.0
+    async with (
+        Simulator(CONFIG, clock=Clock(time.monotonic, lambda: time.time() + ahead)) as simulator,
+        AsyncClient(simulator.address) as client,
+    ):
         await client.greet()
         for step in (3600.0, -7200.0, 10 * 365 * 86400.0, -(10.0**9), 0.0):
             ahead = step
             assert (await client.ask(BEAT))["type"] == "heartbeat_response"
             async with AsyncClient(simulator.address) as other:
-                assert (await other.ask(HELLO))["type"] == "hello_response"
+                await other.ask(HELLO)
                 answer = await other.ask(auth(exp=int(time.time()) + 600))
                 assert answer.get("code", answer["type"]) == ("invalid_token" if step > 600 else "auth_response")
-        monotonic_ahead = 86_400.0  # a jump doesn't end active connections
-        for _ in range(2):
-            assert (await client.ask(BEAT))["type"] == "heartbeat_response"
-
-
-async def test_a_flood_is_answered_in_order_while_other_connections_have_their_turns() -> None:
-    config = replace(CONFIG, limits=LimitSettings(), relay=RelaySettings(buffer_pool=None))
-    async with (
-        Simulator(config) as simulator,
-        AsyncClient(simulator.address) as flooding,
-        AsyncClient(simulator.address) as other,
-    ):
-        await flooding.greet()
-        await other.greet()
-        (flooded,) = (connection for connection in simulator.relay.state.connections if connection.number == 1)
-        names = [f"t{number}" for number in range(3000)]
-        flooding.write(b"".join(map(tunnel, names)))
-        beats = 0
-        while flooded.sent["tunnel_response"] < 2000:
-            assert (await other.ask(BEAT))["type"] == "heartbeat_response"
-            beats += 1
-        assert beats > 10
-        async with asyncio.timeout(4 * PATIENCE):
-            assert [json.loads(await flooding.line())["tunnel_id"] for _ in names] == names

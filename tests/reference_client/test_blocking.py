@@ -57,58 +57,6 @@ def test_a_whole_session(relay: LocalRelay, transport: Transport) -> None:
     assert [message.sent for message in passed] == [True, False] * 3
 
 
-def test_a_refusal_is_an_answer(relay: LocalRelay) -> None:
-    with opened(relay) as client, relay.fault("error", code="rate_limit_exceeded", when={"nth": 1}):
-        answer = client.ask(Hello(), PATIENCE)
-        assert isinstance(answer, Error)
-        assert answer.code == "rate_limit_exceeded"
-        assert isinstance(client.ask(Hello(), PATIENCE), HelloResponse)
-
-
-def test_a_missing_answer_ends_the_connection(relay: LocalRelay) -> None:
-    with opened(relay) as client, relay.fault("drop", when={"message": "hello_response"}):
-        with pytest.raises(AnswerTimeout, match=r"hello within 0\.05 s"):
-            client.ask(Hello(), 0.05)
-        with pytest.raises(AnswerTimeout):
-            client.ask(Hello(), PATIENCE)
-
-
-def test_a_connection_that_ends_is_lost(relay: LocalRelay) -> None:
-    for kind in ("reset", "close", "close-without-notify"):
-        with opened(relay) as client, relay.fault(kind, when={"message": "hello"}), pytest.raises(ConnectionLost):
-            client.ask(Hello(), PATIENCE)
-
-
-def test_an_unsolicited_answer_is_noticed_at_the_end(relay: LocalRelay) -> None:
-    passed: list[Passed] = []
-    with relay.fault("duplicate", when={"message": "hello_response"}):
-        with opened(relay, passed=passed) as client:
-            client.ask(Hello(), PATIENCE)
-        assert isinstance(client.failure, RelayMisbehaved)
-        assert client.failure.requirement == "CB-MSG-004"
-    assert [message.sent for message in passed] == [True, False, False]
-
-
-@pytest.mark.parametrize("transport", [*Transport])
-def test_the_answer_after_an_unsolicited_one_can_be_read(relay: LocalRelay, transport: Transport) -> None:
-    passed: list[Passed] = []
-    fault = relay.fault("unsolicited", place="before", when={"message": "hello_response"})
-    with fault, opened(relay, transport, passed) as client:
-        with pytest.raises(RelayMisbehaved):
-            client.ask(Hello(), PATIENCE)
-        client.follow(PATIENCE)
-    texts = [message.text for message in passed if not message.sent]
-    assert [b"heartbeat_response" in text for text in texts] == [True, False]
-
-
-def test_an_unsolicited_error_is_raised_by_the_next_call(relay: LocalRelay) -> None:
-    answer = {"type": "error", "code": "server_unavailable", "message": "going down"}
-    with opened(relay) as client, relay.fault("unsolicited", body=answer, when={"message": "hello_response"}):
-        client.ask(Hello(), PATIENCE)
-        with pytest.raises(ServerUnavailable):
-            client.listen(PATIENCE)
-
-
 def test_failures_to_connect(relay: LocalRelay) -> None:
     with socket.create_server(("127.0.0.1", 0)) as server:
         port = server.getsockname()[1]
@@ -130,11 +78,34 @@ def test_an_interrupt_does_not_wait_for_the_relay(relay: LocalRelay) -> None:
     assert time.monotonic() - began < PATIENCE
 
 
-@pytest.mark.parametrize("reset", [False, True])
-def test_abort_closes_the_socket(relay: LocalRelay, reset: bool) -> None:
-    relay.reset()
-    client = opened(relay)
-    client.ask(Hello(), PATIENCE)
-    client.abort(reset=reset)
-    relay.transcript.wait_for("ended")
-    assert not relay.connections
+def test_refusals_lost_connections_and_missing_answers(relay: LocalRelay) -> None:
+    with opened(relay) as client, relay.fault("error", code="rate_limit_exceeded", when={"nth": 1}):
+        answer = client.ask(Hello(), PATIENCE)
+        assert isinstance(answer, Error)
+        assert answer.code == "rate_limit_exceeded"
+    for kind in ("reset", "close", "close-without-notify"):
+        with opened(relay) as client, relay.fault(kind, when={"message": "hello"}), pytest.raises(ConnectionLost):
+            client.ask(Hello(), PATIENCE)
+    with opened(relay) as client, relay.fault("drop", when={"message": "hello_response"}):
+        with pytest.raises(AnswerTimeout, match=r"hello within 0\.05 s"):
+            client.ask(Hello(), 0.05)
+        with pytest.raises(AnswerTimeout):
+            client.ask(Hello(), PATIENCE)
+
+
+@pytest.mark.parametrize("transport", [*Transport])
+def test_unsolicited_answers_are_noticed(relay: LocalRelay, transport: Transport) -> None:
+    passed: list[Passed] = []
+    fault = relay.fault("unsolicited", place="before", when={"message": "hello_response"})
+    with fault, opened(relay, transport, passed) as client:
+        with pytest.raises(RelayMisbehaved, match="CB-HEL-001"):
+            client.ask(Hello(), PATIENCE)
+        client.follow(PATIENCE)
+    texts = [message.text for message in passed if not message.sent]
+    assert [b"heartbeat_response" in text for text in texts] == [True, False]
+    body = {"type": "error", "code": "server_unavailable", "message": "going down"}
+    with opened(relay) as client, relay.fault("unsolicited", body=body, when={"message": "hello_response"}):
+        client.ask(Hello(), PATIENCE)
+        with pytest.raises(ServerUnavailable):
+            client.listen(PATIENCE)
+        client.abort(reset=transport is Transport.TCP)

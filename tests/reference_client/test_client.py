@@ -66,16 +66,6 @@ async def test_a_whole_session(connected: Connected, transport: Transport) -> No
         await client.heartbeat()
 
 
-@pytest.mark.parametrize("kind", [Hello, Auth, Heartbeat])
-async def test_every_request_can_be_refused(connected: Connected, kind: type[Message]) -> None:
-    async with connected({kind: [Error("server_unavailable", "later"), EndStep.CLOSE]}) as (client, _):
-        with pytest.raises(ServerUnavailable):
-            await whole_session(client)
-        assert kind is Heartbeat or client.state is not State.AUTHENTICATED
-        with pytest.raises((ConnectionLost, Misuse)):
-            await client.heartbeat()
-
-
 async def test_a_refused_auth_does_not_authenticate_and_shows_no_token(connected: Connected) -> None:
     async with connected({Auth: [Error("invalid_token", f"bad token {TOKEN}!")]}) as (client, server):
         await client.hello()
@@ -88,7 +78,14 @@ async def test_a_refused_auth_does_not_authenticate_and_shows_no_token(connected
     assert [type(message) for message in server.messages] == [Hello, Auth, Auth]
 
 
-async def test_an_unsolicited_error_is_raised_by_the_next_call(connected: Connected) -> None:
+async def test_an_unsolicited_answer_or_error_is_raised_by_the_next_call(connected: Connected) -> None:
+    script: dict[type[Message], list[Step]]
+    script = {Heartbeat: [Raw([b'{"type":"heartbeat_response"}{"type":"heartbeat_response"}\n'])]}
+    async with connected(script) as (client, _):
+        await authenticate(client)
+        await client.heartbeat()
+        with pytest.raises(RelayMisbehaved, match="CB-MSG-004"):
+            await client.heartbeat()
     script = {Hello: [HelloResponse(), Error("server_unavailable", "draining"), EndStep.CLOSE]}
     async with connected(script) as (client, server):
         await client.hello()
@@ -133,43 +130,22 @@ async def test_a_wrong_answer_names_its_requirement_and_ends_the_connection(conn
         assert isinstance(server.messages[-1], kind)
 
 
-async def test_an_unsolicited_answer_is_reported_by_the_next_call(connected: Connected) -> None:
-    script = {Heartbeat: [Raw([b'{"type":"heartbeat_response"}{"type":"heartbeat_response"}\n'])]}
-    async with connected(script) as (client, _):
-        await authenticate(client)
-        await client.heartbeat()
-        with pytest.raises(RelayMisbehaved, match="CB-MSG-004"):
-            await client.heartbeat()
-
-
 @pytest.mark.parametrize("end", EndStep)
-async def test_an_end_before_or_after_the_answer_is_noticed(connected: Connected, end: EndStep) -> None:
+async def test_an_end_within_an_answer_is_noticed(connected: Connected, end: EndStep) -> None:
     async with connected({Heartbeat: [Raw([b'{"type":"heartbeat_res']), end]}) as (client, _):
         await authenticate(client)
-        with pytest.raises(ConnectionLost):
-            await client.heartbeat()
-        with pytest.raises(ConnectionLost, match="ended already"):
-            await client.heartbeat()
-    if end is not EndStep.RESET:  # which may destroy the answer
-        async with connected({Heartbeat: [HeartbeatResponse(), end]}) as (client, _):
-            await authenticate(client)
-            await client.heartbeat()
-            with pytest.raises(ConnectionLost):
+        for text in (".", "ended already"):
+            with pytest.raises(ConnectionLost, match=text):
                 await client.heartbeat()
-    async with connected({Hello: [end]}) as (client, _):
-        with pytest.raises(ConnectionLost):
-            await client.hello()
 
 
-@pytest.mark.parametrize("kind", [TunnelInfo, Heartbeat])
-async def test_a_missing_answer_ends_the_connection(connected: Connected, kind: type[Message]) -> None:
-    timeouts = replace(TIMEOUTS, heartbeat=0.1) if kind is Heartbeat else replace(TIMEOUTS, answer=1.0)
-    async with connected({kind: []}, timeouts=timeouts) as (client, server):
-        with pytest.raises(AnswerTimeout, match=rf"{kind.type} within (1|0\.1) s"):
+async def test_a_missing_answer_ends_the_connection(connected: Connected) -> None:
+    async with connected({TunnelInfo: []}, timeouts=replace(TIMEOUTS, answer=0.5)) as (client, server):
+        with pytest.raises(AnswerTimeout, match=r"tunnel_info within 0\.5 s"):
             await whole_session(client)
         with pytest.raises(ConnectionLost, match="no answer"):
             await client.heartbeat()
-    assert isinstance(server.messages[-1], kind)
+    assert isinstance(server.messages[-1], TunnelInfo)
 
 
 async def test_invalid_requests_are_not_sent(connected: Connected) -> None:
@@ -219,11 +195,3 @@ async def test_a_call_cancelled_while_it_waits_for_its_turn_has_no_effect(connec
             await second
         assert (await third).tunnel_id == "u"
     assert [message.tunnel_id for message in server.messages if isinstance(message, TunnelInfo)] == ["u"]
-
-
-async def test_an_exception_in_the_body_closes_the_connection(connected: Connected) -> None:
-    with pytest.raises(ZeroDivisionError):  # noqa: PT012 - the context must be left by it
-        async with connected() as (client, server):
-            await client.hello()
-            raise ZeroDivisionError
-    assert server.endings == ["close_notify"]

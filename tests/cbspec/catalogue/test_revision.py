@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import pytest
 
-from cbspec.catalogue.requirements import REQUIREMENTS, Level, Requirement
+from cbspec.catalogue.requirements import REQUIREMENTS
 from cbspec.catalogue.revision import REVISION, frozen, frozen_lines
 
 REMEDY = """
@@ -16,7 +14,6 @@ The catalogue differs from the set that is frozen for revision {revision} of the
 - A different demand: give it an id of its own, and leave the old row as it was.
 - A new revision of the specification: name it in `revision` at the head of the catalogue, and run `make freeze`.
 """
-ROW = Requirement("CB-HEL-001", Level.MUST, "s", "d.", "w.")
 
 
 def rows(text: str) -> dict[str, str]:
@@ -30,10 +27,3 @@ def test_the_catalogue_is_the_frozen_set() -> None:
     assert frozen(REVISION) == frozen_lines(REQUIREMENTS), "the order has changed: run make freeze"
     with pytest.raises(FileNotFoundError):
         frozen("0.0")
-
-
-def test_a_line_depends_on_demand_condition_and_level_only() -> None:
-    before = frozen_lines({ROW.id: ROW})
-    for other in (replace(ROW, demand="e."), replace(ROW, when="now"), replace(ROW, level=Level.SHOULD)):
-        assert frozen_lines({ROW.id: other}) != before
-    assert frozen_lines({ROW.id: replace(ROW, why="x.", section="t")}) == before

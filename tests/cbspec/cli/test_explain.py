@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from cbspec.catalogue.requirements import REQUIREMENTS, Level, Requirement, find
+from cbspec.catalogue.requirements import REQUIREMENTS, Level, Requirement
 from cbspec.cli import main
 from cbspec.cli.cases import Case
 from cbspec.cli.explain import explanation, listing
@@ -36,12 +36,6 @@ def test_all_parts_of_an_explanation() -> None:
         "      First, more.",
         "      Second.",
     ]
-
-
-def test_an_untested_requirement_gives_the_reason() -> None:
-    text = "\n".join(explanation(find("CB-TLS-007"), []))
-    assert "Not tested: Python's TLS library" in text
-    assert "Cases:" not in text
 
 
 def test_the_list_has_a_line_for_each_requirement() -> None:

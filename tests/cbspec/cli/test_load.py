@@ -158,22 +158,6 @@ def test_ctrl_c_prints_the_summary(relay: LocalRelay) -> None:
     assert "Traceback" not in errors
 
 
-def test_a_master_and_two_workers(relay: LocalRelay, tmp_path: Path) -> None:
-    at = ("--master-address", f"127.0.0.1:{free_port()}", "--hold", "0.2")
-    prefix = tmp_path / "csv"
-    amount = ("--sessions", "60", "--rate", "60", "--workers", "2", "--csv", str(prefix))
-    with relay.fault("wrong-id", when={"message": "tunnel_response", "every": 50}):
-        workers = [start(address(relay), "--worker", *at) for _ in range(2)]
-        code, out, _ = load(address(relay), "--master", *at, *amount)
-        for worker in workers:
-            worker.communicate(timeout=PATIENCE)
-    assert code == 1
-    assert "60 sessions: 59 succeeded, 1 failed" in out
-    assert violated(out) == {"CB-TUN-002": 1}
-    assert [worker.returncode for worker in workers] == [0, 0]
-    assert {row["Name"]: row["Request Count"] for row in rows(prefix, "stats")}["auth"] == "60"
-
-
 def test_the_sessions_of_a_killed_worker_are_lost(relay: LocalRelay) -> None:
     at = ("--master-address", f"127.0.0.1:{free_port()}")
     options = ("--sessions", "20", "--rate", "100", "--hold", "6")
@@ -237,14 +221,6 @@ def test_a_port_in_use_is_named(role: str, host: str, capsys: pytest.CaptureFixt
         at = f"{f'[{host}]' if ':' in host else host}:{server.getsockname()[1]}"
         assert main(["load", "127.0.0.1:1", f"--{role}", f"--{role}-address", at]) == 2
     assert capsys.readouterr().err == f"cbspec: --{role}-address {at}: Address already in use; use another address\n"
-
-
-def test_a_certificate_of_another_ca_is_rejected(
-    relay: LocalRelay, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    monkeypatch.setenv("CBSPEC_STATE_DIR", str(tmp_path))
-    assert main(["load", address(relay)]) == 2
-    assert re.fullmatch(r"cbspec: the certificate of \S+ is not accepted: .*\n", capsys.readouterr().err)
 
 
 @pytest.mark.parametrize(

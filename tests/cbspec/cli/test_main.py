@@ -90,20 +90,10 @@ def test_the_module_and_the_script_are_the_same(capsys: pytest.CaptureFixture[st
     assert capsys.readouterr().out == f"cbspec {metadata.version('cbspec')}\n"
 
 
-@pytest.mark.parametrize(
-    "arguments",
-    [[], ["127.0.0.1:1"], ["--only", "CB-TUN-004", "127.0.0.1:1"], ["-h", "-x"], ["--", "-x"], ["a", "--", "b"]],
-)
+@pytest.mark.parametrize("arguments", [[], ["127.0.0.1:1"], ["-h", "-x"], ["--", "-x"], ["a", "--", "b"]])
 def test_arguments_are_passed_through(arguments: list[str], command: Callable[[Run], None]) -> None:
-    seen: list[list[str]] = []
-
-    def run(args: argparse.Namespace) -> int:
-        seen.append(args.arguments)
-        return 1
-
-    command(run)
+    command(lambda args: 1 if args.arguments == arguments else 0)
     assert main(["verify", *arguments]) == 1
-    assert seen == [arguments]
 
 
 @pytest.mark.parametrize(

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import datetime
 import os
-import ssl
 import stat
 import subprocess
 import sys
@@ -18,9 +17,7 @@ from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509.oid import NameOID
 
 from cbspec.profile.identity import IdentityError, development_ca, development_ca_file, is_loopback, state_directory
-from cbspec.tls_contexts import client_context, server_context
 from cbspec.tokens.keypair import pem
-from tests.support.tls import handshake
 
 
 @pytest.fixture(autouse=True)
@@ -32,14 +29,6 @@ def state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def mode(path: Path) -> int:
     return stat.S_IMODE(path.stat().st_mode)
-
-
-def test_the_state_directory_is_configured_or_the_users(state: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    assert state_directory() == state
-    monkeypatch.setenv("CBSPEC_STATE_DIR", "")
-    assert state_directory().name == "cbspec"
-    monkeypatch.delenv("CBSPEC_STATE_DIR")
-    assert state_directory().name == "cbspec"
 
 
 @pytest.mark.parametrize("umask", [0, 0o077])
@@ -58,25 +47,17 @@ def test_the_identity_is_created_once_and_its_key_is_private(state: Path, umask:
     assert sorted(path.name for path in state.rglob("*")) == ["ca.key", "ca.pem", "lock", "private"]
 
 
+def test_the_default_directory_is_the_users(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CBSPEC_STATE_DIR", "")
+    assert state_directory().name == "cbspec"
+
+
 def test_concurrent_processes_share_one_identity() -> None:
     code = "import cbspec.profile.identity as i; print(i.development_ca().ca_file.read_text())"
     started = [subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE) for _ in range(3)]
     seen = {process.communicate(timeout=60)[0] for process in started}
     assert [process.returncode for process in started] == [0, 0, 0]
     assert len(seen) == 1
-
-
-def test_an_issued_certificate_is_valid_for_its_names(tmp_path: Path) -> None:
-    authority = development_ca()
-    chain, key = authority.issue("localhost", "127.0.0.1", "::1", "relay.test")
-    file = tmp_path / "server.pem"
-    file.write_bytes(chain + key)
-    server, client = server_context(file), client_context(authority.ca_file)
-    client.verify_flags |= ssl.VERIFY_X509_STRICT
-    for name in ("localhost", "127.0.0.1", "::1", "relay.test"):
-        certificate = handshake(client, server, name)[0].certificate
-        assert certificate is not None
-        assert isinstance(x509.load_der_x509_certificate(certificate).public_key(), ec.EllipticCurvePublicKey)
 
 
 def expired_pair() -> tuple[bytes, bytes]:

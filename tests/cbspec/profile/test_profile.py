@@ -49,12 +49,6 @@ def test_an_unusable_file_is_named(data: bytes | None, complaint: str, tmp_path:
     assert str(caught.value) == f"{path}: {complaint}"
 
 
-def test_an_address_is_required() -> None:
-    for profile in (None, Profile()):
-        with pytest.raises(ProfileError, match=r"no relay is named: give its address, host:port, .* target\.address"):
-            resolve(profile, None)
-
-
 ME, EXPIRED = IssuerSettings(subject="me"), IssuerSettings(ready=ReadyTokens(expired="x"))
 
 

@@ -65,15 +65,6 @@ def test_without_an_unlimited_tenant_the_one_with_the_widest_limits_is_chosen() 
     assert profile.tenants_with("tunnel_limit") == (narrow, both)
 
 
-def test_ready_made_tokens_have_purposes() -> None:
-    assert not ReadyTokens()
-    assert ReadyTokens(tenants={"a": "x"})
-    ready = ReadyTokens(valid="v", expired="e", inactive_tenant="i", tenants={"a": "x"})
-    assert ready.valid_ones == ("v", "i", "x")
-    assert ready.purpose("expired") == "e"
-    assert ready.purpose("wrong_key") is None
-
-
 def test_the_repr_of_a_profile_contains_no_secret() -> None:
     tokens = IssuerSettings(secret="hush", claims={"a": "hush"}, ready=ReadyTokens(valid="hush", tenants={"a": "hush"}))
     assert "hush" not in repr(Profile(tokens=tokens))

@@ -18,14 +18,6 @@ def test_encoded_segments_are_decoded_as_they_were(header: bytes, payload: bytes
     assert CompactJws.split(str(parts)) == parts
 
 
-def test_tokens_are_the_same_as_those_of_pyjwt() -> None:
-    token = mint(KEY, {"sub": "ü"})
-    parts = CompactJws.split(token)
-    assert str(CompactJws.signed(parts.headers, parts.payload, KEY.sign)) == token
-    assert parts.claims == {"sub": "ü"}
-    assert "sub" not in repr(parts)
-
-
 @pytest.mark.parametrize("token", ["", "a", "a.b", "a.b.c.d", "e30.e30.!", "e30.e30.A", "e30.e30.é"])
 def test_other_texts_are_rejected(token: str) -> None:
     with pytest.raises(

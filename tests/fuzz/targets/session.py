@@ -1,9 +1,8 @@
-"""The relay's session, log, transcript and metrics: each request has one valid answer; all resources are released."""
+"""The relay's session, transcript and metrics: each request has one valid answer; all resources are released."""
 
 from __future__ import annotations
 
 import json
-import logging
 from typing import Final
 
 from cbspec.profile.target import Rate, Tenant
@@ -13,7 +12,6 @@ from cbspec.tokens.jws import LONGEST_NAME, CompactJws
 from cbspec_schemas import violations
 from cbspec_simulator.base.clock import Clock, Moment
 from cbspec_simulator.base.steps import Dial, IoRequest
-from cbspec_simulator.observe.log import log_event
 from cbspec_simulator.observe.metrics import RelayMetrics
 from cbspec_simulator.observe.transcript import RelayTranscript, lines
 from cbspec_simulator.relay.actions import Action, CloseAction, SendAction
@@ -39,24 +37,6 @@ _TEXTS: Final = tuple(
         {"type": "hello_response"}, [], {"type": 1},
     )
 )  # fmt: skip
-_LOG: Final = logging.getLogger("simulator")
-
-
-def check(data: bytes) -> None:
-    """Talk to a relay on three connections, and format the whole log as JSON."""
-    handler = _JsonHandler()
-    _LOG.addHandler(handler)
-    _LOG.setLevel(logging.DEBUG)
-    try:
-        _converse(Choices(data))
-    finally:
-        _LOG.removeHandler(handler)
-        _LOG.setLevel(logging.NOTSET)
-
-
-class _JsonHandler(logging.Handler):
-    def emit(self, record: logging.LogRecord) -> None:
-        json.dumps({name: str(value) for name, value in vars(record).items()}).encode()
 
 
 def _auth(claims: bytes) -> bytes:
@@ -112,7 +92,9 @@ class _FuzzedConnection:
                 self._io_requests.append(action)
 
 
-def _converse(choices: Choices) -> None:
+def check(data: bytes) -> None:
+    """Talk to a relay on three connections."""
+    choices = Choices(data)
     mode = choices.byte()
     config = Config(limits=LimitSettings(max_message=400, max_depth=8))
     memory = MemoryRelay(*_TENANTS, config=config, buffer_pool=3, connection_limit=2, probe=bool(mode & 2))
@@ -121,7 +103,6 @@ def _converse(choices: Choices) -> None:
     connections = [_FuzzedConnection(memory, websocket=bool(mode & bit)) for bit in (1, 4, 8)]
     for connection in connections:
         memory.relay.tell.add(connection)
-    memory.relay.tell.add(log_event)
     transcript.listen(memory.relay.tell)
     while choices:
         act = choices.byte()
