@@ -22,10 +22,7 @@ _PAIRS: Final = (("auth", "auth_response"), ("tunnel_info", "tunnel_response"), 
 _ME: Final = ("a", "user123")
 _HELLO: Final = _pair("hello", "hello_response")
 _DIALOGUES: Final[tuple[tuple[list[Any], list[Occasion]], ...]] = (
-    (
-        [HELLO, auth(), tunnel(), BEAT],
-        [*_HELLO, *(each for pair in _PAIRS for each in _pair(*pair, *_ME))],
-    ),
+    ([HELLO, auth(), tunnel(), BEAT], [*_HELLO, *(each for pair in _PAIRS for each in _pair(*pair, *_ME))]),
     (
         [b"no JSON\n", {"type": "teapot"}, {"type": "error", "code": "x", "message": ""}, BEAT],
         [*_pair("unknown", "error") * 3, *_pair("heartbeat", "error")],

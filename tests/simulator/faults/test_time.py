@@ -10,7 +10,6 @@ from typing import Any, Final
 import pytest
 
 from cbspec_simulator import Clock, Config, Simulator
-from cbspec_simulator.edge.peer import Peer
 from cbspec_simulator.faults.fault import Fault
 from cbspec_simulator.settings.config import LimitSettings, Listen
 from tests.support.client import BEAT, HELLO, AsyncClient, AsyncWebSocket, tunnel, until
@@ -97,25 +96,3 @@ async def test_a_held_answer_that_closes_closes_after_its_release(transport: typ
         assert not end.done()
         simulator.relay.faults.release("hold")
         assert b'"hello_response"' in await end
-
-
-async def test_a_large_answer_in_small_pieces_does_not_delay_other_connections() -> None:
-    faults = [
-        {"kind": "dribble", "bytes": 1, "seconds": 0, "when": {"message": "heartbeat_response"}},
-        {"kind": "oversize", "bytes": 4_000_000, "when": {"message": "heartbeat_response"}},
-    ]
-    async with (
-        serving(*faults) as simulator,
-        AsyncClient(simulator.address) as wire,
-        AsyncClient(simulator.address) as unread,
-    ):
-        await wire.greet()
-        await unread.greet()
-        unread.writer.transport.pause_reading()  # type: ignore[attr-defined]
-        unread.write(BEAT)
-        wire.write(BEAT)
-        assert await wire.reader.read(1)
-        await _serve_others(simulator)
-        peers = [peer for peer in simulator.server.edge.peers.values() if isinstance(peer, Peer)]
-        sizes = [peer._channel.transport.get_write_buffer_size() for peer in peers]
-        assert max(sizes) < 1_000_000

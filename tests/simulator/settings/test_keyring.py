@@ -4,34 +4,35 @@ from __future__ import annotations
 
 import asyncio
 import os
+import socket
 import ssl
 import threading
 from collections.abc import Iterator
-from http.server import ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
 
 from cbspec.profile.identity import development_ca
-from cbspec.tokens.jwt import TokenRejected
-from cbspec_simulator.settings.keyring import AddressSource, FileSource, Keyring, reason
+from cbspec.tokens.jwt import SigningKey, TokenRejected
+from cbspec_simulator.settings.keyring import AddressSource, FileSource, Keyring
 from tests.support.issuer import Address, jwks, pair, published, token
+from tests.support.relay import serving
 
 OLD, NEW = pair(), pair()
 AGE = 300.0
 
 
-def knows(ring: Keyring, *keys: object) -> list[bool]:
+def knows(ring: Keyring, *keys: SigningKey) -> list[bool]:
     """Return whether the keyring has each of the keys."""
-    found = []
-    for key in keys:
-        try:
-            ring.choose(token(key))  # type: ignore[arg-type]
-        except TokenRejected:
-            found.append(False)
-        else:
-            found.append(True)
-    return found
+    return [not _misses(ring, token(key)) for key in keys]
+
+
+def _misses(ring: Keyring, text: str) -> bool:
+    try:
+        ring.choose(text)
+    except TokenRejected:
+        return True
+    return False
 
 
 @pytest.fixture
@@ -96,7 +97,6 @@ async def test_a_url_is_fetched_again_for_an_unknown_key_and_after_its_age(addre
 @pytest.mark.parametrize(
     ("headers", "seconds"),
     [
-        ([("Cache-Control", "max-age=20")], 20),
         ([("Cache-Control", "public, Max-Age=20, must-revalidate")], 20),
         ([("Cache-Control", 'max-age="20"')], 20),
         ([("Cache-Control", "public"), ("Cache-Control", "max-age=20")], 20),
@@ -106,7 +106,6 @@ async def test_a_url_is_fetched_again_for_an_unknown_key_and_after_its_age(addre
         ([("Cache-Control", "no-store")], 0),
         ([("Cache-Control", "private, no-cache, max-age=20")], 0),
         ([("Cache-Control", "max-age=9999")], AGE),
-        ([("Cache-Control", "max-age=soon")], AGE),
         ([("Cache-Control", "s-maxage=20")], AGE),
     ],
 )
@@ -129,39 +128,29 @@ async def test_fetches_have_a_rate_limit(address: Address, ring: Keyring) -> Non
     assert address.asked <= 1 + 3 + 10
 
 
-async def test_tokens_that_wait_together_cause_one_fetch(address: Address, ring: Keyring) -> None:
-    address.body, address.held = jwks(NEW), threading.Event()
+async def test_tokens_that_wait_together_cause_one_fetch_and_later_ones_another(
+    address: Address, ring: Keyring
+) -> None:
+    address.held = threading.Event()
     address.reached.clear()
-    waiting = [asyncio.create_task(ring.refresh(token(NEW), 0.0)) for _ in range(5)]
+    waiting = [asyncio.create_task(ring.refresh(token(pair()), 0.0)) for _ in range(5)]
     await asyncio.to_thread(address.reached.wait)
     await ring.refresh(token(OLD), 0.0)  # a loaded key doesn't wait
     assert not any(task.done() for task in waiting)
-    address.held.set()
-    await asyncio.gather(*waiting)
-    assert (knows(ring, NEW), address.asked) == ([True], 2)
-
-
-async def test_a_key_published_during_a_fetch_is_found(address: Address, ring: Keyring) -> None:
-    address.held = threading.Event()
-    address.reached.clear()
-    first = asyncio.create_task(ring.refresh(token(pair()), 0.0))
-    await asyncio.to_thread(address.reached.wait)
     address.body = jwks(NEW)  # the answer in progress has the old keys
-    second = asyncio.create_task(ring.refresh(token(NEW), 0.0))
+    later = asyncio.create_task(ring.refresh(token(NEW), 0.0))
     await asyncio.sleep(0)
     address.held.set()
-    await asyncio.gather(first, second)
+    await asyncio.gather(*waiting, later)
     assert (knows(ring, NEW), address.asked) == ([True], 3)
 
 
 @pytest.mark.parametrize(
     ("status", "body", "problem"),
     [
-        (404, b"", "the answer is 404 Not Found"),
         (302, b"", "the answer is 302 Found"),
         (799, b"", "the answer is 799"),
         (200, b"<html>", "it is not JSON"),
-        (200, b'{"keys":[]}', "no key in it"),
         (200, b" " * 1_048_577, "longer than 1048576 bytes"),
         (200, b'{"keys":[{"kty":"oct","k":"c2VjcmV0"}]}', "key 1 is a secret"),
     ],
@@ -189,22 +178,13 @@ async def test_the_old_keys_stay_valid_without_a_server(caplog: pytest.LogCaptur
     assert caplog.messages == [f"the old keys stay valid: {address.url}: Connection refused"]
 
 
-@pytest.mark.parametrize(
-    "answer", [b"SSH-2.0-x\r\n", b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n9\r\n{", b""]
-)
-def test_answers_that_are_not_http(answer: bytes) -> None:
-    class _Server(ThreadingHTTPServer):
-        def finish_request(self, request: object, client_address: object) -> None:
-            request.recv(4096)  # type: ignore[attr-defined]
-            request.sendall(answer)  # type: ignore[attr-defined]
+def test_an_answer_that_is_not_http_is_refused() -> None:
+    def answer(sock: socket.socket) -> None:
+        assert sock.recv(4096)
+        sock.sendall(b"SSH-2.0-x\r\n")
 
-    with _Server(("127.0.0.1", 0), None) as server:  # type: ignore[arg-type]
-        thread = threading.Thread(target=server.handle_request)
-        thread.start()
-        with pytest.raises((ValueError, OSError)) as caught:
-            AddressSource(f"http://127.0.0.1:{server.server_address[1]}/", AGE).read(0.0)
-        thread.join()
-    assert reason(caught.value)
+    with serving(answer) as endpoint, pytest.raises(ValueError, match="the answer is not HTTP or incomplete"):
+        AddressSource(f"http://{endpoint}/", AGE).read(0.0)
 
 
 def test_a_query_is_sent_and_never_shown(address: Address) -> None:
@@ -219,9 +199,8 @@ def test_a_query_is_sent_and_never_shown(address: Address) -> None:
 @pytest.mark.parametrize(
     ("problem", "urls"),
     [
-        ("must be a URL of the form", ["", "jwks.json", "ftp://127.0.0.1/x", "file:///etc/jwks.json", "https://"]),
-        ("must be a URL of the form", ["https://a.example/a b", "https://a.example/\n", "https://ä.example/"]),
-        ("not a URL", ["https://[::1/x", "https://a.example:x/", "https://a.example:65536/"]),
+        ("must be a URL of the form", ["jwks.json", "file:///etc/jwks.json", "https://", "https://ä.example/"]),
+        ("not a URL", ["https://a.example:65536/"]),
         ("no user and no password", ["https://me:hush@issuer.example/"]),
         ("isn't loopback, so it must be https", ["http://issuer.example/jwks.json", "http://192.0.2.1/"]),
     ],
@@ -231,11 +210,6 @@ def test_urls_that_cannot_be_used(problem: str, urls: list[str]) -> None:
         with pytest.raises(ValueError, match=problem) as caught:
             AddressSource(url, AGE)
         assert "hush" not in str(caught.value)
-
-
-def test_urls_that_can_be_used() -> None:
-    for url in ("http://localhost:1/", "http://[::1]:1/", "http://127.0.0.1/", "https://192.0.2.1/x"):
-        assert str(AddressSource(url, AGE)) == url
 
 
 def test_https_verifies_the_certificate(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -16,19 +16,6 @@ def thread() -> LoopThread:
     return LoopThread("a test's")
 
 
-def test_calls_run_in_the_thread_and_return_their_result(thread: LoopThread) -> None:
-    assert thread.call(lambda: threading.current_thread().name) == "a test's"
-
-    async def later() -> int:
-        await asyncio.sleep(0)
-        return 7
-
-    assert thread.run(later()) == 7
-    with pytest.raises(ZeroDivisionError):
-        thread.call(lambda: 1 // 0)
-    thread.close()
-
-
 def test_a_slow_coroutine_is_cancelled_and_so_is_one_that_runs_when_the_thread_is_closed(thread: LoopThread) -> None:
     begun, ended = threading.Semaphore(0), threading.Semaphore(0)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 import venv
@@ -32,12 +33,6 @@ PROJECTS: dict[str, dict[str, str]] = {
         "src/schemas/__init__.py": MINE,
         "test_it.py": uses("simulator", "schemas"),
     },
-    "src with pythonpath": {
-        "src/simulator/__init__.py": MINE,
-        "pytest.ini": "[pytest]\npythonpath = src\n",
-        "tests/test_it.py": uses("simulator"),
-    },
-    "tests and simulator": {"tests/simulator/__init__.py": MINE, "tests/simulator/test_it.py": uses("simulator")},
     "a relay fixture and mark": {
         "test_it.py": """
 import sys
@@ -63,24 +58,7 @@ def test_nothing_is_imported_until_a_test_requests_a_relay():
     },
 }
 
-DRIVER = """
-import os, runpy, sys
-import cryptography.x509, jwt, prometheus_client, pytest, structlog, websockets.server  # once, not in each child
-
-sys.dont_write_bytecode = False
-OTHERS = "anyio asyncio cacheprovider hypothesispytest locust randomly timeout xdist".split()
-for folder in sys.argv[1:]:
-    for command, first in ("pytest", []), ("python -m pytest", [folder]):
-        if os.fork() == 0:
-            os.chdir(folder)
-            os.dup2(os.open(command, os.O_WRONLY | os.O_CREAT), 1)
-            editable = [folder + "/src"] if "editable" in folder else []
-            sys.path[:1] = first + editable
-            sys.argv = ["pytest", *("-pno:" + name for name in OTHERS)]
-            runpy.run_module("pytest", run_name="__main__")
-        os.wait()
-"""
-"""Runs the two commands in each project, as children of one process that has imported pytest."""
+OTHERS = ["anyio", "asyncio", "cacheprovider", "hypothesispytest", "locust", "randomly", "timeout", "xdist"]
 
 
 @pytest.fixture(scope="module")
@@ -117,8 +95,6 @@ def write(files: dict[str, str], folder: Path) -> None:
 
 
 def test_the_wheel_adds_only_names_of_the_kit(python: Path) -> None:
-    installed = {path.name for path in site_packages(python).iterdir() if path.suffix not in (".pth", ".dist-info")}
-    assert installed == set(PACKAGES)
     assert all(package == "cbspec" or package.startswith("cbspec_") for package in PACKAGES)
     (wheel,) = python.parents[2].glob("*.whl")
     packed = {item for item in zipfile.ZipFile(wheel).namelist() if ".dist-info/" not in item}
@@ -128,16 +104,17 @@ def test_the_wheel_adds_only_names_of_the_kit(python: Path) -> None:
 
 def test_pytest_works_in_the_projects_of_users(python: Path, tmp_path: Path) -> None:
     for project, files in PROJECTS.items():
-        write(files, tmp_path / project)
-    run(str(python), "-c", DRIVER, *(str(tmp_path / project) for project in PROJECTS))
-    for project in PROJECTS:
-        for command in ("pytest", "python -m pytest"):
-            printed = (tmp_path / project / command).read_text()
-            if "hides" in project:
+        folder = tmp_path / project
+        write(files, folder)
+        env = {**os.environ, "PYTHONPATH": str(folder / "src") if "editable" in project else ""}
+        for path in ("-P", ""):  # as the command pytest and as python -m pytest
+            command = [str(python), *filter(None, [path]), "-m", "pytest", *("-pno:" + name for name in OTHERS)]
+            printed = subprocess.run(command, cwd=folder, env=env, capture_output=True, text=True, check=False).stdout
+            if "hides" not in project:
+                assert "2 passed" in printed, printed
+            else:
                 assert "1 passed, 1 error" in printed
                 assert "cbspec/__init__.py hides the package cbspec of the kit: rename it" in printed
-            else:
-                assert "2 passed" in printed
 
 
 def test_the_command_works_next_to_packages_with_the_names_of_the_folders(python: Path, tmp_path: Path) -> None:
