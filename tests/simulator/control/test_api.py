@@ -74,37 +74,32 @@ async def followed(url: str | None, path: str) -> AsyncIterator[asyncio.StreamRe
     writer.close()
 
 
-async def test_faults(simulator: Simulator) -> None:
+async def test_operations(simulator: Simulator) -> None:
     status, fault = await ask(simulator, "POST", "/faults", FAULT)
     assert (status, fault["name"], fault["strikes"]) == (201, "x", 0)
     assert await ask(simulator, "GET", "/faults") == (200, [fault])
     for method, path in (("GET", "/faults/x"), ("POST", "/faults/x/release"), ("DELETE", "/faults/x")):
         assert await ask(simulator, method, path) == (200, fault)
-    assert await ask(simulator, "GET", "/faults") == (200, [])
-
-
-async def test_state_limits_and_time(simulator: Simulator) -> None:
     assert (await ask(simulator, "GET", "/health"))[1]["tasks"] >= 1
-    assert await ask(simulator, "POST", "/drain") == (204, None)
-    assert (await ask(simulator, "GET", "/health"))[1]["status"] == "draining"
-    assert await ask(simulator, "DELETE", "/drain") == (204, None)
+    for method, expected in (("POST", "draining"), ("DELETE", "serving")):
+        assert await ask(simulator, method, "/drain") == (204, None)
+        assert (await ask(simulator, "GET", "/health"))[1]["status"] == expected
     assert (await ask(simulator, "PATCH", "/limits", {"buffer_pool": 2}))[1]["buffer_pool"] == 2
     assert (await ask(simulator, "PATCH", "/tenants/tenant-001", {"tunnel_limit": 2}))[1]["tunnel_limit"] == 2
-    assert (await ask(simulator, "POST", "/time", {"seconds": 5}))[1]["ahead"] == 5
-    assert (await ask(simulator, "GET", "/time"))[1]["ahead"] == 5
+    for method, body in (("POST", {"seconds": 5}), ("GET", None)):
+        assert (await ask(simulator, method, "/time", body))[1]["ahead"] == 5
     assert await ask(simulator, "POST", "/reset") == (204, None)
-    (tenant,) = [each for each in (await ask(simulator, "GET", "/tenants"))[1] if each["id"] == "tenant-001"]
-    assert tenant["tunnel_limit"] is None
+    tenants = {tenant["id"]: tenant for tenant in (await ask(simulator, "GET", "/tenants"))[1]}
+    assert tenants["tenant-001"]["tunnel_limit"] is None
 
 
 async def test_connections_and_transcript(simulator: Simulator) -> None:
     async with AsyncClient(simulator.address) as client:
         await client.greet()
-        await client.ask(BEAT)
         (connection,) = (await ask(simulator, "GET", "/connections"))[1]
         assert connection["tenant"] == "tenant-001"
         entries = (await ask(simulator, "GET", "/transcript"))[1]
-        assert entries[-1]["type"] == "heartbeat_response"
+        assert entries[-1]["type"] == "auth_response"
         assert (await ask(simulator, "GET", f"/transcript?since={len(entries) - 1}"))[1] == entries[-1:]
         assert "-> " in (await ask(simulator, "GET", "/transcript.txt"))[1]
         assert await ask(simulator, "DELETE", "/connections/1?how=close") == (204, None)
@@ -114,16 +109,12 @@ async def test_connections_and_transcript(simulator: Simulator) -> None:
 @pytest.mark.parametrize(
     ("method", "path", "body", "status", "text"),
     [
-        ("POST", "/faults", {"kind": "eror"}, 422, "kind: there is no kind 'eror'; did you mean error?"),
         ("POST", "/faults", {"kind": "drop", "\ud800": 1}, 422, '"\\ud800": unknown key'),
-        ("POST", "/faults", [1], 422, "body: "),
         ("POST", "/faults", b"{", 422, "body."),
         ("POST", "/faults", None, 422, "body: Field required"),
         ("POST", "/time", {"hours": 1}, 422, 'the body must be {"seconds": ...}'),
-        ("PATCH", "/tenants/nobody", {}, 404, "there is no tenant nobody"),
         ("DELETE", "/connections/9", None, 404, "there is no open connection 9"),
         ("DELETE", "/connections/x", None, 422, "path.number: "),
-        ("DELETE", "/connections/9?how=x", None, 422, "how: must be one of"),
         ("GET", "/transcript?since=-1", None, 422, "query.since: "),
         ("GET", "/nothing", None, 404, "GET /nothing: not found; /openapi.json lists all operations"),
         ("PUT", "/faults", {}, 405, "PUT /faults: method not allowed"),

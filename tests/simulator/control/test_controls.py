@@ -13,7 +13,7 @@ from cbspec_simulator.control.controls import ControlError, Controls
 from cbspec_simulator.faults.kind import ENDS
 from cbspec_simulator.relay.session import connect
 from cbspec_simulator.settings.config import Listen
-from tests.support.client import BEAT, HELLO, AsyncClient, AsyncWebSocket, auth, tunnel, until
+from tests.support.client import BEAT, HELLO, AsyncClient, auth, tunnel
 
 
 @pytest.fixture
@@ -43,48 +43,24 @@ async def test_faults_are_added_and_removed(simulator: Simulator, client: AsyncC
     assert controls.faults() == []
 
 
-async def test_held_messages_are_released(simulator: Simulator, client: AsyncClient) -> None:
-    controls = simulator.controls
-    controls.add_fault({"kind": "hold", "name": "stop", "when": {"message": "heartbeat_response"}})
-    for strikes, release in ((1, controls.release), (2, controls.remove_fault)):
-        client.write(BEAT)
-        assert (await client.ask(tunnel()))["type"] == "tunnel_response"
-        await until(lambda strikes=strikes: controls.fault("stop")["strikes"] == strikes)  # type: ignore[misc]
-        release("stop")
-        assert await client.line() == b'{"type":"heartbeat_response"}\n'
-
-
-async def test_a_draining_relay_refuses_new_work(simulator: Simulator, client: AsyncClient) -> None:
-    simulator.controls.drain()
-    assert simulator.controls.state()["status"] == "draining"
+async def test_draining_and_limits_change(simulator: Simulator, client: AsyncClient) -> None:
+    controls, limits = simulator.controls, {"buffer_pool": 1, "connection_limit": 1}
+    controls.drain()
+    assert controls.state()["status"] == "draining"
     assert (await client.ask(tunnel()))["code"] == "server_unavailable"
-    assert (await client.ask(BEAT))["type"] == "heartbeat_response"
-    simulator.controls.drain(draining=False)
-    assert (await client.ask(tunnel()))["type"] == "tunnel_response"
-
-
-async def test_limits_of_the_relay_change(simulator: Simulator, client: AsyncClient) -> None:
-    limits = {"buffer_pool": 1, "connection_limit": 1}
-    assert simulator.controls.limit(limits) == limits
+    controls.drain(draining=False)
+    assert controls.limit(limits) == limits
     async with AsyncClient(simulator.address) as second:
         assert (await second.ask(HELLO))["code"] == "connection_limit_reached"
     assert (await client.ask(tunnel("1")))["type"] == "tunnel_response"
     assert (await client.ask(tunnel("2")))["code"] == "buffer_pool_exhausted"
-    simulator.controls.limit({"buffer_pool": None})
-    assert (await client.ask(tunnel("2")))["type"] == "tunnel_response"
-
-
-async def test_limits_of_a_tenant_change_for_its_open_connections(simulator: Simulator, client: AsyncClient) -> None:
-    controls = simulator.controls
-    assert controls.limit_tenant("tenant-001", {"tunnel_limit": 1})["tunnel_limit"] == 1
-    assert (await client.ask(tunnel("1")))["type"] == "tunnel_response"
+    controls.limit({"buffer_pool": None})
+    controls.limit_tenant("tenant-001", {"tunnel_limit": 1})
     assert (await client.ask(tunnel("2")))["code"] == "tenant_limit_exceeded"
-    controls.limit_tenant("tenant-001", {"tunnel_limit": None, "rate": {"per_second": 1, "burst": 1}, "active": False})
-    assert (await client.ask(BEAT))["type"] == "heartbeat_response"
+    rate = {"per_second": 1, "burst": 1, "scope": "tenant"}
+    assert controls.limit_tenant("tenant-001", {"tunnel_limit": None, "rate": rate})["rate"] == rate
+    assert (await client.ask(tunnel("2")))["type"] == "tunnel_response"
     assert (await client.ask(BEAT))["code"] == "rate_limit_exceeded"
-    async with AsyncClient(simulator.address) as second:
-        await second.ask(HELLO)
-        assert (await second.ask(auth()))["code"] == "tenant_not_found"
     controls.reset()
     assert (await client.ask(BEAT))["type"] == "heartbeat_response"
 
@@ -93,15 +69,7 @@ async def test_connections_and_usage_are_listed_without_tokens(simulator: Simula
     for name in ("b", "a", json.loads(auth())["token"]):
         assert (await client.ask(tunnel(name)))["tunnel_id"] == name
     (connection,) = simulator.controls.connections()
-    assert connection == {
-        "number": 1,
-        "transport": "tcp",
-        "address": "127.0.0.1",
-        "state": connection["state"],
-        "tenant": "tenant-001",
-        "subject": "user123",
-        "tunnels": ["a", "b", "<token>"],
-    }
+    assert (connection["subject"], connection["tunnels"]) == ("user123", ["a", "b", "<token>"])
     (tenant,) = [each for each in simulator.controls.tenants() if each["id"] == "tenant-001"]
     assert (tenant["tunnels"], tenant["connections"]) == (3, 1)
     assert simulator.controls.state()["buffers"] == 3
@@ -119,51 +87,25 @@ async def test_one_connection_ends(simulator: Simulator, client: AsyncClient, ho
         assert (await other.ask(BEAT))["type"] == "heartbeat_response"
 
 
-async def test_a_websocket_ends_with_a_close_frame(simulator: Simulator) -> None:
-    async with AsyncWebSocket(simulator.address) as client:
-        await client.open()
-        assert await client.say(HELLO)
-        simulator.controls.drop(1, "close")
-        assert await client.next() == (0x88, b"\x03\xe8")
-        assert await client.rest() == b""
-
-
 async def test_all_connections_end_although_one_has_no_socket(simulator: Simulator, client: AsyncClient) -> None:
     connect(simulator.relay, "127.0.0.1")
     simulator.controls.drop_all("close")
     assert await client.rest() == b""
 
 
-async def test_the_clock_moves_forward(simulator: Simulator) -> None:
-    before = simulator.controls.time()["now"]
-    after = simulator.controls.advance(3600)
-    assert after["ahead"] == 3600
-    assert 3600 <= after["now"] - before < 3700
-
-
 @pytest.mark.parametrize(
     ("call", "status", "text"),
     [
-        (lambda c: c.add_fault([]), 422, "must be a table with a kind, not an array"),
         (lambda c: c.add_fault({"kind": "eror"}), 422, "kind: there is no kind 'eror'; did you mean error?"),
-        (
-            lambda c: c.add_fault({"kind": "drop", "\ud800": 1}),
-            422,
-            r'"\ud800": unknown key; known are kind, name, when',
-        ),
-        (lambda c: c.fault("x"), 404, "there is no fault x; there is none"),
         (lambda c: c.remove_fault("x"), 404, "there is no fault x; there is none"),
         (lambda c: c.release("x"), 404, "there is no fault x; there is none"),
         (lambda c: c.limit({"pool": None}), 422, "pool: unknown key; known are connection_limit, buffer_pool"),
         (lambda c: c.limit({"buffer_pool": -1}), 422, "buffer_pool: must be a whole number, 0 or more, not -1"),
         (lambda c: c.limit_tenant("x", {}), 404, "there is no tenant x"),
         (lambda c: c.limit_tenant("tenant-001", {"id": "y"}), 422, "id: can't be changed"),
-        (lambda c: c.limit_tenant("tenant-001", {"tunnel_limit": "2"}), 422, "tunnel_limit: must be"),
-        (lambda c: c.limit_tenant("tenant-001", {"tunnels": 2}), 422, "tunnels: unknown key"),
         (lambda c: c.limit_tenant("tenant-001", {"active": None}), 422, "active: must be true or false, not null"),
         (lambda c: c.advance(-1), 422, "seconds: must be a number of seconds, 0 or more"),
         (lambda c: c.advance(True), 422, "seconds: must be a number"),
-        (lambda c: c.advance("1"), 422, "seconds: must be a number"),
         (lambda c: c.drop(7), 404, "there is no open connection 7"),
         (lambda c: c.drop(7, "gently"), 422, "how: must be one of close, reset"),
     ],

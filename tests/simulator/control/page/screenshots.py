@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import sys
-from contextlib import AsyncExitStack
+from collections.abc import Iterator
+from contextlib import AsyncExitStack, contextmanager
 from pathlib import Path
 from typing import Final
 
-from anyio.from_thread import start_blocking_portal
+from anyio.from_thread import BlockingPortal, start_blocking_portal
 
 from cbspec.profile.target import Rate, Tenant
 from cbspec_simulator import Config, Simulator
@@ -82,23 +83,29 @@ def take(browser: Browser, url: str, scheme: str) -> bytes:
     return browser.driver.get_screenshot_as_png()
 
 
-def main(folder: Path) -> None:
-    """Write both pictures to a folder."""
-    with start_blocking_portal() as loop, opened() as browser:
-        relay, open_ = Simulator(CONFIG), AsyncExitStack()
-        loop.call(relay.start)
+@contextmanager
+def demonstration(loop: BlockingPortal) -> Iterator[Simulator]:
+    """Run a relay with faults and three clients."""
+    relay, open_ = Simulator(CONFIG), AsyncExitStack()
+    loop.call(relay.start)
+    try:
         for fault in FAULTS:
             relay.controls.add_fault(fault)
         loop.call(traffic, relay, open_)
-        try:
-            for scheme in ("light", "dark"):
-                picture = take(browser, str(relay.control_url), scheme)
-                (folder / f"page-{scheme}.png").write_bytes(picture)
-                print(f"{folder.name}/page-{scheme}.png: {len(picture)} bytes")
-            browser.leave()
-        finally:
-            loop.call(open_.aclose)
-            loop.call(relay.close)
+        yield relay
+    finally:
+        loop.call(open_.aclose)
+        loop.call(relay.close)
+
+
+def main(folder: Path) -> None:
+    """Write both pictures to a folder."""
+    with start_blocking_portal() as loop, opened() as browser, demonstration(loop) as relay:
+        for scheme in ("light", "dark"):
+            picture = take(browser, str(relay.control_url), scheme)
+            (folder / f"page-{scheme}.png").write_bytes(picture)
+            print(f"{folder.name}/page-{scheme}.png: {len(picture)} bytes")
+        browser.leave()
 
 
 if __name__ == "__main__":

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from dataclasses import replace
 
 import pytest
 from anyio.from_thread import BlockingPortal
@@ -32,19 +31,19 @@ def test_traffic_is_shown_live(browser: Browser, loop: BlockingPortal, relay: Si
     browser.go(url(relay))
     browser.until("!document.getElementById('empty').hidden")
     wire = talk(relay, tunnel("tunnel_001"), BEAT)
-    assert browser.until_arrows(9) == [
-        "connected 127.0.0.1",
-        "hello",
-        "hello_response",
-        "auth",
-        "auth_response user123",
-        "tunnel_info tunnel_001",
-        "tunnel_response tunnel_001",
-        "heartbeat",
-        "heartbeat_response",
-    ]
+    greeting = ["connected 127.0.0.1", "hello", "hello_response", "auth", "auth_response user123"]
+    tunnels = ["tunnel_info tunnel_001", "tunnel_response tunnel_001"]
+    assert browser.until_arrows(9) == [*greeting, *tunnels, "heartbeat", "heartbeat_response"]
     browser.until_text("#connections", "tcp from 127.0.0.1 · authenticated · 1 tunnel: tunnel_001")
     assert browser.text("#lanes strong + .who") == "tenant-001 / user123"
+    browser.click("#pause")
+    loop.call(wire.ask, BEAT)
+    browser.until_text("#kept", "2 more")
+    browser.until_arrows(9)
+    browser.click("#pause")
+    browser.until_arrows(11)
+    browser.click("#heartbeats")
+    browser.until_arrows(7)
     loop.call(leave, wire)
     browser.until("document.querySelector('.arrow.ended')")
     browser.until("document.getElementById('no-connections').hidden === false")
@@ -104,23 +103,15 @@ def test_a_fault_is_added_and_removed_by_the_keyboard(browser: Browser, relay: S
     assert relay.controls.faults() == []
 
 
-def test_a_held_message_is_released(browser: Browser, loop: BlockingPortal, relay: Simulator, talk: Talk) -> None:
-    relay.controls.add_fault({"kind": "hold", "name": "stop.it", "when": {"message": "heartbeat_response"}})
-    relay.controls.add_fault({"kind": "latency", "seconds": 0.0})
-    browser.go(url(relay))
-    wire = talk(relay)
-    loop.call(send, wire, BEAT)
-    browser.until_text("#faults .strikes", "1 strike")
-    assert browser.js("document.querySelectorAll('#faults button:not([hidden])').length") == 3
-    browser.click('[aria-label="Release stop.it"]')
-    assert loop.call(wire.line) == b'{"type":"heartbeat_response"}\n'
-    browser.until_text("#said", "stop.it")
-
-
-def test_wrong_faults_are_refused_and_json_is_accepted(browser: Browser, relay: Simulator) -> None:
+def test_forms_have_labels_refuse_wrong_faults_and_accept_json(browser: Browser, relay: Simulator) -> None:
     browser.go(url(relay))
     browser.until("document.querySelectorAll('#kind option').length > 30")
     submit = "document.getElementById('add').requestSubmit()"
+    inputs = "[...document.querySelectorAll('#params [data-name]')]"
+    for kind in browser.js("[...document.querySelectorAll('#kind option')].map((option) => option.value)")[:-1]:
+        browser.choose(kind)
+        assert browser.js(f"{inputs}.every((input) => document.querySelector(`label[for=${{input.id}}]`))"), kind
+        assert browser.js(f"{inputs}.at(-1).dataset.name") == "name"
     browser.choose("split")
     for value, problem in (("x", "at: must be JSON, such as [1, 20]"), ("[0]", "at[0]: ")):
         browser.js("document.getElementById('param-at').value = arguments[0]", value)
@@ -133,16 +124,6 @@ def test_wrong_faults_are_refused_and_json_is_accepted(browser: Browser, relay: 
     assert browser.text("#refused") == ""
     assert relay.controls.fault("fault-1")["sequence"] == [{"kind": "drop"}, {"kind": "pass"}]
     assert browser.complaints()[-1].endswith("422 (Unprocessable Entity)")  # logged by the browser
-
-
-def test_every_kind_has_a_form_with_labels(browser: Browser, relay: Simulator) -> None:
-    browser.go(url(relay))
-    browser.until("document.querySelectorAll('#kind option').length > 30")
-    inputs = "[...document.querySelectorAll('#params [data-name]')]"
-    for kind in browser.js("[...document.querySelectorAll('#kind option')].map((option) => option.value)")[:-1]:
-        browser.choose(kind)
-        assert browser.js(f"{inputs}.every((input) => document.querySelector(`label[for=${{input.id}}]`))"), kind
-        assert browser.js(f"{inputs}.at(-1).dataset.name") == "name"
 
 
 def test_usage_bars_follow_the_relay(browser: Browser, loop: BlockingPortal, relay: Simulator, talk: Talk) -> None:
@@ -163,8 +144,16 @@ def test_usage_bars_follow_the_relay(browser: Browser, loop: BlockingPortal, rel
 
 
 def test_the_controls_of_the_relay(browser: Browser, loop: BlockingPortal, relay: Simulator, talk: Talk) -> None:
+    relay.controls.add_fault({"kind": "hold", "name": "stop.it", "when": {"message": "heartbeat_response"}})
+    relay.controls.add_fault({"kind": "latency", "seconds": 0.0})
     browser.go(url(relay))
     wire = talk(relay)
+    loop.call(send, wire, BEAT)
+    browser.until_text("#faults .strikes", "1 strike")
+    assert browser.js("document.querySelectorAll('#faults button:not([hidden])').length") == 3
+    browser.click('[aria-label="Release stop.it"]')
+    assert loop.call(wire.line) == b'{"type":"heartbeat_response"}\n'
+    browser.until_text("#said", "stop.it")
     browser.until("document.querySelector('[aria-label=\"Drop connection 1\"]')")
     browser.tab_to("Drop connection 1", Keys.TAB)
     browser.press(Keys.ENTER)
@@ -223,20 +212,6 @@ def test_memory_is_bounded(browser: Browser, loop: BlockingPortal, relay: Simula
     assert len(browser.text("#raw")) < 5000
 
 
-def test_pausing_and_hiding_heartbeats(browser: Browser, loop: BlockingPortal, relay: Simulator, talk: Talk) -> None:
-    browser.go(url(relay))
-    wire = talk(relay)
-    browser.until_arrows(5)
-    browser.click("#pause")
-    loop.call(wire.ask, BEAT)
-    browser.until_text("#kept", "2 more")
-    browser.until_arrows(5)
-    browser.click("#pause")
-    browser.until_arrows(7)
-    browser.click("#heartbeats")
-    browser.until_arrows(5)
-
-
 def test_one_of_many_connections_is_selected(browser: Browser, relay: Simulator, talk: Talk) -> None:
     browser.go(url(relay))
     for number in range(7):
@@ -249,35 +224,13 @@ def test_one_of_many_connections_is_selected(browser: Browser, relay: Simulator,
     assert browser.until_arrows(7)[5:] == ["tunnel_info of-2", "tunnel_response of-2"]
 
 
-def test_the_page_follows_a_restarted_relay(
+def test_the_page_reconnects_to_its_relay_or_to_another(
     browser: Browser, loop: BlockingPortal, relay: Simulator, talk: Talk
 ) -> None:
-    browser.go(url(relay))
-    talk(relay)
-    browser.until_arrows(5)
-    port = int(url(relay).rpartition(":")[2])
-    loop.call(relay.close)
-    browser.until_text("#state", "not reachable")
-    again = Simulator(replace(relay.config, control=replace(relay.config.control, port=port)))
-    loop.call(again.start)
-    try:
-        browser.until_text("#said", "nother relay")
-        browser.until_text("#state", "serving")
-        talk(again, tunnel("anew"))
-        assert browser.until_arrows(7)[-1] == "tunnel_response anew"
-        assert all("ERR_" in each for each in browser.complaints())  # connection errors, logged by the browser
-        browser.leave()
-    finally:
-        loop.call(again.close)
+    async def serve(simulator: Simulator, port: int) -> ControlServer:
+        return ControlServer(simulator.controls, "127.0.0.1", port, None)
 
-
-def test_missed_traffic_is_shown_after_a_reconnect(
-    browser: Browser, loop: BlockingPortal, relay: Simulator, talk: Talk
-) -> None:
-    async def serve(port: int) -> ControlServer:
-        return ControlServer(relay.controls, "127.0.0.1", port, None)
-
-    server = loop.call(serve, 0)
+    server = loop.call(serve, relay, 0)
     port = int(server.url.rpartition(":")[2])
     browser.go(server.url)
     wire = talk(relay)
@@ -285,28 +238,22 @@ def test_missed_traffic_is_shown_after_a_reconnect(
     loop.call(server.close)
     browser.until_text("#state", "not reachable")
     loop.call(wire.ask, BEAT)
-    again = loop.call(serve, port)
+    server = loop.call(serve, relay, port)
     browser.until_text("#said", "The relay is reachable again.")
     browser.until_arrows(7)
-    loop.call(wire.ask, tunnel("t"))
-    browser.until_arrows(9)
     assert browser.text("#kept") == ""
+    loop.call(server.close)
+    browser.until_text("#state", "not reachable")
+    other = Simulator(Config(listen=Listen(port=0)))
+    loop.call(other.start)
+    server = loop.call(serve, other, port)
+    browser.until_text("#said", "nother relay")
+    talk(other, tunnel("anew"))
+    assert browser.until_arrows(7)[-1] == "tunnel_response anew"
     assert all("ERR_" in each for each in browser.complaints())  # connection errors, logged by the browser
     browser.leave()
-    loop.call(again.close)
-
-
-def test_connections_without_messages_take_no_lane(browser: Browser, relay: Simulator, talk: Talk) -> None:
-    talk(relay)
-    relay.controls.add_fault({"kind": "reset", "when": {"direction": "connect", "times": 5}})
-    for _ in range(5):
-        with pytest.raises(ConnectionError):
-            talk(relay)
-    browser.go(url(relay))
-    browser.until("document.querySelectorAll('.arrow.fault').length > 0")
-    browser.until("document.querySelectorAll('.arrow.answer').length === 2")
-    assert browser.text("#lanes strong") == "#1"
-    assert browser.text(".lane-head:last-child .by") == "ended"
+    for each in (server, other):
+        loop.call(each.close)
 
 
 def test_the_token_stays_in_the_tab(browser: Browser, loop: BlockingPortal, talk: Talk) -> None:

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import struct
-from contextlib import AsyncExitStack
 
 import pytest
 from anyio.from_thread import BlockingPortal
 
-from cbspec_simulator import Simulator
 from tests.simulator.control.page import screenshots
 from tests.simulator.control.page.browser import Browser
 
@@ -41,23 +39,13 @@ CONTRAST = """(() => {
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_pictures(browser: Browser, loop: BlockingPortal, scheme: str) -> None:
-    shown, open_ = Simulator(screenshots.CONFIG), AsyncExitStack()
-    loop.call(shown.start)
-    for fault in screenshots.FAULTS:
-        shown.controls.add_fault(fault)
-    try:
-        loop.call(screenshots.traffic, shown, open_)
+    with screenshots.demonstration(loop) as shown:
         picture = screenshots.take(browser, str(shown.control_url), scheme)
         assert struct.unpack(">II", picture[16:24]) == screenshots.SIZE
-        assert browser.js("document.querySelectorAll('.arrow').length") > 30
         browser.js("document.querySelectorAll('details').forEach((each) => { each.open = true; })")
         browser.click("#drain")
         browser.until("document.querySelector('.state.draining')")
         assert browser.js(CONTRAST) == []
-        ground = browser.js("getComputedStyle(document.body).backgroundColor")
-        assert ground == {"light": "rgb(243, 245, 247)", "dark": "rgb(18, 22, 27)"}[scheme]
+        assert browser.js("matchMedia('(prefers-color-scheme: dark)').matches") is (scheme == "dark")
         assert browser.complaints() == []
         browser.leave()
-    finally:
-        loop.call(open_.aclose)
-        loop.call(shown.close)
