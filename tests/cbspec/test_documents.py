@@ -21,30 +21,14 @@ from cbspec.documents import (
     Seconds,
     Text,
     json_schema,
-    keys,
     write_place,
 )
-from cbspec.profile.profile import ProfileError, from_mapping
-from cbspec.profile.reading import ProfileDocument
 
 VALUES = st.recursive(
     st.one_of(st.none(), st.booleans(), st.integers(-5, 5), st.floats(), st.text(max_size=5)),
     lambda inner: st.one_of(st.lists(inner, max_size=3), st.dictionaries(st.text(max_size=5), inner, max_size=3)),
     max_leaves=8,
 )
-SECTIONS = st.sampled_from([*(item.name for item, _ in keys(ProfileDocument)), "tenant", ""])
-
-
-@given(st.dictionaries(SECTIONS, VALUES, max_size=4))
-def test_wrong_data_have_one_line_for_each_mistake(data: dict[str, object]) -> None:
-    try:
-        from_mapping(data, Path("/nowhere"))
-    except ProfileError as error:
-        problems = error.problems
-    else:
-        problems = ("none",)
-    assert problems
-    assert all(problem and "\n" not in problem for problem in problems)
 
 
 @dataclass(frozen=True)

@@ -12,16 +12,11 @@ import time
 from itertools import cycle
 from pathlib import Path
 
-from cbspec.cli.load_settings import invariants
-from cbspec.profile.issuer import Issuer
-from cbspec.profile.profile import Profile, load
-from cbspec.protocol.messages import Auth, Error, Heartbeat, Hello, Request, TunnelInfo
-from cbspec_client.blocking import BlockingClient
-from cbspec_client.conversation import Conversation
-from cbspec_client.errors import ClientError, refusal
-from cbspec_client.session import ClientSession
-from cbspec_conformance.target.contexts import context_for
-from cbspec_conformance.target.tokens import secrets_of
+from cbspec.profile.profile import load
+from cbspec.protocol.messages import Auth, Heartbeat, Hello, Request, TunnelInfo
+from cbspec_client.errors import ClientError
+from cbspec_client.session import Transport
+from tests.endurance.visits import Place, ask
 
 TENANTS = [f"crowd-{number}" for number in range(10)]
 _PAUSE = 30.0  # seconds between two heartbeats of a connection
@@ -32,32 +27,24 @@ _PER_ADDRESS = 2000  # connections from one source address
 class Guest:
     """One connection with a tunnel."""
 
-    def __init__(self, profile: Profile, issuer: Issuer, number: int) -> None:
+    def __init__(self, place: Place, number: int) -> None:
         tenant = TENANTS[number % len(TENANTS)]
-        self.conversation = Conversation(invariants(secrets_of(profile, tenant)))
-        self.conversation.tenant = tenant
-        address = profile.target.address
-        assert address is not None
-        session = ClientSession(context_for(profile.tls), address.host, exchange=self.conversation.passed)
         source = f"127.0.0.{2 + number // _PER_ADDRESS}"
-        self._client = BlockingClient.open(session, address.host, address.port, limit=_LIMIT, source=source)
+        self._client, self.conversation = place.connect(tenant, Transport.TCP, _LIMIT, source)
         tunnel = TunnelInfo(f"crowd-{number}", tenant, 3389, "127.0.0.1", 3389)
-        for request in (Hello(), Auth(issuer.valid(tenant)), tunnel):
+        for request in (Hello(), Auth(place.token(tenant)), tunnel):
             self.ask(request)
 
     def ask(self, request: Request) -> None:
         """Send a request, which must not be refused."""
-        answer = self._client.ask(request, _LIMIT)
-        if isinstance(answer, Error):
-            raise refusal(answer)
+        ask(self._client, request, _LIMIT)
 
 
 def main() -> int:
     """Connect, stay, and report."""
-    profile, count = load(Path(sys.argv[1])), int(sys.argv[2])
-    issuer = Issuer(profile.tokens, time.time)
+    place, count = Place(load(Path(sys.argv[1]))), int(sys.argv[2])
     try:
-        guests = [Guest(profile, issuer, number) for number in range(count)]
+        guests = [Guest(place, number) for number in range(count)]
         print("here", flush=True)
         turns, due = cycle(guests), time.monotonic()
         while not select.select([sys.stdin], [], [], max(0.0, due - time.monotonic()))[0]:

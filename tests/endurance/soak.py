@@ -12,7 +12,6 @@ import argparse
 import itertools
 import sys
 import tempfile
-import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Sequence
@@ -22,11 +21,7 @@ from pathlib import Path
 from random import Random
 from typing import Any
 
-from cbspec.cli.load_settings import invariants
-from cbspec.profile.issuer import Issuer
 from cbspec_client.session import Transport
-from cbspec_conformance.target.contexts import context_for
-from cbspec_conformance.target.tokens import secrets_of
 from tests.endurance.promises import LOST, PROMISES, SERVED, STORMS, TIMEOUT, TOO_MANY, UNCONNECTED
 from tests.endurance.visits import Place, Visit, intrude
 from tests.support.processes import Holding, Served, served
@@ -173,16 +168,7 @@ def soak(seconds: float, seed: int, memory: float, progress: Callable[[str], Non
     """Soak a simulator; return the findings."""
     with tempfile.TemporaryDirectory(prefix="cbspec-soak-") as name:
         with served(Path(name), "--control", "0", "--seed", str(seed), config=CONFIGURATION) as relay:
-            profile, lock = relay.profile, threading.Lock()
-            issuer = Issuer(profile.tokens, time.time)
-
-            def token(tenant: str, subject: str) -> str:
-                with lock:
-                    return issuer.valid(tenant, subject)
-
-            onlookers = {tenant.id: invariants(secrets_of(profile, tenant.id)) for tenant in profile.tenants}
-            place = Place(relay.address, context_for(profile.tls), token, onlookers.__getitem__)
-            state = Soak(relay, place, seed)
+            state = Soak(relay, Place(relay.profile), seed)
             rounds = max(8, round(seconds / _ROUND))
             for number in range(rounds):
                 state.round(number, seconds / rounds)

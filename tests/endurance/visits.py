@@ -4,24 +4,23 @@ from __future__ import annotations
 
 import contextlib
 import socket
-import ssl
+import threading
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from random import Random
 
+from cbspec.cli.load_settings import invariants
+from cbspec.profile.issuer import Issuer
+from cbspec.profile.profile import Profile
 from cbspec.protocol.messages import Auth, Error, Heartbeat, Hello, Request, TunnelInfo
+from cbspec_client import errors
 from cbspec_client.blocking import BlockingClient
-from cbspec_client.conversation import Conversation, Onlooker
-from cbspec_client.errors import (
-    AnswerTimeout,
-    ClientError,
-    ConnectFailed,
-    ConnectionLost,
-    RelayError,
-    RelayMisbehaved,
-    refusal,
-)  # fmt: skip
+from cbspec_client.conversation import Conversation
+from cbspec_client.errors import ClientError, refusal
 from cbspec_client.session import ClientSession, Transport
+from cbspec_conformance.target.contexts import context_for
+from cbspec_conformance.target.tokens import secrets_of
 from tests.endurance.promises import LOST, SERVED, TIMEOUT, UNCONNECTED
 from tests.support.relay import reset
 
@@ -31,14 +30,37 @@ _SHORT = 0.4  # seconds for an answer that isn't expected
 _LINGER = 2.0
 
 
-@dataclass(frozen=True, slots=True)
 class Place:
-    """The relay's address and trust, valid tokens by tenant and subject, and the onlooker of a tenant."""
+    """A running relay: connections to it, and valid tokens."""
 
-    address: tuple[str, int]
-    context: ssl.SSLContext
-    token: Callable[[str, str], str]
-    onlooker: Callable[[str], Onlooker]
+    def __init__(self, profile: Profile) -> None:
+        endpoint = profile.target.address
+        assert endpoint is not None
+        self.address = endpoint.host, endpoint.port
+        self._context = context_for(profile.tls)
+        self._issuer, self._lock = Issuer(profile.tokens, time.time), threading.Lock()
+        self._onlookers = {tenant.id: invariants(secrets_of(profile, tenant.id)) for tenant in profile.tenants}
+
+    def token(self, tenant: str, subject: str | None = None) -> str:
+        """Return a new valid token."""
+        with self._lock:
+            return self._issuer.valid(tenant, subject)
+
+    def connect(
+        self, tenant: str, transport: Transport, limit: float, source: str | None = None
+    ) -> tuple[BlockingClient, Conversation]:
+        """Connect a client whose exchanges are checked. Raises ClientError."""
+        conversation = Conversation(self._onlookers[tenant])
+        conversation.tenant = tenant
+        session = ClientSession(self._context, self.address[0], transport=transport, exchange=conversation.passed)
+        return BlockingClient.open(session, *self.address, limit=limit, linger=_LINGER, source=source), conversation
+
+
+def ask(client: BlockingClient, request: Request, limit: float) -> None:
+    """Send a request, which must not be refused. Raises ClientError."""
+    answer = client.ask(request, limit)
+    if isinstance(answer, Error):
+        raise refusal(answer)
 
 
 @dataclass(slots=True)
@@ -62,13 +84,9 @@ class Visit:
 
         `drop` is called with the subject during the session; it makes the relay end the connection.
         """
-        conversation = Conversation(self.place.onlooker(self.tenant))
-        conversation.tenant = self.tenant
-        host = self.place.address[0]
-        session = ClientSession(self.place.context, host, transport=self.transport, exchange=conversation.passed)
         try:
             limit = LIMIT if self.patient else _SHORT
-            client = BlockingClient.open(session, *self.place.address, limit=limit, linger=_LINGER)
+            client, conversation = self.place.connect(self.tenant, self.transport, limit)
         except ClientError as error:
             return _named(error)
         outcome = SERVED
@@ -76,10 +94,10 @@ class Visit:
             self._talk(client, chance, drop)
         except ClientError as error:
             outcome = _named(error)
-        client.follow(_SHORT if isinstance(client.failure, RelayMisbehaved) else 0.0)
+        client.follow(_SHORT if isinstance(client.failure, errors.RelayMisbehaved) else 0.0)
         end = "close" if self.polite or outcome != SERVED else chance.choice(("close", "close", "leave", "reset"))
         client.close() if end == "close" else client.abort(reset=end == "reset")
-        if isinstance(client.failure, RelayMisbehaved):
+        if isinstance(client.failure, errors.RelayMisbehaved):
             conversation.blame(client.failure.requirement)
         found = conversation.findings()
         return found[0].requirement if found else outcome
@@ -97,23 +115,21 @@ class Visit:
             client.listen(LIMIT)
 
     def _ask(self, client: BlockingClient, request: Request) -> None:
-        answer = client.ask(request, LIMIT if self.patient else _SHORT)
-        if isinstance(answer, Error):
-            raise refusal(answer)
+        ask(client, request, LIMIT if self.patient else _SHORT)
 
 
 def _named(error: ClientError) -> str:
     """Return a requirement, a code, or a word of `promises`."""
     match error:
-        case RelayMisbehaved():
+        case errors.RelayMisbehaved():
             return error.requirement
-        case RelayError():
+        case errors.RelayError():
             return error.code
-        case AnswerTimeout():
+        case errors.AnswerTimeout():
             return TIMEOUT
-        case ConnectionLost():
+        case errors.ConnectionLost():
             return LOST
-    return UNCONNECTED if isinstance(error, ConnectFailed) else type(error).__name__
+    return UNCONNECTED if isinstance(error, errors.ConnectFailed) else type(error).__name__
 
 
 def intrude(place: Place, chance: Random) -> None:

@@ -9,13 +9,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import trustme
 
 from cbspec.protocol.messages import Message
 from cbspec.tls_contexts import server_context
 from cbspec.tokens.jwt import SigningKey, mint
 from cbspec_client import Client, Timeouts, connect
 from tests.support.relay import MessageScript, ScriptedRelay, Step, except_for
+from tests.support.tls import write_certificates
 
 TIMEOUTS = Timeouts(connect=20.0, answer=20.0, heartbeat=20.0, close=5.0)
 """Long enough for a busy machine; a test that waits for a time-out sets its own."""
@@ -29,13 +29,7 @@ Connected = Callable[..., AbstractAsyncContextManager[tuple[Client, ScriptedRela
 @pytest.fixture(scope="session")
 def certificates(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return a folder with two CAs and a server certificate of each, `our` and `their`."""
-    folder = tmp_path_factory.mktemp("certificates")
-    for name in ("our", "their"):
-        ca = trustme.CA()
-        ca.cert_pem.write_to_path(folder / f"{name}-ca.pem")
-        leaf = ca.issue_cert("localhost", "127.0.0.1", "::1", "relay.example")
-        leaf.private_key_and_cert_chain_pem.write_to_path(folder / f"{name}-server.pem")
-    return folder
+    return write_certificates(tmp_path_factory.mktemp("certificates"), "our", "their")
 
 
 @pytest.fixture(scope="session")

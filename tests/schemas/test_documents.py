@@ -21,12 +21,7 @@ def test_the_form_of_a_schema(name: str) -> None:
     assert schema["$schema"] == "https://json-schema.org/draft/2020-12/schema"
     assert schema["$id"] == f"https://cbspec.dev/schemas/v2.0/{name}.schema.json"
     Draft202012Validator.check_schema(schema)
-    described = [schema, *schema["properties"].values()]
-    described += [member["items"] for member in schema["properties"].values() if "items" in member]
-    assert schema["title"]
-    assert all(each["description"].endswith(".") for each in described)
-    for forbidden in ("additionalProperties", "unevaluatedProperties", "propertyNames"):
-        assert forbidden not in json.dumps(schema)
+    assert not {"additionalProperties", "unevaluatedProperties", "propertyNames"} & schema.keys()
     if name not in UNIONS:
         assert schema["required"] == list(schema["properties"])
         assert schema["properties"]["type"]["const"] == name

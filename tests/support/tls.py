@@ -1,10 +1,23 @@
-"""Two ends of the TLS layer, connected in memory."""
+"""Two ends of the TLS layer, connected in memory, and their certificates."""
 
 from __future__ import annotations
 
 import ssl
+from pathlib import Path
+
+import trustme
 
 from cbspec.protocol.tls import TlsLayer
+
+
+def write_certificates(folder: Path, *names: str) -> Path:
+    """Write for each name a CA, NAME-ca.pem, and a server certificate of it, NAME-server.pem; return the folder."""
+    for name in names:
+        ca = trustme.CA()
+        ca.cert_pem.write_to_path(folder / f"{name}-ca.pem")
+        leaf = ca.issue_cert("localhost", "127.0.0.1", "::1", "relay.example")
+        leaf.private_key_and_cert_chain_pem.write_to_path(folder / f"{name}-server.pem")
+    return folder
 
 
 def ends(client: ssl.SSLContext, server: ssl.SSLContext, name: str = "localhost") -> tuple[TlsLayer, TlsLayer]:

@@ -7,13 +7,12 @@ from itertools import cycle
 from pathlib import Path
 
 import pytest
-import trustme
 from hypothesis import given
 from hypothesis import strategies as st
 
 from cbspec.protocol.tls import TlsFailed, TlsLayer
 from cbspec.tls_contexts import Trust, client_context, legacy_client_context, server_context
-from tests.support.tls import ends, handshake
+from tests.support.tls import ends, handshake, write_certificates
 
 PROTOCOL_VERSION = bytes.fromhex("0002 0246")  # length 2, fatal, protocol_version (70)
 CLOSE_NOTIFY_ENCRYPTED = 0x17  # in TLS 1.3 an alert is sent as application data
@@ -21,24 +20,17 @@ CLOSE_NOTIFY_ENCRYPTED = 0x17  # in TLS 1.3 an alert is sent as application data
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("certificates")
-    for name in ("ours", "theirs"):
-        ca = trustme.CA()
-        ca.cert_pem.write_to_path(folder / f"{name}-ca.pem")
-        ca.issue_cert("localhost", "127.0.0.1", "::1").private_key_and_cert_chain_pem.write_to_path(
-            folder / f"{name}.pem"
-        )
-    return folder
+    return write_certificates(tmp_path_factory.mktemp("certificates"), "our")
 
 
 @pytest.fixture(scope="module")
 def server(folder: Path) -> ssl.SSLContext:
-    return server_context(folder / "ours.pem")
+    return server_context(folder / "our-server.pem")
 
 
 @pytest.fixture(scope="module")
 def trusting(folder: Path) -> ssl.SSLContext:
-    return client_context(folder / "ours-ca.pem")
+    return client_context(folder / "our-ca.pem")
 
 
 @pytest.mark.parametrize("name", ["localhost", "127.0.0.1", "::1"])
@@ -115,7 +107,7 @@ def test_an_older_client_hello_is_sent_and_refused_by_an_alert(
 @pytest.mark.parametrize(
     ("ca", "name", "reason", "alert"),
     [
-        ("ours", "relay.example", "relay.example", "SSLV3_ALERT_BAD_CERTIFICATE"),
+        ("our", "elsewhere.example", "elsewhere.example", "SSLV3_ALERT_BAD_CERTIFICATE"),
         (None, "localhost", "certificate", "TLSV1_ALERT_UNKNOWN_CA"),
     ],
 )
