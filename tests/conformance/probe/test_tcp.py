@@ -13,10 +13,9 @@ import pytest
 
 from cbspec.profile.profile import Endpoint
 from cbspec_conformance.probe.tcp import Tcp, Unreachable, tcp_connect
-from tests.support.relay import serving
+from tests.support.relay import read_to_end, serving
 
 TIMEOUT = 20.0
-SHORT = 0.002  # seconds: select's waits; poll does the longer ones
 
 
 @contextlib.contextmanager
@@ -36,14 +35,7 @@ def test_a_failure_to_connect_gives_the_systems_reason() -> None:
         tcp_connect(endpoint, None, TIMEOUT)
 
 
-@pytest.mark.parametrize("narrow", [False, True])
-def test_a_connection_has_its_source_and_sends_without_delay(narrow: bool) -> None:
-    with serving(lambda sock: None) as endpoint, tcp_connect(endpoint, "127.0.0.9", TIMEOUT, narrow=narrow) as sock:
-        assert sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
-        assert Tcp(sock).local == ("127.0.0.9", sock.getsockname()[1])
-
-
-@pytest.mark.parametrize("wait", [0.0, SHORT, 0.02, 0.25, TIMEOUT])
+@pytest.mark.parametrize("wait", [0.0, 0.002, 0.25, TIMEOUT])  # select does the short waits, poll the longer ones
 @pytest.mark.parametrize("end", [False, True])
 def test_data_the_end_and_a_time_out_differ(wait: float, end: bool) -> None:
     with pair() as (ours, theirs):
@@ -60,20 +52,18 @@ def test_data_the_end_and_a_time_out_differ(wait: float, end: bool) -> None:
         assert ours.receive(wait) == (b"" if end else b"something")
 
 
-@pytest.mark.parametrize("size", [0, 5_000_000])
-def test_all_data_is_sent(size: int) -> None:
-    received = bytearray()
-
-    def read(sock: socket.socket) -> None:
-        while data := sock.recv(100_000):
-            received.extend(data)
-
-    with serving(read) as endpoint, tcp_connect(endpoint, None, TIMEOUT) as sock:
+@pytest.mark.parametrize("narrow", [False, True])
+def test_all_data_is_sent_without_delay_and_from_the_source(narrow: bool) -> None:
+    received: list[int] = []
+    script = serving(lambda sock: received.append(len(read_to_end(sock))))
+    with script as endpoint, tcp_connect(endpoint, "127.0.0.9", TIMEOUT, narrow=narrow) as sock:
+        assert sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
         ours = Tcp(sock)
-        ours.send(bytes(size), TIMEOUT)
+        assert ours.local == ("127.0.0.9", sock.getsockname()[1])
+        ours.send(bytes(100_000 if narrow else 5_000_000), TIMEOUT)
         ours.finish()
         assert ours.receive(TIMEOUT) == b""
-    assert len(received) == size
+    assert received == [100_000 if narrow else 5_000_000]
 
 
 @pytest.mark.parametrize("timeout", [0.0, 0.05])
@@ -90,6 +80,6 @@ def test_descriptors_too_high_for_select_are_waited_for() -> None:
         ours, theirs = (stack.enter_context(sock) for sock in socket.socketpair())
         os.dup2(ours.fileno(), 1500)
         high = Tcp(stack.enter_context(socket.socket(fileno=1500)))
-        assert high.receive(SHORT) is None
+        assert high.receive(0.002) is None
         theirs.sendall(b"x")
-        assert high.receive(SHORT) == b"x"
+        assert high.receive(0.002) == b"x"

@@ -8,7 +8,7 @@ import socket
 import ssl
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 
 import pytest
@@ -17,19 +17,11 @@ import trustme
 from cbspec.profile.profile import Endpoint
 from cbspec.tls_contexts import Trust, client_context
 from cbspec_conformance.probe.wire import HandshakeFailure, Wire, alert_name, open_wire
-from cbspec_conformance.record.transcript import Bytes, Direction, End, Opened, Record, Transcript
-from tests.support.relay import (
-    Script,
-    below_tls,
-    over_tls,
-    read_to_end,
-    reset,
-    server,
-    serving,
-    tolerant,
-)
+from cbspec_conformance.record.transcript import Bytes, Direction, End, Opened, Transcript
+from tests.support.relay import Script, below_tls, over_tls, read_to_end, reset, server, serving, tolerant
 
 TIMEOUT = 20.0
+Connect = Callable[[Script], AbstractContextManager[Wire]]
 
 
 @pytest.fixture(scope="module")
@@ -43,30 +35,37 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-@pytest.fixture(scope="module")
-def context(folder: Path) -> ssl.SSLContext:
-    return server(folder / "our.pem")
-
-
-@pytest.fixture(scope="module")
-def trusting(folder: Path) -> ssl.SSLContext:
-    return client_context(folder / "our-ca.pem")
-
-
 def opened(endpoint: Endpoint, context: ssl.SSLContext, name: str = "127.0.0.1", timeout: float = TIMEOUT) -> Wire:
     """Return an open connection with a transcript of its own."""
     return open_wire(7, Transcript(), endpoint, context, timeout=timeout, name=name)
 
 
-@contextmanager
-def connection(script: Script, context: ssl.SSLContext) -> Iterator[Wire]:
-    """Give a connection to a server that runs `script`."""
-    with serving(script) as endpoint:
-        wire = opened(endpoint, context)
-        try:
-            yield wire
-        finally:
-            wire.close()
+@pytest.fixture
+def connection(folder: Path) -> Connect:
+    """Give a function that connects to a server with a script."""
+
+    @contextmanager
+    def connect(script: Script) -> Iterator[Wire]:
+        with serving(script) as endpoint:
+            wire = opened(endpoint, client_context(folder / "our-ca.pem"))
+            try:
+                yield wire
+            finally:
+                wire.close()
+
+    return connect
+
+
+@pytest.fixture
+def over(connection: Connect, folder: Path) -> Connect:
+    """Give a function that connects to a server with a script above TLS."""
+    return lambda script: connection(over_tls(server(folder / "our.pem"), script))
+
+
+@pytest.fixture
+def below(connection: Connect, folder: Path) -> Connect:
+    """Give a function that connects to a server with a script below TLS."""
+    return lambda script: connection(below_tls(server(folder / "our.pem"), script))
 
 
 def read(wire: Wire, size: int = 1 << 20) -> bytes:
@@ -77,47 +76,30 @@ def read(wire: Wire, size: int = 1 << 20) -> bytes:
     return data
 
 
-def records_of(wire: Wire) -> list[Record]:
-    return wire._transcript.records
-
-
 def end_of(wire: Wire) -> End | None:
     return wire.ended.how if wire.ended else None
 
 
-# ---------------------------------------------------------------------------- data
-
-
-def test_data_is_carried_both_ways_and_recorded(context: ssl.SSLContext, trusting: ssl.SSLContext) -> None:
-    def echo(tls: ssl.SSLSocket) -> None:
+def test_data_is_carried_both_ways_and_recorded(over: Connect) -> None:
+    def echo(tls: socket.socket) -> None:
+        tls.sendall(b"first")  # in the same flight as the tickets
         while data := tls.recv(100):
             tls.sendall(data.upper())
 
-    with connection(over_tls(context, echo), trusting) as wire:
+    with over(echo) as wire:
+        assert read(wire, 5) == b"first"
         assert (wire.receive(0.0), wire.receive(0.02), wire.ended) == (b"", b"", None)
         wire.send(b"one")
         assert read(wire, 3) == b"ONE"
-        wire.close(TIMEOUT)
-    opening, *others = records_of(wire)
+        assert wire.close(TIMEOUT)
+    opening, *others = wire._transcript.records
     assert isinstance(opening, Opened)
     assert (opening.tls, opening.transport, opening.connection) == ("TLSv1.3", "tcp", 7)
     assert opening.cipher.startswith("TLS_")
     carried = [(record.direction, record.data) for record in others if isinstance(record, Bytes)]
-    assert carried == [(Direction.SENT, b"one"), (Direction.RECEIVED, b"ONE")]
+    assert carried == [(Direction.RECEIVED, b"first"), (Direction.SENT, b"one"), (Direction.RECEIVED, b"ONE")]
     assert end_of(wire) is End.OURS
     assert others[-1] is wire.ended
-
-
-def test_data_received_with_the_handshake_is_not_lost(context: ssl.SSLContext, trusting: ssl.SSLContext) -> None:
-    def greet(tls: ssl.SSLSocket) -> None:
-        tls.sendall(b"first")  # in the same flight as the tickets
-        read_to_end(tls)
-
-    with connection(over_tls(context, greet), trusting) as wire:
-        assert read(wire, 5) == b"first"
-
-
-# ---------------------------------------------------------------------------- the end
 
 
 def close_notify(tls: ssl.SSLSocket) -> None:
@@ -140,13 +122,13 @@ def reset_after_reading(tls: ssl.SSLSocket) -> None:
 @pytest.mark.parametrize(
     ("script", "how"), [(close_notify, End.CLOSE_NOTIFY), (bare_close, End.EOF), (reset_after_reading, End.RESET)]
 )
-def test_data_before_the_end_is_read_first(
-    script: Callable[[ssl.SSLSocket], None], how: End, context: ssl.SSLContext, trusting: ssl.SSLContext
-) -> None:
-    with connection(over_tls(context, script), trusting) as wire:
+def test_data_before_the_end_is_read_first(script: Script, how: End, over: Connect) -> None:
+    with over(script) as wire:
         assert read(wire, 3) == b"bye"
         if how is End.RESET:
             wire.send(b"read")
+            assert wire.has_unread(TIMEOUT)
+            wire.send(b"more")  # it meets the reset first
         assert read(wire) == b""
         first = wire.ended
         assert end_of(wire) is how
@@ -155,33 +137,20 @@ def test_data_before_the_end_is_read_first(
         wire.reset()
         wire.close(1.0)
         wire.send(b"more")
-        assert (wire.ended, records_of(wire)[-1], wire.receive(1.0)) == (first, first, b"")
+        assert (wire.ended, wire._transcript.records[-1], wire.receive(1.0)) == (first, first, b"")
 
 
-def test_a_reset_is_reported_even_if_sending_met_it_first(context: ssl.SSLContext, trusting: ssl.SSLContext) -> None:
-    def abort(tls: ssl.SSLSocket) -> None:
-        assert tls.recv(100) == b"ask"
-        reset(tls)
-
-    with connection(over_tls(context, abort), trusting) as wire:
-        wire.send(b"ask")
-        assert wire.has_unread(TIMEOUT)
-        wire.send(b"more")
-        assert read(wire) == b""
-        assert end_of(wire) is End.RESET
-
-
-def test_a_broken_record_is_a_tls_failure(context: ssl.SSLContext, trusting: ssl.SSLContext) -> None:
+def test_a_broken_record_is_a_tls_failure(below: Connect) -> None:
     def spoil(sock: socket.socket) -> None:
         sock.sendall(b"\x17\x03\x03\x00\x20" + b"\0" * 32)
         read_to_end(sock)
 
-    with connection(below_tls(context, spoil), trusting) as wire:
+    with below(spoil) as wire:
         assert read(wire) == b"ready"
         assert end_of(wire) is End.TLS_ALERT
 
 
-def test_a_reset_by_the_suite_reaches_the_relay(context: ssl.SSLContext, trusting: ssl.SSLContext) -> None:
+def test_a_reset_by_the_suite_reaches_the_relay(below: Connect) -> None:
     ends: list[str] = []
 
     def watch(sock: socket.socket) -> None:  # below TLS: the library reports a reset as an end
@@ -190,36 +159,32 @@ def test_a_reset_by_the_suite_reaches_the_relay(context: ssl.SSLContext, trustin
         except ConnectionResetError:
             ends.append("reset")
 
-    with connection(below_tls(context, watch), trusting) as wire:
+    with below(watch) as wire:
         assert wire.receive(TIMEOUT) == b"ready"
         wire.reset()
         assert end_of(wire) is End.OURS
     assert ends == ["reset"]
 
 
-def test_closing_waits_for_the_relay_at_most_that_long(context: ssl.SSLContext, trusting: ssl.SSLContext) -> None:
+def test_closing_waits_for_the_relay_at_most_that_long(over: Connect) -> None:
     may_close = threading.Event()
 
-    def linger(tls: ssl.SSLSocket) -> None:
+    def linger(tls: socket.socket) -> None:
         assert tls.recv(100) == b""
         may_close.wait(TIMEOUT)
 
-    with connection(over_tls(context, linger), trusting) as wire:
+    with over(linger) as wire:
         assert not wire.close(0.01)
         may_close.set()
-    with connection(over_tls(context, linger), trusting) as wire:
-        assert wire.close(TIMEOUT)
 
 
 # ---------------------------------------------------------------------------- failing handshakes
 
 
-def failure(
-    script: Script, context: ssl.SSLContext, *, timeout: float = TIMEOUT, name: str = "127.0.0.1"
-) -> HandshakeFailure:
+def failure(script: Script, folder: Path, *, timeout: float = TIMEOUT, name: str = "127.0.0.1") -> HandshakeFailure:
     """Return the failure of a handshake with a server."""
     with serving(tolerant(script)) as endpoint, pytest.raises(HandshakeFailure) as failed:
-        opened(endpoint, context, name, timeout)
+        opened(endpoint, client_context(folder / "our-ca.pem"), name, timeout)
     assert failed.value.hello_left
     assert failed.value.reason == str(failed.value)
     return failed.value
@@ -251,20 +216,21 @@ ALERT = b"\x15\x03\x03\x00\x02\x02\x28"
     ids=["close", "reset", "text", "alert"],
 )
 def test_another_answer_than_a_handshake(
-    script: Script, reason: str, alert: str, received: bytes, trusting: ssl.SSLContext
+    script: Script, reason: str, alert: str, received: bytes, folder: Path
 ) -> None:
-    failed = failure(script, trusting)
+    failed = failure(script, folder)
     assert re.search(reason, failed.reason)
-    assert failure(read_to_end, trusting, timeout=0.02).timed_out
     assert (failed.alert, failed.received, failed.unverified, failed.timed_out) == (alert, received, False, False)
+
+
+def test_silence_instead_of_a_handshake(folder: Path) -> None:
+    assert failure(read_to_end, folder, timeout=0.1).timed_out
 
 
 @pytest.mark.parametrize(
     ("file", "name"), [("their.pem", "127.0.0.1"), ("our.pem", "other.example")], ids=["unknown-ca", "other-name"]
 )
-def test_an_untrusted_certificate_is_answered_by_an_alert(
-    file: str, name: str, folder: Path, trusting: ssl.SSLContext
-) -> None:
+def test_an_untrusted_certificate_is_answered_by_an_alert(file: str, name: str, folder: Path) -> None:
     seen: list[str] = []
 
     def script(sock: socket.socket) -> None:
@@ -273,7 +239,7 @@ def test_an_untrusted_certificate_is_answered_by_an_alert(
         except ssl.SSLError as error:
             seen.append(error.reason or "")
 
-    assert failure(script, trusting, name=name).unverified
+    assert failure(script, folder, name=name).unverified
     assert "ALERT" in seen[0]
 
 
@@ -289,10 +255,8 @@ def test_the_server_name_is_sent_and_need_not_match_if_nothing_is_verified(folde
 @pytest.mark.parametrize(
     ("data", "name"),
     [
-        (b"", ""),
         (b"\x15\x03\x01\x00\x02\x02", ""),
         (b"\x15\x03\x01\x00\x02\x02\x46", "protocol_version"),
-        (b"\x15\x03\x03\x00\x02\x01\x00", "close_notify"),
         (b"\x15\x03\x03\x00\x02\x02\xfe", "alert 254"),
         (b"\x16\x03\x03\x00\x03abc\x15\x03\x03\x00\x02\x02\x6d", "missing_extension"),
         (b"\x17\x03\x03\x00\x02\x02\x46", ""),

@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import socket
-import subprocess
-import sys
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
 
@@ -17,29 +14,8 @@ from cbspec_conformance.probe.session import ProbeSession
 from cbspec_conformance.probe.tcp import Unreachable
 from cbspec_conformance.record.transcript import End, Message
 from cbspec_conformance.target.life import STAYS_UP, Life
-from tests.conformance.commands import verdict, verify
 from tests.conformance.conftest import MakeTarget
 from tests.conformance.memory import ManualClock
-
-ROOT = Path(__file__).parents[3]
-CASES = ("--only", "CB-HEL-001,CB-TUN-007,CB-HBT-001", "--effort", "quick", "-p", "no:randomly")
-FATAL = '"local_port":-1'  # sent by the case of CB-TUN-007
-
-
-def test_a_crash_is_blamed_on_the_exchange_and_ends_the_run_at_once() -> None:
-    command = [sys.executable, "-m", "tests.conformance.mortal", FATAL]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, cwd=ROOT) as process:
-        assert process.stdout is not None
-        try:
-            done = verify(process.stdout.readline().decode().strip(), *CASES)
-        finally:
-            process.kill()
-    assert done.code == 1, done.text
-    assert (verdict(done.text, "passed"), verdict(done.text, "failed"), verdict(done.text, "inconclusive")) == (1, 1, 2)
-    assert f"did not pass: {STAYS_UP}; without a verdict: CB-TUN-007, CB-HBT-001" in done.text
-    assert "the last message before: local_port is missing or invalid" in done.text
-    assert FATAL in done.text
-    assert "the relay went down: after relay/message_types/test_3_tunnel_management.py" in " ".join(done.text.split())
 
 
 @pytest.fixture
