@@ -24,7 +24,7 @@ def test_a_whole_run_passes_and_its_transcript_gives_the_same_report(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (folder := tmp_path / "empty").mkdir()
-    options = ("--transport", "websocket", "--transcript", str(tmp_path / "run.jsonl"), "--examples", "5", "-n", "2")
+    options = ("--transport", "websocket", "--transcript", str(tmp_path / "run.jsonl"), "--effort", "quick", "-n", "2")
     done = verify(*options, folder=folder)
     assert_green(done)
     assert "(websocket" in done.text
@@ -41,7 +41,7 @@ POINT = "subject-not-required"
 
 def test_an_open_point_changes_only_its_row_of_the_fingerprint(tmp_path: Path) -> None:
     """One run has two processes, the other one: their number changes nothing."""
-    selected = ("--only", f"CB-HEL-001,CB-AUT-001,CB-TUN-001,{OPEN_POINTS[POINT].requirement}", "--examples", "5")
+    selected = ("--only", f"CB-HEL-001,CB-AUT-001,CB-TUN-001,{OPEN_POINTS[POINT].requirement}", "--effort", "quick")
     files = [tmp_path / name for name in ("clean.json", "point.json")]
     assert_green(verify(*selected, "-n", "2", "--fingerprint", str(files[0]), folder=tmp_path))
     with simulator(tmp_path, "--open-point", POINT) as profile:

@@ -30,7 +30,7 @@ def test_no_must_fails(
         if config:
             profile.write_text(re.sub(r"\[conditions\.connection_limit\][^\[]*", "", profile.read_text()))
         done = verify(
-            "--target-profile", str(profile), "-k", cases, "--effort", "quick", XDG_CACHE_HOME=str(tmp_path / "cache")
+            "--target-profile", str(profile), "-k", cases, "--examples", "20", XDG_CACHE_HOME=str(tmp_path / "cache")
         )
     found = [verdict(done.text, column) for column in ("failed", "warned", "inconclusive")]
     assert (found[0], found[1], found[2] > 0) == counts, done.text

@@ -150,14 +150,7 @@ def test_breaches_name_their_requirement(kind: str) -> None:
         assert find(breach.requirement).id == breach.requirement
         assert breach.expected
         assert breach.seen
-
-
-@pytest.mark.parametrize("kind", ["the secret", "an error names another tenant", "the token of the request"])
-def test_breach_never_repeats_the_secret(kind: str) -> None:
-    seen = BREACHES[kind][0]
-    (breach,) = check(seen)
-    for secret in (*seen.secrets, TOKEN):
-        assert secret not in breach.seen + breach.expected
+        assert not any(secret in breach.seen + breach.expected for secret in (*seen.secrets, TOKEN))
 
 
 JSON_VALUES = st.recursive(

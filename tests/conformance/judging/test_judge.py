@@ -112,21 +112,6 @@ def test_refusal_needs_the_expected_code(wanted: ErrorCode) -> None:
         assert found == (FINE if code is wanted else BROKEN)
 
 
-def test_expectation_and_observation_are_in_words() -> None:
-    with pytest.raises(Broken) as broken:
-        judge.accepted(exchange(TUNNEL, error("ip_not_allowed")))
-    assert broken.value.expected == 'a tunnel_response with status "ok"'
-    assert broken.value.seen == "an error with code 'ip_not_allowed'"
-    assert broken.value.exchanges[0].request is not None
-    with pytest.raises(Broken) as broken:
-        judge.accepted(exchange({"type": "heartbeat"}, TUNNEL_RESPONSE))
-    assert broken.value.expected == "a heartbeat_response"
-    with pytest.raises(Inconclusive, match="CB-MSG-003"):
-        judge.accepted(exchange(TUNNEL, {"type": "pong"}))
-    with pytest.raises(Inconclusive, match="CB-ERR-001"):
-        judge.refused_with(exchange(TUNNEL, error(None)), "invalid_token")
-
-
 @pytest.mark.parametrize(
     ("message", "words"),
     [

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import random
 from collections.abc import Mapping
 from typing import Final
 
@@ -73,15 +72,11 @@ SPOILS: Final[dict[tuple[Level, Outcome | None, str], tuple[bool, bool, bool]]] 
     (Level.MUST, UNCLEAR, "slow"): (True, True, True),
     (Level.MUST, UNTRIED, "give tenants.rate"): (False, False, True),
     (Level.MUST, UNTRIED, TIME_UP): (True, True, True),
-    (Level.MUST, UNTRIED, CUT_SHORT): (True, True, True),
-    (Level.MUST, None, ""): (False, False, False),
-    (Level.SHOULD, PASSED, ""): (False, False, False),
+    (Level.MUST, None, ""): (False, False, False),  # the report treats a run without a verdict as an error
     (Level.SHOULD, WARNED, ""): (False, True, False),
     (Level.SHOULD, UNCLEAR, "slow"): (False, False, False),
     (Level.SHOULD, UNTRIED, TIME_UP): (False, False, False),
-    (Level.SHOULD, UNTRIED, "give tenants.rate"): (False, False, False),
     (Level.INFO, UNCLEAR, "slow"): (False, False, False),
-    (Level.INFO, UNTRIED, TIME_UP): (False, False, False),
 }
 
 
@@ -94,6 +89,8 @@ def test_outcomes_that_spoil_a_run(level: Level, outcome: Outcome | None, reason
     assert spoils(verdict) is plain
     assert spoils(verdict, fail_on_should=True) is fail_on_should
     assert spoils(verdict, require_all=True) is require_all
+    core = REQUIREMENTS["CB-TUN-001"]
+    assert spoils(Verdict(core, UNTRIED, (Finding(core.id, UNTRIED, reason="give tokens.secret"),)))
 
 
 @given(findings=FINDINGS, switches=SWITCHES, where=st.integers(0, 8), outcome=st.sampled_from([FAILED, UNCLEAR]))
@@ -104,14 +101,6 @@ def test_failed_or_inconclusive_must_is_never_green(
     kept = [each for each in findings if each.outcome is not WARNED or each.requirement != "CB-HEL-001"]
     kept.insert(where, Finding("CB-HEL-001", outcome))
     assert not is_green(verdicts(kept).values(), **switches)
-
-
-@given(findings=FINDINGS, seed=st.integers(), switches=SWITCHES)
-def test_order_of_findings_is_irrelevant(findings: list[Finding], seed: int, switches: dict[str, bool]) -> None:
-    shuffled = random.Random(seed).sample(findings, len(findings))  # noqa: S311 - not a secret
-    before, after = verdicts(findings), verdicts(shuffled)
-    assert [each.outcome for each in before.values()] == [each.outcome for each in after.values()]
-    assert is_green(before.values(), **switches) == is_green(after.values(), **switches)
 
 
 @given(findings=FINDINGS, switches=SWITCHES)
@@ -129,12 +118,6 @@ def test_requirement_with_a_missing_case_is_no_pass(outcomes: list[Outcome], mis
     assert spoils(verdict)
 
 
-def test_without_selection_there_is_no_verdict() -> None:
-    found = judge_run(REQUIREMENTS, [], [])
-    assert {verdict.outcome for verdict in found} == {None}
-    assert is_green(found)  # the report treats a run without a verdict as an error
-
-
 def test_reasons_belong_to_the_verdict_without_duplicates() -> None:
     findings = [
         Finding("CB-HEL-001", UNTRIED, reason="give a"),
@@ -144,9 +127,3 @@ def test_reasons_belong_to_the_verdict_without_duplicates() -> None:
     assert verdicts(findings)["CB-HEL-001"].reasons == ["give a", "give b"]
     assert verdicts([*findings, Finding("CB-HEL-001", UNCLEAR, reason="slow")])["CB-HEL-001"].reasons == ["slow"]
     assert verdicts([*findings, Finding("CB-HEL-001", PASSED)])["CB-HEL-001"].reasons == []
-
-
-@pytest.mark.parametrize("identifier", ["CB-HEL-001", "CB-AUT-001", "CB-TUN-001", "CB-HBT-001"])
-def test_untried_core_requirement_spoils_a_run(identifier: str) -> None:
-    found = (Finding(identifier, UNTRIED, reason="give tokens.secret"),)
-    assert spoils(Verdict(REQUIREMENTS[identifier], UNTRIED, found))

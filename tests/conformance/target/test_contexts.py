@@ -17,8 +17,6 @@ def test_every_context_offers_only_tls_1_3_and_verifies_unless_told_otherwise(tm
     trustme.CA().cert_pem.write_to_path(file)
     for tls in (
         TlsSettings(ca=file),
-        TlsSettings(ca="system"),
-        TlsSettings(ca="development"),
         TlsSettings(),
         TlsSettings(verify=False),
     ):

@@ -12,7 +12,6 @@ from cbspec_conformance.judging.errors import Inconclusive
 from cbspec_conformance.judging.findings import Outcome
 from cbspec_conformance.probe.session import ProbeSession
 from cbspec_conformance.probe.tcp import Unreachable
-from cbspec_conformance.record.transcript import End, Message
 from cbspec_conformance.target.life import STAYS_UP, Life
 from tests.conformance.conftest import MakeTarget
 from tests.conformance.memory import ManualClock
@@ -107,17 +106,3 @@ def test_a_look_at_an_unresponsive_relay_leaves_no_connection_open(
     life.check_back(target)
     assert not life.gone
     assert target.room.open_sessions == []
-
-
-def test_a_relay_that_closes_new_connections_is_not_unresponsive(
-    simulated: Profile, make_target: MakeTarget, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def close(session: ProbeSession, _: int) -> tuple[Message, ...]:
-        session.wire.finish(End.RESET)
-        return ()
-
-    monkeypatch.setattr(ProbeSession, "answers", close)
-    full = make_target(simulated)
-    assert not full.alive()
-    assert Life().look(full)
-    assert full.log.findings == []

@@ -54,7 +54,6 @@ def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
     [
         ("shared", "shared", True),
         ("shared", "alone", False),
-        ("alone", "shared", False),
         ("limits", "limits", False),
         ("limits", "shared", True),
     ],
@@ -72,13 +71,10 @@ def test_which_locks_two_processes_hold_together(first: str, second: str, togeth
             assert together or held(other)
 
 
-def test_a_single_process_needs_no_locks() -> None:
-    locks = Locks(None)
-    with locks.alone(), locks.alone(), locks.shared(), locks.limits(), locks.limits():
-        pass
-
-
 def test_the_files_are_readable_by_their_owner_only(run: str, tmp_path: Path) -> None:
+    single = Locks(None)  # a single process needs no locks
+    with single.alone(), single.alone(), single.shared(), single.limits(), single.limits():
+        pass
     with Locks.for_run(run).alone(), Locks.for_run(f"{run}-2").alone():
         for folder in tmp_path.iterdir():
             assert folder.stat().st_mode & 0o077 == 0

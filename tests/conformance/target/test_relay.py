@@ -6,21 +6,11 @@ from dataclasses import replace
 
 import pytest
 
-import cbspec_schemas
 from cbspec.profile.profile import IssuerSettings, Profile, Tenant
 from cbspec_conformance.judging.errors import Broken, Inconclusive, NoRoom, NotExercised
 from tests.conformance.build import error
 from tests.conformance.build import exchange as made
 from tests.conformance.conftest import MakeTarget
-
-
-def test_requests_are_valid_and_have_new_ids(simulated: Profile, make_target: MakeTarget) -> None:
-    target = make_target(simulated)
-    requests = [target.tunnel_info() for _ in range(3)]
-    assert len({request["tunnel_id"] for request in requests}) == 3
-    assert [cbspec_schemas.violations("client", request) for request in requests] == [[], [], []]
-    assert target.tunnel_info("other", local_port=-1)["local_port"] == -1
-    assert target.tunnel_info("other")["tenant_id"] == "other"
 
 
 @pytest.mark.parametrize("fact", ["hello", "auth", "tunnel"])
