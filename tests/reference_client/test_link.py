@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import socket
 import ssl
+import threading
 from dataclasses import replace
 from pathlib import Path
 
@@ -85,20 +86,15 @@ async def test_invalid_arguments_raise_exceptions_of_the_family(tmp_path: Path, 
 
 
 async def test_a_cancelled_connect_leaves_nothing_open(ca: Path) -> None:
-    arrived, gone = asyncio.Event(), asyncio.Event()
+    gone = threading.Event()
 
-    async def silent(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        arrived.set()
-        while await reader.read(1024):
+    def silent(sock: socket.socket) -> None:
+        while sock.recv(1024):
             pass
         gone.set()
-        writer.transport.abort()
 
-    server = await asyncio.start_server(silent, "127.0.0.1", 0)
-    async with server:
-        task = asyncio.create_task(attempt(server.sockets[0].getsockname()[1], ca=ca))
-        await arrived.wait()
-        task.cancel()
-        with pytest.raises(asyncio.CancelledError):
-            await task
-        await gone.wait()
+    with serving(silent) as endpoint:
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(0.2):
+                await attempt(endpoint.port, ca=ca)
+        assert await asyncio.to_thread(gone.wait, TIMEOUTS.connect)

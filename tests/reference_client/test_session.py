@@ -123,14 +123,6 @@ def test_an_answer_received_with_the_end_of_the_connection_counts(ca: Path, cont
         assert link.session.take_answer() == HelloResponse()
 
 
-def test_an_end_during_the_tls_handshake_is_a_refusal(ca: Path, context: ssl.SSLContext) -> None:
-    for transport in Transport:
-        session = MemoryLink(ca, context, transport).session
-        session.data_to_send()
-        assert (session.data_to_send(), session.ready) == (b"", False), "only the handshake is sent before its end"
-        assert isinstance(session.receive_eof(), TlsRefused)
-
-
 UPGRADED = b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
 REFUSALS: list[tuple[bytes, type[Exception], str]] = [
     (b"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n", ConnectFailed, "404"),
@@ -141,12 +133,18 @@ REFUSALS: list[tuple[bytes, type[Exception], str]] = [
 ]
 
 
-def test_websocket_handshake_failures_have_their_classes(ca: Path, context: ssl.SSLContext) -> None:
+def test_handshake_failures_have_their_classes(ca: Path, context: ssl.SSLContext) -> None:
     for answer, kind, text in REFUSALS:
         link = MemoryLink(ca, context, Transport.WEBSOCKET, StreamFramer()).carry()
         with pytest.raises(kind, match=text):
             link.session.receive_data(link.sealed(answer))
         assert not link.session.ready
+    link = MemoryLink(ca, context, Transport.WEBSOCKET, StreamFramer())
+    assert link.session.data_to_send()
+    assert (link.session.data_to_send(), link.session.ready) == (b"", False), (
+        "only the handshake is sent before its end"
+    )
+    assert isinstance(link.session.receive_eof(), TlsRefused)
     link = MemoryLink(ca, context, Transport.WEBSOCKET, StreamFramer()).carry()
     assert isinstance(link.session.receive_eof(), ConnectFailed)
 
