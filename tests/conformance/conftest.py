@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -16,8 +17,15 @@ from cbspec_conformance.runner.embedded import embedded_simulator
 from cbspec_conformance.target.facts import Facts
 from cbspec_conformance.target.locks import Locks
 from cbspec_conformance.target.relay import RelayUnderTest
+from tests.support.tls import write_certificates
 
 MakeTarget = Callable[..., RelayUnderTest]
+
+
+@pytest.fixture(scope="session")
+def certificates(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Give the folder of `our` and `their` certificates and CAs."""
+    return write_certificates(tmp_path_factory.mktemp("certificates"), "our", "their")
 
 
 @pytest.fixture(scope="session")

@@ -82,7 +82,7 @@ SPOILS: Final[dict[tuple[Level, Outcome | None, str], tuple[bool, bool, bool]]] 
 
 @pytest.mark.parametrize(("level", "outcome", "reason"), SPOILS, ids=lambda value: str(value) or "-")
 def test_outcomes_that_spoil_a_run(level: Level, outcome: Outcome | None, reason: str) -> None:
-    each = row(level, 2)  # not one of the core requirements, which have a test below
+    each = row(level, 2)  # not one of the core requirements, which may not be untried
     findings = () if outcome is None else (Finding(each.id, outcome, reason=reason),)
     verdict = Verdict(each, outcome, findings)
     plain, fail_on_should, require_all = SPOILS[level, outcome, reason]

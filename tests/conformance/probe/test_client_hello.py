@@ -8,7 +8,6 @@ import warnings
 from pathlib import Path
 
 import pytest
-import trustme
 
 from cbspec.protocol.tls import TlsFailed, TlsLayer
 from cbspec.tls_contexts import server_context
@@ -22,13 +21,6 @@ VERSIONS = {
 }
 
 
-@pytest.fixture(scope="module")
-def chain(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    file = tmp_path_factory.mktemp("certificate") / "server.pem"
-    trustme.CA().issue_cert("relay.example").private_key_and_cert_chain_pem.write_to_path(file)
-    return file
-
-
 def answer(context: ssl.SSLContext, data: bytes) -> bytes:
     """Return OpenSSL's answer to `data`."""
     server = TlsLayer(context, server_side=True)
@@ -40,13 +32,13 @@ def answer(context: ssl.SSLContext, data: bytes) -> bytes:
 @pytest.mark.parametrize(("name", "sent"), [("relay.example", "relay.example"), ("127.0.0.1", None), ("::1", None)])
 @pytest.mark.parametrize("version", VERSIONS)
 def test_a_server_answers_with_the_version_if_it_allows_it_else_with_an_alert(
-    version: str, name: str, sent: str | None, chain: Path
+    version: str, name: str, sent: str | None, certificates: Path
 ) -> None:
     hello = client_hello(version, name)
     assert hello[11:43] != client_hello(version, name)[11:43]  # random bytes
-    assert alert_name(answer(server_context(chain), hello)) == "protocol_version"
+    assert alert_name(answer(server_context(certificates / "our-server.pem"), hello)) == "protocol_version"
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(chain)
+    context.load_cert_chain(certificates / "our-server.pem")
     context.set_ciphers("ALL:@SECLEVEL=0")
     names: list[str | None] = []
     context.sni_callback = lambda sock, name, own: names.append(name)
@@ -59,7 +51,11 @@ def test_a_server_answers_with_the_version_if_it_allows_it_else_with_an_alert(
 
 
 @pytest.mark.parametrize(("suite", "common"), [(0x1302, True), (0x1305, False)])
-def test_a_modern_hello_draws_a_server_hello_if_both_sides_have_a_suite(suite: int, common: bool, chain: Path) -> None:
-    reply = answer(server_context(chain), modern_client_hello("localhost", (suite,), (0x001D,)))
+def test_a_modern_hello_draws_a_server_hello_if_both_sides_have_a_suite(
+    suite: int, common: bool, certificates: Path
+) -> None:
+    reply = answer(
+        server_context(certificates / "our-server.pem"), modern_client_hello("localhost", (suite,), (0x001D,))
+    )
     assert (reply[:1] == b"\x16" and reply[5:6] == b"\x02") is common
     assert bool(alert_name(reply)) is not common

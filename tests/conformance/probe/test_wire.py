@@ -12,7 +12,6 @@ from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 
 import pytest
-import trustme
 
 from cbspec.profile.profile import Endpoint
 from cbspec.tls_contexts import Trust, client_context
@@ -24,30 +23,19 @@ TIMEOUT = 20.0
 Connect = Callable[[Script], AbstractContextManager[Wire]]
 
 
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("certificates")
-    for owner in ("our", "their"):
-        ca = trustme.CA()
-        ca.cert_pem.write_to_path(folder / f"{owner}-ca.pem")
-        leaf = ca.issue_cert("127.0.0.1", "relay.example")
-        leaf.private_key_and_cert_chain_pem.write_to_path(folder / f"{owner}.pem")
-    return folder
-
-
 def opened(endpoint: Endpoint, context: ssl.SSLContext, name: str = "127.0.0.1", timeout: float = TIMEOUT) -> Wire:
     """Return an open connection with a transcript of its own."""
     return open_wire(7, Transcript(), endpoint, context, timeout=timeout, name=name)
 
 
 @pytest.fixture
-def connection(folder: Path) -> Connect:
+def connection(certificates: Path) -> Connect:
     """Give a function that connects to a server with a script."""
 
     @contextmanager
     def connect(script: Script) -> Iterator[Wire]:
         with serving(script) as endpoint:
-            wire = opened(endpoint, client_context(folder / "our-ca.pem"))
+            wire = opened(endpoint, client_context(certificates / "our-ca.pem"))
             try:
                 yield wire
             finally:
@@ -57,15 +45,15 @@ def connection(folder: Path) -> Connect:
 
 
 @pytest.fixture
-def over(connection: Connect, folder: Path) -> Connect:
+def over(connection: Connect, certificates: Path) -> Connect:
     """Give a function that connects to a server with a script above TLS."""
-    return lambda script: connection(over_tls(server(folder / "our.pem"), script))
+    return lambda script: connection(over_tls(server(certificates / "our-server.pem"), script))
 
 
 @pytest.fixture
-def below(connection: Connect, folder: Path) -> Connect:
+def below(connection: Connect, certificates: Path) -> Connect:
     """Give a function that connects to a server with a script below TLS."""
-    return lambda script: connection(below_tls(server(folder / "our.pem"), script))
+    return lambda script: connection(below_tls(server(certificates / "our-server.pem"), script))
 
 
 def read(wire: Wire, size: int = 1 << 20) -> bytes:
@@ -181,10 +169,12 @@ def test_closing_waits_for_the_relay_at_most_that_long(over: Connect) -> None:
 # ---------------------------------------------------------------------------- failing handshakes
 
 
-def failure(script: Script, folder: Path, *, timeout: float = TIMEOUT, name: str = "127.0.0.1") -> HandshakeFailure:
+def failure(
+    script: Script, certificates: Path, *, timeout: float = TIMEOUT, name: str = "127.0.0.1"
+) -> HandshakeFailure:
     """Return the failure of a handshake with a server."""
     with serving(tolerant(script)) as endpoint, pytest.raises(HandshakeFailure) as failed:
-        opened(endpoint, client_context(folder / "our-ca.pem"), name, timeout)
+        opened(endpoint, client_context(certificates / "our-ca.pem"), name, timeout)
     assert failed.value.hello_left
     assert failed.value.reason == str(failed.value)
     return failed.value
@@ -216,36 +206,38 @@ ALERT = b"\x15\x03\x03\x00\x02\x02\x28"
     ids=["close", "reset", "text", "alert"],
 )
 def test_another_answer_than_a_handshake(
-    script: Script, reason: str, alert: str, received: bytes, folder: Path
+    script: Script, reason: str, alert: str, received: bytes, certificates: Path
 ) -> None:
-    failed = failure(script, folder)
+    failed = failure(script, certificates)
     assert re.search(reason, failed.reason)
     assert (failed.alert, failed.received, failed.unverified, failed.timed_out) == (alert, received, False, False)
 
 
-def test_silence_instead_of_a_handshake(folder: Path) -> None:
-    assert failure(read_to_end, folder, timeout=0.1).timed_out
+def test_silence_instead_of_a_handshake(certificates: Path) -> None:
+    assert failure(read_to_end, certificates, timeout=0.1).timed_out
 
 
 @pytest.mark.parametrize(
-    ("file", "name"), [("their.pem", "127.0.0.1"), ("our.pem", "other.example")], ids=["unknown-ca", "other-name"]
+    ("file", "name"),
+    [("their-server.pem", "127.0.0.1"), ("our-server.pem", "other.example")],
+    ids=["unknown-ca", "other-name"],
 )
-def test_an_untrusted_certificate_is_answered_by_an_alert(file: str, name: str, folder: Path) -> None:
+def test_an_untrusted_certificate_is_answered_by_an_alert(file: str, name: str, certificates: Path) -> None:
     seen: list[str] = []
 
     def script(sock: socket.socket) -> None:
         try:
-            server(folder / file).wrap_socket(sock, server_side=True).recv(1)
+            server(certificates / file).wrap_socket(sock, server_side=True).recv(1)
         except ssl.SSLError as error:
             seen.append(error.reason or "")
 
-    assert failure(script, folder, name=name).unverified
+    assert failure(script, certificates, name=name).unverified
     assert "ALERT" in seen[0]
 
 
-def test_the_server_name_is_sent_and_need_not_match_if_nothing_is_verified(folder: Path) -> None:
+def test_the_server_name_is_sent_and_need_not_match_if_nothing_is_verified(certificates: Path) -> None:
     names: list[str | None] = []
-    context = server(folder / "their.pem")
+    context = server(certificates / "their-server.pem")
     context.sni_callback = lambda sock, name, own: names.append(name)
     with serving(over_tls(context, read_to_end)) as endpoint:
         opened(endpoint, client_context(Trust.ANY), "other.example").close()

@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import trustme
 
 from cbspec.profile.profile import Endpoint, IssuerSettings, Profile, TargetSettings, Tenant, TlsSettings
 from cbspec_conformance.probe.session import ProbeSession
@@ -24,20 +23,11 @@ from tests.support.relay import Script, answering, over_tls, read_to_end, server
 Answers = Callable[[dict[str, Any]], Iterable[bytes]]
 
 
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("certificates")
-    ca = trustme.CA()
-    ca.cert_pem.write_to_path(folder / "ca.pem")
-    ca.issue_cert("127.0.0.1").private_key_and_cert_chain_pem.write_to_path(folder / "server.pem")
-    return folder
-
-
 StartRelay = Callable[[Script], contextlib.AbstractContextManager[Profile]]
 
 
 @pytest.fixture
-def relay(folder: Path) -> StartRelay:
+def relay(certificates: Path) -> StartRelay:
     """Give a function that runs a scripted relay; its context is the profile."""
 
     @contextlib.contextmanager
@@ -45,7 +35,7 @@ def relay(folder: Path) -> StartRelay:
         with serving(tolerant(script)) as address:
             yield Profile(
                 target=TargetSettings(address=address, timeout=2.0, transport="tcp"),
-                tls=TlsSettings(ca=folder / "ca.pem"),
+                tls=TlsSettings(ca=certificates / "our-ca.pem"),
                 tokens=IssuerSettings(secret="a-secret-that-is-long-enough-for-hs256"),
                 tenants=(Tenant("tenant-001"),),
             )
@@ -53,8 +43,8 @@ def relay(folder: Path) -> StartRelay:
     return start
 
 
-def talking(folder: Path, answers: Answers) -> Script:
-    return over_tls(server(folder / "server.pem"), answering(answers))
+def talking(certificates: Path, answers: Answers) -> Script:
+    return over_tls(server(certificates / "our-server.pem"), answering(answers))
 
 
 def conforming(request: dict[str, Any]) -> list[bytes]:
@@ -91,10 +81,10 @@ WRONG: dict[str, tuple[Answers, set[str], set[str]]] = {
 
 @pytest.mark.parametrize("kind", WRONG)
 def test_broken_exchanges_are_facts_and_breaches_are_findings(
-    kind: str, folder: Path, relay: StartRelay, make_target: MakeTarget
+    kind: str, certificates: Path, relay: StartRelay, make_target: MakeTarget
 ) -> None:
     answers, broken, blamed = WRONG[kind]
-    with relay(talking(folder, answers)) as profile:
+    with relay(talking(certificates, answers)) as profile:
         target = make_target(profile)
         held: list[int] = []
         connect = target.connect
@@ -112,8 +102,8 @@ def test_broken_exchanges_are_facts_and_breaches_are_findings(
     assert facts.rejected == (kind == "auth refused")
 
 
-def test_tls_1_2_alone_is_a_finding(folder: Path, relay: StartRelay, make_target: MakeTarget) -> None:
-    context = server(folder / "server.pem")
+def test_tls_1_2_alone_is_a_finding(certificates: Path, relay: StartRelay, make_target: MakeTarget) -> None:
+    context = server(certificates / "our-server.pem")
     context.maximum_version = ssl.TLSVersion.TLSv1_2
     with relay(over_tls(context, read_to_end)) as profile:
         target = make_target(profile)
@@ -137,21 +127,24 @@ def http(sock: socket.socket) -> None:
     [
         (http, {}, "doesn't speak TLS"),
         (lambda sock: None, {}, "accepts connections, but does not speak TLS"),
-        (None, {"tls": "other.pem"}, r"is not accepted.*No token was sent.*tls\.ca"),
-        (None, {"tls": "empty.pem"}, r"^tls: "),
+        (None, {"tls": "their-ca.pem"}, r"is not accepted.*No token was sent.*tls\.ca"),
+        (None, {"tls": "absent.pem"}, r"^tls: "),
         (None, {"transport": "websocket"}, r"opens no WebSocket at /: .*target\.transport"),
     ],
-    ids=["http", "closes", "other-ca", "empty-ca", "no-websocket"],
+    ids=["http", "closes", "other-ca", "no-ca", "no-websocket"],
 )
 def test_a_target_that_cannot_be_judged(
-    script: Script | None, changes: dict[str, str], words: str, folder: Path, relay: StartRelay, make_target: MakeTarget
+    script: Script | None,
+    changes: dict[str, str],
+    words: str,
+    certificates: Path,
+    relay: StartRelay,
+    make_target: MakeTarget,
 ) -> None:
-    trustme.CA().cert_pem.write_to_path(folder / "other.pem")
-    (folder / "empty.pem").write_text("no certificate")
-    not_found = talking(folder, lambda request: [b"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n"])
+    not_found = talking(certificates, lambda request: [b"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n"])
     with relay(script or not_found) as profile:
         if "tls" in changes:
-            profile = replace(profile, tls=TlsSettings(ca=folder / changes["tls"]))
+            profile = replace(profile, tls=TlsSettings(ca=certificates / changes["tls"]))
         else:
             profile = replace(profile, target=replace(profile.target, **changes))  # type: ignore[arg-type]
         target = make_target(profile)
