@@ -7,7 +7,8 @@ import gc
 import os
 import signal
 import time
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
 
@@ -23,31 +24,25 @@ from tests.support.client import BEAT, HELLO, PATIENCE, AsyncClient, tunnel, unt
 ANY_PORT = Config(listen=Listen(port=0))
 
 
-class RunningRelay:
-    """A relay in a task; signals are sent to this process, and its handlers are removed afterwards."""
-
-    def __init__(
-        self, served: Simulator | Deployment, read: Callable[[], Config] = lambda: ANY_PORT, grace: float = PATIENCE
-    ) -> None:
-        self.served, self._read, self._grace = served, read, grace
-
-    async def __aenter__(self) -> RunningRelay:
-        ready = asyncio.Event()
-        self.task = asyncio.create_task(live(self.served, self._read, ready.set, self._grace))
-        await ready.wait()
-        return self
-
-    async def __aexit__(self, *_: object) -> None:
-        if not self.task.done():
-            os.kill(os.getpid(), signal.SIGINT)
-        await asyncio.wait_for(self.task, PATIENCE)
-        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-            asyncio.get_running_loop().remove_signal_handler(number)
+@asynccontextmanager
+async def running(
+    served: Simulator | Deployment, read: Callable[[], Config] = lambda: ANY_PORT, grace: float = PATIENCE
+) -> AsyncIterator[asyncio.Task[None]]:
+    """Run a relay in a task; signals are sent to this process, and its handlers are removed afterwards."""
+    ready = asyncio.Event()
+    task = asyncio.create_task(live(served, read, ready.set, grace))
+    await ready.wait()
+    yield task
+    if not task.done():
+        os.kill(os.getpid(), signal.SIGINT)
+    await asyncio.wait_for(task, PATIENCE)
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        asyncio.get_running_loop().remove_signal_handler(number)
 
 
 async def test_sigterm_drains_and_ends_with_the_last_connection() -> None:
     simulator = Simulator(ANY_PORT)
-    async with RunningRelay(simulator) as running:
+    async with running(simulator) as task:
         async with AsyncClient(simulator.address) as wire, AsyncClient(simulator.address) as late:
             await wire.greet()
             os.kill(os.getpid(), signal.SIGTERM)
@@ -55,15 +50,15 @@ async def test_sigterm_drains_and_ends_with_the_last_connection() -> None:
             assert (await late.ask(HELLO))["code"] == "server_unavailable"
             assert (await wire.ask(tunnel()))["code"] == "server_unavailable"
             assert (await wire.ask(BEAT))["type"] == "heartbeat_response"
-            assert not running.task.done()
-        await asyncio.wait_for(running.task, PATIENCE)
+            assert not task.done()
+        await asyncio.wait_for(task, PATIENCE)
 
 
 @pytest.mark.parametrize("second", [signal.SIGTERM, signal.SIGINT, None])
 async def test_a_second_signal_or_the_time_limit_ends_draining(second: signal.Signals | None) -> None:
     simulator = Simulator(ANY_PORT)
     grace = PATIENCE if second else 0.05
-    async with RunningRelay(simulator, grace=grace) as running, AsyncClient(simulator.address) as wire:
+    async with running(simulator, grace=grace) as task, AsyncClient(simulator.address) as wire:
         await wire.greet()
         began = time.monotonic()
         os.kill(os.getpid(), signal.SIGTERM)
@@ -71,7 +66,7 @@ async def test_a_second_signal_or_the_time_limit_ends_draining(second: signal.Si
         if second:
             os.kill(os.getpid(), second)
         assert await wire.rest() == b""
-        await asyncio.wait_for(running.task, PATIENCE)
+        await asyncio.wait_for(task, PATIENCE)
         assert second or time.monotonic() - began >= grace
 
 
@@ -79,7 +74,7 @@ async def test_sighup_reloads_without_closing_connections(tmp_path: Path) -> Non
     file = tmp_path / "relay.toml"
     file.write_text("[listen]\nport = 0\n")
     simulator = Simulator(load_config(file))
-    async with RunningRelay(simulator, lambda: load_config(file)), AsyncClient(simulator.address) as wire:
+    async with running(simulator, lambda: load_config(file)), AsyncClient(simulator.address) as wire:
         await wire.greet()
         file.write_text('[listen]\nport = 0\n[[tenants]]\nid = "tenant-001"\ntunnel_limit = 1\n')
         os.kill(os.getpid(), signal.SIGHUP)
@@ -93,7 +88,7 @@ async def test_sighup_reloads_without_closing_connections(tmp_path: Path) -> Non
 async def test_changes_that_need_a_restart_are_logged(caplog: pytest.LogCaptureFixture) -> None:
     simulator = Simulator(ANY_PORT)
     changed = replace(ANY_PORT, listen=Listen(port=1), metrics=MetricsSettings(enabled=True), seed=3)
-    async with RunningRelay(simulator, lambda: changed):
+    async with running(simulator, lambda: changed):
         os.kill(os.getpid(), signal.SIGHUP)
         await until(lambda: "was read again" in caplog.text)
         assert [f"[{table}] changed" in caplog.text for table in ("listen", "metrics", "control")] == [
@@ -110,7 +105,7 @@ async def test_the_old_configuration_stays_if_the_new_one_is_invalid(
     file = tmp_path / "relay.toml"
     config = load_config({"listen": {"port": 0}, "faults": [{"kind": "drop", "when": {"nth": 1000}}]})
     simulator = Simulator(config)
-    async with RunningRelay(simulator, lambda: load_config(file)), AsyncClient(simulator.address) as wire:
+    async with running(simulator, lambda: load_config(file)), AsyncClient(simulator.address) as wire:
         await wire.greet()
         for text, problem in (("[listen\n", "is not TOML"), ('[tls]\nchain = "nowhere.pem"\n', "[tls]")):
             caplog.clear()
@@ -126,7 +121,7 @@ async def test_the_old_configuration_stays_if_the_new_one_is_invalid(
 async def test_sighup_reloads_a_deployment() -> None:
     deployment = Deployment(ANY_PORT)
     changed = replace(ANY_PORT, relay=RelaySettings(buffer_pool=7))
-    async with RunningRelay(deployment, lambda: changed):
+    async with running(deployment, lambda: changed):
         os.kill(os.getpid(), signal.SIGHUP)
         await until(lambda: deployment.main.relay.config.relay.buffer_pool == 7)
         assert deployment.conditions["buffer_pool"].relay.config.relay.buffer_pool == 3
@@ -135,7 +130,7 @@ async def test_sighup_reloads_a_deployment() -> None:
 
 async def test_garbage_is_collected_less_often_while_the_relay_runs() -> None:
     before = gc.get_threshold(), gc.get_freeze_count()
-    async with RunningRelay(Simulator(ANY_PORT)):
+    async with running(Simulator(ANY_PORT)):
         assert gc.get_threshold()[0] > before[0][0]
         assert gc.get_freeze_count() > before[1]
     assert (gc.get_threshold(), gc.get_freeze_count()) == before

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import pytest
-
-from cbspec_simulator import ControlError, LocalRelay
+from cbspec_simulator import LocalRelay
 from tests.support.client import RawClient
 from tests.support.messages import BEAT, HELLO
 
@@ -42,8 +40,3 @@ def test_held_messages_are_sent_on_release_or_removal(relay: LocalRelay) -> None
         relay.transcript.wait_for("answer", count=2)
         held.remove()
         assert client.line()
-
-
-def test_a_mistake_is_reported_with_a_hint(relay: LocalRelay) -> None:
-    with pytest.raises(ControlError, match=r"there is no kind 'latncy'; did you mean latency\?"):
-        relay.fault("latncy", seconds=1)
