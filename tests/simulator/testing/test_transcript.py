@@ -9,6 +9,7 @@ import anyio
 import pytest
 
 from cbspec_simulator import LocalRelay
+from cbspec_simulator.observe.transcript import TranscriptEntry
 from tests.support.client import RawClient
 from tests.support.messages import BEAT, HELLO, tunnel
 
@@ -42,11 +43,20 @@ def test_an_entry_is_returned_at_once_or_awaited(relay: LocalRelay) -> None:
     with RawClient.to(relay) as client:
         client.enter()
         assert relay.transcript.wait_for("request", count=2, timeout=0.001).type == "auth"
-        last = relay.transcript.wait_for("answer", where=lambda entry: entry.message.get("status") == "ok")
-        later = threading.Timer(0.02, lambda: client.send(BEAT, BEAT))
+        first = relay.transcript.wait_for("answer", "hello_response")
+        listening = threading.Event()
+
+        def is_heartbeat(entry: TranscriptEntry) -> bool:
+            listening.set()
+            return entry.type == "heartbeat"
+
+        def beat() -> None:
+            listening.wait()
+            client.send(BEAT, BEAT)
+
+        later = threading.Thread(target=beat)
         later.start()
-        found = relay.transcript.wait_for("request", "heartbeat", after=last, count=2)
-        assert found.number > last.number + 1
+        assert relay.transcript.wait_for("request", where=is_heartbeat, after=first, count=2).number > first.number + 2
         later.join()
         with pytest.raises(TimeoutError) as caught:
             relay.transcript.wait_for("answer", "error", count=2, timeout=0.01)
@@ -61,5 +71,5 @@ async def test_a_coroutine_waits_without_blocking_its_loop_until_it_is_cancelled
         client.send(HELLO)
         assert (await waiting).type == "hello"
     with anyio.move_on_after(0.02) as scope:
-        await relay.transcript.async_wait_for("request", "auth", timeout=20)
+        await relay.transcript.async_wait_for("request", "auth", timeout=0.2)
     assert scope.cancelled_caught
