@@ -20,12 +20,13 @@ def assert_green(done: Done) -> None:
     assert "Mistakes of the kit" not in done.text
 
 
+@pytest.mark.timeout(240)
 def test_a_whole_run_passes_and_its_transcript_gives_the_same_report(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (folder := tmp_path / "empty").mkdir()
     options = ("--transport", "websocket", "--transcript", str(tmp_path / "run.jsonl"), "--effort", "quick", "-n", "2")
-    done = verify(*options, folder=folder)
+    done = verify(*options, folder=folder, patience=200)
     assert_green(done)
     assert "(websocket" in done.text
     testable = sum(not row.untestable for row in REQUIREMENTS.values())

@@ -108,15 +108,22 @@ def reset_after_reading(tls: ssl.SSLSocket) -> None:
 
 
 @pytest.mark.parametrize(
-    ("script", "how"), [(close_notify, End.CLOSE_NOTIFY), (bare_close, End.EOF), (reset_after_reading, End.RESET)]
+    ("script", "sent", "how"),
+    [
+        (close_notify, b"", End.CLOSE_NOTIFY),
+        (bare_close, b"", End.EOF),
+        (reset_after_reading, b"", End.RESET),
+        (reset_after_reading, b"more", End.RESET),  # sending meets the reset first
+    ],
 )
-def test_data_before_the_end_is_read_first(script: Script, how: End, over: Connect) -> None:
+def test_data_before_the_end_is_read_first(script: Script, sent: bytes, how: End, over: Connect) -> None:
     with over(script) as wire:
         assert read(wire, 3) == b"bye"
         if how is End.RESET:
             wire.send(b"read")
             assert wire.has_unread(TIMEOUT)
-            wire.send(b"more")  # it meets the reset first
+            if sent:
+                wire.send(sent)
         assert read(wire) == b""
         first = wire.ended
         assert end_of(wire) is how
