@@ -78,6 +78,8 @@ address = 'x:1' | address: unknown key; it belongs in [target]
 target.secret = 'x' | target.secret: unknown key; it belongs in [tokens]
 metrics.'z z' = 1 | metrics."z z": unknown key; known are url
 tokens.ready.valid = { evn = 'x' } | tokens.ready.valid.evn: unknown key; did you mean env?
+target.timeout = inf | target.timeout: must be a finite number, not inf
+target.address = 8080 | target.address: must be a string, not a number
 target.timeout = 0 | target.timeout: must be a number, more than 0, not 0
 target.address = 'x' | target.address: must be host:port with a port from 1 to 65535, not 'x'
 target.websocket_path = 'ws' | target.websocket_path: must be a path that begins with / and contains no space

@@ -77,6 +77,12 @@ def test_data_can_be_received_after_sending_close_notify(trusting: ssl.SSLContex
     relay.close()
     assert client.receive_data(relay.data_to_send()) == b"still here"
     assert client.ended
+    assert client.receive_data(b"ignored") == b""
+    client.check()
+
+
+def test_a_client_without_verification_accepts_any_certificate(server: ssl.SSLContext) -> None:
+    handshake(client_context(Trust.ANY), server, "elsewhere.example")
 
 
 @pytest.mark.parametrize(

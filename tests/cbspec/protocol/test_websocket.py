@@ -87,6 +87,13 @@ def test_every_segmentation_gives_the_same_messages_in_both_directions(texts: li
     assert texts_of(relay) == texts
 
 
+def test_unsolicited_pongs_take_no_memory() -> None:
+    relay = opened_relay()
+    relay.feed(b"".join(frame(PONG, b"%d" % number, masked=True) for number in range(1000)))
+    assert relay.pongs[-1] == b"999"
+    assert len(relay.pongs) < 100
+
+
 @given(st.binary(max_size=40), st.data(), st.sampled_from([TEXT, BINARY]))
 def test_fragments_are_one_message_and_pings_between_them_are_answered(
     text: bytes, data: st.DataObject, opcode: int
