@@ -5,60 +5,31 @@
 
 from __future__ import annotations
 
-from cbspec.tls_contexts import Trust
-from cbspec_client.client import Client, Timeouts, Tunnel, connect
-from cbspec_client.errors import (
-    AnswerTimeout,
-    BufferPoolExhausted,
-    CertificateNotTrusted,
-    ClientError,
-    ConnectFailed,
-    ConnectionLimitReached,
-    ConnectionLost,
-    DataTransferFailed,
-    InvalidToken,
-    InvalidTunnelInfo,
-    IpNotAllowed,
-    Misuse,
-    RateLimitExceeded,
-    RelayError,
-    RelayMisbehaved,
-    ServerUnavailable,
-    TenantLimitExceeded,
-    TenantNotFound,
-    TlsRefused,
-    UnknownMessageType,
-    UnknownRelayError,
-)
-from cbspec_client.session import Passed, Transport
-
-__all__ = [
-    "AnswerTimeout",
-    "BufferPoolExhausted",
-    "CertificateNotTrusted",
-    "Client",
-    "ClientError",
-    "ConnectFailed",
-    "ConnectionLimitReached",
-    "ConnectionLost",
-    "DataTransferFailed",
-    "InvalidToken",
-    "InvalidTunnelInfo",
-    "IpNotAllowed",
-    "Misuse",
-    "Passed",
-    "RateLimitExceeded",
-    "RelayError",
-    "RelayMisbehaved",
-    "ServerUnavailable",
-    "TenantLimitExceeded",
-    "TenantNotFound",
-    "Timeouts",
-    "TlsRefused",
-    "Transport",
-    "Trust",
-    "Tunnel",
-    "UnknownMessageType",
-    "UnknownRelayError",
-    "connect",
-]
+from cbspec.tls_contexts import Trust as Trust
+from cbspec_client.client import Client as Client
+from cbspec_client.client import Timeouts as Timeouts
+from cbspec_client.client import Tunnel as Tunnel
+from cbspec_client.client import connect as connect
+from cbspec_client.errors import AnswerTimeout as AnswerTimeout
+from cbspec_client.errors import BufferPoolExhausted as BufferPoolExhausted
+from cbspec_client.errors import CertificateNotTrusted as CertificateNotTrusted
+from cbspec_client.errors import ClientError as ClientError
+from cbspec_client.errors import ConnectFailed as ConnectFailed
+from cbspec_client.errors import ConnectionLimitReached as ConnectionLimitReached
+from cbspec_client.errors import ConnectionLost as ConnectionLost
+from cbspec_client.errors import DataTransferFailed as DataTransferFailed
+from cbspec_client.errors import InvalidToken as InvalidToken
+from cbspec_client.errors import InvalidTunnelInfo as InvalidTunnelInfo
+from cbspec_client.errors import IpNotAllowed as IpNotAllowed
+from cbspec_client.errors import Misuse as Misuse
+from cbspec_client.errors import RateLimitExceeded as RateLimitExceeded
+from cbspec_client.errors import RelayError as RelayError
+from cbspec_client.errors import RelayMisbehaved as RelayMisbehaved
+from cbspec_client.errors import ServerUnavailable as ServerUnavailable
+from cbspec_client.errors import TenantLimitExceeded as TenantLimitExceeded
+from cbspec_client.errors import TenantNotFound as TenantNotFound
+from cbspec_client.errors import TlsRefused as TlsRefused
+from cbspec_client.errors import UnknownMessageType as UnknownMessageType
+from cbspec_client.errors import UnknownRelayError as UnknownRelayError
+from cbspec_client.session import Passed as Passed
+from cbspec_client.session import Transport as Transport

@@ -10,11 +10,11 @@ import asyncio
 import math
 import os
 import re
-import sys
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from cbspec.errors import CommandError
 from cbspec.profile.identity import DEVELOPMENT_SECRET, development_ca_file, is_loopback
 from cbspec.tls_contexts import Trust
 from cbspec.tokens.jwt import SigningKey, mint
@@ -26,10 +26,6 @@ from cbspec_client.session import Transport
 _ADDRESS = re.compile(r"(?P<host>\[[0-9A-Fa-f:.%]+\]|[^:\[\]]+):(?P<port>\d+)", re.ASCII)
 _TUNNEL = re.compile(r"(?P<id>.+?):(?P<local>\d+):" + _ADDRESS.pattern, re.ASCII)
 _HOUR = 3600
-
-
-class _Wrong(Exception):
-    """The options are wrong; the text names the reason and the remedy."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,12 +76,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Run the session; return the exit code."""
-    try:
-        plan = _plan(args)
-    except _Wrong as wrong:
-        print(f"cbspec: {wrong}", file=sys.stderr)
-        return 2
+    """Run the session; return the exit code. Raises CommandError if the options are wrong."""
+    plan = _plan(args)
     display = Display(plan.token, as_json=args.json)
     if plan.warning:
         display.warn(plan.warning)
@@ -133,11 +125,11 @@ def _plan(args: argparse.Namespace) -> _Plan:
     if args.insecure:
         token = token or (_development_token(args) if args.development else "")
         if not token and args.tunnel:
-            raise _Wrong(f"--tunnel needs a token, and --insecure sends no generated one; {remedy}")
+            raise CommandError(f"--tunnel needs a token, and --insecure sends no generated one; {remedy}")
         warning = "the relay's certificate isn't verified: the token may reach another server" if token else ""
         return _Plan(Trust.ANY, token, warning)
     if not token and not development:
-        raise _Wrong(f"{args.address[0]} isn't loopback, so no token is generated for it; {remedy}")
+        raise CommandError(f"{args.address[0]} isn't loopback, so no token is generated for it; {remedy}")
     return _Plan(_trust(args.ca, development=development), token or _development_token(args))
 
 
@@ -160,14 +152,14 @@ def _named_token(args: argparse.Namespace) -> str:
         try:
             token = args.token_file.read_text("utf-8").strip()
         except OSError as error:
-            raise _Wrong(f"{source}: {error.strerror}") from None
+            raise CommandError(f"{source}: {error.strerror}") from None
         except UnicodeDecodeError:
-            raise _Wrong(f"{source} is not a text file, so it contains no token") from None
+            raise CommandError(f"{source} is not a text file, so it contains no token") from None
     else:
         return ""
     # A wrong file, such as a private key, must not be sent.
     if not token or not token.isascii() or not token.isprintable() or " " in token:
-        raise _Wrong(f"{source} contains no token: a token is one word of ASCII characters")
+        raise CommandError(f"{source} contains no token: a token is one word of ASCII characters")
     return token
 
 

@@ -9,17 +9,7 @@
     ├── AnswerTimeout                 the relay didn't answer in time
     ├── RelayMisbehaved               the relay broke the protocol; names the requirement
     └── RelayError                    the relay refused: code, message, retryable, base_delay
-        ├── InvalidToken              invalid_token
-        ├── RateLimitExceeded         rate_limit_exceeded
-        ├── ConnectionLimitReached    connection_limit_reached
-        ├── ServerUnavailable         server_unavailable
-        ├── InvalidTunnelInfo         invalid_tunnel_info
-        ├── UnknownMessageType        unknown_message_type
-        ├── TenantLimitExceeded       tenant_limit_exceeded
-        ├── TenantNotFound            tenant_not_found
-        ├── IpNotAllowed              ip_not_allowed
-        ├── BufferPoolExhausted       buffer_pool_exhausted
-        ├── DataTransferFailed        data_transfer_failed
+        ├── InvalidToken, ...         one class for each code, with its name: invalid_token
         └── UnknownRelayError         a code that isn't one of the eleven
 
 After a RelayError the connection is still usable; any other error of a request has ended it.
@@ -145,21 +135,8 @@ class UnknownRelayError(RelayError):
     """The relay refused with a code that isn't one of the eleven."""
 
 
-BY_CODE = MappingProxyType(
-    {
-        ErrorCode.INVALID_TOKEN: InvalidToken,
-        ErrorCode.RATE_LIMIT_EXCEEDED: RateLimitExceeded,
-        ErrorCode.CONNECTION_LIMIT_REACHED: ConnectionLimitReached,
-        ErrorCode.SERVER_UNAVAILABLE: ServerUnavailable,
-        ErrorCode.INVALID_TUNNEL_INFO: InvalidTunnelInfo,
-        ErrorCode.UNKNOWN_MESSAGE_TYPE: UnknownMessageType,
-        ErrorCode.TENANT_LIMIT_EXCEEDED: TenantLimitExceeded,
-        ErrorCode.TENANT_NOT_FOUND: TenantNotFound,
-        ErrorCode.IP_NOT_ALLOWED: IpNotAllowed,
-        ErrorCode.BUFFER_POOL_EXHAUSTED: BufferPoolExhausted,
-        ErrorCode.DATA_TRANSFER_FAILED: DataTransferFailed,
-    }
-)
+_CLASSES = {each.__name__: each for each in RelayError.__subclasses__()}
+BY_CODE = MappingProxyType({code: _CLASSES[code.title().replace("_", "")] for code in ErrorCode})
 
 
 def refusal(error: Error) -> RelayError:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass, field
-from typing import Any, Self
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Self
 
 from cbspec_client.conversation import Blame
 
@@ -41,16 +41,6 @@ class Score:
         """Count a breach."""
         broken = self.broken.setdefault(blame.requirement, BreachCount(0, blame.expected, blame.seen))
         broken.times += 1
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return the score as a JSON object."""
-        return asdict(self)
-
-    @classmethod
-    def from_dict(cls, data: Mapping[str, Any]) -> Self:
-        """Return the score that `to_dict` made."""
-        broken = {requirement: BreachCount(**seen) for requirement, seen in data["broken"].items()}
-        return cls(data["begun"], data["well"], data["failed"], broken)
 
     @classmethod
     def sum(cls, scores: Iterable[Score]) -> Self:

@@ -31,7 +31,7 @@ from cbspec.protocol.messages import (
 from cbspec.protocol.state import TABLE, Refuse, State
 from cbspec.protocol.tls import TlsFailed, TlsLayer
 from cbspec.protocol.websocket import WebSocketFramer
-from cbspec.tokens.jws import CompactJws
+from cbspec.tokens.jws import claims_of
 from cbspec_client.errors import (
     CertificateNotTrusted,
     ClientError,
@@ -220,8 +220,8 @@ class ClientSession:
             self._unsolicited = self._unsolicited or answer
             return
         if isinstance(answer, AuthResponse) and isinstance(event.request, Auth):
-            tenant = claimed_tenant(event.request.token)
-            if tenant is not None and tenant != answer.tenant_id:
+            tenant = claims_of(event.request.token).get("tenant_id")
+            if isinstance(tenant, str) and tenant != answer.tenant_id:
                 raise RelayMisbehaved("an auth_response for another tenant than the token's", "CB-AUT-003")
         self._answer = answer
 
@@ -269,12 +269,3 @@ class ClientSession:
 def authority(host: str, port: int) -> str:
     """Return host:port, with an IPv6 address in brackets."""
     return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
-
-
-def claimed_tenant(token: str) -> str | None:
-    """Return the tenant_id claimed by a token, unverified, or None."""
-    try:
-        tenant = CompactJws.split(token).claims.get("tenant_id")
-    except ValueError:
-        return None
-    return tenant if isinstance(tenant, str) else None

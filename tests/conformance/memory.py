@@ -16,7 +16,7 @@ from cbspec_conformance.probe.session import ProbeSession, Surroundings
 from cbspec_conformance.probe.tempo import Tempo
 from cbspec_conformance.probe.wire import Wire
 from cbspec_conformance.record.exchange import Exchange
-from cbspec_conformance.record.frames import stream_framer
+from cbspec_conformance.record.frames import LARGEST
 from cbspec_conformance.record.transcript import Bytes, Direction, End, Message, Transcript
 from tests.conformance.build import SUCCESSES, error
 
@@ -131,7 +131,7 @@ class MemoryProbe:
         self.alive = True
         self.asked_alive = 0
         surroundings = Surroundings(tempo or Tempo(5.0), pacer or Pacer(Profile()), self._observe, self._is_alive)
-        channel = Channel(self.wire, framer or stream_framer(), self.transcript)
+        channel = Channel(self.wire, framer or StreamFramer(max_message=LARGEST), self.transcript)
         self.session = ProbeSession(channel, surroundings, fence)
         self.session.assume(authenticated=authenticated)
 

@@ -19,7 +19,7 @@ from cbspec_client.blocking import BlockingClient
 from cbspec_client.conversation import Conversation
 from cbspec_client.errors import ClientError, refusal
 from cbspec_client.session import ClientSession, Transport
-from cbspec_conformance.target.contexts import context_for
+from cbspec_conformance.target.connector import context_for
 from cbspec_conformance.target.tokens import secrets_of
 from tests.endurance.promises import LOST, SERVED, TIMEOUT, UNCONNECTED
 from tests.support.relay import reset

@@ -33,7 +33,7 @@ from cbspec.protocol.tls import TlsLayer
 from cbspec.protocol.websocket import WebSocketFramer
 from cbspec.tls_contexts import client_context
 from cbspec_client.errors import ConnectFailed, ConnectionLost, Misuse, RelayMisbehaved, TlsRefused
-from cbspec_client.session import ClientSession, Transport, claimed_tenant
+from cbspec_client.session import ClientSession, Transport
 from tests.cbspec.spelling import json_values, spell, texts
 
 TUNNEL = TunnelInfo("t", "tenant-001", 1, "h", 2)
@@ -175,9 +175,3 @@ def test_invalid_names_and_paths_are_rejected(ca: Path) -> None:
     for path in ("", "relay", "/a b", "/a\r\nX-Header: b", "/ä"):
         with pytest.raises(Misuse, match="path"):
             ClientSession(client_context(ca), "relay", transport=Transport.WEBSOCKET, path=path)
-
-
-def test_the_claimed_tenant_is_read_without_verification() -> None:
-    assert claimed_tenant("e30.eyJ0ZW5hbnRfaWQiOiJ0In0.eA") == "t"
-    for token in ("", "x", "a.b.c", "e30.e30.", "e30.W10.x", "e30.eyJ0ZW5hbnRfaWQiOjd9.x", "..", "é"):
-        assert claimed_tenant(token) is None, token

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import sys
 
-from cbspec.catalogue.requirements import REQUIREMENTS
-from cbspec.catalogue.revision import REVISION, SET, frozen, frozen_text
+from cbspec.catalogue.requirements import REQUIREMENTS, REVISION, SET, frozen, frozen_lines
 from tests.repo.tree import ROOT, name
+
+_HEAD = "# Frozen: one requirement a line, with its level and the digest of its demand (`make freeze`).\n"
 
 
 def lost() -> list[str]:
@@ -24,7 +25,7 @@ def main() -> int:
         print(f"not frozen: {', '.join(gone)} would be lost; ids are permanent, so put the rows back", file=sys.stderr)
         return 1
     path = ROOT / "cbspec" / "cbspec" / "catalogue" / "frozen" / f"{REVISION}.txt"
-    path.write_text(frozen_text(REQUIREMENTS), encoding="utf-8")
+    path.write_text(_HEAD + frozen_lines(REQUIREMENTS), encoding="utf-8")
     print(f"{name(path)}: {len(REQUIREMENTS)} requirements, {SET}")
     return 0
 

@@ -6,8 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from cbspec.catalogue.requirements import REQUIREMENTS
-from cbspec.catalogue.revision import REVISION, frozen
+from cbspec.catalogue.requirements import REQUIREMENTS, REVISION, frozen
 from tests.repo import freeze
 
 

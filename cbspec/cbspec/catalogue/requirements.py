@@ -1,16 +1,23 @@
-"""The requirement catalogue, read from requirements.toml."""
+"""The requirement catalogue, read from requirements.toml, and the frozen set of requirements of each revision.
+
+A verdict refers to a set of requirements. So for each revision, `cbspec/catalogue/frozen/` has a line for every
+requirement: its id, its level, and a digest of its demand and condition. A test compares the catalogue with it, and
+reports and fingerprints contain revision and digest.
+"""
 
 from __future__ import annotations
 
 import difflib
+import hashlib
 import re
 import tomllib
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from enum import StrEnum
 from importlib import resources
 from types import MappingProxyType
-from typing import Final
+from typing import Annotated, Final
+
+import msgspec
 
 CHAPTERS: Final[Mapping[str, str]] = MappingProxyType(
     {
@@ -39,8 +46,7 @@ CHAPTERS: Final[Mapping[str, str]] = MappingProxyType(
 """The title of each chapter, by the three letters of its ids."""
 
 _ID: Final = re.compile(r"CB-([A-Z]{3})-\d{3}")
-_TEXTS: Final = ("role", "section", "demand", "why", "when", "untestable")
-_REQUIRED: Final = ("level", "section", "demand", "why")
+_Text = Annotated[str, msgspec.Meta(min_length=1)]
 
 
 class Level(StrEnum):
@@ -64,8 +70,7 @@ class UnknownRequirement(LookupError):
         super().__init__(f"unknown requirement {wanted!r}; {hint}")
 
 
-@dataclass(frozen=True, slots=True)
-class Requirement:
+class Requirement(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """One demand on an implementation, in our own words.
 
     `when` is the condition under which it applies (empty: always). `needs` are the profile keys without which it can't
@@ -74,10 +79,9 @@ class Requirement:
 
     id: str
     level: Level
-    section: str
-    demand: str
-    why: str
-    role: str = "relay"
+    section: _Text
+    demand: _Text
+    why: _Text
     when: str = ""
     needs: tuple[str, ...] = ()
     untestable: str = ""
@@ -101,24 +105,18 @@ def _row(id_: str, row: object) -> Requirement:
     match = _ID.fullmatch(id_)
     if match is None or match[1] not in CHAPTERS:
         raise CatalogueError(f"requirement {id_}: an id is CB-<chapter>-<three digits>, with a chapter of CHAPTERS")
-    if not isinstance(row, dict):
-        raise CatalogueError(f"requirement {id_}: must be a table")
-    if missing := [key for key in _REQUIRED if not row.get(key)]:
-        raise CatalogueError(f"requirement {id_}: lacks {', '.join(missing)}")
-    if unknown := sorted(set(row) - {"level", "needs", *_TEXTS}):
-        raise CatalogueError(f"requirement {id_}: unknown key {', '.join(unknown)}")
-    texts = {key: row[key] for key in _TEXTS if key in row}
-    needs = row.get("needs", [])
-    if not isinstance(needs, list) or not all(isinstance(text, str) for text in [*texts.values(), *needs]):
-        raise CatalogueError(f"requirement {id_}: texts must be strings, and needs an array of strings")
-    if row["level"] not in list(Level):
-        raise CatalogueError(f"requirement {id_}: level must be one of {', '.join(Level)}")
-    return Requirement(id=id_, level=Level(row["level"]), needs=tuple(needs), **texts)
+    try:
+        return msgspec.convert({"id": id_, **row} if isinstance(row, dict) else row, Requirement)
+    except msgspec.ValidationError as error:
+        raise CatalogueError(f"requirement {id_}: {error}") from None
 
 
-REQUIREMENTS: Final[Mapping[str, Requirement]] = parse(
-    resources.files("cbspec.catalogue").joinpath("requirements.toml").read_text(encoding="utf-8")
-)
+_TEXT: Final = resources.files("cbspec.catalogue").joinpath("requirements.toml").read_text(encoding="utf-8")
+
+REVISION: Final[str] = tomllib.loads(_TEXT)["revision"]
+"""The revision of the specification that the catalogue covers."""
+
+REQUIREMENTS: Final[Mapping[str, Requirement]] = parse(_TEXT)
 """Every requirement by its id."""
 
 
@@ -128,3 +126,22 @@ def find(id_: str) -> Requirement:
         return REQUIREMENTS[id_.strip().upper()]
     except KeyError:
         raise UnknownRequirement(id_, REQUIREMENTS) from None
+
+
+def frozen_lines(requirements: Mapping[str, Requirement]) -> str:
+    """Return the lines of a frozen set."""
+    return "".join(f"{row.id} {row.level} {_digest(f'{row.demand}|{row.when}')}\n" for row in requirements.values())
+
+
+def frozen(revision: str) -> str:
+    """Return the frozen lines of a revision. Raises FileNotFoundError."""
+    text = resources.files("cbspec.catalogue").joinpath("frozen", f"{revision}.txt").read_text(encoding="utf-8")
+    return "".join(line for line in text.splitlines(keepends=True) if not line.startswith("#"))
+
+
+def _digest(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+SET: Final = _digest(frozen_lines(REQUIREMENTS))
+"""The digest of the set, which changes with every id, level, demand and condition."""

@@ -7,8 +7,7 @@ import textwrap
 from collections.abc import Iterator, Sequence
 from typing import Final
 
-from cbspec.catalogue.requirements import CHAPTERS, REQUIREMENTS, Requirement, find
-from cbspec.catalogue.revision import REVISION, SET
+from cbspec.catalogue.requirements import CHAPTERS, REQUIREMENTS, REVISION, SET, Requirement, find
 from cbspec.cli.cases import Case, find_cases, suite_folder
 
 _WIDTH: Final = 100

@@ -12,6 +12,7 @@ import time
 from pathlib import Path
 from typing import Any, Final
 
+import msgspec
 from gevent import signal_handler
 from locust import events
 from locust.env import Environment
@@ -129,12 +130,12 @@ class SessionCount:
         self.complete = False
 
     def _report_score(self, client_id: str, data: dict[str, Any], **_: object) -> None:
-        data["cbspec"] = RelayUser.score.to_dict(), self.wanted
+        data["cbspec"] = msgspec.to_builtins(RelayUser.score), self.wanted
 
     def _receive_score(self, client_id: str, data: dict[str, Any], **_: object) -> None:
         if "cbspec" in data:
             score, self._assigned[client_id] = data["cbspec"]
-            self._scores[client_id] = Score.from_dict(score)
+            self._scores[client_id] = msgspec.convert(score, Score)
 
 
 class LoadSummary:

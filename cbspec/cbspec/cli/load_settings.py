@@ -16,9 +16,12 @@ from cbspec.profile.target import Transport
 from cbspec.redact import redact_message
 from cbspec_client import session as client_session
 from cbspec_client.conversation import Blame, Exchanged, Onlooker
-from cbspec_conformance.judging.onlooker import Received, look
+from cbspec_conformance.judging.invariants import check
+from cbspec_conformance.record.decoding import decode
+from cbspec_conformance.record.exchange import Exchange
 from cbspec_conformance.record.frames import StrictWebSocket
-from cbspec_conformance.target.contexts import context_for
+from cbspec_conformance.record.transcript import Direction, Message
+from cbspec_conformance.target.connector import context_for
 
 VARIABLE: Final = "CBSPEC_LOAD"
 """Environment variable with the settings. They contain no token: each process mints its own."""
@@ -97,11 +100,16 @@ def invariants(secrets: tuple[str, ...]) -> Onlooker:
     """Return an observer that checks each exchange against the invariants of the suite; it redacts tokens."""
 
     def watch(exchanged: Exchanged) -> list[Blame]:
-        sent = exchanged.request.text if exchanged.request is not None else None
-        received = [Received(answer.text, answer.binary, answer.faulty) for answer in exchanged.answers]
-        found = look(
-            sent, received, tenant=exchanged.tenant, secrets=tuple(s for s in secrets if s != exchanged.tenant)
-        )
+        request = _message(exchanged.request) if exchanged.request is not None else None
+        unsent = tuple(secret for secret in secrets if secret != exchanged.tenant)
+        exchange = Exchange(request, tuple(map(_message, exchanged.answers)), tenant=exchanged.tenant, secrets=unsent)
+        found = check(exchange)
         return [Blame(breach.requirement, breach.expected, redact_message(breach.seen.encode())) for breach in found]
 
     return watch
+
+
+def _message(passed: client_session.Passed) -> Message:
+    direction = Direction.SENT if passed.sent else Direction.RECEIVED
+    decoded = decode(passed.text)
+    return Message(0.0, 0, direction, passed.text, decoded, binary=passed.binary, padded=passed.faulty)

@@ -26,9 +26,9 @@ from cbspec.profile.profile import ProfileError, from_mapping
 from cbspec.profile.target import IssuerSettings
 from cbspec.protocol import strictjson
 from cbspec.tokens.forgery import FORGERIES, MISSING, Forgery
-from cbspec.tokens.jwks import PublicKey, key_id, public_jwk
+from cbspec.tokens.jwks import key_id, public_jwk
 from cbspec.tokens.jws import CompactJws
-from cbspec.tokens.jwt import ALGORITHMS
+from cbspec.tokens.jwt import ALGORITHMS, PublicKey
 from cbspec.tokens.keypair import OF_KEY_PAIRS, new_pair
 
 _KINDS: Final = {forgery.name: forgery for forgery in FORGERIES}

@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from cbspec.profile.identity import DEVELOPMENT_SECRET
 from cbspec.profile.target import IssuerSettings
 from cbspec.tokens.forgery import MISSING, Forgery, Materials
-from cbspec.tokens.jws import CompactJws
+from cbspec.tokens.jws import claims_of
 from cbspec.tokens.jwt import SigningKey, mint
 
 _KEY = "the relay's signing key (tokens.secret or tokens.key_file)"
@@ -56,7 +56,7 @@ class Issuer:
                 f"tokens.ready.tenants.{tenant_id}",
                 f"a ready-made token of the tenant {tenant_id} (tokens.ready.tenants), or {_KEY}, is needed",
             )
-        if subject is not None and _claim(token, "sub") != subject:
+        if subject is not None and claims_of(token).get("sub") != subject:
             raise ProfileLacks("tokens.secret", f"for a token of another subject {_KEY} is needed")
         return token
 
@@ -77,7 +77,7 @@ class Issuer:
             raise ProfileLacks("tokens.secret", f"for such a token {_KEY} is needed")
         if algorithm and not key.symmetric:
             raise ProfileLacks("tokens.secret", f"for a token signed by {algorithm} a secret (tokens.secret) is needed")
-        claims = {**_claims(self.valid(tenant_id)), **changes}
+        claims = {**claims_of(self.valid(tenant_id)), **changes}
         used = SigningKey.hmac(key.private, algorithm) if algorithm else key
         payload = {name: value for name, value in claims.items() if value is not MISSING}
         return mint(used, payload, {**self._header(), **(headers or {})})
@@ -97,7 +97,7 @@ class Issuer:
         materials = Materials(
             valid=valid,
             key=self.key,
-            claims=_claims(valid),
+            claims=claims_of(valid),
             now=self._now(),
             tenant_id=tenant_id,
             fresh=secrets.token_hex(8),
@@ -115,7 +115,7 @@ class Issuer:
 
     def _replacement(self, forgery: Forgery) -> str:
         purpose = forgery.purpose
-        token = self._tokens.ready.purpose(purpose) if purpose else None
+        token: str | None = getattr(self._tokens.ready, purpose) if purpose else None
         if token is not None:
             return token
         ready = f"a ready-made token (tokens.ready.{purpose}), or " if purpose else ""
@@ -124,8 +124,8 @@ class Issuer:
 
     def _ready_made(self, tenant_id: str) -> str | None:
         ready = self._tokens.ready
-        named = ready.tenants.get(tenant_id)
-        return named or next((token for token in ready.valid_ones if _claim(token, "tenant_id") == tenant_id), None)
+        fitting = (token for token in ready.valid_ones if claims_of(token).get("tenant_id") == tenant_id)
+        return ready.tenants.get(tenant_id) or next(fitting, None)
 
 
 def _signing_key(tokens: IssuerSettings) -> SigningKey | None:
@@ -133,14 +133,3 @@ def _signing_key(tokens: IssuerSettings) -> SigningKey | None:
         return SigningKey.from_pem(tokens.key_file, tokens.algorithm)
     secret = DEVELOPMENT_SECRET if tokens.development else tokens.secret
     return SigningKey.hmac(secret, tokens.algorithm or "HS256") if secret is not None else None
-
-
-def _claims(token: str) -> dict[str, object]:
-    try:
-        return CompactJws.split(token).claims
-    except ValueError:
-        return {}
-
-
-def _claim(token: str, name: str) -> object:
-    return _claims(token).get(name)

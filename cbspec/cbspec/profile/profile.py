@@ -31,7 +31,7 @@ from cbspec.profile.target import Tenant as Tenant
 from cbspec.profile.target import TlsSettings as TlsSettings
 from cbspec.profile.writing import dump as dump
 from cbspec.profile.writing import template as template
-from cbspec.tokens.jws import CompactJws
+from cbspec.tokens.jws import claims_of
 
 _USUAL_TENANT: Final = Tenant("tenant-001")
 """The tenant of the specification's examples, the default of a profile with a key and without tenants."""
@@ -114,12 +114,5 @@ def _tenants_of(tokens: IssuerSettings) -> tuple[Tenant, ...]:
 
 
 def _tenant_ids(*tokens: str | None) -> list[str]:
-    found = []
-    for token in tokens:
-        try:
-            claim = CompactJws.split(token or "").claims.get("tenant_id")
-        except ValueError:
-            continue
-        if isinstance(claim, str) and claim:
-            found.append(claim)
-    return found
+    found = [claims_of(token or "").get("tenant_id") for token in tokens]
+    return [claim for claim in found if isinstance(claim, str) and claim]

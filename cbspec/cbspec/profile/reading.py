@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Annotated, Final
 
@@ -15,11 +15,7 @@ from cbspec.profile.target import (
     Condition,
     ConditionChange,
     IssuerSettings,
-    MetricsEndpoint,
     Profile,
-    RelayCapabilities,
-    RemoteEnds,
-    TargetSettings,
     Tenant,
     TlsSettings,
 )
@@ -68,38 +64,23 @@ class ConditionsTable:
 
 
 @dataclass(frozen=True, slots=True)
-class ProfileDocument:
+class ProfileDocument(Profile):
     """The tables of a profile file; every key is optional."""
 
-    target: Annotated[TargetSettings, says("The relay's address and how to reach it.")] = field(
-        default=TargetSettings()
-    )
-    tls: Annotated[TlsSettings, says("The certificates to trust and to present.")] = field(default=TlsSettings())
     tokens: Annotated[
         TokensTable,
         says(
             "How tokens are made: set one of secret, secret_env, secret_file, key_file and development, or ready-made "
             "tokens below. If all are absent: the development secret for a loopback address, no tokens for any other."
         ),
-    ] = field(default=TokensTable())
-    tenants: Annotated[
-        tuple[Tenant, ...],
-        says(
-            "The tenants that the relay knows, one table each. If absent: the development tenants if the development "
-            "secret signs the tokens, the tenants of ready-made tokens, or else tenant-001 alone.",
-            title="an array of tables, [[tenants]]",
-        ),
-    ] = ()
-    relay: Annotated[RelayCapabilities, says("Limits of the whole relay.")] = field(default=RelayCapabilities())
-    remote: Annotated[RemoteEnds, says("Remote ends that a tunnel can name.")] = field(default=RemoteEnds())
-    metrics: Annotated[MetricsEndpoint, says("The relay's metrics.")] = field(default=MetricsEndpoint())
+    ] = TokensTable()
     conditions: Annotated[
         ConditionsTable,
         says(
             "Conditions that clients can't cause. Each one already holds at a second address (target), or a command or "
             "an HTTP call (begin) causes it and another (end) ends it; both may restart the relay."
         ),
-    ] = field(default=ConditionsTable())
+    ] = ConditionsTable()  # type: ignore[assignment] # `_finish_conditions` converts the table to a mapping
 
 
 def _finish_tls(tls: TlsSettings, place: Place, reader: DocumentReader) -> TlsSettings:
@@ -153,10 +134,8 @@ def _finish_conditions(table: ConditionsTable, place: Place, reader: DocumentRea
 
 
 def _finish_profile(document: ProfileDocument, place: Place, reader: DocumentReader) -> Profile:
-    values = {item.name: getattr(document, item.name) for item in fields(document)}
-    return Profile(
-        **{item.name: values[item.name] for item in fields(document) if values[item.name] is not item.default}
-    )
+    values = {item: getattr(document, item.name) for item in fields(document)}
+    return Profile(**{item.name: value for item, value in values.items() if value is not item.default})
 
 
 def _distinct_tenants() -> Finish:

@@ -200,11 +200,6 @@ class ReadyTokens:
         Mapping[str, Token], says("Valid tokens by the id of their tenant.", {"tenant-001": {"env": "TOKEN_001"}})
     ] = field(default_factory=dict)
 
-    def purpose(self, name: str) -> str | None:
-        """Return the token for a purpose, named as in the profile."""
-        token: str | None = getattr(self, name)
-        return token
-
     @property
     def valid_ones(self) -> tuple[str, ...]:
         """The genuine tokens, whether or not their tenant is active."""
@@ -389,13 +384,20 @@ class Condition(ConditionChange):
 class Profile:
     """Everything that the suite may know of a relay; each part is optional."""
 
-    target: TargetSettings = TargetSettings()
-    tls: TlsSettings = TlsSettings()
+    target: Annotated[TargetSettings, says("The relay's address and how to reach it.")] = TargetSettings()
+    tls: Annotated[TlsSettings, says("The certificates to trust and to present.")] = TlsSettings()
     tokens: IssuerSettings = IssuerSettings()
-    tenants: tuple[Tenant, ...] = ()
-    relay: RelayCapabilities = RelayCapabilities()
-    remote: RemoteEnds = RemoteEnds()
-    metrics: MetricsEndpoint = MetricsEndpoint()
+    tenants: Annotated[
+        tuple[Tenant, ...],
+        says(
+            "The tenants that the relay knows, one table each. If absent: the development tenants if the development "
+            "secret signs the tokens, the tenants of ready-made tokens, or else tenant-001 alone.",
+            title="an array of tables, [[tenants]]",
+        ),
+    ] = ()
+    relay: Annotated[RelayCapabilities, says("Limits of the whole relay.")] = RelayCapabilities()
+    remote: Annotated[RemoteEnds, says("Remote ends that a tunnel can name.")] = RemoteEnds()
+    metrics: Annotated[MetricsEndpoint, says("The relay's metrics.")] = MetricsEndpoint()
     conditions: Mapping[str, Condition] = field(default_factory=dict)
     path: Path | None = field(default=None, compare=False)
 

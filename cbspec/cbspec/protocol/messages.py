@@ -214,32 +214,31 @@ class _Rules:
 _UNKNOWN = ErrorCode.UNKNOWN_MESSAGE_TYPE
 
 
-def _by_client(make: type[Request], refusal: ErrorCode = _UNKNOWN, **members: _Member) -> _Rules:
-    return _Rules(make, Role.CLIENT, refusal, members)
-
-
-def _by_relay(make: type[Answer], **members: _Member) -> _Rules:
-    return _Rules(make, Role.RELAY, _UNKNOWN, members)  # the code is unused: a client answers nothing
+def _rules(make: type[Message], sender: Role, refusal: ErrorCode = _UNKNOWN, **members: _Member) -> _Rules:
+    return _Rules(make, sender, refusal, members)  # a relay's messages need no code: a client answers nothing
 
 
 RULES: Mapping[str, _Rules] = {
     rules.make.type: rules
     for rules in (
-        _by_client(Hello, version=_Member(_text, "CB-HEL-005"), features=_Member(_texts, "CB-HEL-006")),
-        _by_relay(HelloResponse, version=_Member(_text, "CB-HEL-002"), features=_Member(_texts, "CB-HEL-003")),
-        _by_client(
+        _rules(Hello, Role.CLIENT, version=_Member(_text, "CB-HEL-005"), features=_Member(_texts, "CB-HEL-006")),
+        _rules(HelloResponse, Role.RELAY, version=_Member(_text, "CB-HEL-002"), features=_Member(_texts, "CB-HEL-003")),
+        _rules(
             Auth,
+            Role.CLIENT,
             ErrorCode.INVALID_TOKEN,
             token=_Member(_filled, "CB-AUT-014", wrong_type="CB-AUT-015", empty="CB-AUT-013"),
         ),
-        _by_relay(
+        _rules(
             AuthResponse,
+            Role.RELAY,
             status=_Member(_text, "CB-AUT-001"),
             client_id=_Member(_text, "CB-AUT-002"),
             tenant_id=_Member(_text, "CB-AUT-003"),
         ),
-        _by_client(
+        _rules(
             TunnelInfo,
+            Role.CLIENT,
             ErrorCode.INVALID_TUNNEL_INFO,
             tunnel_id=_Member(_filled, "CB-TUN-005", empty="CB-TUN-012"),
             tenant_id=_Member(_filled, "CB-TEN-005"),
@@ -247,11 +246,11 @@ RULES: Mapping[str, _Rules] = {
             remote_host=_Member(_not_blank, "CB-TUN-008", empty="CB-TUN-013"),
             remote_port=_Member(_port, "CB-TUN-009", out_of_range="CB-TUN-010"),
         ),
-        _by_relay(TunnelResponse, status=_Member(_text, "CB-TUN-001"), tunnel_id=_Member(_text, "CB-TUN-002")),
-        _by_client(Heartbeat),
-        _by_relay(HeartbeatResponse),
+        _rules(TunnelResponse, Role.RELAY, status=_Member(_text, "CB-TUN-001"), tunnel_id=_Member(_text, "CB-TUN-002")),
+        _rules(Heartbeat, Role.CLIENT),
+        _rules(HeartbeatResponse, Role.RELAY),
         # Any string is a valid code: to a client, a twelfth code is an error message, not a protocol violation.
-        _by_relay(Error, code=_Member(_text, "CB-ERR-001"), message=_Member(_text, "CB-ERR-002")),
+        _rules(Error, Role.RELAY, code=_Member(_text, "CB-ERR-001"), message=_Member(_text, "CB-ERR-002")),
     )
 }
 

@@ -37,12 +37,12 @@ class TlsFailed(Exception):
 class TlsLayer:
     """One end of a TLS connection over memory buffers.
 
-    A client passes the server's name in `server_name`, a server passes None. `resume` is the `session` of an earlier
+    A client passes the server's name in `server_name`, a server passes None. `resume` is the session of an earlier
     connection with the same context. A client's ClientHello is in `data_to_send()` at once. `ended` is True after the
-    peer's close_notify.
+    peer's close_notify. `ssl_object` has the facts of the handshake, such as its version.
     """
 
-    __slots__ = ("_failure", "_incoming", "_outgoing", "_tls", "_unsent", "ended", "established")
+    __slots__ = ("_failure", "_incoming", "_outgoing", "_unsent", "ended", "established", "ssl_object")
 
     def __init__(
         self,
@@ -54,49 +54,13 @@ class TlsLayer:
     ) -> None:
         self._incoming = ssl.MemoryBIO()
         self._outgoing = ssl.MemoryBIO()
-        self._tls = context.wrap_bio(self._incoming, self._outgoing, server_side, server_name, resume)
+        self.ssl_object = context.wrap_bio(self._incoming, self._outgoing, server_side, server_name, resume)
         self._unsent = bytearray()
         self._failure: TlsFailed | None = None
         self.established = False
         self.ended = False
         if not server_side:
             self._advance()
-
-    @property
-    def version(self) -> str | None:
-        """The negotiated version, for example "TLSv1.3"."""
-        return self._tls.version()
-
-    @property
-    def cipher(self) -> str | None:
-        """The negotiated cipher suite."""
-        cipher = self._tls.cipher()
-        return cipher[0] if cipher else None
-
-    @property
-    def certificate(self) -> bytes | None:
-        """The peer's certificate in DER form."""
-        return self._tls.getpeercert(binary_form=True)
-
-    @property
-    def alpn(self) -> str | None:
-        """The protocol negotiated by ALPN, or None."""
-        return self._tls.selected_alpn_protocol()
-
-    @property
-    def session(self) -> ssl.SSLSession | None:
-        """The session for another connection to resume, after a ticket was received."""
-        return self._tls.session
-
-    @property
-    def resumed(self) -> bool:
-        """Whether the session of an earlier connection was resumed."""
-        return bool(self._tls.session_reused)
-
-    @property
-    def has_ticket(self) -> bool:
-        """Whether a ticket to resume the session was received."""
-        return self._tls.session is not None and self._tls.session.has_ticket
 
     def receive_data(self, data: bytes) -> bytes:
         """Return the plain text in bytes from the peer; bytes after its close_notify are ignored. Raises TlsFailed."""
@@ -117,7 +81,7 @@ class TlsLayer:
     def send(self, data: bytes) -> None:
         """Encrypt `data`, during the handshake after its end."""
         if self.established:
-            self._tls.write(data)
+            self.ssl_object.write(data)
         else:
             self._unsent += data
 
@@ -125,7 +89,7 @@ class TlsLayer:
         """Send close_notify; the peer's data can still be read afterwards."""
         if self.established:
             try:
-                self._tls.unwrap()
+                self.ssl_object.unwrap()
             except ssl.SSLError:
                 return  # the peer need not answer with its own
 
@@ -139,15 +103,15 @@ class TlsLayer:
         plain: list[bytes] = []
         try:
             if not self.established:
-                self._tls.do_handshake()
+                self.ssl_object.do_handshake()
                 self.established = True
                 if self._unsent:
-                    self._tls.write(bytes(self._unsent))
+                    self.ssl_object.write(bytes(self._unsent))
                     self._unsent.clear()
             # A read takes a complete record. A read without data would raise an exception, which costs more than a
             # small read.
             while self._incoming.pending:
-                if not (chunk := self._tls.read(_CHUNK)):
+                if not (chunk := self.ssl_object.read(_CHUNK)):
                     self.ended = True
                     break
                 plain.append(chunk)

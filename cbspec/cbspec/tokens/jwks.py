@@ -8,15 +8,14 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, Final, Self
 
 import jwt
 from cryptography.exceptions import UnsupportedAlgorithm
-from cryptography.hazmat.primitives.serialization import load_pem_public_key
 
 from cbspec.tokens.jws import CompactJws, encode
-from cbspec.tokens.jwt import SigningKey, TokenRejected, VerificationKey, choose_algorithm, fitting_algorithms
+from cbspec.tokens.jwt import PublicKey, SigningKey, TokenRejected, VerificationKey, fitting_algorithms
 from cbspec.tokens.keypair import OF_KEY_PAIRS
 
 _MEMBERS: Final[Mapping[str, tuple[str, ...]]] = {"RSA": ("n", "e"), "EC": ("crv", "x", "y"), "OKP": ("crv", "x")}
@@ -31,30 +30,6 @@ class UnknownKey(TokenRejected):
 
 class _UnusableKey(Exception):
     """A key of a set can't verify tokens; the text is the reason."""
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class PublicKey:
-    """A public key with its algorithm and its key id (kid)."""
-
-    algorithm: str
-    public: Any = field(repr=False)
-    key_id: str | None = None
-
-    @classmethod
-    def from_pem(cls, data: bytes, algorithm: str | None = None) -> Self:
-        """Return the key from a public or private key in PEM form; the algorithm defaults to the usual one of the key.
-
-        Raises ValueError if the key is unreadable or doesn't fit the algorithm.
-        """
-        if b"-----BEGIN PUBLIC KEY-----" not in data:
-            pair = SigningKey.from_pem(data, algorithm)
-            return cls(pair.algorithm, pair.public)
-        try:
-            public = load_pem_public_key(data)
-        except (ValueError, UnsupportedAlgorithm):
-            raise ValueError("not a public key in PEM form") from None
-        return cls(choose_algorithm(public, algorithm), public)
 
 
 @dataclass(frozen=True, slots=True)

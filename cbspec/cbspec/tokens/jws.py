@@ -69,12 +69,17 @@ class CompactJws:
         return f"{self.signing_input.decode()}.{encode(self.signature)}"
 
 
+def claims_of(token: str) -> dict[str, object]:
+    """Return the claims of an unverified token, or none if it isn't a token."""
+    try:
+        return CompactJws.split(token).claims
+    except ValueError:
+        return {}
+
+
 def claimed(token: str) -> tuple[str, str]:
     """Return the tenant and subject that an unverified token claims, or empty texts."""
-    try:
-        claims = CompactJws.split(token).claims
-    except ValueError:
-        return "", ""
+    claims = claims_of(token)
     return _shortened(claims.get("tenant_id")), _shortened(claims.get("sub"))
 
 

@@ -8,12 +8,12 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
-from typing import Any, Final, Protocol, Self
+from typing import Any, Final, Self
 
 import jwt
 from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric import ec, ed448, ed25519, rsa
-from cryptography.hazmat.primitives.serialization import load_pem_private_key
+from cryptography.hazmat.primitives.serialization import load_pem_private_key, load_pem_public_key
 from jwt.algorithms import HMACAlgorithm
 
 # HMAC pads a short key with zero bytes (RFC 2104, 2). A secret is padded here already, so that PyJWT doesn't warn.
@@ -43,22 +43,6 @@ class TokenRejected(Exception):
     def __init__(self, reason: str) -> None:
         super().__init__(reason)
         self.reason = reason
-
-
-class VerificationKey(Protocol):
-    """A public key or secret that verifies tokens, with its algorithm."""
-
-    @property
-    def algorithm(self) -> str:
-        """The algorithm's name."""
-
-    @property
-    def public(self) -> Any:  # noqa: ANN401 - any of the key types of PyJWT
-        """The key itself."""
-
-
-KeyChooser = Callable[[str], VerificationKey]
-"""Returns the key for a token, chosen by its header; raises `TokenRejected` if none fits."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -106,6 +90,37 @@ class SigningKey:
     def sign(self, message: bytes) -> bytes:
         """Return the signature of a message (Source: RFC 7515, 5.1)."""
         return jwt.get_algorithm_by_name(self.algorithm).sign(message, self.private)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class PublicKey:
+    """A public key with its algorithm and its key id (kid)."""
+
+    algorithm: str
+    public: Any = field(repr=False)
+    key_id: str | None = None
+
+    @classmethod
+    def from_pem(cls, data: bytes, algorithm: str | None = None) -> Self:
+        """Return the key from a public or private key in PEM form; the algorithm defaults to the usual one of the key.
+
+        Raises ValueError if the key is unreadable or doesn't fit the algorithm.
+        """
+        if b"-----BEGIN PUBLIC KEY-----" not in data:
+            pair = SigningKey.from_pem(data, algorithm)
+            return cls(pair.algorithm, pair.public)
+        try:
+            public = load_pem_public_key(data)
+        except (ValueError, UnsupportedAlgorithm):
+            raise ValueError("not a public key in PEM form") from None
+        return cls(choose_algorithm(public, algorithm), public)
+
+
+VerificationKey = SigningKey | PublicKey
+"""A public key or secret that verifies tokens, with its algorithm."""
+
+KeyChooser = Callable[[str], VerificationKey]
+"""Returns the key for a token, chosen by its header; raises `TokenRejected` if none fits."""
 
 
 def fitting_algorithms(key: object) -> tuple[str, ...]:

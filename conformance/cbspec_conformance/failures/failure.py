@@ -13,8 +13,8 @@ import msgspec
 from cbspec.catalogue.requirements import UnknownRequirement, find
 from cbspec_conformance.failures.recipes import PLACEHOLDER, Recipe
 from cbspec_conformance.failures.steps import FailureStep, TransportName, step_from_json
-from cbspec_conformance.judging.findings import Finding, Outcome
-from cbspec_conformance.record.expectation import Expectation
+from cbspec_conformance.judging.verdicts import Finding, Outcome
+from cbspec_conformance.record.conclusions import Expectation
 
 FORMAT: Final = "cbspec-failure-1"
 

@@ -21,9 +21,9 @@ from cbspec_conformance.failures.steps import (
     StepRequest,
     StepText,
 )
+from cbspec_conformance.record.conclusions import Expectation
 from cbspec_conformance.record.excerpt import decisive, excerpt, is_fence
 from cbspec_conformance.record.exchange import Exchange
-from cbspec_conformance.record.expectation import Expectation
 from cbspec_conformance.record.transcript import (
     Bytes,
     Direction,

@@ -10,12 +10,20 @@ from collections.abc import Callable, Mapping, Sequence
 from cbspec.catalogue.requirements import Level, find
 from cbspec_conformance.judging import judge
 from cbspec_conformance.judging.errors import Broken, Inconclusive
-from cbspec_conformance.judging.findings import Finding, Outcome
 from cbspec_conformance.judging.invariants import check
-from cbspec_conformance.judging.verdicts import TIME_UP
-from cbspec_conformance.record.conclusions import Blamed, Breach, CaseEnded, Concluded, Ending, Judged, Observed
+from cbspec_conformance.judging.verdicts import TIME_UP, Finding, Outcome
+from cbspec_conformance.record.conclusions import (
+    Blamed,
+    Breach,
+    CaseEnded,
+    Concluded,
+    Ending,
+    Expectation,
+    ExpectationKind,
+    Judged,
+    Observed,
+)
 from cbspec_conformance.record.exchange import Exchange, exchanges
-from cbspec_conformance.record.expectation import Expectation, ExpectationKind
 from cbspec_conformance.record.render import render
 from cbspec_conformance.record.transcript import Transcript
 

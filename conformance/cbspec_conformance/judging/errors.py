@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from cbspec_conformance.record.conclusions import Expectation
 from cbspec_conformance.record.exchange import Exchange
-from cbspec_conformance.record.expectation import Expectation
 
 
 class Broken(Exception):

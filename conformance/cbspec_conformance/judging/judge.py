@@ -16,9 +16,8 @@ from cbspec.protocol.codes import ErrorCode
 from cbspec.protocol.messages import WITH_STATUS
 from cbspec.protocol.state import SUCCESS_TYPES
 from cbspec_conformance.judging.errors import Broken, Inconclusive, NoRoom
-from cbspec_conformance.record.conclusions import Ending, Silence
+from cbspec_conformance.record.conclusions import Ending, Expectation, ExpectationKind, Silence
 from cbspec_conformance.record.exchange import Exchange
-from cbspec_conformance.record.expectation import Expectation, ExpectationKind
 from cbspec_conformance.record.transcript import Message
 
 FULL = frozenset({ErrorCode.CONNECTION_LIMIT_REACHED, ErrorCode.TENANT_LIMIT_EXCEEDED, ErrorCode.BUFFER_POOL_EXHAUSTED})

@@ -1,4 +1,4 @@
-"""From findings to verdicts: pure functions.
+"""Findings of cases and invariants, as plain data, and the verdicts from them: pure functions.
 
 A run is green only if no MUST failed or is inconclusive, and every MUST that needs nothing from the profile passed. A
 requirement that was not exercised or is inconclusive never counts as passed. It does not spoil the run if the profile
@@ -10,9 +10,9 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from enum import StrEnum
 
 from cbspec.catalogue.requirements import Level, Requirement
-from cbspec_conformance.judging.findings import Finding, Outcome
 
 TIME_UP = "the time given by --max-time was up"
 CUT_SHORT = "the run ended before its cases did"
@@ -20,6 +20,39 @@ _CORE = ("CB-HEL-001", "CB-AUT-001", "CB-TUN-001", "CB-HBT-001")
 """Requirements that every run must exercise: without them (for lack of tokens, say) a run is not green."""
 
 _UNFINISHED = (TIME_UP, CUT_SHORT)
+
+
+class Outcome(StrEnum):
+    """How a case ended for its requirement. Only verdicts are KNOWN: broken, and in the run's baseline."""
+
+    PASSED = "passed"
+    FAILED = "failed"
+    WARNED = "warned"
+    INCONCLUSIVE = "inconclusive"
+    NOT_EXERCISED = "not exercised"
+    OBSERVED = "observed"
+    KNOWN = "known"
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One outcome for one requirement.
+
+    `case` is the case's node id; `reason` explains an inconclusive or skipped case; `expected`, `seen` and `exchange`
+    describe a failure. For an observation, `seen` is the relay's behaviour in the situation `aspect`. `steps` is the
+    content of a failure file, as JSON.
+    """
+
+    requirement: str
+    outcome: Outcome
+    case: str = ""
+    reason: str = ""
+    expected: str = ""
+    seen: str = ""
+    exchange: str = ""
+    aspect: str = ""
+    steps: str = ""
+
 
 _WORST_FIRST = (
     Outcome.FAILED,

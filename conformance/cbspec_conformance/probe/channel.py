@@ -17,10 +17,7 @@ FLOOD = 200
 
 
 class Channel:
-    """A wire and its framer.
-
-    Arguments: `wire` is open; `framer` splits its bytes into messages, which are added to `inbox`.
-    """
+    """A wire and its framer."""
 
     def __init__(self, wire: Wire, framer: StreamFramer | WebSocketFramer, transcript: Transcript) -> None:
         self.wire = wire

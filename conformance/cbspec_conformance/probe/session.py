@@ -25,7 +25,7 @@ from cbspec_conformance.probe.tempo import Tempo
 from cbspec_conformance.probe.wire import Wire
 from cbspec_conformance.record.conclusions import Silence
 from cbspec_conformance.record.decoding import Decoded
-from cbspec_conformance.record.exchange import Exchange, is_valid_opening, latecomers
+from cbspec_conformance.record.exchange import Exchange, latecomers
 from cbspec_conformance.record.frames import is_left_open
 from cbspec_conformance.record.transcript import Ended, Message
 
@@ -54,10 +54,7 @@ class Surroundings:
 
 
 class ProbeSession:
-    """One connection with TLS and transport open.
-
-    Arguments: `channel` carries its messages; `fence` is the kind of fence after auth (see `FencePolicy`).
-    """
+    """One connection with TLS and transport open."""
 
     def __init__(self, channel: Channel, surroundings: Surroundings, fence: str = "heartbeat") -> None:
         self.channel = channel
@@ -331,7 +328,8 @@ class ProbeSession:
             return Silence.UNRESPONSIVE
         tempo, channel, asked = self.tempo, self.channel, _answer_to(request.type)
         fence = self.fences.next(authenticated=self.authenticated)
-        if fence is None or tempo.suspects or is_valid_opening(request):
+        opening = request.type in ("hello", "auth") and not request.meant
+        if fence is None or tempo.suspects or opening:
             # If hello or auth is only slow, a fence that draws an error could cost the connection.
             channel.wait_for(1, tempo.alone if tempo.suspects else tempo.timeout(asked), asked)
             if channel.inbox or self.ended:

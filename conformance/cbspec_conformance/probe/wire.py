@@ -17,27 +17,9 @@ from cbspec_conformance.record.transcript import Bytes, Direction, End, Ended, F
 
 _KEPT = 4096  # bytes of a failed handshake
 
-_ALERTS = {
-    0: "close_notify",
-    10: "unexpected_message",
-    20: "bad_record_mac",
-    22: "record_overflow",
-    40: "handshake_failure",
-    42: "bad_certificate",
-    43: "unsupported_certificate",
-    44: "certificate_revoked",
-    45: "certificate_expired",
-    46: "certificate_unknown",
-    47: "illegal_parameter",
-    48: "unknown_ca",
-    50: "decode_error",
-    51: "decrypt_error",
-    70: "protocol_version",
-    71: "insufficient_security",
-    80: "internal_error",
+_ALERTS = {alert.value: alert.name.removeprefix("ALERT_DESCRIPTION_").lower() for alert in ssl.AlertDescription} | {
     86: "inappropriate_fallback",
     109: "missing_extension",
-    112: "unrecognized_name",
     116: "certificate_required",
     120: "no_application_protocol",
 }
@@ -106,7 +88,8 @@ def open_wire(
         transcript.add(Ended(at, number, End.OURS))
         raise
     at, local = transcript.now(), ":".join(map(str, tcp.local))
-    transcript.add(Opened(at, number, str(endpoint), local, transport, tls.version or "", tls.cipher or ""))
+    version, cipher = tls.ssl_object.version() or "", (tls.ssl_object.cipher() or ("",))[0]
+    transcript.add(Opened(at, number, str(endpoint), local, transport, version, cipher))
     return Wire(number, transcript, tcp, tls, timeout, early)
 
 

@@ -8,8 +8,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import StrEnum
 
-from cbspec_conformance.record.expectation import Expectation
-
 
 class Silence(StrEnum):
     """The meaning of a missing answer."""
@@ -29,6 +27,30 @@ class Ending(StrEnum):
     NOT_EXERCISED = "not exercised"
     TIME_UP = "time up"
     KIT_ERROR = "error of the kit"
+
+
+class ExpectationKind(StrEnum):
+    """The name of a judgement: a function of `cbspec_conformance.judging.judge`, or the invariants."""
+
+    ACCEPTED = "accepted"
+    REFUSED_WITH = "refused_with"
+    REFUSED = "refused"
+    NOT_ACCEPTED = "not_accepted"
+    NOTICED = "noticed"
+    ALL_ANSWERED = "all_answered"
+    INVARIANT = "invariant"
+
+
+@dataclass(frozen=True, slots=True)
+class Expectation:
+    """A judgement and its arguments: `values` are error codes, or the types of the answers."""
+
+    kind: ExpectationKind
+    values: tuple[str, ...] = ()
+
+
+INVARIANT = Expectation(ExpectationKind.INVARIANT)
+"""The exchange violates none of the invariants that belong to the finding's requirement."""
 
 
 @dataclass(frozen=True, slots=True)

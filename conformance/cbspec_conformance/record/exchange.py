@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from cbspec.protocol.state import SUCCESS_TYPES
-from cbspec_conformance.record.conclusions import Concluded, Ending, Silence
-from cbspec_conformance.record.expectation import Expectation
+from cbspec_conformance.record.conclusions import Concluded, Ending, Expectation, Silence
 from cbspec_conformance.record.transcript import Ended, Message, Transcript
 
 
@@ -47,14 +47,9 @@ class Exchange:
     @property
     def answer(self) -> Message | None:
         """The answer that counts: the first of a type that fits the request, else the first."""
-        fitting = [message for message in self.answers if message.type in self.fitting_types]
-        return next(iter(fitting or self.answers), None)
-
-    @property
-    def fitting_types(self) -> tuple[str, ...]:
-        """The types that an answer to this request may have."""
-        asked = self.request.type if self.request else ""
-        return (*((SUCCESS_TYPES[asked],) if asked in SUCCESS_TYPES else ()), "error")
+        success = SUCCESS_TYPES.get(self.request.type) if self.request else None
+        fitting = (message for message in self.answers if message.type in (success, "error"))
+        return next(itertools.chain(fitting, self.answers), None)
 
 
 def exchanges(transcript: Transcript) -> dict[int, Exchange]:
@@ -91,8 +86,3 @@ def latecomers(exchange: Exchange) -> Callable[[Message], bool]:
     broken = any(answer.decoded.requirement for answer in exchange.answers)
     malformed = exchange.request is not None and bool(exchange.request.decoded.fault)
     return lambda message: broken or (malformed and message.type == "error")
-
-
-def is_valid_opening(request: Message) -> bool:
-    """Whether a request is a hello or an auth that was not made invalid on purpose."""
-    return request.type in ("hello", "auth") and not request.meant

@@ -25,11 +25,6 @@ _EXTENDED = {126: 2, 127: 8}  # bytes of the extended length
 _LEAST = {126: 126, 127: 1 << 16}
 
 
-def stream_framer() -> StreamFramer:
-    """Return a framer with the largest message size of the suite."""
-    return StreamFramer(max_message=LARGEST)
-
-
 def given_up(failure: Exception) -> Decoded:
     """Return the fault for an error of the library, which reads no further."""
     if isinstance(failure, PayloadTooBig):

@@ -22,7 +22,7 @@ from cbspec.tokens.forgery import FORGERIES
 from cbspec_conformance.failures.failure import Failure
 from cbspec_conformance.failures.recipes import SPOILED, Recipe
 from cbspec_conformance.judging.errors import Inconclusive
-from cbspec_conformance.record.expectation import Expectation, ExpectationKind
+from cbspec_conformance.record.conclusions import Expectation, ExpectationKind
 from cbspec_conformance.replay import standalone
 from cbspec_conformance.replay.forged import compare
 from cbspec_conformance.target.tokens import TokenSource

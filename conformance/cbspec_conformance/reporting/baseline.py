@@ -21,8 +21,7 @@ import msgspec
 
 from cbspec.catalogue.requirements import Level, UnknownRequirement, find
 from cbspec.documents import DocumentError, load_toml, write_text
-from cbspec_conformance.judging.findings import Outcome
-from cbspec_conformance.judging.verdicts import Verdict
+from cbspec_conformance.judging.verdicts import Outcome, Verdict
 
 _BROKEN: Final = (Outcome.FAILED, Outcome.WARNED)
 _LONGEST: Final = 300

@@ -16,10 +16,8 @@ from typing import Final
 
 import msgspec
 
-from cbspec.catalogue.requirements import Level
-from cbspec.catalogue.revision import REVISION, SET
-from cbspec_conformance.judging.findings import Outcome
-from cbspec_conformance.judging.verdicts import Verdict
+from cbspec.catalogue.requirements import REVISION, SET, Level
+from cbspec_conformance.judging.verdicts import Outcome, Verdict
 from cbspec_conformance.reporting.report import RunResult
 
 FORMAT: Final = 1

@@ -7,11 +7,9 @@ from collections import Counter, defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
-from cbspec.catalogue.requirements import CHAPTERS
-from cbspec.catalogue.revision import REVISION, SET
+from cbspec.catalogue.requirements import CHAPTERS, REVISION, SET
 from cbspec.profile.profile import Profile
-from cbspec_conformance.judging.findings import Finding, Outcome
-from cbspec_conformance.judging.verdicts import Verdict, is_green, spoils
+from cbspec_conformance.judging.verdicts import Finding, Outcome, Verdict, is_green, spoils
 from cbspec_conformance.reporting.baseline import Baseline
 from cbspec_conformance.target.facts import Facts
 

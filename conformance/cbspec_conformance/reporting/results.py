@@ -7,13 +7,13 @@ from pathlib import Path
 
 import msgspec
 
-from cbspec.catalogue.revision import REVISION, SET
+from cbspec.catalogue.requirements import REVISION, SET
 from cbspec_conformance.judging.verdicts import Verdict
 from cbspec_conformance.reporting.report import RunResult
 
 
 class FindingResult(msgspec.Struct, frozen=True, omit_defaults=True):
-    """A finding (`cbspec_conformance.judging.findings`); empty members are left out of the file."""
+    """A finding (`cbspec_conformance.judging.verdicts`); empty members are left out of the file."""
 
     outcome: str
     case: str = ""
@@ -75,6 +75,6 @@ def read_results(file: Path) -> Results:
 
 
 def _requirement(verdict: Verdict) -> RequirementResult:
-    findings = tuple(msgspec.convert(finding.to_dict(), FindingResult) for finding in verdict.findings)
+    findings = tuple(msgspec.convert(msgspec.to_builtins(finding), FindingResult) for finding in verdict.findings)
     outcome = verdict.outcome.value if verdict.outcome else "not selected"
     return RequirementResult(verdict.requirement.level.value, outcome, findings)

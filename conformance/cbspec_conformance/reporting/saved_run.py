@@ -11,13 +11,11 @@ from typing import Any, Final, Self
 
 import msgspec
 
-from cbspec.catalogue.requirements import REQUIREMENTS, UnknownRequirement, find
-from cbspec.catalogue.revision import SET
+from cbspec.catalogue.requirements import REQUIREMENTS, SET, UnknownRequirement, find
 from cbspec.profile.profile import Endpoint, Profile, TargetSettings
 from cbspec.redact import redact
 from cbspec_conformance.judging.case import rejudge
-from cbspec_conformance.judging.findings import Finding
-from cbspec_conformance.judging.verdicts import judge_run
+from cbspec_conformance.judging.verdicts import Finding, judge_run
 from cbspec_conformance.record.saved import TranscriptError, rows_of, transcript_of
 from cbspec_conformance.record.transcript import Transcript
 from cbspec_conformance.reporting.baseline import Baseline, BaselineEntry
@@ -35,7 +33,7 @@ class RunHeader(msgspec.Struct, frozen=True):
     transcript: int
     target: str
     requirement_set: str
-    facts: Row
+    facts: Facts
     fail_on_should: bool
     require_all: bool
     plan: str
@@ -83,9 +81,8 @@ class SavedRun:
         """Recompute the verdicts with the current catalogue. Raises TranscriptError."""
         header, end = self.header, self.end
         try:
-            facts = Facts.from_dict(header.facts)
             profile = Profile(target=TargetSettings(address=Endpoint.parse(header.target)))
-            findings = [finding for case in self.cases for finding in _findings(case, facts)]
+            findings = [finding for case in self.cases for finding in _findings(case, header.facts)]
         except (KeyError, TypeError, ValueError, UnknownRequirement) as error:
             raise TranscriptError(f"the transcript is invalid: {error!r}") from None
         known = {entry.requirement: entry for entry in header.baseline}
@@ -94,7 +91,7 @@ class SavedRun:
         return RunResult(
             verdicts,
             profile,
-            facts,
+            header.facts,
             header.fail_on_should,
             header.require_all,
             end.kit_errors,
@@ -118,7 +115,7 @@ class TranscriptWriter:
             _VERSION,
             str(result.profile.target.address),
             SET,
-            result.facts.to_dict(),
+            result.facts,
             result.fail_on_should,
             result.require_all,
             result.plan,

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import traceback
 
+import msgspec
 import pytest
 
 from cbspec.catalogue.requirements import find
 from cbspec_conformance.judging.case import all_findings, own_finding
 from cbspec_conformance.judging.errors import Broken, Inconclusive, NotExercised
-from cbspec_conformance.judging.findings import Finding, Outcome
+from cbspec_conformance.judging.verdicts import Finding, Outcome
 from cbspec_conformance.probe.tcp import Unreachable
 from cbspec_conformance.probe.wire import HandshakeFailure
 from cbspec_conformance.record.conclusions import Breach, CaseEnded, Ending
@@ -83,7 +84,7 @@ class Outcomes:
                 shown = {"exchange": render(transcript, error.exchanges), "steps": steps}
             finding = own_finding(own, case, ended, log.observations, target.facts.why_not, **shown)
             findings = all_findings(own, case, finding, log.findings, log.observations)
-        vars(report)[_FINDINGS] = [found.to_dict() for found in findings]
+        vars(report)[_FINDINGS] = msgspec.to_builtins(findings)
         if self._transcripts:
             vars(report)[_TRANSCRIPT] = case_line(case, own, transcript)
         if finding is None:
@@ -110,7 +111,7 @@ class Outcomes:
 
 def findings_of(report: pytest.TestReport) -> list[Finding]:
     """Return the findings of a report."""
-    return [Finding.from_dict(found) for found in vars(report).get(_FINDINGS, [])]
+    return msgspec.convert(vars(report).get(_FINDINGS, []), list[Finding])
 
 
 def transcript_of(report: pytest.TestReport) -> str | None:

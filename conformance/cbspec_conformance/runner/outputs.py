@@ -8,8 +8,7 @@ from pathlib import Path
 import pytest
 
 from cbspec_conformance.failures.failure import failures_of, write_all
-from cbspec_conformance.judging.findings import Finding
-from cbspec_conformance.judging.verdicts import Verdict
+from cbspec_conformance.judging.verdicts import Finding, Verdict
 from cbspec_conformance.reporting.fingerprint import write_fingerprint
 from cbspec_conformance.reporting.report import RunResult
 from cbspec_conformance.reporting.results import write_results

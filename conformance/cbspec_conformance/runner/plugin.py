@@ -16,6 +16,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 from hypothesis.configuration import set_hypothesis_home_dir
 from platformdirs import user_cache_path
@@ -26,8 +27,7 @@ from cbspec.profile.issuer import Issuer
 from cbspec.profile.profile import Profile, ProfileError, dump, from_mapping
 from cbspec_conformance import SUITE
 from cbspec_conformance.judging.errors import Broken, Inconclusive, NoRoom, NotExercised, RateLimited
-from cbspec_conformance.judging.findings import Finding
-from cbspec_conformance.judging.verdicts import TIME_UP, judge_run
+from cbspec_conformance.judging.verdicts import TIME_UP, Finding, judge_run
 from cbspec_conformance.probe.pace import Pacer
 from cbspec_conformance.probe.tcp import Unreachable
 from cbspec_conformance.probe.tempo import Tempo, retry
@@ -55,8 +55,7 @@ from cbspec_conformance.target.facts import Facts
 from cbspec_conformance.target.life import STAYS_UP, Life
 from cbspec_conformance.target.locks import Locks
 from cbspec_conformance.target.preflight import NoTarget, examine, wait_for
-from cbspec_conformance.target.relay import RelayUnderTest
-from cbspec_conformance.target.shared import SharedState
+from cbspec_conformance.target.relay import RelayUnderTest, SharedState
 
 NO_TARGET = 3
 """Exit code if there was no relay to judge."""
@@ -127,7 +126,7 @@ class Suite:
             run = json.loads(briefing)
             self._judged, seconds = run["judged"], run["seconds"]
             self.options = replace(options, plan=replace(options.plan, seed=run["seed"]))
-            self.facts = Facts.from_dict(run["facts"])
+            self.facts = msgspec.convert(run["facts"], Facts)
             self.locks = Locks.for_run(run["run"])
             judged_profile = from_mapping(tomllib.loads(run["profile"]), Path())
             self._parts = SharedParts.of(judged_profile, self.facts, self.options, run["workers"])
@@ -139,7 +138,7 @@ class Suite:
         node.workerinput["cbspec"] = json.dumps(
             {
                 "profile": dump(self.parts.profile),
-                "facts": self.facts.to_dict(),
+                "facts": msgspec.to_builtins(self.facts),
                 "seed": self.options.plan.seed,
                 "judged": self._judged,
                 "run": self._run_name,

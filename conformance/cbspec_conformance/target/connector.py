@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import ssl
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
+from pathlib import Path
 
-from cbspec.profile.profile import Endpoint, Profile
+from cbspec.profile.identity import development_ca_file
+from cbspec.profile.profile import Endpoint, Profile, TlsSettings
+from cbspec.protocol.framing import StreamFramer
 from cbspec.protocol.websocket import WebSocketFramer
+from cbspec.tls_contexts import Trust, client_context
 from cbspec_conformance.judging.errors import Inconclusive
 from cbspec_conformance.probe.channel import Channel
 from cbspec_conformance.probe.tcp import Unreachable
 from cbspec_conformance.probe.wire import HandshakeFailure, Wire, open_wire
-from cbspec_conformance.record.frames import LARGEST, StrictWebSocket, stream_framer
+from cbspec_conformance.record.frames import LARGEST, StrictWebSocket
 from cbspec_conformance.record.transcript import Transcript
-from cbspec_conformance.target.contexts import context_for
 
 NO_ANSWER = "no answer to the opening handshake"
 CLOSED = "the connection was closed without an answer to the opening handshake"
@@ -95,7 +98,7 @@ class Connector:
             if usual and (isinstance(error, Unreachable) or (context is None and error.timed_out)):
                 self._signs.trouble = error
             raise
-        framer = self._websocket(wire, endpoint) if transport == "websocket" else stream_framer()
+        framer = self._websocket(wire, endpoint) if transport == "websocket" else StreamFramer(max_message=LARGEST)
         return Channel(wire, framer, self._transcript)
 
     @cached_property
@@ -115,3 +118,24 @@ class Connector:
             wire.close()
             raise WebSocketRefused(str(framer.failure or (NO_ANSWER if silent else CLOSED)), framer.status)
         return framer
+
+
+def context_for(tls: TlsSettings) -> ssl.SSLContext:
+    """Return the context for connections to the relay, from a cache: loading CA files is slow.
+
+    Raises OSError or ssl.SSLError for an unusable file.
+    """
+    trust: Path | Trust = Trust.SYSTEM if tls.ca in (None, "system") else Path(tls.ca)
+    if not tls.verify:
+        trust = Trust.ANY
+    elif tls.ca == "development":
+        trust = development_ca_file()
+    return _context(trust, tls.client_certificate, tls.client_key)
+
+
+@lru_cache
+def _context(trust: Path | Trust, certificate: Path | None, key: Path | None) -> ssl.SSLContext:
+    context = client_context(trust)
+    if certificate is not None:
+        context.load_cert_chain(certificate, key)
+    return context

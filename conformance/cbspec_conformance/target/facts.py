@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
-from typing import Any
+from dataclasses import dataclass, field
 
 from cbspec_conformance.probe.tempo import Latency
 
@@ -44,12 +42,3 @@ class Facts:
         """Return the reason why this relay never serves a type of request, or ""."""
         reasons = {"hello": self.hello, "auth": self.auth, "tunnel_info": self.tunnel, "heartbeat": self.heartbeat}
         return reasons.get(request, "")
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return the facts as a JSON object."""
-        return asdict(self)
-
-    @classmethod
-    def from_dict(cls, data: Mapping[str, Any]) -> Facts:
-        """Return the facts that `to_dict` wrote."""
-        return cls(**{**data, "features": tuple(data["features"]), "latency": Latency(**data["latency"])})

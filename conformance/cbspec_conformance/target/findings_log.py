@@ -11,20 +11,25 @@ from cbspec_conformance.failures.recipes import Recipes
 from cbspec_conformance.failures.recording import record
 from cbspec_conformance.judging.case import blamed
 from cbspec_conformance.judging.errors import Broken
-from cbspec_conformance.judging.findings import Finding
 from cbspec_conformance.judging.invariants import check, redaction_of
-from cbspec_conformance.record.conclusions import Blamed, Breach, Concluded, Ending, Judged, Observed
+from cbspec_conformance.judging.verdicts import Finding
+from cbspec_conformance.record.conclusions import (
+    INVARIANT,
+    Blamed,
+    Breach,
+    Concluded,
+    Ending,
+    Expectation,
+    Judged,
+    Observed,
+)
 from cbspec_conformance.record.exchange import Exchange, Redaction
-from cbspec_conformance.record.expectation import INVARIANT, Expectation
 from cbspec_conformance.record.render import render
 from cbspec_conformance.record.transcript import Transcript
 
 
 class FindingsLog:
-    """Records the conclusions of a case in its transcript, and collects findings.
-
-    Arguments: `case` is the case's node id, `address` the relay's.
-    """
+    """Records the conclusions of a case in its transcript, and collects findings."""
 
     def __init__(self, transcript: Transcript, case: str, address: str, recipes: Recipes) -> None:
         self.transcript = transcript

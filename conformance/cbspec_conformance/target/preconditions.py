@@ -2,39 +2,17 @@
 
 from __future__ import annotations
 
-from typing import TypeVar
-
-from cbspec.profile.profile import Endpoint, Profile, Tenant
+from cbspec.profile.profile import Profile
 from cbspec_conformance.judging.errors import Inconclusive, NotExercised
 from cbspec_conformance.target.facts import Facts
 
-_Value = TypeVar("_Value")
-
 
 class Preconditions:
-    """A case's needs of the profile and of the relay.
-
-    Arguments: `profile` and `facts` describe the relay.
-    """
+    """A case's needs of the profile and of the relay."""
 
     def __init__(self, profile: Profile, facts: Facts) -> None:
         self._profile = profile
         self._facts = facts
-
-    @property
-    def endpoint(self) -> Endpoint:
-        """The relay's address."""
-        return _given(self._profile.target.address, "target.address")
-
-    @property
-    def tenant(self) -> Tenant:
-        """The active tenant that most cases use."""
-        return _given(self._profile.main_tenant, "tenants (an active one)")
-
-    @property
-    def second_tenant(self) -> Tenant:
-        """Another active tenant."""
-        return _given(self._profile.second_tenant, "tenants (a second active one)")
 
     @property
     def offers_tenancy(self) -> bool:
@@ -61,9 +39,3 @@ class Preconditions:
         """Raise NotExercised unless the cases use a plain stream of messages."""
         if self._facts.transport != "tcp":
             raise NotExercised("the cases use WebSocket (target.transport)")
-
-
-def _given(value: _Value | None, key: str) -> _Value:
-    if value is None:
-        raise NotExercised(f"give {key}")
-    return value

@@ -15,7 +15,7 @@ from cbspec_conformance.judging import judge
 from cbspec_conformance.judging.errors import Broken, Inconclusive, NotExercised, RateLimited
 from cbspec_conformance.probe.session import ProbeSession
 from cbspec_conformance.probe.tcp import Unreachable, tcp_connect
-from cbspec_conformance.probe.tempo import Latency, retry
+from cbspec_conformance.probe.tempo import Latency, Tempo, retry
 from cbspec_conformance.probe.wire import HandshakeFailure, open_wire
 from cbspec_conformance.record.conclusions import Breach, Silence
 from cbspec_conformance.record.exchange import Exchange
@@ -49,7 +49,7 @@ def examine(target: RelayUnderTest) -> Facts:
     """Return the exchanges that work on the relay; breaches are in `target.log.findings`. Raises NoTarget."""
     began = target.clock.monotonic()
     facts = Facts(tls=_tls(target), latency=Latency(handshake=target.clock.monotonic() - began))
-    target.calibrate(facts.latency)
+    target.tempo = Tempo.of(target.profile.target, facts.latency)
     if facts.tls:
         return _broken(facts, facts.tls, hello=facts.tls)
     try:

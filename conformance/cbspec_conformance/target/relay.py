@@ -16,18 +16,17 @@ from typing import Any, TypeVar
 
 from cbspec.profile.issuer import Issuer
 from cbspec.profile.profile import Condition, Endpoint, Profile, Tenant
-from cbspec.tokens.forgery import MISSING, Forgery
+from cbspec.tokens.forgery import MISSING
 from cbspec_conformance.failures.recipes import RUN, Recipes
 from cbspec_conformance.judging import judge
 from cbspec_conformance.judging.errors import Broken, Inconclusive, NoRoom, NotExercised
 from cbspec_conformance.probe.pace import Pacer
 from cbspec_conformance.probe.session import HELLO, ProbeSession, Surroundings
 from cbspec_conformance.probe.tcp import Unreachable, tcp_connect
-from cbspec_conformance.probe.tempo import Latency, Tempo, retry
+from cbspec_conformance.probe.tempo import Tempo, retry
 from cbspec_conformance.probe.wire import HandshakeFailure
-from cbspec_conformance.record.conclusions import Breach
+from cbspec_conformance.record.conclusions import Breach, Expectation, ExpectationKind
 from cbspec_conformance.record.exchange import Exchange
-from cbspec_conformance.record.expectation import Expectation, ExpectationKind
 from cbspec_conformance.record.transcript import Timekeeper, Transcript
 from cbspec_conformance.target.connector import NO_ANSWER, Connector, LifeSigns, WebSocketRefused
 from cbspec_conformance.target.facts import Facts
@@ -36,7 +35,6 @@ from cbspec_conformance.target.locks import Locks
 from cbspec_conformance.target.preconditions import Preconditions
 from cbspec_conformance.target.provoke import provoked
 from cbspec_conformance.target.room import Room
-from cbspec_conformance.target.shared import SharedState
 from cbspec_conformance.target.tokens import TokenSource, secrets_of
 
 _numbers = itertools.count(1)
@@ -53,12 +51,31 @@ _LIMITS = {
 """The requirement that a limit breaks if it is still hit after connections closed, and the key that declares it."""
 
 
+class SharedState:
+    """State that outlives a case.
+
+    `rates_used` are the accounts whose rate a case of this process has used. Arguments: `processes` is the number of
+    processes that share the relay.
+    """
+
+    def __init__(self, processes: int = 1, clock: Timekeeper = time) -> None:
+        self.processes = processes
+        self.rates_used: set[str] = set()
+        self._clock = clock
+        self._exceeded = clock.monotonic()
+
+    def rate_exceeded(self) -> None:
+        """Record that a declared rate is being exceeded now."""
+        self._exceeded = self._clock.monotonic()
+
+    @property
+    def since_rate_exceeded(self) -> float:
+        """Seconds since a declared rate was exceeded here, or since the process began: an earlier run may have."""
+        return self._clock.monotonic() - self._exceeded
+
+
 class RelayUnderTest:
     """The relay for the length of one case.
-
-    Arguments: `profile` and `facts` describe the relay; `case` is the case's node id; `locks` keep other processes from
-    limited tenants; `pace` keeps below declared rates; `issuer` makes tokens; `tempo` are the time-outs; `shared` is
-    the state that the cases of a process share.
 
     Parts: `needs` are preconditions, `room` the declared limits, `tokens` makes tokens, `log` collects findings,
     `connector` opens connections, and `signs` says whether the relay may be down.
@@ -99,24 +116,20 @@ class RelayUnderTest:
         self.facts = facts
         self.needs = Preconditions(self.profile, facts)
 
-    def calibrate(self, latency: Latency) -> None:
-        """Use time-outs for a measured latency."""
-        self.tempo = Tempo.of(self.profile.target, latency)
-
     @property
     def endpoint(self) -> Endpoint:
         """The relay's address."""
-        return self.needs.endpoint
+        return _given(self.profile.target.address, "target.address")
 
     @property
     def tenant(self) -> Tenant:
         """The active tenant that most cases use."""
-        return self.needs.tenant
+        return _given(self.profile.main_tenant, "tenants (an active one)")
 
     @property
     def second_tenant(self) -> Tenant:
         """Another active tenant."""
-        return self.needs.second_tenant
+        return _given(self.profile.second_tenant, "tenants (a second active one)")
 
     # ------------------------------------------------------------------ sessions
 
@@ -246,10 +259,6 @@ class RelayUnderTest:
         except (Unreachable, HandshakeFailure) as error:
             raise Inconclusive(f"the control failed: {what}: {error}") from None
 
-    def hang_up(self) -> None:
-        """Close every session of the case; limits that it has reserved stay reserved."""
-        self.room.close_sessions()
-
     def close(self) -> None:
         """Close every session of the case and release reserved limits."""
         self.room.close()
@@ -292,10 +301,6 @@ class RelayUnderTest:
                 self.log.breach(breach, after, expectation=Expectation(ExpectationKind.NOT_ACCEPTED))
         session.close()
         return exchange
-
-    def show_forged(self, forgery: Forgery, valid: str) -> Exchange:
-        """Send a forged token made from `valid`; see `show`."""
-        return self.show(self.tokens.forged(forgery, valid), forgery.sentence)
 
     # ------------------------------------------------------------------ room and life
 
@@ -389,6 +394,12 @@ class RelayUnderTest:
             yield False
             self.clock.sleep(0.1)
         yield True
+
+
+def _given(value: _Made | None, key: str) -> _Made:
+    if value is None:
+        raise NotExercised(f"give {key}")
+    return value
 
 
 def _is_silence(error: Exception) -> bool:

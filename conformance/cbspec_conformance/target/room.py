@@ -12,10 +12,7 @@ from cbspec_conformance.target.locks import Locks
 
 
 class Room:
-    """The open sessions of a case, counted against the declared limits.
-
-    Arguments: `profile` declares the limits; `locks` keep other processes from limited tenants; `pacer` the rates.
-    """
+    """The open sessions of a case, counted against the declared limits."""
 
     def __init__(self, profile: Profile, locks: Locks, pacer: Pacer) -> None:
         self._profile = profile

@@ -28,10 +28,7 @@ def _may_be_word(identifier: str) -> bool:
 
 
 class TokenSource:
-    """Makes tokens for the tenants of a profile. Every method raises NotExercised if the profile lacks the key.
-
-    Arguments: `issuer` signs the tokens; `recipes` records how each was made.
-    """
+    """Makes tokens for the tenants of a profile. Every method raises NotExercised if the profile lacks the key."""
 
     def __init__(self, profile: Profile, issuer: Issuer, recipes: Recipes) -> None:
         self._profile = profile

@@ -20,8 +20,8 @@ from urllib.parse import SplitResult, urlsplit
 
 from cbspec.profile.identity import is_loopback
 from cbspec.profile.target import Rate
-from cbspec.tokens.jwks import KeySet, PublicKey, UnknownKey
-from cbspec.tokens.jwt import TokenRejected
+from cbspec.tokens.jwks import KeySet, UnknownKey
+from cbspec.tokens.jwt import PublicKey, TokenRejected
 from cbspec_simulator.base.limits import TokenBucket
 
 log = logging.getLogger("simulator")

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from cbspec.catalogue.requirements import REQUIREMENTS
-from cbspec.catalogue.revision import REVISION, frozen, frozen_lines
+from cbspec.catalogue.requirements import REQUIREMENTS, REVISION, frozen, frozen_lines
 
 REMEDY = """
 The catalogue differs from the set that is frozen for revision {revision} of the specification: {changes}.

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from cbspec.cli.load_settings import VARIABLE, Settings, aim_facts, invariants, token_source
+from cbspec.tokens.jws import claims_of
 from cbspec_client import Passed
 from cbspec_client.conversation import Exchanged
-from cbspec_client.session import claimed_tenant
+from tests.conformance.build import AUTH, AUTH_RESPONSE, HEARTBEAT, HEARTBEAT_RESPONSE, TUNNEL, error
 
 SETTINGS = Settings("127.0.0.1:8080", "", "auto", ("tenant-001",), 1.0, 2.0, 3.0, again=True, user_file="")
 
@@ -36,8 +38,26 @@ def test_clients_alternate_between_tenants() -> None:
     give = token_source(SETTINGS.profile(), ["tenant-001", "tenant-002"])
     given = [give() for _ in range(4)]
     assert [tenant for _, tenant in given] == ["tenant-001", "tenant-002"] * 2
-    assert [claimed_tenant(token) for token, _ in given] == [tenant for _, tenant in given]
+    assert [claims_of(token)["tenant_id"] for token, _ in given] == [tenant for _, tenant in given]
     assert len({token for token, _ in given}) == 4
+
+
+def blamed(sent: object, *answers: bytes, binary: bool = False, faulty: bool = False, tenant: str = "one") -> list[str]:
+    request = Passed(sent=True, text=json.dumps(sent).encode(), message=None) if sent is not None else None
+    received = [Passed(sent=False, text=text, message=None, binary=binary, faulty=faulty) for text in answers]
+    found = invariants(("tenant-002",))(Exchanged(request, tuple(received), tenant))
+    return [blame.requirement for blame in found]
+
+
+def test_the_observer_checks_the_invariants() -> None:
+    beat = json.dumps(HEARTBEAT_RESPONSE).encode()
+    assert blamed(AUTH, json.dumps(AUTH_RESPONSE).encode(), tenant="tenant-003") == ["CB-AUT-003"]
+    assert blamed(HEARTBEAT, beat, beat) == ["CB-MSG-004"]
+    assert blamed(None, beat) == ["CB-MSG-004"]
+    assert blamed(HEARTBEAT, b"\xff{}") == ["CB-MSG-001"]
+    assert blamed(HEARTBEAT, beat, binary=True) == ["CB-WSK-005"]
+    assert blamed(HEARTBEAT, beat, faulty=True) == ["CB-WSK-002"]
+    assert blamed(TUNNEL, json.dumps(error(message="tenant-002 owns it")).encode()) == ["CB-ERR-004"]
 
 
 def test_the_observer_redacts_tokens() -> None:

@@ -15,9 +15,9 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cbspec.tokens.jwks import KeySet, PublicKey, UnknownKey, key_id, public_jwk
+from cbspec.tokens.jwks import KeySet, UnknownKey, key_id, public_jwk
 from cbspec.tokens.jws import CompactJws
-from cbspec.tokens.jwt import ALGORITHMS, SigningKey, TokenRejected, Verifier, mint
+from cbspec.tokens.jwt import ALGORITHMS, PublicKey, SigningKey, TokenRejected, Verifier, mint
 from cbspec.tokens.keypair import new_pair, pem
 
 NOW = 1_700_000_000.0

@@ -12,7 +12,7 @@ from cbspec.profile.issuer import Issuer
 from cbspec.profile.profile import Profile
 from cbspec_conformance.failures.failure import Failure, failures_of
 from cbspec_conformance.judging.errors import Broken, Inconclusive
-from cbspec_conformance.judging.findings import Finding, Outcome
+from cbspec_conformance.judging.verdicts import Finding, Outcome
 from cbspec_conformance.probe.pace import Pacer
 from cbspec_conformance.probe.tempo import Tempo
 from cbspec_conformance.record.render import render

@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 from cbspec_conformance.failures.failure import Failure, FailureFileError, failures_of, load, write_all
 from cbspec_conformance.failures.recipes import Recipe
 from cbspec_conformance.failures.steps import ConnectStep
-from cbspec_conformance.judging.findings import Finding, Outcome
-from cbspec_conformance.record.expectation import Expectation, ExpectationKind
+from cbspec_conformance.judging.verdicts import Finding, Outcome
+from cbspec_conformance.record.conclusions import Expectation, ExpectationKind
 from tests.conformance.failures.test_steps import STEPS
 
 CASE = "relay/notes/test_tls13.py::test_old[1.2]"

@@ -9,8 +9,8 @@ from websockets.frames import Frame, Opcode
 
 from cbspec_conformance.failures.recipes import RUN, Recipes
 from cbspec_conformance.failures.recording import record
+from cbspec_conformance.record.conclusions import INVARIANT, Expectation, ExpectationKind
 from cbspec_conformance.record.exchange import Exchange
-from cbspec_conformance.record.expectation import INVARIANT, Expectation, ExpectationKind
 from cbspec_conformance.record.transcript import Bytes, Direction, End, Ended, Message, Opened, Record, Transcript
 from tests.conformance.build import HEARTBEAT, HEARTBEAT_RESPONSE, TUNNEL, TUNNEL_RESPONSE, received, sent
 

@@ -10,8 +10,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cbspec.catalogue.requirements import REQUIREMENTS, Level, Requirement
-from cbspec_conformance.judging.findings import Finding, Outcome
-from cbspec_conformance.judging.verdicts import CUT_SHORT, TIME_UP, Verdict, is_green, judge_run, spoils
+from cbspec_conformance.judging.verdicts import (
+    CUT_SHORT,
+    TIME_UP,
+    Finding,
+    Outcome,
+    Verdict,
+    is_green,
+    judge_run,
+    spoils,
+)
 
 FAILED, WARNED, PASSED = Outcome.FAILED, Outcome.WARNED, Outcome.PASSED
 UNCLEAR, UNTRIED = Outcome.INCONCLUSIVE, Outcome.NOT_EXERCISED

@@ -12,8 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cbspec.catalogue.requirements import REQUIREMENTS, Level
-from cbspec_conformance.judging.findings import Finding, Outcome
-from cbspec_conformance.judging.verdicts import judge_run, spoils
+from cbspec_conformance.judging.verdicts import Finding, Outcome, judge_run, spoils
 from cbspec_conformance.reporting.baseline import Baseline, BaselineEntry, BaselineError, load_baseline
 from tests.conformance.commands import simulator, verify
 

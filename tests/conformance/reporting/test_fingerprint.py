@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cbspec.catalogue.requirements import REQUIREMENTS, Level
-from cbspec_conformance.judging.findings import Finding, Outcome
+from cbspec_conformance.judging.verdicts import Finding, Outcome
 from cbspec_conformance.reporting.fingerprint import (
     FingerprintRow,
     UnusableFingerprint,

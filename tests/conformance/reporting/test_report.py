@@ -8,8 +8,7 @@ import pytest
 
 from cbspec.catalogue.requirements import CHAPTERS, REQUIREMENTS, Level
 from cbspec.profile.profile import Endpoint, Profile, TargetSettings
-from cbspec_conformance.judging.findings import Finding, Outcome
-from cbspec_conformance.judging.verdicts import TIME_UP, judge_run
+from cbspec_conformance.judging.verdicts import TIME_UP, Finding, Outcome, judge_run
 from cbspec_conformance.reporting.report import RunResult, write_report
 from cbspec_conformance.target.facts import Facts
 

@@ -9,8 +9,7 @@ import pytest
 
 from cbspec.profile.profile import Profile
 from cbspec_conformance.judging.errors import Broken, Inconclusive, KitError, NotExercised, RateLimited
-from cbspec_conformance.judging.findings import Outcome
-from cbspec_conformance.judging.verdicts import TIME_UP
+from cbspec_conformance.judging.verdicts import TIME_UP, Outcome
 from cbspec_conformance.probe.tcp import Unreachable
 from cbspec_conformance.probe.wire import HandshakeFailure
 from cbspec_conformance.record.conclusions import Breach

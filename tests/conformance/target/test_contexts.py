@@ -9,7 +9,7 @@ import pytest
 import trustme
 
 from cbspec.profile.profile import TlsSettings
-from cbspec_conformance.target.contexts import context_for
+from cbspec_conformance.target.connector import context_for
 
 
 def test_every_context_offers_only_tls_1_3_and_verifies_unless_told_otherwise(tmp_path: Path) -> None:

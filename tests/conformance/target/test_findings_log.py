@@ -6,7 +6,7 @@ import pytest
 
 from cbspec_conformance.failures.recipes import Recipes
 from cbspec_conformance.judging.errors import Broken
-from cbspec_conformance.judging.findings import Outcome
+from cbspec_conformance.judging.verdicts import Outcome
 from cbspec_conformance.record.conclusions import Breach
 from cbspec_conformance.record.transcript import Transcript
 from cbspec_conformance.target.findings_log import FindingsLog

@@ -9,7 +9,7 @@ import pytest
 
 from cbspec.profile.profile import Endpoint, Profile
 from cbspec_conformance.judging.errors import Inconclusive
-from cbspec_conformance.judging.findings import Outcome
+from cbspec_conformance.judging.verdicts import Outcome
 from cbspec_conformance.probe.session import ProbeSession
 from cbspec_conformance.probe.tcp import Unreachable
 from cbspec_conformance.target.life import STAYS_UP, Life

@@ -20,9 +20,6 @@ FULL = Profile(
 @pytest.mark.parametrize(
     ("ask", "key"),
     [
-        (lambda needs: needs.endpoint, r"target\.address"),
-        (lambda needs: needs.tenant, "tenants"),
-        (lambda needs: needs.second_tenant, "tenants"),
         (lambda needs: needs.tenancy(), r"target\.multi_tenancy"),
         (lambda needs: needs.websocket(), r"target\.transport"),
         (lambda needs: needs.stream(), r"target\.transport"),

@@ -28,8 +28,7 @@ def handshake(served: ssl.SSLContext, trusting: ssl.SSLContext) -> x509.Certific
     while not client.established:
         server.receive_data(client.data_to_send())
         client.receive_data(server.data_to_send())
-    assert client.certificate is not None
-    return x509.load_der_x509_certificate(client.certificate)
+    return x509.load_der_x509_certificate(client.ssl_object.getpeercert(binary_form=True) or b"")
 
 
 def served(made: ssl.SSLContext) -> x509.Certificate:

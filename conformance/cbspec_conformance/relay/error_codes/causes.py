@@ -90,7 +90,7 @@ def _tokens(relay: RelayUnderTest) -> None:
     for forgery in FORGERIES:
         if forgery.name in ("expired-11-minutes", "tenant-new"):
             with contextlib.suppress(NotExercised):  # some forgeries need the signing key
-                relay.show_forged(forgery, valid)
+                relay.show(relay.tokens.forged(forgery, valid), forgery.sentence)
 
 
 def _ports(relay: RelayUnderTest) -> None:

@@ -14,7 +14,7 @@ from cbspec.catalogue.requirements import Level, find
 from cbspec.profile.profile import Endpoint, Tenant
 from cbspec_conformance.judging import judge
 from cbspec_conformance.judging.errors import Broken, Inconclusive, NotExercised
-from cbspec_conformance.judging.findings import Outcome
+from cbspec_conformance.judging.verdicts import Outcome
 from cbspec_conformance.oracles.model import NOTHING, Ask, Model, ModelConnection, ModelLimits, ModelStep
 from cbspec_conformance.probe.session import ProbeSession
 from cbspec_conformance.probe.tcp import Unreachable
@@ -96,7 +96,7 @@ def test_tenants_limits_in_any_order(relay: RelayUnderTest, explorer: Explorer) 
         relay.room.use(tenant)
         if tenant.tunnel_limit is not None:
             limit_holds(relay, tenant, tenant.tunnel_limit)
-    relay.hang_up()
+    relay.room.close_sessions()
 
     def settle() -> None:
         for tenant in tenants:
@@ -157,7 +157,7 @@ def _explore(relay: RelayUnderTest, explorer: Explorer, place: _Place) -> None:
     late = False
 
     def run(ops: list[_Op]) -> None:
-        relay.hang_up()
+        relay.room.close_sessions()
         steps = _Run(relay, place, late=late)
         for op in ops:
             steps.do(op)
@@ -167,7 +167,7 @@ def _explore(relay: RelayUnderTest, explorer: Explorer, place: _Place) -> None:
 
     def check(ops: list[_Op]) -> None:
         nonlocal late
-        relay.hang_up()
+        relay.room.close_sessions()
         with relay.control("every limit unused"):
             relay.soon(place.settle)
         try:
@@ -176,13 +176,13 @@ def _explore(relay: RelayUnderTest, explorer: Explorer, place: _Place) -> None:
             if broken.requirement not in _NO_ROOM:
                 raise
             # The relay may still count connections that closed before the run; some seconds later it must not.
-            relay.hang_up()
+            relay.room.close_sessions()
             time.sleep(relay.tempo.soon)
             run(ops)
             late = True
 
     explorer.explore(_runs(explorer.steps), check, share=4)
-    relay.hang_up()
+    relay.room.close_sessions()
 
 
 class _Run:

@@ -80,7 +80,8 @@ def test_forged_tokens_are_refused(relay: RelayUnderTest, identifier: str) -> No
     open_tunnel_and_close(relay, valid)
 
     def check(forgery: Forgery) -> None:
-        judge.refused_with(relay.show_forged(forgery, valid), "invalid_token", *forgery.also)
+        exchange = relay.show(relay.tokens.forged(forgery, valid), forgery.sentence)
+        judge.refused_with(exchange, "invalid_token", *forgery.also)
 
     relay.tokens.each_forgery(identifier, relay.tenant, check)
 
@@ -105,7 +106,7 @@ def test_no_kind_of_refused_token_authenticates(relay: RelayUnderTest) -> None:
     kinds = {forgery.requirement: forgery for forgery in FORGERIES if forgery.requirement.startswith("CB-AUT")}
     for forgery in kinds.values():
         with contextlib.suppress(NotExercised):  # some forgeries need the signing key
-            relay.show_forged(forgery, valid)
+            relay.show(relay.tokens.forged(forgery, valid), forgery.sentence)
     relay.log.judge_invariant("CB-AUT-016")
 
 
@@ -137,14 +138,14 @@ def test_a_resumed_tls_session_is_not_authenticated(relay: RelayUnderTest) -> No
     """Authenticate and close a connection, resume its TLS session on another, and request a tunnel after hello."""
     authenticated = relay.authenticated()
     relay.open_tunnel(authenticated)
-    tls = authenticated.wire.tls
+    tls = authenticated.wire.tls.ssl_object
     authenticated.close()
-    if not tls.has_ticket:
+    if tls.session is None or not tls.session.has_ticket:
         raise NotExercised("the relay gives no ticket to resume a TLS session with")
     with relay.control("hello on a resumed TLS session"):
         other = relay.connect(resume=tls.session)
         judge.accepted(other.hello())
-    if not other.wire.tls.resumed:
+    if not other.wire.tls.ssl_object.session_reused:
         raise NotExercised("the relay resumes no TLS session")
     judge.not_accepted(other.ask(relay.tunnel_info()), "no tunnel without an auth of its own")
 

@@ -74,7 +74,7 @@ def _resumed_is_known(behaviour: Behaviour) -> Behaviour:
 
         def receive_data(self, data: bytes) -> bytes:
             plain = super().receive_data(data)
-            reading[:] = [self.resumed]
+            reading[:] = [self.ssl_object.session_reused]
             return plain
 
     def layer(context: ssl.SSLContext) -> TlsLayer:
