@@ -79,6 +79,7 @@ SHOWS: Final[dict[str, tuple[Show, ...]]] = {
     "wrong-tenant": (Show(_member("tenant_id", HELLO, auth()), "a", "b", {"value": "b"}),),
     "unavailable": (
         Show(_met(HELLO, BEAT, end=True), ["hello_response", "invalid_token"], ["server_unavailable", "closed"]),
+        Show(_DIALOGUE, SERVED, [*GREETED, "server_unavailable", BEATEN], {"when": {"after": 2}}),
     ),
     "limits": (
         Show(_met(*_OPENING), _ALL, [*GREETED, OPENED, "tenant_limit_exceeded", *_ALL[-2:]], {"tunnels": 1}),
