@@ -73,6 +73,7 @@ WRONG: dict[str, tuple[Answers, set[str], set[str]]] = {
     "hello not JSON": (instead("hello", b"ok\n"), {"hello", "auth", "tunnel", "heartbeat"}, {"CB-MSG-002"}),
     "features an object": (instead("hello", {**HELLO_RESPONSE, "features": {"tls": True}}), set(), {"CB-HEL-003"}),
     "auth refused": (instead("auth", error("invalid_token")), {"auth", "tunnel", "heartbeat"}, set()),
+    "auth rate limited": (instead("auth", error("rate_limit_exceeded")), {"auth", "tunnel", "heartbeat"}, set()),
     "auth out of room": (instead("auth", error("tenant_limit_exceeded")), {"auth", "tunnel", "heartbeat"}, set()),
     "tunnel refused": (instead("tunnel_info", error()), {"tunnel"}, set()),
     "heartbeat refused": (instead("heartbeat", error("unknown_message_type")), {"heartbeat"}, set()),
@@ -129,9 +130,10 @@ def http(sock: socket.socket) -> None:
         (lambda sock: None, {}, "accepts connections, but does not speak TLS"),
         (None, {"tls": "their-ca.pem"}, r"is not accepted.*No token was sent.*tls\.ca"),
         (None, {"tls": "absent.pem"}, r"^tls: "),
+        (None, {"tls": "empty.pem"}, r"^tls: "),
         (None, {"transport": "websocket"}, r"opens no WebSocket at /: .*target\.transport"),
     ],
-    ids=["http", "closes", "other-ca", "no-ca", "no-websocket"],
+    ids=["http", "closes", "other-ca", "no-ca", "empty-ca", "no-websocket"],
 )
 def test_a_target_that_cannot_be_judged(
     script: Script | None,
@@ -141,6 +143,7 @@ def test_a_target_that_cannot_be_judged(
     relay: StartRelay,
     make_target: MakeTarget,
 ) -> None:
+    (certificates / "empty.pem").write_text("no certificate")
     not_found = talking(certificates, lambda request: [b"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n"])
     with relay(script or not_found) as profile:
         if "tls" in changes:

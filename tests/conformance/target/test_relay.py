@@ -14,9 +14,10 @@ from tests.conformance.conftest import MakeTarget
 
 
 def test_a_failed_control_is_inconclusive(simulated: Profile, make_target: MakeTarget) -> None:
-    target = make_target(simulated, tunnel="it was refused in the preflight")
-    with pytest.raises(Inconclusive, match="it was refused"):
-        target.open_tunnel(target.authenticated())
+    for fact in ("hello", "auth", "tunnel"):
+        target = make_target(simulated, **{fact: "it was refused in the preflight"})
+        with pytest.raises(Inconclusive, match="it was refused"):
+            target.open_tunnel(target.authenticated())
     with (
         pytest.raises(Inconclusive, match="the control failed: a valid thing: expected a; seen: b"),
         target.control("a valid thing"),
@@ -45,6 +46,17 @@ def test_room_is_awaited_unless_the_relay_closes_the_connection(
     with pytest.raises(raised):
         target.soon(attempt)
     assert target.tempo.is_stuck("soon") is stuck
+
+
+def test_a_refused_tunnel_on_a_closed_connection_is_a_lack_of_room(
+    simulated: Profile, make_target: MakeTarget, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    session = make_target(simulated).authenticated()
+    session.close()
+    refused = made({"type": "tunnel_info"}, error("buffer_pool_exhausted"))
+    monkeypatch.setattr(session, "ask", lambda *_, **__: refused)
+    with pytest.raises(NoRoom, match="buffer_pool_exhausted"):
+        make_target(simulated).open_tunnel(session)
 
 
 def test_tokens_need_a_key_that_the_relay_knows(simulated: Profile, make_target: MakeTarget) -> None:
