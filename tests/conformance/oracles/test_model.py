@@ -126,6 +126,13 @@ def authenticated(model: Model, tenant: str, tunnels: int) -> ModelConnection:
     return connection
 
 
+@pytest.mark.parametrize("ask", [Ask.TUNNEL, Ask.BAD_TUNNEL, Ask.FOREIGN_TUNNEL])
+@pytest.mark.parametrize("step", [ModelStep.NEW, ModelStep.UNGREETED_OPEN, ModelStep.GREETED, ModelStep.GREETED_OPEN])
+def test_no_tunnel_is_opened_before_auth(ask: Ask, step: ModelStep) -> None:
+    allowed = Model(LIMITS).allowed(ModelConnection(step), ask)
+    assert allowed.breach("tunnel_response", is_error=False) == "CB-TUN-003"
+
+
 def test_a_tunnel_that_was_just_released_may_still_count() -> None:
     model = Model(LIMITS)
     first, second = authenticated(model, "a", 2), authenticated(model, "a", 0)
