@@ -52,6 +52,7 @@ def test_an_algorithm_without_keys_is_rejected() -> None:
         (foreign.confuse(PAIR, CompactJws.split(mint(PAIR, {"sub": "me"}))), PEM, "HS256"),
         (foreign.confuse(SECRET, VALID), b"hush", "RS256"),
     ],
+    ids=["own secret", "empty file as key", "public key as secret", "secret as public key"],
 )
 def test_a_secret_of_the_attacker_signs_the_token(made: str, secret: bytes, alg: str) -> None:
     token = CompactJws.split(made)
