@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import pytest
+from msgspec.structs import replace
 
 from cbspec.catalogue.requirements import REQUIREMENTS
 from cbspec.cli import main
