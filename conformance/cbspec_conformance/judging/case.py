@@ -11,7 +11,7 @@ from cbspec.catalogue.requirements import Level, find
 from cbspec_conformance.judging import judge
 from cbspec_conformance.judging.errors import Broken, Inconclusive
 from cbspec_conformance.judging.invariants import check
-from cbspec_conformance.judging.verdicts import TIME_UP, Finding, Outcome
+from cbspec_conformance.judging.verdicts import OWN_REQUIREMENT, TIME_UP, Finding, Outcome
 from cbspec_conformance.record.conclusions import (
     Blamed,
     Breach,
@@ -29,14 +29,6 @@ from cbspec_conformance.record.transcript import Transcript
 
 CHANGED = "this version of the kit judges an exchange of the case differently: run the suite again"
 """The reason if a saved transcript doesn't show how the case would have gone on."""
-
-_OWN_REQUIREMENT = {
-    "hello": "CB-HEL-001",
-    "auth": "CB-AUT-001",
-    "tunnel_info": "CB-TUN-001",
-    "heartbeat": "CB-HBT-001",
-}
-"""The requirement to serve a type of request: if it never is served, no other requirement is to blame."""
 
 
 def broken(breach: Breach, case: str, exchange: str = "", steps: str = "") -> Finding:
@@ -80,7 +72,7 @@ def own_finding(
                 reason = f"expected {breach.expected}; seen: {breach.seen}"
                 return Finding(requirement, Outcome.INCONCLUSIVE, case, reason)
             never = why_not(ended.unserved)
-            if never and breach.requirement != _OWN_REQUIREMENT[ended.unserved]:
+            if never and breach.requirement != OWN_REQUIREMENT[ended.unserved]:
                 reason = f"{ended.unserved} is never served on this relay: {never}"
                 return Finding(requirement, Outcome.INCONCLUSIVE, case, reason)
             return broken(breach, case, exchange, steps)
