@@ -11,11 +11,9 @@ import pytest
 
 from cbspec.catalogue.requirements import REQUIREMENTS
 from cbspec.cli.fault import described
-from cbspec_simulator import DEVIATIONS, OPEN_POINTS, VARIANTS, load_config
-from cbspec_simulator.faults.catalogue import KINDS
+from cbspec_simulator import load_config
 from cbspec_simulator.faults.fault import Fault
-from cbspec_simulator.faults.when import CONDITIONS
-from tests.repo.documents import DOCUMENTS, MEASURED, WRITTEN, fill, table
+from tests.repo.documents import DOCUMENTS, MEASURED, WRITTEN
 from tests.repo.tree import ROOT, text, tracked
 
 DOCS = ROOT / "docs"
@@ -31,13 +29,6 @@ def test_a_document_is_up_to_date(file: str) -> None:
 
 def test_docs_holds_nothing_else() -> None:
     assert {path.name for path in DOCS.iterdir()} == {*DOCUMENTS, *MEASURED, *WRITTEN}
-
-
-def test_every_requirement_deviation_variant_and_open_point_is_in_its_document() -> None:
-    ids = re.findall(r"^\| (CB-\S+) \|", text(DOCS / "requirements.md"), re.MULTILINE)
-    assert ids == list(REQUIREMENTS)
-    rows = re.findall(r"^\| `(\S+)` \|", text(DOCS / "deviations.md"), re.MULTILINE)
-    assert sorted(rows) == sorted([*DEVIATIONS, *VARIANTS, *OPEN_POINTS])
 
 
 def test_every_requirement_and_link_in_a_document_exists() -> None:
@@ -74,18 +65,3 @@ def blocks(document: str, language: str) -> list[str]:
 def _added(words: str) -> Fault:
     kind, *keys = shlex.split(words)
     return Fault.read(described(kind, keys))
-
-
-def test_every_kind_of_fault_is_in_its_document() -> None:
-    head, _, rest = text(DOCS / "faults.md").partition("\n## When\n")
-    assert re.findall(r"^\| `(\S+)` \|", head, re.MULTILINE) == list(KINDS)
-    assert set(CONDITIONS) <= set(re.findall(r"^\| `(\S+)` \|", rest, re.MULTILINE))
-
-
-def test_table_cells_are_escaped() -> None:
-    assert table(("a", "b"), [("x|y", "1\n2")]) == "| a | b |\n| --- | --- |\n| x\\|y | 1 2 |"
-
-
-def test_a_document_has_the_placeholders_of_its_template() -> None:
-    with pytest.raises(ValueError, match=r"profile\.md\.in has other placeholders"):
-        fill("profile.md", dict)

@@ -1,67 +1,23 @@
-"""The packages and the tests: layout, exports and names."""
+"""The packages and the tests: layout, imports, exports and names."""
 
 from __future__ import annotations
 
 import ast
 import importlib
 import re
+import subprocess
+import sys
+import tomllib
 from collections import defaultdict
 from pathlib import Path
 
 from tests.repo.tree import PACKAGES, ROOT, name, sources, text, tree
 
 LONGEST_FILE = 600  # lines
+LINT = "import sys; from importlinter.cli import lint_imports; sys.exit(lint_imports(config_filename='pyproject.toml'))"
 
-# Modules without a test file of their own name, and the file that tests them.
-TESTED_ELSEWHERE = {
-    "cbspec/cbspec/protocol/handshake.py": "tests/cbspec/protocol/test_websocket.py",
-    "cbspec/cbspec/tls_contexts.py": "tests/cbspec/protocol/test_tls.py",
-    "cbspec/cbspec/__main__.py": "tests/cbspec/cli/test_main.py",
-    "cbspec/cbspec/errors.py": "tests/cbspec/cli/test_main.py",
-    # Locust loads this file; importing it would patch the whole process.
-    "cbspec/cbspec/cli/load_locustfile.py": "tests/cbspec/cli/test_load.py",
-    "reference_client/cbspec_client/load.py": "tests/cbspec/cli/test_load.py",
-    "reference_client/cbspec_client/display.py": "tests/reference_client/test_command.py",
-    "simulator/cbspec_simulator/app/announce.py": "tests/simulator/app/test_command.py",
-    "simulator/cbspec_simulator/app/options.py": "tests/simulator/app/test_command.py",
-    "simulator/cbspec_simulator/edge/action_queue.py": "tests/simulator/edge/test_peer.py",
-    "simulator/cbspec_simulator/edge/channel.py": "tests/simulator/edge/test_peer.py",
-    "simulator/cbspec_simulator/edge/edge.py": "tests/simulator/edge/test_server.py",
-    "simulator/cbspec_simulator/edge/io_requests.py": "tests/simulator/edge/test_peer.py",
-    "simulator/cbspec_simulator/edge/timer.py": "tests/simulator/edge/test_peer.py",
-    "simulator/cbspec_simulator/relay/actions.py": "tests/simulator/relay/test_session.py",
-    "simulator/cbspec_simulator/relay/behaviour.py": "tests/simulator/relay/test_relay.py",
-    "simulator/cbspec_simulator/relay/output.py": "tests/simulator/relay/test_session.py",
-    "simulator/cbspec_simulator/relay/requests.py": "tests/simulator/relay/test_session.py",
-    "simulator/cbspec_simulator/testing/pytest_relays.py": "tests/simulator/testing/test_pytest_plugin.py",
-    "conformance/cbspec_conformance/replay/outcome.py": "tests/conformance/replay/test_replay.py",
-    "conformance/cbspec_conformance/replay/script.py": "tests/conformance/replay/test_replay.py",
-    "conformance/cbspec_conformance/judging/errors.py": "tests/conformance/judging/test_judge.py",
-    "conformance/cbspec_conformance/properties/effort.py": "tests/conformance/properties/test_explore.py",
-    "conformance/cbspec_conformance/record/transcript.py": "tests/conformance/record/test_render.py",
-    "conformance/cbspec_conformance/target/facts.py": "tests/conformance/test_end_to_end.py",
-    "conformance/cbspec_conformance/judging/case.py": "tests/conformance/reporting/test_judge_command.py",
-    "conformance/cbspec_conformance/record/conclusions.py": "tests/conformance/reporting/test_judge_command.py",
-    "conformance/cbspec_conformance/record/saved.py": "tests/conformance/reporting/test_judge_command.py",
-    "conformance/cbspec_conformance/reporting/saved_run.py": "tests/conformance/reporting/test_judge_command.py",
-    "conformance/cbspec_conformance/probe/channel.py": "tests/conformance/probe/test_session.py",
-    "conformance/cbspec_conformance/probe/fences.py": "tests/conformance/probe/test_session.py",
-    "conformance/cbspec_conformance/runner/outputs.py": "tests/conformance/runner/test_plugin.py",
-    "conformance/cbspec_conformance/target/connector.py": "tests/conformance/target/test_relay.py",
-    "conformance/cbspec_conformance/target/tokens.py": "tests/conformance/target/test_relay.py",
-    "simulator/cbspec_simulator/app/assembly.py": "tests/simulator/app/test_command.py",
-    "simulator/cbspec_simulator/settings/config.py": "tests/simulator/settings/test_reading.py",
-    "simulator/cbspec_simulator/control/guard.py": "tests/simulator/control/test_api.py",
-    "simulator/cbspec_simulator/control/server.py": "tests/simulator/control/test_api.py",
-    "simulator/cbspec_simulator/control/streams.py": "tests/simulator/control/test_api.py",
-    "simulator/cbspec_simulator/base/state.py": "tests/simulator/relay/test_session.py",
-    "simulator/cbspec_simulator/faults/kind.py": "tests/simulator/faults/test_engine.py",
-}
-# Folders of data or of parts of one whole, which are tested together.
-TESTED_TOGETHER = {
-    "conformance/cbspec_conformance/relay/": "tests/conformance/test_end_to_end.py",
-    "simulator/cbspec_simulator/variations/": "tests/simulator/variations",
-}
+# The cases are tested by whole runs, and the variations together.
+TESTED_TOGETHER = ("tests/conformance/relay", "tests/simulator/variations/")
 # Folders of tests about the whole project, and the folder of shared test code.
 OF_THE_WHOLE = {"repo", "adequacy", "endurance", "fuzz", "hostile", "support"}
 
@@ -74,18 +30,10 @@ def mirror_of(path: Path) -> Path:
     return Path(ROOT, "tests", top, *groups)
 
 
-def home_of(path: Path) -> Path:
-    """Return the file or folder with the tests of a module."""
-    for start, home in {**TESTED_ELSEWHERE, **TESTED_TOGETHER}.items():
-        if name(path).startswith(start):
-            return ROOT / home
-    return mirror_of(path) / f"test_{path.stem}.py"
-
-
-def test_every_module_has_its_tests() -> None:
-    missing = [f"{name(path)} needs {name(home_of(path))}" for path in MODULES if not home_of(path).exists()]
-    assert missing == []
-    assert [file for file in TESTED_ELSEWHERE if not (ROOT / file).exists()] == []
+def test_every_group_has_tests() -> None:
+    groups = {mirror_of(path) for path in MODULES}
+    untested = {name(group) for group in groups if not list(group.glob("test_*.py"))}
+    assert {group for group in untested if not group.startswith(TESTED_TOGETHER)} == set()
 
 
 def test_every_folder_of_tests_mirrors_a_folder_of_sources() -> None:
@@ -128,3 +76,12 @@ def test_the_map_names_every_group_and_nothing_else() -> None:
     groups = {"/".join(path.relative_to(ROOT).parts[:3]) for path in MODULES if len(path.relative_to(ROOT).parts) > 3}
     described = set(re.findall(r"^\| `((?:\w+/){2}\w+)/` \|", text(ROOT / "ARCHITECTURE.md"), re.MULTILINE))
     assert described == groups
+
+
+def test_every_contract_of_imports_is_kept_without_exceptions() -> None:
+    done = subprocess.run([sys.executable, "-c", LINT], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    settings = tomllib.loads(text(ROOT / "pyproject.toml"))["tool"]["importlinter"]
+    assert set(settings["root_packages"]) == set(PACKAGES)
+    assert settings.get("exclude_type_checking_imports", False) is False
+    assert all({"ignore_imports", "skip_descendants"}.isdisjoint(contract) for contract in settings["contracts"])

@@ -11,7 +11,7 @@ import pytest
 
 from cbspec.catalogue.requirements import REQUIREMENTS
 from cbspec.cli import COMMANDS, main
-from tests.repo.tree import PACKAGES, ROOT, name, text, tracked
+from tests.repo.tree import PACKAGES, ROOT, name, sources, text, tracked
 
 # The words are assembled here, so that this file does not contain them.
 FORBIDDEN = {
@@ -119,3 +119,12 @@ def test_make_help_lists_every_target() -> None:
     targets = re.findall(r"^([a-z]+):", MAKEFILE, re.MULTILINE)
     assert targets == re.findall(r"^([a-z]+):.*## ", MAKEFILE, re.MULTILINE)
     assert sorted(re.findall(r"^\.PHONY: (.*)$", MAKEFILE, re.MULTILINE)[0].split()) == sorted(targets)
+
+
+def test_every_program_of_debian_that_tests_need_is_installed_by_ci_and_named() -> None:
+    calls = {
+        call for path in sources("tests") for call in re.findall(r'program\("([\w.-]+)", "([\w.-]+)"\)', text(path))
+    }
+    for program, package in calls:
+        assert re.search(rf"missing\+=\({package}\)", text(ROOT / ".ci" / "run")), f"{program} of {package}"
+        assert re.search(rf"apt-get install[\w .-]* {package}\b", text(ROOT / "README.md")), f"{program} of {package}"
