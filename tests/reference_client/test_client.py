@@ -1,197 +1,292 @@
-"""The client against a scripted relay: sessions, refusals, misbehaviour, misuse and cancellation."""
+"""The asyncio client on a relay with faults: sessions, failures to connect, refusals, lost connections."""
 
 from __future__ import annotations
 
 import asyncio
+import socket
+import ssl
+import threading
 from dataclasses import replace
+from pathlib import Path
+from typing import Any
 
 import pytest
 
-from cbspec.protocol.messages import (
-    Auth,
-    AuthResponse,
-    Error,
-    Heartbeat,
-    HeartbeatResponse,
-    Hello,
-    HelloResponse,
-    Message,
-    TunnelInfo,
-    TunnelResponse,
-)
+from cbspec.protocol.messages import Auth, AuthResponse, Heartbeat, Hello, HelloResponse, TunnelInfo
 from cbspec.protocol.state import State
+from cbspec.tls_contexts import Trust, server_context
 from cbspec_client import (
     AnswerTimeout,
+    CertificateNotTrusted,
+    ConnectFailed,
     ConnectionLost,
     Misuse,
     Passed,
-    RelayError,
     RelayMisbehaved,
     ServerUnavailable,
+    TlsRefused,
     Transport,
     Tunnel,
+    connect,
 )
-from tests.reference_client.conftest import TIMEOUTS, TOKEN, Connected, authenticate, whole_session
-from tests.support.relay import EndStep, Raw, Step
+from cbspec_simulator import LocalRelay
+from tests.reference_client.conftest import TIMEOUTS, TOKEN, authenticate, connected, requests
+from tests.support.client import until
+from tests.support.relay import serving
+from tests.support.tls import write_certificates
 
 
 @pytest.mark.parametrize("transport", Transport)
-async def test_a_whole_session(connected: Connected, transport: Transport) -> None:
+async def test_a_whole_session(relay_module: LocalRelay, transport: Transport) -> None:
     passed: list[Passed] = []
-    async with connected(transport=transport, exchange=passed.append) as (client, server):
+    token = relay_module.token()
+    async with connected(relay_module, transport=transport, exchange=passed.append) as client:
         states = [client.state]
-        assert await client.hello(["tls", "heartbeat"]) == HelloResponse()
+        assert isinstance(await client.hello(["tls", "heartbeat"]), HelloResponse)
         states.append(client.state)
-        assert await client.authenticate(TOKEN) == AuthResponse("user123", "tenant-001")
+        assert await client.authenticate(token) == AuthResponse("user123", "tenant-001")
         states.append(client.state)
         assert client.tenant_id == "tenant-001"
         tunnel = await client.open_tunnel("rdp", 3389, "192.168.1.100", 3390)
         assert tunnel == Tunnel("rdp", "tenant-001", 3389, "192.168.1.100", 3390)
-        await client.open_tunnel("other", 1, "host", 2, tenant_id="tenant-009")
         assert await client.heartbeat() >= 0
     assert [*states, client.state] == list(State)
-    requests = [
+    assert [each.message for each in passed if each.sent] == [
         Hello(features=("tls", "heartbeat")),
-        Auth(TOKEN),
+        Auth(token),
         TunnelInfo("rdp", "tenant-001", 3389, "192.168.1.100", 3390),
-        TunnelInfo("other", "tenant-009", 1, "host", 2),
         Heartbeat(),
     ]
-    assert server.messages == requests
-    assert [each.message for each in passed if each.sent] == requests
-    assert [each.sent for each in passed] == [True, False] * len(requests)
-    assert TOKEN not in repr(passed)
-    assert server.endings == ["close_notify"]
+    assert [each.sent for each in passed] == [True, False] * 4
+    assert token not in repr(passed)
+    assert (await relay_module.transcript.async_wait_for("ended")).type == "closed"
     with pytest.raises(ConnectionLost, match="closed here"):
         await client.heartbeat()
 
 
-async def test_a_refused_auth_does_not_authenticate_and_shows_no_token(connected: Connected) -> None:
-    async with connected({Auth: [Error("invalid_token", f"bad token {TOKEN}!")]}) as (client, server):
+async def test_a_refusal_leaves_the_connection_usable(relay_module: LocalRelay) -> None:
+    async with connected(relay_module) as client:
         await client.hello()
-        for _ in range(2):
-            with pytest.raises(RelayError, match=r"bad token \*\*\*!") as caught:
-                await client.authenticate(TOKEN)
-            assert TOKEN not in f"{caught.value} {caught.value!r} {caught.value.message}"
+        with relay_module.fault("unavailable"), pytest.raises(ServerUnavailable):
+            await client.authenticate(relay_module.token())
         with pytest.raises(Misuse, match="authenticate first"):
             await client.open_tunnel("t", 1, "h", 2)
-    assert [type(message) for message in server.messages] == [Hello, Auth, Auth]
+        await client.authenticate(relay_module.token())
+        await client.open_tunnel("t", 1, "127.0.0.1", 2, tenant_id="tenant-001")
+    assert requests(relay_module) == ["hello", "auth", "auth", "tunnel_info"]
 
 
-async def test_an_unsolicited_answer_or_error_is_raised_by_the_next_call(connected: Connected) -> None:
-    script: dict[type[Message], list[Step]]
-    script = {Heartbeat: [Raw([b'{"type":"heartbeat_response"}{"type":"heartbeat_response"}\n'])]}
-    async with connected(script) as (client, _):
-        await authenticate(client)
-        await client.heartbeat()
-        with pytest.raises(RelayMisbehaved, match="CB-MSG-004"):
-            await client.heartbeat()
-    script = {Hello: [HelloResponse(), Error("server_unavailable", "draining"), EndStep.CLOSE]}
-    async with connected(script) as (client, server):
-        await client.hello()
-        await server.ended()
-        with pytest.raises(ServerUnavailable):
-            await client.authenticate(TOKEN)
-        for text in ("closed", "ended already"):
-            with pytest.raises(ConnectionLost, match=text):
-                await client.authenticate(TOKEN)
-    assert [type(message) for message in server.messages] == [Hello]
-
-
-OTHER_TENANT = AuthResponse("user123", "tenant-002")
-MISBEHAVIOUR: list[tuple[type[Message], Step, str]] = [
-    (Hello, b'{"type":"hello_response",}', "CB-MSG-002"),
-    (Hello, b'{"type":"hello_response","version":"\xff","features":[]}', "CB-MSG-001"),
-    (Hello, b'{"type":"hello_response","version":"1.0"}', "CB-HEL-003"),
-    (Hello, HeartbeatResponse(), "CB-HEL-001"),
-    (Hello, b'{"type":"heartbeat"}', "CB-MSG-003"),
-    (Auth, HelloResponse(), "CB-AUT-001"),
-    (Auth, replace(OTHER_TENANT, status="failed"), "CB-AUT-001"),
-    (Auth, OTHER_TENANT, "CB-AUT-003"),
-    (TunnelInfo, TunnelResponse("another"), "CB-TUN-002"),
-    (TunnelInfo, TunnelResponse("t", status="pending"), "CB-TUN-001"),
-    (Heartbeat, TunnelResponse("t"), "CB-HBT-001"),
-    (Heartbeat, Raw([b"{" + b" " * (1 << 20)]), "CB-MSG-002"),
-    (Heartbeat, b'{"type":"error","message":"m"}', "CB-ERR-001"),
-]
-
-
-async def test_a_wrong_answer_names_its_requirement_and_ends_the_connection(connected: Connected) -> None:
-    for kind, step, requirement in MISBEHAVIOUR:
-        async with connected({kind: [step]}) as (client, server):
-            with pytest.raises(RelayMisbehaved) as caught:
-                await whole_session(client)
-            assert caught.value.requirement == requirement, step
-            received = len(server.messages)
-            with pytest.raises(ConnectionLost, match=requirement):
-                await client.heartbeat()
+async def test_a_wrong_answer_ends_the_connection(relay_module: LocalRelay) -> None:
+    with relay_module.fault("wrong-type", when={"message": "hello_response"}):
+        async with connected(relay_module) as client:
+            with pytest.raises(RelayMisbehaved, match="CB-HEL-001"):
+                await client.hello()
+            with pytest.raises(ConnectionLost, match="CB-HEL-001"):
+                await client.hello()
             assert client.state is State.CLOSED
-        assert len(server.messages) == received
-        assert isinstance(server.messages[-1], kind)
+    assert requests(relay_module) == ["hello"]
 
 
-@pytest.mark.parametrize("end", EndStep)
-async def test_an_end_within_an_answer_is_noticed(connected: Connected, end: EndStep) -> None:
-    async with connected({Heartbeat: [Raw([b'{"type":"heartbeat_res']), end]}) as (client, _):
-        await authenticate(client)
-        for text in (".", "ended already"):
-            with pytest.raises(ConnectionLost, match=text):
-                await client.heartbeat()
-
-
-async def test_a_missing_answer_ends_the_connection(connected: Connected) -> None:
-    async with connected({TunnelInfo: []}, timeouts=replace(TIMEOUTS, answer=0.5)) as (client, server):
-        with pytest.raises(AnswerTimeout, match=r"tunnel_info within 0\.5 s"):
-            await whole_session(client)
-        with pytest.raises(ConnectionLost, match="no answer"):
+async def test_an_unsolicited_error_is_raised_by_the_next_call(relay_module: LocalRelay) -> None:
+    body = {"type": "error", "code": "server_unavailable", "message": "draining"}
+    passed: list[Passed] = []
+    with relay_module.fault("unsolicited", body=body, when={"message": "heartbeat_response"}):
+        async with connected(relay_module, exchange=passed.append) as client:
+            await authenticate(client, relay_module)
             await client.heartbeat()
-    assert isinstance(server.messages[-1], TunnelInfo)
+            await until(lambda: len(passed) == 7)
+            with pytest.raises(ServerUnavailable):
+                await client.heartbeat()
+            relay_module.drop(how="close")
+            for text in ("closed", "ended already"):
+                with pytest.raises(ConnectionLost, match=text):
+                    await client.heartbeat()
+    assert requests(relay_module).count("heartbeat") == 1
 
 
-async def test_invalid_requests_are_not_sent(connected: Connected) -> None:
-    async with connected() as (client, server):
-        with pytest.raises(Misuse, match="hello first"):
-            await client.authenticate(TOKEN)
-        await client.hello()
-        for token, text in (("", "token"), ("\ud800", "surrogate")):
-            with pytest.raises(Misuse, match=text):
-                await client.authenticate(token)
-        await client.authenticate(TOKEN)
-        with pytest.raises(Misuse, match="already authenticated"):
-            await client.authenticate(TOKEN)
-        for arguments in (("", 1, "h", 1), ("t", 0, "h", 1), ("t", 1, " ", 1), ("t", 1, "h", 65536)):
-            with pytest.raises(Misuse, match="tunnel_info"):
-                await client.open_tunnel(*arguments)
-        with pytest.raises(Misuse, match="tenant_id"):
-            await client.open_tunnel("t", 1, "h", 1, tenant_id="")
-        await client.heartbeat()
-    assert [type(message) for message in server.messages] == [Hello, Auth, Heartbeat]
+@pytest.mark.parametrize("kind", ["close", "close-without-notify", "reset"])
+async def test_an_end_within_an_answer_is_noticed(relay_module: LocalRelay, kind: str) -> None:
+    with relay_module.fault(kind, bytes=20, when={"message": "heartbeat_response"}):
+        async with connected(relay_module) as client:
+            await authenticate(client, relay_module)
+            for text in (".", "ended already"):
+                with pytest.raises(ConnectionLost, match=text):
+                    await client.heartbeat()
 
 
-async def test_a_cancelled_request_ends_the_connection(connected: Connected) -> None:
-    async with connected({Heartbeat: []}) as (client, server):
-        await authenticate(client)
-        request = asyncio.create_task(client.heartbeat())
-        waiting = asyncio.create_task(client.open_tunnel("t", 1, "h", 2))
-        await server.until(lambda: isinstance(server.messages[-1], Heartbeat))
-        request.cancel()
-        with pytest.raises(asyncio.CancelledError):
-            await request
-        for call in (waiting, client.heartbeat()):
-            with pytest.raises(ConnectionLost, match="heartbeat was cancelled"):
-                await call
-        assert await server.ended() == ["close_notify"]
+async def test_a_missing_answer_ends_the_connection(relay_module: LocalRelay) -> None:
+    with relay_module.fault("drop", when={"message": "hello"}):
+        async with connected(relay_module, timeouts=replace(TIMEOUTS, answer=0.2)) as client:
+            with pytest.raises(AnswerTimeout, match=r"hello within 0\.2 s"):
+                await client.hello()
+            with pytest.raises(ConnectionLost, match="no answer"):
+                await client.hello()
 
 
-async def test_a_call_cancelled_while_it_waits_for_its_turn_has_no_effect(connected: Connected) -> None:
-    async with connected() as (client, server):
-        await authenticate(client)
+async def test_a_cancelled_request_ends_the_connection(relay_module: LocalRelay) -> None:
+    with relay_module.fault("drop", when={"message": "heartbeat"}):
+        async with connected(relay_module) as client:
+            await authenticate(client, relay_module)
+            request = asyncio.create_task(client.heartbeat())
+            waiting = asyncio.create_task(client.open_tunnel("t", 1, "h", 2))
+            await relay_module.transcript.async_wait_for("request", "heartbeat")
+            request.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await request
+            for call in (waiting, client.heartbeat()):
+                with pytest.raises(ConnectionLost, match="heartbeat was cancelled"):
+                    await call
+    assert requests(relay_module) == ["hello", "auth", "heartbeat"]
+
+
+async def test_a_call_cancelled_while_it_waits_for_its_turn_has_no_effect(relay_module: LocalRelay) -> None:
+    async with connected(relay_module) as client:
+        await authenticate(client, relay_module)
         first = asyncio.create_task(client.heartbeat())
-        second, third = (asyncio.create_task(client.open_tunnel(name, 1, "h", 2)) for name in "tu")
+        second, third = (asyncio.create_task(client.open_tunnel(name, 1, "127.0.0.1", 2)) for name in "tu")
         await asyncio.sleep(0)
         second.cancel()
         await first
         with pytest.raises(asyncio.CancelledError):
             await second
         assert (await third).tunnel_id == "u"
-    assert [message.tunnel_id for message in server.messages if isinstance(message, TunnelInfo)] == ["u"]
+    assert [entry.message["tunnel_id"] for entry in relay_module.transcript.requests("tunnel_info")] == ["u"]
+
+
+# ---------------------------------------------------------------- failures to connect
+
+
+async def attempt(port: int, host: str = "127.0.0.1", **options: Any) -> None:  # noqa: ANN401 - those of `connect`
+    """Connect and send a token."""
+    async with connect(host, port, **{"timeouts": TIMEOUTS, **options}) as client:
+        await client.hello()
+        await client.authenticate(TOKEN)
+
+
+async def test_an_untrusted_relay_receives_no_token(relay_module: LocalRelay) -> None:
+    impatient = replace(TIMEOUTS, connect=0.2, close=0.1)
+    attempts: list[tuple[dict[str, Any], str, type[Exception], str]] = [
+        ({"ca": Trust.SYSTEM}, "spelling", CertificateNotTrusted, "certificate"),
+        ({"server_name": "elsewhere.example"}, "spelling", CertificateNotTrusted, r"elsewhere\.example"),
+        ({"transport": "websocket"}, "certificate-unknown-ca", CertificateNotTrusted, "certificate"),
+        ({}, "tls-1.2", TlsRefused, r"TLS 1\.3"),
+        ({"timeouts": impatient}, "handshake-stall", ConnectFailed, r"within 0\.2 s"),
+    ]
+    for options, fault, kind, text in attempts:
+        with relay_module.fault(fault), pytest.raises(kind, match=text):
+            await attempt(relay_module.port, **{"ca": relay_module.ca_file, **options})
+    assert requests(relay_module) == []
+
+
+async def test_an_untrusted_relay_receives_an_alert(relay_module: LocalRelay, tmp_path: Path) -> None:
+    context = server_context(write_certificates(tmp_path, "their") / "their-server.pem")
+
+    def handshake(sock: socket.socket) -> None:
+        context.wrap_socket(sock, server_side=True)
+
+    refused, untrusted = pytest.raises(ssl.SSLError, match="UNKNOWN_CA"), pytest.raises(CertificateNotTrusted)
+    with refused, serving(handshake) as endpoint, untrusted:
+        await attempt(endpoint.port, ca=relay_module.ca_file)
+
+
+async def test_a_name_can_be_required_and_verification_be_switched_off(relay_module: LocalRelay) -> None:
+    anyone = {"ca": Trust.ANY, "server_name": "elsewhere.example"}
+    for options in ({"server_name": "localhost"}, anyone, {"timeouts": replace(TIMEOUTS, close=0.0)}):
+        async with connected(relay_module, **options) as client:
+            await client.hello()
+
+
+async def test_a_port_without_a_tls_server_is_an_error(relay_module: LocalRelay) -> None:
+    with socket.socket() as unused:
+        unused.bind(("127.0.0.1", 0))
+        with pytest.raises(ConnectFailed, match="refused"):
+            await attempt(unused.getsockname()[1], ca=relay_module.ca_file)
+    with serving(lambda sock: None) as endpoint, pytest.raises(ConnectFailed):
+        await attempt(endpoint.port, ca=relay_module.ca_file)
+
+
+async def test_invalid_arguments_raise_exceptions_of_the_family(relay_module: LocalRelay, tmp_path: Path) -> None:
+    ca = relay_module.ca_file
+    for host in ("no such host", "a" * 64 + ".invalid", "x\0y"):
+        with pytest.raises((ConnectFailed, Misuse)):
+            await attempt(1, host, ca=ca, server_name="relay.example")
+    with pytest.raises(ConnectFailed):
+        await attempt(65536, ca=ca)
+    (tmp_path / "empty.pem").write_text("nothing")
+    for file, text in (("empty.pem", "no certificate"), ("missing.pem", "No such file"), (".", "directory")):
+        with pytest.raises(Misuse, match=text):
+            await attempt(1, ca=tmp_path / file)
+    with pytest.raises(Misuse, match=r"'udp'.*tcp, websocket"):
+        await attempt(1, ca=ca, transport="udp")
+
+
+async def test_a_cancelled_connect_leaves_nothing_open(relay_module: LocalRelay) -> None:
+    gone = threading.Event()
+
+    def silent(sock: socket.socket) -> None:
+        while sock.recv(1024):
+            pass
+        gone.set()
+
+    with serving(silent) as endpoint:
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(0.2):
+                await attempt(endpoint.port, ca=relay_module.ca_file)
+        assert await asyncio.to_thread(gone.wait, TIMEOUTS.connect)
+
+
+# ---------------------------------------------------------------- heartbeats in the background
+
+
+def heartbeats(relay: LocalRelay) -> int:
+    return requests(relay).count("heartbeat")
+
+
+async def test_heartbeats_are_sent_between_other_requests(relay_module: LocalRelay) -> None:
+    async with connected(relay_module) as client:
+        await authenticate(client, relay_module)
+        async with client.keep_alive(interval=0.01):
+            for number in range(3):
+                await relay_module.transcript.async_wait_for("request", "heartbeat", count=number + 1)
+                await client.open_tunnel(f"t{number}", 1, "127.0.0.1", 2)
+        sent = heartbeats(relay_module)
+        async with client.keep_alive(interval=3600):  # leaving it waits for no interval
+            pass
+        await client.heartbeat()
+        assert heartbeats(relay_module) == sent + 1
+
+
+@pytest.mark.parametrize("kind", ["drop", "close", "close-without-notify", "reset"])
+async def test_a_relay_that_is_gone_ends_the_body(relay_module: LocalRelay, kind: str) -> None:
+    lost, timeouts = kind != "drop", replace(TIMEOUTS, heartbeat=20.0 if kind != "drop" else 0.05)
+    with relay_module.fault(kind, when={"message": "heartbeat"}):
+        async with connected(relay_module, timeouts=timeouts) as client:
+            await authenticate(client, relay_module)
+            with pytest.raises(ConnectionLost if lost else AnswerTimeout, match="connection" if lost else r"0\.1 s"):
+                async with client.keep_alive(interval=0.01, failures=2):
+                    await asyncio.Event().wait()
+    task = asyncio.current_task()
+    assert task is not None
+    assert task.cancelling() == 0
+    assert heartbeats(relay_module) == 1
+
+
+async def test_refused_heartbeats_count_until_one_is_answered(relay_module: LocalRelay) -> None:
+    refused = {"kind": "error", "code": "server_unavailable"}
+    sequence = [refused, refused, {"kind": "pass"}, refused, refused, refused]
+    with relay_module.fault(sequence=sequence, when={"message": "heartbeat"}):
+        async with connected(relay_module) as client:
+            await authenticate(client, relay_module)
+            with pytest.raises(ServerUnavailable):
+                async with client.keep_alive(interval=0.01, failures=3):
+                    await asyncio.Event().wait()
+    assert heartbeats(relay_module) == 6
+
+
+async def test_a_cancellation_of_the_body_is_passed_on(relay_module: LocalRelay) -> None:
+    async with connected(relay_module) as client:
+        await authenticate(client, relay_module)
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(0.1), client.keep_alive(interval=0.01):
+                await asyncio.Event().wait()
+        await client.heartbeat()

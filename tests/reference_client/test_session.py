@@ -1,8 +1,7 @@
-"""The client's session without I/O: answers in any spelling and split, handshake failures, and WebSocket frames."""
+"""The client's session without I/O: right and wrong answers, handshake failures, WebSocket frames, and misuse."""
 
 from __future__ import annotations
 
-import ssl
 from itertools import cycle
 from pathlib import Path
 
@@ -31,35 +30,44 @@ from cbspec.protocol.messages import (
 from cbspec.protocol.state import State
 from cbspec.protocol.tls import TlsLayer
 from cbspec.protocol.websocket import WebSocketFramer
-from cbspec.tls_contexts import client_context
-from cbspec_client.errors import ConnectFailed, ConnectionLost, Misuse, RelayMisbehaved, TlsRefused
+from cbspec.tls_contexts import Trust, client_context, server_context
+from cbspec_client.errors import (
+    ConnectFailed,
+    ConnectionLost,
+    Misuse,
+    RelayMisbehaved,
+    TlsRefused,
+)
 from cbspec_client.session import ClientSession, Transport
 from tests.cbspec.spelling import json_values, spell, texts
+from tests.reference_client.conftest import TOKEN
+from tests.support.tls import write_certificates
 
 TUNNEL = TunnelInfo("t", "tenant-001", 1, "h", 2)
+AUTH = Auth(TOKEN)
 EXCHANGES: list[tuple[Request, Message]] = [
     (Hello(), HelloResponse()),
-    (Auth("no-jwt"), AuthResponse("user123", "tenant-001")),
+    (AUTH, AuthResponse("user123", "tenant-001")),
     (TUNNEL, TunnelResponse("t")),
     (TUNNEL, Error("tenant_limit_exceeded", "no\nmore")),
     (Heartbeat(), HeartbeatResponse()),
 ]
 
 
+@pytest.fixture(scope="module")
+def certificates(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a folder with the relay's CA and certificate."""
+    return write_certificates(tmp_path_factory.mktemp("certificates"), "our")
+
+
 class MemoryLink:
     """A session, and a relay's TLS layer and framer, connected in memory."""
 
-    def __init__(
-        self,
-        ca: Path,
-        context: ssl.SSLContext,
-        transport: Transport = Transport.TCP,
-        framer: Framer | None = None,
-    ) -> None:
-        name = "relay.example"
-        self.session = ClientSession(client_context(ca), name, transport=transport, authority=f"{name}:1")
+    def __init__(self, folder: Path, transport: Transport = Transport.TCP, framer: Framer | None = None) -> None:
+        name, context = "relay.example", client_context(folder / "our-ca.pem")
+        self.session = ClientSession(context, name, transport=transport, authority=f"{name}:1")
         self.framer = framer or (StreamFramer() if transport is Transport.TCP else WebSocketFramer.server())
-        self.tls = TlsLayer(context, server_side=True)
+        self.tls = TlsLayer(server_context(folder / "our-server.pem"), server_side=True)
         self.received: list[object] = []
 
     def carry(self) -> MemoryLink:
@@ -82,14 +90,21 @@ class MemoryLink:
         self.tls.send(plain)
         return self.tls.data_to_send()
 
+    def ask(self, request: Request, answer: bytes) -> Message | None:
+        """Send a request, and receive bytes as its answer; return the answer."""
+        self.session.request(request)
+        self.carry()
+        self.session.receive_data(self.sealed(answer))
+        return self.session.take_answer() if self.session.answered else None
+
 
 @pytest.mark.parametrize("transport", Transport)
 @settings(max_examples=25, deadline=None)
 @given(data=st.data(), extra=st.dictionaries(texts.map("x-{}".format), json_values, max_size=2))
 def test_answers_are_understood_in_any_spelling_and_however_split(
-    ca: Path, context: ssl.SSLContext, transport: Transport, data: st.DataObject, extra: dict[str, object]
+    certificates: Path, transport: Transport, data: st.DataObject, extra: dict[str, object]
 ) -> None:
-    link = MemoryLink(ca, context, transport).carry()
+    link = MemoryLink(certificates, transport).carry()
     assert link.session.ready
     sizes = data.draw(st.lists(st.integers(1, 200), min_size=1, max_size=6))
     random = data.draw(st.randoms(use_true_random=True))
@@ -111,9 +126,9 @@ def test_answers_are_understood_in_any_spelling_and_however_split(
     assert link.session.state is State.AUTHENTICATED
 
 
-def test_an_answer_received_with_the_end_of_the_connection_counts(ca: Path, context: ssl.SSLContext) -> None:
+def test_an_answer_received_with_the_end_of_the_connection_counts(certificates: Path) -> None:
     for last in (b"", b"no TLS record"):
-        link = MemoryLink(ca, context).carry()
+        link = MemoryLink(certificates).carry()
         link.session.request(Hello())
         link.carry()
         answer = link.sealed(encode(HelloResponse()))
@@ -121,6 +136,51 @@ def test_an_answer_received_with_the_end_of_the_connection_counts(ca: Path, cont
         with pytest.raises(ConnectionLost):
             link.session.receive_data(answer + (last or link.tls.data_to_send()))
         assert link.session.take_answer() == HelloResponse()
+
+
+MISBEHAVIOUR: list[tuple[Request, bytes, str]] = [
+    (Hello(), b'{"type":"hello_response",}\n', "CB-MSG-002"),
+    (Hello(), b'{"type":"heartbeat_response"}\n', "CB-HEL-001"),
+    (AUTH, b'{"type":"auth_response","status":"ok","client_id":"u","tenant_id":"tenant-002"}\n', "CB-AUT-003"),
+    (TUNNEL, b'{"type":"tunnel_response","tunnel_id":"another","status":"ok"}\n', "CB-TUN-002"),
+    (Heartbeat(), b"{" + b" " * (1 << 20), "CB-MSG-002"),
+    (Heartbeat(), b'{"type":"heartbeat_response"}' * 2 + b"\n", "CB-MSG-004"),
+]
+
+
+def test_a_wrong_answer_names_its_requirement(certificates: Path) -> None:
+    for request, wrong, requirement in MISBEHAVIOUR:
+        link = MemoryLink(certificates).carry()
+        for earlier, answer in EXCHANGES:
+            if type(earlier) is type(request):
+                break
+            link.ask(earlier, encode(answer))
+        with pytest.raises(RelayMisbehaved) as caught:
+            link.ask(request, wrong)
+        assert caught.value.requirement == requirement, wrong
+
+
+def test_errors_show_no_token_and_may_answer_no_request(certificates: Path) -> None:
+    link = MemoryLink(certificates).carry()
+    text = b'{"type":"error","code":"server_unavailable","message":"m"}\n'
+    assert link.ask(Hello(), encode(HelloResponse()) + text) == HelloResponse()
+    errors = [link.session.take_unsolicited() for _ in range(2)]
+    assert errors == [Error("server_unavailable", "m"), None]
+    assert link.ask(AUTH, encode(Error("invalid_token", f"bad {TOKEN}!"))) == Error("invalid_token", "bad ***!")
+
+
+def test_invalid_requests_are_not_sent(certificates: Path) -> None:
+    link = MemoryLink(certificates).carry()
+    link.ask(Hello(), encode(HelloResponse()))
+    refused: list[tuple[Request, str]] = [
+        (TUNNEL, "authenticate first"),
+        (Auth(""), "token"),
+        (Auth("\ud800"), "surrogate"),
+    ]
+    for request, text in refused:
+        with pytest.raises(Misuse, match=text):
+            link.session.request(request)
+        assert link.session.data_to_send() == b""
 
 
 UPGRADED = b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
@@ -133,23 +193,22 @@ REFUSALS: list[tuple[bytes, type[Exception], str]] = [
 ]
 
 
-def test_handshake_failures_have_their_classes(ca: Path, context: ssl.SSLContext) -> None:
+def test_handshake_failures_have_their_classes(certificates: Path) -> None:
     for answer, kind, text in REFUSALS:
-        link = MemoryLink(ca, context, Transport.WEBSOCKET, StreamFramer()).carry()
+        link = MemoryLink(certificates, Transport.WEBSOCKET, StreamFramer()).carry()
         with pytest.raises(kind, match=text):
             link.session.receive_data(link.sealed(answer))
         assert not link.session.ready
-    link = MemoryLink(ca, context, Transport.WEBSOCKET, StreamFramer())
-    assert link.session.data_to_send()
-    assert (link.session.data_to_send(), link.session.ready) == (b"", False), (
-        "only the handshake is sent before its end"
-    )
+    link = MemoryLink(certificates, Transport.WEBSOCKET, StreamFramer())
+    sent = [link.session.data_to_send() for _ in range(2)]
+    assert sent[0]
+    assert (sent[1], link.session.ready) == (b"", False), "only the handshake is sent before its end"
     assert isinstance(link.session.receive_eof(), TlsRefused)
-    link = MemoryLink(ca, context, Transport.WEBSOCKET, StreamFramer()).carry()
+    link = MemoryLink(certificates, Transport.WEBSOCKET, StreamFramer()).carry()
     assert isinstance(link.session.receive_eof(), ConnectFailed)
 
 
-def test_wrong_frames_name_their_requirement(ca: Path, context: ssl.SSLContext) -> None:
+def test_wrong_frames_name_their_requirement(certificates: Path) -> None:
     frames: list[tuple[bytes, type[Exception], str]] = [
         (bytes([0x81, 0x80, 0, 0, 0, 0]), RelayMisbehaved, "CB-WSK-002"),  # masked
         (bytes([0xC1, 0x00]), RelayMisbehaved, "CB-WSK-002"),  # marked as compressed
@@ -159,7 +218,7 @@ def test_wrong_frames_name_their_requirement(ca: Path, context: ssl.SSLContext) 
     ]
     for frame, kind, text in frames:
         framer = WebSocketFramer.server()
-        link = MemoryLink(ca, context, Transport.WEBSOCKET, framer).carry()
+        link = MemoryLink(certificates, Transport.WEBSOCKET, framer).carry()
         with pytest.raises(kind, match=text):
             link.session.receive_data(link.sealed(frame))
         link.session.goodbye()
@@ -168,10 +227,10 @@ def test_wrong_frames_name_their_requirement(ca: Path, context: ssl.SSLContext) 
         assert link.tls.ended
 
 
-def test_invalid_names_and_paths_are_rejected(ca: Path) -> None:
+def test_invalid_names_and_paths_are_rejected() -> None:
     for name in ("", ".relay", "a" * 64, "relay\0", "a..b"):
         with pytest.raises(Misuse, match="server name"):
-            ClientSession(client_context(ca), name)
+            ClientSession(client_context(Trust.ANY), name)
     for path in ("", "relay", "/a b", "/a\r\nX-Header: b", "/ä"):
         with pytest.raises(Misuse, match="path"):
-            ClientSession(client_context(ca), "relay", transport=Transport.WEBSOCKET, path=path)
+            ClientSession(client_context(Trust.ANY), "relay", transport=Transport.WEBSOCKET, path=path)

@@ -1,44 +1,23 @@
 """A relay double with real sockets: one thread for each connection, standard library only.
 
-A script handles one connection, below TLS or above it. `ScriptedRelay` answers messages by a script and records them;
-it speaks lines, or WebSocket if a connection begins as HTTP.
+A script handles one connection, below TLS or above it. `MessageSocket` reads lines, or WebSocket if a connection begins
+as HTTP.
 """
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import json
 import socket
 import ssl
 import struct
 import threading
-from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
-from enum import Enum, auto
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
 from cbspec.profile.profile import Endpoint
-from cbspec.protocol.connection import read_message
-from cbspec.protocol.framing import RawMessage
 from cbspec.protocol.handshake import accepting_response
-from cbspec.protocol.messages import (
-    Answer,
-    Auth,
-    AuthResponse,
-    Error,
-    Heartbeat,
-    HeartbeatResponse,
-    Hello,
-    HelloResponse,
-    Message,
-    Role,
-    TunnelInfo,
-    TunnelResponse,
-    Violation,
-    encode,
-)
 
 PATIENCE = 20.0
 """Seconds after which a script stops waiting for its peer."""
@@ -47,9 +26,6 @@ _LARGEST_FRAME = 1 << 27  # bytes: more than the suite ever sends
 
 Script = Callable[[socket.socket], object]
 """Handles a connection, which is closed when the script returns."""
-
-
-# ---------------------------------------------------------------- connections
 
 
 @contextlib.contextmanager
@@ -160,9 +136,6 @@ def answering(relay: Callable[[dict[str, Any]], Iterable[bytes]]) -> Callable[[s
     return run
 
 
-# ---------------------------------------------------------------- messages
-
-
 class MessageSocket:
     """The relay's end of a connection as messages: lines, or WebSocket if the first line is an HTTP request."""
 
@@ -227,149 +200,3 @@ def frame(data: bytes, first: int = 0x81) -> bytes:
     else:
         size = b"\x7e" + struct.pack("!H", len(data)) if len(data) < 65_536 else b"\x7f" + struct.pack("!Q", len(data))
     return bytes([first]) + size + data
-
-
-# ---------------------------------------------------------------- the scripted relay
-
-
-class EndStep(Enum):
-    """Ways to end a connection."""
-
-    CLOSE = auto()  # close_notify, then the socket
-    CUT = auto()  # the socket alone
-    RESET = auto()  # a TCP reset
-
-
-@dataclass(frozen=True)
-class Raw:
-    """Plain text, each piece in a TLS record of its own."""
-
-    pieces: Sequence[bytes]
-
-
-Step = Answer | bytes | Raw | EndStep
-MessageScript = Callable[[Message | Violation], Sequence[Step]]
-
-
-def happy(message: Message | Violation) -> Sequence[Step]:
-    """Answer as the specification's examples do."""
-    match message:
-        case Hello():
-            return [HelloResponse()]
-        case Auth():
-            return [AuthResponse("user123", "tenant-001")]
-        case TunnelInfo(tunnel_id=tunnel_id):
-            return [TunnelResponse(tunnel_id)]
-        case Heartbeat():
-            return [HeartbeatResponse()]
-        case _:
-            return [Error("unknown_message_type", "what is this?")]
-
-
-def except_for(replies: dict[type[Message], Sequence[Step]]) -> MessageScript:
-    """Answer as `happy` does, except for the types in `replies`."""
-    return lambda message: replies[type(message)] if type(message) in replies else happy(message)  # type: ignore[index]  # a Violation is no key
-
-
-class ScriptedRelay:
-    """A relay that answers by a script, without TLS if `context` is None.
-
-    It records the messages received, whether any plain text arrived, TLS failures, and how each connection ended.
-    """
-
-    def __init__(self, context: ssl.SSLContext | None, script: MessageScript = happy) -> None:
-        self.port = 0
-        self.messages: list[Message | Violation] = []
-        self.failures: list[str] = []
-        self.endings: list[str] = []
-        self._open = 0
-        self._changed = threading.Condition()
-        self._context = context
-        self._script = script
-
-    @contextlib.asynccontextmanager
-    async def serving(self, host: str = "127.0.0.1") -> AsyncIterator[ScriptedRelay]:
-        """Serve on a free port until the context is left; connections are then waited for."""
-        manager = serving(self._serve, host)
-        self.port = manager.__enter__().port
-        try:
-            yield self
-        finally:
-            await asyncio.to_thread(manager.__exit__, None, None, None)
-
-    async def until(self, happened: Callable[[], bool]) -> None:
-        """Wait until a condition on the records holds."""
-
-        def wait() -> bool:
-            with self._changed:
-                return self._changed.wait_for(happened, PATIENCE)
-
-        assert await asyncio.to_thread(wait)
-
-    async def ended(self) -> list[str]:
-        """Wait until every connection has ended; return how."""
-        await self.until(lambda: bool(self.endings) and not self._open)
-        return self.endings
-
-    def _serve(self, sock: socket.socket) -> None:
-        with self._changed:
-            self._open += 1
-        ending = "client"
-        try:
-            ending = self._plain(sock) if self._context is None else self._encrypted(sock, self._context)
-        except ssl.SSLEOFError:
-            ending = "end of stream"
-        except ConnectionError:
-            ending = "reset by client"
-        finally:
-            with self._changed:
-                self._open -= 1
-                self.endings.append(ending)
-                self._changed.notify_all()
-
-    @staticmethod
-    def _plain(sock: socket.socket) -> str:
-        while sock.recv(65536):
-            sock.sendall(b"220 relay.example ESMTP\r\n")
-        return "end of stream"
-
-    def _encrypted(self, sock: socket.socket, context: ssl.SSLContext) -> str:
-        try:
-            tls = context.wrap_socket(sock, server_side=True, suppress_ragged_eofs=False)
-        except ssl.SSLError as error:
-            self.failures.append(str(error.reason).lower().replace("_", " "))
-            return "TLS failed"
-        with tls:
-            channel = MessageSocket(tls)
-            for text in channel.messages():
-                message = read_message(RawMessage(text), Role.CLIENT)
-                with self._changed:
-                    self.messages.append(message)
-                    self._changed.notify_all()
-                for step in self._script(message):
-                    if isinstance(step, EndStep):
-                        self._end(step, tls)
-                        return step.name.lower()
-                    self._send(step, tls, channel)
-            with contextlib.suppress(OSError):
-                tls.unwrap()
-            return "close_notify"
-
-    @staticmethod
-    def _send(step: Answer | bytes | Raw, tls: ssl.SSLSocket, channel: MessageSocket) -> None:
-        if isinstance(step, Raw):
-            for piece in step.pieces:
-                tls.sendall(piece)
-        else:
-            tls.sendall(channel.encode(step if isinstance(step, bytes) else encode(step)))
-
-    @staticmethod
-    def _end(ending: EndStep, tls: ssl.SSLSocket) -> None:
-        if ending is EndStep.RESET:
-            reset(tls)
-            return
-        if ending is EndStep.CLOSE:
-            with contextlib.suppress(OSError):
-                tls.unwrap()
-        else:
-            tls.shutdown(socket.SHUT_WR)
