@@ -9,7 +9,7 @@ from dataclasses import replace
 import pytest
 
 from cbspec.profile.identity import development_ca_file
-from cbspec_client import ClientError, Timeouts, connect
+from cbspec_client import ClientError, Timeouts, Transport, connect
 from cbspec_simulator import Simulator
 from cbspec_simulator.faults.catalogue import KINDS
 from cbspec_simulator.faults.fault import Fault
@@ -26,8 +26,8 @@ async def test_a_session_with_a_fault_succeeds_or_raises_an_exception_of_the_cli
     for transport in KINDS[kind].transports:
         async with Simulator(replace(CONFIG, faults=(fault,))) as simulator, asyncio.timeout(PATIENCE):
             with contextlib.suppress(ClientError):
-                options = {"ca": development_ca_file(), "transport": transport, "timeouts": SOON}
-                async with connect(*simulator.address, **options) as client:
+                ca, wire = development_ca_file(), Transport(transport)
+                async with connect(*simulator.address, ca=ca, transport=wire, timeouts=SOON) as client:
                     await client.hello()
                     await client.authenticate(auth()["token"])
                     await client.open_tunnel("t", 1, "192.168.1.100", 65535)
