@@ -14,7 +14,7 @@ from cbspec_simulator import Simulator
 from cbspec_simulator.faults.catalogue import KINDS
 from cbspec_simulator.faults.fault import Fault
 from tests.simulator.faults.probe import CONFIG, auth
-from tests.simulator.faults.test_catalogue import SHOWS
+from tests.simulator.faults.test_kinds import SHOWS
 from tests.support.client import PATIENCE
 
 SOON = Timeouts(connect=0.5, answer=0.5, heartbeat=0.5, close=0.2)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import time
 
 import pytest
 from hypothesis import given
@@ -11,7 +10,7 @@ from hypothesis import strategies as st
 
 from cbspec_simulator import Clock, Config, Simulator
 from cbspec_simulator.settings.config import LimitSettings, Listen
-from tests.support.client import BEAT, HELLO, AsyncClient, auth
+from tests.support.client import BEAT, AsyncClient
 
 CONFIG = Config(listen=Listen(port=0), limits=LimitSettings(idle_timeout=3600.0))
 
@@ -28,21 +27,10 @@ def test_both_clocks_move_together(steps: list[float]) -> None:
     assert len(seen) == len(steps)
 
 
-@pytest.mark.parametrize("seconds", [-1.0, -math.inf, math.nan])
-def test_time_never_goes_back(seconds: float) -> None:
-    with pytest.raises(ValueError, match="forward"):
-        Clock().advance(seconds)
-
-
-async def test_tokens_are_verified_by_the_relays_clock() -> None:
-    async with Simulator(CONFIG) as simulator:
-        expires, answers = int(time.time()) + 600, []
-        for seconds in (0, 590, 20):
-            simulator.clock.advance(seconds)
-            async with AsyncClient(simulator.address) as wire:
-                await wire.ask(HELLO)
-                answers.append((await wire.ask(auth(exp=expires)))["type"])
-    assert answers == ["auth_response", "auth_response", "error"]
+def test_time_never_goes_back() -> None:
+    for seconds in (-1.0, math.nan):
+        with pytest.raises(ValueError, match="forward"):
+            Clock().advance(seconds)
 
 
 async def test_idle_connections_and_rates_follow_the_relays_clock() -> None:

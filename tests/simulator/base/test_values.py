@@ -53,17 +53,13 @@ def test_the_reader_agrees_with_the_schema(words: str, value: object) -> None:
     assert describe(TYPES[words]) == words
 
 
-@pytest.mark.parametrize("value", ["\ud800", {"x": ["\udfff"]}, {"\ud800": 1}, float("nan"), datetime.date(2026, 1, 1)])
-def test_values_that_cannot_be_written_as_json(value: object) -> None:
-    assert not reads({"member": value}, values.JsonObject)
-    assert not reads(value, str)
-
-
-def test_deep_nesting_is_an_error() -> None:
+def test_values_that_cannot_be_written_as_json() -> None:
     deep: list[Any] = []
     for _ in range(100_000):
         deep = [deep]
-    assert not reads({"member": deep}, values.JsonObject)
+    for value in ("\ud800", {"x": ["\udfff"]}, {"\ud800": 1}, float("nan"), datetime.date(2026, 1, 1), deep):
+        assert not reads({"member": value}, values.JsonObject)
+        assert not reads(value, str)
 
 
 def test_bytes_are_counted_and_not_characters() -> None:

@@ -16,6 +16,8 @@ from cbspec_simulator.faults.kind import ConnectionEnd, Delivery
 from cbspec_simulator.relay.actions import Action, CloseAction, SendAction, WaitAction
 from cbspec_simulator.relay.behaviour import Writing
 
+RESET = ConnectionEnd.RESET
+
 
 def drained(box: Outbox, now: float = 0.0) -> list[tuple[float, Action]]:
     """Advance the time until nothing is due; return each action with its time."""
@@ -31,17 +33,9 @@ def drained(box: Outbox, now: float = 0.0) -> list[tuple[float, Action]]:
     return found
 
 
-def sent(timed: Sequence[tuple[float, Action]]) -> bytes:
-    return b"".join(action.data for _, action in timed if isinstance(action, SendAction))
-
-
 def chunks(size: int, gap: float = 0.0) -> Callable[[bytes], Iterator[tuple[float, bytes]]]:
     """Return a function that cuts bytes into equal parts."""
     return lambda data: ((gap if start else 0.0, data[start : start + size]) for start in range(0, len(data), size))
-
-
-cuts = st.builds(chunks, st.integers(1, 5), st.sampled_from([0.0, 0.5]))
-pauses = st.sampled_from([0.0, 0.5, 3.0])
 
 
 def numbered(deliveries: Sequence[Delivery | None]) -> list[Action]:
@@ -53,15 +47,19 @@ def at(time: float, *data: bytes) -> list[tuple[float, Action]]:
     return [(time, SendAction(each)) for each in data]
 
 
-SWAP, JOIN = Delivery(swap=True, within=60.0), Delivery(join=3, within=5.0)
+def swap() -> Delivery:
+    return Delivery(swap=True, within=60.0)
+
+
+PLAIN, MERGING = Writing(), Writing(merge=True)
 SCHEDULES: dict[str, tuple[Writing, list[Action], list[tuple[float, Action]]]] = {
     "the second cut splits the parts of the first": (
-        Writing(),
+        PLAIN,
         [SendAction(b"abcdefgh", Delivery(cuts=[chunks(4, 10.0), chunks(2, 1.0)]))],
         [*at(0.0, b"ab"), *at(1.0, b"cd"), *at(11.0, b"ef"), *at(12.0, b"gh")],
     ),
     "the delays of both cuts add up": (
-        Writing(),
+        PLAIN,
         [SendAction(b"abcd", Delivery(cuts=[chunks(2, 10.0), lambda data: [(1.0, data)]]))],
         [*at(1.0, b"ab"), *at(12.0, b"cd")],
     ),
@@ -71,50 +69,39 @@ SCHEDULES: dict[str, tuple[Writing, list[Action], list[tuple[float, Action]]]] =
         [*at(1.0, b"a"), *at(3.0, b"bc")],
     ),
     "a merging relay": (
-        Writing(merge=True),
+        MERGING,
         [*map(SendAction, (b"a", b"b")), WaitAction(1.0), *map(SendAction, (b"c", b"d")), Dial("far", 1)],
         [*at(0.0, b"ab"), (1.0, WaitAction(1.0)), *at(1.0, b"cd"), (1.0, Dial("far", 1))],
     ),
     "a delivery of its own is not merged": (
-        Writing(merge=True),
+        MERGING,
         [SendAction(b"a"), SendAction(b"b", Delivery(pause=1.0)), SendAction(b"c")],
         [*at(0.0, b"a"), *at(1.0, b"b", b"c")],
     ),
     "a close comes after everything except held messages": (
-        Writing(),
-        [
-            SendAction(b"a", Delivery(pause=5.0)),
-            SendAction(b"held", Delivery(gates=["g"])),
-            SendAction(b"b", SWAP),
-            CloseAction(),
-        ],
-        [*at(5.0, b"a", b"b"), (5.0, CloseAction())],
+        PLAIN,
+        [*numbered([Delivery(pause=5.0), Delivery(gates=["g"]), swap(), Delivery(join=2)]), CloseAction()],
+        [*at(5.0, b"<000>", b"<003><002>"), (5.0, CloseAction())],
     ),
-    "a close ends the wait for joined messages": (
-        Writing(),
-        [SendAction(b"a", JOIN), CloseAction()],
-        [*at(0.0, b"a"), (0.0, CloseAction())],
-    ),
-    "a swap ends after a time": (Writing(), [SendAction(b"a", Delivery(swap=True, within=2.0))], at(2.0, b"a")),
-    "an odd message is not swapped": (
-        Writing(),
-        numbered([Delivery(swap=True, within=60.0)] * 3),
+    "an odd message is not swapped, and its wait ends": (
+        PLAIN,
+        numbered([swap(), swap(), swap()]),
         [*at(0.0, b"<001>", b"<000>"), *at(60.0, b"<002>")],
     ),
-    "joined in twos": (
-        Writing(),
-        numbered([Delivery(join=2, within=5.0) for _ in range(3)]),
-        [*at(0.0, b"<000><001>"), *at(5.0, b"<002>")],
-    ),
     "joined messages are delayed by the longest pause": (
-        Writing(),
+        PLAIN,
         [SendAction(b"a", Delivery(join=3, within=5.0)), SendAction(b"b", Delivery(pause=1.0)), SendAction(b"c")],
         at(1.0, b"abc"),
     ),
-    "actions wait for a pause": (
-        Writing(),
-        [WaitAction(2.0), SendAction(b"a")],
-        [(2.0, WaitAction(2.0)), *at(2.0, b"a")],
+    "an answer ends the connection": (
+        PLAIN,
+        [SendAction(b"abcdef", Delivery(length=3, end=RESET, pause=1.0))],
+        [*at(1.0, b"abc"), (1.0, CloseAction(RESET))],
+    ),
+    "an end does not wait for joined messages": (
+        PLAIN,
+        [SendAction(b"ab", Delivery(join=5, within=60.0)), SendAction(b"cdef", Delivery(length=2, end=RESET))],
+        [*at(0.0, b"abcd"), (0.0, CloseAction(RESET))],
     ),
 }
 
@@ -127,50 +114,31 @@ def test_schedule(name: str) -> None:
     assert drained(box) == expected
 
 
-@settings(deadline=None)
-@given(
-    st.lists(st.none() | st.builds(Delivery, pause=pauses, cuts=st.lists(cuts, max_size=3)), max_size=12),
-    st.lists(st.sampled_from([0.0, 0.1, 1.0]), min_size=12, max_size=12),
-)
-def test_pauses_and_cuts_keep_the_order(deliveries: list[Delivery | None], gaps: list[float]) -> None:
-    box, now, timed = Outbox(Writing()), 0.0, list[tuple[float, Action]]()
-    messages, put_at = numbered(deliveries), []
-    for message, gap in zip(messages, gaps, strict=False):
-        now += gap
-        timed += [(now, action) for action in box.due(now)]
-        put_at.append(now)
-        box.put([message], now)
-    timed += drained(box, now)
-    assert sent(timed) == sent([(0.0, message) for message in messages])
-    times = [time for time, _ in timed]
-    assert times == sorted(times)
-    starts = [time for time, action in timed if isinstance(action, SendAction) for _ in action.data][::5]
-    for number, (delivery, put, start) in enumerate(zip(deliveries, put_at, starts, strict=True)):
-        assert number == 0 or start >= put + (delivery.pause if delivery else 0.0)
-
-
 @st.composite
-def _actions(draw: st.DrawFn) -> list[Action]:
+def _actions(draw: st.DrawFn) -> tuple[list[Action], bool]:
+    """Return actions, and whether they are performed in order."""
+    in_order = draw(st.booleans())
     delivery = st.builds(
         Delivery,
-        pause=pauses,
-        cuts=st.lists(cuts, max_size=2),
-        gates=st.lists(st.sampled_from(["g", "h"]), unique=True, max_size=2),
-        swap=st.booleans(),
+        pause=st.sampled_from([0.0, 0.5, 3.0]),
+        cuts=st.lists(st.builds(chunks, st.integers(1, 5), st.sampled_from([0.0, 0.5])), max_size=3),
+        gates=st.just([]) if in_order else st.lists(st.sampled_from(["g", "h"]), unique=True, max_size=2),
+        swap=st.just(False) if in_order else st.booleans(),
         join=st.sampled_from([1, 1, 2, 3]),
         within=st.sampled_from([0.5, 2.0]),
     )
-    actions: list[Action] = [*numbered(draw(st.lists(st.none() | delivery, max_size=12)))]
+    actions = numbered(draw(st.lists(st.none() | delivery, max_size=12)))
     for _ in range(draw(st.integers(0, 3))):
         others: list[Action] = [WaitAction(1.0), WaitAction(0.0, ("g",)), Dial("far", 1)]
         actions.insert(draw(st.integers(0, len(actions))), draw(st.sampled_from(others)))
-    return actions
+    return actions, in_order
 
 
 @settings(deadline=None)
 @given(_actions(), st.lists(st.sampled_from([0.0, 0.3, 1.0]), min_size=15, max_size=15), st.booleans())
-def test_nothing_is_lost_or_sent_twice(actions: list[Action], gaps: list[float], merge: bool) -> None:
-    box, now, timed = Outbox(Writing(merge=merge)), 0.0, list[tuple[float, Action]]()
+def test_nothing_is_lost_or_sent_twice(drawn: tuple[list[Action], bool], gaps: list[float], merge: bool) -> None:
+    (actions, in_order), box = drawn, Outbox(Writing(merge=merge))
+    now, timed = 0.0, list[tuple[float, Action]]()
     for action, gap in zip(actions, gaps, strict=False):
         now += gap
         box.put([action], now)
@@ -180,52 +148,26 @@ def test_nothing_is_lost_or_sent_twice(actions: list[Action], gaps: list[float],
         now += 50.0
         box.release(gate, now)
         timed += drained(box, now)
-    seen = sent(timed)
-    assert sorted(seen[start : start + 5] for start in range(0, len(seen), 5)) == sorted(
-        action.data for action in actions if isinstance(action, SendAction)
-    )
+    seen = b"".join(action.data for _, action in timed if isinstance(action, SendAction))
+    messages = [seen[start : start + 5] for start in range(0, len(seen), 5)]
+    expected = [action.data for action in actions if isinstance(action, SendAction)]
+    assert (messages if in_order else sorted(messages)) == expected
     others = [action for action in actions if not isinstance(action, SendAction)]
     assert sorted(map(str, others)) == sorted(str(action) for _, action in timed if not isinstance(action, SendAction))
     assert [time for time, _ in timed] == sorted(time for time, _ in timed)
 
 
-@pytest.mark.parametrize("end", ConnectionEnd)
-def test_an_answer_can_end_the_connection(end: ConnectionEnd) -> None:
-    for actions, expected in (
-        ([SendAction(b"abcdef", Delivery(length=3, end=end, pause=1.0))], [*at(1.0, b"abc"), (1.0, CloseAction(end))]),
-        ([SendAction(b"abcdef", Delivery(length=0, end=end))], [(0.0, CloseAction(end))]),
-        (
-            [SendAction(b"ab", Delivery(join=5, within=60.0)), SendAction(b"cdef", Delivery(length=2, end=end))],
-            [*at(0.0, b"abcd"), (0.0, CloseAction(end))],
-        ),
-    ):
-        box = Outbox(Writing())
-        box.put(actions, 0.0)
-        assert drained(box) == expected
-
-
 def test_a_cleared_outbox_is_empty() -> None:
-    box = Outbox(Writing())
+    box = Outbox(PLAIN)
     deliveries = [Delivery(pause=1.0), Delivery(gates=["g"]), Delivery(swap=True), Delivery(join=2)]
     box.put([*numbered(deliveries), WaitAction(1.0)], 0.0)
     box.clear()
     box.release("g", 0.0)
-    assert not box
-    assert box.next_due() is None
-    assert list(box.due(100.0)) == []
-
-
-@pytest.mark.parametrize("delivery", [SWAP, JOIN])
-def test_messages_that_wait_for_others_are_sent_at_the_end_of_input(delivery: Delivery) -> None:
-    box = Outbox(Writing())
-    box.put([SendAction(b"a", delivery)], 0.0)
-    assert list(box.due(0.0)) == []
-    box.end(0.0)
-    assert drained(box) == at(0.0, b"a")
+    assert (bool(box), box.next_due(), list(box.due(100.0))) == (False, None, [])
 
 
 def test_held_messages_wait_for_every_gate_and_others_pass() -> None:
-    box = Outbox(Writing())
+    box = Outbox(PLAIN)
     messages = [Delivery(gates=["g", "h"]), None, Delivery(gates=["h"])]
     box.put([*numbered(messages), WaitAction(2.0, ("h",))], 0.0)
     assert drained(box) == at(0.0, b"<001>")
@@ -238,7 +180,7 @@ def test_held_messages_wait_for_every_gate_and_others_pass() -> None:
 def test_a_large_answer_in_small_pieces_takes_no_more_memory_than_itself() -> None:
     tracemalloc.start()
     try:
-        box = Outbox(Writing())
+        box = Outbox(PLAIN)
         box.put([SendAction(bytes(8_000_000), Delivery(cuts=[chunks(2), chunks(1)])), SendAction(b"next")], 0.0)
         first = list(itertools.islice(box.due(0.0), 1000))
         _, peak = tracemalloc.get_traced_memory()

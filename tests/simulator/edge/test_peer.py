@@ -6,17 +6,14 @@ import asyncio
 import json
 import logging
 import socket
-import ssl
 import struct
 from dataclasses import replace
 
 import pytest
 
-from cbspec.tls_contexts import legacy_client_context
 from cbspec_simulator import Behaviour, Config, Simulator
 from cbspec_simulator.edge import peer as peer_module
 from cbspec_simulator.edge import read_throttle
-from cbspec_simulator.edge.peer import Peer
 from cbspec_simulator.settings.config import LimitSettings, Listen, RelaySettings
 from tests.support import client
 from tests.support.client import BEAT, HELLO, PATIENCE, AsyncClient, AsyncWebSocket, auth, tunnel, until
@@ -56,20 +53,6 @@ async def test_an_oversized_websocket_message_and_http_without_an_upgrade_are_re
             assert (await plain.rest()).startswith(b"HTTP/1.1 426 ")
 
 
-@pytest.mark.parametrize("version", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_1, ssl.TLSVersion.TLSv1])
-async def test_older_tls_versions_are_refused_with_an_alert(version: ssl.TLSVersion) -> None:
-    incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
-    legacy = legacy_client_context(version).wrap_bio(incoming, outgoing)
-    with pytest.raises(ssl.SSLWantReadError):
-        legacy.do_handshake()
-    hello = outgoing.read()
-    assert hello[:1] == b"\x16"
-    async with Simulator(ANY_PORT) as simulator:
-        answer = await _raw(simulator, hello)
-        assert answer[:1] + answer[3:] == b"\x15" + b"\x00\x02" + b"\x02\x46"
-        assert not simulator.relay.state.connections
-
-
 async def test_plain_text_and_silence_end_the_connection() -> None:
     config = replace(ANY_PORT, limits=LimitSettings(handshake_timeout=0.05))
     async with Simulator(config) as simulator:
@@ -99,36 +82,15 @@ async def test_a_reset_releases_everything() -> None:
         assert not simulator.relay.state.usage
 
 
-class _ResetTransport(asyncio.Transport):
-    """A socket that the client has reset; asyncio notices on the next call."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.aborted = False
-
-    def is_closing(self) -> bool:
-        return self.aborted
-
-    def resume_reading(self) -> None:
-        """Read nothing."""
-
-    def write(self, data: bytes | bytearray | memoryview) -> None:
-        """Send nothing."""
-
-    def write_eof(self) -> None:
-        raise OSError(107, "Transport endpoint is not connected")
-
-    def abort(self) -> None:
-        self.aborted = True
-
-
 async def test_closing_a_connection_that_the_client_has_reset() -> None:
     async with Simulator(ANY_PORT) as simulator:
-        peer, transport = Peer(simulator.server.edge), _ResetTransport()
-        peer.connection_made(transport)
-        peer.finish()
-        assert transport.aborted
-        peer.connection_lost(None)
+        edge = simulator.server.edge
+        with socket.create_connection(simulator.address) as sock:
+            await until(lambda: bool(edge.peers))
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        edge.peers[1].finish()  # before the loop notices the reset
+        await edge.emptied(PATIENCE)
+        assert not edge.peers
 
 
 async def test_the_remote_end_is_dialled_before_the_answer() -> None:

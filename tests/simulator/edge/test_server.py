@@ -22,7 +22,7 @@ from cbspec.tokens.jwt import SigningKey
 from cbspec.tokens.keypair import new_pair
 from cbspec_simulator import Clock, Config, ConfigError, Simulator
 from cbspec_simulator.settings.config import Certificate, Listen, MetricsSettings, TokenSettings
-from tests.support.client import BEAT, HELLO, PATIENCE, AsyncClient, AsyncWebSocket, tunnel, until
+from tests.support.client import BEAT, HELLO, PATIENCE, AsyncClient, AsyncWebSocket, until
 from tests.support.issuer import jwks, pair, published, token
 
 ANY_PORT = Config(listen=Listen(port=0), development=True)
@@ -39,13 +39,6 @@ def jwks_file(folder: Path, *keys: SigningKey) -> Path:
 
 
 # ---------------------------------------------------------------- connections
-
-
-async def test_relays_share_nothing() -> None:
-    async with Simulator(ANY_PORT) as one, Simulator(ANY_PORT) as two, AsyncClient(one.address) as wire:
-        await wire.greet()
-        await wire.ask(tunnel())
-        assert (one.relay.buffers, two.relay.buffers) == (1, 0)
 
 
 async def test_the_edge_lists_the_open_connections() -> None:
@@ -204,10 +197,3 @@ async def test_a_slow_issuer_delays_only_the_auth_that_needs_it(*, stays: bool) 
                     assert json.loads(await waiting.line())["code"] == "invalid_token"
             await until(lambda: not simulator.relay.state.connections)
             address.held.set()
-
-
-async def test_known_keys_are_used_without_a_refresh(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    key = pair()
-    async with Simulator(with_tokens(jwks_file=jwks_file(tmp_path, key))) as simulator:
-        monkeypatch.setattr(simulator.relay.keyring, "refresh", None)
-        assert await authenticated(simulator, key) == "auth_response"

@@ -17,13 +17,10 @@ from cbspec_simulator.faults.fault import Fault
 from cbspec_simulator.settings.config import Listen
 from tests.support import messages
 from tests.support.client import RawClient
-from tests.support.messages import BEAT, HELLO, Body
+from tests.support.messages import HELLO, Body
 
 CONFIG = Config(listen=Listen(port=0), tenants=(Tenant("a"), Tenant("b"), Tenant("one", tunnel_limit=1)))
 GREETED = ["hello_response", "auth_response"]
-BEATEN = "heartbeat_response"
-OPENED = "tunnel_response"
-SERVED = [*GREETED, OPENED, BEATEN]
 
 NEEDED: Final[Mapping[str, Mapping[str, Any]]] = {
     "error": {"code": "x"}, "delay": {"seconds": 1}, "latency": {"seconds": 1}, "bandwidth": {"bytes_per_second": 9},
@@ -40,16 +37,12 @@ def tunnel(name: str = "t", tenant: str = "a") -> Body:
     return messages.tunnel(name, tenant)
 
 
-def at(message: str, **keys: Any) -> dict[str, Any]:  # noqa: ANN401 - parameters of a kind
-    """Return parameters with the condition that a fault strikes at this message."""
-    return {**keys, "when": {"message": message}}
-
-
 class ProbedRelay:
-    """The address of a simulator, and access to its faults from another thread."""
+    """The address of a simulator, a transport, and access to its faults from another thread."""
 
-    def __init__(self, simulator: Simulator) -> None:
-        self.address = simulator.address
+    def __init__(self, simulator: Simulator, transport: str) -> None:
+        self.transport = transport
+        self._address = simulator.address
         self._faults = simulator.relay.faults
         self._loop = asyncio.get_running_loop()
 
@@ -57,16 +50,25 @@ class ProbedRelay:
         """Release the messages that a fault holds."""
         self._loop.call_soon_threadsafe(self._faults.release, name)
 
-    def wire(self, transport: str) -> RawClient:
-        """Connect, with the handshakes of TLS and WebSocket."""
-        return RawClient(self.address, transport).handshake().upgraded()
+    def connected(self) -> RawClient:
+        """Connect, without the handshakes."""
+        return RawClient(self._address, self.transport)
 
-    def authenticated(self, transport: str, tenant: str = "a") -> RawClient:
+    def wire(self) -> RawClient:
+        """Connect, with the handshakes of TLS and WebSocket."""
+        return self.connected().handshake().upgraded()
+
+    def authenticated(self, tenant: str = "a") -> RawClient:
         """Connect and authenticate; `records` begins after that."""
-        wire = self.wire(transport)
+        wire = self.wire()
         assert wire.names(HELLO) + wire.names(auth(tenant)) == GREETED
         wire.records.clear()
         return wire
+
+    def serve_another(self) -> None:
+        """Let the relay serve another connection, so that its pending work is done."""
+        with self.wire() as other:
+            assert other.names(HELLO, auth("b")) == GREETED
 
 
 class Show(NamedTuple):
@@ -75,16 +77,10 @@ class Show(NamedTuple):
     `fault` holds the parameters and the condition.
     """
 
-    look: Callable[[ProbedRelay, str], object]
+    look: Callable[[ProbedRelay], object]
     clean: object
     wrong: object
     fault: Mapping[str, Any] = {}
-
-
-def is_late(relay: ProbedRelay, transport: str) -> bool:
-    """Whether the answer to a heartbeat is slow."""
-    with relay.authenticated(transport) as wire:
-        return wire.is_slow(BEAT)
 
 
 async def prove(kind: str, shows: tuple[Show, ...]) -> None:
@@ -94,7 +90,7 @@ async def prove(kind: str, shows: tuple[Show, ...]) -> None:
         for faults, expected in (((), shown.clean), ((fault,), shown.wrong)):
             with _no_errors():
                 async with Simulator(replace(CONFIG, faults=faults)) as simulator:
-                    seen = await asyncio.to_thread(shown.look, ProbedRelay(simulator), transport)
+                    seen = await asyncio.to_thread(shown.look, ProbedRelay(simulator, transport))
             assert seen == expected, (transport, faults)
 
 

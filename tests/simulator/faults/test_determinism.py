@@ -62,8 +62,8 @@ async def _seen(seed: int, transport: str, connections: int = CONNECTIONS) -> Se
     faults = tuple(Fault.read({"name": name, **data}) for name, data in FAULTS.items())
     async with Simulator(replace(ROOMY, faults=faults, seed=seed)) as simulator:
         simulator.relay.tell.add(note)
-        relay = ProbedRelay(simulator)
-        wires = [await asyncio.to_thread(relay.wire, transport) for _ in range(connections)]
+        relay = ProbedRelay(simulator, transport)
+        wires = [await asyncio.to_thread(relay.wire) for _ in range(connections)]
         received = await asyncio.gather(*(asyncio.to_thread(_converse, wire, at) for at, wire in enumerate(wires, 1)))
     return {number: (records, struck[number]) for number, records in enumerate(received, 1)}
 

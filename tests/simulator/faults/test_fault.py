@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from cbspec_simulator.faults.catalogue import KINDS
 from cbspec_simulator.faults.fault import Fault, FaultError
-from cbspec_simulator.faults.when import CONDITIONS, MessageDirection, Occasion
+from cbspec_simulator.faults.when import CONDITIONS
 from tests.simulator.faults.probe import NEEDED
 
 _WRONG: Final[tuple[object, ...]] = (None, True, "", "no such word", -1, 0, 1.5, 10**9, [], [0], {}, 10**400)
@@ -36,13 +36,7 @@ def problems(data: object) -> tuple[str, ...]:
 def test_each_kind_with_the_parameters_that_it_needs() -> None:
     for kind in KINDS:
         data = {"kind": kind, **NEEDED.get(kind, {})}
-        fault = Fault.read(data)
-        assert fault.direction is KINDS[kind].directions[0]
-        assert fault.to_json() == data
-        for transport in ("tcp", "websocket"):
-            for direction in MessageDirection:
-                expected = direction is fault.direction and transport in KINDS[kind].transports
-                assert fault.concerns(Occasion(direction, 1, transport)) is expected
+        assert Fault.read(data).to_json() == data
         if kind in NEEDED:
             (problem,) = problems({"kind": kind})
             assert next(iter(NEEDED[kind])) in problem
@@ -65,35 +59,24 @@ def test_wrong_values_are_named() -> None:
 # What is wrong, and the words of the one problem that names the place and the remedy.
 _MISTAKES: Final[tuple[tuple[object, str], ...]] = (
     (None, "null"),
-    ([], "an array"),
     ({}, "kind: cbspec fault kinds"),
     ({"kind": "latenci", "seconds": 1}, "kind: latenci latency?"),
-    ({"kind": "pass"}, "kind: pass cbspec fault kinds"),
     ({"kind": "latency", "second": 1, "seconds": 1}, "second: seconds?"),
-    ({**_DROP, "nth": 1}, "nth: when"),
     ({**_DROP, "tennant": "a"}, "tennant: kind, name, when"),
     ({**_DROP, "name": "a/b"}, "name: letters"),
-    ({**_DROP, "name": None}, "name: letters null"),
     ({**_DROP, "repeat": True}, "repeat: sequence when.times"),
-    ({"sequence": [_DROP], "repeat": 1}, "repeat: true false"),
     ({**_DROP, "sequence": [_DROP]}, "kind sequence"),
     ({"sequence": []}, "sequence: empty"),
-    ({"sequence": _DROP}, "sequence: a table"),
     ({"sequence": ["drop"]}, "sequence[0]: a string"),
     ({"sequence": [{"kind": "pass"}]}, 'sequence: "pass"'),
-    ({"sequence": [_DROP, {}]}, "sequence[1].kind: cbspec fault kinds"),
     ({"sequence": [{**_DROP, "name": "x"}]}, "sequence[0].name: kind"),
-    ({"sequence": [_DROP], "seconds": 1}, "seconds: sequence"),
     ({"sequence": [{"kind": "reset"}, _DROP, {"kind": "tls-1.2"}]}, "sequence: reset drop tls-1.2"),
     ({"sequence": [{"kind": "refuse"}, {"kind": "tls-1.2"}]}, "sequence: refuse"),
-    ({**_DROP, "when": []}, "when: an array"),
     ({**_DROP, "when": {"mesage": "hello"}}, "when.mesage: message?"),
     ({**_DROP, "when": {"begin": 2, "end": 2}}, "when.end: when.begin"),
     ({**_DROP, "when": {"nth": 2, "after": 2}}, "when.nth: every after"),
     ({**_DROP, "when": {"message": "hello", "direction": "answer"}}, "when: direction message answer_to"),
-    ({**_DROP, "when": {"message": "hello", "answer_to": "hello"}}, "when: direction message answer_to"),
     ({"kind": "error", "code": "x", "when": {"answer_to": "hello"}}, "when: error requests answers message"),
-    ({"kind": "error", "code": "x", "when": {"direction": "answer"}}, "when: error requests answers"),
     ({"kind": "truncate", "when": {"message": "hello"}}, "when: truncate answers requests"),
     ({**_DROP, "when": {"direction": "connect"}}, "when: drop answers or requests new connections"),
     *(
@@ -136,17 +119,14 @@ def test_all_mistakes_are_named_at_once() -> None:
     ),
     st.booleans(),
     st.fixed_dictionaries({}, optional={key: st.just(value) for key, value in _GOOD.items()}),
-    st.none() | st.from_regex(r"\A[a-z0-9]{1,5}\Z"),
+    st.fixed_dictionaries({}, optional={"name": st.from_regex(r"\A[a-z0-9]{1,5}\Z")}),
 )
 def test_faults_survive_a_round_trip(
-    parts: list[dict[str, Any]], repeat: bool, when: dict[str, Any], name: str | None
+    parts: list[dict[str, Any]], repeat: bool, when: dict[str, Any], name: dict[str, str]
 ) -> None:
-    data: dict[str, Any] = {"sequence": parts, "repeat": repeat, "when": when}
-    if name is not None:
-        data["name"] = name
-    if problems(data):
-        return
-    fault = Fault.read(data)
-    written = json.loads(json.dumps(fault.to_json()))
-    assert Fault.read(written) == fault
-    assert Fault.read(written).to_json() == written
+    data = {"sequence": parts, "repeat": repeat, "when": when, **name}
+    if not problems(data):
+        fault = Fault.read(data)
+        written = json.loads(json.dumps(fault.to_json()))
+        assert Fault.read(written) == fault
+        assert Fault.read(written).to_json() == written

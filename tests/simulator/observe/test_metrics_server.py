@@ -1,20 +1,24 @@
-"""The Prometheus endpoint over HTTP."""
+"""The Prometheus endpoint over HTTP: both formats, as the suite's oracle and `promtool check metrics` read them."""
 
 from __future__ import annotations
 
 import asyncio
 import socket
 import urllib.request
-from dataclasses import replace
+from asyncio.subprocess import PIPE
 
-import pytest
-
+from cbspec.profile.target import Rate, Tenant
 from cbspec_conformance.oracles.exposition import samples
-from cbspec_simulator import Config, ConfigError, Simulator
+from cbspec_simulator import Config, Simulator
 from cbspec_simulator.settings.config import Listen, MetricsSettings
-from tests.support.client import PATIENCE, AsyncClient
+from tests.debian import program
+from tests.support.client import BEAT, PATIENCE, AsyncClient, auth, tunnel
 
-CONFIG = Config(listen=Listen(port=0), metrics=MetricsSettings(enabled=True, port=0))
+STRANGE = Tenant(
+    'of "quotes", \\ and\nlines, ünïcode', tunnel_limit=1, connection_limit=9, rate=Rate(1000, 1000, "tenant")
+)
+TENANTS = (Tenant("tenant-001"), STRANGE)
+CONFIG = Config(listen=Listen(port=0), metrics=MetricsSettings(enabled=True, port=0), tenants=TENANTS)
 
 
 def get(url: str, accept: str = "") -> tuple[str, str]:
@@ -40,10 +44,16 @@ async def test_both_formats_agree_and_no_client_delays_another() -> None:
     assert plain["cloudbridge_messages_total[('type', 'auth')]"] == 1
 
 
-async def test_a_used_port_is_named_and_metrics_are_optional() -> None:
-    with socket.create_server(("127.0.0.1", 0)) as used:
-        port = used.getsockname()[1]
-        with pytest.raises(ConfigError, match=rf"\[metrics\] port {port}: address already in use"):
-            await Simulator(replace(CONFIG, metrics=MetricsSettings(enabled=True, port=port))).start()
-    async with Simulator(replace(CONFIG, metrics=MetricsSettings())) as simulator:
-        assert simulator.metrics_url is None
+async def test_promtool_accepts_the_metrics() -> None:
+    promtool = program("promtool", "prometheus")
+    async with Simulator(CONFIG) as simulator, AsyncClient(simulator.address) as wire:
+        simulator.controls.add_fault({"kind": "error", "code": "new_code", "when": {"message": "heartbeat", "nth": 2}})
+        await wire.greet()
+        for data in (tunnel(), BEAT, BEAT, b'{"type":"x"}\n', tunnel(port=0), auth("nobody")):
+            await wire.ask(data)
+        _, text = await asyncio.to_thread(get, str(simulator.metrics_url))
+    for words in ('error_type="other"} 1', 'error_type="invalid_tunnel_info"} 1', 'kind="error"} 1', 'of \\"quotes\\"'):
+        assert words in text
+    checking = await asyncio.create_subprocess_exec(promtool, "check", "metrics", stdin=PIPE, stdout=PIPE, stderr=PIPE)
+    assert await checking.communicate(text.encode()) == (b"", b"")
+    assert checking.returncode == 0
