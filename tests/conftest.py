@@ -1,7 +1,8 @@
-"""Settings of all tests: repeatable examples, and directories of their own for identity and cache."""
+"""Settings of all tests: repeatable examples, number of workers, and own directories for identity and cache."""
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 
 import pytest
@@ -11,6 +12,12 @@ from hypothesis import HealthCheck, settings
 # --hypothesis-profile=default uses new examples.
 settings.register_profile("repeatable", derandomize=True, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("repeatable")
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_auto_num_workers() -> int:
+    """Use two workers for each processor, since tests wait for processes and sockets half of the time."""
+    return 2 * (os.cpu_count() or 1)
 
 
 @pytest.fixture(scope="session", autouse=True)
