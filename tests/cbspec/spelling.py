@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import json
-from random import Random
+from dataclasses import replace
 from typing import Any
 
 from hypothesis import strategies as st
@@ -24,6 +23,7 @@ from cbspec.protocol.messages import (
     TunnelResponse,
     to_dict,
 )
+from cbspec_conformance.properties.strategies import SPELLINGS, Spelling
 
 texts = st.text(max_size=12)
 filled = st.text(min_size=1, max_size=12)
@@ -52,39 +52,12 @@ json_values: st.SearchStrategy[Any] = st.recursive(
     max_leaves=8,
 )
 
-_SHORT_ESCAPES = {"\b": "b", "\f": "f", "\n": "n", "\r": "r", "\t": "t", '"': '"', "\\": "\\", "/": "/"}
-
-
-def _character(char: str, random: Random) -> str:
-    if char in _SHORT_ESCAPES and random.random() < 0.5:
-        return "\\" + _SHORT_ESCAPES[char]
-    if char in '"\\' or char < " " or random.random() < 0.3:
-        units = char.encode("utf-16-be")
-        pairs = [units[at : at + 2].hex() for at in range(0, len(units), 2)]
-        return "".join(f"\\u{pair.upper() if random.random() < 0.5 else pair}" for pair in pairs)
-    return char
-
-
-def _space(random: Random) -> str:
-    return "".join(random.choice(" \t\r\n") for _ in range(random.choice((0, 0, 0, 1, 3))))
-
-
-def spell(value: object, random: Random) -> str:
-    """Return one of the many JSON texts that mean `value`."""
-    if isinstance(value, str):
-        return '"' + "".join(_character(char, random) for char in value) + '"'
-    if isinstance(value, dict):
-        names = list(value)
-        random.shuffle(names)
-        items = [
-            f"{_space(random)}{spell(name, random)}{_space(random)}:{_space(random)}{spell(value[name], random)}"
-            for name in names
-        ]
-        return "{" + (_space(random) + ",").join(items) + _space(random) + "}"
-    if isinstance(value, list):
-        items = [_space(random) + spell(item, random) + _space(random) for item in value]
-        return "[" + (",".join(items) or _space(random)) + "]"
-    return json.dumps(value)
+spellings: st.SearchStrategy[Spelling] = st.builds(
+    replace,
+    SPELLINGS,
+    spaces=st.lists(st.sampled_from(["", "", " ", "\t", "\r\n", "\n \n"]), min_size=1, max_size=9).map(tuple),
+)
+"""Every legal spelling of a message, on one line or several."""
 
 
 @st.composite
@@ -92,8 +65,7 @@ def spelled(draw: st.DrawFn, of: st.SearchStrategy[Message] = messages) -> tuple
     """Draw a message and a legal spelling of it, unknown members included."""
     message = draw(of)
     extra = draw(st.dictionaries(texts.map("x-{}".format), json_values, max_size=2))
-    random = draw(st.randoms(use_true_random=True))
-    return message, spell({**extra, **to_dict(message)}, random).encode()
+    return message, draw(spellings).write({**extra, **to_dict(message)}).encode()
 
 
 @st.composite

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ast
-import inspect
 from collections.abc import Iterator
 from dataclasses import dataclass
 from importlib import util
@@ -28,27 +27,14 @@ def suite_folder() -> Path | None:
 
 
 def find_cases(suite: Path) -> list[Case]:
-    """Return the cases in a folder of the suite, in the order of files and lines."""
+    """Return the cases in a folder of the suite, functions with a requirement, in the order of files and lines."""
     found: list[Case] = []
     for path in sorted(suite.glob("relay/**/test_*.py")):
-        tree = ast.parse(path.read_text(encoding="utf-8"), filename=str(path))
-        found += _cases(tree.body, path.relative_to(suite).as_posix(), "", ())
+        for node in ast.parse(path.read_bytes(), filename=str(path)).body:
+            if isinstance(node, ast.FunctionDef) and (ids := dict.fromkeys(_requirements(node.decorator_list))):
+                file = path.relative_to(suite).as_posix()
+                found.append(Case(file, node.name, tuple(ids), ast.get_docstring(node) or ""))
     return found
-
-
-def _cases(body: list[ast.stmt], file: str, prefix: str, inherited: tuple[str, ...]) -> Iterator[Case]:
-    for node in body:
-        if not isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
-            continue
-        ids = tuple(dict.fromkeys([*inherited, *_requirements(node.decorator_list)]))
-        name = prefix + node.name
-        if isinstance(node, ast.ClassDef):
-            inner = list(_cases(node.body, file, f"{name}.", ids))
-            yield from inner
-            if inner:
-                continue
-        if ids and (isinstance(node, ast.ClassDef) or node.name.startswith("test")):
-            yield Case(file, name, ids, inspect.cleandoc(ast.get_docstring(node) or ""))
 
 
 def _requirements(decorators: list[ast.expr]) -> Iterator[str]:

@@ -51,7 +51,6 @@ def faults(simulator: Simulator) -> list[dict[str, Any]]:
             "error code=ip_not_allowed tenant=tenant-001 message=tunnel_info nth=3",
             {"code": "ip_not_allowed", "when": {"tenant": "tenant-001", "message": "tunnel_info", "nth": 3}},
         ),
-        ("drop probability=0.5 times=2", {"when": {"probability": 0.5, "times": 2}}),
         ("duplicate copies=3 when.times=2", {"copies": 3, "when": {"times": 2}}),
         ("split at=[3,9]", {"at": [3, 9]}),
         ('{"kind":"drop","when":{"nth":2}}', {"kind": "drop", "when": {"nth": 2}}),
@@ -92,7 +91,6 @@ def test_every_kind_and_condition_is_listed(capsys: pytest.CaptureFixture[str]) 
         ("add drop nth=x", "when.nth: must be a whole number, 1 or more, not a string"),
         ("add drop nth", "nth: must be written KEY=VALUE"),
         ("add {", "the fault is not JSON"),
-        ("remove nothing", "there is no fault nothing; there is none"),
         ("release nothing", "there is no fault nothing; there is none"),
     ],
 )
@@ -103,19 +101,16 @@ def test_mistakes_are_named(
     assert f"cbspec: {text}" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("token", ["", "wrong"])
 def test_the_control_token_is_required(
-    simulator: Simulator, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, token: str
+    simulator: Simulator, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("CBSPEC_CONTROL_TOKEN", token)
+    monkeypatch.setenv("CBSPEC_CONTROL_TOKEN", "wrong")
     assert run(simulator, "list") == 2
-    text = capsys.readouterr().err
-    assert "a token is required" in text
-    assert "set CBSPEC_CONTROL_TOKEN" in text
+    assert (text := capsys.readouterr().err).endswith("; set CBSPEC_CONTROL_TOKEN\n")
     assert "let-me-in" not in text
 
 
-@pytest.mark.parametrize("url", ["http://127.0.0.1:1", "http://127.0.0.1:x", "ftp://x", "127.0.0.1:8081"])
+@pytest.mark.parametrize("url", ["http://127.0.0.1:1", "http://127.0.0.1:x", "ftp://x"])
 def test_an_address_without_a_simulator(capsys: pytest.CaptureFixture[str], url: str) -> None:
     assert main(["fault", "--url", url, "list"]) == 2
     text = capsys.readouterr().err

@@ -49,15 +49,8 @@ def test_differences_are_printed(tmp_path: Path, capsys: pytest.CaptureFixture[s
     )
 
 
-@pytest.mark.parametrize("content", [None, "{", "[]"])
-def test_an_unusable_file_is_named_and_returns_2(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str], content: str | None
-) -> None:
-    first, second = files(tmp_path, PRINT)
-    Path(second).unlink()
-    if content is not None:
-        Path(second).write_text(content)
+def test_an_unusable_file_is_named_and_returns_2(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    first, second = files(tmp_path, {})
     assert main(["fingerprint-diff", first, second]) == 2
     printed = capsys.readouterr()
-    assert printed.out == ""
-    assert second in printed.err
+    assert (printed.out, second in printed.err) == ("", True)

@@ -131,27 +131,17 @@ def test_a_new_key_is_published_and_mints(algorithm: str, token: Run, tmp_path: 
 
 def test_wrong_options_are_named(wrong: Callable[..., str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("CBSPEC_TEST_NOT_SET", raising=False)
-    monkeypatch.setenv("CBSPEC_TEST_EMPTY", "")
     pem, junk = str(tmp_path / "key.pem"), str(tmp_path / "junk")
     Path(pem).write_bytes(new_pair("ES256"))
     Path(junk).write_bytes(b"-----BEGIN PUBLIC KEY-----\xff")
     none = str(tmp_path / "none")
     rows: dict[tuple[str, ...], str] = {
         ("--secret-env", "CBSPEC_TEST_NOT_SET"): "cbspec: --secret-env: the environment variable",
-        ("--secret-env", "CBSPEC_TEST_EMPTY"): "cbspec: --secret-env: the environment variable",
-        ("--secret-env", ""): "cbspec: --secret-env: must be a string that is not empty",
         ("--secret-file", none): f"cbspec: --secret-file: {none}: can't be read: No such file",
-        ("--secret-file", pem): "cbspec: --secret-file: the secret looks like a key pair's",
-        ("--key-file", none): f"cbspec: --key-file: {none}: can't be read: No such file",
-        ("--key-file", junk): f"cbspec: --key-file: {junk}: not an unencrypted private key",
-        ("--key-file", pem, "--algorithm", "RS256"): "this key signs with ES256, not with RS256",
         ("--algorithm", "RS256"): "cbspec: --algorithm: a secret signs with",
         ("--lifetime", "0"): "cbspec: --lifetime: must be a number, more than 0",
-        ("--lifetime", "nan"): "cbspec: --lifetime: must be a ",
         ("--claim", "x"): "argument --claim: must be NAME=JSON",
-        ("--claim", "=1"): "argument --claim: must be NAME=JSON",
         ("--claim", "x=hush"): "argument --claim: x: the value is not JSON; quote text",
-        ("--claim", "x=NaN"): "argument --claim: x: the value is not JSON",
         ("--claim", "x=1e999"): "cbspec: this token can't be minted: ",
         ("--tenant", ""): "argument --tenant: must not be empty",
         ("--bad", "expird-a-day"): "cbspec: --bad expird-a-day: no such kind; did you mean expired-a-day",
@@ -166,7 +156,6 @@ def test_wrong_options_are_named(wrong: Callable[..., str], tmp_path: Path, monk
         ("--new-key", "ES256", pem): f"cbspec: {pem} exists; name a new file",
         ("--new-key", "ES256", f"{none}/key"): f"cbspec: {none}/key: No such file or directory",
         ("--bad", "empty", "--list-bad"): "not allowed with argument",
-        ("--secret-env", "A", "--key-file", "b"): "not allowed with argument",
     }
     for options, text in rows.items():
         line = wrong(*options)

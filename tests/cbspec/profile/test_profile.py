@@ -56,11 +56,9 @@ ME, EXPIRED = IssuerSettings(subject="me"), IssuerSettings(ready=ReadyTokens(exp
     ("profile", "address", "tls", "tokens", "tenants"),
     [
         (None, HERE, DEVELOPMENT_CA, DEVELOPMENT_TOKENS, DEVELOPMENT_TENANTS),
-        (development(), HERE, DEVELOPMENT_CA, DEVELOPMENT_TOKENS, DEVELOPMENT_TENANTS),
         (None, THERE, SYSTEM_CAS, IssuerSettings(), ()),
         (development(), THERE, DEVELOPMENT_CA, DEVELOPMENT_TOKENS, DEVELOPMENT_TENANTS),
         (Profile(tokens=ME), HERE, DEVELOPMENT_CA, replace(ME, development=True), DEVELOPMENT_TENANTS),
-        (Profile(tokens=ME), THERE, SYSTEM_CAS, ME, ()),
         (Profile(tokens=SECRET), HERE, DEVELOPMENT_CA, SECRET, (Tenant("tenant-001"),)),
         (Profile(tokens=EXPIRED), HERE, DEVELOPMENT_CA, EXPIRED, ()),
     ],

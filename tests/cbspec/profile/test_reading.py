@@ -72,26 +72,17 @@ def test_secrets_and_files_are_read(tmp_path: Path, monkeypatch: pytest.MonkeyPa
 
 
 WRONG = r"""
-target.adress = 'x:1' | target.adress: unknown key; did you mean address?
-tenants = [{ id = 'a', tunel_limit = 1 }] | tenants[0].tunel_limit: unknown key; did you mean tunnel_limit?
 address = 'x:1' | address: unknown key; it belongs in [target]
 target.secret = 'x' | target.secret: unknown key; it belongs in [tokens]
-metrics.'z z' = 1 | metrics."z z": unknown key; known are url
-tokens.ready.valid = { evn = 'x' } | tokens.ready.valid.evn: unknown key; did you mean env?
-target.timeout = inf | target.timeout: must be a finite number, not inf
 target.address = 8080 | target.address: must be a string, not a number
-target.timeout = 0 | target.timeout: must be a number, more than 0, not 0
 target.address = 'x' | target.address: must be host:port with a port from 1 to 65535, not 'x'
 target.websocket_path = 'ws' | target.websocket_path: must be a path that begins with / and contains no space
 target.source_addresses = ['x'] | target.source_addresses[0]: must be an IPv4 or IPv6 address, not 'x'
-target.transport = 'websockets' | target.transport: must be one of auto, tcp, websocket, not 'websockets'; did you
 tenants = { id = 'a' } | tenants: must be an array of tables, [[tenants]], not a table
 tenants = [{ id = 'a', allowed_addresses = ['10.0.0.1/8'] }] | tenants[0].allowed_addresses[0]: has bits set after
 tenants = [{ id = 'a' }, { id = 'a' }] | tenants[1].id: tenants[0] has the same id
-metrics.url = 'ftp://x' | metrics.url: must be an http:// or https:// address with a host
 metrics.url = 'http://:x' | metrics.url: must be an http:// or https:// address with a host
 tokens = { secret = 'a', secret_env = 'PATH' } | tokens: secret and secret_env exclude each other; keep one
-tokens = { secret = 'a', development = true } | tokens: secret and development exclude each other; keep one
 tokens.secret_env = 'CBSPEC_TEST_NOT_SET' | tokens.secret_env: the environment variable CBSPEC_TEST_NOT_SET is not set
 tokens.secret_env = 'CBSPEC_TEST_EMPTY' | tokens.secret_env: the environment variable CBSPEC_TEST_EMPTY is empty
 tokens = { secret = 'a', algorithm = 'RS256' } | tokens.secret: a secret signs with HS256, HS384, HS512, not with RS256
@@ -102,7 +93,6 @@ tokens.ready.valid = {} | tokens.ready.valid: must have one key, { env = "NAME" 
 tokens.ready.valid = { env = 'CBSPEC_TEST_NOT_SET' } | tokens.ready.valid.env: the environment variable
 conditions.unavailable = {} | conditions.unavailable: needs target, if it already holds there, or begin, the action
 conditions.unavailable = { limit = 1, target = 'x:1' } | conditions.unavailable.limit: unknown key;
-conditions.buffer_pool.target = 'x:1' | conditions.buffer_pool: lacks limit
 conditions.unavailable = { target = 'x:1', end = { command = ['a'] } } | conditions.unavailable: target excludes begin
 conditions.unavailable.end = { command = ['a'] } | conditions.unavailable: needs target
 conditions.unavailable.begin = { command = ['a'], http.url = 'http://x' } | conditions.unavailable.begin: must be {

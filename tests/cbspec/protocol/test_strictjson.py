@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import json
-from random import Random
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from cbspec.protocol.strictjson import MAX_DEPTH, NotStrictJson, depth, loads, utf8_fault
-from tests.cbspec.spelling import json_values, spell
+from cbspec_conformance.properties.strategies import Spelling
+from tests.cbspec.spelling import json_values, spellings
 
 NEAR_JSON = {
     b"": "expecting value",
@@ -43,11 +43,11 @@ NOT_UTF8 = [
 ]
 
 
-@given(json_values, st.randoms(use_true_random=True))
-def test_every_spelling_of_a_value_is_decoded(value: object, random: Random) -> None:
+@given(json_values, spellings)
+def test_every_spelling_of_a_value_is_decoded(value: object, spelling: Spelling) -> None:
     assert loads(json.dumps(value).encode()) == value
     assert loads(json.dumps(value, ensure_ascii=False, indent=1).encode()) == value
-    assert loads(f" \r\n\t{spell(value, random)}\n".encode()) == value
+    assert loads(f" \r\n\t{spelling.write({'x': value})}\n".encode()) == {"x": value}
 
 
 @given(st.text(alphabet='{}[]",:\\ud80aeE+-.01 \ntrfn', max_size=20))

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ed448
 
-from cbspec.catalogue.requirements import REQUIREMENTS
 from cbspec.tokens.forgery import FORGERIES, MISSING, Forgery, Materials, by_requirement
 from cbspec.tokens.jws import CompactJws
 from cbspec.tokens.jwt import SigningKey, TokenRejected, Verifier, mint
@@ -64,12 +62,9 @@ def test_every_forgery_is_refused_and_needs_the_key_as_it_says(forgery: Forgery)
 def test_the_table_is_complete_and_in_order() -> None:
     names = [forgery.name for forgery in FORGERIES]
     assert len(set(names)) == len(names) == 84
-    assert all(re.fullmatch(r"[a-z0-9]+(-[a-z0-9]+)*", name) for name in names)
-    order = [list(REQUIREMENTS).index(forgery.requirement) for forgery in FORGERIES]
-    assert order == sorted(order)
     ids = [*(f"CB-AUT-{number:03}" for number in range(5, 16)), "CB-TEN-001", "CB-TEN-002"]
     assert [forgery for id_ in ids for forgery in by_requirement(id_)] == list(FORGERIES)
-    assert all(by_requirement(id_) for id_ in ids)
+    assert list(dict.fromkeys(forgery.requirement for forgery in FORGERIES)) == ids
     purposes = [forgery.purpose for forgery in FORGERIES if forgery.purpose]
     assert purposes == ["expired", "not_yet_valid", "wrong_key", "no_tenant", "unknown_tenant"]
 
