@@ -13,52 +13,35 @@ class TlsChannel:
     """A TLS layer on a socket transport, which `connection_made` sets.
 
     Arguments: after `stall_after` bytes nothing more is sent (None: no limit). `write_closed`: the relay has ended its
-    half of the connection. `client_ended`: the client has ended its half.
+    half of the connection. `client_ended`: the client has ended its half. `flushed`: all bytes of TLS since the last
+    `receive` are sent.
     """
 
-    __slots__ = ("_flushed", "_layer", "_stall_after", "_written", "client_ended", "transport", "write_closed")
+    __slots__ = ("_stall_after", "_written", "client_ended", "flushed", "layer", "transport", "write_closed")
 
     def __init__(self, layer: ByteLayer, stall_after: int | None) -> None:
         self.transport: asyncio.Transport
         self.client_ended = False
         self.write_closed = False
-        self._layer = layer
+        self.layer = layer
+        self.flushed = False
         self._stall_after = stall_after
         self._written = 0
-        self._flushed = False
-
-    @property
-    def established(self) -> bool:
-        """Whether the TLS handshake is complete."""
-        return self._layer.established
-
-    @property
-    def input_ended(self) -> bool:
-        """Whether TLS received the end of the client's data."""
-        return self._layer.ended
 
     def receive(self, data: bytes) -> bytes:
         """Return the plain text of received bytes; raises TlsFailed."""
-        self._flushed = False
-        return self._layer.receive_data(data)
-
-    def receive_eof(self) -> None:
-        """Record the end of input."""
-        self._layer.receive_eof()
+        self.flushed = False
+        return self.layer.receive_data(data)
 
     def send(self, data: bytes) -> None:
         """Send plain text."""
-        self._layer.send(data)
+        self.layer.send(data)
         self.flush()
-
-    def send_alert(self, code: int) -> None:
-        """Send a record with a fatal alert, without encryption."""
-        self.transport.write(bytes((21, 3, 3, 0, 2, 2, code)))
 
     def flush(self) -> None:
         """Send the bytes that TLS has ready."""
-        self._flushed = True
-        data = self._layer.data_to_send()
+        self.flushed = True
+        data = self.layer.data_to_send()
         if not data:
             return
         if self._stall_after is not None:
@@ -67,15 +50,10 @@ class TlsChannel:
         if data and not self.write_closed:
             self.transport.write(data)
 
-    def flush_tls(self) -> None:
-        """Send TLS's own messages, unless an answer since the last `receive` carried them."""
-        if not self._flushed:
-            self.flush()
-
     def end_writing(self, *, notify: bool) -> None:
         """End the relay's half of the connection, with or without a close_notify."""
         if notify:
-            self._layer.close()
+            self.layer.close()
         self.flush()
         if self.client_ended:
             self.transport.close()

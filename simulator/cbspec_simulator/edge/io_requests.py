@@ -3,60 +3,29 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Coroutine
-from typing import Any
+from collections.abc import Coroutine
 
 from cbspec_simulator.base.clock import Clock
 from cbspec_simulator.base.steps import Dial, IoRequest
 from cbspec_simulator.relay.relay import Relay
 
 
-class IoPerformer:
-    """Performs the I/O requests of one connection, one at a time."""
+def io_work(request: IoRequest, relay: Relay, clock: Clock) -> Coroutine[None, None, bool | None] | None:
+    """Return the I/O of a request, which returns False if it fails; None if the keys are known."""
+    if isinstance(request, Dial):
+        return _dial(request, relay.config.relay.probe_timeout)
+    now = clock.monotonic()
+    if relay.keyring is not None and relay.keyring.stale(request.token, now):
+        return relay.keyring.refresh(request.token, now)
+    return None
 
-    __slots__ = ("_clock", "_relay", "_task")
 
-    def __init__(self, relay: Relay, clock: Clock) -> None:
-        self._relay = relay
-        self._clock = clock
-        self._task: asyncio.Task[None] | None = None
-
-    @property
-    def running(self) -> bool:
-        """Whether a request is being performed."""
-        return self._task is not None
-
-    def perform(self, request: IoRequest, done: Callable[[bool], None]) -> None:
-        """Perform a request; call `done` with its success."""
-        if isinstance(request, Dial):
-            self._start(self._dial(request), done)
-            return
-        keyring = self._relay.keyring
-        if keyring is not None and keyring.stale(request.token, self._clock.monotonic()):
-            self._start(keyring.refresh(request.token, self._clock.monotonic()), done)
-        else:
-            done(True)
-
-    def cancel(self) -> None:
-        """Cancel the current request, if any."""
-        if self._task is not None:
-            self._task.cancel()
-            self._task = None
-
-    def _start(self, work: Coroutine[Any, Any, bool | None], done: Callable[[bool], None]) -> None:
-        async def run() -> None:
-            success = await work
-            self._task = None
-            done(success is not False)
-
-        self._task = asyncio.get_running_loop().create_task(run())
-
-    async def _dial(self, request: Dial) -> bool:
-        try:
-            async with asyncio.timeout(self._relay.config.relay.probe_timeout):
-                loop = asyncio.get_running_loop()
-                transport, _ = await loop.create_connection(asyncio.Protocol, request.host, request.port)
-        except (OSError, ValueError):  # a time-out is an OSError, an impossible host name a ValueError
-            return False
-        transport.abort()
-        return True
+async def _dial(request: Dial, seconds: float) -> bool:
+    try:
+        async with asyncio.timeout(seconds):
+            loop = asyncio.get_running_loop()
+            transport, _ = await loop.create_connection(asyncio.Protocol, request.host, request.port)
+    except (OSError, ValueError):  # a time-out is an OSError, an impossible host name a ValueError
+        return False
+    transport.abort()
+    return True

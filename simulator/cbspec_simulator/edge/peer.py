@@ -6,20 +6,23 @@ import asyncio
 import contextlib
 import logging
 import ssl
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Coroutine, Sequence
+from dataclasses import dataclass, field
 from functools import partial
 from typing import Final, cast
 
 from cbspec.protocol.tls import TlsFailed
+from cbspec_simulator.base.clock import Clock
 from cbspec_simulator.edge.action_queue import ActionQueue
 from cbspec_simulator.edge.channel import TlsChannel
-from cbspec_simulator.edge.edge import Edge
-from cbspec_simulator.edge.io_requests import IoPerformer
-from cbspec_simulator.edge.read_throttle import ReadThrottle
+from cbspec_simulator.edge.contexts import Contexts
+from cbspec_simulator.edge.io_requests import io_work
+from cbspec_simulator.edge.read_throttle import Crowd, ReadThrottle
 from cbspec_simulator.edge.timer import Timer
 from cbspec_simulator.faults.kind import ConnectionEnd, Greeting
 from cbspec_simulator.faults.when import MessageDirection, Occasion
 from cbspec_simulator.relay.actions import Action, CloseAction, SendAction, WaitAction
+from cbspec_simulator.relay.relay import Relay
 from cbspec_simulator.relay.session import RelaySession, connect
 
 log = logging.getLogger("simulator")
@@ -33,6 +36,18 @@ _BEFORE_RESET: Final = 0.05  # seconds: a reset discards bytes that haven't left
 _READ_AHEAD: Final = 64 * 1024  # bytes that may wait while the session is paused or waits for I/O
 _LARGE_READ: Final = 16 * 1024  # bytes of input after the end; larger reads are followed by a pause of
 _READ_GAP: Final = 0.0005  # seconds
+
+
+@dataclass(eq=False, slots=True)
+class Edge:
+    """The state that the connections of one server share; `peers` are the open connections by number."""
+
+    relay: Relay
+    contexts: Contexts
+    clock: Clock
+    peers: dict[int, Peer] = field(default_factory=dict)
+    empty: asyncio.Event = field(default_factory=asyncio.Event)
+    crowd: Crowd = field(default_factory=Crowd)
 
 
 class Peer(asyncio.Protocol):
@@ -67,7 +82,7 @@ class Peer(asyncio.Protocol):
         self._queue = ActionQueue(
             relay.behaviour.writing, edge.clock, self._perform, partial(self._guarded, self._run_queue)
         )
-        self._io = IoPerformer(relay, edge.clock)
+        self._io: asyncio.Task[None] | None = None
         self._session: RelaySession | None = None
         self._head = b""  # the first bytes, until they tell the transport
         self._throttle = ReadThrottle(edge.crowd)
@@ -92,7 +107,8 @@ class Peer(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Start the handshake."""
         self._channel.transport = cast(asyncio.Transport, transport)
-        self._edge.added(self)
+        self._edge.peers[self.number] = self
+        self._edge.empty.clear()
         self._timer.start(self._edge.relay.config.limits.handshake_timeout, self._check_time)
         if self._greeting.end is not None:
             self.finish(self._greeting.end)
@@ -110,7 +126,7 @@ class Peer(asyncio.Protocol):
     def eof_received(self) -> bool:
         """Handle the end of input; pending answers are still sent."""
         if not self._finished:
-            self._channel.receive_eof()
+            self._channel.layer.receive_eof()
             self._guarded(self._client_ended)
         return not self._finished
 
@@ -124,7 +140,9 @@ class Peer(asyncio.Protocol):
         self._turn.cancel()
         self._queue.clear()
         self._edge.relay.faults.forget(self.number)
-        self._edge.lost(self)
+        self._edge.peers.pop(self.number, None)
+        if not self._edge.peers:
+            self._edge.empty.set()
         del self._queue  # it refers to this object; without a cycle, the memory is free at once
 
     def pause_writing(self) -> None:
@@ -189,12 +207,12 @@ class Peer(asyncio.Protocol):
     def _received(self, data: bytes) -> None:
         channel, greeting = self._channel, self._greeting
         if greeting.alert is not None:
-            channel.send_alert(greeting.alert)
+            channel.transport.write(bytes((21, 3, 3, 0, 2, 2, greeting.alert)))  # a record without encryption
             self.finish(ConnectionEnd.WITHOUT_NOTIFY)
             return
-        handshake = not channel.established
+        handshake = not channel.layer.established
         plain = channel.receive(data)
-        handshake = handshake and channel.established
+        handshake = handshake and channel.layer.established
         if handshake:
             limits = self._edge.relay.config.limits
             self._last = self._edge.clock.monotonic()
@@ -233,9 +251,10 @@ class Peer(asyncio.Protocol):
         """Handle the client's end once all input before it was read; send TLS's own messages."""
         if self._finished:
             return
-        if self._channel.input_ended and not self._turn.running and not self._throttle:
+        if self._channel.layer.ended and not self._turn.running and not self._throttle:
             self._client_ended()
-        self._channel.flush_tls()
+        if not self._channel.flushed:
+            self._channel.flush()
 
     def _read(self, plain: bytes) -> None:
         """Pass plain text to the session."""
@@ -246,7 +265,7 @@ class Peer(asyncio.Protocol):
             if session is None:
                 return
             plain, self._head = self._head, b""
-        if self._io.running or session.paused is not None:
+        if self._io is not None or session.paused is not None:
             self._read_ahead += len(plain)
             self._pause_or_resume()
         now = self._edge.clock.now()
@@ -256,7 +275,8 @@ class Peer(asyncio.Protocol):
             self._throttle.backlog = True
         if actions:
             self._last = now.monotonic  # only complete messages: single bytes must not keep a connection open for ever
-            self._add(actions)
+            self._queue.add(actions)
+            self._finish_if_done()
 
     def _open_session(self) -> RelaySession | None:
         """Open the session once the first bytes tell the transport."""
@@ -278,17 +298,15 @@ class Peer(asyncio.Protocol):
         self._finish_if_done()
 
     def _end_session(self, *, reset: bool = False) -> None:
-        self._io.cancel()
+        if self._io is not None:
+            self._io.cancel()
+            self._io = None
         if self._session is None:
             return
         if late := self._edge.relay.behaviour.notices_after:
             asyncio.get_running_loop().call_later(late, partial(self._session.end, reset=reset))
         else:
             self._session.end(reset=reset)
-
-    def _add(self, actions: Sequence[Action]) -> None:
-        self._queue.add(actions)
-        self._finish_if_done()
 
     def _run_queue(self) -> None:
         self._queue.run()
@@ -311,20 +329,32 @@ class Peer(asyncio.Protocol):
             self.finish(action.how)
         elif isinstance(action, WaitAction):
             self._continue(lambda session: session.resume(self._edge.clock.now()))
+        elif (work := io_work(action, self._edge.relay, self._edge.clock)) is not None:
+            self._io = asyncio.get_running_loop().create_task(self._await_io(work))
         else:
-            self._io.perform(
-                action, lambda done: self._continue(lambda session: session.io_done(done, self._edge.clock.now()))
-            )
+            self._io_done(True)
+
+    async def _await_io(self, work: Coroutine[None, None, bool | None]) -> None:
+        success = await work
+        self._io = None
+        self._io_done(success is not False)
+
+    def _io_done(self, success: bool) -> None:
+        self._continue(lambda session: session.io_done(success, self._edge.clock.now()))
 
     def _continue(self, step: Callable[[RelaySession], Sequence[Action]]) -> None:
         """Continue a session that was paused or waited for I/O."""
         self._read_ahead = 0
         self._pause_or_resume()
         if (session := self._session) is not None:
-            self._guarded(lambda: self._add(step(session)))
+            self._guarded(self._add, step, session)
             if session.backlog:
                 self._throttle.backlog = True
                 self._plan_turn()
+
+    def _add(self, step: Callable[[RelaySession], Sequence[Action]], session: RelaySession) -> None:
+        self._queue.add(step(session))
+        self._finish_if_done()
 
     def _block(self, blocked: bool) -> None:
         """React to a full or empty write buffer."""
@@ -345,7 +375,7 @@ class Peer(asyncio.Protocol):
         if self._greeting.hangs:
             return
         limits = self._edge.relay.config.limits
-        opened = self._channel.established and (self._session is None or self._session.opened)
+        opened = self._channel.layer.established and (self._session is None or self._session.opened)
         allowed = limits.idle_timeout if opened else limits.handshake_timeout
         left = self._last + allowed - self._edge.clock.monotonic()
         if left > 0:
@@ -357,14 +387,10 @@ class Peer(asyncio.Protocol):
         """Call a function; its failure ends this connection only."""
         try:
             work(*args)
-        except Exception as error:
-            self._failed(error)
-
-    def _failed(self, error: Exception) -> None:
-        if isinstance(error, TlsFailed):
+        except TlsFailed as error:
             log.debug("TLS: %s", error)
             self.finish()
-            return
-        log.error("a connection failed and is closed", exc_info=error)
-        self.finish()
-        self._edge.relay.behaviour.crashed(tuple(self._edge.peers.values()))
+        except Exception:
+            log.exception("a connection failed and is closed")
+            self.finish()
+            self._edge.relay.behaviour.crashed(tuple(self._edge.peers.values()))

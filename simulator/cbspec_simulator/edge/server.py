@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
+
 from cbspec_simulator.base.clock import Clock
 from cbspec_simulator.edge.contexts import Contexts
-from cbspec_simulator.edge.edge import Edge
 from cbspec_simulator.edge.listener import Listener
-from cbspec_simulator.edge.peer import Peer
+from cbspec_simulator.edge.peer import Edge, Peer
 from cbspec_simulator.faults.kind import ConnectionEnd
 from cbspec_simulator.relay.relay import Relay
 
@@ -17,8 +19,8 @@ class RelayServer:
     def __init__(self, relay: Relay, contexts: Contexts, clock: Clock) -> None:
         self.edge = Edge(relay, contexts, clock)
         self._listener = Listener(lambda: Peer(self.edge), relay.faults, clock)
-        relay.faults.watch(lambda: None, self.edge.released)
-        clock.watch(self.edge.clock_moved)
+        relay.faults.watch(lambda: None, self._release)
+        clock.watch(self._clock_moved)
 
     async def open(self, host: str, port: int) -> None:
         """Listen; raises OSError or OverflowError."""
@@ -42,15 +44,26 @@ class RelayServer:
 
     async def emptied(self, seconds: float) -> None:
         """Wait until no connection is open, at most `seconds`."""
-        await self.edge.emptied(seconds)
+        if self.edge.peers:
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(seconds):
+                    await self.edge.empty.wait()
 
     async def close(self, grace: float) -> None:
         """Stop listening and close every connection; abort those that are open after `grace` seconds."""
         self._listener.close()
         for peer in tuple(self.edge.peers.values()):
             peer.finish()
-        await self.edge.emptied(grace)
+        await self.emptied(grace)
         for peer in tuple(self.edge.peers.values()):
             peer.abort()
         if self.edge.peers:
             await self.edge.empty.wait()
+
+    def _release(self, gate: str) -> None:
+        for peer in tuple(self.edge.peers.values()):
+            peer.released(gate)
+
+    def _clock_moved(self) -> None:
+        for peer in tuple(self.edge.peers.values()):
+            peer.clock_moved()

@@ -25,19 +25,15 @@ def log_event(event: Event) -> None:
         case Connected(connection):
             _line(logging.INFO, "connected", connection.number, connection.acts_for, address=str(connection.address))
         case MessageReceived(connection, name, text):
-            _line(
-                logging.DEBUG, "request", connection.number, connection.acts_for, type=name, text=redact_message(text)
-            )
+            who = connection.number, connection.acts_for
+            _line(logging.DEBUG, "request", *who, type=name, text=redact_message(text))
         case Answered(connection, body, texts):
             refused = body.get("type") == "error"
-            values: dict[str, object] = {"type": str(body.get("type"))}
-            if refused:
-                values["code"] = str(body.get("code"))
+            values: dict[str, object] = {name: str(body.get(name)) for name in ("type", "code")[: 1 + refused]}
             if log.isEnabledFor(logging.DEBUG):
                 values["text"] = " ".join(map(redact_message, texts))
-            _line(
-                logging.INFO if refused else logging.DEBUG, "answer", connection.number, connection.acts_for, **values
-            )
+            level = logging.INFO if refused else logging.DEBUG
+            _line(level, "answer", connection.number, connection.acts_for, **values)
         case Decided(decision):
             about = decision.occasion
             values = {"fault": decision.fault, "kind": decision.kind, "at": about.message}
@@ -65,22 +61,14 @@ def configure(level: str = "warning", format_: str = "text", stream: IO[str] | N
         structlog.stdlib.add_logger_name,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
     ]
-    last: structlog.typing.Processor = (
-        structlog.processors.JSONRenderer()
-        if format_ == "json"
-        else structlog.dev.ConsoleRenderer(colors=stream.isatty())
-    )
+    text = structlog.dev.ConsoleRenderer(colors=stream.isatty())
+    last: list[structlog.typing.Processor] = [
+        structlog.stdlib.ProcessorFormatter.remove_processors_meta,
+        structlog.processors.format_exc_info,
+        structlog.processors.JSONRenderer() if format_ == "json" else text,
+    ]
     handler = logging.StreamHandler(stream)
-    handler.setFormatter(
-        structlog.stdlib.ProcessorFormatter(
-            foreign_pre_chain=shared,
-            processors=[
-                structlog.stdlib.ProcessorFormatter.remove_processors_meta,
-                structlog.processors.format_exc_info,
-                last,
-            ],
-        )
-    )
+    handler.setFormatter(structlog.stdlib.ProcessorFormatter(foreign_pre_chain=shared, processors=last))
     for name in ("simulator", "asyncio"):
         logger = logging.getLogger(name)
         logger.handlers = [handler]

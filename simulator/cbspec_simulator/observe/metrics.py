@@ -8,9 +8,9 @@ metrics; counts are plain integers, which take a sixth of the time of its own co
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from itertools import accumulate
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
 from prometheus_client.registry import Collector
@@ -23,9 +23,7 @@ from cbspec_simulator.base.steps import TENANT_CONNECTIONS
 from cbspec_simulator.faults.catalogue import KINDS
 from cbspec_simulator.faults.kind import TRANSPORTS
 from cbspec_simulator.relay.events import Answered, Connected, Decided, Disconnected, MessageReceived, Sent
-
-if TYPE_CHECKING:
-    from cbspec_simulator.relay.relay import Relay
+from cbspec_simulator.relay.relay import Relay
 
 HEARTBEAT: Final = "heartbeat"
 REQUESTS: Final = ("hello", "auth", "tunnel_info", "unknown")
@@ -37,15 +35,21 @@ BUCKETS: Final = (0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.
 _OTHER: Final = "other"
 """The label of error codes that are not standard, which only faults send."""
 
-_LIMITS: Final[tuple[tuple[str, str, Callable[[Tenant], float | None]], ...]] = (
-    ("tunnel_limit", "Maximum number of open tunnels of a tenant.", lambda tenant: tenant.tunnel_limit),
+_TENANT_GAUGES: Final[tuple[tuple[str, str, Callable[[Relay, Tenant], float | None]], ...]] = (
+    ("tunnels", "Open tunnels of a tenant.", lambda relay, tenant: relay.tunnels(tenant.id)),
+    (
+        "sessions",
+        "Open sessions of a tenant.",
+        lambda relay, tenant: relay.state.usage.used(Account(TENANT_CONNECTIONS.name, tenant.id)),
+    ),
+    ("tunnel_limit", "Maximum number of open tunnels of a tenant.", lambda _, tenant: tenant.tunnel_limit),
     (
         "session_limit",
         "Maximum number of open sessions of a tenant: its connection_limit.",
-        lambda tenant: tenant.connection_limit,
+        lambda _, tenant: tenant.connection_limit,
     ),
-    ("rate_limit", "Maximum requests per second of a tenant.", lambda t: t.rate.per_second if t.rate else None),
-    ("rate_burst", "Maximum burst of requests of a tenant.", lambda t: t.rate.burst if t.rate else None),
+    ("rate_limit", "Maximum requests per second of a tenant.", lambda _, t: t.rate.per_second if t.rate else None),
+    ("rate_burst", "Maximum burst of requests of a tenant.", lambda _, t: t.rate.burst if t.rate else None),
 )
 
 
@@ -86,10 +90,10 @@ class RelayMetrics(Collector):
         self._errors = dict.fromkeys([*map(str, ErrorCode), _OTHER], 0)
         self._faults = dict.fromkeys(KINDS, 0)
         self._latency = {name: Histogram() for name in self._messages}
-        relay.tell.add(self._received, MessageReceived)
         relay.tell.add(self._answered, Answered)
         relay.tell.add(self._sent, Sent)
         relay.tell.add(self._count, Connected, Decided, Disconnected)
+        relay.tell.add(self._received, MessageReceived)
         relay.timed = True
 
     def _received(self, event: MessageReceived) -> None:
@@ -118,33 +122,21 @@ class RelayMetrics(Collector):
 
     def collect(self) -> Iterator[Metric]:
         """Yield every metric with its present value."""
-        yield from self._counters()
-        yield from self._latencies()
-        yield from self._gauges()
-        yield from self._tenants(tuple(self._relay.state.tenants.values()))
-
-    def _counters(self) -> Iterator[Metric]:
         yield _counter("connections", "Connections whose first bytes arrived.", "transport", self._connections)
-        yield CounterMetricFamily(
-            "cloudbridge_sessions", "Sessions: connections that have authenticated.", self._sessions
-        )
+        about = "Sessions: connections that have authenticated."
+        yield CounterMetricFamily("cloudbridge_sessions", about, self._sessions)
         yield _counter("messages", "Messages from clients, by type.", "type", self._messages)
         yield _counter("errors", "Errors sent to clients, by code.", "error_type", self._errors)
         yield _counter("faults", "Strikes of faults, by kind.", "kind", self._faults)
-
-    def _latencies(self) -> Iterator[Metric]:
         about = "from the last byte of the request to the last byte of its answer, in seconds."
         beats = HistogramMetricFamily("cloudbridge_heartbeat_latency_seconds", f"Latency of heartbeats {about}")
         self._latency[HEARTBEAT].add_to(beats)
-        yield beats
         others = HistogramMetricFamily(
             "cloudbridge_request_latency_seconds", f"Latency of other requests {about}", labels=["type"]
         )
         for name in REQUESTS:
             self._latency[name].add_to(others, name)
-        yield others
-
-    def _gauges(self) -> Iterator[Metric]:
+        yield from (beats, others)
         state = self._relay.state
         for name, about, value in (
             ("active_connections", "Open connections.", len(state.connections)),
@@ -154,17 +146,14 @@ class RelayMetrics(Collector):
         ):
             if value is not None:  # a ratio to a placeholder for a missing limit would be meaningless
                 yield GaugeMetricFamily(f"cloudbridge_{name}", about, value)
-
-    def _tenants(self, tenants: Iterable[Tenant]) -> Iterator[Metric]:
-        relay = self._relay
-        tunnels = {tenant.id: relay.tunnels(tenant.id) for tenant in tenants}
-        sessions = {
-            tenant.id: relay.state.usage.used(Account(TENANT_CONNECTIONS.name, tenant.id)) for tenant in tenants
-        }
-        yield from _by_tenant("tunnels", "Open tunnels of a tenant.", tunnels)
-        yield from _by_tenant("sessions", "Open sessions of a tenant.", sessions)
-        for name, about, limit in _LIMITS:
-            yield from _by_tenant(name, about, {tenant.id: limit(tenant) for tenant in tenants})
+        tenants = tuple(state.tenants.values())
+        for name, about, of in _TENANT_GAUGES:
+            family = GaugeMetricFamily(f"cloudbridge_tenant_{name}", about, labels=["tenant_id"])
+            for tenant in tenants:
+                if (amount := of(self._relay, tenant)) is not None:
+                    family.add_metric([tenant.id], amount)
+            if family.samples:
+                yield family
 
 
 def _counter(name: str, about: str, label: str, counts: Mapping[str, int]) -> Metric:
@@ -172,12 +161,3 @@ def _counter(name: str, about: str, label: str, counts: Mapping[str, int]) -> Me
     for value, count in counts.items():
         family.add_metric([value], count)
     return family
-
-
-def _by_tenant(name: str, about: str, values: Mapping[str, float | None]) -> Iterator[Metric]:
-    family = GaugeMetricFamily(f"cloudbridge_tenant_{name}", about, labels=["tenant_id"])
-    for tenant_id, value in values.items():
-        if value is not None:
-            family.add_metric([tenant_id], value)
-    if family.samples:
-        yield family

@@ -167,17 +167,13 @@ class RelayTranscript:
 
     def _publish(self, entry: TranscriptEntry) -> None:
         if self._file is not None:
-            self._write(entry)
+            try:
+                self._file.write(json.dumps(entry.to_json(), ensure_ascii=True) + "\n")
+            except OSError as error:
+                log.error("the transcript ends here: %s", error.strerror or error)  # noqa: TRY400 - no bug, no traceback
+                self.close()
         for follower in tuple(self._followers):
             follower(entry)
-
-    def _write(self, entry: TranscriptEntry) -> None:
-        assert self._file is not None  # noqa: S101 - checked by the caller
-        try:
-            self._file.write(json.dumps(entry.to_json(), ensure_ascii=True) + "\n")
-        except OSError as error:
-            log.error("the transcript ends here: %s", error.strerror or error)  # noqa: TRY400 - no bug, no traceback
-            self.close()
 
 
 def lines(entries: Iterable[TranscriptEntry]) -> Iterator[str]:

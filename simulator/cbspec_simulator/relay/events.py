@@ -67,25 +67,15 @@ class Subscribers:
 
     __slots__ = ("_of",)
 
-    def __init__(self, *subscribers: Subscriber) -> None:
+    def __init__(self) -> None:
         self._of: dict[type[Event], tuple[Subscriber, ...]] = dict.fromkeys(KINDS, ())
-        for subscriber in subscribers:
-            self.add(subscriber)
 
     def add(self, subscriber: Subscriber, *kinds: type[Event]) -> None:
         """Subscribe to these kinds of events (default: all)."""
         for kind in kinds or KINDS:
             self._of[kind] += (subscriber,)
 
-    def remove(self, subscriber: Subscriber) -> None:
-        """Unsubscribe."""
-        for kind, subscribed in self._of.items():
-            self._of[kind] = tuple(other for other in subscribed if other != subscriber)
-
     def __call__(self, event: Event) -> None:
         """Publish an event."""
         for subscriber in self._of[type(event)]:
             subscriber(event)
-
-    def __bool__(self) -> bool:
-        return any(self._of.values())

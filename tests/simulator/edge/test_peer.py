@@ -89,7 +89,7 @@ async def test_closing_a_connection_that_the_client_has_reset() -> None:
             await until(lambda: bool(edge.peers))
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         edge.peers[1].finish()  # before the loop notices the reset
-        await edge.emptied(PATIENCE)
+        await simulator.server.emptied(PATIENCE)
         assert not edge.peers
 
 

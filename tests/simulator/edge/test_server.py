@@ -44,13 +44,13 @@ def jwks_file(folder: Path, *keys: SigningKey) -> Path:
 async def test_the_edge_lists_the_open_connections() -> None:
     async with Simulator(ANY_PORT) as simulator:
         edge = simulator.server.edge
-        await edge.emptied(PATIENCE)
+        await simulator.server.emptied(PATIENCE)
         async with AsyncClient(simulator.address) as wire:
             await wire.greet()
             assert [peer.number for peer in edge.peers.values()] == list(edge.peers) == [1]
-            await edge.emptied(0.0)
+            await simulator.server.emptied(0.0)
             assert edge.peers, "emptied() waited longer than its limit"
-            waiting = asyncio.create_task(edge.emptied(PATIENCE))
+            waiting = asyncio.create_task(simulator.server.emptied(PATIENCE))
             assert (await wire.ask(BEAT))["type"]
             assert not waiting.done()
         await waiting
