@@ -1,14 +1,16 @@
-"""Changes of the relay's answers."""
+"""Changes of the relay's answers.
+
+The `kind` of a message is its type, `error:code`, or "" for every type.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import replace
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 from cbspec.protocol.messages import Request
-from cbspec_simulator.relay.behaviour import AnswerContext, Behaviour, Body
-from cbspec_simulator.variations.parts import Change, both, part
+from cbspec_simulator.relay.behaviour import AnswerContext, Body
+from cbspec_simulator.variations.parts import Change, around, both, part
 
 Edit = Callable[[Body, AnswerContext], Body | list[Body]]
 When = Callable[[AnswerContext], bool]
@@ -35,25 +37,18 @@ def refused_by(*requirements: str) -> When:
 
 
 def answers(kind: str, edit: Edit, when: When = always) -> Change:
-    """Edit the answers of a type before they are encoded. `kind` is a type or `error:code`."""
-    name, _, code = kind.partition(":")
+    """Edit the answers of a kind before they are encoded."""
+    meant = _meant(kind, when)
 
-    def change(behaviour: Behaviour) -> Behaviour:
-        def edited(body: Body, exchange: AnswerContext) -> list[Body]:
-            done: list[Body] = []
-            for message in behaviour.answers(body, exchange):
-                meant = message.get("type") == name and (not code or message.get("code") == code) and when(exchange)
-                found = edit(message, exchange) if meant else message
-                done += found if isinstance(found, list) else [found]
-            return done
+    def edited(before: Callable[..., Iterable[Body]], body: Body, exchange: AnswerContext) -> list[Body]:
+        found = (edit(message, exchange) if meant(message, exchange) else message for message in before(body, exchange))
+        return list(_flat(found))
 
-        return replace(behaviour, answers=edited)
-
-    return change
+    return around("answers", edited)
 
 
 def unanswered(kind: str, when: When = always) -> Change:
-    """Omit the answers of a type."""
+    """Omit the answers of a kind."""
     return answers(kind, lambda _, __: [], when)
 
 
@@ -83,31 +78,31 @@ def instead(**members: object) -> Edit:
 
 
 def closes(kind: str, when: When = always) -> Change:
-    """Close the connection instead of sending the answers of a type."""
-    name, _, code = kind.partition(":")
-
-    def ends(body: Body, exchange: AnswerContext) -> bool:
-        return body.get("type") == name and (not code or body.get("code") == code) and when(exchange)
-
-    return both(part(ends=ends), unanswered(kind, when))
+    """Close the connection instead of sending the answers of a kind."""
+    return both(part(ends=_meant(kind, when)), unanswered(kind, when))
 
 
-def closes_after(when: When) -> Change:
-    """Close the connection after the errors for which `when` is true."""
-    return part(ends=lambda body, exchange: body["type"] == "error" and when(exchange))
+def closes_after(when: When, kind: str = "error") -> Change:
+    """Close the connection after the answers of a kind for which `when` is true."""
+    return part(ends=_meant(kind, when))
 
 
-def texts(function: Callable[[bytes], bytes | list[bytes]], when: Callable[[Body, AnswerContext], bool]) -> Change:
-    """Change the encoded messages for which `when` is true."""
+def texts(kind: str, function: Callable[[bytes], bytes | list[bytes]], when: When = always) -> Change:
+    """Change the encoded messages of a kind."""
+    meant = _meant(kind, when)
 
-    def change(behaviour: Behaviour) -> Behaviour:
-        def spell(body: Body, exchange: AnswerContext) -> list[bytes]:
-            found: list[bytes] = []
-            for text in behaviour.spell(body, exchange):
-                made = function(text) if when(body, exchange) else text
-                found += made if isinstance(made, list) else [made]
-            return found
+    def spell(before: Callable[..., Iterable[bytes]], body: Body, exchange: AnswerContext) -> list[bytes]:
+        found = before(body, exchange)
+        return list(_flat(map(function, found)) if meant(body, exchange) else found)
 
-        return replace(behaviour, spell=spell)
+    return around("spell", spell)
 
-    return change
+
+def _meant(kind: str, when: When) -> Callable[[Body, AnswerContext], bool]:
+    wanted = dict(zip(("type", "code"), filter(None, kind.split(":")), strict=False))
+    return lambda body, exchange: {**body, **wanted} == body and when(exchange)
+
+
+def _flat(found: Iterable[Any]) -> Iterator[Any]:
+    for one in found:
+        yield from one if isinstance(one, list) else (one,)

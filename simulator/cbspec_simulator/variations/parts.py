@@ -9,8 +9,10 @@ from __future__ import annotations
 import ssl
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
+from weakref import WeakKeyDictionary
 
 from websockets.server import ServerProtocol
 
@@ -18,8 +20,9 @@ from cbspec.protocol.connection import Framer
 from cbspec.protocol.tls import TlsLayer
 from cbspec.protocol.websocket import WebSocketFramer
 from cbspec.tls_contexts import server_context
+from cbspec_simulator.base.state import RelayState
 from cbspec_simulator.relay.behaviour import Behaviour
-from cbspec_simulator.settings.config import LimitSettings
+from cbspec_simulator.settings.config import Config, LimitSettings
 
 Change = Callable[[Behaviour], Behaviour]
 
@@ -40,9 +43,25 @@ def part(**parts: Any) -> Change:  # noqa: ANN401 - checked by the names of the 
     return lambda behaviour: replace(behaviour, **parts)
 
 
+def around(name: str, function: Callable[..., Any]) -> Change:
+    """Replace a part of the behaviour by a function of the previous part and its arguments."""
+    return lambda behaviour: part(**{name: partial(function, getattr(behaviour, name))})(behaviour)
+
+
+def notes() -> Callable[[RelayState], dict[Any, Any]]:
+    """Return a function that returns the notes of a relay: a dictionary of its own."""
+    found: WeakKeyDictionary[RelayState, dict[Any, Any]] = WeakKeyDictionary()
+    return lambda relay: found.setdefault(relay, {})
+
+
 def writing(**parts: Any) -> Change:  # noqa: ANN401 - checked by the names of the parts
     """Replace parts of the behaviour's writing."""
     return lambda behaviour: replace(behaviour, writing=replace(behaviour.writing, **parts))
+
+
+def limited(**limits: Any) -> Callable[[Config], Config]:  # noqa: ANN401 - checked by the names of the limits
+    """Configure other limits of a connection."""
+    return lambda config: replace(config, limits=replace(config.limits, **limits))
 
 
 def served_by(change: Callable[[ssl.SSLContext], None]) -> Change:

@@ -1,6 +1,6 @@
 """Every variation by its id, and how variations are applied to a behaviour and a configuration.
 
-`catalogue.toml` describes each variation; the modules of a kind hold the change that does it.
+`catalogue.toml` describes each variation; the modules of `changes` make the changes.
 """
 
 from __future__ import annotations
@@ -16,10 +16,10 @@ from typing import Any
 from cbspec.profile.target import Transport
 from cbspec_simulator.relay.behaviour import Behaviour
 from cbspec_simulator.settings.config import Config
-from cbspec_simulator.variations import deviations, open_points, variants
+from cbspec_simulator.variations import changes
+from cbspec_simulator.variations.changes.tls import ONE_SUITE
 from cbspec_simulator.variations.parts import Change, both
 from cbspec_simulator.variations.rows import change
-from cbspec_simulator.variations.variants.tls import ONE_SUITE
 
 _CATALOGUE = tomllib.loads(Path(__file__).with_name("catalogue.toml").read_text(encoding="utf-8"))
 _TRANSPORTS: Mapping[str, Transport] = {id_: name for name, ids in _CATALOGUE["transports"].items() for id_ in ids}
@@ -58,11 +58,10 @@ def _rows(kind: str) -> Iterator[tuple[str, str, str]]:
 
 
 def _found(name: str) -> dict[str, Any]:
-    """Return the entries of the modules of all kinds in their dictionaries of one name, by id of the variation."""
+    """Return the entries of all modules in their dictionaries of one name, by id of the variation."""
     found: dict[str, Any] = {}
-    for package in (deviations, variants, open_points):
-        for module in pkgutil.iter_modules(package.__path__, f"{package.__name__}."):
-            found |= getattr(import_module(module.name), name, {})
+    for module in pkgutil.iter_modules(changes.__path__, f"{changes.__name__}."):
+        found |= getattr(import_module(module.name), name, {})
     return found
 
 

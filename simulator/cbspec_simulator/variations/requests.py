@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import replace
 from typing import Any
 
@@ -12,52 +13,38 @@ from cbspec.protocol.messages import Message, Violation
 from cbspec.protocol.strictjson import NotStrictJson
 from cbspec.tokens.jwt import Claims
 from cbspec_simulator.base.state import Authority
-from cbspec_simulator.variations.parts import Change
+from cbspec_simulator.variations.parts import Change, around
 
 Decode = Callable[[RawMessage, int], object]
+Understand = Callable[[object], Message | Violation]
 Verify = Callable[[Authority, str, float], Claims]
 
 
-def decoding(around: Callable[[Decode, RawMessage, int], object]) -> Change:
-    """Decode input by a function of the previous decoding, the message and the maximum depth."""
-    return lambda behaviour: replace(behaviour, decode=lambda frame, depth: around(behaviour.decode, frame, depth))
-
-
-def verifying(around: Callable[[Verify, Authority, str, float], Claims]) -> Change:
-    """Verify tokens by a function of the previous verification and its arguments."""
-    return lambda behaviour: replace(
-        behaviour, verify=lambda authority, token, now: around(behaviour.verify, authority, token, now)
-    )
-
-
 def accepts_repaired(repair: Callable[[bytes], bytes | None]) -> Change:
-    """Accept input that isn't JSON: `repair` returns the JSON to read instead, or None."""
+    """Accept input that isn't JSON: `repair` returns the JSON to read instead, or None, or raises any error."""
 
-    def around(decode: Decode, frame: RawMessage, max_depth: int) -> object:
+    def repaired(decode: Decode, frame: RawMessage, max_depth: int) -> object:
         try:
             return decode(frame, max_depth)
         except NotStrictJson:
-            repaired = repair(frame.text)
-            if repaired is None:
+            text = None
+            with suppress(Exception):
+                text = repair(frame.text)
+            if text is None:
                 raise
-            return decode(RawMessage(repaired), max_depth)
+            return decode(RawMessage(text), max_depth)
 
-    return decoding(around)
+    return around("decode", repaired)
 
 
 def misreads(change: Callable[[bytes], bytes]) -> Change:
     """Apply a function to each input text before it is decoded."""
-    return decoding(lambda decode, frame, max_depth: decode(frame._replace(text=change(frame.text)), max_depth))
+    return around("decode", lambda decode, frame, depth: decode(frame._replace(text=change(frame.text)), depth))
 
 
 def unreadable(when: Callable[[bytes], bool]) -> Change:
     """Refuse valid input texts for which `when` is true."""
     return misreads(lambda text: b'{"type":""}' if when(text) else text)
-
-
-def understands(around: Callable[[Callable[[object], Message | Violation], object], Message | Violation]) -> Change:
-    """Interpret JSON values by a function of the previous interpretation and the value."""
-    return lambda behaviour: replace(behaviour, understand=lambda value: around(behaviour.understand, value))
 
 
 MISSING: Any = object()
@@ -82,20 +69,25 @@ def accepts(kind: str, member: str, when: Test, by: object) -> Change:
     A callable `by` is called with the value.
     """
 
-    def around(understand: Callable[[object], Message | Violation], value: object) -> Message | Violation:
-        if isinstance(value, dict) and value.get("type") == kind and when(value.get(member, MISSING)):
+    def accepted(understand: Understand, value: Any) -> Message | Violation:  # noqa: ANN401 - a JSON value
+        if _has(value, kind, member, when):
             value = {**value, member: by(value.get(member)) if callable(by) else by}
         return understand(value)
 
-    return understands(around)
+    return around("understand", accepted)
 
 
 def refuses(kind: str, member: str, when: Test, code: ErrorCode) -> Change:
     """Refuse a request with another code if `when` is true of a member's value."""
 
-    def around(understand: Callable[[object], Message | Violation], value: object) -> Message | Violation:
+    def refused(understand: Understand, value: object) -> Message | Violation:
         found = understand(value)
-        hit = isinstance(value, dict) and value.get("type") == kind and when(value.get(member, MISSING))
-        return replace(found, code=code) if hit and isinstance(found, Violation) else found
+        if isinstance(found, Violation) and _has(value, kind, member, when):
+            return replace(found, code=code)
+        return found
 
-    return understands(around)
+    return around("understand", refused)
+
+
+def _has(value: object, kind: str, member: str, when: Test) -> bool:
+    return isinstance(value, dict) and value.get("type") == kind and when(value.get(member, MISSING))

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Callable, Hashable
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 from cbspec.protocol.codes import ErrorCode
 from cbspec.protocol.connection import RequestRefused
 from cbspec.protocol.messages import Request, TunnelInfo
 from cbspec.protocol.state import Rule, State
+from cbspec.tokens.jwt import Claims
 from cbspec_simulator.base.state import Attempt, Identity, Refused
-from cbspec_simulator.base.steps import Check, Quota, Step
+from cbspec_simulator.base.steps import Check, IoRequest, Quota, Step
 from cbspec_simulator.relay.behaviour import Behaviour
-from cbspec_simulator.variations.parts import Change, both
+from cbspec_simulator.variations.parts import Change, around, both
 
 
 def rule(state: State, request: type[Request], entry: Rule) -> Change:
@@ -64,70 +66,62 @@ def moved(
     return change
 
 
+def watching(name: str, make: Callable[[Any], Check]) -> Change:
+    """Replace the check of a step by `make(check)`."""
+    return each_step(name, lambda step: (replace(step, check=make(step.check)),))
+
+
 def check(name: str, function: Check) -> Change:
     """Replace the check of a step."""
-    return each_step(name, lambda step: (replace(step, check=function),))
+    return watching(name, lambda _: function)
 
 
-def watching(name: str, make: Callable[[Check], Check]) -> Change:
-    """Replace the check of a step by `make(check)`, which is called for each behaviour: checks can keep state."""
-    return each_step(name, lambda step: (replace(step, check=make(step.check)),))
+def checking(name: str, function: Callable[[Check, Attempt], IoRequest | None]) -> Change:
+    """Replace the check of a step by a function of the previous check and the attempt."""
+    return watching(name, lambda inner: partial(function, inner))
 
 
 def recoded(name: str, code: ErrorCode) -> Change:
     """Let a step refuse with another code."""
 
-    def make(inner: Check) -> Check:
-        def refusing(attempt: Attempt) -> Any:  # noqa: ANN401 - what the step returns
-            try:
-                return inner(attempt)
-            except Refused as refused:
-                raise Refused(code, refused.text, close=refused.close) from None
+    def refusing(inner: Check, attempt: Attempt) -> IoRequest | None:
+        try:
+            return inner(attempt)
+        except Refused as refused:
+            raise Refused(code, refused.text, close=refused.close) from None
 
-        return refusing
-
-    return watching(name, make)
+    return checking(name, refusing)
 
 
 def quota(name: str, **parts: Any) -> Change:  # noqa: ANN401 - checked by the names of the parts
     """Replace parts of a quota, for example its account or its limit."""
-
-    def make(inner: Check) -> Check:
-        assert isinstance(inner, Quota)  # noqa: S101 - the caller names a quota
-        return replace(inner, **parts)
-
-    return watching(name, make)
+    return watching(name, lambda inner: replace(inner, **parts))
 
 
 def limit(name: str, function: Callable[[int], int | None]) -> Change:
     """Apply a function to the limit of a quota."""
 
-    def make(inner: Check) -> Check:
-        assert isinstance(inner, Quota)  # noqa: S101 - the caller names a quota
+    def limited(inner: Quota, attempt: Attempt) -> int | None:
+        found = inner.limit(attempt)
+        return None if found is None else function(found)
 
-        def other(attempt: Attempt) -> int | None:
-            found = inner.limit(attempt)
-            return None if found is None else function(found)
-
-        return replace(inner, limit=other)
-
-    return watching(name, make)
+    return watching(name, lambda inner: replace(inner, limit=partial(limited, inner)))
 
 
 def refusals(function: Callable[[Attempt, RequestRefused], Refused | None]) -> Change:
     """Refuse invalid requests as a function says; None keeps the refusal."""
-
-    def change(behaviour: Behaviour) -> Behaviour:
-        return replace(
-            behaviour, refuse=lambda attempt, event: function(attempt, event) or behaviour.refuse(attempt, event)
-        )
-
-    return change
+    return around("refuse", lambda refuse, attempt, event: function(attempt, event) or refuse(attempt, event))
 
 
 def refused_as(code: ErrorCode, *requirements: str) -> Change:
     """Refuse requests that break one of these requirements with another code."""
     return refusals(lambda _, event: Refused(code, event.text) if event.requirement in requirements else None)
+
+
+def claims_of(attempt: Attempt) -> Claims:
+    """Return the claims of an attempt."""
+    assert attempt.claims is not None  # noqa: S101 - set by an earlier step
+    return attempt.claims
 
 
 def by_subject(attempt: Attempt) -> Hashable:

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from cbspec.profile.target import Rate
 from cbspec_simulator.base.limits import RateLimiter, TokenBucket
-from cbspec_simulator.variations.variants import rates
+from cbspec_simulator.variations.changes import rates
 
 
 @pytest.mark.parametrize(

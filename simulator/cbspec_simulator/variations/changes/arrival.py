@@ -1,4 +1,4 @@
-"""Deviations of input that arrives in pieces, or pipelined."""
+"""Input that arrives in pieces, or pipelined."""
 
 from __future__ import annotations
 
@@ -12,7 +12,16 @@ from cbspec.protocol.websocket import WebSocketFramer
 from cbspec_simulator.base.state import Attempt
 from cbspec_simulator.base.steps import Check, IoRequest
 from cbspec_simulator.variations.parts import Change, framed, websocket_by
-from cbspec_simulator.variations.steps import watching
+from cbspec_simulator.variations.steps import checking
+
+
+class ClearableFramer(StreamFramer):
+    """A framer that can drop an incomplete message."""
+
+    def clear(self) -> None:
+        """Drop the incomplete message at the end of the input."""
+        self._buffer.clear()
+        self._scanner = None
 
 
 def _read_as(function: Callable[[bytes], bytes]) -> Change:
@@ -60,23 +69,18 @@ def _up_to(mark: bytes) -> Change:
     return _taken(choose)
 
 
-def _heartbeats_first(found: list[RawMessage]) -> list[RawMessage]:
-    return sorted(found, key=lambda message: b'"heartbeat"' not in message.text)
-
-
-class _ImpatientFramer(StreamFramer):
+class _ImpatientFramer(ClearableFramer):
     """Takes an incomplete message as invalid at the end of each read."""
 
     def next_message(self) -> RawMessage | None:
         frame, lost = super().next_message(), self.pending
         if frame is not None or not lost:
             return frame
-        self._buffer.clear()
-        self._scanner = None
+        self.clear()
         return RawMessage(lost, "it is cut off")
 
 
-class _HalfLosingFramer(StreamFramer):
+class _HalfLosingFramer(ClearableFramer):
     """Drops an incomplete message after a complete one."""
 
     _whole = False
@@ -88,8 +92,7 @@ class _HalfLosingFramer(StreamFramer):
     def next_message(self) -> RawMessage | None:
         frame = super().next_message()
         if frame is None and self._whole and self.pending:
-            self._buffer.clear()
-            self._scanner = None
+            self.clear()
         self._whole = frame is not None
         return frame
 
@@ -103,14 +106,11 @@ class _SingleMessageFramer(WebSocketFramer):
         return frame
 
 
-def _nothing_after_a_dial(step: Check) -> Check:
-    def dial(attempt: Attempt) -> IoRequest | None:
-        wanted = step(attempt)
-        while wanted is not None and attempt.connection.framer.next_message() is not None:
-            pass
-        return wanted
-
-    return dial
+def _nothing_after_a_dial(dial: Check, attempt: Attempt) -> IoRequest | None:
+    wanted = dial(attempt)
+    while wanted is not None and attempt.connection.framer.next_message() is not None:
+        pass
+    return wanted
 
 
 CHANGES: dict[str, Change] = {
@@ -128,7 +128,9 @@ CHANGES: dict[str, Change] = {
     "input-pipelined-beyond-eight-lost": _taken(lambda found: found[:8]),
     "input-pipelined-behind-auth-lost": _up_to(rb'"token"'),
     "input-pipelined-behind-refused-lost": _up_to(rb'"remote_port":0[,}]'),
-    "input-pipelined-behind-dialled-lost": watching("dial", _nothing_after_a_dial),
+    "input-pipelined-behind-dialled-lost": checking("dial", _nothing_after_a_dial),
     "input-pipelined-websocket-lost": websocket_by(ServerProtocol, _SingleMessageFramer),
-    "input-pipelined-heartbeats-first": _taken(_heartbeats_first),
+    "input-pipelined-heartbeats-first": _taken(
+        lambda found: sorted(found, key=lambda message: b'"heartbeat"' not in message.text)
+    ),
 }

@@ -1,4 +1,4 @@
-"""Deviations of tenants: in tokens and in tunnel_infos."""
+"""Tenants in tokens and in tunnel_infos."""
 
 from __future__ import annotations
 
@@ -9,85 +9,75 @@ from dataclasses import replace
 from cbspec.profile.target import Tenant
 from cbspec.protocol.codes import ErrorCode
 from cbspec.protocol.messages import TunnelInfo
-from cbspec.tokens.jwt import Claims
 from cbspec_simulator.base.state import Attempt, Identity, Refused
 from cbspec_simulator.base.steps import Check, IoRequest, complete_claims, known_tenant
 from cbspec_simulator.variations.answers import request_is, unanswered
 from cbspec_simulator.variations.parts import Change, both
 from cbspec_simulator.variations.requests import Test, accepts, missing
-from cbspec_simulator.variations.steps import check, tunnel_request, watching
+from cbspec_simulator.variations.steps import check, checking, claims_of, tunnel_request
 
 _OWN = "\0own"
 """Replaces a tenant_id in a tunnel_info: the tenant of the connection's token."""
 
 
-def _claims(attempt: Attempt) -> Claims:
-    assert attempt.claims is not None  # noqa: S101 - set by an earlier step
-    return attempt.claims
+def _without_tenant(attempt: Attempt) -> None:
+    """Use the first tenant if a token names none."""
+    claims = claims_of(attempt)
+    if claims.all.get("tenant_id") is None:
+        first = next(tenant.id for tenant in attempt.relay.tenants.values() if tenant.active)
+        attempt.claims = replace(claims, tenant_id=first)
+    complete_claims(attempt)
 
 
-def _first_tenant_where(test: Test) -> Change:
-    """Use the first tenant if `test` is true of a token's tenant, `...` if it is absent."""
+def _tenant_only(attempt: Attempt) -> None:
+    """Require a tenant, and name a client without a subject anonymous."""
+    claims = claims_of(attempt)
+    attempt.claims = replace(claims, subject=claims.subject or "anonymous")
+    complete_claims(attempt)
 
-    def completed(attempt: Attempt) -> None:
-        claims = _claims(attempt)
-        if test(claims.all.get("tenant_id", ...)):
-            first = next(tenant.id for tenant in attempt.relay.tenants.values() if tenant.active)
-            attempt.claims = replace(claims, tenant_id=first)
-        complete_claims(attempt)
 
-    return check("complete-claims", completed)
+def _empty_is_unknown(attempt: Attempt) -> None:
+    """Require a subject, and a string as tenant, which may be empty."""
+    if not claims_of(attempt).subject or not isinstance(claims_of(attempt).tenant_id, str):
+        raise Refused(ErrorCode.INVALID_TOKEN, "the token is not accepted: it names no subject or no tenant")
 
 
 def _found(find: Callable[[Attempt, str], Tenant | None]) -> Change:
-    """Find an unknown tenant in another way."""
+    """Find an unknown or inactive tenant in another way."""
 
     def known(attempt: Attempt) -> None:
-        claims = _claims(attempt)
-        name = str(claims.tenant_id)
-        tenant = None if name in attempt.relay.tenants else find(attempt, name)
+        tenant = find(attempt, str(claims_of(attempt).tenant_id))
         if tenant is None:
             known_tenant(attempt)
         else:
-            attempt.identity = Identity(claims.subject, tenant)
+            attempt.identity = Identity(claims_of(attempt).subject, tenant)
 
     return check("known-tenant", known)
 
 
+def _unknown(find: Callable[[Attempt, str], Tenant | None]) -> Change:
+    """Find an unknown tenant in another way."""
+    return _found(lambda attempt, name: None if name in attempt.relay.tenants else find(attempt, name))
+
+
 def _alike(test: Callable[[str, str], bool]) -> Change:
-    """Find a tenant if `test` is true of its id and the name in the token."""
-    return _found(
+    """Find an active tenant if `test` is true of its id and the name in the token."""
+    return _unknown(
         lambda attempt, name: next(
             (tenant for id_, tenant in attempt.relay.tenants.items() if test(id_, name) and tenant.active), None
         )
     )
 
 
-def _renamed(function: Callable[[str], str]) -> Change:
-    """Apply a function to the name of an unknown tenant."""
-    return _found(lambda attempt, name: attempt.relay.tenants.get(function(name)))
-
-
-def _even_inactive(attempt: Attempt) -> None:
-    tenant = attempt.relay.tenants.get(str(_claims(attempt).tenant_id))
-    if tenant is None:
-        known_tenant(attempt)
-    else:
-        attempt.identity = Identity(_claims(attempt).subject, tenant)
-
-
-def _inactive_as(code: ErrorCode) -> Check:
-    def known(attempt: Attempt) -> None:
-        tenant = attempt.relay.tenants.get(str(_claims(attempt).tenant_id))
-        if tenant is not None and not tenant.active:
-            raise Refused(code, "the tenant isn't active")
-        known_tenant(attempt)
-
-    return known
+def _inactive_refused(attempt: Attempt) -> None:
+    tenant = attempt.relay.tenants.get(str(claims_of(attempt).tenant_id))
+    if tenant is not None and not tenant.active:
+        raise Refused(ErrorCode.INVALID_TOKEN, "the tenant isn't active")
+    known_tenant(attempt)
 
 
 def _unknown_is_elsewhere(attempt: Attempt) -> None:
-    if str(_claims(attempt).tenant_id) not in attempt.relay.tenants:
+    if str(claims_of(attempt).tenant_id) not in attempt.relay.tenants:
         raise Refused(ErrorCode.IP_NOT_ALLOWED, "not from here")
     known_tenant(attempt)
 
@@ -95,14 +85,11 @@ def _unknown_is_elsewhere(attempt: Attempt) -> None:
 def _tolerant(test: Callable[[Attempt, str, str], bool]) -> Change:
     """Open a tunnel for another tenant if `test` is true of the token's tenant and the named one."""
 
-    def make(inner: Check) -> Check:
-        def own_tenant(attempt: Attempt) -> IoRequest | None:
-            let_through = test(attempt, attempt.known.tenant.id, tunnel_request(attempt).tenant_id)
-            return None if let_through else inner(attempt)
+    def own_tenant(inner: Check, attempt: Attempt) -> IoRequest | None:
+        let_through = test(attempt, attempt.known.tenant.id, tunnel_request(attempt).tenant_id)
+        return None if let_through else inner(attempt)
 
-        return own_tenant
-
-    return watching("own-tenant", make)
+    return checking("own-tenant", own_tenant)
 
 
 def _connected(attempt: Attempt, _: str, name: str) -> bool:
@@ -124,14 +111,19 @@ def _folded(name: str) -> str:
 
 
 CHANGES: dict[str, Change] = {
-    "tenant-claim-missing-accepted": _first_tenant_where(lambda value: value is ... or value is None),
-    "unknown-tenant-accepted": _found(lambda _, name: Tenant(name)),
+    "tenant-claim-missing-accepted": check("complete-claims", _without_tenant),
+    "subject-not-required": check("complete-claims", _tenant_only),
+    "empty-tenant-as-tenant-not-found": check("complete-claims", _empty_is_unknown),
+    "unknown-tenant-accepted": _unknown(lambda _, name: Tenant(name)),
     "unknown-tenant-wrong-code": check("known-tenant", _unknown_is_elsewhere),
     "tenant-prefix-accepted": _alike(lambda id_, name: name.startswith(id_)),
     "tenant-suffix-accepted": _alike(lambda id_, name: name.endswith(f"-{id_}")),
-    "tenant-trimmed": _renamed(str.strip),
-    "inactive-tenant-accepted": check("known-tenant", _even_inactive),
-    "inactive-tenant-as-invalid-token": check("known-tenant", _inactive_as(ErrorCode.INVALID_TOKEN)),
+    "tenant-trimmed": _unknown(lambda attempt, name: attempt.relay.tenants.get(name.strip())),
+    "tenant-names-in-any-case": both(
+        _alike(lambda id_, name: id_.lower() == name.lower()), _named(lambda own, name: own.lower() == name.lower())
+    ),
+    "inactive-tenant-accepted": _found(lambda attempt, name: attempt.relay.tenants.get(name)),
+    "inactive-tenant-as-invalid-token": check("known-tenant", _inactive_refused),
     "tunnel-tenant-missing-accepted": _tunnel_without(missing),
     "tunnel-tenant-empty-accepted": _tunnel_without(lambda value: value == ""),
     "tunnel-for-connected-tenant": _tolerant(_connected),

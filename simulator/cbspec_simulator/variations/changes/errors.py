@@ -1,15 +1,15 @@
-"""Deviations of errors: their members, their texts, each listed code, and unknown message types."""
+"""Errors: their members, their texts, each listed code, and unknown message types."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from cbspec.protocol.framing import RawMessage
-from cbspec.protocol.messages import Auth, Heartbeat, Message, TunnelInfo, Violation
+from cbspec.protocol.messages import Auth, Heartbeat, TunnelInfo
 from cbspec.protocol.strictjson import NotStrictJson
 from cbspec.tokens.jws import CompactJws
-from cbspec_simulator.relay.behaviour import AnswerContext, Body
+from cbspec_simulator.relay.behaviour import AnswerContext
 from cbspec_simulator.variations.answers import (
     Edit,
     When,
@@ -21,10 +21,8 @@ from cbspec_simulator.variations.answers import (
     refused_by,
     request_is,
 )
-from cbspec_simulator.variations.parts import Change
-from cbspec_simulator.variations.requests import Decode, decoding, understands
-
-_UNKNOWN_TYPE = refused_by("CB-UNK-001")
+from cbspec_simulator.variations.parts import Change, around
+from cbspec_simulator.variations.requests import Decode
 
 
 def _with_token(exchange: AnswerContext) -> str:
@@ -40,18 +38,14 @@ def _quoting(decode: Decode, frame: RawMessage, max_depth: int) -> object:
         raise NotStrictJson(frame.text.decode(errors="replace"), utf8=error.utf8) from None
 
 
-def _heartbeat_if(test: Callable[[object], bool]) -> Change:
+def _heartbeat_if(test: Callable[[str], bool]) -> Change:
     """Take a message as a heartbeat if `test` is true of its type."""
 
-    def around(understand: Callable[[object], Message | Violation], value: object) -> Message | Violation:
-        hit = isinstance(value, dict) and test(value.get("type"))
-        return Heartbeat() if hit else understand(value)
+    def understand(before: Callable[[Any], object], value: Any) -> object:  # noqa: ANN401 - a JSON value
+        name = value.get("type") if isinstance(value, dict) else None
+        return Heartbeat() if isinstance(name, str) and test(name) else before(value)
 
-    return understands(around)
-
-
-def _name(test: Callable[[str], bool]) -> Callable[[object], bool]:
-    return lambda name: isinstance(name, str) and test(name)
+    return around("understand", understand)
 
 
 def _of_unknown_tenant(exchange: AnswerContext) -> bool:
@@ -77,11 +71,11 @@ class _Cause(NamedTuple):
 
     def edited(self, edit: Edit) -> Change:
         """Edit the errors of this cause."""
-
-        def edited(body: Body, exchange: AnswerContext) -> Body | list[Body]:
-            return edit(body, exchange) if self.text in str(body.get("message")) else body
-
-        return answers(f"error:{self.code}", edited, self.when)
+        return answers(
+            f"error:{self.code}",
+            lambda body, exchange: edit(body, exchange) if self.text in str(body.get("message")) else body,
+            self.when,
+        )
 
     def changes(self) -> Iterator[tuple[str, Change]]:
         """Give the deviations of this cause."""
@@ -89,6 +83,10 @@ class _Cause(NamedTuple):
         yield f"{id_}-unlisted", self.edited(put("code", self.unlisted))
         yield f"{id_}-without-message", self.edited(drop("message"))
         yield f"{id_}-as-its-own-type", self.edited(instead(type=self.code, message="refused"))
+
+    def as_status(self, answer: str) -> Change:
+        """Send an answer with the status "error" instead."""
+        return self.edited(instead(type=answer, status="error", error=self.code))
 
 
 _EXPIRED = _Cause("invalid_token", "token_expired", text="expired")
@@ -99,7 +97,7 @@ _CAUSES = (
     _Cause("rate_limit_exceeded", "too_many_requests"),
     _Cause("connection_limit_reached", "too_many_connections"),
     _Cause("server_unavailable", "service_unavailable"),
-    _Cause("unknown_message_type", "unsupported", _UNKNOWN_TYPE),
+    _Cause("unknown_message_type", "unsupported", refused_by("CB-UNK-001")),
     _Cause("tenant_limit_exceeded", "quota_exceeded", request_is(TunnelInfo)),
     _Cause("tenant_not_found", "no_such_tenant", _of_unknown_tenant),
     _Cause("ip_not_allowed", "forbidden"),
@@ -107,18 +105,13 @@ _CAUSES = (
     _Cause("data_transfer_failed", "dial_failed"),
 )
 
-
-def _status(cause: _Cause, answer: str) -> Change:
-    return cause.edited(instead(type=answer, status="error", error=cause.code))
-
-
 CHANGES: dict[str, Change] = {
     **dict(change for cause in _CAUSES for change in cause.changes()),
-    "invalid-token-as-a-status": _status(_EXPIRED, "auth_response"),
-    "invalid-tunnel-info-as-a-status": _status(_BAD_PORT, "tunnel_response"),
+    "invalid-token-as-a-status": _EXPIRED.as_status("auth_response"),
+    "invalid-tunnel-info-as-a-status": _BAD_PORT.as_status("tunnel_response"),
     "error-message-null": answers("error", put("message", None)),
     "error-quotes-token": answers("error:invalid_token", put("message", _with_token)),
-    "error-quotes-what-is-no-json": decoding(_quoting),
-    "type-trimmed": _heartbeat_if(_name(lambda name: name != name.strip())),
-    "type-ping-understood": _heartbeat_if(_name(lambda name: name == "ping")),
+    "error-quotes-what-is-no-json": around("decode", _quoting),
+    "type-trimmed": _heartbeat_if(lambda name: name != name.strip()),
+    "type-ping-understood": _heartbeat_if(lambda name: name == "ping"),
 }

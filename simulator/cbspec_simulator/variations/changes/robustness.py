@@ -1,4 +1,4 @@
-"""Deviations under hostile input: one connection harms others, or is not answered."""
+"""Hostile input: one connection harms others, or is not answered."""
 
 from __future__ import annotations
 
@@ -6,19 +6,18 @@ import itertools
 import re
 import ssl
 from collections.abc import Callable, Iterable
-from dataclasses import replace
 from weakref import WeakSet
 
 from cbspec.protocol.framing import MessageTooLarge, RawMessage, StreamFramer
 from cbspec.protocol.tls import TlsFailed, TlsLayer
 from cbspec_simulator.relay.behaviour import Behaviour, OtherConnection
 from cbspec_simulator.variations.answers import unanswered
-from cbspec_simulator.variations.parts import Change, both, framed, layered, part
-from cbspec_simulator.variations.requests import Decode, decoding
+from cbspec_simulator.variations.changes.arrival import ClearableFramer
+from cbspec_simulator.variations.parts import Change, around, both, framed, layered, part
+from cbspec_simulator.variations.requests import Decode
 
 _MANY = 1000
 _HUGE = 64 * 1024  # bytes
-_numbers = itertools.count()
 _LONG_NUMBER = re.compile(rb"\d{5000}")
 
 _Test = Callable[[RawMessage], bool]
@@ -43,12 +42,12 @@ class UnhandledInput(RuntimeError):
 def _seen(test: _Test, then: Callable[[], None]) -> Change:
     """Call a function when a message of a kind is decoded."""
 
-    def around(decode: Decode, frame: RawMessage, max_depth: int) -> object:
+    def decode(before: Decode, frame: RawMessage, max_depth: int) -> object:
         if test(frame):
             then()
-        return decode(frame, max_depth)
+        return before(frame, max_depth)
 
-    return decoding(around)
+    return around("decode", decode)
 
 
 def _ends_service(make: Callable[[Callable[[], None]], Change]) -> Change:
@@ -60,6 +59,10 @@ def _ends_service(make: Callable[[Callable[[], None]], Change]) -> Change:
         return both(make(lambda: events.append(None)), unserved)(behaviour)
 
     return change
+
+
+def _service_ended_by(test: _Test) -> Change:
+    return _ends_service(lambda happened: _seen(test, happened))
 
 
 def _fails() -> None:
@@ -91,81 +94,68 @@ def _on_broken_record(happened: Callable[[], None]) -> Change:
     return layered(FragileLayer)
 
 
-class _BlockingFramer(StreamFramer):
-    """Reads nothing on other connections while one of them holds a message that is incomplete, or huge."""
+def _blocking(least: int, *, for_good: bool) -> Change:
+    """Read nothing on other connections while one holds more than `least` bytes of an incomplete message.
 
-    def __init__(self, everybody: WeakSet[_BlockingFramer], *, huge: bool, max_message: int, max_depth: int) -> None:
-        super().__init__(max_message=max_message, max_depth=max_depth)
-        self.holding = False
-        self._huge = huge
-        self._all = everybody
-        everybody.add(self)
+    With `for_good`, nothing is read until that connection ends.
+    """
 
-    def next_message(self) -> RawMessage | None:
-        if any(other is not self and other.holding for other in self._all):
-            return None
-        frame = super().next_message()
-        if not (self._huge and self.holding):  # a huge message blocks until its connection ends
-            self.holding = frame is None and len(self.pending) > (_HUGE if self._huge else 0)
-        return frame
-
-
-def _blocking(*, huge: bool) -> Change:
     def change(behaviour: Behaviour) -> Behaviour:
-        everybody: WeakSet[_BlockingFramer] = WeakSet()
-        return framed(lambda **limits: _BlockingFramer(everybody, huge=huge, **limits))(behaviour)
+        holding: WeakSet[StreamFramer] = WeakSet()
+
+        class BlockingFramer(StreamFramer):
+            def next_message(self) -> RawMessage | None:
+                if holding - {self}:
+                    return None
+                frame = super().next_message()
+                if frame is None and len(self.pending) > least:
+                    holding.add(self)
+                elif not for_good:
+                    holding.discard(self)
+                return frame
+
+        return framed(BlockingFramer)(behaviour)
 
     return change
 
 
-class _SerialLayer(TlsLayer):
-    """Reads nothing on some connections during the handshake of another.
+def _serial(*, begins: int, held: bool) -> Change:
+    """Read nothing on some connections during the handshake of another.
 
     Arguments: a handshake begins with its first `begins` bytes. `held`: connections that were open before are not read;
     otherwise those that are in their own handshake.
     """
 
-    def __init__(self, context: ssl.SSLContext, everybody: WeakSet[_SerialLayer], *, begins: int, held: bool) -> None:
-        super().__init__(context, server_side=True)
-        self._begins, self._held = begins, held
-        self._received = 0
-        self._number = next(_numbers)
-        self._unread = b""
-        self._all = everybody
-        everybody.add(self)
-
-    @property
-    def handshaking(self) -> bool:
-        return not self.established and self._received >= self._begins
-
-    def receive_data(self, data: bytes) -> bytes:
-        self._unread += data
-        if self.established is self._held and any(self._waits_for(other) for other in self._all - {self}):
-            return b""
-        data, self._unread = self._unread, b""
-        self._received += len(data)
-        try:
-            return super().receive_data(data)
-        except TlsFailed:
-            self._all.discard(self)
-            raise
-
-    def _waits_for(self, other: _SerialLayer) -> bool:
-        return other.handshaking and (not self._held or other._number > self._number)
-
-    def receive_eof(self) -> None:
-        self._all.discard(self)
-        super().receive_eof()
-
-
-def _serial(*, begins: int, held: bool) -> Change:
     def change(behaviour: Behaviour) -> Behaviour:
-        everybody: WeakSet[_SerialLayer] = WeakSet()
+        layers: WeakSet[SerialLayer] = WeakSet()
+        numbers = itertools.count()
 
-        def layer(context: ssl.SSLContext) -> TlsLayer:
-            return _SerialLayer(context, everybody, begins=begins, held=held)
+        class SerialLayer(TlsLayer):
+            def __init__(self, context: ssl.SSLContext, *, server_side: bool) -> None:
+                super().__init__(context, server_side=server_side)
+                self.number = next(numbers)
+                self.received = 0
+                self._unread = b""
+                layers.add(self)
 
-        return replace(behaviour, layer=layer)
+            def receive_data(self, data: bytes) -> bytes:
+                self._unread += data
+                others = [each for each in layers - {self} if each.received >= begins and not each.established]
+                if self.established is held and any(other.number > self.number or not held for other in others):
+                    return b""
+                data, self._unread = self._unread, b""
+                self.received += len(data)
+                try:
+                    return super().receive_data(data)
+                except TlsFailed:
+                    layers.discard(self)
+                    raise
+
+            def receive_eof(self) -> None:
+                layers.discard(self)
+                super().receive_eof()
+
+        return layered(SerialLayer)(behaviour)
 
     return change
 
@@ -180,7 +170,7 @@ def _dropping(test: _Test) -> Change:
     return framed(DroppingFramer)
 
 
-class _SwallowingFramer(StreamFramer):
+class _SwallowingFramer(ClearableFramer):
     """Drops frames that are too large."""
 
     _swallows = False
@@ -196,8 +186,7 @@ class _SwallowingFramer(StreamFramer):
             return super().next_message()
         except MessageTooLarge:
             self._swallows = True
-            self._buffer.clear()
-            self._scanner = None
+            self.clear()
             return None
 
 
@@ -216,21 +205,13 @@ def _lines(happened: Callable[[], None]) -> Change:
     return framed(CountingFramer)
 
 
-def _service_ended_by(test: _Test) -> Change:
-    return _ends_service(lambda happened: _seen(test, happened))
-
-
-def _all_closed_by(test: _Test) -> Change:
-    return both(_seen(test, _fails), part(crashed=_abort_all))
-
-
 CHANGES: dict[str, Change] = {
     **{f"{kind}-ends-service": _service_ended_by(test) for kind, test in _HOSTILE.items()},
-    **{f"{kind}-closes-all": _all_closed_by(_HOSTILE[kind]) for kind in _CLOSING},
+    **{f"{kind}-closes-all": both(_seen(_HOSTILE[kind], _fails), part(crashed=_abort_all)) for kind in _CLOSING},
     "deep-nesting-unanswered": _dropping(_HOSTILE["deep-nesting"]),
     "nul-bytes-unanswered": _dropping(_HOSTILE["nul-bytes"]),
-    "half-message-blocks-all": _blocking(huge=False),
-    "huge-message-blocks-all": _blocking(huge=True),
+    "half-message-blocks-all": _blocking(0, for_good=False),
+    "huge-message-blocks-all": _blocking(_HUGE, for_good=True),
     "unread-answers-block-all": part(stuck=_stop_reading_all),
     "silent-connection-blocks-open-ones": _serial(begins=0, held=True),
     "half-handshake-blocks-open-ones": _serial(begins=1, held=True),

@@ -1,0 +1,1 @@
+"""The changes of each variation: one module for each subject."""

@@ -1,0 +1,46 @@
+"""Metrics: other texts, other names, other forms."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from functools import partial
+from typing import Any
+
+from cbspec_simulator.relay.behaviour import Behaviour, WsgiApp
+from cbspec_simulator.variations.parts import Change, part
+
+
+def _served(function: Callable[[bytes], bytes] = bytes, *, status: str = "", plain: bool = False) -> Change:
+    """Apply a function to the metrics, or serve them with another status, or in the plain format only."""
+
+    def application(app: WsgiApp, environ: dict[str, Any], start: Callable[..., object]) -> Iterable[bytes]:
+        if plain:
+            environ = {name: value for name, value in environ.items() if name != "HTTP_ACCEPT"}
+        return [function(b"".join(app(environ, lambda usual, *rest: start(status or usual, *rest))))]
+
+    return part(metrics=lambda app: partial(application, app))
+
+
+def _frozen(behaviour: Behaviour) -> Behaviour:
+    first: list[bytes] = []
+
+    def frozen(body: bytes) -> bytes:
+        first.append(body)
+        return first[0]
+
+    return _served(frozen)(behaviour)
+
+
+def _bare(text: bytes) -> bytes:
+    lines = (line for line in text.splitlines(keepends=True) if not line.startswith(b"#"))
+    return b"".join(line.replace(b"\n", b" 1800000000000\n") for line in lines)
+
+
+CHANGES: dict[str, Change] = {
+    "metrics-not-found": _served(status="404 Not Found"),
+    "metrics-cut-off": _served(lambda body: body[:-3]),
+    "metrics-frozen": _frozen,
+    "metrics-other-names": _served(lambda text: text.replace(b"cloudbridge", b"relay:v2"), plain=True),
+    "metrics-bare": _served(_bare, plain=True),
+    "metrics-in-plain-text": _served(plain=True),
+}

@@ -1,1 +1,0 @@
-"""Relays that each break one requirement."""

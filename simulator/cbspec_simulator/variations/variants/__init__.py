@@ -1,1 +1,0 @@
-"""Relays that conform and use a freedom of the specification."""
