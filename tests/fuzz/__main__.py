@@ -13,8 +13,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from tests.fuzz.target import FOLDER, read_corpus
-from tests.fuzz.targets import LIMITS
+from tests.fuzz.target import FOLDER, TARGETS, Target, read_corpus
 
 FOUND = Path(".fuzz")
 _SECONDS = 10  # for one input
@@ -41,17 +40,17 @@ def main(arguments: list[str] | None = None) -> int:
     """Run the chosen targets; return the exit code."""
     parser = argparse.ArgumentParser(prog="python -m tests.fuzz", description=__doc__)
     parser.add_argument("--cases", type=int, default=1_000_000, help="inputs in all (default: %(default)s)")
-    parser.add_argument("--target", action="append", metavar="NAME", help=f"{', '.join(LIMITS)}; may be repeated")
+    parser.add_argument("--target", action="append", metavar="NAME", help=f"{', '.join(TARGETS)}; may be repeated")
     parser.add_argument("--seed", type=int, help="seed of a reproducible run (default: random)")
     args = parser.parse_args(arguments)
     seed = args.seed if args.seed is not None else random.SystemRandom().randrange(1, 2**31)
-    limits = {name: LIMITS.get(name, (1, 512)) for name in args.target or LIMITS}
-    shares = sum(share for share, _ in limits.values())
+    chosen = {name: TARGETS.get(name, Target("")) for name in args.target or TARGETS}
+    shares = sum(target.share for target in chosen.values())
     failed = []
-    for name, (share, longest) in limits.items():
-        cases = max(1, args.cases * share // shares)
+    for name, target in chosen.items():
+        cases = max(1, args.cases * target.share // shares)
         print(f"{name}: {cases:,} inputs, seed {seed}", flush=True)
-        if not fuzz(name, cases, seed, longest=longest):
+        if not fuzz(name, cases, seed, longest=target.longest):
             failed.append(name)
     print(f"failed: {', '.join(failed)}; the inputs are in {FOUND}/" if failed else "no target failed")
     return 1 if failed else 0

@@ -1,7 +1,7 @@
 """Targets, their corpora, and how bytes become choices.
 
-A target is a module with a function `check`, which raises if an input breaks a promise. Its corpus is a text file with
-one escaped input per line.
+A target is a function that raises if an input breaks a promise. Its corpus is a text file with one escaped input per
+line.
 """
 
 from __future__ import annotations
@@ -9,16 +9,38 @@ from __future__ import annotations
 import importlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import TypeVar, cast
+from typing import Final, NamedTuple, TypeVar, cast
 
 T = TypeVar("T")
 FOLDER = Path(__file__).parent
 
 
+class Target(NamedTuple):
+    """A target: its module, its share of all inputs (smaller for slow ones), and the longest input in bytes."""
+
+    module: str
+    share: int = 1
+    longest: int = 512
+
+
+TARGETS: Final = {
+    "framing": Target("streams", 10, 200),
+    "websocket": Target("streams", 4, 400),
+    "strictjson": Target("texts", 10, 256),
+    "session": Target("session", 2, 250),
+    "tls": Target("streams", 2, 500),
+    "tokens": Target("texts", 8, 700),
+    "profile": Target("texts", 4, 1500),
+    "suite": Target("texts", 6, 400),
+}
+
+
 def load(name: str) -> Callable[[bytes], None]:
-    """Return the check of a target in `targets/`, or of any module if the name is dotted."""
-    module = importlib.import_module(name if "." in name else f"tests.fuzz.targets.{name}")
-    return cast(Callable[[bytes], None], module.check)
+    """Return a target, or the function `check` of any module if the name is dotted."""
+    if "." in name:
+        return cast(Callable[[bytes], None], importlib.import_module(name).check)
+    module = importlib.import_module(f"tests.fuzz.targets.{TARGETS[name].module}")
+    return cast(Callable[[bytes], None], getattr(module, name))
 
 
 def read_corpus(name: str) -> list[bytes]:

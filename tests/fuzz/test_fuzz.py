@@ -8,8 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.fuzz import __main__ as command
-from tests.fuzz.target import FOLDER, load, read_corpus
-from tests.fuzz.targets import LIMITS
+from tests.fuzz.target import FOLDER, TARGETS, load, read_corpus
 
 linux = pytest.mark.skipif(sys.platform != "linux", reason="atheris has wheels for Linux only")
 
@@ -21,7 +20,7 @@ def found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path / "found"
 
 
-@pytest.mark.parametrize("name", LIMITS)
+@pytest.mark.parametrize("name", TARGETS)
 def test_no_input_of_the_corpus_fails(name: str) -> None:
     check, corpus = load(name), read_corpus(name)
     assert corpus

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from typing import Final
 
 from cbspec.profile.target import Rate, Tenant
@@ -10,17 +11,15 @@ from cbspec.protocol.messages import Role, Violation, parse
 from cbspec.protocol.strictjson import loads
 from cbspec.tokens.jws import LONGEST_NAME, CompactJws
 from cbspec_schemas import violations
-from cbspec_simulator.base.clock import Clock, Moment
-from cbspec_simulator.base.steps import Dial, IoRequest
+from cbspec_simulator.base.clock import Clock
 from cbspec_simulator.observe.metrics import RelayMetrics
 from cbspec_simulator.observe.transcript import RelayTranscript, lines
-from cbspec_simulator.relay.actions import Action, CloseAction, SendAction
+from cbspec_simulator.relay.actions import Action, CloseAction
 from cbspec_simulator.relay.events import Answered, Event, MessageReceived
-from cbspec_simulator.relay.session import RelaySession, connect
 from cbspec_simulator.settings.config import Config, LimitSettings
 from tests.fuzz.target import Choices
 from tests.support.client import UPGRADE, frame
-from tests.support.memory import BEAT, HELLO, KEY, NOW, MemoryRelay, auth, tunnel
+from tests.support.memory import BEAT, HELLO, KEY, NOW, Body, MemoryClient, MemoryRelay, auth, tunnel
 
 _TENANTS: Final = (
     Tenant("a", tunnel_limit=2),
@@ -44,16 +43,15 @@ def _auth(claims: bytes) -> bytes:
     return json.dumps({"type": "auth", "token": str(CompactJws.signed({"alg": "HS256"}, claims, KEY.sign))}).encode()
 
 
-class _FuzzedConnection:
+class _FuzzedClient(MemoryClient):
+    """Checks that each request has one valid answer, and that nothing follows the close."""
+
     def __init__(self, memory: MemoryRelay, *, websocket: bool) -> None:
-        self.time = 0.0
-        self.closed = False
+        super().__init__(memory, "127.0.0.1", websocket=websocket)
         self.requested = self.answered = 0
-        self._io_requests: list[IoRequest] = []
         self._websocket = websocket
-        self.session: RelaySession = connect(memory.relay, "127.0.0.1", websocket=websocket)
         if websocket:
-            self.receive(UPGRADE + b"\r\n")
+            super().send(UPGRADE + b"\r\n")
 
     def __call__(self, event: Event) -> None:
         match event:
@@ -64,35 +62,19 @@ class _FuzzedConnection:
                 self.answered += 1
                 assert not violations("relay", body), body
 
-    @property
-    def now(self) -> Moment:
-        return Moment(self.time, NOW + self.time)
+    def say(self, text: bytes) -> None:
+        self.send(frame(text) if self._websocket else text + b"\n")
 
-    def send(self, text: bytes) -> None:
-        self.receive(frame(text) if self._websocket else text + b"\n")
-
-    def receive(self, data: bytes) -> None:
-        self._take(self.session.receive_data(data, self.now))
-
-    def dialled(self, *, reached: bool) -> None:
-        if self._io_requests:
-            self._io_requests.pop()
-            self._take(self.session.io_done(reached, self.now))
-
-    def _take(self, actions: list[Action]) -> None:
-        for action in actions:
-            assert not self.closed, "an action after the close"
-            if isinstance(action, SendAction):
-                for line in () if self._websocket else action.data.splitlines():
-                    assert not isinstance(parse(loads(line), Role.RELAY), Violation)
-            elif isinstance(action, CloseAction):
-                self.closed = True
-            else:
-                assert isinstance(action, Dial)
-                self._io_requests.append(action)
+    def take(self, actions: Sequence[Action]) -> list[Body]:
+        assert not (self.closed and actions), "an action after the close"
+        assert not any(isinstance(action, CloseAction) for action in actions[:-1]), "an action after the close"
+        answers = super().take(actions)
+        if not self._websocket:
+            assert not any(isinstance(parse(loads(line), Role.RELAY), Violation) for line in self.raw.splitlines())
+        return answers
 
 
-def check(data: bytes) -> None:
+def session(data: bytes) -> None:
     """Talk to a relay on three connections."""
     choices = Choices(data)
     mode = choices.byte()
@@ -100,7 +82,7 @@ def check(data: bytes) -> None:
     memory = MemoryRelay(*_TENANTS, config=config, buffer_pool=3, connection_limit=2, probe=bool(mode & 2))
     transcript = RelayTranscript(Clock(lambda: 0.0, lambda: float(NOW)))
     metrics = RelayMetrics(memory.relay, lambda: 0.0)
-    connections = [_FuzzedConnection(memory, websocket=bool(mode & bit)) for bit in (1, 4, 8)]
+    connections = [_FuzzedClient(memory, websocket=bool(mode & bit)) for bit in (1, 4, 8)]
     for connection in connections:
         memory.relay.tell.add(connection)
     transcript.listen(memory.relay.tell)
@@ -108,27 +90,31 @@ def check(data: bytes) -> None:
         act = choices.byte()
         client = connections[act % 3]
         if act < 128:
-            client.send(_TEXTS[act // 3 % len(_TEXTS)])
+            client.say(_TEXTS[act // 3 % len(_TEXTS)])
         elif act < 150:
-            client.send(_auth(choices.bytes(choices.byte())))
+            client.say(_auth(choices.bytes(choices.byte())))
         elif act < 175:
-            client.send(choices.bytes(choices.byte()))
+            client.say(choices.bytes(choices.byte()))
         elif act < 200:
-            client.receive(choices.bytes(choices.byte()))
+            client.send(choices.bytes(choices.byte()))
         elif act < 220:
-            client.dialled(reached=bool(act & 1))
+            if client.io_requests:
+                client.io_requests.pop()
+                client.dialled(bool(act & 1))
         elif act < 230:
             text = _TEXTS[choices.below(len(_TEXTS))]
             at = choices.below(len(text))
-            client.send(text[:at] + choices.bytes(act % 4) + text[at + 1 :])
+            client.say(text[:at] + choices.bytes(act % 4) + text[at + 1 :])
         elif act < 245:
-            client.time += act - 230
+            memory.time += act - 230
         else:
             client.session.end(reset=bool(act & 1))
             client.closed = False
     for client in connections:
         client.session.end()
-        assert not client.session.receive_data(_TEXTS[0], client.now)
+        client.raw = b""
+        client.send(_TEXTS[0])
+        assert not client.raw
         assert client.requested - client.answered in (0, 1, -1)
     assert not memory.relay.state.usage
     assert not memory.relay.state.connections
