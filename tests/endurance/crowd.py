@@ -10,6 +10,7 @@ import argparse
 import contextlib
 import json
 import os
+import signal
 import subprocess
 import sys
 import tempfile
@@ -22,10 +23,10 @@ from pathlib import Path
 from cbspec.descriptors import raise_limit
 from cbspec.profile.identity import DEVELOPMENT_TENANTS
 from cbspec.profile.profile import Profile, Tenant, dump, load
-from tests.endurance.guests import TENANTS
 from tests.support.processes import Served, served
 
 ROOT = Path(__file__).parents[2]
+TENANTS = [f"crowd-{number}" for number in range(10)]
 _POOL = 100  # buffers for the suite
 _PATIENCE = 1800.0
 
@@ -47,18 +48,23 @@ def suite_profile(file: Path) -> Path:
 
 @contextlib.contextmanager
 def crowded(relay: Served, count: int) -> Iterator[None]:
-    """Connect a crowd for the context. Raises RuntimeError if not all of it are served correctly to the end."""
-    command = [sys.executable, "-m", "tests.endurance.guests", str(relay.profile_file), str(count)]
-    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, cwd=ROOT) as guests:
-        assert guests.stdout is not None
+    """Hold a crowd of `cbspec load` for the context. Raises RuntimeError if not all of it are served to the end."""
+    command = [sys.executable, "-P", "-m", "cbspec", "load", "--target-profile", str(relay.profile_file)]
+    command += ["--sessions", str(count), "--rate", "200", "--hold", "86400", "--heartbeat", "30", "--timeout", "60"]
+    command += [f"--tenant={name}" for name in TENANTS]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, cwd=ROOT) as crowd:
         try:
-            if (line := guests.stdout.readline().strip()) != "here":
-                raise RuntimeError(f"the crowd didn't connect: {line or 'its process ended'}")
+            deadline = time.monotonic() + _PATIENCE
+            while relay.call("GET", "/health")["buffers"] < count:
+                if crowd.poll() is not None or time.monotonic() > deadline:
+                    raise RuntimeError("the crowd didn't connect")
+                time.sleep(0.2)
             yield
-            report = guests.communicate(timeout=_PATIENCE)[0].strip()  # closes standard input
+            crowd.send_signal(signal.SIGINT)
+            report = crowd.communicate(timeout=_PATIENCE)[0]
         finally:
-            guests.kill()
-    if report != f"served {count}":
+            crowd.kill()
+    if f" 0 failed, {count} interrupted" not in report or "no protocol violation" not in report:
         raise RuntimeError(f"not all of the crowd were served correctly: {report}")
 
 
@@ -78,7 +84,7 @@ def judged(folder: Path, profile: Path, options: Sequence[str]) -> dict[str, str
 def run(crowd: int, options: Sequence[str]) -> dict[str, str]:
     """Run the suite with a crowd (0: none), and print a summary; return the outcome of each requirement."""
     with tempfile.TemporaryDirectory(prefix="cbspec-crowd-") as name, contextlib.ExitStack() as stack:
-        relay = stack.enter_context(served(Path(name), config=configuration(crowd)))
+        relay = stack.enter_context(served(Path(name), "--control", "0", config=configuration(crowd)))
         profile, empty = suite_profile(relay.profile_file), relay.holding()
         if crowd:
             stack.enter_context(crowded(relay, crowd))

@@ -23,7 +23,7 @@ from typing import Any
 
 from cbspec_client.session import Transport
 from tests.endurance.promises import LOST, PROMISES, SERVED, STORMS, TIMEOUT, TOO_MANY, UNCONNECTED
-from tests.endurance.visits import Place, Visit, intrude
+from tests.endurance.visits import Place
 from tests.support.processes import Holding, Served, served
 
 CONFIGURATION = """
@@ -90,39 +90,46 @@ class Soak:
         """Make one visit; return its finding, or ""."""
         transport, kind = chance.choice([*Transport]), chance.random()
         if kind < 0.05:
-            intrude(self.place, chance)
+            self.place.intrude(chance)
             return ""
-        if not storm and kind < 0.3:
+        if storm:
+            outcome = self.place.visit(chance.choice(ROOMY), subject, transport, chance, patient=False)
+            return self._judge("a visit in a storm", outcome, _IN_STORM)
+        if kind < 0.3:
             return self._struck(chance, subject, transport)
-        drop = None if storm or kind >= 0.4 else self._drop(chance)
-        tenant = chance.choice(ROOMY if storm or drop else [*ROOMY, *LIMITED])
-        allowed = _IN_STORM if storm else {LOST} if drop else {SERVED, LIMITED.get(tenant, SERVED)}
-        visit = Visit(self.place, tenant, subject, transport, patient=not storm)
-        return self._judge("a visit in a storm" if storm else "a visit", visit.outcome(chance, drop), allowed)
+        if kind < 0.4:
+            how = chance.choice(("reset", "close", "close-without-notify"))
+            outcome = self.place.visit(
+                chance.choice(ROOMY), subject, transport, chance, drop=lambda: self._drop(subject, how)
+            )
+            return self._judge("a dropped visit", outcome, {LOST})
+        tenant = chance.choice([*ROOMY, *LIMITED])
+        outcome = self.place.visit(tenant, subject, transport, chance)
+        return self._judge("a visit", outcome, {SERVED, LIMITED.get(tenant, SERVED)})
 
     def _struck(self, chance: Random, subject: str, transport: Transport) -> str:
         """Make a visit with a fault of its own."""
         promise = chance.choice(PROMISES)
         transport = Transport(promise.transport) if promise.transport else transport
-        patient = promise.outcome != TIMEOUT
-        visit = Visit(self.place, chance.choice(ROOMY), subject, transport, patient, polite=True)
-        visit.more = promise.outcome == TOO_MANY  # a relay needn't send more after the client has closed
         self.relay.call("POST", "/faults", promise.fault(subject, subject))
-        outcome = visit.outcome(chance)
+        outcome = self.place.visit(
+            chance.choice(ROOMY),
+            subject,
+            transport,
+            chance,
+            patient=promise.outcome != TIMEOUT,
+            polite=True,
+            more=promise.outcome == TOO_MANY,  # a relay needn't send more after the client has closed
+        )
         strikes = self.relay.call("DELETE", f"/faults/{subject}")["strikes"]
         self.faults[promise.kind] += 1
         name = f"{promise.kind} at {promise.message}"
         return self._judge(name, outcome, {promise.outcome}) or ("" if strikes else f"{name} never struck")
 
-    def _drop(self, chance: Random) -> Callable[[str], None]:
-        how = chance.choice(("reset", "close", "close-without-notify"))
-
-        def drop(subject: str) -> None:
-            connections = self.relay.call("GET", "/connections")
-            number = next(each["number"] for each in connections if each["subject"] == subject)
-            self.relay.call("DELETE", f"/connections/{number}?how={how}")
-
-        return drop
+    def _drop(self, subject: str, how: str) -> None:
+        connections = self.relay.call("GET", "/connections")
+        number = next(each["number"] for each in connections if each["subject"] == subject)
+        self.relay.call("DELETE", f"/connections/{number}?how={how}")
 
     def _judge(self, name: str, outcome: str, allowed: set[str]) -> str:
         self.outcomes[outcome] += 1
