@@ -15,9 +15,8 @@ from concurrent.futures import ThreadPoolExecutor, as_completed
 from pathlib import Path
 
 from tests.adequacy.matrix import MatrixRow, summary, write
-from tests.adequacy.runs import run
+from tests.adequacy.runs import fork_server, run
 from tests.adequacy.subjects import TRANSPORTS, WAITED_FOR, Subject, groups, subjects
-from tests.adequacy.suites import fork_server
 
 MATRIX = Path(__file__).parents[2] / "docs" / "kill-matrix.md"
 

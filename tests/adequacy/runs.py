@@ -1,26 +1,132 @@
-"""One run of the suite against one of the named relays."""
+"""Runs of the suite against the named relays, in forked processes: imports would take longer than most runs."""
 
 from __future__ import annotations
 
 import contextlib
+import json
+import multiprocessing
+import os
+import pkgutil
 import shutil
+import sys
 import tempfile
 from collections.abc import Iterator, Sequence
 from functools import cache
+from multiprocessing.connection import Connection
 from multiprocessing.context import ForkServerContext
 from pathlib import Path
 from typing import Any
 
+import pytest
+
+import cbspec_conformance.relay
+from cbspec.cli import main
 from cbspec.cli.cases import find_cases
+from cbspec_conformance.reporting.results import write_results
+from cbspec_conformance.reporting.saved_run import SavedRun
 from cbspec_simulator import VARIANTS
 from tests.adequacy.matrix import MatrixRow, judge
 from tests.adequacy.subjects import WAITED_FOR, Subject, SubjectKind
-from tests.adequacy.suites import SUITE, NoResults, forked_relay, results
 from tests.support.processes import served
 
+SUITE = Path(cbspec_conformance.__file__).parent
 _LOGS = Path(__file__).parents[2] / ".adequacy"  # reports of runs with a bad verdict
 _PATIENCE = 900.0  # seconds after which a run is stopped
 _WORKERS = ("-n", "4")  # several wait at a time
+_GRACE = 10.0  # seconds for a relay to end
+_START = 60.0  # seconds for its start
+
+
+class NoResults(Exception):
+    """A run has no results; the text gives the reason."""
+
+
+def fork_server() -> ForkServerContext:
+    """Return a server that has imported the suite and the simulator."""
+    context = multiprocessing.get_context("forkserver")
+    cases = pkgutil.walk_packages(cbspec_conformance.relay.__path__, "cbspec_conformance.relay.")
+    parts = ("cbspec_conformance.runner.entry", "cbspec_conformance.runner.plugin", "cbspec_simulator.app.command")
+    context.set_forkserver_preload([*parts, *(module.name for module in cases), __name__])
+    return context
+
+
+@contextlib.contextmanager
+def _forked_relay(context: ForkServerContext, folder: Path, *options: str) -> Iterator[Path]:
+    """Start a simulator in a forked process, yield its profile in `folder`, and stop it. Raises NoResults."""
+    profile = folder / "profile.toml"
+    ready, output = context.Pipe(duplex=False)
+    command = ("simulate", "--port", "0", "--json", "--profile-out", str(profile), *options)
+    process = context.Process(target=_serve, args=(command, output, folder))
+    process.start()
+    output.close()
+    try:
+        if not (ready.poll(_START) and os.read(ready.fileno(), 1)):
+            log = (folder / "relay.log").read_text(errors="replace")
+            raise NoResults(f"the relay doesn't start: {log.strip()[-300:]}")
+        yield profile
+    finally:
+        ready.close()
+        process.terminate()
+        process.join(_GRACE)
+        if process.is_alive():
+            process.kill()
+            process.join()
+
+
+def _serve(command: Sequence[str], output: Connection, folder: Path) -> None:
+    log = os.open(folder / "relay.log", os.O_CREAT | os.O_WRONLY, 0o600)
+    os.dup2(output.fileno(), 1)
+    os.dup2(log, 2)
+    output.close()
+    os.chdir(folder)
+    sys.exit(main(command))
+
+
+def _results(context: ForkServerContext, folder: Path, *arguments: str) -> dict[str, Any]:
+    """Return the results of a run. Raises NoResults if there are none, or if its transcript gives other verdicts."""
+    file, transcript = folder / "results.json", folder / "transcript.jsonl"
+    options = ("--results", str(file), "--transcript", str(transcript), *arguments)
+    process = context.Process(target=_run, args=(options, folder))
+    process.start()
+    process.join(_PATIENCE)
+    if process.is_alive():
+        process.kill()
+        process.join()
+        raise NoResults(f"the run took more than {_PATIENCE:.0f} s")
+    if not file.exists():
+        lines = (folder / "suite.log").read_text(errors="replace").strip().splitlines()
+        raise NoResults(f"exit code {process.exitcode}: {lines[-1] if lines else 'no output'}")
+    found = dict(json.loads(file.read_text(encoding="utf-8")))
+    if difference := _difference(found, folder / "rejudged.json"):
+        raise NoResults(f"the transcript gives another verdict: {difference}")
+    return found
+
+
+def _difference(run: dict[str, Any], rejudged: Path) -> str:
+    """Return the first difference between the verdicts of a run and those recomputed from its transcript."""
+    again = json.loads(rejudged.read_text(encoding="utf-8")) if rejudged.exists() else {"requirements": {}}
+    for name, verdict in run["requirements"].items():
+        one, other = _verdict(verdict), _verdict(again["requirements"].get(name, {}))
+        if one != other:
+            return f"{name}: {one} and {other}"
+    return "" if run["green"] == again["green"] else f"green: {run['green']} and {again['green']}"
+
+
+def _verdict(verdict: dict[str, Any]) -> dict[str, Any]:
+    """Return a verdict without the exchanges as text: a transcript cuts long messages."""
+    findings = [{**finding, "exchange": ""} for finding in verdict.get("findings", ())]
+    return {**verdict, "findings": findings}
+
+
+def _run(arguments: Sequence[str], folder: Path) -> None:
+    file = os.open(folder / "suite.log", os.O_CREAT | os.O_WRONLY, 0o600)
+    os.dup2(file, 1)
+    os.dup2(file, 2)
+    os.environ["XDG_CACHE_HOME"] = str(folder)  # runs share no saved failures
+    code = pytest.main(["-c", str(SUITE / "pytest.ini"), "-p", "no:cacheprovider", "-p", "no:randomly", *arguments])
+    if (transcript := folder / "transcript.jsonl").exists():
+        write_results(SavedRun.load(transcript).result(), folder / "rejudged.json")
+    sys.exit(code)
 
 
 def run(context: ForkServerContext, group: Sequence[Subject], transport: str) -> list[MatrixRow]:
@@ -38,7 +144,7 @@ def _together(context: ForkServerContext, group: Sequence[Subject], transport: s
         try:
             with _relay(context, folder, group) as profile:
                 chosen = ("--target-profile", str(profile), "--transport", transport, *_selection(group[0]))
-                found = results(context, folder, _PATIENCE, *chosen)
+                found = _results(context, folder, *chosen)
         except NoResults as reason:
             found = str(reason)
         rows = [judge(subject, transport, found) for subject in group]
@@ -57,7 +163,7 @@ def _relay(context: ForkServerContext, folder: Path, group: Sequence[Subject]) -
         with served(folder, *options) as relay:  # OpenSSL reads its configuration at the start of a process
             yield relay.profile_file
     else:
-        with forked_relay(context, folder, *options) as profile:
+        with _forked_relay(context, folder, *options) as profile:
             yield profile
 
 

@@ -35,41 +35,26 @@ def results(*, green: bool = True, kit_errors: tuple[str, ...] = (), **outcomes:
 @pytest.mark.parametrize(
     ("subject", "found", "verdict", "others"),
     [
-        (DEVIATION, results(TUN_007="failed", green=False), SuiteVerdict.KILLED, ()),
         (DEVIATION, results(TUN_007="warned"), SuiteVerdict.KILLED, ()),
         (DEVIATION, results(TUN_007="failed", MSG_004="failed", green=False), SuiteVerdict.KILLED, ("CB-MSG-004",)),
-        (DEVIATION, results(TUN_007="passed"), SuiteVerdict.SURVIVED, ()),
         (DEVIATION, results(TUN_007="inconclusive", green=False), SuiteVerdict.SURVIVED, ()),
-        (DEVIATION, results(TUN_007="not exercised"), SuiteVerdict.SURVIVED, ()),
         (DEVIATION, results(TUN_007="passed", MSG_004="failed", green=False), SuiteVerdict.MISBLAMED, ("CB-MSG-004",)),
         (VARIANT, results(TUN_007="passed", MSG_004="not exercised"), SuiteVerdict.LEFT_ALONE, ()),
-        (VARIANT, results(TUN_007="failed", green=False), SuiteVerdict.ACCUSED, ("CB-TUN-007",)),
-        (VARIANT, results(TUN_007="warned"), SuiteVerdict.ACCUSED, ("CB-TUN-007",)),
         (VARIANT, results(TUN_007="inconclusive", green=False), SuiteVerdict.ACCUSED, ()),
         (CLEAN, results(TUN_007="warned"), SuiteVerdict.ACCUSED, ("CB-TUN-007",)),
         (OPEN_POINT, results(ERR_003="warned"), SuiteVerdict.LEFT_ALONE, ()),
         (OPEN_POINT, results(ERR_003="failed", green=False), SuiteVerdict.ACCUSED, ("CB-ERR-003",)),
+        (DEVIATION, "no relay", SuiteVerdict.NO_VERDICT, ()),
+        (DEVIATION, results(TUN_007="failed", kit_errors=("a\nKitError",)), SuiteVerdict.NO_VERDICT, ()),
     ],
 )
 def test_every_outcome_has_its_verdict(
-    subject: Subject, found: dict[str, Any], verdict: SuiteVerdict, others: tuple[str, ...]
+    subject: Subject, found: dict[str, Any] | str, verdict: SuiteVerdict, others: tuple[str, ...]
 ) -> None:
     row = judge(subject, "auto", found)
     assert (row.verdict, row.others) == (verdict, others)
     assert verdict.good is (verdict in (SuiteVerdict.KILLED, SuiteVerdict.LEFT_ALONE))
-
-
-def test_only_the_cases_that_killed_a_deviation_are_named() -> None:
-    assert judge(DEVIATION, "auto", results(TUN_007="failed", green=False)).cases == ("TUN_007[1]",)
-
-
-@pytest.mark.parametrize("found", ["no relay", results(TUN_007="failed", kit_errors=("a\nKitError",))])
-def test_without_results_there_is_no_verdict(found: dict[str, Any] | str) -> None:
-    row = judge(DEVIATION, "auto", found)
-    assert row == MatrixRow(
-        DEVIATION, "auto", SuiteVerdict.NO_VERDICT, remark=found if isinstance(found, str) else "KitError"
-    )
-    assert not row.verdict.good
+    assert row.cases == (("TUN_007[1]",) if verdict is SuiteVerdict.KILLED else ())
 
 
 def test_the_document_names_the_parameters_that_killed() -> None:

@@ -1,6 +1,6 @@
 """A part of `make adequacy`: a deviation of each of 60 requirements, half of them over WebSocket.
 
-The verdicts of each run are also recomputed from its transcript (`tests.adequacy.suites.results`).
+The verdicts of each run are also recomputed from its transcript (`tests.adequacy.runs`).
 tests/conformance/test_end_to_end.py does the same for whole runs on a conforming relay.
 """
 
@@ -11,9 +11,8 @@ from multiprocessing.context import ForkServerContext
 import pytest
 
 from tests.adequacy.matrix import SuiteVerdict
-from tests.adequacy.runs import run
+from tests.adequacy.runs import fork_server, run
 from tests.adequacy.subjects import Subject, SubjectKind, subjects
-from tests.adequacy.suites import fork_server
 
 _COSTLY = ("CB-MSG-005", "CB-MSG-008")  # requirements with hundreds of cases
 _BY_REQUIREMENT = {

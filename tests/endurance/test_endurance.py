@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from cbspec_simulator.faults.fault import Fault
 from tests.endurance import crowd, soak
-from tests.endurance.promises import PROMISES, STORMS
 from tests.support.processes import Holding
 
 
@@ -29,13 +27,6 @@ def test_a_short_soak_has_no_findings(capsys: pytest.CaptureFixture[str]) -> Non
     printed = capsys.readouterr().out
     assert code == 0, printed
     assert "'served'" in printed
-
-
-def test_promises_and_storms_are_faults() -> None:
-    for promise in PROMISES:
-        assert Fault.read(promise.fault("a-name", "a-subject")).name == "a-name"
-    for storm in STORMS:
-        Fault.read({"name": "storm", **storm})
 
 
 def test_growth_is_distinguished_from_warming_up_and_peaks() -> None:
