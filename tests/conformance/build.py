@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 from typing import Any
 
+from hypothesis import strategies as st
+
 from cbspec_conformance.record.decoding import Decoded, decode
 from cbspec_conformance.record.exchange import Exchange
 from cbspec_conformance.record.transcript import Direction, End, Ended, Message
@@ -38,6 +40,20 @@ SUCCESSES = {
     "tunnel_info": TUNNEL_RESPONSE,
     "heartbeat": HEARTBEAT_RESPONSE,
 }
+
+
+JSON: st.SearchStrategy[Any] = st.recursive(
+    st.one_of(
+        st.none(),
+        st.booleans(),
+        st.integers(-(2**60), 2**60),
+        st.floats(allow_nan=False, allow_infinity=False),
+        st.text(max_size=8),
+    ),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=3),
+    max_leaves=6,
+)
+"""Any JSON value."""
 
 
 def error(code: object = "invalid_tunnel_info", message: object = "no") -> dict[str, object]:

@@ -1,4 +1,4 @@
-"""Failure files: round trip and errors."""
+"""Failure files and their steps: round trip and errors."""
 
 from __future__ import annotations
 
@@ -6,16 +6,68 @@ import json
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cbspec_conformance.failures.failure import Failure, FailureFileError, failures_of, load, write_all
 from cbspec_conformance.failures.recipes import Recipe
-from cbspec_conformance.failures.steps import ConnectStep
+from cbspec_conformance.failures.steps import (
+    CloseStep,
+    ConnectStep,
+    FailureStep,
+    SendStep,
+    StepFrame,
+    StepRequest,
+    StepText,
+    spell,
+)
 from cbspec_conformance.judging.verdicts import Finding, Outcome
 from cbspec_conformance.record.conclusions import Expectation, ExpectationKind
-from tests.conformance.failures.test_steps import STEPS
+from tests.conformance.build import JSON
+
+BYTES = st.one_of(
+    st.dictionaries(st.text(), JSON, max_size=4).map(lambda value: spell(value).encode()),
+    st.dictionaries(st.text(), JSON, max_size=4).map(lambda value: json.dumps(value, indent=1).encode()),
+    st.sampled_from([b'{"a":NaN}', b'{"a":1,"a":2}', b'{"a":1e400}', b"[1]", b"\xff{}", b""]),
+    st.binary(max_size=50),
+)
+TEXTS = BYTES.map(StepText.of)
+REQUESTS = st.builds(lambda data, text: StepRequest.of(data, type=text, meant=text, fault=text), BYTES, st.text())
+NUMBERS = st.integers(0, 99)
+STEPS: st.SearchStrategy[FailureStep] = st.one_of(
+    st.builds(ConnectStep, NUMBERS, st.sampled_from(["tcp", "websocket"]), st.text()),
+    st.builds(CloseStep, NUMBERS, st.booleans()),
+    st.builds(
+        SendStep,
+        NUMBERS,
+        st.lists(REQUESTS, max_size=3).map(tuple),
+        wire=st.none() | TEXTS,
+        frames=st.lists(st.builds(StepFrame, st.sampled_from([0, 1, 9]), st.booleans(), TEXTS), max_size=3).map(tuple),
+        cuts=st.lists(NUMBERS, max_size=3).map(tuple),
+        fenced=st.sampled_from(["", "heartbeat", "unknown"]),
+        decisive=st.booleans(),
+        then=st.lists(TEXTS, max_size=3).map(tuple),
+        ended=st.text(),
+    ),
+)
+
+
+@given(BYTES)
+def test_bytes_survive_a_round_trip(data: bytes) -> None:
+    text = json.dumps(msgspec.to_builtins(StepText.of(data)), allow_nan=False)
+    read = msgspec.convert(json.loads(text), StepText)
+    assert read.value.encode("utf-8" if read.latin_1 is None else "latin-1") == data
+
+
+def test_a_message_in_the_suite_s_spelling_is_an_object() -> None:
+    assert StepText.of(b'{"type":"heartbeat"}') == StepText(json={"type": "heartbeat"})
+    assert StepText.of(b'{"type": "heartbeat"}') == StepText(text='{"type": "heartbeat"}')
+    assert StepText.of(b"\xe9") == StepText(latin_1="\u00e9")
+    assert StepText.of(b"\xe9").with_value("e") == StepText(latin_1="e")
+    assert StepText.of(b"{}").with_value("no object") == StepText(text="no object")
+
 
 CASE = "relay/notes/test_tls13.py::test_old[1.2]"
 TOKENS = {"token-1": Recipe("tenant-001", "user123"), "token-2": Recipe(forgery="spoiled", of="token-1")}
@@ -80,6 +132,8 @@ INVALID: dict[str, tuple[object, str]] = {
     "another member": ({**whole(), "more": 1}, "more"),
     "a case elsewhere": ({**whole(), "case": "../x.py::y"}, "case"),
     "an option of pytest": ({**whole(), "options": ["-p=evil"]}, "options[0]"),
+    "a negative number": ({**whole(), "steps": [{"close": -1}]}, "steps[0]"),
+    "a step without text": ({**whole(), "steps": [{**SEND, "wire": {}}]}, "steps[0]"),
     "an unknown step": ({**whole(), "steps": [{"wait": 1}]}, "steps[0]"),
     "an unknown token": ({**whole(), "steps": [{**SEND, "wire": {"text": "<<token-1>>"}}]}, "token-1"),
     "a forgery of nothing": ({**whole(), "tokens": {"token-1": {"forgery": "x", "of": "token-2"}}}, "token-2"),

@@ -21,6 +21,7 @@ from tests.conformance.build import (
     HEARTBEAT_RESPONSE,
     HELLO,
     HELLO_RESPONSE,
+    JSON,
     REQUESTS,
     SUCCESSES,
     TUNNEL,
@@ -33,11 +34,6 @@ from tests.conformance.build import (
 TOKEN: Final = "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiJ1c2VyIn0.c2lnbmF0dXJl"
 
 
-def without(message: dict[str, Any], member: str) -> dict[str, Any]:
-    """Return `message` without a member."""
-    return {name: value for name, value in message.items() if name != member}
-
-
 def _token(claims: dict[str, Any]) -> str:
     return f"eyJhbGciOiJIUzI1NiJ9.{base64.urlsafe_b64encode(json.dumps(claims).encode()).decode().rstrip('=')}.c2ln"
 
@@ -48,12 +44,10 @@ BREACHES: Final[dict[str, tuple[Exchange, list[str]]]] = {
     **{f"fine: {name}": (exchange(REQUESTS[name], SUCCESSES[name]), []) for name in REQUESTS},
     **{f"fine: {code}": (exchange(TUNNEL, error(code)), []) for code in ErrorCode},
     "neither request nor answer": (exchange(None), []),
-    "extra members": (exchange(TUNNEL, {**TUNNEL_RESPONSE, "code": "ok", "x": [1]}), []),
     "a client_id that isn't ASCII": (exchange(AUTH, {**AUTH_RESPONSE, "client_id": "é☃"}), []),
     # ------------------------------------------------ the bytes
     "not JSON": (exchange(TUNNEL, b"ok"), ["CB-MSG-002"]),
     # ------------------------------------------------ members
-    "version 1.0 as a number": (exchange(HELLO, {**HELLO_RESPONSE, "version": 1.0}), ["CB-HEL-002"]),
     "version 2.0": (exchange(HELLO, {**HELLO_RESPONSE, "version": "2.0"}), ["CB-HEL-004"]),
     "version 2.0, as requested": (
         exchange({**HELLO, "version": "2.0"}, {**HELLO_RESPONSE, "version": "2.0"}),
@@ -78,9 +72,7 @@ BREACHES: Final[dict[str, tuple[Exchange, list[str]]]] = {
     # ------------------------------------------------ types
     "an unknown type": (exchange(HEARTBEAT, {"type": "pong"}), ["CB-MSG-003"]),
     "a type that is no string": (exchange(HEARTBEAT, {"type": ["error"]}), ["CB-MSG-003"]),
-    "a client's type": (exchange(HEARTBEAT, HEARTBEAT), ["CB-MSG-003"]),
     # ------------------------------------------------ errors
-    "a code that isn't listed": (exchange(TUNNEL, error("bad_request")), ["CB-ERR-001"]),
     "a code that is an array": (exchange(TUNNEL, error(["invalid_token"])), ["CB-ERR-001"]),
     "no message": (exchange(TUNNEL, {"type": "error", "code": "invalid_token"}), ["CB-ERR-002"]),
     "an empty message": (exchange(TUNNEL, error(message="")), ["CB-ERR-003"]),
@@ -107,14 +99,11 @@ BREACHES: Final[dict[str, tuple[Exchange, list[str]]]] = {
     "the token in an array": (
         exchange({"type": "auth", "token": [TOKEN]}, error(message=f"[{TOKEN}] is no text")), ["CB-ERR-004"],
     ),
-    "an empty token occurs in every text": (exchange({"type": "auth", "token": ""}, error(message="no")), []),
     "a short token may occur by chance": (exchange({"type": "auth", "token": "no"}, error(message="no")), []),
     # ------------------------------------------------ number of answers
     "doubled": (exchange(HEARTBEAT, HEARTBEAT_RESPONSE, HEARTBEAT_RESPONSE), ["CB-MSG-004"]),
-    "two errors": (exchange(TUNNEL, error(), error()), ["CB-MSG-004"]),
     "another request's answer": (exchange(TUNNEL, HEARTBEAT_RESPONSE), []),
     "one broken, one valid": (exchange(TUNNEL, b"log line", TUNNEL_RESPONSE), ["CB-MSG-002"]),
-    "success, then the relay ends": (exchange(TUNNEL, TUNNEL_RESPONSE, error("server_unavailable")), []),
     "the relay ends, then success": (exchange(TUNNEL, error("server_unavailable"), TUNNEL_RESPONSE), []),
     "two with a code that is an array": (
         exchange(TUNNEL, TUNNEL_RESPONSE, error(["x"])), ["CB-ERR-001", "CB-MSG-004"],
@@ -153,19 +142,14 @@ def test_breaches_name_their_requirement(kind: str) -> None:
         assert not any(secret in breach.seen + breach.expected for secret in (*seen.secrets, TOKEN))
 
 
-JSON_VALUES = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(max_size=5),
-    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=3),
-    max_leaves=6,
-)
 ANSWERS = st.one_of(
     st.binary(max_size=40),
-    JSON_VALUES,
+    JSON,
     st.builds(
         lambda answer, member, value: {**answer, member: value},
         st.sampled_from([*SUCCESSES.values(), error()]),
         st.sampled_from(["type", "status", "version", "features", "code", "message", "client_id", "tunnel_id"]),
-        JSON_VALUES,
+        JSON,
     ),
 )
 

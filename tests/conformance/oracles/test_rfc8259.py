@@ -9,13 +9,13 @@ from hypothesis import strategies as st
 
 from cbspec_conformance.oracles.rfc8259 import NotJson, holds_object, is_utf8, read
 from cbspec_conformance.properties.strategies import SPELLINGS, Spelling
-from tests.conformance.properties.test_strategies import NAMES, VALUES
+from tests.conformance.properties.test_strategies import MESSAGES
 
 LETTERS = st.lists(st.sampled_from([*'{}[]:,"\\ \t\n-+.eE0123456789abfnrtul/', "é", "\0", "\x7f", "\\u00e9"]))
 TEXTS = LETTERS.map("".join)
 
 
-@given(spelling=SPELLINGS, message=st.dictionaries(NAMES, VALUES, max_size=4))
+@given(spelling=SPELLINGS, message=MESSAGES)
 def test_legal_text_is_read_as_its_value(spelling: Spelling, message: dict[str, object]) -> None:
     text = spelling.write(message).encode()
     assert read(text) == message

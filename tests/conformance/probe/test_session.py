@@ -110,12 +110,6 @@ def test_a_fence_follows_an_object_without_end_soon(text: bytes, probe: MakeProb
     assert (made.wire.now < PATIENCE) is (text == LEFT_OPEN)
 
 
-@pytest.mark.parametrize("delay", [0.001, 0.3])
-def test_a_doubled_answer_belongs_to_its_request(delay: float, probe: MakeProbe) -> None:
-    made = probe(lambda request: [(delay, answer(request)), (delay + 0.0005, answer(request))])
-    assert types(made.session.ask(TUNNEL)) == ["tunnel_response", "tunnel_response"]
-
-
 def test_a_late_second_answer_is_judged_before_the_next_request(probe: MakeProbe) -> None:
     def relay(request: dict[str, Any]) -> list[Reply]:
         late: list[Reply] = [(1.0, answer(request))] if request["type"] == "tunnel_info" else []
@@ -244,19 +238,6 @@ def test_unreadable_input_is_a_message_with_a_fault(
     assert exchange.ended is not None
 
 
-@pytest.mark.parametrize("start", [b'{"type":"', b"no message, ", '{"type":"\N{SNOWMAN}'.encode() * 300])
-def test_only_the_beginning_of_a_message_without_end_is_kept(start: bytes, probe: MakeProbe) -> None:
-    made = probe(
-        lambda request: [(0.001 * number, start + b"a" * 50_000) for number in range(1, 10)],
-        framer=StreamFramer(max_message=100_000),
-    )
-    (message,) = made.session.ask(TUNNEL).answers
-    assert (message.decoded.requirement, message.text) == ("CB-MSG-002", (start + b"a" * 1024)[:1024])
-    assert "the beginning of a message of more than" in message.decoded.fault
-    assert made.session.ended is not None
-    assert made.session.ended.how is End.OURS
-
-
 # ---------------------------------------------------------------------------- rates
 
 
@@ -278,15 +259,6 @@ def test_an_unexpected_rate_limit_ends_the_case_unless_of_a_malformed_message(pr
 # ---------------------------------------------------------------------------- several messages at once
 
 
-def test_requests_sent_together_are_recorded_and_answered(probe: MakeProbe) -> None:
-    made = probe(conforming())
-    _, first = made.session.note(TUNNEL)
-    _, second = made.session.note(HEARTBEAT)
-    made.session.send_unanswered(first + second)
-    assert [message.type for message in made.session.answers(2)] == ["tunnel_response", "heartbeat_response"]
-    assert made.session.answers(1, 0.01) == ()
-
-
 def test_only_surplus_answers_count_as_a_flood(probe: MakeProbe) -> None:
     count = 3 * FLOOD
     requests = itertools.count(1)
@@ -294,12 +266,6 @@ def test_only_surplus_answers_count_as_a_flood(probe: MakeProbe) -> None:
     made.session.send_unanswered(b"".join(made.session.note(HEARTBEAT)[1] for _ in range(count)), messages=count)
     assert len(made.session.answers(1)) == count
     assert made.session.ended is None
-    made = probe(lambda request: [(0.001, answer(request) * 10 * FLOOD)])
-    assert len(made.session.heartbeat().answers) == FLOOD + 2
-    assert made.session.ended is not None
-    assert made.session.ended.how is End.OURS
-    made.session.unasked()
-    assert len(made.observed) == 1
 
 
 class _Ponging(StreamFramer):

@@ -43,6 +43,10 @@ def test_connection_is_shown_from_start_to_end() -> None:
     ]
 
 
+def test_repr_has_no_secrets() -> None:
+    assert "s3cret" not in repr(Exchange(None, secrets=("s3cret",)))
+
+
 def test_fault_and_intention_follow_a_message() -> None:
     meant = Message(0.0, 1, Direction.SENT, b"{", received(b"{").decoded, meant="cut off")
     first, second = render(transcript(meant, received(b"\x1b[31m\x07")), []).splitlines()

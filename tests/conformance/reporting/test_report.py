@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from cbspec.catalogue.requirements import CHAPTERS, REQUIREMENTS, Level
+from cbspec.catalogue.requirements import REQUIREMENTS, Level
 from cbspec.profile.profile import Endpoint, Profile, TargetSettings
 from cbspec_conformance.judging.verdicts import TIME_UP, Finding, Outcome, judge_run
 from cbspec_conformance.reporting.report import RunResult, write_report
@@ -53,42 +53,34 @@ def test_a_green_run_counts_every_chapter() -> None:
     assert done.green
     assert "127.0.0.1:8080 (tcp, WebSocket too) passed" in text
     assert "partial" not in text
-    for chapter, title in CHAPTERS.items():
-        assert f"CB-{chapter}  {title}"[:42] in text
     levels = [row.level for row in REQUIREMENTS.values() if not row.untestable]
     observed = levels.count(Level.INFO)
     totals = ["all", str(len(levels) - observed), "·", "·", "·", "·", str(observed)]
     assert totals in [line.split() for line in text.splitlines()]
     assert f"{observed} behaviours observed" in text
-    for row in REQUIREMENTS.values():
-        assert not row.untestable or row.id in text
 
 
 def test_a_failure_shows_demand_case_expectation_and_exchange() -> None:
     done = run(*everything_passed(), FAILURE)
     text = written(done)
     assert not done.green
-    for part in (REQUIREMENTS["CB-HEL-002"].demand, FAILURE.case, FAILURE.expected, FAILURE.seen):
+    for part in (
+        REQUIREMENTS["CB-HEL-002"].demand,
+        FAILURE.case,
+        FAILURE.expected,
+        FAILURE.seen,
+        *FAILURE.exchange.splitlines(),
+    ):
         assert part in text
-    for line in FAILURE.exchange.splitlines():
-        assert line in text
     assert "did not pass: CB-HEL-002" in text
     assert text.index("Failed") < text.index("Requirements by chapter")
 
 
-@pytest.mark.parametrize("outcome", [Outcome.FAILED, Outcome.WARNED, Outcome.INCONCLUSIVE, Outcome.NOT_EXERCISED])
-def test_every_requirement_that_did_not_pass_is_named(outcome: Outcome) -> None:
-    findings = [Finding(found.requirement, outcome, "case", f"of {found.requirement}") for found in everything_passed()]
-    text = written(run(*findings))
-    assert all(finding.requirement in text for finding in findings)
-
-
-def test_a_reason_is_given_once_for_all_its_requirements() -> None:
-    reason = "give tenants.tunnel_limit"
-    findings = [Finding(f"CB-LIM-00{n}", Outcome.NOT_EXERCISED, reason=reason) for n in (1, 2, 3)]
-    text = written(run(*findings))
-    assert text.count(reason) == 1
-    assert f"CB-LIM-001, CB-LIM-002, CB-LIM-003: {reason}" in text
+def test_a_reason_is_given_once_and_names_all_its_requirements() -> None:
+    reason = ("a word " * 60).strip()
+    lines = written(run(*[Finding(f"CB-LIM-00{n}", Outcome.NOT_EXERCISED, reason=reason) for n in (1, 2, 3)]))
+    assert f"CB-LIM-001, CB-LIM-002, CB-LIM-003: {reason}" in " ".join(lines.split())
+    assert max(map(len, lines.splitlines())) <= 130
 
 
 def test_equal_failures_are_shown_once_and_the_number_is_limited() -> None:
@@ -103,7 +95,7 @@ def test_equal_failures_are_shown_once_and_the_number_is_limited() -> None:
 @pytest.mark.parametrize(
     ("finding", "switches", "words"),
     [
-        (Finding("CB-HEL-004", Outcome.WARNED, "case", expected="a", seen="b"), {}, ""),
+        (Finding("CB-HEL-004", Outcome.WARNED, "case"), {}, ""),
         (Finding("CB-HEL-004", Outcome.WARNED, "case"), {"fail_on_should": True}, "did not pass: CB-HEL-004"),
         (Finding("CB-LIM-001", Outcome.NOT_EXERCISED, reason="give x"), {}, ""),
         (Finding("CB-LIM-001", Outcome.NOT_EXERCISED, reason="give x"), {"require_all": True}, "CB-LIM-001"),
@@ -119,21 +111,12 @@ def test_a_finding_fails_the_run_by_its_level_and_the_options(
     assert words in written(done)
 
 
-def test_a_partial_run_is_named_and_an_empty_one_is_no_pass() -> None:
-    assert "A partial run" in written(run(Finding("CB-HEL-001", Outcome.PASSED)))
+def test_an_empty_run_or_an_error_of_the_kit_is_no_pass() -> None:
     assert not run().green
     assert "nothing was judged" in written(run())
-
-
-def test_an_error_of_the_kit_fails_the_run() -> None:
     done = replace(run(*everything_passed()), kit_errors=["case\nKitError: oops"])
     assert not done.green
     assert "KitError: oops" in written(done)
-
-
-def test_long_sentences_are_wrapped() -> None:
-    text = written(run(Finding("CB-HEL-001", Outcome.INCONCLUSIVE, reason=("a word " * 60).strip())))
-    assert max(len(line) for line in text.splitlines()) <= 130
 
 
 def test_few_observations_are_listed() -> None:

@@ -1,7 +1,8 @@
-"""The suite as a command: exit codes, selectors, time limit, JUnit XML."""
+"""The suite as a command: arguments, exit codes, selectors, time limit, JUnit XML."""
 
 from __future__ import annotations
 
+import argparse
 import json
 import socket
 import ssl
@@ -11,14 +12,17 @@ from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
+from unittest.mock import Mock
 
 import pytest
 import trustme
 
 from cbspec.catalogue.requirements import REQUIREMENTS
 from cbspec.redact import has_token
+from cbspec_conformance import PYTEST_OPTIONS, SUITE
 from cbspec_conformance.judging.errors import NoRoom
 from cbspec_conformance.probe.tempo import Tempo
+from cbspec_conformance.runner import command
 from cbspec_conformance.runner.plugin import until_room
 from tests.conformance.commands import Done, run, simulator, verdict, verify
 from tests.conformance.memory import ManualClock
@@ -68,19 +72,33 @@ def test_a_web_server_is_no_relay(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("arguments", "words"),
+    ("given", "passed"),
     [
-        (["--only", "CB-TUN-0004"], "CB-TUN-004"),
-        (["--fail-on", "never"], "invalid choice"),
-        (["--no-such-option"], "--no-such-option"),
+        (["127.0.0.1:8080", "-n", "2"], ["--target", "127.0.0.1:8080", "-n", "2"]),
+        (["--only", "CB-TUN-004", "[::1]:80"], ["--target", "[::1]:80", "--only", "CB-TUN-004"]),
+        (["--target", "127.0.0.1:80"], ["--target", "127.0.0.1:80"]),
+        (["no-address"], ["--target", "no-address"]),
     ],
-    ids=lambda value: value[0] if isinstance(value, list) else "",
 )
-def test_wrong_usage_has_its_own_exit_code(arguments: list[str], words: str, tmp_path: Path) -> None:
-    done = verify(*arguments, folder=tmp_path)
+def test_an_address_among_the_arguments_is_the_target(
+    given: list[str], passed: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    main = Mock(return_value=pytest.ExitCode.TESTS_FAILED)
+    monkeypatch.setattr(pytest, "main", main)
+    assert command.run(argparse.Namespace(arguments=given)) == 1
+    main.assert_called_once_with([*PYTEST_OPTIONS, str(SUITE), *passed])
+
+
+def test_wrong_usage_has_its_own_exit_code(tmp_path: Path) -> None:
+    done = verify("--only", "CB-TUN-0004", folder=tmp_path)
     assert done.code == 4, done.text
-    assert words in done.text
+    assert "CB-TUN-004" in done.text
     assert "Traceback" not in done.text
+
+
+def test_an_embedded_simulator_that_does_not_start_is_no_relay(tmp_path: Path) -> None:
+    (tmp_path / "ca.pem").write_text("no certificate")
+    assert_no_target(verify(CBSPEC_STATE_DIR=str(tmp_path)), "the embedded simulator did not start", "ca.")
 
 
 def test_a_selector_without_cases_is_an_error(relay: Path) -> None:
@@ -118,28 +136,20 @@ def test_a_run_that_exceeds_its_time_reports_its_results(tmp_path: Path) -> None
     assert took < 60
 
 
-def test_junit_xml_names_the_requirement_of_each_case(relay: Path, tmp_path: Path) -> None:
+def test_junit_xml_names_the_requirement_of_each_case_and_shows_no_token(tmp_path: Path) -> None:
     report = tmp_path / "report.xml"
-    only = ["--only", "CB-HEL-001", "--only", "CB-TUN-007", "--only", "CB-LIM-001"]
-    done = verify("--target-profile", str(relay), *only, "--junit-xml", str(report), "-n", "2")
-    assert done.code == 0, done.text
+    only = ("--only", "CB-AUT-002,CB-TUN-007", "--only", "CB-LIM-001")
+    with simulator(tmp_path, "--deviation", "auth-client-id-missing") as profile:
+        done = verify("--target-profile", str(profile), *only, "--junit-xml", str(report), "-n", "2", "-vv")
+    assert done.code == 1, done.text
     cases = ElementTree.parse(report).findall(".//testcase")  # noqa: S314 - our own file
     named = [
         [each.get("value") for each in case.iter("property") if each.get("name") == "requirement"] for case in cases
     ]
     assert all(len(names) == 1 for names in named)
-    assert {name for names in named for name in names} == {"CB-HEL-001", "CB-TUN-007", "CB-LIM-001"}
-
-
-def test_a_failure_shows_no_token(tmp_path: Path) -> None:
-    report = tmp_path / "report.xml"
-    options = ("--only", "CB-AUT-002", "--junit-xml", str(report), "-vv")
-    with simulator(tmp_path, "--deviation", "auth-client-id-missing") as profile:
-        done = verify("--target-profile", str(profile), *options)
-    assert done.code == 1, done.text
+    assert {name for names in named for name in names} == {"CB-AUT-002", "CB-TUN-007", "CB-LIM-001"}
     assert '"token":"***"' in done.text
-    for text in (done.text, report.read_text()):
-        assert not has_token(text)
+    assert not has_token(done.text + report.read_text())
 
 
 @pytest.mark.parametrize("back_after", [0.0, 1.0, 4.5, 60.0])

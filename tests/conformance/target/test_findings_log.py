@@ -10,7 +10,7 @@ from cbspec_conformance.judging.verdicts import Outcome
 from cbspec_conformance.record.conclusions import Breach
 from cbspec_conformance.record.transcript import Transcript
 from cbspec_conformance.target.findings_log import FindingsLog
-from tests.conformance.build import HELLO, HELLO_RESPONSE, TUNNEL, TUNNEL_RESPONSE, exchange, received, sent
+from tests.conformance.build import HELLO, HELLO_RESPONSE, TUNNEL, TUNNEL_RESPONSE, exchange
 
 BAD_HELLO = {**HELLO_RESPONSE, "version": 1}
 
@@ -31,18 +31,6 @@ def test_level_decides_between_failed_and_warned(log: FindingsLog) -> None:
     ]
     log.breach(Breach("CB-AUT-016", "no tunnel", "a tunnel"))
     assert (log.findings[-1].expected, log.findings[-1].seen) == ("no tunnel", "a tunnel")
-
-
-def test_finding_shows_its_own_exchange(log: FindingsLog) -> None:
-    first, second = exchange(HELLO, BAD_HELLO), exchange(TUNNEL, TUNNEL_RESPONSE)
-    for number, each in enumerate((first, second), 1):
-        assert each.request is not None
-        log.transcript.add(sent(each.request.value, number))
-        log.transcript.add(received(each.answers[0].value, connection=number))
-    log.observe(first)
-    log.observe(second)
-    assert "hello_response" in log.findings[0].exchange
-    assert "tunnel_info" not in log.findings[0].exchange
 
 
 def test_invariant_can_be_the_case_s_own_judgement(log: FindingsLog) -> None:

@@ -18,7 +18,6 @@ SILENCE = Broken("an error", "silence", SEEN, requirement="CB-HEL-005")
     [
         ({}, "", 6),
         ({"two": SILENCE, "four": SILENCE}, "expected an error; seen: silence (two; broken, too: four)", 6),
-        ({"one": Inconclusive("slow"), "six": SILENCE}, "expected an error; seen: silence (six)", 6),
         ({"one": Inconclusive("slow one"), "two": Inconclusive("slow two")}, "slow one", 6),
         (dict.fromkeys(KINDS, SILENCE), "expected an error; seen: silence (one; broken, too: two, three, four)", 4),
         ({"two": NotExercised("give a key")}, "give a key", 2),

@@ -82,16 +82,6 @@ def test_a_relay_that_is_down_is_tried_again_later(gone: Profile, simulated: Pro
     assert not life.gone
 
 
-def test_a_relay_that_only_closes_is_up(simulated: Profile, make_target: MakeTarget) -> None:
-    target = make_target(simulated)
-    session = target.connect()
-    session.wire.send_raw(b"\x17\x03\x03\x00\x10" + b"\0" * 16)
-    session.answers(1)
-    assert session.ended
-    assert Life().look(target)
-    assert target.log.findings == []
-
-
 def test_a_look_at_an_unresponsive_relay_leaves_no_connection_open(
     simulated: Profile, make_target: MakeTarget, monkeypatch: pytest.MonkeyPatch
 ) -> None:

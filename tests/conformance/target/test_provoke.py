@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
+import socket
 import sys
-import threading
-from collections.abc import Iterator
 from dataclasses import replace
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from cbspec.profile.profile import Action, Condition, Endpoint, HttpCall, Profile
 from cbspec_conformance.judging.errors import Broken, Inconclusive, NotExercised
 from cbspec_conformance.target.provoke import provoked
+from tests.support.relay import serving
 
 
 def profile(condition: Condition) -> Profile:
@@ -29,10 +27,6 @@ def writes(file: Path, word: str) -> Action:
 FAILING = Action(command=(sys.executable, "-c", "import sys; sys.exit('no such relay')"))
 
 
-def call(url: str) -> Condition:
-    return Condition(begin=Action(http=HttpCall(url)))
-
-
 @pytest.mark.parametrize(
     ("given", "error", "words"),
     [
@@ -40,7 +34,7 @@ def call(url: str) -> Condition:
         (profile(Condition(limit=3)), NotExercised, r"conditions\.unavailable\.begin"),
         (profile(Condition(begin=FAILING)), Inconclusive, r"unavailable\.begin: .*ended with 1: no such relay"),
         (profile(Condition(begin=Action(command=("/nonexistent/cbspec",)))), Inconclusive, r"unavailable\.begin: "),
-        (profile(call("nonsense")), Inconclusive, r"unavailable\.begin: "),
+        (profile(Condition(begin=Action(http=HttpCall("nonsense")))), Inconclusive, r"unavailable\.begin: "),
     ],
     ids=["unknown", "no-action", "command-fails", "no-command", "no-url"],
 )
@@ -69,42 +63,26 @@ def test_commands_begin_and_end_it_even_if_the_case_fails(tmp_path: Path) -> Non
     assert file.read_text() == "beb"
 
 
-class Http(BaseHTTPRequestHandler):
-    """Records every call; one path answers with an error."""
+def test_http_calls_are_made() -> None:
+    calls: list[bytes] = []
 
-    calls: list[tuple[str, str, bytes, str | None]]
+    def http(sock: socket.socket) -> None:
+        request = b""
+        while not request.endswith(b"}" if request.startswith(b"PUT") else b"\r\n\r\n"):
+            request += sock.recv(10_000)
+        calls.append(request)
+        status = b"500 Broken" if b" /broken " in calls[-1] else b"204 Done"
+        sock.sendall(b"HTTP/1.1 " + status + b"\r\nContent-Length: 0\r\n\r\n")
 
-    def do_PUT(self) -> None:
-        body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
-        self.calls.append((self.command, self.path, body, self.headers.get("X-Key")))
-        self.send_response(500 if self.path == "/broken" else 204)
-        self.end_headers()
-
-    do_POST = do_PUT  # noqa: N815 - the library's name
-
-    def log_message(self, *args: object) -> None:
-        pass
-
-
-@pytest.fixture
-def http() -> Iterator[tuple[str, list[tuple[str, str, bytes, str | None]]]]:
-    """Give the address of an HTTP server and its calls."""
-    calls: list[tuple[str, str, bytes, str | None]] = []
-    handler = type("Handler", (Http,), {"calls": calls})
-    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
-        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
-        thread.start()
-        yield f"http://127.0.0.1:{server.server_address[1]}", calls
-        server.shutdown()
-        thread.join()
-
-
-def test_http_calls_are_made(http: tuple[str, list[Any]]) -> None:
-    address, calls = http
-    begin = Action(http=HttpCall(f"{address}/drain", "PUT", '{"on":true}', {"X-Key": "k"}))
-    end = Action(http=HttpCall(f"{address}/serve"))
-    with provoked(profile(Condition(begin=begin, end=end)), "unavailable"):
-        assert calls == [("PUT", "/drain", b'{"on":true}', "k")]
-    assert calls[1:] == [("POST", "/serve", b"", None)]
-    with pytest.raises(Inconclusive, match="500"), provoked(profile(call(f"{address}/broken")), "unavailable"):
-        pytest.fail("it began")
+    with serving(http) as endpoint:
+        begin = Action(http=HttpCall(f"http://{endpoint}/drain", "PUT", '{"on":true}', {"X-Key": "k"}))
+        end = Action(http=HttpCall(f"http://{endpoint}/serve"))
+        with provoked(profile(Condition(begin=begin, end=end)), "unavailable"):
+            (call,) = calls
+            assert call.startswith(b"PUT /drain HTTP/1.1")
+            assert b"X-Key: k\r\n" in call
+            assert call.endswith(b'\r\n\r\n{"on":true}')
+        assert calls[1].startswith(b"POST /serve HTTP/1.1")
+        broken = Action(http=HttpCall(f"http://{endpoint}/broken"))
+        with pytest.raises(Inconclusive, match="500"), provoked(profile(Condition(begin=broken)), "unavailable"):
+            pytest.fail("it began")

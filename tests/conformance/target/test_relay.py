@@ -18,13 +18,6 @@ def test_a_failed_control_is_inconclusive(simulated: Profile, make_target: MakeT
         target = make_target(simulated, **{fact: "it was refused in the preflight"})
         with pytest.raises(Inconclusive, match="it was refused"):
             target.open_tunnel(target.authenticated())
-    with (
-        pytest.raises(Inconclusive, match="the control failed: a valid thing: expected a; seen: b"),
-        target.control("a valid thing"),
-    ):
-        raise Broken("a", "b")
-    with pytest.raises(NotExercised), target.control("a valid thing"):
-        raise NotExercised("give a key")
 
 
 @pytest.mark.parametrize(
@@ -66,8 +59,6 @@ def test_tokens_need_a_key_that_the_relay_knows(simulated: Profile, make_target:
     target = make_target(replace(simulated, tokens=IssuerSettings()))
     with pytest.raises(NotExercised, match="tokens"):
         target.authenticated()
-    with pytest.raises(NotExercised, match="tokens"):
-        target.tokens.each_forgery("CB-AUT-005", target.tenant, lambda forgery: None)
 
 
 def test_a_tenants_limits_are_not_hit_by_accident(simulated: Profile, make_target: MakeTarget) -> None:
@@ -112,7 +103,7 @@ def test_a_limit_that_stays_hit_breaks_its_own_requirement(
 
 @pytest.mark.parametrize(
     ("identifier", "leaks"),
-    [("Home", False), ("tenant-2", True), ("a_b", True), ("t2", True), ("x" * 16, True)],
+    [("Home", False), ("t2", True), ("x" * 16, True)],
 )
 def test_an_error_may_contain_another_tenants_name_only_if_it_is_a_word(
     identifier: str, leaks: bool, simulated: Profile, make_target: MakeTarget
