@@ -11,6 +11,7 @@ import pytest
 from cbspec.protocol.codes import ErrorCode
 from cbspec_conformance.judging import judge
 from cbspec_conformance.judging.errors import Broken, Inconclusive, NoRoom
+from cbspec_conformance.judging.observing import reaction
 from cbspec_conformance.record.conclusions import Expectation, ExpectationKind, Silence
 from cbspec_conformance.record.exchange import Exchange
 from cbspec_conformance.record.transcript import End
@@ -26,32 +27,40 @@ from tests.conformance.build import (
 )
 
 FINE, BROKEN, UNCLEAR = "fine", "broken", "inconclusive"
+OTHERWISE = "answered otherwise"
 
-# Answers to a tunnel_info, and the outcomes of `accepted`, `refused_with(invalid_tunnel_info)`, `refused` and
-# `not_accepted`.
-ANSWERS: Final[dict[str, tuple[Exchange, str, str, str, str]]] = {
-    "as requested": (exchange(TUNNEL, TUNNEL_RESPONSE), FINE, BROKEN, BROKEN, BROKEN),
-    "status not ok": (exchange(TUNNEL, {**TUNNEL_RESPONSE, "status": "error"}), BROKEN, BROKEN, BROKEN, FINE),
-    "no status": (exchange(TUNNEL, {"type": "tunnel_response", "tunnel_id": "x"}), BROKEN, BROKEN, BROKEN, FINE),
-    "another answer's type": (exchange(TUNNEL, HEARTBEAT_RESPONSE), BROKEN, BROKEN, BROKEN, FINE),
-    "the expected code": (exchange(TUNNEL, error("invalid_tunnel_info")), BROKEN, FINE, FINE, FINE),
-    "another listed code": (exchange(TUNNEL, error("tenant_not_found")), BROKEN, BROKEN, FINE, FINE),
-    "a code that isn't listed": (exchange(TUNNEL, error("bad_request")), BROKEN, UNCLEAR, FINE, FINE),
-    "error, then success": (exchange(TUNNEL, error(), TUNNEL_RESPONSE), BROKEN, FINE, FINE, BROKEN),
-    "success, then error": (exchange(TUNNEL, TUNNEL_RESPONSE, error()), FINE, BROKEN, BROKEN, BROKEN),
+# Answers to a tunnel_info, the outcomes of `accepted`, `refused_with(invalid_tunnel_info)`, `refused` and
+# `not_accepted`, and the reaction (or UNCLEAR).
+ANSWERS: Final[dict[str, tuple[Exchange, str, str, str, str, str]]] = {
+    "as requested": (exchange(TUNNEL, TUNNEL_RESPONSE), FINE, BROKEN, BROKEN, BROKEN, "accepted"),
+    "status not ok": (exchange(TUNNEL, {**TUNNEL_RESPONSE, "status": "no"}), BROKEN, BROKEN, BROKEN, FINE, OTHERWISE),
+    "no status": (exchange(TUNNEL, {"type": "tunnel_response"}), BROKEN, BROKEN, BROKEN, FINE, OTHERWISE),
+    "another answer's type": (exchange(TUNNEL, HEARTBEAT_RESPONSE), BROKEN, BROKEN, BROKEN, FINE, "accepted"),
+    "the expected code": (exchange(TUNNEL, error()), BROKEN, FINE, FINE, FINE, "refused: invalid_tunnel_info"),
+    "another listed code": (
+        exchange(TUNNEL, error("tenant_not_found")), BROKEN, BROKEN, FINE, FINE, "refused: tenant_not_found",
+    ),
+    "a code that isn't listed": (
+        exchange(TUNNEL, error("bad_request")), BROKEN, UNCLEAR, FINE, FINE, "refused: an unlisted code",
+    ),
+    "error, then success": (
+        exchange(TUNNEL, error(), TUNNEL_RESPONSE), BROKEN, FINE, FINE, BROKEN, "refused: invalid_tunnel_info",
+    ),
+    "success, then error": (exchange(TUNNEL, TUNNEL_RESPONSE, error()), FINE, BROKEN, BROKEN, BROKEN, "accepted"),
     "something else, then success": (
-        exchange(TUNNEL, HEARTBEAT_RESPONSE, TUNNEL_RESPONSE), FINE, BROKEN, BROKEN, BROKEN,
+        exchange(TUNNEL, HEARTBEAT_RESPONSE, TUNNEL_RESPONSE), FINE, BROKEN, BROKEN, BROKEN, "accepted",
     ),
-    "not JSON": (exchange(TUNNEL, b"ok"), UNCLEAR, UNCLEAR, UNCLEAR, FINE),
-    "an unknown type": (exchange(TUNNEL, {"type": "pong"}), UNCLEAR, UNCLEAR, UNCLEAR, FINE),
-    "ignored": (exchange(TUNNEL, silence=Silence.IGNORED), BROKEN, BROKEN, BROKEN, FINE),
-    "unresponsive, the relay alive": (exchange(TUNNEL, silence=Silence.UNRESPONSIVE), BROKEN, BROKEN, BROKEN, FINE),
+    "not JSON": (exchange(TUNNEL, b"ok"), UNCLEAR, UNCLEAR, UNCLEAR, FINE, UNCLEAR),
+    "an unknown type": (exchange(TUNNEL, {"type": "pong"}), UNCLEAR, UNCLEAR, UNCLEAR, FINE, OTHERWISE),
+    "ignored": (exchange(TUNNEL, silence=Silence.IGNORED), BROKEN, BROKEN, BROKEN, FINE, "ignored"),
+    "unresponsive, the relay alive": (
+        exchange(TUNNEL, silence=Silence.UNRESPONSIVE), BROKEN, BROKEN, BROKEN, FINE, UNCLEAR,
+    ),
     "unresponsive, the relay too": (
-        exchange(TUNNEL, silence=Silence.UNRESPONSIVE, relay_alive=False), UNCLEAR, UNCLEAR, UNCLEAR, FINE,
+        exchange(TUNNEL, silence=Silence.UNRESPONSIVE, relay_alive=False), UNCLEAR, UNCLEAR, UNCLEAR, FINE, UNCLEAR,
     ),
-    "the code, then an end": (exchange(TUNNEL, error(), ended=ended(End.EOF)), BROKEN, FINE, FINE, FINE),
     **{
-        f"an end: {how}": (exchange(TUNNEL, ended=ended(how)), BROKEN, BROKEN, FINE, FINE)
+        f"an end: {how}": (exchange(TUNNEL, ended=ended(how)), BROKEN, BROKEN, FINE, FINE, "closed")
         for how in End
     },
 }  # fmt: skip
@@ -77,16 +86,21 @@ def outcome(judgement: Callable[[Exchange], object], seen: Exchange) -> str:
 
 @pytest.mark.parametrize("kind", ANSWERS)
 def test_every_judgement_on_every_kind_of_answer(kind: str) -> None:
-    seen, *expected = ANSWERS[kind]
+    seen, *expected, words = ANSWERS[kind]
     assert [outcome(judgement, seen) for judgement in JUDGEMENTS] == expected
+    if words == UNCLEAR:
+        assert outcome(reaction, seen) == UNCLEAR
+    else:
+        assert reaction(seen) == words
 
 
 @pytest.mark.parametrize("code", sorted(judge.OUT_OF_ROOM))
-@pytest.mark.parametrize("judgement", [judge.accepted, judge.with_room])
+@pytest.mark.parametrize("judgement", [judge.accepted, judge.with_room, reaction])
 def test_capacity_errors_are_inconclusive(code: ErrorCode, judgement: Callable[[Exchange], object]) -> None:
     with pytest.raises(Inconclusive, match=f"{code}.*has no room") as raised:
         judgement(exchange(TUNNEL, error(code)))
     assert isinstance(raised.value, NoRoom) is (code in judge.FULL)
+    assert reaction(exchange(TUNNEL, error(code)), code) == f"refused: {code}"
 
 
 def test_a_refusal_is_never_accepted_and_needs_the_expected_code() -> None:

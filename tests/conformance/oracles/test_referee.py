@@ -12,7 +12,15 @@ import cbspec_schemas
 from cbspec.protocol.strictjson import NotStrictJson, loads
 from cbspec_conformance.oracles.referee import broken_members, is_closed, is_no_message
 from cbspec_conformance.oracles.rfc8259 import NotJson
-from cbspec_conformance.properties.damage import CHANGES, NEAR_MISSES, SLIPS, ByteChange, Slip, write_with
+from cbspec_conformance.properties.damage import (
+    CHANGES,
+    NEAR_MISSES,
+    SLIPS,
+    ByteChange,
+    Slip,
+    is_beyond_readers,
+    write_with,
+)
 from cbspec_conformance.properties.strategies import SPELLINGS, Spelling
 from tests.conformance.build import REQUESTS
 
@@ -31,6 +39,10 @@ def test_every_near_miss_breaks_its_own_requirement_only(requirement: str) -> No
     @given(miss.values)
     def check(value: object) -> None:
         text = write_with(REQUESTS[miss.kind], miss.member, value)
+        assert b"\\" not in text  # no escapes, which a relay may not understand, and no other number that is too large
+        numbers: list[int] = []
+        json.loads(text, parse_int=lambda digits: numbers.append(int(digits)))
+        assert is_beyond_readers(value) == any(is_beyond_readers(number) for number in numbers)
         assert broken_members(text) == {miss.member}
         found = {each.requirement for each in cbspec_schemas.violations("client", json.loads(text))}
         assert found <= {requirement, "CB-AUT-014"}

@@ -25,10 +25,3 @@ def test_after_a_failed_request_there_is_room_again(
     session = between.session()
     assert session.ended is None
     judge.accepted(session.ask(between.request()))
-
-
-def test_tunnels_share_a_connection(simulated: Profile, make_target: MakeTarget) -> None:
-    between = ControlledRequests(make_target(simulated), "tunnel_info")
-    first = between.session()
-    between.check()
-    assert between.session() is first

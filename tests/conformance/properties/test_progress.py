@@ -6,17 +6,7 @@ from unittest.mock import Mock, call
 
 import pytest
 
-from cbspec_conformance.properties.progress import Progress, TerminalLine, silent
-
-
-def test_updates_keep_their_distance() -> None:
-    now, said = 0.0, list[str]()
-    progress = Progress(said.append, 2.0, lambda: now)
-    for made in range(1, 6):
-        now += 1.0
-        progress.tell("a case", made, 5)
-    assert said == ["a case: 2 of 5 examples", "a case: 4 of 5 examples"]
-    silent().tell("a case", 1, 1)
+from cbspec_conformance.properties.progress import TerminalLine
 
 
 @pytest.mark.parametrize("isatty", [True, False])

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
-from cbspec.profile.profile import IssuerSettings, Profile, Tenant
+from cbspec.profile.profile import IssuerSettings, Profile, TargetSettings, Tenant
 from cbspec_conformance.judging.errors import Broken, Inconclusive, NoRoom, NotExercised
 from tests.conformance.build import error
 from tests.conformance.build import exchange as made
@@ -61,15 +63,45 @@ def test_tokens_need_a_key_that_the_relay_knows(simulated: Profile, make_target:
         target.authenticated()
 
 
-def test_a_tenants_limits_are_not_hit_by_accident(simulated: Profile, make_target: MakeTarget) -> None:
-    target = make_target(simulated)
-    limited = next(tenant for tenant in simulated.tenants if tenant.connection_limit)
-    sessions = [target.authenticated(limited) for _ in range(limited.connection_limit or 0)]
-    with pytest.raises(NotExercised, match=r"tenants\.connection_limit"):
-        target.authenticated(limited)
-    target.close()
-    assert all(session.ended for session in sessions)
-    target.authenticated(limited)
+@pytest.mark.parametrize(
+    ("limit", "key"),
+    [
+        ({"connection_limit": 2}, "tenants.connection_limit"),
+        ({"tunnel_limit": 2}, "tenants.tunnel_limit"),
+        ({"connection_limit": 2}, "relay.connection_limit"),
+        ({"buffer_pool": 2}, "relay.buffer_pool"),
+    ],
+)
+def test_a_declared_limit_is_not_hit_by_accident(
+    limit: dict[str, Any], key: str, simulated: Profile, make_target: MakeTarget
+) -> None:
+    if key.startswith("tenants"):
+        target = make_target(replace(simulated, tenants=(Tenant("tenant-001", **limit),)))
+    else:
+        target = make_target(replace(simulated, relay=replace(simulated.relay, **limit)))
+    assert target.room.tunnels(5) == (5 if "connection_limit" in limit else 2)
+    for _ in range(2):  # closed sessions count no more
+        sessions = [target.authenticated()]
+        target.open_tunnel(sessions[0])
+        sessions.append(target.authenticated())
+        target.open_tunnel(sessions[1])
+        with pytest.raises(NotExercised, match=f"{key}.* leaves no room for 3"):
+            target.open_tunnel(target.authenticated())
+        target.close()
+        assert all(session.ended for session in sessions)
+
+
+@pytest.mark.parametrize(
+    ("declared", "offered", "applies"),
+    [(None, True, True), (None, False, False), (True, False, True), (False, True, False)],
+)
+def test_tenancy_applies_if_declared_or_else_offered(
+    declared: bool | None, offered: bool, applies: bool, make_target: MakeTarget
+) -> None:
+    profile = Profile(target=TargetSettings(multi_tenancy=declared))
+    needs = make_target(profile, features=("multi_tenancy",) if offered else ()).needs
+    with contextlib.nullcontext() if applies else pytest.raises(NotExercised, match=r"target\.multi_tenancy"):
+        needs.tenancy()
 
 
 CASES = [
