@@ -2,21 +2,16 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from cbspec.profile.issuer import Issuer
 from cbspec.profile.profile import Profile
-from cbspec_conformance.probe.pace import Pacer
-from cbspec_conformance.probe.tempo import Latency, Tempo
 from cbspec_conformance.runner.embedded import embedded_simulator
 from cbspec_conformance.target.facts import Facts
-from cbspec_conformance.target.locks import Locks
-from cbspec_conformance.target.relay import RelayUnderTest
+from cbspec_conformance.target.relay import RelayUnderTest, SharedParts
 from tests.support.tls import write_certificates
 
 MakeTarget = Callable[..., RelayUnderTest]
@@ -42,9 +37,7 @@ def make_target() -> Iterator[MakeTarget]:
 
     def make(profile: Profile, **facts: Any) -> RelayUnderTest:  # noqa: ANN401 - Facts' own members
         known = Facts(**{"features": ("multi_tenancy",), **facts})
-        tempo, issuer = Tempo.of(profile.target, Latency()), Issuer(profile.tokens, time.time)
-        parts: dict[str, Any] = {"locks": Locks(None), "pace": Pacer(profile), "issuer": issuer, "tempo": tempo}
-        target = RelayUnderTest(profile, known, "a case", **parts)
+        target = RelayUnderTest(SharedParts(profile), known, "a case")
         made.append(target)
         return target
 

@@ -14,21 +14,17 @@ import sys
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from time import time as now
 from typing import Literal
 
 from cbspec.cli import AFTER_DASHES
 from cbspec.cli.load_settings import Settings, token_source
 from cbspec.descriptors import raise_limit
 from cbspec.errors import CommandError
-from cbspec.profile.issuer import Issuer, ProfileLacks
+from cbspec.profile.issuer import ProfileLacks
 from cbspec.profile.profile import Endpoint, Profile
-from cbspec_conformance.probe.pace import Pacer
-from cbspec_conformance.probe.tempo import Tempo
 from cbspec_conformance.target.facts import Facts
-from cbspec_conformance.target.locks import Locks
 from cbspec_conformance.target.preflight import NoTarget, examine, wait_for
-from cbspec_conformance.target.relay import RelayUnderTest
+from cbspec_conformance.target.relay import RelayUnderTest, SharedParts
 
 _LOCUSTFILE = Path(__file__).with_name("load_locustfile.py")
 _MASTER, _PAGE = Endpoint("127.0.0.1", 5557), Endpoint("127.0.0.1", 8089)
@@ -147,15 +143,7 @@ def _check_tokens(profile: Profile, tenants: Sequence[str]) -> None:
 
 def _transport(wanted: Profile, wait: float) -> Literal["tcp", "websocket"]:
     """Return the transport of the relay; raises CommandError if no relay answers."""
-    target = RelayUnderTest(
-        wanted,
-        Facts(),
-        "preflight",
-        locks=Locks(None),
-        pace=Pacer(wanted),
-        issuer=Issuer(wanted.tokens, now),
-        tempo=Tempo.of(wanted.target, Facts().latency),
-    )
+    target = RelayUnderTest(SharedParts(wanted), Facts(), "preflight")
     try:
         wait_for(target, wait)
         return "websocket" if examine(target).transport == "websocket" else "tcp"

@@ -8,9 +8,10 @@ from itertools import accumulate
 from typing import Any
 
 import msgspec
+from websockets.exceptions import ProtocolError
 from websockets.frames import Frame, Opcode
+from websockets.streams import StreamReader
 
-from cbspec_conformance.failures.frames import parse
 from cbspec_conformance.failures.recipes import NotPortable, Recipes
 from cbspec_conformance.failures.steps import (
     CloseStep,
@@ -163,7 +164,7 @@ def _on_the_wire(step: SendStep, requests: Sequence[Message], pieces: Sequence[b
     if transport != "websocket":
         usual = b"".join(message.text + b"\n" for message in requests)
         return msgspec.structs.replace(step, wire=None if data == usual else StepText.of(data), cuts=cuts)
-    found = parse(data)
+    found = parse_frames(data)
     if found is None:
         raise NotPortable("its WebSocket frames are invalid")
     if found == [Frame(Opcode.TEXT, message.text) for message in requests]:
@@ -171,6 +172,22 @@ def _on_the_wire(step: SendStep, requests: Sequence[Message], pieces: Sequence[b
     return msgspec.structs.replace(
         step, frames=tuple(StepFrame(f.opcode, f.fin, StepText.of(bytes(f.data))) for f in found)
     )
+
+
+def parse_frames(data: bytes) -> list[Frame] | None:
+    """Return the frames of a client in `data`, or None if one is invalid or incomplete."""
+    reader = StreamReader()
+    reader.feed_data(data)
+    reader.feed_eof()
+    frames: list[Frame] = []
+    while reader.buffer:
+        try:
+            next(Frame.parse(reader.read_exact, mask=True))
+        except StopIteration as parsed:
+            frames.append(parsed.value)
+        except (EOFError, ProtocolError):
+            return None
+    return None if any(frame.rsv1 or frame.rsv2 or frame.rsv3 for frame in frames) else frames
 
 
 def _hidden(step: FailureStep, recipes: Recipes) -> FailureStep:

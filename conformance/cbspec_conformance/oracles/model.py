@@ -225,69 +225,49 @@ class Model:
         if (step, ask) not in _ANSWERS:
             return _FREE
         answer, blame = _ANSWERS[step, ask]
-        authenticated = step is ModelStep.AUTHENTICATED
-        usages = [self._relay(connection)]
-        if authenticated or ask is Ask.AUTH:
-            usages.append(self._tenant_connections(connection, connection.tenant or tenant))
-        if authenticated and ask in _TUNNELS:
-            usages += [self._tunnels(connection.tenant), self._pool()]
-        # A relay may count a connection from hello, from auth, or from its first tunnel on. If a request is invalid, it
-        # may check the limits or the request first.
-        return self._below_limits(answer, usages, blame, may_pass=not authenticated or ask is not Ask.TUNNEL)
-
-    @staticmethod
-    def _below_limits(answer: str, usages: list[_Usage | None], blame: str, *, may_pass: bool = False) -> Allowed:
-        """Return the allowed answers of a request that counts; with `may_pass`, a full limit may refuse a later one."""
-        known = [usage for usage in usages if usage is not None]
-        answers = {usage.code for usage in known if usage.most >= usage.limit}
+        usages = self._usages(connection, ask, connection.tenant or tenant)
+        answers = {usage.code for usage in usages if usage.most >= usage.limit}
         if _FULL_RELAY in answers:
             answers.add(NOTHING)
-        blames = {usage.code: usage.under for usage in known if usage.most < usage.limit}
-        full = next((usage for usage in known if usage.certain >= usage.limit), None)
-        if full is None or may_pass:
+        blames = {usage.code: usage.under for usage in usages if usage.most < usage.limit}
+        full = next((usage for usage in usages if usage.certain >= usage.limit), None)
+        # A relay may count a connection from hello, from auth, or from its first tunnel on. If a request is invalid, it
+        # may check the limits or the request first.
+        if full is None or (step, ask) != (ModelStep.AUTHENTICATED, Ask.TUNNEL):
             return Allowed(frozenset({answer, *answers}), blame, blames)
         if full.code == _FULL_RELAY:
             return Allowed(frozenset(answers), "CB-CON-003", {answer: full.over})
         return Allowed(frozenset(answers), full.over)
 
-    # ------------------------------------------------------------------ usage of the limits
+    def _usages(self, connection: ModelConnection, ask: Ask, tenant: str) -> list[_Usage]:
+        """Return the usage of every declared limit against which a request counts."""
+        limits, found = self.limits, list[_Usage]()
+        authenticated = connection.step is ModelStep.AUTHENTICATED
 
-    def _relay(self, connection: ModelConnection) -> _Usage | None:
-        limit = self.limits.relay
-        if limit is None or connection.tunnels:  # a connection with a tunnel is within the limit
-            return None
-        others = [each for each in self.open if each is not connection]
-        certain = sum(each.certain_tunnels > 0 for each in others)
-        most = len(others) + self._gone + self._late
-        return _Usage(_FULL_RELAY, limit, certain, most, "CB-CON-002", "CB-CON-001")
+        def add(code: str, limit: int | None, certain: int, most: int, over: str, under: str) -> None:
+            if limit is not None:
+                found.append(_Usage(code, limit, certain, most + self._late, over, under))
 
-    def _tenant_connections(self, connection: ModelConnection, tenant: str) -> _Usage | None:
-        limit = self.limits.connections.get(tenant)
-        if limit is None or connection.tunnels:
-            return None
-        # A connection whose auth was refused may count, too.
-        theirs = [each for each in self.open if each is not connection and tenant in each.tried]
-        certain = sum(each.certain_tunnels > 0 for each in theirs)
-        most = len(theirs) + self._gone_connections[tenant] + self._late
-        return _Usage(_FULL_TENANT, limit, certain, most, "CB-LIM-012", "CB-LIM-011")
-
-    def _tunnels(self, tenant: str) -> _Usage | None:
-        limit = self.limits.tunnels.get(tenant)
-        if limit is None:
-            return None
-        theirs = [each for each in self.open if each.tenant == tenant and each.tunnels]
-        certain = sum(each.certain_tunnels for each in theirs)
-        most = sum(each.tunnels for each in theirs) + self._gone_tunnels[tenant] + self._late
-        over = "CB-LIM-005" if len(theirs) > 1 else "CB-LIM-002"
-        under = "CB-LIM-003" if most + self._refused[tenant] >= limit else "CB-LIM-001"
-        return _Usage(_FULL_TENANT, limit, certain, most, over, under)
-
-    def _pool(self) -> _Usage | None:
-        if self.limits.pool is None:
-            return None
-        certain = sum(each.certain_tunnels for each in self.open)
-        most = sum(each.tunnels for each in self.open) + self._gone_tunnels.total() + self._late
-        return _Usage(_FULL_POOL, self.limits.pool, certain, most, "CB-BUF-002", "CB-BUF-001")
+        if not connection.tunnels:  # a connection with a tunnel is within the limits
+            others = [each for each in self.open if each is not connection]
+            certain, most = sum(each.certain_tunnels > 0 for each in others), len(others) + self._gone
+            add(_FULL_RELAY, limits.relay, certain, most, "CB-CON-002", "CB-CON-001")
+            if authenticated or ask is Ask.AUTH:
+                theirs = [each for each in others if tenant in each.tried]  # one whose auth was refused may count, too
+                certain, most = sum(each.certain_tunnels > 0 for each in theirs), self._gone_connections[tenant]
+                limit = limits.connections.get(tenant)
+                add(_FULL_TENANT, limit, certain, len(theirs) + most, "CB-LIM-012", "CB-LIM-011")
+        if authenticated and ask in _TUNNELS:
+            theirs = [each for each in self.open if each.tenant == tenant and each.tunnels]
+            limit = limits.tunnels.get(tenant)
+            most = sum(each.tunnels for each in theirs) + self._gone_tunnels[tenant]
+            over = "CB-LIM-005" if len(theirs) > 1 else "CB-LIM-002"
+            under = "CB-LIM-003" if most + self._late + self._refused[tenant] >= (limit or 0) else "CB-LIM-001"
+            add(_FULL_TENANT, limit, sum(each.certain_tunnels for each in theirs), most, over, under)
+            most = sum(each.tunnels for each in self.open) + self._gone_tunnels.total()
+            certain = sum(each.certain_tunnels for each in self.open)
+            add(_FULL_POOL, limits.pool, certain, most, "CB-BUF-002", "CB-BUF-001")
+        return found
 
     # ------------------------------------------------------------------ answers
 

@@ -7,18 +7,18 @@ every case.
 
 from __future__ import annotations
 
+import itertools
 import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 
 from cbspec.protocol.framing import StreamFramer
 from cbspec.protocol.websocket import WebSocketFramer
 from cbspec_conformance.judging.errors import RateLimited
 from cbspec_conformance.judging.judge import error_code, is_success
 from cbspec_conformance.probe.channel import Channel
-from cbspec_conformance.probe.fences import Fence, FencePolicy
 from cbspec_conformance.probe.outgoing import check_own, frames, intended, spell
 from cbspec_conformance.probe.pace import Pacer
 from cbspec_conformance.probe.tempo import Tempo
@@ -38,6 +38,16 @@ _SHORTLY = 0.001
 """Seconds in which a close may follow an error, and a second answer a fence's."""
 
 
+_numbers = itertools.count(1)
+
+
+class Fence(NamedTuple):
+    """A request that is sent after another one, to tell "ignored" from "late", and the type of its answer."""
+
+    request: dict[str, str]
+    answer: str
+
+
 @dataclass(frozen=True, slots=True)
 class Surroundings:
     """The parts that the sessions of a case share.
@@ -54,12 +64,14 @@ class Surroundings:
 
 
 class ProbeSession:
-    """One connection with TLS and transport open."""
+    """One connection with TLS and transport open.
+
+    Arguments: `fence` is the fence after auth: "heartbeat", "unknown" (a message of unknown type), or "" for none.
+    """
 
     def __init__(self, channel: Channel, surroundings: Surroundings, fence: str = "heartbeat") -> None:
         self.channel = channel
         self.tempo = surroundings.tempo
-        self.fences = FencePolicy(fence, surroundings.tempo)
         self.tenant = ""
         self.authenticated = False
         self.tunnels = 0
@@ -67,6 +79,9 @@ class ProbeSession:
         self._surroundings = surroundings
         self._clock = channel.clock
         self._expects_rate_limit = self._unpaced = False
+        self._fence = fence
+        self._fence_awaited_until: float | None = None  # None: other messages were read since
+        self._owed = ""  # the type of an overdue answer to a fence, which may still come
         self._belongs: Callable[[Message], bool] = lambda message: False
 
     @property
@@ -173,16 +188,16 @@ class ProbeSession:
                 self._clock.sleep(_APART)
         left_open = bool(request.decoded.fault) and is_left_open(self.framer, request.text)
         channel.wait_for(1, self.tempo.briefly if left_open else self.tempo.patience)
-        if self.fences.settle(channel.inbox):
+        if self._settle_fence():
             channel.wait_for(1, self.tempo.patience)
         waited = self._clock.monotonic() - began
         silence = Silence.NONE
         if not channel.inbox and not self.ended:
             silence = self._await_late_answer(request)
             waited = self._clock.monotonic() - began
-        elif fence and self.authenticated and not self.ended and self.fences.wanted_after(request, channel.inbox[0]):
+        elif fence and self.authenticated and not self.ended and self._wants_fence(request, channel.inbox[0]):
             self._fence_off(request)
-        if self.fences.awaited_until is None and not followed and any(m.type == "error" for m in channel.inbox):
+        if self._fence_awaited_until is None and not followed and any(m.type == "error" for m in channel.inbox):
             channel.read(_SHORTLY)  # for a close after the error, which a fence would have met
         return self._conclude(request, silence, waited)
 
@@ -245,11 +260,11 @@ class ProbeSession:
 
         A refusal before the end of the connection stays in the inbox: the next request will draw nothing else.
         """
-        channel, awaited = self.channel, self.fences.awaited_until
+        channel, awaited = self.channel, self._fence_awaited_until
         # A second answer to a fence must not be taken for the answer to the next request.
         channel.read(wait if awaited is None else max(wait, awaited + _SHORTLY - self._clock.monotonic()))
-        self.fences.awaited_until = None
-        self.fences.settle(channel.inbox)
+        self._fence_awaited_until = None
+        self._settle_fence()
         left = [message for message in channel.take() if not self._belongs(message)]
         refusal = [message for message in left if self.ended and message.type == "error"]
         channel.inbox.extend(message for message in left if message not in refusal)
@@ -299,12 +314,12 @@ class ProbeSession:
         if not limited or self._expects_rate_limit:
             return False
         malformed = exchange.request is not None and bool(exchange.request.decoded.fault)
-        beats = malformed and self.authenticated and self.fences.kind == "heartbeat" and not self.ended
+        beats = malformed and self.authenticated and self._fence == "heartbeat" and not self.ended
         return not beats or not any(is_success(answer) for answer in self.heartbeat().answers)
 
     def _fence_off(self, request: Message) -> None:
         """Leave only the answers to `request` in the inbox: those received before the fence's own answer."""
-        channel, fence = self.channel, self.fences.next(authenticated=self.authenticated)
+        channel, fence = self.channel, self._next_fence()
         if fence is None or self.unresponsive:
             return
         kept, answer = len(channel.inbox), channel.inbox[0]
@@ -313,10 +328,10 @@ class ProbeSession:
             lambda: any(m.type == fence.answer for m in channel.inbox[kept:]), "a fence's answer"
         )
         if self.ended:
-            self.fences.closed_after(request, answer)
+            self.tempo.closing_after.add(_kind(request, answer))
         if not channel.remove_last(fence.answer, kept) and not self.ended:
             self.unresponsive = True
-            self.fences.owed = fence.answer
+            self._owed = fence.answer
             if len(channel.inbox) == kept and sent.type == "heartbeat" and not request.decoded.fault:
                 alive = self._surroundings.alive()
                 silent = Exchange(sent, silence=Silence.UNRESPONSIVE, waited=waited, relay_alive=alive)
@@ -327,7 +342,7 @@ class ProbeSession:
         if self.unresponsive:
             return Silence.UNRESPONSIVE
         tempo, channel, asked = self.tempo, self.channel, _answer_to(request.type)
-        fence = self.fences.next(authenticated=self.authenticated)
+        fence = self._next_fence()
         opening = request.type in ("hello", "auth") and not request.meant
         if fence is None or tempo.suspects or opening:
             # If hello or auth is only slow, a fence that draws an error could cost the connection.
@@ -372,6 +387,24 @@ class ProbeSession:
             return Silence.HELD_BACK
         return Silence.NONE if channel.inbox or self.ended else Silence.IGNORED
 
+    def _next_fence(self) -> Fence | None:
+        """Return the next fence, or None if no fence can be sent."""
+        if self.authenticated and self._fence == "heartbeat":
+            return Fence({"type": "heartbeat"}, "heartbeat_response")
+        return Fence({"type": f"cbspec_fence_{next(_numbers)}"}, "error") if self._fence else None
+
+    def _wants_fence(self, request: Message, answer: Message) -> bool:
+        return request.type != "heartbeat" and self.tempo.wants_fence(_kind(request, answer))
+
+    def _settle_fence(self) -> bool:
+        """Remove an overdue answer to a fence from the front of the inbox; return whether it was there."""
+        inbox = self.channel.inbox
+        there = bool(self._owed and inbox and inbox[0].type == self._owed)
+        if there:
+            del inbox[0]
+            self._owed = ""
+        return there
+
     def _send_fence(self, fence: Fence) -> Message:
         self._take_turn()
         text = spell(fence.request)
@@ -384,7 +417,7 @@ class ProbeSession:
         began = self._clock.monotonic()
         if not self.channel.wait_until(enough, self.tempo.timeout(what), what) and not self.ended:
             self.tempo.waited_for_nothing(what)
-        self.fences.awaited_until = until = self._clock.monotonic()
+        self._fence_awaited_until = until = self._clock.monotonic()
         return until - began
 
 
@@ -394,6 +427,10 @@ HELLO: Mapping[str, Any] = {
     "features": ["tls", "heartbeat", "tunnel_info", "multi_tenancy", "metrics"],
 }
 """The hello of the specification. Source: Message Types / 1. Hello."""
+
+
+def _kind(request: Message, answer: Message) -> str:
+    return f"{request.type} {answer.type} {answer.member('code')}"
 
 
 def _answer_to(asked: str) -> str:

@@ -7,6 +7,7 @@ that timed out is recorded in the transcript (`Waited`), and later waits of that
 from __future__ import annotations
 
 import time
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final, TypeVar
@@ -80,7 +81,10 @@ class Latency:
 class Tempo:
     """The time-outs of one process of a run.
 
-    Arguments, all in seconds: `most` and `least` bound the time-out of an answer, `latency` is the measured one.
+    `closing_after` are the kinds of answers after which the relay closed a connection, `rate_struck` counts the cases
+    that hit the rate limit in spite of all pauses, `roomless` those that found no room at all, and `stuck` are the
+    kinds of room that were awaited in vain the last time. Arguments, all in seconds: `most` and `least` bound the
+    time-out of an answer, `latency` is the measured one.
     """
 
     def __init__(self, most: float, least: float = 0.0, latency: Latency | None = None) -> None:
@@ -92,13 +96,13 @@ class Tempo:
         # A slow relay closes its side late, too.
         self._moment = min(max(_MOMENT, _BEFORE_A_FENCE * slowest), _NOTICED)
         self._calibrated = min(most, max(least, _TIMES * slowest)) if slowest else most
+        self.closing_after: set[str] = set()
+        self.rate_struck = 0
+        self.roomless = 0
+        self.stuck: set[str] = set()
         self._silent: set[str] = set()
-        self._fenced: dict[str, int] = {}
-        self._closing: set[str] = set()
+        self._fenced = Counter[str]()
         self._unnoticed = 0
-        self._rate_struck = 0
-        self._roomless = 0
-        self._stuck: set[str] = set()
         self._pushed_out = 0
 
     @classmethod
@@ -155,30 +159,18 @@ class Tempo:
 
         Always if the relay closed after such answers before: without a fence, the next request would meet the close.
         """
-        self._fenced[kind] = self._fenced.get(kind, 0) + 1
-        return not self.slow or kind in self._closing or self._fenced[kind] <= _FENCES_OF_A_KIND
-
-    def closed_after(self, kind: str) -> None:
-        """Record that the relay closed a connection after an answer of a kind."""
-        self._closing.add(kind)
+        self._fenced[kind] += 1
+        return not self.slow or kind in self.closing_after or self._fenced[kind] <= _FENCES_OF_A_KIND
 
     @property
     def rate_pauses(self) -> tuple[float, ...]:
         """Successive pauses (seconds) after an unexpected rate_limit_exceeded; none if they never helped."""
-        return () if self._rate_struck >= _RATE_STRUCK else _RATE_PAUSES
-
-    def rate_struck_on(self) -> None:
-        """Record that the rate limit was hit in spite of all pauses."""
-        self._rate_struck += 1
+        return () if self.rate_struck >= _RATE_STRUCK else _RATE_PAUSES
 
     @property
     def room_again(self) -> float:
         """Seconds in which a case without room is tried again; none if that never helped."""
-        return 0.0 if self._roomless >= _ROOMLESS else self.soon
-
-    def had_no_room(self) -> None:
-        """Record that a case found no room at all."""
-        self._roomless += 1
+        return 0.0 if self.roomless >= _ROOMLESS else self.soon
 
     @property
     def closing(self) -> float:
@@ -192,15 +184,11 @@ class Tempo:
     @property
     def soon(self) -> float:
         """Seconds within which a relay should notice a closed connection; fewer after it did not."""
-        return min(_STUCK, self.most) if self._stuck else self.most
-
-    def is_stuck(self, what: str) -> bool:
-        """Whether the last wait for room of a kind was in vain."""
-        return what in self._stuck
+        return min(_STUCK, self.most) if self.stuck else self.most
 
     def room(self, what: str, there: bool) -> None:
         """Record whether room of a kind was given back in time."""
-        (self._stuck.discard if there else self._stuck.add)(what)
+        (self.stuck.discard if there else self.stuck.add)(what)
 
 
 def retry(

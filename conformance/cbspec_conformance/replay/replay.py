@@ -18,8 +18,7 @@ from cbspec_conformance.failures.recipes import Recipes
 from cbspec_conformance.judging.errors import Inconclusive, NotExercised
 from cbspec_conformance.probe.tcp import tcp_connect
 from cbspec_conformance.replay import standalone
-from cbspec_conformance.replay.outcome import ReplayOutcome, ReplayVerdict
-from cbspec_conformance.replay.rerun import rerun
+from cbspec_conformance.replay.rerun import ReplayOutcome, ReplayVerdict, rerun
 from cbspec_conformance.replay.script import FailureScript
 from cbspec_conformance.target.tokens import TokenSource
 

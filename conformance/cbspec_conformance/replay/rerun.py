@@ -7,12 +7,31 @@ import sys
 import tempfile
 from collections import defaultdict
 from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import StrEnum
 from pathlib import Path
 
 from cbspec_conformance import PYTEST_OPTIONS, SUITE
 from cbspec_conformance.failures.failure import Failure
-from cbspec_conformance.replay.outcome import ReplayOutcome, ReplayVerdict
 from cbspec_conformance.reporting.results import Results, read_results
+
+
+class ReplayVerdict(StrEnum):
+    """Whether the failure still occurs."""
+
+    FIXED = "fixed"
+    FAILING = "still failing"
+    UNCLEAR = "can't tell"
+
+
+@dataclass(frozen=True, slots=True)
+class ReplayOutcome:
+    """A verdict, its reason and the exchange as text."""
+
+    verdict: ReplayVerdict
+    reason: str
+    exchange: str = ""
+
 
 PREFLIGHT = "preflight"
 """The case name of a failure from the preflight."""

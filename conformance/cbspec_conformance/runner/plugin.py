@@ -12,7 +12,7 @@ import time
 import tomllib
 import uuid
 from collections.abc import Callable, Generator, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -23,12 +23,10 @@ from platformdirs import user_cache_path
 
 from cbspec.catalogue.requirements import REQUIREMENTS
 from cbspec.profile.identity import IdentityError
-from cbspec.profile.issuer import Issuer
 from cbspec.profile.profile import Profile, ProfileError, dump, from_mapping
 from cbspec_conformance import SUITE
 from cbspec_conformance.judging.errors import Broken, Inconclusive, NoRoom, NotExercised, RateLimited
 from cbspec_conformance.judging.verdicts import TIME_UP, Finding, judge_run
-from cbspec_conformance.probe.pace import Pacer
 from cbspec_conformance.probe.tcp import Unreachable
 from cbspec_conformance.probe.tempo import Tempo, retry
 from cbspec_conformance.probe.wire import HandshakeFailure
@@ -55,37 +53,10 @@ from cbspec_conformance.target.facts import Facts
 from cbspec_conformance.target.life import STAYS_UP, Life
 from cbspec_conformance.target.locks import Locks
 from cbspec_conformance.target.preflight import NoTarget, examine, wait_for
-from cbspec_conformance.target.relay import RelayUnderTest, SharedState
+from cbspec_conformance.target.relay import RelayUnderTest, SharedParts
 
 NO_TARGET = 3
 """Exit code if there was no relay to judge."""
-
-
-@dataclass(slots=True)
-class SharedParts:
-    """The objects that all cases of one process share."""
-
-    profile: Profile
-    issuer: Issuer
-    pace: Pacer
-    life: Life
-    tempo: Tempo
-    shared: SharedState
-
-    @classmethod
-    def of(cls, profile: Profile, facts: Facts, options: Options, workers: int) -> SharedParts:
-        """Create them for a relay that `workers` processes share."""
-        if options.transport:
-            profile = replace(profile, target=replace(profile.target, transport=options.transport))
-        restarts = any(condition.begin is not None for condition in profile.conditions.values())
-        return cls(
-            profile,
-            Issuer(profile.tokens, time.time),
-            Pacer(profile, workers),
-            Life(workers, provoked=restarts),
-            Tempo.of(profile.target, facts.latency),
-            SharedState(workers),
-        )
 
 
 class Suite:
@@ -109,7 +80,8 @@ class Suite:
         self._profile = profile
         self._simulator = simulator
         self._is_worker = briefing is not None
-        self._parts: SharedParts | None = None
+        self._shared: SharedParts | None = None
+        self._life = Life()
         self._run_name = uuid.uuid4().hex
         self._judged = str(profile.target.address) if profile is not None else "embedded"
         self._findings: list[Finding] = []
@@ -129,7 +101,7 @@ class Suite:
             self.facts = msgspec.convert(run["facts"], Facts)
             self.locks = Locks.for_run(run["run"])
             judged_profile = from_mapping(tomllib.loads(run["profile"]), Path())
-            self._parts = SharedParts.of(judged_profile, self.facts, self.options, run["workers"])
+            self._share(judged_profile, run["workers"])
         self._deadline = None if seconds is None else time.monotonic() + seconds
 
     @pytest.hookimpl(optionalhook=True)
@@ -137,7 +109,7 @@ class Suite:
         """Send the briefing to a worker."""
         node.workerinput["cbspec"] = json.dumps(
             {
-                "profile": dump(self.parts.profile),
+                "profile": dump(self.shared.profile),
                 "facts": msgspec.to_builtins(self.facts),
                 "seed": self.options.plan.seed,
                 "judged": self._judged,
@@ -148,11 +120,19 @@ class Suite:
         )
 
     @property
-    def parts(self) -> SharedParts:
-        """The shared objects; available after the preflight."""
-        if self._parts is None:
+    def shared(self) -> SharedParts:
+        """The objects that all cases of one process share; available after the preflight."""
+        if self._shared is None:
             raise RuntimeError("the relay has not been examined yet")
-        return self._parts
+        return self._shared
+
+    def _share(self, profile: Profile, workers: int) -> None:
+        """Create the objects that all cases of one process share, for a relay that `workers` processes use."""
+        if self.options.transport:
+            profile = replace(profile, target=replace(profile.target, transport=self.options.transport))
+        self._shared = SharedParts(profile, self.facts.latency, self.locks, workers)
+        restarts = any(condition.begin is not None for condition in profile.conditions.values())
+        self._life = Life(workers, provoked=restarts)
 
     # ------------------------------------------------------------------ before and after all cases
 
@@ -179,12 +159,12 @@ class Suite:
         profile = self._simulator() if self._simulator is not None else self._profile
         if profile is None:
             raise RuntimeError("neither a profile nor a simulator was given")
-        parts = self._parts = SharedParts.of(profile, self.facts, self.options, workers=1)
+        self._share(profile, workers=1)
         target = self.target("preflight")
         wait_for(target, self.options.wait)
         self.facts = examine(target)
-        parts.tempo = Tempo.of(parts.profile.target, self.facts.latency)
-        parts.life.look(target)
+        self.shared.tempo = Tempo.of(self.shared.profile.target, self.facts.latency)
+        self._life.look(target)
         target.close()
         self._findings += target.log.findings
         if self.options.transcript is not None:
@@ -210,7 +190,7 @@ class Suite:
         """Set the exit code from the verdict."""
         if not self._is_worker:
             Locks.remove(self._run_name)
-        if self._is_worker or self._parts is None:
+        if self._is_worker or self._shared is None:
             return
         if exitstatus in (pytest.ExitCode.OK, pytest.ExitCode.TESTS_FAILED):
             session.exitstatus = pytest.ExitCode.OK if self._result().green else pytest.ExitCode.TESTS_FAILED
@@ -218,7 +198,7 @@ class Suite:
     def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter, exitstatus: int) -> None:
         """Write the report and the files, even after an interruption."""
         self._interrupted = exitstatus == pytest.ExitCode.INTERRUPTED
-        if self._is_worker or self._parts is None:
+        if self._is_worker or self._shared is None:
             return
         result = self._result()
         if self._writer is not None:
@@ -232,7 +212,7 @@ class Suite:
         verdicts = baseline.applied(judge_run(REQUIREMENTS, self._findings, self._selected))
         return RunResult(
             verdicts,
-            self.parts.profile,
+            self.shared.profile,
             self.facts,
             self.options.fail_on_should,
             self.options.require_all,
@@ -254,23 +234,13 @@ class Suite:
 
     def target(self, case: str) -> RelayUnderTest:
         """Return the relay under test for one case."""
-        parts = self.parts
-        return RelayUnderTest(
-            parts.profile,
-            self.facts,
-            case,
-            locks=self.locks,
-            pace=parts.pace,
-            issuer=parts.issuer,
-            tempo=parts.tempo,
-            shared=parts.shared,
-        )
+        return RelayUnderTest(self.shared, self.facts, case)
 
     @pytest.fixture
     def relay(self, request: pytest.FixtureRequest) -> Iterator[RelayUnderTest]:
         """Yield the relay under test to a case, and close its connections afterwards."""
         target = self.target(case_name(request.node))
-        in_turn = self.parts.profile.target.connections_at_once is not None
+        in_turn = self.shared.profile.target.connections_at_once is not None
         alone = in_turn or request.node.get_closest_marker("alone") is not None
         with self.locks.alone() if alone else self.locks.shared():
             try:
@@ -305,27 +275,26 @@ class Suite:
         identifier = requirement_of(pyfuncitem)
         self._require_hello(identifier)
         arguments = {name: pyfuncitem.funcargs[name] for name in inspect.signature(pyfuncitem.obj).parameters}
-        life = self.parts.life
         with time_limit(self._deadline):
-            life.check_back(relay)
+            self._life.check_back(relay)
             try:
                 self._try(relay, lambda: until_room(relay, lambda: pyfuncitem.obj(**arguments)))
             except Exception as error:
-                if not life.look(relay) and _is_explained_by_crash(error, identifier):
+                if not self._life.look(relay) and _is_explained_by_crash(error, identifier):
                     raise Inconclusive(f"the relay went down in this case (see {STAYS_UP})") from None
                 raise
-            life.look(relay)
+            self._life.look(relay)
         return True
 
     def _try(self, relay: RelayUnderTest, case: Callable[[], object]) -> None:
-        tempo = self.parts.tempo
+        tempo = self.shared.tempo
         for pause in (*tempo.rate_pauses, None):
             try:
                 case()
             except RateLimited as limited:
                 relay.close()
                 if pause is None:
-                    tempo.rate_struck_on()
+                    tempo.rate_struck += 1
                     raise Inconclusive(f"{limited}, repeatedly: declare tenants.rate in the profile") from None
                 time.sleep(pause)
             else:
@@ -380,5 +349,5 @@ def until_room(relay: RelayUnderTest, case: Callable[[], object]) -> None:
     try:
         retry(attempt, (NoRoom,), relay.tempo.room_again, relay.clock)
     except NoRoom:
-        relay.tempo.had_no_room()
+        relay.tempo.roomless += 1
         raise

@@ -92,7 +92,9 @@ def _tls(target: RelayUnderTest) -> str:
                 f"tls.verify = false"
             ) from None
         if not _speaks_tls(target, failure):
-            raise NoTarget(_not_tls(target, failure)) from None
+            answer = f"doesn't speak TLS: it answered the handshake with {failure.received[:40]!r}"
+            silence = f"accepts connections, but does not speak TLS: {failure.reason}"
+            raise NoTarget(f"{where} {answer if failure.received else silence}") from None
         reason = f"no TLS 1.3 connection: {failure.reason}{f' (alert {failure.alert})' if failure.alert else ''}"
         target.log.breach(Breach("CB-TLS-001", "a TLS 1.3 handshake that works", reason))
         return reason
@@ -113,13 +115,6 @@ def _speaks_tls(target: RelayUnderTest, failure: HandshakeFailure) -> bool:
     except (Unreachable, HandshakeFailure):
         return False
     return True
-
-
-def _not_tls(target: RelayUnderTest, failure: HandshakeFailure) -> str:
-    where = target.endpoint
-    if failure.received:
-        return f"{where} doesn't speak TLS: it answered the handshake with {failure.received[:40]!r}"
-    return f"{where} accepts connections, but does not speak TLS: {failure.reason}"
 
 
 def _transport(target: RelayUnderTest, facts: Facts) -> Facts:

@@ -23,16 +23,15 @@ from cbspec_conformance.judging.errors import Broken, Inconclusive, NoRoom, NotE
 from cbspec_conformance.probe.pace import Pacer
 from cbspec_conformance.probe.session import HELLO, ProbeSession, Surroundings
 from cbspec_conformance.probe.tcp import Unreachable, tcp_connect
-from cbspec_conformance.probe.tempo import Tempo, retry
+from cbspec_conformance.probe.tempo import Latency, Tempo, retry
 from cbspec_conformance.probe.wire import HandshakeFailure
 from cbspec_conformance.record.conclusions import Breach, Expectation, ExpectationKind
 from cbspec_conformance.record.exchange import Exchange
 from cbspec_conformance.record.transcript import Timekeeper, Transcript
 from cbspec_conformance.target.connector import NO_ANSWER, Connector, LifeSigns, WebSocketRefused
-from cbspec_conformance.target.facts import Facts
+from cbspec_conformance.target.facts import Facts, Preconditions
 from cbspec_conformance.target.findings_log import FindingsLog
 from cbspec_conformance.target.locks import Locks
-from cbspec_conformance.target.preconditions import Preconditions
 from cbspec_conformance.target.provoke import provoked
 from cbspec_conformance.target.room import Room
 from cbspec_conformance.target.tokens import TokenSource, secrets_of
@@ -51,27 +50,39 @@ _LIMITS = {
 """The requirement that a limit breaks if it is still hit after connections closed, and the key that declares it."""
 
 
-class SharedState:
-    """State that outlives a case.
+class SharedParts:
+    """The objects that the cases of one process share.
 
-    `rates_used` are the accounts whose rate a case of this process has used. Arguments: `processes` is the number of
-    processes that share the relay.
+    `rates_used` are the accounts whose rate a case of this process has used. Arguments: `latency` is that of the
+    preflight; `processes` is the number of processes that share the relay, with `locks` between them.
     """
 
-    def __init__(self, processes: int = 1, clock: Timekeeper = time) -> None:
+    def __init__(
+        self,
+        profile: Profile,
+        latency: Latency | None = None,
+        locks: Locks | None = None,
+        processes: int = 1,
+        clock: Timekeeper = time,
+    ) -> None:
+        self.profile = profile
         self.processes = processes
+        self.locks = locks or Locks(None)
+        self.pace = Pacer(profile, processes)
+        self.issuer = Issuer(profile.tokens, time.time)
+        self.tempo = Tempo.of(profile.target, latency or Latency())
+        self.clock = clock
         self.rates_used: set[str] = set()
-        self._clock = clock
         self._exceeded = clock.monotonic()
 
     def rate_exceeded(self) -> None:
         """Record that a declared rate is being exceeded now."""
-        self._exceeded = self._clock.monotonic()
+        self._exceeded = self.clock.monotonic()
 
     @property
     def since_rate_exceeded(self) -> float:
         """Seconds since a declared rate was exceeded here, or since the process began: an earlier run may have."""
-        return self._clock.monotonic() - self._exceeded
+        return self.clock.monotonic() - self._exceeded
 
 
 class RelayUnderTest:
@@ -81,32 +92,20 @@ class RelayUnderTest:
     `connector` opens connections, and `signs` says whether the relay may be down.
     """
 
-    def __init__(
-        self,
-        profile: Profile,
-        facts: Facts,
-        case: str,
-        *,
-        locks: Locks,
-        pace: Pacer,
-        issuer: Issuer,
-        tempo: Tempo,
-        shared: SharedState | None = None,
-        clock: Timekeeper = time,
-    ) -> None:
-        recipes = Recipes()
+    def __init__(self, shared: SharedParts, facts: Facts, case: str) -> None:
+        profile, recipes = shared.profile, Recipes()
         self.profile = profile
+        self.shared = shared
         self.facts = facts
         self.case = case
-        self.clock = clock
-        self.transcript = Transcript(clock)
-        self.pace = pace
-        self.tempo = tempo
-        self.shared = shared or SharedState(clock=clock)
+        self.clock = shared.clock
+        self.pace = shared.pace
+        self.tempo = shared.tempo
+        self.transcript = Transcript(shared.clock)
         self.signs = LifeSigns()
         self.needs = Preconditions(profile, facts)
-        self.room = Room(profile, locks, pace)
-        self.tokens = TokenSource(profile, issuer, recipes)
+        self.room = Room(profile, shared.locks, shared.pace)
+        self.tokens = TokenSource(profile, shared.issuer, recipes)
         self.log = FindingsLog(self.transcript, case, str(profile.target.address or ""), recipes)
         self.connector = Connector(profile, self.transcript, self.signs)
         self._secrets = secrets_of(profile, getattr(profile.main_tenant, "id", ""))
@@ -375,7 +374,7 @@ class RelayUnderTest:
                 if exchange.request is not None and kind == exchange.request.type and judge.served(exchange):
                     self.tempo.room(f"{limit} {tenant}", there=True)
             return False
-        if not last and not self.tempo.is_stuck(f"{code} {tenant}"):
+        if not last and f"{code} {tenant}" not in self.tempo.stuck:
             return True
         self.tempo.room(f"{code} {tenant}", there=False)
         requirement, key = found

@@ -41,7 +41,7 @@ def test_a_slow_relay_is_fenced_a_few_times_only_unless_it_closes() -> None:
     assert all(fast.wants_fence("tunnel_info error") for _ in range(20))
     assert sum(slow.wants_fence("tunnel_info error") for _ in range(20)) == 5
     assert slow.wants_fence("tunnel_info tunnel_response")
-    slow.closed_after("tunnel_info error")
+    slow.closing_after.add("tunnel_info error")
     assert all(slow.wants_fence("tunnel_info error") for _ in range(20))
 
 
@@ -60,14 +60,14 @@ def test_a_relay_that_leaves_connections_open_is_not_awaited(
 
 def test_room_that_is_not_given_back_is_awaited_once() -> None:
     tempo = Tempo(5.0)
-    assert (tempo.soon, tempo.room_again, tempo.is_stuck("a limit")) == (5.0, 5.0, False)
+    assert (tempo.soon, tempo.room_again, "a limit" in tempo.stuck) == (5.0, 5.0, False)
     tempo.room("a limit", there=False)
-    assert (tempo.soon, tempo.room_again, tempo.is_stuck("a limit")) == (1.0, 1.0, True)
+    assert (tempo.soon, tempo.room_again, "a limit" in tempo.stuck) == (1.0, 1.0, True)
     tempo.room("a limit", there=True)
-    assert (tempo.soon, tempo.is_stuck("a limit")) == (5.0, False)
-    tempo.had_no_room()
+    assert (tempo.soon, "a limit" in tempo.stuck) == (5.0, False)
+    tempo.roomless += 1
     assert tempo.room_again > 0
-    tempo.had_no_room()
+    tempo.roomless += 1
     assert tempo.room_again == 0
 
 

@@ -10,8 +10,8 @@ import pytest
 from cbspec.cli import main
 from cbspec_conformance.failures.failure import Failure, write_all
 from cbspec_conformance.replay.command import exit_code
-from cbspec_conformance.replay.outcome import ReplayOutcome, ReplayVerdict
-from tests.conformance.commands import run, simulator
+from cbspec_conformance.replay.rerun import ReplayOutcome, ReplayVerdict
+from tests.conformance.commands import run, simulator, verify
 
 GONE = Failure("CB-TUN-007", "relay/gone.py::test_gone", "127.0.0.1:1", "tcp", "an error", "a tunnel")
 
@@ -20,8 +20,8 @@ def test_a_folder_of_failures_is_replayed(tmp_path: Path) -> None:
     found = tmp_path / "found"
     (tmp_path / "clean").mkdir()
     with simulator(tmp_path, "--deviation", "local-port-fraction-accepted") as profile:
-        arguments = ("--target-profile", str(profile), "-k", "test_invalid_member_is_refused", "--failures", str(found))
-        assert run("-m", "cbspec", "verify", *arguments).code == 1
+        narrow = ("-k", "invalid_member_is_refused and TUN-007", "--effort", "quick")
+        assert verify("--target-profile", str(profile), *narrow, "--failures", str(found)).code == 1
         assert [path.name for path in found.iterdir()] == ["CB-TUN-007-1.json"]
         script = ("--export", str(tmp_path / "script.py"))
         wrong = run("-m", "cbspec", "replay", str(found), "--target-profile", str(profile), *script)

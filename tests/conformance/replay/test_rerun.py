@@ -5,8 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from cbspec_conformance.failures.failure import Failure
-from cbspec_conformance.replay.outcome import ReplayVerdict
-from cbspec_conformance.replay.rerun import rerun
+from cbspec_conformance.replay.rerun import ReplayVerdict, rerun
 from tests.conformance.commands import simulator
 
 

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from websockets.frames import Frame, Opcode
 
-from cbspec_conformance.failures.frames import parse
+from cbspec_conformance.failures.recording import parse_frames
 from cbspec_conformance.judging.judge import OUT_OF_ROOM
 from cbspec_conformance.replay import standalone
 from tests.conformance.build import HELLO_RESPONSE, error
@@ -27,7 +27,7 @@ def test_it_imports_only_the_standard_library_and_agrees_with_the_suite() -> Non
 @pytest.mark.parametrize("size", [0, 125, 126, 65535, 65536])
 @pytest.mark.parametrize("last", [True, False])
 def test_its_frames_are_valid(last: bool, size: int) -> None:
-    assert parse(standalone.frame(1, last, bytes(size))) == [Frame(Opcode.TEXT, bytes(size), last)]
+    assert parse_frames(standalone.frame(1, last, bytes(size))) == [Frame(Opcode.TEXT, bytes(size), last)]
 
 
 HELLO = {**HELLO_RESPONSE, "version": 1}
