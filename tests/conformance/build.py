@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from cbspec_conformance.record.decoding import Decoded, decode
 from cbspec_conformance.record.exchange import Exchange
-from cbspec_conformance.record.transcript import Direction, End, Ended, Message
+from cbspec_conformance.record.transcript import Bytes, Direction, End, Ended, Message, Opened
 
 HELLO: dict[str, Any] = {"type": "hello", "version": "1.0", "features": ["tls"]}
 AUTH: dict[str, Any] = {"type": "auth", "token": "a.b.c"}
@@ -77,6 +77,16 @@ def exchange(request: object, *answers: object, **facts: Any) -> Exchange:  # no
     """Return the exchange of a request (None: no request) and its answers."""
     asked = None if request is None else sent(request)
     return Exchange(asked, tuple(a if isinstance(a, Message) else received(a) for a in answers), **facts)
+
+
+def opened(connection: int = 1, address: str = "127.0.0.1:8080") -> Opened:
+    """Return the begin of a connection."""
+    return Opened(0.0, connection, address, "127.0.0.1:50000", "tcp", "TLSv1.3", "TLS_AES_256_GCM_SHA384")
+
+
+def left(connection: int = 1, data: bytes = b"x") -> Bytes:
+    """Return bytes that the suite sent."""
+    return Bytes(0.0, connection, Direction.SENT, data)
 
 
 def ended(how: End, detail: str = "") -> Ended:

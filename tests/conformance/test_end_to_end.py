@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
 
 from cbspec.catalogue.requirements import REQUIREMENTS, Level
 from cbspec.cli import main
+from cbspec.tokens.jwt import SigningKey
+from cbspec.tokens.keypair import new_pair
 from cbspec_conformance.reporting.fingerprint import compare, read_fingerprint
 from cbspec_simulator import OPEN_POINTS
 from tests.conformance.commands import Done, simulator, verdict, verify
 from tests.conformance.reporting.test_judge_command import table
+from tests.support.issuer import jwks, pair, published
 
 
 def assert_green(done: Done) -> None:
@@ -62,3 +66,49 @@ def test_no_refusal_passes_if_the_relay_accepts_none_of_the_tokens(tmp_path: Pat
     assert done.code == 1
     assert "the suite's tokens are not accepted" in done.text
     assert (verdict(done.text, "passed"), verdict(done.text, "inconclusive")) == (0, only.count("CB"))
+
+
+@pytest.mark.parametrize(
+    ("config", "variation", "cases", "counts"),
+    [
+        # A warning ends no case about limits.
+        ("", ("--deviation", "tunnel-for-another-tenant-unanswered"), "any_order", (0, 1, False)),
+        # If the pool has no room for a tunnel on each of six connections, its refusal proves nothing.
+        ("buffer_pool = 4", ("--variant", "close-after-error"), "connection_limit_reached", (0, 0, False)),
+        ("buffer_pool = 6", ("--deviation", "relay-connections-late"), "connection_limit_reached", (0, 0, True)),
+    ],
+    ids=["warning", "small-pool", "late"],
+)
+def test_no_must_fails(
+    config: str, variation: tuple[str, ...], cases: str, counts: tuple[int, int, bool], tmp_path: Path
+) -> None:
+    file = tmp_path / "relay.toml"
+    file.write_text(f"[relay]\nconnection_limit = 6\n{config}\n" if config else "")
+    with simulator(tmp_path, "--config", str(file), *variation) as profile:
+        if config:
+            profile.write_text(re.sub(r"\[conditions\.connection_limit\][^\[]*", "", profile.read_text()))
+        done = verify(
+            "--target-profile", str(profile), "-k", cases, "--examples", "20", XDG_CACHE_HOME=str(tmp_path / "cache")
+        )
+    found = [verdict(done.text, column) for column in ("failed", "warned", "inconclusive")]
+    assert (found[0], found[1], found[2] > 0) == counts, done.text
+
+
+ABOUT_TOKENS = [id_ for id_ in REQUIREMENTS if id_.startswith(("CB-AUT", "CB-TEN"))]
+NEEDS_A_SECRET = "CB-AUT-105"
+NEEDS_TIME = "CB-AUT-110"
+
+
+def test_a_relay_that_verifies_tokens_by_published_keys_passes(tmp_path: Path) -> None:
+    private, config = tmp_path / "key.pem", tmp_path / "relay.toml"
+    private.write_bytes(new_pair("RS256"))
+    # As after a rotation, another key of the same algorithm comes first: the key id distinguishes them.
+    with published(jwks(pair("RS256"), SigningKey.from_pem(private))) as address:
+        source = f"jwks_url = '{address.url}'\nsigning_key_file = 'key.pem'"
+        config.write_text(f"[tokens]\n{source}\nissuer = 'me'\naudience = 'you'\n")
+        with simulator(tmp_path, "--config", str(config)) as profile:
+            done = verify("--target-profile", str(profile), "--effort", "quick", "--only", ",".join(ABOUT_TOKENS))
+    assert done.code == 0, done.text
+    judged = sum(REQUIREMENTS[id_].level != "INFO" for id_ in ABOUT_TOKENS)
+    counts = [verdict(done.text, column) for column in ("passed", "failed", "warned", "inconclusive", "observed")]
+    assert counts == [judged, 0, 0, 0, len(ABOUT_TOKENS) - judged - len({NEEDS_A_SECRET, NEEDS_TIME})], done.text

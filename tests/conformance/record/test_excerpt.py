@@ -2,23 +2,16 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from cbspec_conformance.record.excerpt import decisive, excerpt, in_order
 from cbspec_conformance.record.exchange import Exchange
-from cbspec_conformance.record.transcript import MOST, Bytes, Direction, End, Ended, Message, Opened, Record, Transcript
-from tests.conformance.build import HEARTBEAT, HEARTBEAT_RESPONSE, TUNNEL, TUNNEL_RESPONSE, received, sent
+from cbspec_conformance.record.transcript import MOST, End, Ended, Message, Record, Transcript
+from tests.conformance.build import HEARTBEAT, HEARTBEAT_RESPONSE, TUNNEL, TUNNEL_RESPONSE, left, opened, received, sent
 
 
-def opened(connection: int) -> Opened:
-    return Opened(0.0, connection, "127.0.0.1:8080", "127.0.0.1:50000", "tcp")
-
-
-def left(connection: int = 1) -> Bytes:
-    return Bytes(0.0, connection, Direction.SENT, b"x")
-
-
-def fence(connection: int = 1) -> Message:
-    message = sent(HEARTBEAT, connection)
-    return Message(0.0, connection, Direction.SENT, message.text, message.decoded, meant="fence")
+def fence() -> Message:
+    return replace(sent(HEARTBEAT), meant="fence")
 
 
 def test_excerpt_ends_after_the_fence_of_the_exchange() -> None:

@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 
 from cbspec_conformance.record.exchange import Exchange
 from cbspec_conformance.record.render import render
-from cbspec_conformance.record.transcript import Bytes, Direction, End, Ended, Message, Opened, Record, Transcript
-from tests.conformance.build import AUTH, HEARTBEAT, HEARTBEAT_RESPONSE, received, sent
+from cbspec_conformance.record.transcript import Direction, End, Ended, Message, Record, Transcript
+from tests.conformance.build import AUTH, HEARTBEAT, HEARTBEAT_RESPONSE, left, opened, received, sent
 
 JWT = "eyJhbGciOiJIUzI1NiIsInR5cCI6IkpXVCJ9.eyJzdWIiOiJ1c2VyIn0.c2lnbmF0dXJlLXNpZ25hdHVyZQ"
 
@@ -20,15 +20,11 @@ def transcript(*records: Record) -> Transcript:
     return Transcript(records=list(records))
 
 
-def opened(connection: int = 1) -> Opened:
-    return Opened(0.0, connection, "127.0.0.1:8080", "127.0.0.1:50000", "tcp", "TLSv1.3", "TLS_AES_256_GCM_SHA384")
-
-
 def test_connection_is_shown_from_start_to_end() -> None:
     shown = render(
         transcript(
             opened(),
-            Bytes(0.0, 1, Direction.SENT, b"not shown"),
+            left(),
             sent(HEARTBEAT),
             received(HEARTBEAT_RESPONSE),
             Ended(1.5, 1, End.RESET, "Connection reset by peer"),

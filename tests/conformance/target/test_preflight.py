@@ -12,9 +12,9 @@ from typing import Any
 
 import pytest
 
-from cbspec.profile.profile import Endpoint, IssuerSettings, Profile, TargetSettings, Tenant, TlsSettings
+from cbspec.profile.profile import IssuerSettings, Profile, TargetSettings, Tenant, TlsSettings
 from cbspec_conformance.probe.session import ProbeSession
-from cbspec_conformance.target.preflight import NoTarget, examine, wait_for
+from cbspec_conformance.target.preflight import NoTarget, examine
 from tests.conformance.build import HELLO_RESPONSE, error
 from tests.conformance.conftest import MakeTarget
 from tests.conformance.memory import answer, line
@@ -153,14 +153,3 @@ def test_a_target_that_cannot_be_judged(
             examine(target)
         target.close()
     assert target.log.findings == []
-
-
-def test_waiting_for_a_target_ends_in_time(simulated: Profile, make_target: MakeTarget) -> None:
-    wait_for(make_target(simulated), 0.0)
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        address = Endpoint("127.0.0.1", listener.getsockname()[1])
-    target = make_target(replace(simulated, target=replace(simulated.target, address=address)))
-    with pytest.raises(NoTarget, match="--wait SECONDS"):
-        wait_for(target, 0.0)
-    with pytest.raises(NoTarget, match=r"waited 0\.2 s"):
-        wait_for(target, 0.2)
