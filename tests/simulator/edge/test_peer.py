@@ -16,27 +16,9 @@ from cbspec_simulator.edge import peer as peer_module
 from cbspec_simulator.edge import read_throttle
 from cbspec_simulator.settings.config import LimitSettings, Listen, RelaySettings
 from tests.support import client
-from tests.support.client import BEAT, HELLO, PATIENCE, AsyncClient, AsyncWebSocket, auth, tunnel, until
+from tests.support.client import BEAT, HELLO, PATIENCE, AsyncClient, AsyncWebSocket, tunnel, until
 
 ANY_PORT = Config(listen=Listen(port=0))
-
-
-async def test_websocket_on_the_same_port() -> None:
-    async with Simulator(ANY_PORT) as simulator, AsyncWebSocket(simulator.address) as wire:
-        response = await wire.open(b"Sec-WebSocket-Extensions: permessage-deflate")
-        assert response.startswith(b"HTTP/1.1 101 ")
-        assert b"Sec-WebSocket-Accept: " + client.ACCEPT in response
-        assert b"Extensions" not in response
-        assert json.loads(await wire.say(HELLO))["type"] == "hello_response"
-        assert json.loads(await wire.say(auth()))["type"] == "auth_response"
-        wire.frame(b'{"type":"hea', fin=False)
-        wire.frame(b"beat me to it", 9)
-        wire.frame(b'rtbeat"}', 0)
-        assert await wire.next() == (0x8A, b"beat me to it")
-        assert await wire.next() == (0x81, b'{"type":"heartbeat_response"}')
-        wire.frame(struct.pack(">H", 1000), 8)
-        assert await wire.next() == (0x88, struct.pack(">H", 1000))
-        assert await wire.rest() == b""
 
 
 async def test_an_oversized_websocket_message_and_http_without_an_upgrade_are_refused() -> None:
@@ -54,20 +36,13 @@ async def test_an_oversized_websocket_message_and_http_without_an_upgrade_are_re
 
 
 async def test_plain_text_and_silence_end_the_connection() -> None:
-    config = replace(ANY_PORT, limits=LimitSettings(handshake_timeout=0.05))
-    async with Simulator(config) as simulator:
-        assert (await _raw(simulator, HELLO))[:1] in (b"", b"\x15")
-        assert await _raw(simulator, b"") == b""
-
-
-async def _raw(simulator: Simulator, data: bytes) -> bytes:
-    reader, writer = await asyncio.open_connection(*simulator.address)
-    try:
-        writer.write(data)
-        async with asyncio.timeout(PATIENCE):
-            return await reader.read()
-    finally:
-        writer.transport.abort()
+    async with Simulator(replace(ANY_PORT, limits=LimitSettings(handshake_timeout=0.05))) as simulator:
+        for data in (HELLO, b""):
+            reader, writer = await asyncio.open_connection(*simulator.address)
+            writer.write(data)
+            async with asyncio.timeout(PATIENCE):
+                assert (await reader.read())[:1] in (b"", b"\x15")
+            writer.transport.abort()
 
 
 async def test_a_reset_releases_everything() -> None:

@@ -100,18 +100,6 @@ def test_sequences() -> None:
     assert [strike.kind.name for _ in range(64) for strike in faults.at(ANSWER, 0.0)] == ["drop", "duplicate"]
 
 
-def test_begin_and_end() -> None:
-    faults = Faults()
-    for kind in ("drop", "refuse"):
-        faults.add(Fault.read({"kind": kind, "when": {"begin": 2, "end": 4}}), 100.0)
-    moments = (100.0, 101.9, 102.0, 103.9, 104.0, 200.0)
-    expected = [False, False, True, True, False, False]
-    assert [bool(faults.at(ANSWER, now)) for now in moments] == expected
-    assert [faults.standing("refuse", now) for now in moments] == expected
-    assert not faults.standing("silent", 102.0)
-    assert [faults.turns(now) for now in (100.0, 102.0, 103.0, 104.0)] == [2.0, 2.0, 1.0, None]
-
-
 # ---------------------------------------------------------------------------- decisions
 
 
@@ -128,12 +116,6 @@ def test_equal_seeds_decide_equally(seed: int, probability: float) -> None:
     assert len(told[0]) == 30
     assert all(each.seed == seed and each.chance is not None for each in told[0])
     assert all(each.struck is (each.chance is not None and each.chance < probability) for each in told[0])
-
-
-def test_the_rate_of_strikes_is_the_probability() -> None:
-    for probability, least, most in ((0.0, 0, 0), (0.2, 900, 1100), (1.0, 5000, 5000)):
-        fault = {"kind": "drop", "when": {"probability": probability}}
-        assert least <= sum(len(struck(with_fault(fault, seed), 100)) for seed in range(50)) <= most
 
 
 def test_decisions_are_reported() -> None:
@@ -163,15 +145,6 @@ def test_strikes_come_in_the_order_of_the_faults() -> None:
     faults.reset()
     faults.add_all([Fault.read({"kind": "drop", **more}) for more in ({}, {"name": "fault-1"}, {}, {"name": "x"})], 0.0)
     assert list(faults.active) == ["fault-2", "fault-1", "fault-3", "x"]
-
-
-def test_watchers_are_notified() -> None:
-    faults, told = Faults(), list[str]()
-    faults.watch(lambda: told.append("changed"), lambda name: told.append(f"released {name}"))
-    faults.add(Fault.read({"kind": "hold", "name": "a"}), 0.0)
-    faults.release("a")
-    faults.reset()
-    assert told == ["changed", "released a", "released a", "changed"]
 
 
 def test_counts_are_reported_and_closed_connections_are_forgotten() -> None:

@@ -98,20 +98,6 @@ def test_mistakes_are_named_with_a_remedy() -> None:
             place = problem.index(word, place) if word.endswith(":") else place
 
 
-def test_all_mistakes_are_named_at_once() -> None:
-    found = problems({
-        "name": 7,
-        "sequence": [{"kind": "delay", "seconds": -1}, 5, {"kind": "duplicate", "copys": 3}],
-        "repeat": "yes",
-        "when": {"nth": 0, "tenent": "a", "end": -1},
-        "more": 1,
-    })  # fmt: skip
-    assert [problem.split(": ")[0] for problem in found] == [
-        "name", "sequence[0].seconds", "sequence[1]", "sequence[2].copys", "repeat", "when.nth", "when.tenent",
-        "when.end", "more",
-    ]  # fmt: skip
-
-
 @settings(deadline=None)
 @given(
     st.lists(

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-from dataclasses import replace
 from typing import Any, Final
 
 import pytest
@@ -15,13 +14,13 @@ from cbspec_simulator.settings.config import LimitSettings, Listen
 from tests.support.client import BEAT, HELLO, AsyncClient, AsyncWebSocket, tunnel, until
 
 DAY: Final = 86_400.0
-ANY_PORT: Final = Config(listen=Listen(port=0), limits=LimitSettings(idle_timeout=10 * DAY))
 
 
-def serving(*faults: dict[str, Any], config: Config = ANY_PORT) -> Simulator:
+def serving(*faults: dict[str, Any], idle_timeout: float = 10 * DAY) -> Simulator:
     """Return a relay with faults; its clock only moves on request."""
-    clock = Clock(lambda: 0.0)
-    return Simulator(replace(config, faults=tuple(map(Fault.read, faults))), clock=clock)
+    limits = LimitSettings(idle_timeout=idle_timeout)
+    config = Config(listen=Listen(port=0), limits=limits, faults=tuple(map(Fault.read, faults)))
+    return Simulator(config, clock=Clock(lambda: 0.0))
 
 
 async def _serve_others(simulator: Simulator) -> None:
@@ -54,7 +53,7 @@ async def test_late_messages_come_when_the_clock_is_advanced() -> None:
 @pytest.mark.parametrize(("kind", "kept"), [("handshake-stall", True), ("silent", True), ("drop", False)])
 async def test_an_unresponsive_relay_keeps_the_connection(kind: str, kept: bool) -> None:
     fault = {"kind": kind, **({"when": {"nth": 1}} if kept else {})}
-    async with serving(fault, config=Config(listen=Listen(port=0))) as simulator:
+    async with serving(fault, idle_timeout=DAY) as simulator:
         reader, writer = await asyncio.open_connection(*simulator.address)
         await until(lambda: simulator.relay.connected == 1)
         simulator.clock.advance(DAY)
