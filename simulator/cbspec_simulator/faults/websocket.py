@@ -1,21 +1,16 @@
-"""WebSocket faults: fragments, interleaved pings, broken frames and close frames."""
+"""The effects of faults on WebSocket frames: fragments, interleaved pings, broken frames and close frames."""
 
 from __future__ import annotations
 
 import struct
 from collections.abc import Callable, Iterable, Mapping
-from functools import partial
-from typing import Annotated, Final, TypeGuard
+from typing import Final, TypeGuard
 
-from msgspec import Meta
 from websockets.frames import Frame, Opcode
 
-from cbspec.documents import Count
 from cbspec.protocol.websocket import WebSocketFramer
-from cbspec_simulator.base.values import one_of, short
-from cbspec_simulator.faults.kind import FaultKind, FaultLayer, Param, Strike
+from cbspec_simulator.faults.kind import Strike
 
-_CloseCode = Annotated[int, Meta(ge=1000, le=4999, title="a close code from 1000 to 4999")]
 _TEXTS: Final = (Opcode.TEXT, Opcode.CONT)
 _Frames = list[Frame | bytes]
 
@@ -29,7 +24,7 @@ def framed(framer: WebSocketFramer, text: bytes, strikes: Iterable[Strike]) -> b
     return b"".join(each if isinstance(each, bytes) else each.serialize(mask=False) for each in frames)
 
 
-def _close(framer: WebSocketFramer, _: _Frames, strike: Strike) -> _Frames:
+def close(framer: WebSocketFramer, _: _Frames, strike: Strike) -> _Frames:
     framer.close()
     framer.data_to_send()  # discarded: the library refuses to send some codes
     # Serialized here, so that later strikes do not take it for a message.
@@ -49,14 +44,14 @@ def _is_text(frame: Frame | bytes) -> TypeGuard[Frame]:
     return isinstance(frame, Frame) and frame.opcode in _TEXTS
 
 
-def _fragments(_: WebSocketFramer, frames: _Frames, strike: Strike) -> _Frames:
+def fragment(_: WebSocketFramer, frames: _Frames, strike: Strike) -> _Frames:
     made: _Frames = []
     for frame in frames:
         made += _cut(frame, strike["bytes"]) if _is_text(frame) else [frame]
     return made
 
 
-def _pings(_: WebSocketFramer, frames: _Frames, strike: Strike) -> _Frames:
+def add_pings(_: WebSocketFramer, frames: _Frames, strike: Strike) -> _Frames:
     ping = Frame(Opcode.PING, strike["payload"].encode())
     if len(frames) == 1 and _is_text(frames[0]):  # a ping between fragments needs two of them
         frames = [*_cut(frames[0], max(1, len(frames[0].data) // 2))]
@@ -91,47 +86,10 @@ BROKEN: Final[Mapping[str, Callable[[Frame], bytes]]] = {
 }
 
 
-def _broken(_: WebSocketFramer, frames: _Frames, strike: Strike) -> _Frames:
+def break_frame(_: WebSocketFramer, frames: _Frames, strike: Strike) -> _Frames:
     """Break the first frame of a message, or the last one if it is to be unfinished."""
     texts = [(place, frame) for place, frame in enumerate(frames) if _is_text(frame)]
     if not texts:
         return frames
     place, frame = texts[-1 if strike["how"] == "unfinished" else 0]
     return [*frames[:place], BROKEN[strike["how"]](frame), *frames[place + 1 :]]
-
-
-_kind = partial(FaultKind, FaultLayer.WEBSOCKET, transports=("websocket",))
-
-KINDS: Final = (
-    _kind(
-        "websocket-close",
-        "The relay sends a close frame instead of the answer.",
-        "a relay or a proxy that ends the WebSocket",
-        {
-            "code": Param(_CloseCode, "the close code (RFC 6455, 7.4)", 1001),
-            "reason": Param(short(123), "the reason in the close frame", ""),
-        },
-        frame=_close,
-    ),
-    _kind(
-        "websocket-fragments",
-        "A message is sent in fragments.",
-        "CB-WSK-003",
-        {"bytes": Param(Count, "bytes per fragment", 8)},
-        frame=_fragments,
-    ),
-    _kind(
-        "websocket-pings",
-        "A ping is sent before a message and between its fragments.",
-        "CB-WSK-004",
-        {"payload": Param(short(125), "the payload of the ping", "")},
-        frame=_pings,
-    ),
-    _kind(
-        "websocket-broken-frame",
-        "A message is sent in a frame that RFC 6455 forbids.",
-        "CB-WSK-002",
-        {"how": Param(one_of(*BROKEN), "the defect of the frame", "masked")},
-        frame=_broken,
-    ),
-)
