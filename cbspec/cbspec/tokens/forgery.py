@@ -1,30 +1,16 @@
-"""The table of forgeries: tokens that differ from a valid one in the way that their sentence describes."""
+"""Forgeries: tokens that differ from a valid one in the way that their sentence describes."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
-from dataclasses import replace
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from enum import Enum
 from typing import Final
 
 from cbspec.tokens import foreign_keys as foreign
-from cbspec.tokens.forging import MISSING as MISSING
-from cbspec.tokens.forging import Forgery as Forgery
-from cbspec.tokens.forging import (
-    Make,
-    algorithm_none,
-    claims_changed,
-    first_half,
-    flip,
-    look_alike,
-    signature_changed,
-    with_claims,
-    with_payload,
-    with_tenant,
-)
-from cbspec.tokens.forging import Materials as Materials
-from cbspec.tokens.forging import Missing as Missing
 from cbspec.tokens.jws import CompactJws, dump, encode
+from cbspec.tokens.jwt import SigningKey, mint
 
 _ELEVEN_MINUTES: Final = 11 * 60
 _DAY: Final = 24 * 60 * 60
@@ -36,6 +22,149 @@ _INHERITED: Final = {  # properties of every object in JavaScript
     "has-own": "hasOwnProperty",
     "proto": "__proto__",
 }
+
+
+class Missing(Enum):
+    """The type of `MISSING`, which distinguishes it from JSON values."""
+
+    MISSING = "missing"
+
+
+MISSING: Final = Missing.MISSING
+"""Stands for the absence of the member `token`, or of a claim."""
+
+
+@dataclass(frozen=True, slots=True)
+class Materials:
+    """The data from which forgeries are made.
+
+    `valid` is a token that the relay accepts, with the claims `claims`, the signing key `key` (None: unknown) and the
+    header members `headers` other than algorithm and type. `now` is in seconds since the epoch. `fresh` is a unique
+    text. `other_tenant` is a second tenant that the relay knows (empty: none).
+    """
+
+    valid: str = field(repr=False)
+    key: SigningKey | None
+    claims: Mapping[str, object] = field(repr=False)
+    now: float
+    tenant_id: str
+    fresh: str
+    other_tenant: str = ""
+    headers: Mapping[str, object] = field(default_factory=dict)
+
+    @property
+    def held(self) -> SigningKey:
+        """The signing key. Raises ValueError if it is unknown."""
+        if self.key is None:
+            raise ValueError("this forgery needs the signing key")
+        return self.key
+
+    @property
+    def parts(self) -> CompactJws:
+        """The decoded segments of the valid token. Raises ValueError."""
+        return CompactJws.split(self.valid)
+
+    @property
+    def segments(self) -> list[str]:
+        """The encoded segments of the valid token. Raises ValueError if there aren't three."""
+        _ = self.parts
+        return self.valid.split(".")
+
+    def in_seconds(self, seconds: float) -> float:
+        """Return a time relative to now, which is rounded down to whole seconds, as most issuers do."""
+        return int(self.now) + seconds
+
+    def remint(self, changes: Mapping[str, object]) -> str:
+        """Return a new token with some claims changed, or omitted if `MISSING`."""
+        claims = {name: value for name, value in {**self.claims, **changes}.items() if value is not MISSING}
+        return mint(self.held, claims, self.headers)
+
+
+Make = Callable[[Materials], object]
+"""Returns the value of the member `token`: text, another JSON value, or `MISSING`."""
+
+Changes = Callable[[Materials], Mapping[str, object]]
+"""Returns the new values of claims."""
+
+
+@dataclass(frozen=True, slots=True)
+class Forgery:
+    """A token that is invalid in one way, and the requirement that demands its refusal.
+
+    With `needs_key`, a valid token isn't enough; the profile's ready-made token for `purpose`, if any, can replace the
+    forgery. With `needs_other_tenant`, a second tenant is needed. `also` are the codes other than invalid_token that a
+    relay may answer, because more than one thing is wrong.
+    """
+
+    requirement: str
+    name: str
+    sentence: str
+    make: Make = field(repr=False)
+    needs_key: bool = False
+    needs_other_tenant: bool = False
+    purpose: str | None = None
+    also: tuple[str, ...] = ()
+
+
+def with_claims(changes: Changes) -> Make:
+    """Change claims and sign them with the right key."""
+    return lambda m: m.remint(changes(m))
+
+
+def with_tenant(name: Make) -> Make:
+    """Change the tenant and sign with the right key."""
+    return with_claims(lambda m: {"tenant_id": name(m)})
+
+
+def claims_changed(changes: Changes) -> Make:
+    """Change claims and keep the signature."""
+    return lambda m: str(replace(m.parts, payload=dump({**m.parts.claims, **changes(m)})))
+
+
+def signature_changed(change: Callable[[bytes], bytes]) -> Make:
+    """Change only the signature."""
+    return lambda m: str(replace(m.parts, signature=change(m.parts.signature)))
+
+
+def algorithm_none(spelling: str, *, keep_signature: bool) -> Make:
+    """Name the algorithm "none" in the header (Source: RFC 7518, 3.6)."""
+
+    def make(m: Materials) -> str:
+        header = dump({**m.parts.headers, "alg": spelling})
+        return str(replace(m.parts, header=header, signature=m.parts.signature if keep_signature else b""))
+
+    return make
+
+
+def with_payload(data: Callable[[bytes], bytes]) -> Make:
+    """Replace the payload by a value that isn't a set of claims, signed if the key is known."""
+
+    def make(m: Materials) -> str:
+        sign = m.key.sign if m.key is not None else lambda _: m.parts.signature
+        return str(CompactJws.signed(m.parts.headers, data(m.parts.payload), sign))
+
+    return make
+
+
+def flip(signature: bytes, index: int) -> bytes:
+    """Invert the lowest bit of one byte."""
+    changed = bytearray(signature)
+    changed[index] ^= 0x01
+    return bytes(changed)
+
+
+def look_alike(name: str) -> str:
+    """Replace letters by Cyrillic ones of the same shape, or else append a zero-width space."""
+    cyrillic = name.translate(str.maketrans("aeopcxyi", "аеорсхуі"))
+    return cyrillic if cyrillic != name else name + "\u200b"
+
+
+def first_half(name: str) -> str:
+    """Return the first half of a name, since a longer part could be a name of its own, "site-1" of "site-10".
+
+    A name that is too short is extended.
+    """
+    return name[: len(name) // 2] or f"{name}-cbspec"
 
 
 def _expires(seconds: float) -> Make:
@@ -50,8 +179,8 @@ def _signed_by_guess(guess: str) -> Make:
     return lambda m: foreign.sign_by_guess(m.held, m.parts, guess)
 
 
-def _named(name: str) -> Make:
-    return with_tenant(lambda _: name)
+def _always(value: object) -> Make:
+    return lambda _: value
 
 
 def _brings(what: str) -> str:
@@ -60,28 +189,28 @@ def _brings(what: str) -> str:
 
 _Rows = Mapping[str, tuple[str, Make]]  # by name: sentence and function
 
-_TENANTS: Final[_Rows] = {
-    "new": ("new", with_tenant(lambda m: f"unknown-{m.fresh}")),
-    "suffix": ("a known one with a suffix", with_tenant(lambda m: f"{m.tenant_id}-{m.fresh}")),
-    "prefix": ("a known one with a prefix", with_tenant(lambda m: f"{m.fresh}-{m.tenant_id}")),
-    "space": ("a known one and a space", with_tenant(lambda m: f"{m.tenant_id} ")),
-    "line-feed": ("a known one and a line feed", with_tenant(lambda m: f"{m.tenant_id}\n")),
-    "nul": ("a known one and a NUL character", with_tenant(lambda m: f"{m.tenant_id}\0")),
-    "path": ("a path that ends in a known one", with_tenant(lambda m: f"../{m.tenant_id}")),
-    "path-here": ("a known one after ./", with_tenant(lambda m: f"./{m.tenant_id}")),
-    "path-about": ("a known one after x/../", with_tenant(lambda m: f"x/../{m.tenant_id}")),
-    "path-beside": ("a known one after ../x/", with_tenant(lambda m: f"../x/{m.tenant_id}")),
-    "beginning": ("the beginning of a known one", with_tenant(lambda m: first_half(m.tenant_id))),
-    **{f"inherited-{end}": (f"{name}, as in JavaScript", _named(name)) for end, name in _INHERITED.items()},
-    "star": ("an asterisk", _named("*")),
-    "percent": ("a per cent sign", _named("%")),
-    "quote": ("a condition in SQL", _named("' OR '1'='1")),
-    "long": ("512 characters long", with_tenant(lambda m: m.fresh.ljust(512, "x"))),
+_TENANTS: Final[_Rows] = {  # the function returns the name
+    "new": ("new", lambda m: f"unknown-{m.fresh}"),
+    "suffix": ("a known one with a suffix", lambda m: f"{m.tenant_id}-{m.fresh}"),
+    "prefix": ("a known one with a prefix", lambda m: f"{m.fresh}-{m.tenant_id}"),
+    "space": ("a known one and a space", lambda m: f"{m.tenant_id} "),
+    "line-feed": ("a known one and a line feed", lambda m: f"{m.tenant_id}\n"),
+    "nul": ("a known one and a NUL character", lambda m: f"{m.tenant_id}\0"),
+    "path": ("a path that ends in a known one", lambda m: f"../{m.tenant_id}"),
+    "path-here": ("a known one after ./", lambda m: f"./{m.tenant_id}"),
+    "path-about": ("a known one after x/../", lambda m: f"x/../{m.tenant_id}"),
+    "path-beside": ("a known one after ../x/", lambda m: f"../x/{m.tenant_id}"),
+    "beginning": ("the beginning of a known one", lambda m: first_half(m.tenant_id)),
+    **{f"inherited-{end}": (f"{name}, as in JavaScript", _always(name)) for end, name in _INHERITED.items()},
+    "star": ("an asterisk", _always("*")),
+    "percent": ("a per cent sign", _always("%")),
+    "quote": ("a condition in SQL", _always("' OR '1'='1")),
+    "long": ("512 characters long", lambda m: m.fresh.ljust(512, "x")),
     "full-width": (
         "a known one with a full-width first letter",
-        with_tenant(lambda m: chr(ord(m.tenant_id[0]) + 0xFEE0) + m.tenant_id[1:]),
+        lambda m: chr(ord(m.tenant_id[0]) + 0xFEE0) + m.tenant_id[1:],
     ),
-    "look-alike": ("a known one in look-alike letters", with_tenant(lambda m: look_alike(m.tenant_id))),
+    "look-alike": ("a known one in look-alike letters", lambda m: look_alike(m.tenant_id)),
 }
 _TABLE: Final[Mapping[str, _Rows]] = {
     "CB-AUT-005": {
@@ -206,7 +335,8 @@ _TABLE: Final[Mapping[str, _Rows]] = {
         ),
     },
     "CB-TEN-002": {
-        f"tenant-{name}": (f"The token's tenant is {what}.", make) for name, (what, make) in _TENANTS.items()
+        f"tenant-{name}": (f"The token's tenant is {what}.", with_tenant(make))
+        for name, (what, make) in _TENANTS.items()
     },
 }
 _NEEDS_KEY: Final = {"CB-AUT-005", "CB-AUT-006", "CB-TEN-001", "CB-TEN-002"}

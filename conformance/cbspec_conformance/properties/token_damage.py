@@ -9,7 +9,7 @@ from typing import Any
 from hypothesis import strategies as st
 from hypothesis.strategies import SearchStrategy
 
-from cbspec.tokens.forging import MISSING
+from cbspec.tokens.forgery import MISSING
 from cbspec.tokens.jws import CompactJws, dump, encode
 
 Sign = Callable[[bytes], bytes]

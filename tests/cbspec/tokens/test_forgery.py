@@ -83,6 +83,13 @@ def test_only_one_claim_differs() -> None:
                 assert tenant.casefold() not in {TENANT, "tenant-002"}
 
 
+def test_a_tenant_with_a_short_name_is_changed_to_another() -> None:
+    made_of = materials(tenant="b")
+    tokens = [CompactJws.split(str(forgery.make(made_of))) for forgery in by_requirement("CB-TEN-002")]
+    assert not {"", "b"} & {str(token.claims["tenant_id"]) for token in tokens}
+    assert made_of.valid not in repr(made_of)
+
+
 def test_tokens_of_other_types() -> None:
     made_of = materials()
     values = [
