@@ -3,7 +3,7 @@
 The fields of a document's dataclass carry their constraints as `msgspec.Meta`. msgspec converts the values and stops at
 the first error, so this module converts a document key by key: each error names the full key path and the expected
 value. Texts are never repeated in an error, because they may be secrets; the exceptions are words from a fixed choice
-and texts with a parser of their own (`Parsed`).
+and texts with a parser of their own (`parsed`).
 """
 
 from __future__ import annotations
@@ -73,19 +73,25 @@ class DocumentError(ValueError):
         super().__init__("\n".join(self.problems))
 
 
-@dataclass(frozen=True, slots=True)
-class Parsed:
-    """Annotation of a field whose text is parsed; `parse` raises ValueError with the reason."""
-
-    parse: Callable[[str], object]
-
-
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Converted:
     """Annotation of a value that a function converts; it reports errors to the reader and then returns `INVALID`."""
 
     convert: Convert
     schema: Mapping[str, Any] = field(default_factory=dict)
+
+
+def parsed(parse: Callable[[str], object]) -> Converted:
+    """Return the annotation of a text that is parsed; `parse` raises ValueError with the reason."""
+
+    def convert(value: object, place: Place, reader: DocumentReader) -> object:
+        if not isinstance(value, str):
+            return reader.reject(value, str, (), place)
+        with reader.blaming(place):
+            return parse(value)
+        return INVALID
+
+    return Converted(convert, {"type": "string", "minLength": 1})
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,16 +147,15 @@ class DocumentReader:
         self._found: list[tuple[Place, str]] = []
 
     def read(self, data: object, document: Any) -> Any:  # noqa: ANN401 - any type and value
-        """Return data as a value of the type `document`; raise DocumentError with every mistake in order."""
+        """Return data as a value of the type `document`; raise DocumentError with every mistake."""
         self._homes, self._found = _homes(cast(Any, document)) if is_dataclass(document) else {}, []
         try:
             read = self.convert(data, document, ())
         except RecursionError:
             self.report((), "is nested too deep")
         if self._found:
-            found = sorted(self._found, key=lambda item: _position(data, item[0]))
             raise DocumentError(
-                (f"{write_place(place)}: {text}".removeprefix(": ") for place, text in dict.fromkeys(found))
+                f"{write_place(place)}: {text}".removeprefix(": ") for place, text in dict.fromkeys(self._found)
             )
         return read
 
@@ -194,23 +199,21 @@ class DocumentReader:
 
     def _table(self, table: Mapping[str, Any], kind_: type, place: Place) -> object:
         known = {item.name: (item, hint) for item, hint in keys(kind_)}
+        missing = [name for name, (item, _) in known.items() if _required(item) and name not in table]
+        if missing:
+            self.report(place, f"lacks {' and '.join(missing)}")
         values = {}
         for key, value in table.items():
             if key in known:
                 values[key] = self.convert(value, known[key][1], (*place, key))
             else:
                 self.report((*place, key), f"unknown key{self._hint(key, list(known), place, kind_)}")
-        missing = [name for name, (item, _) in known.items() if _required(item) and name not in table]
-        if missing:
-            self.report(place, f"lacks {' and '.join(missing)}")
         if missing or len(values) < len(table) or INVALID in values.values():
             return INVALID
-        try:
+        with self.blaming(place):
             made = kind_(**values)
-        except ValueError as error:
-            self.report(place, str(error))
-            return INVALID
-        return self._finish[kind_](made, place, self) if kind_ in self._finish else made
+            return self._finish[kind_](made, place, self) if kind_ in self._finish else made
+        return INVALID
 
     def convert(self, value: Any, hint: Any, place: Place) -> Any:  # noqa: ANN401 - any type and value
         """Convert a value to a type; report errors and return `INVALID` if it is wrong."""
@@ -220,8 +223,6 @@ class DocumentReader:
             return converters[0](value, place, self)
         if origin in (object, Any):
             return self._json(value, place, wanted)
-        if parsers := [meta.parse for meta in metas if isinstance(meta, Parsed)]:
-            return self._parsed(value, parsers[0], place)
         if isinstance(value, Mapping) and any(isinstance(part, Sourced) for part in metas):
             origin = SecretSource
         if is_dataclass(origin) and isinstance(value, Mapping):
@@ -236,7 +237,7 @@ class DocumentReader:
             return INVALID if INVALID in items else items
         if origin in (bool, int, float, str, Path, Literal) or _is_enum(origin):
             return self._scalar(value, wanted, metas, place)
-        return self._reject(value, wanted, metas, place)
+        return self.reject(value, wanted, metas, place)
 
     def _scalar(self, value: object, wanted: Any, metas: Sequence[object], place: Place) -> object:  # noqa: ANN401 - a type
         if wanted is int and isinstance(value, float) and value.is_integer():
@@ -244,22 +245,13 @@ class DocumentReader:
         try:
             made = msgspec.convert(value, Text if wanted is Path else _annotated(wanted, metas))
         except msgspec.ValidationError:
-            return self._reject(value, wanted, metas, place)
+            return self.reject(value, wanted, metas, place)
         if isinstance(made, float) and not math.isfinite(made):
             self.report(place, f"must be a finite number, not {made}")
             return INVALID
         if isinstance(made, str) and not self._unicode([made], place):
             return INVALID
         return self.path(made) if wanted is Path else made
-
-    def _parsed(self, value: object, parse: Callable[[str], object], place: Place) -> object:
-        if not isinstance(value, str):
-            return self._reject(value, str, (), place)
-        try:
-            return parse(value)
-        except ValueError as error:
-            self.report(place, str(error))
-            return INVALID
 
     def _json(self, value: object, place: Place, wanted: Any) -> object:  # noqa: ANN401 - a type
         match value:
@@ -275,7 +267,7 @@ class DocumentReader:
             case None if wanted is Any:
                 parts = []
             case _:
-                return self._reject(value, wanted, (), place)
+                return self.reject(value, wanted, (), place)
         texts = [value] if isinstance(value, str) else value if isinstance(value, dict) else ()
         return value if self._unicode(texts, place) and INVALID not in parts else INVALID
 
@@ -286,7 +278,8 @@ class DocumentReader:
             return False
         return True
 
-    def _reject(self, value: object, wanted: Any, metas: Sequence[object], place: Place) -> object:  # noqa: ANN401 - a type
+    def reject(self, value: object, wanted: Any, metas: Sequence[object], place: Place) -> object:  # noqa: ANN401 - a type
+        """Report that a value isn't one of the wanted type; return `INVALID`."""
         self.report(place, f"must be {describe(_annotated(wanted, metas))}{_seen(value, wanted)}")
         return INVALID
 
@@ -336,7 +329,7 @@ def describe(hint: Any) -> str:  # noqa: ANN401 - any type
 
 
 def json_schema(hint: Any) -> dict[str, Any]:  # noqa: ANN401 - any type
-    """Return the JSON Schema of a type's values; it doesn't cover `finish`, `Parsed` and `__post_init__`."""
+    """Return the JSON Schema of a type's values; it doesn't cover `finish` and `__post_init__`."""
     made: dict[str, Any]
     wanted, metas = _split(hint)
     origin = typing.get_origin(wanted) or wanted
@@ -346,7 +339,7 @@ def json_schema(hint: Any) -> dict[str, Any]:  # noqa: ANN401 - any type
         made = {}
     elif choices := _choices(wanted):
         made = {"enum": list(choices)}
-    elif any(isinstance(part, Parsed) for part in metas) or wanted is Path:
+    elif wanted is Path:
         made = {"type": "string", "minLength": 1}
     elif is_dataclass(origin):
         members = keys(cast(type, origin))
@@ -478,16 +471,3 @@ def _homes(document: Any) -> dict[str, str]:  # noqa: ANN401 - a dataclass
         for item, _ in keys(cast(Any, table)) if is_dataclass(table) else ():
             homes.setdefault(item.name, section.name)
     return homes
-
-
-def _position(data: Any, place: Place) -> list[int]:  # noqa: ANN401 - any TOML value
-    """Return the position of a place in a document, to sort by."""
-    positions = []
-    for step in place:
-        if isinstance(data, Mapping):
-            positions.append(list(data).index(str(step)) if step in data else len(data))
-            data = data.get(step)
-        elif isinstance(data, list) and isinstance(step, int):
-            positions.append(step)
-            data = data[step]
-    return positions

@@ -17,7 +17,7 @@ from urllib.parse import urlsplit
 
 from msgspec import Meta
 
-from cbspec.documents import Count, Parsed, Seconds, Sourced, Text, says
+from cbspec.documents import Count, Seconds, Sourced, Text, parsed, says
 
 DEVELOPMENT: Final = "development"
 SYSTEM: Final = "system"
@@ -100,8 +100,8 @@ class Endpoint:
         return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
 
 
-EndpointText = Annotated[Endpoint, Parsed(Endpoint.parse)]
-HttpUrl = Annotated[str, Parsed(_url)]
+EndpointText = Annotated[Endpoint, parsed(Endpoint.parse)]
+HttpUrl = Annotated[str, parsed(_url)]
 
 
 Token = Annotated[
@@ -152,7 +152,7 @@ class TargetSettings:
         ),
     ] = None
     source_addresses: Annotated[
-        tuple[Annotated[str, Parsed(_address)], ...],
+        tuple[Annotated[str, parsed(_address)], ...],
         says("Local addresses that the suite may connect from. If absent: the system chooses.", ["127.0.0.1"]),
     ] = ()
     exclusive: Annotated[
@@ -283,7 +283,7 @@ class Tenant:
         ),
     ] = None
     allowed_addresses: Annotated[
-        tuple[Annotated[str, Parsed(_network)], ...],
+        tuple[Annotated[str, parsed(_network)], ...],
         says("The only addresses and networks that its clients may connect from.", ["127.0.0.1/32"], min_length=1),
     ] = ()
 

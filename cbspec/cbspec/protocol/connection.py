@@ -13,10 +13,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import NamedTuple, Protocol
+from typing import NamedTuple
 
 from cbspec.protocol.codes import ErrorCode
-from cbspec.protocol.framing import MessageTooLarge, RawMessage
+from cbspec.protocol.framing import MessageTooLarge, RawMessage, StreamFramer
 from cbspec.protocol.messages import (
     Answer,
     Auth,
@@ -37,26 +37,7 @@ from cbspec.protocol.messages import (
 )
 from cbspec.protocol.state import TABLE, Refuse, Serve, State, Table
 from cbspec.protocol.strictjson import NotStrictJson, loads, utf8_fault
-
-
-class Framer(Protocol):
-    """Splits a transport's bytes into message texts; see `cbspec.protocol.framing`."""
-
-    def feed(self, data: bytes) -> None:
-        """Take received bytes."""
-
-    def next_message(self) -> RawMessage | None:
-        """Return the next message text, or None."""
-
-    @property
-    def pending(self) -> bytes:
-        """The bytes of an incomplete message."""
-
-    def encode(self, text: bytes) -> bytes:
-        """Return the bytes that carry `text`."""
-
-    def data_to_send(self) -> bytes:
-        """Return the bytes that the transport itself sends, such as pongs."""
+from cbspec.protocol.websocket import WebSocketFramer
 
 
 class ProtocolError(Exception):
@@ -104,6 +85,7 @@ class ConnectionEnded:
     clean: bool
 
 
+Framer = StreamFramer | WebSocketFramer
 Reader = Callable[[RawMessage, Role], Message | Violation]
 Event = RequestReceived | RequestRefused | AnswerReceived | ConnectionEnded
 

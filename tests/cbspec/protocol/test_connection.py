@@ -1,13 +1,16 @@
-"""Both ends of a connection in memory: the order of messages, and the side that breaks a rule."""
+"""The state table, and both ends of a connection in memory: the order of messages, and the side that breaks a rule."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from itertools import product
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from cbspec.catalogue.requirements import find
+from cbspec.protocol.codes import ErrorCode
 from cbspec.protocol.connection import (
     AnswerReceived,
     Connection,
@@ -35,7 +38,7 @@ from cbspec.protocol.messages import (
     TunnelResponse,
     encode,
 )
-from cbspec.protocol.state import REQUESTS, TABLE, Refuse, Serve, State
+from cbspec.protocol.state import REQUESTS, SUCCESS_TYPES, TABLE, Refuse, Serve, State
 from cbspec.protocol.websocket import WebSocketFramer
 from tests.cbspec.spelling import cut, requests
 
@@ -54,6 +57,15 @@ ANSWERS: dict[type[Answer], Answer] = {
     Error: Error("server_unavailable", "later"),
 }
 ERROR = Error("invalid_token", "no")
+# The specification's order, compared with a hand-written list of the served requests.
+SERVED = {
+    (State.CONNECTED, Hello): State.GREETED,
+    (State.GREETED, Hello): State.GREETED,
+    (State.GREETED, Auth): State.AUTHENTICATED,
+    (State.AUTHENTICATED, Hello): State.AUTHENTICATED,
+    (State.AUTHENTICATED, TunnelInfo): State.AUTHENTICATED,
+    (State.AUTHENTICATED, Heartbeat): State.AUTHENTICATED,
+}
 
 EACH_STATE = pytest.mark.parametrize("state", State)
 EACH_OPEN_STATE = pytest.mark.parametrize("state", [State.CONNECTED, State.GREETED, State.AUTHENTICATED])
@@ -113,6 +125,16 @@ def received(state: State, request: Request | None, data: bytes) -> tuple[Connec
         return client, client.next_event()
     except RemoteProtocolError as error:
         return client, error.requirement
+
+
+def test_every_pair_of_state_and_request_has_a_rule_with_a_requirement() -> None:
+    assert set(TABLE) == set(product(State, REQUESTS))
+    pairs = {(request.type, rule.answer.type) for (_, request), rule in TABLE.items() if isinstance(rule, Serve)}
+    assert pairs == set(SUCCESS_TYPES.items())
+    assert {pair: rule.then for pair, rule in TABLE.items() if isinstance(rule, Serve)} == SERVED
+    for rule in TABLE.values():
+        assert find(rule.requirement).id == rule.requirement
+        assert isinstance(rule, Serve) or (rule.code in ErrorCode and rule.text)
 
 
 @pytest.mark.parametrize("wire", [streams, websockets])

@@ -1,16 +1,17 @@
-"""A token is accepted only with its key, its algorithm, and at its time."""
+"""A token is accepted only with its key, its algorithm, and at its time; its compact serialization."""
 
 from __future__ import annotations
 
-import base64
 import json
 from collections.abc import Callable
+from dataclasses import replace
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from hypothesis import given
 from hypothesis import strategies as st
 
+from cbspec.tokens.jws import LONGEST_NAME, CompactJws, claimed
 from cbspec.tokens.jwt import ALGORITHMS, Claims, SigningKey, TokenRejected, Verifier, mint
 from cbspec.tokens.keypair import new_pair, pem
 
@@ -68,9 +69,8 @@ def test_a_time_that_is_not_a_number_is_rejected(name: str, value: str) -> None:
 
 
 def compact(header: object, payload: bytes) -> str:
-    parts = [base64.urlsafe_b64encode(part).rstrip(b"=") for part in (json.dumps(header).encode(), payload)]
-    signed = b".".join(parts)
-    return (signed + b"." + base64.urlsafe_b64encode(KEY.sign(signed)).rstrip(b"=")).decode()
+    unsigned = CompactJws(json.dumps(header).encode(), payload, b"")
+    return str(replace(unsigned, signature=KEY.sign(unsigned.signing_input)))
 
 
 HEADERS: tuple[object, ...] = (
@@ -126,3 +126,32 @@ def test_an_unusable_secret_or_key_is_rejected(
 ) -> None:
     with pytest.raises(ValueError, match=complaint):
         read(data, algorithm)
+
+
+@given(st.binary(), st.binary(), st.binary())
+def test_encoded_segments_are_decoded_as_they_were(header: bytes, payload: bytes, signature: bytes) -> None:
+    parts = CompactJws(header, payload, signature)
+    assert CompactJws.split(str(parts)) == parts
+
+
+@pytest.mark.parametrize("token", ["a.b", "a.b.c.d", "e30.e30.!", "e30.e30.A", "e30.e30.é"])
+def test_other_texts_are_rejected(token: str) -> None:
+    with pytest.raises(
+        ValueError, match=r"^(the token hasn't three segments|a segment of the token is not base64url)$"
+    ):
+        CompactJws.split(token)
+    assert claimed(token) == ("", "")
+
+
+@pytest.mark.parametrize("data", [b"[]", b"\xff", b"[" * 100_000])
+def test_header_and_payload_must_be_objects(data: bytes) -> None:
+    parts = CompactJws(data, data, b"")
+    with pytest.raises(ValueError, match=r"^the token's header is not a JSON object$"):
+        _ = parts.headers
+    with pytest.raises(ValueError, match=r"^the token's payload is not a JSON object$"):
+        _ = parts.claims
+
+
+def test_claimed_names_are_shortened() -> None:
+    assert claimed(mint(KEY, {"tenant_id": "t" * 999, "sub": "\ud800"})) == ("t" * LONGEST_NAME, "?")
+    assert claimed(mint(KEY, {"tenant_id": 7})) == ("", "")
