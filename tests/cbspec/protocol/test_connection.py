@@ -67,9 +67,7 @@ SERVED = {
     (State.AUTHENTICATED, Heartbeat): State.AUTHENTICATED,
 }
 
-EACH_STATE = pytest.mark.parametrize("state", State)
 EACH_OPEN_STATE = pytest.mark.parametrize("state", [State.CONNECTED, State.GREETED, State.AUTHENTICATED])
-EACH_REQUEST = pytest.mark.parametrize("request_type", REQUESTS)
 
 
 def success(request: Request, rule: Serve) -> Answer:
@@ -115,16 +113,13 @@ def refused(end: Connection, message: Message) -> str:
     return caught.value.requirement
 
 
-def received(state: State, request: Request | None, data: bytes) -> tuple[Connection, object]:
-    """Return a client in `state` that has sent a request and received `data`, and its event, or the rule broken."""
-    client = end_in(state, Role.CLIENT)
-    if request is not None:
-        client.send(request)
+def received(client: Connection, data: bytes) -> object:
+    """Return the event of a client that receives data, or the requirement that the relay breaks."""
     client.receive_data(data)
     try:
-        return client, client.next_event()
+        return client.next_event()
     except RemoteProtocolError as error:
-        return client, error.requirement
+        return error.requirement
 
 
 def test_every_pair_of_state_and_request_has_a_rule_with_a_requirement() -> None:
@@ -176,30 +171,36 @@ BROKEN: dict[bytes, tuple[str, str]] = {
 }
 
 
-@EACH_STATE
-@EACH_REQUEST
-def test_a_relay_follows_the_table_and_sends_the_requested_answer_only(
-    state: State, request_type: type[Request]
+@pytest.mark.parametrize("state", State)
+@pytest.mark.parametrize("request_type", REQUESTS)
+@pytest.mark.parametrize("answer_type", ANSWERS)
+def test_both_ends_follow_the_table_and_exchange_the_right_answer_only(
+    state: State, request_type: type[Request], answer_type: type[Answer]
 ) -> None:
-    rule = TABLE[state, request_type]
-    for answer_type, answer in ANSWERS.items():
-        relay = end_in(state, Role.RELAY)
-        relay.receive_data(line(SAMPLES[request_type]))
-        event = relay.next_event()
-        if state is State.CLOSED:
-            assert event is None
-        elif isinstance(rule, Refuse):
-            assert event == RequestRefused(rule.code, rule.requirement, rule.text)
-        else:
-            assert event == RequestReceived(SAMPLES[request_type], rule)
-        served = isinstance(rule, Serve) and rule.answer is answer_type
-        if served or answer_type is Error:
-            assert relay.send(answer) == line(answer)
-            assert not relay.busy
-            assert relay.state is (rule.then if served and isinstance(rule, Serve) else state)
-        else:
-            assert refused(relay, answer) == "CB-MSG-004"
-            assert relay.busy == (state is not State.CLOSED)
+    rule, request, answer = TABLE[state, request_type], SAMPLES[request_type], ANSWERS[answer_type]
+    relay, client = end_in(state, Role.RELAY), end_in(state, Role.CLIENT)
+    served = isinstance(rule, Serve) and rule.answer is answer_type
+    then = rule.then if served and isinstance(rule, Serve) else state
+    relay.receive_data(line(request))
+    event = relay.next_event()
+    if served or answer_type is Error:
+        assert relay.send(answer) == line(answer)
+    else:
+        assert refused(relay, answer) == "CB-MSG-004"
+    assert relay.busy is (state is not State.CLOSED and not served and answer_type is not Error)
+    assert refused(client, answer) == "CB-UNK-003"
+    if isinstance(rule, Refuse):
+        refusal = RequestRefused(rule.code, rule.requirement, rule.text)
+        assert event == (None if state is State.CLOSED else refusal)
+        assert refused(client, request) == rule.requirement
+    else:
+        assert event == RequestReceived(request, rule)
+        assert client.send(request) == line(request)
+        assert refused(client, request) == "CB-MSG-010"
+        accepted = AnswerReceived(answer, request) if served or answer_type is Error else rule.requirement
+        assert received(client, line(answer)) == accepted
+        assert client.busy is (accepted == rule.requirement)
+    assert relay.state is client.state is then
 
 
 @EACH_OPEN_STATE
@@ -254,37 +255,11 @@ def test_an_oversized_message_ends_the_input(role: Role, requirement: str) -> No
     assert caught.value.requirement == requirement
 
 
-@EACH_STATE
-@EACH_REQUEST
-def test_a_client_sends_requests_by_the_table_and_never_an_answer(state: State, request_type: type[Request]) -> None:
-    client, rule, request = end_in(state, Role.CLIENT), TABLE[state, request_type], SAMPLES[request_type]
-    assert {refused(client, answer) for answer in ANSWERS.values()} == {"CB-UNK-003"}
-    if isinstance(rule, Serve):
-        assert client.send(request) == line(request)
-        assert refused(client, request) == "CB-MSG-010"
-    else:
-        assert refused(client, request) == rule.requirement
-    assert client.busy is isinstance(rule, Serve)
-
-
 @EACH_OPEN_STATE
-@pytest.mark.parametrize("request_type", [*REQUESTS, None])
-@pytest.mark.parametrize("answer_type", ANSWERS)
-def test_a_client_accepts_the_requested_answer_or_an_error(
-    state: State, request_type: type[Request] | None, answer_type: type[Answer]
-) -> None:
-    rule = TABLE[state, request_type] if request_type is not None else None
-    if isinstance(rule, Refuse):
-        return
-    request = SAMPLES[request_type] if request_type is not None else None
-    client, event = received(state, request, line(ANSWERS[answer_type]))
-    if answer_type is Error or (rule is not None and answer_type is rule.answer):
-        assert event == AnswerReceived(ANSWERS[answer_type], request)
-        assert client.state is (state if answer_type is Error or rule is None else rule.then)
-        assert not client.busy
-    else:
-        assert event == (rule.requirement if rule is not None else "CB-MSG-004")
-        assert client.state is state
+def test_only_an_error_may_be_unsolicited(state: State) -> None:
+    for answer in ANSWERS.values():
+        event = received(end_in(state, Role.CLIENT), line(answer))
+        assert event == (AnswerReceived(answer, None) if isinstance(answer, Error) else "CB-MSG-004")
 
 
 WRONG_ANSWERS: list[tuple[type[Request], bytes, str]] = [
@@ -302,7 +277,9 @@ WRONG_ANSWERS: list[tuple[type[Request], bytes, str]] = [
 @pytest.mark.parametrize(("request_type", "wire", "requirement"), WRONG_ANSWERS, ids=lambda value: str(value)[:60])
 def test_a_wrong_answer_breaks_its_own_requirement(request_type: type[Request], wire: bytes, requirement: str) -> None:
     state = {Hello: State.CONNECTED, Auth: State.GREETED}.get(request_type, State.AUTHENTICATED)
-    assert received(state, SAMPLES[request_type], wire)[1] == requirement
+    client = end_in(state, Role.CLIENT)
+    client.send(SAMPLES[request_type])
+    assert received(client, wire) == requirement
 
 
 def test_a_message_that_cannot_be_encoded_changes_nothing() -> None:
