@@ -1,7 +1,8 @@
 """Conversations with a relay in memory: hand-written bytes and situations, and everything that comes back.
 
-A conversation is a list of steps. A step is a connection's name and what it sends, or one of the commands below. A name
-that begins with "w" is a WebSocket; an address can follow after "@".
+A conversation is a list of turns: a connection's name, and what it sends or one of the commands below. If a name begins
+with "w", the connection is a WebSocket: messages are framed, and the handshake comes before them. An address can follow
+the name after "@".
 """
 
 from __future__ import annotations
@@ -9,7 +10,7 @@ from __future__ import annotations
 import json
 import re
 import zlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, NamedTuple
 
@@ -25,8 +26,8 @@ from tests.support.messages import line
 END, RESET, CLOSE, REACHED, UNREACHED, DRAIN, SERVE = (object() for _ in range(7))
 """The client ends or resets its connection, the relay closes it, a dial succeeds or fails, the relay drains or not."""
 
-Step = tuple[str, object]
-"""A connection's name, and bytes, a message, a command, or a number: seconds to wait."""
+Turn = tuple[object, ...]
+"""A connection's name, and what it does: bytes, messages, commands, or numbers (seconds to wait)."""
 
 TENANTS = (
     Tenant("a"),
@@ -44,9 +45,9 @@ TENANTS = (
 
 
 class Dialogue(NamedTuple):
-    """Steps, and the settings of the relay."""
+    """Turns of connections, and the settings of the relay."""
 
-    steps: list[Step]
+    turns: list[Turn]
     settings: Mapping[str, Any] = {}
 
 
@@ -55,17 +56,19 @@ def play(conversation: Dialogue, change: Change, config: Config) -> Iterator[tup
     config = replace(config, tenants=config.tenants or TENANTS)
     memory = MemoryRelay(*config.tenants, change=change, config=config, **conversation.settings)
     clients: dict[str, MemoryClient] = {}
-    for name, step in conversation.steps:
+    for turn in conversation.turns:
+        name, steps, websocket = str(turn[0]), turn[1:], str(turn[0]).startswith("w")
         if name not in clients:
-            address = name.partition("@")[2] or "127.0.0.1"
-            clients[name] = memory.client(address, websocket=name.startswith("w"))
+            clients[name] = memory.client(name.partition("@")[2] or "127.0.0.1", websocket=websocket)
+            steps = steps if not websocket or isinstance(steps[0], bytes) else (OPENING, *steps)
         client = clients[name]
-        try:
-            _take(memory, client, step)
-        except (RuntimeError, SystemExit) as failure:
-            yield name, type(failure).__name__
-            continue
-        yield name, re.sub(rb"Date: [^\r]*", b"", client.raw), client.closed, str(client.io_requests)
+        for step in steps:
+            try:
+                _take(memory, client, frame(step) if websocket and isinstance(step, dict) else step)
+            except (RuntimeError, SystemExit) as failure:
+                yield name, type(failure).__name__
+                continue
+            yield name, re.sub(rb"Date: [^\r]*", b"", client.raw), client.closed, str(client.io_requests)
 
 
 def _take(memory: MemoryRelay, client: MemoryClient, step: object) -> None:
@@ -80,16 +83,15 @@ def _take(memory: MemoryRelay, client: MemoryClient, step: object) -> None:
         client.take(client.session.close())
     elif step is REACHED or step is UNREACHED:
         client.dialled(step is REACHED)
-    elif isinstance(step, bytes):
-        client.send(step)
     else:
-        client.send(line(step))
+        client.send(step if isinstance(step, bytes) else line(step))
 
 
 # ---------------------------------------------------------------- pieces
 
 _BEAT_TEXT = line(BEAT).strip()
 _UNKNOWN = {"type": "unknown"}
+OPENING = UPGRADE + b"\r\n"
 
 
 def frame(payload: bytes | Body, first: int = 0x81) -> bytes:
@@ -103,54 +105,27 @@ def frame(payload: bytes | Body, first: int = 0x81) -> bytes:
     return bytes([first]) + length + bytes(4) + text
 
 
-def entered(name: str, tenant: str = "a", **claims: object) -> list[Step]:
-    """Open a connection, and authenticate it."""
-    steps: list[Step] = [(name, HELLO), (name, auth(tenant, **claims))]
-    if not name.startswith("w"):
-        return steps
-    return [(name, UPGRADE + b"\r\n"), *((name, frame(body)) for _, body in steps)]  # type: ignore[arg-type]
+def opened(tenant: str = "a", *tunnels: str, **claims: object) -> list[Body]:
+    """Authenticate, and request tunnels."""
+    return [HELLO, auth(tenant, **claims), *(tunnel(name, tenant) for name in tunnels)]
 
 
-def each(*messages: object) -> list[Step]:
-    """Send each message on a new connection, followed by a heartbeat."""
-    return [step for place, what in enumerate(messages) for step in ((str(place), what), (str(place), BEAT))]
+def each(*messages: object, first: Sequence[object] = (), then: object = BEAT) -> list[Turn]:
+    """Send each message on a new connection, after and before others."""
+    return [(str(place), *first, what, then) for place, what in enumerate(messages)]
 
 
-def after_auth(*messages: object) -> list[Step]:
-    """Send each message on a new authenticated connection, followed by a heartbeat."""
-    steps: list[Step] = []
-    for place, what in enumerate(messages):
-        steps += [*entered(str(place)), (str(place), what), (str(place), BEAT)]
-    return steps
-
-
-def with_tokens(*tokens: object) -> list[Step]:
+def with_tokens(*tokens: object) -> list[Turn]:
     """Send each token on a new connection, and request a tunnel."""
-    steps: list[Step] = []
-    for place, shown in enumerate(tokens):
-        body = {"type": "auth"} if shown is ... else {"type": "auth", "token": shown}
-        steps += [(str(place), HELLO), (str(place), body), (str(place), tunnel())]
-    return steps
+    auths = ({"type": "auth"} if token is ... else {"type": "auth", "token": token} for token in tokens)
+    return each(*auths, first=[HELLO], then=tunnel())
 
 
-def opened(name: str, tenant: str, *tunnels: str) -> list[Step]:
-    """Authenticate a connection, and request tunnels."""
-    wrap = frame if name.startswith("w") else line
-    return [*entered(name, tenant), *((name, wrap(tunnel(each, tenant))) for each in tunnels)]
-
-
-def sends(name: str, *whats: object) -> list[Step]:
-    """Send messages on one connection."""
-    return [(name, what) for what in whats]
-
-
-def script(text: str) -> list[Step]:
-    """Return steps, divided by ";": "name tenant tunnel ...", "name END", "name RESET" or "name HELLO"."""
-    steps: list[Step] = []
-    for name, what, *tunnels in map(str.split, text.split(";")):
-        command = {"END": END, "RESET": RESET, "HELLO": HELLO}.get(what)
-        steps += opened(name, what, *tunnels) if command is None else [(name, command)]
-    return steps
+def script(text: str) -> list[Turn]:
+    """Return turns, divided by ";": "name tenant tunnel ...", "name END", "name RESET" or "name HELLO"."""
+    commands = {"END": END, "RESET": RESET, "HELLO": HELLO}
+    turns = (turn.split() for turn in text.split(";"))
+    return [(name, *([commands[what]] if what in commands else opened(what, *rest))) for name, what, *rest in turns]
 
 
 def _token(signature: bytes | None = None, payload: Mapping[str, object] | None = None, **headers: object) -> str:
@@ -261,21 +236,18 @@ _TYPES = ("heartbeat ", "ping", "HEARTBEAT", "hello_response", ["heartbeat"], No
 # ---------------------------------------------------------------- conversations
 
 RARE = {
-    "rare heartbeats": Dialogue([*entered("1"), *[("1", _port(b"0"))] * 4, ("1", BEAT)]),
+    "rare heartbeats": Dialogue([("1", *opened(), *[_port(b"0")] * 4, BEAT)]),
     "rare signatures": Dialogue(with_tokens(_token(_with_other_bytes()))),
-    "rare identifiers": Dialogue(
-        [*entered("1"), *(("1", tunnel(f"t{at}")) for at in range(1200))], {"buffer_pool": None}
-    ),
-    "rare escapes": Dialogue([*entered("1"), ("1", line(tunnel()).replace(b'"t"', b'"\\ud83d\\ude00"'))]),
+    "rare identifiers": Dialogue([("1", *opened("a", *(f"t{at}" for at in range(1200))))], {"buffer_pool": None}),
+    "rare escapes": Dialogue([("1", *opened(), line(tunnel()).replace(b'"t"', b'"\\ud83d\\ude00"'))]),
 }
 """Conversations that show the rare deviations."""
 
 CONVERSATIONS = {
     "a session": Dialogue(
         [
-            *opened("1", "a", "t", "u", "v"),
-            *[("1", BEAT)] * 9,
-            *sends("1", _UNKNOWN, BEAT, tunnel("x", remote_port=0), BEAT, HELLO, tunnel("w"), CLOSE),
+            ("1", *opened("a", "t", "u", "v"), *[BEAT] * 9),
+            ("1", _UNKNOWN, BEAT, tunnel("x", remote_port=0), BEAT, HELLO, tunnel("w"), CLOSE),
         ]
     ),
     "hellos": Dialogue(
@@ -287,9 +259,7 @@ CONVERSATIONS = {
         )
     ),
     "early messages": Dialogue(each(auth(), BEAT, tunnel(), _UNKNOWN)),
-    "early messages after hello": Dialogue(
-        [*sends("1", HELLO, BEAT, BEAT), *sends("2", HELLO, tunnel(), BEAT), *sends("3", HELLO, _UNKNOWN, BEAT)]
-    ),
+    "early messages after hello": Dialogue(each(BEAT, tunnel(), _UNKNOWN, first=[HELLO])),
     "tokens": Dialogue(
         with_tokens(
             *(token(exp=when) for when in (0, NOW - 30, NOW - 200, NOW - 0.5)),
@@ -304,50 +274,44 @@ CONVERSATIONS = {
             *("", 5, None, [token()], ...),
         )
     ),
-    "expiry": Dialogue([*entered("1"), ("1", 61), ("1", BEAT)]),
+    "expiry": Dialogue([("1", *opened(), 61, BEAT)]),
     "tenants": Dialogue(
         with_tokens(*map(token, ("zzz", "ab", "x-a", " a", "*", "A", "asleep", "", None, ["a"], "b", "x" * 300)))
     ),
-    "tunnels": Dialogue([*entered("1"), *entered("2", "b"), *(("1", tunnel(**members)) for members in _TUNNELS)]),
-    "tunnels twice": Dialogue(
-        [*opened("1", "tunnels", "t", "t", "u"), *opened("2", "tunnels", "t"), *opened("3", "b", "t")]
-    ),
-    "types": Dialogue(after_auth(*({"type": name} for name in _TYPES), {}, {"type": "auth"})),
-    "valid JSON": Dialogue(after_auth(*_VALID)),
+    "tunnels": Dialogue([("1", *opened()), ("2", *opened("b")), ("1", *(tunnel(**each) for each in _TUNNELS))]),
+    "tunnels twice": Dialogue(script("1 tunnels t t u; 2 tunnels t; 3 b t")),
+    "types": Dialogue(each(*({"type": name} for name in _TYPES), {}, {"type": "auth"}, first=opened())),
+    "valid JSON": Dialogue(each(*_VALID, first=opened())),
     "pieces": Dialogue(
         [
-            *entered("1"),
-            *sends("1", _BEAT_TEXT[:1], _BEAT_TEXT[1:], _BEAT_TEXT[:5], _BEAT_TEXT[5:] + b"\n"),
-            *sends("1", _BEAT_TEXT + _BEAT_TEXT[:9], _BEAT_TEXT[9:] + b"\n"),
+            ("1", *opened(), _BEAT_TEXT[:1], _BEAT_TEXT[1:], _BEAT_TEXT[:5], _BEAT_TEXT[5:] + b"\n"),
+            ("1", _BEAT_TEXT + _BEAT_TEXT[:9], _BEAT_TEXT[9:] + b"\n"),
         ]
     ),
     "pipelined": Dialogue(
         [
-            *entered("1"),
-            *sends("1", line(BEAT) * 10, line(tunnel("t")) + line(BEAT) + line(tunnel("u"))),
+            ("1", *opened(), line(BEAT) * 10, line(tunnel("t")) + line(BEAT) + line(tunnel("u"))),
             ("1", line(tunnel(remote_port=0)) + line(BEAT)),
             ("2", line(HELLO) + line(auth()) + line(BEAT)),
             ("3", line(tunnel()) * 2 + line(BEAT)),
         ]
     ),
     "an incomplete message and another connection": Dialogue(
-        [*entered("1"), *entered("2"), ("1", b'{"type":"tunn'), ("2", BEAT), ("1", b"x" * 100_000), ("2", BEAT)]
+        [("1", *opened()), ("2", *opened()), ("1", b'{"type":"tunn'), ("2", BEAT), ("1", b"x" * 100_000), ("2", BEAT)]
     ),
     "WebSocket": Dialogue(
         [
-            *entered("w"),
-            *sends("w", *map(frame, (tunnel(), tunnel(remote_port=0), BEAT, tunnel("x" * 90), tunnel("x" * 70_000)))),
-            *sends("w", frame(b"p" * 100, 0x89), frame(b"", 0x89), frame(b"1", 0x89) + frame(b"2", 0x89)),
-            *sends("w", frame(b'{"type":', 0x01), frame(b"two", 0x89), frame(b'"heartbeat"}', 0x80)),
-            *sends("w", frame(_BEAT_TEXT) * 3, frame(_BEAT_TEXT, 0x82)),
-            *sends("w", *(frame(_BEAT_TEXT)[at : at + 1] for at in range(26))),
-            *sends("w", frame(_UNKNOWN), frame(b'{"type":"heartbeat","x":"\xff"}'), frame(b"", 0x88)),
+            ("w", *opened("a", "t"), tunnel(remote_port=0), BEAT, tunnel("x" * 90), tunnel("x" * 70_000)),
+            ("w", frame(b"p" * 100, 0x89), frame(b"", 0x89), frame(b"1", 0x89) + frame(b"2", 0x89)),
+            ("w", frame(b'{"type":', 0x01), frame(b"two", 0x89), frame(b'"heartbeat"}', 0x80)),
+            ("w", frame(_BEAT_TEXT) * 3, frame(_BEAT_TEXT, 0x82)),
+            ("w", *(frame(_BEAT_TEXT)[at : at + 1] for at in range(26))),
+            ("w", _UNKNOWN, frame(b'{"type":"heartbeat","x":"\xff"}'), frame(b"", 0x88)),
         ]
     ),
     "WebSocket fragments": Dialogue(
         [
-            *entered("w"),
-            ("w", frame(b'{"type":"heartbeat","x":"\xe2', 0x01) + frame(b'\x98\x83"}', 0x80)),
+            ("w", *opened(), frame(b'{"type":"heartbeat","x":"\xe2', 0x01) + frame(b'\x98\x83"}', 0x80)),
             ("w", frame(b"", 0x01) + frame(_BEAT_TEXT, 0x80)),
             ("w", frame(b"{", 0x01) + frame(b'"type":', 0x00) + frame(b'"heartbeat"}', 0x80)),
             ("w", frame(b"x" * 10)),
@@ -355,57 +319,47 @@ CONVERSATIONS = {
     ),
     "WebSocket spellings": Dialogue(
         [
-            *entered("w"),
-            *sends("w", frame(b" " + _BEAT_TEXT), frame(_BEAT_TEXT + b"x"), frame(_BEAT_TEXT + b"\0x")),
+            ("w", *opened(), frame(b" " + _BEAT_TEXT), frame(_BEAT_TEXT + b"x"), frame(_BEAT_TEXT + b"\0x")),
             ("w", frame(b'{// x\n"type":"heartbeat"}')),
         ]
     ),
     "WebSocket violations": Dialogue(
         [
-            *entered("w1"),
-            ("w1", b"\x81" + bytes([len(_BEAT_TEXT)]) + _BEAT_TEXT),
-            *entered("w2"),
-            ("w2", frame(_BEAT_TEXT, 0xA1)),
-            *entered("w3"),
-            ("w3", frame(b"{", 0x01) + frame(_BEAT_TEXT)),
+            ("w1", *opened(), b"\x81" + bytes([len(_BEAT_TEXT)]) + _BEAT_TEXT),
+            ("w2", *opened(), frame(_BEAT_TEXT, 0xA1)),
+            ("w3", *opened(), frame(b"{", 0x01) + frame(_BEAT_TEXT)),
         ]
     ),
     "WebSocket openings": Dialogue(
         [
-            *sends("w1", UPGRADE[:20], UPGRADE[20:] + b"\r\n"),
+            ("w1", UPGRADE[:20], UPGRADE[20:] + b"\r\n"),
             ("w2", UPGRADE + b"Sec-WebSocket-Extensions: permessage-deflate\r\n\r\n"),
             ("w3", UPGRADE + b"Sec-WebSocket-Protocol: x, y\r\n\r\n"),
             ("w4", UPGRADE.replace(b"GET /", b"GET /other") + b"\r\n"),
             ("w5", b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n"),
-            *sends("w6", UPGRADE + b"\r\n", frame(HELLO), frame(tunnel())),
-            *sends("w7", UPGRADE + b"\r\n", frame(HELLO), frame({"type": "auth", "token": _token(bytes(32))})),
-            *sends("w8", UPGRADE + b"\r\n", frame(b'{"type":"hello"}')),
+            ("w6", HELLO, tunnel()),
+            ("w7", HELLO, {"type": "auth", "token": _token(bytes(32))}),
+            ("w8", {"type": "hello"}),
         ]
     ),
     "tunnel limit": Dialogue(
         [
-            *opened("1", "tunnels", "t", "u", "v", "w"),
-            *sends("1", tunnel("x", "tunnels", remote_port=0), tunnel("x", "a")),
+            ("1", *opened("tunnels", "t", "u", "v", "w"), tunnel("x", "tunnels", remote_port=0), tunnel("x", "a")),
             *script("2 tunnels y; w tunnels z"),
-            *entered("3", "tunnels", sub="other"),
-            ("3", tunnel("s", "tunnels")),
+            ("3", *opened("tunnels", sub="other"), tunnel("s", "tunnels")),
             *script("4 tunnels-2 t; 2 END; 5 tunnels t; 1 END; 6 tunnels t u v; 6 RESET; 7 tunnels t"),
         ]
     ),
     "refused tunnels": Dialogue(
         [
-            *entered("1", "tunnels"),
-            *sends("1", *(tunnel(name, "tunnels", remote_port=0) for name in "xyz")),
-            *sends("1", *(tunnel(name, "tunnels") for name in "tuv")),
-            *opened("2", "tunnels-2", "t"),
-            ("2", tunnel("x", "b")),
-            *sends("2", *(tunnel(name, "tunnels-2") for name in "uvw")),
+            ("1", *opened("tunnels"), *(tunnel(name, "tunnels", remote_port=0) for name in "xyz")),
+            ("1", *(tunnel(name, "tunnels") for name in "tuv")),
+            ("2", *opened("tunnels-2", "t"), tunnel("x", "b"), *(tunnel(name, "tunnels-2") for name in "uvw")),
         ]
     ),
     "connection limit of a tenant": Dialogue(
         [
-            *opened("1", "connections", "t"),
-            ("1", tunnel("t", "connections", remote_port=0)),
+            ("1", *opened("connections", "t"), tunnel("t", "connections", remote_port=0)),
             *script("2 connections t; 3 connections t"),
             ("3", auth("connections", sub="other")),
             *script("w connections; 4 connections-2; 2 END; 5 connections; 6 connections; 5 RESET; 1 END"),
@@ -413,11 +367,7 @@ CONVERSATIONS = {
         ]
     ),
     "refused auths of a tenant": Dialogue(
-        [
-            *sends("1", HELLO, auth("connections", exp=NOW - 9)),
-            *sends("2", HELLO, auth("connections", exp=NOW - 9)),
-            *entered("3", "connections"),
-        ]
+        [*((name, HELLO, auth("connections", exp=NOW - 9)) for name in "12"), ("3", *opened("connections"))]
     ),
     "connection limit": Dialogue(
         [*script("1 HELLO; 1 HELLO; 2 a"), ("3", _UNKNOWN), *script("4 b t; 2 END; 5 HELLO; 5 RESET; 6 a; 1 END; 7 a")],
@@ -425,39 +375,35 @@ CONVERSATIONS = {
     ),
     "buffers": Dialogue(
         [
-            *opened("1", "a", "t", "u", "v", "w"),
-            ("1", tunnel("x", remote_port=0)),
+            ("1", *opened("a", "t", "u", "v", "w"), tunnel("x", remote_port=0)),
             *script("2 a t u; 3 b t u; 4 tunnels t; 2 END; 5 a t; 1 END; 6 a t u v; 6 RESET; 7 a t"),
         ],
         {"buffer_pool": 2},
     ),
     "rate": Dialogue(
         [
-            *entered("1", "rate"),
-            *[("1", _UNKNOWN)] * 3,
-            *[("1", BEAT)] * 20,
-            *entered("2", "rate", sub="other"),
-            *entered("3@127.0.0.2", "rate"),
-            *entered("4", "rate-2"),
-            *opened("5", "a", "t"),
-            *(step for seconds in (9, 10, 1, 19) for step in [("1", seconds), *[("1", BEAT)] * 21]),
+            ("1", *opened("rate"), *[_UNKNOWN] * 3, *[BEAT] * 20),
+            ("2", *opened("rate", sub="other")),
+            *script("3@127.0.0.2 rate; 4 rate-2; 5 a t"),
+            *(("1", seconds, *[BEAT] * 21) for seconds in (9, 10, 1, 19)),
         ]
     ),
     "addresses": Dialogue(
         [*script("1 here t; 2 elsewhere t; 3 a t; 4@192.0.2.1 elsewhere t"), ("1", tunnel("t", "her"))]
     ),
     "draining": Dialogue(
-        [*entered("1"), ("1", DRAIN), *entered("2"), ("2", tunnel()), ("3", _UNKNOWN), ("1", SERVE), *entered("4")]
+        [("1", *opened(), DRAIN), ("2", *opened("a", "t")), ("3", _UNKNOWN), ("1", SERVE), ("4", *opened())]
     ),
     "dials": Dialogue(
         [
-            *opened("1", "tunnels", "t"),
-            *sends("1", line(BEAT) + line(_UNKNOWN), REACHED, tunnel("u", "tunnels"), UNREACHED),
-            *sends("1", tunnel("v", "tunnels"), REACHED, tunnel("w", "tunnels"), REACHED),
-            *sends("2", HELLO, auth(), line(tunnel()) + line(BEAT), REACHED),
+            ("1", *opened("tunnels", "t"), line(BEAT) + line(_UNKNOWN), REACHED, tunnel("u", "tunnels"), UNREACHED),
+            ("1", tunnel("v", "tunnels"), REACHED, tunnel("w", "tunnels"), REACHED),
+            ("2", *opened(), line(tunnel()) + line(BEAT), REACHED),
         ],
         {"probe": True},
     ),
     # The longest conversation is last: most variations differ in an earlier one.
-    "not JSON, then another": Dialogue([step for what in _NOT_JSON for step in [*after_auth(what), ("new", HELLO)]]),
+    "not JSON, then another": Dialogue(
+        [turn for what in _NOT_JSON for turn in (*each(what, first=opened()), ("new", HELLO))]
+    ),
 }
