@@ -18,13 +18,13 @@ def measure(numbers: tuple[int, ...] = NUMBERS) -> dict[str, float]:
     """Open connections up to each of `numbers`; return KiB per connection, and the cost of messages as ratios."""
     found: dict[str, float] = {}
     with simulator() as server:
-        load = Load(server.port)
+        load, initial = Load(server.address), server.holding().memory
 
         def cost(among: int | None = None) -> float:
-            before = server.processor_time()
+            before = server.holding().processor
             for _ in range(_MESSAGES // 10):
                 load.heartbeats(10, among)
-            return server.processor_time() - before
+            return server.holding().processor - before
 
         load.open(_FEW)
         cost()
@@ -32,7 +32,7 @@ def measure(numbers: tuple[int, ...] = NUMBERS) -> dict[str, float]:
         for number in numbers:
             load.open(number - opened)
             opened = number
-            memory = (server.memory() - server.initial_memory) / number / 1024
+            memory = (server.holding().memory - initial) / number
             found[f"memory per idle connection at {number:,}, KiB"] = memory
         found[f"message with {opened:,} connections, ten of them active / with {_FEW}"] = cost(10) / few
         found[f"message with {opened:,} connections, all active / with {_FEW}"] = cost() / few
@@ -44,9 +44,9 @@ def turnover(rounds: int = _ROUNDS) -> float:
     """Return the memory with a thousand connections in the last round of opening and closing / in the middle one."""
     held = []
     with simulator() as server:
-        load = Load(server.port)
+        load = Load(server.address)
         for _ in range(rounds):
             load.open(_PER_ROUND)
-            held.append(server.memory())
+            held.append(server.holding().memory)
             load.close()
     return held[-1] / held[rounds // 2 - 1]

@@ -7,36 +7,31 @@ and not the waking of an idle one.
 from __future__ import annotations
 
 import contextlib
-import json
 import socket
 import ssl
-import time
 from collections.abc import Sequence
 from itertools import count
 from typing import Final
 
 from bench.server import TENANTS
-from cbspec.profile.identity import DEVELOPMENT_SECRET, development_ca
-from cbspec.protocol.handshake import opening_request
+from cbspec.profile.identity import development_ca_file
 from cbspec.tls_contexts import client_context
-from cbspec.tokens.jwt import SigningKey, mint
+from tests.support import messages
+from tests.support.client import BEAT, HELLO, UPGRADE, frame
+from tests.support.messages import line
 
 BATCH: Final = 25
-BEAT: Final = b'{"type":"heartbeat"}'
-_HELLO: Final = b'{"type":"hello","version":"1.0","features":["tls","heartbeat","tunnel_info"]}'
 _PER_ADDRESS: Final = 4000  # connections per source address: a port in TIME_WAIT is blocked for a minute
-_UPGRADE: Final = opening_request()
 
 
 class Load:
-    """Connections to a server on `port`. An `echo` server needs no session before heartbeats."""
+    """Connections to a server. An `echo` server needs no session before heartbeats."""
 
-    def __init__(self, port: int, *, websocket: bool = False, echo: bool = False) -> None:
-        self._port = port
+    def __init__(self, address: tuple[str, int], *, websocket: bool = False, echo: bool = False) -> None:
+        self._address = address
         self._websocket = websocket
         self._echo = echo
-        self._tls = client_context(development_ca().ca_file)
-        self._key = SigningKey.hmac(DEVELOPMENT_SECRET)
+        self._tls = client_context(development_ca_file())
         self._numbers = count()
         self._open: list[ssl.SSLSocket] = []
         self._turn = 0
@@ -78,7 +73,7 @@ class Load:
         sockets = []
         for _ in range(number):
             source = f"127.0.0.{2 + next(self._numbers) // _PER_ADDRESS % 200}"
-            plain = socket.create_connection(("127.0.0.1", self._port), 60, (source, 0))
+            plain = socket.create_connection(self._address, 60, (source, 0))
             plain.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             sockets.append(self._tls.wrap_socket(plain, server_hostname="localhost", do_handshake_on_connect=False))
         for sock in sockets:
@@ -91,34 +86,24 @@ class Load:
         return sockets
 
     def _enter(self, sockets: Sequence[ssl.SSLSocket]) -> None:
-        auths, tunnels = list[bytes](), list[bytes]()
-        ends = {"local_port": 3389, "remote_host": "127.0.0.1", "remote_port": 3389}
-        for nth in range(len(sockets)):
-            tenant = {"tenant_id": f"tenant-{nth % TENANTS}"}
-            token = mint(self._key, {"sub": f"user-{nth}", **tenant, "exp": int(time.time()) + 3600})
-            auths.append(json.dumps({"type": "auth", "token": token}).encode())
-            tunnels.append(json.dumps({"type": "tunnel_info", "tunnel_id": f"t-{nth}", **tenant, **ends}).encode())
-        for texts in ([_HELLO] * len(sockets), auths, tunnels):
+        tenants = [f"tenant-{nth % TENANTS}" for nth in range(len(sockets))]
+        auths = [line(messages.auth(tenant, sub=f"user-{nth}")) for nth, tenant in enumerate(tenants)]
+        tunnels = [line(messages.tunnel(f"t-{nth}", tenant)) for nth, tenant in enumerate(tenants)]
+        for texts in ([HELLO] * len(sockets), auths, tunnels):
             self._ask(sockets, texts)
 
     def _ask(self, sockets: Sequence[ssl.SSLSocket], texts: Sequence[bytes]) -> None:
         for sock, text in zip(sockets, texts, strict=True):
-            sock.send(self._encoded(text))
+            sock.send(frame(text.strip()) if self._websocket else text)
         for sock in sockets:
             answer = sock.recv(4096)
             if not answer or b'"error"' in answer:
                 raise RuntimeError(f"the server refused: {answer!r}")
 
-    def _encoded(self, text: bytes) -> bytes:
-        if not self._websocket:
-            return text + b"\n"
-        size = bytes([0x80 | len(text)]) if len(text) < 126 else b"\xfe" + len(text).to_bytes(2, "big")
-        return b"\x81" + size + bytes(4) + text  # a mask of zeros leaves the text as it is
-
 
 def _upgrade(sockets: Sequence[ssl.SSLSocket]) -> None:
     for sock in sockets:
-        sock.send(_UPGRADE)
+        sock.send(UPGRADE + b"\r\n")
         head = b""
         while not head.endswith(b"\r\n\r\n"):
             head += sock.recv(4096)

@@ -1,18 +1,17 @@
-"""Servers under load, each in a process whose processor time and memory are read from /proc."""
+"""Servers under load, each in a process of its own."""
 
 from __future__ import annotations
 
-import json
-import os
-import subprocess
+import contextlib
 import sys
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Final, Self
+from typing import Final
+
+from tests.support.processes import Served, running, served
 
 TENANTS: Final = 10
-_PAGE: Final = os.sysconf("SC_PAGE_SIZE")
 _NO_LIMIT: Final = 1_000_000
 _TENANT: Final = f"""
 [[tenants]]
@@ -28,44 +27,16 @@ metrics = {{ enabled = true, port = 0 }}
 """ + "".join(_TENANT % number for number in range(TENANTS))
 
 
-class Server:
-    """A server process; `command` prints a line of JSON with its `port` when it listens."""
-
-    def __init__(self, command: Sequence[str]) -> None:
-        self._process = subprocess.Popen(command, stdout=subprocess.PIPE, stdin=subprocess.DEVNULL, text=True)  # noqa: S603 - our own
-        assert self._process.stdout is not None  # noqa: S101 - piped
-        ready = self._process.stdout.readline()
-        if not ready:
-            raise RuntimeError(f"the server exited with {self._process.wait()}: {' '.join(command)}")
-        self.port = int(json.loads(ready)["port"])
-        self.initial_memory = self.memory()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._process.kill()
-        self._process.communicate()
-
-    def processor_time(self) -> float:
-        """Return the seconds of processor time that its threads have used."""
-        tasks = Path(f"/proc/{self._process.pid}/task").iterdir()
-        return sum(int((task / "schedstat").read_text().split()[0]) for task in tasks) / 1e9
-
-    def memory(self) -> int:
-        """Return its resident memory in bytes."""
-        return int(Path(f"/proc/{self._process.pid}/statm").read_text().split()[1]) * _PAGE
+@contextlib.contextmanager
+def simulator() -> Iterator[Served]:
+    """Run a simulator with limits on every tenant, metrics and transcript."""
+    with tempfile.TemporaryDirectory() as folder, served(Path(folder), config=_CONFIGURATION) as relay:
+        yield relay
 
 
-def simulator() -> Server:
-    """Start a simulator with limits on every tenant, metrics and transcript."""
-    with tempfile.NamedTemporaryFile("w", suffix=".toml") as file:
-        file.write(_CONFIGURATION)
-        file.flush()
-        command = [sys.executable, "-m", "cbspec", "simulate", "--port", "0", "--json", "--config", file.name]
-        return Server(command)
-
-
-def peer(name: str) -> Server:
-    """Start a server of `bench.peers`."""
-    return Server([sys.executable, "-m", "bench.peers", name])
+@contextlib.contextmanager
+def peer(name: str) -> Iterator[Served]:
+    """Run a server of `bench.peers`."""
+    command = [sys.executable, "-m", "bench.peers", name]
+    with tempfile.TemporaryDirectory() as folder, running(command, Path(folder)) as server:
+        yield server

@@ -5,34 +5,39 @@ from __future__ import annotations
 import atexit
 import shutil
 from collections.abc import Callable
+from contextlib import AbstractContextManager, ExitStack
 from functools import cache
 
 import pyperf
 
 from bench.load import BATCH, Load
-from bench.server import Server, peer, simulator
+from bench.server import peer, simulator
+from tests.support.processes import Served
 
 _CONNECTIONS = 50
 
 
-def _measured(start: Callable[[], Server], operation: str, **kind: bool) -> Callable[[int], float]:
+def _measured(
+    start: Callable[[], AbstractContextManager[Served]], operation: str, **kind: bool
+) -> Callable[[int], float]:
     """Return pyperf's time function: the server's processor time for so many batches of an operation."""
 
     @cache  # in a worker process, and only for the benchmark that it runs
-    def started() -> tuple[Server, Load]:
-        server = start()
-        atexit.register(server.__exit__, None, None, None)
-        load = Load(server.port, **kind)
+    def started() -> tuple[Served, Load]:
+        stack = ExitStack()
+        atexit.register(stack.close)
+        server = stack.enter_context(start())
+        load = Load(server.address, **kind)
         if operation == "heartbeats":
             load.open(_CONNECTIONS)
         return server, load
 
     def run(loops: int) -> float:
         server, load = started()
-        before = server.processor_time()
+        before = server.holding().processor
         for _ in range(loops):
             getattr(load, operation)()
-        return server.processor_time() - before
+        return server.holding().processor - before
 
     return run
 
@@ -42,7 +47,7 @@ def _start_up(loops: int) -> float:
     used = 0.0
     for _ in range(loops):
         with simulator() as server:
-            used += server.processor_time()
+            used += server.holding().processor
     return used
 
 

@@ -12,9 +12,9 @@ from bench.server import peer, simulator
 
 @pytest.mark.parametrize("websocket", [False, True])
 def test_relay_and_peers_serve_the_load(websocket: bool) -> None:
-    for server, echo in ((simulator(), False), (peer("websockets" if websocket else "echo"), True)):
-        with server:
-            load = Load(server.port, websocket=websocket, echo=echo)
+    for started, echo in ((simulator(), False), (peer("websockets" if websocket else "echo"), True)):
+        with started as server:
+            load = Load(server.address, websocket=websocket, echo=echo)
             load.open(BATCH)
             load.heartbeats()
             load.close()
@@ -22,7 +22,7 @@ def test_relay_and_peers_serve_the_load(websocket: bool) -> None:
                 load.handshakes()
             if not echo and not websocket:
                 load.sessions()
-            assert server.processor_time() > 0
+            assert server.holding().processor > 0
 
 
 def test_a_ratio_is_formed_within_each_round() -> None:

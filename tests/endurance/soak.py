@@ -21,6 +21,7 @@ from pathlib import Path
 from random import Random
 from typing import Any
 
+from cbspec.profile.profile import load
 from cbspec_client.session import Transport
 from tests.endurance.promises import LOST, PROMISES, SERVED, STORMS, TIMEOUT, TOO_MANY, UNCONNECTED
 from tests.endurance.visits import Place
@@ -175,7 +176,7 @@ def soak(seconds: float, seed: int, memory: float, progress: Callable[[str], Non
     """Soak a simulator; return the findings."""
     with tempfile.TemporaryDirectory(prefix="cbspec-soak-") as name:
         with served(Path(name), "--control", "0", "--seed", str(seed), config=CONFIGURATION) as relay:
-            state = Soak(relay, Place(relay.profile), seed)
+            state = Soak(relay, Place(load(relay.profile_file)), seed)
             rounds = max(8, round(seconds / _ROUND))
             for number in range(rounds):
                 state.round(number, seconds / rounds)

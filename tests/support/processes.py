@@ -1,4 +1,4 @@
-"""A simulator process: its profile, its control API, and its use of memory, descriptors and processor time."""
+"""Server processes: the simulator's profile and controls, and the use of memory, descriptors and processor time."""
 
 from __future__ import annotations
 
@@ -9,15 +9,12 @@ import resource
 import subprocess
 import sys
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from cbspec.profile.profile import Profile, load
-
 PATIENCE = 30.0
-_KIB = 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,27 +28,26 @@ class Holding:
 
 @dataclass(frozen=True, slots=True)
 class Served:
-    """A running simulator: process, profile file, log file, and the line of JSON that it printed when ready."""
+    """A running server: process, folder of its files, and the line of JSON that it printed when ready."""
 
     process: subprocess.Popen[bytes]
-    profile_file: Path
-    log: Path
+    folder: Path
     ready: dict[str, Any]
 
     @property
     def address(self) -> tuple[str, int]:
         """Host and port."""
-        return self.ready["host"], self.ready["port"]
+        return self.ready.get("host", "127.0.0.1"), self.ready["port"]
 
     @property
-    def profile(self) -> Profile:
-        """Its profile."""
-        return load(self.profile_file)
+    def profile_file(self) -> Path:
+        """The file of the simulator's profile."""
+        return self.folder / "profile.toml"
 
     @property
     def log_text(self) -> str:
         """The text of the log file."""
-        return self.log.read_text(errors="replace")
+        return (self.folder / "relay.log").read_text(errors="replace")
 
     def call(self, method: str, path: str, body: object = None) -> Any:  # noqa: ANN401 - any JSON value
         """Call the control API; return the answer."""
@@ -65,11 +61,9 @@ class Served:
 
     def holding(self) -> Holding:
         """Return the current resources of the process. Source: proc(5)."""
-        folder = self._system
-        resident = int((folder / "statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE") / _KIB
-        times = (folder / "stat").read_text().rpartition(")")[2].split()[11:13]
-        processor = sum(map(int, times)) / os.sysconf("SC_CLK_TCK")
-        return Holding(resident, len(list((folder / "fd").iterdir())), processor)
+        resident = int((self._system / "statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE") / 1024
+        threads = [(task / "schedstat").read_text().split()[0] for task in (self._system / "task").iterdir()]
+        return Holding(resident, len(list((self._system / "fd").iterdir())), sum(map(int, threads)) / 1e9)
 
     @property
     def peak(self) -> float:
@@ -82,38 +76,42 @@ class Served:
 
 
 @contextlib.contextmanager
-def served(folder: Path, *options: str, config: str = "", limit: tuple[int, int] | None = None) -> Iterator[Served]:
-    """Run `cbspec simulate` for the context, with its files in `folder`.
+def running(command: Sequence[str], folder: Path, limit: tuple[int, int] | None = None) -> Iterator[Served]:
+    """Run a server for the context, with its log in `folder`; it prints a line of JSON with its port when it listens.
 
-    `config` is TOML; `limit` is a resource limit (a RLIMIT_ constant and its value).
+    `limit` is a resource limit (a RLIMIT_ constant and its value).
     """
-    file, profile, log = folder / "relay.toml", folder / "profile.toml", folder / "relay.log"
-    command = [sys.executable, "-P", "-m", "cbspec", "simulate", "--port", "0", "--json", "--profile-out", str(profile)]
-    if config:
-        file.write_text(config)
-        command += ["--config", str(file)]
 
     def set_limit() -> None:
         if limit is not None:
             resource.setrlimit(limit[0], (limit[1], limit[1]))
 
-    with log.open("wb") as errors:
+    with (folder / "relay.log").open("wb") as errors:
         process = subprocess.Popen(
-            [*command, "--grace", "0.1", *options],
-            stdout=subprocess.PIPE,
-            stderr=errors,
-            preexec_fn=set_limit if limit else None,
+            command, stdout=subprocess.PIPE, stderr=errors, preexec_fn=set_limit if limit else None
         )
     with process:
         try:
             assert process.stdout is not None
             ready = process.stdout.readline()
             if not ready:
-                raise RuntimeError(f"the simulator did not start: {log.read_text(errors='replace')[-300:]}")
-            yield Served(process, profile, log, json.loads(ready))
+                raise RuntimeError(f"no start: {(folder / 'relay.log').read_text(errors='replace')[-300:]}")
+            yield Served(process, folder, json.loads(ready))
         finally:
             process.terminate()
             try:
                 process.wait(PATIENCE)
             except subprocess.TimeoutExpired:
                 process.kill()
+
+
+@contextlib.contextmanager
+def served(folder: Path, *options: str, config: str = "", limit: tuple[int, int] | None = None) -> Iterator[Served]:
+    """Run `cbspec simulate` for the context, with its files in `folder`; `config` is TOML, `limit` as above."""
+    command = [sys.executable, "-P", "-m", "cbspec", "simulate", "--port", "0", "--json", "--grace", "0.1"]
+    command += ["--profile-out", str(folder / "profile.toml")]
+    if config:
+        (folder / "relay.toml").write_text(config)
+        command += ["--config", str(folder / "relay.toml")]
+    with running([*command, *options], folder, limit) as relay:
+        yield relay

@@ -17,12 +17,12 @@ from pathlib import Path
 from typing import Any
 
 from cbspec.profile.profile import Endpoint
-from cbspec.protocol.handshake import accepting_response
+from cbspec.protocol.websocket import WebSocketFramer
 
 PATIENCE = 20.0
 """Seconds after which a script stops waiting for its peer."""
 
-_LARGEST_FRAME = 1 << 27  # bytes: more than the suite ever sends
+_LARGEST_MESSAGE = 1 << 27  # bytes: more than the suite ever sends
 
 Script = Callable[[socket.socket], object]
 """Handles a connection, which is closed when the script returns."""
@@ -140,57 +140,30 @@ class MessageSocket:
     """The relay's end of a connection as messages: lines, or WebSocket if the first line is an HTTP request."""
 
     def __init__(self, tls: ssl.SSLSocket, *, upgrades: bool = True) -> None:
-        self.websocket = False
         self._tls = tls
         self._upgrades = upgrades
-        self._incoming = tls.makefile("rb")
+        self._websocket = False
 
     def messages(self) -> Iterator[bytes]:
         """Yield each message until the connection ends."""
-        line = self._incoming.readline()
-        if self._upgrades and line.startswith(b"GET "):
-            self.websocket = True
-            self._upgrade(list(iter(self._incoming.readline, b"\r\n")))
-            while (text := self._message()) is not None:
-                yield text
-            return
-        while line:
-            yield line.rstrip(b"\r\n")
-            line = self._incoming.readline()
+        with self._tls.makefile("rb") as incoming:
+            line = incoming.readline()
+            self._websocket = self._upgrades and line.startswith(b"GET ")
+            if self._websocket:
+                framer = WebSocketFramer.server(max_message=_LARGEST_MESSAGE)
+                while line and not framer.ended:
+                    framer.feed(line)
+                    self._tls.sendall(framer.data_to_send())
+                    while (message := framer.next_message()) is not None:
+                        yield message.text
+                    line = incoming.read1()
+            while line and not self._websocket:
+                yield line.rstrip(b"\r\n")
+                line = incoming.readline()
 
     def encode(self, text: bytes) -> bytes:
         """Return a message as it is sent."""
-        return frame(text) if self.websocket else text + b"\n"
-
-    def _upgrade(self, headers: list[bytes]) -> None:
-        keys = [line.split(b":")[1].strip() for line in headers if line.lower().startswith(b"sec-websocket-key:")]
-        self._tls.sendall(accepting_response(next(iter(keys), b"").decode()))
-
-    def _message(self) -> bytes | None:
-        """Return the next message, or None at the end.
-
-        Frames without a mask aren't recognised: the bytes after one are read as a header, so a frame of impossible size
-        ends the connection.
-        """
-        text, read = b"", self._incoming.read
-        while len(head := read(2)) == 2:
-            size = head[1] & 0x7F
-            size = int.from_bytes(read(2 if size == 126 else 8), "big") if size > 125 else size
-            if size > _LARGEST_FRAME:
-                return None
-            mask, data = read(4), read(size)
-            plain = bytes(byte ^ mask[at % 4] for at, byte in enumerate(data))
-            opcode = head[0] & 0x0F
-            if opcode == 8:
-                self._tls.sendall(frame(plain, 0x88))
-                return None
-            if opcode == 9:
-                self._tls.sendall(frame(plain, 0x8A))
-            elif opcode < 8:
-                text += plain
-                if head[0] & 0x80:
-                    return text
-        return None
+        return frame(text) if self._websocket else text + b"\n"
 
 
 def frame(data: bytes, first: int = 0x81) -> bytes:
