@@ -1,26 +1,41 @@
-"""Decides whether a damaged request is invalid, from its bytes: by the schemas and an independent reader.
+"""Decides whether a damaged request is invalid, from its bytes: by the schemas and Python's strict JSON reader.
 
 Shrinking may undo the damage that a property has drawn, so only this decision counts.
 """
 
 from __future__ import annotations
 
+import contextlib
+import json
+import re
 from functools import cache
+from typing import Any, Final, NoReturn
 
 from jsonschema import Draft202012Validator
 
 import cbspec_schemas
-from cbspec_conformance.oracles.rfc8259 import NotJson, holds_object, is_utf8, read
 
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
+
+
+def _refuse(constant: str) -> NoReturn:
+    raise ValueError(f"{constant} is no JSON value")
+
+
+_DECODER: Final = json.JSONDecoder(parse_constant=_refuse)  # that is its only leniency
+
+
+def read_json(text: bytes) -> Any:  # noqa: ANN401 - any JSON value
+    """Return the value of one JSON text in UTF-8; of members with the same name the last counts. Raises ValueError."""
+    return _DECODER.decode(text.decode())
 
 
 def broken_members(text: bytes) -> set[str]:
     """Return the members of a request that violate its schema.
 
-    Raises NotJson if the text isn't JSON, ValueError if it is no request of a known type.
+    Raises ValueError if the text is no request of a known type.
     """
-    value = read(text)
+    value = read_json(text)
     kind = value.get("type") if isinstance(value, dict) else None
     if kind not in cbspec_schemas.CLIENT_TYPES:
         raise ValueError("not a request of a known type")
@@ -36,13 +51,29 @@ def is_no_message(text: bytes) -> bool:
 
     A text with a line feed may be several messages, and a byte order mark is an open point: neither counts.
     """
-    if text.startswith(_BYTE_ORDER_MARK) or {0x0A, 0x0D} & set(text) or not text.strip() or holds_object(text):
+    if text.startswith(_BYTE_ORDER_MARK) or {0x0A, 0x0D} & set(text) or not text.strip() or _holds_object(text):
         return False
     try:
-        read(text)
-    except (NotJson, RecursionError):
+        read_json(text)
+    except (ValueError, RecursionError):
         return True
-    return not is_utf8(text)
+    return False
+
+
+def is_utf8(data: bytes) -> bool:
+    """Whether bytes are UTF-8."""
+    return data.decode(errors="ignore").encode() == data
+
+
+def _holds_object(data: bytes) -> bool:
+    """Whether `data` contains a whole object anywhere: a reader that finds it may take it for a message."""
+    text = data.decode("utf-8", "surrogateescape")
+    for start in (match.start() for match in re.finditer(r"\{", text)):
+        with contextlib.suppress(ValueError):
+            _, end = _DECODER.raw_decode(text, start)
+            text[start:end].encode()  # fails for an object that is not UTF-8
+            return True
+    return False
 
 
 def is_closed(text: bytes) -> bool:

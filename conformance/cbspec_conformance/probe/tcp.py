@@ -1,23 +1,18 @@
-"""A TCP connection with bounded waits and few system calls: a run makes very many of them."""
+"""A TCP connection with bounded waits."""
 
 from __future__ import annotations
 
+import contextlib
 import select
 import socket
-import struct
 import time
 from math import ceil
 from typing import Final
 
 from cbspec.profile.profile import Endpoint
-from cbspec_conformance.record.transcript import Timekeeper
 
 _CHUNK: Final = 64 * 1024
 _WINDOW, _SEGMENT, _OUTBOX = 2048, 536, 1024 * 1024  # bytes, for a narrow connection
-_MOMENT: Final = 0.005  # seconds: shorter waits use select, since poll counts whole milliseconds
-_SELECTABLE: Final = 1024  # select takes only descriptors below this
-_USUALLY: Final = 0.2  # seconds: most answers come sooner
-_USUAL: Final = struct.pack("@ll", 0, int(_USUALLY * 1_000_000))  # a timeval
 _RESET: Final = b"\x01\x00\x00\x00\x00\x00\x00\x00"  # SO_LINGER: on, for no time
 
 
@@ -61,14 +56,12 @@ def _narrow(address: tuple[str, int], timeout: float, local: tuple[str, int] | N
 class Tcp:
     """A connected socket. Errors of the system are OSErrors; waits are in seconds."""
 
-    def __init__(self, sock: socket.socket, clock: Timekeeper = time) -> None:
-        # A time-out of the system's own makes most reads a single system call. Python's time-out polls before each.
-        sock.setblocking(True)
-        sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, _USUAL)
+    def __init__(self, sock: socket.socket) -> None:
+        sock.setblocking(False)
         self._sock = sock
-        self._clock = clock
-        self._readable = select.poll()
+        self._readable, self._writable = select.poll(), select.poll()
         self._readable.register(sock, select.POLLIN)
+        self._writable.register(sock, select.POLLOUT)
 
     @property
     def local(self) -> tuple[str, int]:
@@ -78,43 +71,26 @@ class Tcp:
 
     def send(self, data: bytes, timeout: float) -> None:
         """Send all of `data`. Raises TimeoutError if the peer doesn't read it in time, and OSError."""
-        view = memoryview(data)
-        deadline = 0.0
+        view, deadline = memoryview(data), time.monotonic() + timeout
         while view:
             try:
-                view = view[self._sock.send(view, socket.MSG_DONTWAIT) :]
+                view = view[self._sock.send(view) :]
             except BlockingIOError:
-                deadline = deadline or self._clock.monotonic() + timeout
-                self._await_room(deadline - self._clock.monotonic())
-
-    def _await_room(self, wait: float) -> None:
-        writable = select.poll()
-        writable.register(self._sock, select.POLLOUT)
-        if wait <= 0 or not writable.poll(ceil(wait * 1000)):
-            raise TimeoutError("timed out")
+                if not self._writable.poll(max(0, ceil((deadline - time.monotonic()) * 1000))):
+                    raise TimeoutError("timed out") from None
 
     def receive(self, wait: float) -> bytes | None:
         """Return data that arrives within `wait` seconds, b"" at the end of the stream, None after a time-out.
 
         Without a wait, return only data that has arrived already.
         """
-        if wait > _USUALLY:
-            deadline = self._clock.monotonic() + wait
-            try:
+        with contextlib.suppress(BlockingIOError):
+            if self.has_unread(wait):
                 return self._sock.recv(_CHUNK)
-            except BlockingIOError:
-                wait = max(0.0, deadline - self._clock.monotonic())  # the system ends its waits at coarse intervals
-        if not self.has_unread(wait):
-            return None
-        try:
-            return self._sock.recv(_CHUNK, socket.MSG_DONTWAIT)
-        except BlockingIOError:
-            return None
+        return None
 
     def has_unread(self, wait: float) -> bool:
         """Whether unread data is there, or arrives within `wait` seconds."""
-        if 0.0 < wait < _MOMENT and self._sock.fileno() < _SELECTABLE:
-            return bool(select.select((self._sock,), (), (), wait)[0])
         return bool(self._readable.poll(ceil(wait * 1000)))
 
     def finish(self) -> None:

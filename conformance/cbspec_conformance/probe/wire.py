@@ -75,7 +75,7 @@ def open_wire(
     `resume` is the TLS session of an earlier connection. A `narrow` connection has a very small receive window (see
     `tcp_connect`). Raises Unreachable or HandshakeFailure.
     """
-    tcp = Tcp(tcp_connect(endpoint, source, timeout, narrow=narrow), transcript.clock)
+    tcp = Tcp(tcp_connect(endpoint, source, timeout, narrow=narrow))
     tls = TlsLayer(context, server_side=False, server_name=name, resume=resume)
     try:
         early = _handshake(tcp, tls, transcript.clock.monotonic() + timeout, transcript.clock)

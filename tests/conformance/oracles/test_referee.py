@@ -11,7 +11,6 @@ from hypothesis import given
 import cbspec_schemas
 from cbspec.protocol.strictjson import NotStrictJson, loads
 from cbspec_conformance.oracles.referee import broken_members, is_closed, is_no_message
-from cbspec_conformance.oracles.rfc8259 import NotJson
 from cbspec_conformance.properties.damage import (
     CHANGES,
     NEAR_MISSES,
@@ -51,7 +50,7 @@ def test_every_near_miss_breaks_its_own_requirement_only(requirement: str) -> No
 
 
 def test_a_text_without_a_request_has_no_members_to_break() -> None:
-    for text, error in ((b"[]", ValueError), (b'{"type":"error"}', ValueError), (b'{"type":"hello"', NotJson)):
+    for text, error in ((b"[]", ValueError), (b'{"type":"error"}', ValueError), (b'{"type":"hello"', ValueError)):
         with pytest.raises(error):
             broken_members(text)
 

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import os
-import resource
 import socket
 import time
 from collections.abc import Iterator
@@ -35,7 +33,7 @@ def test_a_failure_to_connect_gives_the_systems_reason() -> None:
         tcp_connect(endpoint, None, TIMEOUT)
 
 
-@pytest.mark.parametrize("wait", [0.0, 0.002, 0.25, TIMEOUT])  # select does the short waits, poll the longer ones
+@pytest.mark.parametrize("wait", [0.0, 0.002, 0.25, TIMEOUT])
 @pytest.mark.parametrize("end", [False, True])
 def test_data_the_end_and_a_time_out_differ(wait: float, end: bool) -> None:
     with pair() as (ours, theirs):
@@ -70,16 +68,3 @@ def test_all_data_is_sent_without_delay_and_from_the_source(narrow: bool) -> Non
 def test_sending_to_a_peer_that_reads_nothing_times_out(timeout: float) -> None:
     with pair() as (ours, _), pytest.raises(TimeoutError):
         ours.send(bytes(10_000_000), timeout)
-
-
-def test_descriptors_too_high_for_select_are_waited_for() -> None:
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (min(2048, hard), hard))
-    with contextlib.ExitStack() as stack:
-        stack.callback(resource.setrlimit, resource.RLIMIT_NOFILE, (soft, hard))
-        ours, theirs = (stack.enter_context(sock) for sock in socket.socketpair())
-        os.dup2(ours.fileno(), 1500)
-        high = Tcp(stack.enter_context(socket.socket(fileno=1500)))
-        assert high.receive(0.002) is None
-        theirs.sendall(b"x")
-        assert high.receive(0.002) == b"x"

@@ -12,8 +12,7 @@ from hypothesis.strategies import SearchStrategy
 
 from cbspec_conformance.judging import judge
 from cbspec_conformance.judging.errors import Broken
-from cbspec_conformance.oracles.referee import is_closed, is_no_message
-from cbspec_conformance.oracles.rfc8259 import is_utf8
+from cbspec_conformance.oracles.referee import is_closed, is_no_message, is_utf8
 from cbspec_conformance.properties.damage import CHANGES, SLIPS, ByteChange, Slip
 from cbspec_conformance.properties.explore import Explorer
 from cbspec_conformance.properties.strategies import SPELLINGS, Spelling
