@@ -1,15 +1,22 @@
-"""Relays that are wrong in the simplest ways: each gets the right verdicts, and no refusal passes by accident."""
+"""Relays of a few lines: mistakes and excess get the right verdicts at a bounded cost, and no limit is exceeded."""
 
 from __future__ import annotations
 
+import contextlib
+import itertools
 import random
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 import pytest
 
 from cbspec.catalogue.requirements import REQUIREMENTS
-from tests.conformance.commands import Done, verdict, verify
+from tests.conformance.commands import Done, run, verdict, verify
 from tests.conformance.tiny import Answer, accept, tiny_relay
+from tests.support.relay import frame
 
 NOISE = random.Random(0).randbytes(40).replace(b"\n", b"")  # noqa: S311 - no secret
 """Bytes that are no JSON; a line feed among them could leave a digit alone on a line, which is."""
@@ -61,3 +68,141 @@ def test_a_silent_listener_is_no_target(tmp_path: Path) -> None:
     assert done.code == 3, done.text
     assert "completes the TLS handshake, but answers nothing within 1 s, neither a hello nor a WebSocket's" in done.text
     assert "Requirements by chapter" not in done.text
+
+
+# ---------------------------------------------------------------------------- excess
+
+
+MOST_MEMORY = 200.0
+"""MiB: a run takes 80, and up to 155 with one long transcript in memory."""
+
+EXCESS_CASES = "CB-HEL-001,CB-TUN-001"
+
+# A process's peak includes that of its parent, so a small process runs the suite.
+MEASURED = """
+import resource, subprocess, sys
+code = subprocess.call(sys.argv[1:])
+print("peak", resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss // 1024)
+sys.exit(code)
+"""
+
+_CHUNK = b"x" * (64 * 1024)
+
+Excess = Callable[[bytes, bool], Iterable[bytes]]
+"""Returns the output of a relay that sends too much, from its answer to a tunnel_info; the flag says WebSocket."""
+
+
+def encode(text: bytes, websocket: bool) -> bytes:
+    return frame(text) if websocket else text + b"\n"
+
+
+def surplus_answers(reply: bytes, websocket: bool) -> Iterable[bytes]:
+    surplus = encode(b'{"type":"heartbeat_response"}', websocket)
+    return itertools.chain([encode(reply, websocket)], itertools.repeat(surplus * 1000))
+
+
+def endless_line(reply: bytes, _: bool) -> Iterable[bytes]:
+    return itertools.chain([reply[:-2]], itertools.repeat(_CHUNK))
+
+
+def endless_fragments(reply: bytes, websocket: bool) -> Iterable[bytes]:
+    return itertools.chain([encode(reply, websocket), frame(_CHUNK, 0x01)], itertools.repeat(frame(_CHUNK, 0x00)))
+
+
+def large_answer(reply: bytes, websocket: bool) -> Iterable[bytes]:
+    return [encode(reply[:-1] + b',"note":"' + b"no " * 700_000 + b'"}', websocket)]
+
+
+@pytest.mark.parametrize(
+    ("excess", "transport", "requirement"),
+    [
+        (surplus_answers, "websocket", "CB-MSG-004"),
+        (endless_line, "tcp", "CB-MSG-002"),
+        (endless_fragments, "websocket", "CB-MSG-002"),
+        (large_answer, "tcp", ""),
+    ],
+)
+def test_excess_is_bounded_and_blamed(excess: Excess, transport: str, requirement: str, tmp_path: Path) -> None:
+    websocket = transport == "websocket"
+
+    def answer(text: bytes) -> bytes | Iterable[bytes]:
+        reply = accept(text)
+        return excess(reply, websocket) if b'"type":"tunnel_info"' in text else reply
+
+    with tiny_relay(answer, tmp_path, websocket=websocket) as endpoint:
+        command = [sys.executable, "-m", "cbspec", "verify", str(endpoint), "--transport", transport]
+        done = run("-c", MEASURED, *command, "--only", EXCESS_CASES, "--effort", "quick")
+    assert int(done.text.split("peak ")[1].split()[0]) < MOST_MEMORY
+    assert done.code == bool(requirement), done.text
+    assert requirement in done.text
+    assert verdict(done.text, "failed") >= bool(requirement)
+    assert verdict(done.text, "passed") > 0
+    assert "Mistakes of the kit" not in done.text
+    assert "Traceback" not in done.text
+
+
+# ---------------------------------------------------------------------------- consideration
+
+LIMITED_CASES = "CB-AUT-017,CB-LIM-002,CB-LIM-012,CB-RAT-001,CB-TLS-005"
+TENANTS = """
+[[tenants]]
+id = "tenant-001"
+[[tenants]]
+id = "tenant-002"
+[[tenants]]
+id = "few"
+tunnel_limit = 3
+[[tenants]]
+id = "small"
+connection_limit = 5
+[[tenants]]
+id = "rated"
+rate = { per_second = 100, burst = 10, scope = "tenant" }
+"""
+
+
+class CountingRelay:
+    """Accepts everything; counts open connections, and records the times of messages and connections."""
+
+    def __init__(self) -> None:
+        self.most = self._open = 0
+        self.times: list[float] = []
+        self._lock = threading.Lock()
+
+    def answer(self, text: bytes) -> bytes:
+        """Accept a message."""
+        if text.startswith(b"{"):
+            self.times.append(time.monotonic())
+        return accept(text)
+
+    @contextlib.contextmanager
+    def connection(self) -> Iterator[None]:
+        """Count a connection."""
+        with self._lock:
+            self.times.append(time.monotonic())
+            self._open += 1
+            self.most = max(self.most, self._open)
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._open -= 1
+
+
+REASONS = (
+    "CB-LIM-012: target.connections_at_once leaves no room for 4",
+    "CB-RAT-001: target.requests_per_second leaves no room for",
+)
+
+
+def test_connections_and_requests_stay_within_the_bounds(tmp_path: Path) -> None:
+    relay, profile = CountingRelay(), tmp_path / "profile.toml"
+    bounds = "connections_at_once = 3\nrequests_per_second = 50"
+    with tiny_relay(relay.answer, tmp_path, around=relay.connection) as endpoint:
+        profile.write_text(f'[target]\naddress = "{endpoint}"\ntransport = "tcp"\n{bounds}\n{TENANTS}')
+        done = verify("--target-profile", str(profile), "--only", LIMITED_CASES, "--examples", "2", "-n", "2")
+    assert done.code == 1, done.text
+    assert all(reason in " ".join(done.text.split()) for reason in REASONS)
+    assert relay.most == 3
+    assert len(relay.times) > 100
+    assert len(relay.times) / (max(relay.times) - min(relay.times)) <= 50

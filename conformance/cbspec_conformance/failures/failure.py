@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 from collections import Counter
 from collections.abc import Iterable, Mapping
@@ -106,19 +107,13 @@ def write_all(failures: Mapping[str, Failure], folder: Path) -> None:
     """Write failure files to a folder, and delete those of an earlier run there. Raises OSError."""
     folder.mkdir(parents=True, exist_ok=True)
     for old in folder.glob("CB-*-*-*.json"):
-        if old.name not in failures and _is_failure_file(old):
-            old.unlink()
+        with contextlib.suppress(FailureFileError):
+            if old.name not in failures:
+                load(old)
+                old.unlink()
     for name, failure in failures.items():
         text = json.dumps(failure.to_json(), indent=2, ensure_ascii=False)
         (folder / name).write_text(text + "\n", encoding="utf-8", errors="backslashreplace")
-
-
-def _is_failure_file(file: Path) -> bool:
-    try:
-        load(file)
-    except FailureFileError:
-        return False
-    return True
 
 
 def load(file: Path) -> Failure:

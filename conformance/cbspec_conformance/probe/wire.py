@@ -172,7 +172,9 @@ class Wire:
     def finish(self, how: End, detail: str = "") -> None:
         """Record that the transport above ended the connection, and close it."""
         self._end(how, detail)
-        self._close_tcp()
+        if not self.closed:
+            self.closed = True
+            self.tcp.close()
 
     def receive(self, wait: float) -> bytes:
         """Return data that arrives within `wait` seconds; b"" after a time-out or the end (see `ended`).
@@ -252,8 +254,7 @@ class Wire:
             with contextlib.suppress(OSError):
                 self.tcp.finish()
             noticed = self._await_eof(wait)
-        self._end(End.OURS)
-        self._close_tcp()
+        self.finish(End.OURS)
         return noticed
 
     def _await_eof(self, wait: float) -> bool:
@@ -263,8 +264,3 @@ class Wire:
                 if self.tcp.receive(remaining) == b"":
                     return True
         return False
-
-    def _close_tcp(self) -> None:
-        if not self.closed:
-            self.closed = True
-            self.tcp.close()

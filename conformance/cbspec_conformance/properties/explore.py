@@ -18,7 +18,7 @@ from hypothesis.strategies import SearchStrategy
 from cbspec_conformance.judging.errors import Broken, Inconclusive, NotExercised, RateLimited
 from cbspec_conformance.properties.effort import EffortPlan
 from cbspec_conformance.properties.kept import Kept
-from cbspec_conformance.properties.progress import Progress, silent
+from cbspec_conformance.properties.progress import Progress
 
 SHRINKING = 10.0
 """Seconds for shrinking a failing example."""
@@ -52,7 +52,7 @@ class Explorer:
         self._case = case
         self._kept = kept
         self._remark = remark
-        self._progress = progress or silent()
+        self._progress = progress or Progress()
         self._clock = clock
 
     def explore(self, values: SearchStrategy[_Value], check: Callable[[_Value], None], *, share: int = 1) -> None:

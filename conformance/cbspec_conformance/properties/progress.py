@@ -14,42 +14,35 @@ IN_A_LOG = 15.0
 
 
 class Progress:
-    """Reports the number of tried examples by `say`, at most once in `every` seconds."""
+    """Reports the number of tried examples while a case runs: on one line of a terminal, or on a line each in a log.
 
-    def __init__(self, say: Callable[[str], None], every: float, clock: Callable[[], float] = time.monotonic) -> None:
-        self._say = say
-        self._every = every
+    Arguments: `reporter` is pytest's (None: no display), and `capture` suspends its capturing of output.
+    """
+
+    def __init__(
+        self,
+        reporter: pytest.TerminalReporter | None = None,
+        capture: Callable[[], contextlib.AbstractContextManager[None]] = contextlib.nullcontext,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._reporter = reporter
+        self._capture = capture
         self._clock = clock
         self._last = clock()
+        self._began = False
 
     def tell(self, case: str, made: int, of: int) -> None:
         """Report that `made` of `of` examples were tried, if an update is due."""
-        if self._clock() - self._last >= self._every:
-            self._last = self._clock()
-            self._say(f"{case}: {made} of {of} examples")
-
-
-def silent() -> Progress:
-    """Return a progress without a display."""
-    return Progress(lambda _: None, float("inf"))
-
-
-class TerminalLine:
-    """Writes to pytest's terminal while a case runs: one line that changes, or a line each in a log."""
-
-    def __init__(self, config: pytest.Config, reporter: pytest.TerminalReporter) -> None:
-        self._capture = config.pluginmanager.get_plugin("capturemanager")
-        self._reporter = reporter
-        self._began = False
-
-    def __call__(self, text: str) -> None:
-        """Write a line."""
-        with self._capture.global_and_fixture_disabled() if self._capture else contextlib.nullcontext():
+        reporter, now = self._reporter, self._clock()
+        if reporter is None or now - self._last < (ON_A_TERMINAL if reporter.isatty else IN_A_LOG):
+            return
+        self._last, text = now, f"{case}: {made} of {of} examples"
+        with self._capture():
             if not self._began:
                 self._began = True
-                self._reporter.ensure_newline()
-            if self._reporter.isatty:
-                self._reporter.rewrite(text, erase=True)
+                reporter.ensure_newline()
+            if reporter.isatty:
+                reporter.rewrite(text, erase=True)
             else:
-                self._reporter.write_line(text)
-            self._reporter.flush()
+                reporter.write_line(text)
+            reporter.flush()

@@ -26,7 +26,7 @@ from cbspec_conformance.record.transcript import (
     Record,
     Transcript,
     Waited,
-    outline,
+    cut,
 )
 
 _RECORDS: Final[dict[str, Any]] = {
@@ -83,12 +83,12 @@ def _message_row(message: Message) -> dict[str, Any]:
         value = json.loads(redact_message(json.dumps(message.value, ensure_ascii=False).encode()))
         if not unreadable and message.direction is Direction.RECEIVED:
             value = None if decode(text.encode()).value == value else value
+        is_long = message.cut or len(message.text) > LONGEST
     except (ValueError, RecursionError):  # too long, nested too deep, or a number of too many digits
-        message = _cut(message)
-        value = message.value
-    changed = text.encode(errors="replace") != message.text
-    if message.cut or len(message.text) > LONGEST or (unreadable and changed):  # a fault quotes the full bytes
-        message = _cut(message)
+        is_long = True
+    # A fault quotes the full bytes.
+    if is_long or (unreadable and text.encode(errors="replace") != message.text):
+        message = cut(message)
         value = message.value
     row = {
         "record": "Message",
@@ -105,11 +105,6 @@ def _message_row(message: Message) -> dict[str, Any]:
         "cut": message.cut,
     }
     return {name: each for name, each in row.items() if each not in ("", None, False)}
-
-
-def _cut(message: Message) -> Message:
-    kept = outline(message)
-    return kept if isinstance(kept, Message) else message
 
 
 def _record(row: Mapping[str, Any]) -> Record:

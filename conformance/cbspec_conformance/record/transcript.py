@@ -201,7 +201,10 @@ def outline(record: Record) -> Record:
     """Return a record of received text with only the beginning of that text."""
     if isinstance(record, Bytes):
         return replace(record, data=record.data[:OUTLINE])
-    if isinstance(record, Message):
-        kept = {name: record.member(name) for name in _TELLING if isinstance(record.member(name), str)}
-        return replace(record, text=record.text[:OUTLINE], decoded=replace(record.decoded, value=kept), cut=True)
-    return record
+    return cut(record) if isinstance(record, Message) else record
+
+
+def cut(message: Message) -> Message:
+    """Return a message with only the beginning of its text, and the members that name its kind."""
+    kept = {name: message.member(name) for name in _TELLING if isinstance(message.member(name), str)}
+    return replace(message, text=message.text[:OUTLINE], decoded=replace(message.decoded, value=kept), cut=True)

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 
 from cbspec.catalogue.requirements import CHAPTERS, REVISION, SET
 from cbspec.profile.profile import Profile
-from cbspec_conformance.judging.verdicts import Finding, Outcome, Verdict, is_green, spoils
+from cbspec_conformance.judging.verdicts import Outcome, Verdict, is_green, spoils
 from cbspec_conformance.reporting.baseline import Baseline
 from cbspec_conformance.target.facts import Facts
 
@@ -65,15 +65,11 @@ class RunResult:
 
 def write_report(run: RunResult, line: Write) -> None:
     """Write the report with `line(text, **markup)`, one call for each line."""
-    for outcome, title in ((Outcome.FAILED, "Failed"), (Outcome.WARNED, "Warned (SHOULD)")):
-        _failures(run, outcome, title, line)
-    reasons = (
-        (Outcome.PASSED, "Remarks"),
-        (Outcome.INCONCLUSIVE, "Inconclusive"),
-        (Outcome.NOT_EXERCISED, "Not exercised"),
-    )
-    for outcome, title in reasons:
-        _reasons(run, outcome, title, line)
+    _failures(run, Outcome.FAILED, "Failed", line)
+    _failures(run, Outcome.WARNED, "Warned (SHOULD)", line)
+    _reasons(run, Outcome.PASSED, "Remarks", line)
+    _reasons(run, Outcome.INCONCLUSIVE, "Inconclusive", line)
+    _reasons(run, Outcome.NOT_EXERCISED, "Not exercised", line)
     _known(run, line)
     _observations(run, line)
     _kit_errors(run, line)
@@ -99,18 +95,14 @@ def _failures(run: RunResult, outcome: Outcome, title: str, line: Write) -> None
         findings = [finding for finding in verdict.findings if finding.outcome is outcome]
         shown = list({(finding.expected, finding.seen): finding for finding in findings[::-1]}.values())[::-1]
         for finding in shown[:3]:
-            _failure(finding, line)
+            line("")
+            line(f"    case      {finding.case}")
+            line(f"    expected  {finding.expected}")
+            line(f"    seen      {finding.seen}", bold=True)
+            for text in finding.exchange.splitlines():
+                line(f"      {text}")
         if len(shown) > 3:
             line(f"    … and {len(shown) - 3} more; cbspec explain {row.id} describes the cases")
-
-
-def _failure(finding: Finding, line: Write) -> None:
-    line("")
-    line(f"    case      {finding.case}")
-    line(f"    expected  {finding.expected}")
-    line(f"    seen      {finding.seen}", bold=True)
-    for text in finding.exchange.splitlines():
-        line(f"      {text}")
 
 
 def _section(title: str, texts: Sequence[str], line: Write) -> None:

@@ -5,6 +5,7 @@ The controller runs the preflight once, before any case, and passes the facts to
 
 from __future__ import annotations
 
+import contextlib
 import gc
 import inspect
 import json
@@ -32,7 +33,7 @@ from cbspec_conformance.probe.tempo import Tempo, retry
 from cbspec_conformance.probe.wire import HandshakeFailure
 from cbspec_conformance.properties.explore import Explorer
 from cbspec_conformance.properties.kept import kept_for
-from cbspec_conformance.properties.progress import IN_A_LOG, ON_A_TERMINAL, Progress, TerminalLine, silent
+from cbspec_conformance.properties.progress import Progress
 from cbspec_conformance.reporting.report import RunResult, write_report
 from cbspec_conformance.reporting.saved_run import TranscriptWriter, case_line
 from cbspec_conformance.runner.alarm import time_limit
@@ -263,8 +264,9 @@ class Suite:
         """Return the progress display: silent in a worker, which has no terminal."""
         reporter = self._config.pluginmanager.get_plugin("terminalreporter")
         if self._is_worker or not isinstance(reporter, pytest.TerminalReporter):
-            return silent()
-        return Progress(TerminalLine(self._config, reporter), ON_A_TERMINAL if reporter.isatty else IN_A_LOG)
+            return Progress()
+        capture = self._config.pluginmanager.get_plugin("capturemanager")
+        return Progress(reporter, capture.global_and_fixture_disabled if capture else contextlib.nullcontext)
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_pyfunc_call(self, pyfuncitem: pytest.Function) -> bool | None:

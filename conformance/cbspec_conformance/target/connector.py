@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ssl
 from dataclasses import dataclass
-from functools import cached_property, lru_cache
+from functools import lru_cache
 from pathlib import Path
 
 from cbspec.profile.identity import development_ca_file
@@ -86,7 +86,7 @@ class Connector:
                 self._count,
                 self._transcript,
                 endpoint,
-                context or self._context,
+                context or context_for(self._profile.tls),
                 timeout=self._profile.target.timeout,
                 name=self.server_name,
                 source=source or self.source,
@@ -100,10 +100,6 @@ class Connector:
             raise
         framer = self._websocket(wire, endpoint) if transport == "websocket" else StreamFramer(max_message=LARGEST)
         return Channel(wire, framer, self._transcript)
-
-    @cached_property
-    def _context(self) -> ssl.SSLContext:
-        return context_for(self._profile.tls)
 
     def _websocket(self, wire: Wire, endpoint: Endpoint) -> WebSocketFramer:
         framer = StrictWebSocket.client(str(endpoint), self._profile.target.websocket_path, max_message=LARGEST)
@@ -120,6 +116,7 @@ class Connector:
         return framer
 
 
+@lru_cache
 def context_for(tls: TlsSettings) -> ssl.SSLContext:
     """Return the context for connections to the relay, from a cache: loading CA files is slow.
 
@@ -130,12 +127,7 @@ def context_for(tls: TlsSettings) -> ssl.SSLContext:
         trust = Trust.ANY
     elif tls.ca == "development":
         trust = development_ca_file()
-    return _context(trust, tls.client_certificate, tls.client_key)
-
-
-@lru_cache
-def _context(trust: Path | Trust, certificate: Path | None, key: Path | None) -> ssl.SSLContext:
     context = client_context(trust)
-    if certificate is not None:
-        context.load_cert_chain(certificate, key)
+    if tls.client_certificate is not None:
+        context.load_cert_chain(tls.client_certificate, tls.client_key)
     return context

@@ -105,17 +105,14 @@ class Life:
         ignored = "hello" if isinstance(error, Unanswered) else "TLS handshake"
         what = f"accepts connections, but answers no {ignored}" if silent else f"is gone: {error}"
         self.gone = f"the relay went down: after {suspect.case} it {what}"
-        self._blame(relay, suspect, str(error), uncertain=silent or suspect.signs.restless or self._shared)
+        foreign = self._processes > 1 and self._provoked
+        self._blame(relay, suspect, str(error), uncertain=silent or suspect.signs.restless or foreign)
         if not silent:
             try:  # a supervisor may restart it
                 retry(lambda: relay.reach(tls=False), (Unreachable,), relay.tempo.most, self._clock)
             except Unreachable:
                 return
             self.gone = ""
-
-    @property
-    def _shared(self) -> bool:
-        return self._processes > 1 and self._provoked
 
     def _blame(self, relay: RelayUnderTest, suspect: RelayUnderTest, seen: str, *, uncertain: bool) -> None:
         last = _last_sent(suspect)

@@ -13,7 +13,6 @@ from typing import Any
 from cbspec.tls_contexts import legacy_client_context
 from cbspec_conformance.judging import judge
 from cbspec_conformance.judging.errors import Broken, Inconclusive, NotExercised, RateLimited
-from cbspec_conformance.probe.session import ProbeSession
 from cbspec_conformance.probe.tcp import Unreachable, tcp_connect
 from cbspec_conformance.probe.tempo import Latency, Tempo, retry
 from cbspec_conformance.probe.wire import HandshakeFailure, open_wire
@@ -201,7 +200,9 @@ def _exchanges(target: RelayUnderTest, facts: Facts) -> Facts:
     if not heartbeat:
         waits = [beat.waited for beat in beats]
         facts = replace(facts, latency=replace(facts.latency, heartbeat=max(waits), fastest=min(waits)))
-    if heartbeat or _answers_twice(session, target):
+        # The next request finds a second answer to the last heartbeat.
+        session.ask({"type": "cbspec_after_heartbeats"}, invalid="of unknown type", fence=False)
+    if heartbeat or any(finding.requirement == "CB-MSG-004" for finding in target.log.findings):
         facts = replace(facts, fence="unknown")
         target.learn(facts)
     session.close()
@@ -213,12 +214,6 @@ def _exchanges(target: RelayUnderTest, facts: Facts) -> Facts:
     odd = target.tunnel_info()["tunnel_id"] + ODD_LETTERS
     takes_odd = not tunnel and not _reason(session.ask(target.tunnel_info(tunnel_id=odd), fence=False))
     return replace(facts, heartbeat=heartbeat, tunnel=tunnel, odd_identifiers=takes_odd)
-
-
-def _answers_twice(session: ProbeSession, target: RelayUnderTest) -> bool:
-    """Whether heartbeats drew more than one answer: the next request finds a second answer to the last heartbeat."""
-    session.ask({"type": "cbspec_after_heartbeats"}, invalid="of unknown type", fence=False)
-    return any(finding.requirement == "CB-MSG-004" for finding in target.log.findings)
 
 
 def _reason(exchange: Exchange) -> str:

@@ -38,26 +38,21 @@ class Room:
         if (tenant.tunnel_limit or tenant.connection_limit) and tenant.id not in self._used:
             self._stack.enter_context(self._locks.limits())
             self._used.add(tenant.id)
-        wanted = connections + sum(session.tenant == tenant.id for session in self.open_sessions)
-        if connections and tenant.connection_limit is not None and wanted > tenant.connection_limit:
-            raise NotExercised(f"tenants.connection_limit of {tenant.id} leaves no room for {wanted}")
+        if connections:
+            wanted = connections + sum(session.tenant == tenant.id for session in self.open_sessions)
+            _check(tenant.connection_limit, wanted, f"tenants.connection_limit of {tenant.id}")
 
     def for_connection(self) -> None:
         """Raise NotExercised unless the relay's own limit allows another connection."""
-        limit, wanted = self._profile.relay.connection_limit, len(self.open_sessions) + 1
-        if limit is not None and wanted > limit:
-            raise NotExercised(f"relay.connection_limit leaves no room for {wanted}")
+        _check(self._profile.relay.connection_limit, len(self.open_sessions) + 1, "relay.connection_limit")
 
     def for_tunnel(self, tenant_id: str) -> None:
         """Raise NotExercised unless the declared limits allow another tunnel of a tenant."""
         tenant = self._profile.tenant(tenant_id)
-        limit = tenant.tunnel_limit if tenant else None
-        wanted = 1 + sum(session.tunnels for session in self.open_sessions if session.tenant == tenant_id)
-        if limit is not None and wanted > limit:
-            raise NotExercised(f"tenants.tunnel_limit of {tenant_id} leaves no room for {wanted}")
-        pool, in_use = self._profile.relay.buffer_pool, sum(session.tunnels for session in self.open_sessions)
-        if pool is not None and in_use + 1 > pool:
-            raise NotExercised(f"relay.buffer_pool leaves no room for {in_use + 1}")
+        theirs = sum(session.tunnels for session in self.open_sessions if session.tenant == tenant_id)
+        _check(tenant.tunnel_limit if tenant else None, theirs + 1, f"tenants.tunnel_limit of {tenant_id}")
+        in_use = sum(session.tunnels for session in self.open_sessions)
+        _check(self._profile.relay.buffer_pool, in_use + 1, "relay.buffer_pool")
 
     def tunnels(self, most: int) -> int:
         """Return the number of tunnels that a session of the main tenant may hold, at most `most`."""
@@ -73,8 +68,7 @@ class Room:
 
     def take_connection(self) -> None:
         """Wait for the turn of another connection. Raises NotExercised if the profile allows none."""
-        if not self.may_connect:
-            raise NotExercised(f"target.connections_at_once leaves no room for {len(self.open_sessions) + 1}")
+        _check(self._profile.target.connections_at_once, len(self.open_sessions) + 1, "target.connections_at_once")
         self._pacer.take()
 
     def close_sessions(self) -> None:
@@ -88,3 +82,8 @@ class Room:
         self.close_sessions()
         self._used.clear()
         self._stack.close()
+
+
+def _check(limit: int | None, wanted: int, key: str) -> None:
+    if limit is not None and wanted > limit:
+        raise NotExercised(f"{key} leaves no room for {wanted}")

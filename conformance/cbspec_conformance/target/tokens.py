@@ -18,13 +18,10 @@ _LONGER_THAN_WORDS = 16
 
 def secrets_of(profile: Profile, own: str) -> tuple[str, ...]:
     """Return strings that no error for a client of the tenant `own` may hold: the secret, and other tenants."""
-    others = [tenant.id for tenant in profile.tenants if tenant.id != own and not _may_be_word(tenant.id)]
+    others = [tenant.id for tenant in profile.tenants if tenant.id != own]
+    # A short word, as "slow", may occur in any text by chance.
+    others = [identifier for identifier in others if not identifier.isalpha() or len(identifier) >= _LONGER_THAN_WORDS]
     return (*([profile.tokens.secret] if profile.tokens.secret else []), *others)
-
-
-def _may_be_word(identifier: str) -> bool:
-    """Whether an identifier may occur in any text by chance, as "slow" may."""
-    return identifier.isalpha() and len(identifier) < _LONGER_THAN_WORDS
 
 
 class TokenSource:

@@ -8,7 +8,7 @@ import pytest
 
 from cbspec.catalogue.requirements import REQUIREMENTS, Level
 from cbspec.profile.profile import Endpoint, Profile, TargetSettings
-from cbspec_conformance.judging.verdicts import TIME_UP, Finding, Outcome, judge_run
+from cbspec_conformance.judging.verdicts import Finding, Outcome, judge_run
 from cbspec_conformance.reporting.report import RunResult, write_report
 from cbspec_conformance.target.facts import Facts
 
@@ -97,9 +97,7 @@ def test_equal_failures_are_shown_once_and_the_number_is_limited() -> None:
     [
         (Finding("CB-HEL-004", Outcome.WARNED, "case"), {}, ""),
         (Finding("CB-HEL-004", Outcome.WARNED, "case"), {"fail_on_should": True}, "did not pass: CB-HEL-004"),
-        (Finding("CB-LIM-001", Outcome.NOT_EXERCISED, reason="give x"), {}, ""),
         (Finding("CB-LIM-001", Outcome.NOT_EXERCISED, reason="give x"), {"require_all": True}, "CB-LIM-001"),
-        (Finding("CB-HEL-001", Outcome.NOT_EXERCISED, reason=TIME_UP), {}, TIME_UP),
         (FAILURE, {"interrupted": True}, "the run was interrupted"),
     ],
 )
@@ -117,16 +115,3 @@ def test_an_empty_run_or_an_error_of_the_kit_is_no_pass() -> None:
     done = replace(run(*everything_passed()), kit_errors=["case\nKitError: oops"])
     assert not done.green
     assert "KitError: oops" in written(done)
-
-
-def test_few_observations_are_listed() -> None:
-    text = written(
-        run(
-            Finding("CB-HEL-101", Outcome.OBSERVED, seen="accepted", aspect="after hello"),
-            Finding("CB-HEL-101", Outcome.OBSERVED, seen="closed", aspect="after auth"),
-            Finding("CB-HEL-105", Outcome.OBSERVED, seen="tls"),
-        )
-    )
-    assert "after hello: accepted" in text
-    assert "after auth: closed" in text
-    assert "    tls" in text.splitlines()

@@ -97,12 +97,6 @@ def test_any_other_error_is_one_of_the_kit(error: Exception) -> None:
     assert kit_errors_of(settled(item(), KeyboardInterrupt())) == []
 
 
-def test_findings_belong_to_setup_or_call_and_never_to_teardown() -> None:
-    failed, torn_down = settled(item(), NotExercised("give x"), when="setup"), settled(item(), when="teardown")
-    assert [finding.outcome for finding in findings_of(failed)] == [UNTRIED]
-    assert findings_of(torn_down) == []
-
-
 def test_a_violation_of_another_must_fails_the_first_case(simulated: Profile, make_target: MakeTarget) -> None:
     outcomes = Outcomes(Baseline())
     shown = []

@@ -49,24 +49,6 @@ def test_a_relay_that_a_condition_may_have_stopped_is_not_blamed(
     )
 
 
-def test_a_restarted_relay_is_judged_on(
-    gone: Profile, make_target: MakeTarget, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    target, failures = make_target(gone), [Unreachable("refused")] * 4
-    with pytest.raises(Unreachable):
-        target.connect()
-
-    def reach(*, tls: bool) -> None:
-        if failures:
-            raise failures.pop()
-
-    monkeypatch.setattr(target, "reach", reach)
-    life = Life(clock=ManualClock())
-    assert not life.look(target)
-    assert [finding.outcome for finding in target.log.findings] == [Outcome.FAILED]
-    assert not life.gone
-
-
 def test_a_relay_that_is_down_is_tried_again_later(gone: Profile, simulated: Profile, make_target: MakeTarget) -> None:
     clock = ManualClock()
     life, down = Life(clock=clock), make_target(gone)

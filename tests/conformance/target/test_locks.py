@@ -2,43 +2,25 @@
 
 from __future__ import annotations
 
+import select
 import subprocess
 import sys
 import tempfile
 import uuid
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
 from cbspec_conformance.target.locks import Locks
 
-# Holds a lock of the run named in the first argument until standard input ends.
-HOLDER = """
+# Takes a lock of the run named in the first argument.
+OTHER = """
 import sys
 from cbspec_conformance.target.locks import Locks
+print("ready", flush=True)
 with getattr(Locks.for_run(sys.argv[1]), sys.argv[2])():
     print("held", flush=True)
-    sys.stdin.read()
 """
-
-
-@contextmanager
-def another(run: str, kind: str) -> Iterator[subprocess.Popen[bytes]]:
-    """Start another process that takes a lock of the run."""
-    command = [sys.executable, "-c", HOLDER, run, kind]
-    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
-        try:
-            yield process
-        finally:
-            process.communicate(timeout=30)
-
-
-def held(process: subprocess.Popen[bytes]) -> bool:
-    """Wait until the process holds its lock."""
-    assert process.stdout is not None
-    return process.stdout.readline() == b"held\n"
 
 
 @pytest.fixture
@@ -54,21 +36,18 @@ def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
     [
         ("shared", "shared", True),
         ("shared", "alone", False),
+        ("alone", "shared", False),
         ("limits", "limits", False),
         ("limits", "shared", True),
     ],
 )
 def test_which_locks_two_processes_hold_together(first: str, second: str, together: bool, run: str) -> None:
-    with another(run, first) as one:
-        assert held(one)
-        with another(run, second) as other:
-            if together:
-                assert held(other)
-            assert one.stdin is not None
-            one.stdin.close()
-            one.stdin = None
-            assert one.wait(30) == 0
-            assert together or held(other)
+    with subprocess.Popen([sys.executable, "-c", OTHER, run, second], stdout=subprocess.PIPE, bufsize=0) as other:
+        assert other.stdout is not None
+        with getattr(Locks.for_run(run), first)():
+            assert other.stdout.readline() == b"ready\n"
+            assert bool(select.select([other.stdout], [], [], 20.0 if together else 0.3)[0]) is together
+        assert other.stdout.readline() == b"held\n"
 
 
 def test_the_files_are_readable_by_their_owner_only(run: str, tmp_path: Path) -> None:
