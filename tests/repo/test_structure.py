@@ -1,9 +1,8 @@
-"""The packages and the tests: layout, imports, exports and names."""
+"""The packages and the tests: layout, imports and names."""
 
 from __future__ import annotations
 
 import ast
-import importlib
 import re
 import subprocess
 import sys
@@ -43,19 +42,8 @@ def test_every_folder_of_tests_mirrors_a_folder_of_sources() -> None:
         assert not inner or inner[0] in OF_THE_WHOLE or ((ROOT / inner[0]).is_dir() and len(inner) == 1), name(folder)
 
 
-def test_every_package_is_typed_and_lists_its_exports() -> None:
-    for package, folder in PACKAGES.items():
-        assert (ROOT / folder / "py.typed").exists()
-        for init in sources(folder):
-            if init.name == "__init__.py":
-                _check_exports(init, ".".join([package, *init.parent.relative_to(ROOT / folder).parts]))
-
-
-def _check_exports(init: Path, module: str) -> None:
-    exported = getattr(importlib.import_module(module), "__all__", ())
-    assert len(set(exported)) == len(exported), module
-    for symbol in exported:
-        assert getattr(importlib.import_module(module), symbol) is not None, f"{module}.{symbol}"
+def test_every_package_is_typed() -> None:
+    assert [folder for folder in PACKAGES.values() if not (ROOT / folder / "py.typed").exists()] == []
 
 
 def test_no_public_class_name_is_defined_twice() -> None:

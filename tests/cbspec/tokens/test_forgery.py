@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import base64
+import hmac
 from collections.abc import Mapping
 
+import jwt
 import pytest
-from cryptography.hazmat.primitives.asymmetric import ed448
+from cryptography import x509
+from cryptography.hazmat.primitives.asymmetric import ed448, rsa
 
+from cbspec.tokens import foreign_keys as foreign
 from cbspec.tokens.forgery import FORGERIES, MISSING, Forgery, Materials, by_requirement
 from cbspec.tokens.jws import CompactJws
 from cbspec.tokens.jwt import SigningKey, TokenRejected, Verifier, mint
@@ -121,3 +126,19 @@ def test_only_one_segment_differs(key: SigningKey) -> None:
 def test_times_exceed_a_leeway_of_ten_minutes(forgery: Forgery) -> None:
     with pytest.raises(TokenRejected, match=r"expired|isn't valid yet"):
         Verifier(KEYS[0], leeway=600).verify(str(made(forgery)[1]), NOW)
+
+
+def test_an_own_key_in_the_header_verifies_its_token() -> None:
+    valid = CompactJws.split(mint(KEYS[0], {"sub": "me"}))
+    made = foreign.with_public_key(valid)
+    jwk = jwt.get_unverified_header(made)["jwk"]
+    assert set(jwk) & {"d", "p", "q"} == set()
+    assert jwt.decode(made, jwt.PyJWK(jwk, "RS256").key, ["RS256"]) == {"sub": "me"}
+    certified = foreign.with_certificate(valid)
+    public = x509.load_der_x509_certificate(
+        base64.b64decode(jwt.get_unverified_header(certified)["x5c"][0])
+    ).public_key()
+    assert isinstance(public, rsa.RSAPublicKey)
+    assert jwt.decode(certified, public, ["RS256"]) == {"sub": "me"}
+    empty = CompactJws.split(foreign.with_key_path(valid))
+    assert empty.signature == hmac.digest(b"", empty.signing_input, "sha256")
