@@ -8,6 +8,7 @@ and texts with a parser of their own (`parsed`).
 
 from __future__ import annotations
 
+import argparse
 import difflib
 import json
 import math
@@ -326,6 +327,18 @@ def describe(hint: Any) -> str:  # noqa: ANN401 - any type
     if above is not None:
         return f"{words}, more than {above}"
     return f"{words} that is not empty" if _min_length(metas) else words
+
+
+def option_type(hint: Any) -> Callable[[str], Any]:  # noqa: ANN401 - a type
+    """Return the argparse type of an option: a function that converts its text to a value of a type."""
+
+    def convert(text: str) -> Any:  # noqa: ANN401 - a value of the type
+        try:
+            return msgspec.convert(text, hint, strict=False)
+        except msgspec.ValidationError:
+            raise argparse.ArgumentTypeError(f"must be {describe(hint)}, not {text!r:.60}") from None
+
+    return convert
 
 
 def json_schema(hint: Any) -> dict[str, Any]:  # noqa: ANN401 - any type

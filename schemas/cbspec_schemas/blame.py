@@ -18,14 +18,15 @@ from cbspec_schemas.store import CLIENT_TYPES, NAMES, RELAY_TYPES, Direction, lo
 _TYPES = {"client": CLIENT_TYPES, "relay": RELAY_TYPES}
 _ECHO = 60  # most characters of a value in a text
 
-_KINDS: tuple[tuple[type, str], ...] = (
-    (bool, "a boolean"),  # before int, of which bool is a subclass
-    (int, "a number"),
-    (float, "a number"),
-    (str, "a string"),
-    (list, "an array"),
-    (dict, "an object"),
-)
+_KINDS = {
+    type(None): "null",
+    bool: "a boolean",
+    int: "a number",
+    float: "a number",
+    str: "a string",
+    list: "an array",
+    dict: "an object",
+}
 _WANTED = {"string": "a string", "integer": "a whole number", "array": "an array", "object": "an object"}
 
 
@@ -139,7 +140,7 @@ def _text(breach: _Breach) -> str:
         case "required":
             return f"{name} is missing"
         case "type":
-            return f"{name} is {_kind(found)}, not {_WANTED[wanted]}"
+            return f"{name} is {_KINDS[type(found)]}, not {_WANTED[wanted]}"
         case "minLength":
             return f"{name} is empty"
         case "fraction":
@@ -152,10 +153,6 @@ def _text(breach: _Breach) -> str:
             return f"{name} is {_echo(found)}, which only a relay sends"
         case _:
             return f"{name} is {_echo(found)}, not one of {', '.join(wanted)}"
-
-
-def _kind(value: object) -> str:
-    return "null" if value is None else next(text for kind, text in _KINDS if isinstance(value, kind))
 
 
 def _echo(value: object) -> str:

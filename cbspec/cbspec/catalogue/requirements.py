@@ -57,10 +57,6 @@ class Level(StrEnum):
     INFO = "INFO"
 
 
-class CatalogueError(ValueError):
-    """The catalogue is malformed; the text names the row."""
-
-
 class UnknownRequirement(LookupError):
     """No requirement has that id; the text names the nearest ones."""
 
@@ -92,31 +88,27 @@ class Requirement(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         return self.id[3:6]
 
 
-def parse(text: str) -> Mapping[str, Requirement]:
-    """Return the requirements in a TOML text by id, in its order. Raises CatalogueError."""
-    try:
-        document = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
-        raise CatalogueError(f"the requirement catalogue is not TOML: {error}") from None
+def parse(document: Mapping[str, object]) -> Mapping[str, Requirement]:
+    """Return the requirements in a TOML document by id. Raises ValueError, which names the malformed row."""
     return MappingProxyType({id_: _row(id_, row) for id_, row in document.items() if id_ != "revision"})
 
 
 def _row(id_: str, row: object) -> Requirement:
     match = _ID.fullmatch(id_)
     if match is None or match[1] not in CHAPTERS:
-        raise CatalogueError(f"requirement {id_}: an id is CB-<chapter>-<three digits>, with a chapter of CHAPTERS")
+        raise ValueError(f"requirement {id_}: an id is CB-<chapter>-<three digits>, with a chapter of CHAPTERS")
     try:
         return msgspec.convert({"id": id_, **row} if isinstance(row, dict) else row, Requirement)
     except msgspec.ValidationError as error:
-        raise CatalogueError(f"requirement {id_}: {error}") from None
+        raise ValueError(f"requirement {id_}: {error}") from None
 
 
-_TEXT: Final = resources.files("cbspec.catalogue").joinpath("requirements.toml").read_text(encoding="utf-8")
+_DOCUMENT: Final = tomllib.loads(resources.files("cbspec.catalogue").joinpath("requirements.toml").read_text("utf-8"))
 
-REVISION: Final[str] = tomllib.loads(_TEXT)["revision"]
+REVISION: Final[str] = _DOCUMENT["revision"]
 """The revision of the specification that the catalogue covers."""
 
-REQUIREMENTS: Final[Mapping[str, Requirement]] = parse(_TEXT)
+REQUIREMENTS: Final[Mapping[str, Requirement]] = parse(_DOCUMENT)
 """Every requirement by its id."""
 
 

@@ -14,11 +14,14 @@ import sys
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
+
+from msgspec import Meta
 
 from cbspec.cli import AFTER_DASHES
 from cbspec.cli.load_settings import Settings, token_source
 from cbspec.descriptors import raise_limit
+from cbspec.documents import option_type
 from cbspec.errors import CommandError
 from cbspec.profile.issuer import ProfileLacks
 from cbspec.profile.profile import Endpoint, Profile
@@ -27,12 +30,18 @@ from cbspec_conformance.target.preflight import NoTarget, examine, wait_for
 from cbspec_conformance.target.relay import RelayUnderTest, SharedParts
 
 _LOCUSTFILE = Path(__file__).with_name("load_locustfile.py")
+_DAY = 86_400
 _MASTER, _PAGE = Endpoint("127.0.0.1", 5557), Endpoint("127.0.0.1", 8089)
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the options of `cbspec load`."""
     parser.epilog = "Options after -- are passed to Locust, for example: -- --processes 2 --html report.html"
+    count, seconds = (
+        option_type(Annotated[int, Meta(ge=1, le=1_000_000)]),
+        option_type(Annotated[float, Meta(ge=0, le=_DAY)]),
+    )
+    positive = option_type(Annotated[float, Meta(gt=0, le=_DAY)])
     add = parser.add_argument
     add(
         "address",
@@ -41,15 +50,13 @@ def configure(parser: argparse.ArgumentParser) -> None:
         metavar="HOST:PORT",
         help="address of the relay (default: from the profile)",
     )
-    add("--sessions", type=_count, default=100, metavar="N", help="start N sessions (default: 100)")
-    add("--rate", type=_positive, default=10.0, metavar="R", help="start R sessions per second (default: 10)")
-    add("--hold", type=_seconds, default=10.0, metavar="S", help="hold each session for S seconds (default: 10)")
+    add("--sessions", type=count, default=100, metavar="N", help="start N sessions (default: 100)")
+    add("--rate", type=positive, default=10.0, metavar="R", help="start R sessions per second (default: 10)")
+    add("--hold", type=seconds, default=10.0, metavar="S", help="hold each session for S seconds (default: 10)")
     add("--run-time", metavar="TIME", help="restart sessions for this time: 90s, 20m or 3h (default: run each once)")
-    add("--heartbeat", type=_positive, default=10.0, metavar="S", help="seconds between heartbeats (default: 10)")
-    add(
-        "--timeout", type=_positive, default=10.0, metavar="S", help="time-out for each answer in seconds (default: 10)"
-    )
-    add("--wait", type=_seconds, default=0.0, metavar="S", help="wait S seconds for a relay that isn't up (default: 0)")
+    add("--heartbeat", type=positive, default=10.0, metavar="S", help="seconds between heartbeats (default: 10)")
+    add("--timeout", type=positive, default=10.0, metavar="S", help="time-out for each answer in seconds (default: 10)")
+    add("--wait", type=seconds, default=0.0, metavar="S", help="wait S seconds for a relay that isn't up (default: 0)")
     add("--target-profile", type=Path, metavar="FILE", help="target profile (TOML)")
     add("--transport", choices=("auto", "tcp", "websocket"), help="transport (default: from the profile)")
     add(
@@ -63,7 +70,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     role.add_argument("--master", action="store_true", help="coordinate workers, without sessions of its own")
     role.add_argument("--worker", action="store_true", help="run sessions for a master")
     add("--master-address", type=_endpoint, default=_MASTER, help=f"address of the master (default: {_MASTER})")
-    add("--workers", type=_count, default=1, metavar="K", help="number of workers to wait for (default: 1)")
+    add("--workers", type=count, default=1, metavar="K", help="number of workers to wait for (default: 1)")
     add("locust", nargs="*", metavar=AFTER_DASHES, help="options for Locust")
 
 
@@ -180,26 +187,3 @@ def _endpoint(text: str) -> Endpoint:
         return Endpoint.parse(text)
     except ValueError as error:
         raise argparse.ArgumentTypeError(str(error)) from None
-
-
-def _count(text: str) -> int:
-    if not text.isascii() or not text.isdigit() or not 0 < int(text) <= 1_000_000:
-        raise argparse.ArgumentTypeError(f"must be a whole number from 1 to 1000000, not {text!r}")
-    return int(text)
-
-
-def _seconds(text: str) -> float:
-    try:
-        value = float(text)
-    except ValueError:
-        value = -1.0
-    if not 0 <= value <= 86400:
-        raise argparse.ArgumentTypeError(f"must be a number of seconds from 0 to 86400, not {text!r}")
-    return value
-
-
-def _positive(text: str) -> float:
-    value = _seconds(text)
-    if not value:
-        raise argparse.ArgumentTypeError("must be more than 0")
-    return value

@@ -130,51 +130,50 @@ WITH_STATUS = (AuthResponse.type, TunnelResponse.type)
 
 
 class _WrongValue(ValueError):
-    """The value of a member is wrong; the text gives the right kind of value."""
+    """The value of a member is wrong; the text gives the right kind of value.
 
+    `kinds` are the ids of `_Member` that may treat this kind of wrong value, the most specific first.
+    """
 
-class _EmptyValue(_WrongValue):
-    """The value has the right type, but is empty, blank or zero."""
-
-
-class _OutOfRange(_WrongValue):
-    """The value is a number outside the allowed range."""
+    def __init__(self, text: str, *kinds: str) -> None:
+        super().__init__(text)
+        self.kinds = kinds
 
 
 def _text(value: object) -> str:
     if not isinstance(value, str):
-        raise _WrongValue("must be a string")
+        raise _WrongValue("must be a string", "wrong_type")
     return value
 
 
 def _filled(value: object) -> str:
     if not (text := _text(value)):
-        raise _EmptyValue("must not be empty")
+        raise _WrongValue("must not be empty", "empty")
     return text
 
 
 def _not_blank(value: object) -> str:
     if not (text := _text(value)).strip():
-        raise _EmptyValue("must not be blank")
+        raise _WrongValue("must not be blank", "empty")
     return text
 
 
 def _texts(value: object) -> tuple[str, ...]:
     if not isinstance(value, list) or not all(isinstance(item, str) for item in value):
-        raise _WrongValue("must be an array of strings")
+        raise _WrongValue("must be an array of strings", "wrong_type")
     return tuple(value)
 
 
 def _port(value: object) -> int:
     # JSON has one kind of number: 3389.0 is the integer 3389.
     if isinstance(value, bool) or not isinstance(value, int | float):
-        raise _WrongValue("must be an integer")
+        raise _WrongValue("must be an integer", "wrong_type")
     if value == 0:
-        raise _EmptyValue("must be between 1 and 65535")
+        raise _WrongValue("must be between 1 and 65535", "empty", "out_of_range")
     if not 1 <= value <= 65535:  # also rejects infinity and NaN
-        raise _OutOfRange("must be between 1 and 65535")
+        raise _WrongValue("must be between 1 and 65535", "out_of_range")
     if value != int(value):
-        raise _OutOfRange("must be an integer")
+        raise _WrongValue("must be an integer", "out_of_range")
     return int(value)
 
 
@@ -192,13 +191,7 @@ class _Member:
     out_of_range: str = ""
 
     def broken_requirement(self, wrong: _WrongValue) -> str:
-        match wrong:
-            case _EmptyValue():
-                return self.empty or self.out_of_range or self.requirement
-            case _OutOfRange():
-                return self.out_of_range or self.requirement
-            case _:
-                return self.wrong_type or self.requirement
+        return next((id_ for kind in wrong.kinds if (id_ := getattr(self, kind))), self.requirement)
 
 
 @dataclass(frozen=True, slots=True)

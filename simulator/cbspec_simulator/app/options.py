@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any, Final
 
-import msgspec
 from msgspec import Meta
 
-from cbspec.documents import describe
+from cbspec.documents import option_type
 from cbspec_simulator.base.values import Natural, Port
 from cbspec_simulator.observe import log
 
@@ -23,21 +21,9 @@ TRANSPORTS: Final = {"both": (), "tcp": ("tcp-only",), "websocket": ("websocket-
 _YEAR: Final = 365 * 24 * 3600
 
 
-def _converter(hint: Any) -> Callable[[str], Any]:  # noqa: ANN401 - a type
-    """Return the function that converts an option's text to a value of the type."""
-
-    def convert(text: str) -> Any:  # noqa: ANN401 - a value of the type
-        try:
-            return msgspec.convert(text, hint, strict=False)
-        except msgspec.ValidationError:
-            raise argparse.ArgumentTypeError(f"must be {describe(hint)}, not {text!r:.60}") from None
-
-    return convert
-
-
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the options of `cbspec simulate`."""
-    port, seconds = _converter(Port), _converter(Annotated[float, Meta(ge=0, le=_YEAR)])
+    port, seconds = option_type(Port), option_type(Annotated[float, Meta(ge=0, le=_YEAR)])
     many: dict[str, Any] = {"action": "append", "default": [], "metavar": "ID"}
 
     add = parser.add_argument_group("the relay").add_argument
@@ -63,7 +49,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
     add = parser.add_argument_group("faults, and relays that violate the specification or differ").add_argument
     add("--scenario", metavar="NAME", help="ready-made scenario or file with tenants, limits, faults and a timeline")
-    add("--seed", type=_converter(Natural), help="random seed for faults (default: 0)")
+    add("--seed", type=option_type(Natural), help="random seed for faults (default: 0)")
     wrong = "violate the specification in this way (can be repeated)"
     add("--persona", "--deviation", dest="deviation", help=wrong, **many)
     add("--variant", help="conform to the specification in this unusual way (can be repeated)", **many)

@@ -231,7 +231,7 @@ def test_a_port_in_use_is_named(role: str, host: str, capsys: pytest.CaptureFixt
         (["127.0.0.1:1", "--web", "--web-address", "a..b:1"], "--web-address a..b:1: this is not a valid host name"),
         (["127.0.0.1:1", "--sessions", "0"], "whole number from 1"),
         (["127.0.0.1:1", "--rate", "0"], "more than 0"),
-        (["127.0.0.1:1", "--hold", "-1"], "number of seconds"),
+        (["127.0.0.1:1", "--hold", "-1"], "must be a number from 0 to 86400"),
         (["here"], "must be host:port"),
     ],
 )
