@@ -32,8 +32,6 @@ UPGRADE = (
     b"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n"
 )
 """A WebSocket handshake request without its last line, with the example key of RFC 6455, 1.3."""
-ACCEPT = b"s3pPLMBiTxaQ9kYGzzhZRbK+xOo="
-"""The value that the RFC gives for that key's Sec-WebSocket-Accept."""
 
 
 def auth(tenant: str = "tenant-001", **claims: object) -> bytes:
@@ -123,9 +121,9 @@ class AsyncClient:
 class AsyncWebSocket(AsyncClient):
     """A WebSocket over TLS, frame by frame."""
 
-    async def open(self, *headers: bytes) -> bytes:
-        """Send the handshake request with additional headers; return the response."""
-        self.write(UPGRADE + b"".join(header + b"\r\n" for header in headers) + b"\r\n")
+    async def open(self) -> bytes:
+        """Send the handshake request; return the response."""
+        self.write(UPGRADE + b"\r\n")
         async with asyncio.timeout(PATIENCE):
             return await self.reader.readuntil(b"\r\n\r\n")
 

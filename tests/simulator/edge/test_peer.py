@@ -125,14 +125,6 @@ async def test_a_connection_that_ends_while_the_remote_end_is_dialled() -> None:
             one.close()
 
 
-async def test_an_error_arrives_before_the_close_despite_unread_input() -> None:
-    config = replace(ANY_PORT, relay=RelaySettings(connection_limit=0))
-    async with Simulator(config) as simulator, AsyncClient(simulator.address) as wire:
-        wire.write(HELLO + BEAT * 1000)
-        found = (await wire.rest()).splitlines()
-        assert [json.loads(line)["code"] for line in found] == ["connection_limit_reached"]
-
-
 async def test_input_after_a_close_is_read_so_that_the_last_answer_arrives(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(read_throttle, "_TURN", 0.0)  # reading pauses after each piece
     monkeypatch.setattr(peer_module, "LINGER", 2 * PATIENCE)

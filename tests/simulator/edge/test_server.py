@@ -21,7 +21,7 @@ from cbspec.tokens.jwt import SigningKey
 from cbspec.tokens.keypair import new_pair
 from cbspec_simulator import Config, ConfigError, Simulator
 from cbspec_simulator.settings.config import Certificate, Listen, MetricsSettings, TokenSettings
-from tests.support.client import BEAT, HELLO, PATIENCE, AsyncClient, AsyncWebSocket, until
+from tests.support.client import HELLO, AsyncClient, AsyncWebSocket, until
 from tests.support.issuer import jwks, pair, published, token
 
 ANY_PORT = Config(listen=Listen(port=0), development=True)
@@ -38,22 +38,6 @@ def jwks_file(folder: Path, *keys: SigningKey) -> Path:
 
 
 # ---------------------------------------------------------------- connections
-
-
-async def test_the_edge_lists_the_open_connections() -> None:
-    async with Simulator(ANY_PORT) as simulator:
-        edge = simulator.server.edge
-        await simulator.server.emptied(PATIENCE)
-        async with AsyncClient(simulator.address) as wire:
-            await wire.greet()
-            assert [peer.number for peer in edge.peers.values()] == list(edge.peers) == [1]
-            await simulator.server.emptied(0.0)
-            assert edge.peers, "emptied() waited longer than its limit"
-            waiting = asyncio.create_task(simulator.server.emptied(PATIENCE))
-            assert (await wire.ask(BEAT))["type"]
-            assert not waiting.done()
-        await waiting
-        assert not edge.peers
 
 
 async def test_closing_the_server_closes_every_connection() -> None:

@@ -14,22 +14,14 @@ from tests.support.client import PATIENCE, until
 
 
 class ProtocolRecorder(asyncio.Protocol):
-    """Records the calls of a transport; the connection stays open after the end of input."""
+    """Records the calls of a transport."""
 
     def __init__(self) -> None:
-        self.data = b""
         self.calls: list[str] = []
         self.error: Exception | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self.calls.append("made")
-
-    def data_received(self, data: bytes) -> None:
-        self.data += data
-
-    def eof_received(self) -> bool:
-        self.calls.append("eof")
-        return True
 
     def pause_writing(self) -> None:
         self.calls.append("pause")
@@ -58,27 +50,6 @@ def reset(sock: socket.socket) -> None:
 async def rest(other: socket.socket) -> bytes:
     """Return all bytes until the end."""
     return await asyncio.to_thread(lambda: b"".join(iter(lambda: other.recv(1 << 20), b"")))
-
-
-async def test_input_waits_while_reading_is_paused_and_its_end_is_reported_once() -> None:
-    transport, other = connected(protocol := ProtocolRecorder())
-    with other:
-        transport.pause_reading()
-        other.sendall(b"asked")
-        await asyncio.to_thread(lambda: transport.get_extra_info("socket").recv(1, socket.MSG_PEEK))
-        assert protocol.data == b""
-        transport.resume_reading()
-        await until(lambda: protocol.data == b"asked")
-        other.shutdown(socket.SHUT_WR)
-        await until(lambda: "eof" in protocol.calls)
-        transport.resume_reading()
-        transport.write(b"more")
-        assert other.recv(64) == b"more"
-        transport.close()
-        transport.close()
-        assert await rest(other) == b""
-    assert (protocol.calls, protocol.error) == (["made", "eof", "lost"], None)
-    transport.write(b"too late")
 
 
 @pytest.mark.parametrize("end", [SocketTransport.close, SocketTransport.write_eof])

@@ -12,7 +12,7 @@ import pytest
 
 from cbspec_simulator import Simulator
 from cbspec_simulator.faults.fault import Fault
-from cbspec_simulator.relay.events import Decided, Event
+from cbspec_simulator.relay.events import Decided
 from cbspec_simulator.settings.config import RelaySettings
 from tests.simulator.faults.probe import CONFIG, ProbedRelay, auth, tunnel
 from tests.support.client import RawClient
@@ -22,10 +22,8 @@ CONNECTIONS: Final = 4
 MESSAGES: Final = 300
 FAULTS: Final[Mapping[str, Mapping[str, Any]]] = {
     "refused": {"kind": "error", "code": "rate_limit_exceeded", "when": {"probability": 0.1, "message": "tunnel_info"}},
-    "lost": {"kind": "drop", "when": {"probability": 0.05}},
     "doubled": {"kind": "duplicate", "when": {"probability": 0.1}},
     "damaged": {"kind": "damage-json", "when": {"probability": 0.1}},
-    "cut": {"kind": "truncate", "when": {"every": 7, "per": "connection"}},
     "respelt": {"kind": "spelling", "how": "order", "when": {"probability": 0.3}},
     "swapped": {"kind": "reorder", "seconds": 600, "when": {"probability": 0.1}},
     "late": {"kind": "latency", "seconds": 0.001, "jitter": 0.001, "when": {"probability": 0.1}},
@@ -55,13 +53,13 @@ async def _seen(seed: int, transport: str, connections: int = CONNECTIONS) -> Se
     """Return the data that each of several simultaneous clients receives, and the faults that struck it."""
     struck: dict[int, set[str]] = defaultdict(set)
 
-    def note(event: Event) -> None:
-        if isinstance(event, Decided) and event.decision.struck:
+    def note(event: Decided) -> None:
+        if event.decision.struck:
             struck[event.decision.occasion.connection].add(event.decision.fault)
 
     faults = tuple(Fault.read({"name": name, **data}) for name, data in FAULTS.items())
     async with Simulator(replace(ROOMY, faults=faults, seed=seed)) as simulator:
-        simulator.relay.tell.add(note)
+        simulator.relay.tell.add(note, Decided)
         relay = ProbedRelay(simulator, transport)
         wires = [await asyncio.to_thread(relay.wire) for _ in range(connections)]
         received = await asyncio.gather(*(asyncio.to_thread(_converse, wire, at) for at, wire in enumerate(wires, 1)))

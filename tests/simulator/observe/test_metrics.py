@@ -8,11 +8,8 @@ import pytest
 
 from cbspec.profile.target import Rate, Tenant
 from cbspec_simulator import Behaviour, Clock, Config, Simulator, varied
-from cbspec_simulator.base.clock import Moment
 from cbspec_simulator.faults.fault import Fault
 from cbspec_simulator.observe.metrics import RelayMetrics
-from cbspec_simulator.relay.actions import SendAction
-from cbspec_simulator.relay.events import Answered, Connected, Event, MessageReceived
 from cbspec_simulator.settings.config import Listen
 from tests.support import client as wires
 from tests.support.client import AsyncClient, until
@@ -164,12 +161,3 @@ async def test_an_unanswered_request_is_not_timed() -> None:
         await wire.line()
         assert counted(metrics, "messages_total") == {"hello": 3}
         await until(lambda: _timed(metrics) == 1)
-
-
-def test_no_sent_events_without_a_subscriber() -> None:
-    memory = MemoryRelay()
-    events: list[Event] = []
-    memory.relay.tell.add(events.append)
-    actions = memory.client().session.receive_data(wires.HELLO, Moment(0.0, 0.0))
-    assert [action.then for action in actions if isinstance(action, SendAction)] == [()]
-    assert [type(event) for event in events] == [Connected, MessageReceived, Answered]

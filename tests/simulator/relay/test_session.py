@@ -167,14 +167,6 @@ def test_only_hellos_and_heartbeats_of_the_default_behaviour_are_cached() -> Non
     assert reading(long)[1] is not reading(long)[1]
 
 
-def test_messages_split_at_every_byte_or_sent_together() -> None:
-    client = MemoryRelay().authenticated()
-    data = (json.dumps(tunnel("x")) + json.dumps(BEAT) + "\r\n" + json.dumps(BEAT) + "\n").encode()
-    found = [body["type"] for at in range(len(data)) for body in client.send(data[at : at + 1])]
-    assert found == ["tunnel_response", "heartbeat_response", "heartbeat_response"]
-    assert [body["type"] for body in client.send(data)] == found
-
-
 def test_names_from_a_rejected_token_are_short_and_printable() -> None:
     claims = (
         ("x" * 5000, "x" * 256),
