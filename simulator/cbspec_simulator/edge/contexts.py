@@ -10,7 +10,7 @@ from pathlib import Path
 
 import trustme
 
-from cbspec.profile.identity import DevelopmentCA, development_ca
+from cbspec.profile.identity import development_ca
 from cbspec_simulator.faults.kind import VALIDITY
 from cbspec_simulator.relay.behaviour import Behaviour
 from cbspec_simulator.settings.config import Certificate
@@ -31,9 +31,8 @@ class Contexts:
         self._names = tuple(names)
         self._behaviour = behaviour
         self._certificate = certificate
-        self._ca: DevelopmentCA | None = None if certificate else development_ca()
         self._made: dict[frozenset[str], ssl.SSLContext] = {}
-        self.ca_file = certificate.chain if certificate else self._development().ca_file
+        self.ca_file = certificate.chain if certificate else development_ca().ca_file
         self.own = self._own()
 
     def __call__(self, variations: frozenset[str], lifetime: float = 0.0) -> ssl.SSLContext:
@@ -66,7 +65,7 @@ class Contexts:
         elif "not-yet-valid" in variations:
             begin = now + _DAY
         if "unknown-ca" not in variations:
-            return self._development().issue(*names, not_before=begin, not_after=end)
+            return development_ca().issue(*names, not_before=begin, not_after=end)
         ca = trustme.CA(organization_name="an unknown CA")
         leaf = ca.issue_cert(*names, key_type=trustme.KeyType.ECDSA, not_before=begin, not_after=end)
         return b"".join(blob.bytes() for blob in leaf.cert_chain_pems), leaf.private_key_pem.bytes()
@@ -74,7 +73,7 @@ class Contexts:
     def _own(self) -> ssl.SSLContext:
         if self._certificate is not None:
             return self._behaviour.tls(self._certificate.chain, self._certificate.key)
-        return self._serving(*self._behaviour.certificate(self._development(), self._names))
+        return self._serving(*self._behaviour.certificate(development_ca(), self._names))
 
     def _serving(self, chain: bytes, key: bytes) -> ssl.SSLContext:
         # OpenSSL reads certificates from files only.
@@ -83,8 +82,3 @@ class Contexts:
             file.touch(mode=0o600)
             file.write_bytes(key + chain)
             return self._behaviour.tls(file, None)
-
-    def _development(self) -> DevelopmentCA:
-        if self._ca is None:
-            self._ca = development_ca()
-        return self._ca

@@ -41,7 +41,7 @@ class RequestHandler:
         self._state = state
         self._attempt: Attempt
         self._steps: Iterator[Step]
-        self.waiting: RequestReceived | None = None
+        self.waiting: RequestReceived | RequestRefused | None = None
 
     def open(self, now: Moment) -> Refused | None:
         """Take the steps of a new connection; return a refusal, if any."""
@@ -57,24 +57,13 @@ class RequestHandler:
     def handle(self, event: RequestReceived | RequestRefused, now: Moment, faults: Handling | None) -> Outcome:
         """Handle a request, with the additional steps of faults, if any."""
         behaviour, identity = self._relay.behaviour, self._state.identity
-        every = behaviour.every if identity is not None else ()
-        if isinstance(event, RequestRefused):
-            attempt = Attempt(self._state, None, now, identity)
-            try:
-                for step in (*faults.first_steps, *every) if faults else every:
-                    step.check(attempt)
-                refused = behaviour.refuse(attempt, event)
-            except Refused as earlier:
-                refused = earlier
-            return self._refused(attempt, refused)
-        request = event.request
-        attempt = Attempt(self._state, request, now, identity)
-        steps = behaviour.steps[type(request)]
-        if every and not isinstance(request, Auth):
-            steps = (*every, *steps)
+        request = event.request if isinstance(event, RequestReceived) else None
+        steps = () if request is None else behaviour.steps[type(request)]
+        if identity is not None and not isinstance(request, Auth):
+            steps = (*behaviour.every, *steps)
         if faults:
-            steps = (*faults.first_steps, *steps, *faults.last_steps)
-        return self._take(attempt, iter(steps), event)
+            steps = (*faults.first_steps, *steps, *(faults.last_steps if request is not None else ()))
+        return self._take(Attempt(self._state, request, now, identity), iter(steps), event)
 
     def go_on(self, success: bool, now: Moment) -> Outcome:
         """Continue with the waiting request after its I/O."""
@@ -90,7 +79,7 @@ class RequestHandler:
             self.waiting = None
             self._relay.release(self._attempt.held)
 
-    def _take(self, attempt: Attempt, steps: Iterator[Step], event: RequestReceived) -> Outcome:
+    def _take(self, attempt: Attempt, steps: Iterator[Step], event: RequestReceived | RequestRefused) -> Outcome:
         """Take steps until one refuses or needs I/O."""
         try:
             if attempt.identity is None and isinstance(attempt.request, TunnelInfo):
@@ -101,6 +90,8 @@ class RequestHandler:
                     if wanted is not None:
                         self.waiting, self._attempt, self._steps = event, attempt, steps
                         return wanted
+            if isinstance(event, RequestRefused):
+                raise self._relay.behaviour.refuse(attempt, event)
         except Refused as refused:
             return self._refused(attempt, refused)
         return self._serve(attempt)
