@@ -87,7 +87,7 @@ $(VENV)/.sslyze: $(READY) constraints-sslyze.txt
 	@touch $@
 
 docs: $(READY) ## Generate the generated documents
-	$(BIN)/python -m tests.repo.generate
+	$(BIN)/python -m tests.repo.documents
 
 page: $(READY) ## Take the screenshots of the simulator's page for docs/ (needs Chromium)
 	$(BIN)/python -m tests.simulator.control.page.screenshots

@@ -9,8 +9,7 @@ import pytest
 
 from cbspec.catalogue.requirements import REQUIREMENTS, Level
 from cbspec.cli import main
-from cbspec.tokens.jwt import SigningKey
-from cbspec.tokens.keypair import new_pair
+from cbspec.tokens.jwt import SigningKey, new_pair
 from cbspec_conformance.reporting.fingerprint import compare, read_fingerprint
 from cbspec_simulator import OPEN_POINTS
 from tests.conformance.commands import Done, simulator, verdict, verify

@@ -1,4 +1,7 @@
-"""The generated documents: templates (`tests/repo/templates/`) filled with tables of the packages' data."""
+"""The generated documents: templates (`tests/repo/templates/`) filled with tables of the packages' data.
+
+`python -m tests.repo.documents`, or `make docs`, writes them.
+"""
 
 from __future__ import annotations
 
@@ -256,3 +259,21 @@ WRITTEN = (
 
 MEASURED: Final = {"benchmarks.md", "hostile.md", "kill-matrix.md", "page-dark.png", "page-light.png"}
 """Measured documents, each of which names the command that writes it, and the pictures of `make page`."""
+
+
+def main() -> None:
+    """Write the documents that changed, and delete all other files in docs/."""
+    folder = ROOT / "docs"
+    for stray in sorted(folder.iterdir()):
+        if stray.name not in {*DOCUMENTS, *MEASURED, *WRITTEN}:
+            stray.unlink()
+            print(f"docs/{stray.name}: deleted")
+    for file, write in DOCUMENTS.items():
+        path, text = folder / file, write()
+        if not path.exists() or path.read_text(encoding="utf-8") != text:
+            path.write_text(text, encoding="utf-8")
+            print(f"docs/{file}: written")
+
+
+if __name__ == "__main__":
+    main()

@@ -11,8 +11,7 @@ from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 from cbspec.tokens.jwks import key_id, public_jwk
-from cbspec.tokens.jwt import SigningKey, mint
-from cbspec.tokens.keypair import new_pair
+from cbspec.tokens.jwt import SigningKey, mint, new_pair
 
 
 def pair(algorithm: str = "EdDSA") -> SigningKey:

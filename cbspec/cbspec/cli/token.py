@@ -28,8 +28,7 @@ from cbspec.protocol import strictjson
 from cbspec.tokens.forgery import FORGERIES, MISSING, Forgery
 from cbspec.tokens.jwks import key_id, public_jwk
 from cbspec.tokens.jws import CompactJws
-from cbspec.tokens.jwt import ALGORITHMS, PublicKey
-from cbspec.tokens.keypair import OF_KEY_PAIRS, new_pair
+from cbspec.tokens.jwt import ALGORITHMS, OF_KEY_PAIRS, PublicKey, new_pair
 
 _KINDS: Final = {forgery.name: forgery for forgery in FORGERIES}
 _TENANTS: Final = [tenant.id for tenant in DEVELOPMENT_TENANTS]

@@ -18,8 +18,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from cryptography.x509.oid import NameOID
 
 from cbspec.tokens.jws import CompactJws, encode
-from cbspec.tokens.jwt import SigningKey
-from cbspec.tokens.keypair import new_pair, pem
+from cbspec.tokens.jwt import SigningKey, new_pair, pem
 
 _ED25519_SIGNATURE: Final = 64  # bytes; Ed448's are longer (Source: RFC 8032, 5.1.6 and 5.2.6)
 

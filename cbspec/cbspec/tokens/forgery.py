@@ -116,12 +116,12 @@ def with_tenant(name: Make) -> Make:
     return with_claims(lambda m: {"tenant_id": name(m)})
 
 
-def claims_changed(changes: Changes) -> Make:
+def changed(changes: Changes) -> Make:
     """Change claims and keep the signature."""
     return lambda m: str(replace(m.parts, payload=dump({**m.parts.claims, **changes(m)})))
 
 
-def signature_changed(change: Callable[[bytes], bytes]) -> Make:
+def signature(change: Callable[[bytes], bytes]) -> Make:
     """Change only the signature."""
     return lambda m: str(replace(m.parts, signature=change(m.parts.signature)))
 
@@ -148,9 +148,9 @@ def with_payload(data: Callable[[bytes], bytes]) -> Make:
 
 def flip(signature: bytes, index: int) -> bytes:
     """Invert the lowest bit of one byte."""
-    changed = bytearray(signature)
-    changed[index] ^= 0x01
-    return bytes(changed)
+    flipped = bytearray(signature)
+    flipped[index] ^= 0x01
+    return bytes(flipped)
 
 
 def look_alike(name: str) -> str:
@@ -226,36 +226,30 @@ _TABLE: Final[Mapping[str, _Rows]] = {
     "CB-AUT-007": {
         "payload-other-subject": (
             "The subject was changed after signing.",
-            claims_changed(lambda m: {"sub": f"other-{m.fresh}"}),
+            changed(lambda m: {"sub": f"other-{m.fresh}"}),
         ),
         "payload-other-tenant": (
             "The tenant was changed to another after signing.",
-            claims_changed(lambda m: {"tenant_id": m.other_tenant}),
+            changed(lambda m: {"tenant_id": m.other_tenant}),
         ),
         "payload-longer-life": (
             "The expiry was postponed after signing.",
-            claims_changed(lambda m: {"exp": m.in_seconds(2 * _DAY)}),
+            changed(lambda m: {"exp": m.in_seconds(2 * _DAY)}),
         ),
-        "payload-claim-added": ("A claim was added after signing.", claims_changed(lambda m: {"added": m.fresh})),
+        "payload-claim-added": ("A claim was added after signing.", changed(lambda m: {"added": m.fresh})),
         "payload-space-appended": (
             "A space was appended to the payload after signing, which changes its bytes and not its meaning.",
             lambda m: str(replace(m.parts, payload=m.parts.payload + b" ")),
         ),
     },
     "CB-AUT-008": {
-        "signature-first-byte": (
-            "A bit of the signature's first byte is flipped.",
-            signature_changed(lambda s: flip(s, 0)),
-        ),
-        "signature-last-byte": (
-            "A bit of the signature's last byte is flipped.",
-            signature_changed(lambda s: flip(s, -1)),
-        ),
-        "signature-truncated": ("The signature lacks its last byte.", signature_changed(lambda s: s[:-1])),
-        "signature-halved": ("The signature lacks its second half.", signature_changed(lambda s: s[: len(s) // 2])),
-        "signature-extended": ("The signature has an extra byte.", signature_changed(lambda s: s + b"\0")),
-        "signature-zeroed": ("The signature is all zero bytes.", signature_changed(lambda s: bytes(len(s)))),
-        "signature-removed": ("The third segment is empty.", signature_changed(lambda _: b"")),
+        "signature-first-byte": ("A bit of the signature's first byte is flipped.", signature(lambda s: flip(s, 0))),
+        "signature-last-byte": ("A bit of the signature's last byte is flipped.", signature(lambda s: flip(s, -1))),
+        "signature-truncated": ("The signature lacks its last byte.", signature(lambda s: s[:-1])),
+        "signature-halved": ("The signature lacks its second half.", signature(lambda s: s[: len(s) // 2])),
+        "signature-extended": ("The signature has an extra byte.", signature(lambda s: s + b"\0")),
+        "signature-zeroed": ("The signature is all zero bytes.", signature(lambda s: bytes(len(s)))),
+        "signature-removed": ("The third segment is empty.", signature(lambda _: b"")),
         "signature-of-another-token": (
             "The signature is that of another valid token.",
             lambda m: str(replace(m.parts, signature=CompactJws.split(m.remint({"jti": f"x-{m.fresh}"})).signature)),

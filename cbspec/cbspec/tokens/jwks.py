@@ -15,8 +15,7 @@ import jwt
 from cryptography.exceptions import UnsupportedAlgorithm
 
 from cbspec.tokens.jws import CompactJws, encode
-from cbspec.tokens.jwt import PublicKey, SigningKey, TokenRejected, VerificationKey, fitting_algorithms
-from cbspec.tokens.keypair import OF_KEY_PAIRS
+from cbspec.tokens.jwt import OF_KEY_PAIRS, PublicKey, SigningKey, TokenRejected, VerificationKey, fitting_algorithms
 
 _MEMBERS: Final[Mapping[str, tuple[str, ...]]] = {"RSA": ("n", "e"), "EC": ("crv", "x", "y"), "OKP": ("crv", "x")}
 """The members of a public key, by its type (Source: RFC 7518, 6.2.1 and 6.3.1; RFC 8037, 2)."""

@@ -1,4 +1,4 @@
-"""Mint and verify JSON Web Tokens. The algorithm follows from the key, never from the token."""
+"""Mint and verify JSON Web Tokens; make keys. The algorithm follows from the key, never from the token."""
 
 from __future__ import annotations
 
@@ -13,7 +13,14 @@ from typing import Any, Final, Self
 import jwt
 from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric import ec, ed448, ed25519, rsa
-from cryptography.hazmat.primitives.serialization import load_pem_private_key, load_pem_public_key
+from cryptography.hazmat.primitives.asymmetric.types import PrivateKeyTypes
+from cryptography.hazmat.primitives.serialization import (
+    Encoding,
+    NoEncryption,
+    PrivateFormat,
+    load_pem_private_key,
+    load_pem_public_key,
+)
 from jwt.algorithms import HMACAlgorithm
 
 # HMAC pads a short key with zero bytes (RFC 2104, 2). A secret is padded here already, so that PyJWT doesn't warn.
@@ -22,8 +29,13 @@ _RSA: Final = ("RS256", "RS384", "RS512", "PS256", "PS384", "PS512")
 _EC: Final = {"secp256r1": "ES256", "secp384r1": "ES384", "secp521r1": "ES512"}
 _MIN_RSA_BITS: Final = 2048
 
-ALGORITHMS: Final = (*_HMAC_BLOCK, *_RSA, *_EC.values(), "EdDSA")
+OF_KEY_PAIRS: Final = (*_RSA, *_EC.values(), "EdDSA")
+"""The algorithms that sign with a key pair."""
+
+ALGORITHMS: Final = (*_HMAC_BLOCK, *OF_KEY_PAIRS)
 """The supported algorithms."""
+
+_CURVES: Final = {"ES256": ec.SECP256R1(), "ES384": ec.SECP384R1(), "ES512": ec.SECP521R1()}
 
 # The first match counts. PyJWT's own texts may contain the token.
 _REASONS: Final[tuple[tuple[type[Exception], str], ...]] = (
@@ -145,6 +157,22 @@ def choose_algorithm(key: object, algorithm: str | None) -> str:
     if algorithm is not None and algorithm not in fitting:
         raise ValueError(f"this key signs with {', '.join(fitting)}, not with {algorithm}")
     return algorithm or fitting[0]
+
+
+def new_pair(algorithm: str) -> bytes:
+    """Return a new private key in PEM form for an algorithm of `OF_KEY_PAIRS`; for EdDSA, an Ed25519 key."""
+    if algorithm in _CURVES:
+        return pem(ec.generate_private_key(_CURVES[algorithm]))
+    if algorithm == "EdDSA":
+        return pem(ed25519.Ed25519PrivateKey.generate())
+    if algorithm in OF_KEY_PAIRS:
+        return pem(rsa.generate_private_key(public_exponent=65537, key_size=2048))
+    raise ValueError(f"no key can be made for this algorithm; choose one of {', '.join(OF_KEY_PAIRS)}")
+
+
+def pem(private: PrivateKeyTypes) -> bytes:
+    """Return an unencrypted private key in PEM form."""
+    return private.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
 
 
 def mint(key: SigningKey, claims: Mapping[str, object], headers: Mapping[str, object] | None = None) -> str:

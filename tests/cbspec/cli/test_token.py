@@ -14,8 +14,7 @@ from cbspec.profile.identity import DEVELOPMENT_SECRET
 from cbspec.tokens.forgery import FORGERIES
 from cbspec.tokens.jwks import KeySet, key_id
 from cbspec.tokens.jws import CompactJws
-from cbspec.tokens.jwt import Claims, SigningKey, Verifier
-from cbspec.tokens.keypair import new_pair
+from cbspec.tokens.jwt import Claims, SigningKey, Verifier, new_pair
 
 DEVELOPMENT = SigningKey.hmac(DEVELOPMENT_SECRET)
 Run = Callable[..., tuple[str, str]]

@@ -17,7 +17,7 @@ from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509.oid import NameOID
 
 from cbspec.profile.identity import IdentityError, development_ca, development_ca_file, is_loopback, state_directory
-from cbspec.tokens.keypair import pem
+from cbspec.tokens.jwt import pem
 
 
 @pytest.fixture(autouse=True)

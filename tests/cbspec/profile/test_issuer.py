@@ -13,8 +13,7 @@ from cbspec.profile.issuer import Issuer, ProfileLacks
 from cbspec.profile.profile import IssuerSettings, ReadyTokens
 from cbspec.tokens.forgery import FORGERIES, MISSING, Forgery
 from cbspec.tokens.jws import CompactJws
-from cbspec.tokens.jwt import SigningKey, Verifier, mint
-from cbspec.tokens.keypair import new_pair
+from cbspec.tokens.jwt import SigningKey, Verifier, mint, new_pair
 
 NOW = 1_700_000_000.75
 KEY = SigningKey.hmac("hush")

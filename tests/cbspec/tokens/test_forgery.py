@@ -14,8 +14,7 @@ from cryptography.hazmat.primitives.asymmetric import ed448, rsa
 from cbspec.tokens import foreign_keys as foreign
 from cbspec.tokens.forgery import FORGERIES, MISSING, Forgery, Materials, by_requirement
 from cbspec.tokens.jws import CompactJws
-from cbspec.tokens.jwt import SigningKey, TokenRejected, Verifier, mint
-from cbspec.tokens.keypair import new_pair, pem
+from cbspec.tokens.jwt import SigningKey, TokenRejected, Verifier, mint, new_pair, pem
 
 NOW = 1_700_000_000.5
 TENANT = "tenant-001"

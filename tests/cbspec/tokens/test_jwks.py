@@ -15,8 +15,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from cbspec.tokens.jwks import KeySet, UnknownKey, key_id, public_jwk
 from cbspec.tokens.jws import CompactJws
-from cbspec.tokens.jwt import ALGORITHMS, PublicKey, SigningKey, TokenRejected, Verifier, mint
-from cbspec.tokens.keypair import new_pair, pem
+from cbspec.tokens.jwt import ALGORITHMS, PublicKey, SigningKey, TokenRejected, Verifier, mint, new_pair, pem
 
 NOW = 1_700_000_000.0
 CLAIMS = {"sub": "user123", "tenant_id": "tenant-001", "exp": NOW + 60}

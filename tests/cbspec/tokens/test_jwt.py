@@ -12,8 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cbspec.tokens.jws import LONGEST_NAME, CompactJws, claimed
-from cbspec.tokens.jwt import ALGORITHMS, Claims, SigningKey, TokenRejected, Verifier, mint
-from cbspec.tokens.keypair import new_pair, pem
+from cbspec.tokens.jwt import ALGORITHMS, Claims, SigningKey, TokenRejected, Verifier, mint, new_pair, pem
 
 NOW = 1_700_000_000.0
 SECRET = "a secret of the tests, long enough for anyone"

@@ -19,8 +19,7 @@ from cbspec.cli import main
 from cbspec.profile.identity import development_ca
 from cbspec.profile.profile import load
 from cbspec.redact import has_token
-from cbspec.tokens.jwt import SigningKey
-from cbspec.tokens.keypair import new_pair
+from cbspec.tokens.jwt import SigningKey, new_pair
 from cbspec_simulator import ConfigError, Deployment, Simulator, load_config
 from cbspec_simulator.app.announce import announce
 from cbspec_simulator.app.options import configure

@@ -17,8 +17,7 @@ import trustme
 
 from cbspec.profile.identity import DEVELOPMENT_TENANTS
 from cbspec.tokens.jwks import key_id
-from cbspec.tokens.jwt import SigningKey
-from cbspec.tokens.keypair import new_pair
+from cbspec.tokens.jwt import SigningKey, new_pair
 from cbspec_simulator import Config, ConfigError, Simulator
 from cbspec_simulator.settings.config import Certificate, Listen, MetricsSettings, TokenSettings
 from tests.support.client import HELLO, AsyncClient, AsyncWebSocket, until

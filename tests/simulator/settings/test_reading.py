@@ -9,7 +9,7 @@ from typing import Final
 import pytest
 
 from cbspec.profile.target import Rate, Tenant
-from cbspec.tokens.keypair import new_pair
+from cbspec.tokens.jwt import new_pair
 from cbspec_simulator import Config, ConfigError, load_config
 from cbspec_simulator.settings.config import (
     Certificate,

@@ -15,8 +15,7 @@ import anyio
 import pytest
 
 from cbspec.tokens.jws import CompactJws
-from cbspec.tokens.jwt import SigningKey
-from cbspec.tokens.keypair import new_pair
+from cbspec.tokens.jwt import SigningKey, new_pair
 from cbspec_simulator import ConfigError, ControlError, LocalRelay, OpenConnection
 from cbspec_simulator.observe.transcript import TranscriptEntry
 from cbspec_simulator.testing.setup import Setup
