@@ -54,10 +54,6 @@ class MemoryWire(Wire):
         self._due: list[tuple[float, int, bytes | End]] = []
         self._order = itertools.count()
 
-    @property
-    def now(self) -> float:
-        return self._manual.now
-
     def send(self, data: bytes) -> None:
         """Pass every complete line to the relay."""
         if self.ended:

@@ -59,7 +59,6 @@ def verdicts(findings: list[Finding]) -> dict[str, Verdict]:
         ([FAILED, PASSED, PASSED], FAILED),
         ([PASSED, UNCLEAR], UNCLEAR),
         ([PASSED, UNTRIED], PASSED),
-        ([UNTRIED, UNCLEAR], UNCLEAR),
         ([FAILED, UNCLEAR, UNTRIED, PASSED, WARNED], FAILED),
     ],
 )

@@ -18,8 +18,6 @@ VALID = {
     "escapes": 'x{path="C:\\\\DIR\\nFILE.TXT",error="\\"quoted\\""} 1.458255915e9\n',
     "special values": "a NaN\nb +Inf\nc -Inf\nd .5\ne 5.\nf -0\n",
     "help and type": "# HELP x A \\\\ text.\n# TYPE x counter\nx 1\n",
-    "help without a text": "# HELP x\nx 1\n",
-    "a colon in a name": "job:rate5m 1\n",
     "a histogram with labels": (
         '# TYPE h histogram\nh_bucket{le="1",a="x"} 9\nh_bucket{le="+Inf",a="x"} 9\nh_count{a="x"} 9\n'
         'h_bucket{le="1",a="y"} 1\nh_bucket{le="+Inf",a="y"} 2\n'

@@ -107,7 +107,7 @@ def test_a_fence_follows_an_object_without_end_soon(text: bytes, probe: MakeProb
     made = probe(relay)
     exchange = made.session.ask_text(text, meant="brackets that don't fit", like="heartbeat")
     assert (types(exchange), exchange.silence) == (["error"], Silence.NONE)
-    assert (made.wire.now < PATIENCE) is (text == LEFT_OPEN)
+    assert (made.transcript.now() < PATIENCE) is (text == LEFT_OPEN)
 
 
 def test_a_late_second_answer_is_judged_before_the_next_request(probe: MakeProbe) -> None:
@@ -121,13 +121,6 @@ def test_a_late_second_answer_is_judged_before_the_next_request(probe: MakeProbe
     made.session.heartbeat()
     assert [types(exchange) for exchange in made.observed if exchange.request is None] == [["tunnel_response"]]
     assert breaches(made) == ["CB-MSG-004"]
-
-
-def test_answers_in_pieces_and_together_are_read(probe: MakeProbe) -> None:
-    made = probe(lambda request: [(0.001 * at, bytes([byte])) for at, byte in enumerate(answer(request), 1)])
-    assert types(made.session.heartbeat()) == ["heartbeat_response"]
-    made = probe(lambda request: [(0.001, b'{"type":\n "heartbeat_response"}  {"type":"error"}')])
-    assert types(made.session.heartbeat()) == ["heartbeat_response", "error"]
 
 
 # ---------------------------------------------------------------------------- silence

@@ -45,19 +45,6 @@ def test_a_slow_relay_is_fenced_a_few_times_only_unless_it_closes() -> None:
     assert all(slow.wants_fence("tunnel_info error") for _ in range(20))
 
 
-@pytest.mark.parametrize(("latency", "least", "most"), [(None, 0.0, 0.1), (Latency(0.25), 0.5, 1.0)])
-def test_a_relay_that_leaves_connections_open_is_not_awaited(
-    latency: Latency | None, least: float, most: float
-) -> None:
-    tempo = Tempo(5.0, 2.0, latency)
-    for _ in range(3):
-        assert tempo.closing == 1.0
-        tempo.closed(noticed=False)
-    assert least <= tempo.closing <= most
-    tempo.closed(noticed=True)
-    assert tempo.closing == 1.0
-
-
 def test_room_that_is_not_given_back_is_awaited_once() -> None:
     tempo = Tempo(5.0)
     assert (tempo.soon, tempo.room_again, "a limit" in tempo.stuck) == (5.0, 5.0, False)

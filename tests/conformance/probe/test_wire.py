@@ -6,7 +6,6 @@ import contextlib
 import re
 import socket
 import ssl
-import threading
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
@@ -143,34 +142,6 @@ def test_a_broken_record_is_a_tls_failure(below: Connect) -> None:
     with below(spoil) as wire:
         assert read(wire) == b"ready"
         assert end_of(wire) is End.TLS_ALERT
-
-
-def test_a_reset_by_the_suite_reaches_the_relay(below: Connect) -> None:
-    ends: list[str] = []
-
-    def watch(sock: socket.socket) -> None:  # below TLS: the library reports a reset as an end
-        try:
-            ends.append(f"read {sock.recv(100)!r}")
-        except ConnectionResetError:
-            ends.append("reset")
-
-    with below(watch) as wire:
-        assert wire.receive(TIMEOUT) == b"ready"
-        wire.reset()
-        assert end_of(wire) is End.OURS
-    assert ends == ["reset"]
-
-
-def test_closing_waits_for_the_relay_at_most_that_long(over: Connect) -> None:
-    may_close = threading.Event()
-
-    def linger(tls: socket.socket) -> None:
-        assert tls.recv(100) == b""
-        may_close.wait(TIMEOUT)
-
-    with over(linger) as wire:
-        assert not wire.close(0.01)
-        may_close.set()
 
 
 # ---------------------------------------------------------------------------- failing handshakes

@@ -25,21 +25,17 @@ def _raw_deflate(data: bytes) -> bytes:
 
 FAULTS: Final[dict[str, tuple[bytes, str, str]]] = {
     "byte order mark": (b"\xef\xbb\xbf" + OBJECT, "CB-MSG-001", "byte order mark"),
-    "UTF-16 with byte order mark": (OBJECT.decode().encode("utf-16"), "CB-MSG-001", "byte 0 (0xff)"),
     "a byte 0xff": (b'{"a":"\xff"}', "CB-MSG-001", "byte 6 (0xff)"),
     "gzip": (gzip.compress(OBJECT), "CB-CMP-001", "gzip"),
     "zlib": (zlib.compress(OBJECT), "CB-CMP-001", "zlib"),
     "raw deflate": (_raw_deflate(OBJECT), "CB-CMP-001", "deflate"),
     "zstd": (b"\x28\xb5\x2f\xfd\x20\x02\x11\x00\x00{}", "CB-CMP-001", "zstd"),
     "UTF-16 without byte order mark": (OBJECT.decode().encode("utf-16-le"), "CB-MSG-002", "not JSON"),
-    "empty": (b"", "CB-MSG-002", "not JSON"),
     "NaN": (b'{"a":NaN}', "CB-MSG-002", "NaN is no JSON value"),
-    "a comma at the end": (b'{"a":1,}', "CB-MSG-002", "not JSON"),
     "two objects": (OBJECT + OBJECT, "CB-MSG-002", "not JSON"),
     "a raw line feed in a string": (b'{"a":"\n"}', "CB-MSG-002", "not JSON"),
     "very deep": (b'{"a":' + b"[" * 100_000 + b"]" * 100_000 + b"}", "CB-MSG-002", "not JSON"),
     "an array": (b"[]", "CB-MSG-002", "an array"),
-    "null": (b"null", "CB-MSG-002", "null"),
 }
 
 
