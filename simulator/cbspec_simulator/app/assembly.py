@@ -28,7 +28,7 @@ from cbspec_simulator.observe.transcript import RelayTranscript
 from cbspec_simulator.relay.behaviour import Behaviour
 from cbspec_simulator.relay.events import Answered, Connected, Decided, Disconnected, MessageReceived
 from cbspec_simulator.relay.relay import Relay
-from cbspec_simulator.settings.config import Config, ConfigError, ControlSettings
+from cbspec_simulator.settings.config import Config, ConfigError
 
 if TYPE_CHECKING:
     from cbspec_simulator.control.server import ControlServer
@@ -106,16 +106,14 @@ class Simulator:
                     self._metrics = MetricsServer(metrics, self.config.metrics.port, self._behaviour)
             self._timeline = Timeline(self.config.timeline, self.controls, self.clock)
             if self.config.control.port is not None:
-                self._control = self._controlled(self.config.control)
+                # Imported on demand, since importing the HTTP server takes a third of a second.
+                from cbspec_simulator.control.server import ControlServer
+
+                control = self.config.control
+                self._control = ControlServer(self.controls, control.host, control.port or 0, control.token)
         except ConfigError:
             await self.close()
             raise
-
-    def _controlled(self, settings: ControlSettings) -> ControlServer:
-        # Imported on demand, since importing the HTTP server takes a third of a second.
-        from cbspec_simulator.control.server import ControlServer
-
-        return ControlServer(self.controls, settings.host, settings.port or 0, settings.token)
 
     async def close(self, grace: float = _GRACE) -> None:
         """Close all connections and servers; clients have `grace` seconds to close their ends."""
@@ -215,8 +213,9 @@ class Simulator:
         Raises ConfigError if the suite couldn't mint tokens: the relay has public keys only.
         """
         config, endpoint = self.config, self.endpoint
+        own = (endpoint.host,) if endpoint.host in _WILDCARDS.values() else ()
         return target.Profile(
-            target=target.TargetSettings(address=endpoint, source_addresses=_source_addresses(endpoint.host)),
+            target=target.TargetSettings(address=endpoint, source_addresses=own),
             tls=target.TlsSettings(ca=DEVELOPMENT if config.certificate is None else self.ca_file),
             tokens=self._minting(),
             tenants=config.tenants,
@@ -275,7 +274,3 @@ def _unusable(error: OSError) -> str:
     if error.reason == "KEY_VALUES_MISMATCH":
         return "the key isn't the certificate's"
     return "is no certificate in PEM form, or its key isn't with it; [tls] key can name another file"
-
-
-def _source_addresses(host: str) -> tuple[str, ...]:
-    return (host,) if host in ("127.0.0.1", "::1") else ()

@@ -6,9 +6,8 @@ import argparse
 import asyncio
 import os
 import sys
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from dataclasses import replace
-from difflib import get_close_matches
 
 from cbspec.profile.identity import IdentityError
 from cbspec_simulator.app.announce import announce
@@ -21,7 +20,7 @@ from cbspec_simulator.relay.behaviour import Behaviour
 from cbspec_simulator.settings.config import Config, ConfigError
 from cbspec_simulator.settings.reading import load_config
 from cbspec_simulator.settings.scenarios import scenario_file, scenarios
-from cbspec_simulator.variations.registry import OPEN_POINTS, PERSONAS, VARIANTS, arranged, varied
+from cbspec_simulator.variations.registry import OPEN_POINTS, PERSONAS, VARIANTS, arranged, check_ids, varied
 
 __all__ = ["configure", "run"]
 
@@ -52,7 +51,7 @@ def run(args: argparse.Namespace) -> int:
 
 def _configure_openssl(args: argparse.Namespace) -> None:
     """Restart the process with the OpenSSL configuration of a variant: OpenSSL reads it only at the start."""
-    _check_ids("--variant", args.variant, VARIANTS)
+    check_ids("variant", args.variant, VARIANTS, option=True)
     files = {str(VARIANTS[id_].openssl) for id_ in args.variant if VARIANTS[id_].openssl}
     if files and os.environ.get("OPENSSL_CONF") not in files:
         environment = {**os.environ, "OPENSSL_CONF": files.pop()}
@@ -67,7 +66,7 @@ def _print_table(rows: Iterable[tuple[str, ...]]) -> None:
 
 
 def _config(args: argparse.Namespace) -> Config:
-    _check_ids("--open-point", args.open_point, OPEN_POINTS)
+    check_ids("open-point", args.open_point, OPEN_POINTS, option=True)
     files = [file for file in (args.config, args.scenario and scenario_file(args.scenario)) if file]
     config = arranged(load_config(*files), *args.variant, *args.open_point)
     named = {name: getattr(args, name) for name in ("host", "port") if getattr(args, name) is not None}
@@ -89,25 +88,14 @@ def _config(args: argparse.Namespace) -> Config:
     return config
 
 
-def _behaviour(args: argparse.Namespace) -> Behaviour:
-    variants = (*TRANSPORTS[args.transport], *args.variant)
-    _check_ids("--persona", args.deviation, PERSONAS)
-    return varied(Behaviour(), *variants, *args.open_point, *args.deviation)
-
-
-def _check_ids(option: str, ids: Iterable[str], known: Mapping[str, object]) -> None:
-    for id_ in ids:
-        if id_ not in known:
-            near = get_close_matches(id_, known, n=3, cutoff=0.5)
-            hint = f"did you mean {' or '.join(near)}?" if near else f"--list-{option[2:]}s lists them"
-            raise ConfigError(f"{option} {id_}: no such {option[2:].replace('-', ' ')}; {hint}")
-
-
 def _serve(args: argparse.Namespace) -> None:
     def read() -> Config:
         return _config(args)
 
-    config, behaviour = read(), _behaviour(args)
+    config = read()
+    check_ids("persona", args.deviation, PERSONAS, option=True)
+    ids = (*TRANSPORTS[args.transport], *args.variant, *args.open_point, *args.deviation)
+    behaviour = varied(Behaviour(), *ids)
     if args.profile_out is None:
         simulator = Simulator(config, behaviour=behaviour, transcript=args.transcript)
         asyncio.run(live(simulator, read, lambda: announce(simulator, None, args), args.grace))

@@ -101,7 +101,12 @@ class AddressSource:
         """
         parts = self._parts
         deadline = time.monotonic() + _TIMEOUT
-        connection = _connection(parts)
+        connection: http.client.HTTPConnection
+        if parts.scheme == "https":
+            trusted = ssl.create_default_context()
+            connection = http.client.HTTPSConnection(str(parts.hostname), parts.port, timeout=_TIMEOUT, context=trusted)
+        else:
+            connection = http.client.HTTPConnection(str(parts.hostname), parts.port, timeout=_TIMEOUT)
         try:
             target = parts._replace(scheme="", netloc="", fragment="").geturl() or "/"
             connection.request("GET", target, headers={"Accept": "application/jwk-set+json, application/json"})
@@ -174,10 +179,8 @@ class Keyring:
     def _misses(self, token: str) -> bool:
         try:
             self.keys.choose(token)
-        except UnknownKey:
-            return True
-        except TokenRejected:
-            return False
+        except TokenRejected as error:
+            return isinstance(error, UnknownKey)
         return False
 
 
@@ -199,13 +202,6 @@ def _checked(url: str) -> SplitResult:
     if parts.scheme == "http" and not is_loopback(host):
         raise ValueError(f"{host} isn't loopback, so it must be https: a changed answer would make any token valid")
     return parts
-
-
-def _connection(parts: SplitResult) -> http.client.HTTPConnection:
-    host = parts.hostname or ""
-    if parts.scheme == "https":
-        return http.client.HTTPSConnection(host, parts.port, timeout=_TIMEOUT, context=ssl.create_default_context())
-    return http.client.HTTPConnection(host, parts.port, timeout=_TIMEOUT)
 
 
 def _fresh(headers: Message) -> float:

@@ -4,15 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
-from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
 from cbspec_simulator.relay.behaviour import Behaviour
-from cbspec_simulator.settings.config import Config, ConfigError
+from cbspec_simulator.settings.config import Config
 from cbspec_simulator.settings.reading import load_config
 from cbspec_simulator.settings.scenarios import scenario_file
-from cbspec_simulator.variations.registry import PERSONAS, VARIANTS, arranged, varied
+from cbspec_simulator.variations.registry import PERSONAS, VARIANTS, arranged, check_ids, varied
 
 Source = str | Path | Mapping[str, Any]
 
@@ -59,7 +58,7 @@ class Setup:
             sources.append(self._found(self.config) or self.config)
         if self.faults:
             sources.append({"faults": list(self.faults)})
-        _known("variant", self.variant, VARIANTS)
+        check_ids("variant", self.variant, VARIANTS)
         config = arranged(load_config(*sources), *self.variant)
         # Tests may run in parallel: configured ports are replaced by free ones.
         return replace(
@@ -71,8 +70,8 @@ class Setup:
 
     def behaviour(self) -> Behaviour:
         """Return the behaviour. Raises ConfigError if a persona or variant is unknown."""
-        _known("persona", self.persona, PERSONAS)
-        _known("variant", self.variant, VARIANTS)
+        check_ids("persona", self.persona, PERSONAS)
+        check_ids("variant", self.variant, VARIANTS)
         return varied(Behaviour(), *self.variant, *self.persona)
 
     def check(self) -> None:
@@ -86,11 +85,3 @@ class Setup:
 
 def _ids(given: str | Iterable[str]) -> tuple[str, ...]:
     return (given,) if isinstance(given, str) else tuple(given)
-
-
-def _known(what: str, ids: Iterable[str], known: Mapping[str, object]) -> None:
-    for id_ in ids:
-        if id_ not in known:
-            near = get_close_matches(id_, known, n=3, cutoff=0.5)
-            hint = f"did you mean {' or '.join(near)}?" if near else f"cbspec simulate --list-{what}s lists them"
-            raise ConfigError(f"{what} {id_}: no such {what}; {hint}")

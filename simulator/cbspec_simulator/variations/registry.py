@@ -7,15 +7,16 @@ from __future__ import annotations
 
 import pkgutil
 import tomllib
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from difflib import get_close_matches
 from importlib import import_module
 from pathlib import Path
 from typing import Any
 
 from cbspec.profile.target import Transport
 from cbspec_simulator.relay.behaviour import Behaviour
-from cbspec_simulator.settings.config import Config
+from cbspec_simulator.settings.config import Config, ConfigError
 from cbspec_simulator.variations import changes
 from cbspec_simulator.variations.changes.tls import ONE_SUITE
 from cbspec_simulator.variations.parts import Change, both
@@ -102,6 +103,16 @@ OPEN_POINTS = _read("open-points")
 _ALL = {**PERSONAS, **VARIANTS, **OPEN_POINTS}
 if unknown := {*_CHANGES, *_ARRANGED} - set(_ALL):
     raise LookupError(f"catalogue.toml lacks {', '.join(unknown)}")
+
+
+def check_ids(kind: str, ids: Iterable[str], known: Mapping[str, object], *, option: bool = False) -> None:
+    """Raise ConfigError for an id that isn't known; `option`: it was given by an option of `cbspec simulate`."""
+    dashes, command = ("--", "") if option else ("", "cbspec simulate ")
+    for id_ in ids:
+        if id_ not in known:
+            near = get_close_matches(id_, known, n=3, cutoff=0.5)
+            hint = f"did you mean {' or '.join(near)}?" if near else f"{command}--list-{kind}s lists them"
+            raise ConfigError(f"{dashes}{kind} {id_}: no such {kind.replace('-', ' ')}; {hint}")
 
 
 def varied(behaviour: Behaviour, *ids: str) -> Behaviour:

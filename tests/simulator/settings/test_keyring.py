@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from cbspec.profile.identity import development_ca
-from cbspec.tokens.jwt import SigningKey, TokenRejected
+from cbspec.tokens.jwt import SigningKey
 from cbspec_simulator.settings.keyring import AddressSource, FileSource, Keyring
 from tests.support.issuer import Address, jwks, pair, published, token
 from tests.support.relay import serving
@@ -24,15 +24,7 @@ AGE = 300.0
 
 def knows(ring: Keyring, *keys: SigningKey) -> list[bool]:
     """Return whether the keyring has each of the keys."""
-    return [not _misses(ring, token(key)) for key in keys]
-
-
-def _misses(ring: Keyring, text: str) -> bool:
-    try:
-        ring.choose(text)
-    except TokenRejected:
-        return True
-    return False
+    return [ring.keys.holding(key) is not None for key in keys]
 
 
 @pytest.fixture
@@ -99,8 +91,7 @@ async def test_a_url_is_fetched_again_for_an_unknown_key_and_after_its_age(addre
     [
         ([("Cache-Control", "public, Max-Age=20, must-revalidate")], 20),
         ([("Cache-Control", 'max-age="20"')], 20),
-        ([("Cache-Control", "public"), ("Cache-Control", "max-age=20")], 20),
-        ([("Cache-Control", "max-age=30"), ("Age", "10")], 20),
+        ([("Cache-Control", "max-age=30"), ("Cache-Control", "public"), ("Age", "10")], 20),
         ([("Cache-Control", "max-age=5"), ("Age", "10")], 0),
         ([("Cache-Control", "max-age=20"), ("Age", "old")], 20),
         ([("Cache-Control", "no-store")], 0),
@@ -149,7 +140,6 @@ async def test_tokens_that_wait_together_cause_one_fetch_and_later_ones_another(
     ("status", "body", "problem"),
     [
         (302, b"", "the answer is 302 Found"),
-        (799, b"", "the answer is 799"),
         (200, b"<html>", "it is not JSON"),
         (200, b" " * 1_048_577, "longer than 1048576 bytes"),
         (200, b'{"keys":[{"kty":"oct","k":"c2VjcmV0"}]}', "key 1 is a secret"),
@@ -190,10 +180,8 @@ def test_an_answer_that_is_not_http_is_refused() -> None:
 def test_a_query_is_sent_and_never_shown(address: Address) -> None:
     source = AddressSource(f"{address.url}?key=hush", AGE)
     source.read(0.0)
-    assert address.paths == ["/jwks.json?key=hush"]
-    assert str(source) == address.url
     AddressSource(address.url.removesuffix("/jwks.json"), AGE).read(0.0)
-    assert address.paths[-1] == "/"
+    assert (address.paths, str(source)) == (["/jwks.json?key=hush", "/"], address.url)
 
 
 @pytest.mark.parametrize(
