@@ -18,8 +18,7 @@ from cbspec.redact import has_token
 RUN = uuid.uuid4().hex[:8]
 """The part of the suite's identifiers that differs between runs."""
 
-SPOILED = "spoiled"
-"""The name of the forgery that is a valid token with its last characters replaced."""
+SPOILED = "spoiled"  # the name of the forgery that is a valid token with its last characters replaced
 
 PLACEHOLDER = re.compile(r"<<(run|token-\d+)>>")
 _SHORTEST = 16  # characters of a secret token: a shorter one may occur in a text by chance

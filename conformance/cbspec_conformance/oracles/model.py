@@ -14,14 +14,9 @@ from enum import Enum, auto
 
 from cbspec.protocol.state import SUCCESS_TYPES
 
-NOTHING = ""
-"""The answer of a relay that is silent or only ends the connection."""
-
-ANYTHING = "anything"
-"""Allows every answer."""
-
-ANY_ERROR = "any error"
-"""Allows every error."""
+NOTHING = ""  # the answer of a relay that is silent or only ends the connection
+ANYTHING = "anything"  # allows every answer
+ANY_ERROR = "any error"  # allows every error
 
 _MUCH = 1_000_000
 _FULL_TENANT = "tenant_limit_exceeded"

@@ -12,8 +12,7 @@ from cbspec_conformance.record.decoding import Decoded, decode
 from cbspec_conformance.record.frames import TOO_LARGE, StrictWebSocket, given_up, is_broken_off
 from cbspec_conformance.record.transcript import Direction, End, Ended, Message, Transcript, Waited
 
-FLOOD = 200
-"""Unasked messages after which the connection is closed."""
+FLOOD = 200  # unasked messages after which the connection is closed
 
 
 class Channel:

@@ -31,11 +31,8 @@ from cbspec_conformance.record.transcript import Ended, Message
 
 _IN_PIECES = "it was sent in pieces"  # a relay that reads piece by piece may take it for several messages
 
-_APART = 0.0003
-"""Seconds between the pieces of a message: most relays read them one by one then."""
-
-_SHORTLY = 0.001
-"""Seconds in which a close may follow an error, and a second answer a fence's."""
+_APART = 0.0003  # seconds between the pieces of a message: most relays read them one by one then
+_SHORTLY = 0.001  # seconds in which a close may follow an error, and a second answer a fence's
 
 
 _numbers = itertools.count(1)

@@ -17,45 +17,20 @@ from cbspec_conformance.record.transcript import Timekeeper
 
 _Made = TypeVar("_Made")
 
-_TIMES: Final = 20
-"""Time-out as a multiple of the slowest measured answer: other requests may take longer than the measured ones."""
-
-_BEFORE_A_FENCE: Final = 3
-"""Time before a fence is sent, as a multiple of the slowest measured answer."""
-
-PATIENCE: Final = 0.5
-"""Least seconds without an answer before a fence is sent: a busy machine causes shorter delays."""
-
-_BRIEFLY: Final = 0.05
-"""Least seconds before a fence after an unterminated message: most relays wait for the rest of it."""
-
-_SLOW: Final = 0.1
-"""Seconds for an answer above which a relay is slow: fences then cost more than the requests before them."""
-
+_TIMES: Final = 20  # time-out as a multiple of the slowest measured answer: other requests may take longer
+_BEFORE_A_FENCE: Final = 3  # time before a fence is sent, as a multiple of the slowest measured answer
+PATIENCE: Final = 0.5  # least seconds without an answer before a fence is sent: a busy machine causes shorter delays
+_BRIEFLY: Final = 0.05  # least seconds before a fence after an unterminated message: most relays wait for its rest
+_SLOW: Final = 0.1  # seconds for an answer above which a relay is slow: fences then cost more than the requests
 _FENCES_OF_A_KIND: Final = 5
-
-_NOTICED: Final = 1.0
-"""Seconds to wait for a relay to close its side of a closed connection; no verdict depends on it."""
-
-_UNNOTICED: Final = 3
-"""Closed connections that a relay left open, after which the wait is short."""
-
+_NOTICED: Final = 1.0  # seconds to wait for a relay to close its side of a closed connection; no verdict depends on it
+_UNNOTICED: Final = 3  # closed connections that a relay left open, after which the wait is short
 _MOMENT: Final = 0.02
-
-_STUCK: Final = 1.0
-"""Seconds to wait for room on a relay that did not give it back in time before."""
-
-_ROOMLESS: Final = 2
-"""Cases without room in spite of waiting, after which no case waits for room."""
-
+_STUCK: Final = 1.0  # seconds to wait for room on a relay that did not give it back in time before
+_ROOMLESS: Final = 2  # cases without room in spite of waiting, after which no case waits for room
 _RATE_PAUSES: Final = (1.0, 2.0, 4.0)
-
-_RATE_STRUCK: Final = 2
-"""Cases that hit a rate limit in spite of all pauses, after which no pauses are made."""
-
-_PUSHED_OUT: Final = 2
-"""Number of whole time-outs followed by an answer right after a fence, before an answer counts as held back."""
-
+_RATE_STRUCK: Final = 2  # cases that hit a rate limit in spite of all pauses, after which no pauses are made
+_PUSHED_OUT: Final = 2  # whole time-outs with an answer right after the fence, before an answer counts as held back
 _RETRY: Final = 0.1
 _LONGEST_RETRY: Final = 2.0
 

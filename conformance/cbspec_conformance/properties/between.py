@@ -7,8 +7,7 @@ from typing import Any
 from cbspec_conformance.probe.session import ProbeSession
 from cbspec_conformance.target.relay import RelayUnderTest
 
-_MOST = 6
-"""Most tunnels of one session: a relay may have limits that the profile doesn't declare."""
+_MOST = 6  # most tunnels of one session: a relay may have limits that the profile doesn't declare
 
 
 class ControlledRequests:

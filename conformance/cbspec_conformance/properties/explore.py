@@ -20,11 +20,8 @@ from cbspec_conformance.properties.effort import EffortPlan
 from cbspec_conformance.properties.kept import Kept
 from cbspec_conformance.properties.progress import Progress
 
-SHRINKING = 10.0
-"""Seconds for shrinking a failing example."""
-
-FEWEST = 3
-"""Least examples on the slowest relay; fewer if each is costly (`share`)."""
+SHRINKING = 10.0  # seconds for shrinking a failing example
+FEWEST = 3  # least examples on the slowest relay; fewer if each is costly (`share`)
 
 _Value = TypeVar("_Value")
 Clock = Callable[[], float]

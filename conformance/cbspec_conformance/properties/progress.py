@@ -9,8 +9,7 @@ from collections.abc import Callable
 import pytest
 
 ON_A_TERMINAL = 2.0
-IN_A_LOG = 15.0
-"""Seconds between two updates."""
+IN_A_LOG = 15.0  # seconds between two updates
 
 
 class Progress:

@@ -33,8 +33,7 @@ class ReplayOutcome:
     exchange: str = ""
 
 
-PREFLIGHT = "preflight"
-"""The case name of a failure from the preflight."""
+PREFLIGHT = "preflight"  # the case name of a failure from the preflight
 
 
 def rerun(failures: Sequence[Failure], target: Sequence[str]) -> list[ReplayOutcome]:

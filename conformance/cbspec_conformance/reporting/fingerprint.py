@@ -20,8 +20,7 @@ from cbspec.catalogue.requirements import REVISION, SET, Level
 from cbspec_conformance.judging.verdicts import Outcome, Verdict
 from cbspec_conformance.reporting.report import RunResult
 
-FORMAT: Final = 1
-"""The version of the file format."""
+FORMAT: Final = 1  # the version of the file format
 
 _FACTS: Final = ("transport", "websocket", "features")
 _KIT: Final = ("kit", "specification", "requirements")

@@ -9,12 +9,14 @@ import contextlib
 import gc
 import inspect
 import json
+import signal
 import time
 import tomllib
 import uuid
 from collections.abc import Callable, Generator, Iterator
 from dataclasses import replace
 from pathlib import Path
+from types import FrameType
 from typing import Any
 
 import msgspec
@@ -36,7 +38,6 @@ from cbspec_conformance.properties.kept import kept_for
 from cbspec_conformance.properties.progress import Progress
 from cbspec_conformance.reporting.report import RunResult, write_report
 from cbspec_conformance.reporting.saved_run import TranscriptWriter, case_line
-from cbspec_conformance.runner.alarm import time_limit
 from cbspec_conformance.runner.embedded import SimulatorFailed
 from cbspec_conformance.runner.options import Options
 from cbspec_conformance.runner.outcomes import (
@@ -56,8 +57,7 @@ from cbspec_conformance.target.locks import Locks
 from cbspec_conformance.target.preflight import NoTarget, examine, wait_for
 from cbspec_conformance.target.relay import RelayUnderTest, SharedParts
 
-NO_TARGET = 3
-"""Exit code if there was no relay to judge."""
+NO_TARGET = 3  # exit code if there was no relay to judge
 
 
 class Suite:
@@ -353,3 +353,25 @@ def until_room(relay: RelayUnderTest, case: Callable[[], object]) -> None:
     except NoRoom:
         relay.tempo.roomless += 1
         raise
+
+
+@contextlib.contextmanager
+def time_limit(deadline: float | None) -> Iterator[None]:
+    """Raise TimeUp in the body when the monotonic clock reaches `deadline` (None: never)."""
+    if deadline is None:
+        yield
+        return
+    remaining = deadline - time.monotonic()
+    if remaining <= 0:
+        raise TimeUp
+    before = signal.signal(signal.SIGALRM, _raise_time_up)
+    signal.setitimer(signal.ITIMER_REAL, remaining)
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
+
+
+def _raise_time_up(number: int, frame: FrameType | None) -> None:
+    raise TimeUp

@@ -9,8 +9,7 @@ from cbspec_conformance.judging.errors import Broken, Inconclusive
 
 _Kind = TypeVar("_Kind")
 
-_MOST = 4
-"""Broken kinds after which no more are tried: each may cost a time-out."""
+_MOST = 4  # broken kinds after which no more are tried: each may cost a time-out
 
 
 def each(kinds: Mapping[str, _Kind], check: Callable[[_Kind], None]) -> None:

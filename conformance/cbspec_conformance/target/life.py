@@ -19,11 +19,8 @@ from cbspec_conformance.record.render import render_connection
 from cbspec_conformance.record.transcript import Bytes, Direction, End, Ended, Message, Timekeeper
 from cbspec_conformance.target.relay import RelayUnderTest
 
-_AGAIN: Final = 0.2
-"""Seconds between the two attempts: a listener's backlog may be full for a moment."""
-
-_LOOKS: Final = 2.0
-"""Seconds between two checks whether an unresponsive relay has recovered: each may cost a time-out."""
+_AGAIN: Final = 0.2  # seconds between the two attempts: a listener's backlog may be full for a moment
+_LOOKS: Final = 2.0  # seconds between two checks whether an unresponsive relay has recovered: each may cost a time-out
 
 STAYS_UP: Final = "CB-ROB-002"
 

@@ -5,8 +5,7 @@ from __future__ import annotations
 from cbspec_conformance.probe.session import ProbeSession
 from cbspec_conformance.target.relay import RelayUnderTest
 
-_MOST = 5
-"""Most tunnels of one session: a relay may have limits that the profile doesn't declare."""
+_MOST = 5  # most tunnels of one session: a relay may have limits that the profile doesn't declare
 
 
 class Sessions:

@@ -1,4 +1,4 @@
-"""Failure files and their steps: round trip and errors."""
+"""Failure files, their steps and their recipes of tokens: round trip, errors, and contents that no file holds."""
 
 from __future__ import annotations
 
@@ -11,8 +11,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from cbspec.profile.identity import DEVELOPMENT_SECRET
+from cbspec.tokens.jwt import SigningKey, mint
 from cbspec_conformance.failures.failure import Failure, FailureFileError, failures_of, load, write_all
-from cbspec_conformance.failures.recipes import Recipe
+from cbspec_conformance.failures.recipes import PLACEHOLDER, RUN, NotPortable, Recipe, Recipes
+from cbspec_conformance.failures.recording import record
 from cbspec_conformance.failures.steps import (
     CloseStep,
     ConnectStep,
@@ -23,8 +26,10 @@ from cbspec_conformance.failures.steps import (
     spell,
 )
 from cbspec_conformance.judging.verdicts import Finding, Outcome
-from cbspec_conformance.record.conclusions import Expectation, ExpectationKind
-from tests.conformance.build import JSON
+from cbspec_conformance.record.conclusions import INVARIANT, Expectation, ExpectationKind
+from cbspec_conformance.record.exchange import Exchange
+from cbspec_conformance.record.transcript import Message, Record, Transcript
+from tests.conformance.build import HEARTBEAT, JSON, left, opened, sent
 
 BYTES = st.one_of(
     st.dictionaries(st.text(), JSON, max_size=4).map(lambda value: spell(value).encode()),
@@ -128,3 +133,72 @@ def test_a_file_that_is_missing_or_not_json_is_reported(tmp_path: Path) -> None:
             load(tmp_path / "file")
     with pytest.raises(FailureFileError, match="No such file"):
         load(tmp_path / "none")
+
+
+VALID = mint(SigningKey.hmac(DEVELOPMENT_SECRET), {"sub": "user123", "tenant_id": "tenant-001"})
+FORGED_TOKEN = VALID[:-4] + "AAAA"
+
+
+def recipes() -> Recipes:
+    known = Recipes()
+    known.valid(VALID, "tenant-001", None)
+    known.forged(FORGED_TOKEN, "spoiled", VALID)
+    return known
+
+
+def revealed(text: str) -> str:
+    return PLACEHOLDER.sub(lambda match: {"token-1": VALID, "token-2": FORGED_TOKEN, "run": RUN}[match[1]], text)
+
+
+@given(before=st.text(max_size=20), after=st.text(max_size=20), token=st.sampled_from([VALID, FORGED_TOKEN]))
+def test_a_hidden_token_is_restored(before: str, after: str, token: str) -> None:
+    text = json.dumps({"type": "auth", "token": [before, token, after]}, ensure_ascii=False)
+    hidden = recipes().hide(text)
+    assert VALID[-43:] not in hidden
+    assert token not in hidden
+    assert revealed(hidden) == text
+
+
+def test_the_run_s_identifiers_are_new_in_each_run() -> None:
+    text = f'{{"tunnel_id":"cbspec-{RUN}-7"}}'
+    assert recipes().hide(text) == '{"tunnel_id":"cbspec-<<run>>-7"}'
+    assert revealed(recipes().hide(text)) == text
+
+
+@pytest.mark.parametrize("text", [VALID[:-1], VALID.replace("e", "f", 1), "<<run>>", "a <<token-9>> b"])
+def test_a_possible_token_or_placeholder_goes_to_no_file(text: str) -> None:
+    with pytest.raises(NotPortable):
+        Recipes().hide(text)
+
+
+def test_the_recipe_of_a_forgery_comes_with_that_of_its_original() -> None:
+    expected = {"token-1": Recipe("tenant-001"), "token-2": Recipe(forgery="spoiled", of="token-1")}
+    assert recipes().used_in("<<token-2>>") == expected
+    assert recipes().used_in("nothing <<run>>") == {}
+
+
+def test_no_token_is_in_a_repr() -> None:
+    assert VALID[-43:] not in repr(recipes())
+
+
+ADDRESS = "127.0.0.1:8080"
+
+
+def recorded(records: list[Record], request: Message) -> dict[str, Any]:
+    return record(Transcript(records=records), [Exchange(request)], INVARIANT, Recipes(), ADDRESS)
+
+
+def test_unusual_bytes_are_recorded() -> None:
+    request = sent(HEARTBEAT)
+    (_, send) = recorded([opened(), request, left(data=request.text + b"\r\n")], request)["steps"]
+    assert send["wire"] == {"text": request.text.decode() + "\r\n"}
+
+
+def test_an_exchange_that_cannot_be_played_is_not_recorded() -> None:
+    request = sent(HEARTBEAT)
+    secret = sent({"type": "auth", "token": "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiJ1In0.c2lnbmF0dXJl"})
+    assert recorded([opened(1, "127.0.0.1:9"), request], request) == {}  # another relay than the target
+    assert recorded([opened(), request, left(data=b"x" * 100_000)], request) == {}
+    assert recorded([opened(), secret, left(data=secret.text + b"\n")], secret) == {}
+    assert record(Transcript(records=[opened()]), [], INVARIANT, Recipes(), ADDRESS) == {}
+    assert record(Transcript(records=[request]), [Exchange(request)], None, Recipes(), ADDRESS) == {}

@@ -1,4 +1,4 @@
-"""The blocking TLS connection, against scripted servers."""
+"""The blocking TLS connection, against scripted servers, and the TCP connection below it."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import contextlib
 import re
 import socket
 import ssl
+import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
@@ -14,6 +15,7 @@ import pytest
 
 from cbspec.profile.profile import Endpoint
 from cbspec.tls_contexts import Trust, client_context
+from cbspec_conformance.probe.tcp import Tcp, Unreachable, tcp_connect
 from cbspec_conformance.probe.wire import HandshakeFailure, Wire, alert_name, open_wire
 from cbspec_conformance.record.transcript import Bytes, Direction, End, Opened, Transcript
 from tests.support.relay import Script, below_tls, over_tls, read_to_end, reset, server, serving, tolerant
@@ -231,3 +233,57 @@ def test_the_server_name_is_sent_and_need_not_match_if_nothing_is_verified(certi
 )
 def test_the_name_of_the_last_alert(data: bytes, name: str) -> None:
     assert alert_name(data) == name
+
+
+@contextlib.contextmanager
+def pair() -> Iterator[tuple[Tcp, socket.socket]]:
+    """Give both ends of a connection."""
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        yield Tcp(ours), theirs
+
+
+def test_a_failure_to_connect_gives_the_systems_reason() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        endpoint = Endpoint("127.0.0.1", listener.getsockname()[1])
+        with pytest.raises(Unreachable):
+            tcp_connect(endpoint, "192.0.2.1", TIMEOUT)  # no address of this machine
+    with pytest.raises(Unreachable, match=rf"127\.0\.0\.1:{endpoint.port}: .*refused"):
+        tcp_connect(endpoint, None, TIMEOUT)
+
+
+@pytest.mark.parametrize("wait", [0.0, 0.002, 0.25, TIMEOUT])
+@pytest.mark.parametrize("end", [False, True])
+def test_data_the_end_and_a_time_out_differ(wait: float, end: bool) -> None:
+    with pair() as (ours, theirs):
+        if wait < TIMEOUT:
+            began = time.monotonic()
+            assert ours.receive(wait) is None
+            assert time.monotonic() - began >= wait
+            assert not ours.has_unread(wait)
+        if end:
+            theirs.shutdown(socket.SHUT_WR)
+        else:
+            theirs.sendall(b"something")
+        assert ours.has_unread(wait)
+        assert ours.receive(wait) == (b"" if end else b"something")
+
+
+@pytest.mark.parametrize("narrow", [False, True])
+def test_all_data_is_sent_without_delay_and_from_the_source(narrow: bool) -> None:
+    received: list[int] = []
+    script = serving(lambda sock: received.append(len(read_to_end(sock))))
+    with script as endpoint, tcp_connect(endpoint, "127.0.0.9", TIMEOUT, narrow=narrow) as sock:
+        assert sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
+        ours = Tcp(sock)
+        assert ours.local == ("127.0.0.9", sock.getsockname()[1])
+        ours.send(bytes(100_000 if narrow else 5_000_000), TIMEOUT)
+        ours.finish()
+        assert ours.receive(TIMEOUT) == b""
+    assert received == [100_000 if narrow else 5_000_000]
+
+
+@pytest.mark.parametrize("timeout", [0.0, 0.05])
+def test_sending_to_a_peer_that_reads_nothing_times_out(timeout: float) -> None:
+    with pair() as (ours, _), pytest.raises(TimeoutError):
+        ours.send(bytes(10_000_000), timeout)

@@ -1,4 +1,4 @@
-"""The exploration of properties: reproducible, limited in time, with the smallest failure."""
+"""The exploration of properties: reproducible, limited in time, with the smallest failure kept and progress shown."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import itertools
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
-from unittest.mock import Mock
+from unittest.mock import Mock, call
 
 import pytest
 from hypothesis import strategies as st
@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from cbspec_conformance.judging.errors import Broken, Inconclusive, NotExercised, RateLimited
 from cbspec_conformance.properties.effort import DEFAULT, Effort, EffortPlan
 from cbspec_conformance.properties.explore import FEWEST, SHRINKING, Explorer
-from cbspec_conformance.properties.kept import Kept
+from cbspec_conformance.properties.kept import Kept, kept_for
 from cbspec_conformance.properties.progress import Progress
 from cbspec_conformance.runner.outcomes import TimeUp
 
@@ -142,3 +142,41 @@ def test_a_slow_relay_gets_fewer_examples_and_a_remark_unless_effort_is_unlimite
     assert len(tried) == (FEWEST if effort is DEFAULT else 20)
     assert remarks == ([f"a slow relay: {FEWEST} of 20 examples were tried in a case"] if effort is DEFAULT else [])
     assert progress == ([] if effort is DEFAULT else [f"a case: {made} of 20 examples" for made in (9, 17)])
+
+
+def test_an_example_is_kept_until_it_is_deleted(tmp_path: Path) -> None:
+    Kept(tmp_path).save(b"case", b"example")
+    Kept(tmp_path).save(b"case.pareto", b"it passes")
+    kept = Kept(tmp_path)
+    assert [list(kept.fetch(key)) for key in (b"case", b"case.pareto")] == [[b"example"], []]
+    for kept.frozen, left in ((True, [b"example"]), (False, [])):
+        kept.delete(b"case", b"example")
+        assert list(kept.fetch(b"case")) == left
+
+
+def test_an_unwritable_folder_keeps_nothing(tmp_path: Path) -> None:
+    file = tmp_path / "a file"
+    file.write_text("")
+    kept = Kept(file / "folder")
+    kept.save(b"case", b"example")
+    kept.delete(b"case", b"example")
+    assert list(kept.fetch(b"case")) == []
+
+
+def test_each_case_of_each_target_has_its_own_folder(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    folders = {kept_for(target, case).folder for target in ("127.0.0.1:1", "127.0.0.1:2") for case in ("a", "b")}
+    assert len(folders) == 4
+    assert all(folder.is_relative_to(tmp_path) for folder in folders)
+
+
+@pytest.mark.parametrize("isatty", [True, False])
+def test_one_line_changes_on_a_terminal_and_a_log_has_many(isatty: bool) -> None:
+    now, reporter = 0.0, Mock(isatty=isatty)
+    progress = Progress(reporter, clock=lambda: now)
+    for made in range(1, 6):
+        now += 1.1 if isatty else 8.0
+        progress.tell("a case", made, 5)
+    texts = ["a case: 2 of 5 examples", "a case: 4 of 5 examples"]
+    lines = [call.rewrite(text, erase=True) if isatty else call.write_line(text) for text in texts]
+    assert reporter.mock_calls == [call.ensure_newline(), lines[0], call.flush(), lines[1], call.flush()]

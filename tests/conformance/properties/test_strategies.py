@@ -1,17 +1,27 @@
-"""Legal spellings, cuts and identifiers."""
+"""Values of the properties: legal spellings, cuts and identifiers, and damage to requests and tokens."""
 
 from __future__ import annotations
 
 import json
 from typing import Any
 
+import pytest
 from hypothesis import assume, example, given
 from hypothesis import strategies as st
 
 import cbspec_schemas
 from cbspec.protocol.strictjson import loads
+from cbspec.tokens.jws import CompactJws
+from cbspec_conformance.properties.damage import (
+    ByteChange,
+    Literal,
+    Slip,
+    write_with,
+)
 from cbspec_conformance.properties.strategies import CUTS, MISSING, SPELLINGS, TUNNEL_IDS, Spelling, pieces, without
+from cbspec_conformance.properties.token_damage import CLAIMS, MEMBERS, TEXTS, FromNow, Members, Ours, TokenTextChange
 from tests.conformance.build import JSON, TUNNEL
+from tests.conformance.oracles.test_token_rules import KEY, NOW, RULES, VALID
 
 MESSAGES = st.dictionaries(st.text(max_size=6), JSON, max_size=4)
 
@@ -49,3 +59,68 @@ def test_tunnel_ids_are_valid(tunnel_id: str) -> None:
     assert cbspec_schemas.violations("client", {**TUNNEL, "tunnel_id": tunnel_id}) == []
     assert tunnel_id.strip()
     assert "\0" not in tunnel_id
+
+
+def test_a_member_is_replaced_spelled_or_left_out() -> None:
+    request = {"a": 1, "b": "é"}
+    assert write_with(request, "a", MISSING) == '{"b":"é"}'.encode()
+    assert write_with(request, "a", Literal("1E0")) == '{"a":1E0,"b":"é"}'.encode()
+    assert write_with(request, "b", None) == b'{"a":1,"b":null}'
+
+
+TEXT = b'{"a":[1,true]}'
+
+
+@pytest.mark.parametrize(
+    ("damage", "text"),
+    [
+        (ByteChange("delete", 0.0, 0.0, b""), b'"a":[1,true]}'),
+        (ByteChange("insert", 0.5, 0.5, b"X"), b'{"a":[1X,true]}'),
+        (ByteChange("replace", 0.5, 0.5, b"XY"), b'{"a":[1XYrue]}'),
+        (ByteChange("double", 0.5, 0.5, b""), b'{"a":[1,,true]}'),
+        (ByteChange("swap", 0.0, 0.9, b""), b']"a":[1,true{}'),
+        (Slip(0, "before", "//"), b'//{"a":[1,true]}'),
+        (Slip(1, "for", "a"), b"{a:[1,true]}"),
+        (Slip(4, "after", ","), b'{"a":[1,,true]}'),
+        (Slip(6, "for", "True"), b'{"a":[1,True]}'),
+        (Slip(9, "for", ""), b'"a":[1,true]}'),
+    ],
+)
+def test_damage_row_by_row(damage: ByteChange | Slip, text: bytes) -> None:
+    assert damage.apply(TEXT) == text
+    if isinstance(damage, ByteChange):
+        damage.apply(b"")
+
+
+def test_members_are_changed_and_signed_again() -> None:
+    damage = Members({"exp": FromNow(-700), "tenant_id": Ours("x-", " ")}, {"kid": "k"}, signed=True)
+    token = damage.apply(VALID, KEY.sign, NOW)
+    assert token is not None
+    parts = CompactJws.split(token)
+    assert (parts.claims["exp"], parts.claims["tenant_id"], parts.headers["kid"]) == (NOW - 700, "x-tenant-a ", "k")
+    assert parts.signature == KEY.sign(parts.signing_input)
+    assert damage.apply(VALID, None, NOW) is None
+
+
+@pytest.mark.parametrize(
+    ("how", "token"),
+    [
+        *[("drop", "aa.cc"), ("empty", "aa..cc"), ("double", "aa.bbbb.bbbb.cc"), ("swap", "bbbb.aa.cc")],
+        *[("delete", "aa.bbb.cc"), ("insert", "aa.bbAbb.cc"), ("replace", "aa.bbAb.cc"), ("cut", "aa.bb.cc")],
+    ],
+)
+def test_text_changes_row_by_row(how: str, token: str) -> None:
+    assert TokenTextChange(how, 1, 0.5, "A").apply("aa.bbbb.cc", None, NOW) == token
+
+
+@given(CLAIMS)
+def test_damaged_claims_break_a_requirement_on_claims(damage: Members) -> None:
+    token = damage.apply(VALID, KEY.sign, NOW)
+    assert token is not None
+    found = RULES.judge(token)
+    assert found is None or found.requirement in ("CB-AUT-005", "CB-AUT-006", "CB-TEN-001", "CB-TEN-002")
+
+
+@given(st.one_of(CLAIMS, MEMBERS, TEXTS))
+def test_damage_as_shown_contains_no_token(damage: Members | TokenTextChange) -> None:
+    assert VALID.split(".")[2] not in str(damage)

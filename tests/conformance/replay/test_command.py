@@ -1,4 +1,4 @@
-"""`cbspec replay`: output and exit codes."""
+"""`cbspec replay`: output and exit codes, and the case of a failure run again."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import pytest
 from cbspec.cli import main
 from cbspec_conformance.failures.failure import Failure, write_all
 from cbspec_conformance.replay.command import exit_code
-from cbspec_conformance.replay.rerun import ReplayOutcome, ReplayVerdict
+from cbspec_conformance.replay.rerun import ReplayOutcome, ReplayVerdict, rerun
 from tests.conformance.commands import run, simulator, verify
 
 GONE = Failure("CB-TUN-007", "relay/gone.py::test_gone", "127.0.0.1:1", "tcp", "an error", "a tunnel")
@@ -78,3 +78,23 @@ def test_a_remaining_failure_decides_the_exit_code() -> None:
     assert exit_code([fixed, fixed]) == 0
     assert exit_code([fixed, unclear]) == 3
     assert exit_code([unclear, failing, fixed]) == 1
+
+
+def failure(requirement: str, case: str, *options: str) -> Failure:
+    return Failure(requirement, case, "127.0.0.1:1", "tcp", "an error", "none", options=options)
+
+
+def test_each_failure_gets_the_verdict_of_its_case(tmp_path: Path) -> None:
+    file = "relay/message_types/test_3_tunnel_management.py"
+    with simulator(tmp_path) as profile:
+        fixed, preflight, elsewhere, gone = rerun(
+            [
+                failure("CB-TUN-012", f"{file}::test_invalid_member_is_refused[CB-TUN-012]"),
+                failure("CB-HEL-002", "preflight"),
+                failure("CB-MSG-004", f"{file}::test_invalid_member_is_refused[CB-TUN-012]"),
+                failure("CB-TUN-012", f"{file}::test_gone", "--seed=1"),
+            ],
+            ["--target-profile", str(profile)],
+        )
+    assert [outcome.verdict for outcome in (fixed, preflight, elsewhere)] == [ReplayVerdict.FIXED] * 3
+    assert (gone.verdict, "no such case" in gone.reason) == (ReplayVerdict.UNCLEAR, True), gone.reason
