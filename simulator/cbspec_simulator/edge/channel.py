@@ -6,7 +6,7 @@ import asyncio
 import socket
 import struct
 
-from cbspec_simulator.relay.behaviour import ByteLayer
+from cbspec.protocol.tls import TlsLayer
 
 
 class TlsChannel:
@@ -19,7 +19,7 @@ class TlsChannel:
 
     __slots__ = ("_stall_after", "_written", "client_ended", "flushed", "layer", "transport", "write_closed")
 
-    def __init__(self, layer: ByteLayer, stall_after: int | None) -> None:
+    def __init__(self, layer: TlsLayer, stall_after: int | None) -> None:
         self.transport: asyncio.Transport
         self.client_ended = False
         self.write_closed = False

@@ -1,4 +1,4 @@
-"""The actions of one connection that are not performed yet: delayed, in pieces, swapped, joined or held back.
+"""The actions of one connection, performed in order: at once, delayed, in pieces, swapped, joined or held back.
 
 It uses no socket and reads no clock: the caller passes the time, in seconds of a monotonic clock.
 """
@@ -6,14 +6,15 @@ It uses no socket and reads no clock: the caller passes the time, in seconds of 
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Final, TypeGuard
+from typing import Final
 
 from cbspec_simulator.faults.kind import Cut, Delivery
 from cbspec_simulator.relay.actions import Action, CloseAction, SendAction, WaitAction
 from cbspec_simulator.relay.behaviour import Writing
 
+_BATCH: Final = 256  # actions of one connection that are performed before other connections have their turn
 _PLAIN: Final = Delivery()
 
 _Timed = Iterator[tuple[float, Action]]
@@ -31,11 +32,28 @@ class _Joined:
 
 
 class Outbox:
-    """Orders actions by `writing` (the relay's way to write) and by the deliveries of faults."""
+    """Performs actions in the order that `writing` (the relay's way to write) and the deliveries of faults demand.
 
-    __slots__ = ("_held", "_joined", "_last_due", "_next", "_plain", "_queued", "_swapped", "_writing")
+    Arguments: `perform` performs one action. While `blocked` is set, the socket's write buffer is full, and nothing is
+    performed.
+    """
 
-    def __init__(self, writing: Writing) -> None:
+    __slots__ = (
+        "_held",
+        "_joined",
+        "_last_due",
+        "_next",
+        "_perform",
+        "_plain",
+        "_queued",
+        "_swapped",
+        "_writing",
+        "blocked",
+    )
+
+    def __init__(self, writing: Writing, perform: Callable[[Action], None]) -> None:
+        self.blocked = False
+        self._perform = perform
         self._writing = writing
         self._plain = writing.plain
         self._next: tuple[float, Action] | None = None
@@ -49,9 +67,22 @@ class Outbox:
     def __bool__(self) -> bool:
         return bool(self._next or self._swapped or self._joined)
 
-    def bypassed_by(self, action: Action) -> TypeGuard[SendAction]:
-        """Whether an action can be performed at once: it is sent unchanged, and no other is queued."""
-        return self._plain and isinstance(action, SendAction) and action.delivery is None and not self
+    def add(self, actions: Sequence[Action], now: float) -> None:
+        """Perform actions after the queued ones."""
+        for nth, action in enumerate(actions):
+            at_once = self._plain and isinstance(action, SendAction) and action.delivery is None
+            if not at_once or nth == _BATCH or self.blocked or self:
+                self.put(actions[nth:], now)
+                self.run(now)
+                return
+            self._perform(action)
+
+    def run(self, now: float) -> None:
+        """Perform the actions that are due, at most one batch."""
+        for done, action in enumerate(self.due(now), 1):
+            self._perform(action)
+            if self.blocked or done == _BATCH:
+                return
 
     def put(self, actions: Iterable[Action], now: float) -> None:
         """Queue actions."""

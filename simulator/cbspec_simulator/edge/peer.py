@@ -13,10 +13,10 @@ from typing import Final, cast
 
 from cbspec.protocol.tls import TlsFailed
 from cbspec_simulator.base.clock import Clock
-from cbspec_simulator.edge.action_queue import ActionQueue
 from cbspec_simulator.edge.channel import TlsChannel
 from cbspec_simulator.edge.contexts import Contexts
 from cbspec_simulator.edge.io_requests import io_work
+from cbspec_simulator.edge.outbox import Outbox
 from cbspec_simulator.edge.read_throttle import Crowd, ReadThrottle
 from cbspec_simulator.edge.timer import Timer
 from cbspec_simulator.faults.kind import ConnectionEnd, Greeting
@@ -62,7 +62,8 @@ class Peer(asyncio.Protocol):
         "_held_up",
         "_io",
         "_last",
-        "_queue",
+        "_next_action",
+        "_outbox",
         "_read_ahead",
         "_session",
         "_throttle",
@@ -79,9 +80,8 @@ class Peer(asyncio.Protocol):
         wanted = self._greeting.tls
         context = edge.contexts(wanted, self._greeting.lifetime) if wanted else edge.contexts.own
         self._channel = TlsChannel(relay.behaviour.layer(context), self._greeting.stall_after)
-        self._queue = ActionQueue(
-            relay.behaviour.writing, edge.clock, self._perform, partial(self._guarded, self._run_queue)
-        )
+        self._outbox = Outbox(relay.behaviour.writing, self._perform)
+        self._next_action = Timer()
         self._io: asyncio.Task[None] | None = None
         self._session: RelaySession | None = None
         self._head = b""  # the first bytes, until they tell the transport
@@ -133,17 +133,17 @@ class Peer(asyncio.Protocol):
     def connection_lost(self, exc: Exception | None) -> None:
         """Release everything."""
         self._finished = True
-        if self._queue.blocked:
+        if self._outbox.blocked:
             self._block(False)
         self._end_session(reset=exc is not None)
         self._timer.cancel()
         self._turn.cancel()
-        self._queue.clear()
+        self._clear_outbox()
         self._edge.relay.faults.forget(self.number)
         self._edge.peers.pop(self.number, None)
         if not self._edge.peers:
             self._edge.empty.set()
-        del self._queue  # it refers to this object; without a cycle, the memory is free at once
+        del self._outbox  # it refers to this object; without a cycle, the memory is free at once
 
     def pause_writing(self) -> None:
         """Pause everything while the client reads nothing."""
@@ -152,7 +152,7 @@ class Peer(asyncio.Protocol):
     def resume_writing(self) -> None:
         """Continue to send and to read."""
         self._block(False)
-        self._guarded(self._run_queue)
+        self._guarded(self._run_outbox)
         self._guarded(self._plan_turn)
 
     def hold_reading(self, held: bool) -> None:
@@ -162,12 +162,12 @@ class Peer(asyncio.Protocol):
 
     def released(self, gate: str) -> None:
         """Release actions and requests that a fault holds back."""
-        self._queue.release(gate)
-        self._guarded(self._run_queue)
+        self._outbox.release(gate, self._edge.clock.monotonic())
+        self._guarded(self._run_outbox)
 
     def clock_moved(self) -> None:
         """Do everything that became due when the clock was moved."""
-        self._guarded(self._run_queue)
+        self._guarded(self._run_outbox)
         if not self._finished and not self._greeting.end:
             self._check_time()
 
@@ -191,7 +191,7 @@ class Peer(asyncio.Protocol):
         self._finished = True
         self._end_session()
         self._session = None  # it may hold half of a large message
-        self._queue.clear()
+        self._clear_outbox()
         self._throttle.clear()
         self._turn.cancel()
         self._read_ahead = 0
@@ -232,7 +232,7 @@ class Peer(asyncio.Protocol):
         """Schedule the next turn of large input, if any waits, and pause reading until then."""
         now = self._edge.clock.monotonic()
         pause = self._throttle.pause(now)
-        if pause is not None and not (self._turn.running or self._queue.blocked or self._finished):
+        if pause is not None and not (self._turn.running or self._outbox.blocked or self._finished):
             self._last = max(self._last, now + pause)  # the client isn't idle
             self._turn.start(pause, self._guarded, self._take_turn)
         self._pause_or_resume()
@@ -241,7 +241,7 @@ class Peer(asyncio.Protocol):
         """Read large input for one turn."""
         for piece in self._throttle.pieces(self._edge.clock.monotonic()):
             self._read(piece)
-            if self._finished or self._queue.blocked:
+            if self._finished or self._outbox.blocked:
                 break
         if not self._finished:
             self._plan_turn()
@@ -275,8 +275,8 @@ class Peer(asyncio.Protocol):
             self._throttle.backlog = True
         if actions:
             self._last = now.monotonic  # only complete messages: single bytes must not keep a connection open for ever
-            self._queue.add(actions)
-            self._finish_if_done()
+            self._outbox.add(actions, now.monotonic)
+            self._plan_outbox()
 
     def _open_session(self) -> RelaySession | None:
         """Open the session once the first bytes tell the transport."""
@@ -293,9 +293,8 @@ class Peer(asyncio.Protocol):
     def _client_ended(self) -> None:
         self._channel.client_ended = True
         self._end_session()
-        if self._queue:
-            self._queue.end()
-        self._finish_if_done()
+        self._outbox.end(self._edge.clock.monotonic())
+        self._run_outbox()
 
     def _end_session(self, *, reset: bool = False) -> None:
         if self._io is not None:
@@ -308,14 +307,21 @@ class Peer(asyncio.Protocol):
         else:
             self._session.end(reset=reset)
 
-    def _run_queue(self) -> None:
-        self._queue.run()
-        self._finish_if_done()
+    def _run_outbox(self) -> None:
+        self._outbox.run(self._edge.clock.monotonic())
+        self._plan_outbox()
 
-    def _finish_if_done(self) -> None:
-        """Close after the last answer if the client has ended its half."""
-        if self._channel.client_ended and not self._queue:
+    def _plan_outbox(self) -> None:
+        """Schedule the next action; close after the last one if the client has ended its half."""
+        if self._outbox and not self._outbox.blocked:
+            due = self._outbox.next_due() or 0.0
+            self._next_action.start(max(0.0, due - self._edge.clock.monotonic()), self._guarded, self._run_outbox)
+        elif self._channel.client_ended and not self._outbox:
             self.finish()
+
+    def _clear_outbox(self) -> None:
+        self._outbox.clear()
+        self._next_action.cancel()
 
     def _perform(self, action: Action) -> None:
         if self._finished:
@@ -353,19 +359,21 @@ class Peer(asyncio.Protocol):
                 self._plan_turn()
 
     def _add(self, step: Callable[[RelaySession], Sequence[Action]], session: RelaySession) -> None:
-        self._queue.add(step(session))
-        self._finish_if_done()
+        self._outbox.add(step(session), self._edge.clock.monotonic())
+        self._plan_outbox()
 
     def _block(self, blocked: bool) -> None:
         """React to a full or empty write buffer."""
-        self._queue.blocked = blocked
+        self._outbox.blocked = blocked
+        if blocked:
+            self._next_action.cancel()
         self._pause_or_resume()
         self._edge.relay.behaviour.stuck((peer for peer in self._edge.peers.values() if peer is not self), blocked)
 
     def _pause_or_resume(self) -> None:
         """Read the socket unless there is a reason to pause."""
         turn = self._throttle or self._turn.running
-        if self._queue.blocked or self._held_up or self._read_ahead > _READ_AHEAD or turn:
+        if self._outbox.blocked or self._held_up or self._read_ahead > _READ_AHEAD or turn:
             self._channel.transport.pause_reading()
         else:
             self._channel.transport.resume_reading()

@@ -59,28 +59,6 @@ Body = dict[str, Any]
 WsgiApp = Callable[..., Iterable[bytes]]
 
 
-class ByteLayer(Protocol):
-    """The layer between socket and framer; see `cbspec.protocol.tls.TlsLayer`."""
-
-    established: bool
-    ended: bool
-
-    def receive_data(self, data: bytes) -> bytes:
-        """Return the plain text of received bytes."""
-
-    def receive_eof(self) -> None:
-        """Record the end of input."""
-
-    def send(self, data: bytes) -> None:
-        """Encrypt `data`."""
-
-    def close(self) -> None:
-        """Announce the end of output."""
-
-    def data_to_send(self) -> bytes:
-        """Return the bytes for the peer."""
-
-
 class OtherConnection(Protocol):
     """A connection of the relay, for the parts that affect other connections."""
 
@@ -231,7 +209,7 @@ class Behaviour:
 
     certificate: Callable[[DevelopmentCA, Iterable[str]], tuple[bytes, bytes]] = lambda ca, names: ca.issue(*names)
     tls: Callable[[Path, Path | None], ssl.SSLContext] = server_context
-    layer: Callable[[ssl.SSLContext], ByteLayer] = lambda context: TlsLayer(context, server_side=True)
+    layer: Callable[[ssl.SSLContext], TlsLayer] = lambda context: TlsLayer(context, server_side=True)
     is_websocket: Callable[[bytes], bool | None] = is_websocket
     stream: Callable[[LimitSettings], Framer] = stream
     websocket: Callable[[LimitSettings], WebSocketFramer] = websocket

@@ -33,6 +33,10 @@ def drained(box: Outbox, now: float = 0.0) -> list[tuple[float, Action]]:
     return found
 
 
+def outbox(writing: Writing) -> Outbox:
+    return Outbox(writing, lambda action: None)
+
+
 def chunks(size: int, gap: float = 0.0) -> Callable[[bytes], Iterator[tuple[float, bytes]]]:
     """Return a function that cuts bytes into equal parts."""
     return lambda data: ((gap if start else 0.0, data[start : start + size]) for start in range(0, len(data), size))
@@ -109,7 +113,7 @@ SCHEDULES: dict[str, tuple[Writing, list[Action], list[tuple[float, Action]]]] =
 @pytest.mark.parametrize("name", SCHEDULES)
 def test_schedule(name: str) -> None:
     writing, actions, expected = SCHEDULES[name]
-    box = Outbox(writing)
+    box = outbox(writing)
     box.put(actions, 0.0)
     assert drained(box) == expected
 
@@ -137,7 +141,7 @@ def _actions(draw: st.DrawFn) -> tuple[list[Action], bool]:
 @settings(deadline=None)
 @given(_actions(), st.lists(st.sampled_from([0.0, 0.3, 1.0]), min_size=15, max_size=15), st.booleans())
 def test_nothing_is_lost_or_sent_twice(drawn: tuple[list[Action], bool], gaps: list[float], merge: bool) -> None:
-    (actions, in_order), box = drawn, Outbox(Writing(merge=merge))
+    (actions, in_order), box = drawn, outbox(Writing(merge=merge))
     now, timed = 0.0, list[tuple[float, Action]]()
     for action, gap in zip(actions, gaps, strict=False):
         now += gap
@@ -158,7 +162,7 @@ def test_nothing_is_lost_or_sent_twice(drawn: tuple[list[Action], bool], gaps: l
 
 
 def test_a_cleared_outbox_is_empty() -> None:
-    box = Outbox(PLAIN)
+    box = outbox(PLAIN)
     deliveries = [Delivery(pause=1.0), Delivery(gates=["g"]), Delivery(swap=True), Delivery(join=2)]
     box.put([*numbered(deliveries), WaitAction(1.0)], 0.0)
     box.clear()
@@ -167,7 +171,7 @@ def test_a_cleared_outbox_is_empty() -> None:
 
 
 def test_held_messages_wait_for_every_gate_and_others_pass() -> None:
-    box = Outbox(PLAIN)
+    box = outbox(PLAIN)
     messages = [Delivery(gates=["g", "h"]), None, Delivery(gates=["h"])]
     box.put([*numbered(messages), WaitAction(2.0, ("h",))], 0.0)
     assert drained(box) == at(0.0, b"<001>")
@@ -180,7 +184,7 @@ def test_held_messages_wait_for_every_gate_and_others_pass() -> None:
 def test_a_large_answer_in_small_pieces_takes_no_more_memory_than_itself() -> None:
     tracemalloc.start()
     try:
-        box = Outbox(PLAIN)
+        box = outbox(PLAIN)
         box.put([SendAction(bytes(8_000_000), Delivery(cuts=[chunks(2), chunks(1)])), SendAction(b"next")], 0.0)
         first = list(itertools.islice(box.due(0.0), 1000))
         _, peak = tracemalloc.get_traced_memory()
