@@ -9,7 +9,6 @@ from typing import Final
 import pytest
 
 from cbspec.profile.target import Rate, Tenant
-from cbspec.tokens.jwt import new_pair
 from cbspec_simulator import Config, ConfigError, load_config
 from cbspec_simulator.settings.config import (
     Certificate,
@@ -19,7 +18,6 @@ from cbspec_simulator.settings.config import (
     TimelineEntry,
     TokenSettings,
 )
-from tests.support.issuer import jwks, pair
 
 SECRET: Final = "a secret that is long enough"
 TABLES: Final = """
@@ -98,10 +96,6 @@ def test_all_mistakes_of_all_files_are_named_at_once(tmp_path: Path) -> None:
 
 
 def test_the_keys_of_an_issuer(tmp_path: Path) -> None:
-    (tmp_path / "key.pem").write_bytes(new_pair("ES256"))
-    (tmp_path / "jwks.json").write_bytes(jwks(pair()))
-    config = load(tmp_path, '[tokens]\njwks_file = "jwks.json"\nsigning_key_file = "key.pem"')
-    assert config.tokens == TokenSettings(jwks_file=tmp_path / "jwks.json", signing_key_file=tmp_path / "key.pem")
     tokens = load(tmp_path, '[tokens]\njwks_url = "https://127.0.0.1/x"\njwks_max_age = 5').tokens
     assert tokens == TokenSettings(jwks_url="https://127.0.0.1/x", jwks_max_age=5)
     assert not tokens.development

@@ -6,14 +6,13 @@ import ssl
 import time
 import tomllib
 from collections.abc import Callable
-from pathlib import Path
 from typing import Final
 
 import jsonschema
 import pytest
 
 from cbspec.protocol.codes import ErrorCode
-from cbspec_simulator import ConfigError, LocalRelay
+from cbspec_simulator import LocalRelay
 from cbspec_simulator.settings.scenarios import scenario_file, scenarios
 from cbspec_simulator.settings.schema import scenario_schema
 from tests.support.client import PATIENCE, RawClient, entered
@@ -199,14 +198,3 @@ def test_scenarios(name: str) -> None:
     assert list(VALIDATOR.iter_errors(tomllib.loads(text))) == []
     with LocalRelay(name) as relay:
         EFFECTS[name](relay)
-
-
-def test_a_scenario_is_found_by_name_or_by_path(tmp_path: Path) -> None:
-    own = tmp_path / "mine.toml"
-    own.touch()
-    assert scenario_file(str(own)) == own
-    assert scenario_file("slow-relay").stem == "slow-relay"
-    with pytest.raises(ConfigError, match=r"scenario slow: no such scenario and no such file; did you mean slow-relay"):
-        scenario_file("slow")
-    with pytest.raises(ConfigError, match=r"--list-scenarios lists"):
-        scenario_file("zzz")

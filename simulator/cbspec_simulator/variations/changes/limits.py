@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from cbspec.protocol.codes import ErrorCode
 from cbspec.protocol.connection import RequestRefused
-from cbspec.protocol.messages import Auth, Request, TunnelInfo
+from cbspec.protocol.messages import Auth, TunnelInfo
 from cbspec.tokens.jws import CompactJws
 from cbspec_simulator.base.limits import Account, UsageCounters
 from cbspec_simulator.base.state import Attempt, Refused
@@ -190,19 +190,6 @@ def _first_tunnel(attempt: Attempt) -> bool:
     return not attempt.connection.tunnels
 
 
-def _available_only_at(kind: type[Request]) -> Change:
-    """Check availability at one type of request only."""
-
-    def change(behaviour: Behaviour) -> Behaviour:
-        steps = {
-            each: taken if each is kind else tuple(step for step in taken if step.name != "available")
-            for each, taken in behaviour.steps.items()
-        }
-        return replace(behaviour, steps=steps)
-
-    return change
-
-
 def _at_opening(step: Step) -> Change:
     """Take a step before the first request."""
     return lambda behaviour: replace(behaviour, welcome=(*behaviour.welcome, step))
@@ -216,18 +203,9 @@ def _transport(attempt: Attempt) -> Hashable:
     return _tenant(attempt), attempt.connection.transport
 
 
-def _connection(attempt: Attempt) -> Hashable:
-    return attempt.connection.number
-
-
-def _common(_: Attempt) -> Hashable:
-    """Return the one account for all."""
-    return None
-
-
 _LIMIT_AT_OPENING = both(without(_RELAY), _at_opening(Step(_RELAY, RELAY_CONNECTIONS)))
 _AVAILABLE_AT_OPENING = _at_opening(Step("available", available))
-_TUNNELS_FIRST, _BUFFERS_FIRST = _limit_first(TENANT_TUNNELS, _tenant), _limit_first(BUFFERS, _common)
+_TUNNELS_FIRST, _BUFFERS_FIRST = _limit_first(TENANT_TUNNELS, _tenant), _limit_first(BUFFERS, lambda _: None)
 _MALFORMED_AS = (code for code in ErrorCode if code is not ErrorCode.UNKNOWN_MESSAGE_TYPE)
 
 CHANGES: dict[str, Change] = {
@@ -235,7 +213,7 @@ CHANGES: dict[str, Change] = {
     "tunnel-limit-counts-refused": _on_refusal(_counted, _INVALID, ErrorCode.TENANT_NOT_FOUND),
     "tunnel-limit-counts-failed-transfers": _on_refusal(_counted, ErrorCode.DATA_TRANSFER_FAILED),
     "tunnel-limit-shared": _shared(_TUNNELS, "tunnel_limit"),
-    "tunnel-limit-counts-others": quota(_TUNNELS, holder=_common),
+    "tunnel-limit-counts-others": quota(_TUNNELS, holder=lambda _: None),
     "tunnel-limit-per-connection": quota(_TUNNELS, holder=by_connection),
     "tunnel-limit-per-subject": quota(_TUNNELS, holder=by_subject),
     "tunnel-limit-per-transport": quota(_TUNNELS, holder=_transport),
@@ -248,12 +226,12 @@ CHANGES: dict[str, Change] = {
     "tenant-connections-freed-by-any-close": _freed(_CONNECTIONS),
     "tenant-connections-freed-by-refusal": _on_refusal(_uncounted, _INVALID),
     "tenant-connections-shared": _shared(_CONNECTIONS, "connection_limit"),
-    "tenant-connections-count-others": quota(_CONNECTIONS, holder=_common),
+    "tenant-connections-count-others": quota(_CONNECTIONS, holder=lambda _: None),
     "second-hello-counts": each_step(_RELAY, lambda step: (Step(step.name, step.check),)),
     "relay-connections-told-and-served": both(checking(_RELAY, _not_refused), answers("hello_response", _told)),
     "buffer-pool-counts-refused": _on_refusal(lambda attempt, _: attempt.relay.usage.take(_POOL, None), _INVALID),
     "buffer-pool-once": checking(_BUFFERS, _once),
-    "buffer-pool-per-connection": quota(_BUFFERS, holder=_connection),
+    "buffer-pool-per-connection": quota(_BUFFERS, holder=lambda attempt: attempt.connection.number),
     "buffer-pool-per-tenant": quota(_BUFFERS, holder=_tenant),
     "buffer-pool-freed-by-any-close": _freed(_BUFFERS),
     "pool-before-validation": _BUFFERS_FIRST,
@@ -265,8 +243,8 @@ CHANGES: dict[str, Change] = {
     "connection-limit-at-auth": moved(_RELAY, Auth),
     "connection-limit-at-tunnel": moved(_RELAY, TunnelInfo, _first_tunnel),
     "unavailable-at-opening": _AVAILABLE_AT_OPENING,
-    "unavailable-at-auth": _available_only_at(Auth),
-    "unavailable-at-tunnel": _available_only_at(TunnelInfo),
+    "unavailable-at-auth": moved("available", Auth, first=True),
+    "unavailable-at-tunnel": moved("available", TunnelInfo, first=True),
     "limits-before-validation": both(_BUFFERS_FIRST, _TUNNELS_FIRST),
     "limits-before-tenant": both(
         moved(_BUFFERS, TunnelInfo, new_tunnel, first=True), moved(_TUNNELS, TunnelInfo, new_tunnel, first=True)
