@@ -223,10 +223,7 @@ def _scenarios() -> Parts:
     rows = ((f"[`{name}`]({_SCENARIOS}/{name}.toml)", sentence) for name, sentence in scenarios())
     entries = keys(TimelineEntry)[1:]
     actions = ((f"`{item.name}`", describe(hint), meta(hint, "description")) for item, hint in entries)
-    return {
-        "scenarios": table(("scenario", "content"), rows),
-        "actions": table(("key", "type", "meaning"), actions),
-    }
+    return {"scenarios": table(("scenario", "content"), rows), "actions": table(("key", "type", "meaning"), actions)}
 
 
 def _scenario_schema() -> str:

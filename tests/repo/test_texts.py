@@ -1,9 +1,10 @@
-"""Rules for the text of tracked files, and the commands in documents."""
+"""Rules for the text of tracked files; the commands and examples in documents; the generated documents."""
 
 from __future__ import annotations
 
 import re
 import shlex
+import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -11,6 +12,10 @@ import pytest
 
 from cbspec.catalogue.requirements import REQUIREMENTS
 from cbspec.cli import COMMANDS, main
+from cbspec.cli.fault import described
+from cbspec_simulator import load_config
+from cbspec_simulator.faults.fault import Fault
+from tests.repo.documents import DOCUMENTS, MEASURED, WRITTEN
 from tests.repo.tree import PACKAGES, ROOT, name, sources, text, tracked
 
 # The words are assembled here, so that this file does not contain them.
@@ -24,6 +29,7 @@ FORBIDDEN = {
 TEXTS = [path for path in tracked() if path.suffix not in {".bin", ".png"} and "/examples/" not in name(path)]
 PROSE = [path for path in tracked() if path.suffix == ".md"]
 MAKEFILE = text(ROOT / "Makefile")
+DOCS = ROOT / "docs"
 README_LINES = 150
 
 
@@ -128,3 +134,50 @@ def test_every_program_of_debian_that_tests_need_is_installed_by_ci_and_named() 
     for program, package in calls:
         assert re.search(rf"missing\+=\({package}\)", text(ROOT / ".ci" / "run")), f"{program} of {package}"
         assert re.search(rf"apt-get install[\w .-]* {package}\b", text(ROOT / "README.md")), f"{program} of {package}"
+
+
+@pytest.mark.parametrize("file", DOCUMENTS)
+def test_a_document_is_up_to_date(file: str) -> None:
+    path = DOCS / file
+    assert path.exists(), f"docs/{file} is missing: run make docs"
+    assert text(path) == DOCUMENTS[file](), f"docs/{file} is out of date: run make docs"
+
+
+def test_docs_holds_nothing_else() -> None:
+    assert {path.name for path in DOCS.iterdir()} == {*DOCUMENTS, *MEASURED, *WRITTEN}
+
+
+def test_every_requirement_and_link_in_a_document_exists() -> None:
+    for path in PROSE:
+        named = re.findall(r"CB-[A-Z]{3}-\d+", text(path))
+        assert [id_ for id_ in named if id_ not in REQUIREMENTS] == [], path.name
+        links = re.findall(r"\]\(([^)#]+)", text(path))
+        assert [link for link in links if "://" not in link and not (path.parent / link).exists()] == [], path.name
+
+
+def test_the_example_configuration_is_valid(tmp_path: Path) -> None:
+    file = tmp_path / "relay.toml"
+    (example,) = code_in("configuration.md", "toml")
+    file.write_text(example)
+    assert load_config(file).relay.buffer_pool == 20
+
+
+def test_the_example_faults_are_valid() -> None:
+    fault, sequence = (tomllib.loads(block)["faults"][0] for block in code_in("faults.md", "toml"))
+    (command,) = code_in("faults.md", "sh")
+    assert _added(command.removeprefix("cbspec fault add ")) == Fault.read(fault)
+    assert Fault.read(sequence).repeat
+    situations = re.findall(r"`cbspec fault add ([^`]+)` \|$", text(DOCS / "faults.md"), re.MULTILINE)
+    assert len(situations) > 10
+    for words in situations:
+        _added(words)
+
+
+def code_in(document: str, language: str) -> list[str]:
+    """Return the code blocks of a document in one language."""
+    return re.findall(rf"^```{language}\n(.*?)^```", text(DOCS / document), re.MULTILINE | re.DOTALL)
+
+
+def _added(words: str) -> Fault:
+    kind, *keys = shlex.split(words)
+    return Fault.read(described(kind, keys))

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import ast
 import re
-from pathlib import Path
 
 from cbspec.catalogue.requirements import REQUIREMENTS
 from cbspec.cli.cases import find_cases
@@ -61,29 +60,13 @@ def test_every_case_is_in_the_file_of_its_section_and_has_a_description() -> Non
         assert case.description.endswith("."), f"{case.name}: cbspec explain shows a case's docstring, a sentence"
 
 
-def decorators(function: ast.FunctionDef, called: str) -> list[ast.Call]:
-    """Return the calls of a name in a function's decorators, at any depth."""
-    nodes = [node for decorator in function.decorator_list for node in ast.walk(decorator)]
-    return [node for node in nodes if isinstance(node, ast.Call) and ast.unparse(node.func).endswith(called)]
-
-
-def functions(path: Path) -> list[ast.FunctionDef]:
-    """Return the test functions of a file."""
-    nodes = ast.walk(tree(path))
-    return [node for node in nodes if isinstance(node, ast.FunctionDef) and node.name.startswith("test")]
-
-
 def test_every_case_carries_exactly_one_requirement() -> None:
-    for function in (function for path in CASE_FILES for function in functions(path)):
-        outside = [d for d in function.decorator_list if ast.unparse(d).startswith(("requirement(", "requirements("))]
-        if outside:
-            everywhere = decorators(function, "requirement") + decorators(function, "requirements")
-            assert len(everywhere) == len(outside) == 1, function.name
-        else:
-            params = decorators(function, "pytest.param")
-            marked = [param for param in params if "requirement(" in ast.unparse(param)]
-            assert marked, f"{function.name} carries no requirement"
-            assert len(marked) == len(params), f"{function.name}: each pytest.param carries one"
+    for path in CASE_FILES:
+        for node in ast.walk(tree(path)):
+            if isinstance(node, ast.FunctionDef) and node.name.startswith("test"):
+                marks = " ".join(map(ast.unparse, node.decorator_list))
+                carried = re.findall(r"\brequirements?\(", marks)
+                assert len(carried) in (1, len(re.findall(r"pytest\.param\(", marks))), f"{node.name}, or each param"
 
 
 def test_every_file_of_cases_names_its_source() -> None:

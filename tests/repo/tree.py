@@ -21,12 +21,7 @@ PACKAGES = {
 @cache
 def tracked() -> tuple[Path, ...]:
     """Return the tracked files; without git, all files except build products."""
-    listing = subprocess.run(
-        ["git", "ls-files", "--cached", "-z"],
-        cwd=ROOT,
-        capture_output=True,
-        check=False,
-    )
+    listing = subprocess.run(["git", "ls-files", "--cached", "-z"], cwd=ROOT, capture_output=True, check=False)
     if listing.returncode:
         return tuple(path for path in sorted(ROOT.rglob("*")) if path.is_file() and not _is_build_product(path))
     names = listing.stdout.decode().split("\0")

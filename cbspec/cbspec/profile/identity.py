@@ -62,10 +62,7 @@ class DevelopmentCA:
     _authority: trustme.CA = field(repr=False)
 
     def issue(
-        self,
-        *names: str,
-        not_before: datetime.datetime | None = None,
-        not_after: datetime.datetime | None = None,
+        self, *names: str, not_before: datetime.datetime | None = None, not_after: datetime.datetime | None = None
     ) -> tuple[bytes, bytes]:
         """Issue a server certificate for host names and addresses; return its chain and its P-256 key in PEM form."""
         leaf = self._authority.issue_cert(

@@ -10,15 +10,7 @@ from typing import Annotated, Final
 from cryptography import x509
 
 from cbspec.documents import Count, DocumentReader, Finish, Place, Text, says, write_place
-from cbspec.profile.target import (
-    DEVELOPMENT,
-    Condition,
-    ConditionChange,
-    IssuerSettings,
-    Profile,
-    Tenant,
-    TlsSettings,
-)
+from cbspec.profile.target import DEVELOPMENT, Condition, ConditionChange, IssuerSettings, Profile, Tenant, TlsSettings
 from cbspec.tokens.jwt import SigningKey
 
 _KEY_SOURCES: Final = ("secret", "secret_env", "secret_file", "key_file", "development")

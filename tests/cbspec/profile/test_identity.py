@@ -2,22 +2,18 @@
 
 from __future__ import annotations
 
-import datetime
 import os
+import re
 import stat
 import subprocess
 import sys
 from pathlib import Path
+from unittest.mock import Mock
 
 import pytest
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.hazmat.primitives.serialization import Encoding
-from cryptography.x509.oid import NameOID
 
 from cbspec.profile.identity import IdentityError, development_ca, development_ca_file, is_loopback, state_directory
-from cbspec.tokens.jwt import pem
+from cbspec.tokens.jwt import new_pair
 
 
 @pytest.fixture(autouse=True)
@@ -53,28 +49,16 @@ def test_concurrent_processes_share_one_identity() -> None:
     assert len(seen) == 1
 
 
-def expired_pair() -> tuple[bytes, bytes]:
-    key = ec.generate_private_key(ec.SECP256R1())
-    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "old")])
-    day = datetime.datetime(2020, 1, 1, tzinfo=datetime.UTC)
-    builder = x509.CertificateBuilder(
-        name, name, key.public_key(), 1, not_valid_before=day, not_valid_after=day.replace(year=2021)
-    )
-    certificate = builder.sign(key, hashes.SHA256()).public_bytes(Encoding.PEM)
-    return certificate, pem(key)
-
-
 def complaint() -> str:
     with pytest.raises(IdentityError) as caught:
         development_ca()
     return str(caught.value)
 
 
-def test_a_broken_identity_names_the_file_and_the_remedy(state: Path) -> None:
+def test_a_broken_identity_names_the_file_and_the_remedy(state: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     development_ca()
     certificate, key = state / "ca.pem", state / "private" / "ca.key"
     good_certificate, good_key = certificate.read_bytes(), key.read_bytes()
-    old_certificate, old_key = expired_pair()
     remedy = f"; delete {certificate}, and a new CA will be created"
 
     certificate.write_bytes(b"junk")
@@ -82,11 +66,12 @@ def test_a_broken_identity_names_the_file_and_the_remedy(state: Path) -> None:
     certificate.write_bytes(good_certificate)
     key.write_bytes(b"junk")
     assert complaint() == f"{key}: not a private key in PEM form{remedy}"
-    key.write_bytes(old_key)
+    key.write_bytes(new_pair("ES256"))
     assert complaint() == f"{key}: not the key of {certificate}{remedy}"
-    certificate.write_bytes(old_certificate)
-    assert complaint() == f"{certificate}: expired on 2021-01-01{remedy}"
     key.write_bytes(good_key)
+    with monkeypatch.context() as late:
+        late.setattr("cbspec.profile.identity.time", Mock(time=Mock(return_value=1e11)))
+        assert re.fullmatch(rf"{certificate}: expired on \d{{4}}-\d\d-\d\d{remedy}", complaint())
     key.chmod(0o640)
     assert complaint() == f"{key}: others may read the development CA's key{remedy}"
     key.unlink()

@@ -65,19 +65,6 @@ def texts_of(framer: WebSocketFramer) -> list[bytes]:
     return found
 
 
-@given(st.lists(st.binary(max_size=300), max_size=4), st.data())
-def test_every_segmentation_gives_the_same_messages_in_both_directions(texts: list[bytes], data: st.DataObject) -> None:
-    client, relay = WebSocketFramer.client("relay"), WebSocketFramer.server()
-    relay.feed(client.data_to_send())
-    for piece in data.draw(cut(relay.data_to_send() + b"".join(relay.encode(text) for text in texts))):
-        client.feed(piece)
-    assert texts_of(client) == texts
-    assert client.encode(b"{}")[:2] == bytes([0x81, 0x82])  # masked, as a client's must be
-    for piece in data.draw(cut(b"".join(client.encode(text) for text in texts))):
-        relay.feed(piece)
-    assert texts_of(relay) == texts
-
-
 def test_unsolicited_pongs_take_no_memory() -> None:
     relay = opened_relay()
     relay.feed(b"".join(frame(PONG, b"%d" % number, ZEROS) for number in range(1000)))

@@ -1,4 +1,4 @@
-"""The example of a client that is tested with the plugin: a project of its own, whose tests pass."""
+"""The example project of a client, and the examples in the documents: their tests pass as they are."""
 
 from __future__ import annotations
 
@@ -12,16 +12,11 @@ from pathlib import Path
 
 import pytest
 
-from tests.repo.tree import ROOT
+from tests.repo.tree import ROOT, text
 
 EXAMPLE = ROOT / "examples" / "tunnel_keeper"
 PLAIN = ("-p", "no:asyncio", "-p", "no:anyio")
-RUNS = {
-    "blocking": ("tests/test_blocking.py", *PLAIN),
-    "pytest-asyncio": ("tests/test_asyncio.py", "-p", "no:anyio"),
-    "anyio": ("tests/test_anyio.py", "-p", "no:asyncio"),
-    "all, by workers": ("-n", "2"),
-}
+RUNS = {"without plugins": ("tests/test_blocking.py", *PLAIN), "by workers": ("-n", "2", "-p", "no:anyio")}
 
 
 def run(folder: Path, *options: str, wrong: tuple[str, str] = ("", "")) -> tuple[int, str]:
@@ -58,3 +53,25 @@ def test_it_depends_on_the_kit_and_pytest_alone_and_for_its_tests_only() -> None
     assert project.get("dependencies", []) == []
     assert project["optional-dependencies"] == {"test": ["cbspec", "pytest"]}
     assert "simulator" not in (EXAMPLE / "tunnel_keeper.py").read_text()
+
+
+def python_in(document: str) -> str:
+    """Return the block of Python in a document."""
+    (source,) = re.findall(r"^```python\n(.*?)^```", text(ROOT / document), re.MULTILINE | re.DOTALL)
+    return str(source)
+
+
+def test_the_tests_in_the_documents_pass(tmp_path: Path) -> None:
+    (tmp_path / "test_readme.py").write_text(python_in("README.md"))
+    (tmp_path / "test_client_tests.py").write_text(python_in("docs/client-tests.md"))
+    command = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "."]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout
+    assert " 5 passed" in done.stdout
+
+
+def test_the_program_with_the_reference_client_runs(tmp_path: Path) -> None:
+    command = [sys.executable, "-c", python_in("docs/reference-client.md")]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.startswith("a heartbeat took ")
