@@ -2,26 +2,18 @@
 
 from __future__ import annotations
 
-import contextlib
-import ssl
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 
 import pytest
-from anyio.from_thread import BlockingPortal, start_blocking_portal
 
 from cbspec_simulator import Config, Simulator
 from cbspec_simulator.settings.config import ControlSettings, Listen
+from cbspec_simulator.testing.thread import LoopThread
 from tests.simulator.control.page.browser import Browser, opened
-from tests.support.client import AsyncClient
+from tests.support.client import RawClient
 
-Talk = Callable[..., AsyncClient]
-
-
-async def leave(wire: AsyncClient) -> None:
-    """Abort a connection and wait until it is closed."""
-    wire.writer.transport.abort()
-    with contextlib.suppress(OSError, ssl.SSLError):
-        await wire.writer.wait_closed()
+Talk = Callable[..., RawClient]
 
 
 @pytest.fixture(scope="package")
@@ -31,17 +23,18 @@ def window() -> Iterator[Browser]:
 
 
 @pytest.fixture
-def loop() -> Iterator[BlockingPortal]:
-    with start_blocking_portal() as portal:
-        yield portal
+def loop() -> Iterator[LoopThread]:
+    thread = LoopThread("relays")
+    yield thread
+    thread.close()
 
 
 @pytest.fixture
-def relay(loop: BlockingPortal) -> Iterator[Simulator]:
+def relay(loop: LoopThread) -> Iterator[Simulator]:
     simulator = Simulator(Config(listen=Listen(port=0), control=ControlSettings(port=0)))
-    loop.call(simulator.start)
+    loop.run(simulator.start())
     yield simulator
-    loop.call(simulator.close)
+    loop.run(simulator.close())
 
 
 @pytest.fixture
@@ -56,18 +49,15 @@ def browser(window: Browser, relay: Simulator) -> Iterator[Browser]:
 
 
 @pytest.fixture
-def talk(loop: BlockingPortal) -> Iterator[Talk]:
+def talk(loop: LoopThread) -> Iterator[Talk]:
     """Return a function that connects, authenticates and asks; its connections stay open until the test ends."""
-    wires = []
+    with ExitStack() as stack:
 
-    async def begin(relay: Simulator, *messages: bytes) -> AsyncClient:
-        wire = await AsyncClient(relay.address).__aenter__()
-        wires.append(wire)
-        await wire.greet()
-        for message in messages:
-            await wire.ask(message)
-        return wire
+        def begin(relay: Simulator, *messages: dict[str, object]) -> RawClient:
+            client = stack.enter_context(RawClient(relay.address).handshake())
+            client.enter()
+            for message in messages:
+                client.ask(message)
+            return client
 
-    yield lambda relay, *messages: loop.call(begin, relay, *messages)
-    for wire in wires:
-        loop.call(leave, wire)
+        yield begin

@@ -4,18 +4,18 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator
-from contextlib import AsyncExitStack, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
 from typing import Final
-
-from anyio.from_thread import BlockingPortal, start_blocking_portal
 
 from cbspec.profile.target import Rate, Tenant
 from cbspec_simulator import Config, Simulator
 from cbspec_simulator.settings.config import ControlSettings, Listen, RelaySettings
+from cbspec_simulator.testing.thread import LoopThread
 from tests.repo.tree import ROOT
 from tests.simulator.control.page.browser import Browser, opened
-from tests.support.client import BEAT, HELLO, AsyncClient, AsyncWebSocket, auth, tunnel
+from tests.support.client import RawClient
+from tests.support.messages import BEAT, HELLO, auth, tunnel
 
 SIZE: Final = (1360, 870)
 """Pixels."""
@@ -43,28 +43,27 @@ FAULTS: Final = (
 )
 
 
-async def traffic(relay: Simulator, open_: AsyncExitStack) -> None:
-    """Run the conversations of three clients; their connections stay open until `open_` is closed."""
-    first = await open_.enter_async_context(AsyncClient(relay.address))
-    second = await open_.enter_async_context(AsyncClient(relay.address))
-    third = await open_.enter_async_context(AsyncWebSocket(relay.address))
-    await first.greet("tenant-001")
-    await first.ask(tunnel("rdp"))
-    await second.greet("acme")
-    await first.ask(tunnel("ssh"))
-    await first.ask(tunnel("files"))
-    await second.ask(tunnel("printer", "acme"))
-    await third.open()
-    await third.say(HELLO)
-    await third.say(auth("tenant-002", sub="operator"))
-    await first.ask(tunnel("files"))
-    second.write(tunnel("printer", "acme", 70_000))
-    await second.line()
-    await third.say(tunnel("camera", "tenant-002"))
-    await third.say(tunnel("door", "tenant-002"))
-    await second.ask(tunnel("<img src=x onerror=alert(1)>", "acme"))
-    third.frame(BEAT.strip())
-    await first.ask(BEAT)
+def traffic(relay: Simulator, stack: ExitStack) -> None:
+    """Run the conversations of three clients; their connections stay open until `stack` is closed."""
+    transports = ("tcp", "tcp", "websocket")
+    first, second, third = (stack.enter_context(RawClient(relay.address, each).handshake()) for each in transports)
+    third.upgraded()
+    conversation = (
+        (first, HELLO, auth(), tunnel("rdp")),
+        (second, HELLO, auth("acme")),
+        (first, tunnel("ssh"), tunnel("files")),
+        (second, tunnel("printer", "acme")),
+        (third, HELLO, auth("tenant-002", sub="operator")),
+        (first, tunnel("files")),
+        (second, tunnel("printer", "acme", remote_port=70_000)),
+        (third, tunnel("camera", "tenant-002"), tunnel("door", "tenant-002")),
+        (second, tunnel("<img src=x onerror=alert(1)>", "acme")),
+    )
+    for client, *messages in conversation:
+        for message in messages:
+            client.names(message)
+    third.send(BEAT)
+    first.ask(BEAT)
 
 
 def take(browser: Browser, url: str, scheme: str) -> bytes:
@@ -84,23 +83,22 @@ def take(browser: Browser, url: str, scheme: str) -> bytes:
 
 
 @contextmanager
-def demonstration(loop: BlockingPortal) -> Iterator[Simulator]:
+def demonstration(loop: LoopThread) -> Iterator[Simulator]:
     """Run a relay with faults and three clients."""
-    relay, open_ = Simulator(CONFIG), AsyncExitStack()
-    loop.call(relay.start)
-    try:
-        for fault in FAULTS:
-            relay.controls.add_fault(fault)
-        loop.call(traffic, relay, open_)
+    relay = Simulator(CONFIG)
+    loop.run(relay.start())
+    for fault in FAULTS:
+        relay.controls.add_fault(fault)
+    with ExitStack() as stack:
+        stack.callback(lambda: loop.run(relay.close()))
+        traffic(relay, stack)
         yield relay
-    finally:
-        loop.call(open_.aclose)
-        loop.call(relay.close)
 
 
 def main(folder: Path) -> None:
     """Write both pictures to a folder."""
-    with start_blocking_portal() as loop, opened() as browser, demonstration(loop) as relay:
+    loop = LoopThread("relay")
+    with closing(loop), opened() as browser, demonstration(loop) as relay:
         for scheme in ("light", "dark"):
             picture = take(browser, str(relay.control_url), scheme)
             (folder / f"page-{scheme}.png").write_bytes(picture)

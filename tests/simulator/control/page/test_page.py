@@ -5,17 +5,17 @@ from __future__ import annotations
 import json
 
 import pytest
-from anyio.from_thread import BlockingPortal
 from selenium.webdriver import Keys
 
 from cbspec.redact import has_token
 from cbspec_simulator import Config, Simulator
 from cbspec_simulator.control.server import ControlServer
 from cbspec_simulator.settings.config import ControlSettings, Listen
+from cbspec_simulator.testing.thread import LoopThread
 from tests.simulator.control.page import screenshots
 from tests.simulator.control.page.browser import Browser
-from tests.simulator.control.page.conftest import Talk, leave
-from tests.support.client import BEAT, HELLO, AsyncClient, tunnel
+from tests.simulator.control.page.conftest import Talk
+from tests.support.messages import BEAT, HELLO, tunnel
 
 
 def url(relay: Simulator) -> str:
@@ -23,12 +23,7 @@ def url(relay: Simulator) -> str:
     return relay.control_url
 
 
-async def send(wire: AsyncClient, data: bytes) -> None:
-    """Send bytes from the loop of the connection."""
-    wire.write(data)
-
-
-def test_traffic_is_shown_live(browser: Browser, loop: BlockingPortal, relay: Simulator, talk: Talk) -> None:
+def test_traffic_is_shown_live(browser: Browser, loop: LoopThread, relay: Simulator, talk: Talk) -> None:
     browser.go(url(relay))
     browser.until("!document.getElementById('empty').hidden")
     wire = talk(relay, tunnel("tunnel_001"), BEAT)
@@ -38,14 +33,14 @@ def test_traffic_is_shown_live(browser: Browser, loop: BlockingPortal, relay: Si
     browser.until_text("#connections", "tcp from 127.0.0.1 · authenticated · 1 tunnel: tunnel_001")
     assert browser.text("#lanes strong + .who") == "tenant-001 / user123"
     browser.click("#pause")
-    loop.call(wire.ask, BEAT)
+    wire.ask(BEAT)
     browser.until_text("#kept", "2 more")
     browser.until_arrows(9)
     browser.click("#pause")
     browser.until_arrows(11)
     browser.click("#heartbeats")
     browser.until_arrows(7)
-    loop.call(leave, wire)
+    wire.socket.close()
     browser.until("document.querySelector('.arrow.ended')")
     browser.until("document.getElementById('no-connections').hidden === false")
     assert browser.text(".lane-head .by") == "tcp, ended"
@@ -54,7 +49,7 @@ def test_traffic_is_shown_live(browser: Browser, loop: BlockingPortal, relay: Si
 def test_earlier_traffic_is_shown_and_the_keyboard_opens_a_message(
     browser: Browser, relay: Simulator, talk: Talk
 ) -> None:
-    talk(relay, tunnel("tunnel_001"), tunnel(port=0))
+    talk(relay, tunnel("tunnel_001"), tunnel(remote_port=0))
     browser.go(url(relay))
     browser.until_arrows(9)
     assert browser.text(".arrow.wrong").strip() == "error invalid_tunnel_info"
@@ -127,7 +122,7 @@ def test_forms_have_labels_refuse_wrong_faults_and_accept_json(browser: Browser,
     assert browser.complaints()[-1].endswith("422 (Unprocessable Entity)")  # logged by the browser
 
 
-def test_usage_bars_follow_the_relay(browser: Browser, loop: BlockingPortal, relay: Simulator, talk: Talk) -> None:
+def test_usage_bars_follow_the_relay(browser: Browser, loop: LoopThread, relay: Simulator, talk: Talk) -> None:
     relay.controls.limit_tenant("tenant-001", {"tunnel_limit": 2, "connection_limit": 4})
     browser.go(url(relay))
     meter = "document.querySelector('[aria-label=\"{} of tenant-001\"]')"
@@ -136,32 +131,31 @@ def test_usage_bars_follow_the_relay(browser: Browser, loop: BlockingPortal, rel
     wire = talk(relay, tunnel("1"))
     browser.until(f"{tunnels}.ariaValueNow === '1' && {connections}.ariaValueNow === '1'")
     assert browser.js(f"{tunnels}.firstChild.style.width") == "50%"
-    loop.call(wire.ask, tunnel("2"))
+    wire.ask(tunnel("2"))
     browser.until(f"{tunnels}.className.includes('full')")
-    loop.call(leave, wire)
+    wire.socket.close()
     browser.until(f"{tunnels}.ariaValueNow === '0'")
     relay.controls.limit_tenant("tenant-001", {"tunnel_limit": None})
     browser.until(f"{tunnels}.hidden")
 
 
-def test_the_controls_of_the_relay(browser: Browser, loop: BlockingPortal, relay: Simulator, talk: Talk) -> None:
+def test_the_controls_of_the_relay(browser: Browser, loop: LoopThread, relay: Simulator, talk: Talk) -> None:
     relay.controls.add_fault({"kind": "hold", "name": "stop.it", "when": {"message": "heartbeat_response"}})
     relay.controls.add_fault({"kind": "latency", "seconds": 0.0})
     browser.go(url(relay))
     wire = talk(relay)
-    loop.call(send, wire, BEAT)
+    wire.send(BEAT)
     browser.until_text("#faults .strikes", "1 strike")
     assert browser.js("document.querySelectorAll('#faults button:not([hidden])').length") == 3
     browser.click('[aria-label="Release stop.it"]')
-    assert loop.call(wire.line) == b'{"type":"heartbeat_response"}\n'
+    assert wire.line() == b'{"type":"heartbeat_response"}\n'
     browser.until_text("#said", "stop.it")
     browser.until("document.querySelector('[aria-label=\"Drop connection 1\"]')")
     browser.tab_to("Drop connection 1", Keys.TAB)
     browser.press(Keys.ENTER)
     browser.until_text("#said", "Connection 1 was dropped.")
     browser.until("document.activeElement.id === 'connections-title'")
-    with pytest.raises(ConnectionResetError):
-        loop.call(wire.rest)
+    assert (wire.line(), wire.ended) == (b"", "reset")
     browser.until_text(".arrow.ended", "ended: ")
     browser.tab_to("drain", Keys.TAB)
     browser.press(Keys.SPACE)
@@ -180,11 +174,11 @@ def test_the_controls_of_the_relay(browser: Browser, loop: BlockingPortal, relay
 HOSTILE = "<img src=x onerror=document.title='owned'><script>document.title='owned'</script>"
 
 
-def test_hostile_text_stays_text(browser: Browser, loop: BlockingPortal, relay: Simulator, talk: Talk) -> None:
+def test_hostile_text_stays_text(browser: Browser, loop: LoopThread, relay: Simulator, talk: Talk) -> None:
     relay.controls.add_fault({"kind": "error", "code": HOSTILE, "when": {"nth": 4}})
     browser.go(url(relay))
     wire = talk(relay, tunnel(HOSTILE), tunnel("x"))
-    loop.call(wire.ask, HELLO)
+    wire.ask(HELLO)
     browser.until("document.querySelectorAll('.arrow').length >= 10")
     browser.until_text("#connections", HOSTILE)
     browser.until_text("#faults", HOSTILE)
@@ -200,14 +194,14 @@ def test_hostile_text_stays_text(browser: Browser, loop: BlockingPortal, relay: 
     assert any("TrustedHTML" in each for each in browser.complaints())
 
 
-def test_memory_is_bounded(browser: Browser, loop: BlockingPortal, relay: Simulator, talk: Talk) -> None:
+def test_memory_is_bounded(browser: Browser, loop: LoopThread, relay: Simulator, talk: Talk) -> None:
     relay.controls.add_fault({"kind": "oversize", "bytes": 50_000, "when": {"message": "tunnel_response"}})
     browser.go(url(relay))
     wire = talk(relay, tunnel("t"), *[BEAT] * 300)
     browser.until_text("#kept", "208 earlier")
     browser.until_arrows(400)
     browser.click("#clear")
-    loop.call(wire.ask, tunnel("u"))
+    wire.ask(tunnel("u"))
     assert browser.until_arrows(3)[2] == "tunnel_response … (50069 bytes)"
     browser.click(".arrow", 2)
     assert len(browser.text("#raw")) < 5000
@@ -226,40 +220,40 @@ def test_one_of_many_connections_is_selected(browser: Browser, relay: Simulator,
 
 
 def test_the_page_reconnects_to_its_relay_or_to_another(
-    browser: Browser, loop: BlockingPortal, relay: Simulator, talk: Talk
+    browser: Browser, loop: LoopThread, relay: Simulator, talk: Talk
 ) -> None:
     async def serve(simulator: Simulator, port: int) -> ControlServer:
         return ControlServer(simulator.controls, "127.0.0.1", port, None)
 
-    server = loop.call(serve, relay, 0)
+    server = loop.run(serve(relay, 0))
     port = int(server.url.rpartition(":")[2])
     browser.go(server.url)
     wire = talk(relay)
     browser.until_arrows(5)
-    loop.call(server.close)
+    loop.run(server.close())
     browser.until_text("#state", "not reachable")
-    loop.call(wire.ask, BEAT)
-    server = loop.call(serve, relay, port)
+    wire.ask(BEAT)
+    server = loop.run(serve(relay, port))
     browser.until_text("#said", "The relay is reachable again.")
     browser.until_arrows(7)
     assert browser.text("#kept") == ""
-    loop.call(server.close)
+    loop.run(server.close())
     browser.until_text("#state", "not reachable")
     other = Simulator(Config(listen=Listen(port=0)))
-    loop.call(other.start)
-    server = loop.call(serve, other, port)
+    loop.run(other.start())
+    server = loop.run(serve(other, port))
     browser.until_text("#said", "nother relay")
     talk(other, tunnel("anew"))
     assert browser.until_arrows(7)[-1] == "tunnel_response anew"
     assert all("ERR_" in each for each in browser.complaints())  # connection errors, logged by the browser
     browser.leave()
     for each in (server, other):
-        loop.call(each.close)
+        loop.run(each.close())
 
 
-def test_the_token_stays_in_the_tab(browser: Browser, loop: BlockingPortal, talk: Talk) -> None:
+def test_the_token_stays_in_the_tab(browser: Browser, loop: LoopThread, talk: Talk) -> None:
     simulator = Simulator(Config(listen=Listen(port=0), control=ControlSettings(port=0, token="let-me-in")))
-    loop.call(simulator.start)
+    loop.run(simulator.start())
     try:
         browser.go(url(simulator))
         browser.until("document.getElementById('ask').open")
@@ -275,7 +269,7 @@ def test_the_token_stays_in_the_tab(browser: Browser, loop: BlockingPortal, talk
         assert all("401" in each for each in browser.complaints())  # logged by the browser
         browser.leave()
     finally:
-        loop.call(simulator.close)
+        loop.run(simulator.close())
 
 
 # Returns the texts whose contrast with their background is below 4.5 (Source: WCAG 2.2, 1.4.3 and its definition of
@@ -306,7 +300,7 @@ CONTRAST = """(() => {
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_every_text_has_enough_contrast(browser: Browser, loop: BlockingPortal, scheme: str) -> None:
+def test_every_text_has_enough_contrast(browser: Browser, loop: LoopThread, scheme: str) -> None:
     with screenshots.demonstration(loop) as shown:
         assert screenshots.take(browser, url(shown), scheme)
         browser.js("document.querySelectorAll('details').forEach((each) => { each.open = true; })")
