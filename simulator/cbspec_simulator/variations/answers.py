@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 from cbspec.protocol.messages import Request
+from cbspec_simulator.base.state import Attempt
 from cbspec_simulator.relay.behaviour import AnswerContext, Body
 from cbspec_simulator.variations.parts import Change, around, both, part
 
@@ -21,7 +22,7 @@ def always(_: AnswerContext) -> bool:
     return True
 
 
-def over_websocket(exchange: AnswerContext) -> bool:
+def over_websocket(exchange: AnswerContext | Attempt) -> bool:
     """Whether the exchange takes place over WebSocket."""
     return exchange.connection.transport == "websocket"
 

@@ -111,10 +111,8 @@ async def test_connections_and_transcript(simulator: Simulator) -> None:
     [
         ("POST", "/faults", {"kind": "drop", "\ud800": 1}, 422, '"\\ud800": unknown key'),
         ("POST", "/faults", b"{", 422, "body."),
-        ("POST", "/faults", None, 422, "body: Field required"),
         ("POST", "/time", {"hours": 1}, 422, 'the body must be {"seconds": ...}'),
         ("DELETE", "/connections/9", None, 404, "there is no open connection 9"),
-        ("DELETE", "/connections/x", None, 422, "path.number: "),
         ("GET", "/transcript?since=-1", None, 422, "query.since: "),
         ("GET", "/nothing", None, 404, "GET /nothing: not found; /openapi.json lists all operations"),
         ("PUT", "/faults", {}, 405, "PUT /faults: method not allowed"),

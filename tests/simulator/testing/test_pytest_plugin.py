@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import pytest
 
 pytest_plugins = ("pytester",)
@@ -32,31 +34,26 @@ def lasting(relay_module):
 """
 
 
-class Project:
-    """The project of a client's author."""
-
-    def __init__(self, pytester: pytest.Pytester) -> None:
-        self._pytester = pytester
-        pytester.makeconftest(CLIENT)
-        pytester.makeini("[pytest]\naddopts = -p no:randomly -p no:cacheprovider\nfilterwarnings = error\n")
-        self.path = pytester.path
-
-    def run(self, source: str, *options: str, asyncio: bool = False, **outcomes: int) -> str:
-        """Run tests, which must have the given outcomes; return the output of pytest."""
-        self._pytester.makepyfile(source)
-        plugin = ("-o", "asyncio_default_fixture_loop_scope=function") if asyncio else ("-p", "no:asyncio")
-        done = self._pytester.runpytest_inprocess("--strict-markers", *plugin, *options)
-        if outcomes:
-            done.assert_outcomes(**outcomes)
-        return "\n".join(done.outlines)
+Run = Callable[..., str]
 
 
 @pytest.fixture
-def project(pytester: pytest.Pytester) -> Project:
-    return Project(pytester)
+def run(pytester: pytest.Pytester) -> Run:
+    """Return a function that runs tests in a client's project, checks their outcomes, and returns pytest's output."""
+    pytester.makeconftest(CLIENT)
+    pytester.makeini("[pytest]\naddopts = -p no:randomly -p no:cacheprovider\nfilterwarnings = error\n")
+
+    def run(source: str, *options: str, asyncio: bool = False, **outcomes: int) -> str:
+        pytester.makepyfile(source)
+        plugin = ("-o", "asyncio_default_fixture_loop_scope=function") if asyncio else ("-p", "no:asyncio")
+        done = pytester.runpytest_inprocess("--strict-markers", *plugin, *options)
+        done.assert_outcomes(**outcomes)
+        return "\n".join(done.outlines)
+
+    return run
 
 
-def test_each_test_or_the_whole_run_has_a_relay(project: Project) -> None:
+def test_each_test_or_the_whole_run_has_a_relay(run: Run) -> None:
     source = """
         seen = {}
 
@@ -70,12 +67,12 @@ def test_each_test_or_the_whole_run_has_a_relay(project: Project) -> None:
             assert relay.connections[0].number == 1
             assert (relay.port == seen["own"], relay_session.port == seen["session"]) == (False, True)
     """
-    project.run(source, passed=2)
+    run(source, passed=2)
 
 
-def test_a_mark_sets_up_the_relay(project: Project) -> None:
-    (project.path / "own.toml").write_text('[[tenants]]\nid = "mine"\n')
-    project.run(
+def test_a_mark_sets_up_the_relay(run: Run, pytester: pytest.Pytester) -> None:
+    (pytester.path / "own.toml").write_text('[[tenants]]\nid = "mine"\n')
+    run(
         """
         import pytest
 
@@ -107,8 +104,8 @@ def test_a_mark_sets_up_the_relay(project: Project) -> None:
     )
 
 
-def test_a_list_of_scenarios_runs_the_test_with_each(project: Project) -> None:
-    output = project.run(
+def test_a_list_of_scenarios_runs_the_test_with_each(run: Run) -> None:
+    output = run(
         """
         import pytest
 
@@ -143,8 +140,8 @@ def test_a_list_of_scenarios_runs_the_test_with_each(project: Project) -> None:
     assert "test_it[expired-token-1] PASSED" in output or "test_it[1-expired-token] PASSED" in output
 
 
-def test_a_shared_relay_is_reset_before_each_test(project: Project) -> None:
-    project.run(
+def test_a_shared_relay_is_reset_before_each_test(run: Run) -> None:
+    run(
         """
         import pytest
 
@@ -177,8 +174,8 @@ def test_a_shared_relay_is_reset_before_each_test(project: Project) -> None:
     )
 
 
-def test_the_transcript_is_in_the_report_of_a_failure(project: Project) -> None:
-    output = project.run(
+def test_the_transcript_is_in_the_report_of_a_failure(run: Run) -> None:
+    output = run(
         """
         import pytest
 
@@ -221,19 +218,19 @@ MISTAKES = {
 
 
 @pytest.mark.parametrize("fixture", ["relay", "relay_module"])
-def test_a_mistake_in_a_mark_fails_only_its_test_and_shows_no_traceback(project: Project, fixture: str) -> None:
+def test_a_mistake_in_a_mark_fails_only_its_test_and_shows_no_traceback(run: Run, fixture: str) -> None:
     tests = "".join(
         f"@pytest.mark.relay({mark})\ndef test_mistake_{number}({fixture}): pass\n"
         f"def test_good_{number}({fixture}): assert {fixture}.port\n"
         for number, mark in enumerate(MISTAKES)
     )
-    output = project.run(f"import pytest\n{tests}", passed=len(MISTAKES), errors=len(MISTAKES))
+    output = run(f"import pytest\n{tests}", passed=len(MISTAKES), errors=len(MISTAKES))
     assert [message for message in MISTAKES.values() if message not in output] == []
     assert "Error" not in output.replace("ERROR", "")
     assert "cbspec_simulator/" not in output
 
 
-def test_coroutines_are_served_under_asyncio_and_anyio(project: Project) -> None:
+def test_coroutines_are_served_under_asyncio_and_anyio(run: Run, pytester: pytest.Pytester) -> None:
     source = """
         import asyncio
         import json
@@ -252,7 +249,7 @@ def test_coroutines_are_served_under_asyncio_and_anyio(project: Project) -> None
                 writer.transport.abort()
                 await asyncio.sleep(0)
     """
-    project.run(source.format(mark="asyncio"), asyncio=True, passed=1)
-    with (project.path / "conftest.py").open("a") as conftest:
+    run(source.format(mark="asyncio"), asyncio=True, passed=1)
+    with (pytester.path / "conftest.py").open("a") as conftest:
         conftest.write("\n@pytest.fixture\ndef anyio_backend():\n    return 'asyncio'\n")
-    project.run(source.format(mark="anyio"), passed=1)
+    run(source.format(mark="anyio"), passed=1)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from http import HTTPStatus
 from typing import Any
 
@@ -19,7 +19,7 @@ from cbspec.protocol.state import State
 from cbspec.protocol.websocket import WebSocketFramer
 from cbspec.tokens.jws import CompactJws
 from cbspec.tokens.jwt import Claims
-from cbspec_simulator.base.state import Attempt, Identity, Refused
+from cbspec_simulator.base.state import Attempt, Refused
 from cbspec_simulator.base.steps import Check, IoRequest
 from cbspec_simulator.relay.behaviour import identity_before_auth
 from cbspec_simulator.variations.answers import over_websocket, unanswered
@@ -119,10 +119,6 @@ def _answers_pings(answer: Callable[[bytes, int], bytes | None]) -> Change:
     return _receives(change)
 
 
-def _as_message(_: ServerProtocol, frame: Frame) -> Frame:
-    return Frame(Opcode.TEXT, frame.data) if frame.opcode in (*_TEXTS, Opcode.BINARY) else frame
-
-
 def _decoded_alone(_: ServerProtocol, frame: Frame) -> Frame:
     decoded = bytes(frame.data).decode("utf-8", "replace").encode()
     return Frame(frame.opcode, decoded, frame.fin) if frame.opcode in _TEXTS else frame
@@ -200,15 +196,11 @@ def _unverified(valid_token: Check, attempt: Attempt) -> IoRequest | None:
         return valid_token(attempt)
     except Refused:
         token = attempt.request.token if isinstance(attempt.request, Auth) else ""
-        if attempt.connection.transport != "websocket" or token.count(".") != 2:
+        if not over_websocket(attempt) or token.count(".") != 2:
             raise
         claims = CompactJws.split(token).claims
         attempt.claims = Claims(str(claims.get("sub")), claims.get("tenant_id"), claims)
         return None
-
-
-def _identity_over_websocket(attempt: Attempt) -> Identity:
-    return (named_tenant if attempt.connection.transport == "websocket" else identity_before_auth)(attempt)
 
 
 def _sending(send: Callable[[Any, bytes], object]) -> Change:
@@ -254,23 +246,13 @@ def _closing(status: int) -> Change:
     return both(CLOSE_AFTER_ERROR, websocket_by(ServerProtocol, ClosingFramer))
 
 
-def _first_subprotocol(_: ServerProtocol, offered: Iterable[Any]) -> Any:  # noqa: ANN401 - websockets' own type
-    return next(iter(offered), None)
-
-
-def _one_path(protocol: ServerProtocol, request: Request) -> Response | None:
-    return None if request.path == "/" else protocol.reject(HTTPStatus.NOT_FOUND, "not found\n")
-
-
-def _no_content(_: ServerProtocol, request: Request) -> Response | None:
-    return None if "Upgrade" in request.headers else Response(204, "No Content", Headers())
-
-
 CHANGES: dict[str, Change] = {
     "websocket-wrong-accept": _answers_openings(_wrong_key),
     "websocket-masked": _sends(lambda frame: frame.serialize(mask=True)),
     "websocket-length-over-64-kib": _sends(_with_sixteen_bits),
-    "websocket-fragments-apart": _receives(_as_message),
+    "websocket-fragments-apart": _receives(
+        lambda _, frame: Frame(Opcode.TEXT, frame.data) if frame.opcode in (*_TEXTS, Opcode.BINARY) else frame
+    ),
     "websocket-fragments-decoded-apart": _receives(_decoded_alone),
     "websocket-empty-fragment-refused": _receives(_not_empty),
     "websocket-third-fragment-refused": _receives(_two_fragments),
@@ -285,7 +267,10 @@ CHANGES: dict[str, Change] = {
     "websocket-tunnel-unanswered": unanswered("tunnel_response", over_websocket),
     "websocket-needs-line-feed": websocket_by(ServerProtocol, _LineFramer),
     "websocket-token-unverified": checking("valid-token", _unverified),
-    "websocket-needs-no-auth": served_in(State.GREETED, _identity_over_websocket),
+    "websocket-needs-no-auth": served_in(
+        State.GREETED,
+        lambda attempt: (named_tenant if over_websocket(attempt) else identity_before_auth)(attempt),
+    ),
     "websocket-unmasked-accepted": websocket_read_as(_unmasked),
     "websocket-reserved-bit-accepted": websocket_read_as(
         lambda data, opened: b"\x81" + data[1:] if opened and data[:1] == b"\xa1" else data
@@ -301,8 +286,12 @@ CHANGES: dict[str, Change] = {
     "pings-between-fragments": _sending(_ping_between),
     "pongs": _sending(lambda protocol, text: (protocol.send_pong(b"unsolicited"), protocol.send_text(text))),
     "upgrade-headers": _answers_openings(_other_headers),
-    "subprotocol-chosen": websocket_by(ServerProtocol, select_subprotocol=_first_subprotocol),
-    "one-path": _opens(_one_path),
-    "plain-request-answered-204": _opens(_no_content),
+    "subprotocol-chosen": websocket_by(ServerProtocol, select_subprotocol=lambda _, offered: next(iter(offered), None)),
+    "one-path": _opens(
+        lambda protocol, request: None if request.path == "/" else protocol.reject(HTTPStatus.NOT_FOUND, "not found\n")
+    ),
+    "plain-request-answered-204": _opens(
+        lambda _, request: None if "Upgrade" in request.headers else Response(204, "No Content", Headers())
+    ),
     **{f"close-{status}": _closing(status) for status in (1001, 1008, 1011)},
 }
