@@ -95,6 +95,11 @@ address = 'x:1' | address: unknown key; it belongs in [target]
 target.secret = 'x' | target.secret: unknown key; it belongs in [tokens]
 target.address = 8080 | target.address: must be a string, not a number
 target.address = 'x' | target.address: must be host:port with a port from 1 to 65535, not 'x'
+target.address = 'relay:0' | target.address: must be host:port with a port from 1 to 65535, not 'relay:0'
+target.address = 'relay:٣' | target.address: must be host:port with a port from 1 to 65535, not 'relay:٣'
+target.address = '::1:80' | target.address: must have an IPv6 address in brackets, [address]:port, not '::1:80'
+target.address = '[relay]:80' | target.address: must have an IPv6 address in its brackets, not '[relay]:80'
+target.address = 'relay/x:80' | target.address: must be host:port, not 'relay/x:80'
 target.websocket_path = 'ws' | target.websocket_path: must be a path that begins with / and contains no space
 target.source_addresses = ['x'] | target.source_addresses[0]: must be an IPv4 or IPv6 address, not 'x'
 tenants = { id = 'a' } | tenants: must be an array of tables, [[tenants]], not a table
@@ -290,25 +295,6 @@ def test_an_endpoint_is_parsed_as_it_was_written(host: str, port: int) -> None:
     assert Endpoint.parse(str(endpoint)) == endpoint
 
 
-@pytest.mark.parametrize(
-    ("text", "complaint"),
-    [
-        ("", "host:port"),
-        ("relay:0", "from 1 to 65535"),
-        ("relay:65536", "from 1 to 65535"),
-        ("relay:٣", "from 1 to 65535"),
-        ("https://relay:80", "brackets"),
-        ("::1:80", "in brackets"),
-        ("[relay]:80", "IPv6 address in its brackets"),
-        ("a b:80", "host:port"),
-        ("relay/x:80", "host:port"),
-    ],
-)
-def test_a_wrong_endpoint_is_rejected_with_the_reason(text: str, complaint: str) -> None:
-    with pytest.raises(ValueError, match=complaint):
-        Endpoint.parse(text)
-
-
 def test_tenants_are_chosen_by_their_limits() -> None:
     profile = Profile(tenants=DEVELOPMENT_TENANTS)
     chosen = [profile.main_tenant, profile.second_tenant, profile.inactive_tenant]
@@ -330,8 +316,3 @@ def test_without_an_unlimited_tenant_the_one_with_the_widest_limits_is_chosen() 
     assert profile.main_tenant == wide
     assert profile.second_tenant == narrow
     assert profile.tenants_with("tunnel_limit") == (narrow, both)
-
-
-def test_the_repr_of_a_profile_contains_no_secret() -> None:
-    tokens = IssuerSettings(secret="hush", claims={"a": "hush"}, ready=ReadyTokens(valid="hush", tenants={"a": "hush"}))
-    assert "hush" not in repr(Profile(tokens=tokens))
