@@ -21,7 +21,7 @@ import pytest
 
 import cbspec_conformance.relay
 from cbspec.cli import main
-from cbspec.cli.cases import find_cases
+from cbspec.cli.explain import find_cases
 from cbspec_conformance.reporting.results import write_results
 from cbspec_conformance.reporting.saved_run import SavedRun
 from cbspec_simulator import VARIANTS

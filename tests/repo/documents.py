@@ -17,7 +17,7 @@ from typing import Final
 from prometheus_client.core import Metric
 
 from cbspec.catalogue.requirements import CHAPTERS, REQUIREMENTS, Level, Requirement
-from cbspec.cli.cases import Case, find_cases
+from cbspec.cli.explain import Case, find_cases
 from cbspec.documents import describe, keys, meta, plain_type
 from cbspec.profile.identity import DEVELOPMENT_SECRET, DEVELOPMENT_TENANTS
 from cbspec.profile.profile import Tenant, template

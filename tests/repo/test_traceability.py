@@ -6,7 +6,7 @@ import ast
 import re
 
 from cbspec.catalogue.requirements import REQUIREMENTS
-from cbspec.cli.cases import find_cases
+from cbspec.cli.explain import find_cases
 from tests.repo.tree import PACKAGES, ROOT, name, sources, tree
 
 SUITE = ROOT / PACKAGES["cbspec_conformance"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from itertools import product
 
@@ -25,7 +26,6 @@ from cbspec.protocol.framing import StreamFramer
 from cbspec.protocol.messages import (
     Answer,
     Auth,
-    AuthResponse,
     Error,
     Heartbeat,
     HeartbeatResponse,
@@ -37,25 +37,21 @@ from cbspec.protocol.messages import (
     TunnelInfo,
     TunnelResponse,
     encode,
+    parse,
 )
 from cbspec.protocol.state import REQUESTS, SUCCESS_TYPES, TABLE, Refuse, Serve, State
 from cbspec.protocol.websocket import WebSocketFramer
+from cbspec_schemas import examples
 from tests.cbspec.spelling import cut, requests
 
-TUNNEL = TunnelInfo("tunnel_001", "tenant-001", 3389, "192.168.1.100", 3389)
-SAMPLES: dict[type[Request], Request] = {
-    Hello: Hello(),
-    Auth: Auth("<jwt>"),
-    TunnelInfo: TUNNEL,
-    Heartbeat: Heartbeat(),
-}
-ANSWERS: dict[type[Answer], Answer] = {
-    HelloResponse: HelloResponse(),
-    AuthResponse: AuthResponse("user123", "tenant-001"),
-    TunnelResponse: TunnelResponse("tunnel_001"),
-    HeartbeatResponse: HeartbeatResponse(),
-    Error: Error("server_unavailable", "later"),
-}
+OF_PAGE = [
+    parse(json.loads(each.text), Role.CLIENT if each.direction == "client" else Role.RELAY)
+    for each in examples()
+    if each.name.endswith("-page")
+]
+"""The messages of the specification."""
+SAMPLES: dict[type[Request], Request] = {type(each): each for each in OF_PAGE if isinstance(each, Request)}
+ANSWERS: dict[type[Answer], Answer] = {type(each): each for each in OF_PAGE if isinstance(each, Answer)}
 ERROR = Error("invalid_token", "no")
 # The specification's order, compared with a hand-written list of the served requests.
 SERVED = {
