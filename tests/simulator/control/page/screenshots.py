@@ -17,9 +17,6 @@ from tests.simulator.control.page.browser import Browser, opened
 from tests.support.client import RawClient
 from tests.support.messages import BEAT, HELLO, auth, tunnel
 
-SIZE: Final = (1360, 870)
-"""Pixels."""
-
 CONFIG: Final = Config(
     listen=Listen(port=0),
     control=ControlSettings(port=0),
@@ -69,7 +66,7 @@ def traffic(relay: Simulator, stack: ExitStack) -> None:
 def take(browser: Browser, url: str, scheme: str) -> bytes:
     """Return a PNG picture of the page in a colour scheme."""
     browser.scheme(scheme)
-    browser.size(*SIZE)
+    browser.size(1360, 870)
     browser.go(url)
     browser.until("document.querySelectorAll('#lanes strong').length === 3 && document.querySelectorAll('.bar').length")
     browser.until("[...document.querySelectorAll('.matched')].every((each) => each.textContent !== 'of 0')")
