@@ -117,10 +117,6 @@ class ConnectionState:
         """As `acts_for`, except that a token is returned undecoded: most readers never need its names."""
         return self.names or self.shown
 
-    def hold(self, account: Account) -> None:
-        """Keep a unit of an account until the connection ends."""
-        self.held.append(account)
-
 
 @dataclass(slots=True)
 class Attempt:

@@ -6,7 +6,8 @@ from collections.abc import Container, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, fields, make_dataclass
 from difflib import get_close_matches
 from enum import Enum
-from functools import cache, partial
+from functools import cache
+from itertools import repeat
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal, Self
 
@@ -76,11 +77,9 @@ class Fault:
 
     def concerns(self, occasion: Occasion) -> bool:
         """Return whether direction and transport allow a strike."""
-        if self.direction is not occasion.direction:
-            return False
-        return not occasion.transport or all(
-            part.kind is None or occasion.transport in part.kind.transports for part in self.parts
-        )
+        kinds = [part.kind for part in self.parts if part.kind is not None]
+        known = not occasion.transport or all(occasion.transport in kind.transports for kind in kinds)
+        return known and self.direction is occasion.direction
 
     def to_json(self) -> dict[str, Any]:
         """Return the fault as in a scenario."""
@@ -113,15 +112,11 @@ def kind_table(name: str, *, alone: bool) -> type:
     A fault on its own may have a name and a condition, a part of a sequence may not.
     """
     params = [
-        (key, param.hint, field() if param.required else field(default_factory=partial(_same, param.default)))
+        (key, param.hint, field() if param.required else field(default_factory=repeat(param.default).__next__))
         for key, param in (KINDS[name].params if name in KINDS else {}).items()
     ]
     common = [("name", _FaultName, field(default="")), ("when", _Condition, field(default=_PLAIN))] if alone else []
     return make_dataclass(name, [("kind", Literal[name]), *params, *common], kw_only=True)
-
-
-def _same(value: object) -> object:
-    return value
 
 
 def _read_part(data: object, place: Place, reader: DocumentReader, *, alone: bool = False) -> Any:  # noqa: ANN401

@@ -3,17 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
-import itertools
-import logging
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import replace
+from collections.abc import Callable, Mapping
 from typing import Any, Final, NamedTuple
 
 from cbspec.profile.target import Tenant
 from cbspec_simulator import Config, Simulator
-from cbspec_simulator.faults.catalogue import KINDS
-from cbspec_simulator.faults.fault import Fault
 from cbspec_simulator.settings.config import Listen
 from tests.support import messages
 from tests.support.client import RawClient
@@ -81,28 +75,3 @@ class Show(NamedTuple):
     clean: object
     wrong: object
     fault: Mapping[str, Any] = {}
-
-
-async def prove(kind: str, shows: tuple[Show, ...]) -> None:
-    """Assert on every transport that the fault has its effect, and that a relay without it shows none of it."""
-    for shown, transport in itertools.product(shows, KINDS[kind].transports):
-        fault = Fault.read({"kind": kind, "name": "it", **shown.fault})
-        for faults, expected in (((), shown.clean), ((fault,), shown.wrong)):
-            with _no_errors():
-                async with Simulator(replace(CONFIG, faults=faults)) as simulator:
-                    seen = await asyncio.to_thread(shown.look, ProbedRelay(simulator, transport))
-            assert seen == expected, (transport, faults)
-
-
-@contextlib.contextmanager
-def _no_errors() -> Iterator[None]:
-    """Fail if the relay's own code fails: it closes the connection then, which may look intended."""
-    found: list[str] = []
-    handler = logging.Handler(logging.ERROR)
-    handler.emit = lambda record: found.append(record.getMessage())  # type: ignore[method-assign]
-    logging.getLogger().addHandler(handler)
-    try:
-        yield
-    finally:
-        logging.getLogger().removeHandler(handler)
-    assert found == []

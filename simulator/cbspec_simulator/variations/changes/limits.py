@@ -72,7 +72,7 @@ def _on_refusal(act: Callable[[Attempt, str], object], *codes: ErrorCode) -> Cha
 
 def _hold(attempt: Attempt, account: Account) -> None:
     attempt.relay.usage.take(account, None)
-    attempt.connection.hold(account)
+    attempt.connection.held.append(account)
 
 
 def _counted(attempt: Attempt, tenant: str) -> None:
