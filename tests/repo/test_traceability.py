@@ -22,15 +22,13 @@ FILES = {
 }
 # A demand on all message types is tried in the file of its chapter.
 CHAPTER_FILES = {"MSG": "notes/test_utf8_json.py", "ROB": "notes/test_hostile_input.py"}
-# Files with a property that covers several sections, and the chapters that it covers.
+# Files with cases that cover several sections, and the chapters of those cases.
 PROPERTIES = {
     "relay/error_codes/test_limits_model.py": ("LIM", "CON", "BUF"),
-    "relay/error_codes/test_limits_at_once.py": ("LIM",),
-    "relay/message_types/test_damaged_tokens.py": ("AUT",),
+    "relay/message_types/test_5_error.py": ("MSG",),
     "relay/message_types/test_near_misses.py": ("HEL", "AUT", "TUN", "TEN"),
-    "relay/notes/test_utf8_json_websocket.py": ("MSG",),
+    "relay/notes/test_websocket.py": ("MSG",),
     "relay/notes/test_any_spelling.py": ("MSG",),
-    "relay/notes/test_damaged_json.py": ("MSG",),
 }
 
 

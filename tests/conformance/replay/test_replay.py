@@ -85,7 +85,7 @@ TUNNELS, AUTH, HEARTBEAT = (
 JSON, WEBSOCKET, COMPRESSION = (f"notes.test_{name}" for name in ("utf8_json", "websocket", "no_compression"))
 LIMITS = "error_codes.test_tenant_limit_exceeded"
 FOUND = (
-    Found("hello-answered-twice", "CB-MSG-004", JSON, "test_one_answer_to_a_request"),
+    Found("hello-answered-twice", "CB-MSG-004", JSON, "test_output_is_one_message", ("CB-MSG-004",)),
     Found("expired-accepted", "CB-AUT-005", AUTH, "test_forged_tokens_are_refused", ("CB-AUT-005",)),
     Found("embedded-secret-trusted", "CB-AUT-011", AUTH, "test_forged_tokens_are_refused", ("CB-AUT-011",)),
     Found("json-claims-accepted", "CB-AUT-012", AUTH, "test_forged_tokens_are_refused", ("CB-AUT-012",)),
@@ -93,7 +93,7 @@ FOUND = (
     Found("refused-but-authenticated", "CB-AUT-016", AUTH, "test_refused_is_not_authenticated"),
     Found("remote-port-zero-wrong-code", "CB-TUN-010", TUNNELS, "test_invalid_member_is_refused", ("CB-TUN-010",)),
     Found("heartbeat-answered-by-tunnel-response", "CB-HBT-001", HEARTBEAT, "test_heartbeat_is_answered"),
-    Found("error-quotes-token", "CB-ERR-004", JSON, "test_one_answer_to_a_request"),
+    Found("error-quotes-token", "CB-ERR-004", JSON, "test_output_is_one_message", ("CB-MSG-004",)),
     Found("output-gzip", "CB-CMP-001", COMPRESSION, "test_output_is_not_compressed"),
     Found("input-not-json-unanswered", "CB-MSG-007", JSON, "test_invalid_input_is_answered", ("an array",)),
     Found("input-split-not-understood", "CB-MSG-009", JSON, "test_byte_by_byte", ("auth",)),

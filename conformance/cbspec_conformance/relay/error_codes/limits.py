@@ -120,36 +120,52 @@ def count_tunnels(relay: RelayUnderTest, session: ProbeSession, most: int, end: 
 
 def served_connections(relay: RelayUnderTest, tenant: Tenant, count: int) -> None:
     """Check that `count` connections of a tenant are served at the same time, and close them."""
-    with contextlib.ExitStack() as stack:
-        for session in [_occupy(relay, tenant, stack) for _ in range(count)]:
+    sessions = hold(count, lambda: _occupy(relay, tenant))
+    try:
+        for session in sessions:
             judge.accepted(session.heartbeat(), FULL)
+    finally:
+        for session in sessions:
+            session.close()
 
 
 def fill_connections(relay: RelayUnderTest, tenant: Tenant, count: int) -> list[ProbeSession]:
     """Return `count` connections of a tenant that are open at the same time. A control."""
-
-    def fill() -> list[ProbeSession]:
-        with contextlib.ExitStack() as stack:
-            sessions = [_occupy(relay, tenant, stack) for _ in range(count)]
-            stack.pop_all()
-        return sessions
-
     relay.room.use(tenant)
     with relay.control(f"{count} connections"):
-        return relay.soon(fill)
+        return relay.soon(lambda: hold(count, lambda: _occupy(relay, tenant)))
 
 
-def _occupy(relay: RelayUnderTest, tenant: Tenant, stack: contextlib.ExitStack) -> ProbeSession:
+def _occupy(relay: RelayUnderTest, tenant: Tenant) -> ProbeSession:
     """Open a connection that counts against the tenant's limit.
 
     It opens a tunnel if there is room for one: the specification doesn't say at which step a connection counts.
     """
-    session = stack.enter_context(contextlib.closing(relay.greeted()))
-    judge.accepted(relay.authenticate(session, tenant), FULL)
-    pool = relay.profile.relay.buffer_pool
-    if tenant.tunnel_limit is None and (pool is None or pool >= (tenant.connection_limit or 0)):
-        judge.accepted(session.ask(relay.tunnel_info(tenant.id)), FULL)
+    with closed_on_failure(relay.greeted()) as session:
+        judge.accepted(relay.authenticate(session, tenant), FULL)
+        pool = relay.profile.relay.buffer_pool
+        if tenant.tunnel_limit is None and (pool is None or pool >= (tenant.connection_limit or 0)):
+            judge.accepted(session.ask(relay.tunnel_info(tenant.id)), FULL)
     return session
+
+
+def hold(count: int, join: Callable[[], ProbeSession]) -> list[ProbeSession]:
+    """Return `count` sessions that are open at the same time; if one can't be opened, all are closed."""
+    with contextlib.ExitStack() as stack:
+        sessions = [stack.enter_context(contextlib.closing(join())) for _ in range(count)]
+        stack.pop_all()
+    return sessions
+
+
+def count_joined(most: int, join: Callable[[], ProbeSession], end: str) -> int:
+    """Return the number of sessions that can be open at the same time, at most `most`, and end them."""
+    with contextlib.ExitStack() as stack:
+        for number in range(most):
+            try:
+                stack.enter_context(ending(join(), end))
+            except Broken:
+                return number
+    return most
 
 
 def released(relay: RelayUnderTest, use: Callable[[], int], what: str, end: str) -> None:
@@ -177,3 +193,13 @@ def ending(session: ProbeSession, end: str) -> Iterator[ProbeSession]:
         if end == "reset":
             session.wire.reset()
         session.close()
+
+
+@contextlib.contextmanager
+def closed_on_failure(session: ProbeSession) -> Iterator[ProbeSession]:
+    """Yield a session, and close it after an exception: the relay may count it otherwise during the next attempt."""
+    try:
+        yield session
+    except BaseException:
+        session.close()
+        raise

@@ -95,16 +95,17 @@ def _attempt(relay: RelayUnderTest, at: Endpoint | None, tenant: Tenant, *, insi
 def not_served(exchanges: list[Exchange], expected: str) -> None:
     """Check that no tunnel was opened."""
     for exchange in exchanges:
-        if _is_for_tunnel(exchange):
+        if is_for_tunnel(exchange):
             judge.not_accepted(exchange, expected)
 
 
 def served_tunnel(exchange: Exchange) -> bool:
     """Whether a tunnel was opened."""
-    return _is_for_tunnel(exchange) and judge.served(exchange)
+    return is_for_tunnel(exchange) and judge.served(exchange)
 
 
-def _is_for_tunnel(exchange: Exchange) -> bool:
+def is_for_tunnel(exchange: Exchange) -> bool:
+    """Whether the request was a tunnel_info."""
     return exchange.request is not None and exchange.request.type == "tunnel_info"
 
 

@@ -11,7 +11,7 @@ from cbspec_conformance.judging import judge
 from cbspec_conformance.judging.errors import NotExercised
 from cbspec_conformance.judging.observing import reaction
 from cbspec_conformance.probe.session import ProbeSession
-from cbspec_conformance.relay.error_codes.limits import count_tunnels, released
+from cbspec_conformance.relay.error_codes.limits import closed_on_failure, count_tunnels, released
 from cbspec_conformance.relay.error_codes.refusals import limited
 from cbspec_conformance.runner.marks import alone, last, requirement
 from cbspec_conformance.target.relay import RelayUnderTest
@@ -86,11 +86,7 @@ def _open_tunnels(relay: RelayUnderTest, at: Endpoint | None, size: int) -> Prob
     tenant = relay.tenant
     if tenant.tunnel_limit is not None and tenant.tunnel_limit <= size:
         raise NotExercised(f"tenants.tunnel_limit of {tenant.id} is not above the pool's {size}")
-    session = relay.authenticated(at=at)
-    try:
+    with closed_on_failure(relay.authenticated(at=at)) as session:
         for _ in range(size):
             judge.accepted(session.ask(relay.tunnel_info(tenant.id)), _FULL)
-    except Exception:
-        session.close()
-        raise
     return session

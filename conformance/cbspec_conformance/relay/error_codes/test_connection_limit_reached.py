@@ -51,13 +51,12 @@ def test_one_connection_more(relay: RelayUnderTest) -> None:
 def test_code(relay: RelayUnderTest, identifier: str) -> None:
     """Use up the limit, then open another connection; expect connection_limit_reached, or no error (CB-CON-003)."""
     with _full(relay) as full:
-        exchanges = (
-            refusals.attempt(relay, full.at)
-            if identifier == "CB-CON-003"
-            else refusals.attempt_for_code(relay, full.at, _CODE)
-        )
-        if identifier == "CB-CON-004" and any(refusals.served_tunnel(exchange) for exchange in exchanges):
-            raise Inconclusive(f"connection {full.limit + 1} was served (see CB-CON-002)")
+        if identifier == "CB-CON-003":
+            exchanges = refusals.attempt(relay, full.at)
+        else:
+            exchanges = refusals.attempt_for_code(relay, full.at, _CODE)
+            if any(map(refusals.served_tunnel, exchanges)):
+                raise Inconclusive(f"connection {full.limit + 1} was served (see CB-CON-002)")
         full.not_by_the_pool(exchanges)
         (refusals.code_if_any if identifier == "CB-CON-003" else refusals.code_is_sent)(exchanges, _CODE)
 
@@ -68,7 +67,10 @@ def test_limit_is_released(relay: RelayUnderTest, end: str) -> None:
     """Use up the limit, close or reset the connections, then open as many again within a few seconds."""
     with _limited(relay) as (at, limit):
         relay.needs.served("hello")
-        limits.released(relay, lambda: _served(relay, at, limit + 1, end), "connections", end)
+        most = limit + 1
+        limits.released(
+            relay, lambda: limits.count_joined(most, lambda: _join(relay, at, most), end), "connections", end
+        )
 
 
 @requirement("CB-CON-101")
@@ -97,9 +99,8 @@ class _Full:
         """Raise Inconclusive if a tunnel was refused because the buffer pool may be used up, too."""
         if self.pool is not None and self.pool > self.limit:
             return
-        for exchange in exchanges:
-            is_tunnel = exchange.request is not None and exchange.request.type == "tunnel_info"
-            if is_tunnel and judge.error_code(exchange) == "buffer_pool_exhausted":
+        for exchange in filter(refusals.is_for_tunnel, exchanges):
+            if judge.error_code(exchange) == "buffer_pool_exhausted":
                 raise Inconclusive("the buffer pool is used up, too; give a relay.buffer_pool above the connections")
 
 
@@ -123,28 +124,20 @@ def _fill(relay: RelayUnderTest, at: Endpoint | None, limit: int, *, second_hell
 
     With `second_hello`, the first connection sends another hello before the other connections are opened.
     """
-    sessions: list[ProbeSession] = []
-    with contextlib.ExitStack() as stack:
-        for number in range(limit):
-            sessions.append(stack.enter_context(contextlib.closing(_join(relay, at, limit))))
-            if second_hello and number == 0:
-                exchange = sessions[0].ask(HELLO, fence=False)  # the answer to a heartbeat after it is an open point
+
+    def join() -> ProbeSession:
+        nonlocal second_hello
+        session = _join(relay, at, limit)
+        if second_hello:
+            second_hello = False
+            with limits.closed_on_failure(session):
+                exchange = session.ask(HELLO, fence=False)  # the answer to a heartbeat after it is an open point
                 if not judge.served(exchange) and judge.error_code(exchange) != _CODE:
                     raise NotExercised("the relay doesn't answer a second hello")
                 judge.accepted(exchange, _CODE)
-        stack.pop_all()
-    return sessions
+        return session
 
-
-def _served(relay: RelayUnderTest, at: Endpoint | None, most: int, end: str) -> int:
-    """Return the number of connections served at the same time, at most `most`, and end them."""
-    with contextlib.ExitStack() as stack:
-        for number in range(most):
-            try:
-                stack.enter_context(limits.ending(_join(relay, at, most), end))
-            except Broken:
-                return number
-    return most
+    return limits.hold(limit, join)
 
 
 def _join(relay: RelayUnderTest, at: Endpoint | None, limit: int) -> ProbeSession:
@@ -156,8 +149,7 @@ def _join(relay: RelayUnderTest, at: Endpoint | None, limit: int) -> ProbeSessio
         session = relay.connect(at=at)
     except (Unreachable, HandshakeFailure, Inconclusive) as error:
         raise Broken("a connection that is served", str(error)) from None
-    with contextlib.ExitStack() as stack:
-        stack.callback(session.close)
+    with limits.closed_on_failure(session):
         judge.accepted(session.hello(), _CODE)
         judge.accepted(relay.authenticate(session, relay.tenant), _CODE)
         if all(room is None or room >= limit for room in (_pool(relay, at), relay.tenant.tunnel_limit)):
@@ -167,7 +159,6 @@ def _join(relay: RelayUnderTest, at: Endpoint | None, limit: int) -> ProbeSessio
                 judge.accepted(exchange, _CODE)
             if code and session.ended:
                 raise Inconclusive(f"the relay answers {code} to a valid tunnel_info, and closes the connection")
-        stack.pop_all()
     return session
 
 

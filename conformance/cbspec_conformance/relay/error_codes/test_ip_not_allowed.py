@@ -9,11 +9,12 @@ from cbspec.profile.profile import Tenant
 from cbspec_conformance.judging import judge
 from cbspec_conformance.judging.errors import Broken, NotExercised
 from cbspec_conformance.judging.observing import reaction
-from cbspec_conformance.probe.session import ProbeSession
-from cbspec_conformance.record.exchange import Exchange
 from cbspec_conformance.relay.error_codes.limits import active_tenants
+from cbspec_conformance.relay.requests import request_tunnel
 from cbspec_conformance.runner.marks import requirement
 from cbspec_conformance.target.relay import RelayUnderTest
+
+_GIVE_FREE = "give tenants (an active one without tenants.allowed_addresses)"
 
 
 @requirement("CB-ADR-001")
@@ -21,7 +22,7 @@ def test_address_on_the_list(relay: RelayUnderTest) -> None:
     """Authenticate and open a tunnel from an address on the tenant's list."""
     tenant, source = _tenant_and_source(relay, allowed=True)
     relay.authenticated()
-    _served(relay, tenant, source)
+    judge.accepted(request_tunnel(relay, relay.greeted(source=source), tenant))
 
 
 @requirement("CB-ADR-002")
@@ -30,8 +31,8 @@ def test_address_outside_the_list(relay: RelayUnderTest) -> None:
     tenant, source = _tenant_and_source(relay, allowed=False)
     relay.authenticated()
     for _ in range(3):  # every attempt must be refused
-        session, exchange = _attempt(relay, tenant, source)
-        judge.refused_with(exchange, "ip_not_allowed")
+        session = relay.greeted(source=source)
+        judge.refused_with(request_tunnel(relay, session, tenant), "ip_not_allowed")
         if not session.ended:
             judge.not_accepted(session.ask(relay.tunnel_info(tenant.id)), "no tunnel after ip_not_allowed")
         session.close()
@@ -43,11 +44,11 @@ def test_list_is_the_tenants_own(relay: RelayUnderTest) -> None:
     tenant, source = _tenant_and_source(relay, allowed=False)
     relay.authenticated()
     with relay.control(f"{tenant.id} refused from this address"):
-        judge.refused(_attempt(relay, tenant, source)[1])
+        judge.refused(request_tunnel(relay, relay.greeted(source=source), tenant))
     free = next((other for other in active_tenants(relay) if other.allows(source)), None)
     if free is None:
-        raise NotExercised("give tenants (an active one without tenants.allowed_addresses)")
-    _served(relay, free, source)
+        raise NotExercised(_GIVE_FREE)
+    judge.accepted(request_tunnel(relay, relay.greeted(source=source), free))
 
 
 @requirement("CB-ADR-101")
@@ -55,7 +56,7 @@ def test_step_of_the_refusal(relay: RelayUnderTest) -> None:
     """Authenticate from an address that is not on the tenant's list, and request a tunnel if auth was accepted."""
     tenant, source = _tenant_and_source(relay, allowed=False)
     relay.authenticated()
-    _, exchange = _attempt(relay, tenant, source)
+    exchange = request_tunnel(relay, relay.greeted(source=source), tenant)
     relay.log.saw(f"{exchange.request.type if exchange.request else ''}: {reaction(exchange)}")
 
 
@@ -66,31 +67,13 @@ def test_no_list_allows_every_address(relay: RelayUnderTest) -> None:
     tenant, source = _tenant_and_source(relay, allowed=True)
     free = [other for other in active_tenants(relay) if not other.allowed_addresses]
     if not free:
-        raise NotExercised("give tenants (an active one without tenants.allowed_addresses)")
+        raise NotExercised(_GIVE_FREE)
     with relay.control(f"{tenant.id} served from this address"):
         judge.accepted(relay.greeted(source=source).ask({"type": "auth", "token": relay.tokens.valid(tenant)}))
     for other in free:
         exchange = relay.greeted(source=source).ask({"type": "auth", "token": relay.tokens.valid(other)})
         if judge.error_code(exchange) == "ip_not_allowed":
             raise Broken(f"no list for {other.id}, as the profile declares", "ip_not_allowed", exchange)
-
-
-def _attempt(relay: RelayUnderTest, tenant: Tenant, source: str) -> tuple[ProbeSession, Exchange]:
-    """Authenticate from an address, and request a tunnel if that was accepted; return the last exchange.
-
-    The specification doesn't say at which step the relay checks the list.
-    """
-    session = relay.greeted(source=source)
-    exchange = relay.authenticate(session, tenant)
-    if session.authenticated:
-        exchange = session.ask(relay.tunnel_info(tenant.id))
-    return session, exchange
-
-
-def _served(relay: RelayUnderTest, tenant: Tenant, source: str) -> None:
-    session = relay.greeted(source=source)
-    judge.accepted(relay.authenticate(session, tenant))
-    judge.accepted(session.ask(relay.tunnel_info(tenant.id)))
 
 
 def _tenant_and_source(relay: RelayUnderTest, *, allowed: bool) -> tuple[Tenant, str]:

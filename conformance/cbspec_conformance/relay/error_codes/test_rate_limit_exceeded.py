@@ -146,10 +146,15 @@ def test_scope(relay: RelayUnderTest) -> None:
 @requirement("CB-RAT-102")
 def test_connection_after_the_limit(relay: RelayUnderTest) -> None:
     """Exceed the rate on a connection, then send another heartbeat on it."""
-    tenant, rate = _rated(relay, 0, again=True)
-    session = _exceeded(relay, _unpaced(relay.authenticated(tenant)), rate)
+    session = exceed_again(relay)
     session.answers(1, 0.0)
     relay.log.saw(connection_after_error(session, {"type": "heartbeat"}))
+
+
+def exceed_again(relay: RelayUnderTest) -> ProbeSession:
+    """Exceed a rate that may be in use, and return the session that was refused. A control."""
+    tenant, rate = _rated(relay, 0, again=True)
+    return _exceeded(relay, _unpaced(relay.authenticated(tenant)), rate)
 
 
 def _affects(relay: RelayUnderTest, flooding: ProbeSession, other: ProbeSession, rate: Rate) -> bool:
@@ -272,7 +277,8 @@ def _exceed(relay: RelayUnderTest, session: ProbeSession, rate: Rate) -> ProbeSe
         sent += batch
         answers = _answers(relay, session, batch)
         answered += len(answers)
-        if any(answer.member("code") == _CODE for answer in answers):
+        if refused := [answer for answer in answers if answer.member("code") == _CODE]:
+            relay.log.observe(Exchange(first, tuple(refused[:1])))
             return session
         _legible(relay, first, answers)
         if session.ended:

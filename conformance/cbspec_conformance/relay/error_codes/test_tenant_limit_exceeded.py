@@ -3,34 +3,35 @@
 from __future__ import annotations
 
 import contextlib
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import pytest
 
 from cbspec.profile.profile import Tenant
 from cbspec_conformance.judging import judge
-from cbspec_conformance.judging.errors import NotExercised
+from cbspec_conformance.judging.errors import Broken, NotExercised
 from cbspec_conformance.judging.observing import ACCEPTED, reaction
 from cbspec_conformance.probe.session import ProbeSession
 from cbspec_conformance.record.exchange import Exchange
 from cbspec_conformance.relay.error_codes import limits
 from cbspec_conformance.relay.error_codes.refusals import dialling
+from cbspec_conformance.relay.requests import needs_transport, request_tunnel
 from cbspec_conformance.runner.marks import alone, last, requirement, requirements
 from cbspec_conformance.target.relay import RelayUnderTest
 
-_RELEASED: dict[str, tuple[str, limits.LimitKey]] = {
-    "CB-LIM-006": ("tunnels", "tunnel_limit"),
-    "CB-LIM-014": ("connections", "connection_limit"),
+_ROUNDS = 2
+_EXCESS = 2
+_KEYS: dict[str, limits.LimitKey] = {
+    **dict.fromkeys(("CB-LIM-001", "CB-LIM-004", "CB-LIM-006"), "tunnel_limit"),
+    **dict.fromkeys(("CB-LIM-011", "CB-LIM-013", "CB-LIM-014"), "connection_limit"),
 }
 
 
 @requirements("CB-LIM-001", "CB-LIM-011")
 def test_whole_limit_is_served(relay: RelayUnderTest, identifier: str) -> None:
     """Use as much as the profile declares: tunnels on one connection, or connections at the same time."""
-    if identifier == "CB-LIM-001":
-        tenant, limit = limits.limited_tenant(relay, "tunnel_limit")
-        relay.soon(lambda: limits.served_tunnels(relay, tenant, limit))
-    else:
-        _connections_work(relay, *limits.limited_tenant(relay, "connection_limit"))
+    _whole_limit_served(relay, _KEYS[identifier])
 
 
 @requirement("CB-LIM-002")
@@ -54,14 +55,13 @@ def test_refused_tunnels_do_not_count(relay: RelayUnderTest, kind: str) -> None:
             limits.tunnels_work(relay, tenant, limit, at=at)
         session = relay.authenticated(tenant, at=at)
         end = {name: value for name, value in request.items() if name.startswith("remote_")}
+        invalid = "remote_port is 0" if kind == "refused" else ""
 
         def fail() -> None:
             nonlocal session
             session = relay.authenticated(tenant, at=at) if session.ended else session
-            if kind == "refused":
-                judge.refused(session.ask(relay.tunnel_info(tenant.id, **end), invalid="remote_port is 0"))
-            else:
-                judge.refused_with(session.ask(relay.tunnel_info(tenant.id, **end)), "data_transfer_failed")
+            exchange = session.ask(relay.tunnel_info(tenant.id, **end), invalid=invalid)
+            judge.refused(exchange) if invalid else judge.refused_with(exchange, "data_transfer_failed")
 
         def open_one() -> None:
             if session.ended:  # after an error; all tunnels can be opened on a new connection
@@ -97,14 +97,19 @@ def test_tunnel_limit_is_the_tenants_own(relay: RelayUnderTest) -> None:
     relay.soon(open_theirs)
 
 
-@requirement("CB-LIM-004")
-def test_others_tunnels_do_not_count(relay: RelayUnderTest) -> None:
-    """Another tenant opens as many tunnels as its limit allows; then use up the whole limit of the first tenant."""
-    tenant, limit = limits.limited_tenant(relay, "tunnel_limit")
+@requirements("CB-LIM-004", "CB-LIM-013")
+def test_others_do_not_count(relay: RelayUnderTest, identifier: str) -> None:
+    """Another tenant takes as much as the limit, as far as its own allows; then use up the first tenant's limit."""
+    key = _KEYS[identifier]
+    tenant, limit = limits.limited_tenant(relay, key)
     other = limits.other_tenant(relay, tenant)
-    limits.tunnels_work(relay, tenant, limit)
-    limits.fill_tunnels(relay, relay.authenticated(other), relay.room.tunnels(limit))
-    relay.soon(lambda: limits.served_tunnels(relay, tenant, limit))
+    with relay.control(f"the whole limit of {limit}"):
+        _whole_limit_served(relay, key)
+    if key == "tunnel_limit":
+        limits.fill_tunnels(relay, relay.authenticated(other), relay.room.tunnels(limit))
+    else:
+        limits.fill_connections(relay, other, min(limit, other.connection_limit or limit))
+    _whole_limit_served(relay, key)
 
 
 @requirement("CB-LIM-005")
@@ -115,8 +120,7 @@ def test_tunnel_limit_counts_over_connections(relay: RelayUnderTest, second: str
     The second connection has another subject, and the suite's transport or WebSocket.
     """
     if second == "websocket":
-        relay.needs.stream()
-        relay.needs.websocket()
+        _needs_both_transports(relay)
     tenant, limit = limits.shared_tunnel_limit(relay)
     first = relay.authenticated(tenant)
     transport = "websocket" if second == "websocket" else ""
@@ -145,12 +149,15 @@ def test_tunnels_of_two_connections_add_up(relay: RelayUnderTest, event: str) ->
 
 
 @requirement("CB-LIM-012")
-@pytest.mark.parametrize("event", ["none", "close", "refusal"])
+@pytest.mark.parametrize("event", ["none", "close", "refusal", "websocket"])
 def test_one_connection_more(relay: RelayUnderTest, event: str) -> None:
     """Use up the tenant's limit, then authenticate on another connection, and request a tunnel if auth is accepted.
 
-    Before that, one of the connections is closed and replaced, or a tunnel_info on it is refused.
+    Before that, one of the connections is closed and replaced, or a tunnel_info on it is refused. The other connection
+    uses the same transport, or WebSocket next to plain streams.
     """
+    if event == "websocket":
+        _needs_both_transports(relay)
     tenant, limit = limits.limited_tenant(relay, "connection_limit")
     sessions = limits.fill_connections(relay, tenant, limit)
     if event == "close":
@@ -165,18 +172,8 @@ def test_one_connection_more(relay: RelayUnderTest, event: str) -> None:
             judge.refused(sessions[0].ask(request, invalid="remote_port is 0"))
         if sessions[0].ended:
             raise NotExercised("the relay closes the connection after an error")
-    for subject in (None, "cbspec-second", None):
-        judge.refused_with(_attempt(relay, tenant, subject=subject), limits.FULL)
-
-
-@requirement("CB-LIM-012")
-def test_one_connection_more_over_websocket(relay: RelayUnderTest) -> None:
-    """Use up the tenant's limit over plain streams, then open another connection over WebSocket."""
-    relay.needs.stream()
-    relay.needs.websocket()
-    tenant, limit = limits.limited_tenant(relay, "connection_limit")
-    limits.fill_connections(relay, tenant, limit)
-    judge.refused_with(_attempt(relay, tenant, transport="websocket"), limits.FULL)
+    for how in [{"transport": "websocket"}] if event == "websocket" else [{}, {"subject": "cbspec-second"}, {}]:
+        judge.refused_with(_attempt(relay, tenant, **how), limits.FULL)
 
 
 @requirement("CB-LIM-013")
@@ -185,27 +182,14 @@ def test_connection_limit_is_the_tenants_own(relay: RelayUnderTest) -> None:
     tenant, limit = limits.limited_tenant(relay, "connection_limit")
     other = limits.other_tenant(relay, tenant)
     limits.fill_connections(relay, tenant, limit)
-    session = relay.greeted()
-    judge.accepted(relay.authenticate(session, other), limits.FULL)
-    judge.accepted(session.ask(relay.tunnel_info(other.id)), limits.FULL)
-
-
-@requirement("CB-LIM-013")
-def test_others_connections_do_not_count(relay: RelayUnderTest) -> None:
-    """Another tenant opens as many connections as the limit; then use up the whole limit of the first tenant."""
-    tenant, limit = limits.limited_tenant(relay, "connection_limit")
-    other = limits.other_tenant(relay, tenant)
-    with relay.control(f"{limit} connections"):
-        _connections_work(relay, tenant, limit)
-    limits.fill_connections(relay, other, min(limit, other.connection_limit or limit))
-    _connections_work(relay, tenant, limit)
+    judge.accepted(request_tunnel(relay, relay.greeted(), other), limits.FULL)
 
 
 @requirements("CB-LIM-006", "CB-LIM-014")
 @pytest.mark.parametrize("end", ["closed", pytest.param("reset", marks=last)])
 def test_limit_is_released(relay: RelayUnderTest, identifier: str, end: str) -> None:
     """Use up the limit, close or reset the connections, then use it up again within a few seconds."""
-    what, key = _RELEASED[identifier]
+    key = _KEYS[identifier]
     tenant, limit = limits.limited_tenant(relay, key)
 
     def open_tunnels() -> int:
@@ -213,17 +197,125 @@ def test_limit_is_released(relay: RelayUnderTest, identifier: str, end: str) -> 
         judge.accepted(relay.authenticate(session, tenant), limits.FULL)
         return limits.count_tunnels(relay, session, limit + 1, end)
 
-    def open_connections() -> int:
-        with contextlib.ExitStack() as stack:
-            for number in range(limit + 1):
-                session = stack.enter_context(limits.ending(relay.greeted(), end))
-                if not judge.served(_request_tunnel(relay, session, tenant)):
-                    return number
-        return limit
+    def join() -> ProbeSession:
+        with limits.closed_on_failure(relay.greeted()) as session:
+            judge.accepted(request_tunnel(relay, session, tenant), limits.FULL)
+        return session
 
     relay.needs.served("tunnel_info")
     relay.room.use(tenant)
-    limits.released(relay, open_tunnels if what == "tunnels" else open_connections, what, end)
+    use = open_tunnels if key == "tunnel_limit" else lambda: limits.count_joined(limit + 1, join, end)
+    limits.released(relay, use, key.removesuffix("_limit") + "s", end)
+
+
+# ------------------------------------------------------------------ requests that arrive at the same time
+
+# A relay that checks its count before it increases it may allow too many. The cases of single requests judge whether
+# all below the limit are served.
+
+
+@requirement("CB-LIM-002")
+def test_tunnels_at_once(relay: RelayUnderTest) -> None:
+    """Request two tunnels more than the limit in one TLS record; at most the limit may be opened."""
+    tenant, limit = _without_rate(limits.limited_tenant(relay, "tunnel_limit"))
+    limits.tunnels_work(relay, tenant, limit)
+    for _ in range(_ROUNDS):
+        _one_connection(relay, tenant, limit)
+
+
+@requirement("CB-LIM-005")
+def test_tunnels_at_once_on_two_connections(relay: RelayUnderTest) -> None:
+    """Request more tunnels than the limit on two connections at once; together they may open at most the limit."""
+    tenant, limit = _without_rate(limits.shared_tunnel_limit(relay))
+    for _ in range(_ROUNDS):
+        with relay.control(f"a limit of {limit} tunnels, requested at once on one connection"):
+            _one_connection(relay, tenant, limit)
+        sessions = [relay.authenticated(tenant) for _ in range(2)]
+        exchanges = _tunnels_at_once(relay, sessions, (limit + _EXCESS + 1) // 2)
+        for exchange in exchanges:
+            _at_most(limit, "tunnels", [exchange])
+        # A session that the relay closed after a refusal has released its tunnels, and another may have taken them.
+        both = zip(sessions, exchanges, strict=True)
+        held = [exchange for session, exchange in both if not session.ended and judge.served(session.heartbeat())]
+        _at_most(limit, "tunnels", held)
+        relay.room.close_sessions()
+
+
+@requirement("CB-LIM-012")
+def test_connections_at_once(relay: RelayUnderTest) -> None:
+    """Authenticate two connections more than the limit at once, then request a tunnel on those that were accepted.
+
+    At most the limit may open one: the specification doesn't say at which step the limit applies.
+    """
+    tenant, limit = _without_rate(limits.limited_tenant(relay, "connection_limit"))
+    if tenant.tunnel_limit is not None and tenant.tunnel_limit <= limit:
+        raise NotExercised(f"tenants.tunnel_limit of {tenant.id} is not above its tenants.connection_limit")
+    for _ in range(_ROUNDS):
+        with relay.control(f"{limit} connections"):
+            _whole_limit_served(relay, "connection_limit")
+        sessions = [relay.greeted() for _ in range(limit + _EXCESS)]
+        for session in sessions:
+            session.assume(tenant=tenant.id)
+        auths = _at_once(relay, sessions, lambda _: [{"type": "auth", "token": relay.tokens.valid(tenant)}])
+        for session, exchange in zip(sessions, auths, strict=True):
+            session.assume(authenticated=judge.served(exchange))
+        _at_most(0, "tunnels before any is requested", auths)
+        _at_most(limit, "connections", _tunnels_at_once(relay, [each for each in sessions if each.authenticated], 1))
+        relay.room.close_sessions()
+
+
+def _one_connection(relay: RelayUnderTest, tenant: Tenant, limit: int) -> None:
+    session = relay.authenticated(tenant)
+    _at_most(limit, "tunnels", _tunnels_at_once(relay, [session], limit + _EXCESS))
+    session.close()
+
+
+def _tunnels_at_once(relay: RelayUnderTest, sessions: list[ProbeSession], count: int) -> list[Exchange]:
+    """Request `count` tunnels on each session before any answer is read."""
+    return _at_once(relay, sessions, lambda session: [relay.tunnel_info(session.tenant) for _ in range(count)])
+
+
+def _at_once(
+    relay: RelayUnderTest, sessions: list[ProbeSession], requests: Callable[[ProbeSession], list[dict[str, Any]]]
+) -> list[Exchange]:
+    """Send each session's requests in one piece, and read answers only after the last piece."""
+    noted = [(session, [session.note(request) for request in requests(session)]) for session in sessions]
+    for session, messages in noted:
+        session.send_unanswered(b"".join(data for _, data in messages), messages=len(messages))
+    exchanges = []
+    for session, messages in noted:
+        exchange = session.gathered(messages[0][0], session.answers(len(messages)))
+        if len(messages) == 1:
+            exchange = relay.log.observe(exchange)
+        session.count_tunnels(_opened([exchange]))
+        exchanges.append(exchange)
+    return exchanges
+
+
+def _opened(exchanges: Sequence[Exchange]) -> int:
+    """Return the number of opened tunnels, by their ids: a repeated answer opens nothing."""
+    answers = [answer for exchange in exchanges for answer in exchange.answers if answer.type == "tunnel_response"]
+    return len({str(answer.member("tunnel_id")) for answer in answers if judge.is_success(answer)})
+
+
+def _at_most(limit: int, what: str, exchanges: Sequence[Exchange]) -> None:
+    """Check that no more tunnels were opened than the limit allows.
+
+    Raises Inconclusive if another limit refused a request: it may have hidden the breach.
+    """
+    opened = _opened(exchanges)
+    if opened > limit:
+        raise Broken(f"at most {limit} {what}, however many are requested at once", f"{opened} tunnels", *exchanges)
+    for answer in (answer for exchange in exchanges for answer in exchange.answers if answer.type == "error"):
+        if (code := answer.member("code")) in judge.OUT_OF_ROOM and code != limits.FULL:
+            raise judge.no_room(code, see=" elsewhere")
+
+
+def _without_rate(limited: tuple[Tenant, int]) -> tuple[Tenant, int]:
+    """Return a tenant and its limit. Raises NotExercised if it has a rate as well."""
+    if limited[0].rate is not None:
+        raise NotExercised(f"{limited[0].id} has a rate, which may refuse requests that are sent at once")
+    return limited
 
 
 # ------------------------------------------------------------------ open points
@@ -233,7 +325,7 @@ def test_limit_is_released(relay: RelayUnderTest, identifier: str, end: str) -> 
 def test_step_of_the_connection_limit(relay: RelayUnderTest) -> None:
     """Use up the tenant's limit, then send hello, auth and a tunnel_info on another connection."""
     tenant, limit = limits.limited_tenant(relay, "connection_limit")
-    _connections_work(relay, tenant, limit)
+    _whole_limit_served(relay, "connection_limit")
     limits.fill_connections(relay, tenant, limit)
     exchange = _attempt(relay, tenant)
     relay.log.saw(f"{exchange.request.type if exchange.request else ''}: {reaction(exchange, limits.FULL)}")
@@ -246,7 +338,7 @@ def test_refused_auths_and_the_connection_limit(relay: RelayUnderTest) -> None:
     The refused connections are kept if the relay keeps them open.
     """
     tenant, limit = limits.limited_tenant(relay, "connection_limit")
-    _connections_work(relay, tenant, limit)
+    _whole_limit_served(relay, "connection_limit")
     sessions = [relay.greeted() for _ in range(limit)]
     with relay.control("refused auths"):
         for session in sessions:
@@ -270,7 +362,7 @@ def test_limit_or_validation_first(relay: RelayUnderTest) -> None:
 def test_identifier_twice_and_the_tunnel_limit(relay: RelayUnderTest) -> None:
     """Open a tunnel, send the same tunnel_info again, and count how many other tunnels the limit still allows."""
     tenant, limit = limits.limited_tenant(relay, "tunnel_limit")
-    relay.soon(lambda: limits.served_tunnels(relay, tenant, limit))
+    _whole_limit_served(relay, "tunnel_limit")
     session = limits.fill_tunnels(relay, relay.authenticated(tenant), 1)
     request = relay.tunnel_info(tenant.id)
     with relay.control("a valid tunnel_info"):
@@ -283,20 +375,20 @@ def test_identifier_twice_and_the_tunnel_limit(relay: RelayUnderTest) -> None:
     relay.log.saw("counted once" if left == [ACCEPTED] * (limit - 2) else "counted twice")
 
 
-def _connections_work(relay: RelayUnderTest, tenant: Tenant, limit: int) -> None:
+def _whole_limit_served(relay: RelayUnderTest, key: limits.LimitKey) -> None:
+    """Check that a tenant can use its whole limit; the relay may release that of earlier cases late."""
+    tenant, limit = limits.limited_tenant(relay, key)
+    serve = limits.served_tunnels if key == "tunnel_limit" else limits.served_connections
     relay.room.use(tenant)
-    relay.soon(lambda: limits.served_connections(relay, tenant, limit))
+    relay.soon(lambda: serve(relay, tenant, limit))
 
 
 def _attempt(relay: RelayUnderTest, tenant: Tenant, *, subject: str | None = None, transport: str = "") -> Exchange:
-    """Authenticate on a new connection, and request a tunnel if that was accepted; return the last exchange."""
+    """Request a tunnel on a new connection, as far as its auth is accepted, and close it."""
     with contextlib.closing(relay.greeted(transport=transport)) as session:
-        return _request_tunnel(relay, session, tenant, subject)
+        return request_tunnel(relay, session, tenant, relay.tokens.valid(tenant, subject))
 
 
-def _request_tunnel(
-    relay: RelayUnderTest, session: ProbeSession, tenant: Tenant, subject: str | None = None
-) -> Exchange:
-    """Authenticate, and request a tunnel if accepted: the specification doesn't say which request draws the error."""
-    exchange = relay.authenticate(session, tenant, token=relay.tokens.valid(tenant, subject))
-    return session.ask(relay.tunnel_info(tenant.id)) if session.authenticated else exchange
+def _needs_both_transports(relay: RelayUnderTest) -> None:
+    for transport in ("tcp", "websocket"):
+        needs_transport(relay, transport)

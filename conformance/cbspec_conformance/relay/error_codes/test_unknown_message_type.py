@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from cbspec_conformance.judging import judge
-from cbspec_conformance.judging.observing import reaction
 from cbspec_conformance.probe.session import HELLO
+from cbspec_conformance.relay.requests import UNKNOWN, record_reaction
 from cbspec_conformance.runner.marks import requirement, requirements
 from cbspec_conformance.target.kinds import each
 from cbspec_conformance.target.relay import RelayUnderTest
@@ -48,21 +48,19 @@ def test_unknown_type(relay: RelayUnderTest, identifier: str) -> None:
 @requirement("CB-UNK-001")
 def test_unknown_type_before_auth(relay: RelayUnderTest) -> None:
     """After hello, send an object of unknown type; any code is right, since the client is not authenticated."""
-    judge.refused(relay.greeted().ask({"type": "cbspec_unknown"}, invalid="of unknown type"))
+    judge.refused(relay.greeted().ask(UNKNOWN, invalid="of unknown type"))
 
 
 @requirement("CB-UNK-101")
 def test_types_in_capitals(relay: RelayUnderTest) -> None:
     """Send otherwise valid requests with their type in capital letters."""
     relay.beat(relay.authenticated())
-    for kind in ("HEARTBEAT", "Heartbeat"):
-        session = relay.authenticated()
-        relay.log.saw(reaction(session.ask({"type": kind}, invalid="its type is in capitals")), of=kind)
-    exchange = relay.connect().ask({**HELLO, "type": "HELLO"}, invalid="its type is in capitals")
-    relay.log.saw(reaction(exchange), of="HELLO")
+    for kind in ("HEARTBEAT", "Heartbeat", "HELLO"):
+        session, request = (relay.connect(), HELLO) if kind == "HELLO" else (relay.authenticated(), {})
+        record_reaction(relay, session, {**request, "type": kind}, of=kind, invalid="its type is in capitals")
 
 
 @requirement("CB-UNK-102")
 def test_reaction_to_an_unknown_type_before_auth(relay: RelayUnderTest) -> None:
     """After hello, send an object of unknown type."""
-    relay.log.saw(reaction(relay.greeted().ask({"type": "cbspec_unknown"}, invalid="of unknown type")))
+    record_reaction(relay, relay.greeted(), UNKNOWN, invalid="of unknown type")

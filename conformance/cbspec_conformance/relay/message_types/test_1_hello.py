@@ -10,6 +10,7 @@ from cbspec_conformance.judging import judge
 from cbspec_conformance.judging.observing import ACCEPTED, reaction
 from cbspec_conformance.probe.session import HELLO
 from cbspec_conformance.properties.strategies import MISSING, without
+from cbspec_conformance.relay.requests import TYPES, UNKNOWN, record_reaction, with_tunnel
 from cbspec_conformance.runner.marks import requirement, requirements
 from cbspec_conformance.target.kinds import each
 from cbspec_conformance.target.relay import RelayUnderTest
@@ -53,7 +54,7 @@ def test_members_are_required(relay: RelayUnderTest, identifier: str) -> None:
 
 
 @requirement("CB-HEL-007")
-@pytest.mark.parametrize("kind", ["auth", "tunnel_info", "heartbeat"])
+@pytest.mark.parametrize("kind", TYPES[1:])
 def test_hello_comes_first(relay: RelayUnderTest, kind: str) -> None:
     """Send a valid request as the first message of a connection; the control sends it after hello and auth."""
     control = relay.authenticated()
@@ -76,13 +77,13 @@ def test_fewer_features_are_accepted(relay: RelayUnderTest, features: list[str])
 @requirement("CB-HEL-101")
 def test_second_hello(relay: RelayUnderTest) -> None:
     """Send a second hello after the first; on another connection, send it after auth, followed by a tunnel_info."""
-    relay.log.saw(reaction(relay.greeted().hello()), of="after hello")
-    relay.open_tunnel(relay.authenticated())
+    record_reaction(relay, relay.greeted(), HELLO, of="after hello")
+    with_tunnel(relay)
     session = relay.authenticated()
     session.assume(authenticated=False)  # the state after a second hello is unknown: a heartbeat is no fence
-    relay.log.saw(reaction(session.hello()), of="after auth")
+    record_reaction(relay, session, HELLO, of="after auth")
     if not session.ended:
-        relay.log.saw(reaction(session.ask(relay.tunnel_info(session.tenant))), of="a tunnel after that")
+        record_reaction(relay, session, relay.tunnel_info(session.tenant), of="a tunnel after that")
 
 
 @requirement("CB-HEL-102")
@@ -107,18 +108,17 @@ def test_reaction_to_an_invalid_hello(relay: RelayUnderTest) -> None:
         ("no features", "features", MISSING),
         ("a string as features", "features", "tls"),
     ):
-        exchange = relay.connect().ask(without(HELLO, member, value), invalid=f"{member} is missing or invalid")
-        relay.log.saw(reaction(exchange), of=name)
+        request = without(HELLO, member, value)
+        record_reaction(relay, relay.connect(), request, of=name, invalid=f"{member} is missing or invalid")
 
 
 @requirement("CB-HEL-104")
 def test_reaction_to_a_message_before_hello(relay: RelayUnderTest) -> None:
     """Send each other request, and a message of unknown type, as the first message of a connection."""
-    relay.open_tunnel(relay.authenticated())
-    for kind in ("auth", "tunnel_info", "heartbeat"):
-        relay.log.saw(reaction(relay.connect().ask(relay.request(kind))), of=kind)
-    exchange = relay.connect().ask({"type": "cbspec_unknown"}, invalid="of unknown type")
-    relay.log.saw(reaction(exchange), of="an unknown type")
+    with_tunnel(relay)
+    for kind in TYPES[1:]:
+        record_reaction(relay, relay.connect(), relay.request(kind), of=kind)
+    record_reaction(relay, relay.connect(), UNKNOWN, of="an unknown type", invalid="of unknown type")
 
 
 @requirement("CB-HEL-105")

@@ -8,17 +8,21 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 import pytest
+from hypothesis import reject
+from hypothesis.strategies import SearchStrategy
 
 from cbspec.profile.profile import Tenant
 from cbspec.tokens.forgery import FORGERIES, MISSING, Forgery
 from cbspec.tokens.jws import CompactJws
 from cbspec_conformance.judging import judge
-from cbspec_conformance.judging.errors import Inconclusive, NotExercised
+from cbspec_conformance.judging.errors import Broken, Inconclusive, NotExercised
 from cbspec_conformance.judging.observing import ACCEPTED, CLOSED, OPEN, reaction
+from cbspec_conformance.oracles.token_rules import TokenOracle
 from cbspec_conformance.probe.session import ProbeSession
 from cbspec_conformance.properties.effort import QUICK
 from cbspec_conformance.properties.explore import Explorer
-from cbspec_conformance.relay.tunnels import open_tunnel_and_close
+from cbspec_conformance.properties.token_damage import CLAIMS, MEMBERS, TEXTS, Members, TokenTextChange
+from cbspec_conformance.relay.requests import with_tunnel
 from cbspec_conformance.runner.marks import requirement, requirements
 from cbspec_conformance.target.relay import RelayUnderTest
 
@@ -77,7 +81,7 @@ def test_forged_tokens_are_refused(relay: RelayUnderTest, identifier: str) -> No
     """
     # All are made from the token that was just accepted: a relay may cache its verdicts on tokens.
     valid = relay.tokens.valid(relay.tenant)
-    open_tunnel_and_close(relay, valid)
+    with_tunnel(relay, valid).close()
 
     def check(forgery: Forgery) -> None:
         exchange = relay.show(relay.tokens.forged(forgery, valid), forgery.sentence)
@@ -86,10 +90,49 @@ def test_forged_tokens_are_refused(relay: RelayUnderTest, identifier: str) -> No
     relay.tokens.each_forgery(identifier, relay.tenant, check)
 
 
+@pytest.mark.parametrize(
+    ("damage", "needs_key"),
+    [
+        pytest.param(CLAIMS, True, marks=requirement("CB-AUT-005"), id="claims"),
+        pytest.param(MEMBERS, False, marks=requirement("CB-AUT-007"), id="unsigned"),
+        pytest.param(TEXTS, False, marks=requirement("CB-AUT-008"), id="text"),
+    ],
+)
+def test_damaged_tokens_are_refused(
+    relay: RelayUnderTest, explorer: Explorer, damage: SearchStrategy[Members | TokenTextChange], needs_key: bool
+) -> None:
+    """Damage the claims, headers or letters of a valid token at random; an oracle decides which must be refused."""
+    key = relay.tokens.key
+    if needs_key and key is None:
+        raise NotExercised("the relay's signing key (tokens.secret or tokens.key_file) is needed")
+    valid, _ = _readable_token(relay)
+    relay.open_tunnel(relay.authenticated(token=valid))
+    now = time.time()
+    secret = key.private if key is not None and key.symmetric else None
+    tenants = [tenant.id for tenant in relay.profile.tenants]
+    rules = TokenOracle([valid], secret=secret, tenants=tenants, tenancy=relay.needs.offers_tenancy, now=now)
+
+    def check(drawn: Members | TokenTextChange) -> None:
+        token = drawn.apply(valid, key.sign if key is not None else None, now)
+        found = None if token is None else rules.judge(token, signed=isinstance(drawn, Members) and drawn.signed)
+        if found is None:
+            reject()
+        relay.close()
+        exchange = relay.show(token, f"{drawn}")
+        try:
+            judge.refused_with(exchange, *found.codes)
+        except Broken as broken:
+            broken.requirement = found.requirement
+            raise
+
+    explorer.explore(damage, check)
+    relay.authenticated().close()  # with a new token: a relay may accept each token only once
+
+
 @requirement("CB-AUT-016")
 def test_refused_is_not_authenticated(relay: RelayUnderTest) -> None:
     """Send a valid tunnel_info after a refused auth; every case of a forged token does the same."""
-    open_tunnel_and_close(relay)
+    with_tunnel(relay).close()
     session = relay.greeted()
     with relay.control("a refused auth"):
         judge.refused(session.ask({"type": "auth", "token": "not-a-token"}))
@@ -115,8 +158,7 @@ def test_no_kind_of_refused_token_authenticates(relay: RelayUnderTest) -> None:
 def test_auth_counts_for_its_own_connection(relay: RelayUnderTest, when: str) -> None:
     """Authenticate one connection; a tunnel_info on another, opened before, after or when it closed, is refused."""
     other = relay.greeted() if when == "before" else None
-    authenticated = relay.authenticated()
-    relay.open_tunnel(authenticated)
+    authenticated = with_tunnel(relay)
     if when == "closed":
         authenticated.close()
     other = other or relay.greeted()
@@ -136,8 +178,7 @@ def test_tenants_stay_apart(relay: RelayUnderTest) -> None:
 @requirement("CB-AUT-017")
 def test_a_resumed_tls_session_is_not_authenticated(relay: RelayUnderTest) -> None:
     """Authenticate and close a connection, resume its TLS session on another, and request a tunnel after hello."""
-    authenticated = relay.authenticated()
-    relay.open_tunnel(authenticated)
+    authenticated = with_tunnel(relay)
     tls = authenticated.wire.tls.ssl_object
     authenticated.close()
     if tls.session is None or not tls.session.has_ticket:
@@ -156,14 +197,10 @@ def test_a_resumed_tls_session_is_not_authenticated(relay: RelayUnderTest) -> No
 @requirement("CB-AUT-101")
 def test_client_id(relay: RelayUnderTest) -> None:
     """Compare the client_id in the answer to a valid auth with the token's subject."""
-    token = relay.tokens.valid(relay.tenant)
-    try:
-        subject = CompactJws.split(token).claims.get("sub")
-    except ValueError:
-        raise NotExercised("the ready-made token is no readable JWT; give tokens.secret or tokens.key_file") from None
+    token, claims = _readable_token(relay)
     with relay.control("a valid auth"):
         answer = judge.accepted(relay.authenticate(relay.greeted(), relay.tenant, token=token))
-    relay.log.saw("the token's subject" if answer.member("client_id") == subject else "another")
+    relay.log.saw("the token's subject" if answer.member("client_id") == claims.get("sub") else "another")
 
 
 @requirement("CB-AUT-102")
@@ -172,8 +209,7 @@ def test_second_auth(relay: RelayUnderTest) -> None:
     other = relay.second_tenant
     relay.authenticated(other)
     for name, tenant in (("the same tenant", relay.tenant), ("another tenant", other)):
-        session = relay.authenticated()
-        relay.open_tunnel(session)
+        session = with_tunnel(relay)
         session.assume(authenticated=False, tenant="")  # the connection's tenant is unknown from here on
         seen = reaction(session.ask({"type": "auth", "token": relay.tokens.valid(tenant)}))
         relay.log.saw(f"{seen}, {_tenants_after(relay, session, other)}", of=name)
@@ -247,6 +283,17 @@ def _record(relay: RelayUnderTest, token: str, of: str = "") -> None:
     session = relay.greeted()
     relay.log.saw(reaction(relay.authenticate(session, relay.tenant, token=token)), of=of)
     session.close()
+
+
+def _readable_token(relay: RelayUnderTest) -> tuple[str, Mapping[str, object]]:
+    """Return a valid token and its claims. Raises NotExercised if it can't be parsed."""
+    token = relay.tokens.valid(relay.tenant)
+    try:
+        parts = CompactJws.split(token)
+        _, claims = parts.headers, parts.claims
+    except ValueError:
+        raise NotExercised("the ready-made token is no readable JWT; give tokens.secret or tokens.key_file") from None
+    return token, claims
 
 
 def _tenants_after(relay: RelayUnderTest, session: ProbeSession, other: Tenant) -> str:

@@ -13,7 +13,12 @@ from cbspec_conformance.judging.observing import reaction
 from cbspec_conformance.properties.explore import Explorer
 from cbspec_conformance.properties.strategies import MISSING, TUNNEL_IDS
 from cbspec_conformance.record.exchange import Exchange
-from cbspec_conformance.relay.tunnels import TUNNEL_ID_REFUSED, invalid_member_refused, open_tunnel_and_close
+from cbspec_conformance.relay.requests import (
+    TUNNEL_ID_REFUSED,
+    invalid_member_refused,
+    record_reaction,
+    with_tunnel,
+)
 from cbspec_conformance.runner.marks import requirement, requirements
 from cbspec_conformance.target.relay import RelayUnderTest
 from cbspec_conformance.target.sessions import Sessions
@@ -41,15 +46,9 @@ _UNUSUAL_IDS = {
 }
 """Beginnings of tunnel_ids that a relay must return unchanged, if it accepts them at all."""
 
-_NOT_STRINGS = {"missing": MISSING, "null": None, "number": 42, "true": True, "array": ["a"], "object": {"a": 1}}
-_NOT_NUMBERS = {
-    "missing": MISSING,
-    "null": None,
-    "string": "3389",
-    "true": True,
-    "array": [3389],
-    "object": {"port": 1},
-}
+_NEITHER = {"missing": MISSING, "null": None, "true": True}
+_NOT_STRINGS = {**_NEITHER, "number": 42, "array": ["a"], "object": {"a": 1}}
+_NOT_NUMBERS = {**_NEITHER, "string": "3389", "array": [3389], "object": {"port": 1}}
 _OUT_OF_RANGE = {
     "negative": -1,
     "fraction": 3389.5,
@@ -86,8 +85,7 @@ def test_valid_tunnel_is_opened(relay: RelayUnderTest) -> None:
 @pytest.mark.parametrize("local_port", [1, 65535])
 def test_every_local_port_is_accepted(relay: RelayUnderTest, local_port: int) -> None:
     """After an accepted tunnel_info, send one with the lowest or the highest local port."""
-    session = relay.authenticated()
-    relay.open_tunnel(session)
+    session = with_tunnel(relay)
     relay.room.for_tunnel(session.tenant)
     judge.accepted(session.ask(relay.tunnel_info(session.tenant, local_port=local_port)))
 
@@ -95,8 +93,7 @@ def test_every_local_port_is_accepted(relay: RelayUnderTest, local_port: int) ->
 @requirement("CB-TUN-001")
 def test_more_tunnels_on_a_connection(relay: RelayUnderTest) -> None:
     """Open three tunnels in turn on one connection, as far as the declared limits allow."""
-    session = relay.authenticated()
-    relay.open_tunnel(session)
+    session = with_tunnel(relay)
     for _ in range(relay.room.tunnels(3) - 1):
         judge.accepted(session.ask(relay.tunnel_info(session.tenant)))
 
@@ -126,8 +123,7 @@ def test_room_does_not_come_and_go(relay: RelayUnderTest) -> None:
 @pytest.mark.parametrize("kind", list(_UNUSUAL_IDS))
 def test_tunnel_id_comes_back(relay: RelayUnderTest, kind: str) -> None:
     """Request tunnels with unusual identifiers; a relay that accepts one returns the same characters."""
-    session = relay.authenticated()
-    relay.open_tunnel(session)
+    session = with_tunnel(relay)
     relay.room.for_tunnel(session.tenant)
     tunnel_id = f"{_UNUSUAL_IDS[kind]}{relay.tunnel_info()['tunnel_id']}"
     # A relay that refuses a message for its size may ignore the next one: no fence.
@@ -168,7 +164,7 @@ def test_tunnel_ids_stay_apart(relay: RelayUnderTest) -> None:
 @pytest.mark.parametrize("step", ["hello", "auth"])
 def test_no_tunnel_before_auth(relay: RelayUnderTest, step: str) -> None:
     """Send a tunnel_info, which is accepted after auth, before hello or before auth."""
-    open_tunnel_and_close(relay)
+    with_tunnel(relay).close()
     session = relay.connect() if step == "hello" else relay.greeted()
     judge.not_accepted(session.ask(relay.tunnel_info()), f"no tunnel before {step}")
 
@@ -176,7 +172,7 @@ def test_no_tunnel_before_auth(relay: RelayUnderTest, step: str) -> None:
 @requirement("CB-TUN-004")
 def test_tunnel_before_auth_draws_invalid_token(relay: RelayUnderTest) -> None:
     """Send a tunnel_info, which is accepted after auth, on a connection after hello only; expect invalid_token."""
-    open_tunnel_and_close(relay)
+    with_tunnel(relay).close()
     exchange = relay.greeted().ask(relay.tunnel_info())
     if judge.served(exchange):
         raise Inconclusive("the tunnel was opened (see CB-TUN-003)")
@@ -198,7 +194,7 @@ def test_invalid_member_is_refused(relay: RelayUnderTest, identifier: str) -> No
 @requirement("CB-TUN-101")
 def test_ports_with_a_point(relay: RelayUnderTest) -> None:
     """Send tunnel_infos whose valid ports are written with a fraction of zero, or with an exponent of zero."""
-    relay.open_tunnel(relay.authenticated())
+    with_tunnel(relay)
     remote = relay.profile.remote.reachable.port
     for member, port in (("local_port", 3389), ("remote_port", remote)):
         for ending in (".0", "e0"):
@@ -217,30 +213,27 @@ def test_identifier_twice_on_a_connection(relay: RelayUnderTest) -> None:
         session = relay.authenticated()
         first = _request(relay.open_tunnel(session))
         relay.room.for_tunnel(session.tenant)
-        relay.log.saw(reaction(session.ask({**first, **changes})), of=name)
+        record_reaction(relay, session, {**first, **changes}, of=name)
 
 
 @requirement("CB-TUN-103")
 def test_identifier_on_two_connections(relay: RelayUnderTest) -> None:
     """Request the tunnel_id of an open tunnel on another connection, of the same tenant and of another."""
-    session = relay.authenticated()
-    tunnel_id = _request(relay.open_tunnel(session))["tunnel_id"]
+    tunnel_id = _request(relay.open_tunnel(relay.authenticated()))["tunnel_id"]
     for name, tenant in (("the same tenant", relay.tenant), ("another tenant", relay.profile.second_tenant)):
         if tenant is not None:
             other = relay.authenticated(tenant)
             relay.room.for_tunnel(tenant.id)
-            relay.log.saw(reaction(other.ask(relay.tunnel_info(tenant.id, tunnel_id=tunnel_id))), of=name)
+            record_reaction(relay, other, relay.tunnel_info(tenant.id, tunnel_id=tunnel_id), of=name)
 
 
 @requirement("CB-TUN-104")
 def test_two_mistakes_at_once(relay: RelayUnderTest) -> None:
     """Send a tunnel_info with another tenant's tenant_id and a negative port."""
     relay.needs.tenancy()
-    session = relay.authenticated()
-    relay.open_tunnel(session)
     other = relay.profile.second_tenant
     request = relay.tunnel_info(other.id if other else f"{relay.tenant.id}-unknown", local_port=-1)
-    relay.log.saw(reaction(session.ask(request, invalid="local_port is negative")))
+    record_reaction(relay, with_tunnel(relay), request, invalid="local_port is negative")
 
 
 def _request(exchange: Exchange) -> dict[str, object]:

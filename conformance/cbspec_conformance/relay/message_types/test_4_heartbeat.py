@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from cbspec_conformance.judging import judge
 from cbspec_conformance.judging.errors import Broken, NotExercised, RateLimited
-from cbspec_conformance.judging.observing import reaction
-from cbspec_conformance.relay.together import all_answered
+from cbspec_conformance.relay.requests import UNKNOWN, all_answered, record_reaction
 from cbspec_conformance.runner.marks import requirement
 from cbspec_conformance.target.relay import RelayUnderTest
 
@@ -38,7 +35,7 @@ def test_three_hundred_heartbeats(relay: RelayUnderTest) -> None:
     if relay.tenant.rate is not None:
         raise NotExercised(f"{relay.tenant.id} has tenants.rate: three hundred heartbeats would take long")
     session = relay.authenticated()
-    ten: list[dict[str, Any]] = [{"type": "heartbeat"}] * _TOGETHER
+    ten = [{"type": "heartbeat"}] * _TOGETHER
     with relay.control("heartbeats that arrive together"):
         all_answered(session, ten)
     try:
@@ -63,7 +60,7 @@ def test_heartbeat_between_others(relay: RelayUnderTest) -> None:
     judge.accepted(session.heartbeat())
     relay.open_tunnel(session)
     judge.accepted(session.heartbeat())
-    session.ask({"type": "cbspec_unknown"}, invalid="of unknown type", fence=False)
+    session.ask(UNKNOWN, invalid="of unknown type", fence=False)
     after = session.heartbeat()
     if after.answers or not after.ended:  # a relay may close after an error, and its close may come late
         judge.accepted(after)
@@ -73,4 +70,4 @@ def test_heartbeat_between_others(relay: RelayUnderTest) -> None:
 def test_before_auth(relay: RelayUnderTest) -> None:
     """Send a heartbeat, which is answered after auth, on a connection after hello only."""
     relay.beat(relay.authenticated())
-    relay.log.saw(reaction(relay.greeted().heartbeat()))
+    record_reaction(relay, relay.greeted(), {"type": "heartbeat"})

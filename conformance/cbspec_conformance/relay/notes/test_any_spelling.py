@@ -10,17 +10,14 @@ from hypothesis import strategies as st
 
 from cbspec_conformance.judging import judge
 from cbspec_conformance.judging.errors import Broken, Inconclusive, NotExercised
-from cbspec_conformance.probe.session import ProbeSession
 from cbspec_conformance.properties.explore import Explorer
 from cbspec_conformance.properties.strategies import CUTS, SPELLINGS, TUNNEL_IDS, Spelling, pieces
 from cbspec_conformance.record.exchange import Exchange
 from cbspec_conformance.relay.error_codes.refusals import seen
-from cbspec_conformance.relay.tunnels import TUNNEL_ID_REFUSED
+from cbspec_conformance.relay.requests import TUNNEL_ID_REFUSED, TYPES, needs_transport, ready
 from cbspec_conformance.runner.marks import requirement
 from cbspec_conformance.target.relay import RelayUnderTest
 from cbspec_conformance.target.sessions import Sessions
-
-_TYPES = ("hello", "auth", "tunnel_info", "heartbeat")
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,13 +40,10 @@ _ESCAPED = Spelling((0,), ("",), ("lower",))
 
 @requirement("CB-MSG-008")
 @pytest.mark.parametrize("transport", ["tcp", "websocket"])
-@pytest.mark.parametrize("kind", _TYPES)
+@pytest.mark.parametrize("kind", TYPES)
 def test_any_spelling_split_anywhere(relay: RelayUnderTest, kind: str, transport: str, explorer: Explorer) -> None:
     """Send valid requests in random spellings and pieces; each is accepted, and a tunnel_id comes back unchanged."""
-    if transport == "websocket":
-        relay.needs.websocket()
-    else:
-        relay.needs.stream()
+    needs_transport(relay, transport)
     sender = _Sender(relay, kind, transport)
 
     def check(form: _Form) -> None:
@@ -76,21 +70,21 @@ def test_characters_that_need_no_escape(relay: RelayUnderTest, letters: str) -> 
     _same_either_way(relay, letters, escaped, letters, may_refuse=True)
 
 
+_ESCAPES = {
+    "solidus": ("/", r"\/"),
+    "letter": ("a", r"\u0061"),
+    "accent": ("é", r"\u00E9"),
+    "snowman": ("☃", r"\u2603"),
+    "pair": ("😀", r"\ud83d\ude00"),
+    "pair-in-capitals": ("😀", r"\uD83D\uDE00"),
+}
+
+
 @requirement("CB-MSG-008")
-@pytest.mark.parametrize(
-    ("letter", "escape"),
-    [
-        ("/", r"\/"),
-        ("a", r"\u0061"),
-        ("é", r"\u00E9"),
-        ("☃", r"\u2603"),
-        ("😀", r"\ud83d\ude00"),
-        ("😀", r"\uD83D\uDE00"),
-    ],
-    ids=["solidus", "letter", "accent", "snowman", "pair", "pair-in-capitals"],
-)
-def test_escapes_mean_their_characters(relay: RelayUnderTest, letter: str, escape: str) -> None:
+@pytest.mark.parametrize("kind", list(_ESCAPES))
+def test_escapes_mean_their_characters(relay: RelayUnderTest, kind: str) -> None:
     """Request a tunnel_id with a plain character, which is accepted, then another with the character as an escape."""
+    letter, escape = _ESCAPES[kind]
     _same_either_way(relay, letter, letter, escape)
 
 
@@ -140,8 +134,12 @@ class _Sender:
     def send(self, form: _Form, *, spelled: bool = True, cut: bool = True, named: bool = True) -> Exchange:
         """Send a message; without `spelled`, `cut` or `named` in plain spelling, in one piece, or with a new name."""
         tunnel_id = form.tunnel_id if named else str(self._relay.tunnel_info()["tunnel_id"])
-        session = self._session(tunnel_id)
-        request = self._relay.request(self._kind)
+        if self._kind in ("tunnel_info", "heartbeat"):
+            session = self._sessions.next(tunnel_id if self._kind == "tunnel_info" else "")
+            request = self._relay.request(self._kind)
+        else:
+            self._relay.close()
+            session, request = ready(self._relay, self._kind, self._transport)
         if self._kind == "tunnel_info":
             request |= {"tunnel_id": tunnel_id, "local_port": form.local_port}
         encode = (lambda _: form.spelling.write(request).encode()) if spelled else None
@@ -171,16 +169,6 @@ class _Sender:
         if not _understood(self.send(form, cut=False)):
             return "CB-MSG-008"
         return "CB-WSK-003" if self._transport == "websocket" else "CB-MSG-009"
-
-    def _session(self, tunnel_id: str) -> ProbeSession:
-        if self._kind in ("tunnel_info", "heartbeat"):
-            return self._sessions.next(tunnel_id if self._kind == "tunnel_info" else "")
-        self._relay.close()
-        if self._kind == "hello":
-            return self._relay.connect(transport=self._transport)
-        session = self._relay.greeted(transport=self._transport)
-        session.tenant = self._relay.tenant.id
-        return session
 
 
 def _understood(exchange: Exchange) -> bool:

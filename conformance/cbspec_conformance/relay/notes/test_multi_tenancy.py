@@ -9,17 +9,14 @@ from cbspec.tokens.forgery import MISSING as LEFT_OUT
 from cbspec.tokens.jws import CompactJws
 from cbspec_conformance.judging import judge
 from cbspec_conformance.judging.errors import Inconclusive, NotExercised
-from cbspec_conformance.judging.observing import reaction
 from cbspec_conformance.properties.strategies import MISSING, without
 from cbspec_conformance.record.exchange import Exchange
-from cbspec_conformance.relay.tunnels import invalid_member_refused
+from cbspec_conformance.relay.requests import invalid_member_refused, record_reaction, with_tunnel
 from cbspec_conformance.runner.marks import requirement, requirements
 from cbspec_conformance.target.relay import RelayUnderTest
 from cbspec_conformance.target.sessions import Sessions
 
-_NO_TENANT = {
-    "missing": MISSING, "null": None, "empty": "", "number": 1, "true": True, "object": {},
-}  # fmt: skip
+_NO_TENANT = {"missing": MISSING, "null": None, "empty": "", "number": 1, "true": True, "object": {}}
 
 
 @requirements("CB-TEN-001", "CB-TEN-002")
@@ -27,7 +24,7 @@ def test_token_of_no_tenant(relay: RelayUnderTest, identifier: str) -> None:
     """Send tokens that are valid except for their tenant_id: missing, no string, or of an unknown tenant."""
     relay.needs.tenancy()
     valid = relay.tokens.valid(relay.tenant)
-    relay.open_tunnel(relay.authenticated(token=valid))
+    with_tunnel(relay, valid)
 
     def check(forgery: Forgery) -> None:
         token = relay.tokens.forged(forgery, valid)
@@ -51,7 +48,7 @@ def test_code_for_tenant(relay: RelayUnderTest, kind: str) -> None:
         _coded(_inactive(relay), "CB-TEN-003")
         return
     relay.needs.tenancy()
-    relay.open_tunnel(relay.authenticated())
+    with_tunnel(relay)
     forgery = next(forgery for forgery in FORGERIES if forgery.requirement == "CB-TEN-002")
     # Made from a new token: a relay that accepts each token only once has another code for a known one.
     _coded(relay.show(relay.tokens.forged(forgery, relay.tokens.valid(relay.tenant)), forgery.sentence), "CB-TEN-002")
@@ -102,7 +99,7 @@ def test_reaction_to_a_token_without_tenant(relay: RelayUnderTest) -> None:
     relay.authenticated()
     for name, value in (("missing", LEFT_OUT), ("null", None), ("empty", "")):
         token = relay.tokens.minted(relay.tenant, {"tenant_id": value})
-        relay.log.saw(reaction(relay.greeted().ask({"type": "auth", "token": token})), of=name)
+        record_reaction(relay, relay.greeted(), {"type": "auth", "token": token}, of=name)
 
 
 @requirement("CB-TEN-102")
@@ -112,11 +109,10 @@ def test_names_in_the_other_case(relay: RelayUnderTest) -> None:
     other = relay.tenant.id.swapcase()
     if other == relay.tenant.id or relay.profile.tenant(other) is not None:
         raise NotExercised("the main tenant's id has no letters, or is another tenant's id in swapped case")
-    session = relay.authenticated()
-    relay.open_tunnel(session)
-    relay.log.saw(reaction(session.ask(relay.tunnel_info(other))), of="in a tunnel_info")
+    session = with_tunnel(relay)
+    record_reaction(relay, session, relay.tunnel_info(other), of="in a tunnel_info")
     token = relay.tokens.minted(relay.tenant, {"tenant_id": other})
-    relay.log.saw(reaction(relay.greeted().ask({"type": "auth", "token": token})), of="in a token")
+    record_reaction(relay, relay.greeted(), {"type": "auth", "token": token}, of="in a token")
 
 
 @requirement("CB-TEN-103")
@@ -127,7 +123,7 @@ def test_reaction_to_a_tunnel_without_tenant(relay: RelayUnderTest) -> None:
     for name in ("missing", "null", "empty", "number"):
         session = sessions.next()
         request = without(relay.tunnel_info(session.tenant), "tenant_id", _NO_TENANT[name])
-        relay.log.saw(reaction(session.ask(request, invalid="tenant_id is missing or invalid")), of=name)
+        record_reaction(relay, session, request, of=name, invalid="tenant_id is missing or invalid")
 
 
 def _names_known_tenant(relay: RelayUnderTest, token: object) -> bool:
@@ -144,24 +140,23 @@ def _inactive(relay: RelayUnderTest) -> Exchange:
     tenant = relay.profile.inactive_tenant
     if tenant is None:
         raise NotExercised("give tenants with active = false (one inactive tenant)")
-    relay.open_tunnel(relay.authenticated())
+    with_tunnel(relay)
     return relay.show(relay.tokens.valid(tenant), "the tenant is inactive")
 
 
 def _of_another(relay: RelayUnderTest, kind: str) -> Exchange:
     relay.needs.tenancy()
+    own, second, inactive = relay.tenant.id, relay.profile.second_tenant, relay.profile.inactive_tenant
     tenants = {
-        "connected": relay.profile.second_tenant.id if relay.profile.second_tenant else "",
-        "second": relay.profile.second_tenant.id if relay.profile.second_tenant else "",
-        "unknown": f"{relay.tenant.id}-unknown",
-        "shorter": relay.tenant.id[:-1],
-        "space": f"{relay.tenant.id} ",
-        "nul": f"{relay.tenant.id}\0",
-        "full-width": chr(ord(relay.tenant.id[0]) + 0xFEE0) + relay.tenant.id[1:],
-        "inactive": relay.profile.inactive_tenant.id if relay.profile.inactive_tenant else "",
+        "connected": second.id if second else "",
+        "second": second.id if second else "",
+        "unknown": f"{own}-unknown",
+        "shorter": own[:-1],
+        "space": f"{own} ",
+        "nul": f"{own}\0",
+        "full-width": chr(ord(own[0]) + 0xFEE0) + own[1:],
+        "inactive": inactive.id if inactive else "",
     }
     if not tenants[kind]:
         raise NotExercised(f"give tenants ({'a second active one' if kind == 'second' else 'an inactive one'})")
-    session = relay.authenticated()
-    relay.open_tunnel(session)
-    return session.ask(relay.tunnel_info(tenants[kind]))
+    return with_tunnel(relay).ask(relay.tunnel_info(tenants[kind]))

@@ -12,6 +12,7 @@ import pytest
 
 from cbspec_conformance.judging import judge
 from cbspec_conformance.judging.errors import Broken, NotExercised
+from cbspec_conformance.relay.requests import with_tunnel_and_heartbeat
 from cbspec_conformance.relay.upgrade import accepted_upgrade
 from cbspec_conformance.runner.marks import requirement
 from cbspec_conformance.target.relay import RelayUnderTest
@@ -44,9 +45,7 @@ def test_output_is_not_compressed(relay: RelayUnderTest) -> None:
 @pytest.mark.parametrize("request_type", ["tunnel_info", "heartbeat"])
 def test_compressed_input(relay: RelayUnderTest, request_type: str, kind: str) -> None:
     """Send a request compressed; without compression it was accepted."""
-    session = relay.authenticated()
-    relay.open_tunnel(session)
-    relay.beat(session)
+    session = with_tunnel_and_heartbeat(relay)
     data = _in_one_line(relay, request_type, _KINDS[kind])
     exchange = session.ask_text(data, meant=f"a {request_type}, compressed with {kind}", like=request_type)
     judge.not_accepted(exchange, "no success answer to compressed input")
@@ -55,8 +54,7 @@ def test_compressed_input(relay: RelayUnderTest, request_type: str, kind: str) -
 def _in_one_line(relay: RelayUnderTest, request_type: str, compress: Callable[[bytes], bytes]) -> bytes:
     """Return a compressed request without a line feed among its bytes, so that it is one message."""
     for spaces in range(200):
-        request = relay.tunnel_info() if request_type == "tunnel_info" else {"type": "heartbeat"}
-        data = compress(b" " * spaces + json.dumps(request).encode())
+        data = compress(b" " * spaces + json.dumps(relay.request(request_type)).encode())
         if b"\n" not in data:
             return data
     raise NotExercised("no compressed form without a line feed was found")

@@ -6,6 +6,7 @@ refusal counts only if the ClientHello was sent.
 
 from __future__ import annotations
 
+import contextlib
 import re
 import ssl
 import time
@@ -20,14 +21,16 @@ from cbspec_conformance.judging import judge
 from cbspec_conformance.judging.errors import Broken, Inconclusive
 from cbspec_conformance.probe.client_hello import GROUPS, SUITES, client_hello, modern_client_hello
 from cbspec_conformance.probe.session import HELLO
-from cbspec_conformance.probe.tcp import Unreachable
+from cbspec_conformance.probe.tcp import Unreachable, tcp_connect
 from cbspec_conformance.probe.wire import HandshakeFailure, alert_name
 from cbspec_conformance.record.transcript import Bytes, Direction, End, Ended
-from cbspec_conformance.relay.handshakes import is_server_hello, is_tls, send_plain, tls_works
 from cbspec_conformance.runner.marks import requirement, requirements
 from cbspec_conformance.target.connector import WebSocketRefused
 from cbspec_conformance.target.relay import RelayUnderTest
 
+_ENOUGH = 7  # bytes of a whole alert, or of the beginning of a handshake record
+_ALERT, _HANDSHAKE = b"\x15", b"\x16"  # the first byte of a record
+_ANSWER = "an answer to bytes without TLS"
 _VERSIONS = {"1.2": ssl.TLSVersion.TLSv1_2, "1.1": ssl.TLSVersion.TLSv1_1, "1.0": ssl.TLSVersion.TLSv1}
 _SERVED = "served"
 _ENDS = {
@@ -63,7 +66,7 @@ def test_tls_1_3_works(relay: RelayUnderTest) -> None:
 )
 def test_older_version_is_refused(relay: RelayUnderTest, version: str) -> None:
     """Offer only an older version of TLS, with every cipher; if the handshake succeeds, no hello may be answered."""
-    tls_works(relay)
+    _tls_works(relay)
     for transport in dict.fromkeys((relay.facts.transport, "websocket" if relay.facts.websocket else "tcp")):
         try:
             answered, ended = _speak(relay, legacy_client_context(_VERSIONS[version]), transport)
@@ -83,12 +86,12 @@ def test_older_version_is_refused(relay: RelayUnderTest, version: str) -> None:
 @requirement("CB-TLS-005")
 def test_plain_text_is_not_served(relay: RelayUnderTest) -> None:
     """Send a hello, and the opening handshake of a WebSocket, without TLS; neither may be served."""
-    tls_works(relay)
+    _tls_works(relay)
     hello = b'{"type":"hello","version":"1.0","features":["tls"]}\n'
     upgrade = opening_request(str(relay.endpoint), relay.profile.target.websocket_path)
     for data, served in ((hello, rb"hello_response"), (upgrade, rb"HTTP/1\.[01] 101\b")):
-        answer, _ = send_plain(relay, data)
-        if re.search(served, answer[:200]) and not is_tls(answer):
+        answer, _ = _send_plain(relay, data)
+        if re.search(served, answer[:200]) and not _is_tls(answer):
             raise Broken("no service without TLS", f"an answer in plain text: {answer[:60]!r}")
 
 
@@ -96,12 +99,53 @@ def test_plain_text_is_not_served(relay: RelayUnderTest) -> None:
 @pytest.mark.parametrize("name", list(_VERSIONS))
 def test_refusal_is_an_alert(relay: RelayUnderTest, name: str) -> None:
     """Send the ClientHello of an older version byte for byte; expect a TLS alert."""
-    tls_works(relay)
-    answer, _ = send_plain(relay, client_hello(name, relay.connector.server_name))
-    if is_server_hello(answer):
+    _tls_works(relay)
+    answer, _ = _send_plain(relay, client_hello(name, relay.connector.server_name))
+    if _is_server_hello(answer):
         raise Inconclusive(f"the relay doesn't refuse TLS {name} (see its own requirement)")
     if not alert_name(answer):
         raise Broken("a TLS alert, such as protocol_version", f"{len(answer)} bytes: {answer[:20]!r}")
+
+
+def _tls_works(relay: RelayUnderTest) -> None:
+    """Check that TLS 1.3 works. A control."""
+    with relay.control("a TLS 1.3 handshake"):
+        relay.connect(transport="tcp").close()
+
+
+def _is_server_hello(received: bytes) -> bool:
+    """Whether bytes begin with a handshake record: the relay accepts the ClientHello."""
+    return received.startswith(_HANDSHAKE)
+
+
+def _is_tls(received: bytes) -> bool:
+    """Whether bytes begin with a handshake record or an alert."""
+    return received.startswith((_HANDSHAKE, _ALERT))
+
+
+def _send_plain(relay: RelayUnderTest, data: bytes) -> tuple[bytes, End | None]:
+    """Send bytes without TLS; return the answer, and how the relay ended the connection within the time-out.
+
+    The answer stops after the beginning of a TLS record: the rest doesn't matter.
+    """
+    timeout = relay.tempo.timeout(_ANSWER)
+    relay.room.take_connection()
+    received = b""
+    with contextlib.closing(tcp_connect(relay.endpoint, relay.connector.source, timeout)) as sock:
+        deadline = time.monotonic() + timeout
+        try:
+            sock.sendall(data)
+            while len(received) < 4096 and not (_is_tls(received) and len(received) >= _ENOUGH):
+                sock.settimeout(max(deadline - time.monotonic(), 0.001))
+                part = sock.recv(4096)
+                if not part:
+                    return received, End.EOF
+                received += part
+        except TimeoutError:
+            relay.tempo.waited_for_nothing(_ANSWER)
+        except OSError:
+            return received, End.RESET
+    return received, None
 
 
 def _speak(relay: RelayUnderTest, context: ssl.SSLContext, transport: str) -> tuple[str, bool]:
@@ -127,8 +171,8 @@ def _judge_refusal(relay: RelayUnderTest, version: str, failure: HandshakeFailur
         relay.log.remark(f"the relay refused TLS {version} by {_refusal(failure.received)}")
         return
     # The local library failed, or the relay was silent: try again with bytes that no library filters.
-    answer, ended = send_plain(relay, client_hello(version, relay.connector.server_name))
-    if is_server_hello(answer):
+    answer, ended = _send_plain(relay, client_hello(version, relay.connector.server_name))
+    if _is_server_hello(answer):
         raise Broken(
             f"TLS {version} refused by the relay", f"a ServerHello in answer to a ClientHello of TLS {version}"
         )
@@ -148,7 +192,7 @@ def _refusal(received: bytes) -> str:
 @requirements("CB-TLS-101", "CB-TLS-102")
 def test_suites_and_groups(relay: RelayUnderTest, identifier: str) -> None:
     """Send hand-made ClientHellos of TLS 1.3 that offer one cipher suite or one group each."""
-    tls_works(relay)
+    _tls_works(relay)
     if identifier == "CB-TLS-101":
         names = [name for name, suite in SUITES.items() if _offer(relay, suites=(suite,)) == _SERVED]
     else:
@@ -159,7 +203,7 @@ def test_suites_and_groups(relay: RelayUnderTest, identifier: str) -> None:
 @requirement("CB-TLS-103")
 def test_alpn(relay: RelayUnderTest) -> None:
     """Offer HTTP/1.1, and an unknown protocol, by ALPN."""
-    tls_works(relay)
+    _tls_works(relay)
     for name in ("http/1.1", "cbspec-unknown"):
         context = client_context(Trust.ANY)
         context.set_alpn_protocols([name])
@@ -201,7 +245,7 @@ def test_key_of_the_certificate(relay: RelayUnderTest) -> None:
 @requirement("CB-TLS-106")
 def test_refusal_of_older_versions(relay: RelayUnderTest) -> None:
     """Send hand-made ClientHellos of the older versions, and record the first record of the answer."""
-    tls_works(relay)
+    _tls_works(relay)
     for version in ("1.2", "1.1", "1.0"):
         relay.log.saw(_reply(relay, client_hello(version, relay.connector.server_name)), of=f"TLS {version}")
 
@@ -222,7 +266,7 @@ def test_close_notify(relay: RelayUnderTest) -> None:
 @requirement("CB-TLS-108")
 def test_other_server_names(relay: RelayUnderTest) -> None:
     """Send hand-made ClientHellos of TLS 1.3 with another server name, and without one."""
-    tls_works(relay)
+    _tls_works(relay)
     relay.log.saw(_offer(relay, name="other.cbspec.invalid"), of="another name")
     relay.log.saw(_offer(relay, name="127.0.0.1"), of="no name")  # an address is never sent as a server name
 
@@ -239,8 +283,8 @@ def _offer(
 
 def _reply(relay: RelayUnderTest, hello: bytes) -> str:
     """Send a ClientHello and return the reaction."""
-    received, ended = send_plain(relay, hello)
-    if is_server_hello(received):
+    received, ended = _send_plain(relay, hello)
+    if _is_server_hello(received):
         return _SERVED
     if alert := alert_name(received):
         return f"refused: alert {alert}"

@@ -4,71 +4,68 @@ from __future__ import annotations
 
 import itertools
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import pytest
+from hypothesis import reject
+from hypothesis import strategies as st
+from hypothesis.strategies import SearchStrategy
 
+from cbspec.protocol.messages import RULES
 from cbspec_conformance.judging import judge
 from cbspec_conformance.judging.errors import Broken, Inconclusive, NotExercised, RateLimited
 from cbspec_conformance.judging.observing import ACCEPTED, CLOSED, IGNORED, answered, reaction
+from cbspec_conformance.oracles.referee import is_closed, is_no_message, is_utf8
 from cbspec_conformance.probe.session import ProbeSession
+from cbspec_conformance.properties.damage import CHANGES, SLIPS, ByteChange, Slip
+from cbspec_conformance.properties.explore import Explorer
+from cbspec_conformance.properties.strategies import SPELLINGS, Spelling
 from cbspec_conformance.record.exchange import Exchange
 from cbspec_conformance.record.transcript import Message
-from cbspec_conformance.relay.error_codes.causes import CAUSES
 from cbspec_conformance.relay.error_codes.refusals import dialling
-from cbspec_conformance.relay.together import all_answered, send_together
+from cbspec_conformance.relay.requests import (
+    TYPES,
+    UNKNOWN,
+    all_answered,
+    every_byte,
+    needs_transport,
+    ready,
+    record_reaction,
+    send_together,
+    understood_in_pieces,
+    with_tunnel,
+    with_tunnel_and_heartbeat,
+)
 from cbspec_conformance.relay.upgrade import BEAT
-from cbspec_conformance.runner.marks import alone, last, requirement, requirements
+from cbspec_conformance.runner.marks import alone, requirement, requirements
 from cbspec_conformance.target.relay import RelayUnderTest
+from cbspec_conformance.target.sessions import Sessions
 
 _MERGED = 64
 _PADDING = 64  # bytes of white space: 64 padded messages take more than 4 KiB
 _MOMENT = 0.02  # seconds in which a second answer follows the first
 _BEAT: dict[str, Any] = {"type": "heartbeat"}
+_NOT_ACCEPTED = "no success answer to a text that is not JSON in UTF-8"
 
 
-@requirements("CB-MSG-001", "CB-MSG-002", "CB-MSG-003")
-def test_output_is_a_message(relay: RelayUnderTest, identifier: str) -> None:
+@requirements("CB-MSG-001", "CB-MSG-002", "CB-MSG-003", "CB-MSG-004")
+def test_output_is_one_message(relay: RelayUnderTest, identifier: str) -> None:
     """Send one request of each kind, with identifiers beyond ASCII.
 
-    Every answer must be one JSON object in UTF-8, of a type that relays send.
+    Every answer must be one JSON object in UTF-8, of a type that relays send, and none may follow within a moment.
     """
-    _one_of_each(relay)
-    relay.log.judge_invariant(identifier)
-
-
-@last
-@alone
-@requirement("CB-MSG-003")
-@pytest.mark.parametrize("cause", list(CAUSES))
-def test_output_is_of_a_known_type_whatever_the_cause(relay: RelayUnderTest, cause: str) -> None:
-    """Cause errors by limits, rates and conditions; each is of a known type."""
-    CAUSES[cause](relay)
-    relay.log.judge_invariant("CB-MSG-003")
-
-
-@requirement("CB-MSG-004")
-def test_one_answer_to_a_request(relay: RelayUnderTest) -> None:
-    """Send one request of each kind, and wait a moment after each: no second answer may follow."""
-    _one_of_each(relay, _MOMENT)
-    relay.log.judge_invariant("CB-MSG-004")
-
-
-def _one_of_each(relay: RelayUnderTest, moment: float = 0.0) -> None:
-    """Send one request of each kind, and read further answers for `moment` seconds after each."""
+    moment = _MOMENT if identifier == "CB-MSG-004" else 0.0
     opening = relay.connect()
     opening.hello()
     opening.unasked(moment)
     opening.close()
-    session = relay.authenticated()
-    tunnel = relay.request("tunnel_info")
-    tunnel["tunnel_id"] += relay.facts.odd_letters
+    session, tunnel = _ready_beyond_ascii(relay, "tunnel_info")
     for request, why in (
         (tunnel, ""),
         (_BEAT, ""),
         (relay.tunnel_info(local_port=-1), "local_port is negative"),
-        ({"type": "cbspec_unknown"}, "of unknown type"),
+        (UNKNOWN, "of unknown type"),
     ):
         if not session.ended:
             session.ask(request, invalid=why)
@@ -77,6 +74,7 @@ def _one_of_each(relay: RelayUnderTest, moment: float = 0.0) -> None:
     refused = relay.greeted()
     refused.ask({"type": "auth", "token": relay.tokens.spoiled(relay.tenant)})
     refused.unasked(moment)
+    relay.log.judge_invariant(identifier)
 
 
 def _nearly_json(text: str) -> dict[str, bytes]:
@@ -132,6 +130,41 @@ def test_nearly_json(relay: RelayUnderTest, request_type: str, kind: str) -> Non
     _not_accepted(relay, request_type, lambda text: _nearly_json(text)[kind], kind)
 
 
+Damage = Sequence[ByteChange | Slip]
+
+_GRAMMAR: SearchStrategy[Damage] = SLIPS.map(lambda slip: [slip])
+
+
+@requirement("CB-MSG-005")
+@pytest.mark.parametrize("transport", ["tcp", "websocket"])
+@pytest.mark.parametrize("damage", [_GRAMMAR, CHANGES], ids=["grammar", "bytes"])
+def test_damaged_texts_are_not_accepted(
+    relay: RelayUnderTest, explorer: Explorer, damage: SearchStrategy[Damage], transport: str
+) -> None:
+    """Damage JSON texts at random; an independent reader decides which are no JSON, and none of those is accepted."""
+    needs_transport(relay, transport)
+    sessions = Sessions(relay, transport)
+
+    def check(drawn: tuple[Spelling, str, Damage]) -> None:
+        spelling, kind, changes = drawn
+        request = _BEAT if kind == "heartbeat" else relay.tunnel_info(tunnel_id="cbspec-damaged")
+        text = spelling.write(request).encode()
+        for change in changes:
+            text = change.apply(text)
+        # In a stream, an unclosed text includes the messages after it; over WebSocket a message has its own bounds.
+        if not is_no_message(text) or (transport == "tcp" and not is_closed(text)):
+            reject()
+        exchange = sessions.next().ask_text(text, meant=str(changes), like=kind)
+        try:
+            judge.not_accepted(exchange, _NOT_ACCEPTED)
+        except Broken as broken:
+            broken.requirement = "CB-MSG-005" if is_utf8(text) else "CB-MSG-006"
+            raise
+
+    explorer.explore(st.tuples(SPELLINGS, st.sampled_from(["tunnel_info", "heartbeat"]), damage), check)
+    relay.open_tunnel(relay.authenticated(transport=transport))
+
+
 _BAD_UTF8 = {
     "lone continuation byte": b"\x80",
     "overlong slash": b"\xc0\xaf",
@@ -162,20 +195,22 @@ def test_not_utf8(relay: RelayUnderTest, kind: str, where: str) -> None:
 @pytest.mark.parametrize("request_type", ["tunnel_info", "heartbeat"])
 def test_other_encodings(relay: RelayUnderTest, request_type: str, encoding: str) -> None:
     """Send a request in UTF-16 or UTF-32; on a plain stream, also with its line feed, so that a line is complete."""
-    if encoding != "a line in utf-16-be":
-        _not_accepted(relay, request_type, lambda text: text.encode(encoding), encoding)
-        return
-    relay.needs.stream()
-    # The line feed's second byte is the byte that ends every message on a stream.
-    _not_accepted(relay, request_type, lambda text: f"{text}\n".encode("utf-16-be")[:-1], encoding)
+    in_line = encoding.startswith("a line")
+    if in_line:
+        relay.needs.stream()
+
+    def spoil(text: str) -> bytes:
+        # The line feed's second byte is the byte that ends every message on a stream.
+        return f"{text}\n".encode("utf-16-be")[:-1] if in_line else text.encode(encoding)
+
+    _not_accepted(relay, request_type, spoil, encoding)
 
 
 def _not_accepted(relay: RelayUnderTest, request_type: str, spoil: Callable[[str], bytes], meant: str) -> None:
-    session = _controlled(relay)
-    request = relay.tunnel_info(session.tenant) if request_type == "tunnel_info" else _BEAT
-    text = spoil(json.dumps(request, separators=(",", ":")))
+    session = with_tunnel_and_heartbeat(relay)
+    text = spoil(json.dumps(relay.request(request_type), separators=(",", ":")))
     exchange = session.ask_text(text, meant=meant, like=request_type)
-    judge.not_accepted(exchange, "no success answer to a text that is not JSON in UTF-8")
+    judge.not_accepted(exchange, _NOT_ACCEPTED)
 
 
 _NOT_OBJECTS = {
@@ -198,7 +233,7 @@ _NOT_MESSAGES = {
 @pytest.mark.parametrize("kind", list(_NOT_MESSAGES))
 def test_invalid_input_is_answered(relay: RelayUnderTest, kind: str) -> None:
     """After auth, send a line that is no message; an error or a close must follow in time."""
-    session = _controlled(relay)
+    session = with_tunnel_and_heartbeat(relay)
     judge.noticed(session.ask_text(_NOT_MESSAGES[kind], meant=kind))
 
 
@@ -213,15 +248,6 @@ def test_white_space_between_messages(relay: RelayUnderTest, ending: bytes) -> N
     judge.accepted(session.heartbeat())
 
 
-@requirement("CB-MSG-008")
-def test_line_feeds_inside(relay: RelayUnderTest) -> None:
-    """Over WebSocket, which delimits messages itself, send a heartbeat over several lines."""
-    relay.needs.websocket()
-    session = relay.authenticated(transport="websocket")
-    relay.beat(session)
-    judge.accepted(session.ask_text(b'{\n  "type":\r\n "heartbeat"\n}\n', meant="over several lines", like="heartbeat"))
-
-
 def _inside_characters(data: bytes) -> list[bytes]:
     """Cut data inside each multi-byte character, and after its first byte."""
     inside = [at for at in range(len(data)) if data[at] & 0xC0 == 0x80]
@@ -229,22 +255,24 @@ def _inside_characters(data: bytes) -> list[bytes]:
 
 
 @requirement("CB-MSG-009")
-@pytest.mark.parametrize("request_type", ["hello", "auth", "tunnel_info", "heartbeat"])
+@pytest.mark.parametrize("request_type", TYPES)
 def test_byte_by_byte(relay: RelayUnderTest, request_type: str) -> None:
     """Send each byte of a request in a TLS record of its own."""
-    _understood_in_pieces(*_ready_for(relay, request_type), lambda data: [bytes([byte]) for byte in data])
+    if request_type == "auth":
+        relay.authenticated().close()
+    understood_in_pieces(*_ready_beyond_ascii(relay, request_type), every_byte)
 
 
 @requirement("CB-MSG-009")
 def test_pieces_that_are_read_apart(relay: RelayUnderTest) -> None:
     """Send a tunnel_info in pieces that split each multi-byte character, and after its first byte."""
-    _understood_in_pieces(*_ready_for(relay, "tunnel_info"), _inside_characters)
+    understood_in_pieces(*_ready_beyond_ascii(relay, "tunnel_info"), _inside_characters)
 
 
 @requirement("CB-MSG-009")
 def test_half_after_a_whole(relay: RelayUnderTest) -> None:
     """Send a heartbeat and the first half of another in one TLS record, and the second half in the next."""
-    session = _controlled(relay)
+    session = with_tunnel_and_heartbeat(relay)
     first, second = session.note(_BEAT), session.note(_BEAT)
     half = len(second[1]) // 2
     for _ in range(2):
@@ -256,31 +284,12 @@ def test_half_after_a_whole(relay: RelayUnderTest) -> None:
     judge.all_answered(judge.with_room(session.gathered(first[0], answers)), ["heartbeat_response"] * 2)
 
 
-def _ready_for(relay: RelayUnderTest, request_type: str) -> tuple[ProbeSession, dict[str, Any]]:
-    """Return a request, and a session on which it is valid."""
-    request = relay.request(request_type)
-    if request_type == "hello":
-        return relay.connect(), request
-    if request_type == "auth":
-        relay.authenticated().close()
-        session = relay.greeted()
-        session.assume(tenant=relay.tenant.id)
-        return session, request
-    if request_type == "tunnel_info":
+def _ready_beyond_ascii(relay: RelayUnderTest, kind: str) -> tuple[ProbeSession, dict[str, Any]]:
+    """Return a session and a valid request, with characters beyond ASCII in a tunnel_id."""
+    session, request = ready(relay, kind)
+    if kind == "tunnel_info":
         request["tunnel_id"] += relay.facts.odd_letters
-    return relay.authenticated(), request
-
-
-def _understood_in_pieces(session: ProbeSession, request: dict[str, Any], cut: Callable[[bytes], list[bytes]]) -> None:
-    """Check that a request in pieces is served, and its tunnel_id returned as after a request in one piece."""
-    exchange = session.ask_in_pieces(request, cut)
-    judge.accepted(exchange)
-    returned, asked = exchange.answers[0].member("tunnel_id"), request.get("tunnel_id")
-    if asked is None or returned == asked:
-        return
-    whole = session.ask(request) if not session.ended else exchange
-    if any(answer.member("tunnel_id") == asked for answer in whole.answers):
-        raise Broken(f"tunnel_id {asked[:80]!r}, as sent in pieces", f"tunnel_id {str(returned)[:80]!r}", exchange)
+    return session, request
 
 
 @requirement("CB-MSG-010")
@@ -290,7 +299,7 @@ def test_pipelined_heartbeats(relay: RelayUnderTest, count: int) -> None:
     rate = relay.tenant.rate
     if rate is not None and rate.burst < 2 * count:
         raise NotExercised(f"tenants.rate of {relay.tenant.id} leaves no room for {count} requests at once")
-    session = _controlled(relay)
+    session = with_tunnel_and_heartbeat(relay)
     for _ in range(min(count, 3)):  # a relay that doesn't answer single heartbeats breaks another requirement
         relay.beat(session)
     all_answered(session, [_BEAT] * count)
@@ -300,7 +309,7 @@ def test_pipelined_heartbeats(relay: RelayUnderTest, count: int) -> None:
 def test_pipelined_requests(relay: RelayUnderTest) -> None:
     """Send a tunnel_info, a heartbeat and another tunnel_info in one TLS record; expect three answers."""
     _room_for_three(relay)
-    session = _controlled(relay)
+    session = with_tunnel_and_heartbeat(relay)
     all_answered(session, [relay.tunnel_info(session.tenant), _BEAT, relay.tunnel_info(session.tenant)])
 
 
@@ -310,7 +319,7 @@ def test_many_requests_over_4_kib(relay: RelayUnderTest) -> None:
     _room_for_three(relay)
     if relay.tenant.rate is not None:
         raise NotExercised(f"{relay.tenant.id} has tenants.rate: no room for {_MERGED} requests at once")
-    session = _controlled(relay)
+    session = with_tunnel_and_heartbeat(relay)
     with relay.control("a heartbeat with white space in it"):
         judge.accepted(session.ask(_BEAT, encode=_padded))
     with relay.control("heartbeats that arrive together"):
@@ -327,7 +336,7 @@ def test_many_requests_over_4_kib(relay: RelayUnderTest) -> None:
 @requirement("CB-MSG-010")
 def test_request_after_a_refused_one(relay: RelayUnderTest) -> None:
     """Send an invalid tunnel_info and a heartbeat in one TLS record; a relay that doesn't close answers both."""
-    session = _controlled(relay)
+    session = with_tunnel_and_heartbeat(relay)
     invalid = relay.tunnel_info(session.tenant, remote_port=0)
     with relay.control("a heartbeat after an invalid tunnel_info"):
         judge.refused(session.ask(invalid, invalid="remote_port is 0"))
@@ -355,7 +364,7 @@ def test_request_after_a_dialled_tunnel(relay: RelayUnderTest) -> None:
 @requirement("CB-MSG-010")
 def test_whole_session_at_once(relay: RelayUnderTest) -> None:
     """Send hello, auth and a tunnel_info in one TLS record; expect three answers."""
-    _controlled(relay).close()
+    with_tunnel_and_heartbeat(relay).close()
     session = relay.connect()
     session.assume(tenant=relay.tenant.id)
     all_answered(session, [relay.request(kind) for kind in ("hello", "auth", "tunnel_info")])
@@ -365,7 +374,7 @@ def test_whole_session_at_once(relay: RelayUnderTest) -> None:
 def test_pipelined_answers_keep_order(relay: RelayUnderTest) -> None:
     """Send tunnel_infos and heartbeats in one TLS record; expect the answers in the order of the requests."""
     _room_for_three(relay)
-    session = _controlled(relay)
+    session = with_tunnel_and_heartbeat(relay)
     requests = [relay.tunnel_info(session.tenant), _BEAT, relay.tunnel_info(session.tenant), _BEAT]
     exchange = send_together(session, requests)
     seen = [answer.member("tunnel_id") or answer.type for answer in exchange.answers]
@@ -374,14 +383,6 @@ def test_pipelined_answers_keep_order(relay: RelayUnderTest) -> None:
         raise Inconclusive("not all were answered (see CB-MSG-010)")
     if seen != wanted:
         raise Broken("answers in the order of the requests", ", ".join(map(str, seen)), exchange)
-
-
-def _controlled(relay: RelayUnderTest) -> ProbeSession:
-    """Return a session on which a tunnel and a heartbeat were accepted."""
-    session = relay.authenticated()
-    relay.open_tunnel(session)
-    relay.beat(session)
-    return session
 
 
 def _room_for_three(relay: RelayUnderTest) -> None:
@@ -396,21 +397,16 @@ def _padded(request: object) -> bytes:
 # ------------------------------------------------------------------ open points, which are recorded and never judged
 
 
-@requirement("CB-MSG-101")
-def test_reaction_to_invalid_input(relay: RelayUnderTest) -> None:
-    """After auth, send lines that are no message, each on a connection of its own."""
+_REACTIONS = {"CB-MSG-101": _NOT_OBJECTS, "CB-MSG-102": {"": b"\xef\xbb\xbf" + BEAT}}
+
+
+@requirements("CB-MSG-101", "CB-MSG-102")
+def test_reaction_to_invalid_input(relay: RelayUnderTest, identifier: str) -> None:
+    """After auth, send lines that are no message, or a heartbeat after the three bytes of a byte order mark."""
     relay.beat(relay.authenticated())
-    for name, text in _NOT_OBJECTS.items():
-        relay.log.saw(reaction(relay.authenticated().ask_text(text, meant=name)), of=name)
-
-
-@requirement("CB-MSG-102")
-def test_byte_order_mark(relay: RelayUnderTest) -> None:
-    """Send a heartbeat after the three bytes of a byte order mark."""
-    session = relay.authenticated()
-    relay.beat(session)
-    exchange = session.ask_text(b"\xef\xbb\xbf" + BEAT, meant="after a byte order mark", like="heartbeat")
-    relay.log.saw(reaction(exchange))
+    for name, text in _REACTIONS[identifier].items():
+        exchange = relay.authenticated().ask_text(text, meant=name or "after a byte order mark")
+        relay.log.saw(reaction(exchange), of=name)
 
 
 @requirement("CB-MSG-103")
@@ -449,23 +445,11 @@ def test_members_twice(relay: RelayUnderTest) -> None:
 @requirement("CB-MSG-105")
 def test_unknown_members(relay: RelayUnderTest) -> None:
     """Send each request with an additional member of unknown name."""
-    relay.open_tunnel(relay.authenticated())
-    extra: dict[str, Any] = {"cbspec_extra": {"note": [1, None]}}
-    relay.log.saw(reaction(relay.connect().hello(**extra)), of="hello")
-    relay.log.saw(reaction(relay.greeted().ask({**relay.request("auth"), **extra})), of="auth")
-    for kind in ("tunnel_info", "heartbeat"):
-        session = relay.authenticated()
+    with_tunnel(relay)
+    for kind in TYPES:
+        session, request = ready(relay, kind)
         relay.room.for_tunnel(session.tenant)
-        relay.log.saw(reaction(session.ask({**relay.request(kind), **extra})), of=kind)
-
-
-_MEMBERS = {
-    "hello_response": {"type", "version", "features"},
-    "auth_response": {"type", "status", "client_id", "tenant_id"},
-    "tunnel_response": {"type", "status", "tunnel_id"},
-    "heartbeat_response": {"type"},
-    "error": {"type", "code", "message"},
-}
+        record_reaction(relay, session, {**request, "cbspec_extra": {"note": [1, None]}}, of=kind)
 
 
 @requirement("CB-MSG-106")
@@ -475,10 +459,10 @@ def test_members_of_answers(relay: RelayUnderTest) -> None:
     session = relay.authenticated()
     answers += relay.open_tunnel(session).answers
     answers += session.heartbeat().answers
-    answers += session.ask({"type": "cbspec_unknown"}, invalid="of unknown type").answers
+    answers += session.ask(UNKNOWN, invalid="of unknown type").answers
     for answer in answers:
-        if isinstance(answer.value, dict) and answer.type in _MEMBERS:
-            extra = sorted(str(name)[:40] for name in set(answer.value) - _MEMBERS[answer.type])
+        if isinstance(answer.value, dict) and answer.type in RULES:
+            extra = sorted(str(name)[:40] for name in set(answer.value) - {"type", *RULES[answer.type].members})
             relay.log.saw(", ".join(extra) or "none", of=answer.type)
 
 
@@ -508,16 +492,16 @@ def test_line_feeds(relay: RelayUnderTest) -> None:
 @requirement("CB-MSG-108")
 def test_names_of_members_in_the_other_case(relay: RelayUnderTest) -> None:
     """Send tunnel_infos with Tunnel_ID or Remote_Host, and a heartbeat with Type, in place of the proper names."""
-    relay.open_tunnel(relay.authenticated())
+    with_tunnel(relay)
     for name, other in (("tunnel_id", "Tunnel_ID"), ("remote_host", "Remote_Host")):
         session = relay.authenticated()
         relay.room.for_tunnel(session.tenant)
         request = {other if old == name else old: value for old, value in relay.tunnel_info(session.tenant).items()}
-        relay.log.saw(reaction(session.ask(request, invalid=f"{other} for {name}")), of=name)
+        record_reaction(relay, session, request, of=name, invalid=f"{other} for {name}")
         session.close()
     session = relay.authenticated()
     relay.beat(session)
-    relay.log.saw(reaction(session.ask({"Type": "heartbeat"}, invalid="Type for type")), of="type")
+    record_reaction(relay, session, {"Type": "heartbeat"}, of="type", invalid="Type for type")
 
 
 def _until_tunnel(relay: RelayUnderTest, session: ProbeSession, beat: Message, tunnel: Message) -> list[Message]:

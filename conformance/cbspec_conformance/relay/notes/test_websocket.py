@@ -1,9 +1,14 @@
-"""Source: Notes / all connections, over WebSocket (RFC 6455). Applies if the relay answers an upgrade with 101."""
+"""Source: Notes / all connections, over WebSocket (RFC 6455); Notes / valid UTF-8 JSON: a message has its own bounds.
+
+The cases apply if the relay answers an upgrade with 101.
+"""
 
 from __future__ import annotations
 
+import contextlib
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any
 
 import pytest
@@ -16,6 +21,8 @@ from cbspec_conformance.judging.observing import OPEN, reaction
 from cbspec_conformance.probe.session import ProbeSession
 from cbspec_conformance.properties.explore import Explorer
 from cbspec_conformance.properties.strategies import CUTS, pieces
+from cbspec_conformance.record.exchange import Exchange
+from cbspec_conformance.relay.requests import TYPES, UNKNOWN, all_answered, every_byte, ready, understood_in_pieces
 from cbspec_conformance.relay.upgrade import (
     BEAT,
     accepted_upgrade,
@@ -88,7 +95,7 @@ def test_lengths_of_every_kind(relay: RelayUnderTest) -> None:
 
 _FRAGMENTS: dict[str, Callable[[bytes], list[bytes]]] = {
     "two": lambda text: [text[:20], text[20:]],
-    "bytes": lambda text: [bytes([byte]) for byte in text],
+    "bytes": every_byte,
     "empty ones": lambda text: [b"", text[:20], b"", text[20:], b""],
 }
 
@@ -101,12 +108,7 @@ def test_fragments(relay: RelayUnderTest, kind: str) -> None:
     request = relay.tunnel_info(session.tenant)
     if kind == "bytes":  # which also split multi-byte characters
         request["tunnel_id"] += relay.facts.odd_letters
-    exchange = session.ask_in_pieces(request, _FRAGMENTS[kind], fragments=True)
-    answered = judge.accepted(exchange).member("tunnel_id")
-    if answered != request["tunnel_id"] and not session.ended:
-        whole = session.ask(request)
-        if any(answer.member("tunnel_id") == request["tunnel_id"] for answer in whole.answers):
-            raise Broken("the tunnel_id as sent in fragments", f"{str(answered)[:80]!r}", exchange)
+    understood_in_pieces(session, request, _FRAGMENTS[kind], fragments=True)
 
 
 @requirement("CB-WSK-003")
@@ -161,42 +163,34 @@ def test_pings_that_arrive_together(relay: RelayUnderTest) -> None:
 
 
 @requirement("CB-WSK-006")
-@pytest.mark.parametrize("step", ["hello", "auth", "tunnel_info", "heartbeat", "refusals", "stranger"])
+@pytest.mark.parametrize("step", [*TYPES, "refusals", "stranger"])
 def test_every_exchange(relay: RelayUnderTest, step: str) -> None:
     """Send every request over WebSocket: hello, auth, tunnel_info, heartbeat, and invalid ones."""
     relay.needs.websocket()
-    if step == "hello":
-        try:
-            session = relay.connect(transport="websocket")
-        except WebSocketRefused as refused:
-            raise Inconclusive(f"{refused} (see CB-WSK-001)") from None
-        judge.accepted(session.hello())
-    elif step == "auth":
+    over = partial(relay.authenticated, transport="websocket")
+    if step == "auth":
         judge.accepted(relay.authenticate(relay.greeted(transport="websocket"), relay.tenant))
     elif step == "stranger":
-        relay.open_tunnel(relay.authenticated(transport="websocket"))
+        relay.open_tunnel(over())
         judge.not_accepted(relay.greeted(transport="websocket").ask(relay.tunnel_info()), "no tunnel before auth")
-    elif step == "tunnel_info":
-        session = relay.authenticated(transport="websocket")
-        judge.accepted(session.ask(relay.tunnel_info(session.tenant)))
-    elif step == "heartbeat":
-        session = relay.authenticated(transport="websocket")
-        for _ in range(3):
-            judge.accepted(session.heartbeat())
+    elif step == "refusals":
+        invalid_port = relay.tunnel_info(remote_port=70000)
+        judge.refused(_once(over(), invalid_port, "remote_port is above 65535"))
+        judge.refused(_once(over(), UNKNOWN, "of unknown type"))
+        spoiled = {"type": "auth", "token": relay.tokens.spoiled(relay.tenant)}
+        judge.refused(_once(relay.greeted(transport="websocket"), spoiled))
     else:
-        _refusals(relay)
+        try:
+            session, request = ready(relay, step, "websocket")
+        except WebSocketRefused as refused:
+            raise Inconclusive(f"{refused} (see CB-WSK-001)") from None
+        for _ in range(3 if step == "heartbeat" else 1):
+            judge.accepted(session.ask(request))
 
 
-def _refusals(relay: RelayUnderTest) -> None:
-    session = relay.authenticated(transport="websocket")
-    invalid_port = relay.tunnel_info(session.tenant, remote_port=70000)
-    judge.refused(session.ask(invalid_port, invalid="remote_port is above 65535"))
-    session.close()
-    session = relay.authenticated(transport="websocket")
-    judge.refused(session.ask({"type": "cbspec_unknown"}, invalid="of unknown type"))
-    session.close()
-    session = relay.greeted(transport="websocket")
-    judge.refused(session.ask({"type": "auth", "token": relay.tokens.spoiled(relay.tenant)}))
+def _once(session: ProbeSession, request: Mapping[str, Any], why: str = "") -> Exchange:
+    with contextlib.closing(session):
+        return session.ask(request, invalid=why)
 
 
 @pytest.mark.parametrize(
@@ -241,6 +235,89 @@ def _await_pong(session: ProbeSession, payload: bytes, *, inside_message: bool =
     if payload not in framer.pongs:
         pongs = ", ".join(repr(pong[:20]) for pong in framer.pongs) or "no pong"
         raise Broken(f"a pong with the ping's {len(payload)} bytes", pongs)
+
+
+# ------------------------------------------------------------------ messages with bounds of their own
+
+_AROUND = {
+    "garbage": "x",
+    "comma": ",",
+    "vertical tab": "\v",
+    "form feed": "\f",
+    "no-break space": "\u00a0",
+    "em space": "\u2003",
+}
+_NEAR = {
+    **{f"{name} after": BEAT + text.encode() for name, text in _AROUND.items()},
+    **{f"{name} before": text.encode() + BEAT for name, text in _AROUND.items()},
+    "brace after": BEAT + b"}",
+    "NUL after": BEAT + b"\0",
+    "text after": BEAT + b" and more",
+    "NUL and text after": BEAT + b"\0 and more",
+    "NUL and another object after": BEAT + b"\0" + BEAT,
+    "next line after": BEAT + "\u0085".encode(),
+    "line separator after": BEAT + "\u2028".encode(),
+    "comment after": BEAT + b" // x",
+    "hash comment after": BEAT + b" # x",
+    "comment before": b"// x\n" + BEAT,
+    "hash comment before": b"# x\n" + BEAT,
+    "line comment": b'{ // x\n"type":"heartbeat"}',
+    "line hash comment": b'{ # x\n"type":"heartbeat"}',
+}
+
+
+@requirement("CB-MSG-005")
+@pytest.mark.parametrize("kind", list(_NEAR))
+def test_nearly_one_object(relay: RelayUnderTest, kind: str) -> None:
+    """Send a message that is a heartbeat with other text before, after or inside it."""
+    exchange = _beating(relay).ask_text(_NEAR[kind], meant=kind, like="heartbeat")
+    judge.not_accepted(exchange, "no success answer to a text that isn't JSON")
+
+
+@requirement("CB-MSG-009")
+@pytest.mark.parametrize(
+    "cut", [lambda data: [data[:1], data[1:]], every_byte], ids=["first-byte-apart", "byte-by-byte"]
+)
+def test_frames_in_pieces(relay: RelayUnderTest, cut: Callable[[bytes], list[bytes]]) -> None:
+    """Send the first byte of a heartbeat's frame, or each byte, in a TLS record of its own."""
+    judge.accepted(_beating(relay).ask_in_pieces({"type": "heartbeat"}, cut))
+
+
+@requirement("CB-MSG-009")
+@pytest.mark.parametrize("at", [2, 6, -2], ids=["in-the-method", "after-the-method", "at-the-end"])
+def test_opening_handshake_in_two(relay: RelayUnderTest, at: int) -> None:
+    """Send an opening handshake in two TLS records; in one record it is answered with 101."""
+    accepted_upgrade(relay)
+    relay.close()
+    try:
+        seen = f"status {upgrade(relay, cut=lambda text: [text[:at], text[at:]]).status}"
+    except Inconclusive as silent:
+        seen = str(silent)
+    if seen != "status 101":
+        raise Broken("status 101, as in one piece", seen)
+
+
+@requirement("CB-MSG-008")
+@pytest.mark.parametrize(
+    "text", [b" \t\r\n" + BEAT + b" \r\n", b'{\n  "type":\r\n "heartbeat"\n}\n'], ids=["around", "inside"]
+)
+def test_white_space(relay: RelayUnderTest, text: bytes) -> None:
+    """Send a heartbeat with white space before and after its object, or over several lines, inside one message."""
+    judge.accepted(_beating(relay).ask_text(text, meant="with white space", like="heartbeat"))
+
+
+@requirement("CB-MSG-010")
+def test_frames_that_arrive_together(relay: RelayUnderTest) -> None:
+    """Send the frames of three heartbeats in one TLS record; expect three heartbeat_responses."""
+    all_answered(_beating(relay), [{"type": "heartbeat"}] * 3)
+
+
+def _beating(relay: RelayUnderTest) -> ProbeSession:
+    """Return a session over WebSocket on which three heartbeats are answered."""
+    session = authenticated_websocket(relay)
+    for _ in range(2):
+        relay.beat(session)
+    return session
 
 
 # ------------------------------------------------------------------ open points, which are recorded and never judged

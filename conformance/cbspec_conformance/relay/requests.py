@@ -1,0 +1,145 @@
+"""Requests that cases of several sections send, and the sessions on which they are valid."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from cbspec.profile.profile import Tenant
+from cbspec.protocol.state import SUCCESS_TYPES
+from cbspec_conformance.judging import judge
+from cbspec_conformance.judging.errors import Broken
+from cbspec_conformance.judging.observing import reaction
+from cbspec_conformance.probe.session import ProbeSession
+from cbspec_conformance.properties.damage import is_beyond_readers
+from cbspec_conformance.properties.strategies import without
+from cbspec_conformance.record.exchange import Exchange
+from cbspec_conformance.target.kinds import each
+from cbspec_conformance.target.relay import RelayUnderTest
+from cbspec_conformance.target.sessions import Sessions
+
+TYPES = ("hello", "auth", "tunnel_info", "heartbeat")
+"""The types of a client's requests."""
+
+UNKNOWN: Mapping[str, Any] = {"type": "cbspec_unknown"}
+"""A message of unknown type."""
+
+TUNNEL_ID_REFUSED = "the relay refuses tunnel_ids of this kind, which the specification leaves open"
+"""The reason why a case about an unusual tunnel_id is not exercised."""
+
+
+def needs_transport(relay: RelayUnderTest, transport: str) -> None:
+    """Raise NotExercised unless the run may use "tcp" or "websocket" (`transport`)."""
+    if transport == "websocket":
+        relay.needs.websocket()
+    else:
+        relay.needs.stream()
+
+
+def ready(relay: RelayUnderTest, kind: str, transport: str = "") -> tuple[ProbeSession, dict[str, Any]]:
+    """Return a session of the main tenant on which a request of a type is valid, and the request."""
+    request = relay.request(kind)
+    if kind == "hello":
+        return relay.connect(transport=transport), request
+    if kind == "auth":
+        session = relay.greeted(transport=transport)
+        session.assume(tenant=relay.tenant.id)
+        return session, request
+    return relay.authenticated(transport=transport), request
+
+
+def with_tunnel(relay: RelayUnderTest, token: str = "") -> ProbeSession:
+    """Return an authenticated session on which a tunnel was opened. A control."""
+    session = relay.authenticated(token=token)
+    relay.open_tunnel(session)
+    return session
+
+
+def with_tunnel_and_heartbeat(relay: RelayUnderTest) -> ProbeSession:
+    """Return an authenticated session on which a tunnel and a heartbeat were accepted. A control."""
+    session = with_tunnel(relay)
+    relay.beat(session)
+    return session
+
+
+def request_tunnel(relay: RelayUnderTest, session: ProbeSession, tenant: Tenant, token: str = "") -> Exchange:
+    """Authenticate, and request a tunnel if that was accepted; return the last exchange.
+
+    The specification doesn't say which of the two requests an error about the tenant refuses.
+    """
+    exchange = relay.authenticate(session, tenant, token=token)
+    return session.ask(relay.tunnel_info(tenant.id)) if session.authenticated else exchange
+
+
+def invalid_member_refused(relay: RelayUnderTest, member: str, values: Mapping[str, object], *codes: str) -> None:
+    """Send tunnel_infos that differ from an accepted one in one member only (MISSING leaves it out); expect a code."""
+    sessions = Sessions(relay)
+
+    def check(value: object) -> None:
+        session = sessions.next()
+        request = without(relay.tunnel_info(session.tenant), member, value)
+        exchange = session.ask(request, invalid=f"{member} is missing or invalid")
+        if is_beyond_readers(value):
+            judge.refused(exchange)
+        else:
+            judge.refused_with(exchange, *codes)
+
+    each(values, check)
+
+
+def record_reaction(
+    relay: RelayUnderTest, session: ProbeSession, request: Mapping[str, Any], of: str = "", *, invalid: str = ""
+) -> None:
+    """Send a request, and record the relay's reaction to it. For open points."""
+    relay.log.saw(reaction(session.ask(request, invalid=invalid)), of=of)
+
+
+# ------------------------------------------------------------------ in pieces and together
+
+
+def every_byte(data: bytes) -> list[bytes]:
+    """Cut data into single bytes."""
+    return [bytes([byte]) for byte in data]
+
+
+def understood_in_pieces(
+    session: ProbeSession,
+    request: Mapping[str, Any],
+    cut: Callable[[bytes], list[bytes]],
+    *,
+    fragments: bool = False,
+) -> None:
+    """Check that a request in pieces is served, and its tunnel_id returned as after a request in one piece.
+
+    `fragments`: see `ProbeSession.ask_in_pieces`.
+    """
+    exchange = session.ask_in_pieces(request, cut, fragments=fragments)
+    returned, asked = judge.accepted(exchange).member("tunnel_id"), request.get("tunnel_id")
+    if asked is None or returned == asked:
+        return
+    whole = session.ask(request) if not session.ended else exchange
+    if any(answer.member("tunnel_id") == asked for answer in whole.answers):
+        raise Broken(f"tunnel_id {asked[:80]!r}, as sent in pieces", f"tunnel_id {str(returned)[:80]!r}", exchange)
+
+
+def send_together(
+    session: ProbeSession,
+    requests: Sequence[Mapping[str, Any]],
+    *,
+    invalid: str = "",
+    encode: Callable[[object], bytes] | None = None,
+) -> Exchange:
+    """Send requests at once, in one TLS record, and return all their answers as one exchange.
+
+    `invalid` describes the mistake in one of them; `encode` is another legal encoding.
+    """
+    noted = [session.note(request, meant=invalid, encode=encode) for request in requests]
+    return judge.with_room(session.together([message for message, _ in noted], b"".join(data for _, data in noted)))
+
+
+def all_answered(
+    session: ProbeSession, requests: Sequence[Mapping[str, Any]], *, encode: Callable[[object], bytes] | None = None
+) -> None:
+    """Check that requests sent at once draw an answer each, by type; CB-MSG-004 judges further answers."""
+    exchange = send_together(session, requests, encode=encode)
+    judge.all_answered(exchange, [SUCCESS_TYPES[request["type"]] for request in requests])
