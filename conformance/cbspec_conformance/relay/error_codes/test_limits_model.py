@@ -8,7 +8,6 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from hypothesis import strategies as st
-from hypothesis.strategies import SearchStrategy
 
 from cbspec.catalogue.requirements import Level, find
 from cbspec.profile.profile import Endpoint, Tenant
@@ -64,21 +63,18 @@ class _Op:
 _OPS = st.builds(_Op, st.sampled_from(_ACTIONS), st.integers(0, 7), st.integers(0, 3), st.booleans())
 
 
-def _runs(steps: int) -> SearchStrategy[list[_Op]]:
-    return st.lists(_OPS, min_size=steps // 2, max_size=steps)
-
-
 @dataclass(frozen=True, slots=True)
 class _Place:
-    """The conditions of a run: an address (None: the target's), tenants, limits, and most connections.
+    """The conditions of a run: an address (None: the target's), tenants, the relay's limits, and most connections.
 
     `settle` checks that no limit is in use.
     """
 
     at: Endpoint | None
     tenants: list[Tenant]
-    limits: ModelLimits
     settle: Callable[[], None]
+    connections: int | None
+    pool: int | None
     most: int = 6
 
 
@@ -107,8 +103,7 @@ def test_tenants_limits_in_any_order(relay: RelayUnderTest, explorer: Explorer) 
                 served_connections(relay, tenant, tenant.connection_limit)
 
     rules = relay.profile.relay
-    limits = _limits(relay, tenants, rules.connection_limit, rules.buffer_pool)
-    _explore(relay, explorer, _Place(None, tenants, limits, settle))
+    _explore(relay, explorer, _Place(None, tenants, settle, rules.connection_limit, rules.buffer_pool))
 
 
 @alone
@@ -124,9 +119,8 @@ def test_relays_connections_in_any_order(relay: RelayUnderTest, explorer: Explor
                     session = stack.enter_context(contextlib.closing(relay.connect(at=at)))
                     judge.accepted(session.hello(), "connection_limit_reached")
 
-        tenants = active_tenants(relay)[:1]
         pool = relay.profile.relay.buffer_pool if at is None else None
-        _explore(relay, explorer, _Place(at, tenants, _limits(relay, tenants, limit, pool), settle, limit + 2))
+        _explore(relay, explorer, _Place(at, active_tenants(relay)[:1], settle, limit, pool, limit + 2))
 
 
 @alone
@@ -139,18 +133,7 @@ def test_buffers_in_any_order(relay: RelayUnderTest, explorer: Explorer) -> None
             if count_tunnels(relay, relay.authenticated(at=at), size) < size:
                 raise Inconclusive(f"the pool of {size} buffers has no room for as many tunnels (see CB-BUF-003)")
 
-        tenants = active_tenants(relay)
-        _explore(relay, explorer, _Place(at, tenants, _limits(relay, tenants, None, size), settle))
-
-
-def _limits(relay: RelayUnderTest, tenants: list[Tenant], connections: int | None, pool: int | None) -> ModelLimits:
-    return ModelLimits(
-        {tenant.id: tenant.tunnel_limit for tenant in tenants},
-        {tenant.id: tenant.connection_limit for tenant in tenants},
-        connections,
-        pool,
-        relay.needs.offers_tenancy,
-    )
+        _explore(relay, explorer, _Place(at, active_tenants(relay), settle, None, size))
 
 
 def _explore(relay: RelayUnderTest, explorer: Explorer, place: _Place) -> None:
@@ -181,7 +164,8 @@ def _explore(relay: RelayUnderTest, explorer: Explorer, place: _Place) -> None:
             run(ops)
             late = True
 
-    explorer.explore(_runs(explorer.steps), check, share=4)
+    runs = st.lists(_OPS, min_size=explorer.steps // 2, max_size=explorer.steps)
+    explorer.explore(runs, check, share=4)
     relay.room.close_sessions()
 
 
@@ -191,7 +175,14 @@ class _Run:
     def __init__(self, relay: RelayUnderTest, place: _Place, *, late: bool) -> None:
         self._relay = relay
         self._place = place
-        self._model = Model(place.limits, late=late)
+        self._limits = ModelLimits(
+            {tenant.id: tenant.tunnel_limit for tenant in place.tenants},
+            {tenant.id: tenant.connection_limit for tenant in place.tenants},
+            place.connections,
+            place.pool,
+            relay.needs.offers_tenancy,
+        )
+        self._model = Model(self._limits, late=late)
         self._sessions: dict[int, ProbeSession] = {}
 
     def do(self, op: _Op) -> None:
@@ -215,7 +206,7 @@ class _Run:
         try:
             session = self._relay.connect(at=self._place.at, transport="websocket" if op.websocket and both else "")
         except (Unreachable, HandshakeFailure, Inconclusive) as error:
-            if self._place.limits.relay is None or len(self._model.connections) < self._place.limits.relay:
+            if self._limits.relay is None or len(self._model.connections) < self._limits.relay:
                 raise Inconclusive(f"no new connection: {error}") from None
             return
         connection = self._model.connect()
@@ -225,8 +216,8 @@ class _Run:
                 self._ask(connection, ask, tenant)
 
     def _ask(self, connection: ModelConnection, ask: Ask, tenant: Tenant) -> None:
-        limits = self._place.limits
-        if ask is Ask.TUNNEL and connection.tunnels >= _MOST_TUNNELS and limits.tunnels.get(connection.tenant) is None:
+        endless = self._limits.tunnels.get(connection.tenant) is None
+        if ask is Ask.TUNNEL and connection.tunnels >= _MOST_TUNNELS and endless:
             return
         session = self._sessions[id(connection)]
         tenant_id = connection.tenant or tenant.id
@@ -289,7 +280,7 @@ class _Run:
 
     def _undeclared(self, code: str, tenant: str) -> str:
         """Return why a refusal for lack of room can't be judged, if the profile declares no such limit; else ""."""
-        limits = self._place.limits
+        limits = self._limits
         declared = {
             "tenant_limit_exceeded": {limits.tunnels.get(tenant), limits.connections.get(tenant)} != {None},
             "connection_limit_reached": limits.relay is not None,

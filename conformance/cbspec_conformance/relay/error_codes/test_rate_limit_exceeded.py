@@ -73,7 +73,7 @@ def test_connections_of_a_tenant_add_up(relay: RelayUnderTest) -> None:
     answers: list[Message] = []
     for session in sessions:
         answers += _answers(relay, session, each)
-        if session.ended or any(answer.member("code") == _CODE for answer in answers):
+        if session.ended or _refused(answers):
             return  # the case of one connection judges an end without the code
         if len(answers) % each:
             raise Inconclusive("heartbeats that arrive together aren't all answered (see CB-MSG-010)")
@@ -163,7 +163,7 @@ def _affects(relay: RelayUnderTest, flooding: ProbeSession, other: ProbeSession,
     for _ in range(3):
         flooding = _exceeded(relay, flooding, rate)
         _send(other, few)
-        if any(answer.member("code") == _CODE for answer in _answers(relay, other, few)):
+        if _refused(_answers(relay, other, few)):
             return True
         if other.ended:
             raise Inconclusive("the relay closed a connection that was below the rate")
@@ -237,16 +237,19 @@ def _answers(relay: RelayUnderTest, session: ProbeSession, count: int) -> tuple[
     return answers
 
 
+def _refused(answers: Iterable[Message]) -> list[Message]:
+    return [answer for answer in answers if answer.member("code") == _CODE]
+
+
 def _burst(relay: RelayUnderTest, session: ProbeSession, count: int) -> None:
     """Check that none of `count` heartbeats at once is refused for the rate."""
     if not count:
         return
     first = _send(session, count)
     answers = _answers(relay, session, count)
-    for number, answer in enumerate(answers, 1):
-        if answer.member("code") == _CODE:
-            seen = f"rate_limit_exceeded to heartbeat {number} of {count} at once"
-            raise Broken(f"{count} requests at once within the declared burst", seen, Exchange(first, answers))
+    if refused := _refused(answers):
+        seen = f"rate_limit_exceeded to heartbeat {answers.index(refused[0]) + 1} of {count} at once"
+        raise Broken(f"{count} requests at once within the declared burst", seen, Exchange(first, answers))
     _legible(relay, first, answers)
 
 
@@ -277,7 +280,7 @@ def _exceed(relay: RelayUnderTest, session: ProbeSession, rate: Rate) -> ProbeSe
         sent += batch
         answers = _answers(relay, session, batch)
         answered += len(answers)
-        if refused := [answer for answer in answers if answer.member("code") == _CODE]:
+        if refused := _refused(answers):
             relay.log.observe(Exchange(first, tuple(refused[:1])))
             return session
         _legible(relay, first, answers)

@@ -14,6 +14,7 @@ from cbspec_conformance.probe.client_hello import client_hello
 from cbspec_conformance.probe.session import ProbeSession
 from cbspec_conformance.probe.tcp import Unreachable, tcp_connect
 from cbspec_conformance.probe.wire import HandshakeFailure
+from cbspec_conformance.relay.requests import every_byte, with_tunnel
 from cbspec_conformance.runner.marks import last, requirement, requirements
 from cbspec_conformance.target.relay import RelayUnderTest
 
@@ -38,43 +39,36 @@ _A_WHILE = 0.05
 """Seconds in which most relays read half a megabyte that draws no answer."""
 
 
-def _send(data: bytes) -> Callable[[ProbeSession], None]:
-    return lambda session: session.send_unanswered(data)
-
-
-def _deep(levels: int) -> Callable[[ProbeSession], None]:
-    return _send(b'{"type":' + b"[" * levels + b"]" * levels + b"}\n")
+def _deep(levels: int) -> bytes:
+    return b'{"type":' + b"[" * levels + b"]" * levels + b"}\n"
 
 
 def _huge(session: ProbeSession) -> None:
-    session.send_unanswered(b'{"type":"')
-    for _ in range(8):
-        session.send_unanswered(b"x" * _MIB)
-        if session.ended:
-            return
-    session.send_unanswered(b'"}\n')
+    for piece in (b'{"type":"', *[b"x" * _MIB] * 8, b'"}\n'):
+        if not session.ended:
+            session.send_unanswered(piece)
 
 
 def _slow(session: ProbeSession) -> None:
-    for byte in b'{"type":"hea':
-        session.send_unanswered(bytes([byte]))
+    for byte in every_byte(b'{"type":"hea'):
+        session.send_unanswered(byte)
 
 
-_HOSTILE: dict[str, Callable[[ProbeSession], None]] = {
+_HOSTILE: dict[str, bytes | Callable[[ProbeSession], None]] = {
     "huge": _huge,
-    "half-a-huge-message": _send(b'{"type":"' + b"x" * (_MIB // 2)),
+    "half-a-huge-message": b'{"type":"' + b"x" * (_MIB // 2),
     # Several depths: a relay that refuses a long message for its length doesn't parse it.
     "deep": _deep(100_000),
     "deep-in-64-kib": _deep(30_000),
     "deep-in-16-kib": _deep(8_000),
-    "deep-open": _send(b'{"a":' * 100_000 + b"\n"),
-    "half-a-message": _send(b'{"type":"tunnel_info","tunnel_id":"'),
-    "not-an-object": _send(b'[]\n1\nnull\n""\n'),
-    "random": _send(bytes((i * 167 + 13) % 256 for i in range(4096)) + b"\n"),
-    "nul-bytes": _send(b"\0" * 4096 + b"\n"),
-    "many-lines": _send(b"\n" * 100_000),
-    "long-number": _send(b'{"type":"heartbeat","x":' + b"9" * 10_000 + b"}\n"),
-    "many-members": _send(b'{"type":"heartbeat"' + b',"a":1' * 20_000 + b"}\n"),
+    "deep-open": b'{"a":' * 100_000 + b"\n",
+    "half-a-message": b'{"type":"tunnel_info","tunnel_id":"',
+    "not-an-object": b'[]\n1\nnull\n""\n',
+    "random": bytes((i * 167 + 13) % 256 for i in range(4096)) + b"\n",
+    "nul-bytes": b"\0" * 4096 + b"\n",
+    "many-lines": b"\n" * 100_000,
+    "long-number": b'{"type":"heartbeat","x":' + b"9" * 10_000 + b"}\n",
+    "many-members": b'{"type":"heartbeat"' + b',"a":1' * 20_000 + b"}\n",
     "reset": lambda session: session.wire.reset(),
     "slow": _slow,
     "wrong-tls-record": lambda session: session.wire.send_raw(b"\x17\x03\x03\x00\x10" + b"\0" * 16),
@@ -105,7 +99,7 @@ def test_open_connections_go_on(relay: RelayUnderTest, kind: str) -> None:
     attacker = relay.authenticated()
     with relay.control("two connections at the same time"):
         relay.beat(other)
-    _HOSTILE[kind](attacker)
+    _attack(attacker, kind)
     read = _after(_UNANSWERED[kind]) if kind in _UNANSWERED else attacker.wire.has_unread
     _served_meanwhile(relay, other, attacker.close, read)
 
@@ -154,10 +148,9 @@ def test_open_connections_go_on_if_another_reads_nothing(relay: RelayUnderTest) 
 @pytest.mark.parametrize("kind", list(_HOSTILE))
 def test_new_connections_are_served(relay: RelayUnderTest, kind: str) -> None:
     """Send hostile input on one connection; a new one must be served right afterwards: hello, auth and a tunnel."""
-    control = relay.authenticated()
-    relay.open_tunnel(control)
-    control.close()
-    attacker = _attack(relay, kind)
+    with_tunnel(relay).close()
+    attacker = relay.authenticated()
+    _attack(attacker, kind)
     if kind not in _UNANSWERED:
         attacker.wire.has_unread(relay.tempo.patience)
     if relay.profile.relay.connection_limit == 1 or relay.tenant.connection_limit == 1:
@@ -172,7 +165,8 @@ def test_hostile_input_is_refused(relay: RelayUnderTest, kind: str) -> None:
     plain = relay.authenticated().ask_text(b"no message", meant="plain words")
     if not plain.answers and not plain.ended:
         raise Inconclusive("the relay doesn't answer a text that is no message (see CB-MSG-007)")
-    session = _attack(relay, kind)
+    session = relay.authenticated()
+    _attack(session, kind)
     bound = min(_BOUND, relay.tempo.timeout(_END))
     deadline = time.monotonic() + bound
     while time.monotonic() < deadline and not session.ended:
@@ -205,11 +199,10 @@ def test_largest_message(relay: RelayUnderTest, identifier: str) -> None:
     relay.log.saw(f"at least {accepted}")
 
 
-def _attack(relay: RelayUnderTest, kind: str) -> ProbeSession:
-    session = relay.authenticated()
+def _attack(session: ProbeSession, kind: str) -> None:
     session.announce(f"hostile input: {kind}")
-    _HOSTILE[kind](session)
-    return session
+    attack = _HOSTILE[kind]
+    session.send_unanswered(attack) if isinstance(attack, bytes) else attack(session)
 
 
 def _after(seconds: float) -> Callable[[float], bool]:
@@ -253,25 +246,27 @@ def _served_meanwhile(
 
 def _narrow(relay: RelayUnderTest) -> ProbeSession:
     """Return an authenticated session with a very small receive window."""
-    try:
-        session = relay.connect(narrow=True)
-    except (Unreachable, HandshakeFailure) as error:
-        raise NotExercised(f"a connection with a small receive window can't be made here: {error}") from None
     with relay.control("hello and auth"):
-        judge.accepted(session.hello())
-        judge.accepted(relay.authenticate(session, relay.tenant))
-    return session
+        try:
+            return _join(relay, narrow=True)
+        except (Unreachable, HandshakeFailure) as error:
+            raise NotExercised(f"a connection with a small receive window can't be made here: {error}") from None
 
 
 def _served(relay: RelayUnderTest) -> None:
     """Check that a new connection is served: hello, auth and a tunnel."""
     try:
-        session = relay.connect()
+        session = _join(relay)
     except (Unreachable, HandshakeFailure) as error:
         raise Broken("a new connection", str(error)) from None
+    relay.soon(lambda: judge.accepted(session.ask(relay.tunnel_info(session.tenant))))
+
+
+def _join(relay: RelayUnderTest, *, narrow: bool = False) -> ProbeSession:
+    session = relay.connect(narrow=narrow)
     judge.accepted(session.hello())
     judge.accepted(relay.authenticate(session, relay.tenant))
-    relay.soon(lambda: judge.accepted(session.ask(relay.tunnel_info(session.tenant))))
+    return session
 
 
 def _two_at_once(relay: RelayUnderTest) -> None:
@@ -279,7 +274,6 @@ def _two_at_once(relay: RelayUnderTest) -> None:
     for limit in (relay.profile.relay.connection_limit, relay.profile.target.connections_at_once):
         if limit is not None and limit < 2:
             raise NotExercised("room for two connections at a time is needed (relay, target.connections_at_once)")
-    sessions = relay.greeted(), relay.authenticated()
-    relay.open_tunnel(sessions[1])
-    for session in sessions:
-        session.close()
+    greeted = relay.greeted()
+    with_tunnel(relay).close()
+    greeted.close()

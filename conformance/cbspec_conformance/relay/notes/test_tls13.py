@@ -29,9 +29,10 @@ from cbspec_conformance.target.connector import WebSocketRefused
 from cbspec_conformance.target.relay import RelayUnderTest
 
 _ENOUGH = 7  # bytes of a whole alert, or of the beginning of a handshake record
-_ALERT, _HANDSHAKE = b"\x15", b"\x16"  # the first byte of a record
+_ALERT, _HANDSHAKE = b"\x15", b"\x16"  # the first byte of a record; a handshake record means acceptance
 _ANSWER = "an answer to bytes without TLS"
 _VERSIONS = {"1.2": ssl.TLSVersion.TLSv1_2, "1.1": ssl.TLSVersion.TLSv1_1, "1.0": ssl.TLSVersion.TLSv1}
+_REFUSED = {"CB-TLS-002": "1.2", "CB-TLS-003": "1.1", "CB-TLS-004": "1.0"}
 _SERVED = "served"
 _ENDS = {
     End.CLOSE_NOTIFY: "sends close_notify",
@@ -56,17 +57,11 @@ def test_tls_1_3_works(relay: RelayUnderTest) -> None:
         raise Broken("TLSv1.3", session.wire.tls.ssl_object.version() or "none")
 
 
-@pytest.mark.parametrize(
-    "version",
-    [
-        pytest.param("1.2", marks=requirement("CB-TLS-002")),
-        pytest.param("1.1", marks=requirement("CB-TLS-003")),
-        pytest.param("1.0", marks=requirement("CB-TLS-004")),
-    ],
-)
-def test_older_version_is_refused(relay: RelayUnderTest, version: str) -> None:
+@requirements("CB-TLS-002", "CB-TLS-003", "CB-TLS-004")
+def test_older_version_is_refused(relay: RelayUnderTest, identifier: str) -> None:
     """Offer only an older version of TLS, with every cipher; if the handshake succeeds, no hello may be answered."""
     _tls_works(relay)
+    version = _REFUSED[identifier]
     for transport in dict.fromkeys((relay.facts.transport, "websocket" if relay.facts.websocket else "tcp")):
         try:
             answered, ended = _speak(relay, legacy_client_context(_VERSIONS[version]), transport)
@@ -91,7 +86,7 @@ def test_plain_text_is_not_served(relay: RelayUnderTest) -> None:
     upgrade = opening_request(str(relay.endpoint), relay.profile.target.websocket_path)
     for data, served in ((hello, rb"hello_response"), (upgrade, rb"HTTP/1\.[01] 101\b")):
         answer, _ = _send_plain(relay, data)
-        if re.search(served, answer[:200]) and not _is_tls(answer):
+        if re.search(served, answer[:200]) and not answer.startswith((_HANDSHAKE, _ALERT)):
             raise Broken("no service without TLS", f"an answer in plain text: {answer[:60]!r}")
 
 
@@ -101,7 +96,7 @@ def test_refusal_is_an_alert(relay: RelayUnderTest, name: str) -> None:
     """Send the ClientHello of an older version byte for byte; expect a TLS alert."""
     _tls_works(relay)
     answer, _ = _send_plain(relay, client_hello(name, relay.connector.server_name))
-    if _is_server_hello(answer):
+    if answer.startswith(_HANDSHAKE):
         raise Inconclusive(f"the relay doesn't refuse TLS {name} (see its own requirement)")
     if not alert_name(answer):
         raise Broken("a TLS alert, such as protocol_version", f"{len(answer)} bytes: {answer[:20]!r}")
@@ -111,16 +106,6 @@ def _tls_works(relay: RelayUnderTest) -> None:
     """Check that TLS 1.3 works. A control."""
     with relay.control("a TLS 1.3 handshake"):
         relay.connect(transport="tcp").close()
-
-
-def _is_server_hello(received: bytes) -> bool:
-    """Whether bytes begin with a handshake record: the relay accepts the ClientHello."""
-    return received.startswith(_HANDSHAKE)
-
-
-def _is_tls(received: bytes) -> bool:
-    """Whether bytes begin with a handshake record or an alert."""
-    return received.startswith((_HANDSHAKE, _ALERT))
 
 
 def _send_plain(relay: RelayUnderTest, data: bytes) -> tuple[bytes, End | None]:
@@ -135,7 +120,7 @@ def _send_plain(relay: RelayUnderTest, data: bytes) -> tuple[bytes, End | None]:
         deadline = time.monotonic() + timeout
         try:
             sock.sendall(data)
-            while len(received) < 4096 and not (_is_tls(received) and len(received) >= _ENOUGH):
+            while len(received) < 4096 and not (received.startswith((_HANDSHAKE, _ALERT)) and len(received) >= _ENOUGH):
                 sock.settimeout(max(deadline - time.monotonic(), 0.001))
                 part = sock.recv(4096)
                 if not part:
@@ -172,10 +157,9 @@ def _judge_refusal(relay: RelayUnderTest, version: str, failure: HandshakeFailur
         return
     # The local library failed, or the relay was silent: try again with bytes that no library filters.
     answer, ended = _send_plain(relay, client_hello(version, relay.connector.server_name))
-    if _is_server_hello(answer):
-        raise Broken(
-            f"TLS {version} refused by the relay", f"a ServerHello in answer to a ClientHello of TLS {version}"
-        )
+    if answer.startswith(_HANDSHAKE):
+        seen = f"a ServerHello in answer to a ClientHello of TLS {version}"
+        raise Broken(f"TLS {version} refused by the relay", seen)
     if not answer and not ended:
         raise Broken(f"TLS {version} refused by the relay", "silence: neither an alert nor a close")
     relay.log.remark(f"the relay refused a hand-made ClientHello of TLS {version} by {_refusal(answer)}")
@@ -193,10 +177,8 @@ def _refusal(received: bytes) -> str:
 def test_suites_and_groups(relay: RelayUnderTest, identifier: str) -> None:
     """Send hand-made ClientHellos of TLS 1.3 that offer one cipher suite or one group each."""
     _tls_works(relay)
-    if identifier == "CB-TLS-101":
-        names = [name for name, suite in SUITES.items() if _offer(relay, suites=(suite,)) == _SERVED]
-    else:
-        names = [name for name, group in GROUPS.items() if _offer(relay, groups=(group,)) == _SERVED]
+    offered, of = (SUITES, "suites") if identifier == "CB-TLS-101" else (GROUPS, "groups")
+    names = [name for name, number in offered.items() if _offer(relay, **{of: (number,)}) == _SERVED]
     relay.log.saw(", ".join(names) or "none of those offered")
 
 
@@ -226,11 +208,9 @@ def test_tickets(relay: RelayUnderTest) -> None:
 @requirement("CB-TLS-105")
 def test_key_of_the_certificate(relay: RelayUnderTest) -> None:
     """Record the kind and size of the certificate's key."""
-    session = relay.connect(transport="tcp")
+    certificate = relay.connect(transport="tcp").wire.tls.ssl_object.getpeercert(binary_form=True)
     try:
-        key = x509.load_der_x509_certificate(
-            session.wire.tls.ssl_object.getpeercert(binary_form=True) or b""
-        ).public_key()
+        key = x509.load_der_x509_certificate(certificate or b"").public_key()
     except ValueError as error:
         raise Inconclusive(f"the certificate can't be read: {error}") from None
     match key:
@@ -246,7 +226,7 @@ def test_key_of_the_certificate(relay: RelayUnderTest) -> None:
 def test_refusal_of_older_versions(relay: RelayUnderTest) -> None:
     """Send hand-made ClientHellos of the older versions, and record the first record of the answer."""
     _tls_works(relay)
-    for version in ("1.2", "1.1", "1.0"):
+    for version in _VERSIONS:
         relay.log.saw(_reply(relay, client_hello(version, relay.connector.server_name)), of=f"TLS {version}")
 
 
@@ -258,33 +238,28 @@ def test_close_notify(relay: RelayUnderTest) -> None:
     deadline = time.monotonic() + 1.0
     while session.wire.ended is None and time.monotonic() < deadline:
         session.wire.receive(deadline - time.monotonic())
-    relay.log.saw(
-        _ENDS.get(session.wire.ended.how, "ends otherwise") if session.wire.ended else "stays open for a second"
-    )
+    ended = session.wire.ended
+    relay.log.saw(_ENDS.get(ended.how, "ends otherwise") if ended else "stays open for a second")
 
 
 @requirement("CB-TLS-108")
 def test_other_server_names(relay: RelayUnderTest) -> None:
     """Send hand-made ClientHellos of TLS 1.3 with another server name, and without one."""
     _tls_works(relay)
-    relay.log.saw(_offer(relay, name="other.cbspec.invalid"), of="another name")
-    relay.log.saw(_offer(relay, name="127.0.0.1"), of="no name")  # an address is never sent as a server name
+    relay.log.saw(_offer(relay, "other.cbspec.invalid"), of="another name")
+    relay.log.saw(_offer(relay, "127.0.0.1"), of="no name")  # an address is never sent as a server name
 
 
-def _offer(
-    relay: RelayUnderTest,
-    *,
-    suites: tuple[int, ...] = tuple(SUITES.values()),
-    groups: tuple[int, ...] = tuple(GROUPS.values()),
-    name: str = "",
-) -> str:
+def _offer(relay: RelayUnderTest, name: str = "", /, **offered: tuple[int, ...]) -> str:
+    """Send a ClientHello of TLS 1.3 that offers all suites and groups, or those given, and return the reaction."""
+    suites, groups = offered.get("suites", tuple(SUITES.values())), offered.get("groups", tuple(GROUPS.values()))
     return _reply(relay, modern_client_hello(name or relay.connector.server_name, suites, groups))
 
 
 def _reply(relay: RelayUnderTest, hello: bytes) -> str:
     """Send a ClientHello and return the reaction."""
     received, ended = _send_plain(relay, hello)
-    if _is_server_hello(received):
+    if received.startswith(_HANDSHAKE):
         return _SERVED
     if alert := alert_name(received):
         return f"refused: alert {alert}"
