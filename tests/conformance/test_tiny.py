@@ -88,48 +88,32 @@ sys.exit(code)
 
 _CHUNK = b"x" * (64 * 1024)
 
-Excess = Callable[[bytes, bool], Iterable[bytes]]
-"""Returns the output of a relay that sends too much, from its answer to a tunnel_info; the flag says WebSocket."""
+EXCESS: dict[str, tuple[str, str, Callable[[bytes], Iterable[bytes]]]] = {
+    "surplus answers": (
+        "websocket",
+        "CB-MSG-004",
+        lambda reply: itertools.chain([frame(reply)], itertools.repeat(frame(b'{"type":"heartbeat_response"}') * 1000)),
+    ),
+    "endless line": ("tcp", "CB-MSG-002", lambda reply: itertools.chain([reply[:-2]], itertools.repeat(_CHUNK))),
+    "endless fragments": (
+        "websocket",
+        "CB-MSG-002",
+        lambda reply: itertools.chain([frame(reply), frame(_CHUNK, 0x01)], itertools.repeat(frame(_CHUNK, 0x00))),
+    ),
+    "large answer": ("tcp", "", lambda reply: [reply[:-1] + b',"note":"' + b"no " * 700_000 + b'"}\n']),
+}
+"""Transport, broken requirement, and the output of a relay that sends too much, from its answer to a tunnel_info."""
 
 
-def encode(text: bytes, websocket: bool) -> bytes:
-    return frame(text) if websocket else text + b"\n"
-
-
-def surplus_answers(reply: bytes, websocket: bool) -> Iterable[bytes]:
-    surplus = encode(b'{"type":"heartbeat_response"}', websocket)
-    return itertools.chain([encode(reply, websocket)], itertools.repeat(surplus * 1000))
-
-
-def endless_line(reply: bytes, _: bool) -> Iterable[bytes]:
-    return itertools.chain([reply[:-2]], itertools.repeat(_CHUNK))
-
-
-def endless_fragments(reply: bytes, websocket: bool) -> Iterable[bytes]:
-    return itertools.chain([encode(reply, websocket), frame(_CHUNK, 0x01)], itertools.repeat(frame(_CHUNK, 0x00)))
-
-
-def large_answer(reply: bytes, websocket: bool) -> Iterable[bytes]:
-    return [encode(reply[:-1] + b',"note":"' + b"no " * 700_000 + b'"}', websocket)]
-
-
-@pytest.mark.parametrize(
-    ("excess", "transport", "requirement"),
-    [
-        (surplus_answers, "websocket", "CB-MSG-004"),
-        (endless_line, "tcp", "CB-MSG-002"),
-        (endless_fragments, "websocket", "CB-MSG-002"),
-        (large_answer, "tcp", ""),
-    ],
-)
-def test_excess_is_bounded_and_blamed(excess: Excess, transport: str, requirement: str, tmp_path: Path) -> None:
-    websocket = transport == "websocket"
+@pytest.mark.parametrize("kind", list(EXCESS))
+def test_excess_is_bounded_and_blamed(kind: str, tmp_path: Path) -> None:
+    transport, requirement, excess = EXCESS[kind]
 
     def answer(text: bytes) -> bytes | Iterable[bytes]:
         reply = accept(text)
-        return excess(reply, websocket) if b'"type":"tunnel_info"' in text else reply
+        return excess(reply) if b'"type":"tunnel_info"' in text else reply
 
-    with tiny_relay(answer, tmp_path, websocket=websocket) as endpoint:
+    with tiny_relay(answer, tmp_path, websocket=transport == "websocket") as endpoint:
         command = [sys.executable, "-m", "cbspec", "verify", str(endpoint), "--transport", transport]
         done = run("-c", MEASURED, *command, "--only", EXCESS_CASES, "--effort", "quick")
     assert int(done.text.split("peak ")[1].split()[0]) < MOST_MEMORY

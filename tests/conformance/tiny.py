@@ -11,20 +11,16 @@ import ssl
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import Any
 
 from cbspec.profile.identity import development_ca
 from cbspec.profile.profile import Endpoint
+from tests.conformance.build import HELLO_RESPONSE, SUCCESSES
 from tests.support.relay import MessageSocket, over_tls, server, serving, tolerant
 
 Answer = Callable[[bytes], bytes | Iterable[bytes] | None]
 """Returns the answer to a message: a message, pieces of raw output, or None."""
 
-_SUCCESSES: dict[str, dict[str, Any]] = {
-    "hello": {"type": "hello_response", "version": "1.0", "features": ["tls", "multi_tenancy"]},
-    "auth": {"type": "auth_response", "status": "ok", "client_id": "anybody", "tenant_id": "tenant-001"},
-    "tunnel_info": {"type": "tunnel_response", "status": "ok"},
-}
+_SUCCESSES = {**SUCCESSES, "hello": {**HELLO_RESPONSE, "features": ["tls", "multi_tenancy"]}}
 
 
 def accept(text: bytes) -> bytes:

@@ -103,11 +103,7 @@ def every_byte(data: bytes) -> list[bytes]:
 
 
 def understood_in_pieces(
-    session: ProbeSession,
-    request: Mapping[str, Any],
-    cut: Callable[[bytes], list[bytes]],
-    *,
-    fragments: bool = False,
+    session: ProbeSession, request: Mapping[str, Any], cut: Callable[[bytes], list[bytes]], *, fragments: bool = False
 ) -> None:
     """Check that a request in pieces is served, and its tunnel_id returned as after a request in one piece.
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import time
 from collections.abc import Iterable
+from dataclasses import dataclass
 
 from cbspec.profile.profile import Rate, Tenant
 from cbspec_conformance.judging import judge
@@ -34,13 +35,13 @@ def test_well_below_the_rate(relay: RelayUnderTest) -> None:
 
     The heartbeats sent at once are at most a quarter of a second's allowance, so that no way of counting refuses any.
     """
-    tenant, rate = _rated(relay, 0)
-    session = _fresh(relay, tenant, rate)
-    _burst(relay, session, _few(rate))
+    rated = _rated(relay, 0)
+    session = rated.fresh()
+    rated.burst(session)
     # Enough to empty the bucket of a relay with a much lower limit, but at most ten seconds.
-    count = max(3, min(int(rate.burst * 1.5) + 10, int(rate.per_second * 5)))
+    count = max(3, min(int(rated.rate.burst * 1.5) + 10, int(rated.rate.per_second * 5)))
     for _ in range(count):
-        time.sleep(2 / rate.per_second)
+        time.sleep(2 / rated.rate.per_second)
         exchange = session.heartbeat()
         if judge.error_code(exchange) == _CODE:
             raise Broken("service well below the declared rate", "rate_limit_exceeded at half of it", exchange)
@@ -49,18 +50,19 @@ def test_well_below_the_rate(relay: RelayUnderTest) -> None:
 @requirement("CB-RAT-001")
 def test_well_above_the_rate(relay: RelayUnderTest) -> None:
     """Send heartbeats at full speed, three times as many as burst and rate allow in a second."""
-    tenant, rate = _rated(relay, 1)
-    _exceed(relay, _fresh(relay, tenant, rate), rate)
+    rated = _rated(relay, 1)
+    rated.exceed(rated.fresh())
 
 
 @requirement("CB-RAT-001")
 def test_connections_of_a_tenant_add_up(relay: RelayUnderTest) -> None:
     """If the rate is the tenant's, exceed it with several connections of several subjects together."""
-    tenant, rate = _rated(relay, 0)
+    rated = _rated(relay, 0)
+    tenant, rate = rated.tenant, rated.rate
     if rate.scope != "tenant":
         raise NotExercised('give tenants.rate.scope = "tenant"')
-    wanted, each = _too_many(rate), max(1, rate.burst - 2)
-    count = -(-wanted // each)
+    each = max(1, rate.burst - 2)
+    count = -(-rated.too_many // each)
     limits = [limit for limit in (tenant.connection_limit, relay.profile.relay.connection_limit) if limit is not None]
     if count > min([_MOST_CONNECTIONS, *limits]):
         raise NotExercised(f"it takes {count} connections of {tenant.id} to exceed its rate without a burst on any")
@@ -72,13 +74,13 @@ def test_connections_of_a_tenant_add_up(relay: RelayUnderTest) -> None:
         first = _send(session, each)
     answers: list[Message] = []
     for session in sessions:
-        answers += _answers(relay, session, each)
+        answers += rated.answers(session, each)
         if session.ended or _refused(answers):
             return  # the case of one connection judges an end without the code
         if len(answers) % each:
             raise Inconclusive("heartbeats that arrive together aren't all answered (see CB-MSG-010)")
-    _legible(relay, first, answers)
-    speed = _well_above(rate, len(answers), began)
+    rated.check_legible(first, answers)
+    speed = rated.well_above(len(answers), began)
     seen = f"{len(answers)} heartbeats of {count} connections answered at {speed:.0f}/s, none refused"
     raise Broken(f"rate_limit_exceeded well above {rate.per_second:g}/s for the tenant", seen)
 
@@ -86,27 +88,25 @@ def test_connections_of_a_tenant_add_up(relay: RelayUnderTest) -> None:
 @requirement("CB-RAT-003")
 def test_recovers(relay: RelayUnderTest) -> None:
     """Exceed the rate, wait until a token bucket is full again, then send a heartbeat."""
-    tenant, rate = _rated(relay, 2)
-    session = _exceeded(relay, _fresh(relay, tenant, rate), rate)
+    rated = _rated(relay, 2)
+    session = rated.exceeded(rated.fresh())
     for share in (16, 5):
-        time.sleep(_pause(rate) / share)
+        time.sleep(rated.pause / share)
         session.unasked()  # the relay may have closed the connection after the error
         if not session.ended and judge.served(session.heartbeat()):
             return
-    time.sleep(_pause(rate))
-    session = _fresh(relay, tenant, rate) if session.ended else session
+    time.sleep(rated.pause)
+    session = rated.fresh() if session.ended else session
     judge.accepted(session.heartbeat(), _CODE)
 
 
 @requirement("CB-RAT-004")
 def test_limit_is_the_tenants_own(relay: RelayUnderTest) -> None:
     """One tenant exceeds its rate; the heartbeats of another tenant below its own rate are answered."""
-    tenant, rate = _rated(relay, 3)
-    if rate.scope not in ("tenant", "subject"):
-        raise NotExercised('give tenants.rate.scope = "tenant" or "subject"')
-    theirs = relay.authenticated(other_tenant(relay, tenant), subject="cbspec-other")
+    rated = _rated(relay, 3, own=True)
+    theirs = relay.authenticated(other_tenant(relay, rated.tenant), subject="cbspec-other")
     theirs.expect_rate_limit()
-    _exceeded(relay, _fresh(relay, tenant, rate), rate)
+    rated.exceeded(rated.fresh())
     for _ in range(3):
         judge.accepted(theirs.heartbeat(), _CODE)
 
@@ -114,30 +114,27 @@ def test_limit_is_the_tenants_own(relay: RelayUnderTest) -> None:
 @requirement("CB-RAT-004")
 def test_tenants_with_a_rate_have_one_each(relay: RelayUnderTest) -> None:
     """One tenant exceeds its rate; another tenant with a rate sends half its burst at once: all are served."""
-    tenant, rate = _rated(relay, 4)
-    other, theirs = _rated(relay, 5)
-    if tenant.id == other.id or not _few(theirs):
+    rated, others = _rated(relay, 4, own=True), _rated(relay, 5, own=True)
+    if rated.tenant.id == others.tenant.id or not others.few:
         raise NotExercised("give tenants.rate for two tenants, with a burst of two or more")
-    if not {rate.scope, theirs.scope} <= {"tenant", "subject"}:
-        raise NotExercised('give tenants.rate.scope = "tenant" or "subject"')
-    others_session = _fresh(relay, other, theirs)
-    _exceeded(relay, _fresh(relay, tenant, rate), rate)
-    _burst(relay, others_session, _few(theirs))
+    others_session = others.fresh()
+    rated.exceeded(rated.fresh())
+    others.burst(others_session)
 
 
 @requirement("CB-RAT-101")
 def test_scope(relay: RelayUnderTest) -> None:
     """While one connection exceeds the rate, send some heartbeats on others: same subject, same tenant, another."""
-    tenant, rate = _rated(relay, 0, again=True)
+    rated = _rated(relay, 0, again=True)
     observed = {
-        "a connection's": _unpaced(relay.authenticated(tenant)),
-        "a subject's": _unpaced(relay.authenticated(tenant, subject="cbspec-other")),
+        "a connection's": _unpaced(relay.authenticated(rated.tenant)),
+        "a subject's": _unpaced(relay.authenticated(rated.tenant, subject="cbspec-other")),
     }
     with contextlib.suppress(NotExercised):  # without a second tenant, the widest scopes can't be told apart
-        observed["a tenant's"] = _unpaced(relay.authenticated(other_tenant(relay, tenant)))
-    flooding = [_unpaced(relay.authenticated(tenant)) for _ in observed]
+        observed["a tenant's"] = _unpaced(relay.authenticated(other_tenant(relay, rated.tenant)))
+    flooding = [_unpaced(relay.authenticated(rated.tenant)) for _ in observed]
     for (scope, session), flood in zip(observed.items(), flooding, strict=True):
-        if not _affects(relay, flood, session, rate):
+        if not rated.affects(flood, session):
             relay.log.saw(scope)
             return
     relay.log.saw("more than a tenant's" if "a tenant's" in observed else "a tenant's, or more than that")
@@ -153,67 +150,25 @@ def test_connection_after_the_limit(relay: RelayUnderTest) -> None:
 
 def exceed_again(relay: RelayUnderTest) -> ProbeSession:
     """Exceed a rate that may be in use, and return the session that was refused. A control."""
-    tenant, rate = _rated(relay, 0, again=True)
-    return _exceeded(relay, _unpaced(relay.authenticated(tenant)), rate)
+    rated = _rated(relay, 0, again=True)
+    return rated.exceeded(_unpaced(relay.authenticated(rated.tenant)))
 
 
-def _affects(relay: RelayUnderTest, flooding: ProbeSession, other: ProbeSession, rate: Rate) -> bool:
-    """Whether, in any of three rounds, a session with few requests is refused while another exceeds the rate."""
-    few = max(3, min(int(rate.burst) // 4, 10))
-    for _ in range(3):
-        flooding = _exceeded(relay, flooding, rate)
-        _send(other, few)
-        if _refused(_answers(relay, other, few)):
-            return True
-        if other.ended:
-            raise Inconclusive("the relay closed a connection that was below the rate")
-        if flooding.ended:
-            break
-    return False
-
-
-def _rated(relay: RelayUnderTest, number: int, *, again: bool = False) -> tuple[Tenant, Rate]:
+def _rated(relay: RelayUnderTest, number: int, *, again: bool = False, own: bool = False) -> _Rated:
     """Return the tenant with a rate for the case of this number: a different one, if the profile has several.
 
-    They are independent only if the rate is the tenant's own: another scope may count them together. A case that may
-    find the rate in use gets it `again`, and the use is recorded.
+    They are independent only if the rate is the tenant's own (`own`: it must be): another scope may count them
+    together. A case that may find the rate in use gets it `again`, and the use is recorded.
     """
     tenants = [(tenant, tenant.rate) for tenant in relay.profile.tenants_with("rate") if tenant.rate is not None]
     if not tenants:
         raise NotExercised("give tenants.rate (for a tenant of its own)")
-    tenant, rate = tenants[number % len(tenants)]
+    rated = _Rated(relay, *tenants[number % len(tenants)])
+    if own and not rated.account:
+        raise NotExercised('give tenants.rate.scope = "tenant" or "subject"')
     if again:
-        relay.shared.rates_used.add(_account(tenant, rate))
-    return tenant, rate
-
-
-def _account(tenant: Tenant, rate: Rate) -> str:
-    return tenant.id if rate.scope in ("tenant", "subject") else ""
-
-
-def _few(rate: Rate) -> int:
-    """Return a number of requests at once that every way of counting allows, if nothing is used up."""
-    return min(rate.burst // 2, int(rate.per_second) // 4)
-
-
-def _too_many(rate: Rate) -> int:
-    """Return a number of requests in a second that every way of counting refuses in part."""
-    return int(_MARGIN * (rate.burst + rate.per_second)) + 10
-
-
-def _pause(rate: Rate) -> float:
-    """Return the seconds after which any bucket or window is unused again, at least one."""
-    return min(max(rate.burst / rate.per_second, 1.0) * 1.2, 30.0)
-
-
-def _fresh(relay: RelayUnderTest, tenant: Tenant, rate: Rate) -> ProbeSession:
-    """Return a session of the tenant when nothing of its rate is used up."""
-    account = _account(tenant, rate)
-    # Another case may have used a rate that is not a tenant's, and another process any rate.
-    used = account in relay.shared.rates_used or not account or relay.shared.processes > 1
-    time.sleep(max(0.0, _pause(rate) - (0.0 if used else relay.shared.since_rate_exceeded)))
-    relay.shared.rates_used.add(account)
-    return _unpaced(relay.authenticated(tenant))
+        relay.shared.rates_used.add(rated.account)
+    return rated
 
 
 def _unpaced(session: ProbeSession) -> ProbeSession:
@@ -229,95 +184,140 @@ def _send(session: ProbeSession, count: int) -> Message:
     return noted[0][0]
 
 
-def _answers(relay: RelayUnderTest, session: ProbeSession, count: int) -> tuple[Message, ...]:
-    """Return the answers to `count` heartbeats. The time-out is shorter if some had no answer before."""
-    answers = session.answers(count, relay.tempo.timeout(_TOGETHER))
-    if len(answers) < count and not session.ended:
-        relay.tempo.waited_for_nothing(_TOGETHER)
-    return answers
-
-
 def _refused(answers: Iterable[Message]) -> list[Message]:
     return [answer for answer in answers if answer.member("code") == _CODE]
 
 
-def _burst(relay: RelayUnderTest, session: ProbeSession, count: int) -> None:
-    """Check that none of `count` heartbeats at once is refused for the rate."""
-    if not count:
-        return
-    first = _send(session, count)
-    answers = _answers(relay, session, count)
-    if refused := _refused(answers):
-        seen = f"rate_limit_exceeded to heartbeat {answers.index(refused[0]) + 1} of {count} at once"
-        raise Broken(f"{count} requests at once within the declared burst", seen, Exchange(first, answers))
-    _legible(relay, first, answers)
+@dataclass(frozen=True, slots=True)
+class _Rated:
+    """A tenant with a rate."""
 
+    relay: RelayUnderTest
+    tenant: Tenant
+    rate: Rate
 
-def _legible(relay: RelayUnderTest, request: Message, answers: Iterable[Message]) -> None:
-    """Check that answers can be judged; the invariants blame the requirements that they break otherwise."""
-    for answer in answers:
-        if answer.type != "heartbeat_response":
-            relay.log.observe(Exchange(request, (answer,)))
-        judge.legible(answer)
+    @property
+    def account(self) -> str:
+        """The account to which the rate belongs: the tenant's, or "" for a rate that may belong to several tenants."""
+        return self.tenant.id if self.rate.scope in ("tenant", "subject") else ""
 
+    @property
+    def few(self) -> int:
+        """A number of requests at once that every way of counting allows, if nothing is used up."""
+        return min(self.rate.burst // 2, int(self.rate.per_second) // 4)
 
-def _exceeded(relay: RelayUnderTest, session: ProbeSession, rate: Rate) -> ProbeSession:
-    """Exceed the rate and return the session that was refused. A control."""
-    with relay.control("rate_limit_exceeded above the rate"):
-        return _exceed(relay, session, rate)
+    @property
+    def too_many(self) -> int:
+        """A number of requests in a second that every way of counting refuses in part."""
+        return int(_MARGIN * (self.rate.burst + self.rate.per_second)) + 10
 
+    @property
+    def pause(self) -> float:
+        """The seconds after which any bucket or window is unused again, at least one."""
+        return min(max(self.rate.burst / self.rate.per_second, 1.0) * 1.2, 30.0)
 
-def _exceed(relay: RelayUnderTest, session: ProbeSession, rate: Rate) -> ProbeSession:
-    """Send heartbeats in batches until one is refused; return its session. Raises Broken if none is refused."""
-    relay.pace.needs(rate.per_second * _MARGIN)
-    wanted = _too_many(rate)
-    # A slow relay gets larger batches; otherwise the suite would never exceed the rate.
-    batch = min(max(_BATCH, int(_MARGIN * rate.per_second * relay.facts.latency.fastest)), wanted)
-    sent = answered = 0
-    began = time.monotonic()
-    while sent < wanted:
-        first = _send(session, batch)
-        sent += batch
-        answers = _answers(relay, session, batch)
-        answered += len(answers)
+    def fresh(self) -> ProbeSession:
+        """Return a session of the tenant when nothing of its rate is used up."""
+        shared = self.relay.shared
+        # Another case may have used a rate that is not a tenant's, and another process any rate.
+        used = self.account in shared.rates_used or not self.account or shared.processes > 1
+        time.sleep(max(0.0, self.pause - (0.0 if used else shared.since_rate_exceeded)))
+        shared.rates_used.add(self.account)
+        return _unpaced(self.relay.authenticated(self.tenant))
+
+    def answers(self, session: ProbeSession, count: int) -> tuple[Message, ...]:
+        """Return the answers to `count` heartbeats. The time-out is shorter if some had no answer before."""
+        answers = session.answers(count, self.relay.tempo.timeout(_TOGETHER))
+        if len(answers) < count and not session.ended:
+            self.relay.tempo.waited_for_nothing(_TOGETHER)
+        return answers
+
+    def check_legible(self, request: Message, answers: Iterable[Message]) -> None:
+        """Check that answers can be judged; the invariants blame the requirements that they break otherwise."""
+        for answer in answers:
+            if answer.type != "heartbeat_response":
+                self.relay.log.observe(Exchange(request, (answer,)))
+            judge.legible(answer)
+
+    def burst(self, session: ProbeSession) -> None:
+        """Check that none of few heartbeats at once is refused for the rate."""
+        if not self.few:
+            return
+        first = _send(session, self.few)
+        answers = self.answers(session, self.few)
         if refused := _refused(answers):
-            relay.log.observe(Exchange(first, tuple(refused[:1])))
-            return session
-        _legible(relay, first, answers)
-        if session.ended:
-            return _exceed_one_by_one(relay, session.tenant, rate, f"the connection ended after {answered} answers")
-        if len(answers) < batch:
-            if not relay.alive():
-                raise Inconclusive("the relay stopped answering")
-            return _exceed_one_by_one(relay, session.tenant, rate, f"silence after {answered} answers")
-    speed = _well_above(rate, sent, began)
-    seen = f"{answered} of {sent} heartbeats answered at {speed:.0f}/s, none refused"
-    raise Broken(f"rate_limit_exceeded well above {rate.per_second:g}/s with a burst of {rate.burst}", seen)
+            seen = f"rate_limit_exceeded to heartbeat {answers.index(refused[0]) + 1} of {self.few} at once"
+            raise Broken(f"{self.few} requests at once within the declared burst", seen, Exchange(first, answers))
+        self.check_legible(first, answers)
 
+    def affects(self, flooding: ProbeSession, other: ProbeSession) -> bool:
+        """Whether, in any of three rounds, a session with few requests is refused while another exceeds the rate."""
+        few = max(3, min(int(self.rate.burst) // 4, 10))
+        for _ in range(3):
+            flooding = self.exceeded(flooding)
+            _send(other, few)
+            if _refused(self.answers(other, few)):
+                return True
+            if other.ended:
+                raise Inconclusive("the relay closed a connection that was below the rate")
+            if flooding.ended:
+                break
+        return False
 
-def _exceed_one_by_one(relay: RelayUnderTest, tenant_id: str, rate: Rate, before: str) -> ProbeSession:
-    """Exceed the rate on a new connection, awaiting each answer. Raises Broken if none is refused.
+    def exceeded(self, session: ProbeSession) -> ProbeSession:
+        """Exceed the rate and return the session that was refused. A control."""
+        with self.relay.control("rate_limit_exceeded above the rate"):
+            return self.exceed(session)
 
-    An error may be lost if the relay ends the connection after it while input is unread. A relay that gives one answer
-    to requests which arrive together (see CB-MSG-010) may still limit the rate. `before` describes the first attempt.
-    """
-    time.sleep(_pause(rate))
-    session = _unpaced(relay.authenticated(relay.profile.tenant(tenant_id)))
-    began = time.monotonic()
-    wanted = _too_many(rate)
-    for _ in range(wanted):
-        exchange = session.heartbeat()
-        if judge.error_code(exchange) == _CODE:
-            return session
-        if not judge.served(exchange):
-            raise Broken(_CODE, f"{before}, without the code", exchange)
-    _well_above(rate, wanted, began)
-    raise Broken(_CODE, f"{before}, without the code; one by one, none was refused")
+    def exceed(self, session: ProbeSession) -> ProbeSession:
+        """Send heartbeats in batches until one is refused; return its session. Raises Broken if none is refused."""
+        relay, rate = self.relay, self.rate
+        relay.pace.needs(rate.per_second * _MARGIN)
+        # A slow relay gets larger batches; otherwise the suite would never exceed the rate.
+        batch = min(max(_BATCH, int(_MARGIN * rate.per_second * relay.facts.latency.fastest)), self.too_many)
+        sent = answered = 0
+        began = time.monotonic()
+        while sent < self.too_many:
+            first = _send(session, batch)
+            sent += batch
+            answers = self.answers(session, batch)
+            answered += len(answers)
+            if refused := _refused(answers):
+                relay.log.observe(Exchange(first, tuple(refused[:1])))
+                return session
+            self.check_legible(first, answers)
+            if session.ended:
+                return self._exceed_one_by_one(f"the connection ended after {answered} answers")
+            if len(answers) < batch:
+                if not relay.alive():
+                    raise Inconclusive("the relay stopped answering")
+                return self._exceed_one_by_one(f"silence after {answered} answers")
+        speed = self.well_above(sent, began)
+        seen = f"{answered} of {sent} heartbeats answered at {speed:.0f}/s, none refused"
+        raise Broken(f"rate_limit_exceeded well above {rate.per_second:g}/s with a burst of {rate.burst}", seen)
 
+    def _exceed_one_by_one(self, before: str) -> ProbeSession:
+        """Exceed the rate on a new connection, awaiting each answer. Raises Broken if none is refused.
 
-def _well_above(rate: Rate, sent: int, began: float) -> float:
-    """Return the requests per second since `began`. Raises NotExercised if they were not well above the rate."""
-    speed = sent / (time.monotonic() - began)
-    if speed < rate.per_second * 1.5:
-        raise NotExercised(f"the relay answers {speed:.0f} requests/s, which is not well above {rate.per_second:g}/s")
-    return speed
+        An error may be lost if the relay ends the connection after it while input is unread. A relay that gives one
+        answer to requests which arrive together (see CB-MSG-010) may still limit the rate. `before` describes the first
+        attempt.
+        """
+        time.sleep(self.pause)
+        session = _unpaced(self.relay.authenticated(self.tenant))
+        began = time.monotonic()
+        for _ in range(self.too_many):
+            exchange = session.heartbeat()
+            if judge.error_code(exchange) == _CODE:
+                return session
+            if not judge.served(exchange):
+                raise Broken(_CODE, f"{before}, without the code", exchange)
+        self.well_above(self.too_many, began)
+        raise Broken(_CODE, f"{before}, without the code; one by one, none was refused")
+
+    def well_above(self, sent: int, began: float) -> float:
+        """Return the requests per second since `began`. Raises NotExercised if they were not well above the rate."""
+        speed, declared = sent / (time.monotonic() - began), self.rate.per_second
+        if speed < declared * 1.5:
+            raise NotExercised(f"the relay answers {speed:.0f} requests/s, which is not well above {declared:g}/s")
+        return speed

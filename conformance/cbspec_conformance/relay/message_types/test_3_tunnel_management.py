@@ -13,12 +13,7 @@ from cbspec_conformance.judging.observing import reaction
 from cbspec_conformance.properties.explore import Explorer
 from cbspec_conformance.properties.strategies import MISSING, TUNNEL_IDS
 from cbspec_conformance.record.exchange import Exchange
-from cbspec_conformance.relay.requests import (
-    TUNNEL_ID_REFUSED,
-    invalid_member_refused,
-    record_reaction,
-    with_tunnel,
-)
+from cbspec_conformance.relay.requests import TUNNEL_ID_REFUSED, invalid_member_refused, record_reaction, with_tunnel
 from cbspec_conformance.runner.marks import requirement, requirements
 from cbspec_conformance.target.relay import RelayUnderTest
 from cbspec_conformance.target.sessions import Sessions

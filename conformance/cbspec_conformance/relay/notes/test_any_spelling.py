@@ -22,9 +22,9 @@ from cbspec_conformance.target.sessions import Sessions
 
 @dataclass(frozen=True, slots=True)
 class _Form:
-    """The form of a valid message: spelling and cuts, and the contents of a tunnel_info."""
+    """The form of a valid message: spelling (None: the usual one) and cuts, and the contents of a tunnel_info."""
 
-    spelling: Spelling
+    spelling: Spelling | None
     cuts: list[float]
     tunnel_id: str
     local_port: int
@@ -123,7 +123,7 @@ def _request_written(relay: RelayUnderTest, letters: str, written: str) -> Excha
 
 
 class _Sender:
-    """Sends messages of one type over one transport, in a drawn form or in a part of it."""
+    """Sends messages of one type over one transport."""
 
     def __init__(self, relay: RelayUnderTest, kind: str, transport: str) -> None:
         self._relay = relay
@@ -131,24 +131,24 @@ class _Sender:
         self._transport = transport
         self._sessions = Sessions(relay, transport)
 
-    def send(self, form: _Form, *, spelled: bool = True, cut: bool = True, named: bool = True) -> Exchange:
-        """Send a message; without `spelled`, `cut` or `named` in plain spelling, in one piece, or with a new name."""
-        tunnel_id = form.tunnel_id if named else str(self._relay.tunnel_info()["tunnel_id"])
+    def send(self, form: _Form) -> Exchange:
+        """Send a message in a form."""
         if self._kind in ("tunnel_info", "heartbeat"):
-            session = self._sessions.next(tunnel_id if self._kind == "tunnel_info" else "")
+            session = self._sessions.next(form.tunnel_id if self._kind == "tunnel_info" else "")
             request = self._relay.request(self._kind)
         else:
             self._relay.close()
             session, request = ready(self._relay, self._kind, self._transport)
         if self._kind == "tunnel_info":
-            request |= {"tunnel_id": tunnel_id, "local_port": form.local_port}
-        encode = (lambda _: form.spelling.write(request).encode()) if spelled else None
-        if not spelled and not cut:
+            request |= {"tunnel_id": form.tunnel_id, "local_port": form.local_port}
+        if (spelling := form.spelling) is None:
             return session.ask(request)
         # Sent as pieces even if it is one, so that the case judges the answer and not the invariants.
-        fragments = self._transport == "websocket"
         return session.ask_in_pieces(
-            request, lambda data: pieces(data, form.cuts) if cut else [data], encode=encode, fragments=fragments
+            request,
+            lambda data: pieces(data, form.cuts),
+            encode=lambda _: spelling.write(request).encode(),
+            fragments=self._transport == "websocket",
         )
 
     def requirement_broken(self, form: _Form) -> str:
@@ -158,15 +158,17 @@ class _Sender:
         reason against the plain one, the spelling is to blame. Raises Broken if the relay refuses the message in one
         plain piece with any name.
         """
-        plain = self.send(form, spelled=False, cut=False)
+        whole = replace(form, cuts=[])
+        usual = replace(whole, spelling=None)
+        plain = self.send(usual)
         if not _understood(plain):
             if not judge.served(plain):
-                escaped = replace(form, spelling=_ESCAPED)
-                if judge.error_code(plain) != "invalid_tunnel_info" and _understood(self.send(escaped, cut=False)):
+                escaped = replace(whole, spelling=_ESCAPED)
+                if judge.error_code(plain) != "invalid_tunnel_info" and _understood(self.send(escaped)):
                     return "CB-MSG-008"
-                judge.accepted(self.send(form, spelled=False, cut=False, named=False))
+                judge.accepted(self.send(replace(usual, tunnel_id=str(self._relay.tunnel_info()["tunnel_id"]))))
             return ""
-        if not _understood(self.send(form, cut=False)):
+        if not _understood(self.send(whole)):
             return "CB-MSG-008"
         return "CB-WSK-003" if self._transport == "websocket" else "CB-MSG-009"
 

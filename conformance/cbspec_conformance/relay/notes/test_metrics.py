@@ -12,6 +12,7 @@ import pytest
 
 from cbspec_conformance.judging.errors import Broken, Inconclusive, NotExercised
 from cbspec_conformance.oracles.exposition import NotAnExposition, samples
+from cbspec_conformance.relay.requests import UNKNOWN, with_tunnel
 from cbspec_conformance.runner.marks import last, requirement
 from cbspec_conformance.target.relay import RelayUnderTest
 
@@ -25,6 +26,9 @@ class _Scrape:
     status: int
     text: str
     content_type: str
+
+    def samples(self) -> dict[str, float]:
+        return samples(self.text, openmetrics="openmetrics" in self.content_type)
 
 
 @requirement("CB-MET-001")
@@ -43,7 +47,7 @@ def test_exposition_is_valid(relay: RelayUnderTest, accept: str) -> None:
     if scrape.status != 200:
         raise Inconclusive(f"HTTP status {scrape.status} (see CB-MET-001)")
     try:
-        found = samples(scrape.text, openmetrics="openmetrics" in scrape.content_type)
+        found = scrape.samples()
     except NotAnExposition as error:
         raise Broken("a valid Prometheus exposition", str(error)) from None
     if not found:
@@ -85,15 +89,12 @@ def test_format(relay: RelayUnderTest) -> None:
 
 def _use(relay: RelayUnderTest) -> None:
     """Open a tunnel and cause an error."""
-    session = relay.authenticated()
-    relay.open_tunnel(session)
-    session.ask({"type": "cbspec_unknown"}, invalid="of unknown type")
+    with_tunnel(relay).ask(UNKNOWN, invalid="of unknown type")
 
 
 def _read(relay: RelayUnderTest) -> dict[str, float]:
-    scrape = _scrape(relay)
     try:
-        return samples(scrape.text, openmetrics="openmetrics" in scrape.content_type)
+        return _scrape(relay).samples()
     except NotAnExposition as error:
         raise Inconclusive(f"the metrics can't be read (see CB-MET-002): {error}") from None
 

@@ -6,7 +6,6 @@ The cases apply if the relay answers an upgrade with 101.
 from __future__ import annotations
 
 import contextlib
-import time
 from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any
@@ -23,14 +22,7 @@ from cbspec_conformance.properties.explore import Explorer
 from cbspec_conformance.properties.strategies import CUTS, pieces
 from cbspec_conformance.record.exchange import Exchange
 from cbspec_conformance.relay.requests import TYPES, UNKNOWN, all_answered, every_byte, ready, understood_in_pieces
-from cbspec_conformance.relay.upgrade import (
-    BEAT,
-    accepted_upgrade,
-    authenticated_websocket,
-    frame,
-    framer_of,
-    upgrade,
-)
+from cbspec_conformance.relay.upgrade import BEAT, accepted_upgrade, authenticated_websocket, frame, framer_of, upgrade
 from cbspec_conformance.runner.marks import requirement, requirements
 from cbspec_conformance.target.connector import WebSocketRefused
 from cbspec_conformance.target.relay import RelayUnderTest
@@ -223,18 +215,15 @@ def test_forbidden_frame_ends_the_connection(relay: RelayUnderTest, kind: str) -
 
 def _await_pong(session: ProbeSession, payload: bytes, *, inside_message: bool = False) -> None:
     """Await a pong; `inside_message`: a message is incomplete, so that no answer to it may come."""
-    framer = framer_of(session)
-    deadline = time.monotonic() + session.timeout
-    while payload not in framer.pongs and not session.ended and time.monotonic() < deadline:
-        wait = min(0.01 if inside_message else 0.1, deadline - time.monotonic())  # `answers` doesn't end at a pong
-        if not inside_message:
-            session.unasked(wait)
-        elif early := session.answers(1, wait):
-            seen = judge.describe(early[0])
-            raise Broken("no answer before a message's last fragment", seen, requirement="CB-WSK-003")
-    if payload not in framer.pongs:
-        pongs = ", ".join(repr(pong[:20]) for pong in framer.pongs) or "no pong"
-        raise Broken(f"a pong with the ping's {len(payload)} bytes", pongs)
+    pongs, inbox = framer_of(session).pongs, session.channel.inbox
+    session.channel.wait_until(lambda: payload in pongs or (inside_message and bool(inbox)), session.timeout)
+    if inside_message and inbox:
+        seen = judge.describe(inbox[0])
+        raise Broken("no answer before a message's last fragment", seen, requirement="CB-WSK-003")
+    session.unasked()
+    if payload not in pongs:
+        seen = ", ".join(repr(pong[:20]) for pong in pongs) or "no pong"
+        raise Broken(f"a pong with the ping's {len(payload)} bytes", seen)
 
 
 # ------------------------------------------------------------------ messages with bounds of their own
@@ -377,11 +366,10 @@ def _drawn(session: ProbeSession, data: bytes) -> str:
     """Send frames and return the reaction: a close with its code, an end without one, or a pong to the ping."""
     framer = framer_of(session)
     session.send_unanswered(data)
-    deadline = time.monotonic() + session.timeout
-    while framer.close_code is None and not session.ended and _AFTER not in framer.pongs:
-        if time.monotonic() > deadline:
-            raise Inconclusive("neither a close nor a pong in time")
-        framer.feed(session.wire.receive(deadline - time.monotonic()))
+    if not session.channel.wait_until(
+        lambda: framer.close_code is not None or session.ended is not None or _AFTER in framer.pongs, session.timeout
+    ):
+        raise Inconclusive("neither a close nor a pong in time")
     if framer.close_code is not None:
         return f"closed with {framer.close_code}"
     return "closed without a code" if session.ended else OPEN
