@@ -1,10 +1,10 @@
-"""Arrangements for the cases about refusals: attempt to be served, and judge the refusal."""
+"""Arrangements for the cases about refusals: fill a limit or provoke a condition, attempt to be served, and judge."""
 
 from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import Any, Literal
 
 from cbspec.profile.profile import Endpoint, Tenant
 from cbspec_conformance.judging import judge
@@ -14,7 +14,7 @@ from cbspec_conformance.probe.session import ProbeSession
 from cbspec_conformance.probe.tcp import Unreachable
 from cbspec_conformance.probe.wire import HandshakeFailure
 from cbspec_conformance.record.exchange import Exchange
-from cbspec_conformance.relay.error_codes.limits import fillable
+from cbspec_conformance.relay.requests import UNKNOWN
 from cbspec_conformance.target.connector import WebSocketRefused
 from cbspec_conformance.target.relay import RelayUnderTest
 
@@ -22,6 +22,201 @@ _NOT_NOW = (429, 503)
 """HTTP statuses of a server that could serve the request at another time."""
 
 _NO_CONNECTION = "no connection, or none with TLS"
+
+LARGEST = 256
+"""The largest limit that the suite fills: more connections would be a load test."""
+
+FULL = "tenant_limit_exceeded"
+
+LimitKey = Literal["tunnel_limit", "connection_limit"]
+"""The profile's key of a tenant's limit."""
+
+
+def fillable(limit: int, key: str) -> int:
+    """Return the limit that the profile declares by `key`. Raises NotExercised if it is too large to fill."""
+    if limit > LARGEST:
+        raise NotExercised(f"{key} is {limit}: more than the {LARGEST} that the suite fills; give a smaller one")
+    return limit
+
+
+def limited_tenant(relay: RelayUnderTest, key: LimitKey) -> tuple[Tenant, int]:
+    """Return a tenant with a limit, and the limit."""
+    for tenant in relay.profile.tenants_with(key):
+        return tenant, fillable(getattr(tenant, key), f"tenants.{key}")
+    raise NotExercised(f"give tenants.{key} (for a tenant of its own)")
+
+
+def shared_tunnel_limit(relay: RelayUnderTest, least: int = 1) -> tuple[Tenant, int]:
+    """Return a tenant that may have two connections, and its tunnel limit of at least `least`.
+
+    A control: the limit holds on one connection.
+    """
+    tenant, limit = limited_tenant(relay, "tunnel_limit")
+    if tenant.connection_limit is not None and tenant.connection_limit < 2:
+        raise NotExercised("a tenant with tenants.tunnel_limit and room for 2 connections is needed")
+    if limit < least:
+        raise NotExercised(f"tenants.tunnel_limit of {least} or more is needed to share it between two connections")
+    limit_holds(relay, tenant, limit)
+    return tenant, limit
+
+
+def active_tenants(relay: RelayUnderTest) -> list[Tenant]:
+    """Return the main tenant, and the second one if the profile has it."""
+    return [tenant for tenant in (relay.tenant, relay.profile.second_tenant) if tenant is not None]
+
+
+def other_tenant(relay: RelayUnderTest, tenant: Tenant) -> Tenant:
+    """Return an active tenant other than `tenant`."""
+    for other in active_tenants(relay):
+        if other.id != tenant.id:
+            return other
+    raise NotExercised("give tenants (a second active one)")
+
+
+def fill_tunnels(relay: RelayUnderTest, session: ProbeSession, count: int) -> ProbeSession:
+    """Open tunnels up to `count` on one connection and return it. A control.
+
+    The relay may release the tunnels of earlier cases late and one by one. If it closes the connection after a refusal,
+    a new connection takes its place.
+    """
+    tenant = relay.profile.tenant(session.tenant)
+
+    def fill() -> None:
+        nonlocal session
+        if session.ended:
+            session = relay.authenticated(tenant)
+        while session.tunnels < count:
+            relay.open_tunnel(session)
+
+    with relay.control(f"{count} tunnels"):
+        relay.soon(fill)
+    return session
+
+
+def served_tunnels(relay: RelayUnderTest, tenant: Tenant, count: int, at: Endpoint | None = None) -> None:
+    """Check that a new connection of a tenant opens `count` tunnels, and close it."""
+    with contextlib.closing(relay.authenticated(tenant, at=at)) as session:
+        for _ in range(count):
+            judge.accepted(session.ask(relay.tunnel_info(tenant.id)), FULL)
+
+
+def tunnels_work(relay: RelayUnderTest, tenant: Tenant, limit: int, *, at: Endpoint | None = None) -> None:
+    """Check that a tenant can open all tunnels of its limit. A control."""
+    with relay.control(f"{limit} tunnels"):
+        relay.soon(lambda: served_tunnels(relay, tenant, limit, at))
+
+
+def limit_holds(relay: RelayUnderTest, tenant: Tenant, limit: int) -> None:
+    """Check that a tenant's tunnel limit holds on one connection, and close it. A control for two connections."""
+    session = relay.authenticated(tenant)
+    with relay.control(f"a limit of {limit} tunnels on one connection"):
+        session = fill_tunnels(relay, session, limit)
+        tunnel_refused(relay, session)
+    session.close()
+
+
+def tunnel_refused(relay: RelayUnderTest, session: ProbeSession) -> None:
+    """Check that the tenant's limit refuses another tunnel."""
+    judge.refused_with(session.ask(relay.tunnel_info(session.tenant)), FULL)
+
+
+def count_tunnels(relay: RelayUnderTest, session: ProbeSession, most: int, end: str = "closed") -> int:
+    """Open tunnels until one is refused, at most `most`; end the session and return the number of tunnels."""
+    with ending(session, end):
+        for count in range(most):
+            if session.ended or not judge.served(session.ask(relay.tunnel_info(session.tenant))):
+                return count
+    return most
+
+
+def served_connections(relay: RelayUnderTest, tenant: Tenant, count: int) -> None:
+    """Check that `count` connections of a tenant are served at the same time, and close them."""
+    sessions = hold(count, lambda: _occupy(relay, tenant))
+    try:
+        for session in sessions:
+            judge.accepted(session.heartbeat(), FULL)
+    finally:
+        for session in sessions:
+            session.close()
+
+
+def fill_connections(relay: RelayUnderTest, tenant: Tenant, count: int) -> list[ProbeSession]:
+    """Return `count` connections of a tenant that are open at the same time. A control."""
+    relay.room.use(tenant)
+    with relay.control(f"{count} connections"):
+        return relay.soon(lambda: hold(count, lambda: _occupy(relay, tenant)))
+
+
+def _occupy(relay: RelayUnderTest, tenant: Tenant) -> ProbeSession:
+    """Open a connection that counts against the tenant's limit.
+
+    It opens a tunnel if there is room for one: the specification doesn't say at which step a connection counts.
+    """
+    with closed_on_failure(relay.greeted()) as session:
+        judge.accepted(relay.authenticate(session, tenant), FULL)
+        pool = relay.profile.relay.buffer_pool
+        if tenant.tunnel_limit is None and (pool is None or pool >= (tenant.connection_limit or 0)):
+            judge.accepted(session.ask(relay.tunnel_info(tenant.id)), FULL)
+    return session
+
+
+def hold(count: int, join: Callable[[], ProbeSession]) -> list[ProbeSession]:
+    """Return `count` sessions that are open at the same time; if one can't be opened, all are closed."""
+    with contextlib.ExitStack() as stack:
+        sessions = [stack.enter_context(contextlib.closing(join())) for _ in range(count)]
+        stack.pop_all()
+    return sessions
+
+
+def count_joined(most: int, join: Callable[[], ProbeSession], end: str) -> int:
+    """Return the number of sessions that can be open at the same time, at most `most`, and end them."""
+    with contextlib.ExitStack() as stack:
+        for number in range(most):
+            try:
+                stack.enter_context(ending(join(), end))
+            except Broken:
+                return number
+    return most
+
+
+def released(relay: RelayUnderTest, use: Callable[[], int], what: str, end: str) -> None:
+    """Check that a limit is available again soon after its connections were "closed" or "reset" (`end`).
+
+    `use` takes as much of the limit as it gets, ends its connections in this way, and returns the amount.
+    """
+
+    def at_least(wanted: int, since: str) -> int:
+        got = use()
+        if got < wanted:
+            raise Broken(f"room for {wanted} {what} {since}", f"room for {got}, {relay.tempo.soon:.0f} s later")
+        return got
+
+    found = relay.soon(lambda: at_least(1, "while the suite holds none"))
+    relay.soon(lambda: at_least(found, f"after their connection was {end}"))
+
+
+@contextlib.contextmanager
+def ending(session: ProbeSession, end: str) -> Iterator[ProbeSession]:
+    """Yield a session and end it: "closed" in order, or "reset" without a close_notify."""
+    try:
+        yield session
+    finally:
+        if end == "reset":
+            session.wire.reset()
+        session.close()
+
+
+@contextlib.contextmanager
+def closed_on_failure(session: ProbeSession) -> Iterator[ProbeSession]:
+    """Yield a session, and close it after an exception: the relay may count it otherwise during the next attempt."""
+    try:
+        yield session
+    except BaseException:
+        session.close()
+        raise
+
+
+# ------------------------------------------------------------------ conditions and attempts
 
 
 @contextlib.contextmanager
@@ -135,8 +330,7 @@ def seen(exchange: Exchange) -> str:
 
 def connection_after_error(session: ProbeSession, request: dict[str, Any] | None = None) -> str:
     """Return whether the relay keeps a connection open after an error: whether it answers one more request."""
-    after = request or {"type": "cbspec_after_an_error"}
-    exchange = session.ask(after, invalid="" if request else "of unknown type", fence=False)
+    exchange = session.ask(request or UNKNOWN, invalid="" if request else "of unknown type", fence=False)
     if not exchange.answers and exchange.ended is None:
         raise Inconclusive("neither an answer nor a close after the error")
     return OPEN if exchange.answers else CLOSED

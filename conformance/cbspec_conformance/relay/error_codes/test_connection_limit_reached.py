@@ -16,7 +16,7 @@ from cbspec_conformance.probe.session import HELLO, ProbeSession
 from cbspec_conformance.probe.tcp import Unreachable
 from cbspec_conformance.probe.wire import HandshakeFailure
 from cbspec_conformance.record.exchange import Exchange
-from cbspec_conformance.relay.error_codes import limits, refusals
+from cbspec_conformance.relay.error_codes import refusals
 from cbspec_conformance.runner.marks import alone, last, requirement, requirements
 from cbspec_conformance.target.relay import RelayUnderTest
 
@@ -37,7 +37,7 @@ def test_all_connections_of_the_limit(relay: RelayUnderTest, hellos: int) -> Non
 def test_one_connection_more(relay: RelayUnderTest) -> None:
     """Use up the limit, then open another connection: an error or a close refuses it, at any step."""
     with _full(relay) as full:
-        for tenant in (*limits.active_tenants(relay), relay.tenant):
+        for tenant in (*refusals.active_tenants(relay), relay.tenant):
             exchanges = refusals.attempt(relay, full.at, insist=True, tenant=tenant)
             try:
                 refusals.not_served(exchanges, f"no tunnel on connection {full.limit + 1}")
@@ -68,8 +68,8 @@ def test_limit_is_released(relay: RelayUnderTest, end: str) -> None:
     with _limited(relay) as (at, limit):
         relay.needs.served("hello")
         most = limit + 1
-        limits.released(
-            relay, lambda: limits.count_joined(most, lambda: _join(relay, at, most), end), "connections", end
+        refusals.released(
+            relay, lambda: refusals.count_joined(most, lambda: _join(relay, at, most), end), "connections", end
         )
 
 
@@ -130,14 +130,14 @@ def _fill(relay: RelayUnderTest, at: Endpoint | None, limit: int, *, second_hell
         session = _join(relay, at, limit)
         if second_hello:
             second_hello = False
-            with limits.closed_on_failure(session):
+            with refusals.closed_on_failure(session):
                 exchange = session.ask(HELLO, fence=False)  # the answer to a heartbeat after it is an open point
                 if not judge.served(exchange) and judge.error_code(exchange) != _CODE:
                     raise NotExercised("the relay doesn't answer a second hello")
                 judge.accepted(exchange, _CODE)
         return session
 
-    return limits.hold(limit, join)
+    return refusals.hold(limit, join)
 
 
 def _join(relay: RelayUnderTest, at: Endpoint | None, limit: int) -> ProbeSession:
@@ -149,7 +149,7 @@ def _join(relay: RelayUnderTest, at: Endpoint | None, limit: int) -> ProbeSessio
         session = relay.connect(at=at)
     except (Unreachable, HandshakeFailure, Inconclusive) as error:
         raise Broken("a connection that is served", str(error)) from None
-    with limits.closed_on_failure(session):
+    with refusals.closed_on_failure(session):
         judge.accepted(session.hello(), _CODE)
         judge.accepted(relay.authenticate(session, relay.tenant), _CODE)
         if all(room is None or room >= limit for room in (_pool(relay, at), relay.tenant.tunnel_limit)):

@@ -9,7 +9,7 @@ from cbspec.profile.profile import Tenant
 from cbspec_conformance.judging import judge
 from cbspec_conformance.judging.errors import Broken, NotExercised
 from cbspec_conformance.judging.observing import reaction
-from cbspec_conformance.relay.error_codes.limits import active_tenants
+from cbspec_conformance.relay.error_codes.refusals import active_tenants
 from cbspec_conformance.relay.requests import request_tunnel
 from cbspec_conformance.runner.marks import requirement
 from cbspec_conformance.target.relay import RelayUnderTest

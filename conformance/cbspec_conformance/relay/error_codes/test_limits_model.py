@@ -21,16 +21,17 @@ from cbspec_conformance.probe.wire import HandshakeFailure
 from cbspec_conformance.properties.explore import Explorer
 from cbspec_conformance.record.conclusions import Breach, Silence
 from cbspec_conformance.record.exchange import Exchange
-from cbspec_conformance.relay.error_codes.limits import (
+from cbspec_conformance.relay.error_codes.refusals import (
     LimitKey,
     active_tenants,
     count_tunnels,
     fillable,
     limit_holds,
+    limited,
+    seen,
     served_connections,
     served_tunnels,
 )
-from cbspec_conformance.relay.error_codes.refusals import limited, seen
 from cbspec_conformance.runner.marks import alone, requirement
 from cbspec_conformance.target.relay import RelayUnderTest
 

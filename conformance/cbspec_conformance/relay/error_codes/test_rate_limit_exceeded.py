@@ -13,8 +13,7 @@ from cbspec_conformance.judging.errors import Broken, Inconclusive, NotExercised
 from cbspec_conformance.probe.session import ProbeSession
 from cbspec_conformance.record.exchange import Exchange
 from cbspec_conformance.record.transcript import Message
-from cbspec_conformance.relay.error_codes.limits import other_tenant
-from cbspec_conformance.relay.error_codes.refusals import connection_after_error
+from cbspec_conformance.relay.error_codes.refusals import connection_after_error, other_tenant
 from cbspec_conformance.runner.marks import alone, last, requirement
 from cbspec_conformance.target.relay import RelayUnderTest
 

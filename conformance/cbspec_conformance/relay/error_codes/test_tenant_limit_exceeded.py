@@ -14,15 +14,14 @@ from cbspec_conformance.judging.errors import Broken, NotExercised
 from cbspec_conformance.judging.observing import ACCEPTED, reaction
 from cbspec_conformance.probe.session import ProbeSession
 from cbspec_conformance.record.exchange import Exchange
-from cbspec_conformance.relay.error_codes import limits
-from cbspec_conformance.relay.error_codes.refusals import dialling
+from cbspec_conformance.relay.error_codes import refusals
 from cbspec_conformance.relay.requests import needs_transport, request_tunnel
 from cbspec_conformance.runner.marks import alone, last, requirement, requirements
 from cbspec_conformance.target.relay import RelayUnderTest
 
 _ROUNDS = 2
 _EXCESS = 2
-_KEYS: dict[str, limits.LimitKey] = {
+_KEYS: dict[str, refusals.LimitKey] = {
     **dict.fromkeys(("CB-LIM-001", "CB-LIM-004", "CB-LIM-006"), "tunnel_limit"),
     **dict.fromkeys(("CB-LIM-011", "CB-LIM-013", "CB-LIM-014"), "connection_limit"),
 }
@@ -37,22 +36,24 @@ def test_whole_limit_is_served(relay: RelayUnderTest, identifier: str) -> None:
 @requirement("CB-LIM-002")
 def test_one_tunnel_more(relay: RelayUnderTest) -> None:
     """Use up the tenant's limit, then request another tunnel three times."""
-    tenant, limit = limits.limited_tenant(relay, "tunnel_limit")
-    session = limits.fill_tunnels(relay, relay.authenticated(tenant), limit)
+    tenant, limit = refusals.limited_tenant(relay, "tunnel_limit")
+    session = refusals.fill_tunnels(relay, relay.authenticated(tenant), limit)
     for _ in range(3):
         if not session.ended:
-            limits.tunnel_refused(relay, session)
+            refusals.tunnel_refused(relay, session)
 
 
 @requirement("CB-LIM-003")
 @pytest.mark.parametrize("kind", ["refused", pytest.param("failed transfer", marks=alone)])
 def test_refused_tunnels_do_not_count(relay: RelayUnderTest, kind: str) -> None:
     """Request as many tunnels to port 0 or to an unreachable end as the limit allows, then use up the whole limit."""
-    tenant, limit = limits.limited_tenant(relay, "tunnel_limit")
+    tenant, limit = refusals.limited_tenant(relay, "tunnel_limit")
     with contextlib.ExitStack() as stack:
-        at, request = stack.enter_context(dialling(relay)) if kind == "failed transfer" else (None, {"remote_port": 0})
+        at, request = (
+            stack.enter_context(refusals.dialling(relay)) if kind == "failed transfer" else (None, {"remote_port": 0})
+        )
         for _ in range(2):  # the second time, the limit was released
-            limits.tunnels_work(relay, tenant, limit, at=at)
+            refusals.tunnels_work(relay, tenant, limit, at=at)
         session = relay.authenticated(tenant, at=at)
         end = {name: value for name, value in request.items() if name.startswith("remote_")}
         invalid = "remote_port is 0" if kind == "refused" else ""
@@ -65,9 +66,9 @@ def test_refused_tunnels_do_not_count(relay: RelayUnderTest, kind: str) -> None:
 
         def open_one() -> None:
             if session.ended:  # after an error; all tunnels can be opened on a new connection
-                limits.served_tunnels(relay, tenant, limit, at)
+                refusals.served_tunnels(relay, tenant, limit, at)
             else:
-                judge.accepted(session.ask(relay.tunnel_info(tenant.id)), limits.FULL)
+                judge.accepted(session.ask(relay.tunnel_info(tenant.id)), refusals.FULL)
 
         with relay.control(f"tunnels that are refused: {kind}"):
             for _ in range(limit):
@@ -81,10 +82,10 @@ def test_refused_tunnels_do_not_count(relay: RelayUnderTest, kind: str) -> None:
 @requirement("CB-LIM-004")
 def test_tunnel_limit_is_the_tenants_own(relay: RelayUnderTest) -> None:
     """Use up one tenant's limit; another tenant opens one tunnel more than that, as far as its own limit allows."""
-    tenant, limit = limits.limited_tenant(relay, "tunnel_limit")
-    other = limits.other_tenant(relay, tenant)
+    tenant, limit = refusals.limited_tenant(relay, "tunnel_limit")
+    other = refusals.other_tenant(relay, tenant)
     mine, theirs = relay.authenticated(tenant), relay.authenticated(other)
-    limits.fill_tunnels(relay, mine, limit)
+    refusals.fill_tunnels(relay, mine, limit)
     wanted = min(limit + 1, other.tunnel_limit or limit + 1)
 
     def open_theirs() -> None:
@@ -92,7 +93,7 @@ def test_tunnel_limit_is_the_tenants_own(relay: RelayUnderTest) -> None:
         theirs = relay.authenticated(other) if theirs.ended else theirs
         while theirs.tunnels < wanted:
             relay.room.for_tunnel(other.id)
-            judge.accepted(theirs.ask(relay.tunnel_info(other.id)), limits.FULL)
+            judge.accepted(theirs.ask(relay.tunnel_info(other.id)), refusals.FULL)
 
     relay.soon(open_theirs)
 
@@ -101,14 +102,14 @@ def test_tunnel_limit_is_the_tenants_own(relay: RelayUnderTest) -> None:
 def test_others_do_not_count(relay: RelayUnderTest, identifier: str) -> None:
     """Another tenant takes as much as the limit, as far as its own allows; then use up the first tenant's limit."""
     key = _KEYS[identifier]
-    tenant, limit = limits.limited_tenant(relay, key)
-    other = limits.other_tenant(relay, tenant)
+    tenant, limit = refusals.limited_tenant(relay, key)
+    other = refusals.other_tenant(relay, tenant)
     with relay.control(f"the whole limit of {limit}"):
         _whole_limit_served(relay, key)
     if key == "tunnel_limit":
-        limits.fill_tunnels(relay, relay.authenticated(other), relay.room.tunnels(limit))
+        refusals.fill_tunnels(relay, relay.authenticated(other), relay.room.tunnels(limit))
     else:
-        limits.fill_connections(relay, other, min(limit, other.connection_limit or limit))
+        refusals.fill_connections(relay, other, min(limit, other.connection_limit or limit))
     _whole_limit_served(relay, key)
 
 
@@ -121,31 +122,31 @@ def test_tunnel_limit_counts_over_connections(relay: RelayUnderTest, second: str
     """
     if second == "websocket":
         _needs_both_transports(relay)
-    tenant, limit = limits.shared_tunnel_limit(relay)
+    tenant, limit = refusals.shared_tunnel_limit(relay)
     first = relay.authenticated(tenant)
     transport = "websocket" if second == "websocket" else ""
     other = relay.authenticated(tenant, subject="cbspec-second", transport=transport)
-    first = limits.fill_tunnels(relay, first, limit)
+    first = refusals.fill_tunnels(relay, first, limit)
     if second == "closed":
         other.close()
-    limits.tunnel_refused(relay, first if second == "closed" else other)
+    refusals.tunnel_refused(relay, first if second == "closed" else other)
 
 
 @requirement("CB-LIM-005")
 @pytest.mark.parametrize("event", ["none", "close"])
 def test_tunnels_of_two_connections_add_up(relay: RelayUnderTest, event: str) -> None:
     """Use up the limit with two connections together, also after one of them was replaced; then request another."""
-    tenant, limit = limits.shared_tunnel_limit(relay, least=2)
+    tenant, limit = refusals.shared_tunnel_limit(relay, least=2)
     first, second = relay.authenticated(tenant), relay.authenticated(tenant)
     share = limit // 2 if event == "none" else limit - 1
-    limits.fill_tunnels(relay, first, limit - share)
-    second = limits.fill_tunnels(relay, second, share)
+    refusals.fill_tunnels(relay, first, limit - share)
+    second = refusals.fill_tunnels(relay, second, share)
     if event == "close":
         second.close()
         with relay.control("as many tunnels after a close"):
-            second = limits.fill_tunnels(relay, relay.authenticated(tenant), share)
+            second = refusals.fill_tunnels(relay, relay.authenticated(tenant), share)
     # One request only: a relay may close a connection after an error, which releases its tunnels.
-    limits.tunnel_refused(relay, second)
+    refusals.tunnel_refused(relay, second)
 
 
 @requirement("CB-LIM-012")
@@ -158,14 +159,14 @@ def test_one_connection_more(relay: RelayUnderTest, event: str) -> None:
     """
     if event == "websocket":
         _needs_both_transports(relay)
-    tenant, limit = limits.limited_tenant(relay, "connection_limit")
-    sessions = limits.fill_connections(relay, tenant, limit)
+    tenant, limit = refusals.limited_tenant(relay, "connection_limit")
+    sessions = refusals.fill_connections(relay, tenant, limit)
     if event == "close":
         if limit < 2:
             raise NotExercised("tenants.connection_limit of 2 or more is needed to close one of two connections")
         with relay.control("another connection after a close"):
             sessions[0].close()
-            relay.soon(lambda: relay.beat(limits.fill_connections(relay, tenant, 1)[0]))
+            relay.soon(lambda: relay.beat(refusals.fill_connections(relay, tenant, 1)[0]))
     elif event == "refusal":
         with relay.control("refusing a tunnel to port 0"):
             request = relay.tunnel_info(tenant.id, remote_port=0)
@@ -173,16 +174,16 @@ def test_one_connection_more(relay: RelayUnderTest, event: str) -> None:
         if sessions[0].ended:
             raise NotExercised("the relay closes the connection after an error")
     for how in [{"transport": "websocket"}] if event == "websocket" else [{}, {"subject": "cbspec-second"}, {}]:
-        judge.refused_with(_attempt(relay, tenant, **how), limits.FULL)
+        judge.refused_with(_attempt(relay, tenant, **how), refusals.FULL)
 
 
 @requirement("CB-LIM-013")
 def test_connection_limit_is_the_tenants_own(relay: RelayUnderTest) -> None:
     """Use up one tenant's limit; a connection of another tenant authenticates and opens a tunnel."""
-    tenant, limit = limits.limited_tenant(relay, "connection_limit")
-    other = limits.other_tenant(relay, tenant)
-    limits.fill_connections(relay, tenant, limit)
-    judge.accepted(request_tunnel(relay, relay.greeted(), other), limits.FULL)
+    tenant, limit = refusals.limited_tenant(relay, "connection_limit")
+    other = refusals.other_tenant(relay, tenant)
+    refusals.fill_connections(relay, tenant, limit)
+    judge.accepted(request_tunnel(relay, relay.greeted(), other), refusals.FULL)
 
 
 @requirements("CB-LIM-006", "CB-LIM-014")
@@ -190,22 +191,22 @@ def test_connection_limit_is_the_tenants_own(relay: RelayUnderTest) -> None:
 def test_limit_is_released(relay: RelayUnderTest, identifier: str, end: str) -> None:
     """Use up the limit, close or reset the connections, then use it up again within a few seconds."""
     key = _KEYS[identifier]
-    tenant, limit = limits.limited_tenant(relay, key)
+    tenant, limit = refusals.limited_tenant(relay, key)
 
     def open_tunnels() -> int:
         session = relay.greeted()
-        judge.accepted(relay.authenticate(session, tenant), limits.FULL)
-        return limits.count_tunnels(relay, session, limit + 1, end)
+        judge.accepted(relay.authenticate(session, tenant), refusals.FULL)
+        return refusals.count_tunnels(relay, session, limit + 1, end)
 
     def join() -> ProbeSession:
-        with limits.closed_on_failure(relay.greeted()) as session:
-            judge.accepted(request_tunnel(relay, session, tenant), limits.FULL)
+        with refusals.closed_on_failure(relay.greeted()) as session:
+            judge.accepted(request_tunnel(relay, session, tenant), refusals.FULL)
         return session
 
     relay.needs.served("tunnel_info")
     relay.room.use(tenant)
-    use = open_tunnels if key == "tunnel_limit" else lambda: limits.count_joined(limit + 1, join, end)
-    limits.released(relay, use, key.removesuffix("_limit") + "s", end)
+    use = open_tunnels if key == "tunnel_limit" else lambda: refusals.count_joined(limit + 1, join, end)
+    refusals.released(relay, use, key.removesuffix("_limit") + "s", end)
 
 
 # ------------------------------------------------------------------ requests that arrive at the same time
@@ -217,8 +218,8 @@ def test_limit_is_released(relay: RelayUnderTest, identifier: str, end: str) -> 
 @requirement("CB-LIM-002")
 def test_tunnels_at_once(relay: RelayUnderTest) -> None:
     """Request two tunnels more than the limit in one TLS record; at most the limit may be opened."""
-    tenant, limit = _without_rate(limits.limited_tenant(relay, "tunnel_limit"))
-    limits.tunnels_work(relay, tenant, limit)
+    tenant, limit = _without_rate(refusals.limited_tenant(relay, "tunnel_limit"))
+    refusals.tunnels_work(relay, tenant, limit)
     for _ in range(_ROUNDS):
         _one_connection(relay, tenant, limit)
 
@@ -226,7 +227,7 @@ def test_tunnels_at_once(relay: RelayUnderTest) -> None:
 @requirement("CB-LIM-005")
 def test_tunnels_at_once_on_two_connections(relay: RelayUnderTest) -> None:
     """Request more tunnels than the limit on two connections at once; together they may open at most the limit."""
-    tenant, limit = _without_rate(limits.shared_tunnel_limit(relay))
+    tenant, limit = _without_rate(refusals.shared_tunnel_limit(relay))
     for _ in range(_ROUNDS):
         with relay.control(f"a limit of {limit} tunnels, requested at once on one connection"):
             _one_connection(relay, tenant, limit)
@@ -247,7 +248,7 @@ def test_connections_at_once(relay: RelayUnderTest) -> None:
 
     At most the limit may open one: the specification doesn't say at which step the limit applies.
     """
-    tenant, limit = _without_rate(limits.limited_tenant(relay, "connection_limit"))
+    tenant, limit = _without_rate(refusals.limited_tenant(relay, "connection_limit"))
     if tenant.tunnel_limit is not None and tenant.tunnel_limit <= limit:
         raise NotExercised(f"tenants.tunnel_limit of {tenant.id} is not above its tenants.connection_limit")
     for _ in range(_ROUNDS):
@@ -307,7 +308,7 @@ def _at_most(limit: int, what: str, exchanges: Sequence[Exchange]) -> None:
     if opened > limit:
         raise Broken(f"at most {limit} {what}, however many are requested at once", f"{opened} tunnels", *exchanges)
     for answer in (answer for exchange in exchanges for answer in exchange.answers if answer.type == "error"):
-        if (code := answer.member("code")) in judge.OUT_OF_ROOM and code != limits.FULL:
+        if (code := answer.member("code")) in judge.OUT_OF_ROOM and code != refusals.FULL:
             raise judge.no_room(code, see=" elsewhere")
 
 
@@ -324,11 +325,11 @@ def _without_rate(limited: tuple[Tenant, int]) -> tuple[Tenant, int]:
 @requirement("CB-LIM-101")
 def test_step_of_the_connection_limit(relay: RelayUnderTest) -> None:
     """Use up the tenant's limit, then send hello, auth and a tunnel_info on another connection."""
-    tenant, limit = limits.limited_tenant(relay, "connection_limit")
+    tenant, limit = refusals.limited_tenant(relay, "connection_limit")
     _whole_limit_served(relay, "connection_limit")
-    limits.fill_connections(relay, tenant, limit)
+    refusals.fill_connections(relay, tenant, limit)
     exchange = _attempt(relay, tenant)
-    relay.log.saw(f"{exchange.request.type if exchange.request else ''}: {reaction(exchange, limits.FULL)}")
+    relay.log.saw(f"{exchange.request.type if exchange.request else ''}: {reaction(exchange, refusals.FULL)}")
 
 
 @requirement("CB-LIM-102")
@@ -337,7 +338,7 @@ def test_refused_auths_and_the_connection_limit(relay: RelayUnderTest) -> None:
 
     The refused connections are kept if the relay keeps them open.
     """
-    tenant, limit = limits.limited_tenant(relay, "connection_limit")
+    tenant, limit = refusals.limited_tenant(relay, "connection_limit")
     _whole_limit_served(relay, "connection_limit")
     sessions = [relay.greeted() for _ in range(limit)]
     with relay.control("refused auths"):
@@ -345,40 +346,40 @@ def test_refused_auths_and_the_connection_limit(relay: RelayUnderTest) -> None:
             judge.refused(session.ask({"type": "auth", "token": relay.tokens.spoiled(tenant)}))
     if all(session.ended for session in sessions):
         raise NotExercised("the relay closes a connection after a refused auth, so that it counts nowhere")
-    seen = reaction(relay.authenticate(relay.greeted(), tenant), limits.FULL)
+    seen = reaction(relay.authenticate(relay.greeted(), tenant), refusals.FULL)
     relay.log.saw("not counted" if seen == ACCEPTED else f"counted: {seen}")
 
 
 @requirement("CB-LIM-103")
 def test_limit_or_validation_first(relay: RelayUnderTest) -> None:
     """Use up the tenant's limit, then send a tunnel_info with a negative port."""
-    tenant, limit = limits.limited_tenant(relay, "tunnel_limit")
-    session = limits.fill_tunnels(relay, relay.authenticated(tenant), limit)
+    tenant, limit = refusals.limited_tenant(relay, "tunnel_limit")
+    session = refusals.fill_tunnels(relay, relay.authenticated(tenant), limit)
     exchange = session.ask(relay.tunnel_info(tenant.id, local_port=-1), invalid="local_port is negative")
-    relay.log.saw(reaction(exchange, limits.FULL))
+    relay.log.saw(reaction(exchange, refusals.FULL))
 
 
 @requirement("CB-LIM-104")
 def test_identifier_twice_and_the_tunnel_limit(relay: RelayUnderTest) -> None:
     """Open a tunnel, send the same tunnel_info again, and count how many other tunnels the limit still allows."""
-    tenant, limit = limits.limited_tenant(relay, "tunnel_limit")
+    tenant, limit = refusals.limited_tenant(relay, "tunnel_limit")
     _whole_limit_served(relay, "tunnel_limit")
-    session = limits.fill_tunnels(relay, relay.authenticated(tenant), 1)
+    session = refusals.fill_tunnels(relay, relay.authenticated(tenant), 1)
     request = relay.tunnel_info(tenant.id)
     with relay.control("a valid tunnel_info"):
         judge.accepted(session.ask(request))
-    second = reaction(session.ask(request), limits.FULL)
+    second = reaction(session.ask(request), refusals.FULL)
     if second != ACCEPTED:
         relay.log.saw(f"the second is {second}")
         return
-    left = [reaction(session.ask(relay.tunnel_info(tenant.id)), limits.FULL) for _ in range(limit - 2)]
+    left = [reaction(session.ask(relay.tunnel_info(tenant.id)), refusals.FULL) for _ in range(limit - 2)]
     relay.log.saw("counted once" if left == [ACCEPTED] * (limit - 2) else "counted twice")
 
 
-def _whole_limit_served(relay: RelayUnderTest, key: limits.LimitKey) -> None:
+def _whole_limit_served(relay: RelayUnderTest, key: refusals.LimitKey) -> None:
     """Check that a tenant can use its whole limit; the relay may release that of earlier cases late."""
-    tenant, limit = limits.limited_tenant(relay, key)
-    serve = limits.served_tunnels if key == "tunnel_limit" else limits.served_connections
+    tenant, limit = refusals.limited_tenant(relay, key)
+    serve = refusals.served_tunnels if key == "tunnel_limit" else refusals.served_connections
     relay.room.use(tenant)
     relay.soon(lambda: serve(relay, tenant, limit))
 
