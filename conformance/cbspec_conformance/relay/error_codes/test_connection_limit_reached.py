@@ -6,6 +6,7 @@ import contextlib
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
+from functools import partial
 
 import pytest
 
@@ -42,7 +43,9 @@ def test_one_connection_more(relay: RelayUnderTest) -> None:
             try:
                 refusals.not_served(exchanges, f"no tunnel on connection {full.limit + 1}")
             except Broken:
-                full.still_open()
+                if any(session.ended or not session.heartbeat().answers or session.ended for session in full.sessions):
+                    seen = f"one of the {full.limit} connections that used up the limit has ended by itself"
+                    raise Inconclusive(seen) from None
                 raise
             full.not_by_the_pool(exchanges)
 
@@ -68,9 +71,8 @@ def test_limit_is_released(relay: RelayUnderTest, end: str) -> None:
     with _limited(relay) as (at, limit):
         relay.needs.served("hello")
         most = limit + 1
-        refusals.released(
-            relay, lambda: refusals.count_joined(most, lambda: _join(relay, at, most), end), "connections", end
-        )
+        use = partial(refusals.count_joined, most, lambda: _join(relay, at, most), end)
+        refusals.released(relay, use, "connections", end)
 
 
 @requirement("CB-CON-101")
@@ -88,12 +90,6 @@ class _Full:
     limit: int
     sessions: list[ProbeSession]
     pool: int | None
-
-    def still_open(self) -> None:
-        """Raise Inconclusive if a connection that uses up the limit has ended in the meantime."""
-        for session in self.sessions:
-            if session.ended or not session.heartbeat().answers or session.ended:
-                raise Inconclusive(f"one of the {self.limit} connections that used up the limit has ended by itself")
 
     def not_by_the_pool(self, exchanges: Sequence[Exchange]) -> None:
         """Raise Inconclusive if a tunnel was refused because the buffer pool may be used up, too."""

@@ -75,11 +75,8 @@ _HOSTILE: dict[str, bytes | Callable[[ProbeSession], None]] = {
 }
 
 _UNANSWERED = {
-    "half-a-huge-message": _A_WHILE,
-    "half-a-message": 0.0,
-    "many-lines": _A_WHILE,
-    "reset": 0.0,
-    "slow": 0.0,
+    **dict.fromkeys(("half-a-huge-message", "many-lines"), _A_WHILE),
+    **dict.fromkeys(("half-a-message", "reset", "slow"), 0.0),
 }
 """Inputs that need not be answered, and the seconds after which most relays have read them.
 

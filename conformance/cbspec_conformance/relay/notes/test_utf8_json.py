@@ -130,22 +130,17 @@ def test_nearly_json(relay: RelayUnderTest, request_type: str, kind: str) -> Non
     _not_accepted(relay, request_type, lambda text: _nearly_json(text)[kind], kind)
 
 
-Damage = Sequence[ByteChange | Slip]
-
-_GRAMMAR: SearchStrategy[Damage] = SLIPS.map(lambda slip: [slip])
-
-
 @requirement("CB-MSG-005")
 @pytest.mark.parametrize("transport", ["tcp", "websocket"])
-@pytest.mark.parametrize("damage", [_GRAMMAR, CHANGES], ids=["grammar", "bytes"])
+@pytest.mark.parametrize("damage", [SLIPS.map(lambda slip: [slip]), CHANGES], ids=["grammar", "bytes"])
 def test_damaged_texts_are_not_accepted(
-    relay: RelayUnderTest, explorer: Explorer, damage: SearchStrategy[Damage], transport: str
+    relay: RelayUnderTest, explorer: Explorer, damage: SearchStrategy[Sequence[ByteChange | Slip]], transport: str
 ) -> None:
     """Damage JSON texts at random; an independent reader decides which are no JSON, and none of those is accepted."""
     needs_transport(relay, transport)
     sessions = Sessions(relay, transport)
 
-    def check(drawn: tuple[Spelling, str, Damage]) -> None:
+    def check(drawn: tuple[Spelling, str, Sequence[ByteChange | Slip]]) -> None:
         spelling, kind, changes = drawn
         request = _BEAT if kind == "heartbeat" else relay.tunnel_info(tunnel_id="cbspec-damaged")
         text = spelling.write(request).encode()
@@ -248,12 +243,6 @@ def test_white_space_between_messages(relay: RelayUnderTest, ending: bytes) -> N
     judge.accepted(session.heartbeat())
 
 
-def _inside_characters(data: bytes) -> list[bytes]:
-    """Cut data inside each multi-byte character, and after its first byte."""
-    inside = [at for at in range(len(data)) if data[at] & 0xC0 == 0x80]
-    return [data[start:end] for start, end in itertools.pairwise(sorted({0, 1, *inside, len(data)}))]
-
-
 @requirement("CB-MSG-009")
 @pytest.mark.parametrize("request_type", TYPES)
 def test_byte_by_byte(relay: RelayUnderTest, request_type: str) -> None:
@@ -266,7 +255,12 @@ def test_byte_by_byte(relay: RelayUnderTest, request_type: str) -> None:
 @requirement("CB-MSG-009")
 def test_pieces_that_are_read_apart(relay: RelayUnderTest) -> None:
     """Send a tunnel_info in pieces that split each multi-byte character, and after its first byte."""
-    understood_in_pieces(*_ready_beyond_ascii(relay, "tunnel_info"), _inside_characters)
+
+    def cut(data: bytes) -> list[bytes]:
+        inside = [at for at in range(len(data)) if data[at] & 0xC0 == 0x80]
+        return [data[start:end] for start, end in itertools.pairwise(sorted({0, 1, *inside, len(data)}))]
+
+    understood_in_pieces(*_ready_beyond_ascii(relay, "tunnel_info"), cut)
 
 
 @requirement("CB-MSG-009")
