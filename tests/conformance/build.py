@@ -10,36 +10,20 @@ from hypothesis import strategies as st
 from cbspec_conformance.record.decoding import Decoded, decode
 from cbspec_conformance.record.exchange import Exchange
 from cbspec_conformance.record.transcript import Bytes, Direction, End, Ended, Message, Opened
+from cbspec_schemas import examples
 
-HELLO: dict[str, Any] = {"type": "hello", "version": "1.0", "features": ["tls"]}
-AUTH: dict[str, Any] = {"type": "auth", "token": "a.b.c"}
-TUNNEL: dict[str, Any] = {
-    "type": "tunnel_info",
-    "tunnel_id": "tunnel_001",
-    "tenant_id": "tenant-001",
-    "local_port": 3389,
-    "remote_host": "192.168.1.100",
-    "remote_port": 3389,
+_PAGE: dict[str, dict[str, Any]] = {
+    each.name.removesuffix("-page"): json.loads(each.text) for each in examples() if each.name.endswith("-page")
 }
-HEARTBEAT: dict[str, Any] = {"type": "heartbeat"}
+"""The specification's own messages by type."""
 
-HELLO_RESPONSE: dict[str, Any] = {"type": "hello_response", "version": "1.0", "features": ["tls"]}
-AUTH_RESPONSE: dict[str, Any] = {
-    "type": "auth_response",
-    "status": "ok",
-    "client_id": "user123",
-    "tenant_id": "tenant-001",
-}
-TUNNEL_RESPONSE: dict[str, Any] = {"type": "tunnel_response", "status": "ok", "tunnel_id": "tunnel_001"}
-HEARTBEAT_RESPONSE: dict[str, Any] = {"type": "heartbeat_response"}
+HELLO, HELLO_RESPONSE = ({**_PAGE[kind], "features": ["tls"]} for kind in ("hello", "hello_response"))
+AUTH, TUNNEL, HEARTBEAT = _PAGE["auth"], _PAGE["tunnel_info"], _PAGE["heartbeat"]
+AUTH_RESPONSE, TUNNEL_RESPONSE = _PAGE["auth_response"], _PAGE["tunnel_response"]
+HEARTBEAT_RESPONSE = _PAGE["heartbeat_response"]
 
 REQUESTS = {"hello": HELLO, "auth": AUTH, "tunnel_info": TUNNEL, "heartbeat": HEARTBEAT}
-SUCCESSES = {
-    "hello": HELLO_RESPONSE,
-    "auth": AUTH_RESPONSE,
-    "tunnel_info": TUNNEL_RESPONSE,
-    "heartbeat": HEARTBEAT_RESPONSE,
-}
+SUCCESSES = dict(zip(REQUESTS, (HELLO_RESPONSE, AUTH_RESPONSE, TUNNEL_RESPONSE, HEARTBEAT_RESPONSE), strict=True))
 
 
 JSON: st.SearchStrategy[Any] = st.recursive(

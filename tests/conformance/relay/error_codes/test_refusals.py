@@ -1,17 +1,24 @@
-"""Attempts to be served, and their refusals."""
+"""Attempts to be served, their refusals, and the limits that a case reserves."""
 
 from __future__ import annotations
 
 from typing import Any
-from unittest.mock import Mock
+from unittest.mock import MagicMock, Mock
 
 import pytest
 
 from cbspec.profile.profile import Profile
 from cbspec_conformance.judging.errors import Broken, Inconclusive, NotExercised
 from cbspec_conformance.probe.tcp import Unreachable
-from cbspec_conformance.relay.error_codes.refusals import attempt, attempt_for_code, served_tunnel, step_of_refusal
+from cbspec_conformance.relay.error_codes.refusals import (
+    attempt,
+    attempt_for_code,
+    limited_tenant,
+    served_tunnel,
+    step_of_refusal,
+)
 from cbspec_conformance.target.connector import WebSocketRefused
+from cbspec_conformance.target.locks import Locks
 from tests.conformance.conftest import MakeTarget
 
 CODE = "server_unavailable"
@@ -46,3 +53,18 @@ def test_an_attempt_on_a_serving_relay_opens_a_tunnel(simulated: Profile, make_t
     exchanges = attempt(make_target(simulated), None)
     assert [served_tunnel(exchange) for exchange in exchanges] == [False, False, True]
     assert step_of_refusal(make_target(simulated), None, CODE) == "tunnel_info: accepted"
+
+
+def test_limits_stay_reserved_until_the_case_ends(
+    simulated: Profile, make_target: MakeTarget, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lock = MagicMock()
+    monkeypatch.setattr(Locks, "limits", lambda _: lock)
+    target = make_target(simulated)
+    tenant, _ = limited_tenant(target, "tunnel_limit")
+    for _ in range(2):
+        target.authenticated(tenant)
+        target.room.close_sessions()
+    assert (lock.__enter__.call_count, lock.__exit__.call_count) == (1, 0)
+    target.close()
+    assert lock.__exit__.call_count == 1
