@@ -12,8 +12,7 @@ from pathlib import Path
 
 from tests.support.processes import served
 
-PATIENCE = 100.0
-"""Seconds that one run may take."""
+PATIENCE = 100.0  # seconds that one run may take
 
 
 @dataclass(frozen=True)

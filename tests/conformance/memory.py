@@ -20,10 +20,8 @@ from cbspec_conformance.record.frames import LARGEST
 from cbspec_conformance.record.transcript import Bytes, Direction, End, Message, Transcript
 from tests.conformance.build import SUCCESSES, error
 
-Reply = tuple[float, bytes | End]
-"""Seconds after the request, and bytes or the end of the connection."""
-Relay = Callable[[dict[str, Any]], Iterable[Reply]]
-"""Returns the replies to a request."""
+Reply = tuple[float, bytes | End]  # seconds after the request, and bytes or the end of the connection
+Relay = Callable[[dict[str, Any]], Iterable[Reply]]  # returns the replies to a request
 
 
 class ManualClock:

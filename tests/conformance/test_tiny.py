@@ -73,9 +73,7 @@ def test_a_silent_listener_is_no_target(tmp_path: Path) -> None:
 # ---------------------------------------------------------------------------- excess
 
 
-MOST_MEMORY = 200.0
-"""MiB: a run takes 80, and up to 155 with one long transcript in memory."""
-
+MOST_MEMORY = 200.0  # MiB: a run takes 80, and up to 155 with one long transcript in memory
 EXCESS_CASES = "CB-HEL-001,CB-TUN-001"
 
 # A process's peak includes that of its parent, so a small process runs the suite.

@@ -18,12 +18,8 @@ from cbspec_conformance.target.kinds import each
 from cbspec_conformance.target.relay import RelayUnderTest
 from cbspec_conformance.target.sessions import Sessions
 
-TYPES = ("hello", "auth", "tunnel_info", "heartbeat")
-"""The types of a client's requests."""
-
-UNKNOWN: Mapping[str, Any] = {"type": "cbspec_unknown"}
-"""A message of unknown type."""
-
+TYPES = ("hello", "auth", "tunnel_info", "heartbeat")  # the types of a client's requests
+UNKNOWN: Mapping[str, Any] = {"type": "cbspec_unknown"}  # a message of unknown type
 TUNNEL_ID_REFUSED = "the relay refuses tunnel_ids of this kind, which the specification leaves open"
 """The reason why a case about an unusual tunnel_id is not exercised."""
 

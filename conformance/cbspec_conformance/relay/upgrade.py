@@ -19,8 +19,7 @@ from cbspec_conformance.target.relay import RelayUnderTest
 
 BEAT = b'{"type":"heartbeat"}'
 
-_APART = 0.05
-"""Seconds between pieces: a relay reads each one by itself."""
+_APART = 0.05  # seconds between pieces: a relay reads each one by itself
 
 
 @dataclass(frozen=True, slots=True)

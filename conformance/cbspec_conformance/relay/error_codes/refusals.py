@@ -18,18 +18,13 @@ from cbspec_conformance.relay.requests import UNKNOWN
 from cbspec_conformance.target.connector import WebSocketRefused
 from cbspec_conformance.target.relay import RelayUnderTest
 
-_NOT_NOW = (429, 503)
-"""HTTP statuses of a server that could serve the request at another time."""
-
+_NOT_NOW = (429, 503)  # HTTP statuses of a server that could serve the request at another time
 _NO_CONNECTION = "no connection, or none with TLS"
 
-LARGEST = 256
-"""The largest limit that the suite fills: more connections would be a load test."""
-
+LARGEST = 256  # the largest limit that the suite fills: more connections would be a load test
 FULL = "tenant_limit_exceeded"
 
-LimitKey = Literal["tunnel_limit", "connection_limit"]
-"""The profile's key of a tenant's limit."""
+LimitKey = Literal["tunnel_limit", "connection_limit"]  # the profile's key of a tenant's limit
 
 
 def fillable(limit: int, key: str) -> int:

@@ -22,9 +22,7 @@ pytestmark = [alone, last]
 _CODE = "rate_limit_exceeded"
 _MOST_CONNECTIONS = 32
 _BATCH = 20
-_MARGIN = 3
-"""How far above the declared rate "well above" is: a relay may count in windows or in token buckets."""
-
+_MARGIN = 3  # how far above the declared rate "well above" is: a relay may count in windows or in token buckets
 _TOGETHER = "an answer to each of many heartbeats"
 
 

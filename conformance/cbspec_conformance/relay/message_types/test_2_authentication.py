@@ -26,8 +26,7 @@ from cbspec_conformance.relay.requests import with_tunnel
 from cbspec_conformance.runner.marks import requirement, requirements
 from cbspec_conformance.target.relay import RelayUnderTest
 
-_LIFETIMES = (1, 3, 6)
-"""Seconds until a token expires, tried in turn: a slow relay may receive it later than the first."""
+_LIFETIMES = (1, 3, 6)  # seconds until a token expires, tried in turn: a slow relay may receive it later than the first
 
 
 _UNUSUAL: dict[str, dict[str, dict[str, Any]]] = {

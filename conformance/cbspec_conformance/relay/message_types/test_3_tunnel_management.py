@@ -19,9 +19,7 @@ from cbspec_conformance.target.relay import RelayUnderTest
 from cbspec_conformance.target.sessions import Sessions
 
 _TRIES = 8
-_BY_CHANCE = 2
-"""Refusals for lack of room that may be chance: another client may use up a limit for a moment."""
-
+_BY_CHANCE = 2  # refusals for lack of room that may be chance: another client may use up a limit for a moment
 _LONG = 1000
 _MAY_BE_REFUSED = ("nul-inside", "70,000-letters")
 _UNUSUAL_IDS = {

@@ -26,17 +26,10 @@ _GROWING = {
 }
 _END = "an error or a close after hostile input"
 _LONG_ANSWERS = 8
-_UNREAD = 256 * 1024
-"""Bytes of answers: more than the relay's system buffers for a client with a small receive window."""
-
-_BOUND = 30.0
-"""Seconds: a relay may wait for the rest of a message, but not without a limit."""
-
-_BETWEEN = 0.01
-"""Seconds between two heartbeats while the relay reads hostile input."""
-
-_A_WHILE = 0.05
-"""Seconds in which most relays read half a megabyte that draws no answer."""
+_UNREAD = 256 * 1024  # bytes of answers: more than the relay's system buffers for a client with a small receive window
+_BOUND = 30.0  # seconds: a relay may wait for the rest of a message, but not without a limit
+_BETWEEN = 0.01  # seconds between two heartbeats while the relay reads hostile input
+_A_WHILE = 0.05  # seconds in which most relays read half a megabyte that draws no answer
 
 
 def _deep(levels: int) -> bytes:

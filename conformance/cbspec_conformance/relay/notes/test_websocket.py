@@ -32,9 +32,7 @@ _SIZES = (125, 126, 127, _SHORT, 65_535, 65_536)
 """Bytes of an answer around the limits of a frame's length in 7 and in 16 bits."""
 
 _AFTER = b"after"
-_MOST_BEATS = 5
-"""Heartbeats on one connection: other requirements judge more of them."""
-
+_MOST_BEATS = 5  # heartbeats on one connection: other requirements judge more of them
 _FORBIDDEN = {
     "a frame without a mask": frame(Opcode.TEXT, BEAT, mask=False),
     "a reserved bit": bytes([0xA1]) + frame(Opcode.TEXT, BEAT)[1:],
