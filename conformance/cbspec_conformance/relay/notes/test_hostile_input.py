@@ -118,7 +118,11 @@ def test_open_connections_go_on_if_another_reads_nothing(relay: RelayUnderTest) 
     _two_at_once(relay)
     other = relay.authenticated()
     relay.beat(other)
-    attacker = _narrow(relay)
+    with relay.control("hello and auth"):
+        try:
+            attacker = _join(relay, narrow=True)  # a very small receive window
+        except (Unreachable, HandshakeFailure) as error:
+            raise NotExercised(f"a connection with a small receive window can't be made here: {error}") from None
     tunnels = relay.room.tunnels(_LONG_ANSWERS + 1) - 1
     if not tunnels:
         raise NotExercised("room for two tunnels at a time is needed (tenants.tunnel_limit, relay.buffer_pool)")
@@ -232,15 +236,6 @@ def _served_meanwhile(
         again = any(relay.alive() for _ in range(3))
         seen = "none until it was closed" if again else "none, and no new connection is answered either"
         raise Broken("answers during another connection's hostile input", f"{seen}: {silent}") from None
-
-
-def _narrow(relay: RelayUnderTest) -> ProbeSession:
-    """Return an authenticated session with a very small receive window."""
-    with relay.control("hello and auth"):
-        try:
-            return _join(relay, narrow=True)
-        except (Unreachable, HandshakeFailure) as error:
-            raise NotExercised(f"a connection with a small receive window can't be made here: {error}") from None
 
 
 def _served(relay: RelayUnderTest) -> None:
