@@ -20,7 +20,7 @@ from cbspec_simulator.control.controls import ControlError, Controls
 from cbspec_simulator.control.guard import Guard
 from cbspec_simulator.control.page.routes import FILES, add_page
 from cbspec_simulator.control.streams import Streams
-from cbspec_simulator.faults.kind import ENDS
+from cbspec_simulator.faults.kind import ConnectionEnd
 from cbspec_simulator.observe.transcript import TranscriptEntry, lines
 from cbspec_simulator.settings.schema import fault_schema
 
@@ -42,7 +42,7 @@ FaultBody = Annotated[Object, Body(openapi_examples=_EXAMPLES, json_schema_extra
 Limits = Annotated[Object, Body(examples=[{"buffer_pool": 2}])]
 Changes = Annotated[Object, Body(examples=[{"tunnel_limit": 1}])]
 By = Annotated[Object, Body(examples=[{"seconds": 3600}])]
-How = Annotated[str, Query(description="how it ends", json_schema_extra={"enum": list(ENDS)})]
+How = Annotated[str, Query(description="how it ends", json_schema_extra={"enum": list(ConnectionEnd)})]
 Since = Annotated[int, Query(ge=0, description="return only entries after this number")]
 Remembered = Annotated[int | None, Query(ge=0, description="begin with the entries after this number")]
 

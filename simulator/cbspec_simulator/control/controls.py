@@ -14,7 +14,7 @@ from cbspec_simulator.base.clock import Clock
 from cbspec_simulator.base.limits import Account
 from cbspec_simulator.base.steps import TENANT_CONNECTIONS
 from cbspec_simulator.faults.fault import Fault, FaultError
-from cbspec_simulator.faults.kind import ENDS, ConnectionEnd
+from cbspec_simulator.faults.kind import ConnectionEnd
 from cbspec_simulator.observe.transcript import RelayTranscript, TranscriptEntry
 from cbspec_simulator.relay.relay import Relay
 from cbspec_simulator.settings.config import Config, RelayLimits
@@ -218,6 +218,7 @@ def _changes(table: type, changes: Mapping[str, Any], **known: str) -> dict[str,
 
 
 def _end(how: str) -> ConnectionEnd:
-    if how not in ENDS:
-        raise ControlError(f"how: must be one of {', '.join(ENDS)}")
-    return ENDS[how]
+    try:
+        return ConnectionEnd(how)
+    except ValueError:
+        raise ControlError(f"how: must be one of {', '.join(ConnectionEnd)}") from None

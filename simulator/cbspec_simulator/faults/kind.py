@@ -41,10 +41,6 @@ class ConnectionEnd(StrEnum):
     HALF = "half-close"
 
 
-ENDS: Final[Mapping[str, ConnectionEnd]] = {end.value: end for end in ConnectionEnd}
-"""The ways to end a connection by their names in the controls and the timeline."""
-
-
 @dataclass(frozen=True, slots=True)
 class Param:
     """A parameter of a kind; the type constrains its values."""

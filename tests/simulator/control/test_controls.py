@@ -10,7 +10,7 @@ import pytest
 
 from cbspec_simulator import Config, Simulator
 from cbspec_simulator.control.controls import ControlError, Controls
-from cbspec_simulator.faults.kind import ENDS
+from cbspec_simulator.faults.kind import ConnectionEnd
 from cbspec_simulator.relay.session import connect
 from cbspec_simulator.settings.config import Listen
 from tests.support.client import BEAT, HELLO, AsyncClient, auth, tunnel
@@ -66,7 +66,7 @@ async def test_connections_and_usage_are_listed_without_tokens(simulator: Simula
     assert simulator.controls.state()["buffers"] == 3
 
 
-@pytest.mark.parametrize("how", ENDS)
+@pytest.mark.parametrize("how", ConnectionEnd)
 async def test_one_connection_ends(simulator: Simulator, client: AsyncClient, how: str) -> None:
     async with AsyncClient(simulator.address) as other:
         await other.greet()
