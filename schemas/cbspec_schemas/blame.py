@@ -68,7 +68,7 @@ def violations(direction: Direction, instance: object) -> list[SchemaViolation]:
     if _is_valid(name, instance):
         return []
     reasons: dict[tuple[str | int, ...], _Breach] = {}
-    for error in _validator(name).iter_errors(instance):
+    for error in python_validator(name).iter_errors(instance):
         for breach in _breaches(error):
             known = reasons.setdefault(breach.path, breach)
             if breach.rank < known.rank:
@@ -91,20 +91,21 @@ def _is_valid(name: str, instance: object) -> bool:
     # Most messages are valid, and this validator accepts them a hundred times faster. Its errors don't contain all
     # members, and it rejects some values of Python.
     try:
-        return _fast_validator(name).is_valid(instance)
+        return rust_validator(name).is_valid(instance)
     except ValueError:
         return False
 
 
 @cache
-def _fast_validator(name: str) -> jsonschema_rs.Draft202012Validator:
+def rust_validator(name: str) -> jsonschema_rs.Draft202012Validator:
+    """Return the fast validator of a schema."""
     registry = jsonschema_rs.Registry([(load(each)["$id"], load(each)) for each in NAMES])
     return jsonschema_rs.Draft202012Validator(load(name), registry=registry, offline=True)
 
 
 @cache
-def _validator(name: str) -> Draft202012Validator:
-    # The registry can't download: a reference to another document fails.
+def python_validator(name: str) -> Draft202012Validator:
+    """Return the validator of a schema whose errors are complete; it can't download other documents."""
     documents = [load(name) for name in NAMES]
     registry = Registry[Any]().with_resources((each["$id"], Resource.from_contents(each)) for each in documents)
     return Draft202012Validator(load(name), registry=registry)

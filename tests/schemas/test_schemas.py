@@ -4,41 +4,25 @@ from __future__ import annotations
 
 import json
 import re
-from functools import cache
 from importlib.resources import files
 from typing import Any
 
-import jsonschema_rs
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from jsonschema import Draft202012Validator
-from referencing import Registry, Resource
 
 import cbspec_schemas
 from cbspec.catalogue.requirements import REQUIREMENTS
 from cbspec.protocol import strictjson
 from cbspec_schemas import CLIENT_TYPES, NAMES, RELAY_TYPES, Direction, Example, examples, load, violations
+from cbspec_schemas.blame import python_validator, rust_validator
 from tests.cbspec.spelling import json_values
 
 EXAMPLES = examples()
 TYPES = {"client": CLIENT_TYPES, "relay": RELAY_TYPES}
 FOLDER = files(cbspec_schemas).joinpath("examples")
 INDEX = json.loads(FOLDER.joinpath("index.json").read_text("utf-8"))
-
-
-@cache
-def python_engine(name: str) -> Draft202012Validator:
-    registry: Registry[Any] = Registry().with_resources(
-        (load(each)["$id"], Resource.from_contents(load(each))) for each in NAMES
-    )
-    return Draft202012Validator(load(name), registry=registry)
-
-
-@cache
-def rust_engine(name: str) -> jsonschema_rs.Draft202012Validator:
-    registry = jsonschema_rs.Registry([(load(each)["$id"], load(each)) for each in NAMES])
-    return jsonschema_rs.Draft202012Validator(load(name), registry=registry, offline=True)
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -80,10 +64,10 @@ def test_an_example_breaks_its_requirement_and_nothing_else(example: Example) ->
     instance = json.loads(example.text)
     assert strictjson.loads(example.text.encode()) == instance
     for name in (example.schema, f"{example.direction}_message"):
-        assert python_engine(name).is_valid(instance) == rust_engine(name).is_valid(instance) == example.valid
+        assert python_validator(name).is_valid(instance) == rust_validator(name).is_valid(instance) == example.valid
     for name in set(TYPES[example.direction]) - {example.schema}:
-        assert not python_engine(name).is_valid(instance)
-        assert not rust_engine(name).is_valid(instance)
+        assert not python_validator(name).is_valid(instance)
+        assert not rust_validator(name).is_valid(instance)
     found = violations(example.direction, instance)
     assert [each.requirement for each in found] == ([] if example.valid else [example.requirement])
 
@@ -161,15 +145,15 @@ def test_schemas_engines_and_violations_agree(drawn: tuple[Direction, str, dict[
     assert all(each.path.split("/")[1] in load(name)["properties"] for each in broken)
     right = not broken
     for schema in (name, f"{direction}_message"):
-        assert python_engine(schema).is_valid(message) == right
-        assert rust_engine(schema).is_valid(message) == right
+        assert python_validator(schema).is_valid(message) == right
+        assert rust_validator(schema).is_valid(message) == right
 
 
 @given(st.sampled_from(["client", "relay"]), json_values | st.fixed_dictionaries({"type": json_values}))
 def test_any_json_value_has_a_violation(direction: Direction, value: object) -> None:
     (found,) = violations(direction, value)
     assert found.path in ("", "/type")
-    assert not rust_engine(f"{direction}_message").is_valid(value)
+    assert not rust_validator(f"{direction}_message").is_valid(value)
 
 
 @given(messages(), st.text("0123456789", min_size=24, max_size=80), st.integers(0, 3))

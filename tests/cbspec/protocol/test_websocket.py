@@ -115,9 +115,7 @@ def test_a_wrong_frame_ends_the_connection_with_a_close_frame(wire: bytes, reaso
     "opening",
     [
         b"GET / HTTP/1.1\r\nHost: relay\r\n\r\n",
-        b"hello\r\n\r\n",
         b'GET {"type":"hello"}\n',
-        b"GET / HTTP/2.0\r\n\r\n",
         (OPENING % "").replace("13", "12").encode(),
         (OPENING % "").replace("\r\n", "\n").encode(),
         (OPENING % f"Cookie: {'x' * 9000}\r\n").encode(),

@@ -155,17 +155,20 @@ def test_a_key_for_another_use_is_ignored(change: dict[str, object]) -> None:
 
 
 @pytest.mark.parametrize(
-    ("member", "reason"),
+    ("text", "reason"),
     [
-        ({"kty": "oct", "k": "c2VjcmV0", "kid": "s"}, "key 2 (kid s) is a secret (kty oct)"),
-        ({"kty": "oct", "k": "c2VjcmV0", "kid": "x" * 65}, "key 2 is a secret (kty oct)"),
-        ({**_GOOD, "d": "c2VjcmV0", "use": "enc"}, "key 2 (kid k) is a private key (d)"),
+        (published(public_jwk(EDDSA), {"kty": "oct", "k": "hush", "kid": "s"}), "key 2 (kid s) is a secret (kty oct)"),
+        (published({"kty": "oct", "k": "hush", "kid": "x" * 65}), "key 1 is a secret (kty oct)"),
+        (published({**_GOOD, "d": "hush", "use": "enc"}), "key 1 (kid k) is a private key (d)"),
+        (b"\xff", "it is not JSON"),
+        (b"[" * 100_000, "it is not JSON"),
+        (b'{"keys":{}}', "it is not a JWKS"),
     ],
 )
-def test_a_set_with_a_secret_is_rejected(member: dict[str, Any], reason: str) -> None:
+def test_a_secret_or_another_text_is_rejected(text: bytes, reason: str) -> None:
     with pytest.raises(ValueError, match=re.escape(reason)) as caught:
-        KeySet.read(published(public_jwk(EDDSA), member))
-    assert "c2VjcmV0" not in str(caught.value)
+        KeySet.read(text)
+    assert "hush" not in str(caught.value)
 
 
 def test_keys_of_one_set_are_distinguished() -> None:
@@ -174,9 +177,3 @@ def test_keys_of_one_set_are_distinguished() -> None:
     assert keys.skipped == ("key 3 (kid k) is skipped: an earlier key has its kid and algorithm",)
     assert repr(keys.holding(ES256)) == "PublicKey(algorithm='ES256', key_id='k')"
     assert keys.holding(OTHER_ES256) is None
-
-
-@pytest.mark.parametrize("text", [b"\xff", b"[" * 100_000, b'{"keys":{}}'])
-def test_other_texts_are_rejected(text: bytes) -> None:
-    with pytest.raises(ValueError, match=r"it is not JSON|it is not a JWKS"):
-        KeySet.read(text)
