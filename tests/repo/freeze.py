@@ -2,31 +2,24 @@
 
 from __future__ import annotations
 
+import re
 import sys
 
-from cbspec.catalogue.requirements import REQUIREMENTS, REVISION, SET, frozen, frozen_lines
-from tests.repo.tree import ROOT, name
+from cbspec.catalogue.requirements import REQUIREMENTS, REVISION, SET, frozen_lines
+from tests.repo.tree import ROOT
 
 _HEAD = "# Frozen: one requirement a line, with its level and the digest of its demand (`make freeze`).\n"
 
 
-def lost() -> list[str]:
-    """Return the ids that are frozen and not in the catalogue any more."""
-    try:
-        lines = frozen(REVISION).splitlines()
-    except FileNotFoundError:
-        return []
-    return [line.split()[0] for line in lines if line.split()[0] not in REQUIREMENTS]
-
-
 def main() -> int:
     """Write the set, unless an id would be lost: ids are permanent."""
-    if gone := lost():
-        print(f"not frozen: {', '.join(gone)} would be lost; ids are permanent, so put the rows back", file=sys.stderr)
-        return 1
     path = ROOT / "cbspec" / "cbspec" / "catalogue" / "frozen" / f"{REVISION}.txt"
+    before = re.findall(r"^CB-\S+", path.read_text(encoding="utf-8"), re.MULTILINE) if path.exists() else []
+    if lost := [id_ for id_ in before if id_ not in REQUIREMENTS]:
+        print(f"not frozen: {', '.join(lost)} would be lost; ids are permanent, so put the rows back", file=sys.stderr)
+        return 1
     path.write_text(_HEAD + frozen_lines(REQUIREMENTS), encoding="utf-8")
-    print(f"{name(path)}: {len(REQUIREMENTS)} requirements, {SET}")
+    print(f"{path.name}: {len(REQUIREMENTS)} requirements, {SET}")
     return 0
 
 

@@ -37,17 +37,14 @@ _USUAL_TENANT: Final = Tenant("tenant-001")
 """The tenant of the specification's examples, the default of a profile with a key and without tenants."""
 
 
-class ProfileError(DocumentError):
-    """A profile can't be used; `problems` has a line for each mistake."""
+ProfileError = DocumentError
+"""A profile can't be used; `problems` has a line for each mistake."""
 
 
 def load(path: str | Path) -> Profile:
     """Read a profile file; raise ProfileError with the file's name and every wrong key."""
     path = Path(path)
-    try:
-        data = load_toml(path)
-    except DocumentError as error:
-        raise ProfileError(error.problems) from None
+    data = load_toml(path)
     try:
         return replace(from_mapping(data, path.parent), path=path)
     except ProfileError as error:
@@ -56,10 +53,7 @@ def load(path: str | Path) -> Profile:
 
 def from_mapping(data: Mapping[str, object], base: Path) -> Profile:
     """Return the profile in TOML data; files that it names are relative to `base`."""
-    try:
-        profile: Profile = DocumentReader(base, finishes()).read(data, ProfileDocument)
-    except DocumentError as error:
-        raise ProfileError(error.problems) from None
+    profile: Profile = DocumentReader(base, finishes()).read(data, ProfileDocument)
     return profile
 
 
