@@ -19,6 +19,7 @@ from cbspec.protocol.state import TABLE, Serve, State
 from cbspec.protocol.websocket import WebSocketFramer
 from cbspec.tokens.jwt import SigningKey
 from cbspec_simulator.base.clock import Moment
+from cbspec_simulator.base.steps import Refresh
 from cbspec_simulator.faults.fault import Fault
 from cbspec_simulator.relay import session as module
 from cbspec_simulator.relay.actions import SendAction
@@ -191,6 +192,7 @@ def test_no_token_is_kept_unless_it_is_short_and_rejected() -> None:
         assert isinstance(state.named_by, str) == (size == 1)
     state = MemoryRelay().authenticated().session.state
     assert state.acts_for == state.named_by == ("a", "user123")
+    assert "a.b.c" not in repr(Refresh("a.b.c"))
 
 
 def test_requests_that_arrive_together_are_handled_in_batches_and_in_order() -> None:
