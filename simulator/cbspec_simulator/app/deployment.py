@@ -8,7 +8,6 @@ import os
 import socket
 from dataclasses import replace
 from pathlib import Path
-from types import TracebackType
 from typing import Any, Self
 
 from cbspec.profile.profile import dump
@@ -54,9 +53,7 @@ class Deployment:
             raise
         return self
 
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    async def __aexit__(self, *_: object) -> None:
         await self._stack.aclose()
 
     async def drain(self, grace: float) -> None:
