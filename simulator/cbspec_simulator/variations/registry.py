@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import pkgutil
 import tomllib
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from difflib import get_close_matches
 from importlib import import_module
@@ -48,16 +48,6 @@ class Variation:
     openssl: Path | None = None
 
 
-def _rows(kind: str) -> Iterator[tuple[str, str, str]]:
-    """Give requirement, id and sentence of each variation of a kind."""
-    for name, value in _CATALOGUE[kind].items():
-        if isinstance(value, str):
-            yield "", name, value
-        else:
-            for id_, sentence in value.items():
-                yield name, id_, sentence
-
-
 def _found(name: str) -> dict[str, Any]:
     """Return the entries of all modules in their dictionaries of one name, by id of the variation."""
     found: dict[str, Any] = {}
@@ -70,7 +60,8 @@ _CHANGES = {**_found("CHANGES"), **{id_: change(row) for id_, row in _CATALOGUE[
 _ARRANGED = _found("ARRANGED")
 
 
-def _read(kind: str) -> dict[str, Variation]:
+def _read(sentences: Mapping[str, Mapping[str, str]]) -> dict[str, Variation]:
+    """Return variations by their ids; `sentences` are by requirement and id."""
     return {
         id_: Variation(
             id_,
@@ -81,23 +72,24 @@ def _read(kind: str) -> dict[str, Variation]:
             _TRANSPORTS.get(id_),
             ONE_SUITE if id_ == "one-cipher-suite" else None,
         )
-        for requirement, id_, sentence in _rows(kind)
+        for requirement, those in sentences.items()
+        for id_, sentence in those.items()
     }
 
 
-DEVIATIONS = _read("deviations")
+DEVIATIONS = _read(_CATALOGUE["deviations"])
 """Each breaks one requirement, and nothing else if that is possible."""
 
-RARE = _read("rare")
+RARE = _read(_CATALOGUE["rare"])
 """Deviations that show too rarely for a default run of the suite: `make rare` judges them."""
 
 PERSONAS = {**DEVIATIONS, **RARE}
 """Every deviation that a relay can be started with."""
 
-VARIANTS = _read("variants")
+VARIANTS = _read({"": _CATALOGUE["variants"]})
 """Each conforms, and uses a freedom of the specification."""
 
-OPEN_POINTS = _read("open-points")
+OPEN_POINTS = _read(_CATALOGUE["open-points"])
 """Each conforms, and decides a question that the specification leaves open."""
 
 _ALL = {**PERSONAS, **VARIANTS, **OPEN_POINTS}
