@@ -72,19 +72,9 @@ def relay_session(request: pytest.FixtureRequest, _cbspec_relay_session: None) -
     yield from _serve(request)
 
 
-@pytest.fixture(scope="session")
-def _cbspec_relay() -> None:
-    pass
-
-
-@pytest.fixture(scope="session")
-def _cbspec_relay_module() -> None:
-    pass
-
-
-@pytest.fixture(scope="session")
-def _cbspec_relay_session() -> None:
-    pass
+_cbspec_relay, _cbspec_relay_module, _cbspec_relay_session = (
+    pytest.fixture(scope="session")(lambda: None) for _ in OWN
+)
 
 
 def _serve(request: pytest.FixtureRequest) -> Iterator[LocalRelay]:

@@ -6,6 +6,9 @@ from collections.abc import Callable
 
 import pytest
 
+# Each run in this process forgets the modules that it imported, and cryptography can't be imported twice.
+import cbspec_simulator.testing.relay  # noqa: F401
+
 pytest_plugins = ("pytester",)
 
 CLIENT = """
