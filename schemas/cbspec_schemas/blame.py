@@ -70,15 +70,12 @@ def violations(direction: Direction, instance: object) -> list[SchemaViolation]:
     reasons: dict[tuple[str | int, ...], _Breach] = {}
     for error in python_validator(name).iter_errors(instance):
         for breach in _breaches(error):
-            known = reasons.setdefault(breach.path, breach)
-            if breach.rank < known.rank:
+            if breach.rank < reasons.setdefault(breach.path, breach).rank:
                 reasons[breach.path] = breach
-    return [_violation(breach) for breach in reasons.values()]
-
-
-def _violation(breach: _Breach) -> SchemaViolation:
-    pointer = "".join(f"/{step}" for step in breach.path)
-    return SchemaViolation(_blame(breach.comment)[breach.keyword], pointer, _text(breach))
+    return [
+        SchemaViolation(_blame(breach.comment)[breach.keyword], "".join(f"/{step}" for step in path), _text(breach))
+        for path, breach in reasons.items()
+    ]
 
 
 def _schema_for(direction: Direction, instance: object) -> str:

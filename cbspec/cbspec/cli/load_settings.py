@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import itertools
-import json
 import os
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from typing import Final, Self
+
+import msgspec
 
 from cbspec.profile.issuer import Issuer
 from cbspec.profile.profile import Endpoint, Profile, load, resolve
@@ -48,12 +49,11 @@ class Settings:
     @classmethod
     def from_environment(cls) -> Self:
         """Return the settings in the variable."""
-        settings = json.loads(os.environ[VARIABLE])
-        return cls(**{**settings, "tenants": tuple(settings["tenants"])})
+        return msgspec.json.decode(os.environ[VARIABLE], type=cls)
 
     def to_environment(self) -> dict[str, str]:
         """Return the environment of this process with the variable added."""
-        return {**os.environ, VARIABLE: json.dumps(asdict(self))}
+        return {**os.environ, VARIABLE: msgspec.json.encode(self).decode()}
 
     def profile(self) -> Profile:
         """Return the completed profile of the relay. Raises ProfileError."""
