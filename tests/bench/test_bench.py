@@ -5,7 +5,6 @@ from __future__ import annotations
 import pytest
 
 from bench import __main__ as bench
-from bench import crowd
 from bench.load import BATCH, Load
 from bench.server import peer, simulator
 
@@ -32,12 +31,3 @@ def test_a_ratio_is_formed_within_each_round() -> None:
     assert "**exceeded**" in str(ratio)
     assert not found["start-up"].met
     assert found["session"].met
-
-
-def test_the_crowd_is_measured(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(crowd, "_MESSAGES", 100)
-    monkeypatch.setattr(crowd, "_PER_ROUND", BATCH)
-    found = crowd.measure((100,))
-    assert len(found) == 3
-    assert all(value > 0 for value in found.values())
-    assert 0.9 < crowd.turnover(2) < 1.5

@@ -1,8 +1,11 @@
-"""Messages grouped into exchanges, and the findings of an onlooker."""
+"""Messages grouped into exchanges, the findings of an onlooker, and their counts."""
 
 from __future__ import annotations
 
+import msgspec
+
 from cbspec_client.conversation import Blame, Conversation, Exchanged
+from cbspec_client.score import BreachCount, Score
 from cbspec_client.session import Passed
 
 
@@ -39,3 +42,13 @@ def test_a_finding_of_the_session_counts_if_the_onlooker_has_none() -> None:
         add(one, b"a", answer)
         one.blame("CB-9")
         assert one.findings() == [Blame(expected)]
+
+
+def test_scores_add_up_and_are_read_from_json_as_written() -> None:
+    one, other = Score(3, 1, 1, {"CB-1": BreachCount(2, "this", "that")}), Score(4, 4)
+    for requirement in ("CB-1", "CB-2"):
+        other.blame(Blame(requirement, "expected", "seen"))
+    total = Score.sum([one, other])
+    assert (total.begun, total.ended, total.open) == (7, 6, 1)
+    assert total.broken == {"CB-1": BreachCount(3, "this", "that"), "CB-2": BreachCount(1, "expected", "seen")}
+    assert msgspec.convert(msgspec.to_builtins(total), Score) == total

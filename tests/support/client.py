@@ -7,15 +7,17 @@ loop of the relay under test.
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import itertools
 import json
 import os
 import select
 import socket
 import ssl
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from types import TracebackType
-from typing import Any, Self
+from typing import Self
 
 from cbspec.profile.identity import development_ca_file
 from cbspec_simulator import LocalRelay
@@ -150,8 +152,8 @@ class RawClient:
     """A blocking connection, TCP or WebSocket.
 
     `records` holds the plain text of each TLS record received, `frames` each WebSocket frame as (first byte, masked,
-    payload), `ended` how the relay ended its half: "closed", "cut" (no close_notify) or "reset". `token` mints the
-    tokens that `enter` sends.
+    payload), `tls` is the session, `ended` how the relay ended its half: "closed", "cut" (no close_notify) or "reset".
+    `token` mints the tokens that `enter` sends.
     """
 
     def __init__(self, address: tuple[str, int], transport: str = "tcp", trust: ssl.SSLContext | None = None) -> None:
@@ -163,7 +165,7 @@ class RawClient:
         self.context = trust or context()
         self.socket = socket.create_connection(address, timeout=PATIENCE)
         self._incoming, self._outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
-        self._tls: ssl.SSLObject
+        self.tls: ssl.SSLObject
         self._notified = False
         self._plain = b""
 
@@ -186,7 +188,7 @@ class RawClient:
 
     def send_client_hello(self) -> None:
         """Begin the TLS handshake."""
-        self._tls = self.context.wrap_bio(self._incoming, self._outgoing, server_hostname="localhost")
+        self.tls = self.context.wrap_bio(self._incoming, self._outgoing, server_hostname="localhost")
         self._step()
 
     def handshake(self) -> Self:
@@ -201,22 +203,12 @@ class RawClient:
 
     def _step(self) -> bool:
         try:
-            self._tls.do_handshake()
+            self.tls.do_handshake()
         except ssl.SSLWantReadError:
             return False
         finally:
             self._flush()
         return True
-
-    @property
-    def tls_version(self) -> str | None:
-        """The negotiated TLS version."""
-        return self._tls.version()
-
-    @property
-    def certificate(self) -> Mapping[str, Any]:
-        """The relay's certificate."""
-        return self._tls.getpeercert() or {}
 
     def upgraded(self) -> Self:
         """Do the WebSocket handshake, if the transport is websocket."""
@@ -231,16 +223,12 @@ class RawClient:
 
     def write(self, data: bytes) -> None:
         """Send bytes."""
-        self._tls.write(data)
+        self.tls.write(data)
         self._flush()
 
     def send(self, *bodies: Body) -> None:
         """Send messages in one TLS write."""
         self.write(b"".join(line(body) if self.transport == "tcp" else frame(line(body).rstrip()) for body in bodies))
-
-    def half_close(self) -> None:
-        """End this half of the TCP connection."""
-        self.socket.shutdown(socket.SHUT_WR)
 
     def texts(self, number: int) -> list[bytes]:
         """Return the texts of the next messages: fewer than `number` if the connection ends before."""
@@ -304,12 +292,11 @@ class RawClient:
 
     def is_slow(self, body: Body, *, seconds: float = 0.2, tries: int = 5) -> bool:
         """Whether each of some round trips takes at least so long."""
+        began = [time.monotonic()]
         for _ in range(tries):
-            began = time.monotonic()
             self.answers(body)
-            if time.monotonic() - began < seconds:
-                return False
-        return True
+            began.append(time.monotonic())
+        return all(after - before >= seconds for before, after in itertools.pairwise(began))
 
     def is_silent(self, seconds: float = 0.2) -> bool:
         """Whether no plain text arrives within `seconds`, and the connection stays open."""
@@ -371,12 +358,10 @@ class RawClient:
             return False
         self._incoming.write(data)
         plain = b""
-        try:
-            while chunk := self._tls.read(65_536):
+        with contextlib.suppress(ssl.SSLWantReadError):
+            while chunk := self.tls.read(65_536):
                 plain += chunk
             self._notified = True
-        except ssl.SSLWantReadError:
-            pass
         self.records.append(plain)
         self._plain += plain
         return True
@@ -384,10 +369,9 @@ class RawClient:
     def _exactly(self, size: int) -> bytes:
         data = b""
         while len(data) < size:
-            more = self.socket.recv(size - len(data))
+            data += (more := self.socket.recv(size - len(data)))
             if not more:
                 raise EOFError
-            data += more
         return data
 
     def _flush(self) -> None:

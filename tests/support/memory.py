@@ -52,13 +52,10 @@ class MemoryRelay:
         known = tenants or (Tenant("a"), Tenant("b"))
         self.relay = Relay(replace(base, tenants=known, relay=replace(RelaySettings(), **rules)), change(Behaviour()))
         self.time = 0.0
-        self.clients: list[MemoryClient] = []
 
     def client(self, address: str = "127.0.0.1", *, websocket: bool = False) -> MemoryClient:
         """Connect."""
-        client = MemoryClient(self, address, websocket=websocket)
-        self.clients.append(client)
-        return client
+        return MemoryClient(self, address, websocket=websocket)
 
     def greeted(self) -> MemoryClient:
         """Connect and send hello."""
@@ -91,10 +88,6 @@ class MemoryClient:
     def dialled(self, reached: bool) -> list[Body]:
         """Report the result of the dial that the session asked for; return the answers."""
         return self.take(self.session.io_done(reached, self._now))
-
-    def refreshed(self) -> list[Body]:
-        """Report the end of the key refresh that the session asked for; return the answers."""
-        return self.take(self.session.io_done(True, self._now))
 
     def take(self, actions: Sequence[Action]) -> list[Body]:
         """Apply the session's actions until it has read all input; return the answers."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 from collections import defaultdict
 from collections.abc import Mapping
 from dataclasses import replace
@@ -44,7 +45,7 @@ def _converse(wire: RawClient, number: int) -> list[bytes]:
     rest = [(BEAT, tunnel(f"{number}-{index}"), {"type": "made-up"})[index % 3] for index in range(MESSAGES - 2)]
     with wire:
         wire.send(HELLO, {**auth(), "token": _TOKEN}, *rest)
-        wire.half_close()
+        wire.socket.shutdown(socket.SHUT_WR)
         wire.end()
     return [record for record in wire.records if record]
 

@@ -96,13 +96,13 @@ def _handshake(relay: ProbedRelay) -> str:
 
 def _version(relay: ProbedRelay) -> object:
     with relay.wire() as wire:
-        return wire.tls_version
+        return wire.tls.version()
 
 
 def _expires_soon(relay: ProbedRelay) -> bool:
     """Whether the (valid) certificate expires within a minute."""
     with relay.wire() as wire:
-        return ssl.cert_time_to_seconds(wire.certificate["notAfter"]) - time.time() < 61
+        return ssl.cert_time_to_seconds(str((wire.tls.getpeercert() or {})["notAfter"])) - time.time() < 61
 
 
 def _first_flight(relay: ProbedRelay) -> tuple[int, str]:
