@@ -1,9 +1,10 @@
-"""Exchanges: each request with its answers, and the requirements that a checker finds broken in them."""
+"""Exchanges: each request with its answers, the requirements that a checker finds broken in them, and their counts."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import Self
 
 from cbspec_client.session import Passed
 
@@ -79,3 +80,48 @@ class Conversation:
             if blame.requirement not in self._blamed:
                 self._blamed.add(blame.requirement)
                 self._open.append(blame)
+
+
+@dataclass(slots=True)
+class BreachCount:
+    """How often a requirement was broken, with the texts of the first time."""
+
+    times: int = 0
+    expected: str = ""
+    seen: str = ""
+
+
+@dataclass(slots=True)
+class Score:
+    """Sessions begun, successful and failed, and the broken requirements."""
+
+    begun: int = 0
+    well: int = 0
+    failed: int = 0
+    broken: dict[str, BreachCount] = field(default_factory=dict)
+
+    @property
+    def ended(self) -> int:
+        """Sessions that have ended."""
+        return self.well + self.failed
+
+    @property
+    def open(self) -> int:
+        """Sessions that have begun and not ended."""
+        return self.begun - self.ended
+
+    def blame(self, blame: Blame, times: int = 1) -> None:
+        """Count a breach."""
+        self.broken.setdefault(blame.requirement, BreachCount(0, blame.expected, blame.seen)).times += times
+
+    @classmethod
+    def sum(cls, scores: Iterable[Score]) -> Self:
+        """Return the sum over several processes."""
+        total = cls()
+        for score in scores:
+            total.begun += score.begun
+            total.well += score.well
+            total.failed += score.failed
+            for requirement, broken in score.broken.items():
+                total.blame(Blame(requirement, broken.expected, broken.seen), broken.times)
+        return total

@@ -28,9 +28,8 @@ from cbspec.protocol.codes import ErrorCode
 from cbspec.protocol.messages import Answer, Auth, Error, Heartbeat, Hello, Request, TunnelInfo
 from cbspec.protocol.websocket import WebSocketFramer
 from cbspec_client.blocking import BlockingClient
-from cbspec_client.conversation import Conversation, Onlooker, sees_nothing
+from cbspec_client.conversation import Conversation, Onlooker, Score, sees_nothing
 from cbspec_client.errors import ClientError, RelayError, RelayMisbehaved, refusal
-from cbspec_client.score import Score
 from cbspec_client.session import ClientSession, Transport, authority
 
 _A_DAY = 86400.0

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
-from cbspec_client.conversation import Blame, Conversation, Exchanged
-from cbspec_client.score import BreachCount, Score
+from cbspec_client.conversation import Blame, BreachCount, Conversation, Exchanged, Score
 from cbspec_client.session import Passed
 
 

@@ -20,8 +20,8 @@ from locust.runners import STATE_INIT, STATE_RUNNING, STATE_STOPPED, MasterRunne
 from locust.stats import CSV_STATS_INTERVAL_SEC
 
 from cbspec.cli.load_settings import Settings, aim_facts, invariants, token_source
+from cbspec_client.conversation import Score
 from cbspec_client.load import Aim, RelayUser
-from cbspec_client.score import Score
 from cbspec_conformance.target.tokens import secrets_of
 
 _SETTINGS: Final = Settings.from_environment()
