@@ -58,11 +58,11 @@ class Display:
 
     def failed(self, error: ClientError) -> None:
         """Print the error and the next step."""
+        outcome, lines = _described(error)
         if self._as_json:
-            outcome = _outcome(error)
             print(json.dumps({**outcome, "text": self._masked(outcome["text"])}), flush=True)
             return
-        for line in _explanation(error):
+        for line in lines:
             self.warn(line)
 
     def _masked(self, value: Any) -> Any:  # noqa: ANN401 - any JSON value
@@ -82,24 +82,19 @@ def _printable(text: str) -> str:
     return shown if len(text) <= _LONGEST else f"{shown}… ({len(text)} characters)"
 
 
-def _outcome(error: ClientError) -> dict[str, object]:
+def _described(error: ClientError) -> tuple[dict[str, object], list[str]]:
+    """Return the outcome as JSON, and as lines of text."""
     match error:
         case RelayError():
-            facts = {"code": error.code, "retryable": error.retryable}
-            return {"outcome": "refused", **facts, "text": error.message}
-        case RelayMisbehaved():
-            return {"outcome": "misbehaved", "requirement": error.requirement, "text": str(error)}
-    return {"outcome": "not connected" if isinstance(error, ConnectFailed | Misuse) else "lost", "text": str(error)}
-
-
-def _explanation(error: ClientError) -> list[str]:
-    match error:
-        case RelayError():
+            facts = {"code": error.code, "retryable": error.retryable, "text": error.message}
             known = error.code in set(ErrorCode)
             meaning = FACTS[ErrorCode(error.code)].meaning if known else "not one of the eleven codes"
             retry = "pointless" if not error.retryable else f"possible after {error.base_delay:g} s or more"
             quoted = f'the relay says: "{error.message}"'
-            return [f"the relay refused: {error.code} ({meaning})", quoted, f"a retry is {retry}"]
+            lines = [f"the relay refused: {error.code} ({meaning})", quoted, f"a retry is {retry}"]
+            return {"outcome": "refused", **facts}, lines
         case RelayMisbehaved():
-            return [f"the relay broke the protocol: {error}", f"for details run 'cbspec explain {error.requirement}'"]
-    return [str(error)]
+            lines = [f"the relay broke the protocol: {error}", f"for details run 'cbspec explain {error.requirement}'"]
+            return {"outcome": "misbehaved", "requirement": error.requirement, "text": str(error)}, lines
+    outcome = "not connected" if isinstance(error, ConnectFailed | Misuse) else "lost"
+    return {"outcome": outcome, "text": str(error)}, [str(error)]

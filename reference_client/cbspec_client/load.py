@@ -184,7 +184,11 @@ class LoadClient:
         return LoadFailure(found[0].requirement) if found else None
 
     def _report(self, name: str, began: float, failure: LoadFailure | None) -> None:
-        self._user.report(name, (time.perf_counter() - began) * 1000, failure)
+        """Add a request to Locust's statistics."""
+        facts: dict[str, Any] = {"response_length": 0, "exception": failure, "context": {}}
+        milliseconds, transport = (time.perf_counter() - began) * 1000, str(self._user.aim.transport)
+        request = self._user.environment.events.request
+        request.fire(request_type=transport, name=name, response_time=milliseconds, **facts)
 
 
 class RelayUser(User):
@@ -236,9 +240,3 @@ class RelayUser(User):
         else:
             score.failed += bool(client.broke)
             score.well += not client.broke
-
-    def report(self, name: str, milliseconds: float, failure: LoadFailure | None) -> None:
-        """Add a request to Locust's statistics."""
-        facts: dict[str, Any] = {"response_length": 0, "exception": failure, "context": {}}
-        transport = str(self.aim.transport)
-        self.environment.events.request.fire(request_type=transport, name=name, response_time=milliseconds, **facts)

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from tests.adequacy.matrix import MatrixRow, SuiteVerdict, judge, summary, write
+from tests.adequacy.matrix import SuiteVerdict, judge
 from tests.adequacy.subjects import Subject, SubjectKind, subjects
 from tests.repo.tree import ROOT, text
 
@@ -55,19 +55,6 @@ def test_every_outcome_has_its_verdict(
     assert (row.verdict, row.others) == (verdict, others)
     assert verdict.good is (verdict in (SuiteVerdict.KILLED, SuiteVerdict.LEFT_ALONE))
     assert row.cases == (("TUN_007[1]",) if verdict is SuiteVerdict.KILLED else ())
-
-
-def test_the_document_names_the_parameters_that_killed() -> None:
-    cases = tuple(f"relay/a.py::test_port[{at}]" for at in range(5))
-    rows = [
-        MatrixRow(DEVIATION, "auto", SuiteVerdict.KILLED, (*cases, "relay/a.py::preflight"), ("CB-MSG-004",)),
-        MatrixRow(DEVIATION, "websocket", SuiteVerdict.SURVIVED),
-        MatrixRow(VARIANT, "auto", SuiteVerdict.ACCUSED),
-    ]
-    written = write(rows)
-    assert "| CB-TUN-007 | `port-ignored` | killed | port[0, 1, 2, ...], preflight | CB-MSG-004 |" in written
-    assert "| variant | auto | 1 | 0 |" in written
-    assert summary(rows) == "1 killed, 1 survived, 1 accused"
 
 
 def test_the_committed_matrix_holds_every_deviation_and_no_bad_verdict() -> None:

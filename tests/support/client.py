@@ -16,7 +16,6 @@ import socket
 import ssl
 import time
 from collections.abc import Callable
-from types import TracebackType
 from typing import Self
 
 from cbspec.profile.identity import development_ca_file
@@ -53,11 +52,14 @@ def context() -> ssl.SSLContext:
     return ssl.create_default_context(cafile=str(development_ca_file()))
 
 
-def frame(payload: bytes, first: int = 0x81) -> bytes:
+def frame(payload: bytes, first: int = 0x81, mask: bytes | None = None) -> bytes:
     """Return a masked frame with this first byte (Source: RFC 6455, 5.2)."""
-    mask = os.urandom(4)
-    size = bytes([0x80 | len(payload)]) if len(payload) < 126 else b"\xfe" + len(payload).to_bytes(2, "big")
-    return bytes([first]) + size + mask + bytes(byte ^ mask[at % 4] for at, byte in enumerate(payload))
+    mask, size = mask or os.urandom(4), len(payload)
+    if size < 126:
+        length = bytes([0x80 | size])
+    else:
+        length = b"\xfe" + size.to_bytes(2, "big") if size < 0x10000 else b"\xff" + size.to_bytes(8, "big")
+    return bytes([first]) + length + mask + bytes(byte ^ mask[at % 4] for at, byte in enumerate(payload))
 
 
 async def until(condition: Callable[[], bool]) -> None:
@@ -78,9 +80,7 @@ class AsyncClient:
         self.reader, self.writer = await asyncio.open_connection(host, port, ssl=context(), server_hostname="localhost")
         return self
 
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    async def __aexit__(self, *_: object) -> None:
         self.writer.transport.abort()
 
     def write(self, data: bytes) -> None:

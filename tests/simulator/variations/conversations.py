@@ -19,6 +19,7 @@ from cbspec.tokens.jws import CompactJws, encode
 from cbspec.tokens.jwt import SigningKey
 from cbspec_simulator.settings.config import Config
 from cbspec_simulator.variations.parts import Change
+from tests.support import client
 from tests.support.client import UPGRADE
 from tests.support.memory import BEAT, HELLO, KEY, NOW, Body, MemoryClient, MemoryRelay, auth, token, tunnel
 from tests.support.messages import line
@@ -61,14 +62,14 @@ def play(conversation: Dialogue, change: Change, config: Config) -> Iterator[tup
         if name not in clients:
             clients[name] = memory.client(name.partition("@")[2] or "127.0.0.1", websocket=websocket)
             steps = steps if not websocket or isinstance(steps[0], bytes) else (OPENING, *steps)
-        client = clients[name]
+        talker = clients[name]
         for step in steps:
             try:
-                _take(memory, client, frame(step) if websocket and isinstance(step, dict) else step)
+                _take(memory, talker, frame(step) if websocket and isinstance(step, dict) else step)
             except (RuntimeError, SystemExit) as failure:
                 yield name, type(failure).__name__
                 continue
-            yield name, re.sub(rb"Date: [^\r]*", b"", client.raw), client.closed, str(client.io_requests)
+            yield name, re.sub(rb"Date: [^\r]*", b"", talker.raw), talker.closed, str(talker.io_requests)
 
 
 def _take(memory: MemoryRelay, client: MemoryClient, step: object) -> None:
@@ -96,13 +97,7 @@ OPENING = UPGRADE + b"\r\n"
 
 def frame(payload: bytes | Body, first: int = 0x81) -> bytes:
     """Return a frame whose mask is zero."""
-    text = payload if isinstance(payload, bytes) else line(payload).strip()
-    size = len(text)
-    if size < 126:
-        length = bytes([0x80 | size])
-    else:
-        length = b"\xfe" + size.to_bytes(2, "big") if size < 0x10000 else b"\xff" + size.to_bytes(8, "big")
-    return bytes([first]) + length + bytes(4) + text
+    return client.frame(payload if isinstance(payload, bytes) else line(payload).strip(), first, bytes(4))
 
 
 def opened(tenant: str = "a", *tunnels: str, **claims: object) -> list[Body]:
