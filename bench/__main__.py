@@ -100,7 +100,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
     found = list(rows(measured(args.rounds)))
     for name, value in crowd.measure().items():
         found.append(Figure(name, [value], 25.0 if "KiB" in name else 1.15))
-    found.append(Figure("memory with 1,000 connections after 20 rounds / after 10", [crowd.turnover()], 1.05))
     table = ["| figure | median | range | limit |", "| --- | --- | --- | --- |", *map(str, found)]
     about = _ABOUT.format(rounds=args.rounds)
     facts = "\n".join(f"- {fact}" for fact in machine())

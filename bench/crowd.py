@@ -10,8 +10,6 @@ from bench.server import simulator
 NUMBERS: Final = (2_000, 10_000)
 _FEW: Final = 50
 _MESSAGES: Final = 4_000
-_ROUNDS: Final = 20
-_PER_ROUND: Final = 1_000
 
 
 def measure(numbers: tuple[int, ...] = NUMBERS) -> dict[str, float]:
@@ -38,15 +36,3 @@ def measure(numbers: tuple[int, ...] = NUMBERS) -> dict[str, float]:
         found[f"message with {opened:,} connections, all active / with {_FEW}"] = cost() / few
         load.close()
     return found
-
-
-def turnover(rounds: int = _ROUNDS) -> float:
-    """Return the memory with a thousand connections in the last round of opening and closing / in the middle one."""
-    held = []
-    with simulator() as server:
-        load = Load(server.address)
-        for _ in range(rounds):
-            load.open(_PER_ROUND)
-            held.append(server.holding().memory)
-            load.close()
-    return held[-1] / held[rounds // 2 - 1]

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import contextlib
 import socket
-import struct
 import time
 from collections.abc import Callable
 from types import TracebackType
@@ -138,12 +137,6 @@ class BlockingClient:
                 self._socket.sendall(self._session.data_to_send())
                 self._socket.shutdown(socket.SHUT_WR)
             self._wait(lambda: False, deadline)
-
-    def abort(self, *, reset: bool = False) -> None:
-        """Close the socket without close_notify, or with a TCP reset."""
-        if reset:
-            self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-        self._socket.close()
 
     def _require(self, happened: Callable[[], bool], limit: float, late: ClientError) -> None:
         self._wait(happened, time.monotonic() + limit)

@@ -1,140 +1,94 @@
-"""`make soak`: random sessions, faults and disconnects, after which the simulator must hold no more than before.
+"""`make soak`: sessions, faults and disconnects, after which the simulator must hold no more than before.
 
-In each round many clients visit the simulator. Some have a fault of their own, whose promised outcome they must see;
-all others must see a conforming relay. In every fourth round a fault may strike any client. Between rounds no client is
-connected: then no resource may be in use, and the process's memory, descriptors and tasks are recorded. Exit codes: 0
-no findings, 1 findings, 130 interrupted.
+In each round two loads of `cbspec load` visit the simulator. Random faults strike the sessions of one of them; the
+other must see a conforming relay in every session. In every fourth round a random fault strikes new connections, and
+there is no other load. Between rounds no client is connected: then no resource may be in use, and the process's memory,
+descriptors and tasks are recorded. Exit codes: 0 no findings, 1 findings, 130 interrupted.
 """
 
 from __future__ import annotations
 
 import argparse
-import itertools
+import contextlib
+import re
+import socket
+import subprocess
 import sys
 import tempfile
 import time
 from collections import Counter
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 from random import Random
 from typing import Any
 
-from cbspec.profile.profile import load
-from cbspec_client.session import Transport
-from tests.endurance.promises import LOST, PROMISES, SERVED, STORMS, TIMEOUT, TOO_MANY, UNCONNECTED
-from tests.endurance.visits import Place
+from cbspec_simulator.faults.catalogue import KINDS
+from cbspec_simulator.faults.when import MessageDirection
+from tests.simulator.faults.probe import NEEDED
 from tests.support.processes import Holding, Served, served
+from tests.support.relay import reset
 
 CONFIGURATION = """
 relay.buffer_pool = 200
 limits = { handshake_timeout = 2.0, idle_timeout = 5.0 }
-tenants = [
-    { id = "roomy-1" },
-    { id = "roomy-2" },
-    { id = "narrow-tunnels", tunnel_limit = 4 },
-    { id = "narrow-connections", connection_limit = 3 },
-    { id = "slow", rate = { per_second = 60.0, burst = 10, scope = "tenant" } },
-]
+tenants = [{ id = "calm" }, { id = "struck" }]
 """
-ROOMY = ("roomy-1", "roomy-2")
-LIMITED = {
-    "narrow-tunnels": "tenant_limit_exceeded",
-    "narrow-connections": "tenant_limit_exceeded",
-    "slow": "rate_limit_exceeded",
-}
-"""The code that the clients of a tenant may receive, since they are many."""
-CLIENTS = 8
-_ROUND = 6.0  # seconds, unless there would be fewer than eight rounds
+OF_CONNECTIONS = [name for name, kind in KINDS.items() if kind.directions[0] is MessageDirection.CONNECT]
+OF_MESSAGES = [name for name in KINDS if name not in OF_CONNECTIONS]
+_OPTIONS = ("--sessions", "8", "--rate", "50", "--hold", "0", "--timeout", "2")
+_ROUND = 6.0  # seconds, unless there would be fewer than four rounds
+_BEGINNING = 20  # connections after which a load's own checks of the relay are over
 _SETTLING = 15.0  # seconds until closed connections must be released
-_IN_STORM = {SERVED, LOST, TIMEOUT, UNCONNECTED, "server_unavailable", *LIMITED.values()}
+_INTRUSIONS = (b"", b"\x16", b"\x16\x03\x01\x02\x00\x01", b"GET / HTTP/1.1\r\n", bytes(600))
 
 
 @dataclass(slots=True)
 class Soak:
-    """The findings, outcomes, faults and samples of a soak."""
+    """The findings, faults and samples of a soak, and the number of its sessions."""
 
     relay: Served
-    place: Place
     seed: int
     found: list[str] = field(default_factory=list)
-    outcomes: Counter[str] = field(default_factory=Counter)
     faults: Counter[str] = field(default_factory=Counter)
     samples: list[tuple[Holding, int]] = field(default_factory=list)
+    sessions: int = 0
 
     def round(self, number: int, seconds: float) -> None:
-        """Run visits for some seconds; all of them follow from the seed."""
+        """Run loads and faults for some seconds; the faults follow from the seed."""
         chance = Random(f"{self.seed}/{number}")  # noqa: S311 - reproducible
-        storm = number % 4 == 3
-        if storm:
-            fault = dict(chance.choice(STORMS))
-            self.relay.call("POST", "/faults", {"name": "storm", **fault})
-            self.faults[f"{fault['kind']} for all"] += 1
-        deadline = time.monotonic() + seconds
-        with ThreadPoolExecutor(CLIENTS) as pool:
-            findings = pool.map(lambda client: self._visits(number, client, deadline, storm=storm), range(CLIENTS))
-            self.found += itertools.chain(*findings)
-        if storm:
-            self.relay.call("DELETE", "/faults/storm")
+        storm, transport = number % 4 == 3, chance.choice(("tcp", "websocket"))
+        kinds = [chance.choice(OF_CONNECTIONS)] if storm else chance.sample(OF_MESSAGES, 3)
+        when = {"probability": 0.4} if storm else {"probability": 0.2, "tenant": "struck"}
+        self.faults.update(kinds)
+        before = self.relay.call("GET", "/health")["connections_so_far"]
+        loads = [self._load(tenant, transport, seconds) for tenant in ("struck", *([] if storm else ["calm"]))]
+        while self.relay.call("GET", "/health")["connections_so_far"] < before + _BEGINNING * len(loads):
+            time.sleep(0.05)
+        for kind in kinds:
+            fault = {"kind": kind, "name": kind, **NEEDED.get(kind, {})}
+            self.relay.call("POST", "/faults", {**fault, "when": {} if KINDS[kind].standing else when})
+        for data in _INTRUSIONS:
+            with contextlib.suppress(OSError), socket.create_connection(self.relay.address) as sock:
+                sock.sendall(data)
+                if chance.random() < 0.5:
+                    reset(sock)
+        reports = [(load.communicate()[0], load.returncode) for load in loads]
+        for kind in kinds:
+            self.relay.call("DELETE", f"/faults/{kind}")
+        self.sessions += sum(int(count) for report, _ in reports for count in re.findall(r"(\d+) sessions: ", report))
+        self._judge(f"round {number}, {kinds}, {transport}", reports, storm=storm)
 
-    def _visits(self, round_number: int, client: int, deadline: float, *, storm: bool) -> list[str]:
-        chance = Random(f"{self.seed}/{round_number}/{client}")  # noqa: S311 - reproducible
-        found, number = [], 0
-        while time.monotonic() < deadline:
-            if wrong := self._visit(chance, f"soak-{self.seed}-{round_number}-{client}-{number}", storm=storm):
-                found.append(f"round {round_number}, client {client}, visit {number}: {wrong}")
-            number += 1
-        return found
+    def _load(self, tenant: str, transport: str, seconds: float) -> subprocess.Popen[str]:
+        command = [sys.executable, "-P", "-m", "cbspec", "load", "--target-profile", str(self.relay.profile_file)]
+        command += [*_OPTIONS, "--tenant", tenant, "--transport", transport, "--run-time", f"{max(1, round(seconds))}s"]
+        return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
 
-    def _visit(self, chance: Random, subject: str, *, storm: bool) -> str:
-        """Make one visit; return its finding, or ""."""
-        transport, kind = chance.choice([*Transport]), chance.random()
-        if kind < 0.05:
-            self.place.intrude(chance)
-            return ""
-        if storm:
-            outcome = self.place.visit(chance.choice(ROOMY), subject, transport, chance, patient=False)
-            return self._judge("a visit in a storm", outcome, _IN_STORM)
-        if kind < 0.3:
-            return self._struck(chance, subject, transport)
-        if kind < 0.4:
-            how = chance.choice(("reset", "close", "close-without-notify"))
-            outcome = self.place.visit(
-                chance.choice(ROOMY), subject, transport, chance, drop=lambda: self._drop(subject, how)
-            )
-            return self._judge("a dropped visit", outcome, {LOST})
-        tenant = chance.choice([*ROOMY, *LIMITED])
-        outcome = self.place.visit(tenant, subject, transport, chance)
-        return self._judge("a visit", outcome, {SERVED, LIMITED.get(tenant, SERVED)})
-
-    def _struck(self, chance: Random, subject: str, transport: Transport) -> str:
-        """Make a visit with a fault of its own."""
-        promise = chance.choice(PROMISES)
-        transport = Transport(promise.transport) if promise.transport else transport
-        self.relay.call("POST", "/faults", promise.fault(subject, subject))
-        outcome = self.place.visit(
-            chance.choice(ROOMY),
-            subject,
-            transport,
-            chance,
-            patient=promise.outcome != TIMEOUT,
-            polite=True,
-            more=promise.outcome == TOO_MANY,  # a relay needn't send more after the client has closed
-        )
-        strikes = self.relay.call("DELETE", f"/faults/{subject}")["strikes"]
-        self.faults[promise.kind] += 1
-        name = f"{promise.kind} at {promise.message}"
-        return self._judge(name, outcome, {promise.outcome}) or ("" if strikes else f"{name} never struck")
-
-    def _drop(self, subject: str, how: str) -> None:
-        connections = self.relay.call("GET", "/connections")
-        number = next(each["number"] for each in connections if each["subject"] == subject)
-        self.relay.call("DELETE", f"/connections/{number}?how={how}")
-
-    def _judge(self, name: str, outcome: str, allowed: set[str]) -> str:
-        self.outcomes[outcome] += 1
-        return "" if outcome in allowed else f"{name}: {outcome} instead of {' or '.join(sorted(allowed))}"
+    def _judge(self, name: str, reports: Sequence[tuple[str, int]], *, storm: bool) -> None:
+        struck, *calm = reports
+        if struck[1] not in (0, 1) or (storm and "was violated" in struck[0]):
+            self.found.append(f"{name}: exit code {struck[1]} of the load that is struck: {struck[0]}")
+        self.found += [f"{name}: exit code {code} of the calm load: {report}" for report, code in calm if code]
 
     def settle(self, number: int) -> None:
         """Check that nothing is in use, and record the resources of the process."""
@@ -176,19 +130,18 @@ def soak(seconds: float, seed: int, memory: float, progress: Callable[[str], Non
     """Soak a simulator; return the findings."""
     with tempfile.TemporaryDirectory(prefix="cbspec-soak-") as name:
         with served(Path(name), "--control", "0", "--seed", str(seed), config=CONFIGURATION) as relay:
-            state = Soak(relay, Place(load(relay.profile_file)), seed)
-            rounds = max(8, round(seconds / _ROUND))
+            state, rounds = Soak(relay, seed), max(4, round(seconds / _ROUND))
             for number in range(rounds):
                 state.round(number, seconds / rounds)
                 state.settle(number)
                 held, tasks = state.samples[-1]
                 progress(
-                    f"round {number + 1} of {rounds}: {state.outcomes.total()} visits, {held.memory:.0f} KiB, "
+                    f"round {number + 1} of {rounds}: {state.sessions} sessions, {held.memory:.0f} KiB, "
                     f"{held.descriptors} descriptors, {tasks} tasks, {len(state.found)} findings"
                 )
         state.found += growth(state.samples, memory)
         state.found += [f"the simulator's log: {line}" for line in relay.log_text.splitlines()]
-    progress(f"visits: {dict(state.outcomes.most_common())}\nfaults: {dict(state.faults.most_common())}")
+    progress(f"faults: {dict(state.faults.most_common())}")
     return state.found
 
 

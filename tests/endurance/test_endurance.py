@@ -13,7 +13,7 @@ def test_a_short_soak_has_no_findings(capsys: pytest.CaptureFixture[str]) -> Non
     code = soak.main(["--seconds", "8", "--seed", "5", "--memory", "8192"])
     printed = capsys.readouterr().out
     assert code == 0, printed
-    assert "'served'" in printed
+    assert " sessions, " in printed
 
 
 def test_growth_is_distinguished_from_warming_up_and_peaks() -> None:

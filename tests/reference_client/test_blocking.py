@@ -97,4 +97,3 @@ def test_unsolicited_answers_are_noticed(relay_module: LocalRelay, transport: Tr
         client.ask(Hello(), PATIENCE)
         with pytest.raises(ServerUnavailable):
             client.listen(PATIENCE)
-        client.abort(reset=transport is Transport.TCP)
