@@ -37,6 +37,7 @@ tenants = [{ id = "calm" }, { id = "struck" }]
 OF_CONNECTIONS = [name for name, kind in KINDS.items() if kind.directions[0] is MessageDirection.CONNECT]
 OF_MESSAGES = [name for name in KINDS if name not in OF_CONNECTIONS]
 _OPTIONS = ("--sessions", "8", "--rate", "50", "--hold", "0", "--timeout", "2")
+_PARAMS = {**NEEDED, "oversize": {"bytes": 100_000}}
 _ROUND = 6.0  # seconds, unless there would be fewer than four rounds
 _BEGINNING = 20  # connections after which a load's own checks of the relay are over
 _SETTLING = 15.0  # seconds until closed connections must be released
@@ -66,7 +67,7 @@ class Soak:
         while self.relay.call("GET", "/health")["connections_so_far"] < before + _BEGINNING * len(loads):
             time.sleep(0.05)
         for kind in kinds:
-            fault = {"kind": kind, "name": kind, **NEEDED.get(kind, {})}
+            fault = {"kind": kind, "name": kind, **_PARAMS.get(kind, {})}
             self.relay.call("POST", "/faults", {**fault, "when": {} if KINDS[kind].standing else when})
         for data in _INTRUSIONS:
             with contextlib.suppress(OSError), socket.create_connection(self.relay.address) as sock:

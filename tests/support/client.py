@@ -302,9 +302,8 @@ class RawClient:
         """Whether no plain text arrives within `seconds`, and the connection stays open."""
         self.socket.settimeout(seconds)
         try:
-            while self._receive():
-                if self._plain:
-                    return False
+            while not self._plain and self._receive():
+                pass
         except TimeoutError:
             return True
         finally:
