@@ -11,7 +11,7 @@ from typing import Final
 import atheris
 
 _INSTRUMENTED: Final = [
-    "cbspec", "cbspec_simulator", "cbspec_conformance", "websockets", "jwt", "tomllib", "prometheus_client",
+    "cbspec", "cbspec_simulator", "cbspec_conformance", "websockets", "jwt", "prometheus_client",
 ]  # fmt: skip
 
 

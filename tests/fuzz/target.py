@@ -29,7 +29,6 @@ TARGETS: Final = {
     "strictjson": Target("texts", 10, 256),
     "session": Target("session", 2, 250),
     "tokens": Target("texts", 8, 700),
-    "profile": Target("texts", 4, 1500),
     "suite": Target("texts", 6, 400),
 }
 

@@ -6,7 +6,7 @@ import json
 import re
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import pytest
 
@@ -95,41 +95,32 @@ def test_a_given_token_is_sent_and_never_printed(
     assert [entry.subject for entry in relay_module.transcript.requests("auth")] == [SUBJECT] * 2
 
 
-def test_a_refusal_is_explained(relay_module: LocalRelay, cbspec_connect: Command) -> None:
-    for code, retry in (
-        ("tenant_limit_exceeded", "pointless"),
-        ("server_unavailable", "10 s"),
-        ("teapot", "pointless"),
-    ):
-        with relay_module.fault("error", code=code, text="be\x1b[31mcause", when={"message": "tunnel_info"}):
-            done = cbspec_connect("--tunnel", "t:1:h:2")
-        assert done.code == 1
-        assert f"the relay refused: {code} (" in done.err
-        assert re.search(f"retry.*{retry}", done.err)
-        assert 'the relay says: "be\\u001b[31mcause"' in done.err
-        assert "\x1b" not in done.out + done.err
-    assert requests(relay_module) == ["hello", "auth", "tunnel_info"] * 3
+BEAT = {"message": "heartbeat"}
+REFUSAL = {"text": "be\x1b[31mcause", "when": BEAT}
+FAILURES: list[tuple[str, dict[str, Any], int, dict[str, object], str]] = [
+    ("error", {"code": "tenant_limit_exceeded", **REFUSAL}, 1, {"outcome": "refused", "retryable": False}, "pointless"),
+    ("error", {"code": "server_unavailable", **REFUSAL}, 1, {"outcome": "refused", "retryable": True}, r"retry.* 10 s"),
+    ("error", {"code": "teapot", **REFUSAL}, 1, {"code": "teapot"}, r'refused: teapot \([^"]*"be\\u001b\[31mcause"'),
+    ("wrong-type", {"when": {"message": "hello_response"}}, 1, {"requirement": "CB-HEL-001"}, "explain CB-HEL-001'"),
+    ("damage-json", {"when": {"message": "auth_response"}}, 1, {"outcome": "misbehaved"}, "explain CB-MSG-002'"),
+    ("drop", {"when": BEAT}, 1, {"outcome": "lost"}, "cbspec: no answer to the heartbeat"),
+    ("close-without-notify", {"when": BEAT}, 1, {"outcome": "lost"}, "cbspec: "),
+    ("handshake-alert", {}, 2, {"outcome": "not connected"}, r"no TLS 1\.3 session"),
+    ("refuse", {}, 2, {"outcome": "not connected"}, r"127\.0\.0\.1:\d+: connection refused"),
+]
+"""Faults, the exit code, members of the outcome in JSON, and a part of the text."""
 
 
-def test_misbehaviour_is_printed_with_its_requirement(relay_module: LocalRelay, cbspec_connect: Command) -> None:
-    for requirement, kind, message in (
-        ("CB-HEL-001", "wrong-type", "hello_response"),
-        ("CB-MSG-002", "damage-json", "auth_response"),
-    ):
-        with relay_module.fault(kind, when={"message": message}):
-            done = cbspec_connect()
-            assert (done.code, f"'cbspec explain {requirement}'" in done.err) == (1, True)
-            done = cbspec_connect("--json")
-        *_, last, outcome = done.lines()
-        assert (done.code, outcome["outcome"], outcome["requirement"]) == (1, "misbehaved", requirement)
-        assert last["from"] == "relay"
-
-
-def test_a_missing_answer_or_connection_is_an_error(relay_module: LocalRelay, cbspec_connect: Command) -> None:
-    for kind, timeout in (("drop", "0.2"), ("close-without-notify", "20"), ("reset", "20")):
-        with relay_module.fault(kind, when={"message": "heartbeat"}):
+def test_a_failure_is_explained(relay_module: LocalRelay, cbspec_connect: Command) -> None:
+    for kind, params, code, outcome, text in FAILURES:
+        timeout = "0.2" if kind == "drop" else "20"
+        with relay_module.fault(kind, **params):
             done = cbspec_connect("--timeout", timeout)
-        assert (done.code, done.err[:8]) == (1, "cbspec: ")
+            in_json = cbspec_connect("--timeout", timeout, "--json")
+        assert (done.code, in_json.code) == (code, code)
+        assert re.search(text, done.err, re.DOTALL), done.err
+        assert in_json.lines()[-1].items() >= outcome.items()
+        assert "\x1b" not in done.out + done.err + in_json.out
 
 
 def test_an_untrusted_relay_receives_no_generated_token(relay_module: LocalRelay, cbspec_connect: Command) -> None:
@@ -147,19 +138,6 @@ def test_an_untrusted_relay_receives_no_generated_token(relay_module: LocalRelay
         assert (done.code, relay_module.transcript.requests("auth")[-1].subject) == (0, SUBJECT)
         assert "isn't verified" in done.err
     assert cbspec_connect("--ca", str(relay_module.ca_file), "--server-name", "localhost").code == 0
-
-
-def test_a_port_without_tls_and_a_closed_port_are_distinguished(
-    relay_module: LocalRelay, cbspec_connect: Command
-) -> None:
-    with relay_module.fault("handshake-alert"):
-        done = cbspec_connect()
-    assert (done.code, done.out) == (2, "")
-    assert "no TLS 1.3 session" in done.err
-    with relay_module.fault("refuse"):
-        done = cbspec_connect("--json")
-    text = f"127.0.0.1:{relay_module.port}: connection refused"
-    assert (done.code, done.lines()) == (2, [{"outcome": "not connected", "text": text}])
 
 
 USAGE: list[tuple[Sequence[str], str]] = [

@@ -1,22 +1,16 @@
-"""Texts: JSON, tokens, profiles, and the texts of a relay are read alike, or refused for a reason without secrets."""
+"""Texts: JSON, tokens, and the texts of a relay are read alike, or refused for a reason without secrets."""
 
 from __future__ import annotations
 
 import contextlib
 import json
 import re
-import tomllib
-from functools import cache
-from pathlib import Path
-from tempfile import mkdtemp
-from typing import Any, Final
+from typing import Final
 
 from websockets.client import ClientProtocol
 from websockets.uri import parse_uri
 
 from cbspec.profile.identity import DEVELOPMENT_SECRET
-from cbspec.profile.profile import Profile, ProfileError, dump, from_mapping, load, resolve, template
-from cbspec.profile.target import Endpoint
 from cbspec.protocol.framing import RawMessage
 from cbspec.protocol.handshake import accepting_response
 from cbspec.protocol.strictjson import NotStrictJson, loads
@@ -40,7 +34,6 @@ _SET: Final = KeySet.read(json.dumps({"keys": [
     {"kty": "EC", "crv": "P-256", "x": _X, "y": _Y, "use": "sig", "alg": "ES256"},
 ]}).encode())  # fmt: skip
 """Public keys of RFC 8037, A.2 and RFC 7517, A.1."""
-_SECRETS: Final = ("secret", "valid", "expired", "second_tenant", "inactive_tenant")
 _RESPONSE: Final = accepting_response()
 
 
@@ -113,52 +106,6 @@ def _read_keys(text: bytes) -> None:
     else:
         assert found.keys
         assert all("-" not in key.algorithm for key in found.keys)
-
-
-@cache
-def _folder() -> Path:
-    """Return an empty folder, in memory if possible: a file per input is written faster there."""
-    memory = Path("/dev/shm")  # noqa: S108 - the folder in it has an unpredictable name
-    return Path(mkdtemp(prefix="cbspec-fuzz-", dir=memory if memory.is_dir() else None))
-
-
-def profile(data: bytes) -> None:
-    """Read a profile; a written profile is read back."""
-    file = _folder() / "profile.toml"
-    file.write_bytes(data)
-    try:
-        found = load(file)
-    except ProfileError as error:
-        assert error.problems
-        assert all(problem.startswith(str(file)) for problem in error.problems)
-        for secret in _secrets(data):
-            assert secret not in str(error), str(error)
-        return
-    assert _members(from_mapping(tomllib.loads(dump(found)), _folder())) == _members(found)
-    assert not found.tokens.secret or f"secret={found.tokens.secret!r}" not in repr(found)
-    try:
-        resolve(found, Endpoint("127.0.0.1", 1))
-    except ProfileError as error:
-        assert error.problems
-
-
-def _members(profile: Profile) -> dict[str, Any]:
-    return {name: getattr(profile, name) for name in profile.__dataclass_fields__ if name != "path"}
-
-
-def _secrets(data: bytes) -> list[str]:
-    """Return the secrets in a file that are long enough to be distinguished from other words."""
-    try:
-        tokens = tomllib.loads(data.decode()).get("tokens", {})
-    except (ValueError, RecursionError):
-        return []
-    if not isinstance(tokens, dict):
-        return []
-    ready = tokens.get("ready")
-    both = {**(ready if isinstance(ready, dict) else {}), **tokens}
-    known = template()
-    found = [both[name] for name in _SECRETS if isinstance(both.get(name), str)]
-    return [secret for secret in found if len(secret) >= 8 and secret not in known]
 
 
 def suite(data: bytes) -> None:
