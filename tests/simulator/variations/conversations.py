@@ -192,6 +192,7 @@ _NOT_JSON = (
     zlib.compress(_BEAT_TEXT) + b"\n",
     b"[]\n",
     b"\0" * 4096 + b"\n",
+    b"\xff\x00\x13" * 100 + b"\n",
     b'{"type":"heartbeat","x":' + b"9" * 6000 + b"}\n",
     b'{"type":"heartbeat"' + b',"a":1' * 2000 + b"}\n",
     b'{"x":' * 100 + b"1" + b"}" * 100 + b"\n",
