@@ -51,7 +51,14 @@ def test_serves_again(relay: RelayUnderTest) -> None:
         raise NotExercised("give conditions.unavailable.begin and end, instead of a target where it always holds")
     with relay.provoked("unavailable"):
         _settle(relay, condition, None)
-    until(condition, lambda: _served(relay), (Broken,))
+
+    def served() -> None:
+        exchanges = refusals.attempt(relay, None)
+        if not exchanges:
+            raise Broken("a relay that serves again", "no connection, or none with TLS")
+        judge.accepted(exchanges[-1], _CODE)
+
+    until(condition, served, (Broken,))
 
 
 @requirement("CB-UNA-101")
@@ -90,10 +97,3 @@ def _settle(relay: RelayUnderTest, condition: Condition, at: Endpoint | None) ->
 
 def _not_served(relay: RelayUnderTest, at: Endpoint | None) -> None:
     refusals.not_served(refusals.attempt(relay, at, insist=True), "no tunnel while the relay is unavailable")
-
-
-def _served(relay: RelayUnderTest) -> None:
-    exchanges = refusals.attempt(relay, None)
-    if not exchanges:
-        raise Broken("a relay that serves again", "no connection, or none with TLS")
-    judge.accepted(exchanges[-1], _CODE)

@@ -67,18 +67,10 @@ _INVALID: dict[str, tuple[str, dict[str, Any]]] = {
 
 
 @requirement("CB-TUN-001")
-def test_valid_tunnel_is_opened(relay: RelayUnderTest) -> None:
-    """Send a tunnel_info as in the specification, for the token's own tenant, after auth."""
-    session = relay.authenticated()
-    relay.room.for_tunnel(session.tenant)
-    judge.accepted(session.ask(relay.tunnel_info(session.tenant)))
-
-
-@requirement("CB-TUN-001")
-@pytest.mark.parametrize("local_port", [1, 65535])
-def test_every_local_port_is_accepted(relay: RelayUnderTest, local_port: int) -> None:
-    """After an accepted tunnel_info, send one with the lowest or the highest local port."""
-    session = with_tunnel(relay)
+@pytest.mark.parametrize("local_port", [3389, 1, 65535])
+def test_valid_tunnel_is_opened(relay: RelayUnderTest, local_port: int) -> None:
+    """Send a tunnel_info as in the specification; after an accepted one, one with the lowest or highest local port."""
+    session = relay.authenticated() if local_port == 3389 else with_tunnel(relay)
     relay.room.for_tunnel(session.tenant)
     judge.accepted(session.ask(relay.tunnel_info(session.tenant, local_port=local_port)))
 
