@@ -9,12 +9,18 @@ import pytest
 
 from cbspec.catalogue.requirements import REQUIREMENTS, Level
 from cbspec.cli import main
+from cbspec.redact import has_token
 from cbspec.tokens.jwt import SigningKey, new_pair
 from cbspec_conformance.reporting.fingerprint import compare, read_fingerprint
 from cbspec_simulator import OPEN_POINTS
 from tests.conformance.commands import Done, simulator, verdict, verify
-from tests.conformance.reporting.test_judge_command import table
 from tests.support.issuer import jwks, pair, published
+
+
+def table(text: str) -> list[str]:
+    """Return the part of a report that does not depend on pytest."""
+    lines = [line for line in text.splitlines() if not line.startswith("=")]
+    return lines[next(n for n, line in enumerate(lines) if "chapter" in line) :]
 
 
 def assert_green(done: Done) -> None:
@@ -38,6 +44,29 @@ def test_a_whole_run_passes_and_its_transcript_gives_the_same_report(
     assert list(folder.iterdir()) == []
     assert main(["judge", str(tmp_path / "run.jsonl")]) == 0
     assert table(capsys.readouterr().out) == table(done.text)
+
+
+def test_the_report_of_a_broken_relay_is_recomputed_from_the_transcript(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    transcript = tmp_path / "run.jsonl"
+    with simulator(tmp_path, "--deviation", "hello-version-missing") as profile:
+        options = ("--effort", "quick", "--only", "CB-HEL-002,CB-AUT-004,CB-TUN-001")
+        live = verify("--target-profile", str(profile), *options, "--transcript", str(transcript))
+    assert main(["judge", str(transcript)]) == live.code == 1
+    assert table(capsys.readouterr().out) == table(live.text)
+    assert not has_token(transcript.read_text())
+
+
+@pytest.mark.parametrize("text", [None, "", "{]\n", "[]\n", '{"transcript": 0}\n', '{"transcript": 1}\n'])
+def test_an_invalid_transcript_is_reported(
+    text: str | None, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = tmp_path / "run.jsonl"
+    if text is not None:
+        file.write_text(text)
+    assert main(["judge", str(file)]) == 2
+    assert str(file) in capsys.readouterr().err
 
 
 POINT = "subject-not-required"

@@ -7,19 +7,24 @@ every case.
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, NamedTuple
+from typing import Any, Final, NamedTuple
 
+from websockets.frames import Frame as WebSocketFrame
+from websockets.frames import Opcode
+
+import cbspec_schemas
 from cbspec.protocol.framing import StreamFramer
+from cbspec.protocol.strictjson import NotStrictJson, loads
 from cbspec.protocol.websocket import WebSocketFramer
-from cbspec_conformance.judging.errors import RateLimited
+from cbspec_conformance.judging.errors import KitError, RateLimited
 from cbspec_conformance.judging.judge import error_code, is_success
 from cbspec_conformance.probe.channel import Channel
-from cbspec_conformance.probe.outgoing import check_own, frames, intended, spell
 from cbspec_conformance.probe.pace import Pacer
 from cbspec_conformance.probe.tempo import Tempo
 from cbspec_conformance.probe.wire import Wire
@@ -436,3 +441,47 @@ def _answer_to(asked: str) -> str:
 
 def _or_fence(asked: str) -> str:
     return f"an answer to {asked or 'it'} or to the fence after it"
+
+
+_ENCODER: Final = json.JSONEncoder(separators=(",", ":"), ensure_ascii=False)
+_DECODER: Final = json.JSONDecoder()
+
+
+def spell(message: object) -> bytes:
+    """Return the usual encoding of a message: one line, without spaces."""
+    return _ENCODER.encode(message).encode()
+
+
+def check_own(request: Mapping[str, Any], text: bytes, invalid: str) -> Any:  # noqa: ANN401 - any JSON value
+    """Return the value of `text`. Raises KitError if the text is not the intended request."""
+    value = _DECODER.decode(text.decode())
+    if value != request:
+        raise KitError(f"the spelling of a {request.get('type')!r} changed its meaning")
+    wrong = cbspec_schemas.violations("client", dict(request))
+    if wrong and not invalid:
+        raise KitError(f"a request that was meant to be valid is not: {wrong[0].text}")
+    if b"\n" in text and not invalid:
+        raise KitError("a request that was meant to be one line is not")
+    return value
+
+
+def intended(text: bytes, like: str) -> Decoded:
+    """Return the message that a handmade text is, or a malformed one of the type `like`.
+
+    A message with a duplicate member is malformed: the specification doesn't say which of the two counts.
+    """
+    with contextlib.suppress(NotStrictJson):
+        value = loads(text)
+        if isinstance(value, dict) and value.get("type") == like:
+            return Decoded(value)
+    return Decoded({"type": like} if like else None, fault="not a message")
+
+
+def frames(parts: list[bytes]) -> list[bytes]:
+    """Return a client's WebSocket frames for a message in these fragments."""
+    opcodes = [Opcode.TEXT, *[Opcode.CONT] * (len(parts) - 1)]
+    last = len(parts) - 1
+    return [
+        WebSocketFrame(opcode, part, number == last).serialize(mask=True)
+        for number, (opcode, part) in enumerate(zip(opcodes, parts, strict=True))
+    ]

@@ -6,19 +6,22 @@ remembered, so that the smallest one found so far is reported when the time is u
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from pathlib import Path
 from typing import Any, TypeVar
 
+import pytest
 from hypothesis import HealthCheck, Phase, given, seed, settings
+from hypothesis.database import DirectoryBasedExampleDatabase, ExampleDatabase
 from hypothesis.errors import Unsatisfiable
 from hypothesis.strategies import SearchStrategy
+from platformdirs import user_cache_path
 
 from cbspec_conformance.judging.errors import Broken, Inconclusive, NotExercised, RateLimited
 from cbspec_conformance.properties.effort import EffortPlan
-from cbspec_conformance.properties.kept import Kept
-from cbspec_conformance.properties.progress import Progress
 
 SHRINKING = 10.0  # seconds for shrinking a failing example
 FEWEST = 3  # least examples on the slowest relay; fewer if each is costly (`share`)
@@ -135,3 +138,84 @@ class _Attempts:
         if self._end_of_shrinking is not None:
             return self._clock() > self._end_of_shrinking
         return self._end is not None and self.made >= self._fewest and self._clock() > self._end
+
+
+ON_A_TERMINAL = 2.0
+IN_A_LOG = 15.0  # seconds between two updates
+
+
+class Progress:
+    """Reports the number of tried examples while a case runs: on one line of a terminal, or on a line each in a log.
+
+    Arguments: `reporter` is pytest's (None: no display), and `capture` suspends its capturing of output.
+    """
+
+    def __init__(
+        self,
+        reporter: pytest.TerminalReporter | None = None,
+        capture: Callable[[], contextlib.AbstractContextManager[None]] = contextlib.nullcontext,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._reporter = reporter
+        self._capture = capture
+        self._clock = clock
+        self._last = clock()
+        self._began = False
+
+    def tell(self, case: str, made: int, of: int) -> None:
+        """Report that `made` of `of` examples were tried, if an update is due."""
+        reporter, now = self._reporter, self._clock()
+        if reporter is None or now - self._last < (ON_A_TERMINAL if reporter.isatty else IN_A_LOG):
+            return
+        self._last, text = now, f"{case}: {made} of {of} examples"
+        with self._capture():
+            if not self._began:
+                self._began = True
+                reporter.ensure_newline()
+            if reporter.isatty:
+                reporter.rewrite(text, erase=True)
+            else:
+                reporter.write_line(text)
+            reporter.flush()
+
+
+def kept_for(target: str, case: str) -> Kept:
+    """Return the failing examples of a case on one target; those of another target would only cost time."""
+    folder = user_cache_path("cbspec") / "failures"
+    for name in (target, case):
+        folder /= hashlib.sha256(name.encode()).hexdigest()[:16]
+    return Kept(folder)
+
+
+class Kept(ExampleDatabase):
+    """A Hypothesis database in a folder, for failing examples only. An unwritable folder keeps nothing.
+
+    Hypothesis saves other examples too. They are dropped: they would cost time in the next run and change the values
+    after them. While `frozen`, no example is deleted: an example that could not be judged did not pass.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        super().__init__()
+        self.folder = folder
+        self.frozen = False
+        self._files = DirectoryBasedExampleDatabase(folder)
+
+    def fetch(self, key: bytes) -> Iterable[bytes]:
+        """Return the examples of a key."""
+        return self._files.fetch(key) if _is_smallest(key) else ()
+
+    def save(self, key: bytes, value: bytes) -> None:
+        """Save an example."""
+        if _is_smallest(key):
+            with contextlib.suppress(OSError):
+                self._files.save(key, value)
+
+    def delete(self, key: bytes, value: bytes) -> None:
+        """Delete an example."""
+        if _is_smallest(key) and not self.frozen:
+            with contextlib.suppress(OSError):
+                self._files.delete(key, value)
+
+
+def _is_smallest(key: bytes) -> bool:
+    return not key.endswith((b".pareto", b".secondary"))

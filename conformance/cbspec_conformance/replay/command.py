@@ -16,8 +16,7 @@ from cbspec.profile.profile import Endpoint, Profile, load, resolve
 from cbspec_conformance.failures.failure import Failure, FailureFileError
 from cbspec_conformance.failures.failure import load as load_failure
 from cbspec_conformance.probe.tcp import Unreachable
-from cbspec_conformance.replay.replay import export, replay
-from cbspec_conformance.replay.rerun import ReplayOutcome, ReplayVerdict
+from cbspec_conformance.replay.replay import ReplayOutcome, ReplayVerdict, export, replay
 from cbspec_conformance.replay.script import environment
 
 

@@ -33,9 +33,7 @@ from cbspec_conformance.judging.verdicts import TIME_UP, Finding, judge_run
 from cbspec_conformance.probe.tcp import Unreachable
 from cbspec_conformance.probe.tempo import Tempo, retry
 from cbspec_conformance.probe.wire import HandshakeFailure
-from cbspec_conformance.properties.explore import Explorer
-from cbspec_conformance.properties.kept import kept_for
-from cbspec_conformance.properties.progress import Progress
+from cbspec_conformance.properties.explore import Explorer, Progress, kept_for
 from cbspec_conformance.reporting.report import RunResult, write_report
 from cbspec_conformance.reporting.saved_run import TranscriptWriter, case_line
 from cbspec_conformance.runner.embedded import SimulatorFailed

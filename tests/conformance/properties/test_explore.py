@@ -13,9 +13,7 @@ from hypothesis import strategies as st
 
 from cbspec_conformance.judging.errors import Broken, Inconclusive, NotExercised, RateLimited
 from cbspec_conformance.properties.effort import DEFAULT, Effort, EffortPlan
-from cbspec_conformance.properties.explore import FEWEST, SHRINKING, Explorer
-from cbspec_conformance.properties.kept import Kept, kept_for
-from cbspec_conformance.properties.progress import Progress
+from cbspec_conformance.properties.explore import FEWEST, SHRINKING, Explorer, Kept, Progress, kept_for
 from cbspec_conformance.runner.outcomes import TimeUp
 
 NUMBERS = st.integers(0, 10_000)

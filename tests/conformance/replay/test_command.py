@@ -10,7 +10,7 @@ import pytest
 from cbspec.cli import main
 from cbspec_conformance.failures.failure import Failure, write_all
 from cbspec_conformance.replay.command import exit_code
-from cbspec_conformance.replay.rerun import ReplayOutcome, ReplayVerdict, rerun
+from cbspec_conformance.replay.replay import ReplayOutcome, ReplayVerdict, rerun
 from tests.conformance.commands import run, simulator, verify
 
 GONE = Failure("CB-TUN-007", "relay/gone.py::test_gone", "127.0.0.1:1", "tcp", "an error", "a tunnel")

@@ -19,8 +19,7 @@ from cbspec_conformance.failures.failure import Failure, failures_of, load, writ
 from cbspec_conformance.judging.errors import Broken, Inconclusive
 from cbspec_conformance.judging.verdicts import Finding, Outcome
 from cbspec_conformance.record.render import render
-from cbspec_conformance.replay.replay import export, play
-from cbspec_conformance.replay.rerun import ReplayVerdict
+from cbspec_conformance.replay.replay import ReplayVerdict, export, play
 from cbspec_conformance.replay.script import environment
 from cbspec_conformance.target.relay import RelayUnderTest
 from cbspec_simulator import Behaviour, Config, Listen, Simulator, varied

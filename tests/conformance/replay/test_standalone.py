@@ -18,7 +18,7 @@ from cbspec.tokens.forgery import FORGERIES, Forgery
 from cbspec_conformance.failures.recording import parse_frames
 from cbspec_conformance.judging.judge import OUT_OF_ROOM
 from cbspec_conformance.replay import standalone
-from cbspec_conformance.replay.forged import compare
+from cbspec_conformance.replay.script import compare
 from tests.conformance.build import HELLO_RESPONSE, error
 
 
