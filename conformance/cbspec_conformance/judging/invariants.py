@@ -64,7 +64,7 @@ def _message(number: int, message: Message, exchange: Exchange) -> Iterator[Brea
         yield Breach(
             message.decoded.requirement,
             "one JSON object in UTF-8, not compressed",
-            f"{describe(message)}: {_preview(message)}",
+            f"{describe(message)}: {message.text[:60]!r}{'…' if len(message.text) > 60 else ''}",
         )
         return
     refusal = message.type in WITH_STATUS and message.member("status") not in ("ok", None)
@@ -159,7 +159,7 @@ def _count(exchange: Exchange) -> Iterator[Breach]:
     """Check for surplus and unasked answers. A broken message counts once, as such."""
     if any(message.decoded.requirement for message in exchange.answers):
         return
-    answers = [message for message in exchange.answers if not _may_be_unasked(message)]
+    answers = [m for m in exchange.answers if m.type != "error" or m.member("code") not in _UNASKED]
     request = exchange.request
     if request is None:
         if answers:
@@ -177,11 +177,3 @@ def _count(exchange: Exchange) -> Iterator[Breach]:
             f"at most one answer to {named(asked)}{kind}",
             "; then ".join(describe(message) for message in exchange.answers[:4]),
         )
-
-
-def _may_be_unasked(message: Message) -> bool:
-    return message.type == "error" and message.member("code") in _UNASKED
-
-
-def _preview(message: Message) -> str:
-    return repr(message.text[:60]) + ("…" if len(message.text) > 60 else "")

@@ -39,7 +39,6 @@ _IN_PIECES = "it was sent in pieces"  # a relay that reads piece by piece may ta
 _APART = 0.0003  # seconds between the pieces of a message: most relays read them one by one then
 _SHORTLY = 0.001  # seconds in which a close may follow an error, and a second answer a fence's
 
-
 _numbers = itertools.count(1)
 
 
@@ -197,7 +196,7 @@ class ProbeSession:
         if not channel.inbox and not self.ended:
             silence = self._await_late_answer(request)
             waited = self._clock.monotonic() - began
-        elif fence and self.authenticated and not self.ended and self._wants_fence(request, channel.inbox[0]):
+        elif fence and self.authenticated and not self.ended and request.type != "heartbeat":
             self._fence_off(request)
         if self._fence_awaited_until is None and not followed and any(m.type == "error" for m in channel.inbox):
             channel.read(_SHORTLY)  # for a close after the error, which a fence would have met
@@ -321,16 +320,16 @@ class ProbeSession:
 
     def _fence_off(self, request: Message) -> None:
         """Leave only the answers to `request` in the inbox: those received before the fence's own answer."""
-        channel, fence = self.channel, self._next_fence()
-        if fence is None or self.unresponsive:
+        channel, kind, fence = self.channel, _kind(request, self.channel.inbox[0]), self._next_fence()
+        if not self.tempo.wants_fence(kind) or fence is None or self.unresponsive:
             return
-        kept, answer = len(channel.inbox), channel.inbox[0]
+        kept = len(channel.inbox)
         sent = self._send_fence(fence)
         waited = self._await_fence(
             lambda: any(m.type == fence.answer for m in channel.inbox[kept:]), "a fence's answer"
         )
         if self.ended:
-            self.tempo.closing_after.add(_kind(request, answer))
+            self.tempo.closing_after.add(kind)
         if not channel.remove_last(fence.answer, kept) and not self.ended:
             self.unresponsive = True
             self._owed = fence.answer
@@ -394,9 +393,6 @@ class ProbeSession:
         if self.authenticated and self._fence == "heartbeat":
             return Fence({"type": "heartbeat"}, "heartbeat_response")
         return Fence({"type": f"cbspec_fence_{next(_numbers)}"}, "error") if self._fence else None
-
-    def _wants_fence(self, request: Message, answer: Message) -> bool:
-        return request.type != "heartbeat" and self.tempo.wants_fence(_kind(request, answer))
 
     def _settle_fence(self) -> bool:
         """Remove an overdue answer to a fence from the front of the inbox; return whether it was there."""

@@ -72,17 +72,13 @@ def decisive(transcript: Transcript, exchanges: Sequence[Exchange]) -> Message |
     first = exchanges[-1].answers[0]
     records = in_order(transcript)
     before = records[: _index(records, first)]
-    asked = (record for record in reversed(before) if isinstance(record, Message) and _was_sent_on(record, first))
-    return next(asked, None)
+    sent = (record for record in reversed(before) if isinstance(record, Message) and record.direction is Direction.SENT)
+    return next((message for message in sent if message.connection == first.connection), None)
 
 
 def is_fence(message: Message) -> bool:
     """Whether the suite sent a message only to separate the answers before it from later ones."""
     return message.meant == "fence"
-
-
-def _was_sent_on(message: Message, other: Message) -> bool:
-    return message.direction is Direction.SENT and message.connection == other.connection
 
 
 def _index(records: Sequence[WireRecord], wanted: WireRecord | None) -> int:

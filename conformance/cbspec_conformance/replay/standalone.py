@@ -319,13 +319,9 @@ def shape(value: Any, request: bytes, member: str = "") -> Any:  # noqa: ANN401 
         return [shape(inner, request) for inner in value]
     if not isinstance(value, str) or not value or member in LITERAL or not member:
         return value
-    return (
-        "a text of the request"
-        if value.encode(errors="replace") in request
-        else "a token"
-        if "eyJ" in value
-        else "a text"
-    )
+    if value.encode(errors="replace") in request:
+        return "a text of the request"
+    return "a token" if "eyJ" in value else "a text"
 
 
 def play(host: str, port: int) -> bool:

@@ -343,8 +343,10 @@ class RelayUnderTest:
             session.send_unanswered(session.note(HELLO)[1])
             answered = bool(session.answers(1))
             silent = not answered and session.ended is None
-        except (Unreachable, HandshakeFailure, Inconclusive, NotExercised) as error:
-            answered, silent = False, _is_silence(error)
+        except HandshakeFailure as error:
+            answered, silent = False, error.timed_out
+        except (Unreachable, Inconclusive, NotExercised) as error:
+            answered, silent = False, isinstance(error, WebSocketRefused) and error.reason == NO_ANSWER
         self.signs.silent |= silent
         return answered
 
@@ -399,10 +401,3 @@ def _given(value: _Made | None, key: str) -> _Made:
     if value is None:
         raise NotExercised(f"give {key}")
     return value
-
-
-def _is_silence(error: Exception) -> bool:
-    """Whether a connection failed because nothing was received on it."""
-    if isinstance(error, HandshakeFailure):
-        return error.timed_out
-    return isinstance(error, WebSocketRefused) and error.reason == NO_ANSWER

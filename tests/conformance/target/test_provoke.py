@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import socket
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -12,7 +11,6 @@ import pytest
 from cbspec.profile.profile import Action, Condition, Endpoint, HttpCall, Profile
 from cbspec_conformance.judging.errors import Broken, Inconclusive, NotExercised
 from cbspec_conformance.target.provoke import provoked
-from tests.support.relay import serving
 
 
 def profile(condition: Condition) -> Profile:
@@ -61,28 +59,3 @@ def test_commands_begin_and_end_it_even_if_the_case_fails(tmp_path: Path) -> Non
     with provoked(profile(elsewhere), "unavailable") as found:  # an address at which it holds needs no action
         assert found == (elsewhere, elsewhere.target)
     assert file.read_text() == "beb"
-
-
-def test_http_calls_are_made() -> None:
-    calls: list[bytes] = []
-
-    def http(sock: socket.socket) -> None:
-        request = b""
-        while not request.endswith(b"}" if request.startswith(b"PUT") else b"\r\n\r\n"):
-            request += sock.recv(10_000)
-        calls.append(request)
-        status = b"500 Broken" if b" /broken " in calls[-1] else b"204 Done"
-        sock.sendall(b"HTTP/1.1 " + status + b"\r\nContent-Length: 0\r\n\r\n")
-
-    with serving(http) as endpoint:
-        begin = Action(http=HttpCall(f"http://{endpoint}/drain", "PUT", '{"on":true}', {"X-Key": "k"}))
-        end = Action(http=HttpCall(f"http://{endpoint}/serve"))
-        with provoked(profile(Condition(begin=begin, end=end)), "unavailable"):
-            (call,) = calls
-            assert call.startswith(b"PUT /drain HTTP/1.1")
-            assert b"X-Key: k\r\n" in call
-            assert call.endswith(b'\r\n\r\n{"on":true}')
-        assert calls[1].startswith(b"POST /serve HTTP/1.1")
-        broken = Action(http=HttpCall(f"http://{endpoint}/broken"))
-        with pytest.raises(Inconclusive, match="500"), provoked(profile(Condition(begin=broken)), "unavailable"):
-            pytest.fail("it began")
