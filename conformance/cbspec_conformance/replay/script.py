@@ -26,6 +26,7 @@ from cbspec.tokens.jws import CompactJws
 from cbspec_conformance.failures.failure import Failure
 from cbspec_conformance.failures.recipes import SPOILED, Recipe
 from cbspec_conformance.judging.errors import Inconclusive
+from cbspec_conformance.judging.judge import OUT_OF_ROOM
 from cbspec_conformance.record.conclusions import Expectation, ExpectationKind
 from cbspec_conformance.replay import standalone
 from cbspec_conformance.replay.standalone import SIGNATURES
@@ -98,7 +99,7 @@ class FailureScript:
             "target": str(profile.target.address),
             "sources": bool(profile.target.source_addresses),
             "claims": {"sub": profile.tokens.subject, **profile.tokens.claims},
-            "codes": self._expectation.values,
+            "no_room": sorted(map(str, OUT_OF_ROOM - set(self._expectation.values))),
             "compared": None if self._expectation.kind in _COUNTED else 1,
             "tokens": self._tokens,
             "steps": failure.to_json()["steps"],

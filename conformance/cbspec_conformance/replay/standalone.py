@@ -25,13 +25,6 @@ PRESENT, ABSENT, UNCLEAR = 1, 0, 2
 TIMEOUT = float(os.environ.get("CBSPEC_TIMEOUT", "5"))  # seconds for an answer
 QUIET = 0.3  # seconds for a further answer
 RUN = secrets.token_hex(4)
-NO_ROOM = {
-    "rate_limit_exceeded",
-    "connection_limit_reached",
-    "server_unavailable",
-    "tenant_limit_exceeded",
-    "buffer_pool_exhausted",
-}
 BINARY = b"binary: "  # marks a message from a binary WebSocket frame
 LITERAL = ("type", "status", "code", "version", "tenant_id")
 SIGNATURES: dict[str, Callable[[bytes], bytes]] = {
@@ -305,7 +298,7 @@ def is_present(request: bytes, answers: list[Any], then: list[Any], same_end: bo
     if FAILURE["requirement"] == "CB-WSK-005":
         return "binary" in answers
     codes, known = ({each.get("code") for each in some if isinstance(each, dict)} for some in (answers, then))
-    if lacking := codes & NO_ROOM - known - {*FAILURE["codes"]}:
+    if lacking := codes & {*FAILURE["no_room"]} - known:
         raise Unclear(f"the relay has no capacity: {lacking.pop()}")
     now, before = ([shape(each, request) for each in some[: FAILURE["compared"]]] for some in (answers, then))
     return now == before and (bool(answers) or same_end)

@@ -16,18 +16,16 @@ from cbspec.profile.issuer import Issuer
 from cbspec.profile.profile import IssuerSettings
 from cbspec.tokens.forgery import FORGERIES, Forgery
 from cbspec_conformance.failures.recording import parse_frames
-from cbspec_conformance.judging.judge import OUT_OF_ROOM
 from cbspec_conformance.replay import standalone
 from cbspec_conformance.replay.script import compare
 from tests.conformance.build import HELLO_RESPONSE, error
 
 
-def test_it_imports_only_the_standard_library_and_agrees_with_the_suite() -> None:
+def test_it_imports_only_the_standard_library() -> None:
     tree = ast.parse(Path(standalone.__file__).read_text(encoding="utf-8"))
     imported = {alias.name for node in ast.walk(tree) if isinstance(node, ast.Import) for alias in node.names}
     imported |= {node.module or "" for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)}
     assert {name.split(".")[0] for name in imported} <= sys.stdlib_module_names
-    assert set(OUT_OF_ROOM) == standalone.NO_ROOM
 
 
 @pytest.mark.parametrize("size", [0, 125, 126, 65535, 65536])
@@ -60,7 +58,7 @@ def test_a_failure_is_present_if_the_relay_answers_as_it_did(
     answers: list[Any], then: list[Any], same_end: bool, present: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(
-        standalone, "FAILURE", {"requirement": "CB-X", "codes": ["tenant_limit_exceeded"], "compared": None}
+        standalone, "FAILURE", {"requirement": "CB-X", "no_room": ["rate_limit_exceeded"], "compared": None}
     )
     request = b'{"tunnel_id":"asked"}'
     assert standalone.is_present(request, answers, then, same_end) is present
