@@ -65,7 +65,6 @@ def test_reading_resumes_at_the_line_after_a_broken_one(line: bytes, message: tu
 
 
 BY_HAND: dict[bytes, list[tuple[bytes, bool]]] = {
-    b'{"a":1}\r\n': [(b'{"a":1}', False)],
     b'{"a":1} {"b":2}\n{}': [(b'{"a":1}', False), (b'{"b":2}', False), (b"{}", False)],
     b'{\n"a"\n:\r\n1\n}\n': [(b'{\n"a"\n:\r\n1\n}', False)],
     b'{"}":"{","\\"":[{}]}\n': [(b'{"}":"{","\\"":[{}]}', False)],
@@ -79,7 +78,6 @@ BY_HAND: dict[bytes, list[tuple[bytes, bool]]] = {
     b"{a:1}\n{}": [(b"{a:1}", True), (b"{}", False)],
     b"{{\n{}": [(b"{{", True), (b"{}", False)],
     b'{"a":1 "b":2}\n{}': [(b'{"a":1 "b":2}', True), (b"{}", False)],
-    b'{"a":[1,]}\n{}': [(b'{"a":[1,]}', True), (b"{}", False)],
     b'{"a\nb":1}\n{}': [(b'{"a', True), (b'b":1}', True), (b"{}", False)],
     b'{"a":"b\n{}\n': [(b'{"a":"b', True), (b"{}", False)],
     b'{"a":"\\\n{}': [(b'{"a":"\\', True), (b"{}", False)],

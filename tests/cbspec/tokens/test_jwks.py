@@ -117,6 +117,7 @@ def test_hmac_and_none_are_rejected() -> None:
         token = str(CompactJws.signed(header, payload, partial(hmac.digest, json.dumps(jwk).encode(), digest="sha256")))
         assert not isinstance(refusal(keys, token), UnknownKey)
         refusal(keys, str(CompactJws.signed(header, payload, lambda _: b"")))
+    assert refusal(keys, "no token").reason == "it isn't a JWT"
 
 
 _GOOD = public_jwk(ES256, "k")
