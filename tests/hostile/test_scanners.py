@@ -13,7 +13,7 @@ import pytest
 
 from cbspec_simulator import Config, Simulator
 from cbspec_simulator.settings.config import LimitSettings, Listen
-from tests.debian import program
+from tests.support.processes import program
 
 CONFIG: Final = Config(listen=Listen(port=0), limits=LimitSettings(handshake_timeout=0.5, idle_timeout=0.5))
 SUITES: Final = {"TLS_AES_128_GCM_SHA256", "TLS_AES_256_GCM_SHA384", "TLS_CHACHA20_POLY1305_SHA256"}

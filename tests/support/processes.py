@@ -6,6 +6,7 @@ import contextlib
 import json
 import os
 import resource
+import shutil
 import subprocess
 import sys
 import urllib.request
@@ -13,6 +14,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+import pytest
 
 PATIENCE = 30.0
 
@@ -115,3 +118,11 @@ def served(folder: Path, *options: str, config: str = "", limit: tuple[int, int]
         command += ["--config", str(folder / "relay.toml")]
     with running([*command, *options], folder, limit) as relay:
         yield relay
+
+
+def program(name: str, package: str) -> str:
+    """Return the path of a program of Debian's; fail with the remedy if it is missing."""
+    found = shutil.which(name)
+    if found is None:
+        pytest.fail(f"{name} is missing: apt-get install --no-install-recommends {package}", pytrace=False)
+    return found

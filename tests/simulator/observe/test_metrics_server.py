@@ -11,8 +11,8 @@ from cbspec.profile.target import Rate, Tenant
 from cbspec_conformance.oracles.exposition import samples
 from cbspec_simulator import Config, Simulator
 from cbspec_simulator.settings.config import Listen, MetricsSettings
-from tests.debian import program
 from tests.support.client import BEAT, PATIENCE, AsyncClient, auth, tunnel
+from tests.support.processes import program
 
 STRANGE = Tenant(
     'of "quotes", \\ and\nlines, ünïcode', tunnel_limit=1, connection_limit=9, rate=Rate(1000, 1000, "tenant")

@@ -10,7 +10,7 @@ from selenium import webdriver
 from selenium.webdriver import ActionChains
 from selenium.webdriver.chrome.service import Service
 
-from tests.debian import program
+from tests.support.processes import program
 
 PATIENCE: Final = 60
 """Seconds that a test waits for a change of the page."""
