@@ -20,7 +20,7 @@ from tests.support.client import RawClient
 from tests.support.messages import BEAT, HELLO
 
 CONNECTIONS: Final = 4
-MESSAGES: Final = 300
+MESSAGES: Final = 120
 FAULTS: Final[Mapping[str, Mapping[str, Any]]] = {
     "refused": {"kind": "error", "code": "rate_limit_exceeded", "when": {"probability": 0.1, "message": "tunnel_info"}},
     "doubled": {"kind": "duplicate", "when": {"probability": 0.1}},
