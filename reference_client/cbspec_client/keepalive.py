@@ -50,7 +50,10 @@ async def _beat(
     heartbeat: Callable[[], Awaitable[object]], interval: float, failures: int, stop: asyncio.Event
 ) -> None:
     failed = 0
-    while not await _happens(stop, interval):
+    while True:
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(stop.wait(), interval)
+            return
         try:
             await heartbeat()
             failed = 0
@@ -58,10 +61,3 @@ async def _beat(
             failed += 1
             if failed >= failures:
                 raise
-
-
-async def _happens(event: asyncio.Event, within: float) -> bool:
-    with contextlib.suppress(TimeoutError):
-        async with asyncio.timeout(within):
-            await event.wait()
-    return event.is_set()

@@ -36,7 +36,7 @@ tenants = [{ id = "calm" }, { id = "struck" }]
 """
 OF_CONNECTIONS = [name for name, kind in KINDS.items() if kind.directions[0] is MessageDirection.CONNECT]
 OF_MESSAGES = [name for name in KINDS if name not in OF_CONNECTIONS]
-_OPTIONS = ("--sessions", "8", "--rate", "50", "--hold", "0", "--timeout", "2")
+_OPTIONS = ("--sessions", "8", "--rate", "50", "--hold", "0")
 _PARAMS = {**NEEDED, "oversize": {"bytes": 100_000}}
 _ROUND = 6.0  # seconds, unless there would be fewer than four rounds
 _BEGINNING = 20  # connections after which a load's own checks of the relay are over
@@ -63,26 +63,34 @@ class Soak:
         when = {"probability": 0.4} if storm else {"probability": 0.2, "tenant": "struck"}
         self.faults.update(kinds)
         before = self.relay.call("GET", "/health")["connections_so_far"]
-        loads = [self._load(tenant, transport, seconds) for tenant in ("struck", *([] if storm else ["calm"]))]
-        while self.relay.call("GET", "/health")["connections_so_far"] < before + _BEGINNING * len(loads):
-            time.sleep(0.05)
-        for kind in kinds:
-            fault = {"kind": kind, "name": kind, **_PARAMS.get(kind, {})}
-            self.relay.call("POST", "/faults", {**fault, "when": {} if KINDS[kind].standing else when})
-        for data in _INTRUSIONS:
-            with contextlib.suppress(OSError), socket.create_connection(self.relay.address) as sock:
-                sock.sendall(data)
-                if chance.random() < 0.5:
-                    reset(sock)
-        reports = [(load.communicate()[0], load.returncode) for load in loads]
+        with contextlib.ExitStack() as stack:
+            tenants = ("struck",) if storm else ("struck", "calm")
+            loads = [stack.enter_context(self._load(tenant, transport, seconds)) for tenant in tenants]
+            begun = before + _BEGINNING * len(loads)
+            while self.relay.call("GET", "/health")["connections_so_far"] < begun and loads[-1].poll() is None:
+                time.sleep(0.05)
+            for kind in kinds:
+                fault = {"kind": kind, "name": kind, **_PARAMS.get(kind, {})}
+                self.relay.call("POST", "/faults", {**fault, "when": {} if KINDS[kind].standing else when})
+            self._intrude(chance)
+            reports = [(load.communicate()[0], load.returncode) for load in loads]
         for kind in kinds:
             self.relay.call("DELETE", f"/faults/{kind}")
         self.sessions += sum(int(count) for report, _ in reports for count in re.findall(r"(\d+) sessions: ", report))
         self._judge(f"round {number}, {kinds}, {transport}", reports, storm=storm)
 
+    def _intrude(self, chance: Random) -> None:
+        """Connect with the beginning of a handshake or with other bytes, and leave."""
+        for data in _INTRUSIONS:
+            with contextlib.suppress(OSError), socket.create_connection(self.relay.address) as sock:
+                sock.sendall(data)
+                if chance.random() < 0.5:
+                    reset(sock)
+
     def _load(self, tenant: str, transport: str, seconds: float) -> subprocess.Popen[str]:
         command = [sys.executable, "-P", "-m", "cbspec", "load", "--target-profile", str(self.relay.profile_file)]
         command += [*_OPTIONS, "--tenant", tenant, "--transport", transport, "--run-time", f"{max(1, round(seconds))}s"]
+        command += ["--timeout", "1" if tenant == "struck" else "20"]
         return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
 
     def _judge(self, name: str, reports: Sequence[tuple[str, int]], *, storm: bool) -> None:

@@ -278,10 +278,10 @@ class RawClient:
 
     def frames_up_to(self, size: int) -> list[tuple[int, bool, bytes]]:
         """Return the frames received until their payloads have `size` bytes or a close frame arrives."""
-        while not (sum(len(payload) for first, _, payload in self.frames if first & 8 == 0) >= size):
-            if any(first == 0x88 for first, _, _ in self.frames) or not self._receive():
-                break
+        while sum(len(payload) for first, _, payload in self.frames if first & 8 == 0) < size and self._receive():
             self._whole()
+            if any(first == 0x88 for first, _, _ in self.frames):
+                break
         return self.frames
 
     def first_bytes(self, size: int) -> bytes:
