@@ -38,6 +38,7 @@ from tests.repo.tree import PACKAGES, ROOT
 
 _PLACEHOLDER: Final = re.compile(r"\{\{(\w+)\}\}")
 _TEMPLATES: Final = Path(__file__).parent / "templates"
+_WIDTH: Final = 118  # characters of a line of JSON
 _SCENARIOS: Final = "../simulator/cbspec_simulator/settings/scenarios"
 
 Parts = Mapping[str, str]
@@ -227,7 +228,25 @@ def _scenarios() -> Parts:
 
 
 def _scenario_schema() -> str:
-    return json.dumps(scenario_schema(), ensure_ascii=False, indent=1) + "\n"
+    return _json(scenario_schema()) + "\n"
+
+
+def _json(value: object, margin: str = "", indent: int = 0) -> str:
+    """Return a value as JSON in lines of at most 120 characters, if possible; it begins in column `indent`."""
+    line = json.dumps(value, ensure_ascii=False)
+    if indent + len(line) <= _WIDTH or not isinstance(value, dict | list):
+        return line
+    inner = f"{margin} "
+    heads = [f"{json.dumps(key)}: " for key in value] if isinstance(value, dict) else [""] * len(value)
+    lines: list[str] = []
+    for head, item in zip(heads, value.values() if isinstance(value, dict) else value, strict=True):
+        part = head + _json(item, inner, len(inner + head))
+        if lines and "\n" not in lines[-1] + part and len(lines[-1]) + len(part) <= _WIDTH - 2:
+            lines[-1] += f", {part}"
+        else:
+            lines.append(inner + part)
+    opening, closing = line[0], line[-1]
+    return "\n".join([opening, ",\n".join(lines), margin + closing])
 
 
 _PARTS: Final[Mapping[str, Callable[[], Parts]]] = {

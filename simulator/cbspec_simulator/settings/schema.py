@@ -20,7 +20,11 @@ Schema = dict[str, Any]
 
 def fault_schema() -> Schema:
     """Return the schema of a fault without references: OpenAPI includes it, and the web page makes a form from it."""
-    return _fault()
+    sequence, kinds = json_schema(SequenceTable), _kinds()
+    common = {name: sequence["properties"][name] for name in ("name", "when")}
+    alone = [{**kind, "properties": {**kind["properties"], **common}} for kind in kinds]
+    sequence["properties"]["sequence"]["items"] = {"oneOf": [*kinds, _through()]}
+    return {"oneOf": [*alone, {"title": "sequence", **sequence}]}
 
 
 def scenario_schema() -> Schema:
@@ -40,19 +44,38 @@ def scenario_schema() -> Schema:
             "tenant": json_schema(Tenant),
             "limits": json_schema(RelayLimits),
             "when": json_schema(When),
-            "fault": _fault(when={"$ref": "#/$defs/when"}),
+            "fault": _shared_fault(),
+            "part": _shared_part(),
         },
     }
 
 
-def _fault(**others: Schema) -> Schema:
-    """Return the schema of a fault; `others` are schemas for its name or condition instead of the usual ones."""
-    sequence, kinds = json_schema(SequenceTable), _kinds()
-    common = {**{name: sequence["properties"][name] for name in ("name", "when")}, **others}
-    sequence["properties"] |= common
-    alone = [{**kind, "properties": {**kind["properties"], **common}} for kind in kinds]
-    sequence["properties"]["sequence"]["items"] = {"oneOf": [*kinds, json_schema(kind_table(THROUGH, alone=False))]}
-    return {"oneOf": [*alone, {"title": "sequence", **sequence}]}
+def _shared_fault() -> Schema:
+    """Return the schema of a fault that refers to the definitions `part` and `when`."""
+    sequence = _without(json_schema(SequenceTable), "additionalProperties", "type")
+    common = {name: sequence["properties"].pop(name) for name in ("name", "when")}
+    common["when"] = {"$ref": "#/$defs/when"}
+    part = {"$ref": "#/$defs/part"}
+    sequence["properties"]["sequence"]["items"] = {**part, "unevaluatedProperties": False}
+    alone = {**part, "properties": {"kind": {"not": {"const": THROUGH}}}}
+    return {"type": "object", "properties": common, "oneOf": [alone, sequence], "unevaluatedProperties": False}
+
+
+def _shared_part() -> Schema:
+    """Return the schema of a kind with its parameters, to which a fault adds other keys."""
+    parts = [_without(part, "title", "x-layer", "type", "additionalProperties") for part in (*_kinds(), _through())]
+    for part in parts:
+        part["required"].remove("kind")
+    kinds = [{name: value for name, value in part.items() if value} for part in parts]
+    return {"type": "object", "required": ["kind"], "oneOf": kinds}
+
+
+def _without(schema: Schema, *names: str) -> Schema:
+    return {name: value for name, value in schema.items() if name not in names}
+
+
+def _through() -> Schema:
+    return json_schema(kind_table(THROUGH, alone=False))
 
 
 def _kinds() -> list[Schema]:
