@@ -26,7 +26,7 @@ def table(text: str) -> list[str]:
 def assert_green(done: Done) -> None:
     assert done.code == 0, done.text
     assert [verdict(done.text, column) for column in ("failed", "inconclusive", "warned")] == [0, 0, 0]
-    assert "Mistakes of the kit" not in done.text
+    assert "Errors of the kit" not in done.text
 
 
 @pytest.mark.timeout(240)

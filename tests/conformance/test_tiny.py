@@ -29,7 +29,7 @@ def judged(answer: Answer, transport: str, folder: Path, *options: str) -> Done:
     """Run the suite against a tiny relay."""
     with tiny_relay(answer, folder, websocket=transport == "websocket") as endpoint:
         done = verify(str(endpoint), "--transport", transport, "--effort", "quick", *options)
-    assert "Mistakes of the kit" not in done.text
+    assert "Errors of the kit" not in done.text
     assert "Traceback" not in done.text
     return done
 
@@ -119,7 +119,7 @@ def test_excess_is_bounded_and_blamed(kind: str, tmp_path: Path) -> None:
     assert requirement in done.text
     assert verdict(done.text, "failed") >= bool(requirement)
     assert verdict(done.text, "passed") > 0
-    assert "Mistakes of the kit" not in done.text
+    assert "Errors of the kit" not in done.text
     assert "Traceback" not in done.text
 
 

@@ -28,7 +28,9 @@ TARGETS: Final = {
     "websocket": Target("streams", 4, 400),
     "strictjson": Target("texts", 10, 256),
     "session": Target("session", 2, 250),
+    "tls": Target("tls", 2, 500),
     "tokens": Target("texts", 8, 700),
+    "profile": Target("profile", 4, 1500),
     "suite": Target("texts", 6, 400),
 }
 

@@ -15,7 +15,7 @@ import time
 from collections.abc import Callable, Iterator
 from typing import Final
 
-from tests.hostile.client_hello import HELLO_RECORD
+from tests.hostile.client_hello import hello, record
 from tests.support.client import HELLO, UPGRADE, auth, tunnel
 from tests.support.relay import reset
 
@@ -69,7 +69,7 @@ def websocket(address: Address) -> ssl.SSLSocket:
 
 def states(address: Address) -> Iterator[socket.socket]:
     """Yield connections, each in another state."""
-    for data in (b"", HELLO_RECORD[:50], HELLO_RECORD):
+    for data in (b"", record(hello())[:50], record(hello())):
         sock = tcp(address)
         sock.send(data)
         yield sock
@@ -131,7 +131,7 @@ def _begun_handshakes(address: Address) -> Iterator[None]:
     """Begin handshakes and never end them, a hundred at a time."""
     begun: list[socket.socket] = []
     yield
-    for data in itertools.cycle((b"", b"\x16", HELLO_RECORD[:-1], HELLO_RECORD)):
+    for data in itertools.cycle((b"", b"\x16", record(hello())[:-1], record(hello()))):
         begun.append(tcp(address))
         begun[-1].send(data)
         if len(begun) > 100:
