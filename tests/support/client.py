@@ -302,8 +302,9 @@ class RawClient:
         """Whether no plain text arrives within `seconds`, and the connection stays open."""
         self.socket.settimeout(seconds)
         try:
-            while not self._plain and self._receive():
-                pass
+            while self._receive():
+                if self._plain:
+                    return False
         except TimeoutError:
             return True
         finally:
