@@ -219,7 +219,7 @@ class Peer(asyncio.Protocol):
             if limits.idle_timeout < limits.handshake_timeout:  # otherwise the handshake's timer is in time
                 self._timer.start(limits.idle_timeout, self._check_time)
         if (plain or handshake) and not greeting.unresponsive:
-            if self._throttle.passes(len(plain)):
+            if self._throttle.passes(len(plain)) or not self._edge.relay.behaviour.reads_in_turns:
                 self._read(plain)
                 if self._throttle.backlog:
                     self._plan_turn()

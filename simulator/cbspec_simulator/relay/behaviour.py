@@ -204,7 +204,8 @@ class Behaviour:
     request; `welcome` those of a new connection. `notices_after` seconds after the end of a connection, its units are
     released that `releases`, and after a reset `releases_at_reset`, return true for. `parting` returns the last message
     of a connection that the relay closes. `refused` is called after each refusal, `crashed` when the code of a
-    connection fails, `stuck` when a write buffer is full or empty again.
+    connection fails, `stuck` when a write buffer is full or empty again. With `reads_in_turns`, large input is read in
+    turns, so that it doesn't delay other connections.
     """
 
     certificate: Callable[[DevelopmentCA, Iterable[str]], tuple[bytes, bytes]] = lambda ca, names: ca.issue(*names)
@@ -237,6 +238,7 @@ class Behaviour:
     crashed: Callable[[Iterable[OtherConnection]], None] = lambda others: None
     stuck: Callable[[Iterable[OtherConnection], bool], None] = lambda others, stuck: None
     metrics: Callable[[WsgiApp], WsgiApp] = lambda app: app
+    reads_in_turns: bool = True
 
     @property
     def plain(self) -> bool:

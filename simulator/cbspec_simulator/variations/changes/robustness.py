@@ -74,6 +74,11 @@ def _abort_all(others: Iterable[OtherConnection]) -> None:
         other.abort()
 
 
+def _at_once(change: Change) -> Change:
+    """Read all input at once, as most relays do: in turns, hostile input would be read too late to do harm."""
+    return both(change, part(reads_in_turns=False))
+
+
 def _stop_reading_all(others: Iterable[OtherConnection], stuck: bool) -> None:
     for other in others:
         other.hold_reading(stuck)
@@ -206,16 +211,19 @@ def _lines(happened: Callable[[], None]) -> Change:
 
 
 CHANGES: dict[str, Change] = {
-    **{f"{kind}-ends-service": _service_ended_by(test) for kind, test in _HOSTILE.items()},
-    **{f"{kind}-closes-all": both(_seen(_HOSTILE[kind], _fails), part(crashed=_abort_all)) for kind in _CLOSING},
+    **{f"{kind}-ends-service": _at_once(_service_ended_by(test)) for kind, test in _HOSTILE.items()},
+    **{
+        f"{kind}-closes-all": _at_once(both(_seen(_HOSTILE[kind], _fails), part(crashed=_abort_all)))
+        for kind in _CLOSING
+    },
     "deep-nesting-unanswered": _dropping(_HOSTILE["deep-nesting"]),
     "nul-bytes-unanswered": _dropping(_HOSTILE["nul-bytes"]),
-    "half-message-blocks-all": _blocking(0, for_good=False),
-    "huge-message-blocks-all": _blocking(_HUGE, for_good=True),
-    "unread-answers-block-all": part(stuck=_stop_reading_all),
+    "half-message-blocks-all": _at_once(_blocking(0, for_good=False)),
+    "huge-message-blocks-all": _at_once(_blocking(_HUGE, for_good=True)),
+    "unread-answers-block-all": _at_once(part(stuck=_stop_reading_all)),
     "silent-connection-blocks-open-ones": _serial(begins=0, held=True),
     "half-handshake-blocks-open-ones": _serial(begins=1, held=True),
-    "many-lines-end-service": _ends_service(_lines),
+    "many-lines-end-service": _at_once(_ends_service(_lines)),
     "broken-record-ends-service": _ends_service(_on_broken_record),
     "silent-connection-blocks-new-ones": _serial(begins=0, held=False),
     "half-handshake-blocks-new-ones": _serial(begins=1, held=False),
