@@ -15,7 +15,7 @@ from collections.abc import Collection
 from dataclasses import dataclass, field
 from typing import Any
 
-_LEEWAY = 600  # seconds after which every relay must refuse an expired token, or one that isn't valid yet
+_LEEWAY = 600  # seconds after which every relay must refuse a token that is expired or not yet valid
 
 _HASHES = (hashlib.sha256, hashlib.sha384, hashlib.sha512)
 _INVALID, _NO_TENANT = "invalid_token", "tenant_not_found"
