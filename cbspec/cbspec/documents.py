@@ -325,7 +325,7 @@ def describe(hint: Any) -> str:  # noqa: ANN401 - any type
     if least is not None:
         return f"{words} from {least} to {most}" if most is not None else f"{words}, {least} or more"
     if above is not None:
-        return f"{words}, more than {above}"
+        return f"{words}, more than {above}" + ("" if most is None else f" and at most {most}")
     return f"{words} that is not empty" if _min_length(metas) else words
 
 

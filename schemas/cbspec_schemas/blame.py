@@ -138,7 +138,8 @@ def _text(breach: _Breach) -> str:
         case "required":
             return f"{name} is missing"
         case "type":
-            return f"{name} is {_KINDS[type(found)]}, not {_WANTED[wanted]}"
+            kind = next(text for type_, text in _KINDS.items() if isinstance(found, type_))
+            return f"{name} is {kind}, not {_WANTED[wanted]}"
         case "minLength":
             return f"{name} is empty"
         case "fraction":

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import itertools
+import json
 import os
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from typing import Final, Self
 
 import msgspec
@@ -53,7 +54,7 @@ class Settings:
 
     def to_environment(self) -> dict[str, str]:
         """Return the environment of this process with the variable added."""
-        return {**os.environ, VARIABLE: msgspec.json.encode(self).decode()}
+        return {**os.environ, VARIABLE: json.dumps(asdict(self))}
 
     def profile(self) -> Profile:
         """Return the completed profile of the relay. Raises ProfileError."""

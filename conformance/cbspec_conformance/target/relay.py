@@ -73,16 +73,12 @@ class SharedParts:
         self.tempo = Tempo.of(profile.target, latency or Latency())
         self.clock = clock
         self.rates_used: set[str] = set()
-        self._exceeded = clock.monotonic()
-
-    def rate_exceeded(self) -> None:
-        """Record that a declared rate is being exceeded now."""
-        self._exceeded = self.clock.monotonic()
+        self._begun = clock.monotonic()
 
     @property
-    def since_rate_exceeded(self) -> float:
-        """Seconds since a declared rate was exceeded here, or since the process began: an earlier run may have."""
-        return self.clock.monotonic() - self._exceeded
+    def age(self) -> float:
+        """Seconds since the process began to judge."""
+        return self.clock.monotonic() - self._begun
 
 
 class RelayUnderTest:

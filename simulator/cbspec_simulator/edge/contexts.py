@@ -6,11 +6,12 @@ import datetime
 import ssl
 import tempfile
 from collections.abc import Iterable
+from functools import cached_property
 from pathlib import Path
 
 import trustme
 
-from cbspec.profile.identity import development_ca
+from cbspec.profile.identity import DevelopmentCA, development_ca
 from cbspec_simulator.faults.kind import VALIDITY
 from cbspec_simulator.relay.behaviour import Behaviour
 from cbspec_simulator.settings.config import Certificate
@@ -32,8 +33,12 @@ class Contexts:
         self._behaviour = behaviour
         self._certificate = certificate
         self._made: dict[frozenset[str], ssl.SSLContext] = {}
-        self.ca_file = certificate.chain if certificate else development_ca().ca_file
+        self.ca_file = certificate.chain if certificate else self._ca.ca_file
         self.own = self._own()
+
+    @cached_property
+    def _ca(self) -> DevelopmentCA:
+        return development_ca()
 
     def __call__(self, variations: frozenset[str], lifetime: float = 0.0) -> ssl.SSLContext:
         """Return the context with these variations; `lifetime`: seconds of validity of an `expiring` certificate."""
@@ -65,7 +70,7 @@ class Contexts:
         elif "not-yet-valid" in variations:
             begin = now + _DAY
         if "unknown-ca" not in variations:
-            return development_ca().issue(*names, not_before=begin, not_after=end)
+            return self._ca.issue(*names, not_before=begin, not_after=end)
         ca = trustme.CA(organization_name="an unknown CA")
         leaf = ca.issue_cert(*names, key_type=trustme.KeyType.ECDSA, not_before=begin, not_after=end)
         return b"".join(blob.bytes() for blob in leaf.cert_chain_pems), leaf.private_key_pem.bytes()
@@ -73,7 +78,7 @@ class Contexts:
     def _own(self) -> ssl.SSLContext:
         if self._certificate is not None:
             return self._behaviour.tls(self._certificate.chain, self._certificate.key)
-        return self._serving(*self._behaviour.certificate(development_ca(), self._names))
+        return self._serving(*self._behaviour.certificate(self._ca, self._names))
 
     def _serving(self, chain: bytes, key: bytes) -> ssl.SSLContext:
         # OpenSSL reads certificates from files only.

@@ -140,15 +140,16 @@ def test_scope(relay: RelayUnderTest) -> None:
 @requirement("CB-RAT-102")
 def test_connection_after_the_limit(relay: RelayUnderTest) -> None:
     """Exceed the rate on a connection, then send another heartbeat on it."""
-    session = exceed_again(relay)
+    with relay.control("rate_limit_exceeded above the rate"):
+        session = exceed_again(relay)
     session.answers(1, 0.0)
     relay.log.saw(connection_after_error(session, {"type": "heartbeat"}))
 
 
 def exceed_again(relay: RelayUnderTest) -> ProbeSession:
-    """Exceed a rate that may be in use, and return the session that was refused. A control."""
+    """Exceed a rate that may be in use; return the session that was refused. Raises Broken if none is refused."""
     rated = _rated(relay, 0, again=True)
-    return rated.exceeded(_unpaced(relay.authenticated(rated.tenant)))
+    return rated.exceed(_unpaced(relay.authenticated(rated.tenant)))
 
 
 def _rated(relay: RelayUnderTest, number: int, *, again: bool = False, own: bool = False) -> _Rated:
@@ -216,9 +217,9 @@ class _Rated:
     def fresh(self) -> ProbeSession:
         """Return a session of the tenant when nothing of its rate is used up."""
         shared = self.relay.shared
-        # Another case may have used a rate that is not a tenant's, and another process any rate.
+        # Another case may have used a rate that is not a tenant's; another process, or an earlier run, any rate.
         used = self.account in shared.rates_used or not self.account or shared.processes > 1
-        time.sleep(max(0.0, self.pause - (0.0 if used else shared.since_rate_exceeded)))
+        time.sleep(max(0.0, self.pause - (0.0 if used else shared.age)))
         shared.rates_used.add(self.account)
         return _unpaced(self.relay.authenticated(self.tenant))
 

@@ -200,7 +200,8 @@ def test_limit_is_released(relay: RelayUnderTest, identifier: str, end: str) -> 
 
     def join() -> ProbeSession:
         with refusals.closed_on_failure(relay.greeted()) as session:
-            judge.accepted(request_tunnel(relay, session, tenant), refusals.FULL)
+            if not judge.served(request_tunnel(relay, session, tenant)):
+                raise Broken("a tunnel", "a refusal")
         return session
 
     relay.needs.served("tunnel_info")

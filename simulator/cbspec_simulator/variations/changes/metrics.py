@@ -15,7 +15,7 @@ def _served(function: Callable[[bytes], bytes] = bytes, *, status: str = "", pla
 
     def application(app: WsgiApp, environ: dict[str, Any], start: Callable[..., object]) -> Iterable[bytes]:
         if plain:
-            environ = {name: value for name, value in environ.items() if name != "HTTP_ACCEPT"}
+            environ = {name: value for name, value in environ.items() if not name.startswith("HTTP_ACCEPT")}
         return [function(b"".join(app(environ, lambda usual, *rest: start(status or usual, *rest))))]
 
     return part(metrics=lambda app: partial(application, app))
