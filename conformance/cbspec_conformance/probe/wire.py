@@ -87,6 +87,9 @@ def open_wire(
         transcript.add(Failed(at, number, str(endpoint), reason, failure.alert, failure.hello_left))
         transcript.add(Ended(at, number, End.OURS))
         raise
+    except BaseException:  # the run's time is up, or it was interrupted
+        tcp.close()
+        raise
     at, local = transcript.now(), ":".join(map(str, tcp.local))
     version, cipher = tls.ssl_object.version() or "", (tls.ssl_object.cipher() or ("",))[0]
     transcript.add(Opened(at, number, str(endpoint), local, transport, version, cipher))

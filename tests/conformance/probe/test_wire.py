@@ -287,3 +287,15 @@ def test_all_data_is_sent_without_delay_and_from_the_source(narrow: bool) -> Non
 def test_sending_to_a_peer_that_reads_nothing_times_out(timeout: float) -> None:
     with pair() as (ours, _), pytest.raises(TimeoutError):
         ours.send(bytes(10_000_000), timeout)
+
+
+def test_an_interrupted_handshake_closes_the_connection(certificates: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    received: list[bytes] = []
+
+    def interrupt(tcp: Tcp, wait: float) -> bytes:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Tcp, "receive", interrupt)
+    with serving(lambda sock: received.append(read_to_end(sock))) as endpoint, pytest.raises(KeyboardInterrupt):
+        opened(endpoint, client_context(certificates / "our-ca.pem"))
+    assert received[0][:1] == b"\x16"  # the server saw the end of the stream
