@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import csv
 import json
+import random
 import re
 import signal
 import socket
@@ -72,9 +73,11 @@ def load(*arguments: str) -> tuple[int, str, str]:
 
 
 def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        port: int = server.getsockname()[1]
-        return port
+    """Return a port below those that the system gives to connections, so that no other test takes it meanwhile."""
+    while True:
+        port = random.SystemRandom().randrange(20_000, 32_000)
+        with contextlib.suppress(OSError), socket.create_server(("127.0.0.1", port)):
+            return port
 
 
 def rows(prefix: Path, what: str) -> list[dict[str, str]]:
