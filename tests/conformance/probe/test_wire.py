@@ -6,6 +6,7 @@ import contextlib
 import re
 import socket
 import ssl
+import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
@@ -290,12 +291,18 @@ def test_sending_to_a_peer_that_reads_nothing_times_out(timeout: float) -> None:
 
 
 def test_an_interrupted_handshake_closes_the_connection(certificates: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    accepted = threading.Event()
     received: list[bytes] = []
 
+    def script(sock: socket.socket) -> None:
+        accepted.set()
+        received.append(read_to_end(sock))
+
     def interrupt(tcp: Tcp, wait: float) -> bytes:
+        assert accepted.wait(TIMEOUT)
         raise KeyboardInterrupt
 
     monkeypatch.setattr(Tcp, "receive", interrupt)
-    with serving(lambda sock: received.append(read_to_end(sock))) as endpoint, pytest.raises(KeyboardInterrupt):
+    with serving(script) as endpoint, pytest.raises(KeyboardInterrupt):
         opened(endpoint, client_context(certificates / "our-ca.pem"))
     assert received[0][:1] == b"\x16"  # the server saw the end of the stream
