@@ -15,6 +15,8 @@ from concurrent.futures import ThreadPoolExecutor, as_completed
 from pathlib import Path
 
 from tests.adequacy.matrix import MatrixRow, summary, write
+from tests.adequacy.orders import chosen as chosen_for_orders
+from tests.adequacy.orders import compare_orders
 from tests.adequacy.runs import fork_server, run
 from tests.adequacy.subjects import TRANSPORTS, WAITED_FOR, Subject, groups, subjects
 
@@ -28,15 +30,22 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--match", action="append", metavar="PATTERN", help="relays to judge, on both transports")
     parser.add_argument("--transport", action="append", choices=TRANSPORTS, help="transport of the cases")
     parser.add_argument("--everywhere", action="store_true", help="judge deviations on both transports")
+    parser.add_argument(
+        "--whole", action="store_true", help="judge deviations by all cases, to see what else is blamed"
+    )
+    parser.add_argument("--orders", action="store_true", help="judge a sample in several random orders instead")
     args = parser.parse_args(arguments)
     everything = subjects(everywhere=args.everywhere or args.match is not None)
     patterns = args.match or ["*"]
     chosen = [each for each in everything if any(fnmatch.fnmatch(each.id, pattern) for pattern in patterns)]
     if not chosen or args.jobs < 1:
         parser.error(f"no relay is called {' or '.join(patterns)}" if args.jobs > 0 else "--jobs must be 1 or more")
-    rows = _run_all(chosen, args.transport or TRANSPORTS, args.jobs)
+    if args.orders:
+        sample = chosen if args.match else list(chosen_for_orders(chosen))
+        return 1 if compare_orders(fork_server(), sample, args.jobs) else 0
+    rows = _run_all(chosen, args.transport or TRANSPORTS, args.jobs, whole=args.whole)
     print(f"\n{summary(rows)}")
-    if not (args.match or args.transport or args.everywhere):
+    if not (args.match or args.transport or args.everywhere or args.whole):
         MATRIX.write_text(write(rows), encoding="utf-8")
         print(f"written: {MATRIX.relative_to(MATRIX.parents[1])}")
     bad = [row for row in rows if not row.verdict.good]
@@ -45,14 +54,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return 1 if bad else 0
 
 
-def _run_all(chosen: Sequence[Subject], transports: Sequence[str], jobs: int) -> list[MatrixRow]:
+def _run_all(chosen: Sequence[Subject], transports: Sequence[str], jobs: int, *, whole: bool) -> list[MatrixRow]:
     context, began = fork_server(), time.monotonic()
     wanted = [each for each in itertools.product(groups(chosen), transports) if each[1] in each[0][0].transports]
     rows: list[MatrixRow] = []
     # Runs that mostly wait have a pool of their own: they don't need the processors.
     with ThreadPoolExecutor(jobs) as pool, ThreadPoolExecutor(len(WAITED_FOR) * len(TRANSPORTS)) as waiting:
         runs = [
-            (waiting if group[0].id in WAITED_FOR else pool).submit(run, context, group, transport)
+            (waiting if group[0].id in WAITED_FOR else pool).submit(run, context, group, transport, whole=whole)
             for group, transport in wanted
         ]
         try:

@@ -82,7 +82,7 @@ def _serve(command: Sequence[str], output: Connection, folder: Path) -> None:
     sys.exit(main(command))
 
 
-def _results(context: ForkServerContext, folder: Path, *arguments: str) -> dict[str, Any]:
+def results(context: ForkServerContext, folder: Path, *arguments: str) -> dict[str, Any]:
     """Return the results of a run. Raises NoResults if there are none, or if its transcript gives other verdicts."""
     file, transcript = folder / "results.json", folder / "transcript.jsonl"
     options = ("--results", str(file), "--transcript", str(transcript), *arguments)
@@ -129,22 +129,33 @@ def _run(arguments: Sequence[str], folder: Path) -> None:
     sys.exit(code)
 
 
-def run(context: ForkServerContext, group: Sequence[Subject], transport: str) -> list[MatrixRow]:
-    """Judge relays on one transport: together, and if that relay is accused, each alone."""
-    rows = _together(context, group, transport)
+def run(
+    context: ForkServerContext, group: Sequence[Subject], transport: str, *, whole: bool = False
+) -> list[MatrixRow]:
+    """Judge relays on one transport: together, and if that relay is accused, each alone.
+
+    With `whole`, deviations are judged by every case: it shows what else is blamed.
+    """
+    rows = _together(context, group, transport, whole=whole)
     if len(group) == 1 or all(row.verdict.good for row in rows):
         return rows
-    return [row for subject in group for row in _together(context, [subject], transport)]
+    return [row for subject in group for row in _together(context, [subject], transport, whole=whole)]
 
 
-def _together(context: ForkServerContext, group: Sequence[Subject], transport: str) -> list[MatrixRow]:
+def _together(context: ForkServerContext, group: Sequence[Subject], transport: str, *, whole: bool) -> list[MatrixRow]:
     found: dict[str, Any] | str
     with tempfile.TemporaryDirectory(prefix="cbspec-adequacy-") as name:
         folder = Path(name)
         try:
-            with _relay(context, folder, group) as profile:
-                chosen = ("--target-profile", str(profile), "--transport", transport, *_selection(group[0]))
-                found = _results(context, folder, *chosen)
+            with relay(context, folder, group) as profile:
+                chosen = (
+                    "--target-profile",
+                    str(profile),
+                    "--transport",
+                    transport,
+                    *_selection(group[0], whole=whole),
+                )
+                found = results(context, folder, *chosen)
         except NoResults as reason:
             found = str(reason)
         rows = [judge(subject, transport, found) for subject in group]
@@ -156,7 +167,7 @@ def _together(context: ForkServerContext, group: Sequence[Subject], transport: s
 
 
 @contextlib.contextmanager
-def _relay(context: ForkServerContext, folder: Path, group: Sequence[Subject]) -> Iterator[Path]:
+def relay(context: ForkServerContext, folder: Path, group: Sequence[Subject]) -> Iterator[Path]:
     """Start the relay of a group and yield its profile."""
     options = [option for subject in group for option in subject.options]
     if any(subject.kind is SubjectKind.VARIANT and VARIANTS[subject.id].openssl for subject in group):
@@ -167,9 +178,9 @@ def _relay(context: ForkServerContext, folder: Path, group: Sequence[Subject]) -
             yield profile
 
 
-def _selection(subject: Subject) -> tuple[str, ...]:
+def _selection(subject: Subject, *, whole: bool) -> tuple[str, ...]:
     """Return the options that select the cases for a relay, and their effort."""
-    if subject.kind is not SubjectKind.DEVIATION:
+    if whole or subject.kind is not SubjectKind.DEVIATION:
         return ("--effort", "quick", *(_WORKERS if subject.id in WAITED_FOR else ()), str(SUITE))
     return ("--only", subject.requirement, *_files_of(subject.requirement))
 

@@ -1,0 +1,70 @@
+"""`make adequacy ARGS=--orders`: the same relay judged several times without a restart gets the same verdicts.
+
+Each time the order is another random one, and one process or four judge the relay.
+"""
+
+from __future__ import annotations
+
+import itertools
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from multiprocessing.context import ForkServerContext
+from pathlib import Path
+from typing import Any
+
+from tests.adequacy.runs import SUITE, NoResults, relay, results
+from tests.adequacy.subjects import WAITED_FOR, Subject, SubjectKind
+
+RUNS = ((), ("-n", "4"), ())
+"""The options of the runs of one relay."""
+
+_CHOSEN = {SubjectKind.CLEAN: 1, SubjectKind.VARIANT: 10, SubjectKind.DEVIATION: 30}
+
+
+def chosen(subjects: Sequence[Subject]) -> Iterator[Subject]:
+    """Yield a fixed sample, evenly spread over the catalogue."""
+    for kind, count in _CHOSEN.items():
+        those = [each for each in subjects if each.kind is kind and each.id not in WAITED_FOR]
+        yield from those[:: max(1, len(those) // count)][:count]
+
+
+def compare_orders(context: ForkServerContext, subjects: Sequence[Subject], jobs: int) -> int:
+    """Judge each relay in several orders, print each result, and return how many relays got different verdicts."""
+    different = 0
+    with ThreadPoolExecutor(jobs) as pool:
+        runs = {pool.submit(_differences, context, subject): subject for subject in subjects}
+        for number, done in enumerate(as_completed(runs), start=1):
+            subject, found = runs[done], done.result()
+            different += bool(found)
+            what = "; ".join(found) or "the same verdicts"
+            print(f"{number:4}/{len(subjects)}  {subject.kind} {subject.id}: {what}", flush=True)
+    return different
+
+
+def _differences(context: ForkServerContext, subject: Subject) -> list[str]:
+    """Return the requirements whose result depends on the order, each with its results, or the reason for no result."""
+    with tempfile.TemporaryDirectory(prefix="cbspec-orders-") as name:
+        try:
+            with relay(context, Path(name), [subject]) as profile:
+                return _different(list(_runs(context, Path(name), profile)))
+        except NoResults as reason:
+            return [str(reason)]
+
+
+def _runs(context: ForkServerContext, folder: Path, profile: Path) -> Iterator[Mapping[str, str]]:
+    for seed, options in enumerate(RUNS, start=1):
+        of_one = folder / str(seed)
+        of_one.mkdir()
+        arguments = ("--target-profile", str(profile), "--effort", "quick", f"--shuffle={seed}", *options, str(SUITE))
+        yield _outcomes(results(context, of_one, *arguments))
+
+
+def _outcomes(run: Mapping[str, Any]) -> dict[str, str]:
+    return {id_: found["outcome"] for id_, found in run["requirements"].items()}
+
+
+def _different(runs: Sequence[Mapping[str, str]]) -> list[str]:
+    ids = sorted(set(itertools.chain(*runs)))
+    outcomes = {id_: [run.get(id_, "none") for run in runs] for id_ in ids}
+    return [f"{id_} {', '.join(found)}" for id_, found in outcomes.items() if len(set(found)) > 1]
