@@ -17,11 +17,9 @@ from cbspec.protocol.state import SUCCESS_TYPES
 from cbspec.redact import find_tokens
 from cbspec_conformance.judging.judge import describe, is_success, named, silence
 from cbspec_conformance.record.conclusions import Breach, Silence
-from cbspec_conformance.record.exchange import Exchange, Redaction
+from cbspec_conformance.record.exchange import ABOUT_A_REQUEST, UNASKED, Exchange, Redaction, matches
 from cbspec_conformance.record.transcript import Message
 
-# Errors about the relay, or about a tunnel opened earlier: they may come without a request.
-_UNASKED = ("server_unavailable", "rate_limit_exceeded", "connection_limit_reached", "data_transfer_failed")
 _SHORTEST_TOKEN = 16  # characters: shorter strings may occur in a text by chance
 
 
@@ -78,7 +76,7 @@ def _message(number: int, message: Message, exchange: Exchange) -> Iterator[Brea
         yield Breach("CB-WSK-005", "a text frame", f"a binary frame that holds {describe(message)}")
     if message.type == "error":
         yield from _error(number, message, exchange)
-    elif is_success(message):
+    elif is_success(message) and message is exchange.answer:
         yield from _success(message, exchange)
 
 
@@ -155,17 +153,31 @@ def _success(message: Message, exchange: Exchange) -> Iterator[Breach]:
             yield Breach("CB-TUN-002", f"tunnel_id {asked[:80]!r}, as asked", f"tunnel_id {answered[:80]!r}")
 
 
+def _came_unasked(message: Message, request: Message, *, before_its_answer: bool) -> bool:
+    if message.type != "error" or message.member("code") in UNASKED:
+        return message.type == "error"
+    about = request.type in ("hello", "auth") or message.member("code") in ABOUT_A_REQUEST
+    return before_its_answer and not about
+
+
 def _count(exchange: Exchange) -> Iterator[Breach]:
-    """Check for surplus and unasked answers. A broken message counts once, as such."""
+    """Check for surplus and unasked answers. A broken message counts once, as such.
+
+    An error before the answer that matches the request by type and id came unasked, unless its code is about a request.
+    """
     if any(message.decoded.requirement for message in exchange.answers):
         return
-    answers = [m for m in exchange.answers if m.type != "error" or m.member("code") not in _UNASKED]
-    request = exchange.request
+    request, answer = exchange.request, exchange.answer
     if request is None:
-        if answers:
-            expected = f"nothing unasked but an error with code {' or '.join(_UNASKED)}"
-            yield Breach("CB-MSG-004", expected, f"unasked: {describe(answers[0])}")
+        for message in exchange.answers:
+            if message.type != "error" or message.member("code") in ABOUT_A_REQUEST:
+                yield Breach(
+                    "CB-MSG-004", "nothing unasked but errors about the relay", f"unasked: {describe(message)}"
+                )
+                return
         return
+    before = exchange.answers.index(answer) if answer is not None and matches(request, answer) else 0
+    answers = [m for n, m in enumerate(exchange.answers) if not _came_unasked(m, request, before_its_answer=n < before)]
     if request.decoded.fault:
         # A relay may take a malformed request for several: each may draw an error, none a success.
         answers = [message for message in answers if message is exchange.answer or message.type != "error"]

@@ -20,6 +20,7 @@ from websockets.frames import Opcode
 
 import cbspec_schemas
 from cbspec.protocol.framing import StreamFramer
+from cbspec.protocol.state import SUCCESS_TYPES
 from cbspec.protocol.strictjson import NotStrictJson, loads
 from cbspec.protocol.websocket import WebSocketFramer
 from cbspec_conformance.judging.errors import KitError, RateLimited
@@ -30,7 +31,7 @@ from cbspec_conformance.probe.tempo import Tempo
 from cbspec_conformance.probe.wire import Wire
 from cbspec_conformance.record.conclusions import Silence
 from cbspec_conformance.record.decoding import Decoded
-from cbspec_conformance.record.exchange import Exchange, latecomers
+from cbspec_conformance.record.exchange import ABOUT_A_REQUEST, Exchange, latecomers, matches
 from cbspec_conformance.record.frames import is_left_open
 from cbspec_conformance.record.transcript import Ended, Message
 
@@ -188,16 +189,17 @@ class ProbeSession:
             if len(data) > 1:
                 self._clock.sleep(_APART)
         left_open = bool(request.decoded.fault) and is_left_open(self.framer, request.text)
-        channel.wait_for(1, self.tempo.briefly if left_open else self.tempo.patience)
+        answered = partial(self._is_answered, request)
+        channel.wait_until(answered, self.tempo.briefly if left_open else self.tempo.patience)
         if self._settle_fence():
-            channel.wait_for(1, self.tempo.patience)
-        waited = self._clock.monotonic() - began
+            channel.wait_until(answered, self.tempo.patience)
         silence = Silence.NONE
         if not channel.inbox and not self.ended:
             silence = self._await_late_answer(request)
-            waited = self._clock.monotonic() - began
-        elif fence and self.authenticated and not self.ended and request.type != "heartbeat":
-            self._fence_off(request)
+        waited = self._clock.monotonic() - began
+        if channel.inbox and not self.ended and silence is Silence.NONE:
+            self._tell_apart(request, fence=fence and request.type != "heartbeat")
+            waited = waited if answered() else self._clock.monotonic() - began
         if self._fence_awaited_until is None and not followed and any(m.type == "error" for m in channel.inbox):
             channel.read(_SHORTLY)  # for a close after the error, which a fence would have met
         return self._conclude(request, silence, waited)
@@ -311,23 +313,43 @@ class ProbeSession:
 
         A malformed request may be refused with any code: if the next heartbeat is served, no limit was hit.
         """
-        limited = any(answer.member("code") == "rate_limit_exceeded" for answer in exchange.answers)
+        answer = exchange.answer
+        limited = answer is not None and answer.member("code") == "rate_limit_exceeded"
         if not limited or self._expects_rate_limit:
             return False
         malformed = exchange.request is not None and bool(exchange.request.decoded.fault)
         beats = malformed and self.authenticated and self._fence == "heartbeat" and not self.ended
         return not beats or not any(is_success(answer) for answer in self.heartbeat().answers)
 
+    def _is_answered(self, request: Message) -> bool:
+        """Whether the inbox holds an answer to `request`: anything but a success answer to another request."""
+        return any(message.type not in _SUCCESSES or matches(request, message) for message in self.channel.inbox)
+
+    def _tell_apart(self, request: Message, *, fence: bool) -> None:
+        """Await the answer to `request`, and leave its answers in the inbox; `fence`: send a fence after any answer.
+
+        The first message may be the second answer to an earlier request, or an error that comes unasked.
+        """
+        tempo, inbox = self.tempo, self.channel.inbox
+        unasked = inbox[0].type == "error" and inbox[0].member("code") not in (*ABOUT_A_REQUEST, "rate_limit_exceeded")
+        if self.authenticated and (fence or (unasked and not request.meant)):
+            self._fence_off(request)
+        elif not self._is_answered(request):
+            asked = _answer_to(request.type)
+            if not self.channel.wait_until(partial(self._is_answered, request), tempo.timeout(asked), asked):
+                tempo.waited_for_nothing(asked)
+
     def _fence_off(self, request: Message) -> None:
         """Leave only the answers to `request` in the inbox: those received before the fence's own answer."""
-        channel, kind, fence = self.channel, _kind(request, self.channel.inbox[0]), self._next_fence()
+        channel, kind, fence = self.channel, _kind(request, self.channel.inbox[0]), self._next_fence(request.type)
         if not self.tempo.wants_fence(kind) or fence is None or self.unresponsive:
             return
-        kept = len(channel.inbox)
+        kept, answered = len(channel.inbox), partial(self._count_of, fence.answer, len(channel.inbox))
         sent = self._send_fence(fence)
-        waited = self._await_fence(
-            lambda: any(m.type == fence.answer for m in channel.inbox[kept:]), "a fence's answer"
-        )
+        if not channel.wait_until(lambda: answered() > 0, self.tempo.patience) and self._count_of("error", kept):
+            self._fence_refused(fence, kept)
+            return
+        waited = self._await_fence(lambda: answered() > 0, "a fence's answer")
         if self.ended:
             self.tempo.closing_after.add(kind)
         if not channel.remove_last(fence.answer, kept) and not self.ended:
@@ -338,12 +360,29 @@ class ProbeSession:
                 silent = Exchange(sent, silence=Silence.UNRESPONSIVE, waited=waited, relay_alive=alive)
                 self._surroundings.observe(silent)
 
+    def _count_of(self, kind: str, start: int) -> int:
+        """Return the number of messages of a type in the inbox, from index `start` on."""
+        return sum(message.type == kind for message in self.channel.inbox[start:])
+
+    def _fence_refused(self, fence: Fence, kept: int) -> None:
+        """Tell a refused fence from a second error: the relay may have dropped the identity. A second fence tells."""
+        self._send_fence(fence)
+        self._await_fence(
+            lambda: self._count_of(fence.answer, kept) > 0 or self._count_of("error", kept) > 1, "a fence's answer"
+        )
+        served = self._count_of(fence.answer, kept) > 0
+        if served:
+            self.channel.wait_until(lambda: self._count_of(fence.answer, kept) > 1, self.tempo.patience)
+        for _ in range(2):
+            self.channel.remove_last(fence.answer if served else "error", kept)
+        self.authenticated = served
+
     def _await_late_answer(self, request: Message) -> Silence:
         """Learn whether an unanswered request was ignored, is held back or is only answered late."""
         if self.unresponsive:
             return Silence.UNRESPONSIVE
         tempo, channel, asked = self.tempo, self.channel, _answer_to(request.type)
-        fence = self._next_fence()
+        fence = self._next_fence(request.type)
         opening = request.type in ("hello", "auth") and not request.meant
         if fence is None or tempo.suspects or opening:
             # If hello or auth is only slow, a fence that draws an error could cost the connection.
@@ -378,7 +417,8 @@ class ProbeSession:
             pushed = pushed or (number == 1 and len(channel.inbox) > 1 and waited < self.tempo.at_once)
         else:
             # A slow relay may have answered the request and one fence: the other fence's answer takes as long again.
-            channel.wait_for(3, max(self.tempo.patience, 2 * slowest), _answer_to(request.type))
+            longest = max(self.tempo.patience, 2 * slowest)
+            channel.wait_for(3, longest if slowest < self.tempo.patience else self.timeout, _answer_to(request.type))
         # The request's own answer comes first: if the connection ended after it, no fence was answered.
         for _ in range(min(answered, len(channel.inbox) - 1) if self.ended else answered):
             channel.remove_last(fence.answer)
@@ -388,9 +428,12 @@ class ProbeSession:
             return Silence.HELD_BACK
         return Silence.NONE if channel.inbox or self.ended else Silence.IGNORED
 
-    def _next_fence(self) -> Fence | None:
-        """Return the next fence, or None if no fence can be sent."""
-        if self.authenticated and self._fence == "heartbeat":
+    def _next_fence(self, after: str) -> Fence | None:
+        """Return a fence for a request of the type `after`, or None if no fence can be sent.
+
+        Its answer differs from that of the request: two heartbeat_responses would not tell which one is missing.
+        """
+        if self.authenticated and self._fence == "heartbeat" and after != "heartbeat":
             return Fence({"type": "heartbeat"}, "heartbeat_response")
         return Fence({"type": f"cbspec_fence_{next(_numbers)}"}, "error") if self._fence else None
 
@@ -439,6 +482,7 @@ def _or_fence(asked: str) -> str:
     return f"an answer to {asked or 'it'} or to the fence after it"
 
 
+_SUCCESSES: Final = frozenset(SUCCESS_TYPES.values())
 _ENCODER: Final = json.JSONEncoder(separators=(",", ":"), ensure_ascii=False)
 _DECODER: Final = json.JSONDecoder()
 

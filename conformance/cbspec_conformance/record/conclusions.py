@@ -13,9 +13,9 @@ class Silence(StrEnum):
     """The meaning of a missing answer."""
 
     NONE = ""
-    IGNORED = "the relay ignored it: it answered two later requests and not this one"
+    IGNORED = "two later requests were answered in that time, and this one was not"
     HELD_BACK = "its answer came only after a later request, and did so again after whole time-outs"
-    UNRESPONSIVE = "the relay sent no more answers on this connection"
+    UNRESPONSIVE = "nothing more came on this connection in that time"
 
 
 class Ending(StrEnum):

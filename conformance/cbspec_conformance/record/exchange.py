@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import Final
 
 from cbspec.protocol.state import SUCCESS_TYPES
 from cbspec_conformance.record.conclusions import Concluded, Ending, Expectation, Silence
 from cbspec_conformance.record.transcript import Ended, Message, Transcript
+
+UNASKED: Final = ("server_unavailable", "rate_limit_exceeded", "connection_limit_reached", "data_transfer_failed")
+"""Codes of errors about the relay, or about a tunnel opened earlier: they may come without a request."""
+
+ABOUT_A_REQUEST: Final = ("invalid_token", "invalid_tunnel_info", "unknown_message_type")
+"""Codes of errors that never come without a request."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,10 +52,22 @@ class Exchange:
 
     @property
     def answer(self) -> Message | None:
-        """The answer that counts: the first of a type that fits the request, else the first."""
-        success = SUCCESS_TYPES.get(self.request.type) if self.request else None
-        fitting = (message for message in self.answers if message.type in (success, "error"))
-        return next(itertools.chain(fitting, self.answers), None)
+        """The answer that counts: the first that matches the request by type and id, else by type, else an error."""
+        return min(self.answers, key=self._rank, default=None)
+
+    def _rank(self, message: Message) -> int:
+        request = self.request
+        if request is not None and message.type == SUCCESS_TYPES.get(request.type):
+            return 0 if matches(request, message) else 1
+        if message.type == "error":
+            return 2 if message.member("code") not in UNASKED else 3
+        return 4
+
+
+def matches(request: Message, message: Message) -> bool:
+    """Whether a message is the success answer to a request, by type and tunnel_id."""
+    asked = request.member("tunnel_id") if request.type == "tunnel_info" else None
+    return message.type == SUCCESS_TYPES.get(request.type) and asked in (None, message.member("tunnel_id"))
 
 
 def exchanges(transcript: Transcript) -> dict[int, Exchange]:
@@ -81,8 +99,15 @@ def _exchange(transcript: Transcript, number: int, record: Concluded, ended: End
 def latecomers(exchange: Exchange) -> Callable[[Message], bool]:
     """Return a predicate: whether a message received before the next request belongs to this exchange.
 
-    The rest of a broken answer does. A malformed request may draw several errors.
+    The rest of a broken answer does, and the late answer to a request that seemed to be ignored. A malformed request
+    may draw several errors.
     """
+    request = exchange.request
     broken = any(answer.decoded.requirement for answer in exchange.answers)
-    malformed = exchange.request is not None and bool(exchange.request.decoded.fault)
-    return lambda message: broken or (malformed and message.type == "error")
+    malformed = request is not None and bool(request.decoded.fault)
+    ignored = not exchange.answers
+    return lambda message: (
+        broken
+        or (malformed and message.type == "error")
+        or (ignored and request is not None and (message.type == "error" or matches(request, message)))
+    )

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from cbspec.catalogue.requirements import find
 from cbspec.protocol.codes import ErrorCode
 from cbspec_conformance.judging.invariants import check
-from cbspec_conformance.record.exchange import Exchange
+from cbspec_conformance.record.exchange import ABOUT_A_REQUEST, Exchange
 from tests.conformance.build import (
     AUTH,
     AUTH_RESPONSE,
@@ -102,6 +102,14 @@ BREACHES: Final[dict[str, tuple[Exchange, list[str]]]] = {
     "a short token may occur by chance": (exchange({"type": "auth", "token": "no"}, error(message="no")), []),
     # ------------------------------------------------ number of answers
     "doubled": (exchange(HEARTBEAT, HEARTBEAT_RESPONSE, HEARTBEAT_RESPONSE), ["CB-MSG-004"]),
+    "an error that comes unasked, then the answer": (exchange(TUNNEL, error("ip_not_allowed"), TUNNEL_RESPONSE), []),
+    "an error after the answer": (
+        exchange(TUNNEL, TUNNEL_RESPONSE, error("ip_not_allowed")), ["CB-MSG-004"],
+    ),
+    "an error about the request, then success": (exchange(TUNNEL, error(), TUNNEL_RESPONSE), ["CB-MSG-004"]),
+    "another request's second answer": (
+        exchange(TUNNEL, {**TUNNEL_RESPONSE, "tunnel_id": "tunnel_000"}, TUNNEL_RESPONSE), ["CB-MSG-004"],
+    ),
     "another request's answer": (exchange(TUNNEL, HEARTBEAT_RESPONSE), []),
     "one broken, one valid": (exchange(TUNNEL, b"log line", TUNNEL_RESPONSE), ["CB-MSG-002"]),
     "the relay ends, then success": (exchange(TUNNEL, error("server_unavailable"), TUNNEL_RESPONSE), []),
@@ -122,7 +130,8 @@ BREACHES: Final[dict[str, tuple[Exchange, list[str]]]] = {
     "unsolicited error about a request": (exchange(None, error("invalid_tunnel_info")), ["CB-MSG-004"]),
     **{
         f"unsolicited: {code}": (exchange(None, error(code)), [])
-        for code in ("server_unavailable", "rate_limit_exceeded", "connection_limit_reached", "data_transfer_failed")
+        for code in ErrorCode
+        if code not in ABOUT_A_REQUEST
     },
     # ------------------------------------------------ frames
     "a binary frame": (exchange(HEARTBEAT, received(HEARTBEAT_RESPONSE, binary=True)), ["CB-WSK-005"]),

@@ -44,7 +44,7 @@ ANSWERS: Final[dict[str, tuple[Exchange, str, str, str, str, str]]] = {
         exchange(TUNNEL, error("bad_request")), BROKEN, UNCLEAR, FINE, FINE, "refused: an unlisted code",
     ),
     "error, then success": (
-        exchange(TUNNEL, error(), TUNNEL_RESPONSE), BROKEN, FINE, FINE, BROKEN, "refused: invalid_tunnel_info",
+        exchange(TUNNEL, error("data_transfer_failed"), TUNNEL_RESPONSE), FINE, BROKEN, BROKEN, BROKEN, "accepted",
     ),
     "success, then error": (exchange(TUNNEL, TUNNEL_RESPONSE, error()), FINE, BROKEN, BROKEN, BROKEN, "accepted"),
     "something else, then success": (

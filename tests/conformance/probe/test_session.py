@@ -13,6 +13,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from cbspec.protocol.framing import StreamFramer
+from cbspec_conformance.judging import judge
 from cbspec_conformance.judging.errors import RateLimited
 from cbspec_conformance.judging.invariants import check
 from cbspec_conformance.probe.channel import FLOOD
@@ -20,10 +21,11 @@ from cbspec_conformance.probe.tempo import PATIENCE, Latency, Tempo
 from cbspec_conformance.record.conclusions import Silence
 from cbspec_conformance.record.exchange import Exchange
 from cbspec_conformance.record.transcript import End, Message
-from tests.conformance.build import HEARTBEAT, HELLO, TUNNEL, error
+from tests.conformance.build import AUTH, HEARTBEAT, HELLO, TUNNEL, error
 from tests.conformance.memory import ManualClock, MemoryProbe, Relay, Reply, answer, conforming, line
 
 MakeProbe = Callable[..., MemoryProbe]
+UNKNOWN: dict[str, Any] = {"type": "cbspec_unknown"}
 LEFT_OPEN = b'{"type":"heartbeat"'
 
 
@@ -121,6 +123,63 @@ def test_a_late_second_answer_is_judged_before_the_next_request(probe: MakeProbe
     made.session.heartbeat()
     assert [types(exchange) for exchange in made.observed if exchange.request is None] == [["tunnel_response"]]
     assert breaches(made) == ["CB-MSG-004"]
+
+
+SECOND_AFTER = [0.0015, 0.004, 0.02, 0.3]
+KINDS = st.lists(st.sampled_from([HELLO, TUNNEL, HEARTBEAT, UNKNOWN]), min_size=2, max_size=5)
+
+
+@given(requests=KINDS, late=st.sampled_from(SECOND_AFTER), fence=st.booleans(), authenticated=st.booleans())
+def test_second_answers_break_one_requirement(
+    requests: list[dict[str, Any]], late: float, fence: bool, authenticated: bool
+) -> None:
+    """However late they come, they are taken for no other request's answer."""
+    made = MemoryProbe(
+        lambda request: [(0.001, answer(request)), (late, answer(request))], ManualClock(), authenticated=authenticated
+    )
+    for number, request in enumerate(requests):
+        request = {**request, "tunnel_id": f"tunnel_{number}"} if request is TUNNEL else request
+        exchange = made.session.ask(request, fence=fence, invalid="of unknown type" if request is UNKNOWN else "")
+        judge.refused_with(exchange, "unknown_message_type") if request is UNKNOWN else judge.accepted(exchange)
+    made.session.unasked(1.0)
+    assert set(breaches(made)) == {"CB-MSG-004"}
+
+
+@given(requests=KINDS, late=st.sampled_from(SECOND_AFTER), fence=st.booleans())
+def test_an_error_that_comes_unasked_answers_no_request(
+    requests: list[dict[str, Any]], late: float, fence: bool
+) -> None:
+    def relay(request: dict[str, Any]) -> list[Reply]:
+        failed = [(late, line(error("data_transfer_failed")))] if request["type"] == "tunnel_info" else []
+        return [(0.001, answer(request)), *failed]
+
+    made = MemoryProbe(relay, ManualClock())
+    for request in requests:
+        exchange = made.session.ask(request, fence=fence, invalid="of unknown type" if request is UNKNOWN else "")
+        judge.refused_with(exchange, "unknown_message_type") if request is UNKNOWN else judge.accepted(exchange)
+    made.session.unasked(1.0)
+    assert breaches(made) == []
+
+
+@pytest.mark.parametrize("times", [1, 2])
+@pytest.mark.parametrize("drops", [True, False])
+def test_a_refused_fence_is_no_second_answer(times: int, drops: bool, probe: MakeProbe) -> None:
+    """A relay may drop the identity with a refused auth."""
+    dropped: list[bool] = []
+
+    def relay(request: dict[str, Any]) -> list[Reply]:
+        dropped.extend([drops] if request["type"] == "auth" else [])
+        if request["type"] == "auth":
+            return [(0.001, line(error("invalid_token")) * times)]
+        late = 1.0 if times == 2 and not drops else 0.001
+        return [(late, line(error("invalid_token")) if any(dropped) else answer(request))]
+
+    made = probe(relay)
+    assert types(made.session.ask(AUTH, invalid="a bad token")) == ["error"] * times
+    assert made.session.authenticated is not drops
+    made.session.ask(TUNNEL)
+    made.session.unasked(1.0)
+    assert breaches(made) == ["CB-MSG-004"] * (times - 1)
 
 
 # ---------------------------------------------------------------------------- silence
