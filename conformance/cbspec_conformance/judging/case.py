@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from cbspec.catalogue.requirements import Level, find
 from cbspec_conformance.judging import judge
 from cbspec_conformance.judging.errors import Broken, Inconclusive
+from cbspec_conformance.judging.follow_ups import accepted_in_spite_of, of_a_mistake, of_the_same_exchange
 from cbspec_conformance.judging.invariants import check
 from cbspec_conformance.judging.verdicts import OWN_REQUIREMENT, TIME_UP, Finding, Outcome
 from cbspec_conformance.record.conclusions import (
@@ -31,20 +32,39 @@ CHANGED = "this version of the kit judges an exchange of the case differently: r
 """The reason if a saved transcript doesn't show how the case would have gone on."""
 
 
-def broken(breach: Breach, case: str, exchange: str = "", steps: str = "") -> Finding:
+def broken(
+    breach: Breach,
+    case: str,
+    exchange: str = "",
+    steps: str = "",
+    *,
+    exchanges: Sequence[int] = (),
+    kinds: tuple[str, ...] = (),
+) -> Finding:
     """Return the finding for a breach, by the level of its requirement."""
     outcome = Outcome.FAILED if find(breach.requirement).level is Level.MUST else Outcome.WARNED
     return Finding(
-        breach.requirement, outcome, case, expected=breach.expected, seen=breach.seen, exchange=exchange, steps=steps
+        breach.requirement,
+        outcome,
+        case,
+        expected=breach.expected,
+        seen=breach.seen,
+        exchange=exchange,
+        steps=steps,
+        number=exchanges[-1] if exchanges else -1,
+        kinds=kinds,
     )
 
 
-def blamed(record: Blamed, case: str, exchange: str = "", steps: str = "") -> Finding:
-    """Return the finding for a breach that was seen along the way."""
+def blamed(
+    record: Blamed, case: str, exchange: str = "", steps: str = "", *, mistake: str = "", own: str = ""
+) -> Finding:
+    """Return the finding for a breach that was seen along the way; see `of_a_mistake`."""
     case = record.case or case
     if not record.certain:
         return Finding(record.breach.requirement, Outcome.INCONCLUSIVE, case, record.reason)
-    return broken(record.breach, case, exchange, steps)
+    found = broken(record.breach, case, exchange, steps, exchanges=record.exchanges)
+    return of_a_mistake(found, mistake, own)
 
 
 def own_finding(
@@ -75,7 +95,7 @@ def own_finding(
             if never and breach.requirement != OWN_REQUIREMENT[ended.unserved]:
                 reason = f"{ended.unserved} is never served on this relay: {never}"
                 return Finding(requirement, Outcome.INCONCLUSIVE, case, reason)
-            return broken(breach, case, exchange, steps)
+            return broken(breach, case, exchange, steps, exchanges=ended.exchanges, kinds=ended.kinds)
         case Ending.TIME_UP:
             return Finding(requirement, Outcome.NOT_EXERCISED, case, TIME_UP)
         case Ending.NOT_EXERCISED:
@@ -89,7 +109,7 @@ def all_findings(
     requirement: str, case: str, own: Finding | None, others: Sequence[Finding], observed: Mapping[str, str]
 ) -> list[Finding]:
     """Return every finding of a case; its own requirement always has one."""
-    findings = [*([own] if own else []), *others]
+    findings = [*([own] if own else []), *of_the_same_exchange(own, others)]
     findings += [finding for finding in _observed(requirement, case, observed) if finding != own]
     if own is None or own.requirement != requirement:
         reason = f"a breach of {own.requirement}" if own else "an error of the kit"
@@ -104,7 +124,10 @@ def rejudge(requirement: str, case: str, transcript: Transcript, why_not: Callab
     def shown(numbers: Sequence[int]) -> str:
         return render(transcript, [made[number] for number in numbers])
 
-    others = [blamed(record, case, shown(record.exchanges)) for record in _blamed(transcript, made)]
+    others = []
+    for record in _blamed(transcript, made):
+        mistake = accepted_in_spite_of(made[record.exchanges[-1]]) if record.exchanges else ""
+        others.append(blamed(record, case, shown(record.exchanges), mistake=mistake, own=requirement))
     if not requirement:
         return others
     observed = {record.of: record.value for record in transcript.records if isinstance(record, Observed)}

@@ -11,7 +11,8 @@ class Broken(Exception):
 
     `requirement` is set if the blame belongs to a requirement other than the case's own. `unserved` is the type of a
     valid request that was not served: if the relay never serves it, the case says nothing about its own requirement.
-    `expectation` is the expectation of the last exchange as data, if it has such a form.
+    `expectation` is the expectation of the last exchange as data, if it has such a form, and `kinds` name the kinds of
+    mistakes that were accepted, if the case tried several.
     """
 
     def __init__(
@@ -22,6 +23,7 @@ class Broken(Exception):
         requirement: str = "",
         unserved: str = "",
         expectation: Expectation | None = None,
+        kinds: tuple[str, ...] = (),
     ) -> None:
         super().__init__(f"expected {expected}; seen: {seen}")
         self.expected = expected
@@ -30,6 +32,7 @@ class Broken(Exception):
         self.requirement = requirement
         self.unserved = unserved
         self.expectation = expectation
+        self.kinds = kinds
 
 
 class Inconclusive(Exception):

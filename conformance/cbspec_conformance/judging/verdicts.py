@@ -29,7 +29,10 @@ _UNFINISHED = (TIME_UP, CUT_SHORT)
 
 
 class Outcome(StrEnum):
-    """How a case ended for its requirement. Only verdicts are KNOWN: broken, and in the run's baseline."""
+    """How a case ended for its requirement. Only verdicts are KNOWN: broken, and in the run's baseline.
+
+    A FOLLOW_UP is a breach whose cause is a breach of another requirement; it fails nothing.
+    """
 
     PASSED = "passed"
     FAILED = "failed"
@@ -38,6 +41,7 @@ class Outcome(StrEnum):
     NOT_EXERCISED = "not exercised"
     OBSERVED = "observed"
     KNOWN = "known"
+    FOLLOW_UP = "follow-up"
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,8 +49,9 @@ class Finding:
     """One outcome for one requirement.
 
     `case` is the case's node id; `reason` explains an inconclusive or skipped case; `expected`, `seen` and `exchange`
-    describe a failure. For an observation, `seen` is the relay's behaviour in the situation `aspect`. `steps` is the
-    content of a failure file, as JSON.
+    describe a failure. `number` is the place of its last exchange in the case's transcript, and `kinds` name the kinds
+    of mistakes that the relay accepted. For an observation, `seen` is the relay's behaviour in the situation `aspect`.
+    `steps` is the content of a failure file, as JSON.
     """
 
     requirement: str
@@ -58,6 +63,8 @@ class Finding:
     exchange: str = ""
     aspect: str = ""
     steps: str = ""
+    number: int = -1
+    kinds: tuple[str, ...] = ()
 
 
 _WORST_FIRST = (
@@ -65,6 +72,7 @@ _WORST_FIRST = (
     Outcome.WARNED,
     Outcome.KNOWN,
     Outcome.INCONCLUSIVE,
+    Outcome.FOLLOW_UP,
     Outcome.PASSED,
     Outcome.OBSERVED,
     Outcome.NOT_EXERCISED,

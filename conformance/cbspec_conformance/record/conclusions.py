@@ -139,6 +139,7 @@ class CaseEnded(Entry):
     unserved: str = ""
     exchanges: tuple[int, ...] = ()
     expectation: Expectation | None = None
+    kinds: tuple[str, ...] = ()
 
 
 Conclusion = Concluded | Judged | Blamed | Observed | CaseEnded

@@ -21,12 +21,14 @@ _COLUMNS = {
     Outcome.NOT_EXERCISED: "not ex.",
     Outcome.OBSERVED: "observed",
     Outcome.KNOWN: "known",
+    Outcome.FOLLOW_UP: "follows",
 }
 _COLOURS: dict[Outcome, dict[str, bool]] = {
     Outcome.FAILED: {"red": True, "bold": True},
     Outcome.INCONCLUSIVE: {"yellow": True, "bold": True},
     Outcome.WARNED: {"yellow": True},
 }
+_IF_ANY = (Outcome.KNOWN, Outcome.FOLLOW_UP)
 _MOST_OBSERVED = 12  # observations that are listed
 Write = Callable[..., None]
 
@@ -67,6 +69,7 @@ def write_report(run: RunResult, line: Write) -> None:
     """Write the report with `line(text, **markup)`, one call for each line."""
     _failures(run, Outcome.FAILED, "Failed", line)
     _failures(run, Outcome.WARNED, "Warned (SHOULD)", line)
+    _reasons(run, Outcome.FOLLOW_UP, "Follows from another failure, and fails nothing", line)
     _reasons(run, Outcome.PASSED, "Remarks", line)
     _reasons(run, Outcome.INCONCLUSIVE, "Inconclusive", line)
     _reasons(run, Outcome.NOT_EXERCISED, "Not exercised", line)
@@ -158,7 +161,7 @@ def _kit_errors(run: RunResult, line: Write) -> None:
 
 def _table(run: RunResult, line: Write) -> None:
     line("")
-    columns = [column for column in _COLUMNS if column is not Outcome.KNOWN or _of(run, column)]
+    columns = [column for column in _COLUMNS if column not in _IF_ANY or _of(run, column)]
     line(f"{'Requirements by chapter':<44}" + "".join(f"{_COLUMNS[column]:>9}" for column in columns), bold=True)
     totals = Counter[Outcome | None]()
     for chapter, title in CHAPTERS.items():

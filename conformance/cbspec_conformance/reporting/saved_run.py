@@ -15,6 +15,7 @@ from cbspec.catalogue.requirements import REQUIREMENTS, SET, UnknownRequirement,
 from cbspec.profile.profile import Endpoint, Profile, TargetSettings
 from cbspec.redact import redact
 from cbspec_conformance.judging.case import rejudge
+from cbspec_conformance.judging.follow_ups import of_a_run
 from cbspec_conformance.judging.verdicts import Finding, judge_run
 from cbspec_conformance.record.saved import TranscriptError, rows_of, transcript_of
 from cbspec_conformance.record.transcript import Transcript
@@ -87,7 +88,7 @@ class SavedRun:
             raise TranscriptError(f"the transcript is invalid: {error!r}") from None
         known = {entry.requirement: entry for entry in header.baseline}
         baseline = Baseline(known, header.date, Path(header.baseline_file) if header.baseline_file else None)
-        verdicts = baseline.applied(judge_run(REQUIREMENTS, findings, end.selected))
+        verdicts = baseline.applied(judge_run(REQUIREMENTS, of_a_run(findings), end.selected))
         return RunResult(
             verdicts,
             profile,

@@ -146,7 +146,7 @@ def _end(requirement: str, error: BaseException | None, target: RelayUnderTest |
         case Broken():
             breach = Breach(error.requirement or requirement, error.expected, error.seen)
             numbers = target.log.numbers(error.exchanges) if target else ()
-            return CaseEnded(now, 0, Ending.BROKEN, "", breach, error.unserved, numbers, error.expectation)
+            return CaseEnded(now, 0, Ending.BROKEN, "", breach, error.unserved, numbers, error.expectation, error.kinds)
         case TimeUp():
             return CaseEnded(now, 0, Ending.TIME_UP)
         case NotExercised():

@@ -29,6 +29,7 @@ from cbspec.profile.identity import IdentityError
 from cbspec.profile.profile import Profile, ProfileError, dump, from_mapping
 from cbspec_conformance import SUITE
 from cbspec_conformance.judging.errors import Broken, Inconclusive, NoRoom, NotExercised, RateLimited
+from cbspec_conformance.judging.follow_ups import of_a_run
 from cbspec_conformance.judging.verdicts import TIME_UP, Finding, judge_run
 from cbspec_conformance.probe.tcp import Unreachable
 from cbspec_conformance.probe.tempo import Tempo, retry
@@ -203,12 +204,12 @@ class Suite:
         if self._writer is not None:
             self._writer.end(self._selected, self._kit_errors, interrupted=self._interrupted)
         write_report(result, terminalreporter.write_line)
-        verdicts = judge_run(REQUIREMENTS, self._findings, self._selected)
+        verdicts = judge_run(REQUIREMENTS, of_a_run(self._findings), self._selected)
         write_outputs(self.options, result, self._findings, verdicts, terminalreporter)
 
     def _result(self) -> RunResult:
         baseline = self.options.baseline
-        verdicts = baseline.applied(judge_run(REQUIREMENTS, self._findings, self._selected))
+        verdicts = baseline.applied(judge_run(REQUIREMENTS, of_a_run(self._findings), self._selected))
         return RunResult(
             verdicts,
             self.shared.profile,
@@ -231,14 +232,14 @@ class Suite:
 
     # ------------------------------------------------------------------ one case
 
-    def target(self, case: str) -> RelayUnderTest:
-        """Return the relay under test for one case."""
-        return RelayUnderTest(self.shared, self.facts, case)
+    def target(self, case: str, requirement: str = "") -> RelayUnderTest:
+        """Return the relay under test for one case of a requirement."""
+        return RelayUnderTest(self.shared, self.facts, case, requirement)
 
     @pytest.fixture
     def relay(self, request: pytest.FixtureRequest) -> Iterator[RelayUnderTest]:
         """Yield the relay under test to a case, and close its connections afterwards."""
-        target = self.target(case_name(request.node))
+        target = self.target(case_name(request.node), requirement_of(request.node))
         in_turn = self.shared.profile.target.connections_at_once is not None
         alone = in_turn or request.node.get_closest_marker("alone") is not None
         with self.locks.alone() if alone else self.locks.shared():

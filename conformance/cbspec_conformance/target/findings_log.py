@@ -11,6 +11,7 @@ from cbspec_conformance.failures.recipes import Recipes
 from cbspec_conformance.failures.recording import record
 from cbspec_conformance.judging.case import blamed
 from cbspec_conformance.judging.errors import Broken
+from cbspec_conformance.judging.follow_ups import accepted_in_spite_of
 from cbspec_conformance.judging.invariants import check, redaction_of
 from cbspec_conformance.judging.verdicts import Finding
 from cbspec_conformance.record.conclusions import (
@@ -31,9 +32,12 @@ from cbspec_conformance.record.transcript import Transcript
 class FindingsLog:
     """Records the conclusions of a case in its transcript, and collects findings."""
 
-    def __init__(self, transcript: Transcript, case: str, address: str, recipes: Recipes) -> None:
+    def __init__(
+        self, transcript: Transcript, case: str, address: str, recipes: Recipes, requirement: str = ""
+    ) -> None:
         self.transcript = transcript
         self.case = case
+        self.requirement = requirement
         self.findings: list[Finding] = []
         self.remarks: list[str] = []
         self.observations: dict[str, str] = {}
@@ -119,9 +123,12 @@ class FindingsLog:
             return
         self._breaches.add((breach.requirement, breach.seen))
         self._breached.setdefault(breach.requirement, exchanges)
-        found = Blamed(0.0, 0, breach)
+        found = Blamed(0.0, 0, breach, tuple(exchange.number for exchange in exchanges))
+        mistake = accepted_in_spite_of(exchanges[-1]) if exchanges else ""
         shown, steps = render(self.transcript, exchanges), self.steps(exchanges, expectation)
-        self.findings.append(blamed(found, self.case, exchange=shown, steps=steps))
+        self.findings.append(
+            blamed(found, self.case, exchange=shown, steps=steps, mistake=mistake, own=self.requirement)
+        )
 
 
 def _judged(transcript: Transcript, number: int, expectation: Expectation, result: Ending) -> None:

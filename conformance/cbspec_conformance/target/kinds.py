@@ -34,6 +34,7 @@ def each(kinds: Mapping[str, _Kind], check: Callable[[_Kind], None]) -> None:
             *first.exchanges,
             requirement=first.requirement,
             expectation=first.expectation,
+            kinds=tuple(broken),
         )
     if unclear is not None:
         raise unclear

@@ -88,7 +88,7 @@ class RelayUnderTest:
     `connector` opens connections, and `signs` says whether the relay may be down.
     """
 
-    def __init__(self, shared: SharedParts, facts: Facts, case: str) -> None:
+    def __init__(self, shared: SharedParts, facts: Facts, case: str, requirement: str = "") -> None:
         profile, recipes = shared.profile, Recipes()
         self.profile = profile
         self.shared = shared
@@ -102,7 +102,7 @@ class RelayUnderTest:
         self.needs = Preconditions(profile, facts)
         self.room = Room(profile, shared.locks, shared.pace)
         self.tokens = TokenSource(profile, shared.issuer, recipes)
-        self.log = FindingsLog(self.transcript, case, str(profile.target.address or ""), recipes)
+        self.log = FindingsLog(self.transcript, case, str(profile.target.address or ""), recipes, requirement)
         self.connector = Connector(profile, self.transcript, self.signs)
         self._secrets = secrets_of(profile, getattr(profile.main_tenant, "id", ""))
 

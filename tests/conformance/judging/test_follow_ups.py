@@ -1,0 +1,90 @@
+"""Findings that follow from another one fail nothing, and only these."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from cbspec_conformance.judging.follow_ups import accepted_in_spite_of, of_a_mistake, of_a_run, of_the_same_exchange
+from cbspec_conformance.judging.verdicts import Finding, Outcome
+from cbspec_conformance.record.exchange import Exchange
+from tests.conformance.build import HEARTBEAT_RESPONSE, TUNNEL, TUNNEL_RESPONSE, error, exchange
+
+FAILED, FOLLOWS = Outcome.FAILED, Outcome.FOLLOW_UP
+
+
+def meant(seen: Exchange, mistake: str) -> Exchange:
+    assert seen.request is not None
+    return replace(seen, request=replace(seen.request, meant=mistake))
+
+
+@pytest.mark.parametrize(
+    ("seen", "mistake"),
+    [
+        (meant(exchange(TUNNEL, TUNNEL_RESPONSE), "tunnel_id is missing"), "tunnel_id is missing"),
+        (meant(exchange(TUNNEL, error(), TUNNEL_RESPONSE), "tunnel_id is missing"), "tunnel_id is missing"),
+        (meant(exchange(TUNNEL, error(), HEARTBEAT_RESPONSE), "tunnel_id is missing"), ""),
+        (meant(exchange(TUNNEL, {**TUNNEL_RESPONSE, "status": "no"}), "tunnel_id is missing"), ""),
+        (exchange(TUNNEL, TUNNEL_RESPONSE), ""),
+        (exchange(None, TUNNEL_RESPONSE), ""),
+    ],
+)
+def test_a_request_counts_as_accepted_in_spite_of_its_mistake(seen: Exchange, mistake: str) -> None:
+    assert accepted_in_spite_of(seen) == mistake
+
+
+@pytest.mark.parametrize(
+    ("requirement", "mistake", "outcome"),
+    [
+        ("CB-TUN-002", "tunnel_id is null", FOLLOWS),
+        ("CB-MSG-004", "tunnel_id is null", FOLLOWS),
+        ("CB-TUN-002", "", FAILED),
+        ("CB-TUN-005", "tunnel_id is null", FAILED),  # the case's own
+        ("CB-ERR-002", "tunnel_id is null", FAILED),
+    ],
+)
+def test_the_answer_to_an_invalid_request_breaks_one_requirement(
+    requirement: str, mistake: str, outcome: Outcome
+) -> None:
+    found = Finding(requirement, FAILED, number=4)
+    assert of_a_mistake(found, mistake, "CB-TUN-005").outcome is outcome
+
+
+def test_other_breaches_of_the_same_answer_follow() -> None:
+    own = Finding("CB-MSG-008", FAILED, number=4)
+    others = [Finding("CB-TUN-002", FAILED, number=4), Finding("CB-TUN-002", FAILED, number=3)]
+    assert [found.outcome for found in of_the_same_exchange(own, others)] == [FOLLOWS, FAILED]
+    assert list(of_the_same_exchange(replace(own, outcome=Outcome.PASSED), others)) == others
+    assert list(of_the_same_exchange(None, others)) == others
+
+
+RUNS = {
+    "a port of any size": (
+        {"CB-TUN-007": ("65536", "64 bits over"), "CB-TUN-010": ("65536", "16 bits over")},
+        ["CB-TUN-010"],
+    ),
+    "any sign": ({"CB-TUN-007": ("negative",), "CB-TUN-010": ("zero", "negative")}, ["CB-TUN-010"]),
+    "converted": (
+        {"CB-TUN-006": ("true", "string"), "CB-TUN-007": ("fraction",), "CB-TUN-010": ("fraction",)},
+        ["CB-TUN-007", "CB-TUN-010"],
+    ),
+    "different mistakes": ({"CB-TUN-007": ("negative",), "CB-TUN-010": ("65536",)}, []),
+    "one more mistake": ({"CB-TUN-007": ("negative",), "CB-TUN-010": ("negative", "65536")}, []),
+    "the second alone": ({"CB-TUN-010": ("negative",)}, []),
+    "fractional times": (
+        {"CB-AUT-005": ("expired-a-fraction",), "CB-AUT-006": ("early-a-fraction",)},
+        ["CB-AUT-006"],
+    ),
+    "seen by other cases": ({"CB-TUN-007": (), "CB-TUN-010": ()}, []),
+    "the tenant of a token": ({"CB-AUT-003": (), "CB-TEN-001": ("missing",)}, ["CB-TEN-001"]),
+    "a token of no tenant": ({"CB-TEN-001": ("missing",)}, []),
+}
+
+
+@pytest.mark.parametrize("run", RUNS)
+def test_one_mistake_of_a_run_breaks_one_requirement(run: str) -> None:
+    kinds, following = RUNS[run]
+    findings = [Finding(requirement, FAILED, kinds=names) for requirement, names in kinds.items()]
+    assert [found.requirement for found in of_a_run(findings) if found.outcome is FOLLOWS] == following
+    assert all(found.reason for found in of_a_run(findings) if found.outcome is FOLLOWS)
