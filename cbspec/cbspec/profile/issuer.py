@@ -82,17 +82,23 @@ class Issuer:
         payload = {name: value for name, value in claims.items() if value is not MISSING}
         return mint(used, payload, {**self._header(), **(headers or {})})
 
-    def forged(self, forgery: Forgery, tenant_id: str, other_tenant: str = "", valid: str = "") -> object:
+    def forged(
+        self, forgery: Forgery, tenant_id: str, other_tenant: str = "", valid: str = "", certificate: bytes = b""
+    ) -> object:
         """Return the value of the member `token` for a forgery, or `MISSING`.
 
         The forgery is made from `valid`, a valid token of `tenant_id` (default: a new one); `other_tenant` is a second
-        tenant that the relay knows. Without the signing key, the profile's ready-made token for the forgery's purpose
-        replaces it. Raises ProfileLacks.
+        tenant that the relay knows, and `certificate` that of its TLS in DER. Without the signing key, the profile's
+        ready-made token for the forgery's purpose replaces it. Raises ProfileLacks.
         """
         if forgery.needs_key and self.key is None:
             return self._replacement(forgery)
         if forgery.needs_other_tenant and not other_tenant:
             raise ProfileLacks("tenants", "a second active tenant (tenants) is needed")
+        if forgery.needs_certificate and not certificate:
+            raise ProfileLacks("target", "the certificate of the relay's TLS is needed, which only a connection shows")
+        if forgery.needs_key_pair and self.key is not None and self.key.symmetric:
+            raise ProfileLacks("tokens.key_file", "a relay that verifies with a public key (tokens.key_file) is needed")
         valid = valid or self.valid(tenant_id)
         materials = Materials(
             valid=valid,
@@ -103,6 +109,7 @@ class Issuer:
             fresh=secrets.token_hex(8),
             other_tenant=other_tenant,
             headers=self._header(),
+            certificate=certificate,
         )
         try:
             return forgery.make(materials)

@@ -9,12 +9,40 @@ from enum import Enum
 from typing import Final
 
 from cbspec.tokens import foreign_keys as foreign
-from cbspec.tokens.jws import CompactJws, dump, encode
+from cbspec.tokens.jws import CompactJws, RawNumber, dump, encode
 from cbspec.tokens.jwt import SigningKey, mint
 
 _ELEVEN_MINUTES: Final = 11 * 60
 _DAY: Final = 24 * 60 * 60
 _GUESSES: Final = ("secret", "changeme", "your-256-bit-secret")  # secrets of examples and forgotten configurations
+_SAMPLES: Final = {  # by name: more secrets of documents, and keys that are no secrets
+    "empty": "",
+    "space": " ",
+    "password": "password",
+    "test": "test",
+    "jwt-io": "a-string-secret-at-least-256-bits-long",
+    "shhhhh": "shhhhh",
+    "your-jwt-secret": "your_jwt_secret",
+    "super-secret": "super-secret",
+    "all-your-base": "AllYourBase",
+    "keyboard-cat": "keyboard cat",
+    "null": "null",
+    "undefined": "undefined",
+    "cloudbridge": "cloudbridge",
+    "zero-bytes": "\0" * 32,
+}
+KNOWN_SECRETS: Final = (*_GUESSES, *_SAMPLES.values())
+"""Secrets that anyone can know."""
+
+_NAMES: Final[Mapping[str, str]] = {"iss": "issuer", "aud": "audience", "sub": "subject", "tenant_id": "tenant"}
+_PUBLIC: Final = {  # by the end of a forgery's name: a form of a public key
+    "pem": "PEM",
+    "pem-without-line-feed": "PEM without line feed",
+    "der": "DER",
+    "raw": "raw bytes",
+    "jwk": "JWK",
+    "base64": "base64 DER",
+}
 _SPELLINGS: Final = {"lower": "none", "capital": "None", "upper": "NONE", "mixed": "nOnE"}
 _INHERITED: Final = {  # properties of every object in JavaScript
     "constructor": "constructor",
@@ -40,7 +68,8 @@ class Materials:
 
     `valid` is a token that the relay accepts, with the claims `claims`, the signing key `key` (None: unknown) and the
     header members `headers` other than algorithm and type. `now` is in seconds since the epoch. `fresh` is a unique
-    text. `other_tenant` is a second tenant that the relay knows (empty: none).
+    text. `other_tenant` is a second tenant that the relay knows (empty: none). `certificate` is that of the relay's TLS
+    in DER (empty: unknown).
     """
 
     valid: str = field(repr=False)
@@ -51,6 +80,7 @@ class Materials:
     fresh: str
     other_tenant: str = ""
     headers: Mapping[str, object] = field(default_factory=dict)
+    certificate: bytes = field(default=b"", repr=False)
 
     @property
     def held(self) -> SigningKey:
@@ -92,7 +122,8 @@ class Forgery:
     """A token that is invalid in one way, and the requirement that demands its refusal.
 
     With `needs_key`, a valid token isn't enough; the profile's ready-made token for `purpose`, if any, can replace the
-    forgery. With `needs_other_tenant`, a second tenant is needed. `also` are the codes other than invalid_token that a
+    forgery. With `needs_other_tenant`, a second tenant is needed; with `needs_certificate`, the relay's certificate;
+    with `needs_key_pair`, a key with a public half. `also` are the codes other than invalid_token that a
     relay may answer, because more than one thing is wrong.
     """
 
@@ -102,6 +133,8 @@ class Forgery:
     make: Make = field(repr=False)
     needs_key: bool = False
     needs_other_tenant: bool = False
+    needs_certificate: bool = False
+    needs_key_pair: bool = False
     purpose: str | None = None
     also: tuple[str, ...] = ()
 
@@ -175,6 +208,28 @@ def _begins(seconds: float) -> Make:
     return with_claims(lambda m: {"nbf": m.in_seconds(seconds)})
 
 
+def _number(claim: str, text: str) -> Make:
+    return with_claims(lambda _: {claim: RawNumber(text)})
+
+
+def _wrapped(claim: str, seconds: int, bits: int) -> Make:
+    """Set a time that is `seconds` from now for a relay that keeps so many bits of it, and an age away."""
+    return with_claims(lambda m: {claim: int(m.in_seconds(seconds)) + (2**bits if claim == "nbf" else -(2**bits))})
+
+
+def _signed_by_name(claim: str) -> Make:
+    def make(m: Materials) -> str:
+        valid = CompactJws.split(m.remint({claim: m.claims.get(claim, f"cbspec-{claim}")}))
+        return foreign.sign_by_known(m.held, valid, str(valid.claims[claim]).encode())
+
+    return make
+
+
+def _signed_by_key_id(m: Materials) -> str:
+    name = str(m.headers.get("kid") or f"cbspec-{m.fresh}")
+    return foreign.sign_by_known(m.held, foreign.with_headers(m.parts, kid=name), name.encode())
+
+
 def _signed_by_guess(guess: str) -> Make:
     return lambda m: foreign.sign_by_guess(m.held, m.parts, guess)
 
@@ -187,6 +242,31 @@ def _brings(what: str) -> str:
     return f"The token is signed by a key of ours, and its header {what}."
 
 
+_LONG_PAST: Final = {
+    "minus-one": "-1",
+    "minus-2-31": str(-(2**31) - 1),
+    "minus-2-63": str(-(2**63) - 1),
+    "minus-zero": "-0.0",
+    "half-a-second": "0.5",
+    "an-exponent": "1e3",
+    "1e-400": "1e-400",
+    "minus-1e309": "-1e309",
+}
+_FAR_AHEAD: Final = {
+    "2-32": str(2**32),
+    "2-53": str(2**53 + 1),
+    "2-63": str(2**63),
+    "2-64": str(2**64),
+    "1e18": "1e18",
+    "1e309": "1e309",
+}
+_CERTIFICATE: Final = {
+    f"certificate-{name}": f"certificate {form}"
+    for name, form in {
+        **{name: _PUBLIC[name] for name in ("pem", "pem-without-line-feed", "der")},
+        "x5c": "x5c",
+    }.items()
+}
 _Rows = Mapping[str, tuple[str, Make]]  # by name: sentence and function
 
 _TENANTS: Final[_Rows] = {  # the function returns the name
@@ -218,10 +298,33 @@ _TABLE: Final[Mapping[str, _Rows]] = {
         "expired-a-day": ("The token expired a day ago.", _expires(-_DAY)),
         "expired-a-fraction": ("The token expired 690.5 seconds ago.", _expires(-_ELEVEN_MINUTES - 30.5)),
         "expired-at-zero": ("The token expired at the time 0, in 1970.", with_claims(lambda _: {"exp": 0})),
+        **{
+            f"expired-at-{name}": (f"The token expired at the time {text}.", _number("exp", text))
+            for name, text in _LONG_PAST.items()
+        },
+        **{
+            f"expired-wrapped-{bits}": (
+                f"The token expired an age ago, at a time that differs from the right one by 2^{bits} seconds.",
+                _wrapped("exp", 3600, bits),
+            )
+            for bits in (32, 64)
+        },
     },
     "CB-AUT-006": {
         "early-11-minutes": ("The token becomes valid in eleven minutes.", _begins(_ELEVEN_MINUTES)),
         "early-a-day": ("The token becomes valid in a day.", _begins(_DAY)),
+        "early-a-fraction": ("The token becomes valid in 690.5 seconds.", _begins(_ELEVEN_MINUTES + 30.5)),
+        **{
+            f"early-{name}": (f"The token becomes valid at the time {text}.", _number("nbf", text))
+            for name, text in _FAR_AHEAD.items()
+        },
+        **{
+            f"early-wrapped-{bits}": (
+                f"The token becomes valid in an age, at a time that differs from the right one by 2^{bits} seconds.",
+                _wrapped("nbf", -60, bits),
+            )
+            for bits in (32, 64)
+        },
     },
     "CB-AUT-007": {
         "payload-other-subject": (
@@ -267,6 +370,18 @@ _TABLE: Final[Mapping[str, _Rows]] = {
             )
             for guess in _GUESSES
         },
+        **{
+            f"known-{name}": (
+                f"The token is signed with the secret {json.dumps(text)}.",
+                lambda m, text=text: foreign.sign_by_known(m.held, m.parts, text.encode()),  # type: ignore[misc]
+            )
+            for name, text in _SAMPLES.items()
+        },
+        **{
+            f"known-{name}": (f"The token is signed with its own {name}'s name as the secret.", _signed_by_name(claim))
+            for claim, name in _NAMES.items()
+        },
+        "known-key-id": ("The token is signed with its own key id (kid) as the secret.", _signed_by_key_id),
     },
     "CB-AUT-010": {
         f"none-{style}-{what}": (
@@ -281,6 +396,14 @@ _TABLE: Final[Mapping[str, _Rows]] = {
             "The header names RS256 for an HMAC with the secret, or HS256 for an HMAC with the public key.",
             lambda m: foreign.confuse(m.held, m.parts),
         ),
+        **{
+            f"public-key-{name}-as-secret": (
+                f"The token is an HMAC (HS256) with the public key of the relay's token key, as {form}.",
+                lambda m, form=form: foreign.sign_by_public_key(m.held, m.parts, form),  # type: ignore[misc]
+            )
+            for name, form in _PUBLIC.items()
+            if name != "pem"
+        },
         "algorithm-renamed": (
             "The header names ES256 (or EdDSA, if the key is for ES256) for the signature of the right key.",
             lambda m: foreign.rename(m.held, m.parts),
@@ -318,6 +441,14 @@ _TABLE: Final[Mapping[str, _Rows]] = {
         "type-object": ("The token is an empty object.", lambda _: {}),
         "type-object-of-token": ("The token is an object that contains a valid token.", lambda m: {"token": m.valid}),
     },
+    "CB-AUT-018": {
+        f"tls-{'' if form.startswith('certificate') else 'public-key-'}{name}-as-secret": (
+            f"The token is an HMAC (HS256) with the {what} of the relay's TLS, as {form.removeprefix('certificate ')}.",
+            lambda m, form=form: foreign.sign_by_certificate(m.certificate, m.parts, form),  # type: ignore[misc]
+        )
+        for what, forms in (("public key", _PUBLIC), ("certificate", _CERTIFICATE))
+        for name, form in forms.items()
+    },
     "CB-TEN-001": {
         "tenant-missing": ("The token's tenant is missing.", with_tenant(lambda _: MISSING)),
         "tenant-null": ("The token's tenant is null.", with_tenant(lambda _: None)),
@@ -334,7 +465,10 @@ _TABLE: Final[Mapping[str, _Rows]] = {
     },
 }
 _NEEDS_KEY: Final = {"CB-AUT-005", "CB-AUT-006", "CB-TEN-001", "CB-TEN-002"}
+_KEY_PAIR: Final = {f"public-key-{name}-as-secret" for name in _PUBLIC if name != "pem"}
 _NEEDS_KEY_ALSO: Final = {
+    *_KEY_PAIR,
+    *(f"known-{name}" for name in (*_SAMPLES, *_NAMES.values(), "key-id")),
     *("signature-of-another-token", "public-key-as-secret", "algorithm-renamed"),
     *(f"guessed-{guess}" for guess in _GUESSES),
 }
@@ -354,6 +488,8 @@ FORGERIES: Final[tuple[Forgery, ...]] = tuple(
         make,
         needs_key=requirement in _NEEDS_KEY or name in _NEEDS_KEY_ALSO,
         needs_other_tenant=name == "payload-other-tenant",
+        needs_certificate=requirement == "CB-AUT-018",
+        needs_key_pair=name in _KEY_PAIR,
         purpose=_PURPOSES.get(name),
         also=("tenant_not_found",) if name == "payload-array" else (),  # an array has no tenant either
     )

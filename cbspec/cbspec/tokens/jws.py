@@ -7,12 +7,22 @@ from __future__ import annotations
 
 import base64
 import json
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Final, Self
 
 LONGEST_NAME: Final = 256
 """Characters of an unverified token's tenant or subject that are kept: thousands of names are in memory."""
+
+_MARK: Final = "\x1f"  # begins and ends the text of a number until it is written
+_MARKED: Final = re.compile(rb'"\\u001f(.*?)\\u001f"')
+
+
+class RawNumber(str):
+    """The JSON text of a number that Python can't write, such as 1e309."""
+
+    __slots__ = ()
 
 
 def encode(data: bytes) -> str:
@@ -90,7 +100,10 @@ def _shortened(name: object) -> str:
 
 def dump(members: Mapping[str, object]) -> bytes:
     """Return header members or claims as JSON without white space, as in most tokens."""
-    return json.dumps(dict(members), separators=(",", ":")).encode()
+    marked = {
+        name: f"{_MARK}{value}{_MARK}" if isinstance(value, RawNumber) else value for name, value in members.items()
+    }
+    return _MARKED.sub(rb"\1", json.dumps(marked, separators=(",", ":"), allow_nan=False).encode())
 
 
 def _members(data: bytes, name: str) -> dict[str, object]:

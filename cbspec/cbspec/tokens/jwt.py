@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -22,6 +21,8 @@ from cryptography.hazmat.primitives.serialization import (
     load_pem_public_key,
 )
 from jwt.algorithms import HMACAlgorithm
+
+from cbspec.tokens.jws import dump
 
 # HMAC pads a short key with zero bytes (RFC 2104, 2). A secret is padded here already, so that PyJWT doesn't warn.
 _HMAC_BLOCK: Final = {"HS256": 64, "HS384": 128, "HS512": 128}
@@ -177,8 +178,7 @@ def pem(private: PrivateKeyTypes) -> bytes:
 
 def mint(key: SigningKey, claims: Mapping[str, object], headers: Mapping[str, object] | None = None) -> str:
     """Return a token with the claims, which are not checked."""
-    payload = json.dumps(dict(claims), separators=(",", ":"), allow_nan=False).encode()
-    return _signer().encode(payload, key.private, key.algorithm, dict(headers or {}))
+    return _signer().encode(dump(claims), key.private, key.algorithm, dict(headers or {}))
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,6 +5,7 @@ So the verdict "fixed" never rests on steps that lack the cause of the failure. 
 
 from __future__ import annotations
 
+import contextlib
 import shutil
 import subprocess
 import sys
@@ -17,15 +18,18 @@ from enum import StrEnum
 from pathlib import Path
 
 from cbspec.profile.issuer import Issuer
-from cbspec.profile.profile import Profile
+from cbspec.profile.profile import Endpoint, Profile
 from cbspec_conformance import PYTEST_OPTIONS, SUITE
 from cbspec_conformance.failures.failure import Failure
 from cbspec_conformance.failures.recipes import Recipes
 from cbspec_conformance.judging.errors import Inconclusive, NotExercised
-from cbspec_conformance.probe.tcp import tcp_connect
+from cbspec_conformance.probe.tcp import Unreachable, tcp_connect
+from cbspec_conformance.probe.wire import HandshakeFailure
+from cbspec_conformance.record.transcript import Transcript
 from cbspec_conformance.replay import standalone
 from cbspec_conformance.replay.script import FailureScript
 from cbspec_conformance.reporting.results import Results, read_results
+from cbspec_conformance.target.connector import Connector, LifeSigns
 from cbspec_conformance.target.tokens import TokenSource
 
 
@@ -113,7 +117,7 @@ def play(failure: Failure, profile: Profile, script: Path) -> ReplayOutcome:
     """Play a failure's steps on a relay with a script, which is written to the file `script`."""
     if failure.expectation is None or failure.steps is None:
         return _NO_STEPS
-    source = TokenSource(profile, Issuer(profile.tokens, time.time), Recipes())
+    source = TokenSource(profile, Issuer(profile.tokens, time.time), Recipes(), lambda: _certificate(profile))
     try:
         code, output = FailureScript(failure, failure.expectation, source, profile).run(script)
     except (Inconclusive, NotExercised) as error:
@@ -125,6 +129,14 @@ def play(failure: Failure, profile: Profile, script: Path) -> ReplayOutcome:
     if code == standalone.ABSENT:
         return ReplayOutcome(ReplayVerdict.FIXED, "the steps no longer show it", exchange)
     return ReplayOutcome(ReplayVerdict.UNCLEAR, output[-1].removeprefix("can't tell: "), exchange)
+
+
+def _certificate(profile: Profile) -> bytes:
+    """Return the certificate of the relay's TLS, or none if no connection shows it."""
+    connector = Connector(profile, Transcript(time), LifeSigns())
+    with contextlib.suppress(Unreachable, HandshakeFailure):
+        connector.open(profile.target.address or Endpoint("", 0), "tcp", usual=False).close(0.0)
+    return connector.certificate
 
 
 def replay(failures: Sequence[Failure], profile: Profile, options: Sequence[str]) -> list[ReplayOutcome]:

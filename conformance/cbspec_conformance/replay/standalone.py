@@ -16,7 +16,7 @@ import socket
 import ssl
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 FAILURE: dict[str, Any] = {}
@@ -165,13 +165,22 @@ def unbase64url(text: str) -> bytes:
     return base64.urlsafe_b64decode(text + "=" * (-len(text) % 4))
 
 
-def signed(header: dict[str, Any], claims: dict[str, Any], secret: str, signature: bytes | None = None) -> str:
-    """Return a token with an HS256 signature, or with another signature."""
+def signed(
+    header: dict[str, Any],
+    claims: dict[str, Any],
+    secret: str,
+    signature: bytes | None = None,
+    numbers: Sequence[str] = (),
+) -> str:
+    """Return a token with an HS256 signature, or with another one; `numbers` are claims to write as numbers."""
 
     def base64url(data: bytes) -> str:
         return base64.urlsafe_b64encode(data).rstrip(b"=").decode()
 
-    text = ".".join(base64url(json.dumps(part, separators=(",", ":")).encode()) for part in (header, claims))
+    parts = [json.dumps(part, separators=(",", ":")) for part in (header, claims)]
+    for name in numbers:
+        parts[1] = parts[1].replace(f'"{name}":"{claims[name]}"', f'"{name}":{claims[name]}')
+    text = ".".join(base64url(part.encode()) for part in parts)
     if signature is None:
         signature = hmac.new(secret.encode(), text.encode(), hashlib.sha256).digest()
     return f"{text}.{base64url(signature)}"
@@ -203,9 +212,10 @@ class StandaloneTokens:
         later = {name: now + seconds for name, seconds in recipe.get("in_seconds", {}).items()}
         changed = {**json.loads(claims), **recipe.get("claims", {}), **later}
         kept = {name: value for name, value in changed.items() if name not in recipe.get("without", ())}
-        key = secret if recipe["signature"] == "right" else recipe.get("secret") or secrets.token_hex(32)
-        change = SIGNATURES.get(recipe["signature"])
-        return signed({**json.loads(header), **recipe.get("header", {})}, kept, key, change(old) if change else None)
+        key = secret if recipe["signature"] == "right" else recipe.get("secret", secrets.token_hex(32))
+        change, numbers = SIGNATURES.get(recipe["signature"]), recipe.get("numbers", ())
+        headers = {**json.loads(header), **recipe.get("header", {})}
+        return signed(headers, kept, key, change(old) if change else None, numbers)
 
     def data(self, entry: dict[str, Any]) -> bytes:
         """Return the bytes of a text, with values for its placeholders."""

@@ -46,13 +46,17 @@ class LifeSigns:
 
 
 class Connector:
-    """Opens connections to the relay of a profile, all recorded in one transcript."""
+    """Opens connections to the relay of a profile, all recorded in one transcript.
+
+    `certificate` is the relay's, in DER; empty before the first connection.
+    """
 
     def __init__(self, profile: Profile, transcript: Transcript, signs: LifeSigns) -> None:
         self._profile = profile
         self._transcript = transcript
         self._signs = signs
         self._count = 0
+        self.certificate = b""
 
     @property
     def server_name(self) -> str:
@@ -98,6 +102,7 @@ class Connector:
             if usual and (isinstance(error, Unreachable) or (context is None and error.timed_out)):
                 self._signs.trouble = error
             raise
+        self.certificate = wire.tls.ssl_object.getpeercert(binary_form=True) or b""
         framer = self._websocket(wire, endpoint) if transport == "websocket" else StreamFramer(max_message=LARGEST)
         return Channel(wire, framer, self._transcript)
 

@@ -101,9 +101,9 @@ class RelayUnderTest:
         self.signs = LifeSigns()
         self.needs = Preconditions(profile, facts)
         self.room = Room(profile, shared.locks, shared.pace)
-        self.tokens = TokenSource(profile, shared.issuer, recipes)
-        self.log = FindingsLog(self.transcript, case, str(profile.target.address or ""), recipes, requirement)
         self.connector = Connector(profile, self.transcript, self.signs)
+        self.tokens = TokenSource(profile, shared.issuer, recipes, lambda: self.connector.certificate)
+        self.log = FindingsLog(self.transcript, case, str(profile.target.address or ""), recipes, requirement)
         self._secrets = secrets_of(profile, getattr(profile.main_tenant, "id", ""))
 
     def learn(self, facts: Facts) -> None:

@@ -25,9 +25,15 @@ def secrets_of(profile: Profile, own: str) -> tuple[str, ...]:
 
 
 class TokenSource:
-    """Makes tokens for the tenants of a profile. Every method raises NotExercised if the profile lacks the key."""
+    """Makes tokens for the tenants of a profile. Every method raises NotExercised if the profile lacks the key.
 
-    def __init__(self, profile: Profile, issuer: Issuer, recipes: Recipes) -> None:
+    `certificate` returns the certificate of the relay's TLS in DER, as far as it is known.
+    """
+
+    def __init__(
+        self, profile: Profile, issuer: Issuer, recipes: Recipes, certificate: Callable[[], bytes] = bytes
+    ) -> None:
+        self._certificate = certificate
         self._profile = profile
         self._issuer = issuer
         self._recipes = recipes
@@ -53,7 +59,7 @@ class TokenSource:
         """Return a forged token, made from the main tenant's `valid` one."""
         main, second = self._profile.main_tenant, self._profile.second_tenant
         names = main.id if main else "", second.id if second else ""
-        token = _exercised(lambda: self._issuer.forged(forgery, *names, valid))
+        token = _exercised(lambda: self._issuer.forged(forgery, *names, valid, self._certificate()))
         self._recipes.forged(token, forgery.name, valid)
         return token
 
