@@ -26,6 +26,7 @@ CHAPTER_FILES = {"MSG": "notes/test_utf8_json.py", "ROB": "notes/test_hostile_in
 PROPERTIES = {
     "relay/error_codes/test_limits_model.py": ("LIM", "CON", "BUF"),
     "relay/message_types/test_5_error.py": ("MSG",),
+    "relay/message_types/test_extra_members.py": ("AUT", "TUN"),
     "relay/message_types/test_near_misses.py": ("HEL", "AUT", "TUN", "TEN"),
     "relay/notes/test_websocket.py": ("MSG",),
     "relay/notes/test_any_spelling.py": ("MSG",),

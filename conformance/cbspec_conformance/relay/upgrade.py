@@ -38,16 +38,17 @@ def upgrade(
     path: str = "",
     headers: Mapping[str, str] | None = None,
     cut: Callable[[bytes], list[bytes]] | None = None,
+    respell: Callable[[str], str] = str,
 ) -> Response:
     """Send an opening handshake on a new connection and return the response. Raises Inconclusive without one.
 
-    `headers` are added to the usual ones or replace them; an empty one is left out. `cut` splits the handshake into
-    pieces, each in a TLS record of its own.
+    `headers` are added to the usual ones or replace them; an empty one is left out. `respell` changes the text of the
+    handshake. `cut` splits it into pieces, each in a TLS record of its own.
     """
     session = relay.connect(at=at, transport="tcp")
     key = base64.b64encode(os.urandom(16)).decode()
     path = path or relay.profile.target.websocket_path
-    text = opening_request(str(relay.endpoint), path, key=key, headers=headers)
+    text = respell(opening_request(str(relay.endpoint), path, key=key, headers=headers).decode()).encode()
     for number, piece in enumerate(cut(text) if cut else [text]):
         time.sleep(_APART if number else 0)
         session.send_unanswered(piece)

@@ -7,6 +7,7 @@ the name after "@".
 
 from __future__ import annotations
 
+import hmac
 import json
 import re
 import zlib
@@ -15,7 +16,7 @@ from dataclasses import replace
 from typing import Any, NamedTuple
 
 from cbspec.profile.target import Rate, Tenant
-from cbspec.tokens.jws import CompactJws, encode
+from cbspec.tokens.jws import CompactJws, RawNumber, encode
 from cbspec.tokens.jwt import SigningKey
 from cbspec_simulator.settings.config import Config
 from cbspec_simulator.variations.parts import Change
@@ -134,6 +135,13 @@ def _token(signature: bytes | None = None, payload: Mapping[str, object] | None 
 
 def _by(secret: str) -> SigningKey:
     return SigningKey.hmac(secret)
+
+
+def _by_hmac(secret: bytes, kid: str = "", **claims: object) -> str:
+    """Return a token whose HMAC has any secret."""
+    valid = CompactJws.split(token(**claims))
+    header = {**valid.headers, **({"kid": kid} if kid else {})}
+    return str(CompactJws.signed(header, valid.payload, lambda data: hmac.digest(secret, data, "sha256")))
 
 
 def _half_signature() -> bytes:
@@ -257,6 +265,39 @@ CONVERSATIONS = {
             *("", 5, None, [token()], ...),
         )
     ),
+    "times": Dialogue(
+        with_tokens(
+            *(token(exp=RawNumber(text)) for text in ("-1", "0.5", f"{NOW + 60 - 2**32}", "1e309", f"{2**33}")),
+            *(token(nbf=RawNumber(text)) for text in (f"{NOW - 60 + 2**32}", "1e309", f"{2**54}")),
+            *(token(exp=NOW + 60.5), token(exp=str(NOW + 60)), token(iat="x")),
+        )
+    ),
+    "known secrets": Dialogue(
+        with_tokens(
+            *(_by_hmac(text) for text in (b"", b" ", b"a-string-secret-at-least-256-bits-long")),
+            *(_by_hmac(b"name", kid="name"), _by_hmac(b"name", iss="name")),
+        )
+    ),
+    "hostile tokens": Dialogue(
+        [
+            ("1", HELLO, {"type": "auth", "token": encode(b"[" * 2000) + ".."}),
+            ("2", HELLO, {"type": "auth", "token": "A" * 60_001}),
+            ("3", HELLO, {"type": "auth", "token": token(exp=RawNumber("1e309"))}),
+            ("4", HELLO, b'{"type":"heartbeat","x":[[[1]]]}\n'),
+            ("5", HELLO),
+        ]
+    ),
+    "more members": Dialogue(
+        [
+            ("1", HELLO, {**auth(), "tenant_id": "b", "client_id": "x"}, tunnel("t", "a"), tunnel("t", "b")),
+            ("2", HELLO, {**auth(), "token": "bad", "status": "ok"}, tunnel()),
+            ("3", {**HELLO, "token": "x", "tenant_id": "a"}, tunnel()),
+            ("4", HELLO, {**tunnel(), "token": "x"}),
+            ("5", *opened(), {**BEAT, "tenant_id": "b"}, tunnel("t", "b")),
+            ("6", *opened(), {**tunnel("t", "b"), "role": "admin"}, {**tunnel("u", "b"), "token": "x", "tenant": "b"}),
+            ("7", *opened("tunnels", "t", "u"), {**tunnel("v", "tunnels"), "force": True}),
+        ]
+    ),
     "expiry": Dialogue([("1", *opened(), 61, BEAT)]),
     "tenants": Dialogue(
         with_tokens(*map(token, ("zzz", "ab", "x-a", " a", "*", "A", "asleep", "", None, ["a"], "b", "x" * 300)))
@@ -323,6 +364,12 @@ CONVERSATIONS = {
             ("w6", HELLO, tunnel()),
             ("w7", HELLO, {"type": "auth", "token": _token(bytes(32))}),
             ("w8", {"type": "hello"}),
+            ("w9", UPGRADE.lower().replace(b"get / http", b"GET / HTTP") + b"\r\n"),
+            ("w10", UPGRADE.replace(b": Upgrade", b": keep-alive, Upgrade") + b"\r\n"),
+            ("w11", UPGRADE.replace(b": Upgrade", b": keep-alive\r\nConnection: Upgrade") + b"\r\n"),
+            ("w12", UPGRADE.replace(b": websocket", b": WebSocket") + b"\r\n"),
+            ("w13", UPGRADE + b"Origin: x\r\nX: " + b"x" * 600 + b"\r\n\r\n"),
+            ("w14", UPGRADE.replace(b"GET /", b"GET /?x") + b"\r\n"),
         ]
     ),
     "tunnel limit": Dialogue(

@@ -14,11 +14,13 @@ import pytest
 from cryptography import x509
 
 from cbspec.tls_contexts import legacy_client_context
+from cbspec.tokens.foreign_keys import PUBLIC_FORMS, sign_by_certificate
+from cbspec.tokens.jws import CompactJws
 from cbspec_simulator import Behaviour, Config, ConfigError, Simulator, arranged, varied
 from cbspec_simulator.relay.behaviour import OtherConnection
 from cbspec_simulator.settings.config import Listen
 from tests.support.client import PATIENCE, AsyncClient, RawClient, context, tunnel, until
-from tests.support.messages import BEAT, HELLO, line
+from tests.support.messages import BEAT, HELLO, line, token
 
 Address = tuple[str, int]
 CONFIG = Config(listen=Listen(port=0))
@@ -111,6 +113,25 @@ def _resumed(address: Address) -> object:
     return answer
 
 
+def _keyed(address: Address) -> object:
+    """Return the answers to HMACs keyed with each form of the certificate and its public key."""
+    forms = [*PUBLIC_FORMS, "certificate PEM", "certificate DER", "certificate x5c"]
+    answers = []
+    for form in forms:
+        with (
+            socket.create_connection(address, timeout=PATIENCE) as raw,
+            context().wrap_socket(raw, server_hostname="localhost") as tls,
+        ):
+            certificate = tls.getpeercert(binary_form=True) or b""
+            forged = sign_by_certificate(certificate, CompactJws.split(token()), form)
+            tls.sendall(_HELLO + line({"type": "auth", "token": forged}))
+            answer = b""
+            while answer.count(b"\n") < 2:
+                answer += tls.recv(1000)
+            answers.append(b"auth_response" in answer)
+    return answers
+
+
 def _others(address: Address) -> object:
     """Return whether connections are served during another one's handshake, and after a broken record."""
     found: list[object] = []
@@ -156,6 +177,10 @@ _OBSERVATIONS: dict[Callable[[Address], object], tuple[str, ...]] = {
     _transports: ("tcp-only", "websocket-only"),
     _writing: ("dribble", "trickle", "split-records", "merged-answers", "slow", "jittery", "no-close-notify"),
     _resumed: ("resumed-session-authenticated",),
+    _keyed: (
+        *("tls-public-key-as-secret", "tls-public-key-trimmed-as-secret", "tls-public-key-der-as-secret"),
+        *("tls-public-key-raw-as-secret", "tls-certificate-as-secret"),
+    ),
     _crash: ("deep-nesting-closes-all",),
     _host: ("ipv6",),
     _others: (

@@ -13,7 +13,7 @@ from hypothesis.strategies import SearchStrategy
 
 from cbspec.profile.profile import Tenant
 from cbspec.tokens.forgery import FORGERIES, MISSING, Forgery
-from cbspec.tokens.jws import CompactJws
+from cbspec.tokens.jws import CompactJws, RawNumber
 from cbspec_conformance.judging import judge
 from cbspec_conformance.judging.errors import Broken, Inconclusive, NotExercised
 from cbspec_conformance.judging.observing import ACCEPTED, CLOSED, OPEN, reaction
@@ -41,6 +41,23 @@ _UNUSUAL: dict[str, dict[str, dict[str, Any]]] = {
     "CB-AUT-107": {"missing": {"claims": {"sub": MISSING}}, "empty": {"claims": {"sub": ""}}},
     "CB-AUT-108": {"": {"headers": {"crit": ["urn:cbspec:unknown"], "urn:cbspec:unknown": True}}},
     "CB-AUT-112": {"": {"times": {"iat": 660}}},
+    "CB-AUT-113": {
+        f"exp {text}": {"claims": {"exp": RawNumber(text)}}
+        for text in (f"{2**31}", f"{2**32}", f"{2**53 + 1}", f"{2**63}", f"{2**64}", "4102444800.5", "1e18", "1e309")
+    },
+    "CB-AUT-114": {
+        **{
+            f"{claim} {text}": {"claims": {claim: RawNumber(text)}}
+            for claim in ("nbf", "iat")
+            for text in ("-1", "0", "0.5", "-1e309", *(("1e309",) if claim == "iat" else ()))
+        },
+        "iat a text": {"claims": {"iat": "0"}},
+        "iat null": {"claims": {"iat": None}},
+        "nbf a text": {"claims": {"nbf": "0"}},
+        "exp a text in the future": {"claims": {"exp": "4102444800"}},
+        "exp a text in the past": {"claims": {"exp": "1000000000"}},
+        "exp null": {"claims": {"exp": None}},
+    },
 }
 """Signed tokens with other claims, times (in seconds from now), headers or algorithm than usual."""
 
@@ -62,7 +79,7 @@ def test_auth_response_is_valid(relay: RelayUnderTest, identifier: str) -> None:
 
 @requirements(
     *("CB-AUT-005", "CB-AUT-006", "CB-AUT-007", "CB-AUT-008", "CB-AUT-009", "CB-AUT-010"),
-    *("CB-AUT-011", "CB-AUT-012", "CB-AUT-013", "CB-AUT-014", "CB-AUT-015"),
+    *("CB-AUT-011", "CB-AUT-012", "CB-AUT-013", "CB-AUT-014", "CB-AUT-015", "CB-AUT-018"),
 )
 def test_forged_tokens_are_refused(relay: RelayUnderTest, identifier: str) -> None:
     """Send every forgery of a requirement, each on a new connection; expect invalid_token.
@@ -216,7 +233,9 @@ def test_after_a_refused_auth(relay: RelayUnderTest) -> None:
     relay.log.saw(CLOSED if seen == CLOSED else f"{OPEN}, a good token is {seen}")
 
 
-@requirements("CB-AUT-104", "CB-AUT-105", "CB-AUT-106", "CB-AUT-107", "CB-AUT-108", "CB-AUT-112")
+@requirements(
+    "CB-AUT-104", "CB-AUT-105", "CB-AUT-106", "CB-AUT-107", "CB-AUT-108", "CB-AUT-112", "CB-AUT-113", "CB-AUT-114"
+)
 def test_unusual_tokens(relay: RelayUnderTest, identifier: str) -> None:
     """Send signed tokens with unusual claims, headers or algorithms, and record the reactions."""
     now = int(time.time())

@@ -5,13 +5,17 @@ from __future__ import annotations
 import contextlib
 import time
 from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Literal
 
 import pytest
 
+from cbspec.protocol.framing import StreamFramer
+from cbspec.tokens.jws import CompactJws, dump
 from cbspec_conformance.judging import judge
 from cbspec_conformance.judging.errors import Broken, Inconclusive, NotExercised
 from cbspec_conformance.probe.client_hello import client_hello
-from cbspec_conformance.probe.session import ProbeSession
+from cbspec_conformance.probe.session import ProbeSession, frames, spell
 from cbspec_conformance.probe.tcp import Unreachable, tcp_connect
 from cbspec_conformance.probe.wire import HandshakeFailure
 from cbspec_conformance.relay.requests import every_byte, with_tunnel
@@ -32,49 +36,122 @@ _BETWEEN = 0.01  # seconds between two heartbeats while the relay reads hostile 
 _A_WHILE = 0.05  # seconds in which most relays read half a megabyte that draws no answer
 
 
-def _deep(levels: int) -> bytes:
-    return b'{"type":' + b"[" * levels + b"]" * levels + b"}\n"
+@dataclass(frozen=True, slots=True)
+class Hostile:
+    """Hostile input: whole messages, the beginning of one, or an action on the connection.
+
+    `messages` are texts, or functions that make them; `begun` is a text without its end, which is sent byte by byte
+    with `slow`. Over WebSocket, a message is a frame, and one without its end a fragment. `before` is the step before
+    which it is sent. Input that need not be answered is `read` by most relays after so many seconds; the other inputs
+    end in an error or a close, and their effect on other clients may show only then.
+    """
+
+    messages: tuple[bytes | Callable[[RelayUnderTest], bytes], ...] = ()
+    begun: bytes = b""
+    slow: bool = False
+    act: Callable[[ProbeSession], object] | None = None
+    before: Literal["hello", "auth", ""] = ""
+    read: float | None = None
+
+    def send(self, relay: RelayUnderTest, session: ProbeSession) -> None:
+        """Send the input."""
+        texts = [text if isinstance(text, bytes) else text(relay) for text in self.messages]
+        data = b"".join(map(session.encode, texts)) if len(texts) > 1 else b""
+        for piece in [data] if data else [piece for text in texts for piece in _pieces(session, text)]:
+            if not session.ended:
+                session.send_unanswered(piece)
+        if self.begun:
+            begun = self.begun if isinstance(session.framer, StreamFramer) else frames([self.begun, b""])[0]
+            for piece in every_byte(begun) if self.slow else [begun]:
+                session.send_unanswered(piece, cut=True)
+        if self.act is not None:
+            self.act(session)
 
 
-def _huge(session: ProbeSession) -> None:
-    for piece in (b'{"type":"', *[b"x" * _MIB] * 8, b'"}\n'):
-        if not session.ended:
-            session.send_unanswered(piece)
+def _pieces(session: ProbeSession, text: bytes) -> list[bytes]:
+    """Return the bytes of a message, a very long one in several pieces: fragments over WebSocket."""
+    parts = [text[at : at + _MIB] for at in range(0, len(text), _MIB)]
+    if len(parts) == 1:
+        return [session.encode(text)]
+    return [*parts, b"\n"] if isinstance(session.framer, StreamFramer) else frames(parts)
 
 
-def _slow(session: ProbeSession) -> None:
-    for byte in every_byte(b'{"type":"hea'):
-        session.send_unanswered(byte)
+def _deep(levels: int, before: bytes = b'{"type":', after: bytes = b"}") -> bytes:
+    return before + b"[" * levels + b"]" * levels + after
 
 
-_HOSTILE: dict[str, bytes | Callable[[ProbeSession], None]] = {
-    "huge": _huge,
-    "half-a-huge-message": b'{"type":"' + b"x" * (_MIB // 2),
+def _auth(token: str) -> bytes:
+    return spell({"type": "auth", "token": token})
+
+
+def _valid(relay: RelayUnderTest) -> CompactJws:
+    try:
+        parts = CompactJws.split(relay.tokens.valid(relay.tenant))
+        _ = parts.claims
+    except ValueError:
+        raise NotExercised("the ready-made token is no readable JWT; give tokens.secret or tokens.key_file") from None
+    return parts
+
+
+def _token(*, header: bytes = b"", payload: bytes = b"") -> Callable[[RelayUnderTest], bytes]:
+    """Return a function that makes an auth whose token has another header or payload, signed if the key is known."""
+
+    def make(relay: RelayUnderTest) -> bytes:
+        valid, key = _valid(relay), relay.tokens.key
+        made = replace(valid, header=header or valid.header, payload=payload or valid.payload)
+        return _auth(str(replace(made, signature=key.sign(made.signing_input)) if key else made))
+
+    return make
+
+
+def _claim(name: str, text: bytes) -> Callable[[RelayUnderTest], bytes]:
+    """Return a function that makes an auth whose valid token has one more claim, as JSON text."""
+
+    def make(relay: RelayUnderTest) -> bytes:
+        claims = _valid(relay).claims
+        claims.pop(name, None)
+        return _token(payload=dump(claims)[:-1] + b',"' + name.encode() + b'":' + text + b"}")(relay)
+
+    return make
+
+
+_HOSTILE: dict[str, Hostile] = {
+    "huge": Hostile((b'{"type":"' + b"x" * 8 * _MIB + b'"}',)),
+    "half-a-huge-message": Hostile(begun=b'{"type":"' + b"x" * (_MIB // 2), read=_A_WHILE),
     # Several depths: a relay that refuses a long message for its length doesn't parse it.
-    "deep": _deep(100_000),
-    "deep-in-64-kib": _deep(30_000),
-    "deep-in-16-kib": _deep(8_000),
-    "deep-open": b'{"a":' * 100_000 + b"\n",
-    "half-a-message": b'{"type":"tunnel_info","tunnel_id":"',
-    "not-an-object": b'[]\n1\nnull\n""\n',
-    "random": bytes((i * 167 + 13) % 256 for i in range(4096)) + b"\n",
-    "nul-bytes": b"\0" * 4096 + b"\n",
-    "many-lines": b"\n" * 100_000,
-    "long-number": b'{"type":"heartbeat","x":' + b"9" * 10_000 + b"}\n",
-    "many-members": b'{"type":"heartbeat"' + b',"a":1' * 20_000 + b"}\n",
-    "reset": lambda session: session.wire.reset(),
-    "slow": _slow,
-    "wrong-tls-record": lambda session: session.wire.send_raw(b"\x17\x03\x03\x00\x10" + b"\0" * 16),
+    "deep": Hostile((_deep(100_000),)),
+    "deep-in-64-kib": Hostile((_deep(30_000),)),
+    "deep-in-16-kib": Hostile((_deep(8_000),)),
+    "deep-open": Hostile((b'{"a":' * 100_000,)),
+    "deep-in-a-member": Hostile((_deep(6_000, b'{"type":"heartbeat","x":'),)),
+    "deep-objects-in-a-member": Hostile((b'{"type":"heartbeat","x":' + b'{"a":' * 6_000 + b"1" + b"}" * 6_001,)),
+    "deep-before-hello": Hostile(
+        (_deep(6_000, b'{"type":"hello","version":"1.0","features":[],"x":'),), before="hello"
+    ),
+    "half-a-message": Hostile(begun=b'{"type":"tunnel_info","tunnel_id":"', read=0.0),
+    "not-an-object": Hostile((b"[]", b"1", b"null", b'""')),
+    "random": Hostile((bytes((i * 167 + 13) % 256 for i in range(4096)),)),
+    "nul-bytes": Hostile((b"\0" * 4096,)),
+    "many-lines": Hostile((b"\n" * 100_000,), read=_A_WHILE),
+    "long-number": Hostile((b'{"type":"heartbeat","x":' + b"9" * 10_000 + b"}",)),
+    "number-out-of-range": Hostile((b'{"type":"heartbeat","x":[1e309,-1e309,1e-400,123456789012345678901234567890]}',)),
+    "many-members": Hostile((b'{"type":"heartbeat"' + b',"a":1' * 20_000 + b"}",)),
+    "lone-surrogate": Hostile((b'{"type":"\\ud800","x":"\\udfff"}',)),
+    "reset": Hostile(act=lambda session: session.wire.reset(), read=0.0),
+    "slow": Hostile(begun=b'{"type":"hea', slow=True, read=0.0),
+    "wrong-tls-record": Hostile(act=lambda session: session.wire.send_raw(b"\x17\x03\x03\x00\x10" + b"\0" * 16)),
+    "token-with-deep-header": Hostile((_token(header=_deep(20_000, b'{"alg":"HS256","x":')),), before="auth"),
+    "token-with-deep-payload": Hostile((_claim("x", _deep(20_000, b"", b"")),), before="auth"),
+    "token-of-61000-letters": Hostile((_auth("A" * 61_000),), before="auth"),
+    "token-of-61000-dots": Hostile((_auth("." * 61_000),), before="auth"),
+    "token-with-a-claim-of-64-kib": Hostile((_claim("x", b'"' + b"x" * 48_000 + b'"'),), before="auth"),
+    "token-of-a-mebibyte": Hostile((_auth("eyJ" + "A" * _MIB + ".e30.AA"),), before="auth"),
+    "token-that-expires-at-1e309": Hostile((_claim("exp", b"1e309"),), before="auth"),
+    "token-that-expires-at-a-long-number": Hostile((_claim("exp", b"9" * 5_000),), before="auth"),
+    "token-with-a-lone-surrogate": Hostile((_claim("tenant_id", b'"\\ud800"'),), before="auth"),
+    "token-with-an-odd-algorithm": Hostile((_token(header=b'{"alg":["HS256"],"kid":{},"typ":1}'),), before="auth"),
+    "token-with-nul": Hostile((_auth("\0.\0.\0"),), before="auth"),
 }
-
-_UNANSWERED = {
-    **dict.fromkeys(("half-a-huge-message", "many-lines"), _A_WHILE),
-    **dict.fromkeys(("half-a-message", "reset", "slow"), 0.0),
-}
-"""Inputs that need not be answered, and the seconds after which most relays have read them.
-
-The other inputs end in an error or a close, and their effect on other clients may show only then.
-"""
 
 _BEFORE_TLS = {"says-nothing": 0, "half-a-client-hello": 40}
 """Connections without a complete TLS handshake: the bytes of a ClientHello that are sent."""
@@ -86,12 +163,12 @@ def test_open_connections_go_on(relay: RelayUnderTest, kind: str) -> None:
     """Send hostile input on one connection; an authenticated one must get its answers during and after it."""
     other = relay.authenticated()
     relay.beat(other)
-    attacker = relay.authenticated()
+    attacker = _attacker(relay, kind)
     with relay.control("two connections at the same time"):
         relay.beat(other)
-    _attack(attacker, kind)
-    read = _after(_UNANSWERED[kind]) if kind in _UNANSWERED else attacker.wire.has_unread
-    _served_meanwhile(relay, other, attacker.close, read)
+    _attack(relay, attacker, kind)
+    seconds = _HOSTILE[kind].read
+    _served_meanwhile(relay, other, attacker.close, attacker.wire.has_unread if seconds is None else _after(seconds))
 
 
 @requirements("CB-ROB-001", "CB-ROB-002")
@@ -143,9 +220,9 @@ def test_open_connections_go_on_if_another_reads_nothing(relay: RelayUnderTest) 
 def test_new_connections_are_served(relay: RelayUnderTest, kind: str) -> None:
     """Send hostile input on one connection; a new one must be served right afterwards: hello, auth and a tunnel."""
     with_tunnel(relay).close()
-    attacker = relay.authenticated()
-    _attack(attacker, kind)
-    if kind not in _UNANSWERED:
+    attacker = _attacker(relay, kind)
+    _attack(relay, attacker, kind)
+    if _HOSTILE[kind].read is None:
         attacker.wire.has_unread(relay.tempo.patience)
     if relay.profile.relay.connection_limit == 1 or relay.tenant.connection_limit == 1:
         attacker.close()
@@ -160,7 +237,7 @@ def test_hostile_input_is_refused(relay: RelayUnderTest, kind: str) -> None:
     if not plain.answers and not plain.ended:
         raise Inconclusive("the relay doesn't answer a text that is no message (see CB-MSG-007)")
     session = relay.authenticated()
-    _attack(session, kind)
+    _attack(relay, session, kind)
     bound = min(_BOUND, relay.tempo.timeout(_END))
     deadline = time.monotonic() + bound
     while time.monotonic() < deadline and not session.ended:
@@ -193,10 +270,15 @@ def test_largest_message(relay: RelayUnderTest, identifier: str) -> None:
     relay.log.saw(f"at least {accepted}")
 
 
-def _attack(session: ProbeSession, kind: str) -> None:
+def _attacker(relay: RelayUnderTest, kind: str) -> ProbeSession:
+    """Return a session on which the step of a hostile input is next."""
+    make = {"hello": relay.connect, "auth": relay.greeted, "": relay.authenticated}
+    return make[_HOSTILE[kind].before]()
+
+
+def _attack(relay: RelayUnderTest, session: ProbeSession, kind: str) -> None:
     session.announce(f"hostile input: {kind}")
-    attack = _HOSTILE[kind]
-    session.send_unanswered(attack) if isinstance(attack, bytes) else attack(session)
+    _HOSTILE[kind].send(relay, session)
 
 
 def _after(seconds: float) -> Callable[[float], bool]:
@@ -218,16 +300,31 @@ def _served_meanwhile(
 ) -> None:
     """Check that a connection is served while the relay reads another's hostile input; `end` closes the other one.
 
-    `read` waits some seconds and says whether the input was read: reading it may delay other connections.
+    `read` waits some seconds and says whether the input was read: reading it may delay other connections. The
+    connection must be there after the end of the other one, too: a relay that crashes and starts again loses it.
     """
     deadline = time.monotonic() + relay.tempo.patience
+    answered = longest = 0.0
+
+    def beat() -> None:
+        nonlocal answered, longest
+        longest = max(longest, time.monotonic() - answered) if answered else 0.0
+        judge.accepted(session.heartbeat())
+        answered = time.monotonic()
+
     try:
         for _ in range(3):
-            judge.accepted(session.heartbeat())
+            beat()
         while not read(_BETWEEN) and time.monotonic() < deadline:
-            judge.accepted(session.heartbeat())
-        judge.accepted(session.heartbeat())
+            beat()
+        beat()
         relay.soon(lambda: judge.accepted(session.ask(relay.tunnel_info(session.tenant))))
+        end()
+        beat()
+    except Broken:
+        if session.ended:
+            _not_for_idleness(relay, session, longest)
+        raise
     except Inconclusive as silent:
         if not session.unresponsive:
             raise
@@ -236,6 +333,19 @@ def _served_meanwhile(
         again = any(relay.alive() for _ in range(3))
         seen = "none until it was closed" if again else "none, and no new connection is answered either"
         raise Broken("answers during another connection's hostile input", f"{seen}: {silent}") from None
+
+
+def _not_for_idleness(relay: RelayUnderTest, ended: ProbeSession, seconds: float) -> None:
+    """Raise Inconclusive if the relay closes a connection that is idle for so long, without any hostile input."""
+    ended.close()
+    quiet = relay.authenticated()
+    relay.beat(quiet)
+    time.sleep(seconds + _A_WHILE)
+    quiet.heartbeat()
+    if quiet.ended:
+        raise Inconclusive(
+            f"the relay closes a connection that is idle for {seconds:.1f} s, without hostile input, too"
+        )
 
 
 def _served(relay: RelayUnderTest) -> None:

@@ -6,6 +6,7 @@ The cases apply if the relay answers an upgrade with 101.
 from __future__ import annotations
 
 import contextlib
+import re
 from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any
@@ -51,6 +52,61 @@ def test_accept_key(relay: RelayUnderTest) -> None:
         accept = response.headers.get("sec-websocket-accept", "")
         if accept != response.expected_accept:
             raise Broken(f"Sec-WebSocket-Accept: {response.expected_accept}", f"Sec-WebSocket-Accept: {accept}")
+
+
+def _names(change: Callable[[str], str]) -> Callable[[str], str]:
+    """Return a function that changes the names of all headers."""
+    return lambda text: re.sub(r"(?m)^([\w-]+):", lambda found: f"{change(found[1])}:", text)
+
+
+def _replaced(old: str, new: str) -> Callable[[str], str]:
+    return lambda text: text.replace(old, new)
+
+
+def _with_header(*lines: str) -> Callable[[str], str]:
+    return lambda text: text.replace("\r\n\r\n", "".join(f"\r\n{line}" for line in lines) + "\r\n\r\n")
+
+
+_SPELLINGS: dict[str, Callable[[str], str]] = {
+    "Upgrade: WebSocket": _replaced("Upgrade: websocket", "Upgrade: WebSocket"),
+    "Upgrade: WEBSOCKET": _replaced("Upgrade: websocket", "Upgrade: WEBSOCKET"),
+    "Connection: upgrade": _replaced("Connection: Upgrade", "Connection: upgrade"),
+    "Connection: keep-alive, Upgrade": _replaced("Connection: Upgrade", "Connection: keep-alive, Upgrade"),
+    "Connection: Upgrade,keep-alive": _replaced("Connection: Upgrade", "Connection: Upgrade,keep-alive"),
+    "header names in lower case": _names(str.lower),
+    "header names in capitals": _names(str.upper),
+    "no space after the colons": lambda text: re.sub(r"(?m)^([\w-]+): ", r"\1:", text),
+    "spaces and tabs around the values": lambda text: re.sub(r"(?m)^([\w-]+): ([^\r]*)\r$", "\\1: \t \\2 \t\r", text),
+    "headers in reverse order": lambda text: "\r\n".join([text.split("\r\n")[0], *text.split("\r\n")[-3:0:-1], "", ""]),
+    "an extension offered": _with_header("Sec-WebSocket-Extensions: x-cbspec; a=1, x-other"),
+    "permessage-deflate offered": _with_header("Sec-WebSocket-Extensions: permessage-deflate; client_max_window_bits"),
+    "headers of a browser": _with_header(
+        *("User-Agent: Mozilla/5.0 (X11)", "Accept: */*", "Accept-Language: en, de;q=0.5", "Accept-Encoding: gzip, br"),
+        *("Pragma: no-cache", "Cache-Control: no-cache", "Cookie: a=b; c=d", "Sec-Fetch-Mode: websocket"),
+    ),
+    "headers of a proxy": _with_header("Via: 1.1 proxy.example", "X-Request-Id: cbspec", "X-Forwarded-Proto: https"),
+    "a header of 1000 letters": _with_header(f"X-Cbspec: {'x' * 1000}"),
+}
+"""Spellings of an opening handshake that mean the same.
+
+Source: RFC 6455, 4.2.1 (tokens in any case, other headers); RFC 9110, 5.1 (names in any case), 5.5 (white space), 5.6.1
+(lists).
+"""
+
+
+@requirement("CB-WSK-009")
+@pytest.mark.parametrize("spelling", list(_SPELLINGS))
+def test_handshake_in_another_spelling(relay: RelayUnderTest, spelling: str) -> None:
+    """Send the opening handshake that was answered with 101 in another spelling; expect 101 again."""
+    accepted_upgrade(relay)
+    try:
+        response = upgrade(relay, respell=_SPELLINGS[spelling])
+    except Inconclusive as silent:
+        raise Broken("status 101, as in the usual spelling", str(silent)) from None
+    if response.status != 101:
+        raise Broken("status 101, as in the usual spelling", f"status {response.status}")
+    if "offered" in spelling and (chosen := response.headers.get("sec-websocket-extensions", "")):
+        raise Broken("none of the offered extensions", f"Sec-WebSocket-Extensions: {chosen}")
 
 
 @requirements("CB-WSK-002", "CB-WSK-005")
@@ -342,12 +398,24 @@ _HANDSHAKES: dict[str, dict[str, dict[str, Any]]] = {
         },
         "version 7": {"headers": {"Sec-WebSocket-Version": "7"}},
     },
+    "CB-WSK-106": {
+        "a foreign Origin": {"headers": {"Origin": "https://cbspec.invalid"}},
+        "Origin: null": {"headers": {"Origin": "null"}},
+        "a query": {"respell": lambda text: text.replace(" HTTP/1.1", "?x=1&y=%20 HTTP/1.1", 1)},
+        "two versions in a list": {"headers": {"Sec-WebSocket-Version": "13, 8"}},
+        "two version headers": {
+            "respell": _with_header("Sec-WebSocket-Version: 8"),
+        },
+        "a folded header": {"respell": _with_header("X-Cbspec: a,", " b")},
+        "two Connection headers": {"headers": {"Connection": "keep-alive\r\nConnection: Upgrade"}},
+        "a list with empty elements": {"headers": {"Connection": ", keep-alive ,, Upgrade ,"}},
+    },
 }
 
 
-@requirements("CB-WSK-103", "CB-WSK-105")
+@requirements("CB-WSK-103", "CB-WSK-105", "CB-WSK-106")
 def test_other_handshakes(relay: RelayUnderTest, identifier: str) -> None:
-    """Send an opening handshake with an unknown path or another version, or a GET without an upgrade."""
+    """Send opening handshakes with another path, query, Origin, version or form, or a GET without an upgrade."""
     relay.needs.websocket()
     for name, changes in _HANDSHAKES[identifier].items():
         try:

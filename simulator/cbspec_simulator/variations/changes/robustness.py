@@ -8,13 +8,19 @@ import ssl
 from collections.abc import Callable, Iterable
 from weakref import WeakSet
 
+from websockets.server import ServerProtocol
+
 from cbspec.protocol.framing import MessageTooLarge, RawMessage, StreamFramer
 from cbspec.protocol.tls import TlsFailed, TlsLayer
+from cbspec.protocol.websocket import WebSocketFramer
+from cbspec.tokens.jws import decode
+from cbspec.tokens.jwt import Claims
+from cbspec_simulator.base.state import Authority
 from cbspec_simulator.relay.behaviour import Behaviour, OtherConnection
 from cbspec_simulator.variations.answers import unanswered
 from cbspec_simulator.variations.changes.arrival import ClearableFramer
-from cbspec_simulator.variations.parts import Change, around, both, framed, layered, part
-from cbspec_simulator.variations.requests import Decode
+from cbspec_simulator.variations.parts import Change, around, both, framed, layered, part, websocket_by
+from cbspec_simulator.variations.requests import Decode, Verify
 
 _MANY = 1000
 _HUGE = 64 * 1024  # bytes
@@ -24,11 +30,11 @@ _Test = Callable[[RawMessage], bool]
 
 _HOSTILE: dict[str, _Test] = {
     "nul-bytes": lambda frame: b"\0\0\0\0" in frame.text,
-    "random-bytes": lambda frame: len(frame.text) > 100 and bool(frame.broken) and b"\xff" in frame.text,
+    "random-bytes": lambda frame: len(frame.text) > 100 and b"\xff" in frame.text,
     "long-number": lambda frame: _LONG_NUMBER.search(frame.text) is not None,
     "many-members": lambda frame: frame.text.count(b",") > _MANY,
     "no-object": lambda frame: frame.text.strip() in (b"[]", b"1", b"null", b'""'),
-    "deep-nesting": lambda frame: "deeper" in frame.broken,
+    "deep-nesting": lambda frame: "deeper" in frame.broken or frame.text.count(b"[") > _MANY,
 }
 """How each kind of hostile input is recognised."""
 
@@ -106,20 +112,29 @@ def _blocking(least: int, *, for_good: bool) -> Change:
     """
 
     def change(behaviour: Behaviour) -> Behaviour:
-        holding: WeakSet[StreamFramer] = WeakSet()
+        holding: WeakSet[object] = WeakSet()
+
+        def blocked(
+            framer: StreamFramer | WebSocketFramer, read: Callable[[], RawMessage | None], held: Callable[[], int]
+        ) -> RawMessage | None:
+            if holding - {framer}:
+                return None
+            frame = read()
+            if frame is None and held() > least:
+                holding.add(framer)
+            elif not for_good:
+                holding.discard(framer)
+            return frame
 
         class BlockingFramer(StreamFramer):
             def next_message(self) -> RawMessage | None:
-                if holding - {self}:
-                    return None
-                frame = super().next_message()
-                if frame is None and len(self.pending) > least:
-                    holding.add(self)
-                elif not for_good:
-                    holding.discard(self)
-                return frame
+                return blocked(self, super().next_message, lambda: len(self.pending))
 
-        return framed(BlockingFramer)(behaviour)
+        class BlockingWebSocket(WebSocketFramer):
+            def next_message(self) -> RawMessage | None:
+                return blocked(self, super().next_message, lambda: len(self._parts) + self._unparsed)
+
+        return both(framed(BlockingFramer), websocket_by(ServerProtocol, BlockingWebSocket))(behaviour)
 
     return change
 
@@ -207,7 +222,25 @@ def _lines(happened: Callable[[], None]) -> Change:
                 happened()
             super().feed(data)
 
-    return framed(CountingFramer)
+    return both(framed(CountingFramer), _seen(lambda frame: frame.text.count(b"\n") > _MANY, happened))
+
+
+def _token_seen(test: Callable[[str], object], then: Callable[[], None]) -> Change:
+    """Call a function when a token of a kind is verified."""
+
+    def verified(verify: Verify, authority: Authority, token: str, now: float) -> Claims:
+        if test(token):
+            then()
+        return verify(authority, token, now)
+
+    return around("verify", verified)
+
+
+def _decoded(token: str) -> bytes:
+    try:
+        return b"".join(map(decode, token.split(".")))
+    except ValueError:
+        return b""
 
 
 CHANGES: dict[str, Change] = {
@@ -216,6 +249,16 @@ CHANGES: dict[str, Change] = {
         f"{kind}-closes-all": _at_once(both(_seen(_HOSTILE[kind], _fails), part(crashed=_abort_all)))
         for kind in _CLOSING
     },
+    "deep-member-closes-all": _at_once(
+        both(_seen(lambda frame: b'"x":[[[' in frame.text, _fails), part(crashed=_abort_all))
+    ),
+    "deep-token-closes-all": both(
+        _token_seen(lambda token: _decoded(token).count(b"[") > _MANY, _fails), part(crashed=_abort_all)
+    ),
+    "infinite-expiry-closes-all": both(
+        _token_seen(lambda token: b'"exp":1e309' in _decoded(token), _fails), part(crashed=_abort_all)
+    ),
+    "long-token-ends-service": _ends_service(lambda happened: _token_seen(lambda token: len(token) > 60_000, happened)),
     "deep-nesting-unanswered": _dropping(_HOSTILE["deep-nesting"]),
     "nul-bytes-unanswered": _dropping(_HOSTILE["nul-bytes"]),
     "half-message-blocks-all": _at_once(_blocking(0, for_good=False)),

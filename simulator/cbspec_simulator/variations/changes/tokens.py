@@ -6,11 +6,17 @@ import base64
 import contextlib
 import hmac
 import json
-from collections.abc import Callable, Mapping
+import math
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 
+from cryptography import x509
+from cryptography.hazmat.primitives.serialization import Encoding
+
+from cbspec.profile.identity import DevelopmentCA
 from cbspec.protocol.codes import ErrorCode
 from cbspec.protocol.messages import Auth
+from cbspec.tokens.foreign_keys import public_forms
 from cbspec.tokens.jws import CompactJws, dump
 from cbspec.tokens.jwt import Claims, SigningKey, TokenRejected, Verifier
 from cbspec_simulator.base.state import Attempt, Authority, Refused
@@ -155,6 +161,37 @@ def _hmac(token: CompactJws, secret: bytes) -> bool:
     return hmac.compare_digest(hmac.digest(secret, token.signing_input, "sha256"), token.signature)
 
 
+def _by_secret(secret: Callable[[CompactJws], object]) -> Change:
+    """Accept an HS256 token that is keyed with a text that `secret` returns; None: there is none."""
+
+    def signed(_: Authority, token: CompactJws) -> bool:
+        found = secret(token)
+        return token.headers.get("alg") == "HS256" and isinstance(found, str) and _hmac(token, found.encode())
+
+    return _signed_where(signed)
+
+
+def _by_certificate(secret: Callable[[x509.Certificate], bytes]) -> Change:
+    """Accept an HS256 token that is keyed with a text made of the relay's certificate."""
+    secrets: list[bytes] = []
+
+    def certificate(
+        issue: Callable[..., tuple[bytes, bytes]], ca: DevelopmentCA, names: Iterable[str]
+    ) -> tuple[bytes, bytes]:
+        chain, key = issue(ca, names)
+        secrets.append(secret(x509.load_pem_x509_certificate(chain)))
+        return chain, key
+
+    def signed(_: Authority, token: CompactJws) -> bool:
+        return token.headers.get("alg") == "HS256" and any(_hmac(token, each) for each in secrets)
+
+    return both(around("certificate", certificate), _signed_where(signed))
+
+
+def _public_form(form: str) -> Callable[[x509.Certificate], bytes]:
+    return lambda certificate: public_forms(certificate.public_key())[form]
+
+
 def _none_where(test: Callable[[str], bool]) -> Change:
     """Accept the algorithm "none" without verification if `test` is true of its spelling."""
 
@@ -203,6 +240,25 @@ def _critical(authority: Authority, token: CompactJws) -> bool:
     return own and _genuine(authority, token)
 
 
+def _when(claims: Claims) -> float:
+    expires = claims.all.get("exp")
+    return expires if isinstance(expires, int | float) else 0.0
+
+
+def _is_time(claims: Claims) -> bool:
+    issued = claims.all.get("iat", 0)
+    return isinstance(issued, int | float) and not isinstance(issued, bool) and 0 <= issued < 2**63
+
+
+def _times_as_numbers(authority: Authority, token: CompactJws, _: float) -> CompactJws | None:
+    """Read texts of digits as times in a genuine token."""
+    times = {name: value for name, value in token.claims.items() if name in ("exp", "nbf", "iat")}
+    texts = {name: int(value) for name, value in times.items() if isinstance(value, str) and value.isdecimal()}
+    if not texts or not _genuine(authority, token):
+        return None
+    return _signed(authority, replace(token, payload=dump({**token.claims, **texts})), token.headers)
+
+
 def _issued_later(_: str, claims: Claims, now: float) -> bool:
     issued = claims.all.get("iat")
     return isinstance(issued, int | float) and issued > now + 60
@@ -243,6 +299,13 @@ def _note_use(attempt: Attempt) -> None:
 CHANGES: dict[str, Change] = {
     "expired-accepted": _moved("exp", lambda expires, now: expires <= now, 60),
     "expiry-zero-ignored": _moved("exp", lambda expires, _: expires == 0, 60),
+    "expiry-negative-ignored": _moved("exp", lambda expires, _: -1e300 < expires < 0, 60),
+    "expiry-in-32-bits": _moved("exp", lambda expires, now: abs(expires) < 1e18 and int(expires) % 2**32 > now, 60),
+    "expiry-rounded-to-zero": _moved("exp", lambda expires, _: 0 < expires < 1, 60),
+    "expiry-overflow-ignored": _moved("exp", lambda expires, _: math.isinf(expires), 60),
+    "nbf-in-32-bits": _moved("nbf", lambda starts, now: starts < 1e18 and int(starts) % 2**32 <= now < starts, 0),
+    "nbf-infinite-ignored": _moved("nbf", lambda starts, _: math.isinf(starts), 0),
+    "nbf-large-ignored": _moved("nbf", lambda starts, _: starts > 2**53, 0),
     "nbf-ignored": _moved("nbf", lambda starts, now: starts > now, 0),
     "tenant-unsigned": _signed_where(_of_any_tenant, header=True),
     "signature-cached": _signature_cached,
@@ -252,6 +315,16 @@ CHANGES: dict[str, Change] = {
     "weak-secret-accepted": _signed_where(
         lambda _, token: token.headers.get("alg") == "HS256" and _hmac(token, b"secret")
     ),
+    "empty-secret-accepted": _by_secret(lambda _: ""),
+    "blank-secret-accepted": _by_secret(lambda _: " "),
+    "sample-secret-accepted": _by_secret(lambda _: "a-string-secret-at-least-256-bits-long"),
+    "key-id-as-secret": _by_secret(lambda token: token.headers.get("kid")),
+    "issuer-as-secret": _by_secret(lambda token: token.claims.get("iss")),
+    "tls-public-key-as-secret": _by_certificate(_public_form("PEM")),
+    "tls-public-key-trimmed-as-secret": _by_certificate(_public_form("PEM without line feed")),
+    "tls-public-key-der-as-secret": _by_certificate(_public_form("DER")),
+    "tls-public-key-raw-as-secret": _by_certificate(_public_form("raw bytes")),
+    "tls-certificate-as-secret": _by_certificate(lambda certificate: certificate.public_bytes(Encoding.PEM)),
     "alg-none-accepted": _none_where(lambda _: True),
     "alg-none-mixed-case-accepted": _none_where(lambda name: name != "none"),
     "algorithm-confusion": _signed_where(_any_algorithm),
@@ -271,5 +344,11 @@ CHANGES: dict[str, Change] = {
         each_step("valid-token", lambda step: (step, Step("first-use", _first_use))),
         added(Auth, Step("note-use", _note_use)),
     ),
+    "expiry-beyond-2038-refused": _rejecting("it expires too late", lambda _, claims, __: _when(claims) > 2**31),
+    "expiry-in-whole-seconds": _rejecting(
+        "its expiry is not whole", lambda _, claims, __: isinstance(claims.all.get("exp"), float)
+    ),
+    "issued-at-number-required": _rejecting("its iat is no time", lambda _, claims, __: not _is_time(claims)),
+    "times-as-text-accepted": _repairing(_times_as_numbers),
     "future-token-refused": _rejecting("it was issued in the future", _issued_later),
 }

@@ -43,6 +43,18 @@ def _opens(answer: Callable[[ServerProtocol, Request], Response | None]) -> Chan
     return websocket_by(OpeningProtocol)
 
 
+def _refuses_openings(test: Callable[[Headers], object]) -> Change:
+    """Refuse a handshake if `test` is true of its headers."""
+    return _opens(
+        lambda protocol, request: protocol.reject(HTTPStatus.BAD_REQUEST, "no\n") if test(request.headers) else None
+    )
+
+
+def _spelled(headers: Headers, name: str) -> str:
+    """Return the name of a header as it was sent, or nothing."""
+    return next((given for given, _ in headers.raw_items() if given.lower() == name.lower()), "")
+
+
 def _answers_openings(edit: Callable[[Headers], None]) -> Change:
     """Edit the headers of the answer to a handshake."""
 
@@ -248,6 +260,23 @@ def _closing(status: int) -> Change:
 
 CHANGES: dict[str, Change] = {
     "websocket-wrong-accept": _answers_openings(_wrong_key),
+    "websocket-upgrade-in-lower-case-only": _refuses_openings(lambda headers: headers.get("Upgrade") != "websocket"),
+    "websocket-connection-in-one-case": _refuses_openings(
+        lambda headers: "Upgrade" not in ", ".join(headers.get_all("Connection"))
+    ),
+    "websocket-connection-compared-whole": _refuses_openings(
+        lambda headers: any("," in value for value in headers.get_all("Connection"))
+    ),
+    "second-connection-header-refused": _refuses_openings(lambda headers: len(headers.get_all("Connection")) > 1),
+    "websocket-header-names-in-one-case": _refuses_openings(lambda headers: _spelled(headers, "upgrade") != "Upgrade"),
+    "websocket-extensions-refused": _refuses_openings(lambda headers: "Sec-WebSocket-Extensions" in headers),
+    "websocket-long-header-refused": _refuses_openings(
+        lambda headers: any(len(value) > 500 for _, value in headers.raw_items())
+    ),
+    "foreign-origin-refused": _refuses_openings(lambda headers: "Origin" in headers),
+    "query-refused": _opens(
+        lambda protocol, request: protocol.reject(HTTPStatus.NOT_FOUND, "no\n") if "?" in request.path else None
+    ),
     "websocket-masked": _sends(lambda frame: frame.serialize(mask=True)),
     "websocket-length-over-64-kib": _sends(_with_sixteen_bits),
     "websocket-fragments-apart": _receives(
