@@ -18,7 +18,7 @@ from websockets.frames import Opcode
 from cbspec_conformance.judging import judge
 from cbspec_conformance.judging.errors import Broken, Inconclusive
 from cbspec_conformance.judging.observing import OPEN, reaction
-from cbspec_conformance.probe.session import ProbeSession
+from cbspec_conformance.probe.session import ProbeSession, spell
 from cbspec_conformance.properties.explore import Explorer
 from cbspec_conformance.properties.strategies import CUTS, pieces
 from cbspec_conformance.record.exchange import Exchange
@@ -30,7 +30,7 @@ from cbspec_conformance.target.relay import RelayUnderTest
 
 _SHORT = 128
 _SIZES = (125, 126, 127, _SHORT, 65_535, 65_536)
-"""Bytes of an answer around the limits of a frame's length in 7 and in 16 bits."""
+"""Bytes of a message around the limits of a frame's length in 7 and in 16 bits."""
 
 _AFTER = b"after"
 _MOST_BEATS = 5  # heartbeats on one connection: other requirements judge more of them
@@ -177,6 +177,21 @@ def test_any_fragments(relay: RelayUnderTest, explorer: Explorer) -> None:
         judge.accepted(session.ask_in_pieces({"type": "heartbeat"}, cut, fragments=True))
 
     explorer.explore(st.tuples(CUTS, st.none() | st.integers(0, 7)), check)
+
+
+@requirement("CB-WSK-010")
+@pytest.mark.parametrize("size", _SIZES)
+def test_messages_of_every_length(relay: RelayUnderTest, size: int) -> None:
+    """Send heartbeats with blanks at the end, of lengths at the limits of the three encodings of a frame's length.
+
+    A relay may refuse the long ones: the specification doesn't limit the length of a message.
+    """
+    session = authenticated_websocket(relay)
+    with relay.control("a heartbeat with blanks at its end"):
+        judge.accepted(session.ask({"type": "heartbeat"}, encode=lambda message: spell(message).ljust(100)))
+    exchange = session.ask({"type": "heartbeat"}, encode=lambda message: spell(message).ljust(size))
+    if size <= _SHORT or judge.served(exchange):
+        judge.accepted(exchange)
 
 
 @requirement("CB-WSK-004")

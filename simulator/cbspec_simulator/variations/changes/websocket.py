@@ -180,6 +180,11 @@ def _unmasked(data: bytes, opened: bool) -> bytes:
     return data
 
 
+def _read_twice(data: bytes, opened: bool) -> bytes:
+    """Read a length of 127 in 16 bits as the mark of a length in 64 bits."""
+    return data[:1] + b"\xff" + data[4:] if opened and data[:4] == b"\x81\xfe\x00\x7f" else data
+
+
 class _LineFramer(WebSocketFramer):
     """Waits for a line feed at the end of every message."""
 
@@ -301,6 +306,7 @@ CHANGES: dict[str, Change] = {
         lambda attempt: (named_tenant if over_websocket(attempt) else identity_before_auth)(attempt),
     ),
     "websocket-unmasked-accepted": websocket_read_as(_unmasked),
+    "websocket-length-127-read-twice": websocket_read_as(_read_twice),
     "websocket-reserved-bit-accepted": websocket_read_as(
         lambda data, opened: b"\x81" + data[1:] if opened and data[:1] == b"\xa1" else data
     ),
