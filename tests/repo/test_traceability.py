@@ -24,6 +24,7 @@ FILES = {
 CHAPTER_FILES = {"MSG": "notes/test_utf8_json.py", "ROB": "notes/test_hostile_input.py"}
 # Files with cases that cover several sections, and the chapters of those cases.
 PROPERTIES = {
+    "relay/error_codes/test_room.py": ("LIM",),
     "relay/error_codes/test_limits_model.py": ("LIM", "CON", "BUF"),
     "relay/message_types/test_5_error.py": ("MSG",),
     "relay/message_types/test_extra_members.py": ("AUT", "TUN"),

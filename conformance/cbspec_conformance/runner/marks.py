@@ -20,12 +20,20 @@ def requirements(*identifiers: str) -> pytest.MarkDecorator:
 alone = pytest.mark.alone
 """The case needs the relay to itself: no other process of the run uses it at the same time."""
 
+first = pytest.mark.first
+"""The case runs before all others, while a tenant has room to lose."""
+
 last = pytest.mark.last
 """The case runs after all others, because it affects the relay for some time."""
+
+final = pytest.mark.final
+"""The case runs at the very end: it compares the relay with the beginning of the run."""
 
 MARKERS = (
     "requirement(id): the requirement that a case exercises",
     "alone: the case needs the relay to itself",
+    "first: the case runs before all others",
     "last: the case runs after all others",
+    "final: the case runs at the very end",
 )
 """The marks in the form of pytest's `markers` setting."""

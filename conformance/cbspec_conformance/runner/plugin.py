@@ -50,11 +50,14 @@ from cbspec_conformance.runner.outcomes import (
     transcript_of,
 )
 from cbspec_conformance.runner.outputs import write_outputs
+from cbspec_conformance.target.capacity import explained
 from cbspec_conformance.target.facts import Facts
 from cbspec_conformance.target.life import STAYS_UP, Life
 from cbspec_conformance.target.locks import Locks
 from cbspec_conformance.target.preflight import NoTarget, examine, wait_for
 from cbspec_conformance.target.relay import RelayUnderTest, SharedParts
+
+_PLACES = {"first": -1, "last": 1, "final": 2}
 
 NO_TARGET = 3  # exit code if there was no relay to judge
 
@@ -174,12 +177,12 @@ class Suite:
 
     @pytest.hookimpl(trylast=True)
     def pytest_collection_modifyitems(self, config: pytest.Config, items: list[pytest.Item]) -> None:
-        """Apply --only, and move the cases marked `last` to the end."""
+        """Apply --only, and move the cases marked `first`, `last` and `final`."""
         if self.options.only:
             dropped = [item for item in items if requirement_of(item) not in self.options.only]
             items[:] = [item for item in items if requirement_of(item) in self.options.only]
             config.hook.pytest_deselected(items=dropped)
-        items.sort(key=lambda item: item.get_closest_marker("last") is not None)
+        items.sort(key=_turn)
 
     def pytest_collection_finish(self, session: pytest.Session) -> None:
         """Record the requirements of the selected cases."""
@@ -283,7 +286,7 @@ class Suite:
             except Exception as error:
                 if not self._life.look(relay) and _is_explained_by_crash(error, identifier):
                     raise Inconclusive(f"the relay went down in this case (see {STAYS_UP})") from None
-                raise
+                raise explained(relay, error, identifier) from None
             self._life.look(relay)
         return True
 
@@ -329,6 +332,11 @@ class Suite:
         return status_of(report)
 
 
+def _turn(item: pytest.Item) -> int:
+    """Return the part of the run to which a case belongs."""
+    return next((place for name, place in _PLACES.items() if item.get_closest_marker(name)), 0)
+
+
 def _is_explained_by_crash(error: Exception, identifier: str) -> bool:
     """Whether a case failed because the relay went down, so that it says nothing about its requirement."""
     return isinstance(error, Broken | Inconclusive | Unreachable | HandshakeFailure) and "-ROB-" not in identifier
@@ -348,7 +356,7 @@ def until_room(relay: RelayUnderTest, case: Callable[[], object]) -> None:
             raise
 
     try:
-        retry(attempt, (NoRoom,), relay.tempo.room_again, relay.clock)
+        retry(attempt, (NoRoom,), 0.0 if relay.shared.ledger.lost else relay.tempo.room_again, relay.clock)
     except NoRoom:
         relay.tempo.roomless += 1
         raise

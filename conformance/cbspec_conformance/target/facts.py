@@ -19,7 +19,7 @@ class Facts:
     of the cases; `websocket` says whether the relay answers an opening handshake with 101; `features` are those of its
     hello_response; `rejected` says that it refused every token of the suite; `odd_identifiers` whether a tunnel_id may
     hold quotes and letters beyond ASCII; `fence` is the fence after auth: "heartbeat", or "unknown" if heartbeats draw
-    no answer or several; `latency` was measured.
+    no answer or several; `latency` was measured; `room` is that of the tenants' limits, by name, before the first case.
     """
 
     transport: str = "tcp"
@@ -34,6 +34,7 @@ class Facts:
     odd_identifiers: bool = True
     fence: str = "heartbeat"
     latency: Latency = field(default_factory=Latency)
+    room: dict[str, int] = field(default_factory=dict)
 
     @property
     def odd_letters(self) -> str:

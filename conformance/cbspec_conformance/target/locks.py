@@ -23,6 +23,7 @@ class Locks:
     """
 
     def __init__(self, folder: Path | None) -> None:
+        self.folder = folder
         self._whole = ReadWriteLock(folder / "relay.lock") if folder else None
         # A single lock for all limited tenants avoids deadlocks between two cases.
         self._limits = FileLock(folder / "limits.lock") if folder else None

@@ -6,6 +6,7 @@ relay that answers wrongly gets findings, and the cases that need the broken exc
 
 from __future__ import annotations
 
+import contextlib
 import ssl
 from dataclasses import replace
 from typing import Any
@@ -18,10 +19,12 @@ from cbspec_conformance.probe.tempo import Latency, Tempo, retry
 from cbspec_conformance.probe.wire import HandshakeFailure, open_wire
 from cbspec_conformance.record.conclusions import Breach, Silence
 from cbspec_conformance.record.exchange import Exchange
+from cbspec_conformance.target.capacity import limits, regained
 from cbspec_conformance.target.connector import CLOSED, NO_ANSWER, WebSocketRefused
 from cbspec_conformance.target.facts import ODD_LETTERS, Facts
 from cbspec_conformance.target.relay import RelayUnderTest
 
+_BRIEFLY = (0.0, 1.0)  # seconds that a relay may need to give room back after an earlier run
 _REJECTED = ("invalid_token", "tenant_not_found", "ip_not_allowed")
 _RATE_LIMITED = "the relay answered rate_limit_exceeded to the first requests; declare tenants.rate or wait a while"
 
@@ -213,7 +216,19 @@ def _exchanges(target: RelayUnderTest, facts: Facts) -> Facts:
     tunnel = _reason(session.ask(target.tunnel_info()))
     odd = target.tunnel_info()["tunnel_id"] + ODD_LETTERS
     takes_odd = not tunnel and not _reason(session.ask(target.tunnel_info(tunnel_id=odd), fence=False))
-    return replace(facts, heartbeat=heartbeat, tunnel=tunnel, odd_identifiers=takes_odd)
+    target.learn(replace(facts, heartbeat=heartbeat, tunnel=tunnel, odd_identifiers=takes_odd))
+    return replace(target.facts, room={} if tunnel or heartbeat else _room(target))
+
+
+def _room(target: RelayUnderTest) -> dict[str, int]:
+    """Return the room of every tenant's limit: less than declared if an earlier run left something behind."""
+    found: dict[str, int] = {}
+    target.close()
+    for limit in limits(target.profile, each=True):
+        with contextlib.suppress(Broken, Inconclusive, NotExercised, RateLimited, Unreachable, HandshakeFailure):
+            found[limit.name], _ = regained(target, limit, limit.size, _BRIEFLY)
+    target.close()
+    return found
 
 
 def _reason(exchange: Exchange) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Iterator
-from typing import Any, Literal
+from typing import Any
 
 from cbspec.profile.profile import Endpoint, Tenant
 from cbspec_conformance.judging import judge
@@ -15,16 +15,12 @@ from cbspec_conformance.probe.tcp import Unreachable
 from cbspec_conformance.probe.wire import HandshakeFailure
 from cbspec_conformance.record.exchange import Exchange
 from cbspec_conformance.relay.requests import UNKNOWN
+from cbspec_conformance.target.capacity import FULL, LARGEST, LimitKey, occupies
 from cbspec_conformance.target.connector import WebSocketRefused
 from cbspec_conformance.target.relay import RelayUnderTest
 
 _NOT_NOW = (429, 503)  # HTTP statuses of a server that could serve the request at another time
 _NO_CONNECTION = "no connection, or none with TLS"
-
-LARGEST = 256  # the largest limit that the suite fills: more connections would be a load test
-FULL = "tenant_limit_exceeded"
-
-LimitKey = Literal["tunnel_limit", "connection_limit"]  # the profile's key of a tenant's limit
 
 
 def fillable(limit: int, key: str) -> int:
@@ -149,8 +145,7 @@ def _occupy(relay: RelayUnderTest, tenant: Tenant) -> ProbeSession:
     """
     with closed_on_failure(relay.greeted()) as session:
         judge.accepted(relay.authenticate(session, tenant), FULL)
-        pool = relay.profile.relay.buffer_pool
-        if tenant.tunnel_limit is None and (pool is None or pool >= (tenant.connection_limit or 0)):
+        if occupies(relay, tenant):
             judge.accepted(session.ask(relay.tunnel_info(tenant.id)), FULL)
     return session
 

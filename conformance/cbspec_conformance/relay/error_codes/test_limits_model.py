@@ -22,7 +22,6 @@ from cbspec_conformance.properties.explore import Explorer
 from cbspec_conformance.record.conclusions import Breach, Silence
 from cbspec_conformance.record.exchange import Exchange
 from cbspec_conformance.relay.error_codes.refusals import (
-    LimitKey,
     active_tenants,
     count_tunnels,
     fillable,
@@ -33,6 +32,7 @@ from cbspec_conformance.relay.error_codes.refusals import (
     served_tunnels,
 )
 from cbspec_conformance.runner.marks import alone, requirement
+from cbspec_conformance.target.capacity import LimitKey
 from cbspec_conformance.target.relay import RelayUnderTest
 
 _MOST_TUNNELS = 3
@@ -157,6 +157,8 @@ def _explore(relay: RelayUnderTest, explorer: Explorer, place: _Place) -> None:
         try:
             run(ops)
         except Broken as broken:
+            if broken.requirement == "CB-LIM-005":
+                _counts_on_one_connection(relay, place.tenants, broken)
             if broken.requirement not in _NO_ROOM:
                 raise
             # The relay may still count connections that closed before the run; some seconds later it must not.
@@ -168,6 +170,17 @@ def _explore(relay: RelayUnderTest, explorer: Explorer, place: _Place) -> None:
     runs = st.lists(_OPS, min_size=explorer.steps // 2, max_size=explorer.steps)
     explorer.explore(runs, check, share=4)
     relay.room.close_sessions()
+
+
+def _counts_on_one_connection(relay: RelayUnderTest, tenants: list[Tenant], broken: Broken) -> None:
+    """Blame CB-LIM-002 if the limit doesn't hold on one connection either."""
+    relay.room.close_sessions()
+    for tenant in tenants:
+        if tenant.tunnel_limit is not None:
+            try:
+                limit_holds(relay, tenant, tenant.tunnel_limit)
+            except Inconclusive:
+                broken.requirement = "CB-LIM-002"
 
 
 class _Run:
@@ -265,11 +278,12 @@ class _Run:
     def _send(self, session: ProbeSession, ask: Ask, tenant: str) -> Exchange:
         relay = self._relay
         named = next((each for each in self._place.tenants if each.id == tenant), relay.tenant)
+        subject = f"cbspec-{session.wire.number}"  # of its own: a relay may keep state per subject (see CB-AUT-017)
         if ask is Ask.AUTH:
             session.assume(tenant=tenant)
         asks: dict[Ask, Callable[[], Exchange]] = {
             Ask.HELLO: session.hello,
-            Ask.AUTH: lambda: session.ask({"type": "auth", "token": relay.tokens.valid(named)}),
+            Ask.AUTH: lambda: session.ask({"type": "auth", "token": relay.tokens.valid(named, subject)}),
             Ask.BAD_AUTH: lambda: session.ask({"type": "auth", "token": relay.tokens.spoiled(named)}),
             Ask.TUNNEL: lambda: session.ask(relay.tunnel_info(tenant)),
             Ask.BAD_TUNNEL: lambda: session.ask(relay.tunnel_info(tenant, remote_port=0), invalid="remote_port is 0"),

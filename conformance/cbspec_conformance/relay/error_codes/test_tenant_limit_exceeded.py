@@ -17,11 +17,12 @@ from cbspec_conformance.record.exchange import Exchange
 from cbspec_conformance.relay.error_codes import refusals
 from cbspec_conformance.relay.requests import needs_transport, request_tunnel
 from cbspec_conformance.runner.marks import alone, last, requirement, requirements
+from cbspec_conformance.target.capacity import REFUSED_TUNNELS, LimitKey
 from cbspec_conformance.target.relay import RelayUnderTest
 
 _ROUNDS = 2
 _EXCESS = 2
-_KEYS: dict[str, refusals.LimitKey] = {
+_KEYS: dict[str, LimitKey] = {
     **dict.fromkeys(("CB-LIM-001", "CB-LIM-004", "CB-LIM-006"), "tunnel_limit"),
     **dict.fromkeys(("CB-LIM-011", "CB-LIM-013", "CB-LIM-014"), "connection_limit"),
 }
@@ -44,25 +45,24 @@ def test_one_tunnel_more(relay: RelayUnderTest) -> None:
 
 
 @requirement("CB-LIM-003")
-@pytest.mark.parametrize("kind", ["refused", pytest.param("failed transfer", marks=alone)])
+@pytest.mark.parametrize("kind", [*REFUSED_TUNNELS, pytest.param("failed transfer", marks=alone)])
 def test_refused_tunnels_do_not_count(relay: RelayUnderTest, kind: str) -> None:
-    """Request as many tunnels to port 0 or to an unreachable end as the limit allows, then use up the whole limit."""
+    """Request as many invalid or unreachable tunnels as the limit allows, then use up the whole limit."""
     tenant, limit = refusals.limited_tenant(relay, "tunnel_limit")
+    make, invalid = REFUSED_TUNNELS.get(kind, (None, ""))
     with contextlib.ExitStack() as stack:
-        at, request = (
-            stack.enter_context(refusals.dialling(relay)) if kind == "failed transfer" else (None, {"remote_port": 0})
-        )
+        at, request = stack.enter_context(refusals.dialling(relay)) if make is None else (None, {})
         for _ in range(2):  # the second time, the limit was released
             refusals.tunnels_work(relay, tenant, limit, at=at)
         session = relay.authenticated(tenant, at=at)
         end = {name: value for name, value in request.items() if name.startswith("remote_")}
-        invalid = "remote_port is 0" if kind == "refused" else ""
 
         def fail() -> None:
             nonlocal session
             session = relay.authenticated(tenant, at=at) if session.ended else session
-            exchange = session.ask(relay.tunnel_info(tenant.id, **end), invalid=invalid)
-            judge.refused(exchange) if invalid else judge.refused_with(exchange, "data_transfer_failed")
+            asked = relay.tunnel_info(tenant.id, **end) if make is None else make(relay, tenant)
+            exchange = session.ask(asked, invalid=invalid)
+            judge.refused_with(exchange, "data_transfer_failed") if make is None else judge.refused(exchange)
 
         def open_one() -> None:
             if session.ended:  # after an error; all tunnels can be opened on a new connection
@@ -77,6 +77,23 @@ def test_refused_tunnels_do_not_count(relay: RelayUnderTest, kind: str) -> None:
             relay.soon(open_one)
             if session.ended:
                 return
+
+
+@requirement("CB-LIM-003")
+def test_tunnels_refused_before_auth_do_not_count(relay: RelayUnderTest) -> None:
+    """Request as many tunnels before auth as the limit allows, then use up the whole limit after auth."""
+    tenant, limit = refusals.limited_tenant(relay, "tunnel_limit")
+    refusals.tunnels_work(relay, tenant, limit)
+    relay.room.use(tenant)
+    session = relay.greeted()
+    with relay.control("tunnels that are refused before auth, and an auth after them"):
+        for _ in range(limit):
+            judge.refused(session.ask(relay.tunnel_info(tenant.id)))
+            if session.ended:
+                raise NotExercised("the relay closes the connection after an error")
+        judge.accepted(relay.authenticate(session, tenant))
+    for _ in range(limit):
+        relay.soon(lambda: judge.accepted(session.ask(relay.tunnel_info(tenant.id)), refusals.FULL))
 
 
 @requirement("CB-LIM-004")
@@ -377,7 +394,7 @@ def test_identifier_twice_and_the_tunnel_limit(relay: RelayUnderTest) -> None:
     relay.log.saw("counted once" if left == [ACCEPTED] * (limit - 2) else "counted twice")
 
 
-def _whole_limit_served(relay: RelayUnderTest, key: refusals.LimitKey) -> None:
+def _whole_limit_served(relay: RelayUnderTest, key: LimitKey) -> None:
     """Check that a tenant can use its whole limit; the relay may release that of earlier cases late."""
     tenant, limit = refusals.limited_tenant(relay, key)
     serve = refusals.served_tunnels if key == "tunnel_limit" else refusals.served_connections

@@ -173,6 +173,16 @@ def test_auth_counts_for_its_own_connection(relay: RelayUnderTest, when: str) ->
 
 
 @requirement("CB-AUT-017")
+@pytest.mark.parametrize("end", ["closed", "reset"])
+def test_connections_of_one_subject(relay: RelayUnderTest, end: str) -> None:
+    """Authenticate two connections of one subject; after one is closed or reset, the other opens another tunnel."""
+    first, second = with_tunnel(relay), with_tunnel(relay)
+    first.wire.reset() if end == "reset" else first.close()
+    relay.room.for_tunnel(second.tenant)
+    judge.accepted(second.ask(relay.tunnel_info()))
+
+
+@requirement("CB-AUT-017")
 def test_tenants_stay_apart(relay: RelayUnderTest) -> None:
     """Authenticate two connections for two tenants; each opens tunnels of its own tenant, in turn."""
     first, second = relay.authenticated(), relay.authenticated(relay.second_tenant)

@@ -25,9 +25,11 @@ from cbspec_simulator.base.steps import (
 )
 from cbspec_simulator.relay.behaviour import AnswerContext, Behaviour, Body
 from cbspec_simulator.variations.answers import answers
+from cbspec_simulator.variations.changes.order import SECOND_AUTH_TAKES_OVER
 from cbspec_simulator.variations.changes.writing import MALFORMED
 from cbspec_simulator.variations.parts import Change, both, notes, part
 from cbspec_simulator.variations.steps import (
+    added,
     by_connection,
     by_subject,
     checking,
@@ -36,6 +38,7 @@ from cbspec_simulator.variations.steps import (
     quota,
     refusals,
     refused_as,
+    tunnel_request,
     watching,
     without,
 )
@@ -203,12 +206,87 @@ def _transport(attempt: Attempt) -> Hashable:
     return _tenant(attempt), attempt.connection.transport
 
 
+def _lost(attempt: Attempt, *names: str) -> None:
+    """Lose a unit of accounts of the attempt's tenant for ever."""
+    if attempt.identity is not None:
+        for name in names:
+            attempt.relay.usage.take(Account(name, attempt.identity.tenant.id), None)
+
+
+def _loses_the_first(attempt: Attempt) -> None:
+    """Keep the tunnels of a connection counted for ever after a second auth."""
+    if attempt.connection.identity is not None:
+        attempt.connection.held[:] = [account for account in attempt.connection.held if account.name != _TUNNELS]
+
+
+def _loses_refused_auth(attempt: Attempt, refused: Refused) -> None:
+    before = len(attempt.connection.held)
+    _refused_auths_count(attempt, refused)
+    del attempt.connection.held[before:]
+
+
+def _loses_repeated(attempt: Attempt) -> None:
+    if not new_tunnel(attempt):
+        _lost(attempt, _TUNNELS)
+
+
+_auths = notes()
+
+
+def _loses_sixteenth(attempt: Attempt) -> None:
+    counted = _auths(attempt.relay)
+    counted[attempt.known.tenant.id] = number = counted.get(attempt.known.tenant.id, 0) + 1
+    if number % 16 == 0:
+        _lost(attempt, _TUNNELS, _CONNECTIONS)
+
+
+_early_tunnels = notes()
+
+
+def _notes_early(attempt: Attempt, refused: Refused) -> None:
+    # Out of order, a request reaches no step: its refusal carries none.
+    if attempt.request is None and attempt.identity is None and refused.code is ErrorCode.INVALID_TOKEN:
+        _early_tunnels(attempt.relay)[attempt.connection.number] = True
+
+
+def _counts_early(attempt: Attempt) -> None:
+    if _early_tunnels(attempt.relay).pop(attempt.connection.number, False):
+        _hold(attempt, Account(_TUNNELS, _tenant(attempt)))
+
+
+_holders_of_ids = notes()
+
+
+def _by_id(inner: Quota, attempt: Attempt) -> None:
+    """Count tunnel_ids; one is forgotten when any connection that uses it has ended."""
+    ids = _holders_of_ids(attempt.relay).setdefault(_tenant(attempt), {})
+    for name, holders in list(ids.items()):
+        if not holders <= attempt.relay.connections:
+            del ids[name]
+    name, most = tunnel_request(attempt).tunnel_id, inner.limit(attempt)
+    if most is not None and name not in ids and len(ids) >= most:
+        raise Refused(inner.code, inner.text)
+    ids.setdefault(name, set()).add(attempt.connection)
+
+
+_LATE = part(notices_after=8.0)
 _LIMIT_AT_OPENING = both(without(_RELAY), _at_opening(Step(_RELAY, RELAY_CONNECTIONS)))
 _AVAILABLE_AT_OPENING = _at_opening(Step("available", available))
 _TUNNELS_FIRST, _BUFFERS_FIRST = _limit_first(TENANT_TUNNELS, _tenant), _limit_first(BUFFERS, lambda _: None)
 _MALFORMED_AS = (code for code in ErrorCode if code is not ErrorCode.UNKNOWN_MESSAGE_TYPE)
 
 CHANGES: dict[str, Change] = {
+    "tunnels-given-back-late": _LATE,
+    "tenant-connections-given-back-late": _LATE,
+    "tunnel-before-auth-counts": both(part(refused=_notes_early), added(Auth, Step("early-tunnels", _counts_early))),
+    "second-auth-loses-tunnels": both(SECOND_AUTH_TAKES_OVER, added(Auth, Step("second-auth", _loses_the_first))),
+    "unknown-type-loses-room": _on_refusal(
+        lambda attempt, _: _lost(attempt, _TUNNELS, _CONNECTIONS), ErrorCode.UNKNOWN_MESSAGE_TYPE
+    ),
+    "refused-auth-loses-a-connection": part(refused=_loses_refused_auth),
+    "repeated-tunnel-id-loses-a-tunnel": added(TunnelInfo, Step("repeated-id", _loses_repeated)),
+    "tunnels-counted-by-id": checking(_TUNNELS, _by_id),
+    "sixteenth-auth-loses-room": added(Auth, Step("sixteenth", _loses_sixteenth)),
     "tunnel-limit-looked-at-first": _checked_first(_TUNNELS, 2 * _AT_ONCE),
     "tunnel-limit-counts-refused": _on_refusal(_counted, _INVALID, ErrorCode.TENANT_NOT_FOUND),
     "tunnel-limit-counts-failed-transfers": _on_refusal(_counted, ErrorCode.DATA_TRANSFER_FAILED),

@@ -18,7 +18,7 @@ from cbspec.protocol.messages import (
 )
 from cbspec.protocol.state import Refuse, Serve, State
 from cbspec.protocol.tls import TlsLayer
-from cbspec_simulator.base.state import Attempt, Identity, Refused
+from cbspec_simulator.base.state import Attempt, ConnectionState, Identity, Refused
 from cbspec_simulator.base.steps import Step
 from cbspec_simulator.relay.behaviour import AnswerContext, Behaviour, Body
 from cbspec_simulator.variations.answers import answers, closes_after, instead, mapped, put, request_is, unanswered
@@ -28,6 +28,7 @@ from cbspec_simulator.variations.steps import added, check, named_tenant, refusa
 
 _C, _G, _A = State.CONNECTED, State.GREETED, State.AUTHENTICATED
 _UNKNOWN, _TOKEN = ErrorCode.UNKNOWN_MESSAGE_TYPE, ErrorCode.INVALID_TOKEN
+SECOND_AUTH_TAKES_OVER = rule(_A, Auth, Serve(AuthResponse, _A, "CB-AUT-001"))
 _NO_SECOND = Refuse(_UNKNOWN, "CB-HEL-101", "hello was sent already")
 
 
@@ -105,6 +106,22 @@ def _any_identity(attempt: Attempt) -> Identity:
     if not known:
         raise Refused(_TOKEN, "authenticate first")
     return known[0]
+
+
+_subjects = notes()
+
+
+def _with_subject(attempt: Attempt) -> set[ConnectionState]:
+    """Return the authenticated connections of a subject: none after one of them has ended."""
+    members: set[ConnectionState] = _subjects(attempt.relay).setdefault(attempt.known.subject, set())
+    if not members <= attempt.relay.connections:
+        members.clear()
+    return members
+
+
+def _known_subject(attempt: Attempt) -> None:
+    if attempt.connection not in _with_subject(attempt):
+        raise Refused(_TOKEN, "authenticate first")
 
 
 def _tenant_of_newest(attempt: Attempt) -> None:
@@ -200,7 +217,11 @@ CHANGES: dict[str, Change] = {
     "client-id-with-tenant": answers(
         "auth_response", lambda body, _: {**body, "client_id": f"{body['tenant_id']}/{body['client_id']}"}
     ),
-    "second-auth-takes-over": rule(_A, Auth, Serve(AuthResponse, _A, "CB-AUT-001")),
+    "identity-of-the-subject": both(
+        added(Auth, Step("joins-subject", lambda attempt: _with_subject(attempt).add(attempt.connection))),
+        added(TunnelInfo, Step("known-subject", _known_subject), first=True),
+    ),
+    "second-auth-takes-over": SECOND_AUTH_TAKES_OVER,
     "second-auth-closes": closes_after(_second_auth),
     "heartbeat-before-auth-served": rule(_G, Heartbeat, Serve(HeartbeatResponse, _G, "CB-HBT-001")),
     "heartbeat-before-auth-unknown": rule(_G, Heartbeat, Refuse(_UNKNOWN, "CB-HBT-101", "authenticate first")),

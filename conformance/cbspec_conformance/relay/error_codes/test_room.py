@@ -1,0 +1,52 @@
+"""Source: Error Codes / tenant_limit_exceeded: nothing that has ended or was refused keeps a tenant's room."""
+
+from __future__ import annotations
+
+from cbspec_conformance.judging import judge
+from cbspec_conformance.judging.errors import NotExercised
+from cbspec_conformance.relay.error_codes import refusals
+from cbspec_conformance.runner.marks import alone, final, first, requirement, requirements
+from cbspec_conformance.target.capacity import AT_THE_END, keeps_room, limits, whole_at_the_end
+from cbspec_conformance.target.relay import RelayUnderTest
+
+_SESSIONS = 20  # a relay may lose room for one auth in many
+
+
+@first
+@requirements("CB-LIM-016", "CB-LIM-007", "CB-LIM-003", "CB-LIM-008", "CB-LIM-009", "CB-LIM-010", "CB-LIM-015")
+def test_room_is_not_lost(relay: RelayUnderTest, identifier: str) -> None:
+    """Measure a tenant's room before and after actions whose connections have ended, such as a close or a refusal.
+
+    A relay may give room back late: it is lost if it isn't back after 19 seconds.
+    """
+    keeps_room(relay, identifier)
+
+
+@requirement("CB-LIM-017")
+def test_a_close_releases_its_own_tunnels_only(relay: RelayUnderTest) -> None:
+    """Open a tunnel of the same tunnel_id on two connections and close the first; the other's must still count."""
+    tenant, limit = refusals.shared_tunnel_limit(relay)
+    request = relay.tunnel_info(tenant.id)
+    first, second = relay.authenticated(tenant), relay.authenticated(tenant, subject="cbspec-second")
+    with relay.control("a valid tunnel_info"):
+        judge.accepted(first.ask(request))
+    if not judge.served(second.ask(request)):
+        raise NotExercised("the relay refuses a tunnel_id that another connection uses, which the page leaves open")
+    first.close()
+    second = refusals.fill_tunnels(relay, second, limit)
+    refusals.tunnel_refused(relay, second)
+
+
+@final
+@alone
+@requirement("CB-LIM-019")
+def test_room_at_the_end(relay: RelayUnderTest) -> None:
+    """Open and close connections of each tenant with a limit, and compare its room with the beginning of the run."""
+    found = limits(relay.profile, each=True)
+    if not found:
+        raise NotExercised("give tenants.tunnel_limit or tenants.connection_limit (for a tenant of its own)")
+    for limit in found:
+        for _ in range(_SESSIONS):
+            relay.authenticated(limit.tenant).close()
+    whole_at_the_end(relay)
+    relay.log.judge_invariant(AT_THE_END)
