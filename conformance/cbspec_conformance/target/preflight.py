@@ -217,7 +217,8 @@ def _exchanges(target: RelayUnderTest, facts: Facts) -> Facts:
     odd = target.tunnel_info()["tunnel_id"] + ODD_LETTERS
     takes_odd = not tunnel and not _reason(session.ask(target.tunnel_info(tunnel_id=odd), fence=False))
     target.learn(replace(facts, heartbeat=heartbeat, tunnel=tunnel, odd_identifiers=takes_odd))
-    return replace(target.facts, room={} if tunnel or heartbeat else _room(target))
+    slow = Tempo.of(target.profile.target, facts.latency).slow
+    return replace(target.facts, room={} if tunnel or heartbeat or slow else _room(target))
 
 
 def _room(target: RelayUnderTest) -> dict[str, int]:

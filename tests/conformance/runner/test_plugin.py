@@ -24,6 +24,7 @@ from cbspec_conformance.judging.errors import NoRoom
 from cbspec_conformance.probe.tempo import Tempo
 from cbspec_conformance.runner import command
 from cbspec_conformance.runner.plugin import until_room
+from cbspec_conformance.target.ledger import Ledger
 from tests.conformance.commands import Done, run, simulator, verdict, verify
 from tests.conformance.memory import ManualClock
 from tests.support.relay import over_tls, read_to_end, server, serving, tolerant
@@ -155,7 +156,9 @@ def test_junit_xml_names_the_requirement_of_each_case_and_shows_no_token(tmp_pat
 @pytest.mark.parametrize("back_after", [0.0, 1.0, 4.5, 60.0])
 def test_a_case_without_capacity_is_retried_for_a_limited_time(back_after: float) -> None:
     clock, closed = ManualClock(), []
-    relay: Any = SimpleNamespace(tempo=Tempo(5.0), clock=clock, close=lambda: closed.append(clock.now))
+    relay: Any = SimpleNamespace(
+        tempo=Tempo(5.0), clock=clock, shared=SimpleNamespace(ledger=Ledger()), close=lambda: closed.append(clock.now)
+    )
 
     def case() -> None:
         if clock.now - began < back_after:

@@ -387,6 +387,19 @@ CONVERSATIONS = {
             ("2", *opened("tunnels-2", "t"), tunnel("x", "b"), *(tunnel(name, "tunnels-2") for name in "uvw")),
         ]
     ),
+    "tunnels that leave something behind": Dialogue(
+        [
+            ("1", HELLO, tunnel("t", "tunnels"), auth("tunnels"), *(tunnel(name, "tunnels") for name in "tuv")),
+            ("2", *opened("tunnels-2", "t"), auth("a"), CLOSE),
+            ("2", *opened("tunnels-2", "t", "t"), _UNKNOWN, CLOSE),
+            *script("3 tunnels-2 t u v"),
+            ("4", *opened("a", sub="other"), CLOSE),
+            ("5", *opened("a", "t"), CLOSE),
+            *script("6 a t; 7 a t; 6 END; 7 a u"),
+        ]
+    ),
+    "sixteen auths": Dialogue([(str(number), *opened("connections"), CLOSE) for number in range(18)]),
+    "tunnel_ids on two connections": Dialogue(script("1 tunnels t; 2 tunnels t; 1 END; 3 tunnels u v w")),
     "connection limit of a tenant": Dialogue(
         [
             ("1", *opened("connections", "t"), tunnel("t", "connections", remote_port=0)),

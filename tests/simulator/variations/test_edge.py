@@ -188,7 +188,8 @@ _OBSERVATIONS: dict[Callable[[Address], object], tuple[str, ...]] = {
         *("silent-connection-blocks-new-ones", "half-handshake-blocks-new-ones", "broken-record-ends-service"),
     ),
 }
-_OTHERWISE = ("late-return", "one-cipher-suite", "unread-answers-block-all")
+_LATE = ("tunnels-given-back-late", "tenant-connections-given-back-late")
+_OTHERWISE = ("late-return", *_LATE, "one-cipher-suite", "unread-answers-block-all")
 AT_THE_EDGE = {*_OTHERWISE, *(id_ for ids in _OBSERVATIONS.values() for id_ in ids)}
 
 
@@ -243,6 +244,7 @@ async def test_what_a_connection_held_can_be_given_back_late() -> None:
             return time.monotonic() - ended
 
     assert await seconds("late-return") >= 0.95
+    assert {varied(Behaviour(), id_).notices_after for id_ in _LATE} == {8.0}
     assert await seconds() < 0.95
 
 

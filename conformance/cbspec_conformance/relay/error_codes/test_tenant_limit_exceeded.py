@@ -17,7 +17,7 @@ from cbspec_conformance.record.exchange import Exchange
 from cbspec_conformance.relay.error_codes import refusals
 from cbspec_conformance.relay.requests import needs_transport, request_tunnel
 from cbspec_conformance.runner.marks import alone, last, requirement, requirements
-from cbspec_conformance.target.capacity import REFUSED_TUNNELS, LimitKey
+from cbspec_conformance.target.capacity import FULL, REFUSED_TUNNELS, LimitKey
 from cbspec_conformance.target.relay import RelayUnderTest
 
 _ROUNDS = 2
@@ -68,7 +68,7 @@ def test_refused_tunnels_do_not_count(relay: RelayUnderTest, kind: str) -> None:
             if session.ended:  # after an error; all tunnels can be opened on a new connection
                 refusals.served_tunnels(relay, tenant, limit, at)
             else:
-                judge.accepted(session.ask(relay.tunnel_info(tenant.id)), refusals.FULL)
+                judge.accepted(session.ask(relay.tunnel_info(tenant.id)), FULL)
 
         with relay.control(f"tunnels that are refused: {kind}"):
             for _ in range(limit):
@@ -93,7 +93,7 @@ def test_tunnels_refused_before_auth_do_not_count(relay: RelayUnderTest) -> None
                 raise NotExercised("the relay closes the connection after an error")
         judge.accepted(relay.authenticate(session, tenant))
     for _ in range(limit):
-        relay.soon(lambda: judge.accepted(session.ask(relay.tunnel_info(tenant.id)), refusals.FULL))
+        relay.soon(lambda: judge.accepted(session.ask(relay.tunnel_info(tenant.id)), FULL))
 
 
 @requirement("CB-LIM-004")
@@ -110,7 +110,7 @@ def test_tunnel_limit_is_the_tenants_own(relay: RelayUnderTest) -> None:
         theirs = relay.authenticated(other) if theirs.ended else theirs
         while theirs.tunnels < wanted:
             relay.room.for_tunnel(other.id)
-            judge.accepted(theirs.ask(relay.tunnel_info(other.id)), refusals.FULL)
+            judge.accepted(theirs.ask(relay.tunnel_info(other.id)), FULL)
 
     relay.soon(open_theirs)
 
@@ -191,7 +191,7 @@ def test_one_connection_more(relay: RelayUnderTest, event: str) -> None:
         if sessions[0].ended:
             raise NotExercised("the relay closes the connection after an error")
     for how in [{"transport": "websocket"}] if event == "websocket" else [{}, {"subject": "cbspec-second"}, {}]:
-        judge.refused_with(_attempt(relay, tenant, **how), refusals.FULL)
+        judge.refused_with(_attempt(relay, tenant, **how), FULL)
 
 
 @requirement("CB-LIM-013")
@@ -200,7 +200,7 @@ def test_connection_limit_is_the_tenants_own(relay: RelayUnderTest) -> None:
     tenant, limit = refusals.limited_tenant(relay, "connection_limit")
     other = refusals.other_tenant(relay, tenant)
     refusals.fill_connections(relay, tenant, limit)
-    judge.accepted(request_tunnel(relay, relay.greeted(), other), refusals.FULL)
+    judge.accepted(request_tunnel(relay, relay.greeted(), other), FULL)
 
 
 @requirements("CB-LIM-006", "CB-LIM-014")
@@ -212,7 +212,7 @@ def test_limit_is_released(relay: RelayUnderTest, identifier: str, end: str) -> 
 
     def open_tunnels() -> int:
         session = relay.greeted()
-        judge.accepted(relay.authenticate(session, tenant), refusals.FULL)
+        judge.accepted(relay.authenticate(session, tenant), FULL)
         return refusals.count_tunnels(relay, session, limit + 1, end)
 
     def join() -> ProbeSession:
@@ -326,7 +326,7 @@ def _at_most(limit: int, what: str, exchanges: Sequence[Exchange]) -> None:
     if opened > limit:
         raise Broken(f"at most {limit} {what}, however many are requested at once", f"{opened} tunnels", *exchanges)
     for answer in (answer for exchange in exchanges for answer in exchange.answers if answer.type == "error"):
-        if (code := answer.member("code")) in judge.OUT_OF_ROOM and code != refusals.FULL:
+        if (code := answer.member("code")) in judge.OUT_OF_ROOM and code != FULL:
             raise judge.no_room(code, see=" elsewhere")
 
 
@@ -347,7 +347,7 @@ def test_step_of_the_connection_limit(relay: RelayUnderTest) -> None:
     _whole_limit_served(relay, "connection_limit")
     refusals.fill_connections(relay, tenant, limit)
     exchange = _attempt(relay, tenant)
-    relay.log.saw(f"{exchange.request.type if exchange.request else ''}: {reaction(exchange, refusals.FULL)}")
+    relay.log.saw(f"{exchange.request.type if exchange.request else ''}: {reaction(exchange, FULL)}")
 
 
 @requirement("CB-LIM-102")
@@ -364,7 +364,7 @@ def test_refused_auths_and_the_connection_limit(relay: RelayUnderTest) -> None:
             judge.refused(session.ask({"type": "auth", "token": relay.tokens.spoiled(tenant)}))
     if all(session.ended for session in sessions):
         raise NotExercised("the relay closes a connection after a refused auth, so that it counts nowhere")
-    seen = reaction(relay.authenticate(relay.greeted(), tenant), refusals.FULL)
+    seen = reaction(relay.authenticate(relay.greeted(), tenant), FULL)
     relay.log.saw("not counted" if seen == ACCEPTED else f"counted: {seen}")
 
 
@@ -374,7 +374,7 @@ def test_limit_or_validation_first(relay: RelayUnderTest) -> None:
     tenant, limit = refusals.limited_tenant(relay, "tunnel_limit")
     session = refusals.fill_tunnels(relay, relay.authenticated(tenant), limit)
     exchange = session.ask(relay.tunnel_info(tenant.id, local_port=-1), invalid="local_port is negative")
-    relay.log.saw(reaction(exchange, refusals.FULL))
+    relay.log.saw(reaction(exchange, FULL))
 
 
 @requirement("CB-LIM-104")
@@ -386,11 +386,11 @@ def test_identifier_twice_and_the_tunnel_limit(relay: RelayUnderTest) -> None:
     request = relay.tunnel_info(tenant.id)
     with relay.control("a valid tunnel_info"):
         judge.accepted(session.ask(request))
-    second = reaction(session.ask(request), refusals.FULL)
+    second = reaction(session.ask(request), FULL)
     if second != ACCEPTED:
         relay.log.saw(f"the second is {second}")
         return
-    left = [reaction(session.ask(relay.tunnel_info(tenant.id)), refusals.FULL) for _ in range(limit - 2)]
+    left = [reaction(session.ask(relay.tunnel_info(tenant.id)), FULL) for _ in range(limit - 2)]
     relay.log.saw("counted once" if left == [ACCEPTED] * (limit - 2) else "counted twice")
 
 

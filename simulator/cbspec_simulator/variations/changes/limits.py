@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Hashable
 from dataclasses import replace
+from functools import partial
 
 from cbspec.protocol.codes import ErrorCode
 from cbspec.protocol.connection import RequestRefused
@@ -285,7 +286,7 @@ CHANGES: dict[str, Change] = {
     ),
     "refused-auth-loses-a-connection": part(refused=_loses_refused_auth),
     "repeated-tunnel-id-loses-a-tunnel": added(TunnelInfo, Step("repeated-id", _loses_repeated)),
-    "tunnels-counted-by-id": checking(_TUNNELS, _by_id),
+    "tunnels-counted-by-id": watching(_TUNNELS, lambda inner: partial(_by_id, inner)),
     "sixteenth-auth-loses-room": added(Auth, Step("sixteenth", _loses_sixteenth)),
     "tunnel-limit-looked-at-first": _checked_first(_TUNNELS, 2 * _AT_ONCE),
     "tunnel-limit-counts-refused": _on_refusal(_counted, _INVALID, ErrorCode.TENANT_NOT_FOUND),
