@@ -398,7 +398,11 @@ CONVERSATIONS = {
             *script("6 a t; 7 a t; 6 END; 7 a u"),
         ]
     ),
-    "sixteen auths": Dialogue([(str(number), *opened("connections"), CLOSE) for number in range(18)]),
+    "sixteen auths": Dialogue(
+        script(
+            "; ".join(f"{number} connections; {number} END" for number in range(16)) + "; a connections; b connections"
+        )
+    ),
     "tunnel_ids on two connections": Dialogue(script("1 tunnels t; 2 tunnels t; 1 END; 3 tunnels u v w")),
     "connection limit of a tenant": Dialogue(
         [
