@@ -88,7 +88,7 @@ def of_a_run(findings: Sequence[Finding]) -> list[Finding]:
     for requirement, found in broken.items():
         alike = next((group for group in _ALIKE if requirement in group), ())
         first = [cause for cause in _CAUSES.get(requirement, ()) if cause in broken]
-        earlier = alike[: alike.index(requirement)] if alike and _kinds(found) else ()
+        earlier = alike[: alike.index(requirement)] if alike and all(finding.kinds for finding in found) else ()
         first += [cause for cause in earlier if _kinds(found) <= _kinds(broken.get(cause, ()))]
         causes |= {requirement: first[0]} if first else {}
     return [
@@ -100,9 +100,8 @@ def of_a_run(findings: Sequence[Finding]) -> list[Finding]:
 
 
 def _kinds(findings: Iterable[Finding]) -> set[str]:
-    """Return the kinds of mistakes of all findings; none if any finding has no kind."""
-    found = [{_KINDS.get(kind, kind.rpartition("-")[2]) for kind in finding.kinds} for finding in findings]
-    return set().union(*found) if all(found) else set()
+    """Return the kinds of mistakes of findings."""
+    return {_KINDS.get(kind, kind.rpartition("-")[2]) for finding in findings for kind in finding.kinds}
 
 
 def _is_about_content(finding: Finding) -> bool:

@@ -24,10 +24,11 @@ _NOT_JSON = object()
 
 @dataclass(frozen=True, slots=True)
 class MustRefuse:
-    """The requirement by which a token must be refused, and the codes that are right."""
+    """The requirement by which a token must be refused, the right codes, and the kind of its mistake, or ""."""
 
     requirement: str
     codes: tuple[str, ...]
+    kind: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +64,8 @@ class TokenOracle:
         if not (self._is_signed(segments) or (signed and self.secret is None)):
             return MustRefuse(self._forged(segments, header), codes)
         requirement = self._time(payload) or tenant
-        return MustRefuse(requirement, codes) if requirement else None
+        time = _number(payload.get({"CB-AUT-005": "exp", "CB-AUT-006": "nbf"}.get(requirement, "")), 0.0)
+        return MustRefuse(requirement, codes, "fraction" if time % 1 else "") if requirement else None
 
     def _is_signed(self, segments: list[str]) -> bool:
         """Whether the signature is right for the most lenient reader."""

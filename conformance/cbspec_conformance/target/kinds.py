@@ -12,6 +12,17 @@ _Kind = TypeVar("_Kind")
 _MOST = 4  # broken kinds after which no more are tried: each may cost a time-out
 
 
+def kind_of(value: object) -> str:
+    """Return the kind of an invalid value of a member, named as `each` names it."""
+    if isinstance(value, bool) or value is None:
+        return {None: "null", True: "true", False: "true"}[value]
+    if isinstance(value, int | float):
+        value = max(min(value, 1e9), -1e9)
+        number = {-1: "negative", 0: "zero", 1: "65536"}[(value > 0) - (value < 0)]
+        return number if float(value).is_integer() else "fraction"
+    return {str: "string", list: "array", dict: "object"}.get(type(value), "missing")
+
+
 def each(kinds: Mapping[str, _Kind], check: Callable[[_Kind], None]) -> None:
     """Call `check` with every kind. Raises Broken if any kind is broken, else Inconclusive if any is inconclusive."""
     broken: dict[str, Broken] = {}

@@ -6,9 +6,11 @@ from dataclasses import replace
 
 import pytest
 
+from cbspec.tokens.forgery import MISSING
 from cbspec_conformance.judging.follow_ups import accepted_in_spite_of, of_a_mistake, of_a_run, of_the_same_exchange
 from cbspec_conformance.judging.verdicts import Finding, Outcome
 from cbspec_conformance.record.exchange import Exchange
+from cbspec_conformance.target.kinds import kind_of
 from tests.conformance.build import HEARTBEAT_RESPONSE, TUNNEL, TUNNEL_RESPONSE, error, exchange
 
 FAILED, FOLLOWS = Outcome.FAILED, Outcome.FOLLOW_UP
@@ -59,7 +61,19 @@ def test_other_breaches_of_the_same_answer_follow() -> None:
     assert list(of_the_same_exchange(None, others)) == others
 
 
-RUNS = {
+KINDS: list[tuple[object, str]] = [
+    *((None, "null"), (True, "true"), (False, "true"), (-1, "negative"), (-(10**400), "negative"), (0, "zero")),
+    *((65536, "65536"), (10**400, "65536"), (3389.5, "fraction"), ("3389", "string"), ([], "array"), ({}, "object")),
+    *((float("inf"), "65536"), (MISSING, "missing")),
+]
+
+
+@pytest.mark.parametrize(("value", "kind"), KINDS)
+def test_kinds_of_values(value: object, kind: str) -> None:
+    assert kind_of(value) == kind
+
+
+RUNS: dict[str, tuple[dict[str, tuple[str, ...]], list[str]]] = {
     "a port of any size": (
         {"CB-TUN-007": ("65536", "64 bits over"), "CB-TUN-010": ("65536", "16 bits over")},
         ["CB-TUN-010"],

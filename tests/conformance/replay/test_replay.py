@@ -68,8 +68,9 @@ def find(found: Found, target: RelayUnderTest) -> Failure:
     except Broken as broken:
         steps = target.log.steps(broken.exchanges, broken.expectation)
         shown = render(target.transcript, broken.exchanges)
-        breach = {"expected": broken.expected, "seen": broken.seen, "exchange": shown, "steps": steps}
-        target.log.findings.insert(0, Finding(found.requirement, Outcome.FAILED, **breach))
+        texts = (broken.expected, broken.seen, shown)
+        finding = Finding(found.requirement, Outcome.FAILED, "", "", *texts, steps=steps)
+        target.log.findings.insert(0, finding)
     except Inconclusive:
         pass  # a control failed, so the failure is among the target's findings
     finally:

@@ -129,7 +129,7 @@ def test_damaged_tokens_are_refused(
         try:
             judge.refused_with(exchange, *found.codes)
         except Broken as broken:
-            broken.requirement = found.requirement
+            broken.requirement, broken.kinds = found.requirement, tuple(filter(None, [found.kind]))
             raise
 
     explorer.explore(damage, check)

@@ -5,12 +5,13 @@ from __future__ import annotations
 import json
 
 from cbspec_conformance.judging import judge
-from cbspec_conformance.judging.errors import KitError
+from cbspec_conformance.judging.errors import Broken, KitError
 from cbspec_conformance.oracles.referee import broken_members
 from cbspec_conformance.properties.between import ControlledRequests
 from cbspec_conformance.properties.damage import NEAR_MISSES, is_beyond_readers, write_with
 from cbspec_conformance.properties.explore import Explorer
 from cbspec_conformance.runner.marks import requirements
+from cbspec_conformance.target.kinds import kind_of
 from cbspec_conformance.target.relay import RelayUnderTest
 
 
@@ -31,10 +32,14 @@ def test_near_misses_are_refused(relay: RelayUnderTest, identifier: str, explore
         if broken_members(text) != {miss.member}:
             raise KitError(f"a {miss.kind} should be invalid in its {miss.member} only, but is not")
         exchange = session.ask(json.loads(text), invalid=f"{miss.member} is missing or invalid", encode=lambda _: text)
-        if miss.codes and not is_beyond_readers(value):
-            judge.refused_with(exchange, *miss.codes)
-        else:
-            judge.refused(exchange)
+        try:
+            if miss.codes and not is_beyond_readers(value):
+                judge.refused_with(exchange, *miss.codes)
+            else:
+                judge.refused(exchange)
+        except Broken as broken:
+            broken.kinds = (kind_of(value),)
+            raise
         between.check()
 
     explorer.explore(miss.values, check)
