@@ -20,7 +20,8 @@ def kind_of(value: object) -> str:
         value = max(min(value, 1e9), -1e9)
         number = {-1: "negative", 0: "zero", 1: "65536"}[(value > 0) - (value < 0)]
         return number if float(value).is_integer() else "fraction"
-    return {str: "string", list: "array", dict: "object"}.get(type(value), "missing")
+    names: dict[type, str] = {str: "string", list: "array", dict: "object"}
+    return names.get(type(value), "missing")
 
 
 def each(kinds: Mapping[str, _Kind], check: Callable[[_Kind], None]) -> None:
