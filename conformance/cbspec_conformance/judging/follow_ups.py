@@ -30,6 +30,10 @@ _CAUSES: Final = {
 }
 """For each requirement, those that are broken first if a relay takes its tenant from elsewhere than the token."""
 
+_MISSING: Final = ("CB-TUN-005", "CB-TUN-006", "CB-TUN-008", "CB-TUN-009", "CB-TEN-005", "CB-UNK-002")
+_CARRIED_OVER: Final = "CB-TUN-015"
+"""Requirements that a relay breaks by missing members only, if it takes them from an earlier request."""
+
 _ALIKE: Final = (
     ("CB-TUN-006", "CB-TUN-007", "CB-TUN-009", "CB-TUN-010"),
     ("CB-TUN-005", "CB-TUN-008", "CB-TEN-005"),
@@ -88,6 +92,8 @@ def of_a_run(findings: Sequence[Finding]) -> list[Finding]:
     for requirement, found in broken.items():
         alike = next((group for group in _ALIKE if requirement in group), ())
         first = [cause for cause in _CAUSES.get(requirement, ()) if cause in broken]
+        if requirement in _MISSING and _kinds(found) == {"missing"} and _CARRIED_OVER in broken:
+            first.append(_CARRIED_OVER)
         earlier = alike[: alike.index(requirement)] if alike and all(finding.kinds for finding in found) else ()
         first += [cause for cause in earlier if _kinds(found) <= _kinds(broken.get(cause, ()))]
         causes |= {requirement: first[0]} if first else {}

@@ -91,6 +91,10 @@ RUNS: dict[str, tuple[dict[str, tuple[str, ...]], list[str]]] = {
         ["CB-AUT-006"],
     ),
     "seen by other cases": ({"CB-TUN-007": (), "CB-TUN-010": ()}, []),
+    "members of an earlier request": (
+        {"CB-TUN-005": ("missing",), "CB-TUN-008": ("missing", "null"), "CB-TUN-015": ()},
+        ["CB-TUN-005"],
+    ),
     "the tenant of a token": ({"CB-AUT-003": (), "CB-TEN-001": ("missing",)}, ["CB-TEN-001"]),
     "a token of no tenant": ({"CB-TEN-001": ("missing",)}, []),
 }

@@ -10,8 +10,9 @@ import pytest
 from cbspec_conformance.judging import judge
 from cbspec_conformance.judging.errors import Broken, Inconclusive, NotExercised
 from cbspec_conformance.judging.observing import reaction
+from cbspec_conformance.probe.session import ProbeSession
 from cbspec_conformance.properties.explore import Explorer
-from cbspec_conformance.properties.strategies import MISSING, TUNNEL_IDS
+from cbspec_conformance.properties.strategies import MISSING, TUNNEL_IDS, without
 from cbspec_conformance.record.exchange import Exchange
 from cbspec_conformance.relay.requests import TUNNEL_ID_REFUSED, invalid_member_refused, record_reaction, with_tunnel
 from cbspec_conformance.runner.marks import requirement, requirements
@@ -174,6 +175,19 @@ def test_invalid_member_is_refused(relay: RelayUnderTest, identifier: str) -> No
 
 
 # ------------------------------------------------------------------ open points, which are recorded and never judged
+
+
+@requirement("CB-TUN-015")
+@pytest.mark.parametrize("member", ["tunnel_id", "tenant_id", "local_port", "remote_host", "remote_port"])
+def test_missing_member_after_a_complete_request(relay: RelayUnderTest, member: str) -> None:
+    """Leave out a member of the first tunnel_info of a connection, then of one after a complete tunnel_info."""
+    with relay.control(f"refusing a connection's first tunnel_info without {member}"):
+        judge.refused(_without(relay, relay.authenticated(), member))
+    judge.refused(_without(relay, with_tunnel(relay), member))
+
+
+def _without(relay: RelayUnderTest, session: ProbeSession, member: str) -> Exchange:
+    return session.ask(without(relay.tunnel_info(session.tenant), member), invalid=f"{member} is missing")
 
 
 @requirement("CB-TUN-101")

@@ -267,6 +267,8 @@ def test_pieces_that_are_read_apart(relay: RelayUnderTest) -> None:
 def test_half_after_a_whole(relay: RelayUnderTest) -> None:
     """Send a heartbeat and the first half of another in one TLS record, and the second half in the next."""
     session = with_tunnel_and_heartbeat(relay)
+    with relay.control("two whole heartbeats in one TLS record"):
+        all_answered(session, [_BEAT] * 2)
     first, second = session.note(_BEAT), session.note(_BEAT)
     half = len(second[1]) // 2
     for _ in range(2):

@@ -2,22 +2,30 @@
 
 from __future__ import annotations
 
+import contextlib
 import html
+import json
 import re
 import unicodedata
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
+from typing import Any
 from urllib.parse import unquote
 
+from websockets.server import ServerProtocol
+
 from cbspec.protocol.codes import ErrorCode
+from cbspec.protocol.framing import RawMessage, StreamFramer
 from cbspec.protocol.messages import Message, TunnelInfo, Violation
 from cbspec.protocol.state import Refuse, State
+from cbspec.protocol.strictjson import NotStrictJson, loads
+from cbspec.protocol.websocket import WebSocketFramer
 from cbspec_simulator.base.state import Attempt, Refused
 from cbspec_simulator.base.steps import Step, new_tunnel
 from cbspec_simulator.relay.behaviour import AnswerContext, Body
 from cbspec_simulator.variations.answers import answers, instead, mapped
 from cbspec_simulator.variations.changes.order import served_in
-from cbspec_simulator.variations.parts import Change, around, both, notes
+from cbspec_simulator.variations.parts import Change, around, both, framed, notes, websocket_by
 from cbspec_simulator.variations.requests import Test, Understand, accepts, of_type, refuses
 from cbspec_simulator.variations.steps import added, rule, tunnel_request
 
@@ -98,6 +106,24 @@ def _whole_ports(understand: Understand, value: object) -> Message | Violation:
     return understand(value)
 
 
+def _carrying(framer: type[Any]) -> type[Any]:
+    """Return a framer that completes a tunnel_info by the last one of the connection."""
+
+    class CarryingFramer(framer):  # type: ignore[misc]
+        _last: Mapping[str, Any] = {}
+
+        def next_message(self) -> RawMessage | None:
+            frame: RawMessage | None = super().next_message()
+            with contextlib.suppress(NotStrictJson):
+                value = loads(frame.text) if frame is not None else None
+                if isinstance(value, dict) and value.get("type") == "tunnel_info":
+                    self._last = {**self._last, **value}
+                    return RawMessage(json.dumps(self._last).encode())
+            return frame
+
+    return CarryingFramer
+
+
 _IDENTIFIERS: dict[str, Callable[[str], object]] = {
     "capitals": str.upper,
     "truncated": lambda name: name[:8],
@@ -122,6 +148,9 @@ _IDENTIFIERS: dict[str, Callable[[str], object]] = {
 """The changes of a tunnel_id, by the end of the deviation's id."""
 
 CHANGES: dict[str, Change] = {
+    "tunnel-members-carried-over": both(
+        framed(_carrying(StreamFramer)), websocket_by(ServerProtocol, _carrying(WebSocketFramer))
+    ),
     **{
         f"tunnel-id-{name}": answers("tunnel_response", mapped("tunnel_id", made))
         for name, made in _IDENTIFIERS.items()
