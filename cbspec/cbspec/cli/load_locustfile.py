@@ -37,7 +37,7 @@ class DefaultUser(RelayUser):
 def _prepare(settings: Settings) -> None:
     profile = settings.profile()
     tokens = token_source(profile, settings.tenants)
-    onlooker = invariants(secrets_of(profile, own=""))
+    onlooker = invariants(secrets_of(profile))
     RelayUser.aim = Aim(tokens=tokens, onlooker=onlooker, **aim_facts(profile))  # type: ignore[arg-type] # by name
     RelayUser.hold, RelayUser.pause, RelayUser.timeout = settings.hold, settings.pause, settings.timeout
     RelayUser.again = settings.again

@@ -20,6 +20,7 @@ from cbspec_conformance.record.conclusions import Breach, Silence
 from cbspec_conformance.record.exchange import ABOUT_A_REQUEST, UNASKED, Exchange, Redaction, matches
 from cbspec_conformance.record.transcript import Message
 
+_LONGER_THAN_WORDS = 16  # letters: shorter words may occur in a text by chance
 _SHORTEST_TOKEN = 16  # characters: shorter strings may occur in a text by chance
 
 
@@ -127,9 +128,16 @@ def _has_no_subject(request: Message) -> bool:
 
 
 def _holds(text: str, secret: str) -> bool:
-    """Whether `secret` occurs in `text` as a separate word."""
-    # Few texts contain it at all, and a plain search through 2 MB is a thousand times faster.
-    return secret in text and re.search(rf"(?<![\w-]){re.escape(secret)}(?![\w-])", text) is not None
+    """Whether `secret` occurs in `text` as a separate word; a short word of letters only as a name.
+
+    A word, as "slow", may occur in any text by chance. It is a name in quotation marks or after the word tenant.
+    """
+    if secret not in text:
+        return False  # as in most texts: a plain search through 2 MB is a thousand times faster
+    word = rf"(?<![\w-]){re.escape(secret)}(?![\w-])"
+    if secret.isalpha() and len(secret) < _LONGER_THAN_WORDS:
+        word = rf"""(?i:\btenants?(?:_id|_ids)?)\W{{1,4}}{word}|(["'`]){word}\1"""
+    return re.search(word, text) is not None
 
 
 def _success(message: Message, exchange: Exchange) -> Iterator[Breach]:

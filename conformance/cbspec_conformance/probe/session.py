@@ -55,7 +55,7 @@ class Surroundings:
     """The parts that the sessions of a case share.
 
     `tempo` are the time-outs; `pacer` keeps below declared rates; `observe` checks an exchange and numbers it; `alive`
-    says whether a new connection is answered; `secrets` may appear in no error text.
+    says whether a new connection is answered; `secrets` may appear in no error text, except the client's own tenant.
     """
 
     tempo: Tempo
@@ -78,6 +78,7 @@ class ProbeSession:
         self.authenticated = False
         self.tunnels = 0
         self.unresponsive = False
+        self._own: set[str] = set()  # tenants for which the connection has authenticated
         self._surroundings = surroundings
         self._clock = channel.clock
         self._expects_rate_limit = self._unpaced = False
@@ -111,6 +112,7 @@ class ProbeSession:
     def assume(self, *, tenant: str | None = None, authenticated: bool | None = None) -> None:
         """Set the tenant that answers should name, and whether the relay takes the connection for authenticated."""
         self.tenant = self.tenant if tenant is None else tenant
+        self._own.add(self.tenant)
         self.authenticated = self.authenticated if authenticated is None else authenticated
 
     def count_tunnels(self, more: int) -> None:
@@ -297,7 +299,7 @@ class ProbeSession:
         if answers:
             self.tempo.answered_after(waited)
         alive = silence is not Silence.UNRESPONSIVE or self._surroundings.alive()
-        secrets = self._surroundings.secrets
+        secrets = tuple(secret for secret in self._surroundings.secrets if secret not in self._own)
         exchange = self._surroundings.observe(
             Exchange(request, answers, silence, self.ended, self.tenant, secrets, waited, alive)
         )

@@ -109,7 +109,7 @@ class RelayUnderTest:
         self.connector = Connector(profile, self.transcript, self.signs)
         self.tokens = TokenSource(profile, shared.issuer, recipes, lambda: self.connector.certificate)
         self.log = FindingsLog(self.transcript, case, str(profile.target.address or ""), recipes, requirement)
-        self._secrets = secrets_of(profile, getattr(profile.main_tenant, "id", ""))
+        self._secrets = secrets_of(profile)
 
     def learn(self, facts: Facts) -> None:
         """Use the facts that the preflight has found so far."""

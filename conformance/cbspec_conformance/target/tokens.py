@@ -13,15 +13,11 @@ from cbspec_conformance.judging.errors import NotExercised
 from cbspec_conformance.target.kinds import each
 
 _Made = TypeVar("_Made")
-_LONGER_THAN_WORDS = 16
 
 
-def secrets_of(profile: Profile, own: str) -> tuple[str, ...]:
-    """Return strings that no error for a client of the tenant `own` may hold: the secret, and other tenants."""
-    others = [tenant.id for tenant in profile.tenants if tenant.id != own]
-    # A short word, as "slow", may occur in any text by chance.
-    others = [identifier for identifier in others if not identifier.isalpha() or len(identifier) >= _LONGER_THAN_WORDS]
-    return (*([profile.tokens.secret] if profile.tokens.secret else []), *others)
+def secrets_of(profile: Profile) -> tuple[str, ...]:
+    """Return strings that no error may hold: the secret, and the tenants other than the client's own."""
+    return (*([profile.tokens.secret] if profile.tokens.secret else []), *(tenant.id for tenant in profile.tenants))
 
 
 class TokenSource:

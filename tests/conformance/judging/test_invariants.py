@@ -77,6 +77,17 @@ BREACHES: Final[dict[str, tuple[Exchange, list[str]]]] = {
     "no message": (exchange(TUNNEL, {"type": "error", "code": "invalid_token"}), ["CB-ERR-002"]),
     "an empty message": (exchange(TUNNEL, error(message="")), ["CB-ERR-003"]),
     # ------------------------------------------------ secrets in error texts
+    "another tenant's short name": (
+        exchange(TUNNEL, error(message="only 'acme' and tenant globex"), tenant="mine", secrets=("acme",)),
+        ["CB-ERR-004"],
+    ),
+    "another tenant after the word tenant": (
+        exchange(TUNNEL, error(message="tenant_id=globex is full"), tenant="mine", secrets=("globex",)),
+        ["CB-ERR-004"],
+    ),
+    "a word that is a tenant's name": (
+        exchange(TUNNEL, error(message="too slow, 'not' a tenant"), tenant="mine", secrets=("slow",)), [],
+    ),
     "the secret": (exchange(AUTH, error(message="not by s3cret-s3cret"), secrets=("s3cret-s3cret",)), ["CB-ERR-004"]),
     "an error names another tenant": (
         exchange(TUNNEL, error(message="tenant-002 is full"), tenant="tenant-001", secrets=("tenant-002",)),

@@ -144,9 +144,12 @@ def _by_hmac(secret: bytes, kid: str = "", **claims: object) -> str:
     return str(CompactJws.signed(header, valid.payload, lambda data: hmac.digest(secret, data, "sha256")))
 
 
+def _signature() -> bytes:
+    return CompactJws.split(token()).signature
+
+
 def _half_signature() -> bytes:
-    signature = CompactJws.split(token()).signature
-    return signature[:16] + bytes(16)
+    return _signature()[:16] + bytes(16)
 
 
 def _with_other_bytes() -> bytes:
@@ -168,7 +171,7 @@ _TUNNELS: tuple[Mapping[str, Any], ...] = (
     *(
         {member: value}
         for member in ("local_port", "remote_port")
-        for value in (..., None, True, "3389", [1], 0, -1, 1, 65_535, 65_536, 70_500, 3389.0, 3389.5, 2**32 + 5)
+        for value in (..., None, True, "3389", [1], 0, -1, 1, 65_535, 65_536, 70_500, 3389.0, 3389.5, 0.5, 2**32 + 5)
     ),
     *({"remote_host": value} for value in (..., None, 5, {"x": 1}, "", " ")),
     *(
@@ -287,6 +290,18 @@ CONVERSATIONS = {
             ("5", HELLO),
         ]
     ),
+    "names": Dialogue(
+        [
+            *with_tokens(*(token(name) for name in ("_", "*", "%61", "tunnels-", "a,b"))),
+            ("a1", *opened("a"), tunnel("t", "_"), {"type": 'x"y'}, {"type": "heartbeats"}, {"type": "heartbeat\0"}),
+            ("a2", *opened("connections"), tunnel("t", "connections-2"), _port(b"0")),
+            ("a3", HELLO, auth(sub='x"y'), tunnel('x"y', "a")),
+            ("a4", HELLO, auth("elsewhere"), tunnel("t", "elsewhere")),
+            ("a5", HELLO, auth("zzz"), tunnel("t", "a")),
+        ]
+    ),
+    "the end of a signature": Dialogue(with_tokens(_token(_signature()[:-1]), _token(_signature()[:-1] + b"x"))),
+    "a token used again": Dialogue([("1", HELLO, auth()), ("2", 61, HELLO, auth())]),
     "more members": Dialogue(
         [
             ("1", HELLO, {**auth(), "tenant_id": "b", "client_id": "x"}, tunnel("t", "a"), tunnel("t", "b")),

@@ -44,7 +44,10 @@ _CAUSES: dict[str, Callable[[RelayUnderTest], object]] = {
 
 @requirements("CB-ERR-001", "CB-ERR-002", "CB-ERR-003", "CB-ERR-004")
 def test_errors_are_well_formed(relay: RelayUnderTest, identifier: str) -> None:
-    """Cause six kinds of errors: invalid token, no auth, invalid tunnel, wrong tenant, unknown type, not JSON."""
+    """Cause six kinds of errors: invalid token, no auth, invalid tunnel, wrong tenant, unknown type, not JSON.
+
+    Connections of two tenants are open, and each draws an error that must not name the other.
+    """
     tenant = relay.tenant
     draws: list[tuple[Callable[[], ProbeSession], Mapping[str, Any], str]] = [
         (relay.authenticated, relay.tunnel_info(tenant.id, remote_port=0), "remote_port is 0"),
@@ -53,7 +56,13 @@ def test_errors_are_well_formed(relay: RelayUnderTest, identifier: str) -> None:
         (relay.authenticated, UNKNOWN, "of unknown type"),
     ]
     if relay.profile.second_tenant is not None:
-        draws.append((relay.authenticated, relay.tunnel_info(relay.second_tenant.id), "another tenant's"))
+        second = relay.second_tenant
+        draws.append((relay.authenticated, relay.tunnel_info(second.id), "another tenant's"))
+        bad = relay.tunnel_info(second.id, remote_port=0)
+        draws.append((lambda: relay.authenticated(second), bad, "remote_port is 0"))
+        with contextlib.suppress(NotExercised):  # without room for several connections
+            for each in (tenant, second):
+                relay.authenticated(each)
     exchanges = []
     for connect, request, why in draws:
         with contextlib.closing(connect()) as session:
@@ -85,7 +94,7 @@ def test_message_quotes_no_token(relay: RelayUnderTest, kind: str) -> None:
 
 @last
 @alone
-@requirements("CB-ERR-001", "CB-ERR-002", "CB-MSG-003")
+@requirements("CB-ERR-001", "CB-ERR-002", "CB-ERR-004", "CB-MSG-003")
 @pytest.mark.parametrize("cause", list(_CAUSES))
 def test_errors_of_every_cause_are_well_formed(relay: RelayUnderTest, cause: str, identifier: str) -> None:
     """Cause errors by limits, rates and conditions; each has a known type, a listed code and a message."""

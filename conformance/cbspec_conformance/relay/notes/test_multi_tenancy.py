@@ -68,7 +68,20 @@ def test_tunnel_without_tenant(relay: RelayUnderTest) -> None:
 
 @requirement("CB-TEN-006")
 @pytest.mark.parametrize(
-    "kind", ["second", "connected", "unknown", "inactive", "shorter", "space", "nul", "full-width"]
+    "kind",
+    [
+        "second",
+        "connected",
+        "unknown",
+        "inactive",
+        "shorter",
+        "space",
+        "nul",
+        "full-width",
+        "per cent",
+        "underscore",
+        "star",
+    ],
 )
 def test_tunnel_of_another_tenant(relay: RelayUnderTest, kind: str) -> None:
     """Send a tunnel_info that differs from an accepted one in its tenant_id only: another tenant, or a similar id."""
@@ -154,6 +167,9 @@ def _of_another(relay: RelayUnderTest, kind: str) -> Exchange:
         "shorter": own[:-1],
         "space": f"{own} ",
         "nul": f"{own}\0",
+        "per cent": "%",
+        "underscore": own[:-1] + "_",
+        "star": "*",
         "full-width": chr(ord(own[0]) + 0xFEE0) + own[1:],
         "inactive": inactive.id if inactive else "",
     }

@@ -77,6 +77,28 @@ def test_output_is_one_message(relay: RelayUnderTest, identifier: str) -> None:
     relay.log.judge_invariant(identifier)
 
 
+@requirement("CB-MSG-002")
+@pytest.mark.parametrize("where", ["tunnel_id", "sub", "type"])
+@pytest.mark.parametrize(
+    "text", ['quote " and \\ \\" backslash', "tab\t line\n return\r \x01\x1f", "{}[]:, \u2028 \x7f 😀"]
+)
+def test_answers_that_repeat_odd_text(relay: RelayUnderTest, where: str, text: str) -> None:
+    """Send a tunnel_id, a token's subject or an unknown type of odd letters, which an answer may repeat.
+
+    A relay may refuse them; an answer that is no JSON is a breach.
+    """
+    if where == "sub":
+        token = relay.tokens.minted(relay.tenant, {"sub": text})
+        relay.authenticate(relay.greeted(), relay.tenant, token=token)
+    else:
+        session = relay.authenticated()
+        request = (
+            {"type": text} if where == "type" else relay.tunnel_info(tunnel_id=text + relay.tunnel_info()["tunnel_id"])
+        )
+        session.ask(request, invalid="of unknown type" if where == "type" else "")
+    relay.log.judge_invariant("CB-MSG-002")
+
+
 def _nearly_json(text: str) -> dict[str, bytes]:
     """Return texts that are nearly `text`, a JSON object on one line that begins with its type.
 

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from typing import Any, NamedTuple
 
 from cbspec.protocol.framing import RawMessage
-from cbspec.protocol.messages import Auth, Heartbeat, TunnelInfo
+from cbspec.protocol.messages import Auth, Heartbeat, TunnelInfo, Violation
 from cbspec.protocol.strictjson import NotStrictJson
 from cbspec.tokens.jws import CompactJws
 from cbspec_simulator.relay.behaviour import AnswerContext
@@ -20,8 +21,9 @@ from cbspec_simulator.variations.answers import (
     put,
     refused_by,
     request_is,
+    texts,
 )
-from cbspec_simulator.variations.parts import Change, around
+from cbspec_simulator.variations.parts import Change, around, both
 from cbspec_simulator.variations.requests import Decode
 
 
@@ -36,6 +38,25 @@ def _quoting(decode: Decode, frame: RawMessage, max_depth: int) -> object:
         return decode(frame, max_depth)
     except NotStrictJson as error:
         raise NotStrictJson(frame.text.decode(errors="replace"), utf8=error.utf8) from None
+
+
+def _tenants(exchange: AnswerContext) -> str:
+    """Return a text that names the tenants of all connections."""
+    sessions = exchange.connection.relay.connections
+    return f"refused; connected are {sorted({each.identity.tenant.id for each in sessions if each.identity})}"
+
+
+def _unescaped(text: bytes) -> bytes:
+    """Undo the escapes of quotation marks and backslashes."""
+    return text.replace(b'\\"', b'"').replace(b"\\\\", b"\\")
+
+
+def _naming_type(understand: Callable[[Any], object], value: Any) -> object:  # noqa: ANN401 - a JSON value
+    """Name an unknown type in the error."""
+    found = understand(value)
+    if isinstance(found, Violation) and found.requirement == "CB-UNK-001":
+        return replace(found, text=f"unknown type {value['type']}")
+    return found
 
 
 def _heartbeat_if(test: Callable[[str], bool]) -> Change:
@@ -112,6 +133,16 @@ CHANGES: dict[str, Change] = {
     "error-message-null": answers("error", put("message", None)),
     "error-quotes-token": answers("error:invalid_token", put("message", _with_token)),
     "error-quotes-what-is-no-json": around("decode", _quoting),
+    "error-names-connected-tenants": answers("error:invalid_tunnel_info", put("message", _tenants)),
+    "limit-names-every-tenant": answers(
+        "error:tenant_limit_exceeded",
+        put("message", lambda exchange: f"the tenants {sorted(exchange.connection.relay.tenants)} share the room"),
+    ),
+    "tunnel-id-unescaped": texts("tunnel_response", _unescaped),
+    "client-id-unescaped": texts("auth_response", _unescaped),
+    "unknown-type-unescaped": both(around("understand", _naming_type), texts("error:unknown_message_type", _unescaped)),
+    "type-compared-by-prefix": _heartbeat_if(lambda name: name != "heartbeat" and name.startswith("heartbeat")),
+    "type-cut-at-nul": _heartbeat_if(lambda name: "\0" in name and name.partition("\0")[0] == "heartbeat"),
     "type-trimmed": _heartbeat_if(lambda name: name != name.strip()),
     "type-ping-understood": _heartbeat_if(lambda name: name == "ping"),
 }

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import fnmatch
+import re
 import unicodedata
 from collections.abc import Callable
 from dataclasses import replace
+from urllib.parse import unquote
 
 from cbspec.profile.target import Tenant
 from cbspec.protocol.codes import ErrorCode
@@ -106,6 +109,11 @@ def _tunnel_without(when: Test) -> Change:
     return both(accepts("tunnel_info", "tenant_id", when, _OWN), _named(lambda _, named: named is _OWN))
 
 
+def _like(pattern: str) -> re.Pattern[str]:
+    """Return the expression for a pattern of SQL's LIKE."""
+    return re.compile(re.escape(pattern).replace("_", ".").replace("%", ".*"), re.DOTALL)
+
+
 def _folded(name: str) -> str:
     return unicodedata.normalize("NFKC", name).casefold()
 
@@ -118,6 +126,13 @@ CHANGES: dict[str, Change] = {
     "unknown-tenant-wrong-code": check("known-tenant", _unknown_is_elsewhere),
     "tenant-prefix-accepted": _alike(lambda id_, name: name.startswith(id_)),
     "tenant-suffix-accepted": _alike(lambda id_, name: name.endswith(f"-{id_}")),
+    "tenant-as-sql-pattern": _alike(lambda id_, name: _like(name).fullmatch(id_) is not None),
+    "tenant-as-glob": _alike(lambda id_, name: fnmatch.fnmatchcase(id_, name)),
+    "tenant-url-decoded": _unknown(lambda attempt, name: attempt.relay.tenants.get(unquote(name))),
+    "tenant-beginning-accepted": _alike(lambda id_, name: id_.startswith(name)),
+    "tenant-of-a-list-accepted": _unknown(lambda attempt, name: attempt.relay.tenants.get(name.partition(",")[0])),
+    "tunnel-for-tenant-as-sql-pattern": _named(lambda own, name: _like(name).fullmatch(own) is not None),
+    "tunnel-for-tenant-compared-by-8-letters": _named(lambda own, name: own[:8] == name[:8]),
     "tenant-trimmed": _unknown(lambda attempt, name: attempt.relay.tenants.get(name.strip())),
     "tenant-names-in-any-case": both(
         _alike(lambda id_, name: id_.lower() == name.lower()), _named(lambda own, name: own.lower() == name.lower())

@@ -51,6 +51,15 @@ def _accepted(member: str, test: Test, by: object) -> Change:
     return accepts("tunnel_info", member, test, by)
 
 
+def _in_bits(member: str, bits: int) -> Change:
+    """Accept a port by its last bits."""
+
+    def fits(value: Any) -> bool:  # noqa: ANN401 - a JSON value
+        return type(value) is int and not 0 <= value <= 65535 and 0 < value % 2**bits <= 65535
+
+    return _accepted(member, fits, lambda value: value % 2**bits)
+
+
 def _recoded(member: str, test: Test, code: ErrorCode = ErrorCode.UNKNOWN_MESSAGE_TYPE) -> Change:
     return refuses("tunnel_info", member, test, code)
 
@@ -172,6 +181,13 @@ CHANGES: dict[str, Change] = {
     "local-port-over-65535-accepted": _accepted("local_port", _TOO_HIGH, 3389),
     "local-port-fraction-accepted": _accepted("local_port", _FRACTION, int),
     "local-port-minus-one-accepted": _accepted("local_port", _number(lambda value: value == -1), 3389),
+    "local-port-in-16-bits": _in_bits("local_port", 16),
+    "remote-port-in-16-bits": _in_bits("remote_port", 16),
+    "remote-port-in-32-bits": _in_bits("remote_port", 32),
+    "remote-port-fraction-accepted": _accepted("remote_port", _FRACTION, int),
+    "local-port-rounded-up": _accepted("local_port", _number(lambda value: 0 < value < 1), 1),
+    "local-port-in-an-array-accepted": _accepted("local_port", of_type(list), 3389),
+    "remote-host-number-accepted": _accepted("remote_host", of_type(int), str),
     "local-port-over-65535-wrong-code": _recoded("local_port", _TOO_HIGH),
     "remote-port-string-accepted": _accepted("remote_port", _is_digits, int),
     "remote-port-zero-accepted": _accepted("remote_port", _ZERO, 1),
