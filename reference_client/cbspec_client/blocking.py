@@ -13,6 +13,7 @@ from collections.abc import Callable
 from types import TracebackType
 from typing import Self
 
+from cbspec.profile.dialling import Dialler
 from cbspec.protocol.messages import Answer, Request
 from cbspec_client.errors import AnswerTimeout, ClientError, ConnectFailed, ConnectionLost, RelayMisbehaved, refusal
 from cbspec_client.link import reason
@@ -52,7 +53,7 @@ class BlockingClient:
         deadline = time.monotonic() + limit
         late = ConnectFailed(f"{authority(host, port)}: no connection within {limit:g} s")
         try:
-            sock = socket.create_connection((host, port), limit, (source, 0) if source else None)
+            sock = Dialler().connect(host, port, limit, source)
         except TimeoutError:
             raise late from None
         except (OSError, ValueError, OverflowError) as error:  # the last two: an impossible host or port

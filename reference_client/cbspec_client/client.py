@@ -84,6 +84,11 @@ class Client:
         return State.CLOSED if self._link.failure is not None else self._session.state
 
     @property
+    def address(self) -> str:
+        """The address that answered first, of those that the relay's host name has."""
+        return self._link.address
+
+    @property
     def tenant_id(self) -> str:
         """The tenant in the relay's auth_response; empty before it."""
         return self._tenant_id

@@ -11,6 +11,7 @@ import socket
 from collections.abc import Callable
 from typing import Self
 
+from cbspec.profile.dialling import DELAY
 from cbspec_client.errors import ClientError, ConnectFailed, ConnectionLost, refusal
 from cbspec_client.session import ClientSession, authority
 
@@ -41,7 +42,7 @@ class Link(asyncio.Protocol):
         link = cls(session, linger)
         try:
             async with asyncio.timeout(limit):
-                await asyncio.get_running_loop().create_connection(lambda: link, host, port)
+                await asyncio.get_running_loop().create_connection(lambda: link, host, port, happy_eyeballs_delay=DELAY)
                 await link.until(lambda: session.ready)
         except ConnectionLost as error:
             await link.close()
@@ -130,6 +131,12 @@ class Link(asyncio.Protocol):
             raise ConnectionLost(f"the connection has ended already: {self.failure}") from self.failure
         self._raised = True
         raise self.failure
+
+    @property
+    def address(self) -> str:
+        """The address of the relay's end, or "" before the connection."""
+        peer = self._transport.get_extra_info("peername") if self._transport is not None else None
+        return str(peer[0]) if peer else ""
 
     async def until(self, happened: Callable[[], bool]) -> None:
         """Wait until a condition holds; raise the failure if the connection ends before."""

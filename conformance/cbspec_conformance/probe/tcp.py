@@ -9,6 +9,7 @@ import time
 from math import ceil
 from typing import Final
 
+from cbspec.profile.dialling import Dialler
 from cbspec.profile.profile import Endpoint
 
 _CHUNK: Final = 64 * 1024
@@ -20,37 +21,29 @@ class Unreachable(Exception):
     """No TCP connection could be made."""
 
 
+DIALLER: Final = Dialler()
+"""Knows the address that answered first: all connections of a run go to the same one."""
+
+
 def tcp_connect(endpoint: Endpoint, source: str | None, timeout: float, *, narrow: bool = False) -> socket.socket:
     """Return a connected socket without Nagle's algorithm; a `narrow` one has a very small receive window.
 
     Raises Unreachable with the system's reason.
     """
     try:
-        address, local = (endpoint.host, endpoint.port), (source, 0) if source else None
-        sock = _narrow(address, timeout, local) if narrow else socket.create_connection(address, timeout, local)
+        sock = DIALLER.connect(endpoint.host, endpoint.port, timeout, source, _narrow if narrow else bool)
     except (OSError, UnicodeError) as error:  # UnicodeError: an invalid host name
         raise Unreachable(f"{endpoint}: {getattr(error, 'strerror', None) or error}") from None
     sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     return sock
 
 
-def _narrow(address: tuple[str, int], timeout: float, local: tuple[str, int] | None) -> socket.socket:
-    """Connect with small segments and a small window, so that the relay's system buffers little."""
-    family, kind, protocol, _, found = socket.getaddrinfo(*address, type=socket.SOCK_STREAM)[0]
-    sock = socket.socket(family, kind, protocol)
-    try:
-        sock.settimeout(timeout)
-        sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, _WINDOW)
-        sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _OUTBOX)
-        if hasattr(socket, "TCP_MAXSEG"):
-            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_MAXSEG, _SEGMENT)
-        if local:
-            sock.bind(local)
-        sock.connect(found)
-    except OSError:
-        sock.close()
-        raise
-    return sock
+def _narrow(sock: socket.socket) -> None:
+    """Choose small segments and a small window, so that the relay's system buffers little."""
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, _WINDOW)
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _OUTBOX)
+    if hasattr(socket, "TCP_MAXSEG"):
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_MAXSEG, _SEGMENT)
 
 
 class Tcp:

@@ -19,7 +19,8 @@ class Facts:
     of the cases; `websocket` says whether the relay answers an opening handshake with 101; `features` are those of its
     hello_response; `rejected` says that it refused every token of the suite; `odd_identifiers` whether a tunnel_id may
     hold quotes and letters beyond ASCII; `fence` is the fence after auth: "heartbeat", or "unknown" if heartbeats draw
-    no answer or several; `latency` was measured; `room` is that of the tenants' limits, by name, before the first case.
+    no answer or several; `latency` was measured; `room` is that of the tenants' limits, by name, before the first case;
+    `address` is the one that answered, if its host name has several.
     """
 
     transport: str = "tcp"
@@ -35,6 +36,7 @@ class Facts:
     fence: str = "heartbeat"
     latency: Latency = field(default_factory=Latency)
     room: dict[str, int] = field(default_factory=dict)
+    address: str = ""
 
     @property
     def odd_letters(self) -> str:

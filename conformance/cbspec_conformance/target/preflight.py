@@ -14,7 +14,7 @@ from typing import Any
 from cbspec.tls_contexts import legacy_client_context
 from cbspec_conformance.judging import judge
 from cbspec_conformance.judging.errors import Broken, Inconclusive, NotExercised, RateLimited
-from cbspec_conformance.probe.tcp import Unreachable, tcp_connect
+from cbspec_conformance.probe.tcp import DIALLER, Unreachable, tcp_connect
 from cbspec_conformance.probe.tempo import Latency, Tempo, retry
 from cbspec_conformance.probe.wire import HandshakeFailure, open_wire
 from cbspec_conformance.record.conclusions import Breach, Silence
@@ -50,7 +50,9 @@ def wait_for(target: RelayUnderTest, seconds: float) -> None:
 def examine(target: RelayUnderTest) -> Facts:
     """Return the exchanges that work on the relay; breaches are in `target.log.findings`. Raises NoTarget."""
     began = target.clock.monotonic()
-    facts = Facts(tls=_tls(target), latency=Latency(handshake=target.clock.monotonic() - began))
+    broken = _tls(target)
+    latency = Latency(handshake=target.clock.monotonic() - began)
+    facts = Facts(tls=broken, latency=latency, address=DIALLER.chosen(target.endpoint.host, target.endpoint.port))
     target.tempo = Tempo.of(target.profile.target, facts.latency)
     if facts.tls:
         return _broken(facts, facts.tls, hello=facts.tls)

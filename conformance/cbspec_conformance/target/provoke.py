@@ -9,6 +9,7 @@ import tempfile
 import urllib.request
 from collections.abc import Callable, Iterator
 
+from cbspec.profile.http import fetch
 from cbspec.profile.profile import Action, Condition, Endpoint, Profile
 from cbspec_conformance.judging.errors import Inconclusive, NotExercised
 from cbspec_conformance.probe.tcp import Unreachable, tcp_connect
@@ -62,7 +63,7 @@ def _perform(action: Action, key: str) -> None:
             request = urllib.request.Request(  # noqa: S310 - the user's own address; only http and https are accepted
                 call.url, call.body.encode() or None, dict(call.headers), method=call.method
             )
-            with urllib.request.urlopen(request, timeout=_COMMAND_TIMEOUT):  # noqa: S310 - as above
+            with fetch(request, _COMMAND_TIMEOUT):
                 return
         with tempfile.TemporaryFile() as output:  # a pipe would block on processes that stay running
             done = subprocess.run(  # noqa: S603 - the user's own command, without a shell

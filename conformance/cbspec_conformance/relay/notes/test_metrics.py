@@ -10,8 +10,9 @@ from dataclasses import dataclass
 
 import pytest
 
+from cbspec.profile.http import ProxyFailed, fetch
 from cbspec_conformance.judging.errors import Broken, Inconclusive, NotExercised
-from cbspec_conformance.oracles.exposition import NotAnExposition, samples
+from cbspec_conformance.oracles.exposition import MetricSample, NotAnExposition, contradiction, read
 from cbspec_conformance.relay.requests import UNKNOWN, with_tunnel
 from cbspec_conformance.runner.marks import last, requirement
 from cbspec_conformance.target.relay import RelayUnderTest
@@ -27,8 +28,8 @@ class _Scrape:
     text: str
     content_type: str
 
-    def samples(self) -> dict[str, float]:
-        return samples(self.text, openmetrics="openmetrics" in self.content_type)
+    def read(self) -> list[MetricSample]:
+        return read(self.text, openmetrics="openmetrics" in self.content_type)
 
 
 @requirement("CB-MET-001")
@@ -47,23 +48,30 @@ def test_exposition_is_valid(relay: RelayUnderTest, accept: str) -> None:
     if scrape.status != 200:
         raise Inconclusive(f"HTTP status {scrape.status} (see CB-MET-001)")
     try:
-        found = scrape.samples()
+        scrape.read()
     except NotAnExposition as error:
         raise Broken("a valid Prometheus exposition", str(error)) from None
-    if not found:
-        raise Broken("a valid Prometheus exposition with samples", "no sample at all")
+
+
+@requirement("CB-MET-004")
+def test_samples_are_consistent(relay: RelayUnderTest) -> None:
+    """Use the relay, then look for samples that occur twice and for histograms that contradict themselves."""
+    _use(relay)
+    if fault := contradiction(_read(relay)):
+        raise Broken("samples that occur once, and cumulative histograms", fault)
 
 
 @requirement("CB-MET-003")
 def test_samples_move(relay: RelayUnderTest) -> None:
     """Read the samples before and after a session with a tunnel and an error; at least one must change."""
 
-    def read() -> dict[str, float]:
-        return {name: value for name, value in _read(relay).items() if not name.startswith(_OF_THE_RUNTIME)}
+    def changing() -> dict[tuple[object, ...], float]:
+        found = (sample for sample in _read(relay) if not sample.name.startswith(_OF_THE_RUNTIME))
+        return {(sample.name, *sorted(sample.labels)): sample.value for sample in found}
 
-    before = read()
+    before = changing()
     _use(relay)
-    after = read()
+    after = changing()
     if before == after:
         raise Broken("a sample that changes when the relay is used", f"{len(after)} samples, all as before")
 
@@ -74,7 +82,7 @@ def test_names(relay: RelayUnderTest) -> None:
     """Record the names of all metrics after a session with a tunnel and an error."""
     _use(relay)
     named = re.findall(r"^# TYPE (\S+) ", _scrape(relay).text, re.MULTILINE)
-    named = named or [key.partition("[")[0] for key in _read(relay)]
+    named = named or [sample.name for sample in _read(relay)]
     # The same counter has one name in OpenMetrics and another in the text format.
     relay.log.saw(", ".join(sorted({name.removesuffix("_total") for name in named if not name.endswith("_created")})))
 
@@ -92,9 +100,9 @@ def _use(relay: RelayUnderTest) -> None:
     with_tunnel(relay).ask(UNKNOWN, invalid="of unknown type")
 
 
-def _read(relay: RelayUnderTest) -> dict[str, float]:
+def _read(relay: RelayUnderTest) -> list[MetricSample]:
     try:
-        return _scrape(relay).samples()
+        return _scrape(relay).read()
     except NotAnExposition as error:
         raise Inconclusive(f"the metrics can't be read (see CB-MET-002): {error}") from None
 
@@ -106,13 +114,16 @@ def _scrape(relay: RelayUnderTest, accept: str = _PROMETHEUS) -> _Scrape:
     headers = {"Accept": accept} if accept else {}
     request = urllib.request.Request(url, headers=headers)  # noqa: S310 - the profile's own address, http or https
     try:
-        with urllib.request.urlopen(request, timeout=relay.profile.target.timeout) as response:  # noqa: S310 - as above
+        with fetch(request, relay.profile.target.timeout) as response:
             body, status, kind = response.read(64 << 20), response.status, response.headers.get("Content-Type", "")
     except urllib.error.HTTPError as error:
-        return _Scrape(error.code, "", "")
+        with error:
+            return _Scrape(error.code, "", "")
+    except ProxyFailed as error:
+        raise Inconclusive(f"{url}: {error}") from None
     except (OSError, ValueError, http.client.HTTPException) as error:
         raise Broken("HTTP status 200", f"no answer from {url}: {error}", requirement="CB-MET-001") from None
-    try:
-        return _Scrape(status, body.decode("utf-8"), kind)
+    try:  # Prometheus reads the text format byte by byte, so that a help text may hold any
+        return _Scrape(status, body.decode(errors="strict" if "openmetrics" in kind else "surrogateescape"), kind)
     except UnicodeDecodeError as error:
         raise Broken("an exposition in UTF-8", f"byte {error.start} is not", requirement="CB-MET-002") from None

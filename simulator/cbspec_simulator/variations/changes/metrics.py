@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable
 from functools import partial
 from typing import Any
@@ -36,10 +37,32 @@ def _bare(text: bytes) -> bytes:
     return b"".join(line.replace(b"\n", b" 1800000000000\n") for line in lines)
 
 
+def _lines(*edits: tuple[bytes, bytes]) -> Change:
+    """Serve plain metrics, with each pattern replaced in every line."""
+
+    def edit(text: bytes) -> bytes:
+        for pattern, by in edits:
+            text = re.sub(pattern, by, text, flags=re.MULTILINE)
+        return text
+
+    return _served(edit, plain=True)
+
+
+def _types_last(text: bytes) -> bytes:
+    types = re.findall(rb"^# TYPE .*\n", text, re.MULTILINE)
+    return b"".join([re.sub(rb"^# TYPE .*\n", b"", text, flags=re.MULTILINE), *types])
+
+
 CHANGES: dict[str, Change] = {
     "metrics-not-found": _served(status="404 Not Found"),
     "metrics-cut-off": _served(lambda body: body[:-3]),
+    "metrics-type-after-samples": _served(_types_last, plain=True),
+    "metrics-help-twice": _lines((rb"^(# HELP .*\n)", rb"\1\1")),
+    "metrics-windows-lines": _lines((rb"\n", rb"\r\n")),
     "metrics-frozen": _frozen,
+    "metrics-sample-twice": _lines((rb"^([^#].*\n)", rb"\1\1")),
+    "metrics-without-infinity": _lines((rb"^.*le=\"\+Inf\".*\n", b"")),
+    "metrics-spaced": _lines((rb"^(\w+)\{(.*)\}", rb"\1 {\t\2 , } "), (rb"(\w+)=(\"[^\"]*\")", rb" \1 =\t\2 ")),
     "metrics-other-names": _served(lambda text: text.replace(b"cloudbridge", b"relay:v2"), plain=True),
     "metrics-bare": _served(_bare, plain=True),
     "metrics-in-plain-text": _served(plain=True),
