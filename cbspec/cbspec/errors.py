@@ -1,7 +1,19 @@
-"""The error of a command."""
+"""The errors of a command."""
 
 from __future__ import annotations
+
+from typing import ClassVar
+
+from cbspec.exit_codes import ExitCode
 
 
 class CommandError(Exception):
     """A command can't be carried out; the text has a line for each cause, with the remedy."""
+
+    code: ClassVar[ExitCode] = ExitCode.WRONG_USE
+
+
+class NothingToJudge(CommandError):
+    """There is no relay to judge."""
+
+    code: ClassVar[ExitCode] = ExitCode.NOTHING_TO_JUDGE

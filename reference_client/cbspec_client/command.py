@@ -1,6 +1,7 @@
 """`cbspec connect`: a session from the shell.
 
-Exit codes: 0 success, 1 the relay refused, broke the protocol or didn't answer, 2 wrong usage or no connection.
+A relay that refused, broke the protocol or didn't answer counts as not conforming; if no connection was made, there is
+nothing to judge.
 """
 
 from __future__ import annotations
@@ -15,12 +16,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from cbspec.errors import CommandError
+from cbspec.exit_codes import ExitCode
 from cbspec.profile.identity import DEVELOPMENT_SECRET, development_ca_file, is_loopback
 from cbspec.tls_contexts import Trust
 from cbspec.tokens.jwt import SigningKey, mint
 from cbspec_client.client import Timeouts, connect
 from cbspec_client.display import Display
-from cbspec_client.errors import CertificateNotTrusted, ClientError, ConnectFailed, Misuse
+from cbspec_client.errors import CertificateNotTrusted, ClientError, ConnectFailed, Misuse, TlsRefused
 from cbspec_client.session import Transport
 
 _ADDRESS = re.compile(r"(?P<host>\[[0-9A-Fa-f:.%]+\]|[^:\[\]]+):(?P<port>\d+)", re.ASCII)
@@ -83,16 +85,24 @@ def run(args: argparse.Namespace) -> int:
         display.warn(plan.warning)
     try:
         asyncio.run(_session(args, plan, display))
-    except (ConnectFailed, Misuse) as error:
-        display.failed(error)
-        if isinstance(error, CertificateNotTrusted):
-            display.warn("name its CA with --ca, or its name with --server-name")
-        return 2
     except ClientError as error:
         display.failed(error)
-        return 1
+        return _exit_code(error, display)
     display.succeeded()
-    return 0
+    return ExitCode.SUCCESS
+
+
+def _exit_code(error: ClientError, display: Display) -> ExitCode:
+    """Return the exit code that the suite would give in the same case."""
+    match error:
+        case CertificateNotTrusted():
+            display.warn("name its CA with --ca, or its name with --server-name")
+            return ExitCode.NOTHING_TO_JUDGE
+        case Misuse():
+            return ExitCode.WRONG_USE
+        case ConnectFailed() if not isinstance(error, TlsRefused):
+            return ExitCode.NOTHING_TO_JUDGE
+    return ExitCode.NOT_CONFORMING
 
 
 async def _session(args: argparse.Namespace, plan: _Plan, display: Display) -> None:
@@ -106,6 +116,8 @@ async def _session(args: argparse.Namespace, plan: _Plan, display: Display) -> N
         timeouts=Timeouts(connect=limit, answer=limit, heartbeat=limit, close=min(limit, 2.0)),
         exchange=display.passed,
     ) as client:
+        if client.address != args.address[0] and not is_loopback(args.address[0]):
+            display.say(f"{args.address[0]} answers at {client.address}")
         await client.hello()
         if not plan.token:
             display.say("no token is sent without a verified certificate, so the session ends here")

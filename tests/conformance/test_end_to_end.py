@@ -65,7 +65,7 @@ def test_an_invalid_transcript_is_reported(
     file = tmp_path / "run.jsonl"
     if text is not None:
         file.write_text(text)
-    assert main(["judge", str(file)]) == 2
+    assert main(["judge", str(file)]) == 4
     assert str(file) in capsys.readouterr().err
 
 

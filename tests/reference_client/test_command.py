@@ -105,8 +105,8 @@ FAILURES: list[tuple[str, dict[str, Any], int, dict[str, object], str]] = [
     ("damage-json", {"when": {"message": "auth_response"}}, 1, {"outcome": "misbehaved"}, "explain CB-MSG-002'"),
     ("drop", {"when": BEAT}, 1, {"outcome": "lost"}, "cbspec: no answer to the heartbeat"),
     ("close-without-notify", {"when": BEAT}, 1, {"outcome": "lost"}, "cbspec: "),
-    ("handshake-alert", {}, 2, {"outcome": "not connected"}, r"no TLS 1\.3 session"),
-    ("refuse", {}, 2, {"outcome": "not connected"}, r"127\.0\.0\.1:\d+: connection refused"),
+    ("handshake-alert", {}, 1, {"outcome": "not connected"}, r"no TLS 1\.3 session"),
+    ("refuse", {}, 3, {"outcome": "not connected"}, r"127\.0\.0\.1:\d+: connection refused"),
 ]
 """Faults, the exit code, members of the outcome in JSON, and a part of the text."""
 
@@ -127,7 +127,7 @@ def test_an_untrusted_relay_receives_no_generated_token(relay_module: LocalRelay
     with relay_module.fault("certificate-unknown-ca"):
         for options in ((), ("--ca", "system")):
             done = cbspec_connect(*options)
-            assert done.code == 2
+            assert done.code == 3
             assert "certificate is not trusted" in done.err
             assert "--ca" in done.err
         assert requests(relay_module) == []
@@ -168,7 +168,7 @@ def test_wrong_options_are_explained_in_one_message(
     monkeypatch.setenv("CBSPEC_STATE_DIR", str(tmp_path))
     monkeypatch.chdir(Path(__file__).parents[2])
     for arguments, text in USAGE:
-        assert main(["connect", *arguments]) == 2, arguments
+        assert main(["connect", *arguments]) == (3 if text == "refused" else 4), arguments
         printed = capsys.readouterr()
         assert text in printed.err, arguments
         assert printed.out == ""

@@ -1,6 +1,6 @@
 """The command line. Each sub-command is a module with `configure(parser)` and `run(args)`, imported when it is called.
 
-Exit codes: 0 success, 1 the judged thing failed, 2 wrong usage or bad input, 130 interrupted.
+`run` returns an exit code (see `cbspec.exit_codes`), or raises CommandError.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from typing import Any, Final
 
 from cbspec.catalogue.requirements import UnknownRequirement
 from cbspec.errors import CommandError
+from cbspec.exit_codes import ExitCode
 from cbspec.profile.identity import IdentityError
 from cbspec.profile.profile import ProfileError
 
@@ -47,10 +48,6 @@ EXTRAS: Final = {
 
 AFTER_DASHES: Final = "-- OPTION"
 """The metavar of a sub-command's argument that takes everything after --, for another program."""
-
-_FAILED: Final = 2
-_INTERRUPTED: Final = 130
-_PIPE_CLOSED: Final = 141
 
 
 class _CommandParser(argparse.ArgumentParser):
@@ -98,15 +95,17 @@ def main(argv: Sequence[str] | None = None) -> int:
         code = _run(argv)
         sys.stdout.flush()
     except KeyboardInterrupt:
-        return _INTERRUPTED
+        return ExitCode.INTERRUPTED
     except BrokenPipeError:
         # The interpreter flushes again at exit and would report the closed pipe.
         with contextlib.suppress(OSError, ValueError):
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return _PIPE_CLOSED
+        return ExitCode.PIPE_CLOSED
     except OSError as error:
         return _fail(f"{error.filename}: {error.strerror}" if error.filename else str(error))
-    except (CommandError, IdentityError, ProfileError, UnknownRequirement) as error:
+    except CommandError as error:
+        return _fail(str(error), error.code)
+    except (IdentityError, ProfileError, UnknownRequirement) as error:
         return _fail(str(error))
     return code
 
@@ -115,11 +114,11 @@ def _run(argv: Sequence[str] | None) -> int:
     parser = _parser()
     try:
         args = parser.parse_args(argv)
-    except SystemExit as end:
-        return int(end.code or 0)
+    except SystemExit as end:  # argparse's own number for a wrong option is 2
+        return ExitCode.WRONG_USE if end.code else ExitCode.SUCCESS
     if args.command is None:
         parser.print_help(sys.stderr)
-        return _FAILED
+        return ExitCode.WRONG_USE
     code: int = args.run(args)
     return code
 
@@ -132,10 +131,10 @@ def _check_extra(command: str) -> None:
         raise CommandError(f"{command} needs the {packages} {', '.join(missing)}: run pip install 'cbspec[{extra}]'")
 
 
-def _fail(text: str) -> int:
+def _fail(text: str, code: ExitCode = ExitCode.WRONG_USE) -> int:
     for line in text.splitlines():
         print(f"cbspec: {line}", file=sys.stderr)
-    return _FAILED
+    return code
 
 
 def _parser() -> argparse.ArgumentParser:

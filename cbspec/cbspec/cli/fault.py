@@ -15,6 +15,7 @@ from typing import Any, Final
 
 from cbspec.documents import meta
 from cbspec.errors import CommandError
+from cbspec.profile.http import fetch
 from cbspec_simulator.app.options import CONTROL_PORT
 from cbspec_simulator.faults.catalogue import KINDS
 from cbspec_simulator.faults.when import CONDITIONS
@@ -100,7 +101,7 @@ def _call(url: str, method: str, path: str, body: object = None) -> Any:  # noqa
     data = json.dumps(body).encode() if body is not None else None
     request = urllib.request.Request(url.rstrip("/") + path, data, headers, method=method)  # noqa: S310 - checked above
     try:
-        with urllib.request.urlopen(request, timeout=_TIMEOUT) as answer:  # noqa: S310 - as above
+        with fetch(request, _TIMEOUT) as answer:
             received = answer.read()
     except urllib.error.HTTPError as error:
         raise CommandError(_reason(error)) from None

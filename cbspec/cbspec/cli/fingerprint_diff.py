@@ -7,6 +7,7 @@ import textwrap
 from pathlib import Path
 
 from cbspec.errors import CommandError
+from cbspec.exit_codes import ExitCode
 from cbspec_conformance.reporting.fingerprint import UnusableFingerprint, compare, other_kit, read_fingerprint
 
 _WIDTH = 100
@@ -21,7 +22,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Print the differences; return 0 if there are none, otherwise 1."""
+    """Print the differences; return the exit code."""
     try:
         before, after = read_fingerprint(args.before), read_fingerprint(args.after)
     except UnusableFingerprint as error:
@@ -34,4 +35,4 @@ def run(args: argparse.Namespace) -> int:
         print(f"    {change.before} -> {change.after}")
     many = "difference" if len(changes) == 1 else "differences"
     print(f"{len(changes)} {many}" if changes else "the same")
-    return 1 if changes else 0
+    return ExitCode.NOT_CONFORMING if changes else ExitCode.SUCCESS

@@ -1,8 +1,4 @@
-"""`cbspec load`: put a relay under load with Locust, and check every exchange.
-
-Exit codes: 0 every session succeeded, 1 a protocol violation, refusal or missing answer, 2 wrong usage or no relay,
-130 interrupted before all sessions began.
-"""
+"""`cbspec load`: put a relay under load with Locust, and check every exchange."""
 
 from __future__ import annotations
 
@@ -22,7 +18,7 @@ from cbspec.cli import AFTER_DASHES
 from cbspec.cli.load_settings import Settings, token_source
 from cbspec.descriptors import raise_limit
 from cbspec.documents import option_type
-from cbspec.errors import CommandError
+from cbspec.errors import CommandError, NothingToJudge
 from cbspec.profile.issuer import ProfileLacks
 from cbspec.profile.profile import Endpoint, Profile
 from cbspec_conformance.target.facts import Facts
@@ -84,7 +80,11 @@ def run(args: argparse.Namespace) -> int:
             raise CommandError("no tenant is known: give --tenant, or a profile with tenants")
         settings = replace(settings, tenants=(profile.main_tenant.id,))
     _check_tokens(profile, settings.tenants)
-    settings = replace(settings, transport="tcp" if args.master else _transport(profile, args.wait))
+    if args.master:
+        settings = replace(settings, transport="tcp")
+    else:
+        facts = _examined(profile, args.wait)
+        settings = replace(settings, transport=_transport(facts), host_address=facts.address)
     raise_limit()
     command = [sys.executable, "-P", "-m", "locust", *_locust(args, profile)]
     sys.stdout.flush()
@@ -148,16 +148,23 @@ def _check_tokens(profile: Profile, tenants: Sequence[str]) -> None:
         raise CommandError(f"tokens: {error}") from None
 
 
-def _transport(wanted: Profile, wait: float) -> Literal["tcp", "websocket"]:
-    """Return the transport of the relay; raises CommandError if no relay answers."""
+def _transport(facts: Facts) -> Literal["tcp", "websocket"]:
+    return "websocket" if facts.transport == "websocket" else "tcp"
+
+
+def _examined(wanted: Profile, wait: float) -> Facts:
+    """Return the facts about the relay, after printing its address if its name has several. Raises NothingToJudge."""
     target = RelayUnderTest(SharedParts(wanted), Facts(), "preflight")
     try:
         wait_for(target, wait)
-        return "websocket" if examine(target).transport == "websocket" else "tcp"
+        facts = examine(target)
     except NoTarget as error:
-        raise CommandError(str(error)) from None
+        raise NothingToJudge(str(error)) from None
     finally:
         target.close()
+    if facts.address:
+        print(f"{target.endpoint} answers at {facts.address}, to which all sessions connect", file=sys.stderr)
+    return facts
 
 
 def _locust(args: argparse.Namespace, profile: Profile) -> list[str]:

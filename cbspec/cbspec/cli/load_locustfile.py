@@ -20,12 +20,12 @@ from locust.runners import STATE_INIT, STATE_RUNNING, STATE_STOPPED, MasterRunne
 from locust.stats import CSV_STATS_INTERVAL_SEC
 
 from cbspec.cli.load_settings import Settings, aim_facts, invariants, token_source
+from cbspec.exit_codes import ExitCode
 from cbspec_client.conversation import Score
 from cbspec_client.load import Aim, RelayUser
 from cbspec_conformance.target.tokens import secrets_of
 
 _SETTINGS: Final = Settings.from_environment()
-_INTERRUPTED: Final = 130
 _INTERVAL: Final = 0.2  # seconds between two checks of the count
 _PROGRESS: Final = 2.0  # seconds between two progress lines
 
@@ -38,7 +38,8 @@ def _prepare(settings: Settings) -> None:
     profile = settings.profile()
     tokens = token_source(profile, settings.tenants)
     onlooker = invariants(secrets_of(profile))
-    RelayUser.aim = Aim(tokens=tokens, onlooker=onlooker, **aim_facts(profile))  # type: ignore[arg-type] # by name
+    facts = aim_facts(profile, settings.host_address)
+    RelayUser.aim = Aim(tokens=tokens, onlooker=onlooker, **facts)  # type: ignore[arg-type] # by name
     RelayUser.hold, RelayUser.pause, RelayUser.timeout = settings.hold, settings.pause, settings.timeout
     RelayUser.again = settings.again
 
@@ -169,7 +170,7 @@ class LoadSummary:
             page.stop()
         elif not began:
             print("no session had begun", file=sys.stderr, flush=True)
-            os._exit(_INTERRUPTED)  # the main greenlet of Locust is waiting for workers
+            os._exit(ExitCode.INTERRUPTED)  # the main greenlet of Locust is waiting for workers
 
     def _set_exit_code(self, environment: Environment, **_: object) -> None:
         total, options = self._count.total, environment.parsed_options
@@ -177,11 +178,11 @@ class LoadSummary:
         if isinstance(environment.runner, WorkerRunner):
             environment.process_exit_code = 0  # the master sets the exit code
         elif total.broken:
-            environment.process_exit_code = 1
+            environment.process_exit_code = ExitCode.NOT_CONFORMING
         elif total.failed or environment.stats.errors:
             environment.process_exit_code = options.exit_code_on_error if options is not None else 1
         elif self._interrupted and not self._count.complete and not _SETTINGS.again:
-            environment.process_exit_code = _INTERRUPTED
+            environment.process_exit_code = ExitCode.INTERRUPTED
         else:
             environment.process_exit_code = int(unfinished)
 
@@ -202,7 +203,7 @@ class LoadSummary:
 
 def _exit(*_: object) -> None:
     """End the process at once: Locust has not started."""
-    os._exit(_INTERRUPTED)
+    os._exit(ExitCode.INTERRUPTED)
 
 
 signal.signal(signal.SIGINT, _exit)

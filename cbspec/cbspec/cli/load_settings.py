@@ -34,7 +34,7 @@ class Settings:
     """The options that the clients use; times are in seconds.
 
     Empty strings stand for absent options, empty `tenants` for the main tenant of the profile. `user_file` is a Python
-    file with subclasses of RelayUser.
+    file with subclasses of RelayUser; `host_address` is the address to use of those that the relay's host name has.
     """
 
     address: str
@@ -46,6 +46,7 @@ class Settings:
     timeout: float
     again: bool
     user_file: str
+    host_address: str = ""
 
     @classmethod
     def from_environment(cls) -> Self:
@@ -80,12 +81,12 @@ def token_source(profile: Profile, tenants: Sequence[str]) -> Callable[[], tuple
     return next_token
 
 
-def aim_facts(profile: Profile) -> dict[str, object]:
-    """Return the arguments of `Aim` that follow from the profile."""
+def aim_facts(profile: Profile, host_address: str = "") -> dict[str, object]:
+    """Return the arguments of `Aim` that follow from the profile; `host_address` replaces its host name."""
     target = profile.target
     assert target.address is not None  # noqa: S101 - a completed profile has one
     return {
-        "host": target.address.host,
+        "host": host_address or target.address.host,
         "port": target.address.port,
         "context": context_for(profile.tls),
         "server_name": target.server_name or "",

@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 from cbspec.errors import CommandError
+from cbspec.exit_codes import ExitCode
 from cbspec.profile.profile import ProfileError, load, template
 
 
@@ -23,7 +24,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Write or check a profile; return 1 if the checked profile has mistakes."""
+    """Write or check a profile; return the exit code."""
     if args.action == "check":
         return _check(args.file)
     if args.file == "-":
@@ -44,6 +45,6 @@ def _check(path: Path) -> int:
         load(path)
     except ProfileError as error:
         print(error)
-        return 1
+        return ExitCode.NOT_CONFORMING
     print(f"{path}: valid")
     return 0

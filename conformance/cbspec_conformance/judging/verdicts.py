@@ -25,7 +25,8 @@ OWN_REQUIREMENT = {
 """The requirement to serve a type of request. A run that does not exercise all four (for lack of tokens, say) is not
 green; and if a type is never served, no other requirement is to blame."""
 
-_UNFINISHED = (TIME_UP, CUT_SHORT)
+UNFINISHED = (TIME_UP, CUT_SHORT)
+"""The reasons of cases that had not enough time."""
 
 
 class Outcome(StrEnum):
@@ -117,7 +118,7 @@ def _verdict(requirement: Requirement, findings: list[Finding], cases: int) -> V
     if len(findings) < cases:
         findings = [*findings, Finding(requirement.id, Outcome.NOT_EXERCISED, reason=CUT_SHORT)]
     outcomes = {finding.outcome for finding in findings}
-    if any(finding.reason in _UNFINISHED for finding in findings):
+    if any(finding.reason in UNFINISHED for finding in findings):
         outcomes -= {Outcome.PASSED, Outcome.OBSERVED}  # a case without enough time might have failed
     outcome = next((outcome for outcome in _WORST_FIRST if outcome in outcomes), None)
     return Verdict(requirement, outcome, tuple(findings))
@@ -135,7 +136,7 @@ def spoils(verdict: Verdict, *, fail_on_should: bool = False, require_all: bool 
     if outcome is Outcome.INCONCLUSIVE:
         return True
     if outcome is Outcome.NOT_EXERCISED:
-        unfinished = any(finding.reason in _UNFINISHED for finding in verdict.findings)
+        unfinished = any(finding.reason in UNFINISHED for finding in verdict.findings)
         return require_all or unfinished or verdict.requirement.id in OWN_REQUIREMENT.values()
     return False
 

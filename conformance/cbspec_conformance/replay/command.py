@@ -1,7 +1,4 @@
-"""`cbspec replay`: replay failures to see whether they are fixed.
-
-Exit codes: 0 all are fixed, 1 at least one still occurs, 2 wrong usage or an invalid file, 3 at least one is undecided.
-"""
+"""`cbspec replay`: replay failures to see whether they are fixed."""
 
 from __future__ import annotations
 
@@ -12,6 +9,7 @@ from pathlib import Path
 
 from cbspec.catalogue.requirements import find
 from cbspec.errors import CommandError
+from cbspec.exit_codes import ExitCode
 from cbspec.profile.profile import Endpoint, Profile, load, resolve
 from cbspec_conformance.failures.failure import Failure, FailureFileError
 from cbspec_conformance.failures.failure import load as load_failure
@@ -49,9 +47,11 @@ def run(args: argparse.Namespace) -> int:
 
 
 def exit_code(outcomes: Sequence[ReplayOutcome]) -> int:
-    """Return 1 if a failure still occurs, else 3 if one is undecided, else 0."""
+    """Return the exit code: not conforming if a failure still occurs, nothing to judge if one is undecided."""
     verdicts = {outcome.verdict for outcome in outcomes}
-    return 1 if ReplayVerdict.FAILING in verdicts else 3 if ReplayVerdict.UNCLEAR in verdicts else 0
+    if ReplayVerdict.FAILING in verdicts:
+        return ExitCode.NOT_CONFORMING
+    return ExitCode.NOTHING_TO_JUDGE if ReplayVerdict.UNCLEAR in verdicts else ExitCode.SUCCESS
 
 
 def _report(file: Path, failure: Failure, outcome: ReplayOutcome) -> Iterator[str]:

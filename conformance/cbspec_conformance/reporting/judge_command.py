@@ -1,7 +1,4 @@
-"""`cbspec judge`: recompute the verdicts of a saved run with the current catalogue.
-
-Exit codes: 0 the relay passed, 1 it did not, 2 wrong usage or an invalid file.
-"""
+"""`cbspec judge`: recompute the verdicts of a saved run with the current catalogue."""
 
 from __future__ import annotations
 
@@ -28,4 +25,4 @@ def run(args: argparse.Namespace) -> int:
     except TranscriptError as error:
         raise CommandError(str(error)) from None
     write_report(result, lambda text, **markup: print(text))
-    return 0 if result.green else 1
+    return result.exit_code

@@ -8,8 +8,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from cbspec.catalogue.requirements import CHAPTERS, REVISION, SET
+from cbspec.exit_codes import ExitCode
 from cbspec.profile.profile import Profile
-from cbspec_conformance.judging.verdicts import Outcome, Verdict, is_green, spoils
+from cbspec_conformance.judging.verdicts import UNFINISHED, Outcome, Verdict, is_green, spoils
 from cbspec_conformance.reporting.baseline import Baseline
 from cbspec_conformance.target.facts import Facts
 
@@ -53,11 +54,30 @@ class RunResult:
     stale: Sequence[str] = ()
 
     @property
+    def judged(self) -> bool:
+        """Whether the run says anything about the relay."""
+        return any(verdict.outcome not in (None, Outcome.NOT_EXERCISED) for verdict in self.verdicts)
+
+    @property
+    def exit_code(self) -> ExitCode:
+        """The exit code of the command that made the run."""
+        if self.interrupted:
+            return ExitCode.INTERRUPTED
+        if self.green:
+            return ExitCode.SUCCESS
+        if self.kit_errors and not any(v.outcome in (Outcome.FAILED, Outcome.WARNED) for v in self.verdicts):
+            return ExitCode.KIT_ERROR
+        return ExitCode.NOT_CONFORMING if self.judged or self._is_cut_short else ExitCode.NOTHING_TO_JUDGE
+
+    @property
+    def _is_cut_short(self) -> bool:
+        return any(finding.reason in UNFINISHED for verdict in self.verdicts for finding in verdict.findings)
+
+    @property
     def green(self) -> bool:
         """Whether the relay passed."""
-        judged = any(verdict.outcome not in (None, Outcome.NOT_EXERCISED) for verdict in self.verdicts)
         return (
-            judged
+            self.judged
             and not self.interrupted
             and not self.kit_errors
             and not self.stale
@@ -127,9 +147,11 @@ def _reasons(run: RunResult, outcome: Outcome, title: str, line: Write) -> None:
 def _known(run: RunResult, line: Write) -> None:
     """List the known failures, the stale entries of the baseline and the expired ones."""
     entries = {id_: f"{id_}: {entry}" for id_, entry in run.baseline.entries.items()}
-    known = [verdict.requirement.id for verdict in _of(run, Outcome.KNOWN)]
+    known = [f"{each.requirement.id}: {run.baseline.remark(each)}" for each in _of(run, Outcome.KNOWN)]
     expired = [id_ for id_, entry in run.baseline.entries.items() if run.baseline.is_over(entry)]
-    _section("Known failures (baseline)", [text for id_, text in entries.items() if id_ in known], line)
+    unjudged = sum(text.endswith(")") and "(not judged: " in text for text in known)
+    title = f"Known failures (baseline: {len(entries)} entries, {len(known) - unjudged} seen, {unjudged} not judged)"
+    _section(title, known, line)
     stale = f"Stale baseline entries: these pass now; remove them from {run.baseline.path}"
     _section(stale, [entries[id_] for id_ in run.stale], line)
     _section("Expired baseline entries", [entries[id_] for id_ in expired], line)
@@ -186,7 +208,8 @@ def _conclusion(run: RunResult, line: Write) -> None:
     transports = run.facts.transport + (
         ", WebSocket too" if run.facts.websocket and run.facts.transport == "tcp" else ""
     )
-    relay = f"{run.profile.target.address} ({transports})"
+    at = f" at {run.facts.address}" if run.facts.address else ""
+    relay = f"{run.profile.target.address}{at} ({transports})"
     unselected = [v for v in run.verdicts if v.outcome is None and not v.requirement.untestable]
     if run.green:
         passed, left = (sum(v.outcome is o for v in run.verdicts) for o in (Outcome.PASSED, Outcome.NOT_EXERCISED))

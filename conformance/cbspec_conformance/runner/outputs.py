@@ -36,7 +36,7 @@ def write_outputs(
             return f"--write-baseline: nothing was written: {why}"
         new = options.baseline.updated(verdicts, result.stale, should=options.fail_on_should)
         new.write(file)
-        return f"{file}: {len(new.entries)} known failures; give a reason for each in the file"
+        return f"{file}: {len(new.entries)} known failures; write a reason for each, an empty one is an error"
 
     wanted: tuple[tuple[str, Path | None, Callable[[Path], str | None]], ...] = (
         ("--results", options.results, lambda file: write_results(result, file)),

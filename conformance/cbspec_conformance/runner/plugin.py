@@ -9,6 +9,7 @@ import contextlib
 import gc
 import inspect
 import json
+import os
 import signal
 import time
 import tomllib
@@ -25,19 +26,21 @@ from hypothesis.configuration import set_hypothesis_home_dir
 from platformdirs import user_cache_path
 
 from cbspec.catalogue.requirements import REQUIREMENTS
+from cbspec.exit_codes import ExitCode
 from cbspec.profile.identity import IdentityError
 from cbspec.profile.profile import Profile, ProfileError, dump, from_mapping
 from cbspec_conformance import SUITE
 from cbspec_conformance.judging.errors import Broken, Inconclusive, NoRoom, NotExercised, RateLimited
 from cbspec_conformance.judging.follow_ups import of_a_run
 from cbspec_conformance.judging.verdicts import TIME_UP, Finding, judge_run
-from cbspec_conformance.probe.tcp import Unreachable
+from cbspec_conformance.probe.tcp import DIALLER, Unreachable
 from cbspec_conformance.probe.tempo import Tempo, retry
 from cbspec_conformance.probe.wire import HandshakeFailure
 from cbspec_conformance.properties.explore import Explorer, Progress, kept_for
 from cbspec_conformance.reporting.report import RunResult, write_report
 from cbspec_conformance.reporting.saved_run import TranscriptWriter, case_line
 from cbspec_conformance.runner.embedded import SimulatorFailed
+from cbspec_conformance.runner.junit import complete
 from cbspec_conformance.runner.options import Options
 from cbspec_conformance.runner.outcomes import (
     Outcomes,
@@ -59,7 +62,13 @@ from cbspec_conformance.target.relay import RelayUnderTest, SharedParts
 
 _PLACES = {"first": -1, "last": 1, "final": 2}
 
-NO_TARGET = 3  # exit code if there was no relay to judge
+_PYTESTS = {
+    pytest.ExitCode.INTERRUPTED: ExitCode.INTERRUPTED,
+    pytest.ExitCode.INTERNAL_ERROR: ExitCode.KIT_ERROR,
+    pytest.ExitCode.USAGE_ERROR: ExitCode.WRONG_USE,
+    pytest.ExitCode.NO_TESTS_COLLECTED: ExitCode.NOTHING_TO_JUDGE,
+}
+"""The exit codes of all commands for those of pytest."""
 
 
 class Suite:
@@ -91,6 +100,7 @@ class Suite:
         self._kit_errors: list[str] = []
         self._selected: list[str] = []
         self._interrupted = False
+        self._ends_early = False
         self._outcomes = Outcomes(options.baseline, transcripts=options.transcript is not None)
         self._writer: TranscriptWriter | None = None
         self.options = options
@@ -105,6 +115,8 @@ class Suite:
             self.locks = Locks.for_run(run["run"])
             judged_profile = from_mapping(tomllib.loads(run["profile"]), Path())
             self._share(judged_profile, run["workers"])
+            if self.facts.address and (address := judged_profile.target.address) is not None:
+                DIALLER.kept[address.host, address.port] = self.facts.address
         self._deadline = None if seconds is None else time.monotonic() + seconds
 
     @pytest.hookimpl(optionalhook=True)
@@ -153,10 +165,11 @@ class Suite:
             self._exit(f"nothing to judge: {TIME_UP} before the relay was examined")
 
     def _exit(self, reason: str) -> None:
+        self._ends_early = True
         reporter = self._config.pluginmanager.get_plugin("terminalreporter")
         if reporter is not None:  # pytest prints the reason, and its reporter would repeat it
             self._config.pluginmanager.unregister(reporter)
-        pytest.exit(reason, returncode=NO_TARGET)
+        pytest.exit(reason, returncode=ExitCode.NOTHING_TO_JUDGE)
 
     def _examine(self) -> None:
         profile = self._simulator() if self._simulator is not None else self._profile
@@ -193,14 +206,16 @@ class Suite:
         """Set the exit code from the verdict."""
         if not self._is_worker:
             Locks.remove(self._run_name)
-        if self._is_worker or self._shared is None:
+        if self._is_worker or self._ends_early:
             return
-        if exitstatus in (pytest.ExitCode.OK, pytest.ExitCode.TESTS_FAILED):
-            session.exitstatus = pytest.ExitCode.OK if self._result().green else pytest.ExitCode.TESTS_FAILED
+        self._interrupted = exitstatus == pytest.ExitCode.INTERRUPTED
+        if exitstatus in _PYTESTS:
+            session.exitstatus = _PYTESTS[pytest.ExitCode(exitstatus)]
+        elif self._shared is not None:
+            session.exitstatus = self._result().exit_code
 
     def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter, exitstatus: int) -> None:
         """Write the report and the files, even after an interruption."""
-        self._interrupted = exitstatus == pytest.ExitCode.INTERRUPTED
         if self._is_worker or self._shared is None:
             return
         result = self._result()
@@ -209,6 +224,8 @@ class Suite:
         write_report(result, terminalreporter.write_line)
         verdicts = judge_run(REQUIREMENTS, of_a_run(self._findings), self._selected)
         write_outputs(self.options, result, self._findings, verdicts, terminalreporter)
+        if file := self._config.getoption("xmlpath", None):
+            complete(Path(os.path.expandvars(file)).expanduser())
 
     def _result(self) -> RunResult:
         baseline = self.options.baseline

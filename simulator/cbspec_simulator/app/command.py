@@ -9,6 +9,7 @@ import sys
 from collections.abc import Callable, Iterable
 from dataclasses import replace
 
+from cbspec.exit_codes import ExitCode
 from cbspec.profile.identity import IdentityError
 from cbspec_simulator.app.announce import announce
 from cbspec_simulator.app.assembly import Simulator
@@ -26,7 +27,7 @@ __all__ = ["configure", "run"]
 
 
 def run(args: argparse.Namespace) -> int:
-    """Serve until SIGINT or SIGTERM; return the exit code, 2 if the relay can't start."""
+    """Serve until SIGINT or SIGTERM; return the exit code."""
     lists: dict[str, Callable[[], Iterable[tuple[str, ...]]]] = {
         "scenarios": scenarios,
         "deviations": lambda: ((item.id, item.requirement, item.sentence) for item in PERSONAS.values()),
@@ -45,7 +46,7 @@ def run(args: argparse.Namespace) -> int:
     except (ConfigError, IdentityError) as error:
         for line in str(error).splitlines():
             print(f"cbspec simulate: {line}", file=sys.stderr)
-        return 2
+        return ExitCode.WRONG_USE
     return 0
 
 

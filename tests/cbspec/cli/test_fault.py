@@ -97,7 +97,7 @@ def test_every_kind_and_condition_is_listed(capsys: pytest.CaptureFixture[str]) 
 def test_mistakes_are_named(
     simulator: Simulator, capsys: pytest.CaptureFixture[str], arguments: str, text: str
 ) -> None:
-    assert run(simulator, *arguments.split()) == 2
+    assert run(simulator, *arguments.split()) == 4
     assert f"cbspec: {text}" in capsys.readouterr().err
 
 
@@ -105,14 +105,14 @@ def test_the_control_token_is_required(
     simulator: Simulator, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("CBSPEC_CONTROL_TOKEN", "wrong")
-    assert run(simulator, "list") == 2
+    assert run(simulator, "list") == 4
     assert (text := capsys.readouterr().err).endswith("; set CBSPEC_CONTROL_TOKEN\n")
     assert "let-me-in" not in text
 
 
 @pytest.mark.parametrize("url", ["http://127.0.0.1:1", "http://127.0.0.1:x", "ftp://x"])
 def test_an_address_without_a_simulator(capsys: pytest.CaptureFixture[str], url: str) -> None:
-    assert main(["fault", "--url", url, "list"]) == 2
+    assert main(["fault", "--url", url, "list"]) == 4
     text = capsys.readouterr().err
     assert url in text
     assert "cbspec simulate --control" in text or "must begin with http" in text
@@ -127,6 +127,6 @@ def test_a_port_that_is_not_the_control_port(answer: bytes, capsys: pytest.Captu
         sock.sendall(answer)
 
     with serving(serve) as endpoint:
-        assert main(["fault", "--url", f"http://{endpoint}", "list"]) == 2
+        assert main(["fault", "--url", f"http://{endpoint}", "list"]) == 4
     text = f"cbspec: http://{endpoint}: this is not the control port of a simulator; "
     assert capsys.readouterr().err.startswith(text)

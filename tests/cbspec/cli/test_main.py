@@ -44,7 +44,7 @@ def test_a_command_without_its_packages_prints_the_install_line(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr("cbspec.cli.find_spec", lambda name: None if name == "locust" else name)
-    assert main(["load", "127.0.0.1:1"]) == 2
+    assert main(["load", "127.0.0.1:1"]) == 4
     (line,) = capsys.readouterr().err.splitlines()
     assert line.endswith("needs the package locust: run pip install 'cbspec[load]'")
 
@@ -64,7 +64,7 @@ def test_the_extras_install_the_packages_of_their_commands() -> None:
 def test_without_a_known_command_all_commands_are_listed(
     arguments: list[str], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert main(arguments) == 2
+    assert main(arguments) == 4
     shown = capsys.readouterr()
     assert shown.out == ""
     assert all(text in shown.err for text in [*arguments, *COMMANDS])
@@ -109,7 +109,7 @@ def test_expected_errors_are_printed_without_traceback(
         raise error
 
     command(run)
-    assert main(["verify"]) == (2 if text else 130)
+    assert main(["verify"]) == (4 if text else 130)
     assert capsys.readouterr() == ("", text)
 
 

@@ -53,7 +53,7 @@ def test_an_unusable_file_is_reported(
     path = tmp_path / "file"
     if data is not None:
         path.write_bytes(data)
-    assert main([command, *[str(path)] * (2 if command == "fingerprint-diff" else 1)]) == 2
+    assert main([command, *[str(path)] * (2 if command == "fingerprint-diff" else 1)]) == 4
     assert f"{path}: {text}" in capsys.readouterr().err
 
 
@@ -82,7 +82,7 @@ def test_a_template_of_a_profile_overwrites_a_file_only_with_force(
     assert load(path) == Profile()
     path.write_text("mine")
     capsys.readouterr()
-    assert main(["profile", "init", str(path)]) == 2
+    assert main(["profile", "init", str(path)]) == 4
     assert capsys.readouterr() == ("", f"cbspec: {path} exists; --force overwrites it\n")
     assert path.read_text() == "mine"
     assert main(["profile", "init", "--force", str(path)]) == 0
@@ -118,5 +118,5 @@ def test_requirements_are_printed_in_the_given_order_with_their_cases(capsys: py
     assert "CB-TUN-004  SHOULD" in first
     assert "/relay/message_types/test_3_tunnel_management.py: test_" in first
     assert "  Needs in the profile: " in second
-    assert main(["explain", "CB-HEL-001", "CB-TUN-044"]) == 2
+    assert main(["explain", "CB-HEL-001", "CB-TUN-044"]) == 4
     assert capsys.readouterr().err.startswith("cbspec: unknown requirement 'CB-TUN-044'; did you mean CB-TUN-104")

@@ -37,7 +37,7 @@ def wrong(capsys: pytest.CaptureFixture[str]) -> Callable[..., str]:
     """Return a function that runs the command with wrong options and returns the last line of its message."""
 
     def run(*options: str) -> str:
-        assert main(["token", *options]) == 2
+        assert main(["token", *options]) == 4
         printed = capsys.readouterr()
         assert printed.out == ""
         return printed.err.splitlines()[-1]

@@ -67,7 +67,7 @@ def test_wrong_usage_is_reported_in_a_line(
     monkeypatch.chdir(tmp_path)
     (tmp_path / "empty").mkdir()
     write_all({"CB-1.json": GONE, "CB-2.json": GONE}, tmp_path)
-    assert main(["replay", *arguments]) == 2
+    assert main(["replay", *arguments]) == 4
     assert text in capsys.readouterr().err
 
 

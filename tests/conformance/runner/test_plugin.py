@@ -21,6 +21,7 @@ from cbspec.catalogue.requirements import REQUIREMENTS
 from cbspec.redact import has_token
 from cbspec_conformance import PYTEST_OPTIONS, SUITE
 from cbspec_conformance.judging.errors import NoRoom
+from cbspec_conformance.judging.verdicts import TIME_UP
 from cbspec_conformance.probe.tempo import Tempo
 from cbspec_conformance.runner import command
 from cbspec_conformance.runner.plugin import until_room
@@ -104,7 +105,7 @@ def test_an_embedded_simulator_that_does_not_start_is_no_relay(tmp_path: Path) -
 
 def test_a_selector_without_cases_is_an_error(relay: Path) -> None:
     done = verify("--target-profile", str(relay), "-k", "no_such_case")
-    assert done.code == 5, done.text
+    assert done.code == 3, done.text
 
 
 def test_every_requirement_can_be_selected_without_a_relay() -> None:
@@ -127,7 +128,9 @@ def test_the_suite_runs_from_a_checkout_through_pytest(relay: Path) -> None:
 def test_a_run_that_exceeds_its_time_reports_its_results(tmp_path: Path) -> None:
     with simulator(tmp_path, "--variant", "slow") as profile:
         began = time.monotonic()
-        done = verify("--target-profile", str(profile), "--max-time", "10", "-p", "no:randomly", "-k", "message_types")
+        junit = tmp_path / "report.xml"
+        options = ("--max-time", "10", "-k", "message_types", "--junit-xml", str(junit))
+        done = verify("--target-profile", str(profile), *options)
         took = time.monotonic() - began
     assert done.code == 1, done.text
     assert "the time given by --max-time was up" in " ".join(done.text.split())
@@ -135,6 +138,8 @@ def test_a_run_that_exceeds_its_time_reports_its_results(tmp_path: Path) -> None
     assert verdict(done.text, "not exercised") > 0
     assert verdict(done.text, "failed") == 0
     assert took < 60
+    messages = [each.get("message", "") for each in ElementTree.parse(junit).iter("error")]  # noqa: S314 - our own
+    assert any(TIME_UP in message for message in messages)
 
 
 def test_junit_xml_names_the_requirement_of_each_case_and_shows_no_token(tmp_path: Path) -> None:
@@ -149,6 +154,7 @@ def test_junit_xml_names_the_requirement_of_each_case_and_shows_no_token(tmp_pat
     ]
     assert all(len(names) == 1 for names in named)
     assert {name for names in named for name in names} == {"CB-AUT-002", "CB-TUN-007", "CB-LIM-001"}
+    assert all(case.get("name", "").startswith(f"{names[0]} test_") for case, names in zip(cases, named, strict=True))
     assert '"token":"***"' in done.text
     assert not has_token(done.text + report.read_text())
 

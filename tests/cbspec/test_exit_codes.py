@@ -1,0 +1,65 @@
+"""One table of exit codes for all commands."""
+
+from __future__ import annotations
+
+import re
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from cbspec.cli import COMMANDS, main
+from cbspec.exit_codes import MEANINGS, ExitCode
+from tests.conformance.commands import run, verify
+from tests.repo.tree import ROOT, text
+
+CONFORMANCE = str(ROOT / "conformance")
+NOBODY = "127.0.0.1:1"
+
+
+def test_the_readme_has_the_table() -> None:
+    rows = re.findall(r"^\| (\d+) \| (.*) \|$", text(ROOT / "README.md"), re.MULTILINE)
+    assert {ExitCode(int(code)): meaning for code, meaning in rows} == dict(MEANINGS)
+    assert list(MEANINGS) == list(ExitCode)
+
+
+@pytest.mark.parametrize("command", [name for name in COMMANDS if name != "verify"])
+def test_a_typo_is_wrong_use_in_every_command(command: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main([command, "--no-such-option"]) == ExitCode.WRONG_USE
+    assert f"usage: cbspec {command}" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    "arguments", [["--no-such-option"], ["--only", "CB-TUN-0005"], ["--target", "here"], ["x/y.py"]]
+)
+def test_a_typo_is_wrong_use_in_the_suite(arguments: list[str], tmp_path: Path) -> None:
+    for done in (verify(*arguments), run("-m", "pytest", CONFORMANCE, *arguments, folder=tmp_path)):
+        assert done.code == ExitCode.WRONG_USE, done.text
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("verify", NOBODY),
+        ("load", NOBODY),
+        ("connect", NOBODY),
+        ("verify", "-k", "no_such_case"),
+    ],
+    ids=" ".join,
+)
+def test_nothing_to_judge_has_one_number(arguments: tuple[str, ...]) -> None:
+    done = run("-m", "cbspec", *arguments)
+    assert done.code == ExitCode.NOTHING_TO_JUDGE, done.text
+
+
+def test_an_interrupted_run_is_neither_a_typo_nor_a_failure(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "cbspec", "verify", "-v"]
+    with subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        next(line for line in process.stdout if "PASSED" in line)
+        process.send_signal(signal.SIGINT)
+        rest = process.stdout.read()
+    assert process.returncode == ExitCode.INTERRUPTED, rest
+    assert "Requirements by chapter" in rest
