@@ -123,6 +123,7 @@ class MemoryProbe:
         self.transcript = Transcript(clock)
         self.wire = MemoryWire(relay, clock, self.transcript)
         self.alive = True
+        self.is_alive: Callable[[], bool] | None = None
         self.asked_alive = 0
         surroundings = Surroundings(tempo or Tempo(5.0), pacer or Pacer(Profile()), self._observe, self._is_alive)
         channel = Channel(self.wire, framer or StreamFramer(max_message=LARGEST), self.transcript)
@@ -139,4 +140,4 @@ class MemoryProbe:
 
     def _is_alive(self) -> bool:
         self.asked_alive += 1
-        return self.alive
+        return self.is_alive() if self.is_alive is not None else self.alive

@@ -23,10 +23,11 @@ from cbspec_conformance.record.conclusions import (
     ExpectationKind,
     Judged,
     Observed,
+    TriedAgain,
 )
 from cbspec_conformance.record.exchange import Exchange, exchanges
 from cbspec_conformance.record.render import render
-from cbspec_conformance.record.transcript import Transcript
+from cbspec_conformance.record.transcript import Record, Transcript
 
 CHANGED = "this version of the kit judges an exchange of the case differently: run the suite again"
 """The reason if a saved transcript doesn't show how the case would have gone on."""
@@ -130,13 +131,20 @@ def rejudge(requirement: str, case: str, transcript: Transcript, why_not: Callab
         others.append(blamed(record, case, shown(record.exchanges), mistake=mistake, own=requirement))
     if not requirement:
         return others
-    observed = {record.of: record.value for record in transcript.records if isinstance(record, Observed)}
+    observed = {record.of: record.value for record in _last_try(transcript) if isinstance(record, Observed)}
     ended = next((r for r in reversed(transcript.records) if isinstance(r, CaseEnded)), None)
     if ended is None:
         return others
     now = _ended_now(requirement, ended, transcript, made)
     own = own_finding(requirement, case, now, observed, why_not, exchange=shown(now.exchanges))
     return all_findings(requirement, case, own, others, observed)
+
+
+def _last_try(transcript: Transcript) -> Sequence[Record]:
+    """Return the records since a case was last tried again, or all."""
+    records = transcript.records
+    again = (number for number in range(len(records), 0, -1) if isinstance(records[number - 1], TriedAgain))
+    return records[next(again, 0) :]
 
 
 def _observed(requirement: str, case: str, observed: Mapping[str, str]) -> list[Finding]:
@@ -151,6 +159,8 @@ def _blamed(transcript: Transcript, made: Mapping[int, Exchange]) -> list[Blamed
     known: set[tuple[str, str]] = set()
     for number, record in enumerate(transcript.records):
         new: list[Blamed] = []
+        if isinstance(record, TriedAgain):
+            found, known = [], set()
         if isinstance(record, Concluded) and record.held:
             new = [Blamed(0.0, 0, breach, (number,)) for breach in _violations(record, made[number])]
         elif isinstance(record, Blamed) and record.claimed:
@@ -192,7 +202,7 @@ def _result(
 
 def _ended_now(requirement: str, ended: CaseEnded, transcript: Transcript, made: Mapping[int, Exchange]) -> CaseEnded:
     """Return the end of a case as this version of the kit judges it."""
-    for record in transcript.records:
+    for record in _last_try(transcript):
         if isinstance(record, Judged):
             result, error = _result(record.expectation, made, (record.exchange,))
             if result is record.result:

@@ -85,6 +85,7 @@ class ProbeSession:
         self._fence = fence
         self._fence_awaited_until: float | None = None  # None: other messages were read since
         self._owed = ""  # the type of an overdue answer to a fence, which may still come
+        self._unanswered: Fence | None = None  # the fence that was sent after an unanswered request
         self._belongs: Callable[[Message], bool] = lambda message: False
 
     @property
@@ -184,6 +185,7 @@ class ProbeSession:
         """Send the bytes of a recorded request piece by piece, and return the exchange."""
         channel = self.channel
         self.unasked()
+        self._unanswered = None
         self._take_turn()
         began = self._clock.monotonic()
         for piece in data:
@@ -277,6 +279,10 @@ class ProbeSession:
             self._conclude(None, Silence.NONE, 0.0)
         channel.inbox.extend(refusal[-1:])
 
+    def hears(self) -> bool:
+        """Whether a message comes by itself: the answer to a request that was given up."""
+        return self.channel.wait_for(1, self.tempo.patience)
+
     def close(self) -> None:
         """Close, and give the relay time to notice."""
         was_open = not self.ended
@@ -294,11 +300,13 @@ class ProbeSession:
         return self.channel.record_sent(text, Decoded(json.loads(text), fault=fault), meant)
 
     def _conclude(self, request: Message | None, silence: Silence, waited: float) -> Exchange:
+        alive = silence is not Silence.UNRESPONSIVE or self._surroundings.alive()
+        if silence is Silence.UNRESPONSIVE and alive and not self.unresponsive and self._answered_late():
+            silence = Silence.NONE
         answers = self.channel.take()
         self.unresponsive = self.unresponsive or silence is Silence.UNRESPONSIVE
         if answers:
             self.tempo.answered_after(waited)
-        alive = silence is not Silence.UNRESPONSIVE or self._surroundings.alive()
         secrets = tuple(secret for secret in self._surroundings.secrets if secret not in self._own)
         exchange = self._surroundings.observe(
             Exchange(request, answers, silence, self.ended, self.tenant, secrets, waited, alive)
@@ -309,6 +317,15 @@ class ProbeSession:
         if self._is_limited(exchange):
             raise RateLimited("the relay answered rate_limit_exceeded")
         return exchange
+
+    def _answered_late(self) -> bool:
+        """Whether the answer comes as late as that to a new connection: the relay had paused as a whole."""
+        if not self.hears():
+            return False
+        if self._unanswered is not None:
+            self.channel.wait_for(2, self.tempo.patience)
+            self._owed = "" if self.channel.remove_last(self._unanswered.answer, 1) else self._unanswered.answer
+        return True
 
     def _is_limited(self, exchange: Exchange) -> bool:
         """Whether a rate limit was hit unexpectedly.
@@ -359,6 +376,10 @@ class ProbeSession:
             self._owed = fence.answer
             if len(channel.inbox) == kept and sent.type == "heartbeat" and not request.decoded.fault:
                 alive = self._surroundings.alive()
+                if alive and channel.wait_until(lambda: answered() > 0, self.tempo.patience):
+                    self.unresponsive, self._owed = False, ""
+                    channel.remove_last(fence.answer, kept)
+                    return
                 silent = Exchange(sent, silence=Silence.UNRESPONSIVE, waited=waited, relay_alive=alive)
                 self._surroundings.observe(silent)
 
@@ -413,6 +434,7 @@ class ProbeSession:
             if self.ended:
                 break
             if len(channel.inbox) < number:
+                self._unanswered = fence
                 return Silence.NONE if channel.inbox else Silence.UNRESPONSIVE
             answered = number
             channel.read(_SHORTLY)

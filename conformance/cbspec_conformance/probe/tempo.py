@@ -30,6 +30,7 @@ _STUCK: Final = 1.0  # seconds to wait for room on a relay that did not give it 
 _ROOMLESS: Final = 2  # cases without room in spite of waiting, after which no case waits for room
 _RATE_PAUSES: Final = (1.0, 2.0, 4.0)
 _RATE_STRUCK: Final = 2  # cases that hit a rate limit in spite of all pauses, after which no pauses are made
+_SLOW_HELLO: Final = 1.0  # least seconds for hello on a new connection after which the relay may have paused
 _PUSHED_OUT: Final = 2  # whole time-outs with an answer right after the fence, before an answer counts as held back
 _RETRY: Final = 0.1
 _LONGEST_RETRY: Final = 2.0
@@ -68,6 +69,7 @@ class Tempo:
         self.slow = latency is not None and latency.fastest > _SLOW
         self.patience = min(max(PATIENCE, _BEFORE_A_FENCE * slowest), most)
         self.briefly = min(max(_BRIEFLY, _BEFORE_A_FENCE * slowest), most)
+        self.slow_hello = max(_SLOW_HELLO, _BEFORE_A_FENCE * slowest)
         # A slow relay closes its side late, too.
         self._moment = min(max(_MOMENT, _BEFORE_A_FENCE * slowest), _NOTICED)
         self._calibrated = min(most, max(least, _TIMES * slowest)) if slowest else most

@@ -142,4 +142,9 @@ class CaseEnded(Entry):
     kinds: tuple[str, ...] = ()
 
 
-Conclusion = Concluded | Judged | Blamed | Observed | CaseEnded
+@dataclass(frozen=True, slots=True)
+class TriedAgain(Entry):
+    """The case begins again: the relay had paused as a whole, so nothing seen before counts."""
+
+
+Conclusion = Concluded | Judged | Blamed | Observed | CaseEnded | TriedAgain

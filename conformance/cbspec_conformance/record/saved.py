@@ -14,7 +14,7 @@ from typing import Any, Final
 import msgspec
 
 from cbspec.redact import LONGEST, redact, redact_message
-from cbspec_conformance.record.conclusions import Blamed, CaseEnded, Concluded, Judged, Observed
+from cbspec_conformance.record.conclusions import Blamed, CaseEnded, Concluded, Judged, Observed, TriedAgain
 from cbspec_conformance.record.decoding import Decoded, decode
 from cbspec_conformance.record.transcript import (
     Bytes,
@@ -31,7 +31,7 @@ from cbspec_conformance.record.transcript import (
 
 _RECORDS: Final[dict[str, Any]] = {
     record.__name__: record
-    for record in (Opened, Failed, Ended, Waited, Concluded, Judged, Blamed, Observed, CaseEnded)
+    for record in (Opened, Failed, Ended, Waited, Concluded, Judged, Blamed, Observed, CaseEnded, TriedAgain)
 }
 
 

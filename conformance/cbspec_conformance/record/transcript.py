@@ -123,6 +123,14 @@ class Waited(Entry):
     what: str
 
 
+_LONG: Final = 1.0  # seconds of a wait during which a relay may have paused
+
+
+def is_long(record: object) -> bool:
+    """Whether a record is that of a long wait for nothing."""
+    return isinstance(record, Waited) and record.seconds >= _LONG
+
+
 _WITH_TEXT: Final = (Bytes, Message)
 
 WireRecord = Opened | Failed | Bytes | Message | Ended | Waited

@@ -299,13 +299,26 @@ class Suite:
         with time_limit(self._deadline):
             self._life.check_back(relay)
             try:
-                self._try(relay, lambda: until_room(relay, lambda: pyfuncitem.obj(**arguments)))
+                self._unless_paused(relay, lambda: until_room(relay, lambda: pyfuncitem.obj(**arguments)))
             except Exception as error:
                 if not self._life.look(relay) and _is_explained_by_crash(error, identifier):
                     raise Inconclusive(f"the relay went down in this case (see {STAYS_UP})") from None
                 raise explained(relay, error, identifier) from None
             self._life.look(relay)
         return True
+
+    def _unless_paused(self, relay: RelayUnderTest, case: Callable[[], object]) -> None:
+        """Run a case, and once more if it found something while the relay may have paused as a whole."""
+        found: Exception | None = None
+        try:
+            self._try(relay, case)
+        except (Broken, Inconclusive, Unreachable, HandshakeFailure) as error:
+            found = error
+        if (found is not None or relay.log.blames) and relay.paused() and relay.resumes():
+            relay.log.begin_again()
+            self._try(relay, case)
+        elif found is not None:
+            raise found
 
     def _try(self, relay: RelayUnderTest, case: Callable[[], object]) -> None:
         tempo = self.shared.tempo

@@ -36,12 +36,15 @@ class WebSocketRefused(Inconclusive):
 class LifeSigns:
     """Signs that the relay may be down.
 
-    `trouble` is the last failure to connect; `silent` says that a connection drew no answer, and `restless` that a
-    condition began that may restart the relay.
+    `trouble` is the last failure to connect; `silent` says that a connection drew no answer, `slow` that a new one was
+    answered late, `ended` that the relay stayed silent for longer than any pause, and `restless` that a condition began
+    that may restart the relay.
     """
 
     trouble: Unreachable | HandshakeFailure | None = None
     silent: bool = False
+    slow: bool = False
+    ended: bool = False
     restless: bool = False
 
 

@@ -13,7 +13,7 @@ from cbspec_conformance.judging.case import blamed
 from cbspec_conformance.judging.errors import Broken
 from cbspec_conformance.judging.follow_ups import accepted_in_spite_of
 from cbspec_conformance.judging.invariants import check, redaction_of
-from cbspec_conformance.judging.verdicts import Finding
+from cbspec_conformance.judging.verdicts import Finding, Outcome
 from cbspec_conformance.record.conclusions import (
     INVARIANT,
     Blamed,
@@ -23,6 +23,7 @@ from cbspec_conformance.record.conclusions import (
     Expectation,
     Judged,
     Observed,
+    TriedAgain,
 )
 from cbspec_conformance.record.exchange import Exchange, Redaction
 from cbspec_conformance.record.render import render
@@ -45,6 +46,17 @@ class FindingsLog:
         self._recipes = recipes
         self._breaches: set[tuple[str, str]] = set()
         self._breached: dict[str, tuple[Exchange, ...]] = {}
+
+    def begin_again(self) -> None:
+        """Record that the case begins again, and forget what it found so far."""
+        self.transcript.add(TriedAgain(self.transcript.now(), 0))
+        for found in (self.findings, self.remarks, self.observations, self._breaches, self._breached):
+            found.clear()
+
+    @property
+    def blames(self) -> bool:
+        """Whether any finding blames the relay."""
+        return any(finding.outcome in (Outcome.FAILED, Outcome.WARNED) for finding in self.findings)
 
     def remark(self, sentence: str) -> None:
         """Add a sentence to the verdict of a pass, for example which side refused."""

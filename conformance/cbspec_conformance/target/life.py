@@ -2,7 +2,7 @@
 
 A relay is down if it accepted connections before and refuses two in a row. CB-ROB-002 is blamed on the last message
 before, in any case; a case in which the relay went down says nothing about its own requirement. After a restart, the
-run goes on. A relay that accepts connections but answers nothing counts as down, but without blame.
+run goes on. A relay that accepts connections, but answers nothing for longer than any pause, counts as down, too.
 """
 
 from __future__ import annotations
@@ -17,11 +17,12 @@ from cbspec_conformance.probe.wire import HandshakeFailure
 from cbspec_conformance.record.conclusions import Breach
 from cbspec_conformance.record.render import render_connection
 from cbspec_conformance.record.transcript import Bytes, Direction, End, Ended, Message, Timekeeper
-from cbspec_conformance.target.relay import RelayUnderTest
+from cbspec_conformance.target.relay import LONGEST_PAUSE, RelayUnderTest
 
 _AGAIN: Final = 0.2  # seconds between the two attempts: a listener's backlog may be full for a moment
 _LOOKS: Final = 2.0  # seconds between two checks whether an unresponsive relay has recovered: each may cost a time-out
 
+_NO_HELLO: Final = f"no answer to hello on new connections for {LONGEST_PAUSE:.0f} s"
 STAYS_UP: Final = "CB-ROB-002"
 
 
@@ -65,9 +66,12 @@ class Life:
             self._before = relay
             return True
         relay.close()
-        self._silent = relay.signs.silent
-        error = self._attempt(relay)
-        if error is not None:
+        self._silent = relay.signs.silent or relay.signs.ended
+        if self._silent:
+            error: Trouble | None = None if relay.resumes() else relay.signs.trouble or Unanswered(_NO_HELLO)
+        else:
+            error = self._attempt(relay)
+        if error is not None and not self._silent:
             self._clock.sleep(_AGAIN)
             error = self._attempt(relay)
         if error is None:
@@ -94,7 +98,7 @@ class Life:
         relay.alive()
         for session in relay.room.open_sessions:
             session.close()  # an open one would take a connection of the case's limits
-        return Unanswered("no answer to hello on a new connection") if relay.signs.silent else None
+        return Unanswered(_NO_HELLO) if relay.signs.silent else None
 
     def _report(self, relay: RelayUnderTest, error: Trouble) -> None:
         silent = not isinstance(error, Unreachable)
@@ -103,7 +107,12 @@ class Life:
         what = f"accepts connections, but answers no {ignored}" if silent else f"is gone: {error}"
         self.gone = f"the relay went down: after {suspect.case} it {what}"
         foreign = self._processes > 1 and self._provoked
-        self._blame(relay, suspect, str(error), uncertain=silent or suspect.signs.restless or foreign)
+        self._blame(
+            relay,
+            suspect,
+            str(error),
+            uncertain=suspect.signs.restless or foreign or (silent and not relay.signs.ended),
+        )
         if not silent:
             try:  # a supervisor may restart it
                 retry(lambda: relay.reach(tls=False), (Unreachable,), relay.tempo.most, self._clock)
@@ -114,7 +123,7 @@ class Life:
     def _blame(self, relay: RelayUnderTest, suspect: RelayUnderTest, seen: str, *, uncertain: bool) -> None:
         last = _last_sent(suspect)
         sent = last.meant or last.type or "bytes" if last is not None else "a connection without any message"
-        seen = f"{seen}, twice; the last message before: {sent}"
+        seen = f"{seen}{'' if relay.signs.ended else ', twice'}; the last message before: {sent}"
         if self._processes > 1:
             seen += f"; {self._processes} processes shared the relay: a run without -n shows which case stopped it"
         exchange = render_connection(suspect.transcript, last.connection) if last is not None else ""

@@ -27,7 +27,7 @@ from cbspec_conformance.probe.tempo import Latency, Tempo, retry
 from cbspec_conformance.probe.wire import HandshakeFailure
 from cbspec_conformance.record.conclusions import Breach, Expectation, ExpectationKind
 from cbspec_conformance.record.exchange import Exchange
-from cbspec_conformance.record.transcript import Timekeeper, Transcript
+from cbspec_conformance.record.transcript import Timekeeper, Transcript, is_long
 from cbspec_conformance.target.connector import NO_ANSWER, Connector, LifeSigns, WebSocketRefused
 from cbspec_conformance.target.facts import Facts, Preconditions
 from cbspec_conformance.target.findings_log import FindingsLog
@@ -36,6 +36,9 @@ from cbspec_conformance.target.locks import Locks
 from cbspec_conformance.target.provoke import provoked
 from cbspec_conformance.target.room import Room
 from cbspec_conformance.target.tokens import TokenSource, secrets_of
+
+LONGEST_PAUSE = 12.0
+"""Seconds in which a paused relay must answer again. A garbage collection or a moved machine takes up to ten."""
 
 _numbers = itertools.count(1)
 
@@ -339,17 +342,39 @@ class RelayUnderTest:
         if not self.room.may_connect:
             for unresponsive in [session for session in self.room.open_sessions if session.unresponsive]:
                 unresponsive.close()
+        began = self.clock.monotonic()
         try:
             session = self.connect()
             session.send_unanswered(session.note(HELLO)[1])
             answered = bool(session.answers(1))
             silent = not answered and session.ended is None
+            self.signs.slow |= self.clock.monotonic() - began > self.tempo.slow_hello
         except HandshakeFailure as error:
             answered, silent = False, error.timed_out
         except (Unreachable, Inconclusive, NotExercised) as error:
             answered, silent = False, isinstance(error, WebSocketRefused) and error.reason == NO_ANSWER
         self.signs.silent |= silent
         return answered
+
+    def paused(self) -> bool:
+        """Whether the relay may have paused as a whole: a new connection was silent or slow, or an answer came late."""
+        signs, waited = self.signs, {record.connection for record in self.transcript.records if is_long(record)}
+        if signs.silent or signs.slow or (isinstance(signs.trouble, HandshakeFailure) and signs.trouble.timed_out):
+            return True
+        return any(each.hears() for each in self.room.open_sessions if each.wire.number in waited)
+
+    def resumes(self) -> bool:
+        """Close all sessions, and return whether a new one is answered before the longest pause is over."""
+        deadline = self.clock.monotonic() + LONGEST_PAUSE
+        self.close()
+        while not self.signs.ended:
+            self.signs.trouble, self.signs.silent, self.signs.slow = None, False, False
+            answered = self.alive()
+            self.room.close_sessions()
+            if answered or not self.signs.silent:
+                return answered
+            self.signs.ended = self.clock.monotonic() > deadline
+        return False
 
     @contextlib.contextmanager
     def provoked(self, name: str) -> Iterator[tuple[Condition, Endpoint | None]]:

@@ -182,6 +182,33 @@ def test_a_refused_fence_is_no_second_answer(times: int, drops: bool, probe: Mak
     assert breaches(made) == ["CB-MSG-004"] * (times - 1)
 
 
+@given(requests=KINDS, begin=st.floats(0, 0.01), length=st.floats(0.1, 10.0), late=st.booleans())
+def test_a_pause_of_the_whole_relay_accuses_nothing(
+    requests: list[dict[str, Any]], begin: float, length: float, late: bool
+) -> None:
+    clock = ManualClock()
+
+    def relay(request: dict[str, Any]) -> list[Reply]:
+        paused = begin <= clock.now < begin + length
+        return [(begin + length - clock.now + 0.001 if paused else 0.001, answer(request))]
+
+    def alive() -> bool:
+        ready = begin + length if clock.now >= begin else clock.now
+        clock.now = min(max(clock.now, ready), clock.now + 5.0)
+        return clock.now >= ready
+
+    made = MemoryProbe(relay, clock, tempo=Tempo(5.0, 1.0, Latency(0.01, 0.01, 0.01, 0.01)) if late else None)
+    made.is_alive = alive
+    for request in requests:
+        exchange = made.session.ask(request, invalid="of unknown type" if request is UNKNOWN else "")
+        if not exchange.answers:
+            assert not exchange.relay_alive  # the judgement is inconclusive, and the case is tried again
+            break
+        judge.refused_with(exchange, "unknown_message_type") if request is UNKNOWN else judge.accepted(exchange)
+    made.session.unasked(0.1)
+    assert breaches(made) == []
+
+
 # ---------------------------------------------------------------------------- silence
 
 

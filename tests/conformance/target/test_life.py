@@ -12,6 +12,7 @@ from cbspec_conformance.judging.errors import Inconclusive
 from cbspec_conformance.judging.verdicts import Outcome
 from cbspec_conformance.probe.session import ProbeSession
 from cbspec_conformance.probe.tcp import Unreachable
+from cbspec_conformance.target import relay
 from cbspec_conformance.target.life import STAYS_UP, Life
 from tests.conformance.conftest import MakeTarget
 from tests.conformance.memory import ManualClock
@@ -70,10 +71,11 @@ def test_a_look_at_an_unresponsive_relay_leaves_no_connection_open(
     life, unresponsive = Life(), make_target(simulated)
     with monkeypatch.context() as silence:
         silence.setattr(ProbeSession, "answers", lambda *_: ())
+        silence.setattr(relay, "LONGEST_PAUSE", 0.1)
         assert not unresponsive.alive()
         assert not life.look(unresponsive)
     assert "answers no hello" in life.gone
-    assert [finding.outcome for finding in unresponsive.log.findings] == [Outcome.INCONCLUSIVE]
+    assert [finding.outcome for finding in unresponsive.log.findings] == [Outcome.FAILED]
     target = make_target(simulated)
     life.check_back(target)
     assert not life.gone
