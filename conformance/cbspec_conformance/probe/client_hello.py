@@ -7,6 +7,9 @@ from __future__ import annotations
 
 import ipaddress
 import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from types import MappingProxyType
 
 _VERSIONS = {"1.0": b"\x03\x01", "1.1": b"\x03\x02", "1.2": b"\x03\x03"}
 _SUITES = (
@@ -54,15 +57,64 @@ def modern_client_hello(server_name: str, suites: tuple[int, ...], groups: tuple
     return _record(_VERSIONS["1.2"], os.urandom(32), suites, extensions, server_name)
 
 
+@dataclass(frozen=True, slots=True)
+class Offer:
+    """The contents of a ClientHello of TLS 1.3. The defaults are usual.
+
+    Only groups of `shares` get a key share; `odd_shares` come before them. `extensions` are sent first, and replace
+    usual ones. `legacy` and `record` are the version fields of the message and of its record.
+    """
+
+    suites: tuple[int, ...] = (0x1301, 0x1302, 0x1303, 0x1304)
+    groups: tuple[int, ...] = (0x001D, 0x0017, 0x0018, 0x0019)
+    shares: tuple[int, ...] = (0x001D, 0x0017)
+    odd_shares: tuple[tuple[int, bytes], ...] = ()
+    signatures: tuple[int, ...] = _SIGNATURES
+    versions: tuple[int, ...] = (0x0304,)
+    extensions: Mapping[int, bytes] = field(default_factory=dict)
+    modes: bytes = b"\x01"
+    legacy: bytes = b"\x03\x03"
+    record: bytes = b"\x03\x01"
+    session: bytes = b""
+
+    def message(
+        self,
+        name: str,
+        random: bytes,
+        shares: Sequence[tuple[int, bytes]],
+        last: Mapping[int, bytes] = MappingProxyType({}),
+    ) -> bytes:
+        """Return the ClientHello, without a record, for a server's name; `last` are extensions at its end."""
+        listed = b"".join(number.to_bytes(2, "big") + _sized(data) for number, data in shares)
+        extensions = {
+            **self.extensions,
+            **_server_name(name),
+            10: _list16(self.groups),
+            13: _list16(self.signatures),
+            43: bytes([2 * len(self.versions)]) + _list16(self.versions)[2:],
+            45: bytes([len(self.modes)]) + self.modes,
+            51: _sized(listed),
+            **last,
+        }
+        return _message(self.legacy + random, self.session, self.suites, extensions)
+
+
 def _record(
     version: bytes, session: bytes, suites: tuple[int, ...], extensions: dict[int, bytes], server_name: str
 ) -> bytes:
-    if not _is_address(server_name):
-        extensions[0] = _sized(b"\x00" + _sized(server_name.encode("idna")))
+    message = _message(version + os.urandom(32), session, suites, extensions | _server_name(server_name))
+    return b"\x16\x03\x01" + _sized(message)
+
+
+def _message(start: bytes, session: bytes, suites: tuple[int, ...], extensions: Mapping[int, bytes]) -> bytes:
     listed = b"".join(number.to_bytes(2, "big") + _sized(data) for number, data in extensions.items())
-    session = bytes([len(session)]) + session
-    body = version + os.urandom(32) + session + _list16(suites) + b"\x01\x00" + _sized(listed)
-    return b"\x16\x03\x01" + _sized(b"\x01" + len(body).to_bytes(3, "big") + body)
+    body = start + bytes([len(session)]) + session + _list16(suites) + b"\x01\x00" + _sized(listed)
+    return b"\x01" + len(body).to_bytes(3, "big") + body
+
+
+def _server_name(name: str) -> dict[int, bytes]:
+    """Return the extension for a server's name; an address is never sent."""
+    return {} if _is_address(name) else {0: _sized(b"\x00" + _sized(name.encode("idna")))}
 
 
 def _sized(data: bytes) -> bytes:

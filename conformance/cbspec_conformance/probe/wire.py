@@ -44,6 +44,11 @@ class HandshakeFailure(Exception):
         return self.reason
 
 
+def alert_text(number: int) -> str:
+    """Return the name of a TLS alert."""
+    return _ALERTS.get(number, f"alert {number}")
+
+
 def alert_name(data: bytes | bytearray) -> str:
     """Return the name of the unencrypted TLS alert at the end of `data`, or ""."""
     at = 0
@@ -51,7 +56,7 @@ def alert_name(data: bytes | bytearray) -> str:
     while at + 5 <= len(data):
         size = int.from_bytes(data[at + 3 : at + 5], "big")
         if data[at] == 21 and size == 2 and at + 7 <= len(data):
-            name = _ALERTS.get(data[at + 6], f"alert {data[at + 6]}")
+            name = alert_text(data[at + 6])
         at += 5 + size
     return name
 
