@@ -79,8 +79,9 @@ class TlsClient:
     size of its largest encrypted record, and `end` says how it ended the connection ("": it is open).
 
     Arguments: `name` is the server's; handshake messages are split into records of `fragment` bytes (0: not split),
-    change_cipher_spec records are sent if it is `compatible`, with a `ticket` the session is resumed, and `early` is
-    sent as 0-RTT data. The ClientHello of the client `repeated` is sent again.
+    `changes` says how often change_cipher_spec records are sent: "", "once" as RFC 8446, D.4, says, or "everywhere".
+    With a `ticket` the session is resumed, and `early` is sent as 0-RTT data. The ClientHello of the client `repeated`
+    is sent again.
     """
 
     def __init__(
@@ -91,7 +92,7 @@ class TlsClient:
         timeout: float,
         *,
         fragment: int = 0,
-        compatible: bool = False,
+        changes: str = "",
         ticket: Ticket | None = None,
         early: bytes = b"",
         repeated: TlsClient | None = None,
@@ -108,7 +109,7 @@ class TlsClient:
         self._fragment = fragment
         self._ticket = ticket
         self._early = early
-        self._compatible = CHANGE_CIPHER_SPEC if compatible else b""
+        self._changes = changes
         self._random = repeated._random if repeated else os.urandom(32)
         self._keys: dict[int, PrivateKey] = (
             repeated._keys if repeated else {group: private_key(group) for group in offer.shares}
@@ -129,12 +130,12 @@ class TlsClient:
         """Send the ClientHello, and 0-RTT data if there is any."""
         hello = self._hello({})
         self._messages += hello
-        data = self._records(hello, self.offer.record) + (b"" if self._early else self._compatible)
+        data = self._records(hello, self.offer.record) + (CHANGE_CIPHER_SPEC if self._changes == "everywhere" else b"")
         if self._early and self._ticket:
             suite = SUITES[self._ticket.suite]
             secret = suite.derive(suite.mac(bytes(suite.size), self._ticket.secret), "c e traffic", hello)
             self.writing = Protection(suite, secret)
-            data += self._compatible + self.writing.seal(APPLICATION_DATA, self._early)
+            data += self.writing.seal(APPLICATION_DATA, self._early)
         self.send_raw(data)
 
     def agree(self) -> bytes:
@@ -188,7 +189,7 @@ class TlsClient:
         assert self.writing is not None  # noqa: S101 - after `agree`
         size = self._fragment or len(finished)
         parts = [finished[at : at + size] for at in range(0, len(finished), size)]
-        self.send_raw(self._compatible + b"".join(self.writing.seal(HANDSHAKE, part) for part in parts))
+        self.send_raw(self._change_cipher_spec() + b"".join(self.writing.seal(HANDSHAKE, part) for part in parts))
         self.begin()
 
     def begin(self) -> None:
@@ -199,6 +200,13 @@ class TlsClient:
         """Do the whole handshake. Raises NotAgreed."""
         self.greet()
         self.finish(self.agree())
+
+    def _change_cipher_spec(self) -> bytes:
+        """Return a change_cipher_spec record if one is sent now: usually before the client's second flight only."""
+        sent = CHANGE_CIPHER_SPEC if self._changes else b""
+        if self._changes == "once":
+            self._changes = ""
+        return sent
 
     def _hello(self, last: dict[int, bytes]) -> bytes:
         shares = [
@@ -233,7 +241,7 @@ class TlsClient:
         message = self._hello({44: cookie} if cookie else {})
         self._messages += message
         self.writing = None
-        self.send_raw(self._compatible + self._records(message, b"\x03\x03"))
+        self.send_raw(self._change_cipher_spec() + self._records(message, b"\x03\x03"))
         body = self._expect(_SERVER_HELLO)
         self._read_hello(body)
         if self.seen.random == _RETRY:

@@ -69,7 +69,7 @@ class HandMade:
         offer: Offer | None = None,
         *,
         fragment: int = 0,
-        compatible: bool = False,
+        changes: str = "",
         ticket: Ticket | None = None,
         early: bytes = b"",
         repeated: TlsClient | None = None,
@@ -83,7 +83,7 @@ class HandMade:
             offer or Offer(),
             timeout,
             fragment=fragment,
-            compatible=compatible,
+            changes=changes,
             ticket=ticket,
             early=early,
             repeated=repeated,
@@ -114,12 +114,10 @@ class HandMade:
         self._relay.tempo.waited_for_nothing(_WAIT)
         return f"no answer within {seconds:.0f} s" + (f", but {len(received)} bytes" if received else "")
 
-    def attempted(self, offer: Offer | None, attempt: Attempt, **how: bool | int) -> str:
+    def attempted(self, offer: Offer | None, attempt: Attempt, *, fragment: int = 0, changes: str = "") -> str:
         """Return the outcome of an attempt on a new connection; a handshake that fails is one, too."""
         try:
-            with self.connected(
-                offer, fragment=int(how.get("fragment", 0)), compatible=bool(how.get("compatible"))
-            ) as client:
+            with self.connected(offer, fragment=fragment, changes=changes) as client:
                 return attempt(client)
         except NotAgreed as error:
             return str(error)

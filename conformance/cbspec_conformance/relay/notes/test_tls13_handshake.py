@@ -136,20 +136,21 @@ def test_answer_to_the_client_hello(relay: RelayUnderTest) -> None:
         randoms.add(seen.random)
 
 
-@requirement("CB-TLS-014")
-def test_change_cipher_spec(relay: RelayUnderTest) -> None:
-    """Send change_cipher_spec records, as clients in middlebox compatibility mode do."""
+@requirements("CB-TLS-014", "CB-TLS-024")
+def test_change_cipher_spec(relay: RelayUnderTest, identifier: str) -> None:
+    """Send change_cipher_spec before the second flight, as in middlebox compatibility mode, or at other places too."""
     hand = HandMade(relay)
+    session = os.urandom(32)
+    offers = {
+        "with a session id": Offer(session=session),
+        "after a HelloRetryRequest": Offer(shares=(), session=session),
+    }
+    if identifier == "CB-TLS-024":
+        offers["without a session id"] = Offer()
+    changes = "once" if identifier == "CB-TLS-014" else "everywhere"
     hand.each(
-        "change_cipher_spec records that are ignored",
-        {
-            name: partial(hand.attempted, offer, hand.after_handshake, compatible=True)
-            for name, offer in (
-                ("with a session id", Offer(session=os.urandom(32))),
-                ("after a HelloRetryRequest", Offer(shares=(), session=os.urandom(32))),
-                ("without a session id", Offer()),
-            )
-        },
+        f"change_cipher_spec, sent {changes}, that is ignored",
+        {name: partial(hand.attempted, offer, hand.after_handshake, changes=changes) for name, offer in offers.items()},
     )
 
 

@@ -65,9 +65,9 @@ def _call(updated: Callable[..., str], count: int, reply: bool, inside: bool, cl
     return updated(count, reply=reply, inside=inside, client=client)
 
 
-@requirement("CB-TLS-010")
-def test_sizes_of_records(relay: RelayUnderTest) -> None:
-    """Send a request in records of a byte, with empty and padded records, and together with the Finished."""
+@requirements("CB-TLS-010", "CB-TLS-023")
+def test_sizes_of_records(relay: RelayUnderTest, identifier: str) -> None:
+    """Send a request in records of a byte, in padded ones, right after the Finished, and between empty records."""
     hand = HandMade(relay)
     text = hand.request
 
@@ -89,20 +89,23 @@ def test_sizes_of_records(relay: RelayUnderTest) -> None:
         return partial(sent, lambda client: [client.sealed(APPLICATION_DATA, data, padding) for data, padding in parts])
 
     half = len(text) // 2
-    attempts = {
-        "records of one byte": by([(text[at : at + 1], 0) for at in range(len(text))]),
+    empty = {
         "an empty record before the request": by([(b"", 0), (text, 0)]),
         "empty records inside the request": by([(text[:half], 0), (b"", 0), (b"", 0), (text[half:], 0)]),
+    }
+    sizes = {
+        "records of one byte": by([(text[at : at + 1], 0) for at in range(len(text))]),
         "a padded record": by([(text, 200)]),
         "a record padded to the largest size": by([(text, _LARGEST - len(text))]),
         "the request right after the Finished": together,
     }
+    attempts = empty if identifier == "CB-TLS-023" else sizes
     hand.each(
         "an answer to the request", {name: partial(hand.attempted, None, each) for name, each in attempts.items()}
     )
 
 
-@requirements("CB-TLS-017", "CB-TLS-018", "CB-TLS-019", "CB-TLS-020")
+@requirements("CB-TLS-017", "CB-TLS-018", "CB-TLS-019", "CB-TLS-020", "CB-TLS-025")
 def test_faults_end_the_connection(relay: RelayUnderTest, identifier: str) -> None:
     """Send faulty records, messages out of order, data after close_notify, or half a request, each on a connection."""
     hand = HandMade(relay)
@@ -225,7 +228,6 @@ _FAULTS: dict[str, dict[str, Fault]] = {
         "an unencrypted ClientHello": _raw(b"\x16\x03\x03" + len(_HELLO).to_bytes(2, "big") + _HELLO),
         "a record without a content type": _before(0, b""),
         "a record of unknown type": _before(99, b"x"),
-        "a record that is too large": _before(APPLICATION_DATA, b" " * (_LARGEST + 500)),
     },
     "CB-TLS-018": {
         "a wrong Finished": _wrong_finished,
@@ -241,9 +243,10 @@ _FAULTS: dict[str, dict[str, Fault]] = {
         "close_notify": _handshaken(_closed),
         "close_notify inside it": _handshaken(_closed_inside),
     },
+    "CB-TLS-025": {"a record that is too large": _before(APPLICATION_DATA, b" " * (_LARGEST + 500))},
     "CB-TLS-020": {"half a request and a FIN": _cut_off, "half a record and a FIN": _cut_record},
 }
-_MUST_END = ("CB-TLS-017", "CB-TLS-018")
+_MUST_END = ("CB-TLS-017", "CB-TLS-018", "CB-TLS-025")
 
 
 # ------------------------------------------------------------------ open points, which are recorded and never judged
@@ -271,7 +274,7 @@ def test_alerts_after_faults(relay: RelayUnderTest) -> None:
     hand = HandMade(relay)
     for identifier, name in (
         ("CB-TLS-017", "a record with a changed tag"),
-        ("CB-TLS-017", "a record that is too large"),
+        ("CB-TLS-025", "a record that is too large"),
         ("CB-TLS-018", "a wrong Finished"),
         ("CB-TLS-018", "a second ClientHello"),
     ):

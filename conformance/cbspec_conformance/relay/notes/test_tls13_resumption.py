@@ -24,6 +24,7 @@ _ACTED_ON = "an answer to the request in it"
 @pytest.mark.parametrize("when", ["open", "closed"])
 def test_a_ticket_carries_no_tenant(relay: RelayUnderTest, when: str) -> None:
     """Use a ticket of one tenant's connection, which is open or closed, on a connection of another tenant."""
+    relay.needs.tenancy()
     first, other = relay.authenticated(), relay.second_tenant
     relay.open_tunnel(first)
     ticket = first.wire.tls.ssl_object.session
