@@ -74,9 +74,10 @@ class TlsLayer:
         if self._failure is not None:
             raise self._failure
 
-    def receive_eof(self) -> None:
-        """Record the end of the transport."""
+    def receive_eof(self) -> bytes:
+        """Record the end of the transport; return plain text that is still unread: none."""
         self._incoming.write_eof()
+        return b""
 
     def send(self, data: bytes) -> None:
         """Encrypt `data`, during the handshake after its end."""

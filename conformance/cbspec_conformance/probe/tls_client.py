@@ -110,7 +110,7 @@ class TlsClient:
         self._ticket = ticket
         self._early = early
         self._changes = changes
-        self._random = repeated._random if repeated else os.urandom(32)
+        self._random: bytes = repeated._random if repeated else os.urandom(32)
         self._keys: dict[int, PrivateKey] = (
             repeated._keys if repeated else {group: private_key(group) for group in offer.shares}
         )

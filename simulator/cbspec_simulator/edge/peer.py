@@ -126,7 +126,8 @@ class Peer(asyncio.Protocol):
     def eof_received(self) -> bool:
         """Handle the end of input; pending answers are still sent."""
         if not self._finished:
-            self._channel.layer.receive_eof()
+            if plain := self._channel.layer.receive_eof():
+                self._guarded(self._read, plain)
             self._guarded(self._client_ended)
         return not self._finished
 

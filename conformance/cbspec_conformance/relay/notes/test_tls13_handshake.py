@@ -7,13 +7,14 @@ or ignore has to end in the same answer to the same request.
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from functools import partial
 from itertools import pairwise
 
 from cryptography import x509
 from cryptography.exceptions import InvalidSignature
 
-from cbspec_conformance.judging.errors import Broken, Inconclusive, NotExercised
+from cbspec_conformance.judging.errors import Broken, NotExercised
 from cbspec_conformance.probe.client_hello import GROUPS, Offer
 from cbspec_conformance.probe.tls_client import NotAgreed, TlsClient
 from cbspec_conformance.relay.tls_by_hand import SERVED, HandMade
@@ -69,9 +70,6 @@ def test_hello_retry_request(relay: RelayUnderTest) -> None:
     attempts = {
         "a ClientHello with an empty key_share": Offer(shares=()),
         f"a ClientHello that offers {names[group]} only, with an empty key_share": Offer(groups=(group,), shares=()),
-        "a ClientHello with a key share of an unknown group": Offer(
-            groups=(0x2A2A, *_GROUPS), shares=(), odd_shares=((0x2A2A, bytes(32)),)
-        ),
         "a ClientHello with an empty key_share and a session id": Offer(shares=(), session=os.urandom(32)),
     }
     hand.each(
@@ -121,8 +119,8 @@ def test_answer_to_the_client_hello(relay: RelayUnderTest) -> None:
             try:
                 client.greet()
                 client.agree()
-            except NotAgreed as error:
-                raise Inconclusive(f"the handshake failed (see other requirements): {error}") from None
+            except NotAgreed:
+                continue  # another requirement is broken
         seen = client.seen
         unasked = set(seen.hello_extensions) - {43, 51} | set(seen.encrypted_extensions) - {0, 10}
         if seen.session != offer.session:
@@ -147,11 +145,13 @@ def test_change_cipher_spec(relay: RelayUnderTest, identifier: str) -> None:
     }
     if identifier == "CB-TLS-024":
         offers["without a session id"] = Offer()
-    changes = "once" if identifier == "CB-TLS-014" else "everywhere"
-    hand.each(
-        f"change_cipher_spec, sent {changes}, that is ignored",
-        {name: partial(hand.attempted, offer, hand.after_handshake, changes=changes) for name, offer in offers.items()},
-    )
+    usual, changes = ("", "once") if identifier == "CB-TLS-014" else ("once", "everywhere")
+
+    def attempts(changes: str) -> dict[str, Callable[[], str]]:
+        made = partial(hand.attempted, attempt=hand.after_handshake, changes=changes)
+        return {name: partial(made, offer) for name, offer in offers.items()}
+
+    hand.each(f"change_cipher_spec, sent {changes}, that is ignored", attempts(changes), attempts(usual))
 
 
 @requirement("CB-TLS-021")

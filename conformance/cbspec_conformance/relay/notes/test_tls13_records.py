@@ -204,7 +204,7 @@ def _cut_off(client: TlsClient, request: bytes) -> None:
     """End the stream inside a message, without close_notify."""
     client.handshake()
     text = request.rstrip()
-    client.send(text[:-1] if text.endswith(b"}") else text[: len(text) // 2])
+    client.send(text.removesuffix(b"}"))
     with contextlib.suppress(OSError):
         client.tcp.finish()
 

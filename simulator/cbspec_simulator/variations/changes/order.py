@@ -19,12 +19,12 @@ from cbspec.protocol.messages import (
 from cbspec.protocol.state import Refuse, Serve, State
 from cbspec.protocol.tls import TlsLayer
 from cbspec_simulator.base.state import Attempt, ConnectionState, Identity, Refused
-from cbspec_simulator.base.steps import Step
-from cbspec_simulator.relay.behaviour import AnswerContext, Behaviour, Body
+from cbspec_simulator.base.steps import Check, IoRequest, Step
+from cbspec_simulator.relay.behaviour import AnswerContext, Behaviour, Body, identity_before_auth
 from cbspec_simulator.variations.answers import answers, closes_after, instead, mapped, put, request_is, unanswered
 from cbspec_simulator.variations.parts import Change, around, both, layered, notes, part
 from cbspec_simulator.variations.requests import accepts, of_type
-from cbspec_simulator.variations.steps import added, check, named_tenant, refusals, rule, tunnel_request
+from cbspec_simulator.variations.steps import added, check, checking, named_tenant, refusals, rule, tunnel_request
 
 _C, _G, _A = State.CONNECTED, State.GREETED, State.AUTHENTICATED
 _UNKNOWN, _TOKEN = ErrorCode.UNKNOWN_MESSAGE_TYPE, ErrorCode.INVALID_TOKEN
@@ -131,23 +131,41 @@ def _tenant_of_newest(attempt: Attempt) -> None:
         raise Refused(ErrorCode.TENANT_NOT_FOUND, "the tenant_id is not that of the token")
 
 
-def _resumed_is_known(behaviour: Behaviour) -> Behaviour:
-    reading = [False]
+def _if_resumed(change: Callable[[Callable[[], bool]], Change]) -> Change:
+    """Return a change by a function that says whether the data that is read came on a resumed session."""
 
-    class RememberingLayer(TlsLayer):
-        """Notes whether the data that is read came on a resumed session."""
+    def changed(behaviour: Behaviour) -> Behaviour:
+        reading = [False]
 
-        __slots__ = ()
+        class RememberingLayer(TlsLayer):
+            __slots__ = ()
 
-        def receive_data(self, data: bytes) -> bytes:
-            plain = super().receive_data(data)
-            reading[:] = [self.ssl_object.session_reused]
-            return plain
+            def receive_data(self, data: bytes) -> bytes:
+                plain = super().receive_data(data)
+                reading[:] = [bool(self.ssl_object.session_reused)]
+                return plain
+
+        return both(layered(RememberingLayer), change(lambda: reading[0]))(behaviour)
+
+    return changed
+
+
+def _known(resumed: Callable[[], bool]) -> Change:
+    """Require no auth."""
 
     def identity(attempt: Attempt) -> Identity:
-        return named_tenant(attempt) if reading[0] else behaviour.identity_before_auth(attempt)
+        return named_tenant(attempt) if resumed() else identity_before_auth(attempt)
 
-    return both(layered(RememberingLayer), served_in(_G, identity))(behaviour)
+    return served_in(_G, identity)
+
+
+def _any_tenant(resumed: Callable[[], bool]) -> Change:
+    """Don't compare a tunnel's tenant with that of the token."""
+
+    def own_tenant(inner: Check, attempt: Attempt) -> IoRequest | None:
+        return None if resumed() else inner(attempt)
+
+    return checking("own-tenant", own_tenant)
 
 
 def _version_1_0(attempt: Attempt) -> None:
@@ -202,7 +220,8 @@ CHANGES: dict[str, Change] = {
     "expired-but-authenticated": _authenticating(_expired),
     "auth-leaks": served_in(_G, _any_identity),
     "identity-of-the-newest": check("own-tenant", _tenant_of_newest),
-    "resumed-session-authenticated": _resumed_is_known,
+    "resumed-session-authenticated": _if_resumed(_known),
+    "resumed-session-any-tenant": _if_resumed(_any_tenant),
     "heartbeat-every-seventh-lost": _beat_unanswered(lambda exchange: exchange.nth % 7 == 0),
     "heartbeat-every-seventh-held-back": around("answers", _seventh_held),
     "heartbeat-with-tunnel-unanswered": _beat_unanswered(lambda exchange: exchange.connection.tunnels),

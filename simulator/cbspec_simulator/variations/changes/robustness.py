@@ -171,9 +171,9 @@ def _serial(*, begins: int, held: bool) -> Change:
                     layers.discard(self)
                     raise
 
-            def receive_eof(self) -> None:
+            def receive_eof(self) -> bytes:
                 layers.discard(self)
-                super().receive_eof()
+                return super().receive_eof()
 
         return layered(SerialLayer)(behaviour)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ssl
 import warnings
 from collections.abc import Callable, Iterable
+from functools import partial
 from pathlib import Path
 
 import trustme
@@ -66,9 +67,9 @@ class _EitherLayer(TlsLayer):
             self._plain = self.established = data[:1] != b"\x16"
         return data if self._plain else super().receive_data(data)
 
-    def receive_eof(self) -> None:
+    def receive_eof(self) -> bytes:
         self.ended = bool(self._plain)
-        super().receive_eof()
+        return super().receive_eof()
 
     def send(self, data: bytes) -> None:
         if self._plain:
@@ -101,14 +102,15 @@ def _own_names_only(context: ssl.SSLContext) -> None:
     context.sni_callback = selected
 
 
-def _with_intermediate(ca: DevelopmentCA, names: Iterable[str]) -> tuple[bytes, bytes]:
-    """Issue a certificate by an intermediate CA."""
+def _with_intermediate(ca: DevelopmentCA, names: Iterable[str], *, root_first: bool = False) -> tuple[bytes, bytes]:
+    """Issue a certificate by an intermediate CA; the chain may have the root before the latter."""
     root, key = ca.signer()
-    root_key = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
-    authority = trustme.CA.from_pem(root.public_bytes(Encoding.PEM), root_key)
+    pem = root.public_bytes(Encoding.PEM)
+    authority = trustme.CA.from_pem(pem, key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))
     intermediate = authority.create_child_ca(key_type=trustme.KeyType.ECDSA)
     leaf = intermediate.issue_cert(*names, key_type=trustme.KeyType.ECDSA)
-    return b"".join(blob.bytes() for blob in leaf.cert_chain_pems), leaf.private_key_pem.bytes()
+    first, *others = (blob.bytes() for blob in leaf.cert_chain_pems)
+    return b"".join((first, pem if root_first else b"", *others)), leaf.private_key_pem.bytes()
 
 
 def _with_key(generate: Callable[[], PrivateKey]) -> Change:
@@ -141,7 +143,9 @@ CHANGES: dict[str, Change] = {
     "rsa-certificate": _with_key(lambda: rsa.generate_private_key(public_exponent=65537, key_size=2048)),
     "p384-certificate": _with_key(lambda: ec.generate_private_key(ec.SECP384R1())),
     "ed25519-certificate": _with_key(ed25519.Ed25519PrivateKey.generate),
+    "p521-certificate": _with_key(lambda: ec.generate_private_key(ec.SECP521R1())),
     "intermediate-ca": part(certificate=_with_intermediate),
+    "root-inside-chain": part(certificate=partial(_with_intermediate, root_first=True)),
     "one-group": served_by(lambda context: context.set_ecdh_curve("secp384r1")),
     "one-curve": served_by(lambda context: context.set_ecdh_curve("prime256v1")),
     "no-tickets": _tickets(0),
