@@ -112,7 +112,7 @@ def test_faults_end_the_connection(relay: RelayUnderTest, identifier: str) -> No
     for name, fault in _FAULTS[identifier].items():
         outcome = _after(hand, fault)
         if outcome == SERVED:
-            raise Broken(f"nothing that is acted on after {name}", "an answer to the request after it")
+            raise Broken(f"nothing that is acted on after {name}", "an answer to the request")
         if outcome.startswith("no answer") and identifier in _MUST_END:
             hand.control()
             if (outcome := _after(hand, fault)).startswith("no answer"):
