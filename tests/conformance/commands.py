@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -49,8 +50,6 @@ def simulator(folder: Path, *arguments: str) -> Iterator[Path]:
 
 
 def verdict(text: str, column: str) -> int:
-    """Return the number of requirements with a verdict from the last line of the report's table."""
-    columns = ("passed", "failed", "warned", "inconclusive", "not exercised", "observed")
-    (line,) = (line for line in text.splitlines() if line.split()[:1] == ["all"])
-    number = line.split()[1 + columns.index(column)]
-    return 0 if number == "·" else int(number)
+    """Return the number of requirements with a verdict from the report's last line."""
+    (counts,) = re.findall(r"^.*\d+ passed, \d+ failed, \d+ warned.*$", text, re.MULTILINE)
+    return int(re.findall(rf"(\d+) {column}", counts)[0])

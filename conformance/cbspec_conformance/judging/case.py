@@ -26,7 +26,7 @@ from cbspec_conformance.record.conclusions import (
     TriedAgain,
 )
 from cbspec_conformance.record.exchange import Exchange, exchanges
-from cbspec_conformance.record.render import render
+from cbspec_conformance.record.render import change_of, render
 from cbspec_conformance.record.transcript import Record, Transcript
 
 CHANGED = "this version of the kit judges an exchange of the case differently: run the suite again"
@@ -34,15 +34,9 @@ CHANGED = "this version of the kit judges an exchange of the case differently: r
 
 
 def broken(
-    breach: Breach,
-    case: str,
-    exchange: str = "",
-    steps: str = "",
-    *,
-    exchanges: Sequence[int] = (),
-    kinds: tuple[str, ...] = (),
+    breach: Breach, case: str, *, exchanges: Sequence[int] = (), kinds: tuple[str, ...] = (), **shown: str
 ) -> Finding:
-    """Return the finding for a breach, by the level of its requirement."""
+    """Return the finding for a breach, by the level of its requirement. `shown`: exchange, change and steps."""
     outcome = Outcome.FAILED if find(breach.requirement).level is Level.MUST else Outcome.WARNED
     return Finding(
         breach.requirement,
@@ -50,22 +44,18 @@ def broken(
         case,
         expected=breach.expected,
         seen=breach.seen,
-        exchange=exchange,
-        steps=steps,
         number=exchanges[-1] if exchanges else -1,
         kinds=kinds,
+        **shown,
     )
 
 
-def blamed(
-    record: Blamed, case: str, exchange: str = "", steps: str = "", *, mistake: str = "", own: str = ""
-) -> Finding:
-    """Return the finding for a breach that was seen along the way; see `of_a_mistake`."""
+def blamed(record: Blamed, case: str, *, mistake: str = "", own: str = "", **shown: str) -> Finding:
+    """Return the finding for a breach that was seen along the way; see `of_a_mistake`. `shown`: see `broken`."""
     case = record.case or case
     if not record.certain:
         return Finding(record.breach.requirement, Outcome.INCONCLUSIVE, case, record.reason)
-    found = broken(record.breach, case, exchange, steps, exchanges=record.exchanges)
-    return of_a_mistake(found, mistake, own)
+    return of_a_mistake(broken(record.breach, case, exchanges=record.exchanges, **shown), mistake, own)
 
 
 def own_finding(
@@ -74,13 +64,12 @@ def own_finding(
     ended: CaseEnded,
     observed: Mapping[str, str],
     why_not: Callable[[str], str],
-    *,
-    exchange: str = "",
-    steps: str = "",
+    **shown: str,
 ) -> Finding | None:
     """Return the case's own finding, or None after an error of the kit.
 
-    `observed` is the relay's behaviour by situation; `why_not` says why the relay never serves a type of request.
+    `observed` is the relay's behaviour by situation; `why_not` says why the relay never serves a type of request;
+    `shown`: see `broken`.
     """
     match ended.ending:
         case Ending.PASSED if find(requirement).level is Level.INFO:
@@ -96,7 +85,7 @@ def own_finding(
             if never and breach.requirement != OWN_REQUIREMENT[ended.unserved]:
                 reason = f"{ended.unserved} is never served on this relay: {never}"
                 return Finding(requirement, Outcome.INCONCLUSIVE, case, reason)
-            return broken(breach, case, exchange, steps, exchanges=ended.exchanges, kinds=ended.kinds)
+            return broken(breach, case, exchanges=ended.exchanges, kinds=ended.kinds, **shown)
         case Ending.TIME_UP:
             return Finding(requirement, Outcome.NOT_EXERCISED, case, TIME_UP)
         case Ending.NOT_EXERCISED:
@@ -122,13 +111,14 @@ def rejudge(requirement: str, case: str, transcript: Transcript, why_not: Callab
     """Return the findings of a case, computed from its transcript. A `requirement` of "" is the preflight."""
     made = exchanges(transcript)
 
-    def shown(numbers: Sequence[int]) -> str:
-        return render(transcript, [made[number] for number in numbers])
+    def shown(numbers: Sequence[int]) -> dict[str, str]:
+        of = [made[number] for number in numbers]
+        return {"exchange": render(transcript, of), "change": change_of(transcript, of)}
 
     others = []
     for record in _blamed(transcript, made):
         mistake = accepted_in_spite_of(made[record.exchanges[-1]]) if record.exchanges else ""
-        others.append(blamed(record, case, shown(record.exchanges), mistake=mistake, own=requirement))
+        others.append(blamed(record, case, mistake=mistake, own=requirement, **shown(record.exchanges)))
     if not requirement:
         return others
     observed = {record.of: record.value for record in _last_try(transcript) if isinstance(record, Observed)}
@@ -136,7 +126,7 @@ def rejudge(requirement: str, case: str, transcript: Transcript, why_not: Callab
     if ended is None:
         return others
     now = _ended_now(requirement, ended, transcript, made)
-    own = own_finding(requirement, case, now, observed, why_not, exchange=shown(now.exchanges))
+    own = own_finding(requirement, case, now, observed, why_not, **shown(now.exchanges))
     return all_findings(requirement, case, own, others, observed)
 
 

@@ -18,6 +18,7 @@ from cbspec.redact import find_tokens
 from cbspec_conformance.judging.judge import describe, is_success, named, silence
 from cbspec_conformance.record.conclusions import Breach, Silence
 from cbspec_conformance.record.exchange import ABOUT_A_REQUEST, UNASKED, Exchange, Redaction, matches
+from cbspec_conformance.record.quoting import quoted
 from cbspec_conformance.record.transcript import Message
 
 _LONGER_THAN_WORDS = 16  # letters: shorter words may occur in a text by chance
@@ -63,7 +64,7 @@ def _message(number: int, message: Message, exchange: Exchange) -> Iterator[Brea
         yield Breach(
             message.decoded.requirement,
             "one JSON object in UTF-8, not compressed",
-            f"{describe(message)}: {message.text[:60]!r}{'…' if len(message.text) > 60 else ''}",
+            f"{describe(message)}: {quoted(message.text[:240])}",
         )
         return
     refusal = message.type in WITH_STATUS and message.member("status") not in ("ok", None)
@@ -146,19 +147,20 @@ def _success(message: Message, exchange: Exchange) -> Iterator[Breach]:
         # The specification doesn't say how a hello with another version is answered.
         asked_for = request.member("version") if request is not None else "1.0"
         if asked_for == "1.0" and message.member("version") != "1.0":
-            yield Breach("CB-HEL-004", 'version "1.0"', f"version {message.member('version')[:40]!r}")
+            yield Breach("CB-HEL-004", 'version "1.0"', f"version {quoted(message.member('version'), 40)}")
     elif message.type == "auth_response":
         if message.member("client_id") == "" and not (exchange.redaction and exchange.redaction.nameless):
             yield Breach("CB-AUT-004", "a client_id that is not empty", "an empty one")
         tenant = message.member("tenant_id")
         if exchange.tenant and isinstance(tenant, str) and tenant != exchange.tenant:
-            yield Breach("CB-AUT-003", f"tenant_id {exchange.tenant!r}, the token's", f"tenant_id {tenant[:80]!r}")
+            expected = f"tenant_id {quoted(exchange.tenant)}, the token's"
+            yield Breach("CB-AUT-003", expected, f"tenant_id {quoted(tenant, 80)}")
     elif message.type == "tunnel_response" and request is not None and request.type == "tunnel_info":
         if request.decoded.fault:
             return  # a request that was sent in pieces is judged by its case
         asked, answered = request.member("tunnel_id"), message.member("tunnel_id")
         if isinstance(asked, str) and isinstance(answered, str) and asked != answered:
-            yield Breach("CB-TUN-002", f"tunnel_id {asked[:80]!r}, as asked", f"tunnel_id {answered[:80]!r}")
+            yield Breach("CB-TUN-002", f"tunnel_id {quoted(asked, 80)}, as asked", f"tunnel_id {quoted(answered, 80)}")
 
 
 def _came_unasked(message: Message, request: Message, *, before_its_answer: bool) -> bool:

@@ -18,6 +18,7 @@ from cbspec.protocol.state import SUCCESS_TYPES
 from cbspec_conformance.judging.errors import Broken, Inconclusive, NoRoom
 from cbspec_conformance.record.conclusions import Ending, Expectation, ExpectationKind, Silence
 from cbspec_conformance.record.exchange import Exchange
+from cbspec_conformance.record.quoting import quoted
 from cbspec_conformance.record.transcript import Message
 
 FULL = frozenset({ErrorCode.CONNECTION_LIMIT_REACHED, ErrorCode.TENANT_LIMIT_EXCEEDED, ErrorCode.BUFFER_POOL_EXHAUSTED})
@@ -25,6 +26,14 @@ FULL = frozenset({ErrorCode.CONNECTION_LIMIT_REACHED, ErrorCode.TENANT_LIMIT_EXC
 
 OUT_OF_ROOM = FULL | {ErrorCode.RATE_LIMIT_EXCEEDED, ErrorCode.SERVER_UNAVAILABLE}
 """Codes of a relay that can't serve the request now: they say nothing about the case."""
+
+_MEANINGS: Final[Mapping[str, str]] = {
+    ErrorCode.RATE_LIMIT_EXCEEDED: "the suite was too fast for it",
+    ErrorCode.SERVER_UNAVAILABLE: "it was not available",
+}
+
+
+_KNOWN: Final = (*SUCCESS_TYPES.values(), "error")
 
 
 @contextmanager
@@ -81,7 +90,7 @@ def legible(answer: Message) -> None:
     """Raise Inconclusive if an answer can't be judged because it breaks another requirement."""
     _readable(answer)
     if answer.type == "error" and answer.member("code") not in _CODES:
-        raise Inconclusive("the error has no code, or none of the eleven, to judge by (see CB-ERR-001)")
+        raise Inconclusive(f"the code {quoted(answer.member('code'))} is none of the eleven (see CB-ERR-001)")
 
 
 def refused(exchange: Exchange) -> None:
@@ -116,8 +125,9 @@ def all_answered(exchange: Exchange, types: Sequence[str]) -> None:
     with _judgement(exchange, ExpectationKind.ALL_ANSWERED, types) as expectation:
         wanted = Counter(types)
         if wanted - Counter(answer.type for answer in exchange.answers):
-            seen = ", ".join(describe(answer) for answer in exchange.answers) or silence(exchange)
-            expected = ", ".join(f"{count} x {name}" for name, count in wanted.items())
+            got = Counter(map(describe, exchange.answers))
+            seen = ", ".join(f"{count} x {answer}" for answer, count in got.items()) or silence(exchange)
+            expected = ", ".join(f"{count} x {named(name)}" for name, count in wanted.items())
             raise Broken(f"{expected} to requests that arrive together", seen, exchange, expectation=expectation)
 
 
@@ -146,7 +156,8 @@ def with_room(exchange: Exchange) -> Exchange:
 
 def no_room(code: str, to: str = "", see: str = " (see the case of that code)") -> Inconclusive:
     """Return the exception for a refusal for lack of room. NoRoom: the case may be tried again later."""
-    return (NoRoom if code in FULL else Inconclusive)(f"the relay answers {code}{to}: it has no room{see}")
+    means = f": {_MEANINGS.get(code, 'it has no room')}, or uses the code for something else{see}"
+    return (NoRoom if code in FULL else Inconclusive)(f"the relay answers {code}{to}{means}")
 
 
 def is_success(message: Message) -> bool:
@@ -175,10 +186,12 @@ def describe(message: Message) -> str:
     if message.decoded.fault:
         return f"a message of {len(message.text)} bytes: {message.decoded.fault}"
     if message.type == "error":
-        return f"an error with code {_short(message.member('code'))}"
+        return f"an error with code {quoted(message.member('code'))}"
     if message.type in WITH_STATUS:
-        return f"{named(message.type)} with status {_short(message.member('status'))}"
-    return f"a message of type {_short(message.member('type'))}"
+        return f"{named(message.type)} with status {quoted(message.member('status'))}"
+    if message.type in _KNOWN:
+        return named(message.type)
+    return f"a message of type {quoted(message.member('type'))}"
 
 
 def named(kind: str) -> str:
@@ -211,10 +224,4 @@ def _readable(answer: Message) -> None:
         raise Inconclusive(f"the answer is of no known type (see CB-MSG-003): {describe(answer)}")
 
 
-_KNOWN = (*SUCCESS_TYPES.values(), "error")
 _CODES = tuple(str(code) for code in ErrorCode)
-
-
-def _short(value: object) -> str:
-    text = repr(value)
-    return text if len(text) <= 60 else f"{text[:60]}…"

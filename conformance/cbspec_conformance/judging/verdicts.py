@@ -50,9 +50,10 @@ class Finding:
     """One outcome for one requirement.
 
     `case` is the case's node id; `reason` explains an inconclusive or skipped case; `expected`, `seen` and `exchange`
-    describe a failure. `number` is the place of its last exchange in the case's transcript, and `kinds` name the kinds
-    of mistakes that the relay accepted. For an observation, `seen` is the relay's behaviour in the situation `aspect`.
-    `steps` is the content of a failure file, as JSON.
+    describe a failure, and `change` the intended mistake in its request, or the request's place in a series. `number` is
+    the place of its last exchange in the case's transcript, and `kinds` name the kinds of mistakes that the relay
+    accepted. For an observation, `seen` is the relay's behaviour in the situation `aspect`. `steps` is the content of a
+    failure file, as JSON.
     """
 
     requirement: str
@@ -63,6 +64,7 @@ class Finding:
     seen: str = ""
     exchange: str = ""
     aspect: str = ""
+    change: str = ""
     steps: str = ""
     number: int = -1
     kinds: tuple[str, ...] = ()
@@ -92,6 +94,11 @@ class Verdict:
     def reasons(self) -> list[str]:
         """The reasons of an inconclusive or not exercised verdict, without duplicates."""
         return list(dict.fromkeys(f.reason for f in self.findings if f.outcome is self.outcome and f.reason))
+
+    @property
+    def remarks(self) -> list[str]:
+        """The remarks of the cases that passed, whatever the verdict is."""
+        return list(dict.fromkeys(f.reason for f in self.findings if f.outcome is Outcome.PASSED and f.reason))
 
     @property
     def observed(self) -> dict[str, str]:

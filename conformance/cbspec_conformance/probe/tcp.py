@@ -6,6 +6,7 @@ import contextlib
 import select
 import socket
 import time
+from collections.abc import Callable
 from math import ceil
 from typing import Final
 
@@ -47,11 +48,15 @@ def _narrow(sock: socket.socket) -> None:
 
 
 class Tcp:
-    """A connected socket. Errors of the system are OSErrors; waits are in seconds."""
+    """A connected socket. Errors of the system are OSErrors; waits are in seconds.
 
-    def __init__(self, sock: socket.socket) -> None:
+    Arguments: `waited` is called with the seconds of each wait for the peer.
+    """
+
+    def __init__(self, sock: socket.socket, waited: Callable[[float], None] = lambda seconds: None) -> None:
         sock.setblocking(False)
         self._sock = sock
+        self._waited = waited
         self._readable, self._writable = select.poll(), select.poll()
         self._readable.register(sock, select.POLLIN)
         self._writable.register(sock, select.POLLOUT)
@@ -69,7 +74,7 @@ class Tcp:
             try:
                 view = view[self._sock.send(view) :]
             except BlockingIOError:
-                if not self._writable.poll(max(0, ceil((deadline - time.monotonic()) * 1000))):
+                if not self._ready(self._writable, max(0.0, deadline - time.monotonic())):
                     raise TimeoutError("timed out") from None
 
     def receive(self, wait: float) -> bytes | None:
@@ -84,7 +89,13 @@ class Tcp:
 
     def has_unread(self, wait: float) -> bool:
         """Whether unread data is there, or arrives within `wait` seconds."""
-        return bool(self._readable.poll(ceil(wait * 1000)))
+        return self._ready(self._readable, wait)
+
+    def _ready(self, poll: select.poll, wait: float) -> bool:
+        began = time.monotonic()
+        ready = bool(poll.poll(ceil(wait * 1000)))
+        self._waited(time.monotonic() - began)
+        return ready
 
     def finish(self) -> None:
         """Half-close: no more data will be sent."""

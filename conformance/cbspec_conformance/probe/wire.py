@@ -80,7 +80,9 @@ def open_wire(
     `resume` is the TLS session of an earlier connection. A `narrow` connection has a very small receive window (see
     `tcp_connect`). Raises Unreachable or HandshakeFailure.
     """
-    tcp = Tcp(tcp_connect(endpoint, source, timeout, narrow=narrow))
+    with transcript.waits():
+        sock = tcp_connect(endpoint, source, timeout, narrow=narrow)
+    tcp = Tcp(sock, transcript.waited)
     tls = TlsLayer(context, server_side=False, server_name=name, resume=resume)
     try:
         early = _handshake(tcp, tls, transcript.clock.monotonic() + timeout, transcript.clock)

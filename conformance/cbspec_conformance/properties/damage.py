@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from hypothesis.strategies import SearchStrategy
 
 from cbspec_conformance.properties.strategies import MISSING
+from cbspec_conformance.record.quoting import quoted
 
 # ------------------------------------------------------------------ one invalid member
 
@@ -117,6 +118,9 @@ class ByteChange:
     other: float
     by: bytes
 
+    def __str__(self) -> str:
+        return f"{self.how}{f' {quoted(self.by)}' if self.how in ('insert', 'replace') else ''}"
+
     def apply(self, text: bytes) -> bytes:
         """Return `text` changed."""
         at, to = sorted((int(self.place * len(text)), int(self.other * len(text))))
@@ -158,6 +162,9 @@ class Slip:
     number: int
     how: str
     text: str
+
+    def __str__(self) -> str:
+        return f"{quoted(self.text)} {self.how} a part" if self.text else f"nothing {self.how} a part"
 
     def apply(self, text: bytes) -> bytes:
         """Return `text`, which is JSON, with the rule broken."""

@@ -34,7 +34,8 @@ class Explorer:
     """Tries the properties of one case.
 
     Arguments: `plan` is the run's; `case` names the case; `kept` holds its failing examples between runs (or None);
-    `remark` is called with a note on a pass with fewer examples; `clock` returns seconds.
+    `remark` is called with a note on a pass with fewer examples; `clock` returns the seconds that bound a property: in
+    a run those spent waiting for the relay, so that a slow suite loses no example.
     """
 
     def __init__(
@@ -66,7 +67,7 @@ class Explorer:
         attempts = _Attempts(self.plan.effort.enough, max(1, FEWEST // share), self._clock)
 
         def counted(value: _Value) -> None:
-            self._progress.tell(self._case, attempts.made, most)
+            self._progress.tell(self._case, min(attempts.made, most), most)
             check(value)
 
         def attempt(value: _Value) -> None:
@@ -97,7 +98,8 @@ class Explorer:
         if attempts.interrupted is not None:
             raise attempts.interrupted
         if attempts.left_out:
-            self._remark(f"a slow relay: {attempts.made} of {most} examples were tried in {self._case}")
+            tried = f"only {min(attempts.made, most)} of {most} examples were tried in {self._case}"
+            self._remark(f"{tried}: the relay is slow (it took more than {self.plan.effort.enough:g} s)")
 
 
 class _Attempts:

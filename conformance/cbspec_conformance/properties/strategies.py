@@ -15,6 +15,8 @@ from typing import Any
 from hypothesis import strategies as st
 from hypothesis.strategies import SearchStrategy
 
+from cbspec_conformance.record.quoting import quoted
+
 _SHORT_ESCAPES = {'"': '\\"', "\\": "\\\\", "/": "\\/", "\b": "\\b", "\f": "\\f", "\n": "\\n", "\r": "\\r", "\t": "\\t"}
 
 
@@ -96,6 +98,12 @@ TUNNEL_IDS: SearchStrategy[str] = st.text(
 
 MISSING = object()
 """The value of a member that is left out."""
+
+
+def changed(member: str, value: object) -> str:
+    """Return the description of a message in which `member` is left out (MISSING) or replaced."""
+    spelled = "missing" if value is MISSING else getattr(value, "text", None) or quoted(value, 40)
+    return f"{member}: {spelled}"
 
 
 def without(message: Mapping[str, Any], member: str, value: object = MISSING) -> dict[str, Any]:

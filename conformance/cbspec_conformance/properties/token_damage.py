@@ -11,9 +11,14 @@ from hypothesis.strategies import SearchStrategy
 
 from cbspec.tokens.forgery import MISSING
 from cbspec.tokens.jws import CompactJws, dump, encode
+from cbspec_conformance.properties.strategies import changed
+from cbspec_conformance.record.quoting import quoted
 
 Sign = Callable[[bytes], bytes]
 
+_SIGNED = {True: "signed with the right key", False: "under the old signature"}
+_SEGMENTS = ("header", "payload", "signature")
+_TEXTUAL = ("replace", "insert", "add")
 _ALPHABET = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
 
 
@@ -23,6 +28,9 @@ class FromNow:
 
     seconds: float
 
+    def __str__(self) -> str:
+        return f"{abs(self.seconds):g} s {'ago' if self.seconds < 0 else 'ahead'}"
+
 
 @dataclass(frozen=True, slots=True)
 class Ours:
@@ -30,6 +38,9 @@ class Ours:
 
     before: str
     after: str
+
+    def __str__(self) -> str:
+        return f"{self.before}<its own tenant>{self.after}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +50,10 @@ class Members:
     claims: Mapping[str, Any]
     headers: Mapping[str, Any]
     signed: bool
+
+    def __str__(self) -> str:
+        told = [changed(name, value) for name, value in {**self.claims, **self.headers}.items()]
+        return f"{', '.join(told)} in the {'header' if self.headers else 'claims'}, {_SIGNED[self.signed]}"
 
     def apply(self, token: str, sign: Sign | None, now: float) -> str | None:
         """Return the damaged token, or None if the key is missing."""
@@ -116,6 +131,10 @@ class TokenTextChange:
     segment: int
     place: float
     by: str
+
+    def __str__(self) -> str:
+        where = "header, payload or signature" if self.how in _WHOLE else _SEGMENTS[self.segment]
+        return f"{self.how} in the token's {where}{f', {quoted(self.by)}' if self.how in _TEXTUAL else ''}"
 
     def apply(self, token: str, sign: Sign | None, now: float) -> str | None:
         """Return the damaged token."""

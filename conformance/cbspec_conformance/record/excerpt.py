@@ -8,6 +8,7 @@ from cbspec_conformance.record.exchange import Exchange
 from cbspec_conformance.record.transcript import (
     Bytes,
     Direction,
+    End,
     Ended,
     Failed,
     Message,
@@ -16,6 +17,9 @@ from cbspec_conformance.record.transcript import (
     WireRecord,
     outline,
 )
+
+ALIVE = "a check whether new connections are answered"
+"""The description of a hello of the suite that is no part of a case."""
 
 
 def excerpt(transcript: Transcript, exchanges: Sequence[Exchange], *, parallel: bool = False) -> list[WireRecord]:
@@ -27,11 +31,34 @@ def excerpt(transcript: Transcript, exchanges: Sequence[Exchange], *, parallel: 
     records = in_order(transcript)
     own = {message.connection for exchange in exchanges for message in messages(exchange)}
     if not own:
-        last = max((record.connection for record in records), default=0)
+        checks = {record.connection for record in records if isinstance(record, Message) and record.meant == ALIVE}
+        last = max((record.connection for record in records if record.connection not in checks), default=0)
         return [record for record in records if record.connection == last]
     end = _end(records, exchanges[-1])
     wanted = own | (_parallel(records, own, decisive(transcript, exchanges)) if parallel else set())
     return [record for record in records[:end] if record.connection in wanted]
+
+
+def decisive_records(transcript: Transcript, exchanges: Sequence[Exchange]) -> list[WireRecord]:
+    """Return the decisive request with its answers; if it has none, with everything after it on its connection.
+
+    Without exchanges, return the records of the last connection from the last request on.
+    """
+    shown: list[WireRecord] = [each for each in excerpt(transcript, exchanges) if not isinstance(each, Bytes)]
+    if not exchanges or not messages(exchanges[-1]):
+        requests = [at for at, record in enumerate(shown) if _is_request(record)]
+        return shown[requests[-1] if requests else 0 :]
+    answers = exchanges[-1].answers
+    request = decisive(transcript, exchanges) or answers[0]
+    after = shown[max(_index(shown, request), 0) :]
+    own = [record for record in after if record.connection == request.connection]
+    places = {_index(own, answer) for answer in answers}
+    return [record for at, record in enumerate(own) if not answers or at in places or _is_telling(record)]
+
+
+def _is_telling(record: WireRecord) -> bool:
+    """Whether a record matters next to an answer: a request, or the end of the connection by the relay."""
+    return _is_request(record) or (isinstance(record, Ended) and record.how is not End.OURS)
 
 
 def in_order(transcript: Transcript) -> list[WireRecord]:

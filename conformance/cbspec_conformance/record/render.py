@@ -1,13 +1,15 @@
-"""An exchange as text: arrows, messages, ends of connections. Tokens are masked and long texts cut."""
+"""An exchange as text: the decisive lines first, then the history. Tokens are masked and long texts cut."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from itertools import groupby
 
 from cbspec.redact import redact
-from cbspec_conformance.record.excerpt import decisive, excerpt
+from cbspec_conformance.record.excerpt import decisive, decisive_records, excerpt, is_fence
 from cbspec_conformance.record.exchange import Exchange
+from cbspec_conformance.record.quoting import printable
 from cbspec_conformance.record.transcript import (
     Bytes,
     Direction,
@@ -20,30 +22,99 @@ from cbspec_conformance.record.transcript import (
     WireRecord,
 )
 
+BEFORE = "  before:"
+"""The beginning of the line that sums up the history. The decisive lines are above it, the history is below it."""
+
 _LONGEST = 200
 _MOST = 24
+_CYCLE = 6  # most lines of a repetition that is folded: a request, its answer, a fence and so on
+_MOST_CONNECTIONS = 3  # in the line that sums up the history
 
 
 def render(transcript: Transcript, exchanges: Sequence[Exchange]) -> str:
-    """Return the connections of `exchanges` up to the last one; without exchanges, the last connection.
+    """Return the decisive lines of the last exchange, marked ">", and the history of the connections.
 
-    Connections that were open at the time are included. ">" marks the decisive request and its answers.
+    Without exchanges, return the last connection. Connections that were open at the time are included.
     """
-    decided = {id(decisive(transcript, exchanges)), *(id(answer) for last in exchanges[-1:] for answer in last.answers)}
-    return _lines(excerpt(transcript, exchanges, parallel=True), decided)
+    return _text_of(excerpt(transcript, exchanges, parallel=True), decisive_records(transcript, exchanges))
 
 
-def render_connection(transcript: Transcript, number: int) -> str:
-    """Return one connection as text."""
+def render_connection(transcript: Transcript, number: int, last: Message | None = None) -> str:
+    """Return one connection as text; `last` is its decisive message."""
     records = [r for r in transcript.records if r.connection == number and isinstance(r, WireRecord)]
-    return _lines(records, set())
+    at = next((at for at, record in enumerate(records) if record is last), len(records))
+    return _text_of(records, records[at:])
 
 
-def _lines(records: Sequence[WireRecord], decided: set[int]) -> str:
-    lines = [line for record in records if (line := _line(record, ">" if id(record) in decided else " "))]
+def change_of(transcript: Transcript, exchanges: Sequence[Exchange]) -> str:
+    """Return the description of the decisive request: its intended mistake, or its place in a series."""
+    request = decisive(transcript, exchanges)
+    return request.meant if request is not None and not is_fence(request) else ""
+
+
+def _text_of(records: Sequence[WireRecord], decided: Sequence[WireRecord]) -> str:
+    of = {id(record) for record in decided}
+    history = [record for record in records if id(record) not in of]
+    lines = _folded(decided, ">") + ([f"{BEFORE} {summed}"] if decided and (summed := _summary(history)) else [])
+    return "\n".join(lines + _folded(history, " "))
+
+
+def _folded(records: Sequence[WireRecord], mark: str) -> list[str]:
+    """Return a line for each record; repetitions and the middle of many lines are only counted."""
+    shown = [record for record in records if not isinstance(record, Bytes)]
+    shapes = [_shape(record) for record in shown]
+    lines: list[str] = []
+    at = 0
+    while at < len(shown):
+        period, times = _repetition(shapes, at)
+        lines += [_line(record, mark) for record in shown[at : at + period]]
+        if times > 1:
+            of = f"{period} lines" if period > 1 else "line"
+            lines.append(f"{mark}      … the last {of} {times - 1} more times")
+        at += period * times
     if len(lines) > _MOST:
-        lines = [*lines[:4], f"      … {len(lines) - _MOST} lines left out", *lines[4 - _MOST :]]
-    return "\n".join(lines)
+        lines = [*lines[:4], f"{mark}      … {len(lines) - _MOST} lines left out", *lines[4 - _MOST :]]
+    return lines
+
+
+def _repetition(shapes: Sequence[object], at: int) -> tuple[int, int]:
+    """Return the length of the shortest sequence that repeats at `at` at least three times, and the times; or 1, 1."""
+    for period in range(1, _CYCLE + 1):
+        times = 1
+        while shapes[at + period * times : at + period * (times + 1)] == shapes[at : at + period]:
+            times += 1
+        if times > 2:
+            return period, times
+    return 1, 1
+
+
+def _shape(record: WireRecord) -> object:
+    """Return the parts of a record in which repetitions are equal."""
+    if isinstance(record, Message):
+        told = (record.type, record.member("status"), record.member("code"), record.decoded.fault)
+        kind = "" if record.type.startswith("cbspec_") else repr(told)
+        return (record.connection, record.direction, kind, record.meant)
+    return id(record)
+
+
+def _summary(records: Sequence[WireRecord]) -> str:
+    """Return the requests of each connection on one line."""
+    names: dict[int, list[str]] = {}
+    for record in records:
+        if isinstance(record, Message) and record.direction is Direction.SENT and not is_fence(record):
+            name = f"{record.type}{f' [{record.meant}]' if record.meant else ''}".strip() or "bytes"
+            names.setdefault(record.connection, []).append(name)
+    told = [f"#{number} {', '.join(map(_times, _runs(sent)))}" for number, sent in names.items()]
+    more = [f"{len(told) - _MOST_CONNECTIONS} more connections"] if len(told) > _MOST_CONNECTIONS else []
+    return "; ".join([*told[-_MOST_CONNECTIONS:], *more])
+
+
+def _runs(names: Sequence[str]) -> list[list[str]]:
+    return [list(run) for _, run in groupby(names)]
+
+
+def _times(run: Sequence[str]) -> str:
+    return f"{run[0]} x{len(run)}" if len(run) > 1 else run[0]
 
 
 def _line(record: WireRecord, mark: str) -> str:
@@ -60,10 +131,9 @@ def _line(record: WireRecord, mark: str) -> str:
     if isinstance(record, Bytes):
         return ""
     arrow = "->" if record.direction is Direction.SENT else "<-"
-    note = f"   [{record.meant}]" if record.meant else ""
     received = record.direction is Direction.RECEIVED
-    fault = f"   [{record.decoded.fault}]" if record.decoded.fault and received else ""
-    return f"{head} {arrow} {_text(record)}{note}{fault}"
+    note = record.decoded.fault if received else record.meant
+    return " ".join(filter(None, (head, arrow, f"[{note}]" if note else "", _text(record))))
 
 
 def masked(token: object) -> object:
@@ -79,6 +149,5 @@ def _text(message: Message) -> str:
     text = message.text.decode("utf-8", "backslashreplace")
     if message.type == "auth" and "token" in message.value:
         text = json.dumps({**message.value, "token": masked(message.value["token"])}, separators=(",", ":"))
-    text = redact(text, "***")
-    text = text.encode("unicode_escape", "backslashreplace").decode() if not text.isprintable() else text
+    text = printable(redact(text, "***"))
     return text if len(text) <= _LONGEST else f"{text[:_LONGEST]}… ({len(message.text)} bytes)"

@@ -12,8 +12,9 @@ from cbspec_conformance.judging.errors import Broken
 from cbspec_conformance.judging.observing import reaction
 from cbspec_conformance.probe.session import ProbeSession
 from cbspec_conformance.properties.damage import is_beyond_readers
-from cbspec_conformance.properties.strategies import without
+from cbspec_conformance.properties.strategies import changed, without
 from cbspec_conformance.record.exchange import Exchange
+from cbspec_conformance.record.quoting import quoted
 from cbspec_conformance.target.kinds import each
 from cbspec_conformance.target.relay import RelayUnderTest
 from cbspec_conformance.target.sessions import Sessions
@@ -74,7 +75,7 @@ def invalid_member_refused(relay: RelayUnderTest, member: str, values: Mapping[s
     def check(value: object) -> None:
         session = sessions.next()
         request = without(relay.tunnel_info(session.tenant), member, value)
-        exchange = session.ask(request, invalid=f"{member} is missing or invalid")
+        exchange = session.ask(request, invalid=changed(member, value))
         if is_beyond_readers(value):
             judge.refused(exchange)
         else:
@@ -111,7 +112,7 @@ def understood_in_pieces(
         return
     whole = session.ask(request) if not session.ended else exchange
     if any(answer.member("tunnel_id") == asked for answer in whole.answers):
-        raise Broken(f"tunnel_id {asked[:80]!r}, as sent in pieces", f"tunnel_id {str(returned)[:80]!r}", exchange)
+        raise Broken(f"tunnel_id {quoted(asked, 80)}, as sent in pieces", f"tunnel_id {quoted(returned, 80)}", exchange)
 
 
 def send_together(

@@ -15,6 +15,7 @@ from cbspec.protocol.handshake import HEAD_END, accept_value, opening_request, p
 from cbspec.protocol.websocket import WebSocketFramer
 from cbspec_conformance.judging.errors import Inconclusive
 from cbspec_conformance.probe.session import ProbeSession
+from cbspec_conformance.record.quoting import quoted
 from cbspec_conformance.target.relay import RelayUnderTest
 
 BEAT = b'{"type":"heartbeat"}'
@@ -55,7 +56,7 @@ def upgrade(
     head = _head(session).decode("latin-1")
     words = head.partition("\r\n")[0].split(" ", 2)
     if len(words) < 2 or not words[0].startswith("HTTP/1.") or not words[1].isdigit():
-        raise Inconclusive(f"no HTTP response to the opening handshake, but {head[:60]!r}")
+        raise Inconclusive(f"no HTTP response to the opening handshake, but {quoted(head[:60])}")
     return Response(int(words[1]), parse_headers(head), accept_value(key))
 
 

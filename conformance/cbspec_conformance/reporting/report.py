@@ -1,7 +1,8 @@
-"""The report on the terminal: failures with their exchanges, then a table of the requirements by chapter."""
+"""The report on the terminal: a line for each broken requirement, then the details, then the counts by chapter."""
 
 from __future__ import annotations
 
+import re
 import textwrap
 from collections import Counter, defaultdict
 from collections.abc import Callable, Sequence
@@ -10,10 +11,13 @@ from dataclasses import dataclass, field
 from cbspec.catalogue.requirements import CHAPTERS, REVISION, SET
 from cbspec.exit_codes import ExitCode
 from cbspec.profile.profile import Profile
-from cbspec_conformance.judging.verdicts import UNFINISHED, Outcome, Verdict, is_green, spoils
+from cbspec_conformance.judging.verdicts import UNFINISHED, TIME_UP, Finding, Outcome, Verdict, is_green, spoils
+from cbspec_conformance.record.quoting import shortened
+from cbspec_conformance.record.render import BEFORE
 from cbspec_conformance.reporting.baseline import Baseline
 from cbspec_conformance.target.facts import Facts
 
+WIDTH = 80
 _COLUMNS = {
     Outcome.PASSED: "passed",
     Outcome.FAILED: "failed",
@@ -31,6 +35,10 @@ _COLOURS: dict[Outcome, dict[str, bool]] = {
 }
 _IF_ANY = (Outcome.KNOWN, Outcome.FOLLOW_UP)
 _MOST_OBSERVED = 12  # observations that are listed
+_MOST_IDS = 4  # requirements that are named with a reason
+_MOST_REASONS = 8
+_MOST_LINES = 4  # of an exchange
+_EXPECTED = 26  # characters of the column
 Write = Callable[..., None]
 
 
@@ -39,7 +47,9 @@ class RunResult:
     """The result of a run.
 
     `verdicts` are those after the `baseline` was applied; `stale` are its entries that pass now. `kit_errors` are
-    errors of the kit itself, with their tracebacks; `plan` describes the effort of the properties.
+    errors of the kit itself, with their tracebacks; `plan` describes the effort of the properties. `exchanges` is the
+    number of exchanges to show for each requirement, and `command` runs the suite on the same relay ("": unknown).
+    `seconds` is the duration of all cases (0.0: unknown), and `waiting` its part that was spent waiting for the relay.
     """
 
     verdicts: Sequence[Verdict]
@@ -52,6 +62,10 @@ class RunResult:
     plan: str = ""
     baseline: Baseline = field(default_factory=Baseline)
     stale: Sequence[str] = ()
+    exchanges: int = 1
+    command: str = ""
+    seconds: float = 0.0
+    waiting: float = 0.0
 
     @property
     def judged(self) -> bool:
@@ -87,45 +101,127 @@ class RunResult:
 
 def write_report(run: RunResult, line: Write) -> None:
     """Write the report with `line(text, **markup)`, one call for each line."""
-    _failures(run, Outcome.FAILED, "Failed", line)
-    _failures(run, Outcome.WARNED, "Warned (SHOULD)", line)
+    _broken(run, line)
     _reasons(run, Outcome.FOLLOW_UP, "Follows from another failure, and fails nothing", line)
-    _reasons(run, Outcome.PASSED, "Remarks", line)
+    _section("Remarks", [f"{v.requirement.id}: {text}" for v in run.verdicts for text in v.remarks], line)
     _reasons(run, Outcome.INCONCLUSIVE, "Inconclusive", line)
     _reasons(run, Outcome.NOT_EXERCISED, "Not exercised", line)
     _known(run, line)
     _observations(run, line)
     _kit_errors(run, line)
-    _table(run, line)
+    if not _of(run, Outcome.FAILED):  # the list of failures is more to the point
+        _table(run, line)
     _conclusion(run, line)
+
+
+def counts(run: RunResult) -> str:
+    """Return the last line of a report: the number of requirements with each verdict."""
+    found = Counter(verdict.outcome for verdict in run.verdicts)
+    named = [Outcome.PASSED, Outcome.FAILED, Outcome.WARNED, Outcome.INCONCLUSIVE, Outcome.NOT_EXERCISED]
+    named += [Outcome.KNOWN] if found[Outcome.KNOWN] else []
+    return ", ".join(f"{found[outcome]} {outcome}" for outcome in named)
 
 
 def _of(run: RunResult, outcome: Outcome) -> list[Verdict]:
     return [verdict for verdict in run.verdicts if verdict.outcome is outcome]
 
 
-def _failures(run: RunResult, outcome: Outcome, title: str, line: Write) -> None:
-    verdicts = _of(run, outcome)
-    if not verdicts:
-        return
-    line("")
-    line(title, bold=True)
-    for verdict in verdicts:
-        row = verdict.requirement
-        line("")
-        line(f"  {row.id}  {row.level}  {row.section}", **_COLOURS[outcome])
-        _wrapped(row.demand, "    ", line)
-        findings = [finding for finding in verdict.findings if finding.outcome is outcome]
-        shown = list({(finding.expected, finding.seen): finding for finding in findings[::-1]}.values())[::-1]
-        for finding in shown[:3]:
+# ------------------------------------------------------------------ broken requirements
+
+
+def _broken(run: RunResult, line: Write) -> None:
+    """Write a line for each broken requirement, then the details of each."""
+    levels = ((Outcome.FAILED, "Failed"), (Outcome.WARNED, "Warned"))
+    for outcome, title in levels:
+        if verdicts := _of(run, outcome):
             line("")
-            line(f"    case      {finding.case}")
-            line(f"    expected  {finding.expected}")
-            line(f"    seen      {finding.seen}", bold=True)
-            for text in finding.exchange.splitlines():
-                line(f"      {text}")
-        if len(shown) > 3:
-            line(f"    … and {len(shown) - 3} more; cbspec explain {row.id} describes the cases")
+            line(_row(f"{title}: {len(verdicts)}", "expected", "seen [the special thing about the request]"), bold=True)
+            for verdict in verdicts:
+                line(_summary(verdict.requirement.id, distinct(verdict)[0]), **_COLOURS[outcome])
+    verdicts = [verdict for outcome, _ in levels for verdict in _of(run, outcome)]
+    if verdicts:
+        line("")
+        line('Details (">": decisive; "before:": more than the usual requests before it)', bold=True)
+    for verdict in verdicts:
+        _details(verdict, run.exchanges, line)
+
+
+def _row(first: str, second: str, third: str) -> str:
+    return shortened(f"{first:<10} {shortened(second, _EXPECTED):<{_EXPECTED}} {third}", WIDTH)
+
+
+def _summary(id_: str, finding: Finding) -> str:
+    return _row(id_, _brief(finding.expected), _seen(finding))
+
+
+def _seen(finding: Finding) -> str:
+    return f"{_brief(finding.seen)}{f' [{finding.change}]' if finding.change else ''}"
+
+
+_WORDS = (
+    (r" \([^()]*broken, too: [^()]*\)", ""),
+    (r"\b(an? |1 x an? )(?=error|hello|auth|tunnel|heartbeat)", ""),
+    (r" with (code|status) ", " "),
+    (r"\s+", " "),
+)
+
+
+def _brief(sentence: str) -> str:
+    """Return a sentence without the words that a table can spare."""
+    for words, instead in _WORDS:
+        sentence = re.sub(words, instead, sentence)
+    return sentence
+
+
+def distinct(verdict: Verdict) -> list[Finding]:
+    """Return the findings that break the requirement in different ways, the shortest exchange first."""
+    findings = [finding for finding in verdict.findings if finding.outcome is verdict.outcome]
+    findings.sort(key=lambda finding: (not finding.exchange, len(finding.exchange)))
+    ways = {(_same(finding.expected), _same(finding.seen)): finding for finding in findings[::-1]}
+    return list(ways.values())[::-1]
+
+
+def _same(sentence: str) -> str:
+    """Return a sentence without the values in it."""
+    return re.sub(r"\"[^\"]*\"|\([^)]*\)|\d+", "…", sentence)
+
+
+def _details(verdict: Verdict, exchanges: int, line: Write) -> None:
+    row, found = verdict.requirement, distinct(verdict)
+    _wrapped(f"{row.id} {row.demand}", "", line, more="  ")
+    for number, finding in enumerate(found[:exchanges]):
+        told = f"expected {finding.expected}; seen: {finding.seen}"
+        if exchanges > 1:
+            told += f" in {finding.case}"
+        if number or exchanges > 1 or _is_cut(row.id, finding):
+            _wrapped(told, "  ", line, more="    ")
+        for text in _excerpt(finding.exchange, whole=exchanges > 1):
+            line(shortened(f"  {text}", WIDTH))
+    if (left := len(found) - exchanges) > 0:
+        line(f"  … and {left} more {'way' if left == 1 else 'ways'}: --exchanges {len(found)}")
+
+
+def _is_cut(id_: str, finding: Finding) -> bool:
+    """Whether a line of the table lacks a part of what was expected or seen."""
+    shown = _summary(id_, finding)
+    return _brief(finding.expected) not in shown or _brief(finding.seen) not in shown
+
+
+def _excerpt(exchange: str, *, whole: bool) -> list[str]:
+    """Return the decisive lines of an exchange, and the line that sums up what was before; or all lines."""
+    lines = [re.sub(r"^([> ]) *\d+\.\d+ ", r"\1 ", text) for text in exchange.splitlines()]
+    if whole:
+        return lines
+    decisive = [text for text in lines if text.startswith(">")]
+    left_out = [f">  … {len(decisive) - _MOST_LINES + 1} more lines"] if len(decisive) > _MOST_LINES else []
+    before = [text for text in lines if text.startswith(BEFORE) and not _USUAL.fullmatch(text)]
+    return ((decisive[: _MOST_LINES - len(left_out)] + left_out) or lines[-_MOST_LINES:]) + before
+
+
+_USUAL = re.compile(rf"{BEFORE} #\d+ hello(, auth(, tunnel_info)?)?")
+
+
+# ------------------------------------------------------------------ reasons and remarks
 
 
 def _section(title: str, texts: Sequence[str], line: Write) -> None:
@@ -133,15 +229,25 @@ def _section(title: str, texts: Sequence[str], line: Write) -> None:
         line("")
         line(title, bold=True)
         for text in texts:
-            _wrapped(text, "  ", line)
+            _wrapped(text, "  ", line, more="    ")
 
 
 def _reasons(run: RunResult, outcome: Outcome, title: str, line: Write) -> None:
+    """List the requirements by their first reason."""
     by_reason = defaultdict[str, list[str]](list)
     for verdict in _of(run, outcome):
-        for reason in verdict.reasons:
+        for reason in verdict.reasons[:1]:
             by_reason[reason].append(verdict.requirement.id)
-    _section(title, [f"{', '.join(ids)}: {reason}" for reason, ids in by_reason.items()], line)
+    texts = [f"{_ids(ids)}: {reason}" for reason, ids in sorted(by_reason.items(), key=lambda item: -len(item[1]))]
+    if outcome is Outcome.INCONCLUSIVE and len(texts) > _MOST_REASONS:
+        left = sum(len(ids) for ids in sorted(by_reason.values(), key=len)[: len(texts) - _MOST_REASONS])
+        texts = [*texts[:_MOST_REASONS], f"{left} more requirements for other reasons: see --results FILE"]
+    _section(title, texts, line)
+
+
+def _ids(ids: Sequence[str]) -> str:
+    left = len(ids) - _MOST_IDS
+    return ", ".join(ids) if left <= 1 else f"{', '.join(ids[:_MOST_IDS])} and {left} more"
 
 
 def _known(run: RunResult, line: Write) -> None:
@@ -164,7 +270,7 @@ def _observations(run: RunResult, line: Write) -> None:
         return
     line("")
     if len(observed) > _MOST_OBSERVED:
-        line(f"{len(observed)} behaviours observed where the specification is silent (INFO): see --fingerprint FILE")
+        line(f"{len(observed)} behaviours observed where the specification is silent: see --fingerprint FILE")
         return
     line("Observed (INFO)", bold=True)
     for verdict in observed:
@@ -181,26 +287,32 @@ def _kit_errors(run: RunResult, line: Write) -> None:
             line(textwrap.indent(error, "  "))
 
 
+# ------------------------------------------------------------------ counts and conclusion
+
+
 def _table(run: RunResult, line: Write) -> None:
-    line("")
+    """Write the counts by chapter."""
     columns = [column for column in _COLUMNS if column not in _IF_ANY or _of(run, column)]
-    line(f"{'Requirements by chapter':<44}" + "".join(f"{_COLUMNS[column]:>9}" for column in columns), bold=True)
-    totals = Counter[Outcome | None]()
-    for chapter, title in CHAPTERS.items():
-        counts = Counter(verdict.outcome for verdict in run.verdicts if verdict.requirement.chapter == chapter)
-        totals += counts
-        if any(counts[column] for column in columns):
-            markup = next((colour for outcome, colour in _COLOURS.items() if counts[outcome]), {})
-            line(f"  {f'CB-{chapter}  {title}'[:42]:<42}" + _cells(counts, columns), **markup)
-    line(f"  {'all':<42}" + _cells(totals, columns), bold=True)
-    line(f"  requirement set {SET} ({len(run.verdicts)} requirements), specification revision {REVISION}")
+    first = WIDTH - sum(len(_COLUMNS[column]) + 1 for column in columns)
+    by_chapter = {
+        chapter: Counter(verdict.outcome for verdict in run.verdicts if verdict.requirement.chapter == chapter)
+        for chapter in CHAPTERS
+    }
+    shown = {chapter: found for chapter, found in by_chapter.items() if found.keys() - {None}}
+    line("")
+    line(f"{'Requirements by chapter':<{first}}" + "".join(f" {_COLUMNS[each]}" for each in columns), bold=True)
+    for chapter, found in shown.items():
+        markup = next((colour for outcome, colour in _COLOURS.items() if found[outcome]), {})
+        line(f"  {f'CB-{chapter}  {CHAPTERS[chapter]}'[: first - 2]:<{first - 2}}" + _cells(found, columns), **markup)
+    totals = Counter(verdict.outcome for verdict in run.verdicts)
+    line(f"  {'all':<{first - 2}}" + _cells(totals, columns), bold=True)
     untestable = [verdict.requirement.id for verdict in run.verdicts if verdict.requirement.untestable]
-    if untestable:
-        line(f"  not testable: {', '.join(untestable)} (cbspec explain gives the reason)")
+    also = f"; not testable: {', '.join(untestable)} (cbspec explain gives the reason)" if untestable else ""
+    _wrapped(f"{len(run.verdicts)} requirements (set {SET}, specification {REVISION}){also}", "  ", line)
 
 
-def _cells(counts: Counter[Outcome | None], columns: Sequence[Outcome]) -> str:
-    return "".join(f"{counts[column] or '·':>9}" for column in columns)
+def _cells(found: Counter[Outcome | None], columns: Sequence[Outcome]) -> str:
+    return "".join(f"{found[column] or '·':>{len(_COLUMNS[column]) + 1}}" for column in columns)
 
 
 def _conclusion(run: RunResult, line: Write) -> None:
@@ -212,18 +324,25 @@ def _conclusion(run: RunResult, line: Write) -> None:
     relay = f"{run.profile.target.address}{at} ({transports})"
     unselected = [v for v in run.verdicts if v.outcome is None and not v.requirement.untestable]
     if run.green:
-        passed, left = (sum(v.outcome is o for v in run.verdicts) for o in (Outcome.PASSED, Outcome.NOT_EXERCISED))
-        known = len(_of(run, Outcome.KNOWN))
-        failed = f"none failed but {known} known" if known else "none failed"
-        line(f"{relay} passed: {passed} requirements passed, {failed}, {left} not exercised.", green=True)
+        line(f"{relay} passed.", green=True)
     else:
-        line(f"{relay} did not pass: {_why_not(run)}", red=True, bold=True)
+        _wrapped(f"{relay} did not pass: {_why_not(run)}", "", line, more="  ", red=True, bold=True)
     for reason in dict.fromkeys(filter(None, (run.facts.tls, run.facts.hello, run.facts.auth, run.facts.tunnel))):
-        _wrapped(f"Some cases have no verdict: {reason}.", "", line)
+        _wrapped(f"Some cases have no verdict: {reason}.", "", line, more="  ")
+    unfinished = sum(TIME_UP in verdict.reasons for verdict in run.verdicts)
+    if unfinished:
+        _wrapped(f"The run was cut off by --max-time: {unfinished} requirements are unfinished.", "", line, bold=True)
     if run.plan:
         line(f"Properties: {run.plan}.")
+    if run.seconds:
+        own = run.seconds - run.waiting
+        line(f"Time: {run.waiting:.1f} s waiting for the relay, {own:.1f} s in the suite itself.")
     if unselected:
         line(f"A partial run: {len(unselected)} requirements were not selected.")
+    broken = [*_of(run, Outcome.FAILED), *_of(run, Outcome.WARNED)]
+    if broken and run.command:
+        line("One alone, with more exchanges:")
+        line(f"  {run.command} --only {broken[0].requirement.id} --exchanges 3")
 
 
 def _why_not(run: RunResult) -> str:
@@ -232,9 +351,7 @@ def _why_not(run: RunResult) -> str:
     unclear = [v.requirement.id for v in spoiled if v.requirement.id not in broken]
     parts = [", ".join(broken)] if broken else []
     if unclear:
-        parts.append(
-            f"without a verdict: {', '.join(unclear[:6])}{f' and {len(unclear) - 6} more' if unclear[6:] else ''}"
-        )
+        parts.append(f"without a verdict: {_ids(unclear)}")
     if run.stale:
         parts.append(f"stale in the baseline: {', '.join(run.stale)}")
     if run.interrupted:
@@ -242,7 +359,11 @@ def _why_not(run: RunResult) -> str:
     return "; ".join(parts) or "nothing was judged"
 
 
-def _wrapped(text: str, indent: str, line: Write) -> None:
-    for part in textwrap.wrap(text, 116 - len(indent), break_long_words=False, break_on_hyphens=False) or [""]:
-        line(indent + part)
-        indent = " " * len(indent)
+def _wrapped(text: str, indent: str, line: Write, *, more: str | None = None, **markup: bool) -> None:
+    """Write a text in lines of at most 80 columns; `more` is the indent of the lines after the first."""
+    rest = indent if more is None else more
+    parts = textwrap.wrap(
+        text, WIDTH, initial_indent=indent, subsequent_indent=rest, break_long_words=False, break_on_hyphens=False
+    )
+    for part in parts or [""]:
+        line(part, **markup)

@@ -22,6 +22,7 @@ class FindingResult(msgspec.Struct, frozen=True, omit_defaults=True):
     seen: str = ""
     exchange: str = ""
     aspect: str = ""
+    change: str = ""
 
 
 class RequirementResult(msgspec.Struct, frozen=True):

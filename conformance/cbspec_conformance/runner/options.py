@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import secrets
+import shlex
 from argparse import ArgumentTypeError
 from dataclasses import dataclass
 from pathlib import Path
@@ -36,6 +37,7 @@ class Options:
     baseline: Baseline
     write_baseline: Path | None
     transcript: Path | None
+    exchanges: int
 
 
 def add_options(parser: pytest.Parser) -> None:
@@ -53,6 +55,7 @@ def add_options(parser: pytest.Parser) -> None:
     add("--examples", type=_count, metavar="N", help="examples of each property (default: set by --effort)")
     add("--seed", type=_seed, default=0, metavar="N|random", help="random seed of the properties (default: 0)")
     add("--failures", metavar="FOLDER", help="write each failure to a file in this folder, for cbspec replay")
+    add("--exchanges", type=_count, default=1, metavar="N", help="exchanges to show for each requirement (default: 1)")
     add("--results", metavar="FILE", help="write the verdict on every requirement (JSON)")
     add("--baseline", metavar="FILE", help="known failures, which do not fail the run (TOML)")
     add("--write-baseline", metavar="FILE", help="write the failures of this run as a baseline (TOML)")
@@ -82,7 +85,25 @@ def read_options(config: pytest.Config) -> Options:
         baseline=_baseline(config.getoption("--baseline")),
         write_baseline=_new_baseline(config.getoption("--write-baseline"), config.getoption("--baseline")),
         transcript=_writable("--transcript", config.getoption("--transcript")),
+        exchanges=config.getoption("--exchanges"),
     )
+
+
+def relay_options(options: Options) -> list[str]:
+    """Return the options that name the relay, as a user can paste them."""
+    named = (("--target", options.target), ("--target-profile", options.profile_file))
+    return [word for option, value in named if value is not None for word in (option, str(value))]
+
+
+def command(options: Options) -> str:
+    """Return the command that runs the suite on the same relay with the same examples."""
+    plan = options.plan
+    words = ["cbspec", "verify", *relay_options(options)]
+    words += ["--transport", options.transport] if options.transport else []
+    words += ["--effort", plan.effort.name] if plan.effort is not DEFAULT else []
+    words += ["--examples", str(plan.examples)] if plan.examples != plan.effort.examples else []
+    words += ["--seed", str(plan.seed)] if plan.seed else []
+    return shlex.join(words)
 
 
 def case_options(options: Options) -> tuple[str, ...]:

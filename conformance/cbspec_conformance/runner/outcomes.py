@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import traceback
+from typing import Final
 
 import msgspec
 import pytest
@@ -14,7 +15,6 @@ from cbspec_conformance.judging.verdicts import Finding, Outcome
 from cbspec_conformance.probe.tcp import Unreachable
 from cbspec_conformance.probe.wire import HandshakeFailure
 from cbspec_conformance.record.conclusions import Breach, CaseEnded, Ending
-from cbspec_conformance.record.render import render
 from cbspec_conformance.record.transcript import Transcript
 from cbspec_conformance.reporting.baseline import Baseline
 from cbspec_conformance.reporting.saved_run import case_line
@@ -26,7 +26,10 @@ _TRANSCRIPT = "cbspec_transcript"
 _KNOWN = "cbspec_known"  # marks a failure of the baseline
 
 _KIT_ERROR = "cbspec: error of the kit"
+_WAITING = "cbspec_waiting"
 _LETTERS = {Outcome.WARNED: "w", Outcome.INCONCLUSIVE: "?", Outcome.NOT_EXERCISED: "-", Outcome.OBSERVED: "o"}
+LEGEND: Final = "A letter a case: . passed, F failed, " + ", ".join(f"{each} {of}" for of, each in _LETTERS.items())
+"""The line that explains the letters of pytest's progress."""
 
 
 class TimeUp(BaseException):
@@ -70,6 +73,8 @@ class Outcomes:
         relay = getattr(item, "funcargs", {}).get("relay")
         target = relay if isinstance(relay, RelayUnderTest) else None
         own, case = requirement_of(item), case_name(item)
+        if isinstance(error, Broken) and target is not None:
+            error.exchanges = error.exchanges or target.log.unsuccessful()
         ended = _end(own, error, target)
         if target is None:
             transcript = Transcript(records=[ended])
@@ -78,13 +83,11 @@ class Outcomes:
         else:
             log, transcript = target.log, target.transcript
             transcript.add(ended)
-            shown: dict[str, str] = {}
-            if isinstance(error, Broken):
-                steps = log.steps(error.exchanges, error.expectation)
-                shown = {"exchange": render(transcript, error.exchanges), "steps": steps}
+            shown = log.shown(error.exchanges, error.expectation) if isinstance(error, Broken) else {}
             finding = own_finding(own, case, ended, log.observations, target.facts.why_not, **shown)
             findings = all_findings(own, case, finding, log.findings, log.observations)
         vars(report)[_FINDINGS] = msgspec.to_builtins(findings)
+        vars(report)[_WAITING] = transcript.waiting
         if self._transcripts:
             vars(report)[_TRANSCRIPT] = case_line(case, own, transcript)
         if finding is None:
@@ -116,6 +119,11 @@ class Outcomes:
 def findings_of(report: pytest.TestReport) -> list[Finding]:
     """Return the findings of a report."""
     return msgspec.convert(vars(report).get(_FINDINGS, []), list[Finding])
+
+
+def waiting_of(report: pytest.TestReport) -> float:
+    """Return the seconds that a case spent waiting for the relay."""
+    return float(vars(report).get(_WAITING, 0.0))
 
 
 def transcript_of(report: pytest.TestReport) -> str | None:

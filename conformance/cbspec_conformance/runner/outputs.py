@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -12,7 +13,7 @@ from cbspec_conformance.judging.verdicts import Finding, Verdict
 from cbspec_conformance.reporting.fingerprint import write_fingerprint
 from cbspec_conformance.reporting.report import RunResult
 from cbspec_conformance.reporting.results import write_results
-from cbspec_conformance.runner.options import Options, case_options
+from cbspec_conformance.runner.options import Options, case_options, relay_options
 
 
 def write_outputs(
@@ -28,7 +29,8 @@ def write_outputs(
         address = str(result.profile.target.address)
         found = failures_of(findings, address, result.facts.transport, case_options(options))
         write_all(found, folder)
-        return f"Run the {len(found)} failures again: cbspec replay {folder} --target {address}" if found else ""
+        words = ["cbspec", "replay", str(folder), *relay_options(options)]
+        return f"The {len(found)} failures again:\n  {shlex.join(words)}" if found else ""
 
     def baseline(file: Path) -> str:
         if result.interrupted or result.kit_errors:

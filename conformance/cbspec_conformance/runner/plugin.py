@@ -16,6 +16,7 @@ import tomllib
 import uuid
 from collections.abc import Callable, Generator, Iterator
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -37,12 +38,13 @@ from cbspec_conformance.probe.tcp import DIALLER, Unreachable
 from cbspec_conformance.probe.tempo import Tempo, retry
 from cbspec_conformance.probe.wire import HandshakeFailure
 from cbspec_conformance.properties.explore import Explorer, Progress, kept_for
-from cbspec_conformance.reporting.report import RunResult, write_report
+from cbspec_conformance.reporting.report import RunResult, counts, write_report
 from cbspec_conformance.reporting.saved_run import TranscriptWriter, case_line
 from cbspec_conformance.runner.embedded import SimulatorFailed
 from cbspec_conformance.runner.junit import complete
-from cbspec_conformance.runner.options import Options
+from cbspec_conformance.runner.options import Options, command
 from cbspec_conformance.runner.outcomes import (
+    LEGEND,
     Outcomes,
     TimeUp,
     case_name,
@@ -51,6 +53,7 @@ from cbspec_conformance.runner.outcomes import (
     requirement_of,
     status_of,
     transcript_of,
+    waiting_of,
 )
 from cbspec_conformance.runner.outputs import write_outputs
 from cbspec_conformance.target.capacity import explained
@@ -101,6 +104,7 @@ class Suite:
         self._selected: list[str] = []
         self._interrupted = False
         self._ends_early = False
+        self._seconds = self._waiting = 0.0
         self._outcomes = Outcomes(options.baseline, transcripts=options.transcript is not None)
         self._writer: TranscriptWriter | None = None
         self.options = options
@@ -200,6 +204,9 @@ class Suite:
     def pytest_collection_finish(self, session: pytest.Session) -> None:
         """Record the requirements of the selected cases."""
         self._selected = [requirement_of(item) for item in session.items]
+        reporter = self._config.pluginmanager.get_plugin("terminalreporter")
+        if reporter is not None and not session.config.option.collectonly:
+            reporter.write_line(LEGEND)
         gc.freeze()  # the present objects stay alive, so the garbage collector can skip them
 
     def pytest_sessionfinish(self, session: pytest.Session, exitstatus: int) -> None:
@@ -226,6 +233,9 @@ class Suite:
         write_outputs(self.options, result, self._findings, verdicts, terminalreporter)
         if file := self._config.getoption("xmlpath", None):
             complete(Path(os.path.expandvars(file)).expanduser())
+        colour = {"green" if result.green else "red": True}
+        last = partial(terminalreporter.write_line, counts(result), bold=True, **colour)
+        vars(terminalreporter)["summary_stats"] = last  # pytest's own line counts cases
 
     def _result(self) -> RunResult:
         baseline = self.options.baseline
@@ -241,6 +251,10 @@ class Suite:
             str(self.options.plan),
             baseline,
             () if self._is_narrowed() else baseline.stale(verdicts),
+            self.options.exchanges,
+            command(self.options),
+            self._seconds,
+            self._waiting,
         )
 
     def _is_narrowed(self) -> bool:
@@ -277,7 +291,14 @@ class Suite:
         """Return the explorer of a case's properties."""
         case = case_name(request.node)
         kept = kept_for(self._judged, case)
-        return Explorer(self.options.plan, case, kept=kept, remark=relay.log.remark, progress=self._progress())
+        return Explorer(
+            self.options.plan,
+            case,
+            kept=kept,
+            remark=relay.log.remark,
+            progress=self._progress(),
+            clock=lambda: relay.transcript.waiting,
+        )
 
     def _progress(self) -> Progress:
         """Return the progress display: silent in a worker, which has no terminal."""
@@ -353,6 +374,8 @@ class Suite:
         """Collect the findings of a finished case in the controller."""
         self._findings += findings_of(report)
         self._kit_errors += kit_errors_of(report) if report.when != "teardown" else []
+        self._seconds += report.duration
+        self._waiting += waiting_of(report)
         if self._writer is not None and (case := transcript_of(report)) is not None:
             self._writer.add(case)
 

@@ -26,7 +26,8 @@ from cbspec_conformance.record.conclusions import (
     TriedAgain,
 )
 from cbspec_conformance.record.exchange import Exchange, Redaction
-from cbspec_conformance.record.render import render
+from cbspec_conformance.record.exchange import exchanges as all_exchanges
+from cbspec_conformance.record.render import change_of, render
 from cbspec_conformance.record.transcript import Transcript
 
 
@@ -44,8 +45,7 @@ class FindingsLog:
         self.observations: dict[str, str] = {}
         self._address = address
         self._recipes = recipes
-        self._breaches: set[tuple[str, str]] = set()
-        self._breached: dict[str, tuple[Exchange, ...]] = {}
+        self._breached: dict[tuple[str, str], tuple[Exchange, ...]] = {}
 
     def begin_again(self) -> None:
         """Record that the case begins again, and forget what it found so far."""
@@ -122,25 +122,32 @@ class FindingsLog:
             self.findings.remove(finding)
             breach = Breach(requirement, finding.expected, finding.seen)
             self.transcript.add(Blamed(self.transcript.now(), 0, breach, claimed=True))
-            exchanges = self._breached[requirement]
+            exchanges = self._breached[requirement, finding.seen]
             raise Broken(finding.expected, finding.seen, *exchanges, requirement=requirement, expectation=INVARIANT)
 
-    def steps(self, exchanges: Sequence[Exchange], expectation: Expectation | None) -> str:
-        """Return the content of a failure file as JSON; "" if the exchanges can't be replayed."""
+    def unsuccessful(self) -> tuple[Exchange, ...]:
+        """Return the last exchange that was not as the case expected: it explains a failure without exchanges."""
+        bad = (Ending.BROKEN, Ending.INCONCLUSIVE)
+        places = [r.exchange for r in self.transcript.records if isinstance(r, Judged) and r.result in bad]
+        return (all_exchanges(self.transcript)[places[-1]],) if places and places[-1] >= 0 else ()
+
+    def shown(self, exchanges: Sequence[Exchange], expectation: Expectation | None) -> dict[str, str]:
+        """Return exchange, change and steps of a finding; no steps if the exchanges can't be replayed."""
         recorded = record(self.transcript, exchanges, expectation, self._recipes, self._address)
-        return json.dumps(recorded) if recorded else ""
+        return {
+            "exchange": render(self.transcript, exchanges),
+            "change": change_of(self.transcript, exchanges),
+            "steps": json.dumps(recorded) if recorded else "",
+        }
 
     def _found(self, breach: Breach, exchanges: tuple[Exchange, ...], expectation: Expectation | None) -> None:
-        if (breach.requirement, breach.seen) in self._breaches:
+        if (breach.requirement, breach.seen) in self._breached:
             return
-        self._breaches.add((breach.requirement, breach.seen))
-        self._breached.setdefault(breach.requirement, exchanges)
+        self._breached[breach.requirement, breach.seen] = exchanges
         found = Blamed(0.0, 0, breach, tuple(exchange.number for exchange in exchanges))
         mistake = accepted_in_spite_of(exchanges[-1]) if exchanges else ""
-        shown, steps = render(self.transcript, exchanges), self.steps(exchanges, expectation)
-        self.findings.append(
-            blamed(found, self.case, exchange=shown, steps=steps, mistake=mistake, own=self.requirement)
-        )
+        shown = self.shown(exchanges, expectation)
+        self.findings.append(blamed(found, self.case, mistake=mistake, own=self.requirement, **shown))
 
 
 def _judged(transcript: Transcript, number: int, expectation: Expectation, result: Ending) -> None:

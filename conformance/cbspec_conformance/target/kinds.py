@@ -39,10 +39,12 @@ def each(kinds: Mapping[str, _Kind], check: Callable[[_Kind], None]) -> None:
             unclear = unclear or error
     if broken:
         (name, first), *others = broken.items()
-        also = f"; broken, too: {', '.join(other for other, _ in others)}" if others else ""
+        asked = first.exchanges[-1].request if first.exchanges else None
+        told = [] if asked is not None and asked.meant else [name]  # the exchange names the kind
+        told += [f"broken, too: {', '.join(other for other, _ in others)}"] if others else []
         raise Broken(
             first.expected,
-            f"{first.seen} ({name}{also})",
+            f"{first.seen} ({'; '.join(told)})" if told else first.seen,
             *first.exchanges,
             requirement=first.requirement,
             expectation=first.expectation,

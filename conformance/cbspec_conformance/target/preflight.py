@@ -20,6 +20,7 @@ from cbspec_conformance.probe.wire import HandshakeFailure, open_wire
 from cbspec_conformance.record.conclusions import Breach, Silence
 from cbspec_conformance.record.exchange import Exchange
 from cbspec_conformance.target.capacity import limits, regained
+from cbspec_conformance.record.quoting import quoted
 from cbspec_conformance.target.connector import CLOSED, NO_ANSWER, WebSocketRefused
 from cbspec_conformance.target.facts import ODD_LETTERS, Facts
 from cbspec_conformance.target.relay import RelayUnderTest
@@ -96,7 +97,7 @@ def _tls(target: RelayUnderTest) -> str:
                 f"tls.verify = false"
             ) from None
         if not _speaks_tls(target, failure):
-            answer = f"doesn't speak TLS: it answered the handshake with {failure.received[:40]!r}"
+            answer = f"doesn't speak TLS: it answered the handshake with {quoted(failure.received[:40])}"
             silence = f"accepts connections, but does not speak TLS: {failure.reason}"
             raise NoTarget(f"{where} {answer if failure.received else silence}") from None
         reason = f"no TLS 1.3 connection: {failure.reason}{f' (alert {failure.alert})' if failure.alert else ''}"

@@ -26,6 +26,7 @@ from cbspec_conformance.probe.tcp import Unreachable, tcp_connect
 from cbspec_conformance.probe.tempo import Latency, Tempo, retry
 from cbspec_conformance.probe.wire import HandshakeFailure
 from cbspec_conformance.record.conclusions import Breach, Expectation, ExpectationKind
+from cbspec_conformance.record.excerpt import ALIVE
 from cbspec_conformance.record.exchange import Exchange
 from cbspec_conformance.record.transcript import Timekeeper, Transcript, is_long
 from cbspec_conformance.target.connector import NO_ANSWER, Connector, LifeSigns, WebSocketRefused
@@ -345,7 +346,7 @@ class RelayUnderTest:
         began = self.clock.monotonic()
         try:
             session = self.connect()
-            session.send_unanswered(session.note(HELLO)[1])
+            session.send_unanswered(session.note(HELLO, meant=ALIVE)[1])
             answered = bool(session.answers(1))
             silent = not answered and session.ended is None
             self.signs.slow |= self.clock.monotonic() - began > self.tempo.slow_hello
@@ -387,10 +388,11 @@ class RelayUnderTest:
 
     def reach(self, *, tls: bool) -> None:
         """Make one connection and close it. Raises Unreachable, or HandshakeFailure with `tls`."""
-        if tls:
-            self.connect(transport="tcp").close()
-            return
         self.room.take_connection()
+        if tls:  # in a transcript of its own: the connection is no part of the case
+            elsewhere = Connector(self.profile, Transcript(self.clock), self.signs)
+            elsewhere.open(self.endpoint, "tcp", usual=True).close(self.tempo.closing)
+            return
         tcp_connect(self.endpoint, self.connector.source, self.profile.target.timeout).close()
 
     def is_full(self, exchange: Exchange, tenant: str, *, last: bool) -> bool:

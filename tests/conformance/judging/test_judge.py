@@ -97,7 +97,7 @@ def test_every_judgement_on_every_kind_of_answer(kind: str) -> None:
 @pytest.mark.parametrize("code", sorted(judge.OUT_OF_ROOM))
 @pytest.mark.parametrize("judgement", [judge.accepted, judge.with_room, reaction])
 def test_capacity_errors_are_inconclusive(code: ErrorCode, judgement: Callable[[Exchange], object]) -> None:
-    with pytest.raises(Inconclusive, match=f"{code}.*has no room") as raised:
+    with pytest.raises(Inconclusive, match=f"{code}.*something else") as raised:
         judgement(exchange(TUNNEL, error(code)))
     assert isinstance(raised.value, NoRoom) is (code in judge.FULL)
     assert reaction(exchange(TUNNEL, error(code)), code) == f"refused: {code}"
@@ -117,9 +117,9 @@ def test_a_refusal_is_never_accepted_and_needs_the_expected_code() -> None:
 @pytest.mark.parametrize(
     ("message", "words"),
     [
-        (TUNNEL_RESPONSE, "a tunnel_response with status 'ok'"),
-        (error("x" * 100), f"an error with code '{'x' * 59}…"),
-        ({"type": "auth", "token": "secret"}, "a message of type 'auth'"),
+        (TUNNEL_RESPONSE, 'a tunnel_response with status "ok"'),
+        (error("x" * 100), f'an error with code "{"x" * 58}…'),
+        ({"type": "auth", "token": "secret"}, 'a message of type "auth"'),
         (b"[1]", "a message of 3 bytes: it is not a JSON object but an array"),
     ],
     ids=["tunnel", "long", "token", "array"],

@@ -66,7 +66,7 @@ def find(found: Found, target: RelayUnderTest) -> Failure:
     try:
         case(target, *found.arguments)
     except Broken as broken:
-        steps = target.log.steps(broken.exchanges, broken.expectation)
+        steps = target.log.shown(broken.exchanges, broken.expectation)["steps"]
         shown = render(target.transcript, broken.exchanges)
         texts = (broken.expected, broken.seen, shown)
         finding = Finding(found.requirement, Outcome.FAILED, "", "", *texts, steps=steps)

@@ -14,6 +14,7 @@ from cbspec_conformance.probe.session import ProbeSession
 from cbspec_conformance.probe.tcp import Unreachable
 from cbspec_conformance.probe.wire import HandshakeFailure
 from cbspec_conformance.record.exchange import Exchange
+from cbspec_conformance.record.quoting import quoted
 from cbspec_conformance.relay.requests import UNKNOWN
 from cbspec_conformance.target.capacity import FULL, LARGEST, LimitKey, occupies
 from cbspec_conformance.target.connector import WebSocketRefused
@@ -301,7 +302,7 @@ def code_if_any(exchanges: list[Exchange], expected: str) -> None:
         for answer in exchange.answers:
             judge.legible(answer)
         if code and code != expected:
-            raise Broken(f"{expected}, if any code", f"an error with code {code!r}", exchange)
+            raise Broken(f"{expected}, if any code", f"an error with code {quoted(code)}", exchange)
 
 
 def code_is_sent(exchanges: list[Exchange], expected: str) -> None:

@@ -9,7 +9,7 @@ import pytest
 from cbspec_conformance.judging import judge
 from cbspec_conformance.judging.observing import ACCEPTED, reaction
 from cbspec_conformance.probe.session import HELLO
-from cbspec_conformance.properties.strategies import MISSING, without
+from cbspec_conformance.properties.strategies import MISSING, changed, without
 from cbspec_conformance.relay.requests import TYPES, UNKNOWN, record_reaction, with_tunnel
 from cbspec_conformance.runner.marks import requirement, requirements
 from cbspec_conformance.target.kinds import each
@@ -47,7 +47,7 @@ def test_members_are_required(relay: RelayUnderTest, identifier: str) -> None:
     relay.greeted()
 
     def check(value: object) -> None:
-        exchange = relay.connect().ask(without(HELLO, member, value), invalid=f"{member} is missing or invalid")
+        exchange = relay.connect().ask(without(HELLO, member, value), invalid=changed(member, value))
         judge.refused(exchange)
 
     each(values, check)
@@ -109,7 +109,7 @@ def test_reaction_to_an_invalid_hello(relay: RelayUnderTest) -> None:
         ("a string as features", "features", "tls"),
     ):
         request = without(HELLO, member, value)
-        record_reaction(relay, relay.connect(), request, of=name, invalid=f"{member} is missing or invalid")
+        record_reaction(relay, relay.connect(), request, of=name, invalid=changed(member, value))
 
 
 @requirement("CB-HEL-104")

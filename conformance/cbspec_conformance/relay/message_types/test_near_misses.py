@@ -10,6 +10,7 @@ from cbspec_conformance.oracles.referee import broken_members
 from cbspec_conformance.properties.between import ControlledRequests
 from cbspec_conformance.properties.damage import NEAR_MISSES, is_beyond_readers, write_with
 from cbspec_conformance.properties.explore import Explorer
+from cbspec_conformance.properties.strategies import changed
 from cbspec_conformance.runner.marks import requirements
 from cbspec_conformance.target.kinds import kind_of
 from cbspec_conformance.target.relay import RelayUnderTest
@@ -31,7 +32,7 @@ def test_near_misses_are_refused(relay: RelayUnderTest, identifier: str, explore
         text = write_with(between.request(), miss.member, value)
         if broken_members(text) != {miss.member}:
             raise KitError(f"a {miss.kind} should be invalid in its {miss.member} only, but is not")
-        exchange = session.ask(json.loads(text), invalid=f"{miss.member} is missing or invalid", encode=lambda _: text)
+        exchange = session.ask(json.loads(text), invalid=changed(miss.member, value), encode=lambda _: text)
         try:
             if miss.codes and not is_beyond_readers(value):
                 judge.refused_with(exchange, *miss.codes)

@@ -13,6 +13,7 @@ from cbspec_conformance.judging.errors import Broken, Inconclusive, NotExercised
 from cbspec_conformance.properties.explore import Explorer
 from cbspec_conformance.properties.strategies import CUTS, SPELLINGS, TUNNEL_IDS, Spelling, pieces
 from cbspec_conformance.record.exchange import Exchange
+from cbspec_conformance.record.quoting import quoted
 from cbspec_conformance.relay.error_codes.refusals import seen
 from cbspec_conformance.relay.requests import TUNNEL_ID_REFUSED, TYPES, needs_transport, ready
 from cbspec_conformance.runner.marks import requirement
@@ -101,7 +102,7 @@ def _same_either_way(
     if not _understood(exchange):
         judge.with_room(exchange)
         raise Inconclusive(
-            f"the control failed: the same characters written as {control[:20]!r} draw {_seen(exchange)}"
+            f"the control failed: the same characters written as {quoted(control, 20)} draw {_seen(exchange)}"
         )
     relay.close()
     exchange = _request_written(relay, letters, spelling)
@@ -181,5 +182,5 @@ def _understood(exchange: Exchange) -> bool:
 
 def _seen(exchange: Exchange) -> str:
     if judge.served(exchange):
-        return f"tunnel_id {str(exchange.answers[0].member('tunnel_id'))[:80]!r}"
+        return f"tunnel_id {quoted(exchange.answers[0].member('tunnel_id'), 80)}"
     return seen(exchange)

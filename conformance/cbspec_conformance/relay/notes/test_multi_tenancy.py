@@ -9,7 +9,7 @@ from cbspec.tokens.forgery import MISSING as LEFT_OUT
 from cbspec.tokens.jws import CompactJws
 from cbspec_conformance.judging import judge
 from cbspec_conformance.judging.errors import Inconclusive, NotExercised
-from cbspec_conformance.properties.strategies import MISSING, without
+from cbspec_conformance.properties.strategies import MISSING, changed, without
 from cbspec_conformance.record.exchange import Exchange
 from cbspec_conformance.relay.requests import invalid_member_refused, record_reaction, with_tunnel
 from cbspec_conformance.runner.marks import requirement, requirements
@@ -136,7 +136,7 @@ def test_reaction_to_a_tunnel_without_tenant(relay: RelayUnderTest) -> None:
     for name in ("missing", "null", "empty", "number"):
         session = sessions.next()
         request = without(relay.tunnel_info(session.tenant), "tenant_id", _NO_TENANT[name])
-        record_reaction(relay, session, request, of=name, invalid="tenant_id is missing or invalid")
+        record_reaction(relay, session, request, of=name, invalid=changed("tenant_id", _NO_TENANT[name]))
 
 
 def _names_known_tenant(relay: RelayUnderTest, token: object) -> bool:

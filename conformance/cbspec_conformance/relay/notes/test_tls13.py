@@ -23,6 +23,7 @@ from cbspec_conformance.probe.client_hello import GROUPS, SUITES, client_hello, 
 from cbspec_conformance.probe.session import HELLO
 from cbspec_conformance.probe.tcp import Unreachable, tcp_connect
 from cbspec_conformance.probe.wire import HandshakeFailure, alert_name
+from cbspec_conformance.record.quoting import quoted
 from cbspec_conformance.record.transcript import Bytes, Direction, End, Ended
 from cbspec_conformance.runner.marks import requirement, requirements
 from cbspec_conformance.target.connector import WebSocketRefused
@@ -87,7 +88,7 @@ def test_plain_text_is_not_served(relay: RelayUnderTest) -> None:
     for data, served in ((hello, rb"hello_response"), (upgrade, rb"HTTP/1\.[01] 101\b")):
         answer, _ = _send_plain(relay, data)
         if re.search(served, answer[:200]) and not answer.startswith((_HANDSHAKE, _ALERT)):
-            raise Broken("no service without TLS", f"an answer in plain text: {answer[:60]!r}")
+            raise Broken("no service without TLS", f"an answer in plain text: {quoted(answer[:60])}")
 
 
 @requirement("CB-TLS-006")
@@ -99,7 +100,7 @@ def test_refusal_is_an_alert(relay: RelayUnderTest, name: str) -> None:
     if answer.startswith(_HANDSHAKE):
         raise Inconclusive(f"the relay doesn't refuse TLS {name} (see its own requirement)")
     if not alert_name(answer):
-        raise Broken("a TLS alert, such as protocol_version", f"{len(answer)} bytes: {answer[:20]!r}")
+        raise Broken("a TLS alert, such as protocol_version", f"{len(answer)} bytes: {quoted(answer[:20])}")
 
 
 def _tls_works(relay: RelayUnderTest) -> None:

@@ -171,7 +171,7 @@ def test_damaged_texts_are_not_accepted(
         # In a stream, an unclosed text includes the messages after it; over WebSocket a message has its own bounds.
         if not is_no_message(text) or (transport == "tcp" and not is_closed(text)):
             reject()
-        exchange = sessions.next().ask_text(text, meant=str(changes), like=kind)
+        exchange = sessions.next().ask_text(text, meant=f"no JSON: {', '.join(map(str, changes))}", like=kind)
         try:
             judge.not_accepted(exchange, _NOT_ACCEPTED)
         except Broken as broken:

@@ -22,6 +22,7 @@ from cbspec_conformance.probe.session import ProbeSession, spell
 from cbspec_conformance.properties.explore import Explorer
 from cbspec_conformance.properties.strategies import CUTS, pieces
 from cbspec_conformance.record.exchange import Exchange
+from cbspec_conformance.record.quoting import quoted
 from cbspec_conformance.relay.requests import TYPES, UNKNOWN, all_answered, every_byte, ready, understood_in_pieces
 from cbspec_conformance.relay.upgrade import BEAT, accepted_upgrade, authenticated_websocket, frame, framer_of, upgrade
 from cbspec_conformance.runner.marks import requirement, requirements
@@ -203,6 +204,7 @@ def test_messages_of_every_length(relay: RelayUnderTest, size: int) -> None:
 def test_ping(relay: RelayUnderTest, payloads: list[bytes]) -> None:
     """Send a ping, or two in one TLS record, then a heartbeat; expect a pong with the last payload, and an answer."""
     session = authenticated_websocket(relay)
+    session.announce(" and ".join(f"a ping with {len(payload)} bytes" for payload in payloads))
     session.send_unanswered(b"".join(frame(Opcode.PING, payload) for payload in payloads))
     _await_pong(session, payloads[-1])
     judge.accepted(session.heartbeat())
@@ -212,6 +214,7 @@ def test_ping(relay: RelayUnderTest, payloads: list[bytes]) -> None:
 def test_ping_between_fragments(relay: RelayUnderTest) -> None:
     """Send a ping between two fragments of a heartbeat; expect an answer to both."""
     session = authenticated_websocket(relay)
+    session.announce("a fragment of a heartbeat, then a ping")
     session.send_unanswered(frame(Opcode.TEXT, BEAT[:8], fin=False))
     session.send_unanswered(frame(Opcode.PING, b"between"))
     _await_pong(session, b"between", inside_message=True)
@@ -281,13 +284,13 @@ def test_forbidden_frame_ends_the_connection(relay: RelayUnderTest, kind: str) -
 def _await_pong(session: ProbeSession, payload: bytes, *, inside_message: bool = False) -> None:
     """Await a pong; `inside_message`: a message is incomplete, so that no answer to it may come."""
     pongs, inbox = framer_of(session).pongs, session.channel.inbox
-    session.channel.wait_until(lambda: payload in pongs or (inside_message and bool(inbox)), session.timeout)
+    session.channel.wait_until(lambda: payload in pongs or (inside_message and bool(inbox)), session.timeout, "a pong")
     if inside_message and inbox:
         seen = judge.describe(inbox[0])
         raise Broken("no answer before a message's last fragment", seen, requirement="CB-WSK-003")
     session.unasked()
     if payload not in pongs:
-        seen = ", ".join(repr(pong[:20]) for pong in pongs) or "no pong"
+        seen = ", ".join(f"a pong with {quoted(pong[:20])}" for pong in pongs) or "no pong"
         raise Broken(f"a pong with the ping's {len(payload)} bytes", seen)
 
 
