@@ -38,6 +38,7 @@ _MOST_OBSERVED = 12  # observations that are listed
 _MOST_IDS = 4  # requirements that are named with a reason
 _MOST_REASONS = 8
 _MOST_LINES = 4  # of an exchange
+_MOST_TOLD = 220  # characters of what was expected and seen, unless more is requested
 _EXPECTED = 26  # characters of the column
 Write = Callable[..., None]
 
@@ -194,7 +195,7 @@ def _details(verdict: Verdict, exchanges: int, line: Write) -> None:
         if exchanges > 1:
             told += f" in {finding.case}"
         if number or exchanges > 1 or _is_cut(row.id, finding):
-            _wrapped(told, "  ", line, more="    ")
+            _wrapped(told if exchanges > 1 else shortened(told, _MOST_TOLD), "  ", line, more="    ")
         for text in _excerpt(finding.exchange, whole=exchanges > 1):
             line(shortened(f"  {text}", WIDTH))
     if (left := len(found) - exchanges) > 0:
@@ -246,8 +247,7 @@ def _reasons(run: RunResult, outcome: Outcome, title: str, line: Write) -> None:
 
 
 def _ids(ids: Sequence[str]) -> str:
-    left = len(ids) - _MOST_IDS
-    return ", ".join(ids) if left <= 1 else f"{', '.join(ids[:_MOST_IDS])} and {left} more"
+    return ", ".join(ids) if len(ids) <= _MOST_IDS else f"{ids[0]} and {len(ids) - 1} more"
 
 
 def _known(run: RunResult, line: Write) -> None:

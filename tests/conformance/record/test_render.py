@@ -8,16 +8,19 @@ from dataclasses import replace
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cbspec_conformance.record.excerpt import decisive, excerpt, in_order
+from cbspec_conformance.record.excerpt import ALIVE, decisive, excerpt, in_order
 from cbspec_conformance.record.exchange import Exchange
-from cbspec_conformance.record.render import render
-from cbspec_conformance.record.transcript import MOST, Direction, End, Ended, Message, Record, Transcript
+from cbspec_conformance.record.render import change_of, render
+from cbspec_conformance.record.transcript import MOST, Direction, End, Ended, Message, Record, Transcript, Waited
 from tests.conformance.build import (
     AUTH,
     HEARTBEAT,
     HEARTBEAT_RESPONSE,
+    HELLO,
+    HELLO_RESPONSE,
     TUNNEL,
     TUNNEL_RESPONSE,
+    error,
     left,
     opened,
     received,
@@ -44,10 +47,10 @@ def test_connection_is_shown_from_start_to_end() -> None:
         [],
     )
     assert shown.splitlines() == [
+        '> 0.000 #1 -> {"type": "heartbeat"}',
+        '> 0.100 #1 <- {"type": "heartbeat_response"}',
+        "> 1.500 #1 -- reset (Connection reset by peer)",
         "  0.000 #1 -- connected to 127.0.0.1:8080 (tcp, TLSv1.3)",
-        '  0.000 #1 -> {"type": "heartbeat"}',
-        '  0.100 #1 <- {"type": "heartbeat_response"}',
-        "  1.500 #1 -- reset (Connection reset by peer)",
     ]
 
 
@@ -55,18 +58,48 @@ def test_repr_has_no_secrets() -> None:
     assert "s3cret" not in repr(Exchange(None, secrets=("s3cret",)))
 
 
-def test_fault_and_intention_follow_a_message() -> None:
+def test_fault_and_intention_precede_a_message() -> None:
     meant = Message(0.0, 1, Direction.SENT, b"{", received(b"{").decoded, meant="cut off")
     first, second = render(transcript(meant, received(b"\x1b[31m\x07")), []).splitlines()
-    assert first == "  0.000 #1 -> {   [cut off]"
+    assert first == "> 0.000 #1 -> [cut off] {"
     assert second.isprintable()
     assert "[it is not JSON: " in second
 
 
+def test_decisive_lines_come_first_and_repetition_is_folded() -> None:
+    beats = [record for _ in range(40) for record in (sent(HEARTBEAT), left(), received(HEARTBEAT_RESPONSE))]
+    request, refusal = replace(sent(TUNNEL), meant="tunnel 41 of 40"), received(error())
+    records = [opened(), sent(HELLO), left(), received(HELLO_RESPONSE), *beats, request, left(), refusal]
+    shown = render(transcript(*records), [Exchange(request, (refusal,))]).splitlines()
+    assert shown[0].startswith("> 0.000 #1 -> [tunnel 41 of 40] {")
+    assert shown[1].startswith("> 0.100 #1 <- ")
+    assert shown[2] == "  before: #1 hello, heartbeat x40"
+    assert shown[-1] == "       … the last 2 lines 39 more times"
+    assert len(shown) == 9
+    assert change_of(transcript(*records), [Exchange(request, (refusal,))]) == "tunnel 41 of 40"
+
+
+def test_silence_shows_the_request_the_fences_and_the_waits() -> None:
+    request, wait = sent(TUNNEL), Waited(5.0, 1, 5.0, "the answer")
+    records = [opened(), opened(2), request, left(), sent(HEARTBEAT, 2), left(2), wait, fence(), left()]
+    shown = render(transcript(*records), [Exchange(request)]).splitlines()
+    marked = [line for line in shown if line.startswith(">")]
+    assert ["tunnel_info" in marked[0], "waited 5.0 s" in marked[1], "[fence]" in marked[2]] == [True] * 3
+    assert shown[3] == "  before: #2 heartbeat"
+
+
+def test_a_check_for_life_is_never_shown_as_the_exchange() -> None:
+    alive = replace(sent(HELLO, 3), meant=ALIVE)
+    shown = render(transcript(opened(2), sent(HEARTBEAT, 2), left(2), opened(3), alive, left(3)), [])
+    assert "#2" in shown
+    assert "#3" not in shown
+
+
 def test_long_exchanges_are_shortened_in_the_middle() -> None:
-    shown = render(transcript(*(sent({"n": n}) for n in range(100))), []).splitlines()
-    assert (len(shown), shown[3].endswith('{"n": 3}'), shown[-1].endswith('{"n": 99}')) == (25, True, True)
-    assert "76 lines left out" in shown[4]
+    shown = render(transcript(*(replace(sent({"n": n}), meant=f"{n}") for n in range(100))), [Exchange(None)])
+    lines = shown.splitlines()
+    assert (len(lines), lines[0].endswith('{"n": 99}'), lines[-1].endswith('{"n": 98}')) == (27, True, True)
+    assert "75 lines left out" in lines[6]
 
 
 TOKENS = st.one_of(

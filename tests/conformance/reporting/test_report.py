@@ -10,7 +10,7 @@ import pytest
 
 from cbspec.catalogue.requirements import REQUIREMENTS, Level
 from cbspec.profile.profile import Endpoint, Profile, TargetSettings
-from cbspec_conformance.judging.verdicts import Finding, Outcome, judge_run
+from cbspec_conformance.judging.verdicts import TIME_UP, Finding, Outcome, judge_run
 from cbspec_conformance.reporting.fingerprint import (
     UnusableFingerprint,
     compare,
@@ -19,7 +19,7 @@ from cbspec_conformance.reporting.fingerprint import (
     read_fingerprint,
     write_fingerprint,
 )
-from cbspec_conformance.reporting.report import RunResult, write_report
+from cbspec_conformance.reporting.report import WIDTH, RunResult, counts, write_report
 from cbspec_conformance.target.facts import Facts
 
 PROFILE = Profile(target=TargetSettings(address=Endpoint("127.0.0.1", 8080)))
@@ -53,7 +53,9 @@ FAILURE = Finding(
     "relay/message_types/test_1_hello.py::test_version",
     expected="a version that is a string",
     seen="version is a number",
-    exchange='  0.1 #1 -> {"type":"hello"}\n  0.2 #1 <- {"type":"hello_response"}',
+    exchange='> 0.100 #1 -> {"type":"hello"}\n> 0.200 #1 <- {"type":"hello_response"}\n  before: #2 heartbeat x40\n'
+    "  0.000 #1 -- connected to 127.0.0.1:8080",
+    change="version: 1",
 )
 
 
@@ -68,38 +70,72 @@ def test_a_green_run_counts_every_chapter() -> None:
     totals = ["all", str(len(levels) - observed), "·", "·", "·", "·", str(observed)]
     assert totals in [line.split() for line in text.splitlines()]
     assert f"{observed} behaviours observed" in text
+    assert counts(done).startswith(f"{len(levels) - observed} passed, 0 failed, 0 warned, 0 inconclusive, 0 not exerc")
 
 
-def test_a_failure_shows_demand_case_expectation_and_exchange() -> None:
+def test_a_failure_shows_a_line_then_the_demand_and_the_decisive_messages() -> None:
     done = run(*everything_passed(), FAILURE)
     text = written(done)
     assert not done.green
-    for part in (
-        REQUIREMENTS["CB-HEL-002"].demand,
-        FAILURE.case,
-        FAILURE.expected,
-        FAILURE.seen,
-        *FAILURE.exchange.splitlines(),
-    ):
-        assert part in text
+    assert text.splitlines()[2] == "CB-HEL-002 a version that is a string version is a number [version: 1]"
+    assert REQUIREMENTS["CB-HEL-002"].demand in " ".join(text.split())
+    assert '  > #1 <- {"type":"hello_response"}\n    before: #2 heartbeat x40' in text
+    assert "connected" not in text
+    assert FAILURE.case not in text
     assert "did not pass: CB-HEL-002" in text
-    assert text.index("Failed") < text.index("Requirements by chapter")
+    whole = written(replace(done, exchanges=2))
+    assert FAILURE.case in " ".join(whole.split())
+    assert "connected" in whole
+
+
+def test_seventeen_failures_take_120_lines_of_80_columns() -> None:
+    rows = [row for row in REQUIREMENTS.values() if row.level is Level.MUST and not row.untestable]
+    texts = {
+        "expected": "an error with code invalid_tunnel_info",
+        "seen": 'a tunnel_response with status "ok" (broken, too: missing, null, an object of some length, a number)',
+        "exchange": "\n".join(f"> 0.00{n} #1 -> {'x' * 200}" for n in range(2)) + "\n  before: #1 hello" + "\n  x" * 24,
+        "change": "local_port: missing",
+    }
+    findings = [Finding(row.id, Outcome.FAILED, f"case {n}", **texts) for row in rows[:17] for n in range(5)]
+    findings += [Finding(row.id, Outcome.INCONCLUSIVE, reason=f"because of {row.id}") for row in rows[17:50]]
+    lines = written(replace(run(*findings), command="cbspec verify x:1", seconds=1.0, plan="20 examples")).splitlines()
+    assert [line.split()[0] for line in lines[2:19]] == [row.id for row in rows[:17]]
+    assert all('error invalid_tunnel_info  tunnel_response "ok" [local_port: missing]' in line for line in lines[2:19])
+    assert max(map(len, lines)) <= WIDTH
+    assert len(lines) <= 110  # and ten lines of letters
+
+
+def test_a_broken_basic_takes_one_line() -> None:
+    reason = "hello is never served on this relay"
+    rows = [row for row in REQUIREMENTS.values() if not row.untestable]
+    lines = written(run(*[Finding(row.id, Outcome.INCONCLUSIVE, reason=reason) for row in rows])).splitlines()
+    assert f"  CB-HEL-001 and {len(rows) - 1} more: {reason}" in lines
+
+
+def test_a_remark_is_shown_whatever_the_verdict_is_and_the_time_is_divided() -> None:
+    cut = replace(FAILURE, outcome=Outcome.PASSED, reason="only 3 of 20 examples were tried")
+    for findings in ([cut], [cut, FAILURE]):
+        text = written(replace(run(*findings), seconds=10.0, waiting=7.5))
+        assert "CB-HEL-002: only 3 of 20 examples were tried" in text
+        assert "Time: 7.5 s waiting for the relay, 2.5 s in the suite itself." in text
+    stopped = written(run(Finding("CB-HEL-002", Outcome.NOT_EXERCISED, reason=TIME_UP)))
+    assert "The run was cut off by --max-time: 1 requirements are unfinished." in stopped
 
 
 def test_a_reason_is_given_once_and_names_all_its_requirements() -> None:
     reason = ("a word " * 60).strip()
     lines = written(run(*[Finding(f"CB-LIM-00{n}", Outcome.NOT_EXERCISED, reason=reason) for n in (1, 2, 3)]))
     assert f"CB-LIM-001, CB-LIM-002, CB-LIM-003: {reason}" in " ".join(lines.split())
-    assert max(map(len, lines.splitlines())) <= 130
+    assert max(map(len, lines.splitlines())) <= WIDTH
 
 
 def test_equal_failures_are_shown_once_and_the_number_is_limited() -> None:
-    assert written(run(*[FAILURE] * 5)).count("    seen ") == 1
-    kinds = [Finding("CB-HEL-002", Outcome.FAILED, f"case {n}", seen=f"kind {n}", expected="x") for n in range(9)]
-    text = written(run(*kinds))
-    assert "kind 2" in text
-    assert "kind 3" not in text
-    assert "and 6 more" in text
+    assert written(run(*[FAILURE] * 5)).count("#1 <- ") == 1
+    kinds = [Finding("CB-HEL-002", Outcome.FAILED, f"case {n}", seen=f"kind {n}", expected="x") for n in "abcdefghi"]
+    text = written(replace(run(*kinds), exchanges=3))
+    assert "kind c" in text
+    assert "kind d" not in text
+    assert "and 6 more ways: --exchanges 9" in text
 
 
 @pytest.mark.parametrize(
@@ -116,7 +152,7 @@ def test_a_finding_fails_the_run_by_its_level_and_the_options(
 ) -> None:
     done = run(*everything_passed(but=finding.requirement), finding, **switches)
     assert done.green is not bool(words)
-    assert words in written(done)
+    assert words in " ".join(written(done).split())
 
 
 def test_an_empty_run_or_an_error_of_the_kit_is_no_pass() -> None:
