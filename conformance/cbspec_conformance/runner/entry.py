@@ -31,6 +31,8 @@ def pytest_configure(config: pytest.Config) -> None:
         config.addinivalue_line("markers", line)
     config.addinivalue_line("filterwarnings", "default")
     config.option.tbstyle, config.option.reportchars = "no", "N"
+    if not config.option.collectonly and config.option.verbose == 0:
+        config.option.verbose = -1  # a letter a case on few lines: the report names the requirements
     options = read_options(config)
     briefing = getattr(config, "workerinput", {}).get("cbspec")
     profile = None if briefing else read_profile(options)

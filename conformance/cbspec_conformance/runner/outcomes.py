@@ -28,7 +28,7 @@ _KNOWN = "cbspec_known"  # marks a failure of the baseline
 _KIT_ERROR = "cbspec: error of the kit"
 _WAITING = "cbspec_waiting"
 _LETTERS = {Outcome.WARNED: "w", Outcome.INCONCLUSIVE: "?", Outcome.NOT_EXERCISED: "-", Outcome.OBSERVED: "o"}
-LEGEND: Final = "A letter a case: . passed, F failed, " + ", ".join(f"{each} {of}" for of, each in _LETTERS.items())
+LEGEND: Final = ". passed, F failed, " + ", ".join(f"{each} {of}" for of, each in _LETTERS.items())
 """The line that explains the letters of pytest's progress."""
 
 

@@ -206,7 +206,7 @@ class Suite:
         self._selected = [requirement_of(item) for item in session.items]
         reporter = self._config.pluginmanager.get_plugin("terminalreporter")
         if reporter is not None and not session.config.option.collectonly:
-            reporter.write_line(LEGEND)
+            reporter.write_line(LEGEND + (", k known" if self.options.baseline.entries else ""))
         gc.freeze()  # the present objects stay alive, so the garbage collector can skip them
 
     def pytest_sessionfinish(self, session: pytest.Session, exitstatus: int) -> None:

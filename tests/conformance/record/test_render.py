@@ -69,7 +69,7 @@ def test_fault_and_intention_precede_a_message() -> None:
 def test_decisive_lines_come_first_and_repetition_is_folded() -> None:
     beats = [record for _ in range(40) for record in (sent(HEARTBEAT), left(), received(HEARTBEAT_RESPONSE))]
     request, refusal = replace(sent(TUNNEL), meant="tunnel 41 of 40"), received(error())
-    records = [opened(), sent(HELLO), left(), received(HELLO_RESPONSE), *beats, request, left(), refusal]
+    records: list[Record] = [opened(), sent(HELLO), left(), received(HELLO_RESPONSE), *beats, request, left(), refusal]
     shown = render(transcript(*records), [Exchange(request, (refusal,))]).splitlines()
     assert shown[0].startswith("> 0.000 #1 -> [tunnel 41 of 40] {")
     assert shown[1].startswith("> 0.100 #1 <- ")
@@ -81,7 +81,7 @@ def test_decisive_lines_come_first_and_repetition_is_folded() -> None:
 
 def test_silence_shows_the_request_the_fences_and_the_waits() -> None:
     request, wait = sent(TUNNEL), Waited(5.0, 1, 5.0, "the answer")
-    records = [opened(), opened(2), request, left(), sent(HEARTBEAT, 2), left(2), wait, fence(), left()]
+    records: list[Record] = [opened(), opened(2), request, left(), sent(HEARTBEAT, 2), left(2), wait, fence(), left()]
     shown = render(transcript(*records), [Exchange(request)]).splitlines()
     marked = [line for line in shown if line.startswith(">")]
     assert ["tunnel_info" in marked[0], "waited 5.0 s" in marked[1], "[fence]" in marked[2]] == [True] * 3
