@@ -55,7 +55,7 @@ def blamed(record: Blamed, case: str, *, mistake: str = "", own: str = "", **sho
     case = record.case or case
     if not record.certain:
         return Finding(record.breach.requirement, Outcome.INCONCLUSIVE, case, record.reason)
-    return of_a_mistake(broken(record.breach, case, exchanges=record.exchanges, **shown), mistake, own)
+    return of_a_mistake(broken(record.breach, case, exchanges=record.exchanges, kinds=(), **shown), mistake, own)
 
 
 def own_finding(

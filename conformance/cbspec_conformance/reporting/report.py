@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from cbspec.catalogue.requirements import CHAPTERS, REVISION, SET
 from cbspec.exit_codes import ExitCode
 from cbspec.profile.profile import Profile
-from cbspec_conformance.judging.verdicts import UNFINISHED, TIME_UP, Finding, Outcome, Verdict, is_green, spoils
+from cbspec_conformance.judging.verdicts import TIME_UP, UNFINISHED, Finding, Outcome, Verdict, is_green, spoils
 from cbspec_conformance.record.quoting import shortened
 from cbspec_conformance.record.render import BEFORE
 from cbspec_conformance.reporting.baseline import Baseline

@@ -19,8 +19,8 @@ from cbspec_conformance.probe.tempo import Latency, Tempo, retry
 from cbspec_conformance.probe.wire import HandshakeFailure, open_wire
 from cbspec_conformance.record.conclusions import Breach, Silence
 from cbspec_conformance.record.exchange import Exchange
-from cbspec_conformance.target.capacity import limits, regained
 from cbspec_conformance.record.quoting import quoted
+from cbspec_conformance.target.capacity import limits, regained
 from cbspec_conformance.target.connector import CLOSED, NO_ANSWER, WebSocketRefused
 from cbspec_conformance.target.facts import ODD_LETTERS, Facts
 from cbspec_conformance.target.relay import RelayUnderTest

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import pytest
@@ -90,7 +91,7 @@ def test_a_failure_shows_a_line_then_the_demand_and_the_decisive_messages() -> N
 
 def test_seventeen_failures_take_120_lines_of_80_columns() -> None:
     rows = [row for row in REQUIREMENTS.values() if row.level is Level.MUST and not row.untestable]
-    texts = {
+    texts: dict[str, Any] = {
         "expected": "an error with code invalid_tunnel_info",
         "seen": 'a tunnel_response with status "ok" (broken, too: missing, null, an object of some length, a number)',
         "exchange": "\n".join(f"> 0.00{n} #1 -> {'x' * 200}" for n in range(2)) + "\n  before: #1 hello" + "\n  x" * 24,
