@@ -50,7 +50,7 @@ class FindingsLog:
     def begin_again(self) -> None:
         """Record that the case begins again, and forget what it found so far."""
         self.transcript.add(TriedAgain(self.transcript.now(), 0))
-        for found in (self.findings, self.remarks, self.observations, self._breaches, self._breached):
+        for found in (self.findings, self.remarks, self.observations, self._breached):
             found.clear()
 
     @property
