@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import json
+import math
+import random
 import ssl
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -29,8 +32,10 @@ class Keeper:
     """Keeps tunnels open.
 
     `fetch_token` returns a new token. In seconds: the interval of `heartbeat`, the time-out `patience` for an answer,
-    and the `pause` before the second attempt, which doubles with each further one. The keeper gives up after `attempts`
-    failures. `connections` counts the connections.
+    and the `pause` before the second attempt. It doubles with each further one, and up to half of it is left out at
+    random: otherwise many keepers would return at the same moment. The keeper gives up after `attempts` failures, which
+    are counted anew once the tunnels of a connection have been open for `settled` seconds. `connections` counts the
+    connections.
     """
 
     host: str
@@ -42,16 +47,18 @@ class Keeper:
     heartbeat: float = 30.0
     patience: float = 5.0
     pause: float = 0.5
+    settled: float = 60.0
     attempts: int = 5
     connections: int = 0
     beats: int = 0
     _token: str | None = None
+    _opened: float = math.inf
 
     async def keep(self, beats: int | None = None) -> None:
         """Keep the tunnels open until `beats` heartbeats were answered (None: forever). Raises Refused or GaveUp."""
         failures = 0
         while True:
-            before = self.beats
+            self._opened = math.inf
             try:
                 await self._connect(beats)
             except ssl.SSLCertVerificationError:
@@ -64,10 +71,10 @@ class Keeper:
                 reason = error
             else:
                 return
-            failures = 1 if self.beats > before else failures + 1
+            failures = 1 if time.monotonic() - self._opened >= self.settled else failures + 1
             if failures >= self.attempts:
                 raise GaveUp(f"{failures} attempts failed") from reason
-            await asyncio.sleep(self.pause * 2 ** (failures - 1))
+            await asyncio.sleep(self.pause * 2 ** (failures - 1) * random.uniform(0.5, 1))  # noqa: S311 - no secret
 
     async def _connect(self, beats: int | None) -> None:
         async with asyncio.timeout(self.patience):
@@ -84,6 +91,7 @@ class Keeper:
                 answer = await self._ask(reader, writer, "tunnel_response", **request)
                 if answer.get("tunnel_id") != tunnel:
                     raise ValueError("the answer is about another tunnel")
+            self._opened = time.monotonic()
             while beats is None or self.beats < beats:
                 await self._ask(reader, writer, "heartbeat_response", type="heartbeat")
                 self.beats += 1

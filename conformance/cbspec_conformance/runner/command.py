@@ -32,7 +32,8 @@ def run(args: argparse.Namespace) -> int:
 def _with_target(arguments: list[str]) -> list[str]:
     """Return the arguments with --target before the address among them."""
     for place, argument in enumerate(arguments):
-        free = place == 0 or not arguments[place - 1].startswith("-") or "=" in arguments[place - 1]
+        before = arguments[place - 1] if place else ""
+        free = not before.startswith("-") or "=" in before or before == "--shuffle"
         if free and _ADDRESS.fullmatch(argument):
             return ["--target", argument, *arguments[:place], *arguments[place + 1 :]]
     # A first argument that is no address is passed as the target too, so that the error message names it.

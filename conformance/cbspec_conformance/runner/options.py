@@ -31,6 +31,7 @@ class Options:
     fail_on_should: bool
     require_all: bool
     plan: EffortPlan
+    shuffle: int | None
     results: Path | None
     fingerprint: Path | None
     failures: Path | None
@@ -54,6 +55,8 @@ def add_options(parser: pytest.Parser) -> None:
     add("--effort", choices=tuple(EFFORTS), default=DEFAULT.name, help="amount of property testing (default: default)")
     add("--examples", type=_count, metavar="N", help="examples of each property (default: set by --effort)")
     add("--seed", type=_seed, default=0, metavar="N|random", help="random seed of the properties (default: 0)")
+    shuffled = "run the cases in a random order; the report shows the seed, which repeats it (default: a fixed order)"
+    add("--shuffle", type=_seed, nargs="?", const="random", metavar="SEED", help=shuffled)
     add("--failures", metavar="FOLDER", help="write each failure to a file in this folder, for cbspec replay")
     add("--exchanges", type=_count, default=1, metavar="N", help="exchanges to show for each requirement (default: 1)")
     add("--results", metavar="FILE", help="write the verdict on every requirement (JSON)")
@@ -79,6 +82,7 @@ def read_options(config: pytest.Config) -> Options:
         fail_on_should=config.getoption("--fail-on") == "should",
         require_all=config.getoption("--require-all"),
         plan=plan,
+        shuffle=_seed(shuffle) if isinstance(shuffle := config.getoption("--shuffle"), str) else shuffle,
         results=_writable("--results", config.getoption("--results")),
         fingerprint=_writable("--fingerprint", config.getoption("--fingerprint")),
         failures=_folder("--failures", config.getoption("--failures")),

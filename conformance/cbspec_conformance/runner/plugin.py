@@ -18,6 +18,7 @@ from collections.abc import Callable, Generator, Iterator
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
+from random import Random
 from types import FrameType
 from typing import Any
 
@@ -102,6 +103,7 @@ class Suite:
         self._findings: list[Finding] = []
         self._kit_errors: list[str] = []
         self._selected: list[str] = []
+        self._order: dict[str, int] = {}
         self._interrupted = False
         self._ends_early = False
         self._seconds = self._waiting = 0.0
@@ -114,7 +116,8 @@ class Suite:
         if briefing is not None:
             run = json.loads(briefing)
             self._judged, seconds = run["judged"], run["seconds"]
-            self.options = replace(options, plan=replace(options.plan, seed=run["seed"]))
+            plan = replace(options.plan, seed=run["seed"])
+            self.options = replace(options, plan=plan, shuffle=run["shuffle"])
             self.facts = msgspec.convert(run["facts"], Facts)
             self.locks = Locks.for_run(run["run"])
             judged_profile = from_mapping(tomllib.loads(run["profile"]), Path())
@@ -131,6 +134,7 @@ class Suite:
                 "profile": dump(self.shared.profile),
                 "facts": msgspec.to_builtins(self.facts),
                 "seed": self.options.plan.seed,
+                "shuffle": self.options.shuffle,
                 "judged": self._judged,
                 "run": self._run_name,
                 "seconds": None if self._deadline is None else self._deadline - time.monotonic(),
@@ -192,13 +196,20 @@ class Suite:
             self._writer.begin(self._result(), narrowed=self._is_narrowed())
             self._writer.add(case_line("preflight", "", target.transcript))
 
+    def pytest_itemcollected(self, item: pytest.Item) -> None:
+        """Record the fixed order of the cases: that of files and lines."""
+        self._order.setdefault(item.nodeid, len(self._order))
+
     @pytest.hookimpl(trylast=True)
     def pytest_collection_modifyitems(self, config: pytest.Config, items: list[pytest.Item]) -> None:
-        """Apply --only, and move the cases marked `first`, `last` and `final`."""
+        """Apply --only and --shuffle, and move the cases marked `first`, `last` and `final`."""
         if self.options.only:
             dropped = [item for item in items if requirement_of(item) not in self.options.only]
             items[:] = [item for item in items if requirement_of(item) in self.options.only]
             config.hook.pytest_deselected(items=dropped)
+        items.sort(key=lambda item: self._order.get(item.nodeid, 0))  # whatever other plugins did
+        if self.options.shuffle is not None:
+            Random(self.options.shuffle).shuffle(items)  # noqa: S311 - no secret
         items.sort(key=_turn)
 
     def pytest_collection_finish(self, session: pytest.Session) -> None:
@@ -248,7 +259,7 @@ class Suite:
             self.options.require_all,
             self._kit_errors,
             self._interrupted,
-            str(self.options.plan),
+            self._plan,
             baseline,
             () if self._is_narrowed() else baseline.stale(verdicts),
             self.options.exchanges,
@@ -256,6 +267,13 @@ class Suite:
             self._seconds,
             self._waiting,
         )
+
+    @property
+    def _plan(self) -> str:
+        """The effort of the properties, and the seed of a shuffled run."""
+        seed = self.options.shuffle
+        order = f"; cases shuffled by --shuffle={seed}" if seed is not None else ""
+        return f"{self.options.plan}{order}"
 
     def _is_narrowed(self) -> bool:
         """Whether a selector may have dropped some cases of a requirement, so that its pass proves less."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ssl
+from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -106,7 +107,10 @@ class Connector:
                 self._signs.trouble = error
             raise
         self.certificate = wire.tls.ssl_object.getpeercert(binary_form=True) or b""
-        framer = self._websocket(wire, endpoint) if transport == "websocket" else StreamFramer(max_message=LARGEST)
+        with ExitStack() as stack:
+            stack.callback(wire.close)
+            framer = self._websocket(wire, endpoint) if transport == "websocket" else StreamFramer(max_message=LARGEST)
+            stack.pop_all()  # without a failure or an interruption
         return Channel(wire, framer, self._transcript)
 
     def _websocket(self, wire: Wire, endpoint: Endpoint) -> WebSocketFramer:
@@ -119,7 +123,6 @@ class Connector:
         if not framer.opened:
             silent = framer.failure is None and not wire.ended
             self._signs.silent |= silent
-            wire.close()
             raise WebSocketRefused(str(framer.failure or (NO_ANSWER if silent else CLOSED)), framer.status)
         return framer
 

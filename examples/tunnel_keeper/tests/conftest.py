@@ -17,7 +17,7 @@ def keeper_of() -> Make:
     """Return a function that makes a keeper for a relay, with short intervals."""
 
     def make(relay: LocalRelay, **known: object) -> Keeper:
-        quick = {"heartbeat": 0.01, "patience": 5.0, "pause": 0.01, "fetch_token": relay.token, **known}
+        quick = {"heartbeat": 0.01, "patience": 5.0, "pause": 0.01, "settled": 0.0, "fetch_token": relay.token, **known}
         return Keeper(relay.host, relay.port, relay.ssl_context(), **quick)
 
     return make

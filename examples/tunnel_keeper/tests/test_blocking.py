@@ -54,6 +54,27 @@ def test_it_gives_up_after_some_attempts(relay, keeper_of):
     assert len(relay.transcript.requests("hello")) == 3
 
 
+@pytest.mark.parametrize(("settled", "connections"), [(60.0, 3), (0.0, 6)])
+def test_only_a_connection_that_has_stayed_up_resets_the_attempts(relay, keeper_of, settled, connections):
+    keeper = keeper_of(relay, attempts=3, settled=settled)
+    with relay.fault("close-without-notify", when={"message": "heartbeat", "times": connections}):
+        if settled:
+            with pytest.raises(GaveUp):
+                asyncio.run(keeper.keep(beats=1))
+        else:
+            asyncio.run(keeper.keep(beats=1))
+    assert keeper.connections == connections + (not settled)
+
+
+def test_the_pauses_grow_and_differ(relay, keeper_of, monkeypatch):
+    pauses = []
+    monkeypatch.setattr("random.uniform", lambda low, high: pauses.append((low, high)) or low)
+    relay.drain()
+    with pytest.raises(GaveUp):
+        asyncio.run(keeper_of(relay, attempts=4).keep(beats=1))
+    assert pauses == [(0.5, 1)] * 3
+
+
 @pytest.mark.relay("half-dead-connection")
 def test_it_leaves_a_silent_connection(relay, keeper_of):
     keeper = keeper_of(relay, patience=0.5)  # the relay is silent after one heartbeat on each connection
