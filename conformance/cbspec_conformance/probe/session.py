@@ -56,6 +56,7 @@ class Surroundings:
 
     `tempo` are the time-outs; `pacer` keeps below declared rates; `observe` checks an exchange and numbers it; `alive`
     says whether a new connection is answered; `secrets` may appear in no error text, except the client's own tenant.
+    `limited_always` says whether a request always draws rate_limit_exceeded.
     """
 
     tempo: Tempo
@@ -63,6 +64,7 @@ class Surroundings:
     observe: Callable[[Exchange], Exchange]
     alive: Callable[[], bool]
     secrets: tuple[str, ...] = ()
+    limited_always: Callable[..., bool] = lambda exchange, authenticated: False
 
 
 class ProbeSession:
@@ -172,6 +174,11 @@ class ProbeSession:
         check_own(request, text, "")
         data = frames(cut(text)) if fragments else cut(self.encode(text))
         return self.exchange(self._note(text, "in pieces", _IN_PIECES), *data)
+
+    def repeat(self, message: Message) -> Exchange:
+        """Send the text of a message again, and return the exchange."""
+        again = self.channel.record_sent(message.text, message.decoded, message.meant)
+        return self.exchange(again, self.encode(message.text))
 
     def hello(self, **changes: object) -> Exchange:
         """Send a hello with all five features."""
@@ -337,6 +344,8 @@ class ProbeSession:
         if not limited or self._expects_rate_limit:
             return False
         malformed = exchange.request is not None and bool(exchange.request.decoded.fault)
+        if self._surroundings.limited_always(exchange, authenticated=self.authenticated):
+            return False
         beats = malformed and self.authenticated and self._fence == "heartbeat" and not self.ended
         return not beats or not any(is_success(answer) for answer in self.heartbeat().answers)
 

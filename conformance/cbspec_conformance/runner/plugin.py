@@ -362,6 +362,7 @@ class Suite:
     def _try(self, relay: RelayUnderTest, case: Callable[[], object]) -> None:
         tempo = self.shared.tempo
         for pause in (*tempo.rate_pauses, None):
+            relay.last_try = pause is None
             try:
                 case()
             except RateLimited as limited:

@@ -19,7 +19,7 @@ from cbspec.profile.profile import Condition, Endpoint, Profile, Tenant
 from cbspec.tokens.forgery import MISSING
 from cbspec_conformance.failures.recipes import RUN, Recipes
 from cbspec_conformance.judging import judge
-from cbspec_conformance.judging.errors import Broken, Inconclusive, NoRoom, NotExercised
+from cbspec_conformance.judging.errors import Broken, Inconclusive, NoRoom, NotExercised, RateLimited
 from cbspec_conformance.probe.pace import Pacer
 from cbspec_conformance.probe.session import HELLO, ProbeSession, Surroundings
 from cbspec_conformance.probe.tcp import Unreachable, tcp_connect
@@ -61,7 +61,9 @@ For the limits of tenants, `target.capacity` finds the requirement.
 class SharedParts:
     """The objects that the cases of one process share.
 
-    `rates_used` are the accounts whose rate a case of this process has used. Arguments: `latency` is that of the
+    `rates_used` are the accounts whose rate a case of this process has used, `rates_exceeded` those whose rate it has
+    exceeded, and `rated_kind` is a type of requests that count. `limited_always` are descriptions of invalid requests
+    that the relay always answers with its rate limit. Arguments: `latency` is that of the
     preflight; `processes` is the number of processes that share the relay, with `locks` between them.
     """
 
@@ -82,6 +84,9 @@ class SharedParts:
         self.tempo = Tempo.of(profile.target, latency or Latency())
         self.clock = clock
         self.rates_used: set[str] = set()
+        self.rates_exceeded: set[str] = set()
+        self.rated_kind = "heartbeat"
+        self.limited_always: set[str] = set()
         self._begun = clock.monotonic()
 
     @property
@@ -113,6 +118,7 @@ class RelayUnderTest:
         self.connector = Connector(profile, self.transcript, self.signs)
         self.tokens = TokenSource(profile, shared.issuer, recipes, lambda: self.connector.certificate)
         self.log = FindingsLog(self.transcript, case, str(profile.target.address or ""), recipes, requirement)
+        self.last_try = False
         self._secrets = secrets_of(profile)
 
     def learn(self, facts: Facts) -> None:
@@ -167,7 +173,7 @@ class RelayUnderTest:
             narrow=narrow,
         )
         observe, alive = (self.log.observe, self.alive) if judged else (lambda exchange: exchange, lambda: False)
-        surroundings = Surroundings(self.tempo, self.pace, observe, alive, self._secrets)
+        surroundings = Surroundings(self.tempo, self.pace, observe, alive, self._secrets, self.limited_always)
         session = ProbeSession(channel, surroundings, self.facts.fence)
         self.room.add(session)
         return session
@@ -356,6 +362,30 @@ class RelayUnderTest:
             answered, silent = False, isinstance(error, WebSocketRefused) and error.reason == NO_ANSWER
         self.signs.silent |= silent
         return answered
+
+    def limited_always(self, exchange: Exchange, *, authenticated: bool) -> bool:
+        """Whether the relay answers an invalid request with its rate limit whenever it answers valid ones.
+
+        Tried at the end of a case: before that, it may be tried again after a pause. The number of valid requests
+        between two invalid ones varies, so that no rate refuses just the invalid ones by chance.
+        """
+        request = exchange.request
+        if request is None or not request.meant or request.type == "auth":  # there may be a limit of failed auths
+            return False
+        if request.meant in self.shared.limited_always or not self.last_try:
+            return request.meant in self.shared.limited_always
+        tenant = self.profile.tenant(exchange.tenant)
+        with contextlib.suppress(Broken, Inconclusive, NotExercised, RateLimited, Unreachable, HandshakeFailure):
+            for count in (1, 2, 3):
+                for _ in range(count):
+                    with contextlib.closing(self.authenticated(tenant)) as valid:
+                        self.open_tunnel(valid)
+                with contextlib.closing(self.authenticated(tenant) if authenticated else self.greeted()) as session:
+                    session.expect_rate_limit()
+                    if judge.error_code(session.repeat(request)) != "rate_limit_exceeded":
+                        return False
+            self.shared.limited_always.add(request.meant)
+        return request.meant in self.shared.limited_always
 
     def paused(self) -> bool:
         """Whether the relay may have paused as a whole: a new connection was silent or slow, or an answer came late."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import time
+from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
 
@@ -22,8 +23,10 @@ pytestmark = [alone, last]
 _CODE = "rate_limit_exceeded"
 _MOST_CONNECTIONS = 32
 _BATCH = 20
+_IDLE = 2  # how much longer to idle than any way of counting remembers requests
 _MARGIN = 3  # how far above the declared rate "well above" is: a relay may count in windows or in token buckets
-_TOGETHER = "an answer to each of many heartbeats"
+_KINDS = ("heartbeat", "tunnel_info")  # the specification doesn't say which requests count
+_TOGETHER = "an answer to each of many requests"
 
 
 @requirement("CB-RAT-002")
@@ -32,7 +35,7 @@ def test_well_below_the_rate(relay: RelayUnderTest) -> None:
 
     The heartbeats sent at once are at most a quarter of a second's allowance, so that no way of counting refuses any.
     """
-    rated = _rated(relay, 0)
+    rated = _rated(relay, None)
     session = rated.fresh()
     rated.burst(session)
     # Enough to empty the bucket of a relay with a much lower limit, but at most ten seconds.
@@ -41,20 +44,40 @@ def test_well_below_the_rate(relay: RelayUnderTest) -> None:
         time.sleep(2 / rated.rate.per_second)
         exchange = session.heartbeat()
         if judge.error_code(exchange) == _CODE:
+            rated.unless_exceeded_before()
             raise Broken("service well below the declared rate", "rate_limit_exceeded at half of it", exchange)
+
+
+@requirement("CB-RAT-002")
+def test_after_idling(relay: RelayUnderTest) -> None:
+    """Use half the declared burst, send nothing for some seconds, then half the burst again: all are served."""
+    rated = _rated(relay, None)
+    session = rated.fresh()
+    for _ in range(2):
+        rated.burst(session)
+        time.sleep(_IDLE * rated.pause)
+
+
+@requirement("CB-RAT-001")
+def test_well_above_the_rate_after_idling(relay: RelayUnderTest) -> None:
+    """Send nothing for some seconds, then requests at full speed: what was not used adds up to one burst only."""
+    rated = _rated(relay, 0)
+    session = rated.fresh()
+    time.sleep(_IDLE * rated.pause)
+    rated.exceed(session)
 
 
 @requirement("CB-RAT-001")
 def test_well_above_the_rate(relay: RelayUnderTest) -> None:
-    """Send heartbeats at full speed, three times as many as burst and rate allow in a second."""
-    rated = _rated(relay, 1)
+    """Send heartbeats, then tunnel_infos at full speed, three times as many as burst and rate allow in a second."""
+    rated = _rated(relay, 0)
     rated.exceed(rated.fresh())
 
 
 @requirement("CB-RAT-001")
 def test_connections_of_a_tenant_add_up(relay: RelayUnderTest) -> None:
     """If the rate is the tenant's, exceed it with several connections of several subjects together."""
-    rated = _rated(relay, 0)
+    rated = _rated(relay, 1)
     tenant, rate = rated.tenant, rated.rate
     if rate.scope != "tenant":
         raise NotExercised('give tenants.rate.scope = "tenant"')
@@ -63,38 +86,40 @@ def test_connections_of_a_tenant_add_up(relay: RelayUnderTest) -> None:
     limits = [limit for limit in (tenant.connection_limit, relay.profile.relay.connection_limit) if limit is not None]
     if count > min([_MOST_CONNECTIONS, *limits]):
         raise NotExercised(f"it takes {count} connections of {tenant.id} to exceed its rate without a burst on any")
-    relay.shared.rates_used.add(tenant.id)
+    rated.uses(exceeded=True)
     sessions = [relay.authenticated(tenant, subject=f"cbspec-{number}") for number in range(count)]
-    began = time.monotonic()
-    for session in sessions:
-        session.expect_rate_limit()
-        first = _send(session, each)
-    answers: list[Message] = []
-    for session in sessions:
-        answers += rated.answers(session, each)
-        if session.ended or _refused(answers):
-            return  # the case of one connection judges an end without the code
-        if len(answers) % each:
-            raise Inconclusive("heartbeats that arrive together aren't all answered (see CB-MSG-010)")
-    rated.check_legible(first, answers)
-    speed = rated.well_above(len(answers), began)
-    seen = f"{len(answers)} heartbeats of {count} connections answered at {speed:.0f}/s, none refused"
-    raise Broken(f"rate_limit_exceeded well above {rate.per_second:g}/s for the tenant", seen)
+    seen = []
+    for kind in _KINDS:
+        began = time.monotonic()
+        for session in sessions:
+            session.expect_rate_limit()
+            first = rated.send(session, each, kind)
+        answers: list[Message] = []
+        for session in sessions:
+            answers += rated.answers(session, each)
+            if session.ended or _refused(answers):
+                return  # the case of one connection judges an end without the code
+            if len(answers) % each:
+                raise Inconclusive("requests that arrive together aren't all answered (see CB-MSG-010)")
+        rated.check_legible(first, answers)
+        speed = rated.well_above(len(answers), began)
+        seen.append(f"{_counted(answers)} to {len(answers)} {kind}s of {count} connections at {speed:.0f}/s")
+    raise Broken(f"rate_limit_exceeded well above {rate.per_second:g}/s for the tenant", "; ".join(seen))
 
 
 @requirement("CB-RAT-003")
 def test_recovers(relay: RelayUnderTest) -> None:
-    """Exceed the rate, wait until a token bucket is full again, then send a heartbeat."""
+    """Exceed the rate, wait until a token bucket is full again, then send a request."""
     rated = _rated(relay, 2)
     session = rated.exceeded(rated.fresh())
     for share in (16, 5):
         time.sleep(rated.pause / share)
         session.unasked()  # the relay may have closed the connection after the error
-        if not session.ended and judge.served(session.heartbeat()):
+        if not session.ended and judge.served(rated.ask(session)):
             return
     time.sleep(rated.pause)
     session = rated.fresh() if session.ended else session
-    judge.accepted(session.heartbeat(), _CODE)
+    judge.accepted(rated.ask(session), _CODE)
 
 
 @requirement("CB-RAT-004")
@@ -111,7 +136,7 @@ def test_limit_is_the_tenants_own(relay: RelayUnderTest) -> None:
 @requirement("CB-RAT-004")
 def test_tenants_with_a_rate_have_one_each(relay: RelayUnderTest) -> None:
     """One tenant exceeds its rate; another tenant with a rate sends half its burst at once: all are served."""
-    rated, others = _rated(relay, 4, own=True), _rated(relay, 5, own=True)
+    rated, others = _rated(relay, 4, own=True), _rated(relay, None, own=True)
     if rated.tenant.id == others.tenant.id or not others.few:
         raise NotExercised("give tenants.rate for two tenants, with a burst of two or more")
     others_session = others.fresh()
@@ -152,20 +177,22 @@ def exceed_again(relay: RelayUnderTest) -> ProbeSession:
     return rated.exceed(_unpaced(relay.authenticated(rated.tenant)))
 
 
-def _rated(relay: RelayUnderTest, number: int, *, again: bool = False, own: bool = False) -> _Rated:
+def _rated(relay: RelayUnderTest, number: int | None, *, again: bool = False, own: bool = False) -> _Rated:
     """Return the tenant with a rate for the case of this number: a different one, if the profile has several.
 
+    No case exceeds the rate of the tenant without a number (None), if there are several: recovery is only a SHOULD.
     They are independent only if the rate is the tenant's own (`own`: it must be): another scope may count them
     together. A case that may find the rate in use gets it `again`, and the use is recorded.
     """
     tenants = [(tenant, tenant.rate) for tenant in relay.profile.tenants_with("rate") if tenant.rate is not None]
     if not tenants:
         raise NotExercised("give tenants.rate (for a tenant of its own)")
-    rated = _Rated(relay, *tenants[number % len(tenants)])
+    place = 0 if number is None or len(tenants) == 1 else 1 + number % (len(tenants) - 1)
+    rated = _Rated(relay, *tenants[place])
     if own and not rated.account:
         raise NotExercised('give tenants.rate.scope = "tenant" or "subject"')
     if again:
-        relay.shared.rates_used.add(rated.account)
+        rated.uses(exceeded=True)
     return rated
 
 
@@ -175,11 +202,10 @@ def _unpaced(session: ProbeSession) -> ProbeSession:
     return session
 
 
-def _send(session: ProbeSession, count: int) -> Message:
-    """Send heartbeats at once and return the first."""
-    noted = [session.note({"type": "heartbeat"}) for _ in range(count)]
-    session.send_unanswered(b"".join(data for _, data in noted), messages=count)
-    return noted[0][0]
+def _counted(answers: Iterable[Message]) -> str:
+    """Return how many answers of each kind there are."""
+    counts = Counter(map(judge.describe, answers))
+    return ", ".join(f"{number} x {kind}" for kind, number in counts.items()) or "no answers"
 
 
 def _refused(answers: Iterable[Message]) -> list[Message]:
@@ -214,17 +240,46 @@ class _Rated:
         """The seconds after which any bucket or window is unused again, at least one."""
         return min(max(self.rate.burst / self.rate.per_second, 1.0) * 1.2, 30.0)
 
+    def uses(self, *, exceeded: bool = False) -> None:
+        """Record that the rate is in use, or is exceeded."""
+        self.relay.shared.rates_used.add(self.account)
+        if exceeded:
+            self.relay.shared.rates_exceeded.add(self.account)
+
+    def unless_exceeded_before(self) -> None:
+        """Raise Inconclusive if another case exceeded this rate: a relay need not forgive it (see CB-RAT-003)."""
+        shared = self.relay.shared
+        alone = len(self.relay.profile.tenants_with("rate")) == 1
+        if self.account in shared.rates_exceeded or (alone and shared.processes > 1):
+            raise Inconclusive("another case exceeded the same rate before: give tenants.rate for a second tenant")
+
+    def send(self, session: ProbeSession, count: int, kind: str = "") -> Message:
+        """Send requests of a kind at once ("": of the kind that counts) and return the first.
+
+        All tunnel_infos have one tunnel_id, so that they use little room.
+        """
+        kind = kind or self.relay.shared.rated_kind
+        request = self.relay.tunnel_info(self.tenant.id) if kind == "tunnel_info" else {"type": kind}
+        noted = [session.note(request) for _ in range(count)]
+        session.send_unanswered(b"".join(data for _, data in noted), messages=count)
+        return noted[0][0]
+
+    def ask(self, session: ProbeSession) -> Exchange:
+        """Send one request of the kind that counts."""
+        counts = self.relay.shared.rated_kind
+        return session.ask(self.relay.tunnel_info(self.tenant.id) if counts == "tunnel_info" else {"type": counts})
+
     def fresh(self) -> ProbeSession:
         """Return a session of the tenant when nothing of its rate is used up."""
         shared = self.relay.shared
         # Another case may have used a rate that is not a tenant's; another process, or an earlier run, any rate.
         used = self.account in shared.rates_used or not self.account or shared.processes > 1
         time.sleep(max(0.0, self.pause - (0.0 if used else shared.age)))
-        shared.rates_used.add(self.account)
+        self.uses()
         return _unpaced(self.relay.authenticated(self.tenant))
 
     def answers(self, session: ProbeSession, count: int) -> tuple[Message, ...]:
-        """Return the answers to `count` heartbeats. The time-out is shorter if some had no answer before."""
+        """Return the answers to `count` requests. The time-out is shorter if some had no answer before."""
         answers = session.answers(count, self.relay.tempo.timeout(_TOGETHER))
         if len(answers) < count and not session.ended:
             self.relay.tempo.waited_for_nothing(_TOGETHER)
@@ -233,7 +288,7 @@ class _Rated:
     def check_legible(self, request: Message, answers: Iterable[Message]) -> None:
         """Check that answers can be judged; the invariants blame the requirements that they break otherwise."""
         for answer in answers:
-            if answer.type != "heartbeat_response":
+            if not judge.is_success(answer):
                 self.relay.log.observe(Exchange(request, (answer,)))
             judge.legible(answer)
 
@@ -241,9 +296,10 @@ class _Rated:
         """Check that none of few heartbeats at once is refused for the rate."""
         if not self.few:
             return
-        first = _send(session, self.few)
+        first = self.send(session, self.few, "heartbeat")
         answers = self.answers(session, self.few)
         if refused := _refused(answers):
+            self.unless_exceeded_before()
             seen = f"rate_limit_exceeded to heartbeat {answers.index(refused[0]) + 1} of {self.few} at once"
             raise Broken(f"{self.few} requests at once within the declared burst", seen, Exchange(first, answers))
         self.check_legible(first, answers)
@@ -253,7 +309,7 @@ class _Rated:
         few = max(3, min(int(self.rate.burst) // 4, 10))
         for _ in range(3):
             flooding = self.exceeded(flooding)
-            _send(other, few)
+            self.send(other, few)
             if _refused(self.answers(other, few)):
                 return True
             if other.ended:
@@ -268,31 +324,38 @@ class _Rated:
             return self.exceed(session)
 
     def exceed(self, session: ProbeSession) -> ProbeSession:
-        """Send heartbeats in batches until one is refused; return its session. Raises Broken if none is refused."""
+        """Send requests in batches until one is refused; return its session. Raises Broken if none is refused.
+
+        Those of the kind that counts come first, or heartbeats as long as no kind is known to count.
+        """
         relay, rate = self.relay, self.rate
         relay.pace.needs(rate.per_second * _MARGIN)
+        self.uses(exceeded=True)
         # A slow relay gets larger batches; otherwise the suite would never exceed the rate.
         batch = min(max(_BATCH, int(_MARGIN * rate.per_second * relay.facts.latency.fastest)), self.too_many)
-        sent = answered = 0
-        began = time.monotonic()
-        while sent < self.too_many:
-            first = _send(session, batch)
-            sent += batch
-            answers = self.answers(session, batch)
-            answered += len(answers)
-            if refused := _refused(answers):
-                relay.log.observe(Exchange(first, tuple(refused[:1])))
-                return session
-            self.check_legible(first, answers)
-            if session.ended:
-                return self._exceed_one_by_one(f"the connection ended after {answered} answers")
-            if len(answers) < batch:
-                if not relay.alive():
-                    raise Inconclusive("the relay stopped answering")
-                return self._exceed_one_by_one(f"silence after {answered} answers")
-        speed = self.well_above(sent, began)
-        seen = f"{answered} of {sent} heartbeats answered at {speed:.0f}/s, none refused"
-        raise Broken(f"rate_limit_exceeded well above {rate.per_second:g}/s with a burst of {rate.burst}", seen)
+        seen: list[str] = []
+        for kind in sorted(_KINDS, key=lambda kind: kind != relay.shared.rated_kind):
+            found: list[Message] = []
+            began = time.monotonic()
+            while len(found) < self.too_many:
+                first = self.send(session, batch, kind)
+                answers = self.answers(session, batch)
+                found += answers
+                if refused := _refused(answers):
+                    relay.log.observe(Exchange(first, tuple(refused[:1])))
+                    relay.shared.rated_kind = kind
+                    return session
+                self.check_legible(first, answers)
+                if session.ended:
+                    return self._exceed_one_by_one(f"the connection ended after {len(found)} answers")
+                if len(answers) < batch:
+                    if not relay.alive():
+                        raise Inconclusive("the relay stopped answering")
+                    return self._exceed_one_by_one(f"silence after {len(found)} answers")
+            speed = self.well_above(len(found), began)
+            seen.append(f"{_counted(found)} to {len(found)} {kind}s at {speed:.0f}/s")
+        wanted = f"rate_limit_exceeded well above {rate.per_second:g}/s with a burst of {rate.burst}"
+        raise Broken(wanted, "; ".join(seen))
 
     def _exceed_one_by_one(self, before: str) -> ProbeSession:
         """Exceed the rate on a new connection, awaiting each answer. Raises Broken if none is refused.
