@@ -23,7 +23,7 @@ MEANINGS: Final[Mapping[ExitCode, str]] = {
     ExitCode.SUCCESS: "the command did its work, and the judged relay, file or replay passed",
     ExitCode.NOT_CONFORMING: "it did not pass: a requirement failed or is inconclusive, fingerprints differ",
     ExitCode.NOTHING_TO_JUDGE: "no relay answers, its certificate is not trusted, no case was selected or exercised",
-    ExitCode.WRONG_USE: "an unknown option, command or id, an unusable file or profile",
+    ExitCode.WRONG_USE: "an unknown option, command or id, an unusable file, profile or OpenSSL configuration",
     ExitCode.KIT_ERROR: "an error of the kit itself; please report it",
     ExitCode.INTERRUPTED: "interrupted by Ctrl-C or SIGTERM; a report shows the results so far",
     ExitCode.PIPE_CLOSED: "the reader of the output closed the pipe",

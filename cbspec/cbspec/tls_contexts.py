@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import ssl
 import warnings
 from enum import StrEnum
@@ -13,6 +14,21 @@ class Trust(StrEnum):
 
     SYSTEM = "system"
     ANY = "any"
+
+
+def why_no_tls_1_3() -> str:
+    """Return "" if the local OpenSSL can use TLS 1.3, else the reason and the remedy in one sentence."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    highest = context.maximum_version
+    lower = highest is not ssl.TLSVersion.MAXIMUM_SUPPORTED and highest < ssl.TLSVersion.TLSv1_3
+    suites = any(cipher["protocol"] == "TLSv1.3" for cipher in context.get_ciphers())
+    if ssl.HAS_TLSv1_3 and suites and not lower and not context.options & ssl.OP_NO_TLSv1_3:
+        return ""
+    file = os.environ.get("OPENSSL_CONF") or "openssl.cnf"
+    return (
+        f"this machine's OpenSSL configuration ({file}) forbids TLS 1.3, which every connection must use: remove "
+        "MaxProtocol, Protocol or Ciphersuites from it, or set OPENSSL_CONF to another file"
+    )
 
 
 def server_context(chain: Path, key: Path | None = None) -> ssl.SSLContext:

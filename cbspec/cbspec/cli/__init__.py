@@ -20,6 +20,7 @@ from cbspec.errors import CommandError
 from cbspec.exit_codes import ExitCode
 from cbspec.profile.identity import IdentityError
 from cbspec.profile.profile import ProfileError
+from cbspec.tls_contexts import why_no_tls_1_3
 
 COMMANDS: Final = {
     "simulate": ("cbspec_simulator.app.command", "run the simulator: a conforming relay, or one with named defects"),
@@ -45,6 +46,9 @@ EXTRAS: Final = {
     "load": ("load", ("locust", *_VERIFY)),
 }
 """The sub-commands that need more than `pip install cbspec`: the extra, and the modules that it installs."""
+
+CONNECTING: Final = ("simulate", "connect", "verify", "load", "replay")
+"""The sub-commands that make or accept TLS connections."""
 
 AFTER_DASHES: Final = "-- OPTION"
 """The metavar of a sub-command's argument that takes everything after --, for another program."""
@@ -119,6 +123,8 @@ def _run(argv: Sequence[str] | None) -> int:
     if args.command is None:
         parser.print_help(sys.stderr)
         return ExitCode.WRONG_USE
+    if args.command in CONNECTING and (reason := why_no_tls_1_3()):
+        raise CommandError(reason)
     code: int = args.run(args)
     return code
 

@@ -18,9 +18,9 @@ from cbspec_conformance.probe.tls_keys import (
     APPLICATION_DATA,
     GROUPS,
     SUITES,
+    CipherSuite,
     PrivateKey,
     Protection,
-    Suite,
     key_share,
     private_key,
     shared_secret,
@@ -177,7 +177,7 @@ class TlsClient:
             self._messages += ours
         return ours + self._finished_message(suite)
 
-    def _finished_message(self, suite: Suite) -> bytes:
+    def _finished_message(self, suite: CipherSuite) -> bytes:
         key = suite.expand(self._client_secret, "finished")
         data = suite.mac(key, suite.digest(self._messages))
         message = bytes([_FINISHED]) + len(data).to_bytes(3, "big") + data

@@ -20,7 +20,7 @@ Aead = AESGCM | AESCCM | ChaCha20Poly1305
 
 
 @dataclass(frozen=True, slots=True)
-class Suite:
+class CipherSuite:
     """A cipher suite: its hash, its cipher and the bytes of a key."""
 
     hash: str
@@ -55,18 +55,18 @@ class Suite:
         return self.mac(self.derive(secret, "derived"), added)
 
 
-SUITES: Final[Mapping[int, Suite]] = {
-    0x1301: Suite("sha256", AESGCM, 16),
-    0x1302: Suite("sha384", AESGCM, 32),
-    0x1303: Suite("sha256", ChaCha20Poly1305, 32),
-    0x1304: Suite("sha256", AESCCM, 16),
+SUITES: Final[Mapping[int, CipherSuite]] = {
+    0x1301: CipherSuite("sha256", AESGCM, 16),
+    0x1302: CipherSuite("sha384", AESGCM, 32),
+    0x1303: CipherSuite("sha256", ChaCha20Poly1305, 32),
+    0x1304: CipherSuite("sha256", AESCCM, 16),
 }
 
 
 class Protection:
     """Encrypts or decrypts the records of one direction."""
 
-    def __init__(self, suite: Suite, secret: bytes) -> None:
+    def __init__(self, suite: CipherSuite, secret: bytes) -> None:
         self.suite = suite
         self.secret = secret
         self._start()

@@ -11,6 +11,7 @@ from contextlib import ExitStack
 
 import pytest
 
+from cbspec.tls_contexts import why_no_tls_1_3
 from cbspec_conformance.runner.embedded import embedded_simulator
 from cbspec_conformance.runner.marks import MARKERS
 from cbspec_conformance.runner.options import add_options, read_options, read_profile
@@ -38,6 +39,8 @@ def pytest_configure(config: pytest.Config) -> None:
     profile = None if briefing else read_profile(options)
     runs = not (briefing or config.option.collectonly or config.option.help)
     simulator = None
+    if runs and (reason := why_no_tls_1_3()):
+        raise pytest.UsageError(reason)
     if runs:
         signal.signal(signal.SIGTERM, signal.default_int_handler)  # a terminated run still writes its report
     if runs and profile is None:

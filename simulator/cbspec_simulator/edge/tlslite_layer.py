@@ -8,6 +8,7 @@ from __future__ import annotations
 import errno
 import os
 import ssl
+import warnings
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, Final
@@ -15,14 +16,17 @@ from weakref import WeakKeyDictionary
 
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM, ChaCha20Poly1305
-from tlslite.api import HandshakeSettings, TLSConnection, X509CertChain, parsePEMKey
-from tlslite.constants import AlertDescription, AlertLevel
-from tlslite.errors import BaseTLSException, TLSClosedConnectionError
-from tlslite.messages import Alert, ApplicationData
-from tlslite.recordlayer import RecordLayer
 
 from cbspec.protocol.tls import TlsFailed, TlsLayer
 from cbspec.tls_contexts import server_context
+
+with warnings.catch_warnings():
+    warnings.simplefilter("ignore", DeprecationWarning)  # Python 3.11 warns of a module that tlslite-ng imports
+    from tlslite.api import HandshakeSettings, TLSConnection, X509CertChain, parsePEMKey
+    from tlslite.constants import AlertDescription, AlertLevel
+    from tlslite.errors import BaseTLSException, TLSClosedConnectionError
+    from tlslite.messages import Alert, ApplicationData
+    from tlslite.recordlayer import RecordLayer
 
 Message = Any
 """A message of tlslite-ng, which has no types."""
@@ -72,7 +76,7 @@ class Records(RecordLayer):  # type: ignore[misc] # tlslite-ng has no types
         return 16 if suite == 0x1301 else 32, 12, lambda key, implementations: self.cipher(key, chacha)
 
 
-class Connection(TLSConnection):  # type: ignore[misc] # tlslite-ng has no types
+class TlsliteConnection(TLSConnection):  # type: ignore[misc] # tlslite-ng has no types
     """A server's end. Subclasses replace decisions; `records` is the class of its record layer."""
 
     records: type[Records] = Records
@@ -132,7 +136,7 @@ class TlsliteLayer(TlsLayer):
     """A relay's end of a TLS connection; subclasses replace the class `connection`, or `settings`."""
 
     __slots__ = ("_input", "_pipe", "tls")
-    connection: type[Connection] = Connection
+    connection: type[TlsliteConnection] = TlsliteConnection
 
     def __init__(self, context: ssl.SSLContext, *, server_side: bool = True) -> None:
         self._pipe = Pipe()

@@ -19,8 +19,9 @@ from cbspec.tokens.jws import CompactJws
 from cbspec_simulator import Behaviour, Config, ConfigError, Simulator, arranged, varied
 from cbspec_simulator.relay.behaviour import OtherConnection
 from cbspec_simulator.settings.config import Listen
+from tests.simulator.variations.tls13 import reactions
 from tests.support.client import PATIENCE, AsyncClient, RawClient, context, tunnel, until
-from tests.support.messages import BEAT, HELLO, line, token
+from tests.support.messages import BEAT, HELLO, auth, line, token
 
 Address = tuple[str, int]
 CONFIG = Config(listen=Listen(port=0))
@@ -98,9 +99,9 @@ def _writing(address: Address) -> object:
 
 
 def _resumed(address: Address) -> object:
-    """Return the answer to a tunnel_info on a resumed TLS session."""
+    """Return the answers to tunnel_infos on a resumed TLS session, before and after an auth."""
     made, session, answer = context(), None, b""
-    for request in (_HELLO, _HELLO + tunnel()):
+    for request in (_HELLO, _HELLO + tunnel() + line(auth("tenant-002")) + tunnel()):
         with (
             socket.create_connection(address, timeout=PATIENCE) as raw,
             made.wrap_socket(raw, server_hostname="localhost", session=session) as tls,
@@ -170,13 +171,54 @@ _OBSERVATIONS: dict[Callable[[Address], object], tuple[str, ...]] = {
     _tls: (
         *("tls-1.3-refused", "tls-1.2-accepted", "tls-1.1-accepted", "tls-1.0-accepted", "tls-no-alert"),
         *("rsa-certificate", "p384-certificate", "ed25519-certificate", "intermediate-ca", "one-group", "one-curve"),
-        *("no-tickets", "many-tickets", "no-session-tickets", "alpn", "client-certificate-asked", "other-alert"),
+        *(
+            "no-tickets",
+            "many-tickets",
+            "no-session-tickets",
+            "p521-certificate",
+            "alpn",
+            "client-certificate-asked",
+            "other-alert",
+        ),
         "unknown-server-name-refused",
     ),
     _plain: ("plain-text-served",),
     _transports: ("tcp-only", "websocket-only"),
     _writing: ("dribble", "trickle", "split-records", "merged-answers", "slow", "jittery", "no-close-notify"),
-    _resumed: ("resumed-session-authenticated",),
+    _resumed: ("resumed-session-authenticated", "resumed-session-any-tenant"),
+    reactions: (
+        "other-tls-library",
+        "early-data-served",
+        "hello-retry-refused",
+        "key-update-unanswered",
+        "key-update-refused",
+        "padded-record-refused",
+        "split-handshake-refused",
+        "unknown-cipher-suite-refused",
+        "unknown-extension-refused",
+        "unknown-group-refused",
+        "newer-version-refused",
+        "session-id-changed",
+        "unasked-extension",
+        "server-random-repeated",
+        "change-cipher-spec-after-retry-refused",
+        "record-version-refused",
+        "short-session-id-refused",
+        "changed-record-accepted",
+        "any-finished-accepted",
+        "renegotiation-ignored",
+        "data-after-close-notify-served",
+        "half-message-completed",
+        "record-size-limit-exceeded",
+        "root-inside-chain",
+        "empty-record-refused",
+        "second-change-cipher-spec-refused",
+        "large-record-accepted",
+        "key-update-flood-refused",
+        "tls-faults-end-silently",
+        "record-size-limit-negotiated",
+        "early-data-allowed",
+    ),
     _keyed: (
         *("tls-public-key-as-secret", "tls-public-key-trimmed-as-secret", "tls-public-key-der-as-secret"),
         *("tls-public-key-raw-as-secret", "tls-certificate-as-secret"),
