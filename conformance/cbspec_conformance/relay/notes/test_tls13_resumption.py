@@ -26,6 +26,8 @@ def test_a_ticket_carries_no_tenant(relay: RelayUnderTest, when: str) -> None:
     """Use a ticket of one tenant's connection, which is open or closed, on a connection of another tenant."""
     relay.needs.tenancy()
     first, other = relay.authenticated(), relay.second_tenant
+    with relay.control("refusing a tunnel of another tenant without a ticket"):
+        judge.refused(relay.authenticated(other).ask(relay.tunnel_info()))
     relay.open_tunnel(first)
     ticket = first.wire.tls.ssl_object.session
     if when == "closed":

