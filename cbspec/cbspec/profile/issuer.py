@@ -26,14 +26,21 @@ class ProfileLacks(Exception):
 class Issuer:
     """Mints tokens as the table `tokens` of a profile describes them.
 
+    `shift` are the seconds by which all times in tokens are moved, for a relay whose clock differs. `clock` are those
+    by which the relay's clock is known to be ahead: a forgery of a time is as much more out of time.
     `now` returns the time in seconds since the epoch. Raises ValueError or OSError if the key is unusable, which `load`
     has checked before.
     """
 
     def __init__(self, tokens: IssuerSettings, now: Callable[[], float]) -> None:
         self._tokens = tokens
-        self._now = now
+        self._clock = now
+        self.shift = self.clock = 0.0
         self.key = _signing_key(tokens)
+
+    def now(self) -> float:
+        """Return the time of tokens that are issued now, in seconds since the epoch."""
+        return self._clock() + self.shift
 
     def valid(self, tenant_id: str, subject: str | None = None) -> str:
         """Return a valid token of a tenant: a new one, or without the signing key a ready-made one.
@@ -41,11 +48,11 @@ class Issuer:
         The default subject is the profile's. Raises ProfileLacks.
         """
         if self.key is not None:
-            now = int(self._now())
+            now = int(self.now())
             own = {
                 "sub": self._tokens.subject if subject is None else subject,
                 "tenant_id": tenant_id,
-                "iat": now,
+                "iat": int(now - self._tokens.backdate),
                 "exp": int(now + max(1.0, self._tokens.lifetime)),
                 "jti": secrets.token_hex(16),
             }
@@ -104,12 +111,13 @@ class Issuer:
             valid=valid,
             key=self.key,
             claims=claims_of(valid),
-            now=self._now(),
+            now=self.now(),
             tenant_id=tenant_id,
             fresh=secrets.token_hex(8),
             other_tenant=other_tenant,
             headers=self._header(),
             certificate=certificate,
+            doubt=abs(self.clock - self.shift),
         )
         try:
             return forgery.make(materials)

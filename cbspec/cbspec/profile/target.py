@@ -229,7 +229,12 @@ class IssuerSettings:
     claims: Annotated[
         Mapping[str, object], says("Claims to add to every token.", {"iss": "https://issuer.example"})
     ] = field(default_factory=dict)
-    lifetime: Annotated[Seconds, says("Seconds from the issue of a token to its expiry.")] = 3600.0
+    lifetime: Annotated[Seconds, says("Seconds from now to the expiry of a token.")] = 3600.0
+    backdate: Annotated[
+        float,
+        Meta(ge=0),
+        says("Seconds from the issue of a token (iat) to now, for a relay whose clock is a little behind."),
+    ] = 30.0
     ready: Annotated[
         ReadyTokens,
         says(

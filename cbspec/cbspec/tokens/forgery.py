@@ -69,7 +69,7 @@ class Materials:
     `valid` is a token that the relay accepts, with the claims `claims`, the signing key `key` (None: unknown) and the
     header members `headers` other than algorithm and type. `now` is in seconds since the epoch. `fresh` is a unique
     text. `other_tenant` is a second tenant that the relay knows (empty: none). `certificate` is that of the relay's TLS
-    in DER (empty: unknown).
+    in DER (empty: unknown). `doubt` are seconds by which the relay's clock may differ.
     """
 
     valid: str = field(repr=False)
@@ -81,6 +81,7 @@ class Materials:
     other_tenant: str = ""
     headers: Mapping[str, object] = field(default_factory=dict)
     certificate: bytes = field(default=b"", repr=False)
+    doubt: float = 0.0
 
     @property
     def held(self) -> SigningKey:
@@ -201,11 +202,11 @@ def first_half(name: str) -> str:
 
 
 def _expires(seconds: float) -> Make:
-    return with_claims(lambda m: {"exp": m.in_seconds(seconds)})
+    return with_claims(lambda m: {"exp": m.in_seconds(seconds - int(m.doubt))})
 
 
 def _begins(seconds: float) -> Make:
-    return with_claims(lambda m: {"nbf": m.in_seconds(seconds)})
+    return with_claims(lambda m: {"nbf": m.in_seconds(seconds + int(m.doubt))})
 
 
 def _number(claim: str, text: str) -> Make:

@@ -36,7 +36,8 @@ class TokenOracle:
     """The rules for a relay's tokens.
 
     `genuine` are tokens that were signed for the relay, `secret` is its HMAC secret (or None), `tenants` are the known
-    tenants, `tenancy` says whether the relay must check them, and `now` is in seconds since the epoch.
+    tenants, `tenancy` says whether the relay must check them, and `now` is in seconds since the epoch; the relay's
+    clock may differ by `doubt` seconds.
     """
 
     genuine: Collection[str] = field(repr=False)
@@ -44,6 +45,7 @@ class TokenOracle:
     tenants: Collection[str]
     tenancy: bool
     now: float
+    doubt: float = 0.0
 
     def judge(self, token: str, *, signed: bool = False) -> MustRefuse | None:
         """Return the requirement by which `token` must be refused, or None.
@@ -95,9 +97,10 @@ class TokenOracle:
         return "CB-AUT-008"
 
     def _time(self, claims: dict[str, Any]) -> str:
-        if _number(claims.get("exp"), self.now) <= self.now - _LEEWAY:
+        leeway = _LEEWAY + self.doubt
+        if _number(claims.get("exp"), self.now) <= self.now - leeway:
             return "CB-AUT-005"
-        return "CB-AUT-006" if _number(claims.get("nbf"), self.now) >= self.now + _LEEWAY else ""
+        return "CB-AUT-006" if _number(claims.get("nbf"), self.now) >= self.now + leeway else ""
 
     def _tenant(self, claims: dict[str, Any]) -> str:
         tenant = claims.get("tenant_id")

@@ -15,6 +15,7 @@ from cbspec_conformance.judging.verdicts import TIME_UP, UNFINISHED, Finding, Ou
 from cbspec_conformance.record.quoting import shortened
 from cbspec_conformance.record.render import BEFORE
 from cbspec_conformance.reporting.baseline import Baseline
+from cbspec_conformance.target.clock import in_words
 from cbspec_conformance.target.facts import Facts
 
 WIDTH = 80
@@ -332,6 +333,9 @@ def _conclusion(run: RunResult, line: Write) -> None:
     unfinished = sum(TIME_UP in verdict.reasons for verdict in run.verdicts)
     if unfinished:
         _wrapped(f"The run was cut off by --max-time: {unfinished} requirements are unfinished.", "", line, bold=True)
+    if run.facts.clock:
+        moved = "; tokens are made for it" if run.facts.shift else ""
+        _wrapped(f"The relay's clock is {in_words(run.facts.clock)}{moved}.", "", line)
     if run.plan:
         line(f"Properties: {run.plan}.")
     if run.seconds:

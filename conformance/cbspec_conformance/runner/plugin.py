@@ -154,6 +154,7 @@ class Suite:
         if self.options.transport:
             profile = replace(profile, target=replace(profile.target, transport=self.options.transport))
         self._shared = SharedParts(profile, self.facts.latency, self.locks, workers)
+        self._shared.issuer.clock, self._shared.issuer.shift = self.facts.clock, self.facts.shift
         restarts = any(condition.begin is not None for condition in profile.conditions.values())
         self._life = Life(workers, provoked=restarts)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ssl
+import time
 from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import lru_cache
@@ -11,6 +12,7 @@ from pathlib import Path
 from cbspec.profile.identity import development_ca_file
 from cbspec.profile.profile import Endpoint, Profile, TlsSettings
 from cbspec.protocol.framing import StreamFramer
+from cbspec.protocol.handshake import HEAD_END, parse_headers
 from cbspec.protocol.websocket import WebSocketFramer
 from cbspec.tls_contexts import Trust, client_context
 from cbspec_conformance.judging.errors import Inconclusive
@@ -19,6 +21,7 @@ from cbspec_conformance.probe.tcp import Unreachable
 from cbspec_conformance.probe.wire import HandshakeFailure, Wire, open_wire
 from cbspec_conformance.record.frames import LARGEST, StrictWebSocket
 from cbspec_conformance.record.transcript import Transcript
+from cbspec_conformance.target.clock import ahead
 
 NO_ANSWER = "no answer to the opening handshake"
 CLOSED = "the connection was closed without an answer to the opening handshake"
@@ -52,7 +55,8 @@ class LifeSigns:
 class Connector:
     """Opens connections to the relay of a profile, all recorded in one transcript.
 
-    `certificate` is the relay's, in DER; empty before the first connection.
+    `certificate` is the relay's, in DER; empty before the first connection. `clock` are the seconds by which the
+    relay's clock is ahead, by the HTTP response to an opening handshake; 0 if not notable or unknown.
     """
 
     def __init__(self, profile: Profile, transcript: Transcript, signs: LifeSigns) -> None:
@@ -61,6 +65,7 @@ class Connector:
         self._signs = signs
         self._count = 0
         self.certificate = b""
+        self.clock = 0.0
 
     @property
     def server_name(self) -> str:
@@ -118,8 +123,13 @@ class Connector:
         wire.send(framer.data_to_send())
         clock = self._transcript.clock
         deadline = clock.monotonic() + self._profile.target.timeout
+        head = b""
         while not framer.opened and framer.failure is None and not wire.ended and clock.monotonic() < deadline:
-            framer.feed(wire.receive(deadline - clock.monotonic()))
+            data = wire.receive(deadline - clock.monotonic())
+            head += data
+            framer.feed(data)
+        date = parse_headers(head.partition(HEAD_END)[0].decode("latin-1")).get("date", "")
+        self.clock = ahead(date, time.time()) or self.clock
         if not framer.opened:
             silent = framer.failure is None and not wire.ended
             self._signs.silent |= silent

@@ -20,7 +20,8 @@ class Facts:
     hello_response; `rejected` says that it refused every token of the suite; `odd_identifiers` whether a tunnel_id may
     hold quotes and letters beyond ASCII; `fence` is the fence after auth: "heartbeat", or "unknown" if heartbeats draw
     no answer or several; `latency` was measured; `room` is that of the tenants' limits, by name, before the first case;
-    `address` is the one that answered, if its host name has several.
+    `address` is the one that answered, if its host name has several; `clock` are the seconds by which the relay's
+    clock is ahead (0: not notable or unknown), and `shift` those by which the times of tokens are moved for it.
     """
 
     transport: str = "tcp"
@@ -35,6 +36,8 @@ class Facts:
     odd_identifiers: bool = True
     fence: str = "heartbeat"
     latency: Latency = field(default_factory=Latency)
+    clock: float = 0.0
+    shift: float = 0.0
     room: dict[str, int] = field(default_factory=dict)
     address: str = ""
 

@@ -14,6 +14,7 @@ from typing import Any
 from cbspec.tls_contexts import legacy_client_context
 from cbspec_conformance.judging import judge
 from cbspec_conformance.judging.errors import Broken, Inconclusive, NotExercised, RateLimited
+from cbspec_conformance.probe.session import ProbeSession
 from cbspec_conformance.probe.tcp import DIALLER, Unreachable, tcp_connect
 from cbspec_conformance.probe.tempo import Latency, Tempo, retry
 from cbspec_conformance.probe.wire import HandshakeFailure, open_wire
@@ -21,6 +22,7 @@ from cbspec_conformance.record.conclusions import Breach, Silence
 from cbspec_conformance.record.exchange import Exchange
 from cbspec_conformance.record.quoting import quoted
 from cbspec_conformance.target.capacity import limits, regained
+from cbspec_conformance.target.clock import fitting_shift
 from cbspec_conformance.target.connector import CLOSED, NO_ANSWER, WebSocketRefused
 from cbspec_conformance.target.facts import ODD_LETTERS, Facts
 from cbspec_conformance.target.relay import RelayUnderTest
@@ -64,6 +66,8 @@ def examine(target: RelayUnderTest) -> Facts:
     except (Unreachable, HandshakeFailure) as error:
         reason = f"the relay accepts no second connection: {error}"
         return _broken(facts, reason, hello=reason)
+    facts = replace(facts, clock=target.connector.clock)
+    target.shared.issuer.clock = facts.clock
     target.learn(facts)
     if facts.hello:
         return _broken(facts, facts.hello)
@@ -196,6 +200,8 @@ def _exchanges(target: RelayUnderTest, facts: Facts) -> Facts:
         exchange = target.authenticate(session, target.tenant)
     except (Inconclusive, NotExercised) as error:
         return _broken(facts, str(error))
+    if _is_token_rejected(exchange):
+        session, exchange, facts = _at_other_times(target, facts, session, exchange)
     if reason := _reason(exchange):
         code = judge.error_code(exchange)
         if rejected := code in _REJECTED:
@@ -233,6 +239,35 @@ def _room(target: RelayUnderTest) -> dict[str, int]:
             found[limit.name], _ = regained(target, limit, limit.size, _BRIEFLY)
     target.close()
     return found
+
+
+def _is_token_rejected(exchange: Exchange) -> bool:
+    return judge.error_code(exchange) == "invalid_token"
+
+
+def _at_other_times(
+    target: RelayUnderTest, facts: Facts, session: ProbeSession, exchange: Exchange
+) -> tuple[ProbeSession, Exchange, Facts]:
+    """Try tokens of other times, since the relay's clock may differ; return the given ones if none is accepted."""
+    if target.tokens.key is None:
+        return session, exchange, facts
+    tried = session, exchange
+
+    def accepted(shift: float) -> bool:
+        nonlocal tried
+        tried[0].close()
+        target.shared.issuer.shift = shift
+        session = target.greeted()
+        tried = session, target.authenticate(session, target.tenant)
+        return not _reason(tried[1])
+
+    shift = fitting_shift(facts.clock, accepted)
+    target.shared.issuer.shift = shift or 0.0
+    if shift is None:
+        return *tried, facts
+    facts = replace(facts, shift=shift, clock=facts.clock or shift)
+    target.learn(facts)
+    return *tried, facts
 
 
 def _reason(exchange: Exchange) -> str:

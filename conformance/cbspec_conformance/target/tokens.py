@@ -35,6 +35,10 @@ class TokenSource:
         self._recipes = recipes
         self.key = issuer.key
 
+    def now(self) -> float:
+        """Return the time of tokens that are issued now, in seconds since the epoch."""
+        return self._issuer.now()
+
     def valid(self, tenant: Tenant, subject: str | None = None) -> str:
         """Return a valid token."""
         token = _exercised(lambda: self._issuer.valid(tenant.id, subject))

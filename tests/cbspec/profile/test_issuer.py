@@ -11,6 +11,7 @@ import pytest
 from cbspec.profile.identity import DEVELOPMENT_SECRET
 from cbspec.profile.issuer import Issuer, ProfileLacks
 from cbspec.profile.profile import IssuerSettings, ReadyTokens
+from cbspec.tokens.foreign_keys import own_certificate
 from cbspec.tokens.forgery import FORGERIES, Forgery
 from cbspec.tokens.jws import CompactJws
 from cbspec.tokens.jwt import SigningKey, Verifier, mint, new_pair
@@ -39,7 +40,7 @@ def test_a_minted_token_has_the_claims_of_the_profile(tmp_path: Path) -> None:
     minted = issuer(settings)
     claims = dict(Verifier(KEY).verify(minted.valid("one"), NOW).all)
     assert isinstance(claims.pop("jti"), str)
-    expected = {"sub": "somebody", "tenant_id": "one", "iss": "us", "iat": int(NOW), "exp": int(NOW) + 60}
+    expected = {"sub": "somebody", "tenant_id": "one", "iss": "us", "iat": int(NOW) - 30, "exp": int(NOW) + 60}
     assert claims == expected
     assert Verifier(KEY).verify(minted.valid("one", "other"), NOW).subject == "other"
     assert Verifier(KEY).verify(minted.valid("one", ""), NOW).subject == ""
@@ -82,7 +83,11 @@ def test_without_the_key_a_ready_made_token_replaces_a_forgery_or_is_named() -> 
     ready = issuer(IssuerSettings(ready=READY))
     opaque = issuer(IssuerSettings(ready=ReadyTokens(tenants={"named": "opaque"})))
     for forgery in FORGERIES:
-        if not forgery.needs_key:
+        if forgery.needs_certificate:
+            with pytest.raises(ProfileLacks, match="the certificate"):
+                ready.forged(forgery, "one")
+            ready.forged(forgery, "one", certificate=own_certificate())
+        elif not forgery.needs_key:
             ready.forged(forgery, "one", "two")
         elif forgery.purpose == "expired":
             assert ready.forged(forgery, "one") == "expired-token"

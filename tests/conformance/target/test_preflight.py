@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import socket
 import ssl
+import time
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -13,6 +14,7 @@ from typing import Any
 import pytest
 
 from cbspec.profile.profile import IssuerSettings, Profile, TargetSettings, Tenant, TlsSettings
+from cbspec.tokens.jws import claims_of
 from cbspec_conformance.probe.session import ProbeSession
 from cbspec_conformance.target.preflight import NoTarget, examine
 from tests.conformance.build import HELLO_RESPONSE, error
@@ -153,3 +155,18 @@ def test_a_target_that_cannot_be_judged(
             examine(target)
         target.close()
     assert target.log.findings == []
+
+
+def test_tokens_of_other_times_are_tried_if_the_relay_rejects_those_of_now(
+    relay: StartRelay, certificates: Path, make_target: MakeTarget
+) -> None:
+    def slow(request: dict[str, Any]) -> list[bytes]:
+        issued = claims_of(request["token"])["iat"] if request.get("type") == "auth" else 0
+        late = isinstance(issued, int | float) and issued > time.time() - 500
+        return [line(error("invalid_token")) if late else answer(request)]
+
+    with relay(talking(certificates, slow)) as profile:
+        target = make_target(profile)
+        facts = examine(target)
+    assert (facts.shift, facts.clock, facts.auth) == (-600.0, -600.0, "")
+    assert target.tokens.now() == pytest.approx(time.time() - 600, abs=60)

@@ -24,6 +24,7 @@ from cbspec_conformance.properties.explore import Explorer
 from cbspec_conformance.properties.token_damage import CLAIMS, MEMBERS, TEXTS, Members, TokenTextChange
 from cbspec_conformance.relay.requests import with_tunnel
 from cbspec_conformance.runner.marks import requirement, requirements
+from cbspec_conformance.target.clock import in_words
 from cbspec_conformance.target.relay import RelayUnderTest
 
 _LIFETIMES = (1, 3, 6)  # seconds until a token expires, tried in turn: a slow relay may receive it later than the first
@@ -114,10 +115,13 @@ def test_damaged_tokens_are_refused(
         raise NotExercised("the relay's signing key (tokens.secret or tokens.key_file) is needed")
     valid, _ = _readable_token(relay)
     relay.open_tunnel(relay.authenticated(token=valid))
-    now = time.time()
+    now = relay.tokens.now()
     secret = key.private if key is not None and key.symmetric else None
     tenants = [tenant.id for tenant in relay.profile.tenants]
-    rules = TokenOracle([valid], secret=secret, tenants=tenants, tenancy=relay.needs.offers_tenancy, now=now)
+    doubt = abs(relay.facts.clock - relay.facts.shift)
+    rules = TokenOracle(
+        [valid], secret=secret, tenants=tenants, tenancy=relay.needs.offers_tenancy, now=now, doubt=doubt
+    )
 
     def check(drawn: Members | TokenTextChange) -> None:
         token = drawn.apply(valid, key.sign if key is not None else None, now)
@@ -209,6 +213,13 @@ def test_a_resumed_tls_session_is_not_authenticated(relay: RelayUnderTest) -> No
     judge.not_accepted(other.ask(relay.tunnel_info()), "no tunnel without an auth of its own")
 
 
+@requirement("CB-AUT-115")
+def test_clock(relay: RelayUnderTest) -> None:
+    """Compare the relay's clock with the suite's, by an HTTP Date or by the times of accepted tokens."""
+    relay.authenticated()
+    relay.log.saw(in_words(relay.facts.clock) if relay.facts.clock else "not noticed, or within half a minute")
+
+
 # ------------------------------------------------------------------ open points, which are recorded and never judged
 
 
@@ -249,7 +260,7 @@ def test_after_a_refused_auth(relay: RelayUnderTest) -> None:
 )
 def test_unusual_tokens(relay: RelayUnderTest, identifier: str) -> None:
     """Send signed tokens with unusual claims, headers or algorithms, and record the reactions."""
-    now = int(time.time())
+    now = int(relay.tokens.now())
     for name, unusual in _UNUSUAL[identifier].items():
         claims = {claim: now + seconds for claim, seconds in unusual.get("times", {}).items()}
         claims |= unusual.get("claims", {})
@@ -273,13 +284,13 @@ def test_expiry_during_a_session(relay: RelayUnderTest, explorer: Explorer) -> N
     if explorer.plan.effort is QUICK:
         raise NotExercised("the case waits until a token expires; use --effort default")
     for lifetime in _LIFETIMES:
-        expires = int(time.time()) + lifetime + 1
+        expires = int(relay.tokens.now()) + lifetime + 1
         token = relay.tokens.minted(relay.tenant, {"exp": expires})
         session = relay.greeted()
         if not judge.served(relay.authenticate(session, relay.tenant, token=token)):
             continue
         relay.open_tunnel(session)
-        time.sleep(max(0.0, expires - time.time()) + 0.05)
+        time.sleep(max(0.0, expires - relay.tokens.now()) + 0.05)
         if judge.served(relay.authenticate(relay.greeted(), relay.tenant, token=token)):
             raise NotExercised("the relay accepts the expired token for longer than a case should wait")
         session.assume(authenticated=False)
@@ -295,13 +306,13 @@ def test_accepted_token_expires(relay: RelayUnderTest, explorer: Explorer) -> No
     if explorer.plan.effort is QUICK:
         raise NotExercised("the case waits until a token expires; use --effort default")
     for lifetime in _LIFETIMES:
-        expires = int(time.time()) + lifetime + 1
+        expires = int(relay.tokens.now()) + lifetime + 1
         token, other = (relay.tokens.minted(relay.tenant, {"exp": expires, "jti": f"{n}-{expires}"}) for n in (1, 2))
         session = relay.greeted()
         if not judge.served(relay.authenticate(session, relay.tenant, token=token)):
             continue
         session.close()
-        time.sleep(max(0.0, expires - time.time()) + 1.05)
+        time.sleep(max(0.0, expires - relay.tokens.now()) + 1.05)
         if judge.served(relay.show(other, "it expired a moment ago")):
             raise NotExercised("the relay accepts an expired token for longer than a case should wait")
         judge.refused_with(relay.show(token, "it expired a moment ago, and was accepted before"), "invalid_token")

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
+from email.utils import formatdate
+from functools import partial
 from http import HTTPStatus
 from typing import Any
 
@@ -18,19 +21,21 @@ from cbspec.protocol.messages import Auth
 from cbspec.protocol.state import State
 from cbspec.protocol.websocket import WebSocketFramer
 from cbspec.tokens.jws import CompactJws
-from cbspec.tokens.jwt import Claims
-from cbspec_simulator.base.state import Attempt, Refused
+from cbspec.tokens.jwt import Claims, TokenRejected
+from cbspec_simulator.base.state import Attempt, Authority, Refused
 from cbspec_simulator.base.steps import Check, IoRequest
 from cbspec_simulator.relay.behaviour import identity_before_auth
 from cbspec_simulator.variations.answers import over_websocket, unanswered
 from cbspec_simulator.variations.changes.arrival import websocket_read_as
 from cbspec_simulator.variations.changes.order import served_in
 from cbspec_simulator.variations.changes.writing import CLOSE_AFTER_ERROR
-from cbspec_simulator.variations.parts import Change, both, part, websocket_by
+from cbspec_simulator.variations.parts import Change, around, both, part, websocket_by
+from cbspec_simulator.variations.requests import Verify
 from cbspec_simulator.variations.steps import checking, named_tenant
 
 _TEXTS = (Opcode.TEXT, Opcode.CONT)
 _INVALID_DATA = 1007
+_LATE = 300.0  # seconds
 
 
 def _opens(answer: Callable[[ServerProtocol, Request], Response | None]) -> Change:
@@ -71,6 +76,12 @@ def _wrong_key(headers: Headers) -> None:
     """Send the accept value of another key."""
     if headers.pop("Sec-WebSocket-Accept", None):
         headers["Sec-WebSocket-Accept"] = "AAAAAAAAAAAAAAAAAAAAAAAAAAA="
+
+
+def _late(headers: Headers) -> None:
+    """Send the Date of five minutes ago."""
+    if headers.pop("Date", None):
+        headers["Date"] = formatdate(time.time() - _LATE, usegmt=True)
 
 
 def _other_headers(headers: Headers) -> None:
@@ -220,6 +231,15 @@ def _unverified(valid_token: Check, attempt: Attempt) -> IoRequest | None:
         return None
 
 
+def _verified_late(most: float | None, verify: Verify, authority: Authority, token: str, now: float) -> Claims:
+    """Verify a token by a clock that is behind; refuse one that was issued more than `most` seconds later."""
+    claims = verify(authority, token, now - _LATE)
+    issued = claims.all.get("iat")
+    if most is not None and isinstance(issued, int | float) and issued > now - _LATE + most:
+        raise TokenRejected("it was issued in the future")
+    return claims
+
+
 def _sending(send: Callable[[Any, bytes], object]) -> Change:
     """Send each message by a function of the protocol object."""
 
@@ -265,6 +285,8 @@ def _closing(status: int) -> Change:
 
 CHANGES: dict[str, Change] = {
     "websocket-wrong-accept": _answers_openings(_wrong_key),
+    "clock-behind": both(_answers_openings(_late), around("verify", partial(_verified_late, None))),
+    "clock-behind-and-strict": both(_answers_openings(_late), around("verify", partial(_verified_late, 0.0))),
     "websocket-upgrade-in-lower-case-only": _refuses_openings(lambda headers: headers.get("Upgrade") != "websocket"),
     "websocket-connection-in-one-case": _refuses_openings(
         lambda headers: "Upgrade" not in ", ".join(headers.get_all("Connection"))
