@@ -10,8 +10,10 @@ import json
 import time
 from collections.abc import Callable, Iterator, Mapping
 
+from cbspec.protocol.codes import ErrorCode
 from cbspec.protocol.handshake import opening_request
-from cbspec_conformance.judging.errors import Broken, Inconclusive, NotExercised
+from cbspec_conformance.judging import judge
+from cbspec_conformance.judging.errors import Broken, Inconclusive, NotExercised, RateLimited
 from cbspec_conformance.probe.client_hello import Offer
 from cbspec_conformance.probe.session import HELLO
 from cbspec_conformance.probe.tcp import Tcp, Unreachable, tcp_connect
@@ -53,10 +55,12 @@ class HandMade:
             with self.connected() as client:
                 client.handshake()
                 if seen := self.ask(client):
+                    self._relay.signs.silent |= not client.end  # the relay may have paused
                     raise Inconclusive(f"the control failed: a usual TLS 1.3 connection ended in {seen}")
                 return client
         except NotAgreed as error:
             reason = str(error)
+            self._relay.signs.silent |= not client.end
         except Unreachable as error:
             raise Inconclusive(f"the control failed: {error}") from None
         if any(alert in reason for alert in _NOTHING_SHARED):
@@ -105,10 +109,15 @@ class HandMade:
         while not client.end and (left := deadline - time.monotonic()) > 0:
             received += client.receive(left)
             answers = _answers(received)
+            for code in answers:
+                if code == ErrorCode.RATE_LIMIT_EXCEEDED:
+                    raise RateLimited(f"the relay answered {code} to a hello")
+                if code in judge.OUT_OF_ROOM:
+                    raise judge.no_room(code, " to a hello")
             if _ANSWERS.intersection(answers[:1] if of_first else answers):
                 return SERVED
             if of_first and answers:
-                return f"an answer of type {answers[0]}"
+                return f"an answer, {answers[0]}"
         if client.end:
             return client.end
         self._relay.tempo.waited_for_nothing(_WAIT)
@@ -150,7 +159,7 @@ class HandMade:
 
 
 def _answers(received: bytes) -> list[str]:
-    """Return the types of the messages in received text, or the status of an HTTP response."""
+    """Return the types of the messages in received text, the codes of errors, or the status of an HTTP response."""
     if received.startswith(b"HTTP/"):
         line, end, _ = received.partition(b"\r\n")
         return [f"HTTP {line.split(b' ')[1].decode(errors='replace')}"] if end and b" " in line else []
@@ -158,6 +167,7 @@ def _answers(received: bytes) -> list[str]:
     with contextlib.suppress(ValueError, RecursionError):
         while text:
             value, end_of_value = json.JSONDecoder().raw_decode(text)
-            types.append(str(value.get("type")) if isinstance(value, dict) else "none")
+            kind = value.get("type") if isinstance(value, dict) else None
+            types.append(str(value.get("code") if kind == "error" else kind))
             text = text[end_of_value:].lstrip()
     return types

@@ -27,6 +27,7 @@ _UNKNOWN = {
     "unknown cipher suites": Offer(suites=(0x0A0A, 0x13FE, *_SUITES, 0xFAFA)),
     "cipher suites of TLS 1.2": Offer(suites=(0xC02B, 0xC02F, *_SUITES, 0x00FF)),
     "unknown extensions": Offer(extensions={0x0A0A: b"", 0xFE31: b"\x00\x01\x02", 0x7A7A: b"\x00"}),
+    "60 unknown extensions": Offer(extensions={0xFE00 + number: b"" for number in range(60)}),
     "unknown groups": Offer(groups=(0x2A2A, 0xFE0F, *_GROUPS), odd_shares=((0x2A2A, b"\x00"),)),
     "unknown versions": Offer(versions=(0x3A3A, 0x0305, 0x0304, 0x7F1C)),
     "older versions, too": Offer(versions=(0x0304, 0x0303, 0x0302)),
@@ -39,6 +40,8 @@ _UNKNOWN = {
 _LEGACY = {
     "a record of version 1.2": Offer(record=b"\x03\x03"),
     "a record of version 1.1": Offer(record=b"\x03\x02"),
+    "a record of version 1.3": Offer(record=b"\x03\x04"),
+    "a record of SSL 3.0": Offer(record=b"\x03\x00"),
     "a session id of 32 bytes": Offer(session=bytes(range(32))),
     "a session id of 1 byte": Offer(session=b"\x07"),
 }
