@@ -36,7 +36,8 @@ def test_records_are_read_by_another_implementation(number: int) -> None:
     ours, theirs = Protection(suite, secret), Protection(suite, secret)
     record = ours.seal(APPLICATION_DATA, b"hello", 3)
     cipher = FastAead(suite.expand(secret, "key", size=suite.key), number == 0x1303)
-    assert cipher.open(suite.expand(secret, "iv", size=12), record[5:], record[:5]) == b"hello\x17\0\0\0"
+    opened = cipher.open(suite.expand(secret, "iv", size=12), record[5:], record[:5])
+    assert bytes(opened or b"") == b"hello\x17\0\0\0"
     assert theirs.open(record) == (APPLICATION_DATA, b"hello")
     assert theirs.open(record) is None  # the number of the record is part of its protection
     ours.update()
