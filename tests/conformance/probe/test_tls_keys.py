@@ -49,5 +49,5 @@ def test_both_ends_compute_the_same_secret(group: int) -> None:
     one, other = private_key(group), private_key(group)
     assert shared_secret(one, key_share(other)) == shared_secret(other, key_share(one))
     if isinstance(one, ec.EllipticCurvePrivateKey):
-        with pytest.raises(ValueError, match=r"point|encoding|invalid"):
+        with pytest.raises(ValueError, match=r"EC key"):
             shared_secret(one, b"\x04" + bytes(len(key_share(one)) - 1))
