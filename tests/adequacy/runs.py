@@ -85,7 +85,7 @@ def _serve(command: Sequence[str], output: Connection, folder: Path) -> None:
 def results(context: ForkServerContext, folder: Path, *arguments: str) -> dict[str, Any]:
     """Return the results of a run. Raises NoResults if there are none, or if its transcript gives other verdicts."""
     file, transcript = folder / "results.json", folder / "transcript.jsonl"
-    options = ("--results", str(file), "--transcript", str(transcript), *arguments)
+    options = ("--results", str(file), "--transcript", str(transcript), "--max-time", f"{_PATIENCE:.0f}", *arguments)
     process = context.Process(target=_run, args=(options, folder))
     process.start()
     process.join(_PATIENCE)

@@ -17,6 +17,9 @@ from cbspec.profile.target import Transport
 from cbspec_conformance.properties.effort import DEFAULT, EFFORTS, EffortPlan
 from cbspec_conformance.reporting.baseline import Baseline, BaselineError, load_baseline
 
+_LONGEST = 600.0  # seconds: a relay that is slow or leaks capacity must not hold a pipeline for an hour
+_BOUND = f"end the run after this time, with a report (default: {_LONGEST:.0f}, or longer for more examples)"
+
 
 @dataclass(frozen=True, slots=True)
 class Options:
@@ -27,7 +30,7 @@ class Options:
     transport: Transport | None
     only: tuple[str, ...]
     wait: float
-    max_time: float | None
+    max_time: float
     fail_on_should: bool
     require_all: bool
     plan: EffortPlan
@@ -49,7 +52,7 @@ def add_options(parser: pytest.Parser) -> None:
     add("--transport", choices=("auto", "tcp", "websocket"), help="transport of the cases (default: the profile's)")
     add("--only", action="append", default=[], metavar="ID", help="run the cases of this requirement (repeatable)")
     add("--wait", type=_seconds, default=0.0, metavar="SECONDS", help="wait for the relay to start (default: 0)")
-    add("--max-time", type=_seconds, metavar="SECONDS", help="end the run after this time, with a report")
+    add("--max-time", type=_seconds, metavar="SECONDS", help=_BOUND)
     add("--fail-on", choices=("must", "should"), default="must", help="lowest level that fails the run (default: must)")
     add("--require-all", action="store_true", help="fail the run if a MUST was not exercised")
     add("--effort", choices=tuple(EFFORTS), default=DEFAULT.name, help="amount of property testing (default: default)")
@@ -78,7 +81,7 @@ def read_options(config: pytest.Config) -> Options:
         transport=config.getoption("--transport"),
         only=tuple(_only(config.getoption("--only"))),
         wait=config.getoption("--wait"),
-        max_time=config.getoption("--max-time"),
+        max_time=_longest(config.getoption("--max-time"), plan),
         fail_on_should=config.getoption("--fail-on") == "should",
         require_all=config.getoption("--require-all"),
         plan=plan,
@@ -108,6 +111,10 @@ def command(options: Options) -> str:
     words += ["--examples", str(plan.examples)] if plan.examples != plan.effort.examples else []
     words += ["--seed", str(plan.seed)] if plan.seed else []
     return shlex.join(words)
+
+
+def _longest(given: float | None, plan: EffortPlan) -> float:
+    return _LONGEST * max(1.0, plan.examples / DEFAULT.examples) if given is None else given
 
 
 def case_options(options: Options) -> tuple[str, ...]:

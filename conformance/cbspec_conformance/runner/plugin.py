@@ -124,7 +124,7 @@ class Suite:
             self._share(judged_profile, run["workers"])
             if self.facts.address and (address := judged_profile.target.address) is not None:
                 DIALLER.kept[address.host, address.port] = self.facts.address
-        self._deadline = None if seconds is None else time.monotonic() + seconds
+        self._deadline = time.monotonic() + seconds
 
     @pytest.hookimpl(optionalhook=True)
     def pytest_configure_node(self, node: Any) -> None:  # noqa: ANN401 - a class of xdist's
@@ -137,7 +137,7 @@ class Suite:
                 "shuffle": self.options.shuffle,
                 "judged": self._judged,
                 "run": self._run_name,
-                "seconds": None if self._deadline is None else self._deadline - time.monotonic(),
+                "seconds": self._deadline - time.monotonic(),
                 "workers": node.workerinput["workercount"],
             }
         )
@@ -436,11 +436,8 @@ def until_room(relay: RelayUnderTest, case: Callable[[], object]) -> None:
 
 
 @contextlib.contextmanager
-def time_limit(deadline: float | None) -> Iterator[None]:
-    """Raise TimeUp in the body when the monotonic clock reaches `deadline` (None: never)."""
-    if deadline is None:
-        yield
-        return
+def time_limit(deadline: float) -> Iterator[None]:
+    """Raise TimeUp in the body when the monotonic clock reaches `deadline`."""
     remaining = deadline - time.monotonic()
     if remaining <= 0:
         raise TimeUp

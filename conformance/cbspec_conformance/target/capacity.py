@@ -88,7 +88,7 @@ def occupies(relay: RelayUnderTest, tenant: Tenant) -> bool:
 
 
 def regained(
-    relay: RelayUnderTest, limit: TenantLimit, wanted: int, pauses: tuple[float, ...] = PAUSES
+    relay: RelayUnderTest, limit: TenantLimit, wanted: int, pauses: tuple[float, ...] = ()
 ) -> tuple[int, tuple[Exchange, ...]]:
     """Return the room as `room` does, as soon as it is `wanted`, and after all pauses in any case.
 
@@ -96,7 +96,7 @@ def regained(
     """
     ledger = relay.shared.ledger
     found: tuple[int, tuple[Exchange, ...]] = (0, ())
-    for pause in [each for each in pauses if each >= ledger.pause] or [ledger.pause]:
+    for pause in [each for each in pauses or PAUSES if each >= ledger.pause] or [ledger.pause]:
         relay.room.close_sessions()
         if pause:
             relay.clock.sleep(pause)

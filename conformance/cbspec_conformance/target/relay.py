@@ -32,7 +32,7 @@ from cbspec_conformance.record.transcript import Timekeeper, Transcript, is_long
 from cbspec_conformance.target.connector import NO_ANSWER, Connector, LifeSigns, WebSocketRefused
 from cbspec_conformance.target.facts import Facts, Preconditions
 from cbspec_conformance.target.findings_log import FindingsLog
-from cbspec_conformance.target.ledger import Ledger
+from cbspec_conformance.target.ledger import PAUSES, Ledger
 from cbspec_conformance.target.locks import Locks
 from cbspec_conformance.target.provoke import provoked
 from cbspec_conformance.target.room import Room
@@ -314,9 +314,11 @@ class RelayUnderTest:
 
     # ------------------------------------------------------------------ room and life
 
-    def soon(self, attempt: Callable[[], _Made]) -> _Made:
+    def soon(self, attempt: Callable[[], _Made], *, late: bool = True) -> _Made:
         """Repeat `attempt` until it succeeds, for as long as a relay may need to give back room; then let it raise.
 
+        With `late`, a last attempt follows a long pause: room that comes back late, which breaks a SHOULD at most, must
+        fail no MUST.
         If the relay closes the connection for lack of room, only the whole case can be tried again: NoRoom.
         """
         said: list[Broken | Inconclusive] = []
@@ -332,8 +334,15 @@ class RelayUnderTest:
 
         try:
             # If no auth works at all, waiting gives no room.
-            seconds = 0.0 if self.facts.auth else self.tempo.soon
-            made = retry(attempted, (Broken, Inconclusive), seconds, self.clock)
+            seconds = 0.0 if self.facts.auth or (late and self.tempo.late) else self.tempo.soon
+            try:
+                made = retry(attempted, (Broken, Inconclusive), seconds, self.clock)
+            except (Broken, Inconclusive):
+                if not late or self.facts.auth or self.tempo.stuck or self.shared.ledger.lost:
+                    raise
+                self.clock.sleep(PAUSES[-1])  # nothing is tried meanwhile: an attempt may take room itself
+                made = attempted()
+                self.tempo.late = True
         except (Broken, Inconclusive):
             self.tempo.room("soon", there=False)
             if isinstance(said[0], Inconclusive):

@@ -183,7 +183,7 @@ def released(relay: RelayUnderTest, use: Callable[[], int], what: str, end: str)
         return got
 
     found = relay.soon(lambda: at_least(1, "while the suite holds none"))
-    relay.soon(lambda: at_least(found, f"after their connection was {end}"))
+    relay.soon(lambda: at_least(found, f"after their connection was {end}"), late=False)
 
 
 @contextlib.contextmanager

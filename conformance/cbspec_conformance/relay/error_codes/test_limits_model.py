@@ -33,6 +33,7 @@ from cbspec_conformance.relay.error_codes.refusals import (
 )
 from cbspec_conformance.runner.marks import alone, requirement
 from cbspec_conformance.target.capacity import LimitKey
+from cbspec_conformance.target.ledger import PAUSES
 from cbspec_conformance.target.relay import RelayUnderTest
 
 _MOST_TUNNELS = 3
@@ -163,7 +164,7 @@ def _explore(relay: RelayUnderTest, explorer: Explorer, place: _Place) -> None:
                 raise
             # The relay may still count connections that closed before the run; some seconds later it must not.
             relay.room.close_sessions()
-            time.sleep(relay.tempo.soon)
+            time.sleep(PAUSES[-1] if relay.tempo.late else relay.tempo.soon)
             run(ops)
             late = True
 
