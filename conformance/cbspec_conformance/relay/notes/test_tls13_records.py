@@ -264,7 +264,7 @@ def test_flood_of_key_updates(relay: RelayUnderTest) -> None:
         client.send_raw(b"".join(client.key_update(reply=True) for _ in range(_FLOOD)))
         outcome = hand.ask(client)
         some = "one for each" if client.updates >= _FLOOD else "fewer" if client.updates else "none"
-    relay.log.saw(f"answered; KeyUpdates of its own: {some}" if outcome == SERVED else outcome)
+    relay.log.saw(f"answered; KeyUpdates of its own: {some}" if outcome == SERVED else _told(outcome))
     hand.control()
 
 
@@ -279,7 +279,12 @@ def test_alerts_after_faults(relay: RelayUnderTest) -> None:
         ("CB-TLS-018", "a second ClientHello"),
     ):
         outcome = _after(hand, _FAULTS[identifier][name])
-        relay.log.saw(outcome or "an answer", of=name)
+        relay.log.saw(_told(outcome), of=name)
     for name, record in (("change_cipher_spec", CHANGE_CIPHER_SPEC), ("an invalid KeyUpdate", b"")):
         outcome = _after(hand, _raw(record) if record else _before(HANDSHAKE, b"\x18\x00\x00\x01\x02"))
-        relay.log.saw("ignored" if outcome == SERVED else outcome, of=name)
+        relay.log.saw("ignored" if outcome == SERVED else _told(outcome), of=name)
+
+
+def _told(outcome: str) -> str:
+    """Return an outcome in words that are the same in every run."""
+    return "no answer" if outcome.startswith("no answer") else outcome or "an answer"
