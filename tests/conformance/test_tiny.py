@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import itertools
 import random
+import ssl
 import sys
 import threading
 import time
@@ -14,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from cbspec.catalogue.requirements import REQUIREMENTS
-from tests.conformance.commands import Done, run, verdict, verify
+from tests.conformance.commands import Done, run, simulator, verdict, verify
 from tests.conformance.tiny import Answer, accept, tiny_relay
 from tests.support.relay import frame
 
@@ -66,8 +67,28 @@ def test_a_silent_listener_is_no_target(tmp_path: Path) -> None:
         profile.write_text(f'[target]\naddress = "{endpoint}"\ntimeout = 1.0\ntimeout_least = 1.0\n')
         done = verify("--target-profile", str(profile))
     assert done.code == 3, done.text
-    assert "completes the TLS handshake, but answers nothing within 1 s, neither a hello nor a WebSocket's" in done.text
+    assert "a hello as one line of JSON ending in a line feed, and a WebSocket's opening handshake" in done.text
+    assert "nothing came back within 1 s" in done.text
     assert "Requirements by chapter" not in done.text
+
+
+def test_the_report_says_that_a_relay_speaks_tls_1_2_only(tmp_path: Path) -> None:
+    with tiny_relay(accept, tmp_path, version=ssl.TLSVersion.TLSv1_2) as endpoint:
+        done = verify(str(endpoint), "--effort", "quick")
+    assert done.code == 1, done.text
+    assert "CB-TLS-001 a TLS 1.3 handshake that …" in done.text
+    assert "the relay speaks TLS 1.2 only" in done.text
+    assert len(done.text.splitlines()) < 60, done.text
+
+
+def test_a_ping_without_a_pong_is_shown(tmp_path: Path) -> None:
+    with simulator(tmp_path, "--deviation", "websocket-ping-unanswered") as profile:
+        done = verify("--target-profile", str(profile), "--only", "CB-WSK-004")
+    assert verdict(done.text, "failed") == 1
+    assert "> #1 -> [a ping with " in done.text
+    assert "in vain for a pong" in done.text
+    (command,) = (line.strip() for line in done.text.splitlines() if line.startswith("  cbspec verify"))
+    assert command == f"cbspec verify --target-profile {profile} --only CB-WSK-004 --exchanges 3"
 
 
 # ---------------------------------------------------------------------------- excess

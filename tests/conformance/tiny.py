@@ -41,12 +41,13 @@ def tiny_relay(
     *,
     websocket: bool = False,
     around: Callable[[], AbstractContextManager[object]] = contextlib.nullcontext,
+    version: ssl.TLSVersion = ssl.TLSVersion.TLSv1_3,
 ) -> Iterator[Endpoint]:
     """Run a relay, with WebSocket on demand; each connection is served within the context `around()`."""
     chain, key = development_ca().issue("127.0.0.1")
     (folder / "server.pem").write_bytes(key + chain)
     context = server(folder / "server.pem")
-    context.minimum_version = ssl.TLSVersion.TLSv1_3
+    context.minimum_version = context.maximum_version = version
 
     def talk(tls: ssl.SSLSocket) -> None:
         channel = MessageSocket(tls, upgrades=websocket)

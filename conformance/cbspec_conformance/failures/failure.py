@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Final
 
@@ -14,10 +14,11 @@ import msgspec
 from cbspec.catalogue.requirements import UnknownRequirement, find
 from cbspec_conformance.failures.recipes import PLACEHOLDER, Recipe
 from cbspec_conformance.failures.steps import FailureStep, TransportName, step_from_json
-from cbspec_conformance.judging.verdicts import Finding, Outcome
+from cbspec_conformance.judging.verdicts import Finding, Outcome, without_values
 from cbspec_conformance.record.conclusions import Expectation
 
 FORMAT: Final = "cbspec-failure-1"
+PREFLIGHT: Final = "preflight"  # the case name of a failure from the preflight
 
 _CASE = msgspec.Meta(pattern=r"^(preflight$|relay/[A-Za-z0-9_/]+\.py::)")
 _OPTION = msgspec.Meta(pattern=r"^--(effort|examples|seed|transport)=[A-Za-z0-9_.]+$")
@@ -32,8 +33,10 @@ class Failure(msgspec.Struct, frozen=True, omit_defaults=True, forbid_unknown_fi
     """A failed or warned finding.
 
     `case` is the case's node id, `options` are the suite's options in that run, `target` and `transport` are the
-    relay's, and `exchange` is the exchange as lines of text. `expectation`, `tokens` and `steps` are present if the
-    exchange can be replayed without its case.
+    relay's, and `exchange` is the exchange as lines of text. `change` is the special thing about its request. `earlier`
+    is the number of cases that ended before this one in its run: the failure may depend on them. The run's requirements
+    were `only` these (none: all), and it was `narrowed` if it had other selectors. `expectation`, `tokens` and `steps`
+    are present if the exchange can be replayed without its case.
     """
 
     requirement: Annotated[str, msgspec.Meta(pattern="^CB-[A-Z]{3}-[0-9]{3}$")]
@@ -43,6 +46,10 @@ class Failure(msgspec.Struct, frozen=True, omit_defaults=True, forbid_unknown_fi
     expected: str
     seen: str
     exchange: tuple[str, ...] = ()
+    change: str = ""
+    earlier: Annotated[int, msgspec.Meta(ge=0)] = 0
+    only: tuple[Annotated[str, msgspec.Meta(pattern="^CB-[A-Z]{3}-[0-9]{3}$")], ...] = ()
+    narrowed: bool = False
     options: tuple[Annotated[str, _OPTION], ...] = ()
     expectation: Expectation | None = None
     tokens: dict[Annotated[str, _TOKEN_NAME], Recipe] | None = None
@@ -74,15 +81,28 @@ def failure_from_json(data: Mapping[str, object]) -> Failure:
 
 
 def failures_of(
-    findings: Iterable[Finding], target: str, transport: TransportName, options: tuple[str, ...]
+    findings: Sequence[Finding],
+    target: str,
+    transport: TransportName,
+    options: tuple[str, ...],
+    *,
+    only: tuple[str, ...] = (),
+    narrowed: bool = False,
 ) -> dict[str, Failure]:
-    """Return every distinct failure among the findings of a run, by the name of its file."""
+    """Return every distinct failure among the findings of a run in their order, by the name of its file.
+
+    `only` and `narrowed`: see `Failure`.
+    """
+    earlier = {
+        case: number for number, case in enumerate(dict.fromkeys(f.case for f in findings if f.case != PREFLIGHT))
+    }
     distinct: dict[tuple[str, str, str], Finding] = {}
     for finding in findings:
         if finding.outcome in (Outcome.FAILED, Outcome.WARNED):
-            first = distinct.setdefault((finding.requirement, finding.expected, finding.seen), finding)
+            way = (finding.requirement, without_values(finding.expected), without_values(finding.seen))
+            first = distinct.setdefault(way, finding)
             if finding.steps and not first.steps:  # steps can be replayed without their case
-                distinct[finding.requirement, finding.expected, finding.seen] = finding
+                distinct[way] = finding
     numbers = Counter[str]()
     by_name: dict[str, Failure] = {}
     for finding in distinct.values():
@@ -97,6 +117,10 @@ def failures_of(
                 "expected": finding.expected,
                 "seen": finding.seen,
                 "exchange": finding.exchange.splitlines(),
+                "change": finding.change,
+                "earlier": earlier.get(finding.case, 0),
+                "only": only,
+                "narrowed": narrowed,
                 **(json.loads(finding.steps) if finding.steps else {}),
             }
         )

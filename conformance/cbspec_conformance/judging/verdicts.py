@@ -7,6 +7,7 @@ lacks a key or the relay does not offer the feature; it does if the time was too
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -68,6 +69,11 @@ class Finding:
     steps: str = ""
     number: int = -1
     kinds: tuple[str, ...] = ()
+
+
+def without_values(sentence: str) -> str:
+    """Return a sentence without the values in it: equal ones describe the same way to fail."""
+    return re.sub(r'"[^"]*"|\([^)]*\)|\d+', "…", sentence)
 
 
 _WORST_FIRST = (

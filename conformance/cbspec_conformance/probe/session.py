@@ -137,16 +137,18 @@ class ProbeSession:
         fence: bool = True,
         encode: Callable[[object], bytes] | None = None,
         followed: bool = False,
+        place: str = "",
     ) -> Exchange:
         """Send one request and return the exchange.
 
-        `invalid` describes an intended mistake: without it, an invalid request is an error of the kit. `encode` is
-        another legal encoding. `fence=False` sends no fence after an answer. `followed` says that another request
-        follows at once after an error, which finds any further answer.
+        `invalid` describes an intended mistake: without it, an invalid request is an error of the kit. `place` is the
+        place of a valid request in a series, in words. `encode` is another legal encoding. `fence=False` sends no fence
+        after an answer. `followed` says that another request follows at once after an error, which finds any further
+        answer.
         """
         text = (encode or spell)(dict(request))
         decoded = Decoded(check_own(request, text, invalid))
-        message = self.channel.record_sent(text, decoded, invalid)
+        message = self.channel.record_sent(text, decoded, invalid or place)
         return self.exchange(message, self.encode(text), fence=fence, followed=followed)
 
     def ask_text(self, text: bytes, *, meant: str, like: str = "", fence: bool = True) -> Exchange:

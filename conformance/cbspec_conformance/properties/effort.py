@@ -9,8 +9,8 @@ from dataclasses import dataclass
 class Effort:
     """The amount of property testing.
 
-    `examples` are per property, `steps` per example of a stateful property. `enough` is the time in seconds after
-    which a property on a slow relay stops early (None: never).
+    `examples` are per property, `steps` per example of a stateful property. `enough` is the time in seconds spent
+    waiting for a slow relay after which a property stops early (None: never).
     """
 
     name: str
@@ -19,8 +19,8 @@ class Effort:
     enough: float | None
 
 
-QUICK = Effort("quick", 5, 10, 1.5)
-DEFAULT = Effort("default", 20, 20, 3.0)
+QUICK = Effort("quick", 5, 10, 3.0)
+DEFAULT = Effort("default", 20, 20, 6.0)
 THOROUGH = Effort("thorough", 1500, 30, None)
 
 EFFORTS = {effort.name: effort for effort in (QUICK, DEFAULT, THOROUGH)}

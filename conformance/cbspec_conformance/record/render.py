@@ -40,9 +40,9 @@ def render(transcript: Transcript, exchanges: Sequence[Exchange]) -> str:
 
 
 def render_connection(transcript: Transcript, number: int, last: Message | None = None) -> str:
-    """Return one connection as text; `last` is its decisive message."""
+    """Return one connection as text; `last` is its first decisive message, if it has one."""
     records = [r for r in transcript.records if r.connection == number and isinstance(r, WireRecord)]
-    at = next((at for at, record in enumerate(records) if record is last), len(records))
+    at = next((at for at, record in enumerate(records) if record is last), max(len(records) - 2, 0))
     return _text_of(records, records[at:])
 
 

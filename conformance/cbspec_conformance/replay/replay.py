@@ -13,14 +13,14 @@ import tempfile
 import time
 from collections import defaultdict
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from pathlib import Path
 
 from cbspec.profile.issuer import Issuer
 from cbspec.profile.profile import Endpoint, Profile
 from cbspec_conformance import PYTEST_OPTIONS, SUITE
-from cbspec_conformance.failures.failure import Failure
+from cbspec_conformance.failures.failure import PREFLIGHT, Failure
 from cbspec_conformance.failures.recipes import Recipes
 from cbspec_conformance.judging.errors import Inconclusive, NotExercised
 from cbspec_conformance.probe.tcp import Unreachable, tcp_connect
@@ -48,9 +48,6 @@ class ReplayOutcome:
     verdict: ReplayVerdict
     reason: str
     exchange: str = ""
-
-
-PREFLIGHT = "preflight"  # the case name of a failure from the preflight
 
 
 def rerun(failures: Sequence[Failure], target: Sequence[str]) -> list[ReplayOutcome]:
@@ -153,7 +150,38 @@ def replay(failures: Sequence[Failure], profile: Profile, options: Sequence[str]
         both_unclear = case.verdict is outcomes[index].verdict is ReplayVerdict.UNCLEAR
         if not both_unclear or outcomes[index] is _NO_STEPS:  # the steps give the more specific reason
             outcomes[index] = case
-    return outcomes
+    after = _after_earlier_cases(failures, outcomes, options)
+    return [after.get(index, outcome) for index, outcome in enumerate(outcomes)]
+
+
+def _after_earlier_cases(
+    failures: Sequence[Failure], outcomes: Sequence[ReplayOutcome], options: Sequence[str]
+) -> dict[int, ReplayOutcome]:
+    """Return the outcomes of failures that don't show alone, but may show after the cases before theirs.
+
+    The whole selection of a run is run again, once for all failures of that run.
+    """
+    runs: dict[tuple[object, ...], Results | str] = {}
+    found: dict[int, ReplayOutcome] = {}
+    for index, (failure, alone) in enumerate(zip(failures, outcomes, strict=True)):
+        if alone.verdict is not ReplayVerdict.FIXED or not failure.earlier:
+            continue
+        before = f"{failure.earlier} cases ran before its own, on which it may depend"
+        if failure.narrowed:
+            reason = f"it passes alone, but {before}: run the suite again with the same selectors"
+            found[index] = ReplayOutcome(ReplayVerdict.UNCLEAR, reason)
+            continue
+        arguments = (*failure.options, *(f"--only={each}" for each in failure.only), str(SUITE))
+        if arguments not in runs:
+            runs[arguments] = _run([*options, *arguments])
+        outcome = _outcome(failure, runs[arguments])
+        reasons = {
+            ReplayVerdict.FIXED: "its case passes, alone and after the cases before it",
+            ReplayVerdict.FAILING: f"after the cases before it {outcome.reason}",
+            ReplayVerdict.UNCLEAR: f"it passes alone, but {before}, and after them {outcome.reason}",
+        }
+        found[index] = replace(outcome, reason=reasons[outcome.verdict])
+    return found
 
 
 def export(failure: Failure, profile: Profile, file: Path) -> str:

@@ -11,7 +11,16 @@ from dataclasses import dataclass, field
 from cbspec.catalogue.requirements import CHAPTERS, REVISION, SET
 from cbspec.exit_codes import ExitCode
 from cbspec.profile.profile import Profile
-from cbspec_conformance.judging.verdicts import TIME_UP, UNFINISHED, Finding, Outcome, Verdict, is_green, spoils
+from cbspec_conformance.judging.verdicts import (
+    TIME_UP,
+    UNFINISHED,
+    Finding,
+    Outcome,
+    Verdict,
+    is_green,
+    spoils,
+    without_values,
+)
 from cbspec_conformance.record.quoting import shortened
 from cbspec_conformance.record.render import BEFORE
 from cbspec_conformance.reporting.baseline import Baseline
@@ -179,13 +188,8 @@ def distinct(verdict: Verdict) -> list[Finding]:
     """Return the findings that break the requirement in different ways, the shortest exchange first."""
     findings = [finding for finding in verdict.findings if finding.outcome is verdict.outcome]
     findings.sort(key=lambda finding: (not finding.exchange, len(finding.exchange)))
-    ways = {(_same(finding.expected), _same(finding.seen)): finding for finding in findings[::-1]}
+    ways = {(without_values(finding.expected), without_values(finding.seen)): finding for finding in findings[::-1]}
     return list(ways.values())[::-1]
-
-
-def _same(sentence: str) -> str:
-    """Return a sentence without the values in it."""
-    return re.sub(r"\"[^\"]*\"|\([^)]*\)|\d+", "…", sentence)
 
 
 def _details(verdict: Verdict, exchanges: int, line: Write) -> None:

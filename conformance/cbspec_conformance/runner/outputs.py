@@ -22,12 +22,18 @@ def write_outputs(
     findings: Sequence[Finding],
     verdicts: Sequence[Verdict],
     reporter: pytest.TerminalReporter,
+    *,
+    narrowed: bool,
 ) -> None:
-    """Write the files that the options name. `verdicts` are those before the baseline was applied."""
+    """Write the files that the options name.
+
+    `verdicts` are those before the baseline was applied; `narrowed` says that a selector may have dropped cases.
+    """
 
     def failures(folder: Path) -> str:
         address = str(result.profile.target.address)
-        found = failures_of(findings, address, result.facts.transport, case_options(options))
+        transport, run = result.facts.transport, case_options(options)
+        found = failures_of(findings, address, transport, run, only=options.only, narrowed=narrowed)
         write_all(found, folder)
         words = ["cbspec", "replay", str(folder), *relay_options(options)]
         return f"The {len(found)} failures again:\n  {shlex.join(words)}" if found else ""

@@ -242,7 +242,7 @@ class Suite:
             self._writer.end(self._selected, self._kit_errors, interrupted=self._interrupted)
         write_report(result, terminalreporter.write_line)
         verdicts = judge_run(REQUIREMENTS, of_a_run(self._findings), self._selected)
-        write_outputs(self.options, result, self._findings, verdicts, terminalreporter)
+        write_outputs(self.options, result, self._findings, verdicts, terminalreporter, narrowed=self._is_narrowed())
         if file := self._config.getoption("xmlpath", None):
             complete(Path(os.path.expandvars(file)).expanduser())
         colour = {"green" if result.green else "red": True}

@@ -15,6 +15,7 @@ from cbspec_conformance.probe.tcp import Unreachable
 from cbspec_conformance.probe.tempo import retry
 from cbspec_conformance.probe.wire import HandshakeFailure
 from cbspec_conformance.record.conclusions import Breach
+from cbspec_conformance.record.excerpt import ALIVE, in_order
 from cbspec_conformance.record.render import render_connection
 from cbspec_conformance.record.transcript import Bytes, Direction, End, Ended, Message, Timekeeper
 from cbspec_conformance.target.relay import LONGEST_PAUSE, RelayUnderTest
@@ -102,7 +103,7 @@ class Life:
 
     def _report(self, relay: RelayUnderTest, error: Trouble) -> None:
         silent = not isinstance(error, Unreachable)
-        suspect = self._before if self._before is not None and _last_sent(relay) is None else relay
+        suspect = self._before if self._before is not None and _last_sent(relay)[1] is None else relay
         ignored = "hello" if isinstance(error, Unanswered) else "TLS handshake"
         what = f"accepts connections, but answers no {ignored}" if silent else f"is gone: {error}"
         self.gone = f"the relay went down: after {suspect.case} it {what}"
@@ -121,12 +122,13 @@ class Life:
             self.gone = ""
 
     def _blame(self, relay: RelayUnderTest, suspect: RelayUnderTest, seen: str, *, uncertain: bool) -> None:
-        last = _last_sent(suspect)
-        sent = last.meant or last.type or "bytes" if last is not None else "a connection without any message"
-        seen = f"{seen}{'' if relay.signs.ended else ', twice'}; the last message before: {sent}"
+        waiting, last = _last_sent(suspect)
+        seen = f"{seen}{'' if relay.signs.ended else ', twice'}; the last message sent before: {_named(last)}"
+        if waiting is not None and waiting is not last:
+            seen += f"; the first one without an answer: {_named(waiting)}"
         if self._processes > 1:
             seen += f"; {self._processes} processes shared the relay: a run without -n shows which case stopped it"
-        exchange = render_connection(suspect.transcript, last.connection) if last is not None else ""
+        exchange = "" if last is None else render_connection(suspect.transcript, last.connection, waiting or last)
         breach = Breach(STAYS_UP, "a relay that stays up and accepts new connections", seen)
         relay.log.went_down(suspect.case, breach, reason=self.gone, certain=not uncertain, exchange=exchange)
 
@@ -135,14 +137,18 @@ def _ended_by_relay(relay: RelayUnderTest) -> bool:
     return any(isinstance(record, Ended) and record.how is not End.OURS for record in relay.transcript.records)
 
 
-def _last_sent(relay: RelayUnderTest) -> Message | None:
-    """Return the first message after which nothing was received, or else the last one."""
+def _named(message: Message | None) -> str:
+    return message.meant or message.type or "bytes" if message is not None else "none"
+
+
+def _last_sent(relay: RelayUnderTest) -> tuple[Message | None, Message | None]:
+    """Return the first message after which nothing was received (or None), and the last one."""
     waiting: Message | None = None
     sent: Message | None = None
-    for record in relay.transcript.records:
+    for record in in_order(relay.transcript):
         if isinstance(record, Bytes) and record.direction is Direction.RECEIVED:
             waiting = None
-        elif isinstance(record, Message) and record.direction is Direction.SENT:
+        elif isinstance(record, Message) and record.direction is Direction.SENT and record.meant != ALIVE:
             waiting = waiting or record
             sent = record
-    return waiting or sent
+    return waiting, sent

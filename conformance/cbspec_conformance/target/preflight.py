@@ -28,6 +28,7 @@ from cbspec_conformance.target.facts import ODD_LETTERS, Facts
 from cbspec_conformance.target.relay import RelayUnderTest
 
 _BRIEFLY = (0.0, 1.0)  # seconds that a relay may need to give room back after an earlier run
+_SENT = "a hello as one line of JSON ending in a line feed"
 _REJECTED = ("invalid_token", "tenant_not_found", "ip_not_allowed")
 _RATE_LIMITED = "the relay answered rate_limit_exceeded to the first requests; declare tenants.rate or wait a while"
 
@@ -100,30 +101,32 @@ def _tls(target: RelayUnderTest) -> str:
                 f"{target.profile.tls.ca}). No token was sent. Give tls.ca or target.server_name in a profile, or set "
                 f"tls.verify = false"
             ) from None
-        if not _speaks_tls(target, failure):
+        spoken = _spoken(target, failure)
+        if spoken is None:
             answer = f"doesn't speak TLS: it answered the handshake with {quoted(failure.received[:40])}"
             silence = f"accepts connections, but does not speak TLS: {failure.reason}"
             raise NoTarget(f"{where} {answer if failure.received else silence}") from None
-        reason = f"no TLS 1.3 connection: {failure.reason}{f' (alert {failure.alert})' if failure.alert else ''}"
+        reason = f"no TLS 1.3 connection{spoken}: {failure.reason}"
+        reason += f" (alert {failure.alert})" if failure.alert else ""
         target.log.breach(Breach("CB-TLS-001", "a TLS 1.3 handshake that works", reason))
         return reason
     return ""
 
 
-def _speaks_tls(target: RelayUnderTest, failure: HandshakeFailure) -> bool:
+def _spoken(target: RelayUnderTest, failure: HandshakeFailure) -> str | None:
+    """Return a remark on the relay's version of TLS if it is known, or None if the relay doesn't speak TLS."""
     # A record that holds a ServerHello, not an echo of our own ClientHello.
-    if failure.alert or (failure.received[:1] == b"\x16" and failure.received[5:6] == b"\x02"):
-        return True
-    if failure.received:
-        return False
+    speaks = failure.alert or (failure.received[:1] == b"\x16" and failure.received[5:6] == b"\x02")
+    if failure.received and not speaks:
+        return None
     context = legacy_client_context(ssl.TLSVersion.TLSv1_2)
     timeout, connector = target.profile.target.timeout, target.connector
     name, source = connector.server_name, connector.source
     try:
         open_wire(0, target.transcript, target.endpoint, context, timeout=timeout, name=name, source=source).close()
     except (Unreachable, HandshakeFailure):
-        return False
-    return True
+        return "" if speaks else None
+    return ", the relay speaks TLS 1.2 only"
 
 
 def _transport(target: RelayUnderTest, facts: Facts) -> Facts:
@@ -133,10 +136,11 @@ def _transport(target: RelayUnderTest, facts: Facts) -> Facts:
     plain = None if wanted == "websocket" else _hello(target, "tcp")
     silent = plain is not None and not plain.answers and plain.silence is Silence.UNRESPONSIVE
     if silent and not websocket and (wanted == "tcp" or refused in (NO_ANSWER, CLOSED)):
-        tried = "not even a hello" if wanted == "tcp" else "neither a hello nor a WebSocket's opening handshake"
+        also = "" if wanted == "tcp" else ", and a WebSocket's opening handshake on another connection"
         raise NoTarget(
-            f"{target.endpoint} completes the TLS handshake, but answers nothing within "
-            f"{target.profile.target.timeout:g} s, {tried}: this is no CloudBridge relay, or one that hangs"
+            f"{target.endpoint} completes the TLS handshake. Then the suite sent {_SENT}{also}; nothing came back "
+            f"within {target.profile.target.timeout:g} s. The relay frames messages differently (with a length prefix, "
+            "say), hangs, or is no CloudBridge relay"
         )
     if plain is not None and (not websocket or any(answer.type == "hello_response" for answer in plain.answers)):
         if wanted == "auto" and any(answer.text.startswith(b"HTTP/") for answer in plain.answers):
@@ -185,8 +189,10 @@ def _greeted(target: RelayUnderTest, facts: Facts, exchange: Exchange) -> Facts:
     except Inconclusive as error:
         return replace(facts, hello=str(error))
     except Broken as broken:
-        target.log.breach(Breach("CB-HEL-001", broken.expected, broken.seen), exchange, expectation=broken.expectation)
-        return replace(facts, hello=f"expected {broken.expected}; seen: {broken.seen}")
+        sent = f" (to {_SENT})" if facts.transport == "tcp" and not exchange.answers else ""
+        breach = Breach("CB-HEL-001", broken.expected, broken.seen + sent)
+        target.log.breach(breach, exchange, expectation=broken.expectation)
+        return replace(facts, hello=f"expected {broken.expected}; seen: {breach.seen}")
     facts = replace(facts, latency=replace(facts.latency, hello=exchange.waited))
     features = answer.member("features")
     listed = features if isinstance(features, list) else []

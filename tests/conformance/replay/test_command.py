@@ -3,14 +3,22 @@
 from __future__ import annotations
 
 import socket
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
 
+from cbspec.catalogue.requirements import REQUIREMENTS
 from cbspec.cli import main
+from cbspec.profile.profile import Endpoint, Profile, TargetSettings
 from cbspec_conformance.failures.failure import Failure, write_all
+from cbspec_conformance.judging.verdicts import Finding, Outcome, judge_run
+from cbspec_conformance.replay import replay
 from cbspec_conformance.replay.command import exit_code
 from cbspec_conformance.replay.replay import ReplayOutcome, ReplayVerdict, rerun
+from cbspec_conformance.reporting.report import RunResult
+from cbspec_conformance.reporting.results import Results, results_of
+from cbspec_conformance.target.facts import Facts
 from tests.conformance.commands import run, simulator, verify
 
 GONE = Failure("CB-TUN-007", "relay/gone.py::test_gone", "127.0.0.1:1", "tcp", "an error", "a tunnel")
@@ -78,6 +86,39 @@ def test_a_remaining_failure_decides_the_exit_code() -> None:
     assert exit_code([fixed, fixed]) == 0
     assert exit_code([fixed, unclear]) == 3
     assert exit_code([unclear, failing, fixed]) == 1
+
+
+CASE = "relay/error_codes/test_tenant_limit_exceeded.py::test_whole_limit_is_served[CB-LIM-001]"
+
+
+@pytest.mark.parametrize(
+    ("earlier", "narrowed", "afterwards", "verdict", "words"),
+    [
+        (0, False, Outcome.FAILED, ReplayVerdict.FIXED, "its case passes"),
+        (9, False, Outcome.PASSED, ReplayVerdict.FIXED, "alone and after the cases before it"),
+        (9, False, Outcome.FAILED, ReplayVerdict.FAILING, "after the cases before it its case fails"),
+        (9, False, Outcome.INCONCLUSIVE, ReplayVerdict.UNCLEAR, "9 cases ran before its own"),
+        (9, True, Outcome.PASSED, ReplayVerdict.UNCLEAR, "with the same selectors"),
+    ],
+)
+def test_a_failure_that_may_depend_on_earlier_cases_is_replayed_after_them(
+    earlier: int,
+    narrowed: bool,
+    afterwards: Outcome,
+    verdict: ReplayVerdict,
+    words: str,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def results(arguments: Sequence[str]) -> Results:
+        outcome = Outcome.PASSED if arguments[-1].endswith(CASE) else afterwards
+        found = Finding("CB-LIM-001", outcome, CASE, "why")
+        profile = Profile(target=TargetSettings(address=Endpoint("127.0.0.1", 1)))
+        return results_of(RunResult(judge_run(REQUIREMENTS, [found], ["CB-LIM-001"]), profile, Facts()))
+
+    monkeypatch.setattr(replay, "_run", results)
+    leak = Failure("CB-LIM-001", CASE, "127.0.0.1:1", "tcp", "a", "b", earlier=earlier, narrowed=narrowed)
+    (outcome,) = replay.replay([leak], Profile(), [])
+    assert (outcome.verdict, words in outcome.reason) == (verdict, True), outcome.reason
 
 
 def failure(requirement: str, case: str, *options: str) -> Failure:
