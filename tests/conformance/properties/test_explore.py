@@ -133,7 +133,7 @@ def test_a_slow_relay_gets_fewer_examples_and_a_remark_unless_effort_is_unlimite
 
     def check(_: int) -> None:
         nonlocal now
-        now += 2.0
+        now += 4.0
 
     display = Progress(Mock(isatty=False, write_line=progress.append), clock=lambda: now)
     tried = explore(check, examples=20, effort=effort, clock=lambda: now, remark=remarks.append, progress=display)
