@@ -8,6 +8,7 @@ Source: Notes / no compression; RFC 6455.
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Mapping
 from http import HTTPStatus
 from typing import Self
 
@@ -84,10 +85,14 @@ class WebSocketFramer:
         return made
 
     @classmethod
-    def client(cls, host: str, path: str = "/", *, max_message: int = MAX_MESSAGE) -> Self:
+    def client(
+        cls, host: str, path: str = "/", *, max_message: int = MAX_MESSAGE, headers: Mapping[str, str] | None = None
+    ) -> Self:
         """Return a client's end, with its opening handshake in `data_to_send()`; `host` may include a port."""
         protocol = ClientProtocol(parse_uri(f"wss://{host}{path}"), max_size=max_message)
-        protocol.send_request(protocol.connect())
+        request = protocol.connect()
+        request.headers.update(headers or {})
+        protocol.send_request(request)
         return cls(protocol)
 
     @property

@@ -73,18 +73,21 @@ def open_wire(
     transport: str = "tcp",
     resume: ssl.SSLSession | None = None,
     narrow: bool = False,
+    preface: bytes = b"",
 ) -> Wire:
     """Connect, complete the TLS handshake, and return the connection.
 
     `number` identifies it in the transcript; `timeout` (seconds) bounds connecting, the handshake and each send;
     `resume` is the TLS session of an earlier connection. A `narrow` connection has a very small receive window (see
-    `tcp_connect`). Raises Unreachable or HandshakeFailure.
+    `tcp_connect`). `preface` is sent before the handshake. Raises Unreachable or HandshakeFailure.
     """
     with transcript.waits():
         sock = tcp_connect(endpoint, source, timeout, narrow=narrow)
     tcp = Tcp(sock, transcript.waited)
     tls = TlsLayer(context, server_side=False, server_name=name, resume=resume)
     try:
+        if preface:
+            tcp.send(preface, timeout)
         early = _handshake(tcp, tls, transcript.clock.monotonic() + timeout, transcript.clock)
     except HandshakeFailure as failure:
         with contextlib.suppress(OSError):

@@ -88,6 +88,7 @@ class Connector:
         context: ssl.SSLContext | None = None,
         resume: ssl.SSLSession | None = None,
         narrow: bool = False,
+        claimed: str = "",
     ) -> Channel:
         """Connect and return the channel; see `RelayUnderTest.connect`.
 
@@ -106,6 +107,7 @@ class Connector:
                 transport=transport,
                 resume=resume,
                 narrow=narrow,
+                preface=_proxy_line(claimed, endpoint) if claimed and transport == "tcp" else b"",
             )
         except (Unreachable, HandshakeFailure) as error:
             if usual and (isinstance(error, Unreachable) or (context is None and error.timed_out)):
@@ -114,12 +116,17 @@ class Connector:
         self.certificate = wire.tls.ssl_object.getpeercert(binary_form=True) or b""
         with ExitStack() as stack:
             stack.callback(wire.close)
-            framer = self._websocket(wire, endpoint) if transport == "websocket" else StreamFramer(max_message=LARGEST)
+            framer = (
+                self._websocket(wire, endpoint, claimed)
+                if transport == "websocket"
+                else StreamFramer(max_message=LARGEST)
+            )
             stack.pop_all()  # without a failure or an interruption
         return Channel(wire, framer, self._transcript)
 
-    def _websocket(self, wire: Wire, endpoint: Endpoint) -> WebSocketFramer:
-        framer = StrictWebSocket.client(str(endpoint), self._profile.target.websocket_path, max_message=LARGEST)
+    def _websocket(self, wire: Wire, endpoint: Endpoint, claimed: str) -> WebSocketFramer:
+        path, headers = self._profile.target.websocket_path, _proxy_headers(claimed) if claimed else {}
+        framer = StrictWebSocket.client(str(endpoint), path, max_message=LARGEST, headers=headers)
         wire.send(framer.data_to_send())
         clock = self._transcript.clock
         deadline = clock.monotonic() + self._profile.target.timeout
@@ -135,6 +142,19 @@ class Connector:
             self._signs.silent |= silent
             raise WebSocketRefused(str(framer.failure or (NO_ANSWER if silent else CLOSED)), framer.status)
         return framer
+
+
+def _proxy_line(claimed: str, endpoint: Endpoint) -> bytes:
+    """Return the line by which a proxy tells the address of a client (Source: the PROXY protocol, version 1)."""
+    family, host = ("TCP6", "::1") if ":" in claimed else ("TCP4", "127.0.0.1")
+    return f"PROXY {family} {claimed} {host} 40000 {endpoint.port}\r\n".encode()
+
+
+def _proxy_headers(claimed: str) -> dict[str, str]:
+    """Return the headers by which proxies tell the address of a client."""
+    names = ("X-Forwarded-For", "X-Real-IP", "X-Client-IP", "True-Client-IP", "CF-Connecting-IP")
+    node = f'"[{claimed}]"' if ":" in claimed else claimed
+    return {**dict.fromkeys(names, claimed), "Forwarded": f"for={node}"}
 
 
 @lru_cache

@@ -153,11 +153,13 @@ class RelayUnderTest:
         resume: ssl.SSLSession | None = None,
         narrow: bool = False,
         judged: bool = True,
+        claimed: str = "",
     ) -> ProbeSession:
         """Return a session on which nothing was sent: TLS is up, and the WebSocket open if that is the transport.
 
         `at` is another address than the relay's, `source` a local address to connect from, `resume` the TLS session of
-        an earlier connection; a `narrow` connection has a very small receive window. Exchanges on a connection that is
+        an earlier connection; a `narrow` connection has a very small receive window; `claimed` is an address that a
+        PROXY line or the headers of a proxy name as the client's. Exchanges on a connection that is
         not `judged` are not checked against the invariants. Raises Unreachable, HandshakeFailure or Inconclusive (no
         WebSocket).
         """
@@ -166,11 +168,12 @@ class RelayUnderTest:
         channel = self.connector.open(
             endpoint,
             transport or self.facts.transport,
-            usual=at is None and source is None,
+            usual=at is None and source is None and not claimed,
             source=source,
             context=context,
             resume=resume,
             narrow=narrow,
+            claimed=claimed,
         )
         observe, alive = (self.log.observe, self.alive) if judged else (lambda exchange: exchange, lambda: False)
         surroundings = Surroundings(self.tempo, self.pace, observe, alive, self._secrets, self.limited_always)

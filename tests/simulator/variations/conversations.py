@@ -384,6 +384,7 @@ CONVERSATIONS = {
             ("w11", UPGRADE.replace(b": Upgrade", b": keep-alive\r\nConnection: Upgrade") + b"\r\n"),
             ("w12", UPGRADE.replace(b": websocket", b": WebSocket") + b"\r\n"),
             ("w13", UPGRADE + b"Origin: x\r\nX: " + b"x" * 600 + b"\r\n\r\n"),
+            ("w17", UPGRADE + b"X-Forwarded-For: 192.0.2.1\r\n\r\n", *map(frame, opened("elsewhere"))),
             ("w15", HELLO, auth(exp=NOW - 100), tunnel()),
             ("w16", HELLO, auth(iat=NOW), tunnel()),
             ("w14", UPGRADE.replace(b"GET /", b"GET /?x") + b"\r\n"),

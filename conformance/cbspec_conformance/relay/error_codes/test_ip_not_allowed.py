@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import contextlib
 import ipaddress
 
 from cbspec.profile.identity import is_loopback
 from cbspec.profile.profile import Tenant
+from cbspec.profile.target import parse_network
 from cbspec_conformance.judging import judge
-from cbspec_conformance.judging.errors import Broken, NotExercised
+from cbspec_conformance.judging.errors import Broken, Inconclusive, NotExercised
 from cbspec_conformance.judging.observing import reaction
+from cbspec_conformance.probe.tcp import Unreachable
+from cbspec_conformance.probe.wire import HandshakeFailure
 from cbspec_conformance.relay.error_codes.refusals import active_tenants
-from cbspec_conformance.relay.requests import request_tunnel
+from cbspec_conformance.relay.requests import needs_transport, request_tunnel
 from cbspec_conformance.runner.marks import requirement
 from cbspec_conformance.target.relay import RelayUnderTest
 
@@ -58,6 +62,32 @@ def test_step_of_the_refusal(relay: RelayUnderTest) -> None:
     relay.authenticated()
     exchange = request_tunnel(relay, relay.greeted(source=source), tenant)
     relay.log.saw(f"{exchange.request.type if exchange.request else ''}: {reaction(exchange)}")
+
+
+@requirement("CB-ADR-102")
+def test_claimed_address(relay: RelayUnderTest) -> None:
+    """From an address outside the tenant's list, claim one on it: by the headers of a proxy, and by a PROXY line."""
+    tenant, source = _tenant_and_source(relay, allowed=False)
+    network = parse_network(tenant.allowed_addresses[0])
+    claimed = str(network[0] if network.num_addresses == 1 else network[1])
+    relay.authenticated()
+    with relay.control(f"{tenant.id} refused from this address"):
+        judge.refused(request_tunnel(relay, relay.greeted(source=source), tenant))
+    for name, transport in (("headers of a proxy", "websocket"), ("a PROXY line", "tcp")):
+        with contextlib.suppress(NotExercised):
+            needs_transport(relay, transport)
+            relay.log.saw(_claim(relay, tenant, source, claimed, transport), of=name)
+
+
+def _claim(relay: RelayUnderTest, tenant: Tenant, source: str, claimed: str, transport: str) -> str:
+    """Connect with a claimed address, request a tunnel, and return the reaction."""
+    try:
+        session = relay.connect(source=source, transport=transport, claimed=claimed)
+    except (Unreachable, HandshakeFailure, Inconclusive):
+        return "no connection"
+    if not judge.served(session.hello()):
+        return "not served"
+    return "believed" if judge.served(request_tunnel(relay, session, tenant)) else "not believed"
 
 
 @requirement("CB-ADR-003")

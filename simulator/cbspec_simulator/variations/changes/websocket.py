@@ -84,6 +84,17 @@ def _late(headers: Headers) -> None:
         headers["Date"] = formatdate(time.time() - _LATE, usegmt=True)
 
 
+def _note_forwarded(protocol: ServerProtocol, request: Request) -> None:
+    """Keep the address that a proxy's header names."""
+    protocol.forwarded = request.headers.get("X-Forwarded-For", "")  # type: ignore[attr-defined]
+
+
+def _forwarded_allowed(allowed_address: Check, attempt: Attempt) -> IoRequest | None:
+    """Believe the address that a proxy's header names."""
+    named = getattr(getattr(attempt.connection.framer, "protocol", None), "forwarded", "")
+    return None if named and attempt.known.tenant.allows(named) else allowed_address(attempt)
+
+
 def _other_headers(headers: Headers) -> None:
     """Write header names in lower case, and more headers."""
     pairs = [(name.lower(), value) for name, value in headers.raw_items()]
@@ -285,6 +296,7 @@ def _closing(status: int) -> Change:
 
 CHANGES: dict[str, Change] = {
     "websocket-wrong-accept": _answers_openings(_wrong_key),
+    "forwarded-for-believed": both(_opens(_note_forwarded), checking("allowed-address", _forwarded_allowed)),
     "clock-behind": both(_answers_openings(_late), around("verify", partial(_verified_late, None))),
     "clock-behind-and-strict": both(_answers_openings(_late), around("verify", partial(_verified_late, 0.0))),
     "websocket-upgrade-in-lower-case-only": _refuses_openings(lambda headers: headers.get("Upgrade") != "websocket"),
