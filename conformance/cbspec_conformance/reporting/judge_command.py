@@ -7,7 +7,7 @@ from pathlib import Path
 
 from cbspec.errors import CommandError
 from cbspec_conformance.record.saved import TranscriptError
-from cbspec_conformance.reporting.report import write_report
+from cbspec_conformance.reporting.report import counts, write_report
 from cbspec_conformance.reporting.saved_run import SavedRun
 
 
@@ -25,4 +25,5 @@ def run(args: argparse.Namespace) -> int:
     except TranscriptError as error:
         raise CommandError(str(error)) from None
     write_report(result, lambda text, **markup: print(text))
+    print(counts(result))
     return result.exit_code

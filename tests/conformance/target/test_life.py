@@ -12,8 +12,11 @@ from cbspec_conformance.judging.errors import Inconclusive
 from cbspec_conformance.judging.verdicts import Outcome
 from cbspec_conformance.probe.session import ProbeSession
 from cbspec_conformance.probe.tcp import Unreachable
+from cbspec_conformance.record.excerpt import ALIVE
+from cbspec_conformance.record.transcript import Bytes, Direction
 from cbspec_conformance.target import relay
 from cbspec_conformance.target.life import STAYS_UP, Life
+from tests.conformance.build import HEARTBEAT, HELLO, HELLO_RESPONSE, TUNNEL, left, received, sent
 from tests.conformance.conftest import MakeTarget
 from tests.conformance.memory import ManualClock
 
@@ -48,6 +51,23 @@ def test_a_relay_that_a_condition_may_have_stopped_is_not_blamed(
     assert ("2 processes shared the relay" in target.log.findings[0].seen) == (
         processes == 2 and outcome is not Outcome.INCONCLUSIVE
     )
+
+
+def test_the_last_message_before_a_crash_is_named_and_shown(gone: Profile, make_target: MakeTarget) -> None:
+    target = make_target(gone)
+    for message in (sent(HELLO), received(HELLO_RESPONSE), sent(TUNNEL), sent(HEARTBEAT)):
+        target.transcript.add(message)
+        ours = message.direction is Direction.SENT
+        target.transcript.add(left() if ours else Bytes(0.0, 1, Direction.RECEIVED, message.text))
+    target.transcript.add(replace(sent(HELLO, 2), meant=ALIVE))
+    with pytest.raises(Unreachable):
+        target.connect()
+    Life().look(target)
+    (finding,) = target.log.findings
+    assert "the last message sent before: heartbeat; the first one without an answer: tunnel_info" in finding.seen
+    assert '"tunnel_info"' in finding.exchange.splitlines()[0]
+    assert '"heartbeat"' in finding.exchange.splitlines()[1]
+    assert "before: #1 hello" in finding.exchange
 
 
 def test_a_relay_that_is_down_is_tried_again_later(gone: Profile, simulated: Profile, make_target: MakeTarget) -> None:

@@ -183,3 +183,11 @@ def test_every_kind_is_tried_and_the_failure_names_the_broken_ones(
     assert (str(raised or ""), len(seen)) == (result, tried)
     if isinstance(raised, Broken):
         assert (raised.exchanges, raised.requirement) == ((SEEN,), "CB-HEL-005")
+
+
+def test_only_waiting_for_the_relay_counts_against_it(simulated: Profile, make_target: MakeTarget) -> None:
+    target = make_target(simulated)
+    target.greeted()
+    waited = target.transcript.waiting
+    target.clock.sleep(0.1)
+    assert 0.0 < waited == target.transcript.waiting
