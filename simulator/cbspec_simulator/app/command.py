@@ -68,8 +68,9 @@ def _print_table(rows: Iterable[tuple[str, ...]]) -> None:
 
 def _config(args: argparse.Namespace) -> Config:
     check_ids("open-point", args.open_point, OPEN_POINTS, option=True)
+    check_ids("persona", args.deviation, PERSONAS, option=True)
     files = [file for file in (args.config, args.scenario and scenario_file(args.scenario)) if file]
-    config = arranged(load_config(*files), *args.variant, *args.open_point)
+    config = arranged(load_config(*files), *args.deviation, *args.variant, *args.open_point)
     named = {name: getattr(args, name) for name in ("host", "port") if getattr(args, name) is not None}
     config = replace(
         config,
@@ -94,7 +95,6 @@ def _serve(args: argparse.Namespace) -> None:
         return _config(args)
 
     config = read()
-    check_ids("persona", args.deviation, PERSONAS, option=True)
     ids = (*TRANSPORTS[args.transport], *args.variant, *args.open_point, *args.deviation)
     behaviour = varied(Behaviour(), *ids)
     if args.profile_out is None:

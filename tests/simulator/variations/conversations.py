@@ -416,6 +416,12 @@ CONVERSATIONS = {
             *script("6 a t; 7 a t; 6 END; 7 a u"),
         ]
     ),
+    "tunnels above a rate": Dialogue(
+        [
+            ("1", *opened("tenant-tunnels-and-rate"), *[BEAT] * 19, tunnel("x", "tenant-tunnels-and-rate"), 60),
+            ("1", *(tunnel(name, "tenant-tunnels-and-rate") for name in "tuvwx")),
+        ]
+    ),
     "sixteen auths": Dialogue(
         script(
             "; ".join(f"{number} connections; {number} END" for number in range(16)) + "; a connections; b connections"

@@ -96,6 +96,30 @@ def test_tunnels_refused_before_auth_do_not_count(relay: RelayUnderTest) -> None
         relay.soon(lambda: judge.accepted(session.ask(relay.tunnel_info(tenant.id)), FULL))
 
 
+@requirement("CB-LIM-003")
+def test_tunnels_refused_for_the_rate_do_not_count(relay: RelayUnderTest) -> None:
+    """Request tunnels above a tenant's rate, then as many below it as the tenant's limit still allows."""
+    both = [tenant for tenant in relay.profile.tenants_with("tunnel_limit") if tenant.rate is not None]
+    if not both or both[0].rate is None or both[0].tunnel_limit is None:
+        raise NotExercised("give tenants.tunnel_limit and tenants.rate (of one tenant)")
+    tenant, rate = both[0], both[0].rate
+    limit = refusals.fillable(both[0].tunnel_limit, "tenants.tunnel_limit")
+    refusals.tunnels_work(relay, tenant, limit)
+    session = relay.authenticated(tenant)
+    session.expect_rate_limit(unpaced=True)
+    beats = int(2 * rate.burst + rate.per_second / 10)
+    requests = [*[{"type": "heartbeat"}] * beats, *(relay.tunnel_info(tenant.id) for _ in range(limit))]
+    data = [session.note(request)[1] for request in requests]
+    session.send_unanswered(b"".join(data), messages=len(data))
+    answers = session.answers(len(data))[-limit:]
+    if session.ended or all(answer.member("code") != "rate_limit_exceeded" for answer in answers):
+        raise NotExercised("no tunnel was refused for the rate, or the connection was closed")
+    session.count_tunnels(sum(map(judge.is_success, answers)))
+    relay.clock.sleep(1 + rate.burst / rate.per_second)  # until the rate allows as many requests again
+    while session.tunnels < limit:
+        relay.soon(lambda: judge.accepted(session.ask(relay.tunnel_info(tenant.id)), FULL))
+
+
 @requirement("CB-LIM-004")
 def test_tunnel_limit_is_the_tenants_own(relay: RelayUnderTest) -> None:
     """Use up one tenant's limit; another tenant opens one tunnel more than that, as far as its own limit allows."""

@@ -6,6 +6,7 @@ from collections.abc import Callable, Hashable
 from dataclasses import replace
 from functools import partial
 
+from cbspec.profile.target import Rate, Tenant
 from cbspec.protocol.codes import ErrorCode
 from cbspec.protocol.connection import RequestRefused
 from cbspec.protocol.messages import Auth, TunnelInfo
@@ -25,6 +26,7 @@ from cbspec_simulator.base.steps import (
     new_tunnel,
 )
 from cbspec_simulator.relay.behaviour import AnswerContext, Behaviour, Body
+from cbspec_simulator.settings.config import Config
 from cbspec_simulator.variations.answers import answers
 from cbspec_simulator.variations.changes.order import SECOND_AUTH_TAKES_OVER
 from cbspec_simulator.variations.changes.writing import MALFORMED
@@ -279,6 +281,7 @@ _MALFORMED_AS = (code for code in ErrorCode if code is not ErrorCode.UNKNOWN_MES
 CHANGES: dict[str, Change] = {
     "tunnels-given-back-late": _LATE,
     "tenant-connections-given-back-late": _LATE,
+    "tunnels-refused-for-rate-count": _on_refusal(_counted, ErrorCode.RATE_LIMIT_EXCEEDED),
     "tunnel-before-auth-counts": both(part(refused=_notes_early), added(Auth, Step("early-tunnels", _counts_early))),
     "second-auth-loses-tunnels": both(SECOND_AUTH_TAKES_OVER, added(Auth, Step("second-auth", _loses_the_first))),
     "unknown-type-loses-room": _on_refusal(
@@ -331,4 +334,10 @@ CHANGES: dict[str, Change] = {
     "pool-before-tenant-limit": moved(_TUNNELS, TunnelInfo, new_tunnel),
     "connection-limit-at-accept": both(_TCP_ONLY, _LIMIT_AT_OPENING),
     "unavailable-at-accept": both(_TCP_ONLY, _AVAILABLE_AT_OPENING),
+}
+
+_BOTH = Tenant("tenant-tunnels-and-rate", tunnel_limit=5, rate=Rate(per_second=150.0, burst=20, scope="tenant"))
+
+ARRANGED: dict[str, Callable[[Config], Config]] = {
+    "tunnels-refused-for-rate-count": lambda config: replace(config, tenants=(*config.tenants, _BOTH)),
 }
