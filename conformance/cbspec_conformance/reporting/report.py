@@ -350,7 +350,15 @@ def _conclusion(run: RunResult, line: Write) -> None:
     broken = [*_of(run, Outcome.FAILED), *_of(run, Outcome.WARNED)]
     if broken and run.command:
         line("One alone, with more exchanges:")
-        line(f"  {run.command} --only {broken[0].requirement.id} --exchanges 3")
+        for part in pasted(f"{run.command} --only {broken[0].requirement.id} --exchanges 3"):
+            line(part)
+
+
+def pasted(command: str) -> list[str]:
+    """Return a shell command on indented lines of at most 80 columns; a command with quotes stays on one line."""
+    quotes = any(each in command for each in "'\"")
+    parts = [command] if quotes else textwrap.wrap(command, WIDTH - 6, break_long_words=False, break_on_hyphens=False)
+    return [*(f"  {part} \\" for part in parts[:-1]), f"  {parts[-1]}"]
 
 
 def _why_not(run: RunResult) -> str:

@@ -11,7 +11,7 @@ import pytest
 from cbspec_conformance.failures.failure import failures_of, write_all
 from cbspec_conformance.judging.verdicts import Finding, Verdict
 from cbspec_conformance.reporting.fingerprint import write_fingerprint
-from cbspec_conformance.reporting.report import RunResult
+from cbspec_conformance.reporting.report import RunResult, pasted
 from cbspec_conformance.reporting.results import write_results
 from cbspec_conformance.runner.options import Options, case_options, relay_options
 
@@ -36,7 +36,7 @@ def write_outputs(
         found = failures_of(findings, address, transport, run, only=options.only, narrowed=narrowed)
         write_all(found, folder)
         words = ["cbspec", "replay", str(folder), *relay_options(options)]
-        return f"The {len(found)} failures again:\n  {shlex.join(words)}" if found else ""
+        return "\n".join([f"The {len(found)} failures again:", *pasted(shlex.join(words))]) if found else ""
 
     def baseline(file: Path) -> str:
         if result.interrupted or result.kit_errors:

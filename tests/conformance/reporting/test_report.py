@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shlex
+import subprocess
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -20,7 +22,7 @@ from cbspec_conformance.reporting.fingerprint import (
     read_fingerprint,
     write_fingerprint,
 )
-from cbspec_conformance.reporting.report import WIDTH, RunResult, counts, write_report
+from cbspec_conformance.reporting.report import WIDTH, RunResult, counts, pasted, write_report
 from cbspec_conformance.target.facts import Facts
 
 PROFILE = Profile(target=TargetSettings(address=Endpoint("127.0.0.1", 8080)))
@@ -104,6 +106,14 @@ def test_seventeen_failures_take_120_lines_of_80_columns() -> None:
     assert all('error invalid_tunnel_info  tunnel_response "ok" [local_port: missing]' in line for line in lines[2:19])
     assert max(map(len, lines)) <= WIDTH
     assert len(lines) <= 110  # and ten lines of letters
+
+
+@pytest.mark.parametrize("folder", ["/srv/" + "long/" * 20, "a", "/home/some one's"])
+def test_a_command_works_as_pasted(folder: str) -> None:
+    command = shlex.join(["cbspec", "replay", folder, *["--target", "127.0.0.1:8080"] * 4])
+    shell = "set -- " + "\n".join(pasted(command)).strip() + '; printf "%s\\n" "$@"'
+    done = subprocess.run(["/bin/sh", "-c", shell], capture_output=True, check=True)
+    assert done.stdout.decode().splitlines() == shlex.split(command)
 
 
 def test_a_broken_basic_takes_one_line() -> None:
