@@ -26,6 +26,7 @@ from cbspec_conformance.reporting.results import write_results
 from cbspec_conformance.reporting.saved_run import SavedRun
 from cbspec_simulator import VARIANTS
 from tests.adequacy.matrix import MatrixRow, judge
+from tests.adequacy.sentences import untrue
 from tests.adequacy.subjects import WAITED_FOR, Subject, SubjectKind
 from tests.support.processes import served
 
@@ -99,6 +100,8 @@ def results(context: ForkServerContext, folder: Path, *arguments: str) -> dict[s
     found = dict(json.loads(file.read_text(encoding="utf-8")))
     if difference := _difference(found, folder / "rejudged.json"):
         raise NoResults(f"the transcript gives another verdict: {difference}")
+    if sentence := untrue(found):
+        raise NoResults(f"a sentence is untrue: {sentence}")
     return found
 
 

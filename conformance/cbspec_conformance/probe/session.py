@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import itertools
 import json
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -253,7 +254,15 @@ class ProbeSession:
         for _ in requests:
             self.keep_pace()
         self.send_unanswered(data, messages=len(requests))
-        return self.gathered(requests[0], self.answers(len(requests)))
+        answers, wanted = self.answers(len(requests)), Counter(SUCCESS_TYPES.get(each.type) for each in requests)
+        while len(answers) >= len(requests) and not self.ended:
+            # Second answers don't take the place of others.
+            surplus = (Counter(answer.type for answer in answers if answer.type in _SUCCESSES) - wanted).total()
+            more = self.answers(len(requests) + surplus - len(answers))
+            if not more:
+                break
+            answers += more
+        return self.gathered(requests[0], answers)
 
     def gathered(self, request: Message, answers: tuple[Message, ...]) -> Exchange:
         """Return the answers to several requests, of which `request` was the first, as one exchange."""

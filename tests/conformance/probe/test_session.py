@@ -13,6 +13,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from cbspec.protocol.framing import StreamFramer
+from cbspec.protocol.state import SUCCESS_TYPES
 from cbspec_conformance.judging import judge
 from cbspec_conformance.judging.errors import RateLimited
 from cbspec_conformance.judging.invariants import check
@@ -143,6 +144,14 @@ def test_second_answers_break_one_requirement(
         judge.refused_with(exchange, "unknown_message_type") if request is UNKNOWN else judge.accepted(exchange)
     made.session.unasked(1.0)
     assert set(breaches(made)) == {"CB-MSG-004"}
+
+
+@given(requests=st.lists(st.sampled_from([HELLO, TUNNEL, HEARTBEAT]), min_size=2, max_size=5))
+def test_second_answers_to_requests_sent_together_replace_no_others(requests: list[dict[str, Any]]) -> None:
+    made = MemoryProbe(lambda request: [(0.001, answer(request)), (0.001, answer(request))], ManualClock())
+    noted = [made.session.note(request) for request in requests]
+    exchange = made.session.together([message for message, _ in noted], b"".join(data for _, data in noted))
+    judge.all_answered(exchange, [SUCCESS_TYPES[request["type"]] for request in requests])
 
 
 @given(requests=KINDS, late=st.sampled_from(SECOND_AFTER), fence=st.booleans())

@@ -242,6 +242,8 @@ class _Run:
         if answer == NOTHING and exchange.ended and connection.refused:
             self._model.ended(connection)  # a relay may close after an error, and its close may come late
             return
+        if exchange.answer is not None:
+            judge.legible(exchange.answer)  # a malformed error says nothing about limits
         if identifier := allowed.breach(answer, is_error=is_error):
             wanted = " or ".join(sorted(allowed.answers - {NOTHING})) or "a refusal"
             breach = Breach(identifier, f"{wanted} to {ask.value}", seen(exchange))

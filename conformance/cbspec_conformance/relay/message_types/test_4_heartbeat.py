@@ -24,7 +24,8 @@ def test_heartbeat_is_answered(relay: RelayUnderTest) -> None:
     surplus = [answer for answer in after.answers if answer.type == "heartbeat_response"]
     if surplus:
         seen = f"{many + len(surplus)} heartbeat_responses or more"
-        raise Broken(f"{many} heartbeat_responses to {many} heartbeats", seen, exchange, after)
+        wanted = f"{many} heartbeat_responses to {many} heartbeats"
+        raise Broken(wanted, seen, exchange, after, requirement="CB-MSG-004")
 
 
 @requirement("CB-HBT-001")

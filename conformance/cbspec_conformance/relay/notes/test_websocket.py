@@ -212,6 +212,9 @@ def test_ping(relay: RelayUnderTest, payloads: list[bytes]) -> None:
 def test_ping_between_fragments(relay: RelayUnderTest) -> None:
     """Send a ping between two fragments of a heartbeat; expect an answer to both."""
     session = authenticated_websocket(relay)
+    with relay.control("a heartbeat in fragments"):
+        request = session.record({"type": "heartbeat"}, meant="in fragments")
+        judge.accepted(session.exchange(request, frame(Opcode.TEXT, BEAT[:8], fin=False), frame(Opcode.CONT, BEAT[8:])))
     session.announce("a fragment of a heartbeat, then a ping")
     session.send_unanswered(frame(Opcode.TEXT, BEAT[:8], fin=False))
     session.send_unanswered(frame(Opcode.PING, b"between"))

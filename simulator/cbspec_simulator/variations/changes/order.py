@@ -96,6 +96,12 @@ def _authenticating(when: Callable[[Attempt, Refused], object]) -> Change:
     return part(refused=refused, identity_before_auth=named_tenant)
 
 
+def _drops_identity(attempt: Attempt, _: Refused) -> None:
+    """Drop the identity of a connection with a refused auth."""
+    if isinstance(attempt.request, Auth) and attempt.connection.identity is not None:
+        attempt.connection.identity, attempt.connection.protocol.state = None, _G
+
+
 def _expired(attempt: Attempt, refused: Refused) -> bool:
     return refused.code is _TOKEN and not attempt.connection.identity and "expired" in refused.text
 
@@ -251,6 +257,7 @@ CHANGES: dict[str, Change] = {
     "tunnel-before-auth-as-invalid-tunnel-info": rule(
         _G, TunnelInfo, Refuse(ErrorCode.INVALID_TUNNEL_INFO, "CB-TUN-004", "authenticate first")
     ),
+    "identity-dropped": part(refused=_drops_identity),
     "refused-tunnel-closes": closes_after(request_is(TunnelInfo)),
     "failed-transfer-closes": part(ends=lambda body, _: body.get("code") == "data_transfer_failed"),
 }

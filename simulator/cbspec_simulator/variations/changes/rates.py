@@ -18,6 +18,7 @@ from cbspec_simulator.settings.config import Config
 from cbspec_simulator.variations.parts import Change, both, notes, part, writing
 from cbspec_simulator.variations.steps import by_connection, by_subject, check, checking
 
+_FORGETS = 2.0
 _SHADOW = 1.0  # seconds for which all tenants are refused after one exceeded its rate
 
 
@@ -36,6 +37,36 @@ class _BanningBucket(TokenBucket):
 
     def rested(self, now: float) -> bool:
         return not self._banned and super().rested(now)
+
+
+class _SavingBucket(TokenBucket):
+    """Saves up tokens without a limit."""
+
+    __slots__ = ()
+
+    def __init__(self, rate: Rate) -> None:
+        super().__init__(rate)
+        self._size = math.inf
+
+
+class _ForgettingBucket(TokenBucket):
+    """Is empty after two seconds without a request."""
+
+    __slots__ = ("_last",)
+
+    def __init__(self, rate: Rate) -> None:
+        super().__init__(rate)
+        self._last = math.inf
+
+    def allow(self, now: float) -> bool:
+        admitted = super().allow(now)
+        if now - self._last > _FORGETS:
+            admitted, self._level = False, 0.0
+        self._last = now
+        return admitted
+
+    def rested(self, now: float) -> bool:
+        return False
 
 
 def _tenth(rate: Rate) -> TokenBucket:
@@ -154,6 +185,10 @@ def _after_validation(behaviour: Behaviour) -> Behaviour:
     return replace(behaviour, every=(), steps=steps)
 
 
+def _without_heartbeats(within_rate: Check, attempt: Attempt) -> IoRequest | None:
+    return None if isinstance(attempt.request, Heartbeat) else within_rate(attempt)
+
+
 _noted = notes()
 
 
@@ -225,6 +260,9 @@ CHANGES: dict[str, Change] = {
     "address-list-of-another": checking("allowed-address", _next_refused),
     "unavailable-for-good": check("available", _for_good),
     "transfer-failure-stays": check("transferable", _failed_once),
+    "rate-saved-up": part(rate_limiter=_SavingBucket),
+    "rate-used-up-by-time": part(rate_limiter=_ForgettingBucket),
+    "rate-without-heartbeats": checking("rate", _without_heartbeats),
     "rate-fixed-window": part(rate_limiter=FixedWindow),
     "rate-sliding-log": part(rate_limiter=SlidingLog),
     "rate-sliding-counter": part(rate_limiter=SlidingCounter),

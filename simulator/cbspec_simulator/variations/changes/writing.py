@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import gzip
 import json
+import time
 import zlib
 from collections.abc import Callable, Iterator
 from dataclasses import replace
-from itertools import cycle
+from itertools import count, cycle
 
 from cbspec.protocol.codes import ErrorCode
 from cbspec.protocol.framing import StreamFramer
@@ -24,6 +25,7 @@ CLOSE_AFTER_ERROR = closes_after(always)
 """Close the connection after every error."""
 
 _UNEVEN = (0.0, 0.12, 0.01, 0.25, 0.0, 0.06, 0.18, 0.03)  # seconds of delay of successive answers
+_BEFORE_THE_PAUSE, _PAUSE = 150, 8.0  # answers, seconds
 _BEAT = {"type": "heartbeat_response"}
 
 
@@ -51,6 +53,24 @@ def _escaped(body: Body) -> str:
         for name, value in body.items()
     )
     return "{ " + " ,\t".join(members) + " }"
+
+
+def _fails_late(data: bytes) -> tuple[bytes, ...]:
+    """Write an error after each tunnel_response, as if the remote end had closed."""
+    failed = b'{"type":"error","code":"data_transfer_failed","message":"the remote end has closed"}\n'
+    return (data, failed) if b'"tunnel_response"' in data else (data,)
+
+
+def _pausing(behaviour: Behaviour) -> Behaviour:
+    """Block the event loop with one answer."""
+    answered = count(1)
+
+    def pause() -> float:
+        if next(answered) == _BEFORE_THE_PAUSE:
+            time.sleep(_PAUSE)
+        return 0.0
+
+    return writing(pause=pause)(behaviour)
 
 
 def _separated(before: bytes, after: bytes) -> Change:
@@ -104,6 +124,9 @@ CHANGES: dict[str, Change] = {
     "output-log-line": _tunnel(lambda text: [b"opening a tunnel", text]),
     "output-gzip": _tunnel(lambda text: gzip.compress(text, mtime=0)),
     "output-raw-deflate": texts("error", _raw_deflate, refused_by("CB-UNK-001")),
+    "everything-answered-twice-late": writing(pieces=lambda data: (data, data), gap=0.02),
+    "transfer-fails-late": writing(pieces=_fails_late, gap=0.01),
+    "paused-once": _pausing,
     "heartbeat-unasked": answers("tunnel_response", lambda body, _: [body, _BEAT]),
     "error-and-success": answers("error:invalid_tunnel_info", lambda body, _: [body, _BEAT], refused_by("CB-TUN-007")),
     "member-order": _spelled(lambda body: json.dumps(dict(reversed(body.items())))),
