@@ -32,7 +32,7 @@ from cbspec_conformance.probe.tempo import Tempo
 from cbspec_conformance.probe.wire import Wire
 from cbspec_conformance.record.conclusions import Silence
 from cbspec_conformance.record.decoding import Decoded
-from cbspec_conformance.record.exchange import ABOUT_A_REQUEST, Exchange, latecomers, matches
+from cbspec_conformance.record.exchange import ABOUT_A_REQUEST, UNASKED, Exchange, latecomers, matches
 from cbspec_conformance.record.frames import is_left_open
 from cbspec_conformance.record.transcript import Ended, Message
 
@@ -256,8 +256,9 @@ class ProbeSession:
         self.send_unanswered(data, messages=len(requests))
         answers, wanted = self.answers(len(requests)), Counter(SUCCESS_TYPES.get(each.type) for each in requests)
         while len(answers) >= len(requests) and not self.ended:
-            # Second answers don't take the place of others.
+            # Second answers and unasked errors don't take the place of others.
             surplus = (Counter(answer.type for answer in answers if answer.type in _SUCCESSES) - wanted).total()
+            surplus += sum(answer.member("code") in _ABOUT_NO_REQUEST for answer in answers)
             more = self.answers(len(requests) + surplus - len(answers))
             if not more:
                 break
@@ -526,6 +527,7 @@ def _or_fence(asked: str) -> str:
     return f"an answer to {asked or 'it'} or to the fence after it"
 
 
+_ABOUT_NO_REQUEST: Final = {*UNASKED} - {"rate_limit_exceeded"}
 _SUCCESSES: Final = frozenset(SUCCESS_TYPES.values())
 _ENCODER: Final = json.JSONEncoder(separators=(",", ":"), ensure_ascii=False)
 _DECODER: Final = json.JSONDecoder()

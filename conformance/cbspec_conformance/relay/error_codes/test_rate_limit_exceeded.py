@@ -23,7 +23,7 @@ pytestmark = [alone, last]
 _CODE = "rate_limit_exceeded"
 _MOST_CONNECTIONS = 32
 _BATCH = 20
-_IDLE = 2  # how much longer to idle than any way of counting remembers requests
+_IDLE, _LONGEST_IDLE = 5, 20.0  # pauses, so that saved-up requests would exceed "well above" the rate; seconds
 _MARGIN = 3  # how far above the declared rate "well above" is: a relay may count in windows or in token buckets
 _KINDS = ("heartbeat", "tunnel_info")  # the specification doesn't say which requests count
 _TOGETHER = "an answer to each of many requests"
@@ -53,17 +53,29 @@ def test_after_idling(relay: RelayUnderTest) -> None:
     """Use half the declared burst, send nothing for some seconds, then half the burst again: all are served."""
     rated = _rated(relay, None)
     session = rated.fresh()
-    for _ in range(2):
-        rated.burst(session)
-        time.sleep(_IDLE * rated.pause)
+    rated.burst(session)
+    rated.idle()
+    rated.burst(session)
+
+
+@requirement("CB-RAT-002")
+def test_tenants_with_different_rates(relay: RelayUnderTest) -> None:
+    """Send half the declared burst at once for tenants with different rates, the lowest first: all are served."""
+    rates = {rated.rate: rated for rated in reversed(_all_rated(relay))}
+    if len(rates) < 2:
+        raise NotExercised("give tenants.rate for two tenants, with different rates")
+    for rate in sorted(rates, key=lambda rate: rate.burst):
+        rates[rate].burst(rates[rate].fresh())
 
 
 @requirement("CB-RAT-001")
 def test_well_above_the_rate_after_idling(relay: RelayUnderTest) -> None:
     """Send nothing for some seconds, then requests at full speed: what was not used adds up to one burst only."""
-    rated = _rated(relay, 0)
+    rated = _rated(relay, 4)
+    if rated.account in relay.shared.rates_exceeded:
+        raise NotExercised("give tenants.rate for a second tenant, whose rate no other case has exceeded")
     session = rated.fresh()
-    time.sleep(_IDLE * rated.pause)
+    rated.idle()
     rated.exceed(session)
 
 
@@ -184,15 +196,21 @@ def _rated(relay: RelayUnderTest, number: int | None, *, again: bool = False, ow
     They are independent only if the rate is the tenant's own (`own`: it must be): another scope may count them
     together. A case that may find the rate in use gets it `again`, and the use is recorded.
     """
-    tenants = [(tenant, tenant.rate) for tenant in relay.profile.tenants_with("rate") if tenant.rate is not None]
-    if not tenants:
-        raise NotExercised("give tenants.rate (for a tenant of its own)")
+    tenants = _all_rated(relay)
     place = 0 if number is None or len(tenants) == 1 else 1 + number % (len(tenants) - 1)
-    rated = _Rated(relay, *tenants[place])
+    rated = tenants[place]
     if own and not rated.account:
         raise NotExercised('give tenants.rate.scope = "tenant" or "subject"')
     if again:
         rated.uses(exceeded=True)
+    return rated
+
+
+def _all_rated(relay: RelayUnderTest) -> list[_Rated]:
+    """Return all tenants with a rate."""
+    rated = [_Rated(relay, each, each.rate) for each in relay.profile.tenants_with("rate") if each.rate is not None]
+    if not rated:
+        raise NotExercised("give tenants.rate (for a tenant of its own)")
     return rated
 
 
@@ -239,6 +257,10 @@ class _Rated:
     def pause(self) -> float:
         """The seconds after which any bucket or window is unused again, at least one."""
         return min(max(self.rate.burst / self.rate.per_second, 1.0) * 1.2, 30.0)
+
+    def idle(self) -> None:
+        """Send nothing for some seconds."""
+        time.sleep(min(_IDLE * self.pause, _LONGEST_IDLE))
 
     def uses(self, *, exceeded: bool = False) -> None:
         """Record that the rate is in use, or is exceeded."""

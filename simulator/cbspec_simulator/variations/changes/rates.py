@@ -69,6 +69,17 @@ class _ForgettingBucket(TokenBucket):
         return False
 
 
+def _one_rate_for_all(behaviour: Behaviour) -> Behaviour:
+    """Apply the rate of the tenant that comes first to all."""
+    known: list[Rate] = []
+
+    def limiter(rate: Rate) -> TokenBucket:
+        known.append(rate)
+        return TokenBucket(known[0])
+
+    return part(rate_limiter=limiter)(behaviour)
+
+
 def _tenth(rate: Rate) -> TokenBucket:
     return TokenBucket(replace(rate, per_second=rate.per_second / 10, burst=max(1, rate.burst // 10)))
 
@@ -260,6 +271,7 @@ CHANGES: dict[str, Change] = {
     "address-list-of-another": checking("allowed-address", _next_refused),
     "unavailable-for-good": check("available", _for_good),
     "transfer-failure-stays": check("transferable", _failed_once),
+    "rate-of-the-first-tenant": _one_rate_for_all,
     "rate-saved-up": part(rate_limiter=_SavingBucket),
     "rate-used-up-by-time": part(rate_limiter=_ForgettingBucket),
     "rate-without-heartbeats": checking("rate", _without_heartbeats),

@@ -26,6 +26,7 @@ CLOSE_AFTER_ERROR = closes_after(always)
 
 _UNEVEN = (0.0, 0.12, 0.01, 0.25, 0.0, 0.06, 0.18, 0.03)  # seconds of delay of successive answers
 _BEFORE_THE_PAUSE, _PAUSE = 150, 8.0  # answers, seconds
+_FAILED = {"type": "error", "code": "data_transfer_failed", "message": "the remote end has closed"}
 _BEAT = {"type": "heartbeat_response"}
 
 
@@ -55,10 +56,9 @@ def _escaped(body: Body) -> str:
     return "{ " + " ,\t".join(members) + " }"
 
 
-def _fails_late(data: bytes) -> tuple[bytes, ...]:
-    """Write an error after each tunnel_response, as if the remote end had closed."""
-    failed = b'{"type":"error","code":"data_transfer_failed","message":"the remote end has closed"}\n'
-    return (data, failed) if b'"tunnel_response"' in data else (data,)
+def _late_if_unasked(data: bytes) -> tuple[bytes, ...]:
+    """Send the error about a transfer 10 ms later: `gap` is the time after an empty piece."""
+    return (b"", data) if _FAILED["message"].encode() in data else (data,)
 
 
 def _pausing(behaviour: Behaviour) -> Behaviour:
@@ -125,7 +125,9 @@ CHANGES: dict[str, Change] = {
     "output-gzip": _tunnel(lambda text: gzip.compress(text, mtime=0)),
     "output-raw-deflate": texts("error", _raw_deflate, refused_by("CB-UNK-001")),
     "everything-answered-twice-late": writing(pieces=lambda data: (data, data), gap=0.02),
-    "transfer-fails-late": writing(pieces=_fails_late, gap=0.01),
+    "transfer-fails-late": both(
+        answers("tunnel_response", lambda body, _: [body, _FAILED]), writing(pieces=_late_if_unasked, gap=0.01)
+    ),
     "paused-once": _pausing,
     "heartbeat-unasked": answers("tunnel_response", lambda body, _: [body, _BEAT]),
     "error-and-success": answers("error:invalid_tunnel_info", lambda body, _: [body, _BEAT], refused_by("CB-TUN-007")),
