@@ -254,7 +254,7 @@ class ProbeSession:
         for _ in requests:
             self.keep_pace()
         self.send_unanswered(data, messages=len(requests))
-        answers, wanted = self.answers(len(requests)), Counter(SUCCESS_TYPES.get(each.type) for each in requests)
+        answers, wanted = self.answers(len(requests)), Counter(SUCCESS_TYPES.get(each.type, "") for each in requests)
         while len(answers) >= len(requests) and not self.ended:
             # Second answers and unasked errors don't take the place of others.
             surplus = (Counter(answer.type for answer in answers if answer.type in _SUCCESSES) - wanted).total()
