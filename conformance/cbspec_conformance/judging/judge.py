@@ -17,7 +17,7 @@ from cbspec.protocol.messages import WITH_STATUS
 from cbspec.protocol.state import SUCCESS_TYPES
 from cbspec_conformance.judging.errors import Broken, Inconclusive, NoRoom
 from cbspec_conformance.record.conclusions import Ending, Expectation, ExpectationKind, Silence
-from cbspec_conformance.record.exchange import Exchange
+from cbspec_conformance.record.exchange import Exchange, matches
 from cbspec_conformance.record.quoting import quoted
 from cbspec_conformance.record.transcript import Message
 
@@ -109,7 +109,8 @@ def not_accepted(exchange: Exchange, expected: str = "no success answer") -> Non
     with _judgement(exchange, ExpectationKind.NOT_ACCEPTED) as expectation:
         asked = exchange.request.type if exchange.request else ""
         for answer in exchange.answers:
-            if is_success(answer) and answer.type == SUCCESS_TYPES.get(asked, answer.type):
+            own = answer is exchange.answer or (exchange.request is not None and matches(exchange.request, answer))
+            if own and is_success(answer) and answer.type == SUCCESS_TYPES.get(asked, answer.type):
                 raise Broken(expected, describe(answer), exchange, expectation=expectation)
 
 
@@ -168,8 +169,8 @@ def is_success(message: Message) -> bool:
 
 
 def served(exchange: Exchange) -> bool:
-    """Whether any answer says that the request was served."""
-    return any(is_success(answer) for answer in exchange.answers)
+    """Whether the answer says that the request was served."""
+    return exchange.answer is not None and is_success(exchange.answer)
 
 
 def error_code(exchange: Exchange) -> str:

@@ -32,7 +32,7 @@ from cbspec_conformance.probe.tempo import Tempo
 from cbspec_conformance.probe.wire import Wire
 from cbspec_conformance.record.conclusions import Silence
 from cbspec_conformance.record.decoding import Decoded
-from cbspec_conformance.record.exchange import ABOUT_A_REQUEST, UNASKED, Exchange, latecomers, matches
+from cbspec_conformance.record.exchange import UNASKED, Exchange, latecomers, matches
 from cbspec_conformance.record.frames import is_left_open
 from cbspec_conformance.record.transcript import Ended, Message
 
@@ -371,9 +371,11 @@ class ProbeSession:
         The first message may be the second answer to an earlier request, or an error that comes unasked.
         """
         tempo, inbox = self.tempo, self.channel.inbox
-        unasked = inbox[0].type == "error" and inbox[0].member("code") not in (*ABOUT_A_REQUEST, "rate_limit_exceeded")
-        if self.authenticated and (fence or (unasked and not request.meant)):
+        surprising = inbox[0].type == "error" and inbox[0].member("code") != "rate_limit_exceeded" and not request.meant
+        if self.authenticated and (fence or surprising):
             self._fence_off(request)
+        elif surprising:
+            self.channel.wait_until(lambda: any(matches(request, message) for message in inbox), tempo.patience)
         elif not self._is_answered(request):
             asked = _answer_to(request.type)
             if not self.channel.wait_until(partial(self._is_answered, request), tempo.timeout(asked), asked):

@@ -52,16 +52,16 @@ class Exchange:
 
     @property
     def answer(self) -> Message | None:
-        """The answer that counts: the first that matches the request by type and id, else by type, else an error."""
+        """The answer that counts: the first that matches the request by type and id, else an error, else by type."""
         return min(self.answers, key=self._rank, default=None)
 
     def _rank(self, message: Message) -> int:
         request = self.request
-        if request is not None and message.type == SUCCESS_TYPES.get(request.type):
-            return 0 if matches(request, message) else 1
+        if request is not None and matches(request, message):
+            return 0
         if message.type == "error":
-            return 2 if message.member("code") not in UNASKED else 3
-        return 4
+            return 1 if message.member("code") not in UNASKED else 3
+        return 2 if request is not None and message.type == SUCCESS_TYPES.get(request.type) else 4
 
 
 def matches(request: Message, message: Message) -> bool:

@@ -56,6 +56,11 @@ def _escaped(body: Body) -> str:
     return "{ " + " ,\t".join(members) + " }"
 
 
+def _sent_again(data: bytes) -> tuple[bytes, ...]:
+    """Send everything twice but the answer to a WebSocket's opening handshake."""
+    return (data,) if data.startswith(b"HTTP/") else (data, data)
+
+
 def _late_if_unasked(data: bytes) -> tuple[bytes, ...]:
     """Send the error about a transfer 10 ms later: `gap` is the time after an empty piece."""
     return (b"", data) if _FAILED["message"].encode() in data else (data,)
@@ -124,7 +129,7 @@ CHANGES: dict[str, Change] = {
     "output-log-line": _tunnel(lambda text: [b"opening a tunnel", text]),
     "output-gzip": _tunnel(lambda text: gzip.compress(text, mtime=0)),
     "output-raw-deflate": texts("error", _raw_deflate, refused_by("CB-UNK-001")),
-    "everything-answered-twice-late": writing(pieces=lambda data: (data, data), gap=0.02),
+    "everything-answered-twice-late": writing(pieces=_sent_again, gap=0.02),
     "transfer-fails-late": both(
         answers("tunnel_response", lambda body, _: [body, _FAILED]), writing(pieces=_late_if_unasked, gap=0.01)
     ),
