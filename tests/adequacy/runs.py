@@ -185,7 +185,7 @@ def _selection(subject: Subject, *, whole: bool) -> tuple[str, ...]:
     """Return the options that select the cases for a relay, and their effort."""
     if whole or subject.kind is not SubjectKind.DEVIATION:
         return ("--effort", "quick", *(_WORKERS if subject.id in WAITED_FOR else ()), str(SUITE))
-    return ("--only", subject.requirement, *_files_of(subject.requirement))
+    return ("--only", subject.requirement, "--own-cases", *_files_of(subject.requirement))
 
 
 @cache

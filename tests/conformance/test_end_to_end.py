@@ -51,7 +51,7 @@ def test_the_report_of_a_broken_relay_is_recomputed_from_the_transcript(
 ) -> None:
     transcript = tmp_path / "run.jsonl"
     with simulator(tmp_path, "--deviation", "hello-version-missing") as profile:
-        options = ("--effort", "quick", "--only", "CB-HEL-002,CB-AUT-004,CB-TUN-001")
+        options = ("--effort", "quick", "--only", "CB-HEL-002,CB-AUT-004,CB-TUN-001", "--own-cases")
         live = verify("--target-profile", str(profile), *options, "--transcript", str(transcript))
     assert main(["judge", str(transcript)]) == live.code == 1
     assert table(capsys.readouterr().out) == table(live.text)
@@ -74,7 +74,7 @@ POINT = "subject-not-required"
 
 def test_an_open_point_changes_only_its_row_of_the_fingerprint(tmp_path: Path) -> None:
     """One run has two processes, the other one: their number changes nothing."""
-    selected = ("--only", f"CB-HEL-001,CB-AUT-001,CB-TUN-001,{OPEN_POINTS[POINT].requirement}", "--effort", "quick")
+    selected = ("--only", f"CB-CMP-002,{OPEN_POINTS[POINT].requirement}", "--effort", "quick")
     files = [tmp_path / name for name in ("clean.json", "point.json")]
     assert_green(verify(*selected, "-n", "2", "--fingerprint", str(files[0]), folder=tmp_path))
     with simulator(tmp_path, "--open-point", POINT) as profile:

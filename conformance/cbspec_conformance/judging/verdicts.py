@@ -9,14 +9,15 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass, replace
 from enum import StrEnum
 
 from cbspec.catalogue.requirements import Level, Requirement
 
 TIME_UP = "the time given by --max-time was up"
 CUT_SHORT = "the run ended before its cases did"
+PARTIAL = "only its own cases ran, and others may break it, too (--own-cases)"
 OWN_REQUIREMENT = {
     "hello": "CB-HEL-001",
     "auth": "CB-AUT-001",
@@ -113,6 +114,28 @@ class Verdict:
         return dict(sorted(seen.items()))
 
 
+def of_interest(findings: Iterable[Finding], own: str, only: Collection[str]) -> list[Finding]:
+    """Return the findings of a case with the requirement `own` that a run of `only` some requirements shows.
+
+    Cases of other requirements are in such a run because they can break one of them: if the time was up for one, those
+    did not pass. Without `only`, all findings are shown.
+    """
+    if not only:
+        return list(findings)
+    broken = (Outcome.FAILED, Outcome.WARNED) if own in only or not own else ()
+    findings = list(findings)
+    cut = [each for each in findings if each.reason == TIME_UP][: own not in only]
+    return [
+        *(finding for finding in findings if finding.requirement in only or finding.outcome in broken),
+        *(replace(each, requirement=id_) for each in cut for id_ in only),
+    ]
+
+
+def partial_findings(only: Iterable[str]) -> list[Finding]:
+    """Return the findings of a run of some requirements that skips the cases of others."""
+    return [Finding(id_, Outcome.NOT_EXERCISED, reason=PARTIAL) for id_ in only]
+
+
 def judge_run(
     requirements: Mapping[str, Requirement], findings: Iterable[Finding], selected: Iterable[str]
 ) -> list[Verdict]:
@@ -131,7 +154,7 @@ def _verdict(requirement: Requirement, findings: list[Finding], cases: int) -> V
     if len(findings) < cases:
         findings = [*findings, Finding(requirement.id, Outcome.NOT_EXERCISED, reason=CUT_SHORT)]
     outcomes = {finding.outcome for finding in findings}
-    if any(finding.reason in UNFINISHED for finding in findings):
+    if any(finding.reason in (*UNFINISHED, PARTIAL) for finding in findings):
         outcomes -= {Outcome.PASSED, Outcome.OBSERVED}  # a case without enough time might have failed
     outcome = next((outcome for outcome in _WORST_FIRST if outcome in outcomes), None)
     return Verdict(requirement, outcome, tuple(findings))

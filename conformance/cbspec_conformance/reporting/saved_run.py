@@ -16,7 +16,7 @@ from cbspec.profile.profile import Endpoint, Profile, TargetSettings
 from cbspec.redact import redact
 from cbspec_conformance.judging.case import rejudge
 from cbspec_conformance.judging.follow_ups import of_a_run
-from cbspec_conformance.judging.verdicts import Finding, judge_run
+from cbspec_conformance.judging.verdicts import Finding, judge_run, of_interest, partial_findings
 from cbspec_conformance.record.saved import TranscriptError, rows_of, transcript_of
 from cbspec_conformance.record.transcript import Transcript
 from cbspec_conformance.reporting.baseline import Baseline, BaselineEntry
@@ -45,11 +45,17 @@ class RunHeader(msgspec.Struct, frozen=True):
 
 
 class RunEnd(msgspec.Struct, frozen=True):
-    """The last line of a file; it is missing if the run was killed. `selected` has an id for each selected case."""
+    """The last line of a file; it is missing if the run was killed. `selected` has an id for each selected case.
+
+    `only` holds the requirements that the run judges (none: all), `own_cases` says that only their own
+    cases were selected.
+    """
 
     selected: tuple[str, ...] = ()
     kit_errors: tuple[str, ...] = ()
     interrupted: bool = True
+    only: tuple[str, ...] = ()
+    own_cases: bool = False
 
 
 def case_line(name: str, requirement: str, transcript: Transcript) -> str:
@@ -83,7 +89,8 @@ class SavedRun:
         header, end = self.header, self.end
         try:
             profile = Profile(target=TargetSettings(address=Endpoint.parse(header.target)))
-            findings = [finding for case in self.cases for finding in _findings(case, header.facts)]
+            findings = [finding for case in self.cases for finding in _findings(case, header.facts, end.only)]
+            findings += partial_findings(end.only) if end.own_cases else []
         except (KeyError, TypeError, ValueError, UnknownRequirement) as error:
             raise TranscriptError(f"the transcript is invalid: {error!r}") from None
         known = {entry.requirement: entry for entry in header.baseline}
@@ -131,10 +138,10 @@ class TranscriptWriter:
         """Write a line: a case from `case_line`."""
         self._file.write(f"{line}\n")
 
-    def end(self, selected: Sequence[str], kit_errors: Sequence[str], *, interrupted: bool) -> None:
-        """Write the end of the run and close the file."""
-        end = RunEnd(tuple(selected), tuple(map(redact, kit_errors)), interrupted)
-        self.add(json.dumps(msgspec.to_builtins(end)))
+    def end(self, end: RunEnd, kit_errors: Sequence[str]) -> None:
+        """Write the end of the run, with the kit's errors, and close the file."""
+        redacted = msgspec.structs.replace(end, kit_errors=tuple(map(redact, kit_errors)))
+        self.add(json.dumps(msgspec.to_builtins(redacted)))
         self._file.close()
 
 
@@ -150,7 +157,9 @@ def _rows(file: Path) -> Iterator[Row]:
             yield row
 
 
-def _findings(case: Row, facts: Facts) -> list[Finding]:
-    if case["requirement"]:
-        find(case["requirement"])
-    return rejudge(case["requirement"], case["case"], transcript_of(case["records"]), facts.why_not)
+def _findings(case: Row, facts: Facts, only: Sequence[str]) -> list[Finding]:
+    own, name = case["requirement"], case["case"]
+    if own:
+        find(own)
+    found = rejudge(own, name, transcript_of(case["records"]), facts.why_not)
+    return of_interest(found, own, only)

@@ -29,6 +29,7 @@ class Options:
     profile_file: Path | None
     transport: Transport | None
     only: tuple[str, ...]
+    own_cases: bool
     wait: float
     max_time: float
     fail_on_should: bool
@@ -50,7 +51,9 @@ def add_options(parser: pytest.Parser) -> None:
     add("--target", metavar="HOST:PORT", help="relay to judge (default: an embedded simulator)")
     add("--target-profile", metavar="FILE", help="profile of the relay: tokens, tenants and limits (TOML)")
     add("--transport", choices=("auto", "tcp", "websocket"), help="transport of the cases (default: the profile's)")
-    add("--only", action="append", default=[], metavar="ID", help="run the cases of this requirement (repeatable)")
+    add("--only", action="append", default=[], metavar="ID", help="judge this requirement alone (repeatable)")
+    own = "with --only, skip the cases of other requirements that may break it: faster, but no pass is shown"
+    add("--own-cases", action="store_true", help=own)
     add("--wait", type=_seconds, default=0.0, metavar="SECONDS", help="wait for the relay to start (default: 0)")
     add("--max-time", type=_seconds, metavar="SECONDS", help=_BOUND)
     add("--fail-on", choices=("must", "should"), default="must", help="lowest level that fails the run (default: must)")
@@ -80,6 +83,7 @@ def read_options(config: pytest.Config) -> Options:
         profile_file=Path(profile_file) if profile_file else None,
         transport=config.getoption("--transport"),
         only=tuple(_only(config.getoption("--only"))),
+        own_cases=config.getoption("--own-cases"),
         wait=config.getoption("--wait"),
         max_time=_longest(config.getoption("--max-time"), plan),
         fail_on_should=config.getoption("--fail-on") == "should",

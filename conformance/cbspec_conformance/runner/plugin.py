@@ -34,13 +34,14 @@ from cbspec.profile.profile import Profile, ProfileError, dump, from_mapping
 from cbspec_conformance import SUITE
 from cbspec_conformance.judging.errors import Broken, Inconclusive, NoRoom, NotExercised, RateLimited
 from cbspec_conformance.judging.follow_ups import of_a_run
-from cbspec_conformance.judging.verdicts import TIME_UP, Finding, judge_run
+from cbspec_conformance.judging.verdicts import TIME_UP, Finding, judge_run, of_interest, partial_findings
 from cbspec_conformance.probe.tcp import DIALLER, Unreachable
 from cbspec_conformance.probe.tempo import Tempo, retry
 from cbspec_conformance.probe.wire import HandshakeFailure
 from cbspec_conformance.properties.explore import Explorer, Progress, kept_for
 from cbspec_conformance.reporting.report import RunResult, counts, write_report
-from cbspec_conformance.reporting.saved_run import TranscriptWriter, case_line
+from cbspec_conformance.reporting.saved_run import RunEnd, TranscriptWriter, case_line
+from cbspec_conformance.runner.blame import can_blame
 from cbspec_conformance.runner.embedded import SimulatorFailed
 from cbspec_conformance.runner.junit import complete
 from cbspec_conformance.runner.options import Options, command
@@ -100,7 +101,7 @@ class Suite:
         self._life = Life()
         self._run_name = uuid.uuid4().hex
         self._judged = str(profile.target.address) if profile is not None else "embedded"
-        self._findings: list[Finding] = []
+        self._findings: list[Finding] = partial_findings(options.only) if options.own_cases else []
         self._kit_errors: list[str] = []
         self._selected: list[str] = []
         self._order: dict[str, int] = {}
@@ -205,17 +206,23 @@ class Suite:
     def pytest_collection_modifyitems(self, config: pytest.Config, items: list[pytest.Item]) -> None:
         """Apply --only and --shuffle, and move the cases marked `first`, `last` and `final`."""
         if self.options.only:
-            dropped = [item for item in items if requirement_of(item) not in self.options.only]
-            items[:] = [item for item in items if requirement_of(item) in self.options.only]
-            config.hook.pytest_deselected(items=dropped)
+            chosen = {id(item): self._is_selected(item) for item in items}
+            config.hook.pytest_deselected(items=[item for item in items if not chosen[id(item)]])
+            items[:] = [item for item in items if chosen[id(item)]]
         items.sort(key=lambda item: self._order.get(item.nodeid, 0))  # whatever other plugins did
         if self.options.shuffle is not None:
             Random(self.options.shuffle).shuffle(items)  # noqa: S311 - no secret
         items.sort(key=_turn)
 
+    def _is_selected(self, item: pytest.Item) -> bool:
+        """Whether a case can blame a requirement of --only."""
+        own, only = requirement_of(item), self.options.only
+        return own in only or (not self.options.own_cases and any(can_blame(item.path, own, each) for each in only))
+
     def pytest_collection_finish(self, session: pytest.Session) -> None:
         """Record the requirements of the selected cases."""
-        self._selected = [requirement_of(item) for item in session.items]
+        every = [requirement_of(item) for item in session.items]
+        self._selected = [own for own in every if not self.options.only or own in self.options.only]
         reporter = self._config.pluginmanager.get_plugin("terminalreporter")
         if reporter is not None and not session.config.option.collectonly:
             reporter.write_line(LEGEND + (", k known" if self.options.baseline.entries else ""))
@@ -239,7 +246,8 @@ class Suite:
             return
         result = self._result()
         if self._writer is not None:
-            self._writer.end(self._selected, self._kit_errors, interrupted=self._interrupted)
+            end = RunEnd(tuple(self._selected), (), self._interrupted, self.options.only, self.options.own_cases)
+            self._writer.end(end, self._kit_errors)
         write_report(result, terminalreporter.write_line)
         verdicts = judge_run(REQUIREMENTS, of_a_run(self._findings), self._selected)
         write_outputs(self.options, result, self._findings, verdicts, terminalreporter, narrowed=self._is_narrowed())
@@ -392,7 +400,8 @@ class Suite:
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         """Collect the findings of a finished case in the controller."""
-        self._findings += findings_of(report)
+        own = next((str(value) for name, value in report.user_properties if name == "requirement"), "")
+        self._findings += of_interest(findings_of(report), own, self.options.only)
         self._kit_errors += kit_errors_of(report) if report.when != "teardown" else []
         self._seconds += report.duration
         self._waiting += waiting_of(report)

@@ -27,6 +27,6 @@ def test_the_order_is_fixed_unless_a_shuffle_is_requested() -> None:
 
 @pytest.mark.parametrize("options", [("--shuffle",), ("--shuffle=7", "-n", "2")])
 def test_the_seed_is_in_the_report(options: tuple[str, ...]) -> None:
-    done = verify(*options, "--only", "CB-UNK-002", "--effort", "quick")
+    done = verify(*options, "--only", "CB-CMP-002", "--effort", "quick")
     assert done.code == 0, done.text
     assert f"cases shuffled by {options[0]}" in done.text
