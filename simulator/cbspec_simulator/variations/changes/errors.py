@@ -47,8 +47,8 @@ def _tenants(exchange: AnswerContext) -> str:
 
 
 def _unescaped(text: bytes) -> bytes:
-    """Undo the escapes of quotation marks and backslashes."""
-    return text.replace(b'\\"', b'"').replace(b"\\\\", b"\\")
+    """Undo the escapes of quotation marks."""
+    return text.replace(b'\\"', b'"')
 
 
 def _naming_type(understand: Callable[[Any], object], value: Any) -> object:  # noqa: ANN401 - a JSON value
