@@ -59,7 +59,8 @@ class Tempo:
 
     `closing_after` are the kinds of answers after which the relay closed a connection, `rate_struck` counts the cases
     that hit the rate limit in spite of all pauses, `roomless` those that found no room at all, `stuck` are the kinds of
-    room that were awaited in vain the last time, and `late` says that room came back only after a long pause.
+    room that were awaited in vain the last time, and `late` says that room came back only after a long pause,
+    `hopeless` that a long pause was in vain.
     Arguments, all in seconds: `most` and `least` bound the time-out of an answer, `latency` is the measured one.
     """
 
@@ -77,7 +78,7 @@ class Tempo:
         self.rate_struck = 0
         self.roomless = 0
         self.stuck: set[str] = set()
-        self.late = False
+        self.late = self.hopeless = False
         self._silent: set[str] = set()
         self._fenced = Counter[str]()
         self._unnoticed = 0

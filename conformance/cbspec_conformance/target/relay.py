@@ -341,11 +341,12 @@ class RelayUnderTest:
             try:
                 made = retry(attempted, (Broken, Inconclusive), seconds, self.clock)
             except (Broken, Inconclusive):
-                if not late or self.facts.auth or self.tempo.stuck or self.shared.ledger.lost:
+                if not late or self.facts.auth or self.tempo.hopeless or self.shared.ledger.lost:
                     raise
                 self.clock.sleep(PAUSES[-1])  # nothing is tried meanwhile: an attempt may take room itself
+                self.tempo.hopeless = not self.tempo.late
                 made = attempted()
-                self.tempo.late = True
+                self.tempo.late, self.tempo.hopeless = True, False
         except (Broken, Inconclusive):
             self.tempo.room("soon", there=False)
             if isinstance(said[0], Inconclusive):

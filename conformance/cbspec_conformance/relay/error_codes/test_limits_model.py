@@ -164,8 +164,10 @@ def _explore(relay: RelayUnderTest, explorer: Explorer, place: _Place) -> None:
                 raise
             # The relay may still count connections that closed before the run; some seconds later it must not.
             relay.room.close_sessions()
-            time.sleep(PAUSES[-1] if relay.tempo.late else relay.tempo.soon)
+            time.sleep(relay.tempo.soon if relay.tempo.hopeless else PAUSES[-1])
+            relay.tempo.hopeless = not relay.tempo.late
             run(ops)
+            relay.tempo.hopeless = False
             late = True
 
     runs = st.lists(_OPS, min_size=explorer.steps // 2, max_size=explorer.steps)
