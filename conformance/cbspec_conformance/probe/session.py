@@ -258,7 +258,8 @@ class ProbeSession:
         while len(answers) >= len(requests) and not self.ended:
             # Second answers and unasked errors don't take the place of others.
             surplus = (Counter(answer.type for answer in answers if answer.type in _SUCCESSES) - wanted).total()
-            surplus += sum(answer.member("code") in _ABOUT_NO_REQUEST for answer in answers)
+            elsewhere = _ABOUT_NO_REQUEST if "" in wanted else {*_ABOUT_NO_REQUEST, "unknown_message_type"}
+            surplus += sum(answer.member("code") in elsewhere for answer in answers)
             more = self.answers(len(requests) + surplus - len(answers))
             if not more:
                 break

@@ -60,7 +60,9 @@ class Exchange:
         if request is not None and matches(request, message):
             return 0
         if message.type == "error":
-            return 1 if message.member("code") not in UNASKED else 3
+            known = request is not None and request.type in SUCCESS_TYPES
+            elsewhere = (*UNASKED, "unknown_message_type") if known else UNASKED
+            return 3 if message.member("code") in elsewhere else 1
         return 2 if request is not None and message.type == SUCCESS_TYPES.get(request.type) else 4
 
 
