@@ -23,7 +23,7 @@ pytestmark = [alone, last]
 _CODE = "rate_limit_exceeded"
 _MOST_CONNECTIONS = 32
 _BATCH = 20
-_IDLE, _LONGEST_IDLE = 5, 20.0  # pauses, so that saved-up requests would exceed "well above" the rate; seconds
+_LONGEST_IDLE = 20.0  # seconds
 _MARGIN = 3  # how far above the declared rate "well above" is: a relay may count in windows or in token buckets
 _KINDS = ("heartbeat", "tunnel_info")  # the specification doesn't say which requests count
 _TOGETHER = "an answer to each of many requests"
@@ -54,7 +54,7 @@ def test_after_idling(relay: RelayUnderTest) -> None:
     rated = _rated(relay, None)
     session = rated.fresh()
     rated.burst(session)
-    rated.idle()
+    rated.idle(3)
     rated.burst(session)
 
 
@@ -75,7 +75,7 @@ def test_well_above_the_rate_after_idling(relay: RelayUnderTest) -> None:
     if rated.account in relay.shared.rates_exceeded:
         raise NotExercised("give tenants.rate for a second tenant, whose rate no other case has exceeded")
     session = rated.fresh()
-    rated.idle()
+    rated.idle(10)  # if they were saved up, the requests of all kinds would be served
     rated.exceed(session)
 
 
@@ -258,9 +258,9 @@ class _Rated:
         """The seconds after which any bucket or window is unused again, at least one."""
         return min(max(self.rate.burst / self.rate.per_second, 1.0) * 1.2, 30.0)
 
-    def idle(self) -> None:
-        """Send nothing for some seconds."""
-        time.sleep(min(_IDLE * self.pause, _LONGEST_IDLE))
+    def idle(self, pauses: int) -> None:
+        """Send nothing for so many times the pause after which nothing is used up."""
+        time.sleep(min(pauses * self.pause, _LONGEST_IDLE))
 
     def uses(self, *, exceeded: bool = False) -> None:
         """Record that the rate is in use, or is exceeded."""
