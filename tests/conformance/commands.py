@@ -39,7 +39,9 @@ def run(*arguments: str, folder: Path | None = None, patience: float | None = PA
         timeout=patience,
         check=False,
     )
-    return Done(done.returncode, (done.stdout + done.stderr).decode())
+    text = (done.stdout + done.stderr).decode()
+    assert "ResourceWarning" not in text, text  # an unclosed socket of the kit
+    return Done(done.returncode, text)
 
 
 @contextlib.contextmanager
