@@ -23,7 +23,15 @@ from cbspec_conformance.properties.explore import Explorer
 from cbspec_conformance.properties.strategies import CUTS, pieces
 from cbspec_conformance.record.exchange import Exchange
 from cbspec_conformance.record.quoting import quoted
-from cbspec_conformance.relay.requests import TYPES, UNKNOWN, all_answered, every_byte, ready, understood_in_pieces
+from cbspec_conformance.relay.requests import (
+    TYPES,
+    UNKNOWN,
+    all_answered,
+    every_byte,
+    needs_transport,
+    ready,
+    understood_in_pieces,
+)
 from cbspec_conformance.relay.upgrade import BEAT, accepted_upgrade, authenticated_websocket, frame, framer_of, upgrade
 from cbspec_conformance.runner.marks import requirement, requirements
 from cbspec_conformance.target.connector import WebSocketRefused
@@ -235,11 +243,10 @@ def test_every_exchange(relay: RelayUnderTest, step: str) -> None:
         relay.open_tunnel(over())
         judge.not_accepted(relay.greeted(transport="websocket").ask(relay.tunnel_info()), "no tunnel before auth")
     elif step == "refusals":
-        invalid_port = relay.tunnel_info(remote_port=70000)
-        judge.refused(_once(over(), invalid_port, "remote_port is above 65535"))
-        judge.refused(_once(over(), UNKNOWN, "of unknown type"))
-        spoiled = {"type": "auth", "token": relay.tokens.spoiled(relay.tenant)}
-        judge.refused(_once(relay.greeted(transport="websocket"), spoiled))
+        needs_transport(relay, "tcp")
+        with relay.control("the same refusals over TCP"):
+            _refusals(relay, "tcp")
+        _refusals(relay, "websocket")
     else:
         try:
             session, request = ready(relay, step, "websocket")
@@ -247,6 +254,14 @@ def test_every_exchange(relay: RelayUnderTest, step: str) -> None:
             raise Inconclusive(f"{refused} (see CB-WSK-001)") from None
         for _ in range(3 if step == "heartbeat" else 1):
             judge.accepted(session.ask(request))
+
+
+def _refusals(relay: RelayUnderTest, transport: str) -> None:
+    authenticated = partial(relay.authenticated, transport=transport)
+    judge.refused(_once(authenticated(), relay.tunnel_info(remote_port=70000), "remote_port is above 65535"))
+    judge.refused(_once(authenticated(), UNKNOWN, "of unknown type"))
+    spoiled = {"type": "auth", "token": relay.tokens.spoiled(relay.tenant)}
+    judge.refused(_once(relay.greeted(transport=transport), spoiled))
 
 
 def _once(session: ProbeSession, request: Mapping[str, Any], why: str = "") -> Exchange:
