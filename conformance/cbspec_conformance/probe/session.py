@@ -276,10 +276,12 @@ class ProbeSession:
     def answers(self, count: int, wait: float | None = None) -> tuple[Message, ...]:
         """Return up to `count` messages, each awaited for `wait` seconds (None: the time-out)."""
         wait = self.timeout if wait is None else wait
-        had = -1
-        while had < len(self.channel.inbox) < count and not self.ended:
+        had, unasked = -1, 0  # an error about a transfer may come between the answers to several requests
+        while had < len(self.channel.inbox) < count + unasked and not self.ended:
             had = len(self.channel.inbox)
             self.channel.wait_for(had + 1, wait, "an answer")
+            failed = [m for m in self.channel.inbox if m.member("code") == "data_transfer_failed"]
+            unasked = len(failed) if count > 1 else 0
         return self.channel.take()
 
     def unasked(self, wait: float = 0.0) -> None:
