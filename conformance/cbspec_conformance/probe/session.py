@@ -374,7 +374,7 @@ class ProbeSession:
         The first message may be the second answer to an earlier request, or an error that comes unasked.
         """
         tempo, inbox = self.tempo, self.channel.inbox
-        surprising = inbox[0].type == "error" and inbox[0].member("code") != "rate_limit_exceeded" and not request.meant
+        surprising = inbox[0].member("code") in _ABOUT_NO_REQUEST and not request.meant
         if self.authenticated and (fence or surprising):
             self._fence_off(request)
         elif surprising:

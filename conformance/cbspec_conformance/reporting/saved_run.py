@@ -90,7 +90,7 @@ class SavedRun:
         try:
             profile = Profile(target=TargetSettings(address=Endpoint.parse(header.target)))
             findings = [finding for case in self.cases for finding in _findings(case, header.facts, end.only)]
-            findings += partial_findings(end.only) if end.own_cases else []
+            findings[:0] = partial_findings(end.only) if end.own_cases else []
         except (KeyError, TypeError, ValueError, UnknownRequirement) as error:
             raise TranscriptError(f"the transcript is invalid: {error!r}") from None
         known = {entry.requirement: entry for entry in header.baseline}
