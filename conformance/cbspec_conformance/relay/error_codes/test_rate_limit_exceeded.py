@@ -100,7 +100,7 @@ def test_connections_of_a_tenant_add_up(relay: RelayUnderTest) -> None:
         raise NotExercised(f"it takes {count} connections of {tenant.id} to exceed its rate without a burst on any")
     rated.uses(exceeded=True)
     sessions = [relay.authenticated(tenant, subject=f"cbspec-{number}") for number in range(count)]
-    seen = []
+    seen: list[str] = []
     for kind in rated.kinds():
         if seen:  # the requests of another kind may have used up the burst of each connection
             time.sleep(rated.pause)
