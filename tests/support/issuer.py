@@ -30,7 +30,7 @@ def token(key: SigningKey, tenant: str = "tenant-001", **claims: object) -> str:
     return mint(key, all_claims, {"kid": key_id(key)})
 
 
-class Address:
+class KeyAddress:
     """The answer of a server and its number of requests; if `held` is set, answers wait for that event."""
 
     def __init__(self, body: bytes) -> None:
@@ -45,9 +45,9 @@ class Address:
 
 
 @contextmanager
-def published(body: bytes, context: ssl.SSLContext | None = None) -> Iterator[Address]:
+def published(body: bytes, context: ssl.SSLContext | None = None) -> Iterator[KeyAddress]:
     """Serve a document on a free port, over TLS if there is a context."""
-    address = Address(body)
+    address = KeyAddress(body)
 
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:

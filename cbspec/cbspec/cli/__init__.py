@@ -81,7 +81,10 @@ class _CommandParser(argparse.ArgumentParser):
             return filled, unknown
         rest = self._rest()
         if rest is None or args is None or list(args) in (["-h"], ["--help"]):
-            return super().parse_known_args(args, namespace)
+            filled, unknown = super().parse_known_args(args, namespace)
+            if unknown:  # reported here, with the usage of the sub-command
+                self.error(f"unrecognized arguments: {' '.join(unknown)}")
+            return filled, []
         # argparse.REMAINDER rejects a leading argument that begins with a dash, so it is filled here.
         filled = super().parse_known_args([], namespace)[0]
         setattr(filled, rest.dest, list(args))

@@ -56,7 +56,7 @@ def test_values_are_read_and_defaults_stand_for_the_embedded_simulator() -> None
         *(({"target": text}, "^--target: ") for text in ("", "h:65536", ":1")),
         ({"only": ["CB-TUN-0004"]}, "^--only: .*CB-TUN-004"),
         ({"only": [""]}, "^--only: .*cbspec explain"),
-        ({"only": ["CB-TLS-007"]}, "^--only: .*has no case: "),
+        ({"only": ["CB-ROB-103"]}, "^--only: .*has no case: "),
         ({"results": "."}, "--results: cannot write .*; name a file"),
         ({"results": "no/such/folder/results.json"}, "--results: cannot write .*; name a file"),
         ({"failures": "file"}, "--failures: file: File exists; name another folder"),

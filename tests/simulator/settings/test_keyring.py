@@ -15,7 +15,7 @@ import pytest
 from cbspec.profile.identity import development_ca
 from cbspec.tokens.jwt import SigningKey
 from cbspec_simulator.settings.keyring import AddressSource, FileSource, Keyring
-from tests.support.issuer import Address, jwks, pair, published, token
+from tests.support.issuer import KeyAddress, jwks, pair, published, token
 from tests.support.relay import serving
 
 OLD, NEW = pair(), pair()
@@ -28,17 +28,17 @@ def knows(ring: Keyring, *keys: SigningKey) -> list[bool]:
 
 
 @pytest.fixture
-def address() -> Iterator[Address]:
+def address() -> Iterator[KeyAddress]:
     with published(jwks(OLD)) as serving:
         yield serving
 
 
 @pytest.fixture
-def ring(address: Address) -> Keyring:
+def ring(address: KeyAddress) -> Keyring:
     return loaded(address)
 
 
-def loaded(address: Address) -> Keyring:
+def loaded(address: KeyAddress) -> Keyring:
     """Return a keyring that has fetched its keys."""
     ring = Keyring(AddressSource(address.url, AGE))
     ring.load(0.0)
@@ -73,7 +73,7 @@ async def test_a_file_is_read_again_after_a_change(tmp_path: Path, caplog: pytes
         assert line.startswith(f"the old keys stay valid: {path}: {problem}")
 
 
-async def test_a_url_is_fetched_again_for_an_unknown_key_and_after_its_age(address: Address, ring: Keyring) -> None:
+async def test_a_url_is_fetched_again_for_an_unknown_key_and_after_its_age(address: KeyAddress, ring: Keyring) -> None:
     await ring.refresh(token(OLD), 1.0)
     assert address.asked == 1
     address.body = jwks(OLD, NEW)
@@ -100,14 +100,14 @@ async def test_a_url_is_fetched_again_for_an_unknown_key_and_after_its_age(addre
         ([("Cache-Control", "s-maxage=20")], AGE),
     ],
 )
-def test_cache_control_shortens_the_age(address: Address, headers: list[tuple[str, str]], seconds: float) -> None:
+def test_cache_control_shortens_the_age(address: KeyAddress, headers: list[tuple[str, str]], seconds: float) -> None:
     address.headers = headers
     ring = loaded(address)
     assert ring.stale(token(OLD), seconds)
     assert not seconds or not ring.stale(token(OLD), seconds - 0.1)
 
 
-async def test_fetches_have_a_rate_limit(address: Address, ring: Keyring) -> None:
+async def test_fetches_have_a_rate_limit(address: KeyAddress, ring: Keyring) -> None:
     for text in ("", "x", "a.b.c", "eyJhbGciOiJub25lIn0.e30.", "eyJhbGciOiJIUzI1NiJ9.e30.AAAA"):
         await ring.refresh(text, 0.0)  # no key set could have a key for these
     assert address.asked == 1
@@ -120,7 +120,7 @@ async def test_fetches_have_a_rate_limit(address: Address, ring: Keyring) -> Non
 
 
 async def test_tokens_that_wait_together_cause_one_fetch_and_later_ones_another(
-    address: Address, ring: Keyring
+    address: KeyAddress, ring: Keyring
 ) -> None:
     address.held = threading.Event()
     address.reached.clear()
@@ -146,7 +146,7 @@ async def test_tokens_that_wait_together_cause_one_fetch_and_later_ones_another(
     ],
 )
 async def test_the_old_keys_stay_valid_after_a_wrong_answer(
-    address: Address, ring: Keyring, status: int, body: bytes, problem: str, caplog: pytest.LogCaptureFixture
+    address: KeyAddress, ring: Keyring, status: int, body: bytes, problem: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     address.status, address.body = status, body
     address.headers = [("Location", address.url)]
@@ -177,7 +177,7 @@ def test_an_answer_that_is_not_http_is_refused() -> None:
         AddressSource(f"http://{endpoint}/", AGE).read(0.0)
 
 
-def test_a_query_is_sent_and_never_shown(address: Address) -> None:
+def test_a_query_is_sent_and_never_shown(address: KeyAddress) -> None:
     source = AddressSource(f"{address.url}?key=hush", AGE)
     source.read(0.0)
     AddressSource(address.url.removesuffix("/jwks.json"), AGE).read(0.0)
@@ -214,7 +214,7 @@ def test_https_verifies_the_certificate(tmp_path: Path, monkeypatch: pytest.Monk
         assert AddressSource(address.url, AGE).read(0.0) == jwks(OLD)
 
 
-async def test_a_skipped_key_is_logged_once(address: Address, caplog: pytest.LogCaptureFixture) -> None:
+async def test_a_skipped_key_is_logged_once(address: KeyAddress, caplog: pytest.LogCaptureFixture) -> None:
     address.body = b'{"keys":[{"kty":"AKP"},' + jwks(OLD).removeprefix(b'{"keys": [')
     ring = loaded(address)
     assert caplog.messages == [f"{address.url}: key 1 is skipped: its kty is not one of RSA, EC, OKP"]
