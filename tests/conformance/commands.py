@@ -52,6 +52,8 @@ def simulator(folder: Path, *arguments: str) -> Iterator[Path]:
 
 
 def verdict(text: str, column: str) -> int:
-    """Return the number of requirements with a verdict from the report's last line."""
+    """Return the number of requirements with a verdict: from the report's last line, or its table."""
+    if column == "observed":
+        return int(re.findall(r"^  all .* (\d+)$", text, re.MULTILINE)[0])
     (counts,) = re.findall(r"^.*\d+ passed, \d+ failed, \d+ warned.*$", text, re.MULTILINE)
     return int(re.findall(rf"(\d+) {column}", counts)[0])

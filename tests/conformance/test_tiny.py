@@ -56,7 +56,7 @@ def test_a_relay_that_accepts_everything_fails_every_refusal(tmp_path: Path) -> 
     others = ("CB-HEL-001", "CB-AUT-001", "CB-TUN-001")
     done = judged(accept, "websocket", tmp_path, "--own-cases", "--only", ",".join(refusals + others))
     assert done.code == 1, done.text
-    failed = set(done.text.split("did not pass: ")[1].replace(",", "").split())
+    failed = set(re.findall(r"^(CB-\S+) ", done.text.split("Failed: ")[1].split("Details")[0], re.MULTILINE))
     assert failed.issuperset(refusals)
     assert failed.isdisjoint(others)
 
@@ -139,7 +139,6 @@ def test_excess_is_bounded_and_blamed(kind: str, tmp_path: Path) -> None:
     assert done.code == (1 if requirement else 3), done.text  # no pass is shown
     assert requirement in done.text
     assert verdict(done.text, "failed") >= bool(requirement)
-    assert verdict(done.text, "passed") > 0
     assert "Errors of the kit" not in done.text
     assert "Traceback" not in done.text
 

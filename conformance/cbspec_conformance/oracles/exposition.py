@@ -111,6 +111,10 @@ def _openmetrics(text: str) -> Iterator[MetricSample]:
         raise NotAnExposition(f"it can't be read: {error}") from None
 
 
+def _unescaped(value: str) -> str:
+    return re.sub(r"\\(.)", lambda found: "\n" if found[1] == "n" else found[1], value)
+
+
 class _TextFormat:
     """Reads one text: the types and helps that its lines have given to metrics so far."""
 
@@ -177,7 +181,7 @@ class _TextFormat:
         name, text, _, _, value, sign, digits = match.groups()
         metric = self._metric(name)
         kind = self._types.setdefault(metric, "UNTYPED")
-        labels = tuple((label[1], label[2]) for label in _ONE_LABEL.finditer(text or ""))
+        labels = tuple((label[1], _unescaped(label[2])) for label in _ONE_LABEL.finditer(text or ""))
         apart = _BOUNDS.get(kind)
         names = [label for label, _ in labels if label != apart]
         if "__name__" in names or len(set(names)) < len(names):

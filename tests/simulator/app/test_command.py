@@ -149,7 +149,7 @@ def test_each_mistake_is_one_line(
             ("--config", tls("keyless", chain, "nowhere.pem")): "nowhere.pem: no such file or directory",
         }
         for options, problem in rows.items():
-            assert main(["simulate", "--port", "0", *options]) == 2
+            assert main(["simulate", "--port", "0", *options]) == 4
             out, err = capsys.readouterr()
             assert out == ""
             assert re.fullmatch(r"cbspec simulate: .*\n", err), err

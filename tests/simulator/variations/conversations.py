@@ -40,6 +40,7 @@ TENANTS = (
     Tenant("connections-2", connection_limit=2),
     Tenant("rate", rate=Rate(1.0, 20, "tenant")),
     Tenant("rate-2", rate=Rate(1.0, 20, "tenant")),
+    Tenant("rate-fast", rate=Rate(2.0, 40, "tenant")),
     Tenant("here", allowed_addresses=("127.0.0.0/8", "::1/128")),
     Tenant("elsewhere", allowed_addresses=("192.0.2.0/24",)),
     Tenant("asleep", active=False),
@@ -459,6 +460,8 @@ CONVERSATIONS = {
             *(("1", seconds, *[BEAT] * 21) for seconds in (9, 10, 1, 19)),
         ]
     ),
+    "rates": Dialogue([("1", *opened("rate"), 100, *[BEAT] * 25), ("2", *opened("rate-fast"), *[BEAT] * 30)]),
+    "a second auth that is refused": Dialogue([("1", *opened(), {"type": "auth", "token": "x"}, tunnel())]),
     "addresses": Dialogue(
         [*script("1 here t; 2 elsewhere t; 3 a t; 4@192.0.2.1 elsewhere t"), ("1", tunnel("t", "her"))]
     ),

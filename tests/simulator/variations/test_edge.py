@@ -184,7 +184,16 @@ _OBSERVATIONS: dict[Callable[[Address], object], tuple[str, ...]] = {
     ),
     _plain: ("plain-text-served",),
     _transports: ("tcp-only", "websocket-only"),
-    _writing: ("dribble", "trickle", "split-records", "merged-answers", "slow", "jittery", "no-close-notify"),
+    _writing: (
+        "dribble",
+        "trickle",
+        "split-records",
+        "merged-answers",
+        "slow",
+        "jittery",
+        "no-close-notify",
+        "everything-answered-twice-late",
+    ),
     _resumed: ("resumed-session-authenticated", "resumed-session-any-tenant"),
     reactions: (
         "other-tls-library",
@@ -231,7 +240,7 @@ _OBSERVATIONS: dict[Callable[[Address], object], tuple[str, ...]] = {
     ),
 }
 _LATE = ("tunnels-given-back-late", "tenant-connections-given-back-late")
-_OTHERWISE = ("late-return", *_LATE, "one-cipher-suite", "unread-answers-block-all")
+_OTHERWISE = ("late-return", *_LATE, "paused-once", "one-cipher-suite", "unread-answers-block-all")
 AT_THE_EDGE = {*_OTHERWISE, *(id_ for ids in _OBSERVATIONS.values() for id_ in ids)}
 
 
@@ -288,6 +297,14 @@ async def test_what_a_connection_held_can_be_given_back_late() -> None:
     assert await seconds("late-return") >= 0.95
     assert {varied(Behaviour(), id_).notices_after for id_ in _LATE} == {8.0}
     assert await seconds() < 0.95
+
+
+def test_a_relay_pauses_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    pauses: list[float] = []
+    monkeypatch.setattr(time, "sleep", pauses.append)
+    pause = varied(Behaviour(), "paused-once").writing.pause
+    assert {pause() for _ in range(1000)} == {0.0}
+    assert [seconds >= 6 for seconds in pauses] == [True]
 
 
 async def test_one_cipher_suite_needs_the_configuration_of_openssl() -> None:
