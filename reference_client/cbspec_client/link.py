@@ -53,7 +53,8 @@ class Link(asyncio.Protocol):
         except TimeoutError:
             link.abort()
             raise ConnectFailed(f"{authority(host, port)}: no connection within {limit:g} s") from None
-        except (OSError, ValueError, OverflowError) as error:  # the last two: an impossible host or port
+        except (OSError, ValueError, OverflowError, IndexError) as error:
+            # An impossible host or port; IndexError: asyncio lost the reason when it tried several addresses.
             raise ConnectFailed(f"{authority(host, port)}: {reason(error)}") from None
         except BaseException:
             link.abort()
@@ -176,4 +177,6 @@ def reason(error: Exception) -> str:
         return str(error.strerror)
     if isinstance(error, OSError) and error.errno:
         return os.strerror(error.errno).lower()
+    if isinstance(error, IndexError):
+        return "none of its addresses can be reached"
     return str(error) or type(error).__name__
