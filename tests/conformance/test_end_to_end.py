@@ -19,7 +19,8 @@ from tests.support.issuer import jwks, pair, published
 
 def table(text: str) -> list[str]:
     """Return the part of a report that does not depend on pytest."""
-    lines = [line for line in text.splitlines() if not line.startswith(("=", "Time: "))]
+    text = re.sub(r"(?m)^(?:Time: .*|One alone, .*(?:\n  .*)*)\n", "", text)
+    lines = [line for line in text.splitlines() if not line.startswith("=")]
     return lines[next(n for n, line in enumerate(lines) if line.startswith(("Failed: ", "Requirements by chapter"))) :]
 
 
@@ -124,6 +125,7 @@ def test_no_must_fails(
 
 ABOUT_TOKENS = [id_ for id_ in REQUIREMENTS if id_.startswith(("CB-AUT", "CB-TEN"))]
 NEEDS_A_SECRET = "CB-AUT-105"
+THOROUGH = ("CB-AUT-021",)  # not tried by a quick run
 NEEDS_TIME = "CB-AUT-110"
 
 
@@ -137,6 +139,7 @@ def test_a_relay_that_verifies_tokens_by_published_keys_passes(tmp_path: Path) -
         with simulator(tmp_path, "--config", str(config)) as profile:
             done = verify("--target-profile", str(profile), "--effort", "quick", "--only", ",".join(ABOUT_TOKENS))
     assert done.code == 0, done.text
-    judged = sum(REQUIREMENTS[id_].level != "INFO" for id_ in ABOUT_TOKENS)
+    judged = sum(REQUIREMENTS[id_].level != "INFO" for id_ in ABOUT_TOKENS) - len(THOROUGH)
     counts = [verdict(done.text, column) for column in ("passed", "failed", "warned", "inconclusive", "observed")]
-    assert counts == [judged, 0, 0, 0, len(ABOUT_TOKENS) - judged - len({NEEDS_A_SECRET, NEEDS_TIME})], done.text
+    unseen = {NEEDS_A_SECRET, NEEDS_TIME, *THOROUGH}
+    assert counts == [judged, 0, 0, 0, len(ABOUT_TOKENS) - judged - len(unseen)], done.text

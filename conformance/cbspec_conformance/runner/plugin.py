@@ -62,7 +62,7 @@ from cbspec_conformance.target.capacity import explained
 from cbspec_conformance.target.facts import Facts
 from cbspec_conformance.target.life import STAYS_UP, Life
 from cbspec_conformance.target.locks import Locks
-from cbspec_conformance.target.preflight import NoTarget, examine, wait_for
+from cbspec_conformance.target.preflight import NoTarget, examine, wait_for, with_room
 from cbspec_conformance.target.relay import RelayUnderTest, SharedParts
 
 _PLACES = {"first": -1, "last": 1, "final": 2}
@@ -188,7 +188,7 @@ class Suite:
         self._share(profile, workers=1)
         target = self.target("preflight")
         wait_for(target, self.options.wait)
-        self.facts = examine(target)
+        self.facts = with_room(target, examine(target))
         self.shared.tempo = Tempo.of(self.shared.profile.target, self.facts.latency)
         self._life.look(target)
         target.close()

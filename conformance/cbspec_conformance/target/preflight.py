@@ -232,19 +232,20 @@ def _exchanges(target: RelayUnderTest, facts: Facts) -> Facts:
     odd = target.tunnel_info()["tunnel_id"] + ODD_LETTERS
     takes_odd = not tunnel and not _reason(session.ask(target.tunnel_info(tunnel_id=odd), fence=False))
     target.learn(replace(facts, heartbeat=heartbeat, tunnel=tunnel, odd_identifiers=takes_odd))
-    slow = Tempo.of(target.profile.target, facts.latency).slow
-    return replace(target.facts, room={} if tunnel or heartbeat or slow else _room(target))
+    return target.facts
 
 
-def _room(target: RelayUnderTest) -> dict[str, int]:
-    """Return the room of every tenant's limit: less than declared if an earlier run left something behind."""
+def with_room(target: RelayUnderTest, facts: Facts) -> Facts:
+    """Add the room of every tenant's limit: less than declared if an earlier run left something behind."""
+    if facts.auth or facts.tunnel or facts.heartbeat or Tempo.of(target.profile.target, facts.latency).slow:
+        return facts
     found: dict[str, int] = {}
     target.close()
     for limit in limits(target.profile, each=True):
         with contextlib.suppress(Broken, Inconclusive, NotExercised, RateLimited, Unreachable, HandshakeFailure):
             found[limit.name], _ = regained(target, limit, limit.size, _BRIEFLY)
     target.close()
-    return found
+    return replace(facts, room=found)
 
 
 def _is_token_rejected(exchange: Exchange) -> bool:
