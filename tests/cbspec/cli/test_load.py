@@ -133,7 +133,7 @@ def test_violations_and_refusals_are_counted(relay: LocalRelay, tmp_path: Path) 
         assert [fault.strikes for fault in faults] == [1] * len(RARE)
     expected = Counter(["CB-AUT-001", *(requirement for *_, requirement in RARE)])  # a status other than ok
     assert (code, violated(out), errors.count("WARNING")) == (1, expected, 0)
-    assert re.search(r"CB-TUN-002 was violated 1 times: expected tunnel_id '\S+', as asked; seen: tunnel_id", out)
+    assert re.search(r'CB-TUN-002 was violated 1 times: expected tunnel_id "\S+", as asked; seen: tunnel_id', out)
     assert "111 succeeded, 9 failed" in out
     failures = Counter({row["Error"]: 0 for row in rows(prefix, "failures")})
     for row in rows(prefix, "failures"):

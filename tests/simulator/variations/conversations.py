@@ -460,7 +460,7 @@ CONVERSATIONS = {
             *(("1", seconds, *[BEAT] * 21) for seconds in (9, 10, 1, 19)),
         ]
     ),
-    "rates": Dialogue([("1", *opened("rate"), 100, *[BEAT] * 25), ("2", *opened("rate-fast"), *[BEAT] * 30)]),
+    "rates": Dialogue([("1", *opened("rate")), ("2", *opened("rate-fast"), *[BEAT] * 30), ("1", 100, *[BEAT] * 25)]),
     "a second auth that is refused": Dialogue([("1", *opened(), {"type": "auth", "token": "x"}, tunnel())]),
     "addresses": Dialogue(
         [*script("1 here t; 2 elsewhere t; 3 a t; 4@192.0.2.1 elsewhere t"), ("1", tunnel("t", "her"))]

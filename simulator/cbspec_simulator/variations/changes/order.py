@@ -96,9 +96,9 @@ def _authenticating(when: Callable[[Attempt, Refused], object]) -> Change:
     return part(refused=refused, identity_before_auth=named_tenant)
 
 
-def _drops_identity(attempt: Attempt, _: Refused) -> None:
-    """Drop the identity of a connection with a refused auth."""
-    if isinstance(attempt.request, Auth) and attempt.connection.identity is not None:
+def _drops_identity(attempt: Attempt, refused: Refused) -> None:
+    """Drop the identity of a connection with a refused second auth: nothing else draws invalid_token after auth."""
+    if refused.code is _TOKEN and attempt.connection.identity is not None:
         attempt.connection.identity, attempt.connection.protocol.state = None, _G
 
 
