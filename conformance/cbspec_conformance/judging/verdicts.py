@@ -99,8 +99,9 @@ class Verdict:
 
     @property
     def reasons(self) -> list[str]:
-        """The reasons of an inconclusive or not exercised verdict, without duplicates."""
-        return list(dict.fromkeys(f.reason for f in self.findings if f.outcome is self.outcome and f.reason))
+        """The reasons of an inconclusive or not exercised verdict, without duplicates; a case's own come first."""
+        found = dict.fromkeys(f.reason for f in self.findings if f.outcome is self.outcome and f.reason)
+        return sorted(found, key=lambda reason: reason == PARTIAL)
 
     @property
     def remarks(self) -> list[str]:
