@@ -11,8 +11,8 @@ from cbspec.protocol.state import SUCCESS_TYPES
 
 _LINE: Final = re.compile(r"(?P<mark>[> ]) *(?P<at>\d+\.\d+) #(?P<connection>\d+) (?P<arrow>->|<-|--) (?P<text>.*)")
 _TYPE: Final = re.compile(r'"type": ?"(\w+)"')
-_CODE: Final = re.compile(r"^an error with code '(\w+)'$")
-_STATUS: Final = re.compile(r"^an? (\w+_response) with status 'ok'$")
+_CODE: Final = re.compile(r"^an error with code [\"'](\w+)[\"']$")
+_STATUS: Final = re.compile(r"^an? (\w+_response) with status [\"']ok[\"']$")
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +49,7 @@ def contradictions(seen: str, exchange: str) -> Iterator[str]:
     lines.sort(key=lambda line: line.at)
     asked = next((line for line in lines if line.decisive and line.arrow == "->"), None)
     complete = "…" not in exchange
-    if seen.startswith("no answer") and asked is not None:
+    if seen.startswith("no answer") and "came only after" not in seen and asked is not None:
         yield from _against_silence(seen, lines, asked, complete=complete)
     received = [line for line in lines if line.arrow == "<-"]
     if complete and (code := _CODE.match(seen)) and not any(code[1] in line.text for line in received):
