@@ -137,7 +137,7 @@ def test_excess_is_bounded_and_blamed(kind: str, tmp_path: Path) -> None:
         command = [sys.executable, "-m", "cbspec", "verify", str(endpoint), "--transport", transport]
         done = run("-c", MEASURED, *command, "--own-cases", "--only", EXCESS_CASES, "--effort", "quick")
     assert int(done.text.split("peak ")[1].split()[0]) < MOST_MEMORY
-    assert done.code == (1 if requirement else 3), done.text  # no pass is shown
+    assert done.code == 1, done.text  # it names one tenant in each auth_response, which fails CB-AUT-003
     assert requirement in done.text
     assert verdict(done.text, "failed") >= bool(requirement)
     assert "Errors of the kit" not in done.text

@@ -17,12 +17,14 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 from pathlib import Path
 
+from cbspec.exit_codes import ExitCode
 from cbspec.profile.issuer import Issuer
 from cbspec.profile.profile import Endpoint, Profile
 from cbspec_conformance import PYTEST_OPTIONS, SUITE
 from cbspec_conformance.failures.failure import PREFLIGHT, Failure
 from cbspec_conformance.failures.recipes import Recipes
 from cbspec_conformance.judging.errors import Inconclusive, NotExercised
+from cbspec_conformance.judging.verdicts import PARTIAL
 from cbspec_conformance.probe.tcp import Unreachable, tcp_connect
 from cbspec_conformance.probe.wire import HandshakeFailure
 from cbspec_conformance.record.transcript import Transcript
@@ -71,7 +73,8 @@ def rerun(failures: Sequence[Failure], target: Sequence[str]) -> list[ReplayOutc
 
 def _arguments(failures: Sequence[Failure]) -> list[str]:
     if failures[0].case == PREFLIGHT:  # any case of the requirement runs the preflight
-        names = [str(SUITE), *dict.fromkeys(f"--only={failure.requirement}" for failure in failures)]
+        only = dict.fromkeys(f"--only={failure.requirement}" for failure in failures)
+        names = [str(SUITE), "--own-cases", *only]
     else:
         names = [f"{SUITE}/{name}" for name in dict.fromkeys(failure.case for failure in failures)]
     return [*failures[0].options, *names]
@@ -83,7 +86,7 @@ def _run(arguments: Sequence[str]) -> Results | str:
         file = Path(folder) / "results.json"
         command = [sys.executable, "-P", "-m", "pytest", *PYTEST_OPTIONS, "-q", "--results", str(file)]
         done = subprocess.run([*command, *arguments], capture_output=True, check=False)  # noqa: S603 - our own
-        if done.returncode in (0, 1) and file.exists():
+        if done.returncode in (0, 1, ExitCode.NOTHING_TO_JUDGE) and file.exists():
             return read_results(file)
     output = [line for line in (done.stdout + done.stderr).decode(errors="replace").splitlines() if line.strip()]
     missing = any(line.startswith(("ERROR: not found", "ERROR: file or directory not found")) for line in output)
@@ -100,7 +103,7 @@ def _outcome(failure: Failure, results: Results | str) -> ReplayOutcome:
             seen = f"its case fails: expected {finding.expected}; seen: {finding.seen}"
             return ReplayOutcome(ReplayVerdict.FAILING, seen, finding.exchange)
     of_case = [finding for row in rows.values() for finding in row.findings if finding.case == failure.case]
-    findings = own if failure.case == PREFLIGHT else of_case
+    findings = [finding for finding in own if finding.reason != PARTIAL] if failure.case == PREFLIGHT else of_case
     if findings and all(finding.outcome == "passed" for finding in findings):
         return ReplayOutcome(ReplayVerdict.FIXED, "its case passes")
     reason = next((finding.reason for finding in findings if finding.reason), "it did not finish")
