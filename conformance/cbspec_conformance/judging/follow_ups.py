@@ -6,7 +6,8 @@ that breaks further ones, and one check that a relay lacks may be the reason for
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+import re
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Final
 
@@ -23,31 +24,23 @@ _CONTENT: Final = (
     "CB-TEN",
     "CB-MSG-004",
 )  # broken by what an answer says, not by its form
-_CAUSES: Final = {
-    "CB-TEN-001": ("CB-AUT-003",),
-    "CB-TEN-002": ("CB-AUT-003",),
-    "CB-TEN-003": ("CB-AUT-003",),
-}
-"""For each requirement, those that are broken first if a relay takes its tenant from elsewhere than the token."""
-
-_MISSING: Final = ("CB-TUN-005", "CB-TUN-006", "CB-TUN-008", "CB-TUN-009", "CB-TEN-005", "CB-UNK-002")
-_CARRIED_OVER: Final = "CB-TUN-015"
-"""Requirements that a relay breaks by missing members only, if it takes them from an earlier request."""
-
-_ALIKE: Final = (
-    ("CB-TUN-006", "CB-TUN-007", "CB-TUN-009", "CB-TUN-010"),
-    ("CB-TUN-005", "CB-TUN-008", "CB-TEN-005"),
-    ("CB-AUT-005", "CB-AUT-006"),
+_MEMBERS: Final = ("CB-TUN-005", "CB-TUN-006", "CB-TUN-008", "CB-TUN-009", "CB-TEN-005")
+_PORTS: Final = ("CB-TUN-006", "CB-TUN-007", "CB-TUN-009", "CB-TUN-010")
+_TIMES: Final = ("CB-AUT-005", "CB-AUT-006")
+_MISTAKES: Final[tuple[tuple[tuple[str, ...], str], ...]] = (
+    (("CB-TLS-002", "CB-TLS-003", "CB-TLS-004"), ".*"),  # no lowest version is set
+    *((("CB-AUT-003", id_), ".*") for id_ in ("CB-TEN-001", "CB-TEN-002", "CB-TEN-003")),  # not the token's tenant
+    (("CB-AUT-017", "CB-RAT-004"), ".*"),  # an identity is another connection's
+    (("CB-MSG-006", "CB-MSG-009"), "altered letters"),  # each read is decoded by itself
+    (_TIMES, r"\w+-(11-minutes|a-day)"),
+    (_TIMES, r"fraction|\w+-(?!11-|a-day|at-zero|at-minus-one).+"),  # not read as a number of any form and size
+    *((("CB-TUN-015", id_), "missing") for id_ in (*_MEMBERS, "CB-UNK-002")),  # taken from an earlier request
+    *((_MEMBERS, kind) for kind in ("missing", "null", "true", "number", "array", "object")),
+    (_PORTS, r"string|array|true|fraction|half|65535\.5"),  # converted to an integer
+    (_PORTS, r"negative|zero|\d+ bits under"),  # no lower bound
+    (_PORTS, r"65536|1e18|\d+ bits over"),  # no upper bound
 )
-"""Requirements about like members: they follow from the first that is broken by the same kinds of mistakes."""
-
-_KINDS: Final = {
-    **dict.fromkeys(("string", "true", "fraction"), "converted to an integer"),
-    **dict.fromkeys(("negative", "zero"), "too low"),
-    **dict.fromkeys(
-        ("65536", *(f"{bits} bits {way}" for bits in (16, 32, 64) for way in ("over", "under"))), "too high"
-    ),
-}
+"""Requirements that a relay breaks by one mistake, the first of which fails, and the kinds of input that show it."""
 
 
 def accepted_in_spite_of(exchange: Exchange) -> str:
@@ -84,30 +77,33 @@ def of_the_same_exchange(own: Finding | None, others: Iterable[Finding]) -> Iter
 
 def of_a_run(findings: Sequence[Finding]) -> list[Finding]:
     """Return the findings of a run; those with a cause in another requirement follow from it."""
-    broken: dict[str, list[Finding]] = {}
+    broken: dict[str, set[str]] = {}
     for finding in findings:
         if finding.outcome in _BROKEN:
-            broken.setdefault(finding.requirement, []).append(finding)
-    causes: dict[str, str] = {}
-    for requirement, found in broken.items():
-        alike = next((group for group in _ALIKE if requirement in group), ())
-        first = [cause for cause in _CAUSES.get(requirement, ()) if cause in broken]
-        if requirement in _MISSING and _kinds(found) == {"missing"} and _CARRIED_OVER in broken:
-            first.append(_CARRIED_OVER)
-        earlier = alike[: alike.index(requirement)] if alike and all(finding.kinds for finding in found) else ()
-        first += [cause for cause in earlier if _kinds(found) <= _kinds(broken.get(cause, ()))]
-        causes |= {requirement: first[0]} if first else {}
+            broken.setdefault(finding.requirement, set()).update(finding.kinds)
+    causes = [_cause(finding, broken) if finding.outcome in _BROKEN else "" for finding in findings]
     return [
-        _following(finding, f"the same mistake breaks {causes[finding.requirement]}")
-        if finding.outcome in _BROKEN and finding.requirement in causes
-        else finding
-        for finding in findings
+        _following(finding, f"the same mistake breaks {cause}") if cause else finding
+        for finding, cause in zip(findings, causes, strict=True)
     ]
 
 
-def _kinds(findings: Iterable[Finding]) -> set[str]:
-    """Return the kinds of mistakes of findings."""
-    return {_KINDS.get(kind, kind.rpartition("-")[2]) for finding in findings for kind in finding.kinds}
+def _cause(finding: Finding, broken: Mapping[str, Collection[str]]) -> str:
+    """Return the requirement that a relay breaks first by all the mistakes that a finding shows, or "".
+
+    `broken` holds the kinds of input that break each requirement.
+    """
+    causes = [next(_earlier(finding.requirement, kind, broken), "") for kind in finding.kinds or ("",)]
+    return causes[0] if all(causes) else ""
+
+
+def _earlier(requirement: str, kind: str, broken: Mapping[str, Collection[str]]) -> Iterator[str]:
+    """Yield the requirements that a relay breaks earlier by the mistake that a kind of input shows."""
+    for requirements, kinds in _MISTAKES:
+        if requirement in requirements and re.fullmatch(kinds, kind):
+            for earlier in requirements[: requirements.index(requirement)]:
+                if earlier in broken and any(re.fullmatch(kinds, other) for other in broken[earlier] or (kind,)):
+                    yield earlier
 
 
 def _is_about_content(finding: Finding) -> bool:

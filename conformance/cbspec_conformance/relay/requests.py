@@ -112,7 +112,8 @@ def understood_in_pieces(
         return
     whole = session.ask(request) if not session.ended else exchange
     if any(answer.member("tunnel_id") == asked for answer in whole.answers):
-        raise Broken(f"tunnel_id {quoted(asked, 80)}, as sent in pieces", f"tunnel_id {quoted(returned, 80)}", exchange)
+        expected = f"tunnel_id {quoted(asked, 80)}, as sent in pieces"
+        raise Broken(expected, f"tunnel_id {quoted(returned, 80)}", exchange, kinds=("altered letters",))
 
 
 def send_together(

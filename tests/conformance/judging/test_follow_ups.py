@@ -86,14 +86,36 @@ RUNS: dict[str, tuple[dict[str, tuple[str, ...]], list[str]]] = {
     "different mistakes": ({"CB-TUN-007": ("negative",), "CB-TUN-010": ("65536",)}, []),
     "one more mistake": ({"CB-TUN-007": ("negative",), "CB-TUN-010": ("negative", "65536")}, []),
     "the second alone": ({"CB-TUN-010": ("negative",)}, []),
+    "converted, of several kinds": (
+        {"CB-TUN-006": ("string", "array"), "CB-TUN-007": ("fraction", "half", "65535.5"), "CB-TUN-010": ("65535.5",)},
+        ["CB-TUN-007", "CB-TUN-010"],
+    ),
+    "converted, and of any size": ({"CB-TUN-006": ("string",), "CB-TUN-007": ("fraction", "65536")}, []),
+    "members of any type": (
+        {"CB-TUN-005": ("missing", "null"), "CB-TUN-006": ("null", "string"), "CB-TEN-005": ("missing",)},
+        ["CB-TEN-005"],
+    ),
     "fractional times": (
         {"CB-AUT-005": ("expired-a-fraction",), "CB-AUT-006": ("early-a-fraction",)},
         ["CB-AUT-006"],
     ),
+    "times of any form": (
+        {
+            "CB-AUT-005": ("expired-a-fraction", "expired-at-an-exponent"),
+            "CB-AUT-006": ("early-a-fraction", "early-2-63", "early-1e309", "fraction"),
+        },
+        ["CB-AUT-006"],
+    ),
+    "times at all": ({"CB-AUT-005": ("expired-a-day",), "CB-AUT-006": ("early-11-minutes",)}, ["CB-AUT-006"]),
+    "the time zero": ({"CB-AUT-005": ("expired-at-zero",), "CB-AUT-006": ("early-1e309",)}, []),
+    "any TLS version": ({"CB-TLS-002": (), "CB-TLS-003": (), "CB-TLS-004": ()}, ["CB-TLS-003", "CB-TLS-004"]),
+    "bytes decoded as they are read": ({"CB-MSG-006": (), "CB-MSG-009": ("altered letters",)}, ["CB-MSG-009"]),
+    "pieces lost": ({"CB-MSG-006": (), "CB-MSG-009": ()}, []),
+    "another connection's identity": ({"CB-AUT-017": (), "CB-RAT-004": ()}, ["CB-RAT-004"]),
     "seen by other cases": ({"CB-TUN-007": (), "CB-TUN-010": ()}, []),
     "members of an earlier request": (
-        {"CB-TUN-005": ("missing",), "CB-TUN-008": ("missing", "null"), "CB-TUN-015": ()},
-        ["CB-TUN-005"],
+        {"CB-TUN-005": ("missing",), "CB-TUN-008": ("missing", "null"), "CB-TUN-015": (), "CB-UNK-002": ("missing",)},
+        ["CB-TUN-005", "CB-UNK-002"],
     ),
     "the tenant of a token": ({"CB-AUT-003": (), "CB-TEN-001": ("missing",)}, ["CB-TEN-001"]),
     "a token of no tenant": ({"CB-TEN-001": ("missing",)}, []),
