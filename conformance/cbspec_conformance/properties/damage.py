@@ -11,7 +11,7 @@ from typing import Any
 from hypothesis import strategies as st
 from hypothesis.strategies import SearchStrategy
 
-from cbspec_conformance.properties.strategies import MISSING
+from cbspec.tokens.forgery import MISSING
 from cbspec_conformance.record.quoting import quoted
 
 # ------------------------------------------------------------------ one invalid member

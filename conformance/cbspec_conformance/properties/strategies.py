@@ -15,8 +15,6 @@ from typing import Any
 from hypothesis import strategies as st
 from hypothesis.strategies import SearchStrategy
 
-from cbspec_conformance.record.quoting import quoted
-
 _SHORT_ESCAPES = {'"': '\\"', "\\": "\\\\", "/": "\\/", "\b": "\\b", "\f": "\\f", "\n": "\\n", "\r": "\\r", "\t": "\\t"}
 
 
@@ -95,18 +93,3 @@ TUNNEL_IDS: SearchStrategy[str] = st.text(
     st.characters(exclude_characters="\0", exclude_categories=("Cs", "Cc")), min_size=1, max_size=40
 ).filter(lambda text: bool(text.strip()))
 """Identifiers of a tunnel that a relay must return unchanged."""
-
-MISSING = object()
-"""The value of a member that is left out."""
-
-
-def changed(member: str, value: object) -> str:
-    """Return the description of a message in which `member` is left out (MISSING) or replaced."""
-    spelled = "missing" if value is MISSING else getattr(value, "text", None) or quoted(value, 40)
-    return f"{member}: {spelled}"
-
-
-def without(message: Mapping[str, Any], member: str, value: object = MISSING) -> dict[str, Any]:
-    """Return `message` with `member` left out (MISSING) or replaced."""
-    rest = {name: old for name, old in message.items() if name != member}
-    return rest if value is MISSING else {**message, member: value}

@@ -11,7 +11,7 @@ from hypothesis.strategies import SearchStrategy
 
 from cbspec.tokens.forgery import MISSING
 from cbspec.tokens.jws import CompactJws, dump, encode
-from cbspec_conformance.properties.strategies import changed
+from cbspec_conformance.record.changes import changed
 from cbspec_conformance.record.quoting import quoted
 
 Sign = Callable[[bytes], bytes]

@@ -12,7 +12,7 @@ from cbspec_conformance.judging.errors import Broken
 from cbspec_conformance.judging.observing import reaction
 from cbspec_conformance.probe.session import ProbeSession
 from cbspec_conformance.properties.damage import is_beyond_readers
-from cbspec_conformance.properties.strategies import changed, without
+from cbspec_conformance.record.changes import changed, without
 from cbspec_conformance.record.exchange import Exchange
 from cbspec_conformance.record.quoting import quoted
 from cbspec_conformance.target.kinds import each

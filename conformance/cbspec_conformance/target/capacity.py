@@ -13,6 +13,7 @@ from cbspec_conformance.judging.errors import Broken, Inconclusive, NoRoom, NotE
 from cbspec_conformance.probe.session import ProbeSession
 from cbspec_conformance.probe.tcp import Unreachable
 from cbspec_conformance.probe.wire import HandshakeFailure
+from cbspec_conformance.record.changes import without
 from cbspec_conformance.record.conclusions import Breach
 from cbspec_conformance.record.exchange import Exchange
 from cbspec_conformance.target.ledger import PAUSES
@@ -207,7 +208,7 @@ def _repeated(*, later_first: bool | None = None) -> Action:
 REFUSED_TUNNELS: Final[Mapping[str, tuple[Request, str]]] = {
     "to port 0": (lambda relay, tenant: relay.tunnel_info(tenant.id, remote_port=0), "remote_port is 0"),
     "without a remote_host": (
-        lambda relay, tenant: {k: v for k, v in relay.tunnel_info(tenant.id).items() if k != "remote_host"},
+        lambda relay, tenant: without(relay.tunnel_info(tenant.id), "remote_host"),
         "remote_host is missing",
     ),
     "with a number as tunnel_id": (lambda relay, tenant: relay.tunnel_info(tenant.id, tunnel_id=7), "a number"),

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 import cbspec_schemas
 from cbspec.protocol.strictjson import loads
+from cbspec.tokens.forgery import MISSING
 from cbspec.tokens.jws import CompactJws
 from cbspec_conformance.properties.damage import (
     ByteChange,
@@ -18,8 +19,9 @@ from cbspec_conformance.properties.damage import (
     Slip,
     write_with,
 )
-from cbspec_conformance.properties.strategies import CUTS, MISSING, SPELLINGS, TUNNEL_IDS, Spelling, pieces, without
+from cbspec_conformance.properties.strategies import CUTS, SPELLINGS, TUNNEL_IDS, Spelling, pieces
 from cbspec_conformance.properties.token_damage import CLAIMS, MEMBERS, TEXTS, FromNow, Members, Ours, TokenTextChange
+from cbspec_conformance.record.changes import without
 from tests.conformance.build import JSON, TUNNEL
 from tests.conformance.oracles.test_token_rules import KEY, NOW, RULES, VALID
 

@@ -6,10 +6,11 @@ from typing import Any
 
 import pytest
 
+from cbspec.tokens.forgery import MISSING
 from cbspec_conformance.judging import judge
 from cbspec_conformance.judging.observing import ACCEPTED, reaction
 from cbspec_conformance.probe.session import HELLO
-from cbspec_conformance.properties.strategies import MISSING, changed, without
+from cbspec_conformance.record.changes import changed, without
 from cbspec_conformance.relay.requests import TYPES, UNKNOWN, record_reaction, with_tunnel
 from cbspec_conformance.runner.marks import requirement, requirements
 from cbspec_conformance.target.kinds import each

@@ -7,12 +7,14 @@ from typing import Any
 
 import pytest
 
+from cbspec.tokens.forgery import MISSING
 from cbspec_conformance.judging import judge
 from cbspec_conformance.judging.errors import Broken, Inconclusive, NotExercised
 from cbspec_conformance.judging.observing import reaction
 from cbspec_conformance.probe.session import ProbeSession
 from cbspec_conformance.properties.explore import Explorer
-from cbspec_conformance.properties.strategies import MISSING, TUNNEL_IDS, without
+from cbspec_conformance.properties.strategies import TUNNEL_IDS
+from cbspec_conformance.record.changes import without
 from cbspec_conformance.record.exchange import Exchange
 from cbspec_conformance.relay.requests import TUNNEL_ID_REFUSED, invalid_member_refused, record_reaction, with_tunnel
 from cbspec_conformance.runner.marks import requirement, requirements

@@ -10,7 +10,7 @@ from cbspec_conformance.oracles.referee import broken_members
 from cbspec_conformance.properties.between import ControlledRequests
 from cbspec_conformance.properties.damage import NEAR_MISSES, is_beyond_readers, write_with
 from cbspec_conformance.properties.explore import Explorer
-from cbspec_conformance.properties.strategies import changed
+from cbspec_conformance.record.changes import changed
 from cbspec_conformance.runner.marks import requirements
 from cbspec_conformance.target.kinds import kind_of
 from cbspec_conformance.target.relay import RelayUnderTest

@@ -4,19 +4,18 @@ from __future__ import annotations
 
 import pytest
 
-from cbspec.tokens.forgery import FORGERIES, Forgery
-from cbspec.tokens.forgery import MISSING as LEFT_OUT
+from cbspec.tokens.forgery import FORGERIES, MISSING, Forgery
 from cbspec.tokens.jws import CompactJws
 from cbspec_conformance.judging import judge
 from cbspec_conformance.judging.errors import Inconclusive, NotExercised
-from cbspec_conformance.properties.strategies import MISSING, changed, without
+from cbspec_conformance.record.changes import changed, without
 from cbspec_conformance.record.exchange import Exchange
 from cbspec_conformance.relay.requests import invalid_member_refused, record_reaction, with_tunnel
 from cbspec_conformance.runner.marks import requirement, requirements
 from cbspec_conformance.target.relay import RelayUnderTest
 from cbspec_conformance.target.sessions import Sessions
 
-_NO_TENANT = {"missing": MISSING, "null": None, "empty": "", "number": 1, "true": True, "object": {}}
+_NO_TENANT: dict[str, object] = {"missing": MISSING, "null": None, "empty": "", "number": 1, "true": True, "object": {}}
 
 
 @requirements("CB-TEN-001", "CB-TEN-002")
@@ -110,7 +109,7 @@ def test_reaction_to_a_token_without_tenant(relay: RelayUnderTest) -> None:
     """Send tokens that are valid except for the tenant_id, which is missing, null or empty."""
     relay.needs.tenancy()
     relay.authenticated()
-    for name, value in (("missing", LEFT_OUT), ("null", None), ("empty", "")):
+    for name, value in (("missing", MISSING), ("null", None), ("empty", "")):
         token = relay.tokens.minted(relay.tenant, {"tenant_id": value})
         record_reaction(relay, relay.greeted(), {"type": "auth", "token": token}, of=name)
 
