@@ -1,7 +1,7 @@
 """Source: Notes / all connections must use TLS 1.3; RFC 8446, 4 and 9. The handshake.
 
-The suite's own TLS client sends what RFC 8446 allows and common clients don't send: whatever a server MUST understand
-or ignore has to end in the same answer to the same request.
+The suite's own TLS client sends handshakes that RFC 8446 allows and common clients don't send. If a server MUST
+understand or ignore the unusual part, the same request must draw the same answer.
 """
 
 from __future__ import annotations

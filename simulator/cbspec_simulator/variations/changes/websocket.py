@@ -243,7 +243,7 @@ def _unverified(valid_token: Check, attempt: Attempt) -> IoRequest | None:
 
 
 def _verified_late(most: float | None, verify: Verify, authority: Authority, token: str, now: float) -> Claims:
-    """Verify a token by a clock that is behind; refuse one that was issued more than `most` seconds later."""
+    """Verify a token by a clock that is slow; refuse one that was issued more than `most` seconds later."""
     claims = verify(authority, token, now - _LATE)
     issued = claims.all.get("iat")
     if most is not None and isinstance(issued, int | float) and issued > now - _LATE + most:
