@@ -34,6 +34,13 @@ _RETRY: Final = bytes.fromhex("cf21ad74e59a6111be1d8c021e65b891c2a211167abb8c5e0
 _SERVER_HELLO, _NEW_TICKET, _ENCRYPTED_EXTENSIONS, _CERTIFICATE = 2, 4, 8, 11
 _CERTIFICATE_REQUEST, _CERTIFICATE_VERIFY, _FINISHED, _KEY_UPDATE = 13, 15, 20, 24
 _LARGEST: Final = 1 << 18  # bytes of a handshake message
+_MANDATORY: Final = (
+    ("TLS_AES_128_GCM_SHA256", None, b"\x13\x01"),
+    ("secp256r1", 10, b"\x00\x17"),
+    ("ecdsa_secp256r1_sha256", 13, b"\x04\x03"),
+    ("rsa_pss_rsae_sha256", 13, b"\x08\x04"),
+)
+"""Names, the number of the extension that lists them (None: the cipher suites), and codes. Source: RFC 8446, 9.1."""
 
 
 class NotAgreed(Exception):
@@ -407,6 +414,17 @@ class TlsClient:
         if self.writing is not None and not self.end:
             self.send_raw(self.sealed(ALERT, CLOSE_NOTIFY))
         self.tcp.close()
+
+
+def not_offered(hello: bytes) -> list[str]:
+    """Return the mandatory algorithms of TLS 1.3 that a ClientHello, in one record, does not offer."""
+    reader = _Reader(hello[43:])  # after the headers, the version and the random value
+    reader.sized(1)
+    lists: dict[int | None, bytes] = {None: reader.sized(2)}
+    reader.sized(1)
+    lists |= reader.extensions()
+    offered = {key: {listed[at : at + 2] for at in range(0, len(listed), 2)} for key, listed in lists.items()}
+    return [name for name, key, code in _MANDATORY if code not in offered.get(key, ())]
 
 
 class _Reader:

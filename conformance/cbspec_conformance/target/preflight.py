@@ -11,22 +11,25 @@ import ssl
 from dataclasses import replace
 from typing import Any
 
+from cbspec.protocol.tls import TlsLayer
 from cbspec.tls_contexts import legacy_client_context
 from cbspec_conformance.judging import judge
 from cbspec_conformance.judging.errors import Broken, Inconclusive, NotExercised, RateLimited
 from cbspec_conformance.probe.session import ProbeSession
 from cbspec_conformance.probe.tcp import DIALLER, Unreachable, tcp_connect
 from cbspec_conformance.probe.tempo import Latency, Tempo, retry
+from cbspec_conformance.probe.tls_client import not_offered
 from cbspec_conformance.probe.wire import HandshakeFailure, open_wire
 from cbspec_conformance.record.conclusions import Breach, Silence
 from cbspec_conformance.record.exchange import Exchange
 from cbspec_conformance.record.quoting import quoted
 from cbspec_conformance.target.capacity import limits, regained
 from cbspec_conformance.target.clock import fitting_shift
-from cbspec_conformance.target.connector import CLOSED, NO_ANSWER, WebSocketRefused
+from cbspec_conformance.target.connector import CLOSED, NO_ANSWER, WebSocketRefused, context_for
 from cbspec_conformance.target.facts import ODD_LETTERS, Facts
 from cbspec_conformance.target.relay import RelayUnderTest
 
+_REFUSED_OFFERS = ("handshake_failure", "insufficient_security")  # alerts; the client may have offered too little
 _BRIEFLY = (0.0, 1.0)  # seconds that a relay may need to give room back after an earlier run
 _SENT = "a hello as one line of JSON ending in a line feed"
 _REJECTED = ("invalid_token", "tenant_not_found", "ip_not_allowed")
@@ -101,6 +104,12 @@ def _tls(target: RelayUnderTest) -> str:
                 f"{target.profile.tls.ca}). No token was sent. Give tls.ca or target.server_name in a profile, or set "
                 f"tls.verify = false"
             ) from None
+        if (missing := _missing(target)) and failure.alert in _REFUSED_OFFERS:
+            raise NoTarget(
+                f"nothing to judge: {where} refused the TLS handshake (alert {failure.alert}), but this machine's "
+                f"OpenSSL configuration offers less than every TLS 1.3 client must: {', '.join(missing)} missing. Set "
+                "OPENSSL_CONF to another file"
+            ) from None
         spoken = _spoken(target, failure)
         if spoken is None:
             answer = f"doesn't speak TLS: it answered the handshake with {quoted(failure.received[:40])}"
@@ -111,6 +120,11 @@ def _tls(target: RelayUnderTest) -> str:
         target.log.breach(Breach("CB-TLS-001", "a TLS 1.3 handshake that works", reason))
         return reason
     return ""
+
+
+def _missing(target: RelayUnderTest) -> list[str]:
+    """Return the mandatory algorithms of TLS 1.3 that this machine's OpenSSL does not offer."""
+    return not_offered(TlsLayer(context_for(target.profile.tls), server_side=False, server_name="x").data_to_send())
 
 
 def _spoken(target: RelayUnderTest, failure: HandshakeFailure) -> str | None:

@@ -16,6 +16,7 @@ import pytest
 from cbspec.profile.profile import IssuerSettings, Profile, TargetSettings, Tenant, TlsSettings
 from cbspec.tokens.jws import claims_of
 from cbspec_conformance.probe.session import ProbeSession
+from cbspec_conformance.target.connector import context_for
 from cbspec_conformance.target.preflight import NoTarget, examine
 from tests.conformance.build import HELLO_RESPONSE, error
 from tests.conformance.conftest import MakeTarget
@@ -116,6 +117,23 @@ def test_tls_1_2_alone_is_a_finding(certificates: Path, relay: StartRelay, make_
 
 
 # ---------------------------------------------------------------------------- no relays
+
+
+def test_a_local_tls_library_that_offers_too_little_is_not_the_relays_fault(
+    certificates: Path, relay: StartRelay, make_target: MakeTarget
+) -> None:
+    context = server(certificates / "our-server.pem")
+    context.set_ecdh_curve("prime256v1")
+    with relay(over_tls(context, read_to_end)) as profile:
+        target = make_target(profile)
+        context_for(profile.tls).set_ecdh_curve("secp521r1")
+        try:
+            with pytest.raises(NoTarget, match=r"OpenSSL configuration.*secp256r1 missing"):
+                examine(target)
+        finally:
+            context_for.cache_clear()
+        target.close()
+    assert target.log.findings == []
 
 
 def http(sock: socket.socket) -> None:
