@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import datetime
 import json
 from collections.abc import Iterator, Sequence
@@ -111,10 +112,14 @@ class SavedRun:
 
 
 class TranscriptWriter:
-    """Writes a run to a file, case by case. Methods raise OSError."""
+    """Writes a run to a file, case by case. After an error, whose text is in `error`, nothing more is written.
+
+    Raises OSError if the file can't be opened.
+    """
 
     def __init__(self, file: Path) -> None:
         self._file = file.open("w", encoding="utf-8")
+        self.error = ""
 
     def begin(self, result: RunResult, *, narrowed: bool) -> None:
         """Write the header."""
@@ -136,7 +141,14 @@ class TranscriptWriter:
 
     def add(self, line: str) -> None:
         """Write a line: a case from `case_line`."""
-        self._file.write(f"{line}\n")
+        try:
+            if not self._file.closed:
+                self._file.write(f"{line}\n")
+                self._file.flush()  # an error shows here, and not when the file is closed
+        except OSError as error:
+            self.error = f"{self._file.name}: {error.strerror}; the transcript is incomplete"
+            with contextlib.suppress(OSError):
+                self._file.close()
 
     def end(self, end: RunEnd, kit_errors: Sequence[str]) -> None:
         """Write the end of the run, with the kit's errors, and close the file."""

@@ -36,7 +36,11 @@ def write_outputs(
         found = failures_of(findings, address, transport, run, only=options.only, narrowed=narrowed)
         write_all(found, folder)
         words = ["cbspec", "replay", str(folder), *relay_options(options)]
-        return "\n".join([f"The {len(found)} failures again:", *pasted(shlex.join(words))]) if found else ""
+        return (
+            "\n".join(["Replay the failures:" if len(found) > 1 else "Replay the failure:", *pasted(shlex.join(words))])
+            if found
+            else ""
+        )
 
     def baseline(file: Path) -> str:
         if result.interrupted or result.kit_errors:
@@ -58,5 +62,5 @@ def write_outputs(
                 if text := write(file):
                     reporter.write_line(text)
             except OSError as error:
-                message = f"{option}: {error.filename}: {error.strerror}; the file was not written"
+                message = f"{option}: {error.filename or file}: {error.strerror}; the file was not written"
                 reporter.write_line(message, red=True)
