@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import signal
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -45,6 +46,7 @@ def test_a_typo_is_wrong_use_in_the_suite(arguments: list[str], tmp_path: Path) 
         ("verify", NOBODY),
         ("load", NOBODY),
         ("connect", NOBODY),
+        ("fault", "--url", f"http://{NOBODY}", "list"),
         ("verify", "-k", "no_such_case"),
     ],
     ids=" ".join,
@@ -52,6 +54,27 @@ def test_a_typo_is_wrong_use_in_the_suite(arguments: list[str], tmp_path: Path) 
 def test_nothing_to_judge_has_one_number(arguments: tuple[str, ...]) -> None:
     done = run("-m", "cbspec", *arguments)
     assert done.code == ExitCode.NOTHING_TO_JUDGE, done.text
+
+
+@pytest.mark.parametrize(
+    "arguments", [("profile", "check", "absent.toml"), ("judge", "absent"), ("replay", "absent")], ids=" ".join
+)
+def test_an_absent_file_is_wrong_use(arguments: tuple[str, ...], capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(arguments) == ExitCode.WRONG_USE
+    assert "No such file" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("command", ["verify", "connect"])
+def test_an_interruption_while_the_relay_is_silent_has_the_same_number(command: str, number: int) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        arguments = [sys.executable, "-m", "cbspec", command, f"127.0.0.1:{silent.getsockname()[1]}"]
+        process = subprocess.Popen(arguments, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+        with process, silent.accept()[0]:
+            process.send_signal(number)
+            output, _ = process.communicate(timeout=60)
+    assert process.returncode == ExitCode.INTERRUPTED, output
+    assert "Traceback" not in output
 
 
 def test_an_interrupted_run_is_neither_a_typo_nor_a_failure(tmp_path: Path) -> None:

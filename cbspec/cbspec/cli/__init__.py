@@ -9,6 +9,7 @@ import argparse
 import contextlib
 import importlib
 import os
+import signal
 import sys
 from collections.abc import Sequence
 from importlib import metadata
@@ -98,6 +99,8 @@ class _CommandParser(argparse.ArgumentParser):
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run a command line, by default that of the process; return the exit code."""
+    if argv is None:
+        signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         code = _run(argv)
         sys.stdout.flush()

@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from typing import Any, Final
 
 from cbspec.documents import meta
-from cbspec.errors import CommandError
+from cbspec.errors import CommandError, NothingToJudge
 from cbspec.profile.http import fetch
 from cbspec_simulator.app.options import CONTROL_PORT
 from cbspec_simulator.faults.catalogue import KINDS
@@ -107,8 +107,10 @@ def _call(url: str, method: str, path: str, body: object = None) -> Any:  # noqa
         raise CommandError(_reason(error)) from None
     except (OSError, http.client.InvalidURL, ValueError) as error:
         reason = getattr(error, "reason", None) or error
-        raise CommandError(
-            f"{url}: no simulator answers ({reason}); start one with `cbspec simulate --control`, or give its --url"
+        failed = NothingToJudge if isinstance(error, OSError) else CommandError
+        raise failed(
+            f"{url}: no simulator answers ({getattr(reason, 'strerror', None) or reason}); start one with "
+            "`cbspec simulate --control`, or give its --url"
         ) from None
     except http.client.HTTPException:  # its text shows the received bytes: a TLS alert, from the relay's port
         raise CommandError(f"{url}: {_OTHER_PORT}") from None

@@ -155,6 +155,7 @@ class LoadSummary:
         self._count = SessionCount(environment)
         # Python's default handler raises in the current greenlet, and might end only that one.
         signal_handler(signal.SIGINT, self._interrupt)
+        signal_handler(signal.SIGTERM, self._interrupt)  # before Locust's own, which ends the process
         if not isinstance(environment.runner, WorkerRunner):
             threading.Thread(target=self._count.run, daemon=True).start()  # a greenlet: Locust patches threading
 
@@ -207,6 +208,7 @@ def _exit(*_: object) -> None:
 
 
 signal.signal(signal.SIGINT, _exit)
+signal.signal(signal.SIGTERM, _exit)
 signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
 _prepare(_SETTINGS)
 LoadSummary()

@@ -41,6 +41,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _check(path: Path) -> int:
+    path.open("rb").close()  # an absent file is wrong use
     try:
         load(path)
     except ProfileError as error:

@@ -7,6 +7,7 @@ import re
 
 import pytest
 
+from cbspec.exit_codes import ExitCode
 from cbspec_conformance import PYTEST_OPTIONS, SUITE
 
 _ADDRESS = re.compile(r"[^-/][^/]*:\d+")
@@ -26,7 +27,9 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Run the suite and return its exit code."""
-    return int(pytest.main([*PYTEST_OPTIONS, str(SUITE), *_with_target(args.arguments)]))
+    code = pytest.main([*PYTEST_OPTIONS, str(SUITE), *_with_target(args.arguments)])
+    # The suite can't choose the code of an interruption before its session has begun.
+    return ExitCode.INTERRUPTED if code == pytest.ExitCode.INTERRUPTED else int(code)
 
 
 def _with_target(arguments: list[str]) -> list[str]:

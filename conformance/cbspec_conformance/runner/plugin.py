@@ -103,6 +103,7 @@ class Suite:
         self._judged = str(profile.target.address) if profile is not None else "embedded"
         self._findings: list[Finding] = partial_findings(options.only) if options.own_cases else []
         self._kit_errors: list[str] = []
+        self._unwritten: list[str] = []  # errors of files, as text
         self._selected: list[str] = []
         self._order: dict[str, int] = {}
         self._interrupted = False
@@ -169,17 +170,21 @@ class Suite:
         try:
             with time_limit(self._deadline):
                 self._examine()
-        except (NoTarget, NotExercised, SimulatorFailed, ProfileError, IdentityError, OSError) as error:
+        except (NoTarget, NotExercised, SimulatorFailed) as error:
             self._exit(str(error))
+        except (ProfileError, IdentityError, OSError) as error:
+            self._exit(str(error), ExitCode.WRONG_USE)
         except TimeUp:
             self._exit(f"nothing to judge: {TIME_UP} before the relay was examined")
+        except KeyboardInterrupt:
+            self._exit("interrupted before the relay was examined", ExitCode.INTERRUPTED)
 
-    def _exit(self, reason: str) -> None:
+    def _exit(self, reason: str, code: ExitCode = ExitCode.NOTHING_TO_JUDGE) -> None:
         self._ends_early = True
         reporter = self._config.pluginmanager.get_plugin("terminalreporter")
         if reporter is not None:  # pytest prints the reason, and its reporter would repeat it
             self._config.pluginmanager.unregister(reporter)
-        pytest.exit(reason, returncode=ExitCode.NOTHING_TO_JUDGE)
+        pytest.exit(reason, returncode=code)
 
     def _examine(self) -> None:
         profile = self._simulator() if self._simulator is not None else self._profile
@@ -228,8 +233,15 @@ class Suite:
             reporter.write_line(LEGEND + (", k known" if self.options.baseline.entries else ""))
         gc.freeze()  # the present objects stay alive, so the garbage collector can skip them
 
-    def pytest_sessionfinish(self, session: pytest.Session, exitstatus: int) -> None:
-        """Set the exit code from the verdict."""
+    @pytest.hookimpl(wrapper=True, trylast=True)
+    def pytest_sessionfinish(self, session: pytest.Session, exitstatus: int) -> Generator[None]:
+        """Set the exit code from the verdict. A file that pytest can't write does not prevent the report."""
+        try:
+            yield
+            if (file := self._config.getoption("xmlpath", None)) and not self._is_worker:
+                complete(Path(os.path.expandvars(file)).expanduser())
+        except OSError as error:
+            self._unwritten.append(f"{error.filename or '--junit-xml'}: {error.strerror}; the file was not written")
         if not self._is_worker:
             Locks.remove(self._run_name)
         if self._is_worker or self._ends_early:
@@ -248,11 +260,12 @@ class Suite:
         if self._writer is not None:
             end = RunEnd(tuple(self._selected), (), self._interrupted, self.options.only, self.options.own_cases)
             self._writer.end(end, self._kit_errors)
+            self._unwritten += [self._writer.error] if self._writer.error else []
         write_report(result, terminalreporter.write_line)
         verdicts = judge_run(REQUIREMENTS, of_a_run(self._findings), self._selected)
         write_outputs(self.options, result, self._findings, verdicts, terminalreporter, narrowed=self._is_narrowed())
-        if file := self._config.getoption("xmlpath", None):
-            complete(Path(os.path.expandvars(file)).expanduser())
+        for text in self._unwritten:
+            terminalreporter.write_line(text, red=True)
         colour = {"green" if result.green else "red": True}
         last = partial(terminalreporter.write_line, counts(result), bold=True, **colour)
         vars(terminalreporter)["summary_stats"] = last  # pytest's own line counts cases

@@ -110,9 +110,9 @@ def test_the_control_token_is_required(
     assert "let-me-in" not in text
 
 
-@pytest.mark.parametrize("url", ["http://127.0.0.1:1", "http://127.0.0.1:x", "ftp://x"])
-def test_an_address_without_a_simulator(capsys: pytest.CaptureFixture[str], url: str) -> None:
-    assert main(["fault", "--url", url, "list"]) == 4
+@pytest.mark.parametrize(("url", "code"), [("http://127.0.0.1:1", 3), ("http://127.0.0.1:x", 4), ("ftp://x", 4)])
+def test_an_address_without_a_simulator(capsys: pytest.CaptureFixture[str], url: str, code: int) -> None:
+    assert main(["fault", "--url", url, "list"]) == code
     text = capsys.readouterr().err
     assert url in text
     assert "cbspec simulate --control" in text or "must begin with http" in text

@@ -153,11 +153,12 @@ def test_ctrl_c_before_any_session_ends_quietly(relay: LocalRelay) -> None:
     assert (out, "Traceback" in errors, "KeyboardInterrupt" in errors) == ("", False, False)
 
 
-def test_ctrl_c_prints_the_summary(relay: LocalRelay) -> None:
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_an_interruption_prints_the_summary(number: int, relay: LocalRelay) -> None:
     with start(address(relay), "--sessions", "10000", "--rate", "30", "--hold", "0") as process:
         assert process.stderr is not None
         assert "of 10000 sessions begun" in process.stderr.readline()
-        process.send_signal(signal.SIGINT)
+        process.send_signal(number)
         out, errors = process.communicate(timeout=PATIENCE)
     assert process.returncode == 130
     assert re.match(r"\d+ sessions: [1-9]\d* succeeded, 0 failed", out)

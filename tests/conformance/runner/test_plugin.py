@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import re
 import socket
 import ssl
 import time
@@ -101,6 +102,20 @@ def test_wrong_usage_has_its_own_exit_code(tmp_path: Path) -> None:
 def test_an_embedded_simulator_that_does_not_start_is_no_relay(tmp_path: Path) -> None:
     (tmp_path / "ca.pem").write_text("no certificate")
     assert_no_target(verify(CBSPEC_STATE_DIR=str(tmp_path)), "the embedded simulator did not start", "ca.")
+
+
+def test_a_file_that_cannot_be_written_does_not_prevent_the_report(relay: Path) -> None:
+    files = [word for option in ("--junit-xml", "--transcript", "--results") for word in (option, "/dev/full")]
+    done = verify("--target-profile", str(relay), "--only", "CB-CMP-002", *files)
+    assert done.code == 0, done.text
+    assert verdict(done.text, "passed") == 1
+    assert done.text.count("No space left on device") == 3
+    assert not {"Traceback", "None"} & set(re.findall(r"\w+", done.text))
+
+
+def test_an_unusable_state_folder_is_wrong_use(relay: Path) -> None:
+    done = verify("--target-profile", str(relay), CBSPEC_STATE_DIR="/proc/absent")
+    assert (done.code, "/proc/absent" in done.text) == (4, True), done.text
 
 
 def test_a_selector_without_cases_is_an_error(relay: Path) -> None:
