@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import itertools
+import json
 import random
 import re
 import ssl
@@ -16,6 +17,7 @@ from pathlib import Path
 import pytest
 
 from cbspec.catalogue.requirements import REQUIREMENTS
+from tests.conformance.build import error
 from tests.conformance.commands import Done, run, simulator, verdict, verify
 from tests.conformance.tiny import Answer, accept, tiny_relay
 from tests.support.relay import frame
@@ -211,3 +213,44 @@ def test_connections_and_requests_stay_within_the_bounds(tmp_path: Path) -> None
     assert relay.most == 3
     assert len(relay.times) > 100
     assert len(relay.times) / (max(relay.times) - min(relay.times)) <= 50
+
+
+class LateCounter:
+    """Opens three tunnels, and counts each after its answer was sent."""
+
+    def __init__(self) -> None:
+        self._open = 0
+        self._own = threading.local()
+
+    def answer(self, text: bytes) -> bytes | Iterable[bytes]:
+        """Accept a message, unless it requests a tunnel over the limit."""
+        if b'"type":"tunnel_info"' not in text:
+            return accept(text)
+        return json.dumps(error("tenant_limit_exceeded")).encode() if self._open >= 3 else self._count_late(text)
+
+    def _count_late(self, text: bytes) -> Iterator[bytes]:
+        yield accept(text) + b"\n"
+        self._open += 1
+        self._own.tunnels += 1
+
+    @contextlib.contextmanager
+    def connection(self) -> Iterator[None]:
+        """Release the tunnels of a connection at its end."""
+        self._own.tunnels = 0
+        try:
+            yield
+        finally:
+            self._open -= self._own.tunnels
+
+
+def test_a_tunnel_that_is_counted_after_its_answer_is_noticed(tmp_path: Path) -> None:
+    relay, profile = LateCounter(), tmp_path / "profile.toml"
+    with tiny_relay(relay.answer, tmp_path, around=relay.connection) as endpoint:
+        profile.write_text(
+            f'[target]\naddress = "{endpoint}"\ntransport = "tcp"\n[[tenants]]\nid = "tenant-001"\ntunnel_limit = 3\n'
+        )
+        done = verify(
+            "--target-profile", str(profile), "--own-cases", "--only", "CB-LIM-005", "-k", "whose_answers_wait"
+        )
+    assert done.code == 1, done.text
+    assert "did not pass: CB-LIM-005" in done.text

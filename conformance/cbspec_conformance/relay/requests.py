@@ -8,9 +8,11 @@ from typing import Any
 from cbspec.profile.profile import Tenant
 from cbspec.protocol.state import SUCCESS_TYPES
 from cbspec_conformance.judging import judge
-from cbspec_conformance.judging.errors import Broken
+from cbspec_conformance.judging.errors import Broken, NotExercised
 from cbspec_conformance.judging.observing import reaction
 from cbspec_conformance.probe.session import ProbeSession
+from cbspec_conformance.probe.tcp import Unreachable
+from cbspec_conformance.probe.wire import HandshakeFailure
 from cbspec_conformance.properties.damage import is_beyond_readers
 from cbspec_conformance.record.changes import changed, without
 from cbspec_conformance.record.exchange import Exchange
@@ -21,6 +23,7 @@ from cbspec_conformance.target.sessions import Sessions
 
 TYPES = ("hello", "auth", "tunnel_info", "heartbeat")  # the types of a client's requests
 UNKNOWN: Mapping[str, Any] = {"type": "cbspec_unknown"}  # a message of unknown type
+UNREAD = 256 * 1024  # bytes of answers: more than the relay's system buffers for a client with a small receive window
 TUNNEL_ID_REFUSED = "the relay refuses tunnel_ids of this kind, which the specification leaves open"
 """The reason why a case about an unusual tunnel_id is not exercised."""
 
@@ -49,6 +52,18 @@ def with_tunnel(relay: RelayUnderTest, token: str = "") -> ProbeSession:
     """Return an authenticated session on which a tunnel was opened. A control."""
     session = relay.authenticated(token=token)
     relay.open_tunnel(session)
+    return session
+
+
+def reading_little(relay: RelayUnderTest, tenant: Tenant) -> ProbeSession:
+    """Return an authenticated session with a very small receive window. A control."""
+    with relay.control("hello and auth"):
+        try:
+            session = relay.connect(narrow=True)
+        except (Unreachable, HandshakeFailure) as error:
+            raise NotExercised(f"a connection with a small receive window can't be made here: {error}") from None
+        judge.accepted(session.hello())
+        judge.accepted(relay.authenticate(session, tenant))
     return session
 
 

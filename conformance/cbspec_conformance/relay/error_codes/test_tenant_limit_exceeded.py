@@ -15,7 +15,13 @@ from cbspec_conformance.judging.observing import ACCEPTED, reaction
 from cbspec_conformance.probe.session import ProbeSession
 from cbspec_conformance.record.exchange import Exchange
 from cbspec_conformance.relay.error_codes import refusals
-from cbspec_conformance.relay.requests import needs_transport, request_tunnel
+from cbspec_conformance.relay.requests import (
+    TUNNEL_ID_REFUSED,
+    UNREAD,
+    needs_transport,
+    reading_little,
+    request_tunnel,
+)
 from cbspec_conformance.runner.marks import alone, last, requirement, requirements
 from cbspec_conformance.target.capacity import FULL, REFUSED_TUNNELS, LimitKey
 from cbspec_conformance.target.relay import RelayUnderTest
@@ -275,13 +281,31 @@ def test_tunnels_at_once_on_two_connections(relay: RelayUnderTest) -> None:
             _one_connection(relay, tenant, limit)
         sessions = [relay.authenticated(tenant) for _ in range(2)]
         exchanges = _tunnels_at_once(relay, sessions, (limit + _EXCESS + 1) // 2)
-        for exchange in exchanges:
-            _at_most(limit, "tunnels", [exchange])
-        # A session that the relay closed after a refusal has released its tunnels, and another may have taken them.
-        both = zip(sessions, exchanges, strict=True)
-        held = [exchange for session, exchange in both if not session.ended and judge.served(session.heartbeat())]
-        _at_most(limit, "tunnels", held)
+        _at_most_held(limit, sessions, exchanges)
         relay.room.close_sessions()
+
+
+@requirement("CB-LIM-005")
+def test_tunnels_whose_answers_wait(relay: RelayUnderTest) -> None:
+    """Request as many tunnels as the limit, read nothing, and request as many on another connection.
+
+    The tunnel_ids are long and the receive window is small: the relay can't send all of the answers before the other
+    connection's requests arrive. Together the connections may open at most the limit.
+    """
+    tenant, limit = _without_rate(refusals.shared_tunnel_limit(relay))
+    first, other = reading_little(relay, tenant), relay.authenticated(tenant)
+    requests = [relay.tunnel_info(tenant.id) for _ in range(limit)]
+    noted = [first.note({**each, "tunnel_id": each["tunnel_id"].ljust(UNREAD // limit, "x")}) for each in requests]
+    first.send_unanswered(b"".join(data for _, data in noted), messages=limit)
+    first.wire.has_unread(relay.tempo.most)
+    exchanges = _tunnels_at_once(relay, [other], limit)
+    exchanges.append(first.gathered(noted[0][0], first.answers(limit)))
+    first.count_tunnels(_opened(exchanges[1:]))
+    if not first.tunnels:
+        raise NotExercised(TUNNEL_ID_REFUSED)
+    if any(len(exchange.answers) < limit and not exchange.ended for exchange in exchanges):
+        raise NotExercised("the relay doesn't answer a connection while another reads nothing (see CB-ROB-001)")
+    _at_most_held(limit, [other, first], exchanges)
 
 
 @requirement("CB-LIM-012")
@@ -352,6 +376,16 @@ def _at_most(limit: int, what: str, exchanges: Sequence[Exchange]) -> None:
     for answer in (answer for exchange in exchanges for answer in exchange.answers if answer.type == "error"):
         if (code := answer.member("code")) in judge.OUT_OF_ROOM and code != FULL:
             raise judge.no_room(code, see=" elsewhere")
+
+
+def _at_most_held(limit: int, sessions: Sequence[ProbeSession], exchanges: Sequence[Exchange]) -> None:
+    """Check that each session, and all open sessions together, opened at most as many tunnels as the limit allows."""
+    for exchange in exchanges:
+        _at_most(limit, "tunnels", [exchange])
+    # A session that the relay closed after a refusal has released its tunnels, and another may have taken them.
+    both = zip(sessions, exchanges, strict=True)
+    held = [exchange for session, exchange in both if not session.ended and judge.served(session.heartbeat())]
+    _at_most(limit, "tunnels", held)
 
 
 def _without_rate(limited: tuple[Tenant, int]) -> tuple[Tenant, int]:
