@@ -11,6 +11,7 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Final
 
+from cbspec.protocol.codes import ErrorCode
 from cbspec.protocol.state import SUCCESS_TYPES
 from cbspec_conformance.judging.judge import is_success
 from cbspec_conformance.judging.verdicts import Finding, Outcome
@@ -26,19 +27,29 @@ _CONTENT: Final = (
 )  # broken by what an answer says, not by its form
 _MEMBERS: Final = ("CB-TUN-005", "CB-TUN-006", "CB-TUN-008", "CB-TUN-009", "CB-TEN-005")
 _PORTS: Final = ("CB-TUN-006", "CB-TUN-007", "CB-TUN-009", "CB-TUN-010")
+_TUNNELS: Final = (*_MEMBERS[:2], "CB-TUN-007", *_MEMBERS[2:4], "CB-TUN-010", "CB-TEN-005")
 _TIMES: Final = ("CB-AUT-005", "CB-AUT-006")
+_SIGNATURES: Final = ("CB-AUT-007", "CB-AUT-009", "CB-AUT-010", "CB-AUT-011", "CB-AUT-018")
+_TOKENS: Final = (*_TIMES, "CB-AUT-008", *_SIGNATURES, "CB-AUT-012", "CB-AUT-013", "CB-AUT-014", "CB-AUT-015")
+_TENANTS: Final = ("CB-TEN-001", "CB-TEN-002", "CB-TEN-003")
 _MISTAKES: Final[tuple[tuple[tuple[str, ...], str], ...]] = (
     (("CB-TLS-002", "CB-TLS-003", "CB-TLS-004"), ".*"),  # no lowest version is set
-    *((("CB-AUT-003", id_), ".*") for id_ in ("CB-TEN-001", "CB-TEN-002", "CB-TEN-003")),  # not the token's tenant
+    *((("CB-AUT-003", id_), ".*") for id_ in _TENANTS),  # the tenant isn't the token's
+    (("CB-TEN-002", "CB-TEN-003"), "tenant-new|"),  # the tenant isn't looked up
+    *((("CB-TUN-003", id_), ".*") for id_ in ("CB-AUT-016", "CB-AUT-017", "CB-WSK-006")),  # no auth is needed
+    *((("CB-AUT-008", id_), "signature-first-byte|(?!signature|code ).*") for id_ in _SIGNATURES),  # not verified
+    (("CB-AUT-008", "CB-AUT-012"), "signature-first-byte|(two|four)-segments|header-cut|not-base64"),
     (("CB-AUT-017", "CB-RAT-004"), ".*"),  # an identity is another connection's
     (("CB-MSG-006", "CB-MSG-009"), "altered letters"),  # each read is decoded by itself
     (_TIMES, r"\w+-(11-minutes|a-day)"),
     (_TIMES, r"fraction|\w+-(?!11-|a-day|at-zero|at-minus-one).+"),  # not read as a number of any form and size
     *((("CB-TUN-015", id_), "missing") for id_ in (*_MEMBERS, "CB-UNK-002")),  # taken from an earlier request
-    *((_MEMBERS, kind) for kind in ("missing", "null", "true", "number", "array", "object")),
+    *((_MEMBERS, kind) for kind in ("missing", "null", "true", "number|string", "array", "object")),
     (_PORTS, r"string|array|true|fraction|half|65535\.5"),  # converted to an integer
+    *((("CB-TUN-006", id_), r"null|object|negative|zero|65536|1e18|\d+ bits \w+") for id_ in _PORTS[1:]),  # not checked
     (_PORTS, r"negative|zero|\d+ bits under"),  # no lower bound
     (_PORTS, r"65536|1e18|\d+ bits over"),  # no upper bound
+    *((group, f"code {code}") for group in (_TOKENS, _TENANTS, _TUNNELS) for code in ErrorCode),
 )
 """Requirements that a relay breaks by one mistake, the first of which fails, and the kinds of input that show it."""
 

@@ -82,7 +82,8 @@ def refused_with(exchange: Exchange, *codes: ErrorCode | str) -> Message:
         answer = _answer(exchange, expected, expectation)
         legible(answer)
         if answer.type != "error" or answer.member("code") not in codes:
-            raise Broken(expected, describe(answer), exchange, expectation=expectation)
+            code = (f"code {answer.member('code')}",) if answer.type == "error" else ()
+            raise Broken(expected, describe(answer), exchange, expectation=expectation, kinds=code)
         return answer
 
 

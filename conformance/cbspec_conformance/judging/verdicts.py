@@ -53,9 +53,9 @@ class Finding:
 
     `case` is the case's node id; `reason` explains an inconclusive or skipped case; `expected`, `seen` and `exchange`
     describe a failure, and `change` the intended mistake in its request, or the request's place in a series. `number`
-    is the place of its last exchange in the case's transcript, and `kinds` name the kinds of mistakes that the relay
-    accepted. For an observation, `seen` is the relay's behaviour in the situation `aspect`. `steps` is the content of a
-    failure file, as JSON.
+    is the place of its last exchange in the case's transcript. `kinds` name the kinds of mistakes that the relay
+    accepted, or the wrong codes ("code " and the code) that refused them. For an observation, `seen` is the relay's
+    behaviour in the situation `aspect`. `steps` is the content of a failure file, as JSON.
     """
 
     requirement: str

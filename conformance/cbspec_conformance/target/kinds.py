@@ -48,7 +48,7 @@ def each(kinds: Mapping[str, _Kind], check: Callable[[_Kind], None]) -> None:
             *first.exchanges,
             requirement=first.requirement,
             expectation=first.expectation,
-            kinds=tuple(broken),
+            kinds=tuple(dict.fromkeys(each for name, error in broken.items() for each in error.kinds or (name,))),
         )
     if unclear is not None:
         raise unclear

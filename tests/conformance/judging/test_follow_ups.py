@@ -83,6 +83,23 @@ RUNS: dict[str, tuple[dict[str, tuple[str, ...]], list[str]]] = {
         {"CB-TUN-006": ("true", "string"), "CB-TUN-007": ("fraction",), "CB-TUN-010": ("fraction",)},
         ["CB-TUN-007", "CB-TUN-010"],
     ),
+    "unchecked ports": (
+        {
+            "CB-TUN-006": ("missing", "null", "true", "string"),
+            "CB-TUN-007": ("negative", "fraction", "half", "65535.5"),
+            "CB-TUN-009": ("missing", "null", "true", "string"),
+            "CB-TUN-010": ("zero", "negative", "fraction", "half"),
+        },
+        ["CB-TUN-007", "CB-TUN-009", "CB-TUN-010"],
+    ),
+    "unchecked members": (
+        {
+            "CB-TUN-005": ("missing", "null", "true", "number"),
+            "CB-TUN-006": ("missing", "null", "true", "string"),
+            "CB-TUN-007": ("negative", "65536"),
+        },
+        ["CB-TUN-006", "CB-TUN-007"],
+    ),
     "different mistakes": ({"CB-TUN-007": ("negative",), "CB-TUN-010": ("65536",)}, []),
     "one more mistake": ({"CB-TUN-007": ("negative",), "CB-TUN-010": ("negative", "65536")}, []),
     "the second alone": ({"CB-TUN-010": ("negative",)}, []),
@@ -112,6 +129,26 @@ RUNS: dict[str, tuple[dict[str, tuple[str, ...]], list[str]]] = {
     "bytes decoded as they are read": ({"CB-MSG-006": (), "CB-MSG-009": ("altered letters",)}, ["CB-MSG-009"]),
     "pieces lost": ({"CB-MSG-006": (), "CB-MSG-009": ()}, []),
     "another connection's identity": ({"CB-AUT-017": (), "CB-RAT-004": ()}, ["CB-RAT-004"]),
+    "signatures that are not verified": (
+        {
+            "CB-AUT-007": ("payload-other-tenant",),
+            "CB-AUT-008": ("signature-first-byte", "signature-truncated"),
+            "CB-AUT-009": ("another-key",),
+            "CB-AUT-012": ("two-segments",),
+            "CB-AUT-018": (),
+        },
+        ["CB-AUT-007", "CB-AUT-009", "CB-AUT-012", "CB-AUT-018"],
+    ),
+    "any text as a token": ({"CB-AUT-008": ("signature-first-byte",), "CB-AUT-012": ("two-segments", "dots")}, []),
+    "a short signature": ({"CB-AUT-008": ("signature-truncated",), "CB-AUT-009": ("another-key",)}, []),
+    "any tenant": ({"CB-TEN-002": ("tenant-prefix", "tenant-new"), "CB-TEN-003": ()}, ["CB-TEN-003"]),
+    "a tenant's prefix": ({"CB-TEN-002": ("tenant-prefix",), "CB-TEN-003": ()}, []),
+    "tunnels without auth": ({"CB-TUN-003": (), "CB-AUT-016": (), "CB-AUT-017": ()}, ["CB-AUT-016", "CB-AUT-017"]),
+    "one wrong code": (
+        {"CB-TUN-005": ("code invalid_token",), "CB-TUN-010": ("code invalid_token",)},
+        ["CB-TUN-010"],
+    ),
+    "several wrong codes": ({"CB-AUT-005": ("code ip_not_allowed",), "CB-AUT-009": ("code tenant_not_found",)}, []),
     "seen by other cases": ({"CB-TUN-007": (), "CB-TUN-010": ()}, []),
     "members of an earlier request": (
         {"CB-TUN-005": ("missing",), "CB-TUN-008": ("missing", "null"), "CB-TUN-015": (), "CB-UNK-002": ("missing",)},

@@ -130,7 +130,8 @@ def test_damaged_tokens_are_refused(
         try:
             judge.refused_with(exchange, *found.codes)
         except Broken as broken:
-            broken.requirement, broken.kinds = found.requirement, tuple(filter(None, [found.kind]))
+            broken.requirement = found.requirement
+            broken.kinds = broken.kinds or tuple(filter(None, [found.kind]))
             raise
 
     explorer.explore(damage, check)

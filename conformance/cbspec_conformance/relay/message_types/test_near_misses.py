@@ -32,14 +32,15 @@ def test_near_misses_are_refused(relay: RelayUnderTest, identifier: str, explore
         text = write_with(between.request(), miss.member, value)
         if broken_members(text) != {miss.member}:
             raise KitError(f"a {miss.kind} should be invalid in its {miss.member} only, but is not")
-        exchange = session.ask(json.loads(text), invalid=changed(miss.member, value), encode=lambda _: text)
+        request = json.loads(text)
+        exchange = session.ask(request, invalid=changed(miss.member, value), encode=lambda _: text)
         try:
             if miss.codes and not is_beyond_readers(value):
                 judge.refused_with(exchange, *miss.codes)
             else:
                 judge.refused(exchange)
         except Broken as broken:
-            broken.kinds = (kind_of(value),)
+            broken.kinds = broken.kinds or (kind_of(request.get(miss.member, value)),)
             raise
         between.check()
 
