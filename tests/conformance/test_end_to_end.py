@@ -59,6 +59,20 @@ def test_the_report_of_a_broken_relay_is_recomputed_from_the_transcript(
     assert not has_token(transcript.read_text())
 
 
+def test_a_failing_proxy_is_blamed_instead_of_the_relay(tmp_path: Path) -> None:
+    """The relay is on loopback, which needs no proxy; its metrics are elsewhere."""
+    with simulator(tmp_path) as profile:
+        elsewhere = re.sub(r"(\[metrics\]\nurl = ).*", r'\1"http://relay.invalid/metrics"', profile.read_text())
+        profile.write_text(elsewhere)
+        options = ("--target-profile", str(profile), "--only", "CB-MET-001", "--own-cases")
+        proxy = "http://user:password@127.0.0.1:1"
+        done = verify(*options, http_proxy=proxy, https_proxy=proxy, all_proxy=proxy, no_proxy="")
+    assert [verdict(done.text, column) for column in ("failed", "inconclusive")] == [0, 1], done.text
+    said = " ".join(done.text.split())
+    assert "CB-MET-001: http://relay.invalid/metrics: no direct connection" in said
+    assert "and the proxy 127.0.0.1:1 failed" in said
+
+
 @pytest.mark.parametrize("text", [None, "", "{]\n", "[]\n", '{"transcript": 0}\n', '{"transcript": 1}\n'])
 def test_an_invalid_transcript_is_reported(
     text: str | None, tmp_path: Path, capsys: pytest.CaptureFixture[str]

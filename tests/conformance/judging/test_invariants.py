@@ -74,6 +74,7 @@ BREACHES: Final[dict[str, tuple[Exchange, list[str]]]] = {
     "a type that is no string": (exchange(HEARTBEAT, {"type": ["error"]}), ["CB-MSG-003"]),
     # ------------------------------------------------ errors
     "a code that is an array": (exchange(TUNNEL, error(["invalid_token"])), ["CB-ERR-001"]),
+    "a code that isn't listed": (exchange(TUNNEL, error("bad_request")), ["CB-ERR-001"]),
     "no message": (exchange(TUNNEL, {"type": "error", "code": "invalid_token"}), ["CB-ERR-002"]),
     "an empty message": (exchange(TUNNEL, error(message="")), ["CB-ERR-003"]),
     # ------------------------------------------------ secrets in error texts
@@ -159,6 +160,7 @@ def test_breaches_name_their_requirement(kind: str) -> None:
         assert find(breach.requirement).id == breach.requirement
         assert breach.expected
         assert breach.seen
+        assert breach.requirement != "CB-ERR-001" or "code is an array" in breach.seen or '"bad_request"' in breach.seen
         assert not any(secret in breach.seen + breach.expected for secret in (*seen.secrets, TOKEN))
 
 

@@ -105,6 +105,22 @@ def test_members_are_changed_and_signed_again() -> None:
 
 
 @pytest.mark.parametrize(
+    ("damage", "words"),
+    [
+        (Members({"exp": FromNow(-700)}, {}, signed=True), 'exp: "700 s ago" in the claims, signed with the right key'),
+        (
+            Members({"tenant_id": Ours("x-", "")}, {}, signed=True),
+            'tenant_id: "x-<its own tenant>" in the claims, signed with the right key',
+        ),
+        (Members({}, {"alg": MISSING}, signed=False), "alg: missing in the header, under the old signature"),
+        (TokenTextChange("insert", 1, 0.5, "A"), 'insert in the token\'s payload, "A"'),
+    ],
+)
+def test_the_damage_of_a_token_in_words(damage: Members | TokenTextChange, words: str) -> None:
+    assert str(damage) == words
+
+
+@pytest.mark.parametrize(
     ("how", "token"),
     [
         *[("drop", "aa.cc"), ("empty", "aa..cc"), ("double", "aa.bbbb.bbbb.cc"), ("swap", "bbbb.aa.cc")],

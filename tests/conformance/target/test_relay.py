@@ -10,6 +10,8 @@ import pytest
 
 from cbspec.profile.profile import IssuerSettings, Profile, TargetSettings, Tenant
 from cbspec_conformance.judging.errors import Broken, Inconclusive, NoRoom, NotExercised
+from cbspec_conformance.probe.wire import Wire
+from cbspec_conformance.runner.outcomes import TimeUp
 from cbspec_conformance.target.kinds import each
 from tests.conformance.build import HELLO, error, exchange
 from tests.conformance.build import exchange as made
@@ -42,6 +44,22 @@ def test_room_is_awaited_unless_the_relay_closes_the_connection(
     with pytest.raises(raised):
         target.soon(attempt)
     assert ("soon" in target.tempo.stuck) is stuck
+
+
+@pytest.mark.parametrize("interruption", [KeyboardInterrupt, TimeUp])
+def test_an_interrupted_opening_handshake_closes_the_connection(
+    interruption: type[BaseException], simulated: Profile, make_target: MakeTarget, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    interrupted: list[Wire] = []
+
+    def receive(wire: Wire, wait: float) -> bytes:
+        interrupted.append(wire)
+        raise interruption
+
+    monkeypatch.setattr(Wire, "receive", receive)
+    with pytest.raises(interruption):
+        make_target(simulated).connect(transport="websocket")
+    assert [wire.closed for wire in interrupted] == [True]
 
 
 def test_a_refused_tunnel_on_a_closed_connection_is_a_lack_of_room(

@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 from unittest.mock import MagicMock, Mock
 
 import pytest
 
-from cbspec.profile.profile import Profile
+from cbspec.profile.profile import Profile, Tenant
 from cbspec_conformance.judging.errors import Broken, Inconclusive, NotExercised
 from cbspec_conformance.probe.tcp import Unreachable
 from cbspec_conformance.relay.error_codes.refusals import (
     attempt,
     attempt_for_code,
+    fill_tunnels,
     limited_tenant,
     served_tunnel,
     step_of_refusal,
+    tunnel_refused,
 )
 from cbspec_conformance.target.connector import WebSocketRefused
 from cbspec_conformance.target.locks import Locks
@@ -53,6 +56,16 @@ def test_an_attempt_on_a_serving_relay_opens_a_tunnel(simulated: Profile, make_t
     exchanges = attempt(make_target(simulated), None)
     assert [served_tunnel(exchange) for exchange in exchanges] == [False, False, True]
     assert step_of_refusal(make_target(simulated), None, CODE) == "tunnel_info: accepted"
+
+
+def test_a_tunnel_beyond_the_limit_is_named(simulated: Profile, make_target: MakeTarget) -> None:
+    target = make_target(replace(simulated, tenants=(Tenant("tenant-001", tunnel_limit=2),)))
+    session = fill_tunnels(target, target.authenticated(), 2)
+    with pytest.raises(Broken) as caught:
+        tunnel_refused(target, session)
+    (seen,) = caught.value.exchanges
+    assert seen.request is not None
+    assert seen.request.meant == "tunnel 3 of 2"
 
 
 def test_limits_stay_reserved_until_the_case_ends(
