@@ -61,8 +61,7 @@ def accepted(exchange: Exchange, *against: ErrorCode | str) -> Message:
     with _judgement(exchange, ExpectationKind.ACCEPTED, against) as expectation:
         asked = exchange.request.type if exchange.request else ""
         wanted = SUCCESS_TYPES[asked]
-        served_too = exchange.answer is not None and exchange.answer.type == wanted  # after an unasked error
-        if (code := error_code(exchange)) in OUT_OF_ROOM and code not in against and not served_too:
+        if (code := error_code(exchange)) in OUT_OF_ROOM and code not in against:
             raise no_room(code, " to a valid request")
         expected = f'{named(wanted)} with status "ok"' if wanted in WITH_STATUS else named(wanted)
         try:
@@ -151,7 +150,7 @@ def hold(expectation: Expectation, exchange: Exchange) -> None:
 
 def with_room(exchange: Exchange) -> Exchange:
     """Return an exchange of several requests. Raises Inconclusive if the relay had no room for them."""
-    if (code := error_code(exchange)) in OUT_OF_ROOM:
+    if (code := next(error_codes(exchange.answers), "")) in OUT_OF_ROOM:
         raise no_room(code)
     return exchange
 
@@ -175,12 +174,14 @@ def served(exchange: Exchange) -> bool:
 
 
 def error_code(exchange: Exchange) -> str:
-    """Return the code of the error among the answers, or ""."""
-    for answer in exchange.answers:
-        code = answer.member("code") if answer.type == "error" else None
-        if isinstance(code, str):
-            return code
-    return ""
+    """Return the code of the answer that counts if it is an error, or ""."""
+    return next(error_codes(filter(None, (exchange.answer,))), "")
+
+
+def error_codes(answers: Iterable[Message]) -> Iterator[str]:
+    """Yield the codes of the errors among messages."""
+    codes = (answer.member("code") for answer in answers if answer.type == "error")
+    yield from (code for code in codes if isinstance(code, str))
 
 
 def describe(message: Message) -> str:

@@ -9,6 +9,7 @@ from cbspec.protocol.framing import MessageTooLarge, RawMessage, StreamFramer
 from cbspec.protocol.websocket import WebSocketFramer
 from cbspec_conformance.probe.wire import Wire
 from cbspec_conformance.record.decoding import Decoded, decode
+from cbspec_conformance.record.exchange import UNASKED
 from cbspec_conformance.record.frames import TOO_LARGE, StrictWebSocket, given_up, is_broken_off
 from cbspec_conformance.record.transcript import Direction, End, Ended, Message, Transcript, Waited
 
@@ -62,13 +63,14 @@ class Channel:
         self.inbox.clear()
         return taken
 
-    def remove_last(self, kind: str, start: int = 0) -> bool:
-        """Remove the last message of a type from the inbox, from index `start` on; return whether there was one."""
-        for index in range(len(self.inbox) - 1, start - 1, -1):
-            if self.inbox[index].type == kind:
-                del self.inbox[index]
-                return True
-        return False
+    def remove_last(self, kind: str, start: int = 0) -> Message | None:
+        """Remove and return the last message of a type in the inbox, from index `start` on, or return None.
+
+        An error that may come unasked is removed only if there is no other.
+        """
+        found = [number for number in range(start, len(self.inbox)) if self.inbox[number].type == kind]
+        asked = [number for number in found if self.inbox[number].member("code") not in UNASKED]
+        return self.inbox.pop((asked or found)[-1]) if found else None
 
     def wait_for(self, count: int, wait: float, what: str = "") -> bool:
         """Wait until the inbox holds `count` messages; see `wait_until`."""

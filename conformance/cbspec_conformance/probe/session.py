@@ -25,7 +25,7 @@ from cbspec.protocol.state import SUCCESS_TYPES
 from cbspec.protocol.strictjson import NotStrictJson, loads
 from cbspec.protocol.websocket import WebSocketFramer
 from cbspec_conformance.judging.errors import KitError, RateLimited
-from cbspec_conformance.judging.judge import error_code, is_success
+from cbspec_conformance.judging.judge import error_codes, is_success
 from cbspec_conformance.probe.channel import Channel
 from cbspec_conformance.probe.pace import Pacer
 from cbspec_conformance.probe.tempo import Tempo
@@ -269,7 +269,7 @@ class ProbeSession:
     def gathered(self, request: Message, answers: tuple[Message, ...]) -> Exchange:
         """Return the answers to several requests, of which `request` was the first, as one exchange."""
         exchange = Exchange(request, answers, ended=self.ended, tenant=self.tenant, waited=self.timeout)
-        if error_code(exchange) == "rate_limit_exceeded":
+        if "rate_limit_exceeded" in error_codes(answers):
             raise RateLimited("the relay answered rate_limit_exceeded")
         return exchange
 
@@ -410,8 +410,9 @@ class ProbeSession:
                 self._surroundings.observe(silent)
 
     def _count_of(self, kind: str, start: int) -> int:
-        """Return the number of messages of a type in the inbox, from index `start` on."""
-        return sum(message.type == kind for message in self.channel.inbox[start:])
+        """Return the number of messages of a type in the inbox, from index `start` on; none about a transfer."""
+        found = [message for message in self.channel.inbox[start:] if message.type == kind]
+        return sum(message.member("code") != "data_transfer_failed" for message in found)
 
     def _fence_refused(self, fence: Fence, kept: int) -> None:
         """Tell a refused fence from a second error: the relay may have dropped the identity. A second fence tells."""
@@ -422,9 +423,10 @@ class ProbeSession:
         served = self._count_of(fence.answer, kept) > 0
         if served:
             self.channel.wait_until(lambda: self._count_of(fence.answer, kept) > 1, self.tempo.patience)
-        for _ in range(2):
-            self.channel.remove_last(fence.answer if served else "error", kept)
+        refusals = [self.channel.remove_last(fence.answer if served else "error", kept) for _ in range(2)]
         self.authenticated = served
+        if all(refusal is not None and refusal.member("code") == "invalid_token" for refusal in refusals):
+            self.close()  # an error may end the identity as well as the connection: no request will be served any more
 
     def _await_late_answer(self, request: Message) -> Silence:
         """Learn whether an unanswered request was ignored, is held back or is only answered late."""
@@ -467,8 +469,13 @@ class ProbeSession:
             pushed = pushed or (number == 1 and len(channel.inbox) > 1 and waited < self.tempo.at_once)
         else:
             # A slow relay may have answered the request and one fence: the other fence's answer takes as long again.
-            longest = max(self.tempo.patience, 2 * slowest)
-            channel.wait_for(3, longest if slowest < self.tempo.patience else self.timeout, _answer_to(request.type))
+            # Another one serves requests side by side: the first silence of a kind lasts for the whole time-out.
+            asked = f"a refusal of {request.type or 'it'}" if request.meant else _answer_to(request.type)
+            kind, longest = f"{asked} after two fences", max(self.tempo.patience, 2 * slowest)
+            if slowest < self.tempo.patience and self.tempo.was_silent(kind):
+                channel.wait_for(3, longest, kind)
+            elif not channel.wait_for(3, self.timeout, kind):
+                self.tempo.waited_for_nothing(kind)
         # The request's own answer comes first: if the connection ended after it, no fence was answered.
         for _ in range(min(answered, len(channel.inbox) - 1) if self.ended else answered):
             channel.remove_last(fence.answer)

@@ -101,6 +101,10 @@ class Tempo:
         """Record that a wait of a kind timed out."""
         self._silent.add(kind)
 
+    def was_silent(self, kind: str) -> bool:
+        """Return whether a wait of a kind has timed out."""
+        return kind in self._silent
+
     def answered_after(self, seconds: float) -> None:
         """Record the time of an answer: a slow one ends the calibration."""
         if seconds > self._calibrated / 2:

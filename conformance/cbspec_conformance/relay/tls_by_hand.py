@@ -109,13 +109,13 @@ class HandMade:
         while not client.end and (left := deadline - time.monotonic()) > 0:
             received += client.receive(left)
             answers = _answers(received)
+            if _ANSWERS.intersection(answers[:1] if of_first else answers):
+                return SERVED
             for code in answers:
                 if code == ErrorCode.RATE_LIMIT_EXCEEDED:
                     raise RateLimited(f"the relay answered {code} to a hello")
                 if code in judge.OUT_OF_ROOM:
                     raise judge.no_room(code, " to a hello")
-            if _ANSWERS.intersection(answers[:1] if of_first else answers):
-                return SERVED
             if of_first and answers:
                 return f"an answer, {answers[0]}"
         if client.end:

@@ -94,6 +94,14 @@ def test_every_judgement_on_every_kind_of_answer(kind: str) -> None:
         assert reaction(seen) == words
 
 
+@pytest.mark.parametrize("code", sorted({*judge.OUT_OF_ROOM, "data_transfer_failed"}))
+def test_an_error_that_comes_unasked_is_not_the_code_of_the_answer(code: str) -> None:
+    assert judge.error_code(exchange(TUNNEL, error(code))) == code
+    assert judge.error_code(exchange(TUNNEL, error(code), TUNNEL_RESPONSE)) == ""
+    unasked = exchange(TUNNEL, error("server_unavailable"), error("tenant_limit_exceeded"))
+    assert judge.error_code(unasked) == "tenant_limit_exceeded"
+
+
 @pytest.mark.parametrize("code", sorted(judge.OUT_OF_ROOM))
 @pytest.mark.parametrize("judgement", [judge.accepted, judge.with_room, reaction])
 def test_capacity_errors_are_inconclusive(code: ErrorCode, judgement: Callable[[Exchange], object]) -> None:

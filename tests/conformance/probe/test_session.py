@@ -94,6 +94,22 @@ def test_a_slow_relay_is_not_accused(
     assert breaches(made) == []
 
 
+@pytest.mark.parametrize("delay", [0.2, 0.8, 1.5, 4.5])
+@pytest.mark.parametrize("kind", ["tunnel_info", "heartbeat", "auth", "cbspec_unknown"])
+@pytest.mark.parametrize("measured", [False, True])
+def test_requests_served_side_by_side_are_answered(delay: float, kind: str, measured: bool, probe: MakeProbe) -> None:
+    """Answers out of order break a SHOULD at most: a fence that was answered first proves nothing."""
+    made = probe(
+        lambda request: [(delay if request["type"] == kind else 0.001, answer(request))],
+        tempo=Tempo(5.0, 2.0, Latency(0.001, 0.001, 0.001, 0.001)) if measured else None,
+    )
+    for request in [TUNNEL, HEARTBEAT, AUTH, UNKNOWN] * 2:
+        exchange = made.session.ask(request, invalid="of unknown type" if request is UNKNOWN else "")
+        assert types(exchange) == [json.loads(answer(request))["type"]]
+    made.session.unasked(10.0)
+    assert breaches(made) == []
+
+
 @pytest.mark.parametrize("text", [LEFT_OPEN, LEFT_OPEN + b"}}"])
 def test_a_fence_follows_an_object_without_end_soon(text: bytes, probe: MakeProbe) -> None:
     """Most relays read such an object together with the next message."""
@@ -189,6 +205,35 @@ def test_a_refused_fence_is_no_second_answer(times: int, drops: bool, probe: Mak
     made.session.ask(TUNNEL)
     made.session.unasked(1.0)
     assert breaches(made) == ["CB-MSG-004"] * (times - 1)
+
+
+def test_a_connection_whose_identity_an_error_ends_is_over(probe: MakeProbe) -> None:
+    """The cases go on as after a close, which may follow an error, too."""
+    seen: list[str] = []
+
+    def relay(request: dict[str, Any]) -> list[Reply]:
+        dropped = "cbspec_unknown" in seen
+        seen.append(request["type"])
+        return [(0.001, line(error("invalid_token")) if dropped else answer(request))]
+
+    made = probe(relay)
+    assert types(made.session.ask(UNKNOWN, invalid="of unknown type")) == ["error"]
+    assert (made.session.ended is not None, breaches(made)) == (True, [])
+
+
+def test_an_unasked_error_is_no_answer_to_a_fence(probe: MakeProbe) -> None:
+    """Errors about a transfer come before a heartbeat_response, and around the answer to the fence after it."""
+    failed = line(error("data_transfer_failed"))
+
+    def relay(request: dict[str, Any]) -> list[Reply]:
+        text = answer(request)
+        return [(0.001, failed + text)] if request["type"] == "heartbeat" else [(0.001, failed), (0.003, text + failed)]
+
+    made = probe(relay)
+    for _ in range(5):
+        judge.accepted(made.session.heartbeat())
+    made.session.unasked(1.0)
+    assert breaches(made) == []
 
 
 @given(requests=KINDS, begin=st.floats(0, 0.01), length=st.floats(0.1, 10.0), late=st.booleans())
