@@ -97,8 +97,8 @@ def _authenticating(when: Callable[[Attempt, Refused], object]) -> Change:
 
 
 def _drops_identity(attempt: Attempt, refused: Refused) -> None:
-    """Drop the identity of a connection with a refused second auth: nothing else draws invalid_token after auth."""
-    if refused.code is _TOKEN and attempt.connection.identity is not None:
+    """Drop the identity of a connection with an error; a rate limit only delays a client."""
+    if refused.code is not ErrorCode.RATE_LIMIT_EXCEEDED and attempt.connection.identity is not None:
         attempt.connection.identity, attempt.connection.protocol.state = None, _G
 
 
