@@ -46,7 +46,8 @@ def contradictions(seen: str, exchange: str) -> Iterator[str]:
         for found in map(_LINE.match, exchange.splitlines())
         if found is not None
     ]
-    lines.sort(key=lambda line: line.at)
+    # An exchange begins with its decisive lines; those before them may have the same time.
+    lines.sort(key=lambda line: (line.at, line.decisive))
     asked = next((line for line in lines if line.decisive and line.arrow == "->"), None)
     complete = "…" not in exchange
     if seen.startswith("no answer") and "came only after" not in seen and asked is not None:

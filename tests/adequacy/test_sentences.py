@@ -10,12 +10,14 @@ BEAT = '>  0.010 #1 -> {"type":"heartbeat"}'
 FENCE = '   0.510 #1 -> {"type":"cbspec_fence_1"}   [fence]'
 REFUSED = '   0.511 #1 <- {"type":"error","code":"unknown_message_type","message":"no"}'
 ANSWER = '   3.511 #1 <- {"type":"heartbeat_response"}'
+BEFORE = '   0.010 #1 <- {"type":"heartbeat_response"}'
 ELSEWHERE = '   3.511 #2 <- {"type":"heartbeat_response"}'
 IGNORED = "no answer within 1.2 s; two later requests were answered in that time, and this one was not"
 
 SENTENCES = [
     (IGNORED, [BEAT, FENCE, REFUSED, FENCE, REFUSED], 0),
     (IGNORED, [BEAT, FENCE, REFUSED, FENCE, REFUSED, ELSEWHERE], 0),
+    (IGNORED, [BEAT, FENCE, REFUSED, FENCE, REFUSED, BEFORE], 0),
     (IGNORED, [BEAT, FENCE, REFUSED, FENCE, REFUSED, ANSWER], 1),
     (IGNORED, [BEAT, FENCE, REFUSED], 1),
     ("no answer within 5.0 s; nothing more came on this connection in that time", [BEAT, FENCE, ANSWER], 0),
