@@ -103,7 +103,7 @@ def _summary(records: Sequence[WireRecord]) -> str:
     for record in records:
         if isinstance(record, Message) and record.direction is Direction.SENT and not is_fence(record):
             name = f"{record.type}{f' [{record.meant}]' if record.meant else ''}".strip() or "bytes"
-            names.setdefault(record.connection, []).append(name)
+            names.setdefault(record.connection, []).append(printable(name))
     told = [f"#{number} {', '.join(map(_times, _runs(sent)))}" for number, sent in names.items()]
     more = [f"{len(told) - _MOST_CONNECTIONS} more connections"] if len(told) > _MOST_CONNECTIONS else []
     return "; ".join([*told[-_MOST_CONNECTIONS:], *more])

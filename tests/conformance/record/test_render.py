@@ -81,11 +81,12 @@ def test_decisive_lines_come_first_and_repetition_is_folded() -> None:
 
 def test_silence_shows_the_request_the_fences_and_the_waits() -> None:
     request, wait = sent(TUNNEL), Waited(5.0, 1, 5.0, "the answer")
-    records: list[Record] = [opened(), opened(2), request, left(), sent(HEARTBEAT, 2), left(2), wait, fence(), left()]
+    other = sent({"type": "a\nb"}, 2)
+    records: list[Record] = [opened(), opened(2), request, left(), other, left(2), wait, fence(), left()]
     shown = render(transcript(*records), [Exchange(request)]).splitlines()
     marked = [line for line in shown if line.startswith(">")]
     assert ["tunnel_info" in marked[0], "waited 5.0 s" in marked[1], "[fence]" in marked[2]] == [True] * 3
-    assert shown[3] == "  before: #2 heartbeat"
+    assert shown[3] == r"  before: #2 a\nb"
 
 
 def test_a_check_for_life_is_never_shown_as_the_exchange() -> None:
