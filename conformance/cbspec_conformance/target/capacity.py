@@ -126,11 +126,15 @@ def _reset(relay: RelayUnderTest, tenant: Tenant) -> None:
     _held(relay, tenant).wire.reset()
 
 
-def _cut(relay: RelayUnderTest, tenant: Tenant) -> None:
-    session = _held(relay, tenant)
-    session.announce("half a message, then a reset")
-    session.send_unanswered(b'{"type":"tunn', cut=True)
-    session.wire.reset()
+def _cut(how: Literal["reset", "close"]) -> Action:
+    def act(relay: RelayUnderTest, tenant: Tenant) -> None:
+        session = _held(relay, tenant)
+        session.announce(f"half a message, then a {how}")
+        data = session.encode(b'{"type":"tunnel_info"}')
+        session.send_unanswered(data[: len(data) // 2], cut=True)
+        session.wire.reset() if how == "reset" else session.close()
+
+    return act
 
 
 def _dropped(relay: RelayUnderTest, tenant: Tenant) -> None:
@@ -222,7 +226,11 @@ ACTIONS: Final[Mapping[str, Mapping[str, Action]]] = {
         "a close without a tunnel": lambda relay, tenant: relay.authenticated(tenant).close(),
         "the close of a WebSocket": _over_websocket,
     },
-    "CB-LIM-007": {"a reset": _reset, "a reset within a message": _cut, "an end without close_notify": _dropped},
+    "CB-LIM-007": {
+        "a reset": _reset,
+        **{f"a {how} within a message": _cut(how) for how in ("reset", "close")},
+        "an end without close_notify": _dropped,
+    },
     "CB-LIM-003": {
         **{f"a tunnel_info {name}": _refused(*refused) for name, refused in REFUSED_TUNNELS.items()},
         "a tunnel_info before auth": _before_auth,

@@ -31,6 +31,7 @@ from tests.support.processes import served
 _LOSSES = {
     "tunnels-never-given-back": "CB-LIM-016",
     "tunnels-kept-at-reset": "CB-LIM-007",
+    "ended-within-a-message-loses-room": "CB-LIM-007",
     "second-auth-loses-tunnels": "CB-LIM-008",
     "refused-auth-loses-a-connection": "CB-LIM-010",
 }

@@ -436,6 +436,10 @@ CONVERSATIONS = {
             ("3", auth("connections", sub="other")),
             *script("w connections; 4 connections-2; 2 END; 5 connections; 6 connections; 5 RESET; 1 END"),
             *script("7 connections; 8 connections"),
+            ("7", {"type": "auth", "token": "x"}),
+            *script("9 connections; 7 END; 9 connections"),
+            ("9", _BEAT_TEXT[:9], END),
+            *script("10 connections"),
         ]
     ),
     "refused auths of a tenant": Dialogue(
@@ -458,6 +462,7 @@ CONVERSATIONS = {
             ("2", *opened("rate", sub="other")),
             *script("3@127.0.0.2 rate; 4 rate-2; 5 a t"),
             *(("1", seconds, *[BEAT] * 21) for seconds in (9, 10, 1, 19)),
+            ("1", 40, *[BEAT] * 15, auth("rate"), *[BEAT] * 15),
         ]
     ),
     "rates": Dialogue([("1", *opened("rate")), ("2", *opened("rate-fast"), *[BEAT] * 30), ("1", 100, *[BEAT] * 25)]),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import time
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from cbspec.profile.profile import Rate, Tenant
@@ -26,6 +26,7 @@ _BATCH = 20
 _LONGEST_IDLE = 20.0  # seconds
 _MARGIN = 3  # how far above the declared rate "well above" is: a relay may count in windows or in token buckets
 _KINDS = ("heartbeat", "tunnel_info")  # the specification doesn't say which requests count
+_Request = Mapping[str, object]
 _TOGETHER = "an answer to each of many requests"
 
 
@@ -119,6 +120,19 @@ def test_connections_of_a_tenant_add_up(relay: RelayUnderTest) -> None:
         speed = rated.well_above(len(answers), began)
         seen.append(f"{_counted(answers)} to {len(answers)} {kind}s of {count} connections at {speed:.0f}/s")
     raise Broken(f"rate_limit_exceeded well above {rate.per_second:g}/s for the tenant", "; ".join(seen))
+
+
+@requirement("CB-RAT-001")
+def test_well_above_the_rate_with_auths(relay: RelayUnderTest) -> None:
+    """Exceed the rate with a second auth before every few requests, each of which is within the burst."""
+    rated = _rated(relay, 0, own=True)
+    rated.exceeded(rated.fresh())
+    session = rated.fresh()
+    session.assume(authenticated=False, tenant="")  # the page leaves a second auth open
+    auth = {"type": "auth", "token": relay.tokens.valid(rated.tenant)}
+    if not rated.few or not judge.served(session.ask(auth)):
+        raise NotExercised("the relay refuses a second auth, or its declared burst is too low for this case")
+    rated.exceed(session, (relay.shared.rated_kind,), before=[auth])
 
 
 @requirement("CB-RAT-003")
@@ -281,15 +295,15 @@ class _Rated:
         """Return the kinds of requests: first the one that counts, or heartbeats as long as none is known to count."""
         return sorted(_KINDS, key=lambda kind: kind != self.relay.shared.rated_kind)
 
-    def send(self, session: ProbeSession, count: int, kind: str = "") -> Message:
-        """Send requests of a kind at once ("": of the kind that counts) and return the first.
+    def send(self, session: ProbeSession, count: int, kind: str = "", before: Sequence[_Request] = ()) -> Message:
+        """Send requests of a kind at once ("": of the kind that counts), after others, and return the first.
 
         All tunnel_infos have one tunnel_id, so that they use little room.
         """
         kind = kind or self.relay.shared.rated_kind
         request = self.relay.tunnel_info(self.tenant.id) if kind == "tunnel_info" else {"type": kind}
-        noted = [session.note(request) for _ in range(count)]
-        session.send_unanswered(b"".join(data for _, data in noted), messages=count)
+        noted = [session.note(each) for each in (*before, *[request] * count)]
+        session.send_unanswered(b"".join(data for _, data in noted), messages=len(noted))
         return noted[0][0]
 
     def ask(self, session: ProbeSession) -> Exchange:
@@ -351,9 +365,12 @@ class _Rated:
         with self.relay.control("rate_limit_exceeded above the rate"):
             return self.exceed(session)
 
-    def exceed(self, session: ProbeSession, kinds: Sequence[str] = ()) -> ProbeSession:
+    def exceed(
+        self, session: ProbeSession, kinds: Sequence[str] = (), *, before: Sequence[_Request] = ()
+    ) -> ProbeSession:
         """Send requests of some kinds (none: all) in batches until one is refused; return its session.
 
+        With `before`, each batch begins with these requests, and has as many others as the burst allows in any case.
         Raises Broken if none is refused.
         """
         relay, rate = self.relay, self.rate
@@ -361,13 +378,15 @@ class _Rated:
         self.uses(exceeded=True)
         # A slow relay gets larger batches; otherwise the suite would never exceed the rate.
         batch = min(max(_BATCH, int(_MARGIN * rate.per_second * relay.facts.latency.fastest)), self.too_many)
+        batch = self.few if before else batch
+        together = batch + len(before)
         seen: list[str] = []
         for kind in kinds or self.kinds():
             found: list[Message] = []
             began = time.monotonic()
             while len(found) < self.too_many:
-                first = self.send(session, batch, kind)
-                answers = self.answers(session, batch)
+                first = self.send(session, batch, kind, before)
+                answers = self.answers(session, together)
                 found += answers
                 if refused := _refused(answers):
                     relay.log.observe(Exchange(first, tuple(refused[:1])))
@@ -376,12 +395,14 @@ class _Rated:
                 self.check_legible(first, answers)
                 if session.ended:
                     return self._exceed_one_by_one(f"the connection ended after {len(found)} answers")
-                if len(answers) < batch:
+                if len(answers) < together:
                     if not relay.alive():
                         raise Inconclusive("the relay stopped answering")
                     return self._exceed_one_by_one(f"silence after {len(found)} answers")
             speed = self.well_above(len(found), began)
-            seen.append(f"{_counted(found)} to {len(found)} {kind}s at {speed:.0f}/s")
+            first_ones = ", ".join(str(request["type"]) for request in before)
+            what = f"requests ({first_ones} before every {batch} {kind}s)" if before else f"{kind}s"
+            seen.append(f"{_counted(found)} to {len(found)} {what} at {speed:.0f}/s")
         wanted = f"rate_limit_exceeded well above {rate.per_second:g}/s with a burst of {rate.burst}"
         raise Broken(wanted, "; ".join(seen))
 

@@ -196,13 +196,21 @@ def test_tunnels_of_two_connections_add_up(relay: RelayUnderTest, event: str) ->
     refusals.tunnel_refused(relay, second)
 
 
+_EVENTS = {
+    "close": "after another connection was closed and replaced",
+    "refusal": "after a tunnel_info on another connection was refused",
+    "bad auth": "after a bad auth on another connection, which can still open tunnels",
+    "second auth": "after a second auth on another connection, which can still open tunnels",
+}
+
+
 @requirement("CB-LIM-012")
-@pytest.mark.parametrize("event", ["none", "close", "refusal", "websocket"])
+@pytest.mark.parametrize("event", ["none", *_EVENTS, "websocket"])
 def test_one_connection_more(relay: RelayUnderTest, event: str) -> None:
     """Use up the tenant's limit, then authenticate on another connection, and request a tunnel if auth is accepted.
 
-    Before that, one of the connections is closed and replaced, or a tunnel_info on it is refused. The other connection
-    uses the same transport, or WebSocket next to plain streams.
+    Before that, one of the connections is closed and replaced, or a tunnel_info on it is refused, or it authenticates
+    again and can still open a tunnel. The other connection uses the same transport, or WebSocket next to plain streams.
     """
     if event == "websocket":
         _needs_both_transports(relay)
@@ -220,8 +228,19 @@ def test_one_connection_more(relay: RelayUnderTest, event: str) -> None:
             judge.refused(sessions[0].ask(request, invalid="remote_port is 0"))
         if sessions[0].ended:
             raise NotExercised("the relay closes the connection after an error")
+    elif event in ("bad auth", "second auth"):
+        token = relay.tokens.spoiled(tenant) if event == "bad auth" else relay.tokens.valid(tenant)
+        sessions[0].assume(authenticated=False, tenant="")  # the connection's tenant is unknown from here on
+        sessions[0].ask({"type": "auth", "token": token})
+        if sessions[0].ended or not judge.served(sessions[0].ask(relay.tunnel_info(tenant.id))):
+            raise NotExercised(f"a connection of the relay does not stay authenticated after a {event}")
     for how in [{"transport": "websocket"}] if event == "websocket" else [{}, {"subject": "cbspec-second"}, {}]:
-        judge.refused_with(_attempt(relay, tenant, **how), FULL)
+        exchange = _attempt(relay, tenant, **how)
+        try:
+            judge.refused_with(exchange, FULL)
+        except Broken as broken:
+            broken.seen += f" ({_EVENTS[event]})" if event in _EVENTS else ""
+            raise
 
 
 @requirement("CB-LIM-013")

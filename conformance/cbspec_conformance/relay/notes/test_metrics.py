@@ -21,6 +21,8 @@ _PROMETHEUS = "application/openmetrics-text;version=1.0.0;q=0.5,text/plain;versi
 _OF_THE_RUNTIME = ("process_", "python_", "go_", "scrape_", "promhttp_", "nodejs_", "jvm_")
 """Prefixes of metrics that change without the relay being used."""
 
+_TO_ESCAPE = 'cbspec "\\ \n} '  # the value of a label must escape quotation marks, backslashes and line feeds
+
 
 @dataclass(frozen=True, slots=True)
 class _Scrape:
@@ -44,7 +46,23 @@ def test_status_is_200(relay: RelayUnderTest) -> None:
 @pytest.mark.parametrize("accept", [_PROMETHEUS, "text/plain", ""], ids=["prometheus", "plain", "any"])
 def test_exposition_is_valid(relay: RelayUnderTest, accept: str) -> None:
     """Request the metrics with several Accept headers, and check each line by the grammar of the format."""
-    scrape = _scrape(relay, accept)
+    _check_valid(_scrape(relay, accept))
+
+
+@requirement("CB-MET-002")
+def test_exposition_is_valid_whatever_clients_send(relay: RelayUnderTest) -> None:
+    """Send a tunnel_id, a type and a tenant that labels must escape, and check the metrics while the tunnel is open."""
+    session = with_tunnel(relay)
+    relay.room.for_tunnel(session.tenant)
+    session.ask(relay.tunnel_info(session.tenant, tunnel_id=_TO_ESCAPE + relay.tunnel_info()["tunnel_id"]))
+    others = relay.greeted() if session.ended else session
+    others.ask({"type": _TO_ESCAPE}, invalid="of unknown type")
+    if not session.ended:
+        session.ask(relay.tunnel_info(_TO_ESCAPE), invalid="for an unknown tenant")
+    _check_valid(_scrape(relay))
+
+
+def _check_valid(scrape: _Scrape) -> None:
     if scrape.status != 200:
         raise Inconclusive(f"HTTP status {scrape.status} (see CB-MET-001)")
     try:

@@ -9,6 +9,7 @@ from functools import partial
 from cbspec.profile.target import Rate, Tenant
 from cbspec.protocol.codes import ErrorCode
 from cbspec.protocol.connection import RequestRefused
+from cbspec.protocol.framing import StreamFramer
 from cbspec.protocol.messages import Auth, TunnelInfo
 from cbspec.tokens.jws import CompactJws
 from cbspec_simulator.base.limits import Account, UsageCounters
@@ -30,7 +31,7 @@ from cbspec_simulator.settings.config import Config
 from cbspec_simulator.variations.answers import answers
 from cbspec_simulator.variations.changes.order import SECOND_AUTH_TAKES_OVER
 from cbspec_simulator.variations.changes.writing import MALFORMED
-from cbspec_simulator.variations.parts import Change, both, notes, part
+from cbspec_simulator.variations.parts import Change, both, framed, notes, part
 from cbspec_simulator.variations.steps import (
     added,
     by_connection,
@@ -163,6 +164,19 @@ def _freed(name: str) -> Change:
     return change
 
 
+def _loses_cut_off(behaviour: Behaviour) -> Behaviour:
+    """Release nothing if the plain stream that ended last ended within a message."""
+    within: list[bool] = []
+
+    class Framer(StreamFramer):
+        @property
+        def pending(self) -> bytes:
+            within[:] = [bool(self._buffer.strip())]
+            return super().pending
+
+    return both(framed(Framer), part(releases=lambda _: within != [True]))(behaviour)
+
+
 _served_anyway = notes()
 
 
@@ -284,6 +298,7 @@ CHANGES: dict[str, Change] = {
     "tunnels-refused-for-rate-count": _on_refusal(_counted, ErrorCode.RATE_LIMIT_EXCEEDED),
     "tunnel-before-auth-counts": both(part(refused=_notes_early), added(Auth, Step("early-tunnels", _counts_early))),
     "second-auth-loses-tunnels": both(SECOND_AUTH_TAKES_OVER, added(Auth, Step("second-auth", _loses_the_first))),
+    "ended-within-a-message-loses-room": _loses_cut_off,
     "unknown-type-loses-room": _on_refusal(
         lambda attempt, _: _lost(attempt, _TUNNELS, _CONNECTIONS), ErrorCode.UNKNOWN_MESSAGE_TYPE
     ),
@@ -307,6 +322,7 @@ CHANGES: dict[str, Change] = {
     "tenant-connections-looked-at-first": _checked_first(_CONNECTIONS, _AT_ONCE),
     "tenant-connections-freed-by-any-close": _freed(_CONNECTIONS),
     "tenant-connections-freed-by-refusal": _on_refusal(_uncounted, _INVALID),
+    "tenant-connections-freed-by-bad-auth": _on_refusal(_uncounted, ErrorCode.INVALID_TOKEN),
     "tenant-connections-shared": _shared(_CONNECTIONS, "connection_limit"),
     "tenant-connections-count-others": quota(_CONNECTIONS, holder=lambda _: None),
     "second-hello-counts": each_step(_RELAY, lambda step: (Step(step.name, step.check),)),

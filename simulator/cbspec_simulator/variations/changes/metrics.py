@@ -7,8 +7,12 @@ from collections.abc import Callable, Iterable
 from functools import partial
 from typing import Any
 
+from cbspec.protocol.messages import TunnelInfo
+from cbspec_simulator.base.state import Attempt
+from cbspec_simulator.base.steps import Step
 from cbspec_simulator.relay.behaviour import Behaviour, WsgiApp
-from cbspec_simulator.variations.parts import Change, part
+from cbspec_simulator.variations.parts import Change, both, part
+from cbspec_simulator.variations.steps import added, tunnel_request
 
 
 def _served(function: Callable[[bytes], bytes] = bytes, *, status: str = "", plain: bool = False) -> Change:
@@ -30,6 +34,19 @@ def _frozen(behaviour: Behaviour) -> Behaviour:
         return first[0]
 
     return _served(frozen)(behaviour)
+
+
+def _names_unescaped(behaviour: Behaviour) -> Behaviour:
+    """Add a sample for each tunnel_id."""
+    names: dict[str, None] = {}
+
+    def with_names(text: bytes) -> bytes:
+        return text + "".join(f'cloudbridge_tunnel{{tunnel_id="{name}"}} 1\n' for name in names).encode()
+
+    def note(attempt: Attempt) -> None:
+        names[tunnel_request(attempt).tunnel_id] = None
+
+    return both(added(TunnelInfo, Step("named", note)), _served(with_names, plain=True))(behaviour)
 
 
 def _bare(text: bytes) -> bytes:
@@ -59,6 +76,7 @@ CHANGES: dict[str, Change] = {
     "metrics-type-after-samples": _served(_types_last, plain=True),
     "metrics-help-twice": _lines((rb"^(# HELP .*\n)", rb"\1\1")),
     "metrics-windows-lines": _lines((rb"\n", rb"\r\n")),
+    "metrics-names-unescaped": _names_unescaped,
     "metrics-frozen": _frozen,
     "metrics-sample-twice": _lines((rb"^([^#].*\n)", rb"\1\1")),
     "metrics-without-infinity": _lines((rb"^.*le=\"\+Inf\".*\n", b"")),

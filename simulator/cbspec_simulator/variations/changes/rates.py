@@ -4,19 +4,20 @@ from __future__ import annotations
 
 import math
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Hashable, Iterable
 from dataclasses import replace
 
 from cbspec.profile.target import Rate, RateScope
 from cbspec.protocol.codes import ErrorCode
-from cbspec.protocol.messages import Heartbeat, TunnelInfo
+from cbspec.protocol.messages import Auth, Heartbeat, TunnelInfo
 from cbspec_simulator.base.limits import TokenBucket
 from cbspec_simulator.base.state import Attempt, Refused
-from cbspec_simulator.base.steps import RATE, Check, IoRequest, allowed_address
+from cbspec_simulator.base.steps import RATE, Check, IoRequest, Step, allowed_address
 from cbspec_simulator.relay.behaviour import Behaviour
 from cbspec_simulator.settings.config import Config
+from cbspec_simulator.variations.changes.order import SECOND_AUTH_TAKES_OVER
 from cbspec_simulator.variations.parts import Change, both, notes, part, writing
-from cbspec_simulator.variations.steps import by_connection, by_subject, check, checking
+from cbspec_simulator.variations.steps import added, by_connection, by_subject, check, checking
 
 _FORGETS = 2.0
 _SHADOW = 1.0  # seconds for which all tenants are refused after one exceeded its rate
@@ -258,6 +259,16 @@ def _failed_once(attempt: Attempt) -> None:
         raise Refused(ErrorCode.DATA_TRANSFER_FAILED, "the remote end is unreachable")
 
 
+def _count_auth(attempt: Attempt) -> None:
+    noted, tenant = _noted(attempt.relay), attempt.known.tenant.id
+    noted[tenant] = noted.get(tenant, 0) + 1
+
+
+def _since_auth(attempt: Attempt) -> Hashable:
+    tenant = attempt.known.tenant.id
+    return tenant, _noted(attempt.relay).get(tenant, 0)
+
+
 _LIMIT_CLOSES = part(ends=lambda body, _: body.get("code") == "rate_limit_exceeded")
 
 CHANGES: dict[str, Change] = {
@@ -272,6 +283,9 @@ CHANGES: dict[str, Change] = {
     "unavailable-for-good": check("available", _for_good),
     "transfer-failure-stays": check("transferable", _failed_once),
     "rate-of-the-first-tenant": _one_rate_for_all,
+    "rate-forgiven-by-auth": both(
+        SECOND_AUTH_TAKES_OVER, added(Auth, Step("counted", _count_auth)), part(rate_holder=_since_auth)
+    ),
     "rate-saved-up": part(rate_limiter=_SavingBucket),
     "rate-used-up-by-time": part(rate_limiter=_ForgettingBucket),
     "rate-without-heartbeats": checking("rate", _without_heartbeats),
