@@ -50,6 +50,17 @@ class _SavingBucket(TokenBucket):
         self._size = math.inf
 
 
+class _IndebtedBucket(TokenBucket):
+    """Takes a token for each refused request as well."""
+
+    __slots__ = ()
+
+    def allow(self, now: float) -> bool:
+        self._refill(now)
+        self._level -= 1
+        return self._level >= 0
+
+
 class _ForgettingBucket(TokenBucket):
     """Is empty after two seconds without a request."""
 
@@ -286,6 +297,7 @@ CHANGES: dict[str, Change] = {
     "rate-forgiven-by-auth": both(
         SECOND_AUTH_TAKES_OVER, added(Auth, Step("counted", _count_auth)), part(rate_holder=_since_auth)
     ),
+    "rate-counts-refused": part(rate_limiter=_IndebtedBucket),
     "rate-saved-up": part(rate_limiter=_SavingBucket),
     "rate-used-up-by-time": part(rate_limiter=_ForgettingBucket),
     "rate-without-heartbeats": checking("rate", _without_heartbeats),
