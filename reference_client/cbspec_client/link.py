@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import re
 import socket
 from collections.abc import Callable
 from typing import Self
@@ -177,6 +178,7 @@ def reason(error: Exception) -> str:
         return str(error.strerror)
     if isinstance(error, OSError) and error.errno:
         return os.strerror(error.errno).lower()
-    if isinstance(error, IndexError):
-        return "none of its addresses can be reached"
+    tried = re.findall(r"Connect call failed \('([^']+)'", str(error))  # asyncio has only a text for several addresses
+    if isinstance(error, IndexError) or tried:
+        return ": ".join(filter(None, ("none of its addresses can be reached", ", ".join(tried))))
     return str(error) or type(error).__name__

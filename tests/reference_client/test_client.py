@@ -30,11 +30,18 @@ from cbspec_client import (
     Tunnel,
     connect,
 )
+from cbspec_client.link import reason
 from cbspec_simulator import LocalRelay
 from tests.reference_client.conftest import TIMEOUTS, TOKEN, authenticate, connected, requests
 from tests.support.client import until
 from tests.support.relay import serving
 from tests.support.tls import write_certificates
+
+
+def test_a_failure_on_every_address_is_told_without_python() -> None:
+    failed = "[Errno 111] Connect call failed"
+    error = OSError(f"Multiple exceptions: {failed} ('192.0.2.1', 80), {failed} ('2001:db8::1', 80, 0, 0)")
+    assert reason(error) == "none of its addresses can be reached: 192.0.2.1, 2001:db8::1"
 
 
 @pytest.mark.parametrize("transport", Transport)
