@@ -8,6 +8,7 @@ metrics`). No text of that format goes beyond one line, so each line is matched 
 from __future__ import annotations
 
 import itertools
+import json
 import math
 import re
 from collections import defaultdict
@@ -133,7 +134,7 @@ class _TextFormat:
                 elif stripped:
                     yield self._sample(stripped)
             except NotAnExposition as fault:
-                raise NotAnExposition(f"line {number} {fault}: {line[:60]!r}") from None
+                raise NotAnExposition(f"line {number} {fault}: {json.dumps(line[:60])}") from None
         if rest.strip(" \t"):
             raise NotAnExposition("the last line doesn't end with a line feed")
 
@@ -199,7 +200,7 @@ class _TextFormat:
 def _number(text: str) -> float:
     """Return a number of the format; raise NotAnExposition. Python's own syntax differs."""
     if _FLOAT.fullmatch(text) is None and _SPECIAL.fullmatch(text) is None:
-        raise NotAnExposition(f"has {text[:40]!r} instead of a number")
+        raise NotAnExposition(f"has {json.dumps(text[:40])} instead of a number")
     value = float(text)
     if math.isinf(value) and _SPECIAL.fullmatch(text) is None:
         raise NotAnExposition("has a number that is too large")

@@ -73,7 +73,7 @@ class StandaloneConnection:
             pass
         head, _, self.buffer = self.buffer.partition(b"\r\n\r\n")
         if b" 101 " not in head.split(b"\r\n")[0] + b" ":
-            raise Unclear(f"no WebSocket was opened: {head[:80]!r}")
+            raise Unclear(f"no WebSocket was opened: {json.dumps(head[:80].decode('latin-1'))}")
 
     def send(self, data: bytes) -> None:
         """Send bytes; do nothing if the relay has ended the connection."""

@@ -44,7 +44,7 @@ INVALID = [
     ("x 1 9223372036854775808\n", "64 bits"),
     (f"x 1 {'9' * 5000}\n", "64 bits"),
     ("# TYPE x meter\nx 1\n", "line 1 gives x no type"),
-    ("# TYPE x gauge \nx 1\n", "line 1 gives x no type"),
+    ("# TYPE x gauge \nx 1\n", 'line 1 gives x no type of the format: "# TYPE x gauge "$'),
     ("# TYPE é gauge\n", "line 1 is no TYPE line"),
     ("# TYPE x counter\n# TYPE x gauge\nx 1\n", "line 2 is a second TYPE line"),
     ("x 1\n# TYPE x gauge\n", "line 2 is a second TYPE line for x, or one after its samples"),

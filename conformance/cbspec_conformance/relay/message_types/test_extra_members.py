@@ -16,6 +16,7 @@ from cbspec_conformance.judging import judge
 from cbspec_conformance.judging.errors import Broken
 from cbspec_conformance.probe.session import HELLO, ProbeSession
 from cbspec_conformance.record.exchange import Exchange
+from cbspec_conformance.record.quoting import quoted
 from cbspec_conformance.relay.error_codes.refusals import fill_tunnels, limit_holds, limited_tenant
 from cbspec_conformance.relay.requests import UNKNOWN, with_tunnel
 from cbspec_conformance.runner.marks import requirement
@@ -82,9 +83,11 @@ def _names(exchange: Exchange, own: str) -> None:
     answer = exchange.answers[0]
     tenant, client = answer.member("tenant_id"), answer.member("client_id")
     if isinstance(tenant, str) and tenant != own:
-        raise Broken(f"tenant_id {own!r}, the token's", f"tenant_id {tenant[:80]!r}", exchange)
+        raise Broken(f"tenant_id {quoted(own)}, the token's", f"tenant_id {quoted(tenant)}", exchange)
     if client == _SOMEONE:
-        raise Broken("a client_id that follows from the token", f"client_id {client!r}, from another member", exchange)
+        raise Broken(
+            "a client_id that follows from the token", f"client_id {quoted(client)}, from another member", exchange
+        )
 
 
 @requirement("CB-AUT-019")
