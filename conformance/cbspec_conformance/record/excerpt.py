@@ -44,7 +44,7 @@ def decisive_records(transcript: Transcript, exchanges: Sequence[Exchange]) -> l
 
     Without exchanges, return the records of the last connection from the last request on.
     """
-    shown: list[WireRecord] = [each for each in excerpt(transcript, exchanges) if not isinstance(each, Bytes)]
+    shown = without_bytes(excerpt(transcript, exchanges))
     if not exchanges or not messages(exchanges[-1]):
         requests = [at for at, record in enumerate(shown) if _is_request(record)]
         return shown[requests[-1] if requests else 0 :]
@@ -54,6 +54,12 @@ def decisive_records(transcript: Transcript, exchanges: Sequence[Exchange]) -> l
     own = [record for record in after if record.connection == request.connection]
     places = {_index(own, answer) for answer in answers}
     return [record for at, record in enumerate(own) if not answers or at in places or _is_telling(record)]
+
+
+def without_bytes(records: Sequence[WireRecord]) -> list[WireRecord]:
+    """Return the records without bytes, which only repeat the messages; a connection without messages has no others."""
+    told = {record.connection for record in records if isinstance(record, Message)}
+    return [each for each in records if not (isinstance(each, Bytes) and each.connection in told)]
 
 
 def _is_telling(record: WireRecord) -> bool:

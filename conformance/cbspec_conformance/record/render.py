@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from itertools import groupby
 
 from cbspec.redact import redact
-from cbspec_conformance.record.excerpt import decisive, decisive_records, excerpt, is_fence
+from cbspec_conformance.record.excerpt import decisive, decisive_records, excerpt, is_fence, without_bytes
 from cbspec_conformance.record.exchange import Exchange
 from cbspec_conformance.record.quoting import printable
 from cbspec_conformance.record.transcript import (
@@ -61,20 +61,25 @@ def _text_of(records: Sequence[WireRecord], decided: Sequence[WireRecord]) -> st
 
 def _folded(records: Sequence[WireRecord], mark: str) -> list[str]:
     """Return a line for each record; repetitions and the middle of many lines are only counted."""
-    shown = [record for record in records if not isinstance(record, Bytes)]
-    shapes = [_shape(record) for record in shown]
-    lines: list[str] = []
-    at = 0
-    while at < len(shown):
-        period, times = _repetition(shapes, at)
-        lines += [_line(record, mark) for record in shown[at : at + period]]
-        if times > 1:
-            of = f"{period} lines" if period > 1 else "line"
-            lines.append(f"{mark}      … the last {of} {times - 1} more times")
-        at += period * times
+    shown = without_bytes(records)
+    lines = folded([_line(record, mark) for record in shown], [_shape(record) for record in shown])
     if len(lines) > _MOST:
         lines = [*lines[:4], f"{mark}      … {len(lines) - _MOST} lines left out", *lines[4 - _MOST :]]
     return lines
+
+
+def folded(lines: Sequence[str], shapes: Sequence[object]) -> list[str]:
+    """Return lines with their repetitions only counted; lines repeat if their shapes do."""
+    shown: list[str] = []
+    at = 0
+    while at < len(lines):
+        period, times = _repetition(shapes, at)
+        shown += lines[at : at + period]
+        if times > 1:
+            of = f"{period} lines" if period > 1 else "line"
+            shown.append(f"{lines[at][:1]}      … the last {of} {times - 1} more times")
+        at += period * times
+    return shown
 
 
 def _repetition(shapes: Sequence[object], at: int) -> tuple[int, int]:
@@ -128,9 +133,11 @@ def _line(record: WireRecord, mark: str) -> str:
         return f"{head} -- no TLS session with {record.target}: {record.reason}{alert}"
     if isinstance(record, Waited):
         return f"{head} -- waited {record.seconds:.1f} s in vain for {record.what}"
-    if isinstance(record, Bytes):
-        return ""
     arrow = "->" if record.direction is Direction.SENT else "<-"
+    if isinstance(record, Bytes):
+        start = record.data.split(b"\r\n")[0] if record.data.startswith((b"GET ", b"HTTP/")) else b""
+        text = printable(redact(start.decode("latin-1"), "***"))[:_LONGEST]  # other bytes may be a part of a token
+        return f"{head} {arrow} [{len(record.data)} bytes] {text}".rstrip()
     received = record.direction is Direction.RECEIVED
     note = record.decoded.fault if received else record.meant
     return " ".join(filter(None, (head, arrow, f"[{note}]" if note else "", _text(record))))

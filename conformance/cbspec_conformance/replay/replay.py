@@ -27,6 +27,7 @@ from cbspec_conformance.judging.errors import Inconclusive, NotExercised
 from cbspec_conformance.judging.verdicts import PARTIAL
 from cbspec_conformance.probe.tcp import Unreachable, tcp_connect
 from cbspec_conformance.probe.wire import HandshakeFailure
+from cbspec_conformance.record.render import folded
 from cbspec_conformance.record.transcript import Transcript
 from cbspec_conformance.replay import standalone
 from cbspec_conformance.replay.script import FailureScript
@@ -98,9 +99,10 @@ def _outcome(failure: Failure, results: Results | str) -> ReplayOutcome:
         return ReplayOutcome(ReplayVerdict.UNCLEAR, f"its case cannot run again: {results}")
     rows = results.requirements
     own = rows[failure.requirement].findings if failure.requirement in rows else ()
-    for finding in own:
+    for finding in sorted(own, key=lambda each: each.case != failure.case):
         if finding.outcome in ("failed", "warned"):
-            seen = f"its case fails: expected {finding.expected}; seen: {finding.seen}"
+            case = "its case" if finding.case == failure.case else f"another case of its requirement, {finding.case},"
+            seen = f"{case} fails: expected {finding.expected}; seen: {finding.seen}"
             return ReplayOutcome(ReplayVerdict.FAILING, seen, finding.exchange)
     of_case = [finding for row in rows.values() for finding in row.findings if finding.case == failure.case]
     findings = [finding for finding in own if finding.reason != PARTIAL] if failure.case == PREFLIGHT else of_case
@@ -122,9 +124,9 @@ def play(failure: Failure, profile: Profile, script: Path) -> ReplayOutcome:
         code, output = FailureScript(failure, failure.expectation, source, profile).run(script)
     except (Inconclusive, NotExercised) as error:
         return ReplayOutcome(ReplayVerdict.UNCLEAR, str(error))
-    exchange = "\n".join(output[:-1])
+    exchange = "\n".join(folded(output[:-1], output))
     if code == standalone.PRESENT:
-        seen = f"expected {failure.expected}; seen: {failure.seen}"
+        seen = f"as recorded, expected {failure.expected}; seen: {failure.seen}"
         return ReplayOutcome(ReplayVerdict.FAILING, seen, exchange)
     if code == standalone.ABSENT:
         return ReplayOutcome(ReplayVerdict.FIXED, "the steps no longer show it", exchange)

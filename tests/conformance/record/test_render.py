@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from cbspec_conformance.record.excerpt import ALIVE, decisive, excerpt, in_order
 from cbspec_conformance.record.exchange import Exchange
 from cbspec_conformance.record.render import change_of, render
-from cbspec_conformance.record.transcript import MOST, Direction, End, Ended, Message, Record, Transcript, Waited
+from cbspec_conformance.record.transcript import MOST, Bytes, Direction, End, Ended, Message, Record, Transcript, Waited
 from tests.conformance.build import (
     AUTH,
     HEARTBEAT,
@@ -77,6 +77,16 @@ def test_decisive_lines_come_first_and_repetition_is_folded() -> None:
     assert shown[-1] == "       … the last 2 lines 39 more times"
     assert len(shown) == 9
     assert change_of(transcript(*records), [Exchange(request, (refusal,))]) == "tunnel 41 of 40"
+
+
+def test_bytes_are_shown_of_a_connection_without_messages() -> None:
+    request = Bytes(0.0, 3, Direction.SENT, b"GET / HTTP/1.1\r\n")
+    refusal = Bytes(0.1, 3, Direction.RECEIVED, f"HTTP/1.1 400 {JWT}\r\n".encode())
+    half = Bytes(0.2, 3, Direction.SENT, JWT[:40].encode())
+    shown = render(transcript(opened(2), sent(HELLO, 2), left(2), opened(3), request, refusal, half), []).splitlines()
+    assert shown[1] == "> 0.000 #3 -> [16 bytes] GET / HTTP/1.1"
+    assert shown[2].endswith("HTTP/1.1 400 ***")
+    assert shown[3:] == ["> 0.200 #3 -> [40 bytes]"]
 
 
 def test_silence_shows_the_request_the_fences_and_the_waits() -> None:

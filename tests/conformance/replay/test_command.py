@@ -33,7 +33,9 @@ def test_a_folder_of_failures_is_replayed(tmp_path: Path) -> None:
         assert [path.name for path in found.iterdir()] == ["CB-TUN-007-1.json"]
         script = ("--export", str(tmp_path / "script.py"))
         wrong = run("-m", "cbspec", "replay", str(found), "--target-profile", str(profile), *script)
-    assert (wrong.code, "still failing: expected an error with code" in wrong.text) == (1, True), wrong.text
+    assert (wrong.code, "still failing: as recorded, expected an error with code" in wrong.text) == (1, True), (
+        wrong.text
+    )
     assert '"local_port":3389.5' in wrong.text
     assert "script.py: shows the failure: python3 " in wrong.text
     assert "CB-TUN-007 (MUST)" in (tmp_path / "script.py").read_text()
@@ -119,6 +121,28 @@ def test_a_failure_that_may_depend_on_earlier_cases_is_replayed_after_them(
     leak = Failure("CB-LIM-001", CASE, "127.0.0.1:1", "tcp", "a", "b", earlier=earlier, narrowed=narrowed)
     (outcome,) = replay.replay([leak], Profile(), [])
     assert (outcome.verdict, words in outcome.reason) == (verdict, True), outcome.reason
+
+
+@pytest.mark.parametrize(
+    ("own", "words"),
+    [
+        (Outcome.FAILED, "its case fails: expected own; seen: own"),
+        (
+            Outcome.PASSED,
+            "another case of its requirement, relay/x.py::test_x, fails: expected other; seen: other",
+        ),
+    ],
+)
+def test_the_reason_is_about_the_failures_own_case_if_it_fails(
+    own: Outcome, words: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    other = Finding("CB-LIM-001", Outcome.FAILED, "relay/x.py::test_x", "", "other", "other")
+    found = [other, Finding("CB-LIM-001", own, CASE, "", "own", "own")]
+    profile = Profile(target=TargetSettings(address=Endpoint("127.0.0.1", 1)))
+    result = results_of(RunResult(judge_run(REQUIREMENTS, found, ["CB-LIM-001"]), profile, Facts()))
+    monkeypatch.setattr(replay, "_run", lambda arguments: result)
+    (outcome,) = replay.replay([failure("CB-LIM-001", CASE)], Profile(), [])
+    assert (outcome.verdict, outcome.reason) == (ReplayVerdict.FAILING, words)
 
 
 def failure(requirement: str, case: str, *options: str) -> Failure:
