@@ -15,7 +15,7 @@ from typing import Any, Final
 
 from cbspec.documents import meta
 from cbspec.errors import CommandError, NothingToJudge
-from cbspec.profile.http import fetch
+from cbspec.profile.http import fetch, why
 from cbspec_simulator.app.options import CONTROL_PORT
 from cbspec_simulator.faults.catalogue import KINDS
 from cbspec_simulator.faults.when import CONDITIONS
@@ -106,11 +106,9 @@ def _call(url: str, method: str, path: str, body: object = None) -> Any:  # noqa
     except urllib.error.HTTPError as error:
         raise CommandError(_reason(error)) from None
     except (OSError, http.client.InvalidURL, ValueError) as error:
-        reason = getattr(error, "reason", None) or error
         failed = NothingToJudge if isinstance(error, OSError) else CommandError
         raise failed(
-            f"{url}: no simulator answers ({getattr(reason, 'strerror', None) or reason}); start one with "
-            "`cbspec simulate --control`, or give its --url"
+            f"{url}: no simulator answers ({why(error)}); start one with `cbspec simulate --control`, or give its --url"
         ) from None
     except http.client.HTTPException:  # its text shows the received bytes: a TLS alert, from the relay's port
         raise CommandError(f"{url}: {_OTHER_PORT}") from None

@@ -35,7 +35,7 @@ def fetch(request: urllib.request.Request, timeout: float) -> http.client.HTTPRe
     except (OSError, http.client.HTTPException) as error:
         if not proxy:
             raise
-        direct = getattr(error, "reason", None) or error
+        direct = why(error)
     try:
         return _sent(urllib.request.build_opener(), request, timeout)
     except urllib.error.HTTPError as error:
@@ -44,9 +44,15 @@ def fetch(request: urllib.request.Request, timeout: float) -> http.client.HTTPRe
         error.close()
         reason = f"HTTP status {error.code}"
     except (OSError, http.client.HTTPException) as error:
-        reason = str(getattr(error, "reason", None) or error)
+        reason = why(error)
     failed = f"no direct connection ({direct}), and the proxy {proxy} failed ({reason})"
     raise ProxyFailed(f"{failed}: change {request.type}_proxy, or add {host} to no_proxy")
+
+
+def why(error: Exception) -> str:
+    """Return the system's description of a failed request."""
+    cause = getattr(error, "reason", None) or error
+    return str(getattr(cause, "strerror", None) or cause)
 
 
 def _sent(

@@ -9,7 +9,7 @@ import tempfile
 import urllib.request
 from collections.abc import Callable, Iterator
 
-from cbspec.profile.http import fetch
+from cbspec.profile.http import fetch, why
 from cbspec.profile.profile import Action, Condition, Endpoint, Profile
 from cbspec_conformance.judging.errors import Inconclusive, NotExercised
 from cbspec_conformance.probe.tcp import Unreachable, tcp_connect
@@ -74,4 +74,4 @@ def _perform(action: Action, key: str) -> None:
                 text = output.read().decode(errors="replace").strip()[-300:]
                 raise Inconclusive(f"{key}: the command ended with {done.returncode}: {text}")
     except (OSError, subprocess.TimeoutExpired, http.client.HTTPException, ValueError) as error:
-        raise Inconclusive(f"{key}: {error}") from None
+        raise Inconclusive(f"{key}: {why(error)}") from None

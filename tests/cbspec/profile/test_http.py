@@ -10,7 +10,7 @@ from collections.abc import Callable
 import pytest
 
 from cbspec.profile import http
-from cbspec.profile.http import ProxyFailed, fetch
+from cbspec.profile.http import ProxyFailed, fetch, why
 from tests.support.relay import Script, serving
 
 PATIENCE = 10.0
@@ -82,3 +82,6 @@ def test_without_a_proxy_the_error_is_the_servers(monkeypatch: pytest.MonkeyPatc
     monkeypatch.setattr("urllib.request.getproxies", dict)
     with pytest.raises(urllib.error.URLError):
         read(NOWHERE)
+    with pytest.raises(urllib.error.URLError) as caught:
+        read("http://127.0.0.1:1/")
+    assert (why(caught.value), why(ValueError("no URL"))) == ("Connection refused", "no URL")

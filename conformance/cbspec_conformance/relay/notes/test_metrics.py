@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import pytest
 
-from cbspec.profile.http import ProxyFailed, fetch
+from cbspec.profile.http import ProxyFailed, fetch, why
 from cbspec_conformance.judging.errors import Broken, Inconclusive, NotExercised
 from cbspec_conformance.oracles.exposition import MetricSample, NotAnExposition, contradiction, read
 from cbspec_conformance.relay.requests import UNKNOWN, with_tunnel
@@ -140,7 +140,7 @@ def _scrape(relay: RelayUnderTest, accept: str = _PROMETHEUS) -> _Scrape:
     except ProxyFailed as error:
         raise Inconclusive(f"{url}: {error}") from None
     except (OSError, ValueError, http.client.HTTPException) as error:
-        raise Broken("HTTP status 200", f"no answer from {url}: {error}", requirement="CB-MET-001") from None
+        raise Broken("HTTP status 200", f"no answer from {url}: {why(error)}", requirement="CB-MET-001") from None
     try:  # Prometheus reads the text format byte by byte, so that a help text may hold any
         return _Scrape(status, body.decode(errors="strict" if "openmetrics" in kind else "surrogateescape"), kind)
     except UnicodeDecodeError as error:
