@@ -54,15 +54,16 @@ def change_of(transcript: Transcript, exchanges: Sequence[Exchange]) -> str:
 
 def _text_of(records: Sequence[WireRecord], decided: Sequence[WireRecord]) -> str:
     of = {id(record) for record in decided}
-    history = [record for record in records if id(record) not in of]
+    shown = without_bytes(records)
+    history = [record for record in shown if id(record) not in of]
+    decided = [record for record in decided if not isinstance(record, Bytes) or any(each is record for each in shown)]
     lines = _folded(decided, ">") + ([f"{BEFORE} {summed}"] if decided and (summed := _summary(history)) else [])
     return "\n".join(lines + _folded(history, " "))
 
 
 def _folded(records: Sequence[WireRecord], mark: str) -> list[str]:
     """Return a line for each record; repetitions and the middle of many lines are only counted."""
-    shown = without_bytes(records)
-    lines = folded([_line(record, mark) for record in shown], [_shape(record) for record in shown])
+    lines = folded([_line(record, mark) for record in records], [_shape(record) for record in records])
     if len(lines) > _MOST:
         lines = [*lines[:4], f"{mark}      … {len(lines) - _MOST} lines left out", *lines[4 - _MOST :]]
     return lines
