@@ -249,11 +249,17 @@ class ProbeSession:
         self._surroundings.pacer.take(messages)
         self.channel.send_on(data, inside_frame=cut)
 
-    def together(self, requests: Sequence[Message], data: bytes) -> Exchange:
-        """Send the bytes of all recorded requests at once, and return their answers as one exchange."""
+    def together(self, requests: Sequence[Message], *pieces: bytes) -> Exchange:
+        """Send the bytes of all recorded requests at once, and return their answers as one exchange.
+
+        After each piece but the last, which ends inside a request, one answer is awaited.
+        """
         for _ in requests:
             self.keep_pace()
-        self.send_unanswered(data, messages=len(requests))
+        for piece in pieces[:-1]:
+            self.send_unanswered(piece, cut=True)
+            self.channel.wait_for(1, self.timeout, "an answer")
+        self.send_unanswered(pieces[-1], messages=len(requests))
         answers, wanted = self.answers(len(requests)), Counter(SUCCESS_TYPES.get(each.type, "") for each in requests)
         while len(answers) >= len(requests) and not self.ended:
             # Second answers and unasked errors don't take the place of others.

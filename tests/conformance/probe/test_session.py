@@ -170,6 +170,13 @@ def test_second_answers_to_requests_sent_together_replace_no_others(requests: li
     judge.all_answered(exchange, [SUCCESS_TYPES[request["type"]] for request in requests])
 
 
+def test_an_error_that_comes_unasked_answers_no_request_sent_in_pieces(probe: MakeProbe) -> None:
+    made = probe(lambda request: [(0.001, line(error("data_transfer_failed"))), (0.002, answer(request))])
+    first, second = made.session.note(HEARTBEAT), made.session.note(HEARTBEAT)
+    exchange = made.session.together([first[0], second[0]], first[1] + second[1][:9], second[1][9:])
+    judge.all_answered(exchange, ["heartbeat_response"] * 2)
+
+
 @given(requests=KINDS, late=st.sampled_from(SECOND_AFTER), fence=st.booleans())
 def test_an_error_that_comes_unasked_answers_no_request(
     requests: list[dict[str, Any]], late: float, fence: bool

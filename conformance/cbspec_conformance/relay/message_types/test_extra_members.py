@@ -96,8 +96,9 @@ def test_bad_auth_with_more_members(relay: RelayUnderTest, kind: str) -> None:
     """Send a token with a wrong signature, or none, next to members that claim a success; it must be refused."""
     with_tunnel(relay).close()
     token = {"token": relay.tokens.spoiled(relay.tenant)} if kind == "spoiled" else {}
-    with relay.control("a refused auth"):
-        judge.refused(relay.greeted().ask({"type": "auth", **token}, invalid=f"the token is {kind}"))
+    with relay.control("a refused auth, and no tunnel after it"), contextlib.closing(relay.greeted()) as session:
+        judge.refused(session.ask({"type": "auth", **token}, invalid=f"the token is {kind}"))
+        _still_refused(session, relay.tunnel_info(), "no tunnel")
 
     def check(members: Members) -> None:
         with contextlib.closing(relay.greeted()) as session:

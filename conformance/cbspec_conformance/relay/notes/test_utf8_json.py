@@ -293,13 +293,8 @@ def test_half_after_a_whole(relay: RelayUnderTest) -> None:
         all_answered(session, [_BEAT] * 2)
     first, second = session.note(_BEAT), session.note(_BEAT)
     half = len(second[1]) // 2
-    for _ in range(2):
-        session.keep_pace()
-    session.send_unanswered(first[1] + second[1][:half], cut=True)
-    answers = session.answers(1)
-    session.send_unanswered(second[1][half:])
-    answers += session.answers(1)
-    judge.all_answered(judge.with_room(session.gathered(first[0], answers)), ["heartbeat_response"] * 2)
+    exchange = session.together([first[0], second[0]], first[1] + second[1][:half], second[1][half:])
+    judge.all_answered(judge.with_room(exchange), ["heartbeat_response"] * 2)
 
 
 def _ready_beyond_ascii(relay: RelayUnderTest, kind: str) -> tuple[ProbeSession, dict[str, Any]]:
