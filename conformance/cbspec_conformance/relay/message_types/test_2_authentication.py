@@ -27,6 +27,7 @@ from cbspec_conformance.runner.marks import requirement, requirements
 from cbspec_conformance.target.clock import in_words
 from cbspec_conformance.target.relay import RelayUnderTest
 
+_MOST_LEEWAY = 600  # seconds after which every relay must refuse an expired token
 _UNUSUAL: dict[str, dict[str, dict[str, Any]]] = {
     "CB-AUT-104": {
         "expired 30 s ago": {"times": {"iat": -600, "exp": -30}},
@@ -302,19 +303,37 @@ def test_accepted_token_expires(relay: RelayUnderTest, explorer: Explorer) -> No
 
 
 def _accepted_briefly(relay: RelayUnderTest, explorer: Explorer) -> tuple[ProbeSession, int, str, str]:
-    """Return a session after auth, the time at which its token expires, the token and one that differs only in `jti`.
+    """Return a session after auth, when its token is refused from then on, the token and one of another `jti` only.
 
-    A slow relay may receive a token too late: longer lifetimes are tried then.
+    A relay may accept a token for some time after it expired: the token expires that much earlier then. A slow relay
+    may receive a token too late: longer lifetimes are tried then.
     """
     if explorer.plan.effort is QUICK:
         raise NotExercised("the case waits until a token expires; use --effort default")
+    leeway = _leeway(relay)
     for lifetime in (1, 3, 6):
         expires = int(relay.tokens.now()) + lifetime + 1
-        token, other = (relay.tokens.minted(relay.tenant, {"exp": expires, "jti": f"{n}-{expires}"}) for n in (1, 2))
+        claims = {"iat": expires - leeway - 60, "exp": expires - leeway}
+        token, other = (relay.tokens.minted(relay.tenant, {**claims, "jti": f"{n}-{expires}"}) for n in (1, 2))
         session = relay.greeted()
         if judge.served(relay.authenticate(session, relay.tenant, token=token)):
             return session, expires, token, other
     raise Inconclusive("every token expired before the relay accepted it")
+
+
+def _leeway(relay: RelayUnderTest) -> int:
+    """Return the whole seconds after its expiry from which the relay refuses a token, by bisection; 0 for at once."""
+    low, high = 0, _MOST_LEEWAY
+    while high - low > 1:
+        middle = (low + high) // 2
+        session, expired = relay.greeted(), int(relay.tokens.now()) - middle
+        token = relay.tokens.minted(relay.tenant, {"iat": expired - 60, "exp": expired})
+        if judge.served(relay.authenticate(session, relay.tenant, token=token)):
+            low = middle
+        else:
+            high = middle
+        session.close()
+    return high if low else 0
 
 
 def _await_expiry(relay: RelayUnderTest, expires: int) -> None:
