@@ -15,13 +15,19 @@ from tests.adequacy.runs import fork_server, run
 from tests.adequacy.subjects import Subject, SubjectKind, subjects
 
 _COSTLY = ("CB-MSG-005", "CB-MSG-008")  # requirements with hundreds of cases
+# Requirements whose proof waits for 15 to 50 s, above all for room that never comes back.
+_WAITING = (
+    *("CB-HEL-001", "CB-TUN-002", "CB-LIM-001", "CB-LIM-003", "CB-LIM-007", "CB-LIM-009", "CB-LIM-011", "CB-LIM-013"),
+    *("CB-LIM-015", "CB-CON-001", "CB-MSG-010"),
+)
 _BY_REQUIREMENT = {
     subject.requirement: subject
     for subject in subjects(everywhere=True)
     if subject.kind is SubjectKind.DEVIATION and subject.requirement not in _COSTLY
 }
-_CHOSEN = list(_BY_REQUIREMENT.values())
-_CHOSEN = [*_CHOSEN[::2], *_CHOSEN[1::2]][:60]
+_ALL = list(_BY_REQUIREMENT.values())
+_NUMBERED = enumerate([*_ALL[::2], *_ALL[1::2]])
+_CHOSEN = [(number, subject) for number, subject in _NUMBERED if subject.requirement not in _WAITING][:60]
 
 
 @pytest.fixture(scope="module")
@@ -30,7 +36,7 @@ def context() -> ForkServerContext:
     return fork_server()
 
 
-@pytest.mark.parametrize(("number", "subject"), list(enumerate(_CHOSEN)), ids=[subject.id for subject in _CHOSEN])
+@pytest.mark.parametrize(("number", "subject"), _CHOSEN, ids=[subject.id for _, subject in _CHOSEN])
 def test_a_deviation_is_killed_by_its_requirement(context: ForkServerContext, number: int, subject: Subject) -> None:
     transport = subject.transports[number % len(subject.transports)]
     rows = run(context, [subject], transport)
