@@ -420,10 +420,10 @@ def not_offered(hello: bytes) -> list[str]:
     """Return the mandatory algorithms of TLS 1.3 that a ClientHello, in one record, does not offer."""
     reader = _Reader(hello[43:])  # after the headers, the version and the random value
     reader.sized(1)
-    lists: dict[int | None, bytes] = {None: reader.sized(2)}
+    lists: list[tuple[int | None, bytes]] = [(None, reader.sized(2))]
     reader.sized(1)
-    lists |= reader.extensions()
-    offered = {key: {listed[at : at + 2] for at in range(0, len(listed), 2)} for key, listed in lists.items()}
+    lists += reader.extensions().items()
+    offered = {key: {listed[at : at + 2] for at in range(0, len(listed), 2)} for key, listed in lists}
     return [name for name, key, code in _MANDATORY if code not in offered.get(key, ())]
 
 
