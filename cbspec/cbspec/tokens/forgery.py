@@ -29,6 +29,10 @@ _SAMPLES: Final = {  # by name: more secrets of documents, and keys that are no 
     "null": "null",
     "undefined": "undefined",
     "cloudbridge": "cloudbridge",
+    "123456": "123456",
+    "mysecret": "mysecret",
+    "jwtsecret": "jwtsecret",
+    "admin": "admin",
     "zero-bytes": "\0" * 32,
 }
 KNOWN_SECRETS: Final = (*_GUESSES, *_SAMPLES.values())
@@ -111,6 +115,13 @@ class Materials:
         return mint(self.held, claims, self.headers)
 
 
+_NO_ALGORITHMS: Final[Mapping[str, tuple[str, object]]] = {
+    "missing": ("missing", MISSING),
+    "null": ("null", None),
+    "blank": ("empty", ""),
+    "unknown": ("unknown", "XS256"),
+}
+
 Make = Callable[[Materials], object]
 """Returns the value of the member `token`: text, another JSON value, or `MISSING`."""
 
@@ -166,6 +177,16 @@ def algorithm_none(spelling: str, *, keep_signature: bool) -> Make:
     def make(m: Materials) -> str:
         header = dump({**m.parts.headers, "alg": spelling})
         return str(replace(m.parts, header=header, signature=m.parts.signature if keep_signature else b""))
+
+    return make
+
+
+def _unsigned(algorithm: object) -> Make:
+    """Replace the algorithm in the header, or omit it if `MISSING`, and remove the signature."""
+
+    def make(m: Materials) -> str:
+        header = {name: value for name, value in {**m.parts.headers, "alg": algorithm}.items() if value is not MISSING}
+        return str(replace(m.parts, header=dump(header), signature=b""))
 
     return make
 
@@ -401,6 +422,10 @@ _TABLE: Final[Mapping[str, _Rows]] = {
         )
         for style, spelling in _SPELLINGS.items()
         for what in ("empty", "kept")
+    }
+    | {
+        f"none-{name}": (f"The header's algorithm is {what}, and the signature is empty.", _unsigned(value))
+        for name, (what, value) in _NO_ALGORITHMS.items()
     },
     "CB-AUT-011": {
         "public-key-as-secret": (

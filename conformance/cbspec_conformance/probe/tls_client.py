@@ -60,11 +60,15 @@ class Ticket:
 
 @dataclass(slots=True)
 class Seen:
-    """Facts about the relay's handshake: parts of its ServerHello, and the later messages."""
+    """Facts about the relay's handshake: parts of its ServerHello, and the later messages.
+
+    `sessions` are the session ids of a HelloRetryRequest and the ServerHello, `records` the versions of all records.
+    """
 
     retried: bool = False
     legacy: bytes = b""
-    session: bytes = b""
+    sessions: set[bytes] = field(default_factory=set)
+    records: set[bytes] = field(default_factory=set)
     suite: int = 0
     compression: int = 0
     version: int = 0
@@ -257,7 +261,8 @@ class TlsClient:
 
     def _read_hello(self, message: bytes) -> None:
         seen, reader = self.seen, _Reader(message[4:])
-        seen.legacy, seen.random, seen.session = reader.take(2), reader.take(32), reader.sized(1)
+        seen.legacy, seen.random = reader.take(2), reader.take(32)
+        seen.sessions.add(reader.sized(1))
         seen.suite, seen.compression = reader.number(2), reader.number(1)
         extensions = reader.extensions()
         seen.hello_extensions = tuple(extensions)
@@ -395,6 +400,7 @@ class TlsClient:
 
     def _opened(self, record: bytes) -> tuple[int, bytes] | None:
         kind, data = record[0], record[5:]
+        self.seen.records.add(record[1:3])
         if kind == APPLICATION_DATA and self.reading is not None:
             self.largest = max(self.largest, len(data))
             opened = self.reading.open(record)

@@ -13,7 +13,14 @@ from collections.abc import Callable, Iterator
 from typing import Any, Final
 
 from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
-from tlslite.constants import AlertDescription, ContentType, ExtensionType, HandshakeType, KeyUpdateMessageType
+from tlslite.constants import (
+    AlertDescription,
+    AlertLevel,
+    ContentType,
+    ExtensionType,
+    HandshakeType,
+    KeyUpdateMessageType,
+)
 from tlslite.errors import TLSUnexpectedMessage
 from tlslite.extensions import TLSExtension
 from tlslite.messages import ClientHello, EncryptedExtensions, Finished, NewSessionTicket, ServerHello
@@ -121,6 +128,12 @@ def _session_id(connection: TlsliteConnection, message: Message) -> Message:
     # OpenSSL sends 32 bytes and would refuse another session id.
     if isinstance(message, ServerHello) and len(message.session_id) not in (0, 32):
         message.session_id = bytearray(message.session_id[::-1] + b"\x01")
+    return message
+
+
+def _retry_session_id(connection: TlsliteConnection, message: Message) -> Message:
+    if isinstance(message, ServerHello) and bytes(message.random) == _RETRY:
+        message.session_id = bytearray(message.session_id[::-1])
     return message
 
 
@@ -297,6 +310,14 @@ class _CompletingLayer(TlsLayer):
         return b"}\n"
 
 
+class _OldRecordsLayer(TlsLayer):
+    """Sends its ServerHello in a record of version 1.0."""
+
+    def data_to_send(self) -> bytes:
+        data = super().data_to_send()
+        return b"\x16\x03\x01" + data[3:] if data.startswith(b"\x16") else data
+
+
 class _SilentLayer(TlsLayer):
     """Closes without an alert if a session fails."""
 
@@ -329,6 +350,14 @@ CHANGES: dict[str, Change] = {
     "change-cipher-spec-after-retry-refused": _watching(_changes_after_retry),
     "record-version-refused": _if_hello(lambda hello, record: record[1:3] == b"\x03\x02", 70),
     "short-session-id-refused": _if_hello(lambda hello, _: len(hello.session_id) not in (0, 32), _ILLEGAL),
+    "split-handshake-header-refused": _watching(
+        lambda layer, record: _FAILURE if record[0] == ContentType.handshake and len(record) < 5 + 4 else None
+    ),
+    "retry-session-id-changed": _sends(_retry_session_id),
+    "server-hello-in-old-records": layered(_OldRecordsLayer),
+    "data-after-fatal-alert-served": _skipping(
+        lambda connection, kind, data: kind == ContentType.alert and data[0] == AlertLevel.fatal
+    ),
     "changed-record-accepted": _by(records={"cipher": _Unchecked}),
     "any-finished-accepted": _by(connection={"_getMsg": _any_finished}),
     "renegotiation-ignored": _skipping(

@@ -71,7 +71,7 @@ def test_every_forgery_is_refused_and_needs_the_key_as_it_says(forgery: Forgery)
 
 def test_the_table_is_complete_and_in_order() -> None:
     names = [forgery.name for forgery in FORGERIES]
-    assert len(set(names)) == len(names) == 144
+    assert len(set(names)) == len(names) == 152
     ids = [*(f"CB-AUT-{number:03}" for number in (*range(5, 16), 18)), "CB-TEN-001", "CB-TEN-002"]
     assert [forgery for id_ in ids for forgery in by_requirement(id_)] == list(FORGERIES)
     assert list(dict.fromkeys(forgery.requirement for forgery in FORGERIES)) == ids
@@ -113,7 +113,7 @@ def test_only_one_segment_differs(key: SigningKey) -> None:
                 assert bad.signature != valid.signature
                 assert id_ == "CB-AUT-008" or len(bad.signature) == len(valid.signature)
             elif id_ == "CB-AUT-010":
-                assert str(bad.headers["alg"]).lower() == "none"
+                assert str(bad.headers.get("alg")).lower() in ("none", "", "xs256")
                 assert bad.signature in {b"", valid.signature}
             elif id_ == "CB-AUT-011":
                 assert bad.headers["alg"] != key.algorithm or bad.headers.keys() & {"jwk", "x5c", "jku", "kid"}

@@ -263,6 +263,7 @@ CONVERSATIONS = {
             *(_token(payload={"tenant_id": "b"}), _token(b""), _token(bytes(32)), _token(_half_signature())),
             *(token(key=_by("secret")), _token(alg="HS512"), token(key=SigningKey.hmac(KEY.private, "HS384"))),
             *(_token(b"", alg="none"), _token(b"", alg="NONE"), _token(alg="RS256"), _token(crit=["x"], x=1)),
+            f"{encode(b'{}')}.{token().split('.')[1]}.",
             token(key=_by("own"), headers={"alg": "HS256", "jwk": {"kty": "oct", "k": encode(b"own")}}),
             _token(bytes(32), jwk={"kty": "RSA", "n": "AQ", "e": "AQAB"}),
             *("nonsense", '{"sub":"u","tenant_id":"a"}', token().rpartition(".")[0], token() + "="),
@@ -289,6 +290,8 @@ CONVERSATIONS = {
             ("3", HELLO, {"type": "auth", "token": token(exp=RawNumber("1e309"))}),
             ("4", HELLO, b'{"type":"heartbeat","x":[[[1]]]}\n'),
             ("5", HELLO),
+            ("6", HELLO, {"type": "auth", "token": encode(b"[]") + ".."}),
+            ("7", *opened(), b'{"type":"heartbeat","remote_port":1e400}\n'),
         ]
     ),
     "names": Dialogue(
@@ -312,6 +315,11 @@ CONVERSATIONS = {
             ("5", *opened(), {**BEAT, "tenant_id": "b"}, tunnel("t", "b")),
             ("6", *opened(), {**tunnel("t", "b"), "role": "admin"}, {**tunnel("u", "b"), "token": "x", "tenant": "b"}),
             ("7", *opened("tunnels", "t", "u"), {**tunnel("v", "tunnels"), "force": True}),
+            ("8", {**HELLO, "tenant_id": "b"}, auth(), tunnel("t", "b")),
+            ("9", *opened(), {**BEAT, "role": "admin"}, tunnel("t", "b")),
+            *(("a1", HELLO, {**auth(), "user": {"tenant_id": "b"}}), ("a2", HELLO, {"type": "auth", "jwt": token()})),
+            ("a3", *opened("a"), tunnel("t", "tunnels-2"), tunnel("u", "tunnels-2")),
+            ("a4", *opened("tunnels-2", "t", "u"), tunnel("v", "tunnels-2", local_port=3390)),
         ]
     ),
     "expiry": Dialogue([("1", *opened(), 61, BEAT)]),

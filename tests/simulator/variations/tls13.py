@@ -32,6 +32,7 @@ def _cut_off(client: TlsClient) -> bytes:
 _OFFERS: Final[Mapping[str, Offer]] = {
     "usual": Offer(),
     "no share": Offer(shares=()),
+    "no share, and a session id": Offer(shares=(), session=_SESSION),
     "grease suite": Offer(suites=(0x0A0A, 0x1301, 0x1302, 0x1303)),
     "private extension": Offer(extensions={0xFE31: b"x"}),
     "grease share": Offer(groups=(0x2A2A, *Offer().groups), odd_shares=((0x2A2A, b"\0"),)),
@@ -48,6 +49,7 @@ _BEFORE_HELLO: Final[Mapping[str, Callable[[TlsClient], bytes]]] = {
     "large record": lambda client: client.sealed(APPLICATION_DATA, b" " * 17_000),
     "changed record": _flipped,
     "second ClientHello": lambda client: client.sealed(HANDSHAKE, Offer().message("localhost", bytes(32), ())),
+    "fatal alert": lambda client: client.sealed(ALERT, b"\x02\x50"),
     "close_notify": lambda client: client.sealed(ALERT, CLOSE_NOTIFY),
     "half a message": _cut_off,
 }
@@ -57,7 +59,7 @@ def reactions(address: tuple[str, int]) -> dict[str, object]:
     """Return the reaction to each offer, each prelude to a hello, and 0-RTT data."""
     found: dict[str, object] = {name: _reaction(address, offer) for name, offer in _OFFERS.items()}
     found |= {name: _reaction(address, before=before) for name, before in _BEFORE_HELLO.items()}
-    for size in (0, 50):
+    for size in (0, 1, 50):
         found[f"split by {size}"] = _reaction(address, fragment=size)
     for name, changes in (("one CCS", "once"), ("several CCS", "everywhere")):
         found[name] = [_reaction(address, Offer(session=_SESSION, shares=s), changes=changes) for s in ((), (0x1D,))]
@@ -118,4 +120,5 @@ def _reaction(
         client.close()
     seen = client.seen
     facts = (seen.hello_extensions, tuple(seen.encrypted_extensions), seen.retried, seen.signature, len(seen.chain))
-    return answer[:30], client.end, client.updates, seen.session == client.offer.session, client.largest > 600, *facts
+    sent = (seen.sessions, seen.records, client.largest > 600)
+    return answer[:30], client.end, client.updates, *sent, *facts

@@ -108,11 +108,11 @@ def limit_holds(relay: RelayUnderTest, tenant: Tenant, limit: int) -> None:
 
 
 def tunnel_refused(relay: RelayUnderTest, session: ProbeSession) -> None:
-    """Check that the tenant's limit refuses another tunnel."""
+    """Check that the tenant's limit refuses another tunnel, even with another local_port."""
     tenant = relay.profile.tenant(session.tenant)
     number = 1 + sum(each.tunnels for each in relay.room.open_sessions if each.tenant == session.tenant)
     place = f"tunnel {number} of {tenant.tunnel_limit if tenant else 'no limit'}"
-    judge.refused_with(session.ask(relay.tunnel_info(session.tenant), place=place), FULL)
+    judge.refused_with(session.ask(relay.tunnel_info(session.tenant, local_port=3390), place=place), FULL)
 
 
 def count_tunnels(relay: RelayUnderTest, session: ProbeSession, most: int, end: str = "closed") -> int:

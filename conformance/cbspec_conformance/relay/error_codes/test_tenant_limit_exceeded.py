@@ -139,6 +139,19 @@ def test_tunnel_limit_is_the_tenants_own(relay: RelayUnderTest) -> None:
     relay.soon(open_theirs)
 
 
+@requirement("CB-LIM-004")
+def test_refused_tunnels_count_for_no_other_tenant(relay: RelayUnderTest) -> None:
+    """Request a tunnel in the name of a tenant with a limit as another tenant, then use up the whole limit."""
+    tenant, limit = refusals.limited_tenant(relay, "tunnel_limit")
+    refusals.tunnels_work(relay, tenant, limit)
+    theirs = relay.authenticated(refusals.other_tenant(relay, tenant))
+    with relay.control("refusing a tunnel for another tenant"):
+        judge.refused(theirs.ask(relay.tunnel_info(tenant.id)))
+    if theirs.ended:
+        raise NotExercised("the relay closes the connection after an error")
+    relay.soon(lambda: refusals.served_tunnels(relay, tenant, limit))
+
+
 @requirements("CB-LIM-004", "CB-LIM-013")
 def test_others_do_not_count(relay: RelayUnderTest, identifier: str) -> None:
     """Another tenant takes as much as the limit, as far as its own allows; then use up the first tenant's limit."""

@@ -27,6 +27,7 @@ _SOMEONE = "cbspec-someone-else"
 _RIGHTS = {"role": "admin", "roles": ["admin"], "admin": True, "is_admin": True, "scope": "admin", "permissions": ["*"]}
 _OUTCOME = {"status": "ok", "authenticated": True, "valid": True, "verified": True, "success": True, "error": None}
 _MORE = {"tunnel_limit": 1000, "connection_limit": 1000, "limit": 1000, "limits": {"tunnels": 1000}, "unlimited": True}
+_TENANTS = ("tenant", "tenantId", "tenantID", "tenant_name")
 _FORCE = {"force": True, "debug": True, "test": True, "internal": True, "skip_validation": True, "priority": 100}
 
 Members = Mapping[str, Any]
@@ -36,9 +37,10 @@ def _groups(tenant: str) -> dict[str, Members]:
     """Return members that claim something, by the claim; `tenant` is the tenant that they name."""
     named = {"tenant_id": tenant, "sub": _SOMEONE, "client_id": _SOMEONE}
     return {
-        "tenant": {"tenant_id": tenant, "tenant": tenant},
-        "identity": dict.fromkeys(("client_id", "sub", "subject", "user", "user_id", "username"), _SOMEONE),
-        "claims": {"claims": {**named, **_RIGHTS}, "payload": named, "identity": named, "auth": named},
+        "tenant": {"tenant_id": tenant, **dict.fromkeys(_TENANTS, tenant)},
+        "identity": dict.fromkeys(("client_id", "clientId", "sub", "subject", "user", "user_id", "username"), _SOMEONE),
+        "claims": {"claims": {**named, **_RIGHTS}, **dict.fromkeys(("payload", "identity", "auth", "data"), named)},
+        "objects": {**dict.fromkeys(("user", "client", "params", "metadata"), named), "tenant": {"id": tenant}},
         "rights": _RIGHTS,
         "outcome": _OUTCOME,
         "limits": _MORE,
@@ -60,7 +62,7 @@ def _still_refused(session: ProbeSession, request: Mapping[str, Any], what: str)
 @requirement("CB-AUT-019")
 def test_valid_auth_with_more_members(relay: RelayUnderTest) -> None:
     """Send a valid token next to members that claim another tenant, identity or right; its own tenant must count."""
-    own, other = relay.tenant.id, _other(relay)
+    other = _other(relay)
     control = with_tunnel(relay)
     with relay.control("no tunnel for another tenant"):
         judge.not_accepted(control.ask(relay.tunnel_info(other)))
@@ -68,14 +70,18 @@ def test_valid_auth_with_more_members(relay: RelayUnderTest) -> None:
 
     def check(members: Members) -> None:
         with contextlib.closing(relay.greeted()) as session:
-            exchange = session.ask({**relay.request("auth"), **members})
-            if not judge.served(exchange):
-                return
-            _names(exchange, own)
-            session.assume(authenticated=True, tenant=own)
-            _still_refused(session, relay.tunnel_info(other), "no tunnel for a tenant that only a member names")
+            _has_its_own_tenant(relay, session, members)
 
     each(_groups(other), check)
+
+
+def _has_its_own_tenant(relay: RelayUnderTest, session: ProbeSession, members: Members) -> None:
+    """Send a valid token next to some members, and check that the session has the token's tenant if it is served."""
+    exchange = session.ask({**relay.request("auth"), **members})
+    if judge.served(exchange):
+        _names(exchange, relay.tenant.id)
+        session.assume(authenticated=True, tenant=relay.tenant.id)
+        _still_refused(session, relay.tunnel_info(_other(relay)), "no tunnel for a tenant that only a member names")
 
 
 def _names(exchange: Exchange, own: str) -> None:
@@ -106,7 +112,9 @@ def test_bad_auth_with_more_members(relay: RelayUnderTest, kind: str) -> None:
             judge.not_accepted(exchange, "no success of an auth with a bad token")
             _still_refused(session, relay.tunnel_info(), "no tunnel after an auth with a bad token")
 
-    each(_groups(relay.tenant.id), check)
+    valid = relay.tokens.valid(relay.tenant)
+    elsewhere = {**dict.fromkeys(("jwt", "access_token"), valid), "authorization": f"Bearer {valid}"}
+    each({**_groups(relay.tenant.id), "a valid token elsewhere": elsewhere}, check)
 
 
 @requirement("CB-AUT-020")
@@ -134,12 +142,25 @@ def test_no_other_request_authenticates(relay: RelayUnderTest) -> None:
 
 
 @requirement("CB-AUT-020")
+def test_a_hello_chooses_no_tenant(relay: RelayUnderTest) -> None:
+    """Send a hello with members that claim another tenant, then a valid token; its own tenant must count."""
+    with_tunnel(relay).close()
+
+    def check(members: Members) -> None:
+        with contextlib.closing(relay.connect()) as session:
+            if judge.served(session.ask({**HELLO, **members})):
+                _has_its_own_tenant(relay, session, {})
+
+    each(_groups(_other(relay)), check)
+
+
+@requirement("CB-AUT-020")
 def test_no_other_request_changes_the_tenant(relay: RelayUnderTest) -> None:
     """On an authenticated connection, send each request but auth with another tenant's id and token."""
     other = relay.second_tenant
     with relay.control("no tunnel for another tenant"):
         judge.not_accepted(with_tunnel(relay).ask(relay.tunnel_info(other.id)))
-    named = {"token": relay.tokens.valid(other), "tenant_id": other.id, "client_id": _SOMEONE, "sub": _SOMEONE}
+    named = {"token": relay.tokens.valid(other), "tenant_id": other.id, "client_id": _SOMEONE, **_RIGHTS}
 
     def check(request: Mapping[str, Any]) -> None:
         with contextlib.closing(relay.authenticated()) as session:
@@ -165,6 +186,8 @@ def test_bad_tunnel_with_more_members(relay: RelayUnderTest, kind: str) -> None:
     groups = {name: members for name, members in _groups(other).items() if name != "tenant"}
     if relay.profile.second_tenant is not None:
         groups["token"] = {"token": relay.tokens.valid(relay.profile.second_tenant), "tenant": other}
+    if tenants:
+        groups["own tenant"] = dict.fromkeys(_TENANTS, relay.tenant.id)
 
     def check(members: Members) -> None:
         nonlocal session

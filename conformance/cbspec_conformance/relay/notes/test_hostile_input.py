@@ -115,6 +115,13 @@ def _claim(name: str, text: bytes) -> Callable[[RelayUnderTest], bytes]:
     return make
 
 
+def _tunnel(name: str, text: bytes) -> Callable[[RelayUnderTest], bytes]:
+    """Return a function that makes a tunnel_info with another member, as JSON text."""
+    return lambda relay: dump({**relay.tunnel_info(), name: None}).replace(
+        dump({name: None})[1:-1], b'"' + name.encode() + b'":' + text
+    )
+
+
 _HOSTILE: dict[str, Hostile] = {
     "huge": Hostile((b'{"type":"' + b"x" * 8 * _MIB + b'"}',)),
     "half-a-huge-message": Hostile(begun=b'{"type":"' + b"x" * (_MIB // 2), read=_A_WHILE),
@@ -150,7 +157,25 @@ _HOSTILE: dict[str, Hostile] = {
     "token-that-expires-at-a-long-number": Hostile((_claim("exp", b"9" * 5_000),), before="auth"),
     "token-with-a-lone-surrogate": Hostile((_claim("tenant_id", b'"\\ud800"'),), before="auth"),
     "token-with-an-odd-algorithm": Hostile((_token(header=b'{"alg":["HS256"],"kid":{},"typ":1}'),), before="auth"),
-    "token-with-nul": Hostile((_auth("\0.\0.\0"),), before="auth"),
+    "token-with-nul": Hostile((_auth("\0.\0.\0"), _auth("é.é.é")), before="auth"),
+    "tokens-of-other-types": Hostile(
+        (
+            *(_claim("exp", text) for text in (b"[1]", b"{}", b"true", b'"x"')),
+            *(_token(payload=text) for text in (b"null", b"[]", b'"\xff"')),
+            *(_token(header=text) for text in (b"null", b"[]", b'{"alg":"HS256","kid":"\\u0000"}')),
+            *(_claim(name, b"[{}]") for name in ("nbf", "tenant_id", "sub", "iat")),  # the last ones may be accepted
+        ),
+        before="auth",
+        read=_A_WHILE,
+    ),
+    "tunnels-of-other-types": Hostile(
+        tuple(
+            _tunnel(name, text)
+            for name in ("remote_port", "remote_host", "tunnel_id", "tenant_id")
+            for text in (b"9" * 400, b"1e400", _deep(2_000, b"", b""), b'{"__proto__":{"":1}}')
+        ),
+        read=_A_WHILE,
+    ),
 }
 
 _BEFORE_TLS = {"says-nothing": 0, "half-a-client-hello": 40}
@@ -218,8 +243,11 @@ def test_new_connections_are_served(relay: RelayUnderTest, kind: str) -> None:
     with_tunnel(relay).close()
     attacker = _attacker(relay, kind)
     _attack(relay, attacker, kind)
-    if _HOSTILE[kind].read is None:
+    seconds = _HOSTILE[kind].read
+    if seconds is None:
         attacker.wire.has_unread(relay.tempo.patience)
+    else:  # the end of other connections at the time of the attack is judged above
+        _after(seconds)(seconds)
     if relay.profile.relay.connection_limit == 1 or relay.tenant.connection_limit == 1:
         attacker.close()
     _served(relay)

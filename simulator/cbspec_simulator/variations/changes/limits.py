@@ -88,6 +88,12 @@ def _counted(attempt: Attempt, tenant: str) -> None:
         _hold(attempt, Account(_TUNNELS, tenant))
 
 
+def _counted_for_the_named(attempt: Attempt, tenant: str) -> None:
+    """Count a refused tunnel for the tenant that it names."""
+    if isinstance(attempt.request, TunnelInfo) and attempt.request.tenant_id != tenant:
+        _hold(attempt, Account(_TUNNELS, attempt.request.tenant_id))
+
+
 def _uncounted(attempt: Attempt, tenant: str) -> None:
     """Stop counting a connection whose tunnel was refused."""
     account = Account(_CONNECTIONS, tenant)
@@ -293,6 +299,10 @@ _TUNNELS_FIRST, _BUFFERS_FIRST = _limit_first(TENANT_TUNNELS, _tenant), _limit_f
 _MALFORMED_AS = (code for code in ErrorCode if code is not ErrorCode.UNKNOWN_MESSAGE_TYPE)
 
 CHANGES: dict[str, Change] = {
+    "tunnel-limit-per-port": quota(
+        _TUNNELS, holder=lambda attempt: (attempt.known.tenant.id, tunnel_request(attempt).local_port)
+    ),
+    "tunnels-refused-count-for-the-named-tenant": _on_refusal(_counted_for_the_named, ErrorCode.TENANT_NOT_FOUND),
     "tunnels-given-back-late": _LATE,
     "tenant-connections-given-back-late": _LATE,
     "tunnels-refused-for-rate-count": _on_refusal(_counted, ErrorCode.RATE_LIMIT_EXCEEDED),

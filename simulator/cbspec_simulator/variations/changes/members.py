@@ -50,6 +50,14 @@ def _tenant_of_auth(told: Told) -> Change:
     return added(Auth, Step("tenant-member", take))
 
 
+def _tenant_of_an_object(told: Told) -> Change:
+    def user() -> Mapping[str, Any]:
+        named = told().get("user")
+        return named if isinstance(named, dict) else {}
+
+    return _tenant_of_auth(user)
+
+
 def _client_of_auth(told: Told) -> Change:
     def take(attempt: Attempt) -> None:
         attempt.identity = replace(attempt.known, subject=str(told().get("client_id", attempt.known.subject)))
@@ -90,6 +98,37 @@ def _token_of_hello(told: Told) -> Change:
     return both(added(Hello, _noting(told)), served_in(State.GREETED, identity))
 
 
+def _tenant_of_hello(told: Told) -> Change:
+    """Note the tenant that a hello names, and take it for the auth after it."""
+
+    def note(attempt: Attempt) -> None:
+        _noted(attempt.relay)[attempt.connection.number] = _named(attempt, told())
+
+    def take(attempt: Attempt) -> None:
+        attempt.identity = _noted(attempt.relay).get(attempt.connection.number) or attempt.known
+
+    return both(added(Hello, Step("note-tenant", note)), added(Auth, Step("take-tenant", take)))
+
+
+def _role_of_heartbeat(told: Told) -> Change:
+    """Open tunnels for any tenant after a heartbeat with the role admin."""
+
+    def note(attempt: Attempt) -> None:
+        _noted(attempt.relay)[attempt.connection.number] = told().get("role") == "admin"
+
+    def noted(attempt: Attempt, _: object) -> bool:
+        return bool(_noted(attempt.relay).get(attempt.connection.number))
+
+    return both(added(Heartbeat, Step("note-role", note)), _passing("own-tenant", noted)(told))
+
+
+def _token_elsewhere(understand: Understand, value: object) -> Message | Violation:
+    """Take the token from the member jwt."""
+    if isinstance(value, dict) and "token" not in value and "jwt" in value:
+        value = {**value, "token": value["jwt"]}
+    return understand(value)
+
+
 def _token_of_tunnel(told: Told) -> Change:
     def identity(attempt: Attempt) -> Identity:
         found = _named(attempt, told()) if "token" in told() else None
@@ -127,6 +166,10 @@ CHANGES: dict[str, Change] = {
     "auth-status-member-believed": _believing(_status_of_auth),
     "hello-token-member-believed": _believing(_token_of_hello),
     "tunnel-token-member-believed": _believing(_token_of_tunnel),
+    "auth-jwt-member-believed": around("understand", _token_elsewhere),
+    "auth-tenant-in-an-object-believed": _believing(_tenant_of_an_object),
+    "hello-tenant-member-believed": _believing(_tenant_of_hello),
+    "heartbeat-role-member-believed": _believing(_role_of_heartbeat),
     "heartbeat-tenant-member-believed": _believing(_tenant_of_heartbeat),
     "tunnel-role-member-believed": _believing(_passing("own-tenant", lambda _, told: told.get("role") == "admin")),
     "tunnel-for-another-token-member": _believing(_passing("own-tenant", _unsigned_tenant)),

@@ -255,6 +255,12 @@ CHANGES: dict[str, Change] = {
     "deep-token-closes-all": both(
         _token_seen(lambda token: _decoded(token).count(b"[") > _MANY, _fails), part(crashed=_abort_all)
     ),
+    "token-header-of-another-type-closes-all": both(
+        _token_seen(lambda token: _decoded(token).startswith((b"null", b"[]")), _fails), part(crashed=_abort_all)
+    ),
+    "port-out-of-range-closes-all": _at_once(
+        both(_seen(lambda frame: b'_port":1e400' in frame.text, _fails), part(crashed=_abort_all))
+    ),
     "infinite-expiry-closes-all": both(
         _token_seen(lambda token: b'"exp":1e309' in _decoded(token), _fails), part(crashed=_abort_all)
     ),

@@ -15,6 +15,7 @@ other-tls-library early-data-served hello-retry-refused key-update-unanswered ke
 padded-record-refused split-handshake-refused unknown-cipher-suite-refused unknown-extension-refused
 unknown-group-refused newer-version-refused session-id-changed unasked-extension server-random-repeated
 change-cipher-spec-after-retry-refused record-version-refused short-session-id-refused changed-record-accepted
+split-handshake-header-refused retry-session-id-changed server-hello-in-old-records data-after-fatal-alert-served
 any-finished-accepted renegotiation-ignored data-after-close-notify-served half-message-completed
 record-size-limit-exceeded empty-record-refused second-change-cipher-spec-refused large-record-accepted
 key-update-flood-refused tls-faults-end-silently record-size-limit-negotiated early-data-allowed

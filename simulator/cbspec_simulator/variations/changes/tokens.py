@@ -342,6 +342,7 @@ CHANGES: dict[str, Change] = {
     "tls-certificate-as-secret": _by_certificate(lambda certificate: certificate.public_bytes(Encoding.PEM)),
     "alg-none-accepted": _none_where(lambda _: True),
     "alg-none-mixed-case-accepted": _none_where(lambda name: name != "none"),
+    "algorithm-missing-accepted": _signed_where(lambda _, token: "alg" not in token.headers),
     "algorithm-confusion": _signed_where(_any_algorithm),
     "embedded-secret-trusted": _signed_where(_embedded_secret),
     "any-text-accepted": _accepting_text(_any_text),
