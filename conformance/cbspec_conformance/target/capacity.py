@@ -111,6 +111,11 @@ def regained(
 
 # ------------------------------------------------------------------ actions after which nothing may be held
 
+_OVER_TUNNELS: Final = "a tunnel_info over the limit"
+_OVER_CONNECTIONS: Final = "an auth over the limit"
+# A relay that loses room for these has none soon: to measure what is left means to be refused.
+_BY_THEMSELVES: Final = (_OVER_TUNNELS, _OVER_CONNECTIONS)
+
 Action = Callable[[RelayUnderTest, Tenant], object]
 Request = Callable[[RelayUnderTest, Tenant], Mapping[str, object]]
 
@@ -184,6 +189,25 @@ def _before_auth(relay: RelayUnderTest, tenant: Tenant) -> None:
         relay.authenticate(session, tenant)
 
 
+def _tunnels_over_limit(relay: RelayUnderTest, tenant: Tenant) -> None:
+    if tenant.tunnel_limit is None:
+        raise NotExercised("give tenants.tunnel_limit")
+    session = relay.authenticated(tenant)
+    for _ in range(tenant.tunnel_limit + 1):
+        if not session.ended:
+            session.ask(relay.tunnel_info(tenant.id))
+    session.close()
+
+
+def _auths_over_limit(relay: RelayUnderTest, tenant: Tenant) -> None:
+    if tenant.connection_limit is None:
+        raise NotExercised("give tenants.connection_limit")
+    for _ in range(tenant.connection_limit + 1):
+        session = relay.greeted()
+        if judge.served(relay.authenticate(session, tenant)) and occupies(relay, tenant):
+            session.ask(relay.tunnel_info(tenant.id))
+
+
 def _not_json(relay: RelayUnderTest, tenant: Tenant) -> None:
     _held(relay, tenant).ask_text(b'{"type":"heartbeat",}', meant="not JSON")
 
@@ -234,6 +258,7 @@ ACTIONS: Final[Mapping[str, Mapping[str, Action]]] = {
     "CB-LIM-003": {
         **{f"a tunnel_info {name}": _refused(*refused) for name, refused in REFUSED_TUNNELS.items()},
         "a tunnel_info before auth": _before_auth,
+        _OVER_TUNNELS: _tunnels_over_limit,
     },
     "CB-LIM-008": {
         "a second auth as the same tenant": _second_auth("same"),
@@ -249,6 +274,7 @@ ACTIONS: Final[Mapping[str, Mapping[str, Action]]] = {
     "CB-LIM-010": {
         "a refused auth": _refused_auth,
         "a refused auth before a good one": lambda relay, tenant: _refused_auth(relay, tenant, then_valid=True),
+        _OVER_CONNECTIONS: _auths_over_limit,
     },
     "CB-LIM-015": {
         "a tunnel_id twice on one connection": _repeated(),
@@ -284,18 +310,25 @@ def keeps_room(relay: RelayUnderTest, requirement: str) -> None:
 def _check(relay: RelayUnderTest, requirement: str, limit: TenantLimit) -> None:
     ledger = relay.shared.ledger
     pauses = _SHORT if requirement in ledger.lost else PAUSES
+    cleared = f"{requirement} {limit.name}" in ledger.cleared
+    if (cleared or ledger.lost) and ledger.whole.get(limit.name) == 0:  # it was waited for
+        raise Inconclusive(f"the relay has no room left for {limit.name}")
     before, refusal = regained(relay, limit, ledger.whole.get(limit.name, relay.facts.room.get(limit.name, limit.size)))
     if not before:
         began = relay.facts.room.get(limit.name, 0)
-        if requirement != _CLOSE or ledger.lost or not began:
+        if requirement != _CLOSE or cleared or ledger.lost or not began:
             raise Inconclusive(f"the relay has no room left for {limit.name}")
         # Nothing can be tried any more. To measure the room is to close connections in order.
         ledger.add(_CLOSE, f"the relay loses {limit.name}: a close")
         seen = f"room for 0, {sum(PAUSES):.0f} s after the last connection closed"
         raise Broken(f"room for {began} {limit.name}, as at the beginning of the run", seen, *refusal)
-    done = {name: action for name, action in ACTIONS[requirement].items() if _act(relay, limit, action)}
-    after, refusal = regained(relay, limit, before, pauses)
-    if after >= before:
+    actions = ACTIONS[requirement]
+    for names in (actions.keys() - _BY_THEMSELVES, actions.keys() & _BY_THEMSELVES):
+        done = {name: actions[name] for name in actions if name in names and _act(relay, limit, actions[name])}
+        after, refusal = regained(relay, limit, before, pauses) if done else (before, ())
+        if after < before:
+            break
+    else:
         ledger.cleared.add(f"{requirement} {limit.name}")
         return
     cause = next((name for name, action in done.items() if _loses(relay, limit, action)), "")

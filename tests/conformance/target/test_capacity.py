@@ -34,6 +34,7 @@ _LOSSES = {
     "ended-within-a-message-loses-room": "CB-LIM-007",
     "second-auth-loses-tunnels": "CB-LIM-008",
     "refused-auth-loses-a-connection": "CB-LIM-010",
+    "tunnel-over-limit-loses-a-tunnel": "CB-LIM-003",
 }
 _FULL = exchange({"type": "tunnel_info"}, error("tenant_limit_exceeded"))
 

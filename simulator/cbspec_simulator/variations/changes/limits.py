@@ -49,7 +49,7 @@ from cbspec_simulator.variations.steps import (
 
 _TUNNELS, _CONNECTIONS = TENANT_TUNNELS.name, TENANT_CONNECTIONS.name
 _RELAY, _BUFFERS = RELAY_CONNECTIONS.name, BUFFERS.name
-_INVALID = ErrorCode.INVALID_TUNNEL_INFO
+_INVALID, _FULL = ErrorCode.INVALID_TUNNEL_INFO, ErrorCode.TENANT_LIMIT_EXCEEDED
 _POOL = Account(_BUFFERS, None)
 _AT_ONCE = 0.01  # seconds
 _TCP_ONLY = part(is_websocket=lambda _: False)
@@ -101,9 +101,9 @@ def _uncounted(attempt: Attempt, tenant: str) -> None:
         attempt.relay.usage.give(account)
 
 
-def _refused_auths_count(attempt: Attempt, refused: Refused) -> None:
+def _refused_auths_count(attempt: Attempt, refused: Refused, code: ErrorCode = ErrorCode.INVALID_TOKEN) -> None:
     """Count the connection of a refused auth for the tenant that its token names."""
-    if not isinstance(attempt.request, Auth) or refused.code is not ErrorCode.INVALID_TOKEN:
+    if not isinstance(attempt.request, Auth) or refused.code is not code:
         return
     try:
         tenant = CompactJws.split(attempt.request.token).claims.get("tenant_id")
@@ -242,10 +242,15 @@ def _loses_the_first(attempt: Attempt) -> None:
         attempt.connection.held[:] = [account for account in attempt.connection.held if account.name != _TUNNELS]
 
 
-def _loses_refused_auth(attempt: Attempt, refused: Refused) -> None:
+def _loses_refused_auth(code: ErrorCode, attempt: Attempt, refused: Refused) -> None:
     before = len(attempt.connection.held)
-    _refused_auths_count(attempt, refused)
+    _refused_auths_count(attempt, refused, code)
     del attempt.connection.held[before:]
+
+
+def _loses_tunnel(attempt: Attempt, _: str) -> None:
+    if isinstance(attempt.request, TunnelInfo):
+        _lost(attempt, _TUNNELS)
 
 
 def _loses_repeated(attempt: Attempt) -> None:
@@ -312,7 +317,9 @@ CHANGES: dict[str, Change] = {
     "unknown-type-loses-room": _on_refusal(
         lambda attempt, _: _lost(attempt, _TUNNELS, _CONNECTIONS), ErrorCode.UNKNOWN_MESSAGE_TYPE
     ),
-    "refused-auth-loses-a-connection": part(refused=_loses_refused_auth),
+    "refused-auth-loses-a-connection": part(refused=partial(_loses_refused_auth, ErrorCode.INVALID_TOKEN)),
+    "auth-over-limit-loses-a-connection": part(refused=partial(_loses_refused_auth, _FULL)),
+    "tunnel-over-limit-loses-a-tunnel": _on_refusal(_loses_tunnel, _FULL),
     "repeated-tunnel-id-loses-a-tunnel": added(TunnelInfo, Step("repeated-id", _loses_repeated)),
     "tunnels-counted-by-id": watching(_TUNNELS, lambda inner: partial(_by_id, inner)),
     "sixteenth-auth-loses-room": added(Auth, Step("sixteenth", _loses_sixteenth)),
