@@ -18,7 +18,18 @@ Sign = Callable[[bytes], bytes]
 
 _SIGNED = {True: "signed with the right key", False: "under the old signature"}
 _SEGMENTS = ("header", "payload", "signature")
-_TEXTUAL = ("replace", "insert", "add")
+_DONE = {
+    "delete": "lacks a character",
+    "insert": "has {by} inserted",
+    "replace": "has {by} in place of a character",
+    "cut": "ends early",
+    "case": "has a letter in the other case",
+    "drop": "is left out",
+    "empty": "is empty",
+    "double": "comes twice",
+    "add": "follows another segment, {by}",
+    "swap": "comes first",
+}
 _ALPHABET = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
 
 
@@ -133,8 +144,7 @@ class TokenTextChange:
     by: str
 
     def __str__(self) -> str:
-        where = "header, payload or signature" if self.how in _WHOLE else _SEGMENTS[self.segment]
-        return f"{self.how} in the token's {where}{f', {quoted(self.by)}' if self.how in _TEXTUAL else ''}"
+        return f"the token's {_SEGMENTS[self.segment]} {_DONE[self.how].format(by=quoted(self.by))}"
 
     def apply(self, token: str, sign: Sign | None, now: float) -> str | None:
         """Return the damaged token."""

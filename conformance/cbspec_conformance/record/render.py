@@ -104,13 +104,23 @@ def _shape(record: WireRecord) -> object:
 
 
 def _summary(records: Sequence[WireRecord]) -> str:
-    """Return the requests of each connection on one line."""
+    """Return the requests of each connection on one line, those that were refused with the code."""
     names: dict[int, list[str]] = {}
+    open_ = set[int]()  # connections whose last request has no answer yet
     for record in records:
-        if isinstance(record, Message) and record.direction is Direction.SENT and not is_fence(record):
-            name = f"{record.type}{f' [{record.meant}]' if record.meant else ''}".strip() or "bytes"
-            names.setdefault(record.connection, []).append(printable(name))
-    told = [f"#{number} {', '.join(map(_times, _runs(sent)))}" for number, sent in names.items()]
+        if not isinstance(record, Message):
+            continue
+        sent = names.setdefault(record.connection, [])
+        if record.direction is Direction.SENT:
+            (open_.discard if is_fence(record) else open_.add)(record.connection)
+            if not is_fence(record):
+                name = f"{record.type}{f' [{record.meant}]' if record.meant else ''}".strip() or "bytes"
+                sent.append(printable(name))
+        elif record.connection in open_:
+            open_.discard(record.connection)
+            code = record.member("code") if record.type == "error" else None
+            sent[-1] += f" ({printable(code)})" if isinstance(code, str) else ""
+    told = [f"#{number} {', '.join(map(_times, _runs(sent)))}" for number, sent in names.items() if sent]
     more = [f"{len(told) - _MOST_CONNECTIONS} more connections"] if len(told) > _MOST_CONNECTIONS else []
     return "; ".join([*told[-_MOST_CONNECTIONS:], *more])
 

@@ -49,7 +49,9 @@ _MOST_IDS = 4  # requirements that are named with a reason
 _MOST_REASONS = 8
 _MOST_LINES = 4  # of an exchange
 _MOST_TOLD = 220  # characters of what was expected and seen, unless more is requested
-_EXPECTED = 26  # characters of the column
+_ID = 10  # characters of the columns
+_EXPECTED = 26  # at least
+_MOST_WAYS = 300  # characters of the other requests that broke the requirement
 Write = Callable[..., None]
 
 
@@ -144,11 +146,13 @@ def _broken(run: RunResult, line: Write) -> None:
     """Write a line for each broken requirement, then the details of each."""
     levels = ((Outcome.FAILED, "Failed"), (Outcome.WARNED, "Warned"))
     for outcome, title in levels:
-        if verdicts := _of(run, outcome):
-            line("")
-            line(_row(f"{title}: {len(verdicts)}", "expected", "seen [the special thing about the request]"), bold=True)
-            for verdict in verdicts:
-                line(_summary(verdict.requirement.id, distinct(verdict)[0]), **_COLOURS[outcome])
+        verdicts = _of(run, outcome)
+        rows = [_columns(verdict.requirement.id, distinct(verdict)[0]) for verdict in verdicts]
+        head = (f"{title}: {len(rows)}", "expected", "seen [special about the request]")
+        for number, row in enumerate(_rows([head, *rows]) if rows else ()):
+            if number == 0:
+                line("")
+            line(row, **({"bold": True} if number == 0 else _COLOURS[outcome]))
     verdicts = [verdict for outcome, _ in levels for verdict in _of(run, outcome)]
     if verdicts:
         line("")
@@ -157,16 +161,20 @@ def _broken(run: RunResult, line: Write) -> None:
         _details(verdict, run.exchanges, line)
 
 
-def _row(first: str, second: str, third: str) -> str:
-    return shortened(f"{first:<10} {shortened(second, _EXPECTED):<{_EXPECTED}} {third}", WIDTH)
+def _rows(columns: Sequence[tuple[str, str, str]]) -> list[str]:
+    """Return lines of three columns; what was expected gives way to what was seen."""
+    longest = max(len(seen) for _, _, seen in columns[1:] or columns)
+    room = max(_EXPECTED, WIDTH - _ID - 3 - longest)
+    width = min(room, max(len(expected) for _, expected, _ in columns))
+    return [
+        shortened(f"{first:<{_ID}} {shortened(expected, width):<{width}}  {seen}", WIDTH)
+        for first, expected, seen in columns
+    ]
 
 
-def _summary(id_: str, finding: Finding) -> str:
-    return _row(id_, _brief(finding.expected), _seen(finding))
-
-
-def _seen(finding: Finding) -> str:
-    return f"{_brief(finding.seen)}{f' [{finding.change}]' if finding.change else ''}"
+def _columns(id_: str, finding: Finding) -> tuple[str, str, str]:
+    change = f" [{finding.change}]" if finding.change else ""
+    return id_, _brief(finding.expected), _brief(finding.seen) + change
 
 
 _WORDS = (
@@ -204,12 +212,16 @@ def _details(verdict: Verdict, exchanges: int, line: Write) -> None:
         for text in _excerpt(finding.exchange, whole=exchanges > 1):
             line(shortened(f"  {text}", WIDTH))
     if (left := len(found) - exchanges) > 0:
-        line(f"  … and {left} more {'way' if left == 1 else 'ways'}: --exchanges {len(found)}")
+        shown = {finding.change for finding in found[:exchanges]}
+        others = dict.fromkeys(f"[{each.change}]" for each in verdict.findings if each.change not in {*shown, ""})
+        also = f", with {', '.join(others)}" if others else ""
+        told = f"… and {left} more {'way' if left == 1 else 'ways'}{also}: --exchanges {len(found)}"
+        _wrapped(shortened(told, _MOST_WAYS), "  ", line, more="    ")
 
 
 def _is_cut(id_: str, finding: Finding) -> bool:
-    """Whether a line of the table lacks a part of what was expected or seen."""
-    shown = _summary(id_, finding)
+    """Whether a line of the table may lack a part of what was expected or seen."""
+    shown = _rows([_columns(id_, finding)])[0]
     return _brief(finding.expected) not in shown or _brief(finding.seen) not in shown
 
 
@@ -218,6 +230,7 @@ def _excerpt(exchange: str, *, whole: bool) -> list[str]:
     lines = [re.sub(r"^([> ]) *\d+\.\d+ ", r"\1 ", text) for text in exchange.splitlines()]
     if whole:
         return lines
+    lines = [re.sub(r'"cbspec-[0-9a-f]{8}-', '"…', text) for text in lines]  # the rest of the line tells more
     decisive = [text for text in lines if text.startswith(">")]
     left_out = [f">  … {len(decisive) - _MOST_LINES + 1} more lines"] if len(decisive) > _MOST_LINES else []
     before = [text for text in lines if text.startswith(BEFORE) and not _USUAL.fullmatch(text)]

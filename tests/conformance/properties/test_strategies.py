@@ -113,7 +113,7 @@ def test_members_are_changed_and_signed_again() -> None:
             'tenant_id: "x-<its own tenant>" in the claims, signed with the right key',
         ),
         (Members({}, {"alg": MISSING}, signed=False), "alg: missing in the header, under the old signature"),
-        (TokenTextChange("insert", 1, 0.5, "A"), 'insert in the token\'s payload, "A"'),
+        (TokenTextChange("insert", 1, 0.5, "A"), 'the token\'s payload has "A" inserted'),
     ],
 )
 def test_the_damage_of_a_token_in_words(damage: Members | TokenTextChange, words: str) -> None:

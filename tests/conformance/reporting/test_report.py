@@ -80,7 +80,7 @@ def test_a_failure_shows_a_line_then_the_demand_and_the_decisive_messages() -> N
     done = run(*everything_passed(), FAILURE)
     text = written(done)
     assert not done.green
-    assert text.splitlines()[2] == "CB-HEL-002 a version that is a string version is a number [version: 1]"
+    assert text.splitlines()[2] == "CB-HEL-002 a version that is a string  version is a number [version: 1]"
     assert REQUIREMENTS["CB-HEL-002"].demand in " ".join(text.split())
     assert '  > #1 <- {"type":"hello_response"}\n    before: #2 heartbeat x40' in text
     assert "connected" not in text
