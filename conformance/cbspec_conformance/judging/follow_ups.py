@@ -11,9 +11,10 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Final
 
+from cbspec.catalogue.requirements import REQUIREMENTS, Level
 from cbspec.protocol.codes import ErrorCode
 from cbspec.protocol.state import SUCCESS_TYPES
-from cbspec_conformance.judging.judge import is_success
+from cbspec_conformance.judging.judge import NO_ERROR, is_success
 from cbspec_conformance.judging.verdicts import Finding, Outcome
 from cbspec_conformance.record.exchange import Exchange
 
@@ -32,10 +33,13 @@ _TIMES: Final = ("CB-AUT-005", "CB-AUT-006")
 _SIGNATURES: Final = ("CB-AUT-007", "CB-AUT-009", "CB-AUT-010", "CB-AUT-011", "CB-AUT-018")
 _TOKENS: Final = (*_TIMES, "CB-AUT-008", *_SIGNATURES, "CB-AUT-012", "CB-AUT-013", "CB-AUT-014", "CB-AUT-015")
 _TENANTS: Final = ("CB-TEN-001", "CB-TEN-002", "CB-TEN-003")
+_BY_LEVEL: Final = tuple(sorted(REQUIREMENTS, key=lambda id_: REQUIREMENTS[id_].level is not Level.MUST))
 _MISTAKES: Final[tuple[tuple[tuple[str, ...], str], ...]] = (
     (("CB-TLS-002", "CB-TLS-003", "CB-TLS-004"), ".*"),  # no lowest version is set
     *((("CB-AUT-003", id_), ".*") for id_ in _TENANTS),  # the tenant isn't the token's
     (("CB-TEN-002", "CB-TEN-003"), "tenant-new|"),  # the tenant isn't looked up
+    *((("CB-AUT-003", id_), ".*") for id_ in ("CB-AUT-017", "CB-LIM-004", "CB-LIM-013", "CB-ADR-001", "CB-ADR-002")),
+    (_BY_LEVEL, NO_ERROR),  # what is refused draws its usual response, with another status
     *((("CB-TUN-003", id_), ".*") for id_ in ("CB-AUT-016", "CB-AUT-017", "CB-WSK-006")),  # no auth is needed
     *((("CB-AUT-008", id_), "signature-first-byte|(?!signature|code ).*") for id_ in _SIGNATURES),  # not verified
     (("CB-AUT-008", "CB-AUT-012"), "signature-first-byte|(two|four)-segments|header-cut|not-base64"),
@@ -111,9 +115,10 @@ def _cause(finding: Finding, broken: Mapping[str, Collection[str]]) -> str:
 def _earlier(requirement: str, kind: str, broken: Mapping[str, Collection[str]]) -> Iterator[str]:
     """Yield the requirements that a relay breaks earlier by the mistake that a kind of input shows."""
     for requirements, kinds in _MISTAKES:
+        unnamed = () if kinds == NO_ERROR else (kind,)  # other cases than those of a table name no kinds
         if requirement in requirements and re.fullmatch(kinds, kind):
             for earlier in requirements[: requirements.index(requirement)]:
-                if earlier in broken and any(re.fullmatch(kinds, other) for other in broken[earlier] or (kind,)):
+                if earlier in broken and any(re.fullmatch(kinds, other) for other in broken[earlier] or unnamed):
                     yield earlier
 
 

@@ -32,6 +32,8 @@ _MEANINGS: Final[Mapping[str, str]] = {
     ErrorCode.SERVER_UNAVAILABLE: "it was not available",
 }
 
+NO_ERROR: Final = "no error message"
+"""The kind of a refusal by the usual response, with another status."""
 
 _KNOWN: Final = (*SUCCESS_TYPES.values(), "error")
 
@@ -81,8 +83,9 @@ def refused_with(exchange: Exchange, *codes: ErrorCode | str) -> Message:
         answer = _answer(exchange, expected, expectation)
         legible(answer)
         if answer.type != "error" or answer.member("code") not in codes:
-            code = (f"code {answer.member('code')}",) if answer.type == "error" else ()
-            raise Broken(expected, describe(answer), exchange, expectation=expectation, kinds=code)
+            kind = f"code {answer.member('code')}" if answer.type == "error" else NO_ERROR
+            kinds = () if is_success(answer) else (kind,)
+            raise Broken(expected, describe(answer), exchange, expectation=expectation, kinds=kinds)
         return answer
 
 
@@ -101,7 +104,8 @@ def refused(exchange: Exchange) -> None:
             return
         answer = _answer(exchange, expected, expectation)
         if answer.type != "error":
-            raise Broken(expected, describe(answer), exchange, expectation=expectation)
+            kinds = () if is_success(answer) else (NO_ERROR,)
+            raise Broken(expected, describe(answer), exchange, expectation=expectation, kinds=kinds)
 
 
 def not_accepted(exchange: Exchange, expected: str = "no success answer") -> None:

@@ -8,6 +8,7 @@ import pytest
 
 from cbspec.tokens.forgery import MISSING
 from cbspec_conformance.judging.follow_ups import accepted_in_spite_of, of_a_mistake, of_a_run, of_the_same_exchange
+from cbspec_conformance.judging.judge import NO_ERROR
 from cbspec_conformance.judging.verdicts import Finding, Outcome
 from cbspec_conformance.record.exchange import Exchange
 from cbspec_conformance.target.kinds import kind_of
@@ -147,6 +148,10 @@ RUNS: dict[str, tuple[dict[str, tuple[str, ...]], list[str]]] = {
     "one wrong code": (
         {"CB-TUN-005": ("code invalid_token",), "CB-TUN-010": ("code invalid_token",)},
         ["CB-TUN-010"],
+    ),
+    "refusals by the usual response": (
+        {"CB-TUN-004": (NO_ERROR,), "CB-TUN-005": (NO_ERROR,), "CB-AUT-005": (NO_ERROR,), "CB-TUN-007": ()},
+        ["CB-TUN-004", "CB-TUN-005"],
     ),
     "several wrong codes": ({"CB-AUT-005": ("code ip_not_allowed",), "CB-AUT-009": ("code tenant_not_found",)}, []),
     "seen by other cases": ({"CB-TUN-007": (), "CB-TUN-010": ()}, []),
