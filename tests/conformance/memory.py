@@ -79,6 +79,8 @@ class MemoryWire(Wire):
             self.finish(reply)
             return b""
         self._transcript.add(Bytes(self._transcript.now(), 1, Direction.RECEIVED, reply))
+        if self._due and self._due[0][0] == due and isinstance(end := self._due[0][2], End):
+            self.finish(end)  # one read of a socket returns both
         return reply
 
     def finish(self, how: End, detail: str = "") -> None:

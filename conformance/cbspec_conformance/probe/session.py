@@ -457,20 +457,19 @@ class ProbeSession:
     def _fence_twice(self, fence: Fence, request: Message) -> Silence:
         """Send two fences after an unanswered request, and return the meaning of their answers."""
         channel = self.channel
-        answered, slowest, pushed = 0, 0.0, False
+        sent, slowest, pushed = 0, 0.0, False
         channel.read(0.0)  # the answer may have come while the suite itself was late
         if channel.inbox or self.ended:
             return Silence.NONE
         for number in (1, 2):
             self._send_fence(fence)
             waited = self._await_fence(partial(channel.has, number), _or_fence(request.type))
-            slowest = max(slowest, waited)
+            sent, slowest = number, max(slowest, waited)
             if self.ended:
                 break
             if len(channel.inbox) < number:
                 self._unanswered = fence
                 return Silence.NONE if channel.inbox else Silence.UNRESPONSIVE
-            answered = number
             channel.read(_SHORTLY)
             pushed = pushed or (number == 1 and len(channel.inbox) > 1 and waited < self.tempo.at_once)
         else:
@@ -482,8 +481,8 @@ class ProbeSession:
                 channel.wait_for(3, longest, kind)
             elif not channel.wait_for(3, self.timeout, kind):
                 self.tempo.waited_for_nothing(kind)
-        # The request's own answer comes first: if the connection ended after it, no fence was answered.
-        for _ in range(min(answered, len(channel.inbox) - 1) if self.ended else answered):
+        # The request's own answer comes first: if the connection ended, some fences may have had none.
+        for _ in range(min(sent, len(channel.inbox) - 1) if self.ended else sent):
             channel.remove_last(fence.answer)
         # A malformed request may have been completed by the fence.
         if pushed and len(channel.inbox) == 1 and not request.meant and not self.ended and self.tempo.pushed_out():

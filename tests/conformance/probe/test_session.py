@@ -243,15 +243,18 @@ def test_an_unasked_error_is_no_answer_to_a_fence(probe: MakeProbe) -> None:
     assert breaches(made) == []
 
 
-@given(requests=KINDS, begin=st.floats(0, 0.01), length=st.floats(0.1, 10.0), late=st.booleans())
+@given(requests=KINDS, begin=st.floats(0, 0.01), length=st.floats(0.1, 10.0), late=st.booleans(), closes=st.booleans())
 def test_a_pause_of_the_whole_relay_accuses_nothing(
-    requests: list[dict[str, Any]], begin: float, length: float, late: bool
+    requests: list[dict[str, Any]], begin: float, length: float, late: bool, closes: bool
 ) -> None:
-    clock = ManualClock()
+    """A relay that `closes` ends the connection after an error: after the answer to a fence, too."""
+    clock, number = ManualClock(), itertools.count(1)
 
     def relay(request: dict[str, Any]) -> list[Reply]:
         paused = begin <= clock.now < begin + length
-        return [(begin + length - clock.now + 0.001 if paused else 0.001, answer(request))]
+        seconds = begin + length - clock.now + next(number) / 1e6 if paused else 0.001
+        ends = [(seconds, End.EOF)] if closes and request["type"] not in SUCCESS_TYPES else []
+        return [(seconds, answer(request)), *ends]
 
     def alive() -> bool:
         ready = begin + length if clock.now >= begin else clock.now
@@ -261,12 +264,24 @@ def test_a_pause_of_the_whole_relay_accuses_nothing(
     made = MemoryProbe(relay, clock, tempo=Tempo(5.0, 1.0, Latency(0.01, 0.01, 0.01, 0.01)) if late else None)
     made.is_alive = alive
     for request in requests:
+        if made.session.ended:
+            break
         exchange = made.session.ask(request, invalid="of unknown type" if request is UNKNOWN else "")
         if not exchange.answers:
             assert not exchange.relay_alive  # the judgement is inconclusive, and the case is tried again
             break
         judge.refused_with(exchange, "unknown_message_type") if request is UNKNOWN else judge.accepted(exchange)
     made.session.unasked(0.1)
+    assert breaches(made) == []
+
+
+def test_an_answer_together_with_that_to_a_fence_and_a_close_is_one(probe: MakeProbe) -> None:
+    made = probe(
+        lambda request: (
+            [] if request["type"] == "heartbeat" else [(0.2, answer(HEARTBEAT) + line(error())), (0.2, End.EOF)]
+        )
+    )
+    judge.accepted(made.session.heartbeat())
     assert breaches(made) == []
 
 
