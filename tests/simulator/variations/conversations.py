@@ -436,14 +436,16 @@ CONVERSATIONS = {
             "; ".join(f"{number} connections; {number} END" for number in range(16)) + "; a connections; b connections"
         )
     ),
-    "tunnel_ids on two connections": Dialogue(script("1 tunnels t; 2 tunnels t; 1 END; 3 tunnels u v w")),
+    "tunnel_ids on two connections": Dialogue(
+        script("1 tunnels t; 2 tunnels t; 1 END; 3 tunnels u v w; 4@127.0.0.2 tunnels x")
+    ),
     "connection limit of a tenant": Dialogue(
         [
             ("1", *opened("connections", "t"), tunnel("t", "connections", remote_port=0)),
             *script("2 connections t; 3 connections t"),
             ("3", auth("connections", sub="other")),
             *script("w connections; 4 connections-2; 2 END; 5 connections; 6 connections; 5 RESET; 1 END"),
-            *script("7 connections; 8 connections"),
+            *script("7 connections; 8 connections; 9@127.0.0.2 connections"),
             ("7", {"type": "auth", "token": "x"}),
             *script("9 connections; 7 END; 9 connections"),
             ("9", _BEAT_TEXT[:9], END),

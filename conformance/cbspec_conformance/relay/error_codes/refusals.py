@@ -65,6 +65,17 @@ def other_tenant(relay: RelayUnderTest, tenant: Tenant) -> Tenant:
     raise NotExercised("give tenants (a second active one)")
 
 
+def other_source(relay: RelayUnderTest, tenant: Tenant) -> str:
+    """Return a second address from which the suite connects and the relay serves a tenant. Raises NotExercised."""
+    host = relay.facts.address or relay.endpoint.host
+    sources: list[str] = [*relay.profile.target.source_addresses[1:]]
+    for source in sources + ["127.0.0.2"] * host.startswith("127."):  # every Linux has it
+        with contextlib.suppress(Inconclusive, NotExercised, Unreachable):
+            relay.authenticated(tenant, source=source).close()
+            return source
+    raise NotExercised(f"give target.source_addresses: two, from which the relay serves {tenant.id}")
+
+
 def fill_tunnels(relay: RelayUnderTest, session: ProbeSession, count: int) -> ProbeSession:
     """Open tunnels up to `count` on one connection and return it. A control.
 

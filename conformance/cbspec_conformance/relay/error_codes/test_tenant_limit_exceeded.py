@@ -168,18 +168,19 @@ def test_others_do_not_count(relay: RelayUnderTest, identifier: str) -> None:
 
 
 @requirement("CB-LIM-005")
-@pytest.mark.parametrize("second", ["plain", "websocket", "closed"])
+@pytest.mark.parametrize("second", ["plain", "websocket", "address", "closed"])
 def test_tunnel_limit_counts_over_connections(relay: RelayUnderTest, second: str) -> None:
     """Use up the limit on one connection; another one of the same tenant gets no tunnel, and frees none if it closes.
 
-    The second connection has another subject, and the suite's transport or WebSocket.
+    The second connection has another subject; it uses the suite's transport or WebSocket, or has another address.
     """
     if second == "websocket":
         _needs_both_transports(relay)
     tenant, limit = refusals.shared_tunnel_limit(relay)
+    source = refusals.other_source(relay, tenant) if second == "address" else None
     first = relay.authenticated(tenant)
     transport = "websocket" if second == "websocket" else ""
-    other = relay.authenticated(tenant, subject="cbspec-second", transport=transport)
+    other = relay.authenticated(tenant, subject="cbspec-second", transport=transport, source=source)
     first = refusals.fill_tunnels(relay, first, limit)
     if second == "closed":
         other.close()
@@ -212,16 +213,20 @@ _EVENTS = {
 
 
 @requirement("CB-LIM-012")
-@pytest.mark.parametrize("event", ["none", *_EVENTS, "websocket"])
+@pytest.mark.parametrize("event", ["none", *_EVENTS, "websocket", "address"])
 def test_one_connection_more(relay: RelayUnderTest, event: str) -> None:
     """Use up the tenant's limit, then authenticate on another connection, and request a tunnel if auth is accepted.
 
     Before that, one of the connections is closed and replaced, or a tunnel_info on it is refused, or it authenticates
-    again and can still open a tunnel. The other connection uses the same transport, or WebSocket next to plain streams.
+    again and can still open a tunnel. The other connection uses the same transport, or WebSocket next to plain streams,
+    or has another address.
     """
     if event == "websocket":
         _needs_both_transports(relay)
     tenant, limit = refusals.limited_tenant(relay, "connection_limit")
+    others: dict[str, list[dict[str, str]]] = {"websocket": [{"transport": "websocket"}]}
+    if event == "address":
+        others[event] = [{"source": refusals.other_source(relay, tenant)}]
     sessions = refusals.fill_connections(relay, tenant, limit)
     if event == "close":
         if limit < 2:
@@ -241,7 +246,7 @@ def test_one_connection_more(relay: RelayUnderTest, event: str) -> None:
         sessions[0].ask({"type": "auth", "token": token})
         if sessions[0].ended or not judge.served(sessions[0].ask(relay.tunnel_info(tenant.id))):
             raise NotExercised(f"a connection of the relay does not stay authenticated after a {event}")
-    for how in [{"transport": "websocket"}] if event == "websocket" else [{}, {"subject": "cbspec-second"}, {}]:
+    for how in others.get(event, [{}, {"subject": "cbspec-second"}, {}]):
         exchange = _attempt(relay, tenant, **how)
         try:
             judge.refused_with(exchange, FULL)
@@ -486,9 +491,16 @@ def _whole_limit_served(relay: RelayUnderTest, key: LimitKey) -> None:
     relay.soon(lambda: serve(relay, tenant, limit))
 
 
-def _attempt(relay: RelayUnderTest, tenant: Tenant, *, subject: str | None = None, transport: str = "") -> Exchange:
+def _attempt(
+    relay: RelayUnderTest,
+    tenant: Tenant,
+    *,
+    subject: str | None = None,
+    transport: str = "",
+    source: str | None = None,
+) -> Exchange:
     """Request a tunnel on a new connection, as far as its auth is accepted, and close it."""
-    with contextlib.closing(relay.greeted(transport=transport)) as session:
+    with contextlib.closing(relay.greeted(transport=transport, source=source)) as session:
         return request_tunnel(relay, session, tenant, relay.tokens.valid(tenant, subject))
 
 

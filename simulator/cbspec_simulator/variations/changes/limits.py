@@ -229,6 +229,10 @@ def _transport(attempt: Attempt) -> Hashable:
     return _tenant(attempt), attempt.connection.transport
 
 
+def _address(attempt: Attempt) -> Hashable:
+    return _tenant(attempt), attempt.connection.address
+
+
 def _lost(attempt: Attempt, *names: str) -> None:
     """Lose a unit of accounts of the attempt's tenant for ever."""
     if attempt.identity is not None:
@@ -331,11 +335,13 @@ CHANGES: dict[str, Change] = {
     "tunnel-limit-per-connection": quota(_TUNNELS, holder=by_connection),
     "tunnel-limit-per-subject": quota(_TUNNELS, holder=by_subject),
     "tunnel-limit-per-transport": quota(_TUNNELS, holder=_transport),
+    "tunnel-limit-per-address": quota(_TUNNELS, holder=_address),
     "tunnel-limit-freed-by-any-close": _freed(_TUNNELS),
     "tunnel-id-twice-counts-twice": each_step(_TUNNELS, lambda step: (replace(step, when=None),)),
     "tunnel-limit-before-validation": _TUNNELS_FIRST,
     "tenant-connections-per-subject": quota(_CONNECTIONS, holder=by_subject),
     "tenant-connections-per-transport": quota(_CONNECTIONS, holder=_transport),
+    "tenant-connections-per-address": quota(_CONNECTIONS, holder=_address),
     "tenant-connections-looked-at-first": _checked_first(_CONNECTIONS, _AT_ONCE),
     "tenant-connections-freed-by-any-close": _freed(_CONNECTIONS),
     "tenant-connections-freed-by-refusal": _on_refusal(_uncounted, _INVALID),
