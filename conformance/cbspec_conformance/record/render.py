@@ -53,10 +53,9 @@ def change_of(transcript: Transcript, exchanges: Sequence[Exchange]) -> str:
 
 
 def _text_of(records: Sequence[WireRecord], decided: Sequence[WireRecord]) -> str:
-    of = {id(record) for record in decided}
-    shown = without_bytes(records)
+    shown, of = without_bytes(records), {id(record) for record in decided}
     history = [record for record in shown if id(record) not in of]
-    decided = [record for record in decided if not isinstance(record, Bytes) or any(each is record for each in shown)]
+    decided = [record for record in shown if id(record) in of]
     lines = _folded(decided, ">") + ([f"{BEFORE} {summed}"] if decided and (summed := _summary(history)) else [])
     return "\n".join(lines + _folded(history, " "))
 

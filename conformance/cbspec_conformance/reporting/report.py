@@ -162,7 +162,7 @@ def _broken(run: RunResult, line: Write) -> None:
 
 
 def _rows(columns: Sequence[tuple[str, str, str]]) -> list[str]:
-    """Return lines of three columns; what was expected gives way to what was seen."""
+    """Return lines of three columns; the second is cut first if they are too long."""
     longest = max(len(seen) for _, _, seen in columns[1:] or columns)
     room = max(_EXPECTED, WIDTH - _ID - 3 - longest)
     width = min(room, max(len(expected) for _, expected, _ in columns))
